@@ -1,0 +1,673 @@
+//! The table: the truth. One item is `pk`, `sk`, `version`, what an index needs, and the record itself.
+//!
+//! Every write of more than one item is one transaction that checks the version of everything that was read to
+//! decide it; a lost race is a normal answer, named by what was lost.
+
+mod applications;
+mod lists;
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{
+    AttributeValue, ConditionCheck, KeysAndAttributes, Put, TransactWriteItem, Update,
+};
+use jiff::Timestamp;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use stablepin_core::application::Application;
+use stablepin_core::audit::AuditRecord;
+use stablepin_core::image::{ImageDigest, ImageTag, RepositoryName};
+use stablepin_core::name::{ApplicationName, EnvironmentName};
+use stablepin_core::pin_number::PinNumber;
+use stablepin_core::records::{
+    Build, Configuration, Environment, Occurrence, Operation, OperationId, Subject, Token, TokenHash, Work,
+};
+use stablepin_core::step::{Change, Intent};
+use uuid::Uuid;
+
+use crate::session::Session;
+
+pub use applications::{PutApplication, PutApplicationError, StoredApplication};
+pub use lists::{Cursor, Page};
+
+/// The one table of a stack.
+#[derive(Debug, Clone)]
+pub struct Table {
+    client: Client,
+    name: String,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum TableError {
+    #[error("DynamoDB did not answer {operation}: {message}")]
+    Call { operation: &'static str, message: String, retryable: bool },
+    #[error("the item {key} in the table is not readable")]
+    Unreadable { key: String, source: serde_dynamo::Error },
+    #[error("the item {key} in the table is not readable: {reason}")]
+    Malformed { key: String, reason: String },
+}
+
+impl TableError {
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Call { retryable, .. } => *retryable,
+            Self::Unreadable { .. } | Self::Malformed { .. } => false,
+        }
+    }
+
+    fn call<E, R>(operation: &'static str) -> impl FnOnce(SdkError<E, R>) -> Self
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+        R: std::fmt::Debug,
+    {
+        move |error| {
+            let denied = matches!(
+                error.code(),
+                Some("AccessDeniedException" | "ValidationException" | "ResourceNotFoundException")
+            );
+            let message = DisplayErrorContext(&error).to_string();
+            Self::Call { operation, message, retryable: !denied }
+        }
+    }
+}
+
+/// Why a change was not written. Nothing of it was.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    #[error("something that the decision was made on has changed meanwhile")]
+    Lost,
+    #[error("this push was answered before")]
+    AlreadyOpened,
+    #[error("the tag {0} is another digest's")]
+    NameTaken(ImageTag),
+    #[error("the link was used meanwhile")]
+    LinkUsed,
+    #[error("{what} is claimed by application {by}")]
+    Claimed { what: String, by: String },
+    #[error(transparent)]
+    Table(#[from] TableError),
+}
+
+/// Which operation: names every key that its subject is read from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    pub application: ApplicationName,
+    pub environment: EnvironmentName,
+    pub operation: OperationKey,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OperationKey {
+    Promotion(OperationId),
+    Rollback(OperationId),
+}
+
+/// What a push event needs to know before anything is decided.
+#[derive(Debug)]
+pub struct PushContext {
+    pub configuration: Configuration,
+    /// We put this tag on this digest ourselves.
+    pub ours: bool,
+    pub build: Option<Build>,
+}
+
+impl Table {
+    pub fn new(session: &Session, name: String) -> Self {
+        Self { client: session.dynamodb(), name }
+    }
+
+    /// The application that takes builds from a repository: one read.
+    pub async fn claimant(&self, repository: &RepositoryName) -> Result<Option<ApplicationName>, TableError> {
+        let item = self.get(&keys::claim(repository.as_str())).await?;
+        item.map(|item| record("CLAIM", &item)).transpose()
+    }
+
+    /// Everything about a push that the table knows, in one read. None when the application is gone.
+    pub async fn push_context(
+        &self,
+        application: &ApplicationName,
+        repository: &RepositoryName,
+        tag: &ImageTag,
+        digest: &ImageDigest,
+    ) -> Result<Option<PushContext>, TableError> {
+        let wanted = [
+            keys::configuration(application),
+            keys::tag(application, repository, tag),
+            keys::build(application, digest),
+        ];
+        let mut found = self.batch_get(&wanted).await?;
+        let Some(configuration) = found.remove(&wanted[0]) else { return Ok(None) };
+        let ours = found.remove(&wanted[1]).is_some_and(|item| {
+            matches!(item.get("intents"), Some(AttributeValue::Ss(digests)) if digests.iter().any(|d| d == digest.as_str()))
+        });
+        let build = found.remove(&wanted[2]).map(|item| record("BUILD", &item)).transpose()?;
+        Ok(Some(PushContext { configuration: configuration_of(&configuration)?, ours, build }))
+    }
+
+    /// A subject before its operation exists: for a push or a request of a rollback.
+    pub async fn environment(
+        &self,
+        configuration: Configuration,
+        environment: &EnvironmentName,
+        build: Option<Build>,
+    ) -> Result<Subject, TableError> {
+        let key = keys::environment(&configuration.application.name, environment);
+        let record = self.get(&key).await?.map(|item| record("ENV", &item)).transpose()?;
+        Ok(Subject {
+            configuration,
+            name: environment.clone(),
+            environment: record.unwrap_or_else(Environment::untouched),
+            build,
+            operation: None,
+        })
+    }
+
+    /// Today's configuration and the environment's record in one read. None when there is no such application.
+    pub async fn configured_environment(
+        &self,
+        application: &ApplicationName,
+        environment: &EnvironmentName,
+    ) -> Result<Option<Subject>, TableError> {
+        let wanted = [keys::configuration(application), keys::environment(application, environment)];
+        let mut found = self.batch_get(&wanted).await?;
+        let Some(configuration) = found.remove(&wanted[0]) else { return Ok(None) };
+        let record = found.remove(&wanted[1]).map(|item| record("ENV", &item)).transpose()?;
+        Ok(Some(Subject {
+            configuration: configuration_of(&configuration)?,
+            name: environment.clone(),
+            environment: record.unwrap_or_else(Environment::untouched),
+            build: None,
+            operation: None,
+        }))
+    }
+
+    /// An operation's subject, and the link that was shown for it, in one consistent read (a second one only
+    /// while the build has no certain name). None when there is no such operation.
+    pub async fn subject(
+        &self,
+        key: &Key,
+        token: Option<&TokenHash>,
+    ) -> Result<Option<(Subject, Option<Token>)>, TableError> {
+        let mut wanted = vec![
+            keys::configuration(&key.application),
+            keys::environment(&key.application, &key.environment),
+            keys::operation(&key.application, key.operation),
+        ];
+        wanted.extend(token.map(keys::token));
+        let mut found = self.batch_get(&wanted).await?;
+        let (Some(configuration), Some(operation)) = (found.remove(&wanted[0]), found.remove(&wanted[2])) else {
+            return Ok(None);
+        };
+        let environment = found.remove(&wanted[1]).map(|item| record("ENV", &item)).transpose()?;
+        let token = match wanted.get(3).and_then(|key| found.remove(key)) {
+            Some(item) => Some(record("TOKEN", &item)?),
+            None => None,
+        };
+        let stored: StoredOperation = record("operation", &operation)?;
+        if stored.environment != key.environment {
+            return Ok(None);
+        }
+        let build = match &stored.operation.work {
+            Work::Promotion(promotion) if promotion.build.tagged => Some(promotion.build.clone()),
+            Work::Promotion(promotion) => {
+                let item = self.get(&keys::build(&key.application, &promotion.digest)).await?;
+                item.map(|item| record("BUILD", &item)).transpose()?
+            }
+            Work::Rollback(_) => None,
+        };
+        let subject = Subject {
+            configuration: configuration_of(&configuration)?,
+            name: key.environment.clone(),
+            environment: environment.unwrap_or_else(Environment::untouched),
+            build,
+            operation: Some(stored.operation),
+        };
+        Ok(Some((subject, token)))
+    }
+
+    /// Writes a change in one transaction, on the condition that everything it was decided on still stands.
+    /// Answers the subject with its new versions.
+    pub async fn commit(&self, before: &Subject, change: &Change) -> Result<Subject, CommitError> {
+        let mut after = change.after.clone();
+        let mut writes = Writes::new(&self.name);
+        let application = after.application().clone();
+        writes.check(&keys::configuration(&application), before.configuration.version, Part::Version);
+
+        let environment_key = keys::environment(&application, &after.name);
+        if after.environment == before.environment {
+            writes.check(&environment_key, before.environment.version, Part::Version);
+        } else {
+            after.environment.version = before.environment.version + 1;
+            let item = item(&environment_key, after.environment.version, &after.environment)?;
+            writes.put(item, Some(before.environment.version), Part::Version);
+        }
+        if after.build != before.build
+            && let Some(build) = &mut after.build
+        {
+            let old = before.build.as_ref().map_or(0, |build| build.version);
+            build.version = old + 1;
+            let item = item(&keys::build(&application, &build.digest), build.version, build)?;
+            writes.put(item, Some(old), Part::Version);
+        }
+        if after.operation != before.operation
+            && let Some(operation) = &mut after.operation
+        {
+            let old = before.operation.as_ref().map_or(0, |operation| operation.version);
+            operation.version = old + 1;
+            if let (Work::Promotion(promotion), Some(build)) = (&mut operation.work, &after.build) {
+                promotion.build = build.clone();
+            }
+            let stored = StoredOperation { environment: after.name.clone(), operation: operation.clone() };
+            let mut item = item(&keys::of(&application, operation), operation.version, &stored)?;
+            // While it is leased, nobody need look before the lease ends.
+            let look = operation.lease.as_ref().map(|lease| lease.until).or(operation.wake_at);
+            if let (Some(at), Some(_)) = (look, operation.wake_at) {
+                item.insert("wake".into(), AttributeValue::S(WAKE.into()));
+                item.insert("wake_at".into(), AttributeValue::S(sortable(at)));
+            }
+            writes.put(item, Some(old), Part::Version);
+        }
+        if let Some(pin) = &change.pin {
+            let item = item(&keys::pin(&application, &after.name, pin.number), 1, pin)?;
+            writes.put(item, Some(0), Part::Version);
+        }
+        for intent in &change.intents {
+            writes.intent(&application, intent);
+        }
+        if let Some(occurrence) = &change.opened {
+            let item = item(&keys::opened(&application, &after.name, occurrence), 1, occurrence)?;
+            writes.put(item, Some(0), Part::Opened);
+        }
+        if let Some(token) = &change.token_used {
+            writes.use_token(token);
+        }
+        for audit in &change.audit {
+            writes.put(audit_item(audit)?, Some(0), Part::Version);
+        }
+        self.transact(writes).await?;
+        Ok(after)
+    }
+
+    /// Stores a link that is about to be mailed.
+    pub async fn put_token(&self, token: &Token) -> Result<(), TableError> {
+        let mut item = item(&keys::token(&token.hash), 1, token)?;
+        // DynamoDB removes it within days after: the condition of use checks the time itself.
+        let ttl = token.expires_at.as_second().saturating_add(7 * 24 * 3600);
+        item.insert("ttl".into(), AttributeValue::N(ttl.to_string()));
+        self.client
+            .put_item()
+            .table_name(&self.name)
+            .set_item(Some(item))
+            .condition_expression("attribute_not_exists(pk)")
+            .send()
+            .await
+            .map_err(TableError::call("PutItem"))?;
+        Ok(())
+    }
+
+    async fn transact(&self, writes: Writes<'_>) -> Result<(), CommitError> {
+        let Writes { items, parts, .. } = writes;
+        let answer = self.client.transact_write_items().set_transact_items(Some(items)).send().await;
+        let error = match answer {
+            Ok(_) => return Ok(()),
+            Err(error) => error,
+        };
+        if let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() {
+            let reasons = cancelled.cancellation_reasons();
+            let failed = |wanted: &dyn Fn(&Part) -> bool| {
+                parts.iter().zip(reasons).find(|(part, reason)| {
+                    wanted(part) && reason.code().is_some_and(|code| code == "ConditionalCheckFailed")
+                })
+            };
+            // What names a cause goes before what only says that something moved.
+            if failed(&|part| *part == Part::Opened).is_some() {
+                return Err(CommitError::AlreadyOpened);
+            }
+            if failed(&|part| *part == Part::Token).is_some() {
+                return Err(CommitError::LinkUsed);
+            }
+            if let Some((Part::Name(tag), _)) = failed(&|part| matches!(part, Part::Name(_))) {
+                return Err(CommitError::NameTaken(tag.clone()));
+            }
+            if let Some((Part::Claim(what), reason)) = failed(&|part| matches!(part, Part::Claim(_))) {
+                let by = reason.item().and_then(|item| record::<String>("CLAIM", item).ok());
+                let by = by.unwrap_or_else(|| "another".to_owned());
+                return Err(CommitError::Claimed { what: what.clone(), by });
+            }
+            let raced = |code: &str| matches!(code, "ConditionalCheckFailed" | "TransactionConflict");
+            if reasons.iter().any(|reason| reason.code().is_some_and(raced)) {
+                return Err(CommitError::Lost);
+            }
+        }
+        if error.code() == Some("TransactionConflictException") {
+            return Err(CommitError::Lost);
+        }
+        Err(TableError::call("TransactWriteItems")(error).into())
+    }
+
+    async fn get(&self, key: &ItemKey) -> Result<Option<Item>, TableError> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.name)
+            .set_key(Some(key.attributes()))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(TableError::call("GetItem"))?;
+        Ok(answer.item)
+    }
+
+    /// Consistent, one round trip; what DynamoDB left unprocessed is asked for again.
+    async fn batch_get(&self, wanted: &[ItemKey]) -> Result<HashMap<ItemKey, Item>, TableError> {
+        let mut found = HashMap::new();
+        let mut open: Vec<_> = wanted.iter().map(ItemKey::attributes).collect();
+        while !open.is_empty() {
+            let ask = KeysAndAttributes::builder()
+                .consistent_read(true)
+                .set_keys(Some(open))
+                .build()
+                .expect("the keys are set");
+            let answer = self
+                .client
+                .batch_get_item()
+                .request_items(&self.name, ask)
+                .send()
+                .await
+                .map_err(TableError::call("BatchGetItem"))?;
+            for item in answer.responses.unwrap_or_default().into_values().flatten() {
+                if let Some(key) = ItemKey::of(&item) {
+                    found.insert(key, item);
+                }
+            }
+            open = answer
+                .unprocessed_keys
+                .unwrap_or_default()
+                .into_values()
+                .flat_map(|keys| keys.keys)
+                .collect();
+        }
+        Ok(found)
+    }
+}
+
+/// The one partition of the sparse index: operations sorted by when to look at them next.
+const WAKE: &str = "WAKE";
+
+/// Whole seconds in UTC, always 20 characters: text that sorts by time.
+fn sortable(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+type Item = HashMap<String, AttributeValue>;
+
+#[derive(Serialize, serde::Deserialize)]
+struct StoredOperation {
+    environment: EnvironmentName,
+    operation: Operation,
+}
+
+#[derive(Serialize, serde::Deserialize)]
+struct StoredConfiguration {
+    text: String,
+    version: u64,
+    at: Timestamp,
+    by: String,
+}
+
+fn configuration_of(item: &Item) -> Result<Configuration, TableError> {
+    let stored: StoredConfiguration = record("CONFIG", item)?;
+    let application = Application::parse(&stored.text, None).map_err(|errors| TableError::Malformed {
+        key: "CONFIG".to_owned(),
+        reason: errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
+    })?;
+    Ok(Configuration { application, version: stored.version })
+}
+
+fn record<T: DeserializeOwned>(key: &str, item: &Item) -> Result<T, TableError> {
+    let value = item.get("record").cloned().unwrap_or(AttributeValue::Null(true));
+    serde_dynamo::aws_sdk_dynamodb_1::from_attribute_value(value)
+        .map_err(|source| TableError::Unreadable { key: key.to_owned(), source })
+}
+
+fn item<T: Serialize>(key: &ItemKey, version: u64, value: &T) -> Result<Item, TableError> {
+    let value = serde_dynamo::aws_sdk_dynamodb_1::to_attribute_value(value)
+        .map_err(|source| TableError::Unreadable { key: key.sk.clone(), source })?;
+    let mut item = key.attributes();
+    item.insert("version".into(), AttributeValue::N(version.to_string()));
+    item.insert("record".into(), value);
+    Ok(item)
+}
+
+fn audit_item(audit: &AuditRecord) -> Result<Item, TableError> {
+    let id = uuid_v7(audit.at).to_string();
+    let mut item = item(&keys::audit(audit, &id), 1, audit)?;
+    item.insert("detail_type".into(), AttributeValue::S(audit.kind.detail_type().to_owned()));
+    Ok(item)
+}
+
+/// A fresh id that sorts by that time.
+pub fn uuid_v7(at: Timestamp) -> Uuid {
+    let mut random = [0; 10];
+    getrandom::fill(&mut random).expect("the operating system gives random bytes");
+    let millis = u64::try_from(at.as_millisecond()).unwrap_or_default();
+    uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
+}
+
+/// What a write of a transaction stands for, so that its failure can be named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    Version,
+    Opened,
+    Token,
+    Name(ImageTag),
+    Claim(String),
+}
+
+struct Writes<'a> {
+    table: &'a str,
+    items: Vec<TransactWriteItem>,
+    parts: Vec<Part>,
+}
+
+impl<'a> Writes<'a> {
+    fn new(table: &'a str) -> Self {
+        Self { table, items: Vec::new(), parts: Vec::new() }
+    }
+
+    fn push(&mut self, item: TransactWriteItem, part: Part) {
+        self.items.push(item);
+        self.parts.push(part);
+    }
+
+    /// The item still has that version; 0: it does not exist.
+    fn check(&mut self, key: &ItemKey, version: u64, part: Part) {
+        let (expression, values) = version_is(version);
+        let check = ConditionCheck::builder()
+            .table_name(self.table)
+            .set_key(Some(key.attributes()))
+            .condition_expression(expression)
+            .set_expression_attribute_values(values)
+            .build()
+            .expect("table, key and condition are set");
+        self.push(TransactWriteItem::builder().condition_check(check).build(), part);
+    }
+
+    /// Writes the item where it has that version; 0: where it does not exist.
+    fn put(&mut self, item: Item, version: Option<u64>, part: Part) {
+        let mut put = Put::builder().table_name(self.table).set_item(Some(item));
+        if let Some(version) = version {
+            let (expression, values) = version_is(version);
+            put = put.condition_expression(expression).set_expression_attribute_values(values);
+        }
+        let put = put.build().expect("table and item are set");
+        self.push(TransactWriteItem::builder().put(put).build(), part);
+    }
+
+    fn intent(&mut self, application: &ApplicationName, intent: &Intent) {
+        let key = keys::tag(application, &intent.repository, &intent.tag);
+        let mut update = Update::builder()
+            .table_name(self.table)
+            .set_key(Some(key.attributes()))
+            .update_expression("ADD intents :digest")
+            .expression_attribute_values(":digest", AttributeValue::Ss(vec![intent.digest.to_string()]));
+        if intent.exclusive {
+            update = update
+                .condition_expression("attribute_not_exists(intents) OR contains(intents, :own)")
+                .expression_attribute_values(":own", AttributeValue::S(intent.digest.to_string()));
+        }
+        let update = update.build().expect("table, key and expression are set");
+        let part = if intent.exclusive { Part::Name(intent.tag.clone()) } else { Part::Version };
+        self.push(TransactWriteItem::builder().update(update).build(), part);
+    }
+
+    fn use_token(&mut self, token: &TokenHash) {
+        let now = AttributeValue::S(Timestamp::now().to_string());
+        let update = Update::builder()
+            .table_name(self.table)
+            .set_key(Some(keys::token(token).attributes()))
+            .update_expression("SET #record.used_at = :now")
+            .condition_expression("attribute_exists(pk) AND attribute_type(#record.used_at, :null)")
+            .expression_attribute_names("#record", "record")
+            .expression_attribute_values(":now", now)
+            .expression_attribute_values(":null", AttributeValue::S("NULL".to_owned()))
+            .build()
+            .expect("table, key and expression are set");
+        self.push(TransactWriteItem::builder().update(update).build(), Part::Token);
+    }
+}
+
+fn version_is(version: u64) -> (&'static str, Option<HashMap<String, AttributeValue>>) {
+    match version {
+        0 => ("attribute_not_exists(pk)", None),
+        _ => {
+            let value = AttributeValue::N(version.to_string());
+            ("version = :version", Some(HashMap::from([(":version".to_owned(), value)])))
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct ItemKey {
+    pk: String,
+    sk: String,
+}
+
+impl ItemKey {
+    fn attributes(&self) -> Item {
+        HashMap::from([
+            ("pk".to_owned(), AttributeValue::S(self.pk.clone())),
+            ("sk".to_owned(), AttributeValue::S(self.sk.clone())),
+        ])
+    }
+
+    fn of(item: &Item) -> Option<Self> {
+        match (item.get("pk"), item.get("sk")) {
+            (Some(AttributeValue::S(pk)), Some(AttributeValue::S(sk))) => {
+                Some(Self { pk: pk.clone(), sk: sk.clone() })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Every key of the table. No name can hold a `#`, so that no two keys meet.
+mod keys {
+    use super::{
+        ApplicationName, AuditRecord, EnvironmentName, ImageDigest, ImageTag, ItemKey, Occurrence, Operation,
+        OperationKey, PinNumber, RepositoryName, TokenHash, Work, sortable,
+    };
+
+    fn key(pk: String, sk: String) -> ItemKey {
+        ItemKey { pk, sk }
+    }
+
+    pub(super) fn partition(application: &ApplicationName) -> String {
+        format!("APP#{application}")
+    }
+
+    fn app(application: &ApplicationName, sk: String) -> ItemKey {
+        key(partition(application), sk)
+    }
+
+    pub(super) fn configuration(application: &ApplicationName) -> ItemKey {
+        key(format!("CONFIG#{application}"), "CONFIG".to_owned())
+    }
+
+    /// The list of all applications.
+    pub(super) const DIRECTORY: &str = "CONFIG";
+
+    pub(super) fn directory(application: &ApplicationName) -> ItemKey {
+        key(DIRECTORY.to_owned(), application.to_string())
+    }
+
+    pub(super) fn environment(application: &ApplicationName, environment: &EnvironmentName) -> ItemKey {
+        app(application, format!("ENV#{environment}"))
+    }
+
+    pub(super) fn build(application: &ApplicationName, digest: &ImageDigest) -> ItemKey {
+        app(application, format!("BUILD#{digest}"))
+    }
+
+    pub(super) fn pin_prefix(environment: &EnvironmentName) -> String {
+        format!("PIN#{environment}#")
+    }
+
+    pub(super) fn pin(
+        application: &ApplicationName,
+        environment: &EnvironmentName,
+        number: PinNumber,
+    ) -> ItemKey {
+        app(application, format!("{}{}", pin_prefix(environment), number.padded()))
+    }
+
+    pub(super) fn operation(application: &ApplicationName, operation: OperationKey) -> ItemKey {
+        match operation {
+            OperationKey::Promotion(id) => app(application, format!("PROMOTION#{id}")),
+            OperationKey::Rollback(id) => app(application, format!("ROLLBACK#{id}")),
+        }
+    }
+
+    pub(super) fn of(application: &ApplicationName, of: &Operation) -> ItemKey {
+        match &of.work {
+            Work::Promotion(promotion) => operation(application, OperationKey::Promotion(promotion.id)),
+            Work::Rollback(rollback) => operation(application, OperationKey::Rollback(rollback.id)),
+        }
+    }
+
+    pub(super) fn opened(
+        application: &ApplicationName,
+        environment: &EnvironmentName,
+        occurrence: &Occurrence,
+    ) -> ItemKey {
+        app(application, format!("OPENED#{environment}#{}#{}", occurrence.digest, sortable(occurrence.at)))
+    }
+
+    pub(super) fn tag(
+        application: &ApplicationName,
+        repository: &RepositoryName,
+        tag: &ImageTag,
+    ) -> ItemKey {
+        app(application, format!("TAG#{repository}#{tag}"))
+    }
+
+    pub(super) fn claim(what: &str) -> ItemKey {
+        key(format!("CLAIM#{what}"), "CLAIM".to_owned())
+    }
+
+    pub(super) fn token(hash: &TokenHash) -> ItemKey {
+        key(format!("TOKEN#{}", hash.0), "TOKEN".to_owned())
+    }
+
+    pub(super) fn audit_partition(application: &ApplicationName, month: &str) -> String {
+        format!("AUDIT#{application}#{month}")
+    }
+
+    pub(super) fn audit(audit: &AuditRecord, id: &str) -> ItemKey {
+        let month = audit.at.strftime("%Y-%m").to_string();
+        key(audit_partition(&audit.application, &month), id.to_owned())
+    }
+}

@@ -1,0 +1,282 @@
+//! What all doors of one process share: region, credentials, connections, patience.
+//!
+//! Built by hand, without `aws-config`: in a function everything comes in environment variables, and
+//! `aws-config` would bring STS and the look-up of profiles and instance roles along, in size and in start time.
+
+use std::time::Duration;
+
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_http_client::Builder;
+use aws_smithy_http_client::tls::Provider;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_runtime::client::identity::IdentityCache;
+use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_runtime_api::client::stalled_stream_protection::StalledStreamProtectionConfig;
+use aws_smithy_types::retry::RetryConfig;
+use aws_smithy_types::timeout::TimeoutConfig;
+use aws_types::SdkConfig;
+use aws_types::region::Region;
+
+use crate::plain_http::PlainHttp;
+
+/// To connect, TLS handshake included. The SDK's own default: a lost SYN is sent again after 1 s and after 3 s.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(3100);
+/// For one attempt, from the first byte sent to the last byte read. Our answers are small; DynamoDB and ECR
+/// answer within tens of milliseconds, UpdateService within about a second.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
+/// For a call with all its attempts and the waiting between them. A lease outlives it, so that no call of a
+/// holder that lost its lease is still being tried again.
+pub const OPERATION_TIMEOUT: Duration = Duration::from_secs(20);
+/// The first and three more.
+const ATTEMPTS: u32 = 4;
+/// What the warming of connections may cost a start.
+const WARM_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The AWS services that have a door.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Service {
+    DynamoDb,
+    Ecr,
+    Ecs,
+    EventBridge,
+    Sns,
+}
+
+impl Service {
+    const ALL: [Self; 5] = [Self::DynamoDb, Self::Ecr, Self::Ecs, Self::EventBridge, Self::Sns];
+
+    /// The environment variable that points this service elsewhere.
+    /// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html>
+    fn endpoint_variable(self) -> &'static str {
+        match self {
+            Self::DynamoDb => "AWS_ENDPOINT_URL_DYNAMODB",
+            Self::Ecr => "AWS_ENDPOINT_URL_ECR",
+            Self::Ecs => "AWS_ENDPOINT_URL_ECS",
+            Self::EventBridge => "AWS_ENDPOINT_URL_EVENTBRIDGE",
+            Self::Sns => "AWS_ENDPOINT_URL_SNS",
+        }
+    }
+
+    /// The first part of the service's host name in a region.
+    /// <https://docs.aws.amazon.com/general/latest/gr/aws-service-information.html>
+    fn host(self) -> &'static str {
+        match self {
+            Self::DynamoDb => "dynamodb",
+            Self::Ecr => "api.ecr",
+            Self::Ecs => "ecs",
+            Self::EventBridge => "events",
+            Self::Sns => "sns",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SessionError {
+    #[error("the environment variable {0} is not set; in a Lambda function it always is, elsewhere set it")]
+    NotSet(&'static str),
+}
+
+/// What a session is made of.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub region: String,
+    /// Not renewed: Lambda replaces a function's environment before its credentials end.
+    pub credentials: Credentials,
+    /// For every service that has no endpoint of its own; none for AWS's.
+    pub endpoint: Option<String>,
+    pub endpoints: Vec<(Service, String)>,
+    /// How often a call is tried, the first time included.
+    pub attempts: u32,
+}
+
+impl Settings {
+    /// From the variables that Lambda sets, and those by which every AWS SDK is pointed at another endpoint.
+    /// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html#configuration-envvars-runtime>
+    pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, SessionError> {
+        let set = |name: &'static str| variable(name).filter(|value| !value.is_empty());
+        let required = |name: &'static str| set(name).ok_or(SessionError::NotSet(name));
+        let region = match set("AWS_REGION") {
+            Some(region) => region,
+            None => set("AWS_DEFAULT_REGION").ok_or(SessionError::NotSet("AWS_REGION"))?,
+        };
+        let credentials = Credentials::new(
+            required("AWS_ACCESS_KEY_ID")?,
+            required("AWS_SECRET_ACCESS_KEY")?,
+            set("AWS_SESSION_TOKEN"),
+            None,
+            "environment",
+        );
+        let endpoints = Service::ALL
+            .into_iter()
+            .filter_map(|service| Some((service, set(service.endpoint_variable())?)))
+            .collect();
+        Ok(Self { region, credentials, endpoint: set("AWS_ENDPOINT_URL"), endpoints, attempts: ATTEMPTS })
+    }
+
+    fn endpoint(&self, service: Service) -> Option<&str> {
+        let own = self.endpoints.iter().find(|(of, _)| *of == service).map(|(_, url)| url.as_str());
+        own.or(self.endpoint.as_deref())
+    }
+}
+
+/// One per process. Doors that are made from it share its connections.
+#[derive(Debug, Clone)]
+pub struct Session {
+    settings: Settings,
+    config: SdkConfig,
+    http: PlainHttp,
+}
+
+impl Session {
+    /// From the process's environment variables. See [`Settings::read`].
+    pub fn from_env() -> Result<Self, SessionError> {
+        Settings::read(|name| std::env::var(name).ok()).map(Self::new)
+    }
+
+    pub fn new(settings: Settings) -> Self {
+        // One client, since reading the trusted roots into it takes milliseconds and its pool is per host.
+        let http = http_client();
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+            .operation_timeout(OPERATION_TIMEOUT)
+            .build();
+        let retries = RetryConfig::standard().with_max_attempts(settings.attempts);
+        let config = SdkConfig::builder()
+            // Pinned: what a newer one changes should be read before it is taken.
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .region(Region::new(settings.region.clone()))
+            .credentials_provider(SharedCredentialsProvider::new(settings.credentials.clone()))
+            // The credentials are at hand: a cache only adds a lock and a timer.
+            .identity_cache(IdentityCache::no_cache())
+            .http_client(http.clone())
+            .timeout_config(timeouts.clone())
+            .retry_config(retries.clone())
+            // It gives a stalled transfer 20 s; an attempt has 5 s.
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            .build();
+        Self { settings, config, http: PlainHttp::new(http, timeouts, retries) }
+    }
+
+    pub fn region(&self) -> &str {
+        &self.settings.region
+    }
+
+    /// Opens connections to the services that a function calls first, so that the first event does not wait for
+    /// name look-up and TLS: at a small function's share of a CPU that takes up to most of a second, while
+    /// initialisation runs at full speed. Takes at most a second; what fails, the first call will tell.
+    ///
+    /// It is an unsigned `GET /ping`: it asks for no permission, and leaves nothing in CloudTrail.
+    pub async fn warm(&self, services: &[Service]) {
+        let pings = services.iter().map(|service| {
+            let (http, url) = (self.http.clone(), self.url(*service));
+            tokio::spawn(async move { http.ping(url).await })
+        });
+        let pings: Vec<_> = pings.collect();
+        let all = async {
+            for ping in pings {
+                ping.await.ok();
+            }
+        };
+        tokio::time::timeout(WARM_TIMEOUT, all).await.ok();
+    }
+
+    fn url(&self, service: Service) -> String {
+        let region = &self.settings.region;
+        match self.settings.endpoint(service) {
+            Some(endpoint) => endpoint.trim_end_matches('/').to_owned(),
+            None if region.starts_with("cn-") => format!("https://{}.{region}.amazonaws.com.cn", service.host()),
+            None => format!("https://{}.{region}.amazonaws.com", service.host()),
+        }
+    }
+
+    pub(crate) fn plain_http(&self) -> PlainHttp {
+        self.http.clone()
+    }
+
+    pub(crate) fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
+        let mut config = aws_sdk_dynamodb::config::Builder::from(&self.config);
+        config.set_endpoint_url(self.settings.endpoint(Service::DynamoDb).map(str::to_owned));
+        aws_sdk_dynamodb::Client::from_conf(config.build())
+    }
+
+    pub(crate) fn ecr(&self) -> aws_sdk_ecr::Client {
+        let mut config = aws_sdk_ecr::config::Builder::from(&self.config);
+        config.set_endpoint_url(self.settings.endpoint(Service::Ecr).map(str::to_owned));
+        aws_sdk_ecr::Client::from_conf(config.build())
+    }
+
+    pub(crate) fn ecs(&self) -> aws_sdk_ecs::Client {
+        let mut config = aws_sdk_ecs::config::Builder::from(&self.config);
+        config.set_endpoint_url(self.settings.endpoint(Service::Ecs).map(str::to_owned));
+        aws_sdk_ecs::Client::from_conf(config.build())
+    }
+
+    pub(crate) fn eventbridge(&self) -> aws_sdk_eventbridge::Client {
+        let mut config = aws_sdk_eventbridge::config::Builder::from(&self.config);
+        config.set_endpoint_url(self.settings.endpoint(Service::EventBridge).map(str::to_owned));
+        aws_sdk_eventbridge::Client::from_conf(config.build())
+    }
+
+    pub(crate) fn sns(&self) -> aws_sdk_sns::Client {
+        let mut config = aws_sdk_sns::config::Builder::from(&self.config);
+        config.set_endpoint_url(self.settings.endpoint(Service::Sns).map(str::to_owned));
+        aws_sdk_sns::Client::from_conf(config.build())
+    }
+}
+
+/// HTTPS by rustls and aws-lc, trusting the system's roots. They are read once, at the first connection; set
+/// `SSL_CERT_FILE` on a function, so that only the bundle is read and not the directory of single files too.
+fn http_client() -> SharedHttpClient {
+    Builder::new().tls_provider(Provider::Rustls(CryptoMode::AwsLc)).build_https()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(variables: &[(&str, &str)]) -> Result<Settings, SessionError> {
+        Settings::read(|name| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned()))
+    }
+
+    const LAMBDA: [(&str, &str); 4] = [
+        ("AWS_REGION", "eu-west-1"),
+        ("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE"),
+        ("AWS_SECRET_ACCESS_KEY", "not-to-be-shown"),
+        ("AWS_SESSION_TOKEN", "nor-this"),
+    ];
+
+    #[test]
+    fn what_is_missing_is_named() {
+        for (index, name) in ["AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"].iter().enumerate() {
+            let mut without = LAMBDA.to_vec();
+            without.remove(index);
+            assert_eq!(settings(&without).unwrap_err(), SessionError::NotSet(name));
+        }
+        assert!(settings(&LAMBDA[..3]).is_ok(), "long-term credentials have no session token");
+        assert!(settings(&[LAMBDA[0], LAMBDA[1], ("AWS_SECRET_ACCESS_KEY", "")]).is_err(), "empty is not set");
+    }
+
+    #[test]
+    fn a_service_goes_to_its_own_endpoint_first() {
+        let mut variables = LAMBDA.to_vec();
+        let session = Session::new(settings(&variables).unwrap());
+        assert_eq!(session.url(Service::Ecr), "https://api.ecr.eu-west-1.amazonaws.com");
+        variables.push(("AWS_ENDPOINT_URL", "http://localhost:4566/"));
+        variables.push(("AWS_ENDPOINT_URL_ECS", "http://localhost:9000"));
+        let session = Session::new(settings(&variables).unwrap());
+        assert_eq!(session.url(Service::Ecr), "http://localhost:4566");
+        assert_eq!(session.url(Service::Ecs), "http://localhost:9000");
+        variables[0] = ("AWS_REGION", "cn-north-1");
+        let session = Session::new(settings(&variables[..4]).unwrap());
+        assert_eq!(session.url(Service::DynamoDb), "https://dynamodb.cn-north-1.amazonaws.com.cn");
+    }
+
+    #[test]
+    fn no_secret_is_in_the_debug_text() {
+        let shown = format!("{:?}", Session::new(settings(&LAMBDA).unwrap()));
+        assert!(!shown.contains("not-to-be-shown") && !shown.contains("nor-this"), "{shown}");
+    }
+}

@@ -1,0 +1,190 @@
+//! What must fit together in an application file, beyond each setting by itself.
+
+use std::collections::BTreeMap;
+
+use super::errors::{Problems, quoted};
+use super::{Application, Environment};
+use crate::name::EnvironmentName;
+
+pub(super) fn check(application: &Application, problems: &mut Problems<'_>) {
+    approvers_differ(application, problems);
+    environments_differ(application, problems);
+    if application.environment(&application.build_environment).is_none() {
+        let message = format!(
+            "\"{}\" is not an environment of this file: write {}",
+            application.build_environment,
+            names(application)
+        );
+        problems.add("build_environment", &message);
+    }
+    for (index, environment) in application.environments.iter().enumerate() {
+        approval(application, environment, &format!("environment[{index}].approval"), problems);
+        order(application, environment, &format!("environment[{index}].after"), problems);
+    }
+    stable_tags(application, problems);
+    services(application, problems);
+    size(application, problems);
+}
+
+/// One person under two names would have two votes.
+fn approvers_differ(application: &Application, problems: &mut Problems<'_>) {
+    let mut names = BTreeMap::new();
+    let mut mails = BTreeMap::new();
+    let mut principals = BTreeMap::new();
+    for (index, approver) in application.approvers.iter().enumerate() {
+        let key = format!("approver[{index}]");
+        if let Some(first) = names.insert(&approver.name, index) {
+            let message = format!("\"{}\" is approver[{first}]'s name already", approver.name);
+            problems.add(&format!("{key}.name"), &message);
+        }
+        if let Some(first) = mails.insert(approver.mail.as_str().to_lowercase(), index) {
+            let message = format!(
+                "{} is approver[{first}]'s address already: votes count names, and one person would have two",
+                quoted(approver.mail.as_str())
+            );
+            problems.add(&format!("{key}.mail"), &message);
+        }
+        for (position, principal) in approver.principals.iter().enumerate() {
+            if let Some(first) = principals.insert(principal, index) {
+                let whose = if first == index { "here" } else { "another approver's" };
+                let message =
+                    format!("{} is {whose} already: write each principal once", quoted(principal.as_str()));
+                problems.add(&format!("{key}.principals[{position}]"), &message);
+            }
+        }
+    }
+}
+
+fn environments_differ(application: &Application, problems: &mut Problems<'_>) {
+    let mut names = BTreeMap::new();
+    for (index, environment) in application.environments.iter().enumerate() {
+        if let Some(first) = names.insert(&environment.name, index) {
+            let message = format!("\"{}\" is environment[{first}]'s name already", environment.name);
+            problems.add(&format!("environment[{index}].name"), &message);
+        }
+    }
+}
+
+fn approval(application: &Application, environment: &Environment, key: &str, problems: &mut Problems<'_>) {
+    let approval = &environment.approval;
+    for (index, name) in approval.approvers.iter().enumerate() {
+        let item = format!("{key}.approvers[{index}]");
+        if application.approver(name).is_none() {
+            let message =
+                format!("\"{name}\" is not an approver of this file: describe them, begun by [[approver]]");
+            problems.add(&item, &message);
+        } else if approval.approvers[..index].contains(name) {
+            problems.add(&item, &format!("\"{name}\" is in the list already: votes count names"));
+        }
+    }
+    let (required, available) = (usize::from(approval.required), approval.approvers.len());
+    if required > available {
+        let message = match available {
+            0 => format!(
+                "{required} must approve, and there is no approver: describe them, each begun by [[approver]], or \
+                 write required = 0 to promote every build without approval"
+            ),
+            _ => format!(
+                "{required} must approve, and approvers are {available}: name more, or write required = {available}"
+            ),
+        };
+        problems.add(&format!("{key}.required"), &message);
+    }
+}
+
+/// `after` names another environment, and following it ends.
+fn order(application: &Application, environment: &Environment, key: &str, problems: &mut Problems<'_>) {
+    let Some(after) = &environment.after else { return };
+    if application.environment(after).is_none() {
+        let message = format!("\"{after}\" is not an environment of this file: write {}", names(application));
+        problems.add(key, &message);
+        return;
+    }
+    let mut way = vec![&environment.name];
+    let mut next = Some(after);
+    while let Some(name) = next.filter(|name| !way.contains(name)) {
+        way.push(name);
+        next = application.environment(name).and_then(|environment| environment.after.as_ref());
+    }
+    // A circle is reported by its first environment in the file.
+    let is_first = || {
+        let position = |name: &EnvironmentName| application.environments.iter().position(|e| e.name == *name);
+        way.iter().all(|name| position(name) >= position(&environment.name))
+    };
+    if next == Some(&environment.name) && is_first() {
+        way.push(&environment.name);
+        let way: Vec<&str> = way.iter().map(|name| name.as_str()).collect();
+        problems.add(key, &format!("goes round in a circle: {}", way.join(" after ")));
+    }
+}
+
+fn stable_tags(application: &Application, problems: &mut Problems<'_>) {
+    for (index, environment) in application.environments.iter().enumerate() {
+        let key = format!("environment[{index}].stable_tag");
+        let tag = &environment.stable_tag;
+        let written = if problems.is_written(&key) { "" } else { " (the default)" };
+        let same =
+            |other: &&Environment| other.repository == environment.repository && other.stable_tag == *tag;
+        if let Some(other) = application.environments[..index].iter().find(same) {
+            let message = format!(
+                "\"{tag}\"{written} is the stable tag of \"{}\" in the same repository already: write another",
+                other.name
+            );
+            problems.add(&key, &message);
+        }
+        let current = |other: &&Environment| {
+            other.repository == environment.repository && tag.as_str() == format!("{}-current", other.name)
+        };
+        if let Some(other) = application.environments.iter().find(current) {
+            let message =
+                format!("\"{tag}\" is the tag of what is live in \"{}\": write another", other.name);
+            problems.add(&key, &message);
+        }
+        if environment.repository != application.repository {
+            continue;
+        }
+        if let Some(pattern) = application.builds.iter().find(|pattern| pattern.matches(tag.as_str())) {
+            let message = format!(
+                "\"{tag}\"{written} would be taken for a build, because builds has {}: write another tag, or \
+                 narrower builds",
+                quoted(pattern.as_str())
+            );
+            problems.add(&key, &message);
+        }
+    }
+}
+
+fn services(application: &Application, problems: &mut Problems<'_>) {
+    let mut claimed = BTreeMap::new();
+    for (index, environment) in application.environments.iter().enumerate() {
+        for (position, service) in environment.services.iter().enumerate() {
+            if let Some(first) = claimed.insert(service, index) {
+                let whose = if first == index { "is in the list" } else { "is another environment's" };
+                let message =
+                    format!("{} {whose} already: write each service once", quoted(&service.to_string()));
+                problems.add(&format!("environment[{index}].services[{position}]"), &message);
+            }
+        }
+    }
+}
+
+/// What one application claims is written in one transaction, of 100 items at most.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html>
+const MOST_CLAIMS: usize = 80;
+
+fn size(application: &Application, problems: &mut Problems<'_>) {
+    let resources = application.resources();
+    let claims = resources.repositories.len() + resources.services.len() + resources.stable_tags.len();
+    if claims > MOST_CLAIMS {
+        let message = format!(
+            "names {claims} repositories, services and stable tags together, and may name {MOST_CLAIMS}: divide \
+             it into several applications"
+        );
+        problems.add("environment", &message);
+    }
+}
+
+fn names(application: &Application) -> String {
+    let names: Vec<String> = application.environments.iter().map(|e| format!("\"{}\"", e.name)).collect();
+    names.join(" or ")
+}

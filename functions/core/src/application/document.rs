@@ -1,0 +1,229 @@
+//! Reads the tables and values of a TOML document. Every mistake is reported where it stands, and reading goes
+//! on, so that one look at the errors is enough. A setting that is wrong is then absent for the caller.
+
+use std::ops::RangeInclusive;
+
+use toml::Spanned;
+use toml::de::{DeInteger, DeTable, DeValue};
+
+use super::errors::{Problems, quoted};
+
+/// One table of the file, such as `environment[0].approval`. A table that is not written is an empty one.
+pub(super) struct Section<'a> {
+    key: String,
+    table: Option<&'a DeTable<'a>>,
+    known: Vec<&'static str>,
+    /// What the table around this one knows: TOML gives a key to the latest table that was begun.
+    known_around: Vec<&'static str>,
+}
+
+impl<'a> Section<'a> {
+    pub(super) fn of_file(document: &'a DeTable<'a>) -> Self {
+        Self { key: String::new(), table: Some(document), known: Vec::new(), known_around: Vec::new() }
+    }
+
+    /// The path of one of this table's keys.
+    pub(super) fn path(&self, key: &str) -> String {
+        if self.key.is_empty() { key.to_owned() } else { format!("{}.{key}", self.key) }
+    }
+
+    fn take(&mut self, key: &'static str, problems: &mut Problems<'_>) -> Option<(String, &'a DeValue<'a>)> {
+        self.known.push(key);
+        let path = self.path(key);
+        let value = self.table?.get(key)?;
+        problems.place(&path, value.span().start);
+        Some((path, value.get_ref()))
+    }
+
+    /// A text, as `read` understands it; its error continues the sentence that the quoted text begins.
+    pub(super) fn text<T>(
+        &mut self,
+        key: &'static str,
+        problems: &mut Problems<'_>,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let (path, value) = self.take(key, problems)?;
+        text(&path, value, problems, read)
+    }
+
+    /// A text that must be there.
+    pub(super) fn required_text<T>(
+        &mut self,
+        key: &'static str,
+        problems: &mut Problems<'_>,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        if self.table.is_none_or(|table| !table.contains_key(key)) {
+            problems.add(&self.path(key), "is missing");
+        }
+        self.text(key, problems, read)
+    }
+
+    pub(super) fn number(
+        &mut self,
+        key: &'static str,
+        problems: &mut Problems<'_>,
+        range: RangeInclusive<u32>,
+    ) -> Option<u32> {
+        let (path, value) = self.take(key, problems)?;
+        let DeValue::Integer(written) = value else {
+            problems.add(&path, &format!("is {}, and must be a whole number", kind(value)));
+            return None;
+        };
+        let number = whole(written).filter(|number| range.contains(number));
+        if number.is_none() {
+            let (least, most) = (range.start(), range.end());
+            problems.add(&path, &format!("is {}, and must be from {least} to {most}", shortened(written)));
+        }
+        number
+    }
+
+    /// A list of texts; none if it is not written, or if one of them is wrong.
+    pub(super) fn texts<T>(
+        &mut self,
+        key: &'static str,
+        problems: &mut Problems<'_>,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<Vec<T>> {
+        let (path, value) = self.take(key, problems)?;
+        let DeValue::Array(items) = value else {
+            problems.add(&path, &format!("is {}, and must be a list: write it in [ ]", kind(value)));
+            return None;
+        };
+        let read_item = |(index, item): (usize, &'a Spanned<DeValue<'a>>)| {
+            let path = format!("{path}[{index}]");
+            problems.place(&path, item.span().start);
+            text(&path, item.get_ref(), problems, &read)
+        };
+        let texts: Vec<Option<T>> = items.iter().enumerate().map(read_item).collect();
+        texts.into_iter().collect()
+    }
+
+    /// A table within this one: `approval = { … }` or `[environment.approval]`.
+    pub(super) fn table(&mut self, key: &'static str, problems: &mut Problems<'_>) -> Section<'a> {
+        let table = self.take(key, problems).and_then(|(path, value)| {
+            if value.as_table().is_none() {
+                problems
+                    .add(&path, &format!("is {}, and must be a table: write {key} = {{ … }}", kind(value)));
+            }
+            value.as_table()
+        });
+        self.within(self.path(key), table)
+    }
+
+    fn within(&self, key: String, table: Option<&'a DeTable<'a>>) -> Section<'a> {
+        Section { key, table, known: Vec::new(), known_around: self.known.clone() }
+    }
+
+    /// Tables of one kind, each begun by `[[key]]`; none if they are not that, or too many.
+    pub(super) fn tables(
+        &mut self,
+        key: &'static str,
+        problems: &mut Problems<'_>,
+        most: usize,
+    ) -> Option<Vec<Section<'a>>> {
+        let Some((path, value)) = self.take(key, problems) else { return Some(Vec::new()) };
+        let items = value.as_array().filter(|items| items.iter().all(|item| item.get_ref().is_table()));
+        let Some(items) = items else {
+            let message = format!("is {}, and must be tables: begin each with [[{key}]]", kind(value));
+            problems.add(&path, &message);
+            return None;
+        };
+        if items.len() > most {
+            let message = format!("is there {} times, and may be there {most} times", items.len());
+            problems.add(&path, &message);
+            return None;
+        }
+        let section = |(index, item): (usize, &'a Spanned<DeValue<'a>>)| {
+            let key = format!("{path}[{index}]");
+            problems.place(&key, item.span().start);
+            self.within(key, item.get_ref().as_table())
+        };
+        Some(items.iter().enumerate().map(section).collect())
+    }
+
+    /// Reports every key that nobody asked for; to be called when all that the table may have was read.
+    pub(super) fn refuse_other_keys(self, problems: &mut Problems<'_>) {
+        for written in self.table.into_iter().flat_map(DeTable::keys) {
+            let name = written.get_ref().as_ref();
+            if self.known.contains(&name) {
+                continue;
+            }
+            let bare =
+                !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b));
+            let path = self.path(&if bare && name.len() <= 80 { name.to_owned() } else { quoted(name) });
+            problems.place(&path, written.span().start);
+            let message = if self.known_around.contains(&name) {
+                "is not known in this table, but before it: write it above the line that begins this table"
+                    .to_owned()
+            } else {
+                let meant = self.known.iter().find(|known| is_nearly(name, known));
+                let meant = meant.map_or(String::new(), |known| format!("; did you mean {known}?"));
+                format!("is not known here{meant} (known: {})", self.known.join(", "))
+            };
+            problems.add(&path, &message);
+        }
+    }
+}
+
+fn text<T>(
+    path: &str,
+    value: &DeValue<'_>,
+    problems: &mut Problems<'_>,
+    read: impl Fn(&str) -> Result<T, String>,
+) -> Option<T> {
+    let Some(written) = value.as_str() else {
+        problems.add(path, &format!("is {}, and must be text: write it in quotes", kind(value)));
+        return None;
+    };
+    match read(written) {
+        Ok(value) => Some(value),
+        Err(message) => {
+            problems.add(path, &format!("{} {message}", quoted(written)));
+            None
+        }
+    }
+}
+
+fn kind(value: &DeValue<'_>) -> String {
+    match value {
+        DeValue::String(text) => quoted(text),
+        DeValue::Integer(number) => format!("the number {}", shortened(number)),
+        DeValue::Float(_) => "a number with a fraction".to_owned(),
+        DeValue::Boolean(truth) => truth.to_string(),
+        DeValue::Datetime(_) => "a date or time".to_owned(),
+        DeValue::Array(_) => "a list".to_owned(),
+        DeValue::Table(_) => "a table".to_owned(),
+    }
+}
+
+fn whole(written: &DeInteger<'_>) -> Option<u32> {
+    u32::from_str_radix(written.as_str(), written.radix()).ok()
+}
+
+fn shortened(written: &DeInteger<'_>) -> String {
+    let text = written.to_string();
+    if text.len() > 24 { format!("{}…", &text[..24]) } else { text }
+}
+
+/// Whether a known key differs by at most two letters (one, if it is short), or by its hyphens.
+fn is_nearly(written: &str, known: &str) -> bool {
+    let written = written.to_lowercase().replace('-', "_");
+    written.len() <= 40 && distance(&written, known) <= if known.len() > 4 { 2 } else { 1 }
+}
+
+/// Letters to insert, delete or replace to make one word of the other (Levenshtein).
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (i, a) in one.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, b) in other.iter().enumerate() {
+            let replaced = diagonal + usize::from(a != *b);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[other.len()]
+}

@@ -1,0 +1,109 @@
+//! What an application claims, and whether the stack may touch it.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use super::{Application, ServiceName};
+use crate::image::{ImageTag, RepositoryName};
+use crate::pattern::Pattern;
+
+/// What belongs to this application alone: two applications cannot claim one thing. Sorted, each once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resources {
+    pub repositories: Vec<RepositoryName>,
+    pub services: Vec<ServiceName>,
+    pub stable_tags: Vec<(RepositoryName, ImageTag)>,
+}
+
+/// What the stack's parameters let its functions touch, and where the stack is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Allowed {
+    /// `aws`, `aws-cn`, `aws-us-gov` …
+    pub partition: String,
+    pub region: String,
+    /// 12 digits.
+    pub account: String,
+    /// The parameter `RepositoryArns`.
+    pub repositories: Vec<Pattern>,
+    /// The parameter `ClusterArns`.
+    pub clusters: Vec<Pattern>,
+}
+
+impl Allowed {
+    /// <https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerregistry.html>
+    pub fn repository_arn(&self, repository: &RepositoryName) -> String {
+        let Self { partition, region, account, .. } = self;
+        format!("arn:{partition}:ecr:{region}:{account}:repository/{repository}")
+    }
+
+    /// <https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerservice.html>
+    pub fn cluster_arn(&self, service: &ServiceName) -> String {
+        let Self { partition, region, account, .. } = self;
+        format!("arn:{partition}:ecs:{region}:{account}:cluster/{}", service.cluster())
+    }
+
+    pub fn service_arn(&self, service: &ServiceName) -> String {
+        let Self { partition, region, account, .. } = self;
+        format!("arn:{partition}:ecs:{region}:{account}:service/{service}")
+    }
+}
+
+/// A resource that an application names and that the stack may not touch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outside {
+    /// Which setting names it, such as `environment[0].services[1]`.
+    pub key: String,
+    pub arn: String,
+    /// The stack's parameter that would have to allow it.
+    pub parameter: &'static str,
+}
+
+impl fmt::Display for Outside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { arn, parameter, .. } = self;
+        write!(
+            f,
+            "this stack may not touch {arn}: add it to the stack's parameter {parameter}, and deploy the stack"
+        )
+    }
+}
+
+impl Application {
+    pub fn resources(&self) -> Resources {
+        let environments = || self.environments.iter();
+        let repositories: BTreeSet<_> =
+            environments().map(|e| e.repository.clone()).chain([self.repository.clone()]).collect();
+        let services: BTreeSet<_> = environments().flat_map(|e| e.services.iter().cloned()).collect();
+        let stable_tags: BTreeSet<_> =
+            environments().map(|e| (e.repository.clone(), e.stable_tag.clone())).collect();
+        Resources {
+            repositories: repositories.into_iter().collect(),
+            services: services.into_iter().collect(),
+            stable_tags: stable_tags.into_iter().collect(),
+        }
+    }
+
+    /// The resources that the stack's parameters do not allow, in the file's order; each ARN once.
+    pub fn outside(&self, allowed: &Allowed) -> Vec<Outside> {
+        let mut named = vec![("repository".to_owned(), allowed.repository_arn(&self.repository), true)];
+        for (index, environment) in self.environments.iter().enumerate() {
+            let key = format!("environment[{index}]");
+            named.push((format!("{key}.repository"), allowed.repository_arn(&environment.repository), true));
+            let service = |(position, service)| {
+                (format!("{key}.services[{position}]"), allowed.cluster_arn(service), false)
+            };
+            named.extend(environment.services.iter().enumerate().map(service));
+        }
+        let mut seen = BTreeSet::new();
+        named.retain(|(_, arn, _)| seen.insert(arn.clone()));
+        let outside = |(key, arn, is_repository): (String, String, bool)| {
+            let (patterns, parameter) = match is_repository {
+                true => (&allowed.repositories, "RepositoryArns"),
+                false => (&allowed.clusters, "ClusterArns"),
+            };
+            let inside = patterns.iter().any(|pattern| pattern.matches(&arn));
+            (!inside).then_some(Outside { key, arn, parameter })
+        };
+        named.into_iter().filter_map(outside).collect()
+    }
+}

@@ -1,0 +1,72 @@
+//! What a file may say already, and this version does not carry out. Such a setting is refused: a safeguard
+//! that is written and not kept would be worse than none. What becomes available is deleted here.
+
+use super::errors::Problems;
+use super::{Application, Deploy, Environment, FourEyes, Latest, RetentionMode, Step, Validate};
+
+pub(super) fn unsupported(application: &Application, problems: &mut Problems<'_>) {
+    let mut refuse = |key: &str, instead: &str| {
+        problems.add(key, &format!("is not available in this version: {instead}"));
+    };
+    if application.latest != Latest::Off {
+        refuse("latest", "write \"off\", and let the pipeline push the tag latest");
+    }
+    if application.retention.mode != RetentionMode::DryRun {
+        refuse("retention.mode", "write \"dry-run\", which plans and reports");
+    }
+    for (index, environment) in application.environments.iter().enumerate() {
+        let mut refuse = |key: &str, instead: &str| refuse(&format!("environment[{index}].{key}"), instead);
+        of_environment(application, environment, &mut refuse);
+    }
+}
+
+fn of_environment(application: &Application, environment: &Environment, refuse: &mut impl FnMut(&str, &str)) {
+    if environment.deploy == Deploy::OnApproval && !environment.services.is_empty() {
+        refuse(
+            "deploy",
+            "write deploy = \"never\": an approved build becomes the pin, the pipeline deploys it, and a rollback \
+             still returns the services to the pin",
+        );
+    }
+    if environment.repository != application.repository {
+        refuse("repository", "leave it out; the application's repository is used");
+    }
+    if environment.role.is_some() {
+        refuse("role", "leave it out; the repository and the services must be of this stack's account");
+    }
+    if !environment.requires.is_empty() {
+        refuse("requires", "leave it out, and run the checks before the push");
+    }
+    if environment.after.is_some() {
+        refuse("after", "leave it out; each environment is approved by itself");
+    }
+    if !environment.soak.is_zero() {
+        refuse("soak", "leave it out; approvers decide when a build has been tried long enough");
+    }
+    if !environment.verify.bake.is_zero() {
+        refuse("verify.bake", "leave it out");
+    }
+    if !environment.verify.endpoints.is_empty() {
+        refuse("verify.endpoints", "leave it out; ECS's health checks still count");
+    }
+    let (validate, default) = (&environment.validate, Validate::default());
+    if validate.max_bytes != default.max_bytes {
+        refuse("validate.max_size", "leave it out");
+    }
+    if validate.platforms != default.platforms {
+        refuse("validate.platforms", "leave it out");
+    }
+    if validate.labels != default.labels {
+        refuse("validate.labels", "leave it out");
+    }
+    if validate.signature != default.signature {
+        refuse("validate.signature", "write \"off\"");
+    }
+    if environment.approval.four_eyes != FourEyes::Off {
+        refuse("approval.four_eyes", "write \"off\", or required = 2");
+    }
+    // When codes are sent, `Code` becomes the default (see `file::approval`).
+    if environment.approval.step != Step::None {
+        refuse("approval.step", "write \"none\"; the decision page still asks before it decides");
+    }
+}

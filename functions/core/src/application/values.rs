@@ -1,0 +1,344 @@
+//! The settings that are written as text: durations, sizes, addresses, ARNs, services.
+//!
+//! An error here continues a sentence that begins with the text in quotes: `"2 weeks" is not a duration: …`.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+
+use jiff::SignedDuration;
+use serde::{Deserialize, Serialize};
+
+use crate::image::{ImageTag, RepositoryName};
+use crate::name::InvalidName;
+use crate::pattern::Pattern;
+
+/// Reads what has a type of its own.
+pub(super) fn parsed<T>(parse: fn(&str) -> Result<T, InvalidName>) -> impl Fn(&str) -> Result<T, String> {
+    move |text| parse(text).map_err(|error| format!("is not a valid {}: {}", error.what, error.expected))
+}
+
+/// Reads one of a few words.
+pub(super) fn one_of<T: Copy>(words: &[(&str, T)]) -> impl Fn(&str) -> Result<T, String> {
+    move |text| match words.iter().find(|(word, _)| *word == text) {
+        Some((_, value)) => Ok(*value),
+        None => {
+            let words: Vec<String> = words.iter().map(|(word, _)| format!("{word:?}")).collect();
+            Err(format!("is not known here: write {}", words.join(" or ")))
+        }
+    }
+}
+
+/// Reads a duration of one unit, such as `72h`: s, m, h, or d of 24 hours.
+pub(super) fn duration(
+    range: RangeInclusive<SignedDuration>,
+) -> impl Fn(&str) -> Result<SignedDuration, String> {
+    move |text| {
+        let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let (digits, unit) = text.split_at(split);
+        let seconds = match unit {
+            "s" => 1,
+            "m" => 60,
+            "h" => 60 * 60,
+            "d" => 24 * 60 * 60,
+            _ => 0,
+        };
+        if digits.is_empty() || seconds == 0 {
+            return Err(
+                "is not a duration: write a whole number and s, m, h or d, such as \"30m\"".to_owned()
+            );
+        }
+        let seconds = digits.parse::<i64>().ok().and_then(|number| number.checked_mul(seconds));
+        seconds.map(SignedDuration::from_secs).filter(|duration| range.contains(duration)).ok_or_else(|| {
+            format!(
+                "is out of range: write from \"{}\" to \"{}\"",
+                short(*range.start()),
+                short(*range.end())
+            )
+        })
+    }
+}
+
+/// A duration in the largest unit that shows it whole.
+fn short(duration: SignedDuration) -> String {
+    let seconds = duration.as_secs();
+    let units = [(24 * 60 * 60, "d"), (60 * 60, "h"), (60, "m")];
+    match units.iter().find(|(unit, _)| seconds != 0 && seconds % unit == 0) {
+        Some((unit, name)) => format!("{}{name}", seconds / unit),
+        None => format!("{seconds}s"),
+    }
+}
+
+/// Reads a size in decimal units, such as `1GB`: 1,000,000,000 bytes.
+pub(super) fn bytes(range: RangeInclusive<u64>) -> impl Fn(&str) -> Result<u64, String> {
+    move |text| {
+        let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let (digits, unit) = text.split_at(split);
+        let factor: u64 = match unit {
+            "KB" => 1_000,
+            "MB" => 1_000_000,
+            "GB" => 1_000_000_000,
+            _ => 0,
+        };
+        if digits.is_empty() || factor == 0 {
+            return Err("is not a size: write a whole number and KB, MB or GB, such as \"500MB\"".to_owned());
+        }
+        let bytes = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
+        bytes.filter(|bytes| range.contains(bytes)).ok_or_else(|| {
+            let (least, most) = (range.start() / 1_000_000, range.end() / 1_000_000_000);
+            format!("is out of range: write from \"{least}MB\" to \"{most}GB\"")
+        })
+    }
+}
+
+/// A repository's name; one of another account is written as an ARN, which this version does not follow.
+pub(super) fn repository(text: &str) -> Result<RepositoryName, String> {
+    if text.starts_with("arn:") {
+        let message = "is another repository's ARN, which is not available in this version: \
+                       write the name of a repository of this stack's account and region";
+        return Err(message.to_owned());
+    }
+    parsed(RepositoryName::parse)(text)
+}
+
+/// A stable tag; 28 characters of a tag's 128 are left to what is put behind it, as a pin's number.
+pub(super) fn stable_tag(text: &str) -> Result<ImageTag, String> {
+    if text.len() > 100 {
+        return Err("is too long: use 100 characters at most".to_owned());
+    }
+    parsed(ImageTag::parse)(text)
+}
+
+/// A pattern that some tag can match.
+pub(super) fn tag_pattern(text: &str) -> Result<Pattern, String> {
+    let possible = |b: u8| b.is_ascii_alphanumeric() || b"_.-*?".contains(&b);
+    if text.len() > 128 || !text.bytes().all(possible) {
+        return Err("is not a pattern for tags: use up to 128 letters, digits, underscores, periods and \
+                    hyphens; * stands for any run of characters, ? for one"
+            .to_owned());
+    }
+    parsed(Pattern::parse)(text)
+}
+
+macro_rules! text_type {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $expected:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            pub fn parse(text: &str) -> Result<Self, InvalidName> {
+                if Self::is_valid(text) {
+                    Ok(Self(text.to_owned()))
+                } else {
+                    Err(InvalidName { what: $what, found: text.to_owned(), expected: $expected })
+                }
+            }
+
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = InvalidName;
+            fn try_from(text: String) -> Result<Self, InvalidName> {
+                Self::parse(&text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(value: $name) -> String {
+                value.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+text_type!(
+    /// A mail address such as `lead@example.com`: ASCII, without a display name, safe to put into a header.
+    MailAddress,
+    "mail address",
+    "write it as name@example.com"
+);
+
+impl MailAddress {
+    fn is_valid(text: &str) -> bool {
+        let character = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+/=?^_`{|}~.-".contains(&b);
+        let local = |part: &str| {
+            (1..=64).contains(&part.len())
+                && part.bytes().all(character)
+                && part.split('.').all(|atom| !atom.is_empty())
+        };
+        let domain = |part: &str| part.contains('.') && is_host(part);
+        text.len() <= 254
+            && text.split_once('@').is_some_and(|(before, after)| local(before) && domain(after))
+    }
+}
+
+text_type!(
+    /// Who signs an IAM request: the ARN of a role, of a user, or of a session of a role whose sessions AWS
+    /// names (`AWSReservedSSO_*`). Whoever assumes any other role chooses the session's name, also somebody
+    /// else's, so such a session proves nothing and is refused.
+    /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html>
+    Principal,
+    "principal",
+    "write the ARN of an IAM role or user, such as arn:aws:iam::111122223333:role/lead, without wildcards; \
+     sessions count only under AWSReservedSSO_* roles"
+);
+
+impl Principal {
+    fn is_valid(text: &str) -> bool {
+        match iam_resource(text) {
+            Some(("iam", "role" | "user", _)) => true,
+            Some(("sts", "assumed-role", name)) => name
+                .split_once('/')
+                .is_some_and(|(role, session)| role.starts_with("AWSReservedSSO_") && !session.contains('/')),
+            _ => false,
+        }
+    }
+}
+
+text_type!(
+    /// The ARN of an IAM role.
+    RoleArn,
+    "role",
+    "write the ARN of an IAM role, such as arn:aws:iam::111122223333:role/stablepin-spoke"
+);
+
+impl RoleArn {
+    fn is_valid(text: &str) -> bool {
+        matches!(iam_resource(text), Some(("iam", "role", _)))
+    }
+}
+
+/// Service, kind and name of `arn:{partition}:{service}::{account}:{kind}/{name}`.
+fn iam_resource(text: &str) -> Option<(&str, &str, &str)> {
+    let parts: Vec<&str> = text.splitn(6, ':').collect();
+    let ["arn", partition, service, "", account, resource] = parts[..] else { return None };
+    let (kind, name) = resource.split_once('/')?;
+    let valid = text.len() <= 2048
+        && (partition == "aws" || partition.starts_with("aws-"))
+        && partition.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')
+        && account.len() == 12
+        && account.bytes().all(|b| b.is_ascii_digit())
+        && name.split('/').all(|part| !part.is_empty())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+=,.@-/".contains(&b));
+    valid.then_some((service, kind, name))
+}
+
+text_type!(
+    /// A URL that is asked whether the application is well: http or https, a host name or an IPv4 address, no
+    /// user, no fragment.
+    Endpoint,
+    "endpoint",
+    "write a URL of http:// or https://, a host name and a path, without user, password or fragment"
+);
+
+impl Endpoint {
+    fn is_valid(text: &str) -> bool {
+        let Some(rest) = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")) else {
+            return false;
+        };
+        let authority = rest.split(['/', '?']).next().unwrap_or(rest);
+        let (host, port) = authority.split_once(':').unwrap_or((authority, "443"));
+        text.len() <= 2048
+            && text.bytes().all(|b| b.is_ascii_graphic() && !b"\"<>\\^`{|}#".contains(&b))
+            && is_host(host)
+            && port.bytes().all(|b| b.is_ascii_digit())
+            && port.parse::<u16>().is_ok_and(|port| port > 0)
+    }
+}
+
+/// A DNS name, or an IPv4 address.
+fn is_host(text: &str) -> bool {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    text.len() <= 253 && text.split('.').all(label)
+}
+
+text_type!(
+    /// The name under which a pipeline reports a check, such as `staging-tests`.
+    CheckName,
+    "check name",
+    "use 1 to 64 letters, digits, hyphens, underscores and periods"
+);
+
+impl CheckName {
+    fn is_valid(text: &str) -> bool {
+        (1..=64).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
+    }
+}
+
+text_type!(
+    /// The key of an image label, such as `org.opencontainers.image.revision`.
+    LabelName,
+    "label",
+    "use 1 to 255 characters without spaces, such as org.opencontainers.image.revision"
+);
+
+impl LabelName {
+    fn is_valid(text: &str) -> bool {
+        (1..=255).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
+    }
+}
+
+text_type!(
+    /// What an image is built for: `linux/amd64`, `linux/arm64/v8`.
+    /// <https://github.com/opencontainers/image-spec/blob/main/image-index.md>
+    Platform,
+    "platform",
+    "write system and architecture, such as linux/amd64"
+);
+
+impl Platform {
+    fn is_valid(text: &str) -> bool {
+        let character = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_.-".contains(&b);
+        let part = |part: &str| (1..=32).contains(&part.len()) && part.bytes().all(character);
+        (2..=3).contains(&text.split('/').count()) && text.split('/').all(part)
+    }
+}
+
+text_type!(
+    /// An ECS service, by its cluster's name and its own: `prod/web`.
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_CreateService.html>
+    ServiceName,
+    "service",
+    "write the cluster's name, a slash and the service's name, such as prod/web; each has letters, digits, \
+     hyphens and underscores"
+);
+
+impl ServiceName {
+    fn is_valid(text: &str) -> bool {
+        let name = |name: &str| {
+            (1..=255).contains(&name.len())
+                && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
+        };
+        text.split_once('/').is_some_and(|(cluster, service)| name(cluster) && name(service))
+    }
+
+    fn parts(&self) -> (&str, &str) {
+        self.0.split_once('/').expect("a service has a slash")
+    }
+
+    /// The cluster's name.
+    pub fn cluster(&self) -> &str {
+        self.parts().0
+    }
+
+    /// The service's own name.
+    pub fn service(&self) -> &str {
+        self.parts().1
+    }
+}

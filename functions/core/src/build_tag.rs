@@ -1,0 +1,382 @@
+//! The tags that Stablepin gives to images. Each is read back exactly as it was written, so that a tag says
+//! by itself what it is; whether Stablepin wrote it, only the table knows.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+
+use crate::commit::Commit8;
+use crate::image::ImageTag;
+use crate::name::{EnvironmentName, InvalidName};
+use crate::pin_number::PinNumber;
+
+/// The unique name of a build: `{environment}-{YYYYMMDD-HHMMSS}-{commit8}`, in UTC, for example
+/// `production-20250717-143052-a1b2c3d4`. The tags of one environment sort by time, as text too.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct BuildTag {
+    environment: EnvironmentName,
+    at: Second,
+    commit8: Commit8,
+}
+
+impl BuildTag {
+    /// The time is cut to the whole second before it.
+    pub fn new(environment: EnvironmentName, at: Timestamp, commit8: Commit8) -> Self {
+        Self { environment, at: Second::of(at), commit8 }
+    }
+
+    pub fn parse(text: &str) -> Result<Self, InvalidName> {
+        let read = || {
+            let (rest, commit8) = text.rsplit_once('-')?;
+            let (environment, at) = environment_and_time(rest)?;
+            Some(Self { environment, at, commit8: Commit8::parse(commit8).ok()? })
+        };
+        read().ok_or_else(|| InvalidName {
+            what: "build tag",
+            found: text.to_owned(),
+            expected: "use {environment}-{YYYYMMDD-HHMMSS}-{commit8}, such as production-20250717-143052-a1b2c3d4",
+        })
+    }
+
+    pub fn environment(&self) -> &EnvironmentName {
+        &self.environment
+    }
+
+    /// When the build was first seen; a whole second.
+    pub fn at(&self) -> Timestamp {
+        self.at.0
+    }
+
+    pub fn commit8(&self) -> &Commit8 {
+        &self.commit8
+    }
+
+    pub fn tag(&self) -> ImageTag {
+        always_a_tag(&self.to_string())
+    }
+}
+
+impl fmt::Display for BuildTag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}-{}", self.environment, self.at, self.commit8)
+    }
+}
+
+/// The name of what was live when a rollback began: `{environment}-rollback-{YYYYMMDD-HHMMSS}`, in UTC.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct BackupTag {
+    environment: EnvironmentName,
+    at: Second,
+}
+
+impl BackupTag {
+    /// The time is cut to the whole second before it.
+    pub fn new(environment: EnvironmentName, at: Timestamp) -> Self {
+        Self { environment, at: Second::of(at) }
+    }
+
+    pub fn parse(text: &str) -> Result<Self, InvalidName> {
+        let read = || {
+            let (before, at) = split_time(text)?;
+            let environment = EnvironmentName::parse(before.strip_suffix("-rollback")?).ok()?;
+            Some(Self { environment, at })
+        };
+        read().ok_or_else(|| InvalidName {
+            what: "backup tag",
+            found: text.to_owned(),
+            expected: "use {environment}-rollback-{YYYYMMDD-HHMMSS}, such as production-rollback-20250717-143052",
+        })
+    }
+
+    pub fn environment(&self) -> &EnvironmentName {
+        &self.environment
+    }
+
+    /// When the rollback began; a whole second.
+    pub fn at(&self) -> Timestamp {
+        self.at.0
+    }
+
+    pub fn tag(&self) -> ImageTag {
+        always_a_tag(&self.to_string())
+    }
+}
+
+impl fmt::Display for BackupTag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-rollback-{}", self.environment, self.at)
+    }
+}
+
+/// The tag of one pin, where the repository forbids the stable tag to move: `prod-stable-000042`.
+/// A stable tag so long that the number does not fit is cut; an application file allows none that long.
+pub fn numbered(stable_tag: &ImageTag, pin: PinNumber) -> ImageTag {
+    let number = pin.padded();
+    let room = 128 - 1 - number.len();
+    let stable_tag = stable_tag.as_str();
+    always_a_tag(&format!("{}-{number}", &stable_tag[..stable_tag.len().min(room)]))
+}
+
+/// `{environment}-{YYYYMMDD-HHMMSS}`.
+fn environment_and_time(text: &str) -> Option<(EnvironmentName, Second)> {
+    let (environment, at) = split_time(text)?;
+    Some((EnvironmentName::parse(environment).ok()?, at))
+}
+
+fn split_time(text: &str) -> Option<(&str, Second)> {
+    let (rest, time) = text.rsplit_once('-')?;
+    let (before, date) = rest.rsplit_once('-')?;
+    Some((before, Second::parse(date, time)?))
+}
+
+fn always_a_tag(text: &str) -> ImageTag {
+    ImageTag::parse(text).expect("names, digits and hyphens, 128 at most, make a tag")
+}
+
+/// A whole second in the years 1 to 9999, so that its text has a fixed width: `YYYYMMDD-HHMMSS`, UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Second(Timestamp);
+
+impl Second {
+    /// Of a time before the year 1, its first second.
+    fn of(at: Timestamp) -> Self {
+        let whole = at.as_second() - i64::from(at.subsec_nanosecond() < 0);
+        let first = Timestamp::constant(-62_135_596_800, 0);
+        Self(Timestamp::from_second(whole).map_or(first, |second| second.max(first)))
+    }
+
+    fn parse(date: &str, time: &str) -> Option<Self> {
+        let digits = |text: &str, width| text.len() == width && text.bytes().all(|b| b.is_ascii_digit());
+        if !digits(date, 8) || !digits(time, 6) {
+            return None;
+        }
+        let part = |text: &str| text.parse::<i8>().ok();
+        let at = DateTime::new(
+            date[..4].parse().ok().filter(|year| *year > 0)?,
+            part(&date[4..6])?,
+            part(&date[6..])?,
+            part(&time[..2])?,
+            part(&time[2..4])?,
+            part(&time[4..])?,
+            0,
+        );
+        Some(Self(TimeZone::UTC.to_timestamp(at.ok()?).ok()?))
+    }
+}
+
+impl fmt::Display for Second {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = TimeZone::UTC.to_datetime(self.0);
+        write!(
+            f,
+            "{:04}{:02}{:02}-{:02}{:02}{:02}",
+            at.year(),
+            at.month(),
+            at.day(),
+            at.hour(),
+            at.minute(),
+            at.second()
+        )
+    }
+}
+
+macro_rules! text_type {
+    ($name:ident) => {
+        impl TryFrom<String> for $name {
+            type Error = InvalidName;
+            fn try_from(text: String) -> Result<Self, InvalidName> {
+                Self::parse(&text)
+            }
+        }
+        impl From<$name> for String {
+            fn from(value: $name) -> String {
+                value.to_string()
+            }
+        }
+    };
+}
+text_type!(BuildTag);
+text_type!(BackupTag);
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn environment(name: &str) -> EnvironmentName {
+        EnvironmentName::parse(name).unwrap()
+    }
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_build_tag_says_where_when_and_what() {
+        let commit8 = Commit8::parse("a1b2c3d4").unwrap();
+        let build = BuildTag::new(environment("production"), at("2025-07-17T14:30:52.999Z"), commit8.clone());
+        assert_eq!(build.to_string(), "production-20250717-143052-a1b2c3d4");
+        assert_eq!(build.tag().as_str(), build.to_string());
+        assert_eq!(serde_json::to_string(&build).unwrap(), r#""production-20250717-143052-a1b2c3d4""#);
+
+        let read = BuildTag::parse("production-20250717-143052-a1b2c3d4").unwrap();
+        assert_eq!(read.environment().as_str(), "production");
+        assert_eq!(read.at(), at("2025-07-17T14:30:52Z"));
+        assert_eq!(read.commit8(), &commit8);
+    }
+
+    #[test]
+    fn an_environment_may_look_like_the_rest_of_a_tag() {
+        let tag = "eu-1-20250717-143052-20240101-000000-1234567";
+        let build = BuildTag::parse(tag).unwrap();
+        assert_eq!(build.environment().as_str(), "eu-1-20250717-143052");
+        assert_eq!(build.at(), at("2024-01-01T00:00:00Z"));
+        assert_eq!(build.to_string(), tag);
+
+        let backup = BackupTag::parse("prod-rollback-rollback-20250717-143052").unwrap();
+        assert_eq!(backup.environment().as_str(), "prod-rollback");
+        assert_eq!(backup.to_string(), "prod-rollback-rollback-20250717-143052");
+    }
+
+    #[test]
+    fn what_is_not_a_build_tag() {
+        for bad in [
+            "",
+            "production",
+            "production-20250717-143052",
+            "-20250717-143052-a1b2c3d4",
+            "1st-20250717-143052-a1b2c3d4",
+            "Production-20250717-143052-a1b2c3d4",
+            "production--20250717-143052-a1b2c3d4",
+            "production-20250717143052-a1b2c3d4",
+            "production-2025717-143052-a1b2c3d4",
+            "production-20250230-143052-a1b2c3d4",
+            "production-20251301-143052-a1b2c3d4",
+            "production-20250717-243052-a1b2c3d4",
+            "production-20250717-146052-a1b2c3d4",
+            "production-20250717-143060-a1b2c3d4",
+            "production-00000717-143052-a1b2c3d4",
+            "production-+2250717-143052-a1b2c3d4",
+            "production-20250717-143052-a1b2c3",
+            "production-20250717-143052-a1b2c3d4e",
+            "production-20250717-143052-A1B2C3D4",
+            "production-20250717-143052-a1b2c3d4-",
+            "production-20250717-143052-a1b2c3d4\n",
+            "production-２０２５0717-143052-a1b2c3d4",
+        ] {
+            assert!(BuildTag::parse(bad).is_err(), "{bad:?}");
+            assert!(BackupTag::parse(bad).is_err(), "{bad:?}");
+        }
+        for bad in ["rollback-20250717-143052", "prod-20250717-143052", "prod-backup-20250717-143052"] {
+            assert!(BackupTag::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn the_ends_of_time_still_make_tags() {
+        for (time, text) in [
+            (Timestamp::MIN, "a-00010101-000000-1234567"),
+            (at("1969-12-31T23:59:58.5Z"), "a-19691231-235958-1234567"),
+            (Timestamp::MAX, "a-99991230-220000-1234567"),
+        ] {
+            let build = BuildTag::new(environment("a"), time, Commit8::parse("1234567").unwrap());
+            assert_eq!(build.to_string(), text);
+            assert_eq!(BuildTag::parse(text).unwrap(), build);
+        }
+    }
+
+    #[test]
+    fn a_pin_has_a_tag_of_its_own() {
+        let stable = ImageTag::parse("prod-stable").unwrap();
+        let tag = |number| numbered(&stable, PinNumber::new(number).unwrap()).to_string();
+        assert_eq!(tag(42), "prod-stable-000042");
+        assert_eq!(tag(1_234_567), "prod-stable-1234567");
+        let longest = ImageTag::parse(&"a".repeat(128)).unwrap();
+        assert_eq!(numbered(&longest, PinNumber::FIRST).as_str().len(), 128);
+    }
+
+    fn any_environment() -> impl Strategy<Value = EnvironmentName> {
+        let name = "[a-z][a-z0-9]{0,9}(-[a-z0-9]{1,9}){0,3}|[a-z]-[0-9]{8}-[0-9]{6}|[a-z]{1,4}-rollback";
+        name.prop_map(|name| environment(&name[..name.len().min(40)]))
+            .prop_filter("a slug", |name| !name.as_str().ends_with('-'))
+    }
+
+    fn any_time() -> impl Strategy<Value = Timestamp> {
+        (-62_135_596_800_i64..=253_402_207_200, 0..1_000_000_000_i32)
+            .prop_map(|(second, nanosecond)| Timestamp::new(second, nanosecond).unwrap_or(Timestamp::MAX))
+    }
+
+    proptest! {
+        #[test]
+        fn build_tags_read_back(environment in any_environment(), at in any_time(), commit8 in "[0-9a-f]{7,8}") {
+            let build = BuildTag::new(environment.clone(), at, Commit8::parse(&commit8).unwrap());
+            let text = build.to_string();
+            prop_assert_eq!(BuildTag::parse(&text), Ok(build.clone()));
+            prop_assert_eq!(ImageTag::parse(&text), Ok(build.tag()));
+            prop_assert!(BackupTag::parse(&text).is_err());
+            let json = serde_json::to_string(&build).unwrap();
+            prop_assert_eq!(serde_json::from_str::<BuildTag>(&json).unwrap(), build);
+        }
+
+        #[test]
+        fn backup_tags_read_back(environment in any_environment(), at in any_time()) {
+            let backup = BackupTag::new(environment, at);
+            let text = backup.to_string();
+            prop_assert_eq!(BackupTag::parse(&text), Ok(backup.clone()));
+            prop_assert_eq!(ImageTag::parse(&text), Ok(backup.tag()));
+            prop_assert!(BuildTag::parse(&text).is_err());
+        }
+
+        /// One change to a tag: either it is no tag any more, or it prints exactly as it stands.
+        #[test]
+        fn what_nearly_is_a_tag_is_none_or_prints_as_it_stands(
+            environment in any_environment(),
+            at in any_time(),
+            commit8 in "[0-9a-f]{7,8}",
+            place in any::<proptest::sample::Index>(),
+            put in proptest::option::of("[a-zA-Z0-9_.+ -]|é|\n"),
+        ) {
+            let tag = BuildTag::new(environment, at, Commit8::parse(&commit8).unwrap()).to_string();
+            let place = place.index(tag.len());
+            let changed = format!("{}{}{}", &tag[..place], put.unwrap_or_default(), &tag[place + 1..]);
+            if let Ok(read) = BuildTag::parse(&changed) {
+                prop_assert_eq!(read.to_string(), changed.clone());
+            }
+            if let Ok(read) = BackupTag::parse(&changed) {
+                prop_assert_eq!(read.to_string(), changed);
+            }
+        }
+
+        #[test]
+        fn any_text_is_none_or_prints_as_it_stands(text in "[a-z-]{0,8}-?[0-9-]{8,9}-[0-9-]{6,7}(-[0-9a-f]{6,9})?|\\PC{0,60}") {
+            if let Ok(read) = BuildTag::parse(&text) {
+                prop_assert_eq!(read.to_string(), text.clone());
+            }
+            if let Ok(read) = BackupTag::parse(&text) {
+                prop_assert_eq!(read.to_string(), text);
+            }
+        }
+
+        #[test]
+        fn the_tags_of_one_environment_sort_by_time(
+            name in any_environment(),
+            (earlier, later) in (any_time(), any_time()),
+            (one, other) in ("[0-9a-f]{7,8}", "[0-9a-f]{7,8}"),
+        ) {
+            let one = BuildTag::new(name.clone(), earlier, Commit8::parse(&one).unwrap());
+            let other = BuildTag::new(name.clone(), later, Commit8::parse(&other).unwrap());
+            prop_assert_eq!(one.cmp(&other), one.to_string().cmp(&other.to_string()));
+            if one.at() != other.at() {
+                prop_assert_eq!(one.cmp(&other), one.at().cmp(&other.at()));
+            }
+            let (one, other) = (BackupTag::new(name.clone(), earlier), BackupTag::new(name, later));
+            prop_assert_eq!(one.at().cmp(&other.at()), one.to_string().cmp(&other.to_string()));
+        }
+    }
+}

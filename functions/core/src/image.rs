@@ -1,0 +1,221 @@
+//! The registry's words: digest, tag, repository, image reference.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::name::InvalidName;
+
+/// `sha256:` and 64 lower-case hexadecimal digits. What is approved, deployed, pinned and verified.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ImageDigest(String);
+
+impl ImageDigest {
+    pub fn parse(text: &str) -> Result<Self, InvalidName> {
+        let valid =
+            text.strip_prefix("sha256:").is_some_and(|hex| hex.len() == 64 && hex.bytes().all(is_lower_hex));
+        if valid {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidName {
+                what: "image digest",
+                found: text.to_owned(),
+                expected: "use sha256: and 64 lower-case hexadecimal digits",
+            })
+        }
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The 64 hexadecimal digits.
+    pub fn hex(&self) -> &str {
+        &self.0["sha256:".len()..]
+    }
+}
+
+/// A tag: up to 128 characters (ECR's event and the registry protocol agree on this set). Only ever a name.
+/// <https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-manifests>
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ImageTag(String);
+
+impl ImageTag {
+    pub fn parse(text: &str) -> Result<Self, InvalidName> {
+        let mut bytes = text.bytes();
+        let valid = text.len() <= 128
+            && bytes.next().is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_')
+            && bytes.all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'));
+        if valid {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidName {
+                what: "image tag",
+                found: text.to_owned(),
+                expected: "use 1 to 128 letters, digits, underscores, periods and hyphens, not beginning with a period or hyphen",
+            })
+        }
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The name of an ECR repository, such as `web` or `prod/web`.
+/// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_CreateRepository.html>
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RepositoryName(String);
+
+impl RepositoryName {
+    pub fn parse(text: &str) -> Result<Self, InvalidName> {
+        let component = |part: &str| {
+            let bytes = part.as_bytes();
+            let edge = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+            edge(bytes.first())
+                && edge(bytes.last())
+                && bytes
+                    .iter()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-'))
+        };
+        if (2..=256).contains(&text.len()) && text.split('/').all(component) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidName {
+                what: "repository name",
+                found: text.to_owned(),
+                expected: "use 2 to 256 lower-case letters, digits, hyphens, underscores, periods and slashes, each part beginning and ending with a letter or digit",
+            })
+        }
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+macro_rules! text_type {
+    ($name:ident) => {
+        impl TryFrom<String> for $name {
+            type Error = InvalidName;
+            fn try_from(text: String) -> Result<Self, InvalidName> {
+                Self::parse(&text)
+            }
+        }
+        impl From<$name> for String {
+            fn from(value: $name) -> String {
+                value.0
+            }
+        }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+text_type!(ImageDigest);
+text_type!(ImageTag);
+text_type!(RepositoryName);
+
+/// An image as a task definition names it: `host[:port]/path[:tag][@digest]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageReference {
+    /// The registry's host with its port; none for an image of the default registry (`nginx`).
+    pub host: Option<String>,
+    pub path: String,
+    pub tag: Option<String>,
+    pub digest: Option<String>,
+}
+
+impl ImageReference {
+    /// Total: any text is some reference. What is compared with it afterwards is exact.
+    pub fn parse(text: &str) -> Self {
+        let (name, digest) = match text.split_once('@') {
+            Some((name, digest)) => (name, Some(digest.to_owned())),
+            None => (text, None),
+        };
+        let (host, rest) = match name.split_once('/') {
+            Some((host, rest)) if host.contains(['.', ':']) || host == "localhost" => {
+                (Some(host.to_owned()), rest)
+            }
+            _ => (None, name),
+        };
+        let (path, tag) = match rest.rsplit_once(':') {
+            Some((path, tag)) if !tag.contains('/') => (path, Some(tag.to_owned())),
+            _ => (rest, None),
+        };
+        Self { host, path: path.to_owned(), tag, digest }
+    }
+
+    /// Whether this names an image of that ECR repository, under any of the host names that a private
+    /// registry has (plain, FIPS, dual-stack; also the China partition's).
+    /// <https://docs.aws.amazon.com/general/latest/gr/ecr.html>
+    pub fn is_of(&self, account: &str, region: &str, repository: &RepositoryName) -> bool {
+        let Some(host) = &self.host else { return false };
+        let known = [
+            format!("{account}.dkr.ecr.{region}.amazonaws.com"),
+            format!("{account}.dkr.ecr-fips.{region}.amazonaws.com"),
+            format!("{account}.dkr.ecr.{region}.amazonaws.com.cn"),
+            format!("{account}.dkr-ecr.{region}.on.aws"),
+            format!("{account}.dkr-ecr-fips.{region}.on.aws"),
+        ];
+        self.path == repository.as_str() && known.contains(host)
+    }
+
+    /// The same image name at exactly this digest, without a tag: `host/path@sha256:…`.
+    pub fn at(&self, digest: &ImageDigest) -> String {
+        match &self.host {
+            Some(host) => format!("{host}/{}@{digest}", self.path),
+            None => format!("{}@{digest}", self.path),
+        }
+    }
+}
+
+fn is_lower_hex(b: u8) -> bool {
+    b.is_ascii_digit() || (b'a'..=b'f').contains(&b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_four_forms_of_an_image_string() {
+        let digest = ImageDigest::parse(&format!("sha256:{}", "ab".repeat(32))).unwrap();
+        for text in [
+            "h.example:5000/a/b",
+            "h.example:5000/a/b:t",
+            "h.example:5000/a/b@sha256:x",
+            "h.example:5000/a/b:t@sha256:x",
+        ] {
+            let reference = ImageReference::parse(text);
+            assert_eq!(reference.host.as_deref(), Some("h.example:5000"), "{text}");
+            assert_eq!(reference.path, "a/b", "{text}");
+            assert_eq!(reference.at(&digest), format!("h.example:5000/a/b@{digest}"), "{text}");
+        }
+        assert_eq!(ImageReference::parse("nginx:1").path, "nginx");
+        assert_eq!(ImageReference::parse("library/nginx:1").host, None);
+    }
+
+    #[test]
+    fn an_image_of_another_account_region_or_repository_is_not_ours() {
+        let web = RepositoryName::parse("web").unwrap();
+        let ours = |text: &str| ImageReference::parse(text).is_of("111122223333", "eu-west-1", &web);
+        assert!(ours("111122223333.dkr.ecr.eu-west-1.amazonaws.com/web:main"));
+        assert!(ours("111122223333.dkr-ecr.eu-west-1.on.aws/web@sha256:x"));
+        for other in [
+            "111122223333.dkr.ecr.eu-west-1.amazonaws.com/web2:main",
+            "111122223333.dkr.ecr.eu-west-1.amazonaws.com/a/web",
+            "111122223333.dkr.ecr.us-east-1.amazonaws.com/web",
+            "444455556666.dkr.ecr.eu-west-1.amazonaws.com/web",
+            "111122223333.dkr.ecr.eu-west-1.amazonaws.com.evil.example/web",
+            "web",
+        ] {
+            assert!(!ours(other), "{other}");
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! The rules of Stablepin. Plain data and functions: no I/O, no clock, no environment, no logging. The time
+//! comes in as an argument, and the same arguments always give the same decision.
+
+pub mod application;
+pub mod audit;
+pub mod build_tag;
+pub mod commit;
+pub mod effect;
+pub mod image;
+pub mod name;
+pub mod pattern;
+pub mod pin_number;
+pub mod records;
+pub mod refusal;
+pub mod step;
+pub mod target;

@@ -1,0 +1,302 @@
+//! Image manifests, image indexes and image configurations, as far as the rules need them.
+//!
+//! Reading is strict, since a manifest that can be read in two ways can be approved as one image and run as
+//! another (<https://github.com/opencontainers/image-spec/security/advisories/GHSA-77vh-xpmg-72qh>), and total:
+//! any text gives a manifest or an error.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+
+use crate::image::ImageDigest;
+
+/// What a registry is asked for, so that it never converts and never picks a platform for us.
+pub const ACCEPTED: [&str; 4] = [DOCKER_MANIFEST, DOCKER_LIST, OCI_MANIFEST, OCI_INDEX];
+
+pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+pub const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+
+const CONFIGS: [&str; 2] =
+    ["application/vnd.docker.container.image.v1+json", "application/vnd.oci.image.config.v1+json"];
+
+/// ECR's limit on a manifest, in bytes.
+/// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_PutImage.html>
+pub const MAX_BYTES: usize = 4_194_304;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    #[error("the manifest has {bytes} bytes; at most {MAX_BYTES} are allowed")]
+    TooLarge { bytes: usize },
+    #[error("the manifest's media type {found:?} is not one of a Docker (schema 2) or OCI manifest or index")]
+    MediaType { found: String },
+    #[error("the registry calls the manifest {told:?}, it calls itself {says:?}")]
+    TwoMediaTypes { told: String, says: String },
+    #[error("the manifest is not valid")]
+    Json(#[source] serde_json::Error),
+    #[error("the manifest's schemaVersion is {found}, not 2")]
+    SchemaVersion { found: u64 },
+    #[error("the manifest has {0:?}, which its media type does not have: it could be read in two ways")]
+    Ambiguous(&'static str),
+    #[error("the manifest has no {0:?}")]
+    Lacks(&'static str),
+    #[error("the sizes in the manifest add up to more than can be counted")]
+    Sizes,
+}
+
+/// What a manifest says of a blob or of another manifest.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Descriptor {
+    pub media_type: String,
+    pub digest: ImageDigest,
+    /// In bytes, as stored: layers are compressed.
+    pub size: u64,
+    pub platform: Option<Platform>,
+    pub artifact_type: Option<String>,
+    pub annotations: Option<BTreeMap<String, String>>,
+}
+
+/// Which machine an image runs on, such as `linux/amd64`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Platform {
+    pub os: String,
+    pub architecture: String,
+    pub variant: Option<String>,
+}
+
+impl std::fmt::Display for Platform {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.os, self.architecture)?;
+        self.variant.as_ref().map_or(Ok(()), |variant| write!(f, "/{variant}"))
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Manifest {
+    Image(ImageManifest),
+    Index(ImageIndex),
+}
+
+/// One platform's image, or an artifact that is stored as if it were one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageManifest {
+    pub config: Descriptor,
+    pub layers: Vec<Descriptor>,
+    /// The manifest that this one says something about.
+    pub subject: Option<Descriptor>,
+    pub artifact_type: Option<String>,
+}
+
+/// An image for several platforms, each with a manifest of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageIndex {
+    /// All of them, also attestations. ECR keeps each for as long as the index is there.
+    pub children: Vec<Descriptor>,
+    pub subject: Option<Descriptor>,
+    pub artifact_type: Option<String>,
+}
+
+/// What is stored under a digest: something that can run, or something said about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    Image,
+    Signature,
+    Attestation,
+    Sbom,
+    HelmChart,
+    /// Anything else, with the type that it gives itself.
+    Other(String),
+}
+
+impl Kind {
+    /// Only this can be promoted.
+    pub fn is_image(&self) -> bool {
+        *self == Self::Image
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Raw {
+    schema_version: u64,
+    media_type: Option<String>,
+    artifact_type: Option<String>,
+    config: Option<Descriptor>,
+    layers: Option<Vec<Descriptor>>,
+    manifests: Option<Vec<Descriptor>>,
+    subject: Option<Descriptor>,
+    /// Of schema 1 only.
+    fs_layers: Option<serde::de::IgnoredAny>,
+}
+
+impl Manifest {
+    /// `media_type` is what the registry said beside the bytes; empty if it said nothing.
+    pub fn parse(media_type: &str, bytes: &str) -> Result<Self, ManifestError> {
+        if bytes.len() > MAX_BYTES {
+            return Err(ManifestError::TooLarge { bytes: bytes.len() });
+        }
+        if !media_type.is_empty() && !ACCEPTED.contains(&media_type) {
+            return Err(ManifestError::MediaType { found: media_type.to_owned() });
+        }
+        let raw: Raw = serde_json::from_str(bytes).map_err(ManifestError::Json)?;
+        if raw.schema_version != 2 {
+            return Err(ManifestError::SchemaVersion { found: raw.schema_version });
+        }
+        let media_type = match raw.media_type {
+            Some(says) if !media_type.is_empty() && says != media_type => {
+                return Err(ManifestError::TwoMediaTypes { told: media_type.to_owned(), says });
+            }
+            Some(says) => says,
+            None => media_type.to_owned(),
+        };
+        if raw.fs_layers.is_some() {
+            return Err(ManifestError::Ambiguous("fsLayers"));
+        }
+        match media_type.as_str() {
+            DOCKER_MANIFEST | OCI_MANIFEST => {
+                if raw.manifests.is_some() {
+                    return Err(ManifestError::Ambiguous("manifests"));
+                }
+                Ok(Self::Image(ImageManifest {
+                    config: raw.config.ok_or(ManifestError::Lacks("config"))?,
+                    layers: raw.layers.ok_or(ManifestError::Lacks("layers"))?,
+                    subject: raw.subject,
+                    artifact_type: raw.artifact_type,
+                }))
+            }
+            DOCKER_LIST | OCI_INDEX => {
+                if raw.config.is_some() {
+                    return Err(ManifestError::Ambiguous("config"));
+                }
+                if raw.layers.is_some() {
+                    return Err(ManifestError::Ambiguous("layers"));
+                }
+                Ok(Self::Index(ImageIndex {
+                    children: raw.manifests.ok_or(ManifestError::Lacks("manifests"))?,
+                    subject: raw.subject,
+                    artifact_type: raw.artifact_type,
+                }))
+            }
+            _ => Err(ManifestError::MediaType { found: media_type }),
+        }
+    }
+
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Image(image) => image.kind(),
+            Self::Index(index) => index.kind(),
+        }
+    }
+
+    pub fn subject(&self) -> Option<&Descriptor> {
+        match self {
+            Self::Image(ImageManifest { subject, .. }) | Self::Index(ImageIndex { subject, .. }) => subject.as_ref(),
+        }
+    }
+}
+
+impl ImageManifest {
+    /// An image has an image's configuration and layers, and is about nothing else. Signatures and attestations
+    /// borrow the configuration's media type, but not that of the layers.
+    pub fn kind(&self) -> Kind {
+        let layers = self.layers.iter().map(|layer| layer.media_type.as_str());
+        let runs = CONFIGS.contains(&self.config.media_type.as_str()) && layers.clone().all(is_layer);
+        if runs && self.subject.is_none() && self.artifact_type.as_deref().is_none_or(|t| CONFIGS.contains(&t)) {
+            return Kind::Image;
+        }
+        let told = self.artifact_type.as_deref();
+        let types = told.into_iter().chain([self.config.media_type.as_str()]).chain(layers);
+        artifact(types)
+    }
+
+    /// The configuration and every layer, each once: what is stored, and about what is pulled, in bytes.
+    pub fn size_bytes(&self) -> Result<u64, ManifestError> {
+        let mut seen = BTreeSet::new();
+        std::iter::once(&self.config)
+            .chain(&self.layers)
+            .filter(|blob| seen.insert(&blob.digest))
+            .try_fold(0_u64, |sum, blob| sum.checked_add(blob.size))
+            .ok_or(ManifestError::Sizes)
+    }
+}
+
+impl ImageIndex {
+    /// The children that can run: not attestations, which BuildKit adds for a platform `unknown/unknown`.
+    /// <https://github.com/moby/buildkit/blob/master/docs/attestations/attestation-storage.md>
+    pub fn images(&self) -> impl Iterator<Item = &Descriptor> {
+        self.children.iter().filter(|child| {
+            let unknown = child.platform.as_ref().is_some_and(|p| p.os == "unknown" || p.architecture == "unknown");
+            let annotated =
+                child.annotations.as_ref().is_some_and(|all| all.contains_key("vnd.docker.reference.type"));
+            let artifact = child.artifact_type.as_deref().is_some_and(|t| !CONFIGS.contains(&t));
+            ACCEPTED.contains(&child.media_type.as_str()) && !unknown && !annotated && !artifact
+        })
+    }
+
+    pub fn kind(&self) -> Kind {
+        let told = self.artifact_type.as_deref();
+        if self.subject.is_none() && told.is_none() && self.images().next().is_some() {
+            return Kind::Image;
+        }
+        let children = self.children.iter().filter_map(|child| child.artifact_type.as_deref());
+        artifact(told.into_iter().chain(children).chain([OCI_INDEX]))
+    }
+}
+
+/// A file system layer, in any of its compressions, also one that is not distributed.
+fn is_layer(media_type: &str) -> bool {
+    ["application/vnd.oci.image.layer.", "application/vnd.docker.image.rootfs."]
+        .iter()
+        .any(|prefix| media_type.starts_with(prefix))
+}
+
+fn artifact<'a>(types: impl Iterator<Item = &'a str> + Clone) -> Kind {
+    let any = |words: &[&str]| types.clone().any(|t| words.iter().any(|word| t.contains(word)));
+    if any(&["cosign.simplesigning", "sigstore.bundle", "notary.signature", "signer.signature"]) {
+        Kind::Signature
+    } else if any(&["in-toto", "dsse.envelope"]) {
+        Kind::Attestation
+    } else if any(&["spdx", "cyclonedx", "syft", "sbom"]) {
+        Kind::Sbom
+    } else if any(&["cncf.helm"]) {
+        Kind::HelmChart
+    } else {
+        Kind::Other(types.clone().next().unwrap_or_default().to_owned())
+    }
+}
+
+/// What an image's configuration says, as far as it is of interest.
+/// <https://github.com/opencontainers/image-spec/blob/main/config.md>
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageConfig {
+    /// Set by whoever built the image: hints, no proof.
+    pub labels: BTreeMap<String, String>,
+    pub architecture: String,
+    pub os: String,
+}
+
+#[derive(Deserialize)]
+struct RawConfig {
+    architecture: String,
+    os: String,
+    config: Option<RawRunConfig>,
+}
+
+#[derive(Deserialize)]
+struct RawRunConfig {
+    #[serde(rename = "Labels")]
+    labels: Option<BTreeMap<String, String>>,
+}
+
+impl ImageConfig {
+    pub fn parse(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+        let raw: RawConfig = serde_json::from_slice(bytes)?;
+        Ok(Self {
+            labels: raw.config.and_then(|config| config.labels).unwrap_or_default(),
+            architecture: raw.architecture,
+            os: raw.os,
+        })
+    }
+}

@@ -1,0 +1,172 @@
+//! Patterns for tags and ARNs: `*` stands for any run of characters, also an empty one, and `?` for exactly
+//! one. There is no escape and no character class, as in ECR's filters and IAM's resources.
+//! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_resource.html>
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::name::InvalidName;
+
+/// A pattern of 1 to 2048 visible ASCII characters. Upper and lower case differ.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Pattern(String);
+
+impl Pattern {
+    pub fn parse(text: &str) -> Result<Self, InvalidName> {
+        if (1..=2048).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic()) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidName {
+                what: "pattern",
+                found: text.to_owned(),
+                expected: "use 1 to 2048 characters without spaces; * stands for any run of characters, ? for one",
+            })
+        }
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether the pattern describes the whole text.
+    ///
+    /// Only the latest `*` is ever reconsidered: an earlier one that took less could not help, because what
+    /// follows it was already found at the earliest place. So the work is at most the text's length times the
+    /// pattern's, whatever they are.
+    pub fn matches(&self, text: &str) -> bool {
+        let mut pattern = self.0.chars();
+        let mut text = text.chars();
+        // After the latest `*`: the pattern behind it, and the text behind what it takes.
+        let mut retry = None;
+        loop {
+            let mut next = pattern.clone();
+            let expected = next.next();
+            if expected == Some('*') {
+                pattern = next;
+                retry = Some((pattern.clone(), text.clone()));
+                continue;
+            }
+            let mut rest = text.clone();
+            let fits = match (expected, rest.next()) {
+                (None, None) => return true,
+                (Some(expected), Some(found)) => expected == '?' || expected == found,
+                (None, Some(_)) | (Some(_), None) => false,
+            };
+            if fits {
+                (pattern, text) = (next, rest);
+                continue;
+            }
+            let Some((behind, taken)) = &mut retry else { return false };
+            if taken.next().is_none() {
+                return false;
+            }
+            (pattern, text) = (behind.clone(), taken.clone());
+        }
+    }
+}
+
+impl TryFrom<String> for Pattern {
+    type Error = InvalidName;
+    fn try_from(text: String) -> Result<Self, InvalidName> {
+        Self::parse(&text)
+    }
+}
+
+impl From<Pattern> for String {
+    fn from(pattern: Pattern) -> String {
+        pattern.0
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn matches(pattern: &str, text: &str) -> bool {
+        Pattern::parse(pattern).unwrap().matches(text)
+    }
+
+    #[test]
+    fn stars_and_question_marks() {
+        for (pattern, text) in [
+            ("main", "main"),
+            ("*", ""),
+            ("*", "anything"),
+            ("main-*", "main-"),
+            ("main-*", "main-047b82e"),
+            ("v*.*.*", "v1.22.333"),
+            ("v?", "v1"),
+            ("*-stable", "prod-stable-stable"),
+            ("**a**", "a"),
+            ("?", "é"),
+            (
+                "arn:aws:ecr:*:111122223333:repository/prod/*",
+                "arn:aws:ecr:eu-west-1:111122223333:repository/prod/web",
+            ),
+        ] {
+            assert!(matches(pattern, text), "{pattern} should match {text}");
+        }
+        for (pattern, text) in [
+            ("main", "main2"),
+            ("main", "Main"),
+            ("main-*", "main"),
+            ("v*.*.*", "v1.2"),
+            ("v?", "v"),
+            ("?", ""),
+            ("*a", "ab"),
+            ("[ab]", "a"),
+            (r"\*", "*"),
+        ] {
+            assert!(!matches(pattern, text), "{pattern} should not match {text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_pattern() {
+        for bad in ["", "a b", "a\n", "é", "\u{0}", "a".repeat(2049).as_str()] {
+            assert!(Pattern::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn many_stars_do_not_blow_up() {
+        let pattern = Pattern::parse(&"*a".repeat(1000)).unwrap();
+        assert!(!pattern.matches(&format!("{}b", "a".repeat(20_000))));
+        assert!(pattern.matches(&"a".repeat(20_000)));
+    }
+
+    /// As the definition reads, for short texts.
+    fn naive(pattern: &[u8], text: &[u8]) -> bool {
+        match (pattern.split_first(), text.split_first()) {
+            (None, None) => true,
+            (Some((b'*', rest)), _) => (0..=text.len()).any(|taken| naive(rest, &text[taken..])),
+            (Some((b'?', rest)), Some((_, text))) => naive(rest, text),
+            (Some((a, rest)), Some((b, text))) if a == b => naive(rest, text),
+            _ => false,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_the_definition(pattern in "[ab*?]{1,10}", text in "[ab]{0,12}") {
+            prop_assert_eq!(matches(&pattern, &text), naive(pattern.as_bytes(), text.as_bytes()));
+        }
+
+        #[test]
+        fn any_text_is_answered(pattern in "[!-~]{1,40}", text in any::<String>()) {
+            let pattern = Pattern::parse(&pattern).unwrap();
+            pattern.matches(&text);
+            prop_assert!(Pattern::parse("*").unwrap().matches(&text));
+        }
+    }
+}

@@ -1,0 +1,400 @@
+//! The records that the table keeps: builds, environments, pins, promotions, rollbacks. Plain data; only
+//! [`crate::step`] changes them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::application::{Application, Environment as Policy, ServiceName};
+use crate::audit::Actor;
+use crate::build_tag::BuildTag;
+use crate::image::{ImageDigest, ImageTag, RepositoryName};
+use crate::name::{ApplicationName, ApproverName, EnvironmentName};
+use crate::pin_number::PinNumber;
+
+/// A promotion's or a rollback's id: UUIDv7, so that ids sort by time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct OperationId(Uuid);
+
+impl OperationId {
+    pub fn new(id: Uuid) -> Self {
+        Self(id)
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Uuid::try_parse(text).ok().filter(|id| id.to_string() == text).map(Self)
+    }
+}
+
+impl std::fmt::Display for OperationId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// SHA-256 of a link's token, in lower-case hexadecimal. The token itself is in no record.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TokenHash(pub String);
+
+/// A link that was mailed: opens one promotion's page for one approver, decides once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Token {
+    pub hash: TokenHash,
+    pub application: ApplicationName,
+    pub environment: EnvironmentName,
+    pub promotion: OperationId,
+    pub digest: ImageDigest,
+    pub approver: ApproverName,
+    pub expires_at: Timestamp,
+    pub used_at: Option<Timestamp>,
+}
+
+/// Where a push stands in an environment's order: by the event's time, then the digest. Fixed at first sight.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Occurrence {
+    pub at: Timestamp,
+    pub digest: ImageDigest,
+}
+
+/// One pushed image, recorded once per digest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Build {
+    pub digest: ImageDigest,
+    pub repository: RepositoryName,
+    pub build_tag: BuildTag,
+    /// The build tag is on the digest in the registry.
+    pub tagged: bool,
+    /// How many names were found taken by another digest.
+    pub names_taken: u32,
+    /// As far as known, 7 to 40 hexadecimal digits. From a label or a tag: a hint from the pusher, no proof.
+    pub commit: Option<String>,
+    /// The tag whose push was first seen.
+    pub pushed_tag: ImageTag,
+    pub pushed_at: Timestamp,
+    pub media_type: String,
+    /// Compressed, as ECR reports it; of an index, its largest manifest.
+    pub size_bytes: Option<u64>,
+    pub version: u64,
+}
+
+/// An environment's last known-good build.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pin {
+    pub number: PinNumber,
+    pub digest: ImageDigest,
+    pub build_tag: BuildTag,
+    pub commit: Option<String>,
+    /// The promotion or rollback that set it.
+    pub by: OperationId,
+    pub at: Timestamp,
+}
+
+/// Automation leaves the environment alone until a person releases it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    pub since: Timestamp,
+    pub reason: String,
+    pub rollback: OperationId,
+}
+
+/// The newest push that an environment was asked to take.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Latest {
+    pub occurrence: Occurrence,
+    pub promotion: OperationId,
+    /// Still Pending: a second tag pushed on the same digest asks nobody again.
+    pub open: bool,
+}
+
+/// What is true of an environment, whichever promotion or rollback asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Environment {
+    pub pin: Option<Pin>,
+    /// The pin that the stable tag was last seen to show.
+    pub applied: Option<PinNumber>,
+    /// The latest push that was ever pinned. Never falls.
+    pub watermark: Option<Occurrence>,
+    pub latest: Option<Latest>,
+    /// The one rollout that may touch the services now.
+    pub slot: Option<OperationId>,
+    pub hold: Option<Hold>,
+    /// Digests that a rollback left: `previous` never goes there.
+    pub rolled_back_from: BTreeSet<ImageDigest>,
+    pub version: u64,
+}
+
+impl Environment {
+    /// An environment that nothing happened to.
+    pub fn untouched() -> Self {
+        Self {
+            pin: None,
+            applied: None,
+            watermark: None,
+            latest: None,
+            slot: None,
+            hold: None,
+            rolled_back_from: BTreeSet::new(),
+            version: 0,
+        }
+    }
+}
+
+/// Who carries out what an operation owes, and until when nobody else does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    pub holder: Uuid,
+    pub until: Timestamp,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PromotionState {
+    Pending,
+    InProgress,
+    Completed,
+    Failed,
+    RolledBack,
+    Cancelled,
+}
+
+impl PromotionState {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "Pending",
+            Self::InProgress => "InProgress",
+            Self::Completed => "Completed",
+            Self::Failed => "Failed",
+            Self::RolledBack => "RolledBack",
+            Self::Cancelled => "Cancelled",
+        }
+    }
+
+    pub fn is_terminal(self) -> bool {
+        match self {
+            Self::Pending | Self::InProgress => false,
+            Self::Completed | Self::Failed | Self::RolledBack | Self::Cancelled => true,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    Approve,
+    Reject,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vote {
+    pub verdict: Verdict,
+    pub reason: Option<String>,
+    pub at: Timestamp,
+    pub actor: Actor,
+}
+
+/// An approver was mailed this link. A newer one makes it worthless.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    pub token: TokenHash,
+    pub at: Timestamp,
+}
+
+/// One build on its way to one environment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Promotion {
+    pub id: OperationId,
+    pub digest: ImageDigest,
+    /// As last seen: so that one read serves the page. The build's own record is the truth until it is tagged.
+    pub build: Build,
+    pub occurrence: Occurrence,
+    pub state: PromotionState,
+    /// Why it ended, for people.
+    pub reason: Option<String>,
+    pub opened_at: Timestamp,
+    pub expires_at: Timestamp,
+    pub asked: BTreeMap<ApproverName, Asked>,
+    pub votes: BTreeMap<ApproverName, Vote>,
+    /// Approved; while InProgress without a pin it waits for the environment's slot.
+    pub pin: Option<PinNumber>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RollbackState {
+    Requested,
+    InProgress,
+    Completed,
+    /// Applied, not proven healthy.
+    Incomplete,
+    Failed,
+}
+
+impl RollbackState {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Requested => "Requested",
+            Self::InProgress => "InProgress",
+            Self::Completed => "Completed",
+            Self::Incomplete => "Incomplete",
+            Self::Failed => "Failed",
+        }
+    }
+
+    pub fn is_terminal(self) -> bool {
+        match self {
+            Self::Requested | Self::InProgress => false,
+            Self::Completed | Self::Incomplete | Self::Failed => true,
+        }
+    }
+}
+
+/// Where one service is on its way to the digest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+pub enum Progress {
+    /// Nothing was changed yet.
+    Waiting,
+    /// ECS accepted our deployment.
+    Deployed { deployment: String, task_definition: String },
+    /// Our deployment finished and every running task carries the digest.
+    Proven { deployment: String, task_definition: String, tasks: u32 },
+    /// ECS's or AWS's own words.
+    Failed { reason: String },
+}
+
+/// One digest on its way to one service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceRollout {
+    pub service: ServiceName,
+    /// What ran when the rollout began: the way back.
+    pub before: Live,
+    pub progress: Progress,
+    /// What was last seen of it, for people.
+    pub seen: Option<String>,
+}
+
+/// What a service runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Live {
+    pub task_definition: String,
+    pub deployment: String,
+    /// Of the running containers that run the environment's repository.
+    pub digests: BTreeSet<ImageDigest>,
+    /// Every container that runs the repository is described at this digest by the service's task definition.
+    pub described: Option<ImageDigest>,
+}
+
+/// What a rollback goes back to: always something that this environment has pinned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    pub pin: PinNumber,
+    pub digest: ImageDigest,
+    pub build_tag: BuildTag,
+    pub commit: Option<String>,
+}
+
+/// Services of one environment on their way back to a pin.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rollback {
+    pub id: OperationId,
+    pub target: Target,
+    /// As it was asked for: `stable`, `previous`, `7`, …
+    pub to: String,
+    pub asked_by: Actor,
+    pub ask_reason: Option<String>,
+    pub requested_at: Timestamp,
+    /// Not proven by then: Incomplete.
+    pub deadline: Timestamp,
+    pub state: RollbackState,
+    pub reason: Option<String>,
+    pub services: Vec<ServiceRollout>,
+    /// The tag for what was live. Best effort: none when nothing or more than one digest was live.
+    pub backup: Option<Backup>,
+    /// The new pin that it set; none while it is not proven, or when it went to the current pin.
+    pub pin: Option<PinNumber>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backup {
+    pub tag: ImageTag,
+    pub digest: ImageDigest,
+    pub tried: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Work {
+    Promotion(Promotion),
+    Rollback(Rollback),
+}
+
+/// Something on its way, with what the loop around it needs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Operation {
+    pub work: Work,
+    /// When there is next something to do; none when it has ended.
+    pub wake_at: Option<Timestamp>,
+    pub lease: Option<Lease>,
+    /// Attempts in a row that failed, for the pause before the next.
+    pub failures: u32,
+    /// What the last of them said, for people.
+    pub problem: Option<String>,
+    pub version: u64,
+}
+
+impl Operation {
+    pub fn new(work: Work, wake_at: Timestamp) -> Self {
+        Self { work, wake_at: Some(wake_at), lease: None, failures: 0, problem: None, version: 0 }
+    }
+
+    pub fn id(&self) -> OperationId {
+        match &self.work {
+            Work::Promotion(promotion) => promotion.id,
+            Work::Rollback(rollback) => rollback.id,
+        }
+    }
+}
+
+/// Today's configuration: policy is never copied into a promotion.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Configuration {
+    pub application: Application,
+    pub version: u64,
+}
+
+/// Everything that a decision about one operation reads, each part with its version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subject {
+    pub configuration: Configuration,
+    pub name: EnvironmentName,
+    pub environment: Environment,
+    pub build: Option<Build>,
+    /// None before it is opened.
+    pub operation: Option<Operation>,
+}
+
+impl Subject {
+    /// The environment's policy; none when it left the configuration.
+    pub fn policy(&self) -> Option<&Policy> {
+        self.configuration.application.environment(&self.name)
+    }
+
+    pub fn application(&self) -> &ApplicationName {
+        &self.configuration.application.name
+    }
+
+    pub fn promotion(&self) -> Option<&Promotion> {
+        match &self.operation.as_ref()?.work {
+            Work::Promotion(promotion) => Some(promotion),
+            Work::Rollback(_) => None,
+        }
+    }
+
+    pub fn rollback(&self) -> Option<&Rollback> {
+        match &self.operation.as_ref()?.work {
+            Work::Promotion(_) => None,
+            Work::Rollback(rollback) => Some(rollback),
+        }
+    }
+}

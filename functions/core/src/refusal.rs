@@ -1,0 +1,54 @@
+//! Why something was not done. Nothing was changed; each says what to do instead.
+
+use jiff::Timestamp;
+
+use crate::image::ImageDigest;
+use crate::name::ApproverName;
+use crate::pin_number::PinNumber;
+use crate::records::{OperationId, PromotionState};
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("the environment is not in the application's configuration")]
+    NoSuchEnvironment,
+
+    // Decisions.
+    #[error("this link is not known")]
+    UnknownLink,
+    #[error("this link was used")]
+    LinkUsed { at: Timestamp },
+    #[error("this link expired on {at}")]
+    LinkExpired { at: Timestamp },
+    #[error("a newer link was mailed to {approver}: use that one")]
+    LinkReplaced { approver: ApproverName },
+    #[error("{approver} is not an approver of this environment any more")]
+    NotAnApprover { approver: ApproverName },
+    #[error("{approver} has already decided")]
+    AlreadyDecided { approver: ApproverName },
+    #[error("the promotion is {}: {reason}", state.as_str())]
+    NotPending { state: PromotionState, reason: String },
+    #[error("the promotion expired on {at}: push again, or ask for it again")]
+    Expired { at: Timestamp },
+    #[error(
+        "a later build was approved as pin {pin}, and the pin never goes back to an earlier push: use a rollback"
+    )]
+    Superseded { pin: PinNumber },
+
+    // Rollbacks.
+    #[error("nothing was ever pinned here, so there is nothing to go back to: approve a build first")]
+    NothingPinned,
+    #[error(
+        "there is no earlier pin whose build is not live and was not rolled back from: name a pin by its number"
+    )]
+    NoPrevious,
+    #[error("there is no pin {number} here: the newest is pin {newest}")]
+    UnknownPin { number: PinNumber, newest: PinNumber },
+    #[error("{to} was never pinned in this environment, so it was never verified here: promote it instead")]
+    NeverPinned { to: String },
+    #[error("{digest} (pin {pin}) is live already on every service that was named")]
+    AlreadyLive { pin: PinNumber, digest: ImageDigest },
+    #[error("rollback {id} is running: follow it, and ask again when it has ended")]
+    RollbackRunning { id: OperationId },
+    #[error("{service} is not a service of this environment: its services are {known}")]
+    UnknownService { service: String, known: String },
+}

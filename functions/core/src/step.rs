@@ -1,0 +1,284 @@
+//! The only place where a state changes: a subject, what was observed, and the time give the subject after.
+
+mod promotion;
+mod rollback;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::audit::{Actor, AuditRecord, Kind};
+use crate::build_tag::numbered;
+use crate::effect::{Outcome, pending};
+use crate::image::{ImageDigest, ImageTag, RepositoryName};
+use crate::pin_number::PinNumber;
+use crate::records::{Build, Occurrence, OperationId, Pin, Subject, TokenHash, Work};
+use crate::refusal::Refusal;
+
+pub use promotion::{Decision, Opening, approved, may_decide};
+pub use rollback::RollbackRequest;
+
+/// What was seen. Everything may be seen twice, late, or in any order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Observed {
+    /// A push to a repository that the environment takes builds from.
+    Opened(Box<Opening>),
+    RollbackRequested(Box<RollbackRequest>),
+    Decision(Decision),
+    Outcome(Outcome),
+    /// Time has passed.
+    Tick,
+    /// Something that it waits for may have happened: look now, whatever the clock says.
+    Nudge,
+}
+
+/// The subject after, and what is written with it, in one transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    pub after: Subject,
+    /// The pin's place in the history.
+    pub pin: Option<Pin>,
+    /// Tags that we are about to write ourselves: recorded before the registry hears of them.
+    pub intents: Vec<Intent>,
+    /// The push that this answers: a second answer is refused.
+    pub opened: Option<Occurrence>,
+    pub token_used: Option<TokenHash>,
+    pub audit: Vec<AuditRecord>,
+}
+
+/// `tag` of `repository` is going to be put on `digest` by us.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Intent {
+    pub repository: RepositoryName,
+    pub tag: ImageTag,
+    pub digest: ImageDigest,
+    /// No other digest may have had this name from us.
+    pub exclusive: bool,
+}
+
+/// Decides. The same arguments always give the same change; a refusal changes nothing.
+pub fn step(now: Timestamp, subject: &Subject, observed: &[Observed]) -> Result<Change, Refusal> {
+    let mut draft = Draft::new(now, subject);
+    for one in observed {
+        draft.learned |= *one != Observed::Tick;
+        match one {
+            Observed::Opened(opening) => promotion::open(&mut draft, opening)?,
+            Observed::RollbackRequested(request) => rollback::open(&mut draft, request)?,
+            Observed::Decision(decision) => promotion::decide(&mut draft, decision)?,
+            Observed::Outcome(outcome) => draft.outcome(outcome),
+            Observed::Tick => draft.tick(),
+            Observed::Nudge => {}
+        }
+    }
+    draft.settle();
+    Ok(draft.change)
+}
+
+/// A change in the making.
+struct Draft {
+    now: Timestamp,
+    change: Change,
+    /// The last attempt of something failed, or a service is still on its way: pause before the next look.
+    pause: Option<SignedDuration>,
+    /// Something new was learned: what is owed after it is owed at once.
+    learned: bool,
+}
+
+impl Draft {
+    fn new(now: Timestamp, subject: &Subject) -> Self {
+        let change = Change {
+            after: subject.clone(),
+            pin: None,
+            intents: Vec::new(),
+            opened: None,
+            token_used: None,
+            audit: Vec::new(),
+        };
+        Self { now, change, pause: None, learned: false }
+    }
+
+    fn outcome(&mut self, outcome: &Outcome) {
+        let now = self.now;
+        let after = &mut self.change.after;
+        match outcome {
+            Outcome::BuildTagged => {
+                if let Some(build) = &mut after.build {
+                    build.tagged = true;
+                }
+            }
+            Outcome::BuildTagTaken(tag) => self.rename_build(tag),
+            Outcome::Asked { approver, token } => promotion::asked(self, approver, token),
+            Outcome::StableTagged(number) => {
+                if after.environment.pin.as_ref().is_some_and(|pin| pin.number == *number) {
+                    after.environment.applied = Some(*number);
+                    self.stable_tagged();
+                }
+            }
+            Outcome::Problem(text) => {
+                if let Some(operation) = &mut after.operation {
+                    operation.failures = operation.failures.saturating_add(1);
+                    operation.problem = Some(text.clone());
+                    self.pause = Some(pause_after(operation.failures));
+                }
+                return;
+            }
+            Outcome::BackupTried
+            | Outcome::Deployed { .. }
+            | Outcome::Going { .. }
+            | Outcome::Proven { .. }
+            | Outcome::ServiceFailed { .. } => rollback::outcome(self, now, outcome),
+        }
+        let went_wrong = self.pause.is_some();
+        if let Some(operation) = self.change.after.operation.as_mut().filter(|_| !went_wrong) {
+            operation.failures = 0;
+            operation.problem = None;
+        }
+    }
+
+    fn tick(&mut self) {
+        match self.change.after.operation.as_ref().map(|operation| &operation.work) {
+            Some(Work::Promotion(_)) => promotion::tick(self),
+            Some(Work::Rollback(_)) => rollback::tick(self),
+            None => {}
+        }
+    }
+
+    /// The name that we chose is another digest's: takes the next, and records it before it is written.
+    fn rename_build(&mut self, taken: &ImageTag) {
+        let Some(build) = &mut self.change.after.build else { return };
+        if build.tagged || build.build_tag.tag() != *taken {
+            return;
+        }
+        build.names_taken += 1;
+        build.build_tag = promotion::build_tag(
+            &build.build_tag.environment().clone(),
+            build.pushed_at,
+            build.commit.as_deref(),
+            &build.digest,
+            build.names_taken,
+        );
+        let intent = build_intent(build);
+        self.change.intents.push(intent);
+    }
+
+    /// The stable tag shows the environment's pin: whoever waited for that has ended.
+    fn stable_tagged(&mut self) {
+        match self.change.after.operation.as_ref().map(|operation| &operation.work) {
+            Some(Work::Promotion(_)) => promotion::stable_tagged(self),
+            Some(Work::Rollback(_)) => rollback::stable_tagged(self),
+            None => {}
+        }
+    }
+
+    /// Ends, moves on, and says when to look again.
+    fn settle(&mut self) {
+        match self.change.after.operation.as_ref().map(|operation| &operation.work) {
+            Some(Work::Promotion(_)) => promotion::settle(self),
+            Some(Work::Rollback(_)) => rollback::settle(self),
+            None => return,
+        }
+        let (now, pause, learned) = (self.now, self.pause, self.learned);
+        let due = pending(&self.change.after);
+        let later = match self.change.after.operation.as_ref().map(|operation| &operation.work) {
+            Some(Work::Promotion(promotion)) => promotion::next_look(now, promotion, &self.change.after),
+            Some(Work::Rollback(rollback)) => rollback::next_look(now, rollback),
+            None => None,
+        };
+        let Some(operation) = &mut self.change.after.operation else { return };
+        operation.wake_at = match (later, pause) {
+            (None, _) => None,
+            (Some(later), Some(pause)) => Some(later.min(now + pause)),
+            (Some(later), None) if due.is_empty() => Some(later),
+            // Time alone does not cut a pause short.
+            (Some(_), None) => match operation.wake_at {
+                Some(ahead) if ahead > now && !learned => Some(ahead),
+                _ => Some(now),
+            },
+        };
+    }
+
+    fn pin(&mut self, pin: NewPin) {
+        let now = self.now;
+        let environment = &mut self.change.after.environment;
+        let from = environment.pin.as_ref().map(|pin| pin.number);
+        let number = from.map_or(PinNumber::FIRST, PinNumber::next);
+        let record = Pin {
+            number,
+            digest: pin.digest,
+            build_tag: pin.build_tag,
+            commit: pin.commit,
+            by: pin.by,
+            at: now,
+        };
+        environment.pin = Some(record.clone());
+        environment.rolled_back_from.remove(&record.digest);
+        if let Some(policy) = self.change.after.policy() {
+            // Which of the two it will be, the repository decides when we get there.
+            let intents =
+                [policy.stable_tag.clone(), numbered(&policy.stable_tag, number)].map(|tag| Intent {
+                    repository: policy.repository.clone(),
+                    tag,
+                    digest: record.digest.clone(),
+                    exclusive: false,
+                });
+            self.change.intents.extend(intents);
+        }
+        self.audit(Entry {
+            kind: Kind::Pin,
+            id: Some(record.by),
+            digest: Some(record.digest.clone()),
+            from: from.map(|number| number.to_string()),
+            to: number.to_string(),
+            reason: pin.reason,
+            actor: pin.actor,
+        });
+        self.change.pin = Some(record);
+    }
+
+    fn audit(&mut self, entry: Entry) {
+        self.change.audit.push(AuditRecord {
+            version: AuditRecord::VERSION,
+            kind: entry.kind,
+            application: self.change.after.application().clone(),
+            environment: Some(self.change.after.name.clone()),
+            id: entry.id.map(|id| id.to_string()),
+            digest: entry.digest,
+            from: entry.from,
+            to: entry.to,
+            reason: entry.reason,
+            actor: entry.actor,
+            at: self.now,
+        });
+    }
+}
+
+struct NewPin {
+    digest: ImageDigest,
+    build_tag: crate::build_tag::BuildTag,
+    commit: Option<String>,
+    by: OperationId,
+    reason: Option<String>,
+    actor: Actor,
+}
+
+struct Entry {
+    kind: Kind,
+    id: Option<OperationId>,
+    digest: Option<ImageDigest>,
+    from: Option<String>,
+    to: String,
+    reason: Option<String>,
+    actor: Actor,
+}
+
+fn build_intent(build: &Build) -> Intent {
+    Intent {
+        repository: build.repository.clone(),
+        tag: build.build_tag.tag(),
+        digest: build.digest.clone(),
+        exclusive: true,
+    }
+}
+
+/// 1, 2, 4 … minutes, at most 16: the tick comes once a minute.
+fn pause_after(failures: u32) -> SignedDuration {
+    SignedDuration::from_mins(1 << failures.saturating_sub(1).min(4))
+}

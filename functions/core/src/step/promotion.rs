@@ -1,0 +1,386 @@
+//! Promotions: opened by a push, decided by people, ended by a pin.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Draft, Entry, NewPin, build_intent};
+use crate::application::Environment as Policy;
+use crate::audit::{Actor, Kind};
+use crate::build_tag::BuildTag;
+use crate::commit::{Commit, Commit8};
+use crate::image::{ImageDigest, ImageTag, RepositoryName};
+use crate::name::{ApproverName, EnvironmentName};
+use crate::records::{
+    Asked, Build, Environment, Latest, Occurrence, Operation, OperationId, Promotion, PromotionState,
+    Subject, Token, TokenHash, Verdict, Vote, Work,
+};
+use crate::refusal::Refusal;
+
+/// A push, as the tagger saw it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opening {
+    /// A fresh id, used when it does open a promotion.
+    pub id: OperationId,
+    pub occurrence: Occurrence,
+    pub repository: RepositoryName,
+    pub pushed_tag: ImageTag,
+    pub commit: Option<Commit>,
+    pub media_type: String,
+    pub size_bytes: Option<u64>,
+    /// How many build tags were found taken by another digest.
+    pub names_taken: u32,
+}
+
+/// One approver's word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    pub approver: ApproverName,
+    pub verdict: Verdict,
+    pub reason: Option<String>,
+    pub actor: Actor,
+    /// The link that it came by.
+    pub token: Option<Token>,
+}
+
+/// The name of a build: with the commit's digits; with the digest's when that name is another build's; then
+/// with seconds counted on until a name is free.
+pub(super) fn build_tag(
+    environment: &EnvironmentName,
+    pushed_at: Timestamp,
+    commit: Option<&str>,
+    digest: &ImageDigest,
+    names_taken: u32,
+) -> BuildTag {
+    let of_digest = || Commit8::of_digest(digest);
+    let commit8 = match commit.and_then(|text| Commit::parse(text).ok()) {
+        Some(commit) if names_taken == 0 => commit.commit8(),
+        _ => of_digest(),
+    };
+    let later = SignedDuration::from_secs(i64::from(names_taken.saturating_sub(1)));
+    BuildTag::new(environment.clone(), pushed_at + later, commit8)
+}
+
+pub(super) fn open(draft: &mut Draft, opening: &Opening) -> Result<(), Refusal> {
+    let now = draft.now;
+    let policy = draft.change.after.policy().ok_or(Refusal::NoSuchEnvironment)?.clone();
+    let after = &mut draft.change.after;
+    let occurrence = opening.occurrence.clone();
+    draft.change.opened = Some(occurrence.clone());
+
+    let build = if let Some(build) = after.build.clone() {
+        build
+    } else {
+        let build_tag = build_tag(
+            &after.configuration.application.build_environment,
+            occurrence.at,
+            opening.commit.as_ref().map(Commit::as_str),
+            &occurrence.digest,
+            opening.names_taken,
+        );
+        let build = Build {
+            digest: occurrence.digest.clone(),
+            repository: opening.repository.clone(),
+            build_tag,
+            tagged: false,
+            names_taken: opening.names_taken,
+            commit: opening.commit.as_ref().map(|commit| commit.as_str().to_owned()),
+            pushed_tag: opening.pushed_tag.clone(),
+            pushed_at: occurrence.at,
+            media_type: opening.media_type.clone(),
+            size_bytes: opening.size_bytes,
+            version: 0,
+        };
+        draft.change.intents.push(build_intent(&build));
+        after.build = Some(build.clone());
+        build
+    };
+
+    // The same image under a second tag, while its approvers are already asked: one question is enough.
+    let asked_already = after
+        .environment
+        .latest
+        .as_ref()
+        .is_some_and(|latest| latest.open && latest.occurrence.digest == occurrence.digest);
+    if asked_already {
+        return Ok(());
+    }
+
+    let promotion = Promotion {
+        id: opening.id,
+        digest: occurrence.digest.clone(),
+        build,
+        occurrence: occurrence.clone(),
+        state: PromotionState::Pending,
+        reason: None,
+        opened_at: now,
+        expires_at: now + policy.approval.expires,
+        asked: Default::default(),
+        votes: Default::default(),
+        pin: None,
+    };
+    if after.environment.latest.as_ref().is_none_or(|latest| latest.occurrence < occurrence) {
+        after.environment.latest = Some(Latest { occurrence, promotion: promotion.id, open: true });
+    }
+    let entry = Entry {
+        kind: Kind::Promotion,
+        id: Some(promotion.id),
+        digest: Some(promotion.digest.clone()),
+        from: None,
+        to: PromotionState::Pending.as_str().to_owned(),
+        reason: Some(format!("push of {}:{}", opening.repository, opening.pushed_tag)),
+        actor: Actor::Push,
+    };
+    after.operation = Some(Operation::new(Work::Promotion(promotion), now));
+    draft.audit(entry);
+    Ok(())
+}
+
+/// The one gate: whichever way a decision came, and also for the page that offers it.
+pub fn may_decide(
+    now: Timestamp,
+    subject: &Subject,
+    approver: &ApproverName,
+    token: Option<&Token>,
+) -> Result<(), Refusal> {
+    let promotion = subject.promotion().ok_or(Refusal::UnknownLink)?;
+    if let Some(token) = token {
+        let here = token.promotion == promotion.id
+            && token.digest == promotion.digest
+            && token.environment == subject.name
+            && token.application == *subject.application()
+            && token.approver == *approver;
+        if !here {
+            return Err(Refusal::UnknownLink);
+        }
+        if let Some(at) = token.used_at {
+            return Err(Refusal::LinkUsed { at });
+        }
+    }
+    let policy = subject.policy().ok_or(Refusal::NoSuchEnvironment)?;
+    if promotion.state != PromotionState::Pending {
+        let reason = promotion.reason.clone().unwrap_or_else(|| "it was decided".to_owned());
+        return Err(Refusal::NotPending { state: promotion.state, reason });
+    }
+    if promotion.expires_at <= now {
+        return Err(Refusal::Expired { at: promotion.expires_at });
+    }
+    if let Some(pin) = superseded(&subject.environment, promotion) {
+        return Err(Refusal::Superseded { pin });
+    }
+    if !policy.approval.approvers.contains(approver) {
+        return Err(Refusal::NotAnApprover { approver: approver.clone() });
+    }
+    if promotion.votes.contains_key(approver) {
+        return Err(Refusal::AlreadyDecided { approver: approver.clone() });
+    }
+    if let Some(token) = token {
+        if token.expires_at <= now {
+            return Err(Refusal::LinkExpired { at: token.expires_at });
+        }
+        if promotion.asked.get(approver).is_some_and(|asked| asked.token != token.hash) {
+            return Err(Refusal::LinkReplaced { approver: approver.clone() });
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn decide(draft: &mut Draft, decision: &Decision) -> Result<(), Refusal> {
+    let now = draft.now;
+    may_decide(now, &draft.change.after, &decision.approver, decision.token.as_ref())?;
+    draft.change.token_used = decision.token.as_ref().map(|token| token.hash.clone());
+    let Some(promotion) = promotion(draft) else { return Ok(()) };
+    let vote = Vote {
+        verdict: decision.verdict,
+        reason: decision.reason.clone(),
+        at: now,
+        actor: decision.actor.clone(),
+    };
+    promotion.votes.insert(decision.approver.clone(), vote);
+    let word = match decision.verdict {
+        Verdict::Approve => "approved",
+        Verdict::Reject => "rejected",
+    };
+    let said = decision.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
+    let reason = format!("{word} by {}{said}", decision.approver);
+    match decision.verdict {
+        Verdict::Approve => {
+            let entry = Entry {
+                kind: Kind::Promotion,
+                id: Some(promotion.id),
+                digest: Some(promotion.digest.clone()),
+                from: Some(PromotionState::Pending.as_str().to_owned()),
+                to: PromotionState::Pending.as_str().to_owned(),
+                reason: Some(reason),
+                actor: decision.actor.clone(),
+            };
+            draft.audit(entry);
+        }
+        Verdict::Reject => end(draft, PromotionState::Cancelled, reason, decision.actor.clone()),
+    }
+    Ok(())
+}
+
+/// Enough approvals by people who are approvers today.
+pub fn approved(policy: &Policy, promotion: &Promotion) -> bool {
+    let approvals = promotion
+        .votes
+        .iter()
+        .filter(|(name, vote)| vote.verdict == Verdict::Approve && policy.approval.approvers.contains(name))
+        .count();
+    approvals >= usize::from(policy.approval.required)
+}
+
+pub(super) fn asked(draft: &mut Draft, approver: &ApproverName, token: &TokenHash) {
+    let at = draft.now;
+    if let Some(promotion) = promotion(draft) {
+        promotion.asked.insert(approver.clone(), Asked { token: token.clone(), at });
+    }
+}
+
+pub(super) fn tick(draft: &mut Draft) {
+    let now = draft.now;
+    let gone = draft.change.after.policy().is_none();
+    let Some(promotion) = draft.change.after.promotion() else { return };
+    if promotion.state != PromotionState::Pending {
+        return;
+    }
+    let reason = if gone {
+        "withdrawn: the environment left the configuration".to_owned()
+    } else if let Some(pin) = superseded(&draft.change.after.environment, promotion) {
+        format!("superseded: a later build became pin {pin}")
+    } else if promotion.expires_at <= now {
+        "expired: nobody decided in time".to_owned()
+    } else {
+        return;
+    };
+    end(draft, PromotionState::Cancelled, reason, Actor::Stablepin);
+}
+
+pub(super) fn settle(draft: &mut Draft) {
+    if let Some(build) = draft.change.after.build.clone()
+        && let Some(promotion) = promotion(draft)
+    {
+        promotion.build = build;
+    }
+    let Some(policy) = draft.change.after.policy().cloned() else { return };
+    let Some(promotion) = draft.change.after.promotion().cloned() else { return };
+    if promotion.state != PromotionState::Pending {
+        return;
+    }
+    if let Some(pin) = superseded(&draft.change.after.environment, &promotion) {
+        let reason = format!("superseded: a later build became pin {pin}");
+        return end(draft, PromotionState::Cancelled, reason, Actor::Stablepin);
+    }
+    if approved(&policy, &promotion) && waits_for(&draft.change.after.environment, &promotion).is_none() {
+        set_pin(draft, &promotion);
+    }
+}
+
+/// Why an approved promotion does not go on.
+pub(super) fn waits_for(environment: &Environment, promotion: &Promotion) -> Option<String> {
+    if let Some(slot) = environment.slot {
+        return Some(format!("rollback {slot} is running"));
+    }
+    let hold = environment.hold.as_ref()?;
+    let released =
+        promotion.votes.values().any(|vote| vote.verdict == Verdict::Approve && vote.at > hold.since);
+    (!released).then(|| format!("the environment is held: {}", hold.reason))
+}
+
+fn set_pin(draft: &mut Draft, promotion: &Promotion) {
+    let build = promotion.build.clone();
+    let approver =
+        promotion.votes.values().filter(|vote| vote.verdict == Verdict::Approve).max_by_key(|vote| vote.at);
+    let actor = approver.map_or(Actor::Push, |vote| vote.actor.clone());
+    let reason = approver.and_then(|vote| vote.reason.clone());
+    draft.pin(NewPin {
+        digest: promotion.digest.clone(),
+        build_tag: build.build_tag,
+        commit: build.commit,
+        by: promotion.id,
+        reason: Some(reason.unwrap_or_else(|| "promotion approved".to_owned())),
+        actor: actor.clone(),
+    });
+    let environment = &mut draft.change.after.environment;
+    environment.watermark = Some(
+        environment
+            .watermark
+            .take()
+            .map_or(promotion.occurrence.clone(), |mark| mark.max(promotion.occurrence.clone())),
+    );
+    environment.hold = None;
+    let number = environment.pin.as_ref().map(|pin| pin.number);
+    move_to(draft, PromotionState::InProgress, None, actor);
+    if let Some(promotion) = self::promotion(draft) {
+        promotion.pin = number;
+    }
+}
+
+pub(super) fn stable_tagged(draft: &mut Draft) {
+    let named = draft.change.after.build.as_ref().is_none_or(|build| build.tagged);
+    let Some(promotion) = draft.change.after.promotion() else { return };
+    if promotion.state == PromotionState::InProgress
+        && let Some(pin) = promotion.pin
+        && named
+    {
+        end(draft, PromotionState::Completed, format!("pinned as pin {pin}"), Actor::Stablepin);
+    }
+}
+
+pub(super) fn next_look(now: Timestamp, promotion: &Promotion, subject: &Subject) -> Option<Timestamp> {
+    match promotion.state {
+        PromotionState::Pending => {
+            let waiting = subject.policy().is_some_and(|policy| approved(policy, promotion));
+            let soon = now + SignedDuration::from_mins(1);
+            Some(if waiting { soon.min(promotion.expires_at) } else { promotion.expires_at })
+        }
+        PromotionState::InProgress => Some(now + SignedDuration::from_mins(1)),
+        PromotionState::Completed
+        | PromotionState::Failed
+        | PromotionState::RolledBack
+        | PromotionState::Cancelled => None,
+    }
+}
+
+/// A later push was pinned.
+fn superseded(environment: &Environment, promotion: &Promotion) -> Option<crate::pin_number::PinNumber> {
+    let mark = environment.watermark.as_ref()?;
+    let pin = environment.pin.as_ref()?;
+    (promotion.occurrence < *mark).then_some(pin.number)
+}
+
+fn end(draft: &mut Draft, state: PromotionState, reason: String, actor: Actor) {
+    move_to(draft, state, Some(reason), actor);
+}
+
+fn move_to(draft: &mut Draft, state: PromotionState, reason: Option<String>, actor: Actor) {
+    let Some(promotion) = promotion(draft) else { return };
+    let from = promotion.state;
+    if from == state {
+        return;
+    }
+    promotion.state = state;
+    promotion.reason.clone_from(&reason);
+    let entry = Entry {
+        kind: Kind::Promotion,
+        id: Some(promotion.id),
+        digest: Some(promotion.digest.clone()),
+        from: Some(from.as_str().to_owned()),
+        to: state.as_str().to_owned(),
+        reason,
+        actor,
+    };
+    let id = promotion.id;
+    if let Some(latest) = &mut draft.change.after.environment.latest
+        && latest.promotion == id
+    {
+        latest.open = false;
+    }
+    draft.audit(entry);
+}
+
+fn promotion(draft: &mut Draft) -> Option<&mut Promotion> {
+    match &mut draft.change.after.operation.as_mut()?.work {
+        Work::Promotion(promotion) => Some(promotion),
+        Work::Rollback(_) => None,
+    }
+}

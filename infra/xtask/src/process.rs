@@ -1,0 +1,136 @@
+//! Programs that are started, watched and, above all, stopped.
+
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use std::fs::{self, File};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// How often a condition is looked at again.
+const POLL: Duration = Duration::from_millis(50);
+
+/// Looks until there is an answer or the deadline has passed.
+pub fn wait_for<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = look()? {
+            return Ok(found);
+        }
+        if start.elapsed() > limit {
+            bail!("{what}: not within {} s", limit.as_secs());
+        }
+        sleep(POLL);
+    }
+}
+
+pub fn on_path(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
+}
+
+/// A command that is killed when the thread that started it ends, however that comes about:
+/// the kernel does it (Linux; elsewhere an ordinary command).
+pub fn bound(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    match on_path("setpriv") {
+        Some(setpriv) => {
+            let mut command = Command::new(setpriv);
+            command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+            command
+        }
+        None => Command::new(program),
+    }
+}
+
+/// Starts a long-running program as the head of its own process group, so that what it starts in
+/// turn is stopped with it, and a terminal's Ctrl-C does not reach it before we have cleaned up.
+pub fn spawn(mut command: Command, log: &Path) -> Result<Child> {
+    let log = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+    command
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .spawn()
+        .with_context(|| format!("cannot start {command:?}"))
+}
+
+/// Asks a process group to end, then makes it.
+pub fn stop(child: &mut Child, grace: Duration) -> Result<()> {
+    let group = pid(child.id())?;
+    // An error says that nobody is left in the group, which is what we want.
+    let _ = kill_process_group(group, Signal::TERM);
+    let _ = wait_for("its end", grace, || Ok(child.try_wait()?));
+    let _ = kill_process_group(group, Signal::KILL);
+    child.wait().context("cannot wait for a child process")?;
+    Ok(())
+}
+
+/// Asks one process to end.
+pub fn terminate(id: u32) -> Result<()> {
+    let _ = kill_process(pid(id)?, Signal::TERM);
+    Ok(())
+}
+
+/// Kills whatever was started with this variable in its environment, directly or through others,
+/// and says how many there were. It finds what a crash left behind without trusting recorded ids,
+/// which the system gives out again.
+pub fn sweep(variable: &str, value: &Path) -> Result<usize> {
+    let mark = [variable.as_bytes(), b"=", value.as_os_str().as_encoded_bytes()].concat();
+    let mut killed = 0;
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(id) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        let Ok(environment) = fs::read(entry.path().join("environ")) else { continue };
+        if environment.split(|byte| *byte == 0).any(|entry| entry == mark) {
+            let _ = kill_process(pid(id)?, Signal::KILL);
+            killed += 1;
+        }
+    }
+    Ok(killed)
+}
+
+/// Runs a program to its end with its output in a file; an error shows the end of that file.
+pub fn run_logged(command: &mut Command, log: &Path) -> Result<()> {
+    let file = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+    let status = command
+        .stdin(Stdio::null())
+        .stdout(file.try_clone()?)
+        .stderr(file)
+        .status()
+        .with_context(|| format!("cannot start {command:?}"))?;
+    if !status.success() {
+        bail!("{command:?}: {status}\n{}\n(all of it: {})", tail(log, 40), log.display());
+    }
+    Ok(())
+}
+
+/// Runs a program to its end with its output where ours goes.
+pub fn run(command: &mut Command) -> Result<()> {
+    let status = command.stdin(Stdio::null()).status().with_context(|| format!("cannot start {command:?}"))?;
+    if !status.success() {
+        bail!("{command:?}: {status}");
+    }
+    Ok(())
+}
+
+/// Runs a program to its end and returns what it printed.
+pub fn output(command: &mut Command) -> Result<String> {
+    let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot start {command:?}"))?;
+    if !output.status.success() {
+        bail!("{command:?}: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr).trim());
+    }
+    String::from_utf8(output.stdout).context("a program printed bytes that are not UTF-8")
+}
+
+pub fn tail(file: &Path, lines: usize) -> String {
+    let text = fs::read(file).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let all: Vec<&str> = text.lines().collect();
+    all[all.len().saturating_sub(lines)..].join("\n")
+}
+
+fn pid(id: u32) -> Result<Pid> {
+    i32::try_from(id).ok().and_then(Pid::from_raw).with_context(|| format!("{id} is no process id"))
+}

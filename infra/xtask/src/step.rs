@@ -1,0 +1,28 @@
+//! What a task tells while it works: a title, then how long it took.
+
+use anyhow::Result;
+use std::time::{Duration, Instant};
+
+/// Runs one titled step and prints the time it took, also when it failed.
+pub fn step<T>(title: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    println!("==> {title}");
+    let start = Instant::now();
+    let result = work();
+    let verdict = if result.is_ok() { "done" } else { "FAILED" };
+    println!("    {verdict} in {}", seconds(start.elapsed()));
+    result
+}
+
+/// A line under the current step.
+pub fn note(text: impl AsRef<str>) {
+    for line in text.as_ref().lines() {
+        println!("    {line}");
+    }
+}
+
+pub fn seconds(time: Duration) -> String {
+    match time.as_secs() {
+        0..60 => format!("{:.1} s", time.as_secs_f64()),
+        whole => format!("{} min {:02} s", whole / 60, whole % 60),
+    }
+}
