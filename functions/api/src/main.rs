@@ -1,8 +1,22 @@
 use lambda_runtime::{Error, LambdaEvent, run, service_fn, tracing};
-use serde_json::{Value, json};
+use stablepin_api::{Settings, handle};
+use stablepin_driver::start::{self, Needs};
+use stablepin_http::{Event, Request};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     tracing::init_default_subscriber();
-    run(service_fn(async |_event: LambdaEvent<Value>| Ok::<_, Error>(json!({"statusCode": 200})))).await
+    let (doors, session) = start::doors(Needs::default()).await?;
+    let settings = Settings::new(
+        session.region().to_owned(),
+        &start::required("STABLEPIN_REPOSITORY_ARNS")?,
+        &start::required("STABLEPIN_CLUSTER_ARNS")?,
+    )?;
+    run(service_fn(async |event: LambdaEvent<Event>| {
+        Ok::<_, Error>(match Request::read(event.payload) {
+            Ok(request) => handle(&doors.table, &settings, &request).await,
+            Err(problem) => problem.response(),
+        })
+    }))
+    .await
 }

@@ -114,14 +114,40 @@ pub struct PushContext {
     pub build: Option<Build>,
 }
 
+impl Key {
+    /// None while the operation does not exist.
+    pub fn of(subject: &Subject) -> Option<Self> {
+        let operation = match &subject.operation.as_ref()?.work {
+            Work::Promotion(promotion) => OperationKey::Promotion(promotion.id),
+            Work::Rollback(rollback) => OperationKey::Rollback(rollback.id),
+        };
+        Some(Self {
+            application: subject.application().clone(),
+            environment: subject.name.clone(),
+            operation,
+        })
+    }
+}
+
 impl Table {
     pub fn new(session: &Session, name: String) -> Self {
         Self { client: session.dynamodb(), name }
     }
 
+    /// Opens the connection before the first event needs it; what it answers does not matter.
+    pub async fn warm(&self) {
+        let key = keys::claim("warm");
+        let _ = tokio::time::timeout(std::time::Duration::from_secs(1), self.get(&key)).await;
+    }
+
     /// The application that takes builds from a repository: one read.
     pub async fn claimant(&self, repository: &RepositoryName) -> Result<Option<ApplicationName>, TableError> {
-        let item = self.get(&keys::claim(repository.as_str())).await?;
+        self.claimant_of(repository.as_str()).await
+    }
+
+    /// The application that something is of: a repository's name, a service's ARN.
+    pub async fn claimant_of(&self, what: &str) -> Result<Option<ApplicationName>, TableError> {
+        let item = self.get(&keys::claim(what)).await?;
         item.map(|item| record("CLAIM", &item)).transpose()
     }
 
@@ -184,6 +210,15 @@ impl Table {
         }))
     }
 
+    pub async fn build(
+        &self,
+        application: &ApplicationName,
+        digest: &ImageDigest,
+    ) -> Result<Option<Build>, TableError> {
+        let item = self.get(&keys::build(application, digest)).await?;
+        item.map(|item| record("BUILD", &item)).transpose()
+    }
+
     /// An operation's subject, and the link that was shown for it, in one consistent read (a second one only
     /// while the build has no certain name). None when there is no such operation.
     pub async fn subject(
@@ -213,8 +248,7 @@ impl Table {
         let build = match &stored.operation.work {
             Work::Promotion(promotion) if promotion.build.tagged => Some(promotion.build.clone()),
             Work::Promotion(promotion) => {
-                let item = self.get(&keys::build(&key.application, &promotion.digest)).await?;
-                item.map(|item| record("BUILD", &item)).transpose()?
+                self.build(&key.application, &promotion.digest).await?
             }
             Work::Rollback(_) => None,
         };
@@ -397,8 +431,11 @@ impl Table {
 /// The one partition of the sparse index: operations sorted by when to look at them next.
 const WAKE: &str = "WAKE";
 
-/// Whole seconds in UTC, always 20 characters: text that sorts by time.
+/// Whole seconds in UTC, rounded up so that nothing is found before it is due; always 20 characters: text that
+/// sorts by time.
 fn sortable(at: Timestamp) -> String {
+    let up = if at.subsec_nanosecond() > 0 { jiff::SignedDuration::from_secs(1) } else { Default::default() };
+    let at = at.saturating_add(up).unwrap_or(at);
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 

@@ -11,9 +11,12 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
-/// A call that failed after all its attempts.
+/// A call that failed after all its attempts. Small, so that a door's errors are.
 #[derive(Debug)]
-pub struct FailedCall {
+pub struct FailedCall(Box<Failure>);
+
+#[derive(Debug)]
+struct Failure {
     kind: Kind,
     /// None where the service answered: what it said is in the text already.
     source: Option<BoxError>,
@@ -70,61 +73,56 @@ impl FailedCall {
     where
         E: Error + ProvideErrorMetadata + Send + Sync + 'static,
     {
-        match error {
+        let kind = match &error {
             SdkError::ServiceError(context) => {
                 let response = context.raw();
                 let header = |name| response.headers().get(name).map(str::to_owned);
                 let said = context.err().meta();
-                Self::refused(
+                return Self::refused(
                     response.status().as_u16(),
                     said.code(),
                     said.message(),
                     header("x-amzn-requestid").or_else(|| header("x-amz-request-id")),
-                )
+                );
             }
-            SdkError::TimeoutError(context) => Self::of(Kind::Timeout, context.into_source()),
-            SdkError::DispatchFailure(context) => {
-                let connector = context.into_connector_error();
-                let kind = match connector {
-                    Some(ref error) if error.is_user() => Kind::Request,
-                    Some(ref error) if error.is_timeout() => Kind::Timeout,
-                    Some(_) | None => Kind::Connection,
-                };
-                Self { kind, source: connector.map(Into::into) }
+            // A gateway's error page, for example.
+            SdkError::ResponseError(context) if !context.raw().status().is_success() => {
+                return Self::refused(context.raw().status().as_u16(), None, None, None);
             }
-            SdkError::ResponseError(context) => {
-                let status = context.raw().status().as_u16();
-                let source = context.into_source();
-                // A gateway's error page, for example.
-                if status >= 400 { Self::refused(status, None, None, None) } else { Self::of(Kind::Answer, source) }
-            }
-            SdkError::ConstructionFailure(context) => Self::of(Kind::Request, context.into_source()),
-            other => Self { kind: Kind::Request, source: Some(other.into()) },
-        }
+            SdkError::ResponseError(_) => Kind::Answer,
+            SdkError::TimeoutError(_) => Kind::Timeout,
+            SdkError::DispatchFailure(context) if context.is_timeout() => Kind::Timeout,
+            SdkError::DispatchFailure(context) if context.is_user() => Kind::Request,
+            SdkError::DispatchFailure(_) => Kind::Connection,
+            _ => Kind::Request,
+        };
+        Self(Box::new(Failure { kind, source: error.into_source().ok() }))
     }
 
-    pub(crate) fn refused(status: u16, code: Option<&str>, message: Option<&str>, request: Option<String>) -> Self {
+    pub(crate) fn refused(
+        status: u16,
+        code: Option<&str>,
+        message: Option<&str>,
+        request: Option<String>,
+    ) -> Self {
         let kind = Kind::Refused {
             status,
             code: code.map(str::to_owned),
             message: message.filter(|text| !text.is_empty()).map(str::to_owned),
             request,
         };
-        Self { kind, source: None }
-    }
-
-    fn of(kind: Kind, source: impl Into<BoxError>) -> Self {
-        Self { kind, source: Some(source.into()) }
+        Self(Box::new(Failure { kind, source: None }))
     }
 
     /// The same without what it came from: for a call whose address nobody may see.
-    pub(crate) fn without_source(self) -> Self {
-        Self { source: None, ..self }
+    pub(crate) fn without_source(mut self) -> Self {
+        self.0.source = None;
+        self
     }
 
     /// AWS's name for what was wrong, such as `AccessDeniedException`.
     pub fn code(&self) -> Option<&str> {
-        match &self.kind {
+        match &self.0.kind {
             Kind::Refused { code, .. } => code.as_deref(),
             Kind::Timeout | Kind::Connection | Kind::Answer | Kind::Request => None,
         }
@@ -132,7 +130,7 @@ impl FailedCall {
 
     /// Throttling, the service's own trouble, no connection, no answer in time.
     pub fn is_retryable(&self) -> bool {
-        match &self.kind {
+        match &self.0.kind {
             Kind::Timeout | Kind::Connection | Kind::Answer => true,
             Kind::Request => false,
             Kind::Refused { status, code, .. } => {
@@ -144,7 +142,7 @@ impl FailedCall {
 
 impl fmt::Display for FailedCall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.kind {
+        match &self.0.kind {
             Kind::Timeout => f.write_str("no answer in time"),
             Kind::Connection => f.write_str("no connection, or it broke"),
             Kind::Answer => f.write_str("the answer could not be read"),
@@ -166,7 +164,7 @@ impl fmt::Display for FailedCall {
 
 impl Error for FailedCall {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.source.as_deref().map(|source| source as _)
+        self.0.source.as_deref().map(|source| source as _)
     }
 }
 
@@ -188,7 +186,11 @@ mod tests {
             (400, Some("InvalidParameterException"), false),
             (403, None, false),
         ] {
-            assert_eq!(FailedCall::refused(status, code, None, None).is_retryable(), again, "{status} {code:?}");
+            assert_eq!(
+                FailedCall::refused(status, code, None, None).is_retryable(),
+                again,
+                "{status} {code:?}"
+            );
         }
     }
 

@@ -1,1 +1,10 @@
+//! The doors to AWS: one concrete struct per service, typed in, typed out. Only this package names an SDK crate.
 
+pub mod dynamodb;
+pub mod ecr;
+pub mod ecs;
+pub mod eventbridge;
+pub mod failed_call;
+mod plain_http;
+pub mod session;
+pub mod sns;

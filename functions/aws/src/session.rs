@@ -172,7 +172,7 @@ impl Session {
     pub async fn warm(&self, services: &[Service]) {
         let pings = services.iter().map(|service| {
             let (http, url) = (self.http.clone(), self.url(*service));
-            tokio::spawn(async move { http.ping(url).await })
+            tokio::spawn(async move { http.ping(&url).await })
         });
         let pings: Vec<_> = pings.collect();
         let all = async {
@@ -187,7 +187,9 @@ impl Session {
         let region = &self.settings.region;
         match self.settings.endpoint(service) {
             Some(endpoint) => endpoint.trim_end_matches('/').to_owned(),
-            None if region.starts_with("cn-") => format!("https://{}.{region}.amazonaws.com.cn", service.host()),
+            None if region.starts_with("cn-") => {
+                format!("https://{}.{region}.amazonaws.com.cn", service.host())
+            }
             None => format!("https://{}.{region}.amazonaws.com", service.host()),
         }
     }
@@ -238,7 +240,9 @@ mod tests {
     use super::*;
 
     fn settings(variables: &[(&str, &str)]) -> Result<Settings, SessionError> {
-        Settings::read(|name| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned()))
+        Settings::read(|name| {
+            variables.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned())
+        })
     }
 
     const LAMBDA: [(&str, &str); 4] = [
@@ -256,7 +260,10 @@ mod tests {
             assert_eq!(settings(&without).unwrap_err(), SessionError::NotSet(name));
         }
         assert!(settings(&LAMBDA[..3]).is_ok(), "long-term credentials have no session token");
-        assert!(settings(&[LAMBDA[0], LAMBDA[1], ("AWS_SECRET_ACCESS_KEY", "")]).is_err(), "empty is not set");
+        assert!(
+            settings(&[LAMBDA[0], LAMBDA[1], ("AWS_SECRET_ACCESS_KEY", "")]).is_err(),
+            "empty is not set"
+        );
     }
 
     #[test]

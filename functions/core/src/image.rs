@@ -62,6 +62,16 @@ impl ImageTag {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether this is how a signature, an attestation or an SBOM of another image is tagged where referrers are
+    /// not known: `sha256-` and 64 hexadecimal digits, often with `.sig`, `.att` or `.sbom` behind.
+    /// <https://github.com/opencontainers/distribution-spec/blob/main/spec.md#referrers-tag-schema>
+    pub fn is_a_referrers(&self) -> bool {
+        self.0.strip_prefix("sha256-").is_some_and(|rest| {
+            let (hex, rest) = rest.split_at_checked(64).unwrap_or((rest, ""));
+            hex.len() == 64 && hex.bytes().all(is_lower_hex) && (rest.is_empty() || rest.starts_with('.'))
+        })
+    }
 }
 
 /// The name of an ECR repository, such as `web` or `prod/web`.

@@ -36,7 +36,10 @@ pub struct Clone {
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TaskDefinitionError {
-    #[error("no container of {family} runs the repository {repository} of {account} in {region}: {}", list(found))]
+    #[error(
+        "no container of {family} runs the repository {repository} of {account} in {region}: {}",
+        list(found)
+    )]
     NotRun {
         family: String,
         repository: RepositoryName,
@@ -59,6 +62,27 @@ fn list(found: &[(String, String)]) -> String {
 
 fn malformed<T>(path: impl Into<String>, expected: &'static str) -> Result<T, TaskDefinitionError> {
     Err(TaskDefinitionError::Malformed { path: path.into(), expected })
+}
+
+/// The digest that every container of the repository is described at; none where they differ, or where one is
+/// named by a tag.
+pub fn described_digest(
+    described: &Value,
+    account: &str,
+    region: &str,
+    repository: &RepositoryName,
+) -> Result<Option<ImageDigest>, TaskDefinitionError> {
+    let named = described.get("containerDefinitions").and_then(Value::as_array).into_iter().flatten();
+    let digest = named
+        .filter_map(|container| container.get("image").and_then(Value::as_str).map(ImageReference::parse))
+        .find(|reference| reference.is_of(account, region, repository))
+        .and_then(|reference| reference.digest)
+        .and_then(|digest| ImageDigest::parse(&digest).ok());
+    let Some(digest) = digest else {
+        return Ok(None);
+    };
+    let clone = at_digest(described, &Value::Null, account, region, repository, &digest)?;
+    Ok(clone.already.then_some(digest))
 }
 
 /// `described` is the `taskDefinition` of `DescribeTaskDefinition`, `tags` the `tags` beside it (null for none).
@@ -189,7 +213,12 @@ fn compare_members(
     }
 }
 
-fn compare_containers(before: &[Value], after: &[Value], containers: &[String], differences: &mut Vec<String>) {
+fn compare_containers(
+    before: &[Value],
+    after: &[Value],
+    containers: &[String],
+    differences: &mut Vec<String>,
+) {
     for index in 0..before.len().max(after.len()) {
         let path = format!("containerDefinitions[{index}]");
         match (before.get(index), after.get(index)) {
@@ -229,4 +258,353 @@ fn said(value: Option<&Value>) -> Option<&Value> {
         Value::Object(members) => !members.is_empty(),
         Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    const ACCOUNT: &str = "111122223333";
+    const REGION: &str = "eu-west-1";
+    const WEB: &str = "111122223333.dkr.ecr.eu-west-1.amazonaws.com/web";
+
+    fn digest(byte: &str) -> ImageDigest {
+        ImageDigest::parse(&format!("sha256:{}", byte.repeat(32))).unwrap()
+    }
+
+    fn clone(described: &Value, tags: &Value) -> Result<Clone, TaskDefinitionError> {
+        let web = RepositoryName::parse("web").unwrap();
+        at_digest(described, tags, ACCOUNT, REGION, &web, &digest("ab"))
+    }
+
+    /// As `DescribeTaskDefinition` answers, with members that the SDK of today does not know.
+    fn described() -> Value {
+        json!({
+            "taskDefinitionArn": "arn:aws:ecs:eu-west-1:111122223333:task-definition/web:7",
+            "revision": 7,
+            "status": "ACTIVE",
+            "requiresAttributes": [{"name": "com.amazonaws.ecs.capability.ecr-auth"}],
+            "compatibilities": ["EC2", "FARGATE"],
+            "registeredAt": 1_752_760_000.123,
+            "registeredBy": "arn:aws:iam::111122223333:role/terraform",
+            "deregisteredAt": null,
+            "deleteRequestedAt": null,
+            "family": "web",
+            "networkMode": "awsvpc",
+            "taskRoleArn": "arn:aws:iam::111122223333:role/web",
+            "cpu": "256",
+            "memory": "512",
+            "enableFaultInjection": false,
+            "memberOfTomorrow": {"deep": [1, 2.5, "x"]},
+            "volumes": [],
+            "containerDefinitions": [
+                {
+                    "name": "web",
+                    "image": format!("{WEB}:main"),
+                    "essential": true,
+                    "environment": [{"name": "A", "value": "1"}],
+                    "secrets": [{"name": "KEY", "valueFrom": "arn:aws:ssm:eu-west-1:111122223333:parameter/key"}],
+                    "optionOfTomorrow": true
+                },
+                {"name": "migrate", "image": format!("{WEB}@{}", digest("cd")), "essential": false},
+                {"name": "proxy", "image": "public.ecr.aws/nginx/nginx:1.27", "essential": true},
+                {"name": "agent", "image": "444455556666.dkr.ecr.eu-west-1.amazonaws.com/web:1"}
+            ]
+        })
+    }
+
+    #[test]
+    fn every_container_of_the_repository_moves_and_nothing_else() {
+        let clone = clone(&described(), &Value::Null).unwrap();
+        assert_eq!(clone.containers, ["web", "migrate"]);
+        assert!(!clone.already);
+
+        let mut expected = described();
+        for member in OUTPUT_ONLY {
+            expected.as_object_mut().unwrap().remove(member);
+        }
+        for container in [0, 1] {
+            expected["containerDefinitions"][container]["image"] = format!("{WEB}@{}", digest("ab")).into();
+        }
+        assert_eq!(clone.request, expected);
+    }
+
+    #[test]
+    fn a_tag_beside_the_digest_still_is_that_digest() {
+        let mut all = described();
+        all["containerDefinitions"][0]["image"] = format!("{WEB}:main@{}", digest("ab")).into();
+        assert!(!clone(&all, &Value::Null).unwrap().already, "migrate runs another");
+        all["containerDefinitions"][1]["image"] = format!("{WEB}@{}", digest("ab")).into();
+        assert!(clone(&all, &Value::Null).unwrap().already);
+    }
+
+    #[test]
+    fn tags_come_along_but_not_those_of_aws() {
+        let tags = json!([
+            {"key": "team", "value": "web"},
+            {"key": "aws:cloudformation:stack-name", "value": "web"},
+            {"key": "AWS:x", "value": "y"},
+            {"key": "aws", "value": "ours"},
+            {"key": "é", "value": "short, and not ASCII"}
+        ]);
+        let request = clone(&described(), &tags).unwrap().request;
+        let keys: Vec<_> = request["tags"].as_array().unwrap().iter().map(|tag| &tag["key"]).collect();
+        assert_eq!(keys, ["team", "aws", "é"]);
+
+        for none in [Value::Null, json!([]), json!([{"key": "aws:x", "value": "y"}])] {
+            let request = clone(&described(), &none).unwrap().request;
+            assert_eq!(request.get("tags"), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn without_a_container_to_change_it_says_what_runs() {
+        let mut other = described();
+        other["containerDefinitions"].as_array_mut().unwrap().drain(..2);
+        assert_eq!(
+            clone(&other, &Value::Null).unwrap_err().to_string(),
+            "no container of web runs the repository web of 111122223333 in eu-west-1: proxy runs \
+             public.ecr.aws/nginx/nginx:1.27, agent runs 444455556666.dkr.ecr.eu-west-1.amazonaws.com/web:1"
+        );
+        other["containerDefinitions"] = json!([]);
+        let error = clone(&other, &Value::Null).unwrap_err().to_string();
+        assert!(error.ends_with("it has no container with an image"), "{error}");
+    }
+
+    #[test]
+    fn what_ecs_would_never_answer_is_refused() {
+        let broken = |pointer: &str, value: Value| {
+            let mut described = described();
+            *described.pointer_mut(pointer).unwrap() = value;
+            match clone(&described, &Value::Null).unwrap_err() {
+                TaskDefinitionError::Malformed { path, .. } => path,
+                other @ TaskDefinitionError::NotRun { .. } => panic!("{other}"),
+            }
+        };
+        assert_eq!(broken("", json!([])), "taskDefinition");
+        assert_eq!(broken("/family", json!(1)), "family");
+        assert_eq!(broken("/containerDefinitions", json!({})), "containerDefinitions");
+        assert_eq!(broken("/containerDefinitions/1", json!("web")), "containerDefinitions[1]");
+        assert_eq!(broken("/containerDefinitions/1/name", json!(null)), "containerDefinitions[1].name");
+        assert_eq!(broken("/containerDefinitions/2/image", json!(7)), "containerDefinitions[2].image");
+        assert!(clone(&described(), &json!({"team": "web"})).is_err());
+        assert!(clone(&described(), &json!([{"Key": "team"}])).is_err());
+    }
+
+    fn differences(change: impl Fn(&mut Value)) -> Vec<String> {
+        let mut after = described();
+        change(&mut after);
+        same_but_image(&described(), &after, &["web".to_owned()]).err().unwrap_or_default()
+    }
+
+    #[test]
+    fn a_difference_other_than_the_image_is_named_without_its_value() {
+        for (pointer, path) in [
+            ("/memory", "memory"),
+            ("/memberOfTomorrow/deep/1", "memberOfTomorrow.deep[1]"),
+            ("/containerDefinitions/0/secrets/0/valueFrom", "containerDefinitions[0].secrets[0].valueFrom"),
+            ("/containerDefinitions/0/name", "containerDefinitions[0].name"),
+            ("/containerDefinitions/1/image", "containerDefinitions[1].image"),
+            ("/containerDefinitions/2", "containerDefinitions[2]"),
+            ("/containerDefinitions", "containerDefinitions"),
+        ] {
+            let changed = differences(|after| *after.pointer_mut(pointer).unwrap() = json!("changed"));
+            assert_eq!(changed, [path], "{pointer}");
+        }
+        assert_eq!(differences(|after| after["pidMode"] = "host".into()), ["pidMode"]);
+        assert_eq!(
+            differences(|after| {
+                after["containerDefinitions"].as_array_mut().unwrap().pop();
+            }),
+            ["containerDefinitions[3]"]
+        );
+        assert_eq!(
+            differences(|after| after["containerDefinitions"][0]["environment"] = json!([])),
+            ["containerDefinitions[0].environment"]
+        );
+    }
+
+    #[test]
+    fn the_image_of_a_named_container_and_what_ecs_writes_may_differ() {
+        assert_eq!(
+            differences(|after| {
+                after["containerDefinitions"][0]["image"] = "another".into();
+                after["revision"] = 8.into();
+                after["registeredAt"] = json!(1.5);
+                after.as_object_mut().unwrap().remove("registeredBy");
+            }),
+            [""; 0]
+        );
+    }
+
+    #[test]
+    fn absent_null_and_empty_say_the_same() {
+        assert_eq!(
+            differences(|after| {
+                after.as_object_mut().unwrap().remove("volumes");
+                after["placementConstraints"] = json!([]);
+                after["containerDefinitions"][0]["systemControls"] = json!([]);
+                after["containerDefinitions"][0]["dockerLabels"] = json!({});
+                after["proxyConfiguration"] = json!(null);
+            }),
+            [""; 0]
+        );
+        assert_eq!(
+            differences(|after| after["enableFaultInjection"] = json!(null)),
+            ["enableFaultInjection"]
+        );
+    }
+
+    fn any_json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            "[a-z:/@.]{0,12}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(3, 12, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::hash_map("[a-zA-Z]{1,8}", inner, 0..4)
+                    .prop_map(|members| Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
+    fn any_image() -> impl Strategy<Value = String> {
+        let of_ours = prop_oneof![
+            Just(WEB.to_owned()),
+            "[a-z]{1,5}".prop_map(|tag| format!("{WEB}:{tag}")),
+            Just(format!("{WEB}@{}", digest("cd"))),
+            Just(format!("{WEB}:main@{}", digest("ab"))),
+            Just("111122223333.dkr-ecr.eu-west-1.on.aws/web:v1".to_owned()),
+        ];
+        let of_others = prop_oneof![
+            "[a-z]{1,8}(:[a-z]{1,5})?",
+            Just(format!("{WEB}2:main")),
+            Just("111122223333.dkr.ecr.us-east-1.amazonaws.com/web:main".to_owned()),
+        ];
+        prop_oneof![of_ours, of_others]
+    }
+
+    prop_compose! {
+        /// Any members at the top and in the containers, some of them those that ECS writes.
+        fn any_described()(
+            members in prop::collection::hash_map(
+                prop_oneof!["[a-zA-Z]{1,10}", prop::sample::select(&OUTPUT_ONLY[..]).prop_map(str::to_owned)],
+                any_json(), 0..8),
+            containers in prop::collection::vec(
+                (any_image(), prop::collection::hash_map("[a-zA-Z]{1,8}", any_json(), 0..4)), 0..4),
+        ) -> Value {
+            let mut described: Map<String, Value> = members.into_iter().collect();
+            let containers = containers.into_iter().enumerate().map(|(index, (image, members))| {
+                let mut container: Map<String, Value> = members.into_iter().collect();
+                container.insert("name".to_owned(), format!("c{index}").into());
+                container.insert("image".to_owned(), image.into());
+                Value::Object(container)
+            });
+            described.insert("containerDefinitions".to_owned(), containers.collect());
+            described.insert("family".to_owned(), "web".into());
+            Value::Object(described)
+        }
+    }
+
+    /// What ECS answers when asked for a definition that was registered by this request.
+    fn as_registered(request: &Value) -> Value {
+        let mut described = request.clone();
+        let members = described.as_object_mut().unwrap();
+        members.remove("tags");
+        for (index, member) in OUTPUT_ONLY.iter().enumerate() {
+            members.insert((*member).to_owned(), index.into());
+        }
+        described
+    }
+
+    proptest! {
+        #[test]
+        fn a_clone_differs_in_the_image_only(described in any_described()) {
+            let Ok(clone) = clone(&described, &Value::Null) else { return Ok(()) };
+            prop_assert!(!clone.containers.is_empty());
+            let registered = as_registered(&clone.request);
+            // `tags` is a member of the request and none of a described definition.
+            let mut before = described.clone();
+            before.as_object_mut().unwrap().remove("tags");
+            prop_assert_eq!(same_but_image(&before, &registered, &clone.containers), Ok(()));
+
+            let images = |value: &Value| -> Vec<String> {
+                let all = value["containerDefinitions"].as_array().unwrap().iter();
+                all.map(|container| container["image"].as_str().unwrap().to_owned()).collect()
+            };
+            let web = RepositoryName::parse("web").unwrap();
+            for (before, after) in images(&described).iter().zip(images(&clone.request)) {
+                if ImageReference::parse(before).is_of(ACCOUNT, REGION, &web) {
+                    let suffix = format!("/web@{}", digest("ab"));
+                    prop_assert!(after.ends_with(&suffix));
+                } else {
+                    prop_assert_eq!(before, &after);
+                }
+            }
+        }
+
+        #[test]
+        fn cloning_a_clone_changes_nothing(described in any_described()) {
+            let Ok(first) = clone(&described, &Value::Null) else { return Ok(()) };
+            let second = clone(&as_registered(&first.request), &Value::Null).unwrap();
+            prop_assert!(second.already);
+            let mut first_request = first.request;
+            first_request.as_object_mut().unwrap().remove("tags");
+            prop_assert_eq!(second.request, first_request);
+            prop_assert_eq!(second.containers, first.containers);
+        }
+
+        #[test]
+        fn any_other_change_is_noticed(
+            described in any_described(),
+            member in prop_oneof!["[a-z]{1,8}", Just("image".to_owned()), Just("revision".to_owned())],
+            value in any_json(),
+            inside in any::<bool>(),
+        ) {
+            let containers = ["c0".to_owned()];
+            let mut other = described.clone();
+            let place = if inside { "/containerDefinitions/0" } else { "" };
+            if let Some(Value::Object(place)) = other.pointer_mut(place) {
+                place.insert(member, value);
+            }
+            let image_only = |value: &Value| -> Value {
+                let mut value = value.clone();
+                for member in OUTPUT_ONLY {
+                    value.as_object_mut().unwrap().remove(member);
+                }
+                if let Some(container) = value.pointer_mut("/containerDefinitions/0") {
+                    container["image"] = "any".into();
+                }
+                without_empty(value)
+            };
+            let same = image_only(&described) == image_only(&other);
+            prop_assert_eq!(same_but_image(&described, &other, &containers).is_ok(), same);
+            prop_assert!(same_but_image(&described, &described, &containers).is_ok());
+        }
+
+        #[test]
+        fn any_json_is_answered(described in any_json(), tags in any_json(), other in any_json()) {
+            clone(&described, &tags).ok();
+            same_but_image(&described, &other, &[]).ok();
+        }
+    }
+
+    /// Members that say nothing, left out, at every depth.
+    fn without_empty(value: Value) -> Value {
+        match value {
+            Value::Object(members) => {
+                let kept = members.into_iter().filter(|(_, value)| said(Some(value)).is_some());
+                Value::Object(kept.map(|(member, value)| (member, without_empty(value))).collect())
+            }
+            Value::Array(values) => values.into_iter().map(without_empty).collect(),
+            other => other,
+        }
+    }
 }

@@ -1,8 +1,18 @@
 use lambda_runtime::{Error, LambdaEvent, run, service_fn, tracing};
-use serde_json::{Value, json};
+use serde_json::Value;
+use stablepin_aws::eventbridge::EventBridge;
+use stablepin_driver::start::{self, Needs};
+use stablepin_promoter::{Bus, Woken, handle};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     tracing::init_default_subscriber();
-    run(service_fn(async |_event: LambdaEvent<Value>| Ok::<_, Error>(json!({"statusCode": 200})))).await
+    let (doors, session) = start::doors(Needs { ecs: true, post: true }).await?;
+    let bus = Bus { door: EventBridge::new(&session), name: start::required("STABLEPIN_BUS")? };
+    run(service_fn(async |event: LambdaEvent<Value>| {
+        let deadline = start::deadline(event.context.deadline);
+        let woken = Woken::read(event.payload)?;
+        Ok::<Value, Error>(handle(&doors, &bus, woken, deadline).await?)
+    }))
+    .await
 }

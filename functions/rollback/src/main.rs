@@ -1,8 +1,18 @@
 use lambda_runtime::{Error, LambdaEvent, run, service_fn, tracing};
-use serde_json::{Value, json};
+use stablepin_driver::start::{self, Needs};
+use stablepin_http::{Event, Request};
+use stablepin_rollback::handle;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     tracing::init_default_subscriber();
-    run(service_fn(async |_event: LambdaEvent<Value>| Ok::<_, Error>(json!({"statusCode": 200})))).await
+    let (doors, _) = start::doors(Needs { ecs: true, ..Needs::default() }).await?;
+    run(service_fn(async |event: LambdaEvent<Event>| {
+        let deadline = start::deadline(event.context.deadline);
+        Ok::<_, Error>(match Request::read(event.payload) {
+            Ok(request) => handle(&doors, &request, deadline).await,
+            Err(problem) => problem.response(),
+        })
+    }))
+    .await
 }

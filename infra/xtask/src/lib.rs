@@ -1,1 +1,18 @@
+//! Developer tasks, and the local cloud that the demo and the tests run in.
 
+pub mod aws;
+pub mod cloud;
+pub mod deploy;
+pub mod image;
+pub mod inbox;
+pub mod podman;
+pub mod process;
+pub mod registry;
+pub mod setup;
+pub mod stack;
+pub mod step;
+pub mod supervisor;
+pub mod test;
+pub mod up;
+pub mod watcher;
+pub mod workspace;

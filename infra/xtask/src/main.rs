@@ -1,1 +1,70 @@
-fn main() {}
+//! `cargo xtask`: the one entry to what a developer does here.
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use xtask::aws::Aws;
+use xtask::cloud::stop_on_interrupt;
+use xtask::deploy::Profile;
+use xtask::watcher::{self, Watcher};
+use xtask::{setup, supervisor, up};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Developer tasks")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Install the tools that the other tasks use
+    Setup,
+    /// Start the local cloud, deploy into it, and leave it running
+    Up {
+        /// Deploy release binaries, as on AWS
+        #[arg(long)]
+        release: bool,
+        /// Its directory below `target`: clouds of different names run side by side
+        #[arg(long, default_value = up::LOCAL)]
+        name: String,
+    },
+    /// Stop the local cloud and remove what it has left
+    Down {
+        #[arg(long, default_value = up::LOCAL)]
+        name: String,
+    },
+    #[command(hide = true, name = supervisor::COMMAND)]
+    Supervise { folder: PathBuf },
+    #[command(hide = true, name = supervisor::WATCHER)]
+    Watch,
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:?}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> Result<()> {
+    match task {
+        Task::Supervise { folder } => return supervisor::supervise(&folder),
+        Task::Watch => Watcher::new(Aws::from_env()?).run(watcher::INTERVAL),
+        _ => stop_on_interrupt()?,
+    }
+    match task {
+        Task::Setup => {
+            setup::setup()?;
+            println!("{}", setup::versions()?);
+            Ok(())
+        }
+        Task::Up { release, name } => up::up(&name, if release { Profile::Release } else { Profile::Debug }),
+        Task::Down { name } => up::down(&name),
+        Task::Supervise { .. } | Task::Watch => Ok(()),
+    }
+}

@@ -39,7 +39,7 @@ fn python_tools() -> Result<()> {
             .context("cannot make a Python environment; Python 3.11 or later with venv is needed")?;
         run_logged(
             Command::new(tool("pip"))
-                .args(["install", "--disable-pip-version-check", "--no-input", "--require-hashes", "--only-binary=:all:"])
+                .args(["install", "--disable-pip-version-check", "--no-input", "--no-deps", "--require-hashes", "--only-binary=:all:"])
                 .arg("--requirement")
                 .arg(&pinned),
             &log,

@@ -201,6 +201,10 @@ impl Table {
     }
 
     async fn query<T: DeserializeOwned>(&self, range: Range<'_>) -> Result<Page<T>, TableError> {
+        // A cursor of another list leads nowhere: an end, not an error.
+        if range.after.as_ref().is_some_and(|Cursor(sk)| !sk.starts_with(range.prefix)) {
+            return Ok(Page { items: Vec::new(), next: None });
+        }
         let after = range.after.map(|Cursor(sk)| {
             Item::from([
                 ("pk".to_owned(), AttributeValue::S(range.partition.clone())),

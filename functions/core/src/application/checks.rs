@@ -67,7 +67,8 @@ fn environments_differ(application: &Application, problems: &mut Problems<'_>) {
 
 fn approval(application: &Application, environment: &Environment, key: &str, problems: &mut Problems<'_>) {
     let approval = &environment.approval;
-    for (index, name) in approval.approvers.iter().enumerate() {
+    let named = if problems.is_written(&format!("{key}.approvers")) { approval.approvers.len() } else { 0 };
+    for (index, name) in approval.approvers[..named].iter().enumerate() {
         let item = format!("{key}.approvers[{index}]");
         if application.approver(name).is_none() {
             let message =
@@ -78,14 +79,15 @@ fn approval(application: &Application, environment: &Environment, key: &str, pro
         }
     }
     let (required, available) = (usize::from(approval.required), approval.approvers.len());
-    if required > available {
+    // Who is wrong in the list is reported; whether the others are enough, only the next file tells.
+    if required > available && !problems.is_reported(&format!("{key}.approvers")) {
         let message = match available {
             0 => format!(
                 "{required} must approve, and there is no approver: describe them, each begun by [[approver]], or \
                  write required = 0 to promote every build without approval"
             ),
             _ => format!(
-                "{required} must approve, and approvers are {available}: name more, or write required = {available}"
+                "{required} must approve, and only {available} may: name more approvers, or write required = {available}"
             ),
         };
         problems.add(&format!("{key}.required"), &message);
@@ -123,8 +125,11 @@ fn stable_tags(application: &Application, problems: &mut Problems<'_>) {
         let key = format!("environment[{index}].stable_tag");
         let tag = &environment.stable_tag;
         let written = if problems.is_written(&key) { "" } else { " (the default)" };
-        let same =
-            |other: &&Environment| other.repository == environment.repository && other.stable_tag == *tag;
+        let same = |other: &&Environment| {
+            other.name != environment.name
+                && other.repository == environment.repository
+                && other.stable_tag == *tag
+        };
         if let Some(other) = application.environments[..index].iter().find(same) {
             let message = format!(
                 "\"{tag}\"{written} is the stable tag of \"{}\" in the same repository already: write another",

@@ -1,9 +1,10 @@
 //! What changes between two application files, setting by setting, for people to read and for the audit.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use toml::{Table, Value};
+use toml::de::{DeTable, DeValue};
 
 /// One setting that two files do not agree on. Values are as TOML writes them: `"72h"`, `2`, `["lead"]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +16,14 @@ pub struct Difference {
     pub from: Option<String>,
     /// None: it is not written any more.
     pub to: Option<String>,
+}
+
+impl fmt::Display for Difference {
+    /// `retention.days: 90 → 30`; what is not written is a dash.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "–".to_owned());
+        write!(f, "{}: {} → {}", self.key, shown(&self.from), shown(&self.to))
+    }
 }
 
 /// The settings that are written differently, sorted by key; before the first file, nothing was written. A
@@ -35,8 +44,10 @@ pub fn difference(before: Option<&str>, after: &str) -> Vec<Difference> {
 fn settings(text: &str) -> BTreeMap<String, String> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut settings = BTreeMap::new();
-    for (key, value) in text.parse::<Table>().unwrap_or_default() {
-        flatten(key, value, DEEPEST, &mut settings);
+    if let Ok(document) = DeTable::parse(text) {
+        for (key, value) in document.get_ref() {
+            flatten(key.get_ref().to_string(), value.get_ref(), DEEPEST, &mut settings);
+        }
     }
     settings
 }
@@ -44,27 +55,44 @@ fn settings(text: &str) -> BTreeMap<String, String> {
 /// How many tables within tables are taken apart; an application file has three.
 const DEEPEST: usize = 5;
 
-fn flatten(key: String, value: Value, deeper: usize, settings: &mut BTreeMap<String, String>) {
+fn flatten(key: String, value: &DeValue<'_>, deeper: usize, settings: &mut BTreeMap<String, String>) {
     match value {
-        Value::Table(table) if deeper > 0 => {
+        DeValue::Table(table) if deeper > 0 => {
             for (name, value) in table {
-                flatten(format!("{key}.{name}"), value, deeper - 1, settings);
+                flatten(format!("{key}.{}", name.get_ref()), value.get_ref(), deeper - 1, settings);
             }
         }
-        Value::Array(items) if deeper > 0 && !items.is_empty() && items.iter().all(Value::is_table) => {
-            let names: BTreeSet<&str> = items.iter().filter_map(name).collect();
+        DeValue::Array(items) if deeper > 0 && items.iter().any(|item| item.get_ref().is_table()) => {
+            let names: BTreeSet<&str> = items.iter().filter_map(|item| name(item.get_ref())).collect();
             let by_name = names.len() == items.len();
-            for (index, item) in items.into_iter().enumerate() {
-                let called = name(&item).filter(|_| by_name).map_or(index.to_string(), str::to_owned);
+            for (index, item) in items.iter().enumerate() {
+                let item = item.get_ref();
+                let called = name(item).filter(|_| by_name).map_or(index.to_string(), str::to_owned);
                 flatten(format!("{key}[{called}]"), item, deeper - 1, settings);
             }
         }
         value => {
-            settings.insert(key, value.to_string());
+            settings.insert(key, written(value, DEEPEST));
         }
     }
 }
 
-fn name(item: &Value) -> Option<&str> {
-    item.get("name").and_then(Value::as_str)
+fn name<'a>(item: &'a DeValue<'_>) -> Option<&'a str> {
+    item.get("name").and_then(|name| name.get_ref().as_str())
+}
+
+/// The value in one line, however the file writes it.
+fn written(value: &DeValue<'_>, deeper: usize) -> String {
+    match value {
+        DeValue::String(text) => toml::Value::String(text.to_string()).to_string(),
+        DeValue::Integer(number) => number.to_string(),
+        DeValue::Float(number) => number.to_string(),
+        DeValue::Boolean(truth) => truth.to_string(),
+        DeValue::Datetime(time) => time.to_string(),
+        DeValue::Array(items) if deeper > 0 => {
+            let items: Vec<String> = items.iter().map(|item| written(item.get_ref(), deeper - 1)).collect();
+            format!("[{}]", items.join(", "))
+        }
+        DeValue::Array(_) | DeValue::Table(_) => "…".to_owned(),
+    }
 }

@@ -125,12 +125,13 @@ impl<'a> Section<'a> {
         let Some((path, value)) = self.take(key, problems) else { return Some(Vec::new()) };
         let items = value.as_array().filter(|items| items.iter().all(|item| item.get_ref().is_table()));
         let Some(items) = items else {
-            let message = format!("is {}, and must be tables: begin each with [[{key}]]", kind(value));
+            let message =
+                format!("is {}, and must be a list of tables: begin each with [[{key}]]", kind(value));
             problems.add(&path, &message);
             return None;
         };
         if items.len() > most {
-            let message = format!("is there {} times, and may be there {most} times", items.len());
+            let message = format!("is written {} times, and may be {most} times", items.len());
             problems.add(&path, &message);
             return None;
         }
@@ -154,7 +155,7 @@ impl<'a> Section<'a> {
             let path = self.path(&if bare && name.len() <= 80 { name.to_owned() } else { quoted(name) });
             problems.place(&path, written.span().start);
             let message = if self.known_around.contains(&name) {
-                "is not known in this table, but before it: write it above the line that begins this table"
+                "is not a key of this table, but of the one around it: write it above the line that begins this table"
                     .to_owned()
             } else {
                 let meant = self.known.iter().find(|known| is_nearly(name, known));

@@ -79,12 +79,15 @@ impl<'a> Problems<'a> {
         self.places.contains_key(key)
     }
 
+    /// Whether the key, or something in it, is reported.
+    pub(super) fn is_reported(&self, key: &str) -> bool {
+        let within = |rest: &str| rest.is_empty() || rest.starts_with(['.', '[']);
+        self.found.iter().any(|error| error.key.strip_prefix(key).is_some_and(within))
+    }
+
     /// Reports a key, unless it or something in it is reported already: one mistake is one error.
     pub(super) fn add(&mut self, key: &str, message: &str) {
-        let same_or_within = |found: &ConfigError| {
-            found.key.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
-        };
-        if !key.is_empty() && self.found.iter().any(same_or_within) {
+        if self.is_reported(key) {
             return;
         }
         if self.found.len() == MOST {

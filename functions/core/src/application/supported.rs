@@ -63,7 +63,7 @@ fn of_environment(application: &Application, environment: &Environment, refuse: 
         refuse("validate.signature", "write \"off\"");
     }
     if environment.approval.four_eyes != FourEyes::Off {
-        refuse("approval.four_eyes", "write \"off\", or required = 2");
+        refuse("approval.four_eyes", "write \"off\"; with required = 2, two people must approve");
     }
     // When codes are sent, `Code` becomes the default (see `file::approval`).
     if environment.approval.step != Step::None {

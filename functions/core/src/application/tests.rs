@@ -76,79 +76,190 @@ fn extended(by: &str) -> String {
 #[test]
 fn the_example_is_read() {
     let application = Application::parse(EXAMPLE, None).unwrap();
-    insta::assert_debug_snapshot!(application, @"");
+    assert_eq!(application.name.as_str(), "web");
+    let tags = ["main", "main-047b82e", "v1.2.3", "prod-stable", "staging-main"];
+    let builds = tags.map(|tag| application.builds.iter().any(|pattern| pattern.matches(tag)));
+    assert_eq!(builds, [true, true, true, false, false]);
+
+    let lead = application.approver(&ApproverName::parse("lead").unwrap()).unwrap();
+    assert_eq!(lead.mail.as_str(), "lead@example.com");
+    assert_eq!(lead.principals[0].as_str(), "arn:aws:iam::111122223333:role/lead");
+
+    let production = application.environment(&application.build_environment).unwrap();
+    assert_eq!(production.stable_tag.as_str(), "prod-stable");
+    assert_eq!(production.deploy, Deploy::Never);
+    assert_eq!((production.services[1].cluster(), production.services[1].service()), ("prod", "worker"));
+    assert_eq!(production.approval.expires, SignedDuration::from_hours(72));
+    assert_eq!(application.environment(&EnvironmentName::parse("staging").unwrap()), None);
 }
 
 #[test]
 fn what_is_not_written_has_its_default() {
-    let application = Application::parse(SMALLEST, None).unwrap();
-    insta::assert_debug_snapshot!(application, @"");
+    let defaults = r#"
+        repository = "web"
+        stable_tag = "production-stable"
+        deploy = "on_approval"
+        services = []
+        approval = { required = 1, approvers = ["lead"], expires = "72h", four_eyes = "off", step = "none" }
+        requires = []
+        soak = "0s"
+        verify = { bake = "0s", timeout = "30m", endpoints = [] }
+        validate = { max_size = "1GB", platforms = [], labels = [], signature = "off" }
+
+        [retention]
+        mode = "dry-run"
+        days = 90
+        backup_days = 30
+        keep = 10
+        protect = ["latest", "main", "staging-*", "v*.*.*"]
+    "#;
+    let written = SMALLEST.replace(
+        "[[approver]]",
+        "build_environment = \"production\"\nlatest = \"off\"\n[[approver]]\nprincipals = []",
+    );
+    assert_eq!(
+        Application::parse(SMALLEST, None).unwrap(),
+        Application::parse(&format!("{written}{defaults}"), None).unwrap()
+    );
 }
 
 #[test]
 fn what_this_version_does_not_carry_out_is_refused() {
-    insta::assert_snapshot!(errors(EVERYTHING), @"");
-    insta::assert_snapshot!(extended("services = [\"prod/web\"]"), @"");
-    insta::assert_snapshot!(extended("repository = \"arn:aws:ecr:eu-west-1:444455556666:repository/web\""), @"");
-    insta::assert_snapshot!(extended("approval.four_eyes = \"on\"\napproval.step = \"type\""), @"");
+    insta::assert_snapshot!(errors(EVERYTHING), @r#"
+    line 6, column 10: latest: is not available in this version: write "off", and let the pipeline push the tag latest
+    line 19, column 14: environment[1].repository: is not available in this version: leave it out; the application's repository is used
+    line 20, column 8: environment[1].role: is not available in this version: leave it out; the repository and the services must be of this stack's account
+    line 22, column 10: environment[1].deploy: is not available in this version: write deploy = "never": an approved build becomes the pin, the pipeline deploys it, and a rollback still returns the services to the pin
+    line 24, column 79: environment[1].approval.four_eyes: is not available in this version: write "off"; with required = 2, two people must approve
+    line 24, column 96: environment[1].approval.step: is not available in this version: write "none"; the decision page still asks before it decides
+    line 25, column 12: environment[1].requires: is not available in this version: leave it out, and run the checks before the push
+    line 26, column 9: environment[1].after: is not available in this version: leave it out; each environment is approved by itself
+    line 27, column 8: environment[1].soak: is not available in this version: leave it out; approvers decide when a build has been tried long enough
+    line 28, column 19: environment[1].verify.bake: is not available in this version: leave it out
+    line 28, column 54: environment[1].verify.endpoints: is not available in this version: leave it out; ECS's health checks still count
+    line 29, column 25: environment[1].validate.max_size: is not available in this version: leave it out
+    line 29, column 44: environment[1].validate.platforms: is not available in this version: leave it out
+    line 29, column 70: environment[1].validate.labels: is not available in this version: leave it out
+    line 29, column 92: environment[1].validate.signature: is not available in this version: write "off"
+    line 32, column 8: retention.mode: is not available in this version: write "dry-run", which plans and reports
+    "#);
+    insta::assert_snapshot!(extended("services = [\"prod/web\"]"), @r#"line 10, column 1: environment[0].deploy: is not available in this version: write deploy = "never": an approved build becomes the pin, the pipeline deploys it, and a rollback still returns the services to the pin"#);
+    insta::assert_snapshot!(extended("repository = \"arn:aws:ecr:eu-west-1:444455556666:repository/web\""), @r#"line 12, column 14: environment[0].repository: "arn:aws:ecr:eu-west-1:444455556666:repository/web" is another repository's ARN, which is not available in this version: write the name of a repository of this stack's account and region"#);
+    insta::assert_snapshot!(extended("approval.four_eyes = \"on\"\napproval.step = \"type\""), @r#"
+    line 12, column 22: environment[0].approval.four_eyes: is not available in this version: write "off"; with required = 2, two people must approve
+    line 13, column 17: environment[0].approval.step: is not available in this version: write "none"; the decision page still asks before it decides
+    "#);
 }
 
 #[test]
 fn an_empty_file_says_what_is_needed() {
-    insta::assert_snapshot!(errors(""), @"");
-    insta::assert_snapshot!(errors("[[approver]]\n[[environment]]\n"), @"");
+    insta::assert_snapshot!(errors(""), @r#"
+    line 1, column 1: name: is missing
+    line 1, column 1: repository: is missing
+    line 1, column 1: builds: is missing: say which pushed tags are builds, such as builds = ["main-*", "v*"]
+    line 1, column 1: environment: is missing: describe at least one, begun by [[environment]]
+    "#);
+    insta::assert_snapshot!(errors("[[approver]]\n[[environment]]\n"), @r#"
+    line 1, column 1: name: is missing
+    line 1, column 1: repository: is missing
+    line 1, column 1: approver[0].name: is missing
+    line 1, column 1: approver[0].mail: is missing
+    line 1, column 1: builds: is missing: say which pushed tags are builds, such as builds = ["main-*", "v*"]
+    line 2, column 1: environment[0].name: is missing
+    "#);
 }
 
 #[test]
 fn broken_toml() {
-    insta::assert_snapshot!(errors("name = \"web"), @"");
-    insta::assert_snapshot!(errors("name = web"), @"");
-    insta::assert_snapshot!(errors("name \"web\""), @"");
-    insta::assert_snapshot!(errors("name = \"web\"\nname = \"web\""), @"");
-    insta::assert_snapshot!(errors("[[environment]\nname = \"web\""), @"");
-    insta::assert_snapshot!(errors("builds = [\"main\""), @"");
-    insta::assert_snapshot!(errors("{\"name\": \"web\"}"), @"");
-    insta::assert_snapshot!(errors("name: web\nrepository: web\n"), @"");
-    insta::assert_snapshot!(errors("\u{0}"), @"");
+    insta::assert_snapshot!(errors("name = \"web"), @r#"line 1, column 12: not TOML from here: invalid basic string, expected `"`"#);
+    insta::assert_snapshot!(errors("name = web"), @"line 1, column 8: not TOML from here: string values must be quoted, expected literal string");
+    insta::assert_snapshot!(errors("name \"web\""), @"line 1, column 6: not TOML from here: key with no value, expected `=`");
+    insta::assert_snapshot!(errors("name = \"web\"\nname = \"web\""), @"line 2, column 1: not TOML from here: duplicate key");
+    insta::assert_snapshot!(errors("[[environment]\nname = \"web\""), @"line 1, column 15: not TOML from here: unclosed array table, expected `]`");
+    insta::assert_snapshot!(errors("builds = [\"main\""), @"line 1, column 17: not TOML from here: unclosed array, expected `]`");
+    insta::assert_snapshot!(errors("{\"name\": \"web\"}"), @"line 1, column 1: not TOML from here: invalid key-value pair, expected key");
+    insta::assert_snapshot!(errors("name: web\nrepository: web\n"), @"line 1, column 7: not TOML from here: key with no value, expected `=`");
+    insta::assert_snapshot!(errors("\u{0}"), @"line 1, column 2: not TOML from here: key with no value, expected `=`");
 }
 
 #[test]
 fn keys_that_are_not_known() {
-    insta::assert_snapshot!(changed("[[approver]]", "colour = 1\nBuilds = []\n\"a.b\\n\" = 1\n[[approver]]"), @"");
-    insta::assert_snapshot!(extended("service = []\napproval = { require = 1, expire = \"1h\" }"), @"");
-    insta::assert_snapshot!(extended("latest = \"off\""), @"");
-    insta::assert_snapshot!(extended("[environment.approval]\nrequired = 1\nstable_tag = \"prod\""), @"");
-    insta::assert_snapshot!(extended("[[environments]]\nname = \"staging\""), @"");
+    insta::assert_snapshot!(changed("[[approver]]", "colour = 1\nBuilds = []\n\"a.b\\n\" = 1\n[[approver]]"), @r#"
+    line 6, column 1: colour: is not known here (known: name, repository, builds, build_environment, latest, approver, environment, retention)
+    line 7, column 1: Builds: is not known here; did you mean builds? (known: name, repository, builds, build_environment, latest, approver, environment, retention)
+    line 8, column 1: "a.b\n": is not known here (known: name, repository, builds, build_environment, latest, approver, environment, retention)
+    "#);
+    insta::assert_snapshot!(extended("service = []\napproval = { require = 1, expire = \"1h\" }"), @"
+    line 12, column 1: environment[0].service: is not known here; did you mean services? (known: name, repository, role, stable_tag, deploy, services, requires, after, soak, approval, verify, validate)
+    line 13, column 14: environment[0].approval.require: is not known here; did you mean required? (known: required, approvers, expires, four_eyes, step)
+    line 13, column 27: environment[0].approval.expire: is not known here; did you mean expires? (known: required, approvers, expires, four_eyes, step)
+    ");
+    insta::assert_snapshot!(extended("latest = \"off\""), @"line 12, column 1: environment[0].latest: is not a key of this table, but of the one around it: write it above the line that begins this table");
+    insta::assert_snapshot!(extended("[environment.approval]\nrequired = 1\nstable_tag = \"prod\""), @"line 14, column 1: environment[0].approval.stable_tag: is not a key of this table, but of the one around it: write it above the line that begins this table");
+    insta::assert_snapshot!(extended("[[environments]]\nname = \"staging\""), @"line 12, column 3: environments: is not known here; did you mean environment? (known: name, repository, builds, build_environment, latest, approver, environment, retention)");
 }
 
 #[test]
 fn values_of_another_kind() {
-    insta::assert_snapshot!(changed("name = \"web\"", "name = 1"), @"");
-    insta::assert_snapshot!(changed("[\"main-*\"]", "\"main-*\""), @"");
-    insta::assert_snapshot!(changed("[\"main-*\"]", "[\"main-*\", 2, true]"), @"");
-    insta::assert_snapshot!(changed("[[environment]]", "[environment]"), @"");
-    insta::assert_snapshot!(changed("[[approver]]", "[approver]"), @"");
-    insta::assert_snapshot!(extended("approval = \"lead\"\nsoak = 30\nafter = 2025-07-17\nverify = []"), @"");
-    insta::assert_snapshot!(extended("approval.required = \"1\"\n[retention]\ndays = 1.5\nkeep = []"), @"");
+    insta::assert_snapshot!(changed("name = \"web\"", "name = 1"), @"line 2, column 8: name: is the number 1, and must be text: write it in quotes");
+    insta::assert_snapshot!(changed("[\"main-*\"]", "\"main-*\""), @r#"line 4, column 10: builds: is "main-*", and must be a list: write it in [ ]"#);
+    insta::assert_snapshot!(changed("[\"main-*\"]", "[\"main-*\", 2, true]"), @"
+    line 4, column 21: builds[1]: is the number 2, and must be text: write it in quotes
+    line 4, column 24: builds[2]: is true, and must be text: write it in quotes
+    ");
+    insta::assert_snapshot!(changed("[[environment]]", "[environment]"), @"line 10, column 1: environment: is a table, and must be a list of tables: begin each with [[environment]]");
+    insta::assert_snapshot!(changed("[[approver]]", "[approver]"), @"line 6, column 1: approver: is a table, and must be a list of tables: begin each with [[approver]]");
+    insta::assert_snapshot!(extended("approval = \"lead\"\nsoak = 30\nafter = 2025-07-17\nverify = []"), @r#"
+    line 12, column 12: environment[0].approval: is "lead", and must be a table: write approval = { … }
+    line 13, column 8: environment[0].soak: is the number 30, and must be text: write it in quotes
+    line 14, column 9: environment[0].after: is a date or time, and must be text: write it in quotes
+    line 15, column 10: environment[0].verify: is a list, and must be a table: write verify = { … }
+    "#);
+    insta::assert_snapshot!(extended("approval.required = \"1\"\n[retention]\ndays = 1.5\nkeep = []"), @r#"
+    line 12, column 21: environment[0].approval.required: is "1", and must be a whole number
+    line 14, column 8: retention.days: is a number with a fraction, and must be a whole number
+    line 15, column 8: retention.keep: is a list, and must be a whole number
+    "#);
 }
 
 #[test]
 fn names_and_addresses() {
-    insta::assert_snapshot!(changed("name = \"web\"", "name = \"Web Shop\""), @"");
-    insta::assert_snapshot!(changed("repository = \"web\"", "repository = \"https://web\""), @"");
-    insta::assert_snapshot!(changed("[\"main-*\"]", "[\"main-*\", \"\", \"a b\", \"feature/*\"]"), @"");
-    insta::assert_snapshot!(changed("lead@example.com", "lead@example.com\\r\\nBcc: x@example.com"), @"");
-    insta::assert_snapshot!(extended("stable_tag = \"-stable\""), @"");
-    insta::assert_snapshot!(extended(&format!("stable_tag = \"{}\"", "a".repeat(101))), @"");
-    insta::assert_snapshot!(extended("deploy = \"always\"\nservices = [\"web\", \"prod/web\", \"a/b/c\", \"prod/wéb\"]"), @"");
-    insta::assert_snapshot!(extended("after = \"Staging\"\nrequires = [\"staging tests\"]\nrole = \"admin\""), @"");
+    insta::assert_snapshot!(changed("name = \"web\"", "name = \"Web Shop\""), @r#"line 2, column 8: name: "Web Shop" is not a valid application name: use 1 to 40 lower-case letters, digits and single hyphens, beginning with a letter"#);
+    insta::assert_snapshot!(changed("repository = \"web\"", "repository = \"https://web\""), @r#"line 3, column 14: repository: "https://web" is not a valid repository name: use 2 to 256 lower-case letters, digits, hyphens, underscores, periods and slashes, each part beginning and ending with a letter or digit"#);
+    insta::assert_snapshot!(changed("[\"main-*\"]", "[\"main-*\", \"\", \"a b\", \"feature/*\"]"), @r#"
+    line 4, column 21: builds[1]: "" is not a pattern for tags: use 1 to 128 letters, digits, underscores, periods and hyphens; * stands for any run of characters, ? for one
+    line 4, column 25: builds[2]: "a b" is not a pattern for tags: use 1 to 128 letters, digits, underscores, periods and hyphens; * stands for any run of characters, ? for one
+    line 4, column 32: builds[3]: "feature/*" is not a pattern for tags: use 1 to 128 letters, digits, underscores, periods and hyphens; * stands for any run of characters, ? for one
+    "#);
+    insta::assert_snapshot!(changed("lead@example.com", "lead@example.com\\r\\nBcc: x@example.com"), @r#"line 8, column 8: approver[0].mail: "lead@example.com\r\nBcc: x@example.com" is not a valid mail address: write it as name@example.com"#);
+    insta::assert_snapshot!(extended("stable_tag = \"-stable\""), @r#"line 12, column 14: environment[0].stable_tag: "-stable" is not a valid image tag: use 1 to 128 letters, digits, underscores, periods and hyphens, not beginning with a period or hyphen"#);
+    insta::assert_snapshot!(extended(&format!("stable_tag = \"{}\"", "a".repeat(101))), @r#"line 12, column 14: environment[0].stable_tag: "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"… is too long: use 100 characters at most"#);
+    insta::assert_snapshot!(extended("deploy = \"always\"\nservices = [\"web\", \"prod/web\", \"a/b/c\", \"prod/wéb\"]"), @r#"
+    line 12, column 10: environment[0].deploy: "always" is not known here: write "on_approval" or "never"
+    line 13, column 13: environment[0].services[0]: "web" is not a valid service: write the cluster's name, a slash and the service's name, such as prod/web; each has letters, digits, hyphens and underscores
+    line 13, column 32: environment[0].services[2]: "a/b/c" is not a valid service: write the cluster's name, a slash and the service's name, such as prod/web; each has letters, digits, hyphens and underscores
+    line 13, column 41: environment[0].services[3]: "prod/wéb" is not a valid service: write the cluster's name, a slash and the service's name, such as prod/web; each has letters, digits, hyphens and underscores
+    "#);
+    insta::assert_snapshot!(extended("after = \"Staging\"\nrequires = [\"staging tests\"]\nrole = \"admin\""), @r#"
+    line 12, column 9: environment[0].after: "Staging" is not a valid environment name: use 1 to 40 lower-case letters, digits and single hyphens, beginning with a letter
+    line 13, column 13: environment[0].requires[0]: "staging tests" is not a valid check name: use 1 to 64 letters, digits, hyphens, underscores and periods
+    line 14, column 8: environment[0].role: "admin" is not a valid role: write the ARN of an IAM role, such as arn:aws:iam::111122223333:role/stablepin-spoke
+    "#);
     insta::assert_snapshot!(
         extended("verify.endpoints = [\"ftp://a\"]\nvalidate = { platforms = [\"amd64\"], labels = [\"\"], signature = \"gpg\" }"),
-        @""
+        @r#"
+    line 12, column 21: environment[0].verify.endpoints[0]: "ftp://a" is not a valid endpoint: write a URL of http:// or https://, a host name and a path, without user, password or fragment
+    line 13, column 27: environment[0].validate.platforms[0]: "amd64" is not a valid platform: write system and architecture, such as linux/amd64
+    line 13, column 47: environment[0].validate.labels[0]: "" is not a valid label: use 1 to 255 characters without spaces, such as org.opencontainers.image.revision
+    line 13, column 64: environment[0].validate.signature: "gpg" is not known here: write "off" or "managed" or "cosign"
+    "#
     );
     insta::assert_snapshot!(
         changed("mail =", "principals = [\"*\", \"arn:aws:sts::111122223333:assumed-role/lead/anna\"]\nmail ="),
-        @""
+        @r#"
+    line 8, column 15: approver[0].principals[0]: "*" is not a valid principal: write the ARN of an IAM role or user, such as arn:aws:iam::111122223333:role/lead, without wildcards; sessions count only under AWSReservedSSO_* roles
+    line 8, column 20: approver[0].principals[1]: "arn:aws:sts::111122223333:assumed-role/lead/anna" is not a valid principal: write the ARN of an IAM role or user, such as arn:aws:iam::111122223333:role/lead, without wildcards; sessions count only under AWSReservedSSO_* roles
+    "#
     );
 }
 
@@ -156,21 +267,34 @@ fn names_and_addresses() {
 fn numbers_durations_and_sizes() {
     insta::assert_snapshot!(
         extended("approval.required = -1\n[retention]\ndays = 0\nbackup_days = 99999\nkeep = 4"),
-        @""
+        @"
+    line 12, column 21: environment[0].approval.required: is -1, and must be from 0 to 20
+    line 14, column 8: retention.days: is 0, and must be from 1 to 3650
+    line 15, column 15: retention.backup_days: is 99999, and must be from 1 to 3650
+    line 16, column 8: retention.keep: is 4, and must be from 5 to 1000
+    "
     );
     insta::assert_snapshot!(
         extended("approval.expires = \"2 weeks\"\nsoak = \"40d\"\nverify = { bake = \"25h\", timeout = \"1s\" }"),
-        @""
+        @r#"
+    line 12, column 20: environment[0].approval.expires: "2 weeks" is not a duration: write a whole number and s, m, h or d, such as "30m"
+    line 13, column 8: environment[0].soak: "40d" is out of range: write from "0s" to "30d"
+    line 14, column 19: environment[0].verify.bake: "25h" is out of range: write from "0s" to "1d"
+    line 14, column 36: environment[0].verify.timeout: "1s" is out of range: write from "1m" to "1d"
+    "#
     );
-    insta::assert_snapshot!(extended("validate.max_size = \"1GiB\""), @"");
-    insta::assert_snapshot!(extended("validate.max_size = \"1KB\""), @"");
+    insta::assert_snapshot!(extended("validate.max_size = \"1GiB\""), @r#"line 12, column 21: environment[0].validate.max_size: "1GiB" is not a size: write a whole number and KB, MB or GB, such as "500MB""#);
+    insta::assert_snapshot!(extended("validate.max_size = \"1KB\""), @r#"line 12, column 21: environment[0].validate.max_size: "1KB" is out of range: write from "1MB" to "100GB""#);
 }
 
 #[test]
 fn one_person_has_one_vote() {
     insta::assert_snapshot!(
         changed("[[environment]]", "[[approver]]\nname = \"lead\"\nmail = \"Lead@Example.com\"\n[[environment]]"),
-        @""
+        @r#"
+    line 11, column 8: approver[1].name: "lead" is approver[0]'s name already
+    line 12, column 8: approver[1].mail: "Lead@Example.com" is approver[0]'s address already: votes count names, and one person would have two
+    "#
     );
     let role = "\"arn:aws:iam::111122223333:role/lead\"";
     insta::assert_snapshot!(
@@ -181,44 +305,60 @@ fn one_person_has_one_vote() {
                  principals = [{role}]\n[[environment]]"
             )
         ),
-        @""
+        @r#"
+    line 10, column 54: approver[0].principals[1]: "arn:aws:iam::111122223333:role/lead" is here already: write each principal once
+    line 14, column 15: approver[1].principals[0]: "arn:aws:iam::111122223333:role/lead" is another approver's already: write each principal once
+    "#
     );
-    insta::assert_snapshot!(extended("approval = { required = 3, approvers = [\"lead\", \"lead\", \"boss\"] }"), @"");
-    insta::assert_snapshot!(extended("approval = { required = 2 }"), @"");
-    insta::assert_snapshot!(extended("approval = { approvers = [] }"), @"");
+    insta::assert_snapshot!(extended("approval = { required = 3, approvers = [\"lead\", \"lead\", \"boss\"] }"), @r#"
+    line 12, column 49: environment[0].approval.approvers[1]: "lead" is in the list already: votes count names
+    line 12, column 57: environment[0].approval.approvers[2]: "boss" is not an approver of this file: describe them, begun by [[approver]]
+    "#);
+    insta::assert_snapshot!(extended("approval = { required = 2 }"), @"line 12, column 25: environment[0].approval.required: 2 must approve, and only 1 may: name more approvers, or write required = 1");
+    insta::assert_snapshot!(extended("approval = { approvers = [] }"), @"line 12, column 12: environment[0].approval.required: 1 must approve, and there is no approver: describe them, each begun by [[approver]], or write required = 0 to promote every build without approval");
 }
 
 #[test]
 fn environments_fit_together() {
-    insta::assert_snapshot!(extended("[[environment]]\nname = \"production\""), @"");
-    insta::assert_snapshot!(changed("[[approver]]", "build_environment = \"staging\"\n[[approver]]"), @"");
-    insta::assert_snapshot!(extended("stable_tag = \"stable\"\n[[environment]]\nname = \"staging\"\nstable_tag = \"stable\""), @"");
-    insta::assert_snapshot!(extended("stable_tag = \"main-stable\""), @"");
-    insta::assert_snapshot!(changed("[\"main-*\"]", "[\"*\"]"), @"");
-    insta::assert_snapshot!(extended("stable_tag = \"production-current\""), @"");
+    insta::assert_snapshot!(extended("[[environment]]\nname = \"production\""), @r#"
+    line 13, column 8: environment[1].name: "production" is environment[0]'s name already
+    "#);
+    insta::assert_snapshot!(changed("[[approver]]", "build_environment = \"staging\"\n[[approver]]"), @r#"line 6, column 21: build_environment: "staging" is not an environment of this file: write "production""#);
+    insta::assert_snapshot!(extended("stable_tag = \"stable\"\n[[environment]]\nname = \"staging\"\nstable_tag = \"stable\""), @r#"line 15, column 14: environment[1].stable_tag: "stable" is the stable tag of "production" in the same repository already: write another"#);
+    insta::assert_snapshot!(extended("stable_tag = \"main-stable\""), @r#"line 12, column 14: environment[0].stable_tag: "main-stable" would be taken for a build, because builds has "main-*": write another tag, or narrower builds"#);
+    insta::assert_snapshot!(changed("[\"main-*\"]", "[\"*\"]"), @r#"line 10, column 1: environment[0].stable_tag: "production-stable" (the default) would be taken for a build, because builds has "*": write another tag, or narrower builds"#);
+    insta::assert_snapshot!(extended("stable_tag = \"production-current\""), @r#"line 12, column 14: environment[0].stable_tag: "production-current" is the tag of what is live in "production": write another"#);
     insta::assert_snapshot!(
         extended("deploy = \"never\"\nservices = [\"a/b\", \"a/b\"]\n[[environment]]\nname = \"staging\"\ndeploy = \"never\"\nservices = [\"a/b\"]"),
-        @""
+        @r#"
+    line 13, column 20: environment[0].services[1]: "a/b" is in the list already: write each service once
+    line 17, column 13: environment[1].services[0]: "a/b" is another environment's already: write each service once
+    "#
     );
-    insta::assert_snapshot!(extended("after = \"staging\""), @"");
+    insta::assert_snapshot!(extended("after = \"staging\""), @r#"line 12, column 9: environment[0].after: "staging" is not an environment of this file: write "production""#);
     insta::assert_snapshot!(
         extended("after = \"b\"\n[[environment]]\nname = \"b\"\nafter = \"c\"\n[[environment]]\nname = \"c\"\nafter = \"b\"\n[[environment]]\nname = \"d\"\nafter = \"d\""),
-        @""
+        @"
+    line 12, column 9: environment[0].after: is not available in this version: leave it out; each environment is approved by itself
+    line 15, column 9: environment[1].after: goes round in a circle: b after c after b
+    line 18, column 9: environment[2].after: is not available in this version: leave it out; each environment is approved by itself
+    line 21, column 9: environment[3].after: goes round in a circle: d after d
+    "
     );
 }
 
 #[test]
 fn too_much_of_anything() {
-    insta::assert_snapshot!(errors(&"# \n".repeat(10 * 1024 * 1024 / 3)), @"");
-    insta::assert_snapshot!(errors(&format!("a = {}", "[".repeat(60_000))), @"");
-    insta::assert_snapshot!(errors(&format!("a = {}", "{a=".repeat(20_000))), @"");
-    insta::assert_snapshot!(errors(&format!("{} = 1", ["a"; 30_000].join("."))), @"");
-    insta::assert_snapshot!(extended(&"[[environment]]\nname = \"a\"\n".repeat(20)), @"");
+    insta::assert_snapshot!(errors(&"# \n".repeat(10 * 1024 * 1024 / 3)), @"line 1, column 1: the file has 10485759 bytes, and may have 65536: one file describes one application");
+    insta::assert_snapshot!(errors(&format!("a = {}", "[".repeat(60_000))), @"line 1, column 85: not TOML from here: cannot recurse further; max recursion depth met");
+    insta::assert_snapshot!(errors(&format!("a = {}", "{a=".repeat(20_000))), @"line 1, column 245: not TOML from here: cannot recurse further; max recursion depth met");
+    insta::assert_snapshot!(errors(&format!("{} = 1", ["a"; 30_000].join("."))), @"line 1, column 60004: not TOML from here: recursion limit");
+    insta::assert_snapshot!(extended(&"[[environment]]\nname = \"a\"\n".repeat(20)), @"line 10, column 1: environment: is written 21 times, and may be 20 times");
     let services = (0..80).map(|n| format!("\"a/b{n}\"")).collect::<Vec<_>>().join(", ");
-    insta::assert_snapshot!(extended(&format!("deploy = \"never\"\nservices = [{services}]")), @"");
+    insta::assert_snapshot!(extended(&format!("deploy = \"never\"\nservices = [{services}]")), @"line 10, column 1: environment: names 82 repositories, services and stable tags together, and may name 80: divide it into several applications");
     let many = (0..100).map(|n| format!("key{n} = 1\n")).collect::<String>();
     assert_eq!(extended(&many).lines().count(), 51);
-    insta::assert_snapshot!(extended(&many).lines().last().unwrap(), @"");
+    insta::assert_snapshot!(extended(&many).lines().last().unwrap(), @"line 113, column 1: 50 more errors are not listed");
 }
 
 /// Tables within tables, as deep as TOML goes, are taken apart and dropped on a small stack.
@@ -235,24 +375,24 @@ fn deep_nesting_fits_the_stack() {
 
 #[test]
 fn places_are_counted_as_an_editor_counts_them() {
-    insta::assert_snapshot!(errors(&SMALLEST.replace('\n', "\r\n").replace("\"lead\"", "\"Lead\"")), @"");
-    insta::assert_snapshot!(errors(&format!("\u{feff}{}", &SMALLEST[1..]).replace("name = \"web\"", "name = \"Web\"")), @"");
-    insta::assert_snapshot!(extended("\tdeploy\t=\t\"no\""), @"");
-    insta::assert_snapshot!(extended("approval = { approvers = [\"lead\", \"größer\", \"boss\"] }"), @"");
-    insta::assert_snapshot!(extended("deploy = \"never\" # 🦀\n\"🦀\" = 1"), @"");
-    insta::assert_snapshot!(extended("services = [\n  \"prod/web\",\n  \"prod\",\n]"), @"");
-    insta::assert_snapshot!(extended("deploy = \"\"\"\nalways\n\"\"\""), @"");
+    insta::assert_snapshot!(errors(&SMALLEST.replace('\n', "\r\n").replace("\"lead\"", "\"Lead\"")), @r#"line 7, column 8: approver[0].name: "Lead" is not a valid approver name: use 1 to 40 lower-case letters, digits and single hyphens, beginning with a letter"#);
+    insta::assert_snapshot!(errors(&format!("\u{feff}{}", &SMALLEST[1..]).replace("name = \"web\"", "name = \"Web\"")), @r#"line 1, column 8: name: "Web" is not a valid application name: use 1 to 40 lower-case letters, digits and single hyphens, beginning with a letter"#);
+    insta::assert_snapshot!(extended("\tdeploy\t=\t\"no\""), @r#"line 12, column 11: environment[0].deploy: "no" is not known here: write "on_approval" or "never""#);
+    insta::assert_snapshot!(extended("approval = { approvers = [\"lead\", \"größer\", \"boss\"] }"), @r#"line 12, column 35: environment[0].approval.approvers[1]: "größer" is not a valid approver name: use 1 to 40 lower-case letters, digits and single hyphens, beginning with a letter"#);
+    insta::assert_snapshot!(extended("deploy = \"never\" # 🦀\n\"🦀\" = 1"), @r#"line 13, column 1: environment[0]."🦀": is not known here (known: name, repository, role, stable_tag, deploy, services, requires, after, soak, approval, verify, validate)"#);
+    insta::assert_snapshot!(extended("services = [\n  \"prod/web\",\n  \"prod\",\n]"), @r#"line 14, column 3: environment[0].services[1]: "prod" is not a valid service: write the cluster's name, a slash and the service's name, such as prod/web; each has letters, digits, hyphens and underscores"#);
+    insta::assert_snapshot!(extended("deploy = \"\"\"\nalways\n\"\"\""), @r#"line 12, column 10: environment[0].deploy: "always\n" is not known here: write "on_approval" or "never""#);
 }
 
 #[test]
 fn a_stack_allows_what_its_parameters_name() {
-    let pattern = |text| Pattern::parse(text).unwrap();
+    let patterns = |texts: &[&str]| texts.iter().map(|text| Pattern::parse(text).unwrap()).collect();
     let allowed = |repositories: &[&str], clusters: &[&str]| Allowed {
         partition: "aws".to_owned(),
         region: "eu-west-1".to_owned(),
         account: "111122223333".to_owned(),
-        repositories: repositories.iter().copied().map(pattern).collect(),
-        clusters: clusters.iter().copied().map(pattern).collect(),
+        repositories: patterns(repositories),
+        clusters: patterns(clusters),
     };
     let text =
         format!("{SMALLEST}deploy = \"never\"\nservices = [\"prod/web\", \"prod/worker\", \"test/web\"]\n");
@@ -260,13 +400,17 @@ fn a_stack_allows_what_its_parameters_name() {
         let errors = Application::parse(&text, Some(allowed)).unwrap_err();
         errors.iter().map(ConfigError::to_string).collect::<Vec<_>>().join("\n")
     };
-    insta::assert_snapshot!(errors(&allowed(&[], &[])), @"");
+    insta::assert_snapshot!(errors(&allowed(&[], &[])), @"
+    line 3, column 14: repository: this stack may not touch arn:aws:ecr:eu-west-1:111122223333:repository/web: add it to the stack's parameter RepositoryArns, and deploy the stack
+    line 13, column 13: environment[0].services[0]: this stack may not touch arn:aws:ecs:eu-west-1:111122223333:cluster/prod: add it to the stack's parameter ClusterArns, and deploy the stack
+    line 13, column 40: environment[0].services[2]: this stack may not touch arn:aws:ecs:eu-west-1:111122223333:cluster/test: add it to the stack's parameter ClusterArns, and deploy the stack
+    ");
     insta::assert_snapshot!(
         errors(&allowed(
             &["arn:aws:ecr:*:111122223333:repository/web"],
             &["arn:aws:ecs:eu-west-1:111122223333:cluster/prod", "arn:aws:ecs:eu-west-1:444455556666:cluster/*"]
         )),
-        @""
+        @"line 13, column 40: environment[0].services[2]: this stack may not touch arn:aws:ecs:eu-west-1:111122223333:cluster/test: add it to the stack's parameter ClusterArns, and deploy the stack"
     );
     let all = allowed(&["arn:aws:ecr:eu-west-1:111122223333:repository/w?b"], &["*"]);
     let application = Application::parse(&text, Some(&all)).unwrap();
@@ -278,7 +422,15 @@ fn a_stack_allows_what_its_parameters_name() {
 #[test]
 fn an_application_claims_each_thing_once() {
     let application = Application::parse(EXAMPLE, None).unwrap();
-    insta::assert_debug_snapshot!(application.resources(), @"");
+    let Resources { repositories, services, stable_tags } = application.resources();
+    let web = RepositoryName::parse("web").unwrap();
+    assert_eq!(services.iter().map(ServiceName::as_str).collect::<Vec<_>>(), ["prod/web", "prod/worker"]);
+    assert_eq!(stable_tags, [(web.clone(), ImageTag::parse("prod-stable").unwrap())]);
+    assert_eq!(repositories, [web]);
+}
+
+fn told(differences: &[Difference]) -> String {
+    differences.iter().map(Difference::to_string).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
@@ -292,9 +444,20 @@ fn differences_are_told_by_name() {
             "[[environment]]\nname = \"staging\"\ndeploy = \"never\"\n\n[[environment]]",
         );
     assert_ne!(after, EXAMPLE);
-    insta::assert_debug_snapshot!(difference(Some(EXAMPLE), &after), @"");
+    insta::assert_snapshot!(told(&difference(Some(EXAMPLE), &after)), @r#"
+    environment[production].approval.expires: "72h" → "24h"
+    environment[production].services: ["prod/web", "prod/worker"] → ["prod/web", "prod/worker", "prod/mail"]
+    environment[staging].deploy: – → "never"
+    environment[staging].name: – → "staging"
+    retention.days: 90 → –
+    "#);
     assert_eq!(difference(Some(EXAMPLE), &EXAMPLE.replace('\n', "\r\n")), []);
-    insta::assert_debug_snapshot!(difference(None, "name = \"a\"\n[[environment]]\ndeploy = \"never\"\n[[environment]]"), @"");
+    let first = "name = \"a\"\n[[environment]]\ndeploy = \"never\"\n[[environment]]\nvalidate.labels = [ # ours\n'é\"',\n]";
+    insta::assert_snapshot!(told(&difference(None, first)), @r#"
+    environment[0].deploy: – → "never"
+    environment[1].validate.labels: – → ['é"']
+    name: – → "a"
+    "#);
 }
 
 proptest! {

@@ -111,8 +111,8 @@ pub(super) fn stable_tag(text: &str) -> Result<ImageTag, String> {
 /// A pattern that some tag can match.
 pub(super) fn tag_pattern(text: &str) -> Result<Pattern, String> {
     let possible = |b: u8| b.is_ascii_alphanumeric() || b"_.-*?".contains(&b);
-    if text.len() > 128 || !text.bytes().all(possible) {
-        return Err("is not a pattern for tags: use up to 128 letters, digits, underscores, periods and \
+    if !(1..=128).contains(&text.len()) || !text.bytes().all(possible) {
+        return Err("is not a pattern for tags: use 1 to 128 letters, digits, underscores, periods and \
                     hyphens; * stands for any run of characters, ? for one"
             .to_owned());
     }

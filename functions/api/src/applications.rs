@@ -1,0 +1,121 @@
+//! Applications: put as a TOML file, checked as a whole, stored as it was written.
+
+use serde_json::json;
+use stablepin_aws::dynamodb::{PutApplication, PutApplicationError, Table};
+use stablepin_core::application::{Allowed, Application, difference};
+use stablepin_core::audit::{Actor, AuditRecord, Kind};
+use stablepin_core::name::ApplicationName;
+use stablepin_driver::clock::now;
+use stablepin_http::{Problem, Request, Response, json as answer};
+
+use crate::reads::page_of;
+use crate::{Settings, ours};
+
+/// `GET /v1/applications`: names, in order.
+pub(crate) async fn list(table: &Table, request: &Request) -> Result<Response, Problem> {
+    let (limit, after) = page_of(request)?;
+    let page = table.applications(limit, after).await.map_err(|error| ours(request, &error))?;
+    let next = page.next.map(|cursor| cursor.0);
+    Ok(answer(200, &json!({ "applications": page.items, "next": next })))
+}
+
+/// `GET /v1/applications/{application}`: the file as it was put, with who and when.
+pub(crate) async fn read(table: &Table, request: &Request) -> Result<Response, Problem> {
+    let name = request.parsed("application", ApplicationName::parse)?;
+    let stored = table.application(&name).await.map_err(|error| ours(request, &error))?;
+    let stored = stored.ok_or_else(|| Problem::not_found(&format!("application {name}")))?;
+    let body = json!({
+        "name": name, "version": stored.version, "at": stored.at, "by": stored.by, "text": stored.text,
+    });
+    Ok(answer(200, &body))
+}
+
+/// `PUT /v1/applications/{application}` with `application/toml`. All or nothing: the file, what it claims, and the
+/// audit record are one transaction. `?dry_run=true` checks, and shows what would change.
+pub(crate) async fn put(
+    table: &Table,
+    settings: &Settings,
+    request: &Request,
+) -> Result<Response, Problem> {
+    let name = request.parsed("application", ApplicationName::parse)?;
+    let principal = request.signed_by()?.to_owned();
+    let allowed = Allowed {
+        partition: settings.partition.clone(),
+        region: settings.region.clone(),
+        account: request.account.clone().unwrap_or_default(),
+        repositories: settings.repositories.clone(),
+        clusters: settings.clusters.clone(),
+    };
+    let text = request.body.as_str();
+    let application = Application::parse(text, Some(&allowed)).map_err(|errors| {
+        let said = errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+        Problem::new(422, "invalid-application", "The application file is not valid", said)
+            .with("errors", &errors)
+    })?;
+    if application.name != name {
+        return Err(Problem::new(
+            422,
+            "wrong-name",
+            "The file is another application's",
+            format!("the file says name = \"{}\", the path says {name}: make them the same", application.name),
+        ));
+    }
+    let before = table.application(&name).await.map_err(|error| ours(request, &error))?;
+    let changes = difference(before.as_ref().map(|before| before.text.as_str()), text);
+    let version = before.as_ref().map_or(0, |before| before.version);
+    if before.as_ref().is_some_and(|before| before.text == text) || request.query("dry_run") == Some("true") {
+        return Ok(answer(200, &json!({ "name": name, "version": version, "changes": changes })));
+    }
+    let at = now();
+    let audit = AuditRecord {
+        version: AuditRecord::VERSION,
+        kind: Kind::Configuration,
+        application: name.clone(),
+        environment: None,
+        id: None,
+        digest: None,
+        from: before.as_ref().map(|before| before.version.to_string()),
+        to: (version + 1).to_string(),
+        reason: Some(changes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")),
+        actor: Actor::Principal { arn: principal.clone() },
+        at,
+    };
+    let put = PutApplication {
+        application: &application,
+        text,
+        before: before.as_ref(),
+        allowed: &allowed,
+        by: &principal,
+        at,
+        audit: &audit,
+    };
+    match table.put_application(&put).await {
+        Ok(version) => {
+            let status = if version == 1 { 201 } else { 200 };
+            Ok(answer(status, &json!({ "name": name, "version": version, "changes": changes })))
+        }
+        Err(error @ PutApplicationError::Claimed { .. }) => Err(claimed(&error, text)),
+        Err(error @ PutApplicationError::Lost) => {
+            Err(Problem::new(409, "changed-meanwhile", "Changed meanwhile", error.to_string()))
+        }
+        Err(error @ PutApplicationError::TooMany { .. }) => {
+            Err(Problem::new(422, "too-many-claims", "It claims too much", error.to_string()))
+        }
+        Err(PutApplicationError::Table(error)) => Err(ours(request, &error)),
+    }
+}
+
+/// Says where in the file the claimed thing stands.
+fn claimed(error: &PutApplicationError, text: &str) -> Problem {
+    let problem = Problem::new(409, "claimed", "Another application has it", error.to_string());
+    match error {
+        PutApplicationError::Claimed { what, by } => {
+            let word = what.rsplit(['#', '/']).next().unwrap_or(what);
+            let line = text.lines().position(|line| line.contains(word)).map(|index| index + 1);
+            problem.with("what", what).with("by", by).with("line", line)
+        }
+        PutApplicationError::Lost | PutApplicationError::TooMany { .. } | PutApplicationError::Table(_) => {
+            problem
+        }
+    }
+}

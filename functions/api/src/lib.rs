@@ -1,0 +1,87 @@
+//! Applications, promotions, pins, rollbacks, the audit trail: read by anyone that IAM lets, written here only.
+//! Every route wants an IAM signature, which API Gateway checks before we are called.
+
+mod applications;
+mod reads;
+
+use serde_json::json;
+use stablepin_aws::dynamodb::Table;
+use stablepin_core::pattern::Pattern;
+use stablepin_driver::errors::chain;
+use stablepin_http::{Problem, Request, Response};
+
+/// What the stack's parameters let applications name.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub partition: String,
+    pub region: String,
+    pub repositories: Vec<Pattern>,
+    pub clusters: Vec<Pattern>,
+}
+
+/// A parameter of the template that is not what it must be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{name} is not a list of ARN patterns: {reason}")]
+pub struct InvalidSettings {
+    name: &'static str,
+    reason: String,
+}
+
+impl Settings {
+    /// From the two parameters, each a list with commas between.
+    pub fn new(
+        region: String,
+        repository_arns: &str,
+        cluster_arns: &str,
+    ) -> Result<Self, InvalidSettings> {
+        let partition = repository_arns.split(':').nth(1).unwrap_or("aws").to_owned();
+        Ok(Self {
+            partition,
+            region,
+            repositories: patterns("RepositoryArns", repository_arns)?,
+            clusters: patterns("ClusterArns", cluster_arns)?,
+        })
+    }
+}
+
+fn patterns(name: &'static str, list: &str) -> Result<Vec<Pattern>, InvalidSettings> {
+    let parse = |text: &str| {
+        Pattern::parse(text).map_err(|error| InvalidSettings { name, reason: error.to_string() })
+    };
+    list.split(',').map(str::trim).filter(|text| !text.is_empty()).map(parse).collect()
+}
+
+pub async fn handle(table: &Table, settings: &Settings, request: &Request) -> Response {
+    let answer = match request.signed_by() {
+        Err(problem) => Err(problem),
+        Ok(_) => route(table, settings, request).await,
+    };
+    answer.unwrap_or_else(|problem| problem.response())
+}
+
+async fn route(table: &Table, settings: &Settings, request: &Request) -> Result<Response, Problem> {
+    match request.route.as_str() {
+        "GET /v1/applications" => applications::list(table, request).await,
+        "GET /v1/applications/{application}" => applications::read(table, request).await,
+        "PUT /v1/applications/{application}" => applications::put(table, settings, request).await,
+        "GET /v1/applications/{application}/builds/{digest}" => reads::build(table, request).await,
+        "GET /v1/applications/{application}/promotions" => reads::promotions(table, request).await,
+        "GET /v1/applications/{application}/promotions/{promotion}" => reads::promotion(table, request).await,
+        "GET /v1/applications/{application}/environments/{environment}" => {
+            reads::environment(table, request).await
+        }
+        "GET /v1/applications/{application}/environments/{environment}/pins" => {
+            reads::pins(table, request).await
+        }
+        "GET /v1/applications/{application}/rollbacks/{rollback}" => reads::rollback(table, request).await,
+        "GET /v1/applications/{application}/audit" => reads::audit(table, request).await,
+        "GET /v1/health" => Ok(stablepin_http::json(200, &json!({ "status": "ok" }))),
+        route => Err(Problem::not_found(&format!("route {route}"))),
+    }
+}
+
+fn ours(request: &Request, error: &dyn std::error::Error) -> Problem {
+    let chain = chain(error);
+    tracing::error!(request.id = request.id, "the request failed: {chain}");
+    Problem::internal(&request.id, "the table could not be read or written")
+}

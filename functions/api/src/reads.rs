@@ -1,0 +1,125 @@
+//! What the table tells: one thing, or a page of them with a cursor.
+
+use serde_json::{Value, json};
+use stablepin_aws::dynamodb::{Cursor, OperationKey, Table};
+use stablepin_core::image::ImageDigest;
+use stablepin_core::name::{ApplicationName, EnvironmentName};
+use stablepin_core::records::{Operation, OperationId, Work};
+use stablepin_driver::clock::now;
+use stablepin_http::{Problem, Request, Response, json as answer};
+
+use crate::ours;
+
+/// `?limit=` (1 to 100, 50 if absent) and `?after=`, the `next` of the page before.
+pub(crate) fn page_of(request: &Request) -> Result<(i32, Option<Cursor>), Problem> {
+    let limit = match request.query("limit") {
+        None => 50,
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(|limit| (1..=100).contains(limit))
+            .ok_or_else(|| Problem::bad_request("`limit` must be a whole number from 1 to 100"))?,
+    };
+    Ok((limit, request.query("after").map(|after| Cursor(after.to_owned()))))
+}
+
+pub(crate) async fn build(table: &Table, request: &Request) -> Result<Response, Problem> {
+    let application = request.parsed("application", ApplicationName::parse)?;
+    let digest = request.parsed("digest", ImageDigest::parse)?;
+    let found = table.build(&application, &digest).await.map_err(|error| ours(request, &error))?;
+    let build = found.ok_or_else(|| Problem::not_found(&format!("build {digest} of {application}")))?;
+    Ok(answer(200, &build))
+}
+
+pub(crate) async fn promotions(table: &Table, request: &Request) -> Result<Response, Problem> {
+    let application = request.parsed("application", ApplicationName::parse)?;
+    let (limit, after) = page_of(request)?;
+    let page =
+        table.promotions(&application, limit, after).await.map_err(|error| ours(request, &error))?;
+    let items: Vec<Value> =
+        page.items.iter().map(|(environment, operation)| shown(environment, operation)).collect();
+    Ok(answer(200, &json!({ "promotions": items, "next": page.next.map(|cursor| cursor.0) })))
+}
+
+pub(crate) async fn promotion(table: &Table, request: &Request) -> Result<Response, Problem> {
+    let id = OperationId::parse(request.path("promotion"));
+    operation(table, request, id.map(OperationKey::Promotion), "promotion").await
+}
+
+pub(crate) async fn rollback(table: &Table, request: &Request) -> Result<Response, Problem> {
+    let id = OperationId::parse(request.path("rollback"));
+    operation(table, request, id.map(OperationKey::Rollback), "rollback").await
+}
+
+async fn operation(
+    table: &Table,
+    request: &Request,
+    key: Option<OperationKey>,
+    what: &str,
+) -> Result<Response, Problem> {
+    let application = request.parsed("application", ApplicationName::parse)?;
+    let missing = || Problem::not_found(&format!("{what} {} of {application}", request.path(what)));
+    let found =
+        table.operation(&application, key.ok_or_else(missing)?).await.map_err(|error| ours(request, &error))?;
+    let (environment, operation) = found.ok_or_else(missing)?;
+    Ok(answer(200, &shown(&environment, &operation)))
+}
+
+/// The record, without what is only for the loop around it; a link's hash is nobody's business either.
+fn shown(environment: &EnvironmentName, operation: &Operation) -> Value {
+    let mut value = match &operation.work {
+        Work::Promotion(promotion) => json!(promotion),
+        Work::Rollback(rollback) => json!(rollback),
+    };
+    if let Value::Object(members) = &mut value {
+        if let Some(Value::Object(asked)) = members.get_mut("asked") {
+            for one in asked.values_mut() {
+                *one = one.get("at").cloned().unwrap_or_default();
+            }
+        }
+        members.insert("environment".to_owned(), json!(environment));
+        members.insert("problem".to_owned(), json!(operation.problem));
+        members.insert("next_look".to_owned(), json!(operation.wake_at));
+    }
+    value
+}
+
+pub(crate) async fn environment(table: &Table, request: &Request) -> Result<Response, Problem> {
+    let application = request.parsed("application", ApplicationName::parse)?;
+    let environment = request.parsed("environment", EnvironmentName::parse)?;
+    let found = table.configured_environment(&application, &environment).await;
+    let subject = found
+        .map_err(|error| ours(request, &error))?
+        .filter(|subject| subject.policy().is_some())
+        .ok_or_else(|| Problem::not_found(&format!("environment {environment} of {application}")))?;
+    Ok(answer(200, &json!({ "application": application, "name": environment, "record": subject.environment })))
+}
+
+pub(crate) async fn pins(table: &Table, request: &Request) -> Result<Response, Problem> {
+    let application = request.parsed("application", ApplicationName::parse)?;
+    let environment = request.parsed("environment", EnvironmentName::parse)?;
+    let (limit, after) = page_of(request)?;
+    let page = table
+        .pins_page(&application, &environment, limit, after)
+        .await
+        .map_err(|error| ours(request, &error))?;
+    Ok(answer(200, &json!({ "pins": page.items, "next": page.next.map(|cursor| cursor.0) })))
+}
+
+/// `?month=2026-11`; this month if absent.
+pub(crate) async fn audit(table: &Table, request: &Request) -> Result<Response, Problem> {
+    let application = request.parsed("application", ApplicationName::parse)?;
+    let this_month = now().strftime("%Y-%m").to_string();
+    let month = request.query("month").unwrap_or(&this_month);
+    let valid = month.len() == 7
+        && month.bytes().enumerate().all(|(at, b)| if at == 4 { b == b'-' } else { b.is_ascii_digit() });
+    if !valid {
+        return Err(Problem::bad_request("`month` must be a year and a month, such as 2026-11"));
+    }
+    let (limit, after) = page_of(request)?;
+    let page = table
+        .audit(&application, month, limit, after)
+        .await
+        .map_err(|error| ours(request, &error))?;
+    Ok(answer(200, &json!({ "month": month, "audit": page.items, "next": page.next.map(|cursor| cursor.0) })))
+}

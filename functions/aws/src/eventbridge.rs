@@ -1,0 +1,151 @@
+//! Amazon EventBridge: what happened, told to the stack's bus.
+
+use aws_sdk_eventbridge::Client;
+use aws_sdk_eventbridge::types::PutEventsRequestEntry;
+use aws_smithy_types::DateTime;
+use jiff::Timestamp;
+
+use crate::failed_call::{FailedCall, is_retryable_code};
+use crate::session::Session;
+
+/// How many entries one PutEvents takes, and how large they may be together.
+/// <https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevents.html>
+const PER_PUT: usize = 10;
+const BYTES_PER_PUT: usize = 256 * 1024;
+/// The time of an entry counts 14 bytes.
+const TIME_BYTES: usize = 14;
+
+const SOURCE: &str = "stablepin";
+
+/// Puts events on buses.
+#[derive(Debug, Clone)]
+pub struct EventBridge {
+    client: Client,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Such as `Promotion State Change`.
+    pub detail_type: String,
+    /// JSON.
+    pub detail: String,
+    pub time: Timestamp,
+}
+
+impl Entry {
+    fn bytes(&self) -> usize {
+        TIME_BYTES + SOURCE.len() + self.detail_type.len() + self.detail.len()
+    }
+}
+
+/// An entry that the bus did not take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedEntry {
+    /// Which of those that were given, from 0.
+    pub index: usize,
+    pub code: String,
+    pub message: String,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum EventBridgeError {
+    /// Entries before `from` were put, but for `failed`.
+    #[error("could not put the events from number {from} on to {bus} (PutEvents)")]
+    PutEvents {
+        bus: String,
+        from: usize,
+        failed: Vec<FailedEntry>,
+        #[source]
+        source: FailedCall,
+    },
+    /// All others were put.
+    #[error("{bus} did not take {} of {of} events: {}", failed.len(), list(failed))]
+    Entries { bus: String, of: usize, failed: Vec<FailedEntry> },
+    #[error("EventBridge's answer to PutEvents is about {found} events, not {put}")]
+    Answer { put: usize, found: usize },
+}
+
+fn list(failed: &[FailedEntry]) -> String {
+    let each =
+        failed.iter().map(|entry| format!("number {}, {}: {}", entry.index, entry.code, entry.message));
+    each.collect::<Vec<_>>().join("; ")
+}
+
+impl EventBridgeError {
+    /// Whether the same call may well succeed a little later. Events that were put are put again: whoever
+    /// receives them knows them by their id.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::PutEvents { source, .. } => source.is_retryable(),
+            Self::Entries { failed, .. } => failed.iter().all(|entry| is_retryable_code(&entry.code)),
+            Self::Answer { .. } => false,
+        }
+    }
+}
+
+impl EventBridge {
+    pub fn new(session: &Session) -> Self {
+        Self { client: session.eventbridge() }
+    }
+
+    /// Puts the entries on the bus, in their order, as far as EventBridge keeps one. All are tried, also after
+    /// one that is refused.
+    pub async fn put(&self, bus: &str, entries: &[Entry]) -> Result<(), EventBridgeError> {
+        let mut failed = Vec::new();
+        let mut from = 0;
+        while from < entries.len() {
+            let batch = &entries[from..from + batch_length(&entries[from..])];
+            let answer = self
+                .client
+                .put_events()
+                .set_entries(Some(batch.iter().map(|entry| request(bus, entry)).collect()))
+                .send()
+                .await;
+            let answer = match answer {
+                Ok(answer) => answer,
+                Err(error) => {
+                    let source = FailedCall::new(error);
+                    return Err(EventBridgeError::PutEvents { bus: bus.to_owned(), from, failed, source });
+                }
+            };
+            // The answer's entries are in the order of the request's.
+            let results = answer.entries();
+            if results.len() != batch.len() {
+                return Err(EventBridgeError::Answer { put: batch.len(), found: results.len() });
+            }
+            failed.extend(results.iter().zip(from..).filter(|(result, _)| result.event_id().is_none()).map(
+                |(result, index)| FailedEntry {
+                    index,
+                    code: result.error_code().unwrap_or("no code").to_owned(),
+                    message: result.error_message().unwrap_or("no reason given").to_owned(),
+                },
+            ));
+            from += batch.len();
+        }
+        if failed.is_empty() {
+            Ok(())
+        } else {
+            Err(EventBridgeError::Entries { bus: bus.to_owned(), of: entries.len(), failed })
+        }
+    }
+}
+
+fn request(bus: &str, entry: &Entry) -> PutEventsRequestEntry {
+    PutEventsRequestEntry::builder()
+        .event_bus_name(bus)
+        .source(SOURCE)
+        .detail_type(&entry.detail_type)
+        .detail(&entry.detail)
+        .time(DateTime::from_secs(entry.time.as_second()))
+        .build()
+}
+
+/// How many of these fit into one call: at least one, since one that is too large is EventBridge's to refuse.
+fn batch_length(entries: &[Entry]) -> usize {
+    let mut bytes = 0;
+    let fit = entries.iter().take(PER_PUT).take_while(|entry| {
+        bytes += entry.bytes();
+        bytes <= BYTES_PER_PUT
+    });
+    fit.count().max(1)
+}

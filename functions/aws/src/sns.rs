@@ -1,0 +1,140 @@
+//! Amazon SNS: mails to people.
+
+use aws_sdk_sns::Client;
+use aws_sdk_sns::types::MessageAttributeValue;
+use stablepin_core::name::ApproverName;
+
+use crate::failed_call::FailedCall;
+use crate::session::Session;
+
+/// Publishes to topics. A subscription's filter policy on the attribute `approver` gives each person their own.
+/// <https://docs.aws.amazon.com/sns/latest/dg/sns-message-filtering.html>
+#[derive(Debug, Clone)]
+pub struct Sns {
+    client: Client,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SnsError {
+    #[error("could not publish to {topic} for {approver} (Publish)")]
+    Publish {
+        topic: String,
+        approver: ApproverName,
+        #[source]
+        source: FailedCall,
+    },
+    #[error("SNS's answer to Publish has no message id")]
+    Answer,
+}
+
+impl SnsError {
+    /// Whether the same call may well succeed a little later. It may have succeeded already: a mail can come twice.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Publish { source, .. } => source.is_retryable(),
+            Self::Answer => false,
+        }
+    }
+}
+
+impl Sns {
+    pub fn new(session: &Session) -> Self {
+        Self { client: session.sns() }
+    }
+
+    /// Gives the message's id. The body has links that decide: it is in no log and in no error.
+    pub async fn publish(
+        &self,
+        topic_arn: &str,
+        subject: &str,
+        body: &str,
+        approver: &ApproverName,
+    ) -> Result<String, SnsError> {
+        let attribute = MessageAttributeValue::builder()
+            .data_type("String")
+            .string_value(approver.as_str())
+            .build()
+            .expect("the data type, all that is required, is given");
+        let answer = self
+            .client
+            .publish()
+            .topic_arn(topic_arn)
+            .subject(subject_line(subject))
+            .message(body)
+            .message_attributes("approver", attribute)
+            .send()
+            .await
+            .map_err(|error| SnsError::Publish {
+                topic: topic_arn.to_owned(),
+                approver: approver.clone(),
+                source: FailedCall::new(error),
+            })?;
+        answer.message_id.ok_or(SnsError::Answer)
+    }
+}
+
+/// A subject that SNS takes: ASCII, one line, fewer than 100 characters, beginning with a letter, a digit or
+/// punctuation. What does not fit is cut, what has no ASCII form becomes a question mark.
+/// <https://docs.aws.amazon.com/sns/latest/api/API_Publish.html>
+pub fn subject_line(text: &str) -> String {
+    const MAX: usize = 99;
+    let mut line = String::new();
+    for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        for character in word.chars() {
+            match character {
+                '–' | '—' => line.push('-'),
+                '→' => line.push_str("->"),
+                '‘' | '’' => line.push('\''),
+                '“' | '”' => line.push('"'),
+                '…' => line.push_str("..."),
+                c if c.is_ascii() => line.push(c),
+                _ => line.push('?'),
+            }
+        }
+    }
+    if line.is_empty() {
+        return "Stablepin".to_owned();
+    }
+    if line.len() > MAX {
+        line.truncate(MAX - "...".len());
+        line.truncate(line.trim_end().len());
+        line.push_str("...");
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subjects_that_people_read() {
+        for (text, line) in [
+            ("Approve production-20250717-143052-a1b2c3d4?", "Approve production-20250717-143052-a1b2c3d4?"),
+            ("web: staging → production", "web: staging -> production"),
+            ("two\r\nlines\tand\u{7}a bell", "two lines and a bell"),
+            ("Zoë’s build", "Zo?'s build"),
+            ("", "Stablepin"),
+            (" \n ", "Stablepin"),
+        ] {
+            assert_eq!(subject_line(text), line);
+        }
+        assert_eq!(subject_line(&"a".repeat(99)), "a".repeat(99));
+        assert_eq!(subject_line(&"a".repeat(100)), format!("{}...", "a".repeat(96)));
+    }
+
+    #[test]
+    fn any_text_becomes_a_subject() {
+        for c in (0..0x3000).filter_map(char::from_u32) {
+            for text in [format!("{c}"), format!("{c}x{c}"), c.to_string().repeat(300)] {
+                let line = subject_line(&text);
+                assert!((1..100).contains(&line.len()), "{text:?}");
+                assert!(line.bytes().all(|b| b == b' ' || b.is_ascii_graphic()), "{text:?}");
+                assert!(line.as_bytes()[0].is_ascii_graphic(), "{text:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,302 @@
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use stablepin_aws::ecs::{Controller, DeploymentStatus, Ecs, EcsError, Health, RolloutState};
+
+use crate::wire::{ACCESS_KEY, REGION, Request, SECRET_KEY, Wire, bytes, chain, error, ok};
+
+fn arn(name: &str) -> String {
+    format!("arn:aws:ecs:eu-west-1:111122223333:service/prod/{name}")
+}
+
+fn deployment(id: &str, status: &str) -> Value {
+    json!({
+        "id": id,
+        "status": status,
+        "taskDefinition": "arn:aws:ecs:eu-west-1:111122223333:task-definition/web:8",
+        "desiredCount": 2,
+        "runningCount": 1,
+        "pendingCount": 1,
+        "failedTasks": 3,
+        "rolloutState": "IN_PROGRESS",
+        "rolloutStateReason": "ECS deployment ecs-svc/2 in progress.",
+    })
+}
+
+fn service(name: &str) -> Value {
+    json!({
+        "serviceArn": arn(name),
+        "serviceName": name,
+        "clusterArn": "arn:aws:ecs:eu-west-1:111122223333:cluster/prod",
+        "status": "ACTIVE",
+        "desiredCount": 2,
+        "runningCount": 2,
+        "pendingCount": 0,
+        "taskDefinition": "arn:aws:ecs:eu-west-1:111122223333:task-definition/web:8",
+        "deployments": [deployment("ecs-svc/1", "ACTIVE"), deployment("ecs-svc/2", "PRIMARY")],
+    })
+}
+
+fn missing(name: &str) -> Value {
+    json!({"arn": arn(name), "reason": "MISSING"})
+}
+
+#[tokio::test]
+async fn services_are_described_ten_at_a_time() {
+    let names: Vec<String> = (0..12).map(|n| format!("s{n}")).collect();
+    let first: Vec<_> = names[1..10].iter().map(|name| service(name)).collect();
+    let wire = Wire::answering([
+        ok(json!({"services": first, "failures": [missing("s0")]})),
+        ok(json!({"services": [service("s10"), service("s11")], "failures": []})),
+    ]);
+    let services = Ecs::new(&wire.session()).services("prod", &names).await.unwrap();
+    assert_eq!(services.found.len(), 11);
+    assert_eq!(services.missing, ["s0"]);
+    let requests = wire.requests();
+    assert_eq!(requests[0].json(), json!({"cluster": "prod", "services": names[..10]}));
+    assert_eq!(requests[1].json()["services"], json!(["s10", "s11"]));
+
+    let state = &services.found[0];
+    assert!(state.is_active());
+    assert_eq!((state.controller, state.desired, state.running), (Controller::Ecs, 2, 2));
+    assert_eq!(state.deployments[0].status, DeploymentStatus::Active);
+    let primary = state.primary().unwrap();
+    assert_eq!(primary.id, "ecs-svc/2");
+    assert_eq!(primary.rollout_state, Some(RolloutState::InProgress));
+    assert_eq!((primary.desired, primary.running, primary.failed), (2, 1, 3));
+}
+
+#[tokio::test]
+async fn a_service_asked_for_by_arn_is_found_by_arn() {
+    let wire = Wire::answering([ok(json!({"services": [service("a")], "failures": [missing("b")]}))]);
+    let services = Ecs::new(&wire.session()).services("prod", &[arn("a"), arn("b")]).await.unwrap();
+    assert_eq!(services.found[0].name, "a");
+    assert_eq!(services.missing, [arn("b")]);
+}
+
+#[tokio::test]
+async fn an_answer_that_leaves_a_service_out_is_an_error() {
+    for answer in [
+        json!({"services": [], "failures": []}),
+        json!({"services": [], "failures": [missing("other")]}),
+        json!({"services": [service("web")], "failures": [{"arn": arn("x"), "reason": "ACCESS_DENIED", "detail": "d"}]}),
+    ] {
+        let wire = Wire::answering([ok(answer)]);
+        let failed = Ecs::new(&wire.session()).services("prod", &["web".to_owned()]).await.unwrap_err();
+        assert!(matches!(failed, EcsError::LeftOut { .. }), "{failed}");
+    }
+}
+
+#[tokio::test]
+async fn what_this_program_does_not_know_is_neither_success_nor_failure() {
+    let mut new = service("web");
+    new["deployments"][1]["rolloutState"] = "HALFWAY".into();
+    let wire = Wire::answering([ok(json!({"services": [new], "failures": []}))]);
+    let services = Ecs::new(&wire.session()).services("prod", &["web".to_owned()]).await.unwrap();
+    assert_eq!(services.found[0].primary().unwrap().rollout_state, Some(RolloutState::Unknown));
+
+    let mut new = service("web");
+    new["deploymentController"] = json!({"type": "SOMEBODY"});
+    let wire = Wire::answering([ok(json!({"services": [new], "failures": []}))]);
+    let failed = Ecs::new(&wire.session()).services("prod", &["web".to_owned()]).await.unwrap_err();
+    assert!(chain(&failed).contains("deploymentController"), "{failed}");
+
+    for (named, controller) in [("CODE_DEPLOY", Controller::CodeDeploy), ("EXTERNAL", Controller::External)] {
+        let mut other = service("web");
+        other["deploymentController"] = json!({"type": named});
+        other["deployments"] = json!([]);
+        let wire = Wire::answering([ok(json!({"services": [other], "failures": []}))]);
+        let services = Ecs::new(&wire.session()).services("prod", &["web".to_owned()]).await.unwrap();
+        assert_eq!(services.found[0].controller, controller);
+    }
+}
+
+fn task_arn(n: usize) -> String {
+    format!("arn:aws:ecs:eu-west-1:111122223333:task/prod/{n:032x}")
+}
+
+fn task(n: usize) -> Value {
+    json!({
+        "taskArn": task_arn(n),
+        "taskDefinitionArn": "arn:aws:ecs:eu-west-1:111122223333:task-definition/web:8",
+        "startedBy": "ecs-svc/2",
+        "lastStatus": "RUNNING",
+        "desiredStatus": "RUNNING",
+        "healthStatus": "HEALTHY",
+        "containers": [
+            {"name": "web", "image": "web:main", "imageDigest": format!("sha256:{}", "ab".repeat(32)), "lastStatus": "RUNNING"},
+            {"name": "side", "lastStatus": "STOPPED", "exitCode": 137, "reason": "OutOfMemory", "imageDigest": ""},
+        ],
+    })
+}
+
+#[tokio::test]
+async fn all_pages_of_tasks_are_read_and_a_task_that_is_gone_is_no_error() {
+    let pages: Vec<Vec<String>> = vec![(0..100).map(task_arn).collect(), (100..101).map(task_arn).collect()];
+    let wire = Wire::answering([
+        ok(json!({"taskArns": pages[0], "nextToken": "more"})),
+        ok(json!({"taskArns": pages[1]})),
+        ok(
+            json!({"tasks": (1..100).map(task).collect::<Vec<_>>(), "failures": [{"arn": task_arn(0), "reason": "MISSING"}]}),
+        ),
+        ok(json!({"tasks": [task(100)], "failures": []})),
+    ]);
+    let tasks = Ecs::new(&wire.session()).running("prod", "web").await.unwrap();
+    assert_eq!(tasks.len(), 100);
+    assert_eq!(wire.operations(), ["ListTasks", "ListTasks", "DescribeTasks", "DescribeTasks"]);
+    let requests = wire.requests();
+    assert_eq!(
+        requests[1].json(),
+        json!({"cluster": "prod", "serviceName": "web", "desiredStatus": "RUNNING", "nextToken": "more"})
+    );
+    assert_eq!(requests[2].json(), json!({"cluster": "prod", "tasks": pages[0]}));
+    assert_eq!(requests[3].json()["tasks"], json!(pages[1]));
+
+    let task = &tasks[0];
+    assert_eq!(task.started_by.as_deref(), Some("ecs-svc/2"));
+    assert_eq!(task.health, Health::Healthy);
+    assert_eq!(task.containers[0].digest.as_ref().unwrap().hex(), "ab".repeat(32));
+    assert_eq!(task.containers[1].digest, None);
+    assert_eq!(task.containers[1].exit_code, Some(137));
+}
+
+#[tokio::test]
+async fn no_tasks_are_not_described() {
+    let wire = Wire::answering([ok(json!({"taskArns": []}))]);
+    assert_eq!(Ecs::new(&wire.session()).stopped("prod", "web").await.unwrap(), []);
+    assert_eq!(wire.request().json()["desiredStatus"], "STOPPED");
+}
+
+#[tokio::test]
+async fn tasks_that_are_left_out_are_an_error() {
+    for answer in [
+        json!({"tasks": [task(0)], "failures": []}),
+        json!({"tasks": [task(0)], "failures": [{"arn": task_arn(1), "reason": "SOMETHING"}]}),
+    ] {
+        let wire = Wire::answering([ok(json!({"taskArns": [task_arn(0), task_arn(1)]})), ok(answer)]);
+        let failed = Ecs::new(&wire.session()).running("prod", "web").await.unwrap_err();
+        assert!(matches!(failed, EcsError::LeftOut { .. }), "{failed}");
+    }
+}
+
+/// Members, kinds of numbers and an order that the SDK's types do not have.
+const DESCRIBED: &str = r#"{
+    "taskDefinition": {
+        "memberOfTomorrow": {"b": 1, "a": [1.5, null, "é"]},
+        "taskDefinitionArn": "arn:aws:ecs:eu-west-1:111122223333:task-definition/web:8",
+        "family": "web",
+        "status": "ACTIVE",
+        "registeredAt": 1752760000.123,
+        "containerDefinitions": [{"name": "web", "image": "web:main", "optionOfTomorrow": true}]
+    },
+    "tags": [{"key": "team", "value": "web"}],
+    "futureMember": 1
+}"#;
+
+#[tokio::test]
+async fn a_task_definition_is_what_ecs_sent() {
+    let wire = Wire::answering([bytes(DESCRIBED)]);
+    let raw = Ecs::new(&wire.session()).task_definition("web:8").await.unwrap();
+    let expected: Value = serde_json::from_str(DESCRIBED).unwrap();
+    assert_eq!(raw.described, expected["taskDefinition"]);
+    assert_eq!(raw.tags, expected["tags"]);
+    assert_eq!(raw.arn, "arn:aws:ecs:eu-west-1:111122223333:task-definition/web:8");
+    assert_eq!(raw.status, "ACTIVE");
+    assert_eq!(wire.request().json(), json!({"taskDefinition": "web:8", "include": ["TAGS"]}));
+
+    let wire = Wire::answering([bytes(DESCRIBED.replace("\"tags\"", "\"other\""))]);
+    let raw = Ecs::new(&wire.session()).task_definition("web:8").await.unwrap();
+    assert_eq!(raw.tags, Value::Null);
+}
+
+#[tokio::test]
+async fn an_answer_after_a_retry_is_the_one_that_is_kept() {
+    let wire = Wire::answering([error(500, "ServerException"), bytes(DESCRIBED)]);
+    let mut settings = wire.settings();
+    settings.attempts = 2;
+    let raw =
+        Ecs::new(&stablepin_aws::session::Session::new(settings)).task_definition("web:8").await.unwrap();
+    assert_eq!(raw.status, "ACTIVE");
+    assert_eq!(wire.requests().len(), 2);
+}
+
+#[tokio::test]
+async fn what_is_registered_is_sent_as_it_is_and_signed() {
+    let registered = json!({"taskDefinition": {"taskDefinitionArn": "arn:aws:ecs:eu-west-1:111122223333:task-definition/web:9"}});
+    let wire = Wire::answering([ok(registered)]);
+    let request = json!({
+        "family": "web",
+        "memberOfTomorrow": {"b": 1, "a": [1.5, null, "é"]},
+        "containerDefinitions": [{"name": "web", "optionOfTomorrow": true}],
+    });
+    let arn = Ecs::new(&wire.session()).register(&request).await.unwrap();
+    assert_eq!(arn, "arn:aws:ecs:eu-west-1:111122223333:task-definition/web:9");
+    let sent = wire.request();
+    assert_eq!(sent.operation(), "RegisterTaskDefinition");
+    assert_eq!(sent.json(), request);
+    assert_eq!(sent.headers["content-length"], sent.body.len().to_string());
+    assert_eq!(sent.headers["content-type"], "application/x-amz-json-1.1");
+    assert_eq!(signature(&sent), expected_signature(&sent), "the signature is of what was sent");
+}
+
+fn signature(request: &Request) -> &str {
+    request.headers["authorization"].split("Signature=").nth(1).unwrap()
+}
+
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>
+fn expected_signature(request: &Request) -> String {
+    let authorization = &request.headers["authorization"];
+    let signed = authorization.split("SignedHeaders=").nth(1).unwrap().split(',').next().unwrap();
+    let headers: String =
+        signed.split(';').map(|name| format!("{name}:{}\n", request.headers[name])).collect();
+    let hash = hex(&Sha256::digest(&request.body));
+    let canonical = format!("{}\n{}\n\n{headers}\n{signed}\n{hash}", request.method, request.path);
+    let date = &request.headers["x-amz-date"];
+    let scope = format!("{}/{REGION}/ecs/aws4_request", &date[..8]);
+    assert!(authorization.contains(&format!("Credential={ACCESS_KEY}/{scope}")), "{authorization}");
+    let to_sign = format!("AWS4-HMAC-SHA256\n{date}\n{scope}\n{}", hex(&Sha256::digest(canonical)));
+    let key = scope.split('/').fold(format!("AWS4{SECRET_KEY}").into_bytes(), |key, part| hmac(&key, part));
+    hex(&hmac(&key, &to_sign))
+}
+
+fn hmac(key: &[u8], message: &str) -> Vec<u8> {
+    let pad = |byte: u8| -> Vec<u8> { (0..64).map(|i| key.get(i).copied().unwrap_or(0) ^ byte).collect() };
+    let inner = Sha256::new().chain_update(pad(0x36)).chain_update(message).finalize();
+    Sha256::new().chain_update(pad(0x5c)).chain_update(inner).finalize().to_vec()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[tokio::test]
+async fn an_update_sends_the_task_definition_and_nothing_else() {
+    let wire = Wire::answering([ok(json!({"service": service("web")}))]);
+    let started = Ecs::new(&wire.session()).update("prod", "web", "web:9").await.unwrap();
+    assert_eq!(started.id, "ecs-svc/2");
+    assert_eq!(
+        wire.request().json(),
+        json!({"cluster": "prod", "service": "web", "taskDefinition": "web:9"})
+    );
+}
+
+#[tokio::test]
+async fn why_an_update_did_not_start() {
+    for (status, code, gone, retryable) in [
+        (400, "ServiceNotActiveException", true, false),
+        (400, "ServiceNotFoundException", true, false),
+        (400, "ClientException", false, false),
+        (400, "AccessDeniedException", false, false),
+        (400, "ThrottlingException", false, true),
+        (500, "ServerException", false, true),
+    ] {
+        let wire = Wire::answering([error(status, code)]);
+        let failed = Ecs::new(&wire.session()).update("prod", "web", "web:9").await.unwrap_err();
+        assert_eq!(matches!(failed, EcsError::ServiceNotActive { .. }), gone, "{failed}");
+        assert_eq!(failed.is_retryable(), retryable, "{code}");
+        assert!(chain(&failed).contains("prod/web"), "{failed}");
+    }
+    let wire =
+        Wire::answering([ok(json!({"service": {"deployments": [deployment("ecs-svc/1", "ACTIVE")]}}))]);
+    let failed = Ecs::new(&wire.session()).update("prod", "web", "web:9").await.unwrap_err();
+    assert!(matches!(failed, EcsError::Answer { .. }), "{failed}");
+}

@@ -1,0 +1,10 @@
+//! What the doors send and how they take what comes back, over a real connection.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+
+mod ecr;
+mod ecs;
+mod eventbridge;
+mod session;
+mod sns;
+mod wire;

@@ -1,0 +1,180 @@
+//! The other end of the wire: an HTTP server on loopback that notes what comes and gives prepared answers.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use serde_json::{Value, json};
+use stablepin_aws::session::{Session, Settings};
+
+pub(crate) const ACCESS_KEY: &str = "AKIAEXAMPLE";
+pub(crate) const SECRET_KEY: &str = "example-secret";
+pub(crate) const REGION: &str = "eu-west-1";
+
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: String,
+}
+
+impl Request {
+    /// The operation, for services that name it in a header.
+    pub(crate) fn operation(&self) -> &str {
+        self.headers
+            .get("x-amz-target")
+            .and_then(|target| target.split('.').next_back())
+            .unwrap_or(&self.path)
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap()
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    status: u16,
+    body: Vec<u8>,
+}
+
+pub(crate) fn ok(body: Value) -> Answer {
+    Answer { status: 200, body: body.to_string().into_bytes() }
+}
+
+pub(crate) fn bytes(body: impl Into<Vec<u8>>) -> Answer {
+    Answer { status: 200, body: body.into() }
+}
+
+/// As the JSON protocols tell an error.
+pub(crate) fn error(status: u16, code: &str) -> Answer {
+    Answer { status, body: json!({"__type": code, "message": "told by the test"}).to_string().into_bytes() }
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    requests: Vec<Request>,
+    connections: usize,
+}
+
+pub(crate) struct Wire {
+    pub(crate) url: String,
+    seen: Arc<Mutex<Seen>>,
+    answers: Arc<Mutex<VecDeque<Answer>>>,
+}
+
+impl Wire {
+    /// Gives these answers in their order, whatever is asked; then `501`.
+    pub(crate) fn answering(answers: impl IntoIterator<Item = Answer>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let answers: Arc<Mutex<VecDeque<_>>> = Arc::new(Mutex::new(answers.into_iter().collect()));
+        let wire = Self { url, seen: seen.clone(), answers: answers.clone() };
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (stream, seen, answers) = (stream.unwrap(), seen.clone(), answers.clone());
+                seen.lock().unwrap().connections += 1;
+                thread::spawn(move || serve(stream, &seen, &answers));
+            }
+        });
+        wire
+    }
+
+    /// For an answer that has this server's address in it.
+    pub(crate) fn will_answer(&self, answer: Answer) {
+        self.answers.lock().unwrap().push_back(answer);
+    }
+
+    /// One attempt, so that a refused call does not wait.
+    pub(crate) fn session(&self) -> Session {
+        Session::new(self.settings())
+    }
+
+    pub(crate) fn settings(&self) -> Settings {
+        let mut settings = Settings::read(|name| {
+            let value = match name {
+                "AWS_REGION" => REGION,
+                "AWS_ACCESS_KEY_ID" => ACCESS_KEY,
+                "AWS_SECRET_ACCESS_KEY" => SECRET_KEY,
+                "AWS_ENDPOINT_URL" => &self.url,
+                _ => return None,
+            };
+            Some(value.to_owned())
+        })
+        .unwrap();
+        settings.attempts = 1;
+        settings
+    }
+
+    pub(crate) fn requests(&self) -> Vec<Request> {
+        self.seen.lock().unwrap().requests.clone()
+    }
+
+    /// The only one.
+    pub(crate) fn request(&self) -> Request {
+        let mut requests = self.requests();
+        assert_eq!(requests.len(), 1, "{requests:?}");
+        requests.remove(0)
+    }
+
+    pub(crate) fn operations(&self) -> Vec<String> {
+        self.requests().iter().map(|request| request.operation().to_owned()).collect()
+    }
+
+    pub(crate) fn connections(&self) -> usize {
+        self.seen.lock().unwrap().connections
+    }
+}
+
+/// Until the other side closes.
+fn serve(stream: TcpStream, seen: &Mutex<Seen>, answers: &Mutex<VecDeque<Answer>>) {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let mut writer = stream;
+    while let Some(request) = read(&mut reader) {
+        seen.lock().unwrap().requests.push(request);
+        let answer = answers.lock().unwrap().pop_front().unwrap_or_else(|| error(501, "NoAnswerPrepared"));
+        let head = format!(
+            "HTTP/1.1 {} X\r\ncontent-type: application/x-amz-json-1.1\r\nx-amzn-requestid: 7f2f\r\ncontent-length: {}\r\n\r\n",
+            answer.status,
+            answer.body.len()
+        );
+        if writer.write_all(head.as_bytes()).and_then(|()| writer.write_all(&answer.body)).is_err() {
+            return;
+        }
+    }
+}
+
+fn read(reader: &mut impl BufRead) -> Option<Request> {
+    let mut line = String::new();
+    reader.read_line(&mut line).ok().filter(|length| *length > 0)?;
+    let mut first = line.split_whitespace().map(str::to_owned);
+    let (method, path) = (first.next()?, first.next()?);
+    let mut headers = BTreeMap::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok()?;
+        let Some((name, value)) = line.trim_end().split_once(':') else { break };
+        headers.insert(name.to_lowercase(), value.trim().to_owned());
+    }
+    let length = headers.get("content-length").map_or(0, |length| length.parse().unwrap());
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    Some(Request { method, path, headers, body: String::from_utf8(body).unwrap() })
+}
+
+/// What `error` and its sources say, as a log would show it.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let said = error.to_string();
+        assert!(!text.contains(&said), "{said:?} is said twice: {text:?}");
+        text = format!("{text}: {said}");
+        source = error.source();
+    }
+    text
+}

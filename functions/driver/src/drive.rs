@@ -1,0 +1,189 @@
+//! Drives one operation until nothing is owed, or the deadline is near.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use jiff::{SignedDuration, Timestamp};
+use stablepin_aws::dynamodb::{CommitError, Key, TableError, uuid_v7};
+use stablepin_core::effect::{Effect, Outcome, leased_to_another, owed};
+use stablepin_core::image::ImageDigest;
+use stablepin_core::records::{Lease, Subject};
+use stablepin_core::refusal::Refusal;
+use stablepin_core::step::{Observed, step};
+use uuid::Uuid;
+
+use crate::clock::now;
+use crate::{Doors, effect};
+
+/// What to drive.
+#[derive(Debug, Clone)]
+pub enum Start {
+    /// An operation, read fresh.
+    Operation(Key),
+    /// One that was just read, or that does not exist yet.
+    Subject(Box<Subject>),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum DriveError {
+    #[error("there is no such promotion or rollback")]
+    NotFound,
+    #[error(transparent)]
+    Refused(Refusal),
+    /// Somebody else answered the same push. What they owe, they or a tick will do.
+    #[error("this push was answered before")]
+    AlreadyOpened,
+    #[error("the link was used meanwhile")]
+    LinkUsed,
+    #[error("others kept changing the same records: nothing was decided, try again")]
+    Contended,
+    #[error("the table could not be read or written")]
+    Table(#[from] TableError),
+}
+
+impl DriveError {
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Contended => true,
+            Self::Table(error) => error.is_retryable(),
+            Self::NotFound | Self::Refused(_) | Self::AlreadyOpened | Self::LinkUsed => false,
+        }
+    }
+}
+
+/// How often a lost race is decided again.
+const MOST_RACES: u32 = 12;
+
+/// What is left of a function's time when no further effect is begun, and how much longer than the deadline a
+/// lease holds: a call that was begun has ended by then.
+const MARGIN: SignedDuration = SignedDuration::from_secs(3);
+
+/// Observes, decides, commits, and carries out what is owed. Answers the subject as it was last committed; an
+/// effect that failed is in its record, to be tried again, and is no error here.
+pub async fn drive(
+    doors: &Doors,
+    start: Start,
+    observed: Vec<Observed>,
+    deadline: Timestamp,
+) -> Result<Subject, DriveError> {
+    let holder = uuid_v7(now());
+    let mut subject = match start {
+        Start::Operation(key) => load(doors, &key).await?,
+        Start::Subject(subject) => *subject,
+    };
+    let mut observed = observed;
+    let mut races = 0;
+    loop {
+        let at = now();
+        let mut change = step(at, &subject, &observed).map_err(DriveError::Refused)?;
+        let mine = effects(doors, at, &change.after, holder);
+        lease(&mut change.after, at, holder, deadline, !mine.is_empty());
+        let nothing_to_write = change.after == subject && change.opened.is_none() && change.audit.is_empty();
+        if !nothing_to_write {
+            match doors.table.commit(&subject, &change).await {
+                Ok(committed) => subject = committed,
+                Err(lost) => {
+                    races += 1;
+                    if races > MOST_RACES {
+                        return Err(DriveError::Contended);
+                    }
+                    retry_with(&mut observed, lost)?;
+                    tokio::time::sleep(jitter(races)).await;
+                    subject = reload(doors, &subject, &observed).await?;
+                    continue;
+                }
+            }
+        }
+        let effects = effects(doors, at, &subject, holder);
+        if effects.is_empty() || now() + MARGIN >= deadline {
+            return Ok(subject);
+        }
+        let outcomes = join_all(effects.iter().map(|effect| effect::carry_out(doors, &subject, effect))).await;
+        observed = outcomes.into_iter().map(Observed::Outcome).collect();
+    }
+}
+
+/// What is owed that this function can do.
+fn effects(doors: &Doors, at: Timestamp, subject: &Subject, holder: Uuid) -> Vec<Effect> {
+    owed(at, subject, holder)
+        .into_iter()
+        .filter(|effect| match effect {
+            Effect::TagBuild(_) | Effect::TagStable(_) | Effect::TagBackup { .. } => true,
+            Effect::Ask(_) => doors.post.is_some(),
+            Effect::Deploy(_) | Effect::Follow(_) => doors.ecs.is_some(),
+        })
+        .collect()
+}
+
+/// Takes the lease with the first commit that owes something, gives it back with the last.
+fn lease(after: &mut Subject, at: Timestamp, holder: Uuid, deadline: Timestamp, wanted: bool) {
+    let Some(operation) = &mut after.operation else { return };
+    if leased_to_another(at, operation, holder) {
+        return;
+    }
+    operation.lease = wanted.then(|| Lease { holder, until: deadline + MARGIN });
+}
+
+/// What the lost race teaches; the rest is decided again on what is there now.
+fn retry_with(observed: &mut Vec<Observed>, lost: CommitError) -> Result<(), DriveError> {
+    match lost {
+        CommitError::Lost | CommitError::Claimed { .. } => {}
+        CommitError::AlreadyOpened => return Err(DriveError::AlreadyOpened),
+        CommitError::LinkUsed => return Err(DriveError::LinkUsed),
+        CommitError::Table(error) => return Err(error.into()),
+        CommitError::NameTaken(tag) => {
+            let opening = observed.iter_mut().find_map(|one| match one {
+                Observed::Opened(opening) => Some(opening),
+                Observed::RollbackRequested(_)
+                | Observed::Decision(_)
+                | Observed::Outcome(_)
+                | Observed::Tick
+                | Observed::Nudge => None,
+            });
+            match opening {
+                Some(opening) => opening.names_taken += 1,
+                None => observed.push(Observed::Outcome(Outcome::BuildTagTaken(tag))),
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn load(doors: &Doors, key: &Key) -> Result<Subject, DriveError> {
+    let found = doors.table.subject(key, None).await?;
+    found.map(|(subject, _)| subject).ok_or(DriveError::NotFound)
+}
+
+async fn reload(doors: &Doors, subject: &Subject, observed: &[Observed]) -> Result<Subject, DriveError> {
+    if let Some(key) = Key::of(subject) {
+        return load(doors, &key).await;
+    }
+    let application = subject.application();
+    let found = doors.table.configured_environment(application, &subject.name).await?;
+    let mut fresh = found.ok_or(DriveError::NotFound)?;
+    if let Some(digest) = pushed(observed) {
+        fresh.build = doors.table.build(application, digest).await?;
+    }
+    Ok(fresh)
+}
+
+fn pushed(observed: &[Observed]) -> Option<&ImageDigest> {
+    observed.iter().find_map(|one| match one {
+        Observed::Opened(opening) => Some(&opening.occurrence.digest),
+        Observed::RollbackRequested(_)
+        | Observed::Decision(_)
+        | Observed::Outcome(_)
+        | Observed::Tick
+        | Observed::Nudge => None,
+    })
+}
+
+/// Grows with each race, and differs between those who race.
+fn jitter(races: u32) -> Duration {
+    let mut random = [0; 2];
+    let share = match getrandom::fill(&mut random) {
+        Ok(()) => u64::from(u16::from_le_bytes(random)),
+        Err(_) => 0,
+    };
+    Duration::from_millis((20 << races.min(6)) * share / u64::from(u16::MAX))
+}

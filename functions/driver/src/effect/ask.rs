@@ -1,0 +1,46 @@
+//! Asks one approver: mints a link, stores its hash, mails it. The link itself is in no record, event or log.
+
+use stablepin_core::application::Environment as Policy;
+use stablepin_core::effect::Outcome;
+use stablepin_core::name::ApproverName;
+use stablepin_core::records::{Subject, Token};
+
+use super::problem;
+use crate::link::Secret;
+use crate::{Doors, mail};
+
+pub(super) async fn ask(doors: &Doors, subject: &Subject, policy: &Policy, approver: &ApproverName) -> Outcome {
+    let (Some(post), Some(promotion)) = (&doors.post, subject.promotion()) else {
+        return Outcome::Problem("this function sends no mail".to_owned());
+    };
+    let secret = match Secret::mint() {
+        Ok(secret) => secret,
+        Err(error) => return Outcome::Problem(format!("no random bytes: {error}")),
+    };
+    let token = Token {
+        hash: secret.hash(),
+        application: subject.application().clone(),
+        environment: subject.name.clone(),
+        promotion: promotion.id,
+        digest: promotion.digest.clone(),
+        approver: approver.clone(),
+        expires_at: promotion.expires_at,
+        used_at: None,
+    };
+    if let Err(error) = doors.table.put_token(&token).await {
+        return problem(&error);
+    }
+    let link = format!(
+        "{}/decide/{}/{}/{}?t={}",
+        post.url,
+        subject.application(),
+        subject.name,
+        promotion.id,
+        secret.reveal()
+    );
+    let mail = mail::question(subject, policy, promotion, approver, &link);
+    match post.sns.publish(&post.topic_arn, &mail.subject, &mail.body, approver).await {
+        Ok(_) => Outcome::Asked { approver: approver.clone(), token: token.hash },
+        Err(error) => problem(&error),
+    }
+}

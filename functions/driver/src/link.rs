@@ -1,0 +1,31 @@
+//! Links that decide in an approver's name.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest as _, Sha256};
+use stablepin_core::records::TokenHash;
+
+/// 32 random bytes as 43 characters of base64url. Has no Debug: it cannot be printed by accident.
+pub(crate) struct Secret(String);
+
+impl Secret {
+    pub(crate) fn mint() -> Result<Self, getrandom::Error> {
+        let mut bytes = [0; 32];
+        getrandom::fill(&mut bytes)?;
+        Ok(Self(URL_SAFE_NO_PAD.encode(bytes)))
+    }
+
+    pub(crate) fn hash(&self) -> TokenHash {
+        token_hash(&self.0)
+    }
+
+    pub(crate) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The only form in which a link's secret is stored. It has 256 random bits: a plain hash is enough.
+pub fn token_hash(secret: &str) -> TokenHash {
+    let hash = Sha256::digest(secret.as_bytes());
+    TokenHash(hash.iter().map(|byte| format!("{byte:02x}")).collect())
+}

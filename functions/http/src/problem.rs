@@ -1,0 +1,60 @@
+//! Errors as people and programs read them: a stable type, what, where, what to do.
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::{Response, response};
+
+/// A problem document: `application/problem+json`. <https://www.rfc-editor.org/rfc/rfc9457>
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Problem {
+    /// Stable: programs compare it.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The same for every problem of the type.
+    pub title: String,
+    pub status: u16,
+    /// What happened here, and what to do.
+    pub detail: String,
+    /// More, by name.
+    #[serde(flatten)]
+    pub members: Map<String, Value>,
+}
+
+impl Problem {
+    /// `kind` becomes `urn:stablepin:problem:{kind}`.
+    pub fn new(status: u16, kind: &str, title: &str, detail: impl Into<String>) -> Self {
+        Self {
+            kind: format!("urn:stablepin:problem:{kind}"),
+            title: title.to_owned(),
+            status,
+            detail: detail.into(),
+            members: Map::new(),
+        }
+    }
+
+    pub fn not_found(what: &str) -> Self {
+        Self::new(404, "not-found", "Not found", format!("there is no {what}"))
+    }
+
+    pub fn bad_request(detail: impl Into<String>) -> Self {
+        Self::new(400, "bad-request", "The request is not understood", detail)
+    }
+
+    /// Ours to fix: the request's id finds it in the logs.
+    pub fn internal(request_id: &str, what: &str) -> Self {
+        let detail = format!("{what}; nothing was half done: try again, and quote request {request_id} if it stays");
+        Self::new(500, "internal", "Something went wrong here", detail)
+    }
+
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Serialize) -> Self {
+        self.members.insert(name.to_owned(), json!(value));
+        self
+    }
+
+    pub fn response(&self) -> Response {
+        let body = serde_json::to_string(self).unwrap_or_else(|_| "{}".to_owned());
+        response(self.status, "application/problem+json", &[], body)
+    }
+}

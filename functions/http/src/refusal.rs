@@ -1,0 +1,29 @@
+//! Refusals as problem documents.
+
+use stablepin_core::refusal::Refusal;
+
+use crate::Problem;
+
+impl From<&Refusal> for Problem {
+    fn from(refusal: &Refusal) -> Self {
+        let (status, kind, title) = match refusal {
+            Refusal::NoSuchEnvironment => (404, "not-found", "Not found"),
+            Refusal::UnknownLink => (404, "unknown-link", "The link is not known"),
+            Refusal::LinkUsed { .. } => (409, "link-used", "The link was used"),
+            Refusal::LinkExpired { .. } | Refusal::Expired { .. } => (410, "expired", "Expired"),
+            Refusal::LinkReplaced { .. } => (410, "link-replaced", "There is a newer link"),
+            Refusal::NotAnApprover { .. } => (403, "not-an-approver", "Not an approver"),
+            Refusal::AlreadyDecided { .. } => (409, "already-decided", "Already decided"),
+            Refusal::NotPending { .. } => (409, "not-pending", "Nothing to decide"),
+            Refusal::Superseded { .. } => (409, "superseded", "A later build was approved"),
+            Refusal::NothingPinned => (409, "nothing-pinned", "Nothing to go back to"),
+            Refusal::NoPrevious => (409, "no-previous", "No earlier pin to go back to"),
+            Refusal::UnknownPin { .. } => (422, "unknown-pin", "There is no such pin"),
+            Refusal::NeverPinned { .. } => (422, "never-pinned", "Never verified here"),
+            Refusal::AlreadyLive { .. } => (409, "already-live", "Already there"),
+            Refusal::RollbackRunning { .. } => (409, "rollback-running", "Another rollback is running"),
+            Refusal::UnknownService { .. } => (422, "unknown-service", "There is no such service"),
+        };
+        Self::new(status, kind, title, refusal.to_string())
+    }
+}

@@ -1,0 +1,87 @@
+//! A request of an HTTP API (payload format 2.0), read once.
+
+use std::collections::HashMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::{Event, Problem};
+
+/// What a handler needs of it. Has no Debug: a body or a query may hold a link's secret.
+pub struct Request {
+    /// `GET /v1/applications/{application}`: the route as the template names it, without any value.
+    pub route: String,
+    pub method: String,
+    pub id: String,
+    raw_path: String,
+    path: HashMap<String, String>,
+    query: HashMap<String, String>,
+    pub body: String,
+    /// The IAM principal's ARN, on a route that wants a signature.
+    pub principal: Option<String>,
+    pub account: Option<String>,
+}
+
+impl Request {
+    pub fn read(event: Event) -> Result<Self, Problem> {
+        let context = event.request_context;
+        let body = match (event.body, event.is_base64_encoded) {
+            (None, _) => String::new(),
+            (Some(text), false) => text,
+            (Some(encoded), true) => {
+                let bytes = STANDARD.decode(encoded).ok();
+                bytes.and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(|| {
+                    Problem::bad_request("the body is not UTF-8 text: send it as text")
+                })?
+            }
+        };
+        let iam = context.authorizer.and_then(|authorizer| authorizer.iam);
+        let query = event.raw_query_string.unwrap_or_default();
+        Ok(Self {
+            route: event.route_key.or(context.route_key).unwrap_or_default(),
+            method: context.http.method.to_string(),
+            id: context.request_id.unwrap_or_default(),
+            raw_path: event.raw_path.unwrap_or_default(),
+            path: event.path_parameters,
+            query: form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
+            body,
+            account: context.account_id,
+            principal: iam.and_then(|iam| iam.user_arn),
+        })
+    }
+
+    /// The path as it was asked for, without the query: where the page's own form posts to.
+    pub fn raw_path(&self) -> &str {
+        &self.raw_path
+    }
+
+    /// A part of the path by the name that the route gives it.
+    pub fn path(&self, name: &str) -> &str {
+        self.path.get(name).map_or("", String::as_str)
+    }
+
+    pub fn query(&self, name: &str) -> Option<&str> {
+        self.query.get(name).map(String::as_str)
+    }
+
+    /// A part of the path, parsed; a problem that names it otherwise.
+    pub fn parsed<T, E: std::fmt::Display>(
+        &self,
+        name: &str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Result<T, Problem> {
+        parse(self.path(name)).map_err(|error| Problem::bad_request(error.to_string()).with("in", name))
+    }
+
+    /// Who signed it. IAM routes always have one; a request without is refused.
+    pub fn signed_by(&self) -> Result<&str, Problem> {
+        self.principal.as_deref().ok_or_else(|| {
+            Problem::new(403, "not-signed", "Not signed", "sign the request with AWS credentials (SigV4)")
+        })
+    }
+
+    /// The fields of a posted form.
+    pub fn form(&self) -> HashMap<String, String> {
+        form_urlencoded::parse(self.body.as_bytes()).into_owned().collect()
+    }
+}

@@ -1,0 +1,121 @@
+//! Brings every promotion and rollback to its end, and publishes the audit trail.
+//!
+//! Woken by the minute, by what starts work, by ECS's deployments, and by the table's stream. An event only says
+//! that something may be due: what to do is always read from the table.
+
+mod outbox;
+mod woken;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use stablepin_aws::dynamodb::{Key, OperationKey, TableError};
+use stablepin_core::step::Observed;
+use stablepin_driver::clock::now;
+use stablepin_driver::errors::chain;
+use stablepin_driver::{Doors, DriveError, Start, drive};
+
+pub use outbox::{Bus, OutboxError};
+pub use woken::{Unreadable, Woken};
+
+/// Lambda or the stream tries again for these.
+#[derive(Debug, thiserror::Error)]
+pub enum PromoterError {
+    #[error("what is due could not be read")]
+    Table(#[from] TableError),
+    #[error("the audit trail could not be published")]
+    Outbox(#[from] OutboxError),
+    #[error("{0} operations could not be driven: the next tick tries again")]
+    Driven(usize),
+}
+
+/// How many due operations one tick takes; the rest is the next one's.
+const PER_TICK: i32 = 100;
+
+/// No operation takes more of a tick than this, so that one that hangs does not starve the others.
+const EACH: SignedDuration = SignedDuration::from_secs(30);
+
+pub async fn handle(
+    doors: &Doors,
+    bus: &Bus,
+    woken: Woken,
+    deadline: Timestamp,
+) -> Result<Value, PromoterError> {
+    match woken {
+        Woken::Tick => {
+            let due = doors.table.due(now(), PER_TICK).await?;
+            let driven = all(doors, due, Observed::Tick, deadline).await?;
+            Ok(json!({ "driven": driven }))
+        }
+        Woken::Operation(key) => {
+            let driven = all(doors, vec![key], Observed::Nudge, deadline).await?;
+            Ok(json!({ "driven": driven }))
+        }
+        // Once a later build is pinned, the earlier ones that wait cannot be any more: they end now, not when
+        // they expire.
+        Woken::Pinned { application, environment } => {
+            let open = doors.table.open_promotions(&application, &environment).await?;
+            let driven = all(doors, open, Observed::Tick, deadline).await?;
+            Ok(json!({ "driven": driven }))
+        }
+        Woken::Deployment { service_arn } => {
+            let key = running(doors, &service_arn).await?;
+            let driven = all(doors, key.into_iter().collect(), Observed::Nudge, deadline).await?;
+            Ok(json!({ "driven": driven }))
+        }
+        Woken::Audit(records) => Ok(bus.publish(records).await?),
+    }
+}
+
+/// The rollback that moves that service now.
+async fn running(doors: &Doors, service_arn: &str) -> Result<Option<Key>, TableError> {
+    let Some(application) = doors.table.claimant_of(service_arn).await? else { return Ok(None) };
+    let Some(stored) = doors.table.application(&application).await? else { return Ok(None) };
+    let Ok(parsed) = stablepin_core::application::Application::parse(&stored.text, None) else {
+        return Ok(None);
+    };
+    for environment in &parsed.environments {
+        let named = |service: &stablepin_core::application::ServiceName| {
+            service_arn.ends_with(&format!(":service/{service}"))
+        };
+        if !environment.services.iter().any(named) {
+            continue;
+        }
+        let subject = doors.table.configured_environment(&application, &environment.name).await?;
+        let slot = subject.and_then(|subject| subject.environment.slot);
+        return Ok(slot.map(|id| Key {
+            application,
+            environment: environment.name.clone(),
+            operation: OperationKey::Rollback(id),
+        }));
+    }
+    Ok(None)
+}
+
+async fn all(
+    doors: &Doors,
+    keys: Vec<Key>,
+    observed: Observed,
+    deadline: Timestamp,
+) -> Result<usize, PromoterError> {
+    let (mut driven, mut failed) = (0, 0);
+    for key in keys {
+        if now() + SignedDuration::from_secs(5) >= deadline {
+            break;
+        }
+        let until = deadline.min(now() + EACH);
+        match drive(doors, Start::Operation(key.clone()), vec![observed.clone()], until).await {
+            Ok(_) | Err(DriveError::NotFound) => driven += 1,
+            Err(error) => {
+                failed += 1;
+                tracing::error!(
+                    application.name = %key.application,
+                    environment.name = %key.environment,
+                    operation.key = ?key.operation,
+                    "could not be driven: {}",
+                    chain(&error)
+                );
+            }
+        }
+    }
+    if failed > 0 { Err(PromoterError::Driven(failed)) } else { Ok(driven) }
+}

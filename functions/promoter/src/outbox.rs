@@ -1,0 +1,122 @@
+//! The audit record is the outbox: what was committed is what is published, in order, at least once.
+
+use serde_json::{Value, json};
+use stablepin_aws::eventbridge::{Entry, EventBridge, EventBridgeError};
+use stablepin_core::audit::AuditRecord;
+
+/// The stack's bus.
+#[derive(Debug, Clone)]
+pub struct Bus {
+    pub door: EventBridge,
+    pub name: String,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum OutboxError {
+    #[error("the bus did not take it")]
+    Bus(#[from] EventBridgeError),
+}
+
+/// As many as one call takes. <https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html>
+const PER_CALL: usize = 10;
+
+impl Bus {
+    /// Answers with the records that were not taken, for the stream to send again (`ReportBatchItemFailures`).
+    pub async fn publish(&self, records: Vec<Value>) -> Result<Value, OutboxError> {
+        for chunk in records.chunks(PER_CALL) {
+            let entries: Vec<Entry> = chunk.iter().filter_map(entry).collect();
+            if entries.is_empty() {
+                continue;
+            }
+            if let Err(error) = self.door.put(&self.name, &entries).await {
+                // The stream sends everything from here again: a subscriber may see a record twice.
+                let first = chunk.first().and_then(|record| record.pointer("/dynamodb/SequenceNumber"));
+                match first {
+                    Some(number) => {
+                        tracing::warn!("the bus did not take audit records: {error}");
+                        return Ok(json!({ "batchItemFailures": [{ "itemIdentifier": number }] }));
+                    }
+                    None => return Err(error.into()),
+                }
+            }
+        }
+        Ok(json!({ "batchItemFailures": [] }))
+    }
+}
+
+/// None for what is no audit record: another item of the table.
+fn entry(record: &Value) -> Option<Entry> {
+    let image = record.pointer("/dynamodb/NewImage")?;
+    if !image.pointer("/pk/S")?.as_str()?.starts_with("AUDIT#") {
+        return None;
+    }
+    let audit: AuditRecord = serde_json::from_value(plain(image.get("record")?)).ok()?;
+    let detail = json!({
+        "version": audit.version,
+        "application": audit.application,
+        "environment": audit.environment,
+        "kind": audit.kind,
+        "id": audit.id,
+        "digest": audit.digest,
+        "from": audit.from,
+        "to": audit.to,
+        "reason": audit.reason,
+        "actor": audit.actor,
+        "run": Value::Null,
+        "at": audit.at,
+    });
+    Some(Entry {
+        detail_type: audit.kind.detail_type().to_owned(),
+        detail: detail.to_string(),
+        time: audit.at,
+    })
+}
+
+/// DynamoDB's JSON as plain JSON.
+fn plain(value: &Value) -> Value {
+    let Some((kind, value)) = value.as_object().and_then(|object| object.iter().next()) else {
+        return Value::Null;
+    };
+    match (kind.as_str(), value) {
+        ("M", Value::Object(members)) => {
+            Value::Object(members.iter().map(|(name, value)| (name.clone(), plain(value))).collect())
+        }
+        ("L", Value::Array(items)) => Value::Array(items.iter().map(plain).collect()),
+        ("N", Value::String(number)) => serde_json::from_str(number).unwrap_or(Value::Null),
+        ("NULL", _) => Value::Null,
+        (_, value) => value.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_audit_item_becomes_an_event() {
+        let record = json!({
+            "eventName": "INSERT",
+            "dynamodb": {"SequenceNumber": "1", "NewImage": {
+                "pk": {"S": "AUDIT#web#2026-11"}, "sk": {"S": "019b"}, "version": {"N": "1"},
+                "record": {"M": {
+                    "version": {"N": "1"}, "kind": {"S": "Pin Change"}, "application": {"S": "web"},
+                    "environment": {"S": "production"}, "id": {"NULL": true}, "digest": {"NULL": true},
+                    "from": {"S": "1"}, "to": {"S": "2"}, "reason": {"NULL": true},
+                    "actor": {"M": {"type": {"S": "link"}, "approver": {"S": "lead"}}},
+                    "at": {"S": "2026-11-21T10:00:00Z"},
+                }},
+            }},
+        });
+        let entry = entry(&record).unwrap();
+        assert_eq!(entry.detail_type, "Pin Change");
+        let detail: Value = serde_json::from_str(&entry.detail).unwrap();
+        assert_eq!(detail["actor"], json!({"type": "link", "approver": "lead"}));
+        assert_eq!(detail["to"], "2");
+    }
+
+    #[test]
+    fn other_items_are_passed_over() {
+        let record = json!({"dynamodb": {"NewImage": {"pk": {"S": "APP#web"}, "record": {"M": {}}}}});
+        assert_eq!(entry(&record), None);
+    }
+}

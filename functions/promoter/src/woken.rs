@@ -1,0 +1,88 @@
+//! What woke the promoter.
+
+use serde_json::Value;
+use stablepin_aws::dynamodb::{Key, OperationKey};
+use stablepin_core::name::{ApplicationName, EnvironmentName};
+use stablepin_core::records::OperationId;
+
+/// One event, read.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Woken {
+    /// The minute.
+    Tick,
+    /// Something was opened, approved or asked for.
+    Operation(Key),
+    /// An environment has a new pin.
+    Pinned { application: ApplicationName, environment: EnvironmentName },
+    /// ECS tells of a deployment. <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_service_deployment_events.html>
+    Deployment { service_arn: String },
+    /// New items of the table's stream.
+    Audit(Vec<Value>),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("an event that the promoter does not know: {0}. The template sends it only what it knows")]
+pub struct Unreadable(String);
+
+impl Woken {
+    pub fn read(event: Value) -> Result<Self, Unreadable> {
+        if let Some(records) = event.get("Records").and_then(Value::as_array) {
+            return Ok(Self::Audit(records.clone()));
+        }
+        let text = |pointer: &str| event.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        let unreadable = || Unreadable(format!("{} from {}", text("/detail-type"), text("/source")));
+        match text("/detail-type") {
+            "Tick" => Ok(Self::Tick),
+            "ECS Deployment State Change" => {
+                let service_arn = text("/resources/0").to_owned();
+                if service_arn.is_empty() { Err(unreadable()) } else { Ok(Self::Deployment { service_arn }) }
+            }
+            kind @ ("Promotion State Change" | "Rollback State Change" | "Pin Change") => {
+                let application =
+                    ApplicationName::parse(text("/detail/application")).map_err(|_| unreadable())?;
+                let environment =
+                    EnvironmentName::parse(text("/detail/environment")).map_err(|_| unreadable())?;
+                if kind == "Pin Change" {
+                    return Ok(Self::Pinned { application, environment });
+                }
+                let id = OperationId::parse(text("/detail/id")).ok_or_else(unreadable)?;
+                let operation = match kind {
+                    "Promotion State Change" => OperationKey::Promotion(id),
+                    _ => OperationKey::Rollback(id),
+                };
+                Ok(Self::Operation(Key { application, environment, operation }))
+            }
+            _ => Err(unreadable()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn every_event_that_the_template_sends_is_known() {
+        assert_eq!(
+            Woken::read(json!({"source": "stablepin.schedule", "detail-type": "Tick", "detail": {}})),
+            Ok(Woken::Tick)
+        );
+        let arn = "arn:aws:ecs:eu-west-1:111122223333:service/prod/web";
+        let event = json!({"detail-type": "ECS Deployment State Change", "resources": [arn], "detail": {}});
+        assert_eq!(Woken::read(event), Ok(Woken::Deployment { service_arn: arn.to_owned() }));
+        let detail = json!({"application": "web", "environment": "production", "id": "019b0000-0000-7000-8000-000000000000"});
+        let event = json!({"detail-type": "Rollback State Change", "detail": detail});
+        assert!(matches!(
+            Woken::read(event),
+            Ok(Woken::Operation(Key { operation: OperationKey::Rollback(_), .. }))
+        ));
+    }
+
+    #[test]
+    fn what_is_not_known_is_named() {
+        let error = Woken::read(json!({"source": "aws.ecr", "detail-type": "ECR Image Scan"})).unwrap_err();
+        assert!(error.to_string().contains("ECR Image Scan from aws.ecr"), "{error}");
+    }
+}

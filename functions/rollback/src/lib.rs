@@ -1,0 +1,213 @@
+//! Starts rollbacks: resolves the target, checks that everything can move, persists, and starts the services'
+//! deployments. The promoter brings it to its end.
+
+use std::collections::BTreeSet;
+
+use futures_util::future::join_all;
+use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
+use serde_json::json;
+use stablepin_aws::dynamodb::uuid_v7;
+use stablepin_aws::ecr::ImageStatus;
+use stablepin_aws::ecs::Ecs;
+use stablepin_core::application::{Environment as Policy, ServiceName};
+use stablepin_core::audit::Actor;
+use stablepin_core::image::ImageDigest;
+use stablepin_core::name::{ApplicationName, EnvironmentName};
+use stablepin_core::records::{OperationId, ServiceRollout, Subject, Target};
+use stablepin_core::refusal::Refusal;
+use stablepin_core::step::{Observed, RollbackRequest, step};
+use stablepin_core::target::{To, resolve};
+use stablepin_driver::clock::now;
+use stablepin_driver::errors::chain;
+use stablepin_driver::{Doors, DriveError, SnapshotError, Start, drive, snapshot};
+use stablepin_http::{Problem, Request, Response, json as answer};
+
+/// What has to be typed, so that nobody rolls back by a slip.
+const CONFIRM: &str = "ROLLBACK";
+
+/// The caller waits for no more than this; what did not fit is the promoter's.
+const ANSWER_WITHIN: SignedDuration = SignedDuration::from_secs(10);
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    to: serde_json::Value,
+    confirm: Option<String>,
+    #[serde(default)]
+    services: Vec<String>,
+    reason: Option<String>,
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// `POST /v1/applications/{application}/environments/{environment}/rollback`. Answers 202 with an id to follow, or
+/// a problem document, and then nothing was touched.
+pub async fn handle(doors: &Doors, request: &Request, deadline: Timestamp) -> Response {
+    match start(doors, request, deadline).await {
+        Ok(response) => response,
+        Err(problem) => problem.response(),
+    }
+}
+
+async fn start(doors: &Doors, request: &Request, deadline: Timestamp) -> Result<Response, Problem> {
+    let principal = request.signed_by()?.to_owned();
+    let application = request.parsed("application", ApplicationName::parse)?;
+    let environment = request.parsed("environment", EnvironmentName::parse)?;
+    let body = read(&request.body)?;
+    let ours = |error: &dyn std::error::Error| ours(request, error);
+
+    let found = doors.table.configured_environment(&application, &environment).await;
+    let subject =
+        found.map_err(|error| ours(&error))?.ok_or_else(|| Problem::not_found("application of that name"))?;
+    let Some(policy) = subject.policy().cloned() else {
+        return Err(Problem::from(&Refusal::NoSuchEnvironment));
+    };
+    let services = wanted(&policy, &body.services)?;
+
+    let (history, rollouts) = tokio::join!(
+        doors.table.pins(&application, &environment),
+        snapshots(doors, &policy, &services, request),
+    );
+    let (history, rollouts) = (history.map_err(|error| ours(&error))?, rollouts?);
+    let live = live(&rollouts, &subject);
+    let to = text(&body.to);
+    let target = resolve(&To::parse(&to), &subject.environment, &history, &live, &policy.stable_tag)
+        .map_err(|refusal| Problem::from(&refusal))?;
+    runnable(doors, &policy, &target, request).await?;
+
+    let asked = RollbackRequest {
+        id: OperationId::new(uuid_v7(now())),
+        to,
+        target: target.clone(),
+        reason: body.reason,
+        actor: Actor::Principal { arn: principal },
+        services: rollouts,
+    };
+    let id = asked.id;
+    let observed = vec![Observed::RollbackRequested(Box::new(asked))];
+    if body.dry_run {
+        let change = step(now(), &subject, &observed).map_err(|refusal| Problem::from(&refusal))?;
+        let planned = change.after.rollback().map(|rollback| json!(rollback.services));
+        return Ok(answer(200, &json!({ "dry_run": true, "target": target, "services": planned })));
+    }
+    let deadline = deadline.min(now() + ANSWER_WITHIN);
+    let after = drive(doors, Start::Subject(Box::new(subject)), observed, deadline).await;
+    let after = after.map_err(|error| match error {
+        DriveError::Refused(refusal) => Problem::from(&refusal),
+        DriveError::NotFound
+        | DriveError::AlreadyOpened
+        | DriveError::LinkUsed
+        | DriveError::Contended
+        | DriveError::Table(_) => ours(&error),
+    })?;
+    Ok(answer(
+        202,
+        &json!({
+            "id": id,
+            "state": after.rollback().map(|rollback| rollback.state),
+            "target": target,
+            "services": after.rollback().map(|rollback| &rollback.services),
+            "follow": format!("/v1/applications/{application}/rollbacks/{id}"),
+        }),
+    ))
+}
+
+fn read(body: &str) -> Result<Body, Problem> {
+    let example = r#"{"to": "stable", "confirm": "ROLLBACK", "reason": "500s since 14:30"}"#;
+    let body: Body = serde_json::from_str(body).map_err(|error| {
+        Problem::bad_request(format!("the body is not a rollback: {error}. Send JSON such as {example}"))
+    })?;
+    if !body.dry_run && body.confirm.as_deref() != Some(CONFIRM) {
+        return Err(Problem::new(
+            422,
+            "not-confirmed",
+            "Not confirmed",
+            format!("`confirm` must be \"{CONFIRM}\", in capitals: nothing was touched"),
+        ));
+    }
+    Ok(body)
+}
+
+/// A pin number may come as a number.
+fn text(to: &serde_json::Value) -> String {
+    match to {
+        serde_json::Value::String(text) => text.trim().to_owned(),
+        other => other.to_string(),
+    }
+}
+
+fn wanted(policy: &Policy, named: &[String]) -> Result<Vec<ServiceName>, Problem> {
+    if named.is_empty() {
+        return Ok(policy.services.clone());
+    }
+    let known = policy.services.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let distinct: BTreeSet<&String> = named.iter().collect();
+    distinct
+        .into_iter()
+        .map(|name| {
+            policy.services.iter().find(|service| service.to_string() == *name).cloned().ok_or_else(|| {
+                Problem::from(&Refusal::UnknownService { service: name.clone(), known: known.clone() })
+            })
+        })
+        .collect()
+}
+
+async fn snapshots(
+    doors: &Doors,
+    policy: &Policy,
+    services: &[ServiceName],
+    request: &Request,
+) -> Result<Vec<ServiceRollout>, Problem> {
+    let Some(ecs) = &doors.ecs else { return Ok(Vec::new()) };
+    let read = |service| async move { snapshot(ecs as &Ecs, service, &policy.repository).await };
+    let all = join_all(services.iter().map(read)).await;
+    all.into_iter().collect::<Result<_, _>>().map_err(|error| match &error {
+        SnapshotError::Ecs { .. } => ours(request, &error),
+        SnapshotError::Missing(_)
+        | SnapshotError::NotActive { .. }
+        | SnapshotError::Controller(_)
+        | SnapshotError::NotOurs { .. } => {
+            Problem::new(409, "service-cannot-move", "A service cannot be rolled back", chain(&error))
+        }
+    })
+}
+
+fn live(rollouts: &[ServiceRollout], subject: &Subject) -> BTreeSet<ImageDigest> {
+    if rollouts.is_empty() {
+        return subject.environment.pin.iter().map(|pin| pin.digest.clone()).collect();
+    }
+    rollouts.iter().flat_map(|rollout| rollout.before.digests.iter().cloned()).collect()
+}
+
+/// The image is there and can be pulled at once.
+async fn runnable(
+    doors: &Doors,
+    policy: &Policy,
+    target: &Target,
+    request: &Request,
+) -> Result<(), Problem> {
+    let image = format!("{}@{}", policy.repository, target.digest);
+    let found = doors.ecr.describe(&policy.repository, &target.digest).await;
+    match found.map_err(|error| ours(request, &error))?.map(|detail| detail.status) {
+        Some(ImageStatus::Active) => Ok(()),
+        Some(ImageStatus::Archived | ImageStatus::Activating) => Err(Problem::new(
+            409,
+            "image-archived",
+            "The image is archived",
+            format!("{image} cannot be pulled: restore it (up to 20 minutes), or name another pin"),
+        )),
+        None => Err(Problem::new(
+            409,
+            "image-gone",
+            "The image is gone",
+            format!("{image} is not in the registry any more: name another pin"),
+        )),
+    }
+}
+
+fn ours(request: &Request, error: &dyn std::error::Error) -> Problem {
+    let chain = chain(error);
+    tracing::error!(request.id = request.id, "the rollback could not be started: {chain}");
+    Problem::internal(&request.id, "the rollback could not be started")
+}

@@ -1,0 +1,129 @@
+//! Woken by a push to ECR: names the build, opens a promotion for each environment, asks its approvers.
+
+mod event;
+
+use jiff::Timestamp;
+use stablepin_aws::dynamodb::{PushContext, TableError, uuid_v7};
+use stablepin_aws::ecr::{EcrError, ImageId, Manifest};
+use stablepin_core::commit::commit_of;
+use stablepin_core::records::{Occurrence, OperationId};
+use stablepin_core::step::{Observed, Opening};
+use stablepin_driver::clock::now;
+use stablepin_driver::{Doors, DriveError, Start, drive};
+
+pub use event::{Event, Ignored, Push};
+
+/// What came of an event. An ignored one is everyday traffic.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Handled {
+    Ignored(Ignored),
+    Opened { environments: usize },
+}
+
+/// Lambda tries an event again for these: twice, then it goes to the dead-letter queue. Nothing is half done:
+/// every step can be done twice.
+#[derive(Debug, thiserror::Error)]
+pub enum TaggerError {
+    #[error("the push could not be looked up")]
+    Table(#[from] TableError),
+    #[error("the image could not be read")]
+    Ecr(#[from] EcrError),
+    #[error("the promotion could not be opened")]
+    Drive(#[from] DriveError),
+}
+
+const REVISION: &str = "org.opencontainers.image.revision";
+
+pub async fn handle(doors: &Doors, event: &Event, deadline: Timestamp) -> Result<Handled, TaggerError> {
+    match seen(doors, event).await? {
+        Err(ignored) => Ok(Handled::Ignored(ignored)),
+        Ok((push, context, manifest)) => open(doors, push, context, manifest, deadline).await,
+    }
+}
+
+async fn seen(
+    doors: &Doors,
+    event: &Event,
+) -> Result<Result<(Push, PushContext, Manifest), Ignored>, TaggerError> {
+    let push = match event.push() {
+        Ok(push) => push,
+        Err(ignored) => return Ok(Err(ignored)),
+    };
+    let Some(application) = doors.table.claimant(&push.repository).await? else {
+        return Ok(Err(Ignored::NotRegistered));
+    };
+    let ids = [ImageId::Digest(push.digest.clone())];
+    let (context, found) = tokio::join!(
+        doors.table.push_context(&application, &push.repository, &push.tag, &push.digest),
+        doors.ecr.image(&push.repository, &ids),
+    );
+    let Some(context) = context?.filter(|context| context.configuration.application.repository == push.repository)
+    else {
+        return Ok(Err(Ignored::NotRegistered));
+    };
+    // Known by what we recorded before we put it, never by how it looks.
+    if context.ours {
+        return Ok(Err(Ignored::Ours));
+    }
+    if !context.configuration.application.builds.iter().any(|pattern| pattern.matches(push.tag.as_str())) {
+        return Ok(Err(Ignored::NotABuild));
+    }
+    let Some(manifest) = found?.into_iter().next() else {
+        return Ok(Err(Ignored::Gone));
+    };
+    // What cannot be read as an image for certain is none.
+    if !manifest.parse().is_ok_and(|manifest| manifest.kind().is_image()) {
+        return Ok(Err(Ignored::Artifact));
+    }
+    Ok(Ok((push, context, manifest)))
+}
+
+async fn open(
+    doors: &Doors,
+    push: Push,
+    context: PushContext,
+    manifest: Manifest,
+    deadline: Timestamp,
+) -> Result<Handled, TaggerError> {
+    let PushContext { configuration, build, .. } = context;
+    // A known build has its name already.
+    let (commit, size_bytes) = match &build {
+        Some(_) => (None, None),
+        None => {
+            let (config, detail) = tokio::join!(
+                doors.ecr.labels(&push.repository, &manifest),
+                doors.ecr.describe(&push.repository, &push.digest),
+            );
+            let config = config?;
+            let revision = config.as_ref().and_then(|config| config.labels.get(REVISION));
+            let origin = commit_of(revision.map(String::as_str), &push.tag, &push.digest);
+            (origin.commit().cloned(), detail?.and_then(|detail| detail.size_bytes))
+        }
+    };
+    let environments = configuration.application.environments.clone();
+    let mut build = build;
+    for environment in &environments {
+        let subject =
+            doors.table.environment(configuration.clone(), &environment.name, build.clone()).await?;
+        let opening = Opening {
+            id: OperationId::new(uuid_v7(now())),
+            occurrence: Occurrence { at: push.at, digest: push.digest.clone() },
+            repository: push.repository.clone(),
+            pushed_tag: push.tag.clone(),
+            commit: commit.clone(),
+            media_type: manifest.media_type.clone(),
+            size_bytes,
+            names_taken: 0,
+        };
+        let observed = vec![Observed::Opened(Box::new(opening))];
+        match drive(doors, Start::Subject(Box::new(subject)), observed, deadline).await {
+            Ok(after) => build = after.build,
+            // The same event came before: what it began is finished by whoever began it, or by a tick.
+            Err(DriveError::AlreadyOpened) => {
+                build = doors.table.build(&configuration.application.name, &push.digest).await?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(Handled::Opened { environments: environments.len() })
+}

@@ -1,0 +1,447 @@
+//! A small, blocking AWS client for the local cloud, over the wire and without an SDK.
+//!
+//! It is the independent witness of the demo and the tests: what it reads is what the emulator
+//! answered, unchanged, and nothing is retried. It talks to loopback only.
+
+mod item;
+mod sigv4;
+
+use std::{env, fmt, io::Read as _, net::IpAddr, time::Duration};
+
+use jiff::Timestamp;
+use serde_json::Value;
+use ureq::http;
+
+pub use item::plain_item;
+use sigv4::{Signable, Signer, amz_date};
+pub(crate) use sigv4::{encode, sha256_hex};
+
+/// How long one request may take. A function may run inside it.
+const TIMEOUT: Duration = Duration::from_secs(120);
+
+/// One account of the local cloud, seen with one access key.
+#[derive(Clone)]
+pub struct Aws {
+    http: ureq::Agent,
+    endpoint: String,
+    region: String,
+    access_key: String,
+    secret_key: String,
+    session_token: Option<String>,
+}
+
+/// An HTTP answer, whatever its status.
+#[derive(Debug, Clone)]
+pub struct Response {
+    pub status: u16,
+    /// Names in lower case, in the order they came.
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum AwsError {
+    /// The service answered, and said no.
+    #[error("{service} answered {status} {code}: {message}")]
+    Refused { service: String, status: u16, code: String, message: String },
+    /// The function ran and failed; `payload` is what it returned.
+    #[error("function {function} failed: {payload}")]
+    Function { function: String, payload: String },
+    #[error("no answer from {url}")]
+    Unreachable {
+        url: String,
+        #[source]
+        source: Box<ureq::Error>,
+    },
+    #[error("{service} answered with something that is not JSON: {body}")]
+    NotJson {
+        service: String,
+        body: String,
+        #[source]
+        source: serde_json::Error,
+    },
+    #[error("cannot ask {url}: {reason}")]
+    BadRequest { url: String, reason: String },
+}
+
+impl AwsError {
+    /// Is this the service's answer with the error code `code` (`RepositoryNotFoundException`, …)?
+    pub fn is(&self, code: &str) -> bool {
+        matches!(self, AwsError::Refused { code: theirs, .. } if theirs == code)
+    }
+
+    /// Nobody listened: the local cloud is not up, or was restarted.
+    pub fn is_connection_refused(&self) -> bool {
+        let AwsError::Unreachable { source, .. } = self else { return false };
+        match source.as_ref() {
+            ureq::Error::Io(error) => error.kind() == std::io::ErrorKind::ConnectionRefused,
+            ureq::Error::ConnectionFailed => true,
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Debug for Aws {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Aws")
+            .field("endpoint", &self.endpoint)
+            .field("region", &self.region)
+            .field("access_key", &self.access_key)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Aws {
+    /// `endpoint`: for example `http://localhost:4566`.
+    pub fn new(endpoint: &str, region: &str, access_key: &str, secret_key: &str) -> Self {
+        Self {
+            http: agent(),
+            endpoint: endpoint.trim_end_matches('/').to_owned(),
+            region: region.to_owned(),
+            access_key: access_key.to_owned(),
+            secret_key: secret_key.to_owned(),
+            session_token: None,
+        }
+    }
+
+    /// From the variables that every AWS client reads, which `target/local/env` exports.
+    pub fn from_env() -> anyhow::Result<Self> {
+        let variable = |name: &str| {
+            env::var(name).map_err(|_| {
+                anyhow::anyhow!("{name} is not set: run `cargo xtask up`, then `. target/local/env`")
+            })
+        };
+        let mut aws = Self::new(
+            &variable("AWS_ENDPOINT_URL")?,
+            &variable("AWS_REGION")?,
+            &variable("AWS_ACCESS_KEY_ID")?,
+            &variable("AWS_SECRET_ACCESS_KEY")?,
+        );
+        aws.session_token = env::var("AWS_SESSION_TOKEN").ok().filter(|token| !token.is_empty());
+        Ok(aws)
+    }
+
+    /// The same cloud seen as somebody else, for example a role that STS handed out.
+    #[must_use]
+    pub fn with_credentials(&self, access_key: &str, secret_key: &str, session_token: Option<&str>) -> Self {
+        Self {
+            access_key: access_key.to_owned(),
+            secret_key: secret_key.to_owned(),
+            session_token: session_token.map(str::to_owned),
+            ..self.clone()
+        }
+    }
+
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    pub fn region(&self) -> &str {
+        &self.region
+    }
+
+    pub fn ecr(&self, action: &str, body: &Value) -> Result<Value, AwsError> {
+        self.json("ecr", &format!("AmazonEC2ContainerRegistry_V20150921.{action}"), body)
+    }
+
+    pub fn ecs(&self, action: &str, body: &Value) -> Result<Value, AwsError> {
+        self.json("ecs", &format!("AmazonEC2ContainerServiceV20141113.{action}"), body)
+    }
+
+    pub fn dynamodb(&self, action: &str, body: &Value) -> Result<Value, AwsError> {
+        self.json("dynamodb", &format!("DynamoDB_20120810.{action}"), body)
+    }
+
+    pub fn events(&self, action: &str, body: &Value) -> Result<Value, AwsError> {
+        self.json("events", &format!("AWSEvents.{action}"), body)
+    }
+
+    pub fn sqs(&self, action: &str, body: &Value) -> Result<Value, AwsError> {
+        self.json("sqs", &format!("AmazonSQS.{action}"), body)
+    }
+
+    /// A call of a service that names its action in `x-amz-target`.
+    /// `service` is the name that is signed for: `ecr`, `ecs`, `dynamodb`, `events`, `sqs`.
+    pub fn json(&self, service: &str, target: &str, body: &Value) -> Result<Value, AwsError> {
+        let protocol = match service {
+            "dynamodb" | "sqs" => "application/x-amz-json-1.0",
+            _ => "application/x-amz-json-1.1",
+        };
+        let headers = [("content-type", protocol), ("x-amz-target", target)];
+        let url = format!("{}/", self.endpoint);
+        let response = self.send("POST", &url, &headers, Some(body.to_string().as_bytes()), Some(service))?;
+        response.of(service)?.json(service)
+    }
+
+    /// A call of a service that speaks the query protocol: IAM, STS, CloudFormation, SNS. Answers
+    /// with the XML; [`xml_text`] reads one element of it. Each names its own `Version`.
+    pub fn query(&self, service: &str, params: &[(&str, &str)]) -> Result<String, AwsError> {
+        let body: Vec<_> =
+            params.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
+        let headers = [("content-type", "application/x-www-form-urlencoded; charset=utf-8")];
+        let url = format!("{}/", self.endpoint);
+        let response = self.send("POST", &url, &headers, Some(body.join("&").as_bytes()), Some(service))?;
+        Ok(response.of(service)?.text())
+    }
+
+    /// Invokes a Lambda function, waits for it, and answers with what it returned.
+    pub fn invoke(&self, function: &str, payload: &Value) -> Result<Value, AwsError> {
+        let url = format!("{}/2015-03-31/functions/{}/invocations", self.endpoint, encode(function));
+        let headers = [("content-type", "application/json")];
+        let response =
+            self.send("POST", &url, &headers, Some(payload.to_string().as_bytes()), Some("lambda"))?;
+        let response = response.of("lambda")?;
+        if response.header("x-amz-function-error").is_some() {
+            return Err(AwsError::Function { function: function.to_owned(), payload: response.text() });
+        }
+        if response.body.is_empty() { Ok(Value::Null) } else { response.json("lambda") }
+    }
+
+    /// A request of the HTTP API, for example of
+    /// `http://{api-id}.execute-api.localhost:4566/v1/health`, signed for `execute-api` or not.
+    /// Any status is an answer, and redirects are not followed.
+    pub fn call(
+        &self,
+        method: &str,
+        url: &str,
+        body: Option<&[u8]>,
+        content_type: Option<&str>,
+        signed: bool,
+    ) -> Result<Response, AwsError> {
+        let headers: Vec<_> = content_type.map(|value| ("content-type", value)).into_iter().collect();
+        self.call_with(method, url, &headers, body, signed)
+    }
+
+    /// The same with any headers; their names are lower case, and all of them are signed.
+    pub fn call_with(
+        &self,
+        method: &str,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: Option<&[u8]>,
+        signed: bool,
+    ) -> Result<Response, AwsError> {
+        self.send(method, url, headers, body, signed.then_some("execute-api"))
+    }
+
+    /// A plain, unsigned GET below the endpoint: the emulator's own pages.
+    pub(crate) fn get(&self, path_and_query: &str) -> Result<Response, AwsError> {
+        self.send("GET", &format!("{}{path_and_query}", self.endpoint), &[], None, None)?.of("local cloud")
+    }
+
+    fn send(
+        &self,
+        method: &str,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: Option<&[u8]>,
+        sign_for: Option<&str>,
+    ) -> Result<Response, AwsError> {
+        let place = Place::parse(url)?;
+        let mut headers: Vec<(String, String)> =
+            headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        headers.push(("host".into(), place.host.clone()));
+        if let Some(service) = sign_for {
+            let date = amz_date(Timestamp::now());
+            headers.push(("x-amz-date".into(), date.clone()));
+            if let Some(token) = &self.session_token {
+                headers.push(("x-amz-security-token".into(), token.clone()));
+            }
+            let signer = Signer {
+                access_key: &self.access_key,
+                secret_key: &self.secret_key,
+                region: &self.region,
+                service,
+            };
+            let (path, query) = (&place.path, &place.query);
+            let request = Signable { method, path, query, headers: &headers, body: body.unwrap_or_default() };
+            let authorization = signer.authorization(&date, &request);
+            headers.push(("authorization".into(), authorization));
+        }
+        request(&self.http, method, &place.connect_url(), &headers, body).map_err(|problem| match problem {
+            Problem::Build(error) => AwsError::BadRequest { url: url.to_owned(), reason: error.to_string() },
+            Problem::Http(source) => AwsError::Unreachable { url: url.to_owned(), source: Box::new(source) },
+        })
+    }
+}
+
+pub(crate) fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .user_agent("stablepin-xtask")
+        .timeout_global(Some(TIMEOUT))
+        .build()
+        .into()
+}
+
+pub(crate) enum Problem {
+    Build(http::Error),
+    Http(ureq::Error),
+}
+
+/// Sends one request exactly as given.
+pub(crate) fn request(
+    agent: &ureq::Agent,
+    method: &str,
+    url: &str,
+    headers: &[(String, String)],
+    body: Option<&[u8]>,
+) -> Result<Response, Problem> {
+    let mut builder = http::Request::builder().method(method).uri(url);
+    for (name, value) in headers {
+        builder = builder.header(name, value);
+    }
+    // Without a body, ureq would send such a request in chunks, of which there are none.
+    let body = body.or_else(|| matches!(method, "POST" | "PUT" | "PATCH").then_some(b""));
+    let answer = match body {
+        Some(body) => agent.run(builder.body(body).map_err(Problem::Build)?),
+        None => agent.run(builder.body(()).map_err(Problem::Build)?),
+    };
+    let (parts, body) = answer.map_err(Problem::Http)?.into_parts();
+    let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let headers = parts.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
+    let mut bytes = Vec::new();
+    body.into_reader().read_to_end(&mut bytes).map_err(|error| Problem::Http(error.into()))?;
+    Ok(Response { status: parts.status.as_u16(), headers, body: bytes })
+}
+
+/// A URL of the local cloud, apart.
+struct Place {
+    /// As in the Host header: name and port.
+    host: String,
+    port: Option<String>,
+    path: String,
+    query: String,
+}
+
+impl Place {
+    fn parse(url: &str) -> Result<Self, AwsError> {
+        let bad = |reason: &str| AwsError::BadRequest { url: url.to_owned(), reason: reason.to_owned() };
+        let rest = url.strip_prefix("http://").ok_or_else(|| bad("not an http:// address"))?;
+        let rest = rest.split('#').next().unwrap_or(rest);
+        let (host, path) = rest.find(['/', '?']).map_or((rest, ""), |at| rest.split_at(at));
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        let (name, port) =
+            host.rsplit_once(':').map_or((host, None), |(name, port)| (name, Some(port.to_owned())));
+        let loopback = name == "localhost"
+            || name.ends_with(".localhost")
+            || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+        if !loopback {
+            return Err(bad("only the local cloud is ever asked, and this is not loopback"));
+        }
+        let path = if path.is_empty() { "/" } else { path };
+        Ok(Self { host: host.to_owned(), port, path: path.to_owned(), query: query.to_owned() })
+    }
+
+    /// Names below `.localhost` resolve in browsers, and not everywhere else: connect to the
+    /// address, and leave the name to the Host header.
+    fn connect_url(&self) -> String {
+        let port = self.port.as_ref().map(|port| format!(":{port}")).unwrap_or_default();
+        let query = if self.query.is_empty() { String::new() } else { format!("?{}", self.query) };
+        format!("http://127.0.0.1{port}{}{query}", self.path)
+    }
+}
+
+impl Response {
+    pub fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .find(|(theirs, _)| theirs.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// The body as JSON. `service` names who answered, for the error.
+    pub fn json(&self, service: &str) -> Result<Value, AwsError> {
+        serde_json::from_slice(&self.body).map_err(|source| AwsError::NotJson {
+            service: service.to_owned(),
+            body: self.text().chars().take(500).collect(),
+            source,
+        })
+    }
+
+    /// The answer if it is a success, else the service's error.
+    fn of(self, service: &str) -> Result<Self, AwsError> {
+        if self.is_success() {
+            return Ok(self);
+        }
+        let (code, message) = refusal(&self);
+        Err(AwsError::Refused { service: service.to_owned(), status: self.status, code, message })
+    }
+}
+
+/// Error code and message, as each protocol writes them.
+fn refusal(response: &Response) -> (String, String) {
+    let text = response.text();
+    let Ok(body) = serde_json::from_slice::<Value>(&response.body) else {
+        let code = xml_text(&text, "Code").unwrap_or_default();
+        return (code, xml_text(&text, "Message").unwrap_or(text));
+    };
+    let field = |names: &[&str]| names.iter().find_map(|name| body[*name].as_str()).map(str::to_owned);
+    let code =
+        field(&["__type", "code", "Code"]).or_else(|| response.header("x-amzn-errortype").map(str::to_owned));
+    let code = code.unwrap_or_default();
+    // `com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException`, `X:http://…`
+    let code = code.rsplit('#').next().unwrap_or_default().split(':').next().unwrap_or_default().to_owned();
+    // A cancelled transaction says which of its parts failed only here.
+    let reasons = body.get("CancellationReasons").map(|reasons| format!(" {reasons}")).unwrap_or_default();
+    (code, field(&["message", "Message"]).unwrap_or(text) + &reasons)
+}
+
+/// The text of the first element `tag` in an answer of the query protocol, its entities resolved.
+pub fn xml_text(xml: &str, tag: &str) -> Option<String> {
+    let start = xml.find(&format!("<{tag}>"))? + tag.len() + 2;
+    let end = start + xml[start..].find(&format!("</{tag}>"))?;
+    let text = xml[start..end].trim();
+    let text = text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&apos;", "'");
+    Some(text.replace("&amp;", "&"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_is_asked() {
+        for url in [
+            "http://example.com/",
+            "http://169.254.169.254/",
+            "https://localhost/",
+            "http://localhost.evil.com/",
+        ] {
+            assert!(Place::parse(url).is_err(), "{url}");
+        }
+        let place =
+            Place::parse("http://0a1b2c3d.execute-api.localhost:4566/decide/web?t=a%2Fb#here").unwrap();
+        assert_eq!(place.host, "0a1b2c3d.execute-api.localhost:4566");
+        assert_eq!(place.connect_url(), "http://127.0.0.1:4566/decide/web?t=a%2Fb");
+        assert_eq!(Place::parse("http://localhost:1?a=b").unwrap().connect_url(), "http://127.0.0.1:1/?a=b");
+    }
+
+    fn answer(status: u16, body: &str) -> Response {
+        Response { status, headers: Vec::new(), body: body.into() }
+    }
+
+    #[test]
+    fn errors_of_each_protocol_are_read() {
+        let json = r#"{"__type":"com.amazonaws.dynamodb.v20120810#TransactionCanceledException","Message":"no","CancellationReasons":[{"Code":"None"}]}"#;
+        assert_eq!(
+            refusal(&answer(400, json)),
+            ("TransactionCanceledException".into(), "no [{\"Code\":\"None\"}]".into())
+        );
+        let xml = "<ErrorResponse><Error><Code>NoSuchEntity</Code><Message>a &amp; b</Message></Error></ErrorResponse>";
+        assert_eq!(refusal(&answer(404, xml)), ("NoSuchEntity".into(), "a & b".into()));
+        assert_eq!(refusal(&answer(502, "oops")), (String::new(), "oops".into()));
+        let error = answer(404, xml).of("iam").unwrap_err();
+        assert!(error.is("NoSuchEntity"));
+        assert_eq!(error.to_string(), "iam answered 404 NoSuchEntity: a & b");
+    }
+}

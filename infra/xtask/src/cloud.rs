@@ -1,0 +1,325 @@
+//! The local cloud: MiniStack for the AWS services and Podman for the containers of ECS tasks, in one
+//! directory, on ports of its own, under one supervisor that stops them (`supervisor.rs`).
+
+use crate::podman::Podman;
+use crate::process::{self, sweep, wait_for};
+use crate::supervisor;
+use crate::workspace;
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+pub const REGION: &str = "us-east-1";
+pub const ACCOUNT: &str = "000000000000";
+pub const ACCESS_KEY: &str = "test";
+pub const SECRET_KEY: &str = "test";
+
+/// The files of one local cloud.
+#[derive(Clone, Debug)]
+pub struct Home(PathBuf);
+
+impl Home {
+    /// `target/{name}`.
+    pub fn named(name: &str) -> Self {
+        Self(workspace::target().join(name))
+    }
+
+    pub fn at(folder: impl Into<PathBuf>) -> Self {
+        Self(folder.into())
+    }
+
+    pub fn folder(&self) -> &Path {
+        &self.0
+    }
+
+    pub fn log(&self, name: &str) -> PathBuf {
+        self.0.join("logs").join(name)
+    }
+
+    /// `export` lines for a shell, and what `Stack::read` reads.
+    pub fn env(&self) -> PathBuf {
+        self.0.join("env")
+    }
+
+    /// What a cloud's processes use as temporary folder, and are known by.
+    pub(crate) fn temporary(&self) -> PathBuf {
+        self.0.join("tmp")
+    }
+
+    fn lock(&self) -> PathBuf {
+        self.0.join("lock")
+    }
+
+    fn state(&self) -> PathBuf {
+        self.0.join("cloud.json")
+    }
+
+    /// Unix sockets have paths of at most 107 bytes.
+    pub(crate) fn socket(&self, port: u16) -> PathBuf {
+        let inside = self.0.join("podman.sock");
+        if inside.as_os_str().len() < 100 {
+            inside
+        } else {
+            std::env::temp_dir().join(format!("stablepin-{port}.sock"))
+        }
+    }
+}
+
+/// What a running cloud is known by: `cloud.json` in its directory.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct State {
+    pub(crate) port: u16,
+    pub(crate) socket: Option<PathBuf>,
+}
+
+/// A running local cloud. One that was started here stops when this is dropped, when this process is
+/// interrupted, or when it dies, unless it was told to stay.
+#[derive(Debug)]
+pub struct Cloud {
+    home: Home,
+    state: State,
+    owned: bool,
+}
+
+impl Cloud {
+    /// Starts one in a directory of the target folder, cleaned first of what a crash left.
+    pub fn start(home: Home) -> Result<Self> {
+        fs::create_dir_all(home.log(""))?;
+        if running(&home)? {
+            bail!("a local cloud is already running in {}; `cargo xtask down` stops it", home.0.display());
+        }
+        let log = File::create(home.log("supervisor.log"))?;
+        let mut child = Command::new(xtask()?)
+            .arg(supervisor::COMMAND)
+            .arg(&home.0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .process_group(0) // a terminal's Ctrl-C is for us, not for it
+            .spawn()
+            .context("cannot start the supervisor")?;
+        let line = child.stdin.take().context("no pipe to the supervisor")?;
+        let answer = child.stdout.take().context("no pipe from the supervisor")?;
+        owners().push(Owner { home: home.0.clone(), child, line });
+
+        let mut ready = String::new();
+        BufReader::new(answer).read_line(&mut ready).context("cannot read the supervisor's answer")?;
+        if ready.trim() != supervisor::READY {
+            disown(&home);
+            bail!("the local cloud did not start:\n{}", process::tail(&home.log("supervisor.log"), 40));
+        }
+        let state = read_state(&home)?;
+        Ok(Self { home, state, owned: true })
+    }
+
+    /// The one that runs in this directory, if one does.
+    pub fn running(home: Home) -> Result<Option<Self>> {
+        if !home.0.exists() || !running(&home)? || !home.state().exists() {
+            return Ok(None);
+        }
+        let state = read_state(&home)?;
+        Ok(Some(Self { home, state, owned: false }))
+    }
+
+    /// Leaves it running when this process ends.
+    pub fn stay(mut self) -> Result<()> {
+        let mut owners = owners();
+        if let Some(at) = owners.iter().position(|owner| owner.home == self.home.0) {
+            let mut owner = owners.swap_remove(at);
+            writeln!(owner.line, "{}", supervisor::STAY).context("cannot tell the supervisor to stay")?;
+        }
+        self.owned = false;
+        Ok(())
+    }
+
+    pub fn home(&self) -> &Home {
+        &self.home
+    }
+
+    pub fn port(&self) -> u16 {
+        self.state.port
+    }
+
+    /// For `AWS_ENDPOINT_URL`.
+    pub fn endpoint(&self) -> String {
+        format!("http://localhost:{}", self.state.port)
+    }
+
+    /// `None` where ECS tasks are simulated.
+    pub fn podman(&self) -> Option<Podman> {
+        self.state.socket.as_ref().and_then(|_| Podman::of(&self.home.0))
+    }
+
+    pub(crate) fn socket(&self) -> Option<&Path> {
+        self.state.socket.as_deref()
+    }
+}
+
+impl Drop for Cloud {
+    fn drop(&mut self) {
+        if self.owned {
+            disown(&self.home);
+        }
+    }
+}
+
+/// Stops what runs in a directory, and cleans up after what has crashed there. Says whether there was
+/// anything.
+pub fn stop(home: &Home) -> Result<bool> {
+    if !home.0.exists() {
+        return Ok(false);
+    }
+    if let Some(_lock) = lock(home)? {
+        let crashed = home.state().exists();
+        clean(home)?;
+        return Ok(crashed);
+    }
+    let supervisor = wait_for("the supervisor's id", Duration::from_secs(5), || {
+        Ok(fs::read_to_string(home.lock())?.parse().ok())
+    })?;
+    process::terminate(supervisor)?;
+    wait_for("the end of the local cloud", Duration::from_secs(60), || Ok((!running(home)?).then_some(())))?;
+    Ok(true)
+}
+
+/// Removes what a cloud leaves behind, alive or not: its containers, its processes, its files.
+/// The logs stay.
+pub(crate) fn clean(home: &Home) -> Result<()> {
+    let podman = Podman::of(&home.0);
+    if let Some(podman) = &podman {
+        let removed = podman.remove_containers(&home.log("podman-rm.log"));
+        if let Err(error) = removed {
+            eprintln!("containers: {error:#}");
+        }
+    }
+    sweep("TMPDIR", &home.temporary())?;
+    if podman.is_some() {
+        unmount(&home.0)?;
+    }
+    if let Ok(state) = read_state(home)
+        && let Some(socket) = state.socket
+    {
+        let _ = fs::remove_file(socket);
+    }
+    for entry in fs::read_dir(&home.0)? {
+        let entry = entry?;
+        if entry.file_name() == "logs" || entry.file_name() == "lock" {
+            continue;
+        }
+        let removed = if entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())
+        } else {
+            fs::remove_file(entry.path())
+        };
+        removed.with_context(|| format!("cannot remove {}", entry.path().display()))?;
+    }
+    Ok(())
+}
+
+/// Container storage that is still mounted cannot be removed.
+fn unmount(folder: &Path) -> Result<()> {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let below = mounts
+        .lines()
+        .filter_map(|line| line.split(' ').nth(1))
+        .filter(|point| Path::new(point).starts_with(folder));
+    // The innermost first.
+    for point in below.collect::<Vec<_>>().into_iter().rev() {
+        process::run(Command::new("umount").arg(point))?;
+    }
+    Ok(())
+}
+
+pub(crate) fn write_state(home: &Home, state: &State) -> Result<()> {
+    fs::write(home.state(), serde_json::to_vec_pretty(state)?).context("cannot write cloud.json")
+}
+
+fn read_state(home: &Home) -> Result<State> {
+    let text = fs::read(home.state()).context("cannot read cloud.json")?;
+    serde_json::from_slice(&text).context("cannot read cloud.json")
+}
+
+/// The right to a cloud's directory: the supervisor holds it as long as it lives, and the system
+/// releases it however the supervisor ends. `None` when another process has it.
+fn lock(home: &Home) -> Result<Option<File>> {
+    let file = OpenOptions::new().write(true).create(true).truncate(false).open(home.lock());
+    let file = file.context("cannot open the lock")?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error).context("cannot lock the local cloud's directory"),
+    }
+}
+
+/// Takes the lock and leaves this process's id in it, for `stop`.
+pub(crate) fn take(home: &Home) -> Result<File> {
+    // Somebody who only looks whether a cloud is running has it for a moment too.
+    let mut file = wait_for("the lock of the local cloud's directory", Duration::from_secs(2), || lock(home))?;
+    file.set_len(0)?;
+    write!(file, "{}", std::process::id())?;
+    Ok(file)
+}
+
+fn running(home: &Home) -> Result<bool> {
+    Ok(lock(home)?.is_none())
+}
+
+/// A supervisor that stops when its line from here closes.
+struct Owner {
+    home: PathBuf,
+    child: Child,
+    line: ChildStdin,
+}
+
+static OWNERS: Mutex<Vec<Owner>> = Mutex::new(Vec::new());
+
+fn owners() -> MutexGuard<'static, Vec<Owner>> {
+    OWNERS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn disown(home: &Home) {
+    let mut owners = owners();
+    if let Some(at) = owners.iter().position(|owner| owner.home == home.0) {
+        owners.swap_remove(at).end();
+    }
+}
+
+impl Owner {
+    fn end(self) {
+        let Self { mut child, line, .. } = self;
+        drop(line);
+        let _ = child.wait();
+    }
+}
+
+/// Stops every cloud that this process has started when it is interrupted, then exits. Whoever ends
+/// meanwhile waits for it, because the list stays locked.
+pub fn stop_on_interrupt() -> Result<()> {
+    ctrlc::set_handler(|| {
+        let mut owners = owners();
+        if !owners.is_empty() {
+            eprintln!("\ninterrupted: stopping the local cloud");
+        }
+        for owner in owners.drain(..) {
+            owner.end();
+        }
+        std::process::exit(130);
+    })
+    .context("cannot handle interrupts")
+}
+
+/// This program: `xtask` itself, or the one beside the test program that uses this library.
+fn xtask() -> Result<PathBuf> {
+    let this = std::env::current_exe().context("cannot tell which program this is")?;
+    if this.file_stem().is_some_and(|name| name == "xtask") {
+        return Ok(this);
+    }
+    let found = this.ancestors().skip(1).take(2).map(|folder| folder.join("xtask")).find(|file| file.is_file());
+    found.context("the xtask program is not built: run `cargo build --package xtask`")
+}

@@ -1,0 +1,270 @@
+//! Builds the functions and deploys the template into a local cloud, with SAM as on AWS.
+
+use crate::aws::{Aws, xml_text};
+use crate::cloud::{ACCESS_KEY, ACCOUNT, Cloud, REGION, SECRET_KEY};
+use crate::process::{bound, run, run_logged};
+use crate::setup;
+use crate::step::{note, step};
+use crate::workspace::{host, root, target, tool};
+use anyhow::{Context, Result, bail};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Which binaries are deployed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Profile {
+    /// Shares every compiled crate with the tests.
+    #[default]
+    Debug,
+    /// What runs on AWS.
+    Release,
+}
+
+impl Profile {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Release => "release",
+        }
+    }
+}
+
+/// The variables of a deployed stack, as `env` in the cloud's directory exports them.
+pub type Variables = BTreeMap<String, String>;
+
+/// Builds, deploys, and writes the cloud's `env`.
+pub fn deploy(cloud: &Cloud, profile: Profile) -> Result<Variables> {
+    let built = build(profile)?;
+    let settings = Settings::read()?;
+    step("Deploying template.yaml with SAM", || sam_deploy(cloud, &built, &settings))?;
+    let variables = variables(cloud, &settings)?;
+    write_env(cloud, &variables)?;
+    Ok(variables)
+}
+
+/// Builds the functions and returns the folder that SAM deploys from.
+pub fn build(profile: Profile) -> Result<PathBuf> {
+    let folder = target().join("sam").join(profile.name());
+    fs::create_dir_all(&folder)?;
+    // Two clouds side by side deploy the same build.
+    let lock = File::create(target().join("sam").join(format!("{}.lock", profile.name())))?;
+    lock.lock().context("cannot lock target/sam")?;
+
+    let template = fs::read_to_string(root().join("template.yaml")).context("cannot read template.yaml")?;
+    let functions = functions(&template);
+    if functions.is_empty() {
+        bail!("template.yaml names no function (`CodeUri: functions/…`)");
+    }
+    if profile == Profile::Debug {
+        // One cargo for all of them first: SAM calls cargo once for each, one after the other.
+        step(&format!("Compiling {} functions (debug)", functions.len()), || {
+            let packages = functions.iter().flat_map(|name| ["--package".to_owned(), format!("stablepin-{name}")]);
+            run(bound("cargo").arg("build").args(packages).args(["--target", &host()]).current_dir(root()))
+        })?;
+        // Nothing to do for SAM when neither a binary nor the template has changed.
+        let stamp = folder.join("stamp");
+        let wanted = fingerprint(&template, &functions)?;
+        if fs::read_to_string(&stamp).is_ok_and(|built| built == wanted) && folder.join("template.yaml").is_file() {
+            return Ok(folder);
+        }
+        let _ = fs::remove_file(&stamp);
+        step("Building the deployment packages with SAM", || sam_build(profile, &folder))?;
+        fs::write(&stamp, wanted)?;
+    } else {
+        step("Building the functions with SAM (release: some minutes the first time)", || sam_build(profile, &folder))?;
+    }
+    Ok(folder)
+}
+
+/// The names of the folders under `functions/` that the template deploys.
+fn functions(template: &str) -> Vec<String> {
+    let uris = template.lines().filter_map(|line| line.trim().strip_prefix("CodeUri: functions/"));
+    uris.map(|name| name.trim().to_owned()).collect()
+}
+
+fn fingerprint(template: &str, functions: &[String]) -> Result<String> {
+    let mut text = String::new();
+    for name in functions {
+        let binary = target().join(host()).join("debug").join(format!("stablepin-{name}"));
+        let metadata = binary.metadata().with_context(|| format!("no {}", binary.display()))?;
+        writeln!(text, "{name} {} {:?}", metadata.len(), metadata.modified()?)?;
+    }
+    Ok(text + template)
+}
+
+fn sam_build(profile: Profile, folder: &Path) -> Result<()> {
+    let mut sam = sam();
+    sam.arg("build")
+        .args(["--config-env", "local", "--template-file", "template.yaml", "--build-dir"])
+        .arg(folder)
+        .args(["--parameter-overrides", &architecture()]);
+    if profile == Profile::Debug {
+        // The host's linker instead of zig's: then cargo's own builds and SAM's are the same, and
+        // nothing compiles twice. A release build is linked against the glibc that Lambda has.
+        sam.env("SAM_BUILD_MODE", "debug").env("CARGO_LAMBDA_COMPILER", "cargo");
+    }
+    run_logged(&mut sam, &folder.with_extension("build.log"))
+}
+
+fn sam_deploy(cloud: &Cloud, folder: &Path, settings: &Settings) -> Result<()> {
+    let mut sam = sam();
+    sam.args(["deploy", "--config-env", "local", "--template-file"])
+        .arg(folder.join("template.yaml"))
+        .args(["--stack-name", &settings.stack, "--region", REGION])
+        .args(["--resolve-s3", "--capabilities", "CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"])
+        .args(["--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"])
+        .arg("--parameter-overrides")
+        .args(&settings.parameters)
+        .args(machine_parameters(cloud.port()))
+        .env("AWS_ENDPOINT_URL", cloud.endpoint());
+    run_logged(&mut sam, &cloud.home().log("sam-deploy.log"))
+}
+
+/// SAM with the tools on its path, this account's credentials, and nothing of a developer's own account.
+fn sam() -> Command {
+    let mut command = bound(tool("sam"));
+    command
+        .current_dir(root())
+        .env("PATH", setup::path())
+        .env("SAM_CLI_TELEMETRY", "0")
+        .env("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+        .env("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
+        .env("AWS_REGION", REGION)
+        .env("AWS_DEFAULT_REGION", REGION)
+        .env("AWS_CONFIG_FILE", "/dev/null")
+        .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .env("NO_PROXY", "localhost,127.0.0.1")
+        .env_remove("AWS_PROFILE")
+        .env_remove("AWS_SESSION_TOKEN");
+    command
+}
+
+/// What `samconfig.toml` says about the local stack. A command line's parameters replace a file's,
+/// all of them, so that they have to be read to add to them.
+struct Settings {
+    stack: String,
+    parameters: Vec<String>,
+}
+
+impl Settings {
+    fn read() -> Result<Self> {
+        let text = fs::read_to_string(root().join("samconfig.toml")).context("cannot read samconfig.toml")?;
+        let file: toml::Table = toml::from_str(&text).context("cannot read samconfig.toml")?;
+        let deploy = file.get("local").and_then(|local| local.get("deploy")?.get("parameters"));
+        let deploy = deploy.context("samconfig.toml has no [local.deploy.parameters]")?;
+        let stack = deploy.get("stack_name").and_then(|name| name.as_str()).unwrap_or("stablepin-local");
+        let parameters = match deploy.get("parameter_overrides") {
+            Some(toml::Value::Array(list)) => list.iter().filter_map(|one| one.as_str()).map(str::to_owned).collect(),
+            Some(toml::Value::String(list)) => list.split_whitespace().map(str::to_owned).collect(),
+            None | Some(_) => Vec::new(),
+        };
+        Ok(Self { stack: stack.to_owned(), parameters })
+    }
+}
+
+/// The parameters that depend on the machine and on the cloud's port.
+fn machine_parameters(port: u16) -> Vec<String> {
+    let mut parameters = vec![architecture(), format!("LinkHostSuffix=execute-api.localhost:{port}")];
+    // Where Debian's, Fedora's and Alpine's root certificates are.
+    let bundles = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
+    if let Some(bundle) = bundles.into_iter().find(|file| Path::new(file).is_file()) {
+        parameters.push(format!("CertificateBundle={bundle}"));
+    }
+    parameters
+}
+
+fn architecture() -> String {
+    let name = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
+    format!("Architecture={name}")
+}
+
+/// Reads the stack's outputs, and subscribes a queue to its mails.
+fn variables(cloud: &Cloud, settings: &Settings) -> Result<Variables> {
+    let endpoint = cloud.endpoint();
+    let aws = Aws::new(&endpoint, REGION, ACCESS_KEY, SECRET_KEY);
+    let outputs = outputs(&aws, &settings.stack)?;
+    let output = |name: &str| {
+        outputs.get(name).cloned().with_context(|| format!("the stack has no output {name}: {outputs:?}"))
+    };
+    let topic = output("ApprovalsTopicArn")?;
+    let inbox = subscribe_inbox(&aws, &topic)?;
+
+    let mut variables = Variables::new();
+    let mut set = |name: &str, value: &str| variables.insert(name.to_owned(), value.to_owned());
+    set("AWS_ENDPOINT_URL", &endpoint);
+    set("AWS_REGION", REGION);
+    set("AWS_DEFAULT_REGION", REGION);
+    set("AWS_ACCESS_KEY_ID", ACCESS_KEY);
+    set("AWS_SECRET_ACCESS_KEY", SECRET_KEY);
+    set("STABLEPIN_API", output("ApiUrl")?.trim_end_matches('/'));
+    set("STABLEPIN_TABLE", &output("TableName")?);
+    set("STABLEPIN_TOPIC", &topic);
+    set("STABLEPIN_BUS", &output("BusName")?);
+    set("STABLEPIN_STACK", &settings.stack);
+    set("STABLEPIN_INBOX", &inbox);
+    set("STABLEPIN_REGISTRY", &format!("localhost:{}", cloud.port()));
+    set("STABLEPIN_LOCAL", &cloud.home().folder().display().to_string());
+    for (name, value) in &outputs {
+        if let Some(function) = name.strip_suffix("FunctionName") {
+            set(&format!("STABLEPIN_{}_FUNCTION", function.to_uppercase()), value);
+        }
+    }
+    if let Some(socket) = cloud.socket() {
+        set("STABLEPIN_CONTAINERS", &format!("unix://{}", socket.display()));
+    }
+    Ok(variables)
+}
+
+fn outputs(aws: &Aws, stack: &str) -> Result<BTreeMap<String, String>> {
+    let parameters = [("Action", "DescribeStacks"), ("Version", "2010-05-15"), ("StackName", stack)];
+    let answer = aws.query("cloudformation", &parameters).context("cannot read the stack's outputs")?;
+    let list = answer.split_once("<Outputs>").map_or("", |(_, rest)| rest);
+    let list = list.split_once("</Outputs>").map_or("", |(list, _)| list);
+    let pairs = list.split("</member>").filter_map(|one| Some((xml_text(one, "OutputKey")?, xml_text(one, "OutputValue")?)));
+    Ok(pairs.collect())
+}
+
+/// Mail goes nowhere in the local cloud: a queue keeps what approvers would have got.
+fn subscribe_inbox(aws: &Aws, topic: &str) -> Result<String> {
+    const QUEUE: &str = "stablepin-inbox";
+    let answer = aws.sqs("CreateQueue", &json!({ "QueueName": QUEUE })).context("cannot make the inbox")?;
+    let url = answer["QueueUrl"].as_str().context("SQS made a queue without a URL")?;
+    let endpoint = format!("arn:aws:sqs:{REGION}:{ACCOUNT}:{QUEUE}");
+    let parameters = [
+        ("Action", "Subscribe"),
+        ("Version", "2010-03-31"),
+        ("TopicArn", topic),
+        ("Protocol", "sqs"),
+        ("Endpoint", &endpoint),
+        ("ReturnSubscriptionArn", "true"),
+    ];
+    aws.query("sns", &parameters).context("cannot subscribe the inbox")?;
+    Ok(url.to_owned())
+}
+
+fn write_env(cloud: &Cloud, variables: &Variables) -> Result<()> {
+    let mut text = String::new();
+    for (name, value) in variables {
+        // No value holds a quote: they are names, URLs and paths that we made.
+        writeln!(text, "export {name}='{value}'")?;
+    }
+    fs::write(cloud.home().env(), text).context("cannot write the env file")?;
+    note(format!("variables: {}", cloud.home().env().display()));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::functions;
+
+    #[test]
+    fn functions_are_read_from_the_template() {
+        let template = "  A:\n    Properties:\n      CodeUri: functions/tagger\n      CodeUri: functions/api \n";
+        assert_eq!(functions(template), ["tagger", "api"]);
+    }
+}

@@ -1,0 +1,185 @@
+//! The mails that approvers would have got: what the approvals topic sent to the local inbox queue.
+//!
+//! Nothing is consumed. MiniStack shows a queue's messages without receiving them, so that the
+//! demo, a test and a person can all read the same mail, as often as they like.
+
+mod show;
+
+use std::{
+    collections::BTreeMap,
+    fmt, thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::aws::{Aws, encode};
+pub use show::visible;
+
+/// The queue that the local configuration subscribes to the approvals topic.
+pub const QUEUE: &str = "stablepin-inbox";
+
+/// How often the inbox is looked at while waiting.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// One mail. Its text comes from pushes and is shown with [`visible`] only; `Display` does that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mail {
+    pub at: Timestamp,
+    /// The message attribute that subscriptions filter by.
+    pub approver: Option<String>,
+    pub subject: String,
+    pub body: String,
+    pub topic: String,
+    /// All message attributes by name, as text.
+    pub attributes: BTreeMap<String, String>,
+}
+
+/// The URL of the inbox queue: `STABLEPIN_INBOX`, or else looked up by its name.
+pub fn queue_url(aws: &Aws) -> Result<String> {
+    if let Ok(url) = std::env::var("STABLEPIN_INBOX") {
+        return Ok(url);
+    }
+    let answer = aws
+        .sqs("GetQueueUrl", &json!({ "QueueName": QUEUE }))
+        .context("there is no inbox: is the local cloud up?")?;
+    Ok(answer["QueueUrl"].as_str().context("SQS named no queue URL")?.to_owned())
+}
+
+/// All mails, newest last.
+pub fn messages(aws: &Aws, queue_url: &str) -> Result<Vec<Mail>> {
+    // A look that receives nothing: it hides no message and raises no receive count.
+    let answer = aws.get(&format!("/_ministack/sqs/messages?QueueUrl={}", encode(queue_url)))?.json("sqs")?;
+    // By account, then region, then queue.
+    let scopes = answer["messages"].as_object().into_iter().flat_map(|accounts| accounts.values());
+    let queues =
+        scopes.flat_map(|regions| regions.as_object().into_iter().flat_map(|regions| regions.values()));
+    let lists = queues.flat_map(|queues| queues.as_object().into_iter().flat_map(|queues| queues.values()));
+    let bodies = lists.flat_map(|list| list.as_array().into_iter().flatten());
+    let mut mails = bodies
+        .map(|message| Mail::parse(message["Body"].as_str().unwrap_or_default()))
+        .collect::<Result<Vec<_>>>()?;
+    // Stable: within a second they stay as they came.
+    mails.sort_by_key(|mail| mail.at);
+    Ok(mails)
+}
+
+/// Prints all mails, newest last, for `cargo xtask inbox`.
+pub fn print(aws: &Aws) -> Result<()> {
+    let mails = messages(aws, &queue_url(aws)?)?;
+    for mail in &mails {
+        println!("{mail}");
+    }
+    match mails.len() {
+        0 => println!("No mail yet. A push to a watched repository brings one."),
+        1 => println!("1 mail."),
+        count => println!("{count} mails, newest last."),
+    }
+    Ok(())
+}
+
+/// Waits for the first mail that `is_it` accepts.
+pub fn wait_for(aws: &Aws, queue_url: &str, limit: Duration, is_it: impl Fn(&Mail) -> bool) -> Result<Mail> {
+    let deadline = Instant::now() + limit;
+    loop {
+        let mails = messages(aws, queue_url)?;
+        if let Some(mail) = mails.iter().find(|mail| is_it(mail)) {
+            return Ok(mail.clone());
+        }
+        if Instant::now() >= deadline {
+            let subjects: Vec<_> = mails.iter().map(|mail| visible(&mail.subject)).collect();
+            bail!("no such mail within {} s; these came: {subjects:?}", limit.as_secs());
+        }
+        thread::sleep(LOOK);
+    }
+}
+
+impl Mail {
+    /// Reads what SNS puts into a queue.
+    /// <https://docs.aws.amazon.com/sns/latest/dg/sns-message-and-json-formats.html>
+    fn parse(body: &str) -> Result<Self> {
+        let envelope: Value = serde_json::from_str(body).context("a message in the inbox is not from SNS")?;
+        let text = |name: &str| envelope[name].as_str().unwrap_or_default().to_owned();
+        if envelope["Type"] != "Notification" {
+            bail!("a message in the inbox is not an SNS notification, but a {:?}", text("Type"));
+        }
+        let attributes: BTreeMap<_, _> = envelope["MessageAttributes"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(name, value)| (name.clone(), value["Value"].as_str().unwrap_or_default().to_owned()))
+            .collect();
+        Ok(Self {
+            at: text("Timestamp").parse().context("an SNS notification without a time")?,
+            approver: attributes.get("approver").cloned(),
+            subject: text("Subject"),
+            body: text("Message"),
+            topic: text("TopicArn"),
+            attributes,
+        })
+    }
+
+    /// The first link in the text.
+    pub fn link(&self) -> Option<&str> {
+        self.body.split_whitespace().find(|word| word.starts_with("http://") || word.starts_with("https://"))
+    }
+}
+
+impl fmt::Display for Mail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", "─".repeat(78))?;
+        writeln!(f, "Date:    {}", self.at.strftime("%Y-%m-%d %H:%M:%S UTC"))?;
+        writeln!(
+            f,
+            "To:      {}",
+            visible(self.approver.as_deref().unwrap_or("(everybody)")).replace('\n', " ")
+        )?;
+        // A subject has one line, whatever is in it.
+        writeln!(f, "Subject: {}\n", visible(&self.subject).replace('\n', "\\n"))?;
+        writeln!(f, "{}", visible(&self.body))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn envelope(subject: &str, body: &str) -> String {
+        json!({
+            "Type": "Notification",
+            "MessageId": "7f2bb4d6-16a7-4bb3-9e9a-1f6f3a0b7e11",
+            "TopicArn": "arn:aws:sns:us-east-1:000000000000:approvals",
+            "Subject": subject,
+            "Message": body,
+            "Timestamp": "2026-11-21T04:52:13.000Z",
+            "MessageAttributes": { "approver": { "Type": "String", "Value": "lead" } },
+        })
+        .to_string()
+    }
+
+    #[test]
+    fn a_mail_is_read_from_its_envelope() {
+        let mail =
+            Mail::parse(&envelope("Approve web", "Hello.\n\nhttp://localhost:1/decide?t=x\n")).unwrap();
+        assert_eq!(mail.approver.as_deref(), Some("lead"));
+        assert_eq!(mail.link(), Some("http://localhost:1/decide?t=x"));
+        insta::assert_snapshot!(mail);
+    }
+
+    #[test]
+    fn what_is_not_a_notification_is_refused() {
+        assert!(Mail::parse("hello").is_err());
+        assert!(Mail::parse(r#"{"Type": "SubscriptionConfirmation"}"#).is_err());
+    }
+
+    #[test]
+    fn a_hostile_mail_cannot_pretend() {
+        let mail = Mail::parse(&envelope(
+            "ok\nTo: \u{1b}]0;owned\u{7}",
+            "\u{1b}[2J\u{1b}[31mAPPROVED\r\u{202e}kcab\u{2066}\u{200b}\u{9b}1m\u{8}",
+        ));
+        insta::assert_snapshot!(mail.unwrap());
+    }
+}

@@ -1,0 +1,36 @@
+//! Text from strangers, made safe for a terminal.
+
+/// `text` with everything visible and nothing obeyed: control characters, terminal escapes,
+/// direction marks, invisible and combining characters appear as `\u{…}`. Newlines stay.
+///
+/// Commit messages, labels and tags come from whoever can push. An escape sequence could paint
+/// over what a mail says, and a direction mark could make it read otherwise.
+pub fn visible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '\n' | '\'' | '"' | '\\' => shown.push(character),
+            // The standard library knows which characters are printable.
+            other => shown.extend(other.escape_debug()),
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_text_stays() {
+        let text = "Größe \"1\"\n日本語 – C:\\x 🚀";
+        assert_eq!(visible(text), text);
+    }
+
+    #[test]
+    fn whatever_a_terminal_would_obey_is_shown() {
+        let hostile = "\u{0}\u{7}\u{8}\u{1b}\u{7f}\u{85}\u{9b}\u{ad}\u{61c}\u{180e}\u{200b}\u{200e}\u{202e}\u{2028}\u{2066}\u{2069}\u{feff}\u{e0041}\r";
+        let shown = visible(hostile);
+        assert!(shown.chars().all(|character| character.is_ascii_graphic()), "{shown}");
+    }
+}

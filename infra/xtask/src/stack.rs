@@ -1,0 +1,116 @@
+//! A deployed stack in a running local cloud, as the demo and the tests see it.
+
+use crate::aws::Aws;
+use crate::cloud::{Cloud, Home};
+use crate::deploy::{self, Profile, Variables};
+use crate::podman::Podman;
+use anyhow::{Context, Result};
+use std::fs;
+use std::path::Path;
+
+#[derive(Debug)]
+pub struct Stack {
+    variables: Variables,
+    home: Home,
+    cloud: Option<Cloud>,
+}
+
+impl Stack {
+    /// Starts a local cloud in `target/{name}` and deploys into it. It stops when this is dropped.
+    pub fn start(name: &str, profile: Profile) -> Result<Self> {
+        let cloud = crate::up::start_cloud(Home::named(name))?;
+        let variables = deploy::deploy(&cloud, profile)?;
+        Ok(Self { variables, home: cloud.home().clone(), cloud: Some(cloud) })
+    }
+
+    /// The one that this process's environment names (`. target/local/env`).
+    pub fn from_env() -> Result<Self> {
+        let mut variables: Variables = std::env::vars().filter(|(name, _)| name.starts_with("STABLEPIN_")).collect();
+        variables.extend(std::env::vars().filter(|(name, _)| name.starts_with("AWS_")));
+        let home = variables
+            .get("STABLEPIN_LOCAL")
+            .context("no stack: run `cargo xtask up`, then `. target/local/env`, or go through `cargo xtask test`")?;
+        let home = Home::at(home);
+        Ok(Self { variables, home, cloud: None })
+    }
+
+    /// The one that was deployed into this cloud before.
+    pub fn read(home: Home) -> Result<Self> {
+        let text = fs::read_to_string(home.env()).context("no stack: run `cargo xtask up`")?;
+        let parse = |line: &str| {
+            let (name, value) = line.strip_prefix("export ")?.split_once('=')?;
+            Some((name.to_owned(), value.trim_matches('\'').to_owned()))
+        };
+        Ok(Self { variables: text.lines().filter_map(parse).collect(), home, cloud: None })
+    }
+
+    /// Leaves it running when this process ends.
+    pub fn stay(mut self) -> Result<()> {
+        self.cloud.take().map_or(Ok(()), Cloud::stay)
+    }
+
+    /// A variable of the stack: `STABLEPIN_TABLE`, for example. Empty when it has none of that name.
+    pub fn variable(&self, name: &str) -> &str {
+        self.variables.get(name).map_or("", String::as_str)
+    }
+
+    /// All of them, for a child process.
+    pub fn variables(&self) -> &Variables {
+        &self.variables
+    }
+
+    pub fn endpoint(&self) -> &str {
+        self.variable("AWS_ENDPOINT_URL")
+    }
+
+    /// `http://{id}.execute-api.localhost:{port}`, without a slash at its end.
+    pub fn api(&self) -> &str {
+        self.variable("STABLEPIN_API")
+    }
+
+    pub fn table(&self) -> &str {
+        self.variable("STABLEPIN_TABLE")
+    }
+
+    pub fn topic(&self) -> &str {
+        self.variable("STABLEPIN_TOPIC")
+    }
+
+    pub fn bus(&self) -> &str {
+        self.variable("STABLEPIN_BUS")
+    }
+
+    /// The queue with the mails that approvers would have got.
+    pub fn inbox(&self) -> &str {
+        self.variable("STABLEPIN_INBOX")
+    }
+
+    /// `host:port` that images are pushed to.
+    pub fn registry(&self) -> &str {
+        self.variable("STABLEPIN_REGISTRY")
+    }
+
+    /// A client with the account's own credentials.
+    pub fn aws(&self) -> Aws {
+        Aws::new(
+            self.endpoint(),
+            self.variable("AWS_REGION"),
+            self.variable("AWS_ACCESS_KEY_ID"),
+            self.variable("AWS_SECRET_ACCESS_KEY"),
+        )
+    }
+
+    /// `None` where ECS tasks are simulated.
+    pub fn podman(&self) -> Option<Podman> {
+        self.variables.get("STABLEPIN_CONTAINERS").and_then(|_| Podman::of(self.home.folder()))
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.home.folder()
+    }
+
+    /// What the cloud's programs wrote: `supervisor.log`, `ministack.log`, `podman.log`, `watcher.log`.
+    pub fn log(&self, name: &str) -> String {
+        fs::read_to_string(self.home.log(name)).unwrap_or_default()
+    }
+}

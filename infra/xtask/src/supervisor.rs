@@ -1,0 +1,222 @@
+//! The process that keeps one local cloud: it starts MiniStack and Podman, tells when they are ready,
+//! and stops and removes everything when it is asked to, when its owner has gone, or when one of them
+//! ends by itself. Being a process of its own, it also does so when the owner was killed.
+
+use crate::cloud::{self, ACCESS_KEY, Home, REGION, SECRET_KEY, State};
+use crate::podman::{self, Podman};
+use crate::process::{bound, spawn, stop};
+use crate::workspace::tool;
+use anyhow::{Context, Result, bail};
+use std::io::{BufRead, Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::Child;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+/// The hidden subcommand: `xtask supervise-local-cloud DIRECTORY`.
+pub const COMMAND: &str = "supervise-local-cloud";
+/// Another hidden subcommand, which it starts.
+pub const WATCHER: &str = "watch-local-cloud";
+/// What it prints when everything is up.
+pub(crate) const READY: &str = "ready";
+/// What its owner says before leaving without it.
+pub(crate) const STAY: &str = "stay";
+
+/// How often the children are looked at.
+const WATCH: Duration = Duration::from_millis(200);
+
+pub fn supervise(folder: &Path) -> Result<()> {
+    let home = Home::at(folder);
+    let (stop_sender, stop_signal) = channel();
+    listen(stop_sender)?;
+    let lock = cloud::take(&home)?;
+    cloud::clean(&home).context("cannot clean up after the last one")?;
+
+    let mut children = Vec::new();
+    let outcome = start(&home, &mut children, &stop_signal).and_then(|()| {
+        // Nobody reads this line when the owner has gone; the owner's pipe says so too.
+        let _ = writeln!(std::io::stdout(), "{READY}");
+        keep(&mut children, &stop_signal)
+    });
+    let end = end(&home, &mut children);
+    drop(lock);
+    outcome.and(end)
+}
+
+/// A child process and what it is called.
+type Named = (&'static str, Child);
+
+fn start(home: &Home, children: &mut Vec<Named>, stop_signal: &Receiver<()>) -> Result<()> {
+    let temporary = home.temporary();
+    for folder in [temporary.clone(), home.folder().join("s3"), home.folder().join("state")] {
+        std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    }
+    let port = free_port()?;
+    let socket = home.socket(port);
+    let podman = match podman::unavailable() {
+        None => Some(Podman::configure(home.folder(), port)?),
+        Some(_) => None,
+    };
+    let state = State { port, socket: podman.as_ref().map(|_| socket.clone()) };
+    if let Some(podman) = &podman {
+        children.push(("podman", podman.serve(&socket, &temporary, &home.log("podman.log"))?));
+        podman.wait_until_it_serves(&socket)?;
+    }
+    children.push(("ministack", ministack(home, &state)?));
+    wait_until_ready(port, children, stop_signal)
+        .with_context(|| crate::process::tail(&home.log("ministack.log"), 20))?;
+    children.push(("watcher", watcher(home, port)?));
+    cloud::write_state(home, &state)
+}
+
+/// MiniStack with an environment of our own: what it has, the functions inherit.
+fn ministack(home: &Home, state: &State) -> Result<Child> {
+    let port = state.port.to_string();
+    let mut command = bound(tool("ministack"));
+    // Without a socket it would look for a Docker engine of the machine's, which cannot pull from here.
+    let socket = state.socket.clone().unwrap_or_else(|| home.folder().join("no-containers.sock"));
+    command
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("HOME", home.folder())
+        .env("TMPDIR", home.temporary())
+        .env("STATE_DIR", home.folder().join("state"))
+        .env("S3_DATA_DIR", home.folder().join("s3"))
+        .env("PYTHONUNBUFFERED", "1")
+        .env("AUTH", "true") // IAM is enforced
+        .env("LAMBDA_EXECUTOR", "local") // functions are processes, not containers
+        .env("BIND_HOST", "127.0.0.1")
+        .env("IOT_MTLS_ENABLED", "false") // it would take a fixed port, on every interface
+        .env("GATEWAY_PORT", &port)
+        // Functions get it too. Without it they would look for AWS.
+        .env("AWS_ENDPOINT_URL", format!("http://localhost:{port}"))
+        .env("DOCKER_HOST", format!("unix://{}", socket.display()))
+        .current_dir(home.folder());
+    spawn(command, &home.log("ministack.log"))
+}
+
+/// This program again, making the events that MiniStack does not.
+fn watcher(home: &Home, port: u16) -> Result<Child> {
+    let mut command = bound(std::env::current_exe().context("cannot tell which program this is")?);
+    command
+        .arg(WATCHER)
+        .env("TMPDIR", home.temporary())
+        .env("AWS_ENDPOINT_URL", format!("http://localhost:{port}"))
+        .env("AWS_REGION", REGION)
+        .env("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+        .env("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
+        .env_remove("AWS_SESSION_TOKEN");
+    spawn(command, &home.log("watcher.log"))
+}
+
+fn wait_until_ready(port: u16, children: &mut [Named], stop_signal: &Receiver<()>) -> Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !ready(port) {
+        if Instant::now() > deadline {
+            bail!("MiniStack is not ready after a minute");
+        }
+        check(children)?;
+        match stop_signal.recv_timeout(Duration::from_millis(50)) {
+            Err(RecvTimeoutError::Timeout) => {}
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => bail!("stopped while starting"),
+        }
+    }
+    Ok(())
+}
+
+fn ready(port: u16) -> bool {
+    let ask = || -> std::io::Result<bool> {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+        stream.write_all(b"GET /_ministack/ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        let mut start = [0; 12];
+        stream.read_exact(&mut start)?;
+        Ok(start.ends_with(b" 200"))
+    };
+    ask().unwrap_or(false)
+}
+
+/// Until somebody asks to stop, or a child ends.
+fn keep(children: &mut [Named], stop_signal: &Receiver<()>) -> Result<()> {
+    loop {
+        match stop_signal.recv_timeout(WATCH) {
+            Err(RecvTimeoutError::Timeout) => check(children)?,
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
+        }
+    }
+}
+
+fn check(children: &mut [Named]) -> Result<()> {
+    for (name, child) in children {
+        if let Some(status) = child.try_wait()? {
+            bail!("{name} has ended by itself: {status}");
+        }
+    }
+    Ok(())
+}
+
+fn end(home: &Home, children: &mut Vec<Named>) -> Result<()> {
+    // The last one first: MiniStack would start containers again that are removed under it.
+    for (_, mut child) in children.drain(..).rev() {
+        stop(&mut child, Duration::from_secs(5))?;
+    }
+    cloud::clean(home)
+}
+
+/// Says when to stop: a signal, or the end of the owner's line without a word that it leaves us here.
+fn listen(sender: Sender<()>) -> Result<()> {
+    let signal = sender.clone();
+    ctrlc::set_handler(move || {
+        let _ = signal.send(());
+    })
+    .context("cannot handle signals")?;
+    std::thread::spawn(move || {
+        let mut word = String::new();
+        let read = std::io::stdin().lock().read_line(&mut word);
+        if read.is_err() || word.trim() != STAY {
+            let _ = sender.send(());
+        }
+    });
+    Ok(())
+}
+
+/// A port that is free and whose subnet (`10.{high}.{low}.0/24`) this machine does not use otherwise.
+fn free_port() -> Result<u16> {
+    let routes = std::fs::read_to_string("/proc/net/route").unwrap_or_default();
+    for _ in 0..50 {
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port")?.local_addr()?.port();
+        if !routes.lines().skip(1).any(|route| covers(route, port)) {
+            return Ok(port);
+        }
+    }
+    bail!("no port whose subnet is free: this machine routes all of 10.0.0.0/8")
+}
+
+/// Whether a line of `/proc/net/route` other than the default route covers the port's subnet.
+fn covers(route: &str, port: u16) -> bool {
+    let mut fields = route.split_whitespace();
+    let hex = |field: Option<&str>| field.and_then(|text| u32::from_str_radix(text, 16).ok()).map(u32::swap_bytes);
+    let (Some(destination), Some(mask)) = (hex(fields.nth(1)), hex(fields.nth(5))) else { return false };
+    let subnet = (10 << 24) | (u32::from(port) << 8);
+    let narrower = mask & 0xffff_ff00;
+    mask != 0 && subnet & narrower == destination & narrower
+}
+
+#[cfg(test)]
+mod tests {
+    use super::covers;
+
+    #[test]
+    fn a_subnet_is_taken_by_a_wider_a_narrower_and_its_own_route_but_not_by_the_default_one() {
+        let port = 0x8102; // 10.129.2.0/24
+        let route = |destination: &str, mask: &str| {
+            format!("eth0\t{destination}\t00000000\t0001\t0\t0\t0\t{mask}\t0\t0\t0")
+        };
+        assert!(covers(&route("0000000A", "000000FF"), port), "10.0.0.0/8");
+        assert!(covers(&route("0002810A", "00FFFFFF"), port), "10.129.2.0/24");
+        assert!(covers(&route("8002810A", "80FFFFFF"), port), "10.129.2.128/25");
+        assert!(!covers(&route("0003810A", "00FFFFFF"), port), "10.129.3.0/24");
+        assert!(!covers(&route("00000000", "00000000"), port), "the default route");
+    }
+}

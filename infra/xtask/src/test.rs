@@ -1,0 +1,1 @@
+//! `cargo xtask test`: all that CI runs.
