@@ -9,8 +9,8 @@ async fn main() -> Result<(), Error> {
     let (doors, session) = start::doors(Needs::default()).await?;
     let settings = Settings::new(
         session.region().to_owned(),
-        &start::required("STABLEPIN_REPOSITORY_ARNS")?,
-        &start::required("STABLEPIN_CLUSTER_ARNS")?,
+        &start::list("STABLEPIN_REPOSITORY_ARNS")?,
+        &start::list("STABLEPIN_CLUSTER_ARNS")?,
     )?;
     run(service_fn(async |event: LambdaEvent<Event>| {
         Ok::<_, Error>(match Request::read(event.payload) {

@@ -453,7 +453,11 @@ impl Ecr {
         };
         let named: fn(RepositoryName, ImageDigest, FailedCall) -> EcrError = match service {
             PutImageError::ImageAlreadyExistsException(_) => return Ok(PutTag::AlreadyThere),
-            PutImageError::ImageTagAlreadyExistsException(_) => return Ok(PutTag::PointsElsewhere),
+            PutImageError::ImageTagAlreadyExistsException(_) => {
+                // An immutable tag is refused also where it is on this very digest.
+                let on = self.describe(&repository, tag).await?.map(|image| image.digest);
+                return Ok(if on == Some(digest) { PutTag::AlreadyThere } else { PutTag::PointsElsewhere });
+            }
             PutImageError::ImageDigestDoesNotMatchException(_) => {
                 |repository, digest, source| EcrError::ImageDigestDoesNotMatch { repository, digest, source }
             }

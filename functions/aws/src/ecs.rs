@@ -477,6 +477,11 @@ fn is_of(arn: &str, asked: &str) -> bool {
     arn == asked || arn.rsplit('/').next() == Some(asked)
 }
 
+/// What a member says, if it says anything.
+fn text(value: Option<&str>) -> Option<String> {
+    value.filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
 fn count(number: i32) -> u32 {
     u32::try_from(number).unwrap_or_default()
 }
@@ -501,7 +506,7 @@ fn service_state(service: &aws_sdk_ecs::types::Service) -> Result<ServiceState, 
         desired: count(service.desired_count()),
         running: count(service.running_count()),
         pending: count(service.pending_count()),
-        task_definition: service.task_definition().filter(|arn| !arn.is_empty()).map(str::to_owned),
+        task_definition: text(service.task_definition()),
         deployments: deployments.collect::<Result<_, _>>()?,
     })
 }
@@ -521,7 +526,7 @@ fn deployment(deployment: &aws_sdk_ecs::types::Deployment) -> Option<Deployment>
             DeploymentRolloutState::InProgress => RolloutState::InProgress,
             _ => RolloutState::Unknown,
         }),
-        rollout_reason: deployment.rollout_state_reason().map(str::to_owned),
+        rollout_reason: text(deployment.rollout_state_reason()),
         task_definition: deployment.task_definition()?.to_owned(),
         desired: count(deployment.desired_count()),
         running: count(deployment.running_count()),
@@ -536,17 +541,17 @@ fn task(task: &aws_sdk_ecs::types::Task) -> Result<Task, EcsError> {
     let containers = task.containers().iter().map(|container| {
         Ok(Container {
             name: required(container.name(), "container name")?,
-            image: container.image().map(str::to_owned),
+            image: text(container.image()),
             digest: container.image_digest().and_then(|digest| ImageDigest::parse(digest).ok()),
-            last_status: container.last_status().map(str::to_owned),
+            last_status: text(container.last_status()),
             exit_code: container.exit_code(),
-            reason: container.reason().map(str::to_owned),
+            reason: text(container.reason()),
         })
     });
     Ok(Task {
         arn: required(task.task_arn(), "taskArn")?,
         task_definition: required(task.task_definition_arn(), "taskDefinitionArn")?,
-        started_by: task.started_by().map(str::to_owned),
+        started_by: text(task.started_by()),
         last_status: required(task.last_status(), "lastStatus")?,
         desired_status: required(task.desired_status(), "desiredStatus")?,
         health: match task.health_status() {
@@ -555,8 +560,8 @@ fn task(task: &aws_sdk_ecs::types::Task) -> Result<Task, EcsError> {
             _ => Health::Unknown,
         },
         containers: containers.collect::<Result<_, _>>()?,
-        stop_code: task.stop_code().map(|code| code.as_str().to_owned()),
-        stopped_reason: task.stopped_reason().map(str::to_owned),
+        stop_code: text(task.stop_code().map(|code| code.as_str())),
+        stopped_reason: text(task.stopped_reason()),
     })
 }
 

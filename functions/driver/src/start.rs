@@ -16,8 +16,6 @@ use crate::{Doors, Post};
 pub enum StartError {
     #[error("the environment variable {0} is not set: the template sets it")]
     Missing(&'static str),
-    #[error("the environment variable {name} is not valid: {reason}")]
-    Invalid { name: &'static str, reason: String },
     #[error("no session")]
     Session(#[from] SessionError),
 }
@@ -51,6 +49,11 @@ pub async fn doors(needs: Needs) -> Result<(Doors, Session), StartError> {
 
 pub fn required(name: &'static str) -> Result<String, StartError> {
     env::var(name).ok().filter(|value| !value.is_empty()).ok_or(StartError::Missing(name))
+}
+
+/// A list that may be empty: the variable is always there.
+pub fn list(name: &'static str) -> Result<String, StartError> {
+    env::var(name).map_err(|_| StartError::Missing(name))
 }
 
 /// When Lambda ends the invocation, from its context's milliseconds since 1970.

@@ -62,7 +62,10 @@ pub async fn handle(
             let driven = all(doors, key.into_iter().collect(), Observed::Nudge, deadline).await?;
             Ok(json!({ "driven": driven }))
         }
-        Woken::Audit(records) => Ok(bus.publish(records).await?),
+        Woken::Audit(records) => {
+            let published = bus.publish(&records).await?;
+            Ok(json!({ "published": published, "batchItemFailures": [] }))
+        }
     }
 }
 

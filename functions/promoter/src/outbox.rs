@@ -15,42 +15,35 @@ pub struct Bus {
 pub enum OutboxError {
     #[error("the bus did not take it")]
     Bus(#[from] EventBridgeError),
+    #[error("an audit record is not readable")]
+    Unreadable(#[source] serde_json::Error),
 }
 
 /// As many as one call takes. <https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html>
 const PER_CALL: usize = 10;
 
 impl Bus {
-    /// Answers with the records that were not taken, for the stream to send again (`ReportBatchItemFailures`).
-    pub async fn publish(&self, records: Vec<Value>) -> Result<Value, OutboxError> {
-        for chunk in records.chunks(PER_CALL) {
-            let entries: Vec<Entry> = chunk.iter().filter_map(entry).collect();
-            if entries.is_empty() {
-                continue;
-            }
-            if let Err(error) = self.door.put(&self.name, &entries).await {
-                // The stream sends everything from here again: a subscriber may see a record twice.
-                let first = chunk.first().and_then(|record| record.pointer("/dynamodb/SequenceNumber"));
-                match first {
-                    Some(number) => {
-                        tracing::warn!("the bus did not take audit records: {error}");
-                        return Ok(json!({ "batchItemFailures": [{ "itemIdentifier": number }] }));
-                    }
-                    None => return Err(error.into()),
-                }
-            }
+    /// All or an error: then the stream sends the whole batch again, and a subscriber may see a record twice.
+    pub async fn publish(&self, records: &[Value]) -> Result<usize, OutboxError> {
+        let mut entries = Vec::new();
+        for record in records {
+            entries.extend(entry(record)?);
         }
-        Ok(json!({ "batchItemFailures": [] }))
+        for chunk in entries.chunks(PER_CALL) {
+            self.door.put(&self.name, chunk).await?;
+        }
+        Ok(entries.len())
     }
 }
 
 /// None for what is no audit record: another item of the table.
-fn entry(record: &Value) -> Option<Entry> {
-    let image = record.pointer("/dynamodb/NewImage")?;
-    if !image.pointer("/pk/S")?.as_str()?.starts_with("AUDIT#") {
-        return None;
-    }
-    let audit: AuditRecord = serde_json::from_value(plain(image.get("record")?)).ok()?;
+fn entry(record: &Value) -> Result<Option<Entry>, OutboxError> {
+    let image = record.pointer("/dynamodb/NewImage");
+    let key = image.and_then(|image| image.pointer("/pk/S")).and_then(Value::as_str).unwrap_or_default();
+    let Some(stored) = image.and_then(|image| image.get("record")).filter(|_| key.starts_with("AUDIT#")) else {
+        return Ok(None);
+    };
+    let audit: AuditRecord = serde_json::from_value(plain(stored)).map_err(OutboxError::Unreadable)?;
     let detail = json!({
         "version": audit.version,
         "application": audit.application,
@@ -65,11 +58,11 @@ fn entry(record: &Value) -> Option<Entry> {
         "run": Value::Null,
         "at": audit.at,
     });
-    Some(Entry {
+    Ok(Some(Entry {
         detail_type: audit.kind.detail_type().to_owned(),
         detail: detail.to_string(),
         time: audit.at,
-    })
+    }))
 }
 
 /// DynamoDB's JSON as plain JSON.
@@ -107,7 +100,7 @@ mod tests {
                 }},
             }},
         });
-        let entry = entry(&record).unwrap();
+        let entry = entry(&record).unwrap().unwrap();
         assert_eq!(entry.detail_type, "Pin Change");
         let detail: Value = serde_json::from_str(&entry.detail).unwrap();
         assert_eq!(detail["actor"], json!({"type": "link", "approver": "lead"}));
@@ -117,6 +110,8 @@ mod tests {
     #[test]
     fn other_items_are_passed_over() {
         let record = json!({"dynamodb": {"NewImage": {"pk": {"S": "APP#web"}, "record": {"M": {}}}}});
-        assert_eq!(entry(&record), None);
+        assert!(matches!(entry(&record), Ok(None)));
+        let record = json!({"dynamodb": {"NewImage": {"pk": {"S": "AUDIT#web#2026-11"}, "record": {"M": {}}}}});
+        assert!(matches!(entry(&record), Err(OutboxError::Unreadable(_))));
     }
 }

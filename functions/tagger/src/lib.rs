@@ -9,6 +9,7 @@ use stablepin_core::commit::commit_of;
 use stablepin_core::records::{Occurrence, OperationId};
 use stablepin_core::step::{Observed, Opening};
 use stablepin_driver::clock::now;
+use stablepin_driver::errors::chain;
 use stablepin_driver::{Doors, DriveError, Start, drive};
 
 pub use event::{Event, Ignored, Push};
@@ -94,7 +95,11 @@ async fn open(
                 doors.ecr.labels(&push.repository, &manifest),
                 doors.ecr.describe(&push.repository, &push.digest),
             );
-            let config = config?;
+            // The label is only where the commit's name comes from: without it, the tag or the digest names it.
+            let config = config.unwrap_or_else(|error| {
+                tracing::warn!(image.digest = %push.digest, "the image's labels could not be read: {}", chain(&error));
+                None
+            });
             let revision = config.as_ref().and_then(|config| config.labels.get(REVISION));
             let origin = commit_of(revision.map(String::as_str), &push.tag, &push.digest);
             (origin.commit().cloned(), detail?.and_then(|detail| detail.size_bytes))

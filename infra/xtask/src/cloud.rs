@@ -5,13 +5,13 @@ use crate::podman::Podman;
 use crate::process::{self, sweep, wait_for};
 use crate::supervisor;
 use crate::workspace;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -111,8 +111,8 @@ impl Cloud {
         let mut ready = String::new();
         BufReader::new(answer).read_line(&mut ready).context("cannot read the supervisor's answer")?;
         if ready.trim() != supervisor::READY {
-            disown(&home);
-            bail!("the local cloud did not start:\n{}", process::tail(&home.log("supervisor.log"), 40));
+            return Err(disown(&home).err().unwrap_or_else(|| anyhow!("interrupted")))
+                .context("it did not start");
         }
         let state = read_state(&home)?;
         Ok(Self { home, state, owned: true })
@@ -136,6 +136,12 @@ impl Cloud {
         }
         self.owned = false;
         Ok(())
+    }
+
+    /// Stops it, and says what went wrong, which dropping does not.
+    pub fn stop(mut self) -> Result<()> {
+        self.owned = false;
+        disown(&self.home)
     }
 
     pub fn home(&self) -> &Home {
@@ -163,8 +169,10 @@ impl Cloud {
 
 impl Drop for Cloud {
     fn drop(&mut self) {
-        if self.owned {
-            disown(&self.home);
+        if self.owned
+            && let Err(error) = disown(&self.home)
+        {
+            eprintln!("{error:#}");
         }
     }
 }
@@ -260,7 +268,8 @@ fn lock(home: &Home) -> Result<Option<File>> {
 /// Takes the lock and leaves this process's id in it, for `stop`.
 pub(crate) fn take(home: &Home) -> Result<File> {
     // Somebody who only looks whether a cloud is running has it for a moment too.
-    let mut file = wait_for("the lock of the local cloud's directory", Duration::from_secs(2), || lock(home))?;
+    let mut file =
+        wait_for("the lock of the local cloud's directory", Duration::from_secs(2), || lock(home))?;
     file.set_len(0)?;
     write!(file, "{}", std::process::id())?;
     Ok(file)
@@ -283,18 +292,22 @@ fn owners() -> MutexGuard<'static, Vec<Owner>> {
     OWNERS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn disown(home: &Home) {
+/// Ends a supervisor of ours. An error says why it had ended before, or that it could not clean up.
+fn disown(home: &Home) -> Result<()> {
     let mut owners = owners();
-    if let Some(at) = owners.iter().position(|owner| owner.home == home.0) {
-        owners.swap_remove(at).end();
+    let Some(at) = owners.iter().position(|owner| owner.home == home.0) else { return Ok(()) };
+    let status = owners.swap_remove(at).end()?;
+    if !status.success() {
+        bail!("the local cloud:\n{}", process::tail(&home.log("supervisor.log"), 40));
     }
+    Ok(())
 }
 
 impl Owner {
-    fn end(self) {
+    fn end(self) -> Result<ExitStatus> {
         let Self { mut child, line, .. } = self;
         drop(line);
-        let _ = child.wait();
+        child.wait().context("cannot wait for the supervisor")
     }
 }
 
@@ -307,7 +320,9 @@ pub fn stop_on_interrupt() -> Result<()> {
             eprintln!("\ninterrupted: stopping the local cloud");
         }
         for owner in owners.drain(..) {
-            owner.end();
+            if let Err(error) = owner.end() {
+                eprintln!("{error:#}");
+            }
         }
         std::process::exit(130);
     })
@@ -320,6 +335,7 @@ fn xtask() -> Result<PathBuf> {
     if this.file_stem().is_some_and(|name| name == "xtask") {
         return Ok(this);
     }
-    let found = this.ancestors().skip(1).take(2).map(|folder| folder.join("xtask")).find(|file| file.is_file());
+    let found =
+        this.ancestors().skip(1).take(2).map(|folder| folder.join("xtask")).find(|file| file.is_file());
     found.context("the xtask program is not built: run `cargo build --package xtask`")
 }

@@ -1,13 +1,13 @@
 //! Builds the functions and deploys the template into a local cloud, with SAM as on AWS.
 
 use crate::aws::{Aws, xml_text};
-use crate::cloud::{ACCESS_KEY, ACCOUNT, Cloud, REGION, SECRET_KEY};
+use crate::cloud::{ACCESS_KEY, Cloud, REGION, SECRET_KEY};
+use crate::inbox;
 use crate::process::{bound, run, run_logged};
 use crate::setup;
 use crate::step::{note, step};
 use crate::workspace::{host, root, target, tool};
 use anyhow::{Context, Result, bail};
-use serde_json::json;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -62,20 +62,25 @@ pub fn build(profile: Profile) -> Result<PathBuf> {
     if profile == Profile::Debug {
         // One cargo for all of them first: SAM calls cargo once for each, one after the other.
         step(&format!("Compiling {} functions (debug)", functions.len()), || {
-            let packages = functions.iter().flat_map(|name| ["--package".to_owned(), format!("stablepin-{name}")]);
+            let packages =
+                functions.iter().flat_map(|name| ["--package".to_owned(), format!("stablepin-{name}")]);
             run(bound("cargo").arg("build").args(packages).args(["--target", &host()]).current_dir(root()))
         })?;
         // Nothing to do for SAM when neither a binary nor the template has changed.
         let stamp = folder.join("stamp");
         let wanted = fingerprint(&template, &functions)?;
-        if fs::read_to_string(&stamp).is_ok_and(|built| built == wanted) && folder.join("template.yaml").is_file() {
+        if fs::read_to_string(&stamp).is_ok_and(|built| built == wanted)
+            && folder.join("template.yaml").is_file()
+        {
             return Ok(folder);
         }
         let _ = fs::remove_file(&stamp);
         step("Building the deployment packages with SAM", || sam_build(profile, &folder))?;
         fs::write(&stamp, wanted)?;
     } else {
-        step("Building the functions with SAM (release: some minutes the first time)", || sam_build(profile, &folder))?;
+        step("Building the functions with SAM (release: some minutes the first time)", || {
+            sam_build(profile, &folder)
+        })?;
     }
     Ok(folder)
 }
@@ -115,7 +120,13 @@ fn sam_deploy(cloud: &Cloud, folder: &Path, settings: &Settings) -> Result<()> {
     sam.args(["deploy", "--config-env", "local", "--template-file"])
         .arg(folder.join("template.yaml"))
         .args(["--stack-name", &settings.stack, "--region", REGION])
-        .args(["--resolve-s3", "--capabilities", "CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"])
+        .args([
+            "--resolve-s3",
+            "--capabilities",
+            "CAPABILITY_IAM",
+            "CAPABILITY_NAMED_IAM",
+            "CAPABILITY_AUTO_EXPAND",
+        ])
         .args(["--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"])
         .arg("--parameter-overrides")
         .args(&settings.parameters)
@@ -159,7 +170,9 @@ impl Settings {
         let deploy = deploy.context("samconfig.toml has no [local.deploy.parameters]")?;
         let stack = deploy.get("stack_name").and_then(|name| name.as_str()).unwrap_or("stablepin-local");
         let parameters = match deploy.get("parameter_overrides") {
-            Some(toml::Value::Array(list)) => list.iter().filter_map(|one| one.as_str()).map(str::to_owned).collect(),
+            Some(toml::Value::Array(list)) => {
+                list.iter().filter_map(|one| one.as_str()).map(str::to_owned).collect()
+            }
             Some(toml::Value::String(list)) => list.split_whitespace().map(str::to_owned).collect(),
             None | Some(_) => Vec::new(),
         };
@@ -171,7 +184,8 @@ impl Settings {
 fn machine_parameters(port: u16) -> Vec<String> {
     let mut parameters = vec![architecture(), format!("LinkHostSuffix=execute-api.localhost:{port}")];
     // Where Debian's, Fedora's and Alpine's root certificates are.
-    let bundles = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
+    let bundles =
+        ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
     if let Some(bundle) = bundles.into_iter().find(|file| Path::new(file).is_file()) {
         parameters.push(format!("CertificateBundle={bundle}"));
     }
@@ -192,7 +206,8 @@ fn variables(cloud: &Cloud, settings: &Settings) -> Result<Variables> {
         outputs.get(name).cloned().with_context(|| format!("the stack has no output {name}: {outputs:?}"))
     };
     let topic = output("ApprovalsTopicArn")?;
-    let inbox = subscribe_inbox(&aws, &topic)?;
+    // Mail goes nowhere in the local cloud: a queue keeps what approvers would have got.
+    let inbox = inbox::subscribe(&aws, &topic)?;
 
     let mut variables = Variables::new();
     let mut set = |name: &str, value: &str| variables.insert(name.to_owned(), value.to_owned());
@@ -225,26 +240,10 @@ fn outputs(aws: &Aws, stack: &str) -> Result<BTreeMap<String, String>> {
     let answer = aws.query("cloudformation", &parameters).context("cannot read the stack's outputs")?;
     let list = answer.split_once("<Outputs>").map_or("", |(_, rest)| rest);
     let list = list.split_once("</Outputs>").map_or("", |(list, _)| list);
-    let pairs = list.split("</member>").filter_map(|one| Some((xml_text(one, "OutputKey")?, xml_text(one, "OutputValue")?)));
+    let pairs = list
+        .split("</member>")
+        .filter_map(|one| Some((xml_text(one, "OutputKey")?, xml_text(one, "OutputValue")?)));
     Ok(pairs.collect())
-}
-
-/// Mail goes nowhere in the local cloud: a queue keeps what approvers would have got.
-fn subscribe_inbox(aws: &Aws, topic: &str) -> Result<String> {
-    const QUEUE: &str = "stablepin-inbox";
-    let answer = aws.sqs("CreateQueue", &json!({ "QueueName": QUEUE })).context("cannot make the inbox")?;
-    let url = answer["QueueUrl"].as_str().context("SQS made a queue without a URL")?;
-    let endpoint = format!("arn:aws:sqs:{REGION}:{ACCOUNT}:{QUEUE}");
-    let parameters = [
-        ("Action", "Subscribe"),
-        ("Version", "2010-03-31"),
-        ("TopicArn", topic),
-        ("Protocol", "sqs"),
-        ("Endpoint", &endpoint),
-        ("ReturnSubscriptionArn", "true"),
-    ];
-    aws.query("sns", &parameters).context("cannot subscribe the inbox")?;
-    Ok(url.to_owned())
 }
 
 fn write_env(cloud: &Cloud, variables: &Variables) -> Result<()> {
@@ -264,7 +263,8 @@ mod tests {
 
     #[test]
     fn functions_are_read_from_the_template() {
-        let template = "  A:\n    Properties:\n      CodeUri: functions/tagger\n      CodeUri: functions/api \n";
+        let template =
+            "  A:\n    Properties:\n      CodeUri: functions/tagger\n      CodeUri: functions/api \n";
         assert_eq!(functions(template), ["tagger", "api"]);
     }
 }

@@ -48,6 +48,39 @@ pub fn queue_url(aws: &Aws) -> Result<String> {
     Ok(answer["QueueUrl"].as_str().context("SQS named no queue URL")?.to_owned())
 }
 
+/// Makes the queue, subscribes it to `topic_arn` without a filter, and answers with its URL.
+/// Doing it again changes nothing.
+pub fn subscribe(aws: &Aws, topic_arn: &str) -> Result<String> {
+    let [.., region, account, _] = topic_arn.split(':').collect::<Vec<_>>()[..] else {
+        bail!("not the ARN of a topic: {topic_arn}");
+    };
+    let queue_arn = format!("arn:aws:sqs:{region}:{account}:{QUEUE}");
+    let answer = aws.sqs("CreateQueue", &json!({ "QueueName": QUEUE })).context("cannot make the inbox")?;
+    let queue_url = answer["QueueUrl"].as_str().context("SQS named no queue URL")?.to_owned();
+    // Where IAM is enforced, SNS delivers to a queue only if the queue's own policy lets it.
+    let policy = json!({
+        "Version": "2012-10-17",
+        "Statement": [{
+            "Effect": "Allow",
+            "Principal": { "Service": "sns.amazonaws.com" },
+            "Action": "sqs:SendMessage",
+            "Resource": queue_arn,
+            "Condition": { "ArnEquals": { "aws:SourceArn": topic_arn } },
+        }],
+    });
+    let set = json!({ "QueueUrl": queue_url, "Attributes": { "Policy": policy.to_string() } });
+    aws.sqs("SetQueueAttributes", &set).context("cannot let the topic send to the inbox")?;
+    let parameters = [
+        ("Action", "Subscribe"),
+        ("Version", "2010-03-31"),
+        ("TopicArn", topic_arn),
+        ("Protocol", "sqs"),
+        ("Endpoint", &queue_arn),
+    ];
+    aws.query("sns", &parameters).context("cannot subscribe the inbox")?;
+    Ok(queue_url)
+}
+
 /// All mails, newest last.
 pub fn messages(aws: &Aws, queue_url: &str) -> Result<Vec<Mail>> {
     // A look that receives nothing: it hides no message and raises no receive count.

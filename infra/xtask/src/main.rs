@@ -7,8 +7,9 @@ use std::process::ExitCode;
 use xtask::aws::Aws;
 use xtask::cloud::stop_on_interrupt;
 use xtask::deploy::Profile;
+use xtask::stack::Stack;
 use xtask::watcher::{self, Watcher};
-use xtask::{setup, supervisor, up};
+use xtask::{inbox, setup, supervisor, test, up};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Developer tasks")]
@@ -34,6 +35,14 @@ enum Task {
     Down {
         #[arg(long, default_value = up::LOCAL)]
         name: String,
+    },
+    /// Show the mails that approvers would have got, newest last
+    Inbox,
+    /// Run all that CI runs
+    Test {
+        /// Big counts, ten rounds
+        #[arg(long)]
+        deep: bool,
     },
     #[command(hide = true, name = supervisor::COMMAND)]
     Supervise { folder: PathBuf },
@@ -65,6 +74,8 @@ fn run(task: Task) -> Result<()> {
         }
         Task::Up { release, name } => up::up(&name, if release { Profile::Release } else { Profile::Debug }),
         Task::Down { name } => up::down(&name),
+        Task::Inbox => inbox::print(&Stack::current()?.aws()),
+        Task::Test { deep } => test::test(deep),
         Task::Supervise { .. } | Task::Watch => Ok(()),
     }
 }

@@ -126,7 +126,9 @@ insecure = true
     }
 
     pub(crate) fn wait_until_it_serves(&self, socket: &Path) -> Result<()> {
-        wait_for("Podman's socket", Duration::from_secs(60), || Ok(UnixStream::connect(socket).ok().map(drop)))
+        wait_for("Podman's socket", Duration::from_secs(60), || {
+            Ok(UnixStream::connect(socket).ok().map(drop))
+        })
     }
 
     /// Removes every container: all of them are this cloud's.

@@ -39,7 +39,14 @@ fn python_tools() -> Result<()> {
             .context("cannot make a Python environment; Python 3.11 or later with venv is needed")?;
         run_logged(
             Command::new(tool("pip"))
-                .args(["install", "--disable-pip-version-check", "--no-input", "--no-deps", "--require-hashes", "--only-binary=:all:"])
+                .args([
+                    "install",
+                    "--disable-pip-version-check",
+                    "--no-input",
+                    "--no-deps",
+                    "--require-hashes",
+                    "--only-binary=:all:",
+                ])
                 .arg("--requirement")
                 .arg(&pinned),
             &log,
@@ -66,7 +73,10 @@ fn containers() -> Result<()> {
             let installed = step("Installing Podman, which runs the containers of ECS tasks", || {
                 let log = tools().join("apt.log");
                 run_logged(apt().arg("update"), &log)?;
-                run_logged(apt().args(["install", "--yes", "--no-install-recommends"]).args(PODMAN_PACKAGES), &log)
+                run_logged(
+                    apt().args(["install", "--yes", "--no-install-recommends"]).args(PODMAN_PACKAGES),
+                    &log,
+                )
             });
             if let Err(error) = installed {
                 note(format!("{error:#}"));
@@ -94,7 +104,8 @@ fn simulated(reason: &str) -> String {
 
 /// The environment's version, for `cargo xtask setup` to show.
 pub fn versions() -> Result<String> {
-    let listed = output(Command::new(tool("pip")).args(["list", "--disable-pip-version-check", "--format=freeze"]))?;
+    let listed =
+        output(Command::new(tool("pip")).args(["list", "--disable-pip-version-check", "--format=freeze"]))?;
     let shown = ["ministack", "aws-sam-cli", "cargo-lambda", "cfn-lint", "ziglang"];
     let lines = listed.lines().filter(|line| shown.iter().any(|name| line.starts_with(&format!("{name}=="))));
     Ok(lines.collect::<Vec<_>>().join(", "))

@@ -25,11 +25,12 @@ impl Stack {
 
     /// The one that this process's environment names (`. target/local/env`).
     pub fn from_env() -> Result<Self> {
-        let mut variables: Variables = std::env::vars().filter(|(name, _)| name.starts_with("STABLEPIN_")).collect();
+        let mut variables: Variables =
+            std::env::vars().filter(|(name, _)| name.starts_with("STABLEPIN_")).collect();
         variables.extend(std::env::vars().filter(|(name, _)| name.starts_with("AWS_")));
-        let home = variables
-            .get("STABLEPIN_LOCAL")
-            .context("no stack: run `cargo xtask up`, then `. target/local/env`, or go through `cargo xtask test`")?;
+        let home = variables.get("STABLEPIN_LOCAL").context(
+            "no stack: run `cargo xtask up`, then `. target/local/env`, or go through `cargo xtask test`",
+        )?;
         let home = Home::at(home);
         Ok(Self { variables, home, cloud: None })
     }
@@ -44,9 +45,19 @@ impl Stack {
         Ok(Self { variables: text.lines().filter_map(parse).collect(), home, cloud: None })
     }
 
+    /// The one that this process's environment names, or else the one that `cargo xtask up` left.
+    pub fn current() -> Result<Self> {
+        Self::from_env().or_else(|_| Self::read(Home::named(crate::up::LOCAL)))
+    }
+
     /// Leaves it running when this process ends.
     pub fn stay(mut self) -> Result<()> {
         self.cloud.take().map_or(Ok(()), Cloud::stay)
+    }
+
+    /// Stops the cloud that was started with it, and says what went wrong, which dropping does not.
+    pub fn stop(mut self) -> Result<()> {
+        self.cloud.take().map_or(Ok(()), Cloud::stop)
     }
 
     /// A variable of the stack: `STABLEPIN_TABLE`, for example. Empty when it has none of that name.

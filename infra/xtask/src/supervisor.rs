@@ -5,7 +5,7 @@
 use crate::cloud::{self, ACCESS_KEY, Home, REGION, SECRET_KEY, State};
 use crate::podman::{self, Podman};
 use crate::process::{bound, spawn, stop};
-use crate::workspace::tool;
+use crate::workspace::{self, tool};
 use anyhow::{Context, Result, bail};
 use std::io::{BufRead, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -73,7 +73,8 @@ fn start(home: &Home, children: &mut Vec<Named>, stop_signal: &Receiver<()>) -> 
 /// MiniStack with an environment of our own: what it has, the functions inherit.
 fn ministack(home: &Home, state: &State) -> Result<Child> {
     let port = state.port.to_string();
-    let mut command = bound(tool("ministack"));
+    let mut command = bound(tool("python3"));
+    command.arg(workspace::root().join("infra/xtask/emulator.py"));
     // Without a socket it would look for a Docker engine of the machine's, which cannot pull from here.
     let socket = state.socket.clone().unwrap_or_else(|| home.folder().join("no-containers.sock"));
     command
@@ -129,7 +130,8 @@ fn ready(port: u16) -> bool {
     let ask = || -> std::io::Result<bool> {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
         stream.set_read_timeout(Some(Duration::from_secs(2)))?;
-        stream.write_all(b"GET /_ministack/ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        stream
+            .write_all(b"GET /_ministack/ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
         let mut start = [0; 12];
         stream.read_exact(&mut start)?;
         Ok(start.ends_with(b" 200"))
@@ -196,7 +198,8 @@ fn free_port() -> Result<u16> {
 /// Whether a line of `/proc/net/route` other than the default route covers the port's subnet.
 fn covers(route: &str, port: u16) -> bool {
     let mut fields = route.split_whitespace();
-    let hex = |field: Option<&str>| field.and_then(|text| u32::from_str_radix(text, 16).ok()).map(u32::swap_bytes);
+    let hex =
+        |field: Option<&str>| field.and_then(|text| u32::from_str_radix(text, 16).ok()).map(u32::swap_bytes);
     let (Some(destination), Some(mask)) = (hex(fields.nth(1)), hex(fields.nth(5))) else { return false };
     let subnet = (10 << 24) | (u32::from(port) << 8);
     let narrower = mask & 0xffff_ff00;

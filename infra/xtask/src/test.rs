@@ -1,1 +1,205 @@
-//! `cargo xtask test`: all that CI runs.
+//! `cargo xtask test`: all that CI runs. A failure hides no other: every step runs that can.
+
+use crate::deploy::Profile;
+use crate::process::bound;
+use crate::setup;
+use crate::stack::Stack;
+use crate::step::{note, seconds};
+use crate::workspace::{root, tool};
+use anyhow::{Context, Result, bail};
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The directory of the local cloud that the tests use, below `target`.
+const CLOUD: &str = "local-test";
+/// How often `--deep` runs the end-to-end tests.
+const DEEP_ROUNDS: usize = 10;
+/// How many cases `--deep` has each property tested with; else it is proptest's 256.
+const DEEP_CASES: &str = "20000";
+
+pub fn test(deep: bool) -> Result<()> {
+    let mut report = Report::default();
+    report.check("Setting up the tools", setup::setup);
+    report.check("Formatting", || run(cargo(&["fmt", "--all", "--check"])));
+    report.check("Lints", || {
+        run(cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"]))
+    });
+    report.check("No second TLS stack", no_second_tls_stack);
+    report.tests("Unit and property tests", || {
+        let mut command =
+            cargo(&["test", "--quiet", "--workspace", "--exclude", "stablepin-tests", "--no-fail-fast"]);
+        deepen(&mut command, deep);
+        run_tests(command)
+    });
+    report.check("Template: SAM", || {
+        run(template_check("sam", &["validate", "--lint", "--config-env", "local"]))
+    });
+    report.check("Template: cfn-lint", || run(template_check("cfn-lint", &["template.yaml"])));
+    end_to_end(&mut report, deep);
+    report.close()
+}
+
+/// The deployed template in a local cloud of its own, which is gone afterwards.
+fn end_to_end(report: &mut Report, deep: bool) {
+    let mut stack = None;
+    report.check("Local cloud and deployment", || {
+        stack = Some(Stack::start(CLOUD, Profile::Debug)?);
+        Ok(())
+    });
+    let Some(stack) = stack else { return };
+    for round in 1..=if deep { DEEP_ROUNDS } else { 1 } {
+        let title =
+            if deep { format!("End-to-end tests, round {round}") } else { "End-to-end tests".to_owned() };
+        report.tests(&title, || {
+            let mut command = cargo(&["test", "--quiet", "--package", "stablepin-tests", "--no-fail-fast"]);
+            command.envs(stack.variables());
+            deepen(&mut command, deep);
+            run_tests(command)
+        });
+    }
+    report.check("Tear-down", || stack.stop());
+}
+
+fn deepen(command: &mut Command, deep: bool) {
+    if deep {
+        command.env("PROPTEST_CASES", DEEP_CASES).env("STABLEPIN_DEEP", "1");
+    }
+}
+
+/// The SDK's default features would bring it back: megabytes in each function, and a TLS stack that is
+/// no longer maintained.
+fn no_second_tls_stack() -> Result<()> {
+    for banned in ["hyper@0.14", "rustls@0.21"] {
+        let found = cargo(&["tree", "--quiet", "--workspace", "--target", "all", "--invert", banned])
+            .stderr(Stdio::null())
+            .output()
+            .context("cannot start cargo")?;
+        // cargo fails on a package that is nowhere in the tree, which is what we want.
+        if !found.stdout.is_empty() {
+            bail!("{banned} is used:\n{}", String::from_utf8_lossy(&found.stdout));
+        }
+    }
+    Ok(())
+}
+
+fn cargo(arguments: &[&str]) -> Command {
+    let mut command = bound("cargo");
+    command.args(arguments).current_dir(root()).stdin(Stdio::null());
+    command
+}
+
+fn template_check(program: &str, arguments: &[&str]) -> Command {
+    let mut command = bound(tool(program));
+    command.args(arguments).current_dir(root()).stdin(Stdio::null());
+    command.env("SAM_CLI_TELEMETRY", "0").env("AWS_DEFAULT_REGION", "us-east-1");
+    command
+}
+
+fn run(mut command: Command) -> Result<()> {
+    let status = command.status().with_context(|| format!("cannot start {command:?}"))?;
+    if !status.success() {
+        bail!("{status}");
+    }
+    Ok(())
+}
+
+/// Runs a cargo test command, shows what it prints, and counts what it says of each test program.
+fn run_tests(mut command: Command) -> Result<Counts> {
+    let mut child =
+        command.stdout(Stdio::piped()).spawn().with_context(|| format!("cannot start {command:?}"))?;
+    let mut counts = Counts::default();
+    for line in BufReader::new(child.stdout.take().context("no pipe from the tests")?).lines() {
+        let line = line.context("cannot read what the tests print")?;
+        println!("{line}");
+        if let Some(more) = Counts::read(&line) {
+            counts.add(more);
+        }
+    }
+    let status = child.wait().context("cannot wait for the tests")?;
+    if !status.success() && counts.failed == 0 {
+        bail!("{status}, though no test has failed: does it compile?");
+    }
+    Ok(counts)
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Counts {
+    passed: usize,
+    failed: usize,
+}
+
+impl Counts {
+    const PASSED: Self = Self { passed: 1, failed: 0 };
+    const FAILED: Self = Self { passed: 0, failed: 1 };
+
+    /// From a test program's last line: `test result: ok. 12 passed; 0 failed; 0 ignored; …`.
+    fn read(line: &str) -> Option<Self> {
+        let (_, numbers) = line.strip_prefix("test result: ")?.split_once(". ")?;
+        let number = |word: &str| {
+            let part = numbers.split("; ").find_map(|part| part.strip_suffix(word))?;
+            part.trim().parse().ok()
+        };
+        Some(Self { passed: number("passed")?, failed: number("failed")? })
+    }
+
+    fn add(&mut self, more: Self) {
+        self.passed += more.passed;
+        self.failed += more.failed;
+    }
+}
+
+/// What ran, for how long, and how it ended.
+#[derive(Default)]
+struct Report {
+    steps: Vec<(String, Duration, Counts)>,
+}
+
+impl Report {
+    /// A step that passes or fails as one.
+    fn check(&mut self, title: &str, work: impl FnOnce() -> Result<()>) {
+        self.tests(title, || work().map(|()| Counts::PASSED));
+    }
+
+    /// A step of many tests.
+    fn tests(&mut self, title: &str, work: impl FnOnce() -> Result<Counts>) {
+        println!("\n==> {title}");
+        let start = Instant::now();
+        let counts = work().unwrap_or_else(|error| {
+            println!("{error:?}");
+            Counts::FAILED
+        });
+        let time = start.elapsed();
+        let verdict = if counts.failed == 0 { "done" } else { "FAILED" };
+        note(format!("{title}: {verdict} in {}", seconds(time)));
+        self.steps.push((title.to_owned(), time, counts));
+    }
+
+    fn close(self) -> Result<()> {
+        println!("\n==> Summary");
+        let mut sum = Counts::default();
+        for (title, time, counts) in &self.steps {
+            let verdict = if counts.failed == 0 { "ok" } else { "FAILED" };
+            println!("    {verdict:<7} {:>5} {:>12}  {title}", counts.passed + counts.failed, seconds(*time));
+            sum.add(*counts);
+        }
+        println!("\n{} passed, {} failed", sum.passed, sum.failed);
+        if sum.failed > 0 {
+            let failed = self.steps.iter().filter(|(_, _, counts)| counts.failed > 0);
+            bail!("failed: {}", failed.map(|(title, ..)| title.as_str()).collect::<Vec<_>>().join(", "));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Counts;
+
+    #[test]
+    fn a_test_programs_last_line_is_read() {
+        let line = "test result: FAILED. 12 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s";
+        assert_eq!(Counts::read(line), Some(Counts { passed: 12, failed: 3 }));
+        assert_eq!(Counts::read("test result_is_read ... ok"), None);
+    }
+}

@@ -25,7 +25,11 @@ pub fn up(name: &str, profile: Profile) -> Result<()> {
         None => start_cloud(home)?,
     };
     deploy::deploy(&cloud, profile)?;
-    println!("\nThe local cloud is up at {}, after {}.", cloud.endpoint(), crate::step::seconds(start.elapsed()));
+    println!(
+        "\nThe local cloud is up at {}, after {}.",
+        cloud.endpoint(),
+        crate::step::seconds(start.elapsed())
+    );
     if cloud.podman().is_none() {
         println!("ECS tasks are SIMULATED: {}.", podman::unavailable().unwrap_or_default());
     }
@@ -44,7 +48,8 @@ pub fn up(name: &str, profile: Profile) -> Result<()> {
 pub fn start_cloud(home: Home) -> Result<Cloud> {
     step("Starting the local cloud", || {
         let cloud = Cloud::start(home)?;
-        let tasks = if cloud.podman().is_some() { "ECS tasks are containers" } else { "ECS tasks are SIMULATED" };
+        let tasks =
+            if cloud.podman().is_some() { "ECS tasks are containers" } else { "ECS tasks are SIMULATED" };
         note(format!("{}, {tasks}", cloud.endpoint()));
         Ok(cloud)
     })

@@ -8,7 +8,7 @@
 //! What was there at the first look is not an event. Looking has a limit that AWS does not have: a
 //! tag that is moved from A to B and back between two looks was, for the watcher, never moved, and
 //! a tag moved twice is one event. MiniStack offers nothing better to look at: it keeps no history
-//! of images, and its request log names neither tag nor digest.
+//! of images, and its request log does not tell what `PutImage` put.
 
 mod ecr;
 mod ecs;
@@ -19,7 +19,10 @@ use std::{collections::VecDeque, thread, time::Duration};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::aws::{Aws, AwsError};
+use crate::{
+    aws::{Aws, AwsError},
+    inbox::visible,
+};
 pub use event::Event;
 
 /// How often it looks. A look takes about 2 ms for each repository, cluster and service.
@@ -159,5 +162,6 @@ fn pages(
 }
 
 fn log(line: &str) {
-    println!("{} {line}", Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ"));
+    // Names of tags come from pushes, and the emulator takes what ECR would refuse.
+    println!("{} {}", Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ"), visible(line));
 }

@@ -66,13 +66,9 @@ async fn a_tag_is_put_on_the_very_bytes() {
 
 #[tokio::test]
 async fn what_ecr_says_to_a_tag() {
-    for (code, expected) in [
-        ("ImageAlreadyExistsException", PutTag::AlreadyThere),
-        ("ImageTagAlreadyExistsException", PutTag::PointsElsewhere),
-    ] {
-        let wire = Wire::answering([error(400, code)]);
-        assert_eq!(Ecr::new(&wire.session()).put_tag(&web(), &odd(), &stable()).await.unwrap(), expected);
-    }
+    let wire = Wire::answering([error(400, "ImageAlreadyExistsException")]);
+    let put = Ecr::new(&wire.session()).put_tag(&web(), &odd(), &stable()).await.unwrap();
+    assert_eq!(put, PutTag::AlreadyThere);
     for (code, named) in [
         ("ImageDigestDoesNotMatchException", "another digest than"),
         ("LayersNotFoundException", "layers of"),
@@ -88,6 +84,21 @@ async fn what_ecr_says_to_a_tag() {
         assert!(text.contains(named), "{text}");
         assert!(text.contains(&format!("{code}: told by the test (HTTP 400, request 7f2f)")), "{text}");
         assert!(!failed.is_retryable(), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn an_immutable_tag_is_looked_at_before_it_is_called_another_s() {
+    let on = |digest: &ImageDigest| ok(json!({"imageDetails": [{"imageDigest": digest.as_str()}]}));
+    for (described, expected) in [
+        (on(&odd().digest), PutTag::AlreadyThere),
+        (on(&digest("ab")), PutTag::PointsElsewhere),
+        (error(400, "ImageNotFoundException"), PutTag::PointsElsewhere),
+    ] {
+        let wire = Wire::answering([error(400, "ImageTagAlreadyExistsException"), described]);
+        let put = Ecr::new(&wire.session()).put_tag(&web(), &odd(), &stable()).await.unwrap();
+        assert_eq!(put, expected);
+        assert_eq!(wire.requests()[1].json()["imageIds"], json!([{"imageTag": "prod-stable"}]));
     }
 }
 

@@ -122,6 +122,8 @@ fn task(n: usize) -> Value {
         "lastStatus": "RUNNING",
         "desiredStatus": "RUNNING",
         "healthStatus": "HEALTHY",
+        "stopCode": "",
+        "stoppedReason": "",
         "containers": [
             {"name": "web", "image": "web:main", "imageDigest": format!("sha256:{}", "ab".repeat(32)), "lastStatus": "RUNNING"},
             {"name": "side", "lastStatus": "STOPPED", "exitCode": 137, "reason": "OutOfMemory", "imageDigest": ""},
@@ -154,6 +156,7 @@ async fn all_pages_of_tasks_are_read_and_a_task_that_is_gone_is_no_error() {
     let task = &tasks[0];
     assert_eq!(task.started_by.as_deref(), Some("ecs-svc/2"));
     assert_eq!(task.health, Health::Healthy);
+    assert_eq!((&task.stop_code, &task.stopped_reason), (&None, &None), "empty says nothing");
     assert_eq!(task.containers[0].digest.as_ref().unwrap().hex(), "ab".repeat(32));
     assert_eq!(task.containers[1].digest, None);
     assert_eq!(task.containers[1].exit_code, Some(137));
