@@ -32,11 +32,7 @@ pub(crate) async fn read(table: &Table, request: &Request) -> Result<Response, P
 
 /// `PUT /v1/applications/{application}` with `application/toml`. All or nothing: the file, what it claims, and the
 /// audit record are one transaction. `?dry_run=true` checks, and shows what would change.
-pub(crate) async fn put(
-    table: &Table,
-    settings: &Settings,
-    request: &Request,
-) -> Result<Response, Problem> {
+pub(crate) async fn put(table: &Table, settings: &Settings, request: &Request) -> Result<Response, Problem> {
     let name = request.parsed("application", ApplicationName::parse)?;
     let principal = request.signed_by()?.to_owned();
     let allowed = Allowed {
@@ -57,7 +53,10 @@ pub(crate) async fn put(
             422,
             "wrong-name",
             "The file is another application's",
-            format!("the file says name = \"{}\", the path says {name}: make them the same", application.name),
+            format!(
+                "the file says name = \"{}\", the path says {name}: make them the same",
+                application.name
+            ),
         ));
     }
     let before = table.application(&name).await.map_err(|error| ours(request, &error))?;
@@ -94,7 +93,7 @@ pub(crate) async fn put(
             let status = if version == 1 { 201 } else { 200 };
             Ok(answer(status, &json!({ "name": name, "version": version, "changes": changes })))
         }
-        Err(error @ PutApplicationError::Claimed { .. }) => Err(claimed(&error, text)),
+        Err(error @ PutApplicationError::Claimed { .. }) => Err(claimed(&error, &put)),
         Err(error @ PutApplicationError::Lost) => {
             Err(Problem::new(409, "changed-meanwhile", "Changed meanwhile", error.to_string()))
         }
@@ -106,16 +105,11 @@ pub(crate) async fn put(
 }
 
 /// Says where in the file the claimed thing stands.
-fn claimed(error: &PutApplicationError, text: &str) -> Problem {
+fn claimed(error: &PutApplicationError, put: &PutApplication<'_>) -> Problem {
     let problem = Problem::new(409, "claimed", "Another application has it", error.to_string());
-    match error {
-        PutApplicationError::Claimed { what, by } => {
-            let word = what.rsplit(['#', '/']).next().unwrap_or(what);
-            let line = text.lines().position(|line| line.contains(word)).map(|index| index + 1);
-            problem.with("what", what).with("by", by).with("line", line)
-        }
-        PutApplicationError::Lost | PutApplicationError::TooMany { .. } | PutApplicationError::Table(_) => {
-            problem
-        }
-    }
+    let PutApplicationError::Claimed { what, by } = error else { return problem };
+    let claim = put.application.claims(put.allowed).into_iter().find(|claim| claim.what == *what);
+    let key = claim.map(|claim| claim.key).unwrap_or_default();
+    let errors = Application::error_at(put.text, &key, &error.to_string());
+    problem.with("what", what).with("by", by).with("errors", errors)
 }

@@ -29,11 +29,7 @@ pub struct InvalidSettings {
 
 impl Settings {
     /// From the two parameters, each a list with commas between.
-    pub fn new(
-        region: String,
-        repository_arns: &str,
-        cluster_arns: &str,
-    ) -> Result<Self, InvalidSettings> {
+    pub fn new(region: String, repository_arns: &str, cluster_arns: &str) -> Result<Self, InvalidSettings> {
         let partition = repository_arns.split(':').nth(1).unwrap_or("aws").to_owned();
         Ok(Self {
             partition,

@@ -34,8 +34,7 @@ pub(crate) async fn build(table: &Table, request: &Request) -> Result<Response, 
 pub(crate) async fn promotions(table: &Table, request: &Request) -> Result<Response, Problem> {
     let application = request.parsed("application", ApplicationName::parse)?;
     let (limit, after) = page_of(request)?;
-    let page =
-        table.promotions(&application, limit, after).await.map_err(|error| ours(request, &error))?;
+    let page = table.promotions(&application, limit, after).await.map_err(|error| ours(request, &error))?;
     let items: Vec<Value> =
         page.items.iter().map(|(environment, operation)| shown(environment, operation)).collect();
     Ok(answer(200, &json!({ "promotions": items, "next": page.next.map(|cursor| cursor.0) })))
@@ -59,8 +58,10 @@ async fn operation(
 ) -> Result<Response, Problem> {
     let application = request.parsed("application", ApplicationName::parse)?;
     let missing = || Problem::not_found(&format!("{what} {} of {application}", request.path(what)));
-    let found =
-        table.operation(&application, key.ok_or_else(missing)?).await.map_err(|error| ours(request, &error))?;
+    let found = table
+        .operation(&application, key.ok_or_else(missing)?)
+        .await
+        .map_err(|error| ours(request, &error))?;
     let (environment, operation) = found.ok_or_else(missing)?;
     Ok(answer(200, &shown(&environment, &operation)))
 }
@@ -92,7 +93,10 @@ pub(crate) async fn environment(table: &Table, request: &Request) -> Result<Resp
         .map_err(|error| ours(request, &error))?
         .filter(|subject| subject.policy().is_some())
         .ok_or_else(|| Problem::not_found(&format!("environment {environment} of {application}")))?;
-    Ok(answer(200, &json!({ "application": application, "name": environment, "record": subject.environment })))
+    Ok(answer(
+        200,
+        &json!({ "application": application, "name": environment, "record": subject.environment }),
+    ))
 }
 
 pub(crate) async fn pins(table: &Table, request: &Request) -> Result<Response, Problem> {
@@ -117,9 +121,6 @@ pub(crate) async fn audit(table: &Table, request: &Request) -> Result<Response, 
         return Err(Problem::bad_request("`month` must be a year and a month, such as 2026-11"));
     }
     let (limit, after) = page_of(request)?;
-    let page = table
-        .audit(&application, month, limit, after)
-        .await
-        .map_err(|error| ours(request, &error))?;
+    let page = table.audit(&application, month, limit, after).await.map_err(|error| ours(request, &error))?;
     Ok(answer(200, &json!({ "month": month, "audit": page.items, "next": page.next.map(|cursor| cursor.0) })))
 }

@@ -2,7 +2,6 @@
 
 mod page;
 
-use jiff::Timestamp;
 use stablepin_aws::dynamodb::{Key, OperationKey};
 use stablepin_core::audit::Actor;
 use stablepin_core::name::{ApplicationName, EnvironmentName};
@@ -11,22 +10,22 @@ use stablepin_core::refusal::Refusal;
 use stablepin_core::step::{Decision, Observed, may_decide};
 use stablepin_driver::clock::now;
 use stablepin_driver::errors::chain;
-use stablepin_driver::{Doors, DriveError, Start, drive, token_hash};
+use stablepin_driver::{Deadline, Doors, DriveError, Start, drive, token_hash};
 use stablepin_http::{Request, Response};
 
 /// What a person may write as a reason, in characters.
 const LONGEST_REASON: usize = 500;
 
 /// Answers every request; an error that is ours shows its id, and Lambda need not try again.
-pub async fn handle(doors: &Doors, request: &Request, deadline: Timestamp) -> Response {
+pub async fn handle(doors: &Doors, request: &Request, deadline: Deadline) -> Response {
     let answer = match request.method.as_str() {
         "GET" | "HEAD" => show(doors, request).await,
         "POST" => decide(doors, request, deadline).await,
-        _ => Err(Answer::Page(page::no_such_method())),
+        _ => Err(Answer::page(page::no_such_method())),
     };
     match answer {
         Ok(response) => response,
-        Err(Answer::Page(response)) => response,
+        Err(Answer::Page(response)) => *response,
         Err(Answer::Ours(error)) => {
             tracing::error!(request.id = request.id, "the decision page failed: {error}");
             page::ours(&request.id)
@@ -36,16 +35,22 @@ pub async fn handle(doors: &Doors, request: &Request, deadline: Timestamp) -> Re
 
 /// Not the page that was asked for.
 enum Answer {
-    Page(Response),
+    Page(Box<Response>),
     Ours(String),
+}
+
+impl Answer {
+    fn page(response: Response) -> Self {
+        Self::Page(Box::new(response))
+    }
 }
 
 impl From<DriveError> for Answer {
     fn from(error: DriveError) -> Self {
         match error {
-            DriveError::Refused(refusal) => Self::Page(page::refused(&refusal)),
-            DriveError::LinkUsed => Self::Page(page::refused(&Refusal::LinkUsed { at: now() })),
-            DriveError::NotFound => Self::Page(page::refused(&Refusal::UnknownLink)),
+            DriveError::Refused(refusal) => Self::page(page::refused(&refusal)),
+            DriveError::LinkUsed => Self::page(page::refused(&Refusal::LinkUsed { at: now() })),
+            DriveError::NotFound => Self::page(page::refused(&Refusal::UnknownLink)),
             DriveError::AlreadyOpened | DriveError::Contended | DriveError::Table(_) => {
                 Self::Ours(chain(&error))
             }
@@ -63,20 +68,19 @@ async fn show(doors: &Doors, request: &Request) -> Result<Response, Answer> {
     }
 }
 
-async fn decide(doors: &Doors, request: &Request, deadline: Timestamp) -> Result<Response, Answer> {
+async fn decide(doors: &Doors, request: &Request, deadline: Deadline) -> Result<Response, Answer> {
     let form = request.form();
     let field = |name: &str| form.get(name).map(String::as_str).unwrap_or_default();
     let (subject, token) = open(doors, request, field("t")).await?;
     let verdict = match field("decision") {
         "approve" => Verdict::Approve,
         "reject" => Verdict::Reject,
-        _ => return Err(Answer::Page(page::say_which())),
+        _ => return Err(Answer::page(page::say_which())),
     };
-    let reason: String =
-        field("reason").chars().filter(|c| !c.is_control()).take(LONGEST_REASON).collect();
+    let reason: String = field("reason").chars().filter(|c| !c.is_control()).take(LONGEST_REASON).collect();
     let reason = Some(reason.trim().to_owned()).filter(|reason| !reason.is_empty());
     if verdict == Verdict::Reject && reason.is_none() {
-        return Err(Answer::Page(page::say_why()));
+        return Err(Answer::page(page::say_why()));
     }
     let decision = Decision {
         approver: token.approver.clone(),
@@ -100,7 +104,7 @@ async fn decide(doors: &Doors, request: &Request, deadline: Timestamp) -> Result
 /// The promotion that the path names, if the link is one of its own. An unknown link and an unknown promotion
 /// look the same.
 async fn open(doors: &Doors, request: &Request, secret: &str) -> Result<(Subject, Token), Answer> {
-    let unknown = || Answer::Page(page::refused(&Refusal::UnknownLink));
+    let unknown = || Answer::page(page::refused(&Refusal::UnknownLink));
     let application = ApplicationName::parse(request.path("application")).map_err(|_| unknown())?;
     let environment = EnvironmentName::parse(request.path("environment")).map_err(|_| unknown())?;
     let promotion = OperationId::parse(request.path("promotion")).ok_or_else(unknown)?;

@@ -156,7 +156,8 @@ pub(crate) fn say_which() -> Response {
 }
 
 pub(crate) fn say_why() -> Response {
-    let text = html! { p { "Nothing was decided. Go back and write a reason: whoever pushed will read it." } };
+    let text =
+        html! { p { "Nothing was decided. Go back and write a reason: whoever pushed will read it." } };
     page(400, "Why do you reject it?", &text)
 }
 

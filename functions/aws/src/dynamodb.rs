@@ -134,12 +134,6 @@ impl Table {
         Self { client: session.dynamodb(), name }
     }
 
-    /// Opens the connection before the first event needs it; what it answers does not matter.
-    pub async fn warm(&self) {
-        let key = keys::claim("warm");
-        let _ = tokio::time::timeout(std::time::Duration::from_secs(1), self.get(&key)).await;
-    }
-
     /// The application that takes builds from a repository: one read.
     pub async fn claimant(&self, repository: &RepositoryName) -> Result<Option<ApplicationName>, TableError> {
         self.claimant_of(repository.as_str()).await
@@ -233,7 +227,8 @@ impl Table {
         ];
         wanted.extend(token.map(keys::token));
         let mut found = self.batch_get(&wanted).await?;
-        let (Some(configuration), Some(operation)) = (found.remove(&wanted[0]), found.remove(&wanted[2])) else {
+        let (Some(configuration), Some(operation)) = (found.remove(&wanted[0]), found.remove(&wanted[2]))
+        else {
             return Ok(None);
         };
         let environment = found.remove(&wanted[1]).map(|item| record("ENV", &item)).transpose()?;
@@ -247,9 +242,7 @@ impl Table {
         }
         let build = match &stored.operation.work {
             Work::Promotion(promotion) if promotion.build.tagged => Some(promotion.build.clone()),
-            Work::Promotion(promotion) => {
-                self.build(&key.application, &promotion.digest).await?
-            }
+            Work::Promotion(promotion) => self.build(&key.application, &promotion.digest).await?,
             Work::Rollback(_) => None,
         };
         let subject = Subject {
@@ -318,8 +311,8 @@ impl Table {
         if let Some(token) = &change.token_used {
             writes.use_token(token);
         }
-        for audit in &change.audit {
-            writes.put(audit_item(audit)?, Some(0), Part::Version);
+        for (place, audit) in (0..).zip(&change.audit) {
+            writes.put(audit_item(audit, place)?, Some(0), Part::Version);
         }
         self.transact(writes).await?;
         Ok(after)
@@ -349,7 +342,9 @@ impl Table {
             Ok(_) => return Ok(()),
             Err(error) => error,
         };
-        if let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() {
+        if let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) =
+            error.as_service_error()
+        {
             let reasons = cancelled.cancellation_reasons();
             let failed = |wanted: &dyn Fn(&Part) -> bool| {
                 parts.iter().zip(reasons).find(|(part, reason)| {
@@ -479,8 +474,9 @@ fn item<T: Serialize>(key: &ItemKey, version: u64, value: &T) -> Result<Item, Ta
     Ok(item)
 }
 
-fn audit_item(audit: &AuditRecord) -> Result<Item, TableError> {
-    let id = uuid_v7(audit.at).to_string();
+/// `place` keeps the records of one transaction in order: they have one time.
+fn audit_item(audit: &AuditRecord, place: u8) -> Result<Item, TableError> {
+    let id = uuid_v7_at(audit.at, Some(place)).to_string();
     let mut item = item(&keys::audit(audit, &id), 1, audit)?;
     item.insert("detail_type".into(), AttributeValue::S(audit.kind.detail_type().to_owned()));
     Ok(item)
@@ -488,8 +484,16 @@ fn audit_item(audit: &AuditRecord) -> Result<Item, TableError> {
 
 /// A fresh id that sorts by that time.
 pub fn uuid_v7(at: Timestamp) -> Uuid {
+    uuid_v7_at(at, None)
+}
+
+fn uuid_v7_at(at: Timestamp, place: Option<u8>) -> Uuid {
     let mut random = [0; 10];
     getrandom::fill(&mut random).expect("the operating system gives random bytes");
+    // The bits that follow the time. https://www.rfc-editor.org/rfc/rfc9562#section-6.2
+    if let Some(place) = place {
+        [random[0], random[1]] = [0, place];
+    }
     let millis = u64::try_from(at.as_millisecond()).unwrap_or_default();
     uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
 }
@@ -683,11 +687,7 @@ mod keys {
         app(application, format!("OPENED#{environment}#{}#{}", occurrence.digest, sortable(occurrence.at)))
     }
 
-    pub(super) fn tag(
-        application: &ApplicationName,
-        repository: &RepositoryName,
-        tag: &ImageTag,
-    ) -> ItemKey {
+    pub(super) fn tag(application: &ApplicationName, repository: &RepositoryName, tag: &ImageTag) -> ItemKey {
         app(application, format!("TAG#{repository}#{tag}"))
     }
 

@@ -17,7 +17,7 @@ use toml::de::DeTable;
 
 pub use self::difference::{Difference, difference};
 pub use self::errors::ConfigError;
-pub use self::resources::{Allowed, Outside, Resources};
+pub use self::resources::{Allowed, Claim, Outside, Resources};
 pub use self::values::{
     CheckName, Endpoint, LabelName, MailAddress, Platform, Principal, RoleArn, ServiceName,
 };
@@ -207,6 +207,16 @@ impl Application {
             }
         }
         problems.or(application)
+    }
+
+    /// An error that only became known after the file was read, with the place of the setting that it is about.
+    pub fn error_at(text: &str, key: &str, message: &str) -> Vec<ConfigError> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let mut problems = Problems::in_text(text);
+        let Ok(document) = DeTable::parse(text) else { return Vec::new() };
+        let application = file::read(document.get_ref(), &mut problems);
+        problems.add(key, message);
+        problems.or(application).err().unwrap_or_default()
     }
 
     pub fn environment(&self, name: &EnvironmentName) -> Option<&Environment> {

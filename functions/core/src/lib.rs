@@ -15,5 +15,5 @@ pub mod pin_number;
 pub mod records;
 pub mod refusal;
 pub mod step;
-pub mod task_definition;
 pub mod target;
+pub mod task_definition;

@@ -76,7 +76,7 @@ pub struct Build {
     pub pushed_tag: ImageTag,
     pub pushed_at: Timestamp,
     pub media_type: String,
-    /// Compressed, as ECR reports it; of an index, its largest manifest.
+    /// Compressed, summed from the manifest; none for an index, which has a size per platform.
     pub size_bytes: Option<u64>,
     pub version: u64,
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use stablepin_aws::dynamodb::{CommitError, Key, TableError, uuid_v7};
+use stablepin_aws::session::OPERATION_TIMEOUT;
 use stablepin_core::effect::{Effect, Outcome, leased_to_another, owed};
 use stablepin_core::image::ImageDigest;
 use stablepin_core::records::{Lease, Subject};
@@ -54,9 +55,39 @@ impl DriveError {
 /// How often a lost race is decided again.
 const MOST_RACES: u32 = 12;
 
-/// What is left of a function's time when no further effect is begun, and how much longer than the deadline a
-/// lease holds: a call that was begun has ended by then.
+/// What is left of the time when no further effect is begun.
 const MARGIN: SignedDuration = SignedDuration::from_secs(3);
+
+/// Until when to go on.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadline {
+    soft: Timestamp,
+    hard: Timestamp,
+}
+
+impl Deadline {
+    /// When Lambda ends the invocation.
+    pub fn of_invocation(hard: Timestamp) -> Self {
+        Self { soft: hard, hard }
+    }
+
+    /// Begins nothing new after this long, though what was begun may take longer.
+    #[must_use]
+    pub fn within(self, limit: SignedDuration) -> Self {
+        Self { soft: self.soft.min(now() + limit), ..self }
+    }
+
+    /// Whether it is too late to begin anything.
+    pub fn is_near(&self) -> bool {
+        now() + MARGIN >= self.soft
+    }
+
+    /// When every call that was begun has ended, or the process has.
+    fn of_lease(&self) -> Timestamp {
+        let last_call = SignedDuration::try_from(OPERATION_TIMEOUT).unwrap_or(MARGIN);
+        (self.hard + MARGIN).min(self.soft + last_call)
+    }
+}
 
 /// Observes, decides, commits, and carries out what is owed. Answers the subject as it was last committed; an
 /// effect that failed is in its record, to be tried again, and is no error here.
@@ -64,7 +95,7 @@ pub async fn drive(
     doors: &Doors,
     start: Start,
     observed: Vec<Observed>,
-    deadline: Timestamp,
+    deadline: Deadline,
 ) -> Result<Subject, DriveError> {
     let holder = uuid_v7(now());
     let mut subject = match start {
@@ -75,6 +106,9 @@ pub async fn drive(
     let mut races = 0;
     loop {
         let at = now();
+        if in_good_hands(at, &subject, holder, &observed) {
+            return Ok(subject);
+        }
         let mut change = step(at, &subject, &observed).map_err(DriveError::Refused)?;
         let mine = effects(doors, at, &change.after, holder);
         lease(&mut change.after, at, holder, deadline, !mine.is_empty());
@@ -95,12 +129,19 @@ pub async fn drive(
             }
         }
         let effects = effects(doors, at, &subject, holder);
-        if effects.is_empty() || now() + MARGIN >= deadline {
+        if effects.is_empty() || deadline.is_near() {
             return Ok(subject);
         }
-        let outcomes = join_all(effects.iter().map(|effect| effect::carry_out(doors, &subject, effect))).await;
+        let outcomes =
+            join_all(effects.iter().map(|effect| effect::carry_out(doors, &subject, effect))).await;
         observed = outcomes.into_iter().map(Observed::Outcome).collect();
     }
+}
+
+/// Somebody else carries it out now, and we bring no news: whatever is due is theirs.
+fn in_good_hands(at: Timestamp, subject: &Subject, holder: Uuid, observed: &[Observed]) -> bool {
+    let no_news = observed.iter().all(|one| matches!(one, Observed::Tick | Observed::Nudge));
+    no_news && subject.operation.as_ref().is_some_and(|operation| leased_to_another(at, operation, holder))
 }
 
 /// What is owed that this function can do.
@@ -116,12 +157,12 @@ fn effects(doors: &Doors, at: Timestamp, subject: &Subject, holder: Uuid) -> Vec
 }
 
 /// Takes the lease with the first commit that owes something, gives it back with the last.
-fn lease(after: &mut Subject, at: Timestamp, holder: Uuid, deadline: Timestamp, wanted: bool) {
+fn lease(after: &mut Subject, at: Timestamp, holder: Uuid, deadline: Deadline, wanted: bool) {
     let Some(operation) = &mut after.operation else { return };
     if leased_to_another(at, operation, holder) {
         return;
     }
-    operation.lease = wanted.then(|| Lease { holder, until: deadline + MARGIN });
+    operation.lease = wanted.then(|| Lease { holder, until: deadline.of_lease() });
 }
 
 /// What the lost race teaches; the rest is decided again on what is there now.

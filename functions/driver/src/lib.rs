@@ -2,9 +2,9 @@
 
 pub mod clock;
 mod drive;
-mod link;
 mod effect;
 pub mod errors;
+mod link;
 pub mod mail;
 mod snapshot;
 pub mod start;
@@ -14,8 +14,8 @@ use stablepin_aws::ecr::Ecr;
 use stablepin_aws::ecs::Ecs;
 use stablepin_aws::sns::Sns;
 
+pub use drive::{Deadline, DriveError, Start, drive};
 pub use link::token_hash;
-pub use drive::{DriveError, Start, drive};
 pub use snapshot::{SnapshotError, snapshot};
 
 /// Every door that a function has. What a function's role may not do, it has no door for: that work is left to

@@ -14,7 +14,9 @@ pub enum SnapshotError {
     Missing(ServiceName),
     #[error("{service} is {status}: only an ACTIVE service takes a deployment")]
     NotActive { service: ServiceName, status: String },
-    #[error("{0} is deployed by CodeDeploy or an external controller, which Stablepin does not drive: use that")]
+    #[error(
+        "{0} is deployed by CodeDeploy or an external controller, which Stablepin does not drive: use that"
+    )]
     Controller(ServiceName),
     #[error("{service}")]
     NotOurs { service: ServiceName, source: TaskDefinitionError },

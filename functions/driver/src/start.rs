@@ -3,14 +3,15 @@
 
 use std::env;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use stablepin_aws::dynamodb::Table;
 use stablepin_aws::ecr::Ecr;
 use stablepin_aws::ecs::Ecs;
-use stablepin_aws::session::{Session, SessionError};
+use stablepin_aws::session::{Service, Session, SessionError};
 use stablepin_aws::sns::Sns;
 
-use crate::{Doors, Post};
+use crate::clock::now;
+use crate::{Deadline, Doors, Post};
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -43,7 +44,10 @@ pub async fn doors(needs: Needs) -> Result<(Doors, Session), StartError> {
             false => None,
         },
     };
-    doors.table.warm().await;
+    let mut services = vec![Service::DynamoDb, Service::Ecr];
+    services.extend(needs.ecs.then_some(Service::Ecs));
+    services.extend(needs.post.then_some(Service::Sns));
+    session.warm(&services).await;
     Ok((doors, session))
 }
 
@@ -56,10 +60,9 @@ pub fn list(name: &'static str) -> Result<String, StartError> {
     env::var(name).map_err(|_| StartError::Missing(name))
 }
 
-/// When Lambda ends the invocation, from its context's milliseconds since 1970.
-pub fn deadline(milliseconds: u64) -> Timestamp {
-    i64::try_from(milliseconds)
-        .ok()
-        .and_then(|milliseconds| Timestamp::from_millisecond(milliseconds).ok())
-        .unwrap_or(Timestamp::MAX)
+/// From the milliseconds since 1970 that Lambda's context names.
+pub fn deadline(milliseconds: u64) -> Deadline {
+    let hard = i64::try_from(milliseconds).ok().and_then(|at| Timestamp::from_millisecond(at).ok());
+    // Without one, as long as the shortest of our functions may take.
+    Deadline::of_invocation(hard.unwrap_or_else(|| now() + SignedDuration::from_secs(15)))
 }

@@ -26,7 +26,9 @@ pub fn response(status: u16, content_type: &str, headers: &[(&str, &str)], body:
     let mut answer = ApiGatewayV2httpResponse::default();
     answer.status_code = i64::from(status);
     for (name, value) in always.iter().chain(headers) {
-        if let (Ok(name), Ok(value)) = (http::HeaderName::try_from(*name), http::HeaderValue::try_from(*value)) {
+        if let (Ok(name), Ok(value)) =
+            (http::HeaderName::try_from(*name), http::HeaderValue::try_from(*value))
+        {
             answer.headers.insert(name, value);
         }
     }

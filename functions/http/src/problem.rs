@@ -43,7 +43,8 @@ impl Problem {
 
     /// Ours to fix: the request's id finds it in the logs.
     pub fn internal(request_id: &str, what: &str) -> Self {
-        let detail = format!("{what}; nothing was half done: try again, and quote request {request_id} if it stays");
+        let detail =
+            format!("{what}; nothing was half done: try again, and quote request {request_id} if it stays");
         Self::new(500, "internal", "Something went wrong here", detail)
     }
 

@@ -30,9 +30,9 @@ impl Request {
             (Some(text), false) => text,
             (Some(encoded), true) => {
                 let bytes = STANDARD.decode(encoded).ok();
-                bytes.and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(|| {
-                    Problem::bad_request("the body is not UTF-8 text: send it as text")
-                })?
+                bytes
+                    .and_then(|bytes| String::from_utf8(bytes).ok())
+                    .ok_or_else(|| Problem::bad_request("the body is not UTF-8 text: send it as text"))?
             }
         };
         let iam = context.authorizer.and_then(|authorizer| authorizer.iam);

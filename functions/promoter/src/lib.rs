@@ -6,13 +6,13 @@
 mod outbox;
 mod woken;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 use stablepin_aws::dynamodb::{Key, OperationKey, TableError};
 use stablepin_core::step::Observed;
 use stablepin_driver::clock::now;
 use stablepin_driver::errors::chain;
-use stablepin_driver::{Doors, DriveError, Start, drive};
+use stablepin_driver::{Deadline, Doors, DriveError, Start, drive};
 
 pub use outbox::{Bus, OutboxError};
 pub use woken::{Unreadable, Woken};
@@ -38,7 +38,7 @@ pub async fn handle(
     doors: &Doors,
     bus: &Bus,
     woken: Woken,
-    deadline: Timestamp,
+    deadline: Deadline,
 ) -> Result<Value, PromoterError> {
     match woken {
         Woken::Tick => {
@@ -98,15 +98,15 @@ async fn all(
     doors: &Doors,
     keys: Vec<Key>,
     observed: Observed,
-    deadline: Timestamp,
+    deadline: Deadline,
 ) -> Result<usize, PromoterError> {
     let (mut driven, mut failed) = (0, 0);
     for key in keys {
-        if now() + SignedDuration::from_secs(5) >= deadline {
+        if deadline.is_near() {
             break;
         }
-        let until = deadline.min(now() + EACH);
-        match drive(doors, Start::Operation(key.clone()), vec![observed.clone()], until).await {
+        match drive(doors, Start::Operation(key.clone()), vec![observed.clone()], deadline.within(EACH)).await
+        {
             Ok(_) | Err(DriveError::NotFound) => driven += 1,
             Err(error) => {
                 failed += 1;

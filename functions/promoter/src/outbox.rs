@@ -40,7 +40,8 @@ impl Bus {
 fn entry(record: &Value) -> Result<Option<Entry>, OutboxError> {
     let image = record.pointer("/dynamodb/NewImage");
     let key = image.and_then(|image| image.pointer("/pk/S")).and_then(Value::as_str).unwrap_or_default();
-    let Some(stored) = image.and_then(|image| image.get("record")).filter(|_| key.starts_with("AUDIT#")) else {
+    let Some(stored) = image.and_then(|image| image.get("record")).filter(|_| key.starts_with("AUDIT#"))
+    else {
         return Ok(None);
     };
     let audit: AuditRecord = serde_json::from_value(plain(stored)).map_err(OutboxError::Unreadable)?;
@@ -111,7 +112,8 @@ mod tests {
     fn other_items_are_passed_over() {
         let record = json!({"dynamodb": {"NewImage": {"pk": {"S": "APP#web"}, "record": {"M": {}}}}});
         assert!(matches!(entry(&record), Ok(None)));
-        let record = json!({"dynamodb": {"NewImage": {"pk": {"S": "AUDIT#web#2026-11"}, "record": {"M": {}}}}});
+        let record =
+            json!({"dynamodb": {"NewImage": {"pk": {"S": "AUDIT#web#2026-11"}, "record": {"M": {}}}}});
         assert!(matches!(entry(&record), Err(OutboxError::Unreadable(_))));
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use futures_util::future::join_all;
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use serde::Deserialize;
 use serde_json::json;
 use stablepin_aws::dynamodb::uuid_v7;
@@ -20,7 +20,7 @@ use stablepin_core::step::{Observed, RollbackRequest, step};
 use stablepin_core::target::{To, resolve};
 use stablepin_driver::clock::now;
 use stablepin_driver::errors::chain;
-use stablepin_driver::{Doors, DriveError, SnapshotError, Start, drive, snapshot};
+use stablepin_driver::{Deadline, Doors, DriveError, SnapshotError, Start, drive, snapshot};
 use stablepin_http::{Problem, Request, Response, json as answer};
 
 /// What has to be typed, so that nobody rolls back by a slip.
@@ -43,14 +43,14 @@ struct Body {
 
 /// `POST /v1/applications/{application}/environments/{environment}/rollback`. Answers 202 with an id to follow, or
 /// a problem document, and then nothing was touched.
-pub async fn handle(doors: &Doors, request: &Request, deadline: Timestamp) -> Response {
+pub async fn handle(doors: &Doors, request: &Request, deadline: Deadline) -> Response {
     match start(doors, request, deadline).await {
         Ok(response) => response,
         Err(problem) => problem.response(),
     }
 }
 
-async fn start(doors: &Doors, request: &Request, deadline: Timestamp) -> Result<Response, Problem> {
+async fn start(doors: &Doors, request: &Request, deadline: Deadline) -> Result<Response, Problem> {
     let principal = request.signed_by()?.to_owned();
     let application = request.parsed("application", ApplicationName::parse)?;
     let environment = request.parsed("environment", EnvironmentName::parse)?;
@@ -91,7 +91,7 @@ async fn start(doors: &Doors, request: &Request, deadline: Timestamp) -> Result<
         let planned = change.after.rollback().map(|rollback| json!(rollback.services));
         return Ok(answer(200, &json!({ "dry_run": true, "target": target, "services": planned })));
     }
-    let deadline = deadline.min(now() + ANSWER_WITHIN);
+    let deadline = deadline.within(ANSWER_WITHIN);
     let after = drive(doors, Start::Subject(Box::new(subject)), observed, deadline).await;
     let after = after.map_err(|error| match error {
         DriveError::Refused(refusal) => Problem::from(&refusal),
@@ -181,12 +181,7 @@ fn live(rollouts: &[ServiceRollout], subject: &Subject) -> BTreeSet<ImageDigest>
 }
 
 /// The image is there and can be pulled at once.
-async fn runnable(
-    doors: &Doors,
-    policy: &Policy,
-    target: &Target,
-    request: &Request,
-) -> Result<(), Problem> {
+async fn runnable(doors: &Doors, policy: &Policy, target: &Target, request: &Request) -> Result<(), Problem> {
     let image = format!("{}@{}", policy.repository, target.digest);
     let found = doors.ecr.describe(&policy.repository, &target.digest).await;
     match found.map_err(|error| ours(request, &error))?.map(|detail| detail.status) {

@@ -2,15 +2,15 @@
 
 mod event;
 
-use jiff::Timestamp;
 use stablepin_aws::dynamodb::{PushContext, TableError, uuid_v7};
 use stablepin_aws::ecr::{EcrError, ImageId, Manifest};
 use stablepin_core::commit::commit_of;
+use stablepin_core::manifest::Manifest as Parsed;
 use stablepin_core::records::{Occurrence, OperationId};
 use stablepin_core::step::{Observed, Opening};
 use stablepin_driver::clock::now;
 use stablepin_driver::errors::chain;
-use stablepin_driver::{Doors, DriveError, Start, drive};
+use stablepin_driver::{Deadline, Doors, DriveError, Start, drive};
 
 pub use event::{Event, Ignored, Push};
 
@@ -35,7 +35,7 @@ pub enum TaggerError {
 
 const REVISION: &str = "org.opencontainers.image.revision";
 
-pub async fn handle(doors: &Doors, event: &Event, deadline: Timestamp) -> Result<Handled, TaggerError> {
+pub async fn handle(doors: &Doors, event: &Event, deadline: Deadline) -> Result<Handled, TaggerError> {
     match seen(doors, event).await? {
         Err(ignored) => Ok(Handled::Ignored(ignored)),
         Ok((push, context, manifest)) => open(doors, push, context, manifest, deadline).await,
@@ -58,7 +58,8 @@ async fn seen(
         doors.table.push_context(&application, &push.repository, &push.tag, &push.digest),
         doors.ecr.image(&push.repository, &ids),
     );
-    let Some(context) = context?.filter(|context| context.configuration.application.repository == push.repository)
+    let Some(context) =
+        context?.filter(|context| context.configuration.application.repository == push.repository)
     else {
         return Ok(Err(Ignored::NotRegistered));
     };
@@ -84,27 +85,23 @@ async fn open(
     push: Push,
     context: PushContext,
     manifest: Manifest,
-    deadline: Timestamp,
+    deadline: Deadline,
 ) -> Result<Handled, TaggerError> {
     let PushContext { configuration, build, .. } = context;
     // A known build has its name already.
-    let (commit, size_bytes) = match &build {
-        Some(_) => (None, None),
+    let commit = match &build {
+        Some(_) => None,
         None => {
-            let (config, detail) = tokio::join!(
-                doors.ecr.labels(&push.repository, &manifest),
-                doors.ecr.describe(&push.repository, &push.digest),
-            );
             // The label is only where the commit's name comes from: without it, the tag or the digest names it.
-            let config = config.unwrap_or_else(|error| {
+            let config = doors.ecr.labels(&push.repository, &manifest).await.unwrap_or_else(|error| {
                 tracing::warn!(image.digest = %push.digest, "the image's labels could not be read: {}", chain(&error));
                 None
             });
             let revision = config.as_ref().and_then(|config| config.labels.get(REVISION));
-            let origin = commit_of(revision.map(String::as_str), &push.tag, &push.digest);
-            (origin.commit().cloned(), detail?.and_then(|detail| detail.size_bytes))
+            commit_of(revision.map(String::as_str), &push.tag, &push.digest).commit().cloned()
         }
     };
+    let size_bytes = size(&manifest);
     let environments = configuration.application.environments.clone();
     let mut build = build;
     for environment in &environments {
@@ -131,4 +128,12 @@ async fn open(
         }
     }
     Ok(Handled::Opened { environments: environments.len() })
+}
+
+/// Compressed, of a single platform's image. An index has a size per platform.
+fn size(manifest: &Manifest) -> Option<u64> {
+    match manifest.parse() {
+        Ok(Parsed::Image(image)) => image.size_bytes().ok(),
+        Ok(Parsed::Index(_)) | Err(_) => None,
+    }
 }

@@ -76,6 +76,8 @@ impl Home {
 pub(crate) struct State {
     pub(crate) port: u16,
     pub(crate) socket: Option<PathBuf>,
+    /// Why there is no socket, and ECS tasks are simulated.
+    pub(crate) simulated: Option<String>,
 }
 
 /// A running local cloud. One that was started here stops when this is dropped, when this process is
@@ -160,6 +162,14 @@ impl Cloud {
     /// `None` where ECS tasks are simulated.
     pub fn podman(&self) -> Option<Podman> {
         self.state.socket.as_ref().and_then(|_| Podman::of(&self.home.0))
+    }
+
+    /// How ECS tasks run here, for people.
+    pub fn tasks(&self) -> String {
+        match &self.state.simulated {
+            None => "ECS tasks are containers".to_owned(),
+            Some(reason) => format!("ECS tasks are SIMULATED, no container runs: {reason}"),
+        }
     }
 
     pub(crate) fn socket(&self) -> Option<&Path> {

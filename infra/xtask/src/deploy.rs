@@ -6,7 +6,7 @@ use crate::inbox;
 use crate::process::{bound, run, run_logged};
 use crate::setup;
 use crate::step::{note, step};
-use crate::workspace::{host, root, target, tool};
+use crate::workspace::{host, root, short, target, tool};
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -127,7 +127,7 @@ fn sam_deploy(cloud: &Cloud, folder: &Path, settings: &Settings) -> Result<()> {
             "CAPABILITY_NAMED_IAM",
             "CAPABILITY_AUTO_EXPAND",
         ])
-        .args(["--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"])
+        .args(["--resolve-s3", "--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"])
         .arg("--parameter-overrides")
         .args(&settings.parameters)
         .args(machine_parameters(cloud.port()))
@@ -253,7 +253,7 @@ fn write_env(cloud: &Cloud, variables: &Variables) -> Result<()> {
         writeln!(text, "export {name}='{value}'")?;
     }
     fs::write(cloud.home().env(), text).context("cannot write the env file")?;
-    note(format!("variables: {}", cloud.home().env().display()));
+    note(format!("variables: {}", short(&cloud.home().env()).display()));
     Ok(())
 }
 

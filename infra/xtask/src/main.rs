@@ -8,6 +8,7 @@ use xtask::aws::Aws;
 use xtask::cloud::stop_on_interrupt;
 use xtask::deploy::Profile;
 use xtask::stack::Stack;
+use xtask::step::chain;
 use xtask::watcher::{self, Watcher};
 use xtask::{inbox, setup, supervisor, test, up};
 
@@ -52,30 +53,28 @@ enum Task {
 
 fn main() -> ExitCode {
     match run(Arguments::parse().task) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error:?}");
+            eprintln!("error: {}", chain(&error));
             ExitCode::FAILURE
         }
     }
 }
 
-fn run(task: Task) -> Result<()> {
-    match task {
-        Task::Supervise { folder } => return supervisor::supervise(&folder),
-        Task::Watch => Watcher::new(Aws::from_env()?).run(watcher::INTERVAL),
-        _ => stop_on_interrupt()?,
+fn run(task: Task) -> Result<ExitCode> {
+    if !matches!(task, Task::Supervise { .. } | Task::Watch) {
+        stop_on_interrupt()?;
     }
     match task {
         Task::Setup => {
-            setup::setup()?;
-            println!("{}", setup::versions()?);
-            Ok(())
+            setup::setup().and_then(|()| setup::versions()).map(|versions| println!("{versions}"))?
         }
-        Task::Up { release, name } => up::up(&name, if release { Profile::Release } else { Profile::Debug }),
-        Task::Down { name } => up::down(&name),
-        Task::Inbox => inbox::print(&Stack::current()?.aws()),
-        Task::Test { deep } => test::test(deep),
-        Task::Supervise { .. } | Task::Watch => Ok(()),
+        Task::Up { release, name } => up::up(&name, if release { Profile::Release } else { Profile::Debug })?,
+        Task::Down { name } => up::down(&name)?,
+        Task::Inbox => inbox::print(&Stack::current()?.aws())?,
+        Task::Test { deep } => return test::test(deep),
+        Task::Supervise { folder } => supervisor::supervise(&folder)?,
+        Task::Watch => Watcher::new(Aws::from_env()?).run(watcher::INTERVAL),
     }
+    Ok(ExitCode::SUCCESS)
 }

@@ -3,9 +3,11 @@
 //! Two clouds side by side share nothing but the kernel: each has its own storage, its own state, its
 //! own locks, and a bridge, a subnet and firewall chains of its own, named after its port.
 
-use crate::process::{bound, on_path, run_logged, spawn, wait_for};
-use anyhow::{Context, Result};
+use crate::process::{bound, on_path, output, run_logged, spawn, wait_for};
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -115,6 +117,13 @@ insecure = true
         self.with_configuration(Command::new("podman"))
     }
 
+    /// The containers that run now, those of ECS tasks and any other of this cloud's.
+    pub fn running(&self) -> Result<Vec<Container>> {
+        let listed = output(self.command().args(["ps", "--format", "json"]))?;
+        let listed: Vec<Listed> = serde_json::from_str(&listed).context("cannot read what Podman lists")?;
+        Ok(listed.into_iter().map(Container::from).collect())
+    }
+
     /// Serves the Docker API on a socket, for MiniStack. The first call also prepares the storage.
     pub(crate) fn serve(&self, socket: &Path, temporary: &Path, log: &Path) -> Result<Child> {
         let mut command = self.with_configuration(bound("podman"));
@@ -125,8 +134,11 @@ insecure = true
         spawn(command, log)
     }
 
-    pub(crate) fn wait_until_it_serves(&self, socket: &Path) -> Result<()> {
+    pub(crate) fn wait_until_it_serves(&self, socket: &Path, service: &mut Child) -> Result<()> {
         wait_for("Podman's socket", Duration::from_secs(60), || {
+            if let Some(status) = service.try_wait()? {
+                bail!("Podman has ended by itself: {status}");
+            }
             Ok(UnixStream::connect(socket).ok().map(drop))
         })
     }
@@ -148,6 +160,79 @@ insecure = true
     }
 }
 
+/// A running container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Container {
+    pub id: String,
+    pub name: String,
+    /// As it was asked for: `host/repository@sha256:…` for the task of a deployment.
+    pub image: String,
+    /// The task, where ECS started it.
+    pub task_arn: Option<String>,
+    /// The ports of this machine that lead to it.
+    pub host_ports: Vec<u16>,
+}
+
+impl Container {
+    /// The digest that it was pulled and started by. What Podman itself calls an image's digest may be
+    /// another one that the same image is known by.
+    pub fn digest(&self) -> Option<&str> {
+        self.image.split_once('@').map(|(_, digest)| digest)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Listed {
+    id: String,
+    names: Vec<String>,
+    image: String,
+    labels: Option<BTreeMap<String, String>>,
+    ports: Option<Vec<ListedPort>>,
+}
+
+#[derive(Deserialize)]
+struct ListedPort {
+    host_port: u16,
+}
+
+impl From<Listed> for Container {
+    fn from(listed: Listed) -> Self {
+        let Listed { id, names, image, labels, ports } = listed;
+        Self {
+            id,
+            name: names.into_iter().next().unwrap_or_default(),
+            image,
+            task_arn: labels.and_then(|mut labels| labels.remove("com.amazonaws.ecs.task-arn")),
+            host_ports: ports.unwrap_or_default().into_iter().map(|port| port.host_port).collect(),
+        }
+    }
+}
+
 fn network_name(port: u16) -> String {
     format!("stablepin-{port}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listed_container_is_known_by_the_digest_that_it_was_started_with() {
+        // From Podman 4.3, shortened.
+        let listed = r#"[{
+            "Id": "0b5c", "Names": ["ministack-ecs-0cd25f3e-web"],
+            "Image": "000000000000.dkr.ecr.us-east-1.amazonaws.com/web@sha256:c0af",
+            "Labels": {"com.amazonaws.ecs.task-arn": "arn:aws:ecs:us-east-1:000000000000:task/prod/0cd25f3e"},
+            "Ports": [{"host_ip": "", "container_port": 8080, "host_port": 40131, "range": 1, "protocol": "tcp"}],
+            "State": "running", "Exited": false, "Pid": 4711
+        }, {"Id": "1", "Names": ["other"], "Image": "localhost/other:latest", "Labels": null, "Ports": null}]"#;
+        let listed: Vec<Listed> = serde_json::from_str(listed).unwrap();
+        let [task, other] = listed.into_iter().map(Container::from).collect::<Vec<_>>().try_into().unwrap();
+        assert_eq!(task.digest(), Some("sha256:c0af"));
+        assert_eq!(task.host_ports, [40131]);
+        assert!(task.task_arn.is_some_and(|arn| arn.ends_with("task/prod/0cd25f3e")));
+        assert_eq!(other.digest(), None);
+        assert_eq!((other.task_arn, other.host_ports), (None, vec![]));
+    }
 }

@@ -20,6 +20,11 @@ pub fn note(text: impl AsRef<str>) {
     }
 }
 
+/// An error with its causes, one a line.
+pub fn chain(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).collect::<Vec<_>>().join("\n  because: ")
+}
+
 pub fn seconds(time: Duration) -> String {
     match time.as_secs() {
         0..60 => format!("{:.1} s", time.as_secs_f64()),

@@ -4,12 +4,13 @@
 
 use crate::cloud::{self, ACCESS_KEY, Home, REGION, SECRET_KEY, State};
 use crate::podman::{self, Podman};
-use crate::process::{bound, spawn, stop};
+use crate::process::{bound, spawn, stop, tail};
+use crate::step::chain;
 use crate::workspace::{self, tool};
 use anyhow::{Context, Result, bail};
 use std::io::{BufRead, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
@@ -23,6 +24,8 @@ pub(crate) const READY: &str = "ready";
 /// What its owner says before leaving without it.
 pub(crate) const STAY: &str = "stay";
 
+/// How long a child may take to end by itself.
+const GRACE: Duration = Duration::from_secs(5);
 /// How often the children are looked at.
 const WATCH: Duration = Duration::from_millis(200);
 
@@ -53,21 +56,32 @@ fn start(home: &Home, children: &mut Vec<Named>, stop_signal: &Receiver<()>) -> 
         std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     }
     let port = free_port()?;
-    let socket = home.socket(port);
-    let podman = match podman::unavailable() {
-        None => Some(Podman::configure(home.folder(), port)?),
-        Some(_) => None,
+    let (socket, simulated) = match containers(home, port, children) {
+        Ok(socket) => (Some(socket), None),
+        Err(error) => (None, Some(chain(&error))),
     };
-    let state = State { port, socket: podman.as_ref().map(|_| socket.clone()) };
-    if let Some(podman) = &podman {
-        children.push(("podman", podman.serve(&socket, &temporary, &home.log("podman.log"))?));
-        podman.wait_until_it_serves(&socket)?;
-    }
+    let state = State { port, socket, simulated };
     children.push(("ministack", ministack(home, &state)?));
-    wait_until_ready(port, children, stop_signal)
-        .with_context(|| crate::process::tail(&home.log("ministack.log"), 20))?;
+    wait_until_ready(port, children, stop_signal).with_context(|| tail(&home.log("ministack.log"), 20))?;
     children.push(("watcher", watcher(home, port)?));
     cloud::write_state(home, &state)
+}
+
+/// Starts Podman and returns its socket. Without it ECS tasks are simulated, for the reason in the error.
+fn containers(home: &Home, port: u16, children: &mut Vec<Named>) -> Result<PathBuf> {
+    if let Some(reason) = podman::unavailable() {
+        bail!(reason);
+    }
+    let podman = Podman::configure(home.folder(), port)?;
+    let socket = home.socket(port);
+    let log = home.log("podman.log");
+    let mut service = podman.serve(&socket, &home.temporary(), &log)?;
+    if let Err(error) = podman.wait_until_it_serves(&socket, &mut service) {
+        stop(&mut service, GRACE)?;
+        return Err(error).context(tail(&log, 5));
+    }
+    children.push(("podman", service));
+    Ok(socket)
 }
 
 /// MiniStack with an environment of our own: what it has, the functions inherit.
@@ -161,7 +175,7 @@ fn check(children: &mut [Named]) -> Result<()> {
 fn end(home: &Home, children: &mut Vec<Named>) -> Result<()> {
     // The last one first: MiniStack would start containers again that are removed under it.
     for (_, mut child) in children.drain(..).rev() {
-        stop(&mut child, Duration::from_secs(5))?;
+        stop(&mut child, GRACE)?;
     }
     cloud::clean(home)
 }

@@ -2,9 +2,9 @@
 
 use crate::cloud::{self, Cloud, Home};
 use crate::deploy::{self, Profile};
-use crate::podman;
 use crate::setup::setup;
-use crate::step::{note, step};
+use crate::step::{note, seconds, step};
+use crate::workspace::short;
 use anyhow::Result;
 use std::time::Instant;
 
@@ -25,22 +25,13 @@ pub fn up(name: &str, profile: Profile) -> Result<()> {
         None => start_cloud(home)?,
     };
     deploy::deploy(&cloud, profile)?;
-    println!(
-        "\nThe local cloud is up at {}, after {}.",
-        cloud.endpoint(),
-        crate::step::seconds(start.elapsed())
-    );
-    if cloud.podman().is_none() {
-        println!("ECS tasks are SIMULATED: {}.", podman::unavailable().unwrap_or_default());
-    }
-    println!(
-        "\n  . {}      # AWS_ENDPOINT_URL, credentials, STABLEPIN_API, STABLEPIN_REGISTRY …\n  \
-           cargo xtask inbox         # the mails that approvers would have got\n  \
-           cargo xtask down          # stops and removes everything\n\n\
-         Logs: {}",
-        cloud.home().env().display(),
-        cloud.home().log("").display()
-    );
+    println!("\nThe local cloud is up at {}, after {}.", cloud.endpoint(), seconds(start.elapsed()));
+    println!("{}.\n", cloud.tasks());
+    let env = format!(". {}", short(&cloud.home().env()).display());
+    println!("  {env:<24} # AWS_ENDPOINT_URL, credentials, STABLEPIN_API, STABLEPIN_REGISTRY …");
+    println!("  {:<24} # the mails that approvers would have got", "cargo xtask inbox");
+    println!("  {:<24} # stops and removes everything", "cargo xtask down");
+    println!("\nLogs: {}", short(&cloud.home().log("")).display());
     cloud.stay()
 }
 
@@ -48,9 +39,7 @@ pub fn up(name: &str, profile: Profile) -> Result<()> {
 pub fn start_cloud(home: Home) -> Result<Cloud> {
     step("Starting the local cloud", || {
         let cloud = Cloud::start(home)?;
-        let tasks =
-            if cloud.podman().is_some() { "ECS tasks are containers" } else { "ECS tasks are SIMULATED" };
-        note(format!("{}, {tasks}", cloud.endpoint()));
+        note(format!("{}, {}", cloud.endpoint(), cloud.tasks()));
         Ok(cloud)
     })
 }

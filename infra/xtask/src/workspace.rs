@@ -13,6 +13,12 @@ pub fn target() -> PathBuf {
     root().join("target")
 }
 
+/// A path as a person at the root of the checkout writes it.
+pub fn short(path: &Path) -> &Path {
+    let here = std::env::current_dir().is_ok_and(|here| here == root());
+    if here { path.strip_prefix(root()).unwrap_or(path) } else { path }
+}
+
 /// The Python environment with MiniStack, SAM and cargo-lambda.
 pub fn tools() -> PathBuf {
     target().join("tools")

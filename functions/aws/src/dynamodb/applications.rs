@@ -51,10 +51,7 @@ pub enum PutApplicationError {
 const MOST_CLAIMS: usize = 95;
 
 impl Table {
-    pub async fn application(
-        &self,
-        name: &ApplicationName,
-    ) -> Result<Option<StoredApplication>, TableError> {
+    pub async fn application(&self, name: &ApplicationName) -> Result<Option<StoredApplication>, TableError> {
         let found = self.get(&keys::configuration(name)).await?;
         let stored: Option<StoredConfiguration> = found.map(|item| record("CONFIG", &item)).transpose()?;
         Ok(stored.map(|stored| StoredApplication {
@@ -68,14 +65,13 @@ impl Table {
     /// Writes an application with its claims and its audit record, in one transaction. Answers its version.
     pub async fn put_application(&self, put: &PutApplication<'_>) -> Result<u64, PutApplicationError> {
         let name = &put.application.name;
-        let claims = claims(put.application, put.allowed);
+        let of = |application: &Application| -> BTreeSet<String> {
+            application.claims(put.allowed).into_iter().map(|claim| claim.what).collect()
+        };
+        let claims = of(put.application);
         let before = put.before.and_then(|before| Application::parse(&before.text, None).ok());
-        let dropped: Vec<_> = before
-            .map(|before| self::claims(&before, put.allowed))
-            .unwrap_or_default()
-            .into_iter()
-            .filter(|claim| !claims.contains(claim))
-            .collect();
+        let before = before.as_ref().map(of).unwrap_or_default();
+        let dropped: Vec<_> = before.difference(&claims).collect();
         let count = claims.len() + dropped.len();
         if count > MOST_CLAIMS {
             return Err(PutApplicationError::TooMany { count, most: MOST_CLAIMS });
@@ -97,7 +93,7 @@ impl Table {
         for claim in &dropped {
             writes.drop_claim(claim, name);
         }
-        writes.put(audit_item(put.audit)?, Some(0), Part::Version);
+        writes.put(audit_item(put.audit, 0)?, Some(0), Part::Version);
         match self.transact(writes).await {
             Ok(()) => Ok(old + 1),
             Err(CommitError::Claimed { what, by }) => Err(PutApplicationError::Claimed { what, by }),
@@ -110,15 +106,6 @@ impl Table {
             ) => Err(PutApplicationError::Lost),
         }
     }
-}
-
-/// What is claimed, as the table and people name it: a repository, `repository#tag`, a service's ARN.
-fn claims(application: &Application, allowed: &Allowed) -> BTreeSet<String> {
-    let resources = application.resources();
-    let repositories = resources.repositories.iter().map(ToString::to_string);
-    let tags = resources.stable_tags.iter().map(|(repository, tag)| format!("{repository}#{tag}"));
-    let services = resources.services.iter().map(|service| allowed.service_arn(service));
-    repositories.chain(tags).chain(services).collect()
 }
 
 impl Writes<'_> {

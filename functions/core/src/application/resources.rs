@@ -68,7 +68,37 @@ impl fmt::Display for Outside {
     }
 }
 
+/// One thing that belongs to one application alone.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Claim {
+    /// A repository's name, `repository#tag`, or a service's ARN.
+    pub what: String,
+    /// Which setting names it, such as `environment[0].services[1]`.
+    pub key: String,
+}
+
 impl Application {
+    /// Everything that this application claims, each once, with the setting that names it first.
+    pub fn claims(&self, allowed: &Allowed) -> Vec<Claim> {
+        let mut claims = vec![Claim { what: self.repository.to_string(), key: "repository".to_owned() }];
+        for (index, environment) in self.environments.iter().enumerate() {
+            let of = |setting: &str| format!("environment[{index}].{setting}");
+            let repository = &environment.repository;
+            claims.push(Claim { what: repository.to_string(), key: of("repository") });
+            claims.push(Claim {
+                what: format!("{repository}#{}", environment.stable_tag),
+                key: of("stable_tag"),
+            });
+            claims.extend(environment.services.iter().enumerate().map(|(position, service)| Claim {
+                what: allowed.service_arn(service),
+                key: of(&format!("services[{position}]")),
+            }));
+        }
+        let mut seen = BTreeSet::new();
+        claims.retain(|claim| seen.insert(claim.what.clone()));
+        claims
+    }
+
     pub fn resources(&self) -> Resources {
         let environments = || self.environments.iter();
         let repositories: BTreeSet<_> =

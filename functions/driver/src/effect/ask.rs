@@ -9,7 +9,12 @@ use super::problem;
 use crate::link::Secret;
 use crate::{Doors, mail};
 
-pub(super) async fn ask(doors: &Doors, subject: &Subject, policy: &Policy, approver: &ApproverName) -> Outcome {
+pub(super) async fn ask(
+    doors: &Doors,
+    subject: &Subject,
+    policy: &Policy,
+    approver: &ApproverName,
+) -> Outcome {
     let (Some(post), Some(promotion)) = (&doors.post, subject.promotion()) else {
         return Outcome::Problem("this function sends no mail".to_owned());
     };

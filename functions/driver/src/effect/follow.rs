@@ -63,7 +63,8 @@ pub(super) async fn follow(
         Ok(accepted) => accepted,
         Err(outcome) => return outcome,
     };
-    let of_ours = |image: &str| ImageReference::parse(image).is_of(&home.account, &home.region, &policy.repository);
+    let of_ours =
+        |image: &str| ImageReference::parse(image).is_of(&home.account, &home.region, &policy.repository);
     match prove(&tasks, task_definition, &accepted, of_ours) {
         Proof::Wrong(reason) => failed(reason),
         Proof::Open(seen) => going(seen),
@@ -125,7 +126,10 @@ fn prove(
             match &container.digest {
                 Some(digest) if accepted.contains(digest) => {}
                 Some(digest) => {
-                    return Proof::Wrong(format!("container {} of {} runs {digest}", container.name, task.arn));
+                    return Proof::Wrong(format!(
+                        "container {} of {} runs {digest}",
+                        container.name, task.arn
+                    ));
                 }
                 None => {
                     return Proof::Open(format!("ECS does not say yet which digest {} runs", task.arn));

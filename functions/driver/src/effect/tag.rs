@@ -41,7 +41,9 @@ pub(super) async fn stable(doors: &Doors, policy: &Policy, pin: &Pin) -> Outcome
     let (manifest, repository) = match (manifest, repository) {
         (Ok(Some(manifest)), Ok(Some(repository))) => (manifest, repository),
         (Ok(None), Ok(_)) => return gone(&policy.repository, &pin.digest),
-        (Ok(_), Ok(None)) => return Outcome::Problem(format!("there is no repository {}", policy.repository)),
+        (Ok(_), Ok(None)) => {
+            return Outcome::Problem(format!("there is no repository {}", policy.repository));
+        }
         (Err(error), _) | (_, Err(error)) => return problem(&error),
     };
     let tag = if repository.mutability.can_move(&policy.stable_tag) {
@@ -82,5 +84,7 @@ async fn manifest(
 }
 
 fn gone(repository: &RepositoryName, digest: &ImageDigest) -> Outcome {
-    Outcome::Problem(format!("the image {repository}@{digest} is not in the registry any more: push it again"))
+    Outcome::Problem(format!(
+        "the image {repository}@{digest} is not in the registry any more: push it again"
+    ))
 }
