@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::commit::Commit;
 use crate::image::{ImageDigest, ImageTag};
 use crate::pin_number::PinNumber;
-use crate::records::{Environment, Pin, Target};
+use crate::records::{Environment, Pin, ServiceRollout, Target};
 use crate::refusal::Refusal;
 
 /// The forms of `to`.
@@ -31,6 +31,17 @@ impl To {
                 .unwrap_or_else(|_| Self::Name(text.to_owned())),
         }
     }
+}
+
+/// What an environment runs, as far as can be told: what its containers carry, and what its services are described
+/// to run, which may be crashing. Where neither says, what it has pinned.
+pub fn live(services: &[ServiceRollout], pinned: Option<&ImageDigest>) -> BTreeSet<ImageDigest> {
+    let seen: BTreeSet<ImageDigest> = services
+        .iter()
+        .flat_map(|rollout| rollout.before.digests.iter().chain(&rollout.before.described))
+        .cloned()
+        .collect();
+    if seen.is_empty() { pinned.cloned().into_iter().collect() } else { seen }
 }
 
 /// Finds it among the environment's pins. `history` holds every pin, in any order; `live` what runs now.

@@ -12,12 +12,11 @@ use stablepin_aws::ecr::ImageStatus;
 use stablepin_aws::ecs::Ecs;
 use stablepin_core::application::{Environment as Policy, ServiceName};
 use stablepin_core::audit::Actor;
-use stablepin_core::image::ImageDigest;
 use stablepin_core::name::{ApplicationName, EnvironmentName};
-use stablepin_core::records::{OperationId, ServiceRollout, Subject, Target};
+use stablepin_core::records::{OperationId, ServiceRollout, Target};
 use stablepin_core::refusal::Refusal;
 use stablepin_core::step::{Observed, RollbackRequest, step};
-use stablepin_core::target::{To, resolve};
+use stablepin_core::target::{To, live, resolve};
 use stablepin_driver::clock::now;
 use stablepin_driver::errors::chain;
 use stablepin_driver::{Deadline, Doors, DriveError, SnapshotError, Start, drive, snapshot};
@@ -70,7 +69,8 @@ async fn start(doors: &Doors, request: &Request, deadline: Deadline) -> Result<R
         snapshots(doors, &policy, &services, request),
     );
     let (history, rollouts) = (history.map_err(|error| ours(&error))?, rollouts?);
-    let live = live(&rollouts, &subject);
+    let pinned = subject.environment.pin.as_ref().map(|pin| &pin.digest);
+    let live = live(&rollouts, pinned);
     let to = text(&body.to);
     let target = resolve(&To::parse(&to), &subject.environment, &history, &live, &policy.stable_tag)
         .map_err(|refusal| Problem::from(&refusal))?;
@@ -171,13 +171,6 @@ async fn snapshots(
             Problem::new(409, "service-cannot-move", "A service cannot be rolled back", chain(&error))
         }
     })
-}
-
-fn live(rollouts: &[ServiceRollout], subject: &Subject) -> BTreeSet<ImageDigest> {
-    if rollouts.is_empty() {
-        return subject.environment.pin.iter().map(|pin| pin.digest.clone()).collect();
-    }
-    rollouts.iter().flat_map(|rollout| rollout.before.digests.iter().cloned()).collect()
 }
 
 /// The image is there and can be pulled at once.

@@ -3,7 +3,7 @@
 use crate::aws::{Aws, xml_text};
 use crate::cloud::{ACCESS_KEY, Cloud, REGION, SECRET_KEY};
 use crate::inbox;
-use crate::process::{bound, run, run_logged};
+use crate::process::{bound, lock, run, run_logged};
 use crate::setup;
 use crate::step::{note, step};
 use crate::workspace::{host, root, short, target, tool};
@@ -38,22 +38,34 @@ pub type Variables = BTreeMap<String, String>;
 
 /// Builds, deploys, and writes the cloud's `env`.
 pub fn deploy(cloud: &Cloud, profile: Profile) -> Result<Variables> {
-    let built = build(profile)?;
+    let build = build(profile)?;
     let settings = Settings::read()?;
-    step("Deploying template.yaml with SAM", || sam_deploy(cloud, &built, &settings))?;
+    step("Deploying template.yaml with SAM", || sam_deploy(cloud, &build.folder, &settings))?;
+    drop(build);
     let variables = variables(cloud, &settings)?;
     write_env(cloud, &variables)?;
     Ok(variables)
 }
 
-/// Builds the functions and returns the folder that SAM deploys from.
-pub fn build(profile: Profile) -> Result<PathBuf> {
+/// What SAM deploys from. No other build touches it meanwhile: two clouds side by side share it.
+pub struct Build {
+    pub folder: PathBuf,
+    _lock: File,
+}
+
+/// Builds the functions.
+pub fn build(profile: Profile) -> Result<Build> {
     let folder = target().join("sam").join(profile.name());
     fs::create_dir_all(&folder)?;
-    // Two clouds side by side deploy the same build.
-    let lock = File::create(target().join("sam").join(format!("{}.lock", profile.name())))?;
-    lock.lock().context("cannot lock target/sam")?;
+    // One lock for both profiles: cargo-lambda leaves a function's binary at the same place for each.
+    let lock = lock(&target().join("sam/lock"), "building the functions")?;
+    build_locked(profile, &folder)?;
+    // Many may deploy at once.
+    lock.unlock().and_then(|()| lock.lock_shared()).context("cannot share target/sam")?;
+    Ok(Build { folder, _lock: lock })
+}
 
+fn build_locked(profile: Profile, folder: &Path) -> Result<()> {
     let template = fs::read_to_string(root().join("template.yaml")).context("cannot read template.yaml")?;
     let functions = functions(&template);
     if functions.is_empty() {
@@ -72,17 +84,16 @@ pub fn build(profile: Profile) -> Result<PathBuf> {
         if fs::read_to_string(&stamp).is_ok_and(|built| built == wanted)
             && folder.join("template.yaml").is_file()
         {
-            return Ok(folder);
+            return Ok(());
         }
         let _ = fs::remove_file(&stamp);
-        step("Building the deployment packages with SAM", || sam_build(profile, &folder))?;
-        fs::write(&stamp, wanted)?;
+        step("Building the deployment packages with SAM", || sam_build(profile, folder))?;
+        fs::write(&stamp, wanted).context("cannot write the stamp")
     } else {
         step("Building the functions with SAM (release: some minutes the first time)", || {
-            sam_build(profile, &folder)
-        })?;
+            sam_build(profile, folder)
+        })
     }
-    Ok(folder)
 }
 
 /// The names of the folders under `functions/` that the template deploys.

@@ -1,5 +1,6 @@
 //! Programs that are started, watched and, above all, stopped.
 
+use crate::step::note;
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use std::fs::{self, File};
@@ -89,6 +90,17 @@ pub fn sweep(variable: &str, value: &Path) -> Result<usize> {
         }
     }
     Ok(killed)
+}
+
+/// Waits for the right to do what only one task does at a time, saying so when it is not to be had at
+/// once. It ends with the file.
+pub fn lock(file: &Path, what: &str) -> Result<File> {
+    let lock = File::create(file).with_context(|| format!("cannot open {}", file.display()))?;
+    if lock.try_lock().is_err() {
+        note(format!("waiting for another task that is {what}"));
+        lock.lock().with_context(|| format!("cannot lock {}", file.display()))?;
+    }
+    Ok(lock)
 }
 
 /// Runs a program to its end with its output in a file; an error shows the end of that file.

@@ -1,11 +1,11 @@
 //! `cargo xtask setup`: the tools that the other tasks use. Quick when there is nothing to do.
 
 use crate::podman;
-use crate::process::{on_path, output, run_logged};
+use crate::process::{lock, on_path, output, run_logged};
 use crate::step::{note, step};
 use crate::workspace::{root, tool, tools};
 use anyhow::{Context, Result};
-use std::fs::{self, File};
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
@@ -14,8 +14,7 @@ const PODMAN_PACKAGES: [&str; 5] = ["podman", "runc", "netavark", "aardvark-dns"
 pub fn setup() -> Result<()> {
     fs::create_dir_all(tools())?;
     // Two tasks at once (two clouds side by side) must not both install.
-    let lock = File::create(tools().join("lock"))?;
-    lock.lock().context("cannot lock target/tools")?;
+    let _lock = lock(&tools().join("lock"), "installing the tools")?;
     python_tools()?;
     containers()
 }

@@ -1,7 +1,5 @@
 //! Rollbacks: asked for by a person, applied to services, ended by proof.
 
-use std::collections::BTreeSet;
-
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Draft, Entry, Intent, NewPin};
@@ -13,6 +11,7 @@ use crate::records::{
     Backup, Hold, Operation, OperationId, Progress, Rollback, RollbackState, ServiceRollout, Target, Work,
 };
 use crate::refusal::Refusal;
+use crate::target::live;
 
 /// A rollback as it was asked for, resolved and checked: nothing was touched yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,21 +26,16 @@ pub struct RollbackRequest {
 }
 
 impl RollbackRequest {
-    /// What runs now; without services, what the environment has pinned.
-    fn live(&self, pinned: Option<&ImageDigest>) -> BTreeSet<ImageDigest> {
-        if self.services.is_empty() {
-            return pinned.cloned().into_iter().collect();
-        }
-        self.services.iter().flat_map(|rollout| rollout.before.digests.iter().cloned()).collect()
-    }
-
-    fn already_live(&self, pinned: Option<&ImageDigest>) -> bool {
+    /// Every service is described and runs at the target. Without services, what is pinned is what is live.
+    fn already_live(&self, pinned: &ImageDigest) -> bool {
         let target = &self.target.digest;
-        let described = self.services.iter().all(|rollout| rollout.before.described.as_ref() == Some(target));
-        let live = self.live(pinned);
-        let running = live.iter().all(|digest| digest == target);
-        // Without services there is nothing described: the pin itself is what is live.
-        if self.services.is_empty() { running && !live.is_empty() } else { described && running }
+        if self.services.is_empty() {
+            return pinned == target;
+        }
+        self.services.iter().all(|rollout| {
+            let running = rollout.before.digests.iter().all(|digest| digest == target);
+            rollout.before.described.as_ref() == Some(target) && running
+        })
     }
 }
 
@@ -54,10 +48,10 @@ pub(super) fn open(draft: &mut Draft, request: &RollbackRequest) -> Result<(), R
     if let Some(id) = environment.slot {
         return Err(Refusal::RollbackRunning { id });
     }
-    if request.already_live(Some(&pin.digest)) {
+    if request.already_live(&pin.digest) {
         return Err(Refusal::AlreadyLive { pin: request.target.pin, digest: request.target.digest.clone() });
     }
-    let mut live = request.live(Some(&pin.digest));
+    let mut live = live(&request.services, Some(&pin.digest));
     let backup = match live.first() {
         Some(digest) if live.len() == 1 && !request.services.is_empty() => {
             Some(Backup { tag: BackupTag::new(name, now).tag(), digest: digest.clone(), tried: false })

@@ -117,7 +117,9 @@ fn prove(
     of_ours: impl Fn(&str) -> bool,
 ) -> Proof {
     let mut proven = 0;
-    for task in tasks.iter().filter(|task| task.last_status == "RUNNING") {
+    // What ECS has told to stop may drain for hours: it is on its way out.
+    let staying = |task: &&Task| task.last_status == "RUNNING" && task.desired_status == "RUNNING";
+    for task in tasks.iter().filter(staying) {
         if task.task_definition != task_definition {
             return Proof::Open(format!("{} still runs {}", task.arn, task.task_definition));
         }

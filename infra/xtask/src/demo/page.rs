@@ -1,0 +1,55 @@
+//! A decision page as a person reads it.
+
+/// The heading, and what follows line by line: paragraphs, and facts as `name: value`.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Page {
+    pub(super) heading: String,
+    pub(super) lines: Vec<String>,
+}
+
+impl Page {
+    pub(super) fn read(html: &str) -> Self {
+        let body = html.split_once("<main>").map_or(html, |(_, body)| body);
+        let body = body.replace("</dt>", ": ");
+        let mut text = String::new();
+        for part in body.split('<') {
+            let (tag, words) = part.split_once('>').unwrap_or(("", part));
+            if ["/h1", "/p", "/dd", "/label", "/button"].contains(&tag) {
+                text.push('\n');
+            }
+            text.push_str(words);
+        }
+        let text = text
+            .replace("&lt;", "<")
+            .replace("&gt;", ">")
+            .replace("&quot;", "\"")
+            .replace("&#39;", "'")
+            .replace("&amp;", "&");
+        let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned);
+        Self { heading: lines.next().unwrap_or_default(), lines: lines.collect() }
+    }
+
+    /// The value of a fact.
+    pub(super) fn fact(&self, name: &str) -> &str {
+        self.lines
+            .iter()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+            .map_or("", str::trim)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Page;
+
+    #[test]
+    fn a_page_is_read_as_text() {
+        let html = "<!DOCTYPE html><head><title>x</title></head><body><main><h1>Approve a &amp; b?</h1><p>As <strong>lead</strong>.</p>\
+                    <dl><dt>Digest</dt> <dd><code>sha256:ab</code></dd></dl><button>Approve</button></main></body>";
+        let page = Page::read(html);
+        assert_eq!(page.heading, "Approve a & b?");
+        assert_eq!(page.lines, ["As lead.", "Digest:  sha256:ab", "Approve"]);
+        assert_eq!(page.fact("Digest"), "sha256:ab");
+        assert_eq!(page.fact("Size"), "");
+    }
+}

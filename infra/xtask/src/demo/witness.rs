@@ -1,0 +1,242 @@
+//! What is really there: asked from the emulator's own API, the registry and the containers, and never from
+//! Stablepin.
+
+use crate::aws::{Aws, encode, plain_item};
+use crate::inbox::{self, Mail};
+use crate::podman::Podman;
+use crate::registry::Registry;
+use crate::stack::Stack;
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// A container that does not answer within this is one that does not answer.
+const CONTAINER_ANSWERS: Duration = Duration::from_secs(2);
+
+pub(super) struct Witness {
+    pub(super) aws: Aws,
+    pub(super) registry: Registry,
+    table: String,
+    inbox: String,
+    podman: Option<Podman>,
+    http: ureq::Agent,
+}
+
+/// A running container of the service, as Podman lists it and as it answers on its published port.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Running {
+    pub(super) digest: String,
+    /// What `/version` answers.
+    pub(super) version: String,
+    /// The status of `/health`; 0 without an answer.
+    pub(super) health: u16,
+}
+
+impl Witness {
+    pub(super) fn of(stack: &Stack) -> Self {
+        let http = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(CONTAINER_ANSWERS))
+            .build();
+        Self {
+            aws: stack.aws(),
+            registry: Registry::new(stack.registry(), "AWS", "token"),
+            table: stack.table().to_owned(),
+            inbox: stack.inbox().to_owned(),
+            podman: stack.podman(),
+            http: http.into(),
+        }
+    }
+
+    pub(super) fn containers_are_real(&self) -> bool {
+        self.podman.is_some()
+    }
+
+    /// Everything in the table, sorted by key.
+    pub(super) fn table(&self) -> Result<Vec<Value>> {
+        let mut items = Vec::new();
+        let mut start = Value::Null;
+        loop {
+            let mut request = json!({ "TableName": self.table, "ConsistentRead": true });
+            if start.is_object() {
+                request["ExclusiveStartKey"] = start;
+            }
+            let mut page = self.aws.dynamodb("Scan", &request)?;
+            items.extend(page["Items"].as_array().into_iter().flatten().map(plain_item));
+            start = page["LastEvaluatedKey"].take();
+            if !start.is_object() {
+                break;
+            }
+        }
+        items.sort_by_key(|item| (item["pk"].to_string(), item["sk"].to_string()));
+        Ok(items)
+    }
+
+    /// What one item of the table records; null where there is none.
+    pub(super) fn record(&self, pk: &str, sk: &str) -> Result<Value> {
+        let key = json!({ "pk": { "S": pk }, "sk": { "S": sk } });
+        let request = json!({ "TableName": self.table, "ConsistentRead": true, "Key": key });
+        let answer = self.aws.dynamodb("GetItem", &request)?;
+        Ok(plain_item(&answer["Item"])["record"].take())
+    }
+
+    /// The records of a partition whose sort key begins so, in order.
+    pub(super) fn records(&self, pk: &str, prefix: &str) -> Result<Vec<Value>> {
+        let mut all = self.table()?;
+        all.retain(|item| item["pk"] == pk && item["sk"].as_str().is_some_and(|sk| sk.starts_with(prefix)));
+        Ok(all.into_iter().map(|mut item| item["record"].take()).collect())
+    }
+
+    pub(super) fn mails(&self) -> Result<Vec<Mail>> {
+        inbox::messages(&self.aws, &self.inbox)
+    }
+
+    /// The mail that names this digest, as soon as it is there.
+    pub(super) fn mail_about(&self, digest: &str, limit: Duration) -> Result<Mail> {
+        inbox::wait_for(&self.aws, &self.inbox, limit, |mail| mail.body.contains(digest))
+    }
+
+    /// The digest that ECR has under a tag.
+    pub(super) fn tag_in_ecr(&self, repository: &str, tag: &str) -> Result<Option<String>> {
+        let request = json!({ "repositoryName": repository, "imageIds": [{ "imageTag": tag }] });
+        let answer = match self.aws.ecr("DescribeImages", &request) {
+            Err(error) if error.is("ImageNotFoundException") => return Ok(None),
+            other => other?,
+        };
+        Ok(answer["imageDetails"][0]["imageDigest"].as_str().map(str::to_owned))
+    }
+
+    /// The digest that the registry protocol answers for a tag.
+    pub(super) fn tag_in_registry(&self, repository: &str, tag: &str) -> Result<Option<String>> {
+        Ok(self.registry.manifest(repository, tag)?.map(|manifest| manifest.digest))
+    }
+
+    /// Every tag that ECR has on a digest, sorted.
+    pub(super) fn tags_of(&self, repository: &str, digest: &str) -> Result<Vec<String>> {
+        let request = json!({ "repositoryName": repository, "imageIds": [{ "imageDigest": digest }] });
+        let answer = self.aws.ecr("DescribeImages", &request)?;
+        let tags = answer["imageDetails"][0]["imageTags"].as_array().into_iter().flatten();
+        let mut tags: Vec<_> = tags.filter_map(Value::as_str).map(str::to_owned).collect();
+        tags.sort();
+        Ok(tags)
+    }
+
+    pub(super) fn service(&self, cluster: &str, service: &str) -> Result<Value> {
+        let request = json!({ "cluster": cluster, "services": [service] });
+        let mut answer = self.aws.ecs("DescribeServices", &request)?;
+        Ok(answer["services"][0].take())
+    }
+
+    pub(super) fn task_definition(&self, arn: &str) -> Result<Value> {
+        let mut answer = self.aws.ecs("DescribeTaskDefinition", &json!({ "taskDefinition": arn }))?;
+        Ok(answer["taskDefinition"].take())
+    }
+
+    /// The digests that ECS reports of the service's running tasks.
+    pub(super) fn digests_in_ecs(&self, cluster: &str, service: &str) -> Result<Vec<String>> {
+        let request = json!({ "cluster": cluster, "serviceName": service, "desiredStatus": "RUNNING" });
+        let listed = self.aws.ecs("ListTasks", &request)?;
+        let request = json!({ "cluster": cluster, "tasks": listed["taskArns"] });
+        let answer = self.aws.ecs("DescribeTasks", &request)?;
+        let tasks = answer["tasks"].as_array().into_iter().flatten();
+        let containers = tasks.flat_map(|task| task["containers"].as_array().into_iter().flatten());
+        Ok(containers.map(|one| one["imageDigest"].as_str().unwrap_or("none").to_owned()).collect())
+    }
+
+    /// Every container that runs, sorted; none where tasks are simulated.
+    pub(super) fn containers(&self) -> Result<Vec<Running>> {
+        let Some(podman) = &self.podman else { return Ok(Vec::new()) };
+        let mut all = Vec::new();
+        for container in podman.running()? {
+            let port = container.host_ports.first().copied().unwrap_or_default();
+            let (_, version) = self.ask(port, "/version");
+            let (health, _) = self.ask(port, "/health");
+            let digest = container.digest().unwrap_or(&container.image).to_owned();
+            all.push(Running { digest, version, health });
+        }
+        all.sort();
+        Ok(all)
+    }
+
+    fn ask(&self, port: u16, path: &str) -> (u16, String) {
+        let answer = self.http.get(format!("http://127.0.0.1:{port}{path}")).call();
+        match answer {
+            Ok(mut answer) => {
+                (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap_or_default())
+            }
+            Err(error) => (0, format!("no answer: {error}")),
+        }
+    }
+
+    /// Makes a queue that gets every event of a bus which the pattern matches, and answers with its URL.
+    pub(super) fn tap(&self, name: &str, bus: &str, pattern: &Value) -> Result<String> {
+        let answer = self.aws.sqs("CreateQueue", &json!({ "QueueName": name }))?;
+        let url = answer["QueueUrl"].as_str().context("SQS named no queue URL")?.to_owned();
+        let rule = json!({ "Name": name, "EventBusName": bus, "EventPattern": pattern.to_string() });
+        let rule = self.aws.events("PutRule", &rule)?;
+        let ask = json!({ "QueueUrl": url, "AttributeNames": ["QueueArn"] });
+        let queue = self.aws.sqs("GetQueueAttributes", &ask)?["Attributes"]["QueueArn"].take();
+        let policy = json!({
+            "Version": "2012-10-17",
+            "Statement": [{
+                "Effect": "Allow",
+                "Principal": { "Service": "events.amazonaws.com" },
+                "Action": "sqs:SendMessage",
+                "Resource": queue,
+                "Condition": { "ArnEquals": { "aws:SourceArn": rule["RuleArn"] } },
+            }],
+        });
+        let set = json!({ "QueueUrl": url, "Attributes": { "Policy": policy.to_string() } });
+        self.aws.sqs("SetQueueAttributes", &set)?;
+        let target = json!({ "Rule": name, "EventBusName": bus, "Targets": [{ "Id": name, "Arn": queue }] });
+        self.aws.events("PutTargets", &target)?;
+        Ok(url)
+    }
+
+    /// What has come into such a queue, as EventBridge delivered it.
+    pub(super) fn tapped(&self, queue_url: &str) -> Result<Vec<Value>> {
+        let bodies = inbox::bodies(&self.aws, queue_url)?;
+        let events = bodies.iter().map(|body| serde_json::from_str(body));
+        events.collect::<Result<_, _>>().context("a message in the queue is no event")
+    }
+
+    /// An IAM user who may send exactly these requests (`METHOD/path`, patterns allowed) to the API.
+    pub(super) fn user(&self, name: &str, api: &str, requests: &[&str]) -> Result<Aws> {
+        let iam = |action: &str, more: &[(&str, &str)]| {
+            let mut parameters = vec![("Action", action), ("Version", "2010-05-08"), ("UserName", name)];
+            parameters.extend(more);
+            self.aws.query("iam", &parameters)
+        };
+        iam("CreateUser", &[])?;
+        if !requests.is_empty() {
+            let arn =
+                |request: &&str| format!("arn:aws:execute-api:{}:*:{api}/*/{request}", self.aws.region());
+            let policy = json!({
+                "Version": "2012-10-17",
+                "Statement": [{
+                    "Effect": "Allow",
+                    "Action": "execute-api:Invoke",
+                    "Resource": requests.iter().map(arn).collect::<Vec<_>>(),
+                }],
+            });
+            iam("PutUserPolicy", &[("PolicyName", "api"), ("PolicyDocument", &policy.to_string())])?;
+        }
+        let key = iam("CreateAccessKey", &[])?;
+        let text = |tag: &str| crate::aws::xml_text(&key, tag).with_context(|| format!("IAM gave no {tag}"));
+        Ok(self.aws.with_credentials(&text("AccessKeyId")?, &text("SecretAccessKey")?, None))
+    }
+
+    /// What a function has logged.
+    pub(super) fn function_log(&self, function: &str) -> Result<String> {
+        let request = json!({ "logGroupName": format!("/aws/lambda/{function}") });
+        let answer = self.aws.json("logs", "Logs_20140328.FilterLogEvents", &request)?;
+        let lines = answer["events"].as_array().into_iter().flatten();
+        let lines: Vec<_> = lines.filter_map(|line| line["message"].as_str()).collect();
+        Ok(lines.join("\n"))
+    }
+}
+
+/// A value as a part of a URL's query or of a form.
+pub(super) fn form(value: &str) -> String {
+    encode(value)
+}
