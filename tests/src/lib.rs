@@ -1,1 +1,41 @@
+//! What the end-to-end stories are told with: an application of one's own in the stack that all share, and the
+//! outside world as an approver, a pipeline and an operator see it.
+//!
+//! A fixture that does not work fails the story, with the line of the story that used it.
 
+pub mod app;
+pub mod crash;
+pub mod event;
+pub mod link;
+pub mod plan;
+pub mod table;
+pub mod wait;
+mod wire;
+
+use std::sync::OnceLock;
+
+use jiff::Timestamp;
+use xtask::stack::Stack;
+
+pub use app::App;
+pub use link::Link;
+pub use plan::{Mutability, Plan};
+pub use wait::until;
+
+/// The stack that this process's environment names.
+#[track_caller]
+pub fn stack() -> &'static Stack {
+    static STACK: OnceLock<Result<Stack, String>> = OnceLock::new();
+    match STACK.get_or_init(|| Stack::from_env().map_err(|error| format!("{error:#}"))) {
+        Ok(stack) => stack,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// Part of a name that no other test has, nor an earlier run in the same stack.
+pub fn unique() -> String {
+    use std::sync::atomic::{AtomicU16, Ordering};
+    static COUNT: AtomicU16 = AtomicU16::new(0);
+    let micros = Timestamp::now().as_microsecond() & 0xff_ffff_ffff; // it comes round after twelve days
+    format!("{micros:010x}{:02x}", COUNT.fetch_add(1, Ordering::Relaxed) & 0xff)
+}

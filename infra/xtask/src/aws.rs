@@ -184,6 +184,12 @@ impl Aws {
         Ok(response.of(service)?.text())
     }
 
+    /// A read of a service that names what is read in its path: Lambda.
+    pub fn rest(&self, service: &str, path: &str) -> Result<Value, AwsError> {
+        let response = self.send("GET", &format!("{}{path}", self.endpoint), &[], None, Some(service))?;
+        response.of(service)?.json(service)
+    }
+
     /// Invokes a Lambda function, waits for it, and answers with what it returned.
     pub fn invoke(&self, function: &str, payload: &Value) -> Result<Value, AwsError> {
         let url = format!("{}/2015-03-31/functions/{}/invocations", self.endpoint, encode(function));

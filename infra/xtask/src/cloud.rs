@@ -339,8 +339,9 @@ pub fn stop_on_interrupt() -> Result<()> {
     .context("cannot handle interrupts")
 }
 
-/// This program: `xtask` itself, or the one beside the test program that uses this library.
-fn xtask() -> Result<PathBuf> {
+/// This program: `xtask` itself, or the one beside the test program that uses this library. Not simply the
+/// running file: cargo replaces it while `cargo xtask test` runs.
+pub(crate) fn xtask() -> Result<PathBuf> {
     let this = std::env::current_exe().context("cannot tell which program this is")?;
     if this.file_stem().is_some_and(|name| name == "xtask") {
         return Ok(this);

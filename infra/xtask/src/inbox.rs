@@ -83,6 +83,15 @@ pub fn subscribe(aws: &Aws, topic_arn: &str) -> Result<String> {
 
 /// All mails, newest last.
 pub fn messages(aws: &Aws, queue_url: &str) -> Result<Vec<Mail>> {
+    let bodies = bodies(aws, queue_url)?;
+    let mut mails = bodies.iter().map(|body| Mail::parse(body)).collect::<Result<Vec<_>>>()?;
+    // Stable: within a second they stay as they came.
+    mails.sort_by_key(|mail| mail.at);
+    Ok(mails)
+}
+
+/// The bodies of all messages of a queue, as they came.
+pub(crate) fn bodies(aws: &Aws, queue_url: &str) -> Result<Vec<String>> {
     // A look that receives nothing: it hides no message and raises no receive count.
     let answer = aws.get(&format!("/_ministack/sqs/messages?QueueUrl={}", encode(queue_url)))?.json("sqs")?;
     // By account, then region, then queue.
@@ -90,13 +99,8 @@ pub fn messages(aws: &Aws, queue_url: &str) -> Result<Vec<Mail>> {
     let queues =
         scopes.flat_map(|regions| regions.as_object().into_iter().flat_map(|regions| regions.values()));
     let lists = queues.flat_map(|queues| queues.as_object().into_iter().flat_map(|queues| queues.values()));
-    let bodies = lists.flat_map(|list| list.as_array().into_iter().flatten());
-    let mut mails = bodies
-        .map(|message| Mail::parse(message["Body"].as_str().unwrap_or_default()))
-        .collect::<Result<Vec<_>>>()?;
-    // Stable: within a second they stay as they came.
-    mails.sort_by_key(|mail| mail.at);
-    Ok(mails)
+    let messages = lists.flat_map(|list| list.as_array().into_iter().flatten());
+    Ok(messages.map(|message| message["Body"].as_str().unwrap_or_default().to_owned()).collect())
 }
 
 /// Prints all mails, newest last, for `cargo xtask inbox`.

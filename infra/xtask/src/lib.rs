@@ -2,6 +2,7 @@
 
 pub mod aws;
 pub mod cloud;
+pub mod demo;
 pub mod deploy;
 pub mod image;
 pub mod inbox;

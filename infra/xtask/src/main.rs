@@ -10,7 +10,7 @@ use xtask::deploy::Profile;
 use xtask::stack::Stack;
 use xtask::step::chain;
 use xtask::watcher::{self, Watcher};
-use xtask::{inbox, setup, supervisor, test, up};
+use xtask::{demo, inbox, setup, supervisor, test, up};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Developer tasks")]
@@ -23,6 +23,15 @@ struct Arguments {
 enum Task {
     /// Install the tools that the other tasks use
     Setup,
+    /// Tell the whole story in a local cloud of its own: push, approve, pin, break, roll back
+    Demo {
+        /// Leave the cloud running afterwards
+        #[arg(long)]
+        keep: bool,
+        /// Deploy release binaries, as on AWS
+        #[arg(long)]
+        release: bool,
+    },
     /// Start the local cloud, deploy into it, and leave it running
     Up {
         /// Deploy release binaries, as on AWS
@@ -69,7 +78,8 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Setup => {
             setup::setup().and_then(|()| setup::versions()).map(|versions| println!("{versions}"))?
         }
-        Task::Up { release, name } => up::up(&name, if release { Profile::Release } else { Profile::Debug })?,
+        Task::Demo { keep, release } => demo::demo(profile(release), keep)?,
+        Task::Up { release, name } => up::up(&name, profile(release))?,
         Task::Down { name } => up::down(&name)?,
         Task::Inbox => inbox::print(&Stack::current()?.aws())?,
         Task::Test { deep } => return test::test(deep),
@@ -77,4 +87,8 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Watch => Watcher::new(Aws::from_env()?).run(watcher::INTERVAL),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn profile(release: bool) -> Profile {
+    if release { Profile::Release } else { Profile::Debug }
 }

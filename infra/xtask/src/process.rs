@@ -1,6 +1,7 @@
 //! Programs that are started, watched and, above all, stopped.
 
 use crate::step::note;
+use crate::workspace::short;
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use std::fs::{self, File};
@@ -55,7 +56,7 @@ pub fn spawn(mut command: Command, log: &Path) -> Result<Child> {
         .stdout(log.try_clone()?)
         .stderr(log)
         .spawn()
-        .with_context(|| format!("cannot start {command:?}"))
+        .with_context(|| format!("cannot start {}", typed(&command)))
 }
 
 /// Asks a process group to end, then makes it.
@@ -111,9 +112,9 @@ pub fn run_logged(command: &mut Command, log: &Path) -> Result<()> {
         .stdout(file.try_clone()?)
         .stderr(file)
         .status()
-        .with_context(|| format!("cannot start {command:?}"))?;
+        .with_context(|| format!("cannot start {}", typed(command)))?;
     if !status.success() {
-        bail!("{command:?}: {status}\n{}\n(all of it: {})", tail(log, 40), log.display());
+        bail!("{}: {status}\n{}\n(all of it: {})", typed(command), tail(log, 40), short(log).display());
     }
     Ok(())
 }
@@ -121,9 +122,9 @@ pub fn run_logged(command: &mut Command, log: &Path) -> Result<()> {
 /// Runs a program to its end with its output where ours goes.
 pub fn run(command: &mut Command) -> Result<()> {
     let status =
-        command.stdin(Stdio::null()).status().with_context(|| format!("cannot start {command:?}"))?;
+        command.stdin(Stdio::null()).status().with_context(|| format!("cannot start {}", typed(command)))?;
     if !status.success() {
-        bail!("{command:?}: {status}");
+        bail!("{}: {status}", typed(command));
     }
     Ok(())
 }
@@ -131,9 +132,9 @@ pub fn run(command: &mut Command) -> Result<()> {
 /// Runs a program to its end and returns what it printed.
 pub fn output(command: &mut Command) -> Result<String> {
     let output =
-        command.stdin(Stdio::null()).output().with_context(|| format!("cannot start {command:?}"))?;
+        command.stdin(Stdio::null()).output().with_context(|| format!("cannot start {}", typed(command)))?;
     if !output.status.success() {
-        bail!("{command:?}: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr).trim());
+        bail!("{}: {}\n{}", typed(command), output.status, String::from_utf8_lossy(&output.stderr).trim());
     }
     String::from_utf8(output.stdout).context("a program printed bytes that are not UTF-8")
 }
@@ -143,6 +144,15 @@ pub fn tail(file: &Path, lines: usize) -> String {
     let text = String::from_utf8_lossy(&text);
     let all: Vec<&str> = text.lines().collect();
     all[all.len().saturating_sub(lines)..].join("\n")
+}
+
+/// A command as one would type it, without its environment.
+pub(crate) fn typed(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let words: Vec<_> = words.map(|word| word.to_string_lossy()).collect();
+    let bound = words.first().is_some_and(|program| program.ends_with("setpriv"));
+    let start = if bound { words.iter().position(|word| word == "--").map_or(0, |at| at + 1) } else { 0 };
+    words[start..].join(" ")
 }
 
 fn pid(id: u32) -> Result<Pid> {

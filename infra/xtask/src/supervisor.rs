@@ -113,7 +113,7 @@ fn ministack(home: &Home, state: &State) -> Result<Child> {
 
 /// This program again, making the events that MiniStack does not.
 fn watcher(home: &Home, port: u16) -> Result<Child> {
-    let mut command = bound(std::env::current_exe().context("cannot tell which program this is")?);
+    let mut command = bound(cloud::xtask()?);
     command
         .arg(WATCHER)
         .env("TMPDIR", home.temporary())

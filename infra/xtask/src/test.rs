@@ -1,7 +1,7 @@
 //! `cargo xtask test`: all that CI runs. A failure hides no other: every step runs that can.
 
 use crate::deploy::Profile;
-use crate::process::bound;
+use crate::process::{bound, typed};
 use crate::setup;
 use crate::stack::Stack;
 use crate::step::{chain, note, seconds};
@@ -106,7 +106,7 @@ fn template_check(program: &str, arguments: &[&str]) -> Command {
 }
 
 fn run(mut command: Command) -> Result<()> {
-    let status = command.status().with_context(|| format!("cannot start {command:?}"))?;
+    let status = command.status().with_context(|| format!("cannot start {}", typed(&command)))?;
     if !status.success() {
         bail!("{status}");
     }
@@ -115,8 +115,10 @@ fn run(mut command: Command) -> Result<()> {
 
 /// Runs a cargo test command, shows what it prints, and counts what it says of each test program.
 fn run_tests(mut command: Command) -> Result<Counts> {
-    let mut child =
-        command.stdout(Stdio::piped()).spawn().with_context(|| format!("cannot start {command:?}"))?;
+    let mut child = command
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot start {}", typed(&command)))?;
     let mut counts = Counts::default();
     for line in BufReader::new(child.stdout.take().context("no pipe from the tests")?).lines() {
         let line = line.context("cannot read what the tests print")?;

@@ -14,8 +14,11 @@ impl Page {
         let mut text = String::new();
         for part in body.split('<') {
             let (tag, words) = part.split_once('>').unwrap_or(("", part));
-            if ["/h1", "/p", "/dd", "/label", "/button"].contains(&tag) {
-                text.push('\n');
+            match tag.split(' ').next().unwrap_or_default() {
+                "/h1" | "/p" | "/dd" | "/label" | "/div" => text.push('\n'),
+                "button" => text.push_str("[ "),
+                "/button" => text.push_str(" ] "),
+                _ => {}
             }
             text.push_str(words);
         }
@@ -31,10 +34,7 @@ impl Page {
 
     /// The value of a fact.
     pub(super) fn fact(&self, name: &str) -> &str {
-        self.lines
-            .iter()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
-            .map_or("", str::trim)
+        self.lines.iter().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map_or("", str::trim)
     }
 }
 
@@ -45,10 +45,10 @@ mod tests {
     #[test]
     fn a_page_is_read_as_text() {
         let html = "<!DOCTYPE html><head><title>x</title></head><body><main><h1>Approve a &amp; b?</h1><p>As <strong>lead</strong>.</p>\
-                    <dl><dt>Digest</dt> <dd><code>sha256:ab</code></dd></dl><button>Approve</button></main></body>";
+                    <dl><dt>Digest</dt> <dd><code>sha256:ab</code></dd></dl><div><button name=\"x\">Approve</button><button>Reject</button></div></main></body>";
         let page = Page::read(html);
         assert_eq!(page.heading, "Approve a & b?");
-        assert_eq!(page.lines, ["As lead.", "Digest:  sha256:ab", "Approve"]);
+        assert_eq!(page.lines, ["As lead.", "Digest:  sha256:ab", "[ Approve ] [ Reject ]"]);
         assert_eq!(page.fact("Digest"), "sha256:ab");
         assert_eq!(page.fact("Size"), "");
     }

@@ -1,0 +1,234 @@
+//! `cargo xtask demo`: the whole story in a local cloud of its own.
+//!
+//! A team's service runs in containers. Builds are pushed, approved and pinned; one of them is broken in
+//! production; an operator rolls back. Whatever the story claims is asked from the emulator's own API, the
+//! registry and the containers. A wrong claim ends it with an error.
+
+mod builds;
+mod claims;
+mod columns;
+mod history;
+mod page;
+mod rollback;
+mod team;
+mod witness;
+
+use crate::aws::{Aws, Response};
+use crate::cloud::{Cloud, Home};
+use crate::deploy::Profile;
+use crate::inbox::visible;
+use crate::setup::setup;
+use crate::stack::Stack;
+use crate::step::{chain, note, seconds, step};
+use crate::workspace::short;
+use anyhow::{Context, Result, bail};
+use builds::Build;
+use claims::Claims;
+use serde_json::{Value, json};
+use std::fs;
+use std::time::Instant;
+use witness::Witness;
+
+/// The directory of its cloud, below `target`.
+const CLOUD: &str = "local-demo";
+
+const APPLICATION: &str = "web";
+const ENVIRONMENT: &str = "production";
+const REPOSITORY: &str = "web";
+const CLUSTER: &str = "prod";
+const SERVICE: &str = "web";
+const STABLE: &str = "prod-stable";
+/// How many tasks the service wants.
+const DESIRED: usize = 2;
+
+/// Tells the story; `keep` leaves its cloud running.
+pub fn demo(profile: Profile, keep: bool) -> Result<()> {
+    let start = Instant::now();
+    println!(
+        "Stablepin, end to end, on this machine: the real template, functions, IAM, registry and mails\n\
+         in a local cloud. Every claim is checked against the emulator, the registry and the containers.\n"
+    );
+    setup()?;
+    if Cloud::running(Home::named(CLOUD))?.is_some() {
+        bail!("a demo is running, or one was kept: `cargo xtask down --name {CLOUD}` stops it");
+    }
+    let stack = Stack::start(CLOUD, profile)?;
+    note(format!("ready after {}", seconds(start.elapsed())));
+
+    let story = Instant::now();
+    let told = tell(&stack);
+    let told =
+        told.map(|claims| (claims, seconds(story.elapsed()), Witness::of(&stack).containers_are_real()));
+    if told.is_err() {
+        save_function_logs(&stack);
+    }
+    let logs = stack.folder().join("logs");
+    let logs = short(&logs).display().to_string();
+    println!();
+    if keep {
+        kept(&stack);
+        stack.stay()?;
+    } else if let Err(error) = step("Stopping the local cloud", || stack.stop()) {
+        // What went wrong before it is the story's own error, which must not get lost.
+        if told.is_ok() {
+            return Err(error);
+        }
+        eprintln!("error: {}", chain(&error));
+    }
+    let (claims, story, real) = told.with_context(|| format!("the demo FAILED; logs: {logs}"))?;
+    summary(claims, &story, real);
+    println!("Total: {}.", seconds(start.elapsed()));
+    Ok(())
+}
+
+/// The chapters, in order. Answers how many claims were checked.
+fn tell(stack: &Stack) -> Result<usize> {
+    let demo = Demo::new(stack)?;
+    chapter(1, "A team runs a service on ECS", || demo.run_service())?;
+    chapter(2, "The team registers its application", || demo.register())?;
+    let first = chapter(3, "Build 1 is pushed, and the lead gets a mail", || demo.push(1))?;
+    chapter(4, "The lead looks, and approves: pin 1", || {
+        demo.look(&first)?;
+        demo.approve(&first, 1)?;
+        demo.link_is_used(&first, 1)?;
+        demo.deploy(&first)
+    })?;
+    let good = chapter(5, "Build 2 becomes pin 2", || demo.release(2))?;
+    let bad = chapter(6, "Build 3 is approved too, pin 3, and is broken in production", || demo.release(3))?;
+    chapter(7, "The operator rolls back", || demo.roll_back(&good, &bad))?;
+    chapter(8, "The push of build 3 is delivered five times more", || demo.redeliver(&bad))?;
+    chapter(9, "History and audit trail", || demo.history(&[first, good, bad]))?;
+    Ok(demo.claims.held())
+}
+
+fn chapter<T>(number: usize, title: &str, tell: impl FnOnce() -> Result<T>) -> Result<T> {
+    println!();
+    step(&format!("{number}/9  {title}"), tell)
+}
+
+/// One telling.
+struct Demo<'a> {
+    stack: &'a Stack,
+    witness: Witness,
+    claims: Claims,
+    /// May register applications.
+    team: Aws,
+    /// May read, and roll back.
+    operator: Aws,
+    /// May nothing.
+    intern: Aws,
+    /// Queues that get the pushes from the default bus, and what Stablepin publishes on its own.
+    pushes: String,
+    published: String,
+}
+
+impl<'a> Demo<'a> {
+    fn new(stack: &'a Stack) -> Result<Self> {
+        let witness = Witness::of(stack);
+        let api = stack.api().trim_start_matches("http://").split('.').next().unwrap_or_default().to_owned();
+        let read = format!("GET/v1/applications/{APPLICATION}/*");
+        let put = format!("PUT/v1/applications/{APPLICATION}");
+        let roll_back = format!("POST/v1/applications/{APPLICATION}/environments/*/rollback");
+        Ok(Self {
+            stack,
+            claims: Claims::default(),
+            team: witness.user("team", &api, &[&put])?,
+            operator: witness.user("operator", &api, &[&read, &roll_back])?,
+            intern: witness.user("intern", &api, &[])?,
+            pushes: witness.tap("demo-pushes", "default", &json!({ "detail-type": ["ECR Image Action"] }))?,
+            published: witness.tap("demo-published", stack.bus(), &json!({ "source": ["stablepin"] }))?,
+            witness,
+        })
+    }
+
+    /// From the push to the containers.
+    fn release(&self, number: usize) -> Result<Build> {
+        let build = self.push(number)?;
+        self.approve(&build, number)?;
+        self.deploy(&build)?;
+        Ok(build)
+    }
+
+    /// A request of Stablepin's API below `/v1/applications/web`, signed by somebody.
+    fn api(&self, who: &Aws, method: &str, path: &str, body: Option<&Value>) -> Result<Response> {
+        let url = self.url(path);
+        let body = body.map(Value::to_string);
+        let kind = body.as_ref().map(|_| "application/json");
+        Ok(who.call(method, &url, body.as_deref().map(str::as_bytes), kind, true)?)
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}/v1/applications/{APPLICATION}{path}", self.stack.api())
+    }
+
+    fn environment_record(&self) -> Result<Value> {
+        self.witness.record(&format!("APP#{APPLICATION}"), &format!("ENV#{ENVIRONMENT}"))
+    }
+
+    /// Says what is not checked where no container runs.
+    fn only_with_containers(&self, claim: &str, check: impl FnOnce() -> Result<()>) -> Result<()> {
+        if self.witness.containers_are_real() {
+            return check();
+        }
+        note(format!("NOT CHECKED, tasks are simulated: {claim}"));
+        Ok(())
+    }
+}
+
+/// A digest as people tell it.
+fn brief(digest: &str) -> &str {
+    digest.get(..19).unwrap_or(digest)
+}
+
+/// A text of somebody else's, set off from the story.
+fn quote(text: &str) {
+    for line in visible(text).lines() {
+        note(format!("  | {line}").trim_end());
+    }
+}
+
+/// The functions' own logs are in the emulator, and end with it.
+fn save_function_logs(stack: &Stack) {
+    let witness = Witness::of(stack);
+    for (variable, function) in stack.variables() {
+        if variable.ends_with("_FUNCTION")
+            && let Ok(log) = witness.function_log(function)
+        {
+            // The story has failed: that one log of it is missing is no news.
+            let _ = fs::write(stack.folder().join("logs").join(format!("{function}.log")), log);
+        }
+    }
+}
+
+fn kept(stack: &Stack) {
+    let env = stack.folder().join("env");
+    println!("The local cloud stays up, as the story left it:\n");
+    println!(
+        "  . {:<40} # its variables: AWS_ENDPOINT_URL, credentials, STABLEPIN_API …",
+        short(&env).display()
+    );
+    println!("  {:<42} # the mails, after that line", "cargo xtask inbox");
+    println!("  {:<42} # stops and removes everything\n", format!("cargo xtask down --name {CLOUD}"));
+}
+
+fn summary(claims: usize, story: &str, containers_are_real: bool) {
+    println!("\nShown, with {claims} claims checked in {story}:");
+    println!("  - a push by digest becomes a build with a unique tag, and a mail to its approver;");
+    println!(
+        "  - looking changes nothing, one approval pins the very bytes that were pushed, a link works once;"
+    );
+    if containers_are_real {
+        println!(
+            "  - a broken release in real containers, brought back to the last good digest by one signed call;"
+        );
+    } else {
+        println!(
+            "  - a rollback by one signed call, as far as it can be without containers: it ended Incomplete,"
+        );
+        println!(
+            "    because no running digest could be proven. Install Podman, as root, for the whole story;"
+        );
+    }
+    println!("  - a push that is delivered again changes nothing;");
+    println!("  - every pin has its audit record, on the bus too.");
+}

@@ -1,0 +1,196 @@
+//! Builds on their way to a pin: pushed, looked at, approved.
+
+use super::claims::SOON;
+use super::page::Page;
+use super::witness::form;
+use super::{APPLICATION, Demo, ENVIRONMENT, REPOSITORY, STABLE, brief, quote};
+use crate::aws::Response;
+use crate::image::{self, Mode, Spec};
+use crate::inbox::Mail;
+use crate::process::wait_for;
+use crate::step::{note, seconds};
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use std::time::Instant;
+
+/// What the pipeline built: version, commit, and how it fares.
+const BUILDS: [(&str, &str, Mode); 3] = [
+    ("1.0", "a1b2c3d4e5f60718293a4b5c6d7e8f9001122334", Mode::Healthy),
+    ("2.0", "b2c3d4e5f60718293a4b5c6d7e8f900112233445", Mode::Healthy),
+    ("3.0", "c3d4e5f60718293a4b5c6d7e8f90011223344556", Mode::Unhealthy),
+];
+
+/// How often the link is opened before anybody decides.
+const LOOKS: usize = 100;
+
+/// One that was pushed.
+#[derive(Clone, Debug)]
+pub(super) struct Build {
+    pub(super) number: usize,
+    pub(super) version: &'static str,
+    pub(super) digest: String,
+    pub(super) tag: String,
+    pub(super) mail: Mail,
+    mode: Mode,
+}
+
+impl Build {
+    /// What its `/health` answers.
+    pub(super) fn health(&self) -> u16 {
+        if self.mode == Mode::Healthy { 200 } else { 500 }
+    }
+
+    fn link(&self) -> Result<&str> {
+        self.mail.link().context("the mail has no link")
+    }
+
+    /// The link's secret.
+    fn secret(&self) -> Result<&str> {
+        self.link()?.split_once("?t=").map(|(_, secret)| secret).context("the link has no secret")
+    }
+
+    pub(super) fn promotion(&self) -> Result<&str> {
+        let path = self.link()?.split('?').next().unwrap_or_default();
+        path.rsplit('/').next().context("the link names no promotion")
+    }
+}
+
+impl Demo<'_> {
+    pub(super) fn push(&self, number: usize) -> Result<Build> {
+        let (version, commit, mode) = BUILDS[number - 1];
+        let image = image::build(&Spec::new(version).mode(mode).revision(commit))?;
+        let digest = self.witness.registry.push(REPOSITORY, Some("main"), &image)?;
+        let pushed = Instant::now();
+        note(format!("pushed {REPOSITORY}:main, version {version}, commit {}, {digest}", &commit[..8]));
+
+        let mail = self.witness.mail_about(&digest, SOON)?;
+        note(format!("a mail came after {}:", seconds(pushed.elapsed())));
+        if number == 1 {
+            quote(&format!(
+                "To: {}\nSubject: {}\n\n{}",
+                mail.approver.as_deref().unwrap_or("everybody"),
+                mail.subject,
+                mail.body
+            ));
+        } else {
+            quote(&mail.subject);
+        }
+        let record = self.witness.record(&format!("APP#{APPLICATION}"), &format!("BUILD#{digest}"))?;
+        let tag = record["build_tag"].as_str().unwrap_or_default().to_owned();
+        let build = Build { number, version, digest, tag, mail, mode };
+        self.is_named(&build, &commit[..8])?;
+        self.is_asked_for(&build)?;
+        Ok(build)
+    }
+
+    fn is_named(&self, build: &Build, commit: &str) -> Result<()> {
+        let (tag, digest) = (&build.tag, Some(build.digest.clone()));
+        let digits = tag.replace(|one: char| one.is_ascii_digit(), "0");
+        let shape =
+            format!("{ENVIRONMENT}-00000000-000000-{commit}").replace(|one: char| one.is_ascii_digit(), "0");
+        self.claims.equal(&format!("the build tag is {tag}"), &digits, &shape)?;
+        self.claims.equal(
+            "ECR has it on the pushed digest",
+            &self.witness.tag_in_ecr(REPOSITORY, tag)?,
+            &digest,
+        )?;
+        self.claims.equal("the mail names it", &build.mail.body.contains(tag.as_str()), &true)
+    }
+
+    fn is_asked_for(&self, build: &Build) -> Result<()> {
+        let promotion = wait_for("the mail's own record", SOON, || {
+            let operation = self.promotion(build)?;
+            let quiet =
+                operation["lease"].is_null() && !operation["work"]["Promotion"]["asked"]["lead"].is_null();
+            Ok(quiet.then_some(operation))
+        })?;
+        self.claims.equal(
+            "the table has its promotion, Pending",
+            &promotion["work"]["Promotion"]["state"],
+            "Pending",
+        )?;
+        let mails = self.witness.mails()?.iter().filter(|mail| mail.body.contains(&build.digest)).count();
+        self.claims.equal("the lead got one mail about it", &mails, &1)
+    }
+
+    fn promotion(&self, build: &Build) -> Result<Value> {
+        let sk = format!("PROMOTION#{}", build.promotion()?);
+        Ok(self.witness.record(&format!("APP#{APPLICATION}"), &sk)?["operation"].take())
+    }
+
+    /// Opens the page, and opens it again and again.
+    pub(super) fn look(&self, build: &Build) -> Result<()> {
+        let before = self.witness.table()?;
+        let page = self.open(build)?;
+        self.claims.equal("the link opens without a login", &page.status, &200)?;
+        let page = Page::read(&page.text());
+        quote(&page.heading);
+        quote(&page.lines.join("\n"));
+        self.claims.equal("the page shows the whole digest", page.fact("Digest"), build.digest.as_str())?;
+        self.claims.equal("and the build tag", page.fact("Build"), build.tag.as_str())?;
+        let mut shown = 0;
+        for _ in 0..LOOKS {
+            shown += usize::from(self.open(build)?.status == 200);
+        }
+        self.claims.equal(&format!("{LOOKS} more GETs of the link show it"), &shown, &LOOKS)?;
+        let same = self.witness.table()? == before;
+        let claim = format!("and change nothing: all {} items of the table are the same", before.len());
+        self.claims.equal(&claim, &same, &true)
+    }
+
+    /// Presses the button.
+    pub(super) fn approve(&self, build: &Build, pin: usize) -> Result<()> {
+        let pressed = Instant::now();
+        let answer = self.press(build)?;
+        let page = Page::read(&answer.text());
+        note(format!("the lead approves build {} ({}):", build.number, seconds(pressed.elapsed())));
+        quote(&page.lines.first().cloned().unwrap_or_default());
+        self.claims.equal("the page says so", &(answer.status, page.heading.as_str()), &(200, "Approved"))?;
+        self.is_pinned(build, pin)
+    }
+
+    /// The table, ECR and the registry agree.
+    fn is_pinned(&self, build: &Build, pin: usize) -> Result<()> {
+        let digest = build.digest.as_str();
+        let record = self.environment_record()?;
+        self.claims.equal(&format!("the table says pin {pin}"), &record["pin"]["number"], &json!(pin))?;
+        self.claims.equal("at the pushed digest", &record["pin"]["digest"], digest)?;
+        let history =
+            self.witness.record(&format!("APP#{APPLICATION}"), &format!("PIN#{ENVIRONMENT}#{pin:06}"))?;
+        self.claims.equal("its history has it", &history["digest"], digest)?;
+        self.stable_tag_shows(digest)?;
+        let promotion = self.promotion(build)?;
+        let state = &promotion["work"]["Promotion"]["state"];
+        self.claims.equal("the promotion is Completed", state, "Completed")
+    }
+
+    pub(super) fn stable_tag_shows(&self, digest: &str) -> Result<()> {
+        let wanted = Some(digest.to_owned());
+        let claim = format!("{STABLE} is {} in ECR", brief(digest));
+        self.claims.becomes(&claim, &wanted, || self.witness.tag_in_ecr(REPOSITORY, STABLE))?;
+        self.claims.equal("and in the registry", &self.witness.tag_in_registry(REPOSITORY, STABLE)?, &wanted)
+    }
+
+    pub(super) fn link_is_used(&self, build: &Build, pin: usize) -> Result<()> {
+        let again = self.open(build)?;
+        let page = Page::read(&again.text());
+        quote(&page.lines[..page.lines.len().min(3)].join("\n"));
+        let seen = (again.status, page.heading.as_str());
+        self.claims.equal("the same link says that it was used", &seen, &(409, "This link was used"))?;
+        self.claims.equal("pressing again is refused: 409", &self.press(build)?.status, &409)?;
+        let number = &self.environment_record()?["pin"]["number"];
+        self.claims.equal("and the pin stays", number, &json!(pin))
+    }
+
+    fn open(&self, build: &Build) -> Result<Response> {
+        Ok(self.witness.aws.call("GET", build.link()?, None, None, false)?)
+    }
+
+    /// What the page's form sends.
+    fn press(&self, build: &Build) -> Result<Response> {
+        let action = build.link()?.split('?').next().unwrap_or_default();
+        let body = format!("t={}&decision=approve&reason=", form(build.secret()?));
+        let kind = Some("application/x-www-form-urlencoded");
+        Ok(self.witness.aws.call("POST", action, Some(body.as_bytes()), kind, false)?)
+    }
+}

@@ -1,0 +1,158 @@
+//! What is left of it all: nothing happens twice, and everything is on record.
+
+use super::builds::Build;
+use super::columns::columns;
+use super::{APPLICATION, Demo, ENVIRONMENT, brief};
+use crate::step::note;
+use anyhow::{Context, Result};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+const AGAIN: usize = 5;
+
+impl Demo<'_> {
+    /// EventBridge delivers at least once: the same event, with the same id and time, to the same function.
+    pub(super) fn redeliver(&self, bad: &Build) -> Result<()> {
+        let pushes = self.witness.tapped(&self.pushes)?;
+        let event = pushes
+            .iter()
+            .find(|event| {
+                event["detail"]["image-digest"] == bad.digest && event["detail"]["image-tag"] == "main"
+            })
+            .context("the push of build 3 never came over the bus")?;
+        note(format!("event {} of {}", text(&event["id"]), text(&event["time"])));
+        let before = (self.witness.table()?, self.witness.mails()?.len(), self.pin_digest()?);
+        let tagger = self.stack.variable("STABLEPIN_TAGGER_FUNCTION");
+        for _ in 0..AGAIN {
+            self.witness.aws.invoke(tagger, event)?;
+        }
+        note(format!("the tagger took it {AGAIN} times"));
+        let after = (self.witness.table()?, self.witness.mails()?.len(), self.pin_digest()?);
+        let count =
+            |prefix: &str| before.0.iter().filter(|item| text(&item["sk"]).starts_with(prefix)).count();
+        let claim = format!(
+            "the table is the same, all {} items: {} promotions, {} pins, the audit trail",
+            before.0.len(),
+            count("PROMOTION#"),
+            count("PIN#")
+        );
+        self.claims.equal(&claim, &(after.0 == before.0), &true)?;
+        self.claims.equal(&format!("no more mails than the {}", before.1), &after.1, &before.1)?;
+        self.claims.equal("and the stable tag stays", &after.2, &before.2)
+    }
+
+    pub(super) fn history(&self, builds: &[Build; 3]) -> Result<()> {
+        let pins = self.pins(builds)?;
+        let audit = self.audit()?;
+        let changes: Vec<_> = audit.iter().filter(|one| one["kind"] == "Pin Change").collect();
+        let numbers: Vec<_> = changes.iter().map(|one| text(&one["to"]).to_owned()).collect();
+        let expected: Vec<_> = (1..=pins).map(|number| number.to_string()).collect();
+        self.claims.equal("each pin has its one audit record, in order", &numbers, &expected)?;
+
+        // At least once: a record may come twice.
+        let told = |one: &Value, kind: &Value| {
+            [kind, &one["id"], &one["from"], &one["to"], &one["at"], &one["reason"]].map(Value::to_string)
+        };
+        let wanted: BTreeSet<_> = audit.iter().map(|one| told(one, &one["kind"])).collect();
+        let claim = format!("all {} audit records came over the stack's bus too", audit.len());
+        self.claims.becomes(&claim, &wanted, || {
+            let events = self.witness.tapped(&self.published)?;
+            Ok(events.iter().map(|event| told(&event["detail"], &event["detail-type"])).collect())
+        })
+    }
+
+    /// Prints them, newest last, and answers how many there are.
+    fn pins(&self, builds: &[Build; 3]) -> Result<usize> {
+        let path = format!("/environments/{ENVIRONMENT}/pins?limit=100");
+        let mut answer = self.api(&self.operator, "GET", &path, None)?.json("pins")?;
+        let mut pins: Vec<Value> = answer["pins"].as_array_mut().map(std::mem::take).unwrap_or_default();
+        pins.sort_by_key(|pin| pin["number"].as_u64());
+        let rows: Vec<_> = pins
+            .iter()
+            .map(|pin| {
+                let build = builds.iter().find(|build| pin["digest"] == build.digest);
+                [
+                    pin["number"].to_string(),
+                    build.map_or(String::new(), |build| build.version.to_owned()),
+                    text(&pin["build_tag"]).to_owned(),
+                    brief(text(&pin["digest"])).to_owned(),
+                    clock(&pin["at"]),
+                ]
+            })
+            .collect();
+        note(columns(["pin", "version", "build tag", "digest", "at (UTC)"], &rows));
+        let table = self.witness.records(&format!("APP#{APPLICATION}"), &format!("PIN#{ENVIRONMENT}#"))?;
+        self.claims.equal("these are the table's pins", &pins, &table)?;
+        let digests: Vec<_> = table.iter().map(|pin| text(&pin["digest"])).collect();
+        let mut expected: Vec<_> = builds.iter().map(|build| build.digest.as_str()).collect();
+        if self.witness.containers_are_real() {
+            expected.push(&builds[1].digest);
+        }
+        self.claims.equal("one for each approval and each rollback, without a gap", &digests, &expected)?;
+        Ok(table.len())
+    }
+
+    /// Prints the audit trail, oldest first.
+    fn audit(&self) -> Result<Vec<Value>> {
+        let prefix = format!("AUDIT#{APPLICATION}#");
+        let mut table: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+        for mut item in self.witness.table()? {
+            if let Some(month) =
+                item["pk"].as_str().and_then(|pk| pk.strip_prefix(&prefix)).map(str::to_owned)
+            {
+                table.entry(month).or_default().push(item["record"].take());
+            }
+        }
+        let mut told = Vec::new();
+        for month in table.keys() {
+            let path = format!("/audit?month={month}&limit=100");
+            let mut answer = self.api(&self.operator, "GET", &path, None)?.json("audit")?;
+            told.extend(answer["audit"].as_array_mut().map(std::mem::take).unwrap_or_default());
+        }
+        let table: Vec<Value> = table.into_values().flatten().collect();
+        told.sort_by_key(|one| table.iter().position(|other| other == one));
+        let rows: Vec<_> = told
+            .iter()
+            .map(|one| {
+                let kind = text(&one["kind"]);
+                let change = match one["from"].as_str() {
+                    Some(from) => format!("{from} -> {}", text(&one["to"])),
+                    None => text(&one["to"]).to_owned(),
+                };
+                let kind = kind.trim_end_matches(" State Change").trim_end_matches(" Change");
+                [clock(&one["at"]), kind.to_owned(), change, who(&one["actor"]), clip(text(&one["reason"]))]
+            })
+            .collect();
+        note(columns(["at (UTC)", "what", "change", "who", "why"], &rows));
+        self.claims.equal("these are the table's audit records", &told, &table)?;
+        Ok(told)
+    }
+
+    fn pin_digest(&self) -> Result<Option<String>> {
+        self.witness.tag_in_ecr(super::REPOSITORY, super::STABLE)
+    }
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+/// The time of day.
+fn clock(at: &Value) -> String {
+    text(at).get(11..19).unwrap_or_default().to_owned()
+}
+
+fn who(actor: &Value) -> String {
+    match text(&actor["type"]) {
+        "link" => format!("{}, by link", text(&actor["approver"])),
+        "principal" => text(&actor["arn"]).rsplit(':').next().unwrap_or_default().to_owned(),
+        other => other.to_owned(),
+    }
+}
+
+fn clip(reason: &str) -> String {
+    if reason.chars().count() <= 60 {
+        return reason.to_owned();
+    }
+    reason.chars().take(57).chain("...".chars()).collect()
+}

@@ -1,0 +1,211 @@
+//! The operator's way back.
+
+use super::builds::Build;
+use super::team::OLD;
+use super::{APPLICATION, CLUSTER, DESIRED, Demo, ENVIRONMENT, REPOSITORY, SERVICE, brief, quote};
+use crate::aws::{Aws, Response};
+use crate::image::{self, Spec};
+use crate::step::{note, seconds};
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// How long it may take to its end; without containers its own time-out is a minute.
+const LIMIT: Duration = Duration::from_secs(180);
+/// How often it is looked at.
+const LOOK: Duration = Duration::from_millis(200);
+/// The schedule wakes the promoter once a minute; we do it this often.
+const TICK: Duration = Duration::from_secs(5);
+
+impl Demo<'_> {
+    pub(super) fn roll_back(&self, good: &Build, bad: &Build) -> Result<()> {
+        self.refusals()?;
+        self.dry_run(good)?;
+
+        let before = self.described()?;
+        let start = Instant::now();
+        let request = json!({ "to": "previous", "confirm": "ROLLBACK", "reason": "500s since build 3" });
+        let answer = self.ask(&self.operator, &request)?;
+        self.claims.equal("signed and confirmed, it is accepted: 202", &answer.status, &202)?;
+        note(format!("answered after {}", seconds(start.elapsed())));
+        let body = answer.json("rollback")?;
+        let id = body["id"].as_str().context("the answer has no id")?.to_owned();
+        let name = body["target"]["build_tag"].as_str().unwrap_or_default();
+        note(format!("rollback {id} to pin {}, {name}", body["target"]["pin"]));
+
+        let claim = format!("{DESIRED} containers run build 2 again, and are well");
+        self.only_with_containers(&claim, || {
+            self.runs(&claim, &good.digest, good.version, good.health())?;
+            note(format!("{} after the request", seconds(start.elapsed())));
+            Ok(())
+        })?;
+        let end = self.follow(&id, start)?;
+        let record = self.witness.record(&format!("APP#{APPLICATION}"), &format!("ROLLBACK#{id}"))?;
+        let rollback = &record["operation"]["work"]["Rollback"];
+        self.claims.equal("the table says the same", &rollback["state"], end.as_str())?;
+        self.is_described(&before, good)?;
+        if self.witness.containers_are_real() {
+            self.claims.equal("it is Completed", end.as_str(), "Completed")?;
+            self.is_proven(good)?;
+        } else {
+            note(format!("why: {}", rollback["reason"].as_str().unwrap_or_default()));
+            self.claims.equal(
+                "without containers no digest is proven, so it is Incomplete, and no new pin",
+                &(end.as_str(), &rollback["pin"]),
+                &("Incomplete", &Value::Null),
+            )?;
+        }
+        self.is_backed_up(bad)?;
+        self.is_held(&id)
+    }
+
+    /// What is refused is refused before anything is touched.
+    fn refusals(&self) -> Result<()> {
+        let table = self.witness.table()?;
+        let task_definition = self.described()?;
+        let stable = json!({ "to": "stable", "confirm": "ROLLBACK" });
+        let body = stable.to_string();
+        let url = self.url(&path());
+        let unsigned =
+            self.operator.call("POST", &url, Some(body.as_bytes()), Some("application/json"), false)?;
+        self.claims.equal("an unsigned rollback is refused: 403", &unsigned.status, &403)?;
+        let intern = self.ask(&self.intern, &stable)?;
+        self.claims.equal("so is one by a user that IAM does not let", &intern.status, &403)?;
+
+        let old = image::build(&Spec::new(OLD))?;
+        let refused = [
+            (
+                "a wrong confirmation",
+                json!({ "to": "previous", "confirm": "rollback" }),
+                422,
+                "not-confirmed",
+            ),
+            (
+                "a digest that was never pinned here",
+                json!({ "to": old.digest(), "confirm": "ROLLBACK" }),
+                422,
+                "never-pinned",
+            ),
+            ("a pin that is not there", json!({ "to": 9, "confirm": "ROLLBACK" }), 422, "unknown-pin"),
+            ("to what is live already", stable, 409, "already-live"),
+        ];
+        for (what, request, status, kind) in refused {
+            let answer = self.ask(&self.operator, &request)?;
+            let problem = answer.json("rollback")?;
+            let seen = (answer.status, problem["type"].as_str().unwrap_or_default().to_owned());
+            let expected = (status, format!("urn:stablepin:problem:{kind}"));
+            self.claims.equal(&format!("{what}: {status} {kind}"), &seen, &expected)?;
+            quote(problem["detail"].as_str().unwrap_or_default());
+        }
+        let same = self.witness.table()? == table && self.described()? == task_definition;
+        self.claims.equal("none of them changed the table or the service", &same, &true)
+    }
+
+    fn dry_run(&self, good: &Build) -> Result<()> {
+        let table = self.witness.table()?;
+        let task_definition = self.described()?;
+        let answer = self.ask(&self.operator, &json!({ "to": "previous", "dry_run": true }))?;
+        self.claims.equal("a dry run needs no confirmation: 200", &answer.status, &200)?;
+        let plan = answer.json("rollback")?;
+        for service in plan["services"].as_array().into_iter().flatten() {
+            let target = plan["target"]["digest"].as_str().unwrap_or_default();
+            note(format!(
+                "would bring {} to pin {}, {}",
+                service["service"].as_str().unwrap_or_default(),
+                plan["target"]["pin"],
+                brief(target)
+            ));
+        }
+        self.claims.equal("`previous` is pin 2", &plan["target"]["digest"], good.digest.as_str())?;
+        let same = self.witness.table()? == table && self.described()? == task_definition;
+        self.claims.equal("it changed nothing", &same, &true)
+    }
+
+    /// Until it has ended, and how.
+    fn follow(&self, id: &str, start: Instant) -> Result<String> {
+        let mut last = String::new();
+        let mut ticked = Instant::now();
+        while start.elapsed() < LIMIT {
+            let answer = self.api(&self.operator, "GET", &format!("/rollbacks/{id}"), None)?;
+            let rollback = answer.json("rollback")?;
+            let state = rollback["state"].as_str().unwrap_or("unreadable").to_owned();
+            let seen = rollback["services"][0]["seen"].as_str().unwrap_or_default();
+            let problem = rollback["problem"].as_str().map(|text| format!(" ({text})")).unwrap_or_default();
+            let line = format!("{state} {seen}{problem}").trim_end().to_owned();
+            if line != last {
+                note(format!("{:>7}  {line}", seconds(start.elapsed())));
+                last = line;
+            }
+            if ["Completed", "Incomplete", "Failed"].contains(&state.as_str()) {
+                return Ok(state);
+            }
+            if ticked.elapsed() > TICK {
+                // What the schedule sends every minute.
+                let tick = json!({ "source": "stablepin.schedule", "detail-type": "Tick", "detail": {} });
+                self.witness.aws.invoke(self.stack.variable("STABLEPIN_PROMOTER_FUNCTION"), &tick)?;
+                ticked = Instant::now();
+            }
+            sleep(LOOK);
+        }
+        bail!("rollback {id} has not ended within {} s; last seen: {last}", LIMIT.as_secs())
+    }
+
+    /// The service's task definition is what it was, but for the image.
+    fn is_described(&self, before: &Value, good: &Build) -> Result<()> {
+        let now = self.described()?;
+        let image = now["containerDefinitions"][0]["image"].as_str().unwrap_or_default();
+        let digest = image.split_once('@').map_or("", |(_, digest)| digest);
+        self.claims.equal(
+            "the service's task definition names build 2's digest",
+            digest,
+            good.digest.as_str(),
+        )?;
+        let rest = |definition: &Value| {
+            let mut rest = definition.clone();
+            for member in ["taskDefinitionArn", "revision", "registeredAt", "registeredBy"] {
+                rest[member] = Value::Null;
+            }
+            rest["containerDefinitions"][0]["image"] = Value::Null;
+            rest
+        };
+        self.claims.equal("and differs from build 3's in nothing else", &rest(&now), &rest(before))
+    }
+
+    /// ECS, the pin and the tag say what the containers say.
+    fn is_proven(&self, good: &Build) -> Result<()> {
+        self.claims.equal(
+            "ECS reports that digest for each task",
+            &self.witness.digests_in_ecs(CLUSTER, SERVICE)?,
+            &vec![good.digest.clone(); DESIRED],
+        )?;
+        let pin = self.environment_record()?["pin"].take();
+        self.claims.equal("another target than the pin is a new pin: pin 4", &pin["number"], &4)?;
+        self.claims.equal("with pin 2's digest", &pin["digest"], good.digest.as_str())?;
+        self.stable_tag_shows(&good.digest)
+    }
+
+    fn is_backed_up(&self, bad: &Build) -> Result<()> {
+        let prefix = format!("{ENVIRONMENT}-rollback-");
+        let tags = self.witness.tags_of(REPOSITORY, &bad.digest)?;
+        let backups: Vec<_> = tags.into_iter().filter(|tag| tag.starts_with(&prefix)).collect();
+        let claim = format!("what was live has the backup tag {}", backups.join(", "));
+        self.claims.equal(&claim, &backups.len(), &1)
+    }
+
+    fn is_held(&self, id: &str) -> Result<()> {
+        let record = self.environment_record()?;
+        let hold = &record["hold"];
+        let reason = hold["reason"].as_str().unwrap_or_default();
+        self.claims.equal(&format!("the environment is held: {reason}"), &hold["rollback"], id)?;
+        self.claims.equal("and its one rollout slot is free again", &record["slot"], &Value::Null)
+    }
+
+    fn ask(&self, who: &Aws, body: &Value) -> Result<Response> {
+        self.api(who, "POST", &path(), Some(body))
+    }
+}
+
+fn path() -> String {
+    format!("/environments/{ENVIRONMENT}/rollback")
+}

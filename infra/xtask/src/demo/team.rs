@@ -1,0 +1,152 @@
+//! The team and its service, before and beside Stablepin.
+
+use super::builds::Build;
+use super::claims::SOON;
+use super::witness::Running;
+use super::{APPLICATION, CLUSTER, DESIRED, Demo, REPOSITORY, SERVICE, STABLE, brief, quote};
+use crate::image::{self, PORT, Spec};
+use crate::podman::ECR_HOST;
+use crate::process::wait_for;
+use crate::step::note;
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+/// What ran before there was a pin. `builds` does not name its tag.
+pub(super) const OLD: &str = "0.9";
+
+impl Demo<'_> {
+    pub(super) fn run_service(&self) -> Result<()> {
+        let aws = &self.witness.aws;
+        aws.ecr("CreateRepository", &json!({ "repositoryName": REPOSITORY }))?;
+        let old = self.witness.registry.push(REPOSITORY, Some("legacy"), &image::build(&Spec::new(OLD))?)?;
+        aws.ecs("CreateCluster", &json!({ "clusterName": CLUSTER }))?;
+        for role in ["web-task", "web-execution"] {
+            let trust = json!({
+                "Version": "2012-10-17",
+                "Statement": [{
+                    "Effect": "Allow",
+                    "Principal": { "Service": "ecs-tasks.amazonaws.com" },
+                    "Action": "sts:AssumeRole",
+                }],
+            });
+            let trust = trust.to_string();
+            let parameters = [
+                ("Action", "CreateRole"),
+                ("Version", "2010-05-08"),
+                ("RoleName", role),
+                ("AssumeRolePolicyDocument", &trust),
+            ];
+            aws.query("iam", &parameters)?;
+        }
+        let task_definition = self.register_task_definition(&old)?;
+        let service = json!({
+            "cluster": CLUSTER,
+            "serviceName": SERVICE,
+            "taskDefinition": task_definition,
+            "desiredCount": DESIRED,
+            "launchType": "EC2",
+            "deploymentConfiguration": { "deploymentCircuitBreaker": { "enable": true, "rollback": true } },
+        });
+        aws.ecs("CreateService", &service)?;
+        note(format!(
+            "cluster {CLUSTER}, service {SERVICE}, {DESIRED} tasks of {REPOSITORY}@{}",
+            brief(&old)
+        ));
+        self.runs("version 0.9 runs and is well", &old, OLD, 200)
+    }
+
+    pub(super) fn register(&self) -> Result<()> {
+        let file = format!(
+            r#"name = "{APPLICATION}"
+repository = "{REPOSITORY}"
+builds = ["main"]
+
+[[approver]]
+name = "lead"
+mail = "lead@example.com"
+
+[[environment]]
+name = "production"
+stable_tag = "{STABLE}"
+deploy = "never"                 # the team deploys by itself, Stablepin keeps the pin
+services = ["{CLUSTER}/{SERVICE}"]           # what a rollback brings back
+approval = {{ required = 1, approvers = ["lead"], expires = "72h" }}
+verify = {{ timeout = "{}" }}
+"#,
+            // Without containers no digest is proven, and the rollback waits for nothing but this.
+            if self.witness.containers_are_real() { "30m" } else { "1m" }
+        );
+        quote(&file);
+        let put = |who: &crate::aws::Aws, signed| {
+            who.call("PUT", &self.url(""), Some(file.as_bytes()), Some("application/toml"), signed)
+        };
+        self.claims.equal("an unsigned PUT of it is refused: 403", &put(&self.team, false)?.status, &403)?;
+        self.claims.equal("so is one that IAM does not allow", &put(&self.intern, true)?.status, &403)?;
+        let answer = put(&self.team, true)?;
+        self.claims.equal("the team's signed PUT is taken: 201", &answer.status, &201)?;
+        let stored = self.witness.record(&format!("CONFIG#{APPLICATION}"), "CONFIG")?;
+        self.claims.equal("the table holds the file as it was sent", &stored["text"], file.as_str())?;
+        let opened = self.witness.records(&format!("APP#{APPLICATION}"), "PROMOTION#")?;
+        self.claims.equal("the tag that was there before, `legacy`, is no build", &opened.len(), &0)
+    }
+
+    /// The team's own pipeline: its task definition with the build's digest, and an update of its service.
+    pub(super) fn deploy(&self, build: &Build) -> Result<()> {
+        let task_definition = self.register_task_definition(&build.digest)?;
+        let update = json!({ "cluster": CLUSTER, "service": SERVICE, "taskDefinition": task_definition });
+        self.witness.aws.ecs("UpdateService", &update)?;
+        note(format!("the team deploys {REPOSITORY}@{}", brief(&build.digest)));
+        let claim = match build.health() {
+            200 => format!("{DESIRED} containers run build {}, and are well", build.number),
+            other => format!(
+                "{DESIRED} containers run build {}, and are BROKEN: /health answers {other}, inside each of them",
+                build.number
+            ),
+        };
+        self.runs(&claim, &build.digest, build.version, build.health())
+    }
+
+    /// ECS has finished, and these containers run, and no others.
+    pub(super) fn runs(&self, claim: &str, digest: &str, version: &str, health: u16) -> Result<()> {
+        wait_for("ECS's end of the deployment", SOON, || {
+            let service = self.witness.service(CLUSTER, SERVICE)?;
+            let primary = &service["deployments"][0];
+            let done = primary["rolloutState"] == "COMPLETED" && service["runningCount"] == DESIRED;
+            Ok(done.then_some(()))
+        })
+        .with_context(|| format!("service {CLUSTER}/{SERVICE}"))?;
+        let one = Running { digest: digest.to_owned(), version: version.to_owned(), health };
+        self.only_with_containers(claim, || {
+            self.claims.becomes(claim, &vec![one; DESIRED], || self.witness.containers())
+        })
+    }
+
+    fn register_task_definition(&self, digest: &str) -> Result<String> {
+        let role = |name: &str| format!("arn:aws:iam::000000000000:role/{name}");
+        let definition = json!({
+            "family": SERVICE,
+            "networkMode": "bridge",
+            "requiresCompatibilities": ["EC2"],
+            "taskRoleArn": role("web-task"),
+            "executionRoleArn": role("web-execution"),
+            "containerDefinitions": [{
+                "name": "web",
+                "image": format!("{ECR_HOST}/{REPOSITORY}@{digest}"),
+                "essential": true,
+                "memory": 64,
+                "portMappings": [{ "containerPort": PORT, "hostPort": 0, "protocol": "tcp" }],
+                "environment": [{ "name": "TIER", "value": "production" }],
+            }],
+        });
+        let answer = self.witness.aws.ecs("RegisterTaskDefinition", &definition)?;
+        let arn = answer["taskDefinition"]["taskDefinitionArn"].as_str();
+        arn.map(str::to_owned).context("ECS named no task definition")
+    }
+
+    /// What the service is described to run.
+    pub(super) fn described(&self) -> Result<Value> {
+        let service = self.witness.service(CLUSTER, SERVICE)?;
+        let arn = service["taskDefinition"].as_str().context("the service has no task definition")?;
+        self.witness.task_definition(arn)
+    }
+}

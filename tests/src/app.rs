@@ -1,0 +1,142 @@
+//! An application of a test's own, and its registry.
+
+use serde_json::{Value, json};
+use xtask::aws::{Aws, Response};
+use xtask::image::{OciImage, OciIndex, Spec, assemble};
+use xtask::inbox::{self, Mail};
+use xtask::registry::Registry;
+
+use crate::{Link, Plan, stack, until};
+
+pub struct App {
+    pub aws: Aws,
+    pub plan: Plan,
+}
+
+/// An image that is never run: small, and quick to push.
+pub fn image(spec: &Spec) -> OciImage {
+    assemble(spec, b"never run", "amd64").expect("an image")
+}
+
+impl App {
+    /// Registers a file under the application's name.
+    #[track_caller]
+    pub fn put(&self, text: &str) -> Response {
+        let url = format!("{}/v1/applications/{}", stack().api(), self.plan.name);
+        self.aws
+            .call("PUT", &url, Some(text.as_bytes()), Some("application/toml"), true)
+            .expect("the API answers")
+    }
+
+    /// A signed request below the application; its JSON.
+    #[track_caller]
+    pub fn api(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
+        let url = format!("{}/v1/applications/{}{path}", stack().api(), self.plan.name);
+        let body = body.map(Value::to_string);
+        let body = body.as_ref().map(String::as_bytes);
+        let answer =
+            self.aws.call(method, &url, body, Some("application/json"), true).expect("the API answers");
+        let json = answer.json("api").expect("the API answers JSON");
+        (answer.status, json)
+    }
+
+    pub fn registry(&self) -> Registry {
+        Registry::new(stack().registry(), "AWS", "a token")
+    }
+
+    /// Pushes as a pipeline does; answers with the digest.
+    #[track_caller]
+    pub fn push(&self, tag: &str, spec: &Spec) -> String {
+        self.push_image(Some(tag), &image(spec))
+    }
+
+    #[track_caller]
+    pub fn push_image(&self, tag: Option<&str>, image: &OciImage) -> String {
+        self.registry().push(&self.plan.repository, tag, image).expect("the registry takes a push")
+    }
+
+    #[track_caller]
+    pub fn push_index(&self, tag: &str, index: &OciIndex) -> String {
+        let taken = self.registry().push_index(&self.plan.repository, Some(tag), index);
+        taken.expect("the registry takes an index")
+    }
+
+    /// The digest that a tag is on, by ECR's own API.
+    #[track_caller]
+    pub fn tag(&self, tag: &str) -> Option<String> {
+        let ask = json!({ "repositoryName": self.plan.repository, "imageIds": [{ "imageTag": tag }] });
+        let answer = self.aws.ecr("BatchGetImage", &ask).expect("ECR answers");
+        answer["images"][0]["imageId"]["imageDigest"].as_str().map(str::to_owned)
+    }
+
+    /// All tags on a digest, sorted.
+    #[track_caller]
+    pub fn tags(&self, digest: &str) -> Vec<String> {
+        let ask = json!({ "repositoryName": self.plan.repository, "imageIds": [{ "imageDigest": digest }] });
+        let answer = self.aws.ecr("DescribeImages", &ask).expect("ECR answers");
+        let tags = answer["imageDetails"][0]["imageTags"].as_array().cloned().unwrap_or_default();
+        let mut tags: Vec<_> = tags.iter().filter_map(|tag| tag.as_str().map(str::to_owned)).collect();
+        tags.sort();
+        tags
+    }
+
+    /// The mails to one approver, by the first part of the name, oldest first.
+    #[track_caller]
+    pub fn mails(&self, approver: &str) -> Vec<Mail> {
+        let name = self.approver(approver);
+        let mails = inbox::messages(&self.aws, stack().inbox()).expect("the inbox answers");
+        mails.into_iter().filter(|mail| mail.approver.as_deref() == Some(name)).collect()
+    }
+
+    #[track_caller]
+    pub fn approver(&self, name: &str) -> &str {
+        let is_it = |full: &&String| full.split('-').next() == Some(name);
+        self.plan.approvers.iter().find(is_it).expect("an approver of that name")
+    }
+
+    /// The link that the approver was mailed for a digest; waits for it.
+    #[track_caller]
+    pub fn link_of(&self, approver: &str, digest: &str) -> Link {
+        let mail = until("the approver's mail", || {
+            self.mails(approver).into_iter().rev().find(|mail| mail.body.contains(digest))
+        });
+        Link::parse(mail.link().expect("the mail has a link"))
+    }
+
+    /// The link that the lead was mailed for a digest; waits for it.
+    #[track_caller]
+    pub fn link(&self, digest: &str) -> Link {
+        self.link_of("lead", digest)
+    }
+
+    /// Pushes a build, and has the lead approve it; answers with its digest.
+    #[track_caller]
+    pub fn pin(&self, tag: &str, spec: &Spec) -> String {
+        let digest = self.push(tag, spec);
+        self.approve(&digest);
+        digest
+    }
+
+    #[track_caller]
+    pub fn approve(&self, digest: &str) {
+        let answer = self.link(digest).approve();
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        until("the stable tag on it", || self.stable_is(digest).then_some(()));
+    }
+
+    fn stable_is(&self, digest: &str) -> bool {
+        let pin = &self.environment()["pin"];
+        pin["digest"] == digest && self.environment()["applied"] == pin["number"]
+    }
+
+    /// Waits until the promotion has ended, and answers with how and why.
+    #[track_caller]
+    pub fn ended(&self, promotion: &str) -> (String, String) {
+        until("the promotion's end", || {
+            let record = self.promotion(promotion);
+            let state = record["state"].as_str().unwrap_or_default();
+            let ended = !matches!(state, "Pending" | "InProgress");
+            ended.then(|| (state.to_owned(), record["reason"].as_str().unwrap_or_default().to_owned()))
+        })
+    }
+}

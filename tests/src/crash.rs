@@ -1,0 +1,295 @@
+//! One invocation of a function's real program, under a Lambda Runtime API of our own, with a proxy between it and
+//! AWS that numbers its requests and lets one of them go wrong.
+//!
+//! The program is the one that the stack has deployed, with the deployed function's own variables.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Mutex, PoisonError};
+use std::thread::{self, Scope};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use xtask::workspace;
+
+use crate::wire::{Connection, Request, of_connection};
+use crate::{Link, stack};
+
+/// What goes wrong with one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The process dies before AWS has heard of it.
+    KillBefore,
+    /// AWS has done it, and the process dies before it knows.
+    KillAfter,
+    Throttle,
+    /// 500, and AWS has not done it.
+    Fail,
+    ResetBefore,
+    /// AWS has done it, and the connection breaks.
+    ResetAfter,
+}
+
+/// How it went.
+#[derive(Debug)]
+pub struct Run {
+    /// The action of each request, in order: `BatchGetItem`, …
+    pub requests: Vec<String>,
+    pub hit: bool,
+    /// What the function returned; none when it was killed.
+    pub answer: Option<Value>,
+}
+
+/// How long an invocation may take. A lease ends with it, and a tick has to wait for that.
+const TIME: SignedDuration = SignedDuration::from_secs(8);
+/// A program that neither answers nor dies is broken.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// Invokes `function` (`approval`, …) once. The request of that number, from 1, goes wrong.
+#[track_caller]
+pub fn invoke(function: &str, event: &Value, fault: Option<(usize, Fault)>) -> Run {
+    let variables = variables(function);
+    let (proxy, runtime) = (listener(), listener());
+    let (sender, ended) = channel();
+    let program = Program {
+        child: Mutex::new(None),
+        event: event.clone(),
+        handed_out: AtomicBool::new(false),
+        ended: Mutex::new(sender),
+        over: AtomicBool::new(false),
+        fault,
+        requests: Mutex::default(),
+    };
+    let answer = thread::scope(|scope| {
+        let program = &program;
+        serve(scope, program, &proxy, Program::forward);
+        serve(scope, program, &runtime, Program::control);
+        *lock(&program.child) = Some(start(function, &variables, address(&proxy), address(&runtime)));
+        let answer = ended.recv_timeout(PATIENCE);
+        program.kill();
+        program.over.store(true, Ordering::SeqCst);
+        for listener in [&proxy, &runtime] {
+            let _ = TcpStream::connect(address(listener)); // so that it sees that it is over
+        }
+        answer
+    });
+    let requests = program.requests.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let hit = fault.is_some_and(|(number, _)| number <= requests.len());
+    let answer =
+        answer.unwrap_or_else(|_| panic!("{function} neither answered nor died, after {requests:?}"));
+    Run { requests, hit, answer }
+}
+
+/// The event of a decision by a link, as API Gateway makes it.
+/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>
+pub fn decision(link: &Link, decision: &str, reason: &str) -> Value {
+    let path = link.page.strip_prefix(stack().api()).expect("a link leads to the API");
+    let parts: Vec<_> = path.trim_start_matches('/').split('/').collect();
+    let route = "POST /decide/{application}/{environment}/{promotion}";
+    json!({
+        "version": "2.0", "routeKey": route, "rawPath": path, "rawQueryString": "",
+        "headers": { "content-type": "application/x-www-form-urlencoded" },
+        "pathParameters": { "application": parts[1], "environment": parts[2], "promotion": parts[3] },
+        "requestContext": {
+            "accountId": "000000000000", "apiId": "api", "domainName": "api", "domainPrefix": "api",
+            "http": { "method": "POST", "path": path, "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1", "userAgent": "-" },
+            "requestId": "a-request", "routeKey": route, "stage": "$default",
+            "time": "21/Nov/2026:10:00:00 +0000", "timeEpoch": 1_795_255_200_000_u64,
+        },
+        "body": link.form(decision, reason), "isBase64Encoded": false,
+    })
+}
+
+/// The deployed function's variables.
+fn variables(function: &str) -> Vec<(String, String)> {
+    let name = stack().variable(&format!("STABLEPIN_{}_FUNCTION", function.to_uppercase()));
+    let path = format!("/2015-03-31/functions/{name}/configuration");
+    let configuration = stack().aws().rest("lambda", &path).expect("the function's configuration");
+    let variables = configuration["Environment"]["Variables"].as_object().cloned().unwrap_or_default();
+    variables.into_iter().map(|(name, value)| (name, value.as_str().unwrap_or_default().to_owned())).collect()
+}
+
+fn program(function: &str) -> PathBuf {
+    workspace::target().join(workspace::host()).join("debug").join(format!("stablepin-{function}"))
+}
+
+fn start(function: &str, variables: &[(String, String)], proxy: SocketAddr, runtime: SocketAddr) -> Child {
+    let aws = stack();
+    Command::new(program(function))
+        .env_clear()
+        .envs(variables.iter().map(|(name, value)| (name, value)))
+        .env("AWS_LAMBDA_RUNTIME_API", runtime.to_string())
+        .env("AWS_LAMBDA_FUNCTION_NAME", function)
+        .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
+        .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
+        .env("AWS_LAMBDA_LOG_STREAM_NAME", "-")
+        .env("AWS_LAMBDA_LOG_GROUP_NAME", "-")
+        .env("AWS_ENDPOINT_URL", format!("http://{proxy}"))
+        .env("AWS_REGION", aws.variable("AWS_REGION"))
+        .env("AWS_ACCESS_KEY_ID", aws.variable("AWS_ACCESS_KEY_ID"))
+        .env("AWS_SECRET_ACCESS_KEY", aws.variable("AWS_SECRET_ACCESS_KEY"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::inherit())
+        .spawn()
+        .expect("the function's program, which `cargo xtask up` has built")
+}
+
+fn listener() -> TcpListener {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port")
+}
+
+fn address(listener: &TcpListener) -> SocketAddr {
+    listener.local_addr().expect("a listener has an address")
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Each connection in a thread of its own, until it is over.
+fn serve<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    program: &'scope Program,
+    listener: &'scope TcpListener,
+    handle: fn(&Program, Connection),
+) {
+    scope.spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            if program.over.load(Ordering::SeqCst) {
+                return;
+            }
+            scope.spawn(move || handle(program, Connection::new(stream)));
+        }
+    });
+}
+
+/// The running program, and what is known of it.
+struct Program {
+    child: Mutex<Option<Child>>,
+    event: Value,
+    handed_out: AtomicBool,
+    ended: Mutex<Sender<Option<Value>>>,
+    over: AtomicBool,
+    fault: Option<(usize, Fault)>,
+    requests: Mutex<Vec<String>>,
+}
+
+impl Program {
+    fn kill(&self) {
+        if let Some(mut child) = lock(&self.child).take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    fn end(&self, answer: Option<Value>) {
+        let _ = lock(&self.ended).send(answer);
+    }
+
+    /// The Runtime API. <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
+    fn control(&self, mut connection: Connection) {
+        while let Some(request) = connection.request() {
+            if request.target.ends_with("/next") {
+                if self.handed_out.swap(true, Ordering::SeqCst) {
+                    continue; // one event is all there is: it waits until it is killed
+                }
+                let deadline = (Timestamp::now() + TIME).as_millisecond().to_string();
+                let headers = [
+                    ("content-type", "application/json"),
+                    ("lambda-runtime-aws-request-id", "8476a536-e9f4-11e8-9739-2dfe598c3fcd"),
+                    ("lambda-runtime-deadline-ms", &deadline),
+                    (
+                        "lambda-runtime-invoked-function-arn",
+                        "arn:aws:lambda:us-east-1:000000000000:function:f",
+                    ),
+                    ("lambda-runtime-trace-id", "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Sampled=0"),
+                ];
+                let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned()));
+                let _ = connection.answer(200, &headers, self.event.to_string().as_bytes());
+                continue;
+            }
+            let _ = connection.answer(202, &[], b"");
+            self.end(Some(serde_json::from_slice(&request.body).unwrap_or_default()));
+        }
+    }
+
+    /// The proxy in front of AWS.
+    fn forward(&self, mut connection: Connection) {
+        while let Some(request) = connection.request() {
+            // Connections are opened with it before there is an event.
+            if request.target == "/ping" {
+                let _ = connection.answer(200, &[], b"");
+                continue;
+            }
+            let number = {
+                let mut requests = lock(&self.requests);
+                requests.push(action(&request));
+                requests.len()
+            };
+            let fault = self.fault.filter(|(wanted, _)| *wanted == number).map(|(_, fault)| fault);
+            let went_on = match fault {
+                None => pass_on(&mut connection, &request),
+                Some(Fault::KillBefore) => {
+                    self.kill();
+                    return self.end(None);
+                }
+                Some(Fault::KillAfter) => {
+                    let _ = answer_of_aws(&request);
+                    self.kill();
+                    return self.end(None);
+                }
+                Some(Fault::Throttle) => {
+                    let body = br#"{"__type":"ThrottlingException","message":"Rate exceeded"}"#;
+                    connection.answer(400, &[("x-amzn-errortype".into(), "ThrottlingException".into())], body)
+                }
+                Some(Fault::Fail) => connection.answer(500, &[], br#"{"__type":"InternalServerError"}"#),
+                Some(Fault::ResetBefore) => return,
+                Some(Fault::ResetAfter) => {
+                    let _ = answer_of_aws(&request);
+                    return;
+                }
+            };
+            if went_on.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+fn action(request: &Request) -> String {
+    let target = request.header("x-amz-target").and_then(|target| target.split('.').next_back());
+    let of_form = || {
+        let body = String::from_utf8_lossy(&request.body).into_owned();
+        body.split('&').find_map(|field| field.strip_prefix("Action=").map(str::to_owned))
+    };
+    let other = || format!("{} {}", request.method, request.target);
+    target.map(str::to_owned).or_else(of_form).unwrap_or_else(other)
+}
+
+fn pass_on(connection: &mut Connection, request: &Request) -> io::Result<()> {
+    let (status, headers, body) = answer_of_aws(request)?;
+    connection.answer(status, &headers, &body)
+}
+
+type Answer = (u16, Vec<(String, String)>, Vec<u8>);
+
+/// The emulator's answer, as it is.
+fn answer_of_aws(request: &Request) -> io::Result<Answer> {
+    let headers: Vec<_> = request
+        .headers
+        .iter()
+        .filter(|(name, _)| !of_connection(name))
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    let url = format!("{}{}", stack().endpoint(), request.target);
+    let body = (!request.body.is_empty()).then_some(request.body.as_slice());
+    let answer = stack().aws().call_with(&request.method, &url, &headers, body, false);
+    let answer = answer.map_err(io::Error::other)?;
+    Ok((answer.status, answer.headers, answer.body))
+}

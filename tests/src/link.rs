@@ -1,0 +1,76 @@
+//! A link that was mailed, as its receiver uses it.
+
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use xtask::aws::{Aws, Response};
+
+use crate::stack;
+
+/// `{api}/decide/{application}/{environment}/{promotion}?t={token}`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// Without the query.
+    pub page: String,
+    pub token: String,
+}
+
+impl Link {
+    #[track_caller]
+    pub fn parse(url: &str) -> Self {
+        let (page, token) = url.split_once("?t=").expect("a link has a token");
+        Self { page: page.to_owned(), token: token.to_owned() }
+    }
+
+    /// The promotion's id.
+    pub fn promotion(&self) -> &str {
+        self.page.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// The same page, opened with another token.
+    #[must_use]
+    pub fn with_token(&self, token: &str) -> Self {
+        Self { page: self.page.clone(), token: token.to_owned() }
+    }
+
+    #[track_caller]
+    pub fn get(&self) -> Response {
+        self.look("GET")
+    }
+
+    #[track_caller]
+    pub fn head(&self) -> Response {
+        self.look("HEAD")
+    }
+
+    #[track_caller]
+    fn look(&self, method: &str) -> Response {
+        let url = format!("{}?t={}", self.page, self.token);
+        aws().call(method, &url, None, None, false).expect("the page answers")
+    }
+
+    #[track_caller]
+    pub fn approve(&self) -> Response {
+        self.decide("approve", "")
+    }
+
+    #[track_caller]
+    pub fn reject(&self, reason: &str) -> Response {
+        self.decide("reject", reason)
+    }
+
+    /// Sends the page's form.
+    #[track_caller]
+    pub fn decide(&self, decision: &str, reason: &str) -> Response {
+        let form = self.form(decision, reason);
+        let form_type = Some("application/x-www-form-urlencoded");
+        aws().call("POST", &self.page, Some(form.as_bytes()), form_type, false).expect("the page answers")
+    }
+
+    pub(crate) fn form(&self, decision: &str, reason: &str) -> String {
+        let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+        format!("t={}&decision={}&reason={}", encode(&self.token), encode(decision), encode(reason))
+    }
+}
+
+fn aws() -> Aws {
+    stack().aws()
+}

@@ -1,0 +1,108 @@
+//! An application as it is going to be registered.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use crate::{App, stack, unique};
+
+/// How the repository treats a tag that is on another image already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mutability {
+    Mutable,
+    Immutable,
+}
+
+/// Every name in it is the test's own.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub name: String,
+    pub repository: String,
+    pub cluster: String,
+    pub mutability: Mutability,
+    /// Full names, such as `lead-0a1b`.
+    pub approvers: Vec<String>,
+    pub required: u8,
+    pub services: Vec<String>,
+    suffix: String,
+}
+
+impl Plan {
+    /// `story` becomes the beginning of the names.
+    pub fn new(story: &str) -> Self {
+        let suffix = unique();
+        let name = format!("{story}-{suffix}");
+        Self {
+            repository: name.clone(),
+            cluster: name.clone(),
+            mutability: Mutability::Mutable,
+            approvers: vec![format!("lead-{suffix}")],
+            required: 1,
+            services: Vec::new(),
+            name,
+            suffix,
+        }
+    }
+
+    #[must_use]
+    pub fn immutable(mut self) -> Self {
+        self.mutability = Mutability::Immutable;
+        self
+    }
+
+    /// These people, of whom so many must approve.
+    #[must_use]
+    pub fn approvers<const N: usize>(mut self, names: [&str; N], required: u8) -> Self {
+        self.approvers = names.iter().map(|name| format!("{name}-{}", self.suffix)).collect();
+        self.required = required;
+        self
+    }
+
+    /// Services of the plan's own cluster.
+    #[must_use]
+    pub fn services<const N: usize>(mut self, names: [&str; N]) -> Self {
+        self.services = names.map(|name| format!("{}/{name}", self.cluster)).to_vec();
+        self
+    }
+
+    /// The application file.
+    pub fn toml(&self) -> String {
+        let mut text = format!(
+            "name = \"{}\"\nrepository = \"{}\"\nbuilds = [\"main\", \"main-*\", \"v*\", \"production-2*\"]\n",
+            self.name, self.repository
+        );
+        for name in &self.approvers {
+            let _ = write!(text, "\n[[approver]]\nname = \"{name}\"\nmail = \"{name}@example.com\"\n");
+        }
+        let _ = write!(
+            text,
+            "\n[[environment]]\nname = \"production\"\nstable_tag = \"prod-stable\"\ndeploy = \"never\"\n\
+             services = {}\napproval = {{ required = {} }}\n",
+            json!(self.services),
+            self.required
+        );
+        text
+    }
+
+    /// Creates the repository and registers the application.
+    #[track_caller]
+    pub fn create(self) -> App {
+        let app = self.with_repository();
+        let answer = app.put(&app.plan.toml());
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        app
+    }
+
+    /// Creates the repository, and registers nothing.
+    #[track_caller]
+    pub fn with_repository(self) -> App {
+        let app = App { aws: stack().aws(), plan: self };
+        let mutability = match app.plan.mutability {
+            Mutability::Mutable => "MUTABLE",
+            Mutability::Immutable => "IMMUTABLE",
+        };
+        let ask: Value = json!({ "repositoryName": app.plan.repository, "imageTagMutability": mutability });
+        app.aws.ecr("CreateRepository", &ask).expect("a repository");
+        app
+    }
+}

@@ -1,0 +1,151 @@
+//! The table as it is, read and changed through DynamoDB's own API.
+
+use serde_json::{Value, json};
+use xtask::aws::plain_item;
+
+use crate::App;
+
+impl App {
+    /// Every item of a partition as DynamoDB sent it, sorted by `sk`.
+    #[track_caller]
+    pub fn raw_items(&self, pk: &str) -> Vec<Value> {
+        let mut items = Vec::new();
+        let mut start = Value::Null;
+        loop {
+            let mut ask = json!({
+                "TableName": crate::stack().table(),
+                "ConsistentRead": true,
+                "KeyConditionExpression": "pk = :pk",
+                "ExpressionAttributeValues": { ":pk": { "S": pk } },
+            });
+            if start.is_object() {
+                ask["ExclusiveStartKey"] = start;
+            }
+            let mut page = self.aws.dynamodb("Query", &ask).expect("the table answers");
+            items.extend(page["Items"].as_array().cloned().unwrap_or_default());
+            start = page["LastEvaluatedKey"].take();
+            if !start.is_object() {
+                return items;
+            }
+        }
+    }
+
+    /// The application's items whose `sk` begins so, as plain JSON.
+    #[track_caller]
+    pub fn items(&self, prefix: &str) -> Vec<Value> {
+        let items = self.raw_items(&format!("APP#{}", self.plan.name));
+        let items = items.iter().map(plain_item);
+        items.filter(|item| item["sk"].as_str().is_some_and(|sk| sk.starts_with(prefix))).collect()
+    }
+
+    /// Everything that the table has about the application, byte by byte, and the link's token with it.
+    #[track_caller]
+    pub fn everything(&self) -> String {
+        let partitions = [format!("APP#{}", self.plan.name), self.audit_partition(), self.config_partition()];
+        let items: Vec<_> = partitions.iter().flat_map(|pk| self.raw_items(pk)).collect();
+        json!(items).to_string()
+    }
+
+    #[track_caller]
+    pub fn item(&self, pk: &str, sk: &str) -> Option<Value> {
+        let key = json!({ "pk": { "S": pk }, "sk": { "S": sk } });
+        let ask = json!({ "TableName": crate::stack().table(), "ConsistentRead": true, "Key": key });
+        let answer = self.aws.dynamodb("GetItem", &ask).expect("the table answers");
+        answer.get("Item").map(plain_item)
+    }
+
+    /// Writes attributes of an item as nobody but a test does: to let time pass.
+    #[track_caller]
+    pub fn rewrite(&self, sk: &str, path: &str, value: &str) {
+        let names: Vec<_> = path.split('.').collect();
+        let expression: Vec<_> = (0..names.len()).map(|at| format!("#n{at}")).collect();
+        let names: serde_json::Map<_, _> =
+            names.iter().enumerate().map(|(at, name)| (format!("#n{at}"), json!(name))).collect();
+        let ask = json!({
+            "TableName": crate::stack().table(),
+            "Key": { "pk": { "S": format!("APP#{}", self.plan.name) }, "sk": { "S": sk } },
+            "UpdateExpression": format!("SET {} = :value", expression.join(".")),
+            "ConditionExpression": "attribute_exists(pk)",
+            "ExpressionAttributeNames": names,
+            "ExpressionAttributeValues": { ":value": { "S": value } },
+        });
+        self.aws.dynamodb("UpdateItem", &ask).expect("the table takes it");
+    }
+
+    fn audit_partition(&self) -> String {
+        format!("AUDIT#{}#{}", self.plan.name, jiff::Timestamp::now().strftime("%Y-%m"))
+    }
+
+    fn config_partition(&self) -> String {
+        format!("CONFIG#{}", self.plan.name)
+    }
+
+    /// This month's audit records, oldest first.
+    #[track_caller]
+    pub fn audit(&self) -> Vec<Value> {
+        let items = self.raw_items(&self.audit_partition());
+        items.iter().map(|item| plain_item(item)["record"].clone()).collect()
+    }
+
+    /// Of one kind, as `from → to`.
+    #[track_caller]
+    pub fn audited(&self, kind: &str) -> Vec<String> {
+        let records = self.audit();
+        let of_kind = records.iter().filter(|record| record["kind"] == kind);
+        of_kind
+            .map(|record| {
+                let word = |name: &str| record[name].as_str().unwrap_or("-").to_owned();
+                format!("{} → {}", word("from"), word("to"))
+            })
+            .collect()
+    }
+
+    /// The environment's record; `Null` while nothing happened to it.
+    #[track_caller]
+    pub fn environment(&self) -> Value {
+        let pk = format!("APP#{}", self.plan.name);
+        self.item(&pk, "ENV#production").map(|item| item["record"].clone()).unwrap_or_default()
+    }
+
+    /// All promotions, oldest first.
+    #[track_caller]
+    pub fn promotions(&self) -> Vec<Value> {
+        let items = self.items("PROMOTION#");
+        items.iter().map(|item| item["record"]["operation"]["work"]["Promotion"].clone()).collect()
+    }
+
+    #[track_caller]
+    pub fn promotion(&self, id: &str) -> Value {
+        self.operation(&format!("PROMOTION#{id}"))["work"]["Promotion"].clone()
+    }
+
+    #[track_caller]
+    pub fn rollback_record(&self, id: &str) -> Value {
+        self.operation(&format!("ROLLBACK#{id}"))["work"]["Rollback"].clone()
+    }
+
+    #[track_caller]
+    pub fn operation(&self, sk: &str) -> Value {
+        let found = self.item(&format!("APP#{}", self.plan.name), sk);
+        found.map(|item| item["record"]["operation"].clone()).expect("the table has the operation")
+    }
+
+    #[track_caller]
+    pub fn build(&self, digest: &str) -> Option<Value> {
+        let found = self.item(&format!("APP#{}", self.plan.name), &format!("BUILD#{digest}"));
+        found.map(|item| item["record"].clone())
+    }
+
+    /// The pins' history: `(number, digest)`, the first one first.
+    #[track_caller]
+    pub fn pins(&self) -> Vec<(u64, String)> {
+        let pin = |item: &Value| {
+            let record = &item["record"];
+            (
+                record["number"].as_u64().unwrap_or_default(),
+                record["digest"].as_str().unwrap_or_default().into(),
+            )
+        };
+        self.items("PIN#production#").iter().map(pin).collect()
+    }
+}

@@ -1,0 +1,26 @@
+//! Waiting for what happens by itself: with a deadline, and never by sleeping through it.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// What takes longer than this on two busy cores is broken.
+const LIMIT: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_millis(150);
+
+/// Looks until there is an answer.
+#[track_caller]
+pub fn until<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    within(LIMIT, what, look)
+}
+
+#[track_caller]
+pub fn within<T>(limit: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(start.elapsed() < limit, "not within {} s: {what}", limit.as_secs());
+        thread::sleep(LOOK);
+    }
+}

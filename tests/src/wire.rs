@@ -1,0 +1,77 @@
+//! As much of HTTP/1.1 as the AWS SDK and the Lambda runtime speak: one request after the other, bodies with a
+//! length.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+
+pub(crate) struct Request {
+    pub(crate) method: String,
+    pub(crate) target: String,
+    /// Names in lower case.
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+pub(crate) struct Connection {
+    reader: BufReader<TcpStream>,
+}
+
+impl Connection {
+    pub(crate) fn new(stream: TcpStream) -> Self {
+        Self { reader: BufReader::new(stream) }
+    }
+
+    /// The next request; none when the other side has closed, or died.
+    pub(crate) fn request(&mut self) -> Option<Request> {
+        let line = self.line()?;
+        let mut words = line.split(' ');
+        let (method, target) = (words.next()?.to_owned(), words.next()?.to_owned());
+        let mut headers = Vec::new();
+        loop {
+            let line = self.line()?;
+            if line.is_empty() {
+                break;
+            }
+            let (name, value) = line.split_once(':')?;
+            headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+        }
+        let mut request = Request { method, target, headers, body: Vec::new() };
+        assert_ne!(request.header("transfer-encoding"), Some("chunked"), "a body in chunks");
+        let length = request.header("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
+        request.body = vec![0; length];
+        self.reader.read_exact(&mut request.body).ok()?;
+        Some(request)
+    }
+
+    fn line(&mut self) -> Option<String> {
+        let mut line = String::new();
+        let read = self.reader.read_line(&mut line).ok()?;
+        (read > 0).then(|| line.trim_end().to_owned())
+    }
+
+    pub(crate) fn answer(
+        &mut self,
+        status: u16,
+        headers: &[(String, String)],
+        body: &[u8],
+    ) -> io::Result<()> {
+        let mut text = format!("HTTP/1.1 {status} -\r\n");
+        for (name, value) in headers.iter().filter(|(name, _)| !of_connection(name)) {
+            text += &format!("{name}: {value}\r\n");
+        }
+        text += &format!("content-length: {}\r\n\r\n", body.len());
+        let mut stream = self.reader.get_ref();
+        stream.write_all(&[text.as_bytes(), body].concat())
+    }
+}
+
+impl Request {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(theirs, _)| theirs == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// Headers that are one connection's own, and not a message's.
+pub(crate) fn of_connection(name: &str) -> bool {
+    ["connection", "content-length", "expect", "host", "keep-alive", "transfer-encoding"].contains(&name)
+}

@@ -1,0 +1,172 @@
+//! Who decides, when, and how often.
+
+use std::thread;
+
+use stablepin_tests::{Link, Plan};
+use xtask::image::Spec;
+
+#[test]
+fn a_rejection_ends_the_promotion_and_its_reason_is_kept() {
+    let app = Plan::new("reject").create();
+    let digest = app.push("main", &Spec::new("1"));
+    let link = app.link(&digest);
+
+    let answer = link.reject("");
+    assert_eq!(answer.status, 400);
+    assert!(answer.text().contains("write a reason"), "{}", answer.text());
+    assert_eq!(link.decide("maybe", "").status, 400);
+    assert_eq!(app.promotion(link.promotion())["state"], "Pending", "nothing was decided");
+
+    assert_eq!(link.reject("breaks the <login> page").status, 200);
+    let (state, reason) = app.ended(link.promotion());
+    assert_eq!(state, "Cancelled");
+    assert_eq!(reason, format!("rejected by {}: breaks the <login> page", app.approver("lead")));
+    let last = app.audit().pop().expect("an audit record");
+    assert_eq!(
+        (&last["to"], &last["actor"]["approver"]),
+        (&"Cancelled".into(), &app.approver("lead").into())
+    );
+    assert!(last["reason"].as_str().is_some_and(|reason| reason.ends_with("breaks the <login> page")));
+    assert!(link.get().text().contains("breaks the &lt;login&gt; page"), "escaped on the page");
+    assert_eq!((app.pins(), app.tag("prod-stable")), (vec![], None));
+}
+
+#[test]
+fn two_must_approve_where_two_are_required() {
+    let app = Plan::new("quorum").approvers(["lead", "deputy", "third"], 2).create();
+    let digest = app.push("main", &Spec::new("1"));
+    let [lead, deputy, third] = ["lead", "deputy", "third"].map(|name| app.link_of(name, &digest));
+
+    assert!(lead.approve().text().contains("More approvals are needed"));
+    assert_eq!(lead.approve().status, 409, "a second vote of the same person");
+    assert_eq!(app.pins(), []);
+
+    assert!(deputy.approve().text().contains("It is pin 1"));
+    assert_eq!(app.pins(), [(1, digest)]);
+    assert_eq!(third.approve().status, 409, "it is decided");
+    assert_eq!(app.audited("Pin Change"), ["- → 1"]);
+}
+
+#[test]
+fn one_rejection_is_enough_to_stop_it() {
+    let app = Plan::new("veto").approvers(["lead", "deputy"], 2).create();
+    let digest = app.push("main", &Spec::new("1"));
+    let [lead, deputy] = ["lead", "deputy"].map(|name| app.link_of(name, &digest));
+    lead.approve();
+    assert_eq!(deputy.reject("no").status, 200);
+    assert_eq!(app.ended(lead.promotion()).0, "Cancelled");
+    assert_eq!(app.pins(), []);
+}
+
+/// Policy is today's configuration, not what it was when the mail went out.
+#[test]
+fn somebody_who_is_no_approver_any_more_cannot_decide() {
+    let plan = Plan::new("removed").approvers(["lead", "deputy"], 1);
+    let app = plan.clone().create();
+    let digest = app.push("main", &Spec::new("1"));
+    let [lead, deputy] = ["lead", "deputy"].map(|name| app.link_of(name, &digest));
+
+    let mut without = plan;
+    without.approvers.retain(|name| !name.starts_with("deputy"));
+    assert_eq!(app.put(&without.toml()).status, 200);
+    let answer = deputy.approve();
+    assert_eq!(answer.status, 410);
+    assert!(answer.text().contains("not an approver"), "{}", answer.text());
+    assert_eq!(app.pins(), []);
+    assert_eq!(lead.approve().status, 200);
+}
+
+#[test]
+fn a_promotion_that_nobody_decides_expires() {
+    let app = Plan::new("expires").create();
+    let link = app.link(&app.push("main", &Spec::new("1")));
+    let sk = format!("PROMOTION#{}", link.promotion());
+    for path in ["record.operation.work.Promotion.expires_at", "record.operation.wake_at", "wake_at"] {
+        app.rewrite(&sk, path, "2026-01-01T00:00:00Z");
+    }
+    let answer = link.approve();
+    assert_eq!(answer.status, 410);
+    assert!(answer.text().contains("has expired"), "{}", answer.text());
+
+    app.tick();
+    let (state, reason) = app.ended(link.promotion());
+    assert_eq!((state.as_str(), reason.as_str()), ("Cancelled", "expired: nobody decided in time"));
+    assert_eq!(app.pins(), []);
+}
+
+/// A wrong link learns nothing: not even whether the promotion exists.
+#[test]
+fn wrong_links_all_get_the_same_answer() {
+    let app = Plan::new("oracle").create();
+    let other = Plan::new("oracle-b").create();
+    let link = app.link(&app.push("main", &Spec::new("1")));
+    let others = other.link(&other.push("main", &Spec::new("1")));
+
+    let nowhere = link.page.replace(link.promotion(), "019b0000-0000-7000-8000-000000000000");
+    let wrong = [
+        link.with_token("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"),
+        link.with_token(""),
+        link.with_token("x"),
+        link.with_token(&others.token),
+        Link { page: nowhere, token: link.token.clone() },
+        Link { page: link.page.replace("/production/", "/staging/"), token: link.token.clone() },
+        Link { page: link.page.replace(&app.plan.name, &other.plan.name), token: link.token.clone() },
+        Link { page: link.page.replace(&app.plan.name, "no-such-app"), token: link.token.clone() },
+    ];
+    let before = app.everything();
+    for wrong in &wrong {
+        let (get, post) = (wrong.get(), wrong.approve());
+        assert_eq!((get.status, post.status), (404, 404), "{}", wrong.page);
+        assert!(get.text().contains("This link is not known"), "{}", get.text());
+        assert_eq!((get.body, post.body), (wrong_answer(&wrong_of(&link)), wrong_answer(&wrong_of(&link))));
+    }
+    assert_eq!(app.everything(), before);
+    assert_eq!(link.approve().status, 200, "the right one still works");
+}
+
+fn wrong_of(link: &Link) -> Link {
+    link.with_token("BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB")
+}
+
+fn wrong_answer(link: &Link) -> Vec<u8> {
+    link.get().body
+}
+
+/// A double click, and two browsers.
+#[test]
+fn a_link_that_is_used_by_many_at_once_decides_once() {
+    let app = Plan::new("clicks").create();
+    let digest = app.push("main", &Spec::new("1"));
+    let link = app.link(&digest);
+    let statuses: Vec<u16> = thread::scope(|scope| {
+        let clicks: Vec<_> = (0..8).map(|_| scope.spawn(|| link.approve().status)).collect();
+        clicks.into_iter().map(|click| click.join().expect("an answer")).collect()
+    });
+    assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 1, "{statuses:?}");
+    assert!(statuses.iter().all(|status| matches!(status, 200 | 409)), "{statuses:?}");
+    assert_eq!(app.pins(), [(1, digest)]);
+    assert_eq!(app.audited("Pin Change"), ["- → 1"]);
+}
+
+/// Rule 3: two approvers of two builds at the same moment.
+#[test]
+fn builds_approved_at_once_get_numbers_without_a_gap() {
+    let app = Plan::new("race").create();
+    let builds: Vec<_> =
+        (0..4).map(|at| app.push(&format!("main-{at}"), &Spec::new(&at.to_string()))).collect();
+    let links: Vec<_> = builds.iter().map(|digest| app.link(digest)).collect();
+    thread::scope(|scope| {
+        for link in &links {
+            scope.spawn(|| link.approve());
+        }
+    });
+    for link in &links {
+        app.ended(link.promotion());
+    }
+    let pins = app.pins();
+    assert!(!pins.is_empty());
+    let numbers: Vec<_> = pins.iter().map(|(number, _)| *number).collect();
+    assert_eq!(numbers, (1..=pins.len() as u64).collect::<Vec<_>>());
+    assert_eq!(app.tag("prod-stable").as_ref(), pins.last().map(|(_, digest)| digest), "stable tag = pin");
+    assert_eq!(app.audited("Pin Change").len(), pins.len());
+}

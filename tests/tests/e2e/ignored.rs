@@ -1,0 +1,122 @@
+//! What is pushed and is no build.
+
+use jiff::Timestamp;
+use serde_json::json;
+use stablepin_tests::app::image;
+use stablepin_tests::{App, Plan};
+use xtask::image::{Blob, MANIFEST, Spec, assemble, index};
+
+/// The tagger has taken the event and every event before it; nothing was opened but what is expected.
+fn promotions_after(app: &App, tag: &str, digest: &str) -> usize {
+    app.deliver(&app.push_event(tag, digest, Timestamp::now()));
+    app.promotions().len()
+}
+
+#[test]
+fn a_repository_that_nobody_registered_is_left_alone() {
+    let app = Plan::new("unregistered").with_repository();
+    let digest = app.push("main", &Spec::new("1"));
+    assert_eq!(promotions_after(&app, "main", &digest), 0);
+    assert_eq!(app.tags(&digest), ["main"], "no tag was put");
+}
+
+#[test]
+fn a_tag_that_builds_does_not_name_is_no_build() {
+    let app = Plan::new("other-tag").create();
+    for tag in ["feature-x", "latest", "prod-stable", "mainline", "xv1"] {
+        let digest = app.push(tag, &Spec::new(tag));
+        assert_eq!(promotions_after(&app, tag, &digest), 0, "{tag}");
+        assert_eq!(app.tags(&digest), [tag]);
+    }
+}
+
+/// buildx pushes the children first, without a tag; the index is the build.
+#[test]
+fn a_multi_platform_build_asks_once_for_the_index() {
+    let app = Plan::new("platforms").create();
+    let arm = assemble(&Spec::new("1"), b"arm", "arm64").expect("an image");
+    let index = index(vec![image(&Spec::new("1")), arm]).expect("an index");
+    let digest = app.push_index("main", &index);
+    let link = app.link(&digest);
+    for child in &index.children {
+        assert_eq!(promotions_after(&app, "", child.digest()), 1, "a child has no tag");
+    }
+    let promotions = app.promotions();
+    assert_eq!((promotions.len(), &promotions[0]["digest"]), (1, &json!(digest)));
+    assert_eq!(link.approve().status, 200);
+    assert_eq!(app.tag("prod-stable"), Some(digest), "the whole index is pinned");
+}
+
+/// cosign and `oras attach` put their artifacts beside the image.
+#[test]
+fn signatures_and_artifacts_are_no_builds() {
+    let app = Plan::new("artifacts").create();
+    let digest = app.push("main", &Spec::new("1"));
+    app.link(&digest);
+    let artifact = |kind: &str| {
+        let empty = Blob::new("application/vnd.oci.empty.v1+json", b"{}".to_vec());
+        app.registry().put_blob(&app.plan.repository, &empty).expect("a blob");
+        let manifest = json!({
+            "schemaVersion": 2, "mediaType": MANIFEST, "artifactType": kind,
+            "config": { "mediaType": empty.media_type, "digest": empty.digest, "size": 2 },
+            "layers": [{ "mediaType": empty.media_type, "digest": empty.digest, "size": 2 }],
+            "subject": { "mediaType": MANIFEST, "digest": digest, "size": 500 },
+        });
+        Blob::new(MANIFEST, manifest.to_string().into_bytes())
+    };
+    let put = |tag: &str, manifest: &Blob| {
+        let digest = app.registry().put_manifest(&app.plan.repository, Some(tag), manifest);
+        let digest = digest.expect("the registry takes an artifact");
+        assert_eq!(promotions_after(&app, tag, &digest), 1, "{tag}");
+    };
+    let signature = artifact("application/vnd.dev.cosign.artifact.sig.v1+json");
+    put(&format!("{}.sig", digest.replace(':', "-")), &signature);
+    put(&digest.replace(':', "-"), &signature);
+    // Even under a name that `builds` has.
+    put("main-sbom", &artifact("application/spdx+json"));
+    let helm = json!({
+        "schemaVersion": 2, "mediaType": MANIFEST,
+        "config": { "mediaType": "application/vnd.cncf.helm.config.v1+json", "digest": digest, "size": 2 },
+        "layers": [],
+    });
+    put("v1.0.0", &Blob::new(MANIFEST, helm.to_string().into_bytes()));
+}
+
+/// Rule 7: known by what the table recorded, not by how it looks. `builds` has `production-2*` here.
+#[test]
+fn our_own_tags_start_nothing_and_a_pipelines_tag_of_the_same_shape_does() {
+    let app = Plan::new("own-tags").create();
+    let digest = app.pin("main", &Spec::new("1"));
+    let build_tag = app.build(&digest).expect("a build")["build_tag"].as_str().expect("a tag").to_owned();
+    for ours in [build_tag.as_str(), "prod-stable", "prod-stable-000001"] {
+        assert_eq!(promotions_after(&app, ours, &digest), 1, "{ours}");
+    }
+
+    let theirs = "production-20250717-143052-a1b2c3d4";
+    let pushed = app.push(theirs, &Spec::new("2"));
+    app.link(&pushed);
+    assert_eq!(app.build(&pushed).expect("a build")["commit"], "a1b2c3d4");
+
+    // Our own name on an image that we never put it on is somebody's push.
+    let moved = app.push(&build_tag, &Spec::new("3"));
+    app.link(&moved);
+}
+
+#[test]
+fn an_event_for_an_image_that_is_gone_is_ignored() {
+    let app = Plan::new("gone").create();
+    let never = format!("sha256:{}", "5eed".repeat(16));
+    assert_eq!(promotions_after(&app, "main", &never), 0);
+}
+
+#[test]
+fn hostile_events_are_ignored() {
+    let app = Plan::new("hostile").create();
+    let digest = app.push("other", &Spec::new("1"));
+    for tag in ["<script>", "a\nb", "../main", "main main", "main\u{0}"] {
+        assert_eq!(promotions_after(&app, tag, &digest), 0, "{tag:?}");
+    }
+    for bad in ["", "sha256:", "sha256:zz", "latest"] {
+        assert_eq!(promotions_after(&app, "main", bad), 0, "{bad:?}");
+    }
+}

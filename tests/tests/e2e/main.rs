@@ -1,0 +1,12 @@
+//! Stories against the deployed stack: the real template, functions, registry, containers.
+//!
+//! `cargo xtask test` runs them; by hand: `cargo xtask up`, `. target/local/env`, `cargo test -p stablepin-tests`.
+//! They run side by side in one stack: each has an application, a repository, a cluster and approvers of its own.
+
+mod crash;
+mod decisions;
+mod ignored;
+mod immutable;
+mod names;
+mod push;
+mod redelivery;

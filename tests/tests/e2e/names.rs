@@ -1,0 +1,64 @@
+//! What a build is called.
+
+use jiff::Timestamp;
+use stablepin_tests::{App, Plan};
+use xtask::image::Spec;
+
+const COMMIT: &str = "047b82e5c1a94e0f6d3b2a1908f7e6d5c4b3a291";
+const OTHER: &str = "9f8e7d6c5b4a39281706f5e4d3c2b1a09f8e7d6c";
+
+/// The commit that the build is recorded with, and the last part of its name.
+fn named(app: &App, digest: &str) -> (String, String) {
+    app.link(digest);
+    let build = app.build(digest).expect("a build");
+    let tag = build["build_tag"].as_str().expect("a tag").to_owned();
+    assert_eq!(app.tag(&tag).as_deref(), Some(digest), "{tag} is on the digest");
+    let last = tag.rsplit('-').next().unwrap_or_default().to_owned();
+    (build["commit"].as_str().unwrap_or("none").to_owned(), last)
+}
+
+#[test]
+fn a_build_is_named_by_its_commit_from_the_label_then_the_tag_then_by_its_digest() {
+    let app = Plan::new("names").create();
+    let push = |tag: &str, spec: &Spec| app.push(tag, spec);
+    let digests = [
+        push("main", &Spec::new("label").revision(COMMIT)),
+        push("main-a1b2c3d", &Spec::new("both").revision("1234567890abcdef1234567890abcdef12345678")),
+        push("main-047b82e", &Spec::new("tag")),
+        push(&format!("main-{OTHER}"), &Spec::new("forty")),
+        push("v1.2.3", &Spec::new("none")),
+    ];
+    let names: Vec<_> = digests.iter().map(|digest| named(&app, digest)).collect();
+    let by_digest = digests[4]["sha256:".len()..][..8].to_owned();
+    let expected = [
+        (COMMIT, "047b82e5"),
+        ("1234567890abcdef1234567890abcdef12345678", "12345678"),
+        ("047b82e", "047b82e"),
+        (OTHER, "9f8e7d6c"),
+        ("none", by_digest.as_str()),
+    ];
+    assert_eq!(names, expected.map(|(commit, last)| (commit.to_owned(), last.to_owned())));
+}
+
+#[test]
+fn a_known_build_keeps_its_name_when_it_is_pushed_again_as_something_else() {
+    let app = Plan::new("keeps").create();
+    let spec = Spec::new("1");
+    let digest = app.push("main-047b82e", &spec);
+    let first = named(&app, &digest);
+    app.push("v2.0.0-a1b2c3d", &spec);
+    app.deliver(&app.push_event("v2.0.0-a1b2c3d", &digest, Timestamp::now()));
+    assert_eq!(named(&app, &digest), first);
+    let ours: Vec<_> = app.tags(&digest).into_iter().filter(|tag| tag.starts_with("production-")).collect();
+    assert_eq!(ours.len(), 1, "{ours:?}");
+}
+
+#[test]
+fn a_hostile_label_names_nothing() {
+    let app = Plan::new("label").create();
+    let spec = Spec::new("1").revision("deadbeef\r\nBcc: everybody@example.com <script>alert(1)</script>");
+    let digest = app.push("main-047b82e", &spec);
+    assert_eq!(named(&app, &digest), ("047b82e".to_owned(), "047b82e".to_owned()));
+    let mail = app.mails("lead").pop().expect("a mail");
+    assert!(!mail.body.contains("Bcc") && !mail.body.contains("script"), "{mail}");
+}

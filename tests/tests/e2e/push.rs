@@ -1,0 +1,107 @@
+//! From a push to a pin, and to the next one.
+
+use stablepin_tests::{App, Plan};
+use xtask::image::Spec;
+
+/// The job: pushed, mailed, looked at, approved once, pinned, tagged.
+#[test]
+fn a_pushed_build_becomes_pin_1_when_its_approver_approves() {
+    let app = Plan::new("push").create();
+    let digest = app.push("main", &Spec::new("1").revision("a1b2c3d4e5f60718293a4b5c6d7e8f9001122334"));
+
+    let link = app.link(&digest);
+    let mail = app.mails("lead").pop().expect("a mail");
+    let build_tag = app.build(&digest).expect("a build")["build_tag"].as_str().expect("a tag").to_owned();
+    assert!(build_tag.starts_with("production-2") && build_tag.ends_with("-a1b2c3d4"), "{build_tag}");
+    assert!(mail.subject.contains(&build_tag), "{}", mail.subject);
+    assert_eq!(app.tag(&build_tag), Some(digest.clone()), "the build tag is on the digest");
+    assert_eq!(app.tag("prod-stable"), None, "nothing is pinned before anybody decided");
+
+    let page = link.get();
+    assert_eq!(page.status, 200);
+    for shown in [&app.plan.name, &digest, &build_tag, &link.token] {
+        assert!(page.text().contains(shown.as_str()), "the page shows {shown}");
+    }
+
+    let answer = link.approve();
+    assert_eq!(answer.status, 200);
+    assert!(answer.text().contains("It is pin 1"), "{}", answer.text());
+    assert_eq!(app.tag("prod-stable"), Some(digest.clone()));
+    assert_eq!(app.tags(&digest), ["main", "prod-stable", &build_tag].map(str::to_owned).sorted());
+    assert_eq!(app.pins(), [(1, digest.clone())]);
+    let promotion = app.promotion(link.promotion());
+    assert_eq!((&promotion["state"], &promotion["pin"]), (&"Completed".into(), &1.into()));
+
+    for again in [link.get(), link.approve(), link.reject("too late")] {
+        assert_eq!(again.status, 409);
+        assert!(again.text().contains("This link was used"), "{}", again.text());
+    }
+    assert_eq!(app.pins(), [(1, digest)], "a used link decides nothing");
+}
+
+/// Rule 5: mail scanners, previews and a curious approver open the link as often as they like.
+#[test]
+fn a_hundred_looks_at_the_page_change_nothing() {
+    let app = Plan::new("looks").create();
+    let link = app.link(&app.push("main", &Spec::new("1")));
+    let before = app.everything();
+    for _ in 0..100 {
+        assert_eq!(link.get().status, 200);
+    }
+    for _ in 0..10 {
+        let head = link.head();
+        assert_eq!((head.status, head.body.len()), (200, 0));
+    }
+    assert_eq!(app.everything(), before, "not a byte in the table has changed");
+    assert!(link.get().text().contains("Approve"), "and the link is still good");
+}
+
+/// Rules 3 and 4: numbers without gaps, the tag follows, and no way back to an earlier push.
+#[test]
+fn the_next_build_becomes_pin_2_and_an_earlier_one_cannot_become_the_pin_after_it() {
+    let app = Plan::new("next").create();
+    let first = app.pin("main", &Spec::new("1"));
+    let skipped = app.push("main", &Spec::new("2"));
+    let skipped_link = app.link(&skipped);
+    // Its time must be later: the order is the events', to the second.
+    let second = later(&app, &skipped, "3");
+
+    app.approve(&second);
+    assert_eq!(app.tag("prod-stable"), Some(second.clone()));
+    assert_eq!(app.pins(), [(1, first), (2, second.clone())]);
+
+    let answer = skipped_link.approve();
+    assert!(matches!(answer.status, 409 | 410), "{}", answer.status);
+    assert!(answer.text().contains("later build"), "{}", answer.text());
+    let (state, reason) = app.ended(skipped_link.promotion());
+    assert_eq!((state.as_str(), reason.as_str()), ("Cancelled", "superseded: a later build became pin 2"));
+    assert_eq!(app.tag("prod-stable"), Some(second), "the pin did not move");
+    assert_eq!(app.pins().len(), 2);
+    assert_eq!(app.audited("Pin Change"), ["- → 1", "1 → 2"]);
+}
+
+/// Pushes a build whose event is at least a second after the other build's.
+fn later(app: &App, than: &str, version: &str) -> String {
+    let pushed_at =
+        |digest: &str| app.build(digest).and_then(|build| build["pushed_at"].as_str().map(str::to_owned));
+    let digest = app.push("main", &Spec::new(version));
+    app.link(&digest);
+    if pushed_at(&digest) > pushed_at(than) {
+        return digest;
+    }
+    // Both came within one second, and then the digests decide: the pipeline pushes it once more.
+    let later = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(2);
+    app.deliver(&app.push_event("main", &digest, later));
+    digest
+}
+
+trait Sorted {
+    fn sorted(self) -> Self;
+}
+
+impl<const N: usize> Sorted for [String; N] {
+    fn sorted(mut self) -> Self {
+        self.sort();
+        self
+    }
+}

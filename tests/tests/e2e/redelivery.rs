@@ -1,0 +1,86 @@
+//! Rules 4 and 6: everything may come twice, late, or at once.
+
+use std::thread;
+
+use jiff::{SignedDuration, Timestamp};
+use stablepin_tests::{App, Plan};
+use xtask::image::Spec;
+
+/// An image in the repository under a tag that is no build: the events are the story's own.
+fn quiet(app: &App, version: &str) -> String {
+    app.push(&format!("quiet-{version}"), &Spec::new(version))
+}
+
+#[test]
+fn the_same_event_five_times_asks_once() {
+    let app = Plan::new("five").create();
+    let digest = quiet(&app, "1");
+    let event = app.push_event("main", &digest, Timestamp::now());
+    for _ in 0..5 {
+        app.deliver(&event);
+    }
+    assert_eq!((app.promotions().len(), app.mails("lead").len()), (1, 1));
+    app.approve(&digest);
+    for _ in 0..5 {
+        app.deliver(&event);
+    }
+    assert_eq!((app.promotions().len(), app.mails("lead").len(), app.pins().len()), (1, 1, 1));
+}
+
+#[test]
+fn the_same_event_ten_times_at_once_asks_once() {
+    let app = Plan::new("ten").create();
+    let digest = quiet(&app, "1");
+    let event = app.push_event("main", &digest, Timestamp::now());
+    thread::scope(|scope| {
+        for _ in 0..10 {
+            scope.spawn(|| app.deliver(&event));
+        }
+    });
+    app.link(&digest);
+    assert_eq!((app.promotions().len(), app.mails("lead").len()), (1, 1));
+    assert_eq!(app.audited("Promotion State Change"), ["- → Pending"]);
+}
+
+#[test]
+fn a_tag_that_moves_there_and_back_asks_again_for_the_build_that_it_is_on() {
+    let app = Plan::new("back").create();
+    let (a, b) = (quiet(&app, "a"), quiet(&app, "b"));
+    let start = Timestamp::now() - SignedDuration::from_secs(60);
+    let moves = [&a, &b, &a];
+    for (second, digest) in (0..).zip(moves) {
+        app.deliver(&app.push_event("main", digest, start + SignedDuration::from_secs(second)));
+    }
+    let asked: Vec<_> = app.promotions().iter().map(|promotion| promotion["digest"].clone()).collect();
+    assert_eq!(asked, moves.map(|digest| digest.as_str()));
+    let name = |promotion: usize| app.promotions()[promotion]["build"]["build_tag"].clone();
+    assert_eq!(name(0), name(2), "a known build keeps its name");
+
+    // The newest question is the one that counts: an answer to it is later than both others.
+    app.approve(&a);
+    assert_eq!(app.pins(), [(1, a)]);
+}
+
+#[test]
+fn events_in_the_wrong_order_are_put_in_theirs() {
+    let app = Plan::new("order").create();
+    let (old, new) = (quiet(&app, "old"), quiet(&app, "new"));
+    let now = Timestamp::now();
+    app.deliver(&app.push_event("main", &new, now));
+    app.deliver(&app.push_event("main", &old, now - SignedDuration::from_secs(300)));
+    let old_link = app.link(&old);
+    app.approve(&new);
+    assert!(matches!(old_link.approve().status, 409 | 410));
+    assert_eq!(app.pins(), [(1, new)], "the older push came later, and is still the older");
+}
+
+#[test]
+fn two_tags_on_one_digest_ask_once() {
+    let app = Plan::new("two-tags").create();
+    let digest = quiet(&app, "1");
+    let at = Timestamp::now();
+    app.deliver(&app.push_event("main", &digest, at));
+    app.deliver(&app.push_event("v1.0.0", &digest, at));
+    app.deliver(&app.push_event("main-1234abc", &digest, at + SignedDuration::from_secs(1)));
+    assert_eq!((app.promotions().len(), app.mails("lead").len()), (1, 1));
+}
