@@ -1,0 +1,375 @@
+//! The world around the rules, in memory: a table with versions, a registry, services, approvers. It carries out
+//! what is owed as late, as often and as incompletely as it is told to.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+use stablepin_core::application::{Application, ServiceName};
+use stablepin_core::audit::{Actor, AuditRecord, Kind};
+use stablepin_core::effect::{Effect, Outcome, owed};
+use stablepin_core::image::{ImageDigest, ImageTag, RepositoryName};
+use stablepin_core::name::{ApproverName, EnvironmentName};
+use stablepin_core::records::{
+    Build, Configuration, Environment, Lease, Live, Occurrence, Operation, OperationId, Pin, Progress,
+    ServiceRollout, Subject, Token, TokenHash, Verdict, Work,
+};
+use stablepin_core::refusal::Refusal;
+use stablepin_core::step::{Change, Decision, Observed, Opening, RollbackRequest, step};
+use stablepin_core::target::{To, live, resolve};
+use uuid::Uuid;
+
+pub const STABLE: &str = "prod-stable";
+
+pub fn application(approval: &str, services: &str) -> Application {
+    let text = format!(
+        r#"
+name = "web"
+repository = "web"
+builds = ["main"]
+
+[[approver]]
+name = "lead"
+mail = "lead@example.com"
+
+[[approver]]
+name = "second"
+mail = "second@example.com"
+
+[[environment]]
+name = "production"
+stable_tag = "{STABLE}"
+deploy = "never"
+services = [{services}]
+approval = {{ {approval}, expires = "1h" }}
+"#
+    );
+    Application::parse(&text, None).unwrap()
+}
+
+pub fn digest(n: u8) -> ImageDigest {
+    ImageDigest::parse(&format!("sha256:{}", format!("{n:02x}").repeat(32))).unwrap()
+}
+
+pub fn approver(name: &str) -> ApproverName {
+    ApproverName::parse(name).unwrap()
+}
+
+pub fn start() -> Timestamp {
+    "2026-11-21T10:00:00Z".parse().unwrap()
+}
+
+/// Something that was begun and has not reached the world yet. It does so before its lease ends, or never.
+#[derive(Debug, Clone)]
+pub struct Flight {
+    pub operation: OperationId,
+    pub effect: Effect,
+    pub until: Timestamp,
+}
+
+const LEASE: SignedDuration = SignedDuration::from_secs(30);
+
+pub struct World {
+    pub now: Timestamp,
+    pub configuration: Configuration,
+    pub environment: Environment,
+    pub builds: BTreeMap<ImageDigest, Build>,
+    pub operations: BTreeMap<OperationId, Operation>,
+    pub opened: BTreeSet<Occurrence>,
+    pub pins: Vec<Pin>,
+    pub intents: BTreeSet<(ImageTag, ImageDigest)>,
+    pub audit: Vec<AuditRecord>,
+    pub tokens: BTreeMap<TokenHash, Token>,
+    /// What the registry has.
+    pub tags: BTreeMap<ImageTag, ImageDigest>,
+    /// What each service runs.
+    pub services: BTreeMap<ServiceName, ImageDigest>,
+    pub flights: Vec<Flight>,
+    ids: u128,
+}
+
+impl World {
+    pub fn new(application: Application) -> Self {
+        let services =
+            application.environments[0].services.iter().map(|name| (name.clone(), digest(0))).collect();
+        Self {
+            now: start(),
+            configuration: Configuration { application, version: 1 },
+            environment: Environment::untouched(),
+            builds: BTreeMap::new(),
+            operations: BTreeMap::new(),
+            opened: BTreeSet::new(),
+            pins: Vec::new(),
+            intents: BTreeSet::new(),
+            audit: Vec::new(),
+            tokens: BTreeMap::new(),
+            tags: BTreeMap::new(),
+            services,
+            flights: Vec::new(),
+            ids: 0,
+        }
+    }
+
+    pub fn id(&mut self) -> OperationId {
+        self.ids += 1;
+        OperationId::new(Uuid::from_u128(self.ids))
+    }
+
+    pub fn subject(&self, operation: Option<OperationId>, pushed: Option<&ImageDigest>) -> Subject {
+        let operation = operation.and_then(|id| self.operations.get(&id).cloned());
+        let of = operation.as_ref().and_then(|operation| match &operation.work {
+            Work::Promotion(promotion) => Some(promotion.digest.clone()),
+            Work::Rollback(_) => None,
+        });
+        let build = pushed.cloned().or(of).and_then(|digest| self.builds.get(&digest).cloned());
+        Subject {
+            configuration: self.configuration.clone(),
+            name: EnvironmentName::parse("production").unwrap(),
+            environment: self.environment.clone(),
+            build,
+            operation,
+        }
+    }
+
+    /// Decides and commits. The table here is never contended: each call is one after the other.
+    pub fn observe(
+        &mut self,
+        operation: Option<OperationId>,
+        pushed: Option<&ImageDigest>,
+        observed: &[Observed],
+    ) -> Result<Subject, Refusal> {
+        let before = self.subject(operation, pushed);
+        let change = step(self.now, &before, observed)?;
+        Ok(self.commit(&before, change))
+    }
+
+    fn commit(&mut self, before: &Subject, change: Change) -> Subject {
+        let Change { mut after, pin, intents, opened, token_used, audit } = change;
+        if let Some(occurrence) = opened
+            && !self.opened.insert(occurrence)
+        {
+            return before.clone();
+        }
+        if let Some(hash) = token_used {
+            let token = self.tokens.get_mut(&hash).unwrap();
+            assert_eq!(token.used_at, None, "rule 5: a token works once");
+            token.used_at = Some(self.now);
+        }
+        if after.environment != before.environment {
+            after.environment.version += 1;
+            self.environment = after.environment.clone();
+        }
+        if let Some(build) = &after.build {
+            self.builds.insert(build.digest.clone(), build.clone());
+        }
+        if let Some(operation) = &mut after.operation {
+            operation.version += 1;
+            self.operations.insert(operation.id(), operation.clone());
+        }
+        self.pins.extend(pin);
+        self.intents.extend(intents.into_iter().map(|intent| (intent.tag, intent.digest)));
+        self.audit.extend(audit);
+        after
+    }
+
+    pub fn push(&mut self, at: i64, n: u8) -> Option<OperationId> {
+        let id = self.id();
+        let digest = digest(n);
+        self.tags.insert(ImageTag::parse("main").unwrap(), digest.clone());
+        let opening = Opening {
+            id,
+            occurrence: Occurrence { at: start() + SignedDuration::from_secs(at), digest: digest.clone() },
+            repository: RepositoryName::parse("web").unwrap(),
+            pushed_tag: ImageTag::parse("main").unwrap(),
+            commit: None,
+            media_type: String::new(),
+            size_bytes: None,
+            names_taken: 0,
+        };
+        self.observe(None, Some(&digest), &[Observed::Opened(Box::new(opening))]).unwrap();
+        self.operations.contains_key(&id).then_some(id)
+    }
+
+    /// A link as it was mailed for it.
+    pub fn token(&self, operation: OperationId, name: &str) -> Option<Token> {
+        let subject = self.subject(Some(operation), None);
+        let asked = subject.promotion()?.asked.get(&approver(name))?;
+        self.tokens.get(&asked.token).cloned()
+    }
+
+    pub fn vote(&mut self, operation: OperationId, name: &str, verdict: Verdict) -> Result<Subject, Refusal> {
+        let decision = Decision {
+            approver: approver(name),
+            verdict,
+            reason: Some("because".to_owned()),
+            actor: Actor::Link { approver: approver(name) },
+            token: self.token(operation, name),
+        };
+        self.observe(Some(operation), None, &[Observed::Decision(decision)])
+    }
+
+    pub fn roll_back(&mut self, to: &str) -> Result<OperationId, Refusal> {
+        let id = self.id();
+        let services: Vec<ServiceRollout> = self
+            .services
+            .iter()
+            .map(|(service, digest)| ServiceRollout {
+                service: service.clone(),
+                before: Live {
+                    task_definition: "td:1".to_owned(),
+                    deployment: "d".to_owned(),
+                    digests: BTreeSet::from([digest.clone()]),
+                    described: Some(digest.clone()),
+                },
+                progress: Progress::Waiting,
+                seen: None,
+            })
+            .collect();
+        let pinned = self.environment.pin.as_ref().map(|pin| pin.digest.clone());
+        let live = live(&services, pinned.as_ref());
+        let stable = ImageTag::parse(STABLE).unwrap();
+        let target = resolve(&To::parse(to), &self.environment, &self.pins, &live, &stable)?;
+        let request = RollbackRequest {
+            id,
+            to: to.to_owned(),
+            target,
+            reason: None,
+            actor: Actor::Principal { arn: "arn:aws:iam::111122223333:user/operator".to_owned() },
+            services,
+        };
+        self.observe(None, None, &[Observed::RollbackRequested(Box::new(request))])?;
+        Ok(id)
+    }
+
+    /// What is owed by an operation now, begun by somebody, and not arrived.
+    pub fn begin(&mut self, operation: OperationId) {
+        self.ids += 1;
+        let holder = Uuid::from_u128(u128::MAX - self.ids);
+        let until = self.now + LEASE;
+        for effect in owed(self.now, &self.subject(Some(operation), None), holder) {
+            if let Effect::TagBuild(build) = &effect {
+                let named = (build.build_tag.tag(), build.digest.clone());
+                assert!(self.intents.contains(&named), "rule 7: an intent is recorded before PutImage");
+            }
+            if let Effect::TagStable(pin) = &effect {
+                let named = (ImageTag::parse(STABLE).unwrap(), pin.digest.clone());
+                assert!(self.intents.contains(&named), "rule 7: an intent is recorded before PutImage");
+            }
+            self.flights.push(Flight { operation, effect, until });
+            self.operations.get_mut(&operation).unwrap().lease = Some(Lease { holder, until });
+        }
+    }
+
+    pub fn wait(&mut self, seconds: i64) {
+        self.now += SignedDuration::from_secs(seconds);
+        let now = self.now;
+        self.flights.retain(|flight| flight.until > now);
+    }
+
+    /// It takes effect. `heard`: and whoever began it lived to write down what came of it.
+    pub fn land(&mut self, flight: usize, heard: bool) {
+        let Flight { operation, effect, .. } = self.flights.swap_remove(flight);
+        let outcome = self.take_effect(operation, &effect);
+        if heard {
+            self.observe(Some(operation), None, &[Observed::Outcome(outcome)]).unwrap();
+            if !self.flights.iter().any(|flight| flight.operation == operation) {
+                self.operations.get_mut(&operation).unwrap().lease = None;
+            }
+        }
+    }
+
+    fn take_effect(&mut self, operation: OperationId, effect: &Effect) -> Outcome {
+        match effect {
+            Effect::TagBuild(build) => {
+                let tag = build.build_tag.tag();
+                match self.tags.get(&tag) {
+                    Some(other) if *other != build.digest => Outcome::BuildTagTaken(tag),
+                    Some(_) | None => {
+                        self.tags.insert(tag, build.digest.clone());
+                        Outcome::BuildTagged
+                    }
+                }
+            }
+            Effect::Ask(name) => {
+                self.ids += 1;
+                let hash = TokenHash(format!("{:064x}", self.ids));
+                let promotion = self.subject(Some(operation), None).promotion().unwrap().clone();
+                let token = Token {
+                    hash: hash.clone(),
+                    application: self.configuration.application.name.clone(),
+                    environment: EnvironmentName::parse("production").unwrap(),
+                    promotion: operation,
+                    digest: promotion.digest,
+                    approver: name.clone(),
+                    expires_at: promotion.expires_at,
+                    used_at: None,
+                };
+                self.tokens.insert(hash.clone(), token);
+                Outcome::Asked { approver: name.clone(), token: hash }
+            }
+            Effect::TagStable(pin) => {
+                self.tags.insert(ImageTag::parse(STABLE).unwrap(), pin.digest.clone());
+                Outcome::StableTagged(pin.number)
+            }
+            Effect::TagBackup { tag, digest } => {
+                self.tags.insert(tag.clone(), digest.clone());
+                Outcome::BackupTried
+            }
+            Effect::Deploy(service) => {
+                let target = self.subject(Some(operation), None).rollback().unwrap().target.clone();
+                self.services.insert(service.clone(), target.digest);
+                Outcome::Deployed {
+                    service: service.clone(),
+                    deployment: operation.to_string(),
+                    task_definition: "td:2".to_owned(),
+                }
+            }
+            Effect::Follow(service) => {
+                let target = self.subject(Some(operation), None).rollback().unwrap().target.clone();
+                if self.services.get(service) == Some(&target.digest) {
+                    Outcome::Proven { service: service.clone(), tasks: 1 }
+                } else {
+                    Outcome::ServiceFailed { service: service.clone(), reason: "replaced".to_owned() }
+                }
+            }
+        }
+    }
+
+    pub fn tick(&mut self, operation: OperationId) {
+        self.observe(Some(operation), None, &[Observed::Tick]).unwrap();
+    }
+
+    /// Minutes pass, ticks come, everything that was begun arrives, until nothing changes.
+    pub fn settle(&mut self) {
+        for _ in 0..200 {
+            while !self.flights.is_empty() {
+                self.land(0, true);
+            }
+            let ids: Vec<_> = self.operations.keys().copied().collect();
+            for id in ids {
+                self.tick(id);
+                self.begin(id);
+            }
+            if self.flights.is_empty() && self.in_progress() == 0 {
+                return;
+            }
+            self.wait(5);
+        }
+        panic!("it never becomes quiet: {:#?}", self.operations);
+    }
+
+    fn in_progress(&self) -> usize {
+        let running = |operation: &&Operation| match &operation.work {
+            Work::Promotion(promotion) => promotion.pin.is_some() && !promotion.state.is_terminal(),
+            Work::Rollback(rollback) => !rollback.state.is_terminal(),
+        };
+        self.operations.values().filter(running).count()
+    }
+
+    pub fn tag(&self, name: &str) -> Option<&ImageDigest> {
+        self.tags.get(&ImageTag::parse(name).unwrap())
+    }
+
+    pub fn audited(&self, kind: Kind) -> Vec<&AuditRecord> {
+        self.audit.iter().filter(|record| record.kind == kind).collect()
+    }
+}
