@@ -3,10 +3,9 @@
 use serde_json::{Value, json};
 use xtask::aws::{Aws, Response};
 use xtask::image::{OciImage, OciIndex, Spec, assemble};
-use xtask::inbox::{self, Mail};
 use xtask::registry::Registry;
 
-use crate::{Link, Plan, stack, until};
+use crate::{Plan, stack, until};
 
 pub struct App {
     pub aws: Aws,
@@ -80,33 +79,10 @@ impl App {
         tags
     }
 
-    /// The mails to one approver, by the first part of the name, oldest first.
-    #[track_caller]
-    pub fn mails(&self, approver: &str) -> Vec<Mail> {
-        let name = self.approver(approver);
-        let mails = inbox::messages(&self.aws, stack().inbox()).expect("the inbox answers");
-        mails.into_iter().filter(|mail| mail.approver.as_deref() == Some(name)).collect()
-    }
-
     #[track_caller]
     pub fn approver(&self, name: &str) -> &str {
         let is_it = |full: &&String| full.split('-').next() == Some(name);
         self.plan.approvers.iter().find(is_it).expect("an approver of that name")
-    }
-
-    /// The link that the approver was mailed for a digest; waits for it.
-    #[track_caller]
-    pub fn link_of(&self, approver: &str, digest: &str) -> Link {
-        let mail = until("the approver's mail", || {
-            self.mails(approver).into_iter().rev().find(|mail| mail.body.contains(digest))
-        });
-        Link::parse(mail.link().expect("the mail has a link"))
-    }
-
-    /// The link that the lead was mailed for a digest; waits for it.
-    #[track_caller]
-    pub fn link(&self, digest: &str) -> Link {
-        self.link_of("lead", digest)
     }
 
     /// Pushes a build, and has the lead approve it; answers with its digest.

@@ -1,9 +1,9 @@
 //! One invocation of a function's real program, under a Lambda Runtime API of our own, with a proxy between it and
 //! AWS that numbers its requests and lets one of them go wrong.
 //!
-//! The program is the one that the stack has deployed, with the deployed function's own variables.
+//! The program is the one that the stack has deployed, with the deployed function's own variables and role.
 
-use std::io;
+use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -13,11 +13,13 @@ use std::sync::{Mutex, PoisonError};
 use std::thread::{self, Scope};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use xtask::workspace;
 
-use crate::wire::{Connection, Request, of_connection};
+use crate::role::{Credentials, configuration, function_name};
+use crate::wire::{Connection, Request};
 use crate::{Link, stack};
 
 /// What goes wrong with one request.
@@ -53,11 +55,24 @@ const PATIENCE: Duration = Duration::from_secs(40);
 /// Invokes `function` (`approval`, …) once. The request of that number, from 1, goes wrong.
 #[track_caller]
 pub fn invoke(function: &str, event: &Value, fault: Option<(usize, Fault)>) -> Run {
-    let variables = variables(function);
+    invoke_with(function, &[], event, fault)
+}
+
+/// The same, with variables that another stack's parameters would give it.
+#[track_caller]
+pub fn invoke_with(
+    function: &str,
+    others: &[(&str, &str)],
+    event: &Value,
+    fault: Option<(usize, Fault)>,
+) -> Run {
+    let mut variables = variables(function);
+    variables.extend(others.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
     let (proxy, runtime) = (listener(), listener());
     let (sender, ended) = channel();
+    let child = start(function, &variables, address(&proxy), address(&runtime));
     let program = Program {
-        child: Mutex::new(None),
+        child: Mutex::new(Some(child)),
         event: event.clone(),
         handed_out: AtomicBool::new(false),
         ended: Mutex::new(sender),
@@ -69,7 +84,6 @@ pub fn invoke(function: &str, event: &Value, fault: Option<(usize, Fault)>) -> R
         let program = &program;
         serve(scope, program, &proxy, Program::forward);
         serve(scope, program, &runtime, Program::control);
-        *lock(&program.child) = Some(start(function, &variables, address(&proxy), address(&runtime)));
         let answer = ended.recv_timeout(PATIENCE);
         program.kill();
         program.over.store(true, Ordering::SeqCst);
@@ -85,41 +99,79 @@ pub fn invoke(function: &str, event: &Value, fault: Option<(usize, Fault)>) -> R
     Run { requests, hit, answer }
 }
 
-/// The event of a decision by a link, as API Gateway makes it.
-/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>
+/// The event of a decision by a link.
 pub fn decision(link: &Link, decision: &str, reason: &str) -> Value {
     let path = link.page.strip_prefix(stack().api()).expect("a link leads to the API");
     let parts: Vec<_> = path.trim_start_matches('/').split('/').collect();
+    let parameters = json!({ "application": parts[1], "environment": parts[2], "promotion": parts[3] });
     let route = "POST /decide/{application}/{environment}/{promotion}";
+    http(route, path, &parameters, &link.form(decision, reason))
+}
+
+/// The event of a signed request that registers an application.
+pub fn registration(name: &str, file: &str) -> Value {
+    let path = format!("/v1/applications/{name}");
+    let parameters = json!({ "application": name });
+    signed(http("PUT /v1/applications/{application}", &path, &parameters, file))
+}
+
+/// The event of a signed request of a rollback.
+pub fn rollback(name: &str, body: &Value) -> Value {
+    let route = "POST /v1/applications/{application}/environments/{environment}/rollback";
+    let path = format!("/v1/applications/{name}/environments/production/rollback");
+    let parameters = json!({ "application": name, "environment": "production" });
+    signed(http(route, &path, &parameters, &body.to_string()))
+}
+
+fn signed(mut event: Value) -> Value {
+    let arn = "arn:aws:iam::000000000000:root";
+    event["requestContext"]["authorizer"] = json!({ "iam": { "userArn": arn, "accountId": "000000000000" } });
+    event
+}
+
+/// As API Gateway makes it.
+/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>
+fn http(route: &str, path: &str, parameters: &Value, body: &str) -> Value {
+    let method = route.split(' ').next();
     json!({
         "version": "2.0", "routeKey": route, "rawPath": path, "rawQueryString": "",
         "headers": { "content-type": "application/x-www-form-urlencoded" },
-        "pathParameters": { "application": parts[1], "environment": parts[2], "promotion": parts[3] },
+        "pathParameters": parameters,
         "requestContext": {
             "accountId": "000000000000", "apiId": "api", "domainName": "api", "domainPrefix": "api",
-            "http": { "method": "POST", "path": path, "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1", "userAgent": "-" },
+            "http": { "method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1", "userAgent": "-" },
             "requestId": "a-request", "routeKey": route, "stage": "$default",
             "time": "21/Nov/2026:10:00:00 +0000", "timeEpoch": 1_795_255_200_000_u64,
         },
-        "body": link.form(decision, reason), "isBase64Encoded": false,
+        "body": body, "isBase64Encoded": false,
     })
 }
 
 /// The deployed function's variables.
 fn variables(function: &str) -> Vec<(String, String)> {
-    let name = stack().variable(&format!("STABLEPIN_{}_FUNCTION", function.to_uppercase()));
-    let path = format!("/2015-03-31/functions/{name}/configuration");
-    let configuration = stack().aws().rest("lambda", &path).expect("the function's configuration");
-    let variables = configuration["Environment"]["Variables"].as_object().cloned().unwrap_or_default();
+    let variables =
+        configuration(function)["Environment"]["Variables"].as_object().cloned().unwrap_or_default();
     variables.into_iter().map(|(name, value)| (name, value.as_str().unwrap_or_default().to_owned())).collect()
 }
 
+/// What is deployed, where the emulator has unpacked it: by the hash of its package.
+#[track_caller]
 fn program(function: &str) -> PathBuf {
-    workspace::target().join(workspace::host()).join("debug").join(format!("stablepin-{function}"))
+    let hash =
+        configuration(function)["CodeSha256"].as_str().and_then(|hash| BASE64_STANDARD.decode(hash).ok());
+    let hash: String = hash.iter().flatten().map(|byte| format!("{byte:02x}")).collect();
+    let port = stack().registry().rsplit(':').next().unwrap_or_default();
+    let folder = stack().folder().join("tmp").join(format!("ministack-provided-code-{port}"));
+    let program = folder.join(hash).join("bootstrap");
+    if !program.is_file() {
+        // It is unpacked when it is first invoked. What comes of that is of no interest.
+        let _ = stack().aws().invoke(function_name(function), &json!({}));
+    }
+    program
 }
 
 fn start(function: &str, variables: &[(String, String)], proxy: SocketAddr, runtime: SocketAddr) -> Child {
-    let aws = stack();
+    let role = Credentials::of(function);
     Command::new(program(function))
         .env_clear()
         .envs(variables.iter().map(|(name, value)| (name, value)))
@@ -130,14 +182,15 @@ fn start(function: &str, variables: &[(String, String)], proxy: SocketAddr, runt
         .env("AWS_LAMBDA_LOG_STREAM_NAME", "-")
         .env("AWS_LAMBDA_LOG_GROUP_NAME", "-")
         .env("AWS_ENDPOINT_URL", format!("http://{proxy}"))
-        .env("AWS_REGION", aws.variable("AWS_REGION"))
-        .env("AWS_ACCESS_KEY_ID", aws.variable("AWS_ACCESS_KEY_ID"))
-        .env("AWS_SECRET_ACCESS_KEY", aws.variable("AWS_SECRET_ACCESS_KEY"))
+        .env("AWS_REGION", stack().variable("AWS_REGION"))
+        .env("AWS_ACCESS_KEY_ID", role.access_key)
+        .env("AWS_SECRET_ACCESS_KEY", role.secret_key)
+        .env("AWS_SESSION_TOKEN", role.session_token)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::inherit())
         .spawn()
-        .expect("the function's program, which `cargo xtask up` has built")
+        .expect("the function's program")
 }
 
 fn listener() -> TcpListener {
@@ -234,7 +287,7 @@ impl Program {
             };
             let fault = self.fault.filter(|(wanted, _)| *wanted == number).map(|(_, fault)| fault);
             let went_on = match fault {
-                None => pass_on(&mut connection, &request),
+                None => answer_of_aws(&request).and_then(|answer| connection.send(&answer)),
                 Some(Fault::KillBefore) => {
                     self.kill();
                     return self.end(None);
@@ -255,7 +308,8 @@ impl Program {
                     return;
                 }
             };
-            if went_on.is_err() {
+            // What AWS has answered ends the connection, as its answer says.
+            if went_on.is_err() || fault.is_none() {
                 return;
             }
         }
@@ -272,24 +326,12 @@ fn action(request: &Request) -> String {
     target.map(str::to_owned).or_else(of_form).unwrap_or_else(other)
 }
 
-fn pass_on(connection: &mut Connection, request: &Request) -> io::Result<()> {
-    let (status, headers, body) = answer_of_aws(request)?;
-    connection.answer(status, &headers, &body)
-}
-
-type Answer = (u16, Vec<(String, String)>, Vec<u8>);
-
-/// The emulator's answer, as it is.
-fn answer_of_aws(request: &Request) -> io::Result<Answer> {
-    let headers: Vec<_> = request
-        .headers
-        .iter()
-        .filter(|(name, _)| !of_connection(name))
-        .map(|(name, value)| (name.as_str(), value.as_str()))
-        .collect();
-    let url = format!("{}{}", stack().endpoint(), request.target);
-    let body = (!request.body.is_empty()).then_some(request.body.as_slice());
-    let answer = stack().aws().call_with(&request.method, &url, &headers, body, false);
-    let answer = answer.map_err(io::Error::other)?;
-    Ok((answer.status, answer.headers, answer.body))
+/// The emulator's answer, as it is. The connection ends with it.
+fn answer_of_aws(request: &Request) -> io::Result<Vec<u8>> {
+    let port = stack().registry().rsplit(':').next().and_then(|port| port.parse().ok());
+    let mut emulator = TcpStream::connect((Ipv4Addr::LOCALHOST, port.unwrap_or_default()))?;
+    emulator.write_all(&request.to_last_bytes())?;
+    let mut answer = Vec::new();
+    emulator.read_to_end(&mut answer)?;
+    Ok(answer)
 }

@@ -103,6 +103,7 @@ impl Plan {
         };
         let ask: Value = json!({ "repositoryName": app.plan.repository, "imageTagMutability": mutability });
         app.aws.ecr("CreateRepository", &ask).expect("a repository");
+        app.open_mailbox();
         app
     }
 }

@@ -72,6 +72,20 @@ impl App {
         self.aws.dynamodb("UpdateItem", &ask).expect("the table takes it");
     }
 
+    /// The file as it was registered; none while none was.
+    #[track_caller]
+    pub fn registered(&self) -> Option<String> {
+        let item = self.item(&self.config_partition(), "CONFIG")?;
+        item["record"]["text"].as_str().map(str::to_owned)
+    }
+
+    /// The application that a repository, a service's ARN or a stable tag belongs to.
+    #[track_caller]
+    pub fn claimed(&self, what: &str) -> Option<String> {
+        let item = self.item(&format!("CLAIM#{what}"), "CLAIM")?;
+        item["record"].as_str().map(str::to_owned)
+    }
+
     fn audit_partition(&self) -> String {
         format!("AUDIT#{}#{}", self.plan.name, jiff::Timestamp::now().strftime("%Y-%m"))
     }

@@ -49,19 +49,17 @@ impl Connection {
         (read > 0).then(|| line.trim_end().to_owned())
     }
 
-    pub(crate) fn answer(
-        &mut self,
-        status: u16,
-        headers: &[(String, String)],
-        body: &[u8],
-    ) -> io::Result<()> {
+    pub(crate) fn answer(&self, status: u16, headers: &[(String, String)], body: &[u8]) -> io::Result<()> {
         let mut text = format!("HTTP/1.1 {status} -\r\n");
-        for (name, value) in headers.iter().filter(|(name, _)| !of_connection(name)) {
+        for (name, value) in headers {
             text += &format!("{name}: {value}\r\n");
         }
         text += &format!("content-length: {}\r\n\r\n", body.len());
-        let mut stream = self.reader.get_ref();
-        stream.write_all(&[text.as_bytes(), body].concat())
+        self.send(&[text.as_bytes(), body].concat())
+    }
+
+    pub(crate) fn send(&self, bytes: &[u8]) -> io::Result<()> {
+        self.reader.get_ref().write_all(bytes)
     }
 }
 
@@ -69,9 +67,14 @@ impl Request {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(theirs, _)| theirs == name).map(|(_, value)| value.as_str())
     }
-}
 
-/// Headers that are one connection's own, and not a message's.
-pub(crate) fn of_connection(name: &str) -> bool {
-    ["connection", "content-length", "expect", "host", "keep-alive", "transfer-encoding"].contains(&name)
+    /// As it came, signature and all, but the last one of its connection.
+    pub(crate) fn to_last_bytes(&self) -> Vec<u8> {
+        let mut text = format!("{} {} HTTP/1.1\r\n", self.method, self.target);
+        for (name, value) in self.headers.iter().filter(|(name, _)| name != "connection") {
+            text += &format!("{name}: {value}\r\n");
+        }
+        text += "connection: close\r\n\r\n";
+        [text.as_bytes(), &self.body].concat()
+    }
 }

@@ -5,6 +5,7 @@ mod page;
 use stablepin_aws::dynamodb::{Key, OperationKey};
 use stablepin_core::audit::Actor;
 use stablepin_core::name::{ApplicationName, EnvironmentName};
+use stablepin_core::one_line;
 use stablepin_core::records::{OperationId, Subject, Token, Verdict};
 use stablepin_core::refusal::Refusal;
 use stablepin_core::step::{Decision, Observed, may_decide};
@@ -12,9 +13,6 @@ use stablepin_driver::clock::now;
 use stablepin_driver::errors::chain;
 use stablepin_driver::{Deadline, Doors, DriveError, Start, drive, token_hash};
 use stablepin_http::{Request, Response};
-
-/// What a person may write as a reason, in characters.
-const LONGEST_REASON: usize = 500;
 
 /// Answers every request; an error that is ours shows its id, and Lambda need not try again.
 pub async fn handle(doors: &Doors, request: &Request, deadline: Deadline) -> Response {
@@ -77,8 +75,7 @@ async fn decide(doors: &Doors, request: &Request, deadline: Deadline) -> Result<
         "reject" => Verdict::Reject,
         _ => return Err(Answer::page(page::say_which())),
     };
-    let reason: String = field("reason").chars().filter(|c| !c.is_control()).take(LONGEST_REASON).collect();
-    let reason = Some(reason.trim().to_owned()).filter(|reason| !reason.is_empty());
+    let reason = one_line::reason(field("reason"));
     if verdict == Verdict::Reject && reason.is_none() {
         return Err(Answer::page(page::say_why()));
     }

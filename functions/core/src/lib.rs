@@ -10,6 +10,7 @@ pub mod image;
 pub mod manifest;
 pub mod mutability;
 pub mod name;
+pub mod one_line;
 pub mod pattern;
 pub mod pin_number;
 pub mod records;

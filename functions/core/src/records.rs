@@ -398,3 +398,6 @@ impl Subject {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

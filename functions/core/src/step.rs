@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::audit::{Actor, AuditRecord, Kind};
 use crate::build_tag::numbered;
-use crate::effect::{Outcome, pending};
+use crate::effect::{Effect, Outcome, pending};
 use crate::image::{ImageDigest, ImageTag, RepositoryName};
 use crate::pin_number::PinNumber;
 use crate::records::{Build, Occurrence, OperationId, Pin, Subject, TokenHash, Work};
@@ -76,8 +76,10 @@ pub fn step(now: Timestamp, subject: &Subject, observed: &[Observed]) -> Result<
 struct Draft {
     now: Timestamp,
     change: Change,
-    /// The last attempt of something failed, or a service is still on its way: pause before the next look.
+    /// Something failed, or a service is still on its way: pause before the next look.
     pause: Option<SignedDuration>,
+    /// Something failed: however much of it, that is one more attempt in a row.
+    failed: bool,
     /// Something new was learned: what is owed after it is owed at once.
     learned: bool,
 }
@@ -92,7 +94,7 @@ impl Draft {
             token_used: None,
             audit: Vec::new(),
         };
-        Self { now, change, pause: None, learned: false }
+        Self { now, change, pause: None, failed: false, learned: false }
     }
 
     fn outcome(&mut self, outcome: &Outcome) {
@@ -114,10 +116,11 @@ impl Draft {
             }
             Outcome::Problem(text) => {
                 if let Some(operation) = &mut after.operation {
-                    operation.failures = operation.failures.saturating_add(1);
+                    operation.failures = operation.failures.saturating_add(u32::from(!self.failed));
                     operation.problem = Some(text.clone());
                     self.pause = Some(pause_after(operation.failures));
                 }
+                self.failed = true;
                 return;
             }
             Outcome::BackupTried
@@ -126,8 +129,7 @@ impl Draft {
             | Outcome::Proven { .. }
             | Outcome::ServiceFailed { .. } => rollback::outcome(self, now, outcome),
         }
-        let went_wrong = self.pause.is_some();
-        if let Some(operation) = self.change.after.operation.as_mut().filter(|_| !went_wrong) {
+        if let Some(operation) = self.change.after.operation.as_mut().filter(|_| !self.failed) {
             operation.failures = 0;
             operation.problem = None;
         }
@@ -141,7 +143,7 @@ impl Draft {
         }
     }
 
-    /// The name that we chose is another digest's: takes the next, and records it before it is written.
+    /// The name that we chose is another digest's: takes the next.
     fn rename_build(&mut self, taken: &ImageTag) {
         let Some(build) = &mut self.change.after.build else { return };
         if build.tagged || build.build_tag.tag() != *taken {
@@ -155,8 +157,6 @@ impl Draft {
             &build.digest,
             build.names_taken,
         );
-        let intent = build_intent(build);
-        self.change.intents.push(intent);
     }
 
     /// The stable tag shows the environment's pin: whoever waited for that has ended.
@@ -175,8 +175,11 @@ impl Draft {
             Some(Work::Rollback(_)) => rollback::settle(self),
             None => return,
         }
-        let (now, pause, learned) = (self.now, self.pause, self.learned);
         let due = pending(&self.change.after);
+        for effect in &due {
+            self.intend(effect);
+        }
+        let (now, pause, learned) = (self.now, self.pause, self.learned);
         let later = match self.change.after.operation.as_ref().map(|operation| &operation.work) {
             Some(Work::Promotion(promotion)) => promotion::next_look(now, promotion, &self.change.after),
             Some(Work::Rollback(rollback)) => rollback::next_look(now, rollback),
@@ -195,6 +198,33 @@ impl Draft {
         };
     }
 
+    /// Whatever tag is owed is recorded with the change that owes it, under today's name: before the registry hears
+    /// of it, and again when the configuration has renamed it meanwhile.
+    fn intend(&mut self, effect: &Effect) {
+        let Some(policy) = self.change.after.policy() else { return };
+        let ours = |tag: ImageTag, digest: &ImageDigest| Intent {
+            repository: policy.repository.clone(),
+            tag,
+            digest: digest.clone(),
+            exclusive: false,
+        };
+        let intents = match effect {
+            Effect::TagBuild(build) => vec![build_intent(build)],
+            // Which of the two it will be, the repository decides when we get there.
+            Effect::TagStable(pin) => vec![
+                ours(policy.stable_tag.clone(), &pin.digest),
+                ours(numbered(&policy.stable_tag, pin.number), &pin.digest),
+            ],
+            Effect::TagBackup { tag, digest } => vec![ours(tag.clone(), digest)],
+            Effect::Ask(_) | Effect::Deploy(_) | Effect::Follow(_) => Vec::new(),
+        };
+        for intent in intents {
+            if !self.change.intents.contains(&intent) {
+                self.change.intents.push(intent);
+            }
+        }
+    }
+
     fn pin(&mut self, pin: NewPin) {
         let now = self.now;
         let environment = &mut self.change.after.environment;
@@ -210,17 +240,6 @@ impl Draft {
         };
         environment.pin = Some(record.clone());
         environment.rolled_back_from.remove(&record.digest);
-        if let Some(policy) = self.change.after.policy() {
-            // Which of the two it will be, the repository decides when we get there.
-            let intents =
-                [policy.stable_tag.clone(), numbered(&policy.stable_tag, number)].map(|tag| Intent {
-                    repository: policy.repository.clone(),
-                    tag,
-                    digest: record.digest.clone(),
-                    exclusive: false,
-                });
-            self.change.intents.extend(intents);
-        }
         self.audit(Entry {
             kind: Kind::Pin,
             id: Some(record.by),
@@ -278,7 +297,10 @@ fn build_intent(build: &Build) -> Intent {
     }
 }
 
-/// 1, 2, 4 … minutes, at most 16: the tick comes once a minute.
+/// 1, 2, 4 … minutes: the tick comes once a minute.
 fn pause_after(failures: u32) -> SignedDuration {
-    SignedDuration::from_mins(1 << failures.saturating_sub(1).min(4))
+    SignedDuration::from_mins(1 << failures.saturating_sub(1).min(4)).min(LONGEST_PAUSE)
 }
+
+/// Between two attempts of what keeps failing.
+const LONGEST_PAUSE: SignedDuration = SignedDuration::from_mins(16);

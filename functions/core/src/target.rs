@@ -93,3 +93,6 @@ pub fn resolve(
         commit: pin.commit.clone(),
     })
 }
+
+#[cfg(test)]
+mod tests;

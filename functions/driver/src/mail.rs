@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use stablepin_core::application::Environment as Policy;
 use stablepin_core::name::ApproverName;
+use stablepin_core::one_line::{LONGEST_REASON, one_line};
 use stablepin_core::records::{Promotion, Subject};
 
 /// A mail before it is sent.
@@ -22,7 +23,7 @@ pub fn question(
 ) -> Mail {
     let application = subject.application();
     let build = &promotion.build;
-    let commit = build.commit.as_deref().unwrap_or("not known");
+    let commit = build.commit.as_deref().map_or_else(|| "not known".to_owned(), line);
     let size = build.size_bytes.map_or_else(|| "not known".to_owned(), size);
     let replaces = match &subject.environment.pin {
         Some(pin) => format!("pin {} ({}), since {}", pin.number, pin.build_tag, time(pin.at)),
@@ -32,7 +33,7 @@ pub fn question(
         Some(hold) => format!(
             "\nThis environment is held since {} ({}). Your approval releases the hold.\n",
             time(hold.since),
-            hold.reason
+            line(&hold.reason)
         ),
         None => String::new(),
     };
@@ -65,6 +66,11 @@ pub fn question(
         approvers = policy.approval.approvers.len(),
     );
     Mail { subject: format!("Approve {application} for {}? {}", subject.name, build.build_tag), body }
+}
+
+/// Free text in its place: wherever it came from, it ends no line.
+fn line(text: &str) -> String {
+    one_line(text, LONGEST_REASON)
 }
 
 /// Absolute, with the zone: a mail may arrive hours late.

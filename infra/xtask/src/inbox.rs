@@ -91,7 +91,7 @@ pub fn messages(aws: &Aws, queue_url: &str) -> Result<Vec<Mail>> {
 }
 
 /// The bodies of all messages of a queue, as they came.
-pub(crate) fn bodies(aws: &Aws, queue_url: &str) -> Result<Vec<String>> {
+pub fn bodies(aws: &Aws, queue_url: &str) -> Result<Vec<String>> {
     // A look that receives nothing: it hides no message and raises no receive count.
     let answer = aws.get(&format!("/_ministack/sqs/messages?QueueUrl={}", encode(queue_url)))?.json("sqs")?;
     // By account, then region, then queue.

@@ -6,6 +6,7 @@ pub mod demo;
 pub mod deploy;
 pub mod image;
 pub mod inbox;
+pub mod mutants;
 pub mod podman;
 pub mod process;
 pub mod registry;

@@ -10,7 +10,7 @@ use xtask::deploy::Profile;
 use xtask::stack::Stack;
 use xtask::step::chain;
 use xtask::watcher::{self, Watcher};
-use xtask::{demo, inbox, setup, supervisor, test, up};
+use xtask::{demo, inbox, mutants, setup, supervisor, test, up};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Developer tasks")]
@@ -54,6 +54,8 @@ enum Task {
         #[arg(long)]
         deep: bool,
     },
+    /// Break each rule on purpose, and see the named test fail
+    Mutants,
     #[command(hide = true, name = supervisor::COMMAND)]
     Supervise { folder: PathBuf },
     #[command(hide = true, name = supervisor::WATCHER)]
@@ -83,6 +85,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Down { name } => up::down(&name)?,
         Task::Inbox => inbox::print(&Stack::current()?.aws())?,
         Task::Test { deep } => return test::test(deep),
+        Task::Mutants => mutants::mutants()?,
         Task::Supervise { folder } => supervisor::supervise(&folder)?,
         Task::Watch => Watcher::new(Aws::from_env()?).run(watcher::INTERVAL),
     }

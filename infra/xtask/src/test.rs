@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 
 /// The directory of the local cloud that the tests use, below `target`.
 const CLOUD: &str = "local-test";
+/// How many end-to-end tests run at a time: they wait for functions and containers more than they work.
+const SIDE_BY_SIDE: &str = "8";
 /// How often `--deep` runs the end-to-end tests.
 const DEEP_ROUNDS: usize = 10;
 /// How many cases `--deep` has each property tested with; else it is proptest's 256.
@@ -24,7 +26,7 @@ pub fn test(deep: bool) -> Result<ExitCode> {
     report.check("Setting up the tools", setup::setup);
     report.check("Formatting", || run(cargo(&["fmt", "--all", "--check"])));
     report.check("Lints", || {
-        run(cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"]))
+        run(cargo(&["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]))
     });
     report.check("No second TLS stack", no_second_tls_stack);
     report.tests("Unit and property tests", || {
@@ -62,7 +64,7 @@ fn end_to_end(report: &mut Report, deep: bool) {
         report.tests(&title, || {
             let mut command =
                 cargo(&["test", "--package", "stablepin-tests", "--no-fail-fast", "--", "--quiet"]);
-            command.envs(stack.variables());
+            command.envs(stack.variables()).env("RUST_TEST_THREADS", SIDE_BY_SIDE);
             deepen(&mut command, deep);
             run_tests(command)
         });

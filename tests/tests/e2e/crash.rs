@@ -4,13 +4,12 @@
 //! wrong, until a run has fewer requests than that.
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use serde_json::Value;
-use stablepin_tests::crash::{Fault, Run, decision, invoke};
-use stablepin_tests::wait::within;
-use stablepin_tests::{App, Link, Plan};
+use serde_json::{Value, json};
+use stablepin_tests::crash::{Fault, Run, decision, invoke, rollback};
+use stablepin_tests::{App, Link, Plan, until};
 use xtask::image::Spec;
 
 /// A lease outlives the invocation that took it by some seconds.
@@ -60,9 +59,16 @@ fn approved(fault: Option<(usize, Fault)>) -> Case {
 
 /// Ticks until all of them have ended.
 fn finish(cases: &[Case], has_ended: impl Fn(&Case) -> bool) {
-    within(UNTIL_A_TICK_MAY, "everything that was cut off is finished", || {
+    let deadline = Instant::now() + UNTIL_A_TICK_MAY;
+    until("all of them have ended", || {
         cases[0].app.tick();
-        cases.iter().all(&has_ended).then_some(())
+        let open: Vec<_> = cases.iter().filter(|case| !has_ended(case)).collect();
+        if Instant::now() > deadline {
+            let told =
+                |case: &&Case| format!("{}: {:?}, {:?}", case.what, case.run.requests, case.app.promotions());
+            panic!("no tick has finished {:#?}", open.iter().map(told).collect::<Vec<_>>());
+        }
+        open.is_empty().then_some(())
     });
 }
 
@@ -146,5 +152,40 @@ fn a_push_that_is_cut_off_at_any_request_still_asks_its_approver() {
         assert!((1..=2).contains(&app.mails("lead").len()), "{what}");
         app.approve(digest);
         assert_eq!(app.pins(), [(1, digest.clone())], "{what}");
+    }
+}
+
+fn asked_back(fault: Option<(usize, Fault)>) -> Case {
+    let app = Plan::new("crash-back").create();
+    let digest = app.pin("main", &Spec::new("1"));
+    app.pin("main", &Spec::new("2"));
+    let run = invoke("rollback", &rollback(&app.plan.name, &back_to_1()), fault);
+    Case { app, digest, link: None, what: named(fault), run }
+}
+
+fn back_to_1() -> Value {
+    json!({ "to": 1, "confirm": "ROLLBACK", "reason": "500s" })
+}
+
+#[test]
+fn a_rollback_that_is_killed_at_any_request_is_finished_by_a_tick_or_was_never_begun() {
+    let cases = everywhere(&[Fault::KillBefore, Fault::KillAfter], asked_back);
+    for case in cases.iter().filter(|case| case.app.items("ROLLBACK#").is_empty()) {
+        assert_eq!(case.app.rollback(&back_to_1()).0, 202, "{}", case.what);
+    }
+    finish(&cases, |case| {
+        let operation = case.app.items("ROLLBACK#").pop().unwrap_or_default();
+        operation["record"]["operation"]["work"]["Rollback"]["state"] == "Completed"
+    });
+    for Case { app, digest, what, run, .. } in &cases {
+        let told = || format!("{what}: {:?}", run.requests);
+        assert_eq!(app.pins().pop(), Some((3, digest.clone())), "{}", told());
+        assert_eq!(app.tag("prod-stable").as_ref(), Some(digest), "{}", told());
+        assert_eq!(app.audited("Pin Change"), ["- → 1", "1 → 2", "2 → 3"], "{}", told());
+        assert_eq!(
+            app.audited("Rollback State Change").last().map(String::as_str),
+            Some("InProgress → Completed")
+        );
+        assert_eq!(app.environment()["slot"], Value::Null, "{}", told());
     }
 }

@@ -3,10 +3,15 @@
 //! `cargo xtask test` runs them; by hand: `cargo xtask up`, `. target/local/env`, `cargo test -p stablepin-tests`.
 //! They run side by side in one stack: each has an application, a repository, a cluster and approvers of its own.
 
+mod applications;
+mod bus;
 mod crash;
 mod decisions;
+mod deployed;
 mod ignored;
 mod immutable;
 mod names;
 mod push;
+mod reads;
 mod redelivery;
+mod rollback;

@@ -2,15 +2,16 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Draft, Entry, NewPin, build_intent};
+use super::{Draft, Entry, LONGEST_PAUSE, NewPin, build_intent};
 use crate::application::Environment as Policy;
 use crate::audit::{Actor, Kind};
 use crate::build_tag::BuildTag;
 use crate::commit::{Commit, Commit8};
 use crate::image::{ImageDigest, ImageTag, RepositoryName};
 use crate::name::{ApproverName, EnvironmentName};
+use crate::one_line::reason;
 use crate::records::{
-    Asked, Build, Environment, Latest, Occurrence, Operation, OperationId, Promotion, PromotionState,
+    Asked, Build, Environment, Hold, Latest, Occurrence, Operation, OperationId, Promotion, PromotionState,
     Subject, Token, TokenHash, Verdict, Vote, Work,
 };
 use crate::refusal::Refusal;
@@ -188,18 +189,15 @@ pub(super) fn decide(draft: &mut Draft, decision: &Decision) -> Result<(), Refus
     may_decide(now, &draft.change.after, &decision.approver, decision.token.as_ref())?;
     draft.change.token_used = decision.token.as_ref().map(|token| token.hash.clone());
     let Some(promotion) = promotion(draft) else { return Ok(()) };
-    let vote = Vote {
-        verdict: decision.verdict,
-        reason: decision.reason.clone(),
-        at: now,
-        actor: decision.actor.clone(),
-    };
+    let why = decision.reason.as_deref().and_then(reason);
+    let vote =
+        Vote { verdict: decision.verdict, reason: why.clone(), at: now, actor: decision.actor.clone() };
     promotion.votes.insert(decision.approver.clone(), vote);
     let word = match decision.verdict {
         Verdict::Approve => "approved",
         Verdict::Reject => "rejected",
     };
-    let said = decision.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
+    let said = why.map_or(String::new(), |reason| format!(": {reason}"));
     let reason = format!("{word} by {}{said}", decision.approver);
     match decision.verdict {
         Verdict::Approve => {
@@ -221,12 +219,17 @@ pub(super) fn decide(draft: &mut Draft, decision: &Decision) -> Result<(), Refus
 
 /// Enough approvals by people who are approvers today.
 pub fn approved(policy: &Policy, promotion: &Promotion) -> bool {
-    let approvals = promotion
+    approvals(policy, promotion).count() >= usize::from(policy.approval.required)
+}
+
+/// The votes that count: whoever left the configuration decides nothing, also not by an earlier vote.
+fn approvals<'a>(policy: &'a Policy, promotion: &'a Promotion) -> impl Iterator<Item = &'a Vote> {
+    let today = |name: &ApproverName| policy.approval.approvers.contains(name);
+    promotion
         .votes
         .iter()
-        .filter(|(name, vote)| vote.verdict == Verdict::Approve && policy.approval.approvers.contains(name))
-        .count();
-    approvals >= usize::from(policy.approval.required)
+        .filter(move |(name, vote)| vote.verdict == Verdict::Approve && today(name))
+        .map(|(_, vote)| vote)
 }
 
 pub(super) fn asked(draft: &mut Draft, approver: &ApproverName, token: &TokenHash) {
@@ -238,19 +241,27 @@ pub(super) fn asked(draft: &mut Draft, approver: &ApproverName, token: &TokenHas
 
 pub(super) fn tick(draft: &mut Draft) {
     let now = draft.now;
-    let gone = draft.change.after.policy().is_none();
-    let Some(promotion) = draft.change.after.promotion() else { return };
+    let after = &draft.change.after;
+    let Some(promotion) = after.promotion() else { return };
     if promotion.state != PromotionState::Pending {
         return;
     }
-    let reason = if gone {
-        "withdrawn: the environment left the configuration".to_owned()
-    } else if let Some(pin) = superseded(&draft.change.after.environment, promotion) {
-        format!("superseded: a later build became pin {pin}")
-    } else if promotion.expires_at <= now {
-        "expired: nobody decided in time".to_owned()
-    } else {
-        return;
+    let reason = match after.policy() {
+        None => "withdrawn: the environment left the configuration".to_owned(),
+        Some(policy) => {
+            if let Some(pin) = superseded(&after.environment, promotion) {
+                format!("superseded: a later build became pin {pin}")
+            } else if promotion.expires_at > now {
+                return;
+            } else if !approved(policy, promotion) {
+                "expired: nobody decided in time".to_owned()
+            } else if let Some(hold) = held(&after.environment, policy, promotion) {
+                format!("expired: approved, but the environment is held ({})", hold.reason)
+            } else {
+                // Decided in time: it only waits for a rollback, which has a deadline of its own.
+                return;
+            }
+        }
     };
     end(draft, PromotionState::Cancelled, reason, Actor::Stablepin);
 }
@@ -270,26 +281,25 @@ pub(super) fn settle(draft: &mut Draft) {
         let reason = format!("superseded: a later build became pin {pin}");
         return end(draft, PromotionState::Cancelled, reason, Actor::Stablepin);
     }
-    if approved(&policy, &promotion) && waits_for(&draft.change.after.environment, &promotion).is_none() {
-        set_pin(draft, &promotion);
+    let environment = &draft.change.after.environment;
+    if approved(&policy, &promotion)
+        && environment.slot.is_none()
+        && held(environment, &policy, &promotion).is_none()
+    {
+        set_pin(draft, &policy, &promotion);
     }
 }
 
-/// Why an approved promotion does not go on.
-pub(super) fn waits_for(environment: &Environment, promotion: &Promotion) -> Option<String> {
-    if let Some(slot) = environment.slot {
-        return Some(format!("rollback {slot} is running"));
-    }
+/// The hold that keeps an approved promotion back: no approval was given after it began.
+fn held<'a>(environment: &'a Environment, policy: &Policy, promotion: &Promotion) -> Option<&'a Hold> {
     let hold = environment.hold.as_ref()?;
-    let released =
-        promotion.votes.values().any(|vote| vote.verdict == Verdict::Approve && vote.at > hold.since);
-    (!released).then(|| format!("the environment is held: {}", hold.reason))
+    let released = approvals(policy, promotion).any(|vote| vote.at > hold.since);
+    (!released).then_some(hold)
 }
 
-fn set_pin(draft: &mut Draft, promotion: &Promotion) {
+fn set_pin(draft: &mut Draft, policy: &Policy, promotion: &Promotion) {
     let build = promotion.build.clone();
-    let approver =
-        promotion.votes.values().filter(|vote| vote.verdict == Verdict::Approve).max_by_key(|vote| vote.at);
+    let approver = approvals(policy, promotion).max_by_key(|vote| vote.at);
     let actor = approver.map_or(Actor::Push, |vote| vote.actor.clone());
     let reason = approver.and_then(|vote| vote.reason.clone());
     draft.pin(NewPin {
@@ -331,9 +341,18 @@ pub(super) fn next_look(now: Timestamp, promotion: &Promotion, subject: &Subject
         PromotionState::Pending => {
             let waiting = subject.policy().is_some_and(|policy| approved(policy, promotion));
             let soon = now + SignedDuration::from_mins(1);
-            Some(if waiting { soon.min(promotion.expires_at) } else { promotion.expires_at })
+            let expiry = promotion.expires_at;
+            // Approved in time, and past its expiry: it still waits for a rollback's end.
+            Some(if waiting && expiry > now {
+                soon.min(expiry)
+            } else if waiting {
+                soon
+            } else {
+                expiry
+            })
         }
-        PromotionState::InProgress => Some(now + SignedDuration::from_mins(1)),
+        // The pin is set, only its tags are owed: those are tried after longer and longer pauses.
+        PromotionState::InProgress => Some(now + LONGEST_PAUSE),
         PromotionState::Completed
         | PromotionState::Failed
         | PromotionState::RolledBack

@@ -2,11 +2,12 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Draft, Entry, Intent, NewPin};
+use super::{Draft, Entry, NewPin};
 use crate::audit::{Actor, Kind};
 use crate::build_tag::BackupTag;
 use crate::effect::Outcome;
 use crate::image::ImageDigest;
+use crate::one_line::reason;
 use crate::records::{
     Backup, Hold, Operation, OperationId, Progress, Rollback, RollbackState, ServiceRollout, Target, Work,
 };
@@ -67,20 +68,12 @@ pub(super) fn open(draft: &mut Draft, request: &RollbackRequest) -> Result<(), R
     live.remove(&request.target.digest);
     environment.rolled_back_from.extend(live);
     environment.rolled_back_from.remove(&request.target.digest);
-    if let Some(backup) = &backup {
-        draft.change.intents.push(Intent {
-            repository: policy.repository.clone(),
-            tag: backup.tag.clone(),
-            digest: backup.digest.clone(),
-            exclusive: false,
-        });
-    }
     let rollback = Rollback {
         id: request.id,
         target: request.target.clone(),
         to: request.to.clone(),
         asked_by: request.actor.clone(),
-        ask_reason: request.reason.clone(),
+        ask_reason: request.reason.as_deref().and_then(reason),
         requested_at: now,
         deadline: now + policy.verify.timeout,
         state: RollbackState::Requested,
@@ -243,6 +236,7 @@ pub(super) fn next_look(now: Timestamp, rollback: &Rollback) -> Option<Timestamp
     if rollback.state.is_terminal() {
         return None;
     }
+    // However often it failed: production waits.
     let soon = now + SignedDuration::from_mins(1);
     Some(if rollback.pin.is_none() && rollback.deadline > now { soon.min(rollback.deadline) } else { soon })
 }

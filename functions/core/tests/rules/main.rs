@@ -1,5 +1,8 @@
 //! The rules that never break, on the real `step` and `owed`.
 
+mod lifecycle;
+mod process;
+mod races;
 mod world;
 
 use jiff::SignedDuration;

@@ -18,9 +18,9 @@ use stablepin_core::step::{Change, Decision, Observed, Opening, RollbackRequest,
 use stablepin_core::target::{To, live, resolve};
 use uuid::Uuid;
 
-pub const STABLE: &str = "prod-stable";
+pub(crate) const STABLE: &str = "prod-stable";
 
-pub fn application(approval: &str, services: &str) -> Application {
+pub(crate) fn application(approval: &str, services: &str) -> Application {
     let text = format!(
         r#"
 name = "web"
@@ -46,49 +46,49 @@ approval = {{ {approval}, expires = "1h" }}
     Application::parse(&text, None).unwrap()
 }
 
-pub fn digest(n: u8) -> ImageDigest {
+pub(crate) fn digest(n: u8) -> ImageDigest {
     ImageDigest::parse(&format!("sha256:{}", format!("{n:02x}").repeat(32))).unwrap()
 }
 
-pub fn approver(name: &str) -> ApproverName {
+pub(crate) fn approver(name: &str) -> ApproverName {
     ApproverName::parse(name).unwrap()
 }
 
-pub fn start() -> Timestamp {
+pub(crate) fn start() -> Timestamp {
     "2026-11-21T10:00:00Z".parse().unwrap()
 }
 
 /// Something that was begun and has not reached the world yet. It does so before its lease ends, or never.
 #[derive(Debug, Clone)]
-pub struct Flight {
-    pub operation: OperationId,
-    pub effect: Effect,
-    pub until: Timestamp,
+pub(crate) struct Flight {
+    pub(crate) operation: OperationId,
+    pub(crate) effect: Effect,
+    pub(crate) until: Timestamp,
 }
 
 const LEASE: SignedDuration = SignedDuration::from_secs(30);
 
-pub struct World {
-    pub now: Timestamp,
-    pub configuration: Configuration,
-    pub environment: Environment,
-    pub builds: BTreeMap<ImageDigest, Build>,
-    pub operations: BTreeMap<OperationId, Operation>,
-    pub opened: BTreeSet<Occurrence>,
-    pub pins: Vec<Pin>,
-    pub intents: BTreeSet<(ImageTag, ImageDigest)>,
-    pub audit: Vec<AuditRecord>,
-    pub tokens: BTreeMap<TokenHash, Token>,
+pub(crate) struct World {
+    pub(crate) now: Timestamp,
+    pub(crate) configuration: Configuration,
+    pub(crate) environment: Environment,
+    pub(crate) builds: BTreeMap<ImageDigest, Build>,
+    pub(crate) operations: BTreeMap<OperationId, Operation>,
+    pub(crate) opened: BTreeSet<Occurrence>,
+    pub(crate) pins: Vec<Pin>,
+    pub(crate) intents: BTreeSet<(ImageTag, ImageDigest)>,
+    pub(crate) audit: Vec<AuditRecord>,
+    pub(crate) tokens: BTreeMap<TokenHash, Token>,
     /// What the registry has.
-    pub tags: BTreeMap<ImageTag, ImageDigest>,
+    pub(crate) tags: BTreeMap<ImageTag, ImageDigest>,
     /// What each service runs.
-    pub services: BTreeMap<ServiceName, ImageDigest>,
-    pub flights: Vec<Flight>,
+    pub(crate) services: BTreeMap<ServiceName, ImageDigest>,
+    pub(crate) flights: Vec<Flight>,
     ids: u128,
 }
 
 impl World {
-    pub fn new(application: Application) -> Self {
+    pub(crate) fn new(application: Application) -> Self {
         let services =
             application.environments[0].services.iter().map(|name| (name.clone(), digest(0))).collect();
         Self {
@@ -109,12 +109,22 @@ impl World {
         }
     }
 
-    pub fn id(&mut self) -> OperationId {
+    pub(crate) fn id(&mut self) -> OperationId {
         self.ids += 1;
         OperationId::new(Uuid::from_u128(self.ids))
     }
 
-    pub fn subject(&self, operation: Option<OperationId>, pushed: Option<&ImageDigest>) -> Subject {
+    pub(crate) fn uuid(&mut self) -> Uuid {
+        self.ids += 1;
+        Uuid::from_u128(u128::MAX - self.ids)
+    }
+
+    /// Under the name that the configuration gives it today.
+    pub(crate) fn stable_tag(&self) -> ImageTag {
+        self.configuration.application.environments[0].stable_tag.clone()
+    }
+
+    pub(crate) fn subject(&self, operation: Option<OperationId>, pushed: Option<&ImageDigest>) -> Subject {
         let operation = operation.and_then(|id| self.operations.get(&id).cloned());
         let of = operation.as_ref().and_then(|operation| match &operation.work {
             Work::Promotion(promotion) => Some(promotion.digest.clone()),
@@ -131,7 +141,7 @@ impl World {
     }
 
     /// Decides and commits. The table here is never contended: each call is one after the other.
-    pub fn observe(
+    pub(crate) fn observe(
         &mut self,
         operation: Option<OperationId>,
         pushed: Option<&ImageDigest>,
@@ -142,7 +152,7 @@ impl World {
         Ok(self.commit(&before, change))
     }
 
-    fn commit(&mut self, before: &Subject, change: Change) -> Subject {
+    pub(crate) fn commit(&mut self, before: &Subject, change: Change) -> Subject {
         let Change { mut after, pin, intents, opened, token_used, audit } = change;
         if let Some(occurrence) = opened
             && !self.opened.insert(occurrence)
@@ -171,11 +181,19 @@ impl World {
         after
     }
 
-    pub fn push(&mut self, at: i64, n: u8) -> Option<OperationId> {
+    pub(crate) fn push(&mut self, at: i64, n: u8) -> Option<OperationId> {
+        let opening = self.opening(at, n);
+        let (id, digest) = (opening.id, digest(n));
+        self.tags.insert(ImageTag::parse("main").unwrap(), digest.clone());
+        self.observe(None, Some(&digest), &[Observed::Opened(Box::new(opening))]).unwrap();
+        self.operations.contains_key(&id).then_some(id)
+    }
+
+    /// The event of a push, as the tagger sees it.
+    pub(crate) fn opening(&mut self, at: i64, n: u8) -> Opening {
         let id = self.id();
         let digest = digest(n);
-        self.tags.insert(ImageTag::parse("main").unwrap(), digest.clone());
-        let opening = Opening {
+        Opening {
             id,
             occurrence: Occurrence { at: start() + SignedDuration::from_secs(at), digest: digest.clone() },
             repository: RepositoryName::parse("web").unwrap(),
@@ -184,30 +202,46 @@ impl World {
             media_type: String::new(),
             size_bytes: None,
             names_taken: 0,
-        };
-        self.observe(None, Some(&digest), &[Observed::Opened(Box::new(opening))]).unwrap();
-        self.operations.contains_key(&id).then_some(id)
+        }
     }
 
     /// A link as it was mailed for it.
-    pub fn token(&self, operation: OperationId, name: &str) -> Option<Token> {
+    pub(crate) fn token(&self, operation: OperationId, name: &str) -> Option<Token> {
         let subject = self.subject(Some(operation), None);
         let asked = subject.promotion()?.asked.get(&approver(name))?;
         self.tokens.get(&asked.token).cloned()
     }
 
-    pub fn vote(&mut self, operation: OperationId, name: &str, verdict: Verdict) -> Result<Subject, Refusal> {
-        let decision = Decision {
+    pub(crate) fn vote(
+        &mut self,
+        operation: OperationId,
+        name: &str,
+        verdict: Verdict,
+    ) -> Result<Subject, Refusal> {
+        let decision = self.decision(operation, name, verdict);
+        self.observe(Some(operation), None, &[Observed::Decision(decision)])
+    }
+
+    /// A click on the newest link.
+    pub(crate) fn decision(&self, operation: OperationId, name: &str, verdict: Verdict) -> Decision {
+        Decision {
             approver: approver(name),
             verdict,
             reason: Some("because".to_owned()),
             actor: Actor::Link { approver: approver(name) },
             token: self.token(operation, name),
-        };
-        self.observe(Some(operation), None, &[Observed::Decision(decision)])
+        }
     }
 
-    pub fn roll_back(&mut self, to: &str) -> Result<OperationId, Refusal> {
+    pub(crate) fn roll_back(&mut self, to: &str) -> Result<OperationId, Refusal> {
+        let request = self.rollback_request(to)?;
+        let id = request.id;
+        self.observe(None, None, &[Observed::RollbackRequested(Box::new(request))])?;
+        Ok(id)
+    }
+
+    /// Resolved against what runs now.
+    pub(crate) fn rollback_request(&mut self, to: &str) -> Result<RollbackRequest, Refusal> {
         let id = self.id();
         let services: Vec<ServiceRollout> = self
             .services
@@ -228,45 +262,34 @@ impl World {
         let live = live(&services, pinned.as_ref());
         let stable = ImageTag::parse(STABLE).unwrap();
         let target = resolve(&To::parse(to), &self.environment, &self.pins, &live, &stable)?;
-        let request = RollbackRequest {
+        Ok(RollbackRequest {
             id,
             to: to.to_owned(),
             target,
             reason: None,
             actor: Actor::Principal { arn: "arn:aws:iam::111122223333:user/operator".to_owned() },
             services,
-        };
-        self.observe(None, None, &[Observed::RollbackRequested(Box::new(request))])?;
-        Ok(id)
+        })
     }
 
     /// What is owed by an operation now, begun by somebody, and not arrived.
-    pub fn begin(&mut self, operation: OperationId) {
-        self.ids += 1;
-        let holder = Uuid::from_u128(u128::MAX - self.ids);
+    pub(crate) fn begin(&mut self, operation: OperationId) {
+        let holder = self.uuid();
         let until = self.now + LEASE;
         for effect in owed(self.now, &self.subject(Some(operation), None), holder) {
-            if let Effect::TagBuild(build) = &effect {
-                let named = (build.build_tag.tag(), build.digest.clone());
-                assert!(self.intents.contains(&named), "rule 7: an intent is recorded before PutImage");
-            }
-            if let Effect::TagStable(pin) = &effect {
-                let named = (ImageTag::parse(STABLE).unwrap(), pin.digest.clone());
-                assert!(self.intents.contains(&named), "rule 7: an intent is recorded before PutImage");
-            }
             self.flights.push(Flight { operation, effect, until });
             self.operations.get_mut(&operation).unwrap().lease = Some(Lease { holder, until });
         }
     }
 
-    pub fn wait(&mut self, seconds: i64) {
+    pub(crate) fn wait(&mut self, seconds: i64) {
         self.now += SignedDuration::from_secs(seconds);
         let now = self.now;
         self.flights.retain(|flight| flight.until > now);
     }
 
     /// It takes effect. `heard`: and whoever began it lived to write down what came of it.
-    pub fn land(&mut self, flight: usize, heard: bool) {
+    pub(crate) fn land(&mut self, flight: usize, heard: bool) {
         let Flight { operation, effect, .. } = self.flights.swap_remove(flight);
         let outcome = self.take_effect(operation, &effect);
         if heard {
@@ -277,7 +300,17 @@ impl World {
         }
     }
 
-    fn take_effect(&mut self, operation: OperationId, effect: &Effect) -> Outcome {
+    pub(crate) fn take_effect(&mut self, operation: OperationId, effect: &Effect) -> Outcome {
+        let named = match effect {
+            Effect::TagBuild(build) => Some((build.build_tag.tag(), &build.digest)),
+            Effect::TagStable(pin) => Some((self.stable_tag(), &pin.digest)),
+            Effect::TagBackup { tag, digest } => Some((tag.clone(), digest)),
+            Effect::Ask(_) | Effect::Deploy(_) | Effect::Follow(_) => None,
+        };
+        if let Some((tag, digest)) = named {
+            let ours = self.intents.contains(&(tag.clone(), digest.clone()));
+            assert!(ours, "rule 7: {tag} is put on {digest}, and nothing says that it is ours");
+        }
         match effect {
             Effect::TagBuild(build) => {
                 let tag = build.build_tag.tag();
@@ -307,7 +340,7 @@ impl World {
                 Outcome::Asked { approver: name.clone(), token: hash }
             }
             Effect::TagStable(pin) => {
-                self.tags.insert(ImageTag::parse(STABLE).unwrap(), pin.digest.clone());
+                self.tags.insert(self.stable_tag(), pin.digest.clone());
                 Outcome::StableTagged(pin.number)
             }
             Effect::TagBackup { tag, digest } => {
@@ -334,12 +367,12 @@ impl World {
         }
     }
 
-    pub fn tick(&mut self, operation: OperationId) {
+    pub(crate) fn tick(&mut self, operation: OperationId) {
         self.observe(Some(operation), None, &[Observed::Tick]).unwrap();
     }
 
     /// Minutes pass, ticks come, everything that was begun arrives, until nothing changes.
-    pub fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         for _ in 0..200 {
             while !self.flights.is_empty() {
                 self.land(0, true);
@@ -365,11 +398,11 @@ impl World {
         self.operations.values().filter(running).count()
     }
 
-    pub fn tag(&self, name: &str) -> Option<&ImageDigest> {
+    pub(crate) fn tag(&self, name: &str) -> Option<&ImageDigest> {
         self.tags.get(&ImageTag::parse(name).unwrap())
     }
 
-    pub fn audited(&self, kind: Kind) -> Vec<&AuditRecord> {
+    pub(crate) fn audited(&self, kind: Kind) -> Vec<&AuditRecord> {
         self.audit.iter().filter(|record| record.kind == kind).collect()
     }
 }

@@ -11,6 +11,9 @@ use serde_json::{Value, json};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+/// What every ARN of ECS begins with here, and people need not read.
+const ARN: &str = "arn:aws:ecs:us-east-1:000000000000:";
+
 /// How long it may take to its end; without containers its own time-out is a minute.
 const LIMIT: Duration = Duration::from_secs(180);
 /// How often it is looked at.
@@ -132,7 +135,7 @@ impl Demo<'_> {
             let state = rollback["state"].as_str().unwrap_or("unreadable").to_owned();
             let seen = rollback["services"][0]["seen"].as_str().unwrap_or_default();
             let problem = rollback["problem"].as_str().map(|text| format!(" ({text})")).unwrap_or_default();
-            let line = format!("{state} {seen}{problem}").trim_end().to_owned();
+            let line = format!("{state} {seen}{problem}").replace(ARN, "").trim_end().to_owned();
             if line != last {
                 note(format!("{:>7}  {line}", seconds(start.elapsed())));
                 last = line;

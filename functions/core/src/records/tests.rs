@@ -1,0 +1,273 @@
+//! What the table keeps is read again by later versions: each record has a committed sample, which must be what is
+//! written today, and read back whole. A field that is added needs a default, and its sample renewed; one that is
+//! renamed or removed breaks every table there is.
+
+use std::fmt::Debug;
+
+use serde::de::DeserializeOwned;
+
+use super::*;
+use crate::audit::{AuditRecord, Kind};
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+fn digest(n: u8) -> ImageDigest {
+    ImageDigest::parse(&format!("sha256:{}", format!("{n:02x}").repeat(32))).unwrap()
+}
+
+fn id(n: u8) -> OperationId {
+    OperationId::parse(&format!("0198184a-{n:02x}00-7000-8000-000000000001")).unwrap()
+}
+
+fn lead() -> ApproverName {
+    ApproverName::parse("lead").unwrap()
+}
+
+fn hash() -> TokenHash {
+    TokenHash("0f".repeat(32))
+}
+
+fn tag(text: &str) -> ImageTag {
+    ImageTag::parse(text).unwrap()
+}
+
+fn build() -> Build {
+    Build {
+        digest: digest(0xa1),
+        repository: RepositoryName::parse("web").unwrap(),
+        build_tag: BuildTag::parse("production-20250717-143052-a1b2c3d4").unwrap(),
+        tagged: true,
+        names_taken: 0,
+        commit: Some("a1b2c3d4e5f60718293a4b5c6d7e8f9012345678".to_owned()),
+        pushed_tag: tag("main"),
+        pushed_at: at("2025-07-17T14:30:52Z"),
+        media_type: "application/vnd.oci.image.manifest.v1+json".to_owned(),
+        size_bytes: Some(12_345_678),
+        version: 2,
+    }
+}
+
+fn pin() -> Pin {
+    Pin {
+        number: PinNumber::new(7).unwrap(),
+        digest: digest(0xa1),
+        build_tag: build().build_tag,
+        commit: build().commit,
+        by: id(1),
+        at: at("2025-07-17T15:00:00Z"),
+    }
+}
+
+fn environment() -> Environment {
+    let occurrence = Occurrence { at: at("2025-07-17T14:30:52Z"), digest: digest(0xa1) };
+    Environment {
+        pin: Some(pin()),
+        applied: Some(PinNumber::new(7).unwrap()),
+        watermark: Some(occurrence.clone()),
+        latest: Some(Latest { occurrence, promotion: id(1), open: false }),
+        slot: Some(id(2)),
+        hold: Some(Hold {
+            since: at("2025-07-17T16:00:00Z"),
+            reason: "rollback to pin 6".to_owned(),
+            rollback: id(2),
+        }),
+        rolled_back_from: BTreeSet::from([digest(0xa1)]),
+        version: 12,
+    }
+}
+
+fn promotion() -> Operation {
+    let vote = |verdict| Vote {
+        verdict,
+        reason: Some("tested on staging".to_owned()),
+        at: at("2025-07-17T15:00:00Z"),
+        actor: Actor::Link { approver: lead() },
+    };
+    let promotion = Promotion {
+        id: id(1),
+        digest: digest(0xa1),
+        build: build(),
+        occurrence: Occurrence { at: at("2025-07-17T14:30:52Z"), digest: digest(0xa1) },
+        state: PromotionState::Completed,
+        reason: Some("pinned as pin 7".to_owned()),
+        opened_at: at("2025-07-17T14:30:54.5Z"),
+        expires_at: at("2025-07-20T14:30:54.5Z"),
+        asked: BTreeMap::from([(lead(), Asked { token: hash(), at: at("2025-07-17T14:30:55Z") })]),
+        votes: BTreeMap::from([(lead(), vote(Verdict::Approve))]),
+        pin: Some(PinNumber::new(7).unwrap()),
+    };
+    Operation {
+        work: Work::Promotion(promotion),
+        wake_at: None,
+        lease: None,
+        failures: 0,
+        problem: None,
+        version: 5,
+    }
+}
+
+fn rollback() -> Operation {
+    let rollout = |service: &str, progress| ServiceRollout {
+        service: ServiceName::parse(service).unwrap(),
+        before: Live {
+            task_definition: "arn:aws:ecs:eu-central-1:111122223333:task-definition/web:41".to_owned(),
+            deployment: "ecs-svc/1111111111111111111".to_owned(),
+            digests: BTreeSet::from([digest(0xa1)]),
+            described: Some(digest(0xa1)),
+        },
+        progress,
+        seen: Some("1 of 2 tasks running".to_owned()),
+    };
+    let deployment = || "ecs-svc/2222222222222222222".to_owned();
+    let task_definition = || "arn:aws:ecs:eu-central-1:111122223333:task-definition/web:42".to_owned();
+    let rollback = Rollback {
+        id: id(2),
+        target: Target {
+            pin: PinNumber::new(6).unwrap(),
+            digest: digest(0xb2),
+            build_tag: BuildTag::parse("production-20250716-101500-b2b2b2b2").unwrap(),
+            commit: None,
+        },
+        to: "previous".to_owned(),
+        asked_by: Actor::Principal { arn: "arn:aws:iam::111122223333:role/operator".to_owned() },
+        ask_reason: Some("500s since 15:40".to_owned()),
+        requested_at: at("2025-07-17T16:00:00Z"),
+        deadline: at("2025-07-17T16:30:00Z"),
+        state: RollbackState::InProgress,
+        reason: None,
+        services: vec![
+            rollout("prod/web", Progress::Waiting),
+            rollout(
+                "prod/worker",
+                Progress::Deployed { deployment: deployment(), task_definition: task_definition() },
+            ),
+            rollout(
+                "prod/mailer",
+                Progress::Proven { deployment: deployment(), task_definition: task_definition(), tasks: 2 },
+            ),
+            rollout("prod/cron", Progress::Failed { reason: "the service is not there any more".to_owned() }),
+        ],
+        backup: Some(Backup {
+            tag: tag("production-rollback-20250717-160000"),
+            digest: digest(0xa1),
+            tried: true,
+        }),
+        pin: None,
+    };
+    Operation {
+        work: Work::Rollback(rollback),
+        wake_at: Some(at("2025-07-17T16:00:15Z")),
+        lease: Some(Lease { holder: Uuid::from_u128(7), until: at("2025-07-17T16:00:40Z") }),
+        failures: 1,
+        problem: Some("ECS could not be asked (DescribeServices): throttled".to_owned()),
+        version: 9,
+    }
+}
+
+fn token() -> Token {
+    Token {
+        hash: hash(),
+        application: ApplicationName::parse("web").unwrap(),
+        environment: EnvironmentName::parse("production").unwrap(),
+        promotion: id(1),
+        digest: digest(0xa1),
+        approver: lead(),
+        expires_at: at("2025-07-20T14:30:54.5Z"),
+        used_at: Some(at("2025-07-17T15:00:00.123456789Z")),
+    }
+}
+
+fn audit() -> AuditRecord {
+    AuditRecord {
+        version: AuditRecord::VERSION,
+        kind: Kind::Pin,
+        application: ApplicationName::parse("web").unwrap(),
+        environment: Some(EnvironmentName::parse("production").unwrap()),
+        id: Some(id(1).to_string()),
+        digest: Some(digest(0xa1)),
+        from: Some("6".to_owned()),
+        to: "7".to_owned(),
+        reason: Some("tested on staging".to_owned()),
+        actor: Actor::Link { approver: lead() },
+        at: at("2025-07-17T15:00:00Z"),
+    }
+}
+
+fn is_kept<T: Serialize + DeserializeOwned + PartialEq + Debug>(record: &T, sample: &str) {
+    let written = serde_json::to_string_pretty(record).unwrap();
+    assert_eq!(
+        written,
+        sample.trim_end(),
+        "the shape has changed: what is in a table must still be readable"
+    );
+    assert_eq!(serde_json::from_str::<T>(sample).unwrap(), *record);
+}
+
+#[test]
+fn every_record_is_written_and_read_as_in_its_sample() {
+    is_kept(&build(), include_str!("samples/build.json"));
+    is_kept(&pin(), include_str!("samples/pin.json"));
+    is_kept(&environment(), include_str!("samples/environment.json"));
+    is_kept(&promotion(), include_str!("samples/promotion.json"));
+    is_kept(&rollback(), include_str!("samples/rollback.json"));
+    is_kept(&token(), include_str!("samples/token.json"));
+    is_kept(&audit(), include_str!("samples/audit.json"));
+}
+
+#[test]
+fn an_environment_that_nothing_happened_to_is_read_back() {
+    let untouched = Environment::untouched();
+    let written = serde_json::to_string(&untouched).unwrap();
+    assert_eq!(serde_json::from_str::<Environment>(&written).unwrap(), untouched);
+}
+
+fn written<T: Serialize>(value: &T) -> String {
+    serde_json::to_string(value).unwrap()
+}
+
+#[test]
+fn every_name_is_the_one_that_people_see() {
+    for state in [
+        PromotionState::Pending,
+        PromotionState::InProgress,
+        PromotionState::Completed,
+        PromotionState::Failed,
+        PromotionState::RolledBack,
+        PromotionState::Cancelled,
+    ] {
+        assert_eq!(written(&state), format!("{:?}", state.as_str()));
+    }
+    for state in [
+        RollbackState::Requested,
+        RollbackState::InProgress,
+        RollbackState::Completed,
+        RollbackState::Incomplete,
+        RollbackState::Failed,
+    ] {
+        assert_eq!(written(&state), format!("{:?}", state.as_str()));
+    }
+    for kind in [Kind::Promotion, Kind::Rollback, Kind::Pin, Kind::Configuration] {
+        assert_eq!(written(&kind), format!("{:?}", kind.detail_type()));
+    }
+    assert_eq!(written(&Verdict::Approve), r#""approve""#);
+    assert_eq!(written(&Verdict::Reject), r#""reject""#);
+    assert_eq!(written(&Actor::Push), r#"{"type":"push"}"#);
+    assert_eq!(written(&Actor::Stablepin), r#"{"type":"stablepin"}"#);
+}
+
+#[test]
+fn an_id_has_one_spelling() {
+    let text = "0198184a-0100-7000-8000-00000000000f";
+    assert_eq!(OperationId::parse(text).unwrap().to_string(), text);
+    for other in [
+        "",
+        "0198184A-0100-7000-8000-00000000000F",
+        "0198184a01007000800000000000000f",
+        "{0198184a-0100-7000-8000-00000000000f}",
+        "../etc",
+    ] {
+        assert_eq!(OperationId::parse(other), None, "{other}");
+    }
+}

@@ -1,0 +1,200 @@
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use super::*;
+use crate::build_tag::BuildTag;
+use crate::commit::Commit8;
+use crate::name::EnvironmentName;
+use crate::pin_number::PinNumber;
+use crate::records::OperationId;
+
+fn digest(n: u8) -> ImageDigest {
+    ImageDigest::parse(&format!("sha256:{}", format!("{n:02x}").repeat(32))).unwrap()
+}
+
+fn commit(n: u8) -> String {
+    format!("{n:02x}").repeat(20)
+}
+
+fn number(n: u64) -> PinNumber {
+    PinNumber::new(n).unwrap()
+}
+
+fn stable() -> ImageTag {
+    ImageTag::parse("prod-stable").unwrap()
+}
+
+/// Pin `n` of the build `build`.
+fn pin(n: u64, build: u8) -> Pin {
+    let environment = EnvironmentName::parse("production").unwrap();
+    let at = jiff::Timestamp::from_second(1_752_762_652 + i64::from(build)).unwrap();
+    Pin {
+        number: number(n),
+        digest: digest(build),
+        build_tag: BuildTag::new(environment, at, Commit8::of_digest(&digest(build))),
+        commit: Some(commit(build)),
+        by: OperationId::new(Uuid::from_u128(u128::from(n))),
+        at,
+    }
+}
+
+fn history(builds: &[u8]) -> (Environment, Vec<Pin>) {
+    let pins: Vec<Pin> = (1..).zip(builds).map(|(n, build)| pin(n, *build)).collect();
+    (Environment { pin: pins.last().cloned(), ..Environment::untouched() }, pins)
+}
+
+fn to(environment: &Environment, pins: &[Pin], live: &[u8], to: &str) -> Result<(u64, ImageDigest), Refusal> {
+    let live = live.iter().map(|n| digest(*n)).collect();
+    let target = resolve(&To::parse(to), environment, pins, &live, &stable())?;
+    Ok((target.pin.get(), target.digest))
+}
+
+#[test]
+fn a_target_is_named_in_many_ways() {
+    let (environment, pins) = history(&[0xa1, 0xb2, 0xc3]);
+    let resolved = |text: &str| to(&environment, &pins, &[0xc3], text);
+    let second = Ok((2, digest(0xb2)));
+    assert_eq!(resolved("stable"), Ok((3, digest(0xc3))));
+    assert_eq!(resolved("previous"), second);
+    assert_eq!(resolved("2"), second);
+    assert_eq!(resolved("000002"), second);
+    assert_eq!(resolved(digest(0xb2).as_str()), second);
+    assert_eq!(resolved(&pins[1].build_tag.to_string()), second);
+    assert_eq!(resolved("prod-stable-000002"), second);
+    assert_eq!(resolved(&commit(0xb2)), second);
+    assert_eq!(resolved("b2b2b2b"), second, "as Git shortens it");
+    assert_eq!(resolved("B2B2B2B2"), second);
+}
+
+#[test]
+fn what_this_environment_never_pinned_is_no_target() {
+    let (environment, pins) = history(&[0xa1, 0xb2]);
+    for never in [
+        digest(0xc3).to_string(),
+        commit(0xc3),
+        "b2b2b2".into(),
+        "prod-stable".into(),
+        "main".into(),
+        "".into(),
+    ] {
+        let refused = to(&environment, &pins, &[], &never);
+        assert_eq!(refused, Err(Refusal::NeverPinned { to: never }));
+    }
+    assert_eq!(
+        to(&environment, &pins, &[], "3"),
+        Err(Refusal::UnknownPin { number: number(3), newest: number(2) })
+    );
+    let nothing = Environment::untouched();
+    assert_eq!(to(&nothing, &[], &[], "stable"), Err(Refusal::NothingPinned));
+}
+
+#[test]
+fn previous_passes_over_what_is_live_and_what_was_left() {
+    let (mut environment, pins) = history(&[1, 2, 3]);
+    assert_eq!(to(&environment, &pins, &[9], "previous"), Ok((3, digest(3))), "the pin is not live");
+    assert_eq!(to(&environment, &pins, &[3], "previous"), Ok((2, digest(2))));
+    environment.rolled_back_from.insert(digest(2));
+    assert_eq!(to(&environment, &pins, &[3], "previous"), Ok((1, digest(1))));
+    assert_eq!(to(&environment, &pins, &[1, 3], "previous"), Err(Refusal::NoPrevious));
+}
+
+#[test]
+fn an_older_name_of_what_is_pinned_now_is_the_current_pin() {
+    let (environment, pins) = history(&[1, 2, 1]);
+    assert_eq!(to(&environment, &pins, &[], "1"), Ok((3, digest(1))));
+    assert_eq!(to(&environment, &pins, &[], "prod-stable-000001"), Ok((3, digest(1))));
+}
+
+#[test]
+fn a_pin_that_was_read_and_is_newer_than_the_environment_does_not_exist_yet() {
+    let (environment, mut pins) = history(&[1, 2]);
+    pins.push(pin(3, 3));
+    assert_eq!(to(&environment, &pins, &[2], "previous"), Ok((1, digest(1))));
+    assert!(to(&environment, &pins, &[], digest(3).as_str()).is_err());
+}
+
+#[test]
+fn what_is_live_is_what_runs_and_what_is_described_else_the_pin() {
+    use crate::application::ServiceName;
+    use crate::records::{Live, Progress};
+    let rollout = |running: &[u8], described: Option<u8>| ServiceRollout {
+        service: ServiceName::parse("prod/web").unwrap(),
+        before: Live {
+            task_definition: String::new(),
+            deployment: String::new(),
+            digests: running.iter().map(|n| digest(*n)).collect(),
+            described: described.map(digest),
+        },
+        progress: Progress::Waiting,
+        seen: None,
+    };
+    let pinned = digest(1);
+    let live = |services: &[ServiceRollout]| live(services, Some(&pinned));
+    assert_eq!(live(&[rollout(&[2], Some(3)), rollout(&[4], None)]), [2, 3, 4].map(digest).into());
+    assert_eq!(live(&[rollout(&[], None)]), [digest(1)].into());
+    assert_eq!(live(&[]), [digest(1)].into());
+    assert_eq!(super::live(&[], None), BTreeSet::new());
+}
+
+proptest! {
+    #[test]
+    fn however_it_is_named_it_is_a_pin_of_the_history(
+        builds in prop::collection::vec(1..6_u8, 1..12),
+        live in prop::collection::btree_set(1..7_u8, 0..4),
+        left in prop::collection::btree_set(1..7_u8, 0..4),
+        named in 0..9_u8,
+        form in 0..7_usize,
+    ) {
+        let (mut environment, pins) = history(&builds);
+        environment.rolled_back_from = left.iter().map(|n| digest(*n)).collect();
+        let text = match form {
+            0 => "stable".to_owned(),
+            1 => "previous".to_owned(),
+            2 => named.to_string(),
+            3 => digest(named).to_string(),
+            4 => commit(named),
+            5 => pin(1, named).build_tag.to_string(),
+            _ => crate::build_tag::numbered(&stable(), number(u64::from(named) + 1)).to_string(),
+        };
+        let live: Vec<u8> = live.into_iter().collect();
+        let current = environment.pin.clone().unwrap();
+        match to(&environment, &pins, &live, &text) {
+            Ok((found, what)) => {
+                prop_assert!(pins.iter().any(|pin| pin.number.get() == found && pin.digest == what));
+                prop_assert_eq!(what == current.digest, found == current.number.get(),
+                    "what is pinned already is the current pin");
+                if form == 1 {
+                    prop_assert!(!live.iter().any(|n| digest(*n) == what));
+                    prop_assert!(!environment.rolled_back_from.contains(&what));
+                    let skipped = |n: &u8| live.contains(n) || left.contains(n);
+                    let newest = builds.iter().rev().find(|n| !skipped(n));
+                    prop_assert_eq!(newest.map(|n| digest(*n)), Some(what.clone()));
+                }
+                if matches!(form, 3..=5) {
+                    prop_assert_eq!(what, digest(named));
+                }
+            }
+            Err(Refusal::NeverPinned { .. }) if matches!(form, 3..=5) => {
+                prop_assert!(!builds.contains(&named));
+            }
+            Err(Refusal::NoPrevious) => {
+                prop_assert_eq!(form, 1);
+                prop_assert!(builds.iter().all(|n| live.contains(n) || left.contains(n)));
+            }
+            Err(Refusal::UnknownPin { number, newest }) => {
+                prop_assert!(number > newest);
+            }
+            // `0` is no number, so it is a name.
+            Err(Refusal::NeverPinned { .. }) => prop_assert!(named == 0 || usize::from(named) >= builds.len()),
+            Err(other) => prop_assert!(false, "{other}"),
+        }
+    }
+
+    #[test]
+    fn any_text_names_something_or_is_refused(text in any::<String>()) {
+        let (environment, pins) = history(&[1, 2, 3]);
+        if let Ok((found, what)) = to(&environment, &pins, &[3], &text) {
+            prop_assert!(pins.iter().any(|pin| pin.number.get() == found && pin.digest == what));
+        }
+    }
+}

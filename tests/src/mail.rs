@@ -1,0 +1,65 @@
+//! The application's approvers' mailbox: a queue that is subscribed to the approvals topic as a person's address is,
+//! filtered by the approver's name.
+
+use serde_json::json;
+use xtask::inbox::{self, Mail};
+
+use crate::{App, Link, stack, until};
+
+impl App {
+    /// Before the first push: what was sent earlier is not in it.
+    #[track_caller]
+    pub(crate) fn open_mailbox(&self) {
+        let queue = self.aws.sqs("CreateQueue", &json!({ "QueueName": self.mailbox() })).expect("a queue");
+        let arn = format!("arn:aws:sqs:us-east-1:000000000000:{}", self.mailbox());
+        let policy = json!({
+            "Version": "2012-10-17",
+            "Statement": [{
+                "Effect": "Allow", "Principal": { "Service": "sns.amazonaws.com" },
+                "Action": "sqs:SendMessage", "Resource": arn,
+                "Condition": { "ArnEquals": { "aws:SourceArn": stack().topic() } },
+            }],
+        });
+        let set = json!({ "QueueUrl": queue["QueueUrl"], "Attributes": { "Policy": policy.to_string() } });
+        self.aws.sqs("SetQueueAttributes", &set).expect("the topic may send to the queue");
+        let filter = json!({ "approver": self.plan.approvers }).to_string();
+        let subscription = [
+            ("Action", "Subscribe"),
+            ("Version", "2010-03-31"),
+            ("TopicArn", stack().topic()),
+            ("Protocol", "sqs"),
+            ("Endpoint", &arn),
+            ("Attributes.entry.1.key", "FilterPolicy"),
+            ("Attributes.entry.1.value", &filter),
+        ];
+        self.aws.query("sns", &subscription).expect("a subscription");
+    }
+
+    fn mailbox(&self) -> String {
+        format!("mail-{}", self.plan.name)
+    }
+
+    /// The mails to one approver, by the first part of the name, oldest first.
+    #[track_caller]
+    pub fn mails(&self, approver: &str) -> Vec<Mail> {
+        let name = self.approver(approver);
+        let url = stack().inbox().replace(inbox::QUEUE, &self.mailbox());
+        let mails = inbox::messages(&self.aws, &url).expect("the mailbox answers");
+        mails.into_iter().filter(|mail| mail.approver.as_deref() == Some(name)).collect()
+    }
+
+    /// The link that the approver was mailed for a digest; waits for it.
+    #[track_caller]
+    pub fn link_of(&self, approver: &str, digest: &str) -> Link {
+        let mail = until("the approver's mail", || {
+            self.mails(approver).into_iter().rev().find(|mail| mail.body.contains(digest))
+        });
+        Link::parse(mail.link().expect("the mail has a link"))
+    }
+
+    /// The link that the lead was mailed for a digest; waits for it.
+    #[track_caller]
+    pub fn link(&self, digest: &str) -> Link {
+        self.link_of("lead", digest)
+    }
+}

@@ -1,0 +1,55 @@
+//! A deployed function as IAM sees it: its configuration, and its role's credentials.
+
+use serde_json::Value;
+use xtask::aws::{Aws, xml_text};
+
+use crate::stack;
+
+/// The functions that the template deploys.
+pub const FUNCTIONS: [&str; 5] = ["tagger", "approval", "promoter", "rollback", "api"];
+
+/// The deployed name of `tagger`, `approval`, ….
+pub fn function_name(function: &str) -> &'static str {
+    stack().variable(&format!("STABLEPIN_{}_FUNCTION", function.to_uppercase()))
+}
+
+#[track_caller]
+pub fn configuration(function: &str) -> Value {
+    let path = format!("/2015-03-31/functions/{}/configuration", function_name(function));
+    stack().aws().rest("lambda", &path).expect("the function's configuration")
+}
+
+/// Credentials that a function's role gives, and nobody else has.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    pub access_key: String,
+    pub secret_key: String,
+    pub session_token: String,
+}
+
+impl Credentials {
+    #[track_caller]
+    pub fn of(function: &str) -> Self {
+        let role = configuration(function)["Role"].as_str().expect("a role").to_owned();
+        let request = [
+            ("Action", "AssumeRole"),
+            ("Version", "2011-06-15"),
+            ("RoleArn", role.as_str()),
+            ("RoleSessionName", "story"),
+        ];
+        let answer = stack().aws().query("sts", &request).expect("the role's credentials");
+        let text = |tag: &str| xml_text(&answer, tag).expect("credentials are whole");
+        Self {
+            access_key: text("AccessKeyId"),
+            secret_key: text("SecretAccessKey"),
+            session_token: text("SessionToken"),
+        }
+    }
+}
+
+/// The account as that function sees it.
+#[track_caller]
+pub fn aws_as(function: &str) -> Aws {
+    let role = Credentials::of(function);
+    stack().aws().with_credentials(&role.access_key, &role.secret_key, Some(&role.session_token))
+}

@@ -1,0 +1,213 @@
+//! An ECS service of real containers: the application's own, and a sidecar of somebody else's.
+
+use serde_json::{Value, json};
+use xtask::image::{PORT, Spec, build};
+use xtask::podman::ECR_HOST;
+
+use crate::{App, stack, until};
+
+/// A service that runs; it is deleted when this is dropped.
+pub struct Service<'a> {
+    app: &'a App,
+    pub name: String,
+    sidecar: String,
+    role: String,
+}
+
+impl App {
+    /// Pushes an image that runs.
+    #[track_caller]
+    pub fn push_runnable(&self, tag: &str, spec: &Spec) -> String {
+        self.push_image(Some(tag), &build(spec).expect("an image"))
+    }
+
+    /// Creates a service with one task at the digest, and waits until it runs.
+    #[track_caller]
+    pub fn service(&self, name: &str, digest: &str) -> Service<'_> {
+        let cluster = json!({ "clusterName": self.plan.cluster });
+        self.aws.ecs("CreateCluster", &cluster).expect("a cluster");
+        let sidecar_repository = format!("{}-sidecar-{name}", self.plan.name);
+        let repository = json!({ "repositoryName": sidecar_repository });
+        self.aws.ecr("CreateRepository", &repository).expect("a repository");
+        let image = build(&Spec::new("sidecar")).expect("an image");
+        let sidecar =
+            self.registry().push(&sidecar_repository, Some("1"), &image).expect("the registry takes it");
+        let service = Service {
+            app: self,
+            name: name.to_owned(),
+            sidecar: format!("{ECR_HOST}/{sidecar_repository}@{sidecar}"),
+            role: self.task_role(name),
+        };
+        let create = json!({
+            "cluster": self.plan.cluster,
+            "serviceName": name,
+            "taskDefinition": service.register(digest),
+            "desiredCount": 1,
+            "launchType": "EC2",
+            "deploymentConfiguration": { "deploymentCircuitBreaker": { "enable": true, "rollback": false } },
+        });
+        self.aws.ecs("CreateService", &create).expect("a service");
+        service.runs(digest);
+        service
+    }
+
+    #[track_caller]
+    fn task_role(&self, service: &str) -> String {
+        let name = format!("{}-{service}", self.plan.name);
+        let trust = json!({
+            "Version": "2012-10-17",
+            "Statement": [{
+                "Effect": "Allow", "Principal": { "Service": "ecs-tasks.amazonaws.com" },
+                "Action": "sts:AssumeRole",
+            }],
+        });
+        let request = [
+            ("Action", "CreateRole"),
+            ("Version", "2010-05-08"),
+            ("RoleName", &name),
+            ("AssumeRolePolicyDocument", &trust.to_string()),
+        ];
+        self.aws.query("iam", &request).expect("a role");
+        format!("arn:aws:iam::000000000000:role/{name}")
+    }
+
+    /// Asks for a rollback of the environment.
+    #[track_caller]
+    pub fn rollback(&self, body: &Value) -> (u16, Value) {
+        self.api("POST", "/environments/production/rollback", Some(body))
+    }
+
+    /// Ticks until the rollback has ended; answers with its record.
+    #[track_caller]
+    pub fn rolled_back(&self, id: &str) -> Value {
+        until("the rollback's end", || {
+            self.tick();
+            let record = self.rollback_record(id);
+            let ended = !matches!(record["state"].as_str(), Some("Requested" | "InProgress"));
+            ended.then_some(record)
+        })
+    }
+}
+
+impl Service<'_> {
+    #[track_caller]
+    fn register(&self, digest: &str) -> String {
+        let app = &self.app.plan;
+        let container = |name: &str, image: &str| {
+            json!({
+                "name": name, "image": image, "essential": true, "memory": 64, "cpu": 16,
+                "portMappings": [{ "containerPort": PORT, "hostPort": 0, "protocol": "tcp" }],
+                "environment": [{ "name": "TIER", "value": "production" }],
+                "dockerLabels": { "team": "a" }, "stopTimeout": 2,
+            })
+        };
+        let definition = json!({
+            "family": format!("{}-{}", app.name, self.name),
+            "networkMode": "bridge",
+            "requiresCompatibilities": ["EC2"],
+            "taskRoleArn": self.role,
+            "executionRoleArn": self.role,
+            "containerDefinitions": [
+                container("web", &format!("{ECR_HOST}/{}@{digest}", app.repository)),
+                container("sidecar", &self.sidecar),
+            ],
+        });
+        let answer = self.app.aws.ecs("RegisterTaskDefinition", &definition).expect("a task definition");
+        answer["taskDefinition"]["taskDefinitionArn"].as_str().expect("an ARN").to_owned()
+    }
+
+    /// As somebody does who does not know of Stablepin.
+    #[track_caller]
+    pub fn deploy_by_hand(&self, digest: &str) {
+        let update = json!({
+            "cluster": self.app.plan.cluster, "service": self.name, "taskDefinition": self.register(digest),
+        });
+        self.app.aws.ecs("UpdateService", &update).expect("ECS takes it");
+        self.runs(digest);
+    }
+
+    /// Without a circuit breaker, ECS never ends a deployment that does not come up.
+    #[track_caller]
+    pub fn never_gives_up(&self) {
+        let update = json!({
+            "cluster": self.app.plan.cluster, "service": self.name,
+            "deploymentConfiguration": { "deploymentCircuitBreaker": { "enable": false, "rollback": false } },
+        });
+        self.app.aws.ecs("UpdateService", &update).expect("ECS takes it");
+    }
+
+    /// Waits until the application's containers of this service run this digest, and no other.
+    #[track_caller]
+    pub fn runs(&self, digest: &str) {
+        until(&format!("{} runs {digest}", self.name), || (self.running() == [digest]).then_some(()));
+    }
+
+    /// The digests of the running containers of the application, as ECS reports them and as Podman has started
+    /// them.
+    #[track_caller]
+    pub fn running(&self) -> Vec<String> {
+        self.containers("web")
+    }
+
+    /// Those of the sidecar.
+    #[track_caller]
+    pub fn sidecars(&self) -> Vec<String> {
+        self.containers("sidecar")
+    }
+
+    #[track_caller]
+    fn containers(&self, name: &str) -> Vec<String> {
+        let cluster = &self.app.plan.cluster;
+        let list = json!({ "cluster": cluster, "serviceName": self.name, "desiredStatus": "RUNNING" });
+        let listed = self.app.aws.ecs("ListTasks", &list).expect("ECS answers");
+        if listed["taskArns"].as_array().is_none_or(Vec::is_empty) {
+            return Vec::new();
+        }
+        let describe = json!({ "cluster": cluster, "tasks": listed["taskArns"] });
+        let tasks = self.app.aws.ecs("DescribeTasks", &describe).expect("ECS answers");
+        let mut digests = Vec::new();
+        for task in tasks["tasks"].as_array().into_iter().flatten() {
+            if task["lastStatus"] != "RUNNING" {
+                continue;
+            }
+            let containers = task["containers"].as_array().into_iter().flatten();
+            for container in containers.filter(|container| container["name"] == name) {
+                digests.push(container["imageDigest"].as_str().unwrap_or_default().to_owned());
+            }
+        }
+        if let Some(podman) = stack().podman() {
+            // What ECS says is what really runs.
+            let running = podman.running().expect("Podman answers");
+            let arns: Vec<_> = listed["taskArns"].as_array().into_iter().flatten().collect();
+            let of_service =
+                running.iter().filter(|one| arns.iter().any(|arn| arn.as_str() == one.task_arn.as_deref()));
+            let real: Vec<_> = of_service.filter_map(|one| one.digest()).collect();
+            digests.retain(|digest| real.contains(&digest.as_str()));
+        }
+        digests
+    }
+
+    /// The service's task definition, without what ECS numbers and dates.
+    #[track_caller]
+    pub fn task_definition(&self) -> Value {
+        let ask = json!({ "cluster": self.app.plan.cluster, "services": [self.name] });
+        let services = self.app.aws.ecs("DescribeServices", &ask).expect("ECS answers");
+        let arn = &services["services"][0]["taskDefinition"];
+        let answer = self.app.aws.ecs("DescribeTaskDefinition", &json!({ "taskDefinition": arn }));
+        let mut definition = answer.expect("ECS answers")["taskDefinition"].take();
+        for numbered in ["revision", "taskDefinitionArn", "registeredAt", "registeredBy"] {
+            if let Some(fields) = definition.as_object_mut() {
+                fields.remove(numbered);
+            }
+        }
+        definition
+    }
+}
+
+impl Drop for Service<'_> {
+    fn drop(&mut self) {
+        let delete = json!({ "cluster": self.app.plan.cluster, "service": self.name, "force": true });
+        // In a story that has failed, this may fail too.
+        let _ = self.app.aws.ecs("DeleteService", &delete);
+    }
+}

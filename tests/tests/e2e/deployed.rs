@@ -1,0 +1,238 @@
+//! The deployed template: what its functions may do, and what becomes of what they say.
+
+use serde_json::{Value, json};
+use stablepin_tests::role::{FUNCTIONS, aws_as, configuration, function_name};
+use stablepin_tests::{Plan, stack, until};
+use xtask::aws::{AwsError, xml_text};
+use xtask::image::Spec;
+use xtask::workspace;
+
+#[track_caller]
+fn denied(who: &str, answer: Result<Value, AwsError>) {
+    let error = answer.expect_err("IAM refuses it");
+    let refused = matches!(&error, AwsError::Refused { status: 400 | 403, code, .. }
+        if code.contains("AccessDenied") || code == "AuthorizationError");
+    assert!(refused, "{who}: {error}");
+}
+
+#[test]
+fn no_role_can_do_what_its_function_does_not() {
+    let app = Plan::new("iam").services(["web"]).create();
+    let digest = app.push("quiet", &Spec::new("1"));
+    let table = stack().table();
+    let repository = &app.plan.repository;
+    let key = json!({ "pk": { "S": "APP#nobody" }, "sk": { "S": "ENV#nobody" } });
+    for function in FUNCTIONS {
+        let aws = aws_as(function);
+        let denied = |answer| denied(function, answer);
+        let images = json!({ "repositoryName": repository, "imageIds": [{ "imageDigest": digest }] });
+        denied(aws.ecr("BatchDeleteImage", &images));
+        denied(aws.ecr("DeleteRepository", &json!({ "repositoryName": repository, "force": true })));
+        denied(aws.ecr("CreateRepository", &json!({ "repositoryName": format!("{repository}-x") })));
+        denied(aws.dynamodb("DeleteTable", &json!({ "TableName": table })));
+        denied(aws.dynamodb("Scan", &json!({ "TableName": table })));
+        denied(aws.sqs("PurgeQueue", &json!({ "QueueUrl": stack().inbox() })));
+        denied(aws.ecs("DeleteService", &json!({ "cluster": app.plan.cluster, "service": "web" })));
+        if function != "api" {
+            denied(aws.dynamodb("DeleteItem", &json!({ "TableName": table, "Key": key })));
+        } else {
+            denied(aws.ecr("PutImage", &json!({ "repositoryName": repository, "imageManifest": "{}" })));
+        }
+        if !matches!(function, "promoter" | "rollback") {
+            let update = json!({ "cluster": app.plan.cluster, "service": "web", "desiredCount": 0 });
+            denied(aws.ecs("UpdateService", &update));
+            denied(aws.ecs("RegisterTaskDefinition", &json!({ "family": "x", "containerDefinitions": [] })));
+        }
+        if function != "promoter" {
+            let entry = json!({ "Source": "stablepin", "DetailType": "Pin Change", "Detail": "{}", "EventBusName": stack().bus() });
+            denied(aws.events("PutEvents", &json!({ "Entries": [entry] })));
+        }
+        if !matches!(function, "promoter" | "tagger") {
+            let publish = [
+                ("Action", "Publish"),
+                ("Version", "2010-03-31"),
+                ("TopicArn", stack().topic()),
+                ("Message", "x"),
+            ];
+            denied(aws.query("sns", &publish).map(Value::from));
+        }
+    }
+    assert_eq!(app.tag("quiet"), Some(digest));
+}
+
+#[test]
+fn no_policy_allows_a_whole_service_or_everything() {
+    for function in FUNCTIONS {
+        let policies = policies(function);
+        assert!(policies.len() >= 2, "{function}: {policies:?}");
+        for statement in
+            policies.iter().flat_map(|policy| policy["Statement"].as_array().cloned().unwrap_or_default())
+        {
+            if statement["Effect"] != "Allow" {
+                continue;
+            }
+            let actions = match &statement["Action"] {
+                Value::Array(actions) => actions.clone(),
+                one => vec![one.clone()],
+            };
+            for action in actions {
+                assert!(
+                    action.as_str().is_some_and(|action| !action.contains('*')),
+                    "{function}: {statement}"
+                );
+            }
+            assert_eq!(statement["NotAction"], Value::Null, "{function}");
+        }
+    }
+}
+
+/// The emulator does not look at which items a request names; that AWS refuses it is in the deployed policies.
+#[test]
+fn the_audit_trail_is_put_only_and_only_the_api_writes_the_configuration() {
+    for function in FUNCTIONS {
+        let denies = |keys: &str, action: &str| {
+            let statements = policies(function)
+                .into_iter()
+                .flat_map(|policy| policy["Statement"].as_array().cloned().unwrap_or_default());
+            let mut denials = statements.filter(|statement| statement["Effect"] == "Deny");
+            denials.any(|statement| {
+                let of = &statement["Condition"]["ForAnyValue:StringLike"]["dynamodb:LeadingKeys"];
+                let has = |list: &Value, what: &str| {
+                    list.as_array().is_some_and(|list| list.iter().any(|one| one == what))
+                };
+                has(of, keys) && has(&statement["Action"], action)
+            })
+        };
+        assert!(
+            denies("AUDIT#*", "dynamodb:UpdateItem") && denies("AUDIT#*", "dynamodb:DeleteItem"),
+            "{function}"
+        );
+        for keys in ["CONFIG#*", "CLAIM#*"] {
+            assert_eq!(denies(keys, "dynamodb:PutItem"), function != "api", "{function}: {keys}");
+        }
+    }
+}
+
+/// Every document that is attached to the function's role.
+fn policies(function: &str) -> Vec<Value> {
+    let aws = stack().aws();
+    let role = configuration(function)["Role"].as_str().expect("a role").to_owned();
+    let role = role.rsplit('/').next().unwrap_or_default();
+    let ask = |action: &str, more: &[(&str, &str)]| {
+        let request = [&[("Action", action), ("Version", "2010-05-08")], more].concat();
+        aws.query("iam", &request).expect("IAM answers")
+    };
+    let members = |xml: &str, tag: &str| -> Vec<String> {
+        xml.split("<member>").skip(1).filter_map(|one| xml_text(&format!("<member>{one}"), tag)).collect()
+    };
+    let mut documents = Vec::new();
+    for name in members(&ask("ListRolePolicies", &[("RoleName", role)]), "member") {
+        let answer = ask("GetRolePolicy", &[("RoleName", role), ("PolicyName", &name)]);
+        documents.extend(xml_text(&answer, "PolicyDocument"));
+    }
+    for arn in members(&ask("ListAttachedRolePolicies", &[("RoleName", role)]), "PolicyArn") {
+        let version =
+            xml_text(&ask("GetPolicy", &[("PolicyArn", &arn)]), "DefaultVersionId").expect("a version");
+        let answer = ask("GetPolicyVersion", &[("PolicyArn", &arn), ("VersionId", &version)]);
+        documents.extend(xml_text(&answer, "Document"));
+    }
+    let decode = |text: &String| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
+    documents.iter().map(|text| serde_json::from_str(&decode(text)).expect("a policy is JSON")).collect()
+}
+
+#[test]
+fn every_function_has_a_log_with_an_end_and_an_alarm() {
+    let aws = stack().aws();
+    let alarms = aws
+        .query("monitoring", &[("Action", "DescribeAlarms"), ("Version", "2010-08-01")])
+        .expect("CloudWatch answers");
+    for function in FUNCTIONS {
+        let name = function_name(function);
+        let configuration = configuration(function);
+        assert_eq!(configuration["TracingConfig"]["Mode"], "Active", "{name}");
+        assert_eq!(configuration["LoggingConfig"]["LogFormat"], "JSON", "{name}");
+        let group = configuration["LoggingConfig"]["LogGroup"].as_str().expect("a log group").to_owned();
+        let groups = json!({ "logGroupNamePrefix": group });
+        let groups = aws.json("logs", "Logs_20140328.DescribeLogGroups", &groups).expect("the logs answer");
+        assert!(groups["logGroups"][0]["retentionInDays"].is_u64(), "{group} is kept for ever: {groups}");
+        assert!(alarms.contains(&format!("{name}-errors")), "{name} has no alarm");
+    }
+    for function in ["tagger", "promoter"] {
+        assert!(alarms.contains(&format!("{}-dead-letters", function_name(function))));
+    }
+}
+
+/// An event that is given up is kept: by its rule when it cannot be delivered, by Lambda when it is not taken.
+#[test]
+fn every_event_that_is_given_up_goes_to_a_dead_letter_queue() {
+    let aws = stack().aws();
+    let prefix = function_name("tagger").trim_end_matches("tagger");
+    for (bus, rule) in [("default", "push"), ("default", "deployment"), (stack().bus(), "work")] {
+        let ask = json!({ "Rule": format!("{prefix}{rule}"), "EventBusName": bus });
+        let targets = aws.events("ListTargetsByRule", &ask).expect("EventBridge answers");
+        let queue = &targets["Targets"][0]["DeadLetterConfig"]["Arn"];
+        assert!(queue.as_str().is_some_and(|arn| arn.ends_with("-dead-letters")), "{rule}: {targets}");
+    }
+    // The emulator forgets what Lambda does with an event that is not taken: the template says it.
+    let template = std::fs::read_to_string(workspace::root().join("template.yaml")).expect("the template");
+    for function in ["Tagger", "Promoter"] {
+        let (_, rest) = template.split_once(&format!("\n  {function}Function:\n")).expect("the function");
+        let function = rest.split_once("\n  TaggerRole:").or(rest.split_once("\n  PromoterRole:"));
+        let (function, _) = function.expect("its end");
+        assert!(function.contains("EventInvokeConfig:"), "{function}");
+        let events = function.matches("RetryPolicy:").count();
+        assert_eq!(function.matches("DeadLetterConfig:").count(), events, "{function}");
+        assert!(function.contains("OnFailure: { Type: SQS"), "{function}");
+    }
+}
+
+/// Everything that the stack's log groups hold.
+fn logs() -> String {
+    let aws = stack().aws();
+    let ask = |action: &str, body: &Value| {
+        aws.json("logs", &format!("Logs_20140328.{action}"), body).expect("the logs answer")
+    };
+    let mut text = String::new();
+    for group in ask("DescribeLogGroups", &json!({}))["logGroups"].as_array().into_iter().flatten() {
+        let mut next = Value::Null;
+        loop {
+            let mut request = json!({ "logGroupName": group["logGroupName"], "limit": 10_000 });
+            if next.is_string() {
+                request["nextToken"] = next;
+            }
+            let mut page = ask("FilterLogEvents", &request);
+            for event in page["events"].as_array().into_iter().flatten() {
+                text += event["message"].as_str().unwrap_or_default();
+                text.push('\n');
+            }
+            next = page["nextToken"].take();
+            if !next.is_string() {
+                break;
+            }
+        }
+    }
+    text
+}
+
+/// Whoever reads the logs must not be able to decide in somebody's name.
+#[test]
+fn no_link_is_in_any_log() {
+    let app = Plan::new("logs").create();
+    let rejected = app.link(&app.push("main", &Spec::new("1")));
+    rejected.get();
+    rejected.with_token(&format!("{}x", rejected.token)).get();
+    rejected.reject("no");
+    rejected.approve();
+    let digest = app.push("main", &Spec::new("2"));
+    let link = app.link(&digest);
+    app.approve(&digest);
+    let logs = until("the tagger's line in the logs", || {
+        let logs = logs();
+        logs.contains(&digest).then_some(logs)
+    });
+    for secret in [&rejected.token, &link.token] {
+        assert!(!logs.contains(secret.as_str()), "a link's token is in a log");
+    }
+    assert!(!logs.contains("?t="), "an address of a page is in a log");
+    assert!(!logs.contains("decision=approve"), "a form is in a log");
+}
