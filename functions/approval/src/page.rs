@@ -1,6 +1,7 @@
 //! The pages. Rendered on the server, no script, no asset; every value is escaped, whoever wrote it.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
+use stablepin_core::one_line::{LONGEST_REASON, one_line};
 use stablepin_core::records::{PromotionState, Subject, Token, Verdict};
 use stablepin_core::refusal::Refusal;
 use stablepin_core::step::approved;
@@ -49,7 +50,7 @@ pub(crate) fn question(subject: &Subject, token: &Token, secret: &str, action: &
             p { "You are asked as " strong { (token.approver) } ". What you approve becomes the stable version." }
             (facts(subject))
             @if let Some(hold) = &subject.environment.hold {
-                p.note { "This environment is held since " (time(hold.since)) " (" (hold.reason) "). Your approval releases the hold." }
+                p.note { "This environment is held since " (time(hold.since)) " (" (line(&hold.reason)) "). Your approval releases the hold." }
             }
             form method="post" action=(action) autocomplete="off" {
                 input type="hidden" name="t" value=(secret);
@@ -118,7 +119,7 @@ pub(crate) fn ended(subject: &Subject, token: &Token, refusal: &Refusal) -> Resp
             }
             @if let Some(promotion) = subject.promotion() {
                 p { "The promotion is " strong { (promotion.state.as_str()) }
-                    @if let Some(reason) = &promotion.reason { ": " (reason) } "." }
+                    @if let Some(reason) = &promotion.reason { ": " (line(reason)) } "." }
             }
             (facts(subject))
         },
@@ -196,7 +197,13 @@ fn facts(subject: &Subject) -> Markup {
     }
 }
 
+/// Free text in its place: wherever it came from, it is read in the order that it was written.
+fn line(text: &str) -> String {
+    one_line(text, LONGEST_REASON)
+}
+
 fn sentence(text: &str) -> String {
+    let text = line(text);
     let mut characters = text.chars();
     match characters.next() {
         Some(first) => format!("{}{}.", first.to_uppercase(), characters.as_str()),
@@ -205,15 +212,4 @@ fn sentence(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use base64::Engine as _;
-    use sha2::{Digest as _, Sha256};
-
-    use super::*;
-
-    #[test]
-    fn the_policy_names_the_style_that_is_sent() {
-        let hash = base64::engine::general_purpose::STANDARD.encode(Sha256::digest(STYLE.as_bytes()));
-        assert_eq!(STYLE_HASH.trim(), hash);
-    }
-}
+mod tests;

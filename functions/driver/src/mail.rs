@@ -90,14 +90,4 @@ pub fn size(bytes: u64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes() {
-        assert_eq!(size(999), "999 B");
-        assert_eq!(size(1_000), "1.0 kB");
-        assert_eq!(size(1_999_999), "1.9 MB");
-        assert_eq!(size(12_345_678_901), "12.3 GB");
-    }
-}
+mod tests;

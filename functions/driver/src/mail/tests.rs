@@ -1,0 +1,236 @@
+use insta::assert_snapshot;
+use stablepin_core::application::Application;
+use stablepin_core::build_tag::BuildTag;
+use stablepin_core::commit::Commit;
+use stablepin_core::image::{ImageDigest, ImageTag, RepositoryName};
+use stablepin_core::pin_number::PinNumber;
+use stablepin_core::records::{Configuration, Environment, Hold, Occurrence, OperationId, Pin};
+use stablepin_core::step::{Observed, Opening, step};
+
+use super::*;
+
+const LINK: &str =
+    "https://approve.example.com/decide/web/production/0198184a-0100-7000-8000-000000000001?t=SECRET";
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+fn digest(n: u8) -> ImageDigest {
+    ImageDigest::parse(&format!("sha256:{}", format!("{n:02x}").repeat(32))).unwrap()
+}
+
+fn id() -> OperationId {
+    OperationId::parse("0198184a-0100-7000-8000-000000000001").unwrap()
+}
+
+fn lead() -> ApproverName {
+    ApproverName::parse("lead").unwrap()
+}
+
+fn application(name: &str, environment: &str) -> Application {
+    let text = format!(
+        r#"
+name = "{name}"
+repository = "web"
+builds = ["main", "v*"]
+
+[[approver]]
+name = "lead"
+mail = "lead@example.com"
+
+[[approver]]
+name = "second"
+mail = "second@example.com"
+
+[[environment]]
+name = "{environment}"
+deploy = "never"
+approval = {{ required = 2 }}
+"#
+    );
+    Application::parse(&text, None).unwrap()
+}
+
+/// A push that was just seen.
+fn pushed(application: Application, tag: &str, opening: impl FnOnce(&mut Opening)) -> Subject {
+    let name = application.environments[0].name.clone();
+    let subject = Subject {
+        configuration: Configuration { application, version: 1 },
+        name,
+        environment: Environment::untouched(),
+        build: None,
+        operation: None,
+    };
+    let mut push = Opening {
+        id: id(),
+        occurrence: Occurrence { at: at("2025-07-17T14:30:52Z"), digest: digest(0xa1) },
+        repository: RepositoryName::parse("web").unwrap(),
+        pushed_tag: ImageTag::parse(tag).unwrap(),
+        commit: Some(Commit::parse("a1b2c3d4e5f60718293a4b5c6d7e8f9012345678").unwrap()),
+        media_type: "application/vnd.oci.image.manifest.v1+json".to_owned(),
+        size_bytes: Some(12_345_678),
+        names_taken: 0,
+    };
+    opening(&mut push);
+    step(at("2025-07-17T14:30:54Z"), &subject, &[Observed::Opened(Box::new(push))]).unwrap().after
+}
+
+fn with_a_pin(mut subject: Subject) -> Subject {
+    subject.environment.pin = Some(Pin {
+        number: PinNumber::new(6).unwrap(),
+        digest: digest(0xb2),
+        build_tag: BuildTag::parse("production-20250716-101500-b2b2b2b2").unwrap(),
+        commit: None,
+        by: id(),
+        at: at("2025-07-16T11:00:00Z"),
+    });
+    subject
+}
+
+fn held(mut subject: Subject, reason: &str) -> Subject {
+    let (since, reason) = (at("2025-07-17T09:15:00Z"), reason.to_owned());
+    subject.environment.hold = Some(Hold { since, reason, rollback: id() });
+    subject
+}
+
+fn mail(subject: &Subject) -> String {
+    let mail = question(subject, subject.policy().unwrap(), subject.promotion().unwrap(), &lead(), LINK);
+    format!("Subject: {}\n\n{}", mail.subject, mail.body)
+}
+
+#[test]
+fn the_question_about_the_first_build() {
+    let subject = pushed(application("web", "production"), "main", |push| {
+        (push.commit, push.size_bytes) = (None, None);
+    });
+    assert_snapshot!(mail(&subject), @r#"
+    Subject: Approve web for production? production-20250717-143052-a1a1a1a1
+
+    Hello lead,
+
+    web has a new build for production. Do you approve it as the stable version?
+
+    Build:     production-20250717-143052-a1a1a1a1
+    Commit:    not known
+    Digest:    sha256:a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1
+    Size:      not known
+    Pushed as: web:main, 2025-07-17 14:30 UTC
+    Replaces:  nothing: this would be the first pin
+
+    Look at it and decide here:
+    https://approve.example.com/decide/web/production/0198184a-0100-7000-8000-000000000001?t=SECRET
+
+    The link is yours alone, works once, and expires on 2025-07-20 14:30 UTC. 2 of 2 approvers must approve; one rejection is enough to stop it.
+    Do not forward this mail: whoever has the link decides in your name.
+    "#);
+}
+
+#[test]
+fn the_question_about_a_build_that_replaces_a_pin() {
+    assert_snapshot!(mail(&with_a_pin(pushed(application("web", "production"), "v1.2.3", |_| ()))), @r#"
+    Subject: Approve web for production? production-20250717-143052-a1b2c3d4
+
+    Hello lead,
+
+    web has a new build for production. Do you approve it as the stable version?
+
+    Build:     production-20250717-143052-a1b2c3d4
+    Commit:    a1b2c3d4e5f60718293a4b5c6d7e8f9012345678
+    Digest:    sha256:a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1
+    Size:      12.3 MB
+    Pushed as: web:v1.2.3, 2025-07-17 14:30 UTC
+    Replaces:  pin 6 (production-20250716-101500-b2b2b2b2), since 2025-07-16 11:00 UTC
+
+    Look at it and decide here:
+    https://approve.example.com/decide/web/production/0198184a-0100-7000-8000-000000000001?t=SECRET
+
+    The link is yours alone, works once, and expires on 2025-07-20 14:30 UTC. 2 of 2 approvers must approve; one rejection is enough to stop it.
+    Do not forward this mail: whoever has the link decides in your name.
+    "#);
+}
+
+#[test]
+fn the_question_where_the_environment_is_held() {
+    let subject = with_a_pin(pushed(application("web", "production"), "main", |_| ()));
+    assert_snapshot!(mail(&held(subject, "rollback to pin 6")), @r#"
+    Subject: Approve web for production? production-20250717-143052-a1b2c3d4
+
+    Hello lead,
+
+    web has a new build for production. Do you approve it as the stable version?
+
+    Build:     production-20250717-143052-a1b2c3d4
+    Commit:    a1b2c3d4e5f60718293a4b5c6d7e8f9012345678
+    Digest:    sha256:a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1
+    Size:      12.3 MB
+    Pushed as: web:main, 2025-07-17 14:30 UTC
+    Replaces:  pin 6 (production-20250716-101500-b2b2b2b2), since 2025-07-16 11:00 UTC
+
+    This environment is held since 2025-07-17 09:15 UTC (rollback to pin 6). Your approval releases the hold.
+
+    Look at it and decide here:
+    https://approve.example.com/decide/web/production/0198184a-0100-7000-8000-000000000001?t=SECRET
+
+    The link is yours alone, works once, and expires on 2025-07-20 14:30 UTC. 2 of 2 approvers must approve; one rejection is enough to stop it.
+    Do not forward this mail: whoever has the link decides in your name.
+    "#);
+}
+
+#[test]
+fn what_was_pushed_or_written_with_bad_intent_stays_in_its_line() {
+    let tag = format!("_{}", "x.-".repeat(42));
+    let mut subject = pushed(application("web", "production"), &tag, |_| ());
+    // No type of ours lets these in: were they in the table all the same, they would do no harm.
+    let hostile = "ok\r\n\r\nDecide here instead:\nhttps://evil.example/\u{202e}txt\u{2028}<script>alert(\"'1'\")</script>";
+    let Some(stablepin_core::records::Work::Promotion(promotion)) =
+        subject.operation.as_mut().map(|operation| &mut operation.work)
+    else {
+        panic!("a push opens a promotion")
+    };
+    promotion.build.commit = Some(hostile.to_owned());
+    let text = mail(&held(subject, &format!("{hostile}{}", "y".repeat(600))));
+    for character in text.chars() {
+        assert!(character == '\n' || (!character.is_control() && character.is_ascii()) || character == '…');
+    }
+    let clean = mail(&held(pushed(application("web", "production"), "main", |_| ()), "rollback to pin 6"));
+    assert_eq!(text.lines().count(), clean.lines().count(), "not one line more");
+    let shown: Vec<&str> = text
+        .lines()
+        .filter(|line| ["Commit", "Pushed", "This env"].iter().any(|start| line.starts_with(start)))
+        .collect();
+    assert_snapshot!(shown.join("\n"), @r#"
+    Commit:    ok Decide here instead: https://evil.example/ txt <script>alert("'1'")</script>
+    Pushed as: web:_x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-, 2025-07-17 14:30 UTC
+    This environment is held since 2025-07-17 09:15 UTC (ok Decide here instead: https://evil.example/ txt <script>alert("'1'")</script>yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy…). Your approval releases the hold.
+    "#);
+}
+
+#[test]
+fn the_longest_names_fit_a_subject_that_sns_takes() {
+    let longest = "n".repeat(40);
+    let subject = pushed(application(&longest, &longest), "main", |_| ());
+    let mail = question(&subject, subject.policy().unwrap(), subject.promotion().unwrap(), &lead(), LINK);
+    assert_snapshot!(stablepin_aws::sns::subject_line(&mail.subject), @r#"
+    Approve nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn for nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn? n...
+    "#);
+    let usual = pushed(application("web", "production"), "main", |_| ());
+    let mail = question(&usual, usual.policy().unwrap(), usual.promotion().unwrap(), &lead(), LINK);
+    assert_eq!(stablepin_aws::sns::subject_line(&mail.subject), mail.subject);
+    assert!(!mail.subject.contains("SECRET"));
+}
+
+#[test]
+fn the_link_is_in_the_mail_once_and_on_a_line_of_its_own() {
+    let text = mail(&pushed(application("web", "production"), "main", |_| ()));
+    assert_eq!(text.lines().filter(|line| *line == LINK).count(), 1);
+    assert_eq!(text.matches("SECRET").count(), 1);
+}
+
+#[test]
+fn sizes() {
+    assert_eq!(size(999), "999 B");
+    assert_eq!(size(1_000), "1.0 kB");
+    assert_eq!(size(1_999_999), "1.9 MB");
+    assert_eq!(size(12_345_678_901), "12.3 GB");
+}
