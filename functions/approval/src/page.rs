@@ -117,7 +117,7 @@ pub(crate) fn ended(subject: &Subject, token: &Token, refusal: &Refusal) -> Resp
                     " it on " (time(vote.at)) "."
                 }
             }
-            @if let Some(promotion) = subject.promotion() {
+            @if let Some(promotion) = subject.promotion().filter(|_| !matches!(refusal, Refusal::NotPending { .. })) {
                 p { "The promotion is " strong { (promotion.state.as_str()) }
                     @if let Some(reason) = &promotion.reason { ": " (line(reason)) } "." }
             }

@@ -17,17 +17,17 @@ pub enum Refusal {
     UnknownLink,
     #[error("this link was used")]
     LinkUsed { at: Timestamp },
-    #[error("this link expired on {at}")]
+    #[error("this link expired on {}", minute(at))]
     LinkExpired { at: Timestamp },
     #[error("a newer link was mailed to {approver}: use that one")]
     LinkReplaced { approver: ApproverName },
-    #[error("{approver} is not an approver of this environment any more")]
+    #[error("this environment does not have {approver} among its approvers any more")]
     NotAnApprover { approver: ApproverName },
-    #[error("{approver} has already decided")]
+    #[error("approver {approver} has already decided")]
     AlreadyDecided { approver: ApproverName },
     #[error("the promotion is {}: {reason}", state.as_str())]
     NotPending { state: PromotionState, reason: String },
-    #[error("the promotion expired on {at}: push again, or ask for it again")]
+    #[error("the promotion expired on {}: push again, or ask for it again", minute(at))]
     Expired { at: Timestamp },
     #[error(
         "a later build was approved as pin {pin}, and the pin never goes back to an earlier push: use a rollback"
@@ -51,4 +51,9 @@ pub enum Refusal {
     RollbackRunning { id: OperationId },
     #[error("{service} is not a service of this environment: its services are {known}")]
     UnknownService { service: String, known: String },
+}
+
+/// For people; seconds and less tell them nothing.
+fn minute(at: &Timestamp) -> impl std::fmt::Display {
+    at.strftime("%Y-%m-%d %H:%M UTC")
 }

@@ -171,7 +171,7 @@ fn names_are_tried_until_one_is_free() {
         world.tags.insert(name.clone(), digest(9));
         let id = *world.operations.keys().next().unwrap();
         let taken = Observed::Outcome(Outcome::BuildTagTaken(name));
-        world.observe(Some(id), None, &[taken.clone()]).unwrap();
+        world.observe(Some(id), None, std::slice::from_ref(&taken)).unwrap();
         // An answer about a name that was left is no answer about the next.
         world.observe(Some(id), None, &[taken]).unwrap();
     }
