@@ -1,5 +1,7 @@
 //! An application of a test's own, and its registry.
 
+use std::thread;
+
 use serde_json::{Value, json};
 use xtask::aws::{Aws, Response};
 use xtask::image::{OciImage, OciIndex, Spec, assemble};
@@ -10,6 +12,20 @@ use crate::{Plan, stack, until};
 pub struct App {
     pub aws: Aws,
     pub plan: Plan,
+    /// The ARN of the mailbox's subscription.
+    pub(crate) mailbox: Option<String>,
+}
+
+/// Many tests share one emulator, and its watcher looks at every repository several times a second.
+impl Drop for App {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            return; // somebody may want to look
+        }
+        let repository = json!({ "repositoryName": self.plan.repository, "force": true });
+        let _ = self.aws.ecr("DeleteRepository", &repository);
+        self.close_mailbox();
+    }
 }
 
 /// An image that is never run: small, and quick to push.
@@ -18,6 +34,11 @@ pub fn image(spec: &Spec) -> OciImage {
 }
 
 impl App {
+    /// Of a plan of which nothing is there.
+    pub fn unborn(plan: Plan) -> Self {
+        Self { aws: stack().aws(), plan, mailbox: None }
+    }
+
     /// Registers a file under the application's name.
     #[track_caller]
     pub fn put(&self, text: &str) -> Response {

@@ -13,12 +13,10 @@ use std::sync::{Mutex, PoisonError};
 use std::thread::{self, Scope};
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::role::{Credentials, configuration, function_name};
+use crate::role::{Credentials, configuration};
 use crate::wire::{Connection, Request};
 use crate::{Link, stack};
 
@@ -154,20 +152,11 @@ fn variables(function: &str) -> Vec<(String, String)> {
     variables.into_iter().map(|(name, value)| (name, value.as_str().unwrap_or_default().to_owned())).collect()
 }
 
-/// What is deployed, where the emulator has unpacked it: by the hash of its package.
-#[track_caller]
+/// The program that was deployed, as SAM built it.
 fn program(function: &str) -> PathBuf {
-    let hash =
-        configuration(function)["CodeSha256"].as_str().and_then(|hash| BASE64_STANDARD.decode(hash).ok());
-    let hash: String = hash.iter().flatten().map(|byte| format!("{byte:02x}")).collect();
-    let port = stack().registry().rsplit(':').next().unwrap_or_default();
-    let folder = stack().folder().join("tmp").join(format!("ministack-provided-code-{port}"));
-    let program = folder.join(hash).join("bootstrap");
-    if !program.is_file() {
-        // It is unpacked when it is first invoked. What comes of that is of no interest.
-        let _ = stack().aws().invoke(function_name(function), &json!({}));
-    }
-    program
+    let mut name = function.to_owned();
+    name[..1].make_ascii_uppercase();
+    xtask::workspace::target().join("sam/debug").join(format!("{name}Function")).join("bootstrap")
 }
 
 fn start(function: &str, variables: &[(String, String)], proxy: SocketAddr, runtime: SocketAddr) -> Child {

@@ -2,6 +2,7 @@
 //! filtered by the approver's name.
 
 use serde_json::json;
+use xtask::aws::xml_text;
 use xtask::inbox::{self, Mail};
 
 use crate::{App, Link, stack, until};
@@ -9,7 +10,7 @@ use crate::{App, Link, stack, until};
 impl App {
     /// Before the first push: what was sent earlier is not in it.
     #[track_caller]
-    pub(crate) fn open_mailbox(&self) {
+    pub(crate) fn open_mailbox(&mut self) {
         let queue = self.aws.sqs("CreateQueue", &json!({ "QueueName": self.mailbox() })).expect("a queue");
         let arn = format!("arn:aws:sqs:us-east-1:000000000000:{}", self.mailbox());
         let policy = json!({
@@ -32,7 +33,20 @@ impl App {
             ("Attributes.entry.1.key", "FilterPolicy"),
             ("Attributes.entry.1.value", &filter),
         ];
-        self.aws.query("sns", &subscription).expect("a subscription");
+        let answer = self.aws.query("sns", &subscription).expect("a subscription");
+        self.mailbox = xml_text(&answer, "SubscriptionArn");
+    }
+
+    pub(crate) fn close_mailbox(&self) {
+        let Some(arn) = &self.mailbox else { return };
+        let request =
+            [("Action", "Unsubscribe"), ("Version", "2010-03-31"), ("SubscriptionArn", arn.as_str())];
+        let _ = self.aws.query("sns", &request);
+        let _ = self.aws.sqs("DeleteQueue", &json!({ "QueueUrl": self.mailbox_url() }));
+    }
+
+    fn mailbox_url(&self) -> String {
+        stack().inbox().replace(inbox::QUEUE, &self.mailbox())
     }
 
     fn mailbox(&self) -> String {
@@ -43,8 +57,7 @@ impl App {
     #[track_caller]
     pub fn mails(&self, approver: &str) -> Vec<Mail> {
         let name = self.approver(approver);
-        let url = stack().inbox().replace(inbox::QUEUE, &self.mailbox());
-        let mails = inbox::messages(&self.aws, &url).expect("the mailbox answers");
+        let mails = inbox::messages(&self.aws, &self.mailbox_url()).expect("the mailbox answers");
         mails.into_iter().filter(|mail| mail.approver.as_deref() == Some(name)).collect()
     }
 

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use crate::{App, stack, unique};
+use crate::{App, unique};
 
 /// How the repository treats a tag that is on another image already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +96,7 @@ impl Plan {
     /// Creates the repository, and registers nothing.
     #[track_caller]
     pub fn with_repository(self) -> App {
-        let app = App { aws: stack().aws(), plan: self };
+        let mut app = App::unborn(self);
         let mutability = match app.plan.mutability {
             Mutability::Mutable => "MUTABLE",
             Mutability::Immutable => "IMMUTABLE",

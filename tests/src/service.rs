@@ -11,6 +11,7 @@ pub struct Service<'a> {
     app: &'a App,
     pub name: String,
     sidecar: String,
+    sidecar_repository: String,
     role: String,
 }
 
@@ -36,6 +37,7 @@ impl App {
             app: self,
             name: name.to_owned(),
             sidecar: format!("{ECR_HOST}/{sidecar_repository}@{sidecar}"),
+            sidecar_repository,
             role: self.task_role(name),
         };
         let create = json!({
@@ -209,5 +211,7 @@ impl Drop for Service<'_> {
         let delete = json!({ "cluster": self.app.plan.cluster, "service": self.name, "force": true });
         // In a story that has failed, this may fail too.
         let _ = self.app.aws.ecs("DeleteService", &delete);
+        let repository = json!({ "repositoryName": self.sidecar_repository, "force": true });
+        let _ = self.app.aws.ecr("DeleteRepository", &repository);
     }
 }

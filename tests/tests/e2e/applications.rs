@@ -201,7 +201,7 @@ fn of_two_that_claim_the_same_at_once_one_gets_it() {
     let apps = [plan.clone(), plan].map(|mut plan| {
         let suffix = stablepin_tests::unique();
         plan.name = format!("both-{suffix}");
-        App { aws: stablepin_tests::stack().aws(), plan }
+        App::unborn(plan)
     });
     let statuses: Vec<u16> = std::thread::scope(|scope| {
         let puts: Vec<_> = apps.iter().map(|app| scope.spawn(|| app.put(&app.plan.toml()).status)).collect();

@@ -66,7 +66,7 @@ fn a_rollback_that_cannot_be_is_refused_with_what_to_do() {
 
     let (status, problem) = app.api("POST", "/environments/staging/rollback", Some(&to("1")));
     assert_eq!((status, &problem["type"]), (404, &"urn:stablepin:problem:not-found".into()));
-    let nobody = App { aws: app.aws.clone(), plan: Plan::new("nobody") };
+    let nobody = App::unborn(Plan::new("nobody"));
     let (status, problem) = nobody.rollback(&to("stable"));
     assert_eq!((status, &problem["type"]), (404, &"urn:stablepin:problem:not-found".into()));
 }

@@ -326,6 +326,9 @@ fn rule_4_the_watermark_does_not_fall_by_a_rollback() {
     world.settle();
     assert_eq!(world.environment.pin.as_ref().unwrap().digest, digest(1));
     assert!(world.vote(between, "lead", Verdict::Approve).is_err());
+    // Nor can a push from before that is only heard of now.
+    let late = world.push(1, 4).unwrap();
+    assert_eq!(state(&world, late), PromotionState::Cancelled);
 }
 
 #[test]

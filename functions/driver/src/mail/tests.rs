@@ -211,9 +211,7 @@ fn the_longest_names_fit_a_subject_that_sns_takes() {
     let longest = "n".repeat(40);
     let subject = pushed(application(&longest, &longest), "main", |_| ());
     let mail = question(&subject, subject.policy().unwrap(), subject.promotion().unwrap(), &lead(), LINK);
-    assert_snapshot!(stablepin_aws::sns::subject_line(&mail.subject), @r#"
-    Approve nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn for nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn? n...
-    "#);
+    assert_snapshot!(stablepin_aws::sns::subject_line(&mail.subject), @"Approve nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn for nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn? n...");
     let usual = pushed(application("web", "production"), "main", |_| ());
     let mail = question(&usual, usual.policy().unwrap(), usual.promotion().unwrap(), &lead(), LINK);
     assert_eq!(stablepin_aws::sns::subject_line(&mail.subject), mail.subject);
