@@ -1,7 +1,7 @@
 //! One invocation of a function's real program, under a Lambda Runtime API of our own, with a proxy between it and
 //! AWS that numbers its requests and lets one of them go wrong.
 //!
-//! The program is the one that the stack has deployed, with the deployed function's own variables and role.
+//! The program is the one that SAM has built and deployed, with the deployed function's own variables and role.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+use xtask::workspace;
 
 use crate::role::{Credentials, configuration};
 use crate::wire::{Connection, Request};
@@ -156,7 +157,7 @@ fn variables(function: &str) -> Vec<(String, String)> {
 fn program(function: &str) -> PathBuf {
     let mut name = function.to_owned();
     name[..1].make_ascii_uppercase();
-    xtask::workspace::target().join("sam/debug").join(format!("{name}Function")).join("bootstrap")
+    workspace::target().join("sam/debug").join(format!("{name}Function")).join("bootstrap")
 }
 
 fn start(function: &str, variables: &[(String, String)], proxy: SocketAddr, runtime: SocketAddr) -> Child {

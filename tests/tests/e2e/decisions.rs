@@ -2,6 +2,7 @@
 
 use std::thread;
 
+use stablepin_tests::wait::until;
 use stablepin_tests::{Link, Plan};
 use xtask::image::Spec;
 
@@ -81,6 +82,10 @@ fn a_promotion_that_nobody_decides_expires() {
     let app = Plan::new("expires").create();
     let link = app.link(&app.push("main", &Spec::new("1")));
     let sk = format!("PROMOTION#{}", link.promotion());
+    // The mail goes out before the tagger has written down that it did.
+    until("the tagger has ended", || {
+        app.items(&sk).iter().any(|item| item["record"]["operation"]["lease"].is_null()).then_some(())
+    });
     for path in ["record.operation.work.Promotion.expires_at", "record.operation.wake_at", "wake_at"] {
         app.rewrite(&sk, path, "2026-01-01T00:00:00Z");
     }

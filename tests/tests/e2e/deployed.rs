@@ -152,8 +152,7 @@ fn every_function_has_a_log_with_an_end_and_an_alarm() {
         assert_eq!(configuration["TracingConfig"]["Mode"], "Active", "{name}");
         assert_eq!(configuration["LoggingConfig"]["LogFormat"], "JSON", "{name}");
         let group = configuration["LoggingConfig"]["LogGroup"].as_str().expect("a log group").to_owned();
-        let groups = json!({ "logGroupNamePrefix": group });
-        let groups = aws.json("logs", "Logs_20140328.DescribeLogGroups", &groups).expect("the logs answer");
+        let groups = ask_logs("DescribeLogGroups", &json!({ "logGroupNamePrefix": group }));
         assert!(groups["logGroups"][0]["retentionInDays"].is_u64(), "{group} is kept for ever: {groups}");
         assert!(alarms.contains(&format!("{name}-errors")), "{name} has no alarm");
     }
@@ -186,21 +185,24 @@ fn every_event_that_is_given_up_goes_to_a_dead_letter_queue() {
     }
 }
 
+/// The emulator's log service fails while somebody writes a new stream: it is asked again.
+#[track_caller]
+fn ask_logs(action: &str, body: &Value) -> Value {
+    let aws = stack().aws();
+    until("an answer of the logs", || aws.json("logs", &format!("Logs_20140328.{action}"), body).ok())
+}
+
 /// Everything that the stack's log groups hold.
 fn logs() -> String {
-    let aws = stack().aws();
-    let ask = |action: &str, body: &Value| {
-        aws.json("logs", &format!("Logs_20140328.{action}"), body).expect("the logs answer")
-    };
     let mut text = String::new();
-    for group in ask("DescribeLogGroups", &json!({}))["logGroups"].as_array().into_iter().flatten() {
+    for group in ask_logs("DescribeLogGroups", &json!({}))["logGroups"].as_array().into_iter().flatten() {
         let mut next = Value::Null;
         loop {
             let mut request = json!({ "logGroupName": group["logGroupName"], "limit": 10_000 });
             if next.is_string() {
                 request["nextToken"] = next;
             }
-            let mut page = ask("FilterLogEvents", &request);
+            let mut page = ask_logs("FilterLogEvents", &request);
             for event in page["events"].as_array().into_iter().flatten() {
                 text += event["message"].as_str().unwrap_or_default();
                 text.push('\n');
