@@ -106,8 +106,10 @@ pub struct Hold {
 pub struct Latest {
     pub occurrence: Occurrence,
     pub promotion: OperationId,
-    /// Still Pending: a second tag pushed on the same digest asks nobody again.
+    /// Still Pending.
     pub open: bool,
+    /// Until then a second tag pushed on the same digest asks nobody again.
+    pub fresh_until: Timestamp,
 }
 
 /// What is true of an environment, whichever promotion or rollback asks.

@@ -13,7 +13,7 @@ use crate::pin_number::PinNumber;
 use crate::records::{Build, Occurrence, OperationId, Pin, Subject, TokenHash, Work};
 use crate::refusal::Refusal;
 
-pub use promotion::{Decision, Opening, approved, may_decide};
+pub use promotion::{Decision, Opening, approved, joined, may_decide};
 pub use rollback::RollbackRequest;
 
 /// What was seen. Everything may be seen twice, late, or in any order.

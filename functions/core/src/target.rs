@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::build_tag::numbered;
 use crate::commit::Commit;
 use crate::image::{ImageDigest, ImageTag};
 use crate::pin_number::PinNumber;
@@ -13,7 +14,8 @@ use crate::refusal::Refusal;
 pub enum To {
     Stable,
     Previous,
-    Pin(PinNumber),
+    /// As it was written, too: seven digits and more may be the beginning of a commit.
+    Pin(PinNumber, String),
     Digest(ImageDigest),
     /// A build tag, a numbered stable tag, or the beginning of a commit.
     Name(String),
@@ -26,33 +28,57 @@ impl To {
             "stable" => Self::Stable,
             "previous" => Self::Previous,
             _ => PinNumber::parse(text)
-                .map(Self::Pin)
+                .map(|number| Self::Pin(number, text.to_owned()))
                 .or_else(|_| ImageDigest::parse(text).map(Self::Digest))
                 .unwrap_or_else(|_| Self::Name(text.to_owned())),
         }
     }
 }
 
+/// Whether a rollback may begin, and what the environment has pinned.
+pub fn ready(environment: &Environment) -> Result<&Pin, Refusal> {
+    match environment.slot {
+        Some(id) => Err(Refusal::RollbackRunning { id }),
+        None => environment.pin.as_ref().ok_or(Refusal::NothingPinned),
+    }
+}
+
+/// What an environment is meant to run: what its services' task definitions name, which may be crashing; where
+/// one names no digest, what the service's containers carry; without services, what is pinned. The tasks of an
+/// older deployment that a newer one has yet to replace do not count: they may be just what to go back to.
+pub fn intended(services: &[ServiceRollout], pinned: Option<&ImageDigest>) -> BTreeSet<ImageDigest> {
+    let of = |rollout: &ServiceRollout| match &rollout.before.described {
+        Some(digest) => BTreeSet::from([digest.clone()]),
+        None => rollout.before.digests.clone(),
+    };
+    or_pinned(services.iter().flat_map(of).collect(), pinned)
+}
+
 /// What an environment runs, as far as can be told: what its containers carry, and what its services are described
-/// to run, which may be crashing. Where neither says, what it has pinned.
+/// to run. Where neither says, what it has pinned.
 pub fn live(services: &[ServiceRollout], pinned: Option<&ImageDigest>) -> BTreeSet<ImageDigest> {
     let seen: BTreeSet<ImageDigest> = services
         .iter()
         .flat_map(|rollout| rollout.before.digests.iter().chain(&rollout.before.described))
         .cloned()
         .collect();
+    or_pinned(seen, pinned)
+}
+
+fn or_pinned(seen: BTreeSet<ImageDigest>, pinned: Option<&ImageDigest>) -> BTreeSet<ImageDigest> {
     if seen.is_empty() { pinned.cloned().into_iter().collect() } else { seen }
 }
 
-/// Finds it among the environment's pins. `history` holds every pin, in any order; `live` what runs now.
+/// Finds it among the environment's pins. `history` holds every pin, in any order; `intended` what
+/// the environment is meant to run now.
 pub fn resolve(
     to: &To,
     environment: &Environment,
     history: &[Pin],
-    live: &BTreeSet<ImageDigest>,
+    intended: &BTreeSet<ImageDigest>,
     stable_tag: &ImageTag,
 ) -> Result<Target, Refusal> {
-    let current = environment.pin.as_ref().ok_or(Refusal::NothingPinned)?;
+    let current = ready(environment)?;
     let newest = |wanted: &dyn Fn(&Pin) -> bool| {
         history
             .iter()
@@ -60,29 +86,30 @@ pub fn resolve(
             .filter(|pin| pin.number <= current.number && wanted(pin))
             .max_by_key(|pin| pin.number)
     };
+    let named = |name: &str| {
+        let commit = Commit::parse(name).ok();
+        newest(&|pin| {
+            pin.build_tag.to_string() == name
+                || numbered(stable_tag, pin.number).as_str() == name
+                || pin
+                    .commit
+                    .as_ref()
+                    .zip(commit.as_ref())
+                    .is_some_and(|(full, part)| full.starts_with(part.as_str()))
+        })
+    };
     let found = match to {
         To::Stable => Ok(current),
-        To::Previous => {
-            newest(&|pin| !live.contains(&pin.digest) && !environment.rolled_back_from.contains(&pin.digest))
-                .ok_or(Refusal::NoPrevious)
-        }
-        To::Pin(number) => newest(&|pin| pin.number == *number)
+        To::Previous => newest(&|pin| {
+            !intended.contains(&pin.digest) && !environment.rolled_back_from.contains(&pin.digest)
+        })
+        .ok_or(Refusal::NoPrevious),
+        To::Pin(number, text) => newest(&|pin| pin.number == *number)
+            .or_else(|| named(text))
             .ok_or(Refusal::UnknownPin { number: *number, newest: current.number }),
         To::Digest(digest) => newest(&|pin| pin.digest == *digest)
             .ok_or_else(|| Refusal::NeverPinned { to: digest.to_string() }),
-        To::Name(name) => {
-            let commit = Commit::parse(name).ok();
-            let starts = |pin: &Pin| match (&pin.commit, &commit) {
-                (Some(full), Some(part)) => full.starts_with(part.as_str()),
-                _ => false,
-            };
-            newest(&|pin| {
-                pin.build_tag.to_string() == *name
-                    || crate::build_tag::numbered(stable_tag, pin.number).as_str() == name
-                    || starts(pin)
-            })
-            .ok_or_else(|| Refusal::NeverPinned { to: name.clone() })
-        }
+        To::Name(name) => named(name).ok_or_else(|| Refusal::NeverPinned { to: name.clone() }),
     }?;
     // The digest's newest number: going back to what is pinned now, by an older name, changes no pin.
     let pin = if found.digest == current.digest { current } else { found };

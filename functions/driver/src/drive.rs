@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
-use stablepin_aws::dynamodb::{CommitError, Key, TableError, uuid_v7};
+use stablepin_aws::dynamodb::{CommitError, Key, OperationKey, TableError, uuid_v7};
 use stablepin_aws::session::OPERATION_TIMEOUT;
 use stablepin_core::effect::{Effect, Outcome, leased_to_another, owed};
 use stablepin_core::image::ImageDigest;
 use stablepin_core::records::{Lease, Subject};
 use stablepin_core::refusal::Refusal;
-use stablepin_core::step::{Observed, step};
+use stablepin_core::step::{Observed, joined, step};
 use uuid::Uuid;
 
 use crate::clock::now;
@@ -100,7 +100,10 @@ pub async fn drive(
     let holder = uuid_v7(now());
     let mut subject = match start {
         Start::Operation(key) => load(doors, &key).await?,
-        Start::Subject(subject) => *subject,
+        Start::Subject(subject) => match pushed(&observed) {
+            Some(digest) => join(doors, *subject, digest).await?,
+            None => *subject,
+        },
     };
     let mut observed = observed;
     let mut races = 0;
@@ -196,16 +199,25 @@ async fn load(doors: &Doors, key: &Key) -> Result<Subject, DriveError> {
 }
 
 async fn reload(doors: &Doors, subject: &Subject, observed: &[Observed]) -> Result<Subject, DriveError> {
-    if let Some(key) = Key::of(subject) {
+    let push = pushed(observed);
+    if let (Some(key), None) = (Key::of(subject), push) {
         return load(doors, &key).await;
     }
     let application = subject.application();
     let found = doors.table.configured_environment(application, &subject.name).await?;
     let mut fresh = found.ok_or(DriveError::NotFound)?;
-    if let Some(digest) = pushed(observed) {
-        fresh.build = doors.table.build(application, digest).await?;
+    let Some(digest) = push else { return Ok(fresh) };
+    fresh.build = doors.table.build(application, digest).await?;
+    join(doors, fresh, digest).await
+}
+
+/// With the open question that the push joins, if there is one.
+async fn join(doors: &Doors, mut subject: Subject, digest: &ImageDigest) -> Result<Subject, DriveError> {
+    if let Some(id) = joined(now(), &subject.environment, digest) {
+        let found = doors.table.operation(subject.application(), OperationKey::Promotion(id)).await?;
+        subject.operation = found.map(|(_, operation)| operation);
     }
-    Ok(fresh)
+    Ok(subject)
 }
 
 fn pushed(observed: &[Observed]) -> Option<&ImageDigest> {

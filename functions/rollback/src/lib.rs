@@ -16,7 +16,7 @@ use stablepin_core::name::{ApplicationName, EnvironmentName};
 use stablepin_core::records::{OperationId, ServiceRollout, Target};
 use stablepin_core::refusal::Refusal;
 use stablepin_core::step::{Observed, RollbackRequest, step};
-use stablepin_core::target::{To, live, resolve};
+use stablepin_core::target::{To, intended, ready, resolve};
 use stablepin_driver::clock::now;
 use stablepin_driver::errors::chain;
 use stablepin_driver::{Deadline, Doors, DriveError, SnapshotError, Start, drive, snapshot};
@@ -62,6 +62,7 @@ async fn start(doors: &Doors, request: &Request, deadline: Deadline) -> Result<R
     let Some(policy) = subject.policy().cloned() else {
         return Err(Problem::from(&Refusal::NoSuchEnvironment));
     };
+    ready(&subject.environment).map_err(|refusal| Problem::from(&refusal))?;
     let services = wanted(&policy, &body.services)?;
 
     let (history, rollouts) = tokio::join!(
@@ -70,9 +71,9 @@ async fn start(doors: &Doors, request: &Request, deadline: Deadline) -> Result<R
     );
     let (history, rollouts) = (history.map_err(|error| ours(&error))?, rollouts?);
     let pinned = subject.environment.pin.as_ref().map(|pin| &pin.digest);
-    let live = live(&rollouts, pinned);
+    let intended = intended(&rollouts, pinned);
     let to = text(&body.to);
-    let target = resolve(&To::parse(&to), &subject.environment, &history, &live, &policy.stable_tag)
+    let target = resolve(&To::parse(&to), &subject.environment, &history, &intended, &policy.stable_tag)
         .map_err(|refusal| Problem::from(&refusal))?;
     runnable(doors, &policy, &target, request).await?;
 

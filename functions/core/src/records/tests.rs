@@ -66,7 +66,12 @@ fn environment() -> Environment {
         pin: Some(pin()),
         applied: Some(PinNumber::new(7).unwrap()),
         watermark: Some(occurrence.clone()),
-        latest: Some(Latest { occurrence, promotion: id(1), open: false }),
+        latest: Some(Latest {
+            occurrence,
+            promotion: id(1),
+            open: false,
+            fresh_until: at("2025-07-17T14:41:00Z"),
+        }),
         slot: Some(id(2)),
         hold: Some(Hold {
             since: at("2025-07-17T16:00:00Z"),

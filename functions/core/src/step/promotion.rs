@@ -60,6 +60,17 @@ pub(super) fn build_tag(
     BuildTag::new(environment.clone(), pushed_at + later, commit8)
 }
 
+/// How long another push of the same image asks nobody again. After that it does: a mail may have been lost.
+const FRESH: SignedDuration = SignedDuration::from_mins(10);
+
+/// The open question that another push of this digest joins: to be read before the push is decided.
+pub fn joined(now: Timestamp, environment: &Environment, digest: &ImageDigest) -> Option<OperationId> {
+    let latest = environment.latest.as_ref()?;
+    let same = latest.open && latest.occurrence.digest == *digest;
+    (same && now < latest.fresh_until).then_some(latest.promotion)
+}
+
+/// On a subject without an operation, or with the one that the push [joins](joined).
 pub(super) fn open(draft: &mut Draft, opening: &Opening) -> Result<(), Refusal> {
     let now = draft.now;
     let policy = draft.change.after.policy().ok_or(Refusal::NoSuchEnvironment)?.clone();
@@ -95,13 +106,13 @@ pub(super) fn open(draft: &mut Draft, opening: &Opening) -> Result<(), Refusal> 
         build
     };
 
-    // The same image under a second tag, while its approvers are already asked: one question is enough.
-    let asked_already = after
-        .environment
-        .latest
-        .as_ref()
-        .is_some_and(|latest| latest.open && latest.occurrence.digest == occurrence.digest);
-    if asked_already {
+    // The same image under a second tag, just after its approvers were asked: one question is enough, and it
+    // stands where the latest of the pushes does.
+    if let Some(Work::Promotion(asked)) = after.operation.as_mut().map(|operation| &mut operation.work) {
+        asked.occurrence = asked.occurrence.clone().max(occurrence);
+        if let Some(latest) = &mut after.environment.latest {
+            latest.occurrence = asked.occurrence.clone();
+        }
         return Ok(());
     }
 
@@ -119,7 +130,9 @@ pub(super) fn open(draft: &mut Draft, opening: &Opening) -> Result<(), Refusal> 
         pin: None,
     };
     if after.environment.latest.as_ref().is_none_or(|latest| latest.occurrence < occurrence) {
-        after.environment.latest = Some(Latest { occurrence, promotion: promotion.id, open: true });
+        let fresh_until = now + FRESH.min(policy.approval.expires / 2);
+        after.environment.latest =
+            Some(Latest { occurrence, promotion: promotion.id, open: true, fresh_until });
     }
     let entry = Entry {
         kind: Kind::Promotion,
@@ -243,8 +256,18 @@ pub(super) fn tick(draft: &mut Draft) {
     let now = draft.now;
     let after = &draft.change.after;
     let Some(promotion) = after.promotion() else { return };
-    if promotion.state != PromotionState::Pending {
-        return;
+    let gone = after.policy().is_none();
+    match promotion.state {
+        PromotionState::Pending => {}
+        PromotionState::InProgress if gone => {
+            let reason = "the environment left the configuration before its tags were put".to_owned();
+            return end(draft, PromotionState::Failed, reason, Actor::Stablepin);
+        }
+        PromotionState::InProgress
+        | PromotionState::Completed
+        | PromotionState::Failed
+        | PromotionState::RolledBack
+        | PromotionState::Cancelled => return,
     }
     let reason = match after.policy() {
         None => "withdrawn: the environment left the configuration".to_owned(),

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Draft, Entry, NewPin};
+use super::{Draft, Entry, LONGEST_PAUSE, NewPin};
 use crate::audit::{Actor, Kind};
 use crate::build_tag::BackupTag;
 use crate::effect::Outcome;
@@ -12,7 +12,7 @@ use crate::records::{
     Backup, Hold, Operation, OperationId, Progress, Rollback, RollbackState, ServiceRollout, Target, Work,
 };
 use crate::refusal::Refusal;
-use crate::target::live;
+use crate::target::{intended, live, ready};
 
 /// A rollback as it was asked for, resolved and checked: nothing was touched yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,14 +45,11 @@ pub(super) fn open(draft: &mut Draft, request: &RollbackRequest) -> Result<(), R
     let policy = draft.change.after.policy().ok_or(Refusal::NoSuchEnvironment)?.clone();
     let name = draft.change.after.name.clone();
     let environment = &mut draft.change.after.environment;
-    let pin = environment.pin.clone().ok_or(Refusal::NothingPinned)?;
-    if let Some(id) = environment.slot {
-        return Err(Refusal::RollbackRunning { id });
-    }
+    let pin = ready(environment)?.clone();
     if request.already_live(&pin.digest) {
         return Err(Refusal::AlreadyLive { pin: request.target.pin, digest: request.target.digest.clone() });
     }
-    let mut live = live(&request.services, Some(&pin.digest));
+    let live = live(&request.services, Some(&pin.digest));
     let backup = match live.first() {
         Some(digest) if live.len() == 1 && !request.services.is_empty() => {
             Some(Backup { tag: BackupTag::new(name, now).tag(), digest: digest.clone(), tried: false })
@@ -65,8 +62,7 @@ pub(super) fn open(draft: &mut Draft, request: &RollbackRequest) -> Result<(), R
         reason: format!("rollback to pin {}", request.target.pin),
         rollback: request.id,
     });
-    live.remove(&request.target.digest);
-    environment.rolled_back_from.extend(live);
+    environment.rolled_back_from.extend(intended(&request.services, Some(&pin.digest)));
     environment.rolled_back_from.remove(&request.target.digest);
     let rollback = Rollback {
         id: request.id,
@@ -155,20 +151,28 @@ pub(super) fn outcome(draft: &mut Draft, now: Timestamp, outcome: &Outcome) {
 /// A deployment was only just accepted.
 const FIRST_LOOK: SignedDuration = SignedDuration::from_secs(3);
 /// It was looked at and is on its way.
-const NEXT_LOOK: SignedDuration = SignedDuration::from_secs(15);
+const NEXT_LOOK: SignedDuration = SignedDuration::from_secs(5);
 
 pub(super) fn tick(draft: &mut Draft) {
     let now = draft.now;
+    let configured = draft.change.after.policy().is_some();
     let Some(rollback) = rollback(draft) else { return };
-    let late = rollback.deadline <= now && rollback.pin.is_none();
-    if !rollback.state.is_terminal() && late {
-        let (state, reason) = if applied_anywhere(rollback) {
-            (RollbackState::Incomplete, "applied, but not proven in time")
-        } else {
-            (RollbackState::Failed, "nothing could be applied in time")
-        };
-        move_to(draft, state, Some(reason.to_owned()));
+    if rollback.state.is_terminal() {
+        return;
     }
+    let applied = applied_anywhere(rollback);
+    let (state, reason) = if !configured && (applied || rollback.pin.is_some()) {
+        (RollbackState::Incomplete, "applied, but the environment left the configuration before it was done")
+    } else if !configured {
+        (RollbackState::Failed, "the environment left the configuration")
+    } else if rollback.deadline > now || rollback.pin.is_some() {
+        return;
+    } else if applied {
+        (RollbackState::Incomplete, "applied, but not proven in time")
+    } else {
+        (RollbackState::Failed, "nothing could be applied in time")
+    };
+    move_to(draft, state, Some(reason.to_owned()));
 }
 
 pub(super) fn settle(draft: &mut Draft) {
@@ -216,7 +220,10 @@ pub(super) fn settle(draft: &mut Draft) {
         return move_to(draft, RollbackState::Completed, Some(proven));
     }
     draft.pin(new_pin);
-    let number = draft.change.after.environment.pin.as_ref().map(|pin| pin.number);
+    let environment = &mut draft.change.after.environment;
+    // The services are where they belong. The stable tag follows by itself, in nobody's way.
+    environment.slot = None;
+    let number = environment.pin.as_ref().map(|pin| pin.number);
     if let Some(rollback) = self::rollback(draft) {
         rollback.pin = number;
     }
@@ -236,9 +243,12 @@ pub(super) fn next_look(now: Timestamp, rollback: &Rollback) -> Option<Timestamp
     if rollback.state.is_terminal() {
         return None;
     }
+    if rollback.pin.is_some() {
+        return Some(now + LONGEST_PAUSE);
+    }
     // However often it failed: production waits.
     let soon = now + SignedDuration::from_mins(1);
-    Some(if rollback.pin.is_none() && rollback.deadline > now { soon.min(rollback.deadline) } else { soon })
+    Some(if rollback.deadline > now { soon.min(rollback.deadline) } else { soon })
 }
 
 fn services(rollback: &Rollback) -> String {

@@ -113,11 +113,10 @@ fn a_pin_that_was_read_and_is_newer_than_the_environment_does_not_exist_yet() {
     assert!(to(&environment, &pins, &[], digest(3).as_str()).is_err());
 }
 
-#[test]
-fn what_is_live_is_what_runs_and_what_is_described_else_the_pin() {
+fn rollout(running: &[u8], described: Option<u8>) -> ServiceRollout {
     use crate::application::ServiceName;
     use crate::records::{Live, Progress};
-    let rollout = |running: &[u8], described: Option<u8>| ServiceRollout {
+    ServiceRollout {
         service: ServiceName::parse("prod/web").unwrap(),
         before: Live {
             task_definition: String::new(),
@@ -127,7 +126,49 @@ fn what_is_live_is_what_runs_and_what_is_described_else_the_pin() {
         },
         progress: Progress::Waiting,
         seen: None,
-    };
+    }
+}
+
+/// Half way from pin 2 to pin 3, which crashes: the tasks of pin 2 still run, and are where to go.
+#[test]
+fn the_way_back_from_a_half_finished_deployment_is_what_still_runs() {
+    let (environment, pins) = history(&[1, 2, 3]);
+    let intended = intended(&[rollout(&[2], Some(3)), rollout(&[2, 3], Some(3))], Some(&digest(3)));
+    let target = resolve(&To::Previous, &environment, &pins, &intended, &stable()).unwrap();
+    assert_eq!(target.digest, digest(2));
+}
+
+#[test]
+fn where_a_service_names_no_digest_what_its_containers_carry_is_meant() {
+    let pinned = digest(1);
+    let intended = |services: &[ServiceRollout]| intended(services, Some(&pinned));
+    assert_eq!(intended(&[rollout(&[2], None), rollout(&[4], Some(3))]), [2, 3].map(digest).into());
+    assert_eq!(intended(&[rollout(&[], None)]), [digest(1)].into());
+    assert_eq!(intended(&[]), [digest(1)].into());
+}
+
+#[test]
+fn seven_digits_may_be_a_pin_or_a_commit() {
+    let (environment, mut pins) = history(&[1, 2]);
+    pins[0].commit = Some("1234567890".repeat(4));
+    assert_eq!(to(&environment, &pins, &[2], "1234567"), Ok((1, digest(1))));
+    assert_eq!(to(&environment, &pins, &[2], "0000001"), Ok((1, digest(1))), "a number first");
+    let unknown = Err(Refusal::UnknownPin { number: number(7_654_321), newest: number(2) });
+    assert_eq!(to(&environment, &pins, &[2], "7654321"), unknown);
+}
+
+#[test]
+fn while_a_rollback_runs_whatever_is_named_waits_for_it() {
+    let (mut environment, pins) = history(&[1]);
+    let id = OperationId::new(Uuid::from_u128(9));
+    environment.slot = Some(id);
+    for name in ["stable", "previous", "7", "main"] {
+        assert_eq!(to(&environment, &pins, &[1], name), Err(Refusal::RollbackRunning { id }), "{name}");
+    }
+}
+
+#[test]
+fn what_is_live_is_what_runs_and_what_is_described_else_the_pin() {
     let pinned = digest(1);
     let live = |services: &[ServiceRollout]| live(services, Some(&pinned));
     assert_eq!(live(&[rollout(&[2], Some(3)), rollout(&[4], None)]), [2, 3, 4].map(digest).into());

@@ -353,6 +353,48 @@ fn a_rollback_that_failed_says_which_service_and_why() {
 }
 
 #[test]
+fn a_stable_tag_that_cannot_be_put_keeps_no_other_rollback_waiting() {
+    let mut world = World::new(application(ONE, "\"prod/web\""));
+    pinned(&mut world, 0, 1);
+    pinned(&mut world, 1, 2);
+    let id = world.roll_back("1").unwrap();
+    world.begin(id);
+    while world.environment.pin.as_ref().unwrap().number.get() == 2 {
+        while !world.flights.is_empty() {
+            world.land(0, true);
+        }
+        world.wait(5);
+        world.begin(id);
+    }
+    assert_eq!([fail(&mut world, id, 1), fail(&mut world, id, 1)], [60, 120], "tried less and less often");
+    assert_eq!(rollback_state(&world, id), RollbackState::InProgress, "the tag is owed");
+    world.roll_back("2").unwrap();
+    world.flights.clear();
+    world.settle();
+    assert_eq!(rollback_state(&world, id), RollbackState::Completed);
+    check(&world);
+}
+
+#[test]
+fn an_environment_that_leaves_the_configuration_ends_what_is_on_its_way() {
+    let mut world = World::new(application(ONE, "\"prod/web\""));
+    let approved = asked(&mut world, 0, 1);
+    world.vote(approved, "lead", Verdict::Approve).unwrap();
+    let rollback = world.roll_back("stable").unwrap();
+    world.configuration.application.environments[0].name =
+        stablepin_core::name::EnvironmentName::parse("other").unwrap();
+    world.tick(approved);
+    world.tick(rollback);
+    assert_eq!(ended(&world, approved).0, PromotionState::Failed);
+    assert_eq!(rollback_state(&world, rollback), RollbackState::Failed);
+    assert_eq!(world.environment.slot, None);
+    assert!(
+        world.operations.values().all(|operation| operation.wake_at.is_none()),
+        "nothing is looked at again"
+    );
+}
+
+#[test]
 fn reasons_are_kept_on_one_readable_line() {
     let mut world = World::new(application(ONE, "\"prod/web\""));
     pinned(&mut world, 0, 1);

@@ -340,6 +340,33 @@ fn two_tags_on_one_image_ask_once() {
 }
 
 #[test]
+fn rule_4_a_question_stands_where_the_latest_push_that_joined_it_does() {
+    let mut world = World::new(application(ONE, ""));
+    let joined = asked(&mut world, 0, 1);
+    assert_eq!(world.push(3, 1), None);
+    let late = world.push(2, 2).unwrap();
+    world.settle();
+    world.vote(joined, "lead", Verdict::Approve).unwrap();
+    assert!(matches!(world.vote(late, "lead", Verdict::Approve), Err(Refusal::Superseded { .. })));
+    world.settle();
+    assert_eq!(world.environment.pin.as_ref().unwrap().digest, digest(1));
+    check(&world);
+}
+
+#[test]
+fn a_push_long_after_the_question_asks_again() {
+    let mut world = World::new(application(ONE, ""));
+    let first = asked(&mut world, 0, 1);
+    world.now += SignedDuration::from_mins(10);
+    let again = world.push(600, 1).unwrap();
+    world.settle();
+    assert_eq!(world.tokens.len(), 2, "its approver has a new mail");
+    world.vote(again, "lead", Verdict::Approve).unwrap();
+    world.settle();
+    assert_eq!((state(&world, first), world.pins.len()), (PromotionState::Cancelled, 1));
+}
+
+#[test]
 fn rule_5_a_link_works_once_for_its_own_promotion_and_approver() {
     let mut world = World::new(application(TWO, ""));
     let one = asked(&mut world, 0, 1);
@@ -461,7 +488,9 @@ fn rule_9_one_rollback_at_a_time_and_never_to_what_is_live() {
     let mut world = World::new(application(ONE, "\"prod/web\""));
     pinned(&mut world, 0, 1);
     let id = world.roll_back("stable").unwrap();
-    assert!(matches!(world.roll_back("stable"), Err(Refusal::RollbackRunning { .. })));
+    for to in ["stable", "previous", "9"] {
+        assert!(matches!(world.roll_back(to), Err(Refusal::RollbackRunning { .. })), "{to}");
+    }
     world.settle();
     assert_eq!(rollback_state(&world, id), RollbackState::Completed);
     assert!(matches!(world.roll_back("stable"), Err(Refusal::AlreadyLive { .. })));

@@ -14,8 +14,8 @@ use stablepin_core::records::{
     ServiceRollout, Subject, Token, TokenHash, Verdict, Work,
 };
 use stablepin_core::refusal::Refusal;
-use stablepin_core::step::{Change, Decision, Observed, Opening, RollbackRequest, step};
-use stablepin_core::target::{To, live, resolve};
+use stablepin_core::step::{Change, Decision, Observed, Opening, RollbackRequest, joined, step};
+use stablepin_core::target::{To, intended, resolve};
 use uuid::Uuid;
 
 pub(crate) const STABLE: &str = "prod-stable";
@@ -185,7 +185,8 @@ impl World {
         let opening = self.opening(at, n);
         let (id, digest) = (opening.id, digest(n));
         self.tags.insert(ImageTag::parse("main").unwrap(), digest.clone());
-        self.observe(None, Some(&digest), &[Observed::Opened(Box::new(opening))]).unwrap();
+        let asked = joined(self.now, &self.environment, &digest);
+        self.observe(asked, Some(&digest), &[Observed::Opened(Box::new(opening))]).unwrap();
         self.operations.contains_key(&id).then_some(id)
     }
 
@@ -259,9 +260,9 @@ impl World {
             })
             .collect();
         let pinned = self.environment.pin.as_ref().map(|pin| pin.digest.clone());
-        let live = live(&services, pinned.as_ref());
+        let intended = intended(&services, pinned.as_ref());
         let stable = ImageTag::parse(STABLE).unwrap();
-        let target = resolve(&To::parse(to), &self.environment, &self.pins, &live, &stable)?;
+        let target = resolve(&To::parse(to), &self.environment, &self.pins, &intended, &stable)?;
         Ok(RollbackRequest {
             id,
             to: to.to_owned(),
