@@ -75,7 +75,10 @@ pub(crate) async fn put(table: &Table, settings: &Settings, request: &Request) -
         digest: None,
         from: before.as_ref().map(|before| before.version.to_string()),
         to: (version + 1).to_string(),
-        reason: Some(changes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")),
+        reason: Some(match &before {
+            Some(_) => changes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
+            None => "registered".to_owned(),
+        }),
         actor: Actor::Principal { arn: principal.clone() },
         at,
     };

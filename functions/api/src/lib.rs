@@ -79,5 +79,5 @@ async fn route(table: &Table, settings: &Settings, request: &Request) -> Result<
 fn ours(request: &Request, error: &dyn std::error::Error) -> Problem {
     let chain = chain(error);
     tracing::error!(request.id = request.id, "the request failed: {chain}");
-    Problem::internal(&request.id, "the table could not be read or written")
+    Problem::internal(&request.id, "the table could not be read or written; nothing was half done")
 }

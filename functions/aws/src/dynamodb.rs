@@ -321,7 +321,8 @@ impl Table {
     /// Stores a link that is about to be mailed.
     pub async fn put_token(&self, token: &Token) -> Result<(), TableError> {
         let mut item = item(&keys::token(&token.hash), 1, token)?;
-        // DynamoDB removes it within days after: the condition of use checks the time itself.
+        // DynamoDB removes it within days after: the promotion's own end is what every use checks, and until then
+        // the page can say that the link has expired.
         let ttl = token.expires_at.as_second().saturating_add(7 * 24 * 3600);
         item.insert("ttl".into(), AttributeValue::N(ttl.to_string()));
         self.client

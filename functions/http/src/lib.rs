@@ -39,6 +39,10 @@ pub fn response(status: u16, content_type: &str, headers: &[(&str, &str)], body:
 pub fn json<T: Serialize>(status: u16, body: &T) -> Response {
     match serde_json::to_string(body) {
         Ok(text) => response(status, "application/json", &[], text),
-        Err(_) => Problem::internal("unserialisable", "the answer could not be written").response(),
+        Err(_) => Problem::internal(
+            "unserialisable",
+            "the answer could not be written, though the request was carried out",
+        )
+        .response(),
     }
 }

@@ -41,10 +41,9 @@ impl Problem {
         Self::new(400, "bad-request", "The request is not understood", detail)
     }
 
-    /// Ours to fix: the request's id finds it in the logs.
+    /// Ours to fix: the request's id finds it in the logs. `what` happened, and what came of it.
     pub fn internal(request_id: &str, what: &str) -> Self {
-        let detail =
-            format!("{what}; nothing was half done: try again, and quote request {request_id} if it stays");
+        let detail = format!("{what}: try again, and quote request {request_id} if it stays");
         Self::new(500, "internal", "Something went wrong here", detail)
     }
 

@@ -92,6 +92,7 @@ async fn start(doors: &Doors, request: &Request, deadline: Deadline) -> Result<R
         let planned = change.after.rollback().map(|rollback| json!(rollback.services));
         return Ok(answer(200, &json!({ "dry_run": true, "target": target, "services": planned })));
     }
+    let follow = format!("/v1/applications/{application}/rollbacks/{id}");
     let deadline = deadline.within(ANSWER_WITHIN);
     let after = drive(doors, Start::Subject(Box::new(subject)), observed, deadline).await;
     let after = after.map_err(|error| match error {
@@ -100,7 +101,10 @@ async fn start(doors: &Doors, request: &Request, deadline: Deadline) -> Result<R
         | DriveError::AlreadyOpened
         | DriveError::LinkUsed
         | DriveError::Contended
-        | DriveError::Table(_) => ours(&error),
+        | DriveError::Table(_) => {
+            let what = format!("the rollback may have been started: look at {follow} before you ask again");
+            failed(request, &error, &what)
+        }
     })?;
     Ok(answer(
         202,
@@ -109,7 +113,7 @@ async fn start(doors: &Doors, request: &Request, deadline: Deadline) -> Result<R
             "state": after.rollback().map(|rollback| rollback.state),
             "target": target,
             "services": after.rollback().map(|rollback| &rollback.services),
-            "follow": format!("/v1/applications/{application}/rollbacks/{id}"),
+            "follow": follow,
         }),
     ))
 }
@@ -195,8 +199,12 @@ async fn runnable(doors: &Doors, policy: &Policy, target: &Target, request: &Req
     }
 }
 
+/// Before anything was written.
 fn ours(request: &Request, error: &dyn std::error::Error) -> Problem {
-    let chain = chain(error);
-    tracing::error!(request.id = request.id, "the rollback could not be started: {chain}");
-    Problem::internal(&request.id, "the rollback could not be started")
+    failed(request, error, "the rollback could not be started, and nothing was touched")
+}
+
+fn failed(request: &Request, error: &dyn std::error::Error, what: &str) -> Problem {
+    tracing::error!(request.id = request.id, "{what}: {}", chain(error));
+    Problem::internal(&request.id, what)
 }

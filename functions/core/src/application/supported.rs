@@ -12,7 +12,7 @@ pub(super) fn unsupported(application: &Application, problems: &mut Problems<'_>
         refuse("latest", "write \"off\", and let the pipeline push the tag latest");
     }
     if application.retention.mode != RetentionMode::DryRun {
-        refuse("retention.mode", "write \"dry-run\", which plans and reports");
+        refuse("retention.mode", "write \"dry-run\"; nothing is deleted");
     }
     for (index, environment) in application.environments.iter().enumerate() {
         let mut refuse = |key: &str, instead: &str| refuse(&format!("environment[{index}].{key}"), instead);
