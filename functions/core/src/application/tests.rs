@@ -141,7 +141,7 @@ fn what_this_version_does_not_carry_out_is_refused() {
     line 29, column 44: environment[1].validate.platforms: is not available in this version: leave it out
     line 29, column 70: environment[1].validate.labels: is not available in this version: leave it out
     line 29, column 92: environment[1].validate.signature: is not available in this version: write "off"
-    line 32, column 8: retention.mode: is not available in this version: write "dry-run", which plans and reports
+    line 32, column 8: retention.mode: is not available in this version: write "dry-run"; nothing is deleted
     "#);
     insta::assert_snapshot!(extended("services = [\"prod/web\"]"), @r#"line 10, column 1: environment[0].deploy: is not available in this version: write deploy = "never": an approved build becomes the pin, the pipeline deploys it, and a rollback still returns the services to the pin"#);
     insta::assert_snapshot!(extended("repository = \"arn:aws:ecr:eu-west-1:444455556666:repository/web\""), @r#"line 12, column 14: environment[0].repository: "arn:aws:ecr:eu-west-1:444455556666:repository/web" is another repository's ARN, which is not available in this version: write the name of a repository of this stack's account and region"#);
