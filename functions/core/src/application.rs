@@ -92,6 +92,13 @@ pub struct Environment {
     pub validate: Validate,
 }
 
+impl Environment {
+    /// An approved build goes to services before it becomes the pin.
+    pub fn is_deployed(&self) -> bool {
+        self.deploy == Deploy::OnApproval && !self.services.is_empty()
+    }
+}
+
 /// Whether an approved build is deployed to the services.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deploy {

@@ -113,6 +113,11 @@ impl fmt::Display for BackupTag {
     }
 }
 
+/// What an environment runs: `{environment}-current`.
+pub fn current(environment: &EnvironmentName) -> ImageTag {
+    always_a_tag(&format!("{environment}-current"))
+}
+
 /// The tag of one pin, where the repository forbids the stable tag to move: `prod-stable-000042`.
 /// A stable tag so long that the number does not fit is cut; an application file allows none that long.
 pub fn numbered(stable_tag: &ImageTag, pin: PinNumber) -> ImageTag {

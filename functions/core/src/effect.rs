@@ -8,7 +8,8 @@ use crate::image::{ImageDigest, ImageTag};
 use crate::name::ApproverName;
 use crate::pin_number::PinNumber;
 use crate::records::{
-    Build, Lease, Operation, Pin, Progress, Promotion, PromotionState, Rollback, Subject, TokenHash, Work,
+    Build, Lease, Live, Notice, Operation, Pin, Progress, Promotion, PromotionState, Rollback, RollbackState,
+    Rollout, Started, Subject, TokenHash, Way, Work,
 };
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,14 +18,22 @@ pub enum Effect {
     TagBuild(Build),
     /// Mints a link and mails it.
     Ask(ApproverName),
+    /// Looks what the services run and whether they can move. Writes nothing.
+    Prepare,
     /// Makes the stable tag show the environment's pin.
     TagStable(Pin),
     /// Puts the backup tag on what was live. Best effort.
     TagBackup { tag: ImageTag, digest: ImageDigest },
-    /// Starts one service's deployment at the rollback's digest.
-    Deploy(ServiceName),
-    /// Looks how that deployment is doing.
-    Follow(ServiceName),
+    /// Puts the tag `{environment}-current` on what is live. Best effort.
+    TagCurrent(ImageDigest),
+    /// Starts one service's deployment.
+    Deploy(Way, ServiceName),
+    /// Looks how that deployment is doing, or whether it still is as it was proven.
+    Follow(Way, ServiceName),
+    /// Asks the configured endpoints.
+    Probe,
+    /// Tells people.
+    Notify(Notice),
 }
 
 /// What came of an effect.
@@ -37,29 +46,56 @@ pub enum Outcome {
         approver: ApproverName,
         token: TokenHash,
     },
+    /// Everything can move; what runs now.
+    Prepared(Vec<(ServiceName, Live)>),
+    /// Something cannot move: nothing was touched.
+    Unfit(String),
     StableTagged(PinNumber),
     BackupTried,
-    Deployed {
-        service: ServiceName,
-        deployment: String,
-        task_definition: String,
-    },
-    /// Still on its way; what was seen, for people.
-    Going {
-        service: ServiceName,
-        seen: String,
-    },
-    Proven {
-        service: ServiceName,
-        tasks: u32,
-    },
-    /// It will not come right by itself.
-    ServiceFailed {
-        service: ServiceName,
-        reason: String,
-    },
+    CurrentTried(ImageDigest),
+    /// What was seen of one service.
+    Service(Way, ServiceName, Seen),
+    /// None: every endpoint answered.
+    Probed(Option<String>),
+    Notified(Notice),
     /// It may work later: throttled, refused, out of reach.
     Problem(String),
+}
+
+/// What was seen of one service's deployment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seen {
+    /// ECS accepted ours.
+    Deployed(Started),
+    /// Still on its way; what was seen, for people. Paused: ECS waits at a lifecycle hook.
+    Going {
+        seen: String,
+        paused: bool,
+    },
+    Proven {
+        tasks: u32,
+    },
+    /// It is there, and the desired count is 0.
+    Unproven,
+    /// ECS goes back by itself.
+    Returning {
+        reason: String,
+    },
+    /// ECS has gone back by itself, or it never was moved.
+    Returned {
+        reason: String,
+        digest: Option<ImageDigest>,
+    },
+    /// Somebody else's deployment took the place of ours.
+    Superseded {
+        reason: String,
+    },
+    /// A late call of the operation that this one pre-empted took the place of ours.
+    Overtaken,
+    /// It will not come right by itself.
+    Failed {
+        reason: String,
+    },
 }
 
 /// What is to be carried out now by this holder. Empty while `wake_at` is ahead or another holds the lease.
@@ -69,7 +105,7 @@ pub fn owed(now: Timestamp, subject: &Subject, holder: Uuid) -> Vec<Effect> {
     if !awake || leased_to_another(now, operation, holder) {
         return Vec::new();
     }
-    pending(subject)
+    pending(now, subject)
 }
 
 /// Whether somebody else is carrying this out now.
@@ -77,16 +113,21 @@ pub fn leased_to_another(now: Timestamp, operation: &Operation, holder: Uuid) ->
     operation.lease.as_ref().is_some_and(|Lease { holder: other, until }| *other != holder && *until > now)
 }
 
-/// What is left to do, whenever.
-pub(crate) fn pending(subject: &Subject) -> Vec<Effect> {
-    match subject.operation.as_ref().map(|operation| &operation.work) {
-        None => Vec::new(),
-        Some(Work::Promotion(promotion)) => promotion_pending(subject, promotion),
-        Some(Work::Rollback(rollback)) => rollback_pending(subject, rollback),
+/// What is left to do, whoever does it.
+pub(crate) fn pending(now: Timestamp, subject: &Subject) -> Vec<Effect> {
+    let Some(operation) = &subject.operation else { return Vec::new() };
+    match &operation.work {
+        Work::Promotion(promotion) => promotion_pending(now, subject, operation, promotion),
+        Work::Rollback(rollback) => rollback_pending(now, subject, operation, rollback),
     }
 }
 
-fn promotion_pending(subject: &Subject, promotion: &Promotion) -> Vec<Effect> {
+fn promotion_pending(
+    now: Timestamp,
+    subject: &Subject,
+    operation: &Operation,
+    promotion: &Promotion,
+) -> Vec<Effect> {
     let untagged = subject.build.iter().filter(|build| !build.tagged).cloned().map(Effect::TagBuild);
     match promotion.state {
         PromotionState::Pending => {
@@ -94,11 +135,22 @@ fn promotion_pending(subject: &Subject, promotion: &Promotion) -> Vec<Effect> {
             // A mail names the build tag: it goes out when the name is certain.
             if naming.is_empty() { ask(subject, promotion) } else { naming }
         }
-        PromotionState::InProgress => untagged.chain(stable_tag(subject)).collect(),
-        PromotionState::Completed
-        | PromotionState::Failed
-        | PromotionState::RolledBack
-        | PromotionState::Cancelled => Vec::new(),
+        PromotionState::InProgress if promotion.pin.is_some() => {
+            untagged.chain(stable_tag(subject)).chain(current_tag(subject, operation)).collect()
+        }
+        PromotionState::InProgress => {
+            let going_back = promotion.failure.is_some() && !operation.told.contains(&Notice::GoingBack);
+            let rollout = match operation.rollout() {
+                None => vec![Effect::Prepare],
+                Some((way, rollout)) => rollout_pending(now, subject, way, rollout),
+            };
+            let told = going_back.then_some(Effect::Notify(Notice::GoingBack));
+            rollout.into_iter().chain(untagged).chain(told).collect()
+        }
+        PromotionState::Failed | PromotionState::RolledBack => {
+            current_tag(subject, operation).into_iter().chain(ended(operation)).collect()
+        }
+        PromotionState::Completed | PromotionState::Cancelled => Vec::new(),
     }
 }
 
@@ -117,20 +169,63 @@ fn stable_tag(subject: &Subject) -> Option<Effect> {
     subject.environment.pin.clone().map(Effect::TagStable)
 }
 
-fn rollback_pending(subject: &Subject, rollback: &Rollback) -> Vec<Effect> {
-    if rollback.state.is_terminal() {
-        return Vec::new();
+/// What this operation brought there, if nothing came after it.
+fn current_tag(subject: &Subject, operation: &Operation) -> Option<Effect> {
+    let current = subject.environment.current.as_ref()?;
+    (current.by == operation.id() && !current.tagged).then(|| Effect::TagCurrent(current.digest.clone()))
+}
+
+fn ended(operation: &Operation) -> Option<Effect> {
+    (!operation.told.contains(&Notice::Ended)).then_some(Effect::Notify(Notice::Ended))
+}
+
+fn rollback_pending(
+    now: Timestamp,
+    subject: &Subject,
+    operation: &Operation,
+    rollback: &Rollback,
+) -> Vec<Effect> {
+    match rollback.state {
+        RollbackState::Requested | RollbackState::InProgress => {}
+        RollbackState::Completed => return current_tag(subject, operation).into_iter().collect(),
+        RollbackState::Incomplete | RollbackState::Failed => return ended(operation).into_iter().collect(),
     }
     let backup = rollback
         .backup
         .iter()
         .filter(|backup| !backup.tried)
         .map(|backup| Effect::TagBackup { tag: backup.tag.clone(), digest: backup.digest.clone() });
-    let services = rollback.services.iter().filter_map(|rollout| match &rollout.progress {
-        Progress::Waiting => Some(Effect::Deploy(rollout.service.clone())),
-        Progress::Deployed { .. } => Some(Effect::Follow(rollout.service.clone())),
-        Progress::Proven { .. } | Progress::Failed { .. } => None,
-    });
     let tag = rollback.pin.and_then(|_| stable_tag(subject));
-    services.chain(tag).chain(backup).collect()
+    let services = match rollback.pin {
+        Some(_) => Vec::new(),
+        None => rollout_pending(now, subject, Way::There, &rollback.rollout),
+    };
+    services.into_iter().chain(tag).chain(backup).collect()
+}
+
+fn rollout_pending(now: Timestamp, subject: &Subject, way: Way, rollout: &Rollout) -> Vec<Effect> {
+    let again = |seen: Timestamp| rollout.bake.as_ref().is_some_and(|bake| bake.due(now, seen));
+    let mut owed: Vec<Effect> = Vec::new();
+    for one in &rollout.services {
+        match &one.progress {
+            Progress::Waiting => owed.push(Effect::Deploy(way, one.service.clone())),
+            Progress::Deployed | Progress::Returning { .. } => {
+                owed.push(Effect::Follow(way, one.service.clone()))
+            }
+            Progress::Proven { at, .. } if again(*at) => owed.push(Effect::Follow(way, one.service.clone())),
+            Progress::Proven { .. }
+            | Progress::Unproven
+            | Progress::Returned { .. }
+            | Progress::Superseded { .. }
+            | Progress::Failed { .. } => {}
+        }
+    }
+    let endpoints = subject.policy().is_some_and(|policy| !policy.verify.endpoints.is_empty());
+    if let Some(bake) = &rollout.bake
+        && endpoints
+        && bake.probed_at.is_none_or(again)
+    {
+        owed.push(Effect::Probe);
+    }
+    owed
 }

@@ -14,6 +14,10 @@ use crate::image::{ImageDigest, ImageTag, RepositoryName};
 use crate::name::{ApplicationName, ApproverName, EnvironmentName};
 use crate::pin_number::PinNumber;
 
+mod rollout;
+
+pub use rollout::{Bake, Destination, Live, Progress, Rollout, ServiceRollout, Started, Way};
+
 /// A promotion's or a rollback's id: UUIDv7, so that ids sort by time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -91,6 +95,8 @@ pub struct Pin {
     /// The promotion or rollback that set it.
     pub by: OperationId,
     pub at: Timestamp,
+    /// The task definition that each service was proven with, to be used again on the way back.
+    pub revisions: BTreeMap<ServiceName, String>,
 }
 
 /// Automation leaves the environment alone until a person releases it.
@@ -98,7 +104,42 @@ pub struct Pin {
 pub struct Hold {
     pub since: Timestamp,
     pub reason: String,
-    pub rollback: OperationId,
+    /// The rollback, or the promotion that failed.
+    pub by: OperationId,
+}
+
+/// A person keeps promotions out. Rollbacks still work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Freeze {
+    pub since: Timestamp,
+    pub reason: String,
+    pub by: Actor,
+}
+
+/// The one rollout that may touch an environment's services now. Whoever is not in it touches nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Slot {
+    pub operation: OperationId,
+    pub kind: SlotKind,
+    pub digest: ImageDigest,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SlotKind {
+    /// Gives way to a rollback.
+    Promotion,
+    Rollback,
+}
+
+/// What was last proven to run, for the tag `{environment}-current`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Current {
+    pub digest: ImageDigest,
+    /// Who puts the tag.
+    pub by: OperationId,
+    /// Best effort: tried once, it counts as put.
+    pub tagged: bool,
 }
 
 /// The newest push that an environment was asked to take.
@@ -121,9 +162,10 @@ pub struct Environment {
     /// The latest push that was ever pinned. Never falls.
     pub watermark: Option<Occurrence>,
     pub latest: Option<Latest>,
-    /// The one rollout that may touch the services now.
-    pub slot: Option<OperationId>,
+    pub slot: Option<Slot>,
     pub hold: Option<Hold>,
+    pub freeze: Option<Freeze>,
+    pub current: Option<Current>,
     /// Digests that a rollback left: `previous` never goes there.
     pub rolled_back_from: BTreeSet<ImageDigest>,
     pub version: u64,
@@ -139,6 +181,8 @@ impl Environment {
             latest: None,
             slot: None,
             hold: None,
+            freeze: None,
+            current: None,
             rolled_back_from: BTreeSet::new(),
             version: 0,
         }
@@ -219,7 +263,13 @@ pub struct Promotion {
     pub expires_at: Timestamp,
     pub asked: BTreeMap<ApproverName, Asked>,
     pub votes: BTreeMap<ApproverName, Vote>,
-    /// Approved; while InProgress without a pin it waits for the environment's slot.
+    /// On its way to the services, where the environment is deployed to.
+    pub rollout: Option<Rollout>,
+    /// Why that failed, for people.
+    pub failure: Option<String>,
+    /// On their way back, once that has failed.
+    pub way_back: Option<Rollout>,
+    /// The pin that it became.
     pub pin: Option<PinNumber>,
 }
 
@@ -252,42 +302,6 @@ impl RollbackState {
     }
 }
 
-/// Where one service is on its way to the digest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "state", rename_all = "kebab-case")]
-pub enum Progress {
-    /// Nothing was changed yet.
-    Waiting,
-    /// ECS accepted our deployment.
-    Deployed { deployment: String, task_definition: String },
-    /// Our deployment finished and every running task carries the digest.
-    Proven { deployment: String, task_definition: String, tasks: u32 },
-    /// ECS's or AWS's own words.
-    Failed { reason: String },
-}
-
-/// One digest on its way to one service.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ServiceRollout {
-    pub service: ServiceName,
-    /// What ran when the rollout began: the way back.
-    pub before: Live,
-    pub progress: Progress,
-    /// What was last seen of it, for people.
-    pub seen: Option<String>,
-}
-
-/// What a service runs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Live {
-    pub task_definition: String,
-    pub deployment: String,
-    /// Of the running containers that run the environment's repository.
-    pub digests: BTreeSet<ImageDigest>,
-    /// Every container that runs the repository is described at this digest by the service's task definition.
-    pub described: Option<ImageDigest>,
-}
-
 /// What a rollback goes back to: always something that this environment has pinned.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Target {
@@ -307,11 +321,12 @@ pub struct Rollback {
     pub asked_by: Actor,
     pub ask_reason: Option<String>,
     pub requested_at: Timestamp,
-    /// Not proven by then: Incomplete.
-    pub deadline: Timestamp,
     pub state: RollbackState,
     pub reason: Option<String>,
-    pub services: Vec<ServiceRollout>,
+    #[serde(flatten)]
+    pub rollout: Rollout,
+    /// The digest of the promotion that it pre-empted: a late call of its may still arrive.
+    pub preempted: Option<ImageDigest>,
     /// The tag for what was live. Best effort: none when nothing or more than one digest was live.
     pub backup: Option<Backup>,
     /// The new pin that it set; none while it is not proven, or when it went to the current pin.
@@ -325,7 +340,18 @@ pub struct Backup {
     pub tried: bool,
 }
 
+/// Something that people are told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Notice {
+    /// A promotion failed, and its services go back.
+    GoingBack,
+    /// It ended, and not well.
+    Ended,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "one at a time is in memory")]
 pub enum Work {
     Promotion(Promotion),
     Rollback(Rollback),
@@ -342,18 +368,45 @@ pub struct Operation {
     pub failures: u32,
     /// What the last of them said, for people.
     pub problem: Option<String>,
+    /// What people were told.
+    pub told: BTreeSet<Notice>,
     pub version: u64,
 }
 
 impl Operation {
     pub fn new(work: Work, wake_at: Timestamp) -> Self {
-        Self { work, wake_at: Some(wake_at), lease: None, failures: 0, problem: None, version: 0 }
+        let told = BTreeSet::new();
+        Self { work, wake_at: Some(wake_at), lease: None, failures: 0, problem: None, told, version: 0 }
     }
 
     pub fn id(&self) -> OperationId {
         match &self.work {
             Work::Promotion(promotion) => promotion.id,
             Work::Rollback(rollback) => rollback.id,
+        }
+    }
+
+    /// What moves services now, and which way.
+    pub fn rollout(&self) -> Option<(Way, &Rollout)> {
+        let back = self.way(Way::Back).map(|rollout| (Way::Back, rollout));
+        back.or_else(|| self.way(Way::There).map(|rollout| (Way::There, rollout)))
+    }
+
+    pub fn way(&self, way: Way) -> Option<&Rollout> {
+        match (&self.work, way) {
+            (Work::Promotion(promotion), Way::There) => promotion.rollout.as_ref(),
+            (Work::Promotion(promotion), Way::Back) => promotion.way_back.as_ref(),
+            (Work::Rollback(rollback), Way::There) => Some(&rollback.rollout),
+            (Work::Rollback(_), Way::Back) => None,
+        }
+    }
+
+    pub(crate) fn way_mut(&mut self, way: Way) -> Option<&mut Rollout> {
+        match (&mut self.work, way) {
+            (Work::Promotion(promotion), Way::There) => promotion.rollout.as_mut(),
+            (Work::Promotion(promotion), Way::Back) => promotion.way_back.as_mut(),
+            (Work::Rollback(rollback), Way::There) => Some(&mut rollback.rollout),
+            (Work::Rollback(_), Way::Back) => None,
         }
     }
 }

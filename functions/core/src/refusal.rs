@@ -49,6 +49,14 @@ pub enum Refusal {
     AlreadyLive { pin: PinNumber, digest: ImageDigest },
     #[error("rollback {id} is running: follow it, and ask again when it has ended")]
     RollbackRunning { id: OperationId },
+    #[error("it is frozen since {} ({reason})", minute(since))]
+    Frozen { since: Timestamp, reason: String },
+    #[error("it is not frozen")]
+    NotFrozen,
+    #[error("it is not held")]
+    NotHeld,
+    #[error("say why: the reason is shown to everybody who wonders")]
+    ReasonNeeded,
     #[error("{service} is not a service of this environment: its services are {known}")]
     UnknownService { service: String, known: String },
 }

@@ -1,18 +1,24 @@
 //! The only place where a state changes: a subject, what was observed, and the time give the subject after.
 
+mod environment;
 mod promotion;
 mod rollback;
+mod rollout;
+
+use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::application::ServiceName;
 use crate::audit::{Actor, AuditRecord, Kind};
-use crate::build_tag::numbered;
+use crate::build_tag::{current, numbered};
 use crate::effect::{Effect, Outcome, pending};
 use crate::image::{ImageDigest, ImageTag, RepositoryName};
 use crate::pin_number::PinNumber;
 use crate::records::{Build, Occurrence, OperationId, Pin, Subject, TokenHash, Work};
 use crate::refusal::Refusal;
 
+pub use environment::{Order, Wish};
 pub use promotion::{Decision, Opening, approved, joined, may_decide};
 pub use rollback::RollbackRequest;
 
@@ -24,6 +30,8 @@ pub enum Observed {
     RollbackRequested(Box<RollbackRequest>),
     Decision(Decision),
     Outcome(Outcome),
+    /// A person freezes the environment, thaws it, or releases its hold.
+    Ordered(Order),
     /// Time has passed.
     Tick,
     /// Something that it waits for may have happened: look now, whatever the clock says.
@@ -64,6 +72,7 @@ pub fn step(now: Timestamp, subject: &Subject, observed: &[Observed]) -> Result<
             Observed::RollbackRequested(request) => rollback::open(&mut draft, request)?,
             Observed::Decision(decision) => promotion::decide(&mut draft, decision)?,
             Observed::Outcome(outcome) => draft.outcome(outcome),
+            Observed::Ordered(order) => environment::carry_out(&mut draft, order)?,
             Observed::Tick => draft.tick(),
             Observed::Nudge => {}
         }
@@ -98,7 +107,6 @@ impl Draft {
     }
 
     fn outcome(&mut self, outcome: &Outcome) {
-        let now = self.now;
         let after = &mut self.change.after;
         match outcome {
             Outcome::BuildTagged => {
@@ -123,11 +131,39 @@ impl Draft {
                 self.failed = true;
                 return;
             }
-            Outcome::BackupTried
-            | Outcome::Deployed { .. }
-            | Outcome::Going { .. }
-            | Outcome::Proven { .. }
-            | Outcome::ServiceFailed { .. } => rollback::outcome(self, now, outcome),
+            Outcome::BackupTried => rollback::backup_tried(self),
+            Outcome::CurrentTried(digest) => {
+                if let Some(current) = &mut after.environment.current
+                    && current.digest == *digest
+                {
+                    current.tagged = true;
+                }
+            }
+            Outcome::Notified(notice) => {
+                if let Some(operation) = &mut after.operation {
+                    operation.told.insert(*notice);
+                }
+            }
+            Outcome::Prepared(live) => {
+                if promotion::deploy::moves(after) {
+                    promotion::deploy::prepared(self, live);
+                }
+            }
+            Outcome::Unfit(reason) => {
+                if promotion::deploy::moves(after) {
+                    promotion::deploy::unfit(self, reason);
+                }
+            }
+            Outcome::Service(way, service, seen) => {
+                if promotion::deploy::moves(after) || rollback::moves(after) {
+                    rollout::seen(self, *way, service, seen);
+                }
+            }
+            Outcome::Probed(failed) => {
+                if promotion::deploy::moves(after) {
+                    rollout::probed(self, failed.as_ref());
+                }
+            }
         }
         if let Some(operation) = self.change.after.operation.as_mut().filter(|_| !self.failed) {
             operation.failures = 0;
@@ -175,7 +211,7 @@ impl Draft {
             Some(Work::Rollback(_)) => rollback::settle(self),
             None => return,
         }
-        let due = pending(&self.change.after);
+        let due = pending(self.now, &self.change.after);
         for effect in &due {
             self.intend(effect);
         }
@@ -185,6 +221,9 @@ impl Draft {
             Some(Work::Rollback(rollback)) => rollback::next_look(now, rollback),
             None => None,
         };
+        // It has ended, and somebody is still to be told: that does not go on for ever.
+        let given_up = self.change.after.operation.as_ref().is_some_and(|one| one.failures >= LAST_WORDS);
+        let later = later.or_else(|| (!due.is_empty() && !given_up).then_some(now + LONGEST_PAUSE));
         let Some(operation) = &mut self.change.after.operation else { return };
         operation.wake_at = match (later, pause) {
             (None, _) => None,
@@ -216,7 +255,13 @@ impl Draft {
                 ours(numbered(&policy.stable_tag, pin.number), &pin.digest),
             ],
             Effect::TagBackup { tag, digest } => vec![ours(tag.clone(), digest)],
-            Effect::Ask(_) | Effect::Deploy(_) | Effect::Follow(_) => Vec::new(),
+            Effect::TagCurrent(digest) => vec![ours(current(&policy.name), digest)],
+            Effect::Ask(_)
+            | Effect::Prepare
+            | Effect::Deploy(..)
+            | Effect::Follow(..)
+            | Effect::Probe
+            | Effect::Notify(_) => Vec::new(),
         };
         for intent in intents {
             if !self.change.intents.contains(&intent) {
@@ -237,6 +282,7 @@ impl Draft {
             commit: pin.commit,
             by: pin.by,
             at: now,
+            revisions: pin.revisions,
         };
         environment.pin = Some(record.clone());
         environment.rolled_back_from.remove(&record.digest);
@@ -250,6 +296,14 @@ impl Draft {
             actor: pin.actor,
         });
         self.change.pin = Some(record);
+    }
+
+    /// Whoever is in it, if it is this one.
+    fn free_slot(&mut self, of: OperationId) {
+        let slot = &mut self.change.after.environment.slot;
+        if slot.as_ref().is_some_and(|slot| slot.operation == of) {
+            *slot = None;
+        }
     }
 
     fn audit(&mut self, entry: Entry) {
@@ -276,6 +330,7 @@ struct NewPin {
     by: OperationId,
     reason: Option<String>,
     actor: Actor,
+    revisions: BTreeMap<ServiceName, String>,
 }
 
 struct Entry {
@@ -301,6 +356,9 @@ fn build_intent(build: &Build) -> Intent {
 fn pause_after(failures: u32) -> SignedDuration {
     SignedDuration::from_mins(1 << failures.saturating_sub(1).min(4)).min(LONGEST_PAUSE)
 }
+
+/// How many attempts it takes to give up telling people.
+const LAST_WORDS: u32 = 12;
 
 /// Between two attempts of what keeps failing.
 const LONGEST_PAUSE: SignedDuration = SignedDuration::from_mins(16);

@@ -6,7 +6,7 @@ use crate::build_tag::numbered;
 use crate::commit::Commit;
 use crate::image::{ImageDigest, ImageTag};
 use crate::pin_number::PinNumber;
-use crate::records::{Environment, Pin, ServiceRollout, Target};
+use crate::records::{Environment, Pin, ServiceRollout, SlotKind, Target};
 use crate::refusal::Refusal;
 
 /// The forms of `to`.
@@ -37,9 +37,9 @@ impl To {
 
 /// Whether a rollback may begin, and what the environment has pinned.
 pub fn ready(environment: &Environment) -> Result<&Pin, Refusal> {
-    match environment.slot {
-        Some(id) => Err(Refusal::RollbackRunning { id }),
-        None => environment.pin.as_ref().ok_or(Refusal::NothingPinned),
+    match &environment.slot {
+        Some(slot) if slot.kind == SlotKind::Rollback => Err(Refusal::RollbackRunning { id: slot.operation }),
+        Some(_) | None => environment.pin.as_ref().ok_or(Refusal::NothingPinned),
     }
 }
 

@@ -2,7 +2,7 @@
 //! that is written and not kept would be worse than none. What becomes available is deleted here.
 
 use super::errors::Problems;
-use super::{Application, Deploy, Environment, FourEyes, Latest, RetentionMode, Step, Validate};
+use super::{Application, Environment, FourEyes, Latest, RetentionMode, Step, Validate};
 
 pub(super) fn unsupported(application: &Application, problems: &mut Problems<'_>) {
     let mut refuse = |key: &str, instead: &str| {
@@ -21,13 +21,6 @@ pub(super) fn unsupported(application: &Application, problems: &mut Problems<'_>
 }
 
 fn of_environment(application: &Application, environment: &Environment, refuse: &mut impl FnMut(&str, &str)) {
-    if environment.deploy == Deploy::OnApproval && !environment.services.is_empty() {
-        refuse(
-            "deploy",
-            "write deploy = \"never\": an approved build becomes the pin, the pipeline deploys it, and a rollback \
-             still returns the services to the pin",
-        );
-    }
     if environment.repository != application.repository {
         refuse("repository", "leave it out; the application's repository is used");
     }
@@ -42,12 +35,6 @@ fn of_environment(application: &Application, environment: &Environment, refuse: 
     }
     if !environment.soak.is_zero() {
         refuse("soak", "leave it out; approvers decide when a build has been tried long enough");
-    }
-    if !environment.verify.bake.is_zero() {
-        refuse("verify.bake", "leave it out");
-    }
-    if !environment.verify.endpoints.is_empty() {
-        refuse("verify.endpoints", "leave it out; ECS's health checks still count");
     }
     let (validate, default) = (&environment.validate, Validate::default());
     if validate.max_bytes != default.max_bytes {

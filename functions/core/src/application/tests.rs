@@ -129,21 +129,17 @@ fn what_this_version_does_not_carry_out_is_refused() {
     line 6, column 10: latest: is not available in this version: write "off", and let the pipeline push the tag latest
     line 19, column 14: environment[1].repository: is not available in this version: leave it out; the application's repository is used
     line 20, column 8: environment[1].role: is not available in this version: leave it out; the repository and the services must be of this stack's account
-    line 22, column 10: environment[1].deploy: is not available in this version: write deploy = "never": an approved build becomes the pin, the pipeline deploys it, and a rollback still returns the services to the pin
     line 24, column 79: environment[1].approval.four_eyes: is not available in this version: write "off"; with required = 2, two people must approve
     line 24, column 96: environment[1].approval.step: is not available in this version: write "none"; the decision page still asks before it decides
     line 25, column 12: environment[1].requires: is not available in this version: leave it out, and run the checks before the push
     line 26, column 9: environment[1].after: is not available in this version: leave it out; each environment is approved by itself
     line 27, column 8: environment[1].soak: is not available in this version: leave it out; approvers decide when a build has been tried long enough
-    line 28, column 19: environment[1].verify.bake: is not available in this version: leave it out
-    line 28, column 54: environment[1].verify.endpoints: is not available in this version: leave it out; ECS's health checks still count
     line 29, column 25: environment[1].validate.max_size: is not available in this version: leave it out
     line 29, column 44: environment[1].validate.platforms: is not available in this version: leave it out
     line 29, column 70: environment[1].validate.labels: is not available in this version: leave it out
     line 29, column 92: environment[1].validate.signature: is not available in this version: write "off"
     line 32, column 8: retention.mode: is not available in this version: write "dry-run"; nothing is deleted
     "#);
-    insta::assert_snapshot!(extended("services = [\"prod/web\"]"), @r#"line 10, column 1: environment[0].deploy: is not available in this version: write deploy = "never": an approved build becomes the pin, the pipeline deploys it, and a rollback still returns the services to the pin"#);
     insta::assert_snapshot!(extended("repository = \"arn:aws:ecr:eu-west-1:444455556666:repository/web\""), @r#"line 12, column 14: environment[0].repository: "arn:aws:ecr:eu-west-1:444455556666:repository/web" is another repository's ARN, which is not available in this version: write the name of a repository of this stack's account and region"#);
     insta::assert_snapshot!(extended("approval.four_eyes = \"on\"\napproval.step = \"type\""), @r#"
     line 12, column 22: environment[0].approval.four_eyes: is not available in this version: write "off"; with required = 2, two people must approve
@@ -546,7 +542,6 @@ fn consistent(application: &Application) -> Result<(), TestCaseError> {
         prop_assert!(approval.approvers.iter().all(|name| application.approver(name).is_some()));
         let tag = environment.stable_tag.as_str();
         prop_assert!(!application.builds.iter().any(|pattern| pattern.matches(tag)));
-        prop_assert!(environment.deploy == Deploy::Never || environment.services.is_empty());
     }
     Ok(())
 }

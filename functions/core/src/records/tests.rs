@@ -57,7 +57,16 @@ fn pin() -> Pin {
         commit: build().commit,
         by: id(1),
         at: at("2025-07-17T15:00:00Z"),
+        revisions: BTreeMap::from([(service("prod/web"), task_definition(41))]),
     }
+}
+
+fn service(name: &str) -> ServiceName {
+    ServiceName::parse(name).unwrap()
+}
+
+fn task_definition(revision: u8) -> String {
+    format!("arn:aws:ecs:eu-central-1:111122223333:task-definition/web:{revision}")
 }
 
 fn environment() -> Environment {
@@ -72,12 +81,18 @@ fn environment() -> Environment {
             open: false,
             fresh_until: at("2025-07-17T14:41:00Z"),
         }),
-        slot: Some(id(2)),
+        slot: Some(Slot { operation: id(2), kind: SlotKind::Rollback, digest: digest(0xb2) }),
         hold: Some(Hold {
             since: at("2025-07-17T16:00:00Z"),
             reason: "rollback to pin 6".to_owned(),
-            rollback: id(2),
+            by: id(2),
         }),
+        freeze: Some(Freeze {
+            since: at("2025-07-17T16:10:00Z"),
+            reason: "sale".to_owned(),
+            by: Actor::Principal { arn: "arn:aws:iam::111122223333:role/operator".to_owned() },
+        }),
+        current: Some(Current { digest: digest(0xa1), by: id(1), tagged: true }),
         rolled_back_from: BTreeSet::from([digest(0xa1)]),
         version: 12,
     }
@@ -101,6 +116,28 @@ fn promotion() -> Operation {
         expires_at: at("2025-07-20T14:30:54.5Z"),
         asked: BTreeMap::from([(lead(), Asked { token: hash(), at: at("2025-07-17T14:30:55Z") })]),
         votes: BTreeMap::from([(lead(), vote(Verdict::Approve))]),
+        rollout: Some(Rollout {
+            destination: Destination::Digest { digest: digest(0xa1) },
+            services: vec![rollout(
+                "prod/web",
+                Progress::Proven { tasks: 2, at: at("2025-07-17T15:10:00Z") },
+            )],
+            deadline: at("2025-07-17T15:30:00Z"),
+            paused_since: Some(at("2025-07-17T15:05:00Z")),
+            bake: Some(Bake {
+                until: at("2025-07-17T15:15:00Z"),
+                probed_at: Some(at("2025-07-17T15:10:01Z")),
+                failed: Some("https://web.example.com/health answered 500".to_owned()),
+            }),
+        }),
+        failure: Some("https://web.example.com/health answered 500".to_owned()),
+        way_back: Some(Rollout {
+            destination: Destination::Before,
+            services: Vec::new(),
+            deadline: at("2025-07-17T15:40:00Z"),
+            paused_since: None,
+            bake: None,
+        }),
         pin: Some(PinNumber::new(7).unwrap()),
     };
     Operation {
@@ -109,24 +146,37 @@ fn promotion() -> Operation {
         lease: None,
         failures: 0,
         problem: None,
+        told: BTreeSet::from([Notice::GoingBack, Notice::Ended]),
         version: 5,
     }
 }
 
-fn rollback() -> Operation {
-    let rollout = |service: &str, progress| ServiceRollout {
-        service: ServiceName::parse(service).unwrap(),
-        before: Live {
-            task_definition: "arn:aws:ecs:eu-central-1:111122223333:task-definition/web:41".to_owned(),
-            deployment: "ecs-svc/1111111111111111111".to_owned(),
-            digests: BTreeSet::from([digest(0xa1)]),
-            described: Some(digest(0xa1)),
-        },
+fn rollout(name: &str, progress: Progress) -> ServiceRollout {
+    let before = Live {
+        task_definition: task_definition(41),
+        deployment: "ecs-svc/1111111111111111111".to_owned(),
+        digests: BTreeSet::from([digest(0xa1)]),
+        described: Some(digest(0xa1)),
+    };
+    let started = Started {
+        deployment: "ecs-svc/2222222222222222222".to_owned(),
+        service_deployment: Some(
+            "arn:aws:ecs:eu-central-1:111122223333:service-deployment/prod/web/NCWGC2ZR".to_owned(),
+        ),
+        task_definition: task_definition(42),
+        health_checked: true,
+        at: at("2025-07-17T16:00:05Z"),
+    };
+    ServiceRollout {
+        started: (progress != Progress::Waiting).then_some(started),
         progress,
         seen: Some("1 of 2 tasks running".to_owned()),
-    };
-    let deployment = || "ecs-svc/2222222222222222222".to_owned();
-    let task_definition = || "arn:aws:ecs:eu-central-1:111122223333:task-definition/web:42".to_owned();
+        ..ServiceRollout::waiting(service(name), before)
+    }
+}
+
+fn rollback() -> Operation {
+    let reason = || "ECS deployment circuit breaker: task failed to start.".to_owned();
     let rollback = Rollback {
         id: id(2),
         target: Target {
@@ -139,21 +189,28 @@ fn rollback() -> Operation {
         asked_by: Actor::Principal { arn: "arn:aws:iam::111122223333:role/operator".to_owned() },
         ask_reason: Some("500s since 15:40".to_owned()),
         requested_at: at("2025-07-17T16:00:00Z"),
-        deadline: at("2025-07-17T16:30:00Z"),
         state: RollbackState::InProgress,
         reason: None,
-        services: vec![
-            rollout("prod/web", Progress::Waiting),
-            rollout(
-                "prod/worker",
-                Progress::Deployed { deployment: deployment(), task_definition: task_definition() },
-            ),
-            rollout(
-                "prod/mailer",
-                Progress::Proven { deployment: deployment(), task_definition: task_definition(), tasks: 2 },
-            ),
-            rollout("prod/cron", Progress::Failed { reason: "the service is not there any more".to_owned() }),
-        ],
+        rollout: Rollout {
+            destination: Destination::Digest { digest: digest(0xb2) },
+            services: vec![
+                rollout("prod/a", Progress::Waiting),
+                rollout("prod/b", Progress::Deployed),
+                rollout("prod/c", Progress::Proven { tasks: 2, at: at("2025-07-17T16:01:00Z") }),
+                rollout("prod/d", Progress::Unproven),
+                rollout(
+                    "prod/e",
+                    Progress::Returning { reason: reason(), until: at("2025-07-17T16:15:00Z") },
+                ),
+                rollout("prod/f", Progress::Returned { reason: reason(), digest: Some(digest(0xa1)) }),
+                rollout("prod/g", Progress::Superseded { reason: "deployment ecs-svc/3".to_owned() }),
+                rollout("prod/h", Progress::Failed { reason: reason() }),
+            ],
+            deadline: at("2025-07-17T16:30:00Z"),
+            paused_since: None,
+            bake: None,
+        },
+        preempted: Some(digest(0xc3)),
         backup: Some(Backup {
             tag: tag("production-rollback-20250717-160000"),
             digest: digest(0xa1),
@@ -167,6 +224,7 @@ fn rollback() -> Operation {
         lease: Some(Lease { holder: Uuid::from_u128(7), until: at("2025-07-17T16:00:40Z") }),
         failures: 1,
         problem: Some("ECS could not be asked (DescribeServices): throttled".to_owned()),
+        told: BTreeSet::new(),
         version: 9,
     }
 }
@@ -253,7 +311,7 @@ fn every_name_is_the_one_that_people_see() {
     ] {
         assert_eq!(written(&state), format!("{:?}", state.as_str()));
     }
-    for kind in [Kind::Promotion, Kind::Rollback, Kind::Pin, Kind::Configuration] {
+    for kind in [Kind::Promotion, Kind::Rollback, Kind::Pin, Kind::Environment, Kind::Configuration] {
         assert_eq!(written(&kind), format!("{:?}", kind.detail_type()));
     }
     assert_eq!(written(&Verdict::Approve), r#""approve""#);

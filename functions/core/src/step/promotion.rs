@@ -1,9 +1,13 @@
 //! Promotions: opened by a push, decided by people, ended by a pin.
 
+pub(super) mod deploy;
+
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Draft, Entry, LONGEST_PAUSE, NewPin, build_intent};
-use crate::application::Environment as Policy;
+use crate::application::{Environment as Policy, ServiceName};
 use crate::audit::{Actor, Kind};
 use crate::build_tag::BuildTag;
 use crate::commit::{Commit, Commit8};
@@ -12,7 +16,7 @@ use crate::name::{ApproverName, EnvironmentName};
 use crate::one_line::reason;
 use crate::records::{
     Asked, Build, Environment, Hold, Latest, Occurrence, Operation, OperationId, Promotion, PromotionState,
-    Subject, Token, TokenHash, Verdict, Vote, Work,
+    Slot, SlotKind, Subject, Token, TokenHash, Verdict, Vote, Work,
 };
 use crate::refusal::Refusal;
 
@@ -127,6 +131,9 @@ pub(super) fn open(draft: &mut Draft, opening: &Opening) -> Result<(), Refusal> 
         expires_at: now + policy.approval.expires,
         asked: Default::default(),
         votes: Default::default(),
+        rollout: None,
+        failure: None,
+        way_back: None,
         pin: None,
     };
     if after.environment.latest.as_ref().is_none_or(|latest| latest.occurrence < occurrence) {
@@ -254,21 +261,30 @@ pub(super) fn asked(draft: &mut Draft, approver: &ApproverName, token: &TokenHas
 
 pub(super) fn tick(draft: &mut Draft) {
     let now = draft.now;
+    match draft.change.after.promotion().map(|promotion| promotion.state) {
+        Some(PromotionState::Pending) => expire(draft),
+        Some(PromotionState::InProgress) if draft.change.after.policy().is_none() => deploy::gone(draft),
+        Some(PromotionState::InProgress) => {
+            let way = draft.change.after.operation.as_ref().and_then(Operation::rollout).map(|(way, _)| way);
+            let operation = draft.change.after.operation.as_mut();
+            if let Some(rollout) = operation.zip(way).and_then(|(operation, way)| operation.way_mut(way)) {
+                rollout.time_out(now);
+            }
+        }
+        Some(
+            PromotionState::Completed
+            | PromotionState::Failed
+            | PromotionState::RolledBack
+            | PromotionState::Cancelled,
+        )
+        | None => {}
+    }
+}
+
+fn expire(draft: &mut Draft) {
+    let now = draft.now;
     let after = &draft.change.after;
     let Some(promotion) = after.promotion() else { return };
-    let gone = after.policy().is_none();
-    match promotion.state {
-        PromotionState::Pending => {}
-        PromotionState::InProgress if gone => {
-            let reason = "the environment left the configuration before its tags were put".to_owned();
-            return end(draft, PromotionState::Failed, reason, Actor::Stablepin);
-        }
-        PromotionState::InProgress
-        | PromotionState::Completed
-        | PromotionState::Failed
-        | PromotionState::RolledBack
-        | PromotionState::Cancelled => return,
-    }
     let reason = match after.policy() {
         None => "withdrawn: the environment left the configuration".to_owned(),
         Some(policy) => {
@@ -278,10 +294,12 @@ pub(super) fn tick(draft: &mut Draft) {
                 return;
             } else if !approved(policy, promotion) {
                 "expired: nobody decided in time".to_owned()
+            } else if let Some(freeze) = &after.environment.freeze {
+                format!("expired: approved, but the environment is frozen ({})", freeze.reason)
             } else if let Some(hold) = held(&after.environment, policy, promotion) {
                 format!("expired: approved, but the environment is held ({})", hold.reason)
             } else {
-                // Decided in time: it only waits for a rollback, which has a deadline of its own.
+                // Decided in time: it only waits for another rollout, which has a deadline of its own.
                 return;
             }
         }
@@ -295,21 +313,46 @@ pub(super) fn settle(draft: &mut Draft) {
     {
         promotion.build = build;
     }
+    match draft.change.after.promotion().map(|promotion| promotion.state) {
+        Some(PromotionState::Pending) => begin(draft),
+        Some(PromotionState::InProgress) => deploy::settle(draft),
+        Some(
+            PromotionState::Completed
+            | PromotionState::Failed
+            | PromotionState::RolledBack
+            | PromotionState::Cancelled,
+        )
+        | None => {}
+    }
+}
+
+/// Approved, and nothing is in its way: to the services, or where none are deployed to, straight to the pin.
+fn begin(draft: &mut Draft) {
     let Some(policy) = draft.change.after.policy().cloned() else { return };
     let Some(promotion) = draft.change.after.promotion().cloned() else { return };
-    if promotion.state != PromotionState::Pending {
-        return;
-    }
     if let Some(pin) = superseded(&draft.change.after.environment, &promotion) {
         let reason = format!("superseded: a later build became pin {pin}");
         return end(draft, PromotionState::Cancelled, reason, Actor::Stablepin);
     }
-    let environment = &draft.change.after.environment;
-    if approved(&policy, &promotion)
-        && environment.slot.is_none()
-        && held(environment, &policy, &promotion).is_none()
-    {
-        set_pin(draft, &policy, &promotion);
+    let environment = &mut draft.change.after.environment;
+    let free = environment.slot.is_none()
+        && environment.freeze.is_none()
+        && held(environment, &policy, &promotion).is_none();
+    if !approved(&policy, &promotion) || !free {
+        return;
+    }
+    environment.hold = None;
+    let actor = decided_by(&policy, &promotion).0;
+    if policy.is_deployed() {
+        environment.slot = Some(Slot {
+            operation: promotion.id,
+            kind: SlotKind::Promotion,
+            digest: promotion.digest.clone(),
+        });
+        move_to(draft, PromotionState::InProgress, None, actor);
+    } else {
+        move_to(draft, PromotionState::InProgress, None, actor);
+        set_pin(draft, &policy, Default::default());
     }
 }
 
@@ -320,19 +363,29 @@ fn held<'a>(environment: &'a Environment, policy: &Policy, promotion: &Promotion
     (!released).then_some(hold)
 }
 
-fn set_pin(draft: &mut Draft, policy: &Policy, promotion: &Promotion) {
+/// Whose word made it approved, and what they said. Who has left since still did it.
+fn decided_by(policy: &Policy, promotion: &Promotion) -> (Actor, Option<String>) {
+    let ever = || promotion.votes.values().filter(|vote| vote.verdict == Verdict::Approve);
+    let last =
+        approvals(policy, promotion).max_by_key(|vote| vote.at).or_else(|| ever().max_by_key(|vote| vote.at));
+    last.map_or((Actor::Push, None), |vote| (vote.actor.clone(), vote.reason.clone()))
+}
+
+/// Approved, and proven where it is deployed.
+pub(super) fn set_pin(draft: &mut Draft, policy: &Policy, revisions: BTreeMap<ServiceName, String>) {
+    let Some(promotion) = draft.change.after.promotion().cloned() else { return };
     let build = promotion.build.clone();
-    let approver = approvals(policy, promotion).max_by_key(|vote| vote.at);
-    let actor = approver.map_or(Actor::Push, |vote| vote.actor.clone());
-    let reason = approver.and_then(|vote| vote.reason.clone());
+    let (actor, reason) = decided_by(policy, &promotion);
     draft.pin(NewPin {
         digest: promotion.digest.clone(),
         build_tag: build.build_tag,
         commit: build.commit,
         by: promotion.id,
         reason: Some(reason.unwrap_or_else(|| "promotion approved".to_owned())),
-        actor: actor.clone(),
+        actor,
+        revisions,
     });
+    draft.free_slot(promotion.id);
     let environment = &mut draft.change.after.environment;
     environment.watermark = Some(
         environment
@@ -340,9 +393,7 @@ fn set_pin(draft: &mut Draft, policy: &Policy, promotion: &Promotion) {
             .take()
             .map_or(promotion.occurrence.clone(), |mark| mark.max(promotion.occurrence.clone())),
     );
-    environment.hold = None;
     let number = environment.pin.as_ref().map(|pin| pin.number);
-    move_to(draft, PromotionState::InProgress, None, actor);
     if let Some(promotion) = self::promotion(draft) {
         promotion.pin = number;
     }
@@ -375,7 +426,16 @@ pub(super) fn next_look(now: Timestamp, promotion: &Promotion, subject: &Subject
             })
         }
         // The pin is set, only its tags are owed: those are tried after longer and longer pauses.
-        PromotionState::InProgress => Some(now + LONGEST_PAUSE),
+        PromotionState::InProgress if promotion.pin.is_some() => Some(now + LONGEST_PAUSE),
+        PromotionState::InProgress => {
+            let soon = now + SignedDuration::from_mins(1);
+            let rollout = promotion.way_back.as_ref().or(promotion.rollout.as_ref());
+            let times = rollout.map(|rollout| {
+                let baked = rollout.bake.as_ref().map(|bake| bake.until).filter(|at| *at > now);
+                rollout.next_time_out(now).into_iter().chain(baked)
+            });
+            Some(times.into_iter().flatten().fold(soon, Timestamp::min))
+        }
         PromotionState::Completed
         | PromotionState::Failed
         | PromotionState::RolledBack
@@ -390,11 +450,11 @@ fn superseded(environment: &Environment, promotion: &Promotion) -> Option<crate:
     (promotion.occurrence < *mark).then_some(pin.number)
 }
 
-fn end(draft: &mut Draft, state: PromotionState, reason: String, actor: Actor) {
+pub(super) fn end(draft: &mut Draft, state: PromotionState, reason: String, actor: Actor) {
     move_to(draft, state, Some(reason), actor);
 }
 
-fn move_to(draft: &mut Draft, state: PromotionState, reason: Option<String>, actor: Actor) {
+pub(super) fn move_to(draft: &mut Draft, state: PromotionState, reason: Option<String>, actor: Actor) {
     let Some(promotion) = promotion(draft) else { return };
     let from = promotion.state;
     if from == state {
@@ -412,6 +472,9 @@ fn move_to(draft: &mut Draft, state: PromotionState, reason: Option<String>, act
         actor,
     };
     let id = promotion.id;
+    if state.is_terminal() {
+        draft.free_slot(id);
+    }
     if let Some(latest) = &mut draft.change.after.environment.latest
         && latest.promotion == id
     {
@@ -420,7 +483,7 @@ fn move_to(draft: &mut Draft, state: PromotionState, reason: Option<String>, act
     draft.audit(entry);
 }
 
-fn promotion(draft: &mut Draft) -> Option<&mut Promotion> {
+pub(super) fn promotion(draft: &mut Draft) -> Option<&mut Promotion> {
     match &mut draft.change.after.operation.as_mut()?.work {
         Work::Promotion(promotion) => Some(promotion),
         Work::Rollback(_) => None,

@@ -2,14 +2,15 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::rollout::{Verdict, arrived};
 use super::{Draft, Entry, LONGEST_PAUSE, NewPin};
 use crate::audit::{Actor, Kind};
 use crate::build_tag::BackupTag;
-use crate::effect::Outcome;
 use crate::image::ImageDigest;
 use crate::one_line::reason;
 use crate::records::{
-    Backup, Hold, Operation, OperationId, Progress, Rollback, RollbackState, ServiceRollout, Target, Work,
+    Backup, Destination, Hold, Operation, OperationId, Rollback, RollbackState, Rollout, ServiceRollout,
+    Slot, SlotKind, Subject, Target, Work,
 };
 use crate::refusal::Refusal;
 use crate::target::{intended, live, ready};
@@ -56,12 +57,12 @@ pub(super) fn open(draft: &mut Draft, request: &RollbackRequest) -> Result<(), R
         }
         _ => None,
     };
-    environment.slot = Some(request.id);
-    environment.hold = Some(Hold {
-        since: now,
-        reason: format!("rollback to pin {}", request.target.pin),
-        rollback: request.id,
-    });
+    // A promotion gives way. What it has begun and not heard of may still arrive.
+    let preempted = environment.slot.take().map(|slot| slot.digest);
+    environment.slot =
+        Some(Slot { operation: request.id, kind: SlotKind::Rollback, digest: request.target.digest.clone() });
+    environment.hold =
+        Some(Hold { since: now, reason: format!("rollback to pin {}", request.target.pin), by: request.id });
     environment.rolled_back_from.extend(intended(&request.services, Some(&pin.digest)));
     environment.rolled_back_from.remove(&request.target.digest);
     let rollback = Rollback {
@@ -71,10 +72,16 @@ pub(super) fn open(draft: &mut Draft, request: &RollbackRequest) -> Result<(), R
         asked_by: request.actor.clone(),
         ask_reason: request.reason.as_deref().and_then(reason),
         requested_at: now,
-        deadline: now + policy.verify.timeout,
         state: RollbackState::Requested,
         reason: None,
-        services: request.services.clone(),
+        rollout: Rollout {
+            destination: Destination::Digest { digest: request.target.digest.clone() },
+            services: request.services.clone(),
+            deadline: now + policy.verify.timeout,
+            paused_since: None,
+            bake: None,
+        },
+        preempted,
         backup,
         pin: None,
     };
@@ -92,66 +99,16 @@ pub(super) fn open(draft: &mut Draft, request: &RollbackRequest) -> Result<(), R
     Ok(())
 }
 
-pub(super) fn outcome(draft: &mut Draft, now: Timestamp, outcome: &Outcome) {
-    let Some(rollback) = rollback(draft) else { return };
-    match outcome {
-        Outcome::BackupTried => {
-            if let Some(backup) = &mut rollback.backup {
-                backup.tried = true;
-            }
-        }
-        Outcome::Deployed { service, deployment, task_definition } => {
-            for rollout in of(rollback, service) {
-                if rollout.progress == Progress::Waiting {
-                    rollout.progress = Progress::Deployed {
-                        deployment: deployment.clone(),
-                        task_definition: task_definition.clone(),
-                    };
-                }
-            }
-            // Containers take their time.
-            draft.pause.get_or_insert(FIRST_LOOK);
-        }
-        Outcome::Going { service, seen } => {
-            for rollout in of(rollback, service) {
-                rollout.seen = Some(seen.clone());
-            }
-            draft.pause.get_or_insert(NEXT_LOOK);
-        }
-        Outcome::Proven { service, tasks } => {
-            for rollout in of(rollback, service) {
-                if let Progress::Deployed { deployment, task_definition } = &rollout.progress {
-                    rollout.progress = Progress::Proven {
-                        deployment: deployment.clone(),
-                        task_definition: task_definition.clone(),
-                        tasks: *tasks,
-                    };
-                    rollout.seen = Some(format!("{tasks} running at the digest, seen {now}"));
-                }
-            }
-        }
-        Outcome::ServiceFailed { service, reason } => {
-            for rollout in of(rollback, service) {
-                match rollout.progress {
-                    Progress::Waiting | Progress::Deployed { .. } => {
-                        rollout.progress = Progress::Failed { reason: reason.clone() };
-                    }
-                    Progress::Proven { .. } | Progress::Failed { .. } => {}
-                }
-            }
-        }
-        Outcome::BuildTagged
-        | Outcome::BuildTagTaken(_)
-        | Outcome::Asked { .. }
-        | Outcome::StableTagged(_)
-        | Outcome::Problem(_) => {}
-    }
+/// What is heard of services changes something.
+pub(super) fn moves(subject: &Subject) -> bool {
+    subject.rollback().is_some_and(|rollback| !rollback.state.is_terminal() && rollback.pin.is_none())
 }
 
-/// A deployment was only just accepted.
-const FIRST_LOOK: SignedDuration = SignedDuration::from_secs(3);
-/// It was looked at and is on its way.
-const NEXT_LOOK: SignedDuration = SignedDuration::from_secs(5);
+pub(super) fn backup_tried(draft: &mut Draft) {
+    if let Some(backup) = rollback(draft).and_then(|rollback| rollback.backup.as_mut()) {
+        backup.tried = true;
+    }
+}
 
 pub(super) fn tick(draft: &mut Draft) {
     let now = draft.now;
@@ -160,53 +117,49 @@ pub(super) fn tick(draft: &mut Draft) {
     if rollback.state.is_terminal() {
         return;
     }
-    let applied = applied_anywhere(rollback);
-    let (state, reason) = if !configured && (applied || rollback.pin.is_some()) {
-        (RollbackState::Incomplete, "applied, but the environment left the configuration before it was done")
-    } else if !configured {
-        (RollbackState::Failed, "the environment left the configuration")
-    } else if rollback.deadline > now || rollback.pin.is_some() {
+    if configured {
+        rollback.rollout.time_out(now);
         return;
-    } else if applied {
-        (RollbackState::Incomplete, "applied, but not proven in time")
+    }
+    let gone = "the environment left the configuration";
+    if rollback.rollout.applied_anywhere() {
+        move_to(draft, RollbackState::Incomplete, Some(format!("applied, but {gone} before it was done")));
     } else {
-        (RollbackState::Failed, "nothing could be applied in time")
-    };
-    move_to(draft, state, Some(reason.to_owned()));
+        move_to(draft, RollbackState::Failed, Some(gone.to_owned()));
+    }
 }
 
 pub(super) fn settle(draft: &mut Draft) {
     let Some(rollback) = rollback(draft) else { return };
-    if rollback.state == RollbackState::Requested
-        && (rollback.services.is_empty() || applied_anywhere(rollback))
-    {
+    let begun = rollback.rollout.services.is_empty() || rollback.rollout.applied_anywhere();
+    if rollback.state == RollbackState::Requested && begun {
         move_to(draft, RollbackState::InProgress, None);
     }
     let Some(rollback) = self::rollback(draft) else { return };
     if rollback.state.is_terminal() || rollback.pin.is_some() {
         return;
     }
-    let going = rollback
-        .services
-        .iter()
-        .any(|rollout| matches!(rollout.progress, Progress::Waiting | Progress::Deployed { .. }));
-    if going {
+    // One that cannot go back does not keep the others from it.
+    if !rollback.rollout.is_over() {
         return;
     }
-    let failed: Vec<String> = rollback
-        .services
-        .iter()
-        .filter_map(|rollout| match &rollout.progress {
-            Progress::Failed { reason } => Some(format!("{}: {reason}", rollout.service)),
-            Progress::Waiting | Progress::Deployed { .. } | Progress::Proven { .. } => None,
-        })
-        .collect();
-    if !failed.is_empty() {
-        let state =
-            if applied_anywhere(rollback) { RollbackState::Incomplete } else { RollbackState::Failed };
-        return move_to(draft, state, Some(failed.join("; ")));
+    let applied = rollback.rollout.applied_anywhere();
+    let not_proven = if applied { RollbackState::Incomplete } else { RollbackState::Failed };
+    match rollback.rollout.verdict() {
+        Verdict::Going => {}
+        Verdict::Arrived => done(draft),
+        Verdict::NothingProven => {
+            let reason = "applied, but the desired count is 0 everywhere: nothing runs, so nothing is proven";
+            move_to(draft, not_proven, Some(reason.to_owned()));
+        }
+        Verdict::Broken(reason) | Verdict::Taken(reason) => move_to(draft, not_proven, Some(reason)),
     }
-    let proven = format!("{} at {}", services(rollback), rollback.target.digest);
+}
+
+/// Every service is back.
+fn done(draft: &mut Draft) {
+    let Some(rollback) = rollback(draft) else { return };
+    let proven = format!("{} at {}", rollback.rollout.proven(), rollback.target.digest);
     let new_pin = NewPin {
         digest: rollback.target.digest.clone(),
         build_tag: rollback.target.build_tag.clone(),
@@ -214,7 +167,11 @@ pub(super) fn settle(draft: &mut Draft) {
         by: rollback.id,
         reason: Some(format!("rollback to pin {}", rollback.target.pin)),
         actor: rollback.asked_by.clone(),
+        revisions: rollback.rollout.revisions(),
     };
+    if !rollback.rollout.services.is_empty() {
+        arrived(draft, new_pin.digest.clone());
+    }
     let current = draft.change.after.environment.pin.as_ref().map(|pin| pin.digest.clone());
     if current.as_ref() == Some(&new_pin.digest) {
         return move_to(draft, RollbackState::Completed, Some(proven));
@@ -234,7 +191,7 @@ pub(super) fn stable_tagged(draft: &mut Draft) {
     if let Some(pin) = rollback.pin
         && !rollback.state.is_terminal()
     {
-        let reason = format!("{} at {}, pin {pin}", services(rollback), rollback.target.digest);
+        let reason = format!("{} at {}, pin {pin}", rollback.rollout.proven(), rollback.target.digest);
         move_to(draft, RollbackState::Completed, Some(reason));
     }
 }
@@ -248,22 +205,7 @@ pub(super) fn next_look(now: Timestamp, rollback: &Rollback) -> Option<Timestamp
     }
     // However often it failed: production waits.
     let soon = now + SignedDuration::from_mins(1);
-    Some(if rollback.deadline > now { soon.min(rollback.deadline) } else { soon })
-}
-
-fn services(rollback: &Rollback) -> String {
-    match rollback.services.len() {
-        0 => "no services here; pinned".to_owned(),
-        1 => "1 service proven".to_owned(),
-        n => format!("{n} services proven"),
-    }
-}
-
-fn applied_anywhere(rollback: &Rollback) -> bool {
-    rollback
-        .services
-        .iter()
-        .any(|rollout| matches!(rollout.progress, Progress::Deployed { .. } | Progress::Proven { .. }))
+    Some(rollback.rollout.next_time_out(now).map_or(soon, |at| at.min(soon)))
 }
 
 fn move_to(draft: &mut Draft, state: RollbackState, reason: Option<String>) {
@@ -284,17 +226,10 @@ fn move_to(draft: &mut Draft, state: RollbackState, reason: Option<String>) {
         actor: Actor::Stablepin,
     };
     let id = rollback.id;
-    if state.is_terminal() && draft.change.after.environment.slot == Some(id) {
-        draft.change.after.environment.slot = None;
+    if state.is_terminal() {
+        draft.free_slot(id);
     }
     draft.audit(entry);
-}
-
-fn of<'a>(
-    rollback: &'a mut Rollback,
-    service: &'a crate::application::ServiceName,
-) -> impl Iterator<Item = &'a mut ServiceRollout> {
-    rollback.services.iter_mut().filter(move |rollout| rollout.service == *service)
 }
 
 fn rollback(draft: &mut Draft) -> Option<&mut Rollback> {

@@ -6,7 +6,7 @@ use crate::build_tag::BuildTag;
 use crate::commit::Commit8;
 use crate::name::EnvironmentName;
 use crate::pin_number::PinNumber;
-use crate::records::OperationId;
+use crate::records::{OperationId, Slot, SlotKind};
 
 fn digest(n: u8) -> ImageDigest {
     ImageDigest::parse(&format!("sha256:{}", format!("{n:02x}").repeat(32))).unwrap()
@@ -35,6 +35,7 @@ fn pin(n: u64, build: u8) -> Pin {
         commit: Some(commit(build)),
         by: OperationId::new(Uuid::from_u128(u128::from(n))),
         at,
+        revisions: Default::default(),
     }
 }
 
@@ -115,18 +116,14 @@ fn a_pin_that_was_read_and_is_newer_than_the_environment_does_not_exist_yet() {
 
 fn rollout(running: &[u8], described: Option<u8>) -> ServiceRollout {
     use crate::application::ServiceName;
-    use crate::records::{Live, Progress};
-    ServiceRollout {
-        service: ServiceName::parse("prod/web").unwrap(),
-        before: Live {
-            task_definition: String::new(),
-            deployment: String::new(),
-            digests: running.iter().map(|n| digest(*n)).collect(),
-            described: described.map(digest),
-        },
-        progress: Progress::Waiting,
-        seen: None,
-    }
+    use crate::records::Live;
+    let before = Live {
+        task_definition: String::new(),
+        deployment: String::new(),
+        digests: running.iter().map(|n| digest(*n)).collect(),
+        described: described.map(digest),
+    };
+    ServiceRollout::waiting(ServiceName::parse("prod/web").unwrap(), before)
 }
 
 /// Half way from pin 2 to pin 3, which crashes: the tasks of pin 2 still run, and are where to go.
@@ -161,7 +158,7 @@ fn seven_digits_may_be_a_pin_or_a_commit() {
 fn while_a_rollback_runs_whatever_is_named_waits_for_it() {
     let (mut environment, pins) = history(&[1]);
     let id = OperationId::new(Uuid::from_u128(9));
-    environment.slot = Some(id);
+    environment.slot = Some(Slot { operation: id, kind: SlotKind::Rollback, digest: digest(1) });
     for name in ["stable", "previous", "7", "main"] {
         assert_eq!(to(&environment, &pins, &[1], name), Err(Refusal::RollbackRunning { id }), "{name}");
     }

@@ -2,14 +2,16 @@
 
 use jiff::SignedDuration;
 use stablepin_core::audit::Actor;
-use stablepin_core::effect::{Effect, Outcome, owed};
+use stablepin_core::effect::{Effect, Outcome, Seen, owed};
 use stablepin_core::image::ImageTag;
 use stablepin_core::name::ApproverName;
-use stablepin_core::records::{OperationId, Progress, PromotionState, RollbackState, TokenHash, Verdict};
+use stablepin_core::records::{
+    OperationId, Progress, PromotionState, RollbackState, TokenHash, Verdict, Way,
+};
 use stablepin_core::step::{Decision, Observed};
 use uuid::Uuid;
 
-use crate::world::{World, application, approver, digest};
+use crate::world::{self, World, application, approver, digest};
 use crate::{ONE, TWO, asked, check, pinned, rollback_state, state};
 
 fn ended(world: &World, id: OperationId) -> (PromotionState, Option<String>) {
@@ -237,7 +239,7 @@ fn a_rollback_is_tried_every_minute_however_often_it_failed() {
     assert_eq!([0; 4].map(|_| fail(&mut world, id, 1)), [60; 4]);
     world.now += SignedDuration::from_mins(1);
     let service = world.services.keys().next().unwrap().clone();
-    let deployed = Outcome::Deployed { service, deployment: "d".to_owned(), task_definition: "t".to_owned() };
+    let deployed = world::deployed_as("d", service);
     world.observe(Some(id), None, &[Observed::Outcome(deployed)]).unwrap();
     let operation = &world.operations[&id];
     assert_eq!((operation.failures, operation.problem.clone()), (0, None), "it worked");
@@ -312,8 +314,8 @@ fn what_was_live_gets_a_backup_tag_and_nobody_waits_for_it() {
     assert!(world.intents.contains(&(backup.tag.clone(), digest(0))), "it is known as ours");
     let service = world.services.keys().next().unwrap().clone();
     let outcomes = [
-        Outcome::Deployed { service: service.clone(), deployment: "d".into(), task_definition: "t".into() },
-        Outcome::Proven { service, tasks: 2 },
+        world::deployed_as("d", service.clone()),
+        Outcome::Service(Way::There, service, Seen::Proven { tasks: 2 }),
     ];
     world.observe(Some(id), None, &outcomes.map(Observed::Outcome)).unwrap();
     assert_eq!(rollback_state(&world, id), RollbackState::Completed);
@@ -325,7 +327,7 @@ fn where_more_than_one_digest_is_live_there_is_no_one_backup() {
     let mut world = World::new(application(ONE, "\"prod/web\", \"prod/worker\""));
     pinned(&mut world, 0, 1);
     let service = world.services.keys().next().unwrap().clone();
-    world.services.insert(service, digest(7));
+    world.deploy_by_hand(&service, digest(7));
     let id = world.roll_back("stable").unwrap();
     assert_eq!(world.subject(Some(id), None).rollback().unwrap().backup, None);
     assert!(world.environment.rolled_back_from.contains(&digest(7)));
@@ -339,7 +341,9 @@ fn a_rollback_that_failed_says_which_service_and_why() {
     let failed: Vec<_> = world
         .services
         .keys()
-        .map(|service| Outcome::ServiceFailed { service: service.clone(), reason: "gone".to_owned() })
+        .map(|service| {
+            Outcome::Service(Way::There, service.clone(), Seen::Failed { reason: "gone".to_owned() })
+        })
         .map(Observed::Outcome)
         .collect();
     world.observe(Some(id), None, &failed).unwrap();
@@ -347,8 +351,10 @@ fn a_rollback_that_failed_says_which_service_and_why() {
     let rollback = subject.rollback().unwrap();
     assert_eq!(rollback.state, RollbackState::Failed, "nothing was applied");
     assert_eq!(rollback.reason.as_deref(), Some("prod/web: gone; prod/worker: gone"));
-    assert!(rollback.services.iter().all(|rollout| matches!(rollout.progress, Progress::Failed { .. })));
-    assert_eq!((world.environment.slot, world.pins.len()), (None, 1));
+    assert!(
+        rollback.rollout.services.iter().all(|rollout| matches!(rollout.progress, Progress::Failed { .. }))
+    );
+    assert_eq!((world.environment.slot.clone(), world.pins.len()), (None, 1));
     world.roll_back("stable").expect("it can be asked for again");
 }
 
@@ -388,10 +394,9 @@ fn an_environment_that_leaves_the_configuration_ends_what_is_on_its_way() {
     assert_eq!(ended(&world, approved).0, PromotionState::Failed);
     assert_eq!(rollback_state(&world, rollback), RollbackState::Failed);
     assert_eq!(world.environment.slot, None);
-    assert!(
-        world.operations.values().all(|operation| operation.wake_at.is_none()),
-        "nothing is looked at again"
-    );
+    world.settle(); // Everybody is told.
+    let looked_at = world.operations.values().filter(|operation| operation.wake_at.is_some()).count();
+    assert_eq!(looked_at, 0, "nothing is looked at again");
 }
 
 #[test]

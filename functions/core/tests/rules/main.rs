@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "how a test fails")]
 
+mod deploy;
 mod lifecycle;
 mod process;
 mod races;
@@ -10,9 +11,9 @@ mod world;
 use jiff::SignedDuration;
 use proptest::prelude::*;
 use stablepin_core::audit::Kind;
-use stablepin_core::effect::{Effect, Outcome, owed};
+use stablepin_core::effect::{Effect, Outcome, Seen, owed};
 use stablepin_core::image::ImageTag;
-use stablepin_core::records::{OperationId, PromotionState, RollbackState, TokenHash, Verdict, Work};
+use stablepin_core::records::{OperationId, PromotionState, RollbackState, TokenHash, Verdict, Way, Work};
 use stablepin_core::refusal::Refusal;
 use stablepin_core::step::{Observed, may_decide};
 use uuid::Uuid;
@@ -508,7 +509,7 @@ fn rule_10_nothing_is_completed_that_is_not_proven_on_every_service() {
     assert_eq!(rollback_state(&world, id), RollbackState::InProgress);
     world.now += SignedDuration::from_secs(30);
     world.begin(id);
-    let follow = |flight: &world::Flight| matches!(flight.effect, Effect::Follow(_));
+    let follow = |flight: &world::Flight| matches!(flight.effect, Effect::Follow(..));
     assert_eq!(world.flights.iter().filter(|flight| follow(flight)).count(), 2);
     world.land(0, true);
     assert_eq!(rollback_state(&world, id), RollbackState::InProgress, "one of two is proven");
@@ -547,10 +548,9 @@ fn one_of_two_services_failing_is_incomplete_and_pins_nothing() {
     pinned(&mut world, 0, 1);
     pinned(&mut world, 1, 2);
     let id = world.roll_back("1").unwrap();
-    let failed = Outcome::ServiceFailed {
-        service: world.services.keys().next().unwrap().clone(),
-        reason: "the service is not there any more".to_owned(),
-    };
+    let service = world.services.keys().next().unwrap().clone();
+    let reason = "the service is not there any more".to_owned();
+    let failed = Outcome::Service(Way::There, service, Seen::Failed { reason });
     world.observe(Some(id), None, &[Observed::Outcome(failed)]).unwrap();
     world.settle();
     assert_eq!(rollback_state(&world, id), RollbackState::Incomplete);

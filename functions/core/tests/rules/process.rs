@@ -59,7 +59,7 @@ impl Process {
         observed: Vec<Observed>,
     ) -> Self {
         let holder = world.uuid();
-        let subject = world.subject(operation, pushed.as_ref());
+        let subject = world.read(operation, pushed.as_ref());
         let until = world.now + LIFE;
         Self { holder, until, operation, pushed, subject, observed, owed: Vec::new(), outcomes: Vec::new() }
     }
@@ -135,7 +135,7 @@ impl Process {
         if used.is_some_and(|token| token.used_at.is_some()) {
             return Turn::LinkUsed;
         }
-        let stands = world.subject(self.operation, self.pushed.as_ref());
+        let stands = world.read(self.operation, self.pushed.as_ref());
         let lost = stands.environment.version != self.subject.environment.version
             || stands.configuration.version != self.subject.configuration.version
             || version(&stands) != version(&self.subject)

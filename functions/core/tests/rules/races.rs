@@ -3,9 +3,9 @@
 use jiff::SignedDuration;
 use proptest::prelude::*;
 use stablepin_core::audit::Kind;
-use stablepin_core::effect::Outcome;
+use stablepin_core::effect::{Outcome, Seen};
 use stablepin_core::image::ImageDigest;
-use stablepin_core::records::{OperationId, Progress, RollbackState, Verdict, Work};
+use stablepin_core::records::{OperationId, Progress, RollbackState, Verdict, Way, Work};
 use stablepin_core::step::{Observed, step};
 
 use crate::process::{Fault, Process, Turn};
@@ -87,7 +87,7 @@ fn play(approval: &str, services: &str, events: &[Event]) -> World {
             Event::SomebodyElseDeploys { which } => {
                 let service = world.services.keys().nth(which).cloned();
                 if let Some(service) = service {
-                    world.services.insert(service, digest(9));
+                    world.deploy_by_hand(&service, digest(9));
                 }
             }
             Event::Wait { seconds } => world.wait(seconds),
@@ -133,7 +133,7 @@ fn check_rollbacks(world: &World) {
         let Work::Rollback(rollback) = &operation.work else { continue };
         let proven = |progress: &Progress| matches!(progress, Progress::Proven { .. });
         if rollback.state == RollbackState::Completed {
-            let all = rollback.services.iter().all(|rollout| proven(&rollout.progress));
+            let all = rollback.rollout.services.iter().all(|rollout| proven(&rollout.progress));
             assert!(all, "rule 10: {rollback:#?}");
         } else {
             assert_eq!(rollback.pin, None, "rule 10: what is not proven is not pinned");
@@ -141,8 +141,8 @@ fn check_rollbacks(world: &World) {
         let live = |digests: &std::collections::BTreeSet<ImageDigest>| {
             digests.iter().all(|digest| *digest == rollback.target.digest)
         };
-        let already = rollback.services.iter().all(|rollout| live(&rollout.before.digests));
-        assert!(rollback.services.is_empty() || !already, "rule 9: never to what is live");
+        let already = rollback.rollout.services.iter().all(|rollout| live(&rollout.before.digests));
+        assert!(rollback.rollout.services.is_empty() || !already, "rule 9: never to what is live");
     }
     let running = |id: &str, upto: usize| {
         let said = world.audit[..upto].iter().rev().find(|record| record.id.as_deref() == Some(id));
@@ -269,7 +269,8 @@ fn ending(world: &World) -> impl PartialEq + std::fmt::Debug + use<> {
         .iter()
         .map(|record| (record.kind, record.from.clone(), record.to.clone(), record.digest.clone()))
         .collect();
-    (pins, tags, said, votes(world), world.environment.applied, world.services.clone())
+    let running: Vec<_> = world.services.values().map(|running| running.digest.clone()).collect();
+    (pins, tags, said, votes(world), world.environment.applied, running)
 }
 
 #[test]
@@ -380,10 +381,11 @@ fn a_late_outcome_does_not_reopen_what_has_ended() {
     let id = world.roll_back("stable").unwrap();
     world.now += SignedDuration::from_hours(1);
     world.tick(id);
+    world.settle(); // Everybody is told.
     let service = world.services.keys().next().unwrap().clone();
     let outcomes = [
-        Outcome::Deployed { service: service.clone(), deployment: "d".into(), task_definition: "t".into() },
-        Outcome::Proven { service, tasks: 1 },
+        world::deployed_as("d", service.clone()),
+        Outcome::Service(Way::There, service, Seen::Proven { tasks: 1 }),
         Outcome::Problem("late".to_owned()),
     ];
     for outcome in outcomes {
@@ -391,5 +393,5 @@ fn a_late_outcome_does_not_reopen_what_has_ended() {
         assert_eq!(after.rollback().unwrap().state, RollbackState::Failed);
         assert_eq!(after.operation.unwrap().wake_at, None);
     }
-    assert_eq!((world.environment.slot, world.pins.len()), (None, 1));
+    assert_eq!((world.environment.slot.clone(), world.pins.len()), (None, 1));
 }

@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use stablepin_core::application::{Application, ServiceName};
 use stablepin_core::audit::{Actor, AuditRecord, Kind};
-use stablepin_core::effect::{Effect, Outcome, owed};
+use stablepin_core::effect::{Effect, Outcome, Seen, owed};
 use stablepin_core::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_core::name::{ApproverName, EnvironmentName};
 use stablepin_core::records::{
-    Build, Configuration, Environment, Lease, Live, Occurrence, Operation, OperationId, Pin, Progress,
-    ServiceRollout, Subject, Token, TokenHash, Verdict, Work,
+    Build, Configuration, Environment, Lease, Live, Occurrence, Operation, OperationId, Pin, PromotionState,
+    ServiceRollout, Started, Subject, Token, TokenHash, Verdict, Way, Work,
 };
 use stablepin_core::refusal::Refusal;
 use stablepin_core::step::{Change, Decision, Observed, Opening, RollbackRequest, joined, step};
@@ -20,7 +20,17 @@ use uuid::Uuid;
 
 pub(crate) const STABLE: &str = "prod-stable";
 
+/// The team deploys by itself, and only wants the pin.
 pub(crate) fn application(approval: &str, services: &str) -> Application {
+    configured(approval, services, "deploy = \"never\"")
+}
+
+/// What is approved goes to the services.
+pub(crate) fn deployed(approval: &str, services: &str) -> Application {
+    configured(approval, services, "verify = { bake = \"2m\", endpoints = [\"https://web.example.com/\"] }")
+}
+
+fn configured(approval: &str, services: &str, more: &str) -> Application {
     let text = format!(
         r#"
 name = "web"
@@ -38,12 +48,24 @@ mail = "second@example.com"
 [[environment]]
 name = "production"
 stable_tag = "{STABLE}"
-deploy = "never"
+{more}
 services = [{services}]
 approval = {{ {approval}, expires = "1h" }}
 "#
     );
     Application::parse(&text, None).unwrap()
+}
+
+/// ECS accepted a deployment of ours.
+pub(crate) fn deployed_as(deployment: &str, service: ServiceName) -> Outcome {
+    let started = Started {
+        deployment: deployment.to_owned(),
+        service_deployment: None,
+        task_definition: "td".to_owned(),
+        health_checked: false,
+        at: start(),
+    };
+    Outcome::Service(Way::There, service, Seen::Deployed(started))
 }
 
 pub(crate) fn digest(n: u8) -> ImageDigest {
@@ -68,6 +90,13 @@ pub(crate) struct Flight {
 
 const LEASE: SignedDuration = SignedDuration::from_secs(30);
 
+/// By which deployment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Running {
+    pub(crate) digest: ImageDigest,
+    pub(crate) deployment: String,
+}
+
 pub(crate) struct World {
     pub(crate) now: Timestamp,
     pub(crate) configuration: Configuration,
@@ -82,15 +111,22 @@ pub(crate) struct World {
     /// What the registry has.
     pub(crate) tags: BTreeMap<ImageTag, ImageDigest>,
     /// What each service runs.
-    pub(crate) services: BTreeMap<ServiceName, ImageDigest>,
+    pub(crate) services: BTreeMap<ServiceName, Running>,
+    /// Digests that never become healthy.
+    pub(crate) broken: BTreeSet<ImageDigest>,
+    /// ECS goes back by itself from what is broken.
+    pub(crate) breaker: bool,
+    /// The endpoints answer only these.
+    pub(crate) dumb: BTreeSet<ImageDigest>,
     pub(crate) flights: Vec<Flight>,
     ids: u128,
 }
 
 impl World {
     pub(crate) fn new(application: Application) -> Self {
+        let running = || Running { digest: digest(0), deployment: "theirs".to_owned() };
         let services =
-            application.environments[0].services.iter().map(|name| (name.clone(), digest(0))).collect();
+            application.environments[0].services.iter().map(|name| (name.clone(), running())).collect();
         Self {
             now: start(),
             configuration: Configuration { application, version: 1 },
@@ -104,6 +140,9 @@ impl World {
             tokens: BTreeMap::new(),
             tags: BTreeMap::new(),
             services,
+            broken: BTreeSet::new(),
+            breaker: false,
+            dumb: BTreeSet::new(),
             flights: Vec::new(),
             ids: 0,
         }
@@ -138,6 +177,12 @@ impl World {
             build,
             operation,
         }
+    }
+
+    /// As it is read to decide: a push with the open question that it joins.
+    pub(crate) fn read(&self, operation: Option<OperationId>, pushed: Option<&ImageDigest>) -> Subject {
+        let asked = pushed.and_then(|digest| joined(self.now, &self.environment, digest));
+        self.subject(operation.or(asked), pushed)
     }
 
     /// Decides and commits. The table here is never contended: each call is one after the other.
@@ -185,8 +230,9 @@ impl World {
         let opening = self.opening(at, n);
         let (id, digest) = (opening.id, digest(n));
         self.tags.insert(ImageTag::parse("main").unwrap(), digest.clone());
-        let asked = joined(self.now, &self.environment, &digest);
-        self.observe(asked, Some(&digest), &[Observed::Opened(Box::new(opening))]).unwrap();
+        let before = self.read(None, Some(&digest));
+        let change = step(self.now, &before, &[Observed::Opened(Box::new(opening))]).unwrap();
+        self.commit(&before, change);
         self.operations.contains_key(&id).then_some(id)
     }
 
@@ -244,21 +290,9 @@ impl World {
     /// Resolved against what runs now.
     pub(crate) fn rollback_request(&mut self, to: &str) -> Result<RollbackRequest, Refusal> {
         let id = self.id();
-        let services: Vec<ServiceRollout> = self
-            .services
-            .iter()
-            .map(|(service, digest)| ServiceRollout {
-                service: service.clone(),
-                before: Live {
-                    task_definition: "td:1".to_owned(),
-                    deployment: "d".to_owned(),
-                    digests: BTreeSet::from([digest.clone()]),
-                    described: Some(digest.clone()),
-                },
-                progress: Progress::Waiting,
-                seen: None,
-            })
-            .collect();
+        let live = self.prepare();
+        let waiting = |(service, live)| ServiceRollout::waiting(service, live);
+        let services: Vec<ServiceRollout> = live.into_iter().map(waiting).collect();
         let pinned = self.environment.pin.as_ref().map(|pin| pin.digest.clone());
         let intended = intended(&services, pinned.as_ref());
         let stable = ImageTag::parse(STABLE).unwrap();
@@ -271,6 +305,24 @@ impl World {
             actor: Actor::Principal { arn: "arn:aws:iam::111122223333:user/operator".to_owned() },
             services,
         })
+    }
+
+    /// What each service runs, as ECS tells it.
+    fn prepare(&self) -> Vec<(ServiceName, Live)> {
+        let live = |running: &Running| Live {
+            task_definition: format!("td of {}", running.digest),
+            deployment: running.deployment.clone(),
+            digests: BTreeSet::from([running.digest.clone()]),
+            described: Some(running.digest.clone()),
+        };
+        self.services.iter().map(|(service, running)| (service.clone(), live(running))).collect()
+    }
+
+    /// Somebody deploys it, without asking us.
+    pub(crate) fn deploy_by_hand(&mut self, service: &ServiceName, digest: ImageDigest) {
+        self.ids += 1;
+        let running = Running { digest, deployment: format!("theirs {}", self.ids) };
+        self.services.insert(service.clone(), running);
     }
 
     /// What is owed by an operation now, begun by somebody, and not arrived.
@@ -306,7 +358,13 @@ impl World {
             Effect::TagBuild(build) => Some((build.build_tag.tag(), &build.digest)),
             Effect::TagStable(pin) => Some((self.stable_tag(), &pin.digest)),
             Effect::TagBackup { tag, digest } => Some((tag.clone(), digest)),
-            Effect::Ask(_) | Effect::Deploy(_) | Effect::Follow(_) => None,
+            Effect::TagCurrent(digest) => Some((ImageTag::parse("production-current").unwrap(), digest)),
+            Effect::Ask(_)
+            | Effect::Prepare
+            | Effect::Deploy(..)
+            | Effect::Follow(..)
+            | Effect::Probe
+            | Effect::Notify(_) => None,
         };
         if let Some((tag, digest)) = named {
             let ours = self.intents.contains(&(tag.clone(), digest.clone()));
@@ -348,24 +406,85 @@ impl World {
                 self.tags.insert(tag.clone(), digest.clone());
                 Outcome::BackupTried
             }
-            Effect::Deploy(service) => {
-                let target = self.subject(Some(operation), None).rollback().unwrap().target.clone();
-                self.services.insert(service.clone(), target.digest);
-                Outcome::Deployed {
-                    service: service.clone(),
-                    deployment: operation.to_string(),
-                    task_definition: "td:2".to_owned(),
-                }
+            Effect::TagCurrent(digest) => {
+                self.tags.insert(ImageTag::parse("production-current").unwrap(), digest.clone());
+                Outcome::CurrentTried(digest.clone())
             }
-            Effect::Follow(service) => {
-                let target = self.subject(Some(operation), None).rollback().unwrap().target.clone();
-                if self.services.get(service) == Some(&target.digest) {
-                    Outcome::Proven { service: service.clone(), tasks: 1 }
-                } else {
-                    Outcome::ServiceFailed { service: service.clone(), reason: "replaced".to_owned() }
-                }
+            Effect::Prepare => Outcome::Prepared(self.prepare()),
+            Effect::Deploy(way, service) => {
+                Outcome::Service(*way, service.clone(), self.deploy(operation, *way, service))
             }
+            Effect::Follow(way, service) => {
+                Outcome::Service(*way, service.clone(), self.follow(operation, *way, service))
+            }
+            Effect::Probe => {
+                let answers = self.services.values().all(|running| !self.dumb.contains(&running.digest));
+                Outcome::Probed((!answers).then(|| "https://web.example.com/ answered 500".to_owned()))
+            }
+            Effect::Notify(notice) => Outcome::Notified(*notice),
         }
+    }
+
+    fn rollout_of(
+        &self,
+        operation: OperationId,
+        way: Way,
+        service: &ServiceName,
+    ) -> (ServiceRollout, ImageDigest) {
+        let rollout = self.operations[&operation].way(way).unwrap();
+        let one = rollout.services.iter().find(|one| one.service == *service).unwrap().clone();
+        let to = rollout.destination.digest().or(one.before.described.as_ref()).unwrap().clone();
+        (one, to)
+    }
+
+    fn deploy(&mut self, operation: OperationId, way: Way, service: &ServiceName) -> Seen {
+        let (one, to) = self.rollout_of(operation, way, service);
+        let running = self.services[service].clone();
+        let ours = self.subject(Some(operation), None).promotion().map(|promotion| promotion.digest.clone());
+        if one.if_moved && Some(&running.digest) != ours.as_ref() {
+            return Seen::Returned { reason: "it was not moved".to_owned(), digest: Some(running.digest) };
+        }
+        if running.digest != to {
+            self.ids += 1;
+            let deployment = format!("{operation} {}", self.ids);
+            self.services.insert(service.clone(), Running { digest: to.clone(), deployment });
+        }
+        Seen::Deployed(Started {
+            deployment: self.services[service].deployment.clone(),
+            service_deployment: None,
+            task_definition: format!("td of {to}"),
+            health_checked: false,
+            at: self.now,
+        })
+    }
+
+    fn follow(&mut self, operation: OperationId, way: Way, service: &ServiceName) -> Seen {
+        let (one, to) = self.rollout_of(operation, way, service);
+        let running = self.services[service].clone();
+        // Begun before it was overtaken, and heard of after.
+        let Some(started) = one.started else { return Seen::Overtaken };
+        if running.deployment != started.deployment {
+            let reason = format!("{} took the place of {}", running.deployment, started.deployment);
+            if running.deployment == "breaker" {
+                return Seen::Returned { reason, digest: Some(running.digest) };
+            }
+            let subject = self.subject(Some(operation), None);
+            let late = subject.rollback().and_then(|rollback| rollback.preempted.clone());
+            return match late {
+                Some(late) if late == running.digest => Seen::Overtaken,
+                _ => Seen::Superseded { reason },
+            };
+        }
+        if !self.broken.contains(&to) {
+            return Seen::Proven { tasks: 1 };
+        }
+        let reason = "ECS deployment circuit breaker: task failed to start.".to_owned();
+        if self.breaker {
+            let digest = one.before.described.unwrap();
+            self.services.insert(service.clone(), Running { digest, deployment: "breaker".to_owned() });
+            return Seen::Returning { reason };
+        }
+        Seen::Failed { reason }
     }
 
     pub(crate) fn tick(&mut self, operation: OperationId) {
@@ -374,7 +493,7 @@ impl World {
 
     /// Minutes pass, ticks come, everything that was begun arrives, until nothing changes.
     pub(crate) fn settle(&mut self) {
-        for _ in 0..200 {
+        for _ in 0..200 + 30 * self.operations.len() {
             while !self.flights.is_empty() {
                 self.land(0, true);
             }
@@ -386,14 +505,14 @@ impl World {
             if self.flights.is_empty() && self.in_progress() == 0 {
                 return;
             }
-            self.wait(5);
+            self.wait(10);
         }
         panic!("it never becomes quiet: {:#?}", self.operations);
     }
 
     fn in_progress(&self) -> usize {
         let running = |operation: &&Operation| match &operation.work {
-            Work::Promotion(promotion) => promotion.pin.is_some() && !promotion.state.is_terminal(),
+            Work::Promotion(promotion) => promotion.state == PromotionState::InProgress,
             Work::Rollback(rollback) => !rollback.state.is_terminal(),
         };
         self.operations.values().filter(running).count()

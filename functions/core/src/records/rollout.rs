@@ -1,0 +1,141 @@
+//! A rollout: one digest on its way to an environment's services. What a promotion and a rollback have in common.
+
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::application::ServiceName;
+use crate::image::ImageDigest;
+
+/// Services on their way, each followed by its own deployment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rollout {
+    pub destination: Destination,
+    pub services: Vec<ServiceRollout>,
+    /// Not done by then: timed out. Moves on by as long as ECS was paused.
+    pub deadline: Timestamp,
+    /// Since when ECS waits at a lifecycle hook.
+    pub paused_since: Option<Timestamp>,
+    /// Begins when every service is proven.
+    pub bake: Option<Bake>,
+}
+
+/// A promotion that failed goes back. What is heard of the way there says nothing of the way back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    There,
+    Back,
+}
+
+/// Where the services go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum Destination {
+    Digest {
+        digest: ImageDigest,
+    },
+    /// Each to the task definition that it had before: a first promotion that failed has no pin to go back to.
+    Before,
+}
+
+impl Destination {
+    pub fn digest(&self) -> Option<&ImageDigest> {
+        match self {
+            Self::Digest { digest } => Some(digest),
+            Self::Before => None,
+        }
+    }
+}
+
+/// It must stay proven until then.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bake {
+    pub until: Timestamp,
+    /// When every endpoint was last seen to answer.
+    pub probed_at: Option<Timestamp>,
+    /// What did not answer.
+    pub failed: Option<String>,
+}
+
+/// How often it is looked at meanwhile.
+const BETWEEN_LOOKS: SignedDuration = SignedDuration::from_secs(30);
+
+impl Bake {
+    /// Whether what was last seen then has to be looked at again.
+    pub(crate) fn due(&self, now: Timestamp, seen: Timestamp) -> bool {
+        if now < self.until { seen + BETWEEN_LOOKS <= now } else { seen < self.until }
+    }
+}
+
+/// One digest on its way to one service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceRollout {
+    pub service: ServiceName,
+    /// What ran when the rollout began: the way back.
+    pub before: Live,
+    /// Our deployment, once ECS has accepted it.
+    pub started: Option<Started>,
+    pub progress: Progress,
+    /// It is not known to have been moved, and goes back only if it was.
+    pub if_moved: bool,
+    /// A late call of an operation that this one pre-empted took its deployment's place, and it was started once more.
+    pub again: bool,
+    /// What was last seen of it, for people.
+    pub seen: Option<String>,
+}
+
+impl ServiceRollout {
+    /// One that nothing was done for yet.
+    pub fn waiting(service: ServiceName, before: Live) -> Self {
+        let progress = Progress::Waiting;
+        Self { service, before, started: None, progress, if_moved: false, again: false, seen: None }
+    }
+}
+
+/// What a service runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Live {
+    pub task_definition: String,
+    pub deployment: String,
+    /// Of the running containers that run the environment's repository.
+    pub digests: BTreeSet<ImageDigest>,
+    /// Every container that runs the repository is described at this digest by the service's task definition.
+    pub described: Option<ImageDigest>,
+}
+
+/// A deployment that ECS accepted from us.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Started {
+    /// Such as `ecs-svc/1234567890123456789`.
+    pub deployment: String,
+    /// The service deployment's ARN, where ECS tells it.
+    pub service_deployment: Option<String>,
+    /// ARN with revision.
+    pub task_definition: String,
+    /// A container has a health check: only `HEALTHY` proves it.
+    pub health_checked: bool,
+    pub at: Timestamp,
+}
+
+/// Where one service is on its way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+pub enum Progress {
+    /// Nothing was changed yet, as far as is known.
+    Waiting,
+    /// ECS accepted our deployment.
+    Deployed,
+    /// Our deployment finished and every running task carries the digest.
+    Proven { tasks: u32, at: Timestamp },
+    /// Our deployment finished, and the desired count is 0: nothing runs, nothing is proven.
+    Unproven,
+    /// ECS gave our deployment up and goes back by itself; then it is over, or we no longer wait.
+    Returning { reason: String, until: Timestamp },
+    /// ECS went back by itself, to this digest. Or it never was moved.
+    Returned { reason: String, digest: Option<ImageDigest> },
+    /// Somebody else's deployment took the place of ours.
+    Superseded { reason: String },
+    /// ECS's or AWS's own words.
+    Failed { reason: String },
+}

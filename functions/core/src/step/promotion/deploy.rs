@@ -1,0 +1,210 @@
+//! A promotion on its way to services: prepared, deployed, proven, baked; or on their way back.
+
+use super::{end, promotion, set_pin};
+use crate::application::ServiceName;
+use crate::audit::{Actor, Kind};
+use crate::records::{
+    Bake, Destination, Hold, Live, Progress, Promotion, PromotionState, Rollout, ServiceRollout, Subject,
+};
+use crate::step::rollout::{Verdict, arrived};
+use crate::step::{Draft, Entry};
+
+/// It holds the slot and has no pin yet: what is heard of services changes something.
+pub(in crate::step) fn moves(subject: &Subject) -> bool {
+    subject.promotion().is_some_and(|promotion| {
+        promotion.state == PromotionState::InProgress
+            && promotion.pin.is_none()
+            && has_slot(subject, promotion)
+    })
+}
+
+fn has_slot(subject: &Subject, promotion: &Promotion) -> bool {
+    subject.environment.slot.as_ref().is_some_and(|slot| slot.operation == promotion.id)
+}
+
+/// Everything can move: what runs now is the way back.
+pub(in crate::step) fn prepared(draft: &mut Draft, live: &[(ServiceName, Live)]) {
+    let now = draft.now;
+    let Some(timeout) = draft.change.after.policy().map(|policy| policy.verify.timeout) else { return };
+    let Some(promotion) = promotion(draft).filter(|promotion| promotion.rollout.is_none()) else { return };
+    let waiting =
+        |(service, before): &(ServiceName, Live)| ServiceRollout::waiting(service.clone(), before.clone());
+    promotion.rollout = Some(Rollout {
+        destination: Destination::Digest { digest: promotion.digest.clone() },
+        services: live.iter().map(waiting).collect(),
+        deadline: now + timeout,
+        paused_since: None,
+        bake: None,
+    });
+}
+
+pub(in crate::step) fn unfit(draft: &mut Draft, reason: &str) {
+    if promotion(draft).is_some_and(|promotion| promotion.rollout.is_none()) {
+        end(draft, PromotionState::Failed, format!("nothing was touched: {reason}"), Actor::Stablepin);
+    }
+}
+
+/// The environment left the configuration: nobody may touch its services or its tags any more.
+pub(super) fn gone(draft: &mut Draft) {
+    let pinned = draft.change.after.promotion().is_some_and(|promotion| promotion.pin.is_some());
+    let reason = if pinned {
+        "the environment left the configuration before its tags were put"
+    } else {
+        "the environment left the configuration while it was deployed"
+    };
+    if !pinned {
+        hold(draft, reason);
+    }
+    end(draft, PromotionState::Failed, reason.to_owned(), Actor::Stablepin);
+}
+
+pub(super) fn settle(draft: &mut Draft) {
+    let after = &draft.change.after;
+    let Some(promotion) = after.promotion().filter(|promotion| promotion.pin.is_none()).cloned() else {
+        return;
+    };
+    if !has_slot(after, &promotion) {
+        let by =
+            after.environment.slot.as_ref().map(|slot| format!(" {}", slot.operation)).unwrap_or_default();
+        let reason = format!("pre-empted by rollback{by}, which moves the services now");
+        return end(draft, PromotionState::Failed, reason, Actor::Stablepin);
+    }
+    match (&promotion.rollout, &promotion.way_back) {
+        (None, _) => {}
+        (Some(rollout), None) => forward(draft, &promotion, rollout),
+        (Some(_), Some(way_back)) => back(draft, &promotion, way_back),
+    }
+}
+
+fn forward(draft: &mut Draft, promotion: &Promotion, rollout: &Rollout) {
+    match rollout.verdict() {
+        Verdict::Going => {}
+        Verdict::Arrived => bake(draft, promotion, rollout),
+        Verdict::NothingProven => {
+            let reason =
+                "nothing proven: the desired count is 0 everywhere, so nothing runs that could prove it";
+            end(draft, PromotionState::Failed, reason.to_owned(), Actor::Stablepin);
+        }
+        Verdict::Broken(reason) => go_back(draft, promotion, rollout, reason),
+        Verdict::Taken(reason) => {
+            let reason = format!("{reason}. What runs now is not ours: nothing was touched");
+            hold(draft, &reason);
+            end(draft, PromotionState::Failed, reason, Actor::Stablepin);
+        }
+    }
+}
+
+/// Proven everywhere: it stays so for as long as is wanted, and the endpoints answer; then it is the pin.
+fn bake(draft: &mut Draft, promotion: &Promotion, rollout: &Rollout) {
+    let now = draft.now;
+    let Some(policy) = draft.change.after.policy().cloned() else { return };
+    let since = rollout.proven_since().unwrap_or(now);
+    let bake = rollout.bake.clone().unwrap_or(Bake {
+        until: since + policy.verify.bake,
+        probed_at: None,
+        failed: None,
+    });
+    let probed = policy.verify.endpoints.is_empty() || bake.probed_at.is_some_and(|at| at >= bake.until);
+    let baked = now >= bake.until && since >= bake.until && probed;
+    if let Some(rollout) = self::promotion(draft).and_then(|promotion| promotion.rollout.as_mut()) {
+        rollout.bake = Some(bake);
+    }
+    if baked {
+        set_pin(draft, &policy, rollout.revisions());
+        arrived(draft, promotion.digest.clone());
+    }
+}
+
+/// At most once: to the pin, or without one each service to what it had.
+fn go_back(draft: &mut Draft, promotion: &Promotion, rollout: &Rollout, failure: String) {
+    let now = draft.now;
+    let Some(timeout) = draft.change.after.policy().map(|policy| policy.verify.timeout) else { return };
+    let pin = draft.change.after.environment.pin.clone().filter(|pin| pin.digest != promotion.digest);
+    let destination = match &pin {
+        Some(pin) => Destination::Digest { digest: pin.digest.clone() },
+        None => Destination::Before,
+    };
+    let goes = |one: &&ServiceRollout| match &one.progress {
+        // ECS has brought it where it belongs.
+        Progress::Returned { digest, .. } => {
+            pin.as_ref().is_some_and(|pin| digest.as_ref() != Some(&pin.digest))
+        }
+        // Never to what is live already: there is nothing else that it ran.
+        _ if pin.is_none() && one.before.described.as_ref() == Some(&promotion.digest) => false,
+        Progress::Failed { .. } => one.started.is_some(),
+        Progress::Waiting
+        | Progress::Deployed
+        | Progress::Proven { .. }
+        | Progress::Unproven
+        | Progress::Returning { .. }
+        | Progress::Superseded { .. } => true,
+    };
+    let services: Vec<ServiceRollout> = rollout
+        .services
+        .iter()
+        .filter(goes)
+        .map(|one| ServiceRollout {
+            if_moved: one.started.is_none(),
+            ..ServiceRollout::waiting(one.service.clone(), one.before.clone())
+        })
+        .collect();
+    let to = pin.as_ref().map_or("what ran before".to_owned(), |pin| format!("pin {}", pin.number));
+    hold(draft, &failure);
+    draft.change.after.environment.rolled_back_from.insert(promotion.digest.clone());
+    if services.is_empty() {
+        let returned = rollout.services.iter().all(|one| match &one.progress {
+            Progress::Returned { .. } => true,
+            Progress::Failed { .. } => one.started.is_none(),
+            _ => false,
+        });
+        let ecs = rollout.services.iter().any(|one| matches!(one.progress, Progress::Returned { .. }));
+        let (state, reason) = match (ecs && returned, returned) {
+            (true, _) => (PromotionState::RolledBack, format!("{failure}. ECS went back by itself, to {to}")),
+            (_, true) => (PromotionState::Failed, format!("{failure}. No service was moved")),
+            (_, false) => (PromotionState::Failed, format!("{failure}. There is nothing else to go back to")),
+        };
+        return end(draft, state, reason, Actor::Stablepin);
+    }
+    draft.audit(Entry {
+        kind: Kind::Promotion,
+        id: Some(promotion.id),
+        digest: Some(promotion.digest.clone()),
+        from: Some(PromotionState::InProgress.as_str().to_owned()),
+        to: PromotionState::InProgress.as_str().to_owned(),
+        reason: Some(format!("going back to {to}: {failure}")),
+        actor: Actor::Stablepin,
+    });
+    if let Some(promotion) = self::promotion(draft) {
+        promotion.failure = Some(failure);
+        promotion.way_back =
+            Some(Rollout { destination, services, deadline: now + timeout, paused_since: None, bake: None });
+    }
+}
+
+fn back(draft: &mut Draft, promotion: &Promotion, way_back: &Rollout) {
+    if !way_back.is_over() {
+        return;
+    }
+    let failure = promotion.failure.clone().unwrap_or_default();
+    match way_back.verdict() {
+        Verdict::Going => {}
+        Verdict::Arrived | Verdict::NothingProven => {
+            if let Destination::Digest { digest } = &way_back.destination {
+                arrived(draft, digest.clone());
+            }
+            let reason = format!("{failure}. Every service is back");
+            end(draft, PromotionState::RolledBack, reason, Actor::Stablepin);
+        }
+        Verdict::Broken(reason) | Verdict::Taken(reason) => {
+            let reason = format!("{failure}. Going back did not work: {reason}");
+            end(draft, PromotionState::Failed, reason, Actor::Stablepin);
+        }
+    }
+}
+
+/// Automation leaves the environment alone from now on.
+fn hold(draft: &mut Draft, reason: &str) {
+    let since = draft.now;
+    let Some(by) = draft.change.after.promotion().map(|promotion| promotion.id) else { return };
+    draft.change.after.environment.hold = Some(Hold { since, reason: reason.to_owned(), by });
+}
