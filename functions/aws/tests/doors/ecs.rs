@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use stablepin_aws::ecs::{Controller, DeploymentStatus, Ecs, EcsError, Health, RolloutState};
+use stablepin_aws::ecs::{CircuitBreaker, Controller, DeploymentStatus, Ecs, EcsError, Health, RolloutState};
 
 use crate::wire::{ACCESS_KEY, REGION, Request, SECRET_KEY, Wire, bytes, chain, error, ok};
 
@@ -63,6 +63,49 @@ async fn services_are_described_ten_at_a_time() {
     assert_eq!(primary.id, "ecs-svc/2");
     assert_eq!(primary.rollout_state, Some(RolloutState::InProgress));
     assert_eq!((primary.desired, primary.running, primary.failed), (2, 1, 3));
+}
+
+fn target_group(name: &str) -> String {
+    format!("arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/{name}/50dc6c495c0c9188")
+}
+
+#[tokio::test]
+async fn how_a_service_deploys_is_told_with_it() {
+    let mut told = service("web");
+    told["currentServiceDeployment"] =
+        "arn:aws:ecs:eu-west-1:111122223333:service-deployment/prod/web/1".into();
+    told["schedulingStrategy"] = "DAEMON".into();
+    told["loadBalancers"] = json!([
+        {
+            "targetGroupArn": target_group("blue"), "containerName": "web", "containerPort": 80,
+            "advancedConfiguration": {"alternateTargetGroupArn": target_group("green")},
+        },
+        {"targetGroupArn": target_group("blue"), "containerName": "web", "containerPort": 443},
+        {"loadBalancerName": "classic", "containerName": "web", "containerPort": 80},
+    ]);
+    told["deploymentConfiguration"] = json!({
+        "maximumPercent": 200, "minimumHealthyPercent": 0, "strategy": "STRATEGY_OF_TOMORROW",
+        "deploymentCircuitBreaker": {"enable": true, "rollback": true},
+    });
+    let mut off = service("off");
+    off["deploymentConfiguration"] = json!({"deploymentCircuitBreaker": {"enable": false, "rollback": true}});
+    let wire = Wire::answering([ok(json!({"services": [told, service("plain"), off], "failures": []}))]);
+    let names = ["web", "plain", "off"].map(str::to_owned);
+    let found = Ecs::new(&wire.session()).services("prod", &names).await.unwrap().found;
+
+    let web = &found[0];
+    assert!(web.service_deployment.as_deref().unwrap().ends_with("service-deployment/prod/web/1"));
+    assert_eq!(web.target_groups, [target_group("blue"), target_group("green")]);
+    assert!(web.daemon);
+    assert_eq!((web.minimum_healthy_percent, web.maximum_percent), (Some(0), Some(200)));
+    assert_eq!(web.strategy.as_deref(), Some("STRATEGY_OF_TOMORROW"));
+    assert_eq!(web.circuit_breaker, Some(CircuitBreaker { rollback: true }));
+
+    let plain = &found[1];
+    assert_eq!((&plain.service_deployment, &plain.strategy), (&None, &None));
+    assert_eq!((plain.minimum_healthy_percent, plain.maximum_percent), (None, None));
+    assert!(!plain.daemon && plain.target_groups.is_empty());
+    assert_eq!((plain.circuit_breaker, found[2].circuit_breaker), (None, None));
 }
 
 #[tokio::test]
@@ -160,6 +203,29 @@ async fn all_pages_of_tasks_are_read_and_a_task_that_is_gone_is_no_error() {
     assert_eq!(task.containers[0].digest.as_ref().unwrap().hex(), "ab".repeat(32));
     assert_eq!(task.containers[1].digest, None);
     assert_eq!(task.containers[1].exit_code, Some(137));
+}
+
+#[tokio::test]
+async fn a_task_is_known_by_the_addresses_of_its_own_interfaces() {
+    let mut told = task(0);
+    told["attachments"] = json!([
+        {"type": "Service Connect", "details": [{"name": "privateIPv4Address", "value": "10.9.9.9"}]},
+        {"type": "ElasticNetworkInterface", "status": "ATTACHED", "details": [
+            {"name": "subnetId", "value": "subnet-1"},
+            {"name": "privateIPv4Address", "value": "10.0.1.7"},
+            {"name": "ipv6Address", "value": "2001:db8::7"},
+        ]},
+    ]);
+    told["containers"][0]["healthStatus"] = "HEALTHY".into();
+    told["containers"][1]["healthStatus"] = "UNHEALTHY".into();
+    let arns = json!({"taskArns": [task_arn(0), task_arn(1)]});
+    let wire = Wire::answering([ok(arns), ok(json!({"tasks": [told, task(1)], "failures": []}))]);
+    let tasks = Ecs::new(&wire.session()).running("prod", "web").await.unwrap();
+    assert_eq!(tasks[0].addresses, ["10.0.1.7", "2001:db8::7"]);
+    assert_eq!(tasks[0].containers[0].health, Health::Healthy);
+    assert_eq!(tasks[0].containers[1].health, Health::Unhealthy);
+    assert!(tasks[1].addresses.is_empty());
+    assert_eq!(tasks[1].containers[0].health, Health::Unknown);
 }
 
 #[tokio::test]
@@ -280,6 +346,18 @@ async fn an_update_sends_the_task_definition_and_nothing_else() {
         wire.request().json(),
         json!({"cluster": "prod", "service": "web", "taskDefinition": "web:9"})
     );
+}
+
+#[tokio::test]
+async fn a_start_names_the_service_deployment_where_ecs_does() {
+    let mut updated = service("web");
+    updated["currentServiceDeployment"] = "arn:sd/2".into();
+    let wire = Wire::answering([ok(json!({"service": updated})), ok(json!({"service": service("web")}))]);
+    let ecs = Ecs::new(&wire.session());
+    let started = ecs.start("prod", "web", "web:9").await.unwrap();
+    assert_eq!(started.deployment.id, "ecs-svc/2");
+    assert_eq!(started.service_deployment.as_deref(), Some("arn:sd/2"));
+    assert_eq!(ecs.start("prod", "web", "web:9").await.unwrap().service_deployment, None);
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 
 mod ecr;
 mod ecs;
+mod ecs_service_deployments;
 mod eventbridge;
 mod session;
 mod sns;

@@ -1,0 +1,290 @@
+//! Services and their deployments as `DescribeServices` tells them; the start of a deployment.
+
+use aws_sdk_ecs::operation::update_service::UpdateServiceError;
+use aws_sdk_ecs::types::{
+    DeploymentControllerType, DeploymentRolloutState, Failure, LoadBalancer, SchedulingStrategy,
+};
+
+use super::{Ecs, EcsError, count, others_than_missing, text};
+use crate::failed_call::FailedCall;
+
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeServices.html>
+const PER_DESCRIBE_SERVICES: usize = 10;
+
+/// Which controller carries a service's deployments out. Only ECS's own is ours to drive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Controller {
+    Ecs,
+    CodeDeploy,
+    External,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeploymentStatus {
+    /// The most recent.
+    Primary,
+    /// Still has tasks, on its way out.
+    Active,
+    Inactive,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RolloutState {
+    Completed,
+    InProgress,
+    Failed,
+    /// One that this program does not know: still going, neither success nor failure.
+    Unknown,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deployment {
+    /// Such as `ecs-svc/1234567890123456789`; tasks that it started name it as `startedBy`.
+    pub id: String,
+    pub status: DeploymentStatus,
+    pub rollout_state: Option<RolloutState>,
+    pub rollout_reason: Option<String>,
+    /// ARN with revision.
+    pub task_definition: String,
+    pub desired: u32,
+    pub running: u32,
+    /// Consecutive tasks that did not start or did not become healthy.
+    pub failed: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceState {
+    pub arn: String,
+    pub name: String,
+    /// The cluster's ARN.
+    pub cluster: String,
+    /// `ACTIVE`, `DRAINING` or `INACTIVE`.
+    pub status: String,
+    pub controller: Controller,
+    pub desired: u32,
+    pub running: u32,
+    pub pending: u32,
+    /// ARN with revision. None for a service whose task sets have their own.
+    pub task_definition: Option<String>,
+    pub deployments: Vec<Deployment>,
+    /// The ARN of the service deployment that is going on, or of the last one. None from an ECS that has none.
+    pub service_deployment: Option<String>,
+    /// ARNs of those that its tasks register with, the alternate ones of a blue/green service too.
+    pub target_groups: Vec<String>,
+    /// One task on each instance: the desired count follows from those.
+    pub daemon: bool,
+    pub minimum_healthy_percent: Option<u32>,
+    pub maximum_percent: Option<u32>,
+    /// Such as `ROLLING` or `BLUE_GREEN`, as ECS says it. None is `ROLLING`.
+    pub strategy: Option<String>,
+    /// None where it is off.
+    pub circuit_breaker: Option<CircuitBreaker>,
+}
+
+/// ECS's own watch over a deployment.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html>
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CircuitBreaker {
+    /// Whether ECS goes back to the last completed deployment by itself, or leaves the failed one.
+    pub rollback: bool,
+}
+
+impl ServiceState {
+    pub fn is_active(&self) -> bool {
+        self.status == "ACTIVE"
+    }
+
+    pub fn primary(&self) -> Option<&Deployment> {
+        self.deployments.iter().find(|deployment| deployment.status == DeploymentStatus::Primary)
+    }
+}
+
+/// What an update began.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Started {
+    pub deployment: Deployment,
+    /// The ARN that the answer names as current. It may still be that of the deployment before: its target
+    /// revision tells.
+    pub service_deployment: Option<String>,
+}
+
+/// Each service that was asked for is in one of the two.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Services {
+    pub found: Vec<ServiceState>,
+    /// As they were asked for.
+    pub missing: Vec<String>,
+}
+
+impl Ecs {
+    /// Services of one cluster, by name or ARN.
+    pub async fn services(&self, cluster: &str, names: &[String]) -> Result<Services, EcsError> {
+        const OPERATION: &str = "DescribeServices";
+        let mut services = Services { found: Vec::with_capacity(names.len()), missing: Vec::new() };
+        for asked in names.chunks(PER_DESCRIBE_SERVICES) {
+            let answer = self
+                .client
+                .describe_services()
+                .cluster(cluster)
+                .set_services(Some(asked.to_vec()))
+                .send()
+                .await
+                .map_err(|error| EcsError::DescribeServices {
+                    cluster: cluster.to_owned(),
+                    source: FailedCall::new(error),
+                })?;
+            others_than_missing(OPERATION, answer.failures())?;
+            let found = answer.services().iter().map(service_state).collect::<Result<Vec<_>, _>>()?;
+            for name in asked {
+                if found.iter().any(|service| service.name == *name || service.arn == *name) {
+                    continue;
+                }
+                let told = answer.failures().iter().filter_map(Failure::arn).any(|arn| is_of(arn, name));
+                if !told {
+                    return Err(EcsError::LeftOut {
+                        operation: OPERATION,
+                        what: format!("{cluster}/{name}"),
+                        reason: "it is neither found nor missing".to_owned(),
+                    });
+                }
+                services.missing.push(name.clone());
+            }
+            services.found.extend(found);
+        }
+        Ok(services)
+    }
+
+    /// As [`start`](Self::start), without the service deployment.
+    pub async fn update(
+        &self,
+        cluster: &str,
+        service: &str,
+        task_definition: &str,
+    ) -> Result<Deployment, EcsError> {
+        self.start(cluster, service, task_definition).await.map(|started| started.deployment)
+    }
+
+    /// Starts a deployment of this task definition, and gives it. Everything else of the service stays as it is:
+    /// what is not sent is not changed.
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateService.html>
+    pub async fn start(
+        &self,
+        cluster: &str,
+        service: &str,
+        task_definition: &str,
+    ) -> Result<Started, EcsError> {
+        let answer = self
+            .client
+            .update_service()
+            .cluster(cluster)
+            .service(service)
+            .task_definition(task_definition)
+            .send()
+            .await
+            .map_err(|error| {
+                let gone = matches!(
+                    error.as_service_error(),
+                    Some(
+                        UpdateServiceError::ServiceNotActiveException(_)
+                            | UpdateServiceError::ServiceNotFoundException(_)
+                    )
+                );
+                let (cluster, service) = (cluster.to_owned(), service.to_owned());
+                let source = FailedCall::new(error);
+                if gone {
+                    EcsError::ServiceNotActive { cluster, service, source }
+                } else {
+                    let task_definition = task_definition.to_owned();
+                    EcsError::UpdateService { cluster, service, task_definition, source }
+                }
+            })?;
+        let lacks = || EcsError::Answer {
+            operation: "UpdateService",
+            what: format!("{cluster}/{service}"),
+            member: "primary deployment",
+        };
+        let updated = answer.service().ok_or_else(lacks)?;
+        let primary = updated.deployments().iter().find(|d| d.status() == Some("PRIMARY"));
+        Ok(Started {
+            deployment: primary.and_then(deployment).ok_or_else(lacks)?,
+            service_deployment: text(updated.current_service_deployment()),
+        })
+    }
+}
+
+/// Whether a failure's ARN is that of a service asked for by name or ARN.
+fn is_of(arn: &str, asked: &str) -> bool {
+    arn == asked || arn.rsplit('/').next() == Some(asked)
+}
+
+fn service_state(service: &aws_sdk_ecs::types::Service) -> Result<ServiceState, EcsError> {
+    let what = service.service_arn().or(service.service_name()).unwrap_or("a service");
+    let lacks = |member| EcsError::Answer { operation: "DescribeServices", what: what.to_owned(), member };
+    let required = |value: Option<&str>, member| value.map(str::to_owned).ok_or_else(|| lacks(member));
+    let controller = match service.deployment_controller().map(|controller| controller.r#type()) {
+        None | Some(DeploymentControllerType::Ecs) => Controller::Ecs,
+        Some(DeploymentControllerType::CodeDeploy) => Controller::CodeDeploy,
+        Some(DeploymentControllerType::External) => Controller::External,
+        Some(_) => return Err(lacks("deploymentController")),
+    };
+    let configuration = service.deployment_configuration();
+    let breaker = configuration.and_then(|c| c.deployment_circuit_breaker()).filter(|b| b.enable());
+    let deployments = service.deployments().iter().map(|d| deployment(d).ok_or_else(|| lacks("deployments")));
+    Ok(ServiceState {
+        arn: required(service.service_arn(), "serviceArn")?,
+        name: required(service.service_name(), "serviceName")?,
+        cluster: required(service.cluster_arn(), "clusterArn")?,
+        status: required(service.status(), "status")?,
+        controller,
+        desired: count(service.desired_count()),
+        running: count(service.running_count()),
+        pending: count(service.pending_count()),
+        task_definition: text(service.task_definition()),
+        deployments: deployments.collect::<Result<_, _>>()?,
+        service_deployment: text(service.current_service_deployment()),
+        target_groups: target_groups(service.load_balancers()),
+        daemon: service.scheduling_strategy() == Some(&SchedulingStrategy::Daemon),
+        minimum_healthy_percent: configuration.and_then(|c| c.minimum_healthy_percent()).map(count),
+        maximum_percent: configuration.and_then(|c| c.maximum_percent()).map(count),
+        strategy: text(configuration.and_then(|c| c.strategy()).map(|strategy| strategy.as_str())),
+        circuit_breaker: breaker.map(|breaker| CircuitBreaker { rollback: breaker.rollback() }),
+    })
+}
+
+/// Each once: a service may register several ports of its tasks with one.
+fn target_groups(load_balancers: &[LoadBalancer]) -> Vec<String> {
+    let arns = load_balancers.iter().flat_map(|balancer| {
+        let alternate = balancer.advanced_configuration().and_then(|c| c.alternate_target_group_arn());
+        [balancer.target_group_arn(), alternate]
+    });
+    let mut groups = Vec::new();
+    for arn in arns.filter_map(text) {
+        if !groups.contains(&arn) {
+            groups.push(arn);
+        }
+    }
+    groups
+}
+
+fn deployment(deployment: &aws_sdk_ecs::types::Deployment) -> Option<Deployment> {
+    Some(Deployment {
+        id: deployment.id()?.to_owned(),
+        status: match deployment.status()? {
+            "PRIMARY" => DeploymentStatus::Primary,
+            "ACTIVE" => DeploymentStatus::Active,
+            "INACTIVE" => DeploymentStatus::Inactive,
+            _ => return None,
+        },
+        rollout_state: deployment.rollout_state().map(|state| match state {
+            DeploymentRolloutState::Completed => RolloutState::Completed,
+            DeploymentRolloutState::Failed => RolloutState::Failed,
+            DeploymentRolloutState::InProgress => RolloutState::InProgress,
+            _ => RolloutState::Unknown,
+        }),
+        rollout_reason: text(deployment.rollout_state_reason()),
+        task_definition: deployment.task_definition()?.to_owned(),
+        desired: count(deployment.desired_count()),
+        running: count(deployment.running_count()),
+        failed: count(deployment.failed_tasks()),
+    })
+}

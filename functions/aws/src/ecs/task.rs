@@ -1,0 +1,167 @@
+//! A service's tasks, and what their containers run.
+
+use aws_sdk_ecs::types::{Attachment, DesiredStatus, HealthStatus};
+use stablepin_core::image::ImageDigest;
+
+use super::{Ecs, EcsError, others_than_missing, text};
+use crate::failed_call::FailedCall;
+
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html>
+const PER_DESCRIBE_TASKS: usize = 100;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    Healthy,
+    Unhealthy,
+    /// No health check, or none has answered yet.
+    Unknown,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Container {
+    pub name: String,
+    pub image: Option<String>,
+    /// What was pulled. None before that, and where the agent does not report it.
+    pub digest: Option<ImageDigest>,
+    pub last_status: Option<String>,
+    pub health: Health,
+    pub exit_code: Option<i32>,
+    pub reason: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Task {
+    pub arn: String,
+    /// ARN with revision.
+    pub task_definition: String,
+    /// The id of the deployment that started it.
+    pub started_by: Option<String>,
+    pub last_status: String,
+    pub desired_status: String,
+    pub health: Health,
+    pub containers: Vec<Container>,
+    /// Of its own network interfaces: what a target group of type `ip` knows it by. None in other network modes.
+    pub addresses: Vec<String>,
+    pub stop_code: Option<String>,
+    pub stopped_reason: Option<String>,
+}
+
+impl Ecs {
+    /// The tasks of a service that run or should: those that ECS has not decided to stop.
+    pub async fn running(&self, cluster: &str, service: &str) -> Result<Vec<Task>, EcsError> {
+        self.tasks(cluster, service, DesiredStatus::Running).await
+    }
+
+    /// The tasks of a service that stopped, or that ECS is stopping. ECS forgets them after about an hour.
+    pub async fn stopped(&self, cluster: &str, service: &str) -> Result<Vec<Task>, EcsError> {
+        self.tasks(cluster, service, DesiredStatus::Stopped).await
+    }
+
+    async fn tasks(
+        &self,
+        cluster: &str,
+        service: &str,
+        desired: DesiredStatus,
+    ) -> Result<Vec<Task>, EcsError> {
+        const OPERATION: &str = "DescribeTasks";
+        let mut arns = Vec::new();
+        let mut page = None;
+        loop {
+            let answer = self
+                .client
+                .list_tasks()
+                .cluster(cluster)
+                .service_name(service)
+                .desired_status(desired.clone())
+                .set_next_token(page)
+                .send()
+                .await
+                .map_err(|error| EcsError::ListTasks {
+                    cluster: cluster.to_owned(),
+                    service: service.to_owned(),
+                    source: FailedCall::new(error),
+                })?;
+            arns.extend(answer.task_arns().iter().cloned());
+            page = answer.next_token;
+            if page.is_none() {
+                break;
+            }
+        }
+        let mut tasks = Vec::with_capacity(arns.len());
+        for arns in arns.chunks(PER_DESCRIBE_TASKS) {
+            let answer = self
+                .client
+                .describe_tasks()
+                .cluster(cluster)
+                .set_tasks(Some(arns.to_vec()))
+                .send()
+                .await
+                .map_err(|error| EcsError::DescribeTasks {
+                    cluster: cluster.to_owned(),
+                    service: service.to_owned(),
+                    source: FailedCall::new(error),
+                })?;
+            // Missing is a task that ended and was forgotten between the two calls.
+            others_than_missing(OPERATION, answer.failures())?;
+            for described in answer.tasks() {
+                tasks.push(task(described)?);
+            }
+            if answer.tasks().len() + answer.failures().len() < arns.len() {
+                return Err(EcsError::LeftOut {
+                    operation: OPERATION,
+                    what: format!("tasks of {cluster}/{service}"),
+                    reason: "they are neither found nor missing".to_owned(),
+                });
+            }
+        }
+        Ok(tasks)
+    }
+}
+
+fn task(task: &aws_sdk_ecs::types::Task) -> Result<Task, EcsError> {
+    let what = task.task_arn().unwrap_or("a task");
+    let lacks = |member| EcsError::Answer { operation: "DescribeTasks", what: what.to_owned(), member };
+    let required = |value: Option<&str>, member| value.map(str::to_owned).ok_or_else(|| lacks(member));
+    let containers = task.containers().iter().map(|container| {
+        Ok(Container {
+            name: required(container.name(), "container name")?,
+            image: text(container.image()),
+            digest: container.image_digest().and_then(|digest| ImageDigest::parse(digest).ok()),
+            last_status: text(container.last_status()),
+            health: health(container.health_status()),
+            exit_code: container.exit_code(),
+            reason: text(container.reason()),
+        })
+    });
+    Ok(Task {
+        arn: required(task.task_arn(), "taskArn")?,
+        task_definition: required(task.task_definition_arn(), "taskDefinitionArn")?,
+        started_by: text(task.started_by()),
+        last_status: required(task.last_status(), "lastStatus")?,
+        desired_status: required(task.desired_status(), "desiredStatus")?,
+        health: health(task.health_status()),
+        containers: containers.collect::<Result<_, _>>()?,
+        addresses: addresses(task.attachments()),
+        stop_code: text(task.stop_code().map(|code| code.as_str())),
+        stopped_reason: text(task.stopped_reason()),
+    })
+}
+
+fn health(status: Option<&HealthStatus>) -> Health {
+    match status {
+        Some(HealthStatus::Healthy) => Health::Healthy,
+        Some(HealthStatus::Unhealthy) => Health::Unhealthy,
+        _ => Health::Unknown,
+    }
+}
+
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Attachment.html>
+fn addresses(attachments: &[Attachment]) -> Vec<String> {
+    attachments
+        .iter()
+        .filter(|attachment| attachment.r#type() == Some("ElasticNetworkInterface"))
+        .flat_map(Attachment::details)
+        .filter(|detail| matches!(detail.name(), Some("privateIPv4Address" | "ipv6Address")))
+        .filter_map(|detail| text(detail.value()))
+        .collect()
+}

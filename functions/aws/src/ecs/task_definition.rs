@@ -1,0 +1,124 @@
+//! Task definitions as the JSON that they are on the wire.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aws_sdk_ecs::types::TaskDefinitionField;
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::interceptors::context::AfterDeserializationInterceptorContextRef;
+use aws_smithy_runtime_api::client::interceptors::{Intercept, dyn_dispatch_hint};
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::config_bag::ConfigBag;
+use serde_json::Value;
+
+use super::{Ecs, EcsError};
+use crate::failed_call::FailedCall;
+
+/// A task definition as ECS answered it, with members that this program does not know.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RawTaskDefinition {
+    pub arn: String,
+    pub described: Value,
+    /// A list of keys and values.
+    pub tags: Value,
+    /// A service can only be updated to one that is `ACTIVE`.
+    pub status: String,
+}
+
+impl Ecs {
+    /// A task definition by ARN, or `family:revision`, or `family` for its newest active revision.
+    ///
+    /// It is the JSON that ECS sent: the SDK's types would drop what they do not know.
+    pub async fn task_definition(&self, task_definition: &str) -> Result<RawTaskDefinition, EcsError> {
+        let body = Body::default();
+        self.client
+            .describe_task_definition()
+            .task_definition(task_definition)
+            .include(TaskDefinitionField::Tags)
+            .customize()
+            .interceptor(body.clone())
+            .send()
+            .await
+            .map_err(|error| EcsError::DescribeTaskDefinition {
+                task_definition: task_definition.to_owned(),
+                source: FailedCall::new(error),
+            })?;
+        let mut answer: Value = serde_json::from_slice(&body.take())
+            .map_err(|source| EcsError::Json { task_definition: task_definition.to_owned(), source })?;
+        let lacks = |member| EcsError::Answer {
+            operation: "DescribeTaskDefinition",
+            what: task_definition.to_owned(),
+            member,
+        };
+        let described =
+            answer.get_mut("taskDefinition").map(Value::take).ok_or_else(|| lacks("taskDefinition"))?;
+        let text = |member| described.get(member).and_then(Value::as_str).map(str::to_owned);
+        Ok(RawTaskDefinition {
+            arn: text("taskDefinitionArn").ok_or_else(|| lacks("taskDefinitionArn"))?,
+            status: text("status").ok_or_else(|| lacks("status"))?,
+            tags: answer.get_mut("tags").map(Value::take).unwrap_or_default(),
+            described,
+        })
+    }
+
+    /// Registers a revision with exactly this JSON, and gives its ARN.
+    ///
+    /// There is no client token: a call that timed out may have registered a revision that nobody uses.
+    pub async fn register(&self, request: &Value) -> Result<String, EcsError> {
+        let family = request.get("family").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let body = request.to_string();
+        let answer = self
+            .client
+            .register_task_definition()
+            .family(&family)
+            .customize()
+            // Before the request is signed: length and hash are those of what is sent.
+            .mutate_request(move |request| {
+                request.headers_mut().insert("content-length", body.len().to_string());
+                *request.body_mut() = SdkBody::from(body.as_str());
+            })
+            .send()
+            .await
+            .map_err(|error| EcsError::RegisterTaskDefinition {
+                family: family.clone(),
+                source: FailedCall::new(error),
+            })?;
+        answer
+            .task_definition()
+            .and_then(|definition| definition.task_definition_arn())
+            .map(str::to_owned)
+            .ok_or(EcsError::Answer {
+                operation: "RegisterTaskDefinition",
+                what: family,
+                member: "taskDefinitionArn",
+            })
+    }
+}
+
+/// Keeps the bytes of the answer that the operation was read from.
+#[derive(Debug, Clone, Default)]
+struct Body(Arc<Mutex<Vec<u8>>>);
+
+impl Body {
+    fn take(&self) -> Vec<u8> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[dyn_dispatch_hint]
+impl Intercept for Body {
+    fn name(&self) -> &'static str {
+        "Body"
+    }
+
+    fn read_after_deserialization(
+        &self,
+        context: &AfterDeserializationInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let bytes = context.response().body().bytes().ok_or("the answer's body is not in memory")?;
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = bytes.to_vec();
+        Ok(())
+    }
+}
