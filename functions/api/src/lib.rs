@@ -2,11 +2,13 @@
 //! Every route wants an IAM signature, which API Gateway checks before we are called.
 
 mod applications;
+mod orders;
 mod reads;
 
 use serde_json::json;
-use stablepin_aws::dynamodb::Table;
 use stablepin_core::pattern::Pattern;
+use stablepin_core::step::Wish;
+use stablepin_driver::Doors;
 use stablepin_driver::errors::chain;
 use stablepin_http::{Problem, Request, Response};
 
@@ -47,15 +49,16 @@ fn patterns(name: &'static str, list: &str) -> Result<Vec<Pattern>, InvalidSetti
     list.split(',').map(str::trim).filter(|text| !text.is_empty()).map(parse).collect()
 }
 
-pub async fn handle(table: &Table, settings: &Settings, request: &Request) -> Response {
+pub async fn handle(doors: &Doors, settings: &Settings, request: &Request) -> Response {
     let answer = match request.signed_by() {
         Err(problem) => Err(problem),
-        Ok(_) => route(table, settings, request).await,
+        Ok(_) => route(doors, settings, request).await,
     };
     answer.unwrap_or_else(|problem| problem.response())
 }
 
-async fn route(table: &Table, settings: &Settings, request: &Request) -> Result<Response, Problem> {
+async fn route(doors: &Doors, settings: &Settings, request: &Request) -> Result<Response, Problem> {
+    let table = &doors.table;
     match request.route.as_str() {
         "GET /v1/applications" => applications::list(table, request).await,
         "GET /v1/applications/{application}" => applications::read(table, request).await,
@@ -68,6 +71,15 @@ async fn route(table: &Table, settings: &Settings, request: &Request) -> Result<
         }
         "GET /v1/applications/{application}/environments/{environment}/pins" => {
             reads::pins(table, request).await
+        }
+        "PUT /v1/applications/{application}/environments/{environment}/freeze" => {
+            orders::carry_out(doors, request, Wish::Freeze).await
+        }
+        "DELETE /v1/applications/{application}/environments/{environment}/freeze" => {
+            orders::carry_out(doors, request, Wish::Thaw).await
+        }
+        "DELETE /v1/applications/{application}/environments/{environment}/hold" => {
+            orders::carry_out(doors, request, Wish::ReleaseHold).await
         }
         "GET /v1/applications/{application}/rollbacks/{rollback}" => reads::rollback(table, request).await,
         "GET /v1/applications/{application}/audit" => reads::audit(table, request).await,

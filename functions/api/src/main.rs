@@ -14,7 +14,7 @@ async fn main() -> Result<(), Error> {
     )?;
     run(service_fn(async |event: LambdaEvent<Event>| {
         Ok::<_, Error>(match Request::read(event.payload) {
-            Ok(request) => handle(&doors.table, &settings, &request).await,
+            Ok(request) => handle(&doors, &settings, &request).await,
             Err(problem) => problem.response(),
         })
     }))

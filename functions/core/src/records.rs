@@ -309,6 +309,8 @@ pub struct Target {
     pub digest: ImageDigest,
     pub build_tag: BuildTag,
     pub commit: Option<String>,
+    /// The task definition that each service was proven with.
+    pub revisions: BTreeMap<ServiceName, String>,
 }
 
 /// Services of one environment on their way back to a pin.

@@ -98,18 +98,10 @@ pub fn at_digest(
     repository: &RepositoryName,
     digest: &ImageDigest,
 ) -> Result<Clone, TaskDefinitionError> {
-    let Value::Object(described) = described else {
-        return malformed("taskDefinition", "an object");
-    };
+    let mut request = copy(described, tags)?;
     let Some(Value::String(family)) = described.get("family") else {
         return malformed("family", "a string");
     };
-    let mut request: Map<String, Value> = described
-        .iter()
-        .filter(|(member, _)| !OUTPUT_ONLY.contains(&member.as_str()))
-        .map(|(member, value)| (member.clone(), value.clone()))
-        .collect();
-
     let Some(Value::Array(definitions)) = request.get_mut("containerDefinitions") else {
         return malformed("containerDefinitions", "an array");
     };
@@ -148,11 +140,27 @@ pub fn at_digest(
         });
     }
 
+    Ok(Clone { request: Value::Object(request), containers, already })
+}
+
+/// What to register so that a task definition is there once more: one that was deregistered takes no deployment.
+pub fn copy(described: &Value, tags: &Value) -> Result<Map<String, Value>, TaskDefinitionError> {
+    let Value::Object(described) = described else {
+        return malformed("taskDefinition", "an object");
+    };
+    let said = described.iter().filter(|(member, _)| !OUTPUT_ONLY.contains(&member.as_str()));
+    let mut request: Map<_, _> = said.map(|(member, value)| (member.clone(), value.clone())).collect();
     let tags = own_tags(tags)?;
     if !tags.is_empty() {
         request.insert("tags".to_owned(), Value::Array(tags));
     }
-    Ok(Clone { request: Value::Object(request), containers, already })
+    Ok(request)
+}
+
+/// A container of it has a health check: then ECS tells whether its tasks are healthy.
+pub fn is_health_checked(definition: &Value) -> bool {
+    let containers = definition.get("containerDefinitions").and_then(Value::as_array);
+    containers.into_iter().flatten().any(|container| said(container.get("healthCheck")).is_some())
 }
 
 fn own_tags(tags: &Value) -> Result<Vec<Value>, TaskDefinitionError> {

@@ -14,6 +14,7 @@ use stablepin_core::step::{Observed, joined, step};
 use uuid::Uuid;
 
 use crate::clock::now;
+use crate::snapshot::Snapshot;
 use crate::{Doors, effect};
 
 /// What to drive.
@@ -23,6 +24,8 @@ pub enum Start {
     Operation(Key),
     /// One that was just read, or that does not exist yet.
     Subject(Box<Subject>),
+    /// The same, with what its services were found to be a moment ago.
+    Services(Box<Subject>, Vec<Snapshot>),
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -98,12 +101,17 @@ pub async fn drive(
     deadline: Deadline,
 ) -> Result<Subject, DriveError> {
     let holder = uuid_v7(now());
+    let mut known = Vec::new();
     let mut subject = match start {
         Start::Operation(key) => load(doors, &key).await?,
         Start::Subject(subject) => match pushed(&observed) {
             Some(digest) => join(doors, *subject, digest).await?,
             None => *subject,
         },
+        Start::Services(subject, snapshots) => {
+            known = snapshots;
+            *subject
+        }
     };
     let mut observed = observed;
     let mut races = 0;
@@ -135,8 +143,10 @@ pub async fn drive(
         if effects.is_empty() || deadline.is_near() {
             return Ok(subject);
         }
-        let outcomes =
-            join_all(effects.iter().map(|effect| effect::carry_out(doors, &subject, effect))).await;
+        let carry_out = |effect| effect::carry_out(doors, &subject, effect, &known);
+        let outcomes = join_all(effects.iter().map(carry_out)).await;
+        // From now on they are as we left them.
+        known.clear();
         observed = outcomes.into_iter().map(Observed::Outcome).collect();
     }
 }
@@ -152,9 +162,16 @@ fn effects(doors: &Doors, at: Timestamp, subject: &Subject, holder: Uuid) -> Vec
     owed(at, subject, holder)
         .into_iter()
         .filter(|effect| match effect {
-            Effect::TagBuild(_) | Effect::TagStable(_) | Effect::TagBackup { .. } => true,
+            Effect::TagBuild(_)
+            | Effect::TagStable(_)
+            | Effect::TagBackup { .. }
+            | Effect::TagCurrent(_) => true,
             Effect::Ask(_) => doors.post.is_some(),
-            Effect::Deploy(_) | Effect::Follow(_) => doors.ecs.is_some(),
+            Effect::Deploy(..) => doors.ecs.is_some(),
+            // Whoever follows has to prove it, by all that there is to ask.
+            Effect::Prepare | Effect::Follow(..) => doors.ecs.is_some() && doors.elb.is_some(),
+            Effect::Probe => doors.probe.is_some(),
+            Effect::Notify(_) => doors.notices.is_some(),
         })
         .collect()
 }
@@ -181,6 +198,7 @@ fn retry_with(observed: &mut Vec<Observed>, lost: CommitError) -> Result<(), Dri
                 Observed::RollbackRequested(_)
                 | Observed::Decision(_)
                 | Observed::Outcome(_)
+                | Observed::Ordered(_)
                 | Observed::Tick
                 | Observed::Nudge => None,
             });
@@ -226,6 +244,7 @@ fn pushed(observed: &[Observed]) -> Option<&ImageDigest> {
         Observed::RollbackRequested(_)
         | Observed::Decision(_)
         | Observed::Outcome(_)
+        | Observed::Ordered(_)
         | Observed::Tick
         | Observed::Nudge => None,
     })

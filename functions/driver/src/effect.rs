@@ -3,28 +3,62 @@
 mod ask;
 mod deploy;
 mod follow;
+mod notify;
+mod prepare;
+mod probe;
 mod tag;
 
+use stablepin_core::application::Environment as Policy;
 use stablepin_core::effect::{Effect, Outcome};
 use stablepin_core::records::Subject;
 
 use crate::Doors;
 use crate::errors::chain;
+use crate::snapshot::Snapshot;
 
 /// Never fails: what went wrong is an outcome, written to the record for people and for the next attempt.
-pub(crate) async fn carry_out(doors: &Doors, subject: &Subject, effect: &Effect) -> Outcome {
-    let Some(policy) = subject.policy() else {
-        return Outcome::Problem("the environment is not in the configuration any more".to_owned());
+/// `known`: services that were read a moment ago, before anything was touched.
+pub(crate) async fn carry_out(
+    doors: &Doors,
+    subject: &Subject,
+    effect: &Effect,
+    known: &[Snapshot],
+) -> Outcome {
+    let outcome = match (effect, subject.policy()) {
+        (Effect::Notify(notice), _) => notify::notify(doors, subject, *notice).await,
+        (_, Some(policy)) => under(doors, subject, policy, effect, known).await,
+        (_, None) => Outcome::Problem("the environment is not in the configuration any more".to_owned()),
     };
-    let outcome = match effect {
+    report(subject, effect, &outcome);
+    outcome
+}
+
+async fn under(
+    doors: &Doors,
+    subject: &Subject,
+    policy: &Policy,
+    effect: &Effect,
+    known: &[Snapshot],
+) -> Outcome {
+    match effect {
         Effect::TagBuild(build) => tag::build(doors, build).await,
         Effect::TagStable(pin) => tag::stable(doors, policy, pin).await,
         Effect::TagBackup { tag, digest } => tag::backup(doors, policy, tag, digest).await,
+        Effect::TagCurrent(digest) => tag::current(doors, policy, digest).await,
         Effect::Ask(approver) => ask::ask(doors, subject, policy, approver).await,
-        Effect::Deploy(service) => deploy::deploy(doors, subject, policy, service).await,
-        Effect::Follow(service) => follow::follow(doors, subject, policy, service).await,
-    };
-    if let Outcome::Problem(problem) = &outcome {
+        Effect::Prepare => prepare::prepare(doors, subject, policy).await,
+        Effect::Deploy(way, service) => {
+            let known = known.iter().find(|snapshot| snapshot.service == *service);
+            deploy::deploy(doors, subject, policy, *way, service, known).await
+        }
+        Effect::Follow(way, service) => follow::follow(doors, subject, policy, *way, service).await,
+        Effect::Probe => probe::probe(doors, policy).await,
+        Effect::Notify(notice) => notify::notify(doors, subject, *notice).await,
+    }
+}
+
+fn report(subject: &Subject, effect: &Effect, outcome: &Outcome) {
+    if let Outcome::Problem(problem) = outcome {
         let id = subject.operation.as_ref().map(|operation| operation.id().to_string());
         tracing::warn!(
             application.name = %subject.application(),
@@ -36,7 +70,6 @@ pub(crate) async fn carry_out(doors: &Doors, subject: &Subject, effect: &Effect)
             name(effect),
         );
     }
-    outcome
 }
 
 fn name(effect: &Effect) -> &'static str {
@@ -45,8 +78,12 @@ fn name(effect: &Effect) -> &'static str {
         Effect::TagStable(_) => "putting the stable tag",
         Effect::TagBackup { .. } => "putting the backup tag",
         Effect::Ask(_) => "asking an approver",
-        Effect::Deploy(_) => "deploying a service",
-        Effect::Follow(_) => "following a deployment",
+        Effect::TagCurrent(_) => "putting the tag of what is live",
+        Effect::Prepare => "looking at the services",
+        Effect::Deploy(..) => "deploying a service",
+        Effect::Follow(..) => "following a deployment",
+        Effect::Probe => "asking the endpoints",
+        Effect::Notify(_) => "telling people",
     }
 }
 

@@ -6,17 +6,20 @@ mod effect;
 pub mod errors;
 mod link;
 pub mod mail;
+pub mod runnable;
 mod snapshot;
 pub mod start;
 
 use stablepin_aws::dynamodb::Table;
 use stablepin_aws::ecr::Ecr;
 use stablepin_aws::ecs::Ecs;
+use stablepin_aws::elb::Elb;
+use stablepin_aws::probe::Probe;
 use stablepin_aws::sns::Sns;
 
 pub use drive::{Deadline, DriveError, Start, drive};
 pub use link::token_hash;
-pub use snapshot::{SnapshotError, snapshot};
+pub use snapshot::{Snapshot, SnapshotError, snapshot};
 
 /// Every door that a function has. What a function's role may not do, it has no door for: that work is left to
 /// the promoter, which finds it due.
@@ -25,7 +28,18 @@ pub struct Doors {
     pub table: Table,
     pub ecr: Ecr,
     pub ecs: Option<Ecs>,
+    /// What target groups think of tasks.
+    pub elb: Option<Elb>,
+    pub probe: Option<Probe>,
     pub post: Option<Post>,
+    pub notices: Option<Notices>,
+}
+
+/// How people hear of what failed. Everybody on the topic may know.
+#[derive(Debug, Clone)]
+pub struct Notices {
+    pub sns: Sns,
+    pub topic_arn: String,
 }
 
 /// How approval mails go out.

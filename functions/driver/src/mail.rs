@@ -1,10 +1,14 @@
 //! Every mail's text. Plain text; what comes from a push is shown on one line and cannot leave it.
 
+mod notice;
+
 use jiff::Timestamp;
 use stablepin_core::application::Environment as Policy;
 use stablepin_core::name::ApproverName;
 use stablepin_core::one_line::{LONGEST_REASON, one_line};
 use stablepin_core::records::{Promotion, Subject};
+
+pub use notice::{Told, notice};
 
 /// A mail before it is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,11 +1,11 @@
-//! What a service runs now, read before anything is touched.
+//! What a service runs now and whether it can move, read before anything is touched.
 
 use std::collections::BTreeSet;
 
-use stablepin_aws::ecs::{Controller, Ecs, EcsError, ServiceState};
+use stablepin_aws::ecs::{Controller, Ecs, EcsError, RawTaskDefinition, RolloutState, ServiceState};
 use stablepin_core::application::ServiceName;
 use stablepin_core::image::{ImageDigest, ImageReference, RepositoryName};
-use stablepin_core::records::{Live, Progress, ServiceRollout};
+use stablepin_core::records::Live;
 use stablepin_core::task_definition::{self, TaskDefinitionError};
 
 #[derive(Debug, thiserror::Error)]
@@ -20,8 +20,36 @@ pub enum SnapshotError {
     Controller(ServiceName),
     #[error("{service}")]
     NotOurs { service: ServiceName, source: TaskDefinitionError },
+    #[error(
+        "{service} cannot replace a task: of {desired} wanted, its deployment configuration keeps at least \
+         {least} and allows at most {most}: change minimumHealthyPercent or maximumPercent"
+    )]
+    Stuck { service: ServiceName, desired: u32, least: u32, most: u32 },
     #[error("ECS could not be asked about {service}")]
     Ecs { service: ServiceName, source: EcsError },
+}
+
+impl SnapshotError {
+    /// Whether asking again may give another answer, without anybody having done something about it.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Ecs { .. } => true,
+            Self::Missing(_)
+            | Self::NotActive { .. }
+            | Self::Controller(_)
+            | Self::NotOurs { .. }
+            | Self::Stuck { .. } => false,
+        }
+    }
+}
+
+/// A service that can be moved, as it was found.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    pub service: ServiceName,
+    pub live: Live,
+    pub state: ServiceState,
+    pub definition: RawTaskDefinition,
 }
 
 /// The account and the region of a service's ARN.
@@ -48,7 +76,7 @@ pub async fn snapshot(
     ecs: &Ecs,
     service: &ServiceName,
     repository: &RepositoryName,
-) -> Result<ServiceRollout, SnapshotError> {
+) -> Result<Snapshot, SnapshotError> {
     let failed = |source| SnapshotError::Ecs { service: service.clone(), source };
     let (state, tasks) = tokio::join!(one(ecs, service), ecs.running(service.cluster(), service.service()));
     let state = state.map_err(failed)?.ok_or_else(|| SnapshotError::Missing(service.clone()))?;
@@ -59,10 +87,11 @@ pub async fn snapshot(
         return Err(SnapshotError::Controller(service.clone()));
     }
     // A service without one has task sets, which another controller drives.
-    let Some(arn) = &state.task_definition else {
+    let Some(arn) = state.task_definition.clone() else {
         return Err(SnapshotError::Controller(service.clone()));
     };
-    let definition = ecs.task_definition(arn).await.map_err(failed)?;
+    can_move(service, &state)?;
+    let definition = ecs.task_definition(&arn).await.map_err(failed)?;
     let missing = || SnapshotError::Missing(service.clone());
     let home = Home::of(&state.arn).ok_or_else(missing)?;
     let described =
@@ -76,15 +105,39 @@ pub async fn snapshot(
         .filter(|container| container.image.as_deref().is_some_and(of_ours))
         .filter_map(|container| container.digest.clone())
         .collect();
-    Ok(ServiceRollout {
-        service: service.clone(),
-        before: Live {
-            task_definition: arn.clone(),
-            deployment: state.primary().map(|one| one.id.clone()).unwrap_or_default(),
-            digests,
-            described,
-        },
-        progress: Progress::Waiting,
-        seen: None,
-    })
+    let deployment = state.primary().map(|one| one.id.clone()).unwrap_or_default();
+    let live = Live { task_definition: arn, deployment, digests, described };
+    Ok(Snapshot { service: service.clone(), live, state, definition })
+}
+
+impl Snapshot {
+    /// A deployment of somebody's is on its way.
+    pub(crate) fn is_in_flight(&self) -> bool {
+        self.state.primary().is_some_and(|primary| {
+            matches!(primary.rollout_state, Some(RolloutState::InProgress | RolloutState::Unknown))
+        })
+    }
+}
+
+/// ECS rounds the least up and the most down; where neither leaves room for one task, no deployment ever moves.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentConfiguration.html>
+fn can_move(service: &ServiceName, state: &ServiceState) -> Result<(), SnapshotError> {
+    let desired = u64::from(state.desired);
+    let percent = |percent: Option<u32>| percent.map(u64::from);
+    let (Some(least), Some(most)) =
+        (percent(state.minimum_healthy_percent), percent(state.maximum_percent))
+    else {
+        return Ok(());
+    };
+    let (least, most) = ((desired * least).div_ceil(100), desired * most / 100);
+    if desired > 0 && !state.daemon && least >= desired && most <= desired {
+        let count = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+        return Err(SnapshotError::Stuck {
+            service: service.clone(),
+            desired: state.desired,
+            least: count(least),
+            most: count(most),
+        });
+    }
+    Ok(())
 }

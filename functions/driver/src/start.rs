@@ -7,16 +7,20 @@ use jiff::{SignedDuration, Timestamp};
 use stablepin_aws::dynamodb::Table;
 use stablepin_aws::ecr::Ecr;
 use stablepin_aws::ecs::Ecs;
+use stablepin_aws::elb::Elb;
+use stablepin_aws::probe::{Network, NetworkError, Probe};
 use stablepin_aws::session::{Service, Session, SessionError};
 use stablepin_aws::sns::Sns;
 
 use crate::clock::now;
-use crate::{Deadline, Doors, Post};
+use crate::{Deadline, Doors, Notices, Post};
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error("the environment variable {0} is not set: the template sets it")]
     Missing(&'static str),
+    #[error("the template's parameter ProbeNetworks")]
+    Networks(#[from] NetworkError),
     #[error("no session")]
     Session(#[from] SessionError),
 }
@@ -26,6 +30,8 @@ pub enum StartError {
 pub struct Needs {
     pub ecs: bool,
     pub post: bool,
+    /// All that proves a rollout, and tells when one failed.
+    pub verify: bool,
 }
 
 /// The doors, and the session that they share, for what else a function opens.
@@ -35,6 +41,18 @@ pub async fn doors(needs: Needs) -> Result<(Doors, Session), StartError> {
         table: Table::new(&session, required("STABLEPIN_TABLE")?),
         ecr: Ecr::new(&session),
         ecs: needs.ecs.then(|| Ecs::new(&session)),
+        elb: needs.verify.then(|| Elb::new(&session)),
+        probe: match needs.verify {
+            true => Some(Probe::new(Network::parse_list(&list("STABLEPIN_PROBE_NETWORKS")?)?)),
+            false => None,
+        },
+        notices: match needs.verify {
+            true => Some(Notices {
+                sns: Sns::new(&session),
+                topic_arn: required("STABLEPIN_NOTIFICATIONS_TOPIC")?,
+            }),
+            false => None,
+        },
         post: match needs.post {
             true => Some(Post {
                 sns: Sns::new(&session),

@@ -22,6 +22,10 @@ impl From<&Refusal> for Problem {
             Refusal::NeverPinned { .. } => (422, "never-pinned", "Never verified here"),
             Refusal::AlreadyLive { .. } => (409, "already-live", "Already there"),
             Refusal::RollbackRunning { .. } => (409, "rollback-running", "Another rollback is running"),
+            Refusal::Frozen { .. } => (409, "frozen", "Frozen already"),
+            Refusal::NotFrozen => (409, "not-frozen", "Not frozen"),
+            Refusal::NotHeld => (409, "not-held", "Not held"),
+            Refusal::ReasonNeeded => (422, "reason-needed", "A reason is needed"),
             Refusal::UnknownService { .. } => (422, "unknown-service", "There is no such service"),
         };
         Self::new(status, kind, title, refusal.to_string())

@@ -9,6 +9,7 @@ mod woken;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use stablepin_aws::dynamodb::{Key, OperationKey, TableError};
+use stablepin_core::records::SlotKind;
 use stablepin_core::step::Observed;
 use stablepin_driver::clock::now;
 use stablepin_driver::errors::chain;
@@ -69,7 +70,7 @@ pub async fn handle(
     }
 }
 
-/// The rollback that moves that service now.
+/// What moves that service now.
 async fn running(doors: &Doors, service_arn: &str) -> Result<Option<Key>, TableError> {
     let Some(application) = doors.table.claimant_of(service_arn).await? else { return Ok(None) };
     let Some(stored) = doors.table.application(&application).await? else { return Ok(None) };
@@ -85,10 +86,13 @@ async fn running(doors: &Doors, service_arn: &str) -> Result<Option<Key>, TableE
         }
         let subject = doors.table.configured_environment(&application, &environment.name).await?;
         let slot = subject.and_then(|subject| subject.environment.slot);
-        return Ok(slot.map(|id| Key {
+        return Ok(slot.map(|slot| Key {
             application,
             environment: environment.name.clone(),
-            operation: OperationKey::Rollback(id),
+            operation: match slot.kind {
+                SlotKind::Promotion => OperationKey::Promotion(slot.operation),
+                SlotKind::Rollback => OperationKey::Rollback(slot.operation),
+            },
         }));
     }
     Ok(None)

@@ -7,7 +7,7 @@ use stablepin_promoter::{Bus, Woken, handle};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     tracing::init_default_subscriber();
-    let (doors, session) = start::doors(Needs { ecs: true, post: true }).await?;
+    let (doors, session) = start::doors(Needs { ecs: true, post: true, verify: true }).await?;
     let bus = Bus { door: EventBridge::new(&session), name: start::required("STABLEPIN_BUS")? };
     run(service_fn(async |event: LambdaEvent<Value>| {
         let deadline = start::deadline(event.context.deadline);

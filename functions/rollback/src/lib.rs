@@ -8,18 +8,18 @@ use jiff::SignedDuration;
 use serde::Deserialize;
 use serde_json::json;
 use stablepin_aws::dynamodb::uuid_v7;
-use stablepin_aws::ecr::ImageStatus;
 use stablepin_aws::ecs::Ecs;
 use stablepin_core::application::{Environment as Policy, ServiceName};
 use stablepin_core::audit::Actor;
+use stablepin_core::image::ImageDigest;
 use stablepin_core::name::{ApplicationName, EnvironmentName};
-use stablepin_core::records::{OperationId, ServiceRollout, Target};
+use stablepin_core::records::{OperationId, ServiceRollout};
 use stablepin_core::refusal::Refusal;
 use stablepin_core::step::{Observed, RollbackRequest, step};
 use stablepin_core::target::{To, intended, ready, resolve};
 use stablepin_driver::clock::now;
 use stablepin_driver::errors::chain;
-use stablepin_driver::{Deadline, Doors, DriveError, SnapshotError, Start, drive, snapshot};
+use stablepin_driver::{Deadline, Doors, DriveError, Snapshot, Start, drive, runnable, snapshot};
 use stablepin_http::{Problem, Request, Response, json as answer};
 
 /// What has to be typed, so that nobody rolls back by a slip.
@@ -65,17 +65,25 @@ async fn start(doors: &Doors, request: &Request, deadline: Deadline) -> Result<R
     ready(&subject.environment).map_err(|refusal| Problem::from(&refusal))?;
     let services = wanted(&policy, &body.services)?;
 
-    let (history, rollouts) = tokio::join!(
+    let to = text(&body.to);
+    let pinned = subject.environment.pin.as_ref().map(|pin| &pin.digest);
+    // Most rollbacks go to the pin: whether that is there is asked while everything else is.
+    let (history, snapshots, stable) = tokio::join!(
         doors.table.pins(&application, &environment),
         snapshots(doors, &policy, &services, request),
+        there(doors, &policy, pinned.filter(|_| to == "stable"), request),
     );
-    let (history, rollouts) = (history.map_err(|error| ours(&error))?, rollouts?);
-    let pinned = subject.environment.pin.as_ref().map(|pin| &pin.digest);
+    let (history, snapshots) = (history.map_err(|error| ours(&error))?, snapshots?);
+    let rollouts: Vec<ServiceRollout> = snapshots.iter().map(rollout).collect();
     let intended = intended(&rollouts, pinned);
-    let to = text(&body.to);
     let target = resolve(&To::parse(&to), &subject.environment, &history, &intended, &policy.stable_tag)
         .map_err(|refusal| Problem::from(&refusal))?;
-    runnable(doors, &policy, &target, request).await?;
+    match stable? {
+        Some(digest) if digest == target.digest => {}
+        Some(_) | None => {
+            there(doors, &policy, Some(&target.digest), request).await?;
+        }
+    }
 
     let asked = RollbackRequest {
         id: OperationId::new(uuid_v7(now())),
@@ -89,12 +97,12 @@ async fn start(doors: &Doors, request: &Request, deadline: Deadline) -> Result<R
     let observed = vec![Observed::RollbackRequested(Box::new(asked))];
     if body.dry_run {
         let change = step(now(), &subject, &observed).map_err(|refusal| Problem::from(&refusal))?;
-        let planned = change.after.rollback().map(|rollback| json!(rollback.services));
+        let planned = change.after.rollback().map(|rollback| json!(rollback.rollout.services));
         return Ok(answer(200, &json!({ "dry_run": true, "target": target, "services": planned })));
     }
     let follow = format!("/v1/applications/{application}/rollbacks/{id}");
     let deadline = deadline.within(ANSWER_WITHIN);
-    let after = drive(doors, Start::Subject(Box::new(subject)), observed, deadline).await;
+    let after = drive(doors, Start::Services(Box::new(subject), snapshots), observed, deadline).await;
     let after = after.map_err(|error| match error {
         DriveError::Refused(refusal) => Problem::from(&refusal),
         DriveError::NotFound
@@ -112,7 +120,7 @@ async fn start(doors: &Doors, request: &Request, deadline: Deadline) -> Result<R
             "id": id,
             "state": after.rollback().map(|rollback| rollback.state),
             "target": target,
-            "services": after.rollback().map(|rollback| &rollback.services),
+            "services": after.rollback().map(|rollback| &rollback.rollout.services),
             "follow": follow,
         }),
     ))
@@ -163,39 +171,39 @@ async fn snapshots(
     policy: &Policy,
     services: &[ServiceName],
     request: &Request,
-) -> Result<Vec<ServiceRollout>, Problem> {
+) -> Result<Vec<Snapshot>, Problem> {
     let Some(ecs) = &doors.ecs else { return Ok(Vec::new()) };
     let read = |service| async move { snapshot(ecs as &Ecs, service, &policy.repository).await };
     let all = join_all(services.iter().map(read)).await;
-    all.into_iter().collect::<Result<_, _>>().map_err(|error| match &error {
-        SnapshotError::Ecs { .. } => ours(request, &error),
-        SnapshotError::Missing(_)
-        | SnapshotError::NotActive { .. }
-        | SnapshotError::Controller(_)
-        | SnapshotError::NotOurs { .. } => {
-            Problem::new(409, "service-cannot-move", "A service cannot be rolled back", chain(&error))
+    all.into_iter().collect::<Result<_, _>>().map_err(|error| {
+        if error.is_retryable() {
+            return ours(request, &error);
         }
+        Problem::new(409, "service-cannot-move", "A service cannot be rolled back", chain(&error))
     })
 }
 
-/// The image is there and can be pulled at once.
-async fn runnable(doors: &Doors, policy: &Policy, target: &Target, request: &Request) -> Result<(), Problem> {
-    let image = format!("{}@{}", policy.repository, target.digest);
-    let found = doors.ecr.describe(&policy.repository, &target.digest).await;
-    match found.map_err(|error| ours(request, &error))?.map(|detail| detail.status) {
-        Some(ImageStatus::Active) => Ok(()),
-        Some(ImageStatus::Archived | ImageStatus::Activating) => Err(Problem::new(
-            409,
-            "image-archived",
-            "The image is archived",
-            format!("{image} cannot be pulled: restore it (up to 20 minutes), or name another pin"),
-        )),
-        None => Err(Problem::new(
-            409,
-            "image-gone",
-            "The image is gone",
-            format!("{image} is not in the registry any more: name another pin"),
-        )),
+fn rollout(snapshot: &Snapshot) -> ServiceRollout {
+    ServiceRollout::waiting(snapshot.service.clone(), snapshot.live.clone())
+}
+
+/// The image is there and can be pulled at once: that digest, if one was asked for.
+async fn there(
+    doors: &Doors,
+    policy: &Policy,
+    digest: Option<&ImageDigest>,
+    request: &Request,
+) -> Result<Option<ImageDigest>, Problem> {
+    let Some(digest) = digest else { return Ok(None) };
+    let found = doors.ecr.describe(&policy.repository, digest).await;
+    let status = found.map_err(|error| ours(request, &error))?.map(|detail| detail.status);
+    let (kind, title) = match &status {
+        Some(_) => ("image-archived", "The image is archived"),
+        None => ("image-gone", "The image is gone"),
+    };
+    match runnable::why_not(&format!("{}@{digest}", policy.repository), status.as_ref()) {
+        None => Ok(Some(digest.clone())),
+        Some(why) => Err(Problem::new(409, kind, title, format!("{why}, or name another pin"))),
     }
 }
 

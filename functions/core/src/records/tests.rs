@@ -184,6 +184,7 @@ fn rollback() -> Operation {
             digest: digest(0xb2),
             build_tag: BuildTag::parse("production-20250716-101500-b2b2b2b2").unwrap(),
             commit: None,
+            revisions: BTreeMap::from([(service("prod/web"), task_definition(40))]),
         },
         to: "previous".to_owned(),
         asked_by: Actor::Principal { arn: "arn:aws:iam::111122223333:role/operator".to_owned() },

@@ -1,78 +1,230 @@
-//! Starts one service's deployment at the digest: the service's own task definition, with only the image of the
-//! containers that run the repository changed.
+//! Starts one service's deployment: the service's own task definition, with only the image of the containers that
+//! run the repository changed.
 
-use stablepin_aws::ecs::{Controller, Ecs};
+use serde_json::Value;
+use stablepin_aws::ecs::{Controller, Ecs, EcsError, RawTaskDefinition, ServiceState};
 use stablepin_core::application::{Environment as Policy, ServiceName};
-use stablepin_core::effect::Outcome;
-use stablepin_core::records::Subject;
-use stablepin_core::task_definition;
+use stablepin_core::effect::{Outcome, Seen};
+use stablepin_core::image::ImageDigest;
+use stablepin_core::records::{Destination, ServiceRollout, Started, Subject, Way, Work};
+use stablepin_core::task_definition::{self, Clone};
 
 use super::problem;
 use crate::Doors;
-use crate::snapshot::{Home, one};
+use crate::clock::now;
+use crate::snapshot::{Home, Snapshot, one};
 
+/// `known`: what was read of the service a moment ago, and nothing was written since.
 pub(super) async fn deploy(
     doors: &Doors,
     subject: &Subject,
     policy: &Policy,
+    way: Way,
     service: &ServiceName,
+    known: Option<&Snapshot>,
 ) -> Outcome {
-    let (Some(ecs), Some(rollback)) = (&doors.ecs, subject.rollback()) else {
+    let rollout = subject.operation.as_ref().and_then(|operation| operation.way(way));
+    let found = rollout.and_then(|rollout| {
+        Some((&rollout.destination, rollout.services.iter().find(|one| one.service == *service)?))
+    });
+    let (Some(ecs), Some((destination, rollout))) = (&doors.ecs, found) else {
         return Outcome::Problem("this function drives no services".to_owned());
     };
-    let failed = |reason: String| Outcome::ServiceFailed { service: service.clone(), reason };
-    let state = match one(ecs, service).await {
-        Ok(Some(state)) => state,
-        Ok(None) => return failed("the service is not there any more".to_owned()),
-        Err(error) => return problem(&error),
-    };
-    let Some(arn) = state.task_definition.as_deref().filter(|_| state.controller == Controller::Ecs) else {
-        return failed("its deployments are not driven by ECS any more".to_owned());
-    };
-    let described = match ecs.task_definition(arn).await {
-        Ok(described) => described,
-        Err(error) => return problem(&error),
-    };
-    let Some(home) = Home::of(&state.arn) else {
-        return failed(format!("{} is not the ARN of a service", state.arn));
-    };
-    let clone = task_definition::at_digest(
-        &described.described,
-        &described.tags,
-        &home.account,
-        &home.region,
-        &policy.repository,
-        &rollback.target.digest,
-    );
-    let clone = match clone {
-        Ok(clone) => clone,
-        Err(error) => return failed(error.to_string()),
-    };
-    // We were here before and were cut off, or it is described so already: that deployment is ours to follow.
-    if let Some(primary) = state.primary()
-        && clone.already
-        && primary.task_definition == arn
-    {
-        return deployed(service, &primary.id, &primary.task_definition);
-    }
-    start(ecs, service, &clone.request).await
-}
-
-async fn start(ecs: &Ecs, service: &ServiceName, request: &serde_json::Value) -> Outcome {
-    let task_definition = match ecs.register(request).await {
-        Ok(arn) => arn,
-        Err(error) => return problem(&error),
-    };
-    match ecs.update(service.cluster(), service.service(), &task_definition).await {
-        Ok(deployment) => deployed(service, &deployment.id, &task_definition),
+    let going = Going { ecs, subject, policy, rollout };
+    match going.deploy(destination, known).await {
+        Ok(seen) => Outcome::Service(way, service.clone(), seen),
         Err(error) => problem(&error),
     }
 }
 
-fn deployed(service: &ServiceName, deployment: &str, task_definition: &str) -> Outcome {
-    Outcome::Deployed {
-        service: service.clone(),
-        deployment: deployment.to_owned(),
-        task_definition: task_definition.to_owned(),
+/// One service on its way.
+struct Going<'a> {
+    ecs: &'a Ecs,
+    subject: &'a Subject,
+    policy: &'a Policy,
+    rollout: &'a ServiceRollout,
+}
+
+fn failed(reason: String) -> Seen {
+    Seen::Failed { reason }
+}
+
+impl Going<'_> {
+    async fn deploy(&self, destination: &Destination, known: Option<&Snapshot>) -> Result<Seen, EcsError> {
+        let (state, definition) = match known {
+            Some(snapshot) => (snapshot.state.clone(), snapshot.definition.clone()),
+            None => match self.read().await? {
+                Ok(found) => found,
+                Err(seen) => return Ok(seen),
+            },
+        };
+        let Some(home) = Home::of(&state.arn) else {
+            return Ok(failed(format!("{} is not the ARN of a service", state.arn)));
+        };
+        if self.rollout.if_moved
+            && let Some(seen) = self.not_moved(&home, &definition)
+        {
+            return Ok(seen);
+        }
+        match destination {
+            Destination::Digest { digest } => self.to_digest(&state, &definition, &home, digest).await,
+            Destination::Before => self.to_before(&state).await,
+        }
     }
+
+    async fn read(&self) -> Result<Result<(ServiceState, RawTaskDefinition), Seen>, EcsError> {
+        let Some(state) = one(self.ecs, &self.rollout.service).await? else {
+            return Ok(Err(failed("the service is not there any more".to_owned())));
+        };
+        let arn = state.task_definition.clone().filter(|_| state.controller == Controller::Ecs);
+        let Some(arn) = arn else {
+            return Ok(Err(failed("its deployments are not driven by ECS any more".to_owned())));
+        };
+        let definition = self.ecs.task_definition(&arn).await?;
+        Ok(Ok((state, definition)))
+    }
+
+    /// It may have been moved by a call whose answer was lost: then it is described at the promotion's digest.
+    fn not_moved(&self, home: &Home, definition: &RawTaskDefinition) -> Option<Seen> {
+        let promoted = match &self.subject.operation.as_ref()?.work {
+            Work::Promotion(promotion) => &promotion.digest,
+            Work::Rollback(_) => return None,
+        };
+        let described = task_definition::described_digest(
+            &definition.described,
+            &home.account,
+            &home.region,
+            &self.policy.repository,
+        );
+        let described = described.ok().flatten();
+        (described.as_ref() != Some(promoted)).then(|| Seen::Returned {
+            reason: "it was not moved".to_owned(),
+            digest: described.clone(),
+        })
+    }
+
+    async fn to_digest(
+        &self,
+        state: &ServiceState,
+        definition: &RawTaskDefinition,
+        home: &Home,
+        digest: &ImageDigest,
+    ) -> Result<Seen, EcsError> {
+        let clone = task_definition::at_digest(
+            &definition.described,
+            &definition.tags,
+            &home.account,
+            &home.region,
+            &self.policy.repository,
+            digest,
+        );
+        let clone = match clone {
+            Ok(clone) => clone,
+            Err(error) => return Ok(failed(error.to_string())),
+        };
+        // We were here before and were cut off, or it is described so already: that deployment is ours to follow.
+        if let Some(primary) = state.primary()
+            && clone.already
+            && primary.task_definition == definition.arn
+        {
+            let seen = started(&primary.id, state.service_deployment.clone(), &definition.arn, &clone.request);
+            return Ok(seen);
+        }
+        let revision = match self.same(&clone, definition, home, digest).await? {
+            Some(revision) => revision,
+            None => {
+                let registered = self.ecs.register(&clone.request).await?;
+                let same = task_definition::same_but_image(
+                    &definition.described,
+                    &registered.described,
+                    &clone.containers,
+                );
+                if let Err(paths) = same {
+                    return Ok(failed(format!(
+                        "ECS registered {} with other differences than the image, so it is not used: {}",
+                        registered.arn,
+                        paths.join(", ")
+                    )));
+                }
+                registered.arn
+            }
+        };
+        self.start(state, &revision, &clone.request).await
+    }
+
+    /// A revision that says just this: that of the pin, or the one that ran before. Registering is what ECS allows
+    /// least of: <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/request-throttling.html>
+    async fn same(
+        &self,
+        clone: &Clone,
+        definition: &RawTaskDefinition,
+        home: &Home,
+        digest: &ImageDigest,
+    ) -> Result<Option<String>, EcsError> {
+        let environment = &self.subject.environment;
+        let of_pin = environment.pin.as_ref().filter(|pin| pin.digest == *digest);
+        let of_target = self.subject.rollback().map(|rollback| &rollback.target.revisions);
+        let before = &self.rollout.before;
+        let candidate = of_target
+            .and_then(|revisions| revisions.get(&self.rollout.service))
+            .or_else(|| of_pin.and_then(|pin| pin.revisions.get(&self.rollout.service)))
+            .or_else(|| (before.described.as_ref() == Some(digest)).then_some(&before.task_definition));
+        let Some(arn) = candidate else { return Ok(None) };
+        // One that was deleted meanwhile is none.
+        let Ok(found) = self.ecs.task_definition(arn).await else { return Ok(None) };
+        let at = task_definition::at_digest(
+            &found.described,
+            &found.tags,
+            &home.account,
+            &home.region,
+            &self.policy.repository,
+            digest,
+        );
+        let same = found.status == "ACTIVE"
+            && at.is_ok_and(|at| at.already)
+            && task_definition::same_but_image(&definition.described, &found.described, &clone.containers)
+                .is_ok();
+        Ok(same.then_some(found.arn))
+    }
+
+    /// The recorded task definition itself; where it was deregistered meanwhile, what it said.
+    async fn to_before(&self, state: &ServiceState) -> Result<Seen, EcsError> {
+        let before = self.ecs.task_definition(&self.rollout.before.task_definition).await?;
+        if let Some(primary) = state.primary().filter(|primary| primary.task_definition == before.arn) {
+            let seen = started(&primary.id, state.service_deployment.clone(), &before.arn, &before.described);
+            return Ok(seen);
+        }
+        if before.status == "ACTIVE" {
+            return self.start(state, &before.arn, &before.described).await;
+        }
+        let request = match task_definition::copy(&before.described, &before.tags) {
+            Ok(request) => Value::Object(request),
+            Err(error) => return Ok(failed(error.to_string())),
+        };
+        let registered = self.ecs.register(&request).await?;
+        self.start(state, &registered.arn, &request).await
+    }
+
+    async fn start(&self, state: &ServiceState, revision: &str, definition: &Value) -> Result<Seen, EcsError> {
+        let service = &self.rollout.service;
+        let begun = self.ecs.start(service.cluster(), service.service(), revision).await?;
+        // The answer may still name the one before.
+        let arn = begun.service_deployment.filter(|arn| state.service_deployment.as_ref() != Some(arn));
+        Ok(started(&begun.deployment.id, arn, revision, definition))
+    }
+}
+
+fn started(
+    deployment: &str,
+    service_deployment: Option<String>,
+    task_definition: &str,
+    definition: &Value,
+) -> Seen {
+    Seen::Deployed(Started {
+        deployment: deployment.to_owned(),
+        service_deployment,
+        task_definition: task_definition.to_owned(),
+        health_checked: task_definition::is_health_checked(definition),
+        at: now(),
+    })
 }

@@ -1,85 +1,165 @@
 //! Looks how our deployment is doing, and proves the digest on the tasks that run. Nothing else counts as
-//! success: not a steady state, not another deployment's.
+//! success: not a steady state, not another deployment's, not one that ECS has rolled back.
+
+mod proof;
+mod standing;
 
 use std::collections::BTreeSet;
 
 use stablepin_aws::ecr::ImageId;
-use stablepin_aws::ecs::{Container, DeploymentStatus, RolloutState, ServiceState, Task};
+use stablepin_aws::ecs::{Ecs, ServiceDeployment, ServiceState};
 use stablepin_core::application::{Environment as Policy, ServiceName};
-use stablepin_core::effect::Outcome;
+use stablepin_core::effect::{Outcome, Seen};
 use stablepin_core::image::{ImageDigest, ImageReference};
 use stablepin_core::manifest::Manifest;
-use stablepin_core::records::{Progress, Subject};
+use stablepin_core::records::{Progress, ServiceRollout, Started, Subject, Way};
+use stablepin_core::task_definition::described_digest;
 
+use self::proof::{Proof, Wanted};
+use self::standing::Standing;
 use super::problem;
 use crate::Doors;
+use crate::errors::chain;
 use crate::snapshot::{Home, one};
 
 pub(super) async fn follow(
     doors: &Doors,
     subject: &Subject,
     policy: &Policy,
+    way: Way,
     service: &ServiceName,
 ) -> Outcome {
-    let (Some(ecs), Some(rollback)) = (&doors.ecs, subject.rollback()) else {
-        return Outcome::Problem("this function drives no services".to_owned());
-    };
-    let rollout = rollback.services.iter().find(|rollout| rollout.service == *service);
-    let Some(Progress::Deployed { deployment, task_definition }) = rollout.map(|rollout| &rollout.progress)
-    else {
+    let rollout = subject.operation.as_ref().and_then(|operation| operation.way(way));
+    let found = rollout.and_then(|rollout| {
+        let one = rollout.services.iter().find(|one| one.service == *service)?;
+        Some((rollout.destination.digest(), one, one.started.as_ref()?))
+    });
+    let (Some(ecs), Some((to, rollout, started))) = (&doors.ecs, found) else {
         return Outcome::Problem(format!("{service} has no deployment to follow"));
     };
-    let going = |seen: String| Outcome::Going { service: service.clone(), seen };
-    let failed = |reason: String| Outcome::ServiceFailed { service: service.clone(), reason };
-
-    let (state, tasks) = tokio::join!(one(ecs, service), ecs.running(service.cluster(), service.service()));
-    let (state, tasks) = match (state, tasks) {
-        (Ok(Some(state)), Ok(tasks)) => (state, tasks),
-        (Ok(None), _) => return failed("the service is not there any more".to_owned()),
-        (Err(error), _) | (_, Err(error)) => return problem(&error),
-    };
-    let ours = state.deployments.iter().find(|one| one.id == *deployment);
-    let Some(ours) = ours.filter(|one| one.status == DeploymentStatus::Primary) else {
-        return failed(replaced(&state, deployment));
-    };
-    match ours.rollout_state {
-        Some(RolloutState::Completed) => {}
-        Some(RolloutState::Failed) => {
-            let reason = ours.rollout_reason.clone().unwrap_or_else(|| "ECS gave no reason".to_owned());
-            return failed(format!("ECS ended the deployment: {reason}"));
-        }
-        // A state that is newer than we are is no end.
-        Some(RolloutState::InProgress | RolloutState::Unknown) | None => {
-            return going(format!("{} of {} tasks running", ours.running, ours.desired));
-        }
-    }
-    if state.desired == 0 {
-        return failed("the desired count is 0: nothing runs, so nothing is proven".to_owned());
-    }
-    let Some(home) = Home::of(&state.arn) else {
-        return failed(format!("{} is not the ARN of a service", state.arn));
-    };
-    let accepted = match accepted(doors, policy, &rollback.target.digest).await {
-        Ok(accepted) => accepted,
-        Err(outcome) => return outcome,
-    };
-    let of_ours =
-        |image: &str| ImageReference::parse(image).is_of(&home.account, &home.region, &policy.repository);
-    match prove(&tasks, task_definition, &accepted, of_ours) {
-        Proof::Wrong(reason) => failed(reason),
-        Proof::Open(seen) => going(seen),
-        Proof::Running(count) if count < state.desired => {
-            going(format!("{count} of {} tasks proven", state.desired))
-        }
-        Proof::Running(count) => Outcome::Proven { service: service.clone(), tasks: count },
+    let looked = look(doors, ecs, subject, policy, to, rollout, started).await;
+    match looked {
+        Ok(seen) => Outcome::Service(way, service.clone(), seen),
+        Err(outcome) => outcome,
     }
 }
 
-fn replaced(state: &ServiceState, deployment: &str) -> String {
-    match state.primary() {
-        Some(other) => format!("deployment {} took the place of ours, {deployment}", other.id),
-        None => format!("our deployment {deployment} is not there any more"),
+async fn look(
+    doors: &Doors,
+    ecs: &Ecs,
+    subject: &Subject,
+    policy: &Policy,
+    to: Option<&ImageDigest>,
+    rollout: &ServiceRollout,
+    started: &Started,
+) -> Result<Seen, Outcome> {
+    let service = &rollout.service;
+    let baking = match rollout.progress {
+        Progress::Proven { at, .. } => Some(at),
+        _ => None,
+    };
+    let stopped = async {
+        match baking {
+            Some(_) => ecs.stopped(service.cluster(), service.service()).await,
+            None => Ok(Vec::new()),
+        }
+    };
+    let (state, tasks, stopped, ours) = tokio::join!(
+        one(ecs, service),
+        ecs.running(service.cluster(), service.service()),
+        stopped,
+        own(ecs, service, started),
+    );
+    let state = match state {
+        Ok(Some(state)) => state,
+        Ok(None) => {
+            return Ok(Seen::Failed { reason: "the service is not there any more".to_owned() });
+        }
+        Err(error) => return Err(problem(&error)),
+    };
+    let ours = ours.map_err(|error| problem(&error))?;
+    match standing::of(&state, started, &rollout.before, ours.as_ref()) {
+        Standing::Finished => {}
+        Standing::Going { seen, paused } => return Ok(Seen::Going { seen, paused }),
+        Standing::Failed(reason) => return Ok(Seen::Failed { reason }),
+        Standing::Returning(reason) => return Ok(Seen::Returning { reason }),
+        Standing::Returned(reason) => {
+            let digest = described(ecs, &state, policy).await?;
+            return Ok(Seen::Returned { reason, digest });
+        }
+        Standing::Superseded(reason) => {
+            let late = subject.rollback().and_then(|rollback| rollback.preempted.as_ref());
+            if late.is_some() && late == described(ecs, &state, policy).await?.as_ref() {
+                return Ok(Seen::Overtaken);
+            }
+            return Ok(Seen::Superseded { reason });
+        }
     }
+    if state.desired == 0 {
+        return Ok(Seen::Unproven);
+    }
+    let Some(home) = Home::of(&state.arn) else {
+        return Ok(Seen::Failed { reason: format!("{} is not the ARN of a service", state.arn) });
+    };
+    let tasks = tasks.map_err(|error| problem(&error))?;
+    let stopped = stopped.map_err(|error| problem(&error))?;
+    let of_ours =
+        |image: &str| ImageReference::parse(image).is_of(&home.account, &home.region, &policy.repository);
+    let accepted = match to.or(rollout.before.described.as_ref()) {
+        Some(digest) => Some(accepted(doors, policy, digest).await?),
+        // It was named by a tag before: its own task definition is all that there is to prove.
+        None => None,
+    };
+    let wanted = Wanted { started, desired: state.desired, accepted, proven_at: baking };
+    let proof = proof::prove(&wanted, &tasks, &stopped, of_ours);
+    let proof = match (proof, &doors.elb) {
+        (Proof::Running(count), Some(elb)) => proof::in_target_groups(elb, &state, &tasks, count).await?,
+        (proof, _) => proof,
+    };
+    Ok(match proof {
+        Proof::Running(tasks) => Seen::Proven { tasks },
+        Proof::Open(seen) => Seen::Going { seen, paused: false },
+        Proof::Wrong(reason) => Seen::Failed { reason },
+    })
+}
+
+/// Our service deployment, where ECS tells of such.
+async fn own(
+    ecs: &Ecs,
+    service: &ServiceName,
+    started: &Started,
+) -> Result<Option<ServiceDeployment>, stablepin_aws::ecs::EcsError> {
+    if let Some(arn) = &started.service_deployment {
+        return ecs.service_deployment(arn).await;
+    }
+    for listed in ecs.newest_service_deployments(service.cluster(), service.service()).await? {
+        // Clocks differ; a minute is no deployment's time.
+        let before = listed.created_at.is_some_and(|at| at < started.at - jiff::SignedDuration::from_mins(1));
+        if before {
+            break;
+        }
+        let Some(revision) = &listed.target_revision else { continue };
+        let revision = ecs.service_revision(revision).await?;
+        if revision.is_some_and(|revision| revision.task_definition == started.task_definition) {
+            return ecs.service_deployment(&listed.arn).await;
+        }
+    }
+    Ok(None)
+}
+
+/// The digest that the service's task definition names now.
+async fn described(
+    ecs: &Ecs,
+    state: &ServiceState,
+    policy: &Policy,
+) -> Result<Option<ImageDigest>, Outcome> {
+    let (Some(arn), Some(home)) = (&state.task_definition, Home::of(&state.arn)) else { return Ok(None) };
+    let definition = ecs.task_definition(arn).await.map_err(|error| problem(&error))?;
+    described_digest(&definition.described, &home.account, &home.region, &policy.repository)
+        .or_else(|error| {
+            tracing::warn!("the task definition {arn} names no image of ours: {}", chain(&error));
+            Ok(None)
+        })
 }
 
 /// The digest, and for an index its children: a task may report the one for its platform.
@@ -101,44 +181,4 @@ async fn accepted(
         }
         Err(error) => Err(problem(&error)),
     }
-}
-
-enum Proof {
-    /// Tasks of our task definition whose containers all carry the digest.
-    Running(u32),
-    Open(String),
-    Wrong(String),
-}
-
-fn prove(
-    tasks: &[Task],
-    task_definition: &str,
-    accepted: &BTreeSet<ImageDigest>,
-    of_ours: impl Fn(&str) -> bool,
-) -> Proof {
-    let mut proven = 0;
-    // What ECS has told to stop may drain for hours: it is on its way out.
-    let staying = |task: &&Task| task.last_status == "RUNNING" && task.desired_status == "RUNNING";
-    for task in tasks.iter().filter(staying) {
-        if task.task_definition != task_definition {
-            return Proof::Open(format!("{} still runs {}", task.arn, task.task_definition));
-        }
-        let ours = |container: &&Container| container.image.as_deref().is_some_and(&of_ours);
-        for container in task.containers.iter().filter(ours) {
-            match &container.digest {
-                Some(digest) if accepted.contains(digest) => {}
-                Some(digest) => {
-                    return Proof::Wrong(format!(
-                        "container {} of {} runs {digest}",
-                        container.name, task.arn
-                    ));
-                }
-                None => {
-                    return Proof::Open(format!("ECS does not say yet which digest {} runs", task.arn));
-                }
-            }
-        }
-        proven += 1;
-    }
-    Proof::Running(proven)
 }

@@ -2,7 +2,7 @@
 
 use stablepin_aws::ecr::{EcrError, ImageId, Manifest, PutTag};
 use stablepin_core::application::Environment as Policy;
-use stablepin_core::build_tag::numbered;
+use stablepin_core::build_tag::{current as current_tag, numbered};
 use stablepin_core::effect::Outcome;
 use stablepin_core::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_core::records::{Build, Pin};
@@ -61,17 +61,27 @@ pub(super) async fn stable(doors: &Doors, policy: &Policy, pin: &Pin) -> Outcome
     }
 }
 
-/// The backup tag is best effort: a rollback does not wait for it, and does not fail with it.
+/// What runs now, for people and pipelines. Where the repository does not let the tag move, there is none.
+pub(super) async fn current(doors: &Doors, policy: &Policy, digest: &ImageDigest) -> Outcome {
+    best_effort(doors, policy, &current_tag(&policy.name), digest).await;
+    Outcome::CurrentTried(digest.clone())
+}
+
+/// A rollback does not wait for it, and does not fail with it.
 pub(super) async fn backup(doors: &Doors, policy: &Policy, tag: &ImageTag, digest: &ImageDigest) -> Outcome {
+    best_effort(doors, policy, tag, digest).await;
+    Outcome::BackupTried
+}
+
+async fn best_effort(doors: &Doors, policy: &Policy, tag: &ImageTag, digest: &ImageDigest) {
     let tried = match manifest(doors, &policy.repository, digest).await {
         Ok(Some(manifest)) => doors.ecr.put_tag(&policy.repository, &manifest, tag).await.map(|_| ()),
         Ok(None) => Ok(()),
         Err(error) => Err(error),
     };
     if let Err(error) = tried {
-        tracing::warn!(image.tag = %tag, "the backup tag {tag} was not put: {}", chain(&error));
+        tracing::warn!(image.tag = %tag, "the tag {tag} was not put: {}", chain(&error));
     }
-    Outcome::BackupTried
 }
 
 async fn manifest(

@@ -1,0 +1,53 @@
+//! What a person orders of an environment: `PUT …/freeze`, `DELETE …/freeze`, `DELETE …/hold`.
+
+use jiff::SignedDuration;
+use serde::Deserialize;
+use serde_json::json;
+use stablepin_core::audit::Actor;
+use stablepin_core::name::{ApplicationName, EnvironmentName};
+use stablepin_core::step::{Observed, Order, Wish};
+use stablepin_driver::clock::now;
+use stablepin_driver::{Deadline, Doors, DriveError, Start, drive};
+use stablepin_http::{Problem, Request, Response, json as answer};
+
+use crate::ours;
+
+/// The body may be absent where no reason is needed.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    reason: Option<String>,
+}
+
+pub(crate) async fn carry_out(doors: &Doors, request: &Request, wish: Wish) -> Result<Response, Problem> {
+    let actor = Actor::Principal { arn: request.signed_by()?.to_owned() };
+    let application = request.parsed("application", ApplicationName::parse)?;
+    let environment = request.parsed("environment", EnvironmentName::parse)?;
+    let body: Body = match request.body.trim() {
+        "" => Body::default(),
+        body => serde_json::from_str(body).map_err(|error| {
+            let example = r#"{"reason": "no releases until Monday"}"#;
+            Problem::bad_request(format!("the body is not an order: {error}. Send JSON such as {example}"))
+        })?,
+    };
+    let found = doors.table.configured_environment(&application, &environment).await;
+    let subject = found
+        .map_err(|error| ours(request, &error))?
+        .ok_or_else(|| Problem::not_found("application of that name"))?;
+    let observed = vec![Observed::Ordered(Order { wish, reason: body.reason, actor })];
+    let deadline = Deadline::of_invocation(now() + SignedDuration::from_secs(10));
+    match drive(doors, Start::Subject(Box::new(subject)), observed, deadline).await {
+        Ok(after) => Ok(answer(
+            200,
+            &json!({ "application": application, "name": environment, "record": after.environment }),
+        )),
+        Err(DriveError::Refused(refusal)) => Err(Problem::from(&refusal)),
+        Err(
+            error @ (DriveError::NotFound
+            | DriveError::AlreadyOpened
+            | DriveError::LinkUsed
+            | DriveError::Contended
+            | DriveError::Table(_)),
+        ) => Err(ours(request, &error)),
+    }
+}

@@ -1,0 +1,19 @@
+//! Tells people what failed: by mail, and in chats by Amazon Q Developer.
+
+use stablepin_core::effect::Outcome;
+use stablepin_core::records::{Notice, Subject};
+
+use super::problem;
+use crate::{Doors, mail};
+
+pub(super) async fn notify(doors: &Doors, subject: &Subject, notice: Notice) -> Outcome {
+    let Some(notices) = &doors.notices else {
+        return Outcome::Problem("this function tells nobody".to_owned());
+    };
+    let Some(told) = mail::notice(subject, notice) else { return Outcome::Notified(notice) };
+    let chat = told.chat.to_string();
+    match notices.sns.notify(&notices.topic_arn, &told.mail.subject, &chat, &told.mail.body).await {
+        Ok(_) => Outcome::Notified(notice),
+        Err(error) => problem(&error),
+    }
+}
