@@ -1,11 +1,18 @@
-//! Amazon SNS: mails to people.
+//! Amazon SNS: mails to people, notifications to chats.
 
 use aws_sdk_sns::Client;
 use aws_sdk_sns::types::MessageAttributeValue;
+use serde_json::json;
 use stablepin_core::name::ApproverName;
 
 use crate::failed_call::FailedCall;
 use crate::session::Session;
+
+/// In bytes.
+/// <https://docs.aws.amazon.com/sns/latest/api/API_Publish.html>
+const MAX_MESSAGE: usize = 262_144;
+/// What a mail that was cut ends with.
+const CUT: &str = "\n[cut: too long for a mail]\n";
 
 /// Publishes to topics. A subscription's filter policy on the attribute `approver` gives each person their own.
 /// <https://docs.aws.amazon.com/sns/latest/dg/sns-message-filtering.html>
@@ -23,6 +30,14 @@ pub enum SnsError {
         #[source]
         source: FailedCall,
     },
+    #[error("could not publish a notification to {topic} (Publish)")]
+    Notify {
+        topic: String,
+        #[source]
+        source: FailedCall,
+    },
+    #[error("the notification has {bytes} bytes without the mail; SNS takes {MAX_MESSAGE}")]
+    TooLarge { bytes: usize },
     #[error("SNS's answer to Publish has no message id")]
     Answer,
 }
@@ -31,8 +46,8 @@ impl SnsError {
     /// Whether the same call may well succeed a little later. It may have succeeded already: a mail can come twice.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Publish { source, .. } => source.is_retryable(),
-            Self::Answer => false,
+            Self::Publish { source, .. } | Self::Notify { source, .. } => source.is_retryable(),
+            Self::Answer | Self::TooLarge { .. } => false,
         }
     }
 }
@@ -71,6 +86,51 @@ impl Sns {
             })?;
         answer.message_id.ok_or(SnsError::Answer)
     }
+
+    /// Publishes what all subscribers of a topic may know, and gives the message's id. `default` is the text of
+    /// Amazon Q Developer's custom notification, a JSON object, which chats and queues get; `email` is what
+    /// people read. A mail that is too long is cut, a notification is not: half of a JSON text is none.
+    /// <https://docs.aws.amazon.com/chatbot/latest/adminguide/custom-notifs.html>
+    pub async fn notify(
+        &self,
+        topic_arn: &str,
+        subject: &str,
+        default: &str,
+        email: &str,
+    ) -> Result<String, SnsError> {
+        let answer = self
+            .client
+            .publish()
+            .topic_arn(topic_arn)
+            .subject(subject_line(subject))
+            .message(message(default, email)?)
+            .message_structure("json")
+            .send()
+            .await
+            .map_err(|error| SnsError::Notify {
+                topic: topic_arn.to_owned(),
+                source: FailedCall::new(error),
+            })?;
+        answer.message_id.ok_or(SnsError::Answer)
+    }
+}
+
+/// One text for each protocol, no longer than SNS takes.
+fn message(default: &str, email: &str) -> Result<String, SnsError> {
+    let encoded = |email: &str| json!({"default": default, "email": email}).to_string();
+    let whole = encoded(email);
+    if whole.len() <= MAX_MESSAGE {
+        return Ok(whole);
+    }
+    let around = encoded(CUT).len();
+    let mut room =
+        MAX_MESSAGE.checked_sub(around).ok_or_else(|| SnsError::TooLarge { bytes: encoded("").len() })?;
+    let fits = |character: &char| {
+        let quoted = json!(character).to_string().len();
+        room.checked_sub(quoted - r#""""#.len()).map(|left| room = left).is_some()
+    };
+    let kept: String = email.chars().take_while(fits).collect();
+    Ok(encoded(&(kept + CUT)))
 }
 
 /// A subject that SNS takes: ASCII, one line, fewer than 100 characters, beginning with a letter, a digit or
@@ -124,6 +184,33 @@ mod tests {
         }
         assert_eq!(subject_line(&"a".repeat(99)), "a".repeat(99));
         assert_eq!(subject_line(&"a".repeat(100)), format!("{}...", "a".repeat(96)));
+    }
+
+    #[test]
+    fn a_long_mail_is_cut_and_a_long_notification_is_not() {
+        for letter in ["a", "é", "\"", "\u{1}", "😀"] {
+            for length in [MAX_MESSAGE - 40, MAX_MESSAGE, MAX_MESSAGE + 1, 3 * MAX_MESSAGE] {
+                let mail = letter.repeat(length / letter.len());
+                let message = message(r#"{"version":"1.0"}"#, &mail).unwrap();
+                assert!(message.len() <= MAX_MESSAGE, "{}", message.len());
+                let told: serde_json::Value = serde_json::from_str(&message).unwrap();
+                assert_eq!(told["default"], r#"{"version":"1.0"}"#);
+                let sent = told["email"].as_str().unwrap();
+                assert!(sent == mail || message.len() > MAX_MESSAGE - 8, "no more is cut than must be");
+                assert!(sent == mail || mail.starts_with(sent.strip_suffix(CUT).unwrap()), "{letter}");
+            }
+        }
+        let failed = message(&"a".repeat(MAX_MESSAGE), "short").unwrap_err();
+        assert!(matches!(failed, SnsError::TooLarge { bytes } if bytes > MAX_MESSAGE), "{failed}");
+        assert!(!failed.is_retryable());
+    }
+
+    #[test]
+    fn a_mail_that_just_fits_is_whole() {
+        let around = message("{}", "").unwrap().len();
+        let fits = "a".repeat(MAX_MESSAGE - around);
+        assert!(!message("{}", &fits).unwrap().contains("[cut"));
+        assert!(message("{}", &format!("{fits}a")).unwrap().contains("[cut"));
     }
 
     #[test]

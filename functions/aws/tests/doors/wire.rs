@@ -54,6 +54,14 @@ pub(crate) fn error(status: u16, code: &str) -> Answer {
     Answer { status, body: json!({"__type": code, "message": "told by the test"}).to_string().into_bytes() }
 }
 
+/// As the query protocol tells an error.
+pub(crate) fn xml_error(status: u16, code: &str) -> Answer {
+    let error =
+        format!("<Error><Type>Sender</Type><Code>{code}</Code><Message>told by the test</Message></Error>");
+    let body = format!("<ErrorResponse>{error}<RequestId>7f2f</RequestId></ErrorResponse>");
+    Answer { status, body: body.into_bytes() }
+}
+
 #[derive(Debug, Default)]
 struct Seen {
     requests: Vec<Request>,
