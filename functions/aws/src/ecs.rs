@@ -2,6 +2,8 @@
 
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::Failure;
+use aws_smithy_types::DateTime;
+use jiff::Timestamp;
 
 use crate::failed_call::FailedCall;
 use crate::session::Session;
@@ -148,6 +150,10 @@ fn others_than_missing(operation: &'static str, failures: &[Failure]) -> Result<
             },
         }),
     }
+}
+
+fn timestamp(at: &DateTime) -> Option<Timestamp> {
+    Timestamp::new(at.secs(), i32::try_from(at.subsec_nanos()).ok()?).ok()
 }
 
 /// What a member says, if it says anything.

@@ -3,8 +3,10 @@
 pub mod dynamodb;
 pub mod ecr;
 pub mod ecs;
+pub mod elb;
 pub mod eventbridge;
 pub mod failed_call;
 mod plain_http;
+pub mod probe;
 pub mod session;
 pub mod sns;

@@ -154,16 +154,6 @@ impl Ecs {
         Ok(services)
     }
 
-    /// As [`start`](Self::start), without the service deployment.
-    pub async fn update(
-        &self,
-        cluster: &str,
-        service: &str,
-        task_definition: &str,
-    ) -> Result<Deployment, EcsError> {
-        self.start(cluster, service, task_definition).await.map(|started| started.deployment)
-    }
-
     /// Starts a deployment of this task definition, and gives it. Everything else of the service stays as it is:
     /// what is not sent is not changed.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateService.html>

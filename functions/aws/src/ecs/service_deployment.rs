@@ -9,11 +9,10 @@ use aws_sdk_ecs::types::{
     DeploymentLifecycleHookStatus, ServiceDeploymentRollbackMonitorsStatus,
     ServiceDeploymentStatus as SdkStatus,
 };
-use aws_smithy_types::DateTime;
 use jiff::Timestamp;
 use stablepin_core::image::ImageDigest;
 
-use super::{Ecs, EcsError, count, others_than_missing, text};
+use super::{Ecs, EcsError, count, others_than_missing, text, timestamp};
 use crate::failed_call::FailedCall;
 
 /// The most that a page has.
@@ -250,8 +249,4 @@ fn status(status: &SdkStatus) -> ServiceDeploymentStatus {
         SdkStatus::RollbackFailed => ServiceDeploymentStatus::RollbackFailed,
         other => ServiceDeploymentStatus::Unknown(other.as_str().to_owned()),
     }
-}
-
-fn timestamp(at: &DateTime) -> Option<Timestamp> {
-    Timestamp::new(at.secs(), i32::try_from(at.subsec_nanos()).ok()?).ok()
 }

@@ -1,9 +1,10 @@
 //! A service's tasks, and what their containers run.
 
 use aws_sdk_ecs::types::{Attachment, DesiredStatus, HealthStatus};
+use jiff::Timestamp;
 use stablepin_core::image::ImageDigest;
 
-use super::{Ecs, EcsError, others_than_missing, text};
+use super::{Ecs, EcsError, others_than_missing, text, timestamp};
 use crate::failed_call::FailedCall;
 
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html>
@@ -44,6 +45,8 @@ pub struct Task {
     pub addresses: Vec<String>,
     pub stop_code: Option<String>,
     pub stopped_reason: Option<String>,
+    /// None while it runs.
+    pub stopped_at: Option<Timestamp>,
 }
 
 impl Ecs {
@@ -144,6 +147,7 @@ fn task(task: &aws_sdk_ecs::types::Task) -> Result<Task, EcsError> {
         addresses: addresses(task.attachments()),
         stop_code: text(task.stop_code().map(|code| code.as_str())),
         stopped_reason: text(task.stopped_reason()),
+        stopped_at: task.stopped_at().and_then(timestamp),
     })
 }
 

@@ -43,35 +43,21 @@ impl Ecs {
                 task_definition: task_definition.to_owned(),
                 source: FailedCall::new(error),
             })?;
-        let mut answer: Value = serde_json::from_slice(&body.take())
-            .map_err(|source| EcsError::Json { task_definition: task_definition.to_owned(), source })?;
-        let lacks = |member| EcsError::Answer {
-            operation: "DescribeTaskDefinition",
-            what: task_definition.to_owned(),
-            member,
-        };
-        let described =
-            answer.get_mut("taskDefinition").map(Value::take).ok_or_else(|| lacks("taskDefinition"))?;
-        let text = |member| described.get(member).and_then(Value::as_str).map(str::to_owned);
-        Ok(RawTaskDefinition {
-            arn: text("taskDefinitionArn").ok_or_else(|| lacks("taskDefinitionArn"))?,
-            status: text("status").ok_or_else(|| lacks("status"))?,
-            tags: answer.get_mut("tags").map(Value::take).unwrap_or_default(),
-            described,
-        })
+        raw("DescribeTaskDefinition", task_definition, &body)
     }
 
-    /// Registers a revision with exactly this JSON, and gives its ARN.
+    /// Registers a revision with exactly this JSON, and gives what ECS made of it.
     ///
     /// There is no client token: a call that timed out may have registered a revision that nobody uses.
-    pub async fn register(&self, request: &Value) -> Result<String, EcsError> {
+    pub async fn register(&self, request: &Value) -> Result<RawTaskDefinition, EcsError> {
         let family = request.get("family").and_then(Value::as_str).unwrap_or_default().to_owned();
         let body = request.to_string();
-        let answer = self
-            .client
+        let answered = Body::default();
+        self.client
             .register_task_definition()
             .family(&family)
             .customize()
+            .interceptor(answered.clone())
             // Before the request is signed: length and hash are those of what is sent.
             .mutate_request(move |request| {
                 request.headers_mut().insert("content-length", body.len().to_string());
@@ -83,16 +69,24 @@ impl Ecs {
                 family: family.clone(),
                 source: FailedCall::new(error),
             })?;
-        answer
-            .task_definition()
-            .and_then(|definition| definition.task_definition_arn())
-            .map(str::to_owned)
-            .ok_or(EcsError::Answer {
-                operation: "RegisterTaskDefinition",
-                what: family,
-                member: "taskDefinitionArn",
-            })
+        raw("RegisterTaskDefinition", &family, &answered)
     }
+}
+
+/// The task definition that ECS answered, as it answered it.
+fn raw(operation: &'static str, what: &str, body: &Body) -> Result<RawTaskDefinition, EcsError> {
+    let mut answer: Value = serde_json::from_slice(&body.take())
+        .map_err(|source| EcsError::Json { task_definition: what.to_owned(), source })?;
+    let lacks = |member| EcsError::Answer { operation, what: what.to_owned(), member };
+    let described =
+        answer.get_mut("taskDefinition").map(Value::take).ok_or_else(|| lacks("taskDefinition"))?;
+    let text = |member| described.get(member).and_then(Value::as_str).map(str::to_owned);
+    Ok(RawTaskDefinition {
+        arn: text("taskDefinitionArn").ok_or_else(|| lacks("taskDefinitionArn"))?,
+        status: text("status").ok_or_else(|| lacks("status"))?,
+        tags: answer.get_mut("tags").map(Value::take).unwrap_or_default(),
+        described,
+    })
 }
 
 /// Keeps the bytes of the answer that the operation was read from.

@@ -297,7 +297,7 @@ async fn what_is_registered_is_sent_as_it_is_and_signed() {
         "memberOfTomorrow": {"b": 1, "a": [1.5, null, "é"]},
         "containerDefinitions": [{"name": "web", "optionOfTomorrow": true}],
     });
-    let arn = Ecs::new(&wire.session()).register(&request).await.unwrap();
+    let arn = Ecs::new(&wire.session()).register(&request).await.unwrap().arn;
     assert_eq!(arn, "arn:aws:ecs:eu-west-1:111122223333:task-definition/web:9");
     let sent = wire.request();
     assert_eq!(sent.operation(), "RegisterTaskDefinition");
@@ -340,7 +340,7 @@ fn hex(bytes: &[u8]) -> String {
 #[tokio::test]
 async fn an_update_sends_the_task_definition_and_nothing_else() {
     let wire = Wire::answering([ok(json!({"service": service("web")}))]);
-    let started = Ecs::new(&wire.session()).update("prod", "web", "web:9").await.unwrap();
+    let started = Ecs::new(&wire.session()).start("prod", "web", "web:9").await.unwrap().deployment;
     assert_eq!(started.id, "ecs-svc/2");
     assert_eq!(
         wire.request().json(),
@@ -371,13 +371,13 @@ async fn why_an_update_did_not_start() {
         (500, "ServerException", false, true),
     ] {
         let wire = Wire::answering([error(status, code)]);
-        let failed = Ecs::new(&wire.session()).update("prod", "web", "web:9").await.unwrap_err();
+        let failed = Ecs::new(&wire.session()).start("prod", "web", "web:9").await.unwrap_err();
         assert_eq!(matches!(failed, EcsError::ServiceNotActive { .. }), gone, "{failed}");
         assert_eq!(failed.is_retryable(), retryable, "{code}");
         assert!(chain(&failed).contains("prod/web"), "{failed}");
     }
     let wire =
         Wire::answering([ok(json!({"service": {"deployments": [deployment("ecs-svc/1", "ACTIVE")]}}))]);
-    let failed = Ecs::new(&wire.session()).update("prod", "web", "web:9").await.unwrap_err();
+    let failed = Ecs::new(&wire.session()).start("prod", "web", "web:9").await.unwrap_err();
     assert!(matches!(failed, EcsError::Answer { .. }), "{failed}");
 }

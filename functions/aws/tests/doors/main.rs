@@ -5,7 +5,9 @@
 mod ecr;
 mod ecs;
 mod ecs_service_deployments;
+mod elb;
 mod eventbridge;
+mod probe;
 mod session;
 mod sns;
 mod wire;
