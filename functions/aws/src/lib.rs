@@ -3,6 +3,7 @@
 pub mod dynamodb;
 pub mod ecr;
 pub mod ecs;
+pub mod elb;
 pub mod eventbridge;
 pub mod failed_call;
 mod plain_http;

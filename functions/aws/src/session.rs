@@ -40,12 +40,13 @@ pub enum Service {
     DynamoDb,
     Ecr,
     Ecs,
+    Elb,
     EventBridge,
     Sns,
 }
 
 impl Service {
-    const ALL: [Self; 5] = [Self::DynamoDb, Self::Ecr, Self::Ecs, Self::EventBridge, Self::Sns];
+    const ALL: [Self; 6] = [Self::DynamoDb, Self::Ecr, Self::Ecs, Self::Elb, Self::EventBridge, Self::Sns];
 
     /// The environment variable that points this service elsewhere.
     /// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html>
@@ -54,6 +55,7 @@ impl Service {
             Self::DynamoDb => "AWS_ENDPOINT_URL_DYNAMODB",
             Self::Ecr => "AWS_ENDPOINT_URL_ECR",
             Self::Ecs => "AWS_ENDPOINT_URL_ECS",
+            Self::Elb => "AWS_ENDPOINT_URL_ELASTIC_LOAD_BALANCING_V2",
             Self::EventBridge => "AWS_ENDPOINT_URL_EVENTBRIDGE",
             Self::Sns => "AWS_ENDPOINT_URL_SNS",
         }
@@ -66,6 +68,7 @@ impl Service {
             Self::DynamoDb => "dynamodb",
             Self::Ecr => "api.ecr",
             Self::Ecs => "ecs",
+            Self::Elb => "elasticloadbalancing",
             Self::EventBridge => "events",
             Self::Sns => "sns",
         }
@@ -216,6 +219,12 @@ impl Session {
         aws_sdk_ecs::Client::from_conf(config.build())
     }
 
+    pub(crate) fn elb(&self) -> aws_sdk_elasticloadbalancingv2::Client {
+        let mut config = aws_sdk_elasticloadbalancingv2::config::Builder::from(&self.config);
+        config.set_endpoint_url(self.settings.endpoint(Service::Elb).map(str::to_owned));
+        aws_sdk_elasticloadbalancingv2::Client::from_conf(config.build())
+    }
+
     pub(crate) fn eventbridge(&self) -> aws_sdk_eventbridge::Client {
         let mut config = aws_sdk_eventbridge::config::Builder::from(&self.config);
         config.set_endpoint_url(self.settings.endpoint(Service::EventBridge).map(str::to_owned));
@@ -232,7 +241,12 @@ impl Session {
 /// HTTPS by rustls and aws-lc, trusting the system's roots. They are read once, at the first connection; set
 /// `SSL_CERT_FILE` on a function, so that only the bundle is read and not the directory of single files too.
 fn http_client() -> SharedHttpClient {
-    Builder::new().tls_provider(Provider::Rustls(CryptoMode::AwsLc)).build_https()
+    Builder::new().tls_provider(tls()).build_https()
+}
+
+/// The one TLS stack of a process.
+pub(crate) fn tls() -> Provider {
+    Provider::Rustls(CryptoMode::AwsLc)
 }
 
 #[cfg(test)]
@@ -276,6 +290,9 @@ mod tests {
         let session = Session::new(settings(&variables).unwrap());
         assert_eq!(session.url(Service::Ecr), "http://localhost:4566");
         assert_eq!(session.url(Service::Ecs), "http://localhost:9000");
+        assert_eq!(session.url(Service::Elb), "http://localhost:4566");
+        variables.push(("AWS_ENDPOINT_URL_ELASTIC_LOAD_BALANCING_V2", "http://localhost:9001"));
+        assert_eq!(Session::new(settings(&variables).unwrap()).url(Service::Elb), "http://localhost:9001");
         variables[0] = ("AWS_REGION", "cn-north-1");
         let session = Session::new(settings(&variables[..4]).unwrap());
         assert_eq!(session.url(Service::DynamoDb), "https://dynamodb.cn-north-1.amazonaws.com.cn");

@@ -5,6 +5,7 @@
 mod ecr;
 mod ecs;
 mod ecs_service_deployments;
+mod elb;
 mod eventbridge;
 mod session;
 mod sns;
