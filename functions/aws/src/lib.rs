@@ -7,5 +7,6 @@ pub mod elb;
 pub mod eventbridge;
 pub mod failed_call;
 mod plain_http;
+pub mod probe;
 pub mod session;
 pub mod sns;

@@ -7,6 +7,7 @@ mod ecs;
 mod ecs_service_deployments;
 mod elb;
 mod eventbridge;
+mod probe;
 mod session;
 mod sns;
 mod wire;
