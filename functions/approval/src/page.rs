@@ -2,7 +2,7 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use stablepin_core::one_line::{LONGEST_REASON, one_line};
-use stablepin_core::records::{PromotionState, Subject, Token, Verdict};
+use stablepin_core::records::{PromotionState, SlotKind, Subject, Token, Verdict};
 use stablepin_core::refusal::Refusal;
 use stablepin_core::step::approved;
 use stablepin_driver::mail::{size, time};
@@ -76,9 +76,11 @@ pub(crate) fn decided(subject: &Subject, token: &Token, verdict: Verdict) -> Res
         (Verdict::Approve, PromotionState::Pending) if waiting => {
             ("Approved by you", "More approvals are needed before it becomes the pin.".to_owned())
         }
-        (Verdict::Approve, PromotionState::Pending) => {
-            ("Approved", "It becomes the pin as soon as the environment's rollback has ended.".to_owned())
-        }
+        (Verdict::Approve, PromotionState::Pending) => ("Approved", waits(subject)),
+        (Verdict::Approve, _) if promotion.pin.is_none() => (
+            "Approved",
+            "It is on its way to the services. When it is proven there, it becomes the pin.".to_owned(),
+        ),
         (Verdict::Approve, _) => ("Approved", "It is the pin; its tag follows within a minute.".to_owned()),
     };
     page(
@@ -90,6 +92,23 @@ pub(crate) fn decided(subject: &Subject, token: &Token, verdict: Verdict) -> Res
             (facts(subject))
         },
     )
+}
+
+fn waits(subject: &Subject) -> String {
+    let environment = &subject.environment;
+    match (&environment.freeze, &environment.slot) {
+        (Some(freeze), _) => {
+            format!("The environment is frozen ({}). It goes on when that has ended.", line(&freeze.reason))
+        }
+        (None, Some(slot)) => {
+            let other = match slot.kind {
+                SlotKind::Promotion => "another promotion",
+                SlotKind::Rollback => "a rollback",
+            };
+            format!("It goes on as soon as {other} of this environment has ended.")
+        }
+        (None, None) => "It goes on within a minute.".to_owned(),
+    }
 }
 
 fn pinned(subject: &Subject) -> String {

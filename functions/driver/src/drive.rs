@@ -162,16 +162,15 @@ fn effects(doors: &Doors, at: Timestamp, subject: &Subject, holder: Uuid) -> Vec
     owed(at, subject, holder)
         .into_iter()
         .filter(|effect| match effect {
-            Effect::TagBuild(_)
-            | Effect::TagStable(_)
-            | Effect::TagBackup { .. }
-            | Effect::TagCurrent(_) => true,
+            Effect::TagBuild(_) | Effect::TagStable(_) | Effect::TagBackup { .. } | Effect::TagCurrent(_) => {
+                true
+            }
             Effect::Ask(_) => doors.post.is_some(),
             Effect::Deploy(..) => doors.ecs.is_some(),
             // Whoever follows has to prove it, by all that there is to ask.
-            Effect::Prepare | Effect::Follow(..) => doors.ecs.is_some() && doors.elb.is_some(),
-            Effect::Probe => doors.probe.is_some(),
-            Effect::Notify(_) => doors.notices.is_some(),
+            Effect::Prepare | Effect::Follow(..) | Effect::Probe | Effect::Notify(_) => {
+                doors.verify.is_some()
+            }
         })
         .collect()
 }

@@ -1,10 +1,16 @@
 //! Carries out what an operation owes. Each may run twice, or be cut off anywhere: doing it again is safe.
 
+#[cfg(feature = "post")]
 mod ask;
+#[cfg(feature = "ecs")]
 mod deploy;
+#[cfg(feature = "verify")]
 mod follow;
+#[cfg(feature = "verify")]
 mod notify;
+#[cfg(feature = "verify")]
 mod prepare;
+#[cfg(feature = "verify")]
 mod probe;
 mod tag;
 
@@ -25,6 +31,7 @@ pub(crate) async fn carry_out(
     known: &[Snapshot],
 ) -> Outcome {
     let outcome = match (effect, subject.policy()) {
+        #[cfg(feature = "verify")]
         (Effect::Notify(notice), _) => notify::notify(doors, subject, *notice).await,
         (_, Some(policy)) => under(doors, subject, policy, effect, known).await,
         (_, None) => Outcome::Problem("the environment is not in the configuration any more".to_owned()),
@@ -33,6 +40,7 @@ pub(crate) async fn carry_out(
     outcome
 }
 
+#[cfg_attr(not(feature = "ecs"), expect(unused_variables, reason = "only a deployment needs what is known"))]
 async fn under(
     doors: &Doors,
     subject: &Subject,
@@ -45,15 +53,30 @@ async fn under(
         Effect::TagStable(pin) => tag::stable(doors, policy, pin).await,
         Effect::TagBackup { tag, digest } => tag::backup(doors, policy, tag, digest).await,
         Effect::TagCurrent(digest) => tag::current(doors, policy, digest).await,
+        #[cfg(feature = "post")]
         Effect::Ask(approver) => ask::ask(doors, subject, policy, approver).await,
-        Effect::Prepare => prepare::prepare(doors, subject, policy).await,
+        #[cfg(feature = "ecs")]
         Effect::Deploy(way, service) => {
             let known = known.iter().find(|snapshot| snapshot.service == *service);
             deploy::deploy(doors, subject, policy, *way, service, known).await
         }
+        #[cfg(feature = "verify")]
+        Effect::Prepare => prepare::prepare(doors, subject, policy).await,
+        #[cfg(feature = "verify")]
         Effect::Follow(way, service) => follow::follow(doors, subject, policy, *way, service).await,
+        #[cfg(feature = "verify")]
         Effect::Probe => probe::probe(doors, policy).await,
-        Effect::Notify(notice) => notify::notify(doors, subject, *notice).await,
+        // A function that has no door for it leaves it to the promoter, and does not come here.
+        #[cfg_attr(
+            all(feature = "post", feature = "ecs", feature = "verify"),
+            expect(unreachable_patterns, reason = "each of them is above")
+        )]
+        Effect::Ask(_)
+        | Effect::Prepare
+        | Effect::Deploy(..)
+        | Effect::Follow(..)
+        | Effect::Probe
+        | Effect::Notify(_) => Outcome::Problem("this function has no door for it".to_owned()),
     }
 }
 

@@ -4,8 +4,10 @@ pub mod clock;
 mod drive;
 mod effect;
 pub mod errors;
+#[cfg_attr(not(feature = "post"), expect(dead_code, reason = "only a mail tells a link's secret"))]
 mod link;
 pub mod mail;
+#[cfg(feature = "ecs")]
 pub mod runnable;
 mod snapshot;
 pub mod start;
@@ -19,7 +21,9 @@ use stablepin_aws::sns::Sns;
 
 pub use drive::{Deadline, DriveError, Start, drive};
 pub use link::token_hash;
-pub use snapshot::{Snapshot, SnapshotError, snapshot};
+pub use snapshot::Snapshot;
+#[cfg(feature = "ecs")]
+pub use snapshot::{SnapshotError, snapshot};
 
 /// Every door that a function has. What a function's role may not do, it has no door for: that work is left to
 /// the promoter, which finds it due.
@@ -28,17 +32,18 @@ pub struct Doors {
     pub table: Table,
     pub ecr: Ecr,
     pub ecs: Option<Ecs>,
-    /// What target groups think of tasks.
-    pub elb: Option<Elb>,
-    pub probe: Option<Probe>,
+    pub verify: Option<Verify>,
     pub post: Option<Post>,
-    pub notices: Option<Notices>,
 }
 
-/// How people hear of what failed. Everybody on the topic may know.
+/// All that proves a rollout besides ECS, and how people hear of one that failed.
 #[derive(Debug, Clone)]
-pub struct Notices {
+pub struct Verify {
+    /// What target groups think of tasks.
+    pub elb: Elb,
+    pub probe: Probe,
     pub sns: Sns,
+    /// Everybody on it may know.
     pub topic_arn: String,
 }
 

@@ -90,7 +90,9 @@ pub async fn snapshot(
     let Some(arn) = state.task_definition.clone() else {
         return Err(SnapshotError::Controller(service.clone()));
     };
-    can_move(service, &state)?;
+    if let Some((least, most)) = stuck(&state) {
+        return Err(SnapshotError::Stuck { service: service.clone(), desired: state.desired, least, most });
+    }
     let definition = ecs.task_definition(&arn).await.map_err(failed)?;
     let missing = || SnapshotError::Missing(service.clone());
     let home = Home::of(&state.arn).ok_or_else(missing)?;
@@ -119,25 +121,15 @@ impl Snapshot {
     }
 }
 
-/// ECS rounds the least up and the most down; where neither leaves room for one task, no deployment ever moves.
+/// How many tasks ECS keeps at least and allows at most, where that leaves no room to replace one. It rounds the
+/// least up and the most down.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentConfiguration.html>
-fn can_move(service: &ServiceName, state: &ServiceState) -> Result<(), SnapshotError> {
+fn stuck(state: &ServiceState) -> Option<(u32, u32)> {
     let desired = u64::from(state.desired);
     let percent = |percent: Option<u32>| percent.map(u64::from);
-    let (Some(least), Some(most)) =
-        (percent(state.minimum_healthy_percent), percent(state.maximum_percent))
-    else {
-        return Ok(());
-    };
-    let (least, most) = ((desired * least).div_ceil(100), desired * most / 100);
-    if desired > 0 && !state.daemon && least >= desired && most <= desired {
-        let count = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
-        return Err(SnapshotError::Stuck {
-            service: service.clone(),
-            desired: state.desired,
-            least: count(least),
-            most: count(most),
-        });
-    }
-    Ok(())
+    let least = (desired * percent(state.minimum_healthy_percent)?).div_ceil(100);
+    let most = desired * percent(state.maximum_percent)? / 100;
+    let count = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+    let no_room = desired > 0 && !state.daemon && least >= desired && most <= desired;
+    no_room.then(|| (count(least), count(most)))
 }

@@ -11,9 +11,13 @@ use stablepin_aws::elb::Elb;
 use stablepin_aws::probe::{Network, NetworkError, Probe};
 use stablepin_aws::session::{Service, Session, SessionError};
 use stablepin_aws::sns::Sns;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::clock::now;
-use crate::{Deadline, Doors, Notices, Post};
+use crate::{Deadline, Doors, Post, Verify};
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -25,7 +29,29 @@ pub enum StartError {
     Session(#[from] SessionError),
 }
 
-/// The doors beyond the table and the registry that a function's role opens.
+/// Logs to standard output, as Lambda's own log controls say: the stack's parameter `LogLevel`, and JSON.
+/// <https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-logformat.html>
+pub fn logs() {
+    let lines = tracing_subscriber::fmt::layer().with_target(false).without_time();
+    let level = level(env::var("AWS_LAMBDA_LOG_LEVEL").as_deref().unwrap_or("INFO"));
+    // What others log below INFO is for them, and may hold what must not be logged.
+    let filter = Targets::new().with_target("stablepin", level).with_default(level.min(LevelFilter::INFO));
+    let json = env::var("AWS_LAMBDA_LOG_FORMAT").is_ok_and(|format| format.eq_ignore_ascii_case("json"));
+    let all = tracing_subscriber::registry().with(filter);
+    match json {
+        true => all.with(lines.json()).init(),
+        false => all.with(lines).init(),
+    }
+}
+
+fn level(name: &str) -> LevelFilter {
+    match name {
+        "FATAL" => LevelFilter::ERROR, // Lambda has one more than we do
+        name => name.parse().unwrap_or(LevelFilter::INFO),
+    }
+}
+
+/// The doors beyond the table and the registry that a function's role opens. Each is a feature of this crate too.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Needs {
     pub ecs: bool,
@@ -40,20 +66,17 @@ pub async fn doors(needs: Needs) -> Result<(Doors, Session), StartError> {
     let doors = Doors {
         table: Table::new(&session, required("STABLEPIN_TABLE")?),
         ecr: Ecr::new(&session),
-        ecs: needs.ecs.then(|| Ecs::new(&session)),
-        elb: needs.verify.then(|| Elb::new(&session)),
-        probe: match needs.verify {
-            true => Some(Probe::new(Network::parse_list(&list("STABLEPIN_PROBE_NETWORKS")?)?)),
-            false => None,
-        },
-        notices: match needs.verify {
-            true => Some(Notices {
+        ecs: (cfg!(feature = "ecs") && needs.ecs).then(|| Ecs::new(&session)),
+        verify: match cfg!(feature = "verify") && needs.verify {
+            true => Some(Verify {
+                elb: Elb::new(&session),
+                probe: Probe::new(Network::parse_list(&list("STABLEPIN_PROBE_NETWORKS")?)?),
                 sns: Sns::new(&session),
                 topic_arn: required("STABLEPIN_NOTIFICATIONS_TOPIC")?,
             }),
             false => None,
         },
-        post: match needs.post {
+        post: match cfg!(feature = "post") && needs.post {
             true => Some(Post {
                 sns: Sns::new(&session),
                 topic_arn: required("STABLEPIN_APPROVALS_TOPIC")?,

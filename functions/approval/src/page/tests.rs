@@ -8,7 +8,9 @@ use stablepin_core::commit::Commit;
 use stablepin_core::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_core::name::{ApproverName, EnvironmentName};
 use stablepin_core::pin_number::PinNumber;
-use stablepin_core::records::{Configuration, Environment, Hold, Occurrence, OperationId, TokenHash};
+use stablepin_core::records::{
+    Configuration, Environment, Hold, Occurrence, OperationId, Slot, SlotKind, TokenHash,
+};
 use stablepin_core::step::{Decision, Observed, Opening, step};
 
 use super::*;
@@ -105,7 +107,7 @@ fn tagged(subject: &Subject) -> Subject {
 
 fn held(mut subject: Subject, reason: &str) -> Subject {
     let (since, reason) = (at("2025-07-17T09:15:00Z"), reason.to_owned());
-    subject.environment.hold = Some(Hold { since, reason, rollback: id() });
+    subject.environment.hold = Some(Hold { since, reason, by: id() });
     subject
 }
 
@@ -221,12 +223,16 @@ fn approved_by_one_of_two() {
 #[test]
 fn approved_while_a_rollback_runs() {
     let mut subject = asking(1, "main");
-    subject.environment.slot = Some(id());
+    subject.environment.slot = Some(Slot {
+        operation: id(),
+        kind: SlotKind::Rollback,
+        digest: subject.promotion().unwrap().digest.clone(),
+    });
     let subject = after(&subject, Verdict::Approve, None);
     assert_snapshot!(said(&decided(&subject, &token(&subject), Verdict::Approve)), @r#"
     200 Approved · Stablepin
     <h1>Approved</h1>
-    <p>It becomes the pin as soon as the environment's rollback has ended.</p>
+    <p>It goes on as soon as a rollback of this environment has ended.</p>
     <p>Decided by <strong>lead</strong>.</p>
     "#);
 }

@@ -97,10 +97,8 @@ impl Going<'_> {
             &self.policy.repository,
         );
         let described = described.ok().flatten();
-        (described.as_ref() != Some(promoted)).then(|| Seen::Returned {
-            reason: "it was not moved".to_owned(),
-            digest: described.clone(),
-        })
+        (described.as_ref() != Some(promoted))
+            .then(|| Seen::Returned { reason: "it was not moved".to_owned(), digest: described.clone() })
     }
 
     async fn to_digest(
@@ -127,7 +125,8 @@ impl Going<'_> {
             && clone.already
             && primary.task_definition == definition.arn
         {
-            let seen = started(&primary.id, state.service_deployment.clone(), &definition.arn, &clone.request);
+            let seen =
+                started(&primary.id, state.service_deployment.clone(), &definition.arn, &clone.request);
             return Ok(seen);
         }
         let revision = match self.same(&clone, definition, home, digest).await? {
@@ -205,7 +204,12 @@ impl Going<'_> {
         self.start(state, &registered.arn, &request).await
     }
 
-    async fn start(&self, state: &ServiceState, revision: &str, definition: &Value) -> Result<Seen, EcsError> {
+    async fn start(
+        &self,
+        state: &ServiceState,
+        revision: &str,
+        definition: &Value,
+    ) -> Result<Seen, EcsError> {
         let service = &self.rollout.service;
         let begun = self.ecs.start(service.cluster(), service.service(), revision).await?;
         // The answer may still name the one before.

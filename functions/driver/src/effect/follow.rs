@@ -112,8 +112,10 @@ async fn look(
     };
     let wanted = Wanted { started, desired: state.desired, accepted, proven_at: baking };
     let proof = proof::prove(&wanted, &tasks, &stopped, of_ours);
-    let proof = match (proof, &doors.elb) {
-        (Proof::Running(count), Some(elb)) => proof::in_target_groups(elb, &state, &tasks, count).await?,
+    let proof = match (proof, &doors.verify) {
+        (Proof::Running(count), Some(verify)) => {
+            proof::in_target_groups(&verify.elb, &state, &tasks, count).await?
+        }
         (proof, _) => proof,
     };
     Ok(match proof {
@@ -148,18 +150,16 @@ async fn own(
 }
 
 /// The digest that the service's task definition names now.
-async fn described(
-    ecs: &Ecs,
-    state: &ServiceState,
-    policy: &Policy,
-) -> Result<Option<ImageDigest>, Outcome> {
+async fn described(ecs: &Ecs, state: &ServiceState, policy: &Policy) -> Result<Option<ImageDigest>, Outcome> {
     let (Some(arn), Some(home)) = (&state.task_definition, Home::of(&state.arn)) else { return Ok(None) };
     let definition = ecs.task_definition(arn).await.map_err(|error| problem(&error))?;
-    described_digest(&definition.described, &home.account, &home.region, &policy.repository)
-        .or_else(|error| {
+    match described_digest(&definition.described, &home.account, &home.region, &policy.repository) {
+        Ok(digest) => Ok(digest),
+        Err(error) => {
             tracing::warn!("the task definition {arn} names no image of ours: {}", chain(&error));
             Ok(None)
-        })
+        }
+    }
 }
 
 /// The digest, and for an index its children: a task may report the one for its platform.

@@ -7,12 +7,12 @@ use super::problem;
 use crate::{Doors, mail};
 
 pub(super) async fn notify(doors: &Doors, subject: &Subject, notice: Notice) -> Outcome {
-    let Some(notices) = &doors.notices else {
+    let Some(verify) = &doors.verify else {
         return Outcome::Problem("this function tells nobody".to_owned());
     };
     let Some(told) = mail::notice(subject, notice) else { return Outcome::Notified(notice) };
     let chat = told.chat.to_string();
-    match notices.sns.notify(&notices.topic_arn, &told.mail.subject, &chat, &told.mail.body).await {
+    match verify.sns.notify(&verify.topic_arn, &told.mail.subject, &chat, &told.mail.body).await {
         Ok(_) => Outcome::Notified(notice),
         Err(error) => problem(&error),
     }

@@ -52,4 +52,3 @@ async fn image(
     let status = doors.ecr.describe(repository, digest).await?.map(|detail| detail.status);
     Ok(runnable::why_not(&format!("{repository}@{digest}"), status.as_ref()))
 }
-

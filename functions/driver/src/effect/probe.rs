@@ -17,7 +17,7 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 const BETWEEN: Duration = Duration::from_secs(1);
 
 pub(super) async fn probe(doors: &Doors, policy: &Policy) -> Outcome {
-    let Some(probe) = &doors.probe else {
+    let Some(probe) = doors.verify.as_ref().map(|verify| &verify.probe) else {
         return Outcome::Problem("this function asks no endpoints".to_owned());
     };
     let asked = policy.verify.endpoints.iter().map(|endpoint| ask(probe, endpoint));

@@ -23,11 +23,9 @@ pub fn notice(subject: &Subject, notice: Notice) -> Option<Told> {
         Work::Rollback(rollback) => of_rollback(subject, rollback, notice)?,
     };
     let place = format!("{} {}", subject.application(), subject.name);
-    let services: Vec<String> =
-        operation.rollout().map(|(_, rollout)| services(rollout)).unwrap_or_default();
-    let list = |bullet: &str| -> String {
-        services.iter().map(|service| format!("{bullet}{service}\n")).collect()
-    };
+    let services: Vec<String> = operation.rollout().map(|(_, rollout)| services(rollout)).unwrap_or_default();
+    let list =
+        |bullet: &str| -> String { services.iter().map(|service| format!("{bullet}{service}\n")).collect() };
     let next: Vec<String> = told.next.clone();
     let id = operation.id();
     let body = format!(
@@ -122,10 +120,7 @@ fn of_rollback(subject: &Subject, rollback: &Rollback, notice: Notice) -> Option
     let (title, event) = match (notice, rollback.state) {
         (Notice::Ended, RollbackState::Incomplete) => ("a rollback is not proven", "rollback-incomplete"),
         (Notice::Ended, RollbackState::Failed) => ("a rollback failed", "rollback-failed"),
-        (
-            Notice::Ended,
-            RollbackState::Requested | RollbackState::InProgress | RollbackState::Completed,
-        )
+        (Notice::Ended, RollbackState::Requested | RollbackState::InProgress | RollbackState::Completed)
         | (Notice::GoingBack, _) => return None,
     };
     let target = &rollback.target;

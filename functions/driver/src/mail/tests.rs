@@ -84,13 +84,14 @@ fn with_a_pin(mut subject: Subject) -> Subject {
         commit: None,
         by: id(),
         at: at("2025-07-16T11:00:00Z"),
+        revisions: Default::default(),
     });
     subject
 }
 
 fn held(mut subject: Subject, reason: &str) -> Subject {
     let (since, reason) = (at("2025-07-17T09:15:00Z"), reason.to_owned());
-    subject.environment.hold = Some(Hold { since, reason, rollback: id() });
+    subject.environment.hold = Some(Hold { since, reason, by: id() });
     subject
 }
 

@@ -123,7 +123,8 @@ pub(super) async fn in_target_groups(
                 Some(target) if target.state == TargetState::Healthy => {}
                 // A group that the deployment does not use now has none of its tasks.
                 Some(target) => {
-                    let why = target.description.as_deref().or(target.reason.as_deref()).unwrap_or("no reason");
+                    let why =
+                        target.description.as_deref().or(target.reason.as_deref()).unwrap_or("no reason");
                     return Ok(Proof::Open(format!("{address} is not healthy in {name}: {why}")));
                 }
                 None if targets.iter().any(|target| target.state == TargetState::Healthy) => {

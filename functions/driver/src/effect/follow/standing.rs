@@ -50,7 +50,8 @@ pub(super) fn of(
                 Standing::Going { seen: format!("paused at {stage}{until}: {counts}"), paused: true }
             }
             None => {
-                let stage = ours.lifecycle_stage.as_ref().map(|stage| format!("{stage}: ")).unwrap_or_default();
+                let stage =
+                    ours.lifecycle_stage.as_ref().map(|stage| format!("{stage}: ")).unwrap_or_default();
                 Standing::Going { seen: format!("{stage}{counts}"), paused: false }
             }
         },
@@ -60,7 +61,9 @@ pub(super) fn of(
             Standing::Returning(said("ECS is rolling it back"))
         }
         Status::RollbackSuccessful => Standing::Returned(said("ECS has rolled it back")),
-        Status::RollbackFailed => Standing::Failed(format!("ECS could not roll it back: {}", said("no reason"))),
+        Status::RollbackFailed => {
+            Standing::Failed(format!("ECS could not roll it back: {}", said("no reason")))
+        }
         Status::StopRequested | Status::Stopped => Standing::Superseded(replaced(state, started)),
     }
 }
@@ -82,9 +85,10 @@ fn of_deployments(state: &ServiceState, started: &Started, before: &Live, counts
                     Standing::Failed(format!("ECS ended the deployment: {}", reason()))
                 }
                 // A state that is newer than we are is no end.
-                (DeploymentStatus::Primary, Some(RolloutState::InProgress | RolloutState::Unknown) | None) => {
-                    Standing::Going { seen: counts, paused: false }
-                }
+                (
+                    DeploymentStatus::Primary,
+                    Some(RolloutState::InProgress | RolloutState::Unknown) | None,
+                ) => Standing::Going { seen: counts, paused: false },
                 (_, Some(RolloutState::Failed)) if ecs_is_back() => Standing::Returned(reason()),
                 (_, Some(RolloutState::Failed)) => Standing::Returning(reason()),
                 (_, _) => Standing::Superseded(replaced(state, started)),
