@@ -1,11 +1,11 @@
-use lambda_runtime::{Error, LambdaEvent, run, service_fn, tracing};
+use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use stablepin_api::{Settings, handle};
 use stablepin_driver::start::{self, Needs};
 use stablepin_http::{Event, Request};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    tracing::init_default_subscriber();
+    start::logs();
     let (doors, session) = start::doors(Needs::default()).await?;
     let settings = Settings::new(
         session.region().to_owned(),

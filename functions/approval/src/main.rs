@@ -1,11 +1,11 @@
-use lambda_runtime::{Error, LambdaEvent, run, service_fn, tracing};
+use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use stablepin_approval::handle;
 use stablepin_driver::start::{self, Needs};
 use stablepin_http::{Event, Request};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    tracing::init_default_subscriber();
+    start::logs();
     let (doors, _) = start::doors(Needs::default()).await?;
     run(service_fn(async |event: LambdaEvent<Event>| {
         let deadline = start::deadline(event.context.deadline);

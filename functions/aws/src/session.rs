@@ -238,7 +238,7 @@ impl Session {
     }
 }
 
-/// HTTPS by rustls and aws-lc, trusting the system's roots. They are read once, at the first connection; set
+/// HTTPS by rustls and ring, trusting the system's roots. They are read once, at the first connection; set
 /// `SSL_CERT_FILE` on a function, so that only the bundle is read and not the directory of single files too.
 fn http_client() -> SharedHttpClient {
     Builder::new().tls_provider(tls()).build_https()
@@ -246,7 +246,7 @@ fn http_client() -> SharedHttpClient {
 
 /// The one TLS stack of a process.
 pub(crate) fn tls() -> Provider {
-    Provider::Rustls(CryptoMode::AwsLc)
+    Provider::Rustls(CryptoMode::Ring)
 }
 
 #[cfg(test)]

@@ -1,7 +1,10 @@
 //! Carries out what an operation owes. Each may run twice, or be cut off anywhere: doing it again is safe.
 
+#[cfg(feature = "post")]
 mod ask;
+#[cfg(feature = "ecs")]
 mod deploy;
+#[cfg(feature = "ecs")]
 mod follow;
 mod tag;
 
@@ -20,9 +23,18 @@ pub(crate) async fn carry_out(doors: &Doors, subject: &Subject, effect: &Effect)
         Effect::TagBuild(build) => tag::build(doors, build).await,
         Effect::TagStable(pin) => tag::stable(doors, policy, pin).await,
         Effect::TagBackup { tag, digest } => tag::backup(doors, policy, tag, digest).await,
+        #[cfg(feature = "post")]
         Effect::Ask(approver) => ask::ask(doors, subject, policy, approver).await,
+        #[cfg(feature = "ecs")]
         Effect::Deploy(service) => deploy::deploy(doors, subject, policy, service).await,
+        #[cfg(feature = "ecs")]
         Effect::Follow(service) => follow::follow(doors, subject, policy, service).await,
+        #[cfg(not(feature = "post"))]
+        Effect::Ask(_) => Outcome::Problem("this function sends no mail".to_owned()),
+        #[cfg(not(feature = "ecs"))]
+        Effect::Deploy(_) | Effect::Follow(_) => {
+            Outcome::Problem("this function does not talk to ECS".to_owned())
+        }
     };
     if let Outcome::Problem(problem) = &outcome {
         let id = subject.operation.as_ref().map(|operation| operation.id().to_string());

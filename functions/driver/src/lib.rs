@@ -4,8 +4,10 @@ pub mod clock;
 mod drive;
 mod effect;
 pub mod errors;
+#[cfg_attr(not(feature = "post"), expect(dead_code, reason = "only a mail tells a link's secret"))]
 mod link;
 pub mod mail;
+#[cfg(feature = "ecs")]
 mod snapshot;
 pub mod start;
 
@@ -16,6 +18,7 @@ use stablepin_aws::sns::Sns;
 
 pub use drive::{Deadline, DriveError, Start, drive};
 pub use link::token_hash;
+#[cfg(feature = "ecs")]
 pub use snapshot::{SnapshotError, snapshot};
 
 /// Every door that a function has. What a function's role may not do, it has no door for: that work is left to

@@ -9,6 +9,10 @@ use stablepin_aws::ecr::Ecr;
 use stablepin_aws::ecs::Ecs;
 use stablepin_aws::session::{Service, Session, SessionError};
 use stablepin_aws::sns::Sns;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::clock::now;
 use crate::{Deadline, Doors, Post};
@@ -21,7 +25,29 @@ pub enum StartError {
     Session(#[from] SessionError),
 }
 
-/// The doors beyond the table and the registry that a function's role opens.
+/// Logs to standard output, as Lambda's own log controls say: the stack's parameter `LogLevel`, and JSON.
+/// <https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-logformat.html>
+pub fn logs() {
+    let lines = tracing_subscriber::fmt::layer().with_target(false).without_time();
+    let level = level(env::var("AWS_LAMBDA_LOG_LEVEL").as_deref().unwrap_or("INFO"));
+    // What others log below INFO is for them, and may hold what must not be logged.
+    let filter = Targets::new().with_target("stablepin", level).with_default(level.min(LevelFilter::INFO));
+    let json = env::var("AWS_LAMBDA_LOG_FORMAT").is_ok_and(|format| format.eq_ignore_ascii_case("json"));
+    let all = tracing_subscriber::registry().with(filter);
+    match json {
+        true => all.with(lines.json()).init(),
+        false => all.with(lines).init(),
+    }
+}
+
+fn level(name: &str) -> LevelFilter {
+    match name {
+        "FATAL" => LevelFilter::ERROR, // Lambda has one more than we do
+        name => name.parse().unwrap_or(LevelFilter::INFO),
+    }
+}
+
+/// The doors beyond the table and the registry that a function's role opens. Each is a feature of this crate too.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Needs {
     pub ecs: bool,
@@ -34,8 +60,8 @@ pub async fn doors(needs: Needs) -> Result<(Doors, Session), StartError> {
     let doors = Doors {
         table: Table::new(&session, required("STABLEPIN_TABLE")?),
         ecr: Ecr::new(&session),
-        ecs: needs.ecs.then(|| Ecs::new(&session)),
-        post: match needs.post {
+        ecs: (cfg!(feature = "ecs") && needs.ecs).then(|| Ecs::new(&session)),
+        post: match cfg!(feature = "post") && needs.post {
             true => Some(Post {
                 sns: Sns::new(&session),
                 topic_arn: required("STABLEPIN_APPROVALS_TOPIC")?,

@@ -1,4 +1,4 @@
-use lambda_runtime::{Error, LambdaEvent, run, service_fn, tracing};
+use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use serde_json::Value;
 use stablepin_aws::eventbridge::EventBridge;
 use stablepin_driver::start::{self, Needs};
@@ -6,7 +6,7 @@ use stablepin_promoter::{Bus, Woken, handle};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    tracing::init_default_subscriber();
+    start::logs();
     let (doors, session) = start::doors(Needs { ecs: true, post: true }).await?;
     let bus = Bus { door: EventBridge::new(&session), name: start::required("STABLEPIN_BUS")? };
     run(service_fn(async |event: LambdaEvent<Value>| {

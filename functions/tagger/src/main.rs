@@ -1,21 +1,21 @@
-use lambda_runtime::{Error, LambdaEvent, run, service_fn, tracing};
+use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use stablepin_driver::start::{self, Needs};
 use stablepin_tagger::{Event, Handled, handle};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    tracing::init_default_subscriber();
+    start::logs();
     let (doors, _) = start::doors(Needs { post: true, ..Needs::default() }).await?;
     run(service_fn(async |event: LambdaEvent<Event>| {
         let deadline = start::deadline(event.context.deadline);
         let detail = &event.payload.detail;
         match handle(&doors, &event.payload, deadline).await? {
-            Handled::Ignored(why) => ::tracing::info!(
+            Handled::Ignored(why) => tracing::info!(
                 repository.name = detail.repository_name,
                 image.tag = detail.image_tag,
                 "ignored a push: {why}"
             ),
-            Handled::Opened { environments } => ::tracing::info!(
+            Handled::Opened { environments } => tracing::info!(
                 repository.name = detail.repository_name,
                 image.tag = detail.image_tag,
                 image.digest = detail.image_digest,
