@@ -17,6 +17,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use xtask::workspace;
 
+use crate::ecs_double::EcsDouble;
 use crate::role::{Credentials, configuration};
 use crate::wire::{Connection, Request};
 use crate::{Link, stack};
@@ -65,6 +66,23 @@ pub fn invoke_with(
     event: &Value,
     fault: Option<(usize, Fault)>,
 ) -> Run {
+    run(function, others, None, event, fault)
+}
+
+/// The same, with the double where the emulator's ECS would be. What is asked of it is numbered with all the rest.
+#[track_caller]
+pub fn invoke_beside(ecs: &EcsDouble, function: &str, event: &Value, fault: Option<(usize, Fault)>) -> Run {
+    run(function, &[], Some(ecs.address()), event, fault)
+}
+
+#[track_caller]
+fn run(
+    function: &str,
+    others: &[(&str, &str)],
+    ecs: Option<SocketAddr>,
+    event: &Value,
+    fault: Option<(usize, Fault)>,
+) -> Run {
     let mut variables = variables(function);
     variables.extend(others.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
     let (proxy, runtime) = (listener(), listener());
@@ -77,6 +95,7 @@ pub fn invoke_with(
         ended: Mutex::new(sender),
         over: AtomicBool::new(false),
         fault,
+        ecs,
         requests: Mutex::default(),
     };
     let answer = thread::scope(|scope| {
@@ -220,6 +239,8 @@ struct Program {
     ended: Mutex<Sender<Option<Value>>>,
     over: AtomicBool,
     fault: Option<(usize, Fault)>,
+    /// The double's, where there is one.
+    ecs: Option<SocketAddr>,
     requests: Mutex<Vec<String>>,
 }
 
@@ -277,13 +298,13 @@ impl Program {
             };
             let fault = self.fault.filter(|(wanted, _)| *wanted == number).map(|(_, fault)| fault);
             let went_on = match fault {
-                None => answer_of_aws(&request).and_then(|answer| connection.send(&answer)),
+                None => self.answer_of_aws(&request).and_then(|answer| connection.send(&answer)),
                 Some(Fault::KillBefore) => {
                     self.kill();
                     return self.end(None);
                 }
                 Some(Fault::KillAfter) => {
-                    let _ = answer_of_aws(&request);
+                    let _ = self.answer_of_aws(&request);
                     self.kill();
                     return self.end(None);
                 }
@@ -294,7 +315,7 @@ impl Program {
                 Some(Fault::Fail) => connection.answer(500, &[], br#"{"__type":"InternalServerError"}"#),
                 Some(Fault::ResetBefore) => return,
                 Some(Fault::ResetAfter) => {
-                    let _ = answer_of_aws(&request);
+                    let _ = self.answer_of_aws(&request);
                     return;
                 }
             };
@@ -304,6 +325,22 @@ impl Program {
             }
         }
     }
+
+    /// The emulator's answer, or the double's, as it is. The connection ends with it.
+    fn answer_of_aws(&self, request: &Request) -> io::Result<Vec<u8>> {
+        let target = request.header("x-amz-target").unwrap_or_default();
+        let ecs = self.ecs.filter(|_| target.starts_with("AmazonEC2ContainerService"));
+        let mut aws = TcpStream::connect(ecs.unwrap_or_else(emulator))?;
+        aws.write_all(&request.to_last_bytes())?;
+        let mut answer = Vec::new();
+        aws.read_to_end(&mut answer)?;
+        Ok(answer)
+    }
+}
+
+fn emulator() -> SocketAddr {
+    let port = stack().registry().rsplit(':').next().and_then(|port| port.parse().ok());
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port.unwrap_or_default()))
 }
 
 fn action(request: &Request) -> String {
@@ -314,14 +351,4 @@ fn action(request: &Request) -> String {
     };
     let other = || format!("{} {}", request.method, request.target);
     target.map(str::to_owned).or_else(of_form).unwrap_or_else(other)
-}
-
-/// The emulator's answer, as it is. The connection ends with it.
-fn answer_of_aws(request: &Request) -> io::Result<Vec<u8>> {
-    let port = stack().registry().rsplit(':').next().and_then(|port| port.parse().ok());
-    let mut emulator = TcpStream::connect((Ipv4Addr::LOCALHOST, port.unwrap_or_default()))?;
-    emulator.write_all(&request.to_last_bytes())?;
-    let mut answer = Vec::new();
-    emulator.read_to_end(&mut answer)?;
-    Ok(answer)
 }

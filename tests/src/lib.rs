@@ -5,6 +5,7 @@
 
 pub mod app;
 pub mod crash;
+pub mod ecs_double;
 pub mod event;
 pub mod link;
 pub mod mail;

@@ -50,6 +50,7 @@ pub fn deploy(cloud: &Cloud, profile: Profile) -> Result<Variables> {
 /// What SAM deploys from. No other build touches it meanwhile: two clouds side by side share it.
 pub struct Build {
     pub folder: PathBuf,
+    pub functions: Vec<Function>,
     _lock: File,
 }
 
@@ -57,72 +58,85 @@ pub struct Build {
 pub fn build(profile: Profile) -> Result<Build> {
     let folder = target().join("sam").join(profile.name());
     fs::create_dir_all(&folder)?;
-    // One lock for both profiles: cargo-lambda leaves a function's binary at the same place for each.
-    let lock = lock(&target().join("sam/lock"), "building the functions")?;
-    build_locked(profile, &folder)?;
+    let lock = lock(&folder.with_extension("lock"), "building the functions")?;
+    let template = fs::read_to_string(root().join("template.yaml")).context("cannot read template.yaml")?;
+    let functions = functions(&template)?;
+    match profile {
+        Profile::Debug => debug_build(&folder, template, &functions)?,
+        Profile::Release => {
+            step("Building the functions with SAM (release: some minutes the first time)", || {
+                sam_build(&folder)
+            })?;
+        }
+    }
     // Many may deploy at once.
-    lock.unlock().and_then(|()| lock.lock_shared()).context("cannot share target/sam")?;
-    Ok(Build { folder, _lock: lock })
+    lock.unlock().and_then(|()| lock.lock_shared()).context("cannot share the build")?;
+    Ok(Build { folder, functions, _lock: lock })
 }
 
-fn build_locked(profile: Profile, folder: &Path) -> Result<()> {
-    let template = fs::read_to_string(root().join("template.yaml")).context("cannot read template.yaml")?;
-    let functions = functions(&template);
+/// What `sam build` makes, of the binaries that the tests' build shares. SAM itself would call cargo for each function
+/// alone, where features are others, and most of the dependencies would compile a second time.
+fn debug_build(folder: &Path, template: String, functions: &[Function]) -> Result<()> {
+    step(&format!("Compiling {} functions (debug)", functions.len()), || {
+        // Out of the whole workspace, as the tests: a selection of packages would select features too.
+        let binaries =
+            functions.iter().flat_map(|one| ["--bin".to_owned(), format!("stablepin-{}", one.name)]);
+        run(bound("cargo")
+            .args(["build", "--workspace", "--target", &host()])
+            .args(binaries)
+            .current_dir(root()))
+    })?;
+    let mut built = template;
+    for function in functions {
+        let place = folder.join(&function.resource);
+        fs::create_dir_all(&place)?;
+        let binary = target().join(host()).join("debug").join(format!("stablepin-{}", function.name));
+        let bootstrap = place.join("bootstrap");
+        // Beside it first: a crash test may be running the one that is there.
+        let fresh = place.with_extension("fresh");
+        fs::copy(&binary, &fresh).with_context(|| format!("cannot copy {}", binary.display()))?;
+        fs::rename(&fresh, &bootstrap).with_context(|| format!("cannot write {}", bootstrap.display()))?;
+        built = built.replace(
+            &format!("CodeUri: functions/{}\n", function.name),
+            &format!("CodeUri: {}\n", function.resource),
+        );
+    }
+    fs::write(folder.join("template.yaml"), built).context("cannot write the built template")
+}
+
+/// One that the template deploys.
+#[derive(Debug)]
+pub struct Function {
+    /// Its resource, and the folder that its package is built in.
+    pub resource: String,
+    /// Its folder under `functions/`.
+    pub name: String,
+}
+
+fn functions(template: &str) -> Result<Vec<Function>> {
+    let mut resource = "";
+    let mut functions = Vec::new();
+    for line in template.lines() {
+        if let Some(name) = line.strip_prefix("  ").filter(|name| !name.starts_with([' ', '#'])) {
+            resource = name.split(':').next().unwrap_or_default();
+        }
+        if let Some(name) = line.trim().strip_prefix("CodeUri: functions/") {
+            functions.push(Function { resource: resource.to_owned(), name: name.trim().to_owned() });
+        }
+    }
     if functions.is_empty() {
         bail!("template.yaml names no function (`CodeUri: functions/…`)");
     }
-    if profile == Profile::Debug {
-        // One cargo for all of them first: SAM calls cargo once for each, one after the other.
-        step(&format!("Compiling {} functions (debug)", functions.len()), || {
-            let packages =
-                functions.iter().flat_map(|name| ["--package".to_owned(), format!("stablepin-{name}")]);
-            run(bound("cargo").arg("build").args(packages).args(["--target", &host()]).current_dir(root()))
-        })?;
-        // Nothing to do for SAM when neither a binary nor the template has changed.
-        let stamp = folder.join("stamp");
-        let wanted = fingerprint(&template, &functions)?;
-        if fs::read_to_string(&stamp).is_ok_and(|built| built == wanted)
-            && folder.join("template.yaml").is_file()
-        {
-            return Ok(());
-        }
-        let _ = fs::remove_file(&stamp);
-        step("Building the deployment packages with SAM", || sam_build(profile, folder))?;
-        fs::write(&stamp, wanted).context("cannot write the stamp")
-    } else {
-        step("Building the functions with SAM (release: some minutes the first time)", || {
-            sam_build(profile, folder)
-        })
-    }
+    Ok(functions)
 }
 
-/// The names of the folders under `functions/` that the template deploys.
-fn functions(template: &str) -> Vec<String> {
-    let uris = template.lines().filter_map(|line| line.trim().strip_prefix("CodeUri: functions/"));
-    uris.map(|name| name.trim().to_owned()).collect()
-}
-
-fn fingerprint(template: &str, functions: &[String]) -> Result<String> {
-    let mut text = String::new();
-    for name in functions {
-        let binary = target().join(host()).join("debug").join(format!("stablepin-{name}"));
-        let metadata = binary.metadata().with_context(|| format!("no {}", binary.display()))?;
-        writeln!(text, "{name} {} {:?}", metadata.len(), metadata.modified()?)?;
-    }
-    Ok(text + template)
-}
-
-fn sam_build(profile: Profile, folder: &Path) -> Result<()> {
+/// As for AWS, but for the architecture: linked against the glibc that Lambda has.
+fn sam_build(folder: &Path) -> Result<()> {
     let mut sam = sam();
     sam.arg("build")
         .args(["--config-env", "local", "--template-file", "template.yaml", "--build-dir"])
         .arg(folder)
         .args(["--parameter-overrides", &architecture()]);
-    if profile == Profile::Debug {
-        // The host's linker instead of zig's: then cargo's own builds and SAM's are the same, and
-        // nothing compiles twice. A release build is linked against the glibc that Lambda has.
-        sam.env("SAM_BUILD_MODE", "debug").env("CARGO_LAMBDA_COMPILER", "cargo");
-    }
     run_logged(&mut sam, &folder.with_extension("build.log"))
 }
 
@@ -274,8 +288,10 @@ mod tests {
 
     #[test]
     fn functions_are_read_from_the_template() {
-        let template =
-            "  A:\n    Properties:\n      CodeUri: functions/tagger\n      CodeUri: functions/api \n";
-        assert_eq!(functions(template), ["tagger", "api"]);
+        let template = "Resources:\n  # The first.\n  TaggerFunction:\n    Properties:\n      CodeUri: functions/tagger\n  \
+                        ApiFunction:\n    Properties:\n      CodeUri: functions/api \n";
+        let found = functions(template).unwrap();
+        let found: Vec<_> = found.iter().map(|one| (one.resource.as_str(), one.name.as_str())).collect();
+        assert_eq!(found, [("TaggerFunction", "tagger"), ("ApiFunction", "api")]);
     }
 }

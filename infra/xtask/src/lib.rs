@@ -11,6 +11,7 @@ pub mod podman;
 pub mod process;
 pub mod registry;
 pub mod setup;
+pub mod size;
 pub mod stack;
 pub mod step;
 pub mod supervisor;

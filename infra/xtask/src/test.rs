@@ -1,11 +1,11 @@
 //! `cargo xtask test`: all that CI runs. A failure hides no other: every step runs that can.
 
-use crate::deploy::Profile;
+use crate::deploy::{self, Profile};
 use crate::process::{bound, typed};
-use crate::setup;
 use crate::stack::Stack;
 use crate::step::{chain, note, seconds};
 use crate::workspace::{root, tool};
+use crate::{demo, setup, size};
 use anyhow::{Context, Result, bail};
 use std::io::{BufRead, BufReader};
 use std::process::{Command, ExitCode, Stdio};
@@ -47,6 +47,7 @@ pub fn test(deep: bool) -> Result<ExitCode> {
     });
     report.check("Template: cfn-lint", || run(template_check("cfn-lint", &["template.yaml"])));
     end_to_end(&mut report, deep);
+    release(&mut report);
     Ok(report.close())
 }
 
@@ -72,9 +73,22 @@ fn end_to_end(report: &mut Report, deep: bool) {
     report.check("Tear-down", || stack.stop());
 }
 
+/// What AWS gets, built once as a user builds it: its size, and the story told with it.
+fn release(report: &mut Report) {
+    let mut build = None;
+    report.check("Release build", || {
+        build = Some(deploy::build(Profile::Release)?);
+        Ok(())
+    });
+    let Some(build) = build else { return };
+    report.check("Sizes of the functions", || size::check(&build));
+    drop(build);
+    report.check("Demo with the release build", || demo::demo(Profile::Release, false));
+}
+
 fn deepen(command: &mut Command, deep: bool) {
     if deep {
-        command.env("PROPTEST_CASES", DEEP_CASES).env("STABLEPIN_DEEP", "1");
+        command.env("PROPTEST_CASES", DEEP_CASES);
     }
 }
 

@@ -30,7 +30,9 @@ pub fn up(name: &str, profile: Profile) -> Result<()> {
     let env = format!(". {}", short(&cloud.home().env()).display());
     println!("  {env:<24} # AWS_ENDPOINT_URL, credentials, STABLEPIN_API, STABLEPIN_REGISTRY …");
     println!("  {:<24} # the mails that approvers would have got", "cargo xtask inbox");
-    println!("  {:<24} # stops and removes everything", "cargo xtask down");
+    let down =
+        if name == LOCAL { "cargo xtask down".to_owned() } else { format!("cargo xtask down --name {name}") };
+    println!("  {down:<24} # stops and removes everything");
     println!("\nLogs: {}", short(&cloud.home().log("")).display());
     cloud.stay()
 }

@@ -4,6 +4,7 @@
 
 mod ecr;
 mod ecs;
+mod ecs_double;
 mod ecs_service_deployments;
 mod elb;
 mod eventbridge;

@@ -1,0 +1,85 @@
+//! What ECS tells EventBridge, in the shapes that its documentation shows.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::home::Home;
+use super::services::State;
+use super::tasks::Task;
+
+pub(super) fn iso(at: Timestamp) -> Value {
+    json!(at.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string())
+}
+
+impl Home {
+    fn event(&mut self, kind: &str, resource: &str, detail: &Value) {
+        let event = json!({
+            "version": "0",
+            "id": self.uuid(),
+            "detail-type": kind,
+            "source": "aws.ecs",
+            "account": self.account,
+            "time": self.now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            "region": self.region,
+            "resources": [resource],
+            "detail": detail,
+        });
+        self.events.push(event);
+    }
+
+    /// A rollback is an `IN_PROGRESS` whose reason says so. `clusterArn` is in no documented example, but in events as
+    /// they come.
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_service_deployment_events.html>
+    pub(super) fn tell_of_deployment(&mut self, service: &State, id: &str, state: &str, reason: &str) {
+        let kind = if state == "FAILED" { "ERROR" } else { "INFO" };
+        let detail = json!({
+            "eventType": kind,
+            "eventName": format!("SERVICE_DEPLOYMENT_{state}"),
+            "clusterArn": service.cluster_arn,
+            "deploymentId": id,
+            "updatedAt": iso(self.now()),
+            "reason": reason,
+        });
+        self.event("ECS Deployment State Change", &service.arn, &detail);
+    }
+
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_task_events.html>
+    pub(super) fn tell_of_task(&mut self, task: &Task) {
+        let mut detail = task.described(self, iso);
+        detail["updatedAt"] = iso(self.now());
+        // In events they are called otherwise than in answers.
+        for attachment in detail["attachments"].as_array_mut().into_iter().flatten() {
+            attachment["type"] = json!("eni");
+        }
+        if let Some(members) = detail.as_object_mut() {
+            members.remove("healthStatus");
+            members.remove("tags");
+        }
+        self.event("ECS Task State Change", &task.arn, &detail);
+    }
+
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_hook_state_change_events.html>
+    pub(super) fn tell_of_hook(
+        &mut self,
+        service: &State,
+        deployment: &str,
+        (hook, state, stage): (&str, &str, &str),
+        expires_at: Timestamp,
+    ) {
+        // The documentation shows only the first; that the others are errors is assumed.
+        let kind = if matches!(state, "FAILED" | "TIMED_OUT") { "ERROR" } else { "INFO" };
+        let detail = json!({
+            "eventType": kind,
+            "eventName": format!("HOOK_{state}"),
+            "hookId": hook,
+            "hookType": "PAUSE",
+            "expiresAt": expires_at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            "lifecycleStage": stage,
+            "clusterArn": service.cluster_arn,
+            "serviceArn": service.arn,
+            "serviceDeploymentArn": deployment,
+            "updatedAt": iso(self.now()),
+        });
+        self.event("ECS Hook State Change", deployment, &detail);
+    }
+}

@@ -1,0 +1,33 @@
+//! Lists in pages.
+
+use serde_json::{Value, json};
+
+use super::input::{Answer, Input, Refused};
+
+/// A list's default and greatest page.
+pub(super) struct Page {
+    pub(super) default: u32,
+    pub(super) greatest: u32,
+}
+
+/// The page that was asked for, as `member` of the answer. A token is good for the list that it is of.
+pub(super) fn page(input: &Input<'_>, member: &str, all: Vec<Value>, size: &Page) -> Answer {
+    let wanted = input.count("maxResults")?.unwrap_or(size.default);
+    if wanted < 1 || wanted > size.greatest {
+        return Err(Refused::parameter(format!("maxResults must be between 1 and {}.", size.greatest)));
+    }
+    let kind = format!("page-of-{member}-");
+    let from = match input.text("nextToken")? {
+        None => 0,
+        Some(token) => {
+            let from = token.strip_prefix(&kind).and_then(|from| from.parse::<usize>().ok());
+            from.ok_or_else(|| Refused::parameter("Invalid token."))?
+        }
+    };
+    let until = (from + wanted as usize).min(all.len());
+    let mut answer = json!({ member: all.get(from..until).unwrap_or_default() });
+    if until < all.len() {
+        answer["nextToken"] = json!(format!("{kind}{until}"));
+    }
+    Ok(answer)
+}
