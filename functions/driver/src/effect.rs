@@ -1,19 +1,16 @@
 //! Carries out what an operation owes. Each may run twice, or be cut off anywhere: doing it again is safe.
 
-#[cfg(feature = "post")]
 mod ask;
-#[cfg(feature = "ecs")]
 mod deploy;
-#[cfg(feature = "verify")]
 mod follow;
-#[cfg(feature = "verify")]
 mod notify;
-#[cfg(feature = "verify")]
 mod prepare;
-#[cfg(feature = "verify")]
 mod probe;
 mod tag;
 
+use std::future::ready;
+
+use futures_util::future::BoxFuture;
 use stablepin_core::application::Environment as Policy;
 use stablepin_core::effect::{Effect, Outcome};
 use stablepin_core::records::Subject;
@@ -30,53 +27,59 @@ pub(crate) async fn carry_out(
     effect: &Effect,
     known: &[Snapshot],
 ) -> Outcome {
-    let outcome = match (effect, subject.policy()) {
-        #[cfg(feature = "verify")]
-        (Effect::Notify(notice), _) => notify::notify(doors, subject, *notice).await,
-        (_, Some(policy)) => under(doors, subject, policy, effect, known).await,
-        (_, None) => Outcome::Problem("the environment is not in the configuration any more".to_owned()),
+    let outcome = match subject.policy() {
+        Some(policy) => under(doors, subject, policy, effect, known).await,
+        None => match effect {
+            Effect::Notify(notice) if LINKED.verify => notify::notify(doors, subject, *notice).await,
+            _ => Outcome::Problem("the environment is not in the configuration any more".to_owned()),
+        },
     };
     report(subject, effect, &outcome);
     outcome
 }
 
-#[cfg_attr(not(feature = "ecs"), expect(unused_variables, reason = "only a deployment needs what is known"))]
-async fn under(
-    doors: &Doors,
-    subject: &Subject,
-    policy: &Policy,
-    effect: &Effect,
-    known: &[Snapshot],
-) -> Outcome {
+/// Whose code is in this program: of a constant that is false nothing is linked, not even the SDK behind it.
+struct Linked {
+    ecs: bool,
+    post: bool,
+    verify: bool,
+}
+
+const LINKED: Linked =
+    Linked { ecs: cfg!(feature = "ecs"), post: cfg!(feature = "post"), verify: cfg!(feature = "verify") };
+
+fn under<'a>(
+    doors: &'a Doors,
+    subject: &'a Subject,
+    policy: &'a Policy,
+    effect: &'a Effect,
+    known: &'a [Snapshot],
+) -> BoxFuture<'a, Outcome> {
     match effect {
-        Effect::TagBuild(build) => tag::build(doors, build).await,
-        Effect::TagStable(pin) => tag::stable(doors, policy, pin).await,
-        Effect::TagBackup { tag, digest } => tag::backup(doors, policy, tag, digest).await,
-        Effect::TagCurrent(digest) => tag::current(doors, policy, digest).await,
-        #[cfg(feature = "post")]
-        Effect::Ask(approver) => ask::ask(doors, subject, policy, approver).await,
-        #[cfg(feature = "ecs")]
-        Effect::Deploy(way, service) => {
+        Effect::TagBuild(build) => Box::pin(tag::build(doors, build)),
+        Effect::TagStable(pin) => Box::pin(tag::stable(doors, policy, pin)),
+        Effect::TagBackup { tag, digest } => Box::pin(tag::backup(doors, policy, tag, digest)),
+        Effect::TagCurrent(digest) => Box::pin(tag::current(doors, policy, digest)),
+        Effect::Ask(approver) if LINKED.post => Box::pin(ask::ask(doors, subject, policy, approver)),
+        Effect::Deploy(way, service) if LINKED.ecs => {
             let known = known.iter().find(|snapshot| snapshot.service == *service);
-            deploy::deploy(doors, subject, policy, *way, service, known).await
+            Box::pin(deploy::deploy(doors, subject, policy, *way, service, known))
         }
-        #[cfg(feature = "verify")]
-        Effect::Prepare => prepare::prepare(doors, subject, policy).await,
-        #[cfg(feature = "verify")]
-        Effect::Follow(way, service) => follow::follow(doors, subject, policy, *way, service).await,
-        #[cfg(feature = "verify")]
-        Effect::Probe => probe::probe(doors, policy).await,
+        Effect::Prepare if LINKED.verify => Box::pin(prepare::prepare(doors, subject, policy)),
+        Effect::Follow(way, service) if LINKED.verify => {
+            Box::pin(follow::follow(doors, subject, policy, *way, service))
+        }
+        Effect::Probe if LINKED.verify => Box::pin(probe::probe(doors, policy)),
+        Effect::Notify(notice) if LINKED.verify => Box::pin(notify::notify(doors, subject, *notice)),
         // A function that has no door for it leaves it to the promoter, and does not come here.
-        #[cfg_attr(
-            all(feature = "post", feature = "ecs", feature = "verify"),
-            expect(unreachable_patterns, reason = "each of them is above")
-        )]
         Effect::Ask(_)
         | Effect::Prepare
         | Effect::Deploy(..)
         | Effect::Follow(..)
         | Effect::Probe
-        | Effect::Notify(_) => Outcome::Problem("this function has no door for it".to_owned()),
+        | Effect::Notify(_) => {
+            Box::pin(ready(Outcome::Problem("this function has no door for it".to_owned())))
+        }
     }
 }
 

@@ -4,10 +4,8 @@ pub mod clock;
 mod drive;
 mod effect;
 pub mod errors;
-#[cfg_attr(not(feature = "post"), expect(dead_code, reason = "only a mail tells a link's secret"))]
 mod link;
 pub mod mail;
-#[cfg(feature = "ecs")]
 pub mod runnable;
 mod snapshot;
 pub mod start;
@@ -21,9 +19,7 @@ use stablepin_aws::sns::Sns;
 
 pub use drive::{Deadline, DriveError, Start, drive};
 pub use link::token_hash;
-pub use snapshot::Snapshot;
-#[cfg(feature = "ecs")]
-pub use snapshot::{SnapshotError, snapshot};
+pub use snapshot::{Snapshot, SnapshotError, snapshot};
 
 /// Every door that a function has. What a function's role may not do, it has no door for: that work is left to
 /// the promoter, which finds it due.

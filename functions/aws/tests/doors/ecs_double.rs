@@ -64,7 +64,7 @@ async fn a_deployment_is_started_followed_and_proven() {
         "family": "web", "tomorrow": 1, "networkMode": "awsvpc",
         "containerDefinitions": [{ "name": "web", "image": image(2) }],
     });
-    let arn = door.register(&request).await.unwrap();
+    let arn = door.register(&request).await.unwrap().arn;
     assert_eq!(door.task_definition(&arn).await.unwrap().described["tomorrow"], 1);
 
     let started = door.start("prod", "web", &arn).await.unwrap();
