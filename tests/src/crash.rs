@@ -70,9 +70,17 @@ pub fn invoke_with(
 }
 
 /// The same, with the double where the emulator's ECS would be. What is asked of it is numbered with all the rest.
+///
+/// The deployed functions know nothing of the double: what they find in their table they carry out in the emulator.
 #[track_caller]
-pub fn invoke_beside(ecs: &EcsDouble, function: &str, event: &Value, fault: Option<(usize, Fault)>) -> Run {
-    run(function, &[], Some(ecs.address()), event, fault)
+pub fn invoke_beside(
+    ecs: &EcsDouble,
+    function: &str,
+    others: &[(&str, &str)],
+    event: &Value,
+    fault: Option<(usize, Fault)>,
+) -> Run {
+    run(function, others, Some(ecs.address()), event, fault)
 }
 
 #[track_caller]
@@ -83,11 +91,9 @@ fn run(
     event: &Value,
     fault: Option<(usize, Fault)>,
 ) -> Run {
-    let mut variables = variables(function);
-    variables.extend(others.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
     let (proxy, runtime) = (listener(), listener());
     let (sender, ended) = channel();
-    let child = start(function, &variables, address(&proxy), address(&runtime));
+    let child = start(function, others, address(&proxy), address(&runtime));
     let program = Program {
         child: Mutex::new(Some(child)),
         event: event.clone(),
@@ -179,11 +185,12 @@ fn program(function: &str) -> PathBuf {
     workspace::target().join("sam/debug").join(format!("{name}Function")).join("bootstrap")
 }
 
-fn start(function: &str, variables: &[(String, String)], proxy: SocketAddr, runtime: SocketAddr) -> Child {
+/// `others` have the last word, also about credentials.
+fn start(function: &str, others: &[(&str, &str)], proxy: SocketAddr, runtime: SocketAddr) -> Child {
     let role = Credentials::of(function);
     Command::new(program(function))
         .env_clear()
-        .envs(variables.iter().map(|(name, value)| (name, value)))
+        .envs(variables(function))
         .env("AWS_LAMBDA_RUNTIME_API", runtime.to_string())
         .env("AWS_LAMBDA_FUNCTION_NAME", function)
         .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
@@ -195,6 +202,7 @@ fn start(function: &str, variables: &[(String, String)], proxy: SocketAddr, runt
         .env("AWS_ACCESS_KEY_ID", role.access_key)
         .env("AWS_SECRET_ACCESS_KEY", role.secret_key)
         .env("AWS_SESSION_TOKEN", role.session_token)
+        .envs(others.iter().copied())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::inherit())
