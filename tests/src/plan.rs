@@ -24,6 +24,8 @@ pub struct Plan {
     pub approvers: Vec<String>,
     pub required: u8,
     pub services: Vec<String>,
+    /// What the file says of deployment.
+    deploy: String,
     suffix: String,
 }
 
@@ -39,6 +41,7 @@ impl Plan {
             approvers: vec![format!("lead-{suffix}")],
             required: 1,
             services: Vec::new(),
+            deploy: "deploy = \"never\"".to_owned(),
             name,
             suffix,
         }
@@ -65,6 +68,13 @@ impl Plan {
         self
     }
 
+    /// What is approved goes to the services, and becomes the pin when it is proven there.
+    #[must_use]
+    pub fn deployed(mut self, verify: &str) -> Self {
+        self.deploy = format!("verify = {{ {verify} }}");
+        self
+    }
+
     /// The application file.
     pub fn toml(&self) -> String {
         let mut text = format!(
@@ -76,8 +86,9 @@ impl Plan {
         }
         let _ = write!(
             text,
-            "\n[[environment]]\nname = \"production\"\nstable_tag = \"prod-stable\"\ndeploy = \"never\"\n\
+            "\n[[environment]]\nname = \"production\"\nstable_tag = \"prod-stable\"\n{}\n\
              services = {}\napproval = {{ required = {} }}\n",
+            self.deploy,
             json!(self.services),
             self.required
         );

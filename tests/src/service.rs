@@ -13,6 +13,7 @@ pub struct Service<'a> {
     sidecar: String,
     sidecar_repository: String,
     role: String,
+    port: u16,
 }
 
 impl App {
@@ -25,6 +26,12 @@ impl App {
     /// Creates a service with one task at the digest, and waits until it runs.
     #[track_caller]
     pub fn service(&self, name: &str, digest: &str) -> Service<'_> {
+        self.service_on(name, digest, 0, &json!({ "deploymentCircuitBreaker": { "enable": true, "rollback": false } }))
+    }
+
+    /// On a port of the host's, 0 for any; with a deployment configuration.
+    #[track_caller]
+    pub fn service_on(&self, name: &str, digest: &str, port: u16, configuration: &Value) -> Service<'_> {
         let cluster = json!({ "clusterName": self.plan.cluster });
         self.aws.ecs("CreateCluster", &cluster).expect("a cluster");
         let sidecar_repository = format!("{}-sidecar-{name}", self.plan.name);
@@ -39,6 +46,7 @@ impl App {
             sidecar: format!("{ECR_HOST}/{sidecar_repository}@{sidecar}"),
             sidecar_repository,
             role: self.task_role(name),
+            port,
         };
         let create = json!({
             "cluster": self.plan.cluster,
@@ -46,7 +54,7 @@ impl App {
             "taskDefinition": service.register(digest),
             "desiredCount": 1,
             "launchType": "EC2",
-            "deploymentConfiguration": { "deploymentCircuitBreaker": { "enable": true, "rollback": false } },
+            "deploymentConfiguration": configuration,
         });
         self.aws.ecs("CreateService", &create).expect("a service");
         service.runs(digest);
@@ -95,10 +103,10 @@ impl Service<'_> {
     #[track_caller]
     fn register(&self, digest: &str) -> String {
         let app = &self.app.plan;
-        let container = |name: &str, image: &str| {
+        let container = |name: &str, image: &str, port: u16| {
             json!({
                 "name": name, "image": image, "essential": true, "memory": 64, "cpu": 16,
-                "portMappings": [{ "containerPort": PORT, "hostPort": 0, "protocol": "tcp" }],
+                "portMappings": [{ "containerPort": PORT, "hostPort": port, "protocol": "tcp" }],
                 "environment": [{ "name": "TIER", "value": "production" }],
                 "dockerLabels": { "team": "a" }, "stopTimeout": 2,
             })
@@ -110,8 +118,8 @@ impl Service<'_> {
             "taskRoleArn": self.role,
             "executionRoleArn": self.role,
             "containerDefinitions": [
-                container("web", &format!("{ECR_HOST}/{}@{digest}", app.repository)),
-                container("sidecar", &self.sidecar),
+                container("web", &format!("{ECR_HOST}/{}@{digest}", app.repository), self.port),
+                container("sidecar", &self.sidecar, 0),
             ],
         });
         let answer = self.app.aws.ecs("RegisterTaskDefinition", &definition).expect("a task definition");

@@ -7,6 +7,7 @@ mod applications;
 mod bus;
 mod crash;
 mod decisions;
+mod deploy;
 mod deployed;
 mod ignored;
 mod immutable;

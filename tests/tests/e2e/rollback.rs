@@ -210,7 +210,7 @@ fn a_rollback_that_is_not_proven_by_its_deadline_is_incomplete() {
         let record = app.rollback_record(id);
         (record["state"] != "Requested" && record["state"] != "InProgress").then_some(record)
     });
-    let ended = (record["state"].as_str(), record["reason"].as_str());
-    assert_eq!(ended, (Some("Incomplete"), Some("applied, but not proven in time")), "{record}");
+    assert_eq!(record["state"], "Incomplete", "{record}");
+    assert!(record["reason"].as_str().is_some_and(|why| why.contains("not proven in time")), "{record}");
     assert_eq!(app.environment()["slot"], Value::Null, "and another one may be asked for");
 }

@@ -1,0 +1,194 @@
+//! The way there: an approved build reaches the services and is proven, or production is back where it was.
+
+use std::net::TcpListener;
+
+use serde_json::{Value, json};
+use stablepin_tests::{App, Plan, Service, until};
+use xtask::image::{Mode, Spec};
+
+/// Approves, and ticks until the promotion has ended; answers with its record.
+#[track_caller]
+fn promoted(app: &App, digest: &str) -> Value {
+    let link = app.link(digest);
+    let promotion = link.promotion().to_owned();
+    let answer = link.approve();
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    until("the promotion's end", || {
+        app.tick();
+        let record = app.promotion(&promotion);
+        (record["state"] != "Pending" && record["state"] != "InProgress").then_some(record)
+    })
+}
+
+/// What ran before Stablepin came, pushed under a tag that is no build.
+#[track_caller]
+fn before(app: &App) -> String {
+    app.push_runnable("by-hand", &Spec::new("before"))
+}
+
+#[track_caller]
+fn notices(app: &App) -> Vec<String> {
+    app.notices().iter().map(|notice| notice["content"]["title"].as_str().unwrap_or_default().to_owned()).collect()
+}
+
+/// The first goes out, the next one after it, each with the services' own settings.
+#[test]
+fn an_approved_build_reaches_every_service_and_is_then_the_pin() {
+    let app = Plan::new("deploy").services(["web", "worker"]).deployed("bake = \"0s\"").create();
+    let old = before(&app);
+    let services = [app.service("web", &old), app.service("worker", &old)];
+    let definitions = services.each_ref().map(Service::task_definition);
+    let sidecars = services.each_ref().map(Service::sidecars);
+
+    let first = app.push_runnable("main", &Spec::new("1"));
+    let record = promoted(&app, &first);
+    assert_eq!(record["state"], "Completed", "{record}");
+    for (service, was) in services.iter().zip(&definitions) {
+        assert_eq!(service.running(), [first.clone()], "{}", service.name);
+        let mut is = service.task_definition();
+        is["containerDefinitions"][0]["image"] = was["containerDefinitions"][0]["image"].clone();
+        assert_eq!(&is, was, "only the image has changed");
+    }
+    assert_eq!(services.each_ref().map(Service::sidecars), sidecars, "a sidecar is not touched");
+    assert_eq!(app.pins(), [(1, first.clone())]);
+    assert_eq!((app.tag("prod-stable"), app.tag("production-current")), (Some(first.clone()), Some(first.clone())));
+    assert_eq!(app.environment()["slot"], Value::Null);
+
+    let second = app.push_runnable("main", &Spec::new("2"));
+    assert_eq!(promoted(&app, &second)["state"], "Completed");
+    assert_eq!(app.pins(), [(1, first.clone()), (2, second.clone())]);
+
+    // The way back uses the revision that the pin was proven with.
+    let (_, pins) = app.api("GET", "/environments/production/pins", None);
+    let proven = pins["pins"].as_array().expect("pins").iter().find(|pin| pin["number"] == 1).expect("pin 1")["revisions"]
+        .clone();
+    let (status, answer) =
+        app.rollback(&json!({ "to": 1, "confirm": "ROLLBACK", "reason": "500s since 14:30" }));
+    assert_eq!(status, 202, "{answer}");
+    let record = app.rolled_back(answer["id"].as_str().expect("an id"));
+    assert_eq!(record["state"], "Completed", "{record}");
+    for service in &services {
+        assert_eq!(service.running(), [first.clone()]);
+        let name = format!("{}/{}", app.plan.cluster, service.name);
+        assert_eq!(service.revision(), proven[&name], "no new revision was registered");
+    }
+    assert!(notices(&app).is_empty(), "nothing failed");
+}
+
+#[test]
+fn a_release_whose_container_crashes_is_rolled_back_by_itself() {
+    let app = Plan::new("crash").services(["web"]).deployed("bake = \"0s\"").create();
+    let old = before(&app);
+    let service = app.service("web", &old);
+    let good = app.push_runnable("main", &Spec::new("1"));
+    assert_eq!(promoted(&app, &good)["state"], "Completed");
+
+    let bad = app.push_runnable("main", &Spec::new("2").mode(Mode::Crash));
+    let record = promoted(&app, &bad);
+    assert_eq!(record["state"], "RolledBack", "{record}");
+    service.runs(&good);
+    assert_eq!((app.pins().len(), app.tag("prod-stable")), (1, Some(good.clone())));
+    let environment = app.environment();
+    assert_eq!(environment["hold"]["by"], record["id"], "automation leaves it alone: {environment}");
+    until("both notices", || (app.notices().len() == 2).then_some(()));
+    let said = notices(&app);
+    assert!(said[0].ends_with("a release failed, going back"), "{said:?}");
+    assert!(said[1].ends_with("a release failed and was rolled back"), "{said:?}");
+
+    // The fix is approved on a page that says that the environment is held.
+    let fix = app.push_runnable("main", &Spec::new("3"));
+    assert!(app.link(&fix).get().text().contains("held"));
+    assert_eq!(promoted(&app, &fix)["state"], "Completed");
+    assert_eq!((service.running(), app.environment()["hold"].clone()), (vec![fix], Value::Null));
+}
+
+#[test]
+fn where_the_circuit_breaker_rolls_back_ecs_is_left_to_it() {
+    let app = Plan::new("breaker").services(["web"]).deployed("bake = \"0s\"").create();
+    let old = before(&app);
+    let breaker = json!({ "deploymentCircuitBreaker": { "enable": true, "rollback": true } });
+    let service = app.service_on("web", &old, 0, &breaker);
+    let good = app.push_runnable("main", &Spec::new("1"));
+    assert_eq!(promoted(&app, &good)["state"], "Completed");
+    let bad = app.push_runnable("main", &Spec::new("2").mode(Mode::Crash));
+    let record = promoted(&app, &bad);
+    assert_eq!(record["state"], "RolledBack", "never a success: {record}");
+    service.runs(&good);
+    assert_eq!((app.pins().len(), app.tag("prod-stable")), (1, Some(good)));
+}
+
+#[test]
+fn a_release_that_answers_its_health_check_with_500_is_rolled_back_by_itself() {
+    let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
+    let verify = format!("bake = \"0s\", endpoints = [\"http://127.0.0.1:{port}/health\"]");
+    let app = Plan::new("health").services(["web"]).deployed(&verify).create();
+    let old = before(&app);
+    // One task on one port of the host: the old one ends before the new one begins.
+    let one_port = json!({ "minimumHealthyPercent": 0, "maximumPercent": 100 });
+    let service = app.service_on("web", &old, port, &one_port);
+    let good = app.push_runnable("main", &Spec::new("1"));
+    let record = promoted(&app, &good);
+    assert_eq!(record["state"], "Completed", "{record}");
+    let bad = app.push_runnable("main", &Spec::new("2").mode(Mode::Unhealthy));
+    let record = promoted(&app, &bad);
+    assert_eq!(record["state"], "RolledBack", "{record}");
+    assert!(record["failure"].as_str().is_some_and(|why| why.contains("status 500")), "{record}");
+    service.runs(&good);
+    assert_eq!((app.pins().len(), app.tag("prod-stable")), (1, Some(good)));
+}
+
+#[test]
+fn a_first_release_that_fails_returns_to_what_ran_before() {
+    let app = Plan::new("first").services(["web"]).deployed("bake = \"0s\"").create();
+    let old = before(&app);
+    let service = app.service("web", &old);
+    let was = service.revision();
+    let bad = app.push_runnable("main", &Spec::new("1").mode(Mode::Crash));
+    let record = promoted(&app, &bad);
+    assert_eq!(record["state"], "RolledBack", "{record}");
+    service.runs(&old);
+    assert_eq!((service.revision(), app.pins().len()), (was, 0));
+}
+
+#[test]
+fn a_service_that_is_not_there_is_refused_before_anything_is_touched() {
+    let app = Plan::new("missing").services(["web", "gone"]).deployed("bake = \"0s\"").create();
+    let old = before(&app);
+    let service = app.service("web", &old);
+    let build = app.push_runnable("main", &Spec::new("1"));
+    let record = promoted(&app, &build);
+    assert_eq!(record["state"], "Failed", "{record}");
+    let said = record["reason"].as_str().unwrap_or_default();
+    assert!(said.starts_with("nothing was touched: there is no service"), "{said}");
+    assert_eq!(service.running(), [old]);
+    assert_eq!((app.environment()["hold"].clone(), app.environment()["slot"].clone()), (Value::Null, Value::Null));
+}
+
+#[test]
+fn a_freeze_keeps_a_release_out_until_it_is_thawed() {
+    let app = Plan::new("freeze").create();
+    let path = "/environments/production/freeze";
+    let (status, problem) = app.api("PUT", path, Some(&json!({})));
+    assert_eq!((status, &problem["type"]), (422, &json!("urn:stablepin:problem:reason-needed")), "{problem}");
+    let (status, answer) = app.api("PUT", path, Some(&json!({ "reason": "sale" })));
+    assert_eq!((status, &answer["record"]["freeze"]["reason"]), (200, &json!("sale")), "{answer}");
+    let (status, problem) = app.api("PUT", path, Some(&json!({ "reason": "again" })));
+    assert_eq!((status, &problem["type"]), (409, &json!("urn:stablepin:problem:frozen")), "{problem}");
+
+    let build = app.push("main", &Spec::new("1"));
+    let link = app.link(&build);
+    let answer = link.approve();
+    assert!(answer.text().contains("frozen (sale)"), "{}", answer.text());
+    app.tick();
+    assert_eq!(app.pins().len(), 0);
+
+    let (status, answer) = app.api("DELETE", path, None);
+    assert_eq!((status, &answer["record"]["freeze"]), (200, &Value::Null), "{answer}");
+    let (status, problem) = app.api("DELETE", "/environments/production/hold", None);
+    assert_eq!((status, &problem["type"]), (409, &json!("urn:stablepin:problem:not-held")), "{problem}");
+    until("the pin", || {
+        app.tick();
+        (app.pins() == [(1, build.clone())]).then_some(())
+    });
+    assert_eq!(app.audited("Environment State Change"), ["open → frozen", "frozen → open"]);
+}
