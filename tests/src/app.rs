@@ -14,6 +14,8 @@ pub struct App {
     pub plan: Plan,
     /// The ARN of the mailbox's subscription.
     pub(crate) mailbox: Option<String>,
+    /// The name of its own table, where it has one.
+    pub(crate) aside: Option<String>,
 }
 
 /// Many tests share one emulator, and its watcher looks at every repository several times a second.
@@ -25,6 +27,7 @@ impl Drop for App {
         let repository = json!({ "repositoryName": self.plan.repository, "force": true });
         let _ = self.aws.ecr("DeleteRepository", &repository);
         self.close_mailbox();
+        self.comes_back();
     }
 }
 
@@ -36,7 +39,7 @@ pub fn image(spec: &Spec) -> OciImage {
 impl App {
     /// Of a plan of which nothing is there.
     pub fn unborn(plan: Plan) -> Self {
-        Self { aws: stack().aws(), plan, mailbox: None }
+        Self { aws: stack().aws(), plan, mailbox: None, aside: None }
     }
 
     /// Registers a file under the application's name.

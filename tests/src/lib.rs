@@ -4,6 +4,7 @@
 //! A fixture that does not work fails the story, with the line of the story that used it.
 
 pub mod app;
+pub mod aside;
 pub mod crash;
 pub mod ecs_double;
 pub mod event;

@@ -13,7 +13,7 @@ impl App {
         let mut start = Value::Null;
         loop {
             let mut ask = json!({
-                "TableName": crate::stack().table(),
+                "TableName": self.table(),
                 "ConsistentRead": true,
                 "KeyConditionExpression": "pk = :pk",
                 "ExpressionAttributeValues": { ":pk": { "S": pk } },
@@ -49,7 +49,7 @@ impl App {
     #[track_caller]
     pub fn item(&self, pk: &str, sk: &str) -> Option<Value> {
         let key = json!({ "pk": { "S": pk }, "sk": { "S": sk } });
-        let ask = json!({ "TableName": crate::stack().table(), "ConsistentRead": true, "Key": key });
+        let ask = json!({ "TableName": self.table(), "ConsistentRead": true, "Key": key });
         let answer = self.aws.dynamodb("GetItem", &ask).expect("the table answers");
         answer.get("Item").map(plain_item)
     }
@@ -62,7 +62,7 @@ impl App {
         let names: serde_json::Map<_, _> =
             names.iter().enumerate().map(|(at, name)| (format!("#n{at}"), json!(name))).collect();
         let ask = json!({
-            "TableName": crate::stack().table(),
+            "TableName": self.table(),
             "Key": { "pk": { "S": format!("APP#{}", self.plan.name) }, "sk": { "S": sk } },
             "UpdateExpression": format!("SET {} = :value", expression.join(".")),
             "ConditionExpression": "attribute_exists(pk)",
