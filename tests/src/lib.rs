@@ -25,6 +25,7 @@ use xtask::stack::Stack;
 pub use app::App;
 pub use link::Link;
 pub use plan::{Mutability, Plan};
+pub use service::Service;
 pub use wait::until;
 
 /// The stack that this process's environment names.

@@ -1,7 +1,7 @@
 //! The application's approvers' mailbox: a queue that is subscribed to the approvals topic as a person's address is,
 //! filtered by the approver's name.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use xtask::aws::xml_text;
 use xtask::inbox::{self, Mail};
 
@@ -68,6 +68,15 @@ impl App {
             self.mails(approver).into_iter().rev().find(|mail| mail.body.contains(digest))
         });
         Link::parse(mail.link().expect("the mail has a link"))
+    }
+
+    /// What everybody was told of the application, oldest first, as chats get it.
+    #[track_caller]
+    pub fn notices(&self) -> Vec<Value> {
+        let mails = inbox::messages(&self.aws, stack().inbox()).expect("the inbox answers");
+        let told = mails.iter().filter_map(|mail| serde_json::from_str::<Value>(&mail.body).ok());
+        told.filter(|told| told["metadata"]["additionalContext"]["application"] == self.plan.name.as_str())
+            .collect()
     }
 
     /// The link that the lead was mailed for a digest; waits for it.

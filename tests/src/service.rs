@@ -26,7 +26,12 @@ impl App {
     /// Creates a service with one task at the digest, and waits until it runs.
     #[track_caller]
     pub fn service(&self, name: &str, digest: &str) -> Service<'_> {
-        self.service_on(name, digest, 0, &json!({ "deploymentCircuitBreaker": { "enable": true, "rollback": false } }))
+        self.service_on(
+            name,
+            digest,
+            0,
+            &json!({ "deploymentCircuitBreaker": { "enable": true, "rollback": false } }),
+        )
     }
 
     /// On a port of the host's, 0 for any; with a deployment configuration.
@@ -197,13 +202,19 @@ impl Service<'_> {
         digests
     }
 
+    /// The ARN of the service's task definition.
+    #[track_caller]
+    pub fn revision(&self) -> String {
+        let ask = json!({ "cluster": self.app.plan.cluster, "services": [self.name] });
+        let services = self.app.aws.ecs("DescribeServices", &ask).expect("ECS answers");
+        services["services"][0]["taskDefinition"].as_str().unwrap_or_default().to_owned()
+    }
+
     /// The service's task definition, without what ECS numbers and dates.
     #[track_caller]
     pub fn task_definition(&self) -> Value {
-        let ask = json!({ "cluster": self.app.plan.cluster, "services": [self.name] });
-        let services = self.app.aws.ecs("DescribeServices", &ask).expect("ECS answers");
-        let arn = &services["services"][0]["taskDefinition"];
-        let answer = self.app.aws.ecs("DescribeTaskDefinition", &json!({ "taskDefinition": arn }));
+        let answer =
+            self.app.aws.ecs("DescribeTaskDefinition", &json!({ "taskDefinition": self.revision() }));
         let mut definition = answer.expect("ECS answers")["taskDefinition"].take();
         for numbered in ["revision", "taskDefinitionArn", "registeredAt", "registeredBy"] {
             if let Some(fields) = definition.as_object_mut() {

@@ -232,7 +232,8 @@ fn variables(cloud: &Cloud, settings: &Settings) -> Result<Variables> {
     };
     let topic = output("ApprovalsTopicArn")?;
     // Mail goes nowhere in the local cloud: a queue keeps what approvers would have got.
-    let inbox = inbox::subscribe(&aws, &topic)?;
+    let notifications = output("NotificationsTopicArn")?;
+    let inbox = inbox::subscribe(&aws, [&topic, &notifications])?;
 
     let mut variables = Variables::new();
     let mut set = |name: &str, value: &str| variables.insert(name.to_owned(), value.to_owned());

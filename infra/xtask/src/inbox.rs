@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use crate::aws::{Aws, encode};
 pub use show::visible;
 
-/// The queue that the local configuration subscribes to the approvals topic.
+/// The queue that the local configuration subscribes to the topics of approvals and of notifications.
 pub const QUEUE: &str = "stablepin-inbox";
 
 /// How often the inbox is looked at while waiting.
@@ -48,11 +48,11 @@ pub fn queue_url(aws: &Aws) -> Result<String> {
     Ok(answer["QueueUrl"].as_str().context("SQS named no queue URL")?.to_owned())
 }
 
-/// Makes the queue, subscribes it to `topic_arn` without a filter, and answers with its URL.
+/// Makes the queue, subscribes it to the topics without a filter, and answers with its URL.
 /// Doing it again changes nothing.
-pub fn subscribe(aws: &Aws, topic_arn: &str) -> Result<String> {
-    let [.., region, account, _] = topic_arn.split(':').collect::<Vec<_>>()[..] else {
-        bail!("not the ARN of a topic: {topic_arn}");
+pub fn subscribe(aws: &Aws, topic_arns: [&str; 2]) -> Result<String> {
+    let [.., region, account, _] = topic_arns[0].split(':').collect::<Vec<_>>()[..] else {
+        bail!("not the ARN of a topic: {}", topic_arns[0]);
     };
     let queue_arn = format!("arn:aws:sqs:{region}:{account}:{QUEUE}");
     let answer = aws.sqs("CreateQueue", &json!({ "QueueName": QUEUE })).context("cannot make the inbox")?;
@@ -65,19 +65,21 @@ pub fn subscribe(aws: &Aws, topic_arn: &str) -> Result<String> {
             "Principal": { "Service": "sns.amazonaws.com" },
             "Action": "sqs:SendMessage",
             "Resource": queue_arn,
-            "Condition": { "ArnEquals": { "aws:SourceArn": topic_arn } },
+            "Condition": { "ArnEquals": { "aws:SourceArn": topic_arns } },
         }],
     });
     let set = json!({ "QueueUrl": queue_url, "Attributes": { "Policy": policy.to_string() } });
     aws.sqs("SetQueueAttributes", &set).context("cannot let the topic send to the inbox")?;
-    let parameters = [
-        ("Action", "Subscribe"),
-        ("Version", "2010-03-31"),
-        ("TopicArn", topic_arn),
-        ("Protocol", "sqs"),
-        ("Endpoint", &queue_arn),
-    ];
-    aws.query("sns", &parameters).context("cannot subscribe the inbox")?;
+    for topic_arn in topic_arns {
+        let parameters = [
+            ("Action", "Subscribe"),
+            ("Version", "2010-03-31"),
+            ("TopicArn", topic_arn),
+            ("Protocol", "sqs"),
+            ("Endpoint", &queue_arn),
+        ];
+        aws.query("sns", &parameters).context("cannot subscribe the inbox")?;
+    }
     Ok(queue_url)
 }
 

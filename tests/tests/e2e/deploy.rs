@@ -28,7 +28,10 @@ fn before(app: &App) -> String {
 
 #[track_caller]
 fn notices(app: &App) -> Vec<String> {
-    app.notices().iter().map(|notice| notice["content"]["title"].as_str().unwrap_or_default().to_owned()).collect()
+    app.notices()
+        .iter()
+        .map(|notice| notice["content"]["title"].as_str().unwrap_or_default().to_owned())
+        .collect()
 }
 
 /// The first goes out, the next one after it, each with the services' own settings.
@@ -44,14 +47,17 @@ fn an_approved_build_reaches_every_service_and_is_then_the_pin() {
     let record = promoted(&app, &first);
     assert_eq!(record["state"], "Completed", "{record}");
     for (service, was) in services.iter().zip(&definitions) {
-        assert_eq!(service.running(), [first.clone()], "{}", service.name);
+        assert_eq!(service.running(), std::slice::from_ref(&first), "{}", service.name);
         let mut is = service.task_definition();
         is["containerDefinitions"][0]["image"] = was["containerDefinitions"][0]["image"].clone();
         assert_eq!(&is, was, "only the image has changed");
     }
     assert_eq!(services.each_ref().map(Service::sidecars), sidecars, "a sidecar is not touched");
     assert_eq!(app.pins(), [(1, first.clone())]);
-    assert_eq!((app.tag("prod-stable"), app.tag("production-current")), (Some(first.clone()), Some(first.clone())));
+    assert_eq!(
+        (app.tag("prod-stable"), app.tag("production-current")),
+        (Some(first.clone()), Some(first.clone()))
+    );
     assert_eq!(app.environment()["slot"], Value::Null);
 
     let second = app.push_runnable("main", &Spec::new("2"));
@@ -60,7 +66,8 @@ fn an_approved_build_reaches_every_service_and_is_then_the_pin() {
 
     // The way back uses the revision that the pin was proven with.
     let (_, pins) = app.api("GET", "/environments/production/pins", None);
-    let proven = pins["pins"].as_array().expect("pins").iter().find(|pin| pin["number"] == 1).expect("pin 1")["revisions"]
+    let proven = pins["pins"].as_array().expect("pins").iter().find(|pin| pin["number"] == 1).expect("pin 1")
+        ["revisions"]
         .clone();
     let (status, answer) =
         app.rollback(&json!({ "to": 1, "confirm": "ROLLBACK", "reason": "500s since 14:30" }));
@@ -68,7 +75,7 @@ fn an_approved_build_reaches_every_service_and_is_then_the_pin() {
     let record = app.rolled_back(answer["id"].as_str().expect("an id"));
     assert_eq!(record["state"], "Completed", "{record}");
     for service in &services {
-        assert_eq!(service.running(), [first.clone()]);
+        assert_eq!(service.running(), std::slice::from_ref(&first));
         let name = format!("{}/{}", app.plan.cluster, service.name);
         assert_eq!(service.revision(), proven[&name], "no new revision was registered");
     }
@@ -161,7 +168,10 @@ fn a_service_that_is_not_there_is_refused_before_anything_is_touched() {
     let said = record["reason"].as_str().unwrap_or_default();
     assert!(said.starts_with("nothing was touched: there is no service"), "{said}");
     assert_eq!(service.running(), [old]);
-    assert_eq!((app.environment()["hold"].clone(), app.environment()["slot"].clone()), (Value::Null, Value::Null));
+    assert_eq!(
+        (app.environment()["hold"].clone(), app.environment()["slot"].clone()),
+        (Value::Null, Value::Null)
+    );
 }
 
 #[test]
