@@ -64,6 +64,11 @@ pub(super) fn of(
         Status::RollbackFailed => {
             Standing::Failed(format!("ECS could not roll it back: {}", said("no reason")))
         }
+        // The circuit breaker stops what it does not roll back, and leaves it in its place.
+        Status::StopRequested | Status::Stopped if is_primary => {
+            let reason = own.and_then(|own| own.rollout_reason.clone());
+            Standing::Failed(format!("ECS stopped it: {}", reason.unwrap_or_else(|| said("no reason given"))))
+        }
         Status::StopRequested | Status::Stopped => Standing::Superseded(replaced(state, started)),
     }
 }
