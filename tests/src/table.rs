@@ -72,6 +72,12 @@ impl App {
         self.aws.dynamodb("UpdateItem", &ask).expect("the table takes it");
     }
 
+    /// A text beside an item's record.
+    #[track_caller]
+    pub fn attribute(&self, sk: &str, name: &str) -> Option<String> {
+        self.item(&format!("APP#{}", self.plan.name), sk)?[name].as_str().map(str::to_owned)
+    }
+
     /// The file as it was registered; none while none was.
     #[track_caller]
     pub fn registered(&self) -> Option<String> {

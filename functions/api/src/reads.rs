@@ -71,6 +71,7 @@ fn shown(environment: &EnvironmentName, operation: &Operation) -> Value {
     let mut value = match &operation.work {
         Work::Promotion(promotion) => json!(promotion),
         Work::Rollback(rollback) => json!(rollback),
+        Work::Repair(repair) => json!(repair),
     };
     if let Value::Object(members) = &mut value {
         if let Some(Value::Object(asked)) = members.get_mut("asked") {

@@ -5,6 +5,7 @@
 
 mod applications;
 mod lists;
+mod tags;
 
 use std::collections::HashMap;
 
@@ -103,6 +104,7 @@ pub struct Key {
 pub enum OperationKey {
     Promotion(OperationId),
     Rollback(OperationId),
+    Repair(OperationId),
 }
 
 /// What a push event needs to know before anything is decided.
@@ -120,6 +122,7 @@ impl Key {
         let operation = match &subject.operation.as_ref()?.work {
             Work::Promotion(promotion) => OperationKey::Promotion(promotion.id),
             Work::Rollback(rollback) => OperationKey::Rollback(rollback.id),
+            Work::Repair(repair) => OperationKey::Repair(repair.id),
         };
         Some(Self {
             application: subject.application().clone(),
@@ -243,7 +246,7 @@ impl Table {
         let build = match &stored.operation.work {
             Work::Promotion(promotion) if promotion.build.tagged => Some(promotion.build.clone()),
             Work::Promotion(promotion) => self.build(&key.application, &promotion.digest).await?,
-            Work::Rollback(_) => None,
+            Work::Rollback(_) | Work::Repair(_) => None,
         };
         let subject = Subject {
             configuration: configuration_of(&configuration)?,
@@ -670,6 +673,7 @@ mod keys {
         match operation {
             OperationKey::Promotion(id) => app(application, format!("PROMOTION#{id}")),
             OperationKey::Rollback(id) => app(application, format!("ROLLBACK#{id}")),
+            OperationKey::Repair(id) => app(application, format!("REPAIR#{id}")),
         }
     }
 
@@ -677,6 +681,7 @@ mod keys {
         match &of.work {
             Work::Promotion(promotion) => operation(application, OperationKey::Promotion(promotion.id)),
             Work::Rollback(rollback) => operation(application, OperationKey::Rollback(rollback.id)),
+            Work::Repair(repair) => operation(application, OperationKey::Repair(repair.id)),
         }
     }
 

@@ -7,7 +7,7 @@ use aws_sdk_ecr::operation::put_image::PutImageError;
 use aws_sdk_ecr::types::{
     DescribeImagesFilter, ImageFailureCode, ImageIdentifier, ImageStatus as SdkImageStatus,
     ImageStatusFilter, ImageTagMutability, ImageTagMutabilityExclusionFilter,
-    ImageTagMutabilityExclusionFilterType,
+    ImageTagMutabilityExclusionFilterType, TagStatus,
 };
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
@@ -25,6 +25,10 @@ pub use crate::plain_http::DownloadError;
 /// How many images one BatchGetImage may ask for.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchGetImage.html>
 const PER_BATCH_GET: usize = 100;
+
+/// The most that a page has.
+/// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeImages.html>
+const PER_DESCRIBE: i32 = 1000;
 
 /// No real image configuration comes near: labels and history are a few kilobytes.
 const MAX_CONFIG_BYTES: usize = 256 * 1024;
@@ -131,6 +135,12 @@ pub enum PutTag {
 
 #[derive(Debug, thiserror::Error)]
 pub enum EcrError {
+    #[error("could not list the images of {repository} (DescribeImages)")]
+    DescribeAll {
+        repository: RepositoryName,
+        #[source]
+        source: FailedCall,
+    },
     #[error("could not read the manifests in {repository} (BatchGetImage)")]
     BatchGetImage {
         repository: RepositoryName,
@@ -252,6 +262,7 @@ impl EcrError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::BatchGetImage { source, .. }
+            | Self::DescribeAll { source, .. }
             | Self::DescribeImages { source, .. }
             | Self::DescribeRepositories { source, .. }
             | Self::PutImage { source, .. }
@@ -367,27 +378,35 @@ impl Ecr {
                 };
             }
         };
-        let Some(detail) = answer.image_details().first() else { return Ok(None) };
-        let lacks =
-            |member| EcrError::Answer { operation: "DescribeImages", repository: repository.clone(), member };
-        let status = match detail.image_status() {
-            None | Some(SdkImageStatus::Active) => ImageStatus::Active,
-            Some(SdkImageStatus::Archived) => ImageStatus::Archived,
-            Some(SdkImageStatus::Activating) => ImageStatus::Activating,
-            Some(_) => return Err(lacks("imageStatus")),
-        };
-        Ok(Some(ImageDetail {
-            digest: digest(detail.image_digest()).ok_or_else(|| lacks("imageDigest"))?,
-            // Tags of before the registry protocol's limit of 128 characters are none of ours.
-            tags: detail.image_tags().iter().filter_map(|tag| ImageTag::parse(tag).ok()).collect(),
-            size_bytes: detail.image_size_in_bytes().and_then(|bytes| u64::try_from(bytes).ok()),
-            pushed_at: detail
-                .image_pushed_at()
-                .and_then(|at| Timestamp::new(at.secs(), i32::try_from(at.subsec_nanos()).ok()?).ok()),
-            status,
-            media_type: detail.image_manifest_media_type().map(str::to_owned),
-            artifact_media_type: detail.artifact_media_type().map(str::to_owned),
-        }))
+        answer.image_details().first().map(|found| detail(repository, found)).transpose()
+    }
+
+    /// Every image that has a tag, in no order.
+    pub async fn tagged(&self, repository: &RepositoryName) -> Result<Vec<ImageDetail>, EcrError> {
+        let mut found = Vec::new();
+        let mut page = None;
+        loop {
+            let answer = self
+                .client
+                .describe_images()
+                .repository_name(repository.as_str())
+                .filter(DescribeImagesFilter::builder().tag_status(TagStatus::Tagged).build())
+                .max_results(PER_DESCRIBE)
+                .set_next_token(page)
+                .send()
+                .await
+                .map_err(|error| EcrError::DescribeAll {
+                    repository: repository.clone(),
+                    source: FailedCall::new(error),
+                })?;
+            for one in answer.image_details() {
+                found.push(detail(repository, one)?);
+            }
+            page = answer.next_token;
+            if page.is_none() {
+                return Ok(found);
+            }
+        }
     }
 
     /// None where there is no such repository in the account and region.
@@ -581,6 +600,32 @@ fn must_hash_to(repository: &RepositoryName, digest: &ImageDigest, bytes: &[u8])
     } else {
         Err(EcrError::Corrupt { repository: repository.clone(), digest: digest.clone(), found })
     }
+}
+
+fn detail(
+    repository: &RepositoryName,
+    detail: &aws_sdk_ecr::types::ImageDetail,
+) -> Result<ImageDetail, EcrError> {
+    let lacks =
+        |member| EcrError::Answer { operation: "DescribeImages", repository: repository.clone(), member };
+    let status = match detail.image_status() {
+        None | Some(SdkImageStatus::Active) => ImageStatus::Active,
+        Some(SdkImageStatus::Archived) => ImageStatus::Archived,
+        Some(SdkImageStatus::Activating) => ImageStatus::Activating,
+        Some(_) => return Err(lacks("imageStatus")),
+    };
+    Ok(ImageDetail {
+        digest: digest(detail.image_digest()).ok_or_else(|| lacks("imageDigest"))?,
+        // Tags of before the registry protocol's limit of 128 characters are none of ours.
+        tags: detail.image_tags().iter().filter_map(|tag| ImageTag::parse(tag).ok()).collect(),
+        size_bytes: detail.image_size_in_bytes().and_then(|bytes| u64::try_from(bytes).ok()),
+        pushed_at: detail
+            .image_pushed_at()
+            .and_then(|at| Timestamp::new(at.secs(), i32::try_from(at.subsec_nanos()).ok()?).ok()),
+        status,
+        media_type: detail.image_manifest_media_type().map(str::to_owned),
+        artifact_media_type: detail.artifact_media_type().map(str::to_owned),
+    })
 }
 
 /// The digest of these bytes.

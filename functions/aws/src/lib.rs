@@ -10,3 +10,4 @@ mod plain_http;
 pub mod probe;
 pub mod session;
 pub mod sns;
+pub mod sqs;

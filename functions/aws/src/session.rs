@@ -43,10 +43,12 @@ pub enum Service {
     Elb,
     EventBridge,
     Sns,
+    Sqs,
 }
 
 impl Service {
-    const ALL: [Self; 6] = [Self::DynamoDb, Self::Ecr, Self::Ecs, Self::Elb, Self::EventBridge, Self::Sns];
+    const ALL: [Self; 7] =
+        [Self::DynamoDb, Self::Ecr, Self::Ecs, Self::Elb, Self::EventBridge, Self::Sns, Self::Sqs];
 
     /// The environment variable that points this service elsewhere.
     /// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html>
@@ -58,6 +60,7 @@ impl Service {
             Self::Elb => "AWS_ENDPOINT_URL_ELASTIC_LOAD_BALANCING_V2",
             Self::EventBridge => "AWS_ENDPOINT_URL_EVENTBRIDGE",
             Self::Sns => "AWS_ENDPOINT_URL_SNS",
+            Self::Sqs => "AWS_ENDPOINT_URL_SQS",
         }
     }
 
@@ -71,6 +74,7 @@ impl Service {
             Self::Elb => "elasticloadbalancing",
             Self::EventBridge => "events",
             Self::Sns => "sns",
+            Self::Sqs => "sqs",
         }
     }
 }
@@ -235,6 +239,12 @@ impl Session {
         let mut config = aws_sdk_sns::config::Builder::from(&self.config);
         config.set_endpoint_url(self.settings.endpoint(Service::Sns).map(str::to_owned));
         aws_sdk_sns::Client::from_conf(config.build())
+    }
+
+    pub(crate) fn sqs(&self) -> aws_sdk_sqs::Client {
+        let mut config = aws_sdk_sqs::config::Builder::from(&self.config);
+        config.set_endpoint_url(self.settings.endpoint(Service::Sqs).map(str::to_owned));
+        aws_sdk_sqs::Client::from_conf(config.build())
     }
 }
 

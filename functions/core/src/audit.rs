@@ -18,6 +18,8 @@ pub enum Kind {
     Rollback,
     #[serde(rename = "Pin Change")]
     Pin,
+    #[serde(rename = "Drift Detected")]
+    Drift,
     #[serde(rename = "Environment State Change")]
     Environment,
     #[serde(rename = "Configuration Change")]
@@ -30,6 +32,7 @@ impl Kind {
             Self::Promotion => "Promotion State Change",
             Self::Rollback => "Rollback State Change",
             Self::Pin => "Pin Change",
+            Self::Drift => "Drift Detected",
             Self::Environment => "Environment State Change",
             Self::Configuration => "Configuration Change",
         }

@@ -8,8 +8,8 @@ use crate::image::{ImageDigest, ImageTag};
 use crate::name::ApproverName;
 use crate::pin_number::PinNumber;
 use crate::records::{
-    Build, Lease, Live, Notice, Operation, Pin, Progress, Promotion, PromotionState, Rollback, RollbackState,
-    Rollout, Started, Subject, TokenHash, Way, Work,
+    Build, Lease, Live, Notice, Operation, Pin, Progress, Promotion, PromotionState, Repair, Rollback,
+    RollbackState, Rollout, Started, Subject, TokenHash, Way, Work,
 };
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,6 +119,7 @@ pub(crate) fn pending(now: Timestamp, subject: &Subject) -> Vec<Effect> {
     match &operation.work {
         Work::Promotion(promotion) => promotion_pending(now, subject, operation, promotion),
         Work::Rollback(rollback) => rollback_pending(now, subject, operation, rollback),
+        Work::Repair(repair) => repair_pending(subject, operation, repair),
     }
 }
 
@@ -177,6 +178,17 @@ fn current_tag(subject: &Subject, operation: &Operation) -> Option<Effect> {
 
 fn ended(operation: &Operation) -> Option<Effect> {
     (!operation.told.contains(&Notice::Ended)).then_some(Effect::Notify(Notice::Ended))
+}
+
+/// The stable tag, until it is seen to show the pin; and the tag of what is live, if that is what was moved.
+fn repair_pending(subject: &Subject, operation: &Operation, repair: &Repair) -> Vec<Effect> {
+    if repair.repaired_at.is_some() {
+        return Vec::new();
+    }
+    let environment = &subject.environment;
+    let shown = environment.applied == environment.pin.as_ref().map(|pin| pin.number);
+    let stable = stable_tag(subject).filter(|_| !shown);
+    stable.into_iter().chain(current_tag(subject, operation)).collect()
 }
 
 fn rollback_pending(

@@ -16,5 +16,6 @@ pub mod pin_number;
 pub mod records;
 pub mod refusal;
 pub mod step;
+pub mod sweep;
 pub mod target;
 pub mod task_definition;

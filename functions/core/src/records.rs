@@ -357,6 +357,19 @@ pub enum Notice {
 pub enum Work {
     Promotion(Promotion),
     Rollback(Rollback),
+    Repair(Repair),
+}
+
+/// A tag of ours that was found where it does not belong, on its way back. Whoever moved it, the table is the truth.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Repair {
+    pub id: OperationId,
+    pub tag: ImageTag,
+    /// What it was found on; none: it was gone.
+    pub found: Option<ImageDigest>,
+    pub detected_at: Timestamp,
+    /// None while it is on its way.
+    pub repaired_at: Option<Timestamp>,
 }
 
 /// Something on its way, with what the loop around it needs.
@@ -385,6 +398,7 @@ impl Operation {
         match &self.work {
             Work::Promotion(promotion) => promotion.id,
             Work::Rollback(rollback) => rollback.id,
+            Work::Repair(repair) => repair.id,
         }
     }
 
@@ -399,7 +413,7 @@ impl Operation {
             (Work::Promotion(promotion), Way::There) => promotion.rollout.as_ref(),
             (Work::Promotion(promotion), Way::Back) => promotion.way_back.as_ref(),
             (Work::Rollback(rollback), Way::There) => Some(&rollback.rollout),
-            (Work::Rollback(_), Way::Back) => None,
+            (Work::Rollback(_), Way::Back) | (Work::Repair(_), _) => None,
         }
     }
 
@@ -408,7 +422,7 @@ impl Operation {
             (Work::Promotion(promotion), Way::There) => promotion.rollout.as_mut(),
             (Work::Promotion(promotion), Way::Back) => promotion.way_back.as_mut(),
             (Work::Rollback(rollback), Way::There) => Some(&mut rollback.rollout),
-            (Work::Rollback(_), Way::Back) => None,
+            (Work::Rollback(_), Way::Back) | (Work::Repair(_), _) => None,
         }
     }
 }
@@ -444,13 +458,13 @@ impl Subject {
     pub fn promotion(&self) -> Option<&Promotion> {
         match &self.operation.as_ref()?.work {
             Work::Promotion(promotion) => Some(promotion),
-            Work::Rollback(_) => None,
+            Work::Rollback(_) | Work::Repair(_) => None,
         }
     }
 
     pub fn rollback(&self) -> Option<&Rollback> {
         match &self.operation.as_ref()?.work {
-            Work::Promotion(_) => None,
+            Work::Promotion(_) | Work::Repair(_) => None,
             Work::Rollback(rollback) => Some(rollback),
         }
     }

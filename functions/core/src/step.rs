@@ -1,5 +1,6 @@
 //! The only place where a state changes: a subject, what was observed, and the time give the subject after.
 
+mod drift;
 mod environment;
 mod promotion;
 mod rollback;
@@ -18,6 +19,7 @@ use crate::pin_number::PinNumber;
 use crate::records::{Build, Occurrence, OperationId, Pin, Subject, TokenHash, Work};
 use crate::refusal::Refusal;
 
+pub use drift::Drifted;
 pub use environment::{Order, Wish};
 pub use promotion::{Decision, Opening, approved, joined, may_decide};
 pub use rollback::RollbackRequest;
@@ -30,6 +32,8 @@ pub enum Observed {
     RollbackRequested(Box<RollbackRequest>),
     Decision(Decision),
     Outcome(Outcome),
+    /// A tag of ours was found elsewhere, or not at all.
+    Drifted(Drifted),
     /// A person freezes the environment, thaws it, or releases its hold.
     Ordered(Order),
     /// Time has passed.
@@ -72,6 +76,7 @@ pub fn step(now: Timestamp, subject: &Subject, observed: &[Observed]) -> Result<
             Observed::RollbackRequested(request) => rollback::open(&mut draft, request)?,
             Observed::Decision(decision) => promotion::decide(&mut draft, decision)?,
             Observed::Outcome(outcome) => draft.outcome(outcome),
+            Observed::Drifted(drifted) => drift::open(&mut draft, drifted),
             Observed::Ordered(order) => environment::carry_out(&mut draft, order)?,
             Observed::Tick => draft.tick(),
             Observed::Nudge => {}
@@ -175,6 +180,7 @@ impl Draft {
         match self.change.after.operation.as_ref().map(|operation| &operation.work) {
             Some(Work::Promotion(_)) => promotion::tick(self),
             Some(Work::Rollback(_)) => rollback::tick(self),
+            Some(Work::Repair(_)) => drift::tick(self),
             None => {}
         }
     }
@@ -200,7 +206,7 @@ impl Draft {
         match self.change.after.operation.as_ref().map(|operation| &operation.work) {
             Some(Work::Promotion(_)) => promotion::stable_tagged(self),
             Some(Work::Rollback(_)) => rollback::stable_tagged(self),
-            None => {}
+            Some(Work::Repair(_)) | None => {}
         }
     }
 
@@ -209,6 +215,7 @@ impl Draft {
         match self.change.after.operation.as_ref().map(|operation| &operation.work) {
             Some(Work::Promotion(_)) => promotion::settle(self),
             Some(Work::Rollback(_)) => rollback::settle(self),
+            Some(Work::Repair(_)) => drift::settle(self),
             None => return,
         }
         let due = pending(self.now, &self.change.after);
@@ -219,6 +226,7 @@ impl Draft {
         let later = match self.change.after.operation.as_ref().map(|operation| &operation.work) {
             Some(Work::Promotion(promotion)) => promotion::next_look(now, promotion, &self.change.after),
             Some(Work::Rollback(rollback)) => rollback::next_look(now, rollback),
+            Some(Work::Repair(repair)) => repair.repaired_at.is_none().then_some(now + LONGEST_PAUSE),
             None => None,
         };
         // It has ended, and somebody is still to be told: that does not go on for ever.

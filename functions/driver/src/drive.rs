@@ -198,6 +198,7 @@ fn retry_with(observed: &mut Vec<Observed>, lost: CommitError) -> Result<(), Dri
                 | Observed::Decision(_)
                 | Observed::Outcome(_)
                 | Observed::Ordered(_)
+                | Observed::Drifted(_)
                 | Observed::Tick
                 | Observed::Nudge => None,
             });
@@ -244,6 +245,7 @@ fn pushed(observed: &[Observed]) -> Option<&ImageDigest> {
         | Observed::Decision(_)
         | Observed::Outcome(_)
         | Observed::Ordered(_)
+        | Observed::Drifted(_)
         | Observed::Tick
         | Observed::Nudge => None,
     })

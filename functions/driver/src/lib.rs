@@ -6,9 +6,11 @@ mod effect;
 pub mod errors;
 mod link;
 pub mod mail;
+pub mod push;
 pub mod runnable;
 mod snapshot;
 pub mod start;
+pub mod tag;
 
 use stablepin_aws::dynamodb::Table;
 use stablepin_aws::ecr::Ecr;

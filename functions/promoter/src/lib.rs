@@ -4,6 +4,7 @@
 //! that something may be due: what to do is always read from the table.
 
 mod outbox;
+mod sweep;
 mod woken;
 
 use jiff::SignedDuration;
@@ -16,6 +17,7 @@ use stablepin_driver::errors::chain;
 use stablepin_driver::{Deadline, Doors, DriveError, Start, drive};
 
 pub use outbox::{Bus, OutboxError};
+pub use sweep::{Queue, SweepError};
 pub use woken::{Unreadable, Woken};
 
 /// Lambda or the stream tries again for these.
@@ -25,6 +27,8 @@ pub enum PromoterError {
     Table(#[from] TableError),
     #[error("the audit trail could not be published")]
     Outbox(#[from] OutboxError),
+    #[error("an application could not be swept")]
+    Sweep(#[from] SweepError),
     #[error("{0} operations could not be driven: the next tick tries again")]
     Driven(usize),
 }
@@ -38,6 +42,7 @@ const EACH: SignedDuration = SignedDuration::from_secs(30);
 pub async fn handle(
     doors: &Doors,
     bus: &Bus,
+    queue: &Queue,
     woken: Woken,
     deadline: Deadline,
 ) -> Result<Value, PromoterError> {
@@ -47,6 +52,11 @@ pub async fn handle(
             let driven = all(doors, due, Observed::Tick, deadline).await?;
             Ok(json!({ "driven": driven }))
         }
+        Woken::Hour => {
+            let applications = sweep::hand_out(doors, queue).await?;
+            Ok(json!({ "applications": applications }))
+        }
+        Woken::Sweep(application) => Ok(sweep::one(doors, &application, deadline).await?.into()),
         Woken::Operation(key) => {
             let driven = all(doors, vec![key], Observed::Nudge, deadline).await?;
             Ok(json!({ "driven": driven }))

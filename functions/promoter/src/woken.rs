@@ -10,6 +10,10 @@ use stablepin_core::records::OperationId;
 pub enum Woken {
     /// The minute.
     Tick,
+    /// The hour: every application is to be swept.
+    Hour,
+    /// One application's turn, from the queue. The template sends one message at a time.
+    Sweep(ApplicationName),
     /// Something was opened, approved or asked for.
     Operation(Key),
     /// An environment has a new pin.
@@ -27,12 +31,18 @@ pub struct Unreadable(String);
 impl Woken {
     pub fn read(event: Value) -> Result<Self, Unreadable> {
         if let Some(records) = event.get("Records").and_then(Value::as_array) {
-            return Ok(Self::Audit(records.clone()));
+            let of_queue =
+                |record: &&Value| record.get("eventSource").and_then(Value::as_str) == Some("aws:sqs");
+            return match records.iter().find(of_queue) {
+                Some(message) => swept(message),
+                None => Ok(Self::Audit(records.clone())),
+            };
         }
         let text = |pointer: &str| event.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
         let unreadable = || Unreadable(format!("{} from {}", text("/detail-type"), text("/source")));
         match text("/detail-type") {
             "Tick" => Ok(Self::Tick),
+            "Sweep" => Ok(Self::Hour),
             "ECS Deployment State Change" => {
                 let service_arn = text("/resources/0").to_owned();
                 if service_arn.is_empty() { Err(unreadable()) } else { Ok(Self::Deployment { service_arn }) }
@@ -57,6 +67,14 @@ impl Woken {
     }
 }
 
+fn swept(message: &Value) -> Result<Woken, Unreadable> {
+    let body = message.get("body").and_then(Value::as_str).unwrap_or_default();
+    let asked: Option<Value> = serde_json::from_str(body).ok();
+    let name = asked.as_ref().and_then(|asked| asked.get("sweep")).and_then(Value::as_str);
+    let name = name.and_then(|name| ApplicationName::parse(name).ok());
+    name.map(Woken::Sweep).ok_or_else(|| Unreadable("a message of the sweep's queue".to_owned()))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -78,6 +96,18 @@ mod tests {
             Woken::read(event),
             Ok(Woken::Operation(Key { operation: OperationKey::Rollback(_), .. }))
         ));
+    }
+
+    #[test]
+    fn the_hour_and_its_messages_are_known() {
+        let hour = json!({"source": "stablepin.schedule", "detail-type": "Sweep", "detail": {}});
+        assert_eq!(Woken::read(hour), Ok(Woken::Hour));
+        let message = |body: &str| json!({"Records": [{"eventSource": "aws:sqs", "body": body}]});
+        let web = ApplicationName::parse("web").unwrap();
+        assert_eq!(Woken::read(message(r#"{"sweep": "web"}"#)), Ok(Woken::Sweep(web)));
+        for broken in ["", "{}", r#"{"sweep": 1}"#, r#"{"sweep": "../x"}"#] {
+            assert!(Woken::read(message(broken)).is_err(), "{broken}");
+        }
     }
 
     #[test]

@@ -1,139 +1,94 @@
-//! Woken by a push to ECR: names the build, opens a promotion for each environment, asks its approvers.
+//! Woken by ECR: a push becomes a build and opens a promotion for each environment; a tag of ours that somebody
+//! moved or deleted is put right.
 
 mod event;
 
-use stablepin_aws::dynamodb::{PushContext, TableError, uuid_v7};
-use stablepin_aws::ecr::{EcrError, ImageId, Manifest};
-use stablepin_core::commit::commit_of;
-use stablepin_core::manifest::Manifest as Parsed;
-use stablepin_core::records::{Occurrence, OperationId};
-use stablepin_core::step::{Observed, Opening};
-use stablepin_driver::clock::now;
-use stablepin_driver::errors::chain;
-use stablepin_driver::{Deadline, Doors, DriveError, Start, drive};
+use stablepin_aws::dynamodb::TableError;
+use stablepin_core::image::{ImageDigest, ImageTag, RepositoryName};
+use stablepin_core::name::ApplicationName;
+use stablepin_driver::push::{self, NoBuild, PushError};
+use stablepin_driver::tag::{self, TagError};
+use stablepin_driver::{Deadline, Doors};
 
-pub use event::{Event, Ignored, Push};
+pub use event::{Event, Ignored, Told};
 
 /// What came of an event. An ignored one is everyday traffic.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Handled {
     Ignored(Ignored),
     Opened { environments: usize },
+    PutRight { environments: usize },
 }
 
-/// Lambda tries an event again for these: twice, then it goes to the dead-letter queue. Nothing is half done:
-/// every step can be done twice.
+/// Lambda tries an event again for these: twice, then it goes to the dead-letter queue.
 #[derive(Debug, thiserror::Error)]
 pub enum TaggerError {
-    #[error("the push could not be looked up")]
+    #[error("the event could not be looked up")]
     Table(#[from] TableError),
-    #[error("the image could not be read")]
-    Ecr(#[from] EcrError),
-    #[error("the promotion could not be opened")]
-    Drive(#[from] DriveError),
+    #[error("the push could not be taken")]
+    Push(#[from] PushError),
+    #[error("the tag could not be looked after")]
+    Tag(#[from] TagError),
 }
-
-const REVISION: &str = "org.opencontainers.image.revision";
 
 pub async fn handle(doors: &Doors, event: &Event, deadline: Deadline) -> Result<Handled, TaggerError> {
-    match seen(doors, event).await? {
-        Err(ignored) => Ok(Handled::Ignored(ignored)),
-        Ok((push, context, manifest)) => open(doors, push, context, manifest, deadline).await,
+    let told = match event.told() {
+        Ok(told) => told,
+        Err(ignored) => return Ok(Handled::Ignored(ignored)),
+    };
+    let (repository, tag, now_on) = match &told {
+        Told::Pushed(push) => (&push.repository, &push.tag, Some(&push.digest)),
+        Told::Deleted { repository, tag } => (repository, tag, None),
+    };
+    let Some(application) = doors.table.claimant(repository).await? else {
+        return Ok(Handled::Ignored(NoBuild::NotRegistered.into()));
+    };
+    // A tag that pipelines follow is never one that we keep: an application that claims both is refused.
+    let taken = match &told {
+        Told::Pushed(push) => push::take(doors, &application, push, deadline).await?,
+        Told::Deleted { .. } => Err(NoBuild::NotABuild),
+    };
+    match taken {
+        Ok(environments) => Ok(Handled::Opened { environments }),
+        Err(no_build @ (NoBuild::Ours | NoBuild::NotABuild)) => {
+            let environments = look_after(doors, &application, repository, tag, now_on, deadline).await?;
+            Ok(match (environments, now_on) {
+                (0, Some(_)) => Handled::Ignored(no_build.into()),
+                (0, None) => Handled::Ignored(Ignored::Deleted),
+                (environments, _) => Handled::PutRight { environments },
+            })
+        }
+        Err(no_build) => Ok(Handled::Ignored(no_build.into())),
     }
 }
 
-async fn seen(
+/// If it is a tag that we keep, is it where it belongs? Also one that we put there ourselves once may have been
+/// moved back there by somebody.
+async fn look_after(
     doors: &Doors,
-    event: &Event,
-) -> Result<Result<(Push, PushContext, Manifest), Ignored>, TaggerError> {
-    let push = match event.push() {
-        Ok(push) => push,
-        Err(ignored) => return Ok(Err(ignored)),
-    };
-    let Some(application) = doors.table.claimant(&push.repository).await? else {
-        return Ok(Err(Ignored::NotRegistered));
-    };
-    let ids = [ImageId::Digest(push.digest.clone())];
-    let (context, found) = tokio::join!(
-        doors.table.push_context(&application, &push.repository, &push.tag, &push.digest),
-        doors.ecr.image(&push.repository, &ids),
-    );
-    let Some(context) =
-        context?.filter(|context| context.configuration.application.repository == push.repository)
-    else {
-        return Ok(Err(Ignored::NotRegistered));
-    };
-    // Known by what we recorded before we put it, never by how it looks.
-    if context.ours {
-        return Ok(Err(Ignored::Ours));
-    }
-    if !context.configuration.application.builds.iter().any(|pattern| pattern.matches(push.tag.as_str())) {
-        return Ok(Err(Ignored::NotABuild));
-    }
-    let Some(manifest) = found?.into_iter().next() else {
-        return Ok(Err(Ignored::Gone));
-    };
-    // What cannot be read as an image for certain is none.
-    if !manifest.parse().is_ok_and(|manifest| manifest.kind().is_image()) {
-        return Ok(Err(Ignored::Artifact));
-    }
-    Ok(Ok((push, context, manifest)))
-}
-
-async fn open(
-    doors: &Doors,
-    push: Push,
-    context: PushContext,
-    manifest: Manifest,
+    application: &ApplicationName,
+    repository: &RepositoryName,
+    tag: &ImageTag,
+    now_on: Option<&ImageDigest>,
     deadline: Deadline,
-) -> Result<Handled, TaggerError> {
-    let PushContext { configuration, build, .. } = context;
-    // A known build has its name already.
-    let commit = match &build {
-        Some(_) => None,
-        None => {
-            // The label is only where the commit's name comes from: without it, the tag or the digest names it.
-            let config = doors.ecr.labels(&push.repository, &manifest).await.unwrap_or_else(|error| {
-                tracing::warn!(image.digest = %push.digest, "the image's labels could not be read: {}", chain(&error));
-                None
-            });
-            let revision = config.as_ref().and_then(|config| config.labels.get(REVISION));
-            commit_of(revision.map(String::as_str), &push.tag, &push.digest).commit().cloned()
-        }
+) -> Result<usize, TaggerError> {
+    let Some(stored) = doors.table.application(application).await? else { return Ok(0) };
+    let Ok(configured) = stablepin_core::application::Application::parse(&stored.text, None) else {
+        return Ok(0);
     };
-    let size_bytes = size(&manifest);
-    let environments = configuration.application.environments.clone();
-    let mut build = build;
-    for environment in &environments {
-        let subject =
-            doors.table.environment(configuration.clone(), &environment.name, build.clone()).await?;
-        let opening = Opening {
-            id: OperationId::new(uuid_v7(now())),
-            occurrence: Occurrence { at: push.at, digest: push.digest.clone() },
-            repository: push.repository.clone(),
-            pushed_tag: push.tag.clone(),
-            commit: commit.clone(),
-            media_type: manifest.media_type.clone(),
-            size_bytes,
-            names_taken: 0,
-        };
-        let observed = vec![Observed::Opened(Box::new(opening))];
-        match drive(doors, Start::Subject(Box::new(subject)), observed, deadline).await {
-            Ok(after) => build = after.build,
-            // The same event came before: what it began is finished by whoever began it, or by a tick.
-            Err(DriveError::AlreadyOpened) => {
-                build = doors.table.build(&configuration.application.name, &push.digest).await?;
-            }
-            Err(error) => return Err(error.into()),
+    let mut put_right = 0;
+    for policy in &configured.environments {
+        if policy.repository != *repository || !tag::is_kept(policy, tag) {
+            continue;
         }
+        let found = doors.table.configured_environment(application, &policy.name).await?;
+        let Some(subject) = found else { continue };
+        // Our own doing: no call to the registry is needed to know it.
+        let pinned = subject.environment.pin.as_ref().map(|pin| &pin.digest);
+        if now_on.is_some() && *tag == policy.stable_tag && pinned == now_on {
+            continue;
+        }
+        put_right += usize::from(tag::look_at(doors, subject, tag, deadline).await?);
     }
-    Ok(Handled::Opened { environments: environments.len() })
-}
-
-/// Compressed, of a single platform's image. An index has a size per platform.
-fn size(manifest: &Manifest) -> Option<u64> {
-    match manifest.parse() {
-        Ok(Parsed::Image(image)) => image.size_bytes().ok(),
-        Ok(Parsed::Index(_)) | Err(_) => None,
-    }
+    Ok(put_right)
 }

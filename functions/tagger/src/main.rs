@@ -15,6 +15,12 @@ async fn main() -> Result<(), Error> {
                 image.tag = detail.image_tag,
                 "ignored a push: {why}"
             ),
+            Handled::PutRight { environments } => tracing::warn!(
+                repository.name = detail.repository_name,
+                image.tag = detail.image_tag,
+                environments,
+                "a tag of ours was moved or deleted by hand, and was put right"
+            ),
             Handled::Opened { environments } => tracing::info!(
                 repository.name = detail.repository_name,
                 image.tag = detail.image_tag,

@@ -165,6 +165,7 @@ impl Table {
         let operation = match (kind, OperationId::parse(id)) {
             ("PROMOTION", Some(id)) => OperationKey::Promotion(id),
             ("ROLLBACK", Some(id)) => OperationKey::Rollback(id),
+            ("REPAIR", Some(id)) => OperationKey::Repair(id),
             _ => return Ok(None),
         };
         let found = self.operation(&application, operation).await?;

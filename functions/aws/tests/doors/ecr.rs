@@ -338,3 +338,27 @@ async fn what_cannot_run_has_no_labels() {
     }
     assert_eq!(wire.requests().len(), 0);
 }
+
+#[tokio::test]
+async fn every_tagged_image_is_listed_page_by_page() {
+    let image = |n: &str, tag: &str| {
+        json!({
+            "imageDigest": format!("sha256:{}", n.repeat(32)), "imageTags": [tag], "imagePushedAt": 1_752_762_652,
+        })
+    };
+    let wire = Wire::answering([
+        ok(json!({"imageDetails": [image("01", "main")], "nextToken": "more"})),
+        ok(json!({"imageDetails": [image("02", "v1")]})),
+    ]);
+    let web = RepositoryName::parse("web").unwrap();
+    let found = Ecr::new(&wire.session()).tagged(&web).await.unwrap();
+    let tags: Vec<&str> = found.iter().flat_map(|image| &image.tags).map(|tag| tag.as_str()).collect();
+    assert_eq!(tags, ["main", "v1"]);
+    assert!(found.iter().all(|image| image.pushed_at.is_some()));
+    let asked: Vec<Value> = wire.requests().iter().map(crate::wire::Request::json).collect();
+    assert_eq!(
+        asked[0],
+        json!({"repositoryName": "web", "maxResults": 1000, "filter": {"tagStatus": "TAGGED"}})
+    );
+    assert_eq!(asked[1]["nextToken"], "more");
+}

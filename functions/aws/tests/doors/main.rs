@@ -11,4 +11,5 @@ mod eventbridge;
 mod probe;
 mod session;
 mod sns;
+mod sqs;
 mod wire;

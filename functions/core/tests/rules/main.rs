@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "how a test fails")]
 
 mod deploy;
+mod drift;
 mod lifecycle;
 mod process;
 mod races;
@@ -51,6 +52,12 @@ enum Event {
     Wait {
         seconds: i64,
     },
+    /// Somebody moves a tag of ours by hand, or deletes it; its event comes, or is lost.
+    MoveTag {
+        stable: bool,
+        to: Option<u8>,
+        heard: bool,
+    },
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -62,6 +69,8 @@ fn event() -> impl Strategy<Value = Event> {
         6 => (0..20_usize).prop_map(|which| Event::Begin { which }),
         6 => (0..40_usize, prop::bool::weighted(0.7)).prop_map(|(which, heard)| Event::Land { which, heard }),
         2 => (0..90_i64).prop_map(|seconds| Event::Wait { seconds }),
+        1 => (any::<bool>(), prop::option::of(1..5_u8), any::<bool>())
+            .prop_map(|(stable, to, heard)| Event::MoveTag { stable, to, heard }),
     ]
 }
 
@@ -100,6 +109,13 @@ fn happen(world: &mut World, event: &Event) {
             }
         }
         Event::Wait { seconds } => world.wait(*seconds),
+        Event::MoveTag { stable, to, heard } => {
+            let tag = if *stable { world.stable_tag() } else { world.current_tag() };
+            world.move_by_hand(&tag, to.map(digest));
+            if *heard {
+                world.look_at_tag(&tag);
+            }
+        }
     }
 }
 
@@ -110,11 +126,14 @@ fn check(world: &World) {
         let approved = match &world.operations[&pin.by].work {
             Work::Promotion(promotion) => &promotion.digest,
             Work::Rollback(rollback) => &rollback.target.digest,
+            Work::Repair(repair) => panic!("a repair pins nothing: {repair:?}"),
         };
         assert_eq!(&pin.digest, approved, "rule 1: what is pinned is what was approved");
     }
     // Rule 2.
-    assert_eq!(world.tag(world::STABLE), current.map(|pin| &pin.digest), "rule 2: stable tag = pin");
+    if let Some(pin) = current {
+        assert_eq!(world.tag(world::STABLE), Some(&pin.digest), "rule 2: stable tag = pin");
+    }
     // Rule 3.
     let numbers: Vec<u64> = world.pins.iter().map(|pin| pin.number.get()).collect();
     assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>(), "rule 3: numbers without gaps");
@@ -135,7 +154,7 @@ fn check(world: &World) {
         .iter()
         .filter_map(|pin| match &world.operations[&pin.by].work {
             Work::Promotion(promotion) => Some(promotion.occurrence.clone()),
-            Work::Rollback(_) => None,
+            Work::Rollback(_) | Work::Repair(_) => None,
         })
         .collect();
     assert!(pushed.is_sorted(), "rule 4: the latest run wins: {pushed:?}");

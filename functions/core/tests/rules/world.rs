@@ -14,7 +14,7 @@ use stablepin_core::records::{
     ServiceRollout, Started, Subject, Token, TokenHash, Verdict, Way, Work,
 };
 use stablepin_core::refusal::Refusal;
-use stablepin_core::step::{Change, Decision, Observed, Opening, RollbackRequest, joined, step};
+use stablepin_core::step::{Change, Decision, Drifted, Observed, Opening, RollbackRequest, joined, step};
 use stablepin_core::target::{To, intended, resolve};
 use uuid::Uuid;
 
@@ -163,11 +163,29 @@ impl World {
         self.configuration.application.environments[0].stable_tag.clone()
     }
 
+    pub(crate) fn current_tag(&self) -> ImageTag {
+        ImageTag::parse("production-current").unwrap()
+    }
+
+    pub(crate) fn move_by_hand(&mut self, tag: &ImageTag, to: Option<ImageDigest>) {
+        match to {
+            Some(digest) => self.tags.insert(tag.clone(), digest),
+            None => self.tags.remove(tag),
+        };
+    }
+
+    /// Its event, or the sweep; answers with the repair that it began.
+    pub(crate) fn look_at_tag(&mut self, tag: &ImageTag) -> Option<OperationId> {
+        let (id, tag, found) = (self.id(), tag.clone(), self.tags.get(tag).cloned());
+        self.observe(None, None, &[Observed::Drifted(Drifted { id, tag, found })]).unwrap();
+        self.operations.contains_key(&id).then_some(id)
+    }
+
     pub(crate) fn subject(&self, operation: Option<OperationId>, pushed: Option<&ImageDigest>) -> Subject {
         let operation = operation.and_then(|id| self.operations.get(&id).cloned());
         let of = operation.as_ref().and_then(|operation| match &operation.work {
             Work::Promotion(promotion) => Some(promotion.digest.clone()),
-            Work::Rollback(_) => None,
+            Work::Rollback(_) | Work::Repair(_) => None,
         });
         let build = pushed.cloned().or(of).and_then(|digest| self.builds.get(&digest).cloned());
         Subject {
@@ -503,7 +521,12 @@ impl World {
                 self.begin(id);
             }
             if self.flights.is_empty() && self.in_progress() == 0 {
-                return;
+                // The sweep finds what no event told of.
+                let tags = [self.stable_tag(), self.current_tag()];
+                let drifted: Vec<_> = tags.iter().filter_map(|tag| self.look_at_tag(tag)).collect();
+                if drifted.is_empty() {
+                    return;
+                }
             }
             self.wait(10);
         }
@@ -514,6 +537,7 @@ impl World {
         let running = |operation: &&Operation| match &operation.work {
             Work::Promotion(promotion) => promotion.state == PromotionState::InProgress,
             Work::Rollback(rollback) => !rollback.state.is_terminal(),
+            Work::Repair(repair) => repair.repaired_at.is_none(),
         };
         self.operations.values().filter(running).count()
     }

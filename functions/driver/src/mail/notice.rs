@@ -21,6 +21,7 @@ pub fn notice(subject: &Subject, notice: Notice) -> Option<Told> {
     let told = match &operation.work {
         Work::Promotion(promotion) => of_promotion(subject, promotion, notice)?,
         Work::Rollback(rollback) => of_rollback(subject, rollback, notice)?,
+        Work::Repair(_) => return None,
     };
     let place = format!("{} {}", subject.application(), subject.name);
     let services: Vec<String> = operation.rollout().map(|(_, rollout)| services(rollout)).unwrap_or_default();

@@ -1,0 +1,103 @@
+//! What the table knows of tags: those that we put ourselves, and where followed ones were last seen.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use jiff::Timestamp;
+use stablepin_core::image::{ImageDigest, ImageTag, RepositoryName};
+use stablepin_core::name::ApplicationName;
+use stablepin_core::sweep::KnownTag;
+
+use super::{Item, ItemKey, Table, TableError, keys, sortable};
+
+/// DynamoDB's own limit of one read.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html>
+const PER_READ: usize = 100;
+
+impl Table {
+    /// The tags that the table knows anything of.
+    pub async fn known_tags(
+        &self,
+        application: &ApplicationName,
+        repository: &RepositoryName,
+        tags: &[ImageTag],
+    ) -> Result<BTreeMap<ImageTag, KnownTag>, TableError> {
+        let mut known = BTreeMap::new();
+        for part in tags.chunks(PER_READ) {
+            let wanted: Vec<ItemKey> =
+                part.iter().map(|tag| keys::tag(application, repository, tag)).collect();
+            let mut found = self.batch_get(&wanted).await?;
+            for (tag, key) in part.iter().zip(&wanted) {
+                if let Some(item) = found.remove(key) {
+                    known.insert(tag.clone(), of(&item));
+                }
+            }
+        }
+        Ok(known)
+    }
+
+    /// Which of these digests a push was answered for.
+    pub async fn known_builds(
+        &self,
+        application: &ApplicationName,
+        digests: &[ImageDigest],
+    ) -> Result<BTreeSet<ImageDigest>, TableError> {
+        let mut known = BTreeSet::new();
+        for part in digests.chunks(PER_READ) {
+            let wanted: Vec<ItemKey> = part.iter().map(|digest| keys::build(application, digest)).collect();
+            let found = self.batch_get(&wanted).await?;
+            let there = part.iter().zip(&wanted).filter(|(_, key)| found.contains_key(key));
+            known.extend(there.map(|(digest, _)| digest.clone()));
+        }
+        Ok(known)
+    }
+
+    /// The push of a tag was answered. An older one that comes late does not undo a newer one.
+    pub async fn follow(
+        &self,
+        application: &ApplicationName,
+        repository: &RepositoryName,
+        tag: &ImageTag,
+        digest: &ImageDigest,
+        at: Timestamp,
+    ) -> Result<(), TableError> {
+        let answer = self
+            .client
+            .update_item()
+            .table_name(&self.name)
+            .set_key(Some(keys::tag(application, repository, tag).attributes()))
+            .update_expression("SET followed = :digest, followed_at = :at")
+            .condition_expression("attribute_not_exists(followed_at) OR followed_at <= :at")
+            .expression_attribute_values(":digest", AttributeValue::S(digest.to_string()))
+            .expression_attribute_values(":at", AttributeValue::S(sortable(at)))
+            .send()
+            .await;
+        match answer {
+            Ok(_) => Ok(()),
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(|error| error.is_conditional_check_failed_exception()) =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(TableError::call("UpdateItem")(error)),
+        }
+    }
+}
+
+fn of(item: &Item) -> KnownTag {
+    let intents = match item.get("intents") {
+        Some(AttributeValue::Ss(digests)) => {
+            digests.iter().filter_map(|digest| ImageDigest::parse(digest).ok()).collect()
+        }
+        _ => BTreeSet::new(),
+    };
+    let followed = match (item.get("followed"), item.get("followed_at")) {
+        (Some(AttributeValue::S(digest)), Some(AttributeValue::S(at))) => {
+            ImageDigest::parse(digest).ok().zip(at.parse().ok())
+        }
+        _ => None,
+    };
+    KnownTag { intents, followed }
+}

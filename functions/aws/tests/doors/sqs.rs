@@ -1,0 +1,60 @@
+use serde_json::{Value, json};
+use stablepin_aws::sqs::{Sqs, SqsError};
+
+use crate::wire::{Wire, error, ok};
+
+const QUEUE: &str = "https://sqs.eu-west-1.amazonaws.com/111122223333/sweep";
+
+fn taken(count: usize) -> Value {
+    let each = |n: usize| json!({"Id": n.to_string(), "MessageId": n.to_string(), "MD5OfMessageBody": ""});
+    json!({"Successful": (0..count).map(each).collect::<Vec<_>>(), "Failed": []})
+}
+
+fn messages(count: usize) -> Vec<String> {
+    (0..count).map(|n| format!("message {n}")).collect()
+}
+
+#[tokio::test]
+async fn messages_go_ten_at_a_time_and_are_spread() {
+    let wire = Wire::answering([ok(taken(10)), ok(taken(5))]);
+    Sqs::new(&wire.session()).send_spread(QUEUE, &messages(15), 900).await.unwrap();
+    let sent: Vec<(String, i64)> = wire
+        .requests()
+        .iter()
+        .flat_map(|request| request.json()["Entries"].as_array().unwrap().clone())
+        .map(|entry| {
+            (entry["MessageBody"].as_str().unwrap().to_owned(), entry["DelaySeconds"].as_i64().unwrap())
+        })
+        .collect();
+    assert_eq!(sent.len(), 15);
+    assert_eq!((&sent[0], &sent[1]), (&("message 0".to_owned(), 0), &("message 1".to_owned(), 60)));
+    assert_eq!(sent[14], ("message 14".to_owned(), 840));
+    assert_eq!(wire.requests()[0].json()["QueueUrl"], QUEUE);
+}
+
+#[tokio::test]
+async fn nobody_is_kept_waiting_longer_than_the_queue_can() {
+    let wire = Wire::answering([ok(taken(2))]);
+    Sqs::new(&wire.session()).send_spread(QUEUE, &messages(2), 3600).await.unwrap();
+    assert_eq!(wire.requests()[0].json()["Entries"][1]["DelaySeconds"], 450);
+}
+
+#[tokio::test]
+async fn a_message_that_was_not_taken_is_an_error() {
+    let failed = json!({"Successful": [], "Failed": [{
+        "Id": "0", "Code": "InternalError", "Message": "later", "SenderFault": false,
+    }]});
+    let wire = Wire::answering([ok(failed)]);
+    let failed = Sqs::new(&wire.session()).send_spread(QUEUE, &messages(1), 0).await.unwrap_err();
+    assert!(failed.is_retryable());
+    assert_eq!(failed.to_string(), format!("{QUEUE} did not take 1 of 1 messages: later"));
+}
+
+#[tokio::test]
+async fn no_messages_are_no_call_and_a_refusal_is_final() {
+    let wire = Wire::answering([error(400, "com.amazonaws.sqs#QueueDoesNotExist")]);
+    Sqs::new(&wire.session()).send_spread(QUEUE, &[], 900).await.unwrap();
+    assert_eq!(wire.requests().len(), 0);
+    let failed = Sqs::new(&wire.session()).send_spread(QUEUE, &messages(1), 900).await.unwrap_err();
+    assert!(matches!(failed, SqsError::Send { .. }) && !failed.is_retryable());
+}

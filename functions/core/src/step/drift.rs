@@ -1,0 +1,96 @@
+//! Drift: a tag of ours that somebody moved or deleted by hand. Told, and put right: the table is the truth.
+
+use super::{Draft, Entry};
+use crate::audit::{Actor, Kind};
+use crate::build_tag::current;
+use crate::image::{ImageDigest, ImageTag};
+use crate::records::{Operation, OperationId, Repair, Work};
+
+/// One of our tags, as the registry has it now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drifted {
+    /// A fresh id, used when it is a drift.
+    pub id: OperationId,
+    pub tag: ImageTag,
+    /// None: there is no such tag.
+    pub found: Option<ImageDigest>,
+}
+
+/// On a subject without an operation. A tag that is still on its way to where it belongs has not drifted.
+pub(super) fn open(draft: &mut Draft, drifted: &Drifted) {
+    let now = draft.now;
+    let Some(policy) = draft.change.after.policy() else { return };
+    let of_live = drifted.tag == current(&policy.name);
+    let environment = &mut draft.change.after.environment;
+    let expected = if of_live {
+        environment.current.as_ref().filter(|current| current.tagged).map(|current| current.digest.clone())
+    } else {
+        let pin = environment.pin.as_ref().filter(|pin| environment.applied == Some(pin.number));
+        pin.map(|pin| pin.digest.clone())
+    };
+    let Some(expected) = expected.filter(|expected| Some(expected) != drifted.found.as_ref()) else { return };
+    if of_live {
+        if let Some(current) = &mut environment.current {
+            (current.by, current.tagged) = (drifted.id, false);
+        }
+    } else {
+        environment.applied = None;
+    }
+    let repair = Repair {
+        id: drifted.id,
+        tag: drifted.tag.clone(),
+        found: drifted.found.clone(),
+        detected_at: now,
+        repaired_at: None,
+    };
+    draft.change.after.operation = Some(Operation::new(Work::Repair(repair), now));
+    tell(draft, Some(expected), "Detected");
+}
+
+pub(super) fn tick(draft: &mut Draft) {
+    if draft.change.after.policy().is_none() {
+        end(draft, "the environment left the configuration");
+    }
+}
+
+pub(super) fn settle(draft: &mut Draft) {
+    let there = crate::effect::pending(draft.now, &draft.change.after).is_empty();
+    if there {
+        end(draft, "Repaired");
+    }
+}
+
+fn end(draft: &mut Draft, to: &str) {
+    let now = draft.now;
+    let Some(repair) = repair(draft).filter(|repair| repair.repaired_at.is_none()) else { return };
+    repair.repaired_at = Some(now);
+    let digest = draft.change.after.environment.pin.as_ref().map(|pin| pin.digest.clone());
+    tell(draft, digest, to);
+}
+
+/// What was found, and what belongs there.
+fn tell(draft: &mut Draft, digest: Option<ImageDigest>, to: &str) {
+    let Some(repair) = repair(draft) else { return };
+    let found = repair.found.as_ref().map_or("deleted".to_owned(), ImageDigest::to_string);
+    let what = match &repair.found {
+        Some(_) => "was moved by hand",
+        None => "was deleted by hand",
+    };
+    let entry = Entry {
+        kind: Kind::Drift,
+        id: Some(repair.id),
+        digest,
+        from: Some(found),
+        to: to.to_owned(),
+        reason: Some(format!("the tag {} {what}", repair.tag)),
+        actor: Actor::Stablepin,
+    };
+    draft.audit(entry);
+}
+
+fn repair(draft: &mut Draft) -> Option<&mut Repair> {
+    match &mut draft.change.after.operation.as_mut()?.work {
+        Work::Promotion(_) | Work::Rollback(_) => None,
+        Work::Repair(repair) => Some(repair),
+    }
+}

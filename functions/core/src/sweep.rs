@@ -1,0 +1,161 @@
+//! Pushes that no event told of: what the registry has, against what was answered.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::image::{ImageDigest, ImageTag};
+use crate::pattern::Pattern;
+
+/// A tag as the registry has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundTag {
+    pub tag: ImageTag,
+    pub digest: ImageDigest,
+    /// Of the image: its first push. A tag that is put on it later does not renew it.
+    pub pushed_at: Option<Timestamp>,
+}
+
+/// A tag as the table has it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KnownTag {
+    /// Digests that we put it on ourselves, or were about to.
+    pub intents: BTreeSet<ImageDigest>,
+    /// The digest of the newest push of it that was answered, and when that was.
+    pub followed: Option<(ImageDigest, Timestamp)>,
+}
+
+/// A push that was missed, and when it was, at the earliest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missed {
+    pub tag: ImageTag,
+    pub digest: ImageDigest,
+    pub at: Timestamp,
+}
+
+/// An event may still be on its way: what is younger is left to it.
+const EVENTS_COME_WITHIN: SignedDuration = SignedDuration::from_mins(5);
+
+/// Followed tags that are on another digest than the newest push that was answered. What was there before the
+/// configuration that is in force (`configured_at`) was never asked for, unless it was followed before.
+pub fn missed(
+    now: Timestamp,
+    builds: &[Pattern],
+    configured_at: Timestamp,
+    found: &[FoundTag],
+    known: &BTreeMap<ImageTag, KnownTag>,
+) -> Vec<Missed> {
+    let settled = |time: Timestamp| now.duration_since(time) > EVENTS_COME_WITHIN;
+    let of = |one: &FoundTag| {
+        let pushed_at = one.pushed_at.filter(|at| settled(*at))?;
+        let known = known.get(&one.tag);
+        let ours = known.is_some_and(|known| known.intents.contains(&one.digest));
+        if ours || !builds.iter().any(|pattern| pattern.matches(one.tag.as_str())) {
+            return None;
+        }
+        let at = match known.and_then(|known| known.followed.as_ref()) {
+            Some((digest, _)) if *digest == one.digest => None,
+            // Back on an older image: nobody knows since when, but it was after the last push that was answered.
+            Some((_, seen)) => settled(*seen).then_some(pushed_at.max(*seen)),
+            None => (pushed_at > configured_at).then_some(pushed_at),
+        };
+        at.map(|at| Missed { tag: one.tag.clone(), digest: one.digest.clone(), at })
+    };
+    found.iter().filter_map(of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(minutes: i64) -> Timestamp {
+        Timestamp::from_second(1_752_762_652 + minutes * 60).unwrap()
+    }
+
+    fn digest(n: u8) -> ImageDigest {
+        ImageDigest::parse(&format!("sha256:{}", format!("{n:02x}").repeat(32))).unwrap()
+    }
+
+    fn tag(text: &str) -> ImageTag {
+        ImageTag::parse(text).unwrap()
+    }
+
+    /// An hour after the configuration; each tag on a digest, pushed so many minutes after it.
+    fn found(tags: &[(&str, u8, i64)], known: &[(&str, KnownTag)]) -> Vec<(String, u8, i64)> {
+        let found: Vec<FoundTag> = tags
+            .iter()
+            .map(|(name, n, minutes)| FoundTag {
+                tag: tag(name),
+                digest: digest(*n),
+                pushed_at: Some(at(*minutes)),
+            })
+            .collect();
+        let known = known.iter().map(|(name, known)| (tag(name), known.clone())).collect();
+        let builds = [Pattern::parse("main").unwrap(), Pattern::parse("v*").unwrap()];
+        let missed = missed(at(60), &builds, at(0), &found, &known);
+        let minutes = |at_: Timestamp| at_.duration_since(at(0)).as_mins();
+        missed
+            .into_iter()
+            .map(|one| {
+                (
+                    one.tag.to_string(),
+                    u8::from_str_radix(&one.digest.as_str()[7..9], 16).unwrap(),
+                    minutes(one.at),
+                )
+            })
+            .collect()
+    }
+
+    fn followed(n: u8, minutes: i64) -> KnownTag {
+        KnownTag { followed: Some((digest(n), at(minutes))), ..KnownTag::default() }
+    }
+
+    #[test]
+    fn a_push_that_nobody_answered_is_found() {
+        assert_eq!(found(&[("main", 1, 20)], &[]), [("main".to_owned(), 1, 20)]);
+        assert_eq!(found(&[("main", 2, 20)], &[("main", followed(1, 10))]), [("main".to_owned(), 2, 20)]);
+    }
+
+    #[test]
+    fn a_tag_that_moved_back_is_found_with_the_time_of_the_last_answer() {
+        assert_eq!(found(&[("main", 1, 5)], &[("main", followed(2, 10))]), [("main".to_owned(), 1, 10)]);
+    }
+
+    #[test]
+    fn what_was_answered_is_not() {
+        assert!(
+            found(&[("main", 1, 20), ("v1", 1, 20)], &[("main", followed(1, 20)), ("v1", followed(1, 21))])
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn what_may_still_be_told_of_is_left_to_its_event() {
+        assert!(found(&[("main", 1, 56)], &[]).is_empty());
+        assert!(found(&[("main", 1, 20)], &[("main", followed(2, 57))]).is_empty());
+    }
+
+    #[test]
+    fn what_was_there_before_anybody_asked_is_left_alone() {
+        assert!(found(&[("v1", 1, -600)], &[]).is_empty());
+    }
+
+    #[test]
+    fn neither_other_tags_nor_our_own_are_builds() {
+        assert!(found(&[("latest", 1, 20)], &[]).is_empty());
+        let ours = KnownTag { intents: BTreeSet::from([digest(1)]), followed: None };
+        assert!(found(&[("v1", 1, 20)], &[("v1", ours.clone())]).is_empty());
+        assert_eq!(
+            found(&[("v1", 2, 20)], &[("v1", ours)]).len(),
+            1,
+            "a name of ours on another digest is a push"
+        );
+    }
+
+    #[test]
+    fn an_image_without_a_time_is_left_alone() {
+        let found = [FoundTag { tag: tag("main"), digest: digest(1), pushed_at: None }];
+        let builds = [Pattern::parse("*").unwrap()];
+        assert!(missed(at(60), &builds, at(0), &found, &BTreeMap::new()).is_empty());
+    }
+}

@@ -1,0 +1,147 @@
+//! A push becomes a build, and a promotion for each environment that takes builds from its repository.
+
+use stablepin_aws::dynamodb::{PushContext, TableError, uuid_v7};
+use stablepin_aws::ecr::{EcrError, ImageId, Manifest};
+use stablepin_core::commit::commit_of;
+use stablepin_core::image::{ImageDigest, ImageTag, RepositoryName};
+use stablepin_core::manifest::Manifest as Parsed;
+use stablepin_core::name::ApplicationName;
+use stablepin_core::records::{Occurrence, OperationId};
+use stablepin_core::step::{Observed, Opening};
+
+use crate::clock::now;
+use crate::errors::chain;
+use crate::{Deadline, Doors, DriveError, Start, drive};
+
+/// A tag that was pushed on an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Push {
+    pub at: jiff::Timestamp,
+    pub repository: RepositoryName,
+    pub digest: ImageDigest,
+    pub tag: ImageTag,
+}
+
+/// Why a push is no build. None of them is an error: they are the registry's everyday traffic.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoBuild {
+    #[error("it is a signature, an attestation or another artifact")]
+    Artifact,
+    #[error("no application takes builds from the repository")]
+    NotRegistered,
+    #[error("no pattern of the application's `builds` names the tag")]
+    NotABuild,
+    #[error("the tag was put by Stablepin itself")]
+    Ours,
+    #[error("the image is not in the registry any more")]
+    Gone,
+}
+
+/// Lambda tries again for these. Nothing is half done: every step can be done twice.
+#[derive(Debug, thiserror::Error)]
+pub enum PushError {
+    #[error("the push could not be looked up")]
+    Table(#[from] TableError),
+    #[error("the image could not be read")]
+    Ecr(#[from] EcrError),
+    #[error("the promotion could not be opened")]
+    Drive(#[from] DriveError),
+}
+
+const REVISION: &str = "org.opencontainers.image.revision";
+
+/// Answers with the number of environments that were asked to take it.
+pub async fn take(
+    doors: &Doors,
+    application: &ApplicationName,
+    push: &Push,
+    deadline: Deadline,
+) -> Result<Result<usize, NoBuild>, PushError> {
+    let ids = [ImageId::Digest(push.digest.clone())];
+    let (context, found) = tokio::join!(
+        doors.table.push_context(application, &push.repository, &push.tag, &push.digest),
+        doors.ecr.image(&push.repository, &ids),
+    );
+    let Some(context) =
+        context?.filter(|context| context.configuration.application.repository == push.repository)
+    else {
+        return Ok(Err(NoBuild::NotRegistered));
+    };
+    // Known by what we recorded before we put it, never by how it looks.
+    if context.ours {
+        return Ok(Err(NoBuild::Ours));
+    }
+    if !context.configuration.application.builds.iter().any(|pattern| pattern.matches(push.tag.as_str())) {
+        return Ok(Err(NoBuild::NotABuild));
+    }
+    let Some(manifest) = found?.into_iter().next() else {
+        return Ok(Err(NoBuild::Gone));
+    };
+    // What cannot be read as an image for certain is none.
+    let taken = if manifest.parse().is_ok_and(|manifest| manifest.kind().is_image()) {
+        Ok(open(doors, push, context, manifest, deadline).await?)
+    } else {
+        Err(NoBuild::Artifact)
+    };
+    // Answered, whatever the answer: the sweep need not wonder about it.
+    doors.table.follow(application, &push.repository, &push.tag, &push.digest, push.at).await?;
+    Ok(taken)
+}
+
+async fn open(
+    doors: &Doors,
+    push: &Push,
+    context: PushContext,
+    manifest: Manifest,
+    deadline: Deadline,
+) -> Result<usize, PushError> {
+    let PushContext { configuration, build, .. } = context;
+    // A known build has its name already.
+    let commit = match &build {
+        Some(_) => None,
+        None => {
+            // The label is only where the commit's name comes from: without it, the tag or the digest names it.
+            let config = doors.ecr.labels(&push.repository, &manifest).await.unwrap_or_else(|error| {
+                tracing::warn!(image.digest = %push.digest, "the image's labels could not be read: {}", chain(&error));
+                None
+            });
+            let revision = config.as_ref().and_then(|config| config.labels.get(REVISION));
+            commit_of(revision.map(String::as_str), &push.tag, &push.digest).commit().cloned()
+        }
+    };
+    let size_bytes = size(&manifest);
+    let environments = configuration.application.environments.clone();
+    let mut build = build;
+    for environment in &environments {
+        let subject =
+            doors.table.environment(configuration.clone(), &environment.name, build.clone()).await?;
+        let opening = Opening {
+            id: OperationId::new(uuid_v7(now())),
+            occurrence: Occurrence { at: push.at, digest: push.digest.clone() },
+            repository: push.repository.clone(),
+            pushed_tag: push.tag.clone(),
+            commit: commit.clone(),
+            media_type: manifest.media_type.clone(),
+            size_bytes,
+            names_taken: 0,
+        };
+        let observed = vec![Observed::Opened(Box::new(opening))];
+        match drive(doors, Start::Subject(Box::new(subject)), observed, deadline).await {
+            Ok(after) => build = after.build,
+            // The same event came before: what it began is finished by whoever began it, or by a tick.
+            Err(DriveError::AlreadyOpened) => {
+                build = doors.table.build(&configuration.application.name, &push.digest).await?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(environments.len())
+}
+
+/// Compressed, of a single platform's image. An index has a size per platform.
+fn size(manifest: &Manifest) -> Option<u64> {
+    match manifest.parse() {
+        Ok(Parsed::Image(image)) => image.size_bytes().ok(),
+        Ok(Parsed::Index(_)) | Err(_) => None,
+    }
+}
