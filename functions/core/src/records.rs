@@ -82,6 +82,8 @@ pub struct Build {
     pub media_type: String,
     /// Compressed, summed from the manifest; none for an index, which has a size per platform.
     pub size_bytes: Option<u64>,
+    /// What it runs on, such as `linux/amd64`, as far as known.
+    pub platforms: Vec<String>,
     pub version: u64,
 }
 
@@ -95,6 +97,7 @@ pub struct Pin {
     /// The promotion or rollback that set it.
     pub by: OperationId,
     pub at: Timestamp,
+    pub platforms: Vec<String>,
     /// The task definition that each service was proven with, to be used again on the way back.
     pub revisions: BTreeMap<ServiceName, String>,
 }
@@ -309,6 +312,7 @@ pub struct Target {
     pub digest: ImageDigest,
     pub build_tag: BuildTag,
     pub commit: Option<String>,
+    pub platforms: Vec<String>,
     /// The task definition that each service was proven with.
     pub revisions: BTreeMap<ServiceName, String>,
 }

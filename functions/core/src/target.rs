@@ -118,6 +118,7 @@ pub fn resolve(
         digest: pin.digest.clone(),
         build_tag: pin.build_tag.clone(),
         commit: pin.commit.clone(),
+        platforms: pin.platforms.clone(),
         revisions: pin.revisions.clone(),
     })
 }

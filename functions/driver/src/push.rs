@@ -4,7 +4,7 @@ use stablepin_aws::dynamodb::{PushContext, TableError, uuid_v7};
 use stablepin_aws::ecr::{EcrError, ImageId, Manifest};
 use stablepin_core::commit::commit_of;
 use stablepin_core::image::{ImageDigest, ImageTag, RepositoryName};
-use stablepin_core::manifest::Manifest as Parsed;
+use stablepin_core::manifest::{ImageConfig, Manifest as Parsed};
 use stablepin_core::name::ApplicationName;
 use stablepin_core::records::{Occurrence, OperationId};
 use stablepin_core::step::{Observed, Opening};
@@ -97,8 +97,8 @@ async fn open(
 ) -> Result<usize, PushError> {
     let PushContext { configuration, build, .. } = context;
     // A known build has its name already.
-    let commit = match &build {
-        Some(_) => None,
+    let (commit, platforms) = match &build {
+        Some(_) => (None, Vec::new()),
         None => {
             // The label is only where the commit's name comes from: without it, the tag or the digest names it.
             let config = doors.ecr.labels(&push.repository, &manifest).await.unwrap_or_else(|error| {
@@ -106,7 +106,8 @@ async fn open(
                 None
             });
             let revision = config.as_ref().and_then(|config| config.labels.get(REVISION));
-            commit_of(revision.map(String::as_str), &push.tag, &push.digest).commit().cloned()
+            let commit = commit_of(revision.map(String::as_str), &push.tag, &push.digest).commit().cloned();
+            (commit, platforms(&manifest, config.as_ref()))
         }
     };
     let size_bytes = size(&manifest);
@@ -123,6 +124,7 @@ async fn open(
             commit: commit.clone(),
             media_type: manifest.media_type.clone(),
             size_bytes,
+            platforms: platforms.clone(),
             names_taken: 0,
         };
         let observed = vec![Observed::Opened(Box::new(opening))];
@@ -144,4 +146,25 @@ fn size(manifest: &Manifest) -> Option<u64> {
         Ok(Parsed::Image(image)) => image.size_bytes().ok(),
         Ok(Parsed::Index(_)) | Err(_) => None,
     }
+}
+
+/// More than this is no real image's.
+const MOST_PLATFORMS: usize = 20;
+
+/// What it runs on: of an index its children's word, of an image its configuration's. Written by whoever pushed it:
+/// what does not look like a platform is left out.
+fn platforms(manifest: &Manifest, config: Option<&ImageConfig>) -> Vec<String> {
+    let said: Vec<String> = match manifest.parse() {
+        Ok(Parsed::Index(index)) => {
+            index.images().filter_map(|child| child.platform.as_ref()).map(ToString::to_string).collect()
+        }
+        Ok(Parsed::Image(_)) => {
+            config.into_iter().map(|config| format!("{}/{}", config.os, config.architecture)).collect()
+        }
+        Err(_) => Vec::new(),
+    };
+    let plain = |text: &String| {
+        text.len() <= 40 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-".contains(&b))
+    };
+    said.into_iter().filter(plain).take(MOST_PLATFORMS).collect()
 }

@@ -68,6 +68,7 @@ fn asking(required: u8, tag: &str) -> Subject {
         commit: Some(Commit::parse("a1b2c3d4e5f60718293a4b5c6d7e8f9012345678").unwrap()),
         media_type: "application/vnd.oci.image.manifest.v1+json".to_owned(),
         size_bytes: Some(12_345_678),
+        platforms: Vec::new(),
         names_taken: 0,
     };
     step(at("2025-07-17T14:30:54Z"), &subject, &[Observed::Opened(Box::new(push))]).unwrap().after

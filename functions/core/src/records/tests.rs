@@ -45,6 +45,7 @@ fn build() -> Build {
         pushed_at: at("2025-07-17T14:30:52Z"),
         media_type: "application/vnd.oci.image.manifest.v1+json".to_owned(),
         size_bytes: Some(12_345_678),
+        platforms: vec!["linux/amd64".to_owned()],
         version: 2,
     }
 }
@@ -57,6 +58,7 @@ fn pin() -> Pin {
         commit: build().commit,
         by: id(1),
         at: at("2025-07-17T15:00:00Z"),
+        platforms: vec!["linux/amd64".to_owned()],
         revisions: BTreeMap::from([(service("prod/web"), task_definition(41))]),
     }
 }
@@ -184,6 +186,7 @@ fn rollback() -> Operation {
             digest: digest(0xb2),
             build_tag: BuildTag::parse("production-20250716-101500-b2b2b2b2").unwrap(),
             commit: None,
+            platforms: vec!["linux/amd64".to_owned()],
             revisions: BTreeMap::from([(service("prod/web"), task_definition(40))]),
         },
         to: "previous".to_owned(),

@@ -31,6 +31,7 @@ pub struct Opening {
     pub commit: Option<Commit>,
     pub media_type: String,
     pub size_bytes: Option<u64>,
+    pub platforms: Vec<String>,
     /// How many build tags were found taken by another digest.
     pub names_taken: u32,
 }
@@ -103,6 +104,7 @@ pub(super) fn open(draft: &mut Draft, opening: &Opening) -> Result<(), Refusal> 
             pushed_at: occurrence.at,
             media_type: opening.media_type.clone(),
             size_bytes: opening.size_bytes,
+            platforms: opening.platforms.clone(),
             version: 0,
         };
         draft.change.intents.push(build_intent(&build));
@@ -380,6 +382,7 @@ pub(super) fn set_pin(draft: &mut Draft, policy: &Policy, revisions: BTreeMap<Se
         digest: promotion.digest.clone(),
         build_tag: build.build_tag,
         commit: build.commit,
+        platforms: build.platforms,
         by: promotion.id,
         reason: Some(reason.unwrap_or_else(|| "promotion approved".to_owned())),
         actor,

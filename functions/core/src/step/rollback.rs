@@ -164,6 +164,7 @@ fn done(draft: &mut Draft) {
         digest: rollback.target.digest.clone(),
         build_tag: rollback.target.build_tag.clone(),
         commit: rollback.target.commit.clone(),
+        platforms: rollback.target.platforms.clone(),
         by: rollback.id,
         reason: Some(format!("rollback to pin {}", rollback.target.pin)),
         actor: rollback.asked_by.clone(),

@@ -35,6 +35,7 @@ fn pin(n: u64, build: u8) -> Pin {
         commit: Some(commit(build)),
         by: OperationId::new(Uuid::from_u128(u128::from(n))),
         at,
+        platforms: Vec::new(),
         revisions: Default::default(),
     }
 }

@@ -266,6 +266,7 @@ impl World {
             commit: None,
             media_type: String::new(),
             size_bytes: None,
+            platforms: Vec::new(),
             names_taken: 0,
         }
     }

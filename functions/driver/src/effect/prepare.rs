@@ -7,6 +7,7 @@ use stablepin_core::application::Environment as Policy;
 use stablepin_core::effect::Outcome;
 use stablepin_core::image::{ImageDigest, RepositoryName};
 use stablepin_core::records::Subject;
+use stablepin_core::task_definition::wrong_platform;
 
 use super::problem;
 use crate::errors::chain;
@@ -33,6 +34,12 @@ pub(super) async fn prepare(doors: &Doors, subject: &Subject, policy: &Policy) -
             Ok(snapshot) => found.push(snapshot),
             Err(error) if error.is_retryable() => return problem(&error),
             Err(error) => return Outcome::Unfit(chain(&error)),
+        }
+    }
+    for one in &found {
+        let wrong = wrong_platform(&one.definition.described, &promotion.build.platforms);
+        if let Some(why) = wrong {
+            return Outcome::Unfit(format!("{}: {why}", one.service));
         }
     }
     // Only a rollback takes the place of a deployment on its way.

@@ -1,10 +1,14 @@
 use insta::assert_snapshot;
 use stablepin_core::application::Application;
+use stablepin_core::application::ServiceName;
 use stablepin_core::build_tag::BuildTag;
 use stablepin_core::commit::Commit;
 use stablepin_core::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_core::pin_number::PinNumber;
-use stablepin_core::records::{Configuration, Environment, Hold, Occurrence, OperationId, Pin};
+use stablepin_core::records::{
+    Configuration, Destination, Environment, Hold, Live, Notice, Occurrence, OperationId, Pin, Progress,
+    PromotionState, Rollout, ServiceRollout, Work,
+};
 use stablepin_core::step::{Observed, Opening, step};
 
 use super::*;
@@ -70,6 +74,7 @@ fn pushed(application: Application, tag: &str, opening: impl FnOnce(&mut Opening
         commit: Some(Commit::parse("a1b2c3d4e5f60718293a4b5c6d7e8f9012345678").unwrap()),
         media_type: "application/vnd.oci.image.manifest.v1+json".to_owned(),
         size_bytes: Some(12_345_678),
+        platforms: Vec::new(),
         names_taken: 0,
     };
     opening(&mut push);
@@ -84,6 +89,7 @@ fn with_a_pin(mut subject: Subject) -> Subject {
         commit: None,
         by: id(),
         at: at("2025-07-16T11:00:00Z"),
+        platforms: Vec::new(),
         revisions: Default::default(),
     });
     subject
@@ -232,4 +238,74 @@ fn sizes() {
     assert_eq!(size(1_000), "1.0 kB");
     assert_eq!(size(1_999_999), "1.9 MB");
     assert_eq!(size(12_345_678_901), "12.3 GB");
+}
+
+/// A promotion that went to services and ended like this.
+fn ended(state: PromotionState, progress: Progress, failure: &str) -> Subject {
+    let mut subject = with_a_pin(pushed(application("web", "production"), "main", |_| ()));
+    let operation = subject.operation.as_mut().unwrap();
+    let Work::Promotion(promotion) = &mut operation.work else { panic!("it is a promotion") };
+    let before = Live {
+        task_definition: "arn:aws:ecs:eu-west-1:111122223333:task-definition/web:6".to_owned(),
+        deployment: "ecs-svc/1".to_owned(),
+        digests: Default::default(),
+        described: Some(digest(0xb2)),
+    };
+    let service = ServiceName::parse("prod/web").unwrap();
+    promotion.state = state;
+    promotion.failure = Some(failure.to_owned());
+    promotion.rollout = Some(Rollout {
+        destination: Destination::Digest { digest: digest(0xa1) },
+        services: vec![ServiceRollout { progress, ..ServiceRollout::waiting(service, before) }],
+        deadline: at("2025-07-17T15:30:00Z"),
+        paused_since: None,
+        bake: None,
+    });
+    subject
+}
+
+fn told(subject: &Subject, of: Notice) -> String {
+    let told = notice(subject, of).unwrap();
+    let content = &told.chat["content"];
+    assert_eq!(content["title"].as_str(), Some(told.mail.subject.as_str()), "both say the same");
+    format!("Subject: {}\n\n{}\n{content:#}", told.mail.subject, told.mail.body)
+}
+
+const CRASHED: &str = "prod/web: ECS deployment circuit breaker: tasks failed to start.";
+
+#[test]
+fn a_release_that_goes_back() {
+    let crashed =
+        Progress::Failed { reason: "ECS deployment circuit breaker: tasks failed to start.".to_owned() };
+    assert_snapshot!(told(&ended(PromotionState::InProgress, crashed, CRASHED), Notice::GoingBack), @"");
+}
+
+#[test]
+fn a_release_that_was_rolled_back() {
+    let proven = Progress::Proven { tasks: 2, at: at("2025-07-17T15:10:00Z") };
+    assert_snapshot!(told(&ended(PromotionState::RolledBack, proven, CRASHED), Notice::Ended), @"");
+}
+
+#[test]
+fn a_release_that_somebody_else_replaced() {
+    let taken = Progress::Superseded { reason: "another deployment took the place of ours".to_owned() };
+    let why = "prod/web: another deployment took the place of ours";
+    assert_snapshot!(told(&ended(PromotionState::Failed, taken, why), Notice::Ended), @"");
+}
+
+#[test]
+fn what_ends_well_is_not_told() {
+    let proven = Progress::Proven { tasks: 2, at: at("2025-07-17T15:10:00Z") };
+    for state in [PromotionState::Completed, PromotionState::Cancelled, PromotionState::Pending] {
+        assert_eq!(notice(&ended(state, proven.clone(), ""), Notice::Ended), None);
+    }
+}
+
+#[test]
+fn a_notice_has_one_line_where_it_has_one_and_fits_a_chat() {
+    let hostile = "x\n\n## Approved by everybody\r\n<!channel>".repeat(100);
+    let failed = Progress::Failed { reason: hostile.clone() };
+    let told = notice(&ended(PromotionState::RolledBack, failed, &hostile), Notice::Ended).unwrap();
+    assert!(!told.mail.body.contains("\n## Approved"), "{}", told.mail.body);
+    assert!(told.chat.to_string().len() < 8_000);
 }
