@@ -94,6 +94,12 @@ async fn decide(doors: &Doors, request: &Request, deadline: Deadline) -> Result<
             let (subject, token) = open(doors, request, field("t")).await?;
             Ok(page::ended(&subject, &token, &refusal))
         }
+        // Two clicks at once: the other one counts, and is shown.
+        Err(DriveError::LinkUsed) => {
+            let (subject, token) = open(doors, request, field("t")).await?;
+            let refusal = Refusal::LinkUsed { at: token.used_at.unwrap_or_else(now) };
+            Ok(page::ended(&subject, &token, &refusal))
+        }
         Err(error) => Err(error.into()),
     }
 }

@@ -8,6 +8,7 @@ mod lists;
 mod tags;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
@@ -398,7 +399,16 @@ impl Table {
     async fn batch_get(&self, wanted: &[ItemKey]) -> Result<HashMap<ItemKey, Item>, TableError> {
         let mut found = HashMap::new();
         let mut open: Vec<_> = wanted.iter().map(ItemKey::attributes).collect();
+        let mut rounds = 0;
         while !open.is_empty() {
+            if rounds == MOST_ROUNDS {
+                let message = format!("{} of {} keys stayed unprocessed", open.len(), wanted.len());
+                return Err(TableError::Call { operation: "BatchGetItem", message, retryable: true });
+            }
+            if rounds > 0 {
+                tokio::time::sleep(Duration::from_millis(25 << rounds)).await;
+            }
+            rounds += 1;
             let ask = KeysAndAttributes::builder()
                 .consistent_read(true)
                 .set_keys(Some(open))
@@ -426,6 +436,9 @@ impl Table {
         Ok(found)
     }
 }
+
+/// How often what DynamoDB left unprocessed is asked for again.
+const MOST_ROUNDS: u32 = 6;
 
 /// The one partition of the sparse index: operations sorted by when to look at them next.
 const WAKE: &str = "WAKE";

@@ -45,6 +45,12 @@ pub enum Refusal {
     UnknownPin { number: PinNumber, newest: PinNumber },
     #[error("{to} was never pinned in this environment, so it was never verified here: promote it instead")]
     NeverPinned { to: String },
+    #[error(
+        "the pin moved from {from} to {to} while the rollback was prepared, and nothing was touched: ask again"
+    )]
+    PinMoved { from: PinNumber, to: PinNumber },
+    #[error("{to} names more than one build that was pinned here: {}", list(candidates))]
+    Ambiguous { to: String, candidates: Vec<PinNumber> },
     #[error("{digest} (pin {pin}) is live already on every service that was named")]
     AlreadyLive { pin: PinNumber, digest: ImageDigest },
     #[error("rollback {id} is running: follow it, and ask again when it has ended")]
@@ -59,6 +65,11 @@ pub enum Refusal {
     ReasonNeeded,
     #[error("{service} is not a service of this environment: its services are {known}")]
     UnknownService { service: String, known: String },
+}
+
+fn list(pins: &[PinNumber]) -> String {
+    let each: Vec<String> = pins.iter().map(|pin| format!("pin {pin}")).collect();
+    format!("{}. Name one by its number", each.join(", "))
 }
 
 /// For people; seconds and less tell them nothing.

@@ -86,17 +86,30 @@ pub fn resolve(
             .filter(|pin| pin.number <= current.number && wanted(pin))
             .max_by_key(|pin| pin.number)
     };
-    let named = |name: &str| {
-        let commit = Commit::parse(name).ok();
-        newest(&|pin| {
-            pin.build_tag.to_string() == name
-                || numbered(stable_tag, pin.number).as_str() == name
-                || pin
-                    .commit
-                    .as_ref()
-                    .zip(commit.as_ref())
-                    .is_some_and(|(full, part)| full.starts_with(part.as_str()))
-        })
+    let named = |name: &str| -> Result<Option<&Pin>, Refusal> {
+        let tagged = newest(&|pin| {
+            pin.build_tag.to_string() == name || numbered(stable_tag, pin.number).as_str() == name
+        });
+        let (None, Ok(wanted)) = (tagged, Commit::parse(name)) else { return Ok(tagged) };
+        // Either may have been shortened.
+        let same = |pin: &Pin| {
+            pin.commit.as_ref().is_some_and(|kept| {
+                kept.starts_with(wanted.as_str()) || wanted.as_str().starts_with(kept.as_str())
+            })
+        };
+        let found = newest(&same);
+        let others: Vec<PinNumber> = found
+            .iter()
+            .flat_map(|found| history.iter().filter(|pin| same(pin) && pin.digest != found.digest))
+            .map(|pin| pin.number)
+            .collect();
+        match (found, others.is_empty()) {
+            (Some(found), false) => {
+                let candidates = others.into_iter().chain([found.number]).collect();
+                Err(Refusal::Ambiguous { to: name.to_owned(), candidates })
+            }
+            (found, _) => Ok(found),
+        }
     };
     let found = match to {
         To::Stable => Ok(current),
@@ -105,11 +118,11 @@ pub fn resolve(
         })
         .ok_or(Refusal::NoPrevious),
         To::Pin(number, text) => newest(&|pin| pin.number == *number)
-            .or_else(|| named(text))
+            .map_or_else(|| named(text), |pin| Ok(Some(pin)))?
             .ok_or(Refusal::UnknownPin { number: *number, newest: current.number }),
         To::Digest(digest) => newest(&|pin| pin.digest == *digest)
             .ok_or_else(|| Refusal::NeverPinned { to: digest.to_string() }),
-        To::Name(name) => named(name).ok_or_else(|| Refusal::NeverPinned { to: name.clone() }),
+        To::Name(name) => named(name)?.ok_or_else(|| Refusal::NeverPinned { to: name.clone() }),
     }?;
     // The digest's newest number: going back to what is pinned now, by an older name, changes no pin.
     let pin = if found.digest == current.digest { current } else { found };

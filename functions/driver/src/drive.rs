@@ -61,6 +61,9 @@ const MOST_RACES: u32 = 12;
 /// What is left of the time when no further effect is begun.
 const MARGIN: SignedDuration = SignedDuration::from_secs(3);
 
+/// What it takes to answer.
+const TO_ANSWER: SignedDuration = SignedDuration::from_secs(1);
+
 /// Until when to go on.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadline {
@@ -74,7 +77,7 @@ impl Deadline {
         Self { soft: hard, hard }
     }
 
-    /// Begins nothing new after this long, though what was begun may take longer.
+    /// Begins nothing new shortly before this long is over, and waits for nothing after it.
     #[must_use]
     pub fn within(self, limit: SignedDuration) -> Self {
         Self { soft: self.soft.min(now() + limit), ..self }
@@ -83,6 +86,12 @@ impl Deadline {
     /// Whether it is too late to begin anything.
     pub fn is_near(&self) -> bool {
         now() + MARGIN >= self.soft
+    }
+
+    /// Until something has to be answered.
+    fn left(&self) -> Duration {
+        let answer_by = self.soft.min(self.hard - TO_ANSWER);
+        Duration::try_from(answer_by.duration_since(now())).unwrap_or_default()
     }
 
     /// When every call that was begun has ended, or the process has.
@@ -144,7 +153,12 @@ pub async fn drive(
             return Ok(subject);
         }
         let carry_out = |effect| effect::carry_out(doors, &subject, effect, &known);
-        let outcomes = join_all(effects.iter().map(carry_out)).await;
+        let all = join_all(effects.iter().map(carry_out));
+        let Ok(outcomes) = tokio::time::timeout(deadline.left(), all).await else {
+            // What was begun may have arrived. When the lease has ended, the next one looks and goes on.
+            tracing::warn!("no time is left: what was begun is finished by the next tick");
+            return Ok(subject);
+        };
         // From now on they are as we left them.
         known.clear();
         observed = outcomes.into_iter().map(Observed::Outcome).collect();

@@ -22,6 +22,8 @@ impl From<&Refusal> for Problem {
             Refusal::NeverPinned { .. } => (422, "never-pinned", "Never verified here"),
             Refusal::AlreadyLive { .. } => (409, "already-live", "Already there"),
             Refusal::RollbackRunning { .. } => (409, "rollback-running", "Another rollback is running"),
+            Refusal::PinMoved { .. } => (409, "pin-moved", "The pin moved meanwhile"),
+            Refusal::Ambiguous { .. } => (422, "ambiguous", "It names more than one build"),
             Refusal::Frozen { .. } => (409, "frozen", "Frozen already"),
             Refusal::NotFrozen => (409, "not-frozen", "Not frozen"),
             Refusal::NotHeld => (409, "not-held", "Not held"),

@@ -123,7 +123,7 @@ async fn all(
         {
             Ok(_) | Err(DriveError::NotFound) => driven += 1,
             Err(error) => {
-                failed += 1;
+                failed += usize::from(error.is_retryable());
                 tracing::error!(
                     application.name = %key.application,
                     environment.name = %key.environment,

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use stablepin_aws::eventbridge::{Entry, EventBridge, EventBridgeError};
 use stablepin_core::audit::AuditRecord;
+use stablepin_driver::errors::chain;
 
 /// The stack's bus.
 #[derive(Debug, Clone)]
@@ -27,7 +28,11 @@ impl Bus {
     pub async fn publish(&self, records: &[Value]) -> Result<usize, OutboxError> {
         let mut entries = Vec::new();
         for record in records {
-            entries.extend(entry(record)?);
+            match entry(record) {
+                Ok(entry) => entries.extend(entry),
+                // It stays so however often it is tried, and would hold up the others. It is in the table.
+                Err(error) => tracing::error!("an audit record is not published: {}", chain(&error)),
+            }
         }
         for chunk in entries.chunks(PER_CALL) {
             self.door.put(&self.name, chunk).await?;

@@ -2,6 +2,7 @@
 //! deployments. The promoter brings it to its end.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use jiff::SignedDuration;
@@ -13,7 +14,7 @@ use stablepin_core::application::{Environment as Policy, ServiceName};
 use stablepin_core::audit::Actor;
 use stablepin_core::image::ImageDigest;
 use stablepin_core::name::{ApplicationName, EnvironmentName};
-use stablepin_core::records::{OperationId, ServiceRollout};
+use stablepin_core::records::{OperationId, ServiceRollout, Subject};
 use stablepin_core::refusal::Refusal;
 use stablepin_core::step::{Observed, RollbackRequest, step};
 use stablepin_core::target::{To, intended, ready, resolve};
@@ -28,6 +29,9 @@ const CONFIRM: &str = "ROLLBACK";
 
 /// The caller waits for no more than this; what did not fit is the promoter's.
 const ANSWER_WITHIN: SignedDuration = SignedDuration::from_secs(10);
+
+/// What is only read before that may take so long.
+const PREPARED_WITHIN: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -51,6 +55,50 @@ pub async fn handle(doors: &Doors, request: &Request, deadline: Deadline) -> Res
 }
 
 async fn start(doors: &Doors, request: &Request, deadline: Deadline) -> Result<Response, Problem> {
+    let prepared = tokio::time::timeout(PREPARED_WITHIN, prepare(doors, request)).await;
+    let Prepared { subject, snapshots, asked, dry_run } = prepared.unwrap_or_else(|_| Err(slow(request)))?;
+    let (id, target) = (asked.id, asked.target.clone());
+    let follow = format!("/v1/applications/{}/rollbacks/{id}", subject.application());
+    let observed = vec![Observed::RollbackRequested(Box::new(asked))];
+    if dry_run {
+        let change = step(now(), &subject, &observed).map_err(|refusal| Problem::from(&refusal))?;
+        let planned = change.after.rollback().map(|rollback| json!(rollback.rollout.services));
+        return Ok(answer(200, &json!({ "dry_run": true, "target": target, "services": planned })));
+    }
+    let deadline = deadline.within(ANSWER_WITHIN);
+    let after = drive(doors, Start::Services(subject, snapshots), observed, deadline).await;
+    let after = after.map_err(|error| match error {
+        DriveError::Refused(refusal) => Problem::from(&refusal),
+        DriveError::NotFound
+        | DriveError::AlreadyOpened
+        | DriveError::LinkUsed
+        | DriveError::Contended
+        | DriveError::Table(_) => {
+            let what = format!("the rollback may have been started: look at {follow} before you ask again");
+            failed(request, &error, &what)
+        }
+    })?;
+    Ok(answer(
+        202,
+        &json!({
+            "id": id,
+            "state": after.rollback().map(|rollback| rollback.state),
+            "target": target,
+            "services": after.rollback().map(|rollback| &rollback.rollout.services),
+            "follow": follow,
+        }),
+    ))
+}
+
+/// Read and resolved; nothing was touched.
+struct Prepared {
+    subject: Box<Subject>,
+    snapshots: Vec<Snapshot>,
+    asked: RollbackRequest,
+    dry_run: bool,
+}
+
+async fn prepare(doors: &Doors, request: &Request) -> Result<Prepared, Problem> {
     let principal = request.signed_by()?.to_owned();
     let application = request.parsed("application", ApplicationName::parse)?;
     let environment = request.parsed("environment", EnvironmentName::parse)?;
@@ -63,7 +111,7 @@ async fn start(doors: &Doors, request: &Request, deadline: Deadline) -> Result<R
     let Some(policy) = subject.policy().cloned() else {
         return Err(Problem::from(&Refusal::NoSuchEnvironment));
     };
-    ready(&subject.environment).map_err(|refusal| Problem::from(&refusal))?;
+    let resolved_at = ready(&subject.environment).map_err(|refusal| Problem::from(&refusal))?.number;
     let services = wanted(&policy, &body.services)?;
 
     let to = text(&body.to);
@@ -95,42 +143,21 @@ async fn start(doors: &Doors, request: &Request, deadline: Deadline) -> Result<R
     let asked = RollbackRequest {
         id: OperationId::new(uuid_v7(now())),
         to,
-        target: target.clone(),
+        target,
+        resolved_at,
         reason: body.reason,
         actor: Actor::Principal { arn: principal },
         services: rollouts,
     };
-    let id = asked.id;
-    let observed = vec![Observed::RollbackRequested(Box::new(asked))];
-    if body.dry_run {
-        let change = step(now(), &subject, &observed).map_err(|refusal| Problem::from(&refusal))?;
-        let planned = change.after.rollback().map(|rollback| json!(rollback.rollout.services));
-        return Ok(answer(200, &json!({ "dry_run": true, "target": target, "services": planned })));
-    }
-    let follow = format!("/v1/applications/{application}/rollbacks/{id}");
-    let deadline = deadline.within(ANSWER_WITHIN);
-    let after = drive(doors, Start::Services(Box::new(subject), snapshots), observed, deadline).await;
-    let after = after.map_err(|error| match error {
-        DriveError::Refused(refusal) => Problem::from(&refusal),
-        DriveError::NotFound
-        | DriveError::AlreadyOpened
-        | DriveError::LinkUsed
-        | DriveError::Contended
-        | DriveError::Table(_) => {
-            let what = format!("the rollback may have been started: look at {follow} before you ask again");
-            failed(request, &error, &what)
-        }
-    })?;
-    Ok(answer(
-        202,
-        &json!({
-            "id": id,
-            "state": after.rollback().map(|rollback| rollback.state),
-            "target": target,
-            "services": after.rollback().map(|rollback| &rollback.rollout.services),
-            "follow": follow,
-        }),
-    ))
+    Ok(Prepared { subject: Box::new(subject), snapshots, asked, dry_run: body.dry_run })
+}
+
+fn slow(request: &Request) -> Problem {
+    let detail = format!(
+        "AWS did not answer in time, and nothing was touched: ask again, and quote request {} if it stays",
+        request.id
+    );
+    Problem::new(503, "slow", "AWS is slow", detail)
 }
 
 fn read(body: &str) -> Result<Body, Problem> {

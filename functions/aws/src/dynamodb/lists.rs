@@ -147,7 +147,14 @@ impl Table {
             .map_err(TableError::call("Query"))?;
         let mut due = Vec::new();
         for item in answer.items.unwrap_or_default() {
-            due.extend(self.key_of(&item).await?);
+            match self.key_of(&item).await {
+                Ok(key) => due.extend(key),
+                // One record that nobody can read must not keep all the others waiting.
+                Err(error @ (TableError::Unreadable { .. } | TableError::Malformed { .. })) => {
+                    tracing::error!(item.key = ?item.get("sk"), "what is due cannot be read: {error}");
+                }
+                Err(error) => return Err(error),
+            }
         }
         Ok(due)
     }

@@ -4,10 +4,12 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::rollout::{Verdict, arrived};
 use super::{Draft, Entry, LONGEST_PAUSE, NewPin};
+use crate::application::ServiceName;
 use crate::audit::{Actor, Kind};
 use crate::build_tag::BackupTag;
 use crate::image::ImageDigest;
 use crate::one_line::reason;
+use crate::pin_number::PinNumber;
 use crate::records::{
     Backup, Destination, Hold, Operation, OperationId, Rollback, RollbackState, Rollout, ServiceRollout,
     Slot, SlotKind, Subject, Target, Work,
@@ -21,6 +23,8 @@ pub struct RollbackRequest {
     pub id: OperationId,
     pub to: String,
     pub target: Target,
+    /// The pin that there was when it was resolved: against another one, `to` may mean something else.
+    pub resolved_at: PinNumber,
     pub reason: Option<String>,
     pub actor: Actor,
     /// The services that go back, each with what it runs now.
@@ -47,6 +51,9 @@ pub(super) fn open(draft: &mut Draft, request: &RollbackRequest) -> Result<(), R
     let name = draft.change.after.name.clone();
     let environment = &mut draft.change.after.environment;
     let pin = ready(environment)?.clone();
+    if pin.number != request.resolved_at {
+        return Err(Refusal::PinMoved { from: request.resolved_at, to: pin.number });
+    }
     if request.already_live(&pin.digest) {
         return Err(Refusal::AlreadyLive { pin: request.target.pin, digest: request.target.digest.clone() });
     }
@@ -63,8 +70,6 @@ pub(super) fn open(draft: &mut Draft, request: &RollbackRequest) -> Result<(), R
         Some(Slot { operation: request.id, kind: SlotKind::Rollback, digest: request.target.digest.clone() });
     environment.hold =
         Some(Hold { since: now, reason: format!("rollback to pin {}", request.target.pin), by: request.id });
-    environment.rolled_back_from.extend(intended(&request.services, Some(&pin.digest)));
-    environment.rolled_back_from.remove(&request.target.digest);
     let rollback = Rollback {
         id: request.id,
         target: request.target.clone(),
@@ -133,6 +138,7 @@ pub(super) fn settle(draft: &mut Draft) {
     let Some(rollback) = rollback(draft) else { return };
     let begun = rollback.rollout.services.is_empty() || rollback.rollout.applied_anywhere();
     if rollback.state == RollbackState::Requested && begun {
+        leave(draft);
         move_to(draft, RollbackState::InProgress, None);
     }
     let Some(rollback) = self::rollback(draft) else { return };
@@ -156,9 +162,23 @@ pub(super) fn settle(draft: &mut Draft) {
     }
 }
 
+/// What is left now is no place to go back to.
+fn leave(draft: &mut Draft) {
+    let Some(rollback) = rollback(draft) else { return };
+    let (services, target) = (rollback.rollout.services.clone(), rollback.target.digest.clone());
+    let environment = &mut draft.change.after.environment;
+    let pinned = environment.pin.as_ref().map(|pin| &pin.digest);
+    environment.rolled_back_from.extend(intended(&services, pinned));
+    environment.rolled_back_from.remove(&target);
+}
+
 /// Every service is back.
 fn done(draft: &mut Draft) {
+    let services = draft.change.after.policy().map(|policy| policy.services.clone()).unwrap_or_default();
     let Some(rollback) = rollback(draft) else { return };
+    let named = |service: &ServiceName| rollback.rollout.services.iter().any(|one| one.service == *service);
+    // What a part of the environment runs is not what the environment runs.
+    let whole = services.iter().all(named);
     let proven = format!("{} at {}", rollback.rollout.proven(), rollback.target.digest);
     let new_pin = NewPin {
         digest: rollback.target.digest.clone(),
@@ -170,12 +190,17 @@ fn done(draft: &mut Draft) {
         actor: rollback.asked_by.clone(),
         revisions: rollback.rollout.revisions(),
     };
-    if !rollback.rollout.services.is_empty() {
+    if whole && !services.is_empty() {
         arrived(draft, new_pin.digest.clone());
     }
     let current = draft.change.after.environment.pin.as_ref().map(|pin| pin.digest.clone());
     if current.as_ref() == Some(&new_pin.digest) {
         return move_to(draft, RollbackState::Completed, Some(proven));
+    }
+    if !whole {
+        let reason =
+            format!("{proven}; the pin stays, because not every service of the environment was named");
+        return move_to(draft, RollbackState::Completed, Some(reason));
     }
     draft.pin(new_pin);
     let environment = &mut draft.change.after.environment;

@@ -156,6 +156,27 @@ fn seven_digits_may_be_a_pin_or_a_commit() {
 }
 
 #[test]
+fn either_commit_may_have_been_shortened() {
+    let (environment, mut pins) = history(&[0xa1, 0xb2]);
+    pins[0].commit = Some("a1a1a1a".to_owned());
+    assert_eq!(
+        to(&environment, &pins, &[0xb2], &commit(0xa1)),
+        Ok((1, digest(0xa1))),
+        "kept short, asked whole"
+    );
+}
+
+#[test]
+fn a_commit_of_two_builds_is_ambiguous() {
+    let (environment, mut pins) = history(&[0xa1, 0xb2, 0xc3]);
+    pins[1].commit = Some(commit(0xa1));
+    let refused = to(&environment, &pins, &[0xc3], "a1a1a1a1");
+    let candidates = vec![number(1), number(2)];
+    assert_eq!(refused, Err(Refusal::Ambiguous { to: "a1a1a1a1".to_owned(), candidates }));
+    assert_eq!(to(&environment, &pins, &[0xc3], "1"), Ok((1, digest(0xa1))), "a number is not");
+}
+
+#[test]
 fn while_a_rollback_runs_whatever_is_named_waits_for_it() {
     let (mut environment, pins) = history(&[1]);
     let id = OperationId::new(Uuid::from_u128(9));

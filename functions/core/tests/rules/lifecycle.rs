@@ -8,6 +8,7 @@ use stablepin_core::name::ApproverName;
 use stablepin_core::records::{
     OperationId, Progress, PromotionState, RollbackState, TokenHash, Verdict, Way,
 };
+use stablepin_core::refusal::Refusal;
 use stablepin_core::step::{Decision, Observed};
 use uuid::Uuid;
 
@@ -330,6 +331,7 @@ fn where_more_than_one_digest_is_live_there_is_no_one_backup() {
     world.deploy_by_hand(&service, digest(7));
     let id = world.roll_back("stable").unwrap();
     assert_eq!(world.subject(Some(id), None).rollback().unwrap().backup, None);
+    world.settle();
     assert!(world.environment.rolled_back_from.contains(&digest(7)));
 }
 
@@ -429,4 +431,46 @@ fn the_same_image_may_have_been_named_by_another_environment() {
     let tags: Vec<&ImageTag> =
         world.tags.keys().filter(|tag| tag.as_str().starts_with("production-")).collect();
     assert_eq!(tags, [&name.tag()]);
+}
+
+#[test]
+fn a_rollback_that_was_prepared_before_the_pin_moved_touches_nothing() {
+    let mut world = World::new(application(ONE, "\"prod/web\""));
+    pinned(&mut world, 0, 1);
+    let stale = world.rollback_request("stable").unwrap();
+    pinned(&mut world, 1, 2);
+    let asked = world.observe(None, None, &[Observed::RollbackRequested(Box::new(stale))]);
+    assert!(matches!(asked, Err(Refusal::PinMoved { .. })), "`stable` means another pin by now: {asked:?}");
+    assert_eq!(
+        (world.environment.slot.clone(), world.environment.pin.as_ref().unwrap().number.get()),
+        (None, 2)
+    );
+}
+
+#[test]
+fn a_rollback_that_moved_nothing_left_nothing() {
+    let mut world = World::new(application(ONE, "\"prod/web\""));
+    pinned(&mut world, 0, 1);
+    let id = world.roll_back("stable").unwrap();
+    assert!(world.environment.rolled_back_from.is_empty());
+    world.now += SignedDuration::from_hours(1);
+    world.tick(id);
+    assert_eq!(rollback_state(&world, id), RollbackState::Failed);
+    assert!(world.environment.rolled_back_from.is_empty(), "what runs is as good as it was");
+}
+
+#[test]
+fn a_part_of_the_services_does_not_move_the_pin() {
+    let mut world = World::new(application(ONE, "\"prod/web\", \"prod/worker\""));
+    pinned(&mut world, 0, 1);
+    pinned(&mut world, 1, 2);
+    let mut request = world.rollback_request("1").unwrap();
+    request.services.truncate(1);
+    let id = request.id;
+    world.observe(None, None, &[Observed::RollbackRequested(Box::new(request))]).unwrap();
+    world.settle();
+    assert_eq!((rollback_state(&world, id), world.pins.len()), (RollbackState::Completed, 2));
+    let subject = world.subject(Some(id), None);
+    assert!(subject.rollback().unwrap().reason.as_ref().unwrap().contains("the pin stays"));
+    check(&world);
 }

@@ -320,6 +320,7 @@ impl World {
             id,
             to: to.to_owned(),
             target,
+            resolved_at: self.environment.pin.as_ref().unwrap().number,
             reason: None,
             actor: Actor::Principal { arn: "arn:aws:iam::111122223333:user/operator".to_owned() },
             services,

@@ -45,6 +45,9 @@ pub(super) fn prove(
             return Proof::Open(format!("{} still runs {}", task.arn, task.task_definition));
         }
         let ours = |container: &&Container| container.image.as_deref().is_some_and(&of_ours);
+        if !task.containers.iter().any(|container| ours(&container)) {
+            return Proof::Open(format!("ECS shows no container of {} that runs the repository", task.arn));
+        }
         for container in task.containers.iter().filter(ours) {
             match (&container.digest, &wanted.accepted) {
                 (_, None) => {}
