@@ -58,13 +58,8 @@ fn a_wrong_file_is_refused_where_it_is_wrong_and_nothing_is_stored() {
             "",
         ),
         ("required = 1", "required = 2", "approval", "environment[0].approval.required", "only 1"),
-        (
-            "deploy = \"never\"",
-            "deploy = \"on_approval\"",
-            "deploy",
-            "environment[0].deploy",
-            "not available",
-        ),
+        ("deploy = \"never\"", "deploy = \"always\"", "deploy", "environment[0].deploy", "on_approval"),
+        ("deploy = \"never\"", "soak = \"5m\"", "soak", "environment[0].soak", "not available"),
         ("name = \"production\"", "name = \"Production\"", "Production", "environment[0].name", "lower-case"),
         ("prod-stable", "main-stable", "stable_tag", "environment[0].stable_tag", "taken for a build"),
     ];
