@@ -7,6 +7,7 @@ use xtask::aws::{Aws, Response};
 use xtask::image::{OciImage, OciIndex, Spec, assemble};
 use xtask::registry::Registry;
 
+use crate::aside::Aside;
 use crate::{Plan, stack, until};
 
 pub struct App {
@@ -14,8 +15,10 @@ pub struct App {
     pub plan: Plan,
     /// The ARN of the mailbox's subscription.
     pub(crate) mailbox: Option<String>,
-    /// The name of its own table, where it has one.
-    pub(crate) aside: Option<String>,
+    /// Where it is when it has gone aside.
+    pub(crate) aside: Option<Aside>,
+    /// The repository is another one's, who deletes it.
+    pub(crate) guest: bool,
 }
 
 /// Many tests share one emulator, and its watcher looks at every repository several times a second.
@@ -24,8 +27,10 @@ impl Drop for App {
         if thread::panicking() {
             return; // somebody may want to look
         }
-        let repository = json!({ "repositoryName": self.plan.repository, "force": true });
-        let _ = self.aws.ecr("DeleteRepository", &repository);
+        if !self.guest {
+            let repository = json!({ "repositoryName": self.plan.repository, "force": true });
+            let _ = self.aws.ecr("DeleteRepository", &repository);
+        }
         self.close_mailbox();
         self.comes_back();
     }
@@ -39,7 +44,7 @@ pub fn image(spec: &Spec) -> OciImage {
 impl App {
     /// Of a plan of which nothing is there.
     pub fn unborn(plan: Plan) -> Self {
-        Self { aws: stack().aws(), plan, mailbox: None, aside: None }
+        Self { aws: stack().aws(), plan, mailbox: None, aside: None, guest: false }
     }
 
     /// Registers a file under the application's name.

@@ -3,6 +3,7 @@
 //!
 //! The program is the one that SAM has built and deployed, with the deployed function's own variables and role.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
@@ -171,11 +172,16 @@ fn http(route: &str, path: &str, parameters: &Value, body: &str) -> Value {
     })
 }
 
-/// The deployed function's variables.
+/// The deployed function's variables. They do not change while stories are told.
 fn variables(function: &str) -> Vec<(String, String)> {
-    let variables =
-        configuration(function)["Environment"]["Variables"].as_object().cloned().unwrap_or_default();
-    variables.into_iter().map(|(name, value)| (name, value.as_str().unwrap_or_default().to_owned())).collect()
+    static KNOWN: Mutex<BTreeMap<String, Vec<(String, String)>>> = Mutex::new(BTreeMap::new());
+    let mut known = lock(&KNOWN);
+    let variables = known.entry(function.to_owned()).or_insert_with(|| {
+        let all = configuration(function)["Environment"]["Variables"].as_object().cloned();
+        let text = |value: Value| value.as_str().unwrap_or_default().to_owned();
+        all.unwrap_or_default().into_iter().map(|(name, value)| (name, text(value))).collect()
+    });
+    variables.clone()
 }
 
 /// The program that was deployed, as SAM built it.
@@ -187,9 +193,16 @@ fn program(function: &str) -> PathBuf {
 
 /// `others` have the last word, also about credentials.
 fn start(function: &str, others: &[(&str, &str)], proxy: SocketAddr, runtime: SocketAddr) -> Child {
-    let role = Credentials::of(function);
-    Command::new(program(function))
-        .env_clear()
+    let mut command = Command::new(program(function));
+    command.env_clear();
+    if !others.iter().any(|(name, _)| *name == "AWS_ACCESS_KEY_ID") {
+        let role = Credentials::of(function);
+        command
+            .env("AWS_ACCESS_KEY_ID", role.access_key)
+            .env("AWS_SECRET_ACCESS_KEY", role.secret_key)
+            .env("AWS_SESSION_TOKEN", role.session_token);
+    }
+    command
         .envs(variables(function))
         .env("AWS_LAMBDA_RUNTIME_API", runtime.to_string())
         .env("AWS_LAMBDA_FUNCTION_NAME", function)
@@ -199,9 +212,6 @@ fn start(function: &str, others: &[(&str, &str)], proxy: SocketAddr, runtime: So
         .env("AWS_LAMBDA_LOG_GROUP_NAME", "-")
         .env("AWS_ENDPOINT_URL", format!("http://{proxy}"))
         .env("AWS_REGION", stack().variable("AWS_REGION"))
-        .env("AWS_ACCESS_KEY_ID", role.access_key)
-        .env("AWS_SECRET_ACCESS_KEY", role.secret_key)
-        .env("AWS_SESSION_TOKEN", role.session_token)
         .envs(others.iter().copied())
         .stdin(Stdio::null())
         .stdout(Stdio::null())

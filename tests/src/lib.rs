@@ -11,7 +11,9 @@ pub mod event;
 pub mod link;
 pub mod mail;
 pub mod plan;
+pub mod release;
 pub mod role;
+pub mod seed;
 pub mod service;
 pub mod table;
 pub mod wait;
@@ -25,6 +27,8 @@ use xtask::stack::Stack;
 pub use app::App;
 pub use link::Link;
 pub use plan::{Mutability, Plan};
+pub use release::Release;
+pub use seed::Seed;
 pub use service::Service;
 pub use wait::until;
 
@@ -36,6 +40,11 @@ pub fn stack() -> &'static Stack {
         Ok(stack) => stack,
         Err(error) => panic!("{error}"),
     }
+}
+
+/// Whether `cargo xtask test --deep` runs this: what takes long runs then only.
+pub fn runs_deep() -> bool {
+    std::env::var_os("STABLEPIN_DEEP").is_some()
 }
 
 /// Part of a name that no other test has, nor an earlier run in the same stack.

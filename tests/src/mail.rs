@@ -2,10 +2,26 @@
 //! filtered by the approver's name.
 
 use serde_json::{Value, json};
-use xtask::aws::xml_text;
+use xtask::aws::{Aws, xml_text};
 use xtask::inbox::{self, Mail};
 
+use crate::aside::Aside;
 use crate::{App, Link, stack, until};
+
+/// A queue takes what a topic sends, and nothing else.
+#[track_caller]
+pub(crate) fn lets_in(aws: &Aws, queue_url: &Value, queue_arn: &str, topic_arn: &str) {
+    let policy = json!({
+        "Version": "2012-10-17",
+        "Statement": [{
+            "Effect": "Allow", "Principal": { "Service": "sns.amazonaws.com" },
+            "Action": "sqs:SendMessage", "Resource": queue_arn,
+            "Condition": { "ArnEquals": { "aws:SourceArn": topic_arn } },
+        }],
+    });
+    let set = json!({ "QueueUrl": queue_url, "Attributes": { "Policy": policy.to_string() } });
+    aws.sqs("SetQueueAttributes", &set).expect("the topic may send to the queue");
+}
 
 impl App {
     /// Before the first push: what was sent earlier is not in it.
@@ -13,16 +29,7 @@ impl App {
     pub(crate) fn open_mailbox(&mut self) {
         let queue = self.aws.sqs("CreateQueue", &json!({ "QueueName": self.mailbox() })).expect("a queue");
         let arn = format!("arn:aws:sqs:us-east-1:000000000000:{}", self.mailbox());
-        let policy = json!({
-            "Version": "2012-10-17",
-            "Statement": [{
-                "Effect": "Allow", "Principal": { "Service": "sns.amazonaws.com" },
-                "Action": "sqs:SendMessage", "Resource": arn,
-                "Condition": { "ArnEquals": { "aws:SourceArn": stack().topic() } },
-            }],
-        });
-        let set = json!({ "QueueUrl": queue["QueueUrl"], "Attributes": { "Policy": policy.to_string() } });
-        self.aws.sqs("SetQueueAttributes", &set).expect("the topic may send to the queue");
+        lets_in(&self.aws, &queue["QueueUrl"], &arn, stack().topic());
         let filter = json!({ "approver": self.plan.approvers }).to_string();
         let subscription = [
             ("Action", "Subscribe"),
@@ -73,7 +80,8 @@ impl App {
     /// What everybody was told of the application, oldest first, as chats get it.
     #[track_caller]
     pub fn notices(&self) -> Vec<Value> {
-        let mails = inbox::messages(&self.aws, stack().inbox()).expect("the inbox answers");
+        let inbox = self.aside.as_ref().map_or(stack().inbox(), Aside::inbox);
+        let mails = inbox::messages(&self.aws, inbox).expect("the inbox answers");
         let told = mails.iter().filter_map(|mail| serde_json::from_str::<Value>(&mail.body).ok());
         told.filter(|told| told["metadata"]["additionalContext"]["application"] == self.plan.name.as_str())
             .collect()

@@ -24,6 +24,7 @@ pub struct Plan {
     pub approvers: Vec<String>,
     pub required: u8,
     pub services: Vec<String>,
+    pub stable_tag: String,
     /// What the file says of deployment.
     deploy: String,
     suffix: String,
@@ -41,6 +42,7 @@ impl Plan {
             approvers: vec![format!("lead-{suffix}")],
             required: 1,
             services: Vec::new(),
+            stable_tag: "prod-stable".to_owned(),
             deploy: "deploy = \"never\"".to_owned(),
             name,
             suffix,
@@ -86,8 +88,9 @@ impl Plan {
         }
         let _ = write!(
             text,
-            "\n[[environment]]\nname = \"production\"\nstable_tag = \"prod-stable\"\n{}\n\
+            "\n[[environment]]\nname = \"production\"\nstable_tag = \"{}\"\n{}\n\
              services = {}\napproval = {{ required = {} }}\n",
+            self.stable_tag,
             self.deploy,
             json!(self.services),
             self.required

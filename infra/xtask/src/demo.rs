@@ -1,12 +1,15 @@
 //! `cargo xtask demo`: the whole story in a local cloud of its own.
 //!
 //! A team's service runs in containers. Builds are pushed, approved and pinned; one of them is broken in
-//! production; an operator rolls back. Whatever the story claims is asked from the emulator's own API, the
-//! registry and the containers. A wrong claim ends it with an error.
+//! production; an operator rolls back. Then the team leaves deploying to Stablepin, and what fails goes back by
+//! itself. Whatever the story claims is asked from the emulator's own API, the registry and the containers. A
+//! wrong claim ends it with an error.
 
 mod builds;
 mod claims;
 mod columns;
+mod deployment;
+mod failure;
 mod history;
 mod page;
 mod rollback;
@@ -40,6 +43,14 @@ const SERVICE: &str = "web";
 const STABLE: &str = "prod-stable";
 /// How many tasks the service wants.
 const DESIRED: usize = 2;
+
+const CHAPTERS: usize = 14;
+/// Chapters that only containers can tell.
+const NEED_CONTAINERS: [(usize, &str); 3] = [
+    (12, "Build 5 crashes in its container, and is rolled back by itself"),
+    (13, "Build 6 answers its health check with 500, and is rolled back by itself"),
+    (14, "Build 7, the fix, is approved past the hold, and pinned"),
+];
 
 /// Tells the story; `keep` leaves its cloud running.
 pub fn demo(profile: Profile, keep: bool) -> Result<()> {
@@ -97,13 +108,27 @@ fn tell(stack: &Stack) -> Result<usize> {
     let bad = chapter(6, "Build 3 is approved too, pin 3, and is broken in production", || demo.release(3))?;
     chapter(7, "The operator rolls back", || demo.roll_back(&good, &bad))?;
     chapter(8, "The push of build 3 is delivered five times more", || demo.redeliver(&bad))?;
+    let pinned = good.clone();
     chapter(9, "History and audit trail", || demo.history(&[first, good, bad]))?;
+    let port = chapter(10, "The team leaves deploying to Stablepin", || demo.hand_over(&pinned))?;
+    if !demo.witness.containers_are_real() {
+        chapter(11, "Build 4 is approved, and nothing proves it", || demo.is_not_proven(&pinned))?;
+        for (number, title) in NEED_CONTAINERS {
+            chapter(number, title, || demo.only_with_containers("all of it", || Ok(())))?;
+        }
+        return Ok(demo.claims.held());
+    }
+    let live = chapter(11, "Build 4 is approved, deployed, proven, and pinned", || demo.is_deployed(4))?;
+    let [crash, unhealthy, fix] = NEED_CONTAINERS;
+    chapter(crash.0, crash.1, || demo.crashes(5, &live))?;
+    chapter(unhealthy.0, unhealthy.1, || demo.answers_500(6, &live, port))?;
+    chapter(fix.0, fix.1, || demo.is_deployed(7))?;
     Ok(demo.claims.held())
 }
 
 fn chapter<T>(number: usize, title: &str, tell: impl FnOnce() -> Result<T>) -> Result<T> {
     println!();
-    step(&format!("{number}/9  {title}"), tell)
+    step(&format!("{number}/{CHAPTERS}  {title}"), tell)
 }
 
 /// One telling.
@@ -144,7 +169,7 @@ impl<'a> Demo<'a> {
     /// From the push to the containers.
     fn release(&self, number: usize) -> Result<Build> {
         let build = self.push(number)?;
-        self.approve(&build, number)?;
+        self.approve(&build, u64::try_from(number)?)?;
         self.deploy(&build)?;
         Ok(build)
     }
@@ -163,6 +188,13 @@ impl<'a> Demo<'a> {
 
     fn environment_record(&self) -> Result<Value> {
         self.witness.record(&format!("APP#{APPLICATION}"), &format!("ENV#{ENVIRONMENT}"))
+    }
+
+    /// What the schedule sends to the promoter every minute.
+    fn tick(&self) -> Result<()> {
+        let tick = json!({ "source": "stablepin.schedule", "detail-type": "Tick", "detail": {} });
+        self.witness.aws.invoke(self.stack.variable("STABLEPIN_PROMOTER_FUNCTION"), &tick)?;
+        Ok(())
     }
 
     /// Says what is not checked where no container runs.
@@ -222,6 +254,10 @@ fn summary(claims: usize, story: &str, containers_are_real: bool) {
         println!(
             "  - a broken release in real containers, brought back to the last good digest by one signed call;"
         );
+        println!("  - an approved release deployed to its service, proven there, and only then the pin;");
+        println!(
+            "  - one that crashes and one that answers 500, both rolled back by themselves, with a word to people;"
+        );
     } else {
         println!(
             "  - a rollback by one signed call, as far as it can be without containers: it ended Incomplete,"
@@ -229,6 +265,7 @@ fn summary(claims: usize, story: &str, containers_are_real: bool) {
         println!(
             "    because no running digest could be proven. Install Podman, as root, for the whole story;"
         );
+        println!("  - an approved release that nothing proved: it was taken back, and is no pin;");
     }
     println!("  - a push that is delivered again changes nothing;");
     println!("  - every pin has its audit record, on the bus too.");

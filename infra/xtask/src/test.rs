@@ -88,7 +88,7 @@ fn release(report: &mut Report) {
 
 fn deepen(command: &mut Command, deep: bool) {
     if deep {
-        command.env("PROPTEST_CASES", DEEP_CASES);
+        command.env("PROPTEST_CASES", DEEP_CASES).env("STABLEPIN_DEEP", "1");
     }
 }
 

@@ -14,10 +14,14 @@ use serde_json::{Value, json};
 use std::time::Instant;
 
 /// What the pipeline built: version, commit, and how it fares.
-const BUILDS: [(&str, &str, Mode); 3] = [
+const BUILDS: [(&str, &str, Mode); 7] = [
     ("1.0", "a1b2c3d4e5f60718293a4b5c6d7e8f9001122334", Mode::Healthy),
     ("2.0", "b2c3d4e5f60718293a4b5c6d7e8f900112233445", Mode::Healthy),
     ("3.0", "c3d4e5f60718293a4b5c6d7e8f90011223344556", Mode::Unhealthy),
+    ("4.0", "d4e5f60718293a4b5c6d7e8f9001122334455667", Mode::Healthy),
+    ("5.0", "e5f60718293a4b5c6d7e8f900112233445566778", Mode::Crash),
+    ("6.0", "f60718293a4b5c6d7e8f90011223344556677889", Mode::Unhealthy),
+    ("7.0", "0718293a4b5c6d7e8f900112233445566778899a", Mode::Healthy),
 ];
 
 /// How often the link is opened before anybody decides.
@@ -99,7 +103,7 @@ impl Demo<'_> {
 
     fn is_asked_for(&self, build: &Build) -> Result<()> {
         let promotion = wait_for("the mail's own record", SOON, || {
-            let operation = self.promotion(build)?;
+            let operation = self.promotion_record(build)?;
             let quiet =
                 operation["lease"].is_null() && !operation["work"]["Promotion"]["asked"]["lead"].is_null();
             Ok(quiet.then_some(operation))
@@ -113,7 +117,7 @@ impl Demo<'_> {
         self.claims.equal("the lead got one mail about it", &mails, &1)
     }
 
-    fn promotion(&self, build: &Build) -> Result<Value> {
+    pub(super) fn promotion_record(&self, build: &Build) -> Result<Value> {
         let sk = format!("PROMOTION#{}", build.promotion()?);
         Ok(self.witness.record(&format!("APP#{APPLICATION}"), &sk)?["operation"].take())
     }
@@ -138,19 +142,24 @@ impl Demo<'_> {
         self.claims.equal(&claim, &same, &true)
     }
 
+    /// Presses the button, and the build is the pin.
+    pub(super) fn approve(&self, build: &Build, pin: u64) -> Result<()> {
+        self.say_yes(build)?;
+        self.is_pinned(build, pin)
+    }
+
     /// Presses the button.
-    pub(super) fn approve(&self, build: &Build, pin: usize) -> Result<()> {
+    pub(super) fn say_yes(&self, build: &Build) -> Result<()> {
         let pressed = Instant::now();
         let answer = self.press(build)?;
         let page = Page::read(&answer.text());
         note(format!("the lead approves build {} ({}):", build.number, seconds(pressed.elapsed())));
         quote(&page.lines.first().cloned().unwrap_or_default());
-        self.claims.equal("the page says so", &(answer.status, page.heading.as_str()), &(200, "Approved"))?;
-        self.is_pinned(build, pin)
+        self.claims.equal("the page says so", &(answer.status, page.heading.as_str()), &(200, "Approved"))
     }
 
     /// The table, ECR and the registry agree.
-    fn is_pinned(&self, build: &Build, pin: usize) -> Result<()> {
+    pub(super) fn is_pinned(&self, build: &Build, pin: u64) -> Result<()> {
         let digest = build.digest.as_str();
         let record = self.environment_record()?;
         self.claims.equal(&format!("the table says pin {pin}"), &record["pin"]["number"], &json!(pin))?;
@@ -159,7 +168,7 @@ impl Demo<'_> {
             self.witness.record(&format!("APP#{APPLICATION}"), &format!("PIN#{ENVIRONMENT}#{pin:06}"))?;
         self.claims.equal("its history has it", &history["digest"], digest)?;
         self.stable_tag_shows(digest)?;
-        let promotion = self.promotion(build)?;
+        let promotion = self.promotion_record(build)?;
         let state = &promotion["work"]["Promotion"]["state"];
         self.claims.equal("the promotion is Completed", state, "Completed")
     }
@@ -171,7 +180,7 @@ impl Demo<'_> {
         self.claims.equal("and in the registry", &self.witness.tag_in_registry(REPOSITORY, STABLE)?, &wanted)
     }
 
-    pub(super) fn link_is_used(&self, build: &Build, pin: usize) -> Result<()> {
+    pub(super) fn link_is_used(&self, build: &Build, pin: u64) -> Result<()> {
         let again = self.open(build)?;
         let page = Page::read(&again.text());
         quote(&page.lines[..page.lines.len().min(3)].join("\n"));
@@ -182,12 +191,12 @@ impl Demo<'_> {
         self.claims.equal("and the pin stays", number, &json!(pin))
     }
 
-    fn open(&self, build: &Build) -> Result<Response> {
+    pub(super) fn open(&self, build: &Build) -> Result<Response> {
         Ok(self.witness.aws.call("GET", build.link()?, None, None, false)?)
     }
 
     /// What the page's form sends.
-    fn press(&self, build: &Build) -> Result<Response> {
+    pub(super) fn press(&self, build: &Build) -> Result<Response> {
         let action = build.link()?.split('?').next().unwrap_or_default();
         let body = format!("t={}&decision=approve&reason=", form(build.secret()?));
         let kind = Some("application/x-www-form-urlencoded");

@@ -12,14 +12,14 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// What every ARN of ECS begins with here, and people need not read.
-const ARN: &str = "arn:aws:ecs:us-east-1:000000000000:";
+pub(super) const ARN: &str = "arn:aws:ecs:us-east-1:000000000000:";
 
 /// How long it may take to its end; without containers its own time-out is a minute.
 const LIMIT: Duration = Duration::from_secs(180);
 /// How often it is looked at.
-const LOOK: Duration = Duration::from_millis(200);
+pub(super) const LOOK: Duration = Duration::from_millis(200);
 /// The schedule wakes the promoter once a minute; we do it this often.
-const TICK: Duration = Duration::from_secs(5);
+pub(super) const TICK: Duration = Duration::from_secs(5);
 
 impl Demo<'_> {
     pub(super) fn roll_back(&self, good: &Build, bad: &Build) -> Result<()> {
@@ -144,9 +144,7 @@ impl Demo<'_> {
                 return Ok(state);
             }
             if ticked.elapsed() > TICK {
-                // What the schedule sends every minute.
-                let tick = json!({ "source": "stablepin.schedule", "detail-type": "Tick", "detail": {} });
-                self.witness.aws.invoke(self.stack.variable("STABLEPIN_PROMOTER_FUNCTION"), &tick)?;
+                self.tick()?;
                 ticked = Instant::now();
             }
             sleep(LOOK);
@@ -200,7 +198,7 @@ impl Demo<'_> {
         let record = self.environment_record()?;
         let hold = &record["hold"];
         let reason = hold["reason"].as_str().unwrap_or_default();
-        self.claims.equal(&format!("the environment is held: {reason}"), &hold["rollback"], id)?;
+        self.claims.equal(&format!("the environment is held: {reason}"), &hold["by"], id)?;
         self.claims.equal("and its one rollout slot is free again", &record["slot"], &Value::Null)
     }
 

@@ -3,7 +3,7 @@
 use super::builds::Build;
 use super::claims::SOON;
 use super::witness::Running;
-use super::{APPLICATION, CLUSTER, DESIRED, Demo, REPOSITORY, SERVICE, STABLE, brief, quote};
+use super::{APPLICATION, CLUSTER, DESIRED, Demo, ENVIRONMENT, REPOSITORY, SERVICE, STABLE, brief, quote};
 use crate::image::{self, PORT, Spec};
 use crate::podman::ECR_HOST;
 use crate::process::wait_for;
@@ -13,6 +13,26 @@ use serde_json::{Value, json};
 
 /// What ran before there was a pin. `builds` does not name its tag.
 pub(super) const OLD: &str = "0.9";
+
+/// The application's file, with what it says of its environment's deployment.
+pub(super) fn file(deployment: &str) -> String {
+    format!(
+        r#"name = "{APPLICATION}"
+repository = "{REPOSITORY}"
+builds = ["main"]
+
+[[approver]]
+name = "lead"
+mail = "lead@example.com"
+
+[[environment]]
+name = "{ENVIRONMENT}"
+stable_tag = "{STABLE}"
+{deployment}
+approval = {{ required = 1, approvers = ["lead"], expires = "72h" }}
+"#
+    )
+}
 
 impl Demo<'_> {
     pub(super) fn run_service(&self) -> Result<()> {
@@ -38,7 +58,7 @@ impl Demo<'_> {
             ];
             aws.query("iam", &parameters)?;
         }
-        let task_definition = self.register_task_definition(&old)?;
+        let task_definition = self.register_task_definition(&old, 0)?;
         let service = json!({
             "cluster": CLUSTER,
             "serviceName": SERVICE,
@@ -56,26 +76,14 @@ impl Demo<'_> {
     }
 
     pub(super) fn register(&self) -> Result<()> {
-        let file = format!(
-            r#"name = "{APPLICATION}"
-repository = "{REPOSITORY}"
-builds = ["main"]
-
-[[approver]]
-name = "lead"
-mail = "lead@example.com"
-
-[[environment]]
-name = "production"
-stable_tag = "{STABLE}"
-deploy = "never"                 # the team deploys by itself, Stablepin keeps the pin
+        let deployment = format!(
+            r#"deploy = "never"                 # the team deploys by itself, Stablepin keeps the pin
 services = ["{CLUSTER}/{SERVICE}"]           # what a rollback brings back
-approval = {{ required = 1, approvers = ["lead"], expires = "72h" }}
-verify = {{ timeout = "{}" }}
-"#,
+verify = {{ timeout = "{}" }}"#,
             // Without containers no digest is proven, and the rollback waits for nothing but this.
             if self.witness.containers_are_real() { "30m" } else { "1m" }
         );
+        let file = file(&deployment);
         quote(&file);
         let put = |who: &crate::aws::Aws, signed| {
             who.call("PUT", &self.url(""), Some(file.as_bytes()), Some("application/toml"), signed)
@@ -92,7 +100,7 @@ verify = {{ timeout = "{}" }}
 
     /// The team's own pipeline: its task definition with the build's digest, and an update of its service.
     pub(super) fn deploy(&self, build: &Build) -> Result<()> {
-        let task_definition = self.register_task_definition(&build.digest)?;
+        let task_definition = self.register_task_definition(&build.digest, 0)?;
         let update = json!({ "cluster": CLUSTER, "service": SERVICE, "taskDefinition": task_definition });
         self.witness.aws.ecs("UpdateService", &update)?;
         note(format!("the team deploys {REPOSITORY}@{}", brief(&build.digest)));
@@ -121,7 +129,8 @@ verify = {{ timeout = "{}" }}
         })
     }
 
-    fn register_task_definition(&self, digest: &str) -> Result<String> {
+    /// With its port on one of the host's, 0 for any.
+    pub(super) fn register_task_definition(&self, digest: &str, host_port: u16) -> Result<String> {
         let role = |name: &str| format!("arn:aws:iam::000000000000:role/{name}");
         let definition = json!({
             "family": SERVICE,
@@ -134,7 +143,7 @@ verify = {{ timeout = "{}" }}
                 "image": format!("{ECR_HOST}/{REPOSITORY}@{digest}"),
                 "essential": true,
                 "memory": 64,
-                "portMappings": [{ "containerPort": PORT, "hostPort": 0, "protocol": "tcp" }],
+                "portMappings": [{ "containerPort": PORT, "hostPort": host_port, "protocol": "tcp" }],
                 "environment": [{ "name": "TIER", "value": "production" }],
             }],
         });

@@ -143,6 +143,18 @@ impl Witness {
         Ok(containers.map(|one| one["imageDigest"].as_str().unwrap_or("none").to_owned()).collect())
     }
 
+    /// The exit codes of the containers of a service's stopped tasks, those of one task definition.
+    pub(super) fn exit_codes(&self, cluster: &str, service: &str, task_definition: &str) -> Result<Vec<i64>> {
+        let request = json!({ "cluster": cluster, "serviceName": service, "desiredStatus": "STOPPED" });
+        let listed = self.aws.ecs("ListTasks", &request)?;
+        let request = json!({ "cluster": cluster, "tasks": listed["taskArns"] });
+        let answer = self.aws.ecs("DescribeTasks", &request)?;
+        let tasks = answer["tasks"].as_array().into_iter().flatten();
+        let ours = tasks.filter(|task| task["taskDefinitionArn"] == task_definition);
+        let containers = ours.flat_map(|task| task["containers"].as_array().into_iter().flatten());
+        Ok(containers.filter_map(|one| one["exitCode"].as_i64()).collect())
+    }
+
     /// Every container that runs, sorted; none where tasks are simulated.
     pub(super) fn containers(&self) -> Result<Vec<Running>> {
         let Some(podman) = &self.podman else { return Ok(Vec::new()) };
@@ -158,7 +170,8 @@ impl Witness {
         Ok(all)
     }
 
-    fn ask(&self, port: u16, path: &str) -> (u16, String) {
+    /// What is answered on a port of the host's: the status, 0 without an answer, and the text.
+    pub(super) fn ask(&self, port: u16, path: &str) -> (u16, String) {
         let answer = self.http.get(format!("http://127.0.0.1:{port}{path}")).call();
         match answer {
             Ok(mut answer) => {

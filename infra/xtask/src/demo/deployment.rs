@@ -1,0 +1,219 @@
+//! Stablepin deploys what is approved: proven in its container first, and only then the pin.
+
+use super::builds::Build;
+use super::claims::SOON;
+use super::failure::revision;
+use super::page::Page;
+use super::rollback::{ARN, LOOK, TICK};
+use super::team::file;
+use super::witness::Running;
+use super::{APPLICATION, CLUSTER, Demo, ENVIRONMENT, REPOSITORY, SERVICE, brief, quote};
+use crate::process::wait_for;
+use crate::step::{note, seconds};
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+use std::net::TcpListener;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// How long a promotion may take to its end. Without containers it waits for its own time-outs, a minute there and a
+/// minute back.
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// The service's name in the application's file.
+pub(super) fn service() -> String {
+    format!("{CLUSTER}/{SERVICE}")
+}
+
+impl Demo<'_> {
+    /// The service moves to one port, where its endpoint can be asked; the file says the rest. Answers the port.
+    pub(super) fn hand_over(&self, pinned: &Build) -> Result<u16> {
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
+        let port = free.context("no port is free")?.port();
+        let update = json!({
+            "cluster": CLUSTER,
+            "service": SERVICE,
+            "taskDefinition": self.register_task_definition(&pinned.digest, port)?,
+            "desiredCount": 1,
+            "deploymentConfiguration": {
+                // One task on one port of the host: the old one ends before the new one begins.
+                "minimumHealthyPercent": 0,
+                "maximumPercent": 100,
+                // It ends a deployment that does not come up. Who goes back is Stablepin.
+                "deploymentCircuitBreaker": { "enable": true, "rollback": false },
+            },
+        });
+        self.witness.aws.ecs("UpdateService", &update)?;
+        note(format!("service {} now has one task, on port {port}", service()));
+        self.is_live("build 2 runs there and is well", pinned)?;
+
+        let timeout = if self.witness.containers_are_real() { "10m" } else { "1m" };
+        let deployment = format!(
+            r#"deploy = "on_approval"           # what is approved goes to the services
+services = ["{}"]
+verify = {{ timeout = "{timeout}", bake = "5s", endpoints = ["http://127.0.0.1:{port}/health"] }}"#,
+            service()
+        );
+        let file = file(&deployment);
+        quote(&deployment);
+        let put =
+            self.team.call("PUT", &self.url(""), Some(file.as_bytes()), Some("application/toml"), true)?;
+        self.claims.equal("the team's signed PUT is taken: 200", &put.status, &200)?;
+        let stored = self.witness.record(&format!("CONFIG#{APPLICATION}"), "CONFIG")?;
+        self.claims.equal("the table holds the file as it was sent", &stored["text"], file.as_str())?;
+        let hold = self.environment_record()?["hold"]["reason"].take();
+        note(format!("still held: {}", hold.as_str().unwrap_or("no")));
+        Ok(port)
+    }
+
+    /// From the push to the pin, past the hold that the failure before it left.
+    pub(super) fn is_deployed(&self, number: usize) -> Result<Build> {
+        let before = self.environment_record()?;
+        self.claims.equal("the environment is held", &before["hold"].is_object(), &true)?;
+        let build = self.push(number)?;
+        let page = Page::read(&self.open(&build)?.text());
+        let held = page.lines.iter().find(|line| line.contains("held")).cloned().unwrap_or_default();
+        quote(&held);
+        self.claims.equal(
+            "the page says that it is held, and what an approval does",
+            &held.is_empty(),
+            &false,
+        )?;
+        self.say_yes(&build)?;
+        let promotion = self.follow_promotion(&build)?;
+        self.claims.equal("it is Completed", &promotion["state"], "Completed")?;
+        self.is_live(&format!("one container runs build {number}, and is well"), &build)?;
+        let pin = before["pin"]["number"].as_u64().unwrap_or_default() + 1;
+        self.is_pinned(&build, pin)?;
+        self.is_on_record(&build)
+            .with_context(|| format!("the environment's record after build {number}"))?;
+        let notices = self.notices(&build)?;
+        self.claims.equal("nobody was told of a failure", &notices, &Vec::<Value>::new())?;
+        Ok(build)
+    }
+
+    /// What the environment says of the one that was deployed.
+    fn is_on_record(&self, build: &Build) -> Result<()> {
+        let after = self.environment_record()?;
+        let revision = self.witness.service(CLUSTER, SERVICE)?["taskDefinition"].take();
+        self.claims.equal(
+            "the pin keeps the revision that it was proven with",
+            &after["pin"]["revisions"][service()],
+            &revision,
+        )?;
+        let current = format!("{ENVIRONMENT}-current");
+        let on = self.witness.tag_in_ecr(REPOSITORY, &current)?;
+        self.claims.equal(&format!("{current} is on it, too"), &on, &Some(build.digest.clone()))?;
+        let free = (&after["hold"], &after["slot"]);
+        self.claims.equal("the hold is released, the slot free", &free, &(&Value::Null, &Value::Null))
+    }
+
+    /// Where tasks are simulated: deployed, and taken back, since no digest is ever reported.
+    pub(super) fn is_not_proven(&self, pinned: &Build) -> Result<()> {
+        let before = self.environment_record()?["pin"].take();
+        let build = self.push(4)?;
+        self.say_yes(&build)?;
+        let promotion = self.follow_promotion(&build)?;
+        self.claims.equal("it is Failed", &promotion["state"], "Failed")?;
+        let revision = self.witness.task_definition(revision(&promotion))?;
+        self.claims.equal("ECS had taken its deployment", &digest_of(&revision), build.digest.as_str())?;
+        self.claims.equal("it is no pin", &self.environment_record()?["pin"], &before)?;
+        let wanted = before["digest"].as_str().unwrap_or(&pinned.digest);
+        self.claims.equal(
+            "the service is described at the pin again",
+            &digest_of(&self.described()?),
+            wanted,
+        )?;
+        self.is_held_by(&build)?;
+        self.told(&build, ["a release failed, going back", "a release failed"])
+    }
+
+    /// ECS has finished, and the service's one container runs this build and answers well.
+    pub(super) fn is_live(&self, claim: &str, build: &Build) -> Result<()> {
+        wait_for("ECS's end of the deployment", SOON, || {
+            let state = self.witness.service(CLUSTER, SERVICE)?;
+            let done = state["deployments"][0]["rolloutState"] == "COMPLETED" && state["runningCount"] == 1;
+            Ok(done.then_some(()))
+        })
+        .with_context(|| format!("service {}", service()))?;
+        self.only_with_containers(claim, || {
+            let version = build.version.to_owned();
+            let one = Running { digest: build.digest.clone(), version, health: build.health() };
+            self.claims.becomes(claim, &vec![one], || self.witness.containers())?;
+            let in_ecs = self.witness.digests_in_ecs(CLUSTER, SERVICE)?;
+            self.claims.equal("ECS reports its digest", &in_ecs, &vec![build.digest.clone()])
+        })
+    }
+
+    /// Until it has ended and owes nothing more; answers with what the table then says of it.
+    pub(super) fn follow_promotion(&self, build: &Build) -> Result<Value> {
+        let start = Instant::now();
+        let path = format!("/promotions/{}", build.promotion()?);
+        let mut last = String::new();
+        let mut ticked = Instant::now();
+        while start.elapsed() < LIMIT {
+            let promotion = self.api(&self.operator, "GET", &path, None)?.json("promotion")?;
+            let line = progress(&promotion);
+            if line != last {
+                note(format!("{:>7}  {line}", seconds(start.elapsed())));
+                last = line;
+            }
+            let ended = !matches!(promotion["state"].as_str(), Some("Pending" | "InProgress"));
+            if ended && promotion["next_look"].is_null() {
+                let mut record = self.promotion_record(build)?;
+                return Ok(record["work"]["Promotion"].take());
+            }
+            if ticked.elapsed() > TICK {
+                self.tick()?;
+                ticked = Instant::now();
+            }
+            sleep(LOOK);
+        }
+        bail!("the promotion of build {} has not ended within {} s: {last}", build.number, LIMIT.as_secs())
+    }
+}
+
+/// The digest that a task definition names.
+fn digest_of(definition: &Value) -> String {
+    let image = definition["containerDefinitions"][0]["image"].as_str().unwrap_or_default();
+    image.split_once('@').map_or("", |(_, digest)| digest).to_owned()
+}
+
+/// How far it is, on one line.
+fn progress(promotion: &Value) -> String {
+    let state = promotion["state"].as_str().unwrap_or("unreadable");
+    let back = promotion["way_back"].is_object();
+    let way = if back { &promotion["way_back"] } else { &promotion["rollout"] };
+    let one = &way["services"][0];
+    let mut parts = vec![state.to_owned()];
+    if back {
+        let to = way["destination"]["digest"].as_str().map_or("what ran before", brief);
+        parts.push(format!("going back to {to}"));
+    }
+    parts.extend(one["progress"]["state"].as_str().map(str::to_owned));
+    let words = [&one["progress"]["reason"], &way["bake"]["failed"], &promotion["problem"]];
+    parts.extend(words.into_iter().filter_map(Value::as_str).map(str::to_owned));
+    if one["progress"]["state"] == "deployed" {
+        parts.extend(one["seen"].as_str().map(str::to_owned));
+    }
+    parts.join(", ").replace(ARN, "")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_is_one_line_whichever_way_it_goes() {
+        let rollout =
+            json!({ "services": [{ "progress": { "state": "deployed" }, "seen": "0 of 1 tasks running" }] });
+        let there = json!({ "state": "InProgress", "rollout": rollout, "way_back": null });
+        assert_eq!(progress(&there), "InProgress, deployed, 0 of 1 tasks running");
+        let way_back = json!({
+            "destination": { "type": "before" }, "services": [{ "progress": { "state": "waiting" } }],
+        });
+        let back = json!({ "state": "InProgress", "rollout": rollout, "way_back": way_back });
+        assert_eq!(progress(&back), "InProgress, going back to what ran before, waiting");
+        assert_eq!(progress(&json!({ "state": "Pending" })), "Pending");
+    }
+}

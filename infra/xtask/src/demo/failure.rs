@@ -1,0 +1,108 @@
+//! Releases that fail and go back by themselves, and what people are told of it.
+
+use super::builds::Build;
+use super::deployment::service;
+use super::{APPLICATION, CLUSTER, Demo, ENVIRONMENT, SERVICE, quote};
+use crate::process::wait_for;
+use crate::step::note;
+use anyhow::Result;
+use serde_json::Value;
+
+impl Demo<'_> {
+    pub(super) fn crashes(&self, number: usize, live: &Build) -> Result<()> {
+        let failed = self.fails(number, live)?;
+        let revision = revision(&failed);
+        let codes = self.witness.exit_codes(CLUSTER, SERVICE, revision)?;
+        let crashed = !codes.is_empty() && codes.iter().all(|code| *code == 1);
+        self.claims.equal("each container of build 5 had ended with code 1", &crashed, &true)
+    }
+
+    pub(super) fn answers_500(&self, number: usize, live: &Build, port: u16) -> Result<()> {
+        let failed = self.fails(number, live)?;
+        let failure = failed["failure"].as_str().unwrap_or_default();
+        self.claims.equal("the endpoint's answer is why", &failure.contains("status 500"), &true)?;
+        let (health, _) = self.witness.ask(port, "/health");
+        self.claims.equal(&format!("port {port} answers 200 again"), &health, &200)
+    }
+
+    /// Pushed and approved as any other; answers with its record.
+    fn fails(&self, number: usize, live: &Build) -> Result<Value> {
+        let before = self.environment_record()?;
+        let build = self.push(number)?;
+        self.say_yes(&build)?;
+        let promotion = self.follow_promotion(&build)?;
+        self.claims.equal("it is RolledBack, and nobody did anything", &promotion["state"], "RolledBack")?;
+        note(format!("why: {}", promotion["failure"].as_str().unwrap_or_default()));
+        self.had_gone_out(&build, &promotion)?;
+        self.is_live(&format!("one container runs build {} again, and is well", live.number), live)?;
+        self.is_as_before(&before, live)?;
+        self.is_held_by(&build)?;
+        self.told(&build, ["a release failed, going back", "a release failed and was rolled back"])?;
+        Ok(promotion)
+    }
+
+    /// It was in production: a revision with its digest was deployed.
+    fn had_gone_out(&self, build: &Build, promotion: &Value) -> Result<()> {
+        let definition = self.witness.task_definition(revision(promotion))?;
+        let image = definition["containerDefinitions"][0]["image"].as_str().unwrap_or_default();
+        self.claims.equal(
+            &format!("ECS had taken a deployment of build {}", build.number),
+            &image.ends_with(&build.digest),
+            &true,
+        )
+    }
+
+    /// The pin, its tag and the service's revision are those of before.
+    fn is_as_before(&self, before: &Value, live: &Build) -> Result<()> {
+        let after = self.environment_record()?;
+        self.claims.equal("the pin is what it was", &after["pin"], &before["pin"])?;
+        self.stable_tag_shows(&live.digest)?;
+        let revision = self.witness.service(CLUSTER, SERVICE)?["taskDefinition"].take();
+        self.claims.equal(
+            "the service has the pin's own revision, none was registered for the way back",
+            &revision,
+            &before["pin"]["revisions"][service()],
+        )?;
+        self.claims.equal("the slot is free", &after["slot"], &Value::Null)
+    }
+
+    pub(super) fn is_held_by(&self, build: &Build) -> Result<()> {
+        let hold = self.environment_record()?["hold"].take();
+        let reason = hold["reason"].as_str().unwrap_or_default();
+        self.claims.equal(&format!("the environment is held: {reason}"), &hold["by"], build.promotion()?)
+    }
+
+    /// The build's notices, as they came into the inbox, oldest first.
+    pub(super) fn notices(&self, build: &Build) -> Result<Vec<Value>> {
+        let thread = build.promotion()?;
+        let mails = self.witness.mails()?;
+        let told = mails.iter().filter_map(|mail| serde_json::from_str::<Value>(&mail.body).ok());
+        Ok(told.filter(|told| told["metadata"]["threadId"] == thread).collect())
+    }
+
+    /// These two notices, in the form that Amazon Q Developer in chat applications shows.
+    pub(super) fn told(&self, build: &Build, titles: [&str; 2]) -> Result<()> {
+        let notices = wait_for("both notices", super::claims::SOON, || {
+            let notices = self.notices(build)?;
+            Ok((notices.len() >= titles.len()).then_some(notices))
+        })?;
+        let said: Vec<_> = notices.iter().map(|one| one["content"]["title"].clone()).collect();
+        let wanted = titles.map(|title| format!("{APPLICATION} {ENVIRONMENT}: {title}"));
+        self.claims.equal("two notices came", &said, &wanted.to_vec())?;
+        let form: Vec<_> = notices.iter().map(|one| (&one["version"], &one["source"])).collect();
+        let known = form.iter().all(|(version, source)| *version == "1.0" && *source == "custom");
+        self.claims.equal("in the form that chats show", &known, &true)?;
+        if let Some(one) = notices.last() {
+            quote(one["content"]["description"].as_str().unwrap_or_default());
+            for next in one["content"]["nextSteps"].as_array().into_iter().flatten() {
+                quote(&format!("- {}", next.as_str().unwrap_or_default()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The task definition that a promotion was deployed with.
+pub(super) fn revision(promotion: &Value) -> &str {
+    promotion["rollout"]["services"][0]["started"]["task_definition"].as_str().unwrap_or_default()
+}

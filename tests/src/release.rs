@@ -1,0 +1,215 @@
+//! A release, or a rollback, beside the double: from a build that waits for its approval to whatever end it comes to.
+
+use std::sync::OnceLock;
+
+use serde_json::{Value, json};
+use xtask::image::Spec;
+use xtask::podman::ECR_HOST;
+
+use crate::crash::{Fault, Run, decision, rollback};
+use crate::ecs_double::{self, EcsDouble, NewService};
+use crate::{App, Link, Plan, Seed};
+
+/// The services of its environment.
+pub const SERVICES: [&str; 2] = ["web", "worker"];
+
+/// A rolling deployment has ended after so many steps of the double.
+const STEPS: usize = 8;
+
+/// What does not come to an end within so many ticks never does.
+const TICKS: usize = 40;
+
+/// One application's builds, which every story begins with.
+struct Begun {
+    /// Nothing is pinned, and the first build waits.
+    first: Seed,
+    /// Pin 1, and a second build waits.
+    next: Seed,
+    /// Pins 1 and 2.
+    pinned: Seed,
+    links: [Link; 2],
+    digests: [String; 2],
+    /// It has the repository.
+    _app: App,
+}
+
+/// Told once, on the deployed stack; approvals are pins there, since it deploys nothing.
+fn begun() -> &'static Begun {
+    static BEGUN: OnceLock<Begun> = OnceLock::new();
+    BEGUN.get_or_init(|| {
+        let app = Plan::new("release").services(SERVICES).create();
+        let one = app.push("main", &Spec::new("1"));
+        let first_link = app.link(&one);
+        let first = Seed::of(&app);
+        app.approve(&one);
+        let two = app.push("main", &Spec::new("2"));
+        let next_link = app.link(&two);
+        let next = Seed::of(&app);
+        app.approve(&two);
+        let pinned = Seed::of(&app);
+        Begun { first, next, pinned, links: [first_link, next_link], digests: [one, two], _app: app }
+    })
+}
+
+/// An operation of one environment, and the ECS that it works on.
+pub struct Release {
+    pub app: App,
+    pub ecs: EcsDouble,
+    /// Where it goes.
+    pub digest: String,
+    /// What runs when it begins.
+    pub before: String,
+    link: Option<Link>,
+}
+
+impl Release {
+    /// A second build that nobody has approved yet. Pin 1 is what runs.
+    #[track_caller]
+    pub fn next() -> Self {
+        Self::next_with("bake = \"0s\"")
+    }
+
+    /// With this in the application file's `verify`.
+    #[track_caller]
+    pub fn next_with(verify: &str) -> Self {
+        let Begun { next, links: [_, link], digests: [one, two], .. } = begun();
+        Self::of(deployed(next, verify), two, one, Some(link))
+    }
+
+    /// The first build: there is no pin to go back to, and what runs is something else.
+    #[track_caller]
+    pub fn first() -> Self {
+        let Begun { first, links: [link, _], digests: [one, two], .. } = begun();
+        Self::of(deployed(first, "bake = \"0s\""), one, two, Some(link))
+    }
+
+    /// Pins 1 and 2. Pin 2 is what runs, and pin 1 is where it goes.
+    #[track_caller]
+    pub fn back() -> Self {
+        let Begun { pinned, digests: [one, two], .. } = begun();
+        Self::of(pinned.copy(&[]), one, two, None)
+    }
+
+    /// A build of an application that has gone aside, while its approver is asked.
+    pub fn of(app: App, digest: &str, before: &str, link: Option<&Link>) -> Self {
+        let (digest, before) = (digest.to_owned(), before.to_owned());
+        let ecs = EcsDouble::start();
+        ecs.by_hand();
+        Self { app, ecs, digest, before, link: link.cloned() }
+    }
+
+    /// An image of the environment's repository, as task definitions name it.
+    pub fn image(&self, digest: &str) -> String {
+        format!("{ECR_HOST}/{}@{digest}", self.app.plan.repository)
+    }
+
+    /// One to create: two tasks of what runs before, each with a sidecar of somebody else's.
+    pub fn new_service(&self, name: &str) -> NewService<'_> {
+        let new = self.service(name).runs(&self.image(&self.before));
+        new.desired(2).container("sidecar", "sidecar:1")
+    }
+
+    pub fn service(&self, name: &str) -> ecs_double::Service<'_> {
+        self.ecs.service(&format!("{}/{name}", self.app.plan.cluster))
+    }
+
+    /// Both, with a circuit breaker that rolls back.
+    #[track_caller]
+    pub fn with_services(self) -> Self {
+        for service in SERVICES {
+            self.new_service(service).circuit_breaker(true).create();
+        }
+        self
+    }
+
+    /// The approver clicks.
+    #[track_caller]
+    pub fn approve(&self, fault: Option<(usize, Fault)>) -> Run {
+        let link = self.link.as_ref().expect("somebody was asked");
+        self.app.invoke(&self.ecs, "approval", &decision(link, "approve", "tried it"), fault)
+    }
+
+    /// Somebody asks for a rollback to pin 1.
+    #[track_caller]
+    pub fn ask_back(&self, fault: Option<(usize, Fault)>) -> Run {
+        let body = json!({ "to": 1, "confirm": "ROLLBACK", "reason": "500s" });
+        self.app.invoke(&self.ecs, "rollback", &rollback(&self.app.plan.name, &body), fault)
+    }
+
+    /// A minute, or more.
+    #[track_caller]
+    pub fn tick(&self, fault: Option<(usize, Fault)>) -> Run {
+        self.app.pauses_end();
+        self.app.tick_beside(&self.ecs, fault)
+    }
+
+    /// ECS comes to the end of what it does.
+    pub fn settle(&self) {
+        (0..STEPS).for_each(|_| self.ecs.advance());
+    }
+
+    /// Approved, and the deployments were accepted: nothing has moved yet.
+    #[track_caller]
+    pub fn begin(&self) -> Value {
+        let run = self.approve(None);
+        assert_eq!(run.answer.expect("it was not killed")["statusCode"], 200);
+        self.tick(None);
+        self.record()
+    }
+
+    /// Approved, and then ECS does what it will do, and ticks come, until it has ended; its record.
+    #[track_caller]
+    pub fn runs_its_course(&self) -> Value {
+        self.begin();
+        self.ends()
+    }
+
+    #[track_caller]
+    pub fn ends(&self) -> Value {
+        for _ in 0..TICKS {
+            if self.has_ended() {
+                return self.record();
+            }
+            self.settle();
+            self.tick(None);
+        }
+        panic!("it does not end: {:#}", self.record());
+    }
+
+    /// Ticks while ECS stands still, so that everything that may be done is done; the record then.
+    #[track_caller]
+    pub fn looks(&self) -> Value {
+        self.tick(None);
+        self.record()
+    }
+
+    /// The newest promotion, or the rollback.
+    #[track_caller]
+    pub fn record(&self) -> Value {
+        self.operation()["work"]
+            .as_object()
+            .and_then(|work| work.values().next())
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    /// What the table has of it; `Null` before there is one.
+    #[track_caller]
+    pub fn operation(&self) -> Value {
+        let prefix = if self.link.is_some() { "PROMOTION#" } else { "ROLLBACK#" };
+        self.app.items(prefix).pop().map(|item| item["record"]["operation"].clone()).unwrap_or_default()
+    }
+
+    /// And nobody is still to be told of it.
+    #[track_caller]
+    pub fn has_ended(&self) -> bool {
+        let operation = self.operation();
+        let work = operation["work"].as_object().and_then(|work| work.values().next());
+        let state = work.and_then(|work| work["state"].as_str()).unwrap_or_default();
+        operation["wake_at"].is_null() && !matches!(state, "" | "Pending" | "Requested" | "InProgress")
+    }
+}
+
+fn deployed(seed: &Seed, verify: &str) -> App {
+    seed.copy(&[("deploy = \"never\"", &format!("verify = {{ {verify} }}"))])
+}

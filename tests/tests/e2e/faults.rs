@@ -1,0 +1,166 @@
+//! Rules 2 and 6, for a release and a rollback of two services: whatever happens at any of their requests to AWS, to
+//! whichever function it happens, ticks end them, and each thing was done once.
+//!
+//! The requests are counted by running: at the first of them something goes wrong, then at the second, until a run has
+//! fewer.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use jiff::Timestamp;
+use stablepin_tests::Release;
+use stablepin_tests::crash::{Fault, Run};
+use stablepin_tests::release::SERVICES;
+
+/// So many runs at a time: programs and the emulator share the machine.
+const SIDE_BY_SIDE: usize = 4;
+
+/// What has not ended by then never will.
+const TICKS: usize = 12;
+
+const KILLS: [Fault; 2] = [Fault::KillBefore, Fault::KillAfter];
+const ANSWERS: [Fault; 4] = [Fault::Throttle, Fault::Fail, Fault::ResetBefore, Fault::ResetAfter];
+
+/// An operation, from what starts it.
+struct Told {
+    new: fn() -> Release,
+    start: fn(&Release, Option<(usize, Fault)>) -> Run,
+    /// Nothing was written yet: whoever asked asks again.
+    is_not_begun: fn(&Release) -> bool,
+    /// That it has ended well, with everything done once.
+    check: fn(&Release, &str),
+}
+
+/// Runs it to its end, with one fault; answers whether it came to that.
+fn run(told: &Told, at: usize, fault: Fault) -> bool {
+    let release = (told.new)();
+    let mut left = at;
+    let mut hit = false;
+    let mut requests = Vec::new();
+    let mut invoked = |invoke: &dyn Fn(Option<(usize, Fault)>) -> Run| {
+        let run = invoke((!hit).then_some((left, fault)));
+        hit |= run.hit;
+        left -= run.requests.len().min(left);
+        requests.push(run.requests);
+    };
+    invoked(&|fault| (told.start)(&release, fault));
+    if (told.is_not_begun)(&release) {
+        invoked(&|fault| (told.start)(&release, fault));
+    }
+    for _ in 0..TICKS {
+        if release.has_ended() {
+            break;
+        }
+        release.settle();
+        invoked(&|fault| release.tick(fault));
+    }
+    let what = format!("{at} {fault:?}: {requests:?}");
+    assert!(release.has_ended(), "{what}: {:#}", release.operation());
+    (told.check)(&release, &what);
+    hit
+}
+
+/// With these faults at every request. The other runs go on when one fails: all that fail are shown.
+fn everywhere(told: &Told, faults_at: impl Fn(usize) -> Vec<Fault> + Sync) {
+    let (next, beyond) = (AtomicUsize::new(1), AtomicUsize::new(usize::MAX));
+    thread::scope(|scope| {
+        for _ in 0..SIDE_BY_SIDE {
+            scope.spawn(|| {
+                loop {
+                    let at = next.fetch_add(1, Ordering::SeqCst);
+                    if at > beyond.load(Ordering::SeqCst) {
+                        return;
+                    }
+                    for fault in faults_at(at) {
+                        if !run(told, at, fault) {
+                            beyond.fetch_min(at, Ordering::SeqCst);
+                        }
+                    }
+                }
+            });
+        }
+    });
+    assert!(beyond.into_inner() > 1, "it asks AWS for something");
+}
+
+const RELEASE: Told = Told {
+    new: || Release::next().with_services(),
+    start: Release::approve,
+    is_not_begun: |release| release.record()["votes"].as_object().is_none_or(serde_json::Map::is_empty),
+    check: |release, what| {
+        is_everywhere(release, what);
+        let app = &release.app;
+        let changes = ["- → Pending", "Pending → Pending", "Pending → InProgress", "InProgress → Completed"];
+        let audited = app.audited("Promotion State Change");
+        assert_eq!(audited[audited.len() - 4..], changes, "{what}");
+        assert_eq!(audited.len(), 8, "{what}: {audited:?}");
+        assert_eq!(app.audited("Pin Change"), ["- → 1", "1 → 2"], "{what}");
+        let pins = [(1, release.before.clone()), (2, release.digest.clone())];
+        assert_eq!(app.pins(), pins, "{what}");
+    },
+};
+
+const ROLLBACK: Told = Told {
+    new: || Release::back().with_services(),
+    start: Release::ask_back,
+    is_not_begun: |release| release.operation().is_null(),
+    check: |release, what| {
+        is_everywhere(release, what);
+        let app = &release.app;
+        let changes = ["- → Requested", "Requested → InProgress", "InProgress → Completed"];
+        assert_eq!(app.audited("Rollback State Change"), changes, "{what}");
+        assert_eq!(app.audited("Pin Change"), ["- → 1", "1 → 2", "2 → 3"], "{what}");
+        assert_eq!(app.pins().pop(), Some((3, release.digest.clone())), "{what}");
+        assert_eq!(app.items("ROLLBACK#").len(), 1, "{what}");
+    },
+};
+
+/// Completed; each service by one deployment; the tag; the slot.
+fn is_everywhere(release: &Release, what: &str) {
+    let app = &release.app;
+    assert_eq!(release.record()["state"], "Completed", "{what}: {:#}", release.record());
+    for name in SERVICES {
+        let service = release.service(name);
+        let images = [release.image(&release.digest), "sidecar:1".to_owned()];
+        assert_eq!(service.images(), images, "{what}");
+        assert_eq!(service.service_deployments().len(), 2, "{what}: the first one, and ours");
+        for task in service.tasks().iter().filter(|task| task["lastStatus"] == "RUNNING") {
+            assert_eq!(task["containers"][0]["imageDigest"], release.digest.as_str(), "{what}");
+        }
+    }
+    assert_eq!(app.tag(&app.plan.stable_tag).as_ref(), Some(&release.digest), "{what}");
+    let environment = app.environment();
+    assert!(environment["slot"].is_null(), "{what}: {environment:#}");
+    assert_eq!(environment["applied"], environment["pin"]["number"], "{what}");
+    assert_eq!(environment["pin"]["digest"], release.digest.as_str(), "{what}");
+    assert_eq!(app.notices(), Vec::<serde_json::Value>::new(), "{what}: nothing has failed");
+}
+
+#[test]
+fn a_release_that_is_killed_at_any_request_is_completed_by_ticks() {
+    everywhere(&RELEASE, |_| KILLS.to_vec());
+}
+
+#[test]
+fn a_rollback_of_services_that_is_killed_at_any_request_is_completed_by_ticks() {
+    everywhere(&ROLLBACK, |_| KILLS.to_vec());
+}
+
+/// All of them at every request when the suite runs deep; else one at each, another one every hour.
+fn answers(at: usize) -> Vec<Fault> {
+    if stablepin_tests::runs_deep() {
+        return ANSWERS.to_vec();
+    }
+    let hours = usize::try_from(Timestamp::now().as_second() / 3600).unwrap_or_default();
+    vec![ANSWERS[(at + hours) % ANSWERS.len()]]
+}
+
+#[test]
+fn a_release_gets_through_whatever_aws_answers_once() {
+    everywhere(&RELEASE, answers);
+}
+
+#[test]
+fn a_rollback_of_services_gets_through_whatever_aws_answers_once() {
+    everywhere(&ROLLBACK, answers);
+}
