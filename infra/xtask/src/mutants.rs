@@ -51,6 +51,15 @@ pub fn mutants() -> Result<()> {
     Ok(())
 }
 
+/// No patch has been left behind by the code that it breaks. Whether tests notice, `cargo xtask mutants` tells.
+pub fn all_apply() -> Result<()> {
+    for mutant in read()? {
+        run(Command::new("git").args(["apply", "--check"]).arg(&mutant.patch).current_dir(root()))
+            .with_context(|| format!("{} does not apply: make it anew", mutant.name))?;
+    }
+    Ok(())
+}
+
 fn read() -> Result<Vec<Mutant>> {
     let folder = root().join("tests/mutants");
     let mut mutants = Vec::new();

@@ -5,7 +5,7 @@ use crate::process::{bound, typed};
 use crate::stack::Stack;
 use crate::step::{chain, note, seconds};
 use crate::workspace::{root, tool};
-use crate::{demo, setup, size};
+use crate::{demo, mutants, setup, size};
 use anyhow::{Context, Result, bail};
 use std::io::{BufRead, BufReader};
 use std::process::{Command, ExitCode, Stdio};
@@ -42,6 +42,7 @@ pub fn test(deep: bool) -> Result<ExitCode> {
         deepen(&mut command, deep);
         run_tests(command)
     });
+    report.check("Mutants apply", mutants::all_apply);
     report.check("Template: SAM", || {
         run(template_check("sam", &["validate", "--lint", "--config-env", "local"]))
     });
