@@ -4,6 +4,7 @@
 
 mod deploy;
 mod drift;
+mod explore;
 mod lifecycle;
 mod process;
 mod races;

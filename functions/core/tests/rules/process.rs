@@ -14,7 +14,7 @@ use crate::world::World;
 /// How long an invocation may take at most: every call that it began has ended then, or it has.
 const LIFE: SignedDuration = SignedDuration::from_secs(30);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Process {
     holder: Uuid,
     until: Timestamp,
@@ -67,6 +67,11 @@ impl Process {
     /// Its time is over: Lambda has ended it.
     pub(crate) fn is_over(&self, now: Timestamp) -> bool {
         self.until <= now
+    }
+
+    /// How many turns it may take next: one for each effect that it owes, or its decision.
+    pub(crate) fn choices(&self) -> usize {
+        self.owed.len().max(1)
     }
 
     /// To its end, without faults.

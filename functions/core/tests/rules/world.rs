@@ -97,6 +97,7 @@ pub(crate) struct Running {
     pub(crate) deployment: String,
 }
 
+#[derive(Debug, Clone)]
 pub(crate) struct World {
     pub(crate) now: Timestamp,
     pub(crate) configuration: Configuration,
@@ -146,6 +147,14 @@ impl World {
             flights: Vec::new(),
             ids: 0,
         }
+    }
+
+    /// Everything that can matter for what happens next.
+    pub(crate) fn facts(&self) -> impl std::fmt::Debug + '_ {
+        (
+            (self.now, &self.environment, &self.builds, &self.operations, &self.opened),
+            (&self.pins, &self.intents, &self.tokens, &self.tags, &self.services),
+        )
     }
 
     pub(crate) fn id(&mut self) -> OperationId {
