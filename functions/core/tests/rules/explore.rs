@@ -245,6 +245,13 @@ fn holds(world: &World) {
         Work::Rollback(rollback) => !rollback.state.is_terminal() && rollback.pin.is_none(),
         Work::Repair(_) => false,
     };
+    let rollbacks = world.operations.values().filter(|one| matches!(one.work, Work::Rollback(_))).count();
+    for operation in world.operations.values() {
+        if let Work::Promotion(promotion) = &operation.work {
+            let pre_empted = promotion.reason.as_ref().is_some_and(|why| why.contains("pre-empted"));
+            assert!(!pre_empted || rollbacks > 0, "the slot: only a rollback takes it away");
+        }
+    }
     let holder = world.environment.slot.as_ref().map(|slot| slot.operation);
     for operation in world.operations.values().filter(|one| moving(&one.work)) {
         let rollback = matches!(operation.work, Work::Rollback(_));
@@ -339,6 +346,13 @@ fn a_deployment_and_a_rollback_with_a_crash_anywhere() {
     world.settle();
     let left = Left { pushes: [0, 0], clicks: [0, 1], rollbacks: 1, faults: 1, ticks: 1, jumps: 1, ..left() };
     shown("a deployment and a rollback, a crash", explore(State::new(world, left)), 1_000);
+}
+
+#[test]
+fn two_deployments_wait_for_each_other() {
+    let world = asked(World::new(deployed(ONE, "\"prod/web\"")));
+    let left = Left { pushes: [0, 0], faults: 1, ticks: 1, jumps: 1, ..left() };
+    shown("two deployments, a crash", explore(State::new(world, left)), 1_000);
 }
 
 #[test]
