@@ -10,6 +10,7 @@ mod crash;
 mod decisions;
 mod deploy;
 mod deployed;
+mod ends;
 mod faults;
 mod ignored;
 mod immutable;
