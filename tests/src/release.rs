@@ -63,31 +63,33 @@ pub struct Release {
 }
 
 impl Release {
-    /// A second build that nobody has approved yet. Pin 1 is what runs.
+    /// A second build that nobody has approved yet, for these of the services. Pin 1 is what runs.
     #[track_caller]
-    pub fn next() -> Self {
-        Self::next_with("bake = \"0s\"")
+    pub fn next(services: &[&str]) -> Self {
+        Self::next_with(services, "bake = \"0s\"")
     }
 
     /// With this in the application file's `verify`.
     #[track_caller]
-    pub fn next_with(verify: &str) -> Self {
+    pub fn next_with(services: &[&str], verify: &str) -> Self {
         let Begun { next, links: [_, link], digests: [one, two], .. } = begun();
-        Self::of(deployed(next, verify), two, one, Some(link))
+        Self::of(deployed(next, services, verify), two, one, Some(link))
     }
 
     /// The first build: there is no pin to go back to, and what runs is something else.
     #[track_caller]
-    pub fn first() -> Self {
+    pub fn first(services: &[&str]) -> Self {
         let Begun { first, links: [link, _], digests: [one, two], .. } = begun();
-        Self::of(deployed(first, "bake = \"0s\""), one, two, Some(link))
+        Self::of(deployed(first, services, "bake = \"0s\""), one, two, Some(link))
     }
 
     /// Pins 1 and 2. Pin 2 is what runs, and pin 1 is where it goes.
     #[track_caller]
-    pub fn back() -> Self {
+    pub fn back(services: &[&str]) -> Self {
         let Begun { pinned, digests: [one, two], .. } = begun();
-        Self::of(pinned.copy(&[]), one, two, None)
+        let all = listed(&pinned.plan.cluster, &SERVICES);
+        let these = listed(&pinned.plan.cluster, services);
+        Self::of(pinned.copy(&[(&all, &these)]), one, two, None)
     }
 
     /// A build of an application that has gone aside, while its approver is asked.
@@ -113,10 +115,10 @@ impl Release {
         self.ecs.service(&format!("{}/{name}", self.app.plan.cluster))
     }
 
-    /// Both, with a circuit breaker that rolls back.
+    /// Created, with a circuit breaker that rolls back.
     #[track_caller]
-    pub fn with_services(self) -> Self {
-        for service in SERVICES {
+    pub fn with(self, services: &[&str]) -> Self {
+        for service in services {
             self.new_service(service).circuit_breaker(true).create();
         }
         self
@@ -132,7 +134,7 @@ impl Release {
     /// Somebody asks for a rollback to pin 1.
     #[track_caller]
     pub fn ask_back(&self, fault: Option<(usize, Fault)>) -> Run {
-        let body = json!({ "to": 1, "confirm": "ROLLBACK", "reason": "500s" });
+        let body = json!({ "to": "1", "confirm": "ROLLBACK", "reason": "500s" });
         self.app.invoke(&self.ecs, "rollback", &rollback(&self.app.plan.name, &body), fault)
     }
 
@@ -183,6 +185,15 @@ impl Release {
         self.record()
     }
 
+    /// Writes one of the record's times, as nobody but a test does.
+    #[track_caller]
+    pub fn rewrite(&self, path: &str, at: &str) {
+        let (kind, work) =
+            if self.link.is_some() { ("PROMOTION", "Promotion") } else { ("ROLLBACK", "Rollback") };
+        let id = self.record()["id"].as_str().expect("an id").to_owned();
+        self.app.rewrite(&format!("{kind}#{id}"), &format!("record.operation.work.{work}.{path}"), at);
+    }
+
     /// The newest promotion, or the rollback.
     #[track_caller]
     pub fn record(&self) -> Value {
@@ -210,6 +221,13 @@ impl Release {
     }
 }
 
-fn deployed(seed: &Seed, verify: &str) -> App {
-    seed.copy(&[("deploy = \"never\"", &format!("verify = {{ {verify} }}"))])
+fn deployed(seed: &Seed, services: &[&str], verify: &str) -> App {
+    let (all, these) = (listed(&seed.plan.cluster, &SERVICES), listed(&seed.plan.cluster, services));
+    seed.copy(&[("deploy = \"never\"", &format!("verify = {{ {verify} }}")), (&all, &these)])
+}
+
+/// As the application file lists them.
+fn listed(cluster: &str, services: &[&str]) -> String {
+    let names: Vec<_> = services.iter().map(|service| format!("{cluster}/{service}")).collect();
+    json!(names).to_string()
 }

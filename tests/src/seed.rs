@@ -8,7 +8,7 @@ use crate::{App, Plan, stack, unique, until};
 /// The copies have the name, the images and the links of the one that they were made of; each has a table, a topic
 /// and a stable tag of its own.
 pub struct Seed {
-    plan: Plan,
+    pub(crate) plan: Plan,
     items: Vec<Value>,
 }
 

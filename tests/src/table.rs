@@ -54,11 +54,13 @@ impl App {
         answer.get("Item").map(plain_item)
     }
 
-    /// Writes attributes of an item as nobody but a test does: to let time pass.
+    /// Writes attributes of an item as nobody but a test does: to let time pass. Of a list, `services[0]`.
     #[track_caller]
     pub fn rewrite(&self, sk: &str, path: &str, value: &str) {
-        let names: Vec<_> = path.split('.').collect();
-        let expression: Vec<_> = (0..names.len()).map(|at| format!("#n{at}")).collect();
+        let parts = path.split('.').map(|part| part.split_at(part.find('[').unwrap_or(part.len())));
+        let (names, places): (Vec<_>, Vec<_>) = parts.unzip();
+        let expression: Vec<_> =
+            places.iter().enumerate().map(|(at, place)| format!("#n{at}{place}")).collect();
         let names: serde_json::Map<_, _> =
             names.iter().enumerate().map(|(at, name)| (format!("#n{at}"), json!(name))).collect();
         let ask = json!({

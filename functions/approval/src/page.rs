@@ -49,6 +49,9 @@ pub(crate) fn question(subject: &Subject, token: &Token, secret: &str, action: &
         &html! {
             p { "You are asked as " strong { (token.approver) } ". What you approve becomes the stable version." }
             (facts(subject))
+            @if let Some(freeze) = &subject.environment.freeze {
+                p.note { "This environment is frozen since " (time(freeze.since)) " (" (line(&freeze.reason)) "). What you approve waits for its end." }
+            }
             @if let Some(hold) = &subject.environment.hold {
                 p.note { "This environment is held since " (time(hold.since)) " (" (line(&hold.reason)) "). Your approval releases the hold." }
             }

@@ -125,6 +125,7 @@ pub struct Slot {
     pub operation: OperationId,
     pub kind: SlotKind,
     pub digest: ImageDigest,
+    pub since: Timestamp,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

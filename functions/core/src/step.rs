@@ -16,7 +16,7 @@ use crate::build_tag::{current, numbered};
 use crate::effect::{Effect, Outcome, pending};
 use crate::image::{ImageDigest, ImageTag, RepositoryName};
 use crate::pin_number::PinNumber;
-use crate::records::{Build, Occurrence, OperationId, Pin, Subject, TokenHash, Work};
+use crate::records::{Build, Hold, Occurrence, OperationId, Pin, Subject, TokenHash, Work};
 use crate::refusal::Refusal;
 
 pub use drift::Drifted;
@@ -305,6 +305,39 @@ impl Draft {
             actor: pin.actor,
         });
         self.change.pin = Some(record);
+    }
+
+    /// Automation leaves the environment alone from now on.
+    fn hold(&mut self, hold: Hold) {
+        let held = self.change.after.environment.hold.is_some();
+        let (by, reason) = (hold.by, hold.reason.clone());
+        self.change.after.environment.hold = Some(hold);
+        if !held {
+            self.audit(Entry {
+                kind: Kind::Environment,
+                id: Some(by),
+                digest: None,
+                from: Some("open".to_owned()),
+                to: "held".to_owned(),
+                reason: Some(reason),
+                actor: Actor::Stablepin,
+            });
+        }
+    }
+
+    /// An approval that was given after the hold began.
+    fn release(&mut self, actor: &Actor) {
+        if let Some(hold) = self.change.after.environment.hold.take() {
+            self.audit(Entry {
+                kind: Kind::Environment,
+                id: Some(hold.by),
+                digest: None,
+                from: Some("held".to_owned()),
+                to: "open".to_owned(),
+                reason: Some("approved after it began".to_owned()),
+                actor: actor.clone(),
+            });
+        }
     }
 
     /// Whoever is in it, if it is this one.

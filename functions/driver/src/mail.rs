@@ -41,6 +41,14 @@ pub fn question(
         ),
         None => String::new(),
     };
+    let frozen = match &subject.environment.freeze {
+        Some(freeze) => format!(
+            "\nThis environment is frozen since {} ({}). What you approve waits for its end.\n",
+            time(freeze.since),
+            line(&freeze.reason)
+        ),
+        None => String::new(),
+    };
     let body = format!(
         "Hello {approver},\n\
          \n\
@@ -52,7 +60,7 @@ pub fn question(
          Size:      {size}\n\
          Pushed as: {repository}:{pushed_tag}, {pushed_at}\n\
          Replaces:  {replaces}\n\
-         {held}\
+         {held}{frozen}\
          \n\
          Look at it and decide here:\n\
          {link}\n\

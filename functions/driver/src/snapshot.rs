@@ -78,8 +78,18 @@ pub async fn snapshot(
     repository: &RepositoryName,
 ) -> Result<Snapshot, SnapshotError> {
     let failed = |source| SnapshotError::Ecs { service: service.clone(), source };
-    let (state, tasks) = tokio::join!(one(ecs, service), ecs.running(service.cluster(), service.service()));
-    let state = state.map_err(failed)?.ok_or_else(|| SnapshotError::Missing(service.clone()))?;
+    let described = async {
+        let state = one(ecs, service).await?;
+        let arn = state.as_ref().and_then(|state| state.task_definition.clone());
+        let definition = match arn {
+            Some(arn) => Some(ecs.task_definition(&arn).await?),
+            None => None,
+        };
+        Ok((state, definition))
+    };
+    let (described, tasks) = tokio::join!(described, ecs.running(service.cluster(), service.service()));
+    let (state, definition) = described.map_err(failed)?;
+    let state = state.ok_or_else(|| SnapshotError::Missing(service.clone()))?;
     if !state.is_active() {
         return Err(SnapshotError::NotActive { service: service.clone(), status: state.status });
     }
@@ -87,13 +97,12 @@ pub async fn snapshot(
         return Err(SnapshotError::Controller(service.clone()));
     }
     // A service without one has task sets, which another controller drives.
-    let Some(arn) = state.task_definition.clone() else {
+    let Some(definition) = definition else {
         return Err(SnapshotError::Controller(service.clone()));
     };
     if let Some((least, most)) = stuck(&state) {
         return Err(SnapshotError::Stuck { service: service.clone(), desired: state.desired, least, most });
     }
-    let definition = ecs.task_definition(&arn).await.map_err(failed)?;
     let missing = || SnapshotError::Missing(service.clone());
     let home = Home::of(&state.arn).ok_or_else(missing)?;
     let described =
@@ -108,7 +117,7 @@ pub async fn snapshot(
         .filter_map(|container| container.digest.clone())
         .collect();
     let deployment = state.primary().map(|one| one.id.clone()).unwrap_or_default();
-    let live = Live { task_definition: arn, deployment, digests, described };
+    let live = Live { task_definition: definition.arn.clone(), deployment, digests, described };
     Ok(Snapshot { service: service.clone(), live, state, definition })
 }
 

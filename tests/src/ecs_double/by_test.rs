@@ -267,6 +267,17 @@ impl<'a> Service<'a> {
         self
     }
 
+    /// Somebody continues what waits at a pause hook.
+    #[track_caller]
+    pub fn continues(&self) -> &Self {
+        self.with(|service, home| {
+            let waits = service.rollouts.last().and_then(|last| last.waiting_hook());
+            let hook = waits.expect("it is paused").to_owned();
+            service.settle_hook(home, &hook, "SUCCEEDED", true);
+        });
+        self
+    }
+
     /// Somebody else deploys another image in its first container; the deployment's id.
     #[track_caller]
     pub fn deploys_meanwhile(&self, image: &str) -> String {

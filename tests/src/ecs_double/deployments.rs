@@ -177,6 +177,11 @@ impl Rollout {
         }
     }
 
+    /// The id of the pause hook that it waits at.
+    pub(super) fn waiting_hook(&self) -> Option<&str> {
+        self.hooks.iter().find(|hook| hook.status == "AWAITING_ACTION").map(|hook| hook.id.as_str())
+    }
+
     fn is_on(&self, what: &str, switch: &str) -> bool {
         self.configuration[what][switch] == true
     }

@@ -84,7 +84,7 @@ fn everywhere(told: &Told, faults_at: impl Fn(usize) -> Vec<Fault> + Sync) {
 }
 
 const RELEASE: Told = Told {
-    new: || Release::next().with_services(),
+    new: || Release::next(&SERVICES).with(&SERVICES),
     start: Release::approve,
     is_not_begun: |release| release.record()["votes"].as_object().is_none_or(serde_json::Map::is_empty),
     check: |release, what| {
@@ -101,7 +101,7 @@ const RELEASE: Told = Told {
 };
 
 const ROLLBACK: Told = Told {
-    new: || Release::back().with_services(),
+    new: || Release::back(&SERVICES).with(&SERVICES),
     start: Release::ask_back,
     is_not_begun: |release| release.operation().is_null(),
     check: |release, what| {

@@ -11,6 +11,7 @@ mod decisions;
 mod deploy;
 mod deployed;
 mod drift;
+mod ends;
 mod faults;
 mod ignored;
 mod immutable;

@@ -228,6 +228,7 @@ fn approved_while_a_rollback_runs() {
         operation: id(),
         kind: SlotKind::Rollback,
         digest: subject.promotion().unwrap().digest.clone(),
+        since: at("2025-07-17T14:00:00Z"),
     });
     let subject = after(&subject, Verdict::Approve, None);
     assert_snapshot!(said(&decided(&subject, &token(&subject), Verdict::Approve)), @r#"

@@ -163,12 +163,34 @@ impl Ecs {
         service: &str,
         task_definition: &str,
     ) -> Result<Started, EcsError> {
+        self.update(cluster, service, task_definition, None).await
+    }
+
+    /// The same, also where the service has this task definition already: a deployment of it that does not get there
+    /// gives way to a new one.
+    pub async fn start_anew(
+        &self,
+        cluster: &str,
+        service: &str,
+        task_definition: &str,
+    ) -> Result<Started, EcsError> {
+        self.update(cluster, service, task_definition, Some(true)).await
+    }
+
+    async fn update(
+        &self,
+        cluster: &str,
+        service: &str,
+        task_definition: &str,
+        force: Option<bool>,
+    ) -> Result<Started, EcsError> {
         let answer = self
             .client
             .update_service()
             .cluster(cluster)
             .service(service)
             .task_definition(task_definition)
+            .set_force_new_deployment(force)
             .send()
             .await
             .map_err(|error| {

@@ -114,6 +114,20 @@ async fn a_rollback_of_ecss_own_and_a_pause_are_told() {
 }
 
 #[tokio::test]
+async fn the_same_task_definition_starts_nothing_but_anew() {
+    let ecs = EcsDouble::start();
+    ecs.service("prod/web").runs(&image(1)).create();
+    let door = door(&ecs);
+    let at = revision(&ecs, 2);
+    let first = door.start("prod", "web", &at).await.unwrap();
+    let same = door.start("prod", "web", &at).await.unwrap();
+    assert_eq!(same, first);
+    let anew = door.start_anew("prod", "web", &at).await.unwrap();
+    assert_ne!(anew.deployment.id, first.deployment.id);
+    assert_ne!(anew.service_deployment, first.service_deployment);
+}
+
+#[tokio::test]
 async fn what_is_refused_is_understood() {
     let ecs = EcsDouble::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();

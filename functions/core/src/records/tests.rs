@@ -83,7 +83,12 @@ fn environment() -> Environment {
             open: false,
             fresh_until: at("2025-07-17T14:41:00Z"),
         }),
-        slot: Some(Slot { operation: id(2), kind: SlotKind::Rollback, digest: digest(0xb2) }),
+        slot: Some(Slot {
+            operation: id(2),
+            kind: SlotKind::Rollback,
+            digest: digest(0xb2),
+            since: at("2025-07-17T16:00:00Z"),
+        }),
         hold: Some(Hold {
             since: at("2025-07-17T16:00:00Z"),
             reason: "rollback to pin 6".to_owned(),

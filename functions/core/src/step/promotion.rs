@@ -267,6 +267,7 @@ pub(super) fn tick(draft: &mut Draft) {
         Some(PromotionState::Pending) => expire(draft),
         Some(PromotionState::InProgress) if draft.change.after.policy().is_none() => deploy::gone(draft),
         Some(PromotionState::InProgress) => {
+            deploy::never_began(draft);
             let way = draft.change.after.operation.as_ref().and_then(Operation::rollout).map(|(way, _)| way);
             let operation = draft.change.after.operation.as_mut();
             if let Some(rollout) = operation.zip(way).and_then(|(operation, way)| operation.way_mut(way)) {
@@ -343,13 +344,15 @@ fn begin(draft: &mut Draft) {
     if !approved(&policy, &promotion) || !free {
         return;
     }
-    environment.hold = None;
     let actor = decided_by(&policy, &promotion).0;
+    draft.release(&actor);
+    let environment = &mut draft.change.after.environment;
     if policy.is_deployed() {
         environment.slot = Some(Slot {
             operation: promotion.id,
             kind: SlotKind::Promotion,
             digest: promotion.digest.clone(),
+            since: draft.now,
         });
         move_to(draft, PromotionState::InProgress, None, actor);
     } else {

@@ -66,10 +66,12 @@ pub(super) fn open(draft: &mut Draft, request: &RollbackRequest) -> Result<(), R
     };
     // A promotion gives way. What it has begun and not heard of may still arrive.
     let preempted = environment.slot.take().map(|slot| slot.digest);
-    environment.slot =
-        Some(Slot { operation: request.id, kind: SlotKind::Rollback, digest: request.target.digest.clone() });
-    environment.hold =
-        Some(Hold { since: now, reason: format!("rollback to pin {}", request.target.pin), by: request.id });
+    environment.slot = Some(Slot {
+        operation: request.id,
+        kind: SlotKind::Rollback,
+        digest: request.target.digest.clone(),
+        since: now,
+    });
     let rollback = Rollback {
         id: request.id,
         target: request.target.clone(),
@@ -99,8 +101,11 @@ pub(super) fn open(draft: &mut Draft, request: &RollbackRequest) -> Result<(), R
         reason: rollback.ask_reason.clone(),
         actor: request.actor.clone(),
     };
+    let hold =
+        Hold { since: now, reason: format!("rollback to pin {}", rollback.target.pin), by: rollback.id };
     draft.change.after.operation = Some(Operation::new(Work::Rollback(rollback), now));
     draft.audit(entry);
+    draft.hold(hold);
     Ok(())
 }
 

@@ -180,7 +180,12 @@ fn a_commit_of_two_builds_is_ambiguous() {
 fn while_a_rollback_runs_whatever_is_named_waits_for_it() {
     let (mut environment, pins) = history(&[1]);
     let id = OperationId::new(Uuid::from_u128(9));
-    environment.slot = Some(Slot { operation: id, kind: SlotKind::Rollback, digest: digest(1) });
+    environment.slot = Some(Slot {
+        operation: id,
+        kind: SlotKind::Rollback,
+        digest: digest(1),
+        since: jiff::Timestamp::UNIX_EPOCH,
+    });
     for name in ["stable", "previous", "7", "main"] {
         assert_eq!(to(&environment, &pins, &[1], name), Err(Refusal::RollbackRunning { id }), "{name}");
     }

@@ -379,7 +379,7 @@ fn a_freeze_keeps_promotions_out_and_lets_rollbacks_in() {
     world.wait(60);
     world.settle();
     assert_eq!((state(&world, id), running(&world)), (PromotionState::Completed, vec![2]));
-    assert_eq!(world.audited(Kind::Environment).len(), 3);
+    assert_eq!(world.audited(Kind::Environment).len(), 4);
 }
 
 #[test]

@@ -2,7 +2,9 @@
 //! run the repository changed.
 
 use serde_json::Value;
-use stablepin_aws::ecs::{Controller, Ecs, EcsError, RawTaskDefinition, ServiceState};
+use stablepin_aws::ecs::{
+    Controller, Ecs, EcsError, RawTaskDefinition, ServiceDeploymentStatus, ServiceState, Started as Begun,
+};
 use stablepin_core::application::{Environment as Policy, ServiceName};
 use stablepin_core::effect::{Outcome, Seen};
 use stablepin_core::image::ImageDigest;
@@ -30,7 +32,7 @@ pub(super) async fn deploy(
     let (Some(ecs), Some((destination, rollout))) = (&doors.ecs, found) else {
         return Outcome::Problem("this function drives no services".to_owned());
     };
-    let going = Going { ecs, subject, policy, rollout };
+    let going = Going { ecs, subject, policy, way, rollout };
     match going.deploy(destination, known).await {
         Ok(seen) => Outcome::Service(way, service.clone(), seen),
         Err(error) => problem(&error),
@@ -42,6 +44,7 @@ struct Going<'a> {
     ecs: &'a Ecs,
     subject: &'a Subject,
     policy: &'a Policy,
+    way: Way,
     rollout: &'a ServiceRollout,
 }
 
@@ -125,9 +128,14 @@ impl Going<'_> {
             && clone.already
             && primary.task_definition == definition.arn
         {
-            let seen =
-                started(&primary.id, state.service_deployment.clone(), &definition.arn, &clone.request);
-            return Ok(seen);
+            if !self.does_not_arrive(state).await? {
+                let seen =
+                    started(&primary.id, state.service_deployment.clone(), &definition.arn, &clone.request);
+                return Ok(seen);
+            }
+            if definition.status == "ACTIVE" {
+                return self.start_anew(state, &definition.arn, &clone.request).await;
+            }
         }
         let revision = match self.same(&clone, definition, home, digest).await? {
             Some(revision) => revision,
@@ -189,7 +197,11 @@ impl Going<'_> {
     /// The recorded task definition itself; where it was deregistered meanwhile, what it said.
     async fn to_before(&self, state: &ServiceState) -> Result<Seen, EcsError> {
         let before = self.ecs.task_definition(&self.rollout.before.task_definition).await?;
-        if let Some(primary) = state.primary().filter(|primary| primary.task_definition == before.arn) {
+        let there = state.primary().filter(|primary| primary.task_definition == before.arn);
+        if let Some(primary) = there {
+            if self.does_not_arrive(state).await? && before.status == "ACTIVE" {
+                return self.start_anew(state, &before.arn, &before.described).await;
+            }
             let seen = started(&primary.id, state.service_deployment.clone(), &before.arn, &before.described);
             return Ok(seen);
         }
@@ -204,6 +216,26 @@ impl Going<'_> {
         self.start(state, &registered.arn, &request).await
     }
 
+    /// The service is described so because ECS goes back to it by itself, and that has failed, or took longer than
+    /// we wait: our way back begins only then. To ask for the same task definition would start nothing.
+    async fn does_not_arrive(&self, state: &ServiceState) -> Result<bool, EcsError> {
+        let Some(arn) = &state.service_deployment else { return Ok(false) };
+        let Some(current) = self.ecs.service_deployment(arn).await? else { return Ok(false) };
+        Ok(match current.status {
+            ServiceDeploymentStatus::RollbackFailed => true,
+            ServiceDeploymentStatus::RollbackRequested | ServiceDeploymentStatus::RollbackInProgress => {
+                self.way == Way::Back
+            }
+            ServiceDeploymentStatus::Pending
+            | ServiceDeploymentStatus::InProgress
+            | ServiceDeploymentStatus::Successful
+            | ServiceDeploymentStatus::StopRequested
+            | ServiceDeploymentStatus::Stopped
+            | ServiceDeploymentStatus::RollbackSuccessful
+            | ServiceDeploymentStatus::Unknown(_) => false,
+        })
+    }
+
     async fn start(
         &self,
         state: &ServiceState,
@@ -212,9 +244,24 @@ impl Going<'_> {
     ) -> Result<Seen, EcsError> {
         let service = &self.rollout.service;
         let begun = self.ecs.start(service.cluster(), service.service(), revision).await?;
+        Ok(Self::begun(state, begun, revision, definition))
+    }
+
+    async fn start_anew(
+        &self,
+        state: &ServiceState,
+        revision: &str,
+        definition: &Value,
+    ) -> Result<Seen, EcsError> {
+        let service = &self.rollout.service;
+        let begun = self.ecs.start_anew(service.cluster(), service.service(), revision).await?;
+        Ok(Self::begun(state, begun, revision, definition))
+    }
+
+    fn begun(state: &ServiceState, begun: Begun, revision: &str, definition: &Value) -> Seen {
         // The answer may still name the one before.
         let arn = begun.service_deployment.filter(|arn| state.service_deployment.as_ref() != Some(arn));
-        Ok(started(&begun.deployment.id, arn, revision, definition))
+        started(&begun.deployment.id, arn, revision, definition)
     }
 }
 

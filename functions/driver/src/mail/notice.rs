@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use stablepin_core::records::{
-    Notice, Progress, Promotion, PromotionState, Rollback, RollbackState, Rollout, Subject, Work,
+    Notice, Progress, Promotion, PromotionState, Rollback, RollbackState, Rollout, SlotKind, Subject, Work,
 };
 
 use super::{Mail, line};
@@ -73,7 +73,13 @@ fn of_promotion(subject: &Subject, promotion: &Promotion, notice: Notice) -> Opt
         Some(pin) => format!("pin {} ({})", pin.number, pin.build_tag),
         None => "no pin".to_owned(),
     };
-    let why = promotion.failure.as_deref().or(promotion.reason.as_deref()).unwrap_or("no reason is known");
+    let (failure, reason) = (promotion.failure.as_deref(), promotion.reason.as_deref());
+    let why = match notice {
+        Notice::GoingBack => failure.or(reason),
+        Notice::Ended => reason.or(failure),
+    };
+    let why = why.unwrap_or("no reason is known");
+    let rolling_back = subject.environment.slot.as_ref().is_some_and(|slot| slot.kind == SlotKind::Rollback);
     let held = format!(
         "{} is held: the next build waits for an approval that is given from now on, or for a person to release the hold.",
         subject.name
@@ -100,6 +106,9 @@ fn of_promotion(subject: &Subject, promotion: &Promotion, notice: Notice) -> Opt
             format!("{build} failed in {}; the environment has {pin}.", subject.name),
             match &promotion.rollout {
                 None => vec!["Nothing was touched. Correct what is named above, and push again.".to_owned()],
+                Some(_) if rolling_back => {
+                    vec!["Follow the rollback: it moves the services now.".to_owned(), held]
+                }
                 Some(_) => vec![
                     "Look at the services now: what runs may not be the pin.".to_owned(),
                     "Roll back with to = \"stable\", if it is not.".to_owned(),

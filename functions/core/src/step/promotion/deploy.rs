@@ -44,6 +44,22 @@ pub(in crate::step) fn unfit(draft: &mut Draft, reason: &str) {
     }
 }
 
+/// The services could not be looked at, or somebody else's deployment did not end, for as long as a rollout may take.
+pub(super) fn never_began(draft: &mut Draft) {
+    let after = &draft.change.after;
+    let waits =
+        after.promotion().is_some_and(|promotion| promotion.rollout.is_none() && promotion.pin.is_none());
+    let since = after.environment.slot.as_ref().map(|slot| slot.since);
+    let Some((policy, since)) = after.policy().zip(since).filter(|_| waits) else { return };
+    if since + policy.verify.timeout > draft.now {
+        return;
+    }
+    let problem = after.operation.as_ref().and_then(|operation| operation.problem.clone());
+    let why = problem.unwrap_or_else(|| "nobody knows why".to_owned());
+    let reason = format!("nothing was touched: it could not begin in time: {why}");
+    end(draft, PromotionState::Failed, reason, Actor::Stablepin);
+}
+
 /// The environment left the configuration: nobody may touch its services or its tags any more.
 pub(super) fn gone(draft: &mut Draft) {
     let pinned = draft.change.after.promotion().is_some_and(|promotion| promotion.pin.is_some());
@@ -188,7 +204,11 @@ fn back(draft: &mut Draft, promotion: &Promotion, way_back: &Rollout) {
     let failure = promotion.failure.clone().unwrap_or_default();
     match way_back.verdict() {
         Verdict::Going => {}
-        Verdict::Arrived | Verdict::NothingProven => {
+        Verdict::NothingProven => {
+            let reason = format!("{failure}. Every service is back, but nothing runs that could prove it");
+            end(draft, PromotionState::Failed, reason, Actor::Stablepin);
+        }
+        Verdict::Arrived => {
             if let Destination::Digest { digest } = &way_back.destination {
                 arrived(draft, digest.clone());
             }
@@ -206,5 +226,5 @@ fn back(draft: &mut Draft, promotion: &Promotion, way_back: &Rollout) {
 fn hold(draft: &mut Draft, reason: &str) {
     let since = draft.now;
     let Some(by) = draft.change.after.promotion().map(|promotion| promotion.id) else { return };
-    draft.change.after.environment.hold = Some(Hold { since, reason: reason.to_owned(), by });
+    draft.hold(Hold { since, reason: reason.to_owned(), by });
 }

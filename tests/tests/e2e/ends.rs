@@ -1,0 +1,308 @@
+//! Every end that a deployment can come to, and what follows from it: the design's table, row by row.
+//!
+//! ECS is the double here, since it does on request what real ECS does rarely; the promoter is the real program.
+
+use serde_json::{Value, json};
+use stablepin_tests::Release;
+use stablepin_tests::ecs_double::{Controller, Outcome, Reported, Stage, WayBack};
+use stablepin_tests::release::SERVICES;
+
+/// Of nobody's build.
+const ELSE: &str = "sha256:eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee";
+const PAST: &str = "2026-01-01T00:00:00Z";
+
+fn reason(record: &Value) -> &str {
+    record["reason"].as_str().unwrap_or_default()
+}
+
+/// What the environment's containers run, as its services' task definitions name it.
+#[track_caller]
+fn runs(release: &Release, service: &str, digest: &str) {
+    assert_eq!(release.service(service).images(), [release.image(digest), "sidecar:1".to_owned()]);
+    let described = release.service(service).described();
+    assert_eq!(described["deployments"][0]["rolloutState"], "COMPLETED", "{described:#}");
+}
+
+/// Nothing was pinned, the environment is held, and nobody has it.
+#[track_caller]
+fn is_held(release: &Release, pins: usize) {
+    let environment = release.app.environment();
+    assert_eq!(release.app.pins().len(), pins);
+    assert_eq!(environment["hold"]["by"], release.record()["id"], "{environment:#}");
+    assert!(environment["slot"].is_null(), "{environment:#}");
+}
+
+/// As people read them, in their order.
+fn told(release: &Release) -> Vec<String> {
+    let title = |notice: &Value| notice["content"]["title"].as_str().unwrap_or_default().to_owned();
+    let all: Vec<_> = release.app.notices().iter().map(title).collect();
+    all.iter().map(|title| title.rsplit(": ").next().unwrap_or_default().to_owned()).collect()
+}
+
+const WENT_BACK: [&str; 2] = ["a release failed, going back", "a release failed and was rolled back"];
+
+/// It failed, and our own rollback brought everything back to pin 1.
+#[track_caller]
+fn is_back_at_the_pin(release: &Release, record: &Value, services: &[&str], why: &str) {
+    assert_eq!(record["state"], "RolledBack", "{record:#}");
+    assert!(reason(record).contains(why), "{record:#}");
+    for service in services {
+        runs(release, service, &release.before);
+    }
+    is_held(release, 1);
+    assert_eq!(told(release), WENT_BACK);
+    assert_eq!(release.app.environment()["rolled_back_from"], json!([release.digest]));
+}
+
+#[test]
+fn a_deployment_that_succeeds_and_is_proven_is_the_pin() {
+    let release = Release::next(&SERVICES).with(&SERVICES);
+    let record = release.runs_its_course();
+    assert_eq!(record["state"], "Completed", "{record:#}");
+    SERVICES.iter().for_each(|service| runs(&release, service, &release.digest));
+    assert_eq!(release.app.pins(), [(1, release.before.clone()), (2, release.digest.clone())]);
+    assert_eq!(release.app.tag(&release.app.plan.stable_tag), Some(release.digest.clone()));
+    assert!(release.app.environment()["hold"].is_null());
+}
+
+#[test]
+fn where_the_circuit_breaker_goes_back_to_the_pin_that_is_all() {
+    let release = Release::next(&["web"]).with(&["web"]);
+    release.service("web").will(Outcome::CrashesUntilTheBreaker);
+    let record = release.runs_its_course();
+    assert_eq!(record["state"], "RolledBack", "{record:#}");
+    assert!(reason(&record).contains("the circuit breaker threshold was exceeded"), "{record:#}");
+    assert!(reason(&record).contains("ECS went back by itself, to pin 1"), "{record:#}");
+    runs(&release, "web", &release.before);
+    assert_eq!(release.ecs.count("UpdateService"), 1, "nobody fights ECS's own rollback");
+    is_held(&release, 1);
+}
+
+#[test]
+fn where_an_alarm_goes_back_to_the_pin_that_is_all() {
+    let release = Release::next(&["web"]);
+    release.new_service("web").alarms(&["cpu"], true).create().will(Outcome::AlarmFires);
+    let record = release.runs_its_course();
+    assert_eq!(record["state"], "RolledBack", "{record:#}");
+    assert!(reason(&record).contains("alarms were triggered"), "{record:#}");
+    runs(&release, "web", &release.before);
+    assert_eq!(release.ecs.count("UpdateService"), 1);
+}
+
+#[test]
+fn where_ecs_goes_back_to_something_else_our_rollback_goes_on_to_the_pin() {
+    let release = Release::next(&["web"]);
+    let by_hand = release.service("web").runs(&release.image(ELSE)).container("sidecar", "sidecar:1");
+    by_hand.circuit_breaker(true).create().will(Outcome::CrashesUntilTheBreaker);
+    let record = release.runs_its_course();
+    is_back_at_the_pin(&release, &record, &["web"], "the circuit breaker threshold was exceeded");
+    assert_eq!(release.ecs.count("UpdateService"), 2);
+}
+
+/// ECS goes back, and does not get there.
+#[track_caller]
+fn going_back_for_ever(before: Option<&str>) -> Release {
+    let release = Release::next(&["web"]);
+    let runs = release.image(before.unwrap_or(&release.before));
+    let new = release.service("web").runs(&runs).container("sidecar", "sidecar:1").circuit_breaker(true);
+    new.create().will(Outcome::CrashesUntilTheBreaker).way_back(WayBack::Stalls);
+    release.begin();
+    for _ in 0..3 {
+        release.settle();
+        let record = release.looks();
+        assert_eq!(record["state"], "InProgress", "{record:#}");
+    }
+    let record = release.record();
+    assert_eq!(record["rollout"]["services"][0]["progress"]["state"], "returning", "{record:#}");
+    assert_eq!(release.ecs.count("UpdateService"), 1, "ECS is left to it");
+    // Our own time-out does not count meanwhile.
+    release.rewrite("rollout.deadline", PAST);
+    assert_eq!(release.looks()["way_back"], Value::Null);
+    release.rewrite("rollout.services[0].progress.until", PAST);
+    release.service("web").way_back(WayBack::Succeeds);
+    release
+}
+
+#[test]
+fn a_rollback_of_ecs_to_something_else_that_never_ends_is_superseded() {
+    let release = going_back_for_ever(Some(ELSE));
+    release.looks();
+    assert_eq!(release.ecs.count("UpdateService"), 2);
+    let record = release.ends();
+    is_back_at_the_pin(&release, &record, &["web"], "ECS did not finish going back by itself");
+}
+
+#[test]
+fn a_rollback_of_ecs_to_the_pin_that_never_ends_is_superseded() {
+    let release = going_back_for_ever(None);
+    release.looks();
+    assert_eq!(release.ecs.count("UpdateService"), 2, "{:#}", release.record());
+    let record = release.ends();
+    is_back_at_the_pin(&release, &record, &["web"], "ECS did not finish going back by itself");
+}
+
+#[test]
+fn a_deployment_that_fails_without_a_way_back_of_ecs_is_rolled_back_by_us() {
+    let release = Release::next(&["web"]);
+    release.new_service("web").circuit_breaker(false).create().will(Outcome::CrashesUntilTheBreaker);
+    let record = release.runs_its_course();
+    is_back_at_the_pin(&release, &record, &["web"], "ECS stopped it: ECS deployment circuit breaker");
+}
+
+#[test]
+fn where_ecs_finds_nothing_to_go_back_to_we_go_back() {
+    let release = Release::next(&["web"]);
+    let web = release.new_service("web").circuit_breaker(true).create();
+    web.will(Outcome::CrashesUntilTheBreaker).way_back(WayBack::Fails);
+    let record = release.runs_its_course();
+    is_back_at_the_pin(&release, &record, &["web"], "ECS could not roll it back");
+}
+
+#[test]
+fn a_proof_that_fails_is_rolled_back_by_us() {
+    let release = Release::next(&["web"]).with(&["web"]);
+    release.ecs.reports(&release.image(&release.digest), &Reported::Digest(ELSE.to_owned()));
+    let record = release.runs_its_course();
+    is_back_at_the_pin(&release, &record, &["web"], &format!("runs {ELSE}"));
+}
+
+#[test]
+fn a_deployment_that_takes_too_long_and_is_still_ours_is_rolled_back_by_us() {
+    let release = Release::next(&["web"]).with(&["web"]);
+    release.service("web").will(Outcome::Stalls);
+    release.begin();
+    release.settle();
+    assert_eq!(release.looks()["state"], "InProgress");
+    release.rewrite("rollout.deadline", PAST);
+    let record = release.ends();
+    is_back_at_the_pin(&release, &record, &["web"], "not proven in time");
+}
+
+/// Nobody goes on, and what runs is left alone.
+#[track_caller]
+fn is_left_to_others(release: &Release, record: &Value, updates: usize) {
+    assert_eq!(record["state"], "Failed", "{record:#}");
+    assert!(reason(record).contains("took the place of ours"), "{record:#}");
+    assert!(reason(record).contains("nothing was touched"), "{record:#}");
+    assert_eq!(release.ecs.count("UpdateService"), updates);
+    is_held(release, 1);
+    runs(release, "web", ELSE);
+}
+
+#[test]
+fn what_somebody_else_supersedes_is_left_to_them() {
+    let release = Release::next(&["web"]).with(&["web"]);
+    release.begin();
+    release.service("web").deploys_meanwhile(&release.image(ELSE));
+    let record = release.ends();
+    is_left_to_others(&release, &record, 1);
+    assert_eq!(told(&release), ["a release failed"]);
+}
+
+#[test]
+fn a_deployment_that_is_paused_is_shown_so_and_its_time_stands_still() {
+    let release = Release::next(&["web"]).with(&["web"]);
+    release.service("web").will(Outcome::PausesAt(Stage::PostScaleUp));
+    release.begin();
+    release.settle();
+    let record = release.looks();
+    assert_eq!(record["state"], "InProgress", "{record:#}");
+    let seen = record["rollout"]["services"][0]["seen"].as_str().unwrap_or_default();
+    assert!(seen.starts_with("paused at POST_SCALE_UP"), "{seen}");
+    // Five minutes were left when it paused, long ago.
+    release.rewrite("rollout.deadline", "2026-01-01T00:10:00Z");
+    release.rewrite("rollout.paused_since", "2026-01-01T00:05:00Z");
+    for _ in 0..2 {
+        let record = release.looks();
+        assert_eq!((&record["state"], &record["way_back"]), (&json!("InProgress"), &Value::Null));
+    }
+    release.service("web").continues();
+    let record = release.ends();
+    assert_eq!(record["state"], "Completed", "{record:#}");
+    runs(&release, "web", &release.digest);
+}
+
+#[test]
+fn where_no_task_is_wanted_nothing_is_proven_and_nothing_is_pinned() {
+    let release = Release::next(&SERVICES);
+    SERVICES.iter().for_each(|name| drop(release.new_service(name).desired(0).create()));
+    let record = release.runs_its_course();
+    assert_eq!(record["state"], "Failed", "{record:#}");
+    assert!(reason(&record).starts_with("nothing proven: the desired count is 0 everywhere"), "{record:#}");
+    assert_eq!(release.app.pins().len(), 1);
+    assert_eq!(release.app.tag(&release.app.plan.stable_tag), None, "the tag was not moved");
+}
+
+#[test]
+fn a_controller_that_is_not_ecs_is_refused_before_anything_is_touched() {
+    for controller in [Controller::CodeDeploy, Controller::External] {
+        let release = Release::next(&SERVICES).with(&["web"]);
+        release.new_service("worker").controller(controller).create();
+        let record = release.runs_its_course();
+        assert_eq!(record["state"], "Failed", "{record:#}");
+        assert!(reason(&record).starts_with("nothing was touched"), "{record:#}");
+        assert!(reason(&record).contains("CodeDeploy or an external controller"), "{record:#}");
+        let changes = ["RegisterTaskDefinition", "UpdateService"].map(|call| release.ecs.count(call));
+        assert_eq!(changes, [0, 0], "{controller:?}");
+        assert!(release.app.environment()["hold"].is_null(), "nothing happened");
+    }
+}
+
+#[test]
+fn where_one_of_a_group_fails_the_one_that_moved_returns() {
+    for rolls_back in [true, false] {
+        let release = Release::next(&SERVICES);
+        for service in SERVICES {
+            release.new_service(service).circuit_breaker(rolls_back).create();
+        }
+        release.service("worker").will(Outcome::CrashesUntilTheBreaker);
+        let record = release.runs_its_course();
+        is_back_at_the_pin(&release, &record, &SERVICES, "worker: ");
+        let updates = if rolls_back { 3 } else { 4 };
+        assert_eq!(release.ecs.count("UpdateService"), updates, "ECS has brought the worker back by itself");
+    }
+}
+
+#[test]
+fn a_first_release_that_fails_leaves_each_service_with_the_task_definition_that_it_had() {
+    let release = Release::first(&SERVICES);
+    for service in SERVICES {
+        release.new_service(service).circuit_breaker(false).create();
+    }
+    let before = SERVICES.map(|service| release.service(service).described()["taskDefinition"].clone());
+    release.service("worker").will(Outcome::CrashesUntilTheBreaker);
+    let record = release.runs_its_course();
+    assert_eq!(record["state"], "RolledBack", "{record:#}");
+    let after = SERVICES.map(|service| release.service(service).described()["taskDefinition"].clone());
+    assert_eq!(after, before);
+    is_held(&release, 0);
+    assert_eq!(told(&release), WENT_BACK);
+}
+
+#[test]
+fn a_first_release_that_ecs_brings_back_has_nothing_else_to_go_back_to() {
+    let release = Release::first(&["web"]).with(&["web"]);
+    release.service("web").will(Outcome::CrashesUntilTheBreaker);
+    let record = release.runs_its_course();
+    assert_eq!(record["state"], "RolledBack", "{record:#}");
+    assert!(reason(&record).contains("ECS went back by itself, to what ran before"), "{record:#}");
+    runs(&release, "web", &release.before);
+    assert_eq!(release.ecs.count("UpdateService"), 1);
+    is_held(&release, 0);
+}
+
+/// As CloudFormation and Terraform do with every revision that they replace.
+#[test]
+fn a_first_release_that_fails_goes_back_to_what_was_deregistered_meanwhile() {
+    let release = Release::first(&["web"]);
+    release.new_service("web").circuit_breaker(false).tag("aws:cloudformation:stack-name", "prod").create();
+    release.service("web").will(Outcome::CrashesUntilTheBreaker);
+    let before = release.service("web").described()["taskDefinition"].as_str().expect("an ARN").to_owned();
+    release.begin();
+    release.ecs.deregisters(&before);
+    let record = release.ends();
+    assert_eq!(record["state"], "RolledBack", "{record:#}");
+    runs(&release, "web", &release.before);
+    assert_ne!(release.service("web").described()["taskDefinition"], before.as_str());
+    is_held(&release, 0);
+}
