@@ -277,20 +277,95 @@ const CRASHED: &str = "prod/web: ECS deployment circuit breaker: tasks failed to
 fn a_release_that_goes_back() {
     let crashed =
         Progress::Failed { reason: "ECS deployment circuit breaker: tasks failed to start.".to_owned() };
-    assert_snapshot!(told(&ended(PromotionState::InProgress, crashed, CRASHED), Notice::GoingBack), @"");
+    assert_snapshot!(told(&ended(PromotionState::InProgress, crashed, CRASHED), Notice::GoingBack), @r#"
+    Subject: web production: a release failed, going back
+
+    production-20250717-143052-a1b2c3d4 failed in production. Its services go back by themselves.
+
+    Why: prod/web: ECS deployment circuit breaker: tasks failed to start.
+
+    Services:
+    - prod/web: ECS deployment circuit breaker: tasks failed to start.
+
+    What to do:
+    - Nothing yet: another message tells how it ended.
+
+    Id: 0198184a-0100-7000-8000-000000000001
+
+    {
+      "description": "production-20250717-143052-a1b2c3d4 failed in production. Its services go back by themselves.\n\nWhy: prod/web: ECS deployment circuit breaker: tasks failed to start.\n\n• prod/web: ECS deployment circuit breaker: tasks failed to start.",
+      "nextSteps": [
+        "Nothing yet: another message tells how it ended."
+      ],
+      "textType": "client-markdown",
+      "title": "web production: a release failed, going back"
+    }
+    "#);
 }
 
 #[test]
 fn a_release_that_was_rolled_back() {
     let proven = Progress::Proven { tasks: 2, at: at("2025-07-17T15:10:00Z") };
-    assert_snapshot!(told(&ended(PromotionState::RolledBack, proven, CRASHED), Notice::Ended), @"");
+    assert_snapshot!(told(&ended(PromotionState::RolledBack, proven, CRASHED), Notice::Ended), @r#"
+    Subject: web production: a release failed and was rolled back
+
+    production-20250717-143052-a1b2c3d4 failed in production. Its services are back; the environment has pin 6 (production-20250716-101500-b2b2b2b2).
+
+    Why: prod/web: ECS deployment circuit breaker: tasks failed to start.
+
+    Services:
+    - prod/web: proven, 2 running
+
+    What to do:
+    - Find out why it failed, and push a build that does not.
+    - production is held: the next build waits for an approval that is given from now on, or for a person to release the hold.
+
+    Id: 0198184a-0100-7000-8000-000000000001
+
+    {
+      "description": "production-20250717-143052-a1b2c3d4 failed in production. Its services are back; the environment has pin 6 (production-20250716-101500-b2b2b2b2).\n\nWhy: prod/web: ECS deployment circuit breaker: tasks failed to start.\n\n• prod/web: proven, 2 running",
+      "nextSteps": [
+        "Find out why it failed, and push a build that does not.",
+        "production is held: the next build waits for an approval that is given from now on, or for a person to release the hold."
+      ],
+      "textType": "client-markdown",
+      "title": "web production: a release failed and was rolled back"
+    }
+    "#);
 }
 
 #[test]
 fn a_release_that_somebody_else_replaced() {
     let taken = Progress::Superseded { reason: "another deployment took the place of ours".to_owned() };
     let why = "prod/web: another deployment took the place of ours";
-    assert_snapshot!(told(&ended(PromotionState::Failed, taken, why), Notice::Ended), @"");
+    assert_snapshot!(told(&ended(PromotionState::Failed, taken, why), Notice::Ended), @r#"
+    Subject: web production: a release failed
+
+    production-20250717-143052-a1b2c3d4 failed in production; the environment has pin 6 (production-20250716-101500-b2b2b2b2).
+
+    Why: prod/web: another deployment took the place of ours
+
+    Services:
+    - prod/web: another deployment took the place of ours
+
+    What to do:
+    - Look at the services now: what runs may not be the pin.
+    - Roll back with to = "stable", if it is not.
+    - production is held: the next build waits for an approval that is given from now on, or for a person to release the hold.
+
+    Id: 0198184a-0100-7000-8000-000000000001
+
+    {
+      "description": "production-20250717-143052-a1b2c3d4 failed in production; the environment has pin 6 (production-20250716-101500-b2b2b2b2).\n\nWhy: prod/web: another deployment took the place of ours\n\n• prod/web: another deployment took the place of ours",
+      "nextSteps": [
+        "Look at the services now: what runs may not be the pin.",
+        "Roll back with to = \"stable\", if it is not.",
+        "production is held: the next build waits for an approval that is given from now on, or for a person to release the hold."
+      ],
+      "textType": "client-markdown",
+      "title": "web production: a release failed"
+    }
+    "#);
 }
 
 #[test]
