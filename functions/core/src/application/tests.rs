@@ -87,7 +87,7 @@ fn the_example_is_read() {
 
     let production = application.environment(&application.build_environment).unwrap();
     assert_eq!(production.stable_tag.as_str(), "prod-stable");
-    assert_eq!(production.deploy, Deploy::Never);
+    assert_eq!(production.deploy, Deploy::OnApproval);
     assert_eq!((production.services[1].cluster(), production.services[1].service()), ("prod", "worker"));
     assert_eq!(production.approval.expires, SignedDuration::from_hours(72));
     assert_eq!(application.environment(&EnvironmentName::parse("staging").unwrap()), None);
