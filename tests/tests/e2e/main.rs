@@ -11,6 +11,7 @@ mod decisions;
 mod deploy;
 mod deployed;
 mod ends;
+mod false_success;
 mod faults;
 mod ignored;
 mod immutable;
