@@ -70,6 +70,21 @@ fn where_the_circuit_breaker_goes_back_to_the_pin_that_is_all() {
     is_held(&release, 1);
 }
 
+/// ECS's answer to the update may still name the service deployment before ours.
+#[test]
+fn a_deployment_whose_name_comes_late_is_followed_all_the_same() {
+    for (outcome, end) in [(Outcome::Succeeds, "Completed"), (Outcome::CrashesUntilTheBreaker, "RolledBack")]
+    {
+        let release = Release::next(&["web"]).with(&["web"]);
+        release.ecs.names_service_deployments_late();
+        release.service("web").will(outcome);
+        let record = release.runs_its_course();
+        assert_eq!(record["state"], end, "{record:#}");
+        assert_eq!(record["rollout"]["services"][0]["started"]["service_deployment"], Value::Null);
+        assert_eq!(release.ecs.count("UpdateService"), 1);
+    }
+}
+
 #[test]
 fn where_an_alarm_goes_back_to_the_pin_that_is_all() {
     let release = Release::next(&["web"]);
