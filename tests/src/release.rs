@@ -1,5 +1,6 @@
 //! A release, or a rollback, beside the double: from a build that waits for its approval to whatever end it comes to.
 
+use std::cell::Cell;
 use std::sync::OnceLock;
 
 use serde_json::{Value, json};
@@ -60,6 +61,7 @@ pub struct Release {
     /// What runs when it begins.
     pub before: String,
     link: Option<Link>,
+    is_rollback: Cell<bool>,
 }
 
 impl Release {
@@ -97,7 +99,7 @@ impl Release {
         let (digest, before) = (digest.to_owned(), before.to_owned());
         let ecs = EcsDouble::start();
         ecs.by_hand();
-        Self { app, ecs, digest, before, link: link.cloned() }
+        Self { app, ecs, digest, before, link: link.cloned(), is_rollback: Cell::new(link.is_none()) }
     }
 
     /// An image of the environment's repository, as task definitions name it.
@@ -131,10 +133,11 @@ impl Release {
         self.app.invoke(&self.ecs, "approval", &decision(link, "approve", "tried it"), fault)
     }
 
-    /// Somebody asks for a rollback to pin 1.
+    /// Somebody asks for a rollback: from now on, that is what this is about.
     #[track_caller]
-    pub fn ask_back(&self, fault: Option<(usize, Fault)>) -> Run {
-        let body = json!({ "to": "1", "confirm": "ROLLBACK", "reason": "500s" });
+    pub fn ask_back(&self, to: &str, fault: Option<(usize, Fault)>) -> Run {
+        self.is_rollback.set(true);
+        let body = json!({ "to": to, "confirm": "ROLLBACK", "reason": "500s" });
         self.app.invoke(&self.ecs, "rollback", &rollback(&self.app.plan.name, &body), fault)
     }
 
@@ -143,6 +146,25 @@ impl Release {
     pub fn tick(&self, fault: Option<(usize, Fault)>) -> Run {
         self.app.pauses_end();
         self.app.tick_beside(&self.ecs, fault)
+    }
+
+    /// The promoter hears of everything that ECS has told EventBridge of deployments since the last time.
+    #[track_caller]
+    pub fn hears(&self) {
+        for event in self.ecs.events() {
+            if event["detail-type"] == "ECS Deployment State Change" {
+                self.app.invoke(&self.ecs, "promoter", &event, None);
+            }
+        }
+    }
+
+    /// The service is described at this digest, beside its sidecar, and ECS has nothing left to do.
+    #[track_caller]
+    pub fn runs(&self, service: &str, digest: &str) {
+        let service = self.service(service);
+        assert_eq!(service.images(), [self.image(digest), "sidecar:1".to_owned()]);
+        let described = service.described();
+        assert_eq!(described["deployments"][0]["rolloutState"], "COMPLETED", "{described:#}");
     }
 
     /// ECS comes to the end of what it does.
@@ -189,7 +211,7 @@ impl Release {
     #[track_caller]
     pub fn rewrite(&self, path: &str, at: &str) {
         let (kind, work) =
-            if self.link.is_some() { ("PROMOTION", "Promotion") } else { ("ROLLBACK", "Rollback") };
+            if self.is_rollback.get() { ("ROLLBACK", "Rollback") } else { ("PROMOTION", "Promotion") };
         let id = self.record()["id"].as_str().expect("an id").to_owned();
         self.app.rewrite(&format!("{kind}#{id}"), &format!("record.operation.work.{work}.{path}"), at);
     }
@@ -207,7 +229,7 @@ impl Release {
     /// What the table has of it; `Null` before there is one.
     #[track_caller]
     pub fn operation(&self) -> Value {
-        let prefix = if self.link.is_some() { "PROMOTION#" } else { "ROLLBACK#" };
+        let prefix = if self.is_rollback.get() { "ROLLBACK#" } else { "PROMOTION#" };
         self.app.items(prefix).pop().map(|item| item["record"]["operation"].clone()).unwrap_or_default()
     }
 

@@ -295,6 +295,16 @@ impl<'a> Service<'a> {
         })
     }
 
+    /// Somebody else deploys this revision.
+    #[track_caller]
+    pub fn deploys_revision_meanwhile(&self, task_definition: &str) -> &Self {
+        self.with(|service, home| {
+            service.definition = Some(task_definition.to_owned());
+            service.deploy(home);
+        });
+        self
+    }
+
     /// Somebody, or auto scaling, changes how many tasks there should be.
     #[track_caller]
     pub fn scales_to(&self, desired: u32) -> &Self {
@@ -386,6 +396,15 @@ impl<'a> Service<'a> {
     pub fn service_deployments(&self) -> Vec<Value> {
         self.with(|service, _| {
             service.rollouts.iter().rev().map(|one| service.described_rollout(one)).collect()
+        })
+    }
+
+    /// Its task definition as it was registered, tags and all.
+    #[track_caller]
+    pub fn definition(&self) -> Value {
+        self.with(|service, home| {
+            let definition = service.definition.as_deref().and_then(|arn| home.definitions.by_arn(arn));
+            definition.expect("a service that ECS deploys").as_registered()
         })
     }
 

@@ -53,6 +53,13 @@ impl Definition {
         self.members.get("networkMode").and_then(Value::as_str) == Some("awsvpc")
     }
 
+    /// As the body of the request that registered it.
+    pub(super) fn as_registered(&self) -> Value {
+        let mut members = self.members.clone();
+        members.insert("tags".into(), json!(self.tags));
+        Value::Object(members)
+    }
+
     /// As `DescribeTaskDefinition` shows it.
     fn described(&self) -> Value {
         let mut shown = self.members.clone();

@@ -15,14 +15,6 @@ fn reason(record: &Value) -> &str {
     record["reason"].as_str().unwrap_or_default()
 }
 
-/// What the environment's containers run, as its services' task definitions name it.
-#[track_caller]
-fn runs(release: &Release, service: &str, digest: &str) {
-    assert_eq!(release.service(service).images(), [release.image(digest), "sidecar:1".to_owned()]);
-    let described = release.service(service).described();
-    assert_eq!(described["deployments"][0]["rolloutState"], "COMPLETED", "{described:#}");
-}
-
 /// Nothing was pinned, the environment is held, and nobody has it.
 #[track_caller]
 fn is_held(release: &Release, pins: usize) {
@@ -47,7 +39,7 @@ fn is_back_at_the_pin(release: &Release, record: &Value, services: &[&str], why:
     assert_eq!(record["state"], "RolledBack", "{record:#}");
     assert!(reason(record).contains(why), "{record:#}");
     for service in services {
-        runs(release, service, &release.before);
+        release.runs(service, &release.before);
     }
     is_held(release, 1);
     assert_eq!(told(release), WENT_BACK);
@@ -59,7 +51,7 @@ fn a_deployment_that_succeeds_and_is_proven_is_the_pin() {
     let release = Release::next(&SERVICES).with(&SERVICES);
     let record = release.runs_its_course();
     assert_eq!(record["state"], "Completed", "{record:#}");
-    SERVICES.iter().for_each(|service| runs(&release, service, &release.digest));
+    SERVICES.iter().for_each(|service| release.runs(service, &release.digest));
     assert_eq!(release.app.pins(), [(1, release.before.clone()), (2, release.digest.clone())]);
     assert_eq!(release.app.tag(&release.app.plan.stable_tag), Some(release.digest.clone()));
     assert!(release.app.environment()["hold"].is_null());
@@ -73,9 +65,24 @@ fn where_the_circuit_breaker_goes_back_to_the_pin_that_is_all() {
     assert_eq!(record["state"], "RolledBack", "{record:#}");
     assert!(reason(&record).contains("the circuit breaker threshold was exceeded"), "{record:#}");
     assert!(reason(&record).contains("ECS went back by itself, to pin 1"), "{record:#}");
-    runs(&release, "web", &release.before);
+    release.runs("web", &release.before);
     assert_eq!(release.ecs.count("UpdateService"), 1, "nobody fights ECS's own rollback");
     is_held(&release, 1);
+}
+
+/// ECS's answer to the update may still name the service deployment before ours.
+#[test]
+fn a_deployment_whose_name_comes_late_is_followed_all_the_same() {
+    for (outcome, end) in [(Outcome::Succeeds, "Completed"), (Outcome::CrashesUntilTheBreaker, "RolledBack")]
+    {
+        let release = Release::next(&["web"]).with(&["web"]);
+        release.ecs.names_service_deployments_late();
+        release.service("web").will(outcome);
+        let record = release.runs_its_course();
+        assert_eq!(record["state"], end, "{record:#}");
+        assert_eq!(record["rollout"]["services"][0]["started"]["service_deployment"], Value::Null);
+        assert_eq!(release.ecs.count("UpdateService"), 1);
+    }
 }
 
 #[test]
@@ -85,7 +92,7 @@ fn where_an_alarm_goes_back_to_the_pin_that_is_all() {
     let record = release.runs_its_course();
     assert_eq!(record["state"], "RolledBack", "{record:#}");
     assert!(reason(&record).contains("alarms were triggered"), "{record:#}");
-    runs(&release, "web", &release.before);
+    release.runs("web", &release.before);
     assert_eq!(release.ecs.count("UpdateService"), 1);
 }
 
@@ -186,7 +193,7 @@ fn is_left_to_others(release: &Release, record: &Value, updates: usize) {
     assert!(reason(record).contains("nothing was touched"), "{record:#}");
     assert_eq!(release.ecs.count("UpdateService"), updates);
     is_held(release, 1);
-    runs(release, "web", ELSE);
+    release.runs("web", ELSE);
 }
 
 #[test]
@@ -219,7 +226,7 @@ fn a_deployment_that_is_paused_is_shown_so_and_its_time_stands_still() {
     release.service("web").continues();
     let record = release.ends();
     assert_eq!(record["state"], "Completed", "{record:#}");
-    runs(&release, "web", &release.digest);
+    release.runs("web", &release.digest);
 }
 
 #[test]
@@ -286,7 +293,7 @@ fn a_first_release_that_ecs_brings_back_has_nothing_else_to_go_back_to() {
     let record = release.runs_its_course();
     assert_eq!(record["state"], "RolledBack", "{record:#}");
     assert!(reason(&record).contains("ECS went back by itself, to what ran before"), "{record:#}");
-    runs(&release, "web", &release.before);
+    release.runs("web", &release.before);
     assert_eq!(release.ecs.count("UpdateService"), 1);
     is_held(&release, 0);
 }
@@ -302,7 +309,7 @@ fn a_first_release_that_fails_goes_back_to_what_was_deregistered_meanwhile() {
     release.ecs.deregisters(&before);
     let record = release.ends();
     assert_eq!(record["state"], "RolledBack", "{record:#}");
-    runs(&release, "web", &release.before);
+    release.runs("web", &release.before);
     assert_ne!(release.service("web").described()["taskDefinition"], before.as_str());
     is_held(&release, 0);
 }

@@ -10,6 +10,7 @@ use std::thread;
 use jiff::Timestamp;
 use stablepin_tests::Release;
 use stablepin_tests::crash::{Fault, Run};
+use stablepin_tests::ecs_double::Outcome;
 use stablepin_tests::release::SERVICES;
 
 /// So many runs at a time: programs and the emulator share the machine.
@@ -102,7 +103,7 @@ const RELEASE: Told = Told {
 
 const ROLLBACK: Told = Told {
     new: || Release::back(&SERVICES).with(&SERVICES),
-    start: Release::ask_back,
+    start: |release, fault| release.ask_back("1", fault),
     is_not_begun: |release| release.operation().is_null(),
     check: |release, what| {
         is_everywhere(release, what);
@@ -112,6 +113,38 @@ const ROLLBACK: Told = Told {
         assert_eq!(app.audited("Pin Change"), ["- → 1", "1 → 2", "2 → 3"], "{what}");
         assert_eq!(app.pins().pop(), Some((3, release.digest.clone())), "{what}");
         assert_eq!(app.items("ROLLBACK#").len(), 1, "{what}");
+    },
+};
+
+/// The worker's containers crash, and ECS only stops: both go back to the pin.
+const FAILED_RELEASE: Told = Told {
+    new: || {
+        let release = Release::next(&SERVICES);
+        for service in SERVICES {
+            release.new_service(service).circuit_breaker(false).create();
+        }
+        release.service("worker").will(Outcome::CrashesUntilTheBreaker);
+        release
+    },
+    start: Release::approve,
+    is_not_begun: RELEASE.is_not_begun,
+    check: |release, what| {
+        let app = &release.app;
+        assert_eq!(release.record()["state"], "RolledBack", "{what}: {:#}", release.record());
+        for service in SERVICES {
+            release.runs(service, &release.before);
+            let begun = release.service(service).service_deployments().len();
+            assert_eq!(begun, 3, "{what}: the first one, ours, and our way back");
+        }
+        let audited = app.audited("Promotion State Change");
+        let changes = ["Pending → InProgress", "InProgress → InProgress", "InProgress → RolledBack"];
+        assert_eq!(audited[audited.len() - 3..], changes, "{what}: {audited:?}");
+        assert_eq!(app.pins(), [(1, release.before.clone())], "{what}");
+        let environment = app.environment();
+        assert_eq!(environment["hold"]["by"], release.record()["id"], "{what}");
+        assert!(environment["slot"].is_null(), "{what}: {environment:#}");
+        // What was sent and not noted is sent again.
+        assert!((2..=3).contains(&app.notices().len()), "{what}");
     },
 };
 
@@ -147,20 +180,25 @@ fn a_rollback_of_services_that_is_killed_at_any_request_is_completed_by_ticks() 
 }
 
 /// All of them at every request when the suite runs deep; else one at each, another one every hour.
-fn answers(at: usize) -> Vec<Fault> {
+fn some(faults: &[Fault], at: usize) -> Vec<Fault> {
     if stablepin_tests::runs_deep() {
-        return ANSWERS.to_vec();
+        return faults.to_vec();
     }
     let hours = usize::try_from(Timestamp::now().as_second() / 3600).unwrap_or_default();
-    vec![ANSWERS[(at + hours) % ANSWERS.len()]]
+    vec![faults[(at + hours) % faults.len()]]
 }
 
 #[test]
 fn a_release_gets_through_whatever_aws_answers_once() {
-    everywhere(&RELEASE, answers);
+    everywhere(&RELEASE, |at| some(&ANSWERS, at));
 }
 
 #[test]
 fn a_rollback_of_services_gets_through_whatever_aws_answers_once() {
-    everywhere(&ROLLBACK, answers);
+    everywhere(&ROLLBACK, |at| some(&ANSWERS, at));
+}
+
+#[test]
+fn a_release_that_fails_and_is_killed_at_any_request_goes_back_once() {
+    everywhere(&FAILED_RELEASE, |at| some(&KILLS, at));
 }

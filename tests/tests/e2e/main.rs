@@ -12,6 +12,7 @@ mod deploy;
 mod deployed;
 mod drift;
 mod ends;
+mod false_success;
 mod faults;
 mod ignored;
 mod immutable;

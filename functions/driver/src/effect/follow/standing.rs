@@ -119,3 +119,6 @@ fn replaced(state: &ServiceState, started: &Started) -> String {
         None => format!("our deployment {ours} is not there any more"),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,201 @@
+use jiff::Timestamp;
+use stablepin_aws::ecs::{Controller, Deployment, Pause, Rollback};
+
+use super::*;
+
+const BEFORE: &str = "arn:aws:ecs:eu-west-1:111122223333:task-definition/web:1";
+const OURS: &str = "arn:aws:ecs:eu-west-1:111122223333:task-definition/web:2";
+const THEIRS: &str = "arn:aws:ecs:eu-west-1:111122223333:task-definition/web:3";
+
+/// `ecs-svc/2` is ours.
+fn deployment(
+    id: &str,
+    status: DeploymentStatus,
+    state: Option<RolloutState>,
+    definition: &str,
+) -> Deployment {
+    Deployment {
+        id: format!("ecs-svc/{id}"),
+        status,
+        rollout_state: state,
+        rollout_reason: Some("as ECS says".to_owned()),
+        task_definition: definition.to_owned(),
+        desired: 2,
+        running: 1,
+        failed: 0,
+    }
+}
+
+fn service(deployments: Vec<Deployment>) -> ServiceState {
+    ServiceState {
+        arn: "arn:aws:ecs:eu-west-1:111122223333:service/prod/web".to_owned(),
+        name: "web".to_owned(),
+        cluster: "arn:aws:ecs:eu-west-1:111122223333:cluster/prod".to_owned(),
+        status: "ACTIVE".to_owned(),
+        controller: Controller::Ecs,
+        desired: 2,
+        running: 2,
+        pending: 0,
+        task_definition: Some(OURS.to_owned()),
+        deployments,
+        service_deployment: None,
+        target_groups: Vec::new(),
+        daemon: false,
+        minimum_healthy_percent: None,
+        maximum_percent: None,
+        strategy: None,
+        circuit_breaker: None,
+    }
+}
+
+fn told(status: Status) -> ServiceDeployment {
+    ServiceDeployment {
+        arn: "arn:aws:ecs:eu-west-1:111122223333:service-deployment/prod/web/a".to_owned(),
+        status,
+        status_reason: Some("the status's reason".to_owned()),
+        lifecycle_stage: Some("SCALE_UP".to_owned()),
+        target_revision: None,
+        rollback: None,
+        paused: None,
+        circuit_breaker: None,
+    }
+}
+
+fn standing(deployments: Vec<Deployment>, ours: Option<&ServiceDeployment>) -> Standing {
+    let started = Started {
+        deployment: "ecs-svc/2".to_owned(),
+        service_deployment: None,
+        task_definition: OURS.to_owned(),
+        health_checked: false,
+        at: Timestamp::UNIX_EPOCH,
+    };
+    let before = Live {
+        task_definition: BEFORE.to_owned(),
+        deployment: "ecs-svc/1".to_owned(),
+        digests: Default::default(),
+        described: None,
+    };
+    of(&service(deployments), &started, &before, ours)
+}
+
+fn ours_first() -> Vec<Deployment> {
+    let primary = deployment("2", DeploymentStatus::Primary, Some(RolloutState::InProgress), OURS);
+    vec![primary, deployment("1", DeploymentStatus::Active, Some(RolloutState::Completed), BEFORE)]
+}
+
+fn theirs_first() -> Vec<Deployment> {
+    let primary = deployment("3", DeploymentStatus::Primary, Some(RolloutState::Completed), THEIRS);
+    vec![primary, deployment("2", DeploymentStatus::Active, Some(RolloutState::InProgress), OURS)]
+}
+
+fn going(seen: &str, paused: bool) -> Standing {
+    Standing::Going { seen: seen.to_owned(), paused }
+}
+
+#[test]
+fn a_service_deployment_that_succeeded_has_finished_only_while_it_is_the_services_own() {
+    let done = told(Status::Successful);
+    assert_eq!(standing(ours_first(), Some(&done)), Standing::Finished);
+    assert!(matches!(standing(theirs_first(), Some(&done)), Standing::Superseded(_)));
+    assert!(matches!(standing(Vec::new(), Some(&done)), Standing::Superseded(_)), "it is not there any more");
+}
+
+#[test]
+fn what_is_not_over_is_going_whatever_it_is_called() {
+    let seen = "SCALE_UP: 1 of 2 tasks running";
+    for status in [Status::Pending, Status::InProgress, Status::Unknown("OF_TOMORROW".to_owned())] {
+        assert_eq!(standing(ours_first(), Some(&told(status))), going(seen, false));
+    }
+}
+
+#[test]
+fn a_pause_says_where_and_until_when() {
+    let expires_at = Some(Timestamp::UNIX_EPOCH);
+    let pause = Pause { hook_id: None, stage: Some("POST_SCALE_UP".to_owned()), expires_at };
+    let paused = ServiceDeployment { paused: Some(pause), ..told(Status::InProgress) };
+    let seen = "paused at POST_SCALE_UP, until 1970-01-01T00:00:00Z: 1 of 2 tasks running";
+    assert_eq!(standing(ours_first(), Some(&paused)), going(seen, true));
+}
+
+#[test]
+fn ecss_own_way_back_is_told_in_its_words() {
+    let back = |status, reason: Option<&str>| ServiceDeployment {
+        rollback: Some(Rollback { reason: reason.map(str::to_owned), service_revision: None }),
+        ..told(status)
+    };
+    for status in [Status::RollbackRequested, Status::RollbackInProgress] {
+        let returning = back(status, Some("the breaker"));
+        assert_eq!(standing(ours_first(), Some(&returning)), Standing::Returning("the breaker".to_owned()));
+    }
+    let returned = back(Status::RollbackSuccessful, None);
+    let reason = Standing::Returned("the status's reason".to_owned());
+    assert_eq!(standing(ours_first(), Some(&returned)), reason);
+    let failed = back(Status::RollbackFailed, Some("no candidate"));
+    let reason = Standing::Failed("ECS could not roll it back: no candidate".to_owned());
+    assert_eq!(standing(ours_first(), Some(&failed)), reason);
+}
+
+#[test]
+fn one_that_was_stopped_has_failed_in_its_place_or_was_superseded() {
+    for status in [Status::StopRequested, Status::Stopped] {
+        let stopped = told(status);
+        let failed = Standing::Failed("ECS stopped it: as ECS says".to_owned());
+        assert_eq!(standing(ours_first(), Some(&stopped)), failed);
+        let Standing::Superseded(why) = standing(theirs_first(), Some(&stopped)) else {
+            panic!("superseded");
+        };
+        let theirs = format!("another deployment, ecs-svc/3 of {THEIRS}, took the place of ours, ecs-svc/2");
+        assert_eq!(why, theirs);
+    }
+}
+
+/// An ECS that knows no service deployments, as emulators.
+mod without_service_deployments {
+    use super::*;
+
+    fn primary(state: Option<RolloutState>) -> Standing {
+        standing(vec![deployment("2", DeploymentStatus::Primary, state, OURS)], None)
+    }
+
+    #[test]
+    fn only_the_primary_that_completed_has_finished() {
+        assert_eq!(primary(Some(RolloutState::Completed)), Standing::Finished);
+        for state in [Some(RolloutState::InProgress), Some(RolloutState::Unknown), None] {
+            assert_eq!(primary(state), going("1 of 2 tasks running", false));
+        }
+        let failed = Standing::Failed("ECS ended the deployment: as ECS says".to_owned());
+        assert_eq!(primary(Some(RolloutState::Failed)), failed);
+    }
+
+    /// Ours is not the primary any more, and this one is.
+    fn replaced(ours: Option<RolloutState>, by: RolloutState, definition: &str) -> Standing {
+        let mut all = vec![deployment("3", DeploymentStatus::Primary, Some(by), definition)];
+        all.extend(ours.map(|state| deployment("2", DeploymentStatus::Active, Some(state), OURS)));
+        standing(all, None)
+    }
+
+    #[test]
+    fn one_that_failed_and_gave_way_is_ecss_way_back() {
+        let said = || "as ECS says".to_owned();
+        let failed = Some(RolloutState::Failed);
+        assert_eq!(replaced(failed, RolloutState::InProgress, BEFORE), Standing::Returning(said()));
+        assert_eq!(replaced(failed, RolloutState::Completed, BEFORE), Standing::Returned(said()));
+    }
+
+    #[test]
+    fn one_that_is_gone_gave_way_to_what_ran_before_or_to_somebody_else() {
+        let back = || format!("ECS went back to {BEFORE}");
+        assert_eq!(replaced(None, RolloutState::InProgress, BEFORE), Standing::Returning(back()));
+        assert_eq!(replaced(None, RolloutState::Completed, BEFORE), Standing::Returned(back()));
+        assert!(matches!(replaced(None, RolloutState::Completed, THEIRS), Standing::Superseded(_)));
+    }
+
+    #[test]
+    fn one_that_had_not_failed_was_superseded() {
+        for ours in [RolloutState::InProgress, RolloutState::Completed, RolloutState::Unknown] {
+            let standing = replaced(Some(ours), RolloutState::Completed, THEIRS);
+            assert!(matches!(standing, Standing::Superseded(_)), "{standing:?}");
+        }
+        assert!(matches!(standing(Vec::new(), None), Standing::Superseded(_)));
+    }
+}

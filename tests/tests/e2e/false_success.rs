@@ -1,0 +1,242 @@
+//! What other tools have called a success: each story is one of them, and here it is none.
+//!
+//! Where their users reported it, is in the comments.
+
+use serde_json::{Value, json};
+use stablepin_tests::ecs_double::{Outcome, Reported};
+use stablepin_tests::{Plan, Release};
+use xtask::image::{Spec, assemble, index};
+
+/// Of nobody's build.
+const ELSE: &str = "sha256:eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee";
+
+#[track_caller]
+fn is_no_success(release: &Release, record: &Value, state: &str, why: &str) {
+    assert_eq!(record["state"], state, "{record:#}");
+    assert!(record["reason"].as_str().is_some_and(|reason| reason.contains(why)), "{record:#}");
+    assert_eq!(release.app.pins(), [(1, release.before.clone())], "nothing was pinned");
+    assert_eq!(release.app.tag(&release.app.plan.stable_tag), None, "and the tag was not moved");
+}
+
+#[track_caller]
+fn is_a_success(release: &Release, record: &Value) {
+    assert_eq!(record["state"], "Completed", "{record:#}");
+    assert_eq!(release.app.pins().pop().map(|(_, digest)| digest), Some(release.digest.clone()));
+}
+
+/// <https://github.com/aws-actions/amazon-ecs-deploy-task-definition/issues/191>: ECS ends its own rollback with
+/// `SERVICE_DEPLOYMENT_COMPLETED`, of the old version.
+#[test]
+fn a_rollback_of_the_circuit_breaker_is_not_reported_as_success() {
+    let release = Release::next(&["web"]).with(&["web"]);
+    release.service("web").will(Outcome::CrashesUntilTheBreaker);
+    release.begin();
+    release.settle();
+    assert!(release.service("web").described()["deployments"][0]["rolloutState"] == "COMPLETED");
+    release.hears();
+    let record = release.ends();
+    is_no_success(&release, &record, "RolledBack", "circuit breaker");
+    release.runs("web", &release.before);
+}
+
+/// The same thread: the service is steady, with what somebody else has deployed.
+#[test]
+fn another_deployment_that_landed_meanwhile_is_not_reported_as_ours() {
+    // When ours was accepted; when it had succeeded, and nobody had looked yet; while it bakes.
+    for moment in ["accepted", "succeeded", "baking"] {
+        let release = Release::next_with(&["web"], "bake = \"5m\"").with(&["web"]);
+        if moment == "accepted" {
+            let service = format!("{}/web", release.app.plan.cluster);
+            let image = release.image(ELSE);
+            // The first change is our revision, the second one the update.
+            release.ecs.after_change(2, move |ecs| drop(ecs.service(&service).deploys_meanwhile(&image)));
+        }
+        release.begin();
+        if moment != "accepted" {
+            release.settle();
+            if moment == "baking" {
+                let record = release.looks();
+                assert_eq!(record["rollout"]["services"][0]["progress"]["state"], "proven", "{record:#}");
+                release.rewrite("rollout.services[0].progress.at", "2026-01-01T00:00:00Z");
+            }
+            release.service("web").deploys_meanwhile(&release.image(ELSE));
+        }
+        let record = release.ends();
+        is_no_success(&release, &record, "Failed", "took the place of ours");
+        release.runs("web", ELSE);
+        assert_eq!(release.ecs.count("UpdateService"), 1, "{moment}: what runs is not ours to touch");
+    }
+}
+
+/// The same thread: all of the no tasks that are wanted run.
+#[test]
+fn a_service_that_is_scaled_to_zero_during_the_update_proves_nothing() {
+    for proven_before in [false, true] {
+        let release = Release::next_with(&["web"], "bake = \"5m\"").with(&["web"]);
+        release.begin();
+        if proven_before {
+            release.settle();
+            let record = release.looks();
+            assert_eq!(record["rollout"]["services"][0]["progress"]["state"], "proven", "{record:#}");
+            release.rewrite("rollout.services[0].progress.at", "2026-01-01T00:00:00Z");
+        }
+        release.service("web").scales_to(0);
+        let record = release.ends();
+        is_no_success(&release, &record, "Failed", "nothing proven");
+    }
+}
+
+/// <https://github.com/fabfuel/ecs-deploy/issues/92>, <https://github.com/aws/aws-cdk/issues/24372>: Terraform and
+/// CloudFormation deregister what they replace, and an update to that fails.
+#[test]
+fn a_previous_revision_that_was_deregistered_is_registered_again() {
+    let release = Release::next(&["web"]);
+    release.new_service("web").circuit_breaker(false).create().will(Outcome::CrashesUntilTheBreaker);
+    let before = release.service("web").described()["taskDefinition"].as_str().expect("an ARN").to_owned();
+    let definition = release.service("web").definition();
+    release.begin();
+    release.ecs.deregisters(&before);
+    let record = release.ends();
+    is_no_success(&release, &record, "RolledBack", "Every service is back");
+    release.runs("web", &release.before);
+    assert_eq!(release.service("web").definition(), definition);
+}
+
+#[test]
+fn a_pins_own_revision_that_was_deregistered_is_registered_again() {
+    let release = Release::next(&["web"]).with(&["web"]);
+    let record = release.runs_its_course();
+    is_a_success(&release, &record);
+    let proven = release.service("web").described()["taskDefinition"].as_str().expect("an ARN").to_owned();
+    release.service("web").deploys_meanwhile(&release.image(ELSE));
+    release.settle();
+    release.ecs.deregisters(&proven);
+    let run = release.ask_back("stable", None);
+    assert_eq!(run.answer.expect("it was not killed")["statusCode"], 202);
+    let record = release.ends();
+    is_a_success(&release, &record);
+    release.runs("web", &release.digest);
+    assert_ne!(release.service("web").described()["taskDefinition"], proven.as_str());
+}
+
+/// `DescribeTasks` takes a hundred, `ListTasks` gives a hundred.
+#[test]
+fn of_more_than_a_hundred_tasks_every_one_is_proven() {
+    let release = Release::next(&["web"]);
+    release.new_service("web").desired(120).create();
+    let record = release.runs_its_course();
+    is_a_success(&release, &record);
+    let progress = &record["rollout"]["services"][0]["progress"];
+    assert_eq!((&progress["state"], &progress["tasks"]), (&json!("proven"), &json!(120)), "{record:#}");
+}
+
+#[test]
+fn of_more_than_a_hundred_tasks_the_last_one_that_runs_something_else_is_found() {
+    let release = Release::next(&["web"]);
+    release.new_service("web").desired(120).create();
+    release.begin();
+    release.settle();
+    release.service("web").a_task_reports(&Reported::Digest(ELSE.to_owned()));
+    let record = release.ends();
+    is_no_success(&release, &record, "RolledBack", ELSE);
+}
+
+/// `ecs-deploy --tag` splits at the colon: <https://github.com/fabfuel/ecs-deploy>, `EcsTaskDefinition.set_images`.
+#[test]
+fn a_tag_or_a_port_in_an_image_reference_does_not_corrupt_its_digest() {
+    let release = Release::next(&["web"]);
+    let name = release.image("").trim_end_matches('@').to_owned();
+    let repository = &release.app.plan.repository;
+    let others = [
+        format!("registry.example.com:5000/{repository}:1"),
+        format!("localhost:5000/{repository}@{ELSE}"),
+        format!("public.ecr.aws/team/{repository}:1@{ELSE}"),
+        format!("{name}-sidecar:1"),
+    ];
+    let mut new = release.service("web").runs(&format!("{name}:v1@{}", release.before));
+    new = new.container("migrate", &format!("{name}:main"));
+    for (at, image) in others.iter().enumerate() {
+        new = new.container(&format!("other-{at}"), image);
+    }
+    new.create();
+    let record = release.runs_its_course();
+    is_a_success(&release, &record);
+    let images = release.service("web").images();
+    assert_eq!(images[..2], [release.image(&release.digest), release.image(&release.digest)]);
+    assert_eq!(images[2..], others);
+}
+
+/// What <https://github.com/silinternational/ecs-deploy> drops, and what no tool of today can know.
+#[test]
+fn nothing_but_the_image_changes_not_a_sidecar_nor_what_nobody_knows_yet() {
+    let release = Release::next(&["web"]);
+    let containers = json!([
+        {
+            "name": "web", "image": release.image(&release.before), "essential": true, "memory": 64,
+            "environment": [{ "name": "TIER", "value": "production" }], "optionOfTomorrow": { "deep": [1, 2.5] },
+        },
+        { "name": "sidecar", "image": "sidecar:1", "essential": true, "memory": 64, "user": "1000:1000" },
+    ]);
+    let new = release.service("web").runs("unused").desired(2).with("containerDefinitions", containers);
+    let new = new.with("memberOfTomorrow", json!({ "deep": [{ "x": null, "y": [] }, 2.5] }));
+    let new = new.with("enableFaultInjection", json!(true)).with("pidMode", json!("task"));
+    new.tag("team", "a").tag("aws:cloudformation:stack-name", "prod").create();
+    let mut expected = release.service("web").definition();
+    let record = release.runs_its_course();
+    is_a_success(&release, &record);
+    expected["containerDefinitions"][0]["image"] = json!(release.image(&release.digest));
+    // Nobody but AWS may set the tags that begin with `aws:`.
+    expected["tags"] = json!([{ "key": "team", "value": "a" }]);
+    assert_eq!(release.service("web").definition(), expected);
+}
+
+/// The pin's own revision says what the sidecar was, not what it is.
+#[test]
+fn a_sidecar_that_was_changed_since_stays_as_it_is() {
+    let release = Release::next(&["web"]).with(&["web"]);
+    let record = release.runs_its_course();
+    is_a_success(&release, &record);
+    let mut other = release.service("web").definition();
+    other["containerDefinitions"][0]["image"] = json!(release.image(ELSE));
+    other["containerDefinitions"][1]["image"] = json!("sidecar:2");
+    let other = release.ecs.registers(&other);
+    release.service("web").deploys_revision_meanwhile(&other);
+    release.settle();
+    release.ask_back("stable", None);
+    let record = release.ends();
+    is_a_success(&release, &record);
+    assert_eq!(release.service("web").images(), [release.image(&release.digest), "sidecar:2".to_owned()]);
+}
+
+/// A build for two platforms, as far as its question.
+fn for_two_platforms() -> (Release, [String; 2]) {
+    let mut app = Plan::new("platforms").services(["web"]).deployed("bake = \"0s\"").create();
+    let children = ["amd64", "arm64"]
+        .map(|platform| assemble(&Spec::new("1"), platform.as_bytes(), platform).expect("an image"));
+    let digests = children.each_ref().map(|child| child.digest().to_owned());
+    let digest = app.push_index("main", &index(children.to_vec()).expect("an index"));
+    let link = app.link(&digest);
+    app.goes_aside();
+    (Release::of(app, &digest, ELSE, Some(&link)), digests)
+}
+
+/// Whether a task reports the index or the image for its platform, no page of AWS says.
+#[test]
+fn tasks_may_report_the_index_or_its_child_for_their_platform_and_nothing_else() {
+    let (release, children) = for_two_platforms();
+    let web = release.new_service("web").create();
+    release.ecs.reports(&release.image(&release.digest), &Reported::Digest(children[1].clone()));
+    release.begin();
+    release.settle();
+    web.a_task_reports(&Reported::Digest(release.digest.clone()));
+    let record = release.ends();
+    is_a_success(&release, &record);
+
+    let (release, _) = for_two_platforms();
+    release.new_service("web").create();
+    let other = "sha256:ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff";
+    release.ecs.reports(&release.image(&release.digest), &Reported::Digest(other.to_owned()));
+    let record = release.runs_its_course();
+    assert_eq!(record["state"], "RolledBack", "{record:#}");
+    assert!(release.app.pins().is_empty());
+}
