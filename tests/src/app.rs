@@ -119,6 +119,7 @@ impl App {
     pub fn pin(&self, tag: &str, spec: &Spec) -> String {
         let digest = self.push(tag, spec);
         self.approve(&digest);
+        self.settled(&digest);
         digest
     }
 

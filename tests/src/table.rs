@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use xtask::aws::plain_item;
 
-use crate::App;
+use crate::{App, until};
 
 impl App {
     /// Every item of a partition as DynamoDB sent it, sorted by `sk`.
@@ -74,10 +74,12 @@ impl App {
         self.aws.dynamodb("UpdateItem", &ask).expect("the table takes it");
     }
 
-    /// A text beside an item's record.
+    /// Waits for the last that the tagger writes of a push: after that nothing changes by itself.
     #[track_caller]
-    pub fn attribute(&self, sk: &str, name: &str) -> Option<String> {
-        self.item(&format!("APP#{}", self.plan.name), sk)?[name].as_str().map(str::to_owned)
+    pub fn settled(&self, digest: &str) {
+        until("the push's last record", || {
+            self.items("TAG#").iter().any(|tag| tag["followed"] == digest).then_some(())
+        });
     }
 
     /// The file as it was registered; none while none was.

@@ -104,8 +104,10 @@ fn a_promotion_that_nobody_decides_expires() {
 fn wrong_links_all_get_the_same_answer() {
     let app = Plan::new("oracle").create();
     let other = Plan::new("oracle-b").create();
-    let link = app.link(&app.push("main", &Spec::new("1")));
+    let build = app.push("main", &Spec::new("1"));
+    let link = app.link(&build);
     let others = other.link(&other.push("main", &Spec::new("1")));
+    app.settled(&build);
 
     let nowhere = link.page.replace(link.promotion(), "019b0000-0000-7000-8000-000000000000");
     let wrong = [

@@ -65,9 +65,7 @@ fn a_push_that_may_still_be_told_of_is_left_to_its_event() {
     let second = app.push("main", &Spec::new("2"));
     app.link(&second);
     let followed = format!("TAG#{}#main", app.plan.repository);
-    until("the push's last record", || {
-        (app.attribute(&followed, "followed").as_deref() == Some(second.as_str())).then_some(())
-    });
+    app.settled(&second);
     // As if the second had not been answered.
     app.rewrite(&followed, "followed", &first);
     app.rewrite(&followed, "followed_at", "2025-01-01T00:00:00Z");

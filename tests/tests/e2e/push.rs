@@ -43,7 +43,9 @@ fn a_pushed_build_becomes_pin_1_when_its_approver_approves() {
 #[test]
 fn a_hundred_looks_at_the_page_change_nothing() {
     let app = Plan::new("looks").create();
-    let link = app.link(&app.push("main", &Spec::new("1")));
+    let build = app.push("main", &Spec::new("1"));
+    let link = app.link(&build);
+    app.settled(&build);
     let before = app.everything();
     for _ in 0..100 {
         assert_eq!(link.get().status, 200);
