@@ -137,6 +137,9 @@ impl Going<'_> {
                 return self.start_anew(state, &definition.arn, &clone.request).await;
             }
         }
+        if let Some(seen) = self.is_taken(state) {
+            return Ok(seen);
+        }
         let revision = match self.same(&clone, definition, home, digest).await? {
             Some(revision) => revision,
             None => {
@@ -214,6 +217,20 @@ impl Going<'_> {
         };
         let registered = self.ecs.register(&request).await?;
         self.start(state, &registered.arn, &request).await
+    }
+
+    /// Somebody has deployed since we looked what is live: that is not ours to replace, nor what we would go back to.
+    /// A rollback takes the place of whatever there is.
+    fn is_taken(&self, state: &ServiceState) -> Option<Seen> {
+        if self.way == Way::Back || self.subject.rollback().is_some() {
+            return None;
+        }
+        let before = &self.rollout.before.deployment;
+        let other = state.primary().filter(|primary| primary.id != *before && !before.is_empty())?;
+        let (id, definition) = (&other.id, &other.task_definition);
+        Some(failed(format!(
+            "somebody else has begun a deployment meanwhile, {id} of {definition}: ours was not"
+        )))
     }
 
     /// The service is described so because ECS goes back to it by itself, and that has failed, or took longer than
