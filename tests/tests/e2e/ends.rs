@@ -4,6 +4,7 @@
 
 use serde_json::{Value, json};
 use stablepin_tests::Release;
+use stablepin_tests::crash::Fault;
 use stablepin_tests::ecs_double::{Controller, Outcome, Reported, Stage, WayBack};
 use stablepin_tests::release::SERVICES;
 
@@ -83,6 +84,50 @@ fn a_deployment_whose_name_comes_late_is_followed_all_the_same() {
         assert_eq!(record["rollout"]["services"][0]["started"]["service_deployment"], Value::Null);
         assert_eq!(release.ecs.count("UpdateService"), 1);
     }
+}
+
+/// Cut off after the update, and ECS still names the service deployment before ours, which it had rolled back.
+#[test]
+fn another_deployments_end_is_not_taken_for_ours() {
+    let begun = || {
+        let release = Release::next(&["web"]).with(&["web"]);
+        release.ecs.names_service_deployments_late();
+        release.service("web").will(Outcome::CrashesUntilTheBreaker).deploys_meanwhile(&release.image(ELSE));
+        release.settle();
+        release.approve(None);
+        release
+    };
+    let requests = begun().tick(None).requests;
+    let update = requests.iter().position(|request| request == "UpdateService").expect("an update") + 1;
+    let release = begun();
+    let run = release.tick(Some((update, Fault::KillAfter)));
+    assert!(run.hit, "{:?}", run.requests);
+    // It is found to be ours, and then it has not even begun.
+    release.looks();
+    let record = release.looks();
+    assert_eq!(record["state"], "InProgress", "{record:#}");
+    let record = release.ends();
+    assert_eq!(record["state"], "Completed", "{record:#}");
+    assert_eq!(record["rollout"]["services"][0]["progress"]["state"], "proven", "{record:#}");
+    release.runs("web", &release.digest);
+}
+
+/// Somebody else deploys what is theirs after ours has failed, and before our way back was begun.
+#[test]
+fn a_way_back_does_not_replace_what_somebody_else_has_deployed() {
+    let release = Release::next(&["web"]);
+    release.new_service("web").circuit_breaker(false).create().will(Outcome::CrashesUntilTheBreaker);
+    release.begin();
+    release.settle();
+    release.ecs.refuses_next("UpdateService", 400, "ClientException");
+    let record = release.looks();
+    assert_eq!(record["way_back"]["services"][0]["progress"]["state"], "waiting", "{record:#}");
+    release.service("web").deploys_meanwhile(&release.image(ELSE));
+    let record = release.ends();
+    assert_eq!(record["state"], "Failed", "{record:#}");
+    assert!(reason(&record).contains("somebody else has begun a deployment meanwhile"), "{record:#}");
+    release.runs("web", ELSE);
+    is_held(&release, 1);
 }
 
 #[test]

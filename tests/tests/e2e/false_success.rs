@@ -68,6 +68,21 @@ fn another_deployment_that_landed_meanwhile_is_not_reported_as_ours() {
     }
 }
 
+/// What was to be replaced is not there any more: neither is it replaced, nor is it what to go back to.
+#[test]
+fn another_deployment_that_landed_before_ours_is_not_replaced() {
+    let release = Release::next(&["web"]).with(&["web"]);
+    // Looked at, and then ours does not come about at first.
+    release.ecs.refuses_next("RegisterTaskDefinition", 400, "ClientException");
+    let record = release.begin();
+    assert_eq!(record["rollout"]["services"][0]["progress"]["state"], "waiting", "{record:#}");
+    release.service("web").deploys_meanwhile(&release.image(ELSE));
+    let record = release.ends();
+    is_no_success(&release, &record, "Failed", "somebody else has begun a deployment meanwhile");
+    release.runs("web", ELSE);
+    assert_eq!(release.ecs.count("UpdateService"), 0);
+}
+
 /// The same thread: all of the no tasks that are wanted run.
 #[test]
 fn a_service_that_is_scaled_to_zero_during_the_update_proves_nothing() {

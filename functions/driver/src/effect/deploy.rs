@@ -48,6 +48,15 @@ struct Going<'a> {
     rollout: &'a ServiceRollout,
 }
 
+/// A deployment that brings what we want, though we do not know that we have begun it.
+enum There {
+    /// It is followed as ours. Its ARN, where ECS tells it.
+    Going(Option<String>),
+    /// ECS's own way back, which has failed, or takes longer than we wait. To ask for the same task definition would
+    /// start nothing.
+    Stuck,
+}
+
 fn failed(reason: String) -> Seen {
     Seen::Failed { reason }
 }
@@ -128,14 +137,18 @@ impl Going<'_> {
             && clone.already
             && primary.task_definition == definition.arn
         {
-            if !self.does_not_arrive(state).await? {
-                let seen =
-                    started(&primary.id, state.service_deployment.clone(), &definition.arn, &clone.request);
-                return Ok(seen);
+            match self.there(state, &definition.arn).await? {
+                There::Going(arn) => {
+                    return Ok(started(&primary.id, arn, &definition.arn, &clone.request));
+                }
+                There::Stuck if definition.status == "ACTIVE" => {
+                    return self.start_anew(state, &definition.arn, &clone.request).await;
+                }
+                There::Stuck => {}
             }
-            if definition.status == "ACTIVE" {
-                return self.start_anew(state, &definition.arn, &clone.request).await;
-            }
+        }
+        if let Some(seen) = self.is_taken(state) {
+            return Ok(seen);
         }
         let revision = match self.same(&clone, definition, home, digest).await? {
             Some(revision) => revision,
@@ -199,11 +212,13 @@ impl Going<'_> {
         let before = self.ecs.task_definition(&self.rollout.before.task_definition).await?;
         let there = state.primary().filter(|primary| primary.task_definition == before.arn);
         if let Some(primary) = there {
-            if self.does_not_arrive(state).await? && before.status == "ACTIVE" {
-                return self.start_anew(state, &before.arn, &before.described).await;
+            match self.there(state, &before.arn).await? {
+                There::Going(arn) => return Ok(started(&primary.id, arn, &before.arn, &before.described)),
+                There::Stuck if before.status == "ACTIVE" => {
+                    return self.start_anew(state, &before.arn, &before.described).await;
+                }
+                There::Stuck => {}
             }
-            let seen = started(&primary.id, state.service_deployment.clone(), &before.arn, &before.described);
-            return Ok(seen);
         }
         if before.status == "ACTIVE" {
             return self.start(state, &before.arn, &before.described).await;
@@ -216,24 +231,62 @@ impl Going<'_> {
         self.start(state, &registered.arn, &request).await
     }
 
-    /// The service is described so because ECS goes back to it by itself, and that has failed, or took longer than
-    /// we wait: our way back begins only then. To ask for the same task definition would start nothing.
-    async fn does_not_arrive(&self, state: &ServiceState) -> Result<bool, EcsError> {
-        let Some(arn) = &state.service_deployment else { return Ok(false) };
-        let Some(current) = self.ecs.service_deployment(arn).await? else { return Ok(false) };
-        Ok(match current.status {
-            ServiceDeploymentStatus::RollbackFailed => true,
-            ServiceDeploymentStatus::RollbackRequested | ServiceDeploymentStatus::RollbackInProgress => {
-                self.way == Way::Back
+    /// Somebody has deployed since we looked what is live, or since ours has failed: that is not ours to replace, nor
+    /// what we would go back to. A rollback takes the place of whatever there is.
+    fn is_taken(&self, state: &ServiceState) -> Option<Seen> {
+        let operation = self.subject.operation.as_ref()?;
+        let Work::Promotion(_) = &operation.work else { return None };
+        let taken = match self.way {
+            Way::There => {
+                let before = &self.rollout.before.deployment;
+                !before.is_empty() && state.primary().is_some_and(|primary| primary.id != *before)
             }
+            Way::Back => {
+                // ECS's own way back of ours has the same name.
+                let there = operation.way(Way::There)?.services.iter();
+                let mut there = there.filter(|one| one.service == self.rollout.service);
+                let ours = there.next()?.started.as_ref()?.service_deployment.as_ref()?;
+                state.service_deployment.as_ref()? != ours
+            }
+        };
+        let other = state.primary().filter(|_| taken)?;
+        let (id, definition) = (&other.id, &other.task_definition);
+        Some(failed(format!(
+            "somebody else has begun a deployment meanwhile, {id} of {definition}: ours was not"
+        )))
+    }
+
+    /// Whose deployment it is that brings this task definition, which the service is described by already.
+    async fn there(&self, state: &ServiceState, definition: &str) -> Result<There, EcsError> {
+        let Some(arn) = &state.service_deployment else { return Ok(There::Going(None)) };
+        let Some(current) = self.ecs.service_deployment(arn).await? else { return Ok(There::Going(None)) };
+        let (back, stuck) = match current.status {
+            ServiceDeploymentStatus::RollbackFailed => (true, true),
+            // Our way back begins when ECS's own has had its time.
+            ServiceDeploymentStatus::RollbackRequested | ServiceDeploymentStatus::RollbackInProgress => {
+                (true, self.way == Way::Back)
+            }
+            ServiceDeploymentStatus::RollbackSuccessful => (true, false),
             ServiceDeploymentStatus::Pending
             | ServiceDeploymentStatus::InProgress
             | ServiceDeploymentStatus::Successful
             | ServiceDeploymentStatus::StopRequested
             | ServiceDeploymentStatus::Stopped
-            | ServiceDeploymentStatus::RollbackSuccessful
-            | ServiceDeploymentStatus::Unknown(_) => false,
-        })
+            | ServiceDeploymentStatus::Unknown(_) => (false, false),
+        };
+        let brings = match current.rollback.filter(|_| back) {
+            Some(rollback) => rollback.service_revision,
+            None => current.target_revision,
+        };
+        let brings = match brings {
+            Some(revision) => self.ecs.service_revision(&revision).await?,
+            None => None,
+        };
+        // ECS may still name the one before.
+        if brings.is_none_or(|revision| revision.task_definition != definition) {
+            return Ok(There::Going(None));
+        }
+        Ok(if stuck { There::Stuck } else { There::Going(Some(arn.clone())) })
     }
 
     async fn start(
