@@ -290,15 +290,19 @@ async fn an_answer_after_a_retry_is_the_one_that_is_kept() {
 
 #[tokio::test]
 async fn what_is_registered_is_sent_as_it_is_and_signed() {
-    let registered = json!({"taskDefinition": {"taskDefinitionArn": "arn:aws:ecs:eu-west-1:111122223333:task-definition/web:9"}});
+    let registered = json!({"taskDefinition": {
+        "taskDefinitionArn": "arn:aws:ecs:eu-west-1:111122223333:task-definition/web:9", "status": "ACTIVE",
+        "memberOfTomorrow": {"b": 1},
+    }});
     let wire = Wire::answering([ok(registered)]);
     let request = json!({
         "family": "web",
         "memberOfTomorrow": {"b": 1, "a": [1.5, null, "é"]},
         "containerDefinitions": [{"name": "web", "optionOfTomorrow": true}],
     });
-    let arn = Ecs::new(&wire.session()).register(&request).await.unwrap().arn;
-    assert_eq!(arn, "arn:aws:ecs:eu-west-1:111122223333:task-definition/web:9");
+    let made = Ecs::new(&wire.session()).register(&request).await.unwrap();
+    assert_eq!(made.described["memberOfTomorrow"]["b"], 1, "what ECS made of it, whole");
+    assert_eq!(made.arn, "arn:aws:ecs:eu-west-1:111122223333:task-definition/web:9");
     let sent = wire.request();
     assert_eq!(sent.operation(), "RegisterTaskDefinition");
     assert_eq!(sent.json(), request);
