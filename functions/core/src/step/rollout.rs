@@ -174,11 +174,11 @@ impl Rollout {
     }
 
     pub(super) fn verdict(&self) -> Verdict {
-        let said = |wanted: &dyn Fn(&Progress) -> Option<&String>| -> Vec<String> {
-            let each = self.services.iter().filter_map(|one| Some((&one.service, wanted(&one.progress)?)));
+        let said = |wanted: &dyn Fn(&ServiceRollout) -> Option<&String>| -> Vec<String> {
+            let each = self.services.iter().filter_map(|one| Some((&one.service, wanted(one)?)));
             each.map(|(service, reason)| format!("{service}: {reason}")).collect()
         };
-        let taken = said(&|progress| match progress {
+        let taken = said(&|one| match &one.progress {
             Progress::Superseded { reason } => Some(reason),
             _ => None,
         });
@@ -189,10 +189,10 @@ impl Rollout {
         if self.services.iter().any(|one| matches!(one.progress, Progress::Returning { .. })) {
             return Verdict::Going;
         }
-        let to = self.destination.digest();
-        let broken = said(&|progress| match progress {
+        let broken = said(&|one| match &one.progress {
             Progress::Failed { reason } => Some(reason),
-            Progress::Returned { reason, digest } if digest.as_ref() != to || to.is_none() => Some(reason),
+            // What ECS brought back is where ECS wanted it, and nobody has proven it.
+            Progress::Returned { reason, .. } if !one.if_moved => Some(reason),
             _ => None,
         });
         if !broken.is_empty() {

@@ -474,3 +474,16 @@ fn a_part_of_the_services_does_not_move_the_pin() {
     assert!(subject.rollback().unwrap().reason.as_ref().unwrap().contains("the pin stays"));
     check(&world);
 }
+
+/// ECS's circuit breaker brought it there, not our deployment: nobody has proven it.
+#[test]
+fn rule_10_what_ecs_went_back_to_by_itself_is_not_proven() {
+    let mut world = World::new(application(ONE, "\"prod/web\""));
+    pinned(&mut world, 0, 1);
+    let id = world.roll_back("stable").unwrap();
+    let service = world.services.keys().next().unwrap().clone();
+    world.observe(Some(id), None, &[Observed::Outcome(world::deployed_as("d", service.clone()))]).unwrap();
+    let seen = Seen::Returned { reason: "ECS rolled it back".to_owned(), digest: Some(digest(1)) };
+    world.observe(Some(id), None, &[Observed::Outcome(Outcome::Service(Way::There, service, seen))]).unwrap();
+    assert_eq!(rollback_state(&world, id), RollbackState::Incomplete);
+}

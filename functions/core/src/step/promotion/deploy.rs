@@ -165,8 +165,12 @@ fn go_back(draft: &mut Draft, promotion: &Promotion, rollout: &Rollout, failure:
         })
         .collect();
     let to = pin.as_ref().map_or("what ran before".to_owned(), |pin| format!("pin {}", pin.number));
+    // ECS's words are sentences, and ours go on.
+    let failure = failure.trim_end_matches('.').to_owned();
     hold(draft, &failure);
-    draft.change.after.environment.rolled_back_from.insert(promotion.digest.clone());
+    if rollout.applied_anywhere() {
+        draft.change.after.environment.rolled_back_from.insert(promotion.digest.clone());
+    }
     if services.is_empty() {
         let returned = rollout.services.iter().all(|one| match &one.progress {
             Progress::Returned { .. } => true,
