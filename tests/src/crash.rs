@@ -52,6 +52,8 @@ pub struct Run {
 const TIME: SignedDuration = SignedDuration::from_secs(8);
 /// A program that neither answers nor dies is broken.
 const PATIENCE: Duration = Duration::from_secs(40);
+/// So long is AWS waited for. The program itself has given up before.
+const SILENCE: Duration = Duration::from_secs(20);
 
 /// Invokes `function` (`approval`, …) once. The request of that number, from 1, goes wrong.
 #[track_caller]
@@ -348,10 +350,19 @@ impl Program {
     fn answer_of_aws(&self, request: &Request) -> io::Result<Vec<u8>> {
         let target = request.header("x-amz-target").unwrap_or_default();
         let ecs = self.ecs.filter(|_| target.starts_with("AmazonEC2ContainerService"));
-        let mut aws = TcpStream::connect(ecs.unwrap_or_else(emulator))?;
+        let mut aws = TcpStream::connect_timeout(&ecs.unwrap_or_else(emulator), SILENCE)?;
+        aws.set_read_timeout(Some(SILENCE))?;
         aws.write_all(&request.to_last_bytes())?;
         let mut answer = Vec::new();
-        aws.read_to_end(&mut answer)?;
+        // Without the limit, one connection that the emulator forgets would hold the story for ever.
+        aws.read_to_end(&mut answer).inspect_err(|error| {
+            eprintln!(
+                "{} from {:?}: {error}, after {} bytes",
+                action(request),
+                aws.peer_addr(),
+                answer.len()
+            );
+        })?;
         Ok(answer)
     }
 }

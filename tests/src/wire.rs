@@ -3,6 +3,10 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::time::Duration;
+
+/// Nobody who has a connection says nothing for so long.
+const SILENCE: Duration = Duration::from_secs(120);
 
 pub(crate) struct Request {
     pub(crate) method: String,
@@ -18,10 +22,11 @@ pub(crate) struct Connection {
 
 impl Connection {
     pub(crate) fn new(stream: TcpStream) -> Self {
+        stream.set_read_timeout(Some(SILENCE)).expect("a time");
         Self { reader: BufReader::new(stream) }
     }
 
-    /// The next request; none when the other side has closed, or died.
+    /// The next request; none when the other side has closed, died, or fallen silent.
     pub(crate) fn request(&mut self) -> Option<Request> {
         let line = self.line()?;
         let mut words = line.split(' ');

@@ -216,7 +216,7 @@ pub(crate) fn clean(home: &Home) -> Result<()> {
             eprintln!("containers: {error:#}");
         }
     }
-    sweep("TMPDIR", &home.temporary())?;
+    sweep("TMPDIR", home.temporary())?;
     if podman.is_some() {
         unmount(&home.0)?;
     }

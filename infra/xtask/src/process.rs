@@ -4,6 +4,7 @@ use crate::step::note;
 use crate::workspace::short;
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -35,7 +36,7 @@ pub fn on_path(program: &str) -> Option<PathBuf> {
 
 /// A command that is killed when the thread that started it ends, however that comes about:
 /// the kernel does it (Linux; elsewhere an ordinary command).
-pub fn bound(program: impl AsRef<std::ffi::OsStr>) -> Command {
+pub fn bound(program: impl AsRef<OsStr>) -> Command {
     match on_path("setpriv") {
         Some(setpriv) => {
             let mut command = Command::new(setpriv);
@@ -79,8 +80,8 @@ pub fn terminate(id: u32) -> Result<()> {
 /// Kills whatever was started with this variable in its environment, directly or through others,
 /// and says how many there were. It finds what a crash left behind without trusting recorded ids,
 /// which the system gives out again.
-pub fn sweep(variable: &str, value: &Path) -> Result<usize> {
-    let mark = [variable.as_bytes(), b"=", value.as_os_str().as_encoded_bytes()].concat();
+pub fn sweep(variable: &str, value: impl AsRef<OsStr>) -> Result<usize> {
+    let mark = [variable.as_bytes(), b"=", value.as_ref().as_encoded_bytes()].concat();
     let mut killed = 0;
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let Some(id) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };

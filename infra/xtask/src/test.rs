@@ -1,14 +1,17 @@
 //! `cargo xtask test`: all that CI runs. A failure hides no other: every step runs that can.
 
 use crate::deploy::{self, Profile};
-use crate::process::{bound, typed};
+use crate::process::{bound, sweep, typed};
 use crate::stack::Stack;
 use crate::step::{chain, note, seconds};
 use crate::workspace::{root, tool};
 use crate::{demo, mutants, setup, size};
 use anyhow::{Context, Result, bail};
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// The directory of the local cloud that the tests use, below `target`.
@@ -19,6 +22,8 @@ const SIDE_BY_SIDE: &str = "8";
 const DEEP_ROUNDS: usize = 10;
 /// How many cases `--deep` has each property tested with; else it is proptest's 256.
 const DEEP_CASES: &str = "20000";
+/// Set for the tests of one step and all that they start, so that nothing of it outlives the step.
+const TEST_RUN: &str = "STABLEPIN_TEST_RUN";
 
 /// Fails with a code of its own, so that the line with the sums stays the last one.
 pub fn test(deep: bool) -> Result<ExitCode> {
@@ -30,17 +35,9 @@ pub fn test(deep: bool) -> Result<ExitCode> {
     });
     report.check("No second TLS stack", no_second_tls_stack);
     report.tests("Unit and property tests", || {
-        let mut command = cargo(&[
-            "test",
-            "--workspace",
-            "--exclude",
-            "stablepin-tests",
-            "--no-fail-fast",
-            "--",
-            "--quiet",
-        ]);
+        let mut command = cargo(&["test", "--workspace", "--exclude", "stablepin-tests", "--no-fail-fast"]);
         deepen(&mut command, deep);
-        run_tests(command)
+        run_tests(command, limit(deep))
     });
     report.check("Mutants apply", mutants::all_apply);
     report.check("Template: SAM", || {
@@ -64,11 +61,10 @@ fn end_to_end(report: &mut Report, deep: bool) {
         let title =
             if deep { format!("End-to-end tests, round {round}") } else { "End-to-end tests".to_owned() };
         report.tests(&title, || {
-            let mut command =
-                cargo(&["test", "--package", "stablepin-tests", "--no-fail-fast", "--", "--quiet"]);
+            let mut command = cargo(&["test", "--package", "stablepin-tests", "--no-fail-fast"]);
             command.envs(stack.variables()).env("RUST_TEST_THREADS", SIDE_BY_SIDE);
             deepen(&mut command, deep);
-            run_tests(command)
+            run_tests(command, limit(deep))
         });
     }
     report.check("Tear-down", || stack.stop());
@@ -85,6 +81,11 @@ fn release(report: &mut Report) {
     report.check("Sizes of the functions", || size::check(&build));
     drop(build);
     report.check("Demo with the release build", || demo::demo(Profile::Release, false));
+}
+
+/// How long the tests of one step may take, compiling them included.
+fn limit(deep: bool) -> Duration {
+    Duration::from_secs(60 * if deep { 60 } else { 25 })
 }
 
 fn deepen(command: &mut Command, deep: bool) {
@@ -130,23 +131,42 @@ fn run(mut command: Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs a cargo test command, shows what it prints, and counts what it says of each test program.
-fn run_tests(mut command: Command) -> Result<Counts> {
+/// Runs a cargo test command, shows what it prints but for what passes, and counts what it says of each test
+/// program. What hangs is stopped and named: CI has to end.
+fn run_tests(mut command: Command, limit: Duration) -> Result<Counts> {
+    let run = std::process::id().to_string();
     let mut child = command
+        .env(TEST_RUN, &run)
         .stdout(Stdio::piped())
         .spawn()
         .with_context(|| format!("cannot start {}", typed(&command)))?;
-    let mut counts = Counts::default();
-    for line in BufReader::new(child.stdout.take().context("no pipe from the tests")?).lines() {
+    let output = BufReader::new(child.stdout.take().context("no pipe from the tests")?);
+    let (over, ended) = channel::<()>();
+    let watch = thread::spawn(move || {
+        let hangs = ended.recv_timeout(limit) == Err(RecvTimeoutError::Timeout);
+        hangs.then(|| sweep(TEST_RUN, &run))
+    });
+    let (mut counts, mut slow) = (Counts::default(), BTreeSet::new());
+    for line in output.lines() {
         let line = line.context("cannot read what the tests print")?;
         let more = Counts::read(&line);
         counts.add(more.unwrap_or_default());
+        match line.strip_prefix("test ").and_then(|test| test.split_once(' ')) {
+            Some((test, "has been running for over 60 seconds")) => _ = slow.insert(test.to_owned()),
+            Some((test, _)) => _ = slow.remove(test),
+            None => {}
+        }
         // Of the many programs without a test, not a word.
-        if more != Some(Counts::default()) && line != "running 0 tests" && !line.is_empty() {
+        let is_quiet = line.is_empty() || line == "running 0 tests" || line.ends_with(" ... ok");
+        if more != Some(Counts::default()) && !is_quiet {
             println!("{line}");
         }
     }
+    drop(over);
     let status = child.wait().context("cannot wait for the tests")?;
+    if watch.join().ok().flatten().is_some() {
+        bail!("not done after {}, and stopped; these were still running: {slow:?}", seconds(limit));
+    }
     if !status.success() && counts.failed == 0 {
         bail!("{status}, though no test has failed: does it compile?");
     }
@@ -220,7 +240,21 @@ impl Report {
 
 #[cfg(test)]
 mod tests {
-    use super::Counts;
+    use super::{Counts, run_tests};
+    use std::process::Command;
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn what_hangs_is_stopped_with_all_that_it_started_and_named() {
+        let mut command = Command::new("sh");
+        let says =
+            "echo 'test a::b has been running for over 60 seconds'; echo 'test c ... ok'; sleep 99 & wait";
+        command.args(["-c", says]);
+        let start = Instant::now();
+        let error = run_tests(command, Duration::from_millis(500)).unwrap_err();
+        assert!(error.to_string().ends_with("still running: {\"a::b\"}"), "{error}");
+        assert!(start.elapsed() < Duration::from_secs(50), "sleep held the pipe");
+    }
 
     #[test]
     fn a_test_programs_last_line_is_read() {
