@@ -2,6 +2,7 @@
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use xtask::aws::{Aws, Response};
+use xtask::inbox::Mail;
 
 use crate::stack;
 
@@ -11,13 +12,17 @@ pub struct Link {
     /// Without the query.
     pub page: String,
     pub token: String,
+    /// What the mail prints beside it.
+    pub code: String,
 }
 
 impl Link {
     #[track_caller]
-    pub fn parse(url: &str) -> Self {
-        let (page, token) = url.split_once("?t=").expect("a link has a token");
-        Self { page: page.to_owned(), token: token.to_owned() }
+    pub fn of(mail: &Mail) -> Self {
+        let (page, token) =
+            mail.link().and_then(|url| url.split_once("?t=")).expect("the mail has a link with a token");
+        let code = mail.code().unwrap_or_default().to_owned();
+        Self { page: page.to_owned(), token: token.to_owned(), code }
     }
 
     /// The promotion's id.
@@ -28,7 +33,20 @@ impl Link {
     /// The same page, opened with another token.
     #[must_use]
     pub fn with_token(&self, token: &str) -> Self {
-        Self { page: self.page.clone(), token: token.to_owned() }
+        Self { token: token.to_owned(), ..self.clone() }
+    }
+
+    /// Opened by the right token, and decided with another code.
+    #[must_use]
+    pub fn with_code(&self, code: &str) -> Self {
+        Self { code: code.to_owned(), ..self.clone() }
+    }
+
+    /// What the page's script asks for.
+    #[track_caller]
+    pub fn status(&self) -> Response {
+        let url = format!("{}/status?t={}", self.page, self.token);
+        aws().call("GET", &url, None, None, false).expect("the page answers")
     }
 
     #[track_caller]
@@ -67,7 +85,13 @@ impl Link {
 
     pub(crate) fn form(&self, decision: &str, reason: &str) -> String {
         let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-        format!("t={}&decision={}&reason={}", encode(&self.token), encode(decision), encode(reason))
+        format!(
+            "t={}&code={}&decision={}&reason={}",
+            encode(&self.token),
+            encode(&self.code),
+            encode(decision),
+            encode(reason)
+        )
     }
 }
 

@@ -74,7 +74,7 @@ impl App {
         let mail = until("the approver's mail", || {
             self.mails(approver).into_iter().rev().find(|mail| mail.body.contains(digest))
         });
-        Link::parse(mail.link().expect("the mail has a link"))
+        Link::of(&mail)
     }
 
     /// What everybody was told of the application, oldest first, as chats get it.

@@ -4,19 +4,23 @@ mod page;
 
 use stablepin_aws::dynamodb::{Key, OperationKey};
 use stablepin_core::audit::Actor;
+use stablepin_core::code::{Code, MOST_WRONG_CODES};
 use stablepin_core::name::{ApplicationName, EnvironmentName};
 use stablepin_core::one_line;
 use stablepin_core::records::{OperationId, Subject, Token, Verdict};
 use stablepin_core::refusal::Refusal;
-use stablepin_core::step::{Decision, Observed, may_decide};
+use stablepin_core::step::{Decision, Form, Observed, may_decide};
 use stablepin_driver::clock::now;
 use stablepin_driver::errors::chain;
-use stablepin_driver::{Deadline, Doors, DriveError, Start, drive, token_hash};
+use stablepin_driver::{Deadline, Doors, DriveError, Start, code_hash, drive, token_hash};
 use stablepin_http::{Request, Response};
+
+use page::{Field, Place, Standing};
 
 /// Answers every request; an error that is ours shows its id, and Lambda need not try again.
 pub async fn handle(doors: &Doors, request: &Request, deadline: Deadline) -> Response {
     let answer = match request.method.as_str() {
+        "GET" if request.route.ends_with("/status") => status(doors, request).await,
         "GET" | "HEAD" => show(doors, request).await,
         "POST" => decide(doors, request, deadline).await,
         _ => Err(Answer::page(page::no_such_method())),
@@ -60,48 +64,109 @@ impl From<DriveError> for Answer {
 async fn show(doors: &Doors, request: &Request) -> Result<Response, Answer> {
     let secret = request.query("t").unwrap_or_default();
     let (subject, token) = open(doors, request, secret).await?;
-    match may_decide(now(), &subject, &token.approver, Some(&token)) {
-        Ok(()) => Ok(page::question(&subject, &token, secret, request.raw_path())),
-        Err(refusal) => Ok(page::ended(&subject, &token, &refusal)),
-    }
+    let place = Place { path: request.raw_path(), secret };
+    Ok(match may_decide(now(), &subject, &token.approver, Some(&token)) {
+        Ok(()) => page::question(&subject, &token, place, None),
+        Err(refusal) => {
+            page::stands(&subject, place, &Standing::refused(&subject, &token.approver, &refusal))
+        }
+    })
 }
+
+/// For the page's script: the same read.
+async fn status(doors: &Doors, request: &Request) -> Result<Response, Answer> {
+    let (subject, token) = open(doors, request, request.query("t").unwrap_or_default()).await?;
+    let standing = match may_decide(now(), &subject, &token.approver, Some(&token)) {
+        Ok(()) => Standing::decided(&subject, &token.approver),
+        Err(refusal) => Standing::refused(&subject, &token.approver, &refusal),
+    };
+    Ok(page::status(&subject, &standing))
+}
+
+/// How often a form is looked at again, when others tried the same link at the same moment.
+const MOST_RACES: usize = 4;
 
 async fn decide(doors: &Doors, request: &Request, deadline: Deadline) -> Result<Response, Answer> {
     let form = request.form();
     let field = |name: &str| form.get(name).map(String::as_str).unwrap_or_default();
-    let (subject, token) = open(doors, request, field("t")).await?;
-    let verdict = match field("decision") {
-        "approve" => Verdict::Approve,
-        "reject" => Verdict::Reject,
-        _ => return Err(Answer::page(page::say_which())),
-    };
+    let place = Place { path: request.raw_path(), secret: field("t") };
     let reason = one_line::reason(field("reason"));
-    if verdict == Verdict::Reject && reason.is_none() {
-        return Err(Answer::page(page::say_why()));
-    }
-    let decision = Decision {
-        approver: token.approver.clone(),
-        verdict,
-        reason,
-        actor: Actor::Link { approver: token.approver.clone() },
-        token: Some(token.clone()),
+    let wrong = |status, message: String, field| page::Wrong {
+        status,
+        message,
+        field,
+        reason: reason.as_deref().unwrap_or_default(),
     };
-    let observed = vec![Observed::Decision(decision)];
-    let driven = drive(doors, Start::Subject(Box::new(subject)), observed, deadline).await;
-    match driven {
-        Ok(after) => Ok(page::decided(&after, &token, verdict)),
-        Err(DriveError::Refused(refusal)) => {
-            let (subject, token) = open(doors, request, field("t")).await?;
-            Ok(page::ended(&subject, &token, &refusal))
+    for _ in 0..MOST_RACES {
+        let (subject, token) = open(doors, request, place.secret).await?;
+        let approver = token.approver.clone();
+        let refused = |subject: &Subject, refusal: &Refusal| {
+            page::stands(subject, place, &Standing::refused(subject, &approver, refusal))
+        };
+        if let Err(refusal) = may_decide(now(), &subject, &approver, Some(&token)) {
+            return Ok(refused(&subject, &refusal));
         }
-        // Two clicks at once: the other one counts, and is shown.
-        Err(DriveError::LinkUsed) => {
-            let (subject, token) = open(doors, request, field("t")).await?;
-            let refusal = Refusal::LinkUsed { at: token.used_at.unwrap_or_else(now) };
-            Ok(page::ended(&subject, &token, &refusal))
+        let asks_again = |wrong: page::Wrong<'_>| Ok(page::question(&subject, &token, place, Some(&wrong)));
+        let verdict = match field("decision") {
+            "approve" => Verdict::Approve,
+            "reject" => Verdict::Reject,
+            _ => return asks_again(wrong(400, "choose Approve or Reject".to_owned(), Field::None)),
+        };
+        if verdict == Verdict::Reject && reason.is_none() {
+            let message = "to reject, write a reason: whoever pushed will read it";
+            return asks_again(wrong(400, message.to_owned(), Field::Reason));
         }
-        Err(error) => Err(error.into()),
+        let decision = Decision {
+            approver: approver.clone(),
+            verdict,
+            reason: reason.clone(),
+            actor: Actor::Link { approver: approver.clone() },
+            form: Some(Form {
+                token: token.clone(),
+                code: Code::parse(field("code")).map(|code| code_hash(place.secret, &code)),
+                typed: field("typed").to_owned(),
+                facts: form.get("facts").cloned(),
+            }),
+        };
+        let start = || Start::Subject(Box::new(subject.clone()));
+        match drive(doors, start(), vec![Observed::Decision(decision)], deadline).await {
+            Ok(after) => return Ok(page::stands(&after, place, &Standing::decided(&after, &approver))),
+            Err(DriveError::Refused(Refusal::WrongCode)) => {
+                // Counted before anybody hears that it was wrong.
+                let observed = vec![Observed::WrongCode(token.clone())];
+                match drive(doors, start(), observed, deadline).await {
+                    Ok(_) => {}
+                    Err(DriveError::LinkUsed) => continue,
+                    Err(error) => return Err(error.into()),
+                }
+                let (subject, token) = open(doors, request, place.secret).await?;
+                if token.is_burnt() {
+                    return Ok(refused(&subject, &Refusal::LinkBurnt));
+                }
+                let left = MOST_WRONG_CODES - token.wrong_codes;
+                let message =
+                    format!("{}. {left} more wrong codes, and the link is burnt", Refusal::WrongCode);
+                let wrong = wrong(422, message, Field::Extra);
+                return Ok(page::question(&subject, &token, place, Some(&wrong)));
+            }
+            Err(DriveError::Refused(refusal @ Refusal::NotTyped { .. })) => {
+                return asks_again(wrong(422, refusal.to_string(), Field::Extra));
+            }
+            Err(DriveError::Refused(refusal @ Refusal::FactsChanged)) => {
+                let (subject, token) = open(doors, request, place.secret).await?;
+                let wrong = wrong(409, refusal.to_string(), Field::None);
+                return Ok(page::question(&subject, &token, place, Some(&wrong)));
+            }
+            Err(DriveError::Refused(refusal)) => {
+                let (subject, _) = open(doors, request, place.secret).await?;
+                return Ok(refused(&subject, &refusal));
+            }
+            // Two clicks at once: the other one counts, and is shown. Or it was a wrong code, and counts too.
+            Err(DriveError::LinkUsed) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
+    Err(Answer::from(DriveError::Contended))
 }
 
 /// The promotion that the path names, if the link is one of its own. An unknown link and an unknown promotion

@@ -1,17 +1,34 @@
-//! The pages. Rendered on the server, no script, no asset; every value is escaped, whoever wrote it.
+//! The pages. Rendered on the server, whole without a script, no asset; every value is escaped, whoever wrote it.
 
+mod standing;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
+use sha2::{Digest as _, Sha256};
+use stablepin_core::application::Step;
+use stablepin_core::facts::{Facts, facts};
 use stablepin_core::one_line::{LONGEST_REASON, one_line};
-use stablepin_core::records::{PromotionState, SlotKind, Subject, Token, Verdict};
+use stablepin_core::records::{Subject, Token};
 use stablepin_core::refusal::Refusal;
-use stablepin_core::step::approved;
-use stablepin_driver::mail::{size, time};
-use stablepin_http::{Response, response};
+use stablepin_core::step::approvals;
+use stablepin_core::steps::steps;
+use stablepin_core::words::time;
+use stablepin_http::{Response, json, response};
 
-const STYLE: &str = include_str!("page.css");
+pub(crate) use standing::Standing;
 
-/// SHA-256 of `page.css`, for the policy: a test keeps it true.
-const STYLE_HASH: &str = include_str!("page.css.sha256");
+const STYLE: &str = include_str!("page/style.css");
+
+/// Shows the steps as they are taken.
+const LIVE: &str = include_str!("page/live.js");
+
+/// Where a page was opened: the link without its secret, and the secret.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'a> {
+    pub(crate) path: &'a str,
+    pub(crate) secret: &'a str,
+}
 
 fn page(status: u16, title: &str, content: &Markup) -> Response {
     let body = html! {
@@ -21,14 +38,18 @@ fn page(status: u16, title: &str, content: &Markup) -> Response {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 title { (title) " · Stablepin" }
+                // None, so that no browser asks for one.
+                link rel="icon" href="data:,";
                 style { (PreEscaped(STYLE)) }
             }
-            body { main { h1 { (title) } (content) } }
+            body { main { p.brand { "Stablepin" } h1 { (title) } (content) } }
         }
     };
     let policy = format!(
-        "default-src 'none'; style-src 'sha256-{}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-        STYLE_HASH.trim()
+        "default-src 'none'; style-src '{}'; script-src '{}'; connect-src 'self'; img-src data:; form-action 'self'; \
+         base-uri 'none'; frame-ancestors 'none'",
+        source(STYLE),
+        source(LIVE)
     );
     let headers = [
         ("content-security-policy", policy.as_str()),
@@ -39,26 +60,68 @@ fn page(status: u16, title: &str, content: &Markup) -> Response {
     response(status, "text/html; charset=utf-8", &headers, body.into_string())
 }
 
+/// As a policy names what may be on the page.
+/// <https://www.w3.org/TR/CSP3/#grammardef-hash-source>
+fn source(text: &str) -> String {
+    format!("sha256-{}", STANDARD.encode(Sha256::digest(text.as_bytes())))
+}
+
+/// What was sent and is not enough: the page asks again, and says why.
+pub(crate) struct Wrong<'a> {
+    pub(crate) status: u16,
+    pub(crate) message: String,
+    /// The field to correct.
+    pub(crate) field: Field,
+    /// The reason that was written already.
+    pub(crate) reason: &'a str,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Field {
+    Extra,
+    Reason,
+    None,
+}
+
 /// Asks. The form posts to the page's own path: the link's secret stays in the body.
-pub(crate) fn question(subject: &Subject, token: &Token, secret: &str, action: &str) -> Response {
-    let Some(promotion) = subject.promotion() else { return refused(&Refusal::UnknownLink) };
+pub(crate) fn question(
+    subject: &Subject,
+    token: &Token,
+    place: Place<'_>,
+    wrong: Option<&Wrong<'_>>,
+) -> Response {
+    let (Some(promotion), Some(policy), Some(shown)) =
+        (subject.promotion(), subject.policy(), facts(subject))
+    else {
+        return refused(&Refusal::UnknownLink);
+    };
     let title = format!("Approve {} for {}?", subject.application(), subject.name);
+    let others: Vec<String> = approvals(policy, promotion).map(|(name, _)| name.to_string()).collect();
+    let becomes = if policy.is_deployed() {
+        "What you approve is deployed and, when it is proven to run, becomes the stable version."
+    } else {
+        "What you approve becomes the stable version."
+    };
     page(
-        200,
+        wrong.map_or(200, |wrong| wrong.status),
         &title,
         &html! {
-            p { "You are asked as " strong { (token.approver) } ". What you approve becomes the stable version." }
-            (facts(subject))
-            @if let Some(freeze) = &subject.environment.freeze {
-                p.note { "This environment is frozen since " (time(freeze.since)) " (" (line(&freeze.reason)) "). What you approve waits for its end." }
+            @if let Some(wrong) = wrong {
+                div.wrong role="alert" { p { strong { "Nothing was decided." } " " (sentence(&wrong.message)) } }
             }
-            @if let Some(hold) = &subject.environment.hold {
-                p.note { "This environment is held since " (time(hold.since)) " (" (line(&hold.reason)) "). Your approval releases the hold." }
+            p { "You are asked as " strong { (token.approver) } ". " (becomes) }
+            @if !others.is_empty() {
+                p { "Approved so far by " strong { (others.join(", ")) } ": "
+                    (others.len()) " of " (policy.approval.required) " needed." }
             }
-            form method="post" action=(action) autocomplete="off" {
-                input type="hidden" name="t" value=(secret);
-                label for="reason" { "Reason (needed to reject)" }
-                textarea #reason name="reason" rows="3" maxlength="500" {}
+            (table(&shown))
+            form method="post" action=(place.path) autocomplete="off" {
+                input type="hidden" name="t" value=(place.secret);
+                input type="hidden" name="facts" value=(shown.hash());
+                (extra(policy.approval.step, subject, wrong))
+                (reason(wrong))
+                // The first of them: a return key in a field presses it, and so decides nothing.
+                button disabled hidden {}
                 div.buttons {
                     button.approve name="decision" value="approve" { "Approve" }
                     button.reject name="decision" value="reject" { "Reject" }
@@ -69,95 +132,69 @@ pub(crate) fn question(subject: &Subject, token: &Token, secret: &str, action: &
     )
 }
 
-/// What was just decided, and what came of it.
-pub(crate) fn decided(subject: &Subject, token: &Token, verdict: Verdict) -> Response {
-    let Some(promotion) = subject.promotion() else { return refused(&Refusal::UnknownLink) };
-    let waiting = subject.policy().is_some_and(|policy| !approved(policy, promotion));
-    let (title, text) = match (verdict, promotion.state) {
-        (Verdict::Reject, _) => ("Rejected", "This build goes no further. The current pin stays.".to_owned()),
-        (Verdict::Approve, PromotionState::Completed) => ("Approved", pinned(subject)),
-        (Verdict::Approve, PromotionState::Pending) if waiting => {
-            ("Approved by you", "More approvals are needed before it becomes the pin.".to_owned())
-        }
-        (Verdict::Approve, PromotionState::Pending) => ("Approved", waits(subject)),
-        (Verdict::Approve, _) if promotion.pin.is_none() => (
-            "Approved",
-            "It is on its way to the services. When it is proven there, it becomes the pin.".to_owned(),
-        ),
-        (Verdict::Approve, _) => ("Approved", "It is the pin; its tag follows within a minute.".to_owned()),
-    };
-    page(
-        200,
-        title,
-        &html! {
-            p { (text) }
-            p { "Decided by " strong { (token.approver) } "." }
-            (facts(subject))
+/// What a robot that presses buttons does not type.
+fn extra(step: Step, subject: &Subject, wrong: Option<&Wrong<'_>>) -> Markup {
+    let wrong = wrong.is_some_and(|wrong| wrong.field == Field::Extra);
+    let invalid = wrong.then_some("true");
+    match step {
+        Step::None => html! {},
+        Step::Type => html! {
+            label for="typed" { "The environment's name" span.hint #hint { "Type " (subject.name) " to decide." } }
+            input #typed name="typed" required maxlength="100" autocapitalize="none" spellcheck="false"
+                aria-describedby="hint" aria-invalid=[invalid] autofocus[wrong];
         },
-    )
-}
-
-fn waits(subject: &Subject) -> String {
-    let environment = &subject.environment;
-    match (&environment.freeze, &environment.slot) {
-        (Some(freeze), _) => {
-            format!("The environment is frozen ({}). It goes on when that has ended.", line(&freeze.reason))
-        }
-        (None, Some(slot)) => {
-            let other = match slot.kind {
-                SlotKind::Promotion => "another promotion",
-                SlotKind::Rollback => "a rollback",
-            };
-            format!("It goes on as soon as {other} of this environment has ended.")
-        }
-        (None, None) => "It goes on within a minute.".to_owned(),
+        Step::Code => html! {
+            label for="code" { "Code" span.hint #hint { "Six letters and digits, in the mail below the link." } }
+            input #code name="code" required maxlength="20" autocapitalize="characters" spellcheck="false"
+                aria-describedby="hint" aria-invalid=[invalid] autofocus[wrong];
+        },
     }
 }
 
-fn pinned(subject: &Subject) -> String {
-    match &subject.environment.pin {
-        Some(pin) => format!("It is pin {} of {}.", pin.number, subject.name),
-        None => "It is the pin.".to_owned(),
+fn reason(wrong: Option<&Wrong<'_>>) -> Markup {
+    let missing = wrong.is_some_and(|wrong| wrong.field == Field::Reason);
+    let invalid = missing.then_some("true");
+    html! {
+        label for="reason" { "Reason" span.hint #why { "Needed to reject: whoever pushed will read it." } }
+        textarea #reason name="reason" rows="2" maxlength="500" aria-describedby="why" aria-invalid=[invalid]
+            autofocus[missing] { (wrong.map(|wrong| wrong.reason).unwrap_or_default()) }
     }
 }
 
-/// The link is good, but there is nothing to decide any more.
-pub(crate) fn ended(subject: &Subject, token: &Token, refusal: &Refusal) -> Response {
-    let status = match refusal {
-        Refusal::LinkUsed { .. } | Refusal::AlreadyDecided { .. } | Refusal::NotPending { .. } => 409,
-        _ => 410,
-    };
-    let own = subject.promotion().and_then(|promotion| promotion.votes.get(&token.approver));
+/// How it stands: after a decision, and for whoever opens a link that has nothing left to decide.
+pub(crate) fn stands(subject: &Subject, place: Place<'_>, standing: &Standing) -> Response {
+    let query = form_urlencoded::Serializer::new(String::new()).append_pair("t", place.secret).finish();
+    let status = format!("{}/status?{query}", place.path);
+    let again = format!("{}?{query}", place.path);
     page(
-        status,
-        headline(refusal),
+        standing.status,
+        &standing.title,
         &html! {
-            p { (sentence(&refusal.to_string())) }
-            @if let Some(vote) = own {
-                p {
-                    "You " (match vote.verdict { Verdict::Approve => "approved", Verdict::Reject => "rejected" })
-                    " it on " (time(vote.at)) "."
+            p #told role="status" { (standing.text) }
+            h2 { "Progress" }
+            ol #steps data-status=(status) {
+                @for step in steps(subject) {
+                    li class=(step.state.as_str()) {
+                        b { (step.name) i { " " (step.state.as_str()) } }
+                        span { (step.detail) }
+                    }
                 }
             }
-            @if let Some(promotion) = subject.promotion().filter(|_| !matches!(refusal, Refusal::NotPending { .. })) {
-                p { "The promotion is " strong { (promotion.state.as_str()) }
-                    @if let Some(reason) = &promotion.reason { ": " (line(reason)) } "." }
+            @if !standing.over {
+                noscript { p { a href=(again) { "Look again" } } }
             }
-            (facts(subject))
+            @if let Some(shown) = facts(subject) { h2 { "What it is about" } (table(&shown)) }
+            @if !standing.over { script { (PreEscaped(LIVE)) } }
         },
     )
 }
 
-fn headline(refusal: &Refusal) -> &'static str {
-    match refusal {
-        Refusal::LinkUsed { .. } => "This link was used",
-        Refusal::LinkExpired { .. } | Refusal::Expired { .. } => "This link has expired",
-        Refusal::LinkReplaced { .. } => "There is a newer link",
-        Refusal::Superseded { .. } => "A later build was approved",
-        Refusal::AlreadyDecided { .. } => "You have decided",
-        Refusal::NotAnApprover { .. } => "You are not an approver any more",
-        _ => "Nothing to decide here",
-    }
+/// The same for the page's script.
+pub(crate) fn status(subject: &Subject, standing: &Standing) -> Response {
+    let body = serde_json::json!({
+        "title": standing.title, "text": standing.text, "over": standing.over, "steps": steps(subject),
+    });
+    json(200, &body)
 }
 
 /// Without a subject: an unknown link learns nothing.
@@ -165,23 +202,9 @@ pub(crate) fn refused(refusal: &Refusal) -> Response {
     let status = if matches!(refusal, Refusal::UnknownLink) { 404 } else { 409 };
     page(
         status,
-        match refusal {
-            Refusal::UnknownLink => "This link is not known",
-            _ => headline(refusal),
-        },
+        standing::headline(refusal),
         &html! { p { (sentence(&refusal.to_string())) } p { "Open the link from the newest mail, whole." } },
     )
-}
-
-pub(crate) fn say_which() -> Response {
-    let text = html! { p { "Nothing was decided. Go back and choose Approve or Reject." } };
-    page(400, "Approve or reject?", &text)
-}
-
-pub(crate) fn say_why() -> Response {
-    let text =
-        html! { p { "Nothing was decided. Go back and write a reason: whoever pushed will read it." } };
-    page(400, "Why do you reject it?", &text)
 }
 
 pub(crate) fn no_such_method() -> Response {
@@ -196,41 +219,31 @@ pub(crate) fn ours(request_id: &str) -> Response {
     page(500, "That did not work", &text)
 }
 
-/// What is signed: the whole digest, where it comes from, what it replaces.
-fn facts(subject: &Subject) -> Markup {
-    let Some(promotion) = subject.promotion() else { return html! {} };
-    let build = &promotion.build;
+/// What is signed.
+fn table(shown: &Facts) -> Markup {
     html! {
         dl {
-            dt { "Application" } dd { (subject.application()) }
-            dt { "Environment" } dd { (subject.name) }
-            dt { "Build" } dd { code { (build.build_tag) } }
-            dt { "Commit" } dd { code { (build.commit.as_deref().unwrap_or("not known")) } }
-            dt { "Digest" } dd { code { (promotion.digest) } }
-            dt { "Size" } dd { (build.size_bytes.map_or_else(|| "not known".to_owned(), size)) }
-            dt { "Pushed as" } dd { code { (build.repository) ":" (build.pushed_tag) } ", " (time(promotion.occurrence.at)) }
-            dt { "Current pin" } dd {
-                @match &subject.environment.pin {
-                    Some(pin) => { (pin.number) ", " code { (pin.build_tag) } ", since " (time(pin.at)) }
-                    None => { "none yet" }
-                }
+            @for fact in &shown.facts {
+                dt { (fact.name) }
+                dd { @if fact.is_literal { code { (line(&fact.value)) } } @else { (line(&fact.value)) } }
             }
         }
+        @for note in &shown.notes { p.note { (note) } }
     }
 }
 
-/// Free text in its place: wherever it came from, it is read in the order that it was written.
+/// Free text in reading order.
 fn line(text: &str) -> String {
     one_line(text, LONGEST_REASON)
 }
 
+/// A refusal as people read it.
 fn sentence(text: &str) -> String {
     let text = line(text);
-    let mut characters = text.chars();
-    match characters.next() {
-        Some(first) => format!("{}{}.", first.to_uppercase(), characters.as_str()),
-        None => String::new(),
-    }
+    let mut letters = text.chars();
+    let text: String = letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect();
+    let end = if text.ends_with(['.', '!', '?']) { "" } else { "." };
+    format!("{text}{end}")
 }
 
 #[cfg(test)]

@@ -312,8 +312,8 @@ impl Table {
             let item = item(&keys::opened(&application, &after.name, occurrence), 1, occurrence)?;
             writes.put(item, Some(0), Part::Opened);
         }
-        if let Some(token) = &change.token_used {
-            writes.use_token(token);
+        if let Some(token) = &change.token {
+            writes.token(token);
         }
         for (place, audit) in (0..).zip(&change.audit) {
             writes.put(audit_item(audit, place)?, Some(0), Part::Version);
@@ -325,9 +325,8 @@ impl Table {
     /// Stores a link that is about to be mailed.
     pub async fn put_token(&self, token: &Token) -> Result<(), TableError> {
         let mut item = item(&keys::token(&token.hash), 1, token)?;
-        // DynamoDB removes it within days after: the promotion's own end is what every use checks, and until then
-        // the page can say that the link has expired.
-        let ttl = token.expires_at.as_second().saturating_add(7 * 24 * 3600);
+        // DynamoDB removes it within days after; until then the page can say that the link has expired.
+        let ttl = token.expires_at.as_second().saturating_add(KEPT_AFTER_EXPIRY);
         item.insert("ttl".into(), AttributeValue::N(ttl.to_string()));
         self.client
             .put_item()
@@ -436,6 +435,9 @@ impl Table {
         Ok(found)
     }
 }
+
+/// Seconds that a link is kept after its expiry.
+const KEPT_AFTER_EXPIRY: i64 = 7 * 24 * 3600;
 
 /// How often what DynamoDB left unprocessed is asked for again.
 const MOST_ROUNDS: u32 = 6;
@@ -582,15 +584,30 @@ impl<'a> Writes<'a> {
         self.push(TransactWriteItem::builder().update(update).build(), part);
     }
 
-    fn use_token(&mut self, token: &TokenHash) {
-        let now = AttributeValue::S(Timestamp::now().to_string());
+    /// A link as it is after it was used, or after a wrong code: where it has not expired, and nobody has used it or
+    /// tried another code meanwhile.
+    fn token(&mut self, token: &Token) {
+        let (set, before) = match token.used_at {
+            Some(at) => (("used_at", AttributeValue::S(at.to_string())), token.wrong_codes),
+            None => {
+                let count = AttributeValue::N(token.wrong_codes.to_string());
+                (("wrong_codes", count), token.wrong_codes.saturating_sub(1))
+            }
+        };
+        let unexpired = Timestamp::now().as_second().saturating_add(KEPT_AFTER_EXPIRY);
         let update = Update::builder()
             .table_name(self.table)
-            .set_key(Some(keys::token(token).attributes()))
-            .update_expression("SET #record.used_at = :now")
-            .condition_expression("attribute_exists(pk) AND attribute_type(#record.used_at, :null)")
+            .set_key(Some(keys::token(&token.hash).attributes()))
+            .update_expression("SET #record.#set = :set")
+            .condition_expression(
+                "attribute_type(#record.used_at, :null) AND #record.wrong_codes = :before AND #ttl > :unexpired",
+            )
             .expression_attribute_names("#record", "record")
-            .expression_attribute_values(":now", now)
+            .expression_attribute_names("#set", set.0)
+            .expression_attribute_names("#ttl", "ttl")
+            .expression_attribute_values(":set", set.1)
+            .expression_attribute_values(":before", AttributeValue::N(before.to_string()))
+            .expression_attribute_values(":unexpired", AttributeValue::N(unexpired.to_string()))
             .expression_attribute_values(":null", AttributeValue::S("NULL".to_owned()))
             .build()
             .expect("table, key and expression are set");

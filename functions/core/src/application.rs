@@ -135,7 +135,7 @@ pub enum Step {
     None,
     /// Types the environment's name.
     Type,
-    /// Types a code that is sent separately.
+    /// Types a code that the mail prints and the link does not have.
     Code,
 }
 
@@ -232,6 +232,11 @@ impl Application {
 
     pub fn approver(&self, name: &ApproverName) -> Option<&Approver> {
         self.approvers.iter().find(|approver| approver.name == *name)
+    }
+
+    /// In whose name a signed request decides: its signer's ARN, as API Gateway tells it.
+    pub fn approver_of(&self, arn: &str) -> Option<&Approver> {
+        self.approvers.iter().find(|approver| approver.principals.iter().any(|one| one.is(arn)))
     }
 }
 

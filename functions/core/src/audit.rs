@@ -85,6 +85,9 @@ pub struct AuditRecord {
     pub to: String,
     pub reason: Option<String>,
     pub actor: Actor,
+    /// Of a decision: the hash of what was decided on.
+    #[serde(default)]
+    pub facts: Option<String>,
     pub at: Timestamp,
 }
 

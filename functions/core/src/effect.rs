@@ -155,13 +155,20 @@ fn promotion_pending(
     }
 }
 
+/// So many burnt links are replaced.
+const MOST_LINKS: u8 = 3;
+
 fn ask(subject: &Subject, promotion: &Promotion) -> Vec<Effect> {
     let Some(policy) = subject.policy() else { return Vec::new() };
     if crate::step::approved(policy, promotion) {
         return Vec::new();
     }
-    let unasked =
-        |name: &&ApproverName| !promotion.asked.contains_key(*name) && !promotion.votes.contains_key(*name);
+    let unasked = |name: &&ApproverName| match promotion.asked.get(*name) {
+        _ if promotion.votes.contains_key(*name) => false,
+        None => true,
+        // Whoever tried the codes has the old link, and does not get the new one.
+        Some(asked) => asked.burnt && asked.before < MOST_LINKS,
+    };
     policy.approval.approvers.iter().filter(unasked).cloned().map(Effect::Ask).collect()
 }
 

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::application::{Application, Environment as Policy, ServiceName};
 use crate::audit::Actor;
 use crate::build_tag::BuildTag;
+use crate::code::MOST_WRONG_CODES;
 use crate::image::{ImageDigest, ImageTag, RepositoryName};
 use crate::name::{ApplicationName, ApproverName, EnvironmentName};
 use crate::pin_number::PinNumber;
@@ -44,6 +45,12 @@ impl std::fmt::Display for OperationId {
 #[serde(transparent)]
 pub struct TokenHash(pub String);
 
+/// SHA-256 of a link's token and the code that its mail prints, in lower-case hexadecimal: whoever reads the table
+/// cannot try codes without the token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CodeHash(pub String);
+
 /// A link that was mailed: opens one promotion's page for one approver, decides once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Token {
@@ -55,6 +62,16 @@ pub struct Token {
     pub approver: ApproverName,
     pub expires_at: Timestamp,
     pub used_at: Option<Timestamp>,
+    pub code: CodeHash,
+    /// How many were tried with it.
+    pub wrong_codes: u8,
+}
+
+impl Token {
+    /// Too many wrong codes: it opens the page, and decides nothing any more.
+    pub fn is_burnt(&self) -> bool {
+        self.wrong_codes >= MOST_WRONG_CODES
+    }
 }
 
 /// Where a push stands in an environment's order: by the event's time, then the digest. Fixed at first sight.
@@ -97,6 +114,9 @@ pub struct Pin {
     /// The promotion or rollback that set it.
     pub by: OperationId,
     pub at: Timestamp,
+    /// Compressed, as the build has it.
+    #[serde(default)]
+    pub size_bytes: Option<u64>,
     pub platforms: Vec<String>,
     /// The task definition that each service was proven with, to be used again on the way back.
     pub revisions: BTreeMap<ServiceName, String>,
@@ -243,6 +263,9 @@ pub struct Vote {
     pub reason: Option<String>,
     pub at: Timestamp,
     pub actor: Actor,
+    /// What was decided on: the hash of the [facts](crate::facts::Facts).
+    #[serde(default)]
+    pub facts: Option<String>,
 }
 
 /// An approver was mailed this link. A newer one makes it worthless.
@@ -250,6 +273,12 @@ pub struct Vote {
 pub struct Asked {
     pub token: TokenHash,
     pub at: Timestamp,
+    /// Too many wrong codes were tried with it.
+    #[serde(default)]
+    pub burnt: bool,
+    /// How many links were mailed before it.
+    #[serde(default)]
+    pub before: u8,
 }
 
 /// One build on its way to one environment.
@@ -264,6 +293,9 @@ pub struct Promotion {
     /// Why it ended, for people.
     pub reason: Option<String>,
     pub opened_at: Timestamp,
+    /// Who asked for it by a signed request; none: a push, and the registry does not say whose.
+    #[serde(default)]
+    pub asked_by: Option<Actor>,
     pub expires_at: Timestamp,
     pub asked: BTreeMap<ApproverName, Asked>,
     pub votes: BTreeMap<ApproverName, Vote>,
@@ -313,6 +345,8 @@ pub struct Target {
     pub digest: ImageDigest,
     pub build_tag: BuildTag,
     pub commit: Option<String>,
+    #[serde(default)]
+    pub size_bytes: Option<u64>,
     pub platforms: Vec<String>,
     /// The task definition that each service was proven with.
     pub revisions: BTreeMap<ServiceName, String>,

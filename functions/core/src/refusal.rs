@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use crate::image::ImageDigest;
-use crate::name::ApproverName;
+use crate::name::{ApproverName, EnvironmentName};
 use crate::pin_number::PinNumber;
 use crate::records::{OperationId, PromotionState};
 
@@ -25,6 +25,23 @@ pub enum Refusal {
     NotAnApprover { approver: ApproverName },
     #[error("approver {approver} has already decided")]
     AlreadyDecided { approver: ApproverName },
+    #[error(
+        "{approver} asked for this promotion, and two pairs of eyes are wanted: somebody else must decide"
+    )]
+    OwnRequest { approver: ApproverName },
+    #[error(
+        "nobody knows who pushed this, and four_eyes is \"strict\": ask for the promotion by a signed request, and \
+         somebody else decides"
+    )]
+    RequesterUnknown,
+    #[error("too many wrong codes were tried with this link, so that it decides nothing any more")]
+    LinkBurnt,
+    #[error("the code is the one that is printed in the mail, below the link: six letters and digits")]
+    WrongCode,
+    #[error("type the environment's name, {environment}, to decide")]
+    NotTyped { environment: EnvironmentName },
+    #[error("what this page shows has changed since it was opened: look at it again")]
+    FactsChanged,
     #[error("the promotion is {}: {reason}", state.as_str())]
     NotPending { state: PromotionState, reason: String },
     #[error("the promotion expired on {}: push again, or ask for it again", minute(at))]

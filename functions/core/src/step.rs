@@ -16,12 +16,12 @@ use crate::build_tag::{current, numbered};
 use crate::effect::{Effect, Outcome, pending};
 use crate::image::{ImageDigest, ImageTag, RepositoryName};
 use crate::pin_number::PinNumber;
-use crate::records::{Build, Hold, Occurrence, OperationId, Pin, Subject, TokenHash, Work};
+use crate::records::{Build, Hold, Occurrence, OperationId, Pin, Subject, Token, Work};
 use crate::refusal::Refusal;
 
 pub use drift::Drifted;
 pub use environment::{Order, Wish};
-pub use promotion::{Decision, Opening, approved, joined, may_decide};
+pub use promotion::{Decision, Form, Opening, approvals, approved, joined, may_decide};
 pub use rollback::RollbackRequest;
 
 /// What was seen. Everything may be seen twice, late, or in any order.
@@ -31,6 +31,8 @@ pub enum Observed {
     Opened(Box<Opening>),
     RollbackRequested(Box<RollbackRequest>),
     Decision(Decision),
+    /// Somebody has the link, and not the code.
+    WrongCode(Token),
     Outcome(Outcome),
     /// A tag of ours was found elsewhere, or not at all.
     Drifted(Drifted),
@@ -52,7 +54,8 @@ pub struct Change {
     pub intents: Vec<Intent>,
     /// The push that this answers: a second answer is refused.
     pub opened: Option<Occurrence>,
-    pub token_used: Option<TokenHash>,
+    /// A link, as it is after.
+    pub token: Option<Token>,
     pub audit: Vec<AuditRecord>,
 }
 
@@ -75,6 +78,7 @@ pub fn step(now: Timestamp, subject: &Subject, observed: &[Observed]) -> Result<
             Observed::Opened(opening) => promotion::open(&mut draft, opening)?,
             Observed::RollbackRequested(request) => rollback::open(&mut draft, request)?,
             Observed::Decision(decision) => promotion::decide(&mut draft, decision)?,
+            Observed::WrongCode(token) => promotion::wrong_code(&mut draft, token)?,
             Observed::Outcome(outcome) => draft.outcome(outcome),
             Observed::Drifted(drifted) => drift::open(&mut draft, drifted),
             Observed::Ordered(order) => environment::carry_out(&mut draft, order)?,
@@ -105,7 +109,7 @@ impl Draft {
             pin: None,
             intents: Vec::new(),
             opened: None,
-            token_used: None,
+            token: None,
             audit: Vec::new(),
         };
         Self { now, change, pause: None, failed: false, learned: false }
@@ -288,6 +292,7 @@ impl Draft {
             digest: pin.digest,
             build_tag: pin.build_tag,
             commit: pin.commit,
+            size_bytes: pin.size_bytes,
             platforms: pin.platforms,
             by: pin.by,
             at: now,
@@ -360,6 +365,7 @@ impl Draft {
             to: entry.to,
             reason: entry.reason,
             actor: entry.actor,
+            facts: None,
             at: self.now,
         });
     }
@@ -369,6 +375,7 @@ struct NewPin {
     digest: ImageDigest,
     build_tag: crate::build_tag::BuildTag,
     commit: Option<String>,
+    size_bytes: Option<u64>,
     platforms: Vec<String>,
     by: OperationId,
     reason: Option<String>,

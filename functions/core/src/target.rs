@@ -132,6 +132,7 @@ pub fn resolve(
         build_tag: pin.build_tag.clone(),
         commit: pin.commit.clone(),
         platforms: pin.platforms.clone(),
+        size_bytes: pin.size_bytes,
         revisions: pin.revisions.clone(),
     })
 }

@@ -132,7 +132,10 @@ pub async fn drive(
         let mut change = step(at, &subject, &observed).map_err(DriveError::Refused)?;
         let mine = effects(doors, at, &change.after, holder);
         lease(&mut change.after, at, holder, deadline, !mine.is_empty());
-        let nothing_to_write = change.after == subject && change.opened.is_none() && change.audit.is_empty();
+        let nothing_to_write = change.after == subject
+            && change.opened.is_none()
+            && change.token.is_none()
+            && change.audit.is_empty();
         if !nothing_to_write {
             match doors.table.commit(&subject, &change).await {
                 Ok(committed) => subject = committed,
@@ -210,6 +213,7 @@ fn retry_with(observed: &mut Vec<Observed>, lost: CommitError) -> Result<(), Dri
                 Observed::Opened(opening) => Some(opening),
                 Observed::RollbackRequested(_)
                 | Observed::Decision(_)
+                | Observed::WrongCode(_)
                 | Observed::Outcome(_)
                 | Observed::Ordered(_)
                 | Observed::Drifted(_)
@@ -257,6 +261,7 @@ fn pushed(observed: &[Observed]) -> Option<&ImageDigest> {
         Observed::Opened(opening) => Some(&opening.occurrence.digest),
         Observed::RollbackRequested(_)
         | Observed::Decision(_)
+        | Observed::WrongCode(_)
         | Observed::Outcome(_)
         | Observed::Ordered(_)
         | Observed::Drifted(_)

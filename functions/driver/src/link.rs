@@ -3,7 +3,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
-use stablepin_core::records::TokenHash;
+use stablepin_core::code::Code;
+use stablepin_core::records::{CodeHash, TokenHash};
 
 /// 32 random bytes as 43 characters of base64url. Has no Debug: it cannot be printed by accident.
 pub(crate) struct Secret(String);
@@ -22,6 +23,18 @@ impl Secret {
     pub(crate) fn reveal(&self) -> &str {
         &self.0
     }
+}
+
+/// For the mail, beside the link.
+pub(crate) fn mint_code() -> Result<Code, getrandom::Error> {
+    let mut bytes = [0; 6];
+    getrandom::fill(&mut bytes)?;
+    Ok(Code::new(bytes))
+}
+
+/// A code is short: its hash is worth nothing to whoever does not have the link.
+pub fn code_hash(secret: &str, code: &Code) -> CodeHash {
+    CodeHash(token_hash(&format!("{secret} {}", code.letters())).0)
 }
 
 /// The only form in which a link's secret is stored. It has 256 random bits: a plain hash is enough.

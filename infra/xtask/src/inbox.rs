@@ -160,6 +160,11 @@ impl Mail {
         })
     }
 
+    /// The code that is printed beside the link.
+    pub fn code(&self) -> Option<&str> {
+        self.body.lines().find_map(|line| line.strip_prefix("Your code: ")).map(str::trim)
+    }
+
     /// The first link in the text.
     pub fn link(&self) -> Option<&str> {
         self.body.split_whitespace().find(|word| word.starts_with("http://") || word.starts_with("https://"))

@@ -115,10 +115,10 @@ fn wrong_links_all_get_the_same_answer() {
         link.with_token(""),
         link.with_token("x"),
         link.with_token(&others.token),
-        Link { page: nowhere, token: link.token.clone() },
-        Link { page: link.page.replace("/production/", "/staging/"), token: link.token.clone() },
-        Link { page: link.page.replace(&app.plan.name, &other.plan.name), token: link.token.clone() },
-        Link { page: link.page.replace(&app.plan.name, "no-such-app"), token: link.token.clone() },
+        Link { page: nowhere, ..link.clone() },
+        Link { page: link.page.replace("/production/", "/staging/"), ..link.clone() },
+        Link { page: link.page.replace(&app.plan.name, &other.plan.name), ..link.clone() },
+        Link { page: link.page.replace(&app.plan.name, "no-such-app"), ..link.clone() },
     ];
     let before = app.everything();
     for wrong in &wrong {

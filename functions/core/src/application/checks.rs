@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::errors::{Problems, quoted};
-use super::{Application, Environment};
-use crate::name::EnvironmentName;
+use super::{Application, Environment, FourEyes};
+use crate::name::{ApproverName, EnvironmentName};
 
 pub(super) fn check(application: &Application, problems: &mut Problems<'_>) {
     approvers_differ(application, problems);
@@ -19,6 +19,7 @@ pub(super) fn check(application: &Application, problems: &mut Problems<'_>) {
     }
     for (index, environment) in application.environments.iter().enumerate() {
         approval(application, environment, &format!("environment[{index}].approval"), problems);
+        four_eyes(application, environment, &format!("environment[{index}].approval"), problems);
         order(application, environment, &format!("environment[{index}].after"), problems);
     }
     stable_tags(application, problems);
@@ -91,6 +92,27 @@ fn approval(application: &Application, environment: &Environment, key: &str, pro
             ),
         };
         problems.add(&format!("{key}.required"), &message);
+    }
+}
+
+/// Two names are two pairs of eyes only where it is known whose requests are whose.
+fn four_eyes(application: &Application, environment: &Environment, key: &str, problems: &mut Problems<'_>) {
+    let approval = &environment.approval;
+    if approval.four_eyes == FourEyes::Off {
+        return;
+    }
+    let known = |name: &&ApproverName| {
+        application.approver(name).is_none_or(|approver| !approver.principals.is_empty())
+    };
+    let unknown: Vec<&str> =
+        approval.approvers.iter().filter(|name| !known(name)).map(ApproverName::as_str).collect();
+    if !unknown.is_empty() {
+        let message = format!(
+            "wants to know who asked, and nobody knows which requests are those of {}: write their principals, or \
+             four_eyes = \"off\"",
+            unknown.join(" and ")
+        );
+        problems.add(&format!("{key}.four_eyes"), &message);
     }
 }
 

@@ -153,7 +153,7 @@ fn approval(mut section: Section<'_>, approvers: &[ApproverName], problems: &mut
         expires: expires.unwrap_or(HOUR * 72),
         four_eyes: four_eyes.unwrap_or(FourEyes::Off),
         // Becomes `Code` as soon as codes are sent (see `supported`).
-        step: step.unwrap_or(Step::None),
+        step: step.unwrap_or(Step::Code),
     }
 }
 

@@ -2,7 +2,7 @@
 //! that is written and not kept would be worse than none. What becomes available is deleted here.
 
 use super::errors::Problems;
-use super::{Application, Environment, FourEyes, Latest, RetentionMode, Step, Validate};
+use super::{Application, Environment, Latest, RetentionMode, Validate};
 
 pub(super) fn unsupported(application: &Application, problems: &mut Problems<'_>) {
     let mut refuse = |key: &str, instead: &str| {
@@ -48,12 +48,5 @@ fn of_environment(application: &Application, environment: &Environment, refuse: 
     }
     if validate.signature != default.signature {
         refuse("validate.signature", "write \"off\"");
-    }
-    if environment.approval.four_eyes != FourEyes::Off {
-        refuse("approval.four_eyes", "write \"off\"; with required = 2, two people must approve");
-    }
-    // When codes are sent, `Code` becomes the default (see `file::approval`).
-    if environment.approval.step != Step::None {
-        refuse("approval.step", "write \"none\"; the decision page still asks before it decides");
     }
 }

@@ -100,7 +100,7 @@ fn what_is_not_written_has_its_default() {
         stable_tag = "production-stable"
         deploy = "on_approval"
         services = []
-        approval = { required = 1, approvers = ["lead"], expires = "72h", four_eyes = "off", step = "none" }
+        approval = { required = 1, approvers = ["lead"], expires = "72h", four_eyes = "off", step = "code" }
         requires = []
         soak = "0s"
         verify = { bake = "0s", timeout = "30m", endpoints = [] }
@@ -129,8 +129,6 @@ fn what_this_version_does_not_carry_out_is_refused() {
     line 6, column 10: latest: is not available in this version: write "off", and let the pipeline push the tag latest
     line 19, column 14: environment[1].repository: is not available in this version: leave it out; the application's repository is used
     line 20, column 8: environment[1].role: is not available in this version: leave it out; the repository and the services must be of this stack's account
-    line 24, column 79: environment[1].approval.four_eyes: is not available in this version: write "off"; with required = 2, two people must approve
-    line 24, column 96: environment[1].approval.step: is not available in this version: write "none"; the decision page still asks before it decides
     line 25, column 12: environment[1].requires: is not available in this version: leave it out, and run the checks before the push
     line 26, column 9: environment[1].after: is not available in this version: leave it out; each environment is approved by itself
     line 27, column 8: environment[1].soak: is not available in this version: leave it out; approvers decide when a build has been tried long enough
@@ -141,10 +139,6 @@ fn what_this_version_does_not_carry_out_is_refused() {
     line 32, column 8: retention.mode: is not available in this version: write "dry-run"; nothing is deleted
     "#);
     insta::assert_snapshot!(extended("repository = \"arn:aws:ecr:eu-west-1:444455556666:repository/web\""), @r#"line 12, column 14: environment[0].repository: "arn:aws:ecr:eu-west-1:444455556666:repository/web" is another repository's ARN, which is not available in this version: write the name of a repository of this stack's account and region"#);
-    insta::assert_snapshot!(extended("approval.four_eyes = \"on\"\napproval.step = \"type\""), @r#"
-    line 12, column 22: environment[0].approval.four_eyes: is not available in this version: write "off"; with required = 2, two people must approve
-    line 13, column 17: environment[0].approval.step: is not available in this version: write "none"; the decision page still asks before it decides
-    "#);
 }
 
 #[test]

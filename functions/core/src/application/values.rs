@@ -203,6 +203,22 @@ impl Principal {
             _ => false,
         }
     }
+
+    /// Whether a request's signer is this. A role signs as a session of its own, whose ARN has the role's name
+    /// without its path; who chose the session's name is not known, and it does not count.
+    pub fn is(&self, signer: &str) -> bool {
+        if self.as_str() == signer {
+            return true;
+        }
+        let role = |arn: &str| Some(arn.split_once(":role/")?.1.rsplit('/').next()?.to_owned());
+        let account = |arn: &str| arn.split(':').nth(4).map(str::to_owned);
+        let session = |arn: &str| match iam_resource(arn)? {
+            ("sts", "assumed-role", name) => Some(name.split_once('/')?.0.to_owned()),
+            _ => None,
+        };
+        let (own, theirs) = (role(self.as_str()), session(signer));
+        own.is_some() && own == theirs && account(self.as_str()) == account(signer)
+    }
 }
 
 text_type!(

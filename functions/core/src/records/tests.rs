@@ -58,6 +58,7 @@ fn pin() -> Pin {
         commit: build().commit,
         by: id(1),
         at: at("2025-07-17T15:00:00Z"),
+        size_bytes: Some(12_345_678),
         platforms: vec!["linux/amd64".to_owned()],
         revisions: BTreeMap::from([(service("prod/web"), task_definition(41))]),
     }
@@ -111,6 +112,7 @@ fn promotion() -> Operation {
         reason: Some("tested on staging".to_owned()),
         at: at("2025-07-17T15:00:00Z"),
         actor: Actor::Link { approver: lead() },
+        facts: Some("fa".repeat(32)),
     };
     let promotion = Promotion {
         id: id(1),
@@ -120,8 +122,12 @@ fn promotion() -> Operation {
         state: PromotionState::Completed,
         reason: Some("pinned as pin 7".to_owned()),
         opened_at: at("2025-07-17T14:30:54.5Z"),
+        asked_by: Some(Actor::Principal { arn: "arn:aws:iam::111122223333:role/release".to_owned() }),
         expires_at: at("2025-07-20T14:30:54.5Z"),
-        asked: BTreeMap::from([(lead(), Asked { token: hash(), at: at("2025-07-17T14:30:55Z") })]),
+        asked: BTreeMap::from([(
+            lead(),
+            Asked { token: hash(), at: at("2025-07-17T14:30:55Z"), burnt: false, before: 1 },
+        )]),
         votes: BTreeMap::from([(lead(), vote(Verdict::Approve))]),
         rollout: Some(Rollout {
             destination: Destination::Digest { digest: digest(0xa1) },
@@ -191,6 +197,7 @@ fn rollback() -> Operation {
             digest: digest(0xb2),
             build_tag: BuildTag::parse("production-20250716-101500-b2b2b2b2").unwrap(),
             commit: None,
+            size_bytes: None,
             platforms: vec!["linux/amd64".to_owned()],
             revisions: BTreeMap::from([(service("prod/web"), task_definition(40))]),
         },
@@ -248,6 +255,8 @@ fn token() -> Token {
         approver: lead(),
         expires_at: at("2025-07-20T14:30:54.5Z"),
         used_at: Some(at("2025-07-17T15:00:00.123456789Z")),
+        code: CodeHash("0c".repeat(32)),
+        wrong_codes: 1,
     }
 }
 
@@ -263,6 +272,7 @@ fn audit() -> AuditRecord {
         to: "7".to_owned(),
         reason: Some("tested on staging".to_owned()),
         actor: Actor::Link { approver: lead() },
+        facts: Some("fa".repeat(32)),
         at: at("2025-07-17T15:00:00Z"),
     }
 }

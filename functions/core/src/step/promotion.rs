@@ -1,5 +1,6 @@
 //! Promotions: opened by a push, decided by people, ended by a pin.
 
+mod decide;
 pub(super) mod deploy;
 
 use std::collections::BTreeMap;
@@ -13,12 +14,16 @@ use crate::build_tag::BuildTag;
 use crate::commit::{Commit, Commit8};
 use crate::image::{ImageDigest, ImageTag, RepositoryName};
 use crate::name::{ApproverName, EnvironmentName};
-use crate::one_line::reason;
 use crate::records::{
     Asked, Build, Environment, Hold, Latest, Occurrence, Operation, OperationId, Promotion, PromotionState,
-    Slot, SlotKind, Subject, Token, TokenHash, Verdict, Vote, Work,
+    Slot, SlotKind, Subject, TokenHash, Work,
 };
 use crate::refusal::Refusal;
+
+pub use decide::{Decision, Form, approvals, approved, may_decide};
+pub(super) use decide::{decide, wrong_code};
+
+use decide::decided_by;
 
 /// A push, as the tagger saw it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,17 +39,6 @@ pub struct Opening {
     pub platforms: Vec<String>,
     /// How many build tags were found taken by another digest.
     pub names_taken: u32,
-}
-
-/// One approver's word.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Decision {
-    pub approver: ApproverName,
-    pub verdict: Verdict,
-    pub reason: Option<String>,
-    pub actor: Actor,
-    /// The link that it came by.
-    pub token: Option<Token>,
 }
 
 /// The name of a build: with the commit's digits; with the digest's when that name is another build's; then
@@ -130,6 +124,7 @@ pub(super) fn open(draft: &mut Draft, opening: &Opening) -> Result<(), Refusal> 
         state: PromotionState::Pending,
         reason: None,
         opened_at: now,
+        asked_by: None,
         expires_at: now + policy.approval.expires,
         asked: Default::default(),
         votes: Default::default(),
@@ -157,107 +152,15 @@ pub(super) fn open(draft: &mut Draft, opening: &Opening) -> Result<(), Refusal> 
     Ok(())
 }
 
-/// The one gate: whichever way a decision came, and also for the page that offers it.
-pub fn may_decide(
-    now: Timestamp,
-    subject: &Subject,
-    approver: &ApproverName,
-    token: Option<&Token>,
-) -> Result<(), Refusal> {
-    let promotion = subject.promotion().ok_or(Refusal::UnknownLink)?;
-    if let Some(token) = token {
-        let here = token.promotion == promotion.id
-            && token.digest == promotion.digest
-            && token.environment == subject.name
-            && token.application == *subject.application()
-            && token.approver == *approver;
-        if !here {
-            return Err(Refusal::UnknownLink);
-        }
-        if let Some(at) = token.used_at {
-            return Err(Refusal::LinkUsed { at });
-        }
-    }
-    let policy = subject.policy().ok_or(Refusal::NoSuchEnvironment)?;
-    if promotion.state != PromotionState::Pending {
-        let reason = promotion.reason.clone().unwrap_or_else(|| "it was decided".to_owned());
-        return Err(Refusal::NotPending { state: promotion.state, reason });
-    }
-    if promotion.expires_at <= now {
-        return Err(Refusal::Expired { at: promotion.expires_at });
-    }
-    if let Some(pin) = superseded(&subject.environment, promotion) {
-        return Err(Refusal::Superseded { pin });
-    }
-    if !policy.approval.approvers.contains(approver) {
-        return Err(Refusal::NotAnApprover { approver: approver.clone() });
-    }
-    if promotion.votes.contains_key(approver) {
-        return Err(Refusal::AlreadyDecided { approver: approver.clone() });
-    }
-    if let Some(token) = token {
-        if token.expires_at <= now {
-            return Err(Refusal::LinkExpired { at: token.expires_at });
-        }
-        if promotion.asked.get(approver).is_some_and(|asked| asked.token != token.hash) {
-            return Err(Refusal::LinkReplaced { approver: approver.clone() });
-        }
-    }
-    Ok(())
-}
-
-pub(super) fn decide(draft: &mut Draft, decision: &Decision) -> Result<(), Refusal> {
-    let now = draft.now;
-    may_decide(now, &draft.change.after, &decision.approver, decision.token.as_ref())?;
-    draft.change.token_used = decision.token.as_ref().map(|token| token.hash.clone());
-    let Some(promotion) = promotion(draft) else { return Ok(()) };
-    let why = decision.reason.as_deref().and_then(reason);
-    let vote =
-        Vote { verdict: decision.verdict, reason: why.clone(), at: now, actor: decision.actor.clone() };
-    promotion.votes.insert(decision.approver.clone(), vote);
-    let word = match decision.verdict {
-        Verdict::Approve => "approved",
-        Verdict::Reject => "rejected",
-    };
-    let said = why.map_or(String::new(), |reason| format!(": {reason}"));
-    let reason = format!("{word} by {}{said}", decision.approver);
-    match decision.verdict {
-        Verdict::Approve => {
-            let entry = Entry {
-                kind: Kind::Promotion,
-                id: Some(promotion.id),
-                digest: Some(promotion.digest.clone()),
-                from: Some(PromotionState::Pending.as_str().to_owned()),
-                to: PromotionState::Pending.as_str().to_owned(),
-                reason: Some(reason),
-                actor: decision.actor.clone(),
-            };
-            draft.audit(entry);
-        }
-        Verdict::Reject => end(draft, PromotionState::Cancelled, reason, decision.actor.clone()),
-    }
-    Ok(())
-}
-
-/// Enough approvals by people who are approvers today.
-pub fn approved(policy: &Policy, promotion: &Promotion) -> bool {
-    approvals(policy, promotion).count() >= usize::from(policy.approval.required)
-}
-
-/// The votes that count: whoever left the configuration decides nothing, also not by an earlier vote.
-fn approvals<'a>(policy: &'a Policy, promotion: &'a Promotion) -> impl Iterator<Item = &'a Vote> {
-    let today = |name: &ApproverName| policy.approval.approvers.contains(name);
-    promotion
-        .votes
-        .iter()
-        .filter(move |(name, vote)| vote.verdict == Verdict::Approve && today(name))
-        .map(|(_, vote)| vote)
-}
-
 pub(super) fn asked(draft: &mut Draft, approver: &ApproverName, token: &TokenHash) {
     let at = draft.now;
     if let Some(promotion) = promotion(draft) {
-        promotion.asked.insert(approver.clone(), Asked { token: token.clone(), at });
+        let before = match promotion.asked.get(approver) {
+            Some(asked) if asked.token == *token => return,
+            Some(asked) => asked.before.saturating_add(1),
+            None => 0,
+        };
+        promotion.asked.insert(approver.clone(), Asked { token: token.clone(), at, burnt: false, before });
     }
 }
 
@@ -364,16 +267,8 @@ fn begin(draft: &mut Draft) {
 /// The hold that keeps an approved promotion back: no approval was given after it began.
 fn held<'a>(environment: &'a Environment, policy: &Policy, promotion: &Promotion) -> Option<&'a Hold> {
     let hold = environment.hold.as_ref()?;
-    let released = approvals(policy, promotion).any(|vote| vote.at > hold.since);
+    let released = approvals(policy, promotion).any(|(_, vote)| vote.at > hold.since);
     (!released).then_some(hold)
-}
-
-/// Whose word made it approved, and what they said. Who has left since still did it.
-fn decided_by(policy: &Policy, promotion: &Promotion) -> (Actor, Option<String>) {
-    let ever = || promotion.votes.values().filter(|vote| vote.verdict == Verdict::Approve);
-    let last =
-        approvals(policy, promotion).max_by_key(|vote| vote.at).or_else(|| ever().max_by_key(|vote| vote.at));
-    last.map_or((Actor::Push, None), |vote| (vote.actor.clone(), vote.reason.clone()))
 }
 
 /// Approved, and proven where it is deployed.
@@ -385,6 +280,7 @@ pub(super) fn set_pin(draft: &mut Draft, policy: &Policy, revisions: BTreeMap<Se
         digest: promotion.digest.clone(),
         build_tag: build.build_tag,
         commit: build.commit,
+        size_bytes: build.size_bytes,
         platforms: build.platforms,
         by: promotion.id,
         reason: Some(reason.unwrap_or_else(|| "promotion approved".to_owned())),

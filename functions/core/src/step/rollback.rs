@@ -189,6 +189,7 @@ fn done(draft: &mut Draft) {
         digest: rollback.target.digest.clone(),
         build_tag: rollback.target.build_tag.clone(),
         commit: rollback.target.commit.clone(),
+        size_bytes: rollback.target.size_bytes,
         platforms: rollback.target.platforms.clone(),
         by: rollback.id,
         reason: Some(format!("rollback to pin {}", rollback.target.pin)),

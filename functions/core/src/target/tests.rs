@@ -36,6 +36,7 @@ fn pin(n: u64, build: u8) -> Pin {
         by: OperationId::new(Uuid::from_u128(u128::from(n))),
         at,
         platforms: Vec::new(),
+        size_bytes: None,
         revisions: Default::default(),
     }
 }

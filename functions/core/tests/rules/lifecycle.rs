@@ -129,7 +129,7 @@ fn the_approval_of_who_has_left_releases_no_hold() {
     world.now += SignedDuration::from_secs(1);
     let decision = world.decision(next, "third", Verdict::Approve);
     world.configuration.application.environments[0].approval.required = 3;
-    world.observe(Some(next), None, &[Observed::Decision(Decision { token: None, ..decision })]).unwrap();
+    world.observe(Some(next), None, &[Observed::Decision(Decision { form: None, ..decision })]).unwrap();
     // The third leaves, and one approval is enough: the one that is left was given before the hold.
     let policy = &mut world.configuration.application.environments[0].approval;
     (policy.required, policy.approvers) = (1, ["lead", "second"].map(approver).to_vec());

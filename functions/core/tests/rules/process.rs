@@ -136,7 +136,7 @@ impl Process {
         {
             return Turn::AlreadyOpened;
         }
-        let used = change.token_used.as_ref().and_then(|hash| world.tokens.get(hash));
+        let used = change.token.as_ref().and_then(|token| world.tokens.get(&token.hash));
         if used.is_some_and(|token| token.used_at.is_some()) {
             return Turn::LinkUsed;
         }

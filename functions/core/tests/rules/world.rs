@@ -10,11 +10,13 @@ use stablepin_core::effect::{Effect, Outcome, Seen, owed};
 use stablepin_core::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_core::name::{ApproverName, EnvironmentName};
 use stablepin_core::records::{
-    Build, Configuration, Environment, Lease, Live, Occurrence, Operation, OperationId, Pin, PromotionState,
-    ServiceRollout, Started, Subject, Token, TokenHash, Verdict, Way, Work,
+    Build, CodeHash, Configuration, Environment, Lease, Live, Occurrence, Operation, OperationId, Pin,
+    PromotionState, ServiceRollout, Started, Subject, Token, TokenHash, Verdict, Way, Work,
 };
 use stablepin_core::refusal::Refusal;
-use stablepin_core::step::{Change, Decision, Drifted, Observed, Opening, RollbackRequest, joined, step};
+use stablepin_core::step::{
+    Change, Decision, Drifted, Form, Observed, Opening, RollbackRequest, joined, step,
+};
 use stablepin_core::target::{To, intended, resolve};
 use uuid::Uuid;
 
@@ -225,16 +227,15 @@ impl World {
     }
 
     pub(crate) fn commit(&mut self, before: &Subject, change: Change) -> Subject {
-        let Change { mut after, pin, intents, opened, token_used, audit } = change;
+        let Change { mut after, pin, intents, opened, token, audit } = change;
         if let Some(occurrence) = opened
             && !self.opened.insert(occurrence)
         {
             return before.clone();
         }
-        if let Some(hash) = token_used {
-            let token = self.tokens.get_mut(&hash).unwrap();
-            assert_eq!(token.used_at, None, "rule 5: a token works once");
-            token.used_at = Some(self.now);
+        if let Some(token) = token {
+            let before = self.tokens.insert(token.hash.clone(), token).unwrap();
+            assert_eq!(before.used_at, None, "rule 5: a token works once");
         }
         if after.environment != before.environment {
             after.environment.version += 1;
@@ -304,7 +305,12 @@ impl World {
             verdict,
             reason: Some("because".to_owned()),
             actor: Actor::Link { approver: approver(name) },
-            token: self.token(operation, name),
+            form: self.token(operation, name).map(|token| Form {
+                code: Some(token.code.clone()),
+                token,
+                typed: String::new(),
+                facts: None,
+            }),
         }
     }
 
@@ -423,6 +429,8 @@ impl World {
                     approver: name.clone(),
                     expires_at: promotion.expires_at,
                     used_at: None,
+                    code: CodeHash(format!("code of {}", self.ids)),
+                    wrong_codes: 0,
                 };
                 self.tokens.insert(hash.clone(), token);
                 Outcome::Asked { approver: name.clone(), token: hash }

@@ -1,4 +1,4 @@
-//! Asks one approver: mints a link, stores its hash, mails it. The link itself is in no record, event or log.
+//! Asks one approver: mints a link and a code, stores their hashes, mails them. They are in no record, event or log.
 
 use stablepin_core::application::Environment as Policy;
 use stablepin_core::effect::Outcome;
@@ -6,7 +6,7 @@ use stablepin_core::name::ApproverName;
 use stablepin_core::records::{Subject, Token};
 
 use super::problem;
-use crate::link::Secret;
+use crate::link::{Secret, code_hash, mint_code};
 use crate::{Doors, mail};
 
 pub(super) async fn ask(
@@ -18,9 +18,9 @@ pub(super) async fn ask(
     let (Some(post), Some(promotion)) = (&doors.post, subject.promotion()) else {
         return Outcome::Problem("this function sends no mail".to_owned());
     };
-    let secret = match Secret::mint() {
-        Ok(secret) => secret,
-        Err(error) => return Outcome::Problem(format!("no random bytes: {error}")),
+    let (secret, code) = match (Secret::mint(), mint_code()) {
+        (Ok(secret), Ok(code)) => (secret, code),
+        (Err(error), _) | (_, Err(error)) => return Outcome::Problem(format!("no random bytes: {error}")),
     };
     let token = Token {
         hash: secret.hash(),
@@ -31,6 +31,8 @@ pub(super) async fn ask(
         approver: approver.clone(),
         expires_at: promotion.expires_at,
         used_at: None,
+        code: code_hash(secret.reveal(), &code),
+        wrong_codes: 0,
     };
     if let Err(error) = doors.table.put_token(&token).await {
         return problem(&error);
@@ -43,7 +45,7 @@ pub(super) async fn ask(
         promotion.id,
         secret.reveal()
     );
-    let mail = mail::question(subject, policy, promotion, approver, &link);
+    let mail = mail::question(subject, policy, promotion, approver, &link, &code);
     match post.sns.publish(&post.topic_arn, &mail.subject, &mail.body, approver).await {
         Ok(_) => Outcome::Asked { approver: approver.clone(), token: token.hash },
         Err(error) => problem(&error),

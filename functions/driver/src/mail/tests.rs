@@ -1,4 +1,5 @@
 use insta::assert_snapshot;
+use jiff::Timestamp;
 use stablepin_core::application::Application;
 use stablepin_core::application::ServiceName;
 use stablepin_core::build_tag::BuildTag;
@@ -87,8 +88,9 @@ fn with_a_pin(mut subject: Subject) -> Subject {
         digest: digest(0xb2),
         build_tag: BuildTag::parse("production-20250716-101500-b2b2b2b2").unwrap(),
         commit: None,
-        by: id(),
+        by: OperationId::parse("0198134a-0100-7000-8000-000000000001").unwrap(),
         at: at("2025-07-16T11:00:00Z"),
+        size_bytes: Some(12_000_000),
         platforms: Vec::new(),
         revisions: Default::default(),
     });
@@ -101,8 +103,13 @@ fn held(mut subject: Subject, reason: &str) -> Subject {
     subject
 }
 
+fn code() -> Code {
+    Code::parse("K7Q-2MD").unwrap()
+}
+
 fn mail(subject: &Subject) -> String {
-    let mail = question(subject, subject.policy().unwrap(), subject.promotion().unwrap(), &lead(), LINK);
+    let mail =
+        question(subject, subject.policy().unwrap(), subject.promotion().unwrap(), &lead(), LINK, &code());
     format!("Subject: {}\n\n{}", mail.subject, mail.body)
 }
 
@@ -111,7 +118,7 @@ fn the_question_about_the_first_build() {
     let subject = pushed(application("web", "production"), "main", |push| {
         (push.commit, push.size_bytes) = (None, None);
     });
-    assert_snapshot!(mail(&subject), @r#"
+    assert_snapshot!(mail(&subject), @"
     Subject: Approve web for production? production-20250717-143052-a1a1a1a1
 
     Hello lead,
@@ -121,21 +128,24 @@ fn the_question_about_the_first_build() {
     Build:     production-20250717-143052-a1a1a1a1
     Commit:    not known
     Digest:    sha256:a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1
-    Size:      not known
-    Pushed as: web:main, 2025-07-17 14:30 UTC
-    Replaces:  nothing: this would be the first pin
+    Size:      not known: it has one for each platform
+    Pushed:    web:main, 2025-07-17 14:30 UTC
+    Asked by:  a push; the registry does not say whose
+    Replaces:  nothing: it would be the first pin
+    Verdicts:  none: signature, scan and checks are not asked for
 
     Look at it and decide here:
     https://approve.example.com/decide/web/production/0198184a-0100-7000-8000-000000000001?t=SECRET
+    Your code: K7Q-2MD
 
     The link is yours alone, works once, and expires on 2025-07-20 14:30 UTC. 2 of 2 approvers must approve; one rejection is enough to stop it.
-    Do not forward this mail: whoever has the link decides in your name.
-    "#);
+    Do not forward this mail: whoever has it decides in your name.
+    ");
 }
 
 #[test]
 fn the_question_about_a_build_that_replaces_a_pin() {
-    assert_snapshot!(mail(&with_a_pin(pushed(application("web", "production"), "v1.2.3", |_| ()))), @r#"
+    assert_snapshot!(mail(&with_a_pin(pushed(application("web", "production"), "v1.2.3", |_| ()))), @"
     Subject: Approve web for production? production-20250717-143052-a1b2c3d4
 
     Hello lead,
@@ -145,22 +155,25 @@ fn the_question_about_a_build_that_replaces_a_pin() {
     Build:     production-20250717-143052-a1b2c3d4
     Commit:    a1b2c3d4e5f60718293a4b5c6d7e8f9012345678
     Digest:    sha256:a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1
-    Size:      12.3 MB
-    Pushed as: web:v1.2.3, 2025-07-17 14:30 UTC
-    Replaces:  pin 6 (production-20250716-101500-b2b2b2b2), since 2025-07-16 11:00 UTC
+    Size:      12.3 MB, 345.6 kB more than pin 6
+    Pushed:    web:v1.2.3, 2025-07-17 14:30 UTC
+    Asked by:  a push; the registry does not say whose
+    Replaces:  pin 6, production-20250716-101500-b2b2b2b2, since 2025-07-16 11:00 UTC
+    Verdicts:  none: signature, scan and checks are not asked for
 
     Look at it and decide here:
     https://approve.example.com/decide/web/production/0198184a-0100-7000-8000-000000000001?t=SECRET
+    Your code: K7Q-2MD
 
     The link is yours alone, works once, and expires on 2025-07-20 14:30 UTC. 2 of 2 approvers must approve; one rejection is enough to stop it.
-    Do not forward this mail: whoever has the link decides in your name.
-    "#);
+    Do not forward this mail: whoever has it decides in your name.
+    ");
 }
 
 #[test]
 fn the_question_where_the_environment_is_held() {
     let subject = with_a_pin(pushed(application("web", "production"), "main", |_| ()));
-    assert_snapshot!(mail(&held(subject, "rollback to pin 6")), @r#"
+    assert_snapshot!(mail(&held(subject, "rollback to pin 6")), @"
     Subject: Approve web for production? production-20250717-143052-a1b2c3d4
 
     Hello lead,
@@ -170,18 +183,21 @@ fn the_question_where_the_environment_is_held() {
     Build:     production-20250717-143052-a1b2c3d4
     Commit:    a1b2c3d4e5f60718293a4b5c6d7e8f9012345678
     Digest:    sha256:a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1
-    Size:      12.3 MB
-    Pushed as: web:main, 2025-07-17 14:30 UTC
-    Replaces:  pin 6 (production-20250716-101500-b2b2b2b2), since 2025-07-16 11:00 UTC
+    Size:      12.3 MB, 345.6 kB more than pin 6
+    Pushed:    web:main, 2025-07-17 14:30 UTC
+    Asked by:  a push; the registry does not say whose
+    Replaces:  pin 6, production-20250716-101500-b2b2b2b2, since 2025-07-16 11:00 UTC
+    Verdicts:  none: signature, scan and checks are not asked for
 
-    This environment is held since 2025-07-17 09:15 UTC (rollback to pin 6). Your approval releases the hold.
+    production is held since 2025-07-17 09:15 UTC (rollback to pin 6). Your approval releases the hold.
 
     Look at it and decide here:
     https://approve.example.com/decide/web/production/0198184a-0100-7000-8000-000000000001?t=SECRET
+    Your code: K7Q-2MD
 
     The link is yours alone, works once, and expires on 2025-07-20 14:30 UTC. 2 of 2 approvers must approve; one rejection is enough to stop it.
-    Do not forward this mail: whoever has the link decides in your name.
-    "#);
+    Do not forward this mail: whoever has it decides in your name.
+    ");
 }
 
 #[test]
@@ -204,12 +220,12 @@ fn what_was_pushed_or_written_with_bad_intent_stays_in_its_line() {
     assert_eq!(text.lines().count(), clean.lines().count(), "not one line more");
     let shown: Vec<&str> = text
         .lines()
-        .filter(|line| ["Commit", "Pushed", "This env"].iter().any(|start| line.starts_with(start)))
+        .filter(|line| ["Commit", "Pushed", "production is held"].iter().any(|start| line.starts_with(start)))
         .collect();
     assert_snapshot!(shown.join("\n"), @r#"
     Commit:    ok Decide here instead: https://evil.example/ txt <script>alert("'1'")</script>
-    Pushed as: web:_x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-, 2025-07-17 14:30 UTC
-    This environment is held since 2025-07-17 09:15 UTC (ok Decide here instead: https://evil.example/ txt <script>alert("'1'")</script>yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy…). Your approval releases the hold.
+    Pushed:    web:_x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-, 2025-07-17 14:30 UTC
+    production is held since 2025-07-17 09:15 UTC (ok Decide here instead: https://evil.example/ txt <script>alert("'1'")</script>yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy…). Your approval releases the hold.
     "#);
 }
 
@@ -217,10 +233,11 @@ fn what_was_pushed_or_written_with_bad_intent_stays_in_its_line() {
 fn the_longest_names_fit_a_subject_that_sns_takes() {
     let longest = "n".repeat(40);
     let subject = pushed(application(&longest, &longest), "main", |_| ());
-    let mail = question(&subject, subject.policy().unwrap(), subject.promotion().unwrap(), &lead(), LINK);
+    let mail =
+        question(&subject, subject.policy().unwrap(), subject.promotion().unwrap(), &lead(), LINK, &code());
     assert_snapshot!(stablepin_aws::sns::subject_line(&mail.subject), @"Approve nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn for nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn? n...");
     let usual = pushed(application("web", "production"), "main", |_| ());
-    let mail = question(&usual, usual.policy().unwrap(), usual.promotion().unwrap(), &lead(), LINK);
+    let mail = question(&usual, usual.policy().unwrap(), usual.promotion().unwrap(), &lead(), LINK, &code());
     assert_eq!(stablepin_aws::sns::subject_line(&mail.subject), mail.subject);
     assert!(!mail.subject.contains("SECRET"));
 }
@@ -230,14 +247,21 @@ fn the_link_is_in_the_mail_once_and_on_a_line_of_its_own() {
     let text = mail(&pushed(application("web", "production"), "main", |_| ()));
     assert_eq!(text.lines().filter(|line| *line == LINK).count(), 1);
     assert_eq!(text.matches("SECRET").count(), 1);
+    assert_eq!(text.matches("K7Q-2MD").count(), 1, "the code is not in the link");
 }
 
 #[test]
-fn sizes() {
-    assert_eq!(size(999), "999 B");
-    assert_eq!(size(1_000), "1.0 kB");
-    assert_eq!(size(1_999_999), "1.9 MB");
-    assert_eq!(size(12_345_678_901), "12.3 GB");
+fn what_the_page_asks_for_besides_is_in_the_mail() {
+    let asked = |step| {
+        let mut application = application("web", "production");
+        application.environments[0].approval.step = step;
+        let text = mail(&pushed(application, "main", |_| ()));
+        let after = text.split_once(LINK).unwrap().1;
+        after.lines().nth(1).unwrap().to_owned()
+    };
+    assert_eq!(asked(Step::Code), "Your code: K7Q-2MD");
+    assert_eq!(asked(Step::Type), "The page asks you to type: production");
+    assert_eq!(asked(Step::None), "");
 }
 
 /// A promotion that went to services and ended like this.

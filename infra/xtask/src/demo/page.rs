@@ -9,13 +9,14 @@ pub(super) struct Page {
 
 impl Page {
     pub(super) fn read(html: &str) -> Self {
-        let body = html.split_once("<main>").map_or(html, |(_, body)| body);
-        let body = body.replace("</dt>", ": ");
+        let body = html.split_once("<h1>").map_or(html, |(_, body)| body);
+        let body = body.split_once("<script>").map_or(body, |(body, _)| body);
+        let body = body.replace("</dt>", ": ").replace("</b>", ": ").replace("<span class", " <span class");
         let mut text = String::new();
         for part in body.split('<') {
             let (tag, words) = part.split_once('>').unwrap_or(("", part));
             match tag.split(' ').next().unwrap_or_default() {
-                "/h1" | "/p" | "/dd" | "/label" | "/div" => text.push('\n'),
+                "/h1" | "/h2" | "/p" | "/dd" | "/label" | "/div" | "/li" => text.push('\n'),
                 "button" => text.push_str("[ "),
                 "/button" => text.push_str(" ] "),
                 _ => {}

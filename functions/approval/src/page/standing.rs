@@ -1,0 +1,138 @@
+//! What a promotion has come to, in words for one approver.
+
+use stablepin_core::name::ApproverName;
+use stablepin_core::records::{Promotion, PromotionState, Subject, Verdict, Vote};
+use stablepin_core::refusal::Refusal;
+use stablepin_core::step::{approvals, approved};
+use stablepin_core::steps::waits_for;
+use stablepin_core::words::time;
+
+use super::{line, sentence};
+
+pub(crate) struct Standing {
+    pub(crate) status: u16,
+    pub(crate) title: String,
+    pub(crate) text: String,
+    /// Nothing will change any more.
+    pub(crate) over: bool,
+}
+
+impl Standing {
+    /// Just after a decision of this person's.
+    pub(crate) fn decided(subject: &Subject, approver: &ApproverName) -> Self {
+        Self::new(200, subject, approver, None)
+    }
+
+    /// The link is good, but there is nothing to decide with it any more.
+    pub(crate) fn refused(subject: &Subject, approver: &ApproverName, refusal: &Refusal) -> Self {
+        let status = match refusal {
+            Refusal::LinkUsed { .. } | Refusal::AlreadyDecided { .. } | Refusal::NotPending { .. } => 409,
+            _ => 410,
+        };
+        Self::new(status, subject, approver, Some(refusal))
+    }
+
+    fn new(status: u16, subject: &Subject, approver: &ApproverName, refusal: Option<&Refusal>) -> Self {
+        let Some(promotion) = subject.promotion() else {
+            let (title, text) = ("Nothing to decide here".to_owned(), String::new());
+            return Self { status, title, text, over: true };
+        };
+        let over = promotion.state.is_terminal();
+        let own = promotion.votes.get(approver);
+        let (title, text) = match (own, refusal) {
+            (None, Some(refusal)) if promotion.state == PromotionState::Pending => {
+                (headline(refusal).to_owned(), sentence(&refusal.to_string()))
+            }
+            _ => (title(subject, promotion), text(subject, promotion, own)),
+        };
+        Self { status, title, text, over }
+    }
+}
+
+pub(super) fn headline(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::UnknownLink => "This link is not known",
+        Refusal::LinkUsed { .. } => "This link was used",
+        Refusal::LinkExpired { .. } | Refusal::Expired { .. } => "This link has expired",
+        Refusal::LinkReplaced { .. } => "There is a newer link",
+        Refusal::LinkBurnt => "This link decides nothing any more",
+        Refusal::Superseded { .. } => "A later build was approved",
+        Refusal::AlreadyDecided { .. } => "You have decided",
+        Refusal::NotAnApprover { .. } => "You are not an approver any more",
+        Refusal::OwnRequest { .. } => "Somebody else must decide",
+        Refusal::RequesterUnknown => "Nobody knows who asked",
+        _ => "Nothing to decide here",
+    }
+}
+
+fn title(subject: &Subject, promotion: &Promotion) -> String {
+    let rejected = promotion.votes.values().any(|vote| vote.verdict == Verdict::Reject);
+    let enough = subject.policy().is_some_and(|policy| approved(policy, promotion));
+    let title = match promotion.state {
+        PromotionState::Pending if !enough => "Approved by you",
+        PromotionState::InProgress if promotion.failure.is_some() => "It failed, and goes back",
+        PromotionState::Pending | PromotionState::InProgress => "Approved",
+        PromotionState::Completed => "Approved, and pinned",
+        PromotionState::Cancelled if rejected => "Rejected",
+        PromotionState::Cancelled => "Cancelled",
+        PromotionState::RolledBack => "It failed, and was rolled back",
+        PromotionState::Failed => "It failed",
+    };
+    title.to_owned()
+}
+
+fn text(subject: &Subject, promotion: &Promotion, own: Option<&Vote>) -> String {
+    let who = match own {
+        Some(vote) => format!("You {} it on {}. ", word(vote.verdict), time(vote.at)),
+        None => others(promotion),
+    };
+    format!("{who}{}", what(subject, promotion))
+}
+
+fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Approve => "approved",
+        Verdict::Reject => "rejected",
+    }
+}
+
+/// Who was first.
+fn others(promotion: &Promotion) -> String {
+    let mut votes: Vec<_> = promotion.votes.iter().collect();
+    votes.sort_by_key(|(_, vote)| vote.at);
+    let told =
+        votes.iter().map(|(name, vote)| format!("{name} {} it on {}. ", word(vote.verdict), time(vote.at)));
+    told.collect()
+}
+
+fn what(subject: &Subject, promotion: &Promotion) -> String {
+    let reason = || promotion.reason.as_deref().map(line).unwrap_or_default();
+    match promotion.state {
+        PromotionState::Pending => match subject.policy() {
+            Some(policy) if !approved(policy, promotion) => {
+                let missing = usize::from(policy.approval.required) - approvals(policy, promotion).count();
+                let more = if missing == 1 { "approval is" } else { "approvals are" };
+                format!("{missing} more {more} needed.")
+            }
+            _ => sentence(&format!("it {}", waits_for(subject))),
+        },
+        PromotionState::InProgress if promotion.failure.is_some() => {
+            let failure = promotion.failure.as_deref().map(line).unwrap_or_default();
+            format!("{} The services go back by themselves.", sentence(&failure))
+        }
+        PromotionState::InProgress if promotion.pin.is_some() => {
+            "It is the pin; its tag follows within a minute.".to_owned()
+        }
+        PromotionState::InProgress => "When it is proven to run, it becomes the pin.".to_owned(),
+        PromotionState::Completed => match promotion.pin {
+            Some(number) => format!("It is pin {number} of {}.", subject.name),
+            None => "It is the pin.".to_owned(),
+        },
+        PromotionState::Cancelled if promotion.votes.values().any(|vote| vote.verdict == Verdict::Reject) => {
+            format!("It goes no further; the current pin stays. {}", sentence(&reason()))
+        }
+        PromotionState::Cancelled | PromotionState::RolledBack | PromotionState::Failed => {
+            sentence(&reason())
+        }
+    }
+}

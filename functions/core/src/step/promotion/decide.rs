@@ -1,0 +1,217 @@
+//! Decisions of people: one gate, whichever way they came.
+
+use jiff::Timestamp;
+
+use super::{end, promotion};
+use crate::application::{Environment as Policy, FourEyes, Step};
+use crate::audit::{Actor, Kind};
+use crate::facts::facts;
+use crate::name::ApproverName;
+use crate::one_line::reason;
+use crate::records::{CodeHash, Promotion, PromotionState, Subject, Token, Verdict, Vote};
+use crate::refusal::Refusal;
+use crate::step::{Draft, Entry};
+
+/// One approver's word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    pub approver: ApproverName,
+    pub verdict: Verdict,
+    pub reason: Option<String>,
+    pub actor: Actor,
+    /// The page that it came from; none: a signed request, whose signer is the approver.
+    pub form: Option<Form>,
+}
+
+/// A page's form, as it was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Form {
+    /// The link that the page was opened by.
+    pub token: Token,
+    /// What was typed, where that has the shape of a code.
+    pub code: Option<CodeHash>,
+    /// What was typed where the environment's name is wanted.
+    pub typed: String,
+    /// The hash of the facts that the page showed; none: whoever sent it has seen no page.
+    pub facts: Option<String>,
+}
+
+/// Whether this person may decide now, and by this link: also for the page that offers it.
+pub fn may_decide(
+    now: Timestamp,
+    subject: &Subject,
+    approver: &ApproverName,
+    token: Option<&Token>,
+) -> Result<(), Refusal> {
+    let promotion = subject.promotion().ok_or(Refusal::UnknownLink)?;
+    if let Some(token) = token {
+        let here = token.promotion == promotion.id
+            && token.digest == promotion.digest
+            && token.environment == subject.name
+            && token.application == *subject.application()
+            && token.approver == *approver;
+        if !here {
+            return Err(Refusal::UnknownLink);
+        }
+        if let Some(at) = token.used_at {
+            return Err(Refusal::LinkUsed { at });
+        }
+    }
+    let policy = subject.policy().ok_or(Refusal::NoSuchEnvironment)?;
+    if promotion.state != PromotionState::Pending {
+        let reason = promotion.reason.clone().unwrap_or_else(|| "it was decided".to_owned());
+        return Err(Refusal::NotPending { state: promotion.state, reason });
+    }
+    if promotion.expires_at <= now {
+        return Err(Refusal::Expired { at: promotion.expires_at });
+    }
+    if let Some(pin) = super::superseded(&subject.environment, promotion) {
+        return Err(Refusal::Superseded { pin });
+    }
+    if !policy.approval.approvers.contains(approver) {
+        return Err(Refusal::NotAnApprover { approver: approver.clone() });
+    }
+    if promotion.votes.contains_key(approver) {
+        return Err(Refusal::AlreadyDecided { approver: approver.clone() });
+    }
+    four_eyes(subject, policy, promotion, approver)?;
+    if let Some(token) = token {
+        if token.expires_at <= now {
+            return Err(Refusal::LinkExpired { at: token.expires_at });
+        }
+        if promotion.asked.get(approver).is_some_and(|asked| asked.token != token.hash) {
+            return Err(Refusal::LinkReplaced { approver: approver.clone() });
+        }
+        if token.is_burnt() {
+            return Err(Refusal::LinkBurnt);
+        }
+    }
+    Ok(())
+}
+
+/// Whoever asked for it does not decide it.
+fn four_eyes(
+    subject: &Subject,
+    policy: &Policy,
+    promotion: &Promotion,
+    approver: &ApproverName,
+) -> Result<(), Refusal> {
+    let asked_by = match &promotion.asked_by {
+        Some(Actor::Principal { arn }) => Some(arn),
+        Some(Actor::Link { .. } | Actor::Push | Actor::Stablepin) | None => None,
+    };
+    match (policy.approval.four_eyes, asked_by) {
+        (FourEyes::Off, _) | (FourEyes::On, None) => Ok(()),
+        (FourEyes::Strict, None) => Err(Refusal::RequesterUnknown),
+        (FourEyes::On | FourEyes::Strict, Some(arn)) => {
+            let own = subject.configuration.application.approver_of(arn);
+            match own.is_some_and(|own| own.name == *approver) {
+                true => Err(Refusal::OwnRequest { approver: approver.clone() }),
+                false => Ok(()),
+            }
+        }
+    }
+}
+
+/// What the page asks for besides the button, so that a robot which follows links and presses buttons decides nothing.
+fn robots_stay_out(policy: &Policy, subject: &Subject, form: &Form) -> Result<(), Refusal> {
+    match policy.approval.step {
+        Step::None => Ok(()),
+        Step::Type if form.typed.trim() == subject.name.as_str() => Ok(()),
+        Step::Type => Err(Refusal::NotTyped { environment: subject.name.clone() }),
+        Step::Code if form.code.as_ref() == Some(&form.token.code) => Ok(()),
+        Step::Code => Err(Refusal::WrongCode),
+    }
+}
+
+pub(in crate::step) fn decide(draft: &mut Draft, decision: &Decision) -> Result<(), Refusal> {
+    let now = draft.now;
+    let after = &draft.change.after;
+    may_decide(now, after, &decision.approver, decision.form.as_ref().map(|form| &form.token))?;
+    let facts = facts(after).map(|facts| facts.hash());
+    if let Some(form) = &decision.form {
+        let policy = after.policy().ok_or(Refusal::NoSuchEnvironment)?;
+        robots_stay_out(policy, after, form)?;
+        if form.facts.is_some() && form.facts != facts {
+            return Err(Refusal::FactsChanged);
+        }
+        draft.change.token = Some(Token { used_at: Some(now), ..form.token.clone() });
+    }
+    let Some(promotion) = promotion(draft) else { return Ok(()) };
+    let why = decision.reason.as_deref().and_then(reason);
+    let vote = Vote {
+        verdict: decision.verdict,
+        reason: why.clone(),
+        at: now,
+        actor: decision.actor.clone(),
+        facts: facts.clone(),
+    };
+    promotion.votes.insert(decision.approver.clone(), vote);
+    let word = match decision.verdict {
+        Verdict::Approve => "approved",
+        Verdict::Reject => "rejected",
+    };
+    let said = why.map_or(String::new(), |reason| format!(": {reason}"));
+    let reason = format!("{word} by {}{said}", decision.approver);
+    match decision.verdict {
+        Verdict::Approve => audit(draft, reason, decision.actor.clone()),
+        Verdict::Reject => end(draft, PromotionState::Cancelled, reason, decision.actor.clone()),
+    }
+    if let Some(audit) = draft.change.audit.last_mut() {
+        audit.facts = facts;
+    }
+    Ok(())
+}
+
+/// Counted before another one is tried; the last one burns the link, and its approver is asked anew.
+pub(in crate::step) fn wrong_code(draft: &mut Draft, token: &Token) -> Result<(), Refusal> {
+    may_decide(draft.now, &draft.change.after, &token.approver, Some(token))?;
+    let token = Token { wrong_codes: token.wrong_codes.saturating_add(1), ..token.clone() };
+    if token.is_burnt() {
+        if let Some(asked) = promotion(draft).and_then(|promotion| promotion.asked.get_mut(&token.approver)) {
+            asked.burnt = true;
+        }
+        let reason =
+            format!("{} wrong codes with the link of {}: it is burnt", token.wrong_codes, token.approver);
+        audit(draft, reason, Actor::Link { approver: token.approver.clone() });
+    }
+    draft.change.token = Some(token);
+    Ok(())
+}
+
+/// Something happened to a promotion that stays Pending.
+fn audit(draft: &mut Draft, reason: String, actor: Actor) {
+    let Some(promotion) = promotion(draft) else { return };
+    let entry = Entry {
+        kind: Kind::Promotion,
+        id: Some(promotion.id),
+        digest: Some(promotion.digest.clone()),
+        from: Some(PromotionState::Pending.as_str().to_owned()),
+        to: PromotionState::Pending.as_str().to_owned(),
+        reason: Some(reason),
+        actor,
+    };
+    draft.audit(entry);
+}
+
+/// Enough approvals by people who are approvers today.
+pub fn approved(policy: &Policy, promotion: &Promotion) -> bool {
+    approvals(policy, promotion).count() >= usize::from(policy.approval.required)
+}
+
+/// The votes that count: whoever left the configuration decides nothing, also not by an earlier vote.
+pub fn approvals<'a>(
+    policy: &'a Policy,
+    promotion: &'a Promotion,
+) -> impl Iterator<Item = (&'a ApproverName, &'a Vote)> {
+    let today = |name: &ApproverName| policy.approval.approvers.contains(name);
+    promotion.votes.iter().filter(move |(name, vote)| vote.verdict == Verdict::Approve && today(name))
+}
+
+/// Whose word made it approved, and what they said. Who has left since still did it.
+pub(super) fn decided_by(policy: &Policy, promotion: &Promotion) -> (Actor, Option<String>) {
+    let ever = || promotion.votes.values().filter(|vote| vote.verdict == Verdict::Approve);
+    let counted = approvals(policy, promotion).map(|(_, vote)| vote);
+    let last = counted.max_by_key(|vote| vote.at).or_else(|| ever().max_by_key(|vote| vote.at));
+    last.map_or((Actor::Push, None), |vote| (vote.actor.clone(), vote.reason.clone()))
+}

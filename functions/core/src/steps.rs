@@ -1,0 +1,178 @@
+//! How far a promotion has come, for people who watch it.
+
+use serde::Serialize;
+
+use crate::application::Environment as Policy;
+use crate::one_line::{LONGEST_REASON, one_line};
+use crate::records::{Progress, Promotion, PromotionState, Rollout, SlotKind, Subject, Verdict};
+use crate::step::{approvals, approved};
+use crate::words::time;
+
+/// One of the steps that every promotion of its environment takes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Step {
+    pub name: &'static str,
+    pub state: State,
+    /// What is known of it; empty before it begins.
+    pub detail: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    Done,
+    Now,
+    /// Not begun.
+    Ahead,
+    Failed,
+}
+
+impl State {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Now => "now",
+            Self::Ahead => "ahead",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// In order; the steps after one that is not done are ahead.
+pub fn steps(subject: &Subject) -> Vec<Step> {
+    let Some(promotion) = subject.promotion() else { return Vec::new() };
+    let policy = subject.policy();
+    let mut steps = vec![approval(policy, promotion)];
+    if policy.is_some_and(Policy::is_deployed) || promotion.rollout.is_some() {
+        steps.push(deployment(subject, promotion));
+        steps.push(verification(promotion));
+    }
+    steps.push(pin(subject, promotion));
+    let mut over = false;
+    for step in &mut steps {
+        if over {
+            (step.state, step.detail) = (State::Ahead, String::new());
+        }
+        over |= step.state != State::Done;
+    }
+    steps
+}
+
+fn line(text: &str) -> String {
+    one_line(text, LONGEST_REASON)
+}
+
+fn step(name: &'static str, state: State, detail: impl Into<String>) -> Step {
+    Step { name, state, detail: detail.into() }
+}
+
+/// It ended without a pin: what people are told of it.
+fn ended(promotion: &Promotion) -> Option<String> {
+    let failed = promotion.state.is_terminal() && promotion.state != PromotionState::Completed;
+    failed.then(|| line(promotion.reason.as_deref().unwrap_or("no reason is known")))
+}
+
+fn approval(policy: Option<&Policy>, promotion: &Promotion) -> Step {
+    const NAME: &str = "Approved";
+    let names = |verdict| {
+        let names = promotion.votes.iter().filter(|(_, vote)| vote.verdict == verdict);
+        names.map(|(name, _)| name.to_string()).collect::<Vec<_>>().join(", ")
+    };
+    let done = || match names(Verdict::Approve) {
+        names if names.is_empty() => step(NAME, State::Done, "no approval is required"),
+        names => step(NAME, State::Done, format!("by {names}")),
+    };
+    match (promotion.state, policy) {
+        (PromotionState::Pending, Some(policy)) if !approved(policy, promotion) => {
+            let given: Vec<String> = approvals(policy, promotion).map(|(name, _)| name.to_string()).collect();
+            let by = if given.is_empty() { String::new() } else { format!(": {}", given.join(", ")) };
+            let detail = format!("{} of {} needed{by}", given.len(), policy.approval.required);
+            step(NAME, State::Now, detail)
+        }
+        (PromotionState::Cancelled, _) => step(NAME, State::Failed, ended(promotion).unwrap_or_default()),
+        _ => done(),
+    }
+}
+
+/// What an approved promotion waits for.
+pub fn waits_for(subject: &Subject) -> String {
+    let environment = &subject.environment;
+    match (&environment.freeze, &environment.hold, &environment.slot) {
+        (Some(freeze), ..) => format!("waits: {} is frozen ({})", subject.name, line(&freeze.reason)),
+        (None, _, Some(slot)) => match slot.kind {
+            SlotKind::Promotion => "waits until another promotion has ended".to_owned(),
+            SlotKind::Rollback => "waits until a rollback has ended".to_owned(),
+        },
+        (None, Some(hold), None) => {
+            format!(
+                "waits: {} is held ({}) until somebody approves it anew",
+                subject.name,
+                line(&hold.reason)
+            )
+        }
+        (None, None, None) => "begins within a minute".to_owned(),
+    }
+}
+
+fn deployment(subject: &Subject, promotion: &Promotion) -> Step {
+    const NAME: &str = "Deployed";
+    match (&promotion.rollout, promotion.state) {
+        (_, PromotionState::Pending) => step(NAME, State::Now, waits_for(subject)),
+        (None, PromotionState::InProgress) if promotion.pin.is_none() => {
+            let problem = subject.operation.as_ref().and_then(|operation| operation.problem.as_deref());
+            step(NAME, State::Now, problem.map_or("looking at the services".to_owned(), line))
+        }
+        (Some(_), PromotionState::InProgress) if promotion.failure.is_some() => {
+            let failure = line(promotion.failure.as_deref().unwrap_or_default());
+            step(NAME, State::Failed, format!("{failure}. The services go back by themselves"))
+        }
+        (Some(rollout), PromotionState::InProgress) if promotion.pin.is_none() => {
+            let state = if moved(rollout) == rollout.services.len() { State::Done } else { State::Now };
+            step(NAME, state, services(rollout))
+        }
+        _ => match ended(promotion) {
+            Some(reason) => step(NAME, State::Failed, reason),
+            None => step(NAME, State::Done, promotion.rollout.as_ref().map(services).unwrap_or_default()),
+        },
+    }
+}
+
+fn moved(rollout: &Rollout) -> usize {
+    let arrived = |progress: &Progress| matches!(progress, Progress::Proven { .. } | Progress::Unproven);
+    rollout.services.iter().filter(|one| arrived(&one.progress)).count()
+}
+
+fn services(rollout: &Rollout) -> String {
+    let count = format!("{} of {} services", moved(rollout), rollout.services.len());
+    let seen = rollout.services.iter().filter(|one| matches!(one.progress, Progress::Deployed));
+    let words: Vec<String> =
+        seen.filter_map(|one| Some(format!("{}: {}", one.service, line(one.seen.as_deref()?)))).collect();
+    if words.is_empty() { count } else { format!("{count}; {}", words.join("; ")) }
+}
+
+fn verification(promotion: &Promotion) -> Step {
+    const NAME: &str = "Verified";
+    let bake = promotion.rollout.as_ref().and_then(|rollout| rollout.bake.as_ref());
+    match (promotion.pin, bake) {
+        (Some(_), _) => step(NAME, State::Done, "every running task carries this digest"),
+        (None, Some(bake)) => {
+            step(NAME, State::Now, format!("has to stay healthy until {}", time(bake.until)))
+        }
+        (None, None) => step(NAME, State::Now, "every running task is looked at"),
+    }
+}
+
+fn pin(subject: &Subject, promotion: &Promotion) -> Step {
+    const NAME: &str = "Pinned";
+    match (promotion.pin, promotion.state) {
+        (Some(number), PromotionState::Completed) => {
+            step(NAME, State::Done, format!("pin {number} of {}", subject.name))
+        }
+        (Some(number), _) => step(NAME, State::Now, format!("pin {number}; its tag follows within a minute")),
+        (None, PromotionState::Pending) => step(NAME, State::Now, waits_for(subject)),
+        (None, _) => match ended(promotion) {
+            Some(reason) => step(NAME, State::Failed, reason),
+            None => step(NAME, State::Now, ""),
+        },
+    }
+}
