@@ -28,17 +28,16 @@ pub(crate) async fn carry_out(
     known: &[Snapshot],
 ) -> Outcome {
     let outcome = match subject.policy() {
-        Some(policy) => under(doors, subject, policy, effect, known).await,
-        None => match effect {
-            Effect::Notify(notice) if LINKED.verify => notify::notify(doors, subject, *notice).await,
-            _ => Outcome::Problem("the environment is not in the configuration any more".to_owned()),
-        },
+        Some(policy) => under(doors, subject, policy, effect, known),
+        None => without_policy(doors, subject, effect),
     };
+    let outcome = outcome.await;
     report(subject, effect, &outcome);
     outcome
 }
 
-/// Whose code is in this program: of a constant that is false nothing is linked, not even the SDK behind it.
+/// Whose code is in this program: of a constant that is false nothing is linked, not even the SDK behind it. That takes
+/// boxed futures: one that is awaited in place is a state of its function's, which is linked whether it is reached or not.
 struct Linked {
     ecs: bool,
     post: bool,
@@ -79,6 +78,17 @@ fn under<'a>(
         | Effect::Probe
         | Effect::Notify(_) => {
             Box::pin(ready(Outcome::Problem("this function has no door for it".to_owned())))
+        }
+    }
+}
+
+/// The environment left the configuration: nothing of it is touched, but people still hear how it ended.
+fn without_policy<'a>(doors: &'a Doors, subject: &'a Subject, effect: &'a Effect) -> BoxFuture<'a, Outcome> {
+    match effect {
+        Effect::Notify(notice) if LINKED.verify => Box::pin(notify::notify(doors, subject, *notice)),
+        _ => {
+            let problem = "the environment is not in the configuration any more".to_owned();
+            Box::pin(ready(Outcome::Problem(problem)))
         }
     }
 }
