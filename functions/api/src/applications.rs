@@ -80,6 +80,7 @@ pub(crate) async fn put(table: &Table, settings: &Settings, request: &Request) -
             None => "registered".to_owned(),
         }),
         actor: Actor::Principal { arn: principal.clone() },
+        facts: None,
         at,
     };
     let put = PutApplication {

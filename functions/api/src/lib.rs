@@ -3,6 +3,7 @@
 
 mod applications;
 mod orders;
+mod promotions;
 mod reads;
 
 use serde_json::json;
@@ -68,6 +69,9 @@ async fn route(doors: &Doors, settings: &Settings, request: &Request) -> Result<
         "GET /v1/applications/{application}/promotions/{promotion}" => reads::promotion(table, request).await,
         "GET /v1/applications/{application}/environments/{environment}" => {
             reads::environment(table, request).await
+        }
+        "POST /v1/applications/{application}/environments/{environment}/promotions" => {
+            promotions::ask(doors, request).await
         }
         "GET /v1/applications/{application}/environments/{environment}/pins" => {
             reads::pins(table, request).await

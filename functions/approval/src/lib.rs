@@ -1,6 +1,7 @@
-//! The decision page: `GET` shows and changes nothing, `POST` decides once.
+//! The decision page: `GET` shows and changes nothing, `POST` decides once. And the same decisions by signed requests.
 
 mod page;
+mod signed;
 
 use stablepin_aws::dynamodb::{Key, OperationKey};
 use stablepin_core::audit::Actor;
@@ -19,6 +20,18 @@ use page::{Field, Place, Standing};
 
 /// Answers every request; an error that is ours shows its id, and Lambda need not try again.
 pub async fn handle(doors: &Doors, request: &Request, deadline: Deadline) -> Response {
+    let signed = match request.route.as_str() {
+        "POST /v1/applications/{application}/promotions/{promotion}/decision" => {
+            Some(signed::decide(doors, request, deadline).await)
+        }
+        "POST /v1/applications/{application}/promotions/{promotion}/withdraw" => {
+            Some(signed::withdraw(doors, request, deadline).await)
+        }
+        _ => None,
+    };
+    if let Some(answer) = signed {
+        return answer.unwrap_or_else(|problem| problem.response());
+    }
     let answer = match request.method.as_str() {
         "GET" if request.route.ends_with("/status") => status(doors, request).await,
         "GET" | "HEAD" => show(doors, request).await,

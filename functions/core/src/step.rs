@@ -33,6 +33,11 @@ pub enum Observed {
     Decision(Decision),
     /// Somebody has the link, and not the code.
     WrongCode(Token),
+    /// The question is taken back.
+    Withdrawn {
+        actor: Actor,
+        reason: Option<String>,
+    },
     Outcome(Outcome),
     /// A tag of ours was found elsewhere, or not at all.
     Drifted(Drifted),
@@ -79,6 +84,9 @@ pub fn step(now: Timestamp, subject: &Subject, observed: &[Observed]) -> Result<
             Observed::RollbackRequested(request) => rollback::open(&mut draft, request)?,
             Observed::Decision(decision) => promotion::decide(&mut draft, decision)?,
             Observed::WrongCode(token) => promotion::wrong_code(&mut draft, token)?,
+            Observed::Withdrawn { actor, reason } => {
+                promotion::withdraw(&mut draft, actor, reason.as_deref())?;
+            }
             Observed::Outcome(outcome) => draft.outcome(outcome),
             Observed::Drifted(drifted) => drift::open(&mut draft, drifted),
             Observed::Ordered(order) => environment::carry_out(&mut draft, order)?,

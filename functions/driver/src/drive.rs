@@ -214,6 +214,7 @@ fn retry_with(observed: &mut Vec<Observed>, lost: CommitError) -> Result<(), Dri
                 Observed::RollbackRequested(_)
                 | Observed::Decision(_)
                 | Observed::WrongCode(_)
+                | Observed::Withdrawn { .. }
                 | Observed::Outcome(_)
                 | Observed::Ordered(_)
                 | Observed::Drifted(_)
@@ -262,6 +263,7 @@ fn pushed(observed: &[Observed]) -> Option<&ImageDigest> {
         Observed::RollbackRequested(_)
         | Observed::Decision(_)
         | Observed::WrongCode(_)
+        | Observed::Withdrawn { .. }
         | Observed::Outcome(_)
         | Observed::Ordered(_)
         | Observed::Drifted(_)

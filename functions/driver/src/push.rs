@@ -126,6 +126,8 @@ async fn open(
             size_bytes,
             platforms: platforms.clone(),
             names_taken: 0,
+            asked_by: None,
+            reason: None,
         };
         let observed = vec![Observed::Opened(Box::new(opening))];
         match drive(doors, Start::Subject(Box::new(subject)), observed, deadline).await {

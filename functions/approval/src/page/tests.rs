@@ -69,6 +69,8 @@ fn asking(required: u8, tag: &str) -> Subject {
         size_bytes: Some(12_345_678),
         platforms: Vec::new(),
         names_taken: 0,
+        asked_by: None,
+        reason: None,
     };
     step(at("2025-07-17T14:30:54Z"), &subject, &[Observed::Opened(Box::new(push))]).unwrap().after
 }

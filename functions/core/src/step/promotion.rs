@@ -14,6 +14,7 @@ use crate::build_tag::BuildTag;
 use crate::commit::{Commit, Commit8};
 use crate::image::{ImageDigest, ImageTag, RepositoryName};
 use crate::name::{ApproverName, EnvironmentName};
+use crate::one_line::reason;
 use crate::records::{
     Asked, Build, Environment, Hold, Latest, Occurrence, Operation, OperationId, Promotion, PromotionState,
     Slot, SlotKind, Subject, TokenHash, Work,
@@ -21,7 +22,7 @@ use crate::records::{
 use crate::refusal::Refusal;
 
 pub use decide::{Decision, Form, approvals, approved, may_decide};
-pub(super) use decide::{decide, wrong_code};
+pub(super) use decide::{decide, withdraw, wrong_code};
 
 use decide::decided_by;
 
@@ -39,6 +40,10 @@ pub struct Opening {
     pub platforms: Vec<String>,
     /// How many build tags were found taken by another digest.
     pub names_taken: u32,
+    /// Who asked for it by a signed request; none: a push.
+    pub asked_by: Option<Actor>,
+    /// And why.
+    pub reason: Option<String>,
 }
 
 /// The name of a build: with the commit's digits; with the digest's when that name is another build's; then
@@ -110,6 +115,7 @@ pub(super) fn open(draft: &mut Draft, opening: &Opening) -> Result<(), Refusal> 
     // stands where the latest of the pushes does.
     if let Some(Work::Promotion(asked)) = after.operation.as_mut().map(|operation| &mut operation.work) {
         asked.occurrence = asked.occurrence.clone().max(occurrence);
+        asked.asked_by = asked.asked_by.take().or_else(|| opening.asked_by.clone());
         if let Some(latest) = &mut after.environment.latest {
             latest.occurrence = asked.occurrence.clone();
         }
@@ -124,7 +130,7 @@ pub(super) fn open(draft: &mut Draft, opening: &Opening) -> Result<(), Refusal> 
         state: PromotionState::Pending,
         reason: None,
         opened_at: now,
-        asked_by: None,
+        asked_by: opening.asked_by.clone(),
         expires_at: now + policy.approval.expires,
         asked: Default::default(),
         votes: Default::default(),
@@ -144,8 +150,11 @@ pub(super) fn open(draft: &mut Draft, opening: &Opening) -> Result<(), Refusal> 
         digest: Some(promotion.digest.clone()),
         from: None,
         to: PromotionState::Pending.as_str().to_owned(),
-        reason: Some(format!("push of {}:{}", opening.repository, opening.pushed_tag)),
-        actor: Actor::Push,
+        reason: match &opening.asked_by {
+            None => Some(format!("push of {}:{}", opening.repository, opening.pushed_tag)),
+            Some(_) => opening.reason.as_deref().and_then(reason),
+        },
+        actor: opening.asked_by.clone().unwrap_or(Actor::Push),
     };
     after.operation = Some(Operation::new(Work::Promotion(promotion), now));
     draft.audit(entry);

@@ -278,6 +278,8 @@ impl World {
             size_bytes: None,
             platforms: Vec::new(),
             names_taken: 0,
+            asked_by: None,
+            reason: None,
         }
     }
 

@@ -77,6 +77,8 @@ fn pushed(application: Application, tag: &str, opening: impl FnOnce(&mut Opening
         size_bytes: Some(12_345_678),
         platforms: Vec::new(),
         names_taken: 0,
+        asked_by: None,
+        reason: None,
     };
     opening(&mut push);
     step(at("2025-07-17T14:30:54Z"), &subject, &[Observed::Opened(Box::new(push))]).unwrap().after

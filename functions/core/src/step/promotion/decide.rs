@@ -179,6 +179,18 @@ pub(in crate::step) fn wrong_code(draft: &mut Draft, token: &Token) -> Result<()
     Ok(())
 }
 
+/// By whoever may: the links are worth nothing any more.
+pub(in crate::step) fn withdraw(draft: &mut Draft, actor: &Actor, why: Option<&str>) -> Result<(), Refusal> {
+    let promotion = draft.change.after.promotion().ok_or(Refusal::UnknownLink)?;
+    if promotion.state != PromotionState::Pending {
+        let reason = promotion.reason.clone().unwrap_or_else(|| "it was decided".to_owned());
+        return Err(Refusal::NotPending { state: promotion.state, reason });
+    }
+    let why = why.and_then(reason).map(|why| format!(": {why}")).unwrap_or_default();
+    end(draft, PromotionState::Cancelled, format!("withdrawn by {actor}{why}"), actor.clone());
+    Ok(())
+}
+
 /// Something happened to a promotion that stays Pending.
 fn audit(draft: &mut Draft, reason: String, actor: Actor) {
     let Some(promotion) = promotion(draft) else { return };
