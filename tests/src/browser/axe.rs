@@ -13,10 +13,10 @@ const RUN: &str = r"
         resultTypes: ['violations'],
     }).then(({ violations, passes }) => ({
         passed: passes.length,
-        violations: violations.flatMap(({ id, help, nodes }) => nodes.map(node => {
+        violations: violations.map(({ id, help, nodes }) => [`${id}: ${help}`, ...nodes.map(node => {
             const why = [...node.any, ...node.all, ...node.none].map(check => check.message).join('; ');
-            return `${id}: ${help}\n    at ${node.target.join(' ')}: ${why}`;
-        })),
+            return `    at ${node.target.join(' ')}: ${why}`;
+        })].join('\n')),
     }))
 ";
 
@@ -28,7 +28,7 @@ pub(super) fn audit() -> String {
     format!("{axe};\n{RUN}")
 }
 
-/// One text per violation.
+/// One text per rule: what it asks for, and where it is not so.
 pub(super) fn violations(answer: &Value) -> Vec<&str> {
     assert!(answer["passed"].as_u64() > Some(0), "axe has looked at nothing: {answer}");
     answer["violations"].as_array().into_iter().flatten().filter_map(Value::as_str).collect()

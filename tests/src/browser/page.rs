@@ -219,7 +219,8 @@ impl Drop for Page {
         if failed {
             let _ = self.screenshot("failed");
             let text = self.evaluate("() => document.body.innerText", &Value::Null).unwrap_or_default();
-            eprintln!("{} says: {text}\nand did: {complaints:#?}", self.story);
+            let text = text.as_str().unwrap_or_default();
+            eprintln!("What {} says:\n{text}\n\nand did: {complaints:#?}", self.story);
         }
         let context = json!({ "browserContextId": self.context });
         let _ = self.chromium.call(None, "Target.disposeBrowserContext", &context);
