@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Mutex, PoisonError};
-use std::thread::{self, Scope};
+use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -109,13 +109,20 @@ fn run(
     };
     let answer = thread::scope(|scope| {
         let program = &program;
-        serve(scope, program, &proxy, Program::forward);
-        serve(scope, program, &runtime, Program::control);
+        let servers = [
+            (&proxy, serve(scope, program, &proxy, Program::forward)),
+            (&runtime, serve(scope, program, &runtime, Program::control)),
+        ];
         let answer = ended.recv_timeout(PATIENCE);
         program.kill();
         program.over.store(true, Ordering::SeqCst);
-        for listener in [&proxy, &runtime] {
-            let _ = TcpStream::connect(address(listener)); // so that it sees that it is over
+        for (listener, server) in servers {
+            // It sees that it is over when somebody connects. One of many thousand connections gets lost, and the
+            // kernel says nothing of it.
+            while !server.is_finished() {
+                let _ = TcpStream::connect_timeout(&address(listener), SILENCE);
+                thread::yield_now();
+            }
         }
         answer
     });
@@ -240,7 +247,7 @@ fn serve<'scope>(
     program: &'scope Program,
     listener: &'scope TcpListener,
     handle: fn(&Program, Connection),
-) {
+) -> ScopedJoinHandle<'scope, ()> {
     scope.spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
             if program.over.load(Ordering::SeqCst) {
@@ -248,7 +255,7 @@ fn serve<'scope>(
             }
             scope.spawn(move || handle(program, Connection::new(stream)));
         }
-    });
+    })
 }
 
 /// The running program, and what is known of it.

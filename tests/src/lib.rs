@@ -5,6 +5,7 @@
 
 pub mod app;
 pub mod aside;
+pub mod browser;
 pub mod crash;
 pub mod ecs_double;
 pub mod event;

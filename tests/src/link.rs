@@ -25,6 +25,11 @@ impl Link {
         Self { page: page.to_owned(), token: token.to_owned(), code }
     }
 
+    /// As it was mailed.
+    pub fn url(&self) -> String {
+        format!("{}?t={}", self.page, self.token)
+    }
+
     /// The promotion's id.
     pub fn promotion(&self) -> &str {
         self.page.rsplit('/').next().unwrap_or_default()
@@ -61,8 +66,7 @@ impl Link {
 
     #[track_caller]
     fn look(&self, method: &str) -> Response {
-        let url = format!("{}?t={}", self.page, self.token);
-        aws().call(method, &url, None, None, false).expect("the page answers")
+        aws().call(method, &self.url(), None, None, false).expect("the page answers")
     }
 
     #[track_caller]

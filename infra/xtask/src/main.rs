@@ -78,7 +78,8 @@ fn run(task: Task) -> Result<ExitCode> {
     }
     match task {
         Task::Setup => {
-            setup::setup().and_then(|()| setup::versions()).map(|versions| println!("{versions}"))?
+            setup::setup().and_then(|()| setup::versions()).map(|versions| println!("{versions}"))?;
+            setup::browser()?;
         }
         Task::Demo { keep, release } => demo::demo(profile(release), keep)?,
         Task::Up { release, name } => up::up(&name, profile(release))?,

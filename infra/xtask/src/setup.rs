@@ -4,12 +4,16 @@ use crate::podman;
 use crate::process::{lock, on_path, output, run_logged};
 use crate::step::{note, step};
 use crate::workspace::{root, tool, tools};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const PODMAN_PACKAGES: [&str; 5] = ["podman", "runc", "netavark", "aardvark-dns", "iptables"];
+/// As Debian calls it.
+pub const CHROMIUM: &str = "chromium";
+/// Without a font, Chromium shows boxes for letters.
+const CHROMIUM_PACKAGES: [&str; 2] = [CHROMIUM, "fonts-liberation"];
 
 pub fn setup() -> Result<()> {
     fs::create_dir_all(tools())?;
@@ -17,6 +21,52 @@ pub fn setup() -> Result<()> {
     let _lock = lock(&tools().join("lock"), "installing the tools")?;
     python_tools()?;
     containers()
+}
+
+/// What the tests of the pages need, and nothing else does: they never go without it.
+pub fn browser() -> Result<()> {
+    fs::create_dir_all(tools())?;
+    let _lock = lock(&tools().join("lock"), "installing the tools")?;
+    accessibility_checks()?;
+    if on_path(CHROMIUM).is_some() {
+        return Ok(());
+    }
+    let installed = may_install().map_err(anyhow::Error::msg).and_then(|()| {
+        step("Installing Chromium, in which the pages are tested", || install(&CHROMIUM_PACKAGES))
+    });
+    match installed {
+        Ok(()) => Ok(()),
+        Err(error) => bail!(
+            "the pages are tested in Chromium, and it is not here: {error:#}\n\
+             As root: apt-get install {}",
+            CHROMIUM_PACKAGES.join(" ")
+        ),
+    }
+}
+
+/// axe-core, in a package that brings it along.
+fn accessibility_checks() -> Result<()> {
+    let pinned = root().join("infra/xtask/axe.txt");
+    let wanted = fs::read_to_string(&pinned).context("cannot read axe.txt")?;
+    let stamp = axe_folder().join("installed.txt");
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+        return Ok(());
+    }
+    if axe_folder().exists() {
+        fs::remove_dir_all(axe_folder()).context("cannot remove the old axe-core")?;
+    }
+    let mut command = pip_install(&pinned);
+    run_logged(command.arg("--target").arg(axe_folder()), &tools().join("axe.log"))?;
+    fs::write(&stamp, &wanted).context("cannot write the stamp")
+}
+
+fn axe_folder() -> PathBuf {
+    tools().join("axe")
+}
+
+/// The script of axe-core.
+pub fn axe() -> PathBuf {
+    axe_folder().join("axe_playwright_python/axe.min.js")
 }
 
 /// MiniStack, SAM, cargo-lambda and zig, of exactly the pinned versions and hashes.
@@ -36,22 +86,24 @@ fn python_tools() -> Result<()> {
         }
         run_logged(Command::new("python3").args(["-m", "venv"]).arg(&venv), &log)
             .context("cannot make a Python environment; Python 3.11 or later with venv is needed")?;
-        run_logged(
-            Command::new(tool("pip"))
-                .args([
-                    "install",
-                    "--disable-pip-version-check",
-                    "--no-input",
-                    "--no-deps",
-                    "--require-hashes",
-                    "--only-binary=:all:",
-                ])
-                .arg("--requirement")
-                .arg(&pinned),
-            &log,
-        )?;
+        run_logged(&mut pip_install(&pinned), &log)?;
         fs::write(&stamp, &wanted).context("cannot write the stamp")
     })
+}
+
+/// Of exactly the versions and hashes of a list.
+fn pip_install(pinned: &Path) -> Command {
+    let mut command = Command::new(tool("pip"));
+    command.args([
+        "install",
+        "--disable-pip-version-check",
+        "--no-input",
+        "--no-deps",
+        "--require-hashes",
+        "--only-binary=:all:",
+    ]);
+    command.arg("--requirement").arg(pinned);
+    command
 }
 
 /// Podman, which runs the containers of ECS tasks. Without it the tasks are simulated.
@@ -59,23 +111,11 @@ fn containers() -> Result<()> {
     if podman::unavailable().is_none() {
         return Ok(());
     }
-    let install = if !rustix::process::geteuid().is_root() {
-        Err("only root can install it")
-    } else if on_path("apt-get").is_none() {
-        Err("there is no apt-get to install it with")
-    } else {
-        Ok(())
-    };
-    match install {
+    match may_install() {
         Err(reason) => note(simulated(reason)),
         Ok(()) => {
             let installed = step("Installing Podman, which runs the containers of ECS tasks", || {
-                let log = tools().join("apt.log");
-                run_logged(apt().arg("update"), &log)?;
-                run_logged(
-                    apt().args(["install", "--yes", "--no-install-recommends"]).args(PODMAN_PACKAGES),
-                    &log,
-                )
+                install(&PODMAN_PACKAGES)
             });
             if let Err(error) = installed {
                 note(format!("{error:#}"));
@@ -84,6 +124,23 @@ fn containers() -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Or why not.
+fn may_install() -> Result<(), &'static str> {
+    if !rustix::process::geteuid().is_root() {
+        Err("only root can install it")
+    } else if on_path("apt-get").is_none() {
+        Err("there is no apt-get to install it with")
+    } else {
+        Ok(())
+    }
+}
+
+fn install(packages: &[&str]) -> Result<()> {
+    let log = tools().join("apt.log");
+    run_logged(apt().arg("update"), &log)?;
+    run_logged(apt().args(["install", "--yes", "--no-install-recommends"]).args(packages), &log)
 }
 
 fn apt() -> Command {

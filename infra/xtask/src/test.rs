@@ -29,6 +29,7 @@ const TEST_RUN: &str = "STABLEPIN_TEST_RUN";
 pub fn test(deep: bool) -> Result<ExitCode> {
     let mut report = Report::default();
     report.check("Setting up the tools", setup::setup);
+    report.check("Setting up the browser", setup::browser);
     report.check("Formatting", || run(cargo(&["fmt", "--all", "--check"])));
     report.check("Lints", || {
         run(cargo(&["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]))

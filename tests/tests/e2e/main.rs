@@ -5,6 +5,7 @@
 
 mod applications;
 mod beside;
+mod browser;
 mod bus;
 mod crash;
 mod decisions;

@@ -1,6 +1,6 @@
 //! From a push to a pin, and to the next one.
 
-use stablepin_tests::{App, Plan};
+use stablepin_tests::Plan;
 use xtask::image::Spec;
 
 /// The job: pushed, mailed, looked at, approved once, pinned, tagged.
@@ -65,8 +65,7 @@ fn the_next_build_becomes_pin_2_and_an_earlier_one_cannot_become_the_pin_after_i
     let first = app.pin("main", &Spec::new("1"));
     let skipped = app.push("main", &Spec::new("2"));
     let skipped_link = app.link(&skipped);
-    // Its time must be later: the order is the events', to the second.
-    let second = later(&app, &skipped, "3");
+    let second = app.push_after(&skipped, &Spec::new("3"));
 
     app.approve(&second);
     assert_eq!(app.tag("prod-stable"), Some(second.clone()));
@@ -80,21 +79,6 @@ fn the_next_build_becomes_pin_2_and_an_earlier_one_cannot_become_the_pin_after_i
     assert_eq!(app.tag("prod-stable"), Some(second), "the pin did not move");
     assert_eq!(app.pins().len(), 2);
     assert_eq!(app.audited("Pin Change"), ["- → 1", "1 → 2"]);
-}
-
-/// Pushes a build whose event is at least a second after the other build's.
-fn later(app: &App, than: &str, version: &str) -> String {
-    let pushed_at =
-        |digest: &str| app.build(digest).and_then(|build| build["pushed_at"].as_str().map(str::to_owned));
-    let digest = app.push("main", &Spec::new(version));
-    app.link(&digest);
-    if pushed_at(&digest) > pushed_at(than) {
-        return digest;
-    }
-    // Both came within one second, and then the digests decide: the pipeline pushes it once more.
-    let later = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(2);
-    app.deliver(&app.push_event("main", &digest, later));
-    digest
 }
 
 trait Sorted {

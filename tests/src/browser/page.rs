@@ -1,0 +1,251 @@
+//! A page, opened and used.
+
+use std::error::Error;
+use std::fs;
+use std::thread;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use xtask::workspace;
+
+use super::axe;
+use super::chromium::{Chromium, chromium};
+use super::watch::{DOMAINS, complaints, document};
+use crate::{Link, stack, until};
+
+/// What it is looked at with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Width {
+    Desk,
+    Phone,
+}
+
+impl Width {
+    /// In CSS pixels.
+    pub fn pixels(self) -> u64 {
+        match self {
+            Self::Desk => 1280,
+            Self::Phone => 375,
+        }
+    }
+}
+
+/// Where the keyboard is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Focus {
+    /// What the label says, or the button itself.
+    pub name: String,
+    /// Whether one sees that it is there.
+    pub is_visible: bool,
+}
+
+/// A private window. When it is dropped, it must have logged no error, broken no policy and asked no other origin.
+pub struct Page {
+    chromium: &'static Chromium,
+    context: String,
+    session: String,
+    origin: String,
+    story: String,
+    width: Width,
+}
+
+impl Page {
+    /// Opens a link that was mailed. The screenshots' names begin with the story.
+    #[track_caller]
+    pub fn open(link: &Link, story: &str, width: Width) -> Self {
+        Self::visit(stack().api(), &link.url(), story, width)
+    }
+
+    #[track_caller]
+    pub(super) fn visit(origin: &str, url: &str, story: &str, width: Width) -> Self {
+        let chromium = chromium();
+        let ask = |method: &str, parameters: Value, answer: &str| {
+            let answered = chromium.call(None, method, &parameters).expect("Chromium opens a page");
+            answered[answer].as_str().expect("Chromium says its id").to_owned()
+        };
+        let context = ask("Target.createBrowserContext", json!({}), "browserContextId");
+        let blank = json!({ "url": "about:blank", "browserContextId": context });
+        let target = ask("Target.createTarget", blank, "targetId");
+        let session =
+            ask("Target.attachToTarget", json!({ "targetId": target, "flatten": true }), "sessionId");
+        let (origin, story) = (origin.to_owned(), story.to_owned());
+        let page = Self { chromium, context, session, origin, story, width };
+        for domain in DOMAINS {
+            page.call(&format!("{domain}.enable"), &json!({}));
+        }
+        let is_phone = width == Width::Phone;
+        let screen =
+            json!({ "width": width.pixels(), "height": 800, "deviceScaleFactor": 1, "mobile": is_phone });
+        page.call("Emulation.setDeviceMetricsOverride", &screen);
+        // Side by side with others, each has the keyboard for itself.
+        page.call("Emulation.setFocusEmulationEnabled", &json!({ "enabled": true }));
+        page.go(url);
+        page
+    }
+
+    #[track_caller]
+    fn go(&self, url: &str) {
+        let answer = self.call("Page.navigate", &json!({ "url": url }));
+        assert!(answer["errorText"].is_null(), "{url}: {answer}");
+    }
+
+    /// With which status the page was answered.
+    #[track_caller]
+    pub fn status(&self) -> u64 {
+        let events = self.chromium.events(&self.session);
+        let documents = events.iter().rev().find_map(document);
+        documents.expect("a page was answered").1
+    }
+
+    /// Waits until one can read this.
+    #[track_caller]
+    pub fn says(&self, text: &str) {
+        let finds = "text => document.readyState === 'complete' && document.body.innerText.includes(text)";
+        until(&format!("{text:?} on the page"), || {
+            (self.evaluate(finds, &json!(text)) == Ok(json!(true))).then_some(())
+        });
+    }
+
+    /// What stands beside a name in a list of facts.
+    #[track_caller]
+    pub fn fact(&self, name: &str) -> String {
+        let finds = "name => [...document.querySelectorAll('dt')].find(dt => dt.innerText.trim() === name)
+            ?.nextElementSibling?.innerText.trim()";
+        until(&format!("the fact {name:?}"), || {
+            self.evaluate(finds, &json!(name)).ok()?.as_str().map(str::to_owned)
+        })
+    }
+
+    /// Types into the field with this label.
+    #[track_caller]
+    pub fn write(&self, label: &str, text: &str) {
+        self.click(label);
+        self.call("Input.insertText", &json!({ "text": text }));
+    }
+
+    /// Clicks what has this name, in the middle, once it is there, enabled, and covered by nothing.
+    #[track_caller]
+    pub fn click(&self, name: &str) {
+        let place = until(&format!("{name:?} to click at"), || self.place(name));
+        for kind in ["mousePressed", "mouseReleased"] {
+            let click =
+                json!({ "type": kind, "x": place["x"], "y": place["y"], "button": "left", "clickCount": 1 });
+            self.call("Input.dispatchMouseEvent", &click);
+        }
+    }
+
+    /// Where to click, if one can.
+    pub(super) fn place(&self, name: &str) -> Option<Value> {
+        self.evaluate(PLACE, &json!(name)).ok().filter(Value::is_object)
+    }
+
+    /// Presses the key, and answers where that leads.
+    #[track_caller]
+    pub fn tab(&self) -> Focus {
+        for kind in ["keyDown", "keyUp"] {
+            let key = json!({ "type": kind, "key": "Tab", "code": "Tab", "windowsVirtualKeyCode": 9 });
+            self.call("Input.dispatchKeyEvent", &key);
+        }
+        let focus = self.evaluate(FOCUS, &Value::Null).expect("the page says where the keyboard is");
+        Focus {
+            name: focus["name"].as_str().unwrap_or_default().to_owned(),
+            is_visible: focus["isVisible"] == true,
+        }
+    }
+
+    /// Looks at it as it is now, by day and by night: everybody can use it, it fits the screen, and a person can look
+    /// at it in `target/screenshots`.
+    #[track_caller]
+    pub fn inspect(&self, state: &str) {
+        for scheme in ["light", "dark"] {
+            let feature = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+            self.call("Emulation.setEmulatedMedia", &feature);
+            self.screenshot(&format!("{state}-{scheme}")).expect("a screenshot");
+            let audit = self.run(&axe::audit()).expect("axe looks at the page");
+            let violations = axe::violations(&audit);
+            assert!(violations.is_empty(), "{}, {state}, {scheme}:\n{}", self.story, violations.join("\n"));
+        }
+        let needs = self.evaluate("() => document.documentElement.scrollWidth", &Value::Null);
+        let needs = needs.ok().and_then(|pixels| pixels.as_u64()).expect("a page has a width");
+        assert!(needs <= self.width.pixels(), "{state} is {needs} pixels wide, {:?} is not", self.width);
+    }
+
+    /// The whole page, as `{story}-{state}-{width}.png`.
+    fn screenshot(&self, state: &str) -> Result<(), Box<dyn Error>> {
+        let call = |method: &str, parameters| self.chromium.call(Some(&self.session), method, &parameters);
+        let size = call("Page.getLayoutMetrics", json!({}))?["cssContentSize"].take();
+        let clip = json!({ "x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1 });
+        let shot = call("Page.captureScreenshot", json!({ "clip": clip, "captureBeyondViewport": true }))?;
+        let png =
+            STANDARD.decode(shot["data"].as_str().unwrap_or_default()).map_err(|error| error.to_string())?;
+        let folder = workspace::target().join("screenshots");
+        fs::create_dir_all(&folder)?;
+        fs::write(folder.join(format!("{}-{state}-{}.png", self.story, self.width.pixels())), png)?;
+        Ok(())
+    }
+
+    /// Calls a function in the page. While another page comes, there is none to answer.
+    fn evaluate(&self, function: &str, argument: &Value) -> Result<Value, String> {
+        self.run(&format!("({function})({argument})"))
+    }
+
+    fn run(&self, script: &str) -> Result<Value, String> {
+        let ask = json!({ "expression": script, "returnByValue": true, "awaitPromise": true });
+        let mut answer = self.chromium.call(Some(&self.session), "Runtime.evaluate", &ask)?;
+        match answer.get("exceptionDetails") {
+            Some(thrown) => Err(thrown.to_string()),
+            None => Ok(answer["result"]["value"].take()),
+        }
+    }
+
+    #[track_caller]
+    fn call(&self, method: &str, parameters: &Value) -> Value {
+        self.chromium.call(Some(&self.session), method, parameters).expect("Chromium does it")
+    }
+
+    /// What it did so far that it may not.
+    fn complaints(&self) -> Vec<String> {
+        // What the page has said before is told before this is answered.
+        let _ = self.evaluate("() => new Promise(requestAnimationFrame)", &Value::Null);
+        complaints(&self.chromium.events(&self.session), &self.origin)
+    }
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        let complaints = self.complaints();
+        let failed = thread::panicking();
+        if failed {
+            let _ = self.screenshot("failed");
+            let text = self.evaluate("() => document.body.innerText", &Value::Null).unwrap_or_default();
+            let text = text.as_str().unwrap_or_default();
+            eprintln!("What {} says:\n{text}\n\nand did: {complaints:#?}", self.story);
+        }
+        let context = json!({ "browserContextId": self.context });
+        let _ = self.chromium.call(None, "Target.disposeBrowserContext", &context);
+        assert!(failed || complaints.is_empty(), "{}: {complaints:#?}", self.story);
+    }
+}
+
+/// The middle of the button, link or labelled field of a name.
+const PLACE: &str = "name => {
+    const named = element => element.labels?.length
+        ? [...element.labels].some(label => label.innerText.trim() === name)
+        : element.innerText.trim() === name;
+    const found = [...document.querySelectorAll('a, button, input, select, summary, textarea')].find(named);
+    if (!found || found.disabled) return null;
+    found.scrollIntoView({ block: 'center', behavior: 'instant' });
+    const { x, y, width, height } = found.getBoundingClientRect();
+    const middle = { x: x + width / 2, y: y + height / 2 };
+    return found.contains(document.elementFromPoint(middle.x, middle.y)) ? middle : null;
+}";
+
+const FOCUS: &str = "() => {
+    const element = document.activeElement;
+    const { outlineStyle, outlineWidth } = getComputedStyle(element);
+    return {
+        name: (element.labels?.[0] ?? element).innerText.trim(),
+        isVisible: outlineStyle !== 'none' && parseFloat(outlineWidth) >= 2,
+    };
+}";

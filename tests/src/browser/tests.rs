@@ -1,0 +1,134 @@
+//! What is wrong with a page is noticed: each of these does one thing that ours may not.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
+
+use super::{Focus, Page, Width};
+use crate::wire::Connection;
+
+const POLICY: &str = "default-src 'none'; form-action 'self'";
+
+/// A page of its own, as the server's one answer to everything.
+fn page(status: u16, policy: &'static str, main: &str) -> Page {
+    let html = format!(
+        "<!doctype html><html lang=en><meta name=viewport content='width=device-width'><title>A page</title>\
+         <link rel=icon href=data:,><main><h1>Hello</h1>{main}</main></html>"
+    );
+    let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let origin = format!("http://pages.localhost:{}", server.local_addr().expect("an address").port());
+    thread::spawn(move || {
+        for stream in server.incoming() {
+            let mut connection = Connection::new(stream.expect("a connection"));
+            let headers =
+                [("content-type", "text/html"), ("content-security-policy", policy), ("connection", "close")];
+            let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            if connection.request().is_some() {
+                // Chromium may be gone before it has read it.
+                let _ = connection.answer(status, &headers, html.as_bytes());
+            }
+        }
+    });
+    let page = Page::visit(&origin, &format!("{origin}/page"), "a-page", Width::Phone);
+    page.says("Hello");
+    page
+}
+
+/// What is found when it is closed.
+#[track_caller]
+fn closing(page: Page) -> String {
+    found(|| drop(page))
+}
+
+#[track_caller]
+fn inspecting(page: Page) -> String {
+    found(move || {
+        let page = page; // closed with it
+        page.inspect("now");
+    })
+}
+
+#[track_caller]
+fn found(look: impl FnOnce()) -> String {
+    let panic = catch_unwind(AssertUnwindSafe(look)).expect_err("a bad page");
+    *panic.downcast::<String>().expect("a text")
+}
+
+#[test]
+fn a_good_page_passes_also_when_it_says_no() {
+    let page = page(404, "default-src 'none'; img-src data:", "<p>There is nothing here.</p>");
+    assert_eq!(page.status(), 404);
+    page.inspect("now");
+}
+
+#[test]
+fn an_error_or_a_warning_in_the_console() {
+    let said = closing(page(200, "", "<script>console.error('no', 7)</script>"));
+    assert!(said.contains("console.error: \\\"no\\\" 7"), "{said}");
+    let said = closing(page(200, "", "<script>console.warn('hm')</script>"));
+    assert!(said.contains("console.warning"), "{said}");
+}
+
+#[test]
+fn an_exception_that_nobody_caught() {
+    let said = closing(page(200, "", "<script>throw new Error('lost')</script>"));
+    assert!(said.contains("Error: lost"), "{said}");
+}
+
+#[test]
+fn what_the_policy_forbids() {
+    let said = closing(page(200, POLICY, "<script>document.title = 'mine'</script>"));
+    assert!(said.contains("ContentSecurityPolicyIssue") && said.contains("script-src"), "{said}");
+    let said = closing(page(200, POLICY, "<p style='color: red'>Red</p>"));
+    assert!(said.contains("style-src"), "{said}");
+}
+
+#[test]
+fn a_request_to_another_origin() {
+    let said = closing(page(200, "", "<img alt='' src='http://example.invalid/spy.png'>"));
+    assert!(said.contains("a request elsewhere: http://example.invalid/spy.png"), "{said}");
+}
+
+#[test]
+fn what_is_not_there() {
+    let said = closing(page(404, "", "<img alt='' src='/nothing.png'>"));
+    assert!(said.contains("nothing.png"), "{said}");
+}
+
+#[test]
+fn what_some_people_cannot_read_or_use() {
+    let said = inspecting(page(200, "", "<p style='color: #ccc; background: #fff'>Pale</p>"));
+    assert!(said.contains("color-contrast: "), "{said}");
+    let said = inspecting(page(200, "", "<textarea></textarea>"));
+    assert!(said.contains("label: ") && said.contains("at textarea"), "{said}");
+}
+
+#[test]
+fn what_can_be_read_by_day_only() {
+    let night = "<style>@media (prefers-color-scheme: dark) { p { color: #222; background: #000 } }</style>";
+    let said = inspecting(page(200, "", &format!("{night}<p>Dark</p>")));
+    assert!(said.contains("now, dark:\ncolor-contrast: "), "{said}");
+}
+
+#[test]
+fn what_does_not_fit_a_phone() {
+    let said = inspecting(page(200, "", "<p style='width: 500px'>Wide</p>"));
+    assert!(said.contains("pixels wide"), "{said}");
+}
+
+#[test]
+fn where_the_keyboard_is_and_whether_one_sees_it() {
+    let style = "<style>:focus-visible { outline: 3px solid } .hidden { outline: 0 }</style>";
+    let page = page(200, "", &format!("{style}<button>One</button><button class=hidden>Two</button>"));
+    assert_eq!(page.tab(), Focus { name: "One".to_owned(), is_visible: true });
+    assert_eq!(page.tab(), Focus { name: "Two".to_owned(), is_visible: false });
+}
+
+#[test]
+fn what_is_covered_is_not_clicked() {
+    let cover = "<style>button { position: fixed; top: 0; left: 0 }</style>\
+                 <button>Below</button><button>Above it</button>";
+    let page = page(200, "", cover);
+    page.click("Above it");
+    assert_eq!(page.place("Below"), None);
+}

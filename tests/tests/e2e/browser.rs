@@ -1,0 +1,115 @@
+//! The pages in a real browser, on a desk and on a phone: what an approver reads, does, and reads then.
+
+use stablepin_tests::browser::{Page, Width};
+use stablepin_tests::{App, Link, Plan};
+use xtask::image::Spec;
+
+/// An application with a build, and the link that its lead was mailed for it.
+fn pushed(story: &str) -> (App, String, Link) {
+    let app = Plan::new(story).create();
+    let digest = app.push("main", &Spec::new("1"));
+    let link = app.link(&digest);
+    (app, digest, link)
+}
+
+#[test]
+fn an_approver_reads_the_facts_and_approves_on_a_desk() {
+    approves(Width::Desk);
+}
+
+#[test]
+fn an_approver_reads_the_facts_and_approves_on_a_phone() {
+    approves(Width::Phone);
+}
+
+fn approves(width: Width) {
+    let (app, digest, link) = pushed("page-approve");
+    let page = Page::open(&link, "approve", width);
+    page.says(&format!("Approve {} for production?", app.plan.name));
+    assert_eq!(page.fact("Digest"), digest);
+    assert_eq!(page.fact("Current pin"), "none yet");
+    assert_eq!(
+        Some(page.fact("Build").as_str()),
+        app.build(&digest).unwrap_or_default()["build_tag"].as_str()
+    );
+    page.inspect("question");
+
+    page.click("Approve");
+    page.says("It is pin 1 of production.");
+    page.inspect("approved");
+    assert_eq!(app.pins(), [(1, digest)]);
+
+    let again = Page::open(&link, "approve", width);
+    again.says("This link was used");
+    assert_eq!(again.status(), 409);
+    again.inspect("used");
+}
+
+#[test]
+fn an_approver_rejects_with_a_reason_on_a_desk() {
+    rejects(Width::Desk);
+}
+
+#[test]
+fn an_approver_rejects_with_a_reason_on_a_phone() {
+    rejects(Width::Phone);
+}
+
+fn rejects(width: Width) {
+    let (app, _, link) = pushed("page-reject");
+    let page = Page::open(&link, "reject", width);
+    page.click("Reject");
+    page.says("Nothing was decided");
+    assert_eq!(page.status(), 400);
+    page.inspect("why");
+
+    let page = Page::open(&link, "reject", width);
+    page.write("Reason (needed to reject)", "breaks the <login> page");
+    page.click("Reject");
+    page.says("This build goes no further.");
+    page.inspect("rejected");
+    let (state, reason) = app.ended(link.promotion());
+    assert_eq!(state, "Cancelled");
+    assert_eq!(reason, format!("rejected by {}: breaks the <login> page", app.approver("lead")));
+
+    let again = Page::open(&link, "reject", width);
+    again.says("breaks the <login> page");
+    again.inspect("used");
+}
+
+#[test]
+fn an_approver_needs_no_mouse() {
+    let (_app, _, link) = pushed("page-keyboard");
+    let page = Page::open(&link, "keyboard", Width::Desk);
+    page.says("Approve");
+    for name in ["Reason (needed to reject)", "Approve", "Reject"] {
+        let focus = page.tab();
+        assert_eq!(focus.name, name);
+        assert!(focus.is_visible, "one sees that {name} has the keyboard");
+    }
+}
+
+#[test]
+fn a_link_that_is_not_known() {
+    let (_app, _, link) = pushed("page-unknown");
+    let unknown = link.with_token("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
+    for width in [Width::Desk, Width::Phone] {
+        let page = Page::open(&unknown, "unknown", width);
+        page.says("This link is not known");
+        assert_eq!(page.status(), 404);
+        page.inspect("page");
+    }
+}
+
+#[test]
+fn a_link_to_what_a_later_build_has_overtaken() {
+    let (app, first, link) = pushed("page-later");
+    let later = app.push_after(&first, &Spec::new("2"));
+    app.approve(&later);
+    app.ended(link.promotion());
+    for width in [Width::Desk, Width::Phone] {
+        let page = Page::open(&link, "superseded", width);
+        page.says("superseded: a later build became pin 1");
+        page.inspect("page");
+    }
+}
