@@ -4,7 +4,7 @@ use std::thread;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use xtask::aws::{Aws, Response};
+use xtask::aws::{Aws, Response, xml_text};
 use xtask::image::{OciImage, OciIndex, Spec, assemble};
 use xtask::registry::Registry;
 
@@ -60,11 +60,35 @@ impl App {
     /// A signed request below the application; its JSON.
     #[track_caller]
     pub fn api(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
+        self.api_as(&self.aws, method, path, body)
+    }
+
+    /// An approver's own credentials, as the [plan](Plan::who_sign) has them; for every request of the API.
+    #[track_caller]
+    pub fn signs_as(&self, approver: &str) -> Aws {
+        let api = stack().api().split_once("//").and_then(|(_, host)| host.split('.').next());
+        let api = api.expect("the API's address begins with its id");
+        xtask::iam::user(&self.aws, self.approver(approver), api, &["*/v1/*"]).expect("a user")
+    }
+
+    /// The same person once more.
+    #[track_caller]
+    pub fn signed_in(&self, approver: &str) -> Aws {
+        let request =
+            [("Action", "CreateAccessKey"), ("Version", "2010-05-08"), ("UserName", self.approver(approver))];
+        let key = self.aws.query("iam", &request).expect("another key");
+        let text = |tag: &str| xml_text(&key, tag).expect("a key is whole");
+        self.aws.with_credentials(&text("AccessKeyId"), &text("SecretAccessKey"), None)
+    }
+
+    /// The same, signed by somebody.
+    #[track_caller]
+    pub fn api_as(&self, signer: &Aws, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
         let url = format!("{}/v1/applications/{}{path}", stack().api(), self.plan.name);
         let body = body.map(Value::to_string);
         let body = body.as_ref().map(String::as_bytes);
         let answer =
-            self.aws.call(method, &url, body, Some("application/json"), true).expect("the API answers");
+            signer.call(method, &url, body, Some("application/json"), true).expect("the API answers");
         let json = answer.json("api").expect("the API answers JSON");
         (answer.status, json)
     }

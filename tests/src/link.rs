@@ -14,6 +14,10 @@ pub struct Link {
     pub token: String,
     /// What the mail prints beside it.
     pub code: String,
+    /// What is typed where the environment's name is wanted.
+    pub typed: String,
+    /// The hash of what the page showed, once it was looked at.
+    pub facts: Option<String>,
 }
 
 impl Link {
@@ -22,7 +26,7 @@ impl Link {
         let (page, token) =
             mail.link().and_then(|url| url.split_once("?t=")).expect("the mail has a link with a token");
         let code = mail.code().unwrap_or_default().to_owned();
-        Self { page: page.to_owned(), token: token.to_owned(), code }
+        Self { page: page.to_owned(), token: token.to_owned(), code, typed: String::new(), facts: None }
     }
 
     /// As it was mailed.
@@ -45,6 +49,21 @@ impl Link {
     #[must_use]
     pub fn with_code(&self, code: &str) -> Self {
         Self { code: code.to_owned(), ..self.clone() }
+    }
+
+    /// Decided with this typed.
+    #[must_use]
+    pub fn typing(&self, text: &str) -> Self {
+        Self { typed: text.to_owned(), ..self.clone() }
+    }
+
+    /// Opened: what is decided from now on was seen on the page as it is now.
+    #[track_caller]
+    #[must_use]
+    pub fn seen(&self) -> Self {
+        let page = self.get().text();
+        let hash = page.split_once("name=\"facts\" value=\"").and_then(|(_, rest)| rest.split_once('"'));
+        Self { facts: Some(hash.expect("the page has a form").0.to_owned()), ..self.clone() }
     }
 
     /// What the page's script asks for.
@@ -89,13 +108,16 @@ impl Link {
 
     pub(crate) fn form(&self, decision: &str, reason: &str) -> String {
         let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-        format!(
-            "t={}&code={}&decision={}&reason={}",
-            encode(&self.token),
-            encode(&self.code),
-            encode(decision),
-            encode(reason)
-        )
+        let facts = self.facts.as_ref().map(|facts| ("facts", facts.as_str()));
+        let fields = [
+            ("t", self.token.as_str()),
+            ("code", &self.code),
+            ("typed", &self.typed),
+            ("decision", decision),
+            ("reason", reason),
+        ];
+        let fields = fields.into_iter().chain(facts);
+        fields.map(|(name, value)| format!("{name}={}", encode(value))).collect::<Vec<_>>().join("&")
     }
 }
 

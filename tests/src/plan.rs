@@ -27,6 +27,9 @@ pub struct Plan {
     pub stable_tag: String,
     /// What the file says of deployment.
     deploy: String,
+    /// And of approval, besides how many are required.
+    approval: String,
+    sign: bool,
     suffix: String,
 }
 
@@ -44,6 +47,8 @@ impl Plan {
             services: Vec::new(),
             stable_tag: "prod-stable".to_owned(),
             deploy: "deploy = \"never\"".to_owned(),
+            approval: String::new(),
+            sign: false,
             name,
             suffix,
         }
@@ -60,6 +65,20 @@ impl Plan {
     pub fn approvers<const N: usize>(mut self, names: [&str; N], required: u8) -> Self {
         self.approvers = names.iter().map(|name| format!("{name}-{}", self.suffix)).collect();
         self.required = required;
+        self
+    }
+
+    /// Each approver also decides by requests that the IAM user of their name signs.
+    #[must_use]
+    pub fn who_sign(mut self) -> Self {
+        self.sign = true;
+        self
+    }
+
+    /// More of how it is approved: `four_eyes = "on"`.
+    #[must_use]
+    pub fn approved_with(mut self, keys: &str) -> Self {
+        self.approval = format!(", {keys}");
         self
     }
 
@@ -85,15 +104,19 @@ impl Plan {
         );
         for name in &self.approvers {
             let _ = write!(text, "\n[[approver]]\nname = \"{name}\"\nmail = \"{name}@example.com\"\n");
+            if self.sign {
+                let _ = writeln!(text, "principals = [\"arn:aws:iam::000000000000:user/{name}\"]");
+            }
         }
         let _ = write!(
             text,
             "\n[[environment]]\nname = \"production\"\nstable_tag = \"{}\"\n{}\n\
-             services = {}\napproval = {{ required = {} }}\n",
+             services = {}\napproval = {{ required = {}{} }}\n",
             self.stable_tag,
             self.deploy,
             json!(self.services),
-            self.required
+            self.required,
+            self.approval
         );
         text
     }

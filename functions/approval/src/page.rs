@@ -139,12 +139,14 @@ fn extra(step: Step, subject: &Subject, wrong: Option<&Wrong<'_>>) -> Markup {
     match step {
         Step::None => html! {},
         Step::Type => html! {
-            label for="typed" { "The environment's name" span.hint #hint { "Type " (subject.name) " to decide." } }
+            label for="typed" { "The environment's name" }
+            p.hint #hint { "Type " (subject.name) " to decide." }
             input #typed name="typed" required maxlength="100" autocapitalize="none" spellcheck="false"
                 aria-describedby="hint" aria-invalid=[invalid] autofocus[wrong];
         },
         Step::Code => html! {
-            label for="code" { "Code" span.hint #hint { "Six letters and digits, in the mail below the link." } }
+            label for="code" { "Code" }
+            p.hint #hint { "Six letters and digits, in the mail below the link." }
             input #code name="code" required maxlength="20" autocapitalize="characters" spellcheck="false"
                 aria-describedby="hint" aria-invalid=[invalid] autofocus[wrong];
         },
@@ -155,7 +157,8 @@ fn reason(wrong: Option<&Wrong<'_>>) -> Markup {
     let missing = wrong.is_some_and(|wrong| wrong.field == Field::Reason);
     let invalid = missing.then_some("true");
     html! {
-        label for="reason" { "Reason" span.hint #why { "Needed to reject: whoever pushed will read it." } }
+        label for="reason" { "Reason" }
+        p.hint #why { "Needed to reject: whoever pushed will read it." }
         textarea #reason name="reason" rows="2" maxlength="500" aria-describedby="why" aria-invalid=[invalid]
             autofocus[missing] { (wrong.map(|wrong| wrong.reason).unwrap_or_default()) }
     }

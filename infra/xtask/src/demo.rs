@@ -19,6 +19,7 @@ mod witness;
 use crate::aws::{Aws, Response};
 use crate::cloud::{Cloud, Home};
 use crate::deploy::Profile;
+use crate::iam::user;
 use crate::inbox::visible;
 use crate::setup::setup;
 use crate::stack::Stack;
@@ -157,9 +158,9 @@ impl<'a> Demo<'a> {
         Ok(Self {
             stack,
             claims: Claims::default(),
-            team: witness.user("team", &api, &[&put])?,
-            operator: witness.user("operator", &api, &[&read, &roll_back])?,
-            intern: witness.user("intern", &api, &[])?,
+            team: user(&witness.aws, "team", &api, &[&put])?,
+            operator: user(&witness.aws, "operator", &api, &[&read, &roll_back])?,
+            intern: user(&witness.aws, "intern", &api, &[])?,
             pushes: witness.tap("demo-pushes", "default", &json!({ "detail-type": ["ECR Image Action"] }))?,
             published: witness.tap("demo-published", stack.bus(), &json!({ "source": ["stablepin"] }))?,
             witness,

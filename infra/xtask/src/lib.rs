@@ -4,6 +4,7 @@ pub mod aws;
 pub mod cloud;
 pub mod demo;
 pub mod deploy;
+pub mod iam;
 pub mod image;
 pub mod inbox;
 pub mod mutants;

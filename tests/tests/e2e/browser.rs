@@ -27,20 +27,26 @@ fn approves(width: Width) {
     let page = Page::open(&link, "approve", width);
     page.says(&format!("Approve {} for production?", app.plan.name));
     assert_eq!(page.fact("Digest"), digest);
-    assert_eq!(page.fact("Current pin"), "none yet");
+    assert_eq!(page.fact("Replaces"), "nothing: it would be the first pin");
     assert_eq!(
         Some(page.fact("Build").as_str()),
         app.build(&digest).unwrap_or_default()["build_tag"].as_str()
     );
     page.inspect("question");
 
+    page.write("Code", "000-000");
+    page.click("Approve");
+    page.says("4 more wrong codes");
+    page.inspect("wrong-code");
+    assert_eq!(app.pins(), []);
+    page.write("Code", &link.code);
     page.click("Approve");
     page.says("It is pin 1 of production.");
     page.inspect("approved");
     assert_eq!(app.pins(), [(1, digest)]);
 
     let again = Page::open(&link, "approve", width);
-    again.says("This link was used");
+    again.says("You approved it on");
     assert_eq!(again.status(), 409);
     again.inspect("used");
 }
@@ -58,15 +64,16 @@ fn an_approver_rejects_with_a_reason_on_a_phone() {
 fn rejects(width: Width) {
     let (app, _, link) = pushed("page-reject");
     let page = Page::open(&link, "reject", width);
+    page.write("Code", &link.code);
     page.click("Reject");
     page.says("Nothing was decided");
     assert_eq!(page.status(), 400);
     page.inspect("why");
 
-    let page = Page::open(&link, "reject", width);
-    page.write("Reason (needed to reject)", "breaks the <login> page");
+    page.write("Code", &link.code);
+    page.write("Reason", "breaks the <login> page");
     page.click("Reject");
-    page.says("This build goes no further.");
+    page.says("It goes no further");
     page.inspect("rejected");
     let (state, reason) = app.ended(link.promotion());
     assert_eq!(state, "Cancelled");
@@ -82,7 +89,7 @@ fn an_approver_needs_no_mouse() {
     let (_app, _, link) = pushed("page-keyboard");
     let page = Page::open(&link, "keyboard", Width::Desk);
     page.says("Approve");
-    for name in ["Reason (needed to reject)", "Approve", "Reject"] {
+    for name in ["Code", "Reason", "Approve", "Reject"] {
         let focus = page.tab();
         assert_eq!(focus.name, name);
         assert!(focus.is_visible, "one sees that {name} has the keyboard");

@@ -38,7 +38,7 @@ fn two_must_approve_where_two_are_required() {
     let digest = app.push("main", &Spec::new("1"));
     let [lead, deputy, third] = ["lead", "deputy", "third"].map(|name| app.link_of(name, &digest));
 
-    assert!(lead.approve().text().contains("More approvals are needed"));
+    assert!(lead.approve().text().contains("1 more approval is needed."));
     assert_eq!(lead.approve().status, 409, "a second vote of the same person");
     assert_eq!(app.pins(), []);
 

@@ -4,6 +4,7 @@
 //! They run side by side in one stack: each has an application, a repository, a cluster and approvers of its own.
 
 mod applications;
+mod approval;
 mod beside;
 mod browser;
 mod bus;

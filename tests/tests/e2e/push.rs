@@ -34,7 +34,7 @@ fn a_pushed_build_becomes_pin_1_when_its_approver_approves() {
 
     for again in [link.get(), link.approve(), link.reject("too late")] {
         assert_eq!(again.status, 409);
-        assert!(again.text().contains("This link was used"), "{}", again.text());
+        assert!(again.text().contains("You approved it on"), "{}", again.text());
     }
     assert_eq!(app.pins(), [(1, digest)], "a used link decides nothing");
 }

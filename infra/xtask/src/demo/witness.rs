@@ -213,32 +213,6 @@ impl Witness {
         events.collect::<Result<_, _>>().context("a message in the queue is no event")
     }
 
-    /// An IAM user who may send exactly these requests (`METHOD/path`, patterns allowed) to the API.
-    pub(super) fn user(&self, name: &str, api: &str, requests: &[&str]) -> Result<Aws> {
-        let iam = |action: &str, more: &[(&str, &str)]| {
-            let mut parameters = vec![("Action", action), ("Version", "2010-05-08"), ("UserName", name)];
-            parameters.extend(more);
-            self.aws.query("iam", &parameters)
-        };
-        iam("CreateUser", &[])?;
-        if !requests.is_empty() {
-            let arn =
-                |request: &&str| format!("arn:aws:execute-api:{}:*:{api}/*/{request}", self.aws.region());
-            let policy = json!({
-                "Version": "2012-10-17",
-                "Statement": [{
-                    "Effect": "Allow",
-                    "Action": "execute-api:Invoke",
-                    "Resource": requests.iter().map(arn).collect::<Vec<_>>(),
-                }],
-            });
-            iam("PutUserPolicy", &[("PolicyName", "api"), ("PolicyDocument", &policy.to_string())])?;
-        }
-        let key = iam("CreateAccessKey", &[])?;
-        let text = |tag: &str| crate::aws::xml_text(&key, tag).with_context(|| format!("IAM gave no {tag}"));
-        Ok(self.aws.with_credentials(&text("AccessKeyId")?, &text("SecretAccessKey")?, None))
-    }
-
     /// What a function has logged.
     pub(super) fn function_log(&self, function: &str) -> Result<String> {
         let request = json!({ "logGroupName": format!("/aws/lambda/{function}") });

@@ -1,0 +1,30 @@
+//! People who sign requests.
+
+use crate::aws::{Aws, xml_text};
+use anyhow::{Context as _, Result};
+use serde_json::json;
+
+/// An IAM user who may send exactly these requests (`METHOD/path`, patterns allowed) to the API.
+pub fn user(aws: &Aws, name: &str, api: &str, requests: &[&str]) -> Result<Aws> {
+    let iam = |action: &str, more: &[(&str, &str)]| {
+        let mut parameters = vec![("Action", action), ("Version", "2010-05-08"), ("UserName", name)];
+        parameters.extend(more);
+        aws.query("iam", &parameters)
+    };
+    iam("CreateUser", &[])?;
+    if !requests.is_empty() {
+        let arn = |request: &&str| format!("arn:aws:execute-api:{}:*:{api}/*/{request}", aws.region());
+        let policy = json!({
+            "Version": "2012-10-17",
+            "Statement": [{
+                "Effect": "Allow",
+                "Action": "execute-api:Invoke",
+                "Resource": requests.iter().map(arn).collect::<Vec<_>>(),
+            }],
+        });
+        iam("PutUserPolicy", &[("PolicyName", "api"), ("PolicyDocument", &policy.to_string())])?;
+    }
+    let key = iam("CreateAccessKey", &[])?;
+    let text = |tag: &str| xml_text(&key, tag).with_context(|| format!("IAM gave no {tag}"));
+    Ok(aws.with_credentials(&text("AccessKeyId")?, &text("SecretAccessKey")?, None))
+}

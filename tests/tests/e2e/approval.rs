@@ -1,0 +1,342 @@
+//! Who may decide, by which way, and who may not: what others got wrong, one story each.
+
+use std::collections::BTreeSet;
+use std::thread;
+
+use serde_json::{Value, json};
+use stablepin_tests::wait::until;
+use stablepin_tests::{App, Link, Plan, runs_deep, stack};
+use xtask::image::Spec;
+
+fn signed(app: &App, approver: &str, link: &Link, decision: &str, reason: &str) -> (u16, Value) {
+    let path = format!("/promotions/{}/decision", link.promotion());
+    let body = json!({ "decision": decision, "reason": reason });
+    app.api_as(&app.signs_as(approver), "POST", &path, Some(&body))
+}
+
+/// A robot that follows links and presses buttons does not have the code; whoever guesses has five tries.
+#[test]
+fn a_wrong_code_decides_nothing_and_five_burn_the_link() {
+    let app = Plan::new("codes").create();
+    let digest = app.push("main", &Spec::new("1"));
+    let link = app.link(&digest);
+    app.settled(&digest);
+    for left in (1..=4).rev() {
+        let answer = link.with_code("000-000").approve();
+        assert_eq!(answer.status, 422);
+        assert!(answer.text().contains(&format!("{left} more wrong codes")), "{}", answer.text());
+    }
+    let last = link.with_code("").reject("a rejection needs it too");
+    assert_eq!(last.status, 410);
+    assert!(last.text().contains("decides nothing any more"), "{}", last.text());
+    for burnt in [link.approve(), link.get()] {
+        assert_eq!(burnt.status, 410, "the right code comes too late");
+    }
+    assert_eq!(app.promotion(link.promotion())["state"], "Pending", "the question is still open");
+    let last = app.audit().pop().expect("an audit record");
+    assert!(last["reason"].as_str().is_some_and(|reason| reason.contains("5 wrong codes")), "{last}");
+
+    // Whoever tried has the old link; the approver gets another one.
+    app.tick();
+    let fresh = until("another mail", || app.mails("lead").get(1).map(Link::of));
+    assert_ne!(fresh.token, link.token);
+    assert_eq!(fresh.approve().status, 200);
+    assert_eq!(app.pins(), [(1, digest)]);
+}
+
+#[test]
+fn the_code_may_be_typed_as_people_type() {
+    let app = Plan::new("typing").create();
+    let digest = app.push("main", &Spec::new("1"));
+    let link = app.link(&digest);
+    let typed = format!(" {} ", link.code.to_lowercase().replace('-', " "));
+    assert_eq!(link.with_code(&typed).approve().status, 200);
+}
+
+#[test]
+fn where_the_name_is_to_be_typed_nothing_else_decides() {
+    let app = Plan::new("typed").approved_with("step = \"type\"").create();
+    let digest = app.push("main", &Spec::new("1"));
+    let link = app.link(&digest);
+    assert!(app.mails("lead")[0].code().is_none(), "no code is mailed that nobody asks for");
+    let answer = link.approve();
+    assert_eq!(answer.status, 422);
+    assert!(answer.text().contains("Type the environment"), "{}", answer.text());
+    assert_eq!(link.typing("staging").approve().status, 422);
+    assert_eq!(link.typing("production").approve().status, 200);
+}
+
+/// What they see is what they sign.
+#[test]
+fn a_page_that_shows_what_is_no_longer_true_decides_nothing() {
+    let app = Plan::new("stale").create();
+    let first = app.push("main", &Spec::new("1"));
+    app.link(&first);
+    let second = app.push_after(&first, &Spec::new("2"));
+    let link = app.link(&second);
+    let stale = link.seen();
+    app.approve(&first);
+
+    let answer = stale.approve();
+    assert_eq!(answer.status, 409);
+    let text = answer.text();
+    assert!(text.contains("has changed since it was opened") && text.contains("pin 1"), "{text}");
+    assert_eq!(app.pins().len(), 1);
+    let seen = link.seen();
+    assert_eq!(seen.approve().status, 200);
+    let vote = app.promotion(link.promotion())["votes"][app.approver("lead")].clone();
+    assert_eq!(vote["facts"].as_str(), seen.facts.as_deref(), "what was decided on is on the record");
+    let audit = app.audit();
+    assert!(audit.iter().any(|one| one["facts"] == vote["facts"]), "and in the audit trail");
+}
+
+#[test]
+fn two_approvers_at_once_make_one_pin_and_the_second_hears_who_was_first() {
+    for (required, pinned) in [(1, 1), (2, 1)] {
+        let app = Plan::new("at-once").approvers(["lead", "deputy"], required).create();
+        let digest = app.push("main", &Spec::new("1"));
+        let links = ["lead", "deputy"].map(|name| app.link_of(name, &digest));
+        let answers = thread::scope(|scope| {
+            let clicks = links.each_ref().map(|link| scope.spawn(|| link.approve()));
+            clicks.map(|click| click.join().expect("an answer"))
+        });
+        app.ended(links[0].promotion());
+        assert_eq!(app.pins().len(), pinned);
+        assert_eq!(app.audited("Pin Change"), ["- → 1"]);
+        let refused: Vec<_> = answers.iter().filter(|answer| answer.status != 200).collect();
+        assert_eq!(refused.len(), usize::from(required == 1), "{answers:?}");
+        for answer in refused {
+            assert!(answer.text().contains(" approved it on "), "{}", answer.text());
+        }
+    }
+}
+
+#[test]
+fn one_person_has_one_vote_whichever_way() {
+    let app = Plan::new("ways").approvers(["lead", "deputy"], 2).who_sign().create();
+    let digest = app.push("main", &Spec::new("1"));
+    let [lead, deputy] = ["lead", "deputy"].map(|name| app.link_of(name, &digest));
+    assert_eq!(lead.approve().status, 200);
+    let (status, problem) = signed(&app, "lead", &lead, "approve", "again");
+    assert_eq!(
+        (status, &problem["type"]),
+        (409, &json!("urn:stablepin:problem:already-decided")),
+        "{problem}"
+    );
+    assert_eq!(app.pins(), []);
+
+    let (status, answer) = signed(&app, "deputy", &deputy, "approve", "tried it");
+    assert_eq!((status, &answer["state"]), (200, &json!("Completed")), "{answer}");
+    assert_eq!(app.pins(), [(1, digest)]);
+    assert_eq!(deputy.approve().status, 409, "and the link is worth nothing");
+    let vote = app.promotion(lead.promotion())["votes"][app.approver("deputy")].clone();
+    let user = format!("arn:aws:iam::000000000000:user/{}", app.approver("deputy"));
+    assert_eq!((&vote["actor"]["arn"], &vote["reason"]), (&json!(user), &json!("tried it")));
+}
+
+#[test]
+fn a_signature_that_is_no_approvers_decides_nothing() {
+    let app = Plan::new("stranger").create();
+    let link = app.link(&app.push("main", &Spec::new("1")));
+    let path = format!("/promotions/{}/decision", link.promotion());
+    let (status, problem) = app.api("POST", &path, Some(&json!({ "decision": "approve" })));
+    assert_eq!(
+        (status, &problem["type"]),
+        (403, &json!("urn:stablepin:problem:not-an-approver")),
+        "{problem}"
+    );
+    let url = format!("{}/v1/applications/{}{path}", stack().api(), app.plan.name);
+    let unsigned = app.aws.call("POST", &url, Some(b"{}"), None, false).expect("an answer");
+    assert_eq!(unsigned.status, 403);
+    let (status, _) = app.api("POST", &path, Some(&json!({ "decision": "perhaps" })));
+    assert_eq!(status, 400);
+    let nowhere = "/promotions/019b0000-0000-7000-8000-000000000000/decision";
+    assert_eq!(app.api("POST", nowhere, Some(&json!({ "decision": "approve" }))).0, 404);
+    assert_eq!(app.promotion(link.promotion())["state"], "Pending");
+}
+
+/// By whichever way: the link, or a signature.
+#[test]
+fn whoever_asked_for_it_does_not_decide_it() {
+    let plan = Plan::new("eyes").approvers(["lead", "deputy"], 1).who_sign();
+    let app = plan.approved_with("four_eyes = \"strict\"").create();
+    let digest = app.push("main", &Spec::new("1"));
+    let pushed = app.link(&digest);
+    let answer = pushed.approve();
+    assert_eq!(answer.status, 410);
+    assert!(answer.text().contains("Nobody knows who asked"), "{}", answer.text());
+
+    let ask = json!({ "digest": digest, "reason": "the release of today" });
+    let (status, answer) =
+        app.api_as(&app.signs_as("lead"), "POST", "/environments/production/promotions", Some(&ask));
+    assert_eq!(status, 202, "{answer}");
+    let promotion = answer["promotion"].as_str().expect("an id").to_owned();
+    assert_eq!(promotion, pushed.promotion(), "just asked: the same question");
+    let lead = pushed;
+    let own = lead.approve();
+    assert_eq!(own.status, 410);
+    assert!(own.text().contains("Somebody else must decide"), "{}", own.text());
+    let path = format!("/promotions/{promotion}/decision");
+    let (status, problem) =
+        app.api_as(&app.signed_in("lead"), "POST", &path, Some(&json!({ "decision": "approve" })));
+    assert_eq!((status, &problem["type"]), (403, &json!("urn:stablepin:problem:own-request")), "{problem}");
+    assert_eq!(app.pins(), []);
+
+    assert_eq!(app.link_of("deputy", &digest).approve().status, 200);
+    assert_eq!(app.pins(), [(1, digest)]);
+}
+
+#[test]
+fn a_build_is_asked_for_again_without_a_push() {
+    let app = Plan::new("ask").create();
+    let digest = app.push("main", &Spec::new("1"));
+    let link = app.link(&digest);
+    assert_eq!(link.reject("not today").status, 200);
+    let path = "/environments/production/promotions";
+    let (status, answer) = app.api("POST", path, Some(&json!({ "digest": digest })));
+    assert_eq!(status, 202, "{answer}");
+    let fresh = until("another mail", || {
+        app.tick();
+        let link = app.link(&digest);
+        (link.promotion() == answer["promotion"].as_str().unwrap_or_default()).then_some(link)
+    });
+    assert!(app.mails("lead").pop().is_some_and(|mail| mail.body.contains("by a signed request")));
+    assert_eq!(fresh.approve().status, 200);
+    assert_eq!(app.pins(), [(1, digest)]);
+
+    let never = format!("sha256:{}", "5eed".repeat(16));
+    assert_eq!(app.api("POST", path, Some(&json!({ "digest": never }))).0, 404);
+    assert_eq!(app.api("POST", path, Some(&json!({ "digest": "latest" }))).0, 400);
+}
+
+#[test]
+fn what_was_withdrawn_is_not_decided() {
+    let app = Plan::new("withdraw").create();
+    let digest = app.push("main", &Spec::new("1"));
+    let link = app.link(&digest);
+    let path = format!("/promotions/{}/withdraw", link.promotion());
+    let (status, answer) = app.api("POST", &path, Some(&json!({ "reason": "wrong branch" })));
+    assert_eq!((status, &answer["state"]), (200, &json!("Cancelled")), "{answer}");
+    let page = link.get();
+    assert!(page.text().contains("wrong branch"), "{}", page.text());
+    assert_eq!(link.approve().status, 409);
+    assert_eq!(app.api("POST", &path, None).0, 409, "once is enough");
+    assert_eq!(app.pins(), []);
+}
+
+/// DynamoDB removes what has expired within days: until then it must not decide.
+#[test]
+fn a_link_that_has_expired_and_is_still_there_decides_nothing() {
+    let app = Plan::new("old-link").create();
+    let digest = app.push("main", &Spec::new("1"));
+    let link = app.link(&digest);
+    app.settled(&digest);
+    let hash = app.promotion(link.promotion())["asked"][app.approver("lead")]["token"].clone();
+    let ask = json!({
+        "TableName": stack().table(),
+        "Key": { "pk": { "S": format!("TOKEN#{}", hash.as_str().expect("a hash")) }, "sk": { "S": "TOKEN" } },
+        "UpdateExpression": "SET #record.expires_at = :past",
+        "ConditionExpression": "attribute_exists(pk)",
+        "ExpressionAttributeNames": { "#record": "record" },
+        "ExpressionAttributeValues": { ":past": { "S": "2026-01-01T00:00:00Z" } },
+    });
+    app.aws.dynamodb("UpdateItem", &ask).expect("the table takes it");
+    let answer = link.approve();
+    assert_eq!(answer.status, 410);
+    assert!(answer.text().contains("This link has expired"), "{}", answer.text());
+    assert_eq!(app.pins(), []);
+}
+
+/// A page for each, so that people know what to do; and all of them alike in what they do: nothing.
+#[test]
+fn every_link_that_has_nothing_to_decide_says_why() {
+    let app = Plan::new("why").approvers(["lead", "deputy"], 1).create();
+    let first = app.push("main", &Spec::new("1"));
+    let [lead, deputy] = ["lead", "deputy"].map(|name| app.link_of(name, &first));
+    lead.reject("no");
+    let second = app.push_after(&first, &Spec::new("2"));
+    let third = app.push_after(&second, &Spec::new("3"));
+    let overtaken = app.link(&second);
+    app.approve(&third);
+    app.ended(overtaken.promotion());
+    let others = lead.with_token(&overtaken.token);
+
+    let titles: BTreeSet<String> = [&lead, &overtaken, &others]
+        .map(|link| {
+            let page = link.approve();
+            assert!(page.status >= 400, "{}", page.status);
+            let text = page.text();
+            text.split_once("<h1>")
+                .and_then(|(_, rest)| rest.split_once("</h1>"))
+                .expect("a title")
+                .0
+                .to_owned()
+        })
+        .into();
+    assert_eq!(titles.len(), 3, "{titles:?}");
+    assert!(deputy.get().text().contains("rejected it on"), "who was first");
+    assert_eq!(app.pins(), [(1, third)]);
+}
+
+#[test]
+fn a_hundred_clicks_at_once_are_one_vote() {
+    let clicks = if runs_deep() { 1000 } else { 100 };
+    let app = Plan::new("hundred").create();
+    let digest = app.push("main", &Spec::new("1"));
+    let link = app.link(&digest);
+    let statuses: Vec<u16> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..20)
+            .map(|_| scope.spawn(|| (0..clicks / 20).map(|_| link.approve().status).collect::<Vec<_>>()))
+            .collect();
+        threads.into_iter().flat_map(|thread| thread.join().expect("answers")).collect()
+    });
+    let count = |wanted: u16| statuses.iter().filter(|status| **status == wanted).count();
+    assert_eq!((statuses.len(), count(200)), (clicks, 1), "{statuses:?}");
+    // One that was throttled, or given up after many races, is no vote either.
+    assert!(
+        statuses.iter().all(|status| matches!(status, 200 | 409 | 429 | 500 | 502 | 503)),
+        "{statuses:?}"
+    );
+    assert_eq!(app.pins(), [(1, digest)]);
+    assert_eq!(app.audited("Pin Change"), ["- → 1"]);
+    let votes = app.promotion(link.promotion())["votes"].as_object().map(serde_json::Map::len);
+    assert_eq!(votes, Some(1));
+}
+
+/// For the page's script: the same read, and no more than the page shows.
+#[test]
+fn the_status_tells_how_far_it_has_come() {
+    let app = Plan::new("status").create();
+    let digest = app.push("main", &Spec::new("1"));
+    let link = app.link(&digest);
+    app.settled(&digest);
+    let before = app.everything();
+    let open = link.status().json("status").expect("JSON");
+    assert_eq!(open["steps"][0], json!({ "name": "Approved", "state": "now", "detail": "0 of 1 needed" }));
+    assert_eq!(app.everything(), before);
+    link.approve();
+    let done = link.status().json("status").expect("JSON");
+    assert_eq!((&done["over"], &done["steps"][1]["detail"]), (&json!(true), &json!("pin 1 of production")));
+    let unknown = link.with_token("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA").status();
+    assert_eq!(unknown.status, 404);
+}
+
+/// Approved while it is frozen: recorded, applied when it thaws.
+#[test]
+fn an_approval_given_in_a_freeze_waits_for_its_end() {
+    let app = Plan::new("thaw").create();
+    let digest = app.push("main", &Spec::new("1"));
+    let link = app.link(&digest);
+    app.settled(&digest);
+    app.api("PUT", "/environments/production/freeze", Some(&json!({ "reason": "sale" })));
+    assert!(link.get().text().contains("is frozen since"), "the page says so before anybody decides");
+    let answer = link.approve();
+    assert_eq!(answer.status, 200);
+    assert!(answer.text().contains("waits: production is frozen (sale)"), "{}", answer.text());
+    assert_eq!(app.pins(), []);
+    app.api("DELETE", "/environments/production/freeze", None);
+    until("the pin", || {
+        app.tick();
+        (app.pins() == [(1, digest.clone())]).then_some(())
+    });
+}
