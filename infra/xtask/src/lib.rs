@@ -11,6 +11,7 @@ pub mod mutants;
 pub mod podman;
 pub mod process;
 pub mod registry;
+mod secrets;
 pub mod setup;
 pub mod size;
 pub mod stack;

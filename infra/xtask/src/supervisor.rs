@@ -104,6 +104,8 @@ fn ministack(home: &Home, state: &State) -> Result<Child> {
         .env("BIND_HOST", "127.0.0.1")
         .env("IOT_MTLS_ENABLED", "false") // it would take a fixed port, on every interface
         .env("GATEWAY_PORT", &port)
+        // Lambda gives them the stack's LogLevel; here they log as much as they can, and no secret.
+        .env("AWS_LAMBDA_LOG_LEVEL", "TRACE")
         // Functions get it too. Without it they would look for AWS.
         .env("AWS_ENDPOINT_URL", format!("http://localhost:{port}"))
         .env("DOCKER_HOST", format!("unix://{}", socket.display()))

@@ -5,7 +5,7 @@ use crate::process::{bound, sweep, typed};
 use crate::stack::Stack;
 use crate::step::{chain, note, seconds};
 use crate::workspace::{root, tool};
-use crate::{demo, mutants, setup, size};
+use crate::{demo, mutants, secrets, setup, size};
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
@@ -68,6 +68,7 @@ fn end_to_end(report: &mut Report, deep: bool) {
             run_tests(command, limit(deep))
         });
     }
+    report.check("No secret in any log", || secrets::check(&stack.aws()));
     report.check("Tear-down", || stack.stop());
 }
 

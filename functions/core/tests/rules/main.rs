@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "how a test fails")]
 
+mod approval;
 mod deploy;
 mod drift;
 mod explore;

@@ -1,0 +1,134 @@
+//! Rule 5: who decides, and by what.
+
+use stablepin_core::application::{FourEyes, Principal};
+use stablepin_core::audit::Actor;
+use stablepin_core::code::MOST_WRONG_CODES;
+use stablepin_core::effect::{Effect, owed};
+use stablepin_core::facts::facts;
+use stablepin_core::records::{CodeHash, OperationId, PromotionState, Verdict};
+use stablepin_core::refusal::Refusal;
+use stablepin_core::step::{Observed, may_decide, step};
+
+use crate::world::{World, application, approver};
+use crate::{ONE, TWO};
+
+/// A build whose approvers were asked.
+fn asked(approval: &str) -> (World, OperationId) {
+    let mut world = World::new(application(approval, ""));
+    let id = world.push(0, 1).unwrap();
+    world.settle();
+    (world, id)
+}
+
+fn decide(world: &mut World, id: OperationId, code: Option<&str>) -> Result<(), Refusal> {
+    let mut decision = world.decision(id, "lead", Verdict::Approve);
+    decision.form.as_mut().unwrap().code = code.map(|code| CodeHash(code.to_owned()));
+    world.observe(Some(id), None, &[Observed::Decision(decision)]).map(drop)
+}
+
+fn state(world: &World, id: OperationId) -> PromotionState {
+    world.subject(Some(id), None).promotion().unwrap().state
+}
+
+#[test]
+fn rule_5_without_the_code_nothing_is_decided() {
+    let (mut world, id) = asked(ONE);
+    for code in [None, Some(""), Some("code of 99")] {
+        let before = format!("{:?}", world.facts());
+        assert_eq!(decide(&mut world, id, code), Err(Refusal::WrongCode));
+        assert_eq!(format!("{:?}", world.facts()), before);
+    }
+    assert!(world.vote(id, "lead", Verdict::Approve).is_ok(), "with it, it is");
+}
+
+#[test]
+fn rule_5_five_wrong_codes_burn_the_link_and_another_is_mailed() {
+    let (mut world, id) = asked(ONE);
+    let first = world.token(id, "lead").unwrap();
+    for tried in 1..=MOST_WRONG_CODES {
+        let token = world.token(id, "lead").unwrap();
+        assert_eq!(token.wrong_codes, tried - 1);
+        world.observe(Some(id), None, &[Observed::WrongCode(token)]).unwrap();
+    }
+    let burnt = world.token(id, "lead").unwrap();
+    let subject = world.subject(Some(id), None);
+    let refused = may_decide(world.now, &subject, &approver("lead"), Some(&burnt));
+    assert_eq!(refused, Err(Refusal::LinkBurnt), "also with the right code");
+    assert_eq!(world.vote(id, "lead", Verdict::Approve).unwrap_err(), Refusal::LinkBurnt);
+    let told = world.audit.last().unwrap().reason.clone().unwrap();
+    assert!(told.contains("5 wrong codes with the link of lead"), "{told}");
+    assert_eq!(state(&world, id), PromotionState::Pending);
+
+    let holder = world.uuid();
+    assert_eq!(owed(world.now, &world.subject(Some(id), None), holder), [Effect::Ask(approver("lead"))]);
+    world.settle();
+    assert_ne!(world.token(id, "lead").unwrap().hash, first.hash);
+    world.vote(id, "lead", Verdict::Approve).unwrap();
+}
+
+#[test]
+fn rule_5_a_link_that_is_burnt_again_and_again_is_not_mailed_for_ever() {
+    let (mut world, id) = asked(ONE);
+    let mut mails = 1;
+    for _ in 0..10 {
+        let hash = world.token(id, "lead").unwrap().hash;
+        while let Some(token) = world.token(id, "lead").filter(|token| !token.is_burnt()) {
+            world.observe(Some(id), None, &[Observed::WrongCode(token)]).unwrap();
+        }
+        world.settle();
+        mails += usize::from(world.token(id, "lead").unwrap().hash != hash);
+    }
+    assert_eq!(mails, 4);
+}
+
+#[test]
+fn rule_5_what_was_shown_is_what_is_decided_on() {
+    let (mut world, id) = asked(TWO);
+    let shown = facts(&world.subject(Some(id), None)).unwrap().hash();
+    let mut decision = world.decision(id, "lead", Verdict::Approve);
+    decision.form.as_mut().unwrap().facts = Some("of another page".to_owned());
+    let refused = world.observe(Some(id), None, &[Observed::Decision(decision.clone())]).unwrap_err();
+    assert_eq!(refused, Refusal::FactsChanged);
+
+    decision.form.as_mut().unwrap().facts = Some(shown.clone());
+    world.observe(Some(id), None, &[Observed::Decision(decision)]).unwrap();
+    let subject = world.subject(Some(id), None);
+    assert_eq!(subject.promotion().unwrap().votes[&approver("lead")].facts, Some(shown.clone()));
+    assert_eq!(world.audit.last().unwrap().facts, Some(shown));
+}
+
+#[test]
+fn rule_5_whoever_asked_for_it_does_not_decide_it() {
+    const LEAD: &str = "arn:aws:iam::111122223333:role/team/lead";
+    let session = Actor::Principal { arn: "arn:aws:sts::111122223333:assumed-role/lead/anything".to_owned() };
+    let told = |four_eyes, asked_by: Option<&Actor>, name: &str| {
+        let mut world = World::new(application(ONE, ""));
+        let environment = &mut world.configuration.application.environments[0];
+        environment.approval.four_eyes = four_eyes;
+        environment.approval.approvers.push(approver("second"));
+        for (approver, arn) in world
+            .configuration
+            .application
+            .approvers
+            .iter_mut()
+            .zip([LEAD, "arn:aws:iam::111122223333:user/b"])
+        {
+            approver.principals = Principal::parse(arn).into_iter().collect();
+        }
+        let mut opening = world.opening(0, 1);
+        opening.asked_by = asked_by.cloned();
+        let id = opening.id;
+        let before = world.subject(None, Some(&opening.occurrence.digest));
+        let change = step(world.now, &before, &[Observed::Opened(Box::new(opening))]).unwrap();
+        world.commit(&before, change);
+        world.settle();
+        may_decide(world.now, &world.subject(Some(id), None), &approver(name), None)
+    };
+    let own = Err(Refusal::OwnRequest { approver: approver("lead") });
+    assert_eq!(told(FourEyes::Strict, Some(&session), "lead"), own);
+    assert_eq!(told(FourEyes::On, Some(&session), "lead"), own);
+    assert_eq!(told(FourEyes::Off, Some(&session), "lead"), Ok(()));
+    assert_eq!(told(FourEyes::Strict, Some(&session), "second"), Ok(()));
+    assert_eq!(told(FourEyes::On, None, "lead"), Ok(()), "a push: nobody knows whose");
+    assert_eq!(told(FourEyes::Strict, None, "second"), Err(Refusal::RequesterUnknown));
+}
