@@ -1,6 +1,6 @@
 //! What an operation owes the world, and what came of it. Effects are derived from the record, never stored.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use crate::application::ServiceName;
@@ -134,7 +134,7 @@ fn promotion_pending(
         PromotionState::Pending => {
             let naming: Vec<_> = untagged.collect();
             // A mail names the build tag: it goes out when the name is certain.
-            if naming.is_empty() { ask(subject, promotion) } else { naming }
+            if naming.is_empty() { ask(now, subject, promotion) } else { naming }
         }
         PromotionState::InProgress if promotion.pin.is_some() => {
             untagged.chain(stable_tag(subject)).chain(current_tag(subject, operation)).collect()
@@ -155,10 +155,19 @@ fn promotion_pending(
     }
 }
 
+/// When whoever has not decided is reminded, once: when a quarter of the time is left, and at most a day. Of the newest build only:
+/// the others may still be approved, but nobody is asked for them twice.
+pub(crate) fn reminder(subject: &Subject, promotion: &Promotion) -> Option<Timestamp> {
+    let latest = subject.environment.latest.as_ref();
+    let newest = latest.is_some_and(|latest| latest.promotion == promotion.id) && !promotion.asked.is_empty();
+    let left = promotion.expires_at.duration_since(promotion.opened_at) / 4;
+    newest.then(|| promotion.expires_at - left.min(SignedDuration::from_hours(24)))
+}
+
 /// So many burnt links are replaced.
 const MOST_LINKS: u8 = 3;
 
-fn ask(subject: &Subject, promotion: &Promotion) -> Vec<Effect> {
+fn ask(now: Timestamp, subject: &Subject, promotion: &Promotion) -> Vec<Effect> {
     let Some(policy) = subject.policy() else { return Vec::new() };
     if crate::step::approved(policy, promotion) {
         return Vec::new();
@@ -167,7 +176,8 @@ fn ask(subject: &Subject, promotion: &Promotion) -> Vec<Effect> {
         _ if promotion.votes.contains_key(*name) => false,
         None => true,
         // Whoever tried the codes has the old link, and does not get the new one.
-        Some(asked) => asked.burnt && asked.before < MOST_LINKS,
+        Some(asked) if asked.burnt => asked.before < MOST_LINKS,
+        Some(asked) => reminder(subject, promotion).is_some_and(|at| asked.at < at && at <= now),
     };
     policy.approval.approvers.iter().filter(unasked).cloned().map(Effect::Ask).collect()
 }

@@ -43,8 +43,17 @@ pub fn question(
         Step::Type => format!("The page asks you to type: {}\n", subject.name),
         Step::None => String::new(),
     };
-    let again = promotion.asked.contains_key(approver);
-    let why = if again { "This is a new link: the one before is worth nothing any more.\n" } else { "" };
+    let why = match promotion.asked.get(approver) {
+        None => String::new(),
+        Some(asked) if asked.burnt => {
+            "Too many wrong codes were tried with the link before, by you or by somebody else. Here is a new one.\n"
+                .to_owned()
+        }
+        Some(asked) => format!(
+            "This is a reminder: you were asked on {}. That link is worth nothing any more; here is a new one.\n",
+            time(asked.at)
+        ),
+    };
     let body = format!(
         "Hello {approver},\n\
          \n\
@@ -66,7 +75,9 @@ pub fn question(
         approvers = policy.approval.approvers.len(),
     );
     let build_tag = &promotion.build.build_tag;
-    Mail { subject: format!("Approve {application} for {}? {build_tag}", subject.name), body }
+    let again = promotion.asked.get(approver).is_some_and(|asked| !asked.burnt);
+    let reminder = if again { "Reminder: " } else { "" };
+    Mail { subject: format!("{reminder}Approve {application} for {}? {build_tag}", subject.name), body }
 }
 
 /// Free text in its place: wherever it came from, it ends no line.

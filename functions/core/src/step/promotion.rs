@@ -12,6 +12,7 @@ use crate::application::{Environment as Policy, ServiceName};
 use crate::audit::{Actor, Kind};
 use crate::build_tag::BuildTag;
 use crate::commit::{Commit, Commit8};
+use crate::effect::reminder;
 use crate::image::{ImageDigest, ImageTag, RepositoryName};
 use crate::name::{ApproverName, EnvironmentName};
 use crate::one_line::reason;
@@ -327,8 +328,11 @@ pub(super) fn next_look(now: Timestamp, promotion: &Promotion, subject: &Subject
             let waiting = subject.policy().is_some_and(|policy| approved(policy, promotion));
             let soon = now + SignedDuration::from_mins(1);
             let expiry = promotion.expires_at;
+            let reminder = reminder(subject, promotion).filter(|at| *at > now);
             // Approved in time, and past its expiry: it still waits for a rollback's end.
-            Some(if waiting && expiry > now {
+            Some(if let Some(reminder) = reminder.filter(|_| !waiting) {
+                reminder.min(expiry)
+            } else if waiting && expiry > now {
                 soon.min(expiry)
             } else if waiting {
                 soon

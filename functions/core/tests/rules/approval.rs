@@ -1,5 +1,6 @@
 //! Rule 5: who decides, and by what.
 
+use jiff::SignedDuration;
 use stablepin_core::application::{FourEyes, Principal};
 use stablepin_core::audit::Actor;
 use stablepin_core::code::MOST_WRONG_CODES;
@@ -131,4 +132,38 @@ fn rule_5_whoever_asked_for_it_does_not_decide_it() {
     assert_eq!(told(FourEyes::Strict, Some(&session), "second"), Ok(()));
     assert_eq!(told(FourEyes::On, None, "lead"), Ok(()), "a push: nobody knows whose");
     assert_eq!(told(FourEyes::Strict, None, "second"), Err(Refusal::RequesterUnknown));
+}
+
+/// Once, when a quarter of the time is left; the link of the first mail is worth nothing then.
+#[test]
+fn who_has_not_decided_is_reminded_once() {
+    let (mut world, id) = asked(TWO);
+    world.vote(id, "lead", Verdict::Approve).unwrap();
+    let first = world.token(id, "second").unwrap();
+    let due = |world: &mut World| {
+        let holder = world.uuid();
+        owed(world.now, &world.subject(Some(id), None), holder)
+    };
+    world.wait(44 * 60);
+    assert_eq!(due(&mut world), []);
+    let wake_at = world.operations[&id].wake_at.unwrap();
+    assert!(wake_at <= world.now + SignedDuration::from_mins(1), "it is looked at when it is due");
+    world.wait(60);
+    assert_eq!(due(&mut world), [Effect::Ask(approver("second"))]);
+    world.settle();
+    assert_ne!(world.token(id, "second").unwrap().hash, first.hash);
+    world.wait(14 * 60);
+    world.settle();
+    assert_eq!(due(&mut world), [], "and no more");
+    world.vote(id, "second", Verdict::Approve).unwrap();
+}
+
+#[test]
+fn nobody_is_reminded_of_a_build_that_is_not_the_newest() {
+    let (mut world, id) = asked(ONE);
+    world.push(1, 2).unwrap();
+    world.settle();
+    world.wait(46 * 60);
+    let holder = world.uuid();
+    assert_eq!(owed(world.now, &world.subject(Some(id), None), holder), []);
 }
