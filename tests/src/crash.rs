@@ -117,8 +117,7 @@ fn run(
         program.kill();
         program.over.store(true, Ordering::SeqCst);
         for (listener, server) in servers {
-            // It sees that it is over when somebody connects. One of many thousand connections gets lost, and the
-            // kernel says nothing of it.
+            // It sees that it is over when somebody connects.
             while !server.is_finished() {
                 let _ = TcpStream::connect_timeout(&address(listener), SILENCE);
                 thread::yield_now();
@@ -230,7 +229,7 @@ fn start(function: &str, others: &[(&str, &str)], proxy: SocketAddr, runtime: So
 }
 
 fn listener() -> TcpListener {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port")
+    xtask::port::listen().expect("a free port")
 }
 
 fn address(listener: &TcpListener) -> SocketAddr {

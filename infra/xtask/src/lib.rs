@@ -9,6 +9,7 @@ pub mod image;
 pub mod inbox;
 pub mod mutants;
 pub mod podman;
+pub mod port;
 pub mod process;
 pub mod registry;
 mod secrets;

@@ -9,7 +9,7 @@ use crate::step::chain;
 use crate::workspace::{self, tool};
 use anyhow::{Context, Result, bail};
 use std::io::{BufRead, Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -203,7 +203,7 @@ fn listen(sender: Sender<()>) -> Result<()> {
 fn free_port() -> Result<u16> {
     let routes = std::fs::read_to_string("/proc/net/route").unwrap_or_default();
     for _ in 0..50 {
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port")?.local_addr()?.port();
+        let port = crate::port::free().context("no free port")?;
         if !routes.lines().skip(1).any(|route| covers(route, port)) {
             return Ok(port);
         }

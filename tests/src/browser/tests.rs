@@ -1,6 +1,5 @@
 //! What is wrong with a page is noticed: each of these does one thing that ours may not.
 
-use std::net::{Ipv4Addr, TcpListener};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 
@@ -15,7 +14,7 @@ fn page(status: u16, policy: &'static str, main: &str) -> Page {
         "<!doctype html><html lang=en><meta name=viewport content='width=device-width'><title>A page</title>\
          <link rel=icon href=data:,><main><h1>Hello</h1>{main}</main></html>"
     );
-    let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let server = xtask::port::listen().expect("a port");
     let origin = format!("http://pages.localhost:{}", server.local_addr().expect("an address").port());
     thread::spawn(move || {
         for stream in server.incoming() {

@@ -1,6 +1,6 @@
 //! What a test says and asks, beside the wire.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -70,7 +70,7 @@ impl EcsDouble {
     }
 
     pub fn start_in(account: &str, region: &str) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let listener = xtask::port::listen().expect("a free port");
         let address = listener.local_addr().expect("a listener has an address");
         let world = Mutex::new(World::new(account, region));
         let shared = Arc::new(Shared { world, over: AtomicBool::new(false) });

@@ -1,7 +1,5 @@
 //! The way there: an approved build reaches the services and is proven, or production is back where it was.
 
-use std::net::TcpListener;
-
 use serde_json::{Value, json};
 use stablepin_tests::{App, Plan, Service, until};
 use xtask::image::{Mode, Spec};
@@ -126,7 +124,7 @@ fn where_the_circuit_breaker_rolls_back_ecs_is_left_to_it() {
 
 #[test]
 fn a_release_that_answers_its_health_check_with_500_is_rolled_back_by_itself() {
-    let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
+    let port = xtask::port::free().expect("a port");
     let verify = format!("bake = \"0s\", endpoints = [\"http://127.0.0.1:{port}/health\"]");
     let app = Plan::new("health").services(["web"]).deployed(&verify).create();
     let old = before(&app);

@@ -12,7 +12,6 @@ use crate::process::wait_for;
 use crate::step::{note, seconds};
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
-use std::net::TcpListener;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -28,8 +27,7 @@ pub(super) fn service() -> String {
 impl Demo<'_> {
     /// The service moves to one port, where its endpoint can be asked; the file says the rest. Answers the port.
     pub(super) fn hand_over(&self, pinned: &Build) -> Result<u16> {
-        let free = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
-        let port = free.context("no port is free")?.port();
+        let port = crate::port::free().context("no port is free")?;
         let update = json!({
             "cluster": CLUSTER,
             "service": SERVICE,

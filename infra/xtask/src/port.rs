@@ -1,0 +1,31 @@
+//! Ports of this machine that nobody else gets.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::io;
+use std::net::{Ipv4Addr, TcpListener};
+
+/// Below those that the kernel gives to whoever wants any (32768 and up, `ip_local_port_range`). Podman publishes
+/// containers on such ports, by firewall rules that go before every listener, and that may stay when a container goes: who
+/// listens there is not reached, and nobody says why.
+const PORTS: std::ops::Range<u16> = 10_240..32_768;
+
+/// Listens on loopback, at a port that no container is published on.
+pub fn listen() -> io::Result<TcpListener> {
+    let count = usize::from(PORTS.end - PORTS.start);
+    let start =
+        usize::try_from(RandomState::new().build_hasher().finish() % count as u64).unwrap_or_default();
+    let mut last = io::Error::from(io::ErrorKind::AddrInUse);
+    for port in PORTS.cycle().skip(start).take(count) {
+        match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+/// One that is free now.
+pub fn free() -> io::Result<u16> {
+    Ok(listen()?.local_addr()?.port())
+}
