@@ -7,8 +7,8 @@ use stablepin_core::commit::Commit;
 use stablepin_core::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_core::pin_number::PinNumber;
 use stablepin_core::records::{
-    Configuration, Destination, Environment, Hold, Live, Notice, Occurrence, OperationId, Pin, Progress,
-    PromotionState, Rollout, ServiceRollout, Work,
+    Asked, Configuration, Destination, Environment, Hold, Live, Notice, Occurrence, OperationId, Pin,
+    Progress, PromotionState, Rollout, ServiceRollout, TokenHash, Work,
 };
 use stablepin_core::step::{Observed, Opening, step};
 
@@ -199,6 +199,37 @@ fn the_question_where_the_environment_is_held() {
 
     The link is yours alone, works once, and expires on 2025-07-20 14:30 UTC. 2 of 2 approvers must approve; one rejection is enough to stop it.
     Do not forward this mail: whoever has it decides in your name.
+    ");
+}
+
+#[test]
+fn a_reminder_and_a_link_in_place_of_a_burnt_one() {
+    let asked_again = |burnt| {
+        let mut subject = pushed(application("web", "production"), "main", |_| ());
+        let Some(Work::Promotion(promotion)) =
+            subject.operation.as_mut().map(|operation| &mut operation.work)
+        else {
+            panic!("a push opens a promotion")
+        };
+        let token = TokenHash("0f".repeat(32));
+        promotion.asked.insert(lead(), Asked { token, at: at("2025-07-17T14:31:00Z"), burnt, before: 0 });
+        mail(&subject).lines().take(6).collect::<Vec<_>>().join("\n")
+    };
+    assert_snapshot!(asked_again(false), @"
+    Subject: Reminder: Approve web for production? production-20250717-143052-a1b2c3d4
+
+    Hello lead,
+
+    web has a new build for production. Do you approve it as the stable version?
+    This is a reminder: you were asked on 2025-07-17 14:31 UTC. That link is worth nothing any more; here is a new one.
+    ");
+    assert_snapshot!(asked_again(true), @"
+    Subject: Approve web for production? production-20250717-143052-a1b2c3d4
+
+    Hello lead,
+
+    web has a new build for production. Do you approve it as the stable version?
+    Too many wrong codes were tried with the link before, by you or by somebody else. Here is a new one.
     ");
 }
 
