@@ -7,7 +7,7 @@ use stablepin_core::audit::Actor;
 use stablepin_core::name::{ApplicationName, EnvironmentName};
 use stablepin_core::step::{Observed, Order, Wish};
 use stablepin_driver::clock::now;
-use stablepin_driver::{Deadline, Doors, DriveError, Start, drive};
+use stablepin_driver::{Deadline, Doors, Start, drive};
 use stablepin_http::{Problem, Request, Response, json as answer};
 
 use crate::ours;
@@ -41,13 +41,9 @@ pub(crate) async fn carry_out(doors: &Doors, request: &Request, wish: Wish) -> R
             200,
             &json!({ "application": application, "name": environment, "record": after.environment }),
         )),
-        Err(DriveError::Refused(refusal)) => Err(Problem::from(&refusal)),
-        Err(
-            error @ (DriveError::NotFound
-            | DriveError::AlreadyOpened
-            | DriveError::LinkUsed
-            | DriveError::Contended
-            | DriveError::Table(_)),
-        ) => Err(ours(request, &error)),
+        Err(error) => Err(match error.into_refusal() {
+            Ok(refusal) => Problem::from(&refusal),
+            Err(error) => ours(request, &error),
+        }),
     }
 }

@@ -11,7 +11,7 @@ use stablepin_core::name::{ApplicationName, EnvironmentName};
 use stablepin_core::records::{Occurrence, OperationId};
 use stablepin_core::step::{Observed, Opening};
 use stablepin_driver::clock::now;
-use stablepin_driver::{Deadline, Doors, DriveError, Start, drive};
+use stablepin_driver::{Deadline, Doors, Start, drive};
 use stablepin_http::{Problem, Request, Response, json as answer};
 
 use crate::ours;
@@ -69,13 +69,9 @@ pub(crate) async fn ask(doors: &Doors, request: &Request) -> Result<Response, Pr
                 json!({ "application": application, "environment": environment, "promotion": promotion });
             Ok(answer(202, &body))
         }
-        Err(DriveError::Refused(refusal)) => Err(Problem::from(&refusal)),
-        Err(
-            error @ (DriveError::NotFound
-            | DriveError::AlreadyOpened
-            | DriveError::LinkUsed
-            | DriveError::Contended
-            | DriveError::Table(_)),
-        ) => Err(ours(request, &error)),
+        Err(error) => Err(match error.into_refusal() {
+            Ok(refusal) => Problem::from(&refusal),
+            Err(error) => ours(request, &error),
+        }),
     }
 }

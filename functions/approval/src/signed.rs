@@ -9,7 +9,7 @@ use stablepin_core::records::{OperationId, Subject, Verdict};
 use stablepin_core::step::{Decision, Observed};
 use stablepin_core::steps::steps;
 use stablepin_driver::errors::chain;
-use stablepin_driver::{Deadline, Doors, DriveError, Start, drive};
+use stablepin_driver::{Deadline, Doors, Start, drive};
 use stablepin_http::{Problem, Request, Response, json as answer};
 
 #[derive(Debug, Deserialize)]
@@ -107,14 +107,10 @@ async fn carry_out(
             });
             Ok(answer(200, &body))
         }
-        Err(DriveError::Refused(refusal)) => Err(Problem::from(&refusal)),
-        Err(
-            error @ (DriveError::NotFound
-            | DriveError::AlreadyOpened
-            | DriveError::LinkUsed
-            | DriveError::Contended
-            | DriveError::Table(_)),
-        ) => Err(ours(request, &error)),
+        Err(error) => Err(match error.into_refusal() {
+            Ok(refusal) => Problem::from(&refusal),
+            Err(error) => ours(request, &error),
+        }),
     }
 }
 

@@ -46,6 +46,16 @@ pub enum DriveError {
 }
 
 impl DriveError {
+    /// What the rules say to whoever asked; otherwise it is ours.
+    pub fn into_refusal(self) -> Result<Refusal, Self> {
+        match self {
+            Self::Refused(refusal) => Ok(refusal),
+            Self::NotFound | Self::AlreadyOpened | Self::LinkUsed | Self::Contended | Self::Table(_) => {
+                Err(self)
+            }
+        }
+    }
+
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Contended => true,

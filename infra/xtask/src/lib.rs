@@ -12,7 +12,7 @@ pub mod podman;
 pub mod port;
 pub mod process;
 pub mod registry;
-mod secrets;
+pub mod secrets;
 pub mod setup;
 pub mod size;
 pub mod stack;

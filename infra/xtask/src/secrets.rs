@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// Looks for the token and the code of every mail that was sent, in every log group of the stack: those of the functions,
 /// which log as much as they can here, and the API's access log.
-pub(crate) fn check(aws: &Aws) -> Result<()> {
+pub fn check(aws: &Aws) -> Result<()> {
     let mails = inbox::messages(aws, &inbox::queue_url(aws)?)?;
     let token = |link: &str| link.split_once("?t=").map(|(_, token)| token.to_owned());
     let tokens = mails.iter().filter_map(|mail| token(mail.link()?));
@@ -40,7 +40,7 @@ pub(crate) fn check(aws: &Aws) -> Result<()> {
 }
 
 /// Each group's name, and all that it holds.
-fn logs(aws: &Aws) -> Result<Vec<(String, String)>> {
+pub fn logs(aws: &Aws) -> Result<Vec<(String, String)>> {
     // The emulator's log service fails while somebody writes a new stream.
     let ask = |action: &str, body: &Value| {
         wait_for("the log service's answer", Duration::from_secs(60), || {
