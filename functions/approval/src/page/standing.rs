@@ -43,7 +43,7 @@ impl Standing {
             (None, Some(refusal)) if promotion.state == PromotionState::Pending => {
                 (headline(refusal).to_owned(), sentence(&refusal.to_string()))
             }
-            _ => (title(subject, promotion), text(subject, promotion, own)),
+            _ => (title(subject, promotion, own), text(subject, promotion, own)),
         };
         Self { status, title, text, over }
     }
@@ -65,10 +65,11 @@ pub(super) fn headline(refusal: &Refusal) -> &'static str {
     }
 }
 
-fn title(subject: &Subject, promotion: &Promotion) -> String {
+fn title(subject: &Subject, promotion: &Promotion, own: Option<&Vote>) -> String {
     let rejected = promotion.votes.values().any(|vote| vote.verdict == Verdict::Reject);
     let enough = subject.policy().is_some_and(|policy| approved(policy, promotion));
     let title = match promotion.state {
+        PromotionState::Pending if !enough && own.is_none() => "Not decided yet",
         PromotionState::Pending if !enough => "Approved by you",
         PromotionState::InProgress if promotion.failure.is_some() => "It failed, and goes back",
         PromotionState::Pending | PromotionState::InProgress => "Approved",
