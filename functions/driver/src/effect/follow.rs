@@ -3,6 +3,7 @@
 
 mod proof;
 mod standing;
+mod target_groups;
 
 use std::collections::BTreeSet;
 
@@ -114,7 +115,7 @@ async fn look(
     let proof = proof::prove(&wanted, &tasks, &stopped, of_ours);
     let proof = match (proof, &doors.verify) {
         (Proof::Running(count), Some(verify)) => {
-            proof::in_target_groups(&verify.elb, &state, &tasks, count).await?
+            target_groups::prove(&verify.elb, &state.registrations, &tasks, count).await?
         }
         (proof, _) => proof,
     };

@@ -39,7 +39,7 @@ fn service(deployments: Vec<Deployment>) -> ServiceState {
         task_definition: Some(OURS.to_owned()),
         deployments,
         service_deployment: None,
-        target_groups: Vec::new(),
+        registrations: Vec::new(),
         daemon: false,
         minimum_healthy_percent: None,
         maximum_percent: None,
