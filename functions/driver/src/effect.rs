@@ -58,7 +58,7 @@ fn under<'a>(
         Effect::TagBuild(build) => Box::pin(tag::build(doors, build)),
         Effect::TagStable(pin) => Box::pin(tag::stable(doors, policy, pin)),
         Effect::TagBackup { tag, digest } => Box::pin(tag::backup(doors, policy, tag, digest)),
-        Effect::TagCurrent(digest) => Box::pin(tag::current(doors, policy, digest)),
+        Effect::TagCurrent(digest) => Box::pin(tag::current(doors, subject, policy, digest)),
         Effect::Ask(approver) if LINKED.post => Box::pin(ask::ask(doors, subject, policy, approver)),
         Effect::Deploy(way, service) if LINKED.ecs => {
             let known = known.iter().find(|snapshot| snapshot.service == *service);
