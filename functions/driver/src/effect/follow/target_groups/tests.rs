@@ -56,9 +56,11 @@ fn stopping(addresses: &[&str]) -> Task {
     Task { desired_status: "STOPPED".to_owned(), ..task(addresses) }
 }
 
-/// Each as (id, port, state).
-fn targets(groups: &[(&str, &[(&str, u16, TargetState)])]) -> Targets {
-    let target = |(id, port, state): &(&str, u16, TargetState)| Target {
+/// Its id, its port, its state.
+type Told<'a> = (&'a str, u16, TargetState);
+
+fn targets(groups: &[(&str, &[Told<'_>])]) -> Targets {
+    let target = |(id, port, state): &Told<'_>| Target {
         id: (*id).to_owned(),
         port: Some(*port),
         state: state.clone(),
