@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use xtask::aws::{Aws, plain_item, xml_text};
 
-use crate::crash::{Fault, Run, invoke_beside};
+use crate::crash::{Fault, Run, invoke_among_older_images, invoke_beside};
 use crate::ecs_double::EcsDouble;
 use crate::mail::lets_in;
 use crate::{App, stack};
@@ -139,16 +139,30 @@ impl App {
         event: &Value,
         fault: Option<(usize, Fault)>,
     ) -> Run {
+        invoke_beside(ecs, function, &self.others(), event, fault)
+    }
+
+    /// As the sweep's queue wakes the promoter for this application, on the copy; what was pushed is old enough for it.
+    #[track_caller]
+    pub fn sweep_beside(&self, ecs: &EcsDouble) -> Run {
+        invoke_among_older_images(ecs, "promoter", &self.others(), &self.sweep_event())
+    }
+
+    pub fn sweep_event(&self) -> Value {
+        let body = json!({ "sweep": self.plan.name }).to_string();
+        json!({ "Records": [{ "eventSource": "aws:sqs", "messageId": "1", "body": body }] })
+    }
+
+    fn others(&self) -> [(&str, &str); 6] {
         let aside = self.aside.as_ref().expect("it has gone aside");
-        let others = [
+        [
             ("STABLEPIN_TABLE", aside.table.as_str()),
             ("STABLEPIN_APPROVALS_TOPIC", &aside.topic),
             ("STABLEPIN_NOTIFICATIONS_TOPIC", &aside.topic),
             ("AWS_ACCESS_KEY_ID", stack().variable("AWS_ACCESS_KEY_ID")),
             ("AWS_SECRET_ACCESS_KEY", stack().variable("AWS_SECRET_ACCESS_KEY")),
             ("AWS_SESSION_TOKEN", ""),
-        ];
-        invoke_beside(ecs, function, &others, event, fault)
+        ]
     }
 
     /// What the schedule does every minute, on the copy and beside the double.

@@ -69,7 +69,7 @@ pub fn invoke_with(
     event: &Value,
     fault: Option<(usize, Fault)>,
 ) -> Run {
-    run(function, others, None, event, fault)
+    run(function, others, None, event, fault, false)
 }
 
 /// The same, with the double where the emulator's ECS would be. What is asked of it is numbered with all the rest.
@@ -83,7 +83,18 @@ pub fn invoke_beside(
     event: &Value,
     fault: Option<(usize, Fault)>,
 ) -> Run {
-    run(function, others, Some(ecs.address()), event, fault)
+    run(function, others, Some(ecs.address()), event, fault, false)
+}
+
+/// The same, and ECR says of every image that it is ten minutes older than it is.
+#[track_caller]
+pub fn invoke_among_older_images(
+    ecs: &EcsDouble,
+    function: &str,
+    others: &[(&str, &str)],
+    event: &Value,
+) -> Run {
+    run(function, others, Some(ecs.address()), event, None, true)
 }
 
 #[track_caller]
@@ -93,6 +104,7 @@ fn run(
     ecs: Option<SocketAddr>,
     event: &Value,
     fault: Option<(usize, Fault)>,
+    older: bool,
 ) -> Run {
     let (proxy, runtime) = (listener(), listener());
     let (sender, ended) = channel();
@@ -105,6 +117,7 @@ fn run(
         over: AtomicBool::new(false),
         fault,
         ecs,
+        older,
         requests: Mutex::default(),
     };
     let answer = thread::scope(|scope| {
@@ -267,6 +280,8 @@ struct Program {
     fault: Option<(usize, Fault)>,
     /// The double's, where there is one.
     ecs: Option<SocketAddr>,
+    /// Whether images are told to be older than they are.
+    older: bool,
     requests: Mutex<Vec<String>>,
 }
 
@@ -369,7 +384,31 @@ impl Program {
                 answer.len()
             );
         })?;
+        if self.older && target.ends_with(".DescribeImages") {
+            age(&mut answer);
+        }
         Ok(answer)
+    }
+}
+
+/// Ten minutes, by writing other digits: the answer stays as long as it is.
+fn age(answer: &mut [u8]) {
+    const MEMBER: &[u8] = b"\"imagePushedAt\":";
+    /// Of the seconds since 1970, until the year 2286.
+    const DIGITS: usize = 10;
+    let places: Vec<usize> = answer
+        .windows(MEMBER.len())
+        .enumerate()
+        .filter(|(_, part)| *part == MEMBER)
+        .map(|(at, _)| at)
+        .collect();
+    for place in places {
+        let after = &mut answer[place + MEMBER.len()..];
+        let spaces = after.iter().take_while(|byte| **byte == b' ').count();
+        let digits = &mut after[spaces..spaces + DIGITS];
+        let seconds = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse::<u64>().ok());
+        let older = seconds.expect("seconds") - 600;
+        digits.copy_from_slice(older.to_string().as_bytes());
     }
 }
 

@@ -64,7 +64,10 @@ impl App {
     #[track_caller]
     pub fn mails(&self, approver: &str) -> Vec<Mail> {
         let name = self.approver(approver);
-        let mails = inbox::messages(&self.aws, &self.mailbox_url()).expect("the mailbox answers");
+        let mut mails = inbox::messages(&self.aws, &self.mailbox_url()).expect("the mailbox answers");
+        if let Some(aside) = &self.aside {
+            mails.extend(inbox::messages(&self.aws, aside.inbox()).expect("the inbox answers"));
+        }
         mails.into_iter().filter(|mail| mail.approver.as_deref() == Some(name)).collect()
     }
 

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::sync::OnceLock;
 
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use xtask::image::Spec;
 use xtask::podman::ECR_HOST;
@@ -144,8 +145,30 @@ impl Release {
     /// A minute, or more.
     #[track_caller]
     pub fn tick(&self, fault: Option<(usize, Fault)>) -> Run {
+        self.a_minute_passes();
+        self.looks_again(fault)
+    }
+
+    /// A tick that comes at once.
+    #[track_caller]
+    pub fn looks_again(&self, fault: Option<(usize, Fault)>) -> Run {
         self.app.pauses_end();
         self.app.tick_beside(&self.ecs, fault)
+    }
+
+    /// Since its deployments were accepted.
+    #[track_caller]
+    fn a_minute_passes(&self) {
+        let record = self.record();
+        for way in ["rollout", "way_back"] {
+            let services = record[way]["services"].as_array().map_or(&[][..], Vec::as_slice);
+            for (at, service) in services.iter().enumerate() {
+                let Some(accepted) = service["started"]["at"].as_str() else { continue };
+                let accepted: Timestamp = accepted.parse().expect("a time");
+                let earlier = (accepted - SignedDuration::from_mins(1)).to_string();
+                self.rewrite(&format!("{way}.services[{at}].started.at"), &earlier);
+            }
+        }
     }
 
     /// The promoter hears of everything that ECS has told EventBridge of deployments since the last time.

@@ -14,13 +14,14 @@ mod task;
 mod task_definition;
 
 pub use service::{
-    CircuitBreaker, Controller, Deployment, DeploymentStatus, RolloutState, ServiceState, Services, Started,
+    CircuitBreaker, Controller, Deployment, DeploymentStatus, Registration, RolloutState, ServiceState,
+    Services, Started,
 };
 pub use service_deployment::{
     BreakerCount, ListedServiceDeployment, Pause, RevisionImage, Rollback, ServiceDeployment,
     ServiceDeploymentStatus, ServiceRevision,
 };
-pub use task::{Container, Health, Task};
+pub use task::{Binding, Container, Health, Task};
 pub use task_definition::RawTaskDefinition;
 
 /// The services of the session's account and region.
@@ -159,6 +160,11 @@ fn timestamp(at: &DateTime) -> Option<Timestamp> {
 /// What a member says, if it says anything.
 fn text(value: Option<&str>) -> Option<String> {
     value.filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
+/// 0 is none: it is chosen when a task starts.
+fn port(number: Option<i32>) -> Option<u16> {
+    number.and_then(|number| u16::try_from(number).ok()).filter(|port| *port > 0)
 }
 
 fn count(number: i32) -> u32 {

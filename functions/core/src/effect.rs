@@ -55,6 +55,13 @@ pub enum Outcome {
     CurrentTried(ImageDigest),
     /// What was seen of one service.
     Service(Way, ServiceName, Seen),
+    /// What was seen of one service's deployment, and the ARN of its service deployment, where ECS tells of one.
+    Followed {
+        way: Way,
+        service: ServiceName,
+        seen: Seen,
+        service_deployment: Option<String>,
+    },
     /// None: every endpoint answered.
     Probed(Option<String>),
     Notified(Notice),

@@ -18,6 +18,37 @@ pub fn one_line(text: &str, most: usize) -> String {
     }
 }
 
+/// For a chat, which takes markdown: what would be a mention, a link with another text, or a format in Slack or Teams
+/// is written with the full-width form of its sign, which is none there and reads the same. Escapes are not: which of
+/// the two a message ends in, and what it makes of them, its sender does not know.
+/// <https://docs.aws.amazon.com/chatbot/latest/adminguide/custom-notifs.html>,
+/// <https://docs.slack.dev/messaging/formatting-message-text/>
+pub fn inert(text: &str) -> String {
+    let mut before = None;
+    let mut after = text.chars().skip(1);
+    let mut inert = String::with_capacity(text.len());
+    for c in text.chars() {
+        let within_word = |next: Option<char>| next.is_some_and(char::is_alphanumeric);
+        let next = after.next();
+        let active = match c {
+            '<' | '>' | '&' | '@' | '#' | '*' | '~' | '`' | '[' | ']' | '|' | '\\' => true,
+            // Names such as `SCALE_UP` stay as they are.
+            '_' => !(within_word(before) && within_word(next)),
+            // An address that nobody can follow is not shown with a preview either.
+            ':' => next == Some('/') && after.clone().next() == Some('/'),
+            _ => false,
+        };
+        inert.push(if active { full_width(c) } else { c });
+        before = Some(c);
+    }
+    inert
+}
+
+/// Of a visible ASCII character. <https://www.unicode.org/charts/PDF/UFF00.pdf>
+fn full_width(c: char) -> char {
+    char::from_u32(u32::from(c) + 0xfee0).unwrap_or(c)
+}
+
 /// A person's reason; none when nothing is left of it.
 pub fn reason(text: &str) -> Option<String> {
     Some(one_line(text, LONGEST_REASON)).filter(|line| !line.is_empty())
@@ -73,6 +104,47 @@ mod tests {
         assert_eq!(one_line("ok\r\n\r\nhttps://evil.example", 100), "ok https://evil.example");
         assert_eq!(one_line("approve \u{202e}tcejer\u{202c}", 100), "approve tcejer");
         assert_eq!(one_line("a\u{2028}b\u{85}c\u{0}d\u{1b}[31me\u{feff}", 100), "a b c d [31me");
+    }
+
+    #[test]
+    fn in_a_chat_it_is_no_mention_no_link_and_no_format() {
+        for hostile in [
+            "<!channel>",
+            "<@U012AB3CD>",
+            "@here",
+            "<https://evil.example|approve>",
+            "[approve](https://evil.example)",
+            "*bold* _slanted_ ~gone~ `code` ```block```",
+            "# heading",
+            "> quoted",
+            "&lt;!channel&gt;",
+            "a | table",
+            "\\*",
+            "https://evil.example",
+        ] {
+            let inert = inert(hostile);
+            assert!(
+                !inert.contains(['<', '>', '&', '@', '#', '*', '~', '`', '[', ']', '|', '\\']),
+                "{inert}"
+            );
+            assert!(!inert.contains(" _") && !inert.contains("_ "), "{inert}");
+            assert!(!inert.contains("://"), "{inert}");
+            assert_eq!(inert.chars().count(), hostile.chars().count());
+        }
+        assert_eq!(inert("<!channel>"), "＜!channel＞");
+        assert_eq!(inert("_x_ a_b __"), "＿x＿ a_b ＿＿");
+    }
+
+    #[test]
+    fn in_a_chat_plain_words_stay_as_they_are() {
+        for plain in [
+            "SCALE_UP: 1 of 2 (tasks), 50 %",
+            "größer als nötig!",
+            "prod/web: it's \"up\"; arn:aws:ecs:1",
+            "",
+        ] {
+            assert_eq!(inert(plain), plain);
+        }
     }
 
     #[test]

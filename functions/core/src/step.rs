@@ -176,6 +176,14 @@ impl Draft {
                     rollout::seen(self, *way, service, seen);
                 }
             }
+            Outcome::Followed { way, service, seen, service_deployment } => {
+                if promotion::deploy::moves(after) || rollback::moves(after) {
+                    if let Some(arn) = service_deployment {
+                        rollout::named(self, *way, service, arn);
+                    }
+                    rollout::seen(self, *way, service, seen);
+                }
+            }
             Outcome::Probed(failed) => {
                 if promotion::deploy::moves(after) {
                     rollout::probed(self, failed.as_ref());

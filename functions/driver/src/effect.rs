@@ -11,6 +11,7 @@ mod tag;
 use std::future::ready;
 
 use futures_util::future::BoxFuture;
+use jiff::SignedDuration;
 use stablepin_core::application::Environment as Policy;
 use stablepin_core::effect::{Effect, Outcome};
 use stablepin_core::records::Subject;
@@ -18,6 +19,11 @@ use stablepin_core::records::Subject;
 use crate::Doors;
 use crate::errors::chain;
 use crate::snapshot::Snapshot;
+
+/// "The result of an API command you run that affects your Amazon ECS resources might not be immediately visible to
+/// all subsequent commands": what is not there so soon after it was asked for may only not be shown yet.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html>
+const SHOWN_WITHIN: SignedDuration = SignedDuration::from_mins(1);
 
 /// Never fails: what went wrong is an outcome, written to the record for people and for the next attempt.
 /// `known`: services that were read a moment ago, before anything was touched.
@@ -58,7 +64,7 @@ fn under<'a>(
         Effect::TagBuild(build) => Box::pin(tag::build(doors, build)),
         Effect::TagStable(pin) => Box::pin(tag::stable(doors, policy, pin)),
         Effect::TagBackup { tag, digest } => Box::pin(tag::backup(doors, policy, tag, digest)),
-        Effect::TagCurrent(digest) => Box::pin(tag::current(doors, policy, digest)),
+        Effect::TagCurrent(digest) => Box::pin(tag::current(doors, subject, policy, digest)),
         Effect::Ask(approver) if LINKED.post => Box::pin(ask::ask(doors, subject, policy, approver)),
         Effect::Deploy(way, service) if LINKED.ecs => {
             let known = known.iter().find(|snapshot| snapshot.service == *service);

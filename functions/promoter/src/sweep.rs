@@ -11,7 +11,8 @@ use stablepin_core::image::{ImageDigest, ImageTag};
 use stablepin_core::name::ApplicationName;
 use stablepin_core::sweep::{self, FoundTag, Missed};
 use stablepin_driver::clock::now;
-use stablepin_driver::push::{self, Push, PushError};
+use stablepin_driver::errors::chain;
+use stablepin_driver::push::{self, NoBuild, Push, PushError};
 use stablepin_driver::tag::{self, TagError};
 use stablepin_driver::{Deadline, Doors};
 
@@ -67,7 +68,8 @@ impl From<Swept> for Value {
     }
 }
 
-/// One application.
+/// One application. What cannot be put right keeps nothing else from it; its error comes at the end, so that the
+/// queue tries again.
 pub(crate) async fn one(
     doors: &Doors,
     application: &ApplicationName,
@@ -76,22 +78,64 @@ pub(crate) async fn one(
     let Some(stored) = doors.table.application(application).await? else { return Ok(Swept::default()) };
     let Ok(configured) = Application::parse(&stored.text, None) else { return Ok(Swept::default()) };
     let images = doors.ecr.tagged(&configured.repository).await?;
-    let missed = missed(doors, &configured, stored.at, &images).await?;
-    let mut swept = Swept::default();
-    for push in &missed {
-        let taken = push::take(doors, application, push, deadline).await?;
-        let how = taken.as_ref().err().map_or("taken now".to_owned(), ToString::to_string);
-        swept.missed += usize::from(taken.is_ok());
+    let mut sweep = Sweep { application, swept: Swept::default(), failed: None };
+    match missed(doors, &configured, stored.at, &images).await {
+        Ok(missed) => {
+            for push in &missed {
+                let taken = push::take(doors, application, push, deadline).await;
+                sweep.took(push, taken);
+            }
+        }
+        Err(error) => sweep.fails(error),
+    }
+    drifted(doors, &configured, &images, deadline, &mut sweep).await;
+    match sweep.failed {
+        None => Ok(sweep.swept),
+        Some(error) => Err(error),
+    }
+}
+
+/// How far one application's sweep has come.
+struct Sweep<'a> {
+    application: &'a ApplicationName,
+    swept: Swept,
+    /// The first one. The others are in the log.
+    failed: Option<SweepError>,
+}
+
+impl Sweep<'_> {
+    fn took(&mut self, push: &Push, taken: Result<Result<usize, NoBuild>, PushError>) {
+        let how = match &taken {
+            Ok(Ok(_)) => "taken now".to_owned(),
+            Ok(Err(none)) => none.to_string(),
+            Err(_) => "it could not be taken".to_owned(),
+        };
         tracing::warn!(
-            application.name = %application,
+            application.name = %self.application,
             repository.name = %push.repository,
             image.tag = %push.tag,
             image.digest = %push.digest,
             "a push that no event told of: {how}"
         );
+        match taken {
+            Ok(taken) => self.swept.missed += usize::from(taken.is_ok()),
+            Err(error) => self.fails(error.into()),
+        }
     }
-    swept.drifted = drifted(doors, &configured, &images, deadline).await?;
-    Ok(swept)
+
+    fn looked(&mut self, looked: Result<bool, TagError>) {
+        match looked {
+            Ok(drifted) => self.swept.drifted += usize::from(drifted),
+            Err(error) => self.fails(error.into()),
+        }
+    }
+
+    fn fails(&mut self, error: SweepError) {
+        if self.failed.is_some() {
+            tracing::error!(application.name = %self.application, "{}", chain(&error));
+        }
+        self.failed.get_or_insert(error);
+    }
 }
 
 /// With the times that the order of promotions goes by.
@@ -128,27 +172,62 @@ async fn missed(
     Ok(missed.into_iter().map(push).collect())
 }
 
-/// Tags of ours that are not where they belong. Answers how many.
+/// Tags of ours that are not where they belong.
 async fn drifted(
     doors: &Doors,
     configured: &Application,
     images: &[ImageDetail],
     deadline: Deadline,
-) -> Result<usize, SweepError> {
-    let Some(repository) = doors.ecr.repository(&configured.repository).await? else { return Ok(0) };
-    let mut drifted = 0;
+    sweep: &mut Sweep<'_>,
+) {
+    let repository = match doors.ecr.repository(&configured.repository).await {
+        Ok(Some(repository)) => repository,
+        Ok(None) => return,
+        Err(error) => return sweep.fails(error.into()),
+    };
     for policy in &configured.environments {
-        let found = doors.table.configured_environment(&configured.name, &policy.name).await?;
-        let Some(subject) = found else { continue };
-        for (tag, wanted) in tag::kept(policy, &subject.environment, &repository.mutability) {
-            let on = images.iter().find(|image| image.tags.contains(&tag)).map(|image| image.digest.clone());
-            if on.as_ref() == Some(&wanted) {
+        let subject = match doors.table.configured_environment(&configured.name, &policy.name).await {
+            Ok(Some(subject)) => subject,
+            Ok(None) => continue,
+            Err(error) => {
+                sweep.fails(error.into());
                 continue;
             }
-            // The listing is some seconds old: it is looked at once more.
-            let looked = tag::look_at(doors, subject.clone(), &tag, deadline).await?;
-            drifted += usize::from(looked);
+        };
+        for (tag, wanted) in tag::kept(policy, &subject.environment, &repository.mutability) {
+            let on = images.iter().find(|image| image.tags.contains(&tag)).map(|image| image.digest.clone());
+            if on.as_ref() != Some(&wanted) {
+                // The listing is some seconds old: it is looked at once more.
+                sweep.looked(tag::look_at(doors, subject.clone(), &tag, deadline).await);
+            }
         }
     }
-    Ok(drifted)
+}
+
+#[cfg(test)]
+mod tests {
+    use stablepin_core::image::RepositoryName;
+    use stablepin_driver::DriveError;
+
+    use super::*;
+
+    #[test]
+    fn what_fails_is_told_at_the_end_and_the_rest_is_counted() {
+        let application = ApplicationName::parse("web").unwrap();
+        let push = Push {
+            at: Timestamp::UNIX_EPOCH,
+            repository: RepositoryName::parse("web").unwrap(),
+            digest: ImageDigest::parse(&format!("sha256:{}", "a1".repeat(32))).unwrap(),
+            tag: ImageTag::parse("main").unwrap(),
+        };
+        let mut sweep = Sweep { application: &application, swept: Swept::default(), failed: None };
+        sweep.took(&push, Err(PushError::Drive(DriveError::Contended)));
+        sweep.took(&push, Ok(Ok(1)));
+        sweep.took(&push, Ok(Err(NoBuild::Gone)));
+        sweep.looked(Ok(true));
+        sweep.looked(Err(TagError::Drive(DriveError::Contended)));
+        sweep.looked(Ok(false));
+        assert_eq!(sweep.swept, Swept { missed: 1, drifted: 1 });
+        assert!(matches!(sweep.failed, Some(SweepError::Push(_))), "the first one: {:?}", sweep.failed);
+    }
 }

@@ -183,6 +183,11 @@ impl Ecs {
         self.world().names_late = true;
     }
 
+    /// Until it is told otherwise, what is read of a service is as it was before its last update.
+    pub fn shows_updates_late(&self, late: bool) {
+        self.world().shows_late = late;
+    }
+
     /// Every call that came, in order, refused or not.
     pub fn calls(&self) -> Vec<Call> {
         self.world().calls.clone()

@@ -130,7 +130,8 @@ impl World {
         let created = input.object("createdAt")?;
         let bound = |member: &str| created.and_then(|created| created.get(member)).and_then(Value::as_f64);
         let (before, after) = (bound("before"), bound("after"));
-        let found = service.rollouts.iter().rev().filter(|one| {
+        let late = usize::from(self.shows_late && service.before_update.is_some());
+        let found = service.rollouts.iter().rev().skip(late).filter(|one| {
             let at = epoch(one.created_at).as_f64().unwrap_or_default();
             (statuses.is_empty() || statuses.contains(&one.status))
                 && before.is_none_or(|before| at < before)

@@ -62,6 +62,8 @@ pub(super) struct State {
     /// How many steps tasks take to drain.
     pub(super) drains: u32,
     pub(super) out_of_reach: bool,
+    /// As it was described before its last update.
+    pub(super) before_update: Option<Value>,
 }
 
 impl State {
@@ -224,7 +226,10 @@ impl World {
                 None => fails(&self.home, "MISSING"),
                 Some(at) if self.services[at].out_of_reach => fails(&self.home, "ACCESS"),
                 Some(at) => {
-                    services.push(self.services[at].described(self.names_late));
+                    // "Might not be immediately visible to all subsequent commands":
+                    // <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html>
+                    let late = self.services[at].before_update.clone().filter(|_| self.shows_late);
+                    services.push(late.unwrap_or_else(|| self.services[at].described(self.names_late)));
                     seen.push(at);
                 }
             }
@@ -327,6 +332,7 @@ impl World {
             way_back: WayBack::Succeeds,
             drains: 0,
             out_of_reach: false,
+            before_update: None,
         };
         if controller == Controller::Ecs {
             service.deploy(&mut self.home);
@@ -369,6 +375,7 @@ impl World {
             Some(_) => Some(configuration(input, service.daemon)?),
         };
         // Nothing is changed before everything is checked.
+        service.before_update = Some(service.described(self.names_late));
         let mut deploys = input.flag("forceNewDeployment")?;
         // "If a revision is not specified, the latest ACTIVE revision is used."; that the same one starts nothing is
         // not said in so many words.

@@ -34,6 +34,7 @@ pub(super) struct World {
     pub(super) buckets: Option<Buckets>,
     pub(super) by_hand: bool,
     pub(super) names_late: bool,
+    pub(super) shows_late: bool,
     pub(super) surprises: Vec<String>,
 }
 
@@ -50,6 +51,7 @@ impl World {
             buckets: None,
             by_hand: false,
             names_late: false,
+            shows_late: false,
             surprises: Vec::new(),
         }
     }

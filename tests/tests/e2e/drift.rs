@@ -1,15 +1,15 @@
 //! Tags of ours that somebody moves by hand, and what no event told of.
 
 use serde_json::{Value, json};
-use stablepin_tests::{App, Plan, stack, until};
+use stablepin_tests::ecs_double::EcsDouble;
+use stablepin_tests::{App, Plan, Release, stack, until};
 use xtask::image::Spec;
 
 /// As the sweep's queue wakes the promoter for this application.
 #[track_caller]
 fn sweep(app: &App) -> Value {
-    let body = json!({ "sweep": app.plan.name }).to_string();
-    let event = json!({ "Records": [{ "eventSource": "aws:sqs", "messageId": "1", "body": body }] });
-    app.aws.invoke(stack().variable("STABLEPIN_PROMOTER_FUNCTION"), &event).expect("the sweep ends well")
+    let promoter = stack().variable("STABLEPIN_PROMOTER_FUNCTION");
+    app.aws.invoke(promoter, &app.sweep_event()).expect("the sweep ends well")
 }
 
 #[test]
@@ -72,4 +72,116 @@ fn a_push_that_may_still_be_told_of_is_left_to_its_event() {
     let asked = app.mails("lead").len();
     assert_eq!(sweep(&app), json!({ "missed_pushes": 0, "drifted_tags": 0 }));
     assert_eq!(app.mails("lead").len(), asked);
+}
+
+/// Of nobody's build.
+const ELSE: &str = "sha256:eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee";
+
+/// A first build that runs and is pinned, aside: whatever happens to its tags, the deployed functions know no pin.
+#[track_caller]
+fn live(plan: Plan, tag: &str, before: impl FnOnce(&App)) -> Release {
+    let mut app = plan.services(["web"]).deployed("bake = \"0s\"").create();
+    before(&app);
+    let digest = app.push(tag, &Spec::new("1"));
+    let link = app.link(&digest);
+    app.settled(&digest);
+    app.goes_aside();
+    let release = Release::of(app, &digest, ELSE, Some(&link)).with(&["web"]);
+    let record = release.runs_its_course();
+    assert_eq!(record["state"], "Completed", "{record:#}");
+    release
+}
+
+/// Somebody deletes a tag of the first build. The emulator deletes the image with it, which is pushed again.
+#[track_caller]
+fn untag(release: &Release, tag: &str) {
+    let app = &release.app;
+    let others = app.tags(&release.digest);
+    let ids = json!([{ "imageDigest": release.digest }, { "imageTag": tag }]);
+    let delete = json!({ "repositoryName": app.plan.repository, "imageIds": ids });
+    app.aws.ecr("BatchDeleteImage", &delete).expect("ECR takes it");
+    for other in others.iter().filter(|other| *other != tag) {
+        app.push(other, &Spec::new("1"));
+    }
+    assert_eq!(app.tag(tag), None);
+}
+
+/// No event tells of its tag's later pushes: of the last one, it knows from long ago.
+#[track_caller]
+fn was_followed_long_ago(app: &App, tag: &str) {
+    let followed = format!("TAG#{}#{tag}", app.plan.repository);
+    app.rewrite(&followed, "followed_at", "2025-01-01T00:00:00Z");
+}
+
+#[test]
+fn a_tag_of_what_is_live_that_was_deleted_is_put_back_by_the_sweep() {
+    let release = live(Plan::new("current"), "main", |_| ());
+    assert_eq!(release.app.tag("production-current"), Some(release.digest.clone()));
+    untag(&release, "production-current");
+    let swept = release.app.sweep_beside(&release.ecs).answer;
+    assert_eq!(swept, Some(json!({ "missed_pushes": 0, "drifted_tags": 1 })));
+    assert_eq!(release.app.tag("production-current"), Some(release.digest.clone()));
+    assert_eq!(release.app.audited("Drift Detected"), ["deleted → Detected", "deleted → Repaired"]);
+}
+
+#[test]
+fn a_numbered_stable_tag_that_was_deleted_is_put_back_by_the_sweep() {
+    let release = live(Plan::new("numbered").immutable(), "v1.0.0", |_| ());
+    let tag = "prod-stable-000001";
+    assert_eq!(release.app.tag(tag), Some(release.digest.clone()));
+    untag(&release, tag);
+    let swept = release.app.sweep_beside(&release.ecs).answer;
+    assert_eq!(swept, Some(json!({ "missed_pushes": 0, "drifted_tags": 1 })));
+    assert_eq!(release.app.tag(tag), Some(release.digest.clone()));
+    assert_eq!(release.app.audited("Drift Detected"), ["deleted → Detected", "deleted → Repaired"]);
+}
+
+/// The tagger hears of it, and not on this table.
+#[test]
+fn a_push_that_no_event_told_of_is_found_by_the_sweep_and_asked_about_once() {
+    let mut app = Plan::new("missed").create();
+    let first = app.push("main", &Spec::new("1"));
+    app.link(&first);
+    app.settled(&first);
+    app.goes_aside();
+    let ecs = EcsDouble::start();
+    let missed = app.push("main", &Spec::new("2"));
+    was_followed_long_ago(&app, "main");
+    let opened =
+        || app.promotions().iter().filter(|promotion| promotion["digest"] == missed.as_str()).count();
+    assert_eq!(opened(), 0);
+    let swept = app.sweep_beside(&ecs).answer;
+    assert_eq!(swept, Some(json!({ "missed_pushes": 1, "drifted_tags": 0 })));
+    assert_eq!(opened(), 1);
+    let promotion = app.promotions().pop().expect("a promotion");
+    assert_eq!(promotion["digest"], missed.as_str());
+    assert_eq!(promotion["state"], "Pending", "{promotion:#}");
+    assert_eq!(promotion["asked"].as_object().map(serde_json::Map::len), Some(1), "its approver was asked");
+    let swept = app.sweep_beside(&ecs).answer;
+    assert_eq!(swept, Some(json!({ "missed_pushes": 0, "drifted_tags": 0 })));
+    assert_eq!(opened(), 1);
+}
+
+#[test]
+fn a_push_that_cannot_be_taken_keeps_the_sweep_from_nothing_else() {
+    let mut second = String::new();
+    let release = live(Plan::new("one-bad"), "main", |app| {
+        second = app.push("v1.0.0", &Spec::new("2"));
+        app.link(&second);
+        app.settled(&second);
+    });
+    let app = &release.app;
+    // `main` moves to a build whose record nobody can read; `v1.0.0` to one that nobody knows.
+    app.push("main", &Spec::new("2"));
+    let third = app.push("v1.0.0", &Spec::new("3"));
+    for tag in ["main", "v1.0.0"] {
+        was_followed_long_ago(app, tag);
+    }
+    app.rewrite(&format!("BUILD#{second}"), "record", "not a record");
+    untag(&release, "production-current");
+    let answer = app.sweep_beside(&release.ecs).answer.expect("it ends");
+    assert_eq!(answer["errorMessage"], "an application could not be swept", "the queue tries again");
+    assert!(app.promotions().iter().any(|promotion| promotion["digest"] == third.as_str()));
+    assert_eq!(app.tag("production-current"), Some(release.digest.clone()));
+    assert_eq!(app.audited("Drift Detected"), ["deleted → Detected", "deleted → Repaired"]);
 }

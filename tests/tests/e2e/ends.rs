@@ -2,11 +2,12 @@
 //!
 //! ECS is the double here, since it does on request what real ECS does rarely; the promoter is the real program.
 
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use stablepin_tests::Release;
-use stablepin_tests::crash::Fault;
+use stablepin_tests::crash::{Fault, decision};
 use stablepin_tests::ecs_double::{Controller, Outcome, Reported, Stage, WayBack};
 use stablepin_tests::release::SERVICES;
+use stablepin_tests::{Release, until};
 
 /// Of nobody's build.
 const ELSE: &str = "sha256:eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee";
@@ -81,9 +82,32 @@ fn a_deployment_whose_name_comes_late_is_followed_all_the_same() {
         release.service("web").will(outcome);
         let record = release.runs_its_course();
         assert_eq!(record["state"], end, "{record:#}");
-        assert_eq!(record["rollout"]["services"][0]["started"]["service_deployment"], Value::Null);
+        let ours = &release.service("web").service_deployments()[0]["serviceDeploymentArn"];
+        assert_eq!(record["rollout"]["services"][0]["started"]["service_deployment"], *ours);
         assert_eq!(release.ecs.count("UpdateService"), 1);
     }
+}
+
+/// It has accepted our deployment, and for some seconds everything that it tells is from before.
+#[test]
+fn a_deployment_that_ecs_does_not_show_yet_is_not_over() {
+    let release = Release::next(&["web"]).with(&["web"]);
+    release.settle();
+    release.ecs.names_service_deployments_late();
+    release.ecs.shows_updates_late(true);
+    release.begin();
+    release.looks_again(None);
+    let record = release.record();
+    assert_eq!(record["state"], "InProgress", "{record:#}");
+    let web = &record["rollout"]["services"][0];
+    assert_eq!(
+        (&web["progress"]["state"], &web["seen"]),
+        (&json!("deployed"), &json!("ECS does not show it yet"))
+    );
+    release.ecs.shows_updates_late(false);
+    let record = release.ends();
+    assert_eq!(record["state"], "Completed", "{record:#}");
+    release.runs("web", &release.digest);
 }
 
 /// Cut off after the update, and ECS still names the service deployment before ours, which it had rolled back.
@@ -115,19 +139,73 @@ fn another_deployments_end_is_not_taken_for_ours() {
 /// Somebody else deploys what is theirs after ours has failed, and before our way back was begun.
 #[test]
 fn a_way_back_does_not_replace_what_somebody_else_has_deployed() {
-    let release = Release::next(&["web"]);
-    release.new_service("web").circuit_breaker(false).create().will(Outcome::CrashesUntilTheBreaker);
-    release.begin();
-    release.settle();
-    release.ecs.refuses_next("UpdateService", 400, "ClientException");
-    let record = release.looks();
-    assert_eq!(record["way_back"]["services"][0]["progress"]["state"], "waiting", "{record:#}");
-    release.service("web").deploys_meanwhile(&release.image(ELSE));
+    // To the pin; where ECS's answer did not name ours; to what ran before.
+    for case in ["next", "named late", "first"] {
+        let release = if case == "first" { Release::first(&["web"]) } else { Release::next(&["web"]) };
+        release.new_service("web").circuit_breaker(false).create().will(Outcome::CrashesUntilTheBreaker);
+        if case == "named late" {
+            release.ecs.names_service_deployments_late();
+        }
+        release.begin();
+        release.settle();
+        release.ecs.refuses_next("UpdateService", 400, "ClientException");
+        let record = release.looks();
+        assert_eq!(record["way_back"]["services"][0]["progress"]["state"], "waiting", "{record:#}");
+        release.service("web").deploys_meanwhile(&release.image(ELSE));
+        let record = release.ends();
+        assert_eq!(record["state"], "Failed", "{case}: {record:#}");
+        assert!(reason(&record).contains("somebody else has begun a deployment meanwhile"), "{record:#}");
+        release.runs("web", ELSE);
+        is_held(&release, usize::from(case != "first"));
+    }
+}
+
+/// ECS has gone back to the pin, and then the pin's own build is asked for once more.
+#[test]
+fn a_build_that_ecs_has_gone_back_to_can_be_pinned_again() {
+    let release = Release::next(&["web"]).with(&["web"]);
+    release.service("web").will(Outcome::CrashesUntilTheBreaker);
+    let record = release.runs_its_course();
+    assert_eq!(record["state"], "RolledBack", "{record:#}");
+    let later = Timestamp::now() + SignedDuration::from_secs(2);
+    let event = release.app.push_event("main", &release.before, later);
+    release.app.invoke(&release.ecs, "tagger", &event, None);
+    let asked = release.record()["id"].clone();
+    let link = until("the question's mail", || {
+        Some(release.app.link(&release.before)).filter(|link| link.promotion() == asked)
+    });
+    release.app.invoke(&release.ecs, "approval", &decision(&link, "approve", "it was good"), None);
+    release.tick(None);
     let record = release.ends();
-    assert_eq!(record["state"], "Failed", "{record:#}");
-    assert!(reason(&record).contains("somebody else has begun a deployment meanwhile"), "{record:#}");
-    release.runs("web", ELSE);
-    is_held(&release, 1);
+    assert_eq!(record["digest"], release.before.as_str(), "{record:#}");
+    assert_eq!(record["state"], "Completed", "{record:#}");
+    release.runs("web", &release.before);
+    assert_eq!(release.ecs.count("UpdateService"), 1, "it is there already");
+    assert_eq!(release.app.pins(), [(1, release.before.clone()), (2, release.before.clone())]);
+    assert!(release.app.environment()["hold"].is_null());
+    assert_eq!(release.app.environment()["rolled_back_from"], json!([release.digest]));
+}
+
+/// Of two services ECS has brought one back before, or is about to.
+#[test]
+fn a_rollback_completes_where_ecs_brings_one_of_the_services_back_itself() {
+    for way_back in [WayBack::Succeeds, WayBack::Stalls] {
+        let release = Release::back(&SERVICES);
+        let web = release.service("web").runs(&release.image(&release.digest)).desired(2);
+        let web = web.container("sidecar", "sidecar:1").circuit_breaker(true).create();
+        release.new_service("worker").circuit_breaker(true).create();
+        release.settle();
+        web.will(Outcome::CrashesUntilTheBreaker).way_back(way_back);
+        web.deploys_meanwhile(&release.image(&release.before));
+        release.settle();
+        let run = release.ask_back("1", None);
+        assert_eq!(run.answer.expect("it was not killed")["statusCode"], 202);
+        web.way_back(WayBack::Succeeds);
+        let record = release.ends();
+        assert_eq!(record["state"], "Completed", "{way_back:?}: {record:#}");
+        SERVICES.iter().for_each(|service| release.runs(service, &release.digest));
+        assert_eq!(release.ecs.count("UpdateService"), 1, "the worker's");
+    }
 }
 
 #[test]
@@ -191,6 +269,15 @@ fn a_rollback_of_ecs_to_the_pin_that_never_ends_is_superseded() {
     assert_eq!(release.ecs.count("UpdateService"), 2, "{:#}", release.record());
     let record = release.ends();
     is_back_at_the_pin(&release, &record, &["web"], "ECS did not finish going back by itself");
+}
+
+#[test]
+fn where_ecs_is_back_at_the_pin_just_as_we_wait_no_longer_that_is_all() {
+    let release = going_back_for_ever(None);
+    release.settle();
+    let record = release.ends();
+    is_back_at_the_pin(&release, &record, &["web"], "ECS did not finish going back by itself");
+    assert_eq!(release.ecs.count("UpdateService"), 1);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use aws_sdk_ecs::types::{
     DeploymentControllerType, DeploymentRolloutState, Failure, LoadBalancer, SchedulingStrategy,
 };
 
-use super::{Ecs, EcsError, count, others_than_missing, text};
+use super::{Ecs, EcsError, count, others_than_missing, port, text};
 use crate::failed_call::FailedCall;
 
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeServices.html>
@@ -69,8 +69,8 @@ pub struct ServiceState {
     pub deployments: Vec<Deployment>,
     /// The ARN of the service deployment that is going on, or of the last one. None from an ECS that has none.
     pub service_deployment: Option<String>,
-    /// ARNs of those that its tasks register with, the alternate ones of a blue/green service too.
-    pub target_groups: Vec<String>,
+    /// What each of its tasks is registered as.
+    pub registrations: Vec<Registration>,
     /// One task on each instance: the desired count follows from those.
     pub daemon: bool,
     pub minimum_healthy_percent: Option<u32>,
@@ -79,6 +79,17 @@ pub struct ServiceState {
     pub strategy: Option<String>,
     /// None where it is off.
     pub circuit_breaker: Option<CircuitBreaker>,
+}
+
+/// One port of each task, as a target of load balancing.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_LoadBalancer.html>
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registration {
+    /// The target group's ARN, and that of the alternate one of a blue/green service: a task is in one of the two.
+    pub groups: Vec<String>,
+    pub container: Option<String>,
+    /// Within the task. Where tasks have no addresses of their own, the target is at another one: the host's.
+    pub port: Option<u16>,
 }
 
 /// ECS's own watch over a deployment.
@@ -254,7 +265,7 @@ fn service_state(service: &aws_sdk_ecs::types::Service) -> Result<ServiceState, 
         task_definition: text(service.task_definition()),
         deployments: deployments.collect::<Result<_, _>>()?,
         service_deployment: text(service.current_service_deployment()),
-        target_groups: target_groups(service.load_balancers()),
+        registrations: service.load_balancers().iter().filter_map(registration).collect(),
         daemon: service.scheduling_strategy() == Some(&SchedulingStrategy::Daemon),
         minimum_healthy_percent: configuration.and_then(|c| c.minimum_healthy_percent()).map(count),
         maximum_percent: configuration.and_then(|c| c.maximum_percent()).map(count),
@@ -263,19 +274,15 @@ fn service_state(service: &aws_sdk_ecs::types::Service) -> Result<ServiceState, 
     })
 }
 
-/// Each once: a service may register several ports of its tasks with one.
-fn target_groups(load_balancers: &[LoadBalancer]) -> Vec<String> {
-    let arns = load_balancers.iter().flat_map(|balancer| {
-        let alternate = balancer.advanced_configuration().and_then(|c| c.alternate_target_group_arn());
-        [balancer.target_group_arn(), alternate]
-    });
-    let mut groups = Vec::new();
-    for arn in arns.filter_map(text) {
-        if !groups.contains(&arn) {
-            groups.push(arn);
-        }
-    }
-    groups
+/// None for a Classic Load Balancer, which has no target groups.
+fn registration(balancer: &LoadBalancer) -> Option<Registration> {
+    let alternate = balancer.advanced_configuration().and_then(|c| c.alternate_target_group_arn());
+    let groups = [text(Some(balancer.target_group_arn()?)), text(alternate)];
+    Some(Registration {
+        groups: groups.into_iter().flatten().collect(),
+        container: text(balancer.container_name()),
+        port: port(balancer.container_port()),
+    })
 }
 
 fn deployment(deployment: &aws_sdk_ecs::types::Deployment) -> Option<Deployment> {

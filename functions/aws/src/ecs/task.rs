@@ -1,10 +1,10 @@
 //! A service's tasks, and what their containers run.
 
-use aws_sdk_ecs::types::{Attachment, DesiredStatus, HealthStatus};
+use aws_sdk_ecs::types::{Attachment, DesiredStatus, HealthStatus, NetworkBinding};
 use jiff::Timestamp;
 use stablepin_core::image::ImageDigest;
 
-use super::{Ecs, EcsError, others_than_missing, text, timestamp};
+use super::{Ecs, EcsError, others_than_missing, port, text, timestamp};
 use crate::failed_call::FailedCall;
 
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html>
@@ -27,7 +27,16 @@ pub struct Container {
     pub last_status: Option<String>,
     pub health: Health,
     pub exit_code: Option<i32>,
+    /// Where its ports are on the container instance, in network modes without addresses of their own.
+    pub bindings: Vec<Binding>,
     pub reason: Option<String>,
+}
+
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_NetworkBinding.html>
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Binding {
+    pub container_port: u16,
+    pub host_port: u16,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,6 +142,7 @@ fn task(task: &aws_sdk_ecs::types::Task) -> Result<Task, EcsError> {
             last_status: text(container.last_status()),
             health: health(container.health_status()),
             exit_code: container.exit_code(),
+            bindings: container.network_bindings().iter().filter_map(binding).collect(),
             reason: text(container.reason()),
         })
     });
@@ -149,6 +159,11 @@ fn task(task: &aws_sdk_ecs::types::Task) -> Result<Task, EcsError> {
         stopped_reason: text(task.stopped_reason()),
         stopped_at: task.stopped_at().and_then(timestamp),
     })
+}
+
+/// None for a range of ports: no target group can be given one.
+fn binding(binding: &NetworkBinding) -> Option<Binding> {
+    Some(Binding { container_port: port(binding.container_port())?, host_port: port(binding.host_port())? })
 }
 
 fn health(status: Option<&HealthStatus>) -> Health {

@@ -1,6 +1,8 @@
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use stablepin_aws::ecs::{CircuitBreaker, Controller, DeploymentStatus, Ecs, EcsError, Health, RolloutState};
+use stablepin_aws::ecs::{
+    Binding, CircuitBreaker, Controller, DeploymentStatus, Ecs, EcsError, Health, Registration, RolloutState,
+};
 
 use crate::wire::{ACCESS_KEY, REGION, Request, SECRET_KEY, Wire, bytes, chain, error, ok};
 
@@ -95,7 +97,16 @@ async fn how_a_service_deploys_is_told_with_it() {
 
     let web = &found[0];
     assert!(web.service_deployment.as_deref().unwrap().ends_with("service-deployment/prod/web/1"));
-    assert_eq!(web.target_groups, [target_group("blue"), target_group("green")]);
+    let registration = |groups: &[&str], port| Registration {
+        groups: groups.iter().map(|name| target_group(name)).collect(),
+        container: Some("web".to_owned()),
+        port: Some(port),
+    };
+    assert_eq!(
+        web.registrations,
+        [registration(&["blue", "green"], 80), registration(&["blue"], 443)],
+        "a Classic Load Balancer has no target group"
+    );
     assert!(web.daemon);
     assert_eq!((web.minimum_healthy_percent, web.maximum_percent), (Some(0), Some(200)));
     assert_eq!(web.strategy.as_deref(), Some("STRATEGY_OF_TOMORROW"));
@@ -104,7 +115,7 @@ async fn how_a_service_deploys_is_told_with_it() {
     let plain = &found[1];
     assert_eq!((&plain.service_deployment, &plain.strategy), (&None, &None));
     assert_eq!((plain.minimum_healthy_percent, plain.maximum_percent), (None, None));
-    assert!(!plain.daemon && plain.target_groups.is_empty());
+    assert!(!plain.daemon && plain.registrations.is_empty());
     assert_eq!((plain.circuit_breaker, found[2].circuit_breaker), (None, None));
 }
 
@@ -226,6 +237,22 @@ async fn a_task_is_known_by_the_addresses_of_its_own_interfaces() {
     assert_eq!(tasks[0].containers[1].health, Health::Unhealthy);
     assert!(tasks[1].addresses.is_empty());
     assert_eq!(tasks[1].containers[0].health, Health::Unknown);
+}
+
+#[tokio::test]
+async fn a_task_without_addresses_of_its_own_is_known_by_the_hosts_ports() {
+    let mut told = task(0);
+    told["containers"][0]["networkBindings"] = json!([
+        {"bindIP": "0.0.0.0", "containerPort": 80, "hostPort": 49153, "protocol": "tcp"},
+        {"bindIP": "0.0.0.0", "containerPortRange": "90-95", "hostPortRange": "49160-49165", "protocol": "tcp"},
+    ]);
+    let wire = Wire::answering([
+        ok(json!({"taskArns": [task_arn(0)]})),
+        ok(json!({"tasks": [told], "failures": []})),
+    ]);
+    let tasks = Ecs::new(&wire.session()).running("prod", "web").await.unwrap();
+    assert_eq!(tasks[0].containers[0].bindings, [Binding { container_port: 80, host_port: 49153 }]);
+    assert_eq!(tasks[0].containers[1].bindings, []);
 }
 
 #[tokio::test]

@@ -56,7 +56,7 @@ async fn a_deployment_is_started_followed_and_proven() {
     assert!(state.is_active());
     assert_eq!(state.circuit_breaker.map(|breaker| breaker.rollback), Some(true));
     assert_eq!((state.desired, state.running), (2, 2));
-    assert_eq!(state.target_groups, ["arn:tg"]);
+    assert_eq!(state.registrations[0].groups, ["arn:tg"]);
 
     let raw = door.task_definition(state.task_definition.as_ref().unwrap()).await.unwrap();
     assert_eq!(raw.status, "ACTIVE");

@@ -91,6 +91,15 @@ pub(super) fn seen(draft: &mut Draft, way: Way, service: &ServiceName, seen: &Se
     }
 }
 
+/// What ECS calls our deployment. It may not have said so when it accepted it.
+pub(super) fn named(draft: &mut Draft, way: Way, service: &ServiceName, arn: &str) {
+    let Some(rollout) = current(draft, way) else { return };
+    let one = rollout.services.iter_mut().find(|one| one.service == *service && moves(one));
+    if let Some(started) = one.and_then(|one| one.started.as_mut()) {
+        started.service_deployment.get_or_insert_with(|| arn.to_owned());
+    }
+}
+
 /// Ends of a service that may come before our deployment does.
 fn is_an_end(seen: &Seen) -> bool {
     matches!(seen, Seen::Returned { .. } | Seen::Failed { .. })

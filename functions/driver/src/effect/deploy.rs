@@ -1,6 +1,7 @@
 //! Starts one service's deployment: the service's own task definition, with only the image of the containers that
 //! run the repository changed.
 
+use jiff::Timestamp;
 use serde_json::Value;
 use stablepin_aws::ecs::{
     Controller, Ecs, EcsError, RawTaskDefinition, ServiceDeploymentStatus, ServiceState, Started as Begun,
@@ -8,10 +9,10 @@ use stablepin_aws::ecs::{
 use stablepin_core::application::{Environment as Policy, ServiceName};
 use stablepin_core::effect::{Outcome, Seen};
 use stablepin_core::image::ImageDigest;
-use stablepin_core::records::{Destination, ServiceRollout, Started, Subject, Way, Work};
+use stablepin_core::records::{Destination, Live, ServiceRollout, Started, Subject, Way, Work};
 use stablepin_core::task_definition::{self, Clone};
 
-use super::problem;
+use super::{SHOWN_WITHIN, problem};
 use crate::Doors;
 use crate::clock::now;
 use crate::snapshot::{Home, Snapshot, one};
@@ -26,15 +27,17 @@ pub(super) async fn deploy(
     known: Option<&Snapshot>,
 ) -> Outcome {
     let rollout = subject.operation.as_ref().and_then(|operation| operation.way(way));
-    let found = rollout.and_then(|rollout| {
-        Some((&rollout.destination, rollout.services.iter().find(|one| one.service == *service)?))
-    });
-    let (Some(ecs), Some((destination, rollout))) = (&doors.ecs, found) else {
+    let found = rollout
+        .and_then(|rollout| Some((rollout, rollout.services.iter().find(|one| one.service == *service)?)));
+    let (Some(ecs), Some((whole, rollout))) = (&doors.ecs, found) else {
         return Outcome::Problem("this function drives no services".to_owned());
     };
-    let going = Going { ecs, subject, policy, way, rollout };
-    match going.deploy(destination, known).await {
-        Ok(seen) => Outcome::Service(way, service.clone(), seen),
+    let going = Going { ecs, subject, policy, way, rollout, since: whole.deadline - policy.verify.timeout };
+    match going.deploy(&whole.destination, known).await {
+        Ok(Some(seen)) => Outcome::Service(way, service.clone(), seen),
+        Ok(None) => Outcome::Problem(format!(
+            "it is not certain yet that {service} was not moved: ECS may show a change late, and is asked again"
+        )),
         Err(error) => problem(&error),
     }
 }
@@ -46,6 +49,8 @@ struct Going<'a> {
     policy: &'a Policy,
     way: Way,
     rollout: &'a ServiceRollout,
+    /// When it was decided to go this way.
+    since: Timestamp,
 }
 
 /// A deployment that brings what we want, though we do not know that we have begun it.
@@ -62,26 +67,32 @@ fn failed(reason: String) -> Seen {
 }
 
 impl Going<'_> {
-    async fn deploy(&self, destination: &Destination, known: Option<&Snapshot>) -> Result<Seen, EcsError> {
+    /// None: what is seen may be out of date.
+    async fn deploy(
+        &self,
+        destination: &Destination,
+        known: Option<&Snapshot>,
+    ) -> Result<Option<Seen>, EcsError> {
         let (state, definition) = match known {
             Some(snapshot) => (snapshot.state.clone(), snapshot.definition.clone()),
             None => match self.read().await? {
                 Ok(found) => found,
-                Err(seen) => return Ok(seen),
+                Err(seen) => return Ok(Some(seen)),
             },
         };
         let Some(home) = Home::of(&state.arn) else {
-            return Ok(failed(format!("{} is not the ARN of a service", state.arn)));
+            return Ok(Some(failed(format!("{} is not the ARN of a service", state.arn))));
         };
         if self.rollout.if_moved
             && let Some(seen) = self.not_moved(&home, &definition)
         {
-            return Ok(seen);
+            return Ok((now() >= self.since + SHOWN_WITHIN).then_some(seen));
         }
-        match destination {
-            Destination::Digest { digest } => self.to_digest(&state, &definition, &home, digest).await,
-            Destination::Before => self.to_before(&state).await,
-        }
+        let seen = match destination {
+            Destination::Digest { digest } => self.to_digest(&state, &definition, &home, digest).await?,
+            Destination::Before => self.to_before(&state).await?,
+        };
+        Ok(Some(seen))
     }
 
     async fn read(&self) -> Result<Result<(ServiceState, RawTaskDefinition), Seen>, EcsError> {
@@ -220,6 +231,17 @@ impl Going<'_> {
                 There::Stuck => {}
             }
         }
+        // We were here before, with a copy, and were cut off.
+        if before.status != "ACTIVE"
+            && let Some(primary) = state.primary()
+            && let copy = self.ecs.task_definition(&primary.task_definition).await?
+            && task_definition::same_but_image(&before.described, &copy.described, &[]).is_ok()
+        {
+            return Ok(started(&primary.id, None, &copy.arn, &copy.described));
+        }
+        if let Some(seen) = self.is_taken(state) {
+            return Ok(seen);
+        }
         if before.status == "ACTIVE" {
             return self.start(state, &before.arn, &before.described).await;
         }
@@ -242,11 +264,9 @@ impl Going<'_> {
                 !before.is_empty() && state.primary().is_some_and(|primary| primary.id != *before)
             }
             Way::Back => {
-                // ECS's own way back of ours has the same name.
-                let there = operation.way(Way::There)?.services.iter();
-                let mut there = there.filter(|one| one.service == self.rollout.service);
-                let ours = there.next()?.started.as_ref()?.service_deployment.as_ref()?;
-                state.service_deployment.as_ref()? != ours
+                let mut there = operation.way(Way::There)?.services.iter();
+                let ours = there.find(|one| one.service == self.rollout.service)?.started.as_ref()?;
+                is_anothers(state, ours, &self.rollout.before)
             }
         };
         let other = state.primary().filter(|_| taken)?;
@@ -318,6 +338,18 @@ impl Going<'_> {
     }
 }
 
+/// Whether what the service has now is neither ours, which has failed, nor ECS's own way back of it.
+fn is_anothers(state: &ServiceState, ours: &Started, before: &Live) -> bool {
+    match (&state.service_deployment, &ours.service_deployment) {
+        // ECS's own way back has the same name.
+        (Some(now), Some(ours)) => now != ours,
+        // Here it is a deployment of its own, of what ran before.
+        (_, None) | (None, _) => state
+            .primary()
+            .is_some_and(|one| one.id != ours.deployment && one.task_definition != before.task_definition),
+    }
+}
+
 fn started(
     deployment: &str,
     service_deployment: Option<String>,
@@ -332,3 +364,6 @@ fn started(
         at: now(),
     })
 }
+
+#[cfg(test)]
+mod tests;

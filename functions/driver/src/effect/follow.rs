@@ -3,11 +3,13 @@
 
 mod proof;
 mod standing;
+mod target_groups;
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use stablepin_aws::ecr::ImageId;
-use stablepin_aws::ecs::{Ecs, ServiceDeployment, ServiceState};
+use stablepin_aws::ecs::{Ecs, EcsError, ServiceDeployment, ServiceState, Task};
 use stablepin_core::application::{Environment as Policy, ServiceName};
 use stablepin_core::effect::{Outcome, Seen};
 use stablepin_core::image::{ImageDigest, ImageReference};
@@ -19,6 +21,7 @@ use self::proof::{Proof, Wanted};
 use self::standing::Standing;
 use super::problem;
 use crate::Doors;
+use crate::clock::now;
 use crate::errors::chain;
 use crate::snapshot::{Home, one};
 
@@ -37,103 +40,144 @@ pub(super) async fn follow(
     let (Some(ecs), Some((to, rollout, started))) = (&doors.ecs, found) else {
         return Outcome::Problem(format!("{service} has no deployment to follow"));
     };
-    let looked = look(doors, ecs, subject, policy, to, rollout, started).await;
-    match looked {
-        Ok(seen) => Outcome::Service(way, service.clone(), seen),
+    let followed = Followed { doors, ecs, subject, policy, to, rollout, started };
+    match followed.look().await {
+        Ok((seen, service_deployment)) => {
+            Outcome::Followed { way, service: service.clone(), seen, service_deployment }
+        }
         Err(outcome) => outcome,
     }
 }
 
-async fn look(
-    doors: &Doors,
-    ecs: &Ecs,
-    subject: &Subject,
-    policy: &Policy,
-    to: Option<&ImageDigest>,
-    rollout: &ServiceRollout,
-    started: &Started,
-) -> Result<Seen, Outcome> {
-    let service = &rollout.service;
-    let baking = match rollout.progress {
-        Progress::Proven { at, .. } => Some(at),
-        _ => None,
-    };
-    let stopped = async {
-        match baking {
-            Some(_) => ecs.stopped(service.cluster(), service.service()).await,
-            None => Ok(Vec::new()),
-        }
-    };
-    let (state, tasks, stopped, ours) = tokio::join!(
-        one(ecs, service),
-        ecs.running(service.cluster(), service.service()),
-        stopped,
-        own(ecs, service, started),
-    );
-    let state = match state {
-        Ok(Some(state)) => state,
-        Ok(None) => {
-            return Ok(Seen::Failed { reason: "the service is not there any more".to_owned() });
-        }
-        Err(error) => return Err(problem(&error)),
-    };
-    let ours = ours.map_err(|error| problem(&error))?;
-    match standing::of(&state, started, &rollout.before, ours.as_ref()) {
-        Standing::Finished => {}
-        Standing::Going { seen, paused } => return Ok(Seen::Going { seen, paused }),
-        Standing::Failed(reason) => return Ok(Seen::Failed { reason }),
-        Standing::Returning(reason) => return Ok(Seen::Returning { reason }),
-        Standing::Returned(reason) => {
-            let digest = described(ecs, &state, policy).await?;
-            return Ok(Seen::Returned { reason, digest });
-        }
-        Standing::Superseded(reason) => {
-            let late = subject.rollback().and_then(|rollback| rollback.preempted.as_ref());
-            if late.is_some() && late == described(ecs, &state, policy).await?.as_ref() {
-                return Ok(Seen::Overtaken);
+/// One deployment of ours.
+struct Followed<'a> {
+    doors: &'a Doors,
+    ecs: &'a Ecs,
+    subject: &'a Subject,
+    policy: &'a Policy,
+    to: Option<&'a ImageDigest>,
+    rollout: &'a ServiceRollout,
+    started: &'a Started,
+}
+
+impl Followed<'_> {
+    /// What is seen of it, and the ARN of its service deployment, where ECS tells of one.
+    async fn look(&self) -> Result<(Seen, Option<String>), Outcome> {
+        let (ecs, service) = (self.ecs, &self.rollout.service);
+        let stopped = async {
+            match self.baking() {
+                Some(_) => ecs.stopped(service.cluster(), service.service()).await,
+                None => Ok(Vec::new()),
             }
-            return Ok(Seen::Superseded { reason });
+        };
+        let (state, tasks, stopped, ours) = tokio::join!(
+            one(ecs, service),
+            ecs.running(service.cluster(), service.service()),
+            stopped,
+            own(ecs, service, self.started),
+        );
+        let ours = ours.map_err(|error| problem(&error))?;
+        let arn = ours.as_ref().map(|ours| ours.deployment.arn.clone());
+        let state = match state {
+            Ok(Some(state)) => state,
+            Ok(None) => {
+                let reason = "the service is not there any more".to_owned();
+                return Ok((Seen::Failed { reason }, arn));
+            }
+            Err(error) => return Err(problem(&error)),
+        };
+        let seen = match standing::of(now(), &state, self.started, &self.rollout.before, ours.as_ref()) {
+            Standing::Finished => self.prove(&state, tasks, stopped).await?,
+            Standing::Going { seen, paused } => Seen::Going { seen, paused },
+            Standing::Failed(reason) => Seen::Failed { reason },
+            Standing::Returning(reason) => Seen::Returning { reason },
+            Standing::Returned(reason) => {
+                let digest = described(ecs, &state, self.policy).await?;
+                Seen::Returned { reason, digest }
+            }
+            Standing::Superseded(reason) => {
+                let late = self.subject.rollback().and_then(|rollback| rollback.preempted.as_ref());
+                if late.is_some() && late == described(ecs, &state, self.policy).await?.as_ref() {
+                    Seen::Overtaken
+                } else {
+                    Seen::Superseded { reason }
+                }
+            }
+        };
+        Ok((seen, arn))
+    }
+
+    /// Since when it is proven, if it is.
+    fn baking(&self) -> Option<Timestamp> {
+        match self.rollout.progress {
+            Progress::Proven { at, .. } => Some(at),
+            _ => None,
         }
     }
-    if state.desired == 0 {
-        return Ok(Seen::Unproven);
-    }
-    let Some(home) = Home::of(&state.arn) else {
-        return Ok(Seen::Failed { reason: format!("{} is not the ARN of a service", state.arn) });
-    };
-    let tasks = tasks.map_err(|error| problem(&error))?;
-    let stopped = stopped.map_err(|error| problem(&error))?;
-    let of_ours =
-        |image: &str| ImageReference::parse(image).is_of(&home.account, &home.region, &policy.repository);
-    let accepted = match to.or(rollout.before.described.as_ref()) {
-        Some(digest) => Some(accepted(doors, policy, digest).await?),
-        // It was named by a tag before: its own task definition is all that there is to prove.
-        None => None,
-    };
-    let wanted = Wanted { started, desired: state.desired, accepted, proven_at: baking };
-    let proof = proof::prove(&wanted, &tasks, &stopped, of_ours);
-    let proof = match (proof, &doors.verify) {
-        (Proof::Running(count), Some(verify)) => {
-            proof::in_target_groups(&verify.elb, &state, &tasks, count).await?
+
+    async fn prove(
+        &self,
+        state: &ServiceState,
+        tasks: Result<Vec<Task>, EcsError>,
+        stopped: Result<Vec<Task>, EcsError>,
+    ) -> Result<Seen, Outcome> {
+        if state.desired == 0 {
+            return Ok(Seen::Unproven);
         }
-        (proof, _) => proof,
-    };
-    Ok(match proof {
-        Proof::Running(tasks) => Seen::Proven { tasks },
-        Proof::Open(seen) => Seen::Going { seen, paused: false },
-        Proof::Wrong(reason) => Seen::Failed { reason },
-    })
+        let Some(home) = Home::of(&state.arn) else {
+            return Ok(Seen::Failed { reason: format!("{} is not the ARN of a service", state.arn) });
+        };
+        let tasks = tasks.map_err(|error| problem(&error))?;
+        let stopped = stopped.map_err(|error| problem(&error))?;
+        let repository = &self.policy.repository;
+        let of_ours =
+            |image: &str| ImageReference::parse(image).is_of(&home.account, &home.region, repository);
+        let accepted = match self.to.or(self.rollout.before.described.as_ref()) {
+            Some(digest) => Some(accepted(self.doors, self.policy, digest).await?),
+            // It was named by a tag before: its own task definition is all that there is to prove.
+            None => None,
+        };
+        let (started, proven_at) = (self.started, self.baking());
+        let wanted = Wanted { started, desired: state.desired, accepted, proven_at };
+        let proof = proof::prove(&wanted, &tasks, &stopped, of_ours);
+        let proof = match (proof, &self.doors.verify) {
+            (Proof::Running(count), Some(verify)) => {
+                target_groups::prove(&verify.elb, &state.registrations, &tasks, count).await?
+            }
+            (proof, _) => proof,
+        };
+        Ok(match proof {
+            Proof::Running(tasks) => Seen::Proven { tasks },
+            Proof::Open(seen) => Seen::Going { seen, paused: false },
+            Proof::Wrong(reason) => Seen::Failed { reason },
+        })
+    }
 }
 
 /// Our service deployment, where ECS tells of such.
-async fn own(
-    ecs: &Ecs,
-    service: &ServiceName,
-    started: &Started,
-) -> Result<Option<ServiceDeployment>, stablepin_aws::ecs::EcsError> {
-    if let Some(arn) = &started.service_deployment {
-        return ecs.service_deployment(arn).await;
-    }
+struct Own {
+    deployment: ServiceDeployment,
+    /// The task definition that ECS goes back to by itself, or has gone back to.
+    back_to: Option<String>,
+}
+
+async fn own(ecs: &Ecs, service: &ServiceName, started: &Started) -> Result<Option<Own>, EcsError> {
+    let arn = match &started.service_deployment {
+        Some(arn) => Some(arn.clone()),
+        None => find(ecs, service, started).await?,
+    };
+    let Some(arn) = arn else { return Ok(None) };
+    let Some(deployment) = ecs.service_deployment(&arn).await? else { return Ok(None) };
+    let revision = deployment.rollback.as_ref().and_then(|rollback| rollback.service_revision.as_ref());
+    let back_to = match revision {
+        Some(revision) => ecs.service_revision(revision).await?.map(|revision| revision.task_definition),
+        None => None,
+    };
+    Ok(Some(Own { deployment, back_to }))
+}
+
+/// The ARN of the one that brings our task definition.
+async fn find(ecs: &Ecs, service: &ServiceName, started: &Started) -> Result<Option<String>, EcsError> {
     for listed in ecs.newest_service_deployments(service.cluster(), service.service()).await? {
         // Clocks differ; a minute is no deployment's time.
         let before = listed.created_at.is_some_and(|at| at < started.at - jiff::SignedDuration::from_mins(1));
@@ -143,7 +187,7 @@ async fn own(
         let Some(revision) = &listed.target_revision else { continue };
         let revision = ecs.service_revision(revision).await?;
         if revision.is_some_and(|revision| revision.task_definition == started.task_definition) {
-            return ecs.service_deployment(&listed.arn).await;
+            return Ok(Some(listed.arn));
         }
     }
     Ok(None)

@@ -5,7 +5,7 @@ use stablepin_core::application::Environment as Policy;
 use stablepin_core::build_tag::{current as current_tag, numbered};
 use stablepin_core::effect::Outcome;
 use stablepin_core::image::{ImageDigest, ImageTag, RepositoryName};
-use stablepin_core::records::{Build, Pin};
+use stablepin_core::records::{Build, Pin, Subject, Work};
 
 use super::problem;
 use crate::Doors;
@@ -62,26 +62,55 @@ pub(super) async fn stable(doors: &Doors, policy: &Policy, pin: &Pin) -> Outcome
 }
 
 /// What runs now, for people and pipelines. Where the repository does not let the tag move, there is none.
-pub(super) async fn current(doors: &Doors, policy: &Policy, digest: &ImageDigest) -> Outcome {
-    best_effort(doors, policy, &current_tag(&policy.name), digest).await;
-    Outcome::CurrentTried(digest.clone())
+pub(super) async fn current(
+    doors: &Doors,
+    subject: &Subject,
+    policy: &Policy,
+    digest: &ImageDigest,
+) -> Outcome {
+    let tag = current_tag(&policy.name);
+    let put = put(doors, policy, &tag, digest).await;
+    let repairs = subject.operation.as_ref().is_some_and(|one| matches!(one.work, Work::Repair(_)));
+    current_put(repairs, &tag, digest, put)
+}
+
+/// Nobody waits for it but a repair, which is only over when it is there.
+fn current_put(repairs: bool, tag: &ImageTag, digest: &ImageDigest, put: Result<PutTag, String>) -> Outcome {
+    let why = match put {
+        Ok(PutTag::Put | PutTag::AlreadyThere) => None,
+        // Where tags cannot move, it stays on the first.
+        Ok(PutTag::PointsElsewhere) if !repairs => None,
+        Ok(PutTag::PointsElsewhere) => {
+            Some("it is on another image, and the repository does not let it move: delete it".to_owned())
+        }
+        Err(why) => Some(why),
+    };
+    match why {
+        Some(why) if repairs => Outcome::Problem(format!("the tag {tag} was not put: {why}")),
+        Some(why) => {
+            warn(tag, &why);
+            Outcome::CurrentTried(digest.clone())
+        }
+        None => Outcome::CurrentTried(digest.clone()),
+    }
 }
 
 /// A rollback does not wait for it, and does not fail with it.
 pub(super) async fn backup(doors: &Doors, policy: &Policy, tag: &ImageTag, digest: &ImageDigest) -> Outcome {
-    best_effort(doors, policy, tag, digest).await;
+    if let Err(why) = put(doors, policy, tag, digest).await {
+        warn(tag, &why);
+    }
     Outcome::BackupTried
 }
 
-async fn best_effort(doors: &Doors, policy: &Policy, tag: &ImageTag, digest: &ImageDigest) {
-    let tried = match manifest(doors, &policy.repository, digest).await {
-        Ok(Some(manifest)) => doors.ecr.put_tag(&policy.repository, &manifest, tag).await.map(|_| ()),
-        Ok(None) => Ok(()),
-        Err(error) => Err(error),
-    };
-    if let Err(error) = tried {
-        tracing::warn!(image.tag = %tag, "the tag {tag} was not put: {}", chain(&error));
-    }
+fn warn(tag: &ImageTag, why: &str) {
+    tracing::warn!(image.tag = %tag, "the tag {tag} was not put: {why}");
+}
+
+async fn put(doors: &Doors, policy: &Policy, tag: &ImageTag, digest: &ImageDigest) -> Result<PutTag, String> {
+    let found = manifest(doors, &policy.repository, digest).await.map_err(|error| chain(&error))?;
+    let manifest = found.ok_or_else(|| is_gone(&policy.repository, digest))?;
+    doors.ecr.put_tag(&policy.repository, &manifest, tag).await.map_err(|error| chain(&error))
 }
 
 async fn manifest(
@@ -94,7 +123,45 @@ async fn manifest(
 }
 
 fn gone(repository: &RepositoryName, digest: &ImageDigest) -> Outcome {
-    Outcome::Problem(format!(
-        "the image {repository}@{digest} is not in the registry any more: push it again"
-    ))
+    Outcome::Problem(is_gone(repository, digest))
+}
+
+fn is_gone(repository: &RepositoryName, digest: &ImageDigest) -> String {
+    format!("the image {repository}@{digest} is not in the registry any more: push it again")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(repairs: bool, put: Result<PutTag, String>) -> Outcome {
+        let tag = ImageTag::parse("production-current").unwrap();
+        current_put(repairs, &tag, &digest(), put)
+    }
+
+    fn digest() -> ImageDigest {
+        ImageDigest::parse(&format!("sha256:{}", "a1".repeat(32))).unwrap()
+    }
+
+    #[test]
+    fn a_tag_of_what_is_live_that_cannot_be_put_keeps_nobody_waiting() {
+        for tried in [
+            Ok(PutTag::Put),
+            Ok(PutTag::AlreadyThere),
+            Ok(PutTag::PointsElsewhere),
+            Err("refused".to_owned()),
+        ] {
+            assert_eq!(put(false, tried), Outcome::CurrentTried(digest()));
+        }
+    }
+
+    #[test]
+    fn a_tag_of_what_is_live_is_repaired_when_it_is_there() {
+        for there in [PutTag::Put, PutTag::AlreadyThere] {
+            assert_eq!(put(true, Ok(there)), Outcome::CurrentTried(digest()));
+        }
+        let Outcome::Problem(why) = put(true, Err("refused".to_owned())) else { panic!("it is not there") };
+        assert_eq!(why, "the tag production-current was not put: refused");
+        assert!(matches!(put(true, Ok(PutTag::PointsElsewhere)), Outcome::Problem(_)));
+    }
 }

@@ -1,11 +1,16 @@
 //! What people are told when something failed: a mail, and the same for chats.
 
 use serde_json::{Value, json};
+use stablepin_core::one_line::inert;
 use stablepin_core::records::{
     Notice, Progress, Promotion, PromotionState, Rollback, RollbackState, Rollout, SlotKind, Subject, Work,
 };
 
 use super::{Mail, line};
+
+/// What a chat's description may have, in bytes. A description has 8,000 characters at most.
+/// <https://docs.aws.amazon.com/chatbot/latest/adminguide/custom-notifs.html>
+const MOST_IN_A_CHAT: usize = 6_000;
 
 /// One notice in its two forms.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,15 +30,14 @@ pub fn notice(subject: &Subject, notice: Notice) -> Option<Told> {
     };
     let place = format!("{} {}", subject.application(), subject.name);
     let services: Vec<String> = operation.rollout().map(|(_, rollout)| services(rollout)).unwrap_or_default();
-    let list =
-        |bullet: &str| -> String { services.iter().map(|service| format!("{bullet}{service}\n")).collect() };
+    let list: String = services.iter().map(|service| format!("- {service}\n")).collect();
     let next: Vec<String> = told.next.clone();
     let id = operation.id();
     let body = format!(
         "{what}\n\n{why}\n\n{services}\nWhat to do:\n{next}\nId: {id}\n",
         what = told.what,
         why = told.why,
-        services = if services.is_empty() { String::new() } else { format!("Services:\n{}", list("- ")) },
+        services = if services.is_empty() { String::new() } else { format!("Services:\n{list}") },
         next = next.iter().map(|step| format!("- {step}\n")).collect::<String>(),
     );
     let chat = json!({
@@ -43,7 +47,7 @@ pub fn notice(subject: &Subject, notice: Notice) -> Option<Told> {
         "content": {
             "textType": "client-markdown",
             "title": format!("{place}: {}", told.title),
-            "description": format!("{}\n\n{}\n\n{}", told.what, told.why, list("• ")).trim_end(),
+            "description": description(&told, &services),
             "nextSteps": next,
         },
         "metadata": {
@@ -57,6 +61,20 @@ pub fn notice(subject: &Subject, notice: Notice) -> Option<Told> {
         },
     });
     Some(Told { mail: Mail { subject: format!("{place}: {}", told.title), body }, chat })
+}
+
+/// In a chat, where words are markdown: what others wrote is none. As many services as there is room for.
+fn description(told: &Words, services: &[String]) -> String {
+    let mut text = format!("{}\n\n{}\n", inert(&told.what), inert(&told.why));
+    for (at, service) in services.iter().enumerate() {
+        let one = format!("\n• {}", inert(service));
+        if text.len() + one.len() > MOST_IN_A_CHAT {
+            text += &format!("\n• and {} more: the mail has them all", services.len() - at);
+            break;
+        }
+        text += &one;
+    }
+    text.trim_end().to_owned()
 }
 
 struct Words {

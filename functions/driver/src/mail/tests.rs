@@ -433,11 +433,55 @@ fn what_ends_well_is_not_told() {
     }
 }
 
+/// With the names of so many services, each of which failed with these words.
+fn failed(services: usize, words: &str) -> Subject {
+    let reason = Progress::Failed { reason: words.to_owned() };
+    let mut subject = ended(PromotionState::RolledBack, reason, words);
+    let Work::Promotion(promotion) = &mut subject.operation.as_mut().unwrap().work else { panic!() };
+    let rollout = promotion.rollout.as_mut().unwrap();
+    let one = rollout.services[0].clone();
+    let named =
+        |n| ServiceRollout { service: ServiceName::parse(&format!("prod/web-{n}")).unwrap(), ..one.clone() };
+    rollout.services = (1..=services).map(named).collect();
+    subject
+}
+
 #[test]
-fn a_notice_has_one_line_where_it_has_one_and_fits_a_chat() {
-    let hostile = "x\n\n## Approved by everybody\r\n<!channel>".repeat(100);
-    let failed = Progress::Failed { reason: hostile.clone() };
-    let told = notice(&ended(PromotionState::RolledBack, failed, &hostile), Notice::Ended).unwrap();
-    assert!(!told.mail.body.contains("\n## Approved"), "{}", told.mail.body);
-    assert!(told.chat.to_string().len() < 8_000);
+fn what_was_written_with_bad_intent_stays_in_its_line_of_a_notice_and_is_inert_in_a_chat() {
+    let hostile = "x\n\n## Approved by everybody\r\n<!channel> <@U012AB3CD> @here <https://evil.example|approve> \
+                   [approve](https://evil.example) *bold* `code` \u{202e}txt";
+    let plain = notice(&failed(1, "plain words"), Notice::Ended).unwrap();
+    let told = notice(&failed(1, hostile), Notice::Ended).unwrap();
+    let description = |told: &Told| told.chat["content"]["description"].as_str().unwrap().to_owned();
+    assert_eq!(told.mail.body.lines().count(), plain.mail.body.lines().count(), "not one line more");
+    assert_eq!(description(&told).lines().count(), description(&plain).lines().count());
+    let why = description(&told).lines().find(|line| line.starts_with("Why")).unwrap().to_owned();
+    assert_snapshot!(why, @"Why: x ＃＃ Approved by everybody ＜!channel＞ ＜＠U012AB3CD＞ ＠here ＜https：//evil.example｜approve＞ ［approve］(https：//evil.example) ＊bold＊ ｀code｀ txt");
+    // The rest of the message is our own words, and names.
+    let (mut ours, mut others) = (told.chat.clone(), plain.chat);
+    ours["content"]["description"].take();
+    others["content"]["description"].take();
+    assert_eq!(ours, others);
+    for active in ["<", ">", "@", "[", "]", "*", "`", "#", "|", "://"] {
+        assert!(!description(&told).contains(active), "{active} in {}", description(&told));
+    }
+}
+
+#[test]
+fn a_notice_of_many_services_fits_a_chat_and_says_how_many_it_leaves_out() {
+    for words in ["x".repeat(600), "<".repeat(600), "🚀".repeat(600)] {
+        let told = notice(&failed(80, &words), Notice::Ended).unwrap();
+        let description = told.chat["content"]["description"].as_str().unwrap();
+        assert!(told.chat.to_string().len() < 8_000, "{}", told.chat.to_string().len());
+        let listed = description.matches("• prod/web-").count();
+        assert!(listed > 0, "{description}");
+        assert!(
+            description.ends_with(&format!("\n• and {} more: the mail has them all", 80 - listed)),
+            "{description}"
+        );
+        assert_eq!(told.mail.body.matches("\n- prod/web-").count(), 80);
+    }
+    let few = notice(&failed(10, "it crashed"), Notice::Ended).unwrap();
+    let description = few.chat["content"]["description"].as_str().unwrap().to_owned();
+    assert_eq!((description.matches("• prod/web-").count(), description.contains("more")), (10, false));
 }

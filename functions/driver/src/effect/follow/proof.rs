@@ -1,15 +1,11 @@
-//! What runs, task by task: the digest, the containers' health, the target groups' view.
+//! What runs, task by task: the digest, and the containers' health.
 
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use stablepin_aws::ecs::{Container, Health, ServiceState, Task};
-use stablepin_aws::elb::{Elb, TargetState};
-use stablepin_core::effect::Outcome;
+use stablepin_aws::ecs::{Container, Health, Task};
 use stablepin_core::image::ImageDigest;
 use stablepin_core::records::Started;
-
-use crate::effect::problem;
 
 pub(super) struct Wanted<'a> {
     pub(super) started: &'a Started,
@@ -38,9 +34,7 @@ pub(super) fn prove(
         return Proof::Wrong(reason);
     }
     let mut proven = 0;
-    // What ECS has told to stop may drain for hours: it is on its way out.
-    let staying = |task: &&Task| task.last_status == "RUNNING" && task.desired_status == "RUNNING";
-    for task in tasks.iter().filter(staying) {
+    for task in tasks.iter().filter(|task| stays(task)) {
         if task.task_definition != wanted.started.task_definition {
             return Proof::Open(format!("{} still runs {}", task.arn, task.task_definition));
         }
@@ -78,6 +72,11 @@ pub(super) fn prove(
     Proof::Running(proven)
 }
 
+/// It runs, and is to run. What ECS has told to stop may drain for hours: it is on its way out.
+pub(super) fn stays(task: &Task) -> bool {
+    task.last_status == "RUNNING" && task.desired_status == "RUNNING"
+}
+
 /// ECS starts another task and says nothing when one ends by itself: without a health check nobody else notices.
 fn exited(wanted: &Wanted<'_>, stopped: &[Task]) -> Option<String> {
     let since = wanted.proven_at?;
@@ -97,45 +96,5 @@ fn exited(wanted: &Wanted<'_>, stopped: &[Task]) -> Option<String> {
     Some(format!("a task ended after it had been proven: {why}{codes}"))
 }
 
-/// Every task that a target group knows by its address is healthy there. In network modes without addresses of
-/// their own, as many targets as tasks.
-pub(super) async fn in_target_groups(
-    elb: &Elb,
-    state: &ServiceState,
-    tasks: &[Task],
-    proven: u32,
-) -> Result<Proof, Outcome> {
-    for group in &state.target_groups {
-        let targets = elb.targets(group).await.map_err(|error| problem(&error))?;
-        let addresses: Vec<&String> = tasks
-            .iter()
-            .filter(|task| task.last_status == "RUNNING" && task.desired_status == "RUNNING")
-            .flat_map(|task| &task.addresses)
-            .collect();
-        let name = group.rsplit(':').next().unwrap_or(group);
-        if addresses.is_empty() {
-            let healthy = targets.iter().filter(|target| target.state == TargetState::Healthy).count();
-            if healthy < proven as usize {
-                return Ok(Proof::Open(format!("{healthy} of {proven} targets of {name} are healthy")));
-            }
-            continue;
-        }
-        for address in addresses {
-            let target = targets.iter().find(|target| target.id == *address);
-            match target {
-                Some(target) if target.state == TargetState::Healthy => {}
-                // A group that the deployment does not use now has none of its tasks.
-                Some(target) => {
-                    let why =
-                        target.description.as_deref().or(target.reason.as_deref()).unwrap_or("no reason");
-                    return Ok(Proof::Open(format!("{address} is not healthy in {name}: {why}")));
-                }
-                None if targets.iter().any(|target| target.state == TargetState::Healthy) => {
-                    return Ok(Proof::Open(format!("{address} is not in {name} yet")));
-                }
-                None => {}
-            }
-        }
-    }
-    Ok(Proof::Running(proven))
-}
+#[cfg(test)]
+mod tests;

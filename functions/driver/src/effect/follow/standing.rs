@@ -1,10 +1,14 @@
 //! What ECS says of our deployment: its service deployment where ECS tells of one, else the service's deployments.
 //! <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-deployment.html>
 
+use jiff::Timestamp;
 use stablepin_aws::ecs::{
-    DeploymentStatus, RolloutState, ServiceDeployment, ServiceDeploymentStatus as Status, ServiceState,
+    Deployment, DeploymentStatus, RolloutState, ServiceDeploymentStatus as Status, ServiceState,
 };
 use stablepin_core::records::{Live, Started};
+
+use super::Own;
+use crate::effect::SHOWN_WITHIN;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Standing {
@@ -24,10 +28,11 @@ pub(super) enum Standing {
 }
 
 pub(super) fn of(
+    now: Timestamp,
     state: &ServiceState,
     started: &Started,
     before: &Live,
-    ours: Option<&ServiceDeployment>,
+    ours: Option<&Own>,
 ) -> Standing {
     let own = state.deployments.iter().find(|one| one.id == started.deployment);
     let is_primary = own.is_some_and(|one| one.status == DeploymentStatus::Primary);
@@ -35,9 +40,13 @@ pub(super) fn of(
         let failed = if own.failed > 0 { format!(", {} failed", own.failed) } else { String::new() };
         format!("{} of {} tasks running{failed}", own.running, own.desired)
     });
-    let Some(ours) = ours else {
-        return of_deployments(state, started, before, counts);
+    let is_shown = own.is_some() || now >= started.at + SHOWN_WITHIN;
+    let not_shown = || Standing::Going { seen: "ECS does not show it yet".to_owned(), paused: false };
+    let Some(Own { deployment: ours, back_to }) = ours else {
+        return if is_shown { of_deployments(state, started, before, counts) } else { not_shown() };
     };
+    // ECS was on its way back to just where we go, and so we follow that.
+    let comes_here = back_to.as_ref() == Some(&started.task_definition);
     let said = |fallback: &str| {
         let reason = ours.rollback.as_ref().and_then(|rollback| rollback.reason.clone());
         reason.or_else(|| ours.status_reason.clone()).unwrap_or_else(|| fallback.to_owned())
@@ -55,8 +64,15 @@ pub(super) fn of(
                 Standing::Going { seen: format!("{stage}{counts}"), paused: false }
             }
         },
+        Status::Successful | Status::StopRequested | Status::Stopped if !is_shown => not_shown(),
         Status::Successful if is_primary => Standing::Finished,
         Status::Successful => Standing::Superseded(replaced(state, started)),
+        Status::RollbackRequested | Status::RollbackInProgress if comes_here => {
+            Standing::Going { seen: format!("ECS goes back there by itself: {counts}"), paused: false }
+        }
+        Status::RollbackSuccessful if comes_here && brings(state, started) => Standing::Finished,
+        Status::RollbackSuccessful if comes_here && !is_shown => not_shown(),
+        Status::RollbackSuccessful if comes_here => Standing::Superseded(replaced(state, started)),
         Status::RollbackRequested | Status::RollbackInProgress => {
             Standing::Returning(said("ECS is rolling it back"))
         }
@@ -77,9 +93,16 @@ pub(super) fn of(
 fn of_deployments(state: &ServiceState, started: &Started, before: &Live, counts: String) -> Standing {
     let own = state.deployments.iter().find(|one| one.id == started.deployment);
     let primary = state.primary();
-    let ecs_is_back = || {
-        // ECS completes its own way back as a deployment of the old revision.
-        primary.is_some_and(|primary| primary.rollout_state == Some(RolloutState::Completed))
+    // ECS completes its own way back as a deployment of the old revision.
+    let is_over = |primary: &Deployment| primary.rollout_state == Some(RolloutState::Completed);
+    let back = |reason: String| match primary {
+        // To what we want there, which ran before.
+        Some(primary) if brings(state, started) && is_over(primary) => Standing::Finished,
+        Some(_) if brings(state, started) => {
+            Standing::Going { seen: format!("ECS goes back there by itself: {reason}"), paused: false }
+        }
+        Some(primary) if is_over(primary) => Standing::Returned(reason),
+        Some(_) | None => Standing::Returning(reason),
     };
     match own {
         Some(own) => {
@@ -94,19 +117,22 @@ fn of_deployments(state: &ServiceState, started: &Started, before: &Live, counts
                     DeploymentStatus::Primary,
                     Some(RolloutState::InProgress | RolloutState::Unknown) | None,
                 ) => Standing::Going { seen: counts, paused: false },
-                (_, Some(RolloutState::Failed)) if ecs_is_back() => Standing::Returned(reason()),
-                (_, Some(RolloutState::Failed)) => Standing::Returning(reason()),
+                (_, Some(RolloutState::Failed)) => back(reason()),
                 (_, _) => Standing::Superseded(replaced(state, started)),
             }
         }
         None => match primary {
             Some(primary) if primary.task_definition == before.task_definition => {
-                let reason = format!("ECS went back to {}", before.task_definition);
-                if ecs_is_back() { Standing::Returned(reason) } else { Standing::Returning(reason) }
+                back(format!("ECS went back to {}", before.task_definition))
             }
             Some(_) | None => Standing::Superseded(replaced(state, started)),
         },
     }
+}
+
+/// Whether the service's own deployment is one of our task definition.
+fn brings(state: &ServiceState, started: &Started) -> bool {
+    state.primary().is_some_and(|primary| primary.task_definition == started.task_definition)
 }
 
 fn replaced(state: &ServiceState, started: &Started) -> String {

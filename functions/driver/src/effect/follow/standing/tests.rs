@@ -1,5 +1,5 @@
-use jiff::Timestamp;
-use stablepin_aws::ecs::{Controller, Deployment, Pause, Rollback};
+use jiff::{SignedDuration, Timestamp};
+use stablepin_aws::ecs::{Controller, Deployment, Pause, Rollback, ServiceDeployment};
 
 use super::*;
 
@@ -39,7 +39,7 @@ fn service(deployments: Vec<Deployment>) -> ServiceState {
         task_definition: Some(OURS.to_owned()),
         deployments,
         service_deployment: None,
-        target_groups: Vec::new(),
+        registrations: Vec::new(),
         daemon: false,
         minimum_healthy_percent: None,
         maximum_percent: None,
@@ -62,6 +62,12 @@ fn told(status: Status) -> ServiceDeployment {
 }
 
 fn standing(deployments: Vec<Deployment>, ours: Option<&ServiceDeployment>) -> Standing {
+    let ours = ours.map(|ours| Own { deployment: ours.clone(), back_to: None });
+    after(SHOWN_WITHIN, deployments, ours.as_ref())
+}
+
+/// So long after it was accepted.
+fn after(time: SignedDuration, deployments: Vec<Deployment>, ours: Option<&Own>) -> Standing {
     let started = Started {
         deployment: "ecs-svc/2".to_owned(),
         service_deployment: None,
@@ -75,7 +81,7 @@ fn standing(deployments: Vec<Deployment>, ours: Option<&ServiceDeployment>) -> S
         digests: Default::default(),
         described: None,
     };
-    of(&service(deployments), &started, &before, ours)
+    of(started.at + time, &service(deployments), &started, &before, ours)
 }
 
 fn ours_first() -> Vec<Deployment> {
@@ -149,6 +155,49 @@ fn one_that_was_stopped_has_failed_in_its_place_or_was_superseded() {
     }
 }
 
+/// It is ECS's own way back of an earlier deployment, which we found on its way to where we want to go.
+#[test]
+fn ecss_own_way_back_to_where_we_go_is_the_way_there() {
+    let back = |status, to: &str| Own { deployment: told(status), back_to: Some(to.to_owned()) };
+    let standing = |deployments, own| after(SHOWN_WITHIN, deployments, Some(&own));
+    for status in [Status::RollbackRequested, Status::RollbackInProgress] {
+        let seen = "ECS goes back there by itself: 1 of 2 tasks running";
+        assert_eq!(standing(ours_first(), back(status.clone(), OURS)), going(seen, false));
+        assert!(matches!(standing(ours_first(), back(status, BEFORE)), Standing::Returning(_)));
+    }
+    let done = || back(Status::RollbackSuccessful, OURS);
+    assert_eq!(standing(ours_first(), done()), Standing::Finished);
+    assert!(
+        matches!(standing(theirs_first(), done()), Standing::Superseded(_)),
+        "and then somebody deployed"
+    );
+    let elsewhere = back(Status::RollbackSuccessful, BEFORE);
+    assert!(matches!(standing(ours_first(), elsewhere), Standing::Returned(_)));
+    let failed = back(Status::RollbackFailed, OURS);
+    assert!(matches!(standing(ours_first(), failed), Standing::Failed(_)));
+}
+
+/// What ECS has accepted it may show late, and what was there before for as long.
+#[test]
+fn what_is_not_shown_in_the_first_minute_is_going() {
+    let soon = SHOWN_WITHIN - SignedDuration::from_secs(1);
+    let as_before =
+        || vec![deployment("1", DeploymentStatus::Primary, Some(RolloutState::Completed), BEFORE)];
+    let not_shown = || going("ECS does not show it yet", false);
+    for stale in [as_before(), Vec::new()] {
+        assert_eq!(after(soon, stale.clone(), None), not_shown());
+        for status in [Status::Successful, Status::StopRequested, Status::Stopped] {
+            let own = Own { deployment: told(status), back_to: None };
+            assert_eq!(after(soon, stale.clone(), Some(&own)), not_shown());
+        }
+        let own = Own { deployment: told(Status::RollbackSuccessful), back_to: Some(OURS.to_owned()) };
+        assert_eq!(after(soon, stale, Some(&own)), not_shown());
+    }
+    let back = Standing::Returned(format!("ECS went back to {BEFORE}"));
+    assert_eq!(after(SHOWN_WITHIN, as_before(), None), back);
+    assert!(matches!(after(soon, theirs_first(), None), Standing::Superseded(_)), "it is shown");
+}
+
 /// An ECS that knows no service deployments, as emulators.
 mod without_service_deployments {
     use super::*;
@@ -188,6 +237,14 @@ mod without_service_deployments {
         assert_eq!(replaced(None, RolloutState::InProgress, BEFORE), Standing::Returning(back()));
         assert_eq!(replaced(None, RolloutState::Completed, BEFORE), Standing::Returned(back()));
         assert!(matches!(replaced(None, RolloutState::Completed, THEIRS), Standing::Superseded(_)));
+    }
+
+    #[test]
+    fn ecss_own_way_back_to_where_we_go_is_the_way_there() {
+        let failed = Some(RolloutState::Failed);
+        assert_eq!(replaced(failed, RolloutState::Completed, OURS), Standing::Finished);
+        let seen = "ECS goes back there by itself: as ECS says";
+        assert_eq!(replaced(failed, RolloutState::InProgress, OURS), going(seen, false));
     }
 
     #[test]
