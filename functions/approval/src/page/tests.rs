@@ -229,6 +229,7 @@ fn approved_while_a_rollback_runs() {
         kind: SlotKind::Rollback,
         digest: subject.promotion().unwrap().digest.clone(),
         since: at("2025-07-17T14:00:00Z"),
+        moving_until: None,
     });
     let subject = after(&subject, Verdict::Approve, None);
     assert_snapshot!(said(&decided(&subject, &token(&subject), Verdict::Approve)), @r#"
