@@ -366,7 +366,6 @@ pub enum Notice {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(clippy::large_enum_variant, reason = "one at a time is in memory")]
 pub enum Work {
     Promotion(Promotion),
     Rollback(Rollback),
