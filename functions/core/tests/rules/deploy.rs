@@ -389,6 +389,12 @@ fn a_pause_at_a_lifecycle_hook_is_not_our_time() {
         assert_eq!(state(&world, id), PromotionState::InProgress);
         world.wait(60);
     }
+    // When it goes on, it has the time that it had left.
+    let going_on = [heard(&service(&world, 0), going(false))];
+    world.observe(Some(id), None, &going_on).unwrap();
+    world.wait(60);
+    world.tick(id);
+    assert_eq!(promotion(&world, id).failure, None);
     world.settle();
     assert_eq!(state(&world, id), PromotionState::Completed);
 }
