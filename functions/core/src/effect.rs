@@ -9,7 +9,7 @@ use crate::name::ApproverName;
 use crate::pin_number::PinNumber;
 use crate::records::{
     Build, Lease, Live, Notice, Operation, Pin, Progress, Promotion, PromotionState, Repair, Rollback,
-    RollbackState, Rollout, Started, Subject, TokenHash, Way, Work,
+    RollbackState, Rollout, SlotKind, Started, Subject, TokenHash, Way, Work, look_again,
 };
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,6 +120,23 @@ pub fn leased_to_another(now: Timestamp, operation: &Operation, holder: Uuid) ->
     operation.lease.as_ref().is_some_and(|Lease { holder: other, until }| *other != holder && *until > now)
 }
 
+/// Takes the lease for what is carried out now, or gives it back when that is nothing. Another's stays. Where it moves
+/// services, the slot says until when: whoever takes the slot away has to know, and reads nothing else.
+pub fn take_lease(now: Timestamp, subject: &mut Subject, lease: Lease, carried_out: &[Effect]) {
+    let Some(operation) = &mut subject.operation else { return };
+    if leased_to_another(now, operation, lease.holder) {
+        return;
+    }
+    let moves = carried_out.iter().any(|effect| matches!(effect, Effect::Deploy(..)));
+    if let Some(slot) = &mut subject.environment.slot
+        && slot.kind == SlotKind::Promotion
+        && slot.operation == operation.id()
+    {
+        slot.moving_until = moves.then_some(lease.until);
+    }
+    operation.lease = (!carried_out.is_empty()).then_some(lease);
+}
+
 /// What is left to do, whoever does it.
 pub(crate) fn pending(now: Timestamp, subject: &Subject) -> Vec<Effect> {
     let Some(operation) = &subject.operation else { return Vec::new() };
@@ -150,7 +167,10 @@ fn promotion_pending(
             let going_back = promotion.failure.is_some() && !operation.told.contains(&Notice::GoingBack);
             let rollout = match operation.rollout() {
                 None => vec![Effect::Prepare],
-                Some((way, rollout)) => rollout_pending(now, subject, way, rollout),
+                Some((way, rollout)) => {
+                    let until = rollout.bake.as_ref().map(|bake| bake.until);
+                    rollout_pending(now, subject, way, rollout, until)
+                }
             };
             let told = going_back.then_some(Effect::Notify(Notice::GoingBack));
             rollout.into_iter().chain(untagged).chain(told).collect()
@@ -234,13 +254,20 @@ fn rollback_pending(
     let tag = rollback.pin.and_then(|_| stable_tag(subject));
     let services = match rollback.pin {
         Some(_) => Vec::new(),
-        None => rollout_pending(now, subject, Way::There, &rollback.rollout),
+        None => rollout_pending(now, subject, Way::There, &rollback.rollout, rollback.preempted_until),
     };
     services.into_iter().chain(tag).chain(backup).collect()
 }
 
-fn rollout_pending(now: Timestamp, subject: &Subject, way: Way, rollout: &Rollout) -> Vec<Effect> {
-    let again = |seen: Timestamp| rollout.bake.as_ref().is_some_and(|bake| bake.due(now, seen));
+/// `until`: what is where it should be is looked at until then, and once more.
+fn rollout_pending(
+    now: Timestamp,
+    subject: &Subject,
+    way: Way,
+    rollout: &Rollout,
+    until: Option<Timestamp>,
+) -> Vec<Effect> {
+    let again = |seen: Timestamp| until.is_some_and(|until| look_again(until, now, seen));
     let mut owed: Vec<Effect> = Vec::new();
     for one in &rollout.services {
         match &one.progress {
@@ -248,9 +275,11 @@ fn rollout_pending(now: Timestamp, subject: &Subject, way: Way, rollout: &Rollou
             Progress::Deployed | Progress::Returning { .. } => {
                 owed.push(Effect::Follow(way, one.service.clone()))
             }
-            Progress::Proven { at, .. } if again(*at) => owed.push(Effect::Follow(way, one.service.clone())),
+            Progress::Proven { at, .. } | Progress::Unproven { at } if again(*at) => {
+                owed.push(Effect::Follow(way, one.service.clone()))
+            }
             Progress::Proven { .. }
-            | Progress::Unproven
+            | Progress::Unproven { .. }
             | Progress::Returned { .. }
             | Progress::Superseded { .. }
             | Progress::Failed { .. } => {}

@@ -17,7 +17,8 @@ use crate::pin_number::PinNumber;
 
 mod rollout;
 
-pub use rollout::{Bake, Destination, Live, Progress, Rollout, ServiceRollout, Started, Way};
+pub(crate) use rollout::look_again;
+pub use rollout::{Bake, Destination, Live, Pause, Progress, Rollout, ServiceRollout, Started, Way};
 
 /// A promotion's or a rollback's id: UUIDv7, so that ids sort by time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -146,6 +147,10 @@ pub struct Slot {
     pub kind: SlotKind,
     pub digest: ImageDigest,
     pub since: Timestamp,
+    /// Until when a promotion's call that moves a service may arrive: the lease of whoever has begun one. None: nobody
+    /// has.
+    #[serde(default)]
+    pub moving_until: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -368,6 +373,9 @@ pub struct Rollback {
     pub rollout: Rollout,
     /// The digest of the promotion that it pre-empted: a late call of its may still arrive.
     pub preempted: Option<ImageDigest>,
+    /// Until then: it ends later, and every service is looked at once more.
+    #[serde(default)]
+    pub preempted_until: Option<Timestamp>,
     /// The tag for what was live. Best effort: none when nothing or more than one digest was live.
     pub backup: Option<Backup>,
     /// The new pin that it set; none while it is not proven, or when it went to the current pin.

@@ -138,7 +138,8 @@ fn deployment(subject: &Subject, promotion: &Promotion) -> Step {
 }
 
 fn moved(rollout: &Rollout) -> usize {
-    let arrived = |progress: &Progress| matches!(progress, Progress::Proven { .. } | Progress::Unproven);
+    let arrived =
+        |progress: &Progress| matches!(progress, Progress::Proven { .. } | Progress::Unproven { .. });
     rollout.services.iter().filter(|one| arrived(&one.progress)).count()
 }
 

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use stablepin_aws::dynamodb::{CommitError, Key, OperationKey, TableError, uuid_v7};
 use stablepin_aws::session::OPERATION_TIMEOUT;
-use stablepin_core::effect::{Effect, Outcome, leased_to_another, owed};
+use stablepin_core::effect::{Effect, Outcome, leased_to_another, owed, take_lease};
 use stablepin_core::image::ImageDigest;
 use stablepin_core::records::{Lease, Subject};
 use stablepin_core::refusal::Refusal;
@@ -141,7 +141,7 @@ pub async fn drive(
         }
         let mut change = step(at, &subject, &observed).map_err(DriveError::Refused)?;
         let mine = effects(doors, at, &change.after, holder);
-        lease(&mut change.after, at, holder, deadline, !mine.is_empty());
+        take_lease(at, &mut change.after, Lease { holder, until: deadline.of_lease() }, &mine);
         let nothing_to_write = change.after == subject
             && change.opened.is_none()
             && change.token.is_none()
@@ -200,15 +200,6 @@ fn effects(doors: &Doors, at: Timestamp, subject: &Subject, holder: Uuid) -> Vec
             }
         })
         .collect()
-}
-
-/// Takes the lease with the first commit that owes something, gives it back with the last.
-fn lease(after: &mut Subject, at: Timestamp, holder: Uuid, deadline: Deadline, wanted: bool) {
-    let Some(operation) = &mut after.operation else { return };
-    if leased_to_another(at, operation, holder) {
-        return;
-    }
-    operation.lease = wanted.then(|| Lease { holder, until: deadline.of_lease() });
 }
 
 /// What the lost race teaches; the rest is decided again on what is there now.

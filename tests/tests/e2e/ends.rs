@@ -322,7 +322,7 @@ fn a_deployment_that_takes_too_long_and_is_still_ours_is_rolled_back_by_us() {
 fn is_left_to_others(release: &Release, record: &Value, updates: usize) {
     assert_eq!(record["state"], "Failed", "{record:#}");
     assert!(reason(record).contains("took the place of ours"), "{record:#}");
-    assert!(reason(record).contains("nothing was touched"), "{record:#}");
+    assert!(reason(record).contains("is not ours: it was not touched"), "{record:#}");
     assert_eq!(release.ecs.count("UpdateService"), updates);
     is_held(release, 1);
     release.runs("web", ELSE);
@@ -339,6 +339,18 @@ fn what_somebody_else_supersedes_is_left_to_them() {
 }
 
 #[test]
+fn what_moved_beside_what_somebody_else_supersedes_returns() {
+    let release = Release::next(&SERVICES).with(&SERVICES);
+    release.begin();
+    release.service("web").deploys_meanwhile(&release.image(ELSE));
+    let record = release.ends();
+    is_left_to_others(&release, &record, 3);
+    assert!(reason(&record).ends_with("Every other service is back"), "{record:#}");
+    release.runs("worker", &release.before);
+    assert_eq!(told(&release), ["a release failed, going back", "a release failed"]);
+}
+
+#[test]
 fn a_deployment_that_is_paused_is_shown_so_and_its_time_stands_still() {
     let release = Release::next(&["web"]).with(&["web"]);
     release.service("web").will(Outcome::PausesAt(Stage::PostScaleUp));
@@ -350,7 +362,7 @@ fn a_deployment_that_is_paused_is_shown_so_and_its_time_stands_still() {
     assert!(seen.starts_with("paused at POST_SCALE_UP"), "{seen}");
     // Five minutes were left when it paused, long ago.
     release.rewrite("rollout.deadline", "2026-01-01T00:10:00Z");
-    release.rewrite("rollout.paused_since", "2026-01-01T00:05:00Z");
+    release.rewrite("rollout.services[0].pause.since", "2026-01-01T00:05:00Z");
     for _ in 0..2 {
         let record = release.looks();
         assert_eq!((&record["state"], &record["way_back"]), (&json!("InProgress"), &Value::Null));
@@ -368,7 +380,8 @@ fn where_no_task_is_wanted_nothing_is_proven_and_nothing_is_pinned() {
     let record = release.runs_its_course();
     assert_eq!(record["state"], "Failed", "{record:#}");
     assert!(reason(&record).starts_with("nothing proven: the desired count is 0 everywhere"), "{record:#}");
-    assert_eq!(release.app.pins().len(), 1);
+    is_held(&release, 1);
+    assert_eq!(told(&release), ["a release failed"]);
     assert_eq!(release.app.tag(&release.app.plan.stable_tag), None, "the tag was not moved");
 }
 

@@ -356,6 +356,7 @@ fn approved_while_a_rollback_runs() {
         kind: SlotKind::Rollback,
         digest: subject.promotion().unwrap().digest.clone(),
         since: at("2025-07-17T14:00:00Z"),
+        moving_until: None,
     });
     assert_snapshot!(said(&decided(&after(&subject, Verdict::Approve, None))), @r#"
     200 Approved · Stablepin

@@ -13,12 +13,20 @@ use crate::image::ImageDigest;
 pub struct Rollout {
     pub destination: Destination,
     pub services: Vec<ServiceRollout>,
-    /// Not done by then: timed out. Moves on by as long as ECS was paused.
+    /// Not done by then: timed out. For each service later by as long as ECS was paused.
     pub deadline: Timestamp,
-    /// Since when ECS waits at a lifecycle hook.
-    pub paused_since: Option<Timestamp>,
     /// Begins when every service is proven.
     pub bake: Option<Bake>,
+    /// How often a bake began anew, and the deadline with it.
+    #[serde(default)]
+    pub rebaked: u32,
+}
+
+impl Rollout {
+    /// It was begun now, and nothing was done for any service yet.
+    pub fn begun(destination: Destination, services: Vec<ServiceRollout>, deadline: Timestamp) -> Self {
+        Self { destination, services, deadline, bake: None, rebaked: 0 }
+    }
 }
 
 /// A promotion that failed goes back. What is heard of the way there says nothing of the way back.
@@ -61,11 +69,10 @@ pub struct Bake {
 /// How often it is looked at meanwhile.
 const BETWEEN_LOOKS: SignedDuration = SignedDuration::from_secs(30);
 
-impl Bake {
-    /// Whether what was last seen then has to be looked at again.
-    pub(crate) fn due(&self, now: Timestamp, seen: Timestamp) -> bool {
-        if now < self.until { seen + BETWEEN_LOOKS <= now } else { seen < self.until }
-    }
+/// Whether what has to stay so until then, and was last seen so, has to be looked at again: now and then meanwhile, and
+/// once at its end.
+pub(crate) fn look_again(until: Timestamp, now: Timestamp, seen: Timestamp) -> bool {
+    if now < until { seen + BETWEEN_LOOKS <= now } else { seen < until }
 }
 
 /// One digest on its way to one service.
@@ -77,19 +84,43 @@ pub struct ServiceRollout {
     /// Our deployment, once ECS has accepted it.
     pub started: Option<Started>,
     pub progress: Progress,
-    /// It is not known to have been moved, and goes back only if it was.
+    /// Not known to have been moved: it goes back only if it was.
     pub if_moved: bool,
     /// A late call of an operation that this one pre-empted took its deployment's place, and it was started once more.
     pub again: bool,
     /// What was last seen of it, for people.
     pub seen: Option<String>,
+    /// ECS waits at a lifecycle hook.
+    #[serde(default)]
+    pub pause: Option<Pause>,
+    /// How long it has waited at others before.
+    #[serde(default)]
+    pub paused_for: SignedDuration,
+}
+
+/// A deployment that waits at a lifecycle hook waits for somebody else: that time is not ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pause {
+    pub since: Timestamp,
+    /// When it was last seen to wait.
+    pub seen: Timestamp,
 }
 
 impl ServiceRollout {
     /// One that nothing was done for yet.
     pub fn waiting(service: ServiceName, before: Live) -> Self {
         let progress = Progress::Waiting;
-        Self { service, before, started: None, progress, if_moved: false, again: false, seen: None }
+        Self {
+            service,
+            before,
+            started: None,
+            progress,
+            if_moved: false,
+            again: false,
+            seen: None,
+            pause: None,
+            paused_for: SignedDuration::ZERO,
+        }
     }
 }
 
@@ -129,7 +160,10 @@ pub enum Progress {
     /// Our deployment finished and every running task carries the digest.
     Proven { tasks: u32, at: Timestamp },
     /// Our deployment finished, and the desired count is 0: nothing runs, nothing is proven.
-    Unproven,
+    Unproven {
+        #[serde(default)]
+        at: Timestamp,
+    },
     /// ECS gave our deployment up and goes back by itself; then it is over, or we no longer wait.
     Returning { reason: String, until: Timestamp },
     /// ECS went back by itself, to this digest. Or it never was moved.

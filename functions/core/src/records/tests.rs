@@ -4,6 +4,7 @@
 
 use std::fmt::Debug;
 
+use jiff::SignedDuration;
 use serde::de::DeserializeOwned;
 
 use super::*;
@@ -89,6 +90,7 @@ fn environment() -> Environment {
             kind: SlotKind::Rollback,
             digest: digest(0xb2),
             since: at("2025-07-17T16:00:00Z"),
+            moving_until: Some(at("2025-07-17T16:00:40Z")),
         }),
         hold: Some(Hold {
             since: at("2025-07-17T16:00:00Z"),
@@ -136,21 +138,15 @@ fn promotion() -> Operation {
                 Progress::Proven { tasks: 2, at: at("2025-07-17T15:10:00Z") },
             )],
             deadline: at("2025-07-17T15:30:00Z"),
-            paused_since: Some(at("2025-07-17T15:05:00Z")),
             bake: Some(Bake {
                 until: at("2025-07-17T15:15:00Z"),
                 probed_at: Some(at("2025-07-17T15:10:01Z")),
                 failed: Some("https://web.example.com/health answered 500".to_owned()),
             }),
+            rebaked: 1,
         }),
         failure: Some("https://web.example.com/health answered 500".to_owned()),
-        way_back: Some(Rollout {
-            destination: Destination::Before,
-            services: Vec::new(),
-            deadline: at("2025-07-17T15:40:00Z"),
-            paused_since: None,
-            bake: None,
-        }),
+        way_back: Some(Rollout::begun(Destination::Before, Vec::new(), at("2025-07-17T15:40:00Z"))),
         pin: Some(PinNumber::new(7).unwrap()),
     };
     Operation {
@@ -184,6 +180,8 @@ fn rollout(name: &str, progress: Progress) -> ServiceRollout {
         started: (progress != Progress::Waiting).then_some(started),
         progress,
         seen: Some("1 of 2 tasks running".to_owned()),
+        pause: Some(Pause { since: at("2025-07-17T15:04:00Z"), seen: at("2025-07-17T15:05:00Z") }),
+        paused_for: SignedDuration::from_mins(3),
         ..ServiceRollout::waiting(service(name), before)
     }
 }
@@ -207,13 +205,13 @@ fn rollback() -> Operation {
         requested_at: at("2025-07-17T16:00:00Z"),
         state: RollbackState::InProgress,
         reason: None,
-        rollout: Rollout {
-            destination: Destination::Digest { digest: digest(0xb2) },
-            services: vec![
+        rollout: Rollout::begun(
+            Destination::Digest { digest: digest(0xb2) },
+            vec![
                 rollout("prod/a", Progress::Waiting),
                 rollout("prod/b", Progress::Deployed),
                 rollout("prod/c", Progress::Proven { tasks: 2, at: at("2025-07-17T16:01:00Z") }),
-                rollout("prod/d", Progress::Unproven),
+                rollout("prod/d", Progress::Unproven { at: at("2025-07-17T16:01:00Z") }),
                 rollout(
                     "prod/e",
                     Progress::Returning { reason: reason(), until: at("2025-07-17T16:15:00Z") },
@@ -222,11 +220,10 @@ fn rollback() -> Operation {
                 rollout("prod/g", Progress::Superseded { reason: "deployment ecs-svc/3".to_owned() }),
                 rollout("prod/h", Progress::Failed { reason: reason() }),
             ],
-            deadline: at("2025-07-17T16:30:00Z"),
-            paused_since: None,
-            bake: None,
-        },
+            at("2025-07-17T16:30:00Z"),
+        ),
         preempted: Some(digest(0xc3)),
+        preempted_until: Some(at("2025-07-17T16:02:00Z")),
         backup: Some(Backup {
             tag: tag("production-rollback-20250717-160000"),
             digest: digest(0xa1),

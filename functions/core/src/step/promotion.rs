@@ -175,17 +175,12 @@ pub(super) fn asked(draft: &mut Draft, approver: &ApproverName, token: &TokenHas
 }
 
 pub(super) fn tick(draft: &mut Draft) {
-    let now = draft.now;
     match draft.change.after.promotion().map(|promotion| promotion.state) {
         Some(PromotionState::Pending) => expire(draft),
         Some(PromotionState::InProgress) if draft.change.after.policy().is_none() => deploy::gone(draft),
         Some(PromotionState::InProgress) => {
             deploy::never_began(draft);
-            let way = draft.change.after.operation.as_ref().and_then(Operation::rollout).map(|(way, _)| way);
-            let operation = draft.change.after.operation.as_mut();
-            if let Some(rollout) = operation.zip(way).and_then(|(operation, way)| operation.way_mut(way)) {
-                rollout.time_out(now);
-            }
+            deploy::time_out(draft);
         }
         Some(
             PromotionState::Completed
@@ -266,6 +261,7 @@ fn begin(draft: &mut Draft) {
             kind: SlotKind::Promotion,
             digest: promotion.digest.clone(),
             since: draft.now,
+            moving_until: None,
         });
         move_to(draft, PromotionState::InProgress, None, actor);
     } else {

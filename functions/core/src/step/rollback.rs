@@ -17,6 +17,9 @@ use crate::records::{
 use crate::refusal::Refusal;
 use crate::target::{intended, live, ready};
 
+/// A look takes no longer: one that has ended later than this after something was begun after it.
+const A_LOOK: SignedDuration = SignedDuration::from_secs(20);
+
 /// A rollback as it was asked for, resolved and checked: nothing was touched yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RollbackRequest {
@@ -54,7 +57,8 @@ pub(super) fn open(draft: &mut Draft, request: &RollbackRequest) -> Result<(), R
     if pin.number != request.resolved_at {
         return Err(Refusal::PinMoved { from: request.resolved_at, to: pin.number });
     }
-    if request.already_live(&pin.digest) {
+    // While a promotion has the slot it is not, or not for long: whoever asks wants that stopped.
+    if environment.slot.is_none() && request.already_live(&pin.digest) {
         return Err(Refusal::AlreadyLive { pin: request.target.pin, digest: request.target.digest.clone() });
     }
     let live = live(&request.services, Some(&pin.digest));
@@ -65,12 +69,15 @@ pub(super) fn open(draft: &mut Draft, request: &RollbackRequest) -> Result<(), R
         _ => None,
     };
     // A promotion gives way. What it has begun and not heard of may still arrive.
-    let preempted = environment.slot.take().map(|slot| slot.digest);
+    let slot = environment.slot.take();
+    let moving_until = slot.as_ref().and_then(|slot| slot.moving_until).filter(|until| *until > now);
+    let preempted = slot.map(|slot| slot.digest);
     environment.slot = Some(Slot {
         operation: request.id,
         kind: SlotKind::Rollback,
         digest: request.target.digest.clone(),
         since: now,
+        moving_until: None,
     });
     let rollback = Rollback {
         id: request.id,
@@ -81,14 +88,13 @@ pub(super) fn open(draft: &mut Draft, request: &RollbackRequest) -> Result<(), R
         requested_at: now,
         state: RollbackState::Requested,
         reason: None,
-        rollout: Rollout {
-            destination: Destination::Digest { digest: request.target.digest.clone() },
-            services: request.services.clone(),
-            deadline: now + policy.verify.timeout,
-            paused_since: None,
-            bake: None,
-        },
+        rollout: Rollout::begun(
+            Destination::Digest { digest: request.target.digest.clone() },
+            request.services.clone(),
+            now + policy.verify.timeout,
+        ),
         preempted,
+        preempted_until: moving_until.map(|until| until + A_LOOK),
         backup,
         pin: None,
     };
@@ -122,13 +128,13 @@ pub(super) fn backup_tried(draft: &mut Draft) {
 
 pub(super) fn tick(draft: &mut Draft) {
     let now = draft.now;
-    let configured = draft.change.after.policy().is_some();
+    let verify = draft.change.after.policy().map(|policy| policy.verify.clone());
     let Some(rollback) = rollback(draft) else { return };
     if rollback.state.is_terminal() {
         return;
     }
-    if configured {
-        rollback.rollout.time_out(now);
+    if let Some(verify) = verify {
+        rollback.rollout.time_out(now, &verify, rollback.preempted_until);
         return;
     }
     let gone = "the environment left the configuration";
@@ -140,6 +146,7 @@ pub(super) fn tick(draft: &mut Draft) {
 }
 
 pub(super) fn settle(draft: &mut Draft) {
+    let now = draft.now;
     let Some(rollback) = rollback(draft) else { return };
     let begun = rollback.rollout.services.is_empty() || rollback.rollout.applied_anywhere();
     if rollback.state == RollbackState::Requested && begun {
@@ -151,12 +158,16 @@ pub(super) fn settle(draft: &mut Draft) {
         return;
     }
     // One that cannot go back does not keep the others from it.
-    if !rollback.rollout.is_over() {
+    if !rollback.rollout.is_over() || may_be_overtaken(now, rollback) {
         return;
     }
-    let applied = rollback.rollout.applied_anywhere();
+    let verdict = rollback.rollout.verdict();
+    let applied = rollback.rollout.maybe_applied();
     let not_proven = if applied { RollbackState::Incomplete } else { RollbackState::Failed };
-    match rollback.rollout.verdict() {
+    if applied && rollback.state == RollbackState::Requested {
+        leave(draft);
+    }
+    match verdict {
         Verdict::Going => {}
         Verdict::Arrived => done(draft),
         Verdict::NothingProven => {
@@ -165,6 +176,13 @@ pub(super) fn settle(draft: &mut Draft) {
         }
         Verdict::Broken(reason) | Verdict::Taken(reason) => move_to(draft, not_proven, Some(reason)),
     }
+}
+
+/// What it pre-empted may still move a service, or has since that was looked at: nobody may take the slot yet.
+fn may_be_overtaken(now: Timestamp, rollback: &Rollback) -> bool {
+    rollback
+        .preempted_until
+        .is_some_and(|until| now < until || rollback.rollout.seen_since().is_some_and(|seen| seen < until))
 }
 
 /// What is left now is no place to go back to.
@@ -237,7 +255,8 @@ pub(super) fn next_look(now: Timestamp, rollback: &Rollback) -> Option<Timestamp
     }
     // However often it failed: production waits.
     let soon = now + SignedDuration::from_mins(1);
-    Some(rollback.rollout.next_time_out(now).map_or(soon, |at| at.min(soon)))
+    let times = rollback.rollout.next_time_out(now).into_iter().chain(rollback.preempted_until);
+    Some(times.filter(|at| *at > now).fold(soon, Timestamp::min))
 }
 
 fn move_to(draft: &mut Draft, state: RollbackState, reason: Option<String>) {

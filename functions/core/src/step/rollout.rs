@@ -4,10 +4,10 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::Draft;
-use crate::application::ServiceName;
+use crate::application::{ServiceName, Verify};
 use crate::effect::Seen;
 use crate::image::ImageDigest;
-use crate::records::{Current, Progress, Rollout, ServiceRollout, Way};
+use crate::records::{Current, Pause, Progress, Rollout, ServiceRollout, Way};
 
 /// A deployment was only just accepted: containers take their time.
 const FIRST_LOOK: SignedDuration = SignedDuration::from_secs(3);
@@ -15,6 +15,12 @@ const FIRST_LOOK: SignedDuration = SignedDuration::from_secs(3);
 const NEXT_LOOK: SignedDuration = SignedDuration::from_secs(5);
 /// How long ECS may take to go back by itself before we do.
 const RETURNS_WITHIN: SignedDuration = SignedDuration::from_mins(15);
+/// How long a pause counts that nobody has seen again.
+const PAUSE_COUNTS: SignedDuration = SignedDuration::from_mins(15);
+/// How often a bake begins anew. ECS replaces a task now and then, and a service may scale: that is no failure, and each
+/// time gets a deadline of its own. What was never proven for as long as one bake, in six times the time, is not healthy;
+/// and the next release waits for the slot.
+const REBAKES: u32 = 5;
 
 /// What a rollout has come to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +39,7 @@ pub(super) enum Verdict {
 /// What was seen of one service. Only called while its operation may move services.
 pub(super) fn seen(draft: &mut Draft, way: Way, service: &ServiceName, seen: &Seen) {
     let now = draft.now;
+    let timeout = draft.change.after.policy().map(|policy| policy.verify.timeout).unwrap_or_default();
     let Some(rollout) = current(draft, way) else { return };
     let Some(one) = rollout.services.iter_mut().find(|one| one.service == *service) else { return };
     let waits = one.progress == Progress::Waiting;
@@ -40,29 +47,33 @@ pub(super) fn seen(draft: &mut Draft, way: Way, service: &ServiceName, seen: &Se
         return;
     }
     let mut pause = None;
+    one.paused(now, matches!(seen, Seen::Going { paused: true, .. }));
     match seen {
         Seen::Deployed(started) => {
             one.started = Some(started.clone());
             one.progress = Progress::Deployed;
             pause = Some(FIRST_LOOK);
         }
-        Seen::Going { seen, paused } => {
+        Seen::Going { seen, .. } => {
             one.seen = Some(seen.clone());
-            if matches!(one.progress, Progress::Proven { .. }) {
-                // Proven again, it bakes from the beginning.
+            pause = Some(NEXT_LOOK);
+            if matches!(one.progress, Progress::Proven { .. } | Progress::Unproven { .. }) {
                 one.progress = Progress::Deployed;
+                rollout.bakes_anew(now + timeout);
+                // Also when that is not another deadline: then it is the last time.
                 rollout.bake = None;
             }
-            rollout.pause(now, *paused);
-            pause = Some(NEXT_LOOK);
         }
         Seen::Proven { tasks } => {
+            let scaled_up = matches!(one.progress, Progress::Unproven { .. });
             one.progress = Progress::Proven { tasks: *tasks, at: now };
             one.seen = Some(format!("{tasks} running at the digest, seen {now}"));
-            rollout.pause(now, false);
+            if scaled_up {
+                rollout.bakes_anew(now + timeout);
+            }
         }
         Seen::Unproven => {
-            one.progress = Progress::Unproven;
+            one.progress = Progress::Unproven { at: now };
             one.seen = Some("the desired count is 0".to_owned());
         }
         Seen::Returning { reason } => {
@@ -123,35 +134,61 @@ fn current(draft: &mut Draft, way: Way) -> Option<&mut Rollout> {
 /// Our deployment was accepted, and may yet change.
 fn moves(one: &ServiceRollout) -> bool {
     match one.progress {
-        Progress::Deployed | Progress::Proven { .. } | Progress::Returning { .. } => true,
+        Progress::Deployed
+        | Progress::Proven { .. }
+        | Progress::Unproven { .. }
+        | Progress::Returning { .. } => true,
         Progress::Waiting
-        | Progress::Unproven
         | Progress::Returned { .. }
         | Progress::Superseded { .. }
         | Progress::Failed { .. } => false,
     }
 }
 
+impl ServiceRollout {
+    fn paused(&mut self, now: Timestamp, paused: bool) {
+        if paused {
+            self.pause.get_or_insert(Pause { since: now, seen: now }).seen = now;
+        } else if let Some(pause) = self.pause.take() {
+            self.paused_for = self.paused_for.saturating_add(now.duration_since(pause.since));
+        }
+    }
+}
+
 impl Rollout {
-    /// A deployment that waits at a lifecycle hook waits for somebody else: that time is not ours.
-    fn pause(&mut self, now: Timestamp, paused: bool) {
-        match (self.paused_since, paused) {
-            (None, true) => self.paused_since = Some(now),
-            (Some(since), false) => {
-                self.deadline =
-                    self.deadline.saturating_add(now.duration_since(since)).unwrap_or(self.deadline);
-                self.paused_since = None;
-            }
-            (None, false) | (Some(_), true) => {}
+    /// A bake that has begun begins again when every service is proven again, with the time for that.
+    fn bakes_anew(&mut self, deadline: Timestamp) {
+        if self.bake.is_some() && self.rebaked < REBAKES {
+            self.bake = None;
+            self.rebaked += 1;
+            self.deadline = self.deadline.max(deadline);
         }
     }
 
-    /// What takes too long fails.
-    pub(super) fn time_out(&mut self, now: Timestamp) {
-        let late = self.deadline <= now && self.paused_since.is_none();
-        for one in &mut self.services {
+    /// Each service has its own: one that waits at a lifecycle hook is none of the others' business.
+    fn deadline_of(&self, one: &ServiceRollout) -> Timestamp {
+        let later = |at: Timestamp, by: SignedDuration| at.saturating_add(by).unwrap_or(at);
+        let deadline = later(self.deadline, one.paused_for);
+        match one.pause {
+            Some(Pause { since, seen }) => {
+                later(deadline, seen.duration_since(since)).max(later(seen, PAUSE_COUNTS))
+            }
+            None => deadline,
+        }
+    }
+
+    /// What takes too long fails. `until`: what is proven has to stay so until then, and be seen so after it.
+    pub(super) fn time_out(&mut self, now: Timestamp, verify: &Verify, until: Option<Timestamp>) {
+        // Whoever looks has had as long for that as for the rollout.
+        let unseen = until.filter(|until| *until + verify.timeout <= now);
+        let late: Vec<bool> = self.services.iter().map(|one| self.deadline_of(one) <= now).collect();
+        for (one, late) in self.services.iter_mut().zip(late) {
             let reason = match &one.progress {
-                Progress::Waiting if late => "nothing could be applied in time".to_owned(),
+                Progress::Waiting if late => {
+                    // Its call may have arrived, and only the answer was lost.
+                    one.if_moved = true;
+                    "not known to be applied in time".to_owned()
+                }
                 Progress::Deployed if late => match &one.seen {
                     Some(seen) => format!("not proven in time: {seen}"),
                     None => "not proven in time".to_owned(),
@@ -159,27 +196,42 @@ impl Rollout {
                 Progress::Returning { reason, until } if *until <= now => {
                     format!("ECS did not finish going back by itself: {reason}")
                 }
+                Progress::Proven { at, .. } | Progress::Unproven { at }
+                    if unseen.is_some_and(|until| *at < until) =>
+                {
+                    format!("it could not be looked at again since {at}")
+                }
                 Progress::Waiting
                 | Progress::Deployed
                 | Progress::Returning { .. }
                 | Progress::Proven { .. }
-                | Progress::Unproven
+                | Progress::Unproven { .. }
                 | Progress::Returned { .. }
                 | Progress::Superseded { .. }
                 | Progress::Failed { .. } => continue,
             };
             one.progress = Progress::Failed { reason };
         }
+        if let (Some(bake), Some(until)) = (&mut self.bake, unseen)
+            && !verify.endpoints.is_empty()
+            && bake.probed_at.is_none_or(|at| at < until)
+        {
+            bake.failed.get_or_insert("the endpoints could not be asked again in time".to_owned());
+        }
     }
 
     /// When it next times out.
     pub(super) fn next_time_out(&self, now: Timestamp) -> Option<Timestamp> {
-        let deadline = self.paused_since.is_none().then_some(self.deadline);
-        let returning = self.services.iter().filter_map(|one| match &one.progress {
+        let times = self.services.iter().filter_map(|one| match &one.progress {
+            Progress::Waiting | Progress::Deployed => Some(self.deadline_of(one)),
             Progress::Returning { until, .. } => Some(*until),
-            _ => None,
+            Progress::Proven { .. }
+            | Progress::Unproven { .. }
+            | Progress::Returned { .. }
+            | Progress::Superseded { .. }
+            | Progress::Failed { .. } => None,
         });
-        returning.chain(deadline).filter(|at| *at > now).min()
+        times.filter(|at| *at > now).min()
     }
 
     pub(super) fn verdict(&self) -> Verdict {
@@ -187,23 +239,23 @@ impl Rollout {
             let each = self.services.iter().filter_map(|one| Some((&one.service, wanted(one)?)));
             each.map(|(service, reason)| format!("{service}: {reason}")).collect()
         };
-        let taken = said(&|one| match &one.progress {
-            Progress::Superseded { reason } => Some(reason),
-            _ => None,
-        });
-        if !taken.is_empty() {
-            return Verdict::Taken(taken.join("; "));
-        }
         // Never against ECS's own going back: first it is over, or too late.
         if self.services.iter().any(|one| matches!(one.progress, Progress::Returning { .. })) {
             return Verdict::Going;
         }
+        let taken = said(&|one| match &one.progress {
+            Progress::Superseded { reason } => Some(reason),
+            _ => None,
+        });
         let broken = said(&|one| match &one.progress {
             Progress::Failed { reason } => Some(reason),
             // What ECS brought back is where ECS wanted it, and nobody has proven it.
             Progress::Returned { reason, .. } if !one.if_moved => Some(reason),
             _ => None,
         });
+        if !taken.is_empty() {
+            return Verdict::Taken([taken, broken].concat().join("; "));
+        }
         if !broken.is_empty() {
             return Verdict::Broken(broken.join("; "));
         }
@@ -213,7 +265,7 @@ impl Rollout {
         if self.services.iter().any(|one| matches!(one.progress, Progress::Waiting | Progress::Deployed)) {
             return Verdict::Going;
         }
-        let nothing = self.services.iter().all(|one| one.progress == Progress::Unproven);
+        let nothing = self.services.iter().all(|one| matches!(one.progress, Progress::Unproven { .. }));
         if nothing && !self.services.is_empty() { Verdict::NothingProven } else { Verdict::Arrived }
     }
 
@@ -222,24 +274,36 @@ impl Rollout {
         self.services.iter().all(|one| match one.progress {
             Progress::Waiting | Progress::Deployed | Progress::Returning { .. } => false,
             Progress::Proven { .. }
-            | Progress::Unproven
+            | Progress::Unproven { .. }
             | Progress::Returned { .. }
             | Progress::Superseded { .. }
             | Progress::Failed { .. } => true,
         })
     }
 
-    /// Since when every service is proven.
-    pub(super) fn proven_since(&self) -> Option<Timestamp> {
+    /// When the service that was not looked at for longest was last seen where it should be.
+    pub(super) fn seen_since(&self) -> Option<Timestamp> {
         let at = |one: &ServiceRollout| match one.progress {
-            Progress::Proven { at, .. } => Some(at),
-            _ => None,
+            Progress::Proven { at, .. } | Progress::Unproven { at } => Some(at),
+            Progress::Waiting
+            | Progress::Deployed
+            | Progress::Returning { .. }
+            | Progress::Returned { .. }
+            | Progress::Superseded { .. }
+            | Progress::Failed { .. } => None,
         };
         self.services.iter().filter_map(at).min()
     }
 
+    /// ECS has accepted a deployment of ours.
     pub(super) fn applied_anywhere(&self) -> bool {
         self.services.iter().any(|one| one.started.is_some())
+    }
+
+    /// It has, or may have.
+    pub(super) fn maybe_applied(&self) -> bool {
+        let unheard = |one: &ServiceRollout| one.if_moved && matches!(one.progress, Progress::Failed { .. });
+        self.applied_anywhere() || self.services.iter().any(unheard)
     }
 
     /// The task definition that each service was proven with.

@@ -186,6 +186,7 @@ fn while_a_rollback_runs_whatever_is_named_waits_for_it() {
         kind: SlotKind::Rollback,
         digest: digest(1),
         since: jiff::Timestamp::UNIX_EPOCH,
+        moving_until: None,
     });
     for name in ["stable", "previous", "7", "main"] {
         assert_eq!(to(&environment, &pins, &[1], name), Err(Refusal::RollbackRunning { id }), "{name}");

@@ -2,8 +2,9 @@
 
 use jiff::SignedDuration;
 use proptest::prelude::*;
+use stablepin_core::application::ServiceName;
 use stablepin_core::audit::{Actor, Kind};
-use stablepin_core::effect::{Effect, Outcome, Seen};
+use stablepin_core::effect::{Effect, Outcome, Seen, owed};
 use stablepin_core::records::{
     Destination, Notice, OperationId, Progress, Promotion, PromotionState, RollbackState, SlotKind, Verdict,
     Way, Work,
@@ -43,6 +44,51 @@ fn running(world: &World) -> Vec<u8> {
 
 fn pins(world: &World) -> usize {
     world.pins.len()
+}
+
+/// Everything that is owed now is done, and heard of.
+fn carries_out(world: &mut World, id: OperationId) {
+    world.begin(id);
+    while !world.flights.is_empty() {
+        world.land(0, true);
+    }
+}
+
+/// Approved, and every service described at the build; nobody has looked yet.
+fn deployed_everywhere(world: &mut World, at: i64, n: u8) -> OperationId {
+    let id = asked(world, at, n);
+    approve(world, id);
+    while running(world).iter().any(|one| *one != n) {
+        carries_out(world, id);
+    }
+    id
+}
+
+/// Approved, deployed, proven: it bakes.
+fn baking(world: &mut World, at: i64, n: u8) -> OperationId {
+    let id = deployed_everywhere(world, at, n);
+    while promotion(world, id).rollout.unwrap().bake.is_none() {
+        world.tick(id);
+        carries_out(world, id);
+        world.wait(5);
+    }
+    id
+}
+
+fn service(world: &World, n: usize) -> ServiceName {
+    world.services.keys().nth(n).unwrap().clone()
+}
+
+fn heard(service: &ServiceName, seen: Seen) -> Observed {
+    Observed::Outcome(Outcome::Service(Way::There, service.clone(), seen))
+}
+
+fn going(paused: bool) -> Seen {
+    Seen::Going { seen: "1 of 2 tasks running".to_owned(), paused }
+}
+
+fn out_of_reach() -> Observed {
+    Observed::Outcome(Outcome::Problem("AccessDenied".to_owned()))
 }
 
 #[test]
@@ -175,22 +221,56 @@ fn an_ecs_that_never_finishes_going_back_is_superseded() {
 
 #[test]
 fn somebody_elses_deployment_is_not_touched() {
-    let mut world = World::new(deployed(ONE, BOTH));
+    let mut world = World::new(deployed(ONE, WEB));
     promoted(&mut world, 0, 1);
-    let id = asked(&mut world, 1, 2);
-    approve(&mut world, id);
-    let web = world.services.keys().next().unwrap().clone();
-    while running(&world) != [2, 2] {
-        world.begin(id);
-        while !world.flights.is_empty() {
-            world.land(0, true);
-        }
-    }
+    let id = deployed_everywhere(&mut world, 1, 2);
+    let web = service(&world, 0);
     world.deploy_by_hand(&web, digest(9));
     world.settle();
-    assert_eq!((running(&world), state(&world, id)), (vec![9, 2], PromotionState::Failed));
+    assert_eq!((running(&world), state(&world, id)), (vec![9], PromotionState::Failed));
     assert!(world.environment.hold.is_some());
     assert_eq!(promotion(&world, id).way_back, None);
+    assert!(promotion(&world, id).reason.unwrap().ends_with("is not ours: it was not touched"));
+}
+
+#[test]
+fn what_moved_beside_somebody_elses_deployment_goes_back() {
+    for theirs in [0, 1] {
+        let mut world = World::new(deployed(ONE, BOTH));
+        promoted(&mut world, 0, 1);
+        let id = deployed_everywhere(&mut world, 1, 2);
+        let taken = service(&world, theirs);
+        world.deploy_by_hand(&taken, digest(9));
+        world.settle();
+        let mut expected = vec![1, 1];
+        expected[theirs] = 9;
+        assert_eq!((running(&world), state(&world, id)), (expected, PromotionState::Failed));
+        assert!(world.environment.hold.is_some() && world.environment.rolled_back_from.contains(&digest(2)));
+        let said = promotion(&world, id).reason.unwrap();
+        assert!(
+            said.starts_with(&format!("{taken}: ")) && said.contains("not touched. Every other"),
+            "{said}"
+        );
+        check(&world);
+    }
+}
+
+#[test]
+fn beside_somebody_elses_deployment_ecs_still_goes_back_first() {
+    let mut world = World::new(deployed(ONE, BOTH));
+    promoted(&mut world, 0, 1);
+    let id = deployed_everywhere(&mut world, 1, 2);
+    let (web, worker) = (service(&world, 0), service(&world, 1));
+    let reason = || "their words".to_owned();
+    let seen = [
+        heard(&web, Seen::Returning { reason: reason() }),
+        heard(&worker, Seen::Superseded { reason: reason() }),
+    ];
+    world.observe(Some(id), None, &seen).unwrap();
+    assert_eq!((state(&world, id), promotion(&world, id).way_back), (PromotionState::InProgress, None));
+    let back = Seen::Returned { reason: reason(), digest: Some(digest(1)) };
+    world.observe(Some(id), None, &[heard(&web, back)]).unwrap();
+    assert_eq!((state(&world, id), promotion(&world, id).way_back), (PromotionState::Failed, None));
 }
 
 #[test]
@@ -214,6 +294,9 @@ fn scaled_to_zero_everywhere_proves_nothing() {
     world.observe(Some(id), None, &outcomes).unwrap();
     assert_eq!((state(&world, id), pins(&world)), (PromotionState::Failed, 1));
     assert!(promotion(&world, id).reason.unwrap().starts_with("nothing proven"));
+    assert_eq!(world.environment.hold.as_ref().map(|hold| hold.by), Some(id), "held");
+    world.settle();
+    assert_eq!(world.operations[&id].told, [Notice::Ended].into());
 }
 
 #[test]
@@ -233,6 +316,45 @@ fn one_of_two_scaled_to_zero_is_proven_by_the_other() {
         .unwrap();
     world.settle();
     assert_eq!((state(&world, id), pins(&world)), (PromotionState::Completed, 1));
+}
+
+#[test]
+fn one_that_is_scaled_up_while_it_bakes_is_proven_too() {
+    let mut world = World::new(deployed(ONE, BOTH));
+    let id = deployed_everywhere(&mut world, 0, 1);
+    let worker = service(&world, 1);
+    world.wait(5);
+    world.observe(Some(id), None, &[heard(&worker, Seen::Unproven)]).unwrap();
+    world.settle();
+    let rollout = promotion(&world, id).rollout.unwrap();
+    assert_eq!((state(&world, id), pins(&world)), (PromotionState::Completed, 1));
+    assert!(rollout.services.iter().all(|one| matches!(one.progress, Progress::Proven { .. })));
+    assert_eq!(world.environment.pin.as_ref().unwrap().revisions.len(), 2);
+}
+
+#[test]
+fn one_that_is_scaled_up_while_it_bakes_and_is_broken_sends_it_back() {
+    let mut world = World::new(deployed(ONE, BOTH));
+    promoted(&mut world, 0, 1);
+    let id = deployed_everywhere(&mut world, 1, 2);
+    let worker = service(&world, 1);
+    world.wait(5);
+    world.observe(Some(id), None, &[heard(&worker, Seen::Unproven)]).unwrap();
+    while promotion(&world, id).rollout.unwrap().bake.is_none() {
+        world.tick(id);
+        let web = service(&world, 0);
+        let owed = owed(world.now, &world.subject(Some(id), None), world.uuid());
+        assert!(!owed.contains(&Effect::Follow(Way::There, worker.clone())), "it has not begun to bake");
+        world.observe(Some(id), None, &[heard(&web, Seen::Proven { tasks: 1 })]).unwrap();
+    }
+    world.wait(35);
+    world.observe(Some(id), None, &[Observed::Tick, heard(&worker, going(false))]).unwrap();
+    assert_eq!(promotion(&world, id).rollout.unwrap().bake, None, "it bakes again when that is proven");
+    world
+        .observe(Some(id), None, &[heard(&worker, Seen::Failed { reason: "it crashes".to_owned() })])
+        .unwrap();
+    world.settle();
+    assert_eq!((running(&world), state(&world, id)), (vec![1, 1], PromotionState::RolledBack));
 }
 
 #[test]
@@ -267,6 +389,12 @@ fn a_pause_at_a_lifecycle_hook_is_not_our_time() {
         assert_eq!(state(&world, id), PromotionState::InProgress);
         world.wait(60);
     }
+    // When it goes on, it has the time that it had left.
+    let going_on = [heard(&service(&world, 0), going(false))];
+    world.observe(Some(id), None, &going_on).unwrap();
+    world.wait(60);
+    world.tick(id);
+    assert_eq!(promotion(&world, id).failure, None);
     world.settle();
     assert_eq!(state(&world, id), PromotionState::Completed);
 }
@@ -291,6 +419,180 @@ fn what_is_not_proven_in_time_goes_back_once() {
     assert_eq!((state(&world, id), pins(&world)), (PromotionState::Failed, 1));
     assert!(promotion(&world, id).reason.unwrap().contains("Going back did not work"));
     assert!(world.environment.hold.is_some());
+}
+
+/// The call arrived, whoever made it died, and nobody came for as long as a rollout may take.
+#[test]
+fn what_was_moved_unheard_goes_back_when_its_time_is_over() {
+    for services in [WEB, BOTH] {
+        let mut world = World::new(deployed(ONE, services));
+        promoted(&mut world, 0, 1);
+        let id = asked(&mut world, 1, 2);
+        approve(&mut world, id);
+        carries_out(&mut world, id);
+        world.begin(id);
+        while world.flights.len() > 1 {
+            world.land(0, true);
+        }
+        world.land(0, false);
+        world.wait(31 * 60);
+        world.settle();
+        assert!(running(&world).iter().all(|n| *n == 1), "{services}: {:?}", running(&world));
+        assert_eq!(state(&world, id), PromotionState::RolledBack);
+    }
+}
+
+#[test]
+fn what_was_not_moved_in_time_is_looked_at_and_left() {
+    let mut world = World::new(deployed(ONE, BOTH));
+    promoted(&mut world, 0, 1);
+    let id = asked(&mut world, 1, 2);
+    approve(&mut world, id);
+    carries_out(&mut world, id);
+    let web = service(&world, 0);
+    // Somebody has deployed since, and our call never arrives.
+    world.deploy_by_hand(&web, digest(9));
+    world.wait(31 * 60);
+    world.settle();
+    assert_eq!((running(&world), state(&world, id)), (vec![9, 1], PromotionState::Failed));
+    assert!(promotion(&world, id).reason.unwrap().ends_with("No service was moved"));
+    assert_eq!(world.environment.current.as_ref().map(|current| &current.digest), Some(&digest(1)));
+}
+
+#[test]
+fn a_bake_whose_last_look_keeps_failing_goes_back() {
+    let mut world = World::new(deployed(ONE, WEB));
+    promoted(&mut world, 0, 1);
+    let id = baking(&mut world, 1, 2);
+    let until = promotion(&world, id).rollout.unwrap().bake.unwrap().until;
+    while world.now < until + SignedDuration::from_mins(30) {
+        assert_eq!(promotion(&world, id).way_back, None, "as long as for a rollout");
+        world.observe(Some(id), None, &[Observed::Tick, out_of_reach()]).unwrap();
+        world.wait(60);
+    }
+    world.tick(id);
+    assert!(promotion(&world, id).failure.unwrap().contains("could not be looked at again"));
+    world.settle();
+    assert_eq!((running(&world), state(&world, id)), (vec![1], PromotionState::RolledBack));
+    assert_eq!(world.operations[&id].told, [Notice::GoingBack, Notice::Ended].into());
+}
+
+#[test]
+fn a_bake_whose_endpoints_cannot_be_asked_goes_back() {
+    let mut world = World::new(deployed(ONE, WEB));
+    promoted(&mut world, 0, 1);
+    let id = baking(&mut world, 1, 2);
+    let web = service(&world, 0);
+    for _ in 0..60 {
+        let seen = [Observed::Tick, heard(&web, Seen::Proven { tasks: 1 }), out_of_reach()];
+        world.observe(Some(id), None, &seen).unwrap();
+        world.wait(60);
+    }
+    assert!(promotion(&world, id).failure.unwrap().contains("endpoints could not be asked"));
+}
+
+/// A bake that is longer than the timeout is a valid configuration.
+#[test]
+fn a_wobble_late_in_a_bake_is_no_failure() {
+    let mut world = World::new(deployed(ONE, WEB));
+    promoted(&mut world, 0, 1);
+    world.configuration.application.environments[0].verify.bake = SignedDuration::from_hours(2);
+    let id = baking(&mut world, 1, 2);
+    for _ in 0..40 {
+        world.wait(60);
+        world.tick(id);
+        carries_out(&mut world, id);
+    }
+    assert!(promotion(&world, id).rollout.unwrap().deadline < world.now);
+    let web = service(&world, 0);
+    world.observe(Some(id), None, &[Observed::Tick, heard(&web, going(false))]).unwrap();
+    world.wait(60);
+    world.tick(id);
+    assert_eq!(promotion(&world, id).failure, None);
+    for _ in 0..125 {
+        world.tick(id);
+        carries_out(&mut world, id);
+        world.wait(60);
+    }
+    assert_eq!((running(&world), state(&world, id)), (vec![2], PromotionState::Completed));
+}
+
+#[test]
+fn what_never_stays_proven_for_a_bake_ends() {
+    for wobble in [Seen::Unproven, going(false)] {
+        let mut world = World::new(deployed(ONE, BOTH));
+        promoted(&mut world, 0, 1);
+        let id = baking(&mut world, 1, 2);
+        let began = world.now;
+        let (web, worker) = (service(&world, 0), service(&world, 1));
+        while promotion(&world, id).pin.is_none() && promotion(&world, id).failure.is_none() {
+            for seen in [wobble.clone(), Seen::Proven { tasks: 1 }] {
+                world.wait(30);
+                let proven = heard(&web, Seen::Proven { tasks: 1 });
+                let probed = Observed::Outcome(Outcome::Probed(None));
+                world
+                    .observe(Some(id), None, &[Observed::Tick, proven, heard(&worker, seen), probed])
+                    .unwrap();
+            }
+            assert!(world.now < began + SignedDuration::from_mins(6 * 32), "the slot is not taken for ever");
+        }
+    }
+}
+
+#[test]
+fn one_that_is_paused_gives_the_others_no_time() {
+    for paused in [0, 1] {
+        let mut world = World::new(deployed(ONE, BOTH));
+        promoted(&mut world, 0, 1);
+        let id = deployed_everywhere(&mut world, 1, 2);
+        let began = world.now;
+        let names = [service(&world, 0), service(&world, 1)];
+        while promotion(&world, id).failure.is_none() {
+            let seen = [0, 1].map(|n| heard(&names[n], going(n == paused)));
+            world.observe(Some(id), None, &[Observed::Tick]).unwrap();
+            world.observe(Some(id), None, &seen).unwrap();
+            world.wait(60);
+            assert!(world.now < began + SignedDuration::from_mins(35), "{paused} is paused");
+        }
+        assert!(promotion(&world, id).failure.unwrap().starts_with(&names[1 - paused].to_string()));
+    }
+}
+
+#[test]
+fn a_pause_that_ends_in_another_way_is_over() {
+    let mut world = World::new(deployed(ONE, BOTH));
+    promoted(&mut world, 0, 1);
+    for n in 0..2 {
+        let name = service(&world, n);
+        world.deploy_by_hand(&name, digest(9));
+    }
+    let rollback = world.roll_back("stable").unwrap();
+    let web = service(&world, 0);
+    let deployed = Observed::Outcome(crate::world::deployed_as("d", web.clone()));
+    world.observe(Some(rollback), None, &[deployed]).unwrap();
+    world.observe(Some(rollback), None, &[heard(&web, going(true))]).unwrap();
+    let returned = Seen::Returned { reason: "the hook timed out".to_owned(), digest: Some(digest(9)) };
+    world.observe(Some(rollback), None, &[heard(&web, returned)]).unwrap();
+    for _ in 0..31 {
+        world.wait(60);
+        world.observe(Some(rollback), None, &[Observed::Tick, out_of_reach()]).unwrap();
+    }
+    assert_eq!(rollback_state(&world, rollback), RollbackState::Incomplete);
+    assert_eq!(world.environment.slot, None);
+}
+
+#[test]
+fn a_pause_that_nobody_can_look_at_ends_too() {
+    let mut world = World::new(deployed(ONE, WEB));
+    promoted(&mut world, 0, 1);
+    let id = deployed_everywhere(&mut world, 1, 2);
+    let web = service(&world, 0);
+    world.observe(Some(id), None, &[heard(&web, going(true))]).unwrap();
+    for _ in 0..31 {
+        world.wait(60);
+        world.observe(Some(id), None, &[Observed::Tick, out_of_reach()]).unwrap();
+    }
+    assert!(promotion(&world, id).failure.is_some());
 }
 
 #[test]
@@ -326,6 +628,87 @@ fn a_rollback_pre_empts_a_promotion_and_a_late_call_of_it_is_undone() {
     assert_eq!((running(&world), rollback_state(&world, rollback)), (vec![1, 1], RollbackState::Completed));
     assert_eq!((state(&world, id), pins(&world)), (PromotionState::Failed, 1));
     assert!(promotion(&world, id).reason.unwrap().contains("pre-empted by rollback"));
+}
+
+#[test]
+fn a_late_call_on_what_a_rollback_has_proven_is_undone_before_it_ends() {
+    let mut world = World::new(deployed(ONE, BOTH));
+    promoted(&mut world, 0, 1);
+    let id = asked(&mut world, 1, 2);
+    approve(&mut world, id);
+    carries_out(&mut world, id);
+    world.begin(id); // Two deployments are in its hand,
+    world.land(0, true); // one arrives,
+    let late = world.flights.remove(0); // and the other one is slow.
+    let rollback = world.roll_back("stable").unwrap();
+    for _ in 0..2 {
+        world.tick(rollback);
+        carries_out(&mut world, rollback);
+        world.wait(4);
+    }
+    let rolling = || world.subject(Some(rollback), None).rollback().unwrap().clone();
+    let proven =
+        |one: &stablepin_core::records::ServiceRollout| matches!(one.progress, Progress::Proven { .. });
+    assert!(rolling().rollout.services.iter().all(proven));
+    assert_eq!(rolling().state, RollbackState::InProgress, "the promotion's lease has not ended");
+    world.take_effect(id, &late.effect);
+    world.settle();
+    assert_eq!((running(&world), rollback_state(&world, rollback)), (vec![1, 1], RollbackState::Completed));
+    assert_eq!((state(&world, id), pins(&world)), (PromotionState::Failed, 1));
+}
+
+#[test]
+fn a_rollback_waits_for_no_promotion_that_moves_nothing_now() {
+    let mut world = World::new(deployed(ONE, WEB));
+    promoted(&mut world, 0, 1);
+    deployed_everywhere(&mut world, 1, 2);
+    let rollback = world.roll_back("stable").unwrap();
+    let asked = world.subject(Some(rollback), None).rollback().unwrap().clone();
+    assert_eq!((asked.preempted, asked.preempted_until), (Some(digest(2)), None));
+}
+
+#[test]
+fn a_rollback_whose_last_look_keeps_failing_ends() {
+    let mut world = World::new(deployed(ONE, WEB));
+    promoted(&mut world, 0, 1);
+    let id = asked(&mut world, 1, 2);
+    approve(&mut world, id);
+    carries_out(&mut world, id);
+    world.begin(id);
+    let rollback = world.roll_back("stable").unwrap();
+    world.flights.clear();
+    for _ in 0..2 {
+        carries_out(&mut world, rollback);
+        world.wait(4);
+    }
+    for _ in 0..35 {
+        world.wait(60);
+        world.observe(Some(rollback), None, &[Observed::Tick, out_of_reach()]).unwrap();
+    }
+    assert_eq!(rollback_state(&world, rollback), RollbackState::Incomplete);
+}
+
+/// What runs is what is asked for, and the release that is about to replace it is what it is asked for against.
+#[test]
+fn a_rollback_stops_a_promotion_that_has_moved_nothing_yet() {
+    for prepared in [false, true] {
+        let mut world = World::new(deployed(ONE, BOTH));
+        promoted(&mut world, 0, 1);
+        let before = world.services.clone();
+        let id = asked(&mut world, 1, 2);
+        approve(&mut world, id);
+        if prepared {
+            carries_out(&mut world, id);
+        }
+        let rollback = world.roll_back("stable").unwrap();
+        world.settle();
+        assert_eq!((state(&world, id), pins(&world)), (PromotionState::Failed, 1));
+        assert!(promotion(&world, id).reason.unwrap().contains("pre-empted by rollback"));
+        assert_eq!((rollback_state(&world, rollback), &world.services), (RollbackState::Completed, &before));
+        assert!(world.environment.hold.is_some());
+        assert!(matches!(world.roll_back("stable"), Err(Refusal::AlreadyLive { .. })), "now it is");
+        check(&world);
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use jiff::{SignedDuration, Timestamp};
 use stablepin_core::audit::Kind;
-use stablepin_core::records::{OperationId, PromotionState, Verdict, Work};
+use stablepin_core::records::{OperationId, PromotionState, RollbackState, Verdict, Work};
 use stablepin_core::step::{Observed, Opening};
 use uuid::Uuid;
 
@@ -29,6 +29,8 @@ struct Left {
     ticks: u8,
     /// The clock jumps to the next moment at which something is due.
     jumps: u8,
+    /// Nobody comes for longer than a rollout may take.
+    sleeps: u8,
     faults: u8,
     hands: u8,
 }
@@ -47,6 +49,7 @@ enum Action {
     RollBack,
     Tick(usize),
     Jump,
+    Sleep,
     MoveTag,
     Turn { process: usize, effect: usize, fault: Fault },
 }
@@ -90,6 +93,9 @@ impl State {
         }
         if left.jumps > 0 && self.next().is_some() {
             actions.push(Action::Jump);
+        }
+        if left.sleeps > 0 {
+            actions.push(Action::Sleep);
         }
         if left.hands > 0 && world.environment.pin.is_some() {
             actions.push(Action::MoveTag);
@@ -149,6 +155,10 @@ impl State {
                 if let Some(at) = self.next() {
                     world.now = at + SignedDuration::from_secs(1);
                 }
+            }
+            Action::Sleep => {
+                left.sleeps -= 1;
+                world.now += SignedDuration::from_mins(31);
             }
             Action::MoveTag => {
                 left.hands -= 1;
@@ -264,7 +274,41 @@ fn holds(world: &World) {
     }
 }
 
-/// All states, breadth first. Answers how many there were, and how many ends.
+/// What ended as back, or as never moved, is not what runs. What ended as completed is.
+fn is_as_it_says(world: &World) {
+    for operation in world.operations.values() {
+        let (digest, reason) = match &operation.work {
+            Work::Promotion(promotion) => (&promotion.digest, &promotion.reason),
+            Work::Rollback(_) | Work::Repair(_) => continue,
+        };
+        let unmoved =
+            ["Every service is back", "ECS went back", "No service was moved", "nothing was touched"];
+        let gone = reason.as_ref().is_some_and(|reason| unmoved.iter().any(|said| reason.contains(said)));
+        let pinned = world.pins.iter().any(|pin| pin.digest == *digest);
+        let runs = world.services.values().any(|running| running.digest == *digest);
+        assert!(!gone || pinned || !runs, "rule 10: {reason:?}, and it runs");
+    }
+    for operation in world.operations.values() {
+        let Work::Rollback(rollback) = &operation.work else { continue };
+        let later = |work: &Work| match work {
+            Work::Promotion(promotion) => promotion.rollout.as_ref().is_some_and(|rollout| {
+                rollout.deadline > rollback.requested_at + SignedDuration::from_mins(30)
+            }),
+            Work::Rollback(_) | Work::Repair(_) => false,
+        };
+        let last = !world.operations.values().any(|operation| later(&operation.work));
+        let there = world.services.values().all(|running| running.digest == rollback.target.digest);
+        let completed = rollback.state == RollbackState::Completed;
+        assert!(
+            !(completed && last) || there,
+            "rule 10: {:?}, and {:?} runs",
+            rollback.reason,
+            world.services
+        );
+    }
+}
+
+/// All states, depth first: few are open at a time. Answers how many there were, and how many ends.
 fn explore(first: State) -> (usize, usize) {
     let mut seen = HashSet::from([first.key()]);
     let mut ends = HashSet::new();
@@ -281,6 +325,7 @@ fn explore(first: State) -> (usize, usize) {
                 quiet.settle();
                 check(&quiet);
                 holds(&quiet);
+                is_as_it_says(&quiet);
             }
         }
         for action in state.actions() {
@@ -294,7 +339,7 @@ fn explore(first: State) -> (usize, usize) {
 }
 
 fn left() -> Left {
-    Left { pushes: [1, 1], clicks: [1, 1], rollbacks: 0, ticks: 0, jumps: 0, faults: 0, hands: 0 }
+    Left { pushes: [1, 1], clicks: [1, 1], rollbacks: 0, ticks: 0, jumps: 0, sleeps: 0, faults: 0, hands: 0 }
 }
 
 /// Both builds were pushed, named and asked about.
@@ -346,6 +391,29 @@ fn a_deployment_and_a_rollback_with_a_crash_anywhere() {
     world.settle();
     let left = Left { pushes: [0, 0], clicks: [0, 1], rollbacks: 1, faults: 1, ticks: 1, jumps: 1, ..left() };
     shown("a deployment and a rollback, a crash", explore(State::new(world, left)), 1_000);
+}
+
+/// Nobody comes for as long as a rollout may take, at any moment.
+#[test]
+fn a_deployment_whose_time_is_over_with_a_crash_anywhere() {
+    let mut world = asked(World::new(deployed(ONE, "\"prod/web\", \"prod/worker\"")));
+    world.vote(id(0), "lead", Verdict::Approve).unwrap();
+    world.settle();
+    let left = Left { pushes: [0, 0], clicks: [0, 1], faults: 1, ticks: 2, sleeps: 1, ..left() };
+    shown("a deployment whose time is over, a crash", explore(State::new(world, left)), 500);
+}
+
+#[test]
+fn two_deployments_a_rollback_and_a_tag_moved_by_hand_with_a_crash_anywhere() {
+    let mut world = World::new(deployed(ONE, "\"prod/web\""));
+    let before = world.push(-100, 7).unwrap();
+    world.settle();
+    world.vote(before, "lead", Verdict::Approve).unwrap();
+    world.settle();
+    let mut world = asked(world);
+    world.vote(id(0), "lead", Verdict::Approve).unwrap();
+    let left = Left { pushes: [0, 0], clicks: [0, 1], rollbacks: 1, faults: 1, ticks: 1, hands: 1, ..left() };
+    shown("two deployments, a rollback, a crash, a hand", explore(State::new(world, left)), 1_000);
 }
 
 #[test]

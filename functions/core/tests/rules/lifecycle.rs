@@ -453,8 +453,9 @@ fn a_rollback_that_moved_nothing_left_nothing() {
     pinned(&mut world, 0, 1);
     let id = world.roll_back("stable").unwrap();
     assert!(world.environment.rolled_back_from.is_empty());
-    world.now += SignedDuration::from_hours(1);
-    world.tick(id);
+    let service = world.services.keys().next().unwrap().clone();
+    let gone = Seen::Failed { reason: "the service is not there any more".to_owned() };
+    world.observe(Some(id), None, &[Observed::Outcome(Outcome::Service(Way::There, service, gone))]).unwrap();
     assert_eq!(rollback_state(&world, id), RollbackState::Failed);
     assert!(world.environment.rolled_back_from.is_empty(), "what runs is as good as it was");
 }

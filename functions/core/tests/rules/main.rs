@@ -558,9 +558,28 @@ fn a_rollback_that_changed_nothing_has_failed() {
     let mut world = World::new(application(ONE, "\"prod/web\""));
     pinned(&mut world, 0, 1);
     let id = world.roll_back("stable").unwrap();
-    world.now += SignedDuration::from_hours(1);
-    world.tick(id);
+    let service = world.services.keys().next().unwrap().clone();
+    let gone = Seen::Failed { reason: "the service is not there any more".to_owned() };
+    world.observe(Some(id), None, &[Observed::Outcome(Outcome::Service(Way::There, service, gone))]).unwrap();
     assert_eq!(rollback_state(&world, id), RollbackState::Failed);
+}
+
+#[test]
+fn rule_10_a_rollback_that_may_have_changed_something_is_incomplete() {
+    let mut world = World::new(application(ONE, "\"prod/web\""));
+    pinned(&mut world, 0, 1);
+    let id = world.roll_back("stable").unwrap();
+    world.begin(id);
+    let deploy = world.flights.iter().position(|flight| matches!(flight.effect, Effect::Deploy(..)));
+    world.land(deploy.unwrap(), false); // It was applied, and nobody lived to say so.
+    world.wait(31 * 60);
+    world.tick(id);
+    assert_eq!(rollback_state(&world, id), RollbackState::Incomplete);
+    assert!(
+        world.environment.rolled_back_from.contains(&digest(0)),
+        "what was left is no place to go back to"
+    );
+    assert_eq!(world.environment.slot, None);
 }
 
 #[test]

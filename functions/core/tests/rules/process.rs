@@ -2,7 +2,7 @@
 //! which may be stale, loses races, carries out one effect after the other, and may die before or after each.
 
 use jiff::{SignedDuration, Timestamp};
-use stablepin_core::effect::{Effect, Outcome, leased_to_another, owed};
+use stablepin_core::effect::{Effect, Outcome, leased_to_another, owed, take_lease};
 use stablepin_core::image::ImageDigest;
 use stablepin_core::records::{Lease, OperationId, Subject};
 use stablepin_core::refusal::Refusal;
@@ -125,12 +125,9 @@ impl Process {
             Ok(change) => change,
             Err(refusal) => return Turn::Refused(refusal),
         };
-        let wanted = !owed(now, &change.after, self.holder).is_empty();
-        if let Some(operation) = &mut change.after.operation
-            && !leased_to_another(now, operation, self.holder)
-        {
-            operation.lease = wanted.then_some(Lease { holder: self.holder, until: self.until });
-        }
+        let owed_now = owed(now, &change.after, self.holder);
+        let lease = Lease { holder: self.holder, until: self.until };
+        take_lease(now, &mut change.after, lease, &owed_now);
         if let Some(occurrence) = &change.opened
             && world.opened.contains(occurrence)
         {

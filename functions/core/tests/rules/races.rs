@@ -390,7 +390,7 @@ fn a_late_outcome_does_not_reopen_what_has_ended() {
     ];
     for outcome in outcomes {
         let after = world.observe(Some(id), None, &[Observed::Outcome(outcome)]).unwrap();
-        assert_eq!(after.rollback().unwrap().state, RollbackState::Failed);
+        assert_eq!(after.rollback().unwrap().state, RollbackState::Incomplete);
         assert_eq!(after.operation.unwrap().wake_at, None);
     }
     assert_eq!((world.environment.slot.clone(), world.pins.len()), (None, 1));

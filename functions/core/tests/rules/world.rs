@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use stablepin_core::application::{Application, ServiceName};
 use stablepin_core::audit::{Actor, AuditRecord, Kind};
-use stablepin_core::effect::{Effect, Outcome, Seen, owed};
+use stablepin_core::effect::{Effect, Outcome, Seen, owed, take_lease};
 use stablepin_core::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_core::name::{ApproverName, EnvironmentName};
 use stablepin_core::records::{
@@ -364,12 +364,20 @@ impl World {
 
     /// What is owed by an operation now, begun by somebody, and not arrived.
     pub(crate) fn begin(&mut self, operation: OperationId) {
-        let holder = self.uuid();
-        let until = self.now + LEASE;
-        for effect in owed(self.now, &self.subject(Some(operation), None), holder) {
-            self.flights.push(Flight { operation, effect, until });
-            self.operations.get_mut(&operation).unwrap().lease = Some(Lease { holder, until });
+        let lease = Lease { holder: self.uuid(), until: self.now + LEASE };
+        let owed = owed(self.now, &self.subject(Some(operation), None), lease.holder);
+        if !owed.is_empty() {
+            let until = lease.until;
+            self.lease(operation, lease, &owed);
+            self.flights.extend(owed.into_iter().map(|effect| Flight { operation, effect, until }));
         }
+    }
+
+    fn lease(&mut self, operation: OperationId, lease: Lease, carried_out: &[Effect]) {
+        let mut subject = self.subject(Some(operation), None);
+        take_lease(self.now, &mut subject, lease, carried_out);
+        self.environment = subject.environment;
+        self.operations.insert(operation, subject.operation.unwrap());
     }
 
     pub(crate) fn wait(&mut self, seconds: i64) {
@@ -384,8 +392,10 @@ impl World {
         let outcome = self.take_effect(operation, &effect);
         if heard {
             self.observe(Some(operation), None, &[Observed::Outcome(outcome)]).unwrap();
-            if !self.flights.iter().any(|flight| flight.operation == operation) {
-                self.operations.get_mut(&operation).unwrap().lease = None;
+            if !self.flights.iter().any(|flight| flight.operation == operation)
+                && let Some(lease) = self.operations[&operation].lease.clone()
+            {
+                self.lease(operation, lease, &[]);
             }
         }
     }

@@ -176,7 +176,7 @@ fn services(rollout: &Rollout) -> Vec<String> {
         Progress::Waiting => "not begun".to_owned(),
         Progress::Deployed => seen.map_or("on its way".to_owned(), line),
         Progress::Proven { tasks, .. } => format!("proven, {tasks} running"),
-        Progress::Unproven => "applied; the desired count is 0".to_owned(),
+        Progress::Unproven { .. } => "applied; the desired count is 0".to_owned(),
         Progress::Returning { reason, .. } => format!("ECS goes back by itself: {}", line(reason)),
         Progress::Returned { reason, .. } => line(reason),
         Progress::Superseded { reason } | Progress::Failed { reason } => line(reason),

@@ -315,8 +315,8 @@ fn ended(state: PromotionState, progress: Progress, failure: &str) -> Subject {
         destination: Destination::Digest { digest: digest(0xa1) },
         services: vec![ServiceRollout { progress, ..ServiceRollout::waiting(service, before) }],
         deadline: at("2025-07-17T15:30:00Z"),
-        paused_since: None,
         bake: None,
+        rebaked: 0,
     });
     subject
 }

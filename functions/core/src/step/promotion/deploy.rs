@@ -29,13 +29,11 @@ pub(in crate::step) fn prepared(draft: &mut Draft, live: &[(ServiceName, Live)])
     let Some(promotion) = promotion(draft).filter(|promotion| promotion.rollout.is_none()) else { return };
     let waiting =
         |(service, before): &(ServiceName, Live)| ServiceRollout::waiting(service.clone(), before.clone());
-    promotion.rollout = Some(Rollout {
-        destination: Destination::Digest { digest: promotion.digest.clone() },
-        services: live.iter().map(waiting).collect(),
-        deadline: now + timeout,
-        paused_since: None,
-        bake: None,
-    });
+    promotion.rollout = Some(Rollout::begun(
+        Destination::Digest { digest: promotion.digest.clone() },
+        live.iter().map(waiting).collect(),
+        now + timeout,
+    ));
 }
 
 pub(in crate::step) fn unfit(draft: &mut Draft, reason: &str) {
@@ -58,6 +56,17 @@ pub(super) fn never_began(draft: &mut Draft) {
     let why = problem.unwrap_or_else(|| "nobody knows why".to_owned());
     let reason = format!("nothing was touched: it could not begin in time: {why}");
     end(draft, PromotionState::Failed, reason, Actor::Stablepin);
+}
+
+/// What takes too long fails: on its way there, or back.
+pub(super) fn time_out(draft: &mut Draft) {
+    let now = draft.now;
+    let Some(verify) = draft.change.after.policy().map(|policy| policy.verify.clone()) else { return };
+    let Some(promotion) = promotion(draft) else { return };
+    if let Some(rollout) = promotion.way_back.as_mut().or(promotion.rollout.as_mut()) {
+        let until = rollout.bake.as_ref().map(|bake| bake.until);
+        rollout.time_out(now, &verify, until);
+    }
 }
 
 /// The environment left the configuration: nobody may touch its services or its tags any more.
@@ -99,13 +108,14 @@ fn forward(draft: &mut Draft, promotion: &Promotion, rollout: &Rollout) {
         Verdict::NothingProven => {
             let reason =
                 "nothing proven: the desired count is 0 everywhere, so nothing runs that could prove it";
+            hold(draft, reason);
             end(draft, PromotionState::Failed, reason.to_owned(), Actor::Stablepin);
         }
         Verdict::Broken(reason) => go_back(draft, promotion, rollout, reason),
         Verdict::Taken(reason) => {
-            let reason = format!("{reason}. What runs now is not ours: nothing was touched");
-            hold(draft, &reason);
-            end(draft, PromotionState::Failed, reason, Actor::Stablepin);
+            let reason = reason.trim_end_matches('.');
+            let reason = format!("{reason}. What runs there now is not ours: it was not touched");
+            go_back(draft, promotion, rollout, reason);
         }
     }
 }
@@ -114,7 +124,7 @@ fn forward(draft: &mut Draft, promotion: &Promotion, rollout: &Rollout) {
 fn bake(draft: &mut Draft, promotion: &Promotion, rollout: &Rollout) {
     let now = draft.now;
     let Some(policy) = draft.change.after.policy().cloned() else { return };
-    let since = rollout.proven_since().unwrap_or(now);
+    let since = rollout.seen_since().unwrap_or(now);
     let bake = rollout.bake.clone().unwrap_or(Bake {
         until: since + policy.verify.bake,
         probed_at: None,
@@ -147,13 +157,14 @@ fn go_back(draft: &mut Draft, promotion: &Promotion, rollout: &Rollout, failure:
         }
         // Never to what is live already: there is nothing else that it ran.
         _ if pin.is_none() && one.before.described.as_ref() == Some(&promotion.digest) => false,
-        Progress::Failed { .. } => one.started.is_some(),
+        Progress::Failed { .. } => one.started.is_some() || one.if_moved,
+        // Somebody else's.
+        Progress::Superseded { .. } => false,
         Progress::Waiting
         | Progress::Deployed
         | Progress::Proven { .. }
-        | Progress::Unproven
-        | Progress::Returning { .. }
-        | Progress::Superseded { .. } => true,
+        | Progress::Unproven { .. }
+        | Progress::Returning { .. } => true,
     };
     let services: Vec<ServiceRollout> = rollout
         .services
@@ -168,6 +179,9 @@ fn go_back(draft: &mut Draft, promotion: &Promotion, rollout: &Rollout, failure:
     // ECS's words are sentences, and ours go on.
     let failure = failure.trim_end_matches('.').to_owned();
     hold(draft, &failure);
+    if is_taken(rollout) && services.is_empty() {
+        return end(draft, PromotionState::Failed, failure, Actor::Stablepin);
+    }
     if rollout.applied_anywhere() {
         draft.change.after.environment.rolled_back_from.insert(promotion.digest.clone());
     }
@@ -196,9 +210,13 @@ fn go_back(draft: &mut Draft, promotion: &Promotion, rollout: &Rollout, failure:
     });
     if let Some(promotion) = self::promotion(draft) {
         promotion.failure = Some(failure);
-        promotion.way_back =
-            Some(Rollout { destination, services, deadline: now + timeout, paused_since: None, bake: None });
+        promotion.way_back = Some(Rollout::begun(destination, services, now + timeout));
     }
+}
+
+/// Part of it is somebody else's now.
+fn is_taken(rollout: &Rollout) -> bool {
+    rollout.services.iter().any(|one| matches!(one.progress, Progress::Superseded { .. }))
 }
 
 fn back(draft: &mut Draft, promotion: &Promotion, way_back: &Rollout) {
@@ -213,11 +231,24 @@ fn back(draft: &mut Draft, promotion: &Promotion, way_back: &Rollout) {
             end(draft, PromotionState::Failed, reason, Actor::Stablepin);
         }
         Verdict::Arrived => {
-            if let Destination::Digest { digest } = &way_back.destination {
+            let is_returned = |one: &ServiceRollout| matches!(one.progress, Progress::Returned { .. });
+            let moved = !way_back.services.iter().all(is_returned);
+            let there = promotion.rollout.iter().flat_map(|rollout| &rollout.services);
+            let by_ecs = there.clone().any(is_returned);
+            let taken = promotion.rollout.as_ref().is_some_and(is_taken);
+            let (state, what) = match (taken, moved || by_ecs) {
+                (false, true) => (PromotionState::RolledBack, "Every service is back"),
+                (false, false) => (PromotionState::Failed, "No service was moved"),
+                (true, true) => (PromotionState::Failed, "Every other service is back"),
+                (true, false) => (PromotionState::Failed, "No other service was moved"),
+            };
+            if let Destination::Digest { digest } = &way_back.destination
+                && moved
+                && !taken
+            {
                 arrived(draft, digest.clone());
             }
-            let reason = format!("{failure}. Every service is back");
-            end(draft, PromotionState::RolledBack, reason, Actor::Stablepin);
+            end(draft, state, format!("{failure}. {what}"), Actor::Stablepin);
         }
         Verdict::Broken(reason) | Verdict::Taken(reason) => {
             let reason = format!("{failure}. Going back did not work: {reason}");
