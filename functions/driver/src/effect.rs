@@ -6,6 +6,8 @@ mod follow;
 mod notify;
 mod prepare;
 mod probe;
+#[cfg(test)]
+mod sample;
 mod tag;
 
 use std::future::ready;

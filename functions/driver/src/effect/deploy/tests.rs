@@ -1,40 +1,24 @@
 use stablepin_aws::ecs::{Deployment, DeploymentStatus};
 
 use super::*;
-
-const BEFORE: &str = "arn:aws:ecs:eu-west-1:111122223333:task-definition/web:1";
-const OURS: &str = "arn:aws:ecs:eu-west-1:111122223333:task-definition/web:2";
-const THEIRS: &str = "arn:aws:ecs:eu-west-1:111122223333:task-definition/web:3";
+use crate::effect::sample::{BEFORE, OURS, THEIRS, service};
 
 /// What the service has now.
 fn now_has(service_deployment: Option<&str>, deployment: &str, definition: &str) -> ServiceState {
-    ServiceState {
-        arn: "arn:aws:ecs:eu-west-1:111122223333:service/prod/web".to_owned(),
-        name: "web".to_owned(),
-        cluster: "arn:aws:ecs:eu-west-1:111122223333:cluster/prod".to_owned(),
-        status: "ACTIVE".to_owned(),
-        controller: Controller::Ecs,
+    let deployment = Deployment {
+        id: deployment.to_owned(),
+        status: DeploymentStatus::Primary,
+        rollout_state: None,
+        rollout_reason: None,
+        task_definition: definition.to_owned(),
         desired: 2,
         running: 2,
-        pending: 0,
+        failed: 0,
+    };
+    ServiceState {
         task_definition: Some(definition.to_owned()),
-        deployments: vec![Deployment {
-            id: deployment.to_owned(),
-            status: DeploymentStatus::Primary,
-            rollout_state: None,
-            rollout_reason: None,
-            task_definition: definition.to_owned(),
-            desired: 2,
-            running: 2,
-            failed: 0,
-        }],
         service_deployment: service_deployment.map(str::to_owned),
-        registrations: Vec::new(),
-        daemon: false,
-        minimum_healthy_percent: None,
-        maximum_percent: None,
-        strategy: None,
-        circuit_breaker: None,
+        ..service(vec![deployment])
     }
 }
 

@@ -1,11 +1,8 @@
 use jiff::{SignedDuration, Timestamp};
-use stablepin_aws::ecs::{Controller, Deployment, Pause, Rollback, ServiceDeployment};
+use stablepin_aws::ecs::{Deployment, Pause, Rollback, ServiceDeployment};
 
 use super::*;
-
-const BEFORE: &str = "arn:aws:ecs:eu-west-1:111122223333:task-definition/web:1";
-const OURS: &str = "arn:aws:ecs:eu-west-1:111122223333:task-definition/web:2";
-const THEIRS: &str = "arn:aws:ecs:eu-west-1:111122223333:task-definition/web:3";
+use crate::effect::sample::{BEFORE, OURS, THEIRS, service};
 
 /// `ecs-svc/2` is ours.
 fn deployment(
@@ -23,28 +20,6 @@ fn deployment(
         desired: 2,
         running: 1,
         failed: 0,
-    }
-}
-
-fn service(deployments: Vec<Deployment>) -> ServiceState {
-    ServiceState {
-        arn: "arn:aws:ecs:eu-west-1:111122223333:service/prod/web".to_owned(),
-        name: "web".to_owned(),
-        cluster: "arn:aws:ecs:eu-west-1:111122223333:cluster/prod".to_owned(),
-        status: "ACTIVE".to_owned(),
-        controller: Controller::Ecs,
-        desired: 2,
-        running: 2,
-        pending: 0,
-        task_definition: Some(OURS.to_owned()),
-        deployments,
-        service_deployment: None,
-        registrations: Vec::new(),
-        daemon: false,
-        minimum_healthy_percent: None,
-        maximum_percent: None,
-        strategy: None,
-        circuit_breaker: None,
     }
 }
 
