@@ -3,7 +3,6 @@
 
 mod applications;
 mod orders;
-mod promotions;
 mod reads;
 
 use serde_json::json;
@@ -69,9 +68,6 @@ async fn route(doors: &Doors, settings: &Settings, request: &Request) -> Result<
         "GET /v1/applications/{application}/promotions/{promotion}" => reads::promotion(table, request).await,
         "GET /v1/applications/{application}/environments/{environment}" => {
             reads::environment(table, request).await
-        }
-        "POST /v1/applications/{application}/environments/{environment}/promotions" => {
-            promotions::ask(doors, request).await
         }
         "GET /v1/applications/{application}/environments/{environment}/pins" => {
             reads::pins(table, request).await

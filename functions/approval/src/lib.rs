@@ -1,4 +1,4 @@
-//! The decision page: `GET` shows and changes nothing, `POST` decides once. And the same decisions by signed requests.
+//! The decision page: `GET` shows and changes nothing, `POST` decides once. And what people order of a promotion by signed requests.
 
 mod page;
 mod signed;
@@ -23,6 +23,9 @@ pub async fn handle(doors: &Doors, request: &Request, deadline: Deadline) -> Res
     let signed = match request.route.as_str() {
         "POST /v1/applications/{application}/promotions/{promotion}/decision" => {
             Some(signed::decide(doors, request, deadline).await)
+        }
+        "POST /v1/applications/{application}/environments/{environment}/promotions" => {
+            Some(signed::ask(doors, request, deadline).await)
         }
         "POST /v1/applications/{application}/promotions/{promotion}/withdraw" => {
             Some(signed::withdraw(doors, request, deadline).await)
@@ -90,7 +93,7 @@ async fn show(doors: &Doors, request: &Request) -> Result<Response, Answer> {
 async fn status(doors: &Doors, request: &Request) -> Result<Response, Answer> {
     let (subject, token) = open(doors, request, request.query("t").unwrap_or_default()).await?;
     let standing = match may_decide(now(), &subject, &token.approver, Some(&token)) {
-        Ok(()) => Standing::decided(&subject, &token.approver),
+        Ok(()) => Standing::now(&subject, &token.approver),
         Err(refusal) => Standing::refused(&subject, &token.approver, &refusal),
     };
     Ok(page::status(&subject, &standing))
@@ -143,7 +146,7 @@ async fn decide(doors: &Doors, request: &Request, deadline: Deadline) -> Result<
         };
         let start = || Start::Subject(Box::new(subject.clone()));
         match drive(doors, start(), vec![Observed::Decision(decision)], deadline).await {
-            Ok(after) => return Ok(page::stands(&after, place, &Standing::decided(&after, &approver))),
+            Ok(after) => return Ok(page::stands(&after, place, &Standing::now(&after, &approver))),
             Err(DriveError::Refused(Refusal::WrongCode)) => {
                 // Counted before anybody hears that it was wrong.
                 let observed = vec![Observed::WrongCode(token.clone())];

@@ -1,21 +1,32 @@
-//! Decisions by signed requests: the signer is the approver that the application file names them, or nobody.
+//! Signed requests: a decision, whose signer is the approver that the application file names them, or nobody; a promotion
+//! that is asked for, or withdrawn.
 
 use serde::Deserialize;
 use serde_json::json;
-use stablepin_aws::dynamodb::{Key, OperationKey};
+use stablepin_aws::dynamodb::{Key, OperationKey, uuid_v7};
 use stablepin_core::audit::Actor;
-use stablepin_core::name::ApplicationName;
-use stablepin_core::records::{OperationId, Subject, Verdict};
-use stablepin_core::step::{Decision, Observed};
+use stablepin_core::commit::Commit;
+use stablepin_core::image::ImageDigest;
+use stablepin_core::name::{ApplicationName, EnvironmentName};
+use stablepin_core::records::{Occurrence, OperationId, Subject, Verdict};
+use stablepin_core::step::{Decision, Observed, Opening};
 use stablepin_core::steps::steps;
+use stablepin_driver::clock::now;
 use stablepin_driver::errors::chain;
-use stablepin_driver::{Deadline, Doors, Start, drive};
+use stablepin_driver::{Deadline, Doors, DriveError, Start, drive};
 use stablepin_http::{Problem, Request, Response, json as answer};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Decided {
     decision: Verdict,
+    reason: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    digest: String,
     reason: Option<String>,
 }
 
@@ -71,6 +82,58 @@ pub(crate) async fn withdraw(
     carry_out(doors, request, subject, observed, deadline).await
 }
 
+/// Without a push: it takes its place in the order now, as a push of the same image would.
+pub(crate) async fn ask(doors: &Doors, request: &Request, deadline: Deadline) -> Result<Response, Problem> {
+    let actor = Actor::Principal { arn: request.signed_by()?.to_owned() };
+    let application = request.parsed("application", ApplicationName::parse)?;
+    let environment = request.parsed("environment", EnvironmentName::parse)?;
+    let example = r#"{"digest": "sha256:…", "reason": "the hotfix"}"#;
+    let body: Asked = serde_json::from_str(&request.body).map_err(|error| not_understood(&error, example))?;
+    let digest = ImageDigest::parse(&body.digest)
+        .map_err(|error| Problem::bad_request(error.to_string()).with("in", "digest"))?;
+    let read = async || {
+        let found = doors.table.configured_environment(&application, &environment).await;
+        found
+            .map_err(|error| ours(request, &error))?
+            .ok_or_else(|| Problem::not_found("application of that name"))
+    };
+    let mut subject = read().await?;
+    let build = doors.table.build(&application, &digest).await.map_err(|error| ours(request, &error))?;
+    let Some(build) = build else {
+        let detail = format!(
+            "there is no build {digest} of {application}: only what was pushed to {} under a tag that `builds` names is one",
+            subject.configuration.application.repository
+        );
+        return Err(Problem::new(404, "not-found", "Not found", detail));
+    };
+    let opening = Opening {
+        id: OperationId::new(uuid_v7(now())),
+        occurrence: Occurrence { at: now(), digest: digest.clone() },
+        repository: build.repository.clone(),
+        pushed_tag: build.pushed_tag.clone(),
+        commit: build.commit.as_deref().and_then(|commit| Commit::parse(commit).ok()),
+        media_type: build.media_type.clone(),
+        size_bytes: build.size_bytes,
+        platforms: build.platforms.clone(),
+        names_taken: build.names_taken,
+        asked_by: Some(actor),
+        reason: body.reason,
+    };
+    subject.build = Some(build);
+    let opened = vec![Observed::Opened(Box::new(opening))];
+    let promotion = match drive(doors, Start::Subject(Box::new(subject)), opened, deadline).await {
+        Ok(after) => after.promotion().map(|promotion| promotion.id),
+        // Somebody asked in the same second: it is their promotion.
+        Err(DriveError::AlreadyOpened) => {
+            let latest = read().await?.environment.latest;
+            latest.filter(|latest| latest.occurrence.digest == digest).map(|latest| latest.promotion)
+        }
+        Err(error) => return Err(refused(request, error)),
+    };
+    let body = json!({ "application": application, "environment": environment, "promotion": promotion });
+    Ok(answer(202, &body))
+}
+
 fn not_understood(error: &serde_json::Error, example: &str) -> Problem {
     Problem::bad_request(format!("the body is not understood: {error}. Send JSON such as {example}"))
 }
@@ -107,16 +170,20 @@ async fn carry_out(
             });
             Ok(answer(200, &body))
         }
-        Err(error) => Err(match error.into_refusal() {
-            Ok(refusal) => Problem::from(&refusal),
-            Err(error) => ours(request, &error),
-        }),
+        Err(error) => Err(refused(request, error)),
+    }
+}
+
+fn refused(request: &Request, error: DriveError) -> Problem {
+    match error.into_refusal() {
+        Ok(refusal) => Problem::from(&refusal),
+        Err(error) => ours(request, &error),
     }
 }
 
 fn ours(request: &Request, error: &dyn std::error::Error) -> Problem {
     let chain = chain(error);
-    tracing::error!(request.id = request.id, "the decision failed: {chain}");
-    let what = "the decision may not have been taken: read the promotion to see";
+    tracing::error!(request.id = request.id, "the request failed: {chain}");
+    let what = "it may have been carried out or not: read the promotion to see";
     Problem::internal(&request.id, what)
 }

@@ -48,7 +48,7 @@ pub struct TokenHash(pub String);
 
 /// SHA-256 of a link's token and the code that its mail prints, in lower-case hexadecimal: whoever reads the table
 /// cannot try codes without the token.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct CodeHash(pub String);
 
@@ -63,8 +63,10 @@ pub struct Token {
     pub approver: ApproverName,
     pub expires_at: Timestamp,
     pub used_at: Option<Timestamp>,
+    #[serde(default)]
     pub code: CodeHash,
     /// How many were tried with it.
+    #[serde(default)]
     pub wrong_codes: u8,
 }
 

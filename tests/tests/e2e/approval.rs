@@ -209,6 +209,43 @@ fn a_build_is_asked_for_again_without_a_push() {
     assert_eq!(app.api("POST", path, Some(&json!({ "digest": "latest" }))).0, 400);
 }
 
+/// A retry, or two people: also within the second that the order is kept in.
+#[test]
+fn a_build_that_many_ask_for_at_once_is_asked_about_once() {
+    let app = Plan::new("asks").create();
+    let digest = app.push("main", &Spec::new("1"));
+    app.link(&digest).reject("not today");
+    let ask = json!({ "digest": digest });
+    let path = "/environments/production/promotions";
+    let answers: Vec<(u16, Value)> = thread::scope(|scope| {
+        let asks: Vec<_> = (0..6).map(|_| scope.spawn(|| app.api("POST", path, Some(&ask)))).collect();
+        asks.into_iter().map(|ask| ask.join().expect("an answer")).collect()
+    });
+    assert!(answers.iter().all(|(status, _)| *status == 202), "{answers:?}");
+    let promotions: BTreeSet<&str> =
+        answers.iter().map(|(_, answer)| answer["promotion"].as_str().expect("an id")).collect();
+    assert_eq!(promotions.len(), 1, "{answers:?}");
+    assert_eq!(app.promotions().len(), 2, "the rejected one, and this");
+}
+
+/// Nobody has to approve: it is the pin at once, its tag too.
+#[test]
+fn a_build_that_is_asked_for_where_nobody_approves_is_the_pin() {
+    let mut plan = Plan::new("ask-none");
+    plan.required = 0;
+    let app = plan.create();
+    let first = app.push("main", &Spec::new("1"));
+    until("the first pin", || (app.pins().len() == 1).then_some(()));
+    app.settled(&first);
+    let second = app.push("main", &Spec::new("2"));
+    until("the second pin", || (app.pins().len() == 2).then_some(()));
+    app.settled(&second);
+    let ask = json!({ "digest": first });
+    assert_eq!(app.api("POST", "/environments/production/promotions", Some(&ask)).0, 202);
+    assert_eq!(app.tag("prod-stable"), Some(first.clone()), "by whoever answered, not a minute later");
+    assert_eq!(app.pins().last(), Some(&(3, first)));
+}
+
 #[test]
 fn what_was_withdrawn_is_not_decided() {
     let app = Plan::new("withdraw").create();

@@ -18,8 +18,8 @@ pub(crate) struct Standing {
 }
 
 impl Standing {
-    /// Just after a decision of this person's.
-    pub(crate) fn decided(subject: &Subject, approver: &ApproverName) -> Self {
+    /// Whether this person has decided or not.
+    pub(crate) fn now(subject: &Subject, approver: &ApproverName) -> Self {
         Self::new(200, subject, approver, None)
     }
 

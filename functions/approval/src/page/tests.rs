@@ -134,7 +134,7 @@ fn asks_again(subject: &Subject, status: u16, message: &str, field: Field) -> Re
 
 /// Just after the lead has decided.
 fn decided(subject: &Subject) -> Response {
-    stands(subject, PLACE, &Standing::decided(subject, &lead()))
+    stands(subject, PLACE, &Standing::now(subject, &lead()))
 }
 
 /// The link of `who`, opened when it has nothing to decide.
@@ -513,7 +513,7 @@ fn another_method_and_our_own_error() {
 #[test]
 fn the_script_is_told_what_the_page_shows() {
     let subject = tagged(&after(&asking(1, "main"), Verdict::Approve, None));
-    assert_snapshot!(body(&status(&subject, &Standing::decided(&subject, &lead()))), @r#"{"over":true,"steps":[{"detail":"by lead","name":"Approved","state":"done"},{"detail":"pin 1 of production","name":"Pinned","state":"done"}],"text":"You approved it on 2025-07-17 15:00 UTC. It is pin 1 of production.","title":"Approved, and pinned"}"#);
+    assert_snapshot!(body(&status(&subject, &Standing::now(&subject, &lead()))), @r#"{"over":true,"steps":[{"detail":"by lead","name":"Approved","state":"done"},{"detail":"pin 1 of production","name":"Pinned","state":"done"}],"text":"You approved it on 2025-07-17 15:00 UTC. It is pin 1 of production.","title":"Approved, and pinned"}"#);
 }
 
 #[test]
@@ -527,7 +527,7 @@ fn what_was_pushed_or_written_with_bad_intent_is_text() {
     let wrong = Wrong { status: 400, message: HOSTILE.to_owned(), field: Field::Reason, reason: HOSTILE };
     let pages = [
         question(&subject, &token(&subject), hostile, Some(&wrong)),
-        stands(&subject, Place { path: PLACE.path, ..hostile }, &Standing::decided(&subject, &lead())),
+        stands(&subject, Place { path: PLACE.path, ..hostile }, &Standing::now(&subject, &lead())),
         ended(&subject, &second(), &refusal),
         refused(&Refusal::NeverPinned { to: HOSTILE.to_owned() }),
         ours(HOSTILE),
