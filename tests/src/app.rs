@@ -103,18 +103,20 @@ impl App {
         self.push_image(Some(tag), &image(spec))
     }
 
-    /// Pushes a build whose event is at least a second after another build's: the order is the events', to the second.
+    /// Pushes a build that stands after another in the environment's order, which is the events', to the second.
     #[track_caller]
     pub fn push_after(&self, other: &str, spec: &Spec) -> String {
-        let pushed_at = |digest: &str| {
-            self.build(digest).and_then(|build| build["pushed_at"].as_str().map(str::to_owned))
+        let stands = |digest: &str| -> Timestamp {
+            let at = &self.promotion(self.link(digest).promotion())["occurrence"]["at"];
+            at.as_str().expect("a time").parse().expect("a timestamp")
         };
         let digest = self.push("main", spec);
-        self.link(&digest);
-        if pushed_at(&digest) <= pushed_at(other) {
+        let before = stands(other);
+        if stands(&digest) <= before {
             // Both came within one second, and then the digests decide: the pipeline pushes it once more.
-            let later = Timestamp::now() + SignedDuration::from_secs(2);
+            let later = before.max(Timestamp::now()) + SignedDuration::from_secs(2);
             self.deliver(&self.push_event("main", &digest, later));
+            until("the later place", || (stands(&digest) > before).then_some(()));
         }
         digest
     }
