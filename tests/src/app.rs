@@ -14,8 +14,8 @@ use crate::{Plan, stack, until};
 pub struct App {
     pub aws: Aws,
     pub plan: Plan,
-    /// The ARN of the mailbox's subscription.
-    pub(crate) mailbox: Option<String>,
+    /// The ARNs of the mailbox's subscription, and of its approvers'.
+    pub(crate) mailbox: Vec<String>,
     /// Where it is when it has gone aside.
     pub(crate) aside: Option<Aside>,
     /// The repository is another one's, who deletes it.
@@ -45,7 +45,7 @@ pub fn image(spec: &Spec) -> OciImage {
 impl App {
     /// Of a plan of which nothing is there.
     pub fn unborn(plan: Plan) -> Self {
-        Self { aws: stack().aws(), plan, mailbox: None, aside: None, guest: false }
+        Self { aws: stack().aws(), plan, mailbox: Vec::new(), aside: None, guest: false }
     }
 
     /// Registers a file under the application's name.

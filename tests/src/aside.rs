@@ -103,7 +103,9 @@ impl App {
     /// From now on, what this reads and writes of the table is the copy.
     #[track_caller]
     pub fn goes_aside(&mut self) {
-        self.aside = Some(Aside::open(&self.aws, &self.plan.name, &self.all_items()));
+        let aside = Aside::open(&self.aws, &self.plan.name, &self.all_items());
+        self.subscribed(&aside.topic); // they go with the topic
+        self.aside = Some(aside);
     }
 
     /// Every item that is about it, as DynamoDB sends it.
@@ -157,7 +159,7 @@ impl App {
         let aside = self.aside.as_ref().expect("it has gone aside");
         [
             ("STABLEPIN_TABLE", aside.table.as_str()),
-            ("STABLEPIN_APPROVALS_TOPIC", &aside.topic),
+            ("STABLEPIN_APPROVALS_TOPICS", &aside.topic),
             ("STABLEPIN_NOTIFICATIONS_TOPIC", &aside.topic),
             ("AWS_ACCESS_KEY_ID", stack().variable("AWS_ACCESS_KEY_ID")),
             ("AWS_SECRET_ACCESS_KEY", stack().variable("AWS_SECRET_ACCESS_KEY")),

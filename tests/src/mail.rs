@@ -1,5 +1,5 @@
 //! The application's approvers' mailbox: a queue that is subscribed to the approvals topic as a person's address is,
-//! filtered by the approver's name.
+//! filtered by the approvers' addresses, beside these addresses themselves.
 
 use serde_json::{Value, json};
 use xtask::aws::{Aws, xml_text};
@@ -23,6 +23,35 @@ pub(crate) fn lets_in(aws: &Aws, queue_url: &Value, queue_arn: &str, topic_arn: 
     aws.sqs("SetQueueAttributes", &set).expect("the topic may send to the queue");
 }
 
+/// Answers with the subscription's ARN; the filter: only mails to these addresses.
+#[track_caller]
+pub fn subscribe(
+    aws: &Aws,
+    topic: &str,
+    protocol: &str,
+    endpoint: &str,
+    filter: Option<&[String]>,
+) -> String {
+    let mut request = vec![
+        ("Action", "Subscribe"),
+        ("Version", "2010-03-31"),
+        ("TopicArn", topic),
+        ("Protocol", protocol),
+        ("Endpoint", endpoint),
+    ];
+    let filter = filter.map(|addresses| json!({ "mail": addresses }).to_string());
+    if let Some(filter) = &filter {
+        request.extend([("Attributes.entry.1.key", "FilterPolicy"), ("Attributes.entry.1.value", filter)]);
+    }
+    let answer = aws.query("sns", &request).expect("a subscription");
+    xml_text(&answer, "SubscriptionArn").expect("a subscription has an ARN")
+}
+
+pub fn unsubscribe(aws: &Aws, arn: &str) {
+    let request = [("Action", "Unsubscribe"), ("Version", "2010-03-31"), ("SubscriptionArn", arn)];
+    let _ = aws.query("sns", &request);
+}
+
 impl App {
     /// Before the first push: what was sent earlier is not in it.
     #[track_caller]
@@ -30,25 +59,29 @@ impl App {
         let queue = self.aws.sqs("CreateQueue", &json!({ "QueueName": self.mailbox() })).expect("a queue");
         let arn = format!("arn:aws:sqs:us-east-1:000000000000:{}", self.mailbox());
         lets_in(&self.aws, &queue["QueueUrl"], &arn, stack().topic());
-        let filter = json!({ "approver": self.plan.approvers }).to_string();
-        let subscription = [
-            ("Action", "Subscribe"),
-            ("Version", "2010-03-31"),
-            ("TopicArn", stack().topic()),
-            ("Protocol", "sqs"),
-            ("Endpoint", &arn),
-            ("Attributes.entry.1.key", "FilterPolicy"),
-            ("Attributes.entry.1.value", &filter),
-        ];
-        let answer = self.aws.query("sns", &subscription).expect("a subscription");
-        self.mailbox = xml_text(&answer, "SubscriptionArn");
+        let addresses: Vec<String> = self.plan.approvers.iter().map(|name| self.plan.mail(name)).collect();
+        let mut subscriptions = vec![subscribe(&self.aws, stack().topic(), "sqs", &arn, Some(&addresses))];
+        subscriptions.extend(self.subscribed(stack().topic()));
+        self.mailbox = subscriptions;
+    }
+
+    /// Each approver's address to its own mails, as an administrator would by hand.
+    #[track_caller]
+    pub(crate) fn subscribed(&self, topic: &str) -> Vec<String> {
+        let addresses = self.plan.approvers.iter().filter(|_| self.plan.subscribed);
+        addresses
+            .map(|name| self.plan.mail(name))
+            .map(|mail| subscribe(&self.aws, topic, "email", &mail, Some(std::slice::from_ref(&mail))))
+            .collect()
     }
 
     pub(crate) fn close_mailbox(&self) {
-        let Some(arn) = &self.mailbox else { return };
-        let request =
-            [("Action", "Unsubscribe"), ("Version", "2010-03-31"), ("SubscriptionArn", arn.as_str())];
-        let _ = self.aws.query("sns", &request);
+        if self.mailbox.is_empty() {
+            return;
+        }
+        for arn in &self.mailbox {
+            unsubscribe(&self.aws, arn);
+        }
         let _ = self.aws.sqs("DeleteQueue", &json!({ "QueueUrl": self.mailbox_url() }));
     }
 

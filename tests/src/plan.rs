@@ -30,6 +30,7 @@ pub struct Plan {
     /// And of approval, besides how many are required.
     approval: String,
     sign: bool,
+    pub(crate) subscribed: bool,
     suffix: String,
 }
 
@@ -49,6 +50,7 @@ impl Plan {
             deploy: "deploy = \"never\"".to_owned(),
             approval: String::new(),
             sign: false,
+            subscribed: true,
             name,
             suffix,
         }
@@ -73,6 +75,18 @@ impl Plan {
     pub fn who_sign(mut self) -> Self {
         self.sign = true;
         self
+    }
+
+    /// Nobody has subscribed the approvers' addresses.
+    #[must_use]
+    pub fn unsubscribed(mut self) -> Self {
+        self.subscribed = false;
+        self
+    }
+
+    /// An approver's address, by the full name.
+    pub fn mail(&self, name: &str) -> String {
+        format!("{name}@example.com")
     }
 
     /// More of how it is approved: `four_eyes = "on"`.
@@ -103,7 +117,7 @@ impl Plan {
             self.name, self.repository
         );
         for name in &self.approvers {
-            let _ = write!(text, "\n[[approver]]\nname = \"{name}\"\nmail = \"{name}@example.com\"\n");
+            let _ = write!(text, "\n[[approver]]\nname = \"{name}\"\nmail = \"{}\"\n", self.mail(name));
             if self.sign {
                 let _ = writeln!(text, "principals = [\"arn:aws:iam::000000000000:user/{name}\"]");
             }

@@ -45,7 +45,7 @@ impl Seed {
         let items: Vec<Value> = serde_json::from_str(&text).expect("still JSON");
         let aws = stack().aws();
         let aside = Aside::open(&aws, &format!("{}-{own}", plan.name), &items);
-        App { aws, plan, mailbox: None, aside: Some(aside), guest: true }
+        App { aws, plan, mailbox: Vec::new(), aside: Some(aside), guest: true }
     }
 }
 

@@ -4,13 +4,15 @@
 mod applications;
 mod orders;
 mod reads;
+mod subscriptions;
 
-use serde_json::json;
 use stablepin_core::pattern::Pattern;
 use stablepin_core::step::Wish;
 use stablepin_driver::Doors;
 use stablepin_driver::errors::chain;
 use stablepin_http::{Problem, Request, Response};
+
+pub use subscriptions::Topics;
 
 /// What the stack's parameters let applications name.
 #[derive(Debug, Clone)]
@@ -49,15 +51,20 @@ fn patterns(name: &'static str, list: &str) -> Result<Vec<Pattern>, InvalidSetti
     list.split(',').map(str::trim).filter(|text| !text.is_empty()).map(parse).collect()
 }
 
-pub async fn handle(doors: &Doors, settings: &Settings, request: &Request) -> Response {
+pub async fn handle(doors: &Doors, topics: &Topics, settings: &Settings, request: &Request) -> Response {
     let answer = match request.signed_by() {
         Err(problem) => Err(problem),
-        Ok(_) => route(doors, settings, request).await,
+        Ok(_) => route(doors, topics, settings, request).await,
     };
     answer.unwrap_or_else(|problem| problem.response())
 }
 
-async fn route(doors: &Doors, settings: &Settings, request: &Request) -> Result<Response, Problem> {
+async fn route(
+    doors: &Doors,
+    topics: &Topics,
+    settings: &Settings,
+    request: &Request,
+) -> Result<Response, Problem> {
     let table = &doors.table;
     match request.route.as_str() {
         "GET /v1/applications" => applications::list(table, request).await,
@@ -83,7 +90,16 @@ async fn route(doors: &Doors, settings: &Settings, request: &Request) -> Result<
         }
         "GET /v1/applications/{application}/rollbacks/{rollback}" => reads::rollback(table, request).await,
         "GET /v1/applications/{application}/audit" => reads::audit(table, request).await,
-        "GET /v1/health" => Ok(stablepin_http::json(200, &json!({ "status": "ok" }))),
+        "GET /v1/applications/{application}/approvers/{approver}/subscription" => {
+            subscriptions::read(table, topics, request).await
+        }
+        "PUT /v1/applications/{application}/approvers/{approver}/subscription" => {
+            subscriptions::put(table, topics, request).await
+        }
+        "POST /v1/applications/{application}/approvers/{approver}/subscription/confirmation" => {
+            subscriptions::confirm(table, topics, request).await
+        }
+        "GET /v1/health" => reads::health(table, request).await,
         route => Err(Problem::not_found(&format!("route {route}"))),
     }
 }

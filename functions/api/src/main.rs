@@ -1,5 +1,6 @@
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
-use stablepin_api::{Settings, handle};
+use stablepin_api::{Settings, Topics, handle};
+use stablepin_aws::sns::Sns;
 use stablepin_driver::start::{self, Needs};
 use stablepin_http::{Event, Request};
 
@@ -12,9 +13,10 @@ async fn main() -> Result<(), Error> {
         &start::list("STABLEPIN_REPOSITORY_ARNS")?,
         &start::list("STABLEPIN_CLUSTER_ARNS")?,
     )?;
+    let topics = Topics { sns: Sns::new(&session), arns: start::topics()? };
     run(service_fn(async |event: LambdaEvent<Event>| {
         Ok::<_, Error>(match Request::read(event.payload) {
-            Ok(request) => handle(&doors, &settings, &request).await,
+            Ok(request) => handle(&doors, &topics, &settings, &request).await,
             Err(problem) => problem.response(),
         })
     }))

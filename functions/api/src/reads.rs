@@ -125,3 +125,11 @@ pub(crate) async fn audit(table: &Table, request: &Request) -> Result<Response, 
     let page = table.audit(&application, month, limit, after).await.map_err(|error| ours(request, &error))?;
     Ok(answer(200, &json!({ "month": month, "audit": page.items, "next": page.next.map(|cursor| cursor.0) })))
 }
+
+/// What the promoter found in its last hourly look at who is subscribed.
+pub(crate) async fn health(table: &Table, request: &Request) -> Result<Response, Problem> {
+    let all = table.all_health().await.map_err(|error| ours(request, &error))?;
+    let findings: Vec<_> = all.into_iter().filter(|health| !health.findings.is_empty()).collect();
+    let status = if findings.is_empty() { "ok" } else { "degraded" };
+    Ok(answer(200, &json!({ "status": status, "findings": findings })))
+}

@@ -4,6 +4,7 @@
 //! decide it; a lost race is a normal answer, named by what was lost.
 
 mod applications;
+mod health;
 mod lists;
 mod tags;
 
@@ -33,6 +34,7 @@ use uuid::Uuid;
 use crate::session::Session;
 
 pub use applications::{PutApplication, PutApplicationError, StoredApplication};
+pub use health::{About, Health};
 pub use lists::{Cursor, Page};
 
 /// The one table of a stack.
@@ -733,6 +735,17 @@ mod keys {
 
     pub(super) fn token(hash: &TokenHash) -> ItemKey {
         key(format!("TOKEN#{}", hash.0), "TOKEN".to_owned())
+    }
+
+    /// The list of all that is looked at.
+    pub(super) const HEALTH: &str = "HEALTH";
+
+    pub(super) fn health(about: String) -> ItemKey {
+        key(HEALTH.to_owned(), about)
+    }
+
+    pub(super) fn mails(address: &str, second: &str) -> ItemKey {
+        key(format!("MAILS#{address}"), second.to_owned())
     }
 
     pub(super) fn audit_partition(application: &ApplicationName, month: &str) -> String {

@@ -1,12 +1,18 @@
 //! Amazon SNS: mails to people, notifications to chats.
 
+mod subscriptions;
+
 use aws_sdk_sns::Client;
 use aws_sdk_sns::types::MessageAttributeValue;
 use serde_json::json;
+use stablepin_core::application::Approver;
 use stablepin_core::name::ApproverName;
+use stablepin_core::reach::ATTRIBUTE;
 
 use crate::failed_call::FailedCall;
 use crate::session::Session;
+
+pub use subscriptions::{ConfirmError, Filter};
 
 /// In bytes.
 /// <https://docs.aws.amazon.com/sns/latest/api/API_Publish.html>
@@ -14,7 +20,7 @@ const MAX_MESSAGE: usize = 262_144;
 /// What a mail that was cut ends with.
 const CUT: &str = "\n[cut: too long for a mail]\n";
 
-/// Publishes to topics. A subscription's filter policy on the attribute `approver` gives each person their own.
+/// Publishes to topics. A subscription's filter policy on the attribute `mail` gives each mailbox its own.
 /// <https://docs.aws.amazon.com/sns/latest/dg/sns-message-filtering.html>
 #[derive(Debug, Clone)]
 pub struct Sns {
@@ -36,6 +42,15 @@ pub enum SnsError {
         #[source]
         source: FailedCall,
     },
+    #[error("{operation} failed for {what}")]
+    Call {
+        operation: &'static str,
+        what: String,
+        #[source]
+        source: FailedCall,
+    },
+    #[error("the topic {topic} has as many filter policies as SNS takes")]
+    Full { topic: String },
     #[error("the notification has {bytes} bytes without the mail; SNS takes {MAX_MESSAGE}")]
     TooLarge { bytes: usize },
     #[error("SNS's answer to Publish has no message id")]
@@ -46,8 +61,10 @@ impl SnsError {
     /// Whether the same call may well succeed a little later. It may have succeeded already: a mail can come twice.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Publish { source, .. } | Self::Notify { source, .. } => source.is_retryable(),
-            Self::Answer | Self::TooLarge { .. } => false,
+            Self::Publish { source, .. } | Self::Notify { source, .. } | Self::Call { source, .. } => {
+                source.is_retryable()
+            }
+            Self::Answer | Self::TooLarge { .. } | Self::Full { .. } => false,
         }
     }
 }
@@ -63,25 +80,25 @@ impl Sns {
         topic_arn: &str,
         subject: &str,
         body: &str,
-        approver: &ApproverName,
+        approver: &Approver,
     ) -> Result<String, SnsError> {
-        let attribute = MessageAttributeValue::builder()
-            .data_type("String")
-            .string_value(approver.as_str())
-            .build()
-            .expect("the data type, all that is required, is given");
+        let attribute = |value: &str| {
+            let text = MessageAttributeValue::builder().data_type("String").string_value(value).build();
+            text.expect("the data type, all that is required, is given")
+        };
         let answer = self
             .client
             .publish()
             .topic_arn(topic_arn)
             .subject(subject_line(subject))
             .message(body)
-            .message_attributes("approver", attribute)
+            .message_attributes("approver", attribute(approver.name.as_str()))
+            .message_attributes(ATTRIBUTE, attribute(&approver.mail.lower()))
             .send()
             .await
             .map_err(|error| SnsError::Publish {
                 topic: topic_arn.to_owned(),
-                approver: approver.clone(),
+                approver: approver.name.clone(),
                 source: FailedCall::new(error),
             })?;
         answer.message_id.ok_or(SnsError::Answer)

@@ -1,12 +1,16 @@
 //! What an operation owes the world, and what came of it. Effects are derived from the record, never stored.
 
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
-use crate::application::ServiceName;
+use crate::application::{Environment as Policy, ServiceName};
+use crate::audit::Actor;
 use crate::image::{ImageDigest, ImageTag};
 use crate::name::ApproverName;
 use crate::pin_number::PinNumber;
+use crate::reach::{Reach, is_out_of_reach};
 use crate::records::{
     Build, Lease, Live, Notice, Operation, Pin, Progress, Promotion, PromotionState, Repair, Rollback,
     RollbackState, Rollout, SlotKind, Started, Subject, TokenHash, Way, Work, look_again,
@@ -18,6 +22,10 @@ pub enum Effect {
     TagBuild(Build),
     /// Mints a link and mails it.
     Ask(ApproverName),
+    /// Looks whom mails reach.
+    Reach,
+    /// Tells an approver that the link was used.
+    Receipt(ApproverName),
     /// Looks what the services run and whether they can move. Writes nothing.
     Prepare,
     /// Makes the stable tag show the environment's pin.
@@ -46,6 +54,9 @@ pub enum Outcome {
         approver: ApproverName,
         token: TokenHash,
     },
+    ReceiptSent(ApproverName),
+    /// Whom mails do not reach.
+    Reached(BTreeMap<ApproverName, Reach>),
     /// Everything can move; what runs now.
     Prepared(Vec<(ServiceName, Live)>),
     /// Something cannot move: nothing was touched.
@@ -154,11 +165,11 @@ fn promotion_pending(
     promotion: &Promotion,
 ) -> Vec<Effect> {
     let untagged = subject.build.iter().filter(|build| !build.tagged).cloned().map(Effect::TagBuild);
-    match promotion.state {
+    let owed = match promotion.state {
         PromotionState::Pending => {
             let naming: Vec<_> = untagged.collect();
             // A mail names the build tag: it goes out when the name is certain.
-            if naming.is_empty() { ask(now, subject, promotion) } else { naming }
+            if naming.is_empty() { question(now, subject, operation, promotion) } else { naming }
         }
         PromotionState::InProgress if promotion.pin.is_some() => {
             untagged.chain(stable_tag(subject)).chain(current_tag(subject, operation)).collect()
@@ -179,29 +190,52 @@ fn promotion_pending(
             current_tag(subject, operation).into_iter().chain(ended(operation)).collect()
         }
         PromotionState::Completed | PromotionState::Cancelled => Vec::new(),
-    }
+    };
+    owed.into_iter().chain(receipts(promotion)).collect()
+}
+
+/// Whoever has the mail decides in its reader's name: who did not, learns of it.
+fn receipts(promotion: &Promotion) -> impl Iterator<Item = Effect> {
+    let by_link = promotion.votes.iter().filter(|(name, vote)| {
+        matches!(vote.actor, Actor::Link { .. }) && !promotion.receipts.contains(*name)
+    });
+    by_link.map(|(name, _)| Effect::Receipt(name.clone()))
+}
+
+/// Of all that the environment was asked to take.
+pub(crate) fn is_newest(subject: &Subject, promotion: &Promotion) -> bool {
+    subject.environment.latest.as_ref().is_some_and(|latest| latest.promotion == promotion.id)
 }
 
 /// When whoever has not decided is reminded, once: when a quarter of the time is left, and at most a day. Of the newest build only:
 /// the others may still be approved, but nobody is asked for them twice.
 pub(crate) fn reminder(subject: &Subject, promotion: &Promotion) -> Option<Timestamp> {
-    let latest = subject.environment.latest.as_ref();
-    let newest = latest.is_some_and(|latest| latest.promotion == promotion.id) && !promotion.asked.is_empty();
+    let newest = is_newest(subject, promotion) && !promotion.asked.is_empty();
     let left = promotion.expires_at.duration_since(promotion.opened_at) / 4;
     newest.then(|| promotion.expires_at - left.min(SignedDuration::from_hours(24)))
+}
+
+/// All that an open question takes.
+fn question(now: Timestamp, subject: &Subject, operation: &Operation, promotion: &Promotion) -> Vec<Effect> {
+    let Some(policy) = subject.policy().filter(|policy| !crate::step::approved(policy, promotion)) else {
+        return Vec::new();
+    };
+    let reach = promotion.unreachable.is_none().then_some(Effect::Reach);
+    let told = operation.told.contains(&Notice::OutOfReach);
+    let notice = (!told && is_out_of_reach(policy, promotion)).then_some(Effect::Notify(Notice::OutOfReach));
+    ask(now, subject, policy, promotion).into_iter().chain(reach).chain(notice).collect()
 }
 
 /// So many burnt links are replaced.
 const MOST_LINKS: u8 = 3;
 
-fn ask(now: Timestamp, subject: &Subject, promotion: &Promotion) -> Vec<Effect> {
-    let Some(policy) = subject.policy() else { return Vec::new() };
-    if crate::step::approved(policy, promotion) {
-        return Vec::new();
-    }
+fn ask(now: Timestamp, subject: &Subject, policy: &Policy, promotion: &Promotion) -> Vec<Effect> {
     let unasked = |name: &&ApproverName| match promotion.asked.get(*name) {
         _ if promotion.votes.contains_key(*name) => false,
-        None => true,
+        None => {
+            let newest = is_newest(subject, promotion) || !promotion.asked.is_empty();
+            promotion.ask_at.is_none_or(|at| at <= now && newest)
+        }
         // Whoever tried the codes has the old link, and does not get the new one.
         Some(asked) if asked.burnt => asked.before < MOST_LINKS,
         Some(asked) => reminder(subject, promotion).is_some_and(|at| asked.at < at && at <= now),

@@ -15,6 +15,7 @@ pub mod name;
 pub mod one_line;
 pub mod pattern;
 pub mod pin_number;
+pub mod reach;
 pub mod records;
 pub mod refusal;
 pub mod step;

@@ -14,6 +14,7 @@ use crate::code::MOST_WRONG_CODES;
 use crate::image::{ImageDigest, ImageTag, RepositoryName};
 use crate::name::{ApplicationName, ApproverName, EnvironmentName};
 use crate::pin_number::PinNumber;
+use crate::reach::Reach;
 
 mod rollout;
 
@@ -193,6 +194,9 @@ pub struct Environment {
     /// The latest push that was ever pinned. Never falls.
     pub watermark: Option<Occurrence>,
     pub latest: Option<Latest>,
+    /// When approvers were last asked for a build, oldest first: so that they are not asked too often.
+    #[serde(default)]
+    pub asked: Vec<Timestamp>,
     pub slot: Option<Slot>,
     pub hold: Option<Hold>,
     pub freeze: Option<Freeze>,
@@ -210,6 +214,7 @@ impl Environment {
             applied: None,
             watermark: None,
             latest: None,
+            asked: Vec::new(),
             slot: None,
             hold: None,
             freeze: None,
@@ -304,8 +309,17 @@ pub struct Promotion {
     #[serde(default)]
     pub asked_by: Option<Actor>,
     pub expires_at: Timestamp,
+    /// When approvers are asked, if it is the newest build by then; none: at once.
+    #[serde(default)]
+    pub ask_at: Option<Timestamp>,
     pub asked: BTreeMap<ApproverName, Asked>,
     pub votes: BTreeMap<ApproverName, Vote>,
+    /// Approvers who were told that their link was used.
+    #[serde(default)]
+    pub receipts: BTreeSet<ApproverName>,
+    /// Approvers whom no mail reaches, as it was when they were asked; none: nobody has looked yet.
+    #[serde(default)]
+    pub unreachable: Option<BTreeMap<ApproverName, Reach>>,
     /// On its way to the services, where the environment is deployed to.
     pub rollout: Option<Rollout>,
     /// Why that failed, for people.
@@ -399,6 +413,8 @@ pub enum Notice {
     GoingBack,
     /// It ended, and not well.
     Ended,
+    /// Too few of its approvers get mails.
+    OutOfReach,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

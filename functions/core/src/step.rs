@@ -133,6 +133,16 @@ impl Draft {
             }
             Outcome::BuildTagTaken(tag) => self.rename_build(tag),
             Outcome::Asked { approver, token } => promotion::asked(self, approver, token),
+            Outcome::ReceiptSent(approver) => {
+                if let Some(promotion) = promotion::promotion(self) {
+                    promotion.receipts.insert(approver.clone());
+                }
+            }
+            Outcome::Reached(unreachable) => {
+                if let Some(promotion) = promotion::promotion(self) {
+                    promotion.unreachable = Some(unreachable.clone());
+                }
+            }
             Outcome::StableTagged(number) => {
                 if after.environment.pin.as_ref().is_some_and(|pin| pin.number == *number) {
                     after.environment.applied = Some(*number);
@@ -285,6 +295,8 @@ impl Draft {
             Effect::TagBackup { tag, digest } => vec![ours(tag.clone(), digest)],
             Effect::TagCurrent(digest) => vec![ours(current(&policy.name), digest)],
             Effect::Ask(_)
+            | Effect::Reach
+            | Effect::Receipt(_)
             | Effect::Prepare
             | Effect::Deploy(..)
             | Effect::Follow(..)

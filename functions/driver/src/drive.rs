@@ -192,7 +192,7 @@ fn effects(doors: &Doors, at: Timestamp, subject: &Subject, holder: Uuid) -> Vec
             Effect::TagBuild(_) | Effect::TagStable(_) | Effect::TagBackup { .. } | Effect::TagCurrent(_) => {
                 true
             }
-            Effect::Ask(_) => doors.post.is_some(),
+            Effect::Ask(_) | Effect::Reach | Effect::Receipt(_) => doors.post.is_some(),
             Effect::Deploy(..) => doors.ecs.is_some(),
             // Whoever follows has to prove it, by all that there is to ask.
             Effect::Prepare | Effect::Follow(..) | Effect::Probe | Effect::Notify(_) => {

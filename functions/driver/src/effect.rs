@@ -6,6 +6,8 @@ mod follow;
 mod notify;
 mod prepare;
 mod probe;
+mod reach;
+mod receipt;
 #[cfg(test)]
 mod sample;
 mod tag;
@@ -68,6 +70,8 @@ fn under<'a>(
         Effect::TagBackup { tag, digest } => Box::pin(tag::backup(doors, policy, tag, digest)),
         Effect::TagCurrent(digest) => Box::pin(tag::current(doors, subject, policy, digest)),
         Effect::Ask(approver) if LINKED.post => Box::pin(ask::ask(doors, subject, policy, approver)),
+        Effect::Reach if LINKED.post => Box::pin(reach::reach(doors, subject, policy)),
+        Effect::Receipt(approver) if LINKED.post => Box::pin(receipt::receipt(doors, subject, approver)),
         Effect::Deploy(way, service) if LINKED.ecs => {
             let known = known.iter().find(|snapshot| snapshot.service == *service);
             Box::pin(deploy::deploy(doors, subject, policy, *way, service, known))
@@ -80,6 +84,8 @@ fn under<'a>(
         Effect::Notify(notice) if LINKED.verify => Box::pin(notify::notify(doors, subject, *notice)),
         // A function that has no door for it leaves it to the promoter, and does not come here.
         Effect::Ask(_)
+        | Effect::Reach
+        | Effect::Receipt(_)
         | Effect::Prepare
         | Effect::Deploy(..)
         | Effect::Follow(..)
@@ -94,6 +100,7 @@ fn under<'a>(
 fn without_policy<'a>(doors: &'a Doors, subject: &'a Subject, effect: &'a Effect) -> BoxFuture<'a, Outcome> {
     match effect {
         Effect::Notify(notice) if LINKED.verify => Box::pin(notify::notify(doors, subject, *notice)),
+        Effect::Receipt(approver) if LINKED.post => Box::pin(receipt::receipt(doors, subject, approver)),
         _ => {
             let problem = "the environment is not in the configuration any more".to_owned();
             Box::pin(ready(Outcome::Problem(problem)))
@@ -122,6 +129,8 @@ fn name(effect: &Effect) -> &'static str {
         Effect::TagStable(_) => "putting the stable tag",
         Effect::TagBackup { .. } => "putting the backup tag",
         Effect::Ask(_) => "asking an approver",
+        Effect::Reach => "looking who is subscribed",
+        Effect::Receipt(_) => "telling an approver that the link was used",
         Effect::TagCurrent(_) => "putting the tag of what is live",
         Effect::Prepare => "looking at the services",
         Effect::Deploy(..) => "deploying a service",

@@ -6,6 +6,7 @@ mod effect;
 pub mod errors;
 mod link;
 pub mod mail;
+mod post;
 pub mod push;
 pub mod runnable;
 mod snapshot;
@@ -21,6 +22,7 @@ use stablepin_aws::sns::Sns;
 
 pub use drive::{Deadline, DriveError, Start, drive};
 pub use link::{code_hash, token_hash};
+pub use post::Post;
 pub use snapshot::{Snapshot, SnapshotError, snapshot};
 
 /// Every door that a function has. What a function's role may not do, it has no door for: that work is left to
@@ -43,13 +45,4 @@ pub struct Verify {
     pub sns: Sns,
     /// Everybody on it may know.
     pub topic_arn: String,
-}
-
-/// How approval mails go out.
-#[derive(Debug, Clone)]
-pub struct Post {
-    pub sns: Sns,
-    pub topic_arn: String,
-    /// Where links lead: scheme and host, without a slash at the end. From configuration, never from a request.
-    pub url: String,
 }

@@ -1,6 +1,8 @@
 //! Every mail's text. Plain text; what comes from a push is shown on one line and cannot leave it.
 
+mod health;
 mod notice;
+mod receipt;
 
 use stablepin_core::application::{Environment as Policy, Step};
 use stablepin_core::code::Code;
@@ -10,7 +12,9 @@ use stablepin_core::one_line::{LONGEST_REASON, one_line};
 use stablepin_core::records::{Promotion, Subject};
 use stablepin_core::words::time;
 
+pub use health::health;
 pub use notice::{Told, notice};
+pub(crate) use receipt::receipt;
 
 /// A mail before it is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +48,9 @@ pub fn question(
         Step::None => String::new(),
     };
     let why = match promotion.asked.get(approver) {
+        None if promotion.ask_at.is_some() => {
+            "Many builds came within minutes. This is the newest of them; some before it nobody was asked for.\n".to_owned()
+        }
         None => String::new(),
         Some(asked) if asked.burnt => {
             "Too many wrong codes were tried with the link before, by you or by somebody else. Here is a new one.\n"

@@ -79,7 +79,7 @@ pub async fn doors(needs: Needs) -> Result<(Doors, Session), StartError> {
         post: match cfg!(feature = "post") && needs.post {
             true => Some(Post {
                 sns: Sns::new(&session),
-                topic_arn: required("STABLEPIN_APPROVALS_TOPIC")?,
+                topic_arns: topics()?,
                 url: required("STABLEPIN_URL")?.trim_end_matches('/').to_owned(),
             }),
             false => None,
@@ -90,6 +90,12 @@ pub async fn doors(needs: Needs) -> Result<(Doors, Session), StartError> {
     services.extend(needs.post.then_some(Service::Sns));
     session.warm(&services).await;
     Ok((doors, session))
+}
+
+/// The topics of secret links: at least one.
+pub fn topics() -> Result<Vec<String>, StartError> {
+    let list = required("STABLEPIN_APPROVALS_TOPICS")?;
+    Ok(list.split(',').map(str::trim).filter(|arn| !arn.is_empty()).map(str::to_owned).collect())
 }
 
 pub fn required(name: &'static str) -> Result<String, StartError> {

@@ -3,6 +3,7 @@
 //! Woken by the minute, by what starts work, by ECS's deployments, and by the table's stream. An event only says
 //! that something may be due: what to do is always read from the table.
 
+mod health;
 mod outbox;
 mod sweep;
 mod woken;
@@ -16,6 +17,7 @@ use stablepin_driver::clock::now;
 use stablepin_driver::errors::chain;
 use stablepin_driver::{Deadline, Doors, DriveError, Start, drive};
 
+pub use health::HealthError;
 pub use outbox::{Bus, OutboxError};
 pub use sweep::{Queue, SweepError};
 pub use woken::{Unreadable, Woken};
@@ -29,6 +31,8 @@ pub enum PromoterError {
     Outbox(#[from] OutboxError),
     #[error("an application could not be swept")]
     Sweep(#[from] SweepError),
+    #[error("the topics of secret links could not be looked at")]
+    Health(#[from] HealthError),
     #[error("{0} operations could not be driven: the next tick tries again")]
     Driven(usize),
 }
@@ -54,7 +58,8 @@ pub async fn handle(
         }
         Woken::Hour => {
             let applications = sweep::hand_out(doors, queue).await?;
-            Ok(json!({ "applications": applications }))
+            let nosy_subscribers = health::topics(doors).await?;
+            Ok(json!({ "applications": applications, "nosy_subscribers": nosy_subscribers }))
         }
         Woken::Sweep(application) => Ok(sweep::one(doors, &application, deadline).await?.into()),
         Woken::Operation(key) => {

@@ -16,6 +16,8 @@ use stablepin_driver::push::{self, NoBuild, Push, PushError};
 use stablepin_driver::tag::{self, TagError};
 use stablepin_driver::{Deadline, Doors};
 
+use crate::health::{self, HealthError};
+
 /// Where the sweep's work waits.
 #[derive(Debug, Clone)]
 pub struct Queue {
@@ -35,6 +37,8 @@ pub enum SweepError {
     Push(#[from] PushError),
     #[error("a tag could not be put right")]
     Tag(#[from] TagError),
+    #[error("the approvers could not be looked at")]
+    Health(#[from] HealthError),
 }
 
 /// Over how many seconds the applications are spread: SQS keeps a message back for 15 minutes at most.
@@ -77,8 +81,11 @@ pub(crate) async fn one(
 ) -> Result<Swept, SweepError> {
     let Some(stored) = doors.table.application(application).await? else { return Ok(Swept::default()) };
     let Ok(configured) = Application::parse(&stored.text, None) else { return Ok(Swept::default()) };
-    let images = doors.ecr.tagged(&configured.repository).await?;
     let mut sweep = Sweep { application, swept: Swept::default(), failed: None };
+    if let Err(error) = health::approvers(doors, &configured).await {
+        sweep.fails(error.into());
+    }
+    let images = doors.ecr.tagged(&configured.repository).await?;
     match missed(doors, &configured, stored.at, &images).await {
         Ok(missed) => {
             for push in &missed {

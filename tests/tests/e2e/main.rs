@@ -23,3 +23,4 @@ mod push;
 mod reads;
 mod redelivery;
 mod rollback;
+mod subscriptions;

@@ -169,6 +169,11 @@ text_type!(
 );
 
 impl MailAddress {
+    /// For comparing: mailboxes do not tell cases apart.
+    pub fn lower(&self) -> String {
+        self.0.to_ascii_lowercase()
+    }
+
     fn is_valid(text: &str) -> bool {
         let character = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+/=?^_`{|}~.-".contains(&b);
         let local = |part: &str| {

@@ -85,6 +85,7 @@ fn environment() -> Environment {
             open: false,
             fresh_until: at("2025-07-17T14:41:00Z"),
         }),
+        asked: vec![at("2025-07-17T14:30:54.5Z")],
         slot: Some(Slot {
             operation: id(2),
             kind: SlotKind::Rollback,
@@ -126,11 +127,14 @@ fn promotion() -> Operation {
         opened_at: at("2025-07-17T14:30:54.5Z"),
         asked_by: Some(Actor::Principal { arn: "arn:aws:iam::111122223333:role/release".to_owned() }),
         expires_at: at("2025-07-20T14:30:54.5Z"),
+        ask_at: Some(at("2025-07-17T14:35:54.5Z")),
         asked: BTreeMap::from([(
             lead(),
             Asked { token: hash(), at: at("2025-07-17T14:30:55Z"), burnt: false, before: 1 },
         )]),
         votes: BTreeMap::from([(lead(), vote(Verdict::Approve))]),
+        receipts: BTreeSet::from([lead()]),
+        unreachable: Some(BTreeMap::from([(lead(), Reach::Pending)])),
         rollout: Some(Rollout {
             destination: Destination::Digest { digest: digest(0xa1) },
             services: vec![rollout(

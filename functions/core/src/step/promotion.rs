@@ -12,7 +12,7 @@ use crate::application::{Environment as Policy, ServiceName};
 use crate::audit::{Actor, Kind};
 use crate::build_tag::BuildTag;
 use crate::commit::{Commit, Commit8};
-use crate::effect::reminder;
+use crate::effect::{is_newest, reminder};
 use crate::image::{ImageDigest, ImageTag, RepositoryName};
 use crate::name::{ApproverName, EnvironmentName};
 use crate::one_line::reason;
@@ -123,6 +123,7 @@ pub(super) fn open(draft: &mut Draft, opening: &Opening) -> Result<(), Refusal> 
         return Ok(());
     }
 
+    let ask_at = coalesced(now, &mut after.environment);
     let promotion = Promotion {
         id: opening.id,
         digest: occurrence.digest.clone(),
@@ -133,8 +134,11 @@ pub(super) fn open(draft: &mut Draft, opening: &Opening) -> Result<(), Refusal> 
         opened_at: now,
         asked_by: opening.asked_by.clone(),
         expires_at: now + policy.approval.expires,
+        ask_at,
         asked: Default::default(),
         votes: Default::default(),
+        receipts: Default::default(),
+        unreachable: None,
         rollout: None,
         failure: None,
         way_back: None,
@@ -162,8 +166,30 @@ pub(super) fn open(draft: &mut Draft, opening: &Opening) -> Result<(), Refusal> 
     Ok(())
 }
 
+/// As many builds of an environment are asked for at once, within this time. Whoever is asked more often reads none of
+/// it, and SNS disables an address that gets more than 10 mails in a second.
+/// <https://repost.aws/knowledge-center/sns-email-subscription-disabled>
+const MOST_AT_ONCE: usize = 3;
+const AT_ONCE: SignedDuration = SignedDuration::from_mins(5);
+
+/// When approvers are asked for what is opened now; none: at once.
+fn coalesced(now: Timestamp, environment: &mut Environment) -> Option<Timestamp> {
+    environment.asked.retain(|at| now.duration_since(*at) < AT_ONCE);
+    match environment.asked.first() {
+        Some(first) if environment.asked.len() >= MOST_AT_ONCE => Some(*first + AT_ONCE),
+        _ => {
+            environment.asked.push(now);
+            None
+        }
+    }
+}
+
 pub(super) fn asked(draft: &mut Draft, approver: &ApproverName, token: &TokenHash) {
     let at = draft.now;
+    let after = &mut draft.change.after;
+    if after.promotion().is_some_and(|promotion| promotion.ask_at.is_some() && promotion.asked.is_empty()) {
+        after.environment.asked.push(at);
+    }
     if let Some(promotion) = promotion(draft) {
         let before = match promotion.asked.get(approver) {
             Some(asked) if asked.token == *token => return,
@@ -323,7 +349,8 @@ pub(super) fn next_look(now: Timestamp, promotion: &Promotion, subject: &Subject
         PromotionState::Pending => {
             let waiting = subject.policy().is_some_and(|policy| approved(policy, promotion));
             let soon = now + SignedDuration::from_mins(1);
-            let expiry = promotion.expires_at;
+            let asking = promotion.ask_at.filter(|at| *at > now && is_newest(subject, promotion));
+            let expiry = asking.map_or(promotion.expires_at, |at| at.min(promotion.expires_at));
             let reminder = reminder(subject, promotion).filter(|at| *at > now);
             // Approved in time, and past its expiry: it still waits for a rollback's end.
             Some(if let Some(reminder) = reminder.filter(|_| !waiting) {

@@ -6,11 +6,12 @@ use stablepin_core::audit::Actor;
 use stablepin_core::code::MOST_WRONG_CODES;
 use stablepin_core::effect::{Effect, owed};
 use stablepin_core::facts::facts;
-use stablepin_core::records::{CodeHash, OperationId, PromotionState, Verdict};
+use stablepin_core::reach::Reach;
+use stablepin_core::records::{CodeHash, Notice, OperationId, PromotionState, Verdict};
 use stablepin_core::refusal::Refusal;
-use stablepin_core::step::{Observed, may_decide, step};
+use stablepin_core::step::{Decision, Observed, may_decide, step};
 
-use crate::world::{World, application, approver};
+use crate::world::{World, application, approver, start};
 use crate::{ONE, TWO};
 
 /// A build whose approvers were asked.
@@ -139,6 +140,7 @@ fn rule_5_whoever_asked_for_it_does_not_decide_it() {
 fn who_has_not_decided_is_reminded_once() {
     let (mut world, id) = asked(TWO);
     world.vote(id, "lead", Verdict::Approve).unwrap();
+    world.begin(id);
     let first = world.token(id, "second").unwrap();
     let due = |world: &mut World| {
         let holder = world.uuid();
@@ -166,4 +168,101 @@ fn nobody_is_reminded_of_a_build_that_is_not_the_newest() {
     world.wait(46 * 60);
     let holder = world.uuid();
     assert_eq!(owed(world.now, &world.subject(Some(id), None), holder), []);
+}
+
+/// Who has the link decides in its reader's name: whoever did not click learns of it.
+#[test]
+fn whose_link_was_used_is_told_once() {
+    for verdict in [Verdict::Approve, Verdict::Reject] {
+        let (mut world, id) = asked(ONE);
+        world.vote(id, "lead", verdict).unwrap();
+        let receipts = |world: &mut World| {
+            let holder = world.uuid();
+            let owed = owed(world.now, &world.subject(Some(id), None), holder);
+            owed.into_iter().filter(|effect| matches!(effect, Effect::Receipt(_))).collect::<Vec<_>>()
+        };
+        assert_eq!(receipts(&mut world), [Effect::Receipt(approver("lead"))], "{verdict:?}");
+        world.settle();
+        assert_eq!(receipts(&mut world), []);
+        assert_eq!(world.operations[&id].wake_at, None, "and then it is over");
+    }
+}
+
+#[test]
+fn whoever_signed_used_no_link() {
+    let (mut world, id) = asked(TWO);
+    let decision = Decision {
+        approver: approver("lead"),
+        verdict: Verdict::Approve,
+        reason: None,
+        actor: Actor::Principal { arn: "arn:aws:iam::111122223333:role/lead".to_owned() },
+        form: None,
+    };
+    world.observe(Some(id), None, &[Observed::Decision(decision)]).unwrap();
+    let holder = world.uuid();
+    assert_eq!(owed(world.now, &world.subject(Some(id), None), holder), []);
+}
+
+/// The builds whose approvers were mailed, of so many pushes in a row.
+fn mailed(world: &World, ids: &[OperationId]) -> Vec<usize> {
+    let was = |id: &OperationId| world.token(*id, "lead").is_some();
+    (0..ids.len()).filter(|n| was(&ids[*n])).collect()
+}
+
+#[test]
+fn a_storm_of_pushes_is_a_few_mails_and_one_for_its_newest() {
+    let mut world = World::new(application(ONE, ""));
+    let mut ids = Vec::new();
+    for n in 0..12 {
+        ids.push(world.push(n, n as u8 + 1).unwrap());
+        world.settle();
+        world.wait(5);
+    }
+    assert_eq!(mailed(&world, &ids), [0, 1, 2], "at once");
+    let wakes = world.operations[&ids[11]].wake_at.unwrap();
+    assert!(
+        wakes <= start() + SignedDuration::from_mins(6),
+        "the newest is due when the first five minutes are over"
+    );
+    world.wait(5 * 60);
+    world.settle();
+    assert_eq!(mailed(&world, &ids), [0, 1, 2, 11], "the others were overtaken");
+    for id in &ids[3..11] {
+        assert_eq!(
+            state(&world, *id),
+            PromotionState::Pending,
+            "and can still be approved, by a signed request"
+        );
+    }
+    ids.push(world.push(12, 100).unwrap());
+    world.settle();
+    assert_eq!(mailed(&world, &ids).last(), Some(&12), "after the storm a push is asked for at once");
+}
+
+#[test]
+fn pushes_now_and_then_are_all_asked_for() {
+    let mut world = World::new(application(ONE, ""));
+    let mut ids = Vec::new();
+    for n in 0..9 {
+        ids.push(world.push(n * 120, n as u8 + 1).unwrap());
+        world.settle();
+        world.wait(120);
+    }
+    assert_eq!(mailed(&world, &ids).len(), 9);
+}
+
+/// Said at once, once; and mails go out all the same.
+#[test]
+fn approvers_out_of_reach_are_told_of_when_they_are_too_few() {
+    let told = |unreachable: &[(&str, Reach)]| {
+        let mut world = World::new(application(TWO, ""));
+        world.unreachable = unreachable.iter().map(|(name, reach)| (approver(name), *reach)).collect();
+        let id = world.push(0, 1).unwrap();
+        world.settle();
+        assert!(world.token(id, "lead").is_some(), "a mail may come through all the same");
+        world.operations[&id].told.contains(&Notice::OutOfReach)
+    };
+    assert!(!told(&[]));
+    assert!(told(&[("second", Reach::Missing)]), "two of two are needed");
+    assert!(told(&[("lead", Reach::Pending), ("second", Reach::Missing)]));
 }

@@ -65,6 +65,7 @@ fn what_was_approved_in_time_does_not_expire_while_a_rollback_runs() {
     let rollback = world.roll_back("stable").unwrap();
     world.now += SignedDuration::from_secs(1);
     world.vote(next, "lead", Verdict::Approve).unwrap();
+    world.begin(next);
     world.now += SignedDuration::from_mins(15);
     world.tick(next);
     assert_eq!(state(&world, next), PromotionState::Pending);
@@ -200,10 +201,11 @@ fn a_mail_names_the_build_so_it_waits_for_the_name() {
     let owes = |world: &World| owed(world.now, &world.subject(Some(id), None), Uuid::nil());
     assert!(matches!(owes(&world)[..], [Effect::TagBuild(_)]));
     world.observe(Some(id), None, &[Observed::Outcome(Outcome::BuildTagged)]).unwrap();
-    assert_eq!(owes(&world), ["lead", "second"].map(|name| Effect::Ask(approver(name))));
+    let [lead, second] = ["lead", "second"].map(|name| Effect::Ask(approver(name)));
+    assert_eq!(owes(&world), [lead, second.clone(), Effect::Reach]);
     let asked = Outcome::Asked { approver: approver("lead"), token: TokenHash("a".repeat(64)) };
     world.observe(Some(id), None, &[Observed::Outcome(asked)]).unwrap();
-    assert_eq!(owes(&world), [Effect::Ask(approver("second"))]);
+    assert_eq!(owes(&world), [second, Effect::Reach]);
 }
 
 fn fail(world: &mut World, id: OperationId, times: usize) -> i64 {

@@ -9,7 +9,7 @@ use stablepin_core::refusal::Refusal;
 use stablepin_core::step::{Observed, step};
 use uuid::Uuid;
 
-use crate::world::World;
+use crate::world::{World, tells};
 
 /// How long an invocation may take at most: every call that it began has ended then, or it has.
 const LIFE: SignedDuration = SignedDuration::from_secs(30);
@@ -156,8 +156,13 @@ impl Process {
             return Turn::Goes;
         }
         self.observed.clear();
-        self.owed = owed(now, &self.subject, self.holder);
-        if self.owed.is_empty() { Turn::Done } else { Turn::Goes }
+        let owed = owed(now, &self.subject, self.holder);
+        let (told, owed): (Vec<_>, Vec<_>) = owed.into_iter().partition(tells);
+        for effect in &told {
+            self.carry_out(world, effect, Fault::None);
+        }
+        self.owed = owed;
+        if self.owed.is_empty() && self.outcomes.is_empty() { Turn::Done } else { Turn::Goes }
     }
 }
 

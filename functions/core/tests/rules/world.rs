@@ -9,6 +9,7 @@ use stablepin_core::audit::{Actor, AuditRecord, Kind};
 use stablepin_core::effect::{Effect, Outcome, Seen, owed, take_lease};
 use stablepin_core::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_core::name::{ApproverName, EnvironmentName};
+use stablepin_core::reach::Reach;
 use stablepin_core::records::{
     Build, CodeHash, Configuration, Environment, Lease, Live, Occurrence, Operation, OperationId, Pin,
     PromotionState, ServiceRollout, Started, Subject, Token, TokenHash, Verdict, Way, Work,
@@ -99,6 +100,11 @@ pub(crate) struct Running {
     pub(crate) deployment: String,
 }
 
+/// What only tells people makes no difference to anything else, whenever it is done: it is done at once.
+pub(crate) fn tells(effect: &Effect) -> bool {
+    matches!(effect, Effect::Reach | Effect::Receipt(_))
+}
+
 #[derive(Debug, Clone)]
 pub(crate) struct World {
     pub(crate) now: Timestamp,
@@ -120,6 +126,8 @@ pub(crate) struct World {
     /// ECS goes back by itself from what is broken.
     pub(crate) breaker: bool,
     /// The endpoints answer only these.
+    /// Approvers whom no mail reaches.
+    pub(crate) unreachable: BTreeMap<ApproverName, Reach>,
     pub(crate) dumb: BTreeSet<ImageDigest>,
     pub(crate) flights: Vec<Flight>,
     ids: u128,
@@ -145,6 +153,7 @@ impl World {
             services,
             broken: BTreeSet::new(),
             breaker: false,
+            unreachable: BTreeMap::new(),
             dumb: BTreeSet::new(),
             flights: Vec::new(),
             ids: 0,
@@ -365,6 +374,13 @@ impl World {
     /// What is owed by an operation now, begun by somebody, and not arrived.
     pub(crate) fn begin(&mut self, operation: OperationId) {
         let lease = Lease { holder: self.uuid(), until: self.now + LEASE };
+        let told =
+            owed(self.now, &self.subject(Some(operation), None), lease.holder).into_iter().filter(tells);
+        let told: Vec<_> =
+            told.map(|effect| Observed::Outcome(self.take_effect(operation, &effect))).collect();
+        if !told.is_empty() {
+            self.observe(Some(operation), None, &told).unwrap();
+        }
         let owed = owed(self.now, &self.subject(Some(operation), None), lease.holder);
         if !owed.is_empty() {
             let until = lease.until;
@@ -407,6 +423,8 @@ impl World {
             Effect::TagBackup { tag, digest } => Some((tag.clone(), digest)),
             Effect::TagCurrent(digest) => Some((ImageTag::parse("production-current").unwrap(), digest)),
             Effect::Ask(_)
+            | Effect::Reach
+            | Effect::Receipt(_)
             | Effect::Prepare
             | Effect::Deploy(..)
             | Effect::Follow(..)
@@ -471,6 +489,8 @@ impl World {
                 Outcome::Probed((!answers).then(|| "https://web.example.com/ answered 500".to_owned()))
             }
             Effect::Notify(notice) => Outcome::Notified(*notice),
+            Effect::Reach => Outcome::Reached(self.unreachable.clone()),
+            Effect::Receipt(name) => Outcome::ReceiptSent(name.clone()),
         }
     }
 

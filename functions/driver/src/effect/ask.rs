@@ -7,7 +7,7 @@ use stablepin_core::records::{Subject, Token};
 
 use super::problem;
 use crate::link::{Secret, code_hash, mint_code};
-use crate::{Doors, mail};
+use crate::{Doors, mail, post};
 
 pub(super) async fn ask(
     doors: &Doors,
@@ -15,8 +15,11 @@ pub(super) async fn ask(
     policy: &Policy,
     approver: &ApproverName,
 ) -> Outcome {
-    let (Some(post), Some(promotion)) = (&doors.post, subject.promotion()) else {
+    let (Some(door), Some(promotion)) = (&doors.post, subject.promotion()) else {
         return Outcome::Problem("this function sends no mail".to_owned());
+    };
+    let Some(reader) = subject.configuration.application.approver(approver) else {
+        return Outcome::Problem(format!("{approver} has no address in the configuration"));
     };
     let (secret, code) = match (Secret::mint(), mint_code()) {
         (Ok(secret), Ok(code)) => (secret, code),
@@ -34,20 +37,24 @@ pub(super) async fn ask(
         code: code_hash(secret.reveal(), &code),
         wrong_codes: 0,
     };
-    if let Err(error) = doors.table.put_token(&token).await {
+    let (stored, turn) = tokio::join!(doors.table.put_token(&token), post::turn(doors, reader));
+    if let Err(error) = stored {
+        return problem(&error);
+    }
+    if let Err(error) = turn {
         return problem(&error);
     }
     let link = format!(
         "{}/decide/{}/{}/{}?t={}",
-        post.url,
+        door.url,
         subject.application(),
         subject.name,
         promotion.id,
         secret.reveal()
     );
     let mail = mail::question(subject, policy, promotion, approver, &link, &code);
-    match post.sns.publish(&post.topic_arn, &mail.subject, &mail.body, approver).await {
-        Ok(_) => Outcome::Asked { approver: approver.clone(), token: token.hash },
+    match door.send(reader, &mail).await {
+        Ok(()) => Outcome::Asked { approver: approver.clone(), token: token.hash },
         Err(error) => problem(&error),
     }
 }

@@ -23,53 +23,77 @@ pub struct Told {
 /// None: there is nothing to tell of that.
 pub fn notice(subject: &Subject, notice: Notice) -> Option<Told> {
     let operation = subject.operation.as_ref()?;
-    let told = match &operation.work {
-        Work::Promotion(promotion) => of_promotion(subject, promotion, notice)?,
-        Work::Rollback(rollback) => of_rollback(subject, rollback, notice)?,
-        Work::Repair(_) => return None,
+    let words = match (&operation.work, notice) {
+        (Work::Promotion(promotion), Notice::OutOfReach) => out_of_reach(subject, promotion)?,
+        (Work::Promotion(promotion), _) => of_promotion(subject, promotion, notice)?,
+        (Work::Rollback(rollback), _) => of_rollback(subject, rollback, notice)?,
+        (Work::Repair(_), _) => return None,
     };
-    let place = format!("{} {}", subject.application(), subject.name);
     let services: Vec<String> = operation.rollout().map(|(_, rollout)| services(rollout)).unwrap_or_default();
-    let list: String = services.iter().map(|service| format!("- {service}\n")).collect();
-    let next: Vec<String> = told.next.clone();
-    let id = operation.id();
-    let body = format!(
-        "{what}\n\n{why}\n\n{services}\nWhat to do:\n{next}\nId: {id}\n",
-        what = told.what,
-        why = told.why,
-        services = if services.is_empty() { String::new() } else { format!("Services:\n{list}") },
-        next = next.iter().map(|step| format!("- {step}\n")).collect::<String>(),
-    );
-    let chat = json!({
-        "version": "1.0",
-        "source": "custom",
-        "id": id.to_string(),
-        "content": {
-            "textType": "client-markdown",
-            "title": format!("{place}: {}", told.title),
-            "description": description(&told, &services),
-            "nextSteps": next,
-        },
-        "metadata": {
-            "threadId": id.to_string(),
-            "summary": format!("{place}: {}", told.title),
-            "eventType": told.event,
-            "additionalContext": {
-                "application": subject.application().to_string(),
-                "environment": subject.name.to_string(),
+    let about = About {
+        place: format!("{} {}", subject.application(), subject.name),
+        id: operation.id().to_string(),
+        context: json!({
+            "application": subject.application().to_string(),
+            "environment": subject.name.to_string(),
+        }),
+    };
+    Some(about.told(&words, "Services", &services))
+}
+
+/// Where it happened.
+pub(super) struct About {
+    pub(super) place: String,
+    pub(super) id: String,
+    pub(super) context: Value,
+}
+
+impl About {
+    /// With a list of what it is about, by its name.
+    pub(super) fn told(&self, words: &Words, of: &str, list: &[String]) -> Told {
+        let title = format!("{}: {}", self.place, words.title);
+        let lines = |name: &str, list: &[String]| {
+            let lines: String = list.iter().map(|line| format!("\n- {line}")).collect();
+            if list.is_empty() { String::new() } else { format!("{name}:{lines}") }
+        };
+        let paragraphs = [
+            words.what.clone(),
+            words.why.clone(),
+            lines(of, list),
+            lines("What to do", &words.next),
+            format!("Id: {}", self.id),
+        ];
+        let body =
+            paragraphs.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n\n") + "\n";
+        let chat = json!({
+            "version": "1.0",
+            "source": "custom",
+            "id": self.id,
+            "content": {
+                "textType": "client-markdown",
+                "title": title,
+                "description": description(words, list),
+                "nextSteps": words.next,
             },
-        },
-    });
-    Some(Told { mail: Mail { subject: format!("{place}: {}", told.title), body }, chat })
+            "metadata": {
+                "threadId": self.id,
+                "summary": title,
+                "eventType": words.event,
+                "additionalContext": self.context,
+            },
+        });
+        Told { mail: Mail { subject: title, body }, chat }
+    }
 }
 
 /// In a chat, where words are markdown: what others wrote is none. As many services as there is room for.
-fn description(told: &Words, services: &[String]) -> String {
-    let mut text = format!("{}\n\n{}\n", inert(&told.what), inert(&told.why));
-    for (at, service) in services.iter().enumerate() {
-        let one = format!("\n• {}", inert(service));
+fn description(words: &Words, list: &[String]) -> String {
+    let said = [&words.what, &words.why].map(|text| inert(text)).join("\n\n");
+    let mut text = format!("{}\n", said.trim_end());
+    for (at, line) in list.iter().enumerate() {
+        let one = format!("\n• {}", inert(line));
         if text.len() + one.len() > MOST_IN_A_CHAT {
-            text += &format!("\n• and {} more: the mail has them all", services.len() - at);
+            text += &format!("\n• and {} more: the mail has them all", list.len() - at);
             break;
         }
         text += &one;
@@ -77,12 +101,40 @@ fn description(told: &Words, services: &[String]) -> String {
     text.trim_end().to_owned()
 }
 
-struct Words {
-    title: &'static str,
-    event: &'static str,
-    what: String,
-    why: String,
-    next: Vec<String>,
+pub(super) struct Words {
+    pub(super) title: &'static str,
+    pub(super) event: &'static str,
+    pub(super) what: String,
+    pub(super) why: String,
+    pub(super) next: Vec<String>,
+}
+
+/// None: nobody is missed.
+fn out_of_reach(subject: &Subject, promotion: &Promotion) -> Option<Words> {
+    let policy = subject.policy()?;
+    let unreachable = promotion.unreachable.as_ref().filter(|unreachable| !unreachable.is_empty())?;
+    let application = &subject.configuration.application;
+    let missing = unreachable.iter().filter_map(|(name, reach)| {
+        let approver = application.approver(name)?;
+        Some(format!("{name} ({}) {}", approver.mail, reach.words()))
+    });
+    let missing: Vec<String> = missing.collect();
+    let required = policy.approval.required;
+    Some(Words {
+        title: "approvers cannot be reached",
+        event: "approvers-out-of-reach",
+        what: format!(
+            "{} waits for {required} of {} approvers, and mails do not reach enough of them.",
+            promotion.build.build_tag,
+            policy.approval.approvers.len()
+        ),
+        why: format!("Why: {}.", missing.join("; ")),
+        next: vec![
+            "Subscribe them: PUT …/approvers/{name}/subscription. What is pushed next asks them.".to_owned(),
+            "This build they can still decide by a signed request: POST …/promotions/{id}/decision."
+                .to_owned(),
+        ],
+    })
 }
 
 fn of_promotion(subject: &Subject, promotion: &Promotion, notice: Notice) -> Option<Words> {
@@ -94,7 +146,7 @@ fn of_promotion(subject: &Subject, promotion: &Promotion, notice: Notice) -> Opt
     let (failure, reason) = (promotion.failure.as_deref(), promotion.reason.as_deref());
     let why = match notice {
         Notice::GoingBack => failure.or(reason),
-        Notice::Ended => reason.or(failure),
+        Notice::Ended | Notice::OutOfReach => reason.or(failure),
     };
     let why = why.unwrap_or("no reason is known");
     let rolling_back = subject.environment.slot.as_ref().is_some_and(|slot| slot.kind == SlotKind::Rollback);
@@ -140,7 +192,8 @@ fn of_promotion(subject: &Subject, promotion: &Promotion, notice: Notice) -> Opt
             | PromotionState::InProgress
             | PromotionState::Completed
             | PromotionState::Cancelled,
-        ) => None,
+        )
+        | (Notice::OutOfReach, _) => None,
     }
 }
 
@@ -149,7 +202,7 @@ fn of_rollback(subject: &Subject, rollback: &Rollback, notice: Notice) -> Option
         (Notice::Ended, RollbackState::Incomplete) => ("a rollback is not proven", "rollback-incomplete"),
         (Notice::Ended, RollbackState::Failed) => ("a rollback failed", "rollback-failed"),
         (Notice::Ended, RollbackState::Requested | RollbackState::InProgress | RollbackState::Completed)
-        | (Notice::GoingBack, _) => return None,
+        | (Notice::GoingBack | Notice::OutOfReach, _) => return None,
     };
     let target = &rollback.target;
     let why = rollback.reason.as_deref().unwrap_or("no reason is known");

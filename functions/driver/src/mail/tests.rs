@@ -2,13 +2,15 @@ use insta::assert_snapshot;
 use jiff::Timestamp;
 use stablepin_core::application::Application;
 use stablepin_core::application::ServiceName;
+use stablepin_core::audit::Actor;
 use stablepin_core::build_tag::BuildTag;
 use stablepin_core::commit::Commit;
 use stablepin_core::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_core::pin_number::PinNumber;
+use stablepin_core::reach::Reach;
 use stablepin_core::records::{
     Asked, Configuration, Destination, Environment, Hold, Live, Notice, Occurrence, OperationId, Pin,
-    Progress, PromotionState, Rollout, ServiceRollout, TokenHash, Work,
+    Progress, PromotionState, Rollout, ServiceRollout, TokenHash, Verdict, Vote, Work,
 };
 use stablepin_core::step::{Observed, Opening, step};
 
@@ -484,4 +486,208 @@ fn a_notice_of_many_services_fits_a_chat_and_says_how_many_it_leaves_out() {
     let few = notice(&failed(10, "it crashed"), Notice::Ended).unwrap();
     let description = few.chat["content"]["description"].as_str().unwrap().to_owned();
     assert_eq!((description.matches("• prod/web-").count(), description.contains("more")), (10, false));
+}
+
+#[test]
+fn the_question_about_the_newest_of_a_storm() {
+    let mut subject = pushed(application("web", "production"), "main", |_| {});
+    promotion(&mut subject).ask_at = Some(at("2025-07-17T14:35:00Z"));
+    assert_snapshot!(mail(&subject), @"
+    Subject: Approve web for production? production-20250717-143052-a1b2c3d4
+
+    Hello lead,
+
+    web has a new build for production. Do you approve it as the stable version?
+    Many builds came within minutes. This is the newest of them; some before it nobody was asked for.
+
+    Build:     production-20250717-143052-a1b2c3d4
+    Commit:    a1b2c3d4e5f60718293a4b5c6d7e8f9012345678
+    Digest:    sha256:a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1
+    Size:      12.3 MB
+    Pushed:    web:main, 2025-07-17 14:30 UTC
+    Asked by:  a push; the registry does not say whose
+    Replaces:  nothing: it would be the first pin
+    Verdicts:  none: signature, scan and checks are not asked for
+
+    Look at it and decide here:
+    https://approve.example.com/decide/web/production/0198184a-0100-7000-8000-000000000001?t=SECRET
+    Your code: K7Q-2MD
+
+    The link is yours alone, works once, and expires on 2025-07-20 14:30 UTC. 2 of 2 approvers must approve; one rejection is enough to stop it.
+    Do not forward this mail: whoever has it decides in your name.
+    ");
+}
+
+fn promotion(subject: &mut Subject) -> &mut Promotion {
+    match &mut subject.operation.as_mut().unwrap().work {
+        Work::Promotion(promotion) => promotion,
+        Work::Rollback(_) | Work::Repair(_) => panic!("a promotion"),
+    }
+}
+
+fn voted(verdict: Verdict, reason: Option<&str>) -> Subject {
+    let mut subject = pushed(application("web", "production"), "main", |_| {});
+    let vote = Vote {
+        verdict,
+        reason: reason.map(str::to_owned),
+        at: at("2025-07-17T15:00:00Z"),
+        actor: Actor::Link { approver: lead() },
+        facts: None,
+    };
+    promotion(&mut subject).votes.insert(lead(), vote);
+    subject
+}
+
+#[test]
+fn the_receipt_of_an_approval() {
+    let Mail { subject, body } = receipt(&voted(Verdict::Approve, None), &lead()).unwrap();
+    assert_snapshot!(format!("Subject: {subject}\n\n{body}"), @"
+    Subject: Your link was used: web production approved, production-20250717-143052-a1b2c3d4
+
+    Hello lead,
+
+    with the link that was mailed to you, a build was approved in your name.
+
+    Build:     production-20250717-143052-a1b2c3d4
+    Digest:    sha256:a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1
+    For:       web, production
+    When:      2025-07-17 15:00 UTC
+
+    If that was you, there is nothing to do. If it was not, somebody else has your mail. Tell whoever runs Stablepin, and:
+    - withdraw promotion 0198184a-0100-7000-8000-000000000001, while it is Pending
+    - or roll production back, when it is not
+    ");
+}
+
+#[test]
+fn the_receipt_of_a_rejection_keeps_its_reason_in_line() {
+    let Mail { subject, body } = receipt(&voted(Verdict::Reject, Some("late\r\nBcc: x")), &lead()).unwrap();
+    assert_snapshot!(format!("Subject: {subject}\n\n{body}"), @"
+    Subject: Your link was used: web production rejected, production-20250717-143052-a1b2c3d4
+
+    Hello lead,
+
+    with the link that was mailed to you, a build was rejected in your name.
+
+    Build:     production-20250717-143052-a1b2c3d4
+    Digest:    sha256:a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1
+    For:       web, production
+    When:      2025-07-17 15:00 UTC
+    Reason:    late Bcc: x
+
+    If that was you, there is nothing to do. If it was not, somebody else has your mail. Tell whoever runs Stablepin, and:
+    - push the build again, or have it promoted by a signed request
+    ");
+}
+
+#[test]
+fn a_signed_decision_has_no_receipt() {
+    let mut subject = voted(Verdict::Approve, None);
+    let vote = promotion(&mut subject).votes.get_mut(&lead()).unwrap();
+    vote.actor = Actor::Principal { arn: "arn:aws:iam::111122223333:role/lead".to_owned() };
+    assert_eq!(receipt(&subject, &lead()), None);
+}
+
+#[test]
+fn approvers_out_of_reach() {
+    let mut subject = pushed(application("web", "production"), "main", |_| {});
+    let second = ApproverName::parse("second").unwrap();
+    promotion(&mut subject).unreachable = Some([(lead(), Reach::Missing), (second, Reach::Pending)].into());
+    let told = notice(&subject, Notice::OutOfReach).unwrap();
+    assert_snapshot!(format!("Subject: {}\n\n{}", told.mail.subject, told.mail.body), @"
+    Subject: web production: approvers cannot be reached
+
+    production-20250717-143052-a1b2c3d4 waits for 2 of 2 approvers, and mails do not reach enough of them.
+
+    Why: lead (lead@example.com) is not subscribed; second (second@example.com) has not confirmed the subscription.
+
+    What to do:
+    - Subscribe them: PUT …/approvers/{name}/subscription. What is pushed next asks them.
+    - This build they can still decide by a signed request: POST …/promotions/{id}/decision.
+
+    Id: 0198184a-0100-7000-8000-000000000001
+    ");
+    assert_snapshot!(serde_json::to_string_pretty(&told.chat).unwrap(), @r#"
+    {
+      "content": {
+        "description": "production-20250717-143052-a1b2c3d4 waits for 2 of 2 approvers, and mails do not reach enough of them.\n\nWhy: lead (lead＠example.com) is not subscribed; second (second＠example.com) has not confirmed the subscription.",
+        "nextSteps": [
+          "Subscribe them: PUT …/approvers/{name}/subscription. What is pushed next asks them.",
+          "This build they can still decide by a signed request: POST …/promotions/{id}/decision."
+        ],
+        "textType": "client-markdown",
+        "title": "web production: approvers cannot be reached"
+      },
+      "id": "0198184a-0100-7000-8000-000000000001",
+      "metadata": {
+        "additionalContext": {
+          "application": "web",
+          "environment": "production"
+        },
+        "eventType": "approvers-out-of-reach",
+        "summary": "web production: approvers cannot be reached",
+        "threadId": "0198184a-0100-7000-8000-000000000001"
+      },
+      "source": "custom",
+      "version": "1.0"
+    }
+    "#);
+}
+
+#[test]
+fn what_is_found_about_subscribers() {
+    let web = stablepin_core::name::ApplicationName::parse("web").unwrap();
+    let nosy =
+        ["the sqs subscriber arn:aws:sqs:eu-central-1:111122223333:audit gets everybody's links".to_owned()];
+    let missing = ["lead (lead@example.com) is not subscribed".to_owned()];
+    let texts: Vec<String> =
+        [health(None, &nosy), health(None, &[]), health(Some(&web), &missing), health(Some(&web), &[])]
+            .map(|told| {
+                let title = &told.chat["content"]["title"];
+                assert_eq!(title, &serde_json::json!(told.mail.subject));
+                format!("Subject: {}\n\n{}", told.mail.subject, told.mail.body)
+            })
+            .into();
+    assert_snapshot!(texts.join("\n----\n"), @"
+    Subject: Stablepin: somebody gets the links of others
+
+    The topics with approval links have subscribers that get what is not theirs. Whoever reads a link and its code decides in the approver's name.
+
+    Found:
+    - the sqs subscriber arn:aws:sqs:eu-central-1:111122223333:audit gets everybody's links
+
+    What to do:
+    - Unsubscribe what does not belong there.
+    - Give each approver a subscription of their own: PUT …/approvers/{name}/subscription.
+    - Withdraw what is open and was mailed meanwhile, and have it asked for again.
+
+    Id: health-Stablepin
+
+    ----
+    Subject: Stablepin: nobody gets the links of others any more
+
+    Every subscriber of the topics with approval links gets its own mails only.
+
+    Id: health-Stablepin
+
+    ----
+    Subject: web: approvers are not subscribed
+
+    Approvers of this application get no mails: nobody can tell them that a build waits.
+
+    Found:
+    - lead (lead@example.com) is not subscribed
+
+    What to do:
+    - Subscribe them: PUT …/approvers/{name}/subscription, and confirm with the token of SNS's mail.
+
+    Id: health-web
+
+    ----
+    Subject: web: every approver is subscribed again
+
+    Every approver gets mails.
+
+    Id: health-web
+    ");
 }

@@ -1,0 +1,227 @@
+//! An approver's subscription to the mails with links: `PUT …/approvers/{approver}/subscription`, its confirmation, and
+//! how it stands. A mailbox is subscribed once, whatever number of applications name it.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use stablepin_aws::dynamodb::Table;
+use stablepin_aws::sns::{ConfirmError, Sns, SnsError};
+use stablepin_core::application::{Application, Approver};
+use stablepin_core::name::{ApplicationName, ApproverName};
+use stablepin_core::reach::{Reach, Subscription, filter, gets_others};
+use stablepin_http::{Problem, Request, Response, json as answer};
+
+use crate::ours;
+
+/// The topics of secret links.
+#[derive(Debug, Clone)]
+pub struct Topics {
+    pub sns: Sns,
+    pub arns: Vec<String>,
+}
+
+/// How many filter policies one topic takes.
+/// <https://docs.aws.amazon.com/sns/latest/dg/subscription-filter-policy-constraints.html>
+const MOST_FILTERS: usize = 200;
+
+impl Topics {
+    async fn subscriptions(&self) -> Result<Vec<Subscription>, SnsError> {
+        let mut all = Vec::new();
+        for topic in &self.arns {
+            all.extend(self.sns.subscriptions(topic).await?);
+        }
+        Ok(all)
+    }
+
+    /// What the approver's own subscription lets through besides; none: nothing.
+    async fn exposed(&self, own: &[&Subscription]) -> Result<Option<(String, String)>, SnsError> {
+        for one in own {
+            let Some(arn) = &one.arn else { continue };
+            let Some(filter) = self.sns.filter_of(arn).await? else { continue };
+            if let Some(what) = gets_others(one, filter.policy.as_deref(), filter.scope.as_deref()) {
+                return Ok(Some((arn.clone(), what)));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn with_room<'a>(topics: &'a [String], subscriptions: &[Subscription]) -> Option<&'a String> {
+    let taken = |topic: &str| subscriptions.iter().filter(|one| one.topic == topic).count();
+    topics.iter().find(|topic| taken(topic) < MOST_FILTERS)
+}
+
+pub(crate) async fn read(table: &Table, topics: &Topics, request: &Request) -> Result<Response, Problem> {
+    let approver = approver(table, request).await?;
+    let found = topics.subscriptions().await.map_err(|error| failed(request, &error))?;
+    Ok(shown(&approver, &found))
+}
+
+/// Subscribes, or has SNS mail its confirmation once more; nothing changes where all is well.
+pub(crate) async fn put(table: &Table, topics: &Topics, request: &Request) -> Result<Response, Problem> {
+    let approver = approver(table, request).await?;
+    let found = topics.subscriptions().await.map_err(|error| failed(request, &error))?;
+    let own: Vec<_> = found.iter().filter(|one| one.is_of(&approver.mail)).collect();
+    if Reach::of(&approver.mail, &found) == Reach::Confirmed {
+        return match topics.exposed(&own).await.map_err(|error| failed(request, &error))? {
+            None => Ok(shown(&approver, &found)),
+            Some((arn, what)) => Err(exposed(&approver, &arn, &what)),
+        };
+    }
+    let topic = own.first().map(|one| &one.topic).or_else(|| with_room(&topics.arns, &found));
+    let topic = topic.ok_or_else(|| full(topics))?;
+    topics.sns.subscribe(topic, &approver.mail).await.map_err(|error| failed(request, &error))?;
+    let found = topics.subscriptions().await.map_err(|error| failed(request, &error))?;
+    Ok(shown(&approver, &found))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    token: String,
+}
+
+/// By the token of SNS's mail, or the whole link that it has.
+pub(crate) async fn confirm(table: &Table, topics: &Topics, request: &Request) -> Result<Response, Problem> {
+    let approver = approver(table, request).await?;
+    // Not echoed: the body is a secret.
+    let body: Body = serde_json::from_str(&request.body).map_err(|_| {
+        Problem::bad_request(r#"send the token of the mail from SNS: {"token": "2336412f37…"}"#)
+    })?;
+    let token = token(&body.token);
+    for topic in &topics.arns {
+        match topics.sns.confirm(topic, token).await {
+            Ok(()) => {
+                let found = topics.subscriptions().await.map_err(|error| failed(request, &error))?;
+                return Ok(shown(&approver, &found));
+            }
+            Err(ConfirmError::Refused) => {}
+            Err(ConfirmError::Sns(error)) => return Err(failed(request, &error)),
+        }
+    }
+    Err(Problem::new(
+        409,
+        "token-refused",
+        "SNS does not take this token",
+        format!(
+            "it was used, is older than 3 days, or is not whole: PUT …/approvers/{}/subscription has SNS mail another",
+            approver.name
+        ),
+    ))
+}
+
+/// `https://sns.eu-central-1.amazonaws.com/confirmation.html?TopicArn=…&Token=…&Endpoint=…`, or the token alone.
+fn token(text: &str) -> &str {
+    let parts = text.trim().split(['?', '&']);
+    parts.filter_map(|part| part.strip_prefix("Token=")).next().unwrap_or(text.trim())
+}
+
+async fn approver(table: &Table, request: &Request) -> Result<Approver, Problem> {
+    let application = request.parsed("application", ApplicationName::parse)?;
+    let name = request.parsed("approver", ApproverName::parse)?;
+    let stored = table.application(&application).await.map_err(|error| ours(request, &error))?;
+    let stored = stored.ok_or_else(|| Problem::not_found("application of that name"))?;
+    let parsed = Application::parse(&stored.text, None).ok();
+    let found = parsed.as_ref().and_then(|parsed| parsed.approver(&name)).cloned();
+    found.ok_or_else(|| Problem::not_found(&format!("approver {name} in {application}'s configuration")))
+}
+
+fn shown(approver: &Approver, found: &[Subscription]) -> Response {
+    let reach = Reach::of(&approver.mail, found);
+    let own = found.iter().find(|one| one.is_of(&approver.mail));
+    let next = match reach {
+        Reach::Confirmed => Value::Null,
+        Reach::Pending => json!(
+            "SNS has mailed a confirmation. Do not click its link, which anybody could undo: send its token to …/subscription/confirmation"
+        ),
+        Reach::Missing => json!("PUT …/subscription"),
+    };
+    let status = if reach == Reach::Pending { 202 } else { 200 };
+    answer(
+        status,
+        &json!({
+            "approver": approver.name, "mail": approver.mail, "state": reach,
+            "topic": own.map(|one| &one.topic), "next": next,
+        }),
+    )
+}
+
+/// Nobody but an administrator changes a subscription: our role may not, since SNS has no resource to bound that by.
+fn exposed(approver: &Approver, arn: &str, what: &str) -> Problem {
+    Problem::new(
+        409,
+        "subscription-exposed",
+        "The subscription gets the links of others",
+        format!(
+            "{what}. Put its filter right: aws sns set-subscription-attributes --subscription-arn {arn} \
+             --attribute-name FilterPolicy --attribute-value '{}'",
+            filter(&approver.mail)
+        ),
+    )
+}
+
+fn full(topics: &Topics) -> Problem {
+    Problem::new(
+        409,
+        "topics-full",
+        "The topics are full",
+        format!(
+            "SNS takes {MOST_FILTERS} filter policies a topic, and all of {} have as many: name one more in the stack's \
+             parameter MoreApprovalsTopicArns",
+            topics.arns.len()
+        ),
+    )
+}
+
+fn failed(request: &Request, error: &SnsError) -> Problem {
+    match error {
+        SnsError::Full { topic } => Problem::new(
+            409,
+            "topics-full",
+            "The topic is full",
+            format!("{topic} takes no more filter policies"),
+        ),
+        SnsError::Publish { .. }
+        | SnsError::Notify { .. }
+        | SnsError::Call { .. }
+        | SnsError::TooLarge { .. }
+        | SnsError::Answer => {
+            let chain = stablepin_driver::errors::chain(error);
+            tracing::error!(request.id = request.id, "SNS: {chain}");
+            Problem::internal(&request.id, "SNS could not be asked, or did not take it")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_found_in_its_link() {
+        let link = "https://sns.eu-central-1.amazonaws.com/confirmation.html?TopicArn=arn:aws:sns:eu-central-1:111122223333:a&Token=2336412f37&Endpoint=lead@example.com";
+        assert_eq!(token(link), "2336412f37");
+        assert_eq!(token(" 2336412f37\n"), "2336412f37");
+        assert_eq!(token(&link.replace("TopicArn", "x")), "2336412f37");
+    }
+
+    #[test]
+    fn the_first_topic_with_room_is_taken() {
+        let subscribed = |topic: &str, count: usize| {
+            let one = |n: usize| Subscription {
+                topic: topic.to_owned(),
+                arn: None,
+                protocol: "email".to_owned(),
+                endpoint: format!("{n}@example.com"),
+            };
+            (0..count).map(one).collect::<Vec<_>>()
+        };
+        let arns = vec!["a".to_owned(), "b".to_owned()];
+        let room = |a: usize, b: usize| {
+            let all = [subscribed("a", a), subscribed("b", b)].concat();
+            with_room(&arns, &all).cloned()
+        };
+        assert_eq!(room(199, 0).as_deref(), Some("a"));
+        assert_eq!(room(200, 199).as_deref(), Some("b"));
+        assert_eq!(room(200, 200), None);
+    }
+}

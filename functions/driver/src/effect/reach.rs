@@ -1,0 +1,23 @@
+//! Looks which approvers a mail reaches. Whoever is not subscribed does not know that anybody waits for them.
+
+use stablepin_core::application::Environment as Policy;
+use stablepin_core::effect::Outcome;
+use stablepin_core::reach::Reach;
+use stablepin_core::records::Subject;
+
+use super::problem;
+use crate::Doors;
+
+pub(super) async fn reach(doors: &Doors, subject: &Subject, policy: &Policy) -> Outcome {
+    let Some(post) = &doors.post else {
+        return Outcome::Problem("this function sends no mail".to_owned());
+    };
+    let subscriptions = match post.subscriptions().await {
+        Ok(subscriptions) => subscriptions,
+        Err(error) => return problem(&error),
+    };
+    let application = &subject.configuration.application;
+    let approvers = policy.approval.approvers.iter().filter_map(|name| application.approver(name));
+    let reach = approvers.map(|one| (one.name.clone(), Reach::of(&one.mail, &subscriptions)));
+    Outcome::Reached(reach.filter(|(_, reach)| *reach != Reach::Confirmed).collect())
+}

@@ -1,0 +1,249 @@
+//! Who is subscribed to the mails with links, who should be, and what approvers are mailed.
+
+use std::io::{Read as _, Write as _};
+
+use serde_json::{Value, json};
+use stablepin_tests::mail::{subscribe, unsubscribe};
+use stablepin_tests::{App, Plan, stack, until};
+use xtask::aws::{Aws, xml_text};
+use xtask::image::Spec;
+
+fn sns(aws: &Aws, action: &str, parameters: &[(&str, &str)]) -> String {
+    let request = [&[("Action", action), ("Version", "2010-03-31")], parameters].concat();
+    aws.query("sns", &request).expect("SNS answers")
+}
+
+/// The ARNs of an address's subscriptions.
+fn subscriptions_of(aws: &Aws, endpoint: &str) -> Vec<String> {
+    let all = sns(aws, "ListSubscriptionsByTopic", &[("TopicArn", stack().topic())]);
+    let members = all.split("<member>").filter(|member| member.contains(&format!("<Endpoint>{endpoint}<")));
+    members.filter_map(|member| xml_text(member, "SubscriptionArn")).collect()
+}
+
+fn attributes(aws: &Aws, arn: &str) -> String {
+    sns(aws, "GetSubscriptionAttributes", &[("SubscriptionArn", arn)])
+}
+
+/// As the schedule wakes the promoter every hour.
+fn hour(aws: &Aws) {
+    let hour = json!({ "source": "stablepin.schedule", "detail-type": "Hour", "detail": {} });
+    aws.invoke(stack().variable("STABLEPIN_PROMOTER_FUNCTION"), &hour).expect("the hour ends well");
+}
+
+fn sweep(app: &App) {
+    let promoter = stack().variable("STABLEPIN_PROMOTER_FUNCTION");
+    app.aws.invoke(promoter, &app.sweep_event()).expect("the sweep ends well");
+}
+
+/// What `GET /v1/health` finds about something.
+fn findings(aws: &Aws, about: &str) -> Vec<String> {
+    let answer = aws.call("GET", &format!("{}/v1/health", stack().api()), None, None, true);
+    let health = answer.expect("the API answers").json("health").expect("JSON");
+    let all = health["findings"].as_array().cloned().unwrap_or_default();
+    assert_eq!(health["status"], if all.is_empty() { "ok" } else { "degraded" });
+    let about = all.iter().filter(|one| one["about"] == about);
+    about
+        .flat_map(|one| one["findings"].as_array().cloned().unwrap_or_default())
+        .filter_map(|finding| finding.as_str().map(str::to_owned))
+        .collect()
+}
+
+#[test]
+fn an_approver_is_subscribed_by_a_signed_request_and_only_to_own_mails() {
+    let app = Plan::new("subscribe").unsubscribed().create();
+    let mail = app.plan.mail(app.approver("lead"));
+    let path = format!("/approvers/{}/subscription", app.approver("lead"));
+    let url = format!("{}/v1/applications/{}{path}", stack().api(), app.plan.name);
+    let unsigned = app.aws.call("PUT", &url, None, None, false).expect("the API answers");
+    assert_eq!(unsigned.status, 403);
+    assert_eq!(app.api("GET", &path, None).1["state"], "missing");
+
+    // The emulator confirms an address at once. AWS asks it first, which the door's own tests have.
+    let (status, subscribed) = app.api("PUT", &path, None);
+    assert_eq!((status, &subscribed["state"], &subscribed["mail"]), (200, &json!("confirmed"), &json!(mail)));
+    assert_eq!(app.api("PUT", &path, None).1, subscribed, "once more changes nothing");
+    let [arn] = &subscriptions_of(&app.aws, &mail)[..] else { panic!("one subscription") };
+    let shown = attributes(&app.aws, arn);
+    assert!(shown.contains(&format!("{{&quot;mail&quot;:[&quot;{mail}&quot;]}}")), "{shown}");
+
+    let (status, unknown) = app.api("PUT", "/approvers/nobody/subscription", None);
+    assert_eq!((status, &unknown["type"]), (404, &json!("urn:stablepin:problem:not-found")));
+    unsubscribe(&app.aws, arn);
+    assert_eq!(app.api("GET", &path, None).1["state"], "missing", "gone by a click");
+}
+
+/// What the approver does with the token that SNS mails; here SNS posts it, as it does to an endpoint.
+#[test]
+fn a_subscription_is_confirmed_by_its_token() {
+    let app = Plan::new("confirm").create();
+    let listener = xtask::port::listen().expect("a port");
+    let endpoint = format!("http://{}/", listener.local_addr().expect("an address"));
+    let path = format!("/approvers/{}/subscription/confirmation", app.approver("lead"));
+    let request = [("TopicArn", stack().topic()), ("Protocol", "http"), ("Endpoint", &endpoint)];
+    sns(&app.aws, "Subscribe", &request);
+    let token = token_of(&listener);
+    let [arn] = &subscriptions_of(&app.aws, &endpoint)[..] else { panic!("one subscription") };
+    assert!(attributes(&app.aws, arn).contains("<key>PendingConfirmation</key><value>true</value>"));
+
+    let (status, refused) = app.api("POST", &path, Some(&json!({ "token": "0123456789" })));
+    assert_eq!((status, &refused["type"]), (409, &json!("urn:stablepin:problem:token-refused")));
+    let (status, misspelt) = app.api("POST", &path, Some(&json!({ "tokn": token })));
+    assert_eq!(status, 400);
+    assert!(!misspelt.to_string().contains(&token), "what was sent is not echoed: {misspelt}");
+    let (status, _) = app.api("POST", &path, Some(&json!({ "token": token })));
+    assert_eq!(status, 200);
+    assert!(attributes(&app.aws, arn).contains("<key>PendingConfirmation</key><value>false</value>"));
+    unsubscribe(&app.aws, arn);
+}
+
+/// Takes the one request that SNS sends.
+fn token_of(listener: &std::net::TcpListener) -> String {
+    let (mut stream, _) = listener.accept().expect("SNS asks for a confirmation");
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(20))).expect("a time limit");
+    let mut sent = String::new();
+    let token = loop {
+        let mut bytes = [0; 4096];
+        let read = stream.read(&mut bytes).expect("SNS sends all of it");
+        assert!(read > 0, "no token in {sent}");
+        sent.push_str(&String::from_utf8_lossy(&bytes[..read]));
+        let body = sent.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+        if let Ok(message) = serde_json::from_str::<Value>(body) {
+            break message["Token"].as_str().expect("a token").to_owned();
+        }
+    };
+    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").expect("it is answered");
+    token
+}
+
+#[test]
+fn a_subscriber_without_a_filter_is_detected() {
+    let app = Plan::new("nosy").create();
+    let queue = app.plan.name.clone();
+    let created = app.aws.sqs("CreateQueue", &json!({ "QueueName": queue })).expect("a queue");
+    let endpoint = format!("arn:aws:sqs:us-east-1:000000000000:{queue}");
+    let found = || findings(&app.aws, "topics").iter().any(|finding| finding.contains(&endpoint));
+    hour(&app.aws);
+    assert!(!found());
+
+    let arn = subscribe(&app.aws, stack().topic(), "sqs", &endpoint, None);
+    hour(&app.aws);
+    assert!(found(), "{:?}", findings(&app.aws, "topics"));
+    until("the notice", || {
+        let mails = xtask::inbox::messages(&app.aws, stack().inbox()).expect("the inbox answers");
+        let told = |mail: &&xtask::inbox::Mail| {
+            mail.body.contains("approval-subscribers") && mail.body.contains(&endpoint)
+        };
+        mails.iter().find(told).map(|_| ())
+    });
+    unsubscribe(&app.aws, &arn);
+    hour(&app.aws);
+    assert!(!found());
+    let _ = app.aws.sqs("DeleteQueue", &json!({ "QueueUrl": created["QueueUrl"] }));
+}
+
+#[test]
+fn an_approver_whose_subscription_is_gone_is_reported_until_it_is_back() {
+    let app = Plan::new("gone").unsubscribed().create();
+    sweep(&app);
+    let lead = app.approver("lead");
+    let missing = format!("{lead} ({}) is not subscribed", app.plan.mail(lead));
+    assert_eq!(findings(&app.aws, &app.plan.name), [missing.as_str()]);
+    sweep(&app);
+    let told = || {
+        app.notices().iter().filter(|told| told["metadata"]["eventType"] == "approvers-subscribed").count()
+    };
+    assert_eq!(told(), 1, "told once, however often it is found");
+
+    let (status, _) = app.api("PUT", &format!("/approvers/{lead}/subscription"), None);
+    assert_eq!(status, 200);
+    sweep(&app);
+    assert_eq!(findings(&app.aws, &app.plan.name), [""; 0]);
+    assert_eq!(told(), 2, "and that it is well again");
+    for arn in subscriptions_of(&app.aws, &app.plan.mail(lead)) {
+        unsubscribe(&app.aws, &arn);
+    }
+}
+
+#[test]
+fn a_promotion_that_too_few_approvers_hear_of_says_so_at_once() {
+    let app = Plan::new("reach").approvers(["lead", "deputy"], 2).unsubscribed().create();
+    let digest = app.push("main", &Spec::new("1"));
+    let link = app.link(&digest);
+    let unreachable = until("who is out of reach", || {
+        let record = app.api("GET", &format!("/promotions/{}", link.promotion()), None).1;
+        record["unreachable"].is_object().then(|| record["unreachable"].clone())
+    });
+    assert_eq!(unreachable, json!({ app.approver("lead"): "missing", app.approver("deputy"): "missing" }));
+    let told = until("the notice", || {
+        app.tick();
+        app.notices().into_iter().find(|told| told["metadata"]["eventType"] == "approvers-out-of-reach")
+    });
+    let text = told["content"]["description"].as_str().unwrap_or_default().to_owned();
+    assert!(text.contains("is not subscribed"), "{text}");
+}
+
+/// Whoever has the mail decides in its reader's name: the reader hears of it.
+#[test]
+fn an_approver_is_told_that_the_link_was_used() {
+    let app = Plan::new("receipt").create();
+    let digest = app.push("main", &Spec::new("1"));
+    let link = app.link(&digest);
+    assert_eq!(link.approve().status, 200);
+    let receipts = || {
+        let mails = app.mails("lead").into_iter();
+        mails.filter(|mail| mail.subject.starts_with("Your link was used")).collect::<Vec<_>>()
+    };
+    let receipt = until("the receipt", || {
+        app.tick();
+        receipts().pop()
+    });
+    assert!(
+        receipt.body.contains(&digest) && receipt.body.contains("was approved in your name"),
+        "{receipt}"
+    );
+    assert!(!receipt.body.contains(&link.token) && receipt.link().is_none(), "{receipt}");
+    app.tick();
+    assert_eq!(receipts().len(), 1);
+}
+
+/// SNS disables an address that gets too many mails at once.
+#[test]
+fn a_storm_of_pushes_is_a_few_mails_and_one_for_its_newest() {
+    let app = Plan::new("storm").create();
+    let mut digests = Vec::new();
+    for n in 0..6 {
+        let digest = app.push(&format!("main-{n}"), &Spec::new(&n.to_string()));
+        until("its promotion", || {
+            app.promotions().iter().any(|one| one["digest"] == digest.as_str()).then_some(())
+        });
+        digests.push(digest);
+    }
+    let asked = || {
+        let mails = app.mails("lead");
+        let mailed = |digest: &&String| mails.iter().any(|mail| mail.body.contains(digest.as_str()));
+        digests.iter().filter(mailed).cloned().collect::<Vec<_>>()
+    };
+    until("three mails", || (asked().len() == 3).then_some(()));
+    let waiting: Vec<Value> = app.promotions().into_iter().filter(|one| one["ask_at"].is_string()).collect();
+    assert_eq!(waiting.len(), 3, "the others wait");
+
+    // As if the five minutes were over.
+    for one in &waiting {
+        let sk = format!("PROMOTION#{}", one["id"].as_str().expect("an id"));
+        for path in ["record.operation.work.Promotion.ask_at", "record.operation.wake_at", "wake_at"] {
+            app.rewrite(&sk, path, "2026-01-01T00:00:00Z");
+        }
+    }
+    let newest = waiting.iter().max_by_key(|one| one["occurrence"].to_string()).expect("some wait");
+    let newest = newest["digest"].as_str().expect("a digest").to_owned();
+    until("the newest one's mail", || {
+        app.tick();
+        asked().contains(&newest).then_some(())
+    });
+    let mails = app.mails("lead");
+    let last = mails.iter().find(|mail| mail.body.contains(&newest)).expect("it came");
+    assert!(last.body.contains("Many builds came within minutes"), "{last}");
+    app.tick();
+    assert_eq!(asked().len(), 4, "nobody is asked for those that were overtaken");
+    assert!(app.promotions().iter().all(|one| one["state"] == "Pending"), "they are open all the same");
+}
