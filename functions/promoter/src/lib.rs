@@ -58,8 +58,11 @@ pub async fn handle(
         }
         Woken::Hour => {
             let applications = sweep::hand_out(doors, queue).await?;
-            let nosy_subscribers = health::topics(doors).await?;
-            Ok(json!({ "applications": applications, "nosy_subscribers": nosy_subscribers }))
+            Ok(json!({ "applications": applications }))
+        }
+        Woken::Subscribers => {
+            let exposed = health::topics(doors).await?;
+            Ok(json!({ "get_links_of_others": exposed }))
         }
         Woken::Sweep(application) => Ok(sweep::one(doors, &application, deadline).await?.into()),
         Woken::Operation(key) => {

@@ -12,6 +12,8 @@ pub enum Woken {
     Tick,
     /// The hour: every application is to be swept.
     Hour,
+    /// The schedule: time to look who is subscribed to secret links.
+    Subscribers,
     /// One application's turn, from the queue. The template sends one message at a time.
     Sweep(ApplicationName),
     /// Something was opened, approved or asked for.
@@ -43,6 +45,7 @@ impl Woken {
         match text("/detail-type") {
             "Tick" => Ok(Self::Tick),
             "Sweep" => Ok(Self::Hour),
+            "Subscribers" => Ok(Self::Subscribers),
             "ECS Deployment State Change" => {
                 let service_arn = text("/resources/0").to_owned();
                 if service_arn.is_empty() { Err(unreadable()) } else { Ok(Self::Deployment { service_arn }) }
@@ -102,6 +105,8 @@ mod tests {
     fn the_hour_and_its_messages_are_known() {
         let hour = json!({"source": "stablepin.schedule", "detail-type": "Sweep", "detail": {}});
         assert_eq!(Woken::read(hour), Ok(Woken::Hour));
+        let other = json!({"source": "stablepin.schedule", "detail-type": "Subscribers", "detail": {}});
+        assert_eq!(Woken::read(other), Ok(Woken::Subscribers));
         let message = |body: &str| json!({"Records": [{"eventSource": "aws:sqs", "body": body}]});
         let web = ApplicationName::parse("web").unwrap();
         assert_eq!(Woken::read(message(r#"{"sweep": "web"}"#)), Ok(Woken::Sweep(web)));

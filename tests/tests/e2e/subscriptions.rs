@@ -26,8 +26,8 @@ fn attributes(aws: &Aws, arn: &str) -> String {
 
 /// As the schedule wakes the promoter every hour.
 fn hour(aws: &Aws) {
-    let hour = json!({ "source": "stablepin.schedule", "detail-type": "Hour", "detail": {} });
-    aws.invoke(stack().variable("STABLEPIN_PROMOTER_FUNCTION"), &hour).expect("the hour ends well");
+    let hour = json!({ "source": "stablepin.schedule", "detail-type": "Subscribers", "detail": {} });
+    aws.invoke(stack().variable("STABLEPIN_PROMOTER_FUNCTION"), &hour).expect("the look ends well");
 }
 
 fn sweep(app: &App) {

@@ -1,5 +1,6 @@
 //! Who is subscribed to a topic, and how that comes about.
 
+use aws_sdk_sns::error::ProvideErrorMetadata;
 use stablepin_core::application::MailAddress;
 use stablepin_core::reach::{Subscription, filter};
 
@@ -113,16 +114,15 @@ impl Sns {
         let call = self.client.confirm_subscription().topic_arn(topic_arn).token(token);
         match call.authenticate_on_unsubscribe("true").send().await {
             Ok(_) => Ok(()),
-            Err(error)
-                if error.as_service_error().is_some_and(|error| {
-                    error.is_invalid_parameter_exception() || error.is_not_found_exception()
-                }) =>
-            {
-                Err(ConfirmError::Refused)
-            }
+            Err(error) if error.code().is_some_and(refuses) => Err(ConfirmError::Refused),
             Err(error) => Err(failed("ConfirmSubscription", topic_arn, FailedCall::new(error)).into()),
         }
     }
+}
+
+/// `InvalidParameter` on the wire; also by the name that the API's model has for it.
+fn refuses(code: &str) -> bool {
+    matches!(code, "InvalidParameter" | "InvalidParameterException" | "NotFound" | "NotFoundException")
 }
 
 fn failed(operation: &'static str, what: &str, source: FailedCall) -> SnsError {
