@@ -34,10 +34,10 @@ pub fn notice(subject: &Subject, notice: Notice) -> Option<Told> {
     let next: Vec<String> = told.next.clone();
     let id = operation.id();
     let body = format!(
-        "{what}\n\n{why}\n\n{services}\nWhat to do:\n{next}\nId: {id}\n",
+        "{what}\n\n{why}\n\n{services}What to do:\n{next}\nId: {id}\n",
         what = told.what,
         why = told.why,
-        services = if services.is_empty() { String::new() } else { format!("Services:\n{list}") },
+        services = if services.is_empty() { String::new() } else { format!("Services:\n{list}\n") },
         next = next.iter().map(|step| format!("- {step}\n")).collect::<String>(),
     );
     let chat = json!({
