@@ -90,6 +90,7 @@ fn an_approval_given_in_a_freeze_is_watched_until_it_counts() {
     assert_eq!(app.pins(), []);
 
     app.api("DELETE", "/environments/production/freeze", None);
+    app.pause_ends(link.promotion());
     come_to_say(&app, &[&desk, &phone], "It is pin 1 of production.");
     assert_eq!([desk.loads(), phone.loads()], [1, 1], "by themselves");
     assert!(quiet.reads("production is frozen"), "it does nothing by itself");

@@ -21,15 +21,12 @@ fn a_link_that_has_expired_before_and_after_a_tick_has_ended_its_promotion() {
     let (app, digest, link) = pushed("page-expired");
     app.settled(&digest);
     let sk = format!("PROMOTION#{}", link.promotion());
-    let past = "2026-01-01T00:00:00Z";
-    app.rewrite(&sk, "record.operation.work.Promotion.expires_at", past);
+    app.rewrite(&sk, "record.operation.work.Promotion.expires_at", "2026-01-01T00:00:00Z");
     let page = Page::open(&link, "expired", Width::Desk);
     page.says("The promotion expired on 2026-01-01 00:00 UTC: push again, or ask for it again.");
     page.inspect("not-ended-yet");
     // Only now a tick finds it.
-    for path in ["record.operation.wake_at", "wake_at"] {
-        app.rewrite(&sk, path, past);
-    }
+    app.pause_ends(link.promotion());
     come_to_say(&app, &[&page], "Expired: nobody decided in time.");
     is_seen(&link, "expired", "ended", "Expired: nobody decided in time.");
 }
