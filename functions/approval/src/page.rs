@@ -115,6 +115,7 @@ pub(crate) fn question(
                     (others.len()) " of " (policy.approval.required) " needed." }
             }
             (table(&shown))
+            @for note in &shown.notes { p.note { (note) } }
             form method="post" action=(place.path) autocomplete="off" {
                 input type="hidden" name="t" value=(place.secret);
                 input type="hidden" name="facts" value=(shown.hash());
@@ -232,7 +233,6 @@ fn table(shown: &Facts) -> Markup {
                 dd { @if fact.is_literal { code { (line(&fact.value)) } } @else { (line(&fact.value)) } }
             }
         }
-        @for note in &shown.notes { p.note { (note) } }
     }
 }
 

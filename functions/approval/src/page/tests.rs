@@ -729,7 +729,6 @@ fn the_question_and_the_approval_where_the_environment_is_frozen() {
     <li class="now"><b>Pinned<i> now</i></b><span>waits: production is frozen (autumn sale)</span></li></ol>
     <noscript>
     <p><a href="/decide/web/production/1?t=SECRET">Look again</a></p></noscript>
-    <p class="note">production is frozen since 2025-07-17 09:15 UTC (autumn sale). What you approve waits for its end.</p>
     <script>…</script>
     "#);
 }
