@@ -43,7 +43,7 @@ fn a_release_is_watched_until_it_is_completed_and_the_next_one_until_it_is_rolle
         assert!(page.reads("every running task carries this digest") && page.reads("1 of 1 services"));
         page.inspect("completed");
     }
-    assert_eq!(service.running(), [good.clone()]);
+    assert_eq!(service.running(), std::slice::from_ref(&good));
     assert_eq!([lead.loads(), deputy.loads()], loads, "nobody has loaded it again");
     drop(pages);
 
