@@ -168,9 +168,19 @@ impl App {
 
     #[track_caller]
     pub fn approve(&self, digest: &str) {
-        let answer = self.link(digest).approve();
+        let link = self.link(digest);
+        let answer = link.approve();
         assert_eq!(answer.status, 200, "{}", answer.text());
         until("the stable tag on it", || self.stable_is(digest).then_some(()));
+        // The last that comes of it: after that nothing changes by itself.
+        until("the receipt", || {
+            let told =
+                self.promotion(link.promotion())["receipts"].as_array().is_some_and(|told| !told.is_empty());
+            if !told {
+                self.tick();
+            }
+            told.then_some(())
+        });
     }
 
     fn stable_is(&self, digest: &str) -> bool {

@@ -12,6 +12,7 @@
 mod axe;
 mod chromium;
 mod page;
+mod served;
 mod watch;
 
 #[cfg(test)]

@@ -31,6 +31,8 @@ pub enum Fault {
     /// AWS has done it, and the process dies before it knows.
     KillAfter,
     Throttle,
+    /// This one and every one after it: there is no end to it.
+    KeepThrottling,
     /// 500, and AWS has not done it.
     Fail,
     ResetBefore,
@@ -337,7 +339,10 @@ impl Program {
                 requests.push(action(&request));
                 requests.len()
             };
-            let fault = self.fault.filter(|(wanted, _)| *wanted == number).map(|(_, fault)| fault);
+            let is_hit = |(wanted, fault): &(usize, Fault)| {
+                *wanted == number || (*fault == Fault::KeepThrottling && *wanted < number)
+            };
+            let fault = self.fault.filter(is_hit).map(|(_, fault)| fault);
             let went_on = match fault {
                 None => self.answer_of_aws(&request).and_then(|answer| connection.send(&answer)),
                 Some(Fault::KillBefore) => {
@@ -349,7 +354,7 @@ impl Program {
                     self.kill();
                     return self.end(None);
                 }
-                Some(Fault::Throttle) => {
+                Some(Fault::Throttle | Fault::KeepThrottling) => {
                     let body = br#"{"__type":"ThrottlingException","message":"Rate exceeded"}"#;
                     connection.answer(400, &[("x-amzn-errortype".into(), "ThrottlingException".into())], body)
                 }

@@ -33,6 +33,9 @@ pub use seed::Seed;
 pub use service::Service;
 pub use wait::until;
 
+#[cfg(test)]
+mod documented;
+
 /// The stack that this process's environment names.
 #[track_caller]
 pub fn stack() -> &'static Stack {

@@ -93,9 +93,21 @@ impl App {
         format!("mail-{}", self.plan.name)
     }
 
-    /// The mails to one approver, by the first part of the name, oldest first.
+    /// The mails that asked one approver, by the first part of the name, oldest first.
     #[track_caller]
     pub fn mails(&self, approver: &str) -> Vec<Mail> {
+        self.all_mails(approver).into_iter().filter(|mail| mail.link().is_some()).collect()
+    }
+
+    /// Those that told one approver that the link was used.
+    #[track_caller]
+    pub fn receipts(&self, approver: &str) -> Vec<Mail> {
+        let used = |mail: &Mail| mail.subject.starts_with("Your link was used");
+        self.all_mails(approver).into_iter().filter(used).collect()
+    }
+
+    #[track_caller]
+    fn all_mails(&self, approver: &str) -> Vec<Mail> {
         let name = self.approver(approver);
         let mut mails = inbox::messages(&self.aws, &self.mailbox_url()).expect("the mailbox answers");
         if let Some(aside) = &self.aside {

@@ -74,6 +74,17 @@ impl App {
         self.aws.dynamodb("UpdateItem", &ask).expect("the table takes it");
     }
 
+    /// What the promotion waits for is looked at by the next tick, and not only when its minute is over.
+    #[track_caller]
+    pub fn pause_ends(&self, promotion: &str) {
+        let sk = format!("PROMOTION#{promotion}");
+        if self.operation(&sk)["wake_at"].is_string() {
+            for path in ["record.operation.wake_at", "wake_at"] {
+                self.rewrite(&sk, path, "2026-01-01T00:00:00Z");
+            }
+        }
+    }
+
     /// Waits for the last that the tagger writes of a push: after that nothing changes by itself.
     #[track_caller]
     pub fn settled(&self, digest: &str) {

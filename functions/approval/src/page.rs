@@ -115,6 +115,7 @@ pub(crate) fn question(
                     (others.len()) " of " (policy.approval.required) " needed." }
             }
             (table(&shown))
+            @for note in &shown.notes { p.note { (note) } }
             form method="post" action=(place.path) autocomplete="off" {
                 input type="hidden" name="t" value=(place.secret);
                 input type="hidden" name="facts" value=(shown.hash());
@@ -216,7 +217,8 @@ pub(crate) fn no_such_method() -> Response {
 
 pub(crate) fn ours(request_id: &str) -> Response {
     let text = html! {
-        p { "Something went wrong on our side. Your decision may not have been taken: reload the page to see." }
+        p { "Something went wrong on our side. If you have just decided, it may not count: open the link in the mail again \
+             to see." }
         p { "If it stays so, quote " code { (request_id) } "." }
     };
     page(500, "That did not work", &text)
@@ -231,7 +233,6 @@ fn table(shown: &Facts) -> Markup {
                 dd { @if fact.is_literal { code { (line(&fact.value)) } } @else { (line(&fact.value)) } }
             }
         }
-        @for note in &shown.notes { p.note { (note) } }
     }
 }
 
@@ -245,6 +246,11 @@ fn sentence(text: &str) -> String {
     let text = line(text);
     let mut letters = text.chars();
     let text: String = letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect();
+    ended(&text)
+}
+
+/// With a full stop.
+fn ended(text: &str) -> String {
     let end = if text.ends_with(['.', '!', '?']) { "" } else { "." };
     format!("{text}{end}")
 }

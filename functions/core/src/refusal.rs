@@ -26,7 +26,7 @@ pub enum Refusal {
     #[error("approver {approver} has already decided")]
     AlreadyDecided { approver: ApproverName },
     #[error(
-        "{approver} asked for this promotion, and two pairs of eyes are wanted: somebody else must decide"
+        "approver {approver} asked for this promotion, and two pairs of eyes are wanted: somebody else must decide"
     )]
     OwnRequest { approver: ApproverName },
     #[error(
@@ -34,7 +34,9 @@ pub enum Refusal {
          somebody else decides"
     )]
     RequesterUnknown,
-    #[error("too many wrong codes were tried with this link, so that it decides nothing any more")]
+    #[error(
+        "too many wrong codes were tried with this link, so that it decides nothing any more: look for a newer mail"
+    )]
     LinkBurnt,
     #[error("the code is the one that is printed in the mail, below the link: six letters and digits")]
     WrongCode,

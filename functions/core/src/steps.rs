@@ -38,7 +38,7 @@ impl State {
     }
 }
 
-/// In order; the steps after one that is not done are ahead.
+/// In order; the steps after one that is not done are ahead, and after one that failed there are none.
 pub fn steps(subject: &Subject) -> Vec<Step> {
     let Some(promotion) = subject.promotion() else { return Vec::new() };
     let policy = subject.policy();
@@ -54,6 +54,9 @@ pub fn steps(subject: &Subject) -> Vec<Step> {
             (step.state, step.detail) = (State::Ahead, String::new());
         }
         over |= step.state != State::Done;
+    }
+    if let Some(failed) = steps.iter().position(|step| step.state == State::Failed) {
+        steps.truncate(failed + 1);
     }
     steps
 }
@@ -124,6 +127,7 @@ fn deployment(subject: &Subject, promotion: &Promotion) -> Step {
         }
         (Some(_), PromotionState::InProgress) if promotion.failure.is_some() => {
             let failure = line(promotion.failure.as_deref().unwrap_or_default());
+            let failure = failure.trim_end_matches('.');
             step(NAME, State::Failed, format!("{failure}. The services go back by themselves"))
         }
         (Some(rollout), PromotionState::InProgress) if promotion.pin.is_none() => {

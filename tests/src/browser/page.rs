@@ -11,6 +11,7 @@ use xtask::workspace;
 
 use super::axe;
 use super::chromium::{Chromium, chromium};
+use super::served::serve;
 use super::watch::{DOMAINS, complaints, document};
 use crate::{Link, stack, until};
 
@@ -48,6 +49,7 @@ pub struct Page {
     origin: String,
     story: String,
     width: Width,
+    runs_scripts: bool,
 }
 
 impl Page {
@@ -57,8 +59,37 @@ impl Page {
         Self::visit(stack().api(), &link.url(), story, width)
     }
 
+    /// The same, where no script runs.
+    #[track_caller]
+    pub fn open_without_scripts(link: &Link, story: &str, width: Width) -> Self {
+        let mut page = Self::blank(stack().api(), story, width);
+        page.runs_scripts = false;
+        page.let_scripts_run(false);
+        page.go(&link.url());
+        page
+    }
+
+    /// A function's own answer, which the stack in front of it would not bring about.
+    #[track_caller]
+    pub fn answered(answer: &Value, story: &str, width: Width) -> Self {
+        let text = |value: &Value| value.as_str().expect("a text").to_owned();
+        let status = answer["statusCode"].as_u64().and_then(|status| u16::try_from(status).ok());
+        let headers = answer["headers"].as_object().expect("headers");
+        let headers = headers.iter().map(|(name, value)| (name.clone(), text(value))).collect();
+        let origin = serve(status.expect("a status"), headers, text(&answer["body"]));
+        Self::visit(&origin, &format!("{origin}/page"), story, width)
+    }
+
     #[track_caller]
     pub(super) fn visit(origin: &str, url: &str, story: &str, width: Width) -> Self {
+        let page = Self::blank(origin, story, width);
+        page.go(url);
+        page
+    }
+
+    /// Nothing is opened yet.
+    #[track_caller]
+    fn blank(origin: &str, story: &str, width: Width) -> Self {
         let chromium = chromium();
         let ask = |method: &str, parameters: Value, answer: &str| {
             let answered = chromium.call(None, method, &parameters).expect("Chromium opens a page");
@@ -70,7 +101,7 @@ impl Page {
         let session =
             ask("Target.attachToTarget", json!({ "targetId": target, "flatten": true }), "sessionId");
         let (origin, story) = (origin.to_owned(), story.to_owned());
-        let page = Self { chromium, context, session, origin, story, width };
+        let page = Self { chromium, context, session, origin, story, width, runs_scripts: true };
         for domain in DOMAINS {
             page.call(&format!("{domain}.enable"), &json!({}));
         }
@@ -80,8 +111,12 @@ impl Page {
         page.call("Emulation.setDeviceMetricsOverride", &screen);
         // Side by side with others, each has the keyboard for itself.
         page.call("Emulation.setFocusEmulationEnabled", &json!({ "enabled": true }));
-        page.go(url);
         page
+    }
+
+    #[track_caller]
+    fn let_scripts_run(&self, they_do: bool) {
+        self.call("Emulation.setScriptExecutionDisabled", &json!({ "value": !they_do }));
     }
 
     #[track_caller]
@@ -98,13 +133,21 @@ impl Page {
         documents.expect("a page was answered").1
     }
 
+    /// How many pages were answered here: one that is watched stays the same.
+    pub fn loads(&self) -> usize {
+        self.chromium.events(&self.session).iter().filter_map(document).count()
+    }
+
+    /// Whether one can read this now.
+    pub fn reads(&self, text: &str) -> bool {
+        let finds = "text => document.readyState === 'complete' && document.body.innerText.includes(text)";
+        self.evaluate(finds, &json!(text)) == Ok(json!(true))
+    }
+
     /// Waits until one can read this.
     #[track_caller]
     pub fn says(&self, text: &str) {
-        let finds = "text => document.readyState === 'complete' && document.body.innerText.includes(text)";
-        until(&format!("{text:?} on the page"), || {
-            (self.evaluate(finds, &json!(text)) == Ok(json!(true))).then_some(())
-        });
+        until(&format!("{text:?} on the page"), || self.reads(text).then_some(()));
     }
 
     /// What stands beside a name in a list of facts.
@@ -162,7 +205,10 @@ impl Page {
             let feature = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
             self.call("Emulation.setEmulatedMedia", &feature);
             self.screenshot(&format!("{state}-{scheme}")).expect("a screenshot");
+            // The page's own were left out when it was loaded; axe needs to run.
+            self.let_scripts_run(true);
             let audit = self.run(&axe::audit()).expect("axe looks at the page");
+            self.let_scripts_run(self.runs_scripts);
             let violations = axe::violations(&audit);
             assert!(violations.is_empty(), "{}, {state}, {scheme}:\n{}", self.story, violations.join("\n"));
         }
@@ -206,6 +252,8 @@ impl Page {
 
     /// What it did so far that it may not.
     fn complaints(&self) -> Vec<String> {
+        let run = json!({ "value": false });
+        let _ = self.chromium.call(Some(&self.session), "Emulation.setScriptExecutionDisabled", &run);
         // What the page has said before is told before this is answered.
         let _ = self.evaluate("() => new Promise(requestAnimationFrame)", &Value::Null);
         complaints(&self.chromium.events(&self.session), &self.origin)

@@ -1,10 +1,9 @@
 //! What is wrong with a page is noticed: each of these does one thing that ours may not.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::thread;
 
+use super::served::serve;
 use super::{Focus, Page, Width};
-use crate::wire::Connection;
 
 const POLICY: &str = "default-src 'none'; form-action 'self'";
 
@@ -14,20 +13,9 @@ fn page(status: u16, policy: &'static str, main: &str) -> Page {
         "<!doctype html><html lang=en><meta name=viewport content='width=device-width'><title>A page</title>\
          <link rel=icon href=data:,><main><h1>Hello</h1>{main}</main></html>"
     );
-    let server = xtask::port::listen().expect("a port");
-    let origin = format!("http://pages.localhost:{}", server.local_addr().expect("an address").port());
-    thread::spawn(move || {
-        for stream in server.incoming() {
-            let mut connection = Connection::new(stream.expect("a connection"));
-            let headers =
-                [("content-type", "text/html"), ("content-security-policy", policy), ("connection", "close")];
-            let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned()));
-            if connection.request().is_some() {
-                // Chromium may be gone before it has read it.
-                let _ = connection.answer(status, &headers, html.as_bytes());
-            }
-        }
-    });
+    let headers = [("content-type", "text/html"), ("content-security-policy", policy)];
+    let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let origin = serve(status, headers.to_vec(), html);
     let page = Page::visit(&origin, &format!("{origin}/page"), "a-page", Width::Phone);
     page.says("Hello");
     page

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::thread;
 
 use serde_json::{Value, json};
+use stablepin_tests::crash::{Fault, decision, invoke};
 use stablepin_tests::wait::until;
 use stablepin_tests::{App, Link, Plan, runs_deep, stack};
 use xtask::image::Spec;
@@ -105,8 +106,12 @@ fn two_approvers_at_once_make_one_pin_and_the_second_hears_who_was_first() {
         assert_eq!(app.audited("Pin Change"), ["- → 1"]);
         let refused: Vec<_> = answers.iter().filter(|answer| answer.status != 200).collect();
         assert_eq!(refused.len(), usize::from(required == 1), "{answers:?}");
+        let votes = app.promotion(links[0].promotion())["votes"].clone();
+        let first = votes.as_object().and_then(|votes| votes.keys().next()).expect("a vote").clone();
+        assert_eq!(votes.as_object().map(serde_json::Map::len), Some(usize::from(required)));
         for answer in refused {
-            assert!(answer.text().contains(" approved it on "), "{}", answer.text());
+            assert_eq!(answer.status, 409);
+            assert!(answer.text().contains(&format!("{first} approved it on ")), "{}", answer.text());
         }
     }
 }
@@ -297,8 +302,20 @@ fn every_link_that_has_nothing_to_decide_says_why() {
     app.approve(&third);
     app.ended(overtaken.promotion());
     let others = lead.with_token(&overtaken.token);
+    let withdrawn = app.link(&app.push_after(&third, &Spec::new("4")));
+    app.api("POST", &format!("/promotions/{}/withdraw", withdrawn.promotion()), None);
+    let last = app.push("main-5", &Spec::new("5"));
+    let [expired, removed] = ["lead", "deputy"].map(|name| app.link_of(name, &last));
+    app.settled(&last);
+    let mut without = app.plan.clone();
+    without.approvers.retain(|name| !name.starts_with("deputy"));
+    assert_eq!(app.put(&without.toml()).status, 200);
+    let refused = removed.approve();
+    assert!(refused.status == 410 && refused.text().contains("not an approver"), "{}", refused.text());
+    let sk = format!("PROMOTION#{}", expired.promotion());
+    app.rewrite(&sk, "record.operation.work.Promotion.expires_at", "2026-01-01T00:00:00Z");
 
-    let titles: BTreeSet<String> = [&lead, &overtaken, &others]
+    let titles: BTreeSet<String> = [&lead, &overtaken, &others, &withdrawn, &expired]
         .map(|link| {
             let page = link.approve();
             assert!(page.status >= 400, "{}", page.status);
@@ -310,7 +327,7 @@ fn every_link_that_has_nothing_to_decide_says_why() {
                 .to_owned()
         })
         .into();
-    assert_eq!(titles.len(), 3, "{titles:?}");
+    assert_eq!(titles.len(), 5, "{titles:?}");
     assert!(deputy.get().text().contains("rejected it on"), "who was first");
     assert_eq!(app.pins(), [(1, third)]);
 }
@@ -338,6 +355,59 @@ fn a_hundred_clicks_at_once_are_one_vote() {
     assert_eq!(app.audited("Pin Change"), ["- → 1"]);
     let votes = app.promotion(link.promotion())["votes"].as_object().map(serde_json::Map::len);
     assert_eq!(votes, Some(1));
+}
+
+/// Whatever is throttled, for as long as whoever decides waits: a vote that was not taken is none, and the page says
+/// that it may be so. API Gateway's own limits never come so far as to the function.
+#[test]
+fn a_decision_that_is_throttled_is_no_vote_and_its_page_says_so() {
+    let mut untaken = 0;
+    for at in 1.. {
+        let app = Plan::new("throttled").create();
+        let digest = app.push("main", &Spec::new("1"));
+        let link = app.link(&digest);
+        let run = invoke("approval", &decision(&link, "approve", ""), Some((at, Fault::KeepThrottling)));
+        let answer = run.answer.expect("it was not killed");
+        let page = answer["body"].as_str().unwrap_or_default();
+        let votes = app.promotion(link.promotion())["votes"].as_object().map_or(0, serde_json::Map::len);
+        if votes == 0 {
+            untaken += 1;
+            assert_eq!(answer["statusCode"], 500, "{at}: {page}");
+            assert!(page.contains("it may not count") && page.contains("a-request"), "{at}: {page}");
+            assert_eq!(app.pins(), [], "{at}");
+            assert_eq!(link.get().status, 200, "{at}: it still asks");
+            assert_eq!(link.approve().status, 200, "{at}: and now it counts");
+        } else {
+            assert_eq!(link.approve().status, 409, "{at}: once taken, it counts once");
+        }
+        assert_eq!(app.pins(), [(1, digest)], "{at}");
+        if !run.hit {
+            break;
+        }
+    }
+    assert_eq!(untaken, 2, "the read, and the transaction");
+}
+
+/// Approved in a freeze that outlasts it.
+#[test]
+fn an_approval_given_in_a_freeze_that_does_not_end_in_time_expires() {
+    let app = Plan::new("frozen").create();
+    let digest = app.push("main", &Spec::new("1"));
+    let link = app.link(&digest);
+    app.settled(&digest);
+    app.api("PUT", "/environments/production/freeze", Some(&json!({ "reason": "sale" })));
+    assert_eq!(link.approve().status, 200);
+    let sk = format!("PROMOTION#{}", link.promotion());
+    app.rewrite(&sk, "record.operation.work.Promotion.expires_at", "2026-01-01T00:00:00Z");
+    app.pause_ends(link.promotion());
+    app.tick();
+    let ended = app.ended(link.promotion());
+    let why = "expired: approved, but the environment is frozen (sale)";
+    assert_eq!(ended, ("Cancelled".to_owned(), why.to_owned()));
+    assert!(link.get().text().contains("but the environment is frozen (sale)"));
+    app.api("DELETE", "/environments/production/freeze", None);
+    app.tick();
+    assert_eq!(app.pins(), [], "a thaw brings nothing back");
 }
 
 /// For the page's script: the same read, and no more than the page shows.
@@ -373,6 +443,7 @@ fn an_approval_given_in_a_freeze_waits_for_its_end() {
     assert!(answer.text().contains("waits: production is frozen (sale)"), "{}", answer.text());
     assert_eq!(app.pins(), []);
     app.api("DELETE", "/environments/production/freeze", None);
+    app.pause_ends(link.promotion());
     until("the pin", || {
         app.tick();
         (app.pins() == [(1, digest.clone())]).then_some(())

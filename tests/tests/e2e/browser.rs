@@ -1,8 +1,32 @@
 //! The pages in a real browser, on a desk and on a phone: what an approver reads, does, and reads then.
 
+mod live;
+mod states;
+
 use stablepin_tests::browser::{Page, Width};
-use stablepin_tests::{App, Link, Plan};
+use stablepin_tests::{App, Link, Plan, until};
 use xtask::image::Spec;
+
+const WIDTHS: [Width; 2] = [Width::Desk, Width::Phone];
+
+/// Opened on a desk and on a phone, it says this, and everybody can read it.
+#[track_caller]
+fn is_seen(link: &Link, story: &str, state: &str, text: &str) {
+    for width in WIDTHS {
+        let page = Page::open(link, story, width);
+        page.says(text);
+        page.inspect(state);
+    }
+}
+
+/// Minutes pass until all of the pages say this, by themselves.
+#[track_caller]
+fn come_to_say(app: &App, pages: &[&Page], text: &str) {
+    until(&format!("{text:?} on every page"), || {
+        app.tick();
+        pages.iter().all(|page| page.reads(text)).then_some(())
+    });
+}
 
 /// An application with a build, and the link that its lead was mailed for it.
 fn pushed(story: &str) -> (App, String, Link) {
@@ -100,7 +124,7 @@ fn an_approver_needs_no_mouse() {
 fn a_link_that_is_not_known() {
     let (_app, _, link) = pushed("page-unknown");
     let unknown = link.with_token("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
-    for width in [Width::Desk, Width::Phone] {
+    for width in WIDTHS {
         let page = Page::open(&unknown, "unknown", width);
         page.says("This link is not known");
         assert_eq!(page.status(), 404);
@@ -114,9 +138,5 @@ fn a_link_to_what_a_later_build_has_overtaken() {
     let later = app.push_after(&first, &Spec::new("2"));
     app.approve(&later);
     app.ended(link.promotion());
-    for width in [Width::Desk, Width::Phone] {
-        let page = Page::open(&link, "superseded", width);
-        page.says("superseded: a later build became pin 1");
-        page.inspect("page");
-    }
+    is_seen(&link, "superseded", "page", "superseded: a later build became pin 1");
 }

@@ -194,6 +194,7 @@ fn a_freeze_keeps_a_release_out_until_it_is_thawed() {
     assert_eq!((status, &answer["record"]["freeze"]), (200, &Value::Null), "{answer}");
     let (status, problem) = app.api("DELETE", "/environments/production/hold", None);
     assert_eq!((status, &problem["type"]), (409, &json!("urn:stablepin:problem:not-held")), "{problem}");
+    app.pause_ends(link.promotion());
     until("the pin", || {
         app.tick();
         (app.pins() == [(1, build.clone())]).then_some(())

@@ -16,6 +16,7 @@ mod drift;
 mod ends;
 mod false_success;
 mod faults;
+mod hostile;
 mod ignored;
 mod immutable;
 mod names;

@@ -97,6 +97,39 @@ fn a_rollback_to_an_earlier_pin_commits_a_new_pin_and_moves_the_tag() {
     assert_eq!(app.environment()["hold"], Value::Null);
 }
 
+/// Nobody has to approve here, and what is pushed is the pin at once: but not after a rollback.
+#[test]
+fn after_a_rollback_the_next_push_waits_until_a_person_releases_the_hold() {
+    let mut plan = Plan::new("held");
+    plan.required = 0;
+    let app = plan.create();
+    let pinned = |number: u64, digest: &str| {
+        until("the pin", || {
+            app.tick();
+            (app.pins().last() == Some(&(number, digest.to_owned()))).then_some(())
+        });
+        app.settled(digest);
+    };
+    let first = app.push("main", &Spec::new("1"));
+    pinned(1, &first);
+    let second = app.push("main", &Spec::new("2"));
+    pinned(2, &second);
+    let (status, answer) = app.rollback(&to("1"));
+    assert_eq!(status, 202, "{answer}");
+    app.rolled_back(answer["id"].as_str().expect("an id"));
+
+    let third = app.push("main", &Spec::new("3"));
+    app.settled(&third);
+    app.tick();
+    assert_eq!(app.pins().last(), Some(&(3, first.clone())), "automation leaves it alone");
+    assert_eq!(app.tag("prod-stable"), Some(first));
+    let waits = app.promotions().pop().expect("a promotion");
+    assert_eq!((&waits["digest"], &waits["state"]), (&json!(third), &json!("Pending")));
+    assert_eq!(app.api("DELETE", "/environments/production/hold", None).0, 200);
+    app.pause_ends(waits["id"].as_str().expect("an id"));
+    pinned(4, &third);
+}
+
 #[test]
 fn a_dry_run_of_a_rollback_says_what_it_would_do_and_does_nothing() {
     let app = Plan::new("dry-run").create();

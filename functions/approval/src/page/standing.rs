@@ -7,7 +7,7 @@ use stablepin_core::step::{approvals, approved};
 use stablepin_core::steps::waits_for;
 use stablepin_core::words::time;
 
-use super::{line, sentence};
+use super::{ended, line, sentence};
 
 pub(crate) struct Standing {
     pub(crate) status: u16,
@@ -61,7 +61,24 @@ pub(super) fn headline(refusal: &Refusal) -> &'static str {
         Refusal::NotAnApprover { .. } => "You are not an approver any more",
         Refusal::OwnRequest { .. } => "Somebody else must decide",
         Refusal::RequesterUnknown => "Nobody knows who asked",
-        _ => "Nothing to decide here",
+        Refusal::NoSuchEnvironment
+        | Refusal::NotPending { .. }
+        | Refusal::WrongCode
+        | Refusal::NotTyped { .. }
+        | Refusal::FactsChanged
+        | Refusal::NothingPinned
+        | Refusal::NoPrevious
+        | Refusal::UnknownPin { .. }
+        | Refusal::NeverPinned { .. }
+        | Refusal::PinMoved { .. }
+        | Refusal::Ambiguous { .. }
+        | Refusal::AlreadyLive { .. }
+        | Refusal::RollbackRunning { .. }
+        | Refusal::Frozen { .. }
+        | Refusal::NotFrozen
+        | Refusal::NotHeld
+        | Refusal::ReasonNeeded
+        | Refusal::UnknownService { .. } => "Nothing to decide here",
     }
 }
 
@@ -75,11 +92,22 @@ fn title(subject: &Subject, promotion: &Promotion, own: Option<&Vote>) -> String
         PromotionState::Pending | PromotionState::InProgress => "Approved",
         PromotionState::Completed => "Approved, and pinned",
         PromotionState::Cancelled if rejected => "Rejected",
-        PromotionState::Cancelled => "Cancelled",
+        PromotionState::Cancelled => cancelled(promotion),
         PromotionState::RolledBack => "It failed, and was rolled back",
         PromotionState::Failed => "It failed",
     };
     title.to_owned()
+}
+
+/// The reason begins with a word of ours, whatever else it says.
+fn cancelled(promotion: &Promotion) -> &'static str {
+    let reason = promotion.reason.as_deref().unwrap_or_default();
+    match reason.split(|letter: char| !letter.is_ascii_alphabetic()).next().unwrap_or_default() {
+        "superseded" => "A later build was approved",
+        "expired" => "It has expired",
+        "withdrawn" => "It was withdrawn",
+        _ => "Cancelled",
+    }
 }
 
 fn text(subject: &Subject, promotion: &Promotion, own: Option<&Vote>) -> String {
@@ -119,7 +147,7 @@ fn what(subject: &Subject, promotion: &Promotion) -> String {
         },
         PromotionState::InProgress if promotion.failure.is_some() => {
             let failure = promotion.failure.as_deref().map(line).unwrap_or_default();
-            format!("{} The services go back by themselves.", sentence(&failure))
+            format!("Why: {} The services go back by themselves.", ended(&failure))
         }
         PromotionState::InProgress if promotion.pin.is_some() => {
             "It is the pin; its tag follows within a minute.".to_owned()
@@ -132,8 +160,7 @@ fn what(subject: &Subject, promotion: &Promotion) -> String {
         PromotionState::Cancelled if promotion.votes.values().any(|vote| vote.verdict == Verdict::Reject) => {
             format!("It goes no further; the current pin stays. {}", sentence(&reason()))
         }
-        PromotionState::Cancelled | PromotionState::RolledBack | PromotionState::Failed => {
-            sentence(&reason())
-        }
+        PromotionState::Cancelled => sentence(&reason()),
+        PromotionState::RolledBack | PromotionState::Failed => format!("Why: {}", ended(&reason())),
     }
 }

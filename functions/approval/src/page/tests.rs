@@ -1,14 +1,14 @@
 use insta::assert_snapshot;
 use jiff::Timestamp;
-use stablepin_core::application::Application;
+use stablepin_core::application::{Application, Deploy, ServiceName};
 use stablepin_core::audit::Actor;
 use stablepin_core::commit::Commit;
 use stablepin_core::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_core::name::{ApproverName, EnvironmentName};
 use stablepin_core::pin_number::PinNumber;
 use stablepin_core::records::{
-    CodeHash, Configuration, Environment, Hold, Occurrence, OperationId, PromotionState, Slot, SlotKind,
-    TokenHash, Verdict,
+    Bake, CodeHash, Configuration, Destination, Environment, Freeze, Hold, Live, Occurrence, OperationId,
+    Progress, Promotion, PromotionState, Rollout, ServiceRollout, Slot, SlotKind, TokenHash, Verdict, Work,
 };
 use stablepin_core::step::{Decision, Form, Observed, Opening, step};
 
@@ -379,8 +379,7 @@ fn rejected() {
     <h1>Rejected</h1>
     <p id="told" role="status">You rejected it on 2025-07-17 15:00 UTC. It goes no further; the current pin stays. Rejected by lead: the migration is missing.</p>
     <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
-    <li class="failed"><b>Approved<i> failed</i></b><span>rejected by lead: the migration is missing</span></li>
-    <li class="ahead"><b>Pinned<i> ahead</i></b><span></span></li></ol>
+    <li class="failed"><b>Approved<i> failed</i></b><span>rejected by lead: the migration is missing</span></li></ol>
     "#);
 }
 
@@ -393,8 +392,7 @@ fn a_link_that_was_used() {
     <h1>Rejected</h1>
     <p id="told" role="status">You rejected it on 2025-07-17 15:00 UTC. It goes no further; the current pin stays. Rejected by lead: the migration is missing.</p>
     <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
-    <li class="failed"><b>Approved<i> failed</i></b><span>rejected by lead: the migration is missing</span></li>
-    <li class="ahead"><b>Pinned<i> ahead</i></b><span></span></li></ol>
+    <li class="failed"><b>Approved<i> failed</i></b><span>rejected by lead: the migration is missing</span></li></ol>
     "#);
 }
 
@@ -428,21 +426,52 @@ fn a_promotion_that_another_has_ended() {
     "#);
 }
 
+/// The reason after this one for which a link may have nothing to decide: a new refusal has to find its place here, or
+/// among those that no link meets.
+fn reason_after(refusal: &Refusal) -> Option<Refusal> {
+    let soon = at("2025-07-20T14:30:54Z");
+    match refusal {
+        Refusal::LinkExpired { .. } => Some(Refusal::Expired { at: soon }),
+        Refusal::Expired { .. } => Some(Refusal::LinkReplaced { approver: lead() }),
+        Refusal::LinkReplaced { .. } => Some(Refusal::LinkBurnt),
+        Refusal::LinkBurnt => Some(Refusal::Superseded { pin: PinNumber::new(8).unwrap() }),
+        Refusal::Superseded { .. } => Some(Refusal::NotAnApprover { approver: lead() }),
+        Refusal::NotAnApprover { .. } => Some(Refusal::OwnRequest { approver: lead() }),
+        Refusal::OwnRequest { .. } => Some(Refusal::RequesterUnknown),
+        Refusal::RequesterUnknown => Some(Refusal::NoSuchEnvironment),
+        // Tests of their own: the promotion as it stands, the form again, the unknown link.
+        Refusal::NoSuchEnvironment
+        | Refusal::LinkUsed { .. }
+        | Refusal::AlreadyDecided { .. }
+        | Refusal::NotPending { .. }
+        | Refusal::WrongCode
+        | Refusal::NotTyped { .. }
+        | Refusal::FactsChanged
+        | Refusal::UnknownLink => None,
+        // A rollback's, and what is ordered of an environment.
+        Refusal::NothingPinned
+        | Refusal::NoPrevious
+        | Refusal::UnknownPin { .. }
+        | Refusal::NeverPinned { .. }
+        | Refusal::PinMoved { .. }
+        | Refusal::Ambiguous { .. }
+        | Refusal::AlreadyLive { .. }
+        | Refusal::RollbackRunning { .. }
+        | Refusal::Frozen { .. }
+        | Refusal::NotFrozen
+        | Refusal::NotHeld
+        | Refusal::ReasonNeeded
+        | Refusal::UnknownService { .. } => None,
+    }
+}
+
 #[test]
 fn every_other_reason_that_there_is_nothing_to_decide() {
-    let soon = at("2025-07-20T14:30:54Z");
-    let told = [
-        Refusal::LinkExpired { at: soon },
-        Refusal::Expired { at: soon },
-        Refusal::LinkReplaced { approver: lead() },
-        Refusal::LinkBurnt,
-        Refusal::Superseded { pin: PinNumber::new(8).unwrap() },
-        Refusal::NotAnApprover { approver: lead() },
-        Refusal::OwnRequest { approver: lead() },
-        Refusal::RequesterUnknown,
-        Refusal::NoSuchEnvironment,
-    ];
-    let told = told.map(|refusal| ended_by(&refusal).lines().take(3).collect::<Vec<_>>().join("\n"));
+    let first = Refusal::LinkExpired { at: at("2025-07-20T14:30:54Z") };
+    let told: Vec<String> = std::iter::successors(Some(first), reason_after)
+        .map(|refusal| ended_by(&refusal).lines().take(3).collect::<Vec<_>>().join("\n"))
+        .collect();
+    assert_eq!(told.len(), 9);
     assert_snapshot!(told.join("\n\n"), @r#"
     410 This link has expired · Stablepin
     <h1>This link has expired</h1>
@@ -458,7 +487,7 @@ fn every_other_reason_that_there_is_nothing_to_decide() {
 
     410 This link decides nothing any more · Stablepin
     <h1>This link decides nothing any more</h1>
-    <p id="told" role="status">Too many wrong codes were tried with this link, so that it decides nothing any more.</p>
+    <p id="told" role="status">Too many wrong codes were tried with this link, so that it decides nothing any more: look for a newer mail.</p>
 
     410 A later build was approved · Stablepin
     <h1>A later build was approved</h1>
@@ -470,7 +499,7 @@ fn every_other_reason_that_there_is_nothing_to_decide() {
 
     410 Somebody else must decide · Stablepin
     <h1>Somebody else must decide</h1>
-    <p id="told" role="status">Lead asked for this promotion, and two pairs of eyes are wanted: somebody else must decide.</p>
+    <p id="told" role="status">Approver lead asked for this promotion, and two pairs of eyes are wanted: somebody else must decide.</p>
 
     410 Nobody knows who asked · Stablepin
     <h1>Nobody knows who asked</h1>
@@ -480,6 +509,259 @@ fn every_other_reason_that_there_is_nothing_to_decide() {
     <h1>Nothing to decide here</h1>
     <p id="told" role="status">The environment is not in the application's configuration.</p>
     "#);
+}
+
+/// The promotion in another state, as if all that leads there had happened.
+fn having(mut subject: Subject, change: impl FnOnce(&mut Promotion)) -> Subject {
+    let Some(Work::Promotion(promotion)) = subject.operation.as_mut().map(|operation| &mut operation.work)
+    else {
+        panic!("it is a promotion")
+    };
+    change(promotion);
+    subject
+}
+
+/// Approved by the lead, and on its way to a service that has come so far.
+fn deployed(state: PromotionState, progress: Progress, change: impl FnOnce(&mut Promotion)) -> Subject {
+    let mut subject = asking(1, "main");
+    let environment = &mut subject.configuration.application.environments[0];
+    let service = ServiceName::parse("prod/web").unwrap();
+    (environment.deploy, environment.services) = (Deploy::OnApproval, vec![service.clone()]);
+    let before = Live {
+        task_definition: "arn:aws:ecs:eu-west-1:111122223333:task-definition/web:6".to_owned(),
+        deployment: "ecs-svc/1".to_owned(),
+        digests: Default::default(),
+        described: None,
+    };
+    having(after(&subject, Verdict::Approve, None), |promotion| {
+        promotion.state = state;
+        promotion.rollout = Some(Rollout {
+            destination: Destination::Digest { digest: promotion.digest.clone() },
+            services: vec![ServiceRollout { progress, ..ServiceRollout::waiting(service, before) }],
+            deadline: at("2025-07-17T15:30:00Z"),
+            bake: None,
+            rebaked: 0,
+        });
+        change(promotion);
+    })
+}
+
+const CRASHED: &str = "prod/web: ECS deployment circuit breaker: tasks failed to start.";
+
+/// Every way that a promotion goes after its approval, one after the other.
+#[test]
+fn a_release_on_its_way_and_at_each_of_its_ends() {
+    let proven = Progress::Proven { tasks: 2, at: at("2025-07-17T15:10:00Z") };
+    let crashed = Progress::Failed { reason: CRASHED.to_owned() };
+    let seen = |promotion: &mut Promotion| {
+        let service = &mut promotion.rollout.as_mut().unwrap().services[0];
+        service.seen = Some("IN_PROGRESS: 1 of 2 tasks running".to_owned());
+    };
+    let bakes = |promotion: &mut Promotion| {
+        let rollout = promotion.rollout.as_mut().unwrap();
+        rollout.bake =
+            Some(Bake { until: at("2025-07-17T15:15:00Z"), probed_at: None, failed: Default::default() });
+    };
+    let failed = |promotion: &mut Promotion| promotion.failure = Some(CRASHED.to_owned());
+    let why = |reason: &str| {
+        let reason = reason.to_owned();
+        move |promotion: &mut Promotion| promotion.reason = Some(reason)
+    };
+    let pinned = |promotion: &mut Promotion| promotion.pin = Some(PinNumber::FIRST);
+    let states = [
+        having(deployed(PromotionState::InProgress, Progress::Waiting, |_| ()), |promotion| {
+            promotion.rollout = None;
+        }),
+        deployed(PromotionState::InProgress, Progress::Deployed, seen),
+        deployed(PromotionState::InProgress, proven.clone(), bakes),
+        deployed(PromotionState::InProgress, proven.clone(), pinned),
+        deployed(PromotionState::Completed, proven, pinned),
+        deployed(PromotionState::InProgress, crashed.clone(), failed),
+        deployed(
+            PromotionState::RolledBack,
+            crashed.clone(),
+            why(&format!("{CRASHED} Every service is back")),
+        ),
+        deployed(PromotionState::Failed, crashed, why(&format!("{CRASHED} prod/web did not come back"))),
+    ];
+    let told = states.map(|subject| said(&decided(&subject)).replace("&quot;", "\""));
+    assert_snapshot!(told.join("\n\n"), @r#"
+    200 Approved · Stablepin
+    <h1>Approved</h1>
+    <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. When it is proven to run, it becomes the pin.</p>
+    <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
+    <li class="done"><b>Approved<i> done</i></b><span>by lead</span></li>
+    <li class="now"><b>Deployed<i> now</i></b><span>looking at the services</span></li>
+    <li class="ahead"><b>Verified<i> ahead</i></b><span></span></li>
+    <li class="ahead"><b>Pinned<i> ahead</i></b><span></span></li></ol>
+    <noscript>
+    <p><a href="/decide/web/production/1?t=SECRET">Look again</a></p></noscript>
+    <script>…</script>
+
+    200 Approved · Stablepin
+    <h1>Approved</h1>
+    <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. When it is proven to run, it becomes the pin.</p>
+    <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
+    <li class="done"><b>Approved<i> done</i></b><span>by lead</span></li>
+    <li class="now"><b>Deployed<i> now</i></b><span>0 of 1 services; prod/web: IN_PROGRESS: 1 of 2 tasks running</span></li>
+    <li class="ahead"><b>Verified<i> ahead</i></b><span></span></li>
+    <li class="ahead"><b>Pinned<i> ahead</i></b><span></span></li></ol>
+    <noscript>
+    <p><a href="/decide/web/production/1?t=SECRET">Look again</a></p></noscript>
+    <script>…</script>
+
+    200 Approved · Stablepin
+    <h1>Approved</h1>
+    <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. When it is proven to run, it becomes the pin.</p>
+    <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
+    <li class="done"><b>Approved<i> done</i></b><span>by lead</span></li>
+    <li class="done"><b>Deployed<i> done</i></b><span>1 of 1 services</span></li>
+    <li class="now"><b>Verified<i> now</i></b><span>has to stay healthy until 2025-07-17 15:15 UTC</span></li>
+    <li class="ahead"><b>Pinned<i> ahead</i></b><span></span></li></ol>
+    <noscript>
+    <p><a href="/decide/web/production/1?t=SECRET">Look again</a></p></noscript>
+    <script>…</script>
+
+    200 Approved · Stablepin
+    <h1>Approved</h1>
+    <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. It is the pin; its tag follows within a minute.</p>
+    <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
+    <li class="done"><b>Approved<i> done</i></b><span>by lead</span></li>
+    <li class="done"><b>Deployed<i> done</i></b><span>1 of 1 services</span></li>
+    <li class="done"><b>Verified<i> done</i></b><span>every running task carries this digest</span></li>
+    <li class="now"><b>Pinned<i> now</i></b><span>pin 1; its tag follows within a minute</span></li></ol>
+    <noscript>
+    <p><a href="/decide/web/production/1?t=SECRET">Look again</a></p></noscript>
+    <script>…</script>
+
+    200 Approved, and pinned · Stablepin
+    <h1>Approved, and pinned</h1>
+    <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. It is pin 1 of production.</p>
+    <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
+    <li class="done"><b>Approved<i> done</i></b><span>by lead</span></li>
+    <li class="done"><b>Deployed<i> done</i></b><span>1 of 1 services</span></li>
+    <li class="done"><b>Verified<i> done</i></b><span>every running task carries this digest</span></li>
+    <li class="done"><b>Pinned<i> done</i></b><span>pin 1 of production</span></li></ol>
+
+    200 It failed, and goes back · Stablepin
+    <h1>It failed, and goes back</h1>
+    <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. Why: prod/web: ECS deployment circuit breaker: tasks failed to start. The services go back by themselves.</p>
+    <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
+    <li class="done"><b>Approved<i> done</i></b><span>by lead</span></li>
+    <li class="failed"><b>Deployed<i> failed</i></b><span>prod/web: ECS deployment circuit breaker: tasks failed to start. The services go back by themselves</span></li></ol>
+    <noscript>
+    <p><a href="/decide/web/production/1?t=SECRET">Look again</a></p></noscript>
+    <script>…</script>
+
+    200 It failed, and was rolled back · Stablepin
+    <h1>It failed, and was rolled back</h1>
+    <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. Why: prod/web: ECS deployment circuit breaker: tasks failed to start. Every service is back.</p>
+    <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
+    <li class="done"><b>Approved<i> done</i></b><span>by lead</span></li>
+    <li class="failed"><b>Deployed<i> failed</i></b><span>prod/web: ECS deployment circuit breaker: tasks failed to start. Every service is back</span></li></ol>
+
+    200 It failed · Stablepin
+    <h1>It failed</h1>
+    <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. Why: prod/web: ECS deployment circuit breaker: tasks failed to start. prod/web did not come back.</p>
+    <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
+    <li class="done"><b>Approved<i> done</i></b><span>by lead</span></li>
+    <li class="failed"><b>Deployed<i> failed</i></b><span>prod/web: ECS deployment circuit breaker: tasks failed to start. prod/web did not come back</span></li></ol>
+    "#);
+}
+
+#[test]
+fn a_promotion_that_nobody_decides_any_more() {
+    let ways = [
+        "superseded: a later build became pin 8",
+        "expired: nobody decided in time",
+        "withdrawn by arn:aws:iam::111122223333:role/lead: wrong branch",
+        "the environment is gone",
+    ];
+    let told = ways.map(|reason| {
+        let subject = having(asking(1, "main"), |promotion| {
+            promotion.state = PromotionState::Cancelled;
+            promotion.reason = Some(reason.to_owned());
+        });
+        let refusal = Refusal::NotPending { state: PromotionState::Cancelled, reason: reason.to_owned() };
+        said(&ended(&subject, &lead(), &refusal))
+    });
+    assert_snapshot!(told.join("\n\n"), @r#"
+    409 A later build was approved · Stablepin
+    <h1>A later build was approved</h1>
+    <p id="told" role="status">Superseded: a later build became pin 8.</p>
+    <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
+    <li class="failed"><b>Approved<i> failed</i></b><span>superseded: a later build became pin 8</span></li></ol>
+
+    409 It has expired · Stablepin
+    <h1>It has expired</h1>
+    <p id="told" role="status">Expired: nobody decided in time.</p>
+    <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
+    <li class="failed"><b>Approved<i> failed</i></b><span>expired: nobody decided in time</span></li></ol>
+
+    409 It was withdrawn · Stablepin
+    <h1>It was withdrawn</h1>
+    <p id="told" role="status">Withdrawn by arn:aws:iam::111122223333:role/lead: wrong branch.</p>
+    <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
+    <li class="failed"><b>Approved<i> failed</i></b><span>withdrawn by arn:aws:iam::111122223333:role/lead: wrong branch</span></li></ol>
+
+    409 Cancelled · Stablepin
+    <h1>Cancelled</h1>
+    <p id="told" role="status">The environment is gone.</p>
+    <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
+    <li class="failed"><b>Approved<i> failed</i></b><span>the environment is gone</span></li></ol>
+    "#);
+}
+
+#[test]
+fn the_question_and_the_approval_where_the_environment_is_frozen() {
+    let mut subject = asking(1, "main");
+    let (since, reason) = (at("2025-07-17T09:15:00Z"), "autumn sale".to_owned());
+    subject.environment.freeze = Some(Freeze { since, reason, by: Actor::Stablepin });
+    let page = shown(&asks(&subject));
+    let note = page.lines().find(|line| line.contains("note")).unwrap();
+    assert_snapshot!(note, @r#"<p class="note">production is frozen since 2025-07-17 09:15 UTC (autumn sale). What you approve waits for its end.</p>"#);
+    assert_snapshot!(said(&decided(&after(&subject, Verdict::Approve, None))), @r#"
+    200 Approved · Stablepin
+    <h1>Approved</h1>
+    <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. It waits: production is frozen (autumn sale).</p>
+    <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
+    <li class="done"><b>Approved<i> done</i></b><span>by lead</span></li>
+    <li class="now"><b>Pinned<i> now</i></b><span>waits: production is frozen (autumn sale)</span></li></ol>
+    <noscript>
+    <p><a href="/decide/web/production/1?t=SECRET">Look again</a></p></noscript>
+    <script>…</script>
+    "#);
+}
+
+/// What an approved promotion may wait for, besides.
+#[test]
+fn approved_and_held_or_behind_another_promotion_or_about_to_begin() {
+    let approved = after(&asking(2, "main"), Verdict::Approve, None);
+    let enough = |mut subject: Subject| {
+        subject.configuration.application.environments[0].approval.required = 1;
+        said(&decided(&subject)).lines().nth(2).unwrap().to_owned()
+    };
+    let mut behind = approved.clone();
+    behind.environment.slot = Some(Slot {
+        operation: id(),
+        kind: SlotKind::Promotion,
+        digest: behind.promotion().unwrap().digest.clone(),
+        since: at("2025-07-17T14:00:00Z"),
+        moving_until: None,
+    });
+    let told = [enough(held(approved.clone(), "rollback to pin 6")), enough(behind), enough(approved)];
+    assert_snapshot!(told.join("\n"), @r#"
+    <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. It waits: production is held (rollback to pin 6) until somebody approves it anew.</p>
+    <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. It waits until another promotion has ended.</p>
+    <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. It begins within a minute.</p>
+    "#);
+}
+
+#[test]
+fn approved_by_one_of_three() {
+    let mut subject = after(&asking(2, "main"), Verdict::Approve, None);
+    subject.configuration.application.environments[0].approval.required = 3;
+    assert_snapshot!(said(&decided(&subject)).lines().nth(2).unwrap(), @r#"<p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. 2 more approvals are needed.</p>"#);
 }
 
 #[test]
@@ -505,7 +787,7 @@ fn another_method_and_our_own_error() {
     500 That did not work · Stablepin
     <p class="brand">Stablepin</p>
     <h1>That did not work</h1>
-    <p>Something went wrong on our side. Your decision may not have been taken: reload the page to see.</p>
+    <p>Something went wrong on our side. If you have just decided, it may not count: open the link in the mail again to see.</p>
     <p>If it stays so, quote <code>JKJaXmPLvHcESHA=</code>.</p>
     "#);
 }

@@ -114,6 +114,11 @@ fn four_eyes(application: &Application, environment: &Environment, key: &str, pr
         );
         problems.add(&format!("{key}.four_eyes"), &message);
     }
+    if approval.required == 0 {
+        let message = "wants a second pair of eyes, and required = 0 asks for none: write required = 1, or \
+                       four_eyes = \"off\"";
+        problems.add(&format!("{key}.four_eyes"), message);
+    }
 }
 
 /// `after` names another environment, and following it ends.

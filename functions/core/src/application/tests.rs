@@ -309,6 +309,19 @@ fn one_person_has_one_vote() {
 }
 
 #[test]
+fn two_pairs_of_eyes_must_be_there_and_be_told_apart() {
+    insta::assert_snapshot!(extended("approval = { four_eyes = \"on\" }"), @r#"line 12, column 26: environment[0].approval.four_eyes: wants to know who asked, and nobody knows which requests are those of lead: write their principals, or four_eyes = "off""#);
+    insta::assert_snapshot!(
+        changed(
+            "[[environment]]",
+            "principals = [\"arn:aws:iam::111122223333:role/lead\"]\n[[environment]]\n\
+             approval = { required = 0, four_eyes = \"strict\" }"
+        ),
+        @r#"line 12, column 40: environment[0].approval.four_eyes: wants a second pair of eyes, and required = 0 asks for none: write required = 1, or four_eyes = "off""#
+    );
+}
+
+#[test]
 fn environments_fit_together() {
     insta::assert_snapshot!(extended("[[environment]]\nname = \"production\""), @r#"
     line 13, column 8: environment[1].name: "production" is environment[0]'s name already

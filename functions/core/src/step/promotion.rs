@@ -169,7 +169,7 @@ pub(super) fn open(draft: &mut Draft, opening: &Opening) -> Result<(), Refusal> 
 /// As many builds of an environment are asked for at once, within this time. Whoever is asked more often reads none of
 /// it, and SNS disables an address that gets more than 10 mails in a second.
 /// <https://repost.aws/knowledge-center/sns-email-subscription-disabled>
-const MOST_AT_ONCE: usize = 3;
+const MOST_AT_ONCE: usize = 5;
 const AT_ONCE: SignedDuration = SignedDuration::from_mins(5);
 
 /// When approvers are asked for what is opened now; none: at once.

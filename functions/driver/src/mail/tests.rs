@@ -9,8 +9,9 @@ use stablepin_core::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_core::pin_number::PinNumber;
 use stablepin_core::reach::Reach;
 use stablepin_core::records::{
-    Asked, Configuration, Destination, Environment, Hold, Live, Notice, Occurrence, OperationId, Pin,
-    Progress, PromotionState, Rollout, ServiceRollout, TokenHash, Verdict, Vote, Work,
+    Asked, Configuration, Destination, Environment, Freeze, Hold, Live, Notice, Occurrence, OperationId, Pin,
+    Progress, PromotionState, Rollback, RollbackState, Rollout, ServiceRollout, Slot, SlotKind, Target,
+    TokenHash, Verdict, Vote, Work,
 };
 use stablepin_core::step::{Observed, Opening, step};
 
@@ -201,6 +202,22 @@ fn the_question_where_the_environment_is_held() {
 
     The link is yours alone, works once, and expires on 2025-07-20 14:30 UTC. 2 of 2 approvers must approve; one rejection is enough to stop it.
     Do not forward this mail: whoever has it decides in your name.
+    ");
+}
+
+#[test]
+fn the_question_where_the_environment_is_frozen_and_somebody_asked_for_it() {
+    let arn = "arn:aws:iam::111122223333:role/lead".to_owned();
+    let mut subject = pushed(application("web", "production"), "main", |opening| {
+        opening.asked_by = Some(Actor::Principal { arn });
+    });
+    let (since, reason) = (at("2025-07-17T09:15:00Z"), "autumn sale".to_owned());
+    subject.environment.freeze = Some(Freeze { since, reason, by: Actor::Stablepin });
+    let text = mail(&subject);
+    let shown = text.lines().filter(|line| line.starts_with("Asked by") || line.contains("frozen"));
+    assert_snapshot!(shown.collect::<Vec<_>>().join("\n"), @"
+    Asked by:  arn:aws:iam::111122223333:role/lead, by a signed request
+    production is frozen since 2025-07-17 09:15 UTC (autumn sale). What you approve waits for its end.
     ");
 }
 
@@ -428,11 +445,235 @@ fn a_release_that_somebody_else_replaced() {
 }
 
 #[test]
-fn what_ends_well_is_not_told() {
-    let proven = Progress::Proven { tasks: 2, at: at("2025-07-17T15:10:00Z") };
-    for state in [PromotionState::Completed, PromotionState::Cancelled, PromotionState::Pending] {
-        assert_eq!(notice(&ended(state, proven.clone(), ""), Notice::Ended), None);
+fn a_release_that_failed_before_anything_was_touched() {
+    let why = "nothing was touched: there is no service prod/web";
+    let mut subject = ended(PromotionState::Failed, Progress::Waiting, why);
+    let Work::Promotion(promotion) = &mut subject.operation.as_mut().unwrap().work else { panic!() };
+    promotion.rollout = None;
+    assert_snapshot!(told(&subject, Notice::Ended), @r#"
+    Subject: web production: a release failed
+
+    production-20250717-143052-a1b2c3d4 failed in production; the environment has pin 6 (production-20250716-101500-b2b2b2b2).
+
+    Why: nothing was touched: there is no service prod/web
+
+    What to do:
+    - Nothing was touched. Correct what is named above, and push again.
+
+    Id: 0198184a-0100-7000-8000-000000000001
+
+    {
+      "description": "production-20250717-143052-a1b2c3d4 failed in production; the environment has pin 6 (production-20250716-101500-b2b2b2b2).\n\nWhy: nothing was touched: there is no service prod/web",
+      "nextSteps": [
+        "Nothing was touched. Correct what is named above, and push again."
+      ],
+      "textType": "client-markdown",
+      "title": "web production: a release failed"
     }
+    "#);
+}
+
+#[test]
+fn a_release_that_a_rollback_has_cut_off() {
+    let taken = Progress::Superseded { reason: "a rollback took the place of ours".to_owned() };
+    let mut subject = ended(PromotionState::Failed, taken, "a rollback was asked for");
+    subject.environment.slot = Some(Slot {
+        operation: id(),
+        kind: SlotKind::Rollback,
+        digest: digest(0xb2),
+        since: at("2025-07-17T15:00:00Z"),
+        moving_until: None,
+    });
+    assert_snapshot!(told(&subject, Notice::Ended).lines().skip(8).take(4).collect::<Vec<_>>().join("\n"), @"
+
+    What to do:
+    - Follow the rollback: it moves the services now.
+    - production is held: the next build waits for an approval that is given from now on, or for a person to release the hold.
+    ");
+}
+
+/// A rollback to pin 6 that came to this.
+fn rolled_back(state: RollbackState, progress: Progress, reason: &str) -> Subject {
+    let mut subject = ended(PromotionState::Failed, progress, "");
+    let operation = subject.operation.as_mut().unwrap();
+    let Work::Promotion(promotion) = &operation.work else { panic!("it is a promotion") };
+    let target = Target {
+        pin: PinNumber::new(6).unwrap(),
+        digest: digest(0xb2),
+        build_tag: BuildTag::parse("production-20250716-101500-b2b2b2b2").unwrap(),
+        commit: None,
+        size_bytes: None,
+        platforms: Vec::new(),
+        revisions: Default::default(),
+    };
+    operation.work = Work::Rollback(Rollback {
+        id: id(),
+        target,
+        to: "stable".to_owned(),
+        asked_by: Actor::Stablepin,
+        ask_reason: None,
+        requested_at: at("2025-07-17T15:00:00Z"),
+        state,
+        reason: Some(reason.to_owned()),
+        rollout: promotion.rollout.clone().unwrap(),
+        preempted: None,
+        preempted_until: None,
+        backup: None,
+        pin: None,
+    });
+    subject
+}
+
+#[test]
+fn a_rollback_that_is_not_proven_and_one_that_failed() {
+    let unproven = Progress::Unproven { at: at("2025-07-17T15:10:00Z") };
+    let subject = rolled_back(RollbackState::Incomplete, unproven, "prod/web: the desired count is 0");
+    assert_snapshot!(told(&subject, Notice::Ended), @r#"
+    Subject: web production: a rollback is not proven
+
+    The rollback of production to pin 6 (production-20250716-101500-b2b2b2b2) ended as Incomplete.
+
+    Why: prod/web: the desired count is 0
+
+    Services:
+    - prod/web: applied; the desired count is 0
+
+    What to do:
+    - Look at the services now: some may not run the pinned build.
+    - Ask for the rollback again when the reason is gone, or name another pin.
+
+    Id: 0198184a-0100-7000-8000-000000000001
+
+    {
+      "description": "The rollback of production to pin 6 (production-20250716-101500-b2b2b2b2) ended as Incomplete.\n\nWhy: prod/web: the desired count is 0\n\n• prod/web: applied; the desired count is 0",
+      "nextSteps": [
+        "Look at the services now: some may not run the pinned build.",
+        "Ask for the rollback again when the reason is gone, or name another pin."
+      ],
+      "textType": "client-markdown",
+      "title": "web production: a rollback is not proven"
+    }
+    "#);
+    let failed = Progress::Failed { reason: CRASHED.to_owned() };
+    let subject = rolled_back(RollbackState::Failed, failed, CRASHED);
+    assert_snapshot!(told(&subject, Notice::Ended), @r#"
+    Subject: web production: a rollback failed
+
+    The rollback of production to pin 6 (production-20250716-101500-b2b2b2b2) ended as Failed.
+
+    Why: prod/web: ECS deployment circuit breaker: tasks failed to start.
+
+    Services:
+    - prod/web: prod/web: ECS deployment circuit breaker: tasks failed to start.
+
+    What to do:
+    - Look at the services now: some may not run the pinned build.
+    - Ask for the rollback again when the reason is gone, or name another pin.
+
+    Id: 0198184a-0100-7000-8000-000000000001
+
+    {
+      "description": "The rollback of production to pin 6 (production-20250716-101500-b2b2b2b2) ended as Failed.\n\nWhy: prod/web: ECS deployment circuit breaker: tasks failed to start.\n\n• prod/web: prod/web: ECS deployment circuit breaker: tasks failed to start.",
+      "nextSteps": [
+        "Look at the services now: some may not run the pinned build.",
+        "Ask for the rollback again when the reason is gone, or name another pin."
+      ],
+      "textType": "client-markdown",
+      "title": "web production: a rollback failed"
+    }
+    "#);
+}
+
+#[test]
+fn how_a_service_stands_is_told_in_words() {
+    let reason = || "ECS deployment circuit breaker: tasks failed to start.".to_owned();
+    let (time, until) = (at("2025-07-17T15:10:00Z"), at("2025-07-17T15:20:00Z"));
+    let every = [
+        Progress::Waiting,
+        Progress::Deployed,
+        Progress::Proven { tasks: 2, at: time },
+        Progress::Unproven { at: time },
+        Progress::Returning { reason: reason(), until },
+        Progress::Returned { reason: reason(), digest: None },
+        Progress::Superseded { reason: reason() },
+        Progress::Failed { reason: reason() },
+    ];
+    let told = every.map(|progress| {
+        // A new one does not compile before it has its words here too.
+        match progress {
+            Progress::Waiting
+            | Progress::Deployed
+            | Progress::Proven { .. }
+            | Progress::Unproven { .. }
+            | Progress::Returning { .. }
+            | Progress::Returned { .. }
+            | Progress::Superseded { .. }
+            | Progress::Failed { .. } => {}
+        }
+        let told = notice(&ended(PromotionState::RolledBack, progress, ""), Notice::Ended).unwrap();
+        told.mail.body.lines().find(|line| line.starts_with("- prod/web")).unwrap().to_owned()
+    });
+    assert_snapshot!(told.join("\n"), @"
+    - prod/web: not begun
+    - prod/web: on its way
+    - prod/web: proven, 2 running
+    - prod/web: applied; the desired count is 0
+    - prod/web: ECS goes back by itself: ECS deployment circuit breaker: tasks failed to start.
+    - prod/web: ECS deployment circuit breaker: tasks failed to start.
+    - prod/web: ECS deployment circuit breaker: tasks failed to start.
+    - prod/web: ECS deployment circuit breaker: tasks failed to start.
+    ");
+}
+
+/// Whatever happens, by what was noticed: the subject of the mail, or nothing. What ends well is not told.
+#[test]
+fn who_is_told_of_what() {
+    let of_promotion = [
+        PromotionState::Pending,
+        PromotionState::InProgress,
+        PromotionState::Completed,
+        PromotionState::Cancelled,
+        PromotionState::Failed,
+        PromotionState::RolledBack,
+    ];
+    let of_rollback = [
+        RollbackState::Requested,
+        RollbackState::InProgress,
+        RollbackState::Completed,
+        RollbackState::Incomplete,
+        RollbackState::Failed,
+    ];
+    let promotions = of_promotion.map(|state| (state.as_str(), ended(state, Progress::Waiting, "")));
+    let rollbacks = of_rollback.map(|state| (state.as_str(), rolled_back(state, Progress::Waiting, "")));
+    let every = [("promotion", promotions.to_vec()), ("rollback", rollbacks.to_vec())];
+    let mut told = Vec::new();
+    for (kind, subjects) in every {
+        for (state, subject) in subjects {
+            for of in [Notice::GoingBack, Notice::Ended] {
+                // A release only goes back while it is under way.
+                if of == Notice::GoingBack && state != "InProgress" {
+                    continue;
+                }
+                let mail = notice(&subject, of).map_or("–".to_owned(), |told| told.mail.subject);
+                told.push(format!("{kind:<9} {state:<10} {of:?}: {mail}"));
+            }
+        }
+    }
+    assert_snapshot!(told.join("\n"), @"
+    promotion Pending    Ended: –
+    promotion InProgress GoingBack: web production: a release failed, going back
+    promotion InProgress Ended: –
+    promotion Completed  Ended: –
+    promotion Cancelled  Ended: –
+    promotion Failed     Ended: web production: a release failed
+    promotion RolledBack Ended: web production: a release failed and was rolled back
+    rollback  Requested  Ended: –
+    rollback  InProgress GoingBack: –
+    rollback  InProgress Ended: –
+    rollback  Completed  Ended: –
+    rollback  Incomplete Ended: web production: a rollback is not proven
+    rollback  Failed     Ended: web production: a rollback failed
+    ");
 }
 
 /// With the names of so many services, each of which failed with these words.

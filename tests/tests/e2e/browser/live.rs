@@ -1,0 +1,124 @@
+//! What is watched after a decision: the page goes on by itself, and is never loaded again.
+
+use serde_json::json;
+use stablepin_tests::browser::{Page, Width};
+use stablepin_tests::{App, Plan};
+use xtask::image::{Mode, Spec};
+
+use super::{come_to_say, is_seen};
+
+/// The lead approves on a desk; the deputy, who was asked too, looks at a phone. Both watch.
+#[track_caller]
+fn approved(app: &App, digest: &str, story: &str) -> [Page; 2] {
+    let link = app.link(digest);
+    let lead = Page::open(&link, story, Width::Desk);
+    lead.write("Code", &link.code);
+    lead.click("Approve");
+    lead.says("You approved it on");
+    let deputy = Page::open(&app.link_of("deputy", digest), story, Width::Phone);
+    deputy.says(&format!("{} approved it on", app.approver("lead")));
+    [lead, deputy]
+}
+
+/// Real containers: what the page says is what they did.
+#[test]
+fn a_release_is_watched_until_it_is_completed_and_the_next_one_until_it_is_rolled_back() {
+    let plan = Plan::new("page-live").approvers(["lead", "deputy"], 1).services(["web"]);
+    // While it bakes, there is time to look.
+    let app = plan.deployed("bake = \"5s\"").create();
+    let old = app.push_runnable("by-hand", &Spec::new("before"));
+    let service = app.service("web", &old);
+
+    let good = app.push_runnable("main", &Spec::new("1"));
+    let pages = approved(&app, &good, "live");
+    let [lead, deputy] = &pages;
+    let loads = [lead.loads(), deputy.loads()];
+    come_to_say(&app, &[lead, deputy], "has to stay healthy until");
+    assert_eq!(app.pins(), []);
+    for page in &pages {
+        page.inspect("bakes");
+    }
+    come_to_say(&app, &[lead, deputy], "It is pin 1 of production.");
+    for page in &pages {
+        assert!(page.reads("every running task carries this digest") && page.reads("1 of 1 services"));
+        page.inspect("completed");
+    }
+    assert_eq!(service.running(), std::slice::from_ref(&good));
+    assert_eq!([lead.loads(), deputy.loads()], loads, "nobody has loaded it again");
+    drop(pages);
+
+    let bad = app.push_runnable("main", &Spec::new("2").mode(Mode::Crash));
+    let pages = approved(&app, &bad, "live");
+    let [lead, deputy] = &pages;
+    let loads = [lead.loads(), deputy.loads()];
+    come_to_say(&app, &[lead, deputy], "It failed, and goes back");
+    for page in &pages {
+        page.inspect("goes-back");
+    }
+    come_to_say(&app, &[lead, deputy], "It failed, and was rolled back");
+    for page in &pages {
+        page.inspect("rolled-back");
+    }
+    service.runs(&good);
+    assert_eq!([lead.loads(), deputy.loads()], loads, "nobody has loaded it again");
+
+    // The next question says that the environment is held, and what an approval does about it.
+    let fix = app.push_runnable("main", &Spec::new("3"));
+    is_seen(&app.link(&fix), "live", "held", "Your approval releases the hold.");
+}
+
+/// Frozen: before anybody decides, after, and when it is over; also where no script runs.
+#[test]
+fn an_approval_given_in_a_freeze_is_watched_until_it_counts() {
+    let app = Plan::new("page-freeze").create();
+    let digest = app.push("main", &Spec::new("1"));
+    let link = app.link(&digest);
+    app.api("PUT", "/environments/production/freeze", Some(&json!({ "reason": "the <autumn> sale" })));
+    is_seen(&link, "frozen", "question", "What you approve waits for its end.");
+
+    let quiet = Page::open_without_scripts(&link, "frozen-without-scripts", Width::Phone);
+    quiet.write("Code", &link.code);
+    quiet.click("Approve");
+    quiet.says("waits: production is frozen (the <autumn> sale)");
+    let desk = Page::open(&link, "frozen", Width::Desk);
+    let phone = Page::open(&link, "frozen", Width::Phone);
+    for page in [&desk, &phone] {
+        page.says("It waits: production is frozen (the <autumn> sale).");
+        page.inspect("approved");
+    }
+    quiet.inspect("approved");
+    assert_eq!(app.pins(), []);
+
+    app.api("DELETE", "/environments/production/freeze", None);
+    app.pause_ends(link.promotion());
+    come_to_say(&app, &[&desk, &phone], "It is pin 1 of production.");
+    assert_eq!([desk.loads(), phone.loads()], [1, 1], "by themselves");
+    assert!(quiet.reads("production is frozen"), "it does nothing by itself");
+    quiet.click("Look again");
+    quiet.says("It is pin 1 of production.");
+    quiet.inspect("pinned");
+}
+
+/// Two must approve: what the first one sees, what the second one is asked, and how both and a third one hear of it.
+#[test]
+fn whoever_approved_first_watches_until_a_second_one_has() {
+    let app = Plan::new("page-quorum").approvers(["lead", "deputy", "third"], 2).create();
+    let digest = app.push("main", &Spec::new("1"));
+    let [lead, deputy, third] = ["lead", "deputy", "third"].map(|name| app.link_of(name, &digest));
+    assert_eq!(lead.approve().status, 200);
+    let desk = Page::open(&lead, "quorum", Width::Desk);
+    let phone = Page::open(&lead, "quorum", Width::Phone);
+    for page in [&desk, &phone] {
+        page.says("1 more approval is needed.");
+        page.inspect("waits-for-more");
+    }
+    let others = format!("Approved so far by {}: 1 of 2 needed.", app.approver("lead"));
+    is_seen(&deputy, "quorum", "question-to-the-second", &others);
+
+    assert_eq!(deputy.approve().status, 200);
+    for page in [&desk, &phone] {
+        page.says("It is pin 1 of production.");
+        assert_eq!(page.loads(), 1, "by itself");
+    }
+    is_seen(&third, "quorum", "decided-by-others", &format!("{} approved it on", app.approver("deputy")));
+}

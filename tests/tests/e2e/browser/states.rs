@@ -1,0 +1,134 @@
+//! Every other state that a link can be found in.
+
+use serde_json::json;
+use stablepin_tests::browser::{Page, Width};
+use stablepin_tests::crash::{decision, invoke};
+use stablepin_tests::{Link, Plan, until};
+use xtask::image::Spec;
+
+use super::{WIDTHS, come_to_say, is_seen, pushed};
+
+#[test]
+fn a_link_to_what_was_withdrawn() {
+    let (app, _, link) = pushed("page-withdrawn");
+    let path = format!("/promotions/{}/withdraw", link.promotion());
+    assert_eq!(app.api("POST", &path, Some(&json!({ "reason": "wrong branch" }))).0, 200);
+    is_seen(&link, "withdrawn", "page", "wrong branch");
+}
+
+#[test]
+fn a_link_that_has_expired_before_and_after_a_tick_has_ended_its_promotion() {
+    let (app, digest, link) = pushed("page-expired");
+    app.settled(&digest);
+    let sk = format!("PROMOTION#{}", link.promotion());
+    app.rewrite(&sk, "record.operation.work.Promotion.expires_at", "2026-01-01T00:00:00Z");
+    let page = Page::open(&link, "expired", Width::Desk);
+    page.says("The promotion expired on 2026-01-01 00:00 UTC: push again, or ask for it again.");
+    page.inspect("not-ended-yet");
+    // Only now a tick finds it.
+    app.pause_ends(link.promotion());
+    come_to_say(&app, &[&page], "Expired: nobody decided in time.");
+    is_seen(&link, "expired", "ended", "Expired: nobody decided in time.");
+}
+
+/// Five wrong codes burn a link, and only that one; a newer mail replaces it; and who is no approver any more has none.
+#[test]
+fn a_link_that_was_burnt_then_replaced_and_one_of_somebody_who_is_no_approver_any_more() {
+    let plan = Plan::new("page-burnt").approvers(["lead", "deputy"], 1);
+    let app = plan.clone().create();
+    let digest = app.push("main", &Spec::new("1"));
+    app.settled(&digest);
+    let links = ["lead", "deputy"].map(|name| app.link_of(name, &digest));
+    for (link, width) in links.iter().zip(WIDTHS) {
+        (0..4).for_each(|_| assert_eq!(link.with_code("000-000").approve().status, 422));
+        let page = Page::open(link, "burnt", width);
+        page.write("Code", "000-000");
+        page.click("Approve");
+        page.says("Too many wrong codes were tried with this link");
+        assert_eq!(page.status(), 410);
+        page.inspect("page");
+    }
+    let [lead, deputy] = &links;
+    until("a newer mail", || {
+        app.tick();
+        (app.mails("lead").len() == 2).then_some(())
+    });
+    is_seen(lead, "replaced", "page", &format!("A newer link was mailed to {}", app.approver("lead")));
+    let newest = app.mails("lead").pop().map(|mail| Link::of(&mail)).expect("a mail");
+    assert_eq!(newest.get().status, 200, "the newer one asks");
+
+    let mut without = plan;
+    without.approvers.retain(|name| !name.starts_with("deputy"));
+    assert_eq!(app.put(&without.toml()).status, 200);
+    is_seen(deputy, "removed", "page", "You are not an approver any more");
+}
+
+#[test]
+fn a_question_that_wants_the_environment_typed_and_one_that_wants_nothing() {
+    let app = Plan::new("page-typed").approved_with("step = \"type\"").create();
+    let digest = app.push("main", &Spec::new("1"));
+    let link = app.link(&digest);
+    for (width, left) in WIDTHS.into_iter().zip([true, false]) {
+        let page = Page::open(&link, "typed", width);
+        page.write("The environment's name", "staging");
+        page.inspect("question");
+        page.click("Approve");
+        page.says("Type the environment's name, production, to decide.");
+        page.inspect("wrong");
+        if !left {
+            page.write("The environment's name", "production");
+            page.click("Approve");
+            page.says("It is pin 1 of production.");
+        }
+    }
+    assert_eq!(app.pins(), [(1, digest)]);
+
+    let app = Plan::new("page-none").approved_with("step = \"none\"").create();
+    let digest = app.push("main", &Spec::new("1"));
+    let link = app.link(&digest);
+    is_seen(&link, "nothing-typed", "question", "Approve");
+    let page = Page::open(&link, "nothing-typed", Width::Phone);
+    page.click("Approve");
+    page.says("It is pin 1 of production.");
+    assert_eq!(app.pins(), [(1, digest)]);
+}
+
+/// The record is unreadable for a while: whoever reports the id, helps to find why.
+#[test]
+fn an_error_of_ours_has_an_id_that_the_log_has_too() {
+    let (app, digest, link) = pushed("page-error");
+    app.settled(&digest);
+    let sk = format!("PROMOTION#{}", link.promotion());
+    let state = "record.operation.work.Promotion.state";
+    app.rewrite(&sk, state, "Unheard");
+    for width in WIDTHS {
+        let page = Page::open(&link, "error", width);
+        page.says("That did not work");
+        assert_eq!(page.status(), 500);
+        page.inspect("page");
+    }
+    let text = link.approve().text();
+    let id = text.split_once("<code>").and_then(|(_, rest)| rest.split_once("</code>")).expect("an id").0;
+    until("the id in the log", || {
+        let logs = xtask::secrets::logs(&app.aws).ok()?;
+        logs.iter().any(|(_, log)| log.contains(id)).then_some(())
+    });
+    app.rewrite(&sk, state, "Pending");
+    assert_eq!(link.approve().status, 200, "and nothing was decided");
+}
+
+/// API Gateway knows no such route: this is the function's own answer.
+#[test]
+fn another_method() {
+    let (_app, _, link) = pushed("page-method");
+    let mut event = decision(&link, "approve", "");
+    event["routeKey"] = json!("PUT /decide/{application}/{environment}/{promotion}");
+    event["requestContext"]["http"]["method"] = json!("PUT");
+    let answer = invoke("approval", &event, None).answer.expect("it was not killed");
+    for width in WIDTHS {
+        let page = Page::answered(&answer, "method", width);
+        page.says("This page knows GET and POST.");
+        assert_eq!(page.status(), 405);
+        page.inspect("page");
+    }
+}
