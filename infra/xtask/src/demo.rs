@@ -97,7 +97,10 @@ pub fn demo(profile: Profile, keep: bool) -> Result<()> {
 fn tell(stack: &Stack) -> Result<usize> {
     let demo = Demo::new(stack)?;
     chapter(1, "A team runs a service on ECS", || demo.run_service())?;
-    chapter(2, "The team registers its application", || demo.register())?;
+    chapter(2, "The team registers its application, and subscribes its approver", || {
+        demo.register()?;
+        demo.subscribe()
+    })?;
     let first = chapter(3, "Build 1 is pushed, and the lead gets a mail", || demo.push(1))?;
     chapter(4, "The lead looks, and approves: pin 1", || {
         demo.look(&first)?;
@@ -154,11 +157,12 @@ impl<'a> Demo<'a> {
         let api = stack.api().trim_start_matches("http://").split('.').next().unwrap_or_default().to_owned();
         let read = format!("GET/v1/applications/{APPLICATION}/*");
         let put = format!("PUT/v1/applications/{APPLICATION}");
+        let subscribe = format!("PUT/v1/applications/{APPLICATION}/approvers/*");
         let roll_back = format!("POST/v1/applications/{APPLICATION}/environments/*/rollback");
         Ok(Self {
             stack,
             claims: Claims::default(),
-            team: user(&witness.aws, "team", &api, &[&put])?,
+            team: user(&witness.aws, "team", &api, &[&put, &subscribe])?,
             operator: user(&witness.aws, "operator", &api, &[&read, &roll_back])?,
             intern: user(&witness.aws, "intern", &api, &[])?,
             pushes: witness.tap("demo-pushes", "default", &json!({ "detail-type": ["ECR Image Action"] }))?,

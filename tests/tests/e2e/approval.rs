@@ -304,16 +304,18 @@ fn every_link_that_has_nothing_to_decide_says_why() {
     let others = lead.with_token(&overtaken.token);
     let withdrawn = app.link(&app.push_after(&third, &Spec::new("4")));
     app.api("POST", &format!("/promotions/{}/withdraw", withdrawn.promotion()), None);
-    let last = app.push("main-5", &Spec::new("5"));
-    let [expired, removed] = ["lead", "deputy"].map(|name| app.link_of(name, &last));
-    app.settled(&last);
-    let mut without = app.plan.clone();
+    // Elsewhere: here so many were asked for that the next would wait.
+    let other = Plan::new("why-not").approvers(["lead", "deputy"], 1).create();
+    let last = other.push("main", &Spec::new("5"));
+    let [expired, removed] = ["lead", "deputy"].map(|name| other.link_of(name, &last));
+    other.settled(&last);
+    let mut without = other.plan.clone();
     without.approvers.retain(|name| !name.starts_with("deputy"));
-    assert_eq!(app.put(&without.toml()).status, 200);
+    assert_eq!(other.put(&without.toml()).status, 200);
     let refused = removed.approve();
     assert!(refused.status == 410 && refused.text().contains("not an approver"), "{}", refused.text());
     let sk = format!("PROMOTION#{}", expired.promotion());
-    app.rewrite(&sk, "record.operation.work.Promotion.expires_at", "2026-01-01T00:00:00Z");
+    other.rewrite(&sk, "record.operation.work.Promotion.expires_at", "2026-01-01T00:00:00Z");
 
     let titles: BTreeSet<String> = [&lead, &overtaken, &others, &withdrawn, &expired]
         .map(|link| {

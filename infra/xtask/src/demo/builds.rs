@@ -145,7 +145,25 @@ impl Demo<'_> {
     /// Presses the button, and the build is the pin.
     pub(super) fn approve(&self, build: &Build, pin: u64) -> Result<()> {
         self.say_yes(build)?;
-        self.is_pinned(build, pin)
+        self.is_pinned(build, pin)?;
+        self.lead_is_told(build)
+    }
+
+    /// Whoever has a mail decides in its reader's name: the reader hears of it, within the minute.
+    fn lead_is_told(&self, build: &Build) -> Result<()> {
+        let told = wait_for("the mail that the link was used", SOON, || {
+            let mails = self.witness.mails()?;
+            let of = |mail: &&Mail| {
+                mail.subject.starts_with("Your link was used") && mail.body.contains(&build.digest)
+            };
+            let found = mails.iter().find(of).cloned();
+            if found.is_none() {
+                self.tick()?;
+            }
+            Ok(found)
+        })?;
+        quote(&told.subject);
+        self.claims.equal("the lead is told, without a link", &told.link(), &None)
     }
 
     /// Presses the button.

@@ -98,6 +98,22 @@ verify = {{ timeout = "{}" }}"#,
         self.claims.equal("the tag that was there before, `legacy`, is no build", &opened.len(), &0)
     }
 
+    /// The lead's address to the lead's mails, and to nobody else's.
+    pub(super) fn subscribe(&self) -> Result<()> {
+        let path = "/approvers/lead/subscription";
+        let refused = self.api(&self.intern, "PUT", path, None)?;
+        self.claims.equal("nor may everybody subscribe the lead: 403", &refused.status, &403)?;
+        let answer = self.api(&self.team, "PUT", path, None)?;
+        self.claims.equal("the team's signed PUT subscribes the lead: 200", &answer.status, &200)?;
+        note("on AWS the lead confirms first; the emulator takes an address for confirmed");
+        let filters = self.witness.filters_of("lead@example.com")?;
+        self.claims.equal(
+            "SNS filters what goes to that address by the address itself",
+            &filters,
+            &vec![json!({ "mail": ["lead@example.com"] })],
+        )
+    }
+
     /// The team's own pipeline: its task definition with the build's digest, and an update of its service.
     pub(super) fn deploy(&self, build: &Build) -> Result<()> {
         let task_definition = self.register_task_definition(&build.digest, 0)?;

@@ -1,7 +1,7 @@
 //! What is really there: asked from the emulator's own API, the registry and the containers, and never from
 //! Stablepin.
 
-use crate::aws::{Aws, encode, plain_item};
+use crate::aws::{Aws, encode, plain_item, xml_text};
 use crate::inbox::{self, Mail};
 use crate::podman::Podman;
 use crate::registry::Registry;
@@ -18,6 +18,7 @@ pub(super) struct Witness {
     pub(super) registry: Registry,
     table: String,
     inbox: String,
+    topic: String,
     podman: Option<Podman>,
     http: ureq::Agent,
 }
@@ -43,6 +44,7 @@ impl Witness {
             registry: Registry::new(stack.registry(), "AWS", "token"),
             table: stack.table().to_owned(),
             inbox: stack.inbox().to_owned(),
+            topic: stack.topic().to_owned(),
             podman: stack.podman(),
             http: http.into(),
         }
@@ -85,6 +87,23 @@ impl Witness {
         let mut all = self.table()?;
         all.retain(|item| item["pk"] == pk && item["sk"].as_str().is_some_and(|sk| sk.starts_with(prefix)));
         Ok(all.into_iter().map(|mut item| item["record"].take()).collect())
+    }
+
+    /// By what SNS filters the mails to an address, of each of its subscriptions.
+    pub(super) fn filters_of(&self, address: &str) -> Result<Vec<Value>> {
+        let sns = |action: &str, name: &str, value: &str| {
+            self.aws.query("sns", &[("Action", action), ("Version", "2010-03-31"), (name, value)])
+        };
+        let all = sns("ListSubscriptionsByTopic", "TopicArn", &self.topic)?;
+        let own = all.split("<member>").filter(|one| one.contains(&format!("<Endpoint>{address}<")));
+        own.filter_map(|one| xml_text(one, "SubscriptionArn"))
+            .map(|arn| {
+                let attributes = sns("GetSubscriptionAttributes", "SubscriptionArn", &arn)?;
+                let entry = attributes.split("<entry>").find(|one| one.contains("<key>FilterPolicy</key>"));
+                let filter = entry.and_then(|entry| xml_text(entry, "value")).unwrap_or_default();
+                Ok(serde_json::from_str(&filter).unwrap_or_default())
+            })
+            .collect()
     }
 
     pub(super) fn mails(&self) -> Result<Vec<Mail>> {
