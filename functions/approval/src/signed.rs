@@ -117,6 +117,7 @@ pub(crate) async fn ask(doors: &Doors, request: &Request, deadline: Deadline) ->
         platforms: build.platforms.clone(),
         names_taken: build.names_taken,
         asked_by: Some(actor),
+        pushed_by: None,
         reason: body.reason,
     };
     subject.build = Some(build);

@@ -22,6 +22,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use stablepin_core::application::Application;
 use stablepin_core::audit::AuditRecord;
+use stablepin_core::caller::Caller;
 use stablepin_core::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_core::name::{ApplicationName, EnvironmentName};
 use stablepin_core::pin_number::PinNumber;
@@ -117,16 +118,24 @@ pub struct PushContext {
     /// We put this tag on this digest ourselves.
     pub ours: bool,
     pub build: Option<Build>,
+    /// Who pushed it, where CloudTrail has told already.
+    pub caller: Option<Caller>,
+}
+
+impl OperationKey {
+    pub fn of(operation: &Operation) -> Self {
+        match &operation.work {
+            Work::Promotion(promotion) => Self::Promotion(promotion.id),
+            Work::Rollback(rollback) => Self::Rollback(rollback.id),
+            Work::Repair(repair) => Self::Repair(repair.id),
+        }
+    }
 }
 
 impl Key {
     /// None while the operation does not exist.
     pub fn of(subject: &Subject) -> Option<Self> {
-        let operation = match &subject.operation.as_ref()?.work {
-            Work::Promotion(promotion) => OperationKey::Promotion(promotion.id),
-            Work::Rollback(rollback) => OperationKey::Rollback(rollback.id),
-            Work::Repair(repair) => OperationKey::Repair(repair.id),
-        };
+        let operation = OperationKey::of(subject.operation.as_ref()?);
         Some(Self {
             application: subject.application().clone(),
             environment: subject.name.clone(),
@@ -163,14 +172,16 @@ impl Table {
             keys::configuration(application),
             keys::tag(application, repository, tag),
             keys::build(application, digest),
+            keys::caller(application, repository, tag, digest),
         ];
         let mut found = self.batch_get(&wanted).await?;
         let Some(configuration) = found.remove(&wanted[0]) else { return Ok(None) };
+        let caller = found.remove(&wanted[3]).map(|item| record("CALLER", &item)).transpose()?;
         let ours = found.remove(&wanted[1]).is_some_and(|item| {
             matches!(item.get("intents"), Some(AttributeValue::Ss(digests)) if digests.iter().any(|d| d == digest.as_str()))
         });
         let build = found.remove(&wanted[2]).map(|item| record("BUILD", &item)).transpose()?;
-        Ok(Some(PushContext { configuration: configuration_of(&configuration)?, ours, build }))
+        Ok(Some(PushContext { configuration: configuration_of(&configuration)?, ours, build, caller }))
     }
 
     /// A subject before its operation exists: for a push or a request of a rollback.
@@ -655,7 +666,7 @@ impl ItemKey {
 mod keys {
     use super::{
         ApplicationName, AuditRecord, EnvironmentName, ImageDigest, ImageTag, ItemKey, Occurrence, Operation,
-        OperationKey, PinNumber, RepositoryName, TokenHash, Work, sortable,
+        OperationKey, PinNumber, RepositoryName, TokenHash, sortable,
     };
 
     fn key(pk: String, sk: String) -> ItemKey {
@@ -710,11 +721,7 @@ mod keys {
     }
 
     pub(super) fn of(application: &ApplicationName, of: &Operation) -> ItemKey {
-        match &of.work {
-            Work::Promotion(promotion) => operation(application, OperationKey::Promotion(promotion.id)),
-            Work::Rollback(rollback) => operation(application, OperationKey::Rollback(rollback.id)),
-            Work::Repair(repair) => operation(application, OperationKey::Repair(repair.id)),
-        }
+        operation(application, OperationKey::of(of))
     }
 
     pub(super) fn opened(
@@ -727,6 +734,15 @@ mod keys {
 
     pub(super) fn tag(application: &ApplicationName, repository: &RepositoryName, tag: &ImageTag) -> ItemKey {
         app(application, format!("TAG#{repository}#{tag}"))
+    }
+
+    pub(super) fn caller(
+        application: &ApplicationName,
+        repository: &RepositoryName,
+        tag: &ImageTag,
+        digest: &ImageDigest,
+    ) -> ItemKey {
+        app(application, format!("CALLER#{repository}#{tag}#{digest}"))
     }
 
     pub(super) fn claim(what: &str) -> ItemKey {

@@ -100,10 +100,11 @@ fn pushed(promotion: &Promotion) -> String {
 
 /// And how sure that is.
 fn asked_by(promotion: &Promotion) -> String {
-    match &promotion.asked_by {
-        Some(actor @ Actor::Principal { .. }) => format!("{actor}, by a signed request"),
-        Some(actor @ (Actor::Link { .. } | Actor::Push | Actor::Stablepin)) => actor.to_string(),
-        None => "a push; the registry does not say whose".to_owned(),
+    match (&promotion.asked_by, &promotion.pushed_by) {
+        (Some(actor @ Actor::Principal { .. }), _) => format!("{actor}, by a signed request"),
+        (Some(actor @ (Actor::Link { .. } | Actor::Push | Actor::Stablepin)), _) => actor.to_string(),
+        (None, Some(caller)) => format!("a push by {}, as CloudTrail recorded", caller.arn),
+        (None, None) => "a push; the registry does not say whose".to_owned(),
     }
 }
 

@@ -4,6 +4,7 @@
 pub mod application;
 pub mod audit;
 pub mod build_tag;
+pub mod caller;
 pub mod code;
 pub mod commit;
 pub mod effect;

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::application::{Application, Environment as Policy, ServiceName};
 use crate::audit::Actor;
 use crate::build_tag::BuildTag;
+use crate::caller::Caller;
 use crate::code::MOST_WRONG_CODES;
 use crate::image::{ImageDigest, ImageTag, RepositoryName};
 use crate::name::{ApplicationName, ApproverName, EnvironmentName};
@@ -308,6 +309,9 @@ pub struct Promotion {
     /// Who asked for it by a signed request; none: a push, and the registry does not say whose.
     #[serde(default)]
     pub asked_by: Option<Actor>,
+    /// Who pushed it, once CloudTrail has told.
+    #[serde(default)]
+    pub pushed_by: Option<Caller>,
     pub expires_at: Timestamp,
     /// When approvers are asked, if it is the newest build by then; none: at once.
     #[serde(default)]
@@ -435,6 +439,9 @@ pub struct Repair {
     pub detected_at: Timestamp,
     /// None while it is on its way.
     pub repaired_at: Option<Timestamp>,
+    /// Who moved it, once CloudTrail has told.
+    #[serde(default)]
+    pub moved_by: Option<Caller>,
 }
 
 /// Something on its way, with what the loop around it needs.

@@ -13,6 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::application::ServiceName;
 use crate::audit::{Actor, AuditRecord, Kind};
 use crate::build_tag::{current, numbered};
+use crate::caller::Caller;
 use crate::effect::{Effect, Outcome, pending};
 use crate::image::{ImageDigest, ImageTag, RepositoryName};
 use crate::pin_number::PinNumber;
@@ -33,6 +34,8 @@ pub enum Observed {
     Decision(Decision),
     /// Somebody has the link, and not the code.
     WrongCode(Token),
+    /// CloudTrail tells who pushed it, or who moved the tag.
+    Called(Caller),
     /// The question is taken back.
     Withdrawn {
         actor: Actor,
@@ -84,6 +87,7 @@ pub fn step(now: Timestamp, subject: &Subject, observed: &[Observed]) -> Result<
             Observed::RollbackRequested(request) => rollback::open(&mut draft, request)?,
             Observed::Decision(decision) => promotion::decide(&mut draft, decision)?,
             Observed::WrongCode(token) => promotion::wrong_code(&mut draft, token)?,
+            Observed::Called(caller) => draft.called(caller),
             Observed::Withdrawn { actor, reason } => {
                 promotion::withdraw(&mut draft, actor, reason.as_deref())?;
             }
@@ -203,6 +207,15 @@ impl Draft {
         if let Some(operation) = self.change.after.operation.as_mut().filter(|_| !self.failed) {
             operation.failures = 0;
             operation.problem = None;
+        }
+    }
+
+    /// The first word counts: a later call put the same tag on the same digest once more.
+    fn called(&mut self, caller: &Caller) {
+        match self.change.after.operation.as_ref().map(|operation| &operation.work) {
+            Some(Work::Promotion(_)) => promotion::called(self, caller),
+            Some(Work::Repair(_)) => drift::called(self, caller),
+            Some(Work::Rollback(_)) | None => {}
         }
     }
 

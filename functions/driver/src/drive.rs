@@ -215,6 +215,7 @@ fn retry_with(observed: &mut Vec<Observed>, lost: CommitError) -> Result<(), Dri
                 Observed::RollbackRequested(_)
                 | Observed::Decision(_)
                 | Observed::WrongCode(_)
+                | Observed::Called(_)
                 | Observed::Withdrawn { .. }
                 | Observed::Outcome(_)
                 | Observed::Ordered(_)
@@ -264,6 +265,7 @@ fn pushed(observed: &[Observed]) -> Option<&ImageDigest> {
         Observed::RollbackRequested(_)
         | Observed::Decision(_)
         | Observed::WrongCode(_)
+        | Observed::Called(_)
         | Observed::Withdrawn { .. }
         | Observed::Outcome(_)
         | Observed::Ordered(_)

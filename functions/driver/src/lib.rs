@@ -1,5 +1,6 @@
 //! The loop around the rules: load, decide, commit, carry out what is owed, observe, again. One file per effect.
 
+pub mod called;
 pub mod clock;
 mod drive;
 mod effect;

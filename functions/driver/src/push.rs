@@ -9,6 +9,7 @@ use stablepin_core::name::ApplicationName;
 use stablepin_core::records::{Occurrence, OperationId};
 use stablepin_core::step::{Observed, Opening};
 
+use crate::called::{self, Call, CalledError};
 use crate::clock::now;
 use crate::errors::chain;
 use crate::{Deadline, Doors, DriveError, Start, drive};
@@ -46,6 +47,8 @@ pub enum PushError {
     Ecr(#[from] EcrError),
     #[error("the promotion could not be opened")]
     Drive(#[from] DriveError),
+    #[error("who pushed it could not be recorded")]
+    Called(#[from] CalledError),
 }
 
 const REVISION: &str = "org.opencontainers.image.revision";
@@ -77,6 +80,7 @@ pub async fn take(
     let Some(manifest) = found?.into_iter().next() else {
         return Ok(Err(NoBuild::Gone));
     };
+    let known = context.caller.is_some();
     // What cannot be read as an image for certain is none.
     let taken = if manifest.parse().is_ok_and(|manifest| manifest.kind().is_image()) {
         Ok(open(doors, push, context, manifest, deadline).await?)
@@ -85,6 +89,15 @@ pub async fn take(
     };
     // Answered, whatever the answer: the sweep need not wonder about it.
     doors.table.follow(application, &push.repository, &push.tag, &push.digest, push.at).await?;
+    // CloudTrail may have told between: it found no promotion then, and we did not find it.
+    if taken.is_ok()
+        && !known
+        && let Some(caller) =
+            doors.table.caller(application, &push.repository, &push.tag, &push.digest).await?
+    {
+        let Push { repository, tag, digest, .. } = push.clone();
+        called::take(doors, application, &Call { repository, tag, digest, caller }, deadline).await?;
+    }
     Ok(taken)
 }
 
@@ -95,7 +108,7 @@ async fn open(
     manifest: Manifest,
     deadline: Deadline,
 ) -> Result<usize, PushError> {
-    let PushContext { configuration, build, .. } = context;
+    let PushContext { configuration, build, caller, .. } = context;
     // A known build has its name already.
     let (commit, platforms) = match &build {
         Some(_) => (None, Vec::new()),
@@ -127,6 +140,7 @@ async fn open(
             platforms: platforms.clone(),
             names_taken: 0,
             asked_by: None,
+            pushed_by: caller.clone(),
             reason: None,
         };
         let observed = vec![Observed::Opened(Box::new(opening))];

@@ -82,7 +82,13 @@ pub async fn put_right(
     found: Option<ImageDigest>,
     deadline: Deadline,
 ) -> Result<bool, TagError> {
-    let drifted = Drifted { id: OperationId::new(uuid_v7(now())), tag: tag.clone(), found };
+    let by = match (&found, subject.policy()) {
+        (Some(digest), Some(policy)) => {
+            doors.table.caller(subject.application(), &policy.repository, tag, digest).await?
+        }
+        _ => None,
+    };
+    let drifted = Drifted { id: OperationId::new(uuid_v7(now())), tag: tag.clone(), found, by };
     let observed = vec![Observed::Drifted(drifted)];
     let after = drive(doors, Start::Subject(Box::new(subject)), observed, deadline).await?;
     Ok(after.operation.is_some())

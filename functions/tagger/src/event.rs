@@ -1,8 +1,12 @@
-//! The event that ECR sends for a push or a deletion, as far as we read it.
+//! The event that ECR sends for a push or a deletion, and the one that CloudTrail sends for the call behind it, as far as
+//! we read them.
 //! <https://docs.aws.amazon.com/AmazonECR/latest/userguide/ecr-eventbridge.html>
+//! <https://docs.aws.amazon.com/AmazonECR/latest/userguide/logging-using-cloudtrail.html>
 
 use serde::Deserialize;
+use stablepin_core::caller::Caller;
 use stablepin_core::image::{ImageDigest, ImageTag, RepositoryName};
+use stablepin_driver::called::Call;
 use stablepin_driver::push::{NoBuild, Push};
 
 #[derive(Debug, Deserialize)]
@@ -22,6 +26,42 @@ pub struct Detail {
     pub image_digest: Option<String>,
     /// Absent or empty for the children of an index.
     pub image_tag: Option<String>,
+    /// CloudTrail's: `PutImage`.
+    #[serde(rename = "eventName")]
+    pub event_name: Option<String>,
+    #[serde(rename = "errorCode")]
+    pub error_code: Option<String>,
+    #[serde(rename = "userIdentity")]
+    pub user_identity: Option<Identity>,
+    #[serde(rename = "responseElements")]
+    pub response_elements: Option<Answered>,
+}
+
+/// Who signed a call.
+#[derive(Debug, Deserialize)]
+pub struct Identity {
+    /// Absent where AWS itself called.
+    pub arn: Option<String>,
+}
+
+/// What `PutImage` answered.
+#[derive(Debug, Deserialize)]
+pub struct Answered {
+    pub image: Option<Image>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Image {
+    pub repository_name: Option<String>,
+    pub image_id: Option<ImageId>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageId {
+    pub image_digest: Option<String>,
+    pub image_tag: Option<String>,
 }
 
 /// What an event tells of one tag.
@@ -29,6 +69,7 @@ pub struct Detail {
 pub enum Told {
     Pushed(Push),
     Deleted { repository: RepositoryName, tag: ImageTag },
+    Called(Call),
 }
 
 /// Why an event tells of nothing. None of them is an error: they are the registry's everyday traffic.
@@ -42,6 +83,12 @@ pub enum Ignored {
     Unreadable(String),
     #[error("the tag that was deleted is none that is kept")]
     Deleted,
+    #[error("the call failed, or nobody signed it")]
+    NoCaller,
+    #[error("the call was our own")]
+    OwnCall,
+    #[error("it is the call of nothing that is known yet")]
+    NothingCalled,
     #[error(transparent)]
     NoBuild(#[from] NoBuild),
 }
@@ -50,6 +97,9 @@ impl Event {
     /// What it tells, as far as the event alone can say.
     pub fn told(&self) -> Result<Told, Ignored> {
         let detail = &self.detail;
+        if detail.event_name.is_some() {
+            return self.called();
+        }
         let said = |field: &Option<String>, wanted: &str| field.as_deref() == Some(wanted);
         let (pushed, deleted) = (said(&detail.action_type, "PUSH"), said(&detail.action_type, "DELETE"));
         if !(pushed || deleted) || !said(&detail.result, "SUCCESS") {
@@ -73,7 +123,39 @@ impl Event {
         }
         Ok(Told::Pushed(push))
     }
+
+    /// What CloudTrail tells of a `PutImage`. A push by the registry protocol is one too.
+    fn called(&self) -> Result<Told, Ignored> {
+        let detail = &self.detail;
+        let arn = detail.user_identity.as_ref().and_then(|identity| identity.arn.as_deref());
+        let image = detail.response_elements.as_ref().and_then(|answer| answer.image.as_ref());
+        let (Some("PutImage"), None, Some(arn), Some(image)) =
+            (detail.event_name.as_deref(), &detail.error_code, arn, image)
+        else {
+            return Err(Ignored::NoCaller);
+        };
+        if !arn.starts_with("arn:") || arn.len() > LONGEST_ARN || !arn.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err(Ignored::NoCaller);
+        }
+        let id = image.image_id.as_ref();
+        let tag = id.and_then(|id| id.image_tag.as_deref()).unwrap_or_default();
+        if tag.is_empty() {
+            return Err(Ignored::Untagged);
+        }
+        let unreadable = |error: stablepin_core::name::InvalidName| Ignored::Unreadable(error.to_string());
+        let repository = RepositoryName::parse(image.repository_name.as_deref().unwrap_or_default());
+        let digest = ImageDigest::parse(id.and_then(|id| id.image_digest.as_deref()).unwrap_or_default());
+        Ok(Told::Called(Call {
+            repository: repository.map_err(unreadable)?,
+            tag: ImageTag::parse(tag).map_err(unreadable)?,
+            digest: digest.map_err(unreadable)?,
+            caller: Caller { arn: arn.to_owned(), at: self.time },
+        }))
+    }
 }
+
+/// <https://docs.aws.amazon.com/IAM/latest/APIReference/API_User.html>
+const LONGEST_ARN: usize = 2048;
 
 #[cfg(test)]
 mod tests {
@@ -114,6 +196,41 @@ mod tests {
         let mut deleted = event("prod-stable");
         deleted.detail.action_type = Some("DELETE".to_owned());
         assert!(matches!(deleted.told(), Ok(Told::Deleted { tag, .. }) if tag.as_str() == "prod-stable"));
+    }
+
+    /// As AWS documents it, with a digest of today's length.
+    /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/logging-using-cloudtrail.html>
+    fn call() -> serde_json::Value {
+        let text = include_str!("../../../infra/xtask/samples/cloudtrail-put-image.json");
+        serde_json::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn a_call_tells_who_put_the_tag() {
+        let event: Event = serde_json::from_value(call()).unwrap();
+        let Ok(Told::Called(call)) = event.told() else { panic!("somebody called: {:?}", event.told()) };
+        assert_eq!((call.repository.as_str(), call.tag.as_str()), ("testrepo", "latest"));
+        assert_eq!(call.caller.arn, "arn:aws:sts::123456789012:assumed-role/pipeline/build-42");
+        assert_eq!(call.caller.at.to_string(), "2019-04-15T16:45:00Z");
+    }
+
+    #[test]
+    fn a_call_that_tells_nothing_is_ignored() {
+        let with = |pointer: &str, value: serde_json::Value| {
+            let mut call = call();
+            let (at, name) = pointer.rsplit_once('/').unwrap();
+            call.pointer_mut(at).unwrap()[name] = value;
+            serde_json::from_value::<Event>(call).unwrap().told()
+        };
+        let null = serde_json::Value::Null;
+        assert_eq!(with("/detail/errorCode", "AccessDenied".into()), Err(Ignored::NoCaller));
+        assert_eq!(with("/detail/eventName", "BatchGetImage".into()), Err(Ignored::NoCaller));
+        assert_eq!(with("/detail/userIdentity", null.clone()), Err(Ignored::NoCaller));
+        assert_eq!(with("/detail/userIdentity/arn", "<b>\n".into()), Err(Ignored::NoCaller));
+        assert_eq!(with("/detail/responseElements", null.clone()), Err(Ignored::NoCaller));
+        assert_eq!(with("/detail/responseElements/image/imageId/imageTag", null), Err(Ignored::Untagged));
+        let tag = "/detail/responseElements/image/imageId/imageTag";
+        assert!(matches!(with(tag, "a\r\nb".into()), Err(Ignored::Unreadable(_))));
     }
 
     #[test]

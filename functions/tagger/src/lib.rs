@@ -6,6 +6,7 @@ mod event;
 use stablepin_aws::dynamodb::TableError;
 use stablepin_core::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_core::name::ApplicationName;
+use stablepin_driver::called::{self, Call, CalledError};
 use stablepin_driver::push::{self, NoBuild, PushError};
 use stablepin_driver::tag::{self, TagError};
 use stablepin_driver::{Deadline, Doors};
@@ -16,8 +17,16 @@ pub use event::{Event, Ignored, Told};
 #[derive(Debug, PartialEq, Eq)]
 pub enum Handled {
     Ignored(Ignored),
-    Opened { environments: usize },
-    PutRight { environments: usize },
+    Opened {
+        environments: usize,
+    },
+    PutRight {
+        environments: usize,
+    },
+    /// Of so many promotions and moved tags it is known now whose they are.
+    Attributed {
+        count: usize,
+    },
 }
 
 /// Lambda tries an event again for these: twice, then it goes to the dead-letter queue.
@@ -29,14 +38,39 @@ pub enum TaggerError {
     Push(#[from] PushError),
     #[error("the tag could not be looked after")]
     Tag(#[from] TagError),
+    #[error("who called could not be recorded")]
+    Called(#[from] CalledError),
 }
 
-pub async fn handle(doors: &Doors, event: &Event, deadline: Deadline) -> Result<Handled, TaggerError> {
+/// The names of the stack's own roles: what they put is nobody's push.
+#[derive(Debug, Clone)]
+pub struct OwnRoles(Vec<String>);
+
+impl OwnRoles {
+    /// With commas between.
+    pub fn parse(list: &str) -> Self {
+        Self(list.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect())
+    }
+
+    /// `arn:aws:sts::111122223333:assumed-role/{role}/{session}`
+    fn have(&self, arn: &str) -> bool {
+        let role = arn.split_once(":assumed-role/").and_then(|(_, rest)| rest.split('/').next());
+        role.is_some_and(|role| self.0.iter().any(|own| own == role))
+    }
+}
+
+pub async fn handle(
+    doors: &Doors,
+    own: &OwnRoles,
+    event: &Event,
+    deadline: Deadline,
+) -> Result<Handled, TaggerError> {
     let told = match event.told() {
         Ok(told) => told,
         Err(ignored) => return Ok(Handled::Ignored(ignored)),
     };
     let (repository, tag, now_on) = match &told {
+        Told::Called(call) => return attribute(doors, own, call, deadline).await,
         Told::Pushed(push) => (&push.repository, &push.tag, Some(&push.digest)),
         Told::Deleted { repository, tag } => (repository, tag, None),
     };
@@ -46,7 +80,7 @@ pub async fn handle(doors: &Doors, event: &Event, deadline: Deadline) -> Result<
     // A tag that pipelines follow is never one that we keep: an application that claims both is refused.
     let taken = match &told {
         Told::Pushed(push) => push::take(doors, &application, push, deadline).await?,
-        Told::Deleted { .. } => Err(NoBuild::NotABuild),
+        Told::Deleted { .. } | Told::Called(_) => Err(NoBuild::NotABuild),
     };
     match taken {
         Ok(environments) => Ok(Handled::Opened { environments }),
@@ -60,6 +94,24 @@ pub async fn handle(doors: &Doors, event: &Event, deadline: Deadline) -> Result<
         }
         Err(no_build) => Ok(Handled::Ignored(no_build.into())),
     }
+}
+
+async fn attribute(
+    doors: &Doors,
+    own: &OwnRoles,
+    call: &Call,
+    deadline: Deadline,
+) -> Result<Handled, TaggerError> {
+    if own.have(&call.caller.arn) {
+        return Ok(Handled::Ignored(Ignored::OwnCall));
+    }
+    let Some(application) = doors.table.claimant(&call.repository).await? else {
+        return Ok(Handled::Ignored(NoBuild::NotRegistered.into()));
+    };
+    Ok(match called::take(doors, &application, call, deadline).await? {
+        0 => Handled::Ignored(Ignored::NothingCalled),
+        count => Handled::Attributed { count },
+    })
 }
 
 /// If it is a tag that we keep, is it where it belongs? Also one that we put there ourselves once may have been
@@ -91,4 +143,25 @@ async fn look_after(
         put_right += usize::from(tag::look_at(doors, subject, tag, deadline).await?);
     }
     Ok(put_right)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_own_roles_are_known_by_their_names() {
+        let own =
+            OwnRoles::parse("stablepin-production-TaggerRole-1A2B, stablepin-production-PromoterRole-3C4D,");
+        let session = |role: &str| format!("arn:aws:sts::111122223333:assumed-role/{role}/session");
+        assert!(own.have(&session("stablepin-production-TaggerRole-1A2B")));
+        assert!(own.have(&session("stablepin-production-PromoterRole-3C4D")));
+        for other in
+            ["pipeline", "stablepin-production-TaggerRole-1A2", "x/stablepin-production-TaggerRole-1A2B", ""]
+        {
+            assert!(!own.have(&session(other)), "{other}");
+        }
+        assert!(!own.have("arn:aws:iam::111122223333:user/stablepin-production-TaggerRole-1A2B"));
+        assert!(!OwnRoles::parse("").have(&session("")));
+    }
 }

@@ -1,15 +1,16 @@
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use stablepin_driver::start::{self, Needs};
-use stablepin_tagger::{Event, Handled, handle};
+use stablepin_tagger::{Event, Handled, OwnRoles, handle};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     start::logs();
     let (doors, _) = start::doors(Needs { post: true, ..Needs::default() }).await?;
+    let own = OwnRoles::parse(&start::required("STABLEPIN_OWN_ROLES")?);
     run(service_fn(async |event: LambdaEvent<Event>| {
         let deadline = start::deadline(event.context.deadline);
         let detail = &event.payload.detail;
-        match handle(&doors, &event.payload, deadline).await? {
+        match handle(&doors, &own, &event.payload, deadline).await? {
             Handled::Ignored(why) => tracing::info!(
                 repository.name = detail.repository_name,
                 image.tag = detail.image_tag,
@@ -21,6 +22,7 @@ async fn main() -> Result<(), Error> {
                 environments,
                 "a tag of ours was moved or deleted by hand, and was put right"
             ),
+            Handled::Attributed { count } => tracing::info!(count, "CloudTrail told whose a push is"),
             Handled::Opened { environments } => tracing::info!(
                 repository.name = detail.repository_name,
                 image.tag = detail.image_tag,

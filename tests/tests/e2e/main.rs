@@ -8,6 +8,7 @@ mod approval;
 mod beside;
 mod browser;
 mod bus;
+mod callers;
 mod crash;
 mod decisions;
 mod deploy;

@@ -179,6 +179,18 @@ impl Table {
         Ok(found.map(|(environment, _)| Key { application, environment, operation }))
     }
 
+    /// Tags that were found moved, newest first: the last ones.
+    pub async fn repairs(
+        &self,
+        application: &ApplicationName,
+        limit: i32,
+    ) -> Result<Vec<(EnvironmentName, Operation)>, TableError> {
+        let partition = keys::partition(application);
+        let range = Range { partition, prefix: "REPAIR#", newest_first: true, limit, after: None };
+        let page: Page<StoredOperation> = self.query(range).await?;
+        Ok(page.items.into_iter().map(|stored| (stored.environment, stored.operation)).collect())
+    }
+
     /// Promotions of one environment that are still open, newest first.
     pub async fn open_promotions(
         &self,

@@ -4,15 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
+use stablepin_core::caller::Caller;
 use stablepin_core::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_core::name::ApplicationName;
 use stablepin_core::sweep::KnownTag;
 
-use super::{Item, ItemKey, Table, TableError, keys, sortable};
+use super::{Item, ItemKey, Table, TableError, item, keys, record, sortable};
 
 /// DynamoDB's own limit of one read.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html>
 const PER_READ: usize = 100;
+
+/// Seconds that a caller is kept for an event of the registry that is late: what it was needed for has a copy.
+const CALLER_KEPT: i64 = 30 * 24 * 3600;
 
 impl Table {
     /// The tags that the table knows anything of.
@@ -50,6 +54,39 @@ impl Table {
             known.extend(there.map(|(digest, _)| digest.clone()));
         }
         Ok(known)
+    }
+
+    /// Who put the tag on the digest, as CloudTrail recorded it; none: it has not told yet, or there is no trail.
+    pub async fn caller(
+        &self,
+        application: &ApplicationName,
+        repository: &RepositoryName,
+        tag: &ImageTag,
+        digest: &ImageDigest,
+    ) -> Result<Option<Caller>, TableError> {
+        let found = self.get(&keys::caller(application, repository, tag, digest)).await?;
+        found.map(|item| record("CALLER", &item)).transpose()
+    }
+
+    pub async fn put_caller(
+        &self,
+        application: &ApplicationName,
+        repository: &RepositoryName,
+        tag: &ImageTag,
+        digest: &ImageDigest,
+        caller: &Caller,
+    ) -> Result<(), TableError> {
+        let mut item = item(&keys::caller(application, repository, tag, digest), 1, caller)?;
+        let ttl = caller.at.as_second().saturating_add(CALLER_KEPT);
+        item.insert("ttl".into(), AttributeValue::N(ttl.to_string()));
+        self.client
+            .put_item()
+            .table_name(&self.name)
+            .set_item(Some(item))
+            .send()
+            .await
+            .map_err(TableError::call("PutItem"))?;
+        Ok(())
     }
 
     /// The push of a tag was answered. An older one that comes late does not undo a newer one.

@@ -126,6 +126,10 @@ fn promotion() -> Operation {
         reason: Some("pinned as pin 7".to_owned()),
         opened_at: at("2025-07-17T14:30:54.5Z"),
         asked_by: Some(Actor::Principal { arn: "arn:aws:iam::111122223333:role/release".to_owned() }),
+        pushed_by: Some(Caller {
+            arn: "arn:aws:sts::111122223333:assumed-role/pipeline/build-42".to_owned(),
+            at: at("2025-07-17T14:30:52Z"),
+        }),
         expires_at: at("2025-07-20T14:30:54.5Z"),
         ask_at: Some(at("2025-07-17T14:35:54.5Z")),
         asked: BTreeMap::from([(

@@ -3,6 +3,7 @@
 use super::{Draft, Entry};
 use crate::audit::{Actor, Kind};
 use crate::build_tag::current;
+use crate::caller::Caller;
 use crate::image::{ImageDigest, ImageTag};
 use crate::records::{Operation, OperationId, Repair, Work};
 
@@ -14,6 +15,8 @@ pub struct Drifted {
     pub tag: ImageTag,
     /// None: there is no such tag.
     pub found: Option<ImageDigest>,
+    /// Who moved it, where that is known already.
+    pub by: Option<Caller>,
 }
 
 /// On a subject without an operation. A tag that is still on its way to where it belongs has not drifted.
@@ -42,6 +45,7 @@ pub(super) fn open(draft: &mut Draft, drifted: &Drifted) {
         found: drifted.found.clone(),
         detected_at: now,
         repaired_at: None,
+        moved_by: drifted.by.clone(),
     };
     draft.change.after.operation = Some(Operation::new(Work::Repair(repair), now));
     tell(draft, Some(expected), "Detected");
@@ -58,6 +62,14 @@ pub(super) fn settle(draft: &mut Draft) {
     if there {
         end(draft, "Repaired");
     }
+}
+
+/// Told after it was found, also after it was put right.
+pub(super) fn called(draft: &mut Draft, caller: &Caller) {
+    let Some(repair) = repair(draft).filter(|repair| repair.moved_by.is_none()) else { return };
+    repair.moved_by = Some(caller.clone());
+    let digest = draft.change.after.environment.pin.as_ref().map(|pin| pin.digest.clone());
+    tell(draft, digest, "Attributed");
 }
 
 fn end(draft: &mut Draft, to: &str) {
@@ -82,7 +94,12 @@ fn tell(draft: &mut Draft, digest: Option<ImageDigest>, to: &str) {
         digest,
         from: Some(found),
         to: to.to_owned(),
-        reason: Some(format!("the tag {} {what}", repair.tag)),
+        reason: Some(match &repair.moved_by {
+            None => format!("the tag {} {what}", repair.tag),
+            Some(caller) => {
+                format!("the tag {} {what}, by {}, as CloudTrail recorded", repair.tag, caller.arn)
+            }
+        }),
         actor: Actor::Stablepin,
     };
     draft.audit(entry);

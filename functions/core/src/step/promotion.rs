@@ -11,6 +11,7 @@ use super::{Draft, Entry, LONGEST_PAUSE, NewPin, build_intent};
 use crate::application::{Environment as Policy, ServiceName};
 use crate::audit::{Actor, Kind};
 use crate::build_tag::BuildTag;
+use crate::caller::Caller;
 use crate::commit::{Commit, Commit8};
 use crate::effect::{is_newest, reminder};
 use crate::image::{ImageDigest, ImageTag, RepositoryName};
@@ -43,6 +44,8 @@ pub struct Opening {
     pub names_taken: u32,
     /// Who asked for it by a signed request; none: a push.
     pub asked_by: Option<Actor>,
+    /// And who pushed it, where CloudTrail was faster than the registry.
+    pub pushed_by: Option<Caller>,
     /// And why.
     pub reason: Option<String>,
 }
@@ -117,6 +120,7 @@ pub(super) fn open(draft: &mut Draft, opening: &Opening) -> Result<(), Refusal> 
     if let Some(Work::Promotion(asked)) = after.operation.as_mut().map(|operation| &mut operation.work) {
         asked.occurrence = asked.occurrence.clone().max(occurrence);
         asked.asked_by = asked.asked_by.take().or_else(|| opening.asked_by.clone());
+        asked.pushed_by = asked.pushed_by.take().or_else(|| opening.pushed_by.clone());
         if let Some(latest) = &mut after.environment.latest {
             latest.occurrence = asked.occurrence.clone();
         }
@@ -133,6 +137,7 @@ pub(super) fn open(draft: &mut Draft, opening: &Opening) -> Result<(), Refusal> 
         reason: None,
         opened_at: now,
         asked_by: opening.asked_by.clone(),
+        pushed_by: opening.pushed_by.clone(),
         expires_at: now + policy.approval.expires,
         ask_at,
         asked: Default::default(),
@@ -159,7 +164,11 @@ pub(super) fn open(draft: &mut Draft, opening: &Opening) -> Result<(), Refusal> 
             None => Some(format!("push of {}:{}", opening.repository, opening.pushed_tag)),
             Some(_) => opening.reason.as_deref().and_then(reason),
         },
-        actor: opening.asked_by.clone().unwrap_or(Actor::Push),
+        actor: opening
+            .asked_by
+            .clone()
+            .or_else(|| opening.pushed_by.as_ref().map(Caller::actor))
+            .unwrap_or(Actor::Push),
     };
     after.operation = Some(Operation::new(Work::Promotion(promotion), now));
     draft.audit(entry);
@@ -198,6 +207,23 @@ pub(super) fn asked(draft: &mut Draft, approver: &ApproverName, token: &TokenHas
         };
         promotion.asked.insert(approver.clone(), Asked { token: token.clone(), at, burnt: false, before });
     }
+}
+
+/// Told after it was opened. A decision that was made before stands: it was made on what was known.
+pub(super) fn called(draft: &mut Draft, caller: &Caller) {
+    let Some(promotion) = promotion(draft).filter(|promotion| promotion.pushed_by.is_none()) else { return };
+    promotion.pushed_by = Some(caller.clone());
+    let state = promotion.state.as_str().to_owned();
+    let entry = Entry {
+        kind: Kind::Promotion,
+        id: Some(promotion.id),
+        digest: Some(promotion.digest.clone()),
+        from: Some(state.clone()),
+        to: state,
+        reason: Some("who pushed it, as CloudTrail recorded".to_owned()),
+        actor: caller.actor(),
+    };
+    draft.audit(entry);
 }
 
 pub(super) fn tick(draft: &mut Draft) {

@@ -3,6 +3,7 @@
 use jiff::SignedDuration;
 use stablepin_core::application::{FourEyes, Principal};
 use stablepin_core::audit::Actor;
+use stablepin_core::caller::Caller;
 use stablepin_core::code::MOST_WRONG_CODES;
 use stablepin_core::effect::{Effect, owed};
 use stablepin_core::facts::facts;
@@ -265,4 +266,33 @@ fn approvers_out_of_reach_are_told_of_when_they_are_too_few() {
     assert!(!told(&[]));
     assert!(told(&[("second", Reach::Missing)]), "two of two are needed");
     assert!(told(&[("lead", Reach::Pending), ("second", Reach::Missing)]));
+}
+
+/// The registry does not say who pushed; CloudTrail does, minutes later.
+#[test]
+fn rule_5_whoever_pushed_it_does_not_decide_it_once_that_is_known() {
+    let session = "arn:aws:sts::111122223333:assumed-role/AWSReservedSSO_Lead_0123456789abcdef/lead";
+    let caller = Caller { arn: session.to_owned(), at: start() };
+    let told = |four_eyes: FourEyes, name: &str| {
+        let mut world = World::new(application(TWO, ""));
+        let configured = &mut world.configuration.application;
+        configured.approvers[0].principals = vec![Principal::parse(session).unwrap()];
+        configured.environments[0].approval.four_eyes = four_eyes;
+        let id = world.push(0, 1).unwrap();
+        world.settle();
+        let before = may_decide(world.now, &world.subject(Some(id), None), &approver(name), None);
+        let audited = world.audit.len();
+        world.observe(Some(id), None, &[Observed::Called(caller.clone())]).unwrap();
+        assert_eq!(world.audit.len(), audited + 1);
+        let other = Caller { arn: "arn:aws:iam::111122223333:user/late".to_owned(), ..caller.clone() };
+        world.observe(Some(id), None, &[Observed::Called(other)]).unwrap();
+        assert_eq!(world.audit.len(), audited + 1, "the first word counts");
+        (before, may_decide(world.now, &world.subject(Some(id), None), &approver(name), None))
+    };
+    let own = Err(Refusal::OwnRequest { approver: approver("lead") });
+    let unknown = Err(Refusal::RequesterUnknown);
+    assert_eq!(told(FourEyes::Strict, "lead"), (unknown.clone(), own.clone()));
+    assert_eq!(told(FourEyes::Strict, "second"), (unknown, Ok(())));
+    assert_eq!(told(FourEyes::On, "lead"), (Ok(()), own));
+    assert_eq!(told(FourEyes::Off, "lead"), (Ok(()), Ok(())));
 }

@@ -197,7 +197,7 @@ impl World {
     /// Its event, or the sweep; answers with the repair that it began.
     pub(crate) fn look_at_tag(&mut self, tag: &ImageTag) -> Option<OperationId> {
         let (id, tag, found) = (self.id(), tag.clone(), self.tags.get(tag).cloned());
-        self.observe(None, None, &[Observed::Drifted(Drifted { id, tag, found })]).unwrap();
+        self.observe(None, None, &[Observed::Drifted(Drifted { id, tag, found, by: None })]).unwrap();
         self.operations.contains_key(&id).then_some(id)
     }
 
@@ -288,6 +288,7 @@ impl World {
             platforms: Vec::new(),
             names_taken: 0,
             asked_by: None,
+            pushed_by: None,
             reason: None,
         }
     }

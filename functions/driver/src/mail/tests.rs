@@ -81,6 +81,7 @@ fn pushed(application: Application, tag: &str, opening: impl FnOnce(&mut Opening
         platforms: Vec::new(),
         names_taken: 0,
         asked_by: None,
+        pushed_by: None,
         reason: None,
     };
     opening(&mut push);

@@ -89,7 +89,7 @@ pub fn may_decide(
     Ok(())
 }
 
-/// Whoever asked for it does not decide it.
+/// Whoever asked for it does not decide it, nor whoever pushed it.
 fn four_eyes(
     subject: &Subject,
     policy: &Policy,
@@ -100,16 +100,18 @@ fn four_eyes(
         Some(Actor::Principal { arn }) => Some(arn),
         Some(Actor::Link { .. } | Actor::Push | Actor::Stablepin) | None => None,
     };
-    match (policy.approval.four_eyes, asked_by) {
-        (FourEyes::Off, _) | (FourEyes::On, None) => Ok(()),
-        (FourEyes::Strict, None) => Err(Refusal::RequesterUnknown),
-        (FourEyes::On | FourEyes::Strict, Some(arn)) => {
-            let own = subject.configuration.application.approver_of(arn);
-            match own.is_some_and(|own| own.name == *approver) {
-                true => Err(Refusal::OwnRequest { approver: approver.clone() }),
-                false => Ok(()),
-            }
+    let pushed_by = promotion.pushed_by.as_ref().map(|caller| &caller.arn);
+    let mut known = asked_by.into_iter().chain(pushed_by);
+    let is_own = |arn: &String| {
+        subject.configuration.application.approver_of(arn).is_some_and(|own| own.name == *approver)
+    };
+    match policy.approval.four_eyes {
+        FourEyes::Off => Ok(()),
+        FourEyes::Strict if known.clone().next().is_none() => Err(Refusal::RequesterUnknown),
+        FourEyes::On | FourEyes::Strict if known.any(is_own) => {
+            Err(Refusal::OwnRequest { approver: approver.clone() })
         }
+        FourEyes::On | FourEyes::Strict => Ok(()),
     }
 }
 

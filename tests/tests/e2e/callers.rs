@@ -1,0 +1,103 @@
+//! Who pushed, and who moved a tag: what CloudTrail tells, minutes after the registry.
+
+use jiff::Timestamp;
+use serde_json::json;
+use stablepin_tests::{App, Plan, until};
+use xtask::image::Spec;
+
+/// CloudTrail's event of a `PutImage`, on the bus that AWS sends it to.
+#[track_caller]
+fn trail_tells(app: &App, tag: &str, digest: &str, arn: &str) {
+    let now = Timestamp::now().to_string();
+    let detail = json!({
+        "eventVersion": "1.08", "eventSource": "ecr.amazonaws.com", "eventName": "PutImage", "eventTime": now,
+        "userIdentity": { "type": "AssumedRole", "arn": arn },
+        "requestParameters": { "repositoryName": app.plan.repository, "imageTag": tag },
+        "responseElements": { "image": {
+            "repositoryName": app.plan.repository,
+            "imageId": { "imageDigest": digest, "imageTag": tag },
+        } },
+    });
+    let entry = json!({
+        "Source": "local.ecr", "DetailType": "AWS API Call via CloudTrail", "Detail": detail.to_string(),
+    });
+    let taken = app.aws.events("PutEvents", &json!({ "Entries": [entry] })).expect("the bus takes it");
+    assert_eq!(taken["FailedEntryCount"], 0, "{taken}");
+}
+
+const PIPELINE: &str = "arn:aws:sts::000000000000:assumed-role/pipeline/build-42";
+
+#[test]
+fn whoever_pushed_is_known_from_cloudtrail_and_does_not_approve() {
+    let plan = Plan::new("caller").approvers(["lead", "deputy"], 1).who_sign();
+    let app = plan.approved_with("four_eyes = \"strict\"").create();
+    let digest = app.push("main", &Spec::new("1"));
+    let [lead, deputy] = ["lead", "deputy"].map(|name| app.link_of(name, &digest));
+    app.settled(&digest);
+    let unknown = deputy.approve();
+    assert!(unknown.status >= 400, "{}", unknown.status);
+    assert_eq!(app.pins(), [], "nobody knows yet whose push it is: {}", unknown.text());
+
+    let arn = format!("arn:aws:iam::000000000000:user/{}", app.approver("lead"));
+    trail_tells(&app, "main", &digest, &arn);
+    until("who pushed it", || {
+        (app.promotion(lead.promotion())["pushed_by"]["arn"] == arn.as_str()).then_some(())
+    });
+    assert!(deputy.get().text().contains(&format!("a push by {arn}, as CloudTrail recorded")));
+    lead.approve();
+    assert_eq!(app.pins(), [], "it was the lead's own push");
+    assert_eq!(deputy.approve().status, 200);
+    assert_eq!(app.pins(), [(1, digest)]);
+}
+
+/// In whatever order the two events come.
+#[test]
+fn a_call_that_is_told_before_its_push_is_kept_for_it() {
+    let app = Plan::new("early").create();
+    let digest = app.push("quiet", &Spec::new("1"));
+    trail_tells(&app, "main", &digest, PIPELINE);
+    until("the call", || app.items("CALLER#").first().map(|_| ()));
+    app.deliver(&app.push_event("main", &digest, Timestamp::now()));
+    let link = app.link(&digest);
+    assert_eq!(app.promotion(link.promotion())["pushed_by"]["arn"], PIPELINE);
+    let mails = app.mails("lead");
+    assert!(mails[0].body.contains(&format!("a push by {PIPELINE}, as CloudTrail recorded")), "{}", mails[0]);
+}
+
+#[test]
+fn a_stable_tag_moved_by_hand_is_told_with_who_moved_it() {
+    let app = Plan::new("mover").create();
+    let pinned = app.pin("main", &Spec::new("1"));
+    let other = app.push("quiet", &Spec::new("2"));
+    app.push_image(Some("prod-stable"), &stablepin_tests::app::image(&Spec::new("2")));
+    until("the stable tag back", || (app.tag("prod-stable") == Some(pinned.clone())).then_some(()));
+    until("both records", || (app.audited("Drift Detected").len() == 2).then_some(()));
+    trail_tells(&app, "prod-stable", &other, PIPELINE);
+    let told = until("who it was", || {
+        let audit = app.api("GET", "/audit", None).1;
+        let all = audit["audit"].as_array().cloned().unwrap_or_default();
+        all.into_iter().find(|one| one["kind"] == "Drift Detected" && one["to"] == "Attributed")
+    });
+    let reason = told["reason"].as_str().unwrap_or_default();
+    assert!(reason.contains(&format!("moved by hand, by {PIPELINE}")), "{told}");
+    assert_eq!(app.tag("prod-stable"), Some(pinned), "and nothing else happened");
+}
+
+#[test]
+fn our_own_calls_are_nobodys_push() {
+    let app = Plan::new("own").create();
+    let digest = app.push("main", &Spec::new("1"));
+    let link = app.link(&digest);
+    app.settled(&digest);
+    let configuration = stablepin_tests::role::configuration("tagger");
+    let role = configuration["Role"].as_str().expect("a role");
+    let name = role.rsplit('/').next().unwrap_or_default();
+    trail_tells(&app, "main", &digest, &format!("arn:aws:sts::000000000000:assumed-role/{name}/tagger"));
+    // What comes after it on the same way has been taken: then so has it.
+    trail_tells(&app, "main-after", &digest, PIPELINE);
+    let by = until("the later call", || {
+        let by = app.promotion(link.promotion())["pushed_by"]["arn"].clone();
+        by.is_string().then_some(by)
+    });
+    assert_eq!(by, PIPELINE);
+}
