@@ -4,6 +4,7 @@
 //! decide it; a lost race is a normal answer, named by what was lost.
 
 mod applications;
+mod console;
 mod lists;
 mod tags;
 
@@ -33,6 +34,7 @@ use uuid::Uuid;
 use crate::session::Session;
 
 pub use applications::{PutApplication, PutApplicationError, StoredApplication};
+pub use console::Environments;
 pub use lists::{Cursor, Page};
 
 /// The one table of a stack.
@@ -328,6 +330,11 @@ impl Table {
         // DynamoDB removes it within days after; until then the page can say that the link has expired.
         let ttl = token.expires_at.as_second().saturating_add(KEPT_AFTER_EXPIRY);
         item.insert("ttl".into(), AttributeValue::N(ttl.to_string()));
+        self.put_new(item).await
+    }
+
+    /// One item, where none is.
+    async fn put_new(&self, item: Item) -> Result<(), TableError> {
         self.client
             .put_item()
             .table_name(&self.name)
@@ -394,6 +401,15 @@ impl Table {
         Ok(answer.item)
     }
 
+    /// However many, as many at a time as DynamoDB takes.
+    async fn batch_get_many(&self, wanted: &[ItemKey]) -> Result<HashMap<ItemKey, Item>, TableError> {
+        let mut found = HashMap::new();
+        for part in wanted.chunks(PER_READ) {
+            found.extend(self.batch_get(part).await?);
+        }
+        Ok(found)
+    }
+
     /// Consistent, one round trip; what DynamoDB left unprocessed is asked for again.
     async fn batch_get(&self, wanted: &[ItemKey]) -> Result<HashMap<ItemKey, Item>, TableError> {
         let mut found = HashMap::new();
@@ -438,6 +454,10 @@ impl Table {
 
 /// Seconds that a link is kept after its expiry.
 const KEPT_AFTER_EXPIRY: i64 = 7 * 24 * 3600;
+
+/// DynamoDB's own limit of one read.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html>
+const PER_READ: usize = 100;
 
 /// How often what DynamoDB left unprocessed is asked for again.
 const MOST_ROUNDS: u32 = 6;
@@ -733,6 +753,10 @@ mod keys {
 
     pub(super) fn token(hash: &TokenHash) -> ItemKey {
         key(format!("TOKEN#{}", hash.0), "TOKEN".to_owned())
+    }
+
+    pub(super) fn console_link(hash: &TokenHash) -> ItemKey {
+        key(format!("CONSOLE#{}", hash.0), "CONSOLE".to_owned())
     }
 
     pub(super) fn audit_partition(application: &ApplicationName, month: &str) -> String {

@@ -20,7 +20,7 @@ use stablepin_aws::probe::Probe;
 use stablepin_aws::sns::Sns;
 
 pub use drive::{Deadline, DriveError, Start, drive};
-pub use link::{code_hash, token_hash};
+pub use link::{Secret, code_hash, token_hash};
 pub use snapshot::{Snapshot, SnapshotError, snapshot};
 
 /// Every door that a function has. What a function's role may not do, it has no door for: that work is left to

@@ -20,12 +20,12 @@ pub struct Page<T> {
     pub next: Option<Cursor>,
 }
 
-struct Range<'a> {
-    partition: String,
-    prefix: &'a str,
-    newest_first: bool,
-    limit: i32,
-    after: Option<Cursor>,
+pub(super) struct Range<'a> {
+    pub(super) partition: String,
+    pub(super) prefix: &'a str,
+    pub(super) newest_first: bool,
+    pub(super) limit: i32,
+    pub(super) after: Option<Cursor>,
 }
 
 impl Table {
@@ -208,7 +208,7 @@ impl Table {
         }
     }
 
-    async fn query<T: DeserializeOwned>(&self, range: Range<'_>) -> Result<Page<T>, TableError> {
+    pub(super) async fn query<T: DeserializeOwned>(&self, range: Range<'_>) -> Result<Page<T>, TableError> {
         // A cursor of another list leads nowhere: an end, not an error.
         if range.after.as_ref().is_some_and(|Cursor(sk)| !sk.starts_with(range.prefix)) {
             return Ok(Page { items: Vec::new(), next: None });

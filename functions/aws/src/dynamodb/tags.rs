@@ -10,10 +10,6 @@ use stablepin_core::sweep::KnownTag;
 
 use super::{Item, ItemKey, Table, TableError, keys, sortable};
 
-/// DynamoDB's own limit of one read.
-/// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html>
-const PER_READ: usize = 100;
-
 impl Table {
     /// The tags that the table knows anything of.
     pub async fn known_tags(
@@ -22,18 +18,10 @@ impl Table {
         repository: &RepositoryName,
         tags: &[ImageTag],
     ) -> Result<BTreeMap<ImageTag, KnownTag>, TableError> {
-        let mut known = BTreeMap::new();
-        for part in tags.chunks(PER_READ) {
-            let wanted: Vec<ItemKey> =
-                part.iter().map(|tag| keys::tag(application, repository, tag)).collect();
-            let mut found = self.batch_get(&wanted).await?;
-            for (tag, key) in part.iter().zip(&wanted) {
-                if let Some(item) = found.remove(key) {
-                    known.insert(tag.clone(), of(&item));
-                }
-            }
-        }
-        Ok(known)
+        let wanted: Vec<ItemKey> = tags.iter().map(|tag| keys::tag(application, repository, tag)).collect();
+        let found = self.batch_get_many(&wanted).await?;
+        let there = tags.iter().zip(&wanted).filter_map(|(tag, key)| Some((tag.clone(), of(found.get(key)?))));
+        Ok(there.collect())
     }
 
     /// Which of these digests a push was answered for.
@@ -42,14 +30,10 @@ impl Table {
         application: &ApplicationName,
         digests: &[ImageDigest],
     ) -> Result<BTreeSet<ImageDigest>, TableError> {
-        let mut known = BTreeSet::new();
-        for part in digests.chunks(PER_READ) {
-            let wanted: Vec<ItemKey> = part.iter().map(|digest| keys::build(application, digest)).collect();
-            let found = self.batch_get(&wanted).await?;
-            let there = part.iter().zip(&wanted).filter(|(_, key)| found.contains_key(key));
-            known.extend(there.map(|(digest, _)| digest.clone()));
-        }
-        Ok(known)
+        let wanted: Vec<ItemKey> = digests.iter().map(|digest| keys::build(application, digest)).collect();
+        let found = self.batch_get_many(&wanted).await?;
+        let there = digests.iter().zip(&wanted).filter(|(_, key)| found.contains_key(key));
+        Ok(there.map(|(digest, _)| digest.clone()).collect())
     }
 
     /// The push of a tag was answered. An older one that comes late does not undo a newer one.
