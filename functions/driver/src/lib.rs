@@ -5,6 +5,7 @@ mod drive;
 mod effect;
 pub mod errors;
 mod link;
+mod live;
 pub mod mail;
 pub mod push;
 pub mod runnable;
@@ -21,6 +22,7 @@ use stablepin_aws::sns::Sns;
 
 pub use drive::{Deadline, DriveError, Start, drive};
 pub use link::{Secret, code_hash, token_hash};
+pub use live::live;
 pub use snapshot::{Snapshot, SnapshotError, snapshot};
 
 /// Every door that a function has. What a function's role may not do, it has no door for: that work is left to

@@ -83,8 +83,7 @@ impl Table {
             })
             .await
         };
-        let (promotions, rollbacks, repairs) =
-            tokio::join!(of("PROMOTION#"), of("ROLLBACK#"), of("REPAIR#"));
+        let (promotions, rollbacks, repairs) = tokio::join!(of("PROMOTION#"), of("ROLLBACK#"), of("REPAIR#"));
         let pages = [promotions?, rollbacks?, repairs?];
         let mut more = pages.iter().any(|page| page.next.is_some());
         let mut all: Vec<StoredOperation> = pages.into_iter().flat_map(|page| page.items).collect();

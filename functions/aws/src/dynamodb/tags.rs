@@ -20,7 +20,8 @@ impl Table {
     ) -> Result<BTreeMap<ImageTag, KnownTag>, TableError> {
         let wanted: Vec<ItemKey> = tags.iter().map(|tag| keys::tag(application, repository, tag)).collect();
         let found = self.batch_get_many(&wanted).await?;
-        let there = tags.iter().zip(&wanted).filter_map(|(tag, key)| Some((tag.clone(), of(found.get(key)?))));
+        let there =
+            tags.iter().zip(&wanted).filter_map(|(tag, key)| Some((tag.clone(), of(found.get(key)?))));
         Ok(there.collect())
     }
 

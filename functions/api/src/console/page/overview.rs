@@ -1,0 +1,81 @@
+//! Every application and environment, as the table knows them.
+
+use maud::{Markup, html};
+use stablepin_core::words::time;
+use stablepin_http::Response;
+
+use super::standing::{badges, called, drift, notes};
+use super::{Environment, ROOM, Shown, Visit, fitting, page, short};
+
+/// Of so many environments of each application; the others are on its own page.
+const MOST: usize = 4;
+
+/// `more`: there are applications after these.
+pub(in super::super) fn overview(visit: Visit, shown: &[Shown], more: bool) -> Response {
+    let (sections, count) = fitting(ROOM, shown.iter().map(section));
+    let last = count.checked_sub(1).and_then(|last| shown.get(last)).filter(|_| more || count < shown.len());
+    let content = html! {
+        @if shown.is_empty() {
+            p { "No application is registered here. One is put as a file, by " code { "PUT /v1/applications/…" } "." }
+        }
+        (sections)
+        @if let Some(last) = last {
+            nav aria-label="Pages" { a.more href={ "/console?after=" (last.name) } { "More applications" } }
+        }
+    };
+    page(200, "Applications", visit, &content)
+}
+
+fn section(shown: &Shown) -> Markup {
+    let path = format!("/console/{}", shown.name);
+    html! {
+        section {
+            h2 { a href=(path) { (shown.name) } }
+            @match &shown.environments {
+                None => { p.note { "It could not be read. The function's log says why." } }
+                Some(environments) => {
+                    div.cards { @for one in environments.iter().take(MOST) { (card(one)) } }
+                    @if let Some(others) = environments.len().checked_sub(MOST).filter(|others| *others > 0) {
+                        p { a href=(path) { (others) " more environments" } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn card(environment: &Environment) -> Markup {
+    let record = &environment.subject.environment;
+    let drift = drift(environment);
+    let unnamed = environment.subject.policy().is_none_or(|policy| policy.services.is_empty());
+    html! {
+        article {
+            h3 { (environment.subject.name) " " (badges(environment, &drift)) }
+            dl {
+                dt { "Pin" }
+                dd {
+                    @match &record.pin {
+                        Some(pin) => {
+                            strong { (pin.number) } ", since " (time(pin.at)) br;
+                            code { (pin.build_tag) } " " (short(&pin.digest))
+                        }
+                        None => { "none yet" }
+                    }
+                }
+                dt { "Live" }
+                dd {
+                    @match &record.current {
+                        Some(current) => { (called(environment, &current.digest)) ", when last proven" }
+                        None if unnamed => { "its services are not named" }
+                        None => { "on the application's page" }
+                    }
+                }
+                @if let Some(newest) = &environment.pending.newest {
+                    dt { "Pending" }
+                    dd { (environment.pending.count) ", the newest is " code { (newest) } }
+                }
+            }
+            (notes(environment, &drift))
+        }
+    }
+}
