@@ -119,7 +119,7 @@ pub(super) fn refused(settings: &Settings) -> Response {
     let content = html! {
         p { "The link is not known, or its hour is over. A new one is minted by whoever may call "
             code { "POST /v1/console" } ":" }
-        (copied("A new link", &command::console(settings)))
+        (copied("mint", "A new link", &command::console(settings)))
         p { "Open the " code { "url" } " of its answer. It works for an hour, as often as you like." }
     };
     framed(404, "This link does not open the console", &content)
@@ -138,9 +138,12 @@ pub(super) fn ours(request_id: &str) -> Response {
     framed(500, "That did not work", &content)
 }
 
-/// A command to copy. It has the keyboard, so that one without a mouse can scroll and select it.
-fn copied(label: &str, command: &str) -> Markup {
-    html! { pre tabindex="0" role="region" aria-label=(label) { (command) } }
+/// A command to copy: in a field, so that who has no mouse can select the whole of it too.
+fn copied(id: &str, label: &str, command: &str) -> Markup {
+    html! {
+        label for=(id) { (label) ", in a shell with your AWS credentials" }
+        textarea #(id) rows="7" readonly spellcheck="false" { (command) }
+    }
 }
 
 /// As many as fit, the first one in any case.

@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 use stablepin_core::name::{ApplicationName, EnvironmentName};
+use stablepin_core::pin_number::PinNumber;
 use stablepin_core::records::{
     Operation, Pin, Promotion, PromotionState, Repair, Rollback, RollbackState, SlotKind, Verdict, Work,
 };
@@ -141,30 +142,33 @@ fn live(environment: &Environment) -> Markup {
 fn rollbacks(settings: &Settings, application: &ApplicationName, environment: &Environment) -> Markup {
     let record = &environment.subject.environment;
     let Some(pin) = &record.pin else { return html! {} };
+    if record.slot.as_ref().is_some_and(|slot| slot.kind == SlotKind::Rollback) {
+        return html! { p.small { "A rollback is on its way. Until it has ended, there is no other." } };
+    }
     let is_target = |one: &&Pin| one.digest != pin.digest && !record.rolled_back_from.contains(&one.digest);
     let earlier = environment.pins.iter().find(is_target);
     let again = running(environment).into_iter().any(|digest| *digest != pin.digest);
-    let command = |to: &str, reason: String| {
-        command::rollback(settings, application, &environment.subject.name, to, &reason)
+    let name = &environment.subject.name;
+    let command = |to: &str, number: PinNumber| {
+        let back = format!("Back to pin {number}");
+        let command = command::rollback(settings, application, name, to, &back.to_lowercase());
+        copied(&format!("{name}-{number}"), &back, &command)
     };
     html! {
         @if again {
             details open {
                 summary { "Roll back to pin " (pin.number) ", which does not run everywhere" }
-                (copied(&format!("Command: back to pin {}", pin.number), &command("stable", format!("back to pin {}", pin.number))))
+                (command("stable", pin.number))
             }
         }
         @match earlier {
             Some(earlier) => {
                 details {
                     summary { "Roll back to pin " (earlier.number) ", " (earlier.build_tag) }
-                    (copied(
-                        &format!("Command: back to pin {}", earlier.number),
-                        &command(&earlier.number.to_string(), format!("back to pin {}", earlier.number)),
-                    ))
+                    (command(&earlier.number.to_string(), earlier.number))
                 }
             }
-            None => { p.small { "There is no earlier pin to roll back to." } }
+            None => { p.small { "There is no earlier pin to roll back to that was not rolled back from." } }
         }
     }
 }
@@ -192,6 +196,8 @@ fn promoted(environment: &EnvironmentName, promotion: &Promotion) -> Markup {
         None => name.to_string(),
     });
     let approved = approved.collect::<Vec<_>>().join(", ");
+    let why = promotion.reason.as_ref().or(promotion.failure.as_ref());
+    let why = why.filter(|_| promotion.state != PromotionState::Completed);
     html! {
         li #(promotion.id) class=(class) {
             b { "Promotion to " (environment) i { " " (promotion.state.as_str()) } }
@@ -200,7 +206,7 @@ fn promoted(environment: &EnvironmentName, promotion: &Promotion) -> Markup {
                 ", pushed as " code { (build.pushed_tag) }
                 @if let Some(asked_by) = &promotion.asked_by { ", asked for by " (words(&asked_by.to_string())) } }
             @if !approved.is_empty() { span { "approved by " (words(&approved)) } }
-            @if let Some(reason) = promotion.reason.as_ref().or(promotion.failure.as_ref()) { span { (words(reason)) } }
+            @if let Some(reason) = why { span { (words(reason)) } }
         }
     }
 }

@@ -17,8 +17,9 @@ pub(in super::super) fn overview(visit: Visit, shown: &[Shown], more: bool) -> R
     let content = html! {
         @if shown.is_empty() {
             p { "No application is registered here. One is put as a file, by " code { "PUT /v1/applications/…" } "." }
+        } @else {
+            div.cards { (sections) }
         }
-        (sections)
         @if let Some(last) = last {
             nav aria-label="Pages" { a.more href={ "/console?after=" (last.name) } { "More applications" } }
         }
@@ -29,12 +30,12 @@ pub(in super::super) fn overview(visit: Visit, shown: &[Shown], more: bool) -> R
 fn section(shown: &Shown) -> Markup {
     let path = format!("/console/{}", shown.name);
     html! {
-        section {
+        section.card {
             h2 { a href=(path) { (shown.name) } }
             @match &shown.environments {
                 None => { p.note { "It could not be read. The function's log says why." } }
                 Some(environments) => {
-                    div.cards { @for one in environments.iter().take(MOST) { (card(one)) } }
+                    @for one in environments.iter().take(MOST) { (card(&path, one)) }
                     @if let Some(others) = environments.len().checked_sub(MOST).filter(|others| *others > 0) {
                         p { a href=(path) { (others) " more environments" } }
                     }
@@ -44,7 +45,7 @@ fn section(shown: &Shown) -> Markup {
     }
 }
 
-fn card(environment: &Environment) -> Markup {
+fn card(path: &str, environment: &Environment) -> Markup {
     let record = &environment.subject.environment;
     let drift = drift(environment);
     let unnamed = environment.subject.policy().is_none_or(|policy| policy.services.is_empty());
@@ -67,7 +68,7 @@ fn card(environment: &Environment) -> Markup {
                     @match &record.current {
                         Some(current) => { (called(environment, &current.digest)) ", when last proven" }
                         None if unnamed => { "its services are not named" }
-                        None => { "on the application's page" }
+                        None => { a href=(path) { "look at what runs" } }
                     }
                 }
                 @if let Some(newest) = &environment.pending.newest {

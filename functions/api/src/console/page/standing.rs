@@ -61,9 +61,27 @@ pub(super) fn badges(environment: &Environment, drift: &[String]) -> Markup {
             @if record.freeze.is_some() { b.badge.now { "Frozen" } " " }
             @if pending > 0 { b.badge.now { (pending) " pending" } " " }
             @if unread { b.badge { "Live not read" } }
-            @if well && !unread && record.pin.is_some() { b.badge.good { "Stable" } }
+            @if well && !unread && record.pin.is_some() {
+                @if proven(environment) { b.badge.good { "Stable" } } @else { b.badge { "Pinned" } }
+            }
             @if well && record.pin.is_none() { b.badge { "Nothing pinned" } }
         }
+    }
+}
+
+/// That it runs the pin was seen: just now, or when that was last proven.
+fn proven(environment: &Environment) -> bool {
+    let record = &environment.subject.environment;
+    let pinned = |digest: &ImageDigest| record.pin.as_ref().is_some_and(|pin| pin.digest == *digest);
+    let of = |live: &super::Live| match &live.found {
+        Found::Tasks(tasks) => {
+            !tasks.is_empty() && tasks.keys().all(|digest| digest.as_ref().is_some_and(pinned))
+        }
+        Found::Unreadable | Found::NotRead => false,
+    };
+    match environment.live.as_slice() {
+        [] => record.current.as_ref().is_some_and(|current| pinned(&current.digest)),
+        live => live.iter().all(of),
     }
 }
 
@@ -74,9 +92,8 @@ pub(super) fn notes(environment: &Environment, drift: &[String]) -> Markup {
         @if !drift.is_empty() { p.note { strong { "Drift: " } (drift.join(" ")) } }
         @if let Some(hold) = &record.hold {
             p.note {
-                strong { "Held" } " since " (time(hold.since)) " by "
-                a href={ "/console/" (environment.subject.application()) "#" (hold.by) } { "what failed or was rolled back" }
-                ": " (words(&hold.reason))
+                strong { "Held" } " since " (time(hold.since)) ": " (words(&hold.reason)) " ("
+                a href={ "/console/" (environment.subject.application()) "#" (hold.by) } { "what led to it" } ")"
             }
         }
         @if let Some(freeze) = &record.freeze {

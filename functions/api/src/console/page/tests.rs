@@ -13,7 +13,7 @@ use stablepin_http::page::{STYLE as FRAME, source};
 use super::*;
 
 /// What somebody might push or write who wants the page to say something else.
-const HOSTILE: &str = "</pre><script>alert(\"1\")</script> 'x' &amp;\r\n\u{202e}evorppa";
+const HOSTILE: &str = "</textarea><script>alert(\"1\")</script> 'x' &amp;\r\n\u{202e}evorppa";
 
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
@@ -203,14 +203,14 @@ fn one_environment_as_it_should_be() {
     assert_snapshot!(shown(&lists(one())), @r#"
     200 Applications · Stablepin
     <p class="brand"><a href="/console">Stablepin console</a></p>
-    <h1>Applications</h1>
-    <section>
-    <h2><a href="/console/web">web</a></h2><div class="cards">
+    <h1>Applications</h1><div class="cards">
+    <section class="card">
+    <h2><a href="/console/web">web</a></h2>
     <article>
     <h3>production <span class="badges"><b class="badge good">Stable</b></span></h3>
     <dl>
     <dt>Pin</dt><dd><strong>7</strong>, since 2026-11-21 14:40 UTC<br><code>production-20261121-143007-a1b2c3d4</code> <code>sha256:000000000000</code></dd>
-    <dt>Live</dt><dd>pin 7, when last proven</dd></dl></article></div></section>
+    <dt>Live</dt><dd>pin 7, when last proven</dd></dl></article></section></div>
     <p class="small">Seen on 2026-11-21 15:00 UTC. Your link ends on 2026-11-21 15:40 UTC. Nothing can be changed here: what changes something is a signed request.</p>
     "#);
 }
@@ -243,13 +243,12 @@ fn an_application_with_its_history_and_the_way_back() {
     <dt>Stable tag</dt><dd><code>production-stable</code> shows pin 7</dd>
     <dt>Pending</dt><dd>none</dd>
     <dt>Earlier pins</dt><dd><div>6, <code>production-20261121-143006-a1b2c3d4</code></div><div>5, <code>production-20261121-143005-a1b2c3d4</code></div></dd></dl>
-    <details><summary>Roll back to pin 6, production-20261121-143006-a1b2c3d4</summary>
-    <pre tabindex="0" role="region" aria-label="Command: back to pin 6">curl -sS --fail-with-body -X POST \
+    <details><summary>Roll back to pin 6, production-20261121-143006-a1b2c3d4</summary><label for="production-6">Back to pin 6, in a shell with your AWS credentials</label><textarea id="production-6" rows="7" readonly spellcheck="false">curl -sS --fail-with-body -X POST \
       --aws-sigv4 'aws:amz:eu-central-1:execute-api' \
       --user &quot;$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY&quot; \
       --header &quot;x-amz-security-token: ${AWS_SESSION_TOKEN:-}&quot; \
       --json '{&quot;confirm&quot;:&quot;ROLLBACK&quot;,&quot;reason&quot;:&quot;back to pin 6&quot;,&quot;to&quot;:&quot;6&quot;}' \
-      'https://api.example.com/v1/applications/web/environments/production/rollback'</pre></details></section>
+      'https://api.example.com/v1/applications/web/environments/production/rollback'</textarea></details></section>
     <h2 id="history">Builds, promotions, pins and rollbacks</h2>
     <ol>
     <li id="0198184a-0100-7000-8000-000000000007" class="done"><b>Promotion to production<i> Completed</i></b> <b class="badge good">Pin 7</b><span>2026-11-21 14:31 UTC, build <code>production-20261121-143007-a1b2c3d4</code> <code>sha256:000000000000</code>, pushed as <code>main</code></span><span>approved by lead (tried it)</span></li>
@@ -295,11 +294,11 @@ fn what_runs_is_not_the_pin() {
     <p class="note"><strong>Drift: </strong>prod/production does not run pin 7.</p>
     <dt>Live</dt><dd><div><code>prod/production</code>: a digest that is not known on 1 task, pin 6 on 1 task, <code>sha256:000000000000</code> on 2 tasks</div></dd>
     <dt>Stable tag</dt><dd><code>production-stable</code> shows pin 7</dd>
-    <details open><summary>Roll back to pin 7, which does not run everywhere</summary>
+    <details open><summary>Roll back to pin 7, which does not run everywhere</summary><label for="production-7">Back to pin 7, in a shell with your AWS credentials</label><textarea id="production-7" rows="7" readonly spellcheck="false">curl -sS --fail-with-body -X POST \
       --json '{&quot;confirm&quot;:&quot;ROLLBACK&quot;,&quot;reason&quot;:&quot;back to pin 7&quot;,&quot;to&quot;:&quot;stable&quot;}' \
-      'https://api.example.com/v1/applications/web/environments/production/rollback'</pre></details>
-    <details><summary>Roll back to pin 6, production-20261121-143006-a1b2c3d4</summary>
-      'https://api.example.com/v1/applications/web/environments/production/rollback'</pre></details></section>
+      'https://api.example.com/v1/applications/web/environments/production/rollback'</textarea></details>
+    <details><summary>Roll back to pin 6, production-20261121-143006-a1b2c3d4</summary><label for="production-6">Back to pin 6, in a shell with your AWS credentials</label><textarea id="production-6" rows="7" readonly spellcheck="false">curl -sS --fail-with-body -X POST \
+      'https://api.example.com/v1/applications/web/environments/production/rollback'</textarea></details></section>
     <h2 id="history">Builds, promotions, pins and rollbacks</h2>
     "#);
 }
@@ -312,7 +311,7 @@ fn what_was_last_proven_is_not_the_pin() {
     assert_snapshot!(said(&lists(drifted), &["<h3", "note", "Live"]), @r#"
     <h3>production <span class="badges"><b class="badge bad">Drift</b> </span></h3>
     <dt>Live</dt><dd><code>sha256:000000000000</code>, when last proven</dd></dl>
-    <p class="note"><strong>Drift: </strong>What was last proven to run is not pin 7.</p></article></div></section>
+    <p class="note"><strong>Drift: </strong>What was last proven to run is not pin 7.</p></article></section></div>
     "#);
 }
 
@@ -322,11 +321,11 @@ fn the_stable_tag_is_behind() {
     behind.subject.environment.applied = Some(pin(6).number);
     assert_snapshot!(said(&lists(behind), &["<h3", "note"]), @r#"
     <h3>production <span class="badges"><b class="badge bad">Drift</b> </span></h3>
-    <p class="note"><strong>Drift: </strong>production-stable still shows pin 6, not pin 7.</p></article></div></section>
+    <p class="note"><strong>Drift: </strong>production-stable still shows pin 6, not pin 7.</p></article></section></div>
     "#);
     let mut never = one();
     never.subject.environment.applied = None;
-    assert_snapshot!(said(&lists(never), &["note"]), @r#"<p class="note"><strong>Drift: </strong>production-stable does not show pin 7 yet.</p></article></div></section>"#);
+    assert_snapshot!(said(&lists(never), &["note"]), @r#"<p class="note"><strong>Drift: </strong>production-stable does not show pin 7 yet.</p></article></section></div>"#);
 }
 
 /// A promotion on its way is no drift, whatever runs meanwhile.
@@ -345,6 +344,22 @@ fn on_its_way() {
 }
 
 #[test]
+fn a_rollback_on_its_way_offers_no_other() {
+    let mut going_back = one();
+    let since = at("2026-11-21T14:55:00Z");
+    let slot =
+        Slot { operation: id(9), kind: SlotKind::Rollback, digest: digest(7), since, moving_until: None };
+    going_back.subject.environment.slot = Some(slot);
+    let page = shows(&[going_back], &[]);
+    assert_snapshot!(said(&page, &["badges", "On its way", "details", "small"]), @r#"
+    <h2>production <span class="badges"><b class="badge now">Rollback on its way</b> </span></h2>
+    <dt>On its way</dt><dd>a rollback to pin 7, since 2026-11-21 14:55 UTC</dd>
+    <p class="small">A rollback is on its way. Until it has ended, there is no other.</p></section>
+    <p class="small">Seen on 2026-11-21 15:00 UTC. Your link ends on 2026-11-21 15:40 UTC. Nothing can be changed here: what changes something is a signed request.</p>
+    "#);
+}
+
+#[test]
 fn pending() {
     let mut waiting = one();
     let history: Vec<_> =
@@ -355,7 +370,7 @@ fn pending() {
     assert_eq!(super::pending(&EnvironmentName::parse("staging").unwrap(), &history).count, 0);
     assert_snapshot!(said(&lists(waiting), &["<h3", "Pending"]), @r#"
     <h3>production <span class="badges"><b class="badge now">2 pending</b> <b class="badge good">Stable</b></span></h3>
-    <dt>Pending</dt><dd>2, the newest is <code>production-20261121-143009-a1b2c3d4</code></dd></dl></article></div></section>
+    <dt>Pending</dt><dd>2, the newest is <code>production-20261121-143009-a1b2c3d4</code></dd></dl></article></section></div>
     "#);
 }
 
@@ -364,8 +379,8 @@ fn frozen_and_held() {
     let page = lists(held(frozen(one(), "no releases until Monday"), "rollback to pin 6"));
     assert_snapshot!(said(&page, &["<h3", "note"]), @r#"
     <h3>production <span class="badges"><b class="badge bad">Held</b> <b class="badge now">Frozen</b> </span></h3>
-    <p class="note"><strong>Held</strong> since 2026-11-21 09:15 UTC by <a href="/console/web#0198184a-0100-7000-8000-000000000003">what failed or was rolled back</a>: rollback to pin 6</p>
-    <p class="note"><strong>Frozen</strong> since 2026-11-21 09:00 UTC by arn:aws:iam::111122223333:user/lead: no releases until Monday</p></article></div></section>
+    <p class="note"><strong>Held</strong> since 2026-11-21 09:15 UTC: rollback to pin 6 (<a href="/console/web#0198184a-0100-7000-8000-000000000003">what led to it</a>)</p>
+    <p class="note"><strong>Frozen</strong> since 2026-11-21 09:00 UTC by arn:aws:iam::111122223333:user/lead: no releases until Monday</p></article></section></div>
     "#);
 }
 
@@ -381,7 +396,7 @@ fn what_could_not_be_read() {
     let page = overview(visit(), &[Shown { name, environments: None }], false);
     assert_snapshot!(said(&page, &["<h2", "note"]), @r#"
     <h2><a href="/console/web">web</a></h2>
-    <p class="note">It could not be read. The function's log says why.</p></section>
+    <p class="note">It could not be read. The function's log says why.</p></section></div>
     "#);
 }
 
@@ -391,12 +406,11 @@ fn refused_and_missing() {
     404 This link does not open the console · Stablepin
     <p class="brand"><a href="/console">Stablepin console</a></p>
     <h1>This link does not open the console</h1>
-    <p>The link is not known, or its hour is over. A new one is minted by whoever may call <code>POST /v1/console</code>:</p>
-    <pre tabindex="0" role="region" aria-label="A new link">curl -sS --fail-with-body -X POST \
+    <p>The link is not known, or its hour is over. A new one is minted by whoever may call <code>POST /v1/console</code>:</p><label for="mint">A new link, in a shell with your AWS credentials</label><textarea id="mint" rows="7" readonly spellcheck="false">curl -sS --fail-with-body -X POST \
       --aws-sigv4 'aws:amz:eu-central-1:execute-api' \
       --user &quot;$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY&quot; \
       --header &quot;x-amz-security-token: ${AWS_SESSION_TOKEN:-}&quot; \
-      'https://api.example.com/v1/console'</pre>
+      'https://api.example.com/v1/console'</textarea>
     <p>Open the <code>url</code> of its answer. It works for an hour, as often as you like.</p>
     "#);
     assert_snapshot!(shown(&no_such_application(visit())), @r#"
@@ -488,14 +502,12 @@ fn what_is_hostile_is_shown_and_nothing_else() {
     for page in &pages {
         let text = body(page);
         assert!(
-            !text.contains("<script") && !text.contains('\u{202e}') && !text.contains("</pre>&"),
+            !text.contains("<script") && !text.contains('\u{202e}') && !text.contains("</textarea>&"),
             "{text}"
         );
-        assert!(
-            text.contains(
-                "&lt;/pre&gt;&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt; 'x' &amp;amp; evorppa"
-            )
-        );
+        assert!(text.contains(
+            "&lt;/textarea&gt;&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt; 'x' &amp;amp; evorppa"
+        ));
     }
 }
 
