@@ -9,7 +9,7 @@ use stablepin_core::records::{
 use stablepin_core::words::time;
 use stablepin_http::Response;
 
-use super::standing::{badges, called, drift, notes, running};
+use super::standing::{badges, called, drift, notes, pin, running};
 use super::{Environment, Found, Live, MOST_ENVIRONMENTS, ROOM, Visit, copied, fitting, page, short, words};
 use crate::Settings;
 use crate::console::command;
@@ -67,13 +67,7 @@ fn section(settings: &Settings, application: &ApplicationName, environment: &Env
             dl {
                 dt { "Pin" }
                 dd {
-                    @match &record.pin {
-                        Some(pin) => {
-                            strong { (pin.number) } ", since " (time(pin.at)) br;
-                            code { (pin.build_tag) } br; code { (pin.digest) }
-                        }
-                        None => { "none yet" }
-                    }
+                    (pin(environment, |digest| html! { code { (digest) } }))
                 }
                 dt { "Live" }
                 dd { (live(environment)) }

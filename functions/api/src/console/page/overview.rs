@@ -1,10 +1,9 @@
 //! Every application and environment, as the table knows them.
 
 use maud::{Markup, html};
-use stablepin_core::words::time;
 use stablepin_http::Response;
 
-use super::standing::{badges, called, drift, notes};
+use super::standing::{badges, called, drift, notes, pin};
 use super::{Environment, ROOM, Shown, Visit, fitting, page, short};
 
 /// Of so many environments of each application; the others are on its own page.
@@ -54,15 +53,7 @@ fn card(path: &str, environment: &Environment) -> Markup {
             h3 { (environment.subject.name) " " (badges(environment, &drift)) }
             dl {
                 dt { "Pin" }
-                dd {
-                    @match &record.pin {
-                        Some(pin) => {
-                            strong { (pin.number) } ", since " (time(pin.at)) br;
-                            code { (pin.build_tag) } " " (short(&pin.digest))
-                        }
-                        None => { "none yet" }
-                    }
-                }
+                dd { (pin(environment, short)) }
                 dt { "Live" }
                 dd {
                     @match &record.current {

@@ -103,6 +103,19 @@ pub(super) fn notes(environment: &Environment, drift: &[String]) -> Markup {
     }
 }
 
+/// The pin, and its digest as long as the page wants it.
+pub(super) fn pin(environment: &Environment, digest: impl Fn(&ImageDigest) -> Markup) -> Markup {
+    html! {
+        @match &environment.subject.environment.pin {
+            Some(pin) => {
+                strong { (pin.number) } ", since " (time(pin.at)) br;
+                code { (pin.build_tag) } br; (digest(&pin.digest))
+            }
+            None => { "none yet" }
+        }
+    }
+}
+
 /// As this environment's people call a digest: by the pin, if it was one.
 pub(super) fn called(environment: &Environment, digest: &ImageDigest) -> Markup {
     let current = environment.subject.environment.pin.as_ref();

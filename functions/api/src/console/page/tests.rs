@@ -209,7 +209,7 @@ fn one_environment_as_it_should_be() {
     <article>
     <h3>production <span class="badges"><b class="badge good">Stable</b></span></h3>
     <dl>
-    <dt>Pin</dt><dd><strong>7</strong>, since 2026-11-21 14:40 UTC<br><code>production-20261121-143007-a1b2c3d4</code> <code>sha256:000000000000</code></dd>
+    <dt>Pin</dt><dd><strong>7</strong>, since 2026-11-21 14:40 UTC<br><code>production-20261121-143007-a1b2c3d4</code><br><code>sha256:000000000000</code></dd>
     <dt>Live</dt><dd>pin 7, when last proven</dd></dl></article></section></div>
     <p class="small">Seen on 2026-11-21 15:00 UTC. Your link ends on 2026-11-21 15:40 UTC. Nothing can be changed here: what changes something is a signed request.</p>
     "#);
