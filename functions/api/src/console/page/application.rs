@@ -79,7 +79,7 @@ fn section(settings: &Settings, application: &ApplicationName, environment: &Env
                 dt { "Pending" }
                 dd {
                     @match &environment.pending.newest {
-                        Some(newest) => { (environment.pending.count) ", the newest is " code { (newest) } }
+                        Some(newest) => { (environment.pending.count) ", the newest is" br; code { (newest) } }
                         None => { "none" }
                     }
                 }

@@ -64,7 +64,7 @@ fn card(path: &str, environment: &Environment) -> Markup {
                 }
                 @if let Some(newest) = &environment.pending.newest {
                     dt { "Pending" }
-                    dd { (environment.pending.count) ", the newest is " code { (newest) } }
+                    dd { (environment.pending.count) ", the newest is" br; code { (newest) } }
                 }
             }
             (notes(environment, &drift))

@@ -370,7 +370,7 @@ fn pending() {
     assert_eq!(super::pending(&EnvironmentName::parse("staging").unwrap(), &history).count, 0);
     assert_snapshot!(said(&lists(waiting), &["<h3", "Pending"]), @r#"
     <h3>production <span class="badges"><b class="badge now">2 pending</b> <b class="badge good">Stable</b></span></h3>
-    <dt>Pending</dt><dd>2, the newest is <code>production-20261121-143009-a1b2c3d4</code></dd></dl></article></section></div>
+    <dt>Pending</dt><dd>2, the newest is<br><code>production-20261121-143009-a1b2c3d4</code></dd></dl></article></section></div>
     "#);
 }
 
