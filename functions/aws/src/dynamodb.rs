@@ -330,11 +330,6 @@ impl Table {
         // DynamoDB removes it within days after; until then the page can say that the link has expired.
         let ttl = token.expires_at.as_second().saturating_add(KEPT_AFTER_EXPIRY);
         item.insert("ttl".into(), AttributeValue::N(ttl.to_string()));
-        self.put_new(item).await
-    }
-
-    /// One item, where none is.
-    async fn put_new(&self, item: Item) -> Result<(), TableError> {
         self.client
             .put_item()
             .table_name(&self.name)

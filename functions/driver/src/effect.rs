@@ -46,14 +46,19 @@ pub(crate) async fn carry_out(
 
 /// Whose code is in this program: of a constant that is false nothing is linked, not even the SDK behind it. That takes
 /// boxed futures: one that is awaited in place is a state of its function's, which is linked whether it is reached or not.
-struct Linked {
+pub(crate) struct Linked {
+    pub(crate) ecr: bool,
     ecs: bool,
     post: bool,
     verify: bool,
 }
 
-const LINKED: Linked =
-    Linked { ecs: cfg!(feature = "ecs"), post: cfg!(feature = "post"), verify: cfg!(feature = "verify") };
+pub(crate) const LINKED: Linked = Linked {
+    ecr: cfg!(feature = "ecr"),
+    ecs: cfg!(feature = "ecs"),
+    post: cfg!(feature = "post"),
+    verify: cfg!(feature = "verify"),
+};
 
 fn under<'a>(
     doors: &'a Doors,
@@ -63,10 +68,10 @@ fn under<'a>(
     known: &'a [Snapshot],
 ) -> BoxFuture<'a, Outcome> {
     match effect {
-        Effect::TagBuild(build) => Box::pin(tag::build(doors, build)),
-        Effect::TagStable(pin) => Box::pin(tag::stable(doors, policy, pin)),
-        Effect::TagBackup { tag, digest } => Box::pin(tag::backup(doors, policy, tag, digest)),
-        Effect::TagCurrent(digest) => Box::pin(tag::current(doors, subject, policy, digest)),
+        Effect::TagBuild(build) if LINKED.ecr => Box::pin(tag::build(doors, build)),
+        Effect::TagStable(pin) if LINKED.ecr => Box::pin(tag::stable(doors, policy, pin)),
+        Effect::TagBackup { tag, digest } if LINKED.ecr => Box::pin(tag::backup(doors, policy, tag, digest)),
+        Effect::TagCurrent(digest) if LINKED.ecr => Box::pin(tag::current(doors, subject, policy, digest)),
         Effect::Ask(approver) if LINKED.post => Box::pin(ask::ask(doors, subject, policy, approver)),
         Effect::Deploy(way, service) if LINKED.ecs => {
             let known = known.iter().find(|snapshot| snapshot.service == *service);
@@ -79,7 +84,11 @@ fn under<'a>(
         Effect::Probe if LINKED.verify => Box::pin(probe::probe(doors, policy)),
         Effect::Notify(notice) if LINKED.verify => Box::pin(notify::notify(doors, subject, *notice)),
         // A function that has no door for it leaves it to the promoter, and does not come here.
-        Effect::Ask(_)
+        Effect::TagBuild(_)
+        | Effect::TagStable(_)
+        | Effect::TagBackup { .. }
+        | Effect::TagCurrent(_)
+        | Effect::Ask(_)
         | Effect::Prepare
         | Effect::Deploy(..)
         | Effect::Follow(..)

@@ -6,7 +6,8 @@ use stablepin_core::records::{ConsoleLink, Environment, Operation, OperationId, 
 
 use super::lists::Range;
 use super::{
-    Cursor, KEPT_AFTER_EXPIRY, Page, StoredOperation, Table, TableError, configuration_of, item, keys, record,
+    CommitError, Cursor, KEPT_AFTER_EXPIRY, Page, Part, StoredOperation, Table, TableError, Writes,
+    configuration_of, item, keys, record,
 };
 
 /// Every environment of one application, before any operation; in the file's order.
@@ -17,7 +18,17 @@ impl Table {
         let mut item = item(&keys::console_link(&link.hash), 1, link)?;
         let ttl = link.expires_at.as_second().saturating_add(KEPT_AFTER_EXPIRY);
         item.insert("ttl".into(), AttributeValue::N(ttl.to_string()));
-        self.put_new(item).await
+        // As a transaction of one: an operation of the SDK's more is 50 kB in the program that has no other use for it.
+        let mut writes = Writes::new(&self.name);
+        writes.put(item, Some(0), Part::Version);
+        self.transact(writes).await.map_err(|error| match error {
+            CommitError::Table(error) => error,
+            lost => TableError::Call {
+                operation: "TransactWriteItems",
+                message: lost.to_string(),
+                retryable: true,
+            },
+        })
     }
 
     /// Expired or not.
