@@ -21,7 +21,7 @@ use xtask::workspace;
 use crate::ecs_double::EcsDouble;
 use crate::role::{Credentials, configuration};
 use crate::wire::{Connection, Request};
-use crate::{Link, stack};
+use crate::{Console, Link, stack};
 
 /// What goes wrong with one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -169,6 +169,14 @@ pub fn rollback(name: &str, body: &Value) -> Value {
     let path = format!("/v1/applications/{name}/environments/production/rollback");
     let parameters = json!({ "application": name, "environment": "production" });
     signed(http(route, &path, &parameters, &body.to_string()))
+}
+
+/// The event of a look at an application in the console.
+pub fn console(console: &Console, name: &str) -> Value {
+    let path = format!("/console/{name}");
+    let mut event = http("GET /console/{application}", &path, &json!({ "application": name }), "");
+    event["cookies"] = json!([format!("stablepin-console={}", console.token)]);
+    event
 }
 
 fn signed(mut event: Value) -> Value {

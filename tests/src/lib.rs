@@ -6,6 +6,7 @@
 pub mod app;
 pub mod aside;
 pub mod browser;
+pub mod console;
 pub mod crash;
 pub mod ecs_double;
 pub mod event;
@@ -26,6 +27,7 @@ use jiff::Timestamp;
 use xtask::stack::Stack;
 
 pub use app::App;
+pub use console::Console;
 pub use link::Link;
 pub use plan::{Mutability, Plan};
 pub use release::Release;

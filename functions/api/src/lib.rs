@@ -1,24 +1,26 @@
 //! Applications, promotions, pins, rollbacks, the audit trail: read by anyone that IAM lets, written here only.
-//! Every route wants an IAM signature, which API Gateway checks before we are called.
+//! Every route wants an IAM signature, which API Gateway checks before we are called; but for the console's pages, which
+//! want a link that such a caller minted.
 
 mod applications;
+mod console;
 mod orders;
 mod reads;
-mod subscriptions;
 
+use stablepin_aws::ecs::Ecs;
 use stablepin_core::pattern::Pattern;
 use stablepin_core::step::Wish;
 use stablepin_driver::Doors;
 use stablepin_driver::errors::chain;
 use stablepin_http::{Problem, Request, Response};
 
-pub use subscriptions::Topics;
-
 /// What the stack's parameters let applications name.
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub partition: String,
     pub region: String,
+    /// Where the API is: scheme and host, without a slash at the end. From configuration, never from a request.
+    pub url: String,
     pub repositories: Vec<Pattern>,
     pub clusters: Vec<Pattern>,
 }
@@ -33,11 +35,17 @@ pub struct InvalidSettings {
 
 impl Settings {
     /// From the two parameters, each a list with commas between.
-    pub fn new(region: String, repository_arns: &str, cluster_arns: &str) -> Result<Self, InvalidSettings> {
+    pub fn new(
+        region: String,
+        url: String,
+        repository_arns: &str,
+        cluster_arns: &str,
+    ) -> Result<Self, InvalidSettings> {
         let partition = repository_arns.split(':').nth(1).unwrap_or("aws").to_owned();
         Ok(Self {
             partition,
             region,
+            url: url.trim_end_matches('/').to_owned(),
             repositories: patterns("RepositoryArns", repository_arns)?,
             clusters: patterns("ClusterArns", cluster_arns)?,
         })
@@ -51,20 +59,21 @@ fn patterns(name: &'static str, list: &str) -> Result<Vec<Pattern>, InvalidSetti
     list.split(',').map(str::trim).filter(|text| !text.is_empty()).map(parse).collect()
 }
 
-pub async fn handle(doors: &Doors, topics: &Topics, settings: &Settings, request: &Request) -> Response {
+/// `ecs` only reads, for the console: what moves services has no door here.
+pub async fn handle(doors: &Doors, ecs: &Ecs, settings: &Settings, request: &Request) -> Response {
+    if let "GET /console" | "HEAD /console" | "GET /console/{application}" | "HEAD /console/{application}" =
+        request.route.as_str()
+    {
+        return console::open(&doors.table, ecs, settings, request).await;
+    }
     let answer = match request.signed_by() {
         Err(problem) => Err(problem),
-        Ok(_) => route(doors, topics, settings, request).await,
+        Ok(_) => route(doors, settings, request).await,
     };
     answer.unwrap_or_else(|problem| problem.response())
 }
 
-async fn route(
-    doors: &Doors,
-    topics: &Topics,
-    settings: &Settings,
-    request: &Request,
-) -> Result<Response, Problem> {
+async fn route(doors: &Doors, settings: &Settings, request: &Request) -> Result<Response, Problem> {
     let table = &doors.table;
     match request.route.as_str() {
         "GET /v1/applications" => applications::list(table, request).await,
@@ -90,15 +99,7 @@ async fn route(
         }
         "GET /v1/applications/{application}/rollbacks/{rollback}" => reads::rollback(table, request).await,
         "GET /v1/applications/{application}/audit" => reads::audit(table, request).await,
-        "GET /v1/applications/{application}/approvers/{approver}/subscription" => {
-            subscriptions::read(table, topics, request).await
-        }
-        "PUT /v1/applications/{application}/approvers/{approver}/subscription" => {
-            subscriptions::put(table, topics, request).await
-        }
-        "POST /v1/applications/{application}/approvers/{approver}/subscription/confirmation" => {
-            subscriptions::confirm(table, topics, request).await
-        }
+        "POST /v1/console" => console::mint(table, settings, request).await,
         "GET /v1/health" => reads::health(table, request).await,
         route => Err(Problem::not_found(&format!("route {route}"))),
     }

@@ -1,6 +1,6 @@
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
-use stablepin_api::{Settings, Topics, handle};
-use stablepin_aws::sns::Sns;
+use stablepin_api::{Settings, handle};
+use stablepin_aws::ecs::Ecs;
 use stablepin_driver::start::{self, Needs};
 use stablepin_http::{Event, Request};
 
@@ -10,13 +10,14 @@ async fn main() -> Result<(), Error> {
     let (doors, session) = start::doors(Needs::default()).await?;
     let settings = Settings::new(
         session.region().to_owned(),
+        start::required("STABLEPIN_URL")?,
         &start::list("STABLEPIN_REPOSITORY_ARNS")?,
         &start::list("STABLEPIN_CLUSTER_ARNS")?,
     )?;
-    let topics = Topics { sns: Sns::new(&session), arns: start::topics()? };
+    let ecs = Ecs::new(&session);
     run(service_fn(async |event: LambdaEvent<Event>| {
         Ok::<_, Error>(match Request::read(event.payload) {
-            Ok(request) => handle(&doors, &topics, &settings, &request).await,
+            Ok(request) => handle(&doors, &ecs, &settings, &request).await,
             Err(problem) => problem.response(),
         })
     }))

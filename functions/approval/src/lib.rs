@@ -1,7 +1,9 @@
-//! The decision page: `GET` shows and changes nothing, `POST` decides once. And what people order of a promotion by signed requests.
+//! The decision page: `GET` shows and changes nothing, `POST` decides once. And what people order by signed
+//! requests: of a promotion, and of an approver's subscription.
 
 mod page;
 mod signed;
+mod subscriptions;
 
 use stablepin_aws::dynamodb::{Key, OperationKey};
 use stablepin_core::audit::Actor;
@@ -18,8 +20,11 @@ use stablepin_http::{Request, Response};
 
 use page::{Field, Place, Standing};
 
+pub use subscriptions::Topics;
+
 /// Answers every request; an error that is ours shows its id, and Lambda need not try again.
-pub async fn handle(doors: &Doors, request: &Request, deadline: Deadline) -> Response {
+pub async fn handle(doors: &Doors, topics: &Topics, request: &Request, deadline: Deadline) -> Response {
+    let table = &doors.table;
     let signed = match request.route.as_str() {
         "POST /v1/applications/{application}/promotions/{promotion}/decision" => {
             Some(signed::decide(doors, request, deadline).await)
@@ -29,6 +34,15 @@ pub async fn handle(doors: &Doors, request: &Request, deadline: Deadline) -> Res
         }
         "POST /v1/applications/{application}/promotions/{promotion}/withdraw" => {
             Some(signed::withdraw(doors, request, deadline).await)
+        }
+        "GET /v1/applications/{application}/approvers/{approver}/subscription" => {
+            Some(subscriptions::read(table, topics, request).await)
+        }
+        "PUT /v1/applications/{application}/approvers/{approver}/subscription" => {
+            Some(subscriptions::put(table, topics, request).await)
+        }
+        "POST /v1/applications/{application}/approvers/{approver}/subscription/confirmation" => {
+            Some(subscriptions::confirm(table, topics, request).await)
         }
         _ => None,
     };

@@ -1,16 +1,18 @@
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
-use stablepin_approval::handle;
+use stablepin_approval::{Topics, handle};
+use stablepin_aws::sns::Sns;
 use stablepin_driver::start::{self, Needs};
 use stablepin_http::{Event, Request};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     start::logs();
-    let (doors, _) = start::doors(Needs::default()).await?;
+    let (doors, session) = start::doors(Needs::default()).await?;
+    let topics = Topics { sns: Sns::new(&session), arns: start::topics()? };
     run(service_fn(async |event: LambdaEvent<Event>| {
         let deadline = start::deadline(event.context.deadline);
         Ok::<_, Error>(match Request::read(event.payload) {
-            Ok(request) => handle(&doors, &request, deadline).await,
+            Ok(request) => handle(&doors, &topics, &request, deadline).await,
             Err(problem) => problem.response(),
         })
     }))

@@ -2,19 +2,16 @@
 
 mod standing;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use maud::{DOCTYPE, Markup, PreEscaped, html};
-use sha2::{Digest as _, Sha256};
+use maud::{Markup, PreEscaped, html};
 use stablepin_core::application::Step;
 use stablepin_core::facts::{Facts, facts};
-use stablepin_core::one_line::{LONGEST_REASON, one_line};
 use stablepin_core::records::{Subject, Token};
 use stablepin_core::refusal::Refusal;
 use stablepin_core::step::approvals;
 use stablepin_core::steps::steps;
 use stablepin_core::words::time;
-use stablepin_http::{Response, json, response};
+use stablepin_http::page::{Page, ended, line, sentence};
+use stablepin_http::{Response, json};
 
 pub(crate) use standing::Standing;
 
@@ -31,39 +28,8 @@ pub(crate) struct Place<'a> {
 }
 
 fn page(status: u16, title: &str, content: &Markup) -> Response {
-    let body = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                title { (title) " · Stablepin" }
-                // None, so that no browser asks for one.
-                link rel="icon" href="data:,";
-                style { (PreEscaped(STYLE)) }
-            }
-            body { main { p.brand { "Stablepin" } h1 { (title) } (content) } }
-        }
-    };
-    let policy = format!(
-        "default-src 'none'; style-src '{}'; script-src '{}'; connect-src 'self'; img-src data:; form-action 'self'; \
-         base-uri 'none'; frame-ancestors 'none'",
-        source(STYLE),
-        source(LIVE)
-    );
-    let headers = [
-        ("content-security-policy", policy.as_str()),
-        ("x-frame-options", "DENY"),
-        ("cross-origin-opener-policy", "same-origin"),
-        ("x-robots-tag", "noindex"),
-    ];
-    response(status, "text/html; charset=utf-8", &headers, body.into_string())
-}
-
-/// As a policy names what may be on the page.
-/// <https://www.w3.org/TR/CSP3/#grammardef-hash-source>
-fn source(text: &str) -> String {
-    format!("sha256-{}", STANDARD.encode(Sha256::digest(text.as_bytes())))
+    let page = Page { title, above: html! { "Stablepin" }, content, style: STYLE, script: Some(LIVE) };
+    page.response(status)
 }
 
 /// What was sent and is not enough: the page asks again, and says why.
@@ -234,25 +200,6 @@ fn table(shown: &Facts) -> Markup {
             }
         }
     }
-}
-
-/// Free text in reading order.
-fn line(text: &str) -> String {
-    one_line(text, LONGEST_REASON)
-}
-
-/// A refusal as people read it.
-fn sentence(text: &str) -> String {
-    let text = line(text);
-    let mut letters = text.chars();
-    let text: String = letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect();
-    ended(&text)
-}
-
-/// With a full stop.
-fn ended(text: &str) -> String {
-    let end = if text.ends_with(['.', '!', '?']) { "" } else { "." };
-    format!("{text}{end}")
 }
 
 #[cfg(test)]

@@ -182,7 +182,7 @@ fn refused(request: &Request, error: DriveError) -> Problem {
     }
 }
 
-fn ours(request: &Request, error: &dyn std::error::Error) -> Problem {
+pub(crate) fn ours(request: &Request, error: &dyn std::error::Error) -> Problem {
     let chain = chain(error);
     tracing::error!(request.id = request.id, "the request failed: {chain}");
     let what = "it may have been carried out or not: read the promotion to see";

@@ -4,6 +4,7 @@
 //! decide it; a lost race is a normal answer, named by what was lost.
 
 mod applications;
+mod console;
 mod health;
 mod lists;
 mod tags;
@@ -35,6 +36,7 @@ use uuid::Uuid;
 use crate::session::Session;
 
 pub use applications::{PutApplication, PutApplicationError, StoredApplication};
+pub use console::Environments;
 pub use health::{About, Health};
 pub use lists::{Cursor, Page};
 
@@ -407,6 +409,15 @@ impl Table {
         Ok(answer.item)
     }
 
+    /// However many, as many at a time as DynamoDB takes.
+    async fn batch_get_many(&self, wanted: &[ItemKey]) -> Result<HashMap<ItemKey, Item>, TableError> {
+        let mut found = HashMap::new();
+        for part in wanted.chunks(PER_READ) {
+            found.extend(self.batch_get(part).await?);
+        }
+        Ok(found)
+    }
+
     /// Consistent, one round trip; what DynamoDB left unprocessed is asked for again.
     async fn batch_get(&self, wanted: &[ItemKey]) -> Result<HashMap<ItemKey, Item>, TableError> {
         let mut found = HashMap::new();
@@ -451,6 +462,10 @@ impl Table {
 
 /// Seconds that a link is kept after its expiry.
 const KEPT_AFTER_EXPIRY: i64 = 7 * 24 * 3600;
+
+/// DynamoDB's own limit of one read.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html>
+const PER_READ: usize = 100;
 
 /// How often what DynamoDB left unprocessed is asked for again.
 const MOST_ROUNDS: u32 = 6;
@@ -762,6 +777,10 @@ mod keys {
 
     pub(super) fn mails(address: &str, second: &str) -> ItemKey {
         key(format!("MAILS#{address}"), second.to_owned())
+    }
+
+    pub(super) fn console_link(hash: &TokenHash) -> ItemKey {
+        key(format!("CONSOLE#{}", hash.0), "CONSOLE".to_owned())
     }
 
     pub(super) fn audit_partition(application: &ApplicationName, month: &str) -> String {

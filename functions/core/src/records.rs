@@ -79,6 +79,15 @@ impl Token {
     }
 }
 
+/// A link that somebody minted: opens the console's pages until it expires, and changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConsoleLink {
+    pub hash: TokenHash,
+    /// The principal that minted it.
+    pub by: String,
+    pub expires_at: Timestamp,
+}
+
 /// Where a push stands in an environment's order: by the event's time, then the digest. Fixed at first sight.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Occurrence {

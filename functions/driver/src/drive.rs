@@ -190,7 +190,7 @@ fn effects(doors: &Doors, at: Timestamp, subject: &Subject, holder: Uuid) -> Vec
         .into_iter()
         .filter(|effect| match effect {
             Effect::TagBuild(_) | Effect::TagStable(_) | Effect::TagBackup { .. } | Effect::TagCurrent(_) => {
-                true
+                effect::LINKED.ecr
             }
             Effect::Ask(_) | Effect::Reach | Effect::Receipt(_) => doors.post.is_some(),
             Effect::Deploy(..) => doors.ecs.is_some(),

@@ -48,14 +48,19 @@ pub(crate) async fn carry_out(
 
 /// Whose code is in this program: of a constant that is false nothing is linked, not even the SDK behind it. That takes
 /// boxed futures: one that is awaited in place is a state of its function's, which is linked whether it is reached or not.
-struct Linked {
+pub(crate) struct Linked {
+    pub(crate) ecr: bool,
     ecs: bool,
     post: bool,
     verify: bool,
 }
 
-const LINKED: Linked =
-    Linked { ecs: cfg!(feature = "ecs"), post: cfg!(feature = "post"), verify: cfg!(feature = "verify") };
+pub(crate) const LINKED: Linked = Linked {
+    ecr: cfg!(feature = "ecr"),
+    ecs: cfg!(feature = "ecs"),
+    post: cfg!(feature = "post"),
+    verify: cfg!(feature = "verify"),
+};
 
 fn under<'a>(
     doors: &'a Doors,
@@ -65,10 +70,10 @@ fn under<'a>(
     known: &'a [Snapshot],
 ) -> BoxFuture<'a, Outcome> {
     match effect {
-        Effect::TagBuild(build) => Box::pin(tag::build(doors, build)),
-        Effect::TagStable(pin) => Box::pin(tag::stable(doors, policy, pin)),
-        Effect::TagBackup { tag, digest } => Box::pin(tag::backup(doors, policy, tag, digest)),
-        Effect::TagCurrent(digest) => Box::pin(tag::current(doors, subject, policy, digest)),
+        Effect::TagBuild(build) if LINKED.ecr => Box::pin(tag::build(doors, build)),
+        Effect::TagStable(pin) if LINKED.ecr => Box::pin(tag::stable(doors, policy, pin)),
+        Effect::TagBackup { tag, digest } if LINKED.ecr => Box::pin(tag::backup(doors, policy, tag, digest)),
+        Effect::TagCurrent(digest) if LINKED.ecr => Box::pin(tag::current(doors, subject, policy, digest)),
         Effect::Ask(approver) if LINKED.post => Box::pin(ask::ask(doors, subject, policy, approver)),
         Effect::Reach if LINKED.post => Box::pin(reach::reach(doors, subject, policy)),
         Effect::Receipt(approver) if LINKED.post => Box::pin(receipt::receipt(doors, subject, approver)),
@@ -83,7 +88,11 @@ fn under<'a>(
         Effect::Probe if LINKED.verify => Box::pin(probe::probe(doors, policy)),
         Effect::Notify(notice) if LINKED.verify => Box::pin(notify::notify(doors, subject, *notice)),
         // A function that has no door for it leaves it to the promoter, and does not come here.
-        Effect::Ask(_)
+        Effect::TagBuild(_)
+        | Effect::TagStable(_)
+        | Effect::TagBackup { .. }
+        | Effect::TagCurrent(_)
+        | Effect::Ask(_)
         | Effect::Reach
         | Effect::Receipt(_)
         | Effect::Prepare

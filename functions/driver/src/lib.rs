@@ -6,6 +6,7 @@ mod drive;
 mod effect;
 pub mod errors;
 mod link;
+mod live;
 pub mod mail;
 mod post;
 pub mod push;
@@ -22,7 +23,8 @@ use stablepin_aws::probe::Probe;
 use stablepin_aws::sns::Sns;
 
 pub use drive::{Deadline, DriveError, Start, drive};
-pub use link::{code_hash, token_hash};
+pub use link::{Secret, code_hash, token_hash};
+pub use live::live;
 pub use post::Post;
 pub use snapshot::{Snapshot, SnapshotError, snapshot};
 

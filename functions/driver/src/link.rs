@@ -1,4 +1,4 @@
-//! Links that decide in an approver's name.
+//! Links that decide in an approver's name, or open the console.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -7,20 +7,20 @@ use stablepin_core::code::Code;
 use stablepin_core::records::{CodeHash, TokenHash};
 
 /// 32 random bytes as 43 characters of base64url. Has no Debug: it cannot be printed by accident.
-pub(crate) struct Secret(String);
+pub struct Secret(String);
 
 impl Secret {
-    pub(crate) fn mint() -> Result<Self, getrandom::Error> {
+    pub fn mint() -> Result<Self, getrandom::Error> {
         let mut bytes = [0; 32];
         getrandom::fill(&mut bytes)?;
         Ok(Self(URL_SAFE_NO_PAD.encode(bytes)))
     }
 
-    pub(crate) fn hash(&self) -> TokenHash {
+    pub fn hash(&self) -> TokenHash {
         token_hash(&self.0)
     }
 
-    pub(crate) fn reveal(&self) -> &str {
+    pub fn reveal(&self) -> &str {
         &self.0
     }
 }

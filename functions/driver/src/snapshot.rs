@@ -52,7 +52,7 @@ pub struct Snapshot {
     pub definition: RawTaskDefinition,
 }
 
-/// The account and the region of a service's ARN.
+/// The account and the region of an ARN of ECS.
 pub(crate) struct Home {
     pub(crate) account: String,
     pub(crate) region: String,

@@ -1,6 +1,7 @@
 //! What every door to the web has in common: requests as they come from an HTTP API, answers, and problem
 //! documents (RFC 9457).
 
+pub mod page;
 mod problem;
 mod refusal;
 mod request;
@@ -33,6 +34,13 @@ pub fn response(status: u16, content_type: &str, headers: &[(&str, &str)], body:
         }
     }
     answer.body = Some(Body::Text(body));
+    answer
+}
+
+/// Leads on to a page of ours. A browser asks for it by `GET`, whatever it has asked for here.
+pub fn see_other(path: &str, cookie: String) -> Response {
+    let mut answer = response(303, "text/plain; charset=utf-8", &[("location", path)], String::new());
+    answer.cookies = vec![cookie];
     answer
 }
 

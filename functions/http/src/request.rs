@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::{Event, Problem};
 
-/// What a handler needs of it. Has no Debug: a body or a query may hold a link's secret.
+/// What a handler needs of it. Has no Debug: a body, a query or a cookie may hold a link's secret.
 pub struct Request {
     /// `GET /v1/applications/{application}`: the route as the template names it, without any value.
     pub route: String,
@@ -16,6 +16,7 @@ pub struct Request {
     raw_path: String,
     path: HashMap<String, String>,
     query: HashMap<String, String>,
+    cookies: HashMap<String, String>,
     pub body: String,
     /// The IAM principal's ARN, on a route that wants a signature.
     pub principal: Option<String>,
@@ -37,6 +38,11 @@ impl Request {
         };
         let iam = context.authorizer.and_then(|authorizer| authorizer.iam);
         let query = event.raw_query_string.unwrap_or_default();
+        // API Gateway has them in a list of their own, an emulator perhaps still in the header.
+        let header = event.headers.get_all("cookie").iter().filter_map(|value| value.to_str().ok());
+        let pairs = event.cookies.iter().flatten().map(String::as_str).chain(header);
+        let pairs = pairs.flat_map(|line| line.split(';')).filter_map(|pair| pair.split_once('='));
+        let cookies = pairs.map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned())).collect();
         Ok(Self {
             route: event.route_key.or(context.route_key).unwrap_or_default(),
             method: context.http.method.to_string(),
@@ -44,6 +50,7 @@ impl Request {
             raw_path: event.raw_path.unwrap_or_default(),
             path: event.path_parameters,
             query: form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
+            cookies,
             body,
             account: context.account_id,
             principal: iam.and_then(|iam| iam.user_arn),
@@ -62,6 +69,10 @@ impl Request {
 
     pub fn query(&self, name: &str) -> Option<&str> {
         self.query.get(name).map(String::as_str)
+    }
+
+    pub fn cookie(&self, name: &str) -> Option<&str> {
+        self.cookies.get(name).map(String::as_str)
     }
 
     /// A part of the path, parsed; a problem that names it otherwise.

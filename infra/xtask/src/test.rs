@@ -68,7 +68,7 @@ fn end_to_end(report: &mut Report, deep: bool) {
             run_tests(command, limit(deep))
         });
     }
-    report.check("No secret in any log", || secrets::check(&stack.aws()));
+    report.check("No secret in any log", || secrets::check(&stack));
     report.check("Tear-down", || stack.stop());
 }
 

@@ -80,6 +80,12 @@ impl Page {
         Self::visit(&origin, &format!("{origin}/page"), story, width)
     }
 
+    /// Opens a page of the stack.
+    #[track_caller]
+    pub fn at(url: &str, story: &str, width: Width) -> Self {
+        Self::visit(stack().api(), url, story, width)
+    }
+
     #[track_caller]
     pub(super) fn visit(origin: &str, url: &str, story: &str, width: Width) -> Self {
         let page = Self::blank(origin, story, width);
@@ -119,8 +125,9 @@ impl Page {
         self.call("Emulation.setScriptExecutionDisabled", &json!({ "value": !they_do }));
     }
 
+    /// On to another page, with what this one left: its cookies.
     #[track_caller]
-    fn go(&self, url: &str) {
+    pub fn go(&self, url: &str) {
         let answer = self.call("Page.navigate", &json!({ "url": url }));
         assert!(answer["errorText"].is_null(), "{url}: {answer}");
     }
@@ -160,6 +167,22 @@ impl Page {
         })
     }
 
+    /// What the field with this label holds, as it would be copied.
+    #[track_caller]
+    pub fn field(&self, label: &str) -> String {
+        let finds = "label => [...document.querySelectorAll('label')].find(one => one.textContent.trim() === label)?.control?.value";
+        until(&format!("the field {label:?}"), || {
+            self.evaluate(finds, &json!(label)).ok()?.as_str().map(str::to_owned)
+        })
+    }
+
+    /// Where the browser is: what its history and its bar show.
+    #[track_caller]
+    pub fn address(&self) -> String {
+        let address = self.evaluate("() => location.href", &Value::Null).expect("a page has an address");
+        address.as_str().unwrap_or_default().to_owned()
+    }
+
     /// Types into the field with this label.
     #[track_caller]
     pub fn write(&self, label: &str, text: &str) {
@@ -186,14 +209,26 @@ impl Page {
     /// Presses the key, and answers where that leads.
     #[track_caller]
     pub fn tab(&self) -> Focus {
-        for kind in ["keyDown", "keyUp"] {
-            let key = json!({ "type": kind, "key": "Tab", "code": "Tab", "windowsVirtualKeyCode": 9 });
-            self.call("Input.dispatchKeyEvent", &key);
-        }
+        self.press("Tab", 9, "");
         let focus = self.evaluate(FOCUS, &Value::Null).expect("the page says where the keyboard is");
         Focus {
             name: focus["name"].as_str().unwrap_or_default().to_owned(),
             is_visible: focus["isVisible"] == true,
+        }
+    }
+
+    /// Presses the key on what has the keyboard.
+    #[track_caller]
+    pub fn press_enter(&self) {
+        self.press("Enter", 13, "\r");
+    }
+
+    #[track_caller]
+    fn press(&self, key: &str, code: u8, text: &str) {
+        for (kind, text) in [("keyDown", text), ("keyUp", "")] {
+            let key =
+                json!({ "type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code, "text": text });
+            self.call("Input.dispatchKeyEvent", &key);
         }
     }
 

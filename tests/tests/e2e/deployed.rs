@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use stablepin_tests::role::{FUNCTIONS, aws_as, configuration, function_name};
-use stablepin_tests::{Plan, stack, until};
+use stablepin_tests::{Console, Plan, stack, until};
 use xtask::aws::{AwsError, xml_text};
 use xtask::image::Spec;
 use xtask::workspace;
@@ -210,13 +210,19 @@ fn no_link_is_in_any_log() {
     let digest = app.push("main", &Spec::new("2"));
     let link = app.link(&digest);
     app.approve(&digest);
+    let console = Console::mint();
+    console.open();
+    console.get(&format!("/{}", app.plan.name));
+    Console::of(&format!("{}x", console.token)).open();
     let logs = until("the tagger's line in the logs", || {
         let logs = logs();
         logs.contains(&digest).then_some(logs)
     });
-    for secret in [&rejected.token, &link.token, &link.code] {
+    for secret in [&rejected.token, &link.token, &link.code, &console.token] {
         assert!(!logs.contains(secret.as_str()), "a link's token or code is in a log");
     }
     assert!(!logs.contains("?t="), "an address of a page is in a log");
     assert!(!logs.contains("decision=approve"), "a form is in a log");
+    assert!(!logs.contains("stablepin-console="), "a cookie is in a log");
+    assert!(logs.contains("a link to the console was minted"), "who opened the console is");
 }

@@ -12,6 +12,8 @@ use stablepin_core::records::{
 };
 use stablepin_core::step::{Decision, Form, Observed, Opening, step};
 
+use stablepin_http::page::source;
+
 use super::*;
 
 const FILE: &str = r#"

@@ -11,10 +11,6 @@ use stablepin_core::sweep::KnownTag;
 
 use super::{Item, ItemKey, Table, TableError, item, keys, record, sortable};
 
-/// DynamoDB's own limit of one read.
-/// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html>
-const PER_READ: usize = 100;
-
 /// Seconds that a caller is kept for an event of the registry that is late: what it was needed for has a copy.
 const CALLER_KEPT: i64 = 30 * 24 * 3600;
 
@@ -26,18 +22,11 @@ impl Table {
         repository: &RepositoryName,
         tags: &[ImageTag],
     ) -> Result<BTreeMap<ImageTag, KnownTag>, TableError> {
-        let mut known = BTreeMap::new();
-        for part in tags.chunks(PER_READ) {
-            let wanted: Vec<ItemKey> =
-                part.iter().map(|tag| keys::tag(application, repository, tag)).collect();
-            let mut found = self.batch_get(&wanted).await?;
-            for (tag, key) in part.iter().zip(&wanted) {
-                if let Some(item) = found.remove(key) {
-                    known.insert(tag.clone(), of(&item));
-                }
-            }
-        }
-        Ok(known)
+        let wanted: Vec<ItemKey> = tags.iter().map(|tag| keys::tag(application, repository, tag)).collect();
+        let found = self.batch_get_many(&wanted).await?;
+        let there =
+            tags.iter().zip(&wanted).filter_map(|(tag, key)| Some((tag.clone(), of(found.get(key)?))));
+        Ok(there.collect())
     }
 
     /// Which of these digests a push was answered for.
@@ -46,14 +35,10 @@ impl Table {
         application: &ApplicationName,
         digests: &[ImageDigest],
     ) -> Result<BTreeSet<ImageDigest>, TableError> {
-        let mut known = BTreeSet::new();
-        for part in digests.chunks(PER_READ) {
-            let wanted: Vec<ItemKey> = part.iter().map(|digest| keys::build(application, digest)).collect();
-            let found = self.batch_get(&wanted).await?;
-            let there = part.iter().zip(&wanted).filter(|(_, key)| found.contains_key(key));
-            known.extend(there.map(|(digest, _)| digest.clone()));
-        }
-        Ok(known)
+        let wanted: Vec<ItemKey> = digests.iter().map(|digest| keys::build(application, digest)).collect();
+        let found = self.batch_get_many(&wanted).await?;
+        let there = digests.iter().zip(&wanted).filter(|(_, key)| found.contains_key(key));
+        Ok(there.map(|(digest, _)| digest.clone()).collect())
     }
 
     /// Who put the tag on the digest, as CloudTrail recorded it; none: it has not told yet, or there is no trail.

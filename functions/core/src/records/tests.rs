@@ -265,6 +265,11 @@ fn token() -> Token {
     }
 }
 
+fn console_link() -> ConsoleLink {
+    let by = "arn:aws:iam::111122223333:user/lead".to_owned();
+    ConsoleLink { hash: hash(), by, expires_at: at("2026-11-21T16:00:00Z") }
+}
+
 fn audit() -> AuditRecord {
     AuditRecord {
         version: AuditRecord::VERSION,
@@ -300,6 +305,7 @@ fn every_record_is_written_and_read_as_in_its_sample() {
     is_kept(&promotion(), include_str!("samples/promotion.json"));
     is_kept(&rollback(), include_str!("samples/rollback.json"));
     is_kept(&token(), include_str!("samples/token.json"));
+    is_kept(&console_link(), include_str!("samples/console_link.json"));
     is_kept(&audit(), include_str!("samples/audit.json"));
 }
 

@@ -10,7 +10,7 @@ use stablepin_core::name::{ApplicationName, ApproverName};
 use stablepin_core::reach::{Reach, Subscription, filter, gets_others};
 use stablepin_http::{Problem, Request, Response, json as answer};
 
-use crate::ours;
+use crate::signed::ours;
 
 /// The topics of secret links.
 #[derive(Debug, Clone)]
@@ -116,6 +116,7 @@ fn token(text: &str) -> &str {
 }
 
 async fn approver(table: &Table, request: &Request) -> Result<Approver, Problem> {
+    request.signed_by()?;
     let application = request.parsed("application", ApplicationName::parse)?;
     let name = request.parsed("approver", ApproverName::parse)?;
     let stored = table.application(&application).await.map_err(|error| ours(request, &error))?;

@@ -1,0 +1,116 @@
+//! The request that a person sends to roll back, to copy as it is.
+
+use serde_json::json;
+use stablepin_core::name::{ApplicationName, EnvironmentName};
+
+use crate::Settings;
+
+/// A signed request with curl, for any POSIX shell that has the caller's credentials in its environment.
+fn signed(settings: &Settings, path: &str, body: Option<&str>) -> String {
+    let signs = quoted(&format!("aws:amz:{}:execute-api", settings.region));
+    let body = body.map_or_else(String::new, |body| format!(" \\\n  --json {}", quoted(body)));
+    let url = quoted(&format!("{}{path}", settings.url));
+    format!(
+        "curl -sS --fail-with-body -X POST \\\n  --aws-sigv4 {signs} \\\n  \
+         --user \"$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY\" \\\n  \
+         --header \"x-amz-security-token: ${{AWS_SESSION_TOKEN:-}}\"{body} \\\n  {url}"
+    )
+}
+
+/// Takes every service of the environment to a pin: its number, or `stable`.
+pub(super) fn rollback(
+    settings: &Settings,
+    application: &ApplicationName,
+    environment: &EnvironmentName,
+    to: &str,
+    reason: &str,
+) -> String {
+    let body = json!({ "to": to, "confirm": "ROLLBACK", "reason": reason }).to_string();
+    let path = format!("/v1/applications/{application}/environments/{environment}/rollback");
+    signed(settings, &path, Some(&body))
+}
+
+/// Mints a link to the console.
+pub(super) fn console(settings: &Settings) -> String {
+    signed(settings, "/v1/console", None)
+}
+
+/// One word of a POSIX shell, whatever is in it.
+/// <https://pubs.opengroup.org/onlinepubs/9799919799/utilities/V3_chap02.html#tag_19_02_02>
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    /// What a shell makes of it, word by word.
+    fn words(command: &str) -> Vec<String> {
+        let script = format!("curl() {{ for word; do printf '%s\\0' \"$word\"; done; }}\n{command}");
+        let shell = Command::new("sh")
+            .args(["-c", &script])
+            .env("AWS_ACCESS_KEY_ID", "AKID")
+            .env("AWS_SECRET_ACCESS_KEY", "se cret$(touch x)")
+            .env_remove("AWS_SESSION_TOKEN")
+            .output()
+            .unwrap();
+        assert!(shell.status.success() && shell.stderr.is_empty(), "{shell:?}");
+        let text = String::from_utf8(shell.stdout).unwrap();
+        text.split_terminator('\0').map(str::to_owned).collect()
+    }
+
+    fn settings(url: &str) -> Settings {
+        Settings::new("eu-central-1".to_owned(), url.to_owned(), "", "").unwrap()
+    }
+
+    #[test]
+    fn a_shell_sends_exactly_the_request() {
+        let web = ApplicationName::parse("web").unwrap();
+        let production = EnvironmentName::parse("production").unwrap();
+        let settings = settings("https://a1b2.execute-api.eu-central-1.amazonaws.com");
+        let command = rollback(&settings, &web, &production, "6", "back to pin 6");
+        insta::assert_snapshot!(command, @r#"
+        curl -sS --fail-with-body -X POST \
+          --aws-sigv4 'aws:amz:eu-central-1:execute-api' \
+          --user "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY" \
+          --header "x-amz-security-token: ${AWS_SESSION_TOKEN:-}" \
+          --json '{"confirm":"ROLLBACK","reason":"back to pin 6","to":"6"}' \
+          'https://a1b2.execute-api.eu-central-1.amazonaws.com/v1/applications/web/environments/production/rollback'
+        "#);
+        assert_eq!(
+            words(&command),
+            [
+                "-sS",
+                "--fail-with-body",
+                "-X",
+                "POST",
+                "--aws-sigv4",
+                "aws:amz:eu-central-1:execute-api",
+                "--user",
+                "AKID:se cret$(touch x)",
+                "--header",
+                "x-amz-security-token: ",
+                "--json",
+                r#"{"confirm":"ROLLBACK","reason":"back to pin 6","to":"6"}"#,
+                "https://a1b2.execute-api.eu-central-1.amazonaws.com/v1/applications/web/environments/production/rollback",
+            ]
+        );
+    }
+
+    #[test]
+    fn nothing_in_it_is_run_whatever_it_is() {
+        for hostile in ["it's", "$(id)", "`id`", "a\nb; id", r"\", "\"; id #", "'; id; '", "é \u{202e}"] {
+            let (web, to) = (ApplicationName::parse("web").unwrap(), hostile);
+            let production = EnvironmentName::parse("production").unwrap();
+            let url = format!("https://{hostile}");
+            let words = words(&rollback(&settings(&url), &web, &production, to, hostile));
+            assert_eq!(words.len(), 13, "{words:?}");
+            assert!(words[12].starts_with(&url), "{words:?}");
+            let body: serde_json::Value = serde_json::from_str(&words[11]).unwrap();
+            assert_eq!((&body["to"], &body["reason"]), (&json!(hostile), &json!(hostile)));
+        }
+    }
+}

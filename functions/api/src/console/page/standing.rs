@@ -1,0 +1,135 @@
+//! How an environment stands, in a few words.
+
+use std::collections::BTreeSet;
+
+use maud::{Markup, html};
+use stablepin_core::application::Environment as Policy;
+use stablepin_core::image::ImageDigest;
+use stablepin_core::records::{Pin, SlotKind, Subject};
+use stablepin_core::words::time;
+
+use super::{Environment, Found, words};
+
+/// What differs from the pin: whole sentences. What is on its way has not drifted.
+pub(super) fn drift(environment: &Environment) -> Vec<String> {
+    let record = &environment.subject.environment;
+    let (Some(pin), None) = (&record.pin, &record.slot) else { return Vec::new() };
+    let mut drift = Vec::new();
+    let mut runs = false;
+    for live in &environment.live {
+        if let Found::Tasks(tasks) = &live.found
+            && tasks.keys().flatten().any(|digest| *digest != pin.digest)
+        {
+            drift.push(format!("{} does not run pin {}.", words(&live.service.to_string()), pin.number));
+        }
+        runs |= matches!(&live.found, Found::Tasks(_));
+    }
+    // What the table knows counts where nothing newer was seen. Who deploys by themselves tell it nothing.
+    let deploys = environment.subject.policy().is_some_and(Policy::is_deployed);
+    let proven = record.current.as_ref().map(|current| &current.digest);
+    if !runs && deploys && proven.is_some_and(|digest| *digest != pin.digest) {
+        drift.push(format!("What was last proven to run is not pin {}.", pin.number));
+    }
+    drift.extend(tag_behind(&environment.subject, pin));
+    drift
+}
+
+fn tag_behind(subject: &Subject, pin: &Pin) -> Option<String> {
+    let tag = subject.policy()?.stable_tag.as_str();
+    match subject.environment.applied {
+        Some(applied) if applied == pin.number => None,
+        Some(applied) => Some(format!("{tag} still shows pin {applied}, not pin {}.", pin.number)),
+        None => Some(format!("{tag} does not show pin {} yet.", pin.number)),
+    }
+}
+
+/// One word for each thing that a person should know of; one, if all is well.
+pub(super) fn badges(environment: &Environment, drift: &[String]) -> Markup {
+    let record = &environment.subject.environment;
+    let pending = environment.pending.count;
+    let well = drift.is_empty() && record.hold.is_none() && record.freeze.is_none() && record.slot.is_none();
+    let unread = environment.live.iter().any(|live| !matches!(live.found, Found::Tasks(_)));
+    html! {
+        span.badges {
+            @match &record.slot {
+                Some(slot) if slot.kind == SlotKind::Rollback => { b.badge.now { "Rollback on its way" } " " }
+                Some(_) => { b.badge.now { "Promotion on its way" } " " }
+                None => {}
+            }
+            @if !drift.is_empty() { b.badge.bad { "Drift" } " " }
+            @if record.hold.is_some() { b.badge.bad { "Held" } " " }
+            @if record.freeze.is_some() { b.badge.now { "Frozen" } " " }
+            @if pending > 0 { b.badge.now { (pending) " pending" } " " }
+            @if unread { b.badge { "Live not read" } }
+            @if well && !unread && record.pin.is_some() {
+                @if proven(environment) { b.badge.good { "Stable" } } @else { b.badge { "Pinned" } }
+            }
+            @if well && record.pin.is_none() { b.badge { "Nothing pinned" } }
+        }
+    }
+}
+
+/// That it runs the pin was seen: just now, or when that was last proven.
+fn proven(environment: &Environment) -> bool {
+    let record = &environment.subject.environment;
+    let pinned = |digest: &ImageDigest| record.pin.as_ref().is_some_and(|pin| pin.digest == *digest);
+    let of = |live: &super::Live| match &live.found {
+        Found::Tasks(tasks) => {
+            !tasks.is_empty() && tasks.keys().all(|digest| digest.as_ref().is_some_and(pinned))
+        }
+        Found::Unreadable | Found::NotRead => false,
+    };
+    match environment.live.as_slice() {
+        [] => record.current.as_ref().is_some_and(|current| pinned(&current.digest)),
+        live => live.iter().all(of),
+    }
+}
+
+/// Drift, hold and freeze, in sentences.
+pub(super) fn notes(environment: &Environment, drift: &[String]) -> Markup {
+    let record = &environment.subject.environment;
+    html! {
+        @if !drift.is_empty() { p.note { strong { "Drift: " } (drift.join(" ")) } }
+        @if let Some(hold) = &record.hold {
+            p.note {
+                strong { "Held" } " since " (time(hold.since)) ": " (words(&hold.reason)) " ("
+                a href={ "/console/" (environment.subject.application()) "#" (hold.by) } { "what led to it" } ")"
+            }
+        }
+        @if let Some(freeze) = &record.freeze {
+            p.note { strong { "Frozen" } " since " (time(freeze.since)) " by " (words(&freeze.by.to_string())) ": "
+                (words(&freeze.reason)) }
+        }
+    }
+}
+
+/// The pin, and its digest as long as the page wants it.
+pub(super) fn pin(environment: &Environment, digest: impl Fn(&ImageDigest) -> Markup) -> Markup {
+    html! {
+        @match &environment.subject.environment.pin {
+            Some(pin) => {
+                strong { (pin.number) } ", since " (time(pin.at)) br;
+                code { (pin.build_tag) } br; (digest(&pin.digest))
+            }
+            None => { "none yet" }
+        }
+    }
+}
+
+/// As this environment's people call a digest: by the pin, if it was one.
+pub(super) fn called(environment: &Environment, digest: &ImageDigest) -> Markup {
+    let current = environment.subject.environment.pin.as_ref();
+    let pin = current.into_iter().chain(&environment.pins).find(|pin| pin.digest == *digest);
+    html! {
+        @if let Some(pin) = pin { "pin " (pin.number) } @else { (super::short(digest)) }
+    }
+}
+
+/// Each digest that is known to run.
+pub(super) fn running(environment: &Environment) -> BTreeSet<&ImageDigest> {
+    let tasks = environment.live.iter().filter_map(|live| match &live.found {
+        Found::Tasks(tasks) => Some(tasks),
+        Found::Unreadable | Found::NotRead => None,
+    });
+    tasks.flat_map(|tasks| tasks.keys().flatten()).collect()
+}

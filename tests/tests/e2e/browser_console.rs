@@ -1,0 +1,101 @@
+//! The console in a real browser, on a desk and on a phone: what whoever is on call reads there, and copies.
+
+use stablepin_tests::browser::{Page, Width};
+use stablepin_tests::{App, Console, Plan, stack, until};
+use xtask::image::Spec;
+
+use crate::console::{beginning_with, run};
+use serde_json::json;
+
+/// Two pins and a service that runs the second, a third build that waits, and a fourth that failed to convince.
+fn busy(story: &str) -> (App, String) {
+    let app = Plan::new(story).services(["web"]).create();
+    let first = app.push_runnable("main", &Spec::new("1"));
+    app.approve(&first);
+    let second = app.push_runnable("main", &Spec::new("2"));
+    app.approve(&second);
+    let third = app.push_after(&second, &Spec::new("3"));
+    app.link(&third).reject("breaks the <login> page");
+    let fourth = app.push_after(&third, &Spec::new("4"));
+    app.settled(&fourth);
+    (app, second)
+}
+
+#[test]
+fn whoever_is_on_call_looks_and_rolls_back_on_a_desk() {
+    looks(Width::Desk);
+}
+
+#[test]
+fn whoever_is_on_call_looks_and_rolls_back_on_a_phone() {
+    looks(Width::Phone);
+}
+
+fn looks(width: Width) {
+    let (app, second) = busy("console");
+    let service = app.service("web", &second);
+    let console = Console::mint();
+    let page = Page::at(&console.url(), "console", width);
+    page.says("Applications");
+    assert_eq!(page.address(), format!("{}/console", stack().api()), "the secret is in no address");
+
+    page.go(&format!("{}/console{}", stack().api(), beginning_with(&app)));
+    page.says(&app.plan.name);
+    page.says("1 pending");
+    page.inspect("overview");
+    page.click(&app.plan.name);
+    page.says("Builds, promotions, pins and rollbacks");
+    page.says("pin 2 on 1 task");
+    page.says("breaks the <login> page");
+    page.inspect("application");
+
+    let first = app.pins()[0].1.clone();
+    service.deploy_by_hand(&first);
+    let freeze = json!({ "reason": "no releases until Monday" });
+    assert_eq!(app.api("PUT", "/environments/production/freeze", Some(&freeze)).0, 200);
+    page.go(&format!("{}/console/{}", stack().api(), app.plan.name));
+    page.says("Drift");
+    page.inspect("drift");
+    assert_eq!(run(&page.field("Back to pin 2, in a shell with your AWS credentials")), 202);
+    until("the rollback on the page", || {
+        app.tick();
+        Console::of(&console.token)
+            .get(&format!("/{}", app.plan.name))
+            .text()
+            .contains("to pin 2<i> Completed</i>")
+            .then_some(())
+    });
+    page.go(&format!("{}/console/{}", stack().api(), app.plan.name));
+    page.says("Rollback of production to pin 2");
+    page.inspect("rolled-back");
+}
+
+#[test]
+fn a_link_that_opens_nothing_says_how_to_get_one() {
+    for width in [Width::Desk, Width::Phone] {
+        let unknown = Console::of("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
+        let page = Page::at(&unknown.url(), "console-refused", width);
+        page.says("This link does not open the console");
+        assert_eq!(page.status(), 404);
+        page.inspect("page");
+        assert_eq!(run(&page.field("A new link, in a shell with your AWS credentials")), 201);
+    }
+}
+
+#[test]
+fn the_console_needs_no_mouse() {
+    let app = Plan::new("console-keys").create();
+    app.pin("main", &Spec::new("1"));
+    app.pin("main", &Spec::new("2"));
+    let page = Page::at(&Console::mint().url(), "console-keyboard", Width::Desk);
+    page.says("Applications");
+    page.go(&format!("{}/console/{}", stack().api(), app.plan.name));
+    page.says("Roll back to pin 1");
+    for name in ["Stablepin console", "Roll back to pin 1"] {
+        let focus = page.tab();
+        assert!(focus.name.starts_with(name) && focus.is_visible, "{focus:?}");
+    }
+    page.press_enter();
+    let focus = page.tab();
+    assert!(focus.name.starts_with("Back to pin 1") && focus.is_visible, "{focus:?}");
+}
