@@ -132,9 +132,13 @@ fn promotion(number: u32, state: PromotionState) -> Promotion {
         reason: None,
         opened_at,
         asked_by: None,
+        pushed_by: None,
+        ask_at: None,
         expires_at: at("2026-11-24T14:31:00Z"),
         asked: BTreeMap::new(),
         votes: BTreeMap::new(),
+        receipts: Default::default(),
+        unreachable: None,
         rollout: None,
         failure: None,
         way_back: None,
@@ -227,6 +231,7 @@ fn an_application_with_its_history_and_the_way_back() {
         found: Some(digest(4)),
         detected_at: at("2026-11-21T14:00:00Z"),
         repaired_at: Some(at("2026-11-21T14:01:00Z")),
+        moved_by: None,
     };
     let (name, _) = of_production(promotion(1, PromotionState::Pending));
     let repair = (name, Operation::new(Work::Repair(repair), visit().now));
