@@ -62,7 +62,8 @@ pub(crate) fn question(
         return refused(&Refusal::UnknownLink);
     };
     let title = format!("Approve {} for {}?", subject.application(), subject.name);
-    let others: Vec<String> = approvals(policy, promotion).map(|(name, _)| name.to_string()).collect();
+    let others: Vec<String> =
+        approvals(subject, policy, promotion).map(|(name, _)| name.to_string()).collect();
     let becomes = if policy.is_deployed() {
         "What you approve is deployed and, when it is proven to run, becomes the stable version."
     } else {

@@ -13,7 +13,7 @@ use stablepin_core::step::{Decision, Observed, Opening};
 use stablepin_core::steps::steps;
 use stablepin_driver::clock::now;
 use stablepin_driver::errors::chain;
-use stablepin_driver::{Deadline, Doors, DriveError, Start, drive};
+use stablepin_driver::{Deadline, Doors, DriveError, Start, called, drive};
 use stablepin_http::{Problem, Request, Response, json as answer};
 
 #[derive(Debug, Deserialize)]
@@ -106,6 +106,9 @@ pub(crate) async fn ask(doors: &Doors, request: &Request, deadline: Deadline) ->
         );
         return Err(Problem::new(404, "not-found", "Not found", detail));
     };
+    // Whoever pushed it is counted like whoever asks for it.
+    let pushers = doors.table.pushers(&application, &digest).await;
+    let pushers = pushers.map_err(|error| ours(request, &error))?;
     let opening = Opening {
         id: OperationId::new(uuid_v7(now())),
         occurrence: Occurrence { at: now(), digest: digest.clone() },
@@ -117,7 +120,7 @@ pub(crate) async fn ask(doors: &Doors, request: &Request, deadline: Deadline) ->
         platforms: build.platforms.clone(),
         names_taken: build.names_taken,
         asked_by: Some(actor),
-        pushed_by: None,
+        pushers: pushers.clone(),
         reason: body.reason,
     };
     subject.build = Some(build);
@@ -131,6 +134,8 @@ pub(crate) async fn ask(doors: &Doors, request: &Request, deadline: Deadline) ->
         }
         Err(error) => return Err(refused(request, error)),
     };
+    let told = called::catch_up(doors, &application, &digest, &pushers, deadline).await;
+    told.map_err(|error| ours(request, &error))?;
     let body = json!({ "application": application, "environment": environment, "promotion": promotion });
     Ok(answer(202, &body))
 }

@@ -7,7 +7,7 @@ use stablepin_aws::dynamodb::Table;
 use stablepin_aws::sns::{ConfirmError, Sns, SnsError};
 use stablepin_core::application::{Application, Approver};
 use stablepin_core::name::{ApplicationName, ApproverName};
-use stablepin_core::reach::{Reach, Subscription, filter, gets_others};
+use stablepin_core::reach::{Reach, Subscription, filter, wrong};
 use stablepin_http::{Problem, Request, Response, json as answer};
 
 use crate::signed::ours;
@@ -32,12 +32,12 @@ impl Topics {
         Ok(all)
     }
 
-    /// What the approver's own subscription lets through besides; none: nothing.
+    /// What is wrong with the approver's own subscription; none: nothing.
     async fn exposed(&self, own: &[&Subscription]) -> Result<Option<(String, String)>, SnsError> {
         for one in own {
             let Some(arn) = &one.arn else { continue };
-            let Some(filter) = self.sns.filter_of(arn).await? else { continue };
-            if let Some(what) = gets_others(one, filter.policy.as_deref(), filter.scope.as_deref()) {
+            let Some(attributes) = self.sns.attributes_of(arn).await? else { continue };
+            if let Some(what) = wrong(one, &attributes) {
                 return Ok(Some((arn.clone(), what)));
             }
         }
@@ -151,10 +151,10 @@ fn exposed(approver: &Approver, arn: &str, what: &str) -> Problem {
     Problem::new(
         409,
         "subscription-exposed",
-        "The subscription gets the links of others",
+        "The subscription is not as it should be",
         format!(
-            "{what}. Put its filter right: aws sns set-subscription-attributes --subscription-arn {arn} \
-             --attribute-name FilterPolicy --attribute-value '{}'",
+            "{what}. End it, and send this request again: aws sns unsubscribe --subscription-arn {arn}. Or put its filter right: \
+             aws sns set-subscription-attributes --subscription-arn {arn} --attribute-name FilterPolicy --attribute-value '{}'",
             filter(&approver.mail)
         ),
     )
@@ -180,6 +180,15 @@ fn failed(request: &Request, error: &SnsError) -> Problem {
             "topics-full",
             "The topic is full",
             format!("{topic} takes no more filter policies"),
+        ),
+        SnsError::Different { topic, mail } => Problem::new(
+            409,
+            "subscription-exposed",
+            "The subscription is not as it should be",
+            format!(
+                "{mail} is subscribed to {topic} already, without this filter, and has not confirmed it: SNS forgets it after two days, \
+                 or unsubscribe it by hand"
+            ),
         ),
         SnsError::Publish { .. }
         | SnsError::Notify { .. }

@@ -9,7 +9,7 @@ mod health;
 mod lists;
 mod tags;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
@@ -23,7 +23,6 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use stablepin_core::application::Application;
 use stablepin_core::audit::AuditRecord;
-use stablepin_core::caller::Caller;
 use stablepin_core::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_core::name::{ApplicationName, EnvironmentName};
 use stablepin_core::pin_number::PinNumber;
@@ -120,8 +119,8 @@ pub struct PushContext {
     /// We put this tag on this digest ourselves.
     pub ours: bool,
     pub build: Option<Build>,
-    /// Who pushed it, where CloudTrail has told already.
-    pub caller: Option<Caller>,
+    /// Who has pushed it, ever, as far as CloudTrail has told.
+    pub pushers: BTreeSet<String>,
 }
 
 impl OperationKey {
@@ -174,16 +173,16 @@ impl Table {
             keys::configuration(application),
             keys::tag(application, repository, tag),
             keys::build(application, digest),
-            keys::caller(application, repository, tag, digest),
+            keys::pushers(application, digest),
         ];
         let mut found = self.batch_get(&wanted).await?;
         let Some(configuration) = found.remove(&wanted[0]) else { return Ok(None) };
-        let caller = found.remove(&wanted[3]).map(|item| record("CALLER", &item)).transpose()?;
+        let pushers = found.remove(&wanted[3]).map(|item| tags::pushers_of(&item)).unwrap_or_default();
         let ours = found.remove(&wanted[1]).is_some_and(|item| {
             matches!(item.get("intents"), Some(AttributeValue::Ss(digests)) if digests.iter().any(|d| d == digest.as_str()))
         });
         let build = found.remove(&wanted[2]).map(|item| record("BUILD", &item)).transpose()?;
-        Ok(Some(PushContext { configuration: configuration_of(&configuration)?, ours, build, caller }))
+        Ok(Some(PushContext { configuration: configuration_of(&configuration)?, ours, build, pushers }))
     }
 
     /// A subject before its operation exists: for a push or a request of a rollback.
@@ -758,6 +757,10 @@ mod keys {
         digest: &ImageDigest,
     ) -> ItemKey {
         app(application, format!("CALLER#{repository}#{tag}#{digest}"))
+    }
+
+    pub(super) fn pushers(application: &ApplicationName, digest: &ImageDigest) -> ItemKey {
+        app(application, format!("PUSHERS#{digest}"))
     }
 
     pub(super) fn claim(what: &str) -> ItemKey {

@@ -12,7 +12,7 @@ use stablepin_core::reach::ATTRIBUTE;
 use crate::failed_call::FailedCall;
 use crate::session::Session;
 
-pub use subscriptions::{ConfirmError, Filter};
+pub use subscriptions::ConfirmError;
 
 /// In bytes.
 /// <https://docs.aws.amazon.com/sns/latest/api/API_Publish.html>
@@ -49,6 +49,8 @@ pub enum SnsError {
         #[source]
         source: FailedCall,
     },
+    #[error("{mail} is subscribed to {topic} already, in another way")]
+    Different { topic: String, mail: String },
     #[error("the topic {topic} has as many filter policies as SNS takes")]
     Full { topic: String },
     #[error("the notification has {bytes} bytes without the mail; SNS takes {MAX_MESSAGE}")]
@@ -64,7 +66,7 @@ impl SnsError {
             Self::Publish { source, .. } | Self::Notify { source, .. } | Self::Call { source, .. } => {
                 source.is_retryable()
             }
-            Self::Answer | Self::TooLarge { .. } | Self::Full { .. } => false,
+            Self::Answer | Self::TooLarge { .. } | Self::Full { .. } | Self::Different { .. } => false,
         }
     }
 }

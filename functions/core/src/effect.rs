@@ -12,7 +12,7 @@ use crate::name::ApproverName;
 use crate::pin_number::PinNumber;
 use crate::reach::{Reach, is_out_of_reach};
 use crate::records::{
-    Build, Lease, Live, Notice, Operation, Pin, Progress, Promotion, PromotionState, Repair, Rollback,
+    Asked, Build, Lease, Live, Notice, Operation, Pin, Progress, Promotion, PromotionState, Repair, Rollback,
     RollbackState, Rollout, SlotKind, Started, Subject, TokenHash, Way, Work, look_again,
 };
 
@@ -44,6 +44,13 @@ pub enum Effect {
     Notify(Notice),
 }
 
+impl Effect {
+    /// It tells people, or looks who can be told: nothing else waits for it, and nothing else fails with it.
+    pub fn only_tells(&self) -> bool {
+        matches!(self, Self::Reach | Self::Receipt(_))
+    }
+}
+
 /// What came of an effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
@@ -53,7 +60,11 @@ pub enum Outcome {
     Asked {
         approver: ApproverName,
         token: TokenHash,
+        /// To which address, in lower case.
+        mail: String,
     },
+    /// People were not told, or nobody could look whom mails reach.
+    Untold(String),
     ReceiptSent(ApproverName),
     /// Whom mails do not reach.
     Reached(BTreeMap<ApproverName, Reach>),
@@ -191,7 +202,27 @@ fn promotion_pending(
         }
         PromotionState::Completed | PromotionState::Cancelled => Vec::new(),
     };
-    owed.into_iter().chain(receipts(promotion)).collect()
+    let telling = tells_at(operation).is_some_and(|at| at <= now);
+    owed.into_iter().chain(receipts(promotion).filter(|_| telling)).collect()
+}
+
+/// How many attempts it takes to give up telling people.
+pub(crate) const LAST_WORDS: u32 = 12;
+
+/// When people are told next of what they are not told yet; none: that was given up.
+fn tells_at(operation: &Operation) -> Option<Timestamp> {
+    (operation.untold < LAST_WORDS).then(|| operation.tell_at.unwrap_or(Timestamp::MIN))
+}
+
+/// When to look again because of what people are not told yet.
+pub(crate) fn telling_at(subject: &Subject) -> Option<Timestamp> {
+    let operation = subject.operation.as_ref()?;
+    let promotion = subject.promotion()?;
+    let unread = promotion.state == PromotionState::Pending
+        && promotion.unreachable.is_none()
+        && !promotion.asked.is_empty()
+        && subject.policy().is_some_and(|policy| !crate::step::approved(subject, policy, promotion));
+    (unread || receipts(promotion).next().is_some()).then(|| tells_at(operation)).flatten()
 }
 
 /// Whoever has the mail decides in its reader's name: who did not, learns of it.
@@ -200,6 +231,17 @@ fn receipts(promotion: &Promotion) -> impl Iterator<Item = Effect> {
         matches!(vote.actor, Actor::Link { .. }) && !promotion.receipts.contains(*name)
     });
     by_link.map(|(name, _)| Effect::Receipt(name.clone()))
+}
+
+/// Of all that nobody was asked for yet.
+pub(crate) fn is_next(subject: &Subject, promotion: &Promotion) -> bool {
+    subject.environment.waiting.last().is_some_and(|next| next.promotion == promotion.id)
+}
+
+/// The approver has another address today than the one that this link was mailed to.
+pub(crate) fn moved(subject: &Subject, approver: &ApproverName, asked: &Asked) -> bool {
+    let today = subject.configuration.application.approver(approver).map(|one| one.mail.lower());
+    asked.mail.is_some() && today.is_some() && asked.mail != today
 }
 
 /// Of all that the environment was asked to take.
@@ -217,25 +259,31 @@ pub(crate) fn reminder(subject: &Subject, promotion: &Promotion) -> Option<Times
 
 /// All that an open question takes.
 fn question(now: Timestamp, subject: &Subject, operation: &Operation, promotion: &Promotion) -> Vec<Effect> {
-    let Some(policy) = subject.policy().filter(|policy| !crate::step::approved(policy, promotion)) else {
+    let Some(policy) = subject.policy().filter(|policy| !crate::step::approved(subject, policy, promotion))
+    else {
         return Vec::new();
     };
-    let reach = promotion.unreachable.is_none().then_some(Effect::Reach);
+    let asked = ask(now, subject, policy, promotion);
+    // Of whoever is asked, when they are asked.
+    let asks = !asked.is_empty() || !promotion.asked.is_empty();
+    let looks = asks && promotion.unreachable.is_none() && tells_at(operation).is_some_and(|at| at <= now);
     let told = operation.told.contains(&Notice::OutOfReach);
-    let notice = (!told && is_out_of_reach(policy, promotion)).then_some(Effect::Notify(Notice::OutOfReach));
-    ask(now, subject, policy, promotion).into_iter().chain(reach).chain(notice).collect()
+    let notice =
+        (!told && is_out_of_reach(subject, policy, promotion)).then_some(Effect::Notify(Notice::OutOfReach));
+    asked.into_iter().chain(looks.then_some(Effect::Reach)).chain(notice).collect()
 }
 
 /// So many burnt links are replaced.
 const MOST_LINKS: u8 = 3;
 
 fn ask(now: Timestamp, subject: &Subject, policy: &Policy, promotion: &Promotion) -> Vec<Effect> {
+    let begun = !promotion.asked.is_empty() || !promotion.votes.is_empty();
+    let turn = promotion.ask_at.is_none_or(|at| begun || (at <= now && is_next(subject, promotion)));
     let unasked = |name: &&ApproverName| match promotion.asked.get(*name) {
         _ if promotion.votes.contains_key(*name) => false,
-        None => {
-            let newest = is_newest(subject, promotion) || !promotion.asked.is_empty();
-            promotion.ask_at.is_none_or(|at| at <= now && newest)
-        }
+        _ if crate::step::is_own(subject, policy, promotion, name) => false,
+        None => turn,
+        Some(asked) if moved(subject, name, asked) => asked.before < MOST_LINKS,
         // Whoever tried the codes has the old link, and does not get the new one.
         Some(asked) if asked.burnt => asked.before < MOST_LINKS,
         Some(asked) => reminder(subject, promotion).is_some_and(|at| asked.at < at && at <= now),

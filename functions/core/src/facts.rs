@@ -95,16 +95,25 @@ fn grown(bytes: Option<u64>, pin: Option<&Pin>) -> String {
 
 fn pushed(promotion: &Promotion) -> String {
     let build = &promotion.build;
-    format!("{}:{}, {}", build.repository, build.pushed_tag, time(promotion.occurrence.at))
+    let (tag, at) = match &promotion.pushed_tag {
+        Some(tag) => (tag, promotion.occurrence.at),
+        None => (&build.pushed_tag, build.pushed_at),
+    };
+    format!("{}:{tag}, {}", build.repository, time(at))
 }
 
 /// And how sure that is.
 fn asked_by(promotion: &Promotion) -> String {
-    match (&promotion.asked_by, &promotion.pushed_by) {
-        (Some(actor @ Actor::Principal { .. }), _) => format!("{actor}, by a signed request"),
+    let pushers: Vec<&str> = promotion.pushers.iter().map(String::as_str).collect();
+    let pushers = pushers.join(", ");
+    match (&promotion.asked_by, pushers.is_empty()) {
+        (Some(actor @ Actor::Principal { .. }), true) => format!("{actor}, by a signed request"),
+        (Some(actor @ Actor::Principal { .. }), false) => {
+            format!("{actor}, by a signed request; pushed by {pushers}, as CloudTrail recorded")
+        }
         (Some(actor @ (Actor::Link { .. } | Actor::Push | Actor::Stablepin)), _) => actor.to_string(),
-        (None, Some(caller)) => format!("a push by {}, as CloudTrail recorded", caller.arn),
-        (None, None) => "a push; the registry does not say whose".to_owned(),
+        (None, false) => format!("a push by {pushers}, as CloudTrail recorded"),
+        (None, true) => "a push; the registry does not say whose".to_owned(),
     }
 }
 

@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::application::{Environment as Policy, MailAddress};
-use crate::records::Promotion;
+use crate::name::ApproverName;
+use crate::records::{Promotion, Subject};
+use crate::step::is_own;
 
 /// The message attribute that subscriptions filter by: a name is one application's, an address is one mailbox.
 pub const ATTRIBUTE: &str = "mail";
@@ -62,22 +64,40 @@ pub fn filter(mail: &MailAddress) -> String {
     serde_json::json!({ ATTRIBUTE: [mail.lower()] }).to_string()
 }
 
-/// Whose links a subscriber gets besides its own; none: nobody's. `scope` and `filter` as SNS has them.
-pub fn gets_others(subscription: &Subscription, filter: Option<&str>, scope: Option<&str>) -> Option<String> {
-    let everybody = || Some(format!("{} gets everybody's links", subscription.name()));
-    let parsed: Value = filter.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+/// What SNS says of a subscription, beside what it lists.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Attributes {
+    pub filter: Option<String>,
+    pub scope: Option<String>,
+    /// False: a click on the mail's link confirmed it, and a click ends it. None: SNS does not say.
+    pub authenticated: Option<bool>,
+}
+
+/// What is wrong with a subscription of a topic with secret links; none: nothing. It is a mailbox, gets its own links and nobody
+/// else's, and a click does not end it.
+pub fn wrong(subscription: &Subscription, attributes: &Attributes) -> Option<String> {
+    let name = subscription.name();
+    let parsed: Value =
+        attributes.filter.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    if parsed.as_object().is_none_or(serde_json::Map::is_empty) {
+        return Some(format!("{name} gets everybody's links: it has no filter"));
+    }
     let wanted = parsed[ATTRIBUTE].as_array();
     let exact: Option<Vec<&str>> = wanted.and_then(|list| list.iter().map(Value::as_str).collect());
-    match exact {
-        Some(addresses)
-            if !addresses.is_empty() && scope.is_none_or(|scope| scope == "MessageAttributes") =>
-        {
-            let foreign = |address: &&&str| !address.eq_ignore_ascii_case(&subscription.endpoint);
-            let first = addresses.iter().find(foreign).filter(|_| subscription.protocol == "email")?;
-            Some(format!("{} gets the links of {first}", subscription.name()))
-        }
-        _ => everybody(),
+    let by_attributes = attributes.scope.as_deref().is_none_or(|scope| scope == "MessageAttributes");
+    let Some(addresses) = exact.filter(|addresses| !addresses.is_empty() && by_attributes) else {
+        return Some(format!(
+            "{name} may get the links of others, and not its own: its filter does not name its own address as `{ATTRIBUTE}`"
+        ));
+    };
+    let foreign = |address: &&&str| !address.eq_ignore_ascii_case(&subscription.endpoint);
+    let others: Vec<&str> = addresses.iter().filter(foreign).copied().collect();
+    if !others.is_empty() {
+        return Some(format!("{name} gets the links of {}", others.join(", ")));
     }
+    (subscription.protocol == "email" && attributes.authenticated == Some(false)).then(|| {
+        format!("{name} was confirmed by a click, and is ended by one: unsubscribe it, and subscribe it anew")
+    })
 }
 
 impl Subscription {
@@ -87,14 +107,13 @@ impl Subscription {
 }
 
 /// Whether the approvers whom mails reach are too few for the quorum. Unknown: they are not.
-pub fn is_out_of_reach(policy: &Policy, promotion: &Promotion) -> bool {
+pub fn is_out_of_reach(subject: &Subject, policy: &Policy, promotion: &Promotion) -> bool {
     let Some(unreachable) = &promotion.unreachable else { return false };
-    let heard = policy
-        .approval
-        .approvers
-        .iter()
-        .filter(|name| !unreachable.contains_key(*name) || promotion.votes.contains_key(*name));
-    heard.count() < usize::from(policy.approval.required)
+    let hears = |name: &&ApproverName| {
+        (!unreachable.contains_key(*name) || promotion.votes.contains_key(*name))
+            && !is_own(subject, policy, promotion, name)
+    };
+    policy.approval.approvers.iter().filter(hears).count() < usize::from(policy.approval.required)
 }
 
 #[cfg(test)]
@@ -128,41 +147,48 @@ mod tests {
         assert_eq!(reach(&both), Reach::Confirmed, "on any of the topics");
     }
 
+    fn attributes(filter: Option<&str>) -> Attributes {
+        Attributes { filter: filter.map(str::to_owned), scope: None, authenticated: Some(true) }
+    }
+
     #[test]
     fn a_filter_names_the_one_address() {
         assert_eq!(filter(&lead()), r#"{"mail":["lead@example.com"]}"#);
         let own = subscription("email", "lead@example.com", Some("arn"));
-        assert_eq!(gets_others(&own, Some(&filter(&lead())), None), None);
-        assert_eq!(gets_others(&own, Some(&filter(&lead())), Some("MessageAttributes")), None);
+        let right = attributes(Some(&filter(&lead())));
+        assert_eq!(wrong(&own, &right), None);
+        let scope = |scope: &str| Attributes { scope: Some(scope.to_owned()), ..right.clone() };
+        assert_eq!(wrong(&own, &scope("MessageAttributes")), None);
+        assert!(wrong(&own, &scope("MessageBody")).is_some());
+        let clicked = Attributes { authenticated: Some(false), ..right.clone() };
+        assert!(wrong(&own, &clicked).unwrap().contains("was confirmed by a click"));
+        assert_eq!(wrong(&own, &Attributes { authenticated: None, ..right }), None);
     }
 
     #[test]
     fn whoever_gets_the_links_of_others_is_found() {
         let mailbox = subscription("email", "lead@example.com", Some("arn"));
-        let everybody = Some("the email subscriber lead@example.com gets everybody's links".to_owned());
-        for filter in [
-            None,
-            Some(""),
-            Some("{}"),
-            Some("not JSON"),
-            Some(r#"{"mail": []}"#),
-            Some(r#"{"mail": "lead@example.com"}"#),
-            Some(r#"{"approver": ["lead"]}"#),
-            Some(r#"{"mail": [{"exists": true}]}"#),
-            Some(r#"{"mail": ["lead@example.com", {"prefix": ""}]}"#),
-            Some(r#"{"mail": [{"anything-but": ["x@example.com"]}]}"#),
-        ] {
-            assert_eq!(gets_others(&mailbox, filter, None), everybody, "{filter:?}");
+        let said = |filter: Option<&str>| wrong(&mailbox, &attributes(filter)).unwrap_or_default();
+        for filter in [None, Some(""), Some("{}"), Some("not JSON"), Some("[]")] {
+            assert!(said(filter).ends_with("gets everybody's links: it has no filter"), "{filter:?}");
         }
-        let own = filter(&lead());
-        assert_eq!(gets_others(&mailbox, Some(&own), Some("MessageBody")), everybody);
+        for filter in [
+            r#"{"mail": []}"#,
+            r#"{"mail": "lead@example.com"}"#,
+            r#"{"approver": ["lead"]}"#,
+            r#"{"mail": [{"exists": true}]}"#,
+            r#"{"mail": ["lead@example.com", {"prefix": ""}]}"#,
+            r#"{"mail": [{"anything-but": ["x@example.com"]}]}"#,
+        ] {
+            assert!(said(Some(filter)).contains("may get the links of others"), "{filter}");
+        }
         assert_eq!(
-            gets_others(&mailbox, Some(r#"{"mail": ["lead@example.com", "deputy@example.com"]}"#), None),
-            Some("the email subscriber lead@example.com gets the links of deputy@example.com".to_owned())
+            said(Some(r#"{"mail": ["Lead@example.com", "deputy@example.com"]}"#)),
+            "the email subscriber lead@example.com gets the links of deputy@example.com"
         );
-        // A person's own bridge: whoever made it named the addresses.
         let queue = subscription("sqs", "arn:aws:sqs:eu-central-1:111122223333:mails", Some("arn"));
-        assert_eq!(gets_others(&queue, Some(&own), None), None);
-        assert!(gets_others(&queue, None, None).is_some());
+        let own = attributes(Some(&filter(&lead())));
+        assert!(wrong(&queue, &own).unwrap().ends_with("gets the links of lead@example.com"));
+        assert!(wrong(&queue, &attributes(None)).is_some());
     }
 }

@@ -204,9 +204,12 @@ pub struct Environment {
     /// The latest push that was ever pinned. Never falls.
     pub watermark: Option<Occurrence>,
     pub latest: Option<Latest>,
-    /// When approvers were last asked for a build, oldest first: so that they are not asked too often.
+    /// Questions of the last minutes that nobody has answered, oldest first: so that not too many are asked.
     #[serde(default)]
-    pub asked: Vec<Timestamp>,
+    pub asked: Vec<Question>,
+    /// Open promotions that nobody was asked for yet: of these the newest is asked for next.
+    #[serde(default)]
+    pub waiting: BTreeSet<Waiting>,
     pub slot: Option<Slot>,
     pub hold: Option<Hold>,
     pub freeze: Option<Freeze>,
@@ -225,6 +228,7 @@ impl Environment {
             watermark: None,
             latest: None,
             asked: Vec::new(),
+            waiting: BTreeSet::new(),
             slot: None,
             hold: None,
             freeze: None,
@@ -301,6 +305,23 @@ pub struct Asked {
     /// How many links were mailed before it.
     #[serde(default)]
     pub before: u8,
+    /// The address that it was mailed to, in lower case. Whoever has it today is asked anew.
+    #[serde(default)]
+    pub mail: Option<String>,
+}
+
+/// A promotion whose approvers were asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    pub at: Timestamp,
+    pub promotion: OperationId,
+}
+
+/// A promotion whose approvers are asked later, because many came at once.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Waiting {
+    pub occurrence: Occurrence,
+    pub promotion: OperationId,
 }
 
 /// One build on its way to one environment.
@@ -318,9 +339,12 @@ pub struct Promotion {
     /// Who asked for it by a signed request; none: a push, and the registry does not say whose.
     #[serde(default)]
     pub asked_by: Option<Actor>,
-    /// Who pushed it, once CloudTrail has told.
+    /// Who put a build's tag on this digest, ever, as far as CloudTrail has told: ARNs.
     #[serde(default)]
-    pub pushed_by: Option<Caller>,
+    pub pushers: BTreeSet<String>,
+    /// The tag whose push it was; none: it was asked for by a signed request.
+    #[serde(default)]
+    pub pushed_tag: Option<ImageTag>,
     pub expires_at: Timestamp,
     /// When approvers are asked, if it is the newest build by then; none: at once.
     #[serde(default)]
@@ -460,6 +484,11 @@ pub struct Operation {
     /// When there is next something to do; none when it has ended.
     pub wake_at: Option<Timestamp>,
     pub lease: Option<Lease>,
+    /// What only tells people has a count and a pause of its own: it keeps nothing else waiting.
+    #[serde(default)]
+    pub untold: u32,
+    #[serde(default)]
+    pub tell_at: Option<Timestamp>,
     /// Attempts in a row that failed, for the pause before the next.
     pub failures: u32,
     /// What the last of them said, for people.
@@ -471,8 +500,17 @@ pub struct Operation {
 
 impl Operation {
     pub fn new(work: Work, wake_at: Timestamp) -> Self {
-        let told = BTreeSet::new();
-        Self { work, wake_at: Some(wake_at), lease: None, failures: 0, problem: None, told, version: 0 }
+        Self {
+            work,
+            wake_at: Some(wake_at),
+            lease: None,
+            untold: 0,
+            tell_at: None,
+            failures: 0,
+            problem: None,
+            told: BTreeSet::new(),
+            version: 0,
+        }
     }
 
     pub fn id(&self) -> OperationId {

@@ -14,7 +14,7 @@ use crate::application::ServiceName;
 use crate::audit::{Actor, AuditRecord, Kind};
 use crate::build_tag::{current, numbered};
 use crate::caller::Caller;
-use crate::effect::{Effect, Outcome, pending};
+use crate::effect::{Effect, LAST_WORDS, Outcome, pending, telling_at};
 use crate::image::{ImageDigest, ImageTag, RepositoryName};
 use crate::pin_number::PinNumber;
 use crate::records::{Build, Hold, Occurrence, OperationId, Pin, Subject, Token, Work};
@@ -22,7 +22,7 @@ use crate::refusal::Refusal;
 
 pub use drift::Drifted;
 pub use environment::{Order, Wish};
-pub use promotion::{Decision, Form, Opening, approvals, approved, joined, may_decide};
+pub use promotion::{Decision, Form, Opening, approvals, approved, is_own, joined, may_decide};
 pub use rollback::RollbackRequest;
 
 /// What was seen. Everything may be seen twice, late, or in any order.
@@ -136,16 +136,26 @@ impl Draft {
                 }
             }
             Outcome::BuildTagTaken(tag) => self.rename_build(tag),
-            Outcome::Asked { approver, token } => promotion::asked(self, approver, token),
+            Outcome::Asked { approver, token, mail } => promotion::asked(self, approver, token, mail),
+            // It keeps nothing else waiting, and says nothing of it.
+            Outcome::Untold(_) => {
+                if let Some(operation) = &mut after.operation {
+                    operation.untold = operation.untold.saturating_add(1);
+                    operation.tell_at = Some(self.now + pause_after(operation.untold));
+                }
+                return;
+            }
             Outcome::ReceiptSent(approver) => {
                 if let Some(promotion) = promotion::promotion(self) {
                     promotion.receipts.insert(approver.clone());
                 }
+                return self.told();
             }
             Outcome::Reached(unreachable) => {
                 if let Some(promotion) = promotion::promotion(self) {
                     promotion.unreachable = Some(unreachable.clone());
                 }
+                return self.told();
             }
             Outcome::StableTagged(number) => {
                 if after.environment.pin.as_ref().is_some_and(|pin| pin.number == *number) {
@@ -207,6 +217,12 @@ impl Draft {
         if let Some(operation) = self.change.after.operation.as_mut().filter(|_| !self.failed) {
             operation.failures = 0;
             operation.problem = None;
+        }
+    }
+
+    fn told(&mut self) {
+        if let Some(operation) = &mut self.change.after.operation {
+            (operation.untold, operation.tell_at) = (0, None);
         }
     }
 
@@ -274,17 +290,24 @@ impl Draft {
         };
         // It has ended, and somebody is still to be told: that does not go on for ever.
         let given_up = self.change.after.operation.as_ref().is_some_and(|one| one.failures >= LAST_WORDS);
-        let later = later.or_else(|| (!due.is_empty() && !given_up).then_some(now + LONGEST_PAUSE));
+        let telling = telling_at(&self.change.after).map(|at| at.max(now));
+        let nothing = due.iter().all(Effect::only_tells);
+        let later = later.or_else(|| (!nothing && !given_up).then_some(now + LONGEST_PAUSE));
         let Some(operation) = &mut self.change.after.operation else { return };
-        operation.wake_at = match (later, pause) {
+        let look = match (later, pause) {
             (None, _) => None,
             (Some(later), Some(pause)) => Some(later.min(now + pause)),
-            (Some(later), None) if due.is_empty() => Some(later),
+            (Some(later), None) if nothing => Some(later),
             // Time alone does not cut a pause short.
             (Some(_), None) => match operation.wake_at {
                 Some(ahead) if ahead > now && !learned => Some(ahead),
                 _ => Some(now),
             },
+        };
+        operation.wake_at = match (look, telling) {
+            // Nor does what only tells people.
+            (Some(look), Some(telling)) if operation.failures == 0 => Some(look.min(telling)),
+            (look, telling) => look.or(telling),
         };
     }
 
@@ -447,9 +470,6 @@ fn build_intent(build: &Build) -> Intent {
 fn pause_after(failures: u32) -> SignedDuration {
     SignedDuration::from_mins(1 << failures.saturating_sub(1).min(4)).min(LONGEST_PAUSE)
 }
-
-/// How many attempts it takes to give up telling people.
-const LAST_WORDS: u32 = 12;
 
 /// Between two attempts of what keeps failing.
 const LONGEST_PAUSE: SignedDuration = SignedDuration::from_mins(16);

@@ -42,7 +42,7 @@ impl State {
 pub fn steps(subject: &Subject) -> Vec<Step> {
     let Some(promotion) = subject.promotion() else { return Vec::new() };
     let policy = subject.policy();
-    let mut steps = vec![approval(policy, promotion)];
+    let mut steps = vec![approval(subject, promotion)];
     if policy.is_some_and(Policy::is_deployed) || promotion.rollout.is_some() {
         steps.push(deployment(subject, promotion));
         steps.push(verification(promotion));
@@ -75,7 +75,7 @@ fn ended(promotion: &Promotion) -> Option<String> {
     failed.then(|| line(promotion.reason.as_deref().unwrap_or("no reason is known")))
 }
 
-fn approval(policy: Option<&Policy>, promotion: &Promotion) -> Step {
+fn approval(subject: &Subject, promotion: &Promotion) -> Step {
     const NAME: &str = "Approved";
     let names = |verdict| {
         let names = promotion.votes.iter().filter(|(_, vote)| vote.verdict == verdict);
@@ -85,9 +85,10 @@ fn approval(policy: Option<&Policy>, promotion: &Promotion) -> Step {
         names if names.is_empty() => step(NAME, State::Done, "no approval is required"),
         names => step(NAME, State::Done, format!("by {names}")),
     };
-    match (promotion.state, policy) {
-        (PromotionState::Pending, Some(policy)) if !approved(policy, promotion) => {
-            let given: Vec<String> = approvals(policy, promotion).map(|(name, _)| name.to_string()).collect();
+    match (promotion.state, subject.policy()) {
+        (PromotionState::Pending, Some(policy)) if !approved(subject, policy, promotion) => {
+            let given: Vec<String> =
+                approvals(subject, policy, promotion).map(|(name, _)| name.to_string()).collect();
             let by = if given.is_empty() { String::new() } else { format!(": {}", given.join(", ")) };
             let detail = format!("{} of {} needed{by}", given.len(), policy.approval.required);
             step(NAME, State::Now, detail)

@@ -1,12 +1,16 @@
 //! CloudTrail tells who put a tag: who pushed a build, or who moved a tag of ours. It tells minutes later, or never.
 
+use std::collections::BTreeSet;
+
 use stablepin_aws::dynamodb::{Key, OperationKey, TableError};
+use stablepin_core::application::Application;
 use stablepin_core::caller::Caller;
 use stablepin_core::image::{ImageDigest, ImageTag, RepositoryName};
-use stablepin_core::name::ApplicationName;
+use stablepin_core::name::{ApplicationName, EnvironmentName};
 use stablepin_core::records::{Operation, Work};
 use stablepin_core::step::Observed;
 
+use crate::clock::now;
 use crate::{Deadline, Doors, DriveError, Start, drive};
 
 /// A tag that somebody put on a digest.
@@ -30,7 +34,7 @@ pub enum CalledError {
 const PROMOTIONS: i32 = 100;
 const REPAIRS: i32 = 20;
 
-/// Answers how many promotions and repairs it was the call of. What comes after it finds it in the table.
+/// Answers how many promotions and repairs it was news for. What comes after it finds it in the table.
 pub async fn take(
     doors: &Doors,
     application: &ApplicationName,
@@ -38,28 +42,76 @@ pub async fn take(
     deadline: Deadline,
 ) -> Result<usize, CalledError> {
     let Call { repository, tag, digest, caller } = call;
+    let stored = doors.table.application(application).await?;
+    let Some(configured) = stored.and_then(|stored| Application::parse(&stored.text, None).ok()) else {
+        return Ok(0);
+    };
+    // Whoever puts another tag on a build has not pushed it.
+    let is_build = configured.repository == *repository
+        && configured.builds.iter().any(|build| build.matches(tag.as_str()));
+    if is_build {
+        doors.table.add_pusher(application, digest, &caller.arn).await?;
+        return push(doors, application, digest, caller, deadline).await;
+    }
     doors.table.put_caller(application, repository, tag, digest, caller).await?;
-    let (promotions, repairs) = tokio::try_join!(
-        doors.table.promotions(application, PROMOTIONS, None),
-        doors.table.repairs(application, REPAIRS),
-    )?;
-    let began = promotions.items.into_iter().chain(repairs).filter(|(_, one)| began(call, one));
     let mut told = 0;
-    for (environment, operation) in began {
-        let key =
-            Key { application: application.clone(), environment, operation: OperationKey::of(&operation) };
-        drive(doors, Start::Operation(key), vec![Observed::Called(caller.clone())], deadline).await?;
-        told += 1;
+    for (environment, operation) in doors.table.repairs(application, REPAIRS).await? {
+        let Work::Repair(repair) = &operation.work else { continue };
+        let moved = repair.tag == *tag && repair.found.as_ref() == Some(digest) && repair.moved_by.is_none();
+        if moved && caller.is_recent(repair.detected_at) {
+            tell(doors, application, environment, &operation, caller, deadline).await?;
+            told += 1;
+        }
     }
     Ok(told)
 }
 
-fn began(call: &Call, operation: &Operation) -> bool {
-    match &operation.work {
-        Work::Promotion(promotion) => promotion.digest == call.digest && promotion.pushed_by.is_none(),
-        Work::Repair(repair) => {
-            repair.tag == call.tag && repair.found.as_ref() == Some(&call.digest) && repair.moved_by.is_none()
+/// Every open promotion of the digest.
+async fn push(
+    doors: &Doors,
+    application: &ApplicationName,
+    digest: &ImageDigest,
+    caller: &Caller,
+    deadline: Deadline,
+) -> Result<usize, CalledError> {
+    let mut told = 0;
+    for (environment, operation) in doors.table.promotions(application, PROMOTIONS, None).await?.items {
+        let Work::Promotion(promotion) = &operation.work else { continue };
+        let news = promotion.digest == *digest
+            && !promotion.state.is_terminal()
+            && !promotion.pushers.contains(&caller.arn);
+        if news {
+            tell(doors, application, environment, &operation, caller, deadline).await?;
+            told += 1;
         }
-        Work::Rollback(_) => false,
     }
+    Ok(told)
+}
+
+/// What CloudTrail told while a promotion was opened: it found none, and whoever opened it did not know.
+pub async fn catch_up(
+    doors: &Doors,
+    application: &ApplicationName,
+    digest: &ImageDigest,
+    known: &BTreeSet<String>,
+    deadline: Deadline,
+) -> Result<(), CalledError> {
+    for arn in doors.table.pushers(application, digest).await?.difference(known) {
+        let caller = Caller { arn: arn.clone(), at: now() };
+        push(doors, application, digest, &caller, deadline).await?;
+    }
+    Ok(())
+}
+
+async fn tell(
+    doors: &Doors,
+    application: &ApplicationName,
+    environment: EnvironmentName,
+    operation: &Operation,
+    caller: &Caller,
+    deadline: Deadline,
+) -> Result<(), CalledError> {
+    let key = Key { application: application.clone(), environment, operation: OperationKey::of(operation) };
+    drive(doors, Start::Operation(key), vec![Observed::Called(caller.clone())], deadline).await?;
+    Ok(())
 }

@@ -118,7 +118,7 @@ fn without_policy<'a>(doors: &'a Doors, subject: &'a Subject, effect: &'a Effect
 }
 
 fn report(subject: &Subject, effect: &Effect, outcome: &Outcome) {
-    if let Outcome::Problem(problem) = outcome {
+    if let Outcome::Problem(problem) | Outcome::Untold(problem) = outcome {
         let id = subject.operation.as_ref().map(|operation| operation.id().to_string());
         tracing::warn!(
             application.name = %subject.application(),

@@ -1,12 +1,13 @@
-//! How approvers' mails go out: to every topic, of which each approver's mailbox is subscribed to one, and never more
-//! of them in a second than SNS lets an address have.
+//! How approvers' mails go out: to the topic that the approver's address is subscribed to, and never more of them in a second
+//! than SNS lets an address have.
 
 use std::time::Duration;
 
-use futures_util::future::try_join_all;
+use futures_util::future::{join_all, try_join_all};
 use stablepin_aws::dynamodb::TableError;
 use stablepin_aws::sns::{Sns, SnsError};
 use stablepin_core::application::Approver;
+use stablepin_core::name::ApproverName;
 use stablepin_core::reach::Subscription;
 
 use crate::Doors;
@@ -25,10 +26,8 @@ pub struct Post {
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PostError {
-    #[error("{mail} gets as many mails a second as SNS lets an address have: this one goes out later")]
-    Busy { mail: String },
-    #[error(transparent)]
-    Sns(#[from] SnsError),
+    #[error("{approver} gets as many mails a second as SNS lets an address have: this one goes out later")]
+    Busy { approver: ApproverName },
     #[error(transparent)]
     Table(#[from] TableError),
 }
@@ -43,11 +42,35 @@ impl Post {
         Ok(lists.into_iter().flatten().collect())
     }
 
-    /// The mail may hold a link that decides: it is in no log and in no error.
-    pub(crate) async fn send(&self, approver: &Approver, mail: &Mail) -> Result<(), PostError> {
-        let publish = |topic| self.sns.publish(topic, &mail.subject, &mail.body, approver);
-        try_join_all(self.topic_arns.iter().map(|topic| publish(topic))).await?;
-        Ok(())
+    /// To the topic that the address is subscribed to; where that is none, or is not known, to all of them: then it is sent when
+    /// one has taken it. The mail may hold a link that decides: it is in no log and in no error.
+    pub(crate) async fn send(&self, approver: &Approver, mail: &Mail) -> Result<(), SnsError> {
+        let publish = |topic: &String| {
+            let topic = topic.clone();
+            async move { self.sns.publish(&topic, &mail.subject, &mail.body, approver).await }
+        };
+        if let [topic] = &self.topic_arns[..] {
+            return publish(topic).await.map(drop);
+        }
+        let lists = join_all(self.topic_arns.iter().map(|topic| self.sns.subscriptions(topic))).await;
+        let has = |list: &Result<Vec<Subscription>, SnsError>| {
+            list.as_ref().is_ok_and(|list| list.iter().any(|one| one.is_of(&approver.mail)))
+        };
+        let own = self.topic_arns.iter().zip(&lists).filter(|(_, list)| has(list)).map(|(topic, _)| topic);
+        let own: Vec<&String> = own.collect();
+        let topics = if own.is_empty() { self.topic_arns.iter().collect() } else { own };
+        let mut failed = None;
+        let mut taken = false;
+        for answer in join_all(topics.into_iter().map(publish)).await {
+            match answer {
+                Ok(_) => taken = true,
+                Err(error) => failed = Some(error),
+            }
+        }
+        match failed.filter(|_| !taken) {
+            None => Ok(()),
+            Some(error) => Err(error),
+        }
     }
 }
 
@@ -61,5 +84,5 @@ pub(crate) async fn turn(doors: &Doors, approver: &Approver) -> Result<(), PostE
         let past = u64::try_from(at.subsec_nanosecond()).unwrap_or_default();
         tokio::time::sleep(Duration::from_secs(1).saturating_sub(Duration::from_nanos(past))).await;
     }
-    Err(PostError::Busy { mail: approver.mail.to_string() })
+    Err(PostError::Busy { approver: approver.name.clone() })
 }

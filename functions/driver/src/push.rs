@@ -9,7 +9,7 @@ use stablepin_core::name::ApplicationName;
 use stablepin_core::records::{Occurrence, OperationId};
 use stablepin_core::step::{Observed, Opening};
 
-use crate::called::{self, Call, CalledError};
+use crate::called::{self, CalledError};
 use crate::clock::now;
 use crate::errors::chain;
 use crate::{Deadline, Doors, DriveError, Start, drive};
@@ -80,7 +80,7 @@ pub async fn take(
     let Some(manifest) = found?.into_iter().next() else {
         return Ok(Err(NoBuild::Gone));
     };
-    let known = context.caller.is_some();
+    let known = context.pushers.clone();
     // What cannot be read as an image for certain is none.
     let taken = if manifest.parse().is_ok_and(|manifest| manifest.kind().is_image()) {
         Ok(open(doors, push, context, manifest, deadline).await?)
@@ -89,14 +89,8 @@ pub async fn take(
     };
     // Answered, whatever the answer: the sweep need not wonder about it.
     doors.table.follow(application, &push.repository, &push.tag, &push.digest, push.at).await?;
-    // CloudTrail may have told between: it found no promotion then, and we did not find it.
-    if taken.is_ok()
-        && !known
-        && let Some(caller) =
-            doors.table.caller(application, &push.repository, &push.tag, &push.digest).await?
-    {
-        let Push { repository, tag, digest, .. } = push.clone();
-        called::take(doors, application, &Call { repository, tag, digest, caller }, deadline).await?;
+    if taken.is_ok() {
+        called::catch_up(doors, application, &push.digest, &known, deadline).await?;
     }
     Ok(taken)
 }
@@ -108,7 +102,7 @@ async fn open(
     manifest: Manifest,
     deadline: Deadline,
 ) -> Result<usize, PushError> {
-    let PushContext { configuration, build, caller, .. } = context;
+    let PushContext { configuration, build, pushers, .. } = context;
     // A known build has its name already.
     let (commit, platforms) = match &build {
         Some(_) => (None, Vec::new()),
@@ -140,7 +134,7 @@ async fn open(
             platforms: platforms.clone(),
             names_taken: 0,
             asked_by: None,
-            pushed_by: caller.clone(),
+            pushers: pushers.clone(),
             reason: None,
         };
         let observed = vec![Observed::Opened(Box::new(opening))];

@@ -84,7 +84,9 @@ pub async fn put_right(
 ) -> Result<bool, TagError> {
     let by = match (&found, subject.policy()) {
         (Some(digest), Some(policy)) => {
-            doors.table.caller(subject.application(), &policy.repository, tag, digest).await?
+            let found = doors.table.caller(subject.application(), &policy.repository, tag, digest).await?;
+            // Somebody may have put it there before, and somebody else now.
+            found.filter(|caller| caller.is_recent(now()))
         }
         _ => None,
     };

@@ -3,13 +3,14 @@
 
 use std::collections::BTreeSet;
 
-use futures_util::future::try_join_all;
+use futures_util::future::join_all;
 use stablepin_aws::dynamodb::{About, TableError};
 use stablepin_aws::sns::SnsError;
 use stablepin_core::application::Application;
 use stablepin_core::name::ApplicationName;
-use stablepin_core::reach::{Reach, Subscription, gets_others};
+use stablepin_core::reach::{Reach, Subscription, wrong};
 use stablepin_driver::clock::now;
+use stablepin_driver::errors::chain;
 use stablepin_driver::{Doors, Post, mail};
 
 #[derive(Debug, thiserror::Error)]
@@ -20,25 +21,42 @@ pub enum HealthError {
     Table(#[from] TableError),
 }
 
-/// Of the topics: whoever gets the links of others. Answers how many there are.
+/// Of the topics: subscribers that are not as they should be, and what could not be looked at. Answers how many that are.
 pub(crate) async fn topics(doors: &Doors) -> Result<usize, HealthError> {
     let Some(post) = &doors.post else { return Ok(0) };
-    let subscriptions = post.subscriptions().await?;
-    // A few at a time: SNS takes few of these in a second.
     let mut findings = BTreeSet::new();
-    for some in subscriptions.chunks(5) {
-        let found = try_join_all(some.iter().map(|one| nosy(post, one))).await?;
-        findings.extend(found.into_iter().flatten());
+    for topic in &post.topic_arns {
+        match post.sns.subscriptions(topic).await {
+            Ok(subscriptions) => findings.extend(of(post, &subscriptions).await),
+            Err(error) => {
+                tracing::error!(topic.arn = topic, "{}", chain(&error));
+                findings.insert(format!("the subscribers of {topic} could not be read"));
+            }
+        }
     }
     tell(doors, &About::Topics, None, &findings).await?;
     Ok(findings.len())
 }
 
-async fn nosy(post: &Post, subscription: &Subscription) -> Result<Option<String>, SnsError> {
+async fn of(post: &Post, subscriptions: &[Subscription]) -> Vec<String> {
+    let mut findings = Vec::new();
+    // A few at a time: SNS takes few of these in a second.
+    for some in subscriptions.chunks(5) {
+        findings.extend(join_all(some.iter().map(|one| look(post, one))).await.into_iter().flatten());
+    }
+    findings
+}
+
+async fn look(post: &Post, subscription: &Subscription) -> Option<String> {
     // Not confirmed, it gets nothing.
-    let Some(arn) = &subscription.arn else { return Ok(None) };
-    let filter = post.sns.filter_of(arn).await?;
-    Ok(filter.and_then(|filter| gets_others(subscription, filter.policy.as_deref(), filter.scope.as_deref())))
+    let arn = subscription.arn.as_ref()?;
+    match post.sns.attributes_of(arn).await {
+        Ok(attributes) => wrong(subscription, &attributes?),
+        Err(error) => {
+            tracing::error!(subscription.arn = arn, "{}", chain(&error));
+            Some(format!("{arn} could not be read: whose links it gets is not known"))
+        }
+    }
 }
 
 /// Of one application: approvers whom no mail reaches.
@@ -53,7 +71,7 @@ pub(crate) async fn approvers(doors: &Doors, application: &Application) -> Resul
     let subscriptions = post.subscriptions().await?;
     let missing = application.approvers.iter().filter(|one| asked(&one.name)).filter_map(|one| {
         let reach = Reach::of(&one.mail, &subscriptions);
-        (reach != Reach::Confirmed).then(|| format!("{} ({}) {}", one.name, one.mail, reach.words()))
+        (reach != Reach::Confirmed).then(|| format!("{} {}", one.name, reach.words()))
     });
     let about = About::Approvers(application.name.clone());
     tell(doors, &about, Some(&application.name), &missing.collect()).await
@@ -69,9 +87,6 @@ async fn tell(
     let before = doors.table.health(about).await?.map(|before| before.findings).unwrap_or_default();
     if before == *findings {
         return Ok(());
-    }
-    for finding in findings {
-        tracing::warn!(application.name = application.map(ToString::to_string), "{finding}");
     }
     // Before it is written: told twice is better than never.
     if let Some(verify) = &doors.verify {

@@ -53,7 +53,7 @@ pub async fn handle(
     match woken {
         Woken::Tick => {
             let due = doors.table.due(now(), PER_TICK).await?;
-            let driven = all(doors, due, Observed::Tick, deadline).await?;
+            let driven = all(doors, due, &[Observed::Tick], deadline).await?;
             Ok(json!({ "driven": driven }))
         }
         Woken::Hour => {
@@ -66,19 +66,24 @@ pub async fn handle(
         }
         Woken::Sweep(application) => Ok(sweep::one(doors, &application, deadline).await?.into()),
         Woken::Operation(key) => {
-            let driven = all(doors, vec![key], Observed::Nudge, deadline).await?;
+            let driven = all(doors, vec![key], &[Observed::Nudge], deadline).await?;
             Ok(json!({ "driven": driven }))
         }
         // Once a later build is pinned, the earlier ones that wait cannot be any more: they end now, not when
         // they expire.
         Woken::Pinned { application, environment } => {
-            let open = doors.table.open_promotions(&application, &environment).await?;
-            let driven = all(doors, open, Observed::Tick, deadline).await?;
+            let open = doors.table.open_promotions(&application, Some(&environment)).await?;
+            let driven = all(doors, open, &[Observed::Tick], deadline).await?;
+            Ok(json!({ "driven": driven }))
+        }
+        Woken::Configured { application } => {
+            let open = doors.table.open_promotions(&application, None).await?;
+            let driven = all(doors, open, &[Observed::Tick, Observed::Nudge], deadline).await?;
             Ok(json!({ "driven": driven }))
         }
         Woken::Deployment { service_arn } => {
             let key = running(doors, &service_arn).await?;
-            let driven = all(doors, key.into_iter().collect(), Observed::Nudge, deadline).await?;
+            let driven = all(doors, key.into_iter().collect(), &[Observed::Nudge], deadline).await?;
             Ok(json!({ "driven": driven }))
         }
         Woken::Audit(records) => {
@@ -119,7 +124,7 @@ async fn running(doors: &Doors, service_arn: &str) -> Result<Option<Key>, TableE
 async fn all(
     doors: &Doors,
     keys: Vec<Key>,
-    observed: Observed,
+    observed: &[Observed],
     deadline: Deadline,
 ) -> Result<usize, PromoterError> {
     let (mut driven, mut failed) = (0, 0);
@@ -127,8 +132,7 @@ async fn all(
         if deadline.is_near() {
             break;
         }
-        match drive(doors, Start::Operation(key.clone()), vec![observed.clone()], deadline.within(EACH)).await
-        {
+        match drive(doors, Start::Operation(key.clone()), observed.to_vec(), deadline.within(EACH)).await {
             Ok(_) | Err(DriveError::NotFound) => driven += 1,
             Err(error) => {
                 failed += usize::from(error.is_retryable());

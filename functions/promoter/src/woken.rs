@@ -12,6 +12,8 @@ pub enum Woken {
     Tick,
     /// The hour: every application is to be swept.
     Hour,
+    /// An application's file has changed: what is open may be decided by it, or may have to be asked anew.
+    Configured { application: ApplicationName },
     /// The schedule: time to look who is subscribed to secret links.
     Subscribers,
     /// One application's turn, from the queue. The template sends one message at a time.
@@ -50,6 +52,9 @@ impl Woken {
                 let service_arn = text("/resources/0").to_owned();
                 if service_arn.is_empty() { Err(unreadable()) } else { Ok(Self::Deployment { service_arn }) }
             }
+            "Configuration Change" => ApplicationName::parse(text("/detail/application"))
+                .map(|application| Self::Configured { application })
+                .map_err(|_| unreadable()),
             kind @ ("Promotion State Change" | "Rollback State Change" | "Pin Change") => {
                 let application =
                     ApplicationName::parse(text("/detail/application")).map_err(|_| unreadable())?;

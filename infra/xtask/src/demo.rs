@@ -8,6 +8,7 @@
 mod builds;
 mod claims;
 mod columns;
+mod console;
 mod deployment;
 mod failure;
 mod history;
@@ -113,7 +114,11 @@ fn tell(stack: &Stack) -> Result<usize> {
     chapter(7, "The operator rolls back", || demo.roll_back(&good, &bad))?;
     chapter(8, "The push of build 3 is delivered five times more", || demo.redeliver(&bad))?;
     let pinned = good.clone();
-    chapter(9, "History and audit trail", || demo.history(&[first, good, bad]))?;
+    chapter(9, "History, audit trail and the console", || {
+        let builds = [first, good, bad];
+        demo.history(&builds)?;
+        demo.console(&builds)
+    })?;
     let port = chapter(10, "The team leaves deploying to Stablepin", || demo.hand_over(&pinned))?;
     if !demo.witness.containers_are_real() {
         chapter(11, "Build 4 is approved, and nothing proves it", || demo.is_not_proven(&pinned))?;
@@ -158,12 +163,13 @@ impl<'a> Demo<'a> {
         let read = format!("GET/v1/applications/{APPLICATION}/*");
         let put = format!("PUT/v1/applications/{APPLICATION}");
         let subscribe = format!("PUT/v1/applications/{APPLICATION}/approvers/*");
+        let mint = "POST/v1/console";
         let roll_back = format!("POST/v1/applications/{APPLICATION}/environments/*/rollback");
         Ok(Self {
             stack,
             claims: Claims::default(),
             team: user(&witness.aws, "team", &api, &[&put, &subscribe])?,
-            operator: user(&witness.aws, "operator", &api, &[&read, &roll_back])?,
+            operator: user(&witness.aws, "operator", &api, &[&read, mint, &roll_back])?,
             intern: user(&witness.aws, "intern", &api, &[])?,
             pushes: witness.tap("demo-pushes", "default", &json!({ "detail-type": ["ECR Image Action"] }))?,
             published: witness.tap("demo-published", stack.bus(), &json!({ "source": ["stablepin"] }))?,

@@ -29,7 +29,14 @@ pub fn hash(token: &str) -> String {
 }
 
 /// How an address, a cookie or a form of ours begins that has a secret in it.
-const MARKS: [&str; 3] = ["?t=", "stablepin-console=", "decision=approve"];
+const MARKS: [&str; 6] = [
+    "?t=",
+    "stablepin-console=",
+    "decision=approve",
+    "decision=reject",
+    "X-Amz-Signature=",
+    "X-Amz-Credential=",
+];
 
 /// Looks for the token and the code of every mail that was sent, and for every link to the console, in every log group of
 /// the stack: those of the functions, which log as much as they can here, and the API's access log.
@@ -38,7 +45,9 @@ pub fn check(stack: &Stack) -> Result<()> {
     let mails = inbox::messages(aws, &inbox::queue_url(aws)?)?;
     let token = |link: &str| link.split_once("?t=").map(|(_, token)| token.to_owned());
     let tokens = mails.iter().filter_map(|mail| token(mail.link()?));
-    let codes = mails.iter().filter_map(|mail| mail.code().map(str::to_owned));
+    // As it is printed, as it is compared, and as people type it.
+    let spelt = |code: &str| [code.to_owned(), code.replace('-', ""), code.to_lowercase()];
+    let codes = mails.iter().filter_map(|mail| mail.code().map(spelt)).flatten();
     let remembered = fs::read_to_string(stack.folder().join(REMEMBERED)).unwrap_or_default();
     let remembered: Vec<String> = remembered.lines().map(str::to_owned).collect();
     if remembered.is_empty() {

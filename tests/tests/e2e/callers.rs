@@ -1,26 +1,30 @@
 //! Who pushed, and who moved a tag: what CloudTrail tells, minutes after the registry.
 
 use jiff::Timestamp;
-use serde_json::json;
-use stablepin_tests::{App, Plan, until};
+use serde_json::{Value, json};
+use stablepin_tests::{App, Link, Plan, until};
 use xtask::image::Spec;
 
-/// CloudTrail's event of a `PutImage`, on the bus that AWS sends it to.
-#[track_caller]
-fn trail_tells(app: &App, tag: &str, digest: &str, arn: &str) {
-    let now = Timestamp::now().to_string();
-    let detail = json!({
-        "eventVersion": "1.08", "eventSource": "ecr.amazonaws.com", "eventName": "PutImage", "eventTime": now,
+/// What CloudTrail tells of a `PutImage`.
+fn call(app: &App, tag: &str, digest: &str, arn: &str) -> Value {
+    json!({
+        "eventVersion": "1.08", "eventSource": "ecr.amazonaws.com", "eventName": "PutImage",
+        "eventTime": Timestamp::now().to_string(),
         "userIdentity": { "type": "AssumedRole", "arn": arn },
         "requestParameters": { "repositoryName": app.plan.repository, "imageTag": tag },
         "responseElements": { "image": {
             "repositoryName": app.plan.repository,
             "imageId": { "imageDigest": digest, "imageTag": tag },
         } },
-    });
-    let entry = json!({
-        "Source": "local.ecr", "DetailType": "AWS API Call via CloudTrail", "Detail": detail.to_string(),
-    });
+    })
+}
+
+/// On the bus that AWS sends it to.
+#[track_caller]
+fn trail_tells(app: &App, tag: &str, digest: &str, arn: &str) {
+    let detail = call(app, tag, digest, arn).to_string();
+    let entry =
+        json!({ "Source": "local.ecr", "DetailType": "AWS API Call via CloudTrail", "Detail": detail });
     let taken = app.aws.events("PutEvents", &json!({ "Entries": [entry] })).expect("the bus takes it");
     assert_eq!(taken["FailedEntryCount"], 0, "{taken}");
 }
@@ -40,9 +44,7 @@ fn whoever_pushed_is_known_from_cloudtrail_and_does_not_approve() {
 
     let arn = format!("arn:aws:iam::000000000000:user/{}", app.approver("lead"));
     trail_tells(&app, "main", &digest, &arn);
-    until("who pushed it", || {
-        (app.promotion(lead.promotion())["pushed_by"]["arn"] == arn.as_str()).then_some(())
-    });
+    until("who pushed it", || (pushers(&app, &lead) == [arn.clone()]).then_some(()));
     assert!(deputy.get().text().contains(&format!("a push by {arn}, as CloudTrail recorded")));
     lead.approve();
     assert_eq!(app.pins(), [], "it was the lead's own push");
@@ -56,10 +58,10 @@ fn a_call_that_is_told_before_its_push_is_kept_for_it() {
     let app = Plan::new("early").create();
     let digest = app.push("quiet", &Spec::new("1"));
     trail_tells(&app, "main", &digest, PIPELINE);
-    until("the call", || app.items("CALLER#").first().map(|_| ()));
+    until("the call", || app.items("PUSHERS#").first().map(|_| ()));
     app.deliver(&app.push_event("main", &digest, Timestamp::now()));
     let link = app.link(&digest);
-    assert_eq!(app.promotion(link.promotion())["pushed_by"]["arn"], PIPELINE);
+    assert_eq!(pushers(&app, &link), [PIPELINE]);
     let mails = app.mails("lead");
     assert!(mails[0].body.contains(&format!("a push by {PIPELINE}, as CloudTrail recorded")), "{}", mails[0]);
 }
@@ -92,12 +94,48 @@ fn our_own_calls_are_nobodys_push() {
     let configuration = stablepin_tests::role::configuration("tagger");
     let role = configuration["Role"].as_str().expect("a role");
     let name = role.rsplit('/').next().unwrap_or_default();
-    trail_tells(&app, "main", &digest, &format!("arn:aws:sts::000000000000:assumed-role/{name}/tagger"));
-    // What comes after it on the same way has been taken: then so has it.
-    trail_tells(&app, "main-after", &digest, PIPELINE);
-    let by = until("the later call", || {
-        let by = app.promotion(link.promotion())["pushed_by"]["arn"].clone();
-        by.is_string().then_some(by)
-    });
-    assert_eq!(by, PIPELINE);
+    let session = format!("arn:aws:sts::000000000000:assumed-role/{name}/tagger");
+    // Nor is it a push to put another tag on what was pushed.
+    let collector = "arn:aws:iam::000000000000:user/collector";
+    for (tag, arn) in [("main", session.as_str()), ("kept-for-later", collector), ("main", PIPELINE)] {
+        app.deliver(&json!({
+            "version": "0", "id": "1", "detail-type": "AWS API Call via CloudTrail", "source": "local.ecr",
+            "account": "000000000000", "region": "us-east-1", "time": Timestamp::now().to_string(),
+            "resources": [], "detail": call(&app, tag, &digest, arn),
+        }));
+    }
+    assert_eq!(pushers(&app, &link), [PIPELINE]);
+}
+
+/// Whoever pushed it cannot have somebody else ask for it once more, and approve that.
+#[test]
+fn a_request_for_a_build_remembers_who_pushed_it() {
+    let plan = Plan::new("again").approvers(["lead", "deputy"], 1).who_sign();
+    let app = plan.approved_with("four_eyes = \"strict\"").create();
+    let digest = app.push("main", &Spec::new("1"));
+    let first = app.link(&digest);
+    app.settled(&digest);
+    let arn = format!("arn:aws:iam::000000000000:user/{}", app.approver("lead"));
+    trail_tells(&app, "main", &digest, &arn);
+    until("who pushed it", || (pushers(&app, &first) == [arn.clone()]).then_some(()));
+    app.api("POST", &format!("/promotions/{}/withdraw", first.promotion()), None);
+
+    let ask = json!({ "digest": digest });
+    let (status, asked) = app.api("POST", "/environments/production/promotions", Some(&ask));
+    assert_eq!(status, 202, "{asked}");
+    let promotion = asked["promotion"].as_str().expect("an id").to_owned();
+    assert_ne!(promotion, first.promotion());
+    assert_eq!(app.promotion(&promotion)["pushers"], json!([arn]));
+    let lead = app.signs_as("lead");
+    let decision = json!({ "decision": "approve" });
+    let path = format!("/promotions/{promotion}/decision");
+    let (status, refused) = app.api_as(&lead, "POST", &path, Some(&decision));
+    assert_eq!((status, &refused["type"]), (403, &json!("urn:stablepin:problem:own-request")), "{refused}");
+    assert_eq!(app.pins(), []);
+}
+
+fn pushers(app: &App, link: &Link) -> Vec<String> {
+    let promotion = app.promotion(link.promotion());
+    let pushers = promotion["pushers"].as_array().cloned().unwrap_or_default();
+    pushers.iter().filter_map(|one| one.as_str().map(str::to_owned)).collect()
 }

@@ -49,6 +49,31 @@ fn two_must_approve_where_two_are_required() {
     assert_eq!(app.audited("Pin Change"), ["- → 1"]);
 }
 
+/// What is open is decided by today's file: the promoter looks at once, nobody has to click anew.
+#[test]
+fn a_file_that_wants_fewer_approvals_decides_what_waits_and_a_new_approver_is_asked() {
+    let app = Plan::new("fewer").approvers(["lead", "deputy", "third"], 3).create();
+    let digest = app.push("main", &Spec::new("1"));
+    let link = app.link(&digest);
+    link.approve();
+    app.settled(&digest);
+    let mut plan = app.plan.clone();
+    plan.required = 1;
+    assert_eq!(app.put(&plan.toml()).status, 200);
+    until("the pin", || (app.pins() == [(1, digest.clone())]).then_some(()));
+
+    let app = Plan::new("more").approvers(["lead", "deputy"], 1).create();
+    let mut fewer = app.plan.clone();
+    fewer.approvers.retain(|name| name.starts_with("lead"));
+    assert_eq!(app.put(&fewer.toml()).status, 200);
+    let digest = app.push("main", &Spec::new("1"));
+    app.link(&digest);
+    app.settled(&digest);
+    assert_eq!(app.mails("deputy").len(), 0);
+    assert_eq!(app.put(&app.plan.toml()).status, 200);
+    app.link_of("deputy", &digest);
+}
+
 #[test]
 fn one_rejection_is_enough_to_stop_it() {
     let app = Plan::new("veto").approvers(["lead", "deputy"], 2).create();

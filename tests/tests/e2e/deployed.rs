@@ -166,11 +166,22 @@ fn every_function_has_a_log_with_an_end_and_an_alarm() {
 fn every_event_that_is_given_up_goes_to_a_dead_letter_queue() {
     let aws = stack().aws();
     let prefix = function_name("tagger").trim_end_matches("tagger");
-    for (bus, rule) in [("default", "push"), ("default", "deployment"), (stack().bus(), "work")] {
+    let rules =
+        [("default", "push"), ("default", "call"), ("default", "deployment"), (stack().bus(), "work")];
+    for (bus, rule) in rules {
         let ask = json!({ "Rule": format!("{prefix}{rule}"), "EventBusName": bus });
         let targets = aws.events("ListTargetsByRule", &ask).expect("EventBridge answers");
         let queue = &targets["Targets"][0]["DeadLetterConfig"]["Arn"];
-        assert!(queue.as_str().is_some_and(|arn| arn.ends_with("-dead-letters")), "{rule}: {targets}");
+        let queue = queue.as_str().unwrap_or_default();
+        assert!(queue.ends_with("-dead-letters"), "{rule}: {targets}");
+        // And the queue lets that rule in.
+        let name = queue.rsplit(':').next().unwrap_or_default();
+        let url = aws.sqs("GetQueueUrl", &json!({ "QueueName": name })).expect("the queue is there");
+        let ask = json!({ "QueueUrl": url["QueueUrl"], "AttributeNames": ["Policy"] });
+        let policy = aws.sqs("GetQueueAttributes", &ask).expect("the queue's policy");
+        let policy = policy["Attributes"]["Policy"].as_str().unwrap_or_default().to_owned();
+        let of = format!("{}\"", rule_arn(bus, &format!("{prefix}{rule}")));
+        assert!(policy.contains(&of), "{of} in {policy}");
     }
     // The emulator forgets what Lambda does with an event that is not taken: the template says it.
     let template = std::fs::read_to_string(workspace::root().join("template.yaml")).expect("the template");
@@ -183,6 +194,11 @@ fn every_event_that_is_given_up_goes_to_a_dead_letter_queue() {
         assert_eq!(function.matches("DeadLetterConfig:").count(), events, "{function}");
         assert!(function.contains("OnFailure: { Type: SQS"), "{function}");
     }
+}
+
+fn rule_arn(bus: &str, rule: &str) -> String {
+    let bus = if bus == "default" { String::new() } else { format!("{bus}/") };
+    format!(":rule/{bus}{rule}")
 }
 
 /// The emulator's log service fails while somebody writes a new stream: it is asked again.

@@ -54,6 +54,14 @@ fn a_hundred_looks_at_the_page_change_nothing() {
         let head = link.head();
         assert_eq!((head.status, head.body.len()), (200, 0));
     }
+    // As links are that decide when a robot follows them.
+    for more in
+        ["&decision=approve", "&decision=reject&reason=x", &format!("&code={}&decision=approve", link.code)]
+    {
+        let url = format!("{}{more}", link.url());
+        let answer = app.aws.call("GET", &url, None, None, false).expect("the page answers");
+        assert_eq!(answer.status, 200, "{more}");
+    }
     assert_eq!(app.everything(), before, "not a byte in the table has changed");
     assert!(link.get().text().contains("Approve"), "and the link is still good");
 }

@@ -84,7 +84,7 @@ pub(super) fn headline(refusal: &Refusal) -> &'static str {
 
 fn title(subject: &Subject, promotion: &Promotion, own: Option<&Vote>) -> String {
     let rejected = promotion.votes.values().any(|vote| vote.verdict == Verdict::Reject);
-    let enough = subject.policy().is_some_and(|policy| approved(policy, promotion));
+    let enough = subject.policy().is_some_and(|policy| approved(subject, policy, promotion));
     let title = match promotion.state {
         PromotionState::Pending if !enough && own.is_none() => "Not decided yet",
         PromotionState::Pending if !enough => "Approved by you",
@@ -138,8 +138,9 @@ fn what(subject: &Subject, promotion: &Promotion) -> String {
     let reason = || promotion.reason.as_deref().map(line).unwrap_or_default();
     match promotion.state {
         PromotionState::Pending => match subject.policy() {
-            Some(policy) if !approved(policy, promotion) => {
-                let missing = usize::from(policy.approval.required) - approvals(policy, promotion).count();
+            Some(policy) if !approved(subject, policy, promotion) => {
+                let missing =
+                    usize::from(policy.approval.required) - approvals(subject, policy, promotion).count();
                 let more = if missing == 1 { "approval is" } else { "approvals are" };
                 format!("{missing} more {more} needed.")
             }

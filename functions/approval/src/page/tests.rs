@@ -72,7 +72,7 @@ fn asking(required: u8, tag: &str) -> Subject {
         platforms: Vec::new(),
         names_taken: 0,
         asked_by: None,
-        pushed_by: None,
+        pushers: Default::default(),
         reason: None,
     };
     step(at("2025-07-17T14:30:54Z"), &subject, &[Observed::Opened(Box::new(push))]).unwrap().after

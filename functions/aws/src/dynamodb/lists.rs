@@ -191,11 +191,11 @@ impl Table {
         Ok(page.items.into_iter().map(|stored| (stored.environment, stored.operation)).collect())
     }
 
-    /// Promotions of one environment that are still open, newest first.
+    /// Promotions of one environment, or of all, that are still open, newest first.
     pub async fn open_promotions(
         &self,
         application: &ApplicationName,
-        environment: &EnvironmentName,
+        environment: Option<&EnvironmentName>,
     ) -> Result<Vec<Key>, TableError> {
         let mut open = Vec::new();
         let mut after = None;
@@ -203,7 +203,7 @@ impl Table {
             let page = self.promotions(application, 200, after).await?;
             for (of, operation) in page.items {
                 if let Work::Promotion(promotion) = &operation.work
-                    && of == *environment
+                    && environment.is_none_or(|environment| of == *environment)
                     && !promotion.state.is_terminal()
                 {
                     open.push(Key {

@@ -64,13 +64,55 @@ impl Table {
         let mut item = item(&keys::caller(application, repository, tag, digest), 1, caller)?;
         let ttl = caller.at.as_second().saturating_add(CALLER_KEPT);
         item.insert("ttl".into(), AttributeValue::N(ttl.to_string()));
-        self.client
+        item.insert("called_at".into(), AttributeValue::S(sortable(caller.at)));
+        // The newest call counts, in whatever order they are told.
+        let answer = self
+            .client
             .put_item()
             .table_name(&self.name)
             .set_item(Some(item))
+            .condition_expression("attribute_not_exists(called_at) OR called_at <= :at")
+            .expression_attribute_values(":at", AttributeValue::S(sortable(caller.at)))
+            .send()
+            .await;
+        match answer {
+            Ok(_) => Ok(()),
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(|error| error.is_conditional_check_failed_exception()) =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(TableError::call("PutItem")(error)),
+        }
+    }
+
+    /// Who has put a build's tag on this digest, ever, as far as CloudTrail has told.
+    pub async fn pushers(
+        &self,
+        application: &ApplicationName,
+        digest: &ImageDigest,
+    ) -> Result<BTreeSet<String>, TableError> {
+        let found = self.get(&keys::pushers(application, digest)).await?;
+        Ok(found.map(|item| pushers_of(&item)).unwrap_or_default())
+    }
+
+    pub async fn add_pusher(
+        &self,
+        application: &ApplicationName,
+        digest: &ImageDigest,
+        arn: &str,
+    ) -> Result<(), TableError> {
+        self.client
+            .update_item()
+            .table_name(&self.name)
+            .set_key(Some(keys::pushers(application, digest).attributes()))
+            .update_expression("ADD pushers :arn")
+            .expression_attribute_values(":arn", AttributeValue::Ss(vec![arn.to_owned()]))
             .send()
             .await
-            .map_err(TableError::call("PutItem"))?;
+            .map_err(TableError::call("UpdateItem"))?;
         Ok(())
     }
 
@@ -105,6 +147,13 @@ impl Table {
             }
             Err(error) => Err(TableError::call("UpdateItem")(error)),
         }
+    }
+}
+
+pub(super) fn pushers_of(item: &Item) -> BTreeSet<String> {
+    match item.get("pushers") {
+        Some(AttributeValue::Ss(arns)) => arns.iter().cloned().collect(),
+        _ => BTreeSet::new(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use aws_sdk_sns::error::ProvideErrorMetadata;
 use stablepin_core::application::MailAddress;
-use stablepin_core::reach::{Subscription, filter};
+use stablepin_core::reach::{Attributes, Subscription, filter};
 
 use super::{Sns, SnsError};
 use crate::failed_call::FailedCall;
@@ -11,13 +11,6 @@ use crate::failed_call::FailedCall;
 /// <https://docs.aws.amazon.com/sns/latest/dg/sns-delete-subscription-topic.html>
 const PENDING: &str = "PendingConfirmation";
 const DELETED: &str = "Deleted";
-
-/// What a subscription filters by.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Filter {
-    pub policy: Option<String>,
-    pub scope: Option<String>,
-}
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConfirmError {
@@ -63,15 +56,18 @@ impl Sns {
 
     /// None: it has gone meanwhile.
     /// <https://docs.aws.amazon.com/sns/latest/api/API_GetSubscriptionAttributes.html>
-    pub async fn filter_of(&self, subscription_arn: &str) -> Result<Option<Filter>, SnsError> {
+    pub async fn attributes_of(&self, subscription_arn: &str) -> Result<Option<Attributes>, SnsError> {
         let answer =
             self.client.get_subscription_attributes().subscription_arn(subscription_arn).send().await;
         match answer {
             Ok(answer) => {
                 let mut attributes = answer.attributes.unwrap_or_default();
-                Ok(Some(Filter {
-                    policy: attributes.remove("FilterPolicy"),
+                Ok(Some(Attributes {
+                    filter: attributes.remove("FilterPolicy"),
                     scope: attributes.remove("FilterPolicyScope"),
+                    authenticated: attributes
+                        .remove("ConfirmationWasAuthenticated")
+                        .and_then(|text| text.parse().ok()),
                 }))
             }
             Err(error) if error.as_service_error().is_some_and(|error| error.is_not_found_exception()) => {
@@ -102,6 +98,10 @@ impl Sns {
                     .is_some_and(|error| error.is_filter_policy_limit_exceeded_exception()) =>
             {
                 Err(SnsError::Full { topic: topic_arn.to_owned() })
+            }
+            // It is there already, with other attributes.
+            Err(error) if error.code().is_some_and(refuses) => {
+                Err(SnsError::Different { topic: topic_arn.to_owned(), mail: mail.to_string() })
             }
             Err(error) => Err(failed("Subscribe", topic_arn, FailedCall::new(error))),
         }

@@ -1,7 +1,7 @@
-use stablepin_aws::sns::{ConfirmError, Filter, Sns, SnsError};
+use stablepin_aws::sns::{ConfirmError, Sns, SnsError};
 use stablepin_core::application::{Approver, MailAddress};
 use stablepin_core::name::ApproverName;
-use stablepin_core::reach::Subscription;
+use stablepin_core::reach::{Attributes, Subscription};
 
 use crate::wire::{Wire, bytes, chain, error, xml_error};
 
@@ -172,19 +172,21 @@ async fn a_filter_is_what_sns_says_it_is() {
     let wire = Wire::answering([
         attributes(
             &(entry("FilterPolicy", "{&quot;mail&quot;:[&quot;lead@example.com&quot;]}")
-                + &entry("FilterPolicyScope", "MessageAttributes")),
+                + &entry("FilterPolicyScope", "MessageAttributes")
+                + &entry("ConfirmationWasAuthenticated", "false")),
         ),
         attributes(&entry("Protocol", "email")),
         xml_error(404, "NotFound"),
         xml_error(403, "AuthorizationError"),
     ]);
     let sns = Sns::new(&wire.session());
-    let filtered = sns.filter_of("arn:1").await.unwrap().unwrap();
-    assert_eq!(filtered.policy.as_deref(), Some(r#"{"mail":["lead@example.com"]}"#));
+    let filtered = sns.attributes_of("arn:1").await.unwrap().unwrap();
+    assert_eq!(filtered.filter.as_deref(), Some(r#"{"mail":["lead@example.com"]}"#));
     assert_eq!(filtered.scope.as_deref(), Some("MessageAttributes"));
-    assert_eq!(sns.filter_of("arn:2").await.unwrap(), Some(Filter::default()));
-    assert_eq!(sns.filter_of("arn:3").await.unwrap(), None, "it has gone");
-    let denied = sns.filter_of("arn:4").await.unwrap_err();
+    assert_eq!(filtered.authenticated, Some(false));
+    assert_eq!(sns.attributes_of("arn:2").await.unwrap(), Some(Attributes::default()));
+    assert_eq!(sns.attributes_of("arn:3").await.unwrap(), None, "it has gone");
+    let denied = sns.attributes_of("arn:4").await.unwrap_err();
     assert!(chain(&denied).starts_with("GetSubscriptionAttributes failed for arn:4: AuthorizationError"));
 }
 
@@ -193,6 +195,7 @@ async fn a_mailbox_is_subscribed_with_its_filter_in_the_same_call() {
     let wire = Wire::answering([
         bytes(answer("Subscribe", "<SubscriptionArn>pending confirmation</SubscriptionArn>")),
         xml_error(403, "FilterPolicyLimitExceeded"),
+        xml_error(400, "InvalidParameter"),
     ]);
     let sns = Sns::new(&wire.session());
     sns.subscribe(TOPIC, &mail()).await.unwrap();
@@ -208,6 +211,8 @@ async fn a_mailbox_is_subscribed_with_its_filter_in_the_same_call() {
     assert_eq!(form(&wire.request().body), pairs(&expected));
     let full = sns.subscribe(TOPIC, &mail()).await.unwrap_err();
     assert!(matches!(full, SnsError::Full { .. }), "{full:?}");
+    let there = sns.subscribe(TOPIC, &mail()).await.unwrap_err();
+    assert!(matches!(there, SnsError::Different { .. }), "{there:?}");
 }
 
 /// A scanner follows the link that every mail ends with, and would unsubscribe its reader.

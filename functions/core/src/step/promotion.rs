@@ -3,7 +3,7 @@
 mod decide;
 pub(super) mod deploy;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -13,17 +13,17 @@ use crate::audit::{Actor, Kind};
 use crate::build_tag::BuildTag;
 use crate::caller::Caller;
 use crate::commit::{Commit, Commit8};
-use crate::effect::{is_newest, reminder};
+use crate::effect::reminder;
 use crate::image::{ImageDigest, ImageTag, RepositoryName};
 use crate::name::{ApproverName, EnvironmentName};
 use crate::one_line::reason;
 use crate::records::{
     Asked, Build, Environment, Hold, Latest, Occurrence, Operation, OperationId, Promotion, PromotionState,
-    Slot, SlotKind, Subject, TokenHash, Work,
+    Question, Slot, SlotKind, Subject, TokenHash, Waiting, Work,
 };
 use crate::refusal::Refusal;
 
-pub use decide::{Decision, Form, approvals, approved, may_decide};
+pub use decide::{Decision, Form, approvals, approved, is_own, may_decide};
 pub(super) use decide::{decide, withdraw, wrong_code};
 
 use decide::decided_by;
@@ -44,8 +44,8 @@ pub struct Opening {
     pub names_taken: u32,
     /// Who asked for it by a signed request; none: a push.
     pub asked_by: Option<Actor>,
-    /// And who pushed it, where CloudTrail was faster than the registry.
-    pub pushed_by: Option<Caller>,
+    /// Who has pushed it, ever, as far as CloudTrail has told.
+    pub pushers: BTreeSet<String>,
     /// And why.
     pub reason: Option<String>,
 }
@@ -120,14 +120,21 @@ pub(super) fn open(draft: &mut Draft, opening: &Opening) -> Result<(), Refusal> 
     if let Some(Work::Promotion(asked)) = after.operation.as_mut().map(|operation| &mut operation.work) {
         asked.occurrence = asked.occurrence.clone().max(occurrence);
         asked.asked_by = asked.asked_by.take().or_else(|| opening.asked_by.clone());
-        asked.pushed_by = asked.pushed_by.take().or_else(|| opening.pushed_by.clone());
+        asked.pushers.extend(opening.pushers.iter().cloned());
         if let Some(latest) = &mut after.environment.latest {
             latest.occurrence = asked.occurrence.clone();
         }
         return Ok(());
     }
 
-    let ask_at = coalesced(now, &mut after.environment);
+    let ask_at = coalesced(now, policy.approval.expires, opening.id, &mut after.environment);
+    if ask_at.is_some() {
+        let waiting = &mut after.environment.waiting;
+        waiting.insert(Waiting { occurrence: occurrence.clone(), promotion: opening.id });
+        while waiting.len() > MOST_WAITING {
+            waiting.pop_first();
+        }
+    }
     let promotion = Promotion {
         id: opening.id,
         digest: occurrence.digest.clone(),
@@ -137,7 +144,8 @@ pub(super) fn open(draft: &mut Draft, opening: &Opening) -> Result<(), Refusal> 
         reason: None,
         opened_at: now,
         asked_by: opening.asked_by.clone(),
-        pushed_by: opening.pushed_by.clone(),
+        pushers: opening.pushers.clone(),
+        pushed_tag: opening.asked_by.is_none().then(|| opening.pushed_tag.clone()),
         expires_at: now + policy.approval.expires,
         ask_at,
         asked: Default::default(),
@@ -164,40 +172,49 @@ pub(super) fn open(draft: &mut Draft, opening: &Opening) -> Result<(), Refusal> 
             None => Some(format!("push of {}:{}", opening.repository, opening.pushed_tag)),
             Some(_) => opening.reason.as_deref().and_then(reason),
         },
-        actor: opening
-            .asked_by
-            .clone()
-            .or_else(|| opening.pushed_by.as_ref().map(Caller::actor))
-            .unwrap_or(Actor::Push),
+        actor: opening.asked_by.clone().unwrap_or(Actor::Push),
     };
     after.operation = Some(Operation::new(Work::Promotion(promotion), now));
     draft.audit(entry);
     Ok(())
 }
 
-/// As many builds of an environment are asked for at once, within this time. Whoever is asked more often reads none of
-/// it, and SNS disables an address that gets more than 10 mails in a second.
+/// As many builds of an environment wait for an answer that were asked for within this time. Whoever is asked for more reads
+/// none of it, and SNS disables an address that gets more than 10 mails in a second.
 /// <https://repost.aws/knowledge-center/sns-email-subscription-disabled>
 const MOST_AT_ONCE: usize = 5;
 const AT_ONCE: SignedDuration = SignedDuration::from_mins(5);
 
-/// When approvers are asked for what is opened now; none: at once.
-fn coalesced(now: Timestamp, environment: &mut Environment) -> Option<Timestamp> {
-    environment.asked.retain(|at| now.duration_since(*at) < AT_ONCE);
+/// So many wait to be the newest, if those after them end before anybody was asked.
+const MOST_WAITING: usize = 20;
+
+/// When approvers are asked for what is opened now, with half its time left at least; none: at once.
+fn coalesced(
+    now: Timestamp,
+    expires: SignedDuration,
+    promotion: OperationId,
+    environment: &mut Environment,
+) -> Option<Timestamp> {
+    environment.asked.retain(|question| now.duration_since(question.at) < AT_ONCE);
     match environment.asked.first() {
-        Some(first) if environment.asked.len() >= MOST_AT_ONCE => Some(*first + AT_ONCE),
+        Some(first) if environment.asked.len() >= MOST_AT_ONCE => {
+            Some((first.at + AT_ONCE).min(now + expires / 2))
+        }
         _ => {
-            environment.asked.push(now);
+            environment.asked.push(Question { at: now, promotion });
             None
         }
     }
 }
 
-pub(super) fn asked(draft: &mut Draft, approver: &ApproverName, token: &TokenHash) {
+pub(super) fn asked(draft: &mut Draft, approver: &ApproverName, token: &TokenHash, mail: &str) {
     let at = draft.now;
     let after = &mut draft.change.after;
-    if after.promotion().is_some_and(|promotion| promotion.ask_at.is_some() && promotion.asked.is_empty()) {
-        after.environment.asked.push(at);
+    let first = after.promotion().filter(|one| one.ask_at.is_some() && one.asked.is_empty());
+    if let Some((promotion, occurrence)) = first.map(|one| (one.id, one.occurrence.clone())) {
+        after.environment.asked.push(Question { at, promotion });
+        // What came before it was overtaken.
+        after.environment.waiting.retain(|waiting| waiting.occurrence > occurrence);
     }
     if let Some(promotion) = promotion(draft) {
         let before = match promotion.asked.get(approver) {
@@ -205,14 +222,20 @@ pub(super) fn asked(draft: &mut Draft, approver: &ApproverName, token: &TokenHas
             Some(asked) => asked.before.saturating_add(1),
             None => 0,
         };
-        promotion.asked.insert(approver.clone(), Asked { token: token.clone(), at, burnt: false, before });
+        let mail = Some(mail.to_owned());
+        promotion
+            .asked
+            .insert(approver.clone(), Asked { token: token.clone(), at, burnt: false, before, mail });
     }
 }
 
-/// Told after it was opened. A decision that was made before stands: it was made on what was known.
+/// Told after it was opened. What whoever pushed has said of it counts no more.
 pub(super) fn called(draft: &mut Draft, caller: &Caller) {
-    let Some(promotion) = promotion(draft).filter(|promotion| promotion.pushed_by.is_none()) else { return };
-    promotion.pushed_by = Some(caller.clone());
+    let open = |promotion: &&mut Promotion| !promotion.state.is_terminal();
+    let Some(promotion) = promotion(draft).filter(open) else { return };
+    if !promotion.pushers.insert(caller.arn.clone()) {
+        return;
+    }
     let state = promotion.state.as_str().to_owned();
     let entry = Entry {
         kind: Kind::Promotion,
@@ -255,11 +278,11 @@ fn expire(draft: &mut Draft) {
                 format!("superseded: a later build became pin {pin}")
             } else if promotion.expires_at > now {
                 return;
-            } else if !approved(policy, promotion) {
+            } else if !approved(after, policy, promotion) {
                 "expired: nobody decided in time".to_owned()
             } else if let Some(freeze) = &after.environment.freeze {
                 format!("expired: approved, but the environment is frozen ({})", freeze.reason)
-            } else if let Some(hold) = held(&after.environment, policy, promotion) {
+            } else if let Some(hold) = held(after, policy, promotion) {
                 format!("expired: approved, but the environment is held ({})", hold.reason)
             } else {
                 // Decided in time: it only waits for another rollout, which has a deadline of its own.
@@ -289,6 +312,9 @@ pub(super) fn settle(draft: &mut Draft) {
     }
 }
 
+/// How soon to look again whether it has become the next.
+const ASKED_AGAIN: SignedDuration = SignedDuration::from_mins(5);
+
 /// Approved, and nothing is in its way: to the services, or where none are deployed to, straight to the pin.
 fn begin(draft: &mut Draft) {
     let Some(policy) = draft.change.after.policy().cloned() else { return };
@@ -297,14 +323,14 @@ fn begin(draft: &mut Draft) {
         let reason = format!("superseded: a later build became pin {pin}");
         return end(draft, PromotionState::Cancelled, reason, Actor::Stablepin);
     }
-    let environment = &mut draft.change.after.environment;
-    let free = environment.slot.is_none()
-        && environment.freeze.is_none()
-        && held(environment, &policy, &promotion).is_none();
-    if !approved(&policy, &promotion) || !free {
+    let after = &draft.change.after;
+    let free = after.environment.slot.is_none()
+        && after.environment.freeze.is_none()
+        && held(after, &policy, &promotion).is_none();
+    if !approved(after, &policy, &promotion) || !free {
         return;
     }
-    let actor = decided_by(&policy, &promotion).0;
+    let actor = decided_by(after, &policy, &promotion).0;
     draft.release(&actor);
     let environment = &mut draft.change.after.environment;
     if policy.is_deployed() {
@@ -323,9 +349,9 @@ fn begin(draft: &mut Draft) {
 }
 
 /// The hold that keeps an approved promotion back: no approval was given after it began.
-fn held<'a>(environment: &'a Environment, policy: &Policy, promotion: &Promotion) -> Option<&'a Hold> {
-    let hold = environment.hold.as_ref()?;
-    let released = approvals(policy, promotion).any(|(_, vote)| vote.at > hold.since);
+fn held<'a>(subject: &'a Subject, policy: &Policy, promotion: &Promotion) -> Option<&'a Hold> {
+    let hold = subject.environment.hold.as_ref()?;
+    let released = approvals(subject, policy, promotion).any(|(_, vote)| vote.at > hold.since);
     (!released).then_some(hold)
 }
 
@@ -333,7 +359,7 @@ fn held<'a>(environment: &'a Environment, policy: &Policy, promotion: &Promotion
 pub(super) fn set_pin(draft: &mut Draft, policy: &Policy, revisions: BTreeMap<ServiceName, String>) {
     let Some(promotion) = draft.change.after.promotion().cloned() else { return };
     let build = promotion.build.clone();
-    let (actor, reason) = decided_by(policy, &promotion);
+    let (actor, reason) = decided_by(&draft.change.after, policy, &promotion);
     draft.pin(NewPin {
         digest: promotion.digest.clone(),
         build_tag: build.build_tag,
@@ -373,9 +399,13 @@ pub(super) fn stable_tagged(draft: &mut Draft) {
 pub(super) fn next_look(now: Timestamp, promotion: &Promotion, subject: &Subject) -> Option<Timestamp> {
     match promotion.state {
         PromotionState::Pending => {
-            let waiting = subject.policy().is_some_and(|policy| approved(policy, promotion));
+            let waiting = subject.policy().is_some_and(|policy| approved(subject, policy, promotion));
             let soon = now + SignedDuration::from_mins(1);
-            let asking = promotion.ask_at.filter(|at| *at > now && is_newest(subject, promotion));
+            // Those after it may end: then it is the next to be asked for.
+            let waits = subject.environment.waiting.iter().any(|waiting| waiting.promotion == promotion.id);
+            let asking = promotion.ask_at.filter(|_| waits).map(|at| at.max(now + ASKED_AGAIN));
+            let asking =
+                if waits && promotion.ask_at.is_some_and(|at| at > now) { promotion.ask_at } else { asking };
             let expiry = asking.map_or(promotion.expires_at, |at| at.min(promotion.expires_at));
             let reminder = reminder(subject, promotion).filter(|at| *at > now);
             // Approved in time, and past its expiry: it still waits for a rollback's end.
@@ -438,6 +468,12 @@ pub(super) fn move_to(draft: &mut Draft, state: PromotionState, reason: Option<S
     let id = promotion.id;
     if state.is_terminal() {
         draft.free_slot(id);
+        draft.change.after.environment.waiting.retain(|waiting| waiting.promotion != id);
+    }
+    draft.change.after.environment.asked.retain(|question| question.promotion != id);
+    // What comes now has failed at nothing yet.
+    if let Some(operation) = &mut draft.change.after.operation {
+        operation.failures = 0;
     }
     if let Some(latest) = &mut draft.change.after.environment.latest
         && latest.promotion == id

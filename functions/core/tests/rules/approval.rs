@@ -1,11 +1,11 @@
 //! Rule 5: who decides, and by what.
 
 use jiff::SignedDuration;
-use stablepin_core::application::{FourEyes, Principal};
+use stablepin_core::application::{FourEyes, MailAddress, Principal};
 use stablepin_core::audit::Actor;
 use stablepin_core::caller::Caller;
 use stablepin_core::code::MOST_WRONG_CODES;
-use stablepin_core::effect::{Effect, owed};
+use stablepin_core::effect::{Effect, Outcome, owed};
 use stablepin_core::facts::facts;
 use stablepin_core::reach::Reach;
 use stablepin_core::records::{CodeHash, Notice, OperationId, PromotionState, Verdict};
@@ -271,22 +271,22 @@ fn approvers_out_of_reach_are_told_of_when_they_are_too_few() {
 /// The registry does not say who pushed; CloudTrail does, minutes later.
 #[test]
 fn rule_5_whoever_pushed_it_does_not_decide_it_once_that_is_known() {
-    let session = "arn:aws:sts::111122223333:assumed-role/AWSReservedSSO_Lead_0123456789abcdef/lead";
-    let caller = Caller { arn: session.to_owned(), at: start() };
     let told = |four_eyes: FourEyes, name: &str| {
-        let mut world = World::new(application(TWO, ""));
-        let configured = &mut world.configuration.application;
-        configured.approvers[0].principals = vec![Principal::parse(session).unwrap()];
-        configured.environments[0].approval.four_eyes = four_eyes;
-        let id = world.push(0, 1).unwrap();
-        world.settle();
+        let (mut world, id) = pushed_by_lead(four_eyes, "required = 2");
         let before = may_decide(world.now, &world.subject(Some(id), None), &approver(name), None);
         let audited = world.audit.len();
-        world.observe(Some(id), None, &[Observed::Called(caller.clone())]).unwrap();
-        assert_eq!(world.audit.len(), audited + 1);
-        let other = Caller { arn: "arn:aws:iam::111122223333:user/late".to_owned(), ..caller.clone() };
-        world.observe(Some(id), None, &[Observed::Called(other)]).unwrap();
-        assert_eq!(world.audit.len(), audited + 1, "the first word counts");
+        for _ in 0..2 {
+            world.observe(Some(id), None, &[Observed::Called(caller(LEAD))]).unwrap();
+        }
+        assert_eq!(world.audit.len(), audited + 1, "told once, however often it is heard");
+        world
+            .observe(Some(id), None, &[Observed::Called(caller("arn:aws:iam::111122223333:user/late"))])
+            .unwrap();
+        assert_eq!(
+            world.subject(Some(id), None).promotion().unwrap().pushers.len(),
+            2,
+            "each of them counts"
+        );
         (before, may_decide(world.now, &world.subject(Some(id), None), &approver(name), None))
     };
     let own = Err(Refusal::OwnRequest { approver: approver("lead") });
@@ -295,4 +295,103 @@ fn rule_5_whoever_pushed_it_does_not_decide_it_once_that_is_known() {
     assert_eq!(told(FourEyes::Strict, "second"), (unknown, Ok(())));
     assert_eq!(told(FourEyes::On, "lead"), (Ok(()), own));
     assert_eq!(told(FourEyes::Off, "lead"), (Ok(()), Ok(())));
+}
+
+const LEAD: &str = "arn:aws:sts::111122223333:assumed-role/AWSReservedSSO_Lead_0123456789abcdef/lead";
+
+fn caller(arn: &str) -> Caller {
+    Caller { arn: arn.to_owned(), at: start() }
+}
+
+fn pushed_by_lead(four_eyes: FourEyes, approval: &str) -> (World, OperationId) {
+    let mut world = World::new(application(approval, ""));
+    let configured = &mut world.configuration.application;
+    configured.approvers[0].principals = vec![Principal::parse(LEAD).unwrap()];
+    configured.environments[0].approval.four_eyes = four_eyes;
+    let id = world.push(0, 1).unwrap();
+    world.settle();
+    (world, id)
+}
+
+/// One of two, before anybody knew: when it turns out to be the pusher's, there is none.
+#[test]
+fn rule_5_the_vote_of_whoever_pushed_it_counts_no_more() {
+    let (mut world, id) = pushed_by_lead(FourEyes::On, "required = 2");
+    world.vote(id, "lead", Verdict::Approve).unwrap();
+    world.observe(Some(id), None, &[Observed::Called(caller(LEAD))]).unwrap();
+    world.vote(id, "second", Verdict::Approve).unwrap();
+    world.settle();
+    assert_eq!(state(&world, id), PromotionState::Pending, "one vote of two");
+    assert_eq!(world.pins, []);
+}
+
+/// A mail that cannot be sent keeps nothing waiting, and hides no problem.
+#[test]
+fn what_is_not_told_holds_nothing_back_and_is_given_up() {
+    let (mut world, id) = asked(ONE);
+    world.vote(id, "lead", Verdict::Approve).unwrap();
+    let untold = || Observed::Outcome(Outcome::Untold("throttled".to_owned()));
+    world.observe(Some(id), None, &[untold()]).unwrap();
+    let operation = &world.operations[&id];
+    assert_eq!((operation.failures, operation.problem.as_deref(), operation.untold), (0, None, 1));
+    let holder = world.uuid();
+    let owed_now = owed(world.now, &world.subject(Some(id), None), holder);
+    assert!(matches!(owed_now[..], [Effect::TagStable(_)]), "the tag is put now: {owed_now:?}");
+    let pin = world.environment.pin.as_ref().unwrap().number;
+    world.observe(Some(id), None, &[Observed::Outcome(Outcome::StableTagged(pin))]).unwrap();
+    assert_eq!(state(&world, id), PromotionState::Completed);
+    let pause =
+        |world: &World| world.operations[&id].wake_at.map(|at| at.duration_since(world.now).as_mins());
+    assert_eq!(pause(&world), Some(1), "then it is tried again");
+    for attempt in 2..=11 {
+        world.wait(16 * 60);
+        world.observe(Some(id), None, &[untold()]).unwrap();
+        assert_eq!(pause(&world), Some((1 << (attempt - 1).min(4)).min(16)), "{attempt}");
+    }
+    world.observe(Some(id), None, &[untold()]).unwrap();
+    assert_eq!(pause(&world), None, "and given up");
+}
+
+/// The link that was mailed to the address before is worth nothing, and the one of today gets another.
+#[test]
+fn rule_5_a_link_is_its_addresss() {
+    let (mut world, id) = asked(ONE);
+    let first = world.token(id, "lead").unwrap();
+    world.configuration.application.approvers[0].mail = MailAddress::parse("successor@example.com").unwrap();
+    let subject = world.subject(Some(id), None);
+    let refused = may_decide(world.now, &subject, &approver("lead"), Some(&first));
+    assert_eq!(refused, Err(Refusal::LinkReplaced { approver: approver("lead") }));
+    world.observe(Some(id), None, &[Observed::Nudge]).unwrap();
+    let holder = world.uuid();
+    assert_eq!(owed(world.now, &world.subject(Some(id), None), holder), [Effect::Ask(approver("lead"))]);
+}
+
+/// The newest of a storm ends before anybody was asked for it: then the one before it is.
+#[test]
+fn when_the_newest_that_waits_ends_the_one_before_it_is_asked_for() {
+    let mut world = World::new(application(ONE, ""));
+    let ids: Vec<OperationId> = (0..8)
+        .map(|n| {
+            let id = world.push(n, n as u8 + 1).unwrap();
+            world.settle();
+            id
+        })
+        .collect();
+    let actor = Actor::Principal { arn: "arn:aws:iam::111122223333:user/operator".to_owned() };
+    world.observe(Some(ids[7]), None, &[Observed::Withdrawn { actor, reason: None }]).unwrap();
+    world.wait(10 * 60);
+    world.settle();
+    assert_eq!(mailed(&world, &ids), [0, 1, 2, 3, 4, 6]);
+}
+
+#[test]
+fn whoever_answers_is_asked_for_the_next_at_once() {
+    let mut world = World::new(application(ONE, ""));
+    for n in 0..20 {
+        let id = world.push(n, n as u8 + 1).unwrap();
+        world.settle();
+        assert!(world.token(id, "lead").is_some(), "build {n}");
+        world.vote(id, "lead", Verdict::Approve).unwrap();
+        world.settle();
+    }
 }

@@ -9,7 +9,7 @@ use stablepin_core::refusal::Refusal;
 use stablepin_core::step::{Observed, step};
 use uuid::Uuid;
 
-use crate::world::{World, tells};
+use crate::world::World;
 
 /// How long an invocation may take at most: every call that it began has ended then, or it has.
 const LIFE: SignedDuration = SignedDuration::from_secs(30);
@@ -156,8 +156,9 @@ impl Process {
             return Turn::Goes;
         }
         self.observed.clear();
+        // What only tells people makes no difference to anything else: it takes no turn of its own.
         let owed = owed(now, &self.subject, self.holder);
-        let (told, owed): (Vec<_>, Vec<_>) = owed.into_iter().partition(tells);
+        let (told, owed): (Vec<_>, Vec<_>) = owed.into_iter().partition(Effect::only_tells);
         for effect in &told {
             self.carry_out(world, effect, Fault::None);
         }

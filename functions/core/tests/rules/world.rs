@@ -100,11 +100,6 @@ pub(crate) struct Running {
     pub(crate) deployment: String,
 }
 
-/// What only tells people makes no difference to anything else, whenever it is done: it is done at once.
-pub(crate) fn tells(effect: &Effect) -> bool {
-    matches!(effect, Effect::Reach | Effect::Receipt(_))
-}
-
 #[derive(Debug, Clone)]
 pub(crate) struct World {
     pub(crate) now: Timestamp,
@@ -288,7 +283,7 @@ impl World {
             platforms: Vec::new(),
             names_taken: 0,
             asked_by: None,
-            pushed_by: None,
+            pushers: Default::default(),
             reason: None,
         }
     }
@@ -375,8 +370,9 @@ impl World {
     /// What is owed by an operation now, begun by somebody, and not arrived.
     pub(crate) fn begin(&mut self, operation: OperationId) {
         let lease = Lease { holder: self.uuid(), until: self.now + LEASE };
-        let told =
-            owed(self.now, &self.subject(Some(operation), None), lease.holder).into_iter().filter(tells);
+        let told = owed(self.now, &self.subject(Some(operation), None), lease.holder)
+            .into_iter()
+            .filter(Effect::only_tells);
         let told: Vec<_> =
             told.map(|effect| Observed::Outcome(self.take_effect(operation, &effect))).collect();
         if !told.is_empty() {
@@ -464,7 +460,7 @@ impl World {
                     wrong_codes: 0,
                 };
                 self.tokens.insert(hash.clone(), token);
-                Outcome::Asked { approver: name.clone(), token: hash }
+                Outcome::Asked { approver: name.clone(), token: hash, mail: format!("{name}@example.com") }
             }
             Effect::TagStable(pin) => {
                 self.tags.insert(self.stable_tag(), pin.digest.clone());

@@ -54,7 +54,7 @@ pub(super) async fn ask(
     );
     let mail = mail::question(subject, policy, promotion, approver, &link, &code);
     match door.send(reader, &mail).await {
-        Ok(()) => Outcome::Asked { approver: approver.clone(), token: token.hash },
+        Ok(()) => Outcome::Asked { approver: approver.clone(), token: token.hash, mail: reader.mail.lower() },
         Err(error) => problem(&error),
     }
 }

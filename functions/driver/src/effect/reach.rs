@@ -5,16 +5,16 @@ use stablepin_core::effect::Outcome;
 use stablepin_core::reach::Reach;
 use stablepin_core::records::Subject;
 
-use super::problem;
 use crate::Doors;
+use crate::errors::chain;
 
 pub(super) async fn reach(doors: &Doors, subject: &Subject, policy: &Policy) -> Outcome {
     let Some(post) = &doors.post else {
-        return Outcome::Problem("this function sends no mail".to_owned());
+        return Outcome::Untold("this function sends no mail".to_owned());
     };
     let subscriptions = match post.subscriptions().await {
         Ok(subscriptions) => subscriptions,
-        Err(error) => return problem(&error),
+        Err(error) => return Outcome::Untold(chain(&error)),
     };
     let application = &subject.configuration.application;
     let approvers = policy.approval.approvers.iter().filter_map(|name| application.approver(name));

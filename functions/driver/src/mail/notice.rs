@@ -113,12 +113,9 @@ pub(super) struct Words {
 fn out_of_reach(subject: &Subject, promotion: &Promotion) -> Option<Words> {
     let policy = subject.policy()?;
     let unreachable = promotion.unreachable.as_ref().filter(|unreachable| !unreachable.is_empty())?;
-    let application = &subject.configuration.application;
-    let missing = unreachable.iter().filter_map(|(name, reach)| {
-        let approver = application.approver(name)?;
-        Some(format!("{name} ({}) {}", approver.mail, reach.words()))
-    });
-    let missing: Vec<String> = missing.collect();
+    // By name: addresses are in no notice.
+    let missing: Vec<String> =
+        unreachable.iter().map(|(name, reach)| format!("{name} {}", reach.words())).collect();
     let required = policy.approval.required;
     Some(Words {
         title: "approvers cannot be reached",

@@ -81,7 +81,7 @@ fn pushed(application: Application, tag: &str, opening: impl FnOnce(&mut Opening
         platforms: Vec::new(),
         names_taken: 0,
         asked_by: None,
-        pushed_by: None,
+        pushers: Default::default(),
         reason: None,
     };
     opening(&mut push);
@@ -232,7 +232,9 @@ fn a_reminder_and_a_link_in_place_of_a_burnt_one() {
             panic!("a push opens a promotion")
         };
         let token = TokenHash("0f".repeat(32));
-        promotion.asked.insert(lead(), Asked { token, at: at("2025-07-17T14:31:00Z"), burnt, before: 0 });
+        promotion
+            .asked
+            .insert(lead(), Asked { token, at: at("2025-07-17T14:31:00Z"), burnt, before: 0, mail: None });
         mail(&subject).lines().take(6).collect::<Vec<_>>().join("\n")
     };
     assert_snapshot!(asked_again(false), @"
@@ -841,7 +843,7 @@ fn approvers_out_of_reach() {
 
     production-20250717-143052-a1b2c3d4 waits for 2 of 2 approvers, and mails do not reach enough of them.
 
-    Why: lead (lead@example.com) is not subscribed; second (second@example.com) has not confirmed the subscription.
+    Why: lead is not subscribed; second has not confirmed the subscription.
 
     What to do:
     - Subscribe them: PUT …/approvers/{name}/subscription. What is pushed next asks them.
@@ -852,7 +854,7 @@ fn approvers_out_of_reach() {
     assert_snapshot!(serde_json::to_string_pretty(&told.chat).unwrap(), @r#"
     {
       "content": {
-        "description": "production-20250717-143052-a1b2c3d4 waits for 2 of 2 approvers, and mails do not reach enough of them.\n\nWhy: lead (lead＠example.com) is not subscribed; second (second＠example.com) has not confirmed the subscription.",
+        "description": "production-20250717-143052-a1b2c3d4 waits for 2 of 2 approvers, and mails do not reach enough of them.\n\nWhy: lead is not subscribed; second has not confirmed the subscription.",
         "nextSteps": [
           "Subscribe them: PUT …/approvers/{name}/subscription. What is pushed next asks them.",
           "This build they can still decide by a signed request: POST …/promotions/{id}/decision."
@@ -881,7 +883,7 @@ fn what_is_found_about_subscribers() {
     let web = stablepin_core::name::ApplicationName::parse("web").unwrap();
     let nosy =
         ["the sqs subscriber arn:aws:sqs:eu-central-1:111122223333:audit gets everybody's links".to_owned()];
-    let missing = ["lead (lead@example.com) is not subscribed".to_owned()];
+    let missing = ["lead is not subscribed".to_owned()];
     let texts: Vec<String> =
         [health(None, &nosy), health(None, &[]), health(Some(&web), &missing), health(Some(&web), &[])]
             .map(|told| {
@@ -918,7 +920,7 @@ fn what_is_found_about_subscribers() {
     Approvers of this application get no mails: nobody can tell them that a build waits.
 
     Found:
-    - lead (lead@example.com) is not subscribed
+    - lead is not subscribed
 
     What to do:
     - Subscribe them: PUT …/approvers/{name}/subscription, and confirm with the token of SNS's mail.

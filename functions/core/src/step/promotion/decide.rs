@@ -5,10 +5,11 @@ use jiff::Timestamp;
 use super::{end, promotion};
 use crate::application::{Environment as Policy, FourEyes, Step};
 use crate::audit::{Actor, Kind};
+use crate::effect::moved;
 use crate::facts::facts;
 use crate::name::ApproverName;
 use crate::one_line::reason;
-use crate::records::{CodeHash, Promotion, PromotionState, Subject, Token, Verdict, Vote};
+use crate::records::{Asked, CodeHash, Promotion, PromotionState, Subject, Token, Verdict, Vote};
 use crate::refusal::Refusal;
 use crate::step::{Draft, Entry};
 
@@ -79,7 +80,8 @@ pub fn may_decide(
         if token.expires_at <= now {
             return Err(Refusal::LinkExpired { at: token.expires_at });
         }
-        if promotion.asked.get(approver).is_some_and(|asked| asked.token != token.hash) {
+        let replaced = |asked: &Asked| asked.token != token.hash || moved(subject, approver, asked);
+        if promotion.asked.get(approver).is_some_and(replaced) {
             return Err(Refusal::LinkReplaced { approver: approver.clone() });
         }
         if token.is_burnt() {
@@ -96,23 +98,29 @@ fn four_eyes(
     promotion: &Promotion,
     approver: &ApproverName,
 ) -> Result<(), Refusal> {
+    if is_own(subject, policy, promotion, approver) {
+        return Err(Refusal::OwnRequest { approver: approver.clone() });
+    }
+    match policy.approval.four_eyes {
+        FourEyes::Strict if requesters(promotion).next().is_none() => Err(Refusal::RequesterUnknown),
+        FourEyes::Off | FourEyes::On | FourEyes::Strict => Ok(()),
+    }
+}
+
+/// Whoever is known to have asked for it or pushed it.
+fn requesters(promotion: &Promotion) -> impl Iterator<Item = &str> {
     let asked_by = match &promotion.asked_by {
-        Some(Actor::Principal { arn }) => Some(arn),
+        Some(Actor::Principal { arn }) => Some(arn.as_str()),
         Some(Actor::Link { .. } | Actor::Push | Actor::Stablepin) | None => None,
     };
-    let pushed_by = promotion.pushed_by.as_ref().map(|caller| &caller.arn);
-    let mut known = asked_by.into_iter().chain(pushed_by);
-    let is_own = |arn: &String| {
-        subject.configuration.application.approver_of(arn).is_some_and(|own| own.name == *approver)
-    };
-    match policy.approval.four_eyes {
-        FourEyes::Off => Ok(()),
-        FourEyes::Strict if known.clone().next().is_none() => Err(Refusal::RequesterUnknown),
-        FourEyes::On | FourEyes::Strict if known.any(is_own) => {
-            Err(Refusal::OwnRequest { approver: approver.clone() })
-        }
-        FourEyes::On | FourEyes::Strict => Ok(()),
-    }
+    asked_by.into_iter().chain(promotion.pushers.iter().map(String::as_str))
+}
+
+/// Whether four eyes keep this approver from deciding: it is their own.
+pub fn is_own(subject: &Subject, policy: &Policy, promotion: &Promotion, approver: &ApproverName) -> bool {
+    let application = &subject.configuration.application;
+    let own = |arn: &str| application.approver_of(arn).is_some_and(|own| own.name == *approver);
+    policy.approval.four_eyes != FourEyes::Off && requesters(promotion).any(own)
 }
 
 /// What the page asks for besides the button, so that a robot which follows links and presses buttons decides nothing.
@@ -130,15 +138,17 @@ pub(in crate::step) fn decide(draft: &mut Draft, decision: &Decision) -> Result<
     let now = draft.now;
     let after = &draft.change.after;
     may_decide(now, after, &decision.approver, decision.form.as_ref().map(|form| &form.token))?;
-    let facts = facts(after).map(|facts| facts.hash());
+    let today = facts(after).map(|facts| facts.hash());
     if let Some(form) = &decision.form {
         let policy = after.policy().ok_or(Refusal::NoSuchEnvironment)?;
         robots_stay_out(policy, after, form)?;
-        if form.facts.is_some() && form.facts != facts {
+        if form.facts.is_some() && form.facts != today {
             return Err(Refusal::FactsChanged);
         }
         draft.change.token = Some(Token { used_at: Some(now), ..form.token.clone() });
     }
+    // Who has seen no page has signed none of its facts.
+    let facts = decision.form.as_ref().and_then(|form| form.facts.clone());
     let Some(promotion) = promotion(draft) else { return Ok(()) };
     let why = decision.reason.as_deref().and_then(reason);
     let vote = Vote {
@@ -209,23 +219,31 @@ fn audit(draft: &mut Draft, reason: String, actor: Actor) {
 }
 
 /// Enough approvals by people who are approvers today.
-pub fn approved(policy: &Policy, promotion: &Promotion) -> bool {
-    approvals(policy, promotion).count() >= usize::from(policy.approval.required)
+pub fn approved(subject: &Subject, policy: &Policy, promotion: &Promotion) -> bool {
+    approvals(subject, policy, promotion).count() >= usize::from(policy.approval.required)
 }
 
-/// The votes that count: whoever left the configuration decides nothing, also not by an earlier vote.
+/// The votes that count: whoever left the configuration decides nothing, nor whoever turns out to have pushed it, also not
+/// by an earlier vote.
 pub fn approvals<'a>(
+    subject: &'a Subject,
     policy: &'a Policy,
     promotion: &'a Promotion,
 ) -> impl Iterator<Item = (&'a ApproverName, &'a Vote)> {
-    let today = |name: &ApproverName| policy.approval.approvers.contains(name);
+    let today = |name: &ApproverName| {
+        policy.approval.approvers.contains(name) && !is_own(subject, policy, promotion, name)
+    };
     promotion.votes.iter().filter(move |(name, vote)| vote.verdict == Verdict::Approve && today(name))
 }
 
 /// Whose word made it approved, and what they said. Who has left since still did it.
-pub(super) fn decided_by(policy: &Policy, promotion: &Promotion) -> (Actor, Option<String>) {
+pub(super) fn decided_by(
+    subject: &Subject,
+    policy: &Policy,
+    promotion: &Promotion,
+) -> (Actor, Option<String>) {
     let ever = || promotion.votes.values().filter(|vote| vote.verdict == Verdict::Approve);
-    let counted = approvals(policy, promotion).map(|(_, vote)| vote);
+    let counted = approvals(subject, policy, promotion).map(|(_, vote)| vote);
     let last = counted.max_by_key(|vote| vote.at).or_else(|| ever().max_by_key(|vote| vote.at));
     last.map_or((Actor::Push, None), |vote| (vote.actor.clone(), vote.reason.clone()))
 }
