@@ -26,7 +26,7 @@ pub enum Refusal {
     #[error("approver {approver} has already decided")]
     AlreadyDecided { approver: ApproverName },
     #[error(
-        "approver {approver} asked for this promotion, and two pairs of eyes are wanted: somebody else must decide"
+        "approver {approver} asked for this promotion or pushed it, and two pairs of eyes are wanted: somebody else must decide"
     )]
     OwnRequest { approver: ApproverName },
     #[error(

@@ -1,6 +1,7 @@
 //! Who may decide, by which way, and who may not: what others got wrong, one story each.
 
 use std::collections::BTreeSet;
+use std::sync::Barrier;
 use std::thread;
 
 use serde_json::{Value, json};
@@ -340,11 +341,15 @@ fn a_hundred_clicks_at_once_are_one_vote() {
     let app = Plan::new("hundred").create();
     let digest = app.push("main", &Spec::new("1"));
     let link = app.link(&digest);
+    // All of them wait for each other, and click at once.
+    let start = Barrier::new(clicks);
+    let click = || {
+        start.wait();
+        link.approve().status
+    };
     let statuses: Vec<u16> = thread::scope(|scope| {
-        let threads: Vec<_> = (0..20)
-            .map(|_| scope.spawn(|| (0..clicks / 20).map(|_| link.approve().status).collect::<Vec<_>>()))
-            .collect();
-        threads.into_iter().flat_map(|thread| thread.join().expect("answers")).collect()
+        let threads: Vec<_> = (0..clicks).map(|_| scope.spawn(click)).collect();
+        threads.into_iter().map(|thread| thread.join().expect("an answer")).collect()
     });
     let count = |wanted: u16| statuses.iter().filter(|status| **status == wanted).count();
     assert_eq!((statuses.len(), count(200)), (clicks, 1), "{statuses:?}");

@@ -201,6 +201,28 @@ fn an_approver_is_told_that_the_link_was_used() {
     assert_eq!(app.receipts("lead").len(), 1);
 }
 
+/// As if other applications had mailed the same address in these seconds, as often as it may be.
+#[test]
+fn an_address_that_gets_enough_mails_in_a_second_gets_the_next_one_later() {
+    let app = Plan::new("busy").create();
+    let mail = app.plan.mail(app.approver("lead"));
+    let digest = app.push("quiet", &Spec::new("1"));
+    let now = jiff::Timestamp::now();
+    let seconds = [0, 1, 2, 3].map(|n| now + jiff::SignedDuration::from_secs(n));
+    for second in &seconds {
+        let item = json!({
+            "pk": { "S": format!("MAILS#{mail}") },
+            "sk": { "S": second.strftime("%Y-%m-%dT%H:%M:%SZ").to_string() },
+            "mails": { "N": "5" },
+        });
+        app.aws.dynamodb("PutItem", &json!({ "TableName": stack().table(), "Item": item })).expect("a count");
+    }
+    app.deliver(&app.push_event("main", &digest, now));
+    let mails = app.mails("lead");
+    assert_eq!(mails.len(), 1, "it came while the push was taken");
+    assert!(mails[0].at.as_second() >= seconds[3].as_second(), "{} is not after {}", mails[0].at, seconds[3]);
+}
+
 /// SNS disables an address that gets too many mails at once.
 #[test]
 fn a_storm_of_pushes_is_a_few_mails_and_one_for_its_newest() {

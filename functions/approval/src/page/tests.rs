@@ -502,7 +502,7 @@ fn every_other_reason_that_there_is_nothing_to_decide() {
 
     410 Somebody else must decide · Stablepin
     <h1>Somebody else must decide</h1>
-    <p id="told" role="status">Approver lead asked for this promotion, and two pairs of eyes are wanted: somebody else must decide.</p>
+    <p id="told" role="status">Approver lead asked for this promotion or pushed it, and two pairs of eyes are wanted: somebody else must decide.</p>
 
     410 Nobody knows who asked · Stablepin
     <h1>Nobody knows who asked</h1>

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 use stablepin_core::caller::Caller;
@@ -75,17 +76,7 @@ impl Table {
             .expression_attribute_values(":at", AttributeValue::S(sortable(caller.at)))
             .send()
             .await;
-        match answer {
-            Ok(_) => Ok(()),
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(|error| error.is_conditional_check_failed_exception()) =>
-            {
-                Ok(())
-            }
-            Err(error) => Err(TableError::call("PutItem")(error)),
-        }
+        or_newer("PutItem", answer)
     }
 
     /// Who has put a build's tag on this digest, ever, as far as CloudTrail has told.
@@ -136,17 +127,7 @@ impl Table {
             .expression_attribute_values(":at", AttributeValue::S(sortable(at)))
             .send()
             .await;
-        match answer {
-            Ok(_) => Ok(()),
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(|error| error.is_conditional_check_failed_exception()) =>
-            {
-                Ok(())
-            }
-            Err(error) => Err(TableError::call("UpdateItem")(error)),
-        }
+        or_newer("UpdateItem", answer)
     }
 }
 
@@ -154,6 +135,19 @@ pub(super) fn pushers_of(item: &Item) -> BTreeSet<String> {
     match item.get("pushers") {
         Some(AttributeValue::Ss(arns)) => arns.iter().cloned().collect(),
         _ => BTreeSet::new(),
+    }
+}
+
+/// Where the condition does not hold there is something newer, and that stays.
+fn or_newer<T, E, R>(operation: &'static str, answer: Result<T, SdkError<E, R>>) -> Result<(), TableError>
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+    R: std::fmt::Debug,
+{
+    match answer {
+        Ok(_) => Ok(()),
+        Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(()),
+        Err(error) => Err(TableError::call(operation)(error)),
     }
 }
 

@@ -132,3 +132,31 @@ fn another_method() {
         page.inspect("page");
     }
 }
+
+/// What four eyes keep from deciding, and what has changed since it was shown.
+#[test]
+fn a_question_that_is_ones_own_that_nobody_knows_the_asker_of_and_that_has_changed() {
+    let plan = Plan::new("page-eyes").approvers(["lead", "deputy"], 1).who_sign();
+    let app = plan.approved_with("four_eyes = \"strict\"").create();
+    let digest = app.push("main", &Spec::new("1"));
+    app.settled(&digest);
+    let [lead, deputy] = ["lead", "deputy"].map(|name| app.link_of(name, &digest));
+    is_seen(&deputy, "requester-unknown", "page", "obody knows who pushed this");
+    let signer = app.signs_as("lead");
+    let ask = json!({ "digest": digest });
+    let (status, _) = app.api_as(&signer, "POST", "/environments/production/promotions", Some(&ask));
+    assert_eq!(status, 202);
+    is_seen(&lead, "own-request", "page", "asked for this promotion or pushed it");
+
+    for width in WIDTHS {
+        let page = Page::open(&deputy, "changed", width);
+        let reason = format!("on {width:?}");
+        app.api("PUT", "/environments/production/freeze", Some(&json!({ "reason": reason })));
+        page.write("Code", &deputy.code);
+        page.click("Approve");
+        page.says("has changed");
+        page.inspect("page");
+        app.api("DELETE", "/environments/production/freeze", None);
+    }
+    assert_eq!(app.pins(), []);
+}
