@@ -10,7 +10,7 @@ use crate::{App, Link, stack, until};
 
 /// A queue takes what a topic sends, and nothing else.
 #[track_caller]
-pub(crate) fn lets_in(aws: &Aws, queue_url: &Value, queue_arn: &str, topic_arn: &str) {
+pub fn lets_in(aws: &Aws, queue_url: &Value, queue_arn: &str, topic_arn: &str) {
     let policy = json!({
         "Version": "2012-10-17",
         "Statement": [{

@@ -3,7 +3,8 @@
 use std::io::{Read as _, Write as _};
 
 use serde_json::{Value, json};
-use stablepin_tests::mail::{subscribe, unsubscribe};
+use stablepin_tests::crash::invoke_with;
+use stablepin_tests::mail::{lets_in, subscribe, unsubscribe};
 use stablepin_tests::{App, Plan, stack, until};
 use xtask::aws::{Aws, xml_text};
 use xtask::image::Spec;
@@ -199,6 +200,40 @@ fn an_approver_is_told_that_the_link_was_used() {
     assert!(!receipt.body.contains(&link.token) && receipt.link().is_none(), "{receipt}");
     app.tick();
     assert_eq!(app.receipts("lead").len(), 1);
+}
+
+/// Of two topics one is gone: the mail comes once, by the one that its address is subscribed to.
+#[test]
+fn a_mail_goes_to_the_topic_that_its_address_is_subscribed_to() {
+    let app = Plan::new("topics").unsubscribed().create();
+    let name = app.plan.name.as_str();
+    let topic = xml_text(&sns(&app.aws, "CreateTopic", &[("Name", name)]), "TopicArn").expect("a topic");
+    let queue = app.aws.sqs("CreateQueue", &json!({ "QueueName": name })).expect("a queue");
+    let arn = format!("arn:aws:sqs:us-east-1:000000000000:{name}");
+    lets_in(&app.aws, &queue["QueueUrl"], &arn, &topic);
+    subscribe(&app.aws, &topic, "sqs", &arn, None);
+    let mail = app.plan.mail(app.approver("lead"));
+    subscribe(&app.aws, &topic, "email", &mail, Some(std::slice::from_ref(&mail)));
+
+    // No role of the stack may publish there.
+    let others = [
+        ("STABLEPIN_APPROVALS_TOPICS", format!("{topic}-gone, {topic}")),
+        ("AWS_ACCESS_KEY_ID", stack().variable("AWS_ACCESS_KEY_ID").to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", stack().variable("AWS_SECRET_ACCESS_KEY").to_owned()),
+        ("AWS_SESSION_TOKEN", String::new()),
+    ];
+    let others = others.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let digest = app.push("quiet", &Spec::new("1"));
+    let run = invoke_with("tagger", &others, &app.push_event("main", &digest, jiff::Timestamp::now()), None);
+    assert!(run.answer.is_some(), "{run:?}");
+    let url = queue["QueueUrl"].as_str().expect("a URL");
+    let mails = xtask::inbox::messages(&app.aws, url).expect("the queue answers");
+    assert_eq!(mails.len(), 1, "{mails:?}");
+    assert_eq!(mails[0].attributes["mail"], mail);
+    let promotion = app.promotions().pop().expect("a promotion");
+    assert!(promotion["asked"][app.approver("lead")].is_object(), "and it is not asked again: {promotion}");
+    sns(&app.aws, "DeleteTopic", &[("TopicArn", &topic)]);
+    let _ = app.aws.sqs("DeleteQueue", &json!({ "QueueUrl": url }));
 }
 
 /// As if other applications had mailed the same address in these seconds, as often as it may be.

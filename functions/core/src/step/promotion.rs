@@ -403,9 +403,8 @@ pub(super) fn next_look(now: Timestamp, promotion: &Promotion, subject: &Subject
             let soon = now + SignedDuration::from_mins(1);
             // Those after it may end: then it is the next to be asked for.
             let waits = subject.environment.waiting.iter().any(|waiting| waiting.promotion == promotion.id);
-            let asking = promotion.ask_at.filter(|_| waits).map(|at| at.max(now + ASKED_AGAIN));
-            let asking =
-                if waits && promotion.ask_at.is_some_and(|at| at > now) { promotion.ask_at } else { asking };
+            let again = |at| if at > now { at } else { now + ASKED_AGAIN };
+            let asking = promotion.ask_at.filter(|_| waits).map(again);
             let expiry = asking.map_or(promotion.expires_at, |at| at.min(promotion.expires_at));
             let reminder = reminder(subject, promotion).filter(|at| *at > now);
             // Approved in time, and past its expiry: it still waits for a rollback's end.
