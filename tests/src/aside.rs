@@ -187,6 +187,9 @@ impl App {
             if operation["lease"].is_object() {
                 set += ", #record.#operation.#lease.#until = :past";
             }
+            if operation["tell_at"].is_string() {
+                set += ", #record.#operation.tell_at = :past";
+            }
             let mut ask = json!({
                 "TableName": self.table(),
                 "Key": { "pk": item["pk"], "sk": item["sk"] },
