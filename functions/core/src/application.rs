@@ -19,7 +19,7 @@ pub use self::difference::{Difference, difference};
 pub use self::errors::ConfigError;
 pub use self::resources::{Allowed, Claim, Outside, Resources};
 pub use self::values::{
-    CheckName, Endpoint, LabelName, MailAddress, Platform, Principal, RoleArn, ServiceName,
+    AccountId, CheckName, Endpoint, LabelName, MailAddress, Platform, Principal, RoleArn, ServiceName,
 };
 
 use self::errors::Problems;
@@ -179,10 +179,14 @@ pub struct Retention {
     pub days: u32,
     /// Backups younger than this stay.
     pub backup_days: u32,
-    /// The newest builds of each environment that stay, whatever their age.
+    /// Archived images can be had back for so long; then they are deleted.
+    pub archive_days: u32,
+    /// The newest builds, and the newest pins, of each environment that stay, whatever their age.
     pub keep: u32,
     /// Tags that keep their image.
     pub protect: Vec<Pattern>,
+    /// Other accounts that may pull, and whose use of the images somebody has looked after.
+    pub waive: Vec<AccountId>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

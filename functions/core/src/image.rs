@@ -67,10 +67,14 @@ impl ImageTag {
     /// not known: `sha256-` and 64 hexadecimal digits, often with `.sig`, `.att` or `.sbom` behind.
     /// <https://github.com/opencontainers/distribution-spec/blob/main/spec.md#referrers-tag-schema>
     pub fn is_a_referrers(&self) -> bool {
-        self.0.strip_prefix("sha256-").is_some_and(|rest| {
-            let (hex, rest) = rest.split_at_checked(64).unwrap_or((rest, ""));
-            hex.len() == 64 && hex.bytes().all(is_lower_hex) && (rest.is_empty() || rest.starts_with('.'))
-        })
+        self.subject().is_some()
+    }
+
+    /// Of such a tag: the image that it is about.
+    pub fn subject(&self) -> Option<ImageDigest> {
+        let (hex, rest) = self.0.strip_prefix("sha256-")?.split_at_checked(64)?;
+        let tagged = rest.is_empty() || rest.starts_with('.');
+        ImageDigest::parse(&format!("sha256:{hex}")).ok().filter(|_| tagged)
     }
 }
 

@@ -7,9 +7,9 @@ use super::document::Section;
 use super::errors::Problems;
 use super::values::{bytes, duration, one_of, parsed, repository, stable_tag, tag_pattern};
 use super::{
-    Application, Approval, Approver, CheckName, Deploy, Endpoint, Environment, FourEyes, LabelName, Latest,
-    MailAddress, Platform, Principal, Retention, RetentionMode, RoleArn, ServiceName, Signature, Step,
-    Validate, Verify,
+    AccountId, Application, Approval, Approver, CheckName, Deploy, Endpoint, Environment, FourEyes,
+    LabelName, Latest, MailAddress, Platform, Principal, Retention, RetentionMode, RoleArn, ServiceName,
+    Signature, Step, Validate, Verify,
 };
 use crate::image::{ImageTag, RepositoryName};
 use crate::name::{ApplicationName, ApproverName, EnvironmentName};
@@ -206,16 +206,20 @@ fn retention(mut section: Section<'_>, problems: &mut Problems<'_>) -> Retention
     );
     let days = section.number("days", problems, 1..=3650);
     let backup_days = section.number("backup_days", problems, 1..=3650);
+    let archive_days = section.number("archive_days", problems, 1..=3650);
     let keep = section.number("keep", problems, 5..=1000);
     let protect = section.texts("protect", problems, tag_pattern);
+    let waive = section.texts("waive", problems, parsed(AccountId::parse));
     section.refuse_other_keys(problems);
     let default = Retention::default();
     Retention {
         mode: mode.unwrap_or(default.mode),
         days: days.unwrap_or(default.days),
         backup_days: backup_days.unwrap_or(default.backup_days),
+        archive_days: archive_days.unwrap_or(default.archive_days),
         keep: keep.unwrap_or(default.keep),
         protect: protect.unwrap_or(default.protect),
+        waive: waive.unwrap_or(default.waive),
     }
 }
 
@@ -227,8 +231,10 @@ impl Default for Retention {
             mode: RetentionMode::DryRun,
             days: 90,
             backup_days: 30,
+            archive_days: 90,
             keep: 10,
             protect: protect.map(pattern).to_vec(),
+            waive: Vec::new(),
         }
     }
 }

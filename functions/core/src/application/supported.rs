@@ -2,7 +2,7 @@
 //! that is written and not kept would be worse than none. What becomes available is deleted here.
 
 use super::errors::Problems;
-use super::{Application, Environment, Latest, RetentionMode, Validate};
+use super::{Application, Environment, Latest, Validate};
 
 pub(super) fn unsupported(application: &Application, problems: &mut Problems<'_>) {
     let mut refuse = |key: &str, instead: &str| {
@@ -10,9 +10,6 @@ pub(super) fn unsupported(application: &Application, problems: &mut Problems<'_>
     };
     if application.latest != Latest::Off {
         refuse("latest", "write \"off\", and let the pipeline push the tag latest");
-    }
-    if application.retention.mode != RetentionMode::DryRun {
-        refuse("retention.mode", "write \"dry-run\"; nothing is deleted");
     }
     for (index, environment) in application.environments.iter().enumerate() {
         let mut refuse = |key: &str, instead: &str| refuse(&format!("environment[{index}].{key}"), instead);

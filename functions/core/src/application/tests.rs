@@ -110,8 +110,10 @@ fn what_is_not_written_has_its_default() {
         mode = "dry-run"
         days = 90
         backup_days = 30
+        archive_days = 90
         keep = 10
         protect = ["latest", "main", "staging-*", "v*.*.*"]
+        waive = []
     "#;
     let written = SMALLEST.replace(
         "[[approver]]",
@@ -136,7 +138,6 @@ fn what_this_version_does_not_carry_out_is_refused() {
     line 29, column 44: environment[1].validate.platforms: is not available in this version: leave it out
     line 29, column 70: environment[1].validate.labels: is not available in this version: leave it out
     line 29, column 92: environment[1].validate.signature: is not available in this version: write "off"
-    line 32, column 8: retention.mode: is not available in this version: write "dry-run"; nothing is deleted
     "#);
     insta::assert_snapshot!(extended("repository = \"arn:aws:ecr:eu-west-1:444455556666:repository/web\""), @r#"line 12, column 14: environment[0].repository: "arn:aws:ecr:eu-west-1:444455556666:repository/web" is another repository's ARN, which is not available in this version: write the name of a repository of this stack's account and region"#);
 }

@@ -332,6 +332,19 @@ impl Platform {
 }
 
 text_type!(
+    /// An AWS account, or `*` for whoever a repository's policy lets in without naming an account.
+    AccountId,
+    "account",
+    "write the 12 digits of an AWS account, or * for everybody whom the policy lets in without naming an account"
+);
+
+impl AccountId {
+    fn is_valid(text: &str) -> bool {
+        text == "*" || (text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit()))
+    }
+}
+
+text_type!(
     /// An ECS service, by its cluster's name and its own: `prod/web`.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_CreateService.html>
     ServiceName,

@@ -1,0 +1,467 @@
+//! The plan: for each image of a repository what becomes of it, and the rule that decided, in words.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::inventory::{Image, Inventory, Named, Needer, Status, Tag};
+use super::needed::Family;
+use super::order::order;
+use super::policy::{Policy, Removal, is_past};
+use crate::image::{ImageDigest, ImageTag, RepositoryName};
+use crate::name::EnvironmentName;
+use crate::words::time;
+
+/// What becomes of every image of a repository. What it says of one follows from what was read, whatever its order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    pub repository: RepositoryName,
+    /// What was read is as it was then.
+    pub at: Timestamp,
+    /// Sorted by digest.
+    pub images: Vec<Planned>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Planned {
+    pub digest: ImageDigest,
+    /// Sorted. An image that has others when it is to go is left for the next run.
+    pub tags: Vec<ImageTag>,
+    /// How old it counts: by its build tag, or when it was pushed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub time: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub size_bytes: Option<u64>,
+    #[serde(flatten)]
+    pub fate: Fate,
+    pub rule: Rule,
+    /// The rule as people read it.
+    pub why: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "kebab-case")]
+pub enum Fate {
+    Keep,
+    /// The image stays; these tags of ours, sorted, are taken off.
+    Untag {
+        untag: Vec<ImageTag>,
+    },
+    /// Those of one wave may go in one call; those of a later one may not go before.
+    Delete {
+        wave: u16,
+    },
+    Archive {
+        wave: u16,
+    },
+}
+
+impl Fate {
+    /// Of what goes: its wave.
+    pub fn wave(&self) -> Option<u16> {
+        match self {
+            Self::Keep | Self::Untag { .. } => None,
+            Self::Delete { wave } | Self::Archive { wave } => Some(*wave),
+        }
+    }
+}
+
+/// Why an image stays, the strongest reason first, or why it may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rule {
+    /// It is an environment's pin.
+    Pin,
+    /// It was, not long ago.
+    PinHistory,
+    /// It was last proven to run.
+    Current,
+    /// A promotion or a rollback of it is not over.
+    Open,
+    /// A workload runs it, or may go back to it.
+    InUse,
+    /// It has an environment's stable tag or current tag.
+    Standing,
+    /// One of its tags is protected by the application's file.
+    Protected,
+    /// An index that refers to what is needed.
+    IndexOfNeeded,
+    /// An index that stays refers to it.
+    PartOfKept,
+    /// It is a signature, an attestation, an SBOM or the like of something that stays.
+    AboutKept,
+    /// One of the newest of its environment.
+    Newest,
+    Young,
+    /// What was live when a rollback began, not long ago.
+    Backup,
+    /// Nothing says how old it is.
+    NoTime,
+    /// Its time is yet to come.
+    Future,
+    /// On its way back from the archive.
+    Activating,
+    /// Archived, and can be had back for some time yet.
+    Archived,
+    /// Tags say of two images that each is about the other: neither can go first.
+    Tangled,
+    /// It may go, and not all that may go does in one run.
+    OverShare,
+    /// Old, and nothing needs it.
+    Old,
+    /// Archived for as long as it can be had back.
+    ArchivedLongAgo,
+}
+
+impl Rule {
+    /// What is not to be deleted whatever its age: rule 8.
+    pub fn is_needed(self) -> bool {
+        self <= Self::AboutKept
+    }
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pin => "pin",
+            Self::PinHistory => "pin-history",
+            Self::Current => "current",
+            Self::Open => "open",
+            Self::InUse => "in-use",
+            Self::Standing => "standing",
+            Self::Protected => "protected",
+            Self::IndexOfNeeded => "index-of-needed",
+            Self::PartOfKept => "part-of-kept",
+            Self::AboutKept => "about-kept",
+            Self::Newest => "newest",
+            Self::Young => "young",
+            Self::Backup => "backup",
+            Self::NoTime => "no-time",
+            Self::Future => "future",
+            Self::Activating => "activating",
+            Self::Archived => "archived",
+            Self::Tangled => "tangled",
+            Self::OverShare => "over-share",
+            Self::Old => "old",
+            Self::ArchivedLongAgo => "archived-long-ago",
+        }
+    }
+}
+
+/// A rule with its words. The strongest is the least, so that of several one is always chosen.
+type Reason = (Rule, String);
+
+/// Decides for every image. The same inventory, policy and time give the same plan.
+pub fn plan(inventory: &Inventory, policy: &Policy, now: Timestamp) -> Plan {
+    let images: &[Image] = &inventory.images;
+    let places: HashMap<&ImageDigest, usize> =
+        images.iter().enumerate().map(|(place, image)| (&image.digest, place)).collect();
+    let family = Family::of(images, &places);
+
+    let mut keeps: Vec<Option<Reason>> = vec![None; images.len()];
+    needed(inventory, policy, &places, &mut keeps);
+    let seeds = used(&keeps);
+    for place in family.with_indexes(seeds.iter().copied()).difference(&seeds) {
+        keep(&mut keeps[*place], (Rule::IndexOfNeeded, "refers to an image that is needed".to_owned()));
+    }
+    newest(policy, images, &mut keeps);
+    let times: Vec<Option<Timestamp>> = images.iter().map(age_of).collect();
+    let mut waiting = BTreeSet::new();
+    for (place, image) in images.iter().enumerate() {
+        if keeps[place].is_some() {
+            continue;
+        }
+        keeps[place] = too_young(image, times[place], policy, now);
+        if keeps[place].as_ref().is_some_and(|(rule, _)| *rule == Rule::Archived) {
+            waiting.insert(place);
+        }
+    }
+
+    // What can be had back from the archive, now or after this run, holds what is below it back from deletion, not from
+    // the archive.
+    let archives =
+        |place: usize| policy.removal == Removal::ArchiveFirst && images[place].status == Status::Active;
+    let firm = (0..images.len()).filter(|place| keeps[*place].is_some() && !waiting.contains(place));
+    let firm = family.with_all_below(firm);
+    waiting.extend((0..images.len()).filter(|place| !firm.contains(place) && archives(*place)));
+    let held = family.with_all_below(waiting.iter().copied());
+    let stays: Vec<bool> = (0..images.len())
+        .map(|place| {
+            keeps[place].is_some() || firm.contains(&place) || (held.contains(&place) && !archives(place))
+        })
+        .collect();
+    let there = |place: usize| stays[place] || waiting.contains(&place);
+    because_of_others(images, &family, &stays, there, &mut keeps);
+
+    let due: BTreeMap<usize, Timestamp> = (0..images.len())
+        .filter(|place| !stays[*place])
+        .filter_map(|place| times[place].map(|at| (place, at)))
+        .collect();
+    let mut going: Vec<(usize, u16)> = order(&due, &family);
+    let later = going.split_off(policy.at_most(images.len()).min(going.len()));
+    let going: HashMap<usize, u16> = going.into_iter().collect();
+    for (place, _) in later {
+        let words = format!(
+            "may go: {}; but one run takes {} % of a repository at most, the oldest first",
+            old_words(&images[place], times[place], policy),
+            policy.share
+        );
+        keeps[place] = Some((Rule::OverShare, words));
+    }
+
+    let planned = images.iter().zip(keeps).enumerate().map(|(place, (image, kept))| {
+        let (fate, (rule, why)) = match (kept, going.get(&place)) {
+            (Some(reason), _) => (stays_but_for_tags(image, policy, now), reason),
+            (None, Some(wave)) if archives(place) => {
+                (Fate::Archive { wave: *wave }, old(image, times[place], policy))
+            }
+            (None, Some(wave)) => (Fate::Delete { wave: *wave }, old(image, times[place], policy)),
+            (None, None) => (Fate::Keep, tangled()),
+        };
+        Planned {
+            digest: image.digest.clone(),
+            tags: image.tags.iter().map(|tag| tag.tag.clone()).collect(),
+            time: times[place],
+            size_bytes: image.size_bytes,
+            fate,
+            rule,
+            why,
+        }
+    });
+    Plan { repository: inventory.repository.clone(), at: now, images: planned.collect() }
+}
+
+fn keep(kept: &mut Option<Reason>, reason: Reason) {
+    if kept.as_ref().is_none_or(|there| reason < *there) {
+        *kept = Some(reason);
+    }
+}
+
+/// What is needed by itself, whatever its age.
+fn needed(
+    inventory: &Inventory,
+    policy: &Policy,
+    places: &HashMap<&ImageDigest, usize>,
+    keeps: &mut [Option<Reason>],
+) {
+    for (digest, reason) in pins(inventory, policy) {
+        if let Some(place) = places.get(digest) {
+            keep(&mut keeps[*place], reason);
+        }
+    }
+    let mut tags: BTreeMap<&ImageTag, Reason> = BTreeMap::new();
+    for need in &inventory.needs {
+        let reason = match &need.by {
+            Needer::Current(environment) => {
+                (Rule::Current, format!("was last proven to run in {environment}"))
+            }
+            Needer::Operation(operation) => (Rule::Open, format!("{operation} is not over")),
+            Needer::Workload(workload) => (Rule::InUse, format!("in use by {workload}")),
+        };
+        match &need.image {
+            Named::Digest(digest) => {
+                if let Some(place) = places.get(digest) {
+                    keep(&mut keeps[*place], reason);
+                }
+            }
+            Named::Tag(tag) => {
+                let there = tags.entry(tag).or_insert_with(|| reason.clone());
+                if reason < *there {
+                    *there = reason;
+                }
+            }
+        }
+    }
+    for (image, kept) in inventory.images.iter().zip(keeps) {
+        for tag in &image.tags {
+            if let Some((rule, by)) = tags.get(&tag.tag) {
+                keep(kept, (*rule, format!("{by}, by its tag {}", tag.tag)));
+            }
+            if policy.standing.contains(&tag.tag) {
+                keep(kept, (Rule::Standing, format!("has the tag {}", tag.tag)));
+            }
+            if let Some(pattern) = protected(tag, policy) {
+                keep(kept, (Rule::Protected, format!("its tag {} is protected by {pattern}", tag.tag)));
+            }
+        }
+    }
+}
+
+/// Build tags and backup tags of ours have rules of their own: a pattern never matches them.
+fn protected<'a>(tag: &Tag, policy: &'a Policy) -> Option<&'a str> {
+    if tag.ours && (tag.build().is_some() || tag.backup().is_some()) {
+        return None;
+    }
+    policy.protect.iter().find(|pattern| pattern.matches(tag.tag.as_str())).map(|pattern| pattern.as_str())
+}
+
+/// Of each environment the newest pin, and as many digests before it as stay.
+fn pins<'a>(inventory: &'a Inventory, policy: &Policy) -> Vec<(&'a ImageDigest, Reason)> {
+    let mut of: BTreeMap<&EnvironmentName, Vec<_>> = BTreeMap::new();
+    for pin in &inventory.pins {
+        of.entry(&pin.environment).or_default().push(pin);
+    }
+    let mut found = Vec::new();
+    for (environment, mut pins) in of {
+        pins.sort_by(|one, other| other.cmp(one)); // of one environment: by number
+        let mut digests = BTreeSet::new();
+        for pin in &pins {
+            if digests.len() == policy.newest() && !digests.contains(&pin.digest) {
+                break;
+            }
+            let reason = match digests.is_empty() {
+                true => (Rule::Pin, format!("pin {} of {environment}", pin.number.get())),
+                false => (
+                    Rule::PinHistory,
+                    format!(
+                        "was pin {} of {environment}; the newest {} of them stay to go back to",
+                        pin.number.get(),
+                        policy.newest()
+                    ),
+                ),
+            };
+            digests.insert(&pin.digest);
+            found.push((&pin.digest, reason));
+        }
+    }
+    found
+}
+
+/// What is needed for what runs, or may have to run: the indexes of these are needed too.
+fn used(keeps: &[Option<Reason>]) -> BTreeSet<usize> {
+    let used = |kept: &Option<Reason>| kept.as_ref().is_some_and(|(rule, _)| *rule <= Rule::InUse);
+    keeps.iter().enumerate().filter(|(_, kept)| used(kept)).map(|(place, _)| place).collect()
+}
+
+/// The newest of each environment, by their build tags; and of what has other tags.
+fn newest(policy: &Policy, images: &[Image], keeps: &mut [Option<Reason>]) {
+    let mut of: BTreeMap<Option<EnvironmentName>, BTreeSet<(Timestamp, usize)>> = BTreeMap::new();
+    for (place, image) in images.iter().enumerate() {
+        if matches!(image.status, Status::Archived(_)) {
+            continue; // nobody can go back to it at once
+        }
+        let mut built = false;
+        for build in image.tags.iter().filter_map(Tag::build) {
+            built = true;
+            of.entry(Some(build.environment().clone())).or_default().insert((build.at(), place));
+        }
+        let tagged = image.tags.iter().any(|tag| tag.backup().is_none() && !tag.tag.is_a_referrers());
+        if let (false, true, None, Some(at)) = (built, tagged, &image.subject, image.pushed_at) {
+            of.entry(None).or_default().insert((at, place));
+        }
+    }
+    for (environment, builds) in of {
+        let mut seen = BTreeSet::new();
+        for (_, place) in builds.into_iter().rev() {
+            if !seen.insert(place) {
+                continue;
+            }
+            if seen.len() > policy.newest() {
+                break;
+            }
+            let whose = match &environment {
+                Some(environment) => format!("builds of {environment}"),
+                None => "images that other tags name".to_owned(),
+            };
+            keep(&mut keeps[place], (Rule::Newest, format!("one of the newest {} {whose}", policy.newest())));
+        }
+    }
+}
+
+/// By its newest build tag, else by its push, and not older than its return from the archive.
+fn age_of(image: &Image) -> Option<Timestamp> {
+    let built = image.tags.iter().filter_map(Tag::build).map(|build| build.at()).max();
+    built.or(image.pushed_at).map(|at| image.activated_at.map_or(at, |restored| at.max(restored)))
+}
+
+/// Why it stays for its age alone.
+fn too_young(image: &Image, at: Option<Timestamp>, policy: &Policy, now: Timestamp) -> Option<Reason> {
+    let Some(at) = at else { return Some(no_time()) };
+    if at > now {
+        return Some((Rule::Future, format!("its time, {}, is yet to come: a clock is wrong", time(at))));
+    }
+    if !is_past(at, policy.days, now) {
+        return Some((Rule::Young, format!("of {}: younger than {} days", time(at), policy.days)));
+    }
+    for backup in image.tags.iter().filter_map(Tag::backup) {
+        if !is_past(backup.at(), policy.backup_days, now) {
+            let words =
+                format!("{backup} was live when a rollback began, less than {} days ago", policy.backup_days);
+            return Some((Rule::Backup, words));
+        }
+    }
+    match image.status {
+        Status::Active => None,
+        Status::Activating => Some((Rule::Activating, "is on its way back from the archive".to_owned())),
+        Status::Archived(Some(since)) if is_past(since, policy.archive_days, now) => None,
+        Status::Archived(Some(since)) => {
+            let words = format!("archived {}: can be had back for {} days", time(since), policy.archive_days);
+            Some((Rule::Archived, words))
+        }
+        Status::Archived(None) => {
+            Some((Rule::NoTime, "archived, and the registry does not say since when".to_owned()))
+        }
+    }
+}
+
+fn tangled() -> Reason {
+    let words = "is about an image that is, by its tags, about this one, or belongs to one of them: none can go first";
+    (Rule::Tangled, words.to_owned())
+}
+
+fn no_time() -> Reason {
+    (Rule::NoTime, "neither a build tag nor the registry says how old it is".to_owned())
+}
+
+/// Names, for what stays because of another, one of those.
+fn because_of_others(
+    images: &[Image],
+    family: &Family,
+    stays: &[bool],
+    there: impl Fn(usize) -> bool,
+    keeps: &mut [Option<Reason>],
+) {
+    for place in (0..images.len()).filter(|place| stays[*place]) {
+        let Some(above) = family.above(place).filter(|above| there(*above)).min() else { continue };
+        let other = &images[above].digest;
+        let reason = match family.subjects(place).contains(&above) {
+            true => (Rule::AboutKept, format!("says something about {other}, which stays")),
+            false => (Rule::PartOfKept, format!("part of the index {other}, which stays")),
+        };
+        keep(&mut keeps[place], reason);
+    }
+}
+
+fn old(image: &Image, at: Option<Timestamp>, policy: &Policy) -> Reason {
+    let rule = match image.status {
+        Status::Active | Status::Activating => Rule::Old,
+        Status::Archived(_) => Rule::ArchivedLongAgo,
+    };
+    (rule, old_words(image, at, policy))
+}
+
+fn old_words(image: &Image, at: Option<Timestamp>, policy: &Policy) -> String {
+    let of = at.map(time).unwrap_or_default();
+    match image.status {
+        Status::Active | Status::Activating => {
+            format!("of {of}: older than {} days, and nothing needs it", policy.days)
+        }
+        Status::Archived(since) => format!(
+            "archived {}: more than {} days ago, and nobody had it back",
+            since.map(time).unwrap_or_default(),
+            policy.archive_days
+        ),
+    }
+}
+
+/// A backup's tag goes when its time is over, though its image stays: where a build tag of ours, which nobody moves,
+/// stays on it. The last tag is never taken off: with it ECR deletes the image.
+/// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchDeleteImage.html>
+fn stays_but_for_tags(image: &Image, policy: &Policy, now: Timestamp) -> Fate {
+    let named = image.tags.iter().any(|tag| tag.build().is_some());
+    if !named || image.status != Status::Active {
+        return Fate::Keep;
+    }
+    let over = |tag: &&Tag| tag.backup().is_some_and(|backup| is_past(backup.at(), policy.backup_days, now));
+    let untag: Vec<ImageTag> = image.tags.iter().filter(over).map(|tag| tag.tag.clone()).collect();
+    if untag.is_empty() { Fate::Keep } else { Fate::Untag { untag } }
+}

@@ -1,0 +1,165 @@
+//! Who else may pull, by a repository's policy: what they run cannot be read from here.
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+
+use crate::application::AccountId;
+
+/// Accounts other than our own that the policy lets pull, or `*` where it names none. None if the policy cannot be
+/// understood: then nobody knows who pulls.
+///
+/// Conditions are not weighed: they narrow, and what is left may be anything. A service of our own account, such as
+/// Lambda, is no other account.
+/// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/repository-policies.html>
+pub fn pullers(policy: &str, own: &str) -> Option<BTreeSet<String>> {
+    let document: Document = serde_json::from_str(policy).ok()?;
+    let statements = document.statement.into_vec();
+    let mut found = BTreeSet::new();
+    for statement in statements.iter().filter(|statement| statement.effect != "Deny" && statement.pulls()) {
+        match &statement.principal {
+            // NotPrincipal: everybody but somebody.
+            None => drop(found.insert("*".to_owned())),
+            Some(Principal::One(name)) => drop(found.insert(account(name).unwrap_or("*").to_owned())),
+            Some(Principal::Some(principals)) => {
+                for name in principals.aws.iter().flat_map(|names| names.as_slice()) {
+                    found.insert(account(name).unwrap_or("*").to_owned());
+                }
+                if principals.federated.is_some() || principals.canonical_user.is_some() {
+                    found.insert("*".to_owned());
+                }
+            }
+        }
+    }
+    found.remove(own);
+    Some(found)
+}
+
+/// Those of them that nobody has looked after.
+pub fn strangers(pullers: &BTreeSet<String>, waived: &[AccountId]) -> BTreeSet<String> {
+    pullers.iter().filter(|one| !waived.iter().any(|waived| waived.as_str() == **one)).cloned().collect()
+}
+
+/// Of `arn:aws:iam::111122223333:root` or `111122223333`.
+fn account(principal: &str) -> Option<&str> {
+    let account = if principal.starts_with("arn:") { principal.split(':').nth(4)? } else { principal };
+    (account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit())).then_some(account)
+}
+
+#[derive(Deserialize)]
+struct Document {
+    #[serde(rename = "Statement")]
+    statement: OneOrMore<Statement>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Statement {
+    effect: String,
+    principal: Option<Principal>,
+    action: Option<OneOrMore<String>>,
+}
+
+impl Statement {
+    /// NotAction allows all but some.
+    fn pulls(&self) -> bool {
+        self.action.as_ref().is_none_or(|actions| actions.as_slice().iter().any(|action| pulls(action)))
+    }
+}
+
+/// Whether that action, or pattern of actions, gets an image: its manifest, or its layers.
+fn pulls(action: &str) -> bool {
+    let action = action.to_ascii_lowercase();
+    let pattern = crate::pattern::Pattern::parse(&action);
+    let any = ["ecr:batchgetimage", "ecr:getdownloadurlforlayer"];
+    pattern.is_err() || pattern.is_ok_and(|pattern| any.iter().any(|one| pattern.matches(one)))
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Principal {
+    /// `*`.
+    One(String),
+    Some(Principals),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Principals {
+    #[serde(rename = "AWS")]
+    aws: Option<OneOrMore<String>>,
+    federated: Option<serde::de::IgnoredAny>,
+    canonical_user: Option<serde::de::IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMore<T> {
+    More(Vec<T>),
+    One(T),
+}
+
+impl<T> OneOrMore<T> {
+    fn as_slice(&self) -> &[T] {
+        match self {
+            Self::More(all) => all,
+            Self::One(one) => std::slice::from_ref(one),
+        }
+    }
+
+    fn into_vec(self) -> Vec<T> {
+        match self {
+            Self::More(all) => all,
+            Self::One(one) => vec![one],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(principal: &str, action: &str) -> String {
+        let policy = format!(
+            r#"{{"Version":"2012-10-17","Statement":[{{"Sid":"a","Effect":"Allow","Principal":{principal},"Action":{action}}}]}}"#
+        );
+        match pullers(&policy, "111122223333") {
+            Some(found) => found.into_iter().collect::<Vec<_>>().join(" "),
+            None => "unknown".to_owned(),
+        }
+    }
+
+    #[test]
+    fn whoever_may_pull_is_named_by_account() {
+        let pull = r#"["ecr:BatchGetImage","ecr:GetDownloadUrlForLayer"]"#;
+        assert_eq!(of(r#"{"AWS":"arn:aws:iam::444455556666:root"}"#, pull), "444455556666");
+        assert_eq!(
+            of(r#"{"AWS":["444455556666","arn:aws:iam::777788889999:role/ci"]}"#, pull),
+            "444455556666 777788889999"
+        );
+        assert_eq!(of(r#"{"AWS":"arn:aws:iam::111122223333:role/own"}"#, pull), "");
+        assert_eq!(of(r#""*""#, r#""ecr:*""#), "*");
+        assert_eq!(of(r#"{"AWS":"*"}"#, r#""*""#), "*");
+        assert_eq!(of(r#"{"AWS":"AIDAEXAMPLE"}"#, r#""ecr:BatchGet*""#), "*");
+        assert_eq!(of(r#"{"Federated":"cognito"}"#, r#""ECR:batchgetimage""#), "*");
+        assert_eq!(of(r#"{"Service":"lambda.amazonaws.com"}"#, pull), "");
+        assert_eq!(of(r#"{"AWS":"444455556666"}"#, r#"["ecr:PutImage","ecr:DescribeImages"]"#), "");
+    }
+
+    #[test]
+    fn what_is_not_understood_is_not_nobody() {
+        assert_eq!(pullers("", "111122223333"), None);
+        assert_eq!(pullers(r#"{"Statement": 7}"#, "111122223333"), None);
+        let all_but = r#"{"Statement":{"Effect":"Allow","NotPrincipal":{"AWS":"444455556666"},"NotAction":"ecr:PutImage"}}"#;
+        assert_eq!(pullers(all_but, "111122223333"), Some(BTreeSet::from(["*".to_owned()])));
+        let denied = r#"{"Statement":{"Effect":"Deny","Principal":"*","Action":"ecr:*"}}"#;
+        assert_eq!(pullers(denied, "111122223333"), Some(BTreeSet::new()));
+    }
+
+    #[test]
+    fn who_is_waived_is_no_stranger() {
+        let pullers = BTreeSet::from(["444455556666".to_owned(), "*".to_owned()]);
+        let waived = [AccountId::parse("444455556666").unwrap()];
+        assert_eq!(strangers(&pullers, &waived), BTreeSet::from(["*".to_owned()]));
+    }
+}
