@@ -11,8 +11,3 @@ pub mod weight;
 
 mod needed;
 mod order;
-
-#[cfg(test)]
-mod corpus;
-#[cfg(test)]
-mod properties;

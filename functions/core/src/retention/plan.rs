@@ -210,6 +210,8 @@ pub fn plan(inventory: &Inventory, policy: &Policy, now: Timestamp) -> Plan {
 
     let planned = images.iter().zip(keeps).enumerate().map(|(place, (image, kept))| {
         let (fate, (rule, why)) = match (kept, going.get(&place)) {
+            // It goes soon, with its tags.
+            (Some(reason @ (Rule::OverShare, _)), _) => (Fate::Keep, reason),
             (Some(reason), _) => (stays_but_for_tags(image, policy, now), reason),
             (None, Some(wave)) if archives(place) => {
                 (Fate::Archive { wave: *wave }, old(image, times[place], policy))

@@ -9,6 +9,7 @@ mod explore;
 mod lifecycle;
 mod process;
 mod races;
+mod retention;
 mod world;
 
 use jiff::SignedDuration;

@@ -3,12 +3,15 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::inventory::{Image, Images, Inventory, Named, Need, Needer, Pinned, Status, Tag};
-use super::plan::{Fate, Plan, Planned, Rule, plan};
-use super::policy::{Policy, Removal};
-use super::properties::{days_ago, digest, environment, inventory, now, policy, tag};
-use crate::image::ImageTag;
-use crate::pin_number::PinNumber;
+use stablepin_core::image::ImageTag;
+use stablepin_core::pin_number::PinNumber;
+use stablepin_core::retention::inventory::{
+    Image, Images, Inventory, Named, Need, Needer, Pinned, Status, Tag,
+};
+use stablepin_core::retention::plan::{Fate, Plan, Planned, Rule, plan};
+use stablepin_core::retention::policy::{Policy, Removal};
+
+use super::{days_ago, digest, environment, inventory, now, policy, tag};
 
 fn image(n: usize, days: i64, tags: &[Tag]) -> Image {
     Image {
