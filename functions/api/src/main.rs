@@ -17,7 +17,8 @@ async fn main() -> Result<(), Error> {
     let ecs = Ecs::new(&session);
     run(service_fn(async |event: LambdaEvent<Event>| {
         Ok::<_, Error>(match Request::read(event.payload) {
-            Ok(request) => handle(&doors, &ecs, &settings, &request).await,
+            // Boxed: else futures lie in one another deeper than the compiler follows.
+            Ok(request) => Box::pin(handle(&doors, &ecs, &settings, &request)).await,
             Err(problem) => problem.response(),
         })
     }))

@@ -15,12 +15,10 @@ use stablepin_core::refusal::Refusal;
 use stablepin_core::step::{Decision, Form, Observed, may_decide};
 use stablepin_driver::clock::now;
 use stablepin_driver::errors::chain;
-use stablepin_driver::{Deadline, Doors, DriveError, Start, code_hash, drive, token_hash};
+use stablepin_driver::{Deadline, Doors, DriveError, Start, Topics, code_hash, drive, token_hash};
 use stablepin_http::{Request, Response};
 
 use page::{Field, Place, Standing};
-
-pub use subscriptions::Topics;
 
 /// Answers every request; an error that is ours shows its id, and Lambda need not try again.
 pub async fn handle(doors: &Doors, topics: &Topics, request: &Request, deadline: Deadline) -> Response {

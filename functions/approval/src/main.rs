@@ -1,6 +1,5 @@
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
-use stablepin_approval::{Topics, handle};
-use stablepin_aws::sns::Sns;
+use stablepin_approval::handle;
 use stablepin_driver::start::{self, Needs};
 use stablepin_http::{Event, Request};
 
@@ -8,11 +7,12 @@ use stablepin_http::{Event, Request};
 async fn main() -> Result<(), Error> {
     start::logs();
     let (doors, session) = start::doors(Needs::default()).await?;
-    let topics = Topics { sns: Sns::new(&session), arns: start::topics()? };
+    let topics = start::topics(&session)?;
     run(service_fn(async |event: LambdaEvent<Event>| {
         let deadline = start::deadline(event.context.deadline);
         Ok::<_, Error>(match Request::read(event.payload) {
-            Ok(request) => handle(&doors, &topics, &request, deadline).await,
+            // Boxed: else futures lie in one another deeper than the compiler follows.
+            Ok(request) => Box::pin(handle(&doors, &topics, &request, deadline)).await,
             Err(problem) => problem.response(),
         })
     }))

@@ -4,45 +4,29 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 use stablepin_aws::dynamodb::Table;
-use stablepin_aws::sns::{ConfirmError, Sns, SnsError};
+use stablepin_aws::sns::{ConfirmError, SnsError};
 use stablepin_core::application::{Application, Approver};
 use stablepin_core::name::{ApplicationName, ApproverName};
 use stablepin_core::reach::{Reach, Subscription, filter, wrong};
+use stablepin_driver::Topics;
 use stablepin_http::{Problem, Request, Response, json as answer};
 
 use crate::signed::ours;
-
-/// The topics of secret links.
-#[derive(Debug, Clone)]
-pub struct Topics {
-    pub sns: Sns,
-    pub arns: Vec<String>,
-}
 
 /// How many filter policies one topic takes.
 /// <https://docs.aws.amazon.com/sns/latest/dg/subscription-filter-policy-constraints.html>
 const MOST_FILTERS: usize = 200;
 
-impl Topics {
-    async fn subscriptions(&self) -> Result<Vec<Subscription>, SnsError> {
-        let mut all = Vec::new();
-        for topic in &self.arns {
-            all.extend(self.sns.subscriptions(topic).await?);
+/// What is wrong with the approver's own subscription; none: nothing.
+async fn wrong_of(topics: &Topics, own: &[&Subscription]) -> Result<Option<(String, String)>, SnsError> {
+    for one in own {
+        let Some(arn) = &one.arn else { continue };
+        let Some(attributes) = topics.sns.attributes_of(arn).await? else { continue };
+        if let Some(what) = wrong(one, &attributes) {
+            return Ok(Some((arn.clone(), what)));
         }
-        Ok(all)
     }
-
-    /// What is wrong with the approver's own subscription; none: nothing.
-    async fn exposed(&self, own: &[&Subscription]) -> Result<Option<(String, String)>, SnsError> {
-        for one in own {
-            let Some(arn) = &one.arn else { continue };
-            let Some(attributes) = self.sns.attributes_of(arn).await? else { continue };
-            if let Some(what) = wrong(one, &attributes) {
-                return Ok(Some((arn.clone(), what)));
-            }
-        }
-        Ok(None)
-    }
+    Ok(None)
 }
 
 fn with_room<'a>(topics: &'a [String], subscriptions: &[Subscription]) -> Option<&'a String> {
@@ -62,7 +46,7 @@ pub(crate) async fn put(table: &Table, topics: &Topics, request: &Request) -> Re
     let found = topics.subscriptions().await.map_err(|error| failed(request, &error))?;
     let own: Vec<_> = found.iter().filter(|one| one.is_of(&approver.mail)).collect();
     if Reach::of(&approver.mail, &found) == Reach::Confirmed {
-        return match topics.exposed(&own).await.map_err(|error| failed(request, &error))? {
+        return match wrong_of(topics, &own).await.map_err(|error| failed(request, &error))? {
             None => Ok(shown(&approver, &found)),
             Some((arn, what)) => Err(exposed(&approver, &arn, &what)),
         };

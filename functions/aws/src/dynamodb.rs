@@ -395,17 +395,9 @@ impl Table {
         Err(TableError::call("TransactWriteItems")(error).into())
     }
 
+    /// As a batch of one: `GetItem` would be one more operation of the SDK's in each zip, and does no more.
     async fn get(&self, key: &ItemKey) -> Result<Option<Item>, TableError> {
-        let answer = self
-            .client
-            .get_item()
-            .table_name(&self.name)
-            .set_key(Some(key.attributes()))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(TableError::call("GetItem"))?;
-        Ok(answer.item)
+        Ok(self.batch_get(std::slice::from_ref(key)).await?.remove(key))
     }
 
     /// However many, as many at a time as DynamoDB takes.

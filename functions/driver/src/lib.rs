@@ -14,6 +14,7 @@ pub mod runnable;
 mod snapshot;
 pub mod start;
 pub mod tag;
+mod topics;
 
 use stablepin_aws::dynamodb::Table;
 use stablepin_aws::ecr::Ecr;
@@ -27,6 +28,7 @@ pub use link::{Secret, code_hash, token_hash};
 pub use live::live;
 pub use post::Post;
 pub use snapshot::{Snapshot, SnapshotError, snapshot};
+pub use topics::Topics;
 
 /// Every door that a function has. What a function's role may not do, it has no door for: that work is left to
 /// the promoter, which finds it due.

@@ -3,23 +3,20 @@
 
 use std::time::Duration;
 
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::join_all;
 use stablepin_aws::dynamodb::TableError;
-use stablepin_aws::sns::{Sns, SnsError};
+use stablepin_aws::sns::SnsError;
 use stablepin_core::application::Approver;
 use stablepin_core::name::ApproverName;
 use stablepin_core::reach::Subscription;
 
-use crate::Doors;
 use crate::clock::now;
 use crate::mail::Mail;
+use crate::{Doors, Topics};
 
 #[derive(Debug, Clone)]
 pub struct Post {
-    pub sns: Sns,
-    /// SNS takes 200 filter policies a topic: whoever has more approvers has more topics.
-    /// <https://docs.aws.amazon.com/sns/latest/dg/subscription-filter-policy-constraints.html>
-    pub topic_arns: Vec<String>,
+    pub topics: Topics,
     /// Where links lead: scheme and host, without a slash at the end. From configuration, never from a request.
     pub url: String,
 }
@@ -36,29 +33,24 @@ pub(crate) enum PostError {
 const SECONDS: u32 = 5;
 
 impl Post {
-    /// Whoever is subscribed to any of the topics.
-    pub async fn subscriptions(&self) -> Result<Vec<Subscription>, SnsError> {
-        let lists = try_join_all(self.topic_arns.iter().map(|topic| self.sns.subscriptions(topic))).await?;
-        Ok(lists.into_iter().flatten().collect())
-    }
-
     /// To the topic that the address is subscribed to; where that is none, or is not known, to all of them: then it is sent when
     /// one has taken it. The mail may hold a link that decides: it is in no log and in no error.
     pub(crate) async fn send(&self, approver: &Approver, mail: &Mail) -> Result<(), SnsError> {
+        let Topics { sns, arns } = &self.topics;
         let publish = |topic: &String| {
             let topic = topic.clone();
-            async move { self.sns.publish(&topic, &mail.subject, &mail.body, approver).await }
+            async move { sns.publish(&topic, &mail.subject, &mail.body, approver).await }
         };
-        if let [topic] = &self.topic_arns[..] {
+        if let [topic] = &arns[..] {
             return publish(topic).await.map(drop);
         }
-        let lists = join_all(self.topic_arns.iter().map(|topic| self.sns.subscriptions(topic))).await;
+        let lists = join_all(arns.iter().map(|topic| sns.subscriptions(topic))).await;
         let has = |list: &Result<Vec<Subscription>, SnsError>| {
             list.as_ref().is_ok_and(|list| list.iter().any(|one| one.is_of(&approver.mail)))
         };
-        let own = self.topic_arns.iter().zip(&lists).filter(|(_, list)| has(list)).map(|(topic, _)| topic);
+        let own = arns.iter().zip(&lists).filter(|(_, list)| has(list)).map(|(topic, _)| topic);
         let own: Vec<&String> = own.collect();
-        let topics = if own.is_empty() { self.topic_arns.iter().collect() } else { own };
+        let topics = if own.is_empty() { arns.iter().collect() } else { own };
         let mut failed = None;
         let mut taken = false;
         for answer in join_all(topics.into_iter().map(publish)).await {

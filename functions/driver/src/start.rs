@@ -17,7 +17,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::clock::now;
-use crate::{Deadline, Doors, Post, Verify};
+use crate::{Deadline, Doors, Post, Topics, Verify};
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -78,8 +78,7 @@ pub async fn doors(needs: Needs) -> Result<(Doors, Session), StartError> {
         },
         post: match cfg!(feature = "post") && needs.post {
             true => Some(Post {
-                sns: Sns::new(&session),
-                topic_arns: topics()?,
+                topics: topics(&session)?,
                 url: required("STABLEPIN_URL")?.trim_end_matches('/').to_owned(),
             }),
             false => None,
@@ -93,9 +92,10 @@ pub async fn doors(needs: Needs) -> Result<(Doors, Session), StartError> {
 }
 
 /// The topics of secret links: at least one.
-pub fn topics() -> Result<Vec<String>, StartError> {
+pub fn topics(session: &Session) -> Result<Topics, StartError> {
     let list = required("STABLEPIN_APPROVALS_TOPICS")?;
-    Ok(list.split(',').map(str::trim).filter(|arn| !arn.is_empty()).map(str::to_owned).collect())
+    let arns = list.split(',').map(str::trim).filter(|arn| !arn.is_empty()).map(str::to_owned).collect();
+    Ok(Topics { sns: Sns::new(session), arns })
 }
 
 pub fn required(name: &'static str) -> Result<String, StartError> {

@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 
 use futures_util::future::join_all;
 use stablepin_aws::dynamodb::{About, TableError};
-use stablepin_aws::sns::SnsError;
+use stablepin_aws::sns::{Sns, SnsError};
 use stablepin_core::application::Application;
 use stablepin_core::name::ApplicationName;
 use stablepin_core::reach::{Reach, Subscription, wrong};
 use stablepin_driver::clock::now;
 use stablepin_driver::errors::chain;
-use stablepin_driver::{Doors, Post, mail};
+use stablepin_driver::{Doors, Topics, mail};
 
 #[derive(Debug, thiserror::Error)]
 pub enum HealthError {
@@ -24,10 +24,11 @@ pub enum HealthError {
 /// Of the topics: subscribers that are not as they should be, and what could not be looked at. Answers how many that are.
 pub(crate) async fn topics(doors: &Doors) -> Result<usize, HealthError> {
     let Some(post) = &doors.post else { return Ok(0) };
+    let Topics { sns, arns } = &post.topics;
     let mut findings = BTreeSet::new();
-    for topic in &post.topic_arns {
-        match post.sns.subscriptions(topic).await {
-            Ok(subscriptions) => findings.extend(of(post, &subscriptions).await),
+    for topic in arns {
+        match sns.subscriptions(topic).await {
+            Ok(subscriptions) => findings.extend(of(sns, &subscriptions).await),
             Err(error) => {
                 tracing::error!(topic.arn = topic, "{}", chain(&error));
                 findings.insert(format!("the subscribers of {topic} could not be read"));
@@ -38,19 +39,19 @@ pub(crate) async fn topics(doors: &Doors) -> Result<usize, HealthError> {
     Ok(findings.len())
 }
 
-async fn of(post: &Post, subscriptions: &[Subscription]) -> Vec<String> {
+async fn of(sns: &Sns, subscriptions: &[Subscription]) -> Vec<String> {
     let mut findings = Vec::new();
     // A few at a time: SNS takes few of these in a second.
     for some in subscriptions.chunks(5) {
-        findings.extend(join_all(some.iter().map(|one| look(post, one))).await.into_iter().flatten());
+        findings.extend(join_all(some.iter().map(|one| look(sns, one))).await.into_iter().flatten());
     }
     findings
 }
 
-async fn look(post: &Post, subscription: &Subscription) -> Option<String> {
+async fn look(sns: &Sns, subscription: &Subscription) -> Option<String> {
     // Not confirmed, it gets nothing.
     let arn = subscription.arn.as_ref()?;
-    match post.sns.attributes_of(arn).await {
+    match sns.attributes_of(arn).await {
         Ok(attributes) => wrong(subscription, &attributes?),
         Err(error) => {
             tracing::error!(subscription.arn = arn, "{}", chain(&error));
@@ -68,7 +69,7 @@ pub(crate) async fn approvers(doors: &Doors, application: &Application) -> Resul
         };
         application.environments.iter().any(of)
     };
-    let subscriptions = post.subscriptions().await?;
+    let subscriptions = post.topics.subscriptions().await?;
     let missing = application.approvers.iter().filter(|one| asked(&one.name)).filter_map(|one| {
         let reach = Reach::of(&one.mail, &subscriptions);
         (reach != Reach::Confirmed).then(|| format!("{} {}", one.name, reach.words()))

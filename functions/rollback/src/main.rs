@@ -10,7 +10,8 @@ async fn main() -> Result<(), Error> {
     run(service_fn(async |event: LambdaEvent<Event>| {
         let deadline = start::deadline(event.context.deadline);
         Ok::<_, Error>(match Request::read(event.payload) {
-            Ok(request) => handle(&doors, &request, deadline).await,
+            // Boxed: else futures lie in one another deeper than the compiler follows.
+            Ok(request) => Box::pin(handle(&doors, &request, deadline)).await,
             Err(problem) => problem.response(),
         })
     }))

@@ -10,7 +10,8 @@ async fn main() -> Result<(), Error> {
     run(service_fn(async |event: LambdaEvent<Event>| {
         let deadline = start::deadline(event.context.deadline);
         let detail = &event.payload.detail;
-        match handle(&doors, &own, &event.payload, deadline).await? {
+        // Boxed: else futures lie in one another deeper than the compiler follows.
+        match Box::pin(handle(&doors, &own, &event.payload, deadline)).await? {
             Handled::Ignored(why) => tracing::info!(
                 repository.name = detail.repository_name,
                 image.tag = detail.image_tag,

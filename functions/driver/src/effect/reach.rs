@@ -12,7 +12,7 @@ pub(super) async fn reach(doors: &Doors, subject: &Subject, policy: &Policy) -> 
     let Some(post) = &doors.post else {
         return Outcome::Untold("this function sends no mail".to_owned());
     };
-    let subscriptions = match post.subscriptions().await {
+    let subscriptions = match post.topics.subscriptions().await {
         Ok(subscriptions) => subscriptions,
         Err(error) => return Outcome::Untold(chain(&error)),
     };
