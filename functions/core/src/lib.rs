@@ -19,6 +19,7 @@ pub mod pin_number;
 pub mod reach;
 pub mod records;
 pub mod refusal;
+pub mod retention;
 pub mod step;
 pub mod steps;
 pub mod sweep;

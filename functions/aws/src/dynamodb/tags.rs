@@ -151,7 +151,7 @@ where
     }
 }
 
-fn of(item: &Item) -> KnownTag {
+pub(super) fn of(item: &Item) -> KnownTag {
     let intents = match item.get("intents") {
         Some(AttributeValue::Ss(digests)) => {
             digests.iter().filter_map(|digest| ImageDigest::parse(digest).ok()).collect()

@@ -1,0 +1,3 @@
+//! Old images, and what is deleted of them.
+
+pub mod run;
