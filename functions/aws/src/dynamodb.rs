@@ -8,6 +8,7 @@ mod console;
 mod health;
 mod lists;
 mod retention;
+mod runs;
 mod tags;
 
 use std::collections::{BTreeSet, HashMap};
@@ -30,6 +31,7 @@ use stablepin_core::pin_number::PinNumber;
 use stablepin_core::records::{
     Build, Configuration, Environment, Occurrence, Operation, OperationId, Subject, Token, TokenHash, Work,
 };
+use stablepin_core::retention::run::RunId;
 use stablepin_core::step::{Change, Intent};
 use uuid::Uuid;
 
@@ -758,7 +760,7 @@ impl ItemKey {
 mod keys {
     use super::{
         ApplicationName, AuditRecord, EnvironmentName, ImageDigest, ImageTag, ItemKey, Occurrence, Operation,
-        OperationKey, PinNumber, RepositoryName, TokenHash, sortable,
+        OperationKey, PinNumber, RepositoryName, RunId, TokenHash, sortable,
     };
 
     fn key(pk: String, sk: String) -> ItemKey {
@@ -849,6 +851,12 @@ mod keys {
 
     pub(super) fn pushers(application: &ApplicationName, digest: &ImageDigest) -> ItemKey {
         app(application, format!("PUSHERS#{digest}"))
+    }
+
+    pub(super) const RUNS: &str = "RUN#";
+
+    pub(super) fn run(application: &ApplicationName, id: RunId) -> ItemKey {
+        app(application, format!("{RUNS}{id}"))
     }
 
     /// Who works on a repository's images.
