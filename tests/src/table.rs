@@ -74,6 +74,40 @@ impl App {
         self.aws.dynamodb("UpdateItem", &ask).expect("the table takes it");
     }
 
+    /// What keeps an image from being deleted, and what is about to delete it; none: neither.
+    #[track_caller]
+    pub fn marked(&self, digest: &str) -> Option<Value> {
+        self.item(&format!("APP#{}", self.plan.name), &format!("IMAGE#{digest}"))
+    }
+
+    /// As retention does before it deletes an image.
+    #[track_caller]
+    pub fn condemn(&self, digest: &str) {
+        let run = "01a1fc8f-9c1e-7d43-b3a8-5b0c6f6a1e77";
+        let values = json!({ ":run": { "S": run }, ":at": { "S": "2026-11-21T02:00:00Z" } });
+        self.mark(digest, "SET condemned_by = :run, condemned_at = :at", &values);
+    }
+
+    /// As retention does when it has left the image alone.
+    #[track_caller]
+    pub fn pardon(&self, digest: &str) {
+        self.mark(digest, "REMOVE condemned_by, condemned_at", &Value::Null);
+    }
+
+    #[track_caller]
+    fn mark(&self, digest: &str, expression: &str, values: &Value) {
+        let sk = format!("IMAGE#{digest}");
+        let mut ask = json!({
+            "TableName": self.table(),
+            "Key": { "pk": { "S": format!("APP#{}", self.plan.name) }, "sk": { "S": sk } },
+            "UpdateExpression": expression,
+        });
+        if values.is_object() {
+            ask["ExpressionAttributeValues"] = values.clone();
+        }
+        self.aws.dynamodb("UpdateItem", &ask).expect("the table takes it");
+    }
+
     /// What the promotion waits for is looked at by the next tick, and not only when its minute is over.
     #[track_caller]
     pub fn pause_ends(&self, promotion: &str) {

@@ -7,6 +7,8 @@ mod applications;
 mod console;
 mod health;
 mod lists;
+mod retention;
+mod runs;
 mod tags;
 
 use std::collections::{BTreeSet, HashMap};
@@ -29,6 +31,7 @@ use stablepin_core::pin_number::PinNumber;
 use stablepin_core::records::{
     Build, Configuration, Environment, Occurrence, Operation, OperationId, Subject, Token, TokenHash, Work,
 };
+use stablepin_core::retention::run::RunId;
 use stablepin_core::step::{Change, Intent};
 use uuid::Uuid;
 
@@ -38,6 +41,7 @@ pub use applications::{PutApplication, PutApplicationError, StoredApplication};
 pub use console::Environments;
 pub use health::{About, Health};
 pub use lists::{Cursor, Page};
+pub use retention::Mark;
 
 /// The one table of a stack.
 #[derive(Debug, Clone)]
@@ -87,6 +91,8 @@ pub enum CommitError {
     Lost,
     #[error("this push was answered before")]
     AlreadyOpened,
+    #[error("retention is deleting {0}")]
+    Condemned(ImageDigest),
     #[error("the tag {0} is another digest's")]
     NameTaken(ImageTag),
     #[error("the link was used meanwhile")]
@@ -105,7 +111,7 @@ pub struct Key {
     pub operation: OperationKey,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum OperationKey {
     Promotion(OperationId),
     Rollback(OperationId),
@@ -129,6 +135,28 @@ impl OperationKey {
             Work::Promotion(promotion) => Self::Promotion(promotion.id),
             Work::Rollback(rollback) => Self::Rollback(rollback.id),
             Work::Repair(repair) => Self::Repair(repair.id),
+        }
+    }
+
+    fn parse(sort_key: &str) -> Option<Self> {
+        let (kind, id) = sort_key.split_once('#')?;
+        let id = OperationId::parse(id)?;
+        match kind {
+            "PROMOTION" => Some(Self::Promotion(id)),
+            "ROLLBACK" => Some(Self::Rollback(id)),
+            "REPAIR" => Some(Self::Repair(id)),
+            _ => None,
+        }
+    }
+}
+
+/// Its sort key.
+impl std::fmt::Display for OperationKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Promotion(id) => write!(f, "PROMOTION#{id}"),
+            Self::Rollback(id) => write!(f, "ROLLBACK#{id}"),
+            Self::Repair(id) => write!(f, "REPAIR#{id}"),
         }
     }
 }
@@ -315,6 +343,9 @@ impl Table {
             }
             writes.put(item, Some(old), Part::Version);
         }
+        if let (None, Some(opened)) = (&before.operation, &after.operation) {
+            writes.need(&application, opened);
+        }
         if let Some(pin) = &change.pin {
             let item = item(&keys::pin(&application, &after.name, pin.number), 1, pin)?;
             writes.put(item, Some(0), Part::Version);
@@ -373,6 +404,9 @@ impl Table {
             if failed(&|part| *part == Part::Opened).is_some() {
                 return Err(CommitError::AlreadyOpened);
             }
+            if let Some((Part::Needed(digest), _)) = failed(&|part| matches!(part, Part::Needed(_))) {
+                return Err(CommitError::Condemned(digest.clone()));
+            }
             if failed(&|part| *part == Part::Token).is_some() {
                 return Err(CommitError::LinkUsed);
             }
@@ -401,16 +435,39 @@ impl Table {
     }
 
     /// However many, as many at a time as DynamoDB takes.
-    async fn batch_get_many(&self, wanted: &[ItemKey]) -> Result<HashMap<ItemKey, Item>, TableError> {
+    fn batch_get_many(
+        &self,
+        wanted: &[ItemKey],
+    ) -> impl Future<Output = Result<HashMap<ItemKey, Item>, TableError>> {
+        self.batch_get_attributes(wanted, None)
+    }
+
+    /// None: the whole items.
+    async fn batch_get_attributes(
+        &self,
+        wanted: &[ItemKey],
+        attributes: Option<&str>,
+    ) -> Result<HashMap<ItemKey, Item>, TableError> {
         let mut found = HashMap::new();
         for part in wanted.chunks(PER_READ) {
-            found.extend(self.batch_get(part).await?);
+            found.extend(self.batch_get_part(part, attributes).await?);
         }
         Ok(found)
     }
 
+    fn batch_get(
+        &self,
+        wanted: &[ItemKey],
+    ) -> impl Future<Output = Result<HashMap<ItemKey, Item>, TableError>> {
+        self.batch_get_part(wanted, None)
+    }
+
     /// Consistent, one round trip; what DynamoDB left unprocessed is asked for again.
-    async fn batch_get(&self, wanted: &[ItemKey]) -> Result<HashMap<ItemKey, Item>, TableError> {
+    async fn batch_get_part(
+        &self,
+        wanted: &[ItemKey],
+        attributes: Option<&str>,
+    ) -> Result<HashMap<ItemKey, Item>, TableError> {
         let mut found = HashMap::new();
         let mut open: Vec<_> = wanted.iter().map(ItemKey::attributes).collect();
         let mut rounds = 0;
@@ -425,6 +482,7 @@ impl Table {
             rounds += 1;
             let ask = KeysAndAttributes::builder()
                 .consistent_read(true)
+                .set_projection_expression(attributes.map(str::to_owned))
                 .set_keys(Some(open))
                 .build()
                 .expect("the keys are set");
@@ -541,6 +599,7 @@ fn uuid_v7_at(at: Timestamp, place: Option<u8>) -> Uuid {
 enum Part {
     Version,
     Opened,
+    Needed(ImageDigest),
     Token,
     Name(ImageTag),
     Claim(String),
@@ -584,6 +643,27 @@ impl<'a> Writes<'a> {
         }
         let put = put.build().expect("table and item are set");
         self.push(TransactWriteItem::builder().put(put).build(), part);
+    }
+
+    /// What is opened needs its image: retention may not have begun to delete it, and does not begin any more. Nothing
+    /// is written when it ends: retention itself takes the reference back.
+    fn need(&mut self, application: &ApplicationName, opened: &Operation) {
+        let digest = match &opened.work {
+            Work::Promotion(promotion) => &promotion.digest,
+            Work::Rollback(rollback) => &rollback.target.digest,
+            // It puts a tag on what is pinned.
+            Work::Repair(_) => return,
+        };
+        let operation = OperationKey::of(opened).to_string();
+        let update = Update::builder()
+            .table_name(self.table)
+            .set_key(Some(keys::image(application, digest).attributes()))
+            .update_expression("ADD needed_by :operation")
+            .condition_expression("attribute_not_exists(condemned_by)")
+            .expression_attribute_values(":operation", AttributeValue::Ss(vec![operation]))
+            .build()
+            .expect("table, key and expression are set");
+        self.push(TransactWriteItem::builder().update(update).build(), Part::Needed(digest.clone()));
     }
 
     fn intent(&mut self, application: &ApplicationName, intent: &Intent) {
@@ -672,7 +752,7 @@ impl ItemKey {
 mod keys {
     use super::{
         ApplicationName, AuditRecord, EnvironmentName, ImageDigest, ImageTag, ItemKey, Occurrence, Operation,
-        OperationKey, PinNumber, RepositoryName, TokenHash, sortable,
+        OperationKey, PinNumber, RepositoryName, RunId, TokenHash, sortable,
     };
 
     fn key(pk: String, sk: String) -> ItemKey {
@@ -699,15 +779,25 @@ mod keys {
     }
 
     pub(super) fn environment(application: &ApplicationName, environment: &EnvironmentName) -> ItemKey {
-        app(application, format!("ENV#{environment}"))
+        app(application, format!("{ENVIRONMENTS}{environment}"))
     }
 
     pub(super) fn build(application: &ApplicationName, digest: &ImageDigest) -> ItemKey {
         app(application, format!("BUILD#{digest}"))
     }
 
+    pub(super) const IMAGES: &str = "IMAGE#";
+
+    pub(super) fn image(application: &ApplicationName, digest: &ImageDigest) -> ItemKey {
+        app(application, format!("{IMAGES}{digest}"))
+    }
+
+    pub(super) const ENVIRONMENTS: &str = "ENV#";
+
+    pub(super) const PINS: &str = "PIN#";
+
     pub(super) fn pin_prefix(environment: &EnvironmentName) -> String {
-        format!("PIN#{environment}#")
+        format!("{PINS}{environment}#")
     }
 
     pub(super) fn pin(
@@ -719,11 +809,7 @@ mod keys {
     }
 
     pub(super) fn operation(application: &ApplicationName, operation: OperationKey) -> ItemKey {
-        match operation {
-            OperationKey::Promotion(id) => app(application, format!("PROMOTION#{id}")),
-            OperationKey::Rollback(id) => app(application, format!("ROLLBACK#{id}")),
-            OperationKey::Repair(id) => app(application, format!("REPAIR#{id}")),
-        }
+        app(application, operation.to_string())
     }
 
     pub(super) fn of(application: &ApplicationName, of: &Operation) -> ItemKey {
@@ -738,8 +824,12 @@ mod keys {
         app(application, format!("OPENED#{environment}#{}#{}", occurrence.digest, sortable(occurrence.at)))
     }
 
+    pub(super) fn tag_prefix(repository: &RepositoryName) -> String {
+        format!("TAG#{repository}#")
+    }
+
     pub(super) fn tag(application: &ApplicationName, repository: &RepositoryName, tag: &ImageTag) -> ItemKey {
-        app(application, format!("TAG#{repository}#{tag}"))
+        app(application, format!("{}{tag}", tag_prefix(repository)))
     }
 
     pub(super) fn caller(
@@ -753,6 +843,17 @@ mod keys {
 
     pub(super) fn pushers(application: &ApplicationName, digest: &ImageDigest) -> ItemKey {
         app(application, format!("PUSHERS#{digest}"))
+    }
+
+    pub(super) const RUNS: &str = "RUN#";
+
+    pub(super) fn run(application: &ApplicationName, id: RunId) -> ItemKey {
+        app(application, format!("{RUNS}{id}"))
+    }
+
+    /// Who works on a repository's images.
+    pub(super) fn retention(application: &ApplicationName, repository: &RepositoryName) -> ItemKey {
+        app(application, format!("RETENTION#{repository}"))
     }
 
     pub(super) fn claim(what: &str) -> ItemKey {

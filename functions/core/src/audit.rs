@@ -24,6 +24,8 @@ pub enum Kind {
     Environment,
     #[serde(rename = "Configuration Change")]
     Configuration,
+    #[serde(rename = "Retention Run State Change")]
+    Retention,
 }
 
 impl Kind {
@@ -35,6 +37,7 @@ impl Kind {
             Self::Drift => "Drift Detected",
             Self::Environment => "Environment State Change",
             Self::Configuration => "Configuration Change",
+            Self::Retention => "Retention Run State Change",
         }
     }
 }
@@ -77,7 +80,7 @@ pub struct AuditRecord {
     pub kind: Kind,
     pub application: ApplicationName,
     pub environment: Option<EnvironmentName>,
-    /// The promotion or rollback that it belongs to.
+    /// The promotion, rollback or run of retention that it belongs to.
     pub id: Option<String>,
     pub digest: Option<ImageDigest>,
     /// What was: a state, a pin number, a configuration's version.

@@ -12,6 +12,12 @@ pub enum Refusal {
     #[error("the environment is not in the application's configuration")]
     NoSuchEnvironment,
 
+    #[error(
+        "retention is deleting {digest} from the registry at this moment, and nothing was begun: push the build again, \
+         or go back to another pin"
+    )]
+    ImageCondemned { digest: ImageDigest },
+
     // Decisions.
     #[error("this link is not known")]
     UnknownLink,

@@ -23,6 +23,8 @@ pub struct KnownTag {
     pub intents: BTreeSet<ImageDigest>,
     /// The digest of the newest push of it that was answered, and when that was.
     pub followed: Option<(ImageDigest, Timestamp)>,
+    /// A push of it that was told of, and could not be answered: retention was deleting that image.
+    pub unanswered: Option<(ImageDigest, Timestamp)>,
 }
 
 /// A push that was missed, and when it was, at the earliest.
@@ -31,6 +33,8 @@ pub struct Missed {
     pub tag: ImageTag,
     pub digest: ImageDigest,
     pub at: Timestamp,
+    /// `at` is when it was, as its event said.
+    pub told: bool,
 }
 
 /// An event may still be on its way: what is younger is left to it.
@@ -47,19 +51,25 @@ pub fn missed(
 ) -> Vec<Missed> {
     let settled = |time: Timestamp| now.duration_since(time) > EVENTS_COME_WITHIN;
     let of = |one: &FoundTag| {
-        let pushed_at = one.pushed_at.filter(|at| settled(*at))?;
         let known = known.get(&one.tag);
         let ours = known.is_some_and(|known| known.intents.contains(&one.digest));
         if ours || !builds.iter().any(|pattern| pattern.matches(one.tag.as_str())) {
             return None;
         }
+        let found = |at, told| Missed { tag: one.tag.clone(), digest: one.digest.clone(), at, told };
+        // However old the image is, and whatever was answered before.
+        match known.and_then(|known| known.unanswered.as_ref()) {
+            Some((digest, at)) if *digest == one.digest => return Some(found(*at, true)),
+            Some(_) | None => {}
+        }
+        let pushed_at = one.pushed_at.filter(|at| settled(*at))?;
         let at = match known.and_then(|known| known.followed.as_ref()) {
             Some((digest, _)) if *digest == one.digest => None,
             // Back on an older image: nobody knows since when, but it was after the last push that was answered.
             Some((_, seen)) => settled(*seen).then_some(pushed_at.max(*seen)),
             None => (pushed_at > configured_at).then_some(pushed_at),
         };
-        at.map(|at| Missed { tag: one.tag.clone(), digest: one.digest.clone(), at })
+        at.map(|at| found(at, false))
     };
     found.iter().filter_map(of).collect()
 }
@@ -141,9 +151,25 @@ mod tests {
     }
 
     #[test]
+    fn a_push_that_could_not_be_answered_is_found_however_old_its_image_is() {
+        let unanswered = |n| KnownTag { unanswered: Some((digest(n), at(59))), ..followed(1, 20) };
+        let main = [("main".to_owned(), 1, 59)];
+        assert_eq!(
+            found(&[("main", 1, -600)], &[("main", unanswered(1))]),
+            main,
+            "also of what was answered once"
+        );
+        assert!(
+            found(&[("main", 1, -600)], &[("main", unanswered(2))]).is_empty(),
+            "it is on another image by now"
+        );
+        assert!(found(&[("latest", 1, -600)], &[("latest", unanswered(1))]).is_empty(), "no build any more");
+    }
+
+    #[test]
     fn neither_other_tags_nor_our_own_are_builds() {
         assert!(found(&[("latest", 1, 20)], &[]).is_empty());
-        let ours = KnownTag { intents: BTreeSet::from([digest(1)]), followed: None };
+        let ours = KnownTag { intents: BTreeSet::from([digest(1)]), ..KnownTag::default() };
         assert!(found(&[("v1", 1, 20)], &[("v1", ours.clone())]).is_empty());
         assert_eq!(
             found(&[("v1", 2, 20)], &[("v1", ours)]).len(),

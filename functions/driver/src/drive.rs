@@ -208,6 +208,9 @@ fn retry_with(observed: &mut Vec<Observed>, lost: CommitError) -> Result<(), Dri
         CommitError::Lost | CommitError::Claimed { .. } => {}
         CommitError::AlreadyOpened => return Err(DriveError::AlreadyOpened),
         CommitError::LinkUsed => return Err(DriveError::LinkUsed),
+        CommitError::Condemned(digest) => {
+            return Err(DriveError::Refused(Refusal::ImageCondemned { digest }));
+        }
         CommitError::Table(error) => return Err(error.into()),
         CommitError::NameTaken(tag) => {
             let opening = observed.iter_mut().find_map(|one| match one {

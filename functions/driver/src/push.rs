@@ -7,6 +7,7 @@ use stablepin_core::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_core::manifest::{ImageConfig, Manifest as Parsed};
 use stablepin_core::name::ApplicationName;
 use stablepin_core::records::{Occurrence, OperationId};
+use stablepin_core::refusal::Refusal;
 use stablepin_core::step::{Observed, Opening};
 
 use crate::called::{self, CalledError};
@@ -51,6 +52,13 @@ pub enum PushError {
     Called(#[from] CalledError),
 }
 
+impl PushError {
+    /// Retention is deleting the image. If it does not come to that, the push is taken later.
+    pub fn is_of_condemned(&self) -> bool {
+        matches!(self, Self::Drive(DriveError::Refused(Refusal::ImageCondemned { .. })))
+    }
+}
+
 const REVISION: &str = "org.opencontainers.image.revision";
 
 /// Answers with the number of environments that were asked to take it.
@@ -83,7 +91,14 @@ pub async fn take(
     let known = context.pushers.clone();
     // What cannot be read as an image for certain is none.
     let taken = if manifest.parse().is_ok_and(|manifest| manifest.kind().is_image()) {
-        Ok(open(doors, push, context, manifest, deadline).await?)
+        let opened = open(doors, push, context, manifest, deadline).await;
+        if opened.as_ref().is_err_and(PushError::is_of_condemned) {
+            // Lambda tries it three times. Who deletes the image may be cut off, and the image stay: the sweep, which
+            // would take an image of that age as answered long ago, has to know of the push.
+            let Push { at, repository, digest, tag } = push;
+            doors.table.leave_unanswered(application, repository, tag, digest, *at).await?;
+        }
+        Ok(opened?)
     } else {
         Err(NoBuild::Artifact)
     };

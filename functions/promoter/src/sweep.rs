@@ -115,6 +115,9 @@ impl Sweep<'_> {
         let how = match &taken {
             Ok(Ok(_)) => "taken now".to_owned(),
             Ok(Err(none)) => none.to_string(),
+            Err(error) if error.is_of_condemned() => {
+                "retention is deleting it; looked at again later".to_owned()
+            }
             Err(_) => "it could not be taken".to_owned(),
         };
         tracing::warn!(
@@ -126,6 +129,7 @@ impl Sweep<'_> {
         );
         match taken {
             Ok(taken) => self.swept.missed += usize::from(taken.is_ok()),
+            Err(error) if error.is_of_condemned() => {}
             Err(error) => self.fails(error.into()),
         }
     }
@@ -171,7 +175,7 @@ async fn missed(
     let built = doors.table.known_builds(name, &digests).await?;
     let push = |one: Missed| Push {
         // When an image that is known got a tag again, nobody knows: it is taken for now.
-        at: if built.contains(&one.digest) { at } else { one.at },
+        at: if built.contains(&one.digest) && !one.told { at } else { one.at },
         repository: repository.clone(),
         digest: one.digest,
         tag: one.tag,
@@ -214,6 +218,7 @@ async fn drifted(
 #[cfg(test)]
 mod tests {
     use stablepin_core::image::RepositoryName;
+    use stablepin_core::refusal::Refusal;
     use stablepin_driver::DriveError;
 
     use super::*;
@@ -231,6 +236,8 @@ mod tests {
         sweep.took(&push, Err(PushError::Drive(DriveError::Contended)));
         sweep.took(&push, Ok(Ok(1)));
         sweep.took(&push, Ok(Err(NoBuild::Gone)));
+        let condemned = Refusal::ImageCondemned { digest: push.digest.clone() };
+        sweep.took(&push, Err(PushError::Drive(DriveError::Refused(condemned))));
         sweep.looked(Ok(true));
         sweep.looked(Err(TagError::Drive(DriveError::Contended)));
         sweep.looked(Ok(false));

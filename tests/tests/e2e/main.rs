@@ -26,5 +26,6 @@ mod names;
 mod push;
 mod reads;
 mod redelivery;
+mod retention_marks;
 mod rollback;
 mod subscriptions;

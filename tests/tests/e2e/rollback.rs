@@ -24,6 +24,21 @@ fn refused(app: &App, body: &Value, status: u16, kind: &str, advice: &str) {
 }
 
 #[test]
+fn a_rollback_to_what_retention_deletes_is_refused() {
+    let app = Plan::new("condemned").create();
+    let first = app.pin("main", &Spec::new("1"));
+    app.pin("main", &Spec::new("2"));
+    app.condemn(&first);
+    refused(&app, &to("1"), 409, "image-condemned", "or go back to another pin");
+    app.pardon(&first);
+    let (status, begun) = app.rollback(&to("1"));
+    assert_eq!(status, 202, "{begun}");
+    let reference = json!(format!("ROLLBACK#{}", begun["id"].as_str().expect("an id")));
+    let needed_by = app.marked(&first).expect("references")["needed_by"].clone();
+    assert!(needed_by.as_array().is_some_and(|all| all.contains(&reference)), "{needed_by}");
+}
+
+#[test]
 fn a_rollback_that_is_not_signed_is_forbidden() {
     let app = Plan::new("unsigned").create();
     app.pin("main", &Spec::new("1"));

@@ -62,6 +62,7 @@ pub(super) fn headline(refusal: &Refusal) -> &'static str {
         Refusal::OwnRequest { .. } => "Somebody else must decide",
         Refusal::RequesterUnknown => "Nobody knows who asked",
         Refusal::NoSuchEnvironment
+        | Refusal::ImageCondemned { .. }
         | Refusal::NotPending { .. }
         | Refusal::WrongCode
         | Refusal::NotTyped { .. }

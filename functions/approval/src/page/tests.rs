@@ -451,8 +451,9 @@ fn reason_after(refusal: &Refusal) -> Option<Refusal> {
         | Refusal::NotTyped { .. }
         | Refusal::FactsChanged
         | Refusal::UnknownLink => None,
-        // A rollback's, and what is ordered of an environment.
-        Refusal::NothingPinned
+        // A rollback's, a request's for a promotion, and what is ordered of an environment.
+        Refusal::ImageCondemned { .. }
+        | Refusal::NothingPinned
         | Refusal::NoPrevious
         | Refusal::UnknownPin { .. }
         | Refusal::NeverPinned { .. }

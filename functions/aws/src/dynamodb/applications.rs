@@ -101,6 +101,7 @@ impl Table {
             Err(
                 CommitError::Lost
                 | CommitError::AlreadyOpened
+                | CommitError::Condemned(_)
                 | CommitError::NameTaken(_)
                 | CommitError::LinkUsed,
             ) => Err(PutApplicationError::Lost),

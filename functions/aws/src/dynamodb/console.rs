@@ -89,7 +89,7 @@ impl Table {
                 partition: keys::partition(application),
                 prefix,
                 newest_first: true,
-                limit,
+                limit: Some(limit),
                 after: before.map(|id| Cursor(format!("{prefix}{id}"))),
             })
             .await

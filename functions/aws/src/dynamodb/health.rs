@@ -86,7 +86,7 @@ impl Table {
                     partition: keys::HEALTH.to_owned(),
                     prefix: "",
                     newest_first: false,
-                    limit: 1000,
+                    limit: Some(1000),
                     after,
                 })
                 .await?;

@@ -1,11 +1,13 @@
 //! Reads of many items, in pages.
 
+use aws_sdk_dynamodb::operation::query::QueryOutput;
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use stablepin_core::audit::AuditRecord;
 use stablepin_core::name::{ApplicationName, EnvironmentName};
-use stablepin_core::records::{Operation, OperationId, Pin, Work};
+use stablepin_core::records::{Operation, Pin, Work};
 
 use super::{Item, Key, OperationKey, StoredOperation, Table, TableError, WAKE, keys, record, sortable};
 
@@ -24,7 +26,8 @@ pub(super) struct Range<'a> {
     pub(super) partition: String,
     pub(super) prefix: &'a str,
     pub(super) newest_first: bool,
-    pub(super) limit: i32,
+    /// None: as many as DynamoDB reads at a time, 1 MB.
+    pub(super) limit: Option<i32>,
     pub(super) after: Option<Cursor>,
 }
 
@@ -59,7 +62,7 @@ impl Table {
             partition: keys::partition(application),
             prefix: &keys::pin_prefix(environment),
             newest_first: true,
-            limit,
+            limit: Some(limit),
             after,
         })
         .await
@@ -77,7 +80,7 @@ impl Table {
                 partition: keys::partition(application),
                 prefix: "PROMOTION#",
                 newest_first: true,
-                limit,
+                limit: Some(limit),
                 after,
             })
             .await?;
@@ -108,7 +111,7 @@ impl Table {
             partition: keys::audit_partition(application, month),
             prefix: "",
             newest_first: true,
-            limit,
+            limit: Some(limit),
             after,
         })
         .await
@@ -124,7 +127,7 @@ impl Table {
             partition: keys::DIRECTORY.to_owned(),
             prefix: "",
             newest_first: false,
-            limit,
+            limit: Some(limit),
             after,
         })
         .await
@@ -166,14 +169,8 @@ impl Table {
             _ => "",
         };
         let application = text("pk").strip_prefix("APP#").and_then(|name| ApplicationName::parse(name).ok());
-        let (Some(application), Some((kind, id))) = (application, text("sk").split_once('#')) else {
+        let (Some(application), Some(operation)) = (application, OperationKey::parse(text("sk"))) else {
             return Ok(None);
-        };
-        let operation = match (kind, OperationId::parse(id)) {
-            ("PROMOTION", Some(id)) => OperationKey::Promotion(id),
-            ("ROLLBACK", Some(id)) => OperationKey::Rollback(id),
-            ("REPAIR", Some(id)) => OperationKey::Repair(id),
-            _ => return Ok(None),
         };
         let found = self.operation(&application, operation).await?;
         Ok(found.map(|(environment, _)| Key { application, environment, operation }))
@@ -186,7 +183,8 @@ impl Table {
         limit: i32,
     ) -> Result<Vec<(EnvironmentName, Operation)>, TableError> {
         let partition = keys::partition(application);
-        let range = Range { partition, prefix: "REPAIR#", newest_first: true, limit, after: None };
+        let range =
+            Range { partition, prefix: "REPAIR#", newest_first: true, limit: Some(limit), after: None };
         let page: Page<StoredOperation> = self.query(range).await?;
         Ok(page.items.into_iter().map(|stored| (stored.environment, stored.operation)).collect())
     }
@@ -221,39 +219,61 @@ impl Table {
     }
 
     pub(super) async fn query<T: DeserializeOwned>(&self, range: Range<'_>) -> Result<Page<T>, TableError> {
+        let prefix = range.prefix;
         // A cursor of another list leads nowhere: an end, not an error.
-        if range.after.as_ref().is_some_and(|Cursor(sk)| !sk.starts_with(range.prefix)) {
+        if range.after.as_ref().is_some_and(|Cursor(sk)| !sk.starts_with(prefix)) {
             return Ok(Page { items: Vec::new(), next: None });
         }
+        let page = page(self.ask(range).send().await.map_err(TableError::call("Query"))?);
+        let items = page.items.iter().map(|item| record(prefix, item)).collect::<Result<_, _>>()?;
+        Ok(Page { items, next: page.next })
+    }
+
+    /// Every item below the prefix, in order.
+    pub(super) async fn query_all(&self, partition: String, prefix: &str) -> Result<Vec<Item>, TableError> {
+        let (mut all, mut after) = (Vec::new(), None);
+        loop {
+            let range =
+                Range { partition: partition.clone(), prefix, newest_first: false, limit: None, after };
+            let page = page(self.ask(range).send().await.map_err(TableError::call("Query"))?);
+            all.extend(page.items);
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(all),
+            }
+        }
+    }
+
+    fn ask(&self, range: Range<'_>) -> QueryFluentBuilder {
         let after = range.after.map(|Cursor(sk)| {
             Item::from([
                 ("pk".to_owned(), AttributeValue::S(range.partition.clone())),
                 ("sk".to_owned(), AttributeValue::S(sk)),
             ])
         });
-        let mut query = self
+        let query = self
             .client
             .query()
             .table_name(&self.name)
             .consistent_read(true)
             .scan_index_forward(!range.newest_first)
-            .limit(range.limit)
+            .set_limit(range.limit)
             .set_exclusive_start_key(after)
             .expression_attribute_values(":pk", AttributeValue::S(range.partition));
-        query = if range.prefix.is_empty() {
+        if range.prefix.is_empty() {
             query.key_condition_expression("pk = :pk")
         } else {
             query
                 .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
                 .expression_attribute_values(":prefix", AttributeValue::S(range.prefix.to_owned()))
-        };
-        let answer = query.send().await.map_err(TableError::call("Query"))?;
-        let next = answer.last_evaluated_key.and_then(|key| match key.get("sk") {
-            Some(AttributeValue::S(sk)) => Some(Cursor(sk.clone())),
-            _ => None,
-        });
-        let items = answer.items.unwrap_or_default();
-        let items = items.iter().map(|item| record(range.prefix, item)).collect::<Result<_, _>>()?;
-        Ok(Page { items, next })
+        }
     }
+}
+
+fn page(answer: QueryOutput) -> Page<Item> {
+    let next = answer.last_evaluated_key.and_then(|key| match key.get("sk") {
+        Some(AttributeValue::S(sk)) => Some(Cursor(sk.clone())),
+        _ => None,
+    });
+    Page { items: answer.items.unwrap_or_default(), next }
 }

@@ -121,7 +121,32 @@ impl Table {
             .update_item()
             .table_name(&self.name)
             .set_key(Some(keys::tag(application, repository, tag).attributes()))
-            .update_expression("SET followed = :digest, followed_at = :at")
+            .update_expression("SET followed = :digest, followed_at = :at REMOVE unanswered, unanswered_at")
+            .condition_expression("attribute_not_exists(followed_at) OR followed_at <= :at")
+            .expression_attribute_values(":digest", AttributeValue::S(digest.to_string()))
+            .expression_attribute_values(":at", AttributeValue::S(sortable(at)))
+            .send()
+            .await;
+        or_newer("UpdateItem", answer)
+    }
+}
+
+impl Table {
+    /// The push of a tag was told of, and cannot be answered now: the sweep finds it, however old the image is.
+    pub async fn leave_unanswered(
+        &self,
+        application: &ApplicationName,
+        repository: &RepositoryName,
+        tag: &ImageTag,
+        digest: &ImageDigest,
+        at: Timestamp,
+    ) -> Result<(), TableError> {
+        let answer = self
+            .client
+            .update_item()
+            .table_name(&self.name)
+            .set_key(Some(keys::tag(application, repository, tag).attributes()))
+            .update_expression("SET unanswered = :digest, unanswered_at = :at")
             .condition_expression("attribute_not_exists(followed_at) OR followed_at <= :at")
             .expression_attribute_values(":digest", AttributeValue::S(digest.to_string()))
             .expression_attribute_values(":at", AttributeValue::S(sortable(at)))
@@ -151,18 +176,20 @@ where
     }
 }
 
-fn of(item: &Item) -> KnownTag {
+pub(super) fn of(item: &Item) -> KnownTag {
     let intents = match item.get("intents") {
         Some(AttributeValue::Ss(digests)) => {
             digests.iter().filter_map(|digest| ImageDigest::parse(digest).ok()).collect()
         }
         _ => BTreeSet::new(),
     };
-    let followed = match (item.get("followed"), item.get("followed_at")) {
+    let seen = |digest: &str, at: &str| match (item.get(digest), item.get(at)) {
         (Some(AttributeValue::S(digest)), Some(AttributeValue::S(at))) => {
             ImageDigest::parse(digest).ok().zip(at.parse().ok())
         }
         _ => None,
     };
-    KnownTag { intents, followed }
+    let followed = seen("followed", "followed_at");
+    let unanswered = seen("unanswered", "unanswered_at");
+    KnownTag { intents, followed, unanswered }
 }

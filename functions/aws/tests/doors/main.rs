@@ -9,6 +9,8 @@ mod ecs_service_deployments;
 mod elb;
 mod eventbridge;
 mod probe;
+mod retention;
+mod runs;
 mod session;
 mod sns;
 mod sqs;

@@ -54,6 +54,14 @@ pub(crate) fn error(status: u16, code: &str) -> Answer {
     Answer { status, body: json!({"__type": code, "message": "told by the test"}).to_string().into_bytes() }
 }
 
+/// As DynamoDB tells why each part of a transaction was not written.
+pub(crate) fn cancelled(reasons: &[&str]) -> Answer {
+    let each: Vec<Value> = reasons.iter().map(|code| json!({"Code": code})).collect();
+    let code = "com.amazonaws.dynamodb.v20120810#TransactionCanceledException";
+    let body = json!({"__type": code, "Message": "told by the test", "CancellationReasons": each});
+    Answer { status: 400, body: body.to_string().into_bytes() }
+}
+
 /// As the query protocol tells an error.
 pub(crate) fn xml_error(status: u16, code: &str) -> Answer {
     let error =

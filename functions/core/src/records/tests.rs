@@ -353,7 +353,15 @@ fn every_name_is_the_one_that_people_see() {
     ] {
         assert_eq!(written(&state), format!("{:?}", state.as_str()));
     }
-    for kind in [Kind::Promotion, Kind::Rollback, Kind::Pin, Kind::Environment, Kind::Configuration] {
+    for kind in [
+        Kind::Promotion,
+        Kind::Rollback,
+        Kind::Pin,
+        Kind::Drift,
+        Kind::Environment,
+        Kind::Configuration,
+        Kind::Retention,
+    ] {
         assert_eq!(written(&kind), format!("{:?}", kind.detail_type()));
     }
     assert_eq!(written(&Verdict::Approve), r#""approve""#);

@@ -12,9 +12,6 @@ use crate::pattern::Pattern;
 /// The newest of each environment that stay, whatever the file says.
 pub const ALWAYS: usize = 5;
 
-/// How much of a repository one run takes, in percent of its images, if nobody says otherwise.
-pub const SHARE: u8 = 20;
-
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     pub removal: Removal,

@@ -491,3 +491,25 @@ fn rule_10_what_ecs_went_back_to_by_itself_is_not_proven() {
     world.observe(Some(id), None, &[Observed::Outcome(Outcome::Service(Way::There, service, seen))]).unwrap();
     assert_eq!(rollback_state(&world, id), RollbackState::Incomplete);
 }
+
+#[test]
+fn a_build_whose_image_was_deleted_gets_its_build_tag_again_when_it_is_pushed_again() {
+    let mut world = World::new(application(ONE, ""));
+    let id = asked(&mut world, 0, 1);
+    world.vote(id, "lead", Verdict::Reject).unwrap();
+    world.settle();
+    let named = world.builds[&digest(1)].build_tag.clone();
+    // Retention deletes the image, and its tags with it.
+    world.builds.get_mut(&digest(1)).unwrap().tagged = false;
+    world.tags.remove(&named.tag());
+    let again = world.push(900, 1).unwrap();
+    let build = &world.builds[&digest(1)];
+    let owes = owed(world.now, &world.subject(Some(again), None), Uuid::nil());
+    assert_eq!(owes, [Effect::TagBuild(build.clone())], "its approver is asked when it has its name again");
+    assert!(world.intents.contains(&(named.tag(), digest(1))), "recorded before it is put");
+    world.settle();
+    assert_eq!((world.tag(named.tag().as_str()), world.builds[&digest(1)].tagged), (Some(&digest(1)), true));
+    world.vote(again, "lead", Verdict::Approve).unwrap();
+    world.settle();
+    assert_eq!(world.pins[0].build_tag, named, "the name that it always had");
+}

@@ -250,6 +250,16 @@ impl World {
         }
         if let Some(operation) = &mut after.operation {
             operation.version += 1;
+            let ended = match &operation.work {
+                Work::Promotion(promotion) => promotion.state.is_terminal(),
+                Work::Rollback(rollback) => rollback.state.is_terminal(),
+                Work::Repair(repair) => repair.repaired_at.is_some(),
+            };
+            // The tick finds it; and retention, which goes by it, does not take its image's reference back.
+            assert!(
+                ended || operation.wake_at.is_some(),
+                "what is unfinished is looked at again: {operation:?}"
+            );
             self.operations.insert(operation.id(), operation.clone());
         }
         self.pins.extend(pin);

@@ -1,0 +1,497 @@
+//! What retention did, or would do: one run over the repositories of an application. Plain data, and how it changes:
+//! what is said of a repository twice, or late, is the same as said once.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::audit::{Actor, AuditRecord, Kind};
+use crate::image::RepositoryName;
+use crate::name::ApplicationName;
+use crate::one_line::{self, LONGEST_REASON, one_line};
+use crate::words;
+
+/// A run's id: UUIDv7, so that ids sort by time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RunId(Uuid);
+
+impl RunId {
+    pub fn new(id: Uuid) -> Self {
+        Self(id)
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Uuid::try_parse(text).ok().filter(|id| id.to_string() == text).map(Self)
+    }
+}
+
+impl std::fmt::Display for RunId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What a run is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum Purpose {
+    /// Says what would go, and touches nothing.
+    Plan,
+    /// Deletes or archives what its plan says.
+    Apply {
+        /// No more than this plan said, as somebody has looked at it.
+        #[serde(default)]
+        plan_of: Option<RunId>,
+    },
+    /// Brings back what that run has archived.
+    Undo { of: RunId },
+}
+
+/// One run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    pub id: RunId,
+    pub application: ApplicationName,
+    pub purpose: Purpose,
+    pub by: Actor,
+    #[serde(default)]
+    pub reason: Option<String>,
+    pub begun_at: Timestamp,
+    #[serde(default)]
+    pub ended_at: Option<Timestamp>,
+    /// Percent of a repository's images that may go.
+    #[serde(default = "default_share")]
+    pub share: u8,
+    pub repositories: BTreeMap<RepositoryName, RepositoryRun>,
+    pub version: u64,
+}
+
+/// What somebody, or the schedule, wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    pub purpose: Purpose,
+    pub by: Actor,
+    pub reason: Option<String>,
+    /// Percent.
+    pub share: u8,
+    pub repositories: BTreeSet<RepositoryName>,
+}
+
+/// Percent of a repository's images that one run may delete without being told to.
+pub const DEFAULT_SHARE: u8 = 20;
+
+fn default_share() -> u8 {
+    DEFAULT_SHARE
+}
+
+/// What a run does in one repository.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RepositoryRun {
+    pub state: RepositoryState,
+    /// How many there were.
+    pub images: u64,
+    /// How many stay, by the rule that keeps them.
+    pub by_rule: BTreeMap<String, u64>,
+    /// How many the plan lets go in this run.
+    pub to_remove: u64,
+    /// How many may go, and are over the share: a later run's.
+    pub later: u64,
+    pub deleted: u64,
+    pub archived: u64,
+    /// Tags that were taken off an image that stays.
+    pub untagged: u64,
+    pub restored: u64,
+    /// What has changed since the plan was made, and stays.
+    pub skipped: u64,
+    /// By layers that nothing else has. Where the run is only for the plan: what would be.
+    pub freed_bytes: u64,
+    /// False where some manifest could not be read, and what is shared is not known.
+    pub freed_is_exact: bool,
+    /// How many images ECR did not delete, by its code.
+    pub errors: BTreeMap<String, u64>,
+    pub warnings: Vec<String>,
+    /// Why it was left alone, or failed.
+    pub problem: Option<String>,
+    pub plan: Option<Stored>,
+    pub report: Option<Stored>,
+    pub updated_at: Timestamp,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RepositoryState {
+    #[default]
+    Waiting,
+    Planning,
+    Applying,
+    Done,
+    /// Something could not be read: nothing was touched.
+    LeftAlone,
+    Failed,
+}
+
+impl RepositoryState {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "Waiting",
+            Self::Planning => "Planning",
+            Self::Applying => "Applying",
+            Self::Done => "Done",
+            Self::LeftAlone => "LeftAlone",
+            Self::Failed => "Failed",
+        }
+    }
+
+    pub fn is_terminal(self) -> bool {
+        match self {
+            Self::Waiting | Self::Planning | Self::Applying => false,
+            Self::Done | Self::LeftAlone | Self::Failed => true,
+        }
+    }
+}
+
+/// A document in the bucket: a plan, a report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stored {
+    pub key: String,
+    #[serde(default)]
+    pub version: Option<String>,
+    /// In lower-case hexadecimal.
+    pub sha256: String,
+}
+
+/// How a run stands: nobody writes it, it is what its repositories say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RunState {
+    Requested,
+    InProgress,
+    Completed,
+    /// Some repository was left alone, or some image could not be deleted.
+    CompletedWithErrors,
+    /// Not one repository was done.
+    Failed,
+}
+
+impl RunState {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Requested => "Requested",
+            Self::InProgress => "InProgress",
+            Self::Completed => "Completed",
+            Self::CompletedWithErrors => "CompletedWithErrors",
+            Self::Failed => "Failed",
+        }
+    }
+
+    pub fn is_terminal(self) -> bool {
+        match self {
+            Self::Requested | Self::InProgress => false,
+            Self::Completed | Self::CompletedWithErrors | Self::Failed => true,
+        }
+    }
+}
+
+/// What a plan says, in numbers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Planned {
+    pub images: u64,
+    pub by_rule: BTreeMap<String, u64>,
+    pub to_remove: u64,
+    pub later: u64,
+    pub freed_bytes: u64,
+    pub freed_is_exact: bool,
+    pub warnings: Vec<String>,
+    pub plan: Option<Stored>,
+}
+
+/// What was done so far, all of it: not what came on top since it was said last.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Applied {
+    pub deleted: u64,
+    pub archived: u64,
+    pub untagged: u64,
+    pub restored: u64,
+    pub skipped: u64,
+    pub freed_bytes: u64,
+    pub freed_is_exact: bool,
+    pub errors: BTreeMap<String, u64>,
+    pub warnings: Vec<String>,
+    pub report: Option<Stored>,
+}
+
+/// What is said of a repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress {
+    /// It is read, and a plan is made.
+    Planning,
+    /// There is a plan. It is carried out, unless the run is only for the plan.
+    Planned(Planned),
+    /// So much of it is done.
+    Applying(Applied),
+    Done(Applied),
+    LeftAlone {
+        problem: String,
+    },
+    Failed {
+        problem: String,
+    },
+}
+
+/// So many are kept of a repository's warnings; the report has them all.
+const MOST_WARNINGS: usize = 20;
+
+impl Run {
+    /// A new one, with the record of it.
+    pub fn begin(
+        id: RunId,
+        application: ApplicationName,
+        asked: Asked,
+        now: Timestamp,
+    ) -> (Self, AuditRecord) {
+        let Asked { purpose, by, reason, share, repositories } = asked;
+        let waiting = RepositoryRun { updated_at: now, ..RepositoryRun::default() };
+        let mut run = Self {
+            id,
+            application,
+            purpose,
+            by,
+            reason: reason.as_deref().and_then(one_line::reason),
+            begun_at: now,
+            ended_at: None,
+            share,
+            repositories: repositories.into_iter().map(|name| (name, waiting.clone())).collect(),
+            version: 0,
+        };
+        // Where there is no repository there is nothing to wait for.
+        run.ended_at = run.state().is_terminal().then_some(now);
+        let record = run.record(None, now);
+        (run, record)
+    }
+
+    pub fn state(&self) -> RunState {
+        let states = || self.repositories.values().map(|one| one.state);
+        if states().any(|state| !state.is_terminal()) {
+            return if states().all(|state| state == RepositoryState::Waiting) {
+                RunState::Requested
+            } else {
+                RunState::InProgress
+            };
+        }
+        let done = states().filter(|state| *state == RepositoryState::Done).count();
+        let errors = self.repositories.values().any(|one| !one.errors.is_empty());
+        match done {
+            _ if done == self.repositories.len() && !errors => RunState::Completed,
+            0 => RunState::Failed,
+            _ => RunState::CompletedWithErrors,
+        }
+    }
+
+    /// The run after, and the record of it where its state has changed. What has ended stays as it ended; what goes
+    /// back, or is said of another repository, changes nothing.
+    pub fn after(
+        &self,
+        now: Timestamp,
+        repository: &RepositoryName,
+        said: &Progress,
+    ) -> (Self, Vec<AuditRecord>) {
+        let mut after = self.clone();
+        let Some(one) = after.repositories.get_mut(repository) else { return (after, Vec::new()) };
+        let state = match (one.state, said) {
+            (RepositoryState::Done | RepositoryState::LeftAlone | RepositoryState::Failed, _)
+            | (RepositoryState::Applying, Progress::Planning | Progress::Planned(_)) => {
+                return (after, Vec::new());
+            }
+            (RepositoryState::Waiting | RepositoryState::Planning, Progress::Planning) => {
+                RepositoryState::Planning
+            }
+            (RepositoryState::Waiting | RepositoryState::Planning, Progress::Planned(planned)) => {
+                one.planned(planned);
+                match self.purpose {
+                    Purpose::Plan => {
+                        one.freed_bytes = planned.freed_bytes;
+                        one.freed_is_exact = planned.freed_is_exact;
+                        RepositoryState::Done
+                    }
+                    Purpose::Apply { .. } | Purpose::Undo { .. } => RepositoryState::Applying,
+                }
+            }
+            (_, Progress::Applying(applied)) => {
+                one.applied(applied);
+                RepositoryState::Applying
+            }
+            (_, Progress::Done(applied)) => {
+                one.applied(applied);
+                RepositoryState::Done
+            }
+            (_, Progress::LeftAlone { problem }) => {
+                one.problem = Some(one_line(problem, LONGEST_REASON));
+                RepositoryState::LeftAlone
+            }
+            (_, Progress::Failed { problem }) => {
+                one.problem = Some(one_line(problem, LONGEST_REASON));
+                RepositoryState::Failed
+            }
+        };
+        one.state = state;
+        one.updated_at = now;
+        let (from, to) = (self.state(), after.state());
+        if to.is_terminal() {
+            after.ended_at = Some(now);
+        }
+        let told = (from != to).then(|| after.record(Some(from), now));
+        (after, told.into_iter().collect())
+    }
+
+    fn record(&self, from: Option<RunState>, at: Timestamp) -> AuditRecord {
+        let to = self.state();
+        // Whoever asked for it began it; what comes of it is ours.
+        let actor = if from.is_none() { self.by.clone() } else { Actor::Stablepin };
+        AuditRecord {
+            version: AuditRecord::VERSION,
+            kind: Kind::Retention,
+            application: self.application.clone(),
+            environment: None,
+            id: Some(self.id.to_string()),
+            digest: None,
+            from: from.map(|from| from.as_str().to_owned()),
+            to: to.as_str().to_owned(),
+            reason: if to.is_terminal() { Some(self.summary()) } else { self.reason.clone() },
+            actor,
+            facts: None,
+            at,
+        }
+    }
+
+    /// What was done, or would be, in words: "12 images deleted, 3.4 GB freed; 1 repository left alone: web: …".
+    pub fn summary(&self) -> String {
+        let sum =
+            |of: fn(&RepositoryRun) -> u64| self.repositories.values().map(of).fold(0, u64::saturating_add);
+        let freed = sum(|one| one.freed_bytes);
+        let about = if self.repositories.values().all(|one| one.freed_is_exact || one.freed_bytes == 0) {
+            ""
+        } else {
+            "up to "
+        };
+        let mut said = Vec::new();
+        match self.purpose {
+            Purpose::Plan => said.push(format!(
+                "{} would go, {about}{} would be freed, {}",
+                images(sum(|one| one.to_remove)),
+                words::size(freed),
+                price_a_month(freed)
+            )),
+            Purpose::Apply { .. } | Purpose::Undo { .. } => {
+                let counted = [
+                    (sum(|one| one.deleted), "deleted"),
+                    (sum(|one| one.archived), "archived"),
+                    (sum(|one| one.restored), "restored"),
+                ];
+                let mut done: Vec<String> = counted
+                    .iter()
+                    .filter(|(count, _)| *count > 0)
+                    .map(|(count, what)| format!("{} {what}", images(*count)))
+                    .collect();
+                let untagged = sum(|one| one.untagged);
+                if untagged > 0 {
+                    done.push(format!("{} taken off", count(untagged, "tag", "tags")));
+                }
+                if done.is_empty() {
+                    done.push("nothing changed".to_owned());
+                }
+                if freed > 0 {
+                    done.push(format!("{about}{} freed", words::size(freed)));
+                }
+                said.push(done.join(", "));
+                let skipped = sum(|one| one.skipped);
+                if skipped > 0 {
+                    said.push(format!("{} changed meanwhile and left", images(skipped)));
+                }
+            }
+        }
+        let later = sum(|one| one.later);
+        if later > 0 {
+            said.push(format!("{} over the share of {} %, left for later", images(later), self.share));
+        }
+        let errors = self.repositories.values().flat_map(|one| one.errors.values()).copied();
+        let errors = errors.fold(0, u64::saturating_add);
+        if errors > 0 {
+            said.push(format!("{} refused by ECR", images(errors)));
+        }
+        let ended = [(RepositoryState::LeftAlone, "left alone"), (RepositoryState::Failed, "failed")];
+        for (state, how) in ended {
+            let those = || self.repositories.iter().filter(|(_, one)| one.state == state);
+            if let Some((name, first)) = those().next() {
+                let repositories = count(those().count() as u64, "repository", "repositories");
+                let problem = first.problem.as_deref().unwrap_or("nobody knows why");
+                let others = match those().count() - 1 {
+                    0 => String::new(),
+                    more => format!(", and {more} more"),
+                };
+                said.push(format!("{repositories} {how}: {name}: {problem}{others}"));
+            }
+        }
+        said.join("; ")
+    }
+}
+
+impl RepositoryRun {
+    fn planned(&mut self, planned: &Planned) {
+        self.images = planned.images;
+        self.by_rule = planned.by_rule.clone();
+        self.to_remove = planned.to_remove;
+        self.later = planned.later;
+        self.warn(&planned.warnings);
+        self.plan = planned.plan.clone();
+    }
+
+    fn applied(&mut self, applied: &Applied) {
+        self.deleted = applied.deleted;
+        self.archived = applied.archived;
+        self.untagged = applied.untagged;
+        self.restored = applied.restored;
+        self.skipped = applied.skipped;
+        self.freed_bytes = applied.freed_bytes;
+        self.freed_is_exact = applied.freed_is_exact;
+        self.errors = applied.errors.clone();
+        self.warn(&applied.warnings);
+        self.report = applied.report.clone().or(self.report.take());
+    }
+
+    fn warn(&mut self, warnings: &[String]) {
+        for warning in warnings {
+            let warning = one_line(warning, LONGEST_REASON);
+            if !self.warnings.contains(&warning) && self.warnings.len() < MOST_WARNINGS {
+                self.warnings.push(warning);
+            }
+        }
+    }
+}
+
+fn images(of: u64) -> String {
+    count(of, "image", "images")
+}
+
+fn count(of: u64, one: &str, more: &str) -> String {
+    format!("{of} {}", if of == 1 { one } else { more })
+}
+
+/// Cents that ECR takes for a GB (2^30 bytes) of a private repository's images in a month.
+/// <https://aws.amazon.com/ecr/pricing/>
+const CENTS_PER_GB_MONTH: u128 = 10;
+
+/// What keeping so much costs, as a price is written: "about $0.34 a month".
+pub fn price_a_month(bytes: u64) -> String {
+    let gb = 1_u128 << 30;
+    let cents = (u128::from(bytes) * CENTS_PER_GB_MONTH + gb / 2) / gb;
+    match (bytes, cents) {
+        (0, _) => "nothing a month".to_owned(),
+        (_, 0) => "less than $0.01 a month".to_owned(),
+        _ => format!("about ${}.{:02} a month", cents / 100, cents % 100),
+    }
+}
+
+#[cfg(test)]
+mod tests;

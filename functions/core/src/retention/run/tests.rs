@@ -1,0 +1,301 @@
+use super::*;
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+fn name(text: &str) -> RepositoryName {
+    RepositoryName::parse(text).unwrap()
+}
+
+fn id(n: u8) -> RunId {
+    RunId::parse(&format!("0198184a-{n:02x}00-7000-8000-000000000001")).unwrap()
+}
+
+const GB: u64 = 1_000_000_000;
+
+/// Of so many repositories: web, web-1, web-2.
+fn run(purpose: Purpose, repositories: usize) -> Run {
+    let names = ["web", "web-1", "web-2"].map(name);
+    let asked = Asked {
+        purpose,
+        by: Actor::Stablepin,
+        reason: Some("the nightly run".to_owned()),
+        share: DEFAULT_SHARE,
+        repositories: names.into_iter().take(repositories).collect(),
+    };
+    Run::begin(id(1), ApplicationName::parse("web").unwrap(), asked, at("2026-11-21T02:00:00Z")).0
+}
+
+const APPLY: Purpose = Purpose::Apply { plan_of: None };
+
+fn planned() -> Planned {
+    Planned {
+        images: 60,
+        by_rule: BTreeMap::from([("pinned".to_owned(), 30), ("younger than 90 days".to_owned(), 13)]),
+        to_remove: 12,
+        later: 5,
+        freed_bytes: 4 * GB,
+        freed_is_exact: true,
+        warnings: vec!["the manifest of sha256:a1… could not be read".to_owned()],
+        plan: Some(stored("plan")),
+    }
+}
+
+fn applied() -> Applied {
+    Applied { deleted: 12, freed_bytes: 34 * GB / 10, freed_is_exact: true, ..Applied::default() }
+}
+
+fn stored(what: &str) -> Stored {
+    Stored {
+        key: format!("retention/web/0198184a/web/{what}.json"),
+        version: Some("3HL4kqtJlcpXroDTDmJ".to_owned()),
+        sha256: "0f".repeat(32),
+    }
+}
+
+fn left_alone() -> Progress {
+    Progress::LeftAlone { problem: "ECS did not answer ListTasks".to_owned() }
+}
+
+/// What is said one after the other: the run after, and what was recorded, as `from → to: reason`.
+fn told(run: Run, said: &[(&str, Progress)]) -> (Run, Vec<String>) {
+    let (mut run, mut records) = (run, Vec::new());
+    for (repository, progress) in said {
+        let (after, audit) = run.after(at("2026-11-21T02:05:00Z"), &name(repository), progress);
+        records.extend(audit.iter().map(|record| {
+            let word = |of: &Option<String>| of.clone().unwrap_or_else(|| "-".to_owned());
+            format!("{} → {}: {}", word(&record.from), record.to, word(&record.reason))
+        }));
+        run = after;
+    }
+    (run, records)
+}
+
+#[test]
+fn a_run_is_recorded_when_it_is_asked_for_and_when_its_state_changes() {
+    let (run, record) = {
+        let asked = Asked {
+            purpose: APPLY,
+            by: Actor::Principal { arn: "arn:aws:iam::111122223333:role/operator".to_owned() },
+            reason: Some("make\nroom".to_owned()),
+            share: 50,
+            repositories: BTreeSet::from([name("web"), name("web-1")]),
+        };
+        Run::begin(id(1), ApplicationName::parse("web").unwrap(), asked, at("2026-11-21T02:00:00Z"))
+    };
+    assert_eq!(
+        (record.kind, record.from.as_deref(), record.to.as_str()),
+        (Kind::Retention, None, "Requested")
+    );
+    assert_eq!((record.id, record.environment, record.digest), (Some(id(1).to_string()), None, None));
+    assert_eq!((record.actor, record.reason.as_deref()), (run.by.clone(), Some("make room")));
+    let said = [
+        ("web", Progress::Planning),
+        ("web", Progress::Planned(planned())),
+        ("web-1", Progress::Planning),
+        ("web", Progress::Applying(Applied { deleted: 7, ..Applied::default() })),
+        ("web", Progress::Done(applied())),
+        ("web-1", left_alone()),
+    ];
+    let (after, records) = told(run, &said);
+    assert_eq!(
+        records,
+        [
+            "Requested → InProgress: make room",
+            "InProgress → CompletedWithErrors: 12 images deleted, 3.4 GB freed; 5 images over the share of 50 %, left \
+             for later; 1 repository left alone: web-1: ECS did not answer ListTasks",
+        ]
+    );
+    assert_eq!(after.ended_at, Some(at("2026-11-21T02:05:00Z")));
+}
+
+#[test]
+fn how_a_run_stands_is_what_its_repositories_say() {
+    let ended = |ends: &[Progress]| {
+        let mut run = run(APPLY, ends.len());
+        let names: Vec<RepositoryName> = run.repositories.keys().cloned().collect();
+        for (name, end) in names.iter().zip(ends) {
+            run = run.after(at("2026-11-21T02:05:00Z"), name, end).0;
+        }
+        run.state()
+    };
+    let done = || Progress::Done(applied());
+    let failed = || Progress::Failed { problem: "the bucket is gone".to_owned() };
+    let refused = BTreeMap::from([("ImageReferencedByManifestList".to_owned(), 1)]);
+    assert_eq!(ended(&[]), RunState::Completed, "nothing to do is done");
+    assert_eq!(ended(&[done(), done()]), RunState::Completed);
+    assert_eq!(ended(&[done(), left_alone()]), RunState::CompletedWithErrors);
+    assert_eq!(ended(&[done(), failed()]), RunState::CompletedWithErrors);
+    assert_eq!(
+        ended(&[Progress::Done(Applied { errors: refused, ..applied() })]),
+        RunState::CompletedWithErrors
+    );
+    assert_eq!(ended(&[left_alone(), failed()]), RunState::Failed, "not one repository was done");
+    assert_eq!(ended(&[done(), Progress::Planning]), RunState::InProgress);
+    assert_eq!(run(APPLY, 2).state(), RunState::Requested);
+}
+
+#[test]
+fn what_is_said_twice_or_late_changes_nothing() {
+    let said = [
+        Progress::Planning,
+        Progress::Planned(planned()),
+        Progress::Applying(Applied { deleted: 3, ..Applied::default() }),
+        Progress::Done(applied()),
+    ];
+    let once: Vec<_> = said.iter().map(|one| ("web", one.clone())).collect();
+    let twice: Vec<_> = said.iter().flat_map(|one| [("web", one.clone()), ("web", one.clone())]).collect();
+    let (end, records) = told(run(APPLY, 1), &once);
+    assert_eq!(told(run(APPLY, 1), &twice), (end.clone(), records));
+    for late in said.iter().chain(&[left_alone()]) {
+        assert_eq!(
+            told(end.clone(), &[("web", late.clone())]),
+            (end.clone(), Vec::new()),
+            "after its end: {late:?}"
+        );
+    }
+    let elsewhere = run(APPLY, 1);
+    assert_eq!(told(elsewhere.clone(), &[("other", left_alone())]), (elsewhere, Vec::new()));
+    let (applying, _) = told(run(APPLY, 1), &once[..3]);
+    let (after, _) = told(applying.clone(), &once[..2]);
+    assert_eq!(after, applying, "a plan that is late does not begin again");
+}
+
+#[test]
+fn a_plan_is_done_when_it_is_made_and_an_apply_is_not() {
+    let (plan, records) = told(run(Purpose::Plan, 1), &[("web", Progress::Planned(planned()))]);
+    assert_eq!((plan.state(), plan.repositories[&name("web")].freed_bytes), (RunState::Completed, 4 * GB));
+    assert_eq!(
+        records,
+        [
+            "Requested → Completed: 12 images would go, 4.0 GB would be freed, about $0.37 a month; 5 images over the \
+             share of 20 %, left for later"
+        ]
+    );
+    let (apply, _) = told(run(APPLY, 1), &[("web", Progress::Planned(planned()))]);
+    let repository = &apply.repositories[&name("web")];
+    assert_eq!((apply.state(), repository.state), (RunState::InProgress, RepositoryState::Applying));
+    assert_eq!((repository.to_remove, repository.freed_bytes), (12, 0), "nothing is freed yet");
+    let (alone, records) = told(apply, &[("web", left_alone())]);
+    assert_eq!(alone.state(), RunState::Failed);
+    assert_eq!(
+        records,
+        [
+            "InProgress → Failed: nothing changed; 5 images over the share of 20 %, left for later; 1 repository left \
+             alone: web: ECS did not answer ListTasks"
+        ]
+    );
+}
+
+#[test]
+fn an_end_says_what_was_done_in_words() {
+    let refused = BTreeMap::from([("ImageReferencedByManifestList".to_owned(), 1)]);
+    let summary = |applied: Applied| told(run(APPLY, 1), &[("web", Progress::Done(applied))]).0.summary();
+    let all = Applied {
+        deleted: 1,
+        archived: 2,
+        untagged: 1,
+        restored: 3,
+        skipped: 2,
+        freed_bytes: GB,
+        freed_is_exact: false,
+        errors: refused,
+        ..Applied::default()
+    };
+    assert_eq!(
+        summary(all),
+        "1 image deleted, 2 images archived, 3 images restored, 1 tag taken off, up to 1.0 GB freed; 2 images changed \
+         meanwhile and left; 1 image refused by ECR"
+    );
+    assert_eq!(summary(Applied::default()), "nothing changed");
+    let three = [("web", left_alone()), ("web-1", left_alone()), ("web-2", left_alone())];
+    assert_eq!(
+        told(run(APPLY, 3), &three).0.summary(),
+        "nothing changed; 3 repositories left alone: web: ECS did not answer ListTasks, and 2 more"
+    );
+}
+
+#[test]
+fn as_many_warnings_are_kept_as_a_record_can_hold() {
+    let many = |from: usize| Planned {
+        warnings: (from..from + 15).map(|n| format!("warning\n{n}")).collect(),
+        ..planned()
+    };
+    let said = [("web", Progress::Planned(many(0))), ("web", Progress::Planned(many(10)))];
+    let run = told(run(Purpose::Apply { plan_of: Some(id(2)) }, 1), &said[..1]).0;
+    assert_eq!(run.repositories[&name("web")].warnings.len(), 15);
+    let more = Applied { warnings: many(10).warnings, ..applied() };
+    let run = told(run, &[("web", Progress::Done(more))]).0;
+    let kept = &run.repositories[&name("web")].warnings;
+    assert_eq!((kept.len(), kept[0].as_str(), kept[19].as_str()), (20, "warning 0", "warning 19"));
+}
+
+#[test]
+fn what_a_month_costs() {
+    let gb = 1_u64 << 30;
+    assert_eq!(price_a_month(0), "nothing a month");
+    assert_eq!(price_a_month(1), "less than $0.01 a month");
+    assert_eq!(price_a_month(gb), "about $0.10 a month");
+    assert_eq!(price_a_month(34 * gb / 10), "about $0.34 a month");
+    assert_eq!(price_a_month(12_345 * gb), "about $1234.50 a month");
+    assert_eq!(price_a_month(u64::MAX), "about $1717986918.40 a month");
+}
+
+#[test]
+fn a_run_is_written_and_read_as_in_its_sample() {
+    let purpose = Purpose::Apply { plan_of: Some(id(2)) };
+    let done = Applied {
+        archived: 1,
+        untagged: 2,
+        restored: 0,
+        skipped: 1,
+        errors: BTreeMap::from([("ImageReferencedByManifestList".to_owned(), 1)]),
+        report: Some(stored("report")),
+        ..applied()
+    };
+    let said =
+        [("web", Progress::Planned(planned())), ("web", Progress::Done(done)), ("web-1", left_alone())];
+    let run = Run { version: 4, ..told(run(purpose, 2), &said).0 };
+    let written = serde_json::to_string_pretty(&run).unwrap();
+    let sample = include_str!("../samples/run.json");
+    assert_eq!(written, sample.trim_end(), "what is in a table must still be readable");
+    assert_eq!(serde_json::from_str::<Run>(sample).unwrap(), run);
+}
+
+#[test]
+fn every_purpose_and_state_has_its_name() {
+    let written = |purpose: Purpose| serde_json::to_string(&purpose).unwrap();
+    assert_eq!(written(Purpose::Plan), r#"{"type":"plan"}"#);
+    assert_eq!(written(APPLY), r#"{"type":"apply","plan_of":null}"#);
+    assert_eq!(
+        written(Purpose::Undo { of: id(3) }),
+        r#"{"type":"undo","of":"0198184a-0300-7000-8000-000000000001"}"#
+    );
+    for state in [
+        RepositoryState::Waiting,
+        RepositoryState::Planning,
+        RepositoryState::Applying,
+        RepositoryState::Done,
+        RepositoryState::LeftAlone,
+        RepositoryState::Failed,
+    ] {
+        assert_eq!(serde_json::to_string(&state).unwrap(), format!("{:?}", state.as_str()));
+    }
+    for state in [
+        RunState::Requested,
+        RunState::InProgress,
+        RunState::Completed,
+        RunState::CompletedWithErrors,
+        RunState::Failed,
+    ] {
+        assert_eq!(serde_json::to_string(&state).unwrap(), format!("{:?}", state.as_str()));
+    }
+}
+
+/// What an older version has written lacks what came later.
+#[test]
+fn a_repository_of_which_little_is_known_is_readable() {
+    let repository: RepositoryRun = serde_json::from_str(r#"{"state":"Done","deleted":3}"#).unwrap();
+    assert_eq!(repository.deleted, 3);
+}

@@ -1,0 +1,64 @@
+//! What retention is about to delete, and what is opened meanwhile.
+
+use serde_json::{Value, json};
+use stablepin_tests::{App, Plan, stack, until};
+use xtask::image::Spec;
+
+/// As the sweep's queue wakes the promoter for this application.
+#[track_caller]
+fn sweep(app: &App) -> Value {
+    let promoter = stack().variable("STABLEPIN_PROMOTER_FUNCTION");
+    app.aws.invoke(promoter, &app.sweep_event()).expect("the sweep ends well")
+}
+
+/// What is known of the tag that the builds are pushed under.
+#[track_caller]
+fn followed(app: &App, tag: &str) -> Value {
+    let sk = format!("TAG#{}#{tag}", app.plan.repository);
+    app.item(&format!("APP#{}", app.plan.name), &sk).unwrap_or_default()
+}
+
+#[test]
+fn a_push_of_a_condemned_image_is_not_lost() {
+    let app = Plan::new("condemned").create();
+    let digest = app.push("quiet", &Spec::new("1"));
+    app.condemn(&digest);
+    assert_eq!(app.push("main", &Spec::new("1")), digest, "an image that is there already");
+    until("the push's note", || (followed(&app, "main")["unanswered"] == digest).then_some(()));
+    assert_eq!(sweep(&app), json!({ "missed_pushes": 0, "drifted_tags": 0 }), "it is still being deleted");
+    assert!(app.promotions().is_empty() && app.build(&digest).is_none() && app.mails("lead").is_empty());
+    assert_eq!(app.marked(&digest).expect("the mark").get("needed_by"), None);
+
+    app.pardon(&digest);
+    // Or the event itself, which Lambda tries again.
+    sweep(&app);
+    app.link(&digest);
+    app.settled(&digest);
+    let promotions = app.promotions();
+    let [promotion] = &promotions[..] else { panic!("{promotions:?}") };
+    let id = promotion["id"].as_str().expect("an id");
+    assert_eq!(app.marked(&digest).expect("the reference")["needed_by"], json!([format!("PROMOTION#{id}")]));
+    assert_eq!(followed(&app, "main").get("unanswered"), None, "it is answered");
+    assert_eq!(sweep(&app), json!({ "missed_pushes": 0, "drifted_tags": 0 }));
+}
+
+#[test]
+fn a_promotion_of_a_condemned_image_is_refused_when_it_is_asked_for() {
+    let app = Plan::new("asked").create();
+    let digest = app.pin("main", &Spec::new("1"));
+    app.condemn(&digest);
+    let before = app.everything();
+    let ask = json!({ "digest": digest });
+    let (status, problem) = app.api("POST", "/environments/production/promotions", Some(&ask));
+    assert_eq!(
+        (status, &problem["type"]),
+        (409, &json!("urn:stablepin:problem:image-condemned")),
+        "{problem}"
+    );
+    let detail = problem["detail"].as_str().unwrap_or_default();
+    assert!(detail.contains("nothing was begun: push the build again"), "{detail}");
+    assert_eq!(app.everything(), before, "nothing was begun");
+    app.pardon(&digest);
+    assert_eq!(app.api("POST", "/environments/production/promotions", Some(&ask)).0, 202);
+    assert_eq!(app.marked(&digest).expect("both")["needed_by"].as_array().map(Vec::len), Some(2));
+}
