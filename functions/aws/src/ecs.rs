@@ -135,6 +135,12 @@ impl Ecs {
     pub fn new(session: &Session) -> Self {
         Self { client: session.ecs() }
     }
+
+    /// A door that waits for its turn: of the reads of a whole account there are many, and none is in a hurry.
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/request-throttling.html>
+    pub fn patient(session: &Session) -> Self {
+        Self { client: session.patient_ecs() }
+    }
 }
 
 /// Fails at a failure that says something else than "there is none".

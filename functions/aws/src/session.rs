@@ -11,6 +11,7 @@ use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_runtime::client::identity::IdentityCache;
+use aws_smithy_runtime::client::retries::RetryPartition;
 use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_runtime_api::client::stalled_stream_protection::StalledStreamProtectionConfig;
@@ -31,6 +32,11 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 pub const OPERATION_TIMEOUT: Duration = Duration::from_secs(20);
 /// The first and three more.
 const ATTEMPTS: u32 = 4;
+/// As [`ATTEMPT_TIMEOUT`], for what is in no hurry: a page of a thousand images is most of a megabyte.
+const PATIENT_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
+/// As [`OPERATION_TIMEOUT`]: eight attempts wait 71 s between them at most.
+pub const PATIENT_OPERATION_TIMEOUT: Duration = Duration::from_secs(120);
+const PATIENT_ATTEMPTS: u32 = 8;
 /// What the warming of connections may cost a start.
 const WARM_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -96,6 +102,8 @@ pub struct Settings {
     pub endpoints: Vec<(Service, String)>,
     /// How often a call is tried, the first time included.
     pub attempts: u32,
+    /// The same for calls that are in no hurry.
+    pub patient_attempts: u32,
 }
 
 impl Settings {
@@ -119,7 +127,14 @@ impl Settings {
             .into_iter()
             .filter_map(|service| Some((service, set(service.endpoint_variable())?)))
             .collect();
-        Ok(Self { region, credentials, endpoint: set("AWS_ENDPOINT_URL"), endpoints, attempts: ATTEMPTS })
+        Ok(Self {
+            region,
+            credentials,
+            endpoint: set("AWS_ENDPOINT_URL"),
+            endpoints,
+            attempts: ATTEMPTS,
+            patient_attempts: PATIENT_ATTEMPTS,
+        })
     }
 
     fn endpoint(&self, service: Service) -> Option<&str> {
@@ -203,6 +218,43 @@ impl Session {
 
     pub(crate) fn plain_http(&self) -> PlainHttp {
         self.http.clone()
+    }
+
+    /// For calls of which many are made, and none is in a hurry: when one is throttled, those that follow through the
+    /// same door slow down.
+    fn patient_retries(&self) -> RetryConfig {
+        RetryConfig::adaptive().with_max_attempts(self.settings.patient_attempts)
+    }
+
+    /// What it is that slows down: one door. By default it would be all doors of a service in the process.
+    fn patient_partition() -> RetryPartition {
+        RetryPartition::custom("patient").build()
+    }
+
+    fn patient_timeouts() -> TimeoutConfig {
+        TimeoutConfig::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .operation_attempt_timeout(PATIENT_ATTEMPT_TIMEOUT)
+            .operation_timeout(PATIENT_OPERATION_TIMEOUT)
+            .build()
+    }
+
+    pub(crate) fn patient_ecr(&self) -> aws_sdk_ecr::Client {
+        let mut config = aws_sdk_ecr::config::Builder::from(&self.config)
+            .retry_config(self.patient_retries())
+            .retry_partition(Self::patient_partition())
+            .timeout_config(Self::patient_timeouts());
+        config.set_endpoint_url(self.settings.endpoint(Service::Ecr).map(str::to_owned));
+        aws_sdk_ecr::Client::from_conf(config.build())
+    }
+
+    pub(crate) fn patient_ecs(&self) -> aws_sdk_ecs::Client {
+        let mut config = aws_sdk_ecs::config::Builder::from(&self.config)
+            .retry_config(self.patient_retries())
+            .retry_partition(Self::patient_partition())
+            .timeout_config(Self::patient_timeouts());
+        config.set_endpoint_url(self.settings.endpoint(Service::Ecs).map(str::to_owned));
+        aws_sdk_ecs::Client::from_conf(config.build())
     }
 
     pub(crate) fn dynamodb(&self) -> aws_sdk_dynamodb::Client {

@@ -115,6 +115,7 @@ impl Wire {
         })
         .unwrap();
         settings.attempts = 1;
+        settings.patient_attempts = 1;
         settings
     }
 
