@@ -6,6 +6,7 @@ pub mod ecs;
 pub mod elb;
 pub mod eventbridge;
 pub mod failed_call;
+pub mod lambda;
 mod pages;
 mod plain_http;
 pub mod probe;

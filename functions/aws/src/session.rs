@@ -48,13 +48,24 @@ pub enum Service {
     Ecs,
     Elb,
     EventBridge,
+    Lambda,
+    S3,
     Sns,
     Sqs,
 }
 
 impl Service {
-    const ALL: [Self; 7] =
-        [Self::DynamoDb, Self::Ecr, Self::Ecs, Self::Elb, Self::EventBridge, Self::Sns, Self::Sqs];
+    const ALL: [Self; 9] = [
+        Self::DynamoDb,
+        Self::Ecr,
+        Self::Ecs,
+        Self::Elb,
+        Self::EventBridge,
+        Self::Lambda,
+        Self::S3,
+        Self::Sns,
+        Self::Sqs,
+    ];
 
     /// The environment variable that points this service elsewhere.
     /// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html>
@@ -65,6 +76,8 @@ impl Service {
             Self::Ecs => "AWS_ENDPOINT_URL_ECS",
             Self::Elb => "AWS_ENDPOINT_URL_ELASTIC_LOAD_BALANCING_V2",
             Self::EventBridge => "AWS_ENDPOINT_URL_EVENTBRIDGE",
+            Self::Lambda => "AWS_ENDPOINT_URL_LAMBDA",
+            Self::S3 => "AWS_ENDPOINT_URL_S3",
             Self::Sns => "AWS_ENDPOINT_URL_SNS",
             Self::Sqs => "AWS_ENDPOINT_URL_SQS",
         }
@@ -79,6 +92,8 @@ impl Service {
             Self::Ecs => "ecs",
             Self::Elb => "elasticloadbalancing",
             Self::EventBridge => "events",
+            Self::Lambda => "lambda",
+            Self::S3 => "s3",
             Self::Sns => "sns",
             Self::Sqs => "sqs",
         }
@@ -255,6 +270,15 @@ impl Session {
             .timeout_config(Self::patient_timeouts());
         config.set_endpoint_url(self.settings.endpoint(Service::Ecs).map(str::to_owned));
         aws_sdk_ecs::Client::from_conf(config.build())
+    }
+
+    pub(crate) fn patient_lambda(&self) -> aws_sdk_lambda::Client {
+        let mut config = aws_sdk_lambda::config::Builder::from(&self.config)
+            .retry_config(self.patient_retries())
+            .retry_partition(Self::patient_partition())
+            .timeout_config(Self::patient_timeouts());
+        config.set_endpoint_url(self.settings.endpoint(Service::Lambda).map(str::to_owned));
+        aws_sdk_lambda::Client::from_conf(config.build())
     }
 
     pub(crate) fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
