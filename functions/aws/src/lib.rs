@@ -10,6 +10,7 @@ pub mod lambda;
 mod pages;
 mod plain_http;
 pub mod probe;
+pub mod s3;
 pub mod session;
 pub mod sns;
 pub mod sqs;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation};
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
@@ -279,6 +280,25 @@ impl Session {
             .timeout_config(Self::patient_timeouts());
         config.set_endpoint_url(self.settings.endpoint(Service::Lambda).map(str::to_owned));
         aws_sdk_lambda::Client::from_conf(config.build())
+    }
+
+    pub(crate) fn s3(&self) -> aws_sdk_s3::Client {
+        let endpoint = self.settings.endpoint(Service::S3);
+        let mut config = aws_sdk_s3::config::Builder::from(&self.config)
+            .retry_config(self.patient_retries())
+            .retry_partition(Self::patient_partition())
+            .timeout_config(Self::patient_timeouts())
+            // AWS's own endpoints have a host for each bucket, which is how S3 wants to be called. Of an endpoint that
+            // was given, only that host is known to exist (a VPC endpoint, an emulator): the bucket goes into the
+            // path. The SDK does so by itself where the host is an IP address.
+            // <https://docs.aws.amazon.com/AmazonS3/latest/userguide/VirtualHosting.html>
+            .force_path_style(endpoint.is_some())
+            // By default the SDK adds a CRC to what is sent, as a trailer behind the body, and computes one of what
+            // comes. The SHA-256 that we send with each object says the same and more.
+            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+            .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
+        config.set_endpoint_url(endpoint.map(str::to_owned));
+        aws_sdk_s3::Client::from_conf(config.build())
     }
 
     pub(crate) fn dynamodb(&self) -> aws_sdk_dynamodb::Client {

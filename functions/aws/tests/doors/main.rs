@@ -10,6 +10,7 @@ mod ecs_service_deployments;
 mod elb;
 mod eventbridge;
 mod probe;
+mod s3;
 mod session;
 mod sns;
 mod sqs;
