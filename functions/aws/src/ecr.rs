@@ -1,6 +1,7 @@
 //! Amazon ECR: images, their tags, their labels.
 
 use aws_sdk_ecr::Client;
+use aws_sdk_ecr::operation::batch_get_image::BatchGetImageOutput;
 use aws_sdk_ecr::operation::describe_images::DescribeImagesError;
 use aws_sdk_ecr::operation::describe_repositories::DescribeRepositoriesError;
 use aws_sdk_ecr::operation::put_image::PutImageError;
@@ -9,6 +10,7 @@ use aws_sdk_ecr::types::{
     ImageStatusFilter, ImageTagMutability, ImageTagMutabilityExclusionFilter,
     ImageTagMutabilityExclusionFilterType, TagStatus,
 };
+use aws_smithy_types::DateTime;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use stablepin_core::image::{ImageDigest, ImageTag, RepositoryName};
@@ -20,7 +22,10 @@ use crate::failed_call::{FailedCall, is_retryable_code};
 use crate::plain_http::PlainHttp;
 use crate::session::Session;
 
+mod retention;
+
 pub use crate::plain_http::DownloadError;
+pub use retention::{Deleted, Failure, FoundImage, PER_DELETE, StorageClass, Untag};
 
 /// How many images one BatchGetImage may ask for.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchGetImage.html>
@@ -213,6 +218,62 @@ pub enum EcrError {
         #[source]
         source: FailedCall,
     },
+    #[error("could not delete from {repository} (BatchDeleteImage)")]
+    BatchDeleteImage {
+        repository: RepositoryName,
+        #[source]
+        source: FailedCall,
+    },
+    #[error("could not take the tag {tag} off in {repository} (BatchDeleteImage): {code}{}", because(reason))]
+    Untag { repository: RepositoryName, tag: ImageTag, code: String, reason: Option<String> },
+    #[error("there is no image {digest} in {repository}")]
+    ImageNotFound {
+        repository: RepositoryName,
+        digest: ImageDigest,
+        #[source]
+        source: FailedCall,
+    },
+    #[error("{digest} in {repository} cannot be moved to that storage class")]
+    StorageClassNotSupported {
+        repository: RepositoryName,
+        digest: ImageDigest,
+        #[source]
+        source: FailedCall,
+    },
+    #[error("could not move {digest} in {repository} to another storage class (UpdateImageStorageClass)")]
+    UpdateImageStorageClass {
+        repository: RepositoryName,
+        digest: ImageDigest,
+        #[source]
+        source: FailedCall,
+    },
+    #[error("could not read the policy of {repository} (GetRepositoryPolicy)")]
+    GetRepositoryPolicy {
+        repository: RepositoryName,
+        #[source]
+        source: FailedCall,
+    },
+    #[error("could not read the lifecycle policy of {repository} (GetLifecyclePolicy)")]
+    GetLifecyclePolicy {
+        repository: RepositoryName,
+        #[source]
+        source: FailedCall,
+    },
+    #[error("could not list whose pulls are not recorded (ListPullTimeUpdateExclusions)")]
+    ListPullTimeUpdateExclusions {
+        #[source]
+        source: FailedCall,
+    },
+    #[error("could not have the pulls of {role} not recorded (RegisterPullTimeUpdateExclusion)")]
+    RegisterPullTimeUpdateExclusion {
+        role: String,
+        #[source]
+        source: FailedCall,
+    },
+    #[error("the list of {what} does not end ({operation})")]
+    Endless { operation: &'static str, what: String },
+    #[error("ECR says of {image} in {repository} that its {member} is {found:?}, which is not understood")]
+    Odd { repository: RepositoryName, image: String, member: &'static str, found: String },
     #[error("the bytes that ECR keeps as {digest} in {repository} hash to {found}")]
     Corrupt { repository: RepositoryName, digest: ImageDigest, found: ImageDigest },
     #[error("ECR's answer to {operation} about {repository} has no valid {member}")]
@@ -266,9 +327,15 @@ impl EcrError {
             | Self::DescribeImages { source, .. }
             | Self::DescribeRepositories { source, .. }
             | Self::PutImage { source, .. }
+            | Self::BatchDeleteImage { source, .. }
+            | Self::UpdateImageStorageClass { source, .. }
+            | Self::GetRepositoryPolicy { source, .. }
+            | Self::GetLifecyclePolicy { source, .. }
+            | Self::ListPullTimeUpdateExclusions { source }
+            | Self::RegisterPullTimeUpdateExclusion { source, .. }
             | Self::GetDownloadUrlForLayer { source, .. } => source.is_retryable(),
             Self::Download { source, .. } => source.is_retryable(),
-            Self::Manifest { code, .. } => {
+            Self::Manifest { code, .. } | Self::Untag { code, .. } => {
                 is_retryable_code(code)
                     || ["UpstreamTooManyRequests", "UpstreamUnavailable"].contains(&code.as_str())
             }
@@ -278,6 +345,10 @@ impl EcrError {
             | Self::ReferencedImagesNotFound { .. }
             | Self::LimitExceeded { .. }
             | Self::Kms { .. }
+            | Self::ImageNotFound { .. }
+            | Self::StorageClassNotSupported { .. }
+            | Self::Endless { .. }
+            | Self::Odd { .. }
             | Self::Corrupt { .. }
             | Self::Answer { .. }
             | Self::Unreadable { .. }
@@ -305,24 +376,7 @@ impl Ecr {
     ) -> Result<Vec<Manifest>, EcrError> {
         let mut manifests = Vec::with_capacity(ids.len());
         for ids in ids.chunks(PER_BATCH_GET) {
-            let answer = self
-                .client
-                .batch_get_image()
-                .repository_name(repository.as_str())
-                .set_image_ids(Some(ids.iter().map(ImageId::identifier).collect()))
-                .set_accepted_media_types(Some(manifest::ACCEPTED.map(str::to_owned).to_vec()))
-                .send()
-                .await
-                .map_err(|error| {
-                    let not_found =
-                        error.as_service_error().is_some_and(|e| e.is_repository_not_found_exception());
-                    let (repository, source) = (repository.clone(), FailedCall::new(error));
-                    if not_found {
-                        EcrError::RepositoryNotFound { repository, source }
-                    } else {
-                        EcrError::BatchGetImage { repository, source }
-                    }
-                })?;
+            let answer = self.batch_get(repository, ids.iter().map(ImageId::identifier).collect()).await?;
             for failure in answer.failures() {
                 if failure.failure_code() == Some(&ImageFailureCode::ImageNotFound) {
                     continue;
@@ -341,6 +395,30 @@ impl Ecr {
             }
         }
         Ok(manifests)
+    }
+
+    async fn batch_get(
+        &self,
+        repository: &RepositoryName,
+        ids: Vec<ImageIdentifier>,
+    ) -> Result<BatchGetImageOutput, EcrError> {
+        let asked = self
+            .client
+            .batch_get_image()
+            .repository_name(repository.as_str())
+            .set_image_ids(Some(ids))
+            .set_accepted_media_types(Some(manifest::ACCEPTED.map(str::to_owned).to_vec()))
+            .send()
+            .await;
+        asked.map_err(|error| {
+            let not_found = error.as_service_error().is_some_and(|e| e.is_repository_not_found_exception());
+            let (repository, source) = (repository.clone(), FailedCall::new(error));
+            if not_found {
+                EcrError::RepositoryNotFound { repository, source }
+            } else {
+                EcrError::BatchGetImage { repository, source }
+            }
+        })
     }
 
     /// What the registry knows of one image. None where there is none.
@@ -619,13 +697,16 @@ fn detail(
         // Tags of before the registry protocol's limit of 128 characters are none of ours.
         tags: detail.image_tags().iter().filter_map(|tag| ImageTag::parse(tag).ok()).collect(),
         size_bytes: detail.image_size_in_bytes().and_then(|bytes| u64::try_from(bytes).ok()),
-        pushed_at: detail
-            .image_pushed_at()
-            .and_then(|at| Timestamp::new(at.secs(), i32::try_from(at.subsec_nanos()).ok()?).ok()),
+        pushed_at: detail.image_pushed_at().and_then(timestamp),
         status,
         media_type: detail.image_manifest_media_type().map(str::to_owned),
         artifact_media_type: detail.artifact_media_type().map(str::to_owned),
     })
+}
+
+/// None for a time that no calendar has.
+fn timestamp(at: &DateTime) -> Option<Timestamp> {
+    Timestamp::new(at.secs(), i32::try_from(at.subsec_nanos()).ok()?).ok()
 }
 
 /// The digest of these bytes.

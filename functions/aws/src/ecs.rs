@@ -8,11 +8,16 @@ use jiff::Timestamp;
 use crate::failed_call::FailedCall;
 use crate::session::Session;
 
+mod in_use;
 mod service;
 mod service_deployment;
 mod task;
 mod task_definition;
 
+pub use in_use::{
+    DaemonInUse, NamedImage, PER_DESCRIBE_REVISIONS, PER_DESCRIBE_SERVICES, PER_DESCRIBE_TASKS,
+    RevisionInUse, ServiceInUse, TaskInUse, Wanted,
+};
 pub use service::{
     CircuitBreaker, Controller, Deployment, DeploymentStatus, Registration, RolloutState, ServiceState,
     Services, Started,
@@ -100,6 +105,15 @@ pub enum EcsError {
         #[source]
         source: FailedCall,
     },
+    #[error("could not read {what} ({operation})")]
+    Read {
+        operation: &'static str,
+        what: String,
+        #[source]
+        source: FailedCall,
+    },
+    #[error("the list of {what} does not end ({operation})")]
+    Endless { operation: &'static str, what: String },
     #[error("ECS's answer to {operation} about {what} has no valid {member}")]
     Answer { operation: &'static str, what: String, member: &'static str },
     #[error("ECS's answer to DescribeTaskDefinition about {task_definition} is not valid")]
@@ -122,8 +136,10 @@ impl EcsError {
             | Self::UpdateService { source, .. }
             | Self::DescribeServiceDeployments { source, .. }
             | Self::ListServiceDeployments { source, .. }
+            | Self::Read { source, .. }
             | Self::DescribeServiceRevisions { source, .. } => source.is_retryable(),
             Self::LeftOut { .. }
+            | Self::Endless { .. }
             | Self::ServiceNotActive { .. }
             | Self::Answer { .. }
             | Self::Json { .. } => false,
@@ -134,6 +150,12 @@ impl EcsError {
 impl Ecs {
     pub fn new(session: &Session) -> Self {
         Self { client: session.ecs() }
+    }
+
+    /// A door that waits for its turn: of the reads of a whole account there are many, and none is in a hurry.
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/request-throttling.html>
+    pub fn patient(session: &Session) -> Self {
+        Self { client: session.patient_ecs() }
     }
 }
 

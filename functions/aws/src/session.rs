@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation};
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_runtime::client::identity::IdentityCache;
+use aws_smithy_runtime::client::retries::RetryPartition;
 use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_runtime_api::client::stalled_stream_protection::StalledStreamProtectionConfig;
@@ -31,6 +33,11 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 pub const OPERATION_TIMEOUT: Duration = Duration::from_secs(20);
 /// The first and three more.
 const ATTEMPTS: u32 = 4;
+/// As [`ATTEMPT_TIMEOUT`], for what is in no hurry: a page of a thousand images is most of a megabyte.
+const PATIENT_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
+/// As [`OPERATION_TIMEOUT`]: eight attempts wait 71 s between them at most.
+pub const PATIENT_OPERATION_TIMEOUT: Duration = Duration::from_secs(120);
+const PATIENT_ATTEMPTS: u32 = 8;
 /// What the warming of connections may cost a start.
 const WARM_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -42,13 +49,24 @@ pub enum Service {
     Ecs,
     Elb,
     EventBridge,
+    Lambda,
+    S3,
     Sns,
     Sqs,
 }
 
 impl Service {
-    const ALL: [Self; 7] =
-        [Self::DynamoDb, Self::Ecr, Self::Ecs, Self::Elb, Self::EventBridge, Self::Sns, Self::Sqs];
+    const ALL: [Self; 9] = [
+        Self::DynamoDb,
+        Self::Ecr,
+        Self::Ecs,
+        Self::Elb,
+        Self::EventBridge,
+        Self::Lambda,
+        Self::S3,
+        Self::Sns,
+        Self::Sqs,
+    ];
 
     /// The environment variable that points this service elsewhere.
     /// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html>
@@ -59,6 +77,8 @@ impl Service {
             Self::Ecs => "AWS_ENDPOINT_URL_ECS",
             Self::Elb => "AWS_ENDPOINT_URL_ELASTIC_LOAD_BALANCING_V2",
             Self::EventBridge => "AWS_ENDPOINT_URL_EVENTBRIDGE",
+            Self::Lambda => "AWS_ENDPOINT_URL_LAMBDA",
+            Self::S3 => "AWS_ENDPOINT_URL_S3",
             Self::Sns => "AWS_ENDPOINT_URL_SNS",
             Self::Sqs => "AWS_ENDPOINT_URL_SQS",
         }
@@ -73,6 +93,8 @@ impl Service {
             Self::Ecs => "ecs",
             Self::Elb => "elasticloadbalancing",
             Self::EventBridge => "events",
+            Self::Lambda => "lambda",
+            Self::S3 => "s3",
             Self::Sns => "sns",
             Self::Sqs => "sqs",
         }
@@ -96,6 +118,8 @@ pub struct Settings {
     pub endpoints: Vec<(Service, String)>,
     /// How often a call is tried, the first time included.
     pub attempts: u32,
+    /// The same for calls that are in no hurry.
+    pub patient_attempts: u32,
 }
 
 impl Settings {
@@ -119,7 +143,14 @@ impl Settings {
             .into_iter()
             .filter_map(|service| Some((service, set(service.endpoint_variable())?)))
             .collect();
-        Ok(Self { region, credentials, endpoint: set("AWS_ENDPOINT_URL"), endpoints, attempts: ATTEMPTS })
+        Ok(Self {
+            region,
+            credentials,
+            endpoint: set("AWS_ENDPOINT_URL"),
+            endpoints,
+            attempts: ATTEMPTS,
+            patient_attempts: PATIENT_ATTEMPTS,
+        })
     }
 
     fn endpoint(&self, service: Service) -> Option<&str> {
@@ -203,6 +234,71 @@ impl Session {
 
     pub(crate) fn plain_http(&self) -> PlainHttp {
         self.http.clone()
+    }
+
+    /// For calls of which many are made, and none is in a hurry: when one is throttled, those that follow through the
+    /// same door slow down.
+    fn patient_retries(&self) -> RetryConfig {
+        RetryConfig::adaptive().with_max_attempts(self.settings.patient_attempts)
+    }
+
+    /// What it is that slows down: one door. By default it would be all doors of a service in the process.
+    fn patient_partition() -> RetryPartition {
+        RetryPartition::custom("patient").build()
+    }
+
+    fn patient_timeouts() -> TimeoutConfig {
+        TimeoutConfig::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .operation_attempt_timeout(PATIENT_ATTEMPT_TIMEOUT)
+            .operation_timeout(PATIENT_OPERATION_TIMEOUT)
+            .build()
+    }
+
+    pub(crate) fn patient_ecr(&self) -> aws_sdk_ecr::Client {
+        let mut config = aws_sdk_ecr::config::Builder::from(&self.config)
+            .retry_config(self.patient_retries())
+            .retry_partition(Self::patient_partition())
+            .timeout_config(Self::patient_timeouts());
+        config.set_endpoint_url(self.settings.endpoint(Service::Ecr).map(str::to_owned));
+        aws_sdk_ecr::Client::from_conf(config.build())
+    }
+
+    pub(crate) fn patient_ecs(&self) -> aws_sdk_ecs::Client {
+        let mut config = aws_sdk_ecs::config::Builder::from(&self.config)
+            .retry_config(self.patient_retries())
+            .retry_partition(Self::patient_partition())
+            .timeout_config(Self::patient_timeouts());
+        config.set_endpoint_url(self.settings.endpoint(Service::Ecs).map(str::to_owned));
+        aws_sdk_ecs::Client::from_conf(config.build())
+    }
+
+    pub(crate) fn patient_lambda(&self) -> aws_sdk_lambda::Client {
+        let mut config = aws_sdk_lambda::config::Builder::from(&self.config)
+            .retry_config(self.patient_retries())
+            .retry_partition(Self::patient_partition())
+            .timeout_config(Self::patient_timeouts());
+        config.set_endpoint_url(self.settings.endpoint(Service::Lambda).map(str::to_owned));
+        aws_sdk_lambda::Client::from_conf(config.build())
+    }
+
+    pub(crate) fn s3(&self) -> aws_sdk_s3::Client {
+        let endpoint = self.settings.endpoint(Service::S3);
+        let mut config = aws_sdk_s3::config::Builder::from(&self.config)
+            .retry_config(self.patient_retries())
+            .retry_partition(Self::patient_partition())
+            .timeout_config(Self::patient_timeouts())
+            // AWS's own endpoints have a host for each bucket, which is how S3 wants to be called. Of an endpoint that
+            // was given, only that host is known to exist (a VPC endpoint, an emulator): the bucket goes into the
+            // path. The SDK does so by itself where the host is an IP address.
+            // <https://docs.aws.amazon.com/AmazonS3/latest/userguide/VirtualHosting.html>
+            .force_path_style(endpoint.is_some())
+            // By default the SDK adds a CRC to what is sent, as a trailer behind the body, and computes one of what
+            // comes. The SHA-256 that we send with each object says the same and more.
+            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+            .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
+        config.set_endpoint_url(endpoint.map(str::to_owned));
+        aws_sdk_s3::Client::from_conf(config.build())
     }
 
     pub(crate) fn dynamodb(&self) -> aws_sdk_dynamodb::Client {

@@ -1,5 +1,7 @@
 //! Task definitions: their JSON as it came, revisions, `INACTIVE`.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -207,6 +209,23 @@ impl Home {
         definition.active = false;
         definition.deregistered_at.get_or_insert(at);
         Ok(definition)
+    }
+
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListTaskDefinitionFamilies.html>
+    pub(super) fn list_task_definition_families(&self, input: &Input<'_>) -> Answer {
+        input.knows(&["familyPrefix", "status", "maxResults", "nextToken"])?;
+        // Here it is a prefix: "task definition families that start with the familyPrefix string".
+        let prefix = input.text("familyPrefix")?.unwrap_or_default();
+        let status = input.one_of("status", &["ACTIVE", "INACTIVE", "ALL"])?.unwrap_or("ALL");
+        let is_active =
+            |family: &str| self.definitions.0.iter().any(|one| one.family == family && one.active);
+        // "ACTIVE": those that have an active revision. "INACTIVE": those that have none.
+        let families: BTreeSet<&str> = self.definitions.0.iter().map(|one| one.family.as_str()).collect();
+        let found = families.into_iter().filter(|family| {
+            family.starts_with(prefix) && (status == "ALL" || is_active(family) == (status == "ACTIVE"))
+        });
+        let found = found.map(|family| json!(family)).collect();
+        page(input, "families", found, &Page { default: 100, greatest: 100 })
     }
 
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListTaskDefinitions.html>

@@ -5,10 +5,11 @@ use jiff::Timestamp;
 
 use super::input::Refused;
 
-/// Stop- and ContinueServiceDeployment are in no row of the table: they are not throttled here.
+/// Stop- and ContinueServiceDeployment and ListDaemons are in no row of the table: they are not throttled here.
 const TABLE: &[(&[&str], f64, f64)] = &[
     (&["RegisterTaskDefinition", "DeregisterTaskDefinition"], 20.0, 1.0),
-    (&["DescribeTaskDefinition", "ListTaskDefinitions"], 50.0, 20.0),
+    (&["DescribeTaskDefinition", "ListTaskDefinitions", "ListTaskDefinitionFamilies"], 50.0, 20.0),
+    (&["ListClusters"], 50.0, 20.0),
     (&["CreateService", "UpdateService"], 50.0, 5.0),
     (&["DescribeServices", "ListServices"], 100.0, 20.0),
     (&["ListTasks", "DescribeTasks"], 100.0, 20.0),

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::by_test::Meddling;
 use super::home::Home;
 use super::input::{Answer, Input, Refused};
+use super::pages::{Page, page};
 use super::services::State;
 use super::throttle::Buckets;
 
@@ -68,6 +69,9 @@ impl World {
             "DescribeTaskDefinition" => self.home.describe_task_definition(input),
             "DeregisterTaskDefinition" => self.home.deregister_task_definition(input),
             "ListTaskDefinitions" => self.home.list_task_definitions(input),
+            "ListTaskDefinitionFamilies" => self.home.list_task_definition_families(input),
+            "ListClusters" => self.list_clusters(input),
+            "ListDaemons" => self.list_daemons(input),
             "CreateService" => self.create_service(input),
             "UpdateService" => self.update_service(input),
             "DescribeServices" => self.describe_services(input),
@@ -83,9 +87,29 @@ impl World {
         }
     }
 
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListClusters.html>
+    fn list_clusters(&self, input: &Input<'_>) -> Answer {
+        input.knows(&["maxResults", "nextToken"])?;
+        let arn = |name: &String| json!(self.home.arn(&format!("cluster/{name}")));
+        let arns = self.clusters.iter().map(arn).collect();
+        page(input, "clusterArns", arns, &Page { default: 100, greatest: 100 })
+    }
+
+    /// No cluster of the double's has any.
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListDaemons.html>
+    fn list_daemons(&self, input: &Input<'_>) -> Answer {
+        input.knows(&["clusterArn", "maxResults", "nextToken"])?;
+        self.cluster_named(input.text("clusterArn")?)?;
+        page(input, "daemonSummariesList", Vec::new(), &Page { default: 100, greatest: 100 })
+    }
+
     /// A cluster's name, given its name or ARN, or nothing for the default one.
     pub(super) fn cluster(&self, input: &Input<'_>) -> Result<String, Refused> {
-        let given = input.text("cluster")?.unwrap_or("default");
+        self.cluster_named(input.text("cluster")?)
+    }
+
+    fn cluster_named(&self, given: Option<&str>) -> Result<String, Refused> {
+        let given = given.unwrap_or("default");
         let name = given.strip_prefix(&self.home.arn("cluster/")).unwrap_or(given);
         match self.clusters.get(name) {
             Some(name) => Ok(name.clone()),

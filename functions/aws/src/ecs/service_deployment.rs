@@ -162,7 +162,7 @@ impl Ecs {
 }
 
 /// Whether the other side says that it has no such call.
-fn is_not_offered(failed: &FailedCall) -> bool {
+pub(super) fn is_not_offered(failed: &FailedCall) -> bool {
     matches!(
         failed.code(),
         Some("UnsupportedFeatureException" | "UnknownOperationException" | "InvalidAction")
@@ -205,7 +205,9 @@ fn service_deployment(
     })
 }
 
-fn listed(brief: &aws_sdk_ecs::types::ServiceDeploymentBrief) -> Result<ListedServiceDeployment, EcsError> {
+pub(super) fn listed(
+    brief: &aws_sdk_ecs::types::ServiceDeploymentBrief,
+) -> Result<ListedServiceDeployment, EcsError> {
     let what = brief.service_arn().unwrap_or("a service");
     let lacks =
         |member| EcsError::Answer { operation: "ListServiceDeployments", what: what.to_owned(), member };

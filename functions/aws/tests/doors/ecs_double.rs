@@ -40,6 +40,7 @@ fn door(ecs: &EcsDouble) -> Ecs {
     });
     let mut settings = settings.expect("the settings are whole");
     settings.attempts = 1;
+    settings.patient_attempts = 1;
     Ecs::new(&Session::new(settings))
 }
 

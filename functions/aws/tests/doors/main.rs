@@ -3,14 +3,18 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 mod ecr;
+mod ecr_retention;
 mod ecs;
 mod ecs_double;
+mod ecs_in_use;
 mod ecs_service_deployments;
 mod elb;
 mod eventbridge;
+mod lambda;
 mod probe;
 mod retention;
 mod runs;
+mod s3;
 mod session;
 mod sns;
 mod sqs;

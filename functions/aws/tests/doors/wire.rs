@@ -38,20 +38,32 @@ impl Request {
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {
     status: u16,
+    headers: Vec<(&'static str, String)>,
     body: Vec<u8>,
 }
 
+impl Answer {
+    fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
+        Self { status, headers: Vec::new(), body: body.into() }
+    }
+
+    pub(crate) fn header(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.push((name, value.to_owned()));
+        self
+    }
+}
+
 pub(crate) fn ok(body: Value) -> Answer {
-    Answer { status: 200, body: body.to_string().into_bytes() }
+    Answer::new(200, body.to_string())
 }
 
 pub(crate) fn bytes(body: impl Into<Vec<u8>>) -> Answer {
-    Answer { status: 200, body: body.into() }
+    Answer::new(200, body)
 }
 
 /// As the JSON protocols tell an error.
 pub(crate) fn error(status: u16, code: &str) -> Answer {
-    Answer { status, body: json!({"__type": code, "message": "told by the test"}).to_string().into_bytes() }
+    Answer::new(status, json!({"__type": code, "message": "told by the test"}).to_string())
 }
 
 /// As DynamoDB tells why each part of a transaction was not written.
@@ -67,7 +79,13 @@ pub(crate) fn xml_error(status: u16, code: &str) -> Answer {
     let error =
         format!("<Error><Type>Sender</Type><Code>{code}</Code><Message>told by the test</Message></Error>");
     let body = format!("<ErrorResponse>{error}<RequestId>7f2f</RequestId></ErrorResponse>");
-    Answer { status, body: body.into_bytes() }
+    Answer::new(status, body)
+}
+
+/// As S3 tells an error.
+pub(crate) fn s3_error(status: u16, code: &str) -> Answer {
+    let error = format!("<Error><Code>{code}</Code><Message>told by the test</Message></Error>");
+    Answer::new(status, error).header("x-amz-request-id", "7f2f")
 }
 
 #[derive(Debug, Default)]
@@ -123,6 +141,7 @@ impl Wire {
         })
         .unwrap();
         settings.attempts = 1;
+        settings.patient_attempts = 1;
         settings
     }
 
@@ -153,11 +172,15 @@ fn serve(stream: TcpStream, seen: &Mutex<Seen>, answers: &Mutex<VecDeque<Answer>
     while let Some(request) = read(&mut reader) {
         seen.lock().unwrap().requests.push(request);
         let answer = answers.lock().unwrap().pop_front().unwrap_or_else(|| error(501, "NoAnswerPrepared"));
-        let head = format!(
-            "HTTP/1.1 {} X\r\ncontent-type: application/x-amz-json-1.1\r\nx-amzn-requestid: 7f2f\r\ncontent-length: {}\r\n\r\n",
+        let mut head = format!(
+            "HTTP/1.1 {} X\r\ncontent-type: application/x-amz-json-1.1\r\nx-amzn-requestid: 7f2f\r\ncontent-length: {}\r\n",
             answer.status,
             answer.body.len()
         );
+        for (name, value) in &answer.headers {
+            head += &format!("{name}: {value}\r\n");
+        }
+        head += "\r\n";
         if writer.write_all(head.as_bytes()).and_then(|()| writer.write_all(&answer.body)).is_err() {
             return;
         }

@@ -243,3 +243,19 @@ fn a_test_can_have_the_current_service_deployment_named_late() {
     let arn = web.service_deployments()[0]["serviceDeploymentArn"].clone();
     assert_eq!(poll(&ecs, "prod/web")["currentServiceDeployment"], arn);
 }
+
+#[test]
+fn clusters_are_listed_and_have_no_daemons() {
+    let ecs = EcsDouble::start();
+    ecs.cluster("prod");
+    ecs.cluster("staging");
+    let arn = |name: &str| format!("arn:aws:ecs:us-east-1:000000000000:cluster/{name}");
+    let first = ask(&ecs, "ListClusters", &json!({ "maxResults": 1 }));
+    assert_eq!(first["clusterArns"], json!([arn("prod")]));
+    let rest = ask(&ecs, "ListClusters", &json!({ "nextToken": first["nextToken"] }));
+    assert_eq!(rest["clusterArns"], json!([arn("staging")]));
+    let daemons = ask(&ecs, "ListDaemons", &json!({ "clusterArn": arn("prod") }));
+    assert_eq!(daemons, json!({ "daemonSummariesList": [] }));
+    let missing = refused(&ecs, "ListDaemons", &json!({ "clusterArn": arn("none") }));
+    assert_eq!(missing.1, "ClusterNotFoundException");
+}

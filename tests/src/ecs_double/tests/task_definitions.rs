@@ -197,3 +197,24 @@ fn they_are_listed_in_pages_of_a_hundred() {
         assert_eq!(refused(&ecs, "ListTaskDefinitions", &bad).1, "InvalidParameterException");
     }
 }
+
+#[test]
+fn families_are_listed_by_whether_tasks_can_be_started_with_them() {
+    let ecs = EcsDouble::start();
+    revision(&ecs, 1);
+    let second = revision(&ecs, 2);
+    let container = json!({ "name": "old", "image": image(1), "memory": 64 });
+    let old = ecs.registers(&json!({ "family": "old", "containerDefinitions": [container] }));
+    ecs.deregisters(&old);
+    ecs.deregisters(&second);
+    let families = |body: Value| ask(&ecs, "ListTaskDefinitionFamilies", &body)["families"].clone();
+    assert_eq!(families(json!({})), json!(["old", "web"]));
+    assert_eq!(families(json!({ "status": "ACTIVE" })), json!(["web"]));
+    assert_eq!(families(json!({ "status": "INACTIVE" })), json!(["old"]));
+    assert_eq!(families(json!({ "familyPrefix": "we" })), json!(["web"]), "here it is a prefix");
+    assert_eq!(families(json!({ "maxResults": 1 })), json!(["old"]));
+    assert_eq!(
+        refused(&ecs, "ListTaskDefinitionFamilies", &json!({ "status": "SOME" })).1,
+        "InvalidParameterException"
+    );
+}

@@ -1,0 +1,158 @@
+//! AWS Lambda: which images its functions run.
+
+use aws_sdk_lambda::Client;
+use aws_sdk_lambda::types::{FunctionVersion, PackageType};
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+
+use crate::failed_call::FailedCall;
+use crate::pages::{Endless, Pages};
+use crate::session::Session;
+
+/// The most that a page has, "even if you set the number higher".
+/// <https://docs.aws.amazon.com/lambda/latest/api/API_ListFunctions.html>
+const PER_PAGE: i32 = 50;
+/// A hundred thousand versions.
+const MOST_PAGES: usize = 2000;
+/// GetFunction has a hundred a second in an account and region.
+/// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html#api-requests>
+const AT_ONCE: usize = 8;
+
+/// The functions of the session's account and region.
+#[derive(Debug, Clone)]
+pub struct Lambda {
+    client: Client,
+}
+
+/// The image of one version of a function.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FunctionImage {
+    pub function: String,
+    /// A number, or `$LATEST`.
+    pub version: String,
+    /// As it was given: `Code.ImageUri`.
+    pub image: String,
+    /// By digest: `Code.ResolvedImageUri`. What the function runs, wherever the tag points now.
+    pub resolved: Option<String>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum LambdaError {
+    #[error("could not list the functions (ListFunctions)")]
+    ListFunctions {
+        #[source]
+        source: FailedCall,
+    },
+    #[error("the list of functions does not end (ListFunctions)")]
+    Endless,
+    #[error("could not read the image of the function {function}, version {version} (GetFunction)")]
+    GetFunction {
+        function: String,
+        version: String,
+        #[source]
+        source: FailedCall,
+    },
+    #[error("Lambda's answer to {operation} about {function} has no {member}")]
+    Answer { operation: &'static str, function: String, member: &'static str },
+}
+
+impl LambdaError {
+    /// Whether the same call may well succeed a little later.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::ListFunctions { source } | Self::GetFunction { source, .. } => source.is_retryable(),
+            Self::Endless | Self::Answer { .. } => false,
+        }
+    }
+}
+
+impl Lambda {
+    /// A door that waits for its turn: ListFunctions has 15 a second, which the account's other tools share.
+    /// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html#api-requests>
+    pub fn new(session: &Session) -> Self {
+        Self { client: session.patient_lambda() }
+    }
+
+    /// The images of all functions' versions, `$LATEST` too. What an alias points at, also by weight, is always one
+    /// of these versions, so that aliases need no calls of their own.
+    /// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-aliases.html>
+    pub async fn images(&self) -> Result<Vec<FunctionImage>, LambdaError> {
+        let versions = self.versions().await?;
+        let read = versions.into_iter().map(|version| self.image(version));
+        let read: Vec<Option<FunctionImage>> =
+            stream::iter(read).buffer_unordered(AT_ONCE).try_collect().await?;
+        let mut images: Vec<FunctionImage> = read.into_iter().flatten().collect();
+        images.sort();
+        Ok(images)
+    }
+
+    /// Those that are not made of a zip file.
+    async fn versions(&self) -> Result<Vec<Version>, LambdaError> {
+        let (mut versions, mut pages) = (Vec::new(), Pages::at_most(MOST_PAGES));
+        loop {
+            let page = self.client.list_functions().function_version(FunctionVersion::All);
+            let page = page.max_items(PER_PAGE).set_marker(pages.token());
+            let answer = page
+                .send()
+                .await
+                .map_err(|error| LambdaError::ListFunctions { source: FailedCall::new(error) })?;
+            for function in answer.functions() {
+                let what = function.function_name().unwrap_or("a function");
+                let lacks = |member| LambdaError::Answer {
+                    operation: "ListFunctions",
+                    function: what.to_owned(),
+                    member,
+                };
+                // One of a type that this program does not know may well be an image.
+                if function.package_type() == Some(&PackageType::Zip) {
+                    continue;
+                }
+                versions.push(Version {
+                    function: function.function_name().ok_or_else(|| lacks("FunctionName"))?.to_owned(),
+                    version: function.version().ok_or_else(|| lacks("Version"))?.to_owned(),
+                    is_image: function.package_type() == Some(&PackageType::Image),
+                });
+            }
+            if !pages.follows(answer.next_marker()).map_err(|Endless| LambdaError::Endless)? {
+                return Ok(versions);
+            }
+        }
+    }
+
+    /// None for a version that was deleted meanwhile, and for one that turns out to be no image.
+    async fn image(&self, of: Version) -> Result<Option<FunctionImage>, LambdaError> {
+        let asked =
+            self.client.get_function().function_name(&of.function).qualifier(&of.version).send().await;
+        let answer = match asked {
+            Ok(answer) => answer,
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_not_found_exception()) => {
+                return Ok(None);
+            }
+            Err(error) => {
+                let source = FailedCall::new(error);
+                return Err(LambdaError::GetFunction { function: of.function, version: of.version, source });
+            }
+        };
+        let set = |text: Option<&str>| text.filter(|text| !text.is_empty()).map(str::to_owned);
+        let code = answer.code();
+        match set(code.and_then(|code| code.image_uri())) {
+            Some(image) => Ok(Some(FunctionImage {
+                function: of.function,
+                version: of.version,
+                image,
+                resolved: set(code.and_then(|code| code.resolved_image_uri())),
+            })),
+            None if of.is_image => Err(LambdaError::Answer {
+                operation: "GetFunction",
+                function: of.function,
+                member: "ImageUri",
+            }),
+            None => Ok(None),
+        }
+    }
+}
+
+struct Version {
+    function: String,
+    version: String,
+    is_image: bool,
+}

@@ -1,0 +1,64 @@
+//! Lists in pages that must come to an end.
+
+use std::collections::BTreeSet;
+
+/// What is known of a list while it is read page by page. Half a list looks like a whole one, so that a list which
+/// does not end is an error, and never cut off.
+#[derive(Debug)]
+pub(crate) struct Pages {
+    most: usize,
+    seen: BTreeSet<String>,
+    next: Option<String>,
+}
+
+/// The list came back to a page that it had shown, or has more pages than anybody has reason to read.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Endless;
+
+impl Pages {
+    pub(crate) fn at_most(most: usize) -> Self {
+        Self { most, seen: BTreeSet::new(), next: None }
+    }
+
+    /// For the next request; none for the first.
+    pub(crate) fn token(&self) -> Option<String> {
+        self.next.clone()
+    }
+
+    /// Whether another page follows the one that told of this token.
+    pub(crate) fn follows(&mut self, told: Option<&str>) -> Result<bool, Endless> {
+        let Some(told) = told.filter(|token| !token.is_empty()) else { return Ok(false) };
+        if self.seen.len() + 1 >= self.most || !self.seen.insert(told.to_owned()) {
+            return Err(Endless);
+        }
+        self.next = Some(told.to_owned());
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_ends_where_there_is_no_token() {
+        let mut pages = Pages::at_most(3);
+        assert_eq!(pages.token(), None);
+        assert_eq!(pages.follows(Some("b")), Ok(true));
+        assert_eq!(pages.token().as_deref(), Some("b"));
+        assert_eq!(pages.follows(Some("")), Ok(false));
+        assert_eq!(pages.follows(None), Ok(false));
+    }
+
+    #[test]
+    fn a_list_that_goes_round_or_on_is_endless() {
+        let mut pages = Pages::at_most(10);
+        assert_eq!(pages.follows(Some("b")), Ok(true));
+        assert_eq!(pages.follows(Some("c")), Ok(true));
+        assert_eq!(pages.follows(Some("b")), Err(Endless));
+        let mut pages = Pages::at_most(3);
+        assert_eq!(pages.follows(Some("b")), Ok(true));
+        assert_eq!(pages.follows(Some("c")), Ok(true), "the third page");
+        assert_eq!(pages.follows(Some("d")), Err(Endless));
+    }
+}

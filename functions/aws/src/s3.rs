@@ -1,0 +1,135 @@
+//! Amazon S3: what is too large for a table, and is kept for long.
+
+use aws_sdk_s3::Client;
+use aws_sdk_s3::operation::get_object::GetObjectError;
+use aws_sdk_s3::primitives::{ByteStream, ByteStreamError};
+use aws_smithy_types::base64;
+use sha2::{Digest, Sha256};
+
+use crate::failed_call::FailedCall;
+use crate::session::Session;
+
+/// Nothing that we keep comes near; a function's memory is twice that.
+const MOST_BYTES: usize = 64 * 1024 * 1024;
+
+/// One bucket.
+#[derive(Debug, Clone)]
+pub struct Bucket {
+    client: Client,
+    name: String,
+}
+
+/// An object as it was put.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    pub key: String,
+    /// None where the bucket keeps no versions.
+    pub version: Option<String>,
+    /// Of its bytes, in hexadecimal digits.
+    pub sha256: String,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum S3Error {
+    #[error("could not put {key} into the bucket {bucket} (PutObject)")]
+    PutObject {
+        bucket: String,
+        key: String,
+        #[source]
+        source: FailedCall,
+    },
+    #[error("could not get {key} from the bucket {bucket} (GetObject)")]
+    GetObject {
+        bucket: String,
+        key: String,
+        #[source]
+        source: FailedCall,
+    },
+    #[error("the transfer of {key} from the bucket {bucket} broke off (GetObject)")]
+    Transfer {
+        bucket: String,
+        key: String,
+        #[source]
+        source: ByteStreamError,
+    },
+    #[error("{key} in the bucket {bucket} has more than {MOST_BYTES} bytes, which nothing of ours has")]
+    TooLarge { bucket: String, key: String },
+}
+
+impl S3Error {
+    /// Whether the same call may well succeed a little later.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::PutObject { source, .. } | Self::GetObject { source, .. } => source.is_retryable(),
+            Self::Transfer { .. } => true,
+            Self::TooLarge { .. } => false,
+        }
+    }
+}
+
+impl Bucket {
+    pub fn new(session: &Session, name: impl Into<String>) -> Self {
+        Self { client: session.s3(), name: name.into() }
+    }
+
+    /// Puts an object, over whatever has this key.
+    ///
+    /// The SHA-256 goes along: S3 takes no other bytes, and keeps it beside the object.
+    /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html>
+    pub async fn put(&self, key: &str, bytes: Vec<u8>, content_type: &str) -> Result<Stored, S3Error> {
+        let hash = Sha256::digest(&bytes);
+        let answer = self
+            .client
+            .put_object()
+            .bucket(&self.name)
+            .key(key)
+            .content_type(content_type)
+            .checksum_sha256(base64::encode(hash))
+            .body(ByteStream::from(bytes))
+            .send()
+            .await
+            .map_err(|error| S3Error::PutObject {
+                bucket: self.name.clone(),
+                key: key.to_owned(),
+                source: FailedCall::new(error),
+            })?;
+        Ok(Stored {
+            key: key.to_owned(),
+            version: answer.version_id().filter(|version| !version.is_empty()).map(str::to_owned),
+            sha256: hash.iter().map(|byte| format!("{byte:02x}")).collect(),
+        })
+    }
+
+    /// An object's newest version. None where there is none; a role that may not list the bucket is refused instead.
+    /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html>
+    pub async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, S3Error> {
+        let (bucket, key) = (&self.name, key.to_owned());
+        let answer = match self.client.get_object().bucket(bucket).key(&key).send().await {
+            Ok(answer) => answer,
+            Err(error) => {
+                return match error.as_service_error() {
+                    Some(GetObjectError::NoSuchKey(_)) => Ok(None),
+                    _ => Err(S3Error::GetObject {
+                        bucket: bucket.clone(),
+                        key,
+                        source: FailedCall::new(error),
+                    }),
+                };
+            }
+        };
+        let mut body = answer.body;
+        let mut bytes = Vec::new();
+        while let Some(part) = body.next().await {
+            let part = part.map_err(|source| S3Error::Transfer {
+                bucket: bucket.clone(),
+                key: key.clone(),
+                source,
+            })?;
+            if bytes.len() + part.len() > MOST_BYTES {
+                return Err(S3Error::TooLarge { bucket: bucket.clone(), key });
+            }
+            bytes.extend_from_slice(&part);
+        }
+        Ok(Some(bytes))
+    }
+}

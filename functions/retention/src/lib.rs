@@ -1,0 +1,3 @@
+//! Retention: what may go, and what must not.
+
+pub mod in_use;
