@@ -8,6 +8,7 @@ pub mod aside;
 pub mod browser;
 pub mod console;
 pub mod crash;
+mod double;
 pub mod ecs_double;
 pub mod event;
 pub mod link;
