@@ -9,6 +9,7 @@ pub mod browser;
 pub mod console;
 pub mod crash;
 mod double;
+pub mod ecr_double;
 pub mod ecs_double;
 pub mod event;
 pub mod link;
