@@ -44,9 +44,7 @@ impl World {
         let untags = id.digest.is_none() && tags > 1;
         if !untags && kept.contains(&digest) {
             // Its only tag cannot be taken off either: <https://github.com/aws/containers-roadmap/issues/1567>
-            let reason = format!("Requested image referenced by manifest list: {:?}", {
-                repository.parents.get(&digest).map(|all| all.iter().collect::<Vec<_>>()).unwrap_or_default()
-            });
+            let reason = "Requested image referenced by manifest list".to_owned();
             return Err(Failure { code: "ImageReferencedByManifestList", reason });
         }
         let gone: Vec<String> = if untags {

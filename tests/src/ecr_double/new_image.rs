@@ -187,10 +187,9 @@ impl Repository {
         labels: &[(String, String)],
         names: &mut LayerNames,
     ) -> String {
+        let quoted = Value::from(name);
         let mut config =
-            format!(r#"{{"architecture":"amd64","os":"linux","comment":{},"config":{{"Labels":{{"#, {
-                Value::from(name)
-            });
+            format!(r#"{{"architecture":"amd64","os":"linux","comment":{quoted},"config":{{"Labels":{{"#);
         for (at, (label, value)) in labels.iter().enumerate() {
             let comma = if at == 0 { "" } else { "," };
             let _ = write!(config, "{comma}{}:{}", Value::from(label.as_str()), Value::from(value.as_str()));

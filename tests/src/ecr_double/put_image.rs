@@ -175,9 +175,8 @@ fn lacks(repository: &Repository, parsed: &Parsed) -> Option<Refused> {
         .filter(|digest| !repository.images.contains_key(*digest))
         .collect();
     if !children.is_empty() {
-        let message = format!("Images with digests '{}' required for pushing image do not exist", {
-            Value::from(children)
-        });
+        let children = Value::from(children);
+        let message = format!("Images with digests '{children}' required for pushing image do not exist");
         return Some(Refused::new(400, "ReferencedImagesNotFoundException", message));
     }
     // That a subject need not be there is assumed, as the registry protocol has it.

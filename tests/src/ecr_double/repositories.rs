@@ -1,6 +1,6 @@
 //! Repositories: their settings, and the images in them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -194,9 +194,8 @@ impl World {
             order: BTreeSet::new(),
             seed: self.seed,
         };
-        let all: &mut BTreeMap<String, Repository> = &mut self.repositories;
-        all.insert(name.to_owned(), repository);
-        all.get_mut(name).expect("it was put there just now")
+        self.repositories.insert(name.to_owned(), repository);
+        self.repositories.get_mut(name).expect("it was put there just now")
     }
 
     /// The repository that a request names, in the registry that it may name.
@@ -227,10 +226,10 @@ impl World {
         }
         let mutability = Mutability::read(input)?;
         if self.repositories.contains_key(name) {
-            let message =
-                format!("The repository with name '{name}' already exists in the registry with id '{}'", {
-                    &self.account
-                });
+            let registry = &self.account;
+            let message = format!(
+                "The repository with name '{name}' already exists in the registry with id '{registry}'"
+            );
             return Err(Refused::new(400, "RepositoryAlreadyExistsException", message));
         }
         let account = self.account.clone();
