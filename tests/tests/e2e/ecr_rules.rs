@@ -9,8 +9,10 @@ use jiff::SignedDuration;
 use serde_json::Value;
 use stablepin_tests::crash::{Fault, Run, decision};
 use stablepin_tests::ecr_double::{EcrDouble, Mutability, Repository};
+use stablepin_tests::ecs_double::EcsDouble;
 use stablepin_tests::{App, Plan, Seed};
 use xtask::image::{Spec, index};
+use xtask::podman::ECR_HOST;
 
 /// What has not ended by then never will.
 const TICKS: usize = 12;
@@ -191,6 +193,44 @@ fn throttled_at_every_tenth_call_everything_is_done_all_the_same() {
     assert_eq!(story.web.tag("prod-stable").as_ref(), digests.last());
     for digest in &digests {
         assert_eq!(story.web.tag(&story.build_tag(digest)).as_ref(), Some(digest));
+    }
+}
+
+/// Both doubles beside one program: what is asked of either is numbered with all the rest.
+#[test]
+fn a_release_of_a_service_is_pinned_beside_both_doubles() {
+    let mut app = Plan::new("both").services(["web"]).deployed("bake = \"0s\"").create();
+    app.goes_aside();
+    let story = Story::of(app, Mutability::Immutable);
+    let Story { app, ecr, web } = &story;
+    let ecs = EcsDouble::start();
+    ecs.by_hand();
+    let image = |digest: &str| format!("{ECR_HOST}/{}@{digest}", web.name());
+    let before = story.push("quiet", "0");
+    let service = ecs.service(&format!("{}/web", app.plan.cluster));
+    service.runs(&image(&before)).desired(2).circuit_breaker(true).create();
+
+    let digest = story.push("v1.0.0", "1");
+    story.hears();
+    let click = decision(&app.link(&digest), "approve", "tried it");
+    let run = app.invoke((&ecs, ecr), "approval", &click, None);
+    assert_eq!(run.answer.expect("it was not killed")["statusCode"], 200);
+    let mut requests = Vec::new();
+    for _ in 0..TICKS {
+        if app.environment()["applied"] == 1 {
+            break;
+        }
+        (0..8).for_each(|_| ecs.advance());
+        app.pauses_end();
+        requests.extend(app.tick_beside((&ecs, ecr), None).requests);
+    }
+    assert_eq!(app.pins(), [(1, digest.clone())], "{:#?}", app.promotions());
+    assert_eq!(service.images(), [image(&digest)]);
+    assert_eq!(web.tag(&story.stable_tag(1, false)), Some(digest.clone()));
+    assert_eq!(web.tag("production-current"), Some(digest));
+    for (asked, times) in [("UpdateService", 1), ("PutImage", 2)] {
+        let count = requests.iter().filter(|request| *request == asked).count();
+        assert_eq!(count, times, "{asked}: {requests:?}");
     }
 }
 
