@@ -12,8 +12,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use xtask::aws::{Aws, plain_item, xml_text};
 
-use crate::crash::{Fault, Run, invoke_among_older_images, invoke_beside};
-use crate::ecs_double::EcsDouble;
+use crate::crash::{Beside, Fault, Run, invoke_among_older_images, invoke_beside};
 use crate::mail::lets_in;
 use crate::{App, stack};
 
@@ -132,22 +131,22 @@ impl App {
         self.aside.as_ref().map_or_else(|| stack().table(), |aside| &aside.table)
     }
 
-    /// Invokes a function's program once, on the copy and beside the double.
+    /// Invokes a function's program once, on the copy and beside the doubles.
     #[track_caller]
-    pub fn invoke(
+    pub fn invoke<'a>(
         &self,
-        ecs: &EcsDouble,
+        beside: impl Into<Beside<'a>>,
         function: &str,
         event: &Value,
         fault: Option<(usize, Fault)>,
     ) -> Run {
-        invoke_beside(ecs, function, &self.others(), event, fault)
+        invoke_beside(beside, function, &self.others(), event, fault)
     }
 
     /// As the sweep's queue wakes the promoter for this application, on the copy; what was pushed is old enough for it.
     #[track_caller]
-    pub fn sweep_beside(&self, ecs: &EcsDouble) -> Run {
-        invoke_among_older_images(ecs, "promoter", &self.others(), &self.sweep_event())
+    pub fn sweep_beside<'a>(&self, beside: impl Into<Beside<'a>>) -> Run {
+        invoke_among_older_images(beside, "promoter", &self.others(), &self.sweep_event())
     }
 
     pub fn sweep_event(&self) -> Value {
@@ -167,11 +166,11 @@ impl App {
         ]
     }
 
-    /// What the schedule does every minute, on the copy and beside the double.
+    /// What the schedule does every minute, on the copy and beside the doubles.
     #[track_caller]
-    pub fn tick_beside(&self, ecs: &EcsDouble, fault: Option<(usize, Fault)>) -> Run {
+    pub fn tick_beside<'a>(&self, beside: impl Into<Beside<'a>>, fault: Option<(usize, Fault)>) -> Run {
         let tick = json!({ "source": "stablepin.schedule", "detail-type": "Tick", "detail": {} });
-        self.invoke(ecs, "promoter", &tick, fault)
+        self.invoke(beside, "promoter", &tick, fault)
     }
 
     /// Every pause is over, and every lease of a program that has died: the next tick finds all that is to be done.

@@ -18,6 +18,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use xtask::workspace;
 
+use crate::ecr_double::EcrDouble;
 use crate::ecs_double::EcsDouble;
 use crate::role::{Credentials, configuration};
 use crate::wire::{Connection, Request};
@@ -38,6 +39,31 @@ pub enum Fault {
     ResetBefore,
     /// AWS has done it, and the connection breaks.
     ResetAfter,
+}
+
+/// The doubles that are where the emulator's services would be: one of them, or both.
+#[derive(Clone, Copy, Default)]
+pub struct Beside<'a> {
+    pub ecs: Option<&'a EcsDouble>,
+    pub ecr: Option<&'a EcrDouble>,
+}
+
+impl<'a> From<&'a EcsDouble> for Beside<'a> {
+    fn from(ecs: &'a EcsDouble) -> Self {
+        Self { ecs: Some(ecs), ecr: None }
+    }
+}
+
+impl<'a> From<&'a EcrDouble> for Beside<'a> {
+    fn from(ecr: &'a EcrDouble) -> Self {
+        Self { ecs: None, ecr: Some(ecr) }
+    }
+}
+
+impl<'a> From<(&'a EcsDouble, &'a EcrDouble)> for Beside<'a> {
+    fn from((ecs, ecr): (&'a EcsDouble, &'a EcrDouble)) -> Self {
+        Self { ecs: Some(ecs), ecr: Some(ecr) }
+    }
 }
 
 /// How it went.
@@ -71,39 +97,39 @@ pub fn invoke_with(
     event: &Value,
     fault: Option<(usize, Fault)>,
 ) -> Run {
-    run(function, others, None, event, fault, false)
+    run(function, others, Beside::default(), event, fault, false)
 }
 
-/// The same, with the double where the emulator's ECS would be. What is asked of it is numbered with all the rest.
+/// The same, with doubles where the emulator's services would be. What is asked of them is numbered with all the rest.
 ///
-/// The deployed functions know nothing of the double: what they find in their table they carry out in the emulator.
+/// The deployed functions know nothing of a double: what they find in their table they carry out in the emulator.
 #[track_caller]
-pub fn invoke_beside(
-    ecs: &EcsDouble,
+pub fn invoke_beside<'a>(
+    beside: impl Into<Beside<'a>>,
     function: &str,
     others: &[(&str, &str)],
     event: &Value,
     fault: Option<(usize, Fault)>,
 ) -> Run {
-    run(function, others, Some(ecs.address()), event, fault, false)
+    run(function, others, beside.into(), event, fault, false)
 }
 
 /// The same, and ECR says of every image that it is ten minutes older than it is.
 #[track_caller]
-pub fn invoke_among_older_images(
-    ecs: &EcsDouble,
+pub fn invoke_among_older_images<'a>(
+    beside: impl Into<Beside<'a>>,
     function: &str,
     others: &[(&str, &str)],
     event: &Value,
 ) -> Run {
-    run(function, others, Some(ecs.address()), event, None, true)
+    run(function, others, beside.into(), event, None, true)
 }
 
 #[track_caller]
 fn run(
     function: &str,
     others: &[(&str, &str)],
-    ecs: Option<SocketAddr>,
+    beside: Beside<'_>,
     event: &Value,
     fault: Option<(usize, Fault)>,
     older: bool,
@@ -118,7 +144,8 @@ fn run(
         ended: Mutex::new(sender),
         over: AtomicBool::new(false),
         fault,
-        ecs,
+        ecs: beside.ecs.map(EcsDouble::address),
+        ecr: beside.ecr.map(EcrDouble::address),
         older,
         requests: Mutex::default(),
     };
@@ -288,8 +315,9 @@ struct Program {
     ended: Mutex<Sender<Option<Value>>>,
     over: AtomicBool,
     fault: Option<(usize, Fault)>,
-    /// The double's, where there is one.
+    /// The doubles', where there are any.
     ecs: Option<SocketAddr>,
+    ecr: Option<SocketAddr>,
     /// Whether images are told to be older than they are.
     older: bool,
     requests: Mutex<Vec<String>>,
@@ -380,11 +408,15 @@ impl Program {
         }
     }
 
-    /// The emulator's answer, or the double's, as it is. The connection ends with it.
+    /// The emulator's answer, or a double's, as it is. The connection ends with it.
     fn answer_of_aws(&self, request: &Request) -> io::Result<Vec<u8>> {
         let target = request.header("x-amz-target").unwrap_or_default();
         let ecs = self.ecs.filter(|_| target.starts_with("AmazonEC2ContainerService"));
-        let mut aws = TcpStream::connect_timeout(&ecs.unwrap_or_else(emulator), SILENCE)?;
+        // Layers are downloaded from addresses that the registry gives, which lead here.
+        let of_registry =
+            target.starts_with("AmazonEC2ContainerRegistry") || request.target.starts_with("/v2/");
+        let ecr = self.ecr.filter(|_| of_registry);
+        let mut aws = TcpStream::connect_timeout(&ecs.or(ecr).unwrap_or_else(emulator), SILENCE)?;
         aws.set_read_timeout(Some(SILENCE))?;
         aws.write_all(&request.to_last_bytes())?;
         let mut answer = Vec::new();

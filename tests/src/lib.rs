@@ -8,6 +8,8 @@ pub mod aside;
 pub mod browser;
 pub mod console;
 pub mod crash;
+mod double;
+pub mod ecr_double;
 pub mod ecs_double;
 pub mod event;
 pub mod link;

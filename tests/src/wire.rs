@@ -55,17 +55,30 @@ impl Connection {
     }
 
     pub(crate) fn answer(&self, status: u16, headers: &[(String, String)], body: &[u8]) -> io::Result<()> {
-        let mut text = format!("HTTP/1.1 {status} -\r\n");
-        for (name, value) in headers {
-            text += &format!("{name}: {value}\r\n");
-        }
-        text += &format!("content-length: {}\r\n\r\n", body.len());
-        self.send(&[text.as_bytes(), body].concat())
+        self.send(&[head(status, headers, body.len()).as_bytes(), body].concat())
+    }
+
+    /// To a HEAD: the length is that of what GET would bring.
+    pub(crate) fn answer_head(
+        &self,
+        status: u16,
+        headers: &[(String, String)],
+        length: usize,
+    ) -> io::Result<()> {
+        self.send(head(status, headers, length).as_bytes())
     }
 
     pub(crate) fn send(&self, bytes: &[u8]) -> io::Result<()> {
         self.reader.get_ref().write_all(bytes)
     }
+}
+
+fn head(status: u16, headers: &[(String, String)], length: usize) -> String {
+    let mut text = format!("HTTP/1.1 {status} -\r\n");
+    for (name, value) in headers {
+        text += &format!("{name}: {value}\r\n");
+    }
+    text + &format!("content-length: {length}\r\n\r\n")
 }
 
 impl Request {

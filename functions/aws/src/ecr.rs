@@ -378,7 +378,10 @@ impl Ecr {
         for ids in ids.chunks(PER_BATCH_GET) {
             let answer = self.batch_get(repository, ids.iter().map(ImageId::identifier).collect()).await?;
             for failure in answer.failures() {
-                if failure.failure_code() == Some(&ImageFailureCode::ImageNotFound) {
+                // AWS documents the code, and not whether it or ImageNotFound is an archived image's.
+                // <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ImageFailure.html>
+                let absent = [ImageFailureCode::ImageNotFound, ImageFailureCode::ImageInaccessible];
+                if failure.failure_code().is_some_and(|code| absent.contains(code)) {
                     continue;
                 }
                 let id = failure.image_id();

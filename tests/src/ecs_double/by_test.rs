@@ -1,8 +1,7 @@
 //! What a test says and asks, beside the wire.
 
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -10,14 +9,16 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
 use super::deployments::{Outcome, WayBack};
-use super::home::epoch;
-use super::input::Refused;
 use super::new_service::NewService;
 use super::services::State;
 use super::tasks::{Health, Last, Stop};
-use super::throttle::Buckets;
+use super::throttle::TABLE;
 use super::wire;
 use super::world::{Call, World};
+use crate::double::buckets::Buckets;
+use crate::double::clock::epoch;
+use crate::double::input::Refused;
+use crate::double::server::Server;
 
 /// The account that MiniStack is, so that names agree.
 const ACCOUNT: &str = "000000000000";
@@ -26,17 +27,12 @@ const REGION: &str = "us-east-1";
 /// The running double. It ends when this is dropped; it then fails a test in which it was asked what it does not know.
 pub struct EcsDouble {
     ecs: Ecs,
-    address: SocketAddr,
+    server: Server,
 }
 
 /// Everything that a test may say to the double.
 #[derive(Clone)]
-pub struct Ecs(pub(super) Arc<Shared>);
-
-pub(super) struct Shared {
-    world: Mutex<World>,
-    pub(super) over: AtomicBool,
-}
+pub struct Ecs(Arc<Mutex<World>>);
 
 /// Somebody who acts just before or after a call.
 pub(super) struct Meddling {
@@ -70,23 +66,19 @@ impl EcsDouble {
     }
 
     pub fn start_in(account: &str, region: &str) -> Self {
-        let listener = xtask::port::listen().expect("a free port");
-        let address = listener.local_addr().expect("a listener has an address");
-        let world = Mutex::new(World::new(account, region));
-        let shared = Arc::new(Shared { world, over: AtomicBool::new(false) });
-        let ecs = Ecs(Arc::clone(&shared));
-        thread::spawn(move || wire::serve(&listener, &shared));
-        Self { ecs, address }
+        let ecs = Ecs(Arc::new(Mutex::new(World::new(account, region))));
+        let asked = ecs.clone();
+        Self { ecs, server: Server::start(move |request| wire::answer(&asked, request)) }
     }
 
     /// What `AWS_ENDPOINT_URL_ECS` is to be.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.server.address())
     }
 
     /// For a proxy in front of it.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.server.address()
     }
 }
 
@@ -100,8 +92,6 @@ impl Deref for EcsDouble {
 
 impl Drop for EcsDouble {
     fn drop(&mut self) {
-        self.ecs.0.over.store(true, Ordering::SeqCst);
-        let _ = TcpStream::connect(self.address); // so that it sees that it is over
         let surprises = self.ecs.surprises();
         if !thread::panicking() {
             assert_eq!(surprises, Vec::<String>::new(), "the double was asked what it does not know");
@@ -111,7 +101,7 @@ impl Drop for EcsDouble {
 
 impl Ecs {
     pub(super) fn world(&self) -> MutexGuard<'_, World> {
-        self.0.world.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A cluster without services.
@@ -159,17 +149,17 @@ impl Ecs {
     }
 
     pub fn now(&self) -> Timestamp {
-        self.world().home.now()
+        self.world().home.clock.now()
     }
 
     pub fn time_passes(&self, time: SignedDuration) {
-        self.world().home.time_passes(time);
+        self.world().home.clock.time_passes(time);
     }
 
     /// From now on, as ECS does: by its own clock.
     pub fn throttles(&self) {
         let mut world = self.world();
-        world.buckets = Some(Buckets::full(world.home.now()));
+        world.buckets = Some(Buckets::full(TABLE, world.home.clock.now()));
     }
 
     /// The next call of an operation is answered with an error, and does nothing. Of several, in their order.
@@ -362,7 +352,7 @@ impl<'a> Service<'a> {
     pub fn is_deleted(&self) -> &Self {
         self.with(|service, home| {
             (service.status, service.desired) = ("INACTIVE", 0);
-            let now = home.stamp();
+            let now = home.clock.stamp();
             for task in service.tasks.iter_mut().filter(|task| task.lives()) {
                 task.stops(now, &Stop::Scaled);
                 home.tell_of_task(task);

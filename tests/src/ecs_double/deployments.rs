@@ -8,9 +8,10 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::home::{Home, epoch};
+use super::home::Home;
 use super::services::State;
 use super::tasks::{Health, Last, Stop, Task};
+use crate::double::clock::epoch;
 
 /// What a deployment will come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -256,7 +257,7 @@ impl State {
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-deployment.html>
     pub(super) fn deploy(&mut self, home: &mut Home) {
         let definition = self.definition.clone().expect("a service of ECS's own controller has one");
-        let at = home.stamp();
+        let at = home.clock.stamp();
         if let Some(last) = self.rollouts.last_mut().filter(|last| !last.has_ended()) {
             last.becomes("STOP_REQUESTED", at);
         }
@@ -323,7 +324,7 @@ impl State {
     /// The first entry of `deployments[]` from now on.
     fn begin(&mut self, home: &mut Home, definition: &str, revision: &str, reason: Option<String>) {
         let id = format!("ecs-svc/{}", home.digits());
-        let at = home.stamp();
+        let at = home.clock.stamp();
         let reason = reason.unwrap_or_else(|| format!("ECS deployment {id} in progress."));
         home.tell_of_deployment(self, &id, "IN_PROGRESS", &reason);
         let begun = Deployment {
@@ -351,7 +352,7 @@ impl State {
     /// One step of everything that is on its way.
     pub(super) fn advance(&mut self, home: &mut Home) {
         self.drain(home);
-        let at = home.stamp();
+        let at = home.clock.stamp();
         for stopping in self.rollouts.iter_mut().filter(|one| one.status == "STOP_REQUESTED") {
             stopping.becomes("STOPPED", at);
             stopping.reason = Some("Service deployment stopped because a newer one was started.".to_owned());
@@ -395,7 +396,7 @@ impl State {
 
     /// A stage begins.
     fn enter(&mut self, home: &mut Home) {
-        let (now, outcome) = (home.stamp(), self.rollout().outcome);
+        let (now, outcome) = (home.clock.stamp(), self.rollout().outcome);
         let Some(stage) = self.rollout().stage() else { return self.succeed(home) };
         let configuration = self.rollout().configuration.clone();
         // Minutes and action of each: <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/pause-lifecycle-hooks.html>
@@ -430,7 +431,7 @@ impl State {
         if self.desired == 0 {
             return self.succeed(home);
         }
-        let now = home.now();
+        let now = home.clock.now();
         let expired =
             self.rollout().hooks.iter().find(|one| one.status == "AWAITING_ACTION" && one.expires_at <= now);
         if let Some(hook) = expired {
@@ -503,7 +504,7 @@ impl State {
         let wanted = self.desired as usize;
         let mut live: Vec<usize> =
             (0..self.tasks.len()).filter(|at| self.tasks[*at].is_of(&id) && self.tasks[*at].wanted).collect();
-        let now = home.stamp();
+        let now = home.clock.stamp();
         while live.len() > wanted {
             let at = live.pop().expect("there are too many");
             self.tasks[at].stops(now, &Stop::Scaled);
@@ -533,7 +534,7 @@ impl State {
     }
 
     fn run(&mut self, home: &mut Home, most: usize) {
-        let now = home.stamp();
+        let now = home.clock.stamp();
         let (id, revision) = (self.primary().id.clone(), self.primary().revision.clone());
         let pending = |task: &&mut Task| task.is_of(&id) && task.last == Last::Pending && task.wanted;
         let mut any = false;
@@ -571,7 +572,7 @@ impl State {
         let (failed, threshold) = (self.primary().failed, self.rollout().threshold);
         let now_failed = if watched && failed > 0 { failed.max(threshold) } else { failed + 1 };
         self.primary().failed = now_failed;
-        self.primary().updated_at = home.stamp();
+        self.primary().updated_at = home.clock.stamp();
         if watched {
             self.rollout().failures = now_failed;
             if now_failed >= threshold {
@@ -588,7 +589,7 @@ impl State {
     /// "A deployment in FAILED state doesn't launch any new tasks."
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Deployment.html>
     fn break_off(&mut self, home: &mut Home, because: Because, back: bool) {
-        let now = home.stamp();
+        let now = home.clock.stamp();
         // Of an alarm the words are made like those of the circuit breaker.
         let reason = match because {
             Because::Alarm => "ECS deployment alarm: an alarm was triggered.",
@@ -621,7 +622,7 @@ impl State {
     /// until it has completed again.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html>
     pub(super) fn go_back(&mut self, home: &mut Home, because: Because) {
-        let now = home.stamp();
+        let now = home.clock.stamp();
         let candidate = self.completed.take();
         let candidate = candidate.and_then(|id| self.deployments.iter().find(|one| one.id == id));
         let Some(candidate) = candidate else {
@@ -661,7 +662,7 @@ impl State {
     }
 
     fn arrive_back(&mut self, home: &mut Home) {
-        let now = home.stamp();
+        let now = home.clock.stamp();
         match self.way_back {
             WayBack::Stalls => {}
             WayBack::Fails => {
@@ -691,7 +692,7 @@ impl State {
     }
 
     fn complete(&mut self, home: &mut Home, status: &'static str) {
-        let now = home.stamp();
+        let now = home.clock.stamp();
         self.rollout().becomes(status, now);
         let drains = self.drains;
         let primary = self.primary();
@@ -722,7 +723,7 @@ impl State {
 
     /// All tasks of a deployment have stopped.
     fn stop_all(&mut self, home: &mut Home, id: &str, why: &Stop) {
-        let now = home.stamp();
+        let now = home.clock.stamp();
         for task in self.tasks.iter_mut().filter(|task| task.is_of(id) && task.lives()) {
             task.stops(now, why);
             home.tell_of_task(task);
@@ -731,7 +732,7 @@ impl State {
 
     /// One of the primary deployment's running tasks ends by itself; another takes its place.
     pub(super) fn crash_one(&mut self, home: &mut Home, exit_code: i64) {
-        let now = home.stamp();
+        let now = home.clock.stamp();
         let id = self.primary().id.clone();
         let running = |task: &&mut Task| task.is_of(&id) && task.last == Last::Running && task.wanted;
         if let Some(task) = self.tasks.iter_mut().find(running) {

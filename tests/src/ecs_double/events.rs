@@ -15,11 +15,11 @@ impl Home {
     fn event(&mut self, kind: &str, resource: &str, detail: &Value) {
         let event = json!({
             "version": "0",
-            "id": self.uuid(),
+            "id": self.clock.uuid(),
             "detail-type": kind,
             "source": "aws.ecs",
             "account": self.account,
-            "time": self.now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            "time": self.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
             "region": self.region,
             "resources": [resource],
             "detail": detail,
@@ -37,7 +37,7 @@ impl Home {
             "eventName": format!("SERVICE_DEPLOYMENT_{state}"),
             "clusterArn": service.cluster_arn,
             "deploymentId": id,
-            "updatedAt": iso(self.now()),
+            "updatedAt": iso(self.clock.now()),
             "reason": reason,
         });
         self.event("ECS Deployment State Change", &service.arn, &detail);
@@ -46,7 +46,7 @@ impl Home {
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_task_events.html>
     pub(super) fn tell_of_task(&mut self, task: &Task) {
         let mut detail = task.described(self, iso);
-        detail["updatedAt"] = iso(self.now());
+        detail["updatedAt"] = iso(self.clock.now());
         // In events they are called otherwise than in answers.
         for attachment in detail["attachments"].as_array_mut().into_iter().flatten() {
             attachment["type"] = json!("eni");
@@ -78,7 +78,7 @@ impl Home {
             "clusterArn": service.cluster_arn,
             "serviceArn": service.arn,
             "serviceDeploymentArn": deployment,
-            "updatedAt": iso(self.now()),
+            "updatedAt": iso(self.clock.now()),
         });
         self.event("ECS Hook State Change", deployment, &detail);
     }

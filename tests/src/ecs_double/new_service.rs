@@ -4,8 +4,8 @@ use serde_json::{Map, Value, json};
 
 use super::by_test::{Ecs, Service};
 use super::deployments::Stage;
-use super::input::{Input, Refused};
 use super::world::World;
+use crate::double::input::{Input, Refused};
 
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentController.html>
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,11 +4,11 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::deployments::{Hook, Rollout};
-use super::home::epoch;
-use super::input::{Answer, Input, Refused};
-use super::pages::{Page, page};
 use super::services::State;
 use super::world::World;
+use crate::double::clock::epoch;
+use crate::double::input::{Answer, Input, Refused};
+use crate::double::pages::{Page, page};
 
 /// "You can specify a maximum of 20 ARNs."
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeServiceDeployments.html>,
@@ -201,7 +201,7 @@ impl World {
         // <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_StopServiceDeployment.html>
         input.one_of("stopType", &["ROLLBACK"])?;
         let (service, at) = self.rollout(arn)?;
-        let now = self.home.stamp();
+        let now = self.home.clock.stamp();
         let rollout = &mut self.services[service].rollouts[at];
         match rollout.status {
             "PENDING" | "IN_PROGRESS" => rollout.becomes("ROLLBACK_REQUESTED", now),

@@ -7,12 +7,13 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::deployments::{Deployment, Outcome, Revision, Rollout, WayBack};
-use super::home::{Home, epoch};
-use super::input::{Answer, Input, Refused, knows};
+use super::home::Home;
 use super::new_service::Controller;
-use super::pages::{Page, page};
 use super::tasks::{Last, Task};
 use super::world::World;
+use crate::double::clock::epoch;
+use crate::double::input::{Answer, Input, Refused, knows};
+use crate::double::pages::{Page, page};
 
 /// "You may specify up to 10 services to describe in a single operation."
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeServices.html>
@@ -70,8 +71,8 @@ impl State {
     /// As the service's own list of events has it, newest first.
     pub(super) fn says(&mut self, home: &mut Home, what: &str) {
         let event = json!({
-            "id": home.uuid(),
-            "createdAt": epoch(home.stamp()),
+            "id": home.clock.uuid(),
+            "createdAt": epoch(home.clock.stamp()),
             "message": format!("(service {}) {what}", self.name),
         });
         self.events.insert(0, event);
@@ -321,7 +322,7 @@ impl World {
             definition,
             configuration: configuration(input, daemon)?,
             members: input.members.iter().filter(kept).map(|(k, v)| (k.clone(), v.clone())).collect(),
-            created_at: self.home.stamp(),
+            created_at: self.home.clock.stamp(),
             events: Vec::new(),
             deployments: Vec::new(),
             revisions: Vec::new(),

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::home::{Home, epoch};
-use super::input::{Answer, Input, Refused};
-use super::pages::{Page, page};
+use super::home::Home;
+use crate::double::clock::epoch;
+use crate::double::input::{Answer, Input, Refused};
+use crate::double::pages::{Page, page};
 
 /// What ECS answers and does not take.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_TaskDefinition.html>, without the members of
@@ -108,9 +109,9 @@ impl Definitions {
     /// existing service to reference an INACTIVE task definition." The ten minutes that this may take are none here.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeregisterTaskDefinition.html>
     pub(super) fn usable(&self, name: &str) -> Result<&Definition, Refused> {
-        let found = self.named(name).ok_or_else(|| Refused::client("TaskDefinition not found."))?;
+        let found = self.named(name).ok_or_else(|| client("TaskDefinition not found."))?;
         // The words that users of UpdateService report.
-        if found.active { Ok(found) } else { Err(Refused::client("TaskDefinition is inactive")) }
+        if found.active { Ok(found) } else { Err(client("TaskDefinition is inactive")) }
     }
 }
 
@@ -139,7 +140,7 @@ impl Home {
         }
         let family = input.needed("family")?;
         if !is_name(family) {
-            return Err(Refused::client(
+            return Err(client(
                 "Family contains invalid characters: up to 255 letters, numbers, hyphens and underscores",
             ));
         }
@@ -147,7 +148,7 @@ impl Home {
         members.remove("tags");
         // A limit of the API: a task definition has at most 64 KiB.
         if Value::Object(members.clone()).to_string().len() > BYTES {
-            return Err(Refused::client("Actual length exceeds the max allowed length: 65536"));
+            return Err(client("Actual length exceeds the max allowed length: 65536"));
         }
         let containers = check_containers(input)?;
         check_fargate(input)?;
@@ -167,7 +168,7 @@ impl Home {
             active: true,
             members,
             tags,
-            registered_at: self.stamp(),
+            registered_at: self.clock.stamp(),
             deregistered_at: None,
         };
         self.definitions.0.push(definition);
@@ -181,7 +182,7 @@ impl Home {
             return Err(Refused::parameter(format!("include {other} is not TAGS.")));
         }
         let found = self.definitions.named(input.needed("taskDefinition")?);
-        let found = found.ok_or_else(|| Refused::client("Unable to describe task definition."))?;
+        let found = found.ok_or_else(|| client("Unable to describe task definition."))?;
         let mut answer = json!({ "taskDefinition": found.described() });
         // "If TAGS is specified, the tags are included in the response. If this field is omitted, tags aren't
         // included in the response."
@@ -199,12 +200,12 @@ impl Home {
     }
 
     pub(super) fn deregister(&mut self, name: &str) -> Result<&Definition, Refused> {
-        let at = self.stamp();
+        let at = self.clock.stamp();
         if !name.starts_with("arn:") && !name.contains(':') {
-            return Err(Refused::client("Revision is missing."));
+            return Err(client("Revision is missing."));
         }
         let arn = self.definitions.named(name).map(|one| one.arn.clone());
-        let arn = arn.ok_or_else(|| Refused::client("The specified task definition does not exist."))?;
+        let arn = arn.ok_or_else(|| client("The specified task definition does not exist."))?;
         let definition = self.definitions.0.iter_mut().find(|one| one.arn == arn).expect("it was just found");
         definition.active = false;
         definition.deregistered_at.get_or_insert(at);
@@ -278,7 +279,7 @@ fn tags(input: &Input<'_>, of_aws: bool) -> Result<Vec<Value>, Refused> {
 fn check_containers(input: &Input<'_>) -> Result<Vec<Value>, Refused> {
     let definitions = input.list("containerDefinitions")?;
     if definitions.is_empty() || definitions.len() > CONTAINERS {
-        return Err(Refused::client("Container.definitions must be 1 to 10."));
+        return Err(client("Container.definitions must be 1 to 10."));
     }
     let mut containers = Vec::new();
     let mut names = Vec::new();
@@ -289,7 +290,7 @@ fn check_containers(input: &Input<'_>) -> Result<Vec<Value>, Refused> {
         let container = Input { operation: input.operation, members };
         let name = container.needed("name")?;
         if !is_name(name) || names.contains(&name) {
-            return Err(Refused::client(format!("Container.name {name:?} is not valid, or there twice.")));
+            return Err(client(format!("Container.name {name:?} is not valid, or there twice.")));
         }
         names.push(name);
         check_image(container.text("image")?.unwrap_or_default())?;
@@ -309,7 +310,7 @@ fn check_containers(input: &Input<'_>) -> Result<Vec<Value>, Refused> {
         containers.push(Value::Object(members));
     }
     if containers.iter().all(|container| container["essential"] == false) {
-        return Err(Refused::client("TaskDefinition needs at least one essential container."));
+        return Err(client("TaskDefinition needs at least one essential container."));
     }
     Ok(containers)
 }
@@ -321,16 +322,14 @@ fn check_image(image: &str) -> Result<(), Refused> {
         Some((name, digest)) => (name, Some(digest)),
     };
     if name.is_empty() || name.chars().count() > 255 || image.contains(char::is_whitespace) {
-        return Err(Refused::client("Container.image contains invalid characters."));
+        return Err(client("Container.image contains invalid characters."));
     }
     let is_digest = |digest: &str| {
         let hex = digest.strip_prefix("sha256:").unwrap_or_default();
         hex.len() == 64 && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
     };
     if digest.is_some_and(|digest| !is_digest(digest)) {
-        return Err(Refused::client(
-            "Container.image has a digest that is not sha256 and 64 hexadecimal digits.",
-        ));
+        return Err(client("Container.image has a digest that is not sha256 and 64 hexadecimal digits."));
     }
     Ok(())
 }
@@ -342,13 +341,15 @@ fn check_fargate(input: &Input<'_>) -> Result<(), Refused> {
     }
     for member in ["cpu", "memory"] {
         if input.get(member).is_none() {
-            return Err(Refused::client(format!(
-                "Fargate requires that '{member}' be defined at the task level."
-            )));
+            return Err(client(format!("Fargate requires that '{member}' be defined at the task level.")));
         }
     }
     if input.text("networkMode")? != Some("awsvpc") {
-        return Err(Refused::client("Fargate only supports network mode 'awsvpc'."));
+        return Err(client("Fargate only supports network mode 'awsvpc'."));
     }
     Ok(())
+}
+
+fn client(message: impl Into<String>) -> Refused {
+    Refused::new(400, "ClientException", message)
 }

@@ -4,12 +4,13 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::home::{Home, epoch};
-use super::input::{Answer, Input, Refused};
-use super::pages::{Page, page};
+use super::home::Home;
 use super::services::State;
 use super::task_definitions::Definition;
 use super::world::World;
+use crate::double::clock::epoch;
+use crate::double::input::{Answer, Input, Refused};
+use crate::double::pages::{Page, page};
 
 /// "Stopped tasks only appear in the returned results for at least one hour."
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html>
@@ -98,13 +99,15 @@ pub(super) enum Stop {
 
 impl Task {
     pub(super) fn new(home: &mut Home, service: &State, definition: &str, deployment: &str) -> Option<Self> {
-        let id = home.hex();
+        let id = home.clock.hex();
         let number = service.tasks.len();
         let arn = home.arn(&format!("task/{}/{id}", service.cluster));
-        let interface =
-            (home.uuid(), format!("10.{}.{}.{}", number / 62_500, number / 250 % 250, number % 250 + 4));
-        let container_ids: Vec<_> = (0..10).map(|_| home.uuid()).collect();
-        let created_at = home.stamp();
+        let interface = (
+            home.clock.uuid(),
+            format!("10.{}.{}.{}", number / 62_500, number / 250 % 250, number % 250 + 4),
+        );
+        let container_ids: Vec<_> = (0..10).map(|_| home.clock.uuid()).collect();
+        let created_at = home.clock.stamp();
         let of: &Definition = home.definitions.by_arn(definition)?;
         let containers = of.containers().iter().zip(container_ids).map(|(container, uuid)| TaskContainer {
             arn: home.arn(&format!("container/{}/{id}/{uuid}", service.cluster)),
@@ -332,7 +335,7 @@ impl World {
                 _ => false,
             };
             of_status
-                && task.is_remembered(self.home.now())
+                && task.is_remembered(self.home.clock.now())
                 && family.is_none_or(|family| task.family == family)
                 && started_by.is_none_or(|id| task.deployment == id)
                 && launch_type.is_none_or(|kind| task.launch_type == kind)
@@ -358,7 +361,7 @@ impl World {
                 self.home.arn(&format!("task/{cluster}/{name}"))
             };
             let mut all = of_cluster().flat_map(|one| &one.tasks);
-            match all.find(|task| task.arn == arn && task.is_remembered(self.home.now())) {
+            match all.find(|task| task.arn == arn && task.is_remembered(self.home.clock.now())) {
                 Some(task) => tasks.push(task.described(&self.home, epoch)),
                 // <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/api_failures_messages.html>
                 None => failures.push(json!({ "arn": arn, "reason": "MISSING" })),

@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 
 use super::by_test::Meddling;
 use super::home::Home;
-use super::input::{Answer, Input, Refused};
-use super::pages::{Page, page};
 use super::services::State;
-use super::throttle::Buckets;
+use crate::double::buckets::Buckets;
+use crate::double::input::{Answer, Input, Refused};
+use crate::double::pages::{Page, page};
 
 /// A call as it came.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,7 +59,7 @@ impl World {
 
     pub(super) fn answer(&mut self, input: &Input<'_>) -> Answer {
         if let Some(buckets) = &mut self.buckets {
-            buckets.take(input.operation, self.home.now())?;
+            buckets.take(input.operation, self.home.clock.now())?;
         }
         if let Some(at) = self.refusals.iter().position(|(operation, _)| operation == input.operation) {
             return Err(self.refusals.remove(at).1);

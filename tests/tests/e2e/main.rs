@@ -16,6 +16,7 @@ mod decisions;
 mod deploy;
 mod deployed;
 mod drift;
+mod ecr_rules;
 mod ends;
 mod false_success;
 mod faults;

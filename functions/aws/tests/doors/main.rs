@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 mod ecr;
+mod ecr_double;
 mod ecr_retention;
 mod ecs;
 mod ecs_double;

@@ -71,7 +71,7 @@ pub(crate) fn cancelled(reasons: &[&str]) -> Answer {
     let each: Vec<Value> = reasons.iter().map(|code| json!({"Code": code})).collect();
     let code = "com.amazonaws.dynamodb.v20120810#TransactionCanceledException";
     let body = json!({"__type": code, "Message": "told by the test", "CancellationReasons": each});
-    Answer { status: 400, body: body.to_string().into_bytes() }
+    Answer::new(400, body.to_string())
 }
 
 /// As the query protocol tells an error.

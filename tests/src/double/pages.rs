@@ -5,13 +5,13 @@ use serde_json::{Value, json};
 use super::input::{Answer, Input, Refused};
 
 /// A list's default and greatest page.
-pub(super) struct Page {
-    pub(super) default: u32,
-    pub(super) greatest: u32,
+pub(crate) struct Page {
+    pub(crate) default: u32,
+    pub(crate) greatest: u32,
 }
 
 /// The page that was asked for, as `member` of the answer. A token is good for the list that it is of.
-pub(super) fn page(input: &Input<'_>, member: &str, all: Vec<Value>, size: &Page) -> Answer {
+pub(crate) fn page(input: &Input<'_>, member: &str, all: Vec<Value>, size: &Page) -> Answer {
     let wanted = input.count("maxResults")?.unwrap_or(size.default);
     if wanted < 1 || wanted > size.greatest {
         return Err(Refused::parameter(format!("maxResults must be between 1 and {}.", size.greatest)));

@@ -1,0 +1,70 @@
+//! What ECR tells EventBridge.
+//! <https://docs.aws.amazon.com/AmazonECR/latest/userguide/ecr-eventbridge.html>
+
+use serde_json::{Value, json};
+
+use super::images::Digest;
+use super::world::World;
+
+impl World {
+    fn event(&mut self, kind: &str, detail: Value) {
+        let event = json!({
+            "version": "0",
+            "id": self.clock.uuid(),
+            "detail-type": kind,
+            "source": "aws.ecr",
+            "account": self.account,
+            "time": self.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            "region": self.region,
+            "resources": [],
+            "detail": detail,
+        });
+        self.events.push(event);
+    }
+
+    /// An image that is pushed without a tag has an empty one, as in events as they come.
+    pub(super) fn tell_of_push(&mut self, repository: &str, digest: &Digest, tag: &str) {
+        let mut detail = detail(repository, digest, "PUSH");
+        detail["image-tag"] = tag.into();
+        let kind = self.with_types(repository, digest, &mut detail);
+        self.event(kind, detail);
+    }
+
+    /// What it was is not told.
+    pub(super) fn tell_of_delete(&mut self, repository: &str, digest: &Digest, tag: &str) {
+        let mut detail = detail(repository, digest, "DELETE");
+        detail["image-tag"] = tag.into();
+        self.event("ECR Image Action", detail);
+    }
+
+    /// The time of a restore is told as text: assumed.
+    pub(super) fn tell_of_storage_class(&mut self, repository: &str, digest: &Digest, class: &str) {
+        let mut detail = detail(repository, digest, "UPDATE_STORAGE_CLASS");
+        detail["target-storage-class"] = class.into();
+        let kind = self.with_types(repository, digest, &mut detail);
+        if class == "STANDARD" {
+            detail["last-activated-at"] = self.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string().into();
+        }
+        self.event(kind, detail);
+    }
+
+    /// A signature, an SBOM, an attestation has its own kind of event.
+    fn with_types(&self, repository: &str, digest: &Digest, detail: &mut Value) -> &'static str {
+        let image = &self.repositories[repository].images[digest];
+        detail["manifest-media-type"] = (*image.media_type).into();
+        // Of an index there is none: assumed to be left out.
+        if let Some(artifact) = &image.artifact {
+            detail["artifact-media-type"] = (**artifact).into();
+        }
+        if image.subject.is_some() { "ECR Referrer Action" } else { "ECR Image Action" }
+    }
+}
+
+fn detail(repository: &str, digest: &Digest, action: &str) -> Value {
+    json!({
+        "result": "SUCCESS",
+        "repository-name": repository,
+        "image-digest": &**digest,
+        "action-type": action,
+    })
+}
