@@ -131,7 +131,8 @@ impl Table {
     }
 
     /// The registry has it no more. Its build has lost its build tag with it: a later push of the same digest puts it
-    /// again. Then the mark is taken away.
+    /// again. Then the mark is taken away. Also for a mark that a crash has left, whether the image is there or not: it
+    /// may have been deleted and pushed again, and a build tag that is there is only looked at once more.
     pub async fn was_deleted(
         &self,
         application: &ApplicationName,
