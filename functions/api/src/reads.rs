@@ -10,17 +10,9 @@ use stablepin_http::{Problem, Request, Response, json as answer};
 
 use crate::ours;
 
-/// `?limit=` (1 to 100, 50 if absent) and `?after=`, the `next` of the page before.
 pub(crate) fn page_of(request: &Request) -> Result<(i32, Option<Cursor>), Problem> {
-    let limit = match request.query("limit") {
-        None => 50,
-        Some(text) => text
-            .parse()
-            .ok()
-            .filter(|limit| (1..=100).contains(limit))
-            .ok_or_else(|| Problem::bad_request("`limit` must be a whole number from 1 to 100"))?,
-    };
-    Ok((limit, request.query("after").map(|after| Cursor(after.to_owned()))))
+    let (limit, after) = request.page()?;
+    Ok((limit, after.map(Cursor)))
 }
 
 pub(crate) async fn build(table: &Table, request: &Request) -> Result<Response, Problem> {

@@ -319,6 +319,15 @@ fn because(reason: &Option<String>) -> String {
 }
 
 impl EcrError {
+    /// Of what ECR refuses for one image, and does for others: its code.
+    pub fn of_one_image(&self) -> Option<&'static str> {
+        match self {
+            Self::ImageNotFound { .. } => Some("ImageNotFound"),
+            Self::StorageClassNotSupported { .. } => Some("ImageStorageClassUpdateNotSupported"),
+            _ => None,
+        }
+    }
+
     /// Whether the same call may well succeed a little later.
     pub fn is_retryable(&self) -> bool {
         match self {

@@ -96,7 +96,7 @@ impl Bucket {
         Ok(Stored {
             key: key.to_owned(),
             version: answer.version_id().filter(|version| !version.is_empty()).map(str::to_owned),
-            sha256: hash.iter().map(|byte| format!("{byte:02x}")).collect(),
+            sha256: hexadecimal(&hash),
         })
     }
 
@@ -132,4 +132,13 @@ impl Bucket {
         }
         Ok(Some(bytes))
     }
+}
+
+/// As [`Stored::sha256`] has it.
+pub fn sha256(bytes: &[u8]) -> String {
+    hexadecimal(&Sha256::digest(bytes))
+}
+
+fn hexadecimal(hash: &[u8]) -> String {
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -44,6 +44,11 @@ impl Sqs {
         Self { client: session.sqs() }
     }
 
+    /// Sends one message, kept back for so many seconds (900 at most).
+    pub async fn send_later(&self, queue_url: &str, message: &str, seconds: i32) -> Result<(), SqsError> {
+        self.send(queue_url, &[(message, seconds)]).await
+    }
+
     /// Sends every message, spread evenly over `seconds` (900 at most): who takes them is not asked all at once.
     pub async fn send_spread(
         &self,
@@ -52,34 +57,45 @@ impl Sqs {
         seconds: usize,
     ) -> Result<(), SqsError> {
         let over = seconds.min(LONGEST_DELAY);
-        let queue = || queue_url.to_owned();
         for (batch, part) in messages.chunks(PER_SEND).enumerate() {
-            let entry = |(place, message): (usize, &String)| {
-                let delay = (batch * PER_SEND + place) * over / messages.len();
-                SendMessageBatchRequestEntry::builder()
-                    .id(place.to_string())
-                    .message_body(message)
-                    .delay_seconds(i32::try_from(delay).unwrap_or_default())
-                    .build()
-                    .expect("id and body are set")
-            };
-            let entries = part.iter().enumerate().map(entry).collect();
-            let answer = self
-                .client
-                .send_message_batch()
-                .queue_url(queue_url)
-                .set_entries(Some(entries))
-                .send()
-                .await
-                .map_err(|error| SqsError::Send { queue: queue(), source: FailedCall::new(error) })?;
-            if let Some(first) = answer.failed().first() {
-                return Err(SqsError::Entries {
-                    queue: queue(),
-                    failed: answer.failed().len(),
-                    of: part.len(),
-                    reason: first.message().unwrap_or_else(|| first.code()).to_owned(),
-                });
-            }
+            let delay = |place: usize| (batch * PER_SEND + place) * over / messages.len();
+            let part: Vec<(&str, i32)> = part
+                .iter()
+                .enumerate()
+                .map(|(place, message)| (message.as_str(), i32::try_from(delay(place)).unwrap_or_default()))
+                .collect();
+            self.send(queue_url, &part).await?;
+        }
+        Ok(())
+    }
+
+    /// Up to [`PER_SEND`], each with its delay in seconds.
+    async fn send(&self, queue_url: &str, messages: &[(&str, i32)]) -> Result<(), SqsError> {
+        let queue = || queue_url.to_owned();
+        let entry = |(place, (message, delay)): (usize, &(&str, i32))| {
+            SendMessageBatchRequestEntry::builder()
+                .id(place.to_string())
+                .message_body(*message)
+                .delay_seconds(*delay)
+                .build()
+                .expect("id and body are set")
+        };
+        let entries = messages.iter().enumerate().map(entry).collect();
+        let answer = self
+            .client
+            .send_message_batch()
+            .queue_url(queue_url)
+            .set_entries(Some(entries))
+            .send()
+            .await
+            .map_err(|error| SqsError::Send { queue: queue(), source: FailedCall::new(error) })?;
+        if let Some(first) = answer.failed().first() {
+            return Err(SqsError::Entries {
+                queue: queue(),
+                failed: answer.failed().len(),
+                of: messages.len(),
+                reason: first.message().unwrap_or_else(|| first.code()).to_owned(),
+            });
         }
         Ok(())
     }

@@ -98,6 +98,11 @@ impl Deadline {
         now() + MARGIN >= self.soft
     }
 
+    /// When Lambda ends the invocation.
+    pub fn ends_at(&self) -> Timestamp {
+        self.hard
+    }
+
     /// Until something has to be answered.
     fn left(&self) -> Duration {
         let answer_by = self.soft.min(self.hard - TO_ANSWER);

@@ -3,6 +3,7 @@
 mod health;
 mod notice;
 mod receipt;
+mod retention;
 
 use stablepin_core::application::{Environment as Policy, Step};
 use stablepin_core::code::Code;
@@ -15,6 +16,7 @@ use stablepin_core::words::time;
 pub use health::health;
 pub use notice::{Told, notice};
 pub(crate) use receipt::receipt;
+pub use retention::retention;
 
 /// A mail before it is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -84,6 +84,19 @@ impl Request {
         parse(self.path(name)).map_err(|error| Problem::bad_request(error.to_string()).with("in", name))
     }
 
+    /// Which part of a list: `?limit=` (1 to 100, 50 if absent) and `?after=`, the `next` of the page before.
+    pub fn page(&self) -> Result<(i32, Option<String>), Problem> {
+        let limit = match self.query("limit") {
+            None => 50,
+            Some(text) => text
+                .parse()
+                .ok()
+                .filter(|limit| (1..=100).contains(limit))
+                .ok_or_else(|| Problem::bad_request("`limit` must be a whole number from 1 to 100"))?,
+        };
+        Ok((limit, self.query("after").map(str::to_owned)))
+    }
+
     /// Who signed it. IAM routes always have one; a request without is refused.
     pub fn signed_by(&self) -> Result<&str, Problem> {
         self.principal.as_deref().ok_or_else(|| {

@@ -1,3 +1,121 @@
-//! Retention: what may go, and what must not.
+//! Old images: what of each repository may go, and that it goes. Every night, and when somebody asks for it.
+//!
+//! One repository of one run is one piece of work, from a queue. What it does may be cut off anywhere, and done twice:
+//! a plan is kept before it is carried out, and what is not as the plan saw it stays.
 
+mod apply;
 pub mod in_use;
+mod manifests;
+mod message;
+mod metrics;
+mod read;
+mod routes;
+mod runs;
+mod undo;
+mod woken;
+mod work;
+
+use serde_json::{Value, json};
+use stablepin_aws::dynamodb::{CommitError, Table, TableError};
+use stablepin_aws::ecr::{Ecr, EcrError};
+use stablepin_aws::ecs::Ecs;
+use stablepin_aws::lambda::Lambda;
+use stablepin_aws::s3::{Bucket, S3Error};
+use stablepin_aws::session::{Service, Session};
+use stablepin_aws::sns::Sns;
+use stablepin_aws::sqs::{Sqs, SqsError};
+use stablepin_driver::Deadline;
+use stablepin_driver::start::{StartError, required};
+
+pub use message::Message;
+pub use woken::{Unreadable, Woken};
+
+use in_use::TaskDefinitions;
+
+/// Everything that this function may do, and with what.
+#[derive(Debug, Clone)]
+pub struct Doors {
+    pub table: Table,
+    /// The [patient](Ecr::patient) one.
+    pub ecr: Ecr,
+    pub ecs: Ecs,
+    pub lambda: Lambda,
+    pub bucket: Bucket,
+    pub sqs: Sqs,
+    pub queue_url: String,
+    pub sns: Sns,
+    /// Everybody on it may know.
+    pub topic_arn: String,
+    /// The 12 digits of the stack's account.
+    pub account: String,
+    /// This function's role: what it reads is no use of an image.
+    pub role_arn: String,
+}
+
+impl Doors {
+    /// From the variables that the template sets.
+    pub async fn open() -> Result<Self, StartError> {
+        let session = Session::from_env()?;
+        let doors = Self {
+            table: Table::new(&session, required("STABLEPIN_TABLE")?),
+            ecr: Ecr::patient(&session),
+            ecs: Ecs::new(&session),
+            lambda: Lambda::new(&session),
+            bucket: Bucket::new(&session, required("STABLEPIN_BUCKET")?),
+            sqs: Sqs::new(&session),
+            queue_url: required("STABLEPIN_RETENTION_QUEUE")?,
+            sns: Sns::new(&session),
+            topic_arn: required("STABLEPIN_NOTIFICATIONS_TOPIC")?,
+            account: required("STABLEPIN_ACCOUNT")?,
+            role_arn: required("STABLEPIN_ROLE_ARN")?,
+        };
+        session.warm(&[Service::DynamoDb]).await;
+        Ok(doors)
+    }
+}
+
+/// Lambda or the queue tries again for these.
+#[derive(Debug, thiserror::Error)]
+pub enum RetentionError {
+    #[error("the table could not be read or written")]
+    Table(#[from] TableError),
+    #[error("the run could not be written")]
+    Run(#[from] CommitError),
+    #[error("the registry could not be changed")]
+    Ecr(#[from] EcrError),
+    #[error("the bucket could not be read or written")]
+    Bucket(#[from] S3Error),
+    #[error("the work could not be handed out")]
+    Queue(#[from] SqsError),
+    #[error("the document {key} in the bucket is not the one that was kept there")]
+    Changed { key: String },
+    #[error("the document {key} in the bucket is not readable")]
+    Document {
+        key: String,
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+/// One event. `cache` is what is kept from one to the next.
+pub async fn handle(
+    doors: &Doors,
+    cache: &mut TaskDefinitions,
+    woken: Woken,
+    deadline: Deadline,
+) -> Result<Value, RetentionError> {
+    match woken {
+        Woken::Night => {
+            let begun = runs::nightly(doors).await?;
+            Ok(json!({ "runs": begun }))
+        }
+        Woken::Work(message) => {
+            let how = work::one(doors, cache, &message, deadline).await?;
+            Ok(json!({ "application": message.application, "repository": message.repository, "how": how }))
+        }
+        Woken::Request(request) => {
+            let answer = routes::handle(doors, &request).await;
+            Ok(serde_json::to_value(answer).unwrap_or_default())
+        }
+    }
+}

@@ -120,6 +120,11 @@ impl Rule {
         self <= Self::AboutKept
     }
 
+    /// It is in the archive, as far as this decided.
+    pub fn is_archived(self) -> bool {
+        matches!(self, Self::Archived | Self::ArchivedLongAgo)
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pin => "pin",

@@ -208,7 +208,7 @@ pub struct Planned {
 }
 
 /// What was done so far, all of it: not what came on top since it was said last.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Applied {
     pub deleted: u64,
     pub archived: u64,

@@ -2,12 +2,15 @@
 
 use std::collections::{HashMap, HashSet};
 
+use serde::{Deserialize, Serialize};
+
 use super::inventory::Image;
 use crate::image::ImageDigest;
 use crate::manifest::Manifest;
 
 /// What is stored for one image: its configuration and its layers, each with its size in bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Blobs(Vec<(ImageDigest, u64)>);
 
 impl Blobs {

@@ -1,0 +1,300 @@
+//! Carries a plan out. What is to go is condemned first, so that nothing can be opened for it any more; then it is looked
+//! at once more, and what is not as the plan saw it stays.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use serde::Serialize;
+use stablepin_aws::ecr::{FoundImage, ImageId, ImageStatus, Manifest, PER_DELETE, StorageClass, Untag};
+use stablepin_core::image::{ImageDigest, ImageTag};
+use stablepin_core::retention::plan::{Fate, Plan, Planned};
+use stablepin_core::retention::run::{Applied, Progress};
+use stablepin_driver::Deadline;
+use stablepin_driver::clock::now;
+
+use crate::RetentionError;
+use crate::work::{Outcome, Outcomes, Work};
+
+/// Marks that are written at once.
+const MARKS_AT_ONCE: usize = 16;
+
+/// Images that are archived at once: ECR takes one a call, and publishes no limit.
+const ARCHIVED_AT_ONCE: usize = 4;
+
+/// Whether all of it was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cut {
+    Whole,
+    /// There was no time left. The next invocation goes on.
+    Short,
+}
+
+/// What ECR keeps under a digest, kept before it is deleted: with it, and as long as its layers are there, the image
+/// can be put back.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Kept<'a> {
+    image_digest: &'a ImageDigest,
+    image_tags: &'a [ImageTag],
+    image_manifest_media_type: &'a str,
+    image_manifest: &'a str,
+}
+
+/// A plan that is being carried out.
+pub(crate) struct Apply<'a> {
+    work: &'a Work<'a>,
+    /// What is still to go, wave by wave.
+    waves: BTreeMap<u16, Vec<&'a Planned>>,
+    untag: Vec<(&'a ImageDigest, &'a ImageTag)>,
+    pub(crate) outcomes: Outcomes,
+}
+
+impl<'a> Apply<'a> {
+    /// Of the plan that was kept, what a fresh one lets go too: nothing is added, and what changed stays. `before` is
+    /// what this run has done already; `begun`, that there may be more of it than anybody has noted.
+    pub(crate) fn new(
+        work: &'a Work<'a>,
+        saved: &'a Plan,
+        fresh: &'a Plan,
+        before: Outcomes,
+        begun: bool,
+    ) -> Self {
+        let now: HashMap<&ImageDigest, &Planned> =
+            fresh.images.iter().map(|one| (&one.digest, one)).collect();
+        let mut apply = Self { work, waves: BTreeMap::new(), untag: Vec::new(), outcomes: before };
+        for one in &saved.images {
+            let skipped = |why: &str| Outcome::Skipped { why: why.to_owned() };
+            let outcome = match (&one.fate, now.get(&one.digest)) {
+                (Fate::Keep, _) => continue,
+                (Fate::Untag { untag }, Some(Planned { fate: Fate::Untag { untag: still }, .. })) => {
+                    let still = untag.iter().filter(|tag| still.contains(tag));
+                    apply.untag.extend(still.map(|tag| (&one.digest, tag)));
+                    continue;
+                }
+                // It may be done; or there is a reason that keeps the tag. The next plan tells.
+                (Fate::Untag { .. }, _) => continue,
+                (Fate::Delete { .. } | Fate::Archive { .. }, _) if apply.is_done(&one.digest) => continue,
+                (Fate::Delete { .. }, None) if begun => Outcome::Deleted,
+                (Fate::Delete { .. } | Fate::Archive { .. }, None) => skipped("is not there any more"),
+                (Fate::Delete { .. }, Some(Planned { fate: Fate::Delete { wave }, tags, .. }))
+                | (Fate::Archive { .. }, Some(Planned { fate: Fate::Archive { wave }, tags, .. }))
+                    if *tags == one.tags =>
+                {
+                    apply.waves.entry(*wave).or_default().push(one);
+                    continue;
+                }
+                (Fate::Archive { .. }, Some(fresh)) if begun && fresh.rule.is_archived() => Outcome::Archived,
+                (Fate::Delete { .. } | Fate::Archive { .. }, Some(fresh)) if fresh.tags != one.tags => {
+                    skipped("its tags are others now")
+                }
+                (Fate::Delete { .. } | Fate::Archive { .. }, Some(fresh)) => skipped(&fresh.why),
+            };
+            apply.outcomes.insert(one.digest.clone(), outcome);
+        }
+        apply
+    }
+
+    /// What was skipped or refused before is tried again: its reason may be over.
+    fn is_done(&self, digest: &ImageDigest) -> bool {
+        matches!(self.outcomes.get(digest), Some(Outcome::Deleted | Outcome::Archived))
+    }
+
+    pub(crate) async fn carry_out(&mut self, deadline: Deadline) -> Result<Cut, RetentionError> {
+        let waves = std::mem::take(&mut self.waves);
+        for (wave, images) in waves {
+            for (number, part) in images.chunks(PER_DELETE).enumerate() {
+                if deadline.is_near() {
+                    return Ok(Cut::Short);
+                }
+                self.part(part, &format!("{wave:05}-{number:05}")).await?;
+                self.work.say(&Progress::Applying(self.applied())).await?;
+            }
+        }
+        for (digest, tag) in std::mem::take(&mut self.untag) {
+            if deadline.is_near() {
+                return Ok(Cut::Short);
+            }
+            self.untag(digest, tag).await?;
+        }
+        Ok(Cut::Whole)
+    }
+
+    /// In numbers.
+    pub(crate) fn applied(&self) -> Applied {
+        let mut applied = Applied::default();
+        for outcome in self.outcomes.values() {
+            match outcome {
+                Outcome::Deleted => applied.deleted += 1,
+                Outcome::Archived => applied.archived += 1,
+                Outcome::Untagged => applied.untagged += 1,
+                Outcome::Restored => applied.restored += 1,
+                Outcome::Skipped { .. } => applied.skipped += 1,
+                Outcome::Refused { code, .. } => *applied.errors.entry(code.clone()).or_default() += 1,
+            }
+        }
+        applied
+    }
+
+    /// Up to a hundred images, none of which needs another of them to be gone.
+    async fn part(&mut self, part: &[&Planned], name: &str) -> Result<(), RetentionError> {
+        let doors = self.work.doors;
+        let application = &self.work.run.application;
+        let (run, at) = (self.work.run.id, now());
+        let marked = stream::iter(part.to_vec()).map(|one| async move {
+            Ok::<_, RetentionError>((one, doors.table.condemn(application, &one.digest, run, at).await?))
+        });
+        let marked: Vec<(&Planned, bool)> = marked.buffer_unordered(MARKS_AT_ONCE).try_collect().await?;
+        let mut condemned: BTreeMap<&ImageDigest, &Planned> = BTreeMap::new();
+        for (one, is_condemned) in marked {
+            if is_condemned {
+                condemned.insert(&one.digest, one);
+            } else {
+                self.skips(&one.digest, "a promotion or a rollback has begun that needs it");
+            }
+        }
+
+        let digests: Vec<ImageDigest> = condemned.keys().map(|digest| (*digest).clone()).collect();
+        for (digest, code) in self.keep_manifests(&condemned, &digests, name).await? {
+            let Some(one) = condemned.get(&digest) else { continue };
+            // Archived ones cannot be read any more: theirs were kept when they were archived.
+            if one.rule.is_archived() || code == "ImageNotFound" {
+                continue;
+            }
+            condemned.remove(&digest);
+            let why = "its manifest could not be read, to be kept".to_owned();
+            self.outcomes.insert(digest.clone(), Outcome::Refused { code, why });
+            doors.table.pardon(application, &digest).await?;
+        }
+
+        let digests: Vec<ImageDigest> = condemned.keys().map(|digest| (*digest).clone()).collect();
+        let found = doors.ecr.describe_some(self.work.repository, &digests).await?;
+        let found: BTreeMap<&ImageDigest, &FoundImage> = found.iter().map(|one| (&one.digest, one)).collect();
+        let (mut delete, mut archive) = (Vec::new(), Vec::new());
+        for (digest, one) in condemned {
+            match (found.get(digest), &one.fate) {
+                (None, _) => {
+                    self.skips(digest, "is not there any more");
+                    doors.table.was_deleted(application, digest).await?;
+                }
+                (Some(there), _) if !is_as_planned(one, there) => {
+                    self.skips(digest, "its tags or its state changed");
+                    doors.table.pardon(application, digest).await?;
+                }
+                (Some(_), Fate::Archive { .. }) => archive.push(digest.clone()),
+                (Some(_), Fate::Delete { .. } | Fate::Keep | Fate::Untag { .. }) => {
+                    delete.push(digest.clone())
+                }
+            }
+        }
+        self.delete(&delete).await?;
+        self.archive(archive).await
+    }
+
+    fn skips(&mut self, digest: &ImageDigest, why: &str) {
+        self.outcomes.insert(digest.clone(), Outcome::Skipped { why: why.to_owned() });
+    }
+
+    /// Those whose manifests ECR does not give, with its codes.
+    async fn keep_manifests(
+        &self,
+        condemned: &BTreeMap<&ImageDigest, &Planned>,
+        digests: &[ImageDigest],
+        name: &str,
+    ) -> Result<Vec<(ImageDigest, String)>, RetentionError> {
+        if digests.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (manifests, refused) = self.work.doors.ecr.manifests(self.work.repository, digests).await?;
+        let kept = |manifest: &'_ Manifest| -> Option<serde_json::Value> {
+            let kept = Kept {
+                image_digest: &manifest.digest,
+                image_tags: condemned.get(&manifest.digest).map_or(&[], |one| one.tags.as_slice()),
+                image_manifest_media_type: &manifest.media_type,
+                image_manifest: &manifest.bytes,
+            };
+            serde_json::to_value(kept).ok()
+        };
+        let kept: Vec<_> = manifests.iter().filter_map(kept).collect();
+        if !kept.is_empty() {
+            // What a second try keeps does not take the place of what the first one deleted.
+            let at = now().as_millisecond();
+            self.work.put(&format!("manifests/{name}-{at}.json"), &kept).await?;
+        }
+        Ok(refused)
+    }
+
+    async fn delete(&mut self, digests: &[ImageDigest]) -> Result<(), RetentionError> {
+        let doors = self.work.doors;
+        let application = &self.work.run.application;
+        let done = doors.ecr.delete(self.work.repository, digests).await?;
+        let mut failed: BTreeMap<ImageDigest, Outcome> = BTreeMap::new();
+        for failure in done.failures {
+            let Some(digest) = failure.digest else { continue };
+            failed.insert(digest, Outcome::Refused { code: failure.code, why: failure.reason });
+        }
+        for digest in digests {
+            let outcome = match failed.remove(digest) {
+                _ if done.digests.contains(digest) => Outcome::Deleted,
+                // Somebody else was quicker, or an earlier try of ours.
+                Some(Outcome::Refused { code, .. }) if code == "ImageNotFound" => Outcome::Deleted,
+                Some(refused) => refused,
+                None => Outcome::Refused {
+                    code: "Unanswered".to_owned(),
+                    why: "ECR said neither that it was deleted nor that it was not".to_owned(),
+                },
+            };
+            match outcome {
+                Outcome::Deleted => doors.table.was_deleted(application, digest).await?,
+                _ => doors.table.pardon(application, digest).await?,
+            }
+            self.outcomes.insert(digest.clone(), outcome);
+        }
+        Ok(())
+    }
+
+    async fn archive(&mut self, digests: Vec<ImageDigest>) -> Result<(), RetentionError> {
+        let (doors, repository) = (self.work.doors, self.work.repository);
+        let application = &self.work.run.application;
+        let archived = stream::iter(digests).map(|digest| async move {
+            let outcome = match doors.ecr.set_storage_class(repository, &digest, StorageClass::Archive).await
+            {
+                Ok(()) => Outcome::Archived,
+                Err(error) => match error.of_one_image() {
+                    Some(code) => Outcome::Refused { code: code.to_owned(), why: error.to_string() },
+                    None => return Err(error.into()),
+                },
+            };
+            doors.table.pardon(application, &digest).await?;
+            Ok::<_, RetentionError>((digest, outcome))
+        });
+        let archived: Vec<_> = archived.buffer_unordered(ARCHIVED_AT_ONCE).try_collect().await?;
+        self.outcomes.extend(archived);
+        Ok(())
+    }
+
+    /// Its image stays. Where somebody moved its other tags away in that very moment, ECR has deleted the image with
+    /// this one: then it is put back, by a tag that only we move.
+    async fn untag(&mut self, digest: &ImageDigest, tag: &ImageTag) -> Result<(), RetentionError> {
+        let (ecr, repository) = (&self.work.doors.ecr, self.work.repository);
+        let manifest = ecr.image(repository, &[ImageId::from(digest)]).await?.pop();
+        if ecr.untag(repository, tag, digest).await? != Untag::Untagged {
+            return Ok(());
+        }
+        self.outcomes.insert(digest.clone(), Outcome::Untagged);
+        let is_there = !ecr.describe_some(repository, std::slice::from_ref(digest)).await?.is_empty();
+        if let (false, Some(manifest)) = (is_there, manifest) {
+            tracing::error!(repository.name = %repository, "{tag} was the last tag of {digest} after all: it is put back");
+            ecr.put_tag(repository, &manifest, tag).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Nobody has named it otherwise, archived it or had it back since.
+fn is_as_planned(planned: &Planned, there: &FoundImage) -> bool {
+    let tags: BTreeSet<&ImageTag> = there.tags.iter().collect();
+    let archived = there.status == ImageStatus::Archived;
+    tags == planned.tags.iter().collect()
+        && there.status != ImageStatus::Activating
+        && archived == planned.rule.is_archived()
+}

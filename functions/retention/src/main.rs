@@ -1,0 +1,33 @@
+use std::sync::Mutex;
+
+use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use serde_json::Value;
+use stablepin_retention::{Doors, Unreadable, Woken, handle, in_use::TaskDefinitions};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    stablepin_driver::start::logs();
+    let doors = Doors::open().await?;
+    let kept = Mutex::new(TaskDefinitions::default());
+    run(service_fn(async |event: LambdaEvent<Value>| {
+        let deadline = stablepin_driver::start::deadline(event.context.deadline);
+        let woken = match Woken::read(event.payload) {
+            Ok(woken) => woken,
+            Err(Unreadable::Request(problem)) => return Ok(serde_json::to_value(problem.response())?),
+            Err(Unreadable::Event(what)) => {
+                return Err(format!(
+                    "an event that retention does not know: {what}. The template sends it only what it knows"
+                )
+                .into());
+            }
+        };
+        // One event at a time: whoever is first has it.
+        let mut cache = kept.lock().map(|mut kept| std::mem::take(&mut *kept)).unwrap_or_default();
+        let done = Box::pin(handle(&doors, &mut cache, woken, deadline)).await;
+        if let Ok(mut kept) = kept.lock() {
+            *kept = cache;
+        }
+        Ok::<Value, Error>(done?)
+    }))
+    .await
+}

@@ -1,0 +1,198 @@
+//! The inventory of one repository: what is there, and everything that may need it. Whole, or an error that says what
+//! could not be read.
+
+use std::collections::{BTreeSet, HashMap};
+
+use stablepin_aws::dynamodb::TableError;
+use stablepin_aws::ecr::{EcrError, FoundImage, ImageStatus};
+use stablepin_core::application::Application;
+use stablepin_core::image::{ImageDigest, ImageReference, ImageTag, RepositoryName};
+use stablepin_core::name::ApplicationName;
+use stablepin_core::retention::inventory::{
+    Image, Images, Inventory, Named, Need, Needer, Pinned, Status, Tag,
+};
+use stablepin_core::retention::pullers::{pullers, strangers};
+
+use crate::Doors;
+use crate::in_use::{InUseError, TaskDefinitions, Used, in_use};
+use crate::manifests::{Known, ManifestsError};
+
+/// How many revisions of each task definition family count as in use.
+const NEWEST: usize = 3;
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReadError {
+    #[error("what the table knows of its images could not be read")]
+    Table(#[from] TableError),
+    #[error("its images could not be read")]
+    Images(#[source] EcrError),
+    #[error("its policy could not be read")]
+    Policy(#[source] EcrError),
+    #[error(transparent)]
+    Manifests(#[from] ManifestsError),
+    #[error(transparent)]
+    InUse(#[from] InUseError),
+}
+
+impl ReadError {
+    /// Whether it may well be read a little later. Else somebody has to do something.
+    pub(crate) fn is_retryable(&self) -> bool {
+        match self {
+            Self::Table(error) => error.is_retryable(),
+            Self::Images(error) | Self::Policy(error) => error.is_retryable(),
+            Self::Manifests(error) => error.is_retryable(),
+            Self::InUse(error) => error.is_retryable(),
+        }
+    }
+}
+
+/// What was read.
+pub(crate) struct Read {
+    pub(crate) inventory: Inventory,
+    pub(crate) warnings: Vec<String>,
+    /// Other accounts that may pull, and whose use of the images nobody has looked after.
+    pub(crate) strangers: BTreeSet<String>,
+}
+
+/// What marks a crash has left is settled, what operations have ended need no image any more, and then everything is
+/// read: an operation that ends later still has its reference.
+pub(crate) async fn read(
+    doors: &Doors,
+    application: &Application,
+    repository: &RepositoryName,
+    known: &mut Known,
+    cache: &mut TaskDefinitions,
+) -> Result<Read, ReadError> {
+    let mut needs = open(doors, &application.name).await?;
+    let found = doors.ecr.inventory(repository).await.map_err(ReadError::Images)?;
+    known.read_indexes(&doors.ecr, repository, &found).await?;
+    let intents = doors.table.intents_of(&application.name, repository).await?;
+    let images = found.into_iter().map(|one| image(one, &intents, known)).collect();
+
+    let pins = doors.table.pins_of_all(&application.name).await?;
+    for (name, environment) in doors.table.environments_of(&application.name).await? {
+        if let Some(current) = environment.current {
+            needs.push(Need { image: Named::Digest(current.digest), by: Needer::Current(name.clone()) });
+        }
+        if let Some(slot) = environment.slot {
+            let by = Needer::Operation(format!("the rollout {} to {name}", slot.operation));
+            needs.push(Need { image: Named::Digest(slot.digest), by });
+        }
+    }
+    for used in in_use(&doors.ecs, &doors.lambda, NEWEST, cache).await? {
+        needs.extend(of(used, repository));
+    }
+
+    let mut warnings = Vec::new();
+    let policy = doors.ecr.repository_policy(repository).await.map_err(ReadError::Policy)?;
+    let strangers = match policy.map(|policy| pullers(&policy, &doors.account)) {
+        None => BTreeSet::new(),
+        Some(Some(pullers)) => strangers(&pullers, &application.retention.waive),
+        Some(None) => strangers(&BTreeSet::from(["*".to_owned()]), &application.retention.waive),
+    };
+    if doors.ecr.lifecycle_policy(repository).await.map_err(ReadError::Policy)?.is_some() {
+        warnings.push(
+            "the repository has a lifecycle policy: ECR deletes by it whatever Stablepin keeps; remove it"
+                .to_owned(),
+        );
+    }
+    let pins = pins
+        .into_iter()
+        .map(|(environment, number, digest)| Pinned { environment, number, digest })
+        .collect();
+    let inventory = Inventory { repository: repository.clone(), images: Images::new(images), pins, needs };
+    Ok(Read { inventory, warnings, strangers })
+}
+
+/// Operations that are not over. References of those that are, and marks that a crash has left, are taken away.
+///
+/// An application has one repository, and whoever calls this has it: no other run is about to delete.
+async fn open(doors: &Doors, application: &ApplicationName) -> Result<Vec<Need>, TableError> {
+    let marks = doors.table.marks(application).await?;
+    let operations: Vec<_> = marks.iter().flat_map(|mark| mark.needed_by.iter().copied()).collect();
+    let ended = doors.table.ended(application, &operations).await?;
+    let mut needs = Vec::new();
+    for mark in marks {
+        if mark.condemned_by.is_some() {
+            doors.table.was_deleted(application, &mark.digest).await?;
+        }
+        let (over, open): (BTreeSet<_>, BTreeSet<_>) =
+            mark.needed_by.into_iter().partition(|operation| ended.contains(operation));
+        doors.table.release(application, &mark.digest, &over).await?;
+        needs.extend(open.into_iter().map(|operation| Need {
+            image: Named::Digest(mark.digest.clone()),
+            by: Needer::Operation(operation.to_string().to_lowercase().replace('#', " ")),
+        }));
+    }
+    Ok(needs)
+}
+
+fn image(found: FoundImage, intents: &HashMap<ImageTag, BTreeSet<ImageDigest>>, known: &Known) -> Image {
+    let ours = |tag: &ImageTag| intents.get(tag).is_some_and(|digests| digests.contains(&found.digest));
+    Image {
+        tags: found.tags.iter().map(|tag| Tag { tag: tag.clone(), ours: ours(tag) }).collect(),
+        pushed_at: found.pushed_at,
+        activated_at: found.activated_at,
+        status: match found.status {
+            ImageStatus::Active => Status::Active,
+            ImageStatus::Archived => Status::Archived(found.archived_at),
+            ImageStatus::Activating => Status::Activating,
+        },
+        size_bytes: found.size_bytes,
+        children: known.children(&found.digest).to_vec(),
+        subject: found.subject,
+        digest: found.digest,
+    }
+}
+
+/// Whatever names this repository's path, under whatever host: one too many stays, which does no harm.
+fn of(used: Used, repository: &RepositoryName) -> Vec<Need> {
+    let mut named = Vec::new();
+    let reference = used.image.as_deref().map(ImageReference::parse);
+    if let Some(reference) = reference.filter(|reference| reference.path == repository.as_str()) {
+        let digest = reference.digest.and_then(|digest| ImageDigest::parse(&digest).ok());
+        let tag = match (reference.tag, &digest) {
+            (Some(tag), _) => Some(tag),
+            (None, Some(_)) => None,
+            (None, None) => Some("latest".to_owned()),
+        };
+        named.extend(digest.map(Named::Digest));
+        named.extend(tag.and_then(|tag| ImageTag::parse(&tag).ok()).map(Named::Tag));
+    }
+    // A digest is the same image wherever it was pulled from.
+    named.extend(used.digest.map(Named::Digest));
+    named.dedup();
+    named.into_iter().map(|image| Need { image, by: Needer::Workload(used.by.clone()) }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn needs(image: &str, digest: Option<&str>) -> Vec<String> {
+        let used = Used {
+            by: "task 1".to_owned(),
+            image: Some(image.to_owned()),
+            digest: digest.map(|digest| ImageDigest::parse(digest).unwrap()),
+        };
+        let repository = RepositoryName::parse("prod/web").unwrap();
+        let name = |need: Need| match need.image {
+            Named::Digest(digest) => digest.hex()[..4].to_owned(),
+            Named::Tag(tag) => tag.to_string(),
+        };
+        of(used, &repository).into_iter().map(name).collect()
+    }
+
+    #[test]
+    fn a_reference_needs_what_it_names_and_what_it_was_resolved_to() {
+        let digest = |letter: &str| format!("sha256:{}", letter.repeat(64));
+        let host = "111122223333.dkr.ecr.eu-west-1.amazonaws.com";
+        assert_eq!(needs(&format!("{host}/prod/web:v1"), None), ["v1"]);
+        assert_eq!(needs(&format!("{host}/prod/web"), None), ["latest"]);
+        assert_eq!(needs(&format!("{host}/prod/web:v1@{}", digest("a")), None), ["aaaa", "v1"]);
+        assert_eq!(needs(&format!("{host}/prod/web@{}", digest("a")), Some(&digest("b"))), ["aaaa", "bbbb"]);
+        assert_eq!(needs("localhost:5000/prod/web:v1", None), ["v1"]);
+        assert_eq!(needs(&format!("{host}/other:v1"), None), Vec::<String>::new());
+        assert_eq!(needs("nginx", Some(&digest("c"))), ["cccc"]);
+    }
+}

@@ -1,0 +1,206 @@
+//! What people ask for, and look at, by signed requests.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::json;
+use stablepin_aws::dynamodb::Cursor;
+use stablepin_core::application::{Application, RetentionMode};
+use stablepin_core::audit::Actor;
+use stablepin_core::image::RepositoryName;
+use stablepin_core::name::ApplicationName;
+use stablepin_core::retention::plan::{Fate, Plan, Planned};
+use stablepin_core::retention::run::{DEFAULT_SHARE, Purpose, Run, RunId};
+use stablepin_driver::errors::chain;
+use stablepin_http::{Problem, Request, Response, json as answer};
+
+use crate::message::hand_out;
+use crate::work::document;
+use crate::{Doors, runs};
+
+/// Images on a page: a Lambda function answers 6 MB at most.
+const IMAGES: usize = 1_000;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    dry_run: Option<bool>,
+    /// Percent.
+    share: Option<u8>,
+    reason: Option<String>,
+}
+
+const EXAMPLE: &str = r#"{"dry_run": true, "share": 20, "reason": "before the audit"}"#;
+
+pub(crate) async fn handle(doors: &Doors, request: &Request) -> Response {
+    route(doors, request).await.unwrap_or_else(|problem| problem.response())
+}
+
+async fn route(doors: &Doors, request: &Request) -> Result<Response, Problem> {
+    let by = Actor::Principal { arn: request.signed_by()?.to_owned() };
+    match request.route.as_str() {
+        "GET /v1/applications/{application}/retention" => list(doors, request).await,
+        "GET /v1/applications/{application}/retention/{run}" => {
+            let (_, run) = run(doors, request).await?;
+            Ok(answer(200, &shown(&run)))
+        }
+        "GET /v1/applications/{application}/retention/{run}/images" => images(doors, request).await,
+        "POST /v1/applications/{application}/retention" => {
+            let application = application(doors, request).await?;
+            let wanted = wanted(request)?;
+            let is_dry = application.retention.mode == RetentionMode::DryRun;
+            let purpose = match wanted.dry_run.unwrap_or(is_dry) {
+                true => Purpose::Plan,
+                false => Purpose::Apply { plan_of: None },
+            };
+            begin(doors, request, &application, purpose, by, wanted).await
+        }
+        "POST /v1/applications/{application}/retention/{run}/apply" => {
+            let (application, run) = run(doors, request).await?;
+            let has_plan = run.repositories.values().any(|one| one.plan.is_some());
+            if !run.state().is_terminal() || !has_plan {
+                let detail = format!("run {} has no plan yet: look at it again when it has ended", run.id);
+                return Err(Problem::new(409, "no-plan", "There is no plan", detail));
+            }
+            let wanted = wanted(request)?;
+            begin(doors, request, &application, Purpose::Apply { plan_of: Some(run.id) }, by, wanted).await
+        }
+        "POST /v1/applications/{application}/retention/{run}/undo" => {
+            let (application, run) = run(doors, request).await?;
+            if run.repositories.values().all(|one| one.archived == 0) {
+                let detail = format!(
+                    "run {} has archived nothing: what was deleted cannot be had back, but by a new push; the manifests \
+                     are in the bucket",
+                    run.id
+                );
+                return Err(Problem::new(409, "nothing-archived", "Nothing was archived", detail));
+            }
+            let wanted = wanted(request)?;
+            begin(doors, request, &application, Purpose::Undo { of: run.id }, by, wanted).await
+        }
+        route => Err(Problem::not_found(&format!("route {route}"))),
+    }
+}
+
+fn wanted(request: &Request) -> Result<Wanted, Problem> {
+    let wanted: Wanted = match request.body.trim() {
+        "" => Wanted::default(),
+        text => serde_json::from_str(text).map_err(|error| {
+            Problem::bad_request(format!("the body is not understood: {error}; write for example {EXAMPLE}"))
+        })?,
+    };
+    if wanted.share.is_some_and(|share| !(1..=100).contains(&share)) {
+        return Err(Problem::bad_request(
+            "share: write how many percent of a repository's images may go, 1 to 100",
+        ));
+    }
+    Ok(wanted)
+}
+
+async fn begin(
+    doors: &Doors,
+    request: &Request,
+    application: &Application,
+    purpose: Purpose,
+    by: Actor,
+    wanted: Wanted,
+) -> Result<Response, Problem> {
+    if matches!(purpose, Purpose::Apply { .. }) && application.retention.mode == RetentionMode::DryRun {
+        let detail = "retention.mode is \"dry-run\": write \"delete\" or \"archive\" into the application's file, and \
+                      apply it; or ask for a plan by {\"dry_run\": true}";
+        return Err(Problem::new(409, "dry-run", "This application only plans", detail));
+    }
+    let share = wanted.share.unwrap_or(DEFAULT_SHARE);
+    let begun = runs::begin(doors, application, purpose, by, wanted.reason, share).await;
+    let run = begun.map_err(|error| ours(request, &error))?;
+    hand_out(doors, std::slice::from_ref(&run), 0).await.map_err(|error| ours(request, &error))?;
+    Ok(answer(202, &shown(&run)))
+}
+
+/// A run, with how it stands and where to look on.
+fn shown(run: &Run) -> serde_json::Value {
+    let mut shown = json!(run);
+    shown["state"] = json!(run.state());
+    shown["summary"] = json!(run.summary());
+    shown["follow"] = json!(format!("/v1/applications/{}/retention/{}", run.application, run.id));
+    shown
+}
+
+async fn application(doors: &Doors, request: &Request) -> Result<Application, Problem> {
+    let name = request.parsed("application", ApplicationName::parse)?;
+    let configured = runs::configured(doors, &name).await.map_err(|error| ours(request, &error))?;
+    configured.ok_or_else(|| Problem::not_found(&format!("application {name}")))
+}
+
+async fn run(doors: &Doors, request: &Request) -> Result<(Application, Run), Problem> {
+    let application = application(doors, request).await?;
+    let text = request.path("run");
+    let unknown = || Problem::not_found(&format!("run {text} of {}", application.name));
+    let id = RunId::parse(text).ok_or_else(unknown)?;
+    let run = doors.table.run(&application.name, id).await.map_err(|error| ours(request, &error))?;
+    let run = run.ok_or_else(unknown)?;
+    Ok((application, run))
+}
+
+async fn list(doors: &Doors, request: &Request) -> Result<Response, Problem> {
+    let application = application(doors, request).await?;
+    let (limit, after) = request.page()?;
+    let page = doors.table.runs(&application.name, limit, after.map(Cursor)).await;
+    let page = page.map_err(|error| ours(request, &error))?;
+    let runs: Vec<_> = page.items.iter().map(shown).collect();
+    Ok(answer(200, &json!({ "runs": runs, "next": page.next.map(|next| next.0) })))
+}
+
+/// Why each image stays or goes, of one repository, by digest; `action` and `rule` pick some of them, `tag` and `digest`
+/// one.
+async fn images(doors: &Doors, request: &Request) -> Result<Response, Problem> {
+    let (application, run) = run(doors, request).await?;
+    let repository = match request.query("repository") {
+        None => application.repository,
+        Some(name) => RepositoryName::parse(name)
+            .map_err(|error| Problem::bad_request(error.to_string()).with("in", "repository"))?,
+    };
+    let stored = run.repositories.get(&repository).and_then(|one| one.plan.clone());
+    let Some(stored) = stored else {
+        let detail = format!("run {} has no plan of {repository} yet, or could not make one", run.id);
+        return Err(Problem::new(409, "no-plan", "There is no plan", detail));
+    };
+    let plan: Plan = document(&doors.bucket, &stored).await.map_err(|error| ours(request, &error))?;
+    let wants = |one: &&Planned| {
+        let is = |name: &str, value: &str| request.query(name).is_none_or(|wanted| wanted == value);
+        let tagged = |wanted: &str| one.tags.iter().any(|tag| tag.as_str() == wanted);
+        is("action", action(&one.fate))
+            && is("rule", one.rule.as_str())
+            && is("digest", one.digest.as_str())
+            && request.query("tag").is_none_or(tagged)
+            && request.query("after").is_none_or(|after| one.digest.as_str() > after)
+    };
+    let mut found: Vec<&Planned> = plan.images.iter().filter(wants).take(IMAGES + 1).collect();
+    let next = (found.len() > IMAGES).then(|| {
+        found.truncate(IMAGES);
+        found.last().map(|one| one.digest.clone())
+    });
+    let mut rules: BTreeMap<&str, usize> = BTreeMap::new();
+    for one in &plan.images {
+        *rules.entry(one.rule.as_str()).or_default() += 1;
+    }
+    Ok(answer(
+        200,
+        &json!({ "repository": repository, "at": plan.at, "rules": rules, "images": found, "next": next.flatten() }),
+    ))
+}
+
+fn action(fate: &Fate) -> &'static str {
+    match fate {
+        Fate::Keep => "keep",
+        Fate::Untag { .. } => "untag",
+        Fate::Delete { .. } => "delete",
+        Fate::Archive { .. } => "archive",
+    }
+}
+
+fn ours(request: &Request, error: &dyn std::error::Error) -> Problem {
+    let chain = chain(error);
+    tracing::error!(request.id = request.id, "the request failed: {chain}");
+    Problem::internal(&request.id, "the table, the queue or the bucket could not be read or written")
+}

@@ -1,0 +1,68 @@
+//! Brings back what a run has archived.
+
+use std::collections::BTreeMap;
+
+use stablepin_aws::ecr::{ImageStatus, StorageClass};
+use stablepin_core::image::ImageDigest;
+use stablepin_core::retention::plan::{Fate, Plan};
+use stablepin_core::retention::run::{Applied, Progress, RunId};
+use stablepin_driver::Deadline;
+
+use crate::RetentionError;
+use crate::work::{Outcome, Outcomes, Work, document};
+
+/// None: there is more to do, and no time left. What is back already is not asked for again.
+pub(crate) async fn undo(
+    work: &Work<'_>,
+    of: RunId,
+    deadline: Deadline,
+) -> Result<Option<Progress>, RetentionError> {
+    let undone = work.doors.table.run(&work.run.application, of).await?;
+    let stored = undone.and_then(|run| run.repositories.get(work.repository)?.plan.clone());
+    let Some(stored) = stored else {
+        let problem = format!("run {of} has no plan of this repository: there is nothing to undo");
+        return Ok(Some(Progress::Failed { problem }));
+    };
+    let plan: Plan = document(&work.doors.bucket, &stored).await?;
+    let archived: Vec<ImageDigest> = plan
+        .images
+        .into_iter()
+        .filter(|one| matches!(one.fate, Fate::Archive { .. }))
+        .map(|one| one.digest)
+        .collect();
+    let ecr = &work.doors.ecr;
+    let found = ecr.describe_some(work.repository, &archived).await?;
+    let status: BTreeMap<&ImageDigest, ImageStatus> =
+        found.iter().map(|one| (&one.digest, one.status)).collect();
+    let mut outcomes = Outcomes::new();
+    for digest in archived {
+        if deadline.is_near() {
+            return Ok(None);
+        }
+        let outcome = match status.get(&digest) {
+            Some(ImageStatus::Active | ImageStatus::Activating) => Outcome::Restored,
+            Some(ImageStatus::Archived) => {
+                match ecr.set_storage_class(work.repository, &digest, StorageClass::Standard).await {
+                    Ok(()) => Outcome::Restored,
+                    Err(error) => match error.of_one_image() {
+                        Some(code) => Outcome::Refused { code: code.to_owned(), why: error.to_string() },
+                        None => return Err(error.into()),
+                    },
+                }
+            }
+            None => {
+                Outcome::Refused { code: "ImageNotFound".to_owned(), why: "it was deleted since".to_owned() }
+            }
+        };
+        outcomes.insert(digest, outcome);
+    }
+    let mut applied = Applied { freed_is_exact: true, ..Applied::default() };
+    for outcome in outcomes.values() {
+        match outcome {
+            Outcome::Refused { code, .. } => *applied.errors.entry(code.clone()).or_default() += 1,
+            _ => applied.restored += 1,
+        }
+    }
+    applied.report = Some(work.put("report.json", &outcomes).await?);
+    Ok(Some(Progress::Done(applied)))
+}

@@ -1,0 +1,61 @@
+//! What woke the function.
+
+use serde_json::Value;
+use stablepin_http::{Event, Problem, Request};
+
+use crate::Message;
+
+pub enum Woken {
+    /// The schedule: every repository of every application is due.
+    Night,
+    /// One repository's turn, from the queue. The template sends one message at a time.
+    Work(Message),
+    /// Somebody asks, by a signed request.
+    Request(Box<Request>),
+}
+
+/// Nothing that the template sends.
+pub enum Unreadable {
+    Event(String),
+    /// To be answered.
+    Request(Problem),
+}
+
+impl Woken {
+    pub fn read(event: Value) -> Result<Self, Unreadable> {
+        if let Some(records) = event.get("Records").and_then(Value::as_array) {
+            let body = records.first().and_then(|record| record.get("body")).and_then(Value::as_str);
+            let message = serde_json::from_str(body.unwrap_or_default());
+            return message
+                .map(Self::Work)
+                .map_err(|error| Unreadable::Event(format!("a message of the queue: {error}")));
+        }
+        if event.get("detail-type").and_then(Value::as_str) == Some("Retention") {
+            return Ok(Self::Night);
+        }
+        let event: Event =
+            serde_json::from_value(event).map_err(|error| Unreadable::Event(error.to_string()))?;
+        Request::read(event).map(|request| Self::Request(Box::new(request))).map_err(Unreadable::Request)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_the_template_sends_is_known_and_nothing_else() {
+        let night = json!({"source": "stablepin.schedule", "detail-type": "Retention", "detail": {}});
+        assert!(matches!(Woken::read(night), Ok(Woken::Night)));
+        let body =
+            r#"{"application":"web","run":"019b0000-0000-7000-8000-000000000000","repository":"prod/web"}"#;
+        let message = |body: &str| json!({"Records": [{"eventSource": "aws:sqs", "body": body}]});
+        let Ok(Woken::Work(work)) = Woken::read(message(body)) else { panic!("no work") };
+        assert_eq!(work.repository.as_str(), "prod/web");
+        for broken in ["", "{}", r#"{"application":"../x","run":"1","repository":"web"}"#] {
+            assert!(matches!(Woken::read(message(broken)), Err(Unreadable::Event(_))), "{broken}");
+        }
+    }
+}

@@ -1,0 +1,390 @@
+//! One run in one repository: read, plan, carry out, look again, report.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use stablepin_aws::dynamodb::{CommitError, uuid_v7};
+use stablepin_aws::s3::Bucket;
+use stablepin_core::application::{Application, RetentionMode};
+use stablepin_core::image::{ImageDigest, RepositoryName};
+use stablepin_core::retention::plan::{Fate, Plan, Rule, plan};
+use stablepin_core::retention::policy::Policy;
+use stablepin_core::retention::run::{Applied, Planned, Progress, Purpose, Run, RunId, Stored};
+use stablepin_core::retention::weight::freed_at_most;
+use stablepin_driver::Deadline;
+use stablepin_driver::clock::now;
+use stablepin_driver::errors::chain;
+
+use crate::apply::{Apply, Cut};
+use crate::in_use::TaskDefinitions;
+use crate::manifests::Known;
+use crate::read::{Read, read};
+use crate::{Doors, Message, RetentionError, metrics, runs, undo};
+
+/// How long after its deadline an invocation's last call may still be carried out.
+const LAST_CALL: SignedDuration = SignedDuration::from_secs(30);
+
+/// After so many seconds a repository that another run has is tried again.
+const BUSY_SECONDS: i32 = 60;
+
+/// What became of one message, for the log.
+pub(crate) async fn one(
+    doors: &Doors,
+    cache: &mut TaskDefinitions,
+    message: &Message,
+    deadline: Deadline,
+) -> Result<&'static str, RetentionError> {
+    let Message { application, run, repository } = message;
+    let Some(run) = doors.table.run(application, *run).await? else { return Ok("there is no such run") };
+    if run.repositories.get(repository).is_none_or(|one| one.state.is_terminal()) {
+        return Ok("it is done");
+    }
+    let holder = uuid_v7(now());
+    let until = deadline.ends_at() + LAST_CALL;
+    if !doors.table.take_repository(application, repository, run.id, holder, now(), until).await? {
+        message.later(doors, BUSY_SECONDS).await?;
+        return Ok("another run has the repository: later");
+    }
+    let work = Work { doors, run: &run, repository };
+    let done = work.all(cache, deadline).await;
+    let how = match done {
+        Ok(Some(end)) => {
+            work.say(&end).await?;
+            "done"
+        }
+        Ok(None) => {
+            message.later(doors, 0).await?;
+            "the rest of it: later"
+        }
+        Err(error) => {
+            // What has not been given back is free when the lease is over; the message comes again before or after.
+            doors.table.give_repository_back(application, repository, holder).await?;
+            return Err(error);
+        }
+    };
+    doors.table.give_repository_back(application, repository, holder).await?;
+    Ok(how)
+}
+
+/// What is being done.
+pub(crate) struct Work<'a> {
+    pub(crate) doors: &'a Doors,
+    pub(crate) run: &'a Run,
+    pub(crate) repository: &'a RepositoryName,
+}
+
+/// What became of one image that was to go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "kebab-case")]
+pub(crate) enum Outcome {
+    Deleted,
+    Archived,
+    Untagged,
+    Restored,
+    /// It is not as the plan saw it, or somebody needs it now.
+    Skipped {
+        why: String,
+    },
+    Refused {
+        code: String,
+        why: String,
+    },
+}
+
+/// By image, in the report.
+pub(crate) type Outcomes = BTreeMap<ImageDigest, Outcome>;
+
+/// What an earlier invocation of the run has noted.
+#[derive(Deserialize)]
+struct Noted {
+    outcomes: Outcomes,
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    run: RunId,
+    repository: &'a RepositoryName,
+    at: Timestamp,
+    plan: &'a Option<Stored>,
+    outcomes: &'a Outcomes,
+    applied: &'a Applied,
+}
+
+impl Work<'_> {
+    /// None: there is more to do, and no time left.
+    async fn all(
+        &self,
+        cache: &mut TaskDefinitions,
+        deadline: Deadline,
+    ) -> Result<Option<Progress>, RetentionError> {
+        let stored = self.doors.table.application(&self.run.application).await?;
+        let Some(application) = stored.and_then(|stored| Application::parse(&stored.text, None).ok()) else {
+            let problem = "there is no such application any more, or its file is not readable".to_owned();
+            return Ok(Some(Progress::LeftAlone { problem }));
+        };
+        if let Purpose::Undo { of } = self.run.purpose {
+            return undo::undo(self, of, deadline).await;
+        }
+        if let Purpose::Apply { .. } = self.run.purpose
+            && application.retention.mode == RetentionMode::DryRun
+        {
+            let problem = "retention.mode is dry-run by now: nothing was touched".to_owned();
+            return Ok(Some(Progress::LeftAlone { problem }));
+        }
+        self.say(&Progress::Planning).await?;
+        let mut known = Known::load(&self.doors.bucket, &self.run.application, self.repository).await?;
+        let read = match read(self.doors, &application, self.repository, &mut known, cache).await {
+            Ok(read) => read,
+            // An answer that was broken off or throttled is asked for again, with the whole message.
+            Err(error) => {
+                tracing::error!(
+                    application.name = %self.run.application,
+                    repository.name = %self.repository,
+                    is_retryable = error.is_retryable(),
+                    "the repository is left alone: {}",
+                    chain(&error)
+                );
+                return Ok(Some(Progress::LeftAlone { problem: chain(&error) }));
+            }
+        };
+        let ended = self.plan_and_apply(&application, &read, &mut known, deadline).await?;
+        let there: BTreeSet<&ImageDigest> = read.inventory.images.iter().map(|image| &image.digest).collect();
+        known.keep(&self.doors.bucket, &self.run.application, self.repository, &there).await?;
+        Ok(ended)
+    }
+
+    async fn plan_and_apply(
+        &self,
+        application: &Application,
+        read: &Read,
+        known: &mut Known,
+        deadline: Deadline,
+    ) -> Result<Option<Progress>, RetentionError> {
+        let Read { inventory, warnings, strangers } = read;
+        let kept = self.kept_plan().await?;
+        // What is to be carried out was bounded when it was planned.
+        let share = if kept.is_some() { 100 } else { self.run.share };
+        let fresh = plan(inventory, &Policy::of(application, share), now());
+        let Some((saved, stored)) = kept else {
+            let planned = self.keep_plan(&fresh, read, known, warnings.clone()).await?;
+            let stored = planned.plan.clone();
+            self.say(&Progress::Planned(planned)).await?;
+            if self.run.purpose == Purpose::Plan {
+                return Ok(Some(Progress::Done(Applied::default())));
+            }
+            return self.apply(&fresh, &fresh, read, known, stored, deadline, strangers).await;
+        };
+        if let Purpose::Apply { plan_of: Some(_) } = self.run.purpose {
+            let planned = counted(&saved, Some(stored.clone()), warnings.clone());
+            self.say(&Progress::Planned(planned)).await?;
+        }
+        self.apply(&saved, &fresh, read, known, Some(stored), deadline, strangers).await
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "all that was read, and what is to be done of it")]
+    async fn apply(
+        &self,
+        saved: &Plan,
+        fresh: &Plan,
+        read: &Read,
+        known: &mut Known,
+        stored: Option<Stored>,
+        deadline: Deadline,
+        strangers: &BTreeSet<String>,
+    ) -> Result<Option<Progress>, RetentionError> {
+        if !strangers.is_empty() {
+            let who: Vec<_> = strangers.iter().map(String::as_str).collect();
+            let problem = format!(
+                "the repository's policy lets {} pull, and what they use cannot be read from here: nothing was \
+                 touched. Look after it, and write them in retention.waive",
+                who.join(", ")
+            );
+            return Ok(Some(Progress::LeftAlone { problem }));
+        }
+        let before = self.run.repositories.get(self.repository);
+        let noted = before.and_then(|one| one.report.clone());
+        let noted = match &noted {
+            Some(stored) => document::<Noted>(&self.doors.bucket, stored).await?.outcomes,
+            None => Outcomes::new(),
+        };
+        let begun = before.is_some_and(|one| one.plan.is_some());
+        let mut apply = Apply::new(self, saved, fresh, noted, begun);
+        let cut = apply.carry_out(deadline).await?;
+        let mut applied = apply.applied();
+        let deleted: BTreeSet<&ImageDigest> = apply
+            .outcomes
+            .iter()
+            .filter(|(_, outcome)| **outcome == Outcome::Deleted)
+            .map(|(digest, _)| digest)
+            .collect();
+        let there: Vec<&ImageDigest> = read.inventory.images.iter().map(|image| &image.digest).collect();
+        let exact = known.freed(&self.doors.ecr, self.repository, &deleted, &there).await;
+        let at_most =
+            || freed_at_most(read.inventory.images.iter().filter(|one| deleted.contains(&one.digest)));
+        applied.freed_bytes = exact.unwrap_or_else(at_most);
+        applied.freed_is_exact = exact.is_some();
+        let report = Report {
+            run: self.run.id,
+            repository: self.repository,
+            at: now(),
+            plan: &stored,
+            outcomes: &apply.outcomes,
+            applied: &applied,
+        };
+        applied.report = Some(self.put("report.json", &report).await?);
+        if cut == Cut::Short {
+            self.say(&Progress::Applying(applied)).await?;
+            return Ok(None);
+        }
+        let missing = if apply.outcomes.is_empty() { Vec::new() } else { self.missing(fresh).await? };
+        if missing.is_empty() {
+            return Ok(Some(Progress::Done(applied)));
+        }
+        self.say(&Progress::Applying(applied)).await?;
+        let problem = format!(
+            "what has to be there is not there any more: {}. Its manifest may be in the bucket below {}",
+            missing.join("; "),
+            self.key("manifests")
+        );
+        tracing::error!(repository.name = %self.repository, "{problem}");
+        Ok(Some(Progress::Failed { problem }))
+    }
+
+    /// Whatever has to stay is still there, and can be pulled if it could be before.
+    async fn missing(&self, plan: &Plan) -> Result<Vec<String>, RetentionError> {
+        let found = self.doors.ecr.inventory(self.repository).await?;
+        let there: BTreeSet<&ImageDigest> = found.iter().map(|image| &image.digest).collect();
+        let tags: BTreeSet<_> = found.iter().flat_map(|image| &image.tags).collect();
+        let needed = plan.images.iter().filter(|one| one.rule.is_needed() && one.fate.wave().is_none());
+        let mut missing = Vec::new();
+        for one in needed {
+            if !there.contains(&one.digest) {
+                missing.push(format!("{} ({})", one.digest, one.why));
+            }
+            let named = matches!(one.rule, Rule::Pin | Rule::Current | Rule::Standing | Rule::Protected);
+            let untagged: &[_] = match &one.fate {
+                Fate::Untag { untag } => untag,
+                Fate::Keep | Fate::Delete { .. } | Fate::Archive { .. } => &[],
+            };
+            let gone = |tag: &&_| named && !tags.contains(tag) && !untagged.contains(tag);
+            missing.extend(one.tags.iter().filter(gone).map(|tag| format!("the tag {tag}")));
+        }
+        Ok(missing)
+    }
+
+    /// The plan that is to be carried out, where there is one already: that of the run that somebody has looked at, or
+    /// this run's own, if it was cut off.
+    async fn kept_plan(&self) -> Result<Option<(Plan, Stored)>, RetentionError> {
+        let own = self.run.repositories.get(self.repository).and_then(|one| one.plan.clone());
+        let stored = match (own, self.run.purpose) {
+            (Some(own), _) => Some(own),
+            (None, Purpose::Apply { plan_of: Some(of) }) => {
+                let run = self.doors.table.run(&self.run.application, of).await?;
+                // Without one, nothing was planned there; and nothing is added.
+                let stored = run.and_then(|run| run.repositories.get(self.repository)?.plan.clone());
+                let Some(stored) = stored else {
+                    let none = Plan { repository: self.repository.clone(), at: now(), images: Vec::new() };
+                    let stored = self.put("plan.json", &none).await?;
+                    return Ok(Some((none, stored)));
+                };
+                Some(stored)
+            }
+            (None, Purpose::Apply { plan_of: None } | Purpose::Plan | Purpose::Undo { .. }) => None,
+        };
+        let Some(stored) = stored else { return Ok(None) };
+        let plan = document(&self.doors.bucket, &stored).await?;
+        Ok(Some((plan, stored)))
+    }
+
+    async fn keep_plan(
+        &self,
+        plan: &Plan,
+        read: &Read,
+        known: &mut Known,
+        warnings: Vec<String>,
+    ) -> Result<Planned, RetentionError> {
+        let stored = self.put("plan.json", plan).await?;
+        let mut planned = counted(plan, Some(stored), warnings);
+        let goes: BTreeSet<&ImageDigest> =
+            plan.images.iter().filter(|one| one.fate.wave().is_some()).map(|one| &one.digest).collect();
+        let there: Vec<&ImageDigest> = read.inventory.images.iter().map(|image| &image.digest).collect();
+        let exact = known.freed(&self.doors.ecr, self.repository, &goes, &there).await;
+        let at_most = || freed_at_most(read.inventory.images.iter().filter(|one| goes.contains(&one.digest)));
+        planned.freed_bytes = exact.unwrap_or_else(at_most);
+        planned.freed_is_exact = exact.is_some();
+        Ok(planned)
+    }
+
+    /// A document of this run, in the bucket.
+    pub(crate) async fn put<T: Serialize>(&self, name: &str, document: &T) -> Result<Stored, RetentionError> {
+        let key = self.key(name);
+        let bytes = serde_json::to_vec(document)
+            .map_err(|source| RetentionError::Document { key: key.clone(), source })?;
+        let stored = self.doors.bucket.put(&key, bytes, "application/json").await?;
+        Ok(Stored { key: stored.key, version: stored.version, sha256: stored.sha256 })
+    }
+
+    pub(crate) fn key(&self, name: &str) -> String {
+        format!("retention/{}/{}/{}/{name}", self.run.application, self.repository, self.run.id)
+    }
+
+    /// Writes it into the run, whatever else is written into it meanwhile. Who is to be told is told by whoever ends it.
+    pub(crate) async fn say(&self, progress: &Progress) -> Result<(), RetentionError> {
+        loop {
+            let Some(before) = self.doors.table.run(&self.run.application, self.run.id).await? else {
+                return Ok(());
+            };
+            let (after, audit) = before.after(now(), self.repository, progress);
+            if after == before {
+                return Ok(());
+            }
+            match self.doors.table.update_run(&before, &after, &audit).await {
+                Ok(run) => {
+                    runs::said(self.doors, &before, &run, self.repository).await;
+                    if let Some(one) =
+                        run.repositories.get(self.repository).filter(|one| one.state.is_terminal())
+                    {
+                        metrics::tell(&run.application, self.repository, one);
+                    }
+                    return Ok(());
+                }
+                Err(CommitError::Lost) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+fn counted(plan: &Plan, stored: Option<Stored>, warnings: Vec<String>) -> Planned {
+    let mut planned = Planned {
+        images: plan.images.len() as u64,
+        plan: stored,
+        warnings,
+        freed_is_exact: true,
+        ..Planned::default()
+    };
+    for one in &plan.images {
+        match (&one.fate, one.rule) {
+            (Fate::Delete { .. } | Fate::Archive { .. }, _) => planned.to_remove += 1,
+            (Fate::Keep | Fate::Untag { .. }, rule) => {
+                planned.later += u64::from(rule == Rule::OverShare);
+                *planned.by_rule.entry(rule.as_str().to_owned()).or_default() += 1;
+            }
+        }
+    }
+    planned
+}
+
+/// A document that was kept, if it is still that.
+pub(crate) async fn document<T: serde::de::DeserializeOwned>(
+    bucket: &Bucket,
+    stored: &Stored,
+) -> Result<T, RetentionError> {
+    let key = || stored.key.clone();
+    let bytes = bucket.get(&stored.key).await?.ok_or_else(|| RetentionError::Changed { key: key() })?;
+    if stablepin_aws::s3::sha256(&bytes) != stored.sha256 {
+        return Err(RetentionError::Changed { key: key() });
+    }
+    serde_json::from_slice(&bytes).map_err(|source| RetentionError::Document { key: key(), source })
+}
