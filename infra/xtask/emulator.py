@@ -1,21 +1,35 @@
-"""Starts MiniStack with one repair: the address from which it gives an image's blobs.
+"""Starts MiniStack with repairs, each as AWS documents the call.
 
-On AWS that address is a signed one of S3's, which anyone who has it can read. MiniStack names the registry's own
-host name, which leads nowhere from here; the same blob is on the port that it listens on.
+- The address from which it gives an image's blobs. On AWS that is a signed one of S3's, which anyone who has it can
+  read. MiniStack names the registry's own host name, which leads nowhere from here; the same blob is on the port that it
+  listens on.
+- What retention reads and does in ECR. MiniStack deletes an image with any of its tags, and shows images without
+  pages, filters and states; it has no archive, and no list of those whose pulls do not count.
+- The list of functions has all their versions, when it is asked for them.
 """
 
 import json
 import os
 import sys
+import time
 
 from ministack.app import main
-from ministack.services import ecr
+from ministack.services import ecr, lambda_svc
 
-answer = ecr._get_download_url_for_layer
+MOST_IDS = 100
+
+
+def refused(code, message):
+    return ecr.error_response_json(code, message, 400)
+
+
+# --- GetDownloadUrlForLayer ---
+
+address = ecr._get_download_url_for_layer
 
 
 def with_an_address_of_ours(data):
-    status, headers, body = answer(data)
+    status, headers, body = address(data)
     if status == 200:
         told = json.loads(body)
         path = told["downloadUrl"].split("/", 3)[3]
@@ -25,4 +39,243 @@ def with_an_address_of_ours(data):
 
 
 ecr._get_download_url_for_layer = with_an_address_of_ours
+
+
+# --- images, and their manifests ---
+
+
+def manifest_of(image):
+    try:
+        manifest = json.loads(image.get("imageManifest") or "{}")
+    except json.JSONDecodeError:
+        return {}
+    return manifest if isinstance(manifest, dict) else {}
+
+
+def status_of(image):
+    return image.get("imageStatus", "ACTIVE")
+
+
+def no_repository(data):
+    name = data.get("repositoryName", "")
+    if name in ecr._repositories:
+        return None
+    return refused("RepositoryNotFoundException", f"The repository with name '{name}' does not exist")
+
+
+def page_of(data, member, everything, default):
+    """https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeImages.html: maxResults"""
+    size = data.get("maxResults", default)
+    if not 1 <= size <= 1000:
+        return refused("InvalidParameterException", "maxResults must be between 1 and 1000")
+    start = int(data.get("nextToken") or 0)
+    answer = {member: everything[start : start + size]}
+    if start + size < len(everything):
+        answer["nextToken"] = str(start + size)
+    return ecr.json_response(answer)
+
+
+# --- DescribeImages: https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeImages.html ---
+
+describe = ecr._describe_images
+
+
+def described_with_states(data):
+    name, ids = data.get("repositoryName", ""), data.get("imageIds")
+    if name not in ecr._repositories:
+        return describe(data)
+    if ids and (len(ids) > MOST_IDS or "maxResults" in data or "nextToken" in data):
+        return refused("InvalidParameterException", "imageIds: at most 100, and no pages of them")
+    for asked in ids or []:
+        if ecr._find_image(name, asked) is None:
+            return refused("ImageNotFoundException", f"The image with imageId {asked} does not exist")
+    status, _, body = describe(data)
+    if status != 200:
+        return status, _, body
+    wanted = data.get("filter") or {}
+    shown = []
+    for told in json.loads(body)["imageDetails"]:
+        image = ecr._find_image(name, {"imageDigest": told["imageDigest"]})
+        told["imageStatus"] = status_of(image)
+        for member in ("lastArchivedAt", "lastActivatedAt"):
+            if member in image:
+                told[member] = image[member]
+        subject = manifest_of(image).get("subject")
+        if subject:
+            told["subjectManifestDigest"] = subject["digest"]
+        # "If not specified, only images with ACTIVE status are returned."
+        of_status = wanted.get("imageStatus", "ACTIVE") in ("ANY", told["imageStatus"])
+        of_tags = wanted.get("tagStatus", "ANY") in ("ANY", "TAGGED" if told["imageTags"] else "UNTAGGED")
+        if not told["imageTags"]:
+            del told["imageTags"]
+        if of_status and of_tags:
+            shown.append(told)
+    return page_of({} if ids else data, "imageDetails", shown, 1000 if ids else 100)
+
+
+ecr._describe_images = described_with_states
+
+
+# --- BatchGetImage: an archived image cannot be pulled ---
+# https://docs.aws.amazon.com/AmazonECR/latest/userguide/archive_restore_image.html
+
+get = ecr._batch_get_image
+
+
+def got_unless_archived(data):
+    status, headers, body = get(data)
+    if status != 200:
+        return status, headers, body
+    told = json.loads(body)
+    kept = []
+    for image in told["images"]:
+        stored = ecr._find_image(data["repositoryName"], {"imageDigest": image["imageId"]["imageDigest"]})
+        if status_of(stored) == "ACTIVE":
+            kept.append(image)
+        else:
+            failure = {"failureCode": "ImageNotFound", "failureReason": "Requested image not found"}
+            told["failures"].append({"imageId": image["imageId"], **failure})
+    return ecr.json_response({"images": kept, "failures": told["failures"]})
+
+
+ecr._batch_get_image = got_unless_archived
+
+
+# --- BatchDeleteImage: https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchDeleteImage.html ---
+
+
+def deleted_or_untagged(data):
+    missing = no_repository(data)
+    if missing:
+        return missing
+    name, ids = data["repositoryName"], data.get("imageIds") or []
+    if not 1 <= len(ids) <= MOST_IDS:
+        return refused("InvalidParameterException", "imageIds must be 1 to 100")
+    images = ecr._images[name]
+    # Children of an index that is there when the call comes.
+    held = {child.get("digest") for image in images for child in manifest_of(image).get("manifests") or []}
+    gone, failures = [], []
+    for asked in ids:
+        digest, tag = asked.get("imageDigest"), asked.get("imageTag")
+        image = ecr._find_image(name, {"imageDigest": digest} if digest else {"imageTag": tag})
+        code = None
+        if not digest and not tag:
+            code = "MissingDigestAndTag"
+        elif image is None:
+            code = "ImageNotFound"
+        elif digest and tag and tag not in image["imageTags"]:
+            code = "ImageTagDoesNotMatchDigest"
+        elif image["imageDigest"] in held and (digest or image["imageTags"] == [tag]):
+            code = "ImageReferencedByManifestList"
+        if code:
+            failures.append({"imageId": asked, "failureCode": code, "failureReason": code})
+            continue
+        tags = [tag] if tag and not digest else list(image["imageTags"])
+        gone += [{"imageDigest": image["imageDigest"], "imageTag": one} for one in tags]
+        if not tags:
+            gone.append({"imageDigest": image["imageDigest"]})
+        image["imageTags"] = [one for one in image["imageTags"] if one not in tags]
+        if digest or not image["imageTags"]:
+            images.remove(image)
+            # The registry gives a manifest as long as it has its bytes.
+            ecr._manifest_blobs.get(name, {}).pop(image["imageDigest"], None)
+        elif image["imageId"].get("imageTag") not in image["imageTags"]:
+            image["imageId"]["imageTag"] = image["imageTags"][-1]
+    return ecr.json_response({"imageIds": gone, "failures": failures})
+
+
+ecr._batch_delete_image = deleted_or_untagged
+
+
+# --- calls that MiniStack has not ---
+
+excluded = {}
+
+
+def update_image_storage_class(data):
+    """https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_UpdateImageStorageClass.html. Restored at once."""
+    missing = no_repository(data)
+    if missing:
+        return missing
+    name = data["repositoryName"]
+    image = ecr._find_image(name, data.get("imageId") or {})
+    if image is None:
+        return refused("ImageNotFoundException", "The image does not exist")
+    target = data.get("targetStorageClass")
+    if target not in ("STANDARD", "ARCHIVE"):
+        return refused("InvalidParameterException", f"targetStorageClass {target} is none of STANDARD, ARCHIVE")
+    archived = target == "ARCHIVE"
+    if archived == (status_of(image) == "ARCHIVED"):
+        return refused("ImageStorageClassUpdateNotSupportedException", f"The image is {status_of(image)} already")
+    image["imageStatus"] = "ARCHIVED" if archived else "ACTIVE"
+    image["lastArchivedAt" if archived else "lastActivatedAt"] = int(time.time())
+    answer = {"repositoryName": name, "imageId": image["imageId"]}
+    return ecr.json_response({**answer, "imageStatus": "ARCHIVED" if archived else "ACTIVATING"})
+
+
+def list_pull_time_update_exclusions(data):
+    """https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ListPullTimeUpdateExclusions.html"""
+    of_account = sorted(excluded.setdefault(ecr.get_account_id(), set()))
+    return page_of(data, "pullTimeUpdateExclusions", of_account, 100)
+
+
+def register_pull_time_update_exclusion(data):
+    """https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_RegisterPullTimeUpdateExclusion.html"""
+    of_account, principal = excluded.setdefault(ecr.get_account_id(), set()), data.get("principalArn", "")
+    if not principal.startswith("arn:"):
+        return refused("InvalidParameterException", "principalArn is no ARN")
+    if principal in of_account:
+        return refused("ExclusionAlreadyExistsException", f"There is an exclusion of {principal}")
+    of_account.add(principal)
+    return ecr.json_response({"principalArn": principal, "createdAt": int(time.time())})
+
+
+def deregister_pull_time_update_exclusion(data):
+    """https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DeregisterPullTimeUpdateExclusion.html"""
+    of_account, principal = excluded.setdefault(ecr.get_account_id(), set()), data.get("principalArn", "")
+    if principal not in of_account:
+        return refused("ExclusionNotFoundException", f"There is no exclusion of {principal}")
+    of_account.remove(principal)
+    return ecr.json_response({"principalArn": principal})
+
+
+MORE = {
+    "UpdateImageStorageClass": update_image_storage_class,
+    "ListPullTimeUpdateExclusions": list_pull_time_update_exclusions,
+    "RegisterPullTimeUpdateExclusion": register_pull_time_update_exclusion,
+    "DeregisterPullTimeUpdateExclusion": deregister_pull_time_update_exclusion,
+}
+
+calls = ecr.handle_request
+
+
+async def with_more_calls(method, path, headers, body, query_params):
+    call = MORE.get(headers.get("x-amz-target", "").split(".")[-1])
+    if call is None:
+        return await calls(method, path, headers, body, query_params)
+    return call(json.loads(body or "{}"))
+
+
+ecr.handle_request = with_more_calls
+
+
+# --- ListFunctions: https://docs.aws.amazon.com/lambda/latest/api/API_ListFunctions.html ---
+
+functions = lambda_svc._list_functions
+
+
+def with_all_versions(query_params):
+    status, headers, body = functions(query_params)
+    if status != 200 or lambda_svc._qp_first(query_params, "FunctionVersion", "") != "ALL":
+        return status, headers, body
+    told = json.loads(body)
+    latest = told["Functions"]
+    for function in latest[:]:
+        versions = lambda_svc._functions[function["FunctionName"]].get("versions", {})
+        latest += [version["config"] for version in versions.values()]
+    return lambda_svc.json_response(told)
+
+
+lambda_svc._list_functions = with_all_versions
+
 sys.exit(main())
