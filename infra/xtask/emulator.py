@@ -6,6 +6,8 @@
 - What retention reads and does in ECR. MiniStack deletes an image with any of its tags, and shows images without
   pages, filters and states; it has no archive, and no list of those whose pulls do not count.
 - The list of functions has all their versions, when it is asked for them.
+- How many batches of a queue a function takes at once. A template's parameter is text, also where it is a number, and
+  MiniStack compares it with one.
 """
 
 import json
@@ -277,5 +279,20 @@ def with_all_versions(query_params):
 
 
 lambda_svc._list_functions = with_all_versions
+
+
+# --- ScalingConfig: https://docs.aws.amazon.com/lambda/latest/api/API_ScalingConfig.html ---
+
+concurrency = lambda_svc._sqs_esm_concurrency
+
+
+def with_a_number(esm, *others):
+    scaling = esm.get("ScalingConfig") or {}
+    if isinstance(scaling.get("MaximumConcurrency"), str):
+        scaling["MaximumConcurrency"] = int(scaling["MaximumConcurrency"])
+    return concurrency(esm, *others)
+
+
+lambda_svc._sqs_esm_concurrency = with_a_number
 
 sys.exit(main())

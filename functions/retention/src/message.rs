@@ -14,6 +14,9 @@ pub struct Message {
     pub application: ApplicationName,
     pub run: RunId,
     pub repository: RepositoryName,
+    /// How often it has failed so far.
+    #[serde(default)]
+    pub failures: u8,
 }
 
 impl Message {
@@ -36,6 +39,7 @@ pub(crate) async fn hand_out(doors: &Doors, runs: &[Run], seconds: usize) -> Res
                 application: run.application.clone(),
                 run: run.id,
                 repository: repository.clone(),
+                failures: 0,
             })
         })
         .map(|message| message.text())

@@ -28,6 +28,9 @@ const LAST_CALL: SignedDuration = SignedDuration::from_secs(30);
 /// After so many seconds a repository that another run has is tried again.
 const BUSY_SECONDS: i32 = 60;
 
+/// How often one message may fail and be tried again.
+const MOST_FAILURES: u8 = 3;
+
 /// What became of one message, for the log.
 pub(crate) async fn one(
     doors: &Doors,
@@ -35,7 +38,7 @@ pub(crate) async fn one(
     message: &Message,
     deadline: Deadline,
 ) -> Result<&'static str, RetentionError> {
-    let Message { application, run, repository } = message;
+    let Message { application, run, repository, failures: _ } = message;
     let Some(run) = doors.table.run(application, *run).await? else { return Ok("there is no such run") };
     if run.repositories.get(repository).is_none_or(|one| one.state.is_terminal()) {
         return Ok("it is done");
@@ -58,13 +61,34 @@ pub(crate) async fn one(
             "the rest of it: later"
         }
         Err(error) => {
-            // What has not been given back is free when the lease is over; the message comes again before or after.
-            doors.table.give_repository_back(application, repository, holder).await?;
-            return Err(error);
+            tracing::error!(
+                application.name = %application,
+                repository.name = %repository,
+                failures = message.failures,
+                "the repository could not be worked on: {}",
+                chain(&error)
+            );
+            failed(&work, message, &error).await?
         }
     };
     doors.table.give_repository_back(application, repository, holder).await?;
     Ok(how)
+}
+
+/// It is tried again soon, and a few times: what is done is not done again. The queue itself brings it back only when an
+/// invocation has died, and much later.
+async fn failed(
+    work: &Work<'_>,
+    message: &Message,
+    error: &RetentionError,
+) -> Result<&'static str, RetentionError> {
+    if message.failures < MOST_FAILURES {
+        let again = Message { failures: message.failures + 1, ..message.clone() };
+        again.later(work.doors, BUSY_SECONDS * i32::from(again.failures)).await?;
+        return Ok("it failed: again later");
+    }
+    work.say(&Progress::Failed { problem: chain(error) }).await?;
+    Ok("it failed too often")
 }
 
 /// What is being done.

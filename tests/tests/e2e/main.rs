@@ -24,6 +24,7 @@ mod hostile;
 mod ignored;
 mod immutable;
 mod names;
+mod old_images;
 mod push;
 mod reads;
 mod redelivery;

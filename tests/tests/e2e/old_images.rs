@@ -1,0 +1,156 @@
+//! Retention as it is deployed: asked for over the API, carried out by the queue, in the emulator's registry.
+
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use stablepin_tests::{App, Plan, stack, until};
+use xtask::image::Spec;
+
+const BUILDS: i64 = 8;
+
+/// Builds of many days ago, oldest first. Each was the pin; the last one is.
+fn aged(app: &App) -> Vec<String> {
+    let pinned = (0..BUILDS).map(|n| {
+        let digest = app.push(&format!("quiet-{n}"), &Spec::new(&format!("old {n}")));
+        let at = Timestamp::now() - SignedDuration::from_hours(24 * (400 - n));
+        app.deliver(&app.push_event("main", &digest, at));
+        app.settled(&digest);
+        digest
+    });
+    pinned.collect()
+}
+
+fn plan(story: &str) -> Plan {
+    Plan::new(story).approvers(["lead"], 0)
+}
+
+fn with_retention(app: &App, keys: &str) {
+    let answer = app.put(&format!("{}\n[retention]\nkeep = 5\n{keys}\n", app.plan.toml()));
+    assert!(answer.status < 300, "{}", answer.text());
+}
+
+#[track_caller]
+fn begins(app: &App, path: &str, body: &Value) -> String {
+    let (status, run) = app.api("POST", path, Some(body));
+    assert_eq!(status, 202, "{run}");
+    run["id"].as_str().expect("a run has an id").to_owned()
+}
+
+/// As it ended.
+#[track_caller]
+fn ended(app: &App, id: &str) -> Value {
+    until("the run's end", || {
+        let (status, run) = app.api("GET", &format!("/retention/{id}"), None);
+        assert_eq!(status, 200, "{run}");
+        run["ended_at"].is_string().then_some(run)
+    })
+}
+
+fn there(app: &App) -> BTreeSet<String> {
+    let ask = json!({ "repositoryName": app.plan.repository });
+    let answer = app.aws.ecr("DescribeImages", &ask).expect("ECR answers");
+    let images = answer["imageDetails"].as_array().cloned().unwrap_or_default();
+    images.iter().filter_map(|image| image["imageDigest"].as_str().map(str::to_owned)).collect()
+}
+
+#[test]
+fn a_dry_run_says_why_and_touches_nothing_and_that_plan_is_carried_out() {
+    let app = plan("aged").create();
+    let builds = aged(&app);
+    with_retention(&app, "");
+    let before = there(&app);
+    let id = begins(&app, "/retention", &json!({ "share": 100 }));
+    let planned = ended(&app, &id);
+    assert_eq!((&planned["state"], there(&app)), (&json!("Completed"), before.clone()), "{planned}");
+    let one = &planned["repositories"][&app.plan.repository];
+    assert_eq!((&one["to_remove"], &one["deleted"]), (&json!(3), &json!(0)), "{planned}");
+    assert!(one["freed_bytes"].as_u64().is_some_and(|bytes| bytes > 0), "{planned}");
+
+    let (_, images) = app.api("GET", &format!("/retention/{id}/images?action=delete"), None);
+    let gone: BTreeSet<_> = images["images"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|one| one["digest"].as_str())
+        .collect();
+    assert_eq!(gone, builds[..3].iter().map(String::as_str).collect());
+    let (_, image) = app.api("GET", &format!("/retention/{id}/images?digest={}", builds[7]), None);
+    assert_eq!(image["images"][0]["why"], "pin 8 of production", "{image}");
+
+    // The file says dry-run: a plan is all there is.
+    let (status, problem) = app.api("POST", &format!("/retention/{id}/apply"), None);
+    assert_eq!((status, &problem["type"]), (409, &json!("urn:stablepin:problem:dry-run")), "{problem}");
+
+    with_retention(&app, "mode = \"delete\"");
+    let young = app.push("quiet-young", &Spec::new("young"));
+    let done =
+        ended(&app, &begins(&app, &format!("/retention/{id}/apply"), &json!({ "reason": "looked at it" })));
+    assert_eq!(done["state"], "Completed", "{done}");
+    assert_eq!(done["repositories"][&app.plan.repository]["deleted"], 3, "{done}");
+    let mut left = before;
+    left.insert(young);
+    left.retain(|digest| !builds[..3].contains(digest));
+    assert_eq!(there(&app), left);
+    assert_eq!(app.tag("prod-stable").as_ref(), Some(&builds[7]));
+    assert!(app.items("IMAGE#").iter().all(|mark| mark["condemned_by"].is_null()), "nothing stays condemned");
+    until("the end on the bus", || {
+        let told = app.audited("Retention Run State Change");
+        (told.iter().filter(|line| line.ends_with("→ Completed")).count() == 2).then_some(())
+    });
+}
+
+#[test]
+fn what_is_archived_is_had_back() {
+    let app = plan("archived").create();
+    let builds = aged(&app);
+    with_retention(&app, "mode = \"archive\"");
+    let id = begins(&app, "/retention", &json!({ "share": 100 }));
+    let done = ended(&app, &id);
+    assert_eq!(done["repositories"][&app.plan.repository]["archived"], 3, "{done}");
+    assert!(builds[..3].iter().all(|digest| !there(&app).contains(digest)), "they cannot be pulled");
+    let undone = ended(&app, &begins(&app, &format!("/retention/{id}/undo"), &json!({})));
+    assert_eq!(undone["repositories"][&app.plan.repository]["restored"], 3, "{undone}");
+    until("all of them back", || builds.iter().all(|digest| there(&app).contains(digest)).then_some(()));
+}
+
+#[test]
+fn every_night_each_application_has_a_run_and_one_takes_a_fifth() {
+    let app = plan("nightly").create();
+    let builds = aged(&app);
+    with_retention(&app, "mode = \"delete\"");
+    let night = json!({ "source": "stablepin.schedule", "detail-type": "Retention", "detail": {} });
+    app.aws.invoke(stack().variable("STABLEPIN_RETENTION_FUNCTION"), &night).expect("the night begins");
+    let (_, runs) = app.api("GET", "/retention", None);
+    let run = runs["runs"][0]["id"].as_str().expect("a run of this night").to_owned();
+    // The queue keeps a night's messages back, so that they do not come all at once: this one comes now.
+    let body =
+        json!({ "application": app.plan.name, "run": run, "repository": app.plan.repository }).to_string();
+    let message = json!({ "Records": [{ "eventSource": "aws:sqs", "messageId": "1", "body": body }] });
+    app.aws.invoke(stack().variable("STABLEPIN_RETENTION_FUNCTION"), &message).expect("its turn");
+    let done = ended(&app, &run);
+    let one = &done["repositories"][&app.plan.repository];
+    assert_eq!((&one["images"], &one["deleted"], &one["later"]), (&json!(8), &json!(1), &json!(2)), "{done}");
+    assert_eq!(there(&app), builds[1..].iter().cloned().collect());
+    assert_eq!(done["by"], json!({ "type": "stablepin" }));
+}
+
+#[test]
+fn what_cannot_be_asked_for_is_refused_with_what_to_do() {
+    let app = plan("asks").create();
+    let ask = |path: &str, body: Value| {
+        let (status, problem) = app.api("POST", path, Some(&body));
+        (status, problem["type"].as_str().unwrap_or_default().to_owned())
+    };
+    let kind = |name: &str| format!("urn:stablepin:problem:{name}");
+    assert_eq!(ask("/retention", json!({ "dry_run": false })), (409, kind("dry-run")));
+    assert_eq!(ask("/retention", json!({ "share": 0 })).0, 400);
+    assert_eq!(ask("/retention", json!({ "share": 101 })).0, 400);
+    assert_eq!(ask("/retention", json!({ "shares": 1 })).0, 400);
+    let unknown = "019b0000-0000-7000-8000-000000000000";
+    assert_eq!(ask(&format!("/retention/{unknown}/apply"), json!({})).0, 404);
+    assert_eq!(ask("/retention/x/undo", json!({})).0, 404);
+    let id = begins(&app, "/retention", &json!({}));
+    ended(&app, &id);
+    assert_eq!(ask(&format!("/retention/{id}/undo"), json!({})), (409, kind("nothing-archived")));
+}
