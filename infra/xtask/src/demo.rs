@@ -12,6 +12,7 @@ mod console;
 mod deployment;
 mod failure;
 mod history;
+mod old_images;
 mod page;
 mod rollback;
 mod team;
@@ -46,12 +47,12 @@ const STABLE: &str = "prod-stable";
 /// How many tasks the service wants.
 const DESIRED: usize = 2;
 
-const CHAPTERS: usize = 14;
+const CHAPTERS: usize = 15;
 /// Chapters that only containers can tell.
 const NEED_CONTAINERS: [(usize, &str); 3] = [
-    (12, "Build 5 crashes in its container, and is rolled back by itself"),
-    (13, "Build 6 answers its health check with 500, and is rolled back by itself"),
-    (14, "Build 7, the fix, is approved past the hold, and pinned"),
+    (13, "Build 5 crashes in its container, and is rolled back by itself"),
+    (14, "Build 6 answers its health check with 500, and is rolled back by itself"),
+    (15, "Build 7, the fix, is approved past the hold, and pinned"),
 ];
 
 /// Tells the story; `keep` leaves its cloud running.
@@ -119,15 +120,16 @@ fn tell(stack: &Stack) -> Result<usize> {
         demo.history(&builds)?;
         demo.console(&builds)
     })?;
-    let port = chapter(10, "The team leaves deploying to Stablepin", || demo.hand_over(&pinned))?;
+    chapter(10, "What of the repository may go, and why all of it stays", || demo.plan_old_images(&pinned))?;
+    let port = chapter(11, "The team leaves deploying to Stablepin", || demo.hand_over(&pinned))?;
     if !demo.witness.containers_are_real() {
-        chapter(11, "Build 4 is approved, and nothing proves it", || demo.is_not_proven(&pinned))?;
+        chapter(12, "Build 4 is approved, and nothing proves it", || demo.is_not_proven(&pinned))?;
         for (number, title) in NEED_CONTAINERS {
             chapter(number, title, || demo.only_with_containers("all of it", || Ok(())))?;
         }
         return Ok(demo.claims.held());
     }
-    let live = chapter(11, "Build 4 is approved, deployed, proven, and pinned", || demo.is_deployed(4))?;
+    let live = chapter(12, "Build 4 is approved, deployed, proven, and pinned", || demo.is_deployed(4))?;
     let [crash, unhealthy, fix] = NEED_CONTAINERS;
     chapter(crash.0, crash.1, || demo.crashes(5, &live))?;
     chapter(unhealthy.0, unhealthy.1, || demo.answers_500(6, &live, port))?;
@@ -164,12 +166,13 @@ impl<'a> Demo<'a> {
         let put = format!("PUT/v1/applications/{APPLICATION}");
         let subscribe = format!("PUT/v1/applications/{APPLICATION}/approvers/*");
         let mint = "POST/v1/console";
+        let plan = format!("POST/v1/applications/{APPLICATION}/retention");
         let roll_back = format!("POST/v1/applications/{APPLICATION}/environments/*/rollback");
         Ok(Self {
             stack,
             claims: Claims::default(),
             team: user(&witness.aws, "team", &api, &[&put, &subscribe])?,
-            operator: user(&witness.aws, "operator", &api, &[&read, mint, &roll_back])?,
+            operator: user(&witness.aws, "operator", &api, &[&read, mint, &roll_back, &plan])?,
             intern: user(&witness.aws, "intern", &api, &[])?,
             pushes: witness.tap("demo-pushes", "default", &json!({ "detail-type": ["ECR Image Action"] }))?,
             published: witness.tap("demo-published", stack.bus(), &json!({ "source": ["stablepin"] }))?,
@@ -279,5 +282,6 @@ fn summary(claims: usize, story: &str, containers_are_real: bool) {
         println!("  - an approved release that nothing proved: it was taken back, and is no pin;");
     }
     println!("  - a push that is delivered again changes nothing;");
+    println!("  - every image of the repository has a reason why it stays or may go;");
     println!("  - every pin has its audit record, on the bus too.");
 }

@@ -1,0 +1,62 @@
+//! What of the repository may go, and why each image stays: a plan, that touches nothing.
+
+use super::builds::Build;
+use super::columns::columns;
+use super::{Demo, REPOSITORY, brief};
+use crate::process::wait_for;
+use crate::step::note;
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+const SOON: Duration = Duration::from_secs(60);
+
+impl Demo<'_> {
+    pub(super) fn plan_old_images(&self, pinned: &Build) -> Result<()> {
+        let before = self.digests()?;
+        let asked = json!({ "dry_run": true, "share": 100, "reason": "what would go?" });
+        let run = self.api(&self.operator, "POST", "/retention", Some(&asked))?.json("the run")?;
+        let id = run["id"].as_str().context("a run has an id")?.to_owned();
+        let run = wait_for("the plan", SOON, || {
+            let run = self.api(&self.operator, "GET", &format!("/retention/{id}"), None)?.json("the run")?;
+            Ok(run["ended_at"].is_string().then_some(run))
+        })?;
+        self.claims.equal("the run has ended well", &run["state"], &json!("Completed"))?;
+        let path = format!("/retention/{id}/images");
+        let images = self.api(&self.operator, "GET", &path, None)?.json("the images")?;
+        let images = images["images"].as_array().context("a plan lists its images")?;
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let rows: Vec<_> = images
+            .iter()
+            .map(|one| {
+                [
+                    brief(&text(&one["digest"])).to_owned(),
+                    text(&one["action"]),
+                    text(&one["rule"]),
+                    text(&one["why"]),
+                ]
+            })
+            .collect();
+        note(columns(["digest", "action", "rule", "why"], &rows));
+        let planned: Vec<_> = images.iter().map(|one| text(&one["digest"])).collect();
+        self.claims.equal("every image of the registry has its reason", &planned, &before)?;
+        let kept = images.iter().all(|one| one["action"] == "keep");
+        self.claims.equal("none may go: all of them are of today", &kept, &true)?;
+        let stable = images.iter().find(|one| one["digest"] == pinned.digest).context("the pin is listed")?;
+        let why = text(&stable["why"]);
+        ensure!(why.starts_with("pin "), "why the pin stays: {why}");
+        self.claims.equal("the pin stays because it is the pin", &stable["rule"], &json!("pin"))?;
+        self.claims.equal("and nothing was touched", &self.digests()?, &before)
+    }
+
+    /// What the registry has, sorted.
+    fn digests(&self) -> Result<Vec<String>> {
+        let ask = json!({ "repositoryName": REPOSITORY, "maxResults": 1000 });
+        let answer = self.witness.aws.ecr("DescribeImages", &ask)?;
+        let images = answer["imageDetails"].as_array().cloned().unwrap_or_default();
+        let mut digests: Vec<_> =
+            images.iter().filter_map(|one| one["imageDigest"].as_str().map(str::to_owned)).collect();
+        digests.sort();
+        Ok(digests)
+    }
+}
