@@ -28,6 +28,9 @@ const LAST_CALL: SignedDuration = SignedDuration::from_secs(30);
 /// After so many seconds a repository that another run has is tried again.
 const BUSY_SECONDS: i32 = 60;
 
+/// A tenth of an invocation is left for what was begun, or this.
+const MOST_SPARED: SignedDuration = SignedDuration::from_secs(60);
+
 /// How often one message may fail and be tried again.
 const MOST_FAILURES: u8 = 3;
 
@@ -50,7 +53,7 @@ pub(crate) async fn one(
         return Ok("another run has the repository: later");
     }
     let work = Work { doors, run: &run, repository };
-    let done = work.all(cache, deadline).await;
+    let done = work.all(cache, with_time_to_spare(deadline)).await;
     let how = match done {
         Ok(Some(end)) => {
             work.say(&end).await?;
@@ -73,6 +76,13 @@ pub(crate) async fn one(
     };
     doors.table.give_repository_back(application, repository, holder).await?;
     Ok(how)
+}
+
+/// A hundred images may take a minute when ECR is slow. What is cut off in the middle of them is found again, but only when
+/// the queue brings the message back.
+fn with_time_to_spare(deadline: Deadline) -> Deadline {
+    let left = deadline.ends_at().duration_since(now());
+    deadline.within(left - (left / 10).min(MOST_SPARED))
 }
 
 /// It is tried again soon, and a few times: what is done is not done again. The queue itself brings it back only when an
