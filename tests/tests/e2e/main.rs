@@ -27,6 +27,7 @@ mod names;
 mod push;
 mod reads;
 mod redelivery;
+mod retention;
 mod retention_marks;
 mod rollback;
 mod subscriptions;
