@@ -107,6 +107,17 @@ impl App {
         self.aside = Some(aside);
     }
 
+    /// One of which nothing is there: it has a table of its own from the beginning, and in the emulator no repository.
+    #[track_caller]
+    pub fn begins_aside(plan: crate::Plan) -> Self {
+        let mut app = Self::unborn(plan);
+        app.guest = true;
+        let aside = Aside::open(&app.aws, &app.plan.name, &[]);
+        app.subscribed(&aside.topic);
+        app.aside = Some(aside);
+        app
+    }
+
     /// Every item that is about it, as DynamoDB sends it.
     #[track_caller]
     pub(crate) fn all_items(&self) -> Vec<Value> {
@@ -154,7 +165,7 @@ impl App {
         json!({ "Records": [{ "eventSource": "aws:sqs", "messageId": "1", "body": body }] })
     }
 
-    fn others(&self) -> [(&str, &str); 6] {
+    pub(crate) fn others(&self) -> [(&str, &str); 6] {
         let aside = self.aside.as_ref().expect("it has gone aside");
         [
             ("STABLEPIN_TABLE", aside.table.as_str()),

@@ -34,6 +34,8 @@ pub enum Fault {
     Throttle,
     /// This one and every one after it: there is no end to it.
     KeepThrottling,
+    /// The function may not do that. It is no use to ask again.
+    Refuse,
     /// 500, and AWS has not done it.
     Fail,
     ResetBefore,
@@ -78,8 +80,8 @@ pub struct Run {
 
 /// How long an invocation may take. A lease ends with it, and a tick has to wait for that.
 const TIME: SignedDuration = SignedDuration::from_secs(8);
-/// A program that neither answers nor dies is broken.
-const PATIENCE: Duration = Duration::from_secs(40);
+/// So long after its time a program that neither answers nor dies is broken.
+const PATIENCE: Duration = Duration::from_secs(32);
 /// So long is AWS waited for. The program itself has given up before.
 const SILENCE: Duration = Duration::from_secs(20);
 
@@ -97,7 +99,7 @@ pub fn invoke_with(
     event: &Value,
     fault: Option<(usize, Fault)>,
 ) -> Run {
-    run(function, others, Beside::default(), event, fault, false)
+    run(function, others, Beside::default(), event, fault, TIME, false)
 }
 
 /// The same, with doubles where the emulator's services would be. What is asked of them is numbered with all the rest.
@@ -111,7 +113,20 @@ pub fn invoke_beside<'a>(
     event: &Value,
     fault: Option<(usize, Fault)>,
 ) -> Run {
-    run(function, others, beside.into(), event, fault, false)
+    run(function, others, beside.into(), event, fault, TIME, false)
+}
+
+/// The same, and the invocation may take so long.
+#[track_caller]
+pub fn invoke_within<'a>(
+    time: SignedDuration,
+    beside: impl Into<Beside<'a>>,
+    function: &str,
+    others: &[(&str, &str)],
+    event: &Value,
+    fault: Option<(usize, Fault)>,
+) -> Run {
+    run(function, others, beside.into(), event, fault, time, false)
 }
 
 /// The same, and ECR says of every image that it is ten minutes older than it is.
@@ -122,7 +137,7 @@ pub fn invoke_among_older_images<'a>(
     others: &[(&str, &str)],
     event: &Value,
 ) -> Run {
-    run(function, others, beside.into(), event, None, true)
+    run(function, others, beside.into(), event, None, TIME, true)
 }
 
 #[track_caller]
@@ -132,6 +147,7 @@ fn run(
     beside: Beside<'_>,
     event: &Value,
     fault: Option<(usize, Fault)>,
+    time: SignedDuration,
     older: bool,
 ) -> Run {
     let (proxy, runtime) = (listener(), listener());
@@ -143,6 +159,7 @@ fn run(
         handed_out: AtomicBool::new(false),
         ended: Mutex::new(sender),
         over: AtomicBool::new(false),
+        time,
         fault,
         ecs: beside.ecs.map(EcsDouble::address),
         ecr: beside.ecr.map(EcrDouble::address),
@@ -155,7 +172,7 @@ fn run(
             (&proxy, serve(scope, program, &proxy, Program::forward)),
             (&runtime, serve(scope, program, &runtime, Program::control)),
         ];
-        let answer = ended.recv_timeout(PATIENCE);
+        let answer = ended.recv_timeout(PATIENCE + Duration::try_from(time).unwrap_or_default());
         program.kill();
         program.over.store(true, Ordering::SeqCst);
         for (listener, server) in servers {
@@ -194,6 +211,27 @@ pub fn registration(name: &str, file: &str) -> Value {
 pub fn rollback(name: &str, body: &Value) -> Value {
     let route = "POST /v1/applications/{application}/environments/{environment}/rollback";
     let path = format!("/v1/applications/{name}/environments/production/rollback");
+    let parameters = json!({ "application": name, "environment": "production" });
+    signed(http(route, &path, &parameters, &body.to_string()))
+}
+
+/// The event of a signed request that begins a run of retention; or `apply`, `undo`, of a run.
+pub fn retention(name: &str, run: Option<(&str, &str)>, body: &Value) -> Value {
+    let mut route = "POST /v1/applications/{application}/retention".to_owned();
+    let mut path = format!("/v1/applications/{name}/retention");
+    let mut parameters = json!({ "application": name });
+    if let Some((run, what)) = run {
+        route += &format!("/{{run}}/{what}");
+        path += &format!("/{run}/{what}");
+        parameters["run"] = json!(run);
+    }
+    signed(http(&route, &path, &parameters, &body.to_string()))
+}
+
+/// The event of a signed request of a promotion.
+pub fn promotion(name: &str, body: &Value) -> Value {
+    let route = "POST /v1/applications/{application}/environments/{environment}/promotions";
+    let path = format!("/v1/applications/{name}/environments/production/promotions");
     let parameters = json!({ "application": name, "environment": "production" });
     signed(http(route, &path, &parameters, &body.to_string()))
 }
@@ -314,6 +352,7 @@ struct Program {
     handed_out: AtomicBool,
     ended: Mutex<Sender<Option<Value>>>,
     over: AtomicBool,
+    time: SignedDuration,
     fault: Option<(usize, Fault)>,
     /// The doubles', where there are any.
     ecs: Option<SocketAddr>,
@@ -342,7 +381,7 @@ impl Program {
                 if self.handed_out.swap(true, Ordering::SeqCst) {
                     continue; // one event is all there is: it waits until it is killed
                 }
-                let deadline = (Timestamp::now() + TIME).as_millisecond().to_string();
+                let deadline = (Timestamp::now() + self.time).as_millisecond().to_string();
                 let headers = [
                     ("content-type", "application/json"),
                     ("lambda-runtime-aws-request-id", "8476a536-e9f4-11e8-9739-2dfe598c3fcd"),
@@ -393,6 +432,11 @@ impl Program {
                 Some(Fault::Throttle | Fault::KeepThrottling) => {
                     let body = br#"{"__type":"ThrottlingException","message":"Rate exceeded"}"#;
                     connection.answer(400, &[("x-amzn-errortype".into(), "ThrottlingException".into())], body)
+                }
+                Some(Fault::Refuse) => {
+                    let kind = "AccessDeniedException";
+                    let body = format!(r#"{{"__type":"{kind}","message":"told by the test"}}"#);
+                    connection.answer(400, &[("x-amzn-errortype".into(), kind.into())], body.as_bytes())
                 }
                 Some(Fault::Fail) => connection.answer(500, &[], br#"{"__type":"InternalServerError"}"#),
                 Some(Fault::ResetBefore) => return,

@@ -16,6 +16,7 @@ pub mod link;
 pub mod mail;
 pub mod plan;
 pub mod release;
+pub mod retention;
 pub mod role;
 pub mod seed;
 pub mod service;

@@ -190,6 +190,12 @@ impl Aws {
         response.of(service)?.json(service)
     }
 
+    /// An object of a bucket, or a bucket's list.
+    pub fn s3(&self, path: &str) -> Result<Vec<u8>, AwsError> {
+        let response = self.send("GET", &format!("{}/{path}", self.endpoint), &[], None, Some("s3"))?;
+        Ok(response.of("s3")?.body)
+    }
+
     /// Invokes a Lambda function, waits for it, and answers with what it returned.
     pub fn invoke(&self, function: &str, payload: &Value) -> Result<Value, AwsError> {
         let url = format!("{}/2015-03-31/functions/{}/invocations", self.endpoint, encode(function));

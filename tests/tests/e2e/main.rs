@@ -28,6 +28,7 @@ mod old_images;
 mod push;
 mod reads;
 mod redelivery;
+mod retention;
 mod retention_marks;
 mod rollback;
 mod subscriptions;

@@ -1,0 +1,318 @@
+//! Retention beside both doubles: the function's real program, on a table and a queue that no deployed function looks
+//! at. The bucket is the stack's: what is kept there has the application's name in its key.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use crate::crash::{self, Beside, Fault, invoke_within, registration};
+use crate::ecr_double::{EcrDouble, Mutability, PushedAt, Repository};
+use crate::ecs_double::EcsDouble;
+use crate::role::configuration;
+use crate::{App, Plan};
+
+/// How long an invocation may take, where the story does not say otherwise. The template gives it more.
+const TIME: SignedDuration = SignedDuration::from_secs(60);
+
+/// What is not carried out by so many messages never is.
+const MESSAGES: usize = 20;
+
+/// One application, its repository, and everything beside it.
+pub struct Retention {
+    pub app: App,
+    pub ecr: EcrDouble,
+    pub ecs: EcsDouble,
+    pub web: Repository,
+    /// The URL of the queue that gets the work.
+    queue: String,
+    bucket: String,
+}
+
+/// One run over one repository.
+pub struct Run<'a> {
+    of: &'a Retention,
+    pub application: String,
+    pub repository: String,
+    pub id: String,
+}
+
+/// So many days before now.
+pub fn days_ago(days: i64) -> PushedAt {
+    PushedAt::At(Timestamp::now() - SignedDuration::from_hours(24 * days))
+}
+
+impl Retention {
+    /// Of an application with this in its file's `[retention]`, such as `mode = "delete"`.
+    #[track_caller]
+    pub fn begin(story: &str, settings: &str) -> Self {
+        Self::of(Plan::new(story), settings)
+    }
+
+    #[track_caller]
+    pub fn of(plan: Plan, settings: &str) -> Self {
+        let app = App::begins_aside(plan);
+        let ecr = EcrDouble::start();
+        let web = ecr.creates(&app.plan.repository, Mutability::Mutable);
+        let name = json!({ "QueueName": format!("{}-retention", app.plan.name) });
+        let queue = app.aws.sqs("CreateQueue", &name).expect("a queue");
+        let variables = &configuration("retention")["Environment"]["Variables"];
+        let story = Self {
+            queue: queue["QueueUrl"].as_str().expect("a queue has a URL").to_owned(),
+            bucket: variables["STABLEPIN_BUCKET"].as_str().expect("a bucket").to_owned(),
+            ecs: EcsDouble::start(),
+            app,
+            ecr,
+            web,
+        };
+        story.ecs.by_hand();
+        story.configures(settings);
+        story
+    }
+
+    fn beside(&self) -> Beside<'_> {
+        (&self.ecs, &self.ecr).into()
+    }
+
+    /// The application's file has this in `[retention]`, from now on.
+    #[track_caller]
+    pub fn configures(&self, settings: &str) {
+        let text = format!("{}\n[retention]\n{settings}\n", self.app.plan.toml());
+        self.registers(&self.app.plan.name, &text);
+    }
+
+    /// Any application, in this one's table.
+    #[track_caller]
+    pub fn registers(&self, name: &str, text: &str) {
+        let run = self.app.invoke(self.beside(), "api", &registration(name, text), None);
+        let answer = run.answer.expect("it was not killed");
+        assert!(matches!(answer["statusCode"].as_u64(), Some(200 | 201)), "{answer:#}");
+    }
+
+    /// Any function's program but retention's.
+    #[track_caller]
+    pub fn invoke(&self, function: &str, event: &Value) -> Value {
+        let run = self.app.invoke(self.beside(), function, event, None);
+        run.answer.expect("it was not killed")
+    }
+
+    #[track_caller]
+    fn retention(&self, event: &Value, fault: Option<(usize, Fault)>, time: SignedDuration) -> crash::Run {
+        let mut others = self.app.others().to_vec();
+        others.push(("STABLEPIN_RETENTION_QUEUE", &self.queue));
+        invoke_within(time, self.beside(), "retention", &others, event, fault)
+    }
+
+    /// Somebody asks for a run, in JSON; the answer.
+    #[track_caller]
+    pub fn asks(&self, name: &str, of: Option<(&str, &str)>, body: &Value) -> (u64, Value) {
+        let run = self.retention(&crash::retention(name, of, body), None, TIME);
+        let answer = run.answer.expect("it was not killed");
+        let body = answer["body"].as_str().and_then(|body| serde_json::from_str(body).ok());
+        (answer["statusCode"].as_u64().unwrap_or_default(), body.unwrap_or(answer))
+    }
+
+    #[track_caller]
+    fn begun(&self, application: &str, repository: &str, of: Option<(&str, &str)>, body: &Value) -> Run<'_> {
+        let (status, answer) = self.asks(application, of, body);
+        assert_eq!(status, 202, "{answer:#}");
+        Run {
+            of: self,
+            application: application.to_owned(),
+            repository: repository.to_owned(),
+            id: answer["id"].as_str().expect("a run has an id").to_owned(),
+        }
+    }
+
+    /// Begins a run; nothing of it is carried out.
+    #[track_caller]
+    pub fn begins(&self, body: &Value) -> Run<'_> {
+        self.begun(&self.app.plan.name, &self.app.plan.repository, None, body)
+    }
+
+    /// The same, of another application of this table.
+    #[track_caller]
+    pub fn begins_for(&self, application: &str, repository: &str, body: &Value) -> Run<'_> {
+        self.begun(application, repository, None, body)
+    }
+
+    /// Applies the plan of a run, or undoes it.
+    #[track_caller]
+    pub fn begins_of(&self, run: &Run<'_>, what: &str) -> Run<'_> {
+        self.begun(&run.application, &run.repository, Some((&run.id, what)), &json!({}))
+    }
+
+    /// Begins a run over as much as may go, and carries all of it out.
+    #[track_caller]
+    pub fn runs(&self) -> Run<'_> {
+        let run = self.begins(&json!({ "share": 100 }));
+        run.ends();
+        run
+    }
+
+    /// Every lease of a program that has died is over.
+    #[track_caller]
+    pub fn leases_end(&self) {
+        for item in self.app.items("RETENTION#") {
+            let key = json!({ "pk": { "S": item["pk"] }, "sk": { "S": item["sk"] } });
+            let ask = json!({
+                "TableName": self.app.table(), "Key": key,
+                "UpdateExpression": "SET #until = :past",
+                "ExpressionAttributeNames": { "#until": "until" },
+                "ExpressionAttributeValues": { ":past": { "N": "0" } },
+            });
+            self.app.aws.dynamodb("UpdateItem", &ask).expect("the table takes it");
+        }
+    }
+
+    /// As the tagger notes a tag before it puts it: what it names is a build or a backup of ours.
+    #[track_caller]
+    pub fn is_ours(&self, tag: &str, digest: &str) {
+        let item = json!({
+            "pk": { "S": format!("APP#{}", self.app.plan.name) },
+            "sk": { "S": format!("TAG#{}#{tag}", self.app.plan.repository) },
+            "intents": { "SS": [digest] },
+        });
+        let put = json!({ "TableName": self.app.table(), "Item": item });
+        self.app.aws.dynamodb("PutItem", &put).expect("the table takes it");
+    }
+
+    /// An object of the stack's bucket.
+    #[track_caller]
+    pub fn object(&self, key: &str) -> Vec<u8> {
+        self.app.aws.s3(&format!("{}/{key}", self.bucket)).expect("the bucket has it")
+    }
+
+    #[track_caller]
+    pub fn document(&self, key: &str) -> Value {
+        serde_json::from_slice(&self.object(key)).expect("a document is JSON")
+    }
+
+    /// The keys below a prefix.
+    #[track_caller]
+    pub fn keys(&self, prefix: &str) -> Vec<String> {
+        let encoded = prefix.replace('/', "%2F");
+        let list = format!("{}?list-type=2&prefix={encoded}", self.bucket);
+        let list = String::from_utf8(self.app.aws.s3(&list).expect("the bucket answers")).expect("text");
+        let keys = list.split("<Key>").skip(1).filter_map(|rest| rest.split("</Key>").next());
+        keys.map(str::to_owned).collect()
+    }
+
+    /// The digests that a mark of a deletion is on.
+    #[track_caller]
+    pub fn condemned(&self) -> Vec<String> {
+        let marked = self.app.items("IMAGE#").into_iter().filter(|item| !item["condemned_by"].is_null());
+        marked.map(|item| item["sk"].as_str().unwrap_or_default().to_owned()).collect()
+    }
+
+    /// The calls that change an image.
+    pub fn changes(&self) -> usize {
+        let changes = ["BatchDeleteImage", "UpdateImageStorageClass", "PutImage"];
+        changes.iter().map(|operation| self.ecr.count(operation)).sum()
+    }
+}
+
+impl Drop for Retention {
+    fn drop(&mut self) {
+        let _ = self.app.aws.sqs("DeleteQueue", &json!({ "QueueUrl": self.queue }));
+    }
+}
+
+impl Run<'_> {
+    /// As the queue brings it.
+    pub fn message(&self) -> Value {
+        let body = json!({ "application": self.application, "run": self.id, "repository": self.repository });
+        json!({ "Records": [{ "eventSource": "aws:sqs", "messageId": "1", "body": body.to_string() }] })
+    }
+
+    /// The message comes, once.
+    #[track_caller]
+    pub fn comes(&self, fault: Option<(usize, Fault)>) -> crash::Run {
+        self.comes_for(TIME, fault)
+    }
+
+    /// Once, and there is so much time.
+    #[track_caller]
+    pub fn comes_for(&self, time: SignedDuration, fault: Option<(usize, Fault)>) -> crash::Run {
+        self.of.retention(&self.message(), fault, time)
+    }
+
+    /// It comes again until all is done; what became of the repository.
+    #[track_caller]
+    pub fn ends(&self) -> Value {
+        for _ in 0..MESSAGES {
+            if self.has_ended() {
+                return self.in_repository();
+            }
+            let answer = self.comes(None).answer.expect("it was not killed");
+            assert!(answer["errorMessage"].is_null(), "{answer:#}");
+        }
+        panic!("it has not ended: {:#}", self.in_repository())
+    }
+
+    #[track_caller]
+    pub fn has_ended(&self) -> bool {
+        let state = self.in_repository()["state"].clone();
+        matches!(state.as_str(), Some("Done" | "LeftAlone" | "Failed"))
+    }
+
+    /// As the table has it.
+    #[track_caller]
+    pub fn record(&self) -> Value {
+        let item = self.of.app.item(&format!("APP#{}", self.application), &format!("RUN#{}", self.id));
+        item.expect("the table has the run")["record"].clone()
+    }
+
+    #[track_caller]
+    pub fn in_repository(&self) -> Value {
+        self.record()["repositories"][&self.repository].clone()
+    }
+
+    /// One of its numbers.
+    #[track_caller]
+    pub fn number(&self, name: &str) -> u64 {
+        self.in_repository()[name].as_u64().unwrap_or_else(|| panic!("{name} is no number"))
+    }
+
+    /// Why it was left alone, or failed.
+    #[track_caller]
+    pub fn problem(&self) -> String {
+        self.in_repository()["problem"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// What the plan says, by digest.
+    #[track_caller]
+    pub fn plan(&self) -> BTreeMap<String, Value> {
+        let key = self.in_repository()["plan"]["key"].as_str().expect("it has a plan").to_owned();
+        let images = self.of.document(&key)["images"].as_array().cloned().unwrap_or_default();
+        images.into_iter().map(|one| (one["digest"].as_str().unwrap_or_default().to_owned(), one)).collect()
+    }
+
+    /// The rule that decided on an image.
+    #[track_caller]
+    pub fn rule(&self, digest: &str) -> String {
+        self.plan()[digest]["rule"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// What became of what was to go, by digest.
+    #[track_caller]
+    pub fn outcomes(&self) -> BTreeMap<String, Value> {
+        let key = self.in_repository()["report"]["key"].as_str().expect("it has a report").to_owned();
+        let outcomes = self.of.document(&key)["outcomes"].as_object().cloned().unwrap_or_default();
+        outcomes.into_iter().collect()
+    }
+
+    /// The manifests that it kept before it deleted them, by digest: media type and bytes.
+    #[track_caller]
+    pub fn manifests(&self) -> BTreeMap<String, (String, String)> {
+        let prefix = format!("retention/{}/{}/{}/manifests/", self.application, self.repository, self.id);
+        let mut kept = BTreeMap::new();
+        for key in self.of.keys(&prefix) {
+            for one in self.of.document(&key).as_array().into_iter().flatten() {
+                let text = |name: &str| one[name].as_str().unwrap_or_default().to_owned();
+                kept.insert(text("imageDigest"), (text("imageManifestMediaType"), text("imageManifest")));
+            }
+        }
+        kept
+    }
+}

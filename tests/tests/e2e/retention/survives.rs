@@ -1,0 +1,186 @@
+//! Rule 8: what is needed stays, whatever its age, and whenever it came to be needed.
+
+use std::thread;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use stablepin_tests::crash::{decision, promotion};
+use stablepin_tests::ecr_double::NewImage;
+use stablepin_tests::ecs_double::Reported;
+use stablepin_tests::retention::{Retention, days_ago};
+use stablepin_tests::{Link, until};
+use xtask::image::Spec;
+use xtask::podman::ECR_HOST;
+
+const DELETE: &str = "mode = \"delete\"\nkeep = 5";
+
+/// An image that nothing needs, 400 days old.
+fn old(name: &str) -> NewImage {
+    NewImage::named(name).pushed_at(days_ago(400))
+}
+
+/// A pipeline pushes a build, and the tagger hears of it as late, or as early, as that.
+#[track_caller]
+fn is_pushed(story: &Retention, tag: &str, version: &str, at: Timestamp) -> String {
+    story.ecr.time_passes(SignedDuration::from_secs(1));
+    let image = stablepin_tests::app::image(&Spec::new(version));
+    let digest =
+        story.ecr.registry().push(story.web.name(), Some(tag), &image).expect("the double takes a push");
+    for mut event in story.ecr.events() {
+        event["time"] = json!(at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+        let answer = story.invoke("tagger", &event);
+        assert!(answer["errorMessage"].is_null(), "{event:#}: {answer:#}");
+    }
+    digest
+}
+
+/// A build of 400 days ago, of which nobody wanted to know; it is one of many.
+#[track_caller]
+fn was_rejected(story: &Retention, tag: &str, version: &str) -> String {
+    let digest = is_pushed(story, tag, version, long_ago());
+    decides(story, &story.app.link(&digest), "reject");
+    story.app.pauses_end();
+    story.app.tick_beside((&story.ecs, &story.ecr), None);
+    story.web.is_pushed_at(&digest, days_ago(400));
+    digest
+}
+
+/// Builds that are newer than all the others, and as many as stay.
+#[track_caller]
+fn newer_builds(story: &Retention) {
+    for number in 0..5 {
+        let tag = format!("production-20261101-00000{number}-a1b2c3d4");
+        let digest = story.web.put(NewImage::named(&tag).tag(&tag).pushed_at(days_ago(20)));
+        story.is_ours(&tag, &digest);
+    }
+}
+
+fn long_ago() -> Timestamp {
+    Timestamp::now() - SignedDuration::from_hours(400 * 24)
+}
+
+/// The lead approves the newest promotion.
+#[track_caller]
+fn approves(story: &Retention) {
+    let promotions = story.app.promotions();
+    let id = promotions.last().and_then(|one| one["id"].as_str()).expect("a promotion");
+    let link = until("the mail", || {
+        let mails = story.app.mails("lead");
+        let link = mails.iter().map(Link::of).find(|link| link.promotion() == id);
+        if link.is_none() {
+            story.app.pauses_end();
+            story.app.tick_beside((&story.ecs, &story.ecr), None);
+        }
+        link
+    });
+    decides(story, &link, "approve");
+}
+
+#[track_caller]
+fn decides(story: &Retention, link: &Link, what: &str) {
+    let answer = story.invoke("approval", &decision(link, what, "tried it"));
+    assert_eq!(answer["statusCode"], 200);
+}
+
+#[track_caller]
+fn asks_to_promote(story: &Retention, digest: &str) -> (u64, Value) {
+    let answer = story.invoke("approval", &promotion(&story.app.plan.name, &json!({ "digest": digest })));
+    let body = answer["body"].as_str().and_then(|body| serde_json::from_str(body).ok());
+    (answer["statusCode"].as_u64().unwrap_or_default(), body.unwrap_or(answer))
+}
+
+fn image(story: &Retention, digest: &str) -> String {
+    format!("{ECR_HOST}/{}@{digest}", story.web.name())
+}
+
+#[test]
+fn a_pin_of_400_days_a_running_image_without_a_tag_and_a_revision_scaled_to_zero_survive() {
+    let story = Retention::begin("ret-needed", DELETE);
+    let pinned = is_pushed(&story, "main", "1", long_ago());
+    approves(&story);
+    assert_eq!(story.app.pins(), [(1, pinned.clone())]);
+    story.web.is_pushed_at(&pinned, days_ago(400));
+
+    let [running, resolved, unneeded] =
+        ["running", "resolved", "unneeded"].map(|name| story.web.put(old(name)));
+    story.ecs.service("prod/web").runs(&image(&story, &running)).desired(2).create();
+    // Its revision alone knows what it ran: the tag is on another image by now, and its tasks are long gone.
+    let named = format!("{ECR_HOST}/{}:release", story.web.name());
+    story.ecs.reports(&named, &Reported::Digest(resolved.clone()));
+    let idle = story.ecs.service("prod/idle").runs(&named).create();
+    idle.scales_to(0);
+    (0..5).for_each(|_| story.ecs.advance());
+    story.ecs.time_passes(SignedDuration::from_hours(2));
+    assert!(idle.tasks().iter().all(|task| task["lastStatus"] != "RUNNING"));
+
+    let run = story.runs();
+    assert_eq!(run.in_repository()["state"], "Done", "{:#}", run.record());
+    for (digest, rule) in [(&pinned, "pin"), (&running, "in-use"), (&resolved, "in-use"), (&unneeded, "old")]
+    {
+        assert_eq!(run.rule(digest), rule, "{:#}", run.plan()[digest]);
+        assert_eq!(story.web.exists(digest), rule != "old");
+    }
+    let why = run.plan()[&resolved]["why"].as_str().unwrap_or_default().to_owned();
+    assert!(why.contains("service revision") && why.contains("prod/idle"), "{why}");
+    assert_eq!((story.web.count(), run.number("deleted")), (3, 1));
+}
+
+#[test]
+fn an_image_whose_promotion_is_approved_between_plan_and_apply_survives() {
+    let story = Retention::begin("ret-between", DELETE);
+    let [wanted, unneeded] =
+        [("v1", "1"), ("v2", "2")].map(|(tag, version)| was_rejected(&story, tag, version));
+    newer_builds(&story);
+    let run = story.begins(&json!({ "share": 100 }));
+    thread::scope(|scope| {
+        // There are no indexes: what is read now is what the plan would free.
+        let planned = story.ecr.pauses("BatchGetImage");
+        let applies = scope.spawn(|| run.ends());
+        planned.comes();
+        let (status, answer) = asks_to_promote(&story, &wanted);
+        assert_eq!(status, 202, "{answer:#}");
+        approves(&story);
+        planned.goes_on();
+        applies.join().expect("the run ends");
+    });
+    assert_eq!(run.plan()[&wanted]["action"], "delete", "it was to go");
+    let outcome = &run.outcomes()[&wanted];
+    assert_eq!(outcome["outcome"], "skipped", "{outcome}");
+    assert!(story.web.exists(&wanted) && !story.web.exists(&unneeded));
+    assert_eq!(story.app.pins(), [(1, wanted.clone())]);
+    assert_eq!(story.web.tag("prod-stable"), Some(wanted));
+    assert_eq!((run.number("deleted"), run.number("skipped")), (1, 1));
+    assert_eq!(story.condemned(), Vec::<String>::new());
+}
+
+#[test]
+fn what_is_being_deleted_is_refused_and_what_is_approved_at_that_moment_survives() {
+    let story = Retention::begin("ret-moment", DELETE);
+    let [wanted, goes] = [("v1", "1"), ("v2", "2")].map(|(tag, version)| was_rejected(&story, tag, version));
+    newer_builds(&story);
+    let (status, answer) = asks_to_promote(&story, &wanted);
+    assert_eq!(status, 202, "{answer:#}");
+    let run = story.begins(&json!({ "share": 100 }));
+    thread::scope(|scope| {
+        let deletes = story.ecr.pauses("BatchDeleteImage");
+        let applies = scope.spawn(|| run.ends());
+        let asked = deletes.comes();
+        assert_eq!(asked["imageIds"], json!([{ "imageDigest": goes }]), "it was looked at once more");
+        let before = story.app.everything();
+        let (status, problem) = asks_to_promote(&story, &goes);
+        assert_eq!(
+            (status, &problem["type"]),
+            (409, &json!("urn:stablepin:problem:image-condemned")),
+            "{problem}"
+        );
+        assert_eq!(story.app.everything(), before, "nothing was begun");
+        approves(&story);
+        deletes.goes_on();
+        applies.join().expect("the run ends");
+    });
+    assert!(story.web.exists(&wanted) && !story.web.exists(&goes));
+    assert_eq!(story.app.pins(), [(1, wanted.clone())]);
+    assert_eq!(run.rule(&wanted), "open");
+    assert_eq!((run.number("deleted"), story.condemned().len()), (1, 0));
+    assert_eq!(story.app.promotions().len(), 3, "of what went, none was opened");
+}
