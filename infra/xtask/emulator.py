@@ -241,7 +241,13 @@ def deregister_pull_time_update_exclusion(data):
     return ecr.json_response({"principalArn": principal})
 
 
+def get_registry_policy(data):
+    """https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetRegistryPolicy.html"""
+    return refused("RegistryPolicyNotFoundException", "Registry policy does not exist")
+
+
 MORE = {
+    "GetRegistryPolicy": get_registry_policy,
     "UpdateImageStorageClass": update_image_storage_class,
     "ListPullTimeUpdateExclusions": list_pull_time_update_exclusions,
     "RegisterPullTimeUpdateExclusion": register_pull_time_update_exclusion,

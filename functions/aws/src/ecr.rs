@@ -253,6 +253,11 @@ pub enum EcrError {
         #[source]
         source: FailedCall,
     },
+    #[error("could not read the registry's policy (GetRegistryPolicy)")]
+    GetRegistryPolicy {
+        #[source]
+        source: FailedCall,
+    },
     #[error("could not read the lifecycle policy of {repository} (GetLifecyclePolicy)")]
     GetLifecyclePolicy {
         repository: RepositoryName,
@@ -340,6 +345,7 @@ impl EcrError {
             | Self::UpdateImageStorageClass { source, .. }
             | Self::GetRepositoryPolicy { source, .. }
             | Self::GetLifecyclePolicy { source, .. }
+            | Self::GetRegistryPolicy { source }
             | Self::ListPullTimeUpdateExclusions { source }
             | Self::RegisterPullTimeUpdateExclusion { source, .. }
             | Self::GetDownloadUrlForLayer { source, .. } => source.is_retryable(),

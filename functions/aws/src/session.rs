@@ -264,6 +264,14 @@ impl Session {
         aws_sdk_ecr::Client::from_conf(config.build())
     }
 
+    /// One attempt.
+    pub(crate) fn impatient_ecr(&self) -> aws_sdk_ecr::Client {
+        let mut config =
+            aws_sdk_ecr::config::Builder::from(&self.config).retry_config(RetryConfig::disabled());
+        config.set_endpoint_url(self.settings.endpoint(Service::Ecr).map(str::to_owned));
+        aws_sdk_ecr::Client::from_conf(config.build())
+    }
+
     pub(crate) fn patient_ecs(&self) -> aws_sdk_ecs::Client {
         let mut config = aws_sdk_ecs::config::Builder::from(&self.config)
             .retry_config(self.patient_retries())

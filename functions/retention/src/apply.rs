@@ -2,8 +2,10 @@
 //! at once more, and what is not as the plan saw it stays.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
+use jiff::Timestamp;
 use serde::Serialize;
 use stablepin_aws::ecr::{FoundImage, ImageId, ImageStatus, Manifest, PER_DELETE, StorageClass, Untag};
 use stablepin_core::image::{ImageDigest, ImageTag};
@@ -20,6 +22,9 @@ const MARKS_AT_ONCE: usize = 16;
 
 /// Images that are archived at once: ECR takes one a call, and publishes no limit.
 const ARCHIVED_AT_ONCE: usize = 4;
+
+/// How often a part is looked at again, when ECR did not take what came after the look: with 1, 2, 4 … seconds between.
+const MOST_LOOKS: u32 = 7;
 
 /// Whether all of it was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,9 +48,11 @@ struct Kept<'a> {
 /// A plan that is being carried out.
 pub(crate) struct Apply<'a> {
     work: &'a Work<'a>,
-    /// What is still to go, wave by wave.
+    /// What is still to go, wave by wave, as the fresh plan has it.
     waves: BTreeMap<u16, Vec<&'a Planned>>,
     untag: Vec<(&'a ImageDigest, &'a ImageTag)>,
+    /// When what is compared with was read.
+    planned_at: Timestamp,
     pub(crate) outcomes: Outcomes,
 }
 
@@ -61,7 +68,8 @@ impl<'a> Apply<'a> {
     ) -> Self {
         let now: HashMap<&ImageDigest, &Planned> =
             fresh.images.iter().map(|one| (&one.digest, one)).collect();
-        let mut apply = Self { work, waves: BTreeMap::new(), untag: Vec::new(), outcomes: before };
+        let mut apply =
+            Self { work, waves: BTreeMap::new(), untag: Vec::new(), planned_at: fresh.at, outcomes: before };
         for one in &saved.images {
             let skipped = |why: &str| Outcome::Skipped { why: why.to_owned() };
             let outcome = match (&one.fate, now.get(&one.digest)) {
@@ -76,11 +84,11 @@ impl<'a> Apply<'a> {
                 (Fate::Delete { .. } | Fate::Archive { .. }, _) if apply.is_done(&one.digest) => continue,
                 (Fate::Delete { .. }, None) if begun => Outcome::Deleted,
                 (Fate::Delete { .. } | Fate::Archive { .. }, None) => skipped("is not there any more"),
-                (Fate::Delete { .. }, Some(Planned { fate: Fate::Delete { wave }, tags, .. }))
-                | (Fate::Archive { .. }, Some(Planned { fate: Fate::Archive { wave }, tags, .. }))
-                    if *tags == one.tags =>
+                (Fate::Delete { .. }, Some(still @ Planned { fate: Fate::Delete { wave }, .. }))
+                | (Fate::Archive { .. }, Some(still @ Planned { fate: Fate::Archive { wave }, .. }))
+                    if still.tags == one.tags =>
                 {
-                    apply.waves.entry(*wave).or_default().push(one);
+                    apply.waves.entry(*wave).or_default().push(still);
                     continue;
                 }
                 (Fate::Archive { .. }, Some(fresh)) if begun && fresh.rule.is_archived() => Outcome::Archived,
@@ -126,7 +134,7 @@ impl<'a> Apply<'a> {
             match outcome {
                 Outcome::Deleted => applied.deleted += 1,
                 Outcome::Archived => applied.archived += 1,
-                Outcome::Untagged => applied.untagged += 1,
+                Outcome::Untagged { tags } => applied.untagged += tags.len() as u64,
                 Outcome::Restored => applied.restored += 1,
                 Outcome::Skipped { .. } => applied.skipped += 1,
                 Outcome::Refused { code, .. } => *applied.errors.entry(code.clone()).or_default() += 1,
@@ -136,20 +144,28 @@ impl<'a> Apply<'a> {
     }
 
     /// Up to a hundred images, none of which needs another of them to be gone.
-    async fn part(&mut self, part: &[&Planned], name: &str) -> Result<(), RetentionError> {
+    async fn part(&mut self, part: &[&'a Planned], name: &str) -> Result<(), RetentionError> {
         let doors = self.work.doors;
         let application = &self.work.run.application;
         let (run, at) = (self.work.run.id, now());
-        let marked = stream::iter(part.to_vec()).map(|one| async move {
+        let mut goes = Vec::with_capacity(part.len());
+        for one in part {
+            // Nothing says so in ECR: the signatures of what stays would go.
+            match one.after.iter().find(|above| !self.is_done(above)) {
+                None => goes.push(*one),
+                Some(above) => self.skips(&one.digest, &format!("it belongs to {above}, which stays")),
+            }
+        }
+        let marked = stream::iter(goes).map(|one| async move {
             Ok::<_, RetentionError>((one, doors.table.condemn(application, &one.digest, run, at).await?))
         });
-        let marked: Vec<(&Planned, bool)> = marked.buffer_unordered(MARKS_AT_ONCE).try_collect().await?;
-        let mut condemned: BTreeMap<&ImageDigest, &Planned> = BTreeMap::new();
+        let marked: Vec<(&'a Planned, bool)> = marked.buffer_unordered(MARKS_AT_ONCE).try_collect().await?;
+        let mut condemned: BTreeMap<&'a ImageDigest, &'a Planned> = BTreeMap::new();
         for (one, is_condemned) in marked {
             if is_condemned {
                 condemned.insert(&one.digest, one);
             } else {
-                self.skips(&one.digest, "a promotion or a rollback has begun that needs it");
+                self.skips(&one.digest, "a promotion or a rollback needs it, or another run has it");
             }
         }
 
@@ -166,17 +182,41 @@ impl<'a> Apply<'a> {
             doors.table.pardon(application, &digest).await?;
         }
 
+        // Each look is followed by one attempt: what ECR does not take at once is looked at again.
+        for look in 1..=MOST_LOOKS {
+            match self.look_and_let_go(&mut condemned).await {
+                Ok(()) => break,
+                Err(RetentionError::Ecr(error)) if error.is_retryable() && look < MOST_LOOKS => {
+                    tokio::time::sleep(Duration::from_secs(1 << (look - 1))).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Describes them once more, and deletes or archives what is as it was planned. What is settled is taken from
+    /// `condemned`.
+    async fn look_and_let_go(
+        &mut self,
+        condemned: &mut BTreeMap<&'a ImageDigest, &'a Planned>,
+    ) -> Result<(), RetentionError> {
+        let doors = self.work.doors;
+        let application = &self.work.run.application;
         let digests: Vec<ImageDigest> = condemned.keys().map(|digest| (*digest).clone()).collect();
         let found = doors.ecr.describe_some(self.work.repository, &digests).await?;
         let found: BTreeMap<&ImageDigest, &FoundImage> = found.iter().map(|one| (&one.digest, one)).collect();
         let (mut delete, mut archive) = (Vec::new(), Vec::new());
-        for (digest, one) in condemned {
+        for digest in &digests {
+            let Some(one) = condemned.get(digest).copied() else { continue };
             match (found.get(digest), &one.fate) {
                 (None, _) => {
+                    condemned.remove(digest);
                     self.skips(digest, "is not there any more");
                     doors.table.was_deleted(application, digest).await?;
                 }
-                (Some(there), _) if !is_as_planned(one, there) => {
+                (Some(there), _) if !self.is_as_planned(one, there) => {
+                    condemned.remove(digest);
                     self.skips(digest, "its tags or its state changed");
                     doors.table.pardon(application, digest).await?;
                 }
@@ -187,7 +227,20 @@ impl<'a> Apply<'a> {
             }
         }
         self.delete(&delete).await?;
-        self.archive(archive).await
+        condemned.retain(|digest, _| !delete.contains(digest));
+        self.archive(archive, condemned).await
+    }
+
+    /// Nobody has named it otherwise, archived it, had it back or pushed it again since.
+    fn is_as_planned(&self, planned: &Planned, there: &FoundImage) -> bool {
+        let tags: BTreeSet<&ImageTag> = there.tags.iter().collect();
+        let archived = there.status == ImageStatus::Archived;
+        let is_newer = |at: Option<Timestamp>| at.is_some_and(|at| at > self.planned_at);
+        tags == planned.tags.iter().collect()
+            && there.status != ImageStatus::Activating
+            && archived == planned.rule.is_archived()
+            && !is_newer(there.pushed_at)
+            && !is_newer(there.activated_at)
     }
 
     fn skips(&mut self, digest: &ImageDigest, why: &str) {
@@ -204,7 +257,7 @@ impl<'a> Apply<'a> {
         if digests.is_empty() {
             return Ok(Vec::new());
         }
-        let (manifests, refused) = self.work.doors.ecr.manifests(self.work.repository, digests).await?;
+        let (manifests, refused) = self.manifests(digests).await?;
         let kept = |manifest: &'_ Manifest| -> Option<serde_json::Value> {
             let kept = Kept {
                 image_digest: &manifest.digest,
@@ -223,10 +276,34 @@ impl<'a> Apply<'a> {
         Ok(refused)
     }
 
+    /// One that is odd, and that ECR gives in a form which cannot be kept, does not hold up the others.
+    async fn manifests(
+        &self,
+        digests: &[ImageDigest],
+    ) -> Result<(Vec<Manifest>, Vec<(ImageDigest, String)>), RetentionError> {
+        let (ecr, repository) = (&self.work.doors.ecr, self.work.repository);
+        match ecr.manifests(repository, digests).await {
+            Err(error) if !error.is_retryable() => {}
+            all => return Ok(all?),
+        }
+        let (mut manifests, mut refused) = (Vec::new(), Vec::new());
+        for digest in digests {
+            match ecr.manifests(repository, std::slice::from_ref(digest)).await {
+                Ok((one, none)) => {
+                    manifests.extend(one);
+                    refused.extend(none);
+                }
+                Err(error) if error.is_retryable() => return Err(error.into()),
+                Err(_) => refused.push((digest.clone(), "Unreadable".to_owned())),
+            }
+        }
+        Ok((manifests, refused))
+    }
+
     async fn delete(&mut self, digests: &[ImageDigest]) -> Result<(), RetentionError> {
         let doors = self.work.doors;
         let application = &self.work.run.application;
-        let done = doors.ecr.delete(self.work.repository, digests).await?;
+        let done = doors.once.delete(self.work.repository, digests).await?;
         let mut failed: BTreeMap<ImageDigest, Outcome> = BTreeMap::new();
         for failure in done.failures {
             let Some(digest) = failure.digest else { continue };
@@ -252,24 +329,38 @@ impl<'a> Apply<'a> {
         Ok(())
     }
 
-    async fn archive(&mut self, digests: Vec<ImageDigest>) -> Result<(), RetentionError> {
+    /// What could not be archived, and may be at the next look, stays in `condemned`.
+    async fn archive(
+        &mut self,
+        digests: Vec<ImageDigest>,
+        condemned: &mut BTreeMap<&'a ImageDigest, &'a Planned>,
+    ) -> Result<(), RetentionError> {
         let (doors, repository) = (self.work.doors, self.work.repository);
         let application = &self.work.run.application;
         let archived = stream::iter(digests).map(|digest| async move {
-            let outcome = match doors.ecr.set_storage_class(repository, &digest, StorageClass::Archive).await
-            {
+            let archived = doors.once.set_storage_class(repository, &digest, StorageClass::Archive).await;
+            let outcome = match archived {
                 Ok(()) => Outcome::Archived,
                 Err(error) => match error.of_one_image() {
                     Some(code) => Outcome::Refused { code: code.to_owned(), why: error.to_string() },
-                    None => return Err(error.into()),
+                    None => return Ok(Err(error.into())),
                 },
             };
             doors.table.pardon(application, &digest).await?;
-            Ok::<_, RetentionError>((digest, outcome))
+            Ok::<_, RetentionError>(Ok((digest, outcome)))
         });
         let archived: Vec<_> = archived.buffer_unordered(ARCHIVED_AT_ONCE).try_collect().await?;
-        self.outcomes.extend(archived);
-        Ok(())
+        let mut failed = None;
+        for one in archived {
+            match one {
+                Ok((digest, outcome)) => {
+                    condemned.remove(&digest);
+                    self.outcomes.insert(digest, outcome);
+                }
+                Err(error) => failed = Some(error),
+            }
+        }
+        failed.map_or(Ok(()), Err)
     }
 
     /// Its image stays. Where somebody moved its other tags away in that very moment, ECR has deleted the image with
@@ -277,10 +368,13 @@ impl<'a> Apply<'a> {
     async fn untag(&mut self, digest: &ImageDigest, tag: &ImageTag) -> Result<(), RetentionError> {
         let (ecr, repository) = (&self.work.doors.ecr, self.work.repository);
         let manifest = ecr.image(repository, &[ImageId::from(digest)]).await?.pop();
-        if ecr.untag(repository, tag, digest).await? != Untag::Untagged {
+        if self.work.doors.once.untag(repository, tag, digest).await? != Untag::Untagged {
             return Ok(());
         }
-        self.outcomes.insert(digest.clone(), Outcome::Untagged);
+        let untagged = self.outcomes.entry(digest.clone()).or_insert(Outcome::Untagged { tags: Vec::new() });
+        if let Outcome::Untagged { tags } = untagged {
+            tags.push(tag.clone());
+        }
         let is_there = !ecr.describe_some(repository, std::slice::from_ref(digest)).await?.is_empty();
         if let (false, Some(manifest)) = (is_there, manifest) {
             tracing::error!(repository.name = %repository, "{tag} was the last tag of {digest} after all: it is put back");
@@ -288,13 +382,4 @@ impl<'a> Apply<'a> {
         }
         Ok(())
     }
-}
-
-/// Nobody has named it otherwise, archived it or had it back since.
-fn is_as_planned(planned: &Planned, there: &FoundImage) -> bool {
-    let tags: BTreeSet<&ImageTag> = there.tags.iter().collect();
-    let archived = there.status == ImageStatus::Archived;
-    tags == planned.tags.iter().collect()
-        && there.status != ImageStatus::Activating
-        && archived == planned.rule.is_archived()
 }

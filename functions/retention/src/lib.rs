@@ -36,8 +36,10 @@ use in_use::TaskDefinitions;
 #[derive(Debug, Clone)]
 pub struct Doors {
     pub table: Table,
-    /// The [patient](Ecr::patient) one.
+    /// The [patient](Ecr::patient) one, to read.
     pub ecr: Ecr,
+    /// The [one](Ecr::impatient) that deletes and archives: right after a look, or not.
+    pub once: Ecr,
     pub ecs: Ecs,
     pub lambda: Lambda,
     pub bucket: Bucket,
@@ -59,6 +61,7 @@ impl Doors {
         let doors = Self {
             table: Table::new(&session, required("STABLEPIN_TABLE")?),
             ecr: Ecr::patient(&session),
+            once: Ecr::impatient(&session),
             ecs: Ecs::new(&session),
             lambda: Lambda::new(&session),
             bucket: Bucket::new(&session, required("STABLEPIN_BUCKET")?),
@@ -87,6 +90,8 @@ pub enum RetentionError {
     Bucket(#[from] S3Error),
     #[error("the work could not be handed out")]
     Queue(#[from] SqsError),
+    #[error("the repository could not be read")]
+    Read(#[source] Box<read::ReadError>),
     #[error("the document {key} in the bucket is not the one that was kept there")]
     Changed { key: String },
     #[error("the document {key} in the bucket is not readable")]

@@ -12,7 +12,7 @@ use stablepin_core::name::ApplicationName;
 use stablepin_core::retention::weight::{Blobs, freed};
 
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ManifestsError {
+pub enum ManifestsError {
     #[error("the manifests of its indexes could not be read")]
     Ecr(#[from] EcrError),
     #[error(

@@ -1,17 +1,19 @@
 //! The inventory of one repository: what is there, and everything that may need it. Whole, or an error that says what
 //! could not be read.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use stablepin_aws::dynamodb::TableError;
 use stablepin_aws::ecr::{EcrError, FoundImage, ImageStatus};
 use stablepin_core::application::Application;
 use stablepin_core::image::{ImageDigest, ImageReference, ImageTag, RepositoryName};
-use stablepin_core::name::ApplicationName;
+use stablepin_core::name::{ApplicationName, EnvironmentName};
+use stablepin_core::pin_number::PinNumber;
 use stablepin_core::retention::inventory::{
     Image, Images, Inventory, Named, Need, Needer, Pinned, Status, Tag,
 };
 use stablepin_core::retention::pullers::{pullers, strangers};
+use stablepin_core::sweep::KnownTag;
 
 use crate::Doors;
 use crate::in_use::{InUseError, TaskDefinitions, Used, in_use};
@@ -21,13 +23,15 @@ use crate::manifests::{Known, ManifestsError};
 const NEWEST: usize = 3;
 
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ReadError {
+pub enum ReadError {
     #[error("what the table knows of its images could not be read")]
     Table(#[from] TableError),
     #[error("its images could not be read")]
     Images(#[source] EcrError),
     #[error("its policy could not be read")]
     Policy(#[source] EcrError),
+    #[error("the registry's policy could not be read")]
+    RegistryPolicy(#[source] EcrError),
     #[error(transparent)]
     Manifests(#[from] ManifestsError),
     #[error(transparent)]
@@ -39,7 +43,7 @@ impl ReadError {
     pub(crate) fn is_retryable(&self) -> bool {
         match self {
             Self::Table(error) => error.is_retryable(),
-            Self::Images(error) | Self::Policy(error) => error.is_retryable(),
+            Self::Images(error) | Self::Policy(error) | Self::RegistryPolicy(error) => error.is_retryable(),
             Self::Manifests(error) => error.is_retryable(),
             Self::InUse(error) => error.is_retryable(),
         }
@@ -66,8 +70,9 @@ pub(crate) async fn read(
     let mut needs = open(doors, &application.name).await?;
     let found = doors.ecr.inventory(repository).await.map_err(ReadError::Images)?;
     known.read_indexes(&doors.ecr, repository, &found).await?;
-    let intents = doors.table.intents_of(&application.name, repository).await?;
-    let images = found.into_iter().map(|one| image(one, &intents, known)).collect();
+    let tags = doors.table.tags_of(&application.name, repository).await?;
+    needs.extend(unanswered(application, &found, &tags));
+    let images: Vec<Image> = found.into_iter().map(|one| image(one, &tags, known)).collect();
 
     let pins = doors.table.pins_of_all(&application.name).await?;
     for (name, environment) in doors.table.environments_of(&application.name).await? {
@@ -85,23 +90,45 @@ pub(crate) async fn read(
 
     let mut warnings = Vec::new();
     let policy = doors.ecr.repository_policy(repository).await.map_err(ReadError::Policy)?;
-    let strangers = match policy.map(|policy| pullers(&policy, &doors.account)) {
-        None => BTreeSet::new(),
-        Some(Some(pullers)) => strangers(&pullers, &application.retention.waive),
-        Some(None) => strangers(&BTreeSet::from(["*".to_owned()]), &application.retention.waive),
-    };
+    // The registry's own allows beside it.
+    // <https://docs.aws.amazon.com/AmazonECR/latest/userguide/registry-permissions.html>
+    let of_all = doors.ecr.registry_policy().await.map_err(ReadError::RegistryPolicy)?;
+    let anybody = || BTreeSet::from(["*".to_owned()]);
+    let named = [policy, of_all].into_iter().flatten();
+    let named = named.flat_map(|policy| pullers(&policy, &doors.account, repository).unwrap_or_else(anybody));
+    let strangers = strangers(&named.collect(), &application.retention.waive);
     if doors.ecr.lifecycle_policy(repository).await.map_err(ReadError::Policy)?.is_some() {
         warnings.push(
             "the repository has a lifecycle policy: ECR deletes by it whatever Stablepin keeps; remove it"
                 .to_owned(),
         );
     }
+    warnings.extend(absent(&pins, &images));
     let pins = pins
         .into_iter()
         .map(|(environment, number, digest)| Pinned { environment, number, digest })
         .collect();
     let inventory = Inventory { repository: repository.clone(), images: Images::new(images), pins, needs };
     Ok(Read { inventory, warnings, strangers })
+}
+
+/// Pins whose image is not there, or cannot be pulled: nobody could go back to them.
+fn absent(pins: &[(EnvironmentName, PinNumber, ImageDigest)], images: &[Image]) -> Vec<String> {
+    let mut newest: BTreeMap<&EnvironmentName, (PinNumber, &ImageDigest)> = BTreeMap::new();
+    for (environment, number, digest) in pins {
+        let there = newest.entry(environment).or_insert((*number, digest));
+        *there = (*there).max((*number, digest));
+    }
+    let status = |digest: &ImageDigest| images.iter().find(|one| one.digest == *digest).map(|one| one.status);
+    let wrong = newest.into_iter().filter_map(|(environment, (number, digest))| {
+        let how = match status(digest) {
+            Some(Status::Active | Status::Activating) => return None,
+            Some(Status::Archived(_)) => "is archived: restore it, or nobody can go back to it",
+            None => "is not in the repository: nobody can go back to it",
+        };
+        Some(format!("{digest}, pin {} of {environment}, {how}", number.get()))
+    });
+    wrong.collect()
 }
 
 /// Operations that are not over. References of those that are, and marks that a crash has left, are taken away.
@@ -127,8 +154,32 @@ async fn open(doors: &Doors, application: &ApplicationName) -> Result<Vec<Need>,
     Ok(needs)
 }
 
-fn image(found: FoundImage, intents: &HashMap<ImageTag, BTreeSet<ImageDigest>>, known: &Known) -> Image {
-    let ours = |tag: &ImageTag| intents.get(tag).is_some_and(|digests| digests.contains(&found.digest));
+/// Images with a tag whose push nobody has answered yet: the sweep takes it up, and has to find them.
+fn unanswered(
+    application: &Application,
+    found: &[FoundImage],
+    tags: &HashMap<ImageTag, KnownTag>,
+) -> Vec<Need> {
+    let is_open = |image: &FoundImage, tag: &ImageTag| {
+        let Some(known) = tags.get(tag) else { return false };
+        let told = known.unanswered.as_ref().is_some_and(|(digest, _)| *digest == image.digest);
+        let elsewhere = known.followed.as_ref().is_some_and(|(digest, _)| *digest != image.digest);
+        let is_build = application.builds.iter().any(|pattern| pattern.matches(tag.as_str()));
+        told || (elsewhere && is_build && !known.intents.contains(&image.digest))
+    };
+    let need = |image: &FoundImage, tag: &ImageTag| Need {
+        image: Named::Digest(image.digest.clone()),
+        by: Needer::Operation(format!("the push of {tag}, which is not answered yet,")),
+    };
+    let of = |image: &FoundImage| {
+        let open = image.tags.iter().find(|tag| is_open(image, tag));
+        open.map(|tag| need(image, tag))
+    };
+    found.iter().filter_map(of).collect()
+}
+
+fn image(found: FoundImage, tags: &HashMap<ImageTag, KnownTag>, known: &Known) -> Image {
+    let ours = |tag: &ImageTag| tags.get(tag).is_some_and(|known| known.intents.contains(&found.digest));
     Image {
         tags: found.tags.iter().map(|tag| Tag { tag: tag.clone(), ours: ours(tag) }).collect(),
         pushed_at: found.pushed_at,

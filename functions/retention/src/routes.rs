@@ -62,7 +62,7 @@ async fn route(doors: &Doors, request: &Request) -> Result<Response, Problem> {
                 let detail = format!("run {} has no plan yet: look at it again when it has ended", run.id);
                 return Err(Problem::new(409, "no-plan", "There is no plan", detail));
             }
-            let wanted = wanted(request)?;
+            let wanted = wanted_of(request, &run)?;
             begin(doors, request, &application, Purpose::Apply { plan_of: Some(run.id) }, by, wanted).await
         }
         "POST /v1/applications/{application}/retention/{run}/undo" => {
@@ -75,7 +75,7 @@ async fn route(doors: &Doors, request: &Request) -> Result<Response, Problem> {
                 );
                 return Err(Problem::new(409, "nothing-archived", "Nothing was archived", detail));
             }
-            let wanted = wanted(request)?;
+            let wanted = wanted_of(request, &run)?;
             begin(doors, request, &application, Purpose::Undo { of: run.id }, by, wanted).await
         }
         route => Err(Problem::not_found(&format!("route {route}"))),
@@ -95,6 +95,17 @@ fn wanted(request: &Request) -> Result<Wanted, Problem> {
         ));
     }
     Ok(wanted)
+}
+
+/// What is carried out was decided when it was planned.
+fn wanted_of(request: &Request, run: &Run) -> Result<Wanted, Problem> {
+    let wanted = wanted(request)?;
+    if wanted.dry_run.is_some() || wanted.share.is_some() {
+        return Err(Problem::bad_request(
+            "dry_run and share are of a run with a plan of its own (POST …/retention); here write a reason, or nothing",
+        ));
+    }
+    Ok(Wanted { share: Some(run.share), ..wanted })
 }
 
 async fn begin(

@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 
 use stablepin_aws::ecr::{ImageStatus, StorageClass};
 use stablepin_core::image::ImageDigest;
-use stablepin_core::retention::plan::{Fate, Plan};
 use stablepin_core::retention::run::{Applied, Progress, RunId};
 use stablepin_driver::Deadline;
 
 use crate::RetentionError;
-use crate::work::{Outcome, Outcomes, Work, document};
+use crate::work::{Noted, Outcome, Outcomes, Work, document};
 
 /// None: there is more to do, and no time left. What is back already is not asked for again.
 pub(crate) async fn undo(
@@ -18,18 +17,14 @@ pub(crate) async fn undo(
     deadline: Deadline,
 ) -> Result<Option<Progress>, RetentionError> {
     let undone = work.doors.table.run(&work.run.application, of).await?;
-    let stored = undone.and_then(|run| run.repositories.get(work.repository)?.plan.clone());
+    let stored = undone.and_then(|run| run.repositories.get(work.repository)?.report.clone());
     let Some(stored) = stored else {
-        let problem = format!("run {of} has no plan of this repository: there is nothing to undo");
+        let problem = format!("run {of} has no report of this repository: there is nothing to undo");
         return Ok(Some(Progress::Failed { problem }));
     };
-    let plan: Plan = document(&work.doors.bucket, &stored).await?;
-    let archived: Vec<ImageDigest> = plan
-        .images
-        .into_iter()
-        .filter(|one| matches!(one.fate, Fate::Archive { .. }))
-        .map(|one| one.digest)
-        .collect();
+    let noted: Noted = document(&work.doors.bucket, &stored).await?;
+    let archived = noted.outcomes.into_iter().filter(|(_, outcome)| *outcome == Outcome::Archived);
+    let archived: Vec<ImageDigest> = archived.map(|(digest, _)| digest).collect();
     let ecr = &work.doors.ecr;
     let found = ecr.describe_some(work.repository, &archived).await?;
     let status: BTreeMap<&ImageDigest, ImageStatus> =

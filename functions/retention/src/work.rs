@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use stablepin_aws::dynamodb::{CommitError, uuid_v7};
+use stablepin_aws::ecr::ImageStatus;
 use stablepin_aws::s3::Bucket;
 use stablepin_core::application::{Application, RetentionMode};
-use stablepin_core::image::{ImageDigest, RepositoryName};
+use stablepin_core::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_core::retention::plan::{Fate, Plan, Rule, plan};
 use stablepin_core::retention::policy::Policy;
 use stablepin_core::retention::run::{Applied, Planned, Progress, Purpose, Run, RunId, Stored};
@@ -28,8 +29,8 @@ const LAST_CALL: SignedDuration = SignedDuration::from_secs(30);
 /// After so many seconds a repository that another run has is tried again.
 const BUSY_SECONDS: i32 = 60;
 
-/// A tenth of an invocation is left for what was begun, or this.
-const MOST_SPARED: SignedDuration = SignedDuration::from_secs(60);
+/// A sixth of an invocation is left for what was begun, or this: longer than a call of a patient door lasts.
+const MOST_SPARED: SignedDuration = SignedDuration::from_secs(150);
 
 /// How often one message may fail and be tried again.
 const MOST_FAILURES: u8 = 3;
@@ -42,17 +43,20 @@ pub(crate) async fn one(
     deadline: Deadline,
 ) -> Result<&'static str, RetentionError> {
     let Message { application, run, repository, failures: _ } = message;
-    let Some(run) = doors.table.run(application, *run).await? else { return Ok("there is no such run") };
-    if run.repositories.get(repository).is_none_or(|one| one.state.is_terminal()) {
-        return Ok("it is done");
-    }
     let holder = uuid_v7(now());
     let until = deadline.ends_at() + LAST_CALL;
-    if !doors.table.take_repository(application, repository, run.id, holder, now(), until).await? {
+    if !doors.table.take_repository(application, repository, *run, holder, now(), until).await? {
         message.later(doors, BUSY_SECONDS).await?;
         return Ok("another run has the repository: later");
     }
-    let work = Work { doors, run: &run, repository };
+    // Read by whoever has the repository: what another delivery of the message has done, it has done.
+    let run = doors.table.run(application, *run).await?;
+    let open = |run: &Run| run.repositories.get(repository).is_some_and(|one| !one.state.is_terminal());
+    let Some(run) = run.filter(open) else {
+        doors.table.give_repository_back(application, repository, holder).await?;
+        return Ok("there is no such run, or it is done");
+    };
+    let work = Work { doors, run: &run, repository, failures: message.failures };
     let done = work.all(cache, with_time_to_spare(deadline)).await;
     let how = match done {
         Ok(Some(end)) => {
@@ -60,7 +64,18 @@ pub(crate) async fn one(
             "done"
         }
         Ok(None) => {
-            message.later(doors, 0).await?;
+            // Whoever comes no further in all that time would not ever.
+            let now = doors.table.run(application, run.id).await?;
+            let further = now.as_ref().and_then(|now| now.repositories.get(repository))
+                != run.repositories.get(repository);
+            let failures = if further { 0 } else { message.failures + 1 };
+            if failures > MOST_FAILURES {
+                let problem =
+                    "the time of an invocation was not enough to begin: nothing more is touched".to_owned();
+                work.say(&Progress::Failed { problem }).await?;
+            } else {
+                Message { failures, ..message.clone() }.later(doors, 0).await?;
+            }
             "the rest of it: later"
         }
         Err(error) => {
@@ -82,7 +97,7 @@ pub(crate) async fn one(
 /// the queue brings the message back.
 fn with_time_to_spare(deadline: Deadline) -> Deadline {
     let left = deadline.ends_at().duration_since(now());
-    deadline.within(left - (left / 10).min(MOST_SPARED))
+    deadline.within(left - (left / 6).min(MOST_SPARED))
 }
 
 /// It is tried again soon, and a few times: what is done is not done again. The queue itself brings it back only when an
@@ -106,6 +121,8 @@ pub(crate) struct Work<'a> {
     pub(crate) doors: &'a Doors,
     pub(crate) run: &'a Run,
     pub(crate) repository: &'a RepositoryName,
+    /// How often this has failed before.
+    failures: u8,
 }
 
 /// What became of one image that was to go.
@@ -114,7 +131,9 @@ pub(crate) struct Work<'a> {
 pub(crate) enum Outcome {
     Deleted,
     Archived,
-    Untagged,
+    Untagged {
+        tags: Vec<ImageTag>,
+    },
     Restored,
     /// It is not as the plan saw it, or somebody needs it now.
     Skipped {
@@ -131,8 +150,8 @@ pub(crate) type Outcomes = BTreeMap<ImageDigest, Outcome>;
 
 /// What an earlier invocation of the run has noted.
 #[derive(Deserialize)]
-struct Noted {
-    outcomes: Outcomes,
+pub(crate) struct Noted {
+    pub(crate) outcomes: Outcomes,
 }
 
 #[derive(Serialize)]
@@ -157,6 +176,11 @@ impl Work<'_> {
             let problem = "there is no such application any more, or its file is not readable".to_owned();
             return Ok(Some(Progress::LeftAlone { problem }));
         };
+        let own = application.environments.iter().map(|environment| &environment.repository);
+        if !own.chain([&application.repository]).any(|own| own == self.repository) {
+            let problem = "the repository is not the application's any more: nothing was touched".to_owned();
+            return Ok(Some(Progress::LeftAlone { problem }));
+        }
         if let Purpose::Undo { of } = self.run.purpose {
             return undo::undo(self, of, deadline).await;
         }
@@ -170,7 +194,9 @@ impl Work<'_> {
         let mut known = Known::load(&self.doors.bucket, &self.run.application, self.repository).await?;
         let read = match read(self.doors, &application, self.repository, &mut known, cache).await {
             Ok(read) => read,
-            // An answer that was broken off or throttled is asked for again, with the whole message.
+            Err(error) if error.is_retryable() && self.failures < MOST_FAILURES => {
+                return Err(RetentionError::Read(Box::new(error)));
+            }
             Err(error) => {
                 tracing::error!(
                     application.name = %self.run.application,
@@ -207,18 +233,19 @@ impl Work<'_> {
             if self.run.purpose == Purpose::Plan {
                 return Ok(Some(Progress::Done(Applied::default())));
             }
-            return self.apply(&fresh, &fresh, read, known, stored, deadline, strangers).await;
+            return self.apply(application, &fresh, &fresh, read, known, stored, deadline, strangers).await;
         };
         if let Purpose::Apply { plan_of: Some(_) } = self.run.purpose {
             let planned = counted(&saved, Some(stored.clone()), warnings.clone());
             self.say(&Progress::Planned(planned)).await?;
         }
-        self.apply(&saved, &fresh, read, known, Some(stored), deadline, strangers).await
+        self.apply(application, &saved, &fresh, read, known, Some(stored), deadline, strangers).await
     }
 
     #[expect(clippy::too_many_arguments, reason = "all that was read, and what is to be done of it")]
     async fn apply(
         &self,
+        application: &Application,
         saved: &Plan,
         fresh: &Plan,
         read: &Read,
@@ -271,7 +298,8 @@ impl Work<'_> {
             self.say(&Progress::Applying(applied)).await?;
             return Ok(None);
         }
-        let missing = if apply.outcomes.is_empty() { Vec::new() } else { self.missing(fresh).await? };
+        let missing =
+            if apply.outcomes.is_empty() { Vec::new() } else { self.missing(application, fresh).await? };
         if missing.is_empty() {
             return Ok(Some(Progress::Done(applied)));
         }
@@ -285,26 +313,40 @@ impl Work<'_> {
         Ok(Some(Progress::Failed { problem }))
     }
 
-    /// Whatever has to stay is still there, and can be pulled if it could be before.
-    async fn missing(&self, plan: &Plan) -> Result<Vec<String>, RetentionError> {
+    /// Whatever has to stay is still there, and can be pulled if it could be before: what the plan kept, and every pin
+    /// and stable tag as they are now.
+    async fn missing(&self, application: &Application, plan: &Plan) -> Result<Vec<String>, RetentionError> {
         let found = self.doors.ecr.inventory(self.repository).await?;
-        let there: BTreeSet<&ImageDigest> = found.iter().map(|image| &image.digest).collect();
-        let tags: BTreeSet<_> = found.iter().flat_map(|image| &image.tags).collect();
-        let needed = plan.images.iter().filter(|one| one.rule.is_needed() && one.fate.wave().is_none());
-        let mut missing = Vec::new();
-        for one in needed {
-            if !there.contains(&one.digest) {
-                missing.push(format!("{} ({})", one.digest, one.why));
+        let there: BTreeMap<&ImageDigest, ImageStatus> =
+            found.iter().map(|one| (&one.digest, one.status)).collect();
+        let tags: BTreeMap<&ImageTag, &ImageDigest> =
+            found.iter().flat_map(|image| image.tags.iter().map(|tag| (tag, &image.digest))).collect();
+        let mut missing = BTreeSet::new();
+        for one in plan.images.iter().filter(|one| one.rule.is_needed() && one.fate.wave().is_none()) {
+            if !there.contains_key(&one.digest) {
+                missing.insert(format!("{} ({})", one.digest, one.why));
             }
-            let named = matches!(one.rule, Rule::Pin | Rule::Current | Rule::Standing | Rule::Protected);
-            let untagged: &[_] = match &one.fate {
-                Fate::Untag { untag } => untag,
-                Fate::Keep | Fate::Delete { .. } | Fate::Archive { .. } => &[],
-            };
-            let gone = |tag: &&_| named && !tags.contains(tag) && !untagged.contains(tag);
-            missing.extend(one.tags.iter().filter(gone).map(|tag| format!("the tag {tag}")));
         }
-        Ok(missing)
+        for (name, environment) in self.doors.table.environments_of(&self.run.application).await? {
+            let Some(pin) = environment.pin else { continue };
+            match there.get(&pin.digest) {
+                Some(ImageStatus::Active | ImageStatus::Activating) => {}
+                Some(ImageStatus::Archived) => {
+                    missing.insert(format!("{}, the pin of {name}, is archived", pin.digest));
+                }
+                None => drop(missing.insert(format!("{}, the pin of {name}", pin.digest))),
+            }
+            // While it follows a new pin, it is on its way.
+            let follows = environment.applied == Some(pin.number);
+            let stable = application.environment(&name).map(|environment| &environment.stable_tag);
+            if let Some(stable) = stable.filter(|_| follows)
+                && tags.get(stable).is_none()
+                && plan.images.iter().any(|one| one.tags.contains(stable))
+            {
+                missing.insert(format!("the tag {stable}"));
+            }
+        }
+        Ok(missing.into_iter().collect())
     }
 
     /// The plan that is to be carried out, where there is one already: that of the run that somebody has looked at, or

@@ -127,6 +127,11 @@ impl Ecr {
         self.world().principals.insert(access_key.to_owned(), principal_arn.to_owned());
     }
 
+    /// The registry's own policy, of all repositories.
+    pub fn has_registry_policy(&self, text: Option<&str>) {
+        self.world().policy = text.map(str::to_owned);
+    }
+
     /// From now on, as ECR does: by its own clock.
     pub fn throttles(&self) {
         let mut world = self.world();

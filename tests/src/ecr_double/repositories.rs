@@ -307,6 +307,19 @@ impl World {
         Ok(answer)
     }
 
+    /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetRegistryPolicy.html>
+    pub(super) fn get_registry_policy(&mut self, input: &Input<'_>) -> Answer {
+        input.knows(&[])?;
+        match &self.policy {
+            Some(policy) => Ok(json!({ "registryId": self.account, "policyText": policy })),
+            None => {
+                let message =
+                    format!("Registry policy does not exist in the registry with id '{}'", self.account);
+                Err(Refused::new(400, "RegistryPolicyNotFoundException", message))
+            }
+        }
+    }
+
     /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetRepositoryPolicy.html>
     pub(super) fn get_repository_policy(&mut self, input: &Input<'_>) -> Answer {
         input.knows(&["registryId", "repositoryName"])?;

@@ -50,6 +50,8 @@ pub(super) struct World {
     /// ARNs by access key.
     pub(super) principals: HashMap<String, String>,
     pub(super) exclusions: BTreeMap<String, Timestamp>,
+    /// The registry's own.
+    pub(super) policy: Option<String>,
     /// What is on its way out of the archive.
     pub(super) restoring: Vec<(String, Digest)>,
     /// By signature.
@@ -79,6 +81,7 @@ impl World {
             events: Vec::new(),
             principals: HashMap::new(),
             exclusions: BTreeMap::new(),
+            policy: None,
             restoring: Vec::new(),
             presigned: HashMap::new(),
             uploads: HashMap::new(),
@@ -98,6 +101,7 @@ impl World {
             "DeleteRepository" => self.delete_repository(input),
             "DescribeRepositories" => self.describe_repositories(input),
             "PutImageTagMutability" => self.put_image_tag_mutability(input),
+            "GetRegistryPolicy" => self.get_registry_policy(input),
             "GetRepositoryPolicy" => self.get_repository_policy(input),
             "GetLifecyclePolicy" => self.get_lifecycle_policy(input),
             "PutImage" => self.put_image(input),

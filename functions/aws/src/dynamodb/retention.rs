@@ -15,6 +15,7 @@ use stablepin_core::name::{ApplicationName, EnvironmentName};
 use stablepin_core::pin_number::PinNumber;
 use stablepin_core::records::{Environment, Pin};
 use stablepin_core::retention::run::RunId;
+use stablepin_core::sweep::KnownTag;
 use uuid::Uuid;
 
 use super::{
@@ -193,23 +194,16 @@ impl Table {
         items.iter().map(environment).collect()
     }
 
-    /// The digests that we put each of the repository's tags on ourselves, ever, or were about to.
-    pub async fn intents_of(
+    /// What is known of each of the repository's tags: where we put it ourselves, ever, and which push of it was answered.
+    pub async fn tags_of(
         &self,
         application: &ApplicationName,
         repository: &RepositoryName,
-    ) -> Result<HashMap<ImageTag, BTreeSet<ImageDigest>>, TableError> {
+    ) -> Result<HashMap<ImageTag, KnownTag>, TableError> {
         let prefix = keys::tag_prefix(repository);
         let items = self.query_all(keys::partition(application), &prefix).await?;
-        let mut intents = HashMap::new();
-        for item in &items {
-            let tag = named(item, &prefix, |tag| ImageTag::parse(tag).ok())?;
-            let known = tags::of(item);
-            if !known.intents.is_empty() {
-                intents.insert(tag, known.intents);
-            }
-        }
-        Ok(intents)
+        let of = |item: &Item| Ok((named(item, &prefix, |tag| ImageTag::parse(tag).ok())?, tags::of(item)));
+        items.iter().map(of).collect()
     }
 
     /// One run at a time works on a repository. False while another holder has it; whoever has it already may take it

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use aws_sdk_ecr::operation::describe_images::{DescribeImagesError, DescribeImagesOutput};
 use aws_sdk_ecr::operation::get_lifecycle_policy::GetLifecyclePolicyError;
+use aws_sdk_ecr::operation::get_registry_policy::GetRegistryPolicyError;
 use aws_sdk_ecr::operation::get_repository_policy::GetRepositoryPolicyError;
 use aws_sdk_ecr::operation::register_pull_time_update_exclusion::RegisterPullTimeUpdateExclusionError;
 use aws_sdk_ecr::operation::update_image_storage_class::UpdateImageStorageClassError;
@@ -106,6 +107,11 @@ impl Ecr {
     /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html>
     pub fn patient(session: &Session) -> Self {
         Self { client: session.patient_ecr(), http: session.plain_http() }
+    }
+
+    /// A door that tries once: for what must not be carried out long after whoever asked for it has looked.
+    pub fn impatient(session: &Session) -> Self {
+        Self { client: session.impatient_ecr(), http: session.plain_http() }
     }
 
     /// Every image, in any state, in no order.
@@ -394,6 +400,19 @@ impl Ecr {
                 Err(EcrError::RepositoryNotFound { repository, source: FailedCall::new(error) })
             }
             _ => Err(EcrError::GetRepositoryPolicy { repository, source: FailedCall::new(error) }),
+        }
+    }
+
+    /// What the registry's own policy says of who may do what in all repositories, or some: JSON. None where there is no
+    /// such policy.
+    /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/registry-permissions.html>
+    pub async fn registry_policy(&self) -> Result<Option<String>, EcrError> {
+        match self.client.get_registry_policy().send().await {
+            Ok(answer) => Ok(answer.policy_text),
+            Err(error) => match error.as_service_error() {
+                Some(GetRegistryPolicyError::RegistryPolicyNotFoundException(_)) => Ok(None),
+                _ => Err(EcrError::GetRegistryPolicy { source: FailedCall::new(error) }),
+            },
         }
     }
 

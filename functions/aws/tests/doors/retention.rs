@@ -405,7 +405,7 @@ async fn pins_and_environments_are_those_of_all_environments() {
 }
 
 #[tokio::test]
-async fn intents_are_those_of_one_repository() {
+async fn what_is_known_of_tags_is_of_one_repository() {
     let tag = |name: &str, attribute: &str, value: Value| {
         let mut item = json!({"pk": {"S": "APP#web"}, "sk": {"S": format!("TAG#team/web#{name}")}});
         item[attribute] = value;
@@ -415,10 +415,11 @@ async fn intents_are_those_of_one_repository() {
         tag("main", "followed", json!({"S": digest(1).to_string()})),
         tag("prod-stable", "intents", json!({"SS": [digest(1).to_string(), digest(2).to_string()]})),
     ]}))]);
-    let intents = table(&wire).intents_of(&web(), &repository()).await.unwrap();
+    let tags = table(&wire).tags_of(&web(), &repository()).await.unwrap();
     let intents: BTreeMap<String, BTreeSet<ImageDigest>> =
-        intents.into_iter().map(|(tag, of): (ImageTag, _)| (tag.to_string(), of)).collect();
-    assert_eq!(intents, BTreeMap::from([("prod-stable".to_owned(), BTreeSet::from([digest(1), digest(2)]))]));
+        tags.into_iter().map(|(tag, of): (ImageTag, _)| (tag.to_string(), of.intents)).collect();
+    let stable = ("prod-stable".to_owned(), BTreeSet::from([digest(1), digest(2)]));
+    assert_eq!(intents, BTreeMap::from([("main".to_owned(), BTreeSet::new()), stable]));
     assert_eq!(wire.request().json()["ExpressionAttributeValues"][":prefix"]["S"], "TAG#team/web#");
 }
 

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::inventory::{Image, Inventory, Named, Needer, Status, Tag};
-use super::needed::Family;
+use super::needed::{Family, subjects};
 use super::order::order;
 use super::policy::{Policy, Removal, is_past};
 use crate::image::{ImageDigest, ImageTag, RepositoryName};
@@ -33,6 +33,10 @@ pub struct Planned {
     pub time: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub size_bytes: Option<u64>,
+    /// Of what goes: what goes before it, an index that it is part of, or what it is about. Where one of them stays after
+    /// all, this one stays too.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub after: Vec<ImageDigest>,
     #[serde(flatten)]
     pub fate: Fate,
     pub rule: Rule,
@@ -217,14 +221,22 @@ pub fn plan(inventory: &Inventory, policy: &Policy, now: Timestamp) -> Plan {
         let (fate, (rule, why)) = match (kept, going.get(&place)) {
             // It goes soon, with its tags.
             (Some(reason @ (Rule::OverShare, _)), _) => (Fate::Keep, reason),
-            (Some(reason), _) => (stays_but_for_tags(image, policy, now), reason),
+            (Some(reason), _) => (stays_but_for_tags(image, inventory, policy, now), reason),
             (None, Some(wave)) if archives(place) => {
                 (Fate::Archive { wave: *wave }, old(image, times[place], policy))
             }
             (None, Some(wave)) => (Fate::Delete { wave: *wave }, old(image, times[place], policy)),
             (None, None) => (Fate::Keep, tangled()),
         };
+        let after = match fate.wave() {
+            None => Vec::new(),
+            Some(_) => {
+                let above = family.above(place).filter(|above| going.contains_key(above));
+                above.map(|above| images[above].digest.clone()).collect()
+            }
+        };
         Planned {
+            after,
             digest: image.digest.clone(),
             tags: image.tags.iter().map(|tag| tag.tag.clone()).collect(),
             time: times[place],
@@ -250,9 +262,12 @@ fn needed(
     places: &HashMap<&ImageDigest, usize>,
     keeps: &mut [Option<Reason>],
 ) {
+    // What is needed and was not listed: pushed while the pages were read, perhaps. What belongs to it stays.
+    let mut unlisted: BTreeSet<&ImageDigest> = BTreeSet::new();
     for (digest, reason) in pins(inventory, policy) {
-        if let Some(place) = places.get(digest) {
-            keep(&mut keeps[*place], reason);
+        match places.get(digest) {
+            Some(place) => keep(&mut keeps[*place], reason),
+            None => drop(unlisted.insert(digest)),
         }
     }
     let mut tags: BTreeMap<&ImageTag, Reason> = BTreeMap::new();
@@ -265,11 +280,10 @@ fn needed(
             Needer::Workload(workload) => (Rule::InUse, format!("in use by {workload}")),
         };
         match &need.image {
-            Named::Digest(digest) => {
-                if let Some(place) = places.get(digest) {
-                    keep(&mut keeps[*place], reason);
-                }
-            }
+            Named::Digest(digest) => match places.get(digest) {
+                Some(place) => keep(&mut keeps[*place], reason),
+                None => drop(unlisted.insert(digest)),
+            },
             Named::Tag(tag) => {
                 let there = tags.entry(tag).or_insert_with(|| reason.clone());
                 if reason < *there {
@@ -279,6 +293,12 @@ fn needed(
         }
     }
     for (image, kept) in inventory.images.iter().zip(keeps) {
+        if let Some(child) = image.children.iter().find(|child| unlisted.contains(child)) {
+            keep(kept, (Rule::IndexOfNeeded, format!("refers to {child}, which is needed")));
+        }
+        if let Some(subject) = subjects(image).iter().find(|subject| unlisted.contains(subject)) {
+            keep(kept, (Rule::AboutKept, format!("says something about {subject}, which is needed")));
+        }
         for tag in &image.tags {
             if let Some((rule, by)) = tags.get(&tag.tag) {
                 keep(kept, (*rule, format!("{by}, by its tag {}", tag.tag)));
@@ -374,11 +394,18 @@ fn newest(policy: &Policy, images: &[Image], keeps: &mut [Option<Reason>]) {
     }
 }
 
-/// By its newest build tag, else by its push, and not older than its return from the archive.
+/// By its newest build tag, else by its push, and not older than its return from the archive. A push before there was an
+/// ECR is no time.
 fn age_of(image: &Image) -> Option<Timestamp> {
     let built = image.tags.iter().filter_map(Tag::build).map(|build| build.at()).max();
-    built.or(image.pushed_at).map(|at| image.activated_at.map_or(at, |restored| at.max(restored)))
+    built
+        .or(image.pushed_at.filter(|at| at.as_second() >= ECR_BEGAN))
+        .map(|at| image.activated_at.map_or(at, |restored| at.max(restored)))
 }
+
+/// 2015-12-21, in seconds since 1970.
+/// <https://aws.amazon.com/about-aws/whats-new/2015/12/introducing-amazon-ec2-container-registry/>
+const ECR_BEGAN: i64 = 1_450_656_000;
 
 /// Why it stays for its age alone.
 fn too_young(image: &Image, at: Option<Timestamp>, policy: &Policy, now: Timestamp) -> Option<Reason> {
@@ -463,12 +490,19 @@ fn old_words(image: &Image, at: Option<Timestamp>, policy: &Policy) -> String {
 /// A backup's tag goes when its time is over, though its image stays: where a build tag of ours, which nobody moves,
 /// stays on it. The last tag is never taken off: with it ECR deletes the image.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchDeleteImage.html>
-fn stays_but_for_tags(image: &Image, policy: &Policy, now: Timestamp) -> Fate {
+///
+/// Nor one that somebody uses the image by.
+fn stays_but_for_tags(image: &Image, inventory: &Inventory, policy: &Policy, now: Timestamp) -> Fate {
     let named = image.tags.iter().any(|tag| tag.build().is_some());
     if !named || image.status != Status::Active {
         return Fate::Keep;
     }
-    let over = |tag: &&Tag| tag.backup().is_some_and(|backup| is_past(backup.at(), policy.backup_days, now));
+    let used = |tag: &Tag| {
+        inventory.needs.iter().any(|need| matches!(&need.image, Named::Tag(named) if *named == tag.tag))
+    };
+    let is_over =
+        |tag: &Tag| tag.backup().is_some_and(|backup| is_past(backup.at(), policy.backup_days, now));
+    let over = |tag: &&Tag| is_over(tag) && !used(tag);
     let untag: Vec<ImageTag> = image.tags.iter().filter(over).map(|tag| tag.tag.clone()).collect();
     if untag.is_empty() { Fate::Keep } else { Fate::Untag { untag } }
 }

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use serde::Deserialize;
 
 use crate::application::AccountId;
+use crate::image::RepositoryName;
+use crate::pattern::Pattern;
 
 /// Accounts other than our own that the policy lets pull, or `*` where it names none. None if the policy cannot be
 /// understood: then nobody knows who pulls.
@@ -12,11 +14,14 @@ use crate::application::AccountId;
 /// Conditions are not weighed: they narrow, and what is left may be anything. A service of our own account, such as
 /// Lambda, is no other account.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/repository-policies.html>
-pub fn pullers(policy: &str, own: &str) -> Option<BTreeSet<String>> {
+pub fn pullers(policy: &str, own: &str, repository: &RepositoryName) -> Option<BTreeSet<String>> {
     let document: Document = serde_json::from_str(policy).ok()?;
     let statements = document.statement.into_vec();
     let mut found = BTreeSet::new();
-    for statement in statements.iter().filter(|statement| statement.effect != "Deny" && statement.pulls()) {
+    let lets = |statement: &&Statement| {
+        statement.effect != "Deny" && statement.pulls() && statement.is_of(repository)
+    };
+    for statement in statements.iter().filter(lets) {
         match &statement.principal {
             // NotPrincipal: everybody but somebody.
             None => drop(found.insert("*".to_owned())),
@@ -58,9 +63,20 @@ struct Statement {
     effect: String,
     principal: Option<Principal>,
     action: Option<OneOrMore<String>>,
+    /// In the registry's policy only.
+    resource: Option<OneOrMore<String>>,
 }
 
 impl Statement {
+    /// Of which repositories; without a word of it, and where it is not understood, of all.
+    fn is_of(&self, repository: &RepositoryName) -> bool {
+        let names = |resource: &String| {
+            let Some((_, name)) = resource.split_once(":repository/") else { return true };
+            Pattern::parse(name).is_ok_and(|pattern| pattern.matches(repository.as_str()))
+        };
+        self.resource.as_ref().is_none_or(|resources| resources.as_slice().iter().any(names))
+    }
+
     /// NotAction allows all but some.
     fn pulls(&self) -> bool {
         self.action.as_ref().is_none_or(|actions| actions.as_slice().iter().any(|action| pulls(action)))
@@ -70,7 +86,7 @@ impl Statement {
 /// Whether that action, or pattern of actions, gets an image: its manifest, or its layers.
 fn pulls(action: &str) -> bool {
     let action = action.to_ascii_lowercase();
-    let pattern = crate::pattern::Pattern::parse(&action);
+    let pattern = Pattern::parse(&action);
     let any = ["ecr:batchgetimage", "ecr:getdownloadurlforlayer"];
     pattern.is_err() || pattern.is_ok_and(|pattern| any.iter().any(|one| pattern.matches(one)))
 }
@@ -119,11 +135,15 @@ impl<T> OneOrMore<T> {
 mod tests {
     use super::*;
 
+    fn web() -> RepositoryName {
+        RepositoryName::parse("prod/web").unwrap()
+    }
+
     fn of(principal: &str, action: &str) -> String {
         let policy = format!(
             r#"{{"Version":"2012-10-17","Statement":[{{"Sid":"a","Effect":"Allow","Principal":{principal},"Action":{action}}}]}}"#
         );
-        match pullers(&policy, "111122223333") {
+        match pullers(&policy, "111122223333", &web()) {
             Some(found) => found.into_iter().collect::<Vec<_>>().join(" "),
             None => "unknown".to_owned(),
         }
@@ -148,12 +168,25 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_not_nobody() {
-        assert_eq!(pullers("", "111122223333"), None);
-        assert_eq!(pullers(r#"{"Statement": 7}"#, "111122223333"), None);
+        assert_eq!(pullers("", "111122223333", &web()), None);
+        assert_eq!(pullers(r#"{"Statement": 7}"#, "111122223333", &web()), None);
         let all_but = r#"{"Statement":{"Effect":"Allow","NotPrincipal":{"AWS":"444455556666"},"NotAction":"ecr:PutImage"}}"#;
-        assert_eq!(pullers(all_but, "111122223333"), Some(BTreeSet::from(["*".to_owned()])));
+        assert_eq!(pullers(all_but, "111122223333", &web()), Some(BTreeSet::from(["*".to_owned()])));
         let denied = r#"{"Statement":{"Effect":"Deny","Principal":"*","Action":"ecr:*"}}"#;
-        assert_eq!(pullers(denied, "111122223333"), Some(BTreeSet::new()));
+        assert_eq!(pullers(denied, "111122223333", &web()), Some(BTreeSet::new()));
+    }
+
+    #[test]
+    fn a_registrys_policy_is_of_the_repositories_that_it_names() {
+        let of = |resource: &str| {
+            let policy = format!(
+                r#"{{"Statement":[{{"Effect":"Allow","Principal":{{"AWS":"444455556666"}},"Action":"ecr:*","Resource":{resource}}}]}}"#
+            );
+            !pullers(&policy, "111122223333", &web()).unwrap().is_empty()
+        };
+        assert!(of(r#""*""#));
+        assert!(of(r#"["arn:aws:ecr:eu-west-1:111122223333:repository/prod/*"]"#));
+        assert!(!of(r#""arn:aws:ecr:eu-west-1:111122223333:repository/staging/*""#));
     }
 
     #[test]

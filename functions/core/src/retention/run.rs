@@ -171,7 +171,7 @@ pub enum RunState {
     Completed,
     /// Some repository was left alone, or some image could not be deleted.
     CompletedWithErrors,
-    /// Not one repository was done.
+    /// Not one repository was done, and nothing was changed.
     Failed,
 }
 
@@ -282,7 +282,9 @@ impl Run {
         }
         let done = states().filter(|state| *state == RepositoryState::Done).count();
         let errors = self.repositories.values().any(|one| !one.errors.is_empty());
+        let changed = self.repositories.values().any(RepositoryRun::has_changed_something);
         match done {
+            0 if changed => RunState::CompletedWithErrors,
             _ if done == self.repositories.len() && !errors => RunState::Completed,
             0 => RunState::Failed,
             _ => RunState::CompletedWithErrors,
@@ -438,6 +440,10 @@ impl Run {
 }
 
 impl RepositoryRun {
+    pub fn has_changed_something(&self) -> bool {
+        [self.deleted, self.archived, self.untagged, self.restored].iter().any(|count| *count > 0)
+    }
+
     fn planned(&mut self, planned: &Planned) {
         self.images = planned.images;
         self.by_rule = planned.by_rule.clone();

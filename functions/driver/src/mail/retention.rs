@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use stablepin_core::one_line::inert;
-use stablepin_core::retention::run::{Purpose, Run, RunState};
+use stablepin_core::retention::run::{Purpose, RepositoryRun, Run, RunState};
 
 use super::Told;
 use super::notice::{About, Words};
@@ -10,11 +10,13 @@ use super::notice::{About, Words};
 /// Of a run that has ended.
 pub fn retention(run: &Run) -> Told {
     let state = run.state();
+    let changed = run.repositories.values().any(RepositoryRun::has_changed_something);
     let title = match (run.purpose, state) {
         (_, RunState::Failed) => "old images: nothing could be done",
         (_, RunState::CompletedWithErrors) => "old images: not all could be done",
         (Purpose::Plan, _) => "old images: what would go",
-        (Purpose::Apply { .. }, _) => "old images were removed",
+        (Purpose::Apply { .. }, _) if changed => "old images were removed",
+        (Purpose::Apply { .. }, _) => "old images: there was nothing to do",
         (Purpose::Undo { .. }, _) => "archived images are on their way back",
     };
     let (mut next, mut archived) = (Vec::new(), 0_u64);

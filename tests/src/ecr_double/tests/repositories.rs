@@ -108,6 +108,8 @@ fn policies_are_those_that_the_test_says() {
     let (ecr, web) = double();
     assert_eq!(kind(&ecr, "GetRepositoryPolicy", json!({})), "RepositoryPolicyNotFoundException");
     assert_eq!(kind(&ecr, "GetLifecyclePolicy", json!({})), "LifecyclePolicyNotFoundException");
+    assert_eq!(kind(&ecr, "GetRegistryPolicy", json!({})), "RegistryPolicyNotFoundException");
+    ecr.has_registry_policy(Some("{}"));
     web.has_policy(Some("{\"Statement\":[]}")).has_lifecycle_policy(Some("{\"rules\":[]}"));
     assert_eq!(ask(&ecr, "GetRepositoryPolicy", json!({}))["policyText"], "{\"Statement\":[]}");
     assert_eq!(ask(&ecr, "GetLifecyclePolicy", json!({}))["lifecyclePolicyText"], "{\"rules\":[]}");
