@@ -110,8 +110,8 @@ pub async fn handle(
     deadline: Deadline,
 ) -> Result<Value, RetentionError> {
     match woken {
-        Woken::Night => {
-            let begun = runs::nightly(doors).await?;
+        Woken::Night(night) => {
+            let begun = runs::nightly(doors, night).await?;
             Ok(json!({ "runs": begun }))
         }
         Woken::Work(message) => {

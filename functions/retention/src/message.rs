@@ -30,19 +30,16 @@ impl Message {
     }
 }
 
-/// One message for each of a run's repositories, spread over so many seconds.
-pub(crate) async fn hand_out(doors: &Doors, runs: &[Run], seconds: usize) -> Result<(), SqsError> {
-    let messages: Vec<String> = runs
-        .iter()
-        .flat_map(|run| {
-            run.repositories.keys().map(|repository| Message {
-                application: run.application.clone(),
-                run: run.id,
-                repository: repository.clone(),
-                failures: 0,
-            })
-        })
-        .map(|message| message.text())
-        .collect();
-    doors.sqs.send_spread(&doors.queue_url, &messages, seconds).await
+/// One message for each of a run's repositories, kept back for so many seconds.
+pub(crate) async fn hand_out(doors: &Doors, run: &Run, seconds: usize) -> Result<(), SqsError> {
+    for repository in run.repositories.keys() {
+        let message = Message {
+            application: run.application.clone(),
+            run: run.id,
+            repository: repository.clone(),
+            failures: 0,
+        };
+        message.later(doors, i32::try_from(seconds).unwrap_or_default()).await?;
+    }
+    Ok(())
 }

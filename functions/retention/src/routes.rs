@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::json;
-use stablepin_aws::dynamodb::Cursor;
+use stablepin_aws::dynamodb::{Cursor, uuid_v7};
 use stablepin_core::application::{Application, RetentionMode};
 use stablepin_core::audit::Actor;
 use stablepin_core::image::RepositoryName;
 use stablepin_core::name::ApplicationName;
 use stablepin_core::retention::plan::{Fate, Plan, Planned};
 use stablepin_core::retention::run::{DEFAULT_SHARE, Purpose, Run, RunId};
+use stablepin_driver::clock::now;
 use stablepin_driver::errors::chain;
 use stablepin_http::{Problem, Request, Response, json as answer};
 
@@ -122,9 +123,10 @@ async fn begin(
         return Err(Problem::new(409, "dry-run", "This application only plans", detail));
     }
     let share = wanted.share.unwrap_or(DEFAULT_SHARE);
-    let begun = runs::begin(doors, application, purpose, by, wanted.reason, share).await;
+    let asked = runs::asked(application, purpose, by, wanted.reason, share);
+    let begun = runs::begin(doors, RunId::new(uuid_v7(now())), &application.name, asked).await;
     let run = begun.map_err(|error| ours(request, &error))?;
-    hand_out(doors, std::slice::from_ref(&run), 0).await.map_err(|error| ours(request, &error))?;
+    hand_out(doors, &run, 0).await.map_err(|error| ours(request, &error))?;
     Ok(answer(202, &shown(&run)))
 }
 

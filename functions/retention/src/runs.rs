@@ -4,12 +4,15 @@ use std::collections::BTreeSet;
 
 use jiff::civil::Weekday;
 use jiff::tz::TimeZone;
-use stablepin_aws::dynamodb::{TableError, uuid_v7};
+use jiff::{SignedDuration, Timestamp};
+use stablepin_aws::dynamodb::{CommitError, TableError};
 use stablepin_core::application::{Application, RetentionMode};
 use stablepin_core::audit::Actor;
 use stablepin_core::image::RepositoryName;
 use stablepin_core::name::ApplicationName;
-use stablepin_core::retention::run::{Asked, DEFAULT_SHARE, Purpose, Run, RunId, RunState};
+use stablepin_core::retention::run::{
+    Asked, DEFAULT_SHARE, Progress, Purpose, RepositoryRun, Run, RunId, RunState,
+};
 use stablepin_driver::clock::now;
 use stablepin_driver::errors::chain;
 use stablepin_driver::mail;
@@ -23,31 +26,89 @@ const SPREAD_SECONDS: usize = 900;
 /// How many applications are listed at once.
 const PER_PAGE: i32 = 100;
 
-/// One run for each application, and one message for each repository.
-pub(crate) async fn nightly(doors: &Doors) -> Result<usize, RetentionError> {
+/// How long a run may take. By then the queue has lost its messages.
+const LONGEST: SignedDuration = SignedDuration::from_hours(48);
+
+/// So many of an application's newest runs are looked at for one that nobody has ended.
+const LOOKED_AT: i32 = 20;
+
+/// One run for each application, and one message for each repository. The same night told of twice has the same runs. What
+/// fails for one application keeps nothing from the others; its error comes at the end.
+pub(crate) async fn nightly(doors: &Doors, night: Timestamp) -> Result<usize, RetentionError> {
     // So that what is read here every night is not taken for use by those who look at pull times.
     if let Err(error) = doors.ecr.exclude_from_pull_times(&doors.role_arn).await {
         tracing::warn!("what retention reads counts as pulled: {}", chain(&error));
     }
-    let (mut runs, mut after) = (Vec::new(), None);
+    let (mut names, mut after) = (Vec::new(), None);
     loop {
         let page = doors.table.applications(PER_PAGE, after).await?;
-        for name in page.items {
-            let Some(application) = configured(doors, &name).await? else { continue };
-            let purpose = match application.retention.mode {
-                RetentionMode::DryRun => Purpose::Plan,
-                RetentionMode::Delete | RetentionMode::Archive => Purpose::Apply { plan_of: None },
-            };
-            let by = Actor::Stablepin;
-            runs.push(begin(doors, &application, purpose, by, None, DEFAULT_SHARE).await?);
-        }
+        names.extend(page.items);
         match page.next {
             Some(next) => after = Some(next),
             None => break,
         }
     }
-    hand_out(doors, &runs, SPREAD_SECONDS).await?;
-    Ok(runs.len())
+    let (mut begun, mut failed) = (0, None);
+    for (place, name) in names.iter().enumerate() {
+        let delay = place * SPREAD_SECONDS / names.len();
+        match of_application(doors, name, night, delay).await {
+            Ok(one) => begun += usize::from(one),
+            Err(error) => {
+                tracing::error!(application.name = %name, "its night did not begin: {}", chain(&error));
+                failed = Some(error);
+            }
+        }
+    }
+    failed.map_or(Ok(begun), Err)
+}
+
+/// Whether it has a run.
+async fn of_application(
+    doors: &Doors,
+    name: &ApplicationName,
+    night: Timestamp,
+    delay: usize,
+) -> Result<bool, RetentionError> {
+    end_what_nobody_ended(doors, name).await?;
+    let Some(application) = configured(doors, name).await? else {
+        tracing::error!(application.name = %name, "it has no night: its file is not readable");
+        return Ok(false);
+    };
+    let purpose = match application.retention.mode {
+        RetentionMode::DryRun => Purpose::Plan,
+        RetentionMode::Delete | RetentionMode::Archive => Purpose::Apply { plan_of: None },
+    };
+    let id = RunId::of_night(night, name);
+    let asked = asked(&application, purpose, Actor::Stablepin, None, DEFAULT_SHARE);
+    let run = match begin(doors, id, name, asked).await {
+        Err(RetentionError::Run(CommitError::Lost)) => doors.table.run(name, id).await?,
+        begun => Some(begun?),
+    };
+    let Some(run) = run else { return Ok(false) };
+    hand_out(doors, &run, delay).await?;
+    Ok(true)
+}
+
+/// A run whose messages were lost, by invocations that died, would be on its way for ever.
+async fn end_what_nobody_ended(doors: &Doors, name: &ApplicationName) -> Result<(), RetentionError> {
+    for before in doors.table.runs(name, LOOKED_AT, None).await?.items {
+        if before.ended_at.is_some() || now().duration_since(before.begun_at) < LONGEST {
+            continue;
+        }
+        let (mut run, mut audit) = (before.clone(), Vec::new());
+        let open = before.repositories.iter().filter(|(_, one)| !one.state.is_terminal());
+        for repository in open.map(|(repository, _)| repository) {
+            let problem = "it was cut off, and not taken up again: the next run looks at it anew".to_owned();
+            let (after, records) = run.after(now(), repository, &Progress::Failed { problem });
+            run = after;
+            audit.extend(records);
+        }
+        match doors.table.update_run(&before, &run, &audit).await {
+            Ok(_) | Err(CommitError::Lost) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
 }
 
 /// None: it is gone, or its file is not readable.
@@ -59,21 +120,27 @@ pub(crate) async fn configured(
     Ok(stored.and_then(|stored| Application::parse(&stored.text, None).ok()))
 }
 
-/// Writes it down. Its work has still to be handed out.
-pub(crate) async fn begin(
-    doors: &Doors,
+pub(crate) fn asked(
     application: &Application,
     purpose: Purpose,
     by: Actor,
     reason: Option<String>,
     share: u8,
-) -> Result<Run, RetentionError> {
+) -> Asked {
     let environments = application.environments.iter().map(|environment| environment.repository.clone());
     let repositories: BTreeSet<RepositoryName> =
         environments.chain([application.repository.clone()]).collect();
-    let (at, id) = (now(), RunId::new(uuid_v7(now())));
-    let asked = Asked { purpose, by, reason, share, repositories };
-    let (run, audit) = Run::begin(id, application.name.clone(), asked, at);
+    Asked { purpose, by, reason, share, repositories }
+}
+
+/// Writes it down. Its work has still to be handed out.
+pub(crate) async fn begin(
+    doors: &Doors,
+    id: RunId,
+    application: &ApplicationName,
+    asked: Asked,
+) -> Result<Run, RetentionError> {
+    let (run, audit) = Run::begin(id, application.clone(), asked, now());
     Ok(doors.table.put_run(&run, &audit).await?)
 }
 
@@ -99,9 +166,7 @@ pub(crate) async fn said(doors: &Doors, before: &Run, after: &Run, repository: &
 fn is_worth_a_mail(run: &Run) -> bool {
     let asked = run.by != Actor::Stablepin;
     let monday = run.begun_at.to_zoned(TimeZone::UTC).weekday() == Weekday::Monday;
-    let went = |of: fn(&stablepin_core::retention::run::RepositoryRun) -> u64| {
-        run.repositories.values().any(|one| of(one) > 0)
-    };
+    let went = |of: fn(&RepositoryRun) -> u64| run.repositories.values().any(|one| of(one) > 0);
     asked
         || run.state() != RunState::Completed
         || went(|one| one.deleted)

@@ -1,13 +1,15 @@
 //! What woke the function.
 
+use jiff::Timestamp;
 use serde_json::Value;
+use stablepin_driver::clock::now;
 use stablepin_http::{Event, Problem, Request};
 
 use crate::Message;
 
 pub enum Woken {
-    /// The schedule: every repository of every application is due.
-    Night,
+    /// The schedule: every repository of every application is due. Which night it is, by the time that was scheduled.
+    Night(Timestamp),
     /// One repository's turn, from the queue. The template sends one message at a time.
     Work(Message),
     /// Somebody asks, by a signed request.
@@ -31,7 +33,8 @@ impl Woken {
                 .map_err(|error| Unreadable::Event(format!("a message of the queue: {error}")));
         }
         if event.get("detail-type").and_then(Value::as_str) == Some("Retention") {
-            return Ok(Self::Night);
+            let scheduled = event.get("time").and_then(Value::as_str).and_then(|at| at.parse().ok());
+            return Ok(Self::Night(scheduled.unwrap_or_else(now)));
         }
         let event: Event =
             serde_json::from_value(event).map_err(|error| Unreadable::Event(error.to_string()))?;
@@ -48,7 +51,10 @@ mod tests {
     #[test]
     fn what_the_template_sends_is_known_and_nothing_else() {
         let night = json!({"source": "stablepin.schedule", "detail-type": "Retention", "detail": {}});
-        assert!(matches!(Woken::read(night), Ok(Woken::Night)));
+        assert!(matches!(Woken::read(night), Ok(Woken::Night(_))));
+        let night = json!({"detail-type": "Retention", "time": "2026-11-21T02:00:00Z"});
+        let Ok(Woken::Night(at)) = Woken::read(night) else { panic!("no night") };
+        assert_eq!(at.to_string(), "2026-11-21T02:00:00Z");
         let body =
             r#"{"application":"web","run":"019b0000-0000-7000-8000-000000000000","repository":"prod/web"}"#;
         let message = |body: &str| json!({"Records": [{"eventSource": "aws:sqs", "body": body}]});

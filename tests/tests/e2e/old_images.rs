@@ -123,10 +123,16 @@ fn every_night_an_application_has_a_run_and_that_takes_a_fifth() {
     let builds = aged(&app);
     with_retention(&app, "mode = \"delete\"");
     app.goes_aside();
-    let night = json!({ "source": "stablepin.schedule", "detail-type": "Retention", "detail": {} });
-    let begun = app.invoke(Beside::default(), "retention", &night, None);
-    assert_eq!(begun.answer, Some(json!({ "runs": 1 })));
-    let run = app.items("RUN#").pop().expect("a run of this night");
+    let night = json!({
+        "source": "stablepin.schedule", "detail-type": "Retention", "time": "2026-11-21T02:00:00Z", "detail": {},
+    });
+    for _ in 0..2 {
+        let begun = app.invoke(Beside::default(), "retention", &night, None);
+        assert_eq!(begun.answer, Some(json!({ "runs": 1 })));
+    }
+    let mut runs = app.items("RUN#");
+    assert_eq!(runs.len(), 1, "told twice, it is one night");
+    let run = runs.pop().expect("a run of this night");
     assert_eq!(run["record"]["by"], json!({ "type": "stablepin" }), "{run}");
     let body = json!({
         "application": app.plan.name, "run": run["record"]["id"], "repository": app.plan.repository,
@@ -157,5 +163,6 @@ fn what_cannot_be_asked_for_is_refused_with_what_to_do() {
     assert_eq!(ask("/retention/x/undo", json!({})).0, 404);
     let id = begins(&app, "/retention", &json!({}));
     ended(&app, &id);
+    assert_eq!(ask(&format!("/retention/{id}/apply"), json!({ "dry_run": true })).0, 400);
     assert_eq!(ask(&format!("/retention/{id}/undo"), json!({})), (409, kind("nothing-archived")));
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::audit::{Actor, AuditRecord, Kind};
@@ -25,6 +26,15 @@ impl RunId {
 
     pub fn parse(text: &str) -> Option<Self> {
         Uuid::try_parse(text).ok().filter(|id| id.to_string() == text).map(Self)
+    }
+
+    /// Of that night's run of an application: always the same one, however often the night is told of.
+    pub fn of_night(at: Timestamp, application: &ApplicationName) -> Self {
+        let hash = Sha256::digest(format!("{at} {application}"));
+        let mut random = [0; 10];
+        random.copy_from_slice(&hash[..10]);
+        let millis = u64::try_from(at.as_millisecond()).unwrap_or_default();
+        Self(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
     }
 }
 

@@ -289,6 +289,39 @@ fn a_backup_goes_by_its_own_time_and_its_tag_never_takes_the_image_along() {
 }
 
 #[test]
+fn a_backup_tag_that_somebody_uses_the_image_by_stays() {
+    let mut inventory = with_newer([image(1, 400, &[build(400), backup(40), backup(50)])]);
+    workload(&mut inventory, Named::Tag(backup(40).tag));
+    let plan = plan(&inventory, &policy(), now());
+    assert_eq!(
+        (&of(&plan, 1).fate, of(&plan, 1).rule),
+        (&Fate::Untag { untag: vec![backup(50).tag] }, Rule::InUse)
+    );
+}
+
+#[test]
+fn what_is_needed_and_was_not_listed_keeps_what_belongs_to_it() {
+    // Somebody pushed while the pages were read.
+    let signature = image(2, 400, &[other(&format!("sha256-{}.sig", digest(1).hex()))]);
+    let index = Image { children: vec![digest(1)], ..image(3, 400, &[]) };
+    let mut inventory = with_newer([signature, index]);
+    goes(&inventory, 2, 0);
+    workload(&mut inventory, Named::Digest(digest(1)));
+    stays(&inventory, 2, Rule::AboutKept);
+    stays(&inventory, 3, Rule::IndexOfNeeded);
+}
+
+#[test]
+fn what_goes_names_what_goes_before_it() {
+    let index = Image { children: vec![digest(2)], ..image(1, 400, &[]) };
+    let sbom = Image { subject: Some(digest(2)), ..image(3, 400, &[]) };
+    let plan = plan(&with_newer([index, image(2, 400, &[]), sbom]), &policy(), now());
+    assert_eq!(of(&plan, 1).after, []);
+    assert_eq!(of(&plan, 2).after, [digest(1)]);
+    assert_eq!(of(&plan, 3).after, [digest(2)]);
+}
+
+#[test]
 fn what_is_archived_can_be_had_back_for_some_time_and_whole() {
     let archived = |n, days| Image { status: Status::Archived(Some(days_ago(days))), ..image(n, 400, &[]) };
     let index = Image { children: vec![digest(4)], ..archived(3, 10) };
