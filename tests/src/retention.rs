@@ -177,6 +177,18 @@ impl Retention {
         self.app.aws.dynamodb("PutItem", &put).expect("the table takes it");
     }
 
+    /// A promotion of it was open once, and has ended.
+    #[track_caller]
+    pub fn was_needed(&self, digest: &str) {
+        let item = json!({
+            "pk": { "S": format!("APP#{}", self.app.plan.name) },
+            "sk": { "S": format!("IMAGE#{digest}") },
+            "needed_by": { "SS": ["PROMOTION#019b0000-0000-7000-8000-000000000000"] },
+        });
+        let put = json!({ "TableName": self.app.table(), "Item": item });
+        self.app.aws.dynamodb("PutItem", &put).expect("the table takes it");
+    }
+
     /// An object of the stack's bucket.
     #[track_caller]
     pub fn object(&self, key: &str) -> Vec<u8> {

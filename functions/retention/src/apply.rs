@@ -309,6 +309,7 @@ impl<'a> Apply<'a> {
             let Some(digest) = failure.digest else { continue };
             failed.insert(digest, Outcome::Refused { code: failure.code, why: failure.reason });
         }
+        let mut outcomes = Vec::new();
         for digest in digests {
             let outcome = match failed.remove(digest) {
                 _ if done.digests.contains(digest) => Outcome::Deleted,
@@ -320,12 +321,21 @@ impl<'a> Apply<'a> {
                     why: "ECR said neither that it was deleted nor that it was not".to_owned(),
                 },
             };
-            match outcome {
-                Outcome::Deleted => doors.table.was_deleted(application, digest).await?,
-                _ => doors.table.pardon(application, digest).await?,
-            }
-            self.outcomes.insert(digest.clone(), outcome);
+            outcomes.push((digest.clone(), outcome));
         }
+        // None comes to be while an image is condemned.
+        let builds = &doors.table.known_builds(application, digests).await?;
+        let settled = stream::iter(outcomes).map(|(digest, outcome)| async move {
+            match outcome {
+                Outcome::Deleted if builds.contains(&digest) => {
+                    doors.table.was_deleted(application, &digest).await?;
+                }
+                _ => doors.table.pardon(application, &digest).await?,
+            }
+            Ok::<_, RetentionError>((digest, outcome))
+        });
+        let settled: Vec<_> = settled.buffer_unordered(MARKS_AT_ONCE).try_collect().await?;
+        self.outcomes.extend(settled);
         Ok(())
     }
 

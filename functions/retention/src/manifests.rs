@@ -9,6 +9,7 @@ use stablepin_aws::s3::{Bucket, S3Error};
 use stablepin_core::image::{ImageDigest, RepositoryName};
 use stablepin_core::manifest::{self, ManifestError};
 use stablepin_core::name::ApplicationName;
+use stablepin_core::retention::plan::Plan;
 use stablepin_core::retention::weight::{Blobs, freed};
 
 #[derive(Debug, thiserror::Error)]
@@ -66,9 +67,9 @@ pub(crate) struct Known {
     /// Of everything else, as far as it was read.
     #[serde(default)]
     blobs: BTreeMap<ImageDigest, Blobs>,
-    /// There is more than the bucket has.
+    /// The bucket has another.
     #[serde(skip)]
-    more: bool,
+    is_new: bool,
 }
 
 impl Known {
@@ -82,20 +83,25 @@ impl Known {
         Ok(serde_json::from_slice(&bytes).unwrap_or_default())
     }
 
-    /// Keeps what was read of the images that are there.
-    pub(crate) async fn keep(
-        mut self,
-        bucket: &Bucket,
-        application: &ApplicationName,
-        repository: &RepositoryName,
-        there: &BTreeSet<&ImageDigest>,
-    ) -> Result<(), S3Error> {
+    /// Forgets what is not there any more.
+    pub(crate) fn forget(&mut self, there: &BTreeSet<&ImageDigest>) {
         let before = self.children.len() + self.blobs.len();
         self.children.retain(|digest, _| there.contains(digest));
         self.blobs.retain(|digest, _| there.contains(digest));
-        if self.more || self.children.len() + self.blobs.len() < before {
+        self.is_new |= self.children.len() + self.blobs.len() < before;
+    }
+
+    /// Keeps what is known, if that is another than the bucket has.
+    pub(crate) async fn keep(
+        &mut self,
+        bucket: &Bucket,
+        application: &ApplicationName,
+        repository: &RepositoryName,
+    ) -> Result<(), S3Error> {
+        if self.is_new {
             let bytes = serde_json::to_vec(&self).unwrap_or_default();
             bucket.put(&key(application, repository), bytes, "application/json").await?;
+            self.is_new = false;
         }
         Ok(())
     }
@@ -129,18 +135,19 @@ impl Known {
         }
         for (digest, children) in read {
             self.children.insert(digest, children?);
-            self.more = true;
+            self.is_new = true;
         }
         Ok(())
     }
 
-    /// The bytes that those free, of all that are there, and whether layers that are shared were looked at.
+    /// The bytes that those free, of all that are there. Those may be gone already. None where the manifest of one is
+    /// not known: then nobody knows which layers are shared.
     pub(crate) async fn freed(
         &mut self,
         ecr: &Ecr,
         repository: &RepositoryName,
         goes: &BTreeSet<&ImageDigest>,
-        there: &[&ImageDigest],
+        there: &BTreeSet<&ImageDigest>,
     ) -> Option<u64> {
         if goes.is_empty() {
             return Some(0);
@@ -156,19 +163,32 @@ impl Known {
         let read =
             in_parts(ecr, repository, &unknown, |manifest| manifest.parse().map(|one| Blobs::of(&one)));
         let (read, refused) = read.await.ok()?;
-        let mut exact = refused.is_empty();
+        let is_known =
+            |digest: &ImageDigest| self.children.contains_key(digest) || self.blobs.contains_key(digest);
+        let mut exact =
+            refused.is_empty() && goes.iter().all(|digest| there.contains(digest) || is_known(digest));
         for (digest, blobs) in read {
             match blobs {
                 Ok(blobs) => drop(self.blobs.insert(digest, blobs)),
                 Err(_) => exact = false,
             }
-            self.more = true;
+            self.is_new = true;
         }
-        let of = |goes_too: bool| {
-            let those = self.blobs.iter().filter(move |(digest, _)| goes.contains(digest) == goes_too);
-            those.map(|(_, blobs)| blobs)
+        let of = |goes: &dyn Fn(&ImageDigest) -> bool| -> Vec<&Blobs> {
+            let those = self.blobs.iter().filter(|(digest, _)| goes(digest));
+            those.map(|(_, blobs)| blobs).collect()
         };
-        exact.then(|| freed(of(true), of(false)))
+        let goes_too = |digest: &ImageDigest| goes.contains(digest);
+        let stays = |digest: &ImageDigest| there.contains(digest) && !goes.contains(digest);
+        exact.then(|| freed(of(&goes_too), of(&stays)))
+    }
+
+    /// Without the layers: those free so many bytes at most. Layers that several images share are counted with each.
+    pub(crate) fn freed_at_most(&self, plan: &Plan, goes: &BTreeSet<&ImageDigest>) -> u64 {
+        let goes = plan.images.iter().filter(|one| goes.contains(&one.digest));
+        // An index has the size of one of its children, which are listed too.
+        let images = goes.filter(|one| !self.children.contains_key(&one.digest));
+        images.fold(0, |sum, one| sum.saturating_add(one.size_bytes.unwrap_or_default()))
     }
 }
 

@@ -12,7 +12,6 @@ use stablepin_core::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_core::retention::plan::{Fate, Plan, Rule, plan};
 use stablepin_core::retention::policy::Policy;
 use stablepin_core::retention::run::{Applied, Planned, Progress, Purpose, Run, RunId, Stored};
-use stablepin_core::retention::weight::freed_at_most;
 use stablepin_driver::Deadline;
 use stablepin_driver::clock::now;
 use stablepin_driver::errors::chain;
@@ -209,8 +208,11 @@ impl Work<'_> {
             }
         };
         let ended = self.plan_and_apply(&application, &read, &mut known, deadline).await?;
-        let there: BTreeSet<&ImageDigest> = read.inventory.images.iter().map(|image| &image.digest).collect();
-        known.keep(&self.doors.bucket, &self.run.application, self.repository, &there).await?;
+        // Until all is done, what went is weighed once more with the rest.
+        if ended.is_some() {
+            known.forget(&there(&read));
+        }
+        known.keep(&self.doors.bucket, &self.run.application, self.repository).await?;
         Ok(ended)
     }
 
@@ -233,8 +235,11 @@ impl Work<'_> {
             if self.run.purpose == Purpose::Plan {
                 return Ok(Some(Progress::Done(Applied::default())));
             }
+            // Of what is gone nobody can read it any more.
+            known.keep(&self.doors.bucket, &self.run.application, self.repository).await?;
             return self.apply(application, &fresh, &fresh, read, known, stored, deadline, strangers).await;
         };
+        known.keep(&self.doors.bucket, &self.run.application, self.repository).await?;
         if let Purpose::Apply { plan_of: Some(_) } = self.run.purpose {
             let planned = counted(&saved, Some(stored.clone()), warnings.clone());
             self.say(&Progress::Planned(planned)).await?;
@@ -279,11 +284,8 @@ impl Work<'_> {
             .filter(|(_, outcome)| **outcome == Outcome::Deleted)
             .map(|(digest, _)| digest)
             .collect();
-        let there: Vec<&ImageDigest> = read.inventory.images.iter().map(|image| &image.digest).collect();
-        let exact = known.freed(&self.doors.ecr, self.repository, &deleted, &there).await;
-        let at_most =
-            || freed_at_most(read.inventory.images.iter().filter(|one| deleted.contains(&one.digest)));
-        applied.freed_bytes = exact.unwrap_or_else(at_most);
+        let exact = known.freed(&self.doors.ecr, self.repository, &deleted, &there(read)).await;
+        applied.freed_bytes = exact.unwrap_or_else(|| known.freed_at_most(saved, &deleted));
         applied.freed_is_exact = exact.is_some();
         let report = Report {
             run: self.run.id,
@@ -384,10 +386,8 @@ impl Work<'_> {
         let mut planned = counted(plan, Some(stored), warnings);
         let goes: BTreeSet<&ImageDigest> =
             plan.images.iter().filter(|one| one.fate.wave().is_some()).map(|one| &one.digest).collect();
-        let there: Vec<&ImageDigest> = read.inventory.images.iter().map(|image| &image.digest).collect();
-        let exact = known.freed(&self.doors.ecr, self.repository, &goes, &there).await;
-        let at_most = || freed_at_most(read.inventory.images.iter().filter(|one| goes.contains(&one.digest)));
-        planned.freed_bytes = exact.unwrap_or_else(at_most);
+        let exact = known.freed(&self.doors.ecr, self.repository, &goes, &there(read)).await;
+        planned.freed_bytes = exact.unwrap_or_else(|| known.freed_at_most(plan, &goes));
         planned.freed_is_exact = exact.is_some();
         Ok(planned)
     }
@@ -430,6 +430,10 @@ impl Work<'_> {
             }
         }
     }
+}
+
+fn there(read: &Read) -> BTreeSet<&ImageDigest> {
+    read.inventory.images.iter().map(|image| &image.digest).collect()
 }
 
 fn counted(plan: &Plan, stored: Option<Stored>, warnings: Vec<String>) -> Planned {

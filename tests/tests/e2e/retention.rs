@@ -1,3 +1,7 @@
 //! Old images go, and nothing that anybody needs: retention's real program beside both doubles.
 
+mod archived;
+mod goes_wrong;
+mod many;
+mod plans;
 mod survives;

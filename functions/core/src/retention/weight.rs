@@ -1,10 +1,9 @@
 //! What deleting images frees: the layers that nothing keeps any more.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::inventory::Image;
 use crate::image::ImageDigest;
 use crate::manifest::Manifest;
 
@@ -37,15 +36,6 @@ pub fn freed<'a>(
         freed.remove(digest);
     }
     freed.values().fold(0, |sum, size| sum.saturating_add(*size))
-}
-
-/// Without the layers: what goes frees so many bytes at most. Layers that several images share are counted with each.
-pub fn freed_at_most<'a>(goes: impl IntoIterator<Item = &'a Image>) -> u64 {
-    let mut seen = HashSet::new();
-    goes.into_iter()
-        // An index has the size of one of its children, which are listed too.
-        .filter(|image| image.children.is_empty() && seen.insert(&image.digest))
-        .fold(0, |sum, image| sum.saturating_add(image.size_bytes.unwrap_or_default()))
 }
 
 #[cfg(test)]

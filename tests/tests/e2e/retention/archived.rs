@@ -1,0 +1,126 @@
+//! Archive first: what may go can be had back for some time.
+
+use std::collections::BTreeSet;
+
+use jiff::SignedDuration;
+use serde_json::json;
+use stablepin_tests::ecr_double::{NewImage, Status};
+use stablepin_tests::retention::{Retention, days_ago};
+use xtask::podman::ECR_HOST;
+
+const ARCHIVE: &str = "mode = \"archive\"\nkeep = 5\narchive_days = 90";
+
+fn days(days: i64) -> SignedDuration {
+    SignedDuration::from_hours(24 * days)
+}
+
+/// As long before now as that, in ECR's clock.
+#[track_caller]
+fn begin_days_ago(story: &str, ago: i64) -> Retention {
+    let story = Retention::begin(story, ARCHIVE);
+    story.ecr.time_passes(-days(ago));
+    story
+}
+
+fn old(name: &str) -> NewImage {
+    NewImage::named(name).pushed_at(days_ago(500))
+}
+
+#[test]
+fn what_may_go_is_archived_comes_back_when_it_is_asked_for_and_goes_when_nobody_asks() {
+    let story = begin_days_ago("ret-archive", 200);
+    let web = &story.web;
+    let [wanted, unneeded, running] = ["wanted", "unneeded", "running"].map(|name| web.put(old(name)));
+    let image = format!("{ECR_HOST}/{}@{running}", web.name());
+    story.ecs.service("prod/web").runs(&image).create();
+    let status = |digest: &str| web.status(digest);
+
+    let first = story.runs();
+    assert_eq!((first.number("archived"), first.number("deleted")), (2, 0), "{:#}", first.record());
+    assert_eq!(status(&wanted), Some(Status::Archived));
+    assert_eq!(status(&unneeded), Some(Status::Archived));
+    assert_eq!(status(&running), Some(Status::Active), "what runs must be pulled at any moment");
+    assert_eq!(story.ecr.count("BatchDeleteImage"), 0);
+    assert_eq!(story.condemned(), Vec::<String>::new());
+
+    // Somebody needs it after all.
+    let back = story.begins_of(&first, "undo");
+    back.ends();
+    assert_eq!(back.number("restored"), 2, "{:#}", back.record());
+    assert_eq!(status(&wanted), Some(Status::Activating));
+    // Within the 20 minutes nothing happens to it, and asking again is no error.
+    let meanwhile = story.runs();
+    assert_eq!((meanwhile.number("archived"), meanwhile.number("deleted")), (0, 0));
+    assert_eq!(meanwhile.rule(&wanted), "activating");
+    let again = story.begins_of(&first, "undo");
+    assert_eq!(again.ends()["state"], "Done");
+    story.ecr.time_passes(SignedDuration::from_mins(20));
+    assert_eq!((status(&wanted), status(&unneeded)), (Some(Status::Active), Some(Status::Active)));
+
+    // It is 200 days ago that they came back: they go there once more, and one of them is deployed.
+    web.is_tagged("latest", &wanted);
+    let second = story.runs();
+    assert_eq!((second.number("archived"), second.number("deleted")), (1, 0), "{:#}", second.record());
+    assert_eq!((status(&wanted), status(&unneeded)), (Some(Status::Active), Some(Status::Archived)));
+
+    let third = story.runs();
+    assert_eq!(third.rule(&unneeded), "archived-long-ago");
+    assert_eq!((third.number("deleted"), third.number("archived")), (1, 0));
+    let there: BTreeSet<String> = web.digests().into_iter().collect();
+    assert_eq!(there, [wanted, running].into());
+    assert_eq!(story.condemned(), Vec::<String>::new());
+}
+
+#[test]
+fn what_is_archived_can_be_had_back_for_some_time() {
+    let story = begin_days_ago("ret-window", 60);
+    let image = story.web.put(old("1"));
+    assert_eq!(story.runs().number("archived"), 1);
+    let run = story.runs();
+    assert_eq!((run.number("deleted"), run.rule(&image).as_str()), (0, "archived"));
+    assert!(run.plan()[&image]["why"].as_str().unwrap_or_default().contains("can be had back for 90 days"));
+    assert_eq!(story.web.status(&image), Some(Status::Archived));
+}
+
+#[test]
+fn an_archived_index_is_known_by_what_was_kept_when_it_could_be_read() {
+    let story = begin_days_ago("ret-index", 200);
+    let web = &story.web;
+    let [amd64, arm64] = ["amd64", "arm64"].map(|name| web.put(old(name)));
+    let index = web.put(NewImage::index([&amd64, &arm64]).pushed_at(days_ago(500)));
+    let before = web.layer_bytes();
+    let first = story.runs();
+    assert_eq!(first.number("archived"), 3, "{:#}", first.record());
+    for digest in [&index, &amd64, &arm64] {
+        assert_eq!(web.status(digest), Some(Status::Archived));
+    }
+    let bytes = [&index, &amd64, &arm64].map(|digest| web.manifest(digest).expect("it is there"));
+    story.ecr.forgets_calls();
+    let run = story.runs();
+    assert_eq!((run.number("deleted"), web.count()), (3, 0), "{:#}", run.record());
+    assert_eq!((run.number("freed_bytes"), before - web.layer_bytes()), (before, before));
+    assert_eq!(run.in_repository()["freed_is_exact"], true);
+    // The index goes before what is in it.
+    let deletes: Vec<_> =
+        story.ecr.calls().into_iter().filter(|call| call.operation == "BatchDeleteImage").collect();
+    assert_eq!(deletes[0].body["imageIds"], json!([{ "imageDigest": index }]));
+    // Their manifests were kept when they were archived: now nobody can read them.
+    let kept = first.manifests();
+    for (digest, bytes) in [&index, &amd64, &arm64].iter().zip(bytes) {
+        assert_eq!(kept[*digest].1, bytes);
+    }
+}
+
+#[test]
+fn an_archived_index_that_nobody_ever_read_holds_all_of_its_repository_back() {
+    let story = begin_days_ago("ret-unread", 200);
+    let web = &story.web;
+    let [child, other] = ["child", "other"].map(|name| web.put(old(name)));
+    let index = web.put(NewImage::index([&child]).pushed_at(days_ago(500)).status(Status::Archived));
+    let run = story.runs();
+    assert_eq!(run.in_repository()["state"], "LeftAlone", "{:#}", run.record());
+    let problem = run.problem();
+    assert!(problem.contains(&index) && problem.contains("restore it, or delete it by hand"), "{problem}");
+    assert_eq!((web.status(&child), web.status(&other)), (Some(Status::Active), Some(Status::Active)));
+    assert_eq!(story.changes(), 0);
+}

@@ -1,0 +1,249 @@
+//! Whatever fails: what cannot be read is not touched, and what is cut off is finished by the next message.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use serde_json::{Value, json};
+use stablepin_tests::crash::Fault;
+use stablepin_tests::ecr_double::NewImage;
+use stablepin_tests::retention::{Retention, days_ago};
+use stablepin_tests::runs_deep;
+use xtask::podman::ECR_HOST;
+
+/// So many runs at a time: programs and the emulator share the machine.
+const SIDE_BY_SIDE: usize = 4;
+
+/// Of those faults that a machine in a hurry leaves out, every so many are tried.
+const SAMPLED: usize = 4;
+
+/// Two indexes that share a child, of which one stays; signatures; tags and none; a service whose deployment is under
+/// way, so that every call is needed.
+struct Story {
+    at: Retention,
+    /// What is to be there in the end.
+    stays: BTreeSet<String>,
+    goes: usize,
+}
+
+impl Story {
+    #[track_caller]
+    fn begin(name: &str) -> Self {
+        let at = Retention::begin(name, "mode = \"delete\"\nkeep = 5");
+        let web = &at.web;
+        let old = |name: &str| NewImage::named(name).pushed_at(days_ago(400)).layer("base", 50_000_000);
+        let own = |name: &str| old(name).layer(name, 7_000);
+        let [shared, one, two] = ["shared", "one", "two"].map(|name| web.put(own(name)));
+        let kept = web.put(NewImage::index([&shared, &one]).tag("latest").pushed_at(days_ago(300)));
+        let gone = web.put(NewImage::index([&shared, &two]).pushed_at(days_ago(300)));
+        let signature = |of: &str| NewImage::cosign_signature(of).pushed_at(days_ago(300));
+        let [signed, unsigned] = [&kept, &gone].map(|of| web.put(signature(of)));
+        let unneeded = web.put_all((0..3).map(|number| own(&format!("unneeded {number}"))));
+        let tagged = |number: i64| {
+            let name = format!("tagged {number}");
+            own(&name).tag(format!("t{number}")).pushed_at(days_ago(400 - number))
+        };
+        let tagged = web.put_all((0..6).map(tagged));
+        let running = web.put(own("running"));
+        let image = |digest: &str| format!("{ECR_HOST}/{}@{digest}", web.name());
+        let service = at.ecs.service("prod/web").runs(&image(&running)).create();
+        service.deploys_meanwhile(&image(&running));
+
+        let mut stays: BTreeSet<String> = [kept, shared, one, signed, running].into();
+        let mut goes: Vec<String> = [gone, two, unsigned].into();
+        goes.extend(unneeded);
+        // The newest five that have such tags stay: one of them is the index.
+        let (older, newer) = tagged.split_at(2);
+        goes.extend(older.iter().cloned());
+        stays.extend(newer.iter().cloned());
+        // Of what has ended nothing is left.
+        at.was_needed(&goes[0]);
+        Self { stays, goes: goes.len(), at }
+    }
+
+    /// All of it, and nothing else, has gone; nothing is left of it on the way.
+    #[track_caller]
+    fn is_done(&self, what: &str) {
+        let there: BTreeSet<String> = self.at.web.digests().into_iter().collect();
+        assert_eq!(there, self.stays, "{what}");
+        assert_eq!(self.at.condemned(), Vec::<String>::new(), "{what}");
+        assert_eq!(self.at.app.items("IMAGE#"), Vec::<Value>::new(), "{what}");
+        // A program that dies at its very end does not give it back.
+        let leases = self.at.app.items("RETENTION#");
+        assert!(leases.iter().all(|lease| lease["until"] == 0), "{what}: {leases:?}");
+    }
+}
+
+/// A few at a time. The others go on when one fails: all that fail are shown.
+fn side_by_side(numbers: impl IntoIterator<Item = usize>, act: impl Fn(usize) + Sync) {
+    let numbers = Mutex::new(numbers.into_iter().collect::<Vec<_>>().into_iter());
+    let next = || numbers.lock().unwrap_or_else(PoisonError::into_inner).next();
+    thread::scope(|scope| {
+        for _ in 0..SIDE_BY_SIDE {
+            scope.spawn(|| {
+                while let Some(number) = next() {
+                    act(number);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn what_may_go_goes_whole_and_the_numbers_are_those_of_the_registry() {
+    let story = Story::begin("ret-whole");
+    let before = story.at.web.layer_bytes();
+    let run = story.at.runs();
+    story.is_done("undisturbed");
+    assert_eq!(run.in_repository()["state"], "Done");
+    assert_eq!(run.number("deleted"), story.goes as u64);
+    assert_eq!(run.number("freed_bytes"), before - story.at.web.layer_bytes());
+    assert_eq!(run.in_repository()["freed_is_exact"], true);
+}
+
+/// How many requests there are until the plan is kept and the first mark is written.
+#[track_caller]
+fn place_of_first_mark(requests: &[String]) -> usize {
+    let kept = requests.iter().position(|request| request.contains("/plan.json")).expect("a plan is kept");
+    let mark = requests[kept..].iter().position(|request| request == "UpdateItem");
+    kept + mark.expect("it marks what is to go")
+}
+
+/// What a run reads before it plans, and what is said where it may not.
+const READS: [(&str, &str); 21] = [
+    ("Query", "what the table knows of its images could not be read"),
+    ("BatchGetItem", "what the table knows of its images could not be read"),
+    // References of what has ended are given back.
+    ("UpdateItem", "what the table knows of its images could not be read"),
+    ("DeleteItem", "what the table knows of its images could not be read"),
+    ("DescribeImages", "its images could not be read"),
+    ("BatchGetImage", "the manifests of its indexes could not be read"),
+    ("GetRepositoryPolicy", "its policy could not be read"),
+    ("GetLifecyclePolicy", "its policy could not be read"),
+    ("ListClusters", "which images ECS uses: its clusters could not be read"),
+    ("ListServices", "which images ECS uses: its services could not be read"),
+    ("DescribeServices", "which images ECS uses: its services could not be read"),
+    ("ListServiceDeployments", "which images ECS uses: the deployments of its services"),
+    ("DescribeServiceDeployments", "which images ECS uses: the deployments of its services"),
+    ("DescribeServiceRevisions", "which images ECS uses: the revisions that its services may return to"),
+    ("ListTasks", "which images ECS uses: its tasks could not be read"),
+    ("DescribeTasks", "which images ECS uses: its tasks could not be read"),
+    ("ListDaemons", "which images ECS uses: its daemons could not be read"),
+    ("ListTaskDefinitionFamilies", "which images ECS uses: the newest revisions of its task definitions"),
+    ("ListTaskDefinitions", "which images ECS uses: the newest revisions of its task definitions"),
+    ("DescribeTaskDefinition", "which images ECS uses: the images of its task definitions"),
+    ("ListFunctions", "which images Lambda uses"),
+];
+
+/// What the others do: the run itself, its lease, what was known of manifests, its plan.
+const OTHERS: [&str; 3] = ["TransactWriteItems", "GetObject", "PutObject"];
+
+/// Those that name what they read in their path have a name too.
+fn kind(request: &str) -> &str {
+    match request {
+        path if path.contains("/functions") => "ListFunctions",
+        path => path.rsplit_once("x-id=").map_or(path, |(_, id)| id),
+    }
+}
+
+#[test]
+fn a_failed_read_whichever_it_is_deletes_nothing_and_is_named() {
+    let good = Story::begin("ret-reads");
+    let requests = good.at.begins(&json!({ "share": 100 })).comes(None).requests;
+    let planned = place_of_first_mark(&requests);
+    let asked: BTreeSet<&str> = requests[..planned].iter().map(|request| kind(request)).collect();
+    let known: BTreeSet<&str> = READS.iter().map(|(read, _)| *read).chain(OTHERS).collect();
+    assert_eq!(asked, known, "this story needs every call that a run makes");
+    let refused: Mutex<BTreeMap<String, BTreeSet<String>>> = Mutex::default();
+    side_by_side(1..=planned, |number| {
+        let story = Story::begin("ret-reads");
+        let run = story.at.begins(&json!({ "share": 100 }));
+        let there = story.at.web.digests();
+        let came = run.comes(Some((number, Fault::Refuse)));
+        let request = kind(&came.requests[number - 1]);
+        let what = format!("{number}, {request}: {:#}", run.in_repository());
+        let answer = came.answer.expect("it was not killed");
+        if run.in_repository()["state"] == "Done" {
+            // What stays is known by then: what is read of the rest tells how much it weighs.
+            assert_eq!(
+                (request, &run.in_repository()["freed_is_exact"]),
+                ("BatchGetImage", &json!(false)),
+                "{what}"
+            );
+            return story.is_done(&what);
+        }
+        assert_eq!((story.at.web.digests(), story.at.changes()), (there, 0), "{what}");
+        assert_eq!(story.at.condemned(), Vec::<String>::new(), "{what}");
+        if run.in_repository()["state"] == "LeftAlone" {
+            let mut refused = refused.lock().unwrap_or_else(PoisonError::into_inner);
+            refused.entry(request.to_owned()).or_default().insert(run.problem());
+        } else {
+            // Then the queue brings it again.
+            assert!(answer["errorMessage"].is_string(), "{what} {answer:#}");
+            assert!(!run.has_ended(), "{what}");
+            story.at.leases_end();
+            run.ends();
+            story.is_done(&what);
+        }
+    });
+    let refused = refused.into_inner().unwrap_or_else(PoisonError::into_inner);
+    for (read, words) in READS {
+        let told = refused.get(read).unwrap_or_else(|| panic!("{read} was never refused: {refused:#?}"));
+        assert!(told.iter().all(|told| told.contains(words) && told.contains("AccessDenied")), "{told:#?}");
+    }
+    assert_eq!(refused.len(), READS.len(), "{refused:#?}");
+}
+
+#[test]
+fn throttled_at_every_tenth_call_only_the_time_is_another() {
+    let story = Story::begin("ret-throttled");
+    story.at.ecr.has_pages_of(3);
+    story.at.ecr.throttles_every(10);
+    let run = story.at.runs();
+    story.is_done("throttled");
+    let throttled = story.at.ecr.calls().iter().filter(|call| call.status == 400).count();
+    assert!(throttled >= 2, "{:?}", story.at.ecr.counts());
+    assert_eq!((run.number("deleted"), &run.in_repository()["errors"]), (story.goes as u64, &json!({})));
+}
+
+/// Kills an applying run at a request, and carries the rest out; answers whether it came to that.
+fn cut_off(number: usize, fault: Fault) -> bool {
+    let story = Story::begin("ret-killed");
+    let before = story.at.web.layer_bytes();
+    let run = story.at.begins(&json!({ "share": 100 }));
+    let came = run.comes(Some((number, fault)));
+    let what = format!("{number} {fault:?}: {:?}", came.requests);
+    if came.answer.is_none() {
+        story.at.leases_end();
+        run.ends();
+    }
+    story.is_done(&what);
+    let told = run.in_repository();
+    let what = format!("{what} {told:#}");
+    assert_eq!((&told["state"], run.number("deleted")), (&json!("Done"), story.goes as u64), "{what}");
+    let freed = before - story.at.web.layer_bytes();
+    match told["freed_is_exact"] == true {
+        true => assert_eq!(run.number("freed_bytes"), freed, "{what}"),
+        false => assert!(run.number("freed_bytes") >= freed, "{what}"),
+    }
+    // What was kept is what was there, whichever try has kept it.
+    let kept = run.manifests();
+    assert_eq!(kept.len(), story.goes, "{what}");
+    came.hit
+}
+
+#[test]
+fn a_kill_at_any_call_leaves_nothing_condemned_for_ever() {
+    let run = Story::begin("ret-counted");
+    let requests = run.at.begins(&json!({ "share": 100 })).comes(None).requests;
+    let mark = place_of_first_mark(&requests);
+    // Before the marks nothing is at stake.
+    let sampled = |number: &usize| runs_deep() || number % SAMPLED == 0 || *number > mark && number % 2 == 0;
+    let numbers: Vec<usize> = (1..=requests.len()).filter(sampled).collect();
+    side_by_side(numbers, |number| {
+        assert!(cut_off(number, Fault::KillBefore));
+        if runs_deep() || number > mark {
+            assert!(cut_off(number, Fault::KillAfter));
+        }
+    });
+}

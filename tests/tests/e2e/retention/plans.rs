@@ -1,0 +1,202 @@
+//! What a plan says, and that no more than that is done.
+
+use std::collections::BTreeSet;
+use std::thread;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use stablepin_tests::ecr_double::{NewImage, PushedAt};
+use stablepin_tests::retention::{Retention, days_ago};
+
+const DELETE: &str = "mode = \"delete\"\nkeep = 5";
+
+fn old(name: &str) -> NewImage {
+    NewImage::named(name).pushed_at(days_ago(400))
+}
+
+/// So many that nothing needs, each a day younger than the one before.
+fn olds(count: i64) -> impl Iterator<Item = NewImage> {
+    (0..count).map(|n| NewImage::named(format!("old {n}")).pushed_at(days_ago(1000 - n)))
+}
+
+#[test]
+fn a_saved_plan_is_applied_without_what_changed_and_with_nothing_added() {
+    let story = Retention::begin("ret-saved", DELETE);
+    let web = &story.web;
+    let [goes, tagged, lost, deployed] =
+        ["goes", "tagged", "lost", "deployed"].map(|name| web.put(old(name)));
+    let plan = story.begins(&json!({ "share": 100, "dry_run": true }));
+    assert_eq!(plan.ends()["state"], "Done");
+    assert_eq!((plan.number("to_remove"), plan.number("deleted"), story.changes()), (4, 0, 0));
+    let saved = plan.plan();
+
+    web.is_tagged("somebody-needs-it", &tagged);
+    web.loses(&lost);
+    let image = format!("{}/{}@{deployed}", xtask::podman::ECR_HOST, web.name());
+    story.ecs.service("prod/web").runs(&image).create();
+    let late = web.put(old("late"));
+
+    let run = story.begins_of(&plan, "apply");
+    assert_eq!(run.ends()["state"], "Done", "{:#}", run.record());
+    assert_eq!((run.number("deleted"), run.number("skipped")), (1, 3), "{:#}", run.in_repository());
+    let there: BTreeSet<String> = web.digests().into_iter().collect();
+    assert_eq!(there, [tagged.clone(), deployed.clone(), late].into());
+    assert_eq!(run.plan(), saved, "it is that very plan");
+    let outcomes = run.outcomes();
+    let why = |digest: &str| outcomes[digest]["why"].as_str().unwrap_or_default().to_owned();
+    assert_eq!(outcomes[&goes]["outcome"], "deleted");
+    assert_eq!(why(&tagged), "its tags are others now");
+    assert_eq!(why(&lost), "is not there any more");
+    assert!(why(&deployed).contains("in use by"), "{}", why(&deployed));
+    assert_eq!(story.condemned(), Vec::<String>::new());
+}
+
+#[test]
+fn a_run_takes_a_fifth_of_a_repository_the_oldest_first_and_reports_the_rest() {
+    let story = Retention::begin("ret-share", DELETE);
+    let digests = story.web.put_all(olds(20));
+    let run = story.begins(&json!({}));
+    run.ends();
+    let told = ["images", "to_remove", "deleted", "later"].map(|name| run.number(name));
+    assert_eq!(told, [20, 4, 4, 16], "{:#}", run.in_repository());
+    let there: BTreeSet<String> = story.web.digests().into_iter().collect();
+    assert_eq!(there, digests[4..].iter().cloned().collect());
+    assert_eq!(run.in_repository()["by_rule"], json!({ "over-share": 16 }));
+    assert_eq!(story.runs().number("deleted"), 16, "whoever says so has it all");
+    assert_eq!(story.web.count(), 0);
+}
+
+#[test]
+fn a_dry_run_touches_nothing_and_is_all_that_a_new_application_has() {
+    let story = Retention::begin("ret-dry", "");
+    story.web.put_all(olds(10));
+    let (status, problem) =
+        story.asks(&story.app.plan.name, None, &json!({ "dry_run": false, "share": 100 }));
+    assert_eq!((status, &problem["type"]), (409, &json!("urn:stablepin:problem:dry-run")), "{problem}");
+    let run = story.runs();
+    assert_eq!((run.number("to_remove"), run.number("deleted")), (10, 0), "{:#}", run.in_repository());
+    assert_eq!(run.number("freed_bytes"), story.web.layer_bytes());
+    assert_eq!((story.web.count(), story.changes()), (10, 0));
+    assert_eq!(story.app.items("IMAGE#"), Vec::<Value>::new());
+
+    // What was to be applied when the file changed is not.
+    story.configures(DELETE);
+    let run = story.begins(&json!({ "share": 100 }));
+    story.configures("mode = \"dry-run\"");
+    assert_eq!(run.ends()["state"], "LeftAlone");
+    assert_eq!((story.web.count(), story.changes()), (10, 0));
+}
+
+#[test]
+fn a_repository_that_another_account_pulls_from_is_left_alone_until_it_is_waived() {
+    let story = Retention::begin("ret-policy", DELETE);
+    story.web.put_all(olds(3));
+    let policy = json!({ "Version": "2012-10-17", "Statement": [{
+        "Effect": "Allow", "Principal": { "AWS": "arn:aws:iam::111122223333:root" },
+        "Action": ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
+    }] });
+    story.web.has_policy(Some(&policy.to_string()));
+    story.web.has_lifecycle_policy(Some("{\"rules\":[]}"));
+    let run = story.runs();
+    assert_eq!(run.in_repository()["state"], "LeftAlone");
+    let problem = run.problem();
+    assert!(problem.contains("lets 111122223333 pull") && problem.contains("retention.waive"), "{problem}");
+    assert_eq!((story.web.count(), story.changes()), (3, 0));
+    assert_eq!(run.number("to_remove"), 3, "a plan is made all the same");
+    let warnings = run.in_repository()["warnings"].to_string();
+    assert!(warnings.contains("lifecycle policy"), "{warnings}");
+
+    story.configures(&format!("{DELETE}\nwaive = [\"111122223333\"]"));
+    assert_eq!((story.runs().number("deleted"), story.web.count()), (3, 0));
+}
+
+#[test]
+fn what_ecr_refuses_is_counted_by_its_code_and_is_no_longer_condemned() {
+    let story = Retention::begin("ret-codes", DELETE);
+    let web = &story.web;
+    let [referred, goes] = ["referred", "goes"].map(|name| web.put(old(name)));
+    let run = story.begins(&json!({ "share": 100 }));
+    let index = thread::scope(|scope| {
+        let deletes = story.ecr.pauses("BatchDeleteImage");
+        let applies = scope.spawn(|| run.ends());
+        deletes.comes();
+        let index = web.put(NewImage::index([&referred]).tag("quiet"));
+        deletes.goes_on();
+        applies.join().expect("the run ends");
+        index
+    });
+    let told = run.in_repository();
+    assert_eq!(told["errors"], json!({ "ImageReferencedByManifestList": 1 }), "{told:#}");
+    assert_eq!((run.number("deleted"), run.record()["ended_at"].is_string()), (1, true));
+    assert_eq!(run.outcomes()[&referred]["code"], "ImageReferencedByManifestList");
+    assert!(web.exists(&referred) && web.exists(&index) && !web.exists(&goes));
+    assert_eq!(story.condemned(), Vec::<String>::new());
+    assert_eq!(story.runs().rule(&referred), "part-of-kept");
+}
+
+#[test]
+fn manifests_are_kept_byte_for_byte_before_they_are_deleted() {
+    let story = Retention::begin("ret-bytes", DELETE);
+    let web = &story.web;
+    let image = web.put(old("image").tag("feature-1").label("team", "a \"quoted\" \u{e9}"));
+    let index = web.put(NewImage::index([&image]).pushed_at(days_ago(400)));
+    let sbom = web.put(NewImage::referrer(&image, "application/spdx+json").pushed_at(days_ago(400)));
+    let newer = (0..5).map(|n| NewImage::named(format!("newer {n}")).tag(format!("n{n}")));
+    web.put_all(newer);
+    let before: Vec<_> = [&image, &index, &sbom].map(|digest| (digest.clone(), web.manifest(digest))).into();
+    let freed = web.layer_bytes();
+    let run = story.runs();
+    assert_eq!((run.number("deleted"), web.count()), (3, 5), "{:#}", run.plan()[&image]);
+    assert_eq!(run.number("freed_bytes"), freed - web.layer_bytes());
+    let kept = run.manifests();
+    for (digest, bytes) in before {
+        assert_eq!(Some(&kept[&digest].1), bytes.as_ref());
+        assert_eq!(xtask::registry::digest(kept[&digest].1.as_bytes()), digest);
+    }
+    assert_eq!(kept[&index].0, "application/vnd.oci.image.index.v1+json");
+}
+
+#[test]
+fn what_has_no_time_or_one_that_cannot_be_stays_and_is_said() {
+    let story = Retention::begin("ret-times", DELETE);
+    let web = &story.web;
+    let at = |name: &str, at: PushedAt| web.put(NewImage::named(name).pushed_at(at));
+    let none = at("none", PushedAt::Nothing);
+    let negative = at("negative", PushedAt::Seconds(-1e18));
+    let endless = at("endless", PushedAt::Seconds(1e18));
+    let future = at("future", PushedAt::At(Timestamp::now() + SignedDuration::from_hours(24 * 30)));
+    let tags = (0..1_000).map(|n| format!("feature-{n:04}"));
+    let many = web.put(tags.fold(old("many"), NewImage::tag));
+    let newer = (0..5).map(|n| NewImage::named(format!("newer {n}")).tag(format!("n{n}")));
+    web.put_all(newer);
+    let run = story.runs();
+    assert_eq!(run.in_repository()["state"], "Done", "{:#}", run.in_repository());
+    for (digest, rule) in
+        [(&none, "no-time"), (&negative, "no-time"), (&endless, "no-time"), (&future, "future")]
+    {
+        assert_eq!(run.rule(digest), rule, "{:#}", run.plan()[digest]);
+        assert!(web.exists(digest));
+        assert!(!run.plan()[digest]["why"].as_str().unwrap_or_default().is_empty());
+    }
+    assert_eq!(run.plan()[&many]["tags"].as_array().map(Vec::len), Some(1_000));
+    assert!(!web.exists(&many), "all its tags were as the plan saw them");
+    assert_eq!(run.number("deleted"), 1);
+}
+
+#[test]
+fn a_backup_tag_that_is_over_comes_off_a_build_that_stays() {
+    let story = Retention::begin("ret-untag", &format!("{DELETE}\nbackup_days = 30"));
+    let (build, backup, recent) = (
+        "production-20261101-000000-a1b2c3d4",
+        "production-rollback-20260901-000000",
+        "production-rollback-20261115-000000",
+    );
+    let digest =
+        story.web.put(NewImage::named("1").tag(build).tag(backup).tag(recent).pushed_at(days_ago(20)));
+    for tag in [build, backup, recent] {
+        story.is_ours(tag, &digest);
+    }
+    let run = story.runs();
+    assert_eq!((run.number("untagged"), run.number("deleted")), (1, 0), "{:#}", run.in_repository());
+    assert_eq!(story.web.tags(&digest), [build, recent]);
+}
