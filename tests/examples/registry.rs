@@ -76,30 +76,31 @@ struct Shelf {
 
 impl Shelf {
     fn add_part(&mut self) {
-        let mut signed = String::new();
+        // What is about an image is pushed with it.
+        let mut signed = None;
         for _ in 0..90 {
             let (at, tags) = self.push();
             let image = self.image(&format!("build {}", self.count), at);
-            signed = self.web.put(tags.into_iter().fold(image, NewImage::tag));
+            signed = Some((at, self.web.put(tags.into_iter().fold(image, NewImage::tag))));
         }
-        let mut described = String::new();
+        let mut described = None;
         for _ in 0..2 {
             let (at, tags) = self.push();
             let parts = ["amd64", "arm64", "attestation"];
             let parts = parts.map(|part| self.image(&format!("{part} of build {}", self.count), at));
             let index = NewImage::index_of(parts).pushed_at(at);
-            described = self.web.put(tags.into_iter().fold(index, NewImage::tag));
-            let children = self.web.children(&described);
-            self.of.extend(children.into_iter().map(|child| (child, described.clone())));
+            let index = self.web.put(tags.into_iter().fold(index, NewImage::tag));
+            let children = self.web.children(&index);
+            self.of.extend(children.into_iter().map(|child| (child, index.clone())));
+            described = Some((at, index));
         }
-        let about = [
-            (NewImage::referrer(&described, "application/spdx+json"), described),
-            (NewImage::cosign_signature(&signed), signed),
-        ];
-        for (image, subject) in about {
-            let at = self.age();
-            let part = self.web.put(image.pushed_at(at));
-            self.of.push((part, subject));
+        if let Some((at, index)) = described {
+            let sbom = self.web.put(NewImage::referrer(&index, "application/spdx+json").pushed_at(at));
+            self.of.push((sbom, index));
+        }
+        if let Some((at, image)) = signed {
+            let signature = self.web.put(NewImage::cosign_signature(&image).pushed_at(at));
+            self.of.push((signature, image));
         }
     }
 
@@ -130,10 +131,6 @@ impl Shelf {
             return (PushedAt::At(self.now - SignedDuration::from_hours(24 * 30)), tags);
         }
         (PushedAt::At(at), tags)
-    }
-
-    fn age(&self) -> PushedAt {
-        PushedAt::At(self.time())
     }
 
     /// In no order. Half an hour off the full one: no image comes of age between one tool's turn and the next's.

@@ -42,7 +42,7 @@ fn calls(row: &Row) -> Check {
     let found = row.calls.iter().map(|(operation, count)| (operation.as_str(), *count));
     Check {
         what: format!(
-            "{} images take {} calls, and {} more for {} indexes",
+            "{} images: DescribeImages {}, BatchGetImage {} for {} indexes, and no other call",
             thousands(row.images),
             expected[1].1,
             expected[0].1,
@@ -141,7 +141,7 @@ mod tests {
         ];
         insta::assert_snapshot!(failed(&rows).join("\n"), @r"
         of 10,000 images some go, and no part of one that stays
-        100,000 images take 100 calls, and 20 more for 2,000 indexes
+        100,000 images: DescribeImages 100, BatchGetImage 20 for 2,000 indexes, and no other call
         of 100,000 images some go, and no part of one that stays
         100,000 images take 12.1 × the CPU time of 10,000; 12 × at most
         100,000 images take 129 MB; 128 MB at most
@@ -153,6 +153,9 @@ mod tests {
     fn no_other_call_is_made() {
         let mut rows = [row(Tool::Ours, MIDDLE, 100, 1, planned(0))];
         rows[0].calls.insert("ListImages".to_owned(), 1);
-        assert_eq!(failed(&rows), ["10,000 images take 10 calls, and 2 more for 200 indexes"]);
+        assert_eq!(
+            failed(&rows),
+            ["10,000 images: DescribeImages 10, BatchGetImage 2 for 200 indexes, and no other call"]
+        );
     }
 }
