@@ -34,6 +34,11 @@ impl ImageDigest {
     pub fn hex(&self) -> &str {
         &self.0["sha256:".len()..]
     }
+
+    /// The first sixteen of them as a number: of two digests, the lesser never has the greater one.
+    pub(crate) fn beginning(&self) -> u64 {
+        u64::from_str_radix(&self.hex()[..16], 16).expect("hexadecimal digits were parsed")
+    }
 }
 
 /// A tag: up to 128 characters (ECR's event and the registry protocol agree on this set). Only ever a name.
@@ -195,6 +200,8 @@ fn is_lower_hex(b: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -230,6 +237,18 @@ mod tests {
             "web",
         ] {
             assert!(!ours(other), "{other}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn of_two_digests_the_lesser_does_not_begin_with_more(
+            one in "sha256:[0-9a-f]{64}", same in 0..=64_usize, other in "[0-9a-f]{64}"
+        ) {
+            let other = format!("{}{}", &one[.."sha256:".len() + same], &other[same..]);
+            let mut two = [one, other].map(|text| ImageDigest::parse(&text).unwrap());
+            two.sort();
+            prop_assert!(two[0].beginning() <= two[1].beginning());
         }
     }
 }

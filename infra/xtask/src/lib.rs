@@ -1,6 +1,7 @@
 //! Developer tasks, and the local cloud that the demo and the tests run in.
 
 pub mod aws;
+pub mod bench;
 pub mod cloud;
 pub mod demo;
 pub mod deploy;

@@ -10,7 +10,7 @@ use xtask::deploy::Profile;
 use xtask::stack::Stack;
 use xtask::step::chain;
 use xtask::watcher::{self, Watcher};
-use xtask::{demo, inbox, mutants, setup, supervisor, test, up};
+use xtask::{bench, demo, inbox, mutants, setup, supervisor, test, up};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Developer tasks")]
@@ -56,6 +56,12 @@ enum Task {
     },
     /// Break each rule on purpose, and see the named test fail
     Mutants,
+    /// Measure what a dry run of retention takes, and other tools beside it
+    Bench {
+        /// Without the repository of 100,000 images
+        #[arg(long)]
+        quick: bool,
+    },
     #[command(hide = true, name = supervisor::COMMAND)]
     Supervise { folder: PathBuf },
     #[command(hide = true, name = supervisor::WATCHER)]
@@ -87,6 +93,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Inbox => inbox::print(&Stack::current()?.aws())?,
         Task::Test { deep } => return test::test(deep),
         Task::Mutants => mutants::mutants()?,
+        Task::Bench { quick } => bench::bench(quick)?,
         Task::Supervise { folder } => supervisor::supervise(&folder)?,
         Task::Watch => Watcher::new(Aws::from_env()?).run(watcher::INTERVAL),
     }

@@ -55,7 +55,7 @@ fn accessibility_checks() -> Result<()> {
     if axe_folder().exists() {
         fs::remove_dir_all(axe_folder()).context("cannot remove the old axe-core")?;
     }
-    let mut command = pip_install(&pinned);
+    let mut command = pip_install(&tool("pip"), &pinned);
     run_logged(command.arg("--target").arg(axe_folder()), &tools().join("axe.log"))?;
     fs::write(&stamp, &wanted).context("cannot write the stamp")
 }
@@ -69,31 +69,51 @@ pub fn axe() -> PathBuf {
     axe_folder().join("axe_playwright_python/axe.min.js")
 }
 
-/// MiniStack, SAM, cargo-lambda and zig, of exactly the pinned versions and hashes.
+/// MiniStack, SAM, cargo-lambda and zig.
 fn python_tools() -> Result<()> {
-    let pinned = root().join("infra/xtask/requirements.txt");
-    let wanted = fs::read_to_string(&pinned).context("cannot read requirements.txt")?;
+    let title = "Installing MiniStack, SAM CLI and cargo-lambda into target/tools (800 MB, a minute or two)";
+    environment("requirements.txt", "venv", "installed.txt", title)
+}
+
+/// What `cargo xtask bench` measures beside ours.
+pub fn peers() -> Result<()> {
+    fs::create_dir_all(tools())?;
+    let _lock = lock(&tools().join("lock"), "installing the tools")?;
+    let title = "Installing ecr-cleaner and aws-ecr-cleanup into target/tools (70 MB)";
+    environment("peers.txt", "peers", "peers-installed.txt", title)
+}
+
+/// A program of [`peers`].
+pub fn peer(name: &str) -> PathBuf {
+    tools().join("peers/bin").join(name)
+}
+
+/// A Python environment below `target/tools`, of exactly the versions and hashes of a list.
+fn environment(list: &str, folder: &str, stamp: &str, title: &str) -> Result<()> {
+    let pinned = root().join("infra/xtask").join(list);
+    let wanted = fs::read_to_string(&pinned).with_context(|| format!("cannot read {list}"))?;
     // The stamp is the whole list: written last, so that an interrupted installation starts over.
-    let stamp = tools().join("installed.txt");
-    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) && tool("ministack").is_file() {
+    let stamp = tools().join(stamp);
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) && tools().join(folder).is_dir()
+    {
         return Ok(());
     }
-    step("Installing MiniStack, SAM CLI and cargo-lambda into target/tools (800 MB, a minute or two)", || {
-        let venv = tools().join("venv");
+    step(title, || {
+        let venv = tools().join(folder);
         let log = tools().join("install.log");
         if venv.exists() {
             fs::remove_dir_all(&venv).context("cannot remove the old tools")?;
         }
         run_logged(Command::new("python3").args(["-m", "venv"]).arg(&venv), &log)
             .context("cannot make a Python environment; Python 3.11 or later with venv is needed")?;
-        run_logged(&mut pip_install(&pinned), &log)?;
+        run_logged(&mut pip_install(&venv.join("bin/pip"), &pinned), &log)?;
         fs::write(&stamp, &wanted).context("cannot write the stamp")
     })
 }
 
 /// Of exactly the versions and hashes of a list.
-fn pip_install(pinned: &Path) -> Command {
-    let mut command = Command::new(tool("pip"));
+fn pip_install(pip: &Path, pinned: &Path) -> Command {
+    let mut command = Command::new(pip);
     command.args([
         "install",
         "--disable-pip-version-check",

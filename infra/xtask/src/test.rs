@@ -5,7 +5,7 @@ use crate::process::{bound, sweep, typed};
 use crate::stack::Stack;
 use crate::step::{chain, note, seconds};
 use crate::workspace::{root, tool};
-use crate::{demo, mutants, secrets, setup, size};
+use crate::{bench, demo, mutants, secrets, setup, size};
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
@@ -47,6 +47,9 @@ pub fn test(deep: bool) -> Result<ExitCode> {
     report.check("Template: cfn-lint", || run(template_check("cfn-lint", &["template.yaml"])));
     end_to_end(&mut report, deep);
     release(&mut report);
+    if deep {
+        report.check("What a dry run of retention takes", || bench::bench(true));
+    }
     Ok(report.close())
 }
 

@@ -1,0 +1,108 @@
+//! The plan for one repository, and nothing else: what `cargo xtask bench` measures. It prints the digests that would
+//! be deleted.
+
+use std::collections::{BTreeSet, HashMap};
+use std::error::Error;
+use std::io::{self, BufWriter, Write as _};
+
+use jiff::Timestamp;
+use stablepin_aws::ecr::{Ecr, FoundImage, ImageStatus};
+use stablepin_aws::session::Session;
+use stablepin_core::build_tag::{BackupTag, BuildTag};
+use stablepin_core::image::{ImageDigest, ImageTag, RepositoryName};
+use stablepin_core::manifest::Manifest;
+use stablepin_core::name::EnvironmentName;
+use stablepin_core::pattern::Pattern;
+use stablepin_core::pin_number::PinNumber;
+use stablepin_core::retention::inventory::{
+    Image, Images, Inventory, Named, Need, Needer, Pinned, Status, Tag,
+};
+use stablepin_core::retention::plan::{Fate, plan};
+use stablepin_core::retention::policy::{Policy, Removal};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let repository = RepositoryName::parse(&std::env::args().nth(1).unwrap_or_default())?;
+    let ecr = Ecr::patient(&Session::from_env()?);
+    let images = images(&ecr, &repository).await?;
+    let stable = ImageTag::parse("production-stable")?;
+    let inventory = needed(repository, images, &stable)?;
+    let policy = Policy {
+        removal: Removal::Delete,
+        days: 90,
+        backup_days: 30,
+        archive_days: 90,
+        keep: 10,
+        protect: ["latest", "v*.*.*"].into_iter().map(Pattern::parse).collect::<Result<_, _>>()?,
+        standing: BTreeSet::from([stable]),
+        share: 100,
+    };
+    let plan = plan(&inventory, &policy, Timestamp::now());
+    let mut out = BufWriter::new(io::stdout().lock());
+    for image in plan.images.iter().filter(|image| matches!(image.fate, Fate::Delete { .. })) {
+        writeln!(out, "{}", image.digest)?;
+    }
+    out.flush()?;
+    Ok(())
+}
+
+/// All images of a repository, with what indexes refer to.
+async fn images(ecr: &Ecr, repository: &RepositoryName) -> Result<Vec<Image>, Box<dyn Error>> {
+    let found = ecr.inventory(repository).await?;
+    let indexes: Vec<ImageDigest> =
+        found.iter().filter(|image| image.is_index).map(|image| image.digest.clone()).collect();
+    let (manifests, failures) = ecr.manifests(repository, &indexes).await?;
+    if let Some((digest, code)) = failures.first() {
+        return Err(format!("what {digest} refers to is not known: {code}").into());
+    }
+    let mut children: HashMap<ImageDigest, Vec<ImageDigest>> = HashMap::with_capacity(manifests.len());
+    for manifest in manifests {
+        if let Manifest::Index(index) = manifest.parse()? {
+            let of = index.children.into_iter().map(|child| child.digest).collect();
+            children.insert(manifest.digest, of);
+        }
+    }
+    Ok(found.into_iter().map(|image| read(image, &mut children)).collect())
+}
+
+fn read(image: FoundImage, children: &mut HashMap<ImageDigest, Vec<ImageDigest>>) -> Image {
+    // The table says which tags are ours; here all are that look so.
+    let ours =
+        |tag: &ImageTag| BuildTag::parse(tag.as_str()).is_ok() || BackupTag::parse(tag.as_str()).is_ok();
+    Image {
+        tags: image.tags.into_iter().map(|tag| Tag { ours: ours(&tag), tag }).collect(),
+        pushed_at: image.pushed_at,
+        activated_at: image.activated_at,
+        status: match image.status {
+            ImageStatus::Active => Status::Active,
+            ImageStatus::Archived => Status::Archived(image.archived_at),
+            ImageStatus::Activating => Status::Activating,
+        },
+        size_bytes: image.size_bytes,
+        children: children.remove(&image.digest).unwrap_or_default(),
+        subject: image.subject,
+        digest: image.digest,
+    }
+}
+
+/// What has the stable tag is the pin, and three tasks run it.
+fn needed(
+    repository: RepositoryName,
+    images: Vec<Image>,
+    stable: &ImageTag,
+) -> Result<Inventory, Box<dyn Error>> {
+    let live = images.iter().find(|image| image.tags.iter().any(|tag| tag.tag == *stable));
+    let digest = live.ok_or("nothing has the stable tag")?.digest.clone();
+    let environment = EnvironmentName::parse("production")?;
+    let task = |number: u8| Need {
+        image: Named::Digest(digest.clone()),
+        by: Needer::Workload(format!("task {number} of service production/web")),
+    };
+    let current = Need { image: Named::Digest(digest.clone()), by: Needer::Current(environment.clone()) };
+    Ok(Inventory {
+        repository,
+        images: Images::new(images),
+        needs: [current].into_iter().chain((1..=3).map(task)).collect(),
+        pins: vec![Pinned { environment, number: PinNumber::new(1)?, digest: digest.clone() }],
+    })
+}

@@ -1,0 +1,173 @@
+//! The tools that are measured: how each is asked for a dry run, and how its answer is read.
+
+use std::fs::{self, File};
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use wait4::Wait4 as _;
+
+use super::example;
+use super::registry::Registry;
+use crate::process::tail;
+use crate::setup::peer;
+use crate::workspace::target;
+
+/// What a tool may take: user and system.
+pub(super) const CPU_LIMIT: Duration = Duration::from_secs(180);
+
+/// Images that are older may go; ecr-cleaner, which counts instead, keeps as many as are younger.
+const DAYS: usize = 90;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tool {
+    /// `functions/retention/examples/plan.rs`
+    Ours,
+    /// <https://pypi.org/project/ecr-cleaner/>
+    EcrCleaner,
+    /// <https://pypi.org/project/aws-ecr-cleanup/>
+    AwsEcrCleanup,
+}
+
+pub(super) struct Run {
+    pub(super) cpu: Duration,
+    pub(super) peak_bytes: u64,
+    pub(super) end: Ended,
+}
+
+pub(super) enum Ended {
+    /// With what it would delete: digests, or what they begin with.
+    Well(Vec<String>),
+    OutOfTime,
+    /// With the last that it said.
+    Badly(String),
+}
+
+impl Tool {
+    pub(super) const ALL: [Self; 3] = [Self::Ours, Self::EcrCleaner, Self::AwsEcrCleanup];
+    pub(super) const PEERS: [Self; 2] = [Self::EcrCleaner, Self::AwsEcrCleanup];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Ours => "Stablepin",
+            Self::EcrCleaner => "ecr-cleaner 0.1.11",
+            Self::AwsEcrCleanup => "aws-ecr-cleanup 0.1.5",
+        }
+    }
+
+    /// Ours takes so little that a neighbour is felt.
+    pub(super) fn runs(self) -> usize {
+        match self {
+            Self::Ours => 3,
+            Self::EcrCleaner | Self::AwsEcrCleanup => 1,
+        }
+    }
+
+    /// Each as its documentation says, with the rule that comes closest to ours: what is older than 90 days goes.
+    fn arguments(self, images: usize) -> Result<Vec<PathBuf>> {
+        let words = |words: &[&str]| words.iter().map(PathBuf::from).collect::<Vec<_>>();
+        Ok(match self {
+            Self::Ours => [vec![example("plan")], words(&["web"])].concat(),
+            Self::EcrCleaner => {
+                // 92 of 100 have a tag of a pipeline, and they are spread over 400 days.
+                let policy = format!("web:build-={},untagged=0", images * 92 / 100 * DAYS / 400);
+                let arguments = words(&["--dry-run", "--region", "us-east-1", "--repositories", &policy]);
+                [vec![peer("ecr-cleaner")], arguments].concat()
+            }
+            Self::AwsEcrCleanup => {
+                // It counts from the oldest image that has a significant tag, which is 30 days old.
+                let config = format!(
+                    "- name: bench\n  protected_period: {}\n  protected_count: 10\n  \
+                     significant_tags: [production-stable]\n  repositories: [web]\n",
+                    DAYS - 30
+                );
+                let file = folder()?.join("aws-ecr-cleanup.yaml");
+                fs::write(&file, config).context("cannot write a tool's configuration")?;
+                [vec![peer("aws-ecr-cleanup")], words(&["--config"]), vec![file]].concat()
+            }
+        })
+    }
+
+    pub(super) fn run(self, registry: &Registry) -> Result<Run> {
+        let log = folder()?.join(format!("{} {}.log", self.name(), registry.images));
+        let output = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+        // A limit that the kernel keeps. Between this process and the tool is a small one, since a process counts as large
+        // as the one that it comes from.
+        let limit = format!("ulimit -t {}; exec \"$@\"", CPU_LIMIT.as_secs());
+        let mut command = Command::new("sh");
+        command.args(["-c", &limit, "sh"]).args(self.arguments(registry.images)?);
+        command.envs([
+            ("AWS_ENDPOINT_URL_ECR", registry.ecr.as_str()),
+            ("AWS_ENDPOINT_URL_ECS", &registry.ecs),
+            ("AWS_REGION", "us-east-1"),
+            ("AWS_DEFAULT_REGION", "us-east-1"),
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+        ]);
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output)
+            .spawn()
+            .with_context(|| format!("cannot start {}", self.name()))?;
+        let used = child.wait4().with_context(|| format!("cannot wait for {}", self.name()))?;
+        let cpu = used.rusage.utime + used.rusage.stime;
+        Ok(Run { cpu, peak_bytes: used.rusage.maxrss, end: self.ended(used.status, cpu, &log)? })
+    }
+
+    fn ended(self, status: ExitStatus, cpu: Duration, log: &Path) -> Result<Ended> {
+        Ok(if status.success() {
+            let text = fs::read(log).with_context(|| format!("cannot read {}", log.display()))?;
+            Ended::Well(self.deletes(&String::from_utf8_lossy(&text)))
+        } else if status.signal().is_some() && cpu >= CPU_LIMIT {
+            Ended::OutOfTime
+        } else {
+            Ended::Badly(tail(log, 1))
+        })
+    }
+
+    /// What its output says that it would delete.
+    fn deletes(self, output: &str) -> Vec<String> {
+        const DIGEST: usize = "sha256:".len() + 64;
+        match self {
+            Self::Ours | Self::EcrCleaner => output
+                .match_indices("sha256:")
+                .filter_map(|(at, _)| output.get(at..at + DIGEST))
+                .map(str::to_owned)
+                .collect(),
+            // `0123456789a, build-1, 31/12/2026 23:59`
+            Self::AwsEcrCleanup => output
+                .lines()
+                .filter_map(|line| line.split_once(", "))
+                .filter(|(id, _)| id.len() == 11 && id.bytes().all(|byte| byte.is_ascii_hexdigit()))
+                .map(|(id, _)| format!("sha256:{id}"))
+                .collect(),
+        }
+    }
+}
+
+fn folder() -> Result<PathBuf> {
+    let folder = target().join("bench");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    Ok(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Tool;
+
+    #[test]
+    fn what_a_tool_would_delete_is_read_from_what_it_prints() {
+        let digest = format!("sha256:{}", "0123456789abcdef".repeat(4));
+        let cleaner = format!(
+            "[info] Dry-run: Skip deletion of the following images: image_ids=[{{'imageDigest': '{digest}'}}, {{'imageDigest': '{digest}'}}]\n"
+        );
+        assert_eq!(Tool::EcrCleaner.deletes(&cleaner), [digest.clone(), digest.clone()]);
+        assert_eq!(Tool::Ours.deletes(&format!("{digest}\n")), [digest]);
+        let cleanup =
+            "WARNING: Running in DRY mode, so\n0123456789a, build-1, 31/12/2026 23:59\nbe, or, not\n";
+        assert_eq!(Tool::AwsEcrCleanup.deletes(cleanup), ["sha256:0123456789a"]);
+    }
+}
