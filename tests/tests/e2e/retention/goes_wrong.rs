@@ -118,6 +118,7 @@ const READS: [(&str, &str); 21] = [
     ("DeleteItem", "what the table knows of its images could not be read"),
     ("DescribeImages", "its images could not be read"),
     ("BatchGetImage", "the manifests of its indexes could not be read"),
+    ("GetRegistryPolicy", "the registry's policy could not be read"),
     ("GetRepositoryPolicy", "its policy could not be read"),
     ("GetLifecyclePolicy", "its policy could not be read"),
     ("ListClusters", "which images ECS uses: its clusters could not be read"),
@@ -179,7 +180,7 @@ fn a_failed_read_whichever_it_is_deletes_nothing_and_is_named() {
             refused.entry(request.to_owned()).or_default().insert(run.problem());
         } else {
             // Then the queue brings it again.
-            assert!(answer["errorMessage"].is_string(), "{what} {answer:#}");
+            assert_eq!(answer["how"], "it failed: again later", "{what} {answer:#}");
             assert!(!run.has_ended(), "{what}");
             story.at.leases_end();
             run.ends();
