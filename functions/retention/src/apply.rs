@@ -153,6 +153,25 @@ impl<'a> Apply<'a> {
             }
         }
 
+        let marked: Vec<&ImageDigest> = condemned.keys().copied().collect();
+        let done = self.condemned(condemned, name).await;
+        if done.as_ref().is_err_and(RetentionError::is_a_refusal) {
+            // It will be refused again, tonight and tomorrow. Until somebody sees to it, nothing has to wait for it.
+            for digest in marked {
+                doors.table.was_deleted(application, digest).await?;
+            }
+        }
+        done
+    }
+
+    /// Of what is condemned nothing is opened any more.
+    async fn condemned(
+        &mut self,
+        mut condemned: BTreeMap<&ImageDigest, &Planned>,
+        name: &str,
+    ) -> Result<(), RetentionError> {
+        let doors = self.work.doors;
+        let application = &self.work.run.application;
         let digests: Vec<ImageDigest> = condemned.keys().map(|digest| (*digest).clone()).collect();
         for (digest, code) in self.keep_manifests(&condemned, &digests, name).await? {
             let Some(one) = condemned.get(&digest) else { continue };

@@ -97,6 +97,19 @@ pub enum RetentionError {
     },
 }
 
+impl RetentionError {
+    /// What was asked for was not done, and will not be done when it is asked for again.
+    fn is_a_refusal(&self) -> bool {
+        match self {
+            Self::Ecr(error) => !error.is_retryable(),
+            Self::Bucket(error) => !error.is_retryable(),
+            Self::Table(_) | Self::Run(_) | Self::Queue(_) | Self::Changed { .. } | Self::Document { .. } => {
+                false
+            }
+        }
+    }
+}
+
 /// One event. `cache` is what is kept from one to the next.
 pub async fn handle(
     doors: &Doors,

@@ -129,7 +129,7 @@ impl Known {
             }
             Err(source) => Err(ManifestsError::NotUnderstood { digest: manifest.digest.clone(), source }),
         });
-        let (read, refused): (Vec<(ImageDigest, Result<Vec<ImageDigest>, _>)>, _) = read.await?;
+        let (read, refused): Parts<Result<Vec<ImageDigest>, ManifestsError>> = read.await?;
         if let Some((digest, code)) = refused.into_iter().next() {
             return Err(ManifestsError::Refused { digest, code });
         }

@@ -18,7 +18,7 @@ use stablepin_driver::errors::chain;
 use crate::apply::{Apply, Cut};
 use crate::in_use::TaskDefinitions;
 use crate::manifests::Known;
-use crate::read::{Read, read};
+use crate::read::{Read, ReadError, read};
 use crate::{Doors, Message, RetentionError, metrics, runs, undo};
 
 /// How long after its deadline an invocation's last call may still be carried out.
@@ -26,6 +26,9 @@ const LAST_CALL: SignedDuration = SignedDuration::from_secs(30);
 
 /// After so many seconds a repository that another run has is tried again.
 const BUSY_SECONDS: i32 = 60;
+
+/// How often everything is read, where it may well succeed a little later.
+const MOST_READS: u32 = 3;
 
 /// What became of one message, for the log.
 pub(crate) async fn one(
@@ -55,6 +58,11 @@ pub(crate) async fn one(
         Ok(None) => {
             message.later(doors, 0).await?;
             "the rest of it: later"
+        }
+        // Whoever has written it: it is no better the next time.
+        Err(error @ (RetentionError::Changed { .. } | RetentionError::Document { .. })) => {
+            work.say(&Progress::Failed { problem: chain(&error) }).await?;
+            "failed"
         }
         Err(error) => {
             // What has not been given back is free when the lease is over; the message comes again before or after.
@@ -133,9 +141,8 @@ impl Work<'_> {
         }
         self.say(&Progress::Planning).await?;
         let mut known = Known::load(&self.doors.bucket, &self.run.application, self.repository).await?;
-        let read = match read(self.doors, &application, self.repository, &mut known, cache).await {
+        let read = match self.read(&application, &mut known, cache, deadline).await {
             Ok(read) => read,
-            // An answer that was broken off or throttled is asked for again, with the whole message.
             Err(error) => {
                 tracing::error!(
                     application.name = %self.run.application,
@@ -154,6 +161,25 @@ impl Work<'_> {
         }
         known.keep(&self.doors.bucket, &self.run.application, self.repository).await?;
         Ok(ended)
+    }
+
+    /// What was broken off, or went while it was read, is read once more: all of it, so that it is of one time.
+    async fn read(
+        &self,
+        application: &Application,
+        known: &mut Known,
+        cache: &mut TaskDefinitions,
+        deadline: Deadline,
+    ) -> Result<Read, ReadError> {
+        let mut rounds = 1..MOST_READS;
+        loop {
+            match read(self.doors, application, self.repository, known, cache).await {
+                Err(error) if error.is_retryable() && !deadline.is_near() && rounds.next().is_some() => {
+                    tracing::warn!(repository.name = %self.repository, "read once more: {}", chain(&error));
+                }
+                done => return done,
+            }
+        }
     }
 
     async fn plan_and_apply(
