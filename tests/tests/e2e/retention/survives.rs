@@ -5,7 +5,7 @@ use std::thread;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use stablepin_tests::crash::{decision, promotion};
-use stablepin_tests::ecr_double::NewImage;
+use stablepin_tests::ecr_double::{NewImage, Status};
 use stablepin_tests::ecs_double::Reported;
 use stablepin_tests::retention::{Retention, days_ago};
 use stablepin_tests::{Link, until};
@@ -95,7 +95,21 @@ fn image(story: &Retention, digest: &str) -> String {
 
 #[test]
 fn a_pin_of_400_days_a_running_image_without_a_tag_and_a_revision_scaled_to_zero_survive() {
-    let story = Retention::begin("ret-needed", DELETE);
+    let (story, goes) = survive(DELETE);
+    assert_eq!((story.web.count(), story.web.status(&goes)), (3, None));
+}
+
+#[test]
+fn none_of_them_is_archived_either() {
+    let (story, goes) = survive("mode = \"archive\"\nkeep = 5");
+    assert_eq!((story.web.count(), story.web.status(&goes)), (4, Some(Status::Archived)));
+    assert_eq!(story.ecr.count("UpdateImageStorageClass"), 1);
+}
+
+/// What is needed does; and what went.
+#[track_caller]
+fn survive(settings: &str) -> (Retention, String) {
+    let story = Retention::begin("ret-needed", settings);
     let pinned = is_pushed(&story, "main", "1", long_ago());
     approves(&story);
     assert_eq!(story.app.pins(), [(1, pinned.clone())]);
@@ -118,11 +132,12 @@ fn a_pin_of_400_days_a_running_image_without_a_tag_and_a_revision_scaled_to_zero
     for (digest, rule) in [(&pinned, "pin"), (&running, "in-use"), (&resolved, "in-use"), (&unneeded, "old")]
     {
         assert_eq!(run.rule(digest), rule, "{:#}", run.plan()[digest]);
-        assert_eq!(story.web.exists(digest), rule != "old");
+        assert_eq!(story.web.status(digest) == Some(Status::Active), rule != "old");
     }
     let why = run.plan()[&resolved]["why"].as_str().unwrap_or_default().to_owned();
     assert!(why.contains("service revision") && why.contains("prod/idle"), "{why}");
-    assert_eq!((story.web.count(), run.number("deleted")), (3, 1));
+    assert_eq!(run.number("deleted") + run.number("archived"), 1);
+    (story, unneeded)
 }
 
 #[test]
