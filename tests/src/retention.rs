@@ -103,6 +103,39 @@ impl Retention {
         invoke_within(time, self.beside(), "retention", &others, event, fault)
     }
 
+    /// Retention's program, with any event.
+    #[track_caller]
+    pub fn wakes(&self, event: &Value) -> Value {
+        self.retention(event, None, TIME).answer.expect("it was not killed")
+    }
+
+    /// What the queue has, each once.
+    #[track_caller]
+    pub fn messages(&self) -> Vec<Value> {
+        let mut found = Vec::new();
+        let ask = json!({ "QueueUrl": self.queue, "MaxNumberOfMessages": 10 });
+        loop {
+            let answer = self.app.aws.sqs("ReceiveMessage", &ask).expect("the queue answers");
+            let messages = answer["Messages"].as_array().cloned().unwrap_or_default();
+            if messages.is_empty() {
+                return found;
+            }
+            for message in messages {
+                let receipt = json!({ "QueueUrl": self.queue, "ReceiptHandle": message["ReceiptHandle"] });
+                self.app.aws.sqs("DeleteMessage", &receipt).expect("the queue takes it");
+                let body = message["Body"].as_str().unwrap_or_default();
+                found.push(serde_json::from_str(body).expect("a message is JSON"));
+            }
+        }
+    }
+
+    /// The run that a message is about.
+    pub fn run_of(&self, message: &Value) -> Run<'_> {
+        let text = |name: &str| message[name].as_str().unwrap_or_default().to_owned();
+        let (application, repository, id) = (text("application"), text("repository"), text("run"));
+        Run { of: self, application, repository, id }
+    }
+
     /// Somebody asks for a run, in JSON; the answer.
     #[track_caller]
     pub fn asks(&self, name: &str, of: Option<(&str, &str)>, body: &Value) -> (u64, Value) {
@@ -193,6 +226,12 @@ impl Retention {
     #[track_caller]
     pub fn object(&self, key: &str) -> Vec<u8> {
         self.app.aws.s3(&format!("{}/{key}", self.bucket)).expect("the bucket has it")
+    }
+
+    /// Somebody writes another one in its place.
+    #[track_caller]
+    pub fn overwrites(&self, key: &str, text: &str) {
+        self.app.aws.put_s3(&format!("{}/{key}", self.bucket), text.as_bytes()).expect("the bucket takes it");
     }
 
     #[track_caller]

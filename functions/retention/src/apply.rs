@@ -169,6 +169,25 @@ impl<'a> Apply<'a> {
             }
         }
 
+        let marked: Vec<&ImageDigest> = condemned.keys().copied().collect();
+        let done = self.condemned(condemned, name).await;
+        if done.as_ref().is_err_and(RetentionError::is_a_refusal) {
+            // It will be refused again, tonight and tomorrow. Until somebody sees to it, nothing has to wait for it.
+            for digest in marked {
+                doors.table.was_deleted(application, digest).await?;
+            }
+        }
+        done
+    }
+
+    /// Of what is condemned nothing is opened any more.
+    async fn condemned(
+        &mut self,
+        mut condemned: BTreeMap<&'a ImageDigest, &'a Planned>,
+        name: &str,
+    ) -> Result<(), RetentionError> {
+        let doors = self.work.doors;
+        let application = &self.work.run.application;
         let digests: Vec<ImageDigest> = condemned.keys().map(|digest| (*digest).clone()).collect();
         for (digest, code) in self.keep_manifests(&condemned, &digests, name).await? {
             let Some(one) = condemned.get(&digest) else { continue };
@@ -184,7 +203,7 @@ impl<'a> Apply<'a> {
 
         // Each look is followed by one attempt: what ECR does not take at once is looked at again.
         for look in 1..=MOST_LOOKS {
-            match self.look_and_let_go(&mut condemned).await {
+            match self.look_and_let_go(&mut condemned, look > 1).await {
                 Ok(()) => break,
                 Err(RetentionError::Ecr(error)) if error.is_retryable() && look < MOST_LOOKS => {
                     tokio::time::sleep(Duration::from_secs(1 << (look - 1))).await;
@@ -196,10 +215,11 @@ impl<'a> Apply<'a> {
     }
 
     /// Describes them once more, and deletes or archives what is as it was planned. What is settled is taken from
-    /// `condemned`.
+    /// `condemned`. What is gone `after_an_attempt` is gone by it, though ECR did not say so.
     async fn look_and_let_go(
         &mut self,
         condemned: &mut BTreeMap<&'a ImageDigest, &'a Planned>,
+        after_an_attempt: bool,
     ) -> Result<(), RetentionError> {
         let doors = self.work.doors;
         let application = &self.work.run.application;
@@ -210,9 +230,14 @@ impl<'a> Apply<'a> {
         for digest in &digests {
             let Some(one) = condemned.get(digest).copied() else { continue };
             match (found.get(digest), &one.fate) {
-                (None, _) => {
+                (None, fate) => {
                     condemned.remove(digest);
-                    self.skips(digest, "is not there any more");
+                    match fate {
+                        Fate::Delete { .. } if after_an_attempt => {
+                            self.outcomes.insert(digest.clone(), Outcome::Deleted);
+                        }
+                        _ => self.skips(digest, "is not there any more"),
+                    }
                     doors.table.was_deleted(application, digest).await?;
                 }
                 (Some(there), _) if !self.is_as_planned(one, there) => {

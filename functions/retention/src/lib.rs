@@ -90,8 +90,6 @@ pub enum RetentionError {
     Bucket(#[from] S3Error),
     #[error("the work could not be handed out")]
     Queue(#[from] SqsError),
-    #[error("the repository could not be read")]
-    Read(#[source] Box<read::ReadError>),
     #[error("the document {key} in the bucket is not the one that was kept there")]
     Changed { key: String },
     #[error("the document {key} in the bucket is not readable")]
@@ -100,6 +98,19 @@ pub enum RetentionError {
         #[source]
         source: serde_json::Error,
     },
+}
+
+impl RetentionError {
+    /// What was asked for was not done, and will not be done when it is asked for again.
+    fn is_a_refusal(&self) -> bool {
+        match self {
+            Self::Ecr(error) => !error.is_retryable(),
+            Self::Bucket(error) => !error.is_retryable(),
+            Self::Table(_) | Self::Run(_) | Self::Queue(_) | Self::Changed { .. } | Self::Document { .. } => {
+                false
+            }
+        }
+    }
 }
 
 /// One event. `cache` is what is kept from one to the next.

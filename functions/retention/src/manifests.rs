@@ -13,7 +13,7 @@ use stablepin_core::retention::plan::Plan;
 use stablepin_core::retention::weight::{Blobs, freed};
 
 #[derive(Debug, thiserror::Error)]
-pub enum ManifestsError {
+pub(crate) enum ManifestsError {
     #[error("the manifests of its indexes could not be read")]
     Ecr(#[from] EcrError),
     #[error(
@@ -129,7 +129,7 @@ impl Known {
             }
             Err(source) => Err(ManifestsError::NotUnderstood { digest: manifest.digest.clone(), source }),
         });
-        let (read, refused): (Vec<(ImageDigest, Result<Vec<ImageDigest>, _>)>, _) = read.await?;
+        let (read, refused): Parts<Result<Vec<ImageDigest>, ManifestsError>> = read.await?;
         if let Some((digest, code)) = refused.into_iter().next() {
             return Err(ManifestsError::Refused { digest, code });
         }

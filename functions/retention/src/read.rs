@@ -23,7 +23,7 @@ use crate::manifests::{Known, ManifestsError};
 const NEWEST: usize = 3;
 
 #[derive(Debug, thiserror::Error)]
-pub enum ReadError {
+pub(crate) enum ReadError {
     #[error("what the table knows of its images could not be read")]
     Table(#[from] TableError),
     #[error("its images could not be read")]

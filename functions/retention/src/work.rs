@@ -19,7 +19,7 @@ use stablepin_driver::errors::chain;
 use crate::apply::{Apply, Cut};
 use crate::in_use::TaskDefinitions;
 use crate::manifests::Known;
-use crate::read::{Read, read};
+use crate::read::{Read, ReadError, read};
 use crate::{Doors, Message, RetentionError, metrics, runs, undo};
 
 /// How long after its deadline an invocation's last call may still be carried out.
@@ -33,6 +33,9 @@ const MOST_SPARED: SignedDuration = SignedDuration::from_secs(150);
 
 /// How often one message may fail and be tried again.
 const MOST_FAILURES: u8 = 3;
+
+/// How often everything is read, where it may well succeed a little later.
+const MOST_READS: u32 = 3;
 
 /// What became of one message, for the log.
 pub(crate) async fn one(
@@ -55,7 +58,7 @@ pub(crate) async fn one(
         doors.table.give_repository_back(application, repository, holder).await?;
         return Ok("there is no such run, or it is done");
     };
-    let work = Work { doors, run: &run, repository, failures: message.failures };
+    let work = Work { doors, run: &run, repository };
     let done = work.all(cache, with_time_to_spare(deadline)).await;
     let how = match done {
         Ok(Some(end)) => {
@@ -76,6 +79,11 @@ pub(crate) async fn one(
                 Message { failures, ..message.clone() }.later(doors, 0).await?;
             }
             "the rest of it: later"
+        }
+        // Whoever has written it: it is no better the next time.
+        Err(error @ (RetentionError::Changed { .. } | RetentionError::Document { .. })) => {
+            work.say(&Progress::Failed { problem: chain(&error) }).await?;
+            "failed"
         }
         Err(error) => {
             tracing::error!(
@@ -120,8 +128,6 @@ pub(crate) struct Work<'a> {
     pub(crate) doors: &'a Doors,
     pub(crate) run: &'a Run,
     pub(crate) repository: &'a RepositoryName,
-    /// How often this has failed before.
-    failures: u8,
 }
 
 /// What became of one image that was to go.
@@ -191,11 +197,8 @@ impl Work<'_> {
         }
         self.say(&Progress::Planning).await?;
         let mut known = Known::load(&self.doors.bucket, &self.run.application, self.repository).await?;
-        let read = match read(self.doors, &application, self.repository, &mut known, cache).await {
+        let read = match self.read(&application, &mut known, cache, deadline).await {
             Ok(read) => read,
-            Err(error) if error.is_retryable() && self.failures < MOST_FAILURES => {
-                return Err(RetentionError::Read(Box::new(error)));
-            }
             Err(error) => {
                 tracing::error!(
                     application.name = %self.run.application,
@@ -214,6 +217,25 @@ impl Work<'_> {
         }
         known.keep(&self.doors.bucket, &self.run.application, self.repository).await?;
         Ok(ended)
+    }
+
+    /// What was broken off, or went while it was read, is read once more: all of it, so that it is of one time.
+    async fn read(
+        &self,
+        application: &Application,
+        known: &mut Known,
+        cache: &mut TaskDefinitions,
+        deadline: Deadline,
+    ) -> Result<Read, ReadError> {
+        let mut rounds = 1..MOST_READS;
+        loop {
+            match read(self.doors, application, self.repository, known, cache).await {
+                Err(error) if error.is_retryable() && !deadline.is_near() && rounds.next().is_some() => {
+                    tracing::warn!(repository.name = %self.repository, "read once more: {}", chain(&error));
+                }
+                done => return done,
+            }
+        }
     }
 
     async fn plan_and_apply(
@@ -342,7 +364,7 @@ impl Work<'_> {
             let follows = environment.applied == Some(pin.number);
             let stable = application.environment(&name).map(|environment| &environment.stable_tag);
             if let Some(stable) = stable.filter(|_| follows)
-                && tags.get(stable).is_none()
+                && !tags.contains_key(stable)
                 && plan.images.iter().any(|one| one.tags.contains(stable))
             {
                 missing.insert(format!("the tag {stable}"));

@@ -196,6 +196,12 @@ impl Aws {
         Ok(response.of("s3")?.body)
     }
 
+    /// Puts an object into a bucket.
+    pub fn put_s3(&self, path: &str, bytes: &[u8]) -> Result<(), AwsError> {
+        let url = format!("{}/{path}", self.endpoint);
+        self.send("PUT", &url, &[], Some(bytes), Some("s3"))?.of("s3").map(drop)
+    }
+
     /// Invokes a Lambda function, waits for it, and answers with what it returned.
     pub fn invoke(&self, function: &str, payload: &Value) -> Result<Value, AwsError> {
         let url = format!("{}/2015-03-31/functions/{}/invocations", self.endpoint, encode(function));

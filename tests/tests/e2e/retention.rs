@@ -5,3 +5,4 @@ mod goes_wrong;
 mod many;
 mod plans;
 mod survives;
+mod turns;

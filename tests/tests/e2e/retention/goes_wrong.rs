@@ -6,7 +6,7 @@ use std::thread;
 
 use serde_json::{Value, json};
 use stablepin_tests::crash::Fault;
-use stablepin_tests::ecr_double::NewImage;
+use stablepin_tests::ecr_double::{NewImage, Status};
 use stablepin_tests::retention::{Retention, days_ago};
 use stablepin_tests::runs_deep;
 use xtask::podman::ECR_HOST;
@@ -75,14 +75,14 @@ impl Story {
 }
 
 /// A few at a time. The others go on when one fails: all that fail are shown.
-fn side_by_side(numbers: impl IntoIterator<Item = usize>, act: impl Fn(usize) + Sync) {
-    let numbers = Mutex::new(numbers.into_iter().collect::<Vec<_>>().into_iter());
-    let next = || numbers.lock().unwrap_or_else(PoisonError::into_inner).next();
+fn side_by_side<T: Send>(cases: impl IntoIterator<Item = T>, act: impl Fn(T) + Sync) {
+    let cases = Mutex::new(cases.into_iter().collect::<Vec<_>>().into_iter());
+    let next = || cases.lock().unwrap_or_else(PoisonError::into_inner).next();
     thread::scope(|scope| {
         for _ in 0..SIDE_BY_SIDE {
             scope.spawn(|| {
-                while let Some(number) = next() {
-                    act(number);
+                while let Some(case) = next() {
+                    act(case);
                 }
             });
         }
@@ -197,6 +197,23 @@ fn a_failed_read_whichever_it_is_deletes_nothing_and_is_named() {
 }
 
 #[test]
+fn an_index_that_goes_while_everything_is_read_is_read_once_more() {
+    let story = Story::begin("ret-vanishes");
+    let web = &story.at.web;
+    let index = web.put(NewImage::index(story.stays.iter().take(1)).tag("quiet").pushed_at(days_ago(1)));
+    let run = story.at.begins(&json!({ "share": 100 }));
+    thread::scope(|scope| {
+        let reads = story.at.ecr.pauses("BatchGetImage");
+        let applies = scope.spawn(|| run.ends());
+        reads.comes();
+        web.loses(&index);
+        reads.goes_on();
+        applies.join().expect("the run ends");
+    });
+    assert_eq!((&run.in_repository()["state"], run.number("images")), (&json!("Done"), 17));
+}
+
+#[test]
 fn throttled_at_every_tenth_call_only_the_time_is_another() {
     let story = Story::begin("ret-throttled");
     story.at.ecr.has_pages_of(3);
@@ -208,17 +225,19 @@ fn throttled_at_every_tenth_call_only_the_time_is_another() {
     assert_eq!((run.number("deleted"), &run.in_repository()["errors"]), (story.goes as u64, &json!({})));
 }
 
-/// Kills an applying run at a request, and carries the rest out; answers whether it came to that.
+/// Something happens to an applying run at a request, and the next message carries the rest out; answers whether it
+/// came to that.
 fn cut_off(number: usize, fault: Fault) -> bool {
     let story = Story::begin("ret-killed");
     let before = story.at.web.layer_bytes();
     let run = story.at.begins(&json!({ "share": 100 }));
     let came = run.comes(Some((number, fault)));
     let what = format!("{number} {fault:?}: {:?}", came.requests);
-    if came.answer.is_none() {
+    if !run.has_ended() {
         story.at.leases_end();
         run.ends();
     }
+    story.at.leases_end();
     story.is_done(&what);
     let told = run.in_repository();
     let what = format!("{what} {told:#}");
@@ -240,12 +259,78 @@ fn a_kill_at_any_call_leaves_nothing_condemned_for_ever() {
     let requests = run.at.begins(&json!({ "share": 100 })).comes(None).requests;
     let mark = place_of_first_mark(&requests);
     // Before the marks nothing is at stake.
-    let sampled = |number: &usize| runs_deep() || number % SAMPLED == 0 || *number > mark && number % 2 == 0;
+    let sampled = |number: &usize| {
+        let step = if *number > mark { 2 } else { SAMPLED };
+        runs_deep() || number.is_multiple_of(step)
+    };
     let numbers: Vec<usize> = (1..=requests.len()).filter(sampled).collect();
     side_by_side(numbers, |number| {
         assert!(cut_off(number, Fault::KillBefore));
         if runs_deep() || number > mark {
             assert!(cut_off(number, Fault::KillAfter));
         }
+    });
+}
+
+#[test]
+fn a_call_that_fails_while_images_go_is_made_up_for_by_the_next_message() {
+    let run = Story::begin("ret-counted");
+    let requests = run.at.begins(&json!({ "share": 100 })).comes(None).requests;
+    let mark = place_of_first_mark(&requests);
+    let faults = [Fault::Refuse, Fault::Fail, Fault::ResetAfter, Fault::Throttle];
+    // Each fault is tried at every fifth request.
+    let step = if runs_deep() { 1 } else { faults.len() + 1 };
+    let cases = (mark + 1..=requests.len()).flat_map(|number| faults.map(|fault| (number, fault)));
+    let cases: Vec<_> =
+        cases.enumerate().filter(|(at, _)| at.is_multiple_of(step)).map(|(_, case)| case).collect();
+    side_by_side(cases, |(number, fault)| assert!(cut_off(number, fault)));
+}
+
+#[test]
+fn where_stablepin_may_not_delete_nothing_stays_condemned() {
+    for refused in ["BatchDeleteImage", "DescribeImages"] {
+        let story = Retention::begin("ret-forbidden", "mode = \"delete\"");
+        let image = story.web.put(NewImage::named("1").pushed_at(days_ago(400)));
+        let run = story.begins(&json!({ "share": 100 }));
+        // Of the looks at images the first is the plan's.
+        let number = if refused == "DescribeImages" { 2 } else { 1 };
+        story.ecr.keeps_failing(refused, number, 400, "AccessDeniedException");
+        let answer = run.comes(None).answer.expect("it was not killed");
+        let told = answer["errorMessage"].as_str().unwrap_or_default();
+        assert!(told.contains("the registry could not be changed"), "{answer:#}");
+        assert_eq!(story.condemned(), Vec::<String>::new());
+        assert!(story.web.exists(&image) && !run.has_ended());
+        story.ecr.is_well();
+        assert_eq!((&run.ends()["state"], run.number("deleted")), (&json!("Done"), 1));
+    }
+}
+
+/// What may go is archived, and the run is killed.
+fn archived_and_cut_off(number: usize, fault: Fault) -> bool {
+    let story = Retention::begin("ret-archiving", "mode = \"archive\"");
+    let images = story.web.put_all((0..3).map(|n| NewImage::named(format!("{n}")).pushed_at(days_ago(400))));
+    let run = story.begins(&json!({ "share": 100 }));
+    let came = run.comes(Some((number, fault)));
+    let what = format!("{number} {fault:?}: {:?}", came.requests);
+    if !run.has_ended() {
+        story.leases_end();
+        run.ends();
+    }
+    assert!(images.iter().all(|image| story.web.status(image) == Some(Status::Archived)), "{what}");
+    assert_eq!(run.number("archived"), 3, "{what} {:#}", run.in_repository());
+    assert_eq!(story.app.items("IMAGE#"), Vec::<Value>::new(), "{what}");
+    came.hit
+}
+
+#[test]
+fn a_kill_while_images_are_archived_leaves_nothing_condemned_for_ever() {
+    let story = Retention::begin("ret-archiving", "mode = \"archive\"");
+    story.web.put_all((0..3).map(|n| NewImage::named(format!("{n}")).pushed_at(days_ago(400))));
+    let requests = story.begins(&json!({ "share": 100 })).comes(None).requests;
+    let mark = place_of_first_mark(&requests);
+    let step = if runs_deep() { 1 } else { 2 };
+    side_by_side((mark + 1..=requests.len()).step_by(step), |number| {
+        assert!(archived_and_cut_off(number, Fault::KillBefore));
+        assert!(archived_and_cut_off(number, Fault::KillAfter));
     });
 }

@@ -47,7 +47,7 @@ fn fill(story: &Retention, plan: &Plan, web: Repository, number: usize) -> Fille
     let shared = web.put_all((0..50).map(|n| old(format!("shared {n}"))));
     let own = web.put_all((0..100).map(|n| old(format!("own {n}"))));
     // Every other of the first ones is protected: it shares a child with one that goes.
-    let protected = |n: usize| n < 8 && n % 2 == 0;
+    let protected = |n: usize| n < 8 && n.is_multiple_of(2);
     let indexes = web.put_all((0..100).map(|n| {
         let index = NewImage::index([&own[n], &shared[n / 2]]);
         match n {

@@ -52,6 +52,25 @@ fn a_saved_plan_is_applied_without_what_changed_and_with_nothing_added() {
 }
 
 #[test]
+fn a_saved_plan_that_somebody_has_changed_is_not_applied() {
+    let story = Retention::begin("ret-forged", DELETE);
+    let image = story.web.put(old("1"));
+    for forged in [true, false] {
+        let plan = story.begins(&json!({ "dry_run": true }));
+        plan.ends();
+        let key = plan.in_repository()["plan"]["key"].as_str().expect("a plan").to_owned();
+        let text = String::from_utf8(story.object(&key)).expect("a plan is text");
+        story
+            .overwrites(&key, &if forged { text.replace("\"delete\"", "\"keep\"") } else { "{}".to_owned() });
+        let run = story.begins_of(&plan, "apply");
+        assert_eq!(run.ends()["state"], "Failed");
+        assert!(run.problem().contains("is not the one that was kept there"), "{}", run.problem());
+        assert!(story.web.exists(&image) && story.changes() == 0);
+    }
+    assert_eq!(story.app.items("RETENTION#"), Vec::<Value>::new(), "others may have the repository");
+}
+
+#[test]
 fn a_run_takes_a_fifth_of_a_repository_the_oldest_first_and_reports_the_rest() {
     let story = Retention::begin("ret-share", DELETE);
     let digests = story.web.put_all(olds(20));

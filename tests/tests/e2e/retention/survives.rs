@@ -5,7 +5,7 @@ use std::thread;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use stablepin_tests::crash::{decision, promotion};
-use stablepin_tests::ecr_double::NewImage;
+use stablepin_tests::ecr_double::{NewImage, Status};
 use stablepin_tests::ecs_double::Reported;
 use stablepin_tests::retention::{Retention, days_ago};
 use stablepin_tests::{Link, until};
@@ -95,7 +95,21 @@ fn image(story: &Retention, digest: &str) -> String {
 
 #[test]
 fn a_pin_of_400_days_a_running_image_without_a_tag_and_a_revision_scaled_to_zero_survive() {
-    let story = Retention::begin("ret-needed", DELETE);
+    let (story, goes) = survive(DELETE);
+    assert_eq!((story.web.count(), story.web.status(&goes)), (3, None));
+}
+
+#[test]
+fn none_of_them_is_archived_either() {
+    let (story, goes) = survive("mode = \"archive\"\nkeep = 5");
+    assert_eq!((story.web.count(), story.web.status(&goes)), (4, Some(Status::Archived)));
+    assert_eq!(story.ecr.count("UpdateImageStorageClass"), 1);
+}
+
+/// What is needed does; and what went.
+#[track_caller]
+fn survive(settings: &str) -> (Retention, String) {
+    let story = Retention::begin("ret-needed", settings);
     let pinned = is_pushed(&story, "main", "1", long_ago());
     approves(&story);
     assert_eq!(story.app.pins(), [(1, pinned.clone())]);
@@ -118,11 +132,12 @@ fn a_pin_of_400_days_a_running_image_without_a_tag_and_a_revision_scaled_to_zero
     for (digest, rule) in [(&pinned, "pin"), (&running, "in-use"), (&resolved, "in-use"), (&unneeded, "old")]
     {
         assert_eq!(run.rule(digest), rule, "{:#}", run.plan()[digest]);
-        assert_eq!(story.web.exists(digest), rule != "old");
+        assert_eq!(story.web.status(digest) == Some(Status::Active), rule != "old");
     }
     let why = run.plan()[&resolved]["why"].as_str().unwrap_or_default().to_owned();
     assert!(why.contains("service revision") && why.contains("prod/idle"), "{why}");
-    assert_eq!((story.web.count(), run.number("deleted")), (3, 1));
+    assert_eq!(run.number("deleted") + run.number("archived"), 1);
+    (story, unneeded)
 }
 
 #[test]
@@ -130,6 +145,9 @@ fn an_image_whose_promotion_is_approved_between_plan_and_apply_survives() {
     let story = Retention::begin("ret-between", DELETE);
     let [wanted, unneeded] =
         [("v1", "1"), ("v2", "2")].map(|(tag, version)| was_rejected(&story, tag, version));
+    // Nothing in ECR keeps a signature with its image.
+    let [signed, other] =
+        [&wanted, &unneeded].map(|of| story.web.put(NewImage::cosign_signature(of).pushed_at(days_ago(400))));
     newer_builds(&story);
     let run = story.begins(&json!({ "share": 100 }));
     thread::scope(|scope| {
@@ -147,9 +165,10 @@ fn an_image_whose_promotion_is_approved_between_plan_and_apply_survives() {
     let outcome = &run.outcomes()[&wanted];
     assert_eq!(outcome["outcome"], "skipped", "{outcome}");
     assert!(story.web.exists(&wanted) && !story.web.exists(&unneeded));
+    assert!(story.web.exists(&signed) && !story.web.exists(&other));
     assert_eq!(story.app.pins(), [(1, wanted.clone())]);
     assert_eq!(story.web.tag("prod-stable"), Some(wanted));
-    assert_eq!((run.number("deleted"), run.number("skipped")), (1, 1));
+    assert_eq!((run.number("deleted"), run.number("skipped")), (2, 2));
     assert_eq!(story.condemned(), Vec::<String>::new());
 }
 

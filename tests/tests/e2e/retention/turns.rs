@@ -1,0 +1,89 @@
+//! Who begins a run, and whose turn it is.
+
+use std::thread;
+
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+use stablepin_tests::ecr_double::NewImage;
+use stablepin_tests::retention::{Retention, days_ago};
+
+const DELETE: &str = "mode = \"delete\"\nkeep = 5";
+
+fn old(count: usize) -> impl Iterator<Item = NewImage> {
+    (0..count).map(|n| NewImage::named(format!("old {n}")).pushed_at(days_ago(400)))
+}
+
+fn night() -> Value {
+    json!({ "source": "stablepin.schedule", "detail-type": "Retention", "detail": {} })
+}
+
+#[test]
+fn every_night_each_application_has_a_run_as_its_file_says() {
+    for (settings, deleted) in [("", 0), (DELETE, 1)] {
+        let story = Retention::begin("ret-night", settings);
+        story.web.put_all(old(4));
+        assert_eq!(story.wakes(&night()), json!({ "runs": 1 }));
+        let messages = story.messages();
+        let [message] = &messages[..] else { panic!("{messages:?}") };
+        let run = story.run_of(message);
+        run.ends();
+        // A fifth of four is less than one: one may go in any case.
+        assert_eq!((run.number("deleted"), story.web.count()), (deleted, 4 - deleted as usize));
+        assert_eq!(run.record()["by"], json!({ "type": "stablepin" }), "{:#}", run.record());
+        assert_eq!(story.ecr.count("RegisterPullTimeUpdateExclusion"), 1, "what it reads is no use");
+    }
+}
+
+#[test]
+fn one_run_at_a_time_works_on_a_repository_and_the_other_comes_later() {
+    let story = Retention::begin("ret-turns", DELETE);
+    story.web.put_all(old(3));
+    let [first, second] = [(), ()].map(|()| story.begins(&json!({ "share": 100 })));
+    story.messages();
+    thread::scope(|scope| {
+        let deletes = story.ecr.pauses("BatchDeleteImage");
+        let applies = scope.spawn(|| first.ends());
+        deletes.comes();
+        let before = story.app.everything();
+        let answer = second.comes(None).answer.expect("it was not killed");
+        assert_eq!(answer["how"], "another run has the repository: later");
+        assert_eq!(story.app.everything(), before);
+        deletes.goes_on();
+        applies.join().expect("the run ends");
+    });
+    second.ends();
+    assert_eq!((first.number("deleted"), second.number("deleted")), (3, 0));
+    assert_eq!(second.in_repository()["state"], "Done");
+}
+
+#[test]
+fn what_there_is_no_time_for_the_next_message_does() {
+    let story = Retention::begin("ret-short", DELETE);
+    story.web.put_all(old(3));
+    let before = story.web.layer_bytes();
+    let run = story.begins(&json!({ "share": 100 }));
+    story.messages();
+    // So near its end nothing is begun.
+    let answer = run.comes_for(SignedDuration::from_secs(3), None).answer.expect("it was not killed");
+    assert_eq!(answer["how"], "the rest of it: later", "{answer:#}");
+    assert_eq!((story.web.count(), story.changes(), story.condemned().len()), (3, 0, 0));
+    assert_eq!(run.in_repository()["state"], "Applying");
+    let messages = story.messages();
+    let [message] = &messages[..] else { panic!("{messages:?}") };
+    assert_eq!(story.run_of(message).id, run.id);
+    run.ends();
+    assert_eq!((run.number("deleted"), run.number("freed_bytes")), (3, before));
+}
+
+#[test]
+fn who_asked_is_told_how_it_ended() {
+    let story = Retention::begin("ret-told", DELETE);
+    story.web.put_all(old(2));
+    let run = story.runs();
+    let notices = story.app.notices();
+    let told = notices.iter().find(|told| told.to_string().contains("2 images deleted"));
+    assert!(told.is_some(), "{notices:#?}");
+    let states = story.app.audited("Retention Run State Change");
+    assert_eq!(states.last().map(String::as_str), Some("InProgress → Completed"), "{states:?}");
+    assert!(run.has_ended());
+}
