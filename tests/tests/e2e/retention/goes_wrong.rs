@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use serde_json::{Value, json};
-use stablepin_tests::crash::Fault;
+use stablepin_tests::crash::{Fault, Run};
 use stablepin_tests::ecr_double::{NewImage, Status};
 use stablepin_tests::retention::{Retention, days_ago};
 use stablepin_tests::runs_deep;
@@ -197,6 +197,24 @@ fn a_failed_read_whichever_it_is_deletes_nothing_and_is_named() {
 }
 
 #[test]
+fn what_can_never_be_read_is_left_alone_every_night_until_it_can() {
+    let story = Story::begin("ret-denied");
+    let there = story.at.web.digests();
+    for read in ["DescribeImages", "BatchGetImage", "GetRepositoryPolicy", "GetLifecyclePolicy"] {
+        story.at.ecr.keeps_failing(read, 1, 403, "AccessDeniedException");
+        for _ in 0..2 {
+            let run = story.at.runs();
+            assert_eq!(run.in_repository()["state"], "LeftAlone", "{read}");
+            assert!(run.problem().contains(read), "{}", run.problem());
+        }
+        assert_eq!((story.at.web.digests(), story.at.changes()), (there.clone(), 0), "{read}");
+        story.at.ecr.is_well();
+    }
+    story.at.runs();
+    story.is_done("all can be read");
+}
+
+#[test]
 fn an_index_that_goes_while_everything_is_read_is_read_once_more() {
     let story = Story::begin("ret-vanishes");
     let web = &story.at.web;
@@ -332,5 +350,33 @@ fn a_kill_while_images_are_archived_leaves_nothing_condemned_for_ever() {
     side_by_side((mark + 1..=requests.len()).step_by(step), |number| {
         assert!(archived_and_cut_off(number, Fault::KillBefore));
         assert!(archived_and_cut_off(number, Fault::KillAfter));
+    });
+}
+
+/// What was archived is brought back, and that is killed.
+fn undone_and_cut_off(number: usize, fault: Fault) -> Run {
+    let story = Retention::begin("ret-undoing", "mode = \"archive\"");
+    let images = story.web.put_all((0..3).map(|n| NewImage::named(format!("{n}")).pushed_at(days_ago(400))));
+    let archived = story.runs();
+    let run = story.begins_of(&archived, "undo");
+    let came = run.comes(Some((number, fault)));
+    let what = format!("{number} {fault:?}: {:?}", came.requests);
+    if !run.has_ended() {
+        story.leases_end();
+        run.ends();
+    }
+    assert!(images.iter().all(|image| story.web.status(image) == Some(Status::Activating)), "{what}");
+    assert_eq!((run.number("restored"), &run.in_repository()["errors"]), (3, &json!({})), "{what}");
+    assert_eq!(story.ecr.count("UpdateImageStorageClass"), 3 + 3, "{what}");
+    came
+}
+
+#[test]
+fn a_kill_while_images_are_brought_back_leaves_none_behind() {
+    let requests = undone_and_cut_off(usize::MAX, Fault::KillBefore).requests.len();
+    let step = if runs_deep() { 1 } else { 2 };
+    side_by_side((1..=requests).step_by(step), |number| {
+        assert!(undone_and_cut_off(number, Fault::KillBefore).hit);
+        assert!(undone_and_cut_off(number, Fault::KillAfter).hit);
     });
 }
