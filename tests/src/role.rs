@@ -6,7 +6,7 @@ use xtask::aws::{Aws, xml_text};
 use crate::stack;
 
 /// The functions that the template deploys.
-pub const FUNCTIONS: [&str; 5] = ["tagger", "approval", "promoter", "rollback", "api"];
+pub const FUNCTIONS: [&str; 6] = ["tagger", "approval", "promoter", "rollback", "retention", "api"];
 
 /// The deployed name of `tagger`, `approval`, ….
 pub fn function_name(function: &str) -> &'static str {

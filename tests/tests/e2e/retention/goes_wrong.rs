@@ -314,13 +314,28 @@ fn where_stablepin_may_not_delete_nothing_stays_condemned() {
         let number = if refused == "DescribeImages" { 2 } else { 1 };
         story.ecr.keeps_failing(refused, number, 400, "AccessDeniedException");
         let answer = run.comes(None).answer.expect("it was not killed");
-        let told = answer["errorMessage"].as_str().unwrap_or_default();
-        assert!(told.contains("the registry could not be changed"), "{answer:#}");
+        assert_eq!(answer["how"], "it failed: again later", "{answer:#}");
         assert_eq!(story.condemned(), Vec::<String>::new());
         assert!(story.web.exists(&image) && !run.has_ended());
         story.ecr.is_well();
         assert_eq!((&run.ends()["state"], run.number("deleted")), (&json!("Done"), 1));
     }
+}
+
+#[test]
+fn what_fails_too_often_ends_and_says_why() {
+    let story = Retention::begin("ret-too-often", "mode = \"delete\"");
+    let image = story.web.put(NewImage::named("1").pushed_at(days_ago(400)));
+    let run = story.begins(&json!({ "share": 100 }));
+    story.ecr.keeps_failing("BatchDeleteImage", 1, 400, "AccessDeniedException");
+    let body = json!({
+        "application": run.application, "run": run.id, "repository": run.repository, "failures": 3,
+    });
+    let message = json!({ "Records": [{ "eventSource": "aws:sqs", "body": body.to_string() }] });
+    assert_eq!(story.wakes(&message)["how"], "it failed too often");
+    assert_eq!(run.in_repository()["state"], "Failed");
+    assert!(run.problem().contains("BatchDeleteImage"), "{}", run.problem());
+    assert!(story.web.exists(&image) && story.condemned().is_empty());
 }
 
 /// What may go is archived, and the run is killed.
