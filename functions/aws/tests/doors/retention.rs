@@ -343,25 +343,25 @@ fn build(tagged: bool, version: u64) -> Value {
 async fn a_build_whose_image_is_gone_has_its_build_tag_no_more() {
     let failed = cancelled(&["ConditionalCheckFailed"]);
     let wire = Wire::answering([
-        ok(json!({"Item": build(true, 2)})),
+        ok(json!({"Responses": {"stablepin": [build(true, 2)]}})),
         failed,
-        ok(json!({"Item": build(true, 3)})),
+        ok(json!({"Responses": {"stablepin": [build(true, 3)]}})),
         ok(json!({})),
         ok(json!({})),
     ]);
     table(&wire).was_deleted(&web(), &digest(1)).await.unwrap();
     assert_eq!(
         wire.operations(),
-        ["GetItem", "TransactWriteItems", "GetItem", "TransactWriteItems", "DeleteItem"],
+        ["BatchGetItem", "TransactWriteItems", "BatchGetItem", "TransactWriteItems", "DeleteItem"],
         "read again where somebody else was faster; then the mark"
     );
     let put = &wire.requests()[3].json()["TransactItems"][0]["Put"];
     assert_eq!(put["Item"], build(false, 4));
     assert_eq!(put["ExpressionAttributeValues"], json!({":version": {"N": "3"}}));
-    for read in [json!({}), json!({"Item": build(false, 2)})] {
+    for read in [json!({}), json!({"Responses": {"stablepin": [build(false, 2)]}})] {
         let wire = Wire::answering([ok(read), ok(json!({}))]);
         table(&wire).was_deleted(&web(), &digest(1)).await.unwrap();
-        assert_eq!(wire.operations(), ["GetItem", "DeleteItem"], "nothing to say of a build");
+        assert_eq!(wire.operations(), ["BatchGetItem", "DeleteItem"], "nothing to say of a build");
     }
 }
 

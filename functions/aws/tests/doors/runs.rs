@@ -54,7 +54,7 @@ async fn a_run_is_written_with_its_record_and_read_back() {
 
     let item = &put["Item"];
     let wire = Wire::answering([
-        ok(json!({"Item": item})),
+        ok(json!({"Responses": {"stablepin": [item]}})),
         ok(json!({})),
         ok(json!({"Items": [item], "LastEvaluatedKey": {"pk": item["pk"], "sk": item["sk"]}})),
         ok(json!({"Items": []})),

@@ -108,8 +108,10 @@ fn policies_are_those_that_the_test_says() {
     let (ecr, web) = double();
     assert_eq!(kind(&ecr, "GetRepositoryPolicy", json!({})), "RepositoryPolicyNotFoundException");
     assert_eq!(kind(&ecr, "GetLifecyclePolicy", json!({})), "LifecyclePolicyNotFoundException");
-    assert_eq!(kind(&ecr, "GetRegistryPolicy", json!({})), "RegistryPolicyNotFoundException");
+    let of_all = || client(&ecr).ecr("GetRegistryPolicy", &json!({}));
+    assert!(of_all().expect_err("there is none").is("RegistryPolicyNotFoundException"));
     ecr.has_registry_policy(Some("{}"));
+    assert_eq!(of_all().expect("now there is one")["policyText"], "{}");
     web.has_policy(Some("{\"Statement\":[]}")).has_lifecycle_policy(Some("{\"rules\":[]}"));
     assert_eq!(ask(&ecr, "GetRepositoryPolicy", json!({}))["policyText"], "{\"Statement\":[]}");
     assert_eq!(ask(&ecr, "GetLifecyclePolicy", json!({}))["lifecyclePolicyText"], "{\"rules\":[]}");
