@@ -116,11 +116,10 @@ fn what_is_archived_is_had_back() {
 }
 
 /// Aside: else it would be the night of all other stories too. The message that the night hands out is in the deployed
-/// function's queue, which knows nothing of that run.
+/// function's queue, which knows nothing of that run; `retention/turns.rs` tells what becomes of one.
 #[test]
-fn every_night_an_application_has_a_run_and_that_takes_a_fifth() {
+fn a_night_that_is_told_of_twice_is_one_run_for_each_application() {
     let mut app = plan("nightly").create();
-    let builds = aged(&app);
     with_retention(&app, "mode = \"delete\"");
     app.goes_aside();
     let night = json!({
@@ -134,19 +133,7 @@ fn every_night_an_application_has_a_run_and_that_takes_a_fifth() {
     assert_eq!(runs.len(), 1, "told twice, it is one night");
     let run = runs.pop().expect("a run of this night");
     assert_eq!(run["record"]["by"], json!({ "type": "stablepin" }), "{run}");
-    let body = json!({
-        "application": app.plan.name, "run": run["record"]["id"], "repository": app.plan.repository,
-    });
-    let message =
-        json!({ "Records": [{ "eventSource": "aws:sqs", "messageId": "1", "body": body.to_string() }] });
-    // An invocation may end before all is done: then the rest of it is another message's.
-    let run = until("the run's end", || {
-        app.invoke(Beside::default(), "retention", &message, None);
-        app.items("RUN#").pop().filter(|run| run["record"]["ended_at"].is_string())
-    });
-    let one = &run["record"]["repositories"][&app.plan.repository];
-    assert_eq!((&one["images"], &one["deleted"], &one["later"]), (&json!(8), &json!(1), &json!(2)), "{run}");
-    assert_eq!(there(&app), builds[1..].iter().cloned().collect());
+    assert_eq!(run["record"]["purpose"], json!({ "type": "apply", "plan_of": null }), "{run}");
 }
 
 #[test]
