@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
-use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation};
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
@@ -281,6 +280,7 @@ impl Session {
         aws_sdk_ecs::Client::from_conf(config.build())
     }
 
+    #[cfg(feature = "retention")]
     pub(crate) fn patient_lambda(&self) -> aws_sdk_lambda::Client {
         let mut config = aws_sdk_lambda::config::Builder::from(&self.config)
             .retry_config(self.patient_retries())
@@ -290,7 +290,10 @@ impl Session {
         aws_sdk_lambda::Client::from_conf(config.build())
     }
 
+    #[cfg(feature = "retention")]
     pub(crate) fn s3(&self) -> aws_sdk_s3::Client {
+        use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation};
+
         let endpoint = self.settings.endpoint(Service::S3);
         let mut config = aws_sdk_s3::config::Builder::from(&self.config)
             .retry_config(self.patient_retries())
