@@ -7,13 +7,14 @@
 //! Calls, in an account of 500 services with 3,000 tasks and 500 task definitions in 500 families: 5 ListServices,
 //! 50 DescribeServices, 60 ListTasks and DescribeTasks, 25 DescribeServiceRevisions, 5 and 500 for the families'
 //! newest revisions, 500 DescribeTaskDefinition when it is the first time. The reads of task definitions, 20 a second,
-//! are what takes time. Service deployments are listed only of services whose last deployment is not over.
+//! are what takes time: one reading of the families serves all repositories of a night for some minutes. Service deployments are listed only of services whose last deployment is not over.
 //! <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/request-throttling.html>
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
+use jiff::{SignedDuration, Timestamp};
 use stablepin_aws::ecs::{
     Ecs, EcsError, ListedServiceDeployment, NamedImage, PER_DESCRIBE_REVISIONS, PER_DESCRIBE_SERVICES,
     PER_DESCRIBE_TASKS, ServiceDeploymentStatus, TaskInUse, Wanted,
@@ -36,10 +37,26 @@ pub struct Used {
     pub digest: Option<ImageDigest>,
 }
 
-/// The images of task definitions by ARN. Task definitions never change: kept from one invocation to the next, each is
-/// read once. Those that nothing refers to any more are forgotten.
+/// For so long the newest revisions are taken to be those that were read. What a service, a task or a deployment uses is
+/// read each time: of a revision that nobody has run yet, a run that began before it need not know.
+const SHARED_FOR: SignedDuration = SignedDuration::from_mins(10);
+
+/// What is kept from one invocation to the next.
 #[derive(Debug, Clone, Default)]
-pub struct TaskDefinitions(BTreeMap<String, Vec<String>>);
+pub struct TaskDefinitions {
+    /// The images by ARN. Task definitions never change: each is read once. Those that nothing refers to any more are
+    /// forgotten.
+    images: BTreeMap<String, Vec<String>>,
+    newest: Option<Newest>,
+}
+
+/// The newest revisions of every family.
+#[derive(Debug, Clone)]
+struct Newest {
+    /// When the reading began.
+    at: Timestamp,
+    arns: Vec<String>,
+}
 
 /// What was being read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,11 +113,14 @@ fn at(step: Step) -> impl Fn(EcsError) -> InUseError + Copy + Send {
 }
 
 /// All that is used in the account and region, sorted. `newest`: how many revisions of each family of task definitions
-/// count as used, since tasks are run by the family's name and schedules name revisions.
+/// count as used, since tasks are run by the family's name and schedules name revisions. Which those are is not older
+/// than `since`, when the run began; all else is as it is `now`.
 pub async fn in_use(
     ecs: &Ecs,
     lambda: &Lambda,
     newest: usize,
+    since: Timestamp,
+    now: Timestamp,
     cache: &mut TaskDefinitions,
 ) -> Result<Vec<Used>, InUseError> {
     let mut used = Vec::new();
@@ -109,9 +129,17 @@ pub async fn in_use(
     services(ecs, &clusters, &mut references, &mut used).await?;
     tasks(ecs, &clusters, &mut used).await?;
     daemons(ecs, &clusters, &mut used).await?;
-    newest_task_definitions(ecs, newest, &mut references).await?;
+    let kept =
+        cache.newest.take().filter(|kept| kept.at >= since && now.duration_since(kept.at) < SHARED_FOR);
+    let kept = match kept {
+        Some(kept) => kept,
+        None => Newest { at: now, arns: newest_task_definitions(ecs, newest).await? },
+    };
+    kept.arns.iter().for_each(|arn| references.add(arn, None));
     task_definitions(ecs, references, cache, &mut used).await?;
     functions(lambda, &mut used).await?;
+    // Where something failed, one of them may be gone.
+    cache.newest = Some(kept);
     used.sort();
     used.dedup();
     Ok(used)
@@ -264,18 +292,13 @@ async fn daemons(ecs: &Ecs, clusters: &[String], used: &mut Vec<Used>) -> Result
     Ok(())
 }
 
-async fn newest_task_definitions(
-    ecs: &Ecs,
-    newest: usize,
-    references: &mut References,
-) -> Result<(), InUseError> {
+async fn newest_task_definitions(ecs: &Ecs, newest: usize) -> Result<Vec<String>, InUseError> {
     let failed = at(Step::NewestTaskDefinitions);
     let families = ecs.task_definition_families().await.map_err(failed)?;
     let listed = side_by_side(families, |family| async move {
         ecs.newest_task_definitions(&family, newest).await.map_err(failed)
     });
-    listed.await?.concat().iter().for_each(|arn| references.add(arn, None));
-    Ok(())
+    Ok(listed.await?.concat())
 }
 
 async fn task_definitions(
@@ -284,14 +307,14 @@ async fn task_definitions(
     cache: &mut TaskDefinitions,
     used: &mut Vec<Used>,
 ) -> Result<(), InUseError> {
-    cache.0.retain(|arn, _| references.0.contains_key(arn));
+    cache.images.retain(|arn, _| references.0.contains_key(arn));
     let unread: Vec<String> =
-        references.0.keys().filter(|arn| !cache.0.contains_key(*arn)).cloned().collect();
+        references.0.keys().filter(|arn| !cache.images.contains_key(*arn)).cloned().collect();
     let read = side_by_side(unread, |arn| async move {
         let images = ecs.task_definition_images(&arn).await.map_err(at(Step::TaskDefinitions))?;
         Ok((arn, images))
     });
-    cache.0.extend(read.await?);
+    cache.images.extend(read.await?);
     for (arn, by) in references.0 {
         let definition = last(&arn);
         for by in by {
@@ -299,7 +322,7 @@ async fn task_definitions(
                 Some(service) => format!("{service}, task definition {definition}"),
                 None => format!("task definition {definition}"),
             };
-            for image in cache.0.get(&arn).into_iter().flatten() {
+            for image in cache.images.get(&arn).into_iter().flatten() {
                 used.push(Used { by: by.clone(), image: Some(image.clone()), digest: None });
             }
         }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use jiff::Timestamp;
 use stablepin_aws::dynamodb::TableError;
 use stablepin_aws::ecr::{EcrError, FoundImage, ImageStatus};
 use stablepin_core::application::Application;
@@ -14,6 +15,7 @@ use stablepin_core::retention::inventory::{
 };
 use stablepin_core::retention::pullers::{pullers, strangers};
 use stablepin_core::sweep::KnownTag;
+use stablepin_driver::clock::now;
 
 use crate::Doors;
 use crate::in_use::{InUseError, TaskDefinitions, Used, in_use};
@@ -59,11 +61,12 @@ pub(crate) struct Read {
 }
 
 /// What marks a crash has left is settled, what operations have ended need no image any more, and then everything is
-/// read: an operation that ends later still has its reference.
+/// read: an operation that ends later still has its reference. `since`: when the run began.
 pub(crate) async fn read(
     doors: &Doors,
     application: &Application,
     repository: &RepositoryName,
+    since: Timestamp,
     known: &mut Known,
     cache: &mut TaskDefinitions,
 ) -> Result<Read, ReadError> {
@@ -84,7 +87,7 @@ pub(crate) async fn read(
             needs.push(Need { image: Named::Digest(slot.digest), by });
         }
     }
-    for used in in_use(&doors.ecs, &doors.lambda, NEWEST, cache).await? {
+    for used in in_use(&doors.ecs, &doors.lambda, NEWEST, since, now(), cache).await? {
         needs.extend(of(used, repository));
     }
 

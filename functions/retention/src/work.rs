@@ -229,7 +229,7 @@ impl Work<'_> {
     ) -> Result<Read, ReadError> {
         let mut rounds = 1..MOST_READS;
         loop {
-            match read(self.doors, application, self.repository, known, cache).await {
+            match read(self.doors, application, self.repository, self.run.begun_at, known, cache).await {
                 Err(error) if error.is_retryable() && !deadline.is_near() && rounds.next().is_some() => {
                     tracing::warn!(repository.name = %self.repository, "read once more: {}", chain(&error));
                 }

@@ -16,7 +16,7 @@ fn is_send<T: Send>(_: &T) {}
 /// A runtime may move the function's work between threads.
 #[expect(dead_code, reason = "it need only compile")]
 fn it_can_be_moved(ecs: &Ecs, lambda: &Lambda, cache: &mut TaskDefinitions) {
-    is_send(&in_use(ecs, lambda, 3, cache));
+    is_send(&in_use(ecs, lambda, 3, Timestamp::MIN, Timestamp::MIN, cache));
 }
 
 fn digest(digit: u8) -> ImageDigest {
@@ -80,7 +80,13 @@ impl Account {
         Self { ecs, lambda: NO_FUNCTIONS, cache: RefCell::default() }
     }
 
+    /// For a run that begins now.
     async fn read(&self) -> Result<Vec<Used>, InUseError> {
+        let now = Timestamp::now();
+        self.read_for(now, now).await
+    }
+
+    async fn read_for(&self, since: Timestamp, now: Timestamp) -> Result<Vec<Used>, InUseError> {
         let settings = Settings::read(|name| {
             let value = match name {
                 "AWS_REGION" => "us-east-1".to_owned(),
@@ -96,7 +102,7 @@ impl Account {
         settings.patient_attempts = 1;
         let session = Session::new(settings);
         let mut cache = self.cache.take();
-        let found = in_use(&Ecs::patient(&session), &Lambda::new(&session), 3, &mut cache).await;
+        let found = in_use(&Ecs::patient(&session), &Lambda::new(&session), 3, since, now, &mut cache).await;
         self.cache.replace(cache);
         found
     }
@@ -252,8 +258,38 @@ async fn a_task_definition_is_read_once_and_forgotten_with_its_last_reference() 
     registers(&account.ecs, "job", 5);
     account.read().await.unwrap();
     assert_eq!(account.ecs.count("DescribeTaskDefinition"), 4);
-    assert_eq!(account.cache.borrow().0.len(), 3);
-    assert!(account.cache.borrow().0.keys().all(|arn| !arn.ends_with("/job:2")));
+    assert_eq!(account.cache.borrow().images.len(), 3);
+    assert!(account.cache.borrow().images.keys().all(|arn| !arn.ends_with("/job:2")));
+}
+
+#[tokio::test]
+async fn the_families_are_read_once_for_all_repositories_of_a_night_and_never_before_it_began() {
+    let account = Account::new();
+    registers(&account.ecs, "job", 1);
+    let web = account.ecs.service("prod/web").runs(&image(2)).create();
+    let night: Timestamp = "2026-11-21T02:00:00Z".parse().unwrap();
+    let minute = |number| night + SignedDuration::from_mins(number);
+    let by_name = |used: &[Used], digit| {
+        used.iter().any(|one| one.by.starts_with("task definition job") && one.image == Some(image(digit)))
+    };
+    let first = account.read_for(night, minute(1)).await.unwrap();
+    let families = || account.ecs.count("ListTaskDefinitionFamilies");
+    assert_eq!(families(), 1);
+
+    registers(&account.ecs, "job", 3);
+    web.deploys_meanwhile(&image(4));
+    let next = account.read_for(night, minute(10)).await.unwrap();
+    assert_eq!((families(), by_name(&first, 1), by_name(&next, 3)), (1, true, false));
+    let brings =
+        |used: &[Used]| used.iter().any(|one| one.by.starts_with("service") && one.image == Some(image(4)));
+    assert_eq!((brings(&first), brings(&next)), (false, true), "what a service brings is as it is now");
+
+    let asked_later = account.read_for(minute(2), minute(10)).await.unwrap();
+    assert_eq!((families(), by_name(&asked_later, 3)), (2, true));
+    account.read_for(night, minute(19)).await.unwrap();
+    assert_eq!(families(), 2);
+    account.read_for(night, minute(20)).await.unwrap();
+    assert_eq!(families(), 3, "and not for longer");
 }
 
 #[tokio::test]
