@@ -186,7 +186,7 @@ impl Retention {
     /// Every lease of a program that has died is over.
     #[track_caller]
     pub fn leases_end(&self) {
-        for item in self.app.items("RETENTION#") {
+        for item in self.app.retention_leases() {
             let key = json!({ "pk": { "S": item["pk"] }, "sk": { "S": item["sk"] } });
             let ask = json!({
                 "TableName": self.app.table(), "Key": key,
@@ -214,7 +214,7 @@ impl Retention {
     #[track_caller]
     pub fn was_needed(&self, digest: &str) {
         let item = json!({
-            "pk": { "S": format!("APP#{}", self.app.plan.name) },
+            "pk": { "S": format!("IMAGES#{}", self.app.plan.name) },
             "sk": { "S": format!("IMAGE#{digest}") },
             "needed_by": { "SS": ["PROMOTION#019b0000-0000-7000-8000-000000000000"] },
         });
@@ -252,7 +252,7 @@ impl Retention {
     /// The digests that a mark of a deletion is on.
     #[track_caller]
     pub fn condemned(&self) -> Vec<String> {
-        let marked = self.app.items("IMAGE#").into_iter().filter(|item| !item["condemned_by"].is_null());
+        let marked = self.app.marks().into_iter().filter(|item| !item["condemned_by"].is_null());
         marked.map(|item| item["sk"].as_str().unwrap_or_default().to_owned()).collect()
     }
 

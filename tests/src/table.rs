@@ -33,7 +33,24 @@ impl App {
     /// The application's items whose `sk` begins so, as plain JSON.
     #[track_caller]
     pub fn items(&self, prefix: &str) -> Vec<Value> {
-        let items = self.raw_items(&format!("APP#{}", self.plan.name));
+        self.items_in("APP", prefix)
+    }
+
+    /// What keeps images from being deleted, and what is about to delete them.
+    #[track_caller]
+    pub fn marks(&self) -> Vec<Value> {
+        self.items_in("IMAGES", "IMAGE#")
+    }
+
+    /// Who works on the images of which repository.
+    #[track_caller]
+    pub fn retention_leases(&self) -> Vec<Value> {
+        self.items_in("IMAGES", "RETENTION#")
+    }
+
+    #[track_caller]
+    fn items_in(&self, partition: &str, prefix: &str) -> Vec<Value> {
+        let items = self.raw_items(&format!("{partition}#{}", self.plan.name));
         let items = items.iter().map(plain_item);
         items.filter(|item| item["sk"].as_str().is_some_and(|sk| sk.starts_with(prefix))).collect()
     }
@@ -41,8 +58,9 @@ impl App {
     /// Everything that the table has about the application, byte by byte, and the link's token with it.
     #[track_caller]
     pub fn everything(&self) -> String {
-        let partitions = [format!("APP#{}", self.plan.name), self.audit_partition(), self.config_partition()];
-        let items: Vec<_> = partitions.iter().flat_map(|pk| self.raw_items(pk)).collect();
+        let own = ["APP", "IMAGES"].map(|kind| format!("{kind}#{}", self.plan.name));
+        let partitions = own.into_iter().chain([self.audit_partition(), self.config_partition()]);
+        let items: Vec<_> = partitions.flat_map(|pk| self.raw_items(&pk)).collect();
         json!(items).to_string()
     }
 
@@ -77,7 +95,7 @@ impl App {
     /// What keeps an image from being deleted, and what is about to delete it; none: neither.
     #[track_caller]
     pub fn marked(&self, digest: &str) -> Option<Value> {
-        self.item(&format!("APP#{}", self.plan.name), &format!("IMAGE#{digest}"))
+        self.item(&format!("IMAGES#{}", self.plan.name), &format!("IMAGE#{digest}"))
     }
 
     /// As retention does before it deletes an image.
@@ -99,7 +117,7 @@ impl App {
         let sk = format!("IMAGE#{digest}");
         let mut ask = json!({
             "TableName": self.table(),
-            "Key": { "pk": { "S": format!("APP#{}", self.plan.name) }, "sk": { "S": sk } },
+            "Key": { "pk": { "S": format!("IMAGES#{}", self.plan.name) }, "sk": { "S": sk } },
             "UpdateExpression": expression,
         });
         if values.is_object() {

@@ -786,12 +786,6 @@ mod keys {
         app(application, format!("BUILD#{digest}"))
     }
 
-    pub(super) const IMAGES: &str = "IMAGE#";
-
-    pub(super) fn image(application: &ApplicationName, digest: &ImageDigest) -> ItemKey {
-        app(application, format!("{IMAGES}{digest}"))
-    }
-
     pub(super) const ENVIRONMENTS: &str = "ENV#";
 
     pub(super) const PINS: &str = "PIN#";
@@ -851,9 +845,20 @@ mod keys {
         app(application, format!("{RUNS}{id}"))
     }
 
+    /// What comes and goes: the only items that retention may delete, so that a role can say so.
+    pub(super) fn images(application: &ApplicationName) -> String {
+        format!("IMAGES#{application}")
+    }
+
+    pub(super) const IMAGES: &str = "IMAGE#";
+
+    pub(super) fn image(application: &ApplicationName, digest: &ImageDigest) -> ItemKey {
+        key(images(application), format!("{IMAGES}{digest}"))
+    }
+
     /// Who works on a repository's images.
     pub(super) fn retention(application: &ApplicationName, repository: &RepositoryName) -> ItemKey {
-        app(application, format!("RETENTION#{repository}"))
+        key(images(application), format!("RETENTION#{repository}"))
     }
 
     pub(super) fn claim(what: &str) -> ItemKey {

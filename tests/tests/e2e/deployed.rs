@@ -67,19 +67,9 @@ fn no_role_can_do_what_its_function_does_not() {
 #[test]
 fn no_policy_allows_a_whole_service_or_everything() {
     for function in FUNCTIONS {
-        let policies = policies(function);
-        assert!(policies.len() >= 2, "{function}: {policies:?}");
-        for statement in
-            policies.iter().flat_map(|policy| policy["Statement"].as_array().cloned().unwrap_or_default())
-        {
-            if statement["Effect"] != "Allow" {
-                continue;
-            }
-            let actions = match &statement["Action"] {
-                Value::Array(actions) => actions.clone(),
-                one => vec![one.clone()],
-            };
-            for action in actions {
+        assert!(policies(function).len() >= 2, "{function}");
+        for statement in statements(function, "Allow") {
+            for action in actions(&statement) {
                 assert!(
                     action.as_str().is_some_and(|action| !action.contains('*')),
                     "{function}: {statement}"
@@ -95,16 +85,10 @@ fn no_policy_allows_a_whole_service_or_everything() {
 fn the_audit_trail_is_put_only_and_only_the_api_writes_the_configuration() {
     for function in FUNCTIONS {
         let denies = |keys: &str, action: &str| {
-            let statements = policies(function)
-                .into_iter()
-                .flat_map(|policy| policy["Statement"].as_array().cloned().unwrap_or_default());
-            let mut denials = statements.filter(|statement| statement["Effect"] == "Deny");
-            denials.any(|statement| {
+            statements(function, "Deny").iter().any(|statement| {
                 let of = &statement["Condition"]["ForAnyValue:StringLike"]["dynamodb:LeadingKeys"];
-                let has = |list: &Value, what: &str| {
-                    list.as_array().is_some_and(|list| list.iter().any(|one| one == what))
-                };
-                has(of, keys) && has(&statement["Action"], action)
+                let of = of.as_array().is_some_and(|list| list.iter().any(|one| one == keys));
+                of && actions(statement).iter().any(|one| one == action)
             })
         };
         assert!(
@@ -114,6 +98,38 @@ fn the_audit_trail_is_put_only_and_only_the_api_writes_the_configuration() {
         for keys in ["CONFIG#*", "CLAIM#*"] {
             assert_eq!(denies(keys, "dynamodb:PutItem"), function != "api", "{function}: {keys}");
         }
+    }
+}
+
+/// As above: no record of what was built, asked, pinned or decided can be deleted by any function.
+#[test]
+fn only_marks_leases_and_claims_may_be_deleted() {
+    for function in FUNCTIONS {
+        let delete = |one: &Value| actions(one).iter().any(|action| action == "dynamodb:DeleteItem");
+        let may: Vec<_> = statements(function, "Allow").into_iter().filter(delete).collect();
+        let of: Vec<_> = may
+            .iter()
+            .map(|one| &one["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"])
+            .collect();
+        match function {
+            "retention" => assert_eq!(of, [&json!(["IMAGES#*"])]),
+            "api" => assert_eq!(of, [&json!(["CLAIM#*"])]),
+            _ => assert_eq!(may, Vec::<Value>::new(), "{function}"),
+        }
+    }
+}
+
+/// What the policies of the function's role say, with that effect.
+fn statements(function: &str, effect: &str) -> Vec<Value> {
+    let policies = policies(function).into_iter();
+    let all = policies.flat_map(|policy| policy["Statement"].as_array().cloned().unwrap_or_default());
+    all.filter(|statement| statement["Effect"] == effect).collect()
+}
+
+fn actions(statement: &Value) -> Vec<Value> {
+    match &statement["Action"] {
+        Value::Array(actions) => actions.clone(),
+        one => vec![one.clone()],
     }
 }
 

@@ -36,7 +36,7 @@ pub struct Mark {
 impl Table {
     /// Every image that is needed, or condemned.
     pub async fn marks(&self, application: &ApplicationName) -> Result<Vec<Mark>, TableError> {
-        let items = self.query_all(keys::partition(application), keys::IMAGES).await?;
+        let items = self.query_all(keys::images(application), keys::IMAGES).await?;
         items.iter().map(mark).collect()
     }
 

@@ -112,7 +112,10 @@ async fn what_is_opened_refers_to_its_image_and_only_then() {
         let opened = table(&wire).commit(&before, &change).await.unwrap();
         let [reference] = &references(&wire.requests()[0])[..] else { panic!("{:?}", wire.requests()) };
         let target = opened.rollback().map_or(digest, |rollback| rollback.target.digest.clone());
-        assert_eq!(reference["Key"], json!({"pk": {"S": "APP#web"}, "sk": {"S": format!("IMAGE#{target}")}}));
+        assert_eq!(
+            reference["Key"],
+            json!({"pk": {"S": "IMAGES#web"}, "sk": {"S": format!("IMAGE#{target}")}})
+        );
         assert_eq!(reference["UpdateExpression"], "ADD needed_by :operation");
         assert_eq!(reference["ConditionExpression"], "attribute_not_exists(condemned_by)");
         assert_eq!(reference["ExpressionAttributeValues"], json!({":operation": {"SS": [sk]}}));
@@ -142,7 +145,7 @@ async fn what_is_condemned_is_named_before_what_only_moved() {
 
 #[tokio::test]
 async fn marks_are_read_page_by_page_and_consistently() {
-    let key = |n: u8| json!({"pk": {"S": "APP#web"}, "sk": {"S": format!("IMAGE#{}", digest(n))}});
+    let key = |n: u8| json!({"pk": {"S": "IMAGES#web"}, "sk": {"S": format!("IMAGE#{}", digest(n))}});
     let mut needed = key(1);
     needed["needed_by"] = json!({"SS": [operation(1).to_string(), rollback(2).to_string()]});
     let mut condemned = key(2);
@@ -167,7 +170,7 @@ async fn marks_are_read_page_by_page_and_consistently() {
     assert_eq!(asked[0]["ConsistentRead"], true);
     assert_eq!(
         asked[0]["ExpressionAttributeValues"],
-        json!({":pk": {"S": "APP#web"}, ":prefix": {"S": "IMAGE#"}})
+        json!({":pk": {"S": "IMAGES#web"}, ":prefix": {"S": "IMAGE#"}})
     );
     assert_eq!((asked[0].get("Limit"), &asked[1]["ExclusiveStartKey"]), (None, &key(1)));
 }
@@ -180,7 +183,7 @@ async fn a_mark_that_cannot_be_read_is_an_error_and_no_leave_to_delete() {
         ("condemned_by", json!({"S": "somebody"})),
         ("condemned_by", json!({"N": "1"})),
     ] {
-        let mut item = json!({"pk": {"S": "APP#web"}, "sk": {"S": format!("IMAGE#{}", digest(1))}});
+        let mut item = json!({"pk": {"S": "IMAGES#web"}, "sk": {"S": format!("IMAGE#{}", digest(1))}});
         item[attribute] = value;
         let wire = Wire::answering([ok(json!({"Items": [item]}))]);
         let failed = table(&wire).marks(&web()).await.unwrap_err();
@@ -229,7 +232,7 @@ async fn many_operations_are_asked_a_hundred_at_a_time() {
 #[tokio::test]
 async fn a_reference_is_taken_back_and_the_item_with_the_last_one() {
     let ended = BTreeSet::from([operation(1), rollback(2)]);
-    let key = json!({"pk": {"S": "APP#web"}, "sk": {"S": format!("IMAGE#{}", digest(1))}});
+    let key = json!({"pk": {"S": "IMAGES#web"}, "sk": {"S": format!("IMAGE#{}", digest(1))}});
     // Nothing is left.
     let wire = Wire::answering([ok(json!({"Attributes": key})), ok(json!({}))]);
     table(&wire).release(&web(), &digest(1), &ended).await.unwrap();
@@ -433,7 +436,7 @@ async fn one_holder_at_a_time_works_on_a_repository() {
         assert_eq!(answer.unwrap(), taken);
     }
     let take = wire.requests()[0].json();
-    assert_eq!(take["Key"], json!({"pk": {"S": "APP#web"}, "sk": {"S": "RETENTION#team/web"}}));
+    assert_eq!(take["Key"], json!({"pk": {"S": "IMAGES#web"}, "sk": {"S": "RETENTION#team/web"}}));
     assert_eq!(
         take["ConditionExpression"],
         "attribute_not_exists(pk) OR #until <= :now OR #holder = :holder"

@@ -67,9 +67,9 @@ impl Story {
         let there: BTreeSet<String> = self.at.web.digests().into_iter().collect();
         assert_eq!(there, self.stays, "{what}");
         assert_eq!(self.at.condemned(), Vec::<String>::new(), "{what}");
-        assert_eq!(self.at.app.items("IMAGE#"), Vec::<Value>::new(), "{what}");
+        assert_eq!(self.at.app.marks(), Vec::<Value>::new(), "{what}");
         // A program that dies at its very end does not give it back.
-        let leases = self.at.app.items("RETENTION#");
+        let leases = self.at.app.retention_leases();
         assert!(leases.iter().all(|lease| lease["until"] == 0), "{what}: {leases:?}");
     }
 }
@@ -351,7 +351,7 @@ fn archived_and_cut_off(number: usize, fault: Fault) -> bool {
     }
     assert!(images.iter().all(|image| story.web.status(image) == Some(Status::Archived)), "{what}");
     assert_eq!(run.number("archived"), 3, "{what} {:#}", run.in_repository());
-    assert_eq!(story.app.items("IMAGE#"), Vec::<Value>::new(), "{what}");
+    assert_eq!(story.app.marks(), Vec::<Value>::new(), "{what}");
     came.hit
 }
 

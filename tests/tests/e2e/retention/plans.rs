@@ -67,7 +67,7 @@ fn a_saved_plan_that_somebody_has_changed_is_not_applied() {
         assert!(run.problem().contains("is not the one that was kept there"), "{}", run.problem());
         assert!(story.web.exists(&image) && story.changes() == 0);
     }
-    assert_eq!(story.app.items("RETENTION#"), Vec::<Value>::new(), "others may have the repository");
+    assert_eq!(story.app.retention_leases(), Vec::<Value>::new(), "others may have the repository");
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn a_dry_run_touches_nothing_and_is_all_that_a_new_application_has() {
     assert_eq!((run.number("to_remove"), run.number("deleted")), (10, 0), "{:#}", run.in_repository());
     assert_eq!(run.number("freed_bytes"), story.web.layer_bytes());
     assert_eq!((story.web.count(), story.changes()), (10, 0));
-    assert_eq!(story.app.items("IMAGE#"), Vec::<Value>::new());
+    assert_eq!(story.app.marks(), Vec::<Value>::new());
 
     // What was to be applied when the file changed is not.
     story.configures(DELETE);
