@@ -13,7 +13,7 @@ use crate::role::configuration;
 use crate::{App, Plan};
 
 /// How long an invocation may take, where the story does not say otherwise. The template gives it more.
-const TIME: SignedDuration = SignedDuration::from_secs(60);
+const TIME: SignedDuration = SignedDuration::from_secs(300);
 
 /// What is not carried out by so many messages never is.
 const MESSAGES: usize = 20;

@@ -9,7 +9,9 @@ use sha2::{Digest, Sha256};
 use crate::failed_call::FailedCall;
 use crate::session::Session;
 
-/// Nothing that we keep comes near; a function's memory is twice that.
+/// A plan of some 150,000 images. By default a repository may have 100,000. What is larger could not be read back beside
+/// what is read for the next one, and is not put either.
+/// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html>
 const MOST_BYTES: usize = 64 * 1024 * 1024;
 
 /// One bucket.
@@ -52,7 +54,9 @@ pub enum S3Error {
         #[source]
         source: ByteStreamError,
     },
-    #[error("{key} in the bucket {bucket} has more than {MOST_BYTES} bytes, which nothing of ours has")]
+    #[error(
+        "{key} of the bucket {bucket} has more than {MOST_BYTES} bytes, which is more than can be worked on"
+    )]
     TooLarge { bucket: String, key: String },
 }
 
@@ -77,6 +81,9 @@ impl Bucket {
     /// The SHA-256 goes along: S3 takes no other bytes, and keeps it beside the object.
     /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html>
     pub async fn put(&self, key: &str, bytes: Vec<u8>, content_type: &str) -> Result<Stored, S3Error> {
+        if bytes.len() > MOST_BYTES {
+            return Err(S3Error::TooLarge { bucket: self.name.clone(), key: key.to_owned() });
+        }
         let hash = Sha256::digest(&bytes);
         let answer = self
             .client

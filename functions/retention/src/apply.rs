@@ -11,7 +11,6 @@ use stablepin_aws::ecr::{FoundImage, ImageId, ImageStatus, Manifest, PER_DELETE,
 use stablepin_core::image::{ImageDigest, ImageTag};
 use stablepin_core::retention::plan::{Fate, Plan, Planned};
 use stablepin_core::retention::run::{Applied, Progress};
-use stablepin_driver::Deadline;
 use stablepin_driver::clock::now;
 
 use crate::RetentionError;
@@ -107,11 +106,11 @@ impl<'a> Apply<'a> {
         matches!(self.outcomes.get(digest), Some(Outcome::Deleted | Outcome::Archived))
     }
 
-    pub(crate) async fn carry_out(&mut self, deadline: Deadline) -> Result<Cut, RetentionError> {
+    pub(crate) async fn carry_out(&mut self) -> Result<Cut, RetentionError> {
         let waves = std::mem::take(&mut self.waves);
         for (wave, images) in waves {
             for (number, part) in images.chunks(PER_DELETE).enumerate() {
-                if deadline.is_near() {
+                if self.work.deadline.is_near() {
                     return Ok(Cut::Short);
                 }
                 self.part(part, &format!("{wave:05}-{number:05}")).await?;
@@ -119,7 +118,7 @@ impl<'a> Apply<'a> {
             }
         }
         for (digest, tag) in std::mem::take(&mut self.untag) {
-            if deadline.is_near() {
+            if self.work.deadline.is_near() {
                 return Ok(Cut::Short);
             }
             self.untag(digest, tag).await?;

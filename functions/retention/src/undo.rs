@@ -5,17 +5,12 @@ use std::collections::BTreeMap;
 use stablepin_aws::ecr::{ImageStatus, StorageClass};
 use stablepin_core::image::ImageDigest;
 use stablepin_core::retention::run::{Applied, Progress, RunId};
-use stablepin_driver::Deadline;
 
 use crate::RetentionError;
 use crate::work::{Noted, Outcome, Outcomes, Work, document};
 
 /// None: there is more to do, and no time left. What is back already is not asked for again.
-pub(crate) async fn undo(
-    work: &Work<'_>,
-    of: RunId,
-    deadline: Deadline,
-) -> Result<Option<Progress>, RetentionError> {
+pub(crate) async fn undo(work: &Work<'_>, of: RunId) -> Result<Option<Progress>, RetentionError> {
     let undone = work.doors.table.run(&work.run.application, of).await?;
     let stored = undone.and_then(|run| run.repositories.get(work.repository)?.report.clone());
     let Some(stored) = stored else {
@@ -31,7 +26,7 @@ pub(crate) async fn undo(
         found.iter().map(|one| (&one.digest, one.status)).collect();
     let mut outcomes = Outcomes::new();
     for digest in archived {
-        if deadline.is_near() {
+        if work.deadline.is_near() {
             return Ok(None);
         }
         let outcome = match status.get(&digest) {

@@ -58,8 +58,8 @@ pub(crate) async fn one(
         doors.table.give_repository_back(application, repository, holder).await?;
         return Ok("there is no such run, or it is done");
     };
-    let work = Work { doors, run: &run, repository };
-    let done = work.all(cache, with_time_to_spare(deadline)).await;
+    let work = Work { doors, run: &run, repository, deadline: with_time_to_spare(deadline) };
+    let done = work.all(cache).await;
     let how = match done {
         Ok(Some(end)) => {
             work.say(&end).await?;
@@ -128,6 +128,8 @@ pub(crate) struct Work<'a> {
     pub(crate) doors: &'a Doors,
     pub(crate) run: &'a Run,
     pub(crate) repository: &'a RepositoryName,
+    /// Nothing is begun after it.
+    pub(crate) deadline: Deadline,
 }
 
 /// What became of one image that was to go.
@@ -171,11 +173,7 @@ struct Report<'a> {
 
 impl Work<'_> {
     /// None: there is more to do, and no time left.
-    async fn all(
-        &self,
-        cache: &mut TaskDefinitions,
-        deadline: Deadline,
-    ) -> Result<Option<Progress>, RetentionError> {
+    async fn all(&self, cache: &mut TaskDefinitions) -> Result<Option<Progress>, RetentionError> {
         let stored = self.doors.table.application(&self.run.application).await?;
         let Some(application) = stored.and_then(|stored| Application::parse(&stored.text, None).ok()) else {
             let problem = "there is no such application any more, or its file is not readable".to_owned();
@@ -187,7 +185,7 @@ impl Work<'_> {
             return Ok(Some(Progress::LeftAlone { problem }));
         }
         if let Purpose::Undo { of } = self.run.purpose {
-            return undo::undo(self, of, deadline).await;
+            return undo::undo(self, of).await;
         }
         if let Purpose::Apply { .. } = self.run.purpose
             && application.retention.mode == RetentionMode::DryRun
@@ -197,7 +195,7 @@ impl Work<'_> {
         }
         self.say(&Progress::Planning).await?;
         let mut known = Known::load(&self.doors.bucket, &self.run.application, self.repository).await?;
-        let read = match self.read(&application, &mut known, cache, deadline).await {
+        let read = match self.read(&application, &mut known, cache).await {
             Ok(read) => read,
             Err(error) => {
                 tracing::error!(
@@ -210,7 +208,7 @@ impl Work<'_> {
                 return Ok(Some(Progress::LeftAlone { problem: chain(&error) }));
             }
         };
-        let ended = self.plan_and_apply(&application, &read, &mut known, deadline).await?;
+        let ended = self.plan_and_apply(&application, &read, &mut known).await?;
         // Until all is done, what went is weighed once more with the rest.
         if ended.is_some() {
             known.forget(&there(&read));
@@ -225,12 +223,11 @@ impl Work<'_> {
         application: &Application,
         known: &mut Known,
         cache: &mut TaskDefinitions,
-        deadline: Deadline,
     ) -> Result<Read, ReadError> {
         let mut rounds = 1..MOST_READS;
         loop {
             match read(self.doors, application, self.repository, self.run.begun_at, known, cache).await {
-                Err(error) if error.is_retryable() && !deadline.is_near() && rounds.next().is_some() => {
+                Err(error) if error.is_retryable() && !self.deadline.is_near() && rounds.next().is_some() => {
                     tracing::warn!(repository.name = %self.repository, "read once more: {}", chain(&error));
                 }
                 done => return done,
@@ -243,9 +240,8 @@ impl Work<'_> {
         application: &Application,
         read: &Read,
         known: &mut Known,
-        deadline: Deadline,
     ) -> Result<Option<Progress>, RetentionError> {
-        let Read { inventory, warnings, strangers } = read;
+        let Read { inventory, warnings, strangers: _ } = read;
         let kept = self.kept_plan().await?;
         // What is to be carried out was bounded when it was planned.
         let share = if kept.is_some() { 100 } else { self.run.share };
@@ -259,17 +255,16 @@ impl Work<'_> {
             }
             // Of what is gone nobody can read it any more.
             known.keep(&self.doors.bucket, &self.run.application, self.repository).await?;
-            return self.apply(application, &fresh, &fresh, read, known, stored, deadline, strangers).await;
+            return self.apply(application, &fresh, &fresh, read, known, stored).await;
         };
         known.keep(&self.doors.bucket, &self.run.application, self.repository).await?;
         if let Purpose::Apply { plan_of: Some(_) } = self.run.purpose {
             let planned = counted(&saved, Some(stored.clone()), warnings.clone());
             self.say(&Progress::Planned(planned)).await?;
         }
-        self.apply(application, &saved, &fresh, read, known, Some(stored), deadline, strangers).await
+        self.apply(application, &saved, &fresh, read, known, Some(stored)).await
     }
 
-    #[expect(clippy::too_many_arguments, reason = "all that was read, and what is to be done of it")]
     async fn apply(
         &self,
         application: &Application,
@@ -278,11 +273,9 @@ impl Work<'_> {
         read: &Read,
         known: &mut Known,
         stored: Option<Stored>,
-        deadline: Deadline,
-        strangers: &BTreeSet<String>,
     ) -> Result<Option<Progress>, RetentionError> {
-        if !strangers.is_empty() {
-            let who: Vec<_> = strangers.iter().map(String::as_str).collect();
+        if !read.strangers.is_empty() {
+            let who: Vec<_> = read.strangers.iter().map(String::as_str).collect();
             let problem = format!(
                 "the repository's policy lets {} pull, and what they use cannot be read from here: nothing was \
                  touched. Look after it, and write them in retention.waive",
@@ -298,7 +291,7 @@ impl Work<'_> {
         };
         let begun = before.is_some_and(|one| one.plan.is_some());
         let mut apply = Apply::new(self, saved, fresh, noted, begun);
-        let cut = apply.carry_out(deadline).await?;
+        let cut = apply.carry_out().await?;
         let mut applied = apply.applied();
         let deleted: BTreeSet<&ImageDigest> = apply
             .outcomes

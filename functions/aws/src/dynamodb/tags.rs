@@ -116,22 +116,10 @@ impl Table {
         digest: &ImageDigest,
         at: Timestamp,
     ) -> Result<(), TableError> {
-        let answer = self
-            .client
-            .update_item()
-            .table_name(&self.name)
-            .set_key(Some(keys::tag(application, repository, tag).attributes()))
-            .update_expression("SET followed = :digest, followed_at = :at REMOVE unanswered, unanswered_at")
-            .condition_expression("attribute_not_exists(followed_at) OR followed_at <= :at")
-            .expression_attribute_values(":digest", AttributeValue::S(digest.to_string()))
-            .expression_attribute_values(":at", AttributeValue::S(sortable(at)))
-            .send()
-            .await;
-        or_newer("UpdateItem", answer)
+        let update = "SET followed = :digest, followed_at = :at REMOVE unanswered, unanswered_at";
+        self.pushed(&keys::tag(application, repository, tag), update, digest, at).await
     }
-}
 
-impl Table {
     /// The push of a tag was told of, and cannot be answered now: the sweep finds it, however old the image is.
     pub async fn leave_unanswered(
         &self,
@@ -141,12 +129,24 @@ impl Table {
         digest: &ImageDigest,
         at: Timestamp,
     ) -> Result<(), TableError> {
+        let update = "SET unanswered = :digest, unanswered_at = :at";
+        self.pushed(&keys::tag(application, repository, tag), update, digest, at).await
+    }
+
+    /// Nothing where a newer push was answered.
+    async fn pushed(
+        &self,
+        tag: &ItemKey,
+        update: &str,
+        digest: &ImageDigest,
+        at: Timestamp,
+    ) -> Result<(), TableError> {
         let answer = self
             .client
             .update_item()
             .table_name(&self.name)
-            .set_key(Some(keys::tag(application, repository, tag).attributes()))
-            .update_expression("SET unanswered = :digest, unanswered_at = :at")
+            .set_key(Some(tag.attributes()))
+            .update_expression(update)
             .condition_expression("attribute_not_exists(followed_at) OR followed_at <= :at")
             .expression_attribute_values(":digest", AttributeValue::S(digest.to_string()))
             .expression_attribute_values(":at", AttributeValue::S(sortable(at)))

@@ -106,6 +106,15 @@ async fn a_key_goes_as_it_is() {
 }
 
 #[tokio::test]
+async fn what_could_not_be_got_again_is_not_put() {
+    let wire = Wire::answering([]);
+    let failed =
+        bucket(&wire).put(KEY, vec![b' '; 64 * 1024 * 1024 + 1], "application/json").await.unwrap_err();
+    assert!(matches!(failed, S3Error::TooLarge { .. }) && !failed.is_retryable(), "{failed}");
+    assert_eq!(wire.requests().len(), 0);
+}
+
+#[tokio::test]
 async fn a_large_object_is_got_whole_and_an_endless_one_is_not() {
     let wire = Wire::answering([bytes(vec![b'x'; 3_000_000]), bytes(vec![b'x'; 64 * 1024 * 1024 + 1])]);
     let bucket = bucket(&wire);
