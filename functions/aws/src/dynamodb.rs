@@ -786,6 +786,8 @@ mod keys {
         app(application, format!("BUILD#{digest}"))
     }
 
+    pub(super) const ROLLBACKS: &str = "ROLLBACK#";
+
     pub(super) const ENVIRONMENTS: &str = "ENV#";
 
     pub(super) const PINS: &str = "PIN#";

@@ -104,5 +104,6 @@ fn needed(
         images: Images::new(images),
         needs: [current].into_iter().chain((1..=3).map(task)).collect(),
         pins: vec![Pinned { environment, number: PinNumber::new(1)?, digest: digest.clone() }],
+        was_live: Vec::new(),
     })
 }

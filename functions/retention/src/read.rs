@@ -111,7 +111,9 @@ pub(crate) async fn read(
         .into_iter()
         .map(|(environment, number, digest)| Pinned { environment, number, digest })
         .collect();
-    let inventory = Inventory { repository: repository.clone(), images: Images::new(images), pins, needs };
+    let was_live = doors.table.was_live(&application.name).await?;
+    let images = Images::new(images);
+    let inventory = Inventory { repository: repository.clone(), images, pins, needs, was_live };
     Ok(Read { inventory, warnings, strangers })
 }
 

@@ -13,14 +13,16 @@ use jiff::Timestamp;
 use stablepin_core::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_core::name::{ApplicationName, EnvironmentName};
 use stablepin_core::pin_number::PinNumber;
-use stablepin_core::records::{Environment, Pin};
+use stablepin_core::records::{Environment, Pin, Work};
+use stablepin_core::retention::inventory::WasLive;
 use stablepin_core::retention::run::RunId;
 use stablepin_core::sweep::KnownTag;
+use stablepin_core::target::live;
 use uuid::Uuid;
 
 use super::{
-    CommitError, Item, ItemKey, MOST_ROUNDS, OperationKey, Part, Table, TableError, Writes, item, keys,
-    record, tags,
+    CommitError, Item, ItemKey, MOST_ROUNDS, OperationKey, Part, StoredOperation, Table, TableError, Writes,
+    item, keys, record, tags,
 };
 
 /// What the table knows of one image.
@@ -179,6 +181,23 @@ impl Table {
             Ok((environment, pin.number, pin.digest))
         };
         items.iter().map(pin).collect()
+    }
+
+    /// What was live when a rollback began, of each that there ever was.
+    pub async fn was_live(&self, application: &ApplicationName) -> Result<Vec<WasLive>, TableError> {
+        let items = self.query_all(keys::partition(application), keys::ROLLBACKS).await?;
+        let mut found = Vec::new();
+        for item in &items {
+            let StoredOperation { environment, operation } = record("operation", item)?;
+            let Work::Rollback(rollback) = operation.work else { continue };
+            let live = live(&rollback.rollout.services, None).into_iter();
+            found.extend(live.map(|digest| WasLive {
+                environment: environment.clone(),
+                at: rollback.requested_at,
+                digest,
+            }));
+        }
+        Ok(found)
     }
 
     /// Every environment that anything has happened to, also one that has left the configuration.

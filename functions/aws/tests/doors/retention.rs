@@ -369,6 +369,60 @@ async fn a_build_whose_image_is_gone_has_its_build_tag_no_more() {
 }
 
 #[tokio::test]
+async fn what_was_live_is_what_a_rollback_noted_of_its_services() {
+    let ran = |digests: Value, described: Value| {
+        json!({"M": {
+            "service": {"S": "prod/web"},
+            "before": {"M": {
+                "task_definition": {"S": "web:1"}, "deployment": {"S": "ecs-svc/1"},
+                "digests": digests, "described": described,
+            }},
+            "started": {"NULL": true}, "progress": {"M": {"state": {"S": "waiting"}}},
+            "if_moved": {"BOOL": false}, "again": {"BOOL": false}, "seen": {"NULL": true},
+        }})
+    };
+    let of = |n: u8| json!({"S": digest(n).to_string()});
+    let services = [
+        ran(json!({"L": [of(1)]}), of(1)),
+        ran(json!({"L": []}), of(2)),
+        ran(json!({"L": []}), json!({"NULL": true})),
+    ];
+    let rollback = json!({
+        "pk": {"S": "APP#web"},
+        "sk": {"S": "ROLLBACK#0198184a-0100-7000-8000-000000000001"},
+        "record": {"M": {
+            "environment": {"S": "old-staging"},
+            "operation": {"M": {
+                "work": {"M": {"Rollback": {"M": {
+                    "id": {"S": "0198184a-0100-7000-8000-000000000001"},
+                    "target": {"M": {
+                        "pin": {"N": "1"}, "digest": of(9), "commit": {"NULL": true},
+                        "build_tag": {"S": "production-20250717-143052-a1b2c3d4"},
+                        "platforms": {"L": []}, "revisions": {"M": {}},
+                    }},
+                    "to": {"S": "stable"}, "asked_by": {"M": {"type": {"S": "push"}}},
+                    "ask_reason": {"NULL": true}, "requested_at": {"S": "2025-07-17T15:00:00Z"},
+                    "state": {"S": "Completed"}, "reason": {"NULL": true},
+                    "destination": {"M": {"type": {"S": "digest"}, "digest": of(9)}},
+                    "services": {"L": services}, "deadline": {"S": "2025-07-17T15:30:00Z"},
+                    "bake": {"NULL": true}, "preempted": {"NULL": true}, "backup": {"NULL": true},
+                    "pin": {"NULL": true},
+                }}}},
+                "wake_at": {"NULL": true}, "lease": {"NULL": true}, "failures": {"N": "0"},
+                "problem": {"NULL": true}, "told": {"L": []}, "version": {"N": "3"},
+            }},
+        }},
+    });
+    let wire = Wire::answering([ok(json!({"Items": [rollback]}))]);
+    let live = table(&wire).was_live(&web()).await.unwrap();
+    let told: Vec<_> =
+        live.iter().map(|one| (one.environment.as_str(), one.at.to_string(), &one.digest)).collect();
+    let at = || "2025-07-17T15:00:00Z".to_owned();
+    assert_eq!(told, [("old-staging", at(), &digest(1)), ("old-staging", at(), &digest(2))]);
+    assert_eq!(wire.request().json()["ExpressionAttributeValues"][":prefix"]["S"], "ROLLBACK#");
+}
+
+#[tokio::test]
 async fn pins_and_environments_are_those_of_all_environments() {
     let pin = json!({
         "pk": {"S": "APP#web"},

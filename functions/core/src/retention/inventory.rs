@@ -15,6 +15,8 @@ pub struct Inventory {
     /// Every pin that there ever was, of every environment, also of those that left the application's file.
     pub pins: Vec<Pinned>,
     pub needs: Vec<Need>,
+    /// What a backup tag says too, where it could be put.
+    pub was_live: Vec<WasLive>,
 }
 
 /// Sorted by digest, each once: what a registry lists twice while something is pushed is one image.
@@ -121,6 +123,14 @@ pub enum Status {
 pub struct Pinned {
     pub environment: EnvironmentName,
     pub number: PinNumber,
+    pub digest: ImageDigest,
+}
+
+/// What ran when a rollback began, as the rollback noted it first of all.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct WasLive {
+    pub environment: EnvironmentName,
+    pub at: Timestamp,
     pub digest: ImageDigest,
 }
 

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::inventory::{Image, Inventory, Named, Needer, Status, Tag};
+use super::inventory::{Image, Inventory, Named, Needer, Status, Tag, WasLive};
 use super::needed::{Family, subjects};
 use super::order::order;
 use super::policy::{Policy, Removal, is_past};
+use crate::build_tag::BackupTag;
 use crate::image::{ImageDigest, ImageTag, RepositoryName};
 use crate::name::EnvironmentName;
 use crate::words::time;
@@ -174,12 +175,13 @@ pub fn plan(inventory: &Inventory, policy: &Policy, now: Timestamp) -> Plan {
     }
     newest(policy, images, &mut keeps);
     let times: Vec<Option<Timestamp>> = images.iter().map(age_of).collect();
+    let was_live = backups(inventory, policy, now);
     let mut waiting = BTreeSet::new();
     for (place, image) in images.iter().enumerate() {
         if keeps[place].is_some() {
             continue;
         }
-        keeps[place] = too_young(image, times[place], policy, now);
+        keeps[place] = too_young(image, times[place], was_live.get(&image.digest).copied(), policy, now);
         if keeps[place].as_ref().is_some_and(|(rule, _)| *rule == Rule::Archived) {
             waiting.insert(place);
         }
@@ -407,8 +409,26 @@ fn age_of(image: &Image) -> Option<Timestamp> {
 /// <https://aws.amazon.com/about-aws/whats-new/2015/12/introducing-amazon-ec2-container-registry/>
 const ECR_BEGAN: i64 = 1_450_656_000;
 
+/// Of each digest that was live when a rollback of late began: where.
+fn backups<'a>(
+    inventory: &'a Inventory,
+    policy: &Policy,
+    now: Timestamp,
+) -> BTreeMap<&'a ImageDigest, &'a EnvironmentName> {
+    let mut lately: Vec<&WasLive> =
+        inventory.was_live.iter().filter(|one| !is_past(one.at, policy.backup_days, now)).collect();
+    lately.sort_unstable();
+    lately.into_iter().map(|one| (&one.digest, &one.environment)).collect()
+}
+
 /// Why it stays for its age alone.
-fn too_young(image: &Image, at: Option<Timestamp>, policy: &Policy, now: Timestamp) -> Option<Reason> {
+fn too_young(
+    image: &Image,
+    at: Option<Timestamp>,
+    was_live: Option<&EnvironmentName>,
+    policy: &Policy,
+    now: Timestamp,
+) -> Option<Reason> {
     let Some(at) = at else { return Some(no_time()) };
     if at > now {
         return Some((Rule::Future, format!("its time, {}, is yet to come: a clock is wrong", time(at))));
@@ -416,12 +436,13 @@ fn too_young(image: &Image, at: Option<Timestamp>, policy: &Policy, now: Timesta
     if !is_past(at, policy.days, now) {
         return Some((Rule::Young, format!("of {}: younger than {} days", time(at), policy.days)));
     }
-    for backup in image.tags.iter().filter_map(Tag::backup) {
-        if !is_past(backup.at(), policy.backup_days, now) {
-            let words =
-                format!("{backup} was live when a rollback began, less than {} days ago", policy.backup_days);
-            return Some((Rule::Backup, words));
-        }
+    let lately = |backup: &BackupTag| !is_past(backup.at(), policy.backup_days, now);
+    let backup = image.tags.iter().filter_map(Tag::backup).find(lately);
+    let who = backup.map(|backup| backup.to_string());
+    if let Some(who) = who.or(was_live.map(|environment| format!("in {environment}, this"))) {
+        let words =
+            format!("{who} was live when a rollback began, less than {} days ago", policy.backup_days);
+        return Some((Rule::Backup, words));
     }
     match image.status {
         Status::Active => None,

@@ -11,7 +11,7 @@ use stablepin_core::name::EnvironmentName;
 use stablepin_core::pattern::Pattern;
 use stablepin_core::pin_number::PinNumber;
 use stablepin_core::retention::inventory::{
-    Image, Images, Inventory, Named, Need, Needer, Pinned, Status, Tag,
+    Image, Images, Inventory, Named, Need, Needer, Pinned, Status, Tag, WasLive,
 };
 use stablepin_core::retention::plan::{Fate, Plan, Rule, plan};
 use stablepin_core::retention::policy::{ALWAYS, Policy, Removal};
@@ -59,6 +59,7 @@ fn inventory(images: Vec<Image>) -> Inventory {
         images: Images::new(images),
         pins: Vec::new(),
         needs: Vec::new(),
+        was_live: Vec::new(),
     }
 }
 
@@ -68,11 +69,17 @@ struct Registry {
     images: Vec<Image>,
     pins: Vec<Pinned>,
     needs: Vec<Need>,
+    was_live: Vec<WasLive>,
 }
 
 impl Registry {
     fn inventory(&self) -> Inventory {
-        Inventory { pins: self.pins.clone(), needs: self.needs.clone(), ..inventory(self.images.clone()) }
+        Inventory {
+            pins: self.pins.clone(),
+            needs: self.needs.clone(),
+            was_live: self.was_live.clone(),
+            ..inventory(self.images.clone())
+        }
     }
 }
 
@@ -149,6 +156,7 @@ prop_compose! {
         images in (0..count).map(any_image).collect::<Vec<_>>(),
         pinned in prop::collection::vec((select(vec!["production", "staging"]), 0..MOST + 3), 0..12),
         needs in prop::collection::vec(any_need(), 0..4),
+        was_live in prop::collection::vec((-2..60_i64, 0..MOST + 3), 0..3),
     ) -> Registry {
         let mut numbers: BTreeMap<&str, u64> = BTreeMap::new();
         let pins = pinned.into_iter().map(|(name, n)| {
@@ -156,7 +164,10 @@ prop_compose! {
             *number += 1;
             Pinned { environment: environment(name), number: PinNumber::new(*number).unwrap(), digest: digest(n) }
         });
-        Registry { images, pins: pins.collect(), needs }
+        let was_live = was_live.into_iter().map(|(days, n)| {
+            WasLive { environment: environment("production"), at: days_ago(days), digest: digest(n) }
+        });
+        Registry { images, pins: pins.collect(), needs, was_live: was_live.collect() }
     }
 }
 

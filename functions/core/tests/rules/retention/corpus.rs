@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use stablepin_core::image::ImageTag;
 use stablepin_core::pin_number::PinNumber;
 use stablepin_core::retention::inventory::{
-    Image, Images, Inventory, Named, Need, Needer, Pinned, Status, Tag,
+    Image, Images, Inventory, Named, Need, Needer, Pinned, Status, Tag, WasLive,
 };
 use stablepin_core::retention::plan::{Fate, Plan, Planned, Rule, plan};
 use stablepin_core::retention::policy::{Policy, Removal};
@@ -286,6 +286,22 @@ fn a_backup_goes_by_its_own_time_and_its_tag_never_takes_the_image_along() {
         Fate::Keep,
         "main may move away at any moment, and then it is the last one"
     );
+}
+
+#[test]
+fn a_backup_stays_where_its_tag_could_not_be_put() {
+    let mut inventory = with_newer([image(1, 400, &[build(400)]), image(2, 400, &[build(400)])]);
+    let live = |n: usize, days: i64| WasLive {
+        environment: environment("production"),
+        at: days_ago(days),
+        digest: digest(n),
+    };
+    inventory.was_live = vec![live(1, 29), live(1, 300), live(2, 30), live(3, 1)];
+    stays(&inventory, 1, Rule::Backup);
+    goes(&inventory, 2, 0);
+    let plan = plan(&inventory, &policy(), now());
+    let why = "in production, this was live when a rollback began, less than 30 days ago";
+    assert_eq!(of(&plan, 1).why, why);
 }
 
 #[test]
