@@ -16,10 +16,8 @@ pub struct App {
     pub plan: Plan,
     /// The ARNs of the mailbox's subscription, and of its approvers'.
     pub(crate) mailbox: Vec<String>,
-    /// Where it is when it has gone aside.
+    /// Where it is when it is aside.
     pub(crate) aside: Option<Aside>,
-    /// The repository is another one's, who deletes it.
-    pub(crate) guest: bool,
 }
 
 /// Many tests share one emulator, and its watcher looks at every repository several times a second.
@@ -28,12 +26,12 @@ impl Drop for App {
         if thread::panicking() {
             return; // somebody may want to look
         }
-        if !self.guest {
-            let repository = json!({ "repositoryName": self.plan.repository, "force": true });
-            let _ = self.aws.ecr("DeleteRepository", &repository);
+        if let Some(aside) = &self.aside {
+            return aside.close(&self.aws);
         }
+        let repository = json!({ "repositoryName": self.plan.repository, "force": true });
+        let _ = self.aws.ecr("DeleteRepository", &repository);
         self.close_mailbox();
-        self.comes_back();
     }
 }
 
@@ -45,7 +43,7 @@ pub fn image(spec: &Spec) -> OciImage {
 impl App {
     /// Of a plan of which nothing is there.
     pub fn unborn(plan: Plan) -> Self {
-        Self { aws: stack().aws(), plan, mailbox: Vec::new(), aside: None, guest: false }
+        Self { aws: stack().aws(), plan, mailbox: Vec::new(), aside: None }
     }
 
     /// Registers a file under the application's name.
@@ -94,6 +92,9 @@ impl App {
     }
 
     pub fn registry(&self) -> Registry {
+        if let Some(aside) = &self.aside {
+            return aside.ecr.registry();
+        }
         Registry::new(stack().registry(), "AWS", "a token")
     }
 
@@ -116,18 +117,38 @@ impl App {
 
     #[track_caller]
     pub fn push_image(&self, tag: Option<&str>, image: &OciImage) -> String {
+        let digest = self.push_untold(tag, image);
+        self.is_told();
+        digest
+    }
+
+    #[track_caller]
+    pub(crate) fn push_untold(&self, tag: Option<&str>, image: &OciImage) -> String {
         self.registry().push(&self.plan.repository, tag, image).expect("the registry takes a push")
     }
 
     #[track_caller]
     pub fn push_index(&self, tag: &str, index: &OciIndex) -> String {
         let taken = self.registry().push_index(&self.plan.repository, Some(tag), index);
-        taken.expect("the registry takes an index")
+        let digest = taken.expect("the registry takes an index");
+        self.is_told();
+        digest
+    }
+
+    /// Not aside, the local cloud's watcher tells.
+    #[track_caller]
+    fn is_told(&self) {
+        if self.aside.is_some() {
+            self.hears();
+        }
     }
 
     /// The digest that a tag is on, by ECR's own API.
     #[track_caller]
     pub fn tag(&self, tag: &str) -> Option<String> {
+        if let Some(aside) = &self.aside {
+            return aside.web.tag(tag);
+        }
         let ask = json!({ "repositoryName": self.plan.repository, "imageIds": [{ "imageTag": tag }] });
         let answer = self.aws.ecr("BatchGetImage", &ask).expect("ECR answers");
         answer["images"][0]["imageId"]["imageDigest"].as_str().map(str::to_owned)
@@ -136,6 +157,9 @@ impl App {
     /// All tags on a digest, sorted.
     #[track_caller]
     pub fn tags(&self, digest: &str) -> Vec<String> {
+        if let Some(aside) = &self.aside {
+            return aside.web.tags(digest);
+        }
         let ask = json!({ "repositoryName": self.plan.repository, "imageIds": [{ "imageDigest": digest }] });
         let answer = self.aws.ecr("DescribeImages", &ask).expect("ECR answers");
         let tags = answer["imageDetails"][0]["imageTags"].as_array().cloned().unwrap_or_default();
@@ -162,8 +186,13 @@ impl App {
     #[track_caller]
     pub fn approve(&self, digest: &str) {
         let link = self.link(digest);
-        let answer = link.approve();
-        assert_eq!(answer.status, 200, "{}", answer.text());
+        let (status, page) = if self.aside.is_some() {
+            self.decides(&link, "approve")
+        } else {
+            let answer = link.approve();
+            (answer.status.into(), answer.text())
+        };
+        assert_eq!(status, 200, "{page}");
         until("the stable tag on it", || self.stable_is(digest).then_some(()));
         // The last that comes of it: after that nothing changes by itself.
         until("the receipt", || {

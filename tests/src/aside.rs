@@ -1,24 +1,33 @@
-//! An application aside: with a table and a topic of its own, which no deployed function looks at.
+//! An application aside: with a table and a topic of its own, which no deployed function looks at, and its repository
+//! in a double of ECR.
 //!
 //! The deployed functions know nothing of a double. What they would find in their table, woken by its stream or by the
-//! minute, they would carry out in the emulator, and get in the way of the story. So the application's items are copied
-//! as they are, and from then on only programs that the story starts itself, beside the double, work on them.
+//! minute, they would carry out in the emulator, and get in the way of the story. Here only programs that the story
+//! starts itself work on it, beside the doubles: of ECR always, of ECS where the story has one.
 //!
 //! They work with the account's credentials, since no role may touch that table. The approvals topic takes nothing
 //! from those, so that what they tell goes to the topic of their own.
 
 use std::collections::BTreeMap;
 
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 use xtask::aws::{Aws, plain_item, xml_text};
+use xtask::image::Spec;
 
-use crate::crash::{Beside, Fault, Run, invoke_among_older_images, invoke_beside};
+use crate::app::image;
+use crate::crash::{Beside, Fault, Run, decision, invoke_beside, registration};
+use crate::ecr_double::{EcrDouble, Repository};
+use crate::ecs_double::EcsDouble;
+use crate::event::tick_event;
 use crate::mail::lets_in;
-use crate::{App, stack};
+use crate::{App, Link, Plan, stack};
 
-/// Where an application is that has gone aside.
+/// Where an application is that is aside.
 pub(crate) struct Aside {
     pub(crate) table: String,
+    pub(crate) ecr: EcrDouble,
+    pub(crate) web: Repository,
     topic: String,
     /// The URL of the queue that gets everything that the topic is sent.
     inbox: String,
@@ -28,12 +37,15 @@ pub(crate) struct Aside {
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html>
 const PER_WRITE: usize = 25;
 
+/// What has not come about after so many ticks never will.
+const TICKS: usize = 12;
+
 /// A time that has passed.
 const PAST: &str = "2026-01-01T00:00:00.000Z";
 
 impl Aside {
     #[track_caller]
-    pub(crate) fn open(aws: &Aws, name: &str, items: &[Value]) -> Self {
+    pub(crate) fn open(aws: &Aws, name: &str, items: &[Value], (ecr, web): (EcrDouble, Repository)) -> Self {
         let name = format!("{name}-aside");
         create_table(aws, &name);
         for items in items.chunks(PER_WRITE) {
@@ -58,14 +70,14 @@ impl Aside {
         ];
         aws.query("sns", &subscription).expect("a subscription");
         let inbox = queue["QueueUrl"].as_str().expect("a queue has a URL").to_owned();
-        Self { table: name, topic, inbox }
+        Self { table: name, ecr, web, topic, inbox }
     }
 
     pub(crate) fn inbox(&self) -> &str {
         &self.inbox
     }
 
-    fn close(&self, aws: &Aws) {
+    pub(crate) fn close(&self, aws: &Aws) {
         let _ = aws.dynamodb("DeleteTable", &json!({ "TableName": self.table }));
         let _ = aws.sqs("DeleteQueue", &json!({ "QueueUrl": self.inbox }));
         let request = [("Action", "DeleteTopic"), ("Version", "2010-03-31"), ("TopicArn", &self.topic)];
@@ -98,24 +110,107 @@ fn create_table(aws: &Aws, name: &str) {
     aws.dynamodb("CreateTable", &table).expect("a table");
 }
 
-impl App {
-    /// From now on, what this reads and writes of the table is the copy.
+impl Plan {
+    /// Creates the repository and registers the application, aside.
     #[track_caller]
-    pub fn goes_aside(&mut self) {
-        let aside = Aside::open(&self.aws, &self.plan.name, &self.all_items());
-        self.subscribed(&aside.topic); // they go with the topic
-        self.aside = Some(aside);
+    pub fn create_aside(self) -> App {
+        let app = App::begins_aside(self);
+        app.registers(&app.plan.name, &app.plan.toml());
+        app
     }
+}
 
-    /// One of which nothing is there: it has a table of its own from the beginning, and in the emulator no repository.
+impl App {
+    /// One of which nothing is there but its repository.
     #[track_caller]
-    pub fn begins_aside(plan: crate::Plan) -> Self {
+    pub fn begins_aside(plan: Plan) -> Self {
         let mut app = Self::unborn(plan);
-        app.guest = true;
-        let aside = Aside::open(&app.aws, &app.plan.name, &[]);
-        app.subscribed(&aside.topic);
+        let ecr = EcrDouble::start();
+        let web = ecr.creates(&app.plan.repository, app.plan.mutability.clone());
+        let aside = Aside::open(&app.aws, &app.plan.name, &[], (ecr, web));
+        app.subscribed(&aside.topic); // they go with the topic
         app.aside = Some(aside);
         app
+    }
+
+    #[track_caller]
+    fn its_aside(&self) -> &Aside {
+        self.aside.as_ref().expect("it is aside")
+    }
+
+    /// The registry that its images are in.
+    #[track_caller]
+    pub fn ecr(&self) -> &EcrDouble {
+        &self.its_aside().ecr
+    }
+
+    /// Its repository there.
+    #[track_caller]
+    pub fn web(&self) -> &Repository {
+        &self.its_aside().web
+    }
+
+    /// Any application, in this one's table.
+    #[track_caller]
+    pub fn registers(&self, name: &str, text: &str) {
+        let run = self.invoke(None, "api", &registration(name, text), None);
+        let answer = run.answer.expect("it was not killed");
+        assert!(matches!(answer["statusCode"].as_u64(), Some(200 | 201)), "{answer:#}");
+    }
+
+    /// A pipeline pushes a build, and nobody has heard of it yet.
+    #[track_caller]
+    pub fn push_unheard(&self, tag: &str, spec: &Spec) -> String {
+        self.a_second_passes();
+        self.push_untold(Some(tag), &image(spec))
+    }
+
+    /// The tagger hears of all that ECR has told since the last time.
+    #[track_caller]
+    pub fn hears(&self) {
+        self.ecr().events().iter().for_each(|event| self.deliver_aside(event));
+        self.a_second_passes();
+    }
+
+    /// Of two pushes within one second the digests decide which is the later.
+    fn a_second_passes(&self) {
+        self.ecr().time_passes(SignedDuration::from_secs(1));
+    }
+
+    /// Minutes pass until it has come to that.
+    #[track_caller]
+    pub fn ticks_until(&self, what: &str, look: impl Fn(&Self) -> bool) {
+        for _ in 0..TICKS {
+            if look(self) {
+                return;
+            }
+            self.tick();
+        }
+        assert!(look(self), "{what}: {:#?}", self.promotions());
+    }
+
+    /// Of each promotion, the one approver.
+    #[track_caller]
+    pub fn everybody_is_asked(&self) -> bool {
+        let promotions = self.promotions();
+        let asked = |one: &Value| one["asked"].as_object().is_some_and(|asked| asked.len() == 1);
+        !promotions.is_empty() && promotions.iter().all(asked)
+    }
+
+    #[track_caller]
+    pub(crate) fn deliver_aside(&self, event: &Value) {
+        let answer = self.invoke(None, "tagger", event, None).answer.expect("it was not killed");
+        assert!(answer["errorMessage"].is_null(), "{event:#}: {answer:#}");
+    }
+
+    /// The link's form is sent, and the tagger hears of what comes of it; the status and the page.
+    #[track_caller]
+    pub fn decides(&self, link: &Link, what: &str) -> (u64, String) {
+        let run = self.invoke(None, "approval", &decision(link, what, "tried it"), None);
+        let answer = run.answer.expect("it was not killed");
+        self.hears();
+        let page = answer["body"].as_str().unwrap_or_default().to_owned();
+        (answer["statusCode"].as_u64().unwrap_or_default(), page)
     }
 
     /// Every item that is about it, as DynamoDB sends it.
@@ -142,22 +237,28 @@ impl App {
         self.aside.as_ref().map_or_else(|| stack().table(), |aside| &aside.table)
     }
 
-    /// Invokes a function's program once, on the copy and beside the doubles.
+    /// Its own double, and this one.
     #[track_caller]
-    pub fn invoke<'a>(
+    pub(crate) fn beside<'a>(&'a self, ecs: Option<&'a EcsDouble>) -> Beside<'a> {
+        Beside { ecs, ecr: Some(self.ecr()) }
+    }
+
+    /// Invokes a function's program once, beside the doubles.
+    #[track_caller]
+    pub fn invoke(
         &self,
-        beside: impl Into<Beside<'a>>,
+        ecs: Option<&EcsDouble>,
         function: &str,
         event: &Value,
         fault: Option<(usize, Fault)>,
     ) -> Run {
-        invoke_beside(beside, function, &self.others(), event, fault)
+        invoke_beside(self.beside(ecs), function, &self.others(), event, fault)
     }
 
-    /// As the sweep's queue wakes the promoter for this application, on the copy; what was pushed is old enough for it.
+    /// As the sweep's queue wakes the promoter for this application.
     #[track_caller]
-    pub fn sweep_beside<'a>(&self, beside: impl Into<Beside<'a>>) -> Run {
-        invoke_among_older_images(beside, "promoter", &self.others(), &self.sweep_event())
+    pub fn sweep_beside(&self, ecs: Option<&EcsDouble>) -> Run {
+        self.invoke(ecs, "promoter", &self.sweep_event(), None)
     }
 
     pub fn sweep_event(&self) -> Value {
@@ -166,7 +267,7 @@ impl App {
     }
 
     pub(crate) fn others(&self) -> [(&str, &str); 6] {
-        let aside = self.aside.as_ref().expect("it has gone aside");
+        let aside = self.its_aside();
         [
             ("STABLEPIN_TABLE", aside.table.as_str()),
             ("STABLEPIN_APPROVALS_TOPICS", &aside.topic),
@@ -177,11 +278,10 @@ impl App {
         ]
     }
 
-    /// What the schedule does every minute, on the copy and beside the doubles.
+    /// What the schedule does every minute, beside the doubles.
     #[track_caller]
-    pub fn tick_beside<'a>(&self, beside: impl Into<Beside<'a>>, fault: Option<(usize, Fault)>) -> Run {
-        let tick = json!({ "source": "stablepin.schedule", "detail-type": "Tick", "detail": {} });
-        self.invoke(beside, "promoter", &tick, fault)
+    pub fn tick_beside(&self, ecs: Option<&EcsDouble>, fault: Option<(usize, Fault)>) -> Run {
+        self.invoke(ecs, "promoter", &tick_event(), fault)
     }
 
     /// Every pause is over, and every lease of a program that has died: the next tick finds all that is to be done.
@@ -212,12 +312,6 @@ impl App {
                 ask["ExpressionAttributeNames"]["#until"] = json!("until");
             }
             self.aws.dynamodb("UpdateItem", &ask).expect("the table takes it");
-        }
-    }
-
-    pub(crate) fn comes_back(&self) {
-        if let Some(aside) = &self.aside {
-            aside.close(&self.aws);
         }
     }
 }

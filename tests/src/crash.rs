@@ -56,18 +56,6 @@ impl<'a> From<&'a EcsDouble> for Beside<'a> {
     }
 }
 
-impl<'a> From<&'a EcrDouble> for Beside<'a> {
-    fn from(ecr: &'a EcrDouble) -> Self {
-        Self { ecs: None, ecr: Some(ecr) }
-    }
-}
-
-impl<'a> From<(&'a EcsDouble, &'a EcrDouble)> for Beside<'a> {
-    fn from((ecs, ecr): (&'a EcsDouble, &'a EcrDouble)) -> Self {
-        Self { ecs: Some(ecs), ecr: Some(ecr) }
-    }
-}
-
 /// How it went.
 #[derive(Debug)]
 pub struct Run {
@@ -99,7 +87,7 @@ pub fn invoke_with(
     event: &Value,
     fault: Option<(usize, Fault)>,
 ) -> Run {
-    run(function, others, Beside::default(), event, fault, TIME, false)
+    run(function, others, Beside::default(), event, fault, TIME)
 }
 
 /// The same, with doubles where the emulator's services would be. What is asked of them is numbered with all the rest.
@@ -113,7 +101,7 @@ pub fn invoke_beside<'a>(
     event: &Value,
     fault: Option<(usize, Fault)>,
 ) -> Run {
-    run(function, others, beside.into(), event, fault, TIME, false)
+    run(function, others, beside.into(), event, fault, TIME)
 }
 
 /// The same, and the invocation may take so long.
@@ -126,18 +114,7 @@ pub fn invoke_within<'a>(
     event: &Value,
     fault: Option<(usize, Fault)>,
 ) -> Run {
-    run(function, others, beside.into(), event, fault, time, false)
-}
-
-/// The same, and ECR says of every image that it is ten minutes older than it is.
-#[track_caller]
-pub fn invoke_among_older_images<'a>(
-    beside: impl Into<Beside<'a>>,
-    function: &str,
-    others: &[(&str, &str)],
-    event: &Value,
-) -> Run {
-    run(function, others, beside.into(), event, None, TIME, true)
+    run(function, others, beside.into(), event, fault, time)
 }
 
 #[track_caller]
@@ -148,7 +125,6 @@ fn run(
     event: &Value,
     fault: Option<(usize, Fault)>,
     time: SignedDuration,
-    older: bool,
 ) -> Run {
     let (proxy, runtime) = (listener(), listener());
     let (sender, ended) = channel();
@@ -163,7 +139,6 @@ fn run(
         fault,
         ecs: beside.ecs.map(EcsDouble::address),
         ecr: beside.ecr.map(EcrDouble::address),
-        older,
         requests: Mutex::default(),
     };
     let answer = thread::scope(|scope| {
@@ -357,8 +332,6 @@ struct Program {
     /// The doubles', where there are any.
     ecs: Option<SocketAddr>,
     ecr: Option<SocketAddr>,
-    /// Whether images are told to be older than they are.
-    older: bool,
     requests: Mutex<Vec<String>>,
 }
 
@@ -473,31 +446,7 @@ impl Program {
                 answer.len()
             );
         })?;
-        if self.older && target.ends_with(".DescribeImages") {
-            age(&mut answer);
-        }
         Ok(answer)
-    }
-}
-
-/// Ten minutes, by writing other digits: the answer stays as long as it is.
-fn age(answer: &mut [u8]) {
-    const MEMBER: &[u8] = b"\"imagePushedAt\":";
-    /// Of the seconds since 1970, until the year 2286.
-    const DIGITS: usize = 10;
-    let places: Vec<usize> = answer
-        .windows(MEMBER.len())
-        .enumerate()
-        .filter(|(_, part)| *part == MEMBER)
-        .map(|(at, _)| at)
-        .collect();
-    for place in places {
-        let after = &mut answer[place + MEMBER.len()..];
-        let spaces = after.iter().take_while(|byte| **byte == b' ').count();
-        let digits = &mut after[spaces..spaces + DIGITS];
-        let seconds = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse::<u64>().ok());
-        let older = seconds.expect("seconds") - 600;
-        digits.copy_from_slice(older.to_string().as_bytes());
     }
 }
 

@@ -6,6 +6,11 @@ use xtask::aws::AwsError;
 
 use crate::{App, stack, unique};
 
+/// The schedule's.
+pub(crate) fn tick_event() -> Value {
+    json!({ "source": "stablepin.schedule", "detail-type": "Tick", "detail": {} })
+}
+
 impl App {
     /// ECR's event for a tag that was pushed on a digest, as a rule's target gets it.
     pub fn push_event(&self, tag: &str, digest: &str, at: Timestamp) -> Value {
@@ -25,14 +30,21 @@ impl App {
     /// Gives an event to the tagger, and waits until it has taken it.
     #[track_caller]
     pub fn deliver(&self, event: &Value) {
+        if self.aside.is_some() {
+            return self.deliver_aside(event);
+        }
         self.aws.invoke(stack().variable("STABLEPIN_TAGGER_FUNCTION"), event).expect("the tagger takes it");
     }
 
     /// What the schedule does every minute. An error of another story's work is not ours.
     #[track_caller]
     pub fn tick(&self) {
-        let input = json!({ "source": "stablepin.schedule", "detail-type": "Tick", "detail": {} });
-        match self.aws.invoke(stack().variable("STABLEPIN_PROMOTER_FUNCTION"), &input) {
+        if self.aside.is_some() {
+            self.pauses_end();
+            self.tick_beside(None, None);
+            return;
+        }
+        match self.aws.invoke(stack().variable("STABLEPIN_PROMOTER_FUNCTION"), &tick_event()) {
             Ok(_) | Err(AwsError::Function { .. }) => {}
             Err(error) => panic!("no tick: {error}"),
         }

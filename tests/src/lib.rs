@@ -32,7 +32,7 @@ use xtask::stack::Stack;
 pub use app::App;
 pub use console::Console;
 pub use link::Link;
-pub use plan::{Mutability, Plan};
+pub use plan::Plan;
 pub use release::Release;
 pub use seed::Seed;
 pub use service::Service;

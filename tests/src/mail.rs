@@ -109,10 +109,9 @@ impl App {
     #[track_caller]
     fn all_mails(&self, approver: &str) -> Vec<Mail> {
         let name = self.approver(approver);
-        let mut mails = inbox::messages(&self.aws, &self.mailbox_url()).expect("the mailbox answers");
-        if let Some(aside) = &self.aside {
-            mails.extend(inbox::messages(&self.aws, aside.inbox()).expect("the inbox answers"));
-        }
+        let mailbox =
+            self.aside.as_ref().map_or_else(|| self.mailbox_url(), |aside| aside.inbox().to_owned());
+        let mails = inbox::messages(&self.aws, &mailbox).expect("the mailbox answers");
         mails.into_iter().filter(|mail| mail.approver.as_deref() == Some(name)).collect()
     }
 

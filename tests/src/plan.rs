@@ -4,14 +4,8 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
+use crate::ecr_double::Mutability;
 use crate::{App, unique};
-
-/// How the repository treats a tag that is on another image already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mutability {
-    Mutable,
-    Immutable,
-}
 
 /// Every name in it is the test's own.
 #[derive(Debug, Clone)]
@@ -56,9 +50,10 @@ impl Plan {
         }
     }
 
+    /// How the repository treats a tag that is on another image already.
     #[must_use]
-    pub fn immutable(mut self) -> Self {
-        self.mutability = Mutability::Immutable;
+    pub fn tags_are(mut self, mutability: Mutability) -> Self {
+        self.mutability = mutability;
         self
     }
 
@@ -148,10 +143,7 @@ impl Plan {
     #[track_caller]
     pub fn with_repository(self) -> App {
         let mut app = App::unborn(self);
-        let mutability = match app.plan.mutability {
-            Mutability::Mutable => "MUTABLE",
-            Mutability::Immutable => "IMMUTABLE",
-        };
+        let mutability = app.plan.mutability.name();
         let ask: Value = json!({ "repositoryName": app.plan.repository, "imageTagMutability": mutability });
         app.aws.ecr("CreateRepository", &ask).expect("a repository");
         app.open_mailbox();

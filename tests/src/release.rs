@@ -31,15 +31,13 @@ struct Begun {
     pinned: Seed,
     links: [Link; 2],
     digests: [String; 2],
-    /// It has the repository.
-    _app: App,
 }
 
-/// Told once, on the deployed stack; approvals are pins there, since it deploys nothing.
+/// Told once; approvals are pins there, since it deploys nothing.
 fn begun() -> &'static Begun {
     static BEGUN: OnceLock<Begun> = OnceLock::new();
     BEGUN.get_or_init(|| {
-        let app = Plan::new("release").services(SERVICES).create();
+        let app = Plan::new("release").services(SERVICES).create_aside();
         let one = app.push("main", &Spec::new("1"));
         let first_link = app.link(&one);
         let first = Seed::of(&app);
@@ -49,7 +47,7 @@ fn begun() -> &'static Begun {
         let next = Seed::of(&app);
         app.approve(&two);
         let pinned = Seed::of(&app);
-        Begun { first, next, pinned, links: [first_link, next_link], digests: [one, two], _app: app }
+        Begun { first, next, pinned, links: [first_link, next_link], digests: [one, two] }
     })
 }
 
@@ -95,7 +93,7 @@ impl Release {
         Self::of(pinned.copy(&[(&all, &these)]), one, two, None)
     }
 
-    /// A build of an application that has gone aside, while its approver is asked.
+    /// A build of an application aside, while its approver is asked.
     pub fn of(app: App, digest: &str, before: &str, link: Option<&Link>) -> Self {
         let (digest, before) = (digest.to_owned(), before.to_owned());
         let ecs = EcsDouble::start();
@@ -131,7 +129,7 @@ impl Release {
     #[track_caller]
     pub fn approve(&self, fault: Option<(usize, Fault)>) -> Run {
         let link = self.link.as_ref().expect("somebody was asked");
-        self.app.invoke(&self.ecs, "approval", &decision(link, "approve", "tried it"), fault)
+        self.app.invoke(Some(&self.ecs), "approval", &decision(link, "approve", "tried it"), fault)
     }
 
     /// Somebody asks for a rollback: from now on, that is what this is about.
@@ -139,7 +137,7 @@ impl Release {
     pub fn ask_back(&self, to: &str, fault: Option<(usize, Fault)>) -> Run {
         self.is_rollback.set(true);
         let body = json!({ "to": to, "confirm": "ROLLBACK", "reason": "500s" });
-        self.app.invoke(&self.ecs, "rollback", &rollback(&self.app.plan.name, &body), fault)
+        self.app.invoke(Some(&self.ecs), "rollback", &rollback(&self.app.plan.name, &body), fault)
     }
 
     /// A minute, or more.
@@ -153,7 +151,7 @@ impl Release {
     #[track_caller]
     pub fn looks_again(&self, fault: Option<(usize, Fault)>) -> Run {
         self.app.pauses_end();
-        self.app.tick_beside(&self.ecs, fault)
+        self.app.tick_beside(Some(&self.ecs), fault)
     }
 
     /// Since its deployments were accepted.
@@ -176,7 +174,7 @@ impl Release {
     pub fn hears(&self) {
         for event in self.ecs.events() {
             if event["detail-type"] == "ECS Deployment State Change" {
-                self.app.invoke(&self.ecs, "promoter", &event, None);
+                self.app.invoke(Some(&self.ecs), "promoter", &event, None);
             }
         }
     }

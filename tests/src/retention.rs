@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::crash::{self, Beside, Fault, invoke_within, registration};
-use crate::ecr_double::{EcrDouble, Mutability, PushedAt, Repository};
+use crate::crash::{self, Fault, invoke_within};
+use crate::ecr_double::{Ecr, PushedAt, Repository};
 use crate::ecs_double::EcsDouble;
 use crate::role::configuration;
 use crate::{App, Plan};
@@ -21,7 +21,7 @@ const MESSAGES: usize = 20;
 /// One application, its repository, and everything beside it.
 pub struct Retention {
     pub app: App,
-    pub ecr: EcrDouble,
+    pub ecr: Ecr,
     pub ecs: EcsDouble,
     pub web: Repository,
     /// The URL of the queue that gets the work.
@@ -52,8 +52,6 @@ impl Retention {
     #[track_caller]
     pub fn of(plan: Plan, settings: &str) -> Self {
         let app = App::begins_aside(plan);
-        let ecr = EcrDouble::start();
-        let web = ecr.creates(&app.plan.repository, Mutability::Mutable);
         let name = json!({ "QueueName": format!("{}-retention", app.plan.name) });
         let queue = app.aws.sqs("CreateQueue", &name).expect("a queue");
         let variables = &configuration("retention")["Environment"]["Variables"];
@@ -61,38 +59,26 @@ impl Retention {
             queue: queue["QueueUrl"].as_str().expect("a queue has a URL").to_owned(),
             bucket: variables["STABLEPIN_BUCKET"].as_str().expect("a bucket").to_owned(),
             ecs: EcsDouble::start(),
+            ecr: Ecr::clone(app.ecr()),
+            web: app.web().clone(),
             app,
-            ecr,
-            web,
         };
         story.ecs.by_hand();
         story.configures(settings);
         story
     }
 
-    fn beside(&self) -> Beside<'_> {
-        (&self.ecs, &self.ecr).into()
-    }
-
     /// The application's file has this in `[retention]`, from now on.
     #[track_caller]
     pub fn configures(&self, settings: &str) {
         let text = format!("{}\n[retention]\n{settings}\n", self.app.plan.toml());
-        self.registers(&self.app.plan.name, &text);
-    }
-
-    /// Any application, in this one's table.
-    #[track_caller]
-    pub fn registers(&self, name: &str, text: &str) {
-        let run = self.app.invoke(self.beside(), "api", &registration(name, text), None);
-        let answer = run.answer.expect("it was not killed");
-        assert!(matches!(answer["statusCode"].as_u64(), Some(200 | 201)), "{answer:#}");
+        self.app.registers(&self.app.plan.name, &text);
     }
 
     /// Any function's program but retention's.
     #[track_caller]
     pub fn invoke(&self, function: &str, event: &Value) -> Value {
-        let run = self.app.invoke(self.beside(), function, event, None);
+        let run = self.app.invoke(Some(&self.ecs), function, event, None);
         run.answer.expect("it was not killed")
     }
 
@@ -100,7 +86,7 @@ impl Retention {
     fn retention(&self, event: &Value, fault: Option<(usize, Fault)>, time: SignedDuration) -> crash::Run {
         let mut others = self.app.others().to_vec();
         others.push(("STABLEPIN_RETENTION_QUEUE", &self.queue));
-        invoke_within(time, self.beside(), "retention", &others, event, fault)
+        invoke_within(time, self.app.beside(Some(&self.ecs)), "retention", &others, event, fault)
     }
 
     /// Retention's program, with any event.

@@ -1,19 +1,21 @@
-//! An application as far as it has come once, copied for many stories: each goes on from there, aside.
+//! An application aside as far as it has come once, copied for many stories: each goes on from there.
 
 use serde_json::Value;
 
 use crate::aside::Aside;
-use crate::{App, Plan, stack, unique, until};
+use crate::ecr_double::{EcrDouble, Repository};
+use crate::{App, Plan, unique, until};
 
-/// The copies have the name, the images and the links of the one that they were made of; each has a table, a topic
-/// and a stable tag of its own.
+/// The copies have the name and the links of the one that they were made of; each has a table, a topic and a
+/// repository of its own.
 pub struct Seed {
     pub(crate) plan: Plan,
     items: Vec<Value>,
+    web: Repository,
 }
 
 impl Seed {
-    /// As it is when nothing is owed any more. The application must live as long as its copies.
+    /// As it is when nothing is owed any more.
     #[track_caller]
     pub fn of(app: &App) -> Self {
         let items = until("nothing is owed", || {
@@ -26,26 +28,24 @@ impl Seed {
             };
             (!items.iter().any(busy)).then_some(items)
         });
-        Self { plan: app.plan.clone(), items }
+        let (_, web) = EcrDouble::with_copy_of(app.web());
+        Self { plan: app.plan.clone(), items, web }
     }
 
-    /// Goes on aside, with other words in its items: `[("deploy = \"never\"", "verify = {}")]`.
+    /// Goes on, with other words in its items: `[("deploy = \"never\"", "verify = {}")]`.
     #[track_caller]
     pub fn copy(&self, others: &[(&str, &str)]) -> App {
-        let own = unique();
-        let mut plan = self.plan.clone();
-        plan.stable_tag = format!("{}-{own}", plan.stable_tag);
         let mut text = Value::Array(self.items.clone()).to_string();
-        text = text.replace(&self.plan.stable_tag, &plan.stable_tag);
         for (word, other) in others {
             let (word, other) = (inner(word), inner(other));
             assert!(text.contains(&word), "{word} is nowhere");
             text = text.replace(&word, &other);
         }
         let items: Vec<Value> = serde_json::from_str(&text).expect("still JSON");
-        let aws = stack().aws();
-        let aside = Aside::open(&aws, &format!("{}-{own}", plan.name), &items);
-        App { aws, plan, mailbox: Vec::new(), aside: Some(aside), guest: true }
+        let mut app = App::unborn(self.plan.clone());
+        let name = format!("{}-{}", app.plan.name, unique());
+        app.aside = Some(Aside::open(&app.aws, &name, &items, EcrDouble::with_copy_of(&self.web)));
+        app
     }
 }
 

@@ -223,6 +223,12 @@ impl App {
         found.map(|item| item["record"].clone())
     }
 
+    /// The name that a build was given.
+    #[track_caller]
+    pub fn build_tag(&self, digest: &str) -> String {
+        self.build(digest).expect("a build")["build_tag"].as_str().expect("a tag").to_owned()
+    }
+
     /// The pins' history: `(number, digest)`, the first one first.
     #[track_caller]
     pub fn pins(&self) -> Vec<(u64, String)> {

@@ -43,7 +43,24 @@ impl EcrDouble {
     }
 
     pub fn start_in(account: &str, region: &str) -> Self {
-        let ecr = Ecr(Arc::new(Mutex::new(World::new(account, region))));
+        Self::serve(World::new(account, region))
+    }
+
+    /// With a copy of a repository as it is now elsewhere, and nothing else. Its clock is no earlier than the other's.
+    #[track_caller]
+    pub fn with_copy_of(web: &Repository) -> (Self, Repository) {
+        let copy = web.with(|repository| repository.clone());
+        let mut world = World::new(ACCOUNT, REGION);
+        let ahead = web.ecr.now().duration_since(world.clock.now());
+        world.clock.time_passes(ahead.max(SignedDuration::ZERO));
+        world.repositories.insert(copy.name.clone(), copy);
+        let ecr = Self::serve(world);
+        let copy = ecr.repository(web.name());
+        (ecr, copy)
+    }
+
+    fn serve(world: World) -> Self {
+        let ecr = Ecr(Arc::new(Mutex::new(world)));
         let asked = ecr.clone();
         Self { ecr, server: Server::start(move |request| wire::answer(&asked, request)) }
     }

@@ -42,6 +42,7 @@ pub enum PushedAt {
     Seconds(f64),
 }
 
+#[derive(Clone)]
 pub(super) struct Image {
     pub(super) digest: Digest,
     /// The manifest, as it came.

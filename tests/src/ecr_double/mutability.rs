@@ -55,7 +55,7 @@ impl Mutability {
         })
     }
 
-    pub(super) fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Mutable => MODES[0],
             Self::Immutable => MODES[1],

@@ -15,6 +15,7 @@ use crate::double::input::{Answer, Input, Refused};
 use crate::double::pages::{Page, page};
 
 /// Bytes that images are made of.
+#[derive(Clone)]
 pub(super) struct Layer {
     pub(super) size: u64,
     /// None of those that a test has made up: nobody downloads them.
@@ -25,6 +26,7 @@ pub(super) struct Layer {
     pub(super) not_archived: u32,
 }
 
+#[derive(Clone)]
 pub(super) struct Repository {
     pub(super) name: String,
     pub(super) arn: String,

@@ -20,10 +20,9 @@ fn image(app: &App, digest: &str) -> String {
 
 #[test]
 fn a_rollback_of_two_services_completes_and_asks_for_each_deployment_once() {
-    let mut app = Plan::new("beside").services(SERVICES).create();
+    let app = Plan::new("beside").services(SERVICES).create_aside();
     let one = app.pin("main", &Spec::new("1"));
     let two = app.pin("main", &Spec::new("2"));
-    app.goes_aside();
     let ecs = EcsDouble::start();
     for service in SERVICES {
         let new = ecs.service(&place(&app, service)).runs(&image(&app, &two)).desired(2);
@@ -31,10 +30,10 @@ fn a_rollback_of_two_services_completes_and_asks_for_each_deployment_once() {
     }
 
     let body = json!({ "to": 1, "confirm": "ROLLBACK", "reason": "500s" });
-    let run = app.invoke(&ecs, "rollback", &rollback(&app.plan.name, &body), None);
+    let run = app.invoke(Some(&ecs), "rollback", &rollback(&app.plan.name, &body), None);
     assert_eq!(run.answer.expect("it was not killed")["statusCode"], 202);
     until("the rollback's end", || {
-        app.tick_beside(&ecs, None);
+        app.tick_beside(Some(&ecs), None);
         let states = app.audited("Rollback State Change");
         (states.last().map(String::as_str) == Some("InProgress → Completed")).then_some(())
     });

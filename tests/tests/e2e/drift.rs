@@ -1,7 +1,8 @@
 //! Tags of ours that somebody moves by hand, and what no event told of.
 
+use jiff::SignedDuration;
 use serde_json::{Value, json};
-use stablepin_tests::ecs_double::EcsDouble;
+use stablepin_tests::ecr_double::Mutability;
 use stablepin_tests::{App, Plan, Release, stack, until};
 use xtask::image::Spec;
 
@@ -77,15 +78,21 @@ fn a_push_that_may_still_be_told_of_is_left_to_its_event() {
 /// Of nobody's build.
 const ELSE: &str = "sha256:eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee";
 
-/// A first build that runs and is pinned, aside: whatever happens to its tags, the deployed functions know no pin.
+/// What is pushed there was pushed so long ago that its event would have come.
+#[track_caller]
+fn aside_for_long(plan: Plan) -> App {
+    let app = plan.create_aside();
+    app.ecr().time_passes(SignedDuration::from_mins(-10));
+    app
+}
+
+/// A first build that runs and is pinned.
 #[track_caller]
 fn live(plan: Plan, tag: &str, before: impl FnOnce(&App)) -> Release {
-    let mut app = plan.services(["web"]).deployed("bake = \"0s\"").create();
+    let app = aside_for_long(plan.services(["web"]).deployed("bake = \"0s\""));
     before(&app);
     let digest = app.push(tag, &Spec::new("1"));
     let link = app.link(&digest);
-    app.settled(&digest);
-    app.goes_aside();
     let release = Release::of(app, &digest, ELSE, Some(&link)).with(&["web"]);
     let record = release.runs_its_course();
     assert_eq!(record["state"], "Completed", "{record:#}");
@@ -96,8 +103,7 @@ fn live(plan: Plan, tag: &str, before: impl FnOnce(&App)) -> Release {
 #[track_caller]
 fn untag(release: &Release, tag: &str) {
     let app = &release.app;
-    let delete = json!({ "repositoryName": app.plan.repository, "imageIds": [{ "imageTag": tag }] });
-    app.aws.ecr("BatchDeleteImage", &delete).expect("ECR takes it");
+    app.web().is_untagged(tag);
     assert_eq!(app.tag(tag), None);
     assert_ne!(app.tags(&release.digest), Vec::<String>::new(), "the image is there");
 }
@@ -114,7 +120,7 @@ fn a_tag_of_what_is_live_that_was_deleted_is_put_back_by_the_sweep() {
     let release = live(Plan::new("current"), "main", |_| ());
     assert_eq!(release.app.tag("production-current"), Some(release.digest.clone()));
     untag(&release, "production-current");
-    let swept = release.app.sweep_beside(&release.ecs).answer;
+    let swept = release.app.sweep_beside(Some(&release.ecs)).answer;
     assert_eq!(swept, Some(json!({ "missed_pushes": 0, "drifted_tags": 1 })));
     assert_eq!(release.app.tag("production-current"), Some(release.digest.clone()));
     assert_eq!(release.app.audited("Drift Detected"), ["deleted → Detected", "deleted → Repaired"]);
@@ -122,38 +128,33 @@ fn a_tag_of_what_is_live_that_was_deleted_is_put_back_by_the_sweep() {
 
 #[test]
 fn a_numbered_stable_tag_that_was_deleted_is_put_back_by_the_sweep() {
-    let release = live(Plan::new("numbered").immutable(), "v1.0.0", |_| ());
+    let release = live(Plan::new("numbered").tags_are(Mutability::Immutable), "v1.0.0", |_| ());
     let tag = "prod-stable-000001";
     assert_eq!(release.app.tag(tag), Some(release.digest.clone()));
     untag(&release, tag);
-    let swept = release.app.sweep_beside(&release.ecs).answer;
+    let swept = release.app.sweep_beside(Some(&release.ecs)).answer;
     assert_eq!(swept, Some(json!({ "missed_pushes": 0, "drifted_tags": 1 })));
     assert_eq!(release.app.tag(tag), Some(release.digest.clone()));
     assert_eq!(release.app.audited("Drift Detected"), ["deleted → Detected", "deleted → Repaired"]);
 }
 
-/// The tagger hears of it, and not on this table.
 #[test]
 fn a_push_that_no_event_told_of_is_found_by_the_sweep_and_asked_about_once() {
-    let mut app = Plan::new("missed").create();
-    let first = app.push("main", &Spec::new("1"));
-    app.link(&first);
-    app.settled(&first);
-    app.goes_aside();
-    let ecs = EcsDouble::start();
-    let missed = app.push("main", &Spec::new("2"));
+    let app = aside_for_long(Plan::new("missed"));
+    app.push("main", &Spec::new("1"));
+    let missed = app.push_unheard("main", &Spec::new("2"));
     was_followed_long_ago(&app, "main");
     let opened =
         || app.promotions().iter().filter(|promotion| promotion["digest"] == missed.as_str()).count();
     assert_eq!(opened(), 0);
-    let swept = app.sweep_beside(&ecs).answer;
+    let swept = app.sweep_beside(None).answer;
     assert_eq!(swept, Some(json!({ "missed_pushes": 1, "drifted_tags": 0 })));
     assert_eq!(opened(), 1);
     let promotion = app.promotions().pop().expect("a promotion");
     assert_eq!(promotion["digest"], missed.as_str());
     assert_eq!(promotion["state"], "Pending", "{promotion:#}");
     assert_eq!(promotion["asked"].as_object().map(serde_json::Map::len), Some(1), "its approver was asked");
-    let swept = app.sweep_beside(&ecs).answer;
+    let swept = app.sweep_beside(None).answer;
     assert_eq!(swept, Some(json!({ "missed_pushes": 0, "drifted_tags": 0 })));
     assert_eq!(opened(), 1);
 }
@@ -163,19 +164,17 @@ fn a_push_that_cannot_be_taken_keeps_the_sweep_from_nothing_else() {
     let mut second = String::new();
     let release = live(Plan::new("one-bad"), "main", |app| {
         second = app.push("v1.0.0", &Spec::new("2"));
-        app.link(&second);
-        app.settled(&second);
     });
     let app = &release.app;
     // `main` moves to a build whose record nobody can read; `v1.0.0` to one that nobody knows.
-    app.push("main", &Spec::new("2"));
-    let third = app.push("v1.0.0", &Spec::new("3"));
+    app.push_unheard("main", &Spec::new("2"));
+    let third = app.push_unheard("v1.0.0", &Spec::new("3"));
     for tag in ["main", "v1.0.0"] {
         was_followed_long_ago(app, tag);
     }
     app.rewrite(&format!("BUILD#{second}"), "record", "not a record");
     untag(&release, "production-current");
-    let answer = app.sweep_beside(&release.ecs).answer.expect("it ends");
+    let answer = app.sweep_beside(Some(&release.ecs)).answer.expect("it ends");
     assert_eq!(answer["errorMessage"], "an application could not be swept", "the queue tries again");
     assert!(app.promotions().iter().any(|promotion| promotion["digest"] == third.as_str()));
     assert_eq!(app.tag("production-current"), Some(release.digest.clone()));

@@ -5,270 +5,148 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use jiff::SignedDuration;
-use serde_json::Value;
-use stablepin_tests::crash::{Fault, Run, decision};
-use stablepin_tests::ecr_double::{EcrDouble, Mutability, Repository};
-use stablepin_tests::ecs_double::EcsDouble;
-use stablepin_tests::{App, Plan, Seed};
+use stablepin_tests::app::image;
+use stablepin_tests::crash::Fault;
+use stablepin_tests::ecr_double::Mutability;
+use stablepin_tests::{App, Plan, Release, Seed};
 use xtask::image::{Spec, index};
-use xtask::podman::ECR_HOST;
 
-/// What has not ended by then never will.
-const TICKS: usize = 12;
-
-/// An application aside, and the ECR that its images are in.
-struct Story {
-    app: App,
-    ecr: EcrDouble,
-    web: Repository,
-}
-
-impl Story {
-    #[track_caller]
-    fn begin(name: &str, mutability: Mutability) -> Self {
-        let mut app = Plan::new(name).create();
-        app.goes_aside();
-        Self::of(app, mutability)
-    }
-
-    fn of(app: App, mutability: Mutability) -> Self {
-        let ecr = EcrDouble::start();
-        let web = ecr.creates(&app.plan.repository, mutability);
-        Self { app, ecr, web }
-    }
-
-    /// A pipeline pushes a build, a second after the one before; nobody has heard of it yet.
-    #[track_caller]
-    fn push(&self, tag: &str, version: &str) -> String {
-        self.ecr.time_passes(SignedDuration::from_secs(1));
-        let image = stablepin_tests::app::image(&Spec::new(version));
-        self.ecr.registry().push(self.web.name(), Some(tag), &image).expect("the double takes a push")
-    }
-
-    /// The tagger hears of all that ECR has told since the last time.
-    #[track_caller]
-    fn hears(&self) {
-        for event in self.ecr.events() {
-            let run = self.app.invoke(&self.ecr, "tagger", &event, None);
-            let answer = run.answer.expect("it was not killed");
-            assert!(answer["errorMessage"].is_null(), "{event:#}: {answer:#}");
-        }
-    }
-
-    #[track_caller]
-    fn approve(&self, digest: &str) {
-        let link = self.app.link(digest);
-        let click = decision(&link, "approve", "tried it");
-        let run = self.app.invoke(&self.ecr, "approval", &click, None);
-        let answer = run.answer.expect("it was not killed");
-        assert_eq!(answer["statusCode"], 200, "{answer:#}");
-    }
-
-    /// Pushed, told of, approved; and what came of it is told of, too.
-    #[track_caller]
-    fn pin(&self, tag: &str, version: &str) -> String {
-        let digest = self.push(tag, version);
-        self.hears();
-        self.approve(&digest);
-        self.hears();
-        digest
-    }
-
-    /// Minutes pass until it has come to that.
-    #[track_caller]
-    fn ticks_until(&self, what: &str, look: impl Fn() -> bool) {
-        for _ in 0..TICKS {
-            if look() {
-                return;
-            }
-            self.app.pauses_end();
-            self.app.tick_beside(&self.ecr, None);
-        }
-        assert!(look(), "{what}: {:#?}", self.app.promotions());
-    }
-
-    #[track_caller]
-    fn everybody_is_asked(&self) -> bool {
-        let promotions = self.app.promotions();
-        let asked = |one: &Value| one["asked"].as_object().is_some_and(|asked| asked.len() == 1);
-        !promotions.is_empty() && promotions.iter().all(asked)
-    }
-
-    #[track_caller]
-    fn build_tag(&self, digest: &str) -> String {
-        self.app.build(digest).expect("a build")["build_tag"].as_str().expect("a tag").to_owned()
-    }
-
-    /// The tag that the pin of this number has.
-    fn stable_tag(&self, number: u64, moves: bool) -> String {
-        let stable = &self.app.plan.stable_tag;
-        if moves { stable.clone() } else { format!("{stable}-{number:06}") }
-    }
+/// The tag that the pin of this number has.
+fn stable_tag(app: &App, number: u64, moves: bool) -> String {
+    let stable = &app.plan.stable_tag;
+    if moves { stable.clone() } else { format!("{stable}-{number:06}") }
 }
 
 #[track_caller]
-fn two_pins(story: &Story, moves: bool) {
-    let first = story.pin("v1.0.0", "1");
-    let second = story.pin("v1.0.1", "2");
-    assert_eq!(story.app.pins(), [(1, first.clone()), (2, second.clone())]);
-    let (one, two) = (story.stable_tag(1, moves), story.stable_tag(2, moves));
-    assert_eq!(story.web.tag(&two), Some(second.clone()));
-    assert_eq!(story.web.tag(&one), Some(if moves { second.clone() } else { first.clone() }));
-    let mut expected = ["v1.0.0".to_owned(), story.build_tag(&first)].to_vec();
+fn two_pins(mutability: Mutability, moves: bool) {
+    let app = Plan::new("modes").tags_are(mutability).create_aside();
+    let first = app.pin("v1.0.0", &Spec::new("1"));
+    let second = app.pin("v1.0.1", &Spec::new("2"));
+    assert_eq!(app.pins(), [(1, first.clone()), (2, second.clone())]);
+    let (one, two) = (stable_tag(&app, 1, moves), stable_tag(&app, 2, moves));
+    assert_eq!(app.tag(&two), Some(second.clone()));
+    assert_eq!(app.tag(&one), Some(if moves { second.clone() } else { first.clone() }));
+    assert_eq!(app.tag("prod-stable").is_some(), moves);
+    let mut expected = ["v1.0.0".to_owned(), app.build_tag(&first)].to_vec();
     expected.extend((!moves).then_some(one));
     expected.sort();
-    assert_eq!(story.web.tags(&first), expected, "the first build keeps its names");
-    assert_eq!(story.web.tag(&story.build_tag(&second)), Some(second));
-    assert_eq!(story.web.count(), 2, "not a byte was changed on the way: nothing else has come to be");
-    assert_eq!(story.app.promotions().len(), 2, "our own tags are nobody's push");
-    assert_eq!(story.app.environment()["applied"], 2);
+    assert_eq!(app.tags(&first), expected, "the first build keeps its names");
+    assert_eq!(app.tag(&app.build_tag(&second)), Some(second));
+    assert_eq!(app.web().count(), 2, "not a byte was changed on the way: nothing else has come to be");
+    assert_eq!(app.promotions().len(), 2, "our own tags are nobody's push");
+    assert_eq!(app.environment()["applied"], 2);
 }
 
 #[test]
 fn in_a_mutable_repository_the_stable_tag_moves() {
-    let story = Story::begin("modes-mut", Mutability::Mutable);
-    two_pins(&story, true);
+    two_pins(Mutability::Mutable, true);
 }
 
 #[test]
 fn in_an_immutable_repository_each_pin_has_a_stable_tag_of_its_own() {
-    let story = Story::begin("modes-imm", Mutability::Immutable);
-    two_pins(&story, false);
+    two_pins(Mutability::Immutable, false);
 }
 
 #[test]
 fn where_a_filter_lets_the_stable_tag_move_it_moves() {
-    let filters = vec!["latest".to_owned(), "*-stable".to_owned()];
-    let story = Story::begin("modes-immx", Mutability::ImmutableExcept(filters));
-    two_pins(&story, true);
+    two_pins(Mutability::ImmutableExcept(vec!["latest".to_owned(), "*-stable".to_owned()]), true);
 }
 
 #[test]
 fn where_a_filter_keeps_the_stable_tag_each_pin_has_its_own() {
-    let filters = vec!["prod-*".to_owned()];
-    let story = Story::begin("modes-mutx", Mutability::MutableExcept(filters));
-    two_pins(&story, false);
+    two_pins(Mutability::MutableExcept(vec!["prod-*".to_owned()]), false);
 }
 
 #[test]
 fn an_index_is_pinned_as_it_is_with_its_children_untouched() {
-    let story = Story::begin("index", Mutability::Mutable);
-    let children = ["amd64", "arm64"].map(|name| stablepin_tests::app::image(&Spec::new(name)));
+    let app = Plan::new("index").create_aside();
+    let children = ["amd64", "arm64"].map(|name| image(&Spec::new(name)));
     let index = index(children.to_vec()).expect("an index");
-    let registry = story.ecr.registry();
-    registry.push_index(story.web.name(), Some("main"), &index).expect("the double takes an index");
-    story.hears();
-    let promotions = story.app.promotions();
+    let digest = app.push_index("main", &index);
+    let promotions = app.promotions();
     assert_eq!(promotions.len(), 1, "its children are no builds: {promotions:#?}");
-    story.approve(index.digest());
-    story.hears();
-    assert_eq!(story.web.tag("prod-stable").as_deref(), Some(index.digest()));
-    assert_eq!(story.web.tag(&story.build_tag(index.digest())).as_deref(), Some(index.digest()));
+    app.approve(&digest);
+    assert_eq!(app.tag("prod-stable").as_ref(), Some(&digest));
+    assert_eq!(app.tag(&app.build_tag(&digest)).as_ref(), Some(&digest));
     for child in &children {
-        assert!(story.web.tags(child.digest()).is_empty());
+        assert!(app.tags(child.digest()).is_empty());
     }
-    assert_eq!((story.web.count(), story.app.pins()), (3, vec![(1, index.digest().to_owned())]));
+    assert_eq!((app.web().count(), app.pins()), (3, vec![(1, digest)]));
 }
 
 #[test]
 fn throttled_at_every_tenth_call_everything_is_done_all_the_same() {
-    let story = Story::begin("throttled", Mutability::Mutable);
-    story.ecr.throttles_every(10);
+    let app = Plan::new("throttled").create_aside();
+    app.ecr().throttles_every(10);
     let digests = ["1", "2", "3"].map(|version| {
-        let digest = story.push("main", version);
-        story.hears();
-        story.ticks_until("asked", || story.everybody_is_asked());
-        story.approve(&digest);
-        story.ticks_until("tagged", || {
-            let environment = story.app.environment();
+        let digest = app.push("main", &Spec::new(version));
+        app.ticks_until("asked", App::everybody_is_asked);
+        let (status, page) = app.decides(&app.link(&digest), "approve");
+        assert_eq!(status, 200, "{page}");
+        app.ticks_until("tagged", |app| {
+            let environment = app.environment();
             environment["pin"]["digest"] == *digest && environment["applied"] == environment["pin"]["number"]
         });
         digest
     });
-    let throttled = story.ecr.calls().iter().filter(|call| call.status == 400).count();
-    assert!(throttled >= 2, "{:?}", story.ecr.counts());
-    let pins: Vec<_> = story.app.pins().into_iter().map(|(_, digest)| digest).collect();
+    let throttled = app.ecr().calls().iter().filter(|call| call.status == 400).count();
+    assert!(throttled >= 2, "{:?}", app.ecr().counts());
+    let pins: Vec<_> = app.pins().into_iter().map(|(_, digest)| digest).collect();
     assert_eq!(pins, digests);
-    assert_eq!(story.web.tag("prod-stable").as_ref(), digests.last());
+    assert_eq!(app.tag("prod-stable").as_ref(), digests.last());
     for digest in &digests {
-        assert_eq!(story.web.tag(&story.build_tag(digest)).as_ref(), Some(digest));
+        assert_eq!(app.tag(&app.build_tag(digest)).as_ref(), Some(digest));
     }
 }
 
 /// Both doubles beside one program: what is asked of either is numbered with all the rest.
 #[test]
 fn a_release_of_a_service_is_pinned_beside_both_doubles() {
-    let mut app = Plan::new("both").services(["web"]).deployed("bake = \"0s\"").create();
-    app.goes_aside();
-    let story = Story::of(app, Mutability::Immutable);
-    let Story { app, ecr, web } = &story;
-    let ecs = EcsDouble::start();
-    ecs.by_hand();
-    let image = |digest: &str| format!("{ECR_HOST}/{}@{digest}", web.name());
-    let before = story.push("quiet", "0");
-    let service = ecs.service(&format!("{}/web", app.plan.cluster));
-    service.runs(&image(&before)).desired(2).circuit_breaker(true).create();
-
-    let digest = story.push("v1.0.0", "1");
-    story.hears();
-    let click = decision(&app.link(&digest), "approve", "tried it");
-    let run = app.invoke((&ecs, ecr), "approval", &click, None);
-    assert_eq!(run.answer.expect("it was not killed")["statusCode"], 200);
-    let mut requests = Vec::new();
-    for _ in 0..TICKS {
-        if app.environment()["applied"] == 1 {
-            break;
-        }
-        (0..8).for_each(|_| ecs.advance());
-        app.pauses_end();
-        requests.extend(app.tick_beside((&ecs, ecr), None).requests);
-    }
-    assert_eq!(app.pins(), [(1, digest.clone())], "{:#?}", app.promotions());
-    assert_eq!(service.images(), [image(&digest)]);
-    assert_eq!(web.tag(&story.stable_tag(1, false)), Some(digest.clone()));
-    assert_eq!(web.tag("production-current"), Some(digest));
-    for (asked, times) in [("UpdateService", 1), ("PutImage", 2)] {
-        let count = requests.iter().filter(|request| *request == asked).count();
-        assert_eq!(count, times, "{asked}: {requests:?}");
-    }
+    let plan = Plan::new("both").services(["web"]).deployed("bake = \"0s\"");
+    let app = plan.tags_are(Mutability::Immutable).create_aside();
+    let before = app.push("quiet", &Spec::new("0"));
+    let digest = app.push("v1.0.0", &Spec::new("1"));
+    let link = app.link(&digest);
+    let release = Release::of(app, &digest, &before, Some(&link)).with(&["web"]);
+    let record = release.runs_its_course();
+    assert_eq!(record["state"], "Completed", "{record:#}");
+    release.runs("web", &digest);
+    let app = &release.app;
+    assert_eq!(app.pins(), [(1, digest.clone())]);
+    assert_eq!(app.tag(&stable_tag(app, 1, false)), Some(digest.clone()));
+    assert_eq!(app.tag("production-current"), Some(digest));
+    assert_eq!((release.ecs.count("UpdateService"), app.ecr().count("PutImage")), (1, 3));
 }
-
 /// So many runs at a time: programs and the emulator share the machine.
 const SIDE_BY_SIDE: usize = 4;
 
 /// An application to which nothing was pushed yet.
 fn unpushed() -> &'static Seed {
-    static BEGUN: OnceLock<(Seed, App)> = OnceLock::new();
-    let (seed, _) = BEGUN.get_or_init(|| {
-        let app = Plan::new("ecr-push").create();
-        (Seed::of(&app), app)
-    });
-    seed
+    static BEGUN: OnceLock<Seed> = OnceLock::new();
+    BEGUN.get_or_init(|| Seed::of(&Plan::new("ecr-push").create_aside()))
 }
 
 /// Pushes, and one request goes wrong; answers whether it came to that.
 fn cut_off(number: usize, fault: Fault) -> bool {
-    let story = Story::of(unpushed().copy(&[]), Mutability::Mutable);
-    let digest = story.push("main", "1");
-    let event = story.ecr.events().pop().expect("a push is told");
-    let hear = |fault| -> Run { story.app.invoke(&story.ecr, "tagger", &event, fault) };
-    let run = hear(Some((number, fault)));
+    let app = unpushed().copy(&[]);
+    let digest = app.push_unheard("main", &Spec::new("1"));
+    let event = app.ecr().events().pop().expect("a push is told");
+    let run = app.invoke(None, "tagger", &event, Some((number, fault)));
     let what = format!("{number} {fault:?}: {:?}", run.requests);
     if run.answer.is_none() {
-        hear(None); // Lambda tries again
+        app.deliver(&event); // Lambda tries again
     }
-    story.ticks_until(&what, || story.everybody_is_asked());
-    assert_eq!(story.app.promotions().len(), 1, "{what}");
-    assert_eq!(story.app.audited("Promotion State Change"), ["- → Pending"], "{what}");
-    let name = story.build_tag(&digest);
-    assert_eq!(story.web.tag(&name).as_ref(), Some(&digest), "{what}");
-    story.approve(&digest);
-    assert_eq!(story.app.pins(), [(1, digest.clone())], "{what}");
-    let stable = &story.app.plan.stable_tag;
+    app.ticks_until(&what, App::everybody_is_asked);
+    assert_eq!(app.promotions().len(), 1, "{what}");
+    assert_eq!(app.audited("Promotion State Change"), ["- → Pending"], "{what}");
+    let name = app.build_tag(&digest);
+    assert_eq!(app.tag(&name).as_ref(), Some(&digest), "{what}");
+    app.approve(&digest);
+    assert_eq!(app.pins(), [(1, digest.clone())], "{what}");
+    let stable = &app.plan.stable_tag;
     let mut expected = ["main".to_owned(), name, stable.clone()];
     expected.sort();
-    assert_eq!(story.web.tags(&digest), expected, "{what}");
+    assert_eq!(app.tags(&digest), expected, "{what}");
     run.hit
 }
 

@@ -2,28 +2,14 @@
 
 use jiff::Timestamp;
 use stablepin_tests::Plan;
+use stablepin_tests::ecr_double::Mutability;
 use xtask::image::Spec;
-
-#[test]
-fn where_tags_cannot_move_each_pin_gets_a_stable_tag_of_its_own() {
-    let app = Plan::new("immutable").immutable().create();
-    let first = app.pin("v1.0.0", &Spec::new("1"));
-    assert_eq!(app.tag("prod-stable-000001"), Some(first.clone()));
-    let build_tag = app.build(&first).expect("a build")["build_tag"].as_str().expect("a tag").to_owned();
-    assert_eq!(app.tag(&build_tag), Some(first.clone()), "the build tag was put");
-
-    let second = app.pin("v1.0.1", &Spec::new("2"));
-    assert_eq!(app.tag("prod-stable-000002"), Some(second.clone()));
-    assert_eq!(app.tag("prod-stable-000001"), Some(first.clone()), "the first one stayed");
-    assert_eq!(app.tag("prod-stable"), None);
-    assert_eq!(app.pins(), [(1, first), (2, second)]);
-}
 
 /// Two builds of one commit within one second would have one name.
 #[test]
 fn a_build_whose_name_is_taken_gets_another_and_nothing_moves() {
-    for plan in [Plan::new("taken-imm").immutable(), Plan::new("taken")] {
-        let app = plan.create();
+    for plan in [Plan::new("taken-imm").tags_are(Mutability::Immutable), Plan::new("taken")] {
+        let app = plan.create_aside();
         let at = Timestamp::now();
         let spec = |version: &str| Spec::new(version).revision("a1b2c3d4e5f60718293a4b5c6d7e8f9001122334");
         let builds = ["1", "2", "3"].map(|version| app.push(&format!("quiet-{version}"), &spec(version)));
@@ -46,7 +32,7 @@ fn a_build_whose_name_is_taken_gets_another_and_nothing_moves() {
 /// The name was free in the table, and somebody had put such a tag.
 #[test]
 fn a_build_tag_that_somebody_else_has_put_on_another_image_is_left_where_it_is() {
-    let app = Plan::new("theirs").immutable().create();
+    let app = Plan::new("theirs").tags_are(Mutability::Immutable).create_aside();
     let at = Timestamp::now();
     let name = format!("production-{}-a1b2c3d4", at.strftime("%Y%m%d-%H%M%S"));
     let spec = |version: &str| Spec::new(version).revision("a1b2c3d4e5f60718293a4b5c6d7e8f9001122334");

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use stablepin_tests::crash::Beside;
 use stablepin_tests::{App, Plan, until};
 use xtask::image::Spec;
 
@@ -113,27 +112,6 @@ fn what_is_archived_is_had_back() {
     let undone = ended(&app, &begins(&app, &format!("/retention/{id}/undo"), &json!({})));
     assert_eq!(undone["repositories"][&app.plan.repository]["restored"], 3, "{undone}");
     until("all of them back", || builds.iter().all(|digest| there(&app).contains(digest)).then_some(()));
-}
-
-/// Aside: else it would be the night of all other stories too. The message that the night hands out is in the deployed
-/// function's queue, which knows nothing of that run; `retention/turns.rs` tells what becomes of one.
-#[test]
-fn a_night_that_is_told_of_twice_is_one_run_for_each_application() {
-    let mut app = plan("nightly").create();
-    with_retention(&app, "mode = \"delete\"");
-    app.goes_aside();
-    let night = json!({
-        "source": "stablepin.schedule", "detail-type": "Retention", "time": "2026-11-21T02:00:00Z", "detail": {},
-    });
-    for _ in 0..2 {
-        let begun = app.invoke(Beside::default(), "retention", &night, None);
-        assert_eq!(begun.answer, Some(json!({ "runs": 1 })));
-    }
-    let mut runs = app.items("RUN#");
-    assert_eq!(runs.len(), 1, "told twice, it is one night");
-    let run = runs.pop().expect("a run of this night");
-    assert_eq!(run["record"]["by"], json!({ "type": "stablepin" }), "{run}");
-    assert_eq!(run["record"]["purpose"], json!({ "type": "apply", "plan_of": null }), "{run}");
 }
 
 #[test]

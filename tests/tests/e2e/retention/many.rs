@@ -36,7 +36,7 @@ fn old_ones() -> (usize, usize) {
 
 #[track_caller]
 fn fill(story: &Retention, plan: &Plan, web: Repository, number: usize) -> Filled {
-    story.registers(&plan.name, &format!("{}\n[retention]\nmode = \"delete\"\nkeep = 5\n", plan.toml()));
+    story.app.registers(&plan.name, &format!("{}\n[retention]\nmode = \"delete\"\nkeep = 5\n", plan.toml()));
     let (old_indexes, old_images) = old_ones();
     let named = |name: String| {
         let own = format!("{name} of {number}");

@@ -22,10 +22,7 @@ fn old(name: &str) -> NewImage {
 /// A pipeline pushes a build, and the tagger hears of it as late, or as early, as that.
 #[track_caller]
 fn is_pushed(story: &Retention, tag: &str, version: &str, at: Timestamp) -> String {
-    story.ecr.time_passes(SignedDuration::from_secs(1));
-    let image = stablepin_tests::app::image(&Spec::new(version));
-    let digest =
-        story.ecr.registry().push(story.web.name(), Some(tag), &image).expect("the double takes a push");
+    let digest = story.app.push_unheard(tag, &Spec::new(version));
     for mut event in story.ecr.events() {
         event["time"] = json!(at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
         let answer = story.invoke("tagger", &event);
@@ -40,7 +37,7 @@ fn was_rejected(story: &Retention, tag: &str, version: &str) -> String {
     let digest = is_pushed(story, tag, version, long_ago());
     decides(story, &story.app.link(&digest), "reject");
     story.app.pauses_end();
-    story.app.tick_beside((&story.ecs, &story.ecr), None);
+    story.app.tick_beside(Some(&story.ecs), None);
     story.web.is_pushed_at(&digest, days_ago(400));
     digest
 }
@@ -69,7 +66,7 @@ fn approves(story: &Retention) {
         let link = mails.iter().map(Link::of).find(|link| link.promotion() == id);
         if link.is_none() {
             story.app.pauses_end();
-            story.app.tick_beside((&story.ecs, &story.ecr), None);
+            story.app.tick_beside(Some(&story.ecs), None);
         }
         link
     });

@@ -35,6 +35,21 @@ fn every_night_each_application_has_a_run_as_its_file_says() {
 }
 
 #[test]
+fn a_night_that_is_told_of_twice_is_one_run_for_each_application() {
+    let story = Retention::begin("ret-twice", DELETE);
+    let mut night = night();
+    night["time"] = json!("2026-11-21T02:00:00Z");
+    for _ in 0..2 {
+        assert_eq!(story.wakes(&night), json!({ "runs": 1 }));
+    }
+    let mut runs = story.app.items("RUN#");
+    assert_eq!(runs.len(), 1, "told twice, it is one night");
+    let run = runs.pop().expect("a run of this night");
+    assert_eq!(run["record"]["by"], json!({ "type": "stablepin" }), "{run}");
+    assert_eq!(run["record"]["purpose"], json!({ "type": "apply", "plan_of": null }), "{run}");
+}
+
+#[test]
 fn one_run_at_a_time_works_on_a_repository_and_the_other_comes_later() {
     let story = Retention::begin("ret-turns", DELETE);
     story.web.put_all(old(3));
