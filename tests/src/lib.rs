@@ -12,6 +12,7 @@ mod double;
 pub mod ecr_double;
 pub mod ecs_double;
 pub mod event;
+pub mod faults;
 pub mod link;
 pub mod mail;
 pub mod plan;

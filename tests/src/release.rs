@@ -77,6 +77,13 @@ impl Release {
         Self::of(deployed(next, services, verify), two, one, Some(link))
     }
 
+    /// The first build, where nothing is deployed: approved, it is pin 1.
+    #[track_caller]
+    pub fn pin_1() -> Self {
+        let Begun { first, links: [link, _], digests: [one, two], .. } = begun();
+        Self::of(first.copy(&[]), one, two, Some(link))
+    }
+
     /// The first build: there is no pin to go back to, and what runs is something else.
     #[track_caller]
     pub fn first(services: &[&str]) -> Self {

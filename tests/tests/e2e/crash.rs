@@ -1,191 +1,151 @@
 //! Rule 2: cut off anywhere, and the next tick finishes it; nobody repairs by hand. Rule 6: whatever AWS answers.
 //!
-//! The function's real program runs, its requests to AWS are numbered, and at each of them in turn something goes
-//! wrong, until a run has fewer requests than that.
+//! The functions' real programs beside the double of ECR, of an application that deploys nothing; [`super::faults`] is
+//! about services. And once as deployed, where a tick waits until the lease of what has died is over.
 
-use std::thread;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use serde_json::{Value, json};
-use stablepin_tests::crash::{Fault, Run, decision, invoke, rollback};
-use stablepin_tests::{App, Link, Plan, until};
+use stablepin_tests::crash::{Fault, Run, decision, invoke};
+use stablepin_tests::faults::{ANSWERS, KILLS, everywhere};
+use stablepin_tests::{App, Plan, Release, Seed, until};
 use xtask::image::Spec;
-
-/// A lease outlives the invocation that took it by some seconds.
-const UNTIL_A_TICK_MAY: Duration = Duration::from_secs(40);
-
-/// What one of the runs was about.
-struct Case {
-    app: App,
-    digest: String,
-    link: Option<Link>,
-    what: String,
-    run: Run,
-}
-
-/// Runs `story` undisturbed, then with each fault at each of its requests, side by side.
-fn everywhere(faults: &[Fault], story: impl Fn(Option<(usize, Fault)>) -> Case + Sync) -> Vec<Case> {
-    let undisturbed = story(None);
-    let count = undisturbed.run.requests.len();
-    assert!(count > 0);
-    let cases = (1..=count + 1).flat_map(|number| faults.iter().map(move |fault| Some((number, *fault))));
-    let story = &story;
-    let mut all: Vec<Case> = thread::scope(|scope| {
-        let runs: Vec<_> = cases.map(|case| scope.spawn(move || story(case))).collect();
-        runs.into_iter().map(|run| run.join().expect("a run")).collect()
-    });
-    let (beyond, within): (Vec<&Case>, Vec<&Case>) =
-        all.iter().partition(|case| case.what.starts_with(&format!("{} ", count + 1)));
-    assert!(beyond.iter().any(|case| !case.run.hit), "{:?}", undisturbed.run.requests);
-    for case in within {
-        assert!(case.run.hit, "{}: {:?}", case.what, case.run.requests);
-    }
-    all.push(undisturbed);
-    all
-}
-
-fn named(fault: Option<(usize, Fault)>) -> String {
-    fault.map_or("undisturbed".to_owned(), |(number, fault)| format!("{number} {fault:?}"))
-}
-
-fn approved(fault: Option<(usize, Fault)>) -> Case {
-    let app = Plan::new("crash").create();
-    let digest = app.push("main", &Spec::new("1"));
-    let link = app.link(&digest);
-    let run = invoke("approval", &decision(&link, "approve", "tried it"), fault);
-    Case { app, digest, link: Some(link), what: named(fault), run }
-}
-
-/// Ticks until all of them have ended.
-fn finish(cases: &[Case], has_ended: impl Fn(&Case) -> bool) {
-    let deadline = Instant::now() + UNTIL_A_TICK_MAY;
-    until("all of them have ended", || {
-        cases[0].app.tick();
-        let open: Vec<_> = cases.iter().filter(|case| !has_ended(case)).collect();
-        if Instant::now() > deadline {
-            let told =
-                |case: &&Case| format!("{}: {:?}, {:?}", case.what, case.run.requests, case.app.promotions());
-            panic!("no tick has finished {:#?}", open.iter().map(told).collect::<Vec<_>>());
-        }
-        open.is_empty().then_some(())
-    });
-}
 
 fn status(run: &Run) -> Option<u64> {
     run.answer.as_ref().and_then(|answer| answer["statusCode"].as_u64())
 }
 
 /// Pinned once, tagged, audited once for each change.
-fn is_pinned_once(case: &Case) {
-    let Case { app, digest, what, run, .. } = case;
-    let told = || format!("{what}: {:?}", run.requests);
-    assert_eq!(app.pins(), [(1, digest.clone())], "{}", told());
-    assert_eq!(app.tag("prod-stable").as_ref(), Some(digest), "{}", told());
-    assert_eq!(app.audited("Pin Change"), ["- → 1"], "{}", told());
+#[track_caller]
+fn is_pinned_once(app: &App, digest: &str, what: &str) {
+    assert_eq!(app.pins(), [(1, digest.to_owned())], "{what}");
+    assert_eq!(app.tag("prod-stable").as_deref(), Some(digest), "{what}");
+    assert_eq!(app.audited("Pin Change"), ["- → 1"], "{what}");
     let changes = ["- → Pending", "Pending → Pending", "Pending → InProgress", "InProgress → Completed"];
-    assert_eq!(app.audited("Promotion State Change"), changes, "{}", told());
-    assert_eq!(app.environment()["applied"], 1, "{}", told());
+    assert_eq!(app.audited("Promotion State Change"), changes, "{what}");
+    assert_eq!(app.environment()["applied"], 1, "{what}");
 }
 
-fn is_completed(case: &Case) -> bool {
-    case.app.promotions().iter().all(|promotion| promotion["state"] == "Completed")
+fn is_completed(app: &App) -> bool {
+    app.promotions().iter().all(|promotion| promotion["state"] == "Completed")
+}
+
+/// The approver clicks, and one request goes wrong; answers whether it came to that.
+fn approved(number: usize, fault: Fault) -> bool {
+    let release = Release::pin_1();
+    let run = release.approve(Some((number, fault)));
+    let what = format!("{number} {fault:?}: {:?}", run.requests);
+    let app = &release.app;
+    if run.answer.is_some() {
+        assert!(matches!(status(&run), Some(200 | 409)), "{what}: {run:?}");
+    } else {
+        // Whoever was told nothing looks again, and clicks again.
+        let decided = !app.pins().is_empty();
+        if !decided {
+            assert_eq!(app.promotions()[0]["votes"], json!({}), "{what}");
+        }
+        let again = release.approve(None);
+        assert_eq!(status(&again), Some(if decided { 409 } else { 200 }), "{what}: {again:?}");
+    }
+    app.ticks_until(&what, is_completed);
+    is_pinned_once(app, &release.digest, &what);
+    run.hit
 }
 
 #[test]
 fn a_decision_that_is_killed_at_any_request_is_finished_by_a_tick() {
-    let cases = everywhere(&[Fault::KillBefore, Fault::KillAfter], approved);
-    let mut cut_off = 0;
-    for case in &cases {
-        // Whoever was told nothing looks again, and clicks again if nothing was decided.
-        let link = case.link.as_ref().expect("a link");
-        if case.app.pins().is_empty() {
-            assert_eq!(case.app.promotions()[0]["votes"], Value::Object(Default::default()), "{}", case.what);
-            assert_eq!(link.approve().status, 200, "{}", case.what);
-        } else {
-            cut_off += usize::from(case.app.tag("prod-stable").is_none());
-            assert_eq!(link.approve().status, 409, "{}", case.what);
-        }
-    }
-    assert!(cut_off > 0, "some were killed between the pin's transaction and its tag");
-    finish(&cases, is_completed);
-    cases.iter().for_each(is_pinned_once);
+    everywhere(|_| KILLS.to_vec(), approved);
 }
 
 #[test]
 fn a_decision_gets_through_whatever_aws_answers_once() {
-    let faults = [Fault::Throttle, Fault::Fail, Fault::ResetBefore, Fault::ResetAfter];
-    let cases = everywhere(&faults, approved);
-    for case in &cases {
-        assert!(matches!(status(&case.run), Some(200 | 409)), "{}: {:?}", case.what, case.run);
-    }
-    finish(&cases, is_completed);
-    cases.iter().for_each(is_pinned_once);
+    everywhere(|_| ANSWERS.to_vec(), approved);
 }
 
-fn pushed(fault: Option<(usize, Fault)>) -> Case {
-    let app = Plan::new("crash-push").create();
-    let digest = app.push("quiet", &Spec::new("1"));
-    let event = app.push_event("main", &digest, Timestamp::now());
-    let run = invoke("tagger", &event, fault);
+/// An application to which nothing was pushed yet.
+fn unpushed() -> &'static Seed {
+    static BEGUN: OnceLock<Seed> = OnceLock::new();
+    BEGUN.get_or_init(|| Seed::of(&Plan::new("crash-push").create_aside()))
+}
+
+/// Pushes, and one request goes wrong.
+fn pushed(number: usize, fault: Fault) -> bool {
+    let app = unpushed().copy(&[]);
+    let digest = app.push_unheard("main", &Spec::new("1"));
+    let event = app.ecr().events().pop().expect("a push is told");
+    let run = app.invoke(None, "tagger", &event, Some((number, fault)));
+    let what = format!("{number} {fault:?}: {:?}", run.requests);
     if run.answer.is_none() {
         app.deliver(&event); // Lambda tries again
     }
-    Case { app, digest, link: None, what: named(fault), run }
+    app.ticks_until(&what, App::everybody_is_asked);
+    assert_eq!(app.promotions().len(), 1, "{what}");
+    assert_eq!(app.audited("Promotion State Change"), ["- → Pending"], "{what}");
+    let name = app.build_tag(&digest);
+    assert_eq!(app.tag(&name).as_ref(), Some(&digest), "{what}");
+    // A mail that was sent and not noted is sent again; its link is the one that counts.
+    assert!((1..=2).contains(&app.mails("lead").len()), "{what}");
+    app.approve(&digest);
+    assert_eq!(app.pins(), [(1, digest.clone())], "{what}");
+    assert_eq!(app.tags(&digest), ["main", "prod-stable", &name], "{what}");
+    run.hit
 }
 
 #[test]
 fn a_push_that_is_cut_off_at_any_request_still_asks_its_approver() {
-    let cases = everywhere(&[Fault::KillBefore, Fault::KillAfter], pushed);
-    finish(&cases, |case| {
-        let promotions = case.app.promotions();
-        promotions
-            .iter()
-            .all(|promotion| promotion["asked"].as_object().is_some_and(|asked| asked.len() == 1))
-    });
-    for Case { app, digest, what, .. } in &cases {
-        assert_eq!(app.promotions().len(), 1, "{what}");
-        assert_eq!(app.audited("Promotion State Change"), ["- → Pending"], "{what}");
-        let name = app.build(digest).expect("a build")["build_tag"].as_str().expect("a tag").to_owned();
-        assert_eq!(app.tag(&name).as_ref(), Some(digest), "{what}");
-        // A mail that was sent and not noted is sent again; its link is the one that counts.
-        assert!((1..=2).contains(&app.mails("lead").len()), "{what}");
-        app.approve(digest);
-        assert_eq!(app.pins(), [(1, digest.clone())], "{what}");
+    everywhere(|_| KILLS.to_vec(), pushed);
+}
+
+/// Asks for a rollback, and one request goes wrong.
+fn asked_back(number: usize, fault: Fault) -> bool {
+    let release = Release::back(&[]);
+    let run = release.ask_back("1", Some((number, fault)));
+    let what = format!("{number} {fault:?}: {:?}", run.requests);
+    let app = &release.app;
+    if app.items("ROLLBACK#").is_empty() {
+        assert_eq!(status(&release.ask_back("1", None)), Some(202), "{what}");
     }
-}
-
-fn asked_back(fault: Option<(usize, Fault)>) -> Case {
-    let app = Plan::new("crash-back").create();
-    let digest = app.pin("main", &Spec::new("1"));
-    app.pin("main", &Spec::new("2"));
-    let run = invoke("rollback", &rollback(&app.plan.name, &back_to_1()), fault);
-    Case { app, digest, link: None, what: named(fault), run }
-}
-
-fn back_to_1() -> Value {
-    json!({ "to": 1, "confirm": "ROLLBACK", "reason": "500s" })
+    app.ticks_until(&what, |_| release.record()["state"] == "Completed");
+    assert_eq!(app.pins().pop(), Some((3, release.digest.clone())), "{what}");
+    assert_eq!(app.tag("prod-stable").as_ref(), Some(&release.digest), "{what}");
+    assert_eq!(app.audited("Pin Change"), ["- → 1", "1 → 2", "2 → 3"], "{what}");
+    let changes = app.audited("Rollback State Change");
+    assert_eq!(changes.last().map(String::as_str), Some("InProgress → Completed"), "{what}");
+    assert_eq!(app.environment()["slot"], Value::Null, "{what}");
+    run.hit
 }
 
 #[test]
 fn a_rollback_that_is_killed_at_any_request_is_finished_by_a_tick_or_was_never_begun() {
-    let cases = everywhere(&[Fault::KillBefore, Fault::KillAfter], asked_back);
-    for case in cases.iter().filter(|case| case.app.items("ROLLBACK#").is_empty()) {
-        assert_eq!(case.app.rollback(&back_to_1()).0, 202, "{}", case.what);
-    }
-    finish(&cases, |case| {
-        let operation = case.app.items("ROLLBACK#").pop().unwrap_or_default();
-        operation["record"]["operation"]["work"]["Rollback"]["state"] == "Completed"
+    everywhere(|_| KILLS.to_vec(), asked_back);
+}
+
+/// A lease outlives the invocation that took it by some seconds.
+const UNTIL_A_TICK_MAY: Duration = Duration::from_secs(40);
+
+#[test]
+fn as_deployed_too_what_dies_between_its_pin_and_its_tag_is_finished_by_a_tick() {
+    let told = |fault| {
+        let app = Plan::new("crash").create();
+        let digest = app.push("main", &Spec::new("1"));
+        let run = invoke("approval", &decision(&app.link(&digest), "approve", "tried it"), fault);
+        (app, digest, run)
+    };
+    let (app, digest, undisturbed) = told(None);
+    assert_eq!(status(&undisturbed), Some(200));
+    is_pinned_once(&app, &digest, "undisturbed");
+    let tag = undisturbed.requests.iter().position(|request| request == "PutImage").expect("a tag is put");
+
+    let (app, digest, run) = told(Some((tag + 1, Fault::KillBefore)));
+    let what = format!("{:?}", run.requests);
+    assert!(run.hit, "{what}");
+    assert_eq!((app.pins().len(), app.tag("prod-stable")), (1, None), "{what}");
+    let deadline = Instant::now() + UNTIL_A_TICK_MAY;
+    until("its end", || {
+        assert!(Instant::now() < deadline, "no tick has finished {:#?}", app.promotions());
+        app.tick();
+        is_completed(&app).then_some(())
     });
-    for Case { app, digest, what, run, .. } in &cases {
-        let told = || format!("{what}: {:?}", run.requests);
-        assert_eq!(app.pins().pop(), Some((3, digest.clone())), "{}", told());
-        assert_eq!(app.tag("prod-stable").as_ref(), Some(digest), "{}", told());
-        assert_eq!(app.audited("Pin Change"), ["- → 1", "1 → 2", "2 → 3"], "{}", told());
-        assert_eq!(
-            app.audited("Rollback State Change").last().map(String::as_str),
-            Some("InProgress → Completed")
-        );
-        assert_eq!(app.environment()["slot"], Value::Null, "{}", told());
-    }
+    is_pinned_once(&app, &digest, &what);
 }

@@ -1,14 +1,9 @@
 //! From a push to a stable tag beside a strict double of ECR: with rules that the emulator has not, and calls that it
 //! never refuses.
 
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
-
 use stablepin_tests::app::image;
-use stablepin_tests::crash::Fault;
 use stablepin_tests::ecr_double::Mutability;
-use stablepin_tests::{App, Plan, Release, Seed};
+use stablepin_tests::{App, Plan, Release};
 use xtask::image::{Spec, index};
 
 /// The tag that the pin of this number has.
@@ -116,61 +111,4 @@ fn a_release_of_a_service_is_pinned_beside_both_doubles() {
     assert_eq!(app.tag(&stable_tag(app, 1, false)), Some(digest.clone()));
     assert_eq!(app.tag("production-current"), Some(digest));
     assert_eq!((release.ecs.count("UpdateService"), app.ecr().count("PutImage")), (1, 3));
-}
-/// So many runs at a time: programs and the emulator share the machine.
-const SIDE_BY_SIDE: usize = 4;
-
-/// An application to which nothing was pushed yet.
-fn unpushed() -> &'static Seed {
-    static BEGUN: OnceLock<Seed> = OnceLock::new();
-    BEGUN.get_or_init(|| Seed::of(&Plan::new("ecr-push").create_aside()))
-}
-
-/// Pushes, and one request goes wrong; answers whether it came to that.
-fn cut_off(number: usize, fault: Fault) -> bool {
-    let app = unpushed().copy(&[]);
-    let digest = app.push_unheard("main", &Spec::new("1"));
-    let event = app.ecr().events().pop().expect("a push is told");
-    let run = app.invoke(None, "tagger", &event, Some((number, fault)));
-    let what = format!("{number} {fault:?}: {:?}", run.requests);
-    if run.answer.is_none() {
-        app.deliver(&event); // Lambda tries again
-    }
-    app.ticks_until(&what, App::everybody_is_asked);
-    assert_eq!(app.promotions().len(), 1, "{what}");
-    assert_eq!(app.audited("Promotion State Change"), ["- → Pending"], "{what}");
-    let name = app.build_tag(&digest);
-    assert_eq!(app.tag(&name).as_ref(), Some(&digest), "{what}");
-    app.approve(&digest);
-    assert_eq!(app.pins(), [(1, digest.clone())], "{what}");
-    let stable = &app.plan.stable_tag;
-    let mut expected = ["main".to_owned(), name, stable.clone()];
-    expected.sort();
-    assert_eq!(app.tags(&digest), expected, "{what}");
-    run.hit
-}
-
-/// The requests are counted by running: at the first of them something goes wrong, then at the second, until a run has
-/// fewer.
-#[test]
-fn a_push_that_is_cut_off_at_any_request_beside_the_double_is_finished() {
-    let (next, beyond) = (AtomicUsize::new(1), AtomicUsize::new(usize::MAX));
-    thread::scope(|scope| {
-        for _ in 0..SIDE_BY_SIDE {
-            scope.spawn(|| {
-                loop {
-                    let at = next.fetch_add(1, Ordering::SeqCst);
-                    if at > beyond.load(Ordering::SeqCst) {
-                        return;
-                    }
-                    for fault in [Fault::KillBefore, Fault::KillAfter] {
-                        if !cut_off(at, fault) {
-                            beyond.fetch_min(at, Ordering::SeqCst);
-                        }
-                    }
-                }
-            });
-        }
-    });
-    assert!(beyond.into_inner() > 8, "it asks AWS for something");
 }

@@ -4,23 +4,14 @@
 //! The requests are counted by running: at the first of them something goes wrong, then at the second, until a run has
 //! fewer.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
-
-use jiff::Timestamp;
 use stablepin_tests::Release;
 use stablepin_tests::crash::{Fault, Run};
 use stablepin_tests::ecs_double::Outcome;
+use stablepin_tests::faults::{ANSWERS, KILLS, everywhere, some};
 use stablepin_tests::release::SERVICES;
-
-/// So many runs at a time: programs and the emulator share the machine.
-const SIDE_BY_SIDE: usize = 4;
 
 /// What has not ended by then never will.
 const TICKS: usize = 12;
-
-const KILLS: [Fault; 2] = [Fault::KillBefore, Fault::KillAfter];
-const ANSWERS: [Fault; 4] = [Fault::Throttle, Fault::Fail, Fault::ResetBefore, Fault::ResetAfter];
 
 /// An operation, from what starts it.
 struct Told {
@@ -59,29 +50,6 @@ fn run(told: &Told, at: usize, fault: Fault) -> bool {
     assert!(release.has_ended(), "{what}: {:#}", release.operation());
     (told.check)(&release, &what);
     hit
-}
-
-/// With these faults at every request. The other runs go on when one fails: all that fail are shown.
-fn everywhere(told: &Told, faults_at: impl Fn(usize) -> Vec<Fault> + Sync) {
-    let (next, beyond) = (AtomicUsize::new(1), AtomicUsize::new(usize::MAX));
-    thread::scope(|scope| {
-        for _ in 0..SIDE_BY_SIDE {
-            scope.spawn(|| {
-                loop {
-                    let at = next.fetch_add(1, Ordering::SeqCst);
-                    if at > beyond.load(Ordering::SeqCst) {
-                        return;
-                    }
-                    for fault in faults_at(at) {
-                        if !run(told, at, fault) {
-                            beyond.fetch_min(at, Ordering::SeqCst);
-                        }
-                    }
-                }
-            });
-        }
-    });
-    assert!(beyond.into_inner() > 1, "it asks AWS for something");
 }
 
 const RELEASE: Told = Told {
@@ -171,34 +139,25 @@ fn is_everywhere(release: &Release, what: &str) {
 
 #[test]
 fn a_release_that_is_killed_at_any_request_is_completed_by_ticks() {
-    everywhere(&RELEASE, |_| KILLS.to_vec());
+    everywhere(|_| KILLS.to_vec(), |at, fault| run(&RELEASE, at, fault));
 }
 
 #[test]
 fn a_rollback_of_services_that_is_killed_at_any_request_is_completed_by_ticks() {
-    everywhere(&ROLLBACK, |_| KILLS.to_vec());
-}
-
-/// All of them at every request when the suite runs deep; else one at each, another one every hour.
-fn some(faults: &[Fault], at: usize) -> Vec<Fault> {
-    if stablepin_tests::runs_deep() {
-        return faults.to_vec();
-    }
-    let hours = usize::try_from(Timestamp::now().as_second() / 3600).unwrap_or_default();
-    vec![faults[(at + hours) % faults.len()]]
+    everywhere(|_| KILLS.to_vec(), |at, fault| run(&ROLLBACK, at, fault));
 }
 
 #[test]
 fn a_release_gets_through_whatever_aws_answers_once() {
-    everywhere(&RELEASE, |at| some(&ANSWERS, at));
+    everywhere(|at| some(&ANSWERS, at), |at, fault| run(&RELEASE, at, fault));
 }
 
 #[test]
 fn a_rollback_of_services_gets_through_whatever_aws_answers_once() {
-    everywhere(&ROLLBACK, |at| some(&ANSWERS, at));
+    everywhere(|at| some(&ANSWERS, at), |at, fault| run(&ROLLBACK, at, fault));
 }
 
 #[test]
 fn a_release_that_fails_and_is_killed_at_any_request_goes_back_once() {
-    everywhere(&FAILED_RELEASE, |at| some(&KILLS, at));
+    everywhere(|at| some(&KILLS, at), |at, fault| run(&FAILED_RELEASE, at, fault));
 }
