@@ -1,10 +1,9 @@
 //! From a push to a stable tag beside a strict double of ECR: with rules that the emulator has not, and calls that it
 //! never refuses.
 
-use stablepin_tests::app::image;
 use stablepin_tests::ecr_double::Mutability;
 use stablepin_tests::{App, Plan, Release};
-use xtask::image::{Spec, index};
+use xtask::image::Spec;
 
 /// The tag that the pin of this number has.
 fn stable_tag(app: &App, number: u64, moves: bool) -> String {
@@ -50,23 +49,6 @@ fn where_a_filter_lets_the_stable_tag_move_it_moves() {
 #[test]
 fn where_a_filter_keeps_the_stable_tag_each_pin_has_its_own() {
     two_pins(Mutability::MutableExcept(vec!["prod-*".to_owned()]), false);
-}
-
-#[test]
-fn an_index_is_pinned_as_it_is_with_its_children_untouched() {
-    let app = Plan::new("index").create_aside();
-    let children = ["amd64", "arm64"].map(|name| image(&Spec::new(name)));
-    let index = index(children.to_vec()).expect("an index");
-    let digest = app.push_index("main", &index);
-    let promotions = app.promotions();
-    assert_eq!(promotions.len(), 1, "its children are no builds: {promotions:#?}");
-    app.approve(&digest);
-    assert_eq!(app.tag("prod-stable").as_ref(), Some(&digest));
-    assert_eq!(app.tag(&app.build_tag(&digest)).as_ref(), Some(&digest));
-    for child in &children {
-        assert!(app.tags(child.digest()).is_empty());
-    }
-    assert_eq!((app.web().count(), app.pins()), (3, vec![(1, digest)]));
 }
 
 #[test]

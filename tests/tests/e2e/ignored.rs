@@ -14,7 +14,7 @@ fn promotions_after(app: &App, tag: &str, digest: &str) -> usize {
 
 #[test]
 fn a_repository_that_nobody_registered_is_left_alone() {
-    let app = Plan::new("unregistered").with_repository();
+    let app = App::begins_aside(Plan::new("unregistered"));
     let digest = app.push("main", &Spec::new("1"));
     assert_eq!(promotions_after(&app, "main", &digest), 0);
     assert_eq!(app.tags(&digest), ["main"], "no tag was put");
@@ -22,7 +22,7 @@ fn a_repository_that_nobody_registered_is_left_alone() {
 
 #[test]
 fn a_tag_that_builds_does_not_name_is_no_build() {
-    let app = Plan::new("other-tag").create();
+    let app = Plan::new("other-tag").create_aside();
     for tag in ["feature-x", "latest", "prod-stable", "mainline", "xv1"] {
         let digest = app.push(tag, &Spec::new(tag));
         assert_eq!(promotions_after(&app, tag, &digest), 0, "{tag}");
@@ -33,24 +33,30 @@ fn a_tag_that_builds_does_not_name_is_no_build() {
 /// buildx pushes the children first, without a tag; the index is the build.
 #[test]
 fn a_multi_platform_build_asks_once_for_the_index() {
-    let app = Plan::new("platforms").create();
+    let app = Plan::new("platforms").create_aside();
     let arm = assemble(&Spec::new("1"), b"arm", "arm64").expect("an image");
     let index = index(vec![image(&Spec::new("1")), arm]).expect("an index");
     let digest = app.push_index("main", &index);
-    let link = app.link(&digest);
     for child in &index.children {
         assert_eq!(promotions_after(&app, "", child.digest()), 1, "a child has no tag");
     }
     let promotions = app.promotions();
     assert_eq!((promotions.len(), &promotions[0]["digest"]), (1, &json!(digest)));
-    assert_eq!(link.approve().status, 200);
-    assert_eq!(app.tag("prod-stable"), Some(digest), "the whole index is pinned");
+    app.approve(&digest);
+    assert_eq!(app.pins(), [(1, digest.clone())]);
+    assert_eq!(app.tag("prod-stable").as_ref(), Some(&digest), "the whole index is pinned");
+    assert_eq!(app.tag(&app.build_tag(&digest)), Some(digest));
+    assert!(
+        index.children.iter().all(|child| app.tags(child.digest()).is_empty()),
+        "and they are as they were"
+    );
+    assert_eq!(app.web().count(), 3);
 }
 
 /// cosign and `oras attach` put their artifacts beside the image.
 #[test]
 fn signatures_and_artifacts_are_no_builds() {
-    let app = Plan::new("artifacts").create();
+    let app = Plan::new("artifacts").create_aside();
     let digest = app.push("main", &Spec::new("1"));
     app.link(&digest);
     let artifact = |kind: &str| {
@@ -67,6 +73,9 @@ fn signatures_and_artifacts_are_no_builds() {
     let put = |tag: &str, manifest: &Blob| {
         let digest = app.registry().put_manifest(&app.plan.repository, Some(tag), manifest);
         let digest = digest.expect("the registry takes an artifact");
+        app.hears();
+        assert_eq!(app.promotions().len(), 1, "{tag}");
+        // And where the event does not tell what it is.
         assert_eq!(promotions_after(&app, tag, &digest), 1, "{tag}");
     };
     let signature = artifact("application/vnd.dev.cosign.artifact.sig.v1+json");
@@ -74,9 +83,10 @@ fn signatures_and_artifacts_are_no_builds() {
     put(&digest.replace(':', "-"), &signature);
     // Even under a name that `builds` has.
     put("main-sbom", &artifact("application/spdx+json"));
+    let chart = Blob::new("application/vnd.cncf.helm.config.v1+json", b"{}".to_vec());
     let helm = json!({
         "schemaVersion": 2, "mediaType": MANIFEST,
-        "config": { "mediaType": "application/vnd.cncf.helm.config.v1+json", "digest": digest, "size": 2 },
+        "config": { "mediaType": chart.media_type, "digest": chart.digest, "size": 2 },
         "layers": [],
     });
     put("v1.0.0", &Blob::new(MANIFEST, helm.to_string().into_bytes()));
@@ -85,7 +95,7 @@ fn signatures_and_artifacts_are_no_builds() {
 /// Rule 7: known by what the table recorded, not by how it looks. `builds` has `production-2*` here.
 #[test]
 fn our_own_tags_start_nothing_and_a_pipelines_tag_of_the_same_shape_does() {
-    let app = Plan::new("own-tags").create();
+    let app = Plan::new("own-tags").create_aside();
     let digest = app.pin("main", &Spec::new("1"));
     let build_tag = app.build(&digest).expect("a build")["build_tag"].as_str().expect("a tag").to_owned();
     for ours in [build_tag.as_str(), "prod-stable", "prod-stable-000001"] {
@@ -104,14 +114,14 @@ fn our_own_tags_start_nothing_and_a_pipelines_tag_of_the_same_shape_does() {
 
 #[test]
 fn an_event_for_an_image_that_is_gone_is_ignored() {
-    let app = Plan::new("gone").create();
+    let app = Plan::new("gone").create_aside();
     let never = format!("sha256:{}", "5eed".repeat(16));
     assert_eq!(promotions_after(&app, "main", &never), 0);
 }
 
 #[test]
 fn hostile_events_are_ignored() {
-    let app = Plan::new("hostile").create();
+    let app = Plan::new("hostile").create_aside();
     let digest = app.push("other", &Spec::new("1"));
     for tag in ["<script>", "a\nb", "../main", "main main", "main\u{0}"] {
         assert_eq!(promotions_after(&app, tag, &digest), 0, "{tag:?}");

@@ -19,7 +19,7 @@ fn named(app: &App, digest: &str) -> (String, String) {
 
 #[test]
 fn a_build_is_named_by_its_commit_from_the_label_then_the_tag_then_by_its_digest() {
-    let app = Plan::new("names").create();
+    let app = Plan::new("names").create_aside();
     let push = |tag: &str, spec: &Spec| app.push(tag, spec);
     let digests = [
         push("main", &Spec::new("label").revision(COMMIT)),
@@ -42,7 +42,7 @@ fn a_build_is_named_by_its_commit_from_the_label_then_the_tag_then_by_its_digest
 
 #[test]
 fn a_known_build_keeps_its_name_when_it_is_pushed_again_as_something_else() {
-    let app = Plan::new("keeps").create();
+    let app = Plan::new("keeps").create_aside();
     let spec = Spec::new("1");
     let digest = app.push("main-047b82e", &spec);
     let first = named(&app, &digest);
@@ -55,7 +55,7 @@ fn a_known_build_keeps_its_name_when_it_is_pushed_again_as_something_else() {
 
 #[test]
 fn a_hostile_label_names_nothing() {
-    let app = Plan::new("label").create();
+    let app = Plan::new("label").create_aside();
     let spec = Spec::new("1").revision("deadbeef\r\nBcc: everybody@example.com <script>alert(1)</script>");
     let digest = app.push("main-047b82e", &spec);
     assert_eq!(named(&app, &digest), ("047b82e".to_owned(), "047b82e".to_owned()));
