@@ -274,6 +274,16 @@ impl Run<'_> {
         self.of.retention(&self.message(), fault, time)
     }
 
+    /// After so many failures that another one ends it.
+    #[track_caller]
+    pub fn comes_the_last_time(&self) {
+        let body = json!({
+            "application": self.application, "run": self.id, "repository": self.repository, "failures": 3,
+        });
+        let message = json!({ "Records": [{ "eventSource": "aws:sqs", "body": body.to_string() }] });
+        assert_eq!(self.of.wakes(&message)["how"], "it failed too often");
+    }
+
     /// It comes again until all is done; what became of the repository.
     #[track_caller]
     pub fn ends(&self) -> Value {

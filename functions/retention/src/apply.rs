@@ -84,13 +84,19 @@ impl<'a> Apply<'a> {
                 (Fate::Delete { .. }, None) if begun => Outcome::Deleted,
                 (Fate::Delete { .. } | Fate::Archive { .. }, None) => skipped("is not there any more"),
                 (Fate::Delete { .. }, Some(still @ Planned { fate: Fate::Delete { wave }, .. }))
-                | (Fate::Archive { .. }, Some(still @ Planned { fate: Fate::Archive { wave }, .. }))
+                // What was to be deleted when it was planned is archived first by now: that is less.
+                | (
+                    Fate::Delete { .. } | Fate::Archive { .. },
+                    Some(still @ Planned { fate: Fate::Archive { wave }, .. }),
+                )
                     if still.tags == one.tags =>
                 {
                     apply.waves.entry(*wave).or_default().push(still);
                     continue;
                 }
-                (Fate::Archive { .. }, Some(fresh)) if begun && fresh.rule.is_archived() => Outcome::Archived,
+                (_, Some(fresh)) if begun && fresh.rule.is_archived() && !one.rule.is_archived() => {
+                    Outcome::Archived
+                }
                 (Fate::Delete { .. } | Fate::Archive { .. }, Some(fresh)) if fresh.tags != one.tags => {
                     skipped("its tags are others now")
                 }

@@ -7,7 +7,8 @@
 //! Calls, in an account of 500 services with 3,000 tasks and 500 task definitions in 500 families: 5 ListServices,
 //! 50 DescribeServices, 60 ListTasks and DescribeTasks, 25 DescribeServiceRevisions, 5 and 500 for the families'
 //! newest revisions, 500 DescribeTaskDefinition when it is the first time. The reads of task definitions, 20 a second,
-//! are what takes time: one reading of the families serves all repositories of a night for some minutes. Service deployments are listed only of services whose last deployment is not over.
+//! are what takes time. Which revisions are a family's newest is read once for the dry runs of some minutes. Service
+//! deployments are listed only of services whose last deployment is not over.
 //! <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/request-throttling.html>
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,8 +38,8 @@ pub struct Used {
     pub digest: Option<ImageDigest>,
 }
 
-/// For so long the newest revisions are taken to be those that were read. What a service, a task or a deployment uses is
-/// read each time: of a revision that nobody has run yet, a run that began before it need not know.
+/// For so long the newest revisions are taken to be those that were read, where nothing is deleted by it. What a service,
+/// a task or a deployment uses is read each time.
 const SHARED_FOR: SignedDuration = SignedDuration::from_mins(10);
 
 /// What is kept from one invocation to the next.

@@ -100,7 +100,14 @@ impl Known {
     ) -> Result<(), S3Error> {
         if self.is_new {
             let bytes = serde_json::to_vec(&self).unwrap_or_default();
-            bucket.put(&key(application, repository), bytes, "application/json").await?;
+            match bucket.put(&key(application, repository), bytes, "application/json").await {
+                Ok(_) => {}
+                // Then it is all read again.
+                Err(error @ S3Error::TooLarge { .. }) => {
+                    tracing::warn!(repository.name = %repository, "what is known of manifests is not kept: {error}");
+                }
+                Err(error) => return Err(error),
+            }
             self.is_new = false;
         }
         Ok(())

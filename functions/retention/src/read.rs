@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
-use stablepin_aws::dynamodb::TableError;
+use stablepin_aws::dynamodb::{Mark, TableError};
 use stablepin_aws::ecr::{EcrError, FoundImage, ImageStatus};
 use stablepin_core::application::Application;
 use stablepin_core::image::{ImageDigest, ImageReference, ImageTag, RepositoryName};
@@ -100,6 +100,9 @@ pub(crate) async fn read(
     let named = [policy, of_all].into_iter().flatten();
     let named = named.flat_map(|policy| pullers(&policy, &doors.account, repository).unwrap_or_else(anybody));
     let strangers = strangers(&named.collect(), &application.retention.waive);
+    if !strangers.is_empty() {
+        warnings.push(warning(&strangers));
+    }
     if doors.ecr.lifecycle_policy(repository).await.map_err(ReadError::Policy)?.is_some() {
         warnings.push(
             "the repository has a lifecycle policy: ECR deletes by it whatever Stablepin keeps; remove it"
@@ -115,6 +118,16 @@ pub(crate) async fn read(
     let images = Images::new(images);
     let inventory = Inventory { repository: repository.clone(), images, pins, needs, was_live };
     Ok(Read { inventory, warnings, strangers })
+}
+
+/// Where others may pull, and nobody has said what they use.
+pub(crate) fn warning(strangers: &BTreeSet<String>) -> String {
+    let who: Vec<_> = strangers.iter().map(String::as_str).collect();
+    format!(
+        "the repository's policy, or the registry's, lets {} pull, and what they use cannot be read from here: nothing \
+         is deleted. Look after it, and write them in retention.waive",
+        who.join(", ")
+    )
 }
 
 /// Pins whose image is not there, or cannot be pulled: nobody could go back to them.
@@ -136,18 +149,24 @@ fn absent(pins: &[(EnvironmentName, PinNumber, ImageDigest)], images: &[Image]) 
     wrong.collect()
 }
 
-/// Operations that are not over. References of those that are, and marks that a crash has left, are taken away.
+/// Takes away the marks of a run that was cut off, or gives up. Answers all that there were.
 ///
 /// An application has one repository, and whoever calls this has it: no other run is about to delete.
-async fn open(doors: &Doors, application: &ApplicationName) -> Result<Vec<Need>, TableError> {
+pub(crate) async fn settle(doors: &Doors, application: &ApplicationName) -> Result<Vec<Mark>, TableError> {
     let marks = doors.table.marks(application).await?;
+    for mark in marks.iter().filter(|mark| mark.condemned_by.is_some()) {
+        doors.table.was_deleted(application, &mark.digest).await?;
+    }
+    Ok(marks)
+}
+
+/// Operations that are not over. References of those that are, and marks that a crash has left, are taken away.
+async fn open(doors: &Doors, application: &ApplicationName) -> Result<Vec<Need>, TableError> {
+    let marks = settle(doors, application).await?;
     let operations: Vec<_> = marks.iter().flat_map(|mark| mark.needed_by.iter().copied()).collect();
     let ended = doors.table.ended(application, &operations).await?;
     let mut needs = Vec::new();
     for mark in marks {
-        if mark.condemned_by.is_some() {
-            doors.table.was_deleted(application, &mark.digest).await?;
-        }
         let (over, open): (BTreeSet<_>, BTreeSet<_>) =
             mark.needed_by.into_iter().partition(|operation| ended.contains(operation));
         doors.table.release(application, &mark.digest, &over).await?;

@@ -76,6 +76,10 @@ async fn route(doors: &Doors, request: &Request) -> Result<Response, Problem> {
                 );
                 return Err(Problem::new(409, "nothing-archived", "Nothing was archived", detail));
             }
+            if !run.state().is_terminal() {
+                let detail = format!("run {} still goes on, and archives: undo it when it has ended", run.id);
+                return Err(Problem::new(409, "run-not-over", "The run is not over", detail));
+            }
             let wanted = wanted_of(request, &run)?;
             begin(doors, request, &application, Purpose::Undo { of: run.id }, by, wanted).await
         }

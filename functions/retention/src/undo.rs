@@ -25,9 +25,11 @@ pub(crate) async fn undo(work: &Work<'_>, of: RunId) -> Result<Option<Progress>,
     let status: BTreeMap<&ImageDigest, ImageStatus> =
         found.iter().map(|one| (&one.digest, one.status)).collect();
     let mut outcomes = Outcomes::new();
+    let mut is_whole = true;
     for digest in archived {
         if work.deadline.is_near() {
-            return Ok(None);
+            is_whole = false;
+            break;
         }
         let outcome = match status.get(&digest) {
             Some(ImageStatus::Active | ImageStatus::Activating) => Outcome::Restored,
@@ -53,6 +55,10 @@ pub(crate) async fn undo(work: &Work<'_>, of: RunId) -> Result<Option<Progress>,
             _ => applied.restored += 1,
         }
     }
-    applied.report = Some(work.put("report.json", &outcomes).await?);
-    Ok(Some(Progress::Done(applied)))
+    applied.report = Some(work.put_report(&outcomes).await?);
+    if is_whole {
+        return Ok(Some(Progress::Done(applied)));
+    }
+    work.say(&Progress::Applying(applied)).await?;
+    Ok(None)
 }

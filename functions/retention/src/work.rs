@@ -9,6 +9,7 @@ use stablepin_aws::ecr::ImageStatus;
 use stablepin_aws::s3::Bucket;
 use stablepin_core::application::{Application, RetentionMode};
 use stablepin_core::image::{ImageDigest, ImageTag, RepositoryName};
+use stablepin_core::retention::inventory::Status;
 use stablepin_core::retention::plan::{Fate, Plan, Rule, plan};
 use stablepin_core::retention::policy::Policy;
 use stablepin_core::retention::run::{Applied, Planned, Progress, Purpose, Run, RunId, Stored};
@@ -19,7 +20,7 @@ use stablepin_driver::errors::chain;
 use crate::apply::{Apply, Cut};
 use crate::in_use::TaskDefinitions;
 use crate::manifests::Known;
-use crate::read::{Read, ReadError, read};
+use crate::read::{Read, ReadError, read, settle, warning};
 use crate::{Doors, Message, RetentionError, metrics, runs, undo};
 
 /// How long after its deadline an invocation's last call may still be carried out.
@@ -118,6 +119,10 @@ async fn failed(
         let again = Message { failures: message.failures + 1, ..message.clone() };
         again.later(work.doors, BUSY_SECONDS * i32::from(again.failures)).await?;
         return Ok("it failed: again later");
+    }
+    // Nobody comes back for them before the next run.
+    if let Err(error) = settle(work.doors, &work.run.application).await {
+        tracing::error!(repository.name = %work.repository, "marks are left: {}", chain(&error));
     }
     work.say(&Progress::Failed { problem: chain(error) }).await?;
     Ok("it failed too often")
@@ -226,7 +231,9 @@ impl Work<'_> {
     ) -> Result<Read, ReadError> {
         let mut rounds = 1..MOST_READS;
         loop {
-            match read(self.doors, application, self.repository, self.run.begun_at, known, cache).await {
+            // Where nothing is deleted, what was read for another repository of the same night will do.
+            let since = if self.run.purpose == Purpose::Plan { self.run.begun_at } else { now() };
+            match read(self.doors, application, self.repository, since, known, cache).await {
                 Err(error) if error.is_retryable() && !self.deadline.is_near() && rounds.next().is_some() => {
                     tracing::warn!(repository.name = %self.repository, "read once more: {}", chain(&error));
                 }
@@ -241,7 +248,7 @@ impl Work<'_> {
         read: &Read,
         known: &mut Known,
     ) -> Result<Option<Progress>, RetentionError> {
-        let Read { inventory, warnings, strangers: _ } = read;
+        let Read { inventory, warnings, .. } = read;
         let kept = self.kept_plan().await?;
         // What is to be carried out was bounded when it was planned.
         let share = if kept.is_some() { 100 } else { self.run.share };
@@ -275,13 +282,7 @@ impl Work<'_> {
         stored: Option<Stored>,
     ) -> Result<Option<Progress>, RetentionError> {
         if !read.strangers.is_empty() {
-            let who: Vec<_> = read.strangers.iter().map(String::as_str).collect();
-            let problem = format!(
-                "the repository's policy lets {} pull, and what they use cannot be read from here: nothing was \
-                 touched. Look after it, and write them in retention.waive",
-                who.join(", ")
-            );
-            return Ok(Some(Progress::LeftAlone { problem }));
+            return Ok(Some(Progress::LeftAlone { problem: warning(&read.strangers) }));
         }
         let before = self.run.repositories.get(self.repository);
         let noted = before.and_then(|one| one.report.clone());
@@ -291,7 +292,7 @@ impl Work<'_> {
         };
         let begun = before.is_some_and(|one| one.plan.is_some());
         let mut apply = Apply::new(self, saved, fresh, noted, begun);
-        let cut = apply.carry_out().await?;
+        let cut = apply.carry_out().await;
         let mut applied = apply.applied();
         let deleted: BTreeSet<&ImageDigest> = apply
             .outcomes
@@ -310,13 +311,24 @@ impl Work<'_> {
             outcomes: &apply.outcomes,
             applied: &applied,
         };
-        applied.report = Some(self.put("report.json", &report).await?);
-        if cut == Cut::Short {
-            self.say(&Progress::Applying(applied)).await?;
-            return Ok(None);
+        // Also where it failed: what was archived is had back by its report.
+        applied.report = Some(self.put_report(&report).await?);
+        match cut {
+            Ok(Cut::Whole) => {}
+            Ok(Cut::Short) => {
+                self.say(&Progress::Applying(applied)).await?;
+                return Ok(None);
+            }
+            Err(error) => {
+                self.say(&Progress::Applying(applied)).await?;
+                return Err(error);
+            }
         }
-        let missing =
-            if apply.outcomes.is_empty() { Vec::new() } else { self.missing(application, fresh).await? };
+        let missing = if apply.outcomes.is_empty() {
+            Vec::new()
+        } else {
+            self.missing(application, fresh, read).await?
+        };
         if missing.is_empty() {
             return Ok(Some(Progress::Done(applied)));
         }
@@ -330,9 +342,21 @@ impl Work<'_> {
         Ok(Some(Progress::Failed { problem }))
     }
 
-    /// Whatever has to stay is still there, and can be pulled if it could be before: what the plan kept, and every pin
-    /// and stable tag as they are now.
-    async fn missing(&self, application: &Application, plan: &Plan) -> Result<Vec<String>, RetentionError> {
+    /// Whatever had to stay is still there, and can be pulled if it could be before: what the plan kept, and every pin
+    /// and stable tag as they are now. What was not there when it was read, this run has not taken.
+    async fn missing(
+        &self,
+        application: &Application,
+        plan: &Plan,
+        read: &Read,
+    ) -> Result<Vec<String>, RetentionError> {
+        let could_be_pulled: BTreeSet<&ImageDigest> = read
+            .inventory
+            .images
+            .iter()
+            .filter(|image| !matches!(image.status, Status::Archived(_)))
+            .map(|image| &image.digest)
+            .collect();
         let found = self.doors.ecr.inventory(self.repository).await?;
         let there: BTreeMap<&ImageDigest, ImageStatus> =
             found.iter().map(|one| (&one.digest, one.status)).collect();
@@ -340,13 +364,18 @@ impl Work<'_> {
             found.iter().flat_map(|image| image.tags.iter().map(|tag| (tag, &image.digest))).collect();
         let mut missing = BTreeSet::new();
         for one in plan.images.iter().filter(|one| one.rule.is_needed() && one.fate.wave().is_none()) {
-            if !there.contains_key(&one.digest) {
-                missing.insert(format!("{} ({})", one.digest, one.why));
+            match there.get(&one.digest) {
+                Some(ImageStatus::Archived) if could_be_pulled.contains(&one.digest) => {
+                    missing.insert(format!("{} is archived ({})", one.digest, one.why));
+                }
+                Some(_) => {}
+                None => drop(missing.insert(format!("{} ({})", one.digest, one.why))),
             }
         }
         for (name, environment) in self.doors.table.environments_of(&self.run.application).await? {
             let Some(pin) = environment.pin else { continue };
             match there.get(&pin.digest) {
+                _ if !could_be_pulled.contains(&pin.digest) => {}
                 Some(ImageStatus::Active | ImageStatus::Activating) => {}
                 Some(ImageStatus::Archived) => {
                     missing.insert(format!("{}, the pin of {name}, is archived", pin.digest));
@@ -401,10 +430,21 @@ impl Work<'_> {
         let mut planned = counted(plan, Some(stored), warnings);
         let goes: BTreeSet<&ImageDigest> =
             plan.images.iter().filter(|one| one.fate.wave().is_some()).map(|one| &one.digest).collect();
-        let exact = known.freed(&self.doors.ecr, self.repository, &goes, &there(read)).await;
-        planned.freed_bytes = exact.unwrap_or_else(|| known.freed_at_most(plan, &goes));
+        let mut exact = known.freed(&self.doors.ecr, self.repository, &goes, &there(read)).await;
+        // The archive frees nothing. What goes there was weighed all the same: from there nobody can read its manifest.
+        let deleted = plan.images.iter().filter(|one| matches!(one.fate, Fate::Delete { .. }));
+        let deleted: BTreeSet<&ImageDigest> = deleted.map(|one| &one.digest).collect();
+        if deleted.len() < goes.len() {
+            exact = known.freed(&self.doors.ecr, self.repository, &deleted, &there(read)).await;
+        }
+        planned.freed_bytes = exact.unwrap_or_else(|| known.freed_at_most(plan, &deleted));
         planned.freed_is_exact = exact.is_some();
         Ok(planned)
+    }
+
+    /// Each has a key of its own, so that the one that the run names stays what it is until it names another.
+    pub(crate) async fn put_report<T: Serialize>(&self, report: &T) -> Result<Stored, RetentionError> {
+        self.put(&format!("report-{}.json", now().as_millisecond()), report).await
     }
 
     /// A document of this run, in the bucket.

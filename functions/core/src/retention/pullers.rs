@@ -72,7 +72,9 @@ impl Statement {
     fn is_of(&self, repository: &RepositoryName) -> bool {
         let names = |resource: &String| {
             let Some((_, name)) = resource.split_once(":repository/") else { return true };
-            Pattern::parse(name).is_ok_and(|pattern| pattern.matches(repository.as_str()))
+            // A policy variable is whatever it is when it is used.
+            let is_known = !name.contains("${");
+            !is_known || Pattern::parse(name).map_or(true, |pattern| pattern.matches(repository.as_str()))
         };
         self.resource.as_ref().is_none_or(|resources| resources.as_slice().iter().any(names))
     }
@@ -187,6 +189,10 @@ mod tests {
         assert!(of(r#""*""#));
         assert!(of(r#"["arn:aws:ecr:eu-west-1:111122223333:repository/prod/*"]"#));
         assert!(!of(r#""arn:aws:ecr:eu-west-1:111122223333:repository/staging/*""#));
+        for not_understood in ["staging/${aws:PrincipalTag/team}", ""] {
+            let resource = format!(r#""arn:aws:ecr:eu-west-1:111122223333:repository/{not_understood}""#);
+            assert!(of(&resource), "{not_understood}");
+        }
     }
 
     #[test]

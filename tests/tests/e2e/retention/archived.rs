@@ -124,3 +124,40 @@ fn an_archived_index_that_nobody_ever_read_holds_all_of_its_repository_back() {
     assert_eq!((web.status(&child), web.status(&other)), (Some(Status::Active), Some(Status::Active)));
     assert_eq!(story.changes(), 0);
 }
+
+#[test]
+fn the_plan_of_a_dry_run_is_carried_out_by_the_archive_that_was_chosen_after_it() {
+    let story = Retention::begin("ret-chosen", "mode = \"dry-run\"\nkeep = 5");
+    let planned = story.web.put_all((0..3).map(|number| old(&format!("{number}"))));
+    let plan = story.runs();
+    assert_eq!((plan.number("to_remove"), story.changes()), (3, 0), "{:#}", plan.record());
+    let other = story.web.put(old("other"));
+    story.configures(ARCHIVE);
+    let run = story.begins_of(&plan, "apply");
+    run.ends();
+    assert_eq!((run.number("archived"), run.number("deleted")), (3, 0), "{:#}", run.record());
+    assert!(planned.iter().all(|digest| story.web.status(digest) == Some(Status::Archived)));
+    assert_eq!(story.web.status(&other), Some(Status::Active), "nothing is added");
+}
+
+#[test]
+fn what_was_archived_before_its_run_failed_can_be_had_back() {
+    let story = Retention::begin("ret-half", ARCHIVE);
+    let images = story.web.put_all((0..101).map(|number| old(&format!("{number}"))));
+    let archived = |status| images.iter().filter(|digest| story.web.status(digest) == Some(status)).count();
+    let run = story.begins(&json!({ "share": 100 }));
+    story.ecr.keeps_failing("UpdateImageStorageClass", 101, 400, "AccessDeniedException");
+    assert_eq!(run.comes(None).answer.expect("it was not killed")["how"], "it failed: again later");
+    assert_eq!((archived(Status::Archived), run.number("archived")), (100, 100));
+
+    let undo = || story.asks(&run.application, Some((&run.id, "undo")), &json!({}));
+    let (status, problem) = undo();
+    assert_eq!((status, &problem["type"]), (409, &json!("urn:stablepin:problem:run-not-over")), "{problem}");
+    run.comes_the_last_time();
+    assert_eq!((&run.in_repository()["state"], archived(Status::Archived)), (&json!("Failed"), 100));
+
+    story.ecr.is_well();
+    let back = story.begins_of(&run, "undo");
+    assert_eq!(back.ends()["state"], "Done", "{:#}", back.record());
+    assert_eq!((back.number("restored"), archived(Status::Activating)), (100, 100));
+}

@@ -9,6 +9,7 @@ use stablepin_tests::crash::{Fault, Run};
 use stablepin_tests::ecr_double::{NewImage, Status};
 use stablepin_tests::retention::{Retention, days_ago};
 use stablepin_tests::runs_deep;
+use xtask::image::Spec;
 use xtask::podman::ECR_HOST;
 
 /// So many runs at a time: programs and the emulator share the machine.
@@ -328,14 +329,47 @@ fn what_fails_too_often_ends_and_says_why() {
     let image = story.web.put(NewImage::named("1").pushed_at(days_ago(400)));
     let run = story.begins(&json!({ "share": 100 }));
     story.ecr.keeps_failing("BatchDeleteImage", 1, 400, "AccessDeniedException");
-    let body = json!({
-        "application": run.application, "run": run.id, "repository": run.repository, "failures": 3,
-    });
-    let message = json!({ "Records": [{ "eventSource": "aws:sqs", "body": body.to_string() }] });
-    assert_eq!(story.wakes(&message)["how"], "it failed too often");
+    run.comes_the_last_time();
     assert_eq!(run.in_repository()["state"], "Failed");
     assert!(run.problem().contains("BatchDeleteImage"), "{}", run.problem());
     assert!(story.web.exists(&image) && story.condemned().is_empty());
+}
+
+#[test]
+fn what_was_gone_before_is_told_and_what_goes_meanwhile_fails_the_run() {
+    for meanwhile in [false, true] {
+        let story = Retention::begin("ret-lost", "mode = \"delete\"");
+        let pinned = story.app.pin("main", &Spec::new("1"));
+        let old = story.web.put(NewImage::named("old").pushed_at(days_ago(400)));
+        if !meanwhile {
+            story.web.loses(&pinned);
+        }
+        let run = story.begins(&json!({ "share": 100 }));
+        thread::scope(|scope| {
+            let deletes = story.ecr.pauses("BatchDeleteImage");
+            let applies = scope.spawn(|| run.ends());
+            deletes.comes();
+            if meanwhile {
+                story.web.loses(&pinned);
+            }
+            deletes.goes_on();
+            applies.join().expect("the run ends");
+        });
+        let told = run.in_repository();
+        assert!(!story.web.exists(&old) && run.number("deleted") == 1, "{told:#}");
+        if meanwhile {
+            assert_eq!(told["state"], "Failed");
+            let problem = run.problem();
+            assert!(problem.contains("what has to be there") && problem.contains(&pinned), "{problem}");
+        } else {
+            assert_eq!(told["state"], "Done");
+            let warnings = told["warnings"].to_string();
+            assert!(
+                warnings.contains(&pinned) && warnings.contains("is not in the repository"),
+                "{warnings}"
+            );
+        }
+    }
 }
 
 /// What may go is archived, and the run is killed.
