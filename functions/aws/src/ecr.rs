@@ -22,6 +22,7 @@ use crate::failed_call::{FailedCall, is_retryable_code};
 use crate::plain_http::PlainHttp;
 use crate::session::Session;
 
+mod images;
 mod retention;
 
 pub use crate::plain_http::DownloadError;

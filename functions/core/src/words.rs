@@ -1,10 +1,13 @@
 //! Times and sizes as people read them.
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 /// Absolute, with the zone: a mail may arrive hours late.
 pub fn time(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%d %H:%M UTC").to_string()
+    // A plan says it of each of a hundred thousand images, and a format that is parsed takes three times as long.
+    let at = TimeZone::UTC.to_datetime(at);
+    format!("{:04}-{:02}-{:02} {:02}:{:02} UTC", at.year(), at.month(), at.day(), at.hour(), at.minute())
 }
 
 /// Decimal units, as registries show them.

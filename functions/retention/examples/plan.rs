@@ -8,7 +8,6 @@ use std::io::{self, BufWriter, Write as _};
 use jiff::Timestamp;
 use stablepin_aws::ecr::{Ecr, FoundImage, ImageStatus};
 use stablepin_aws::session::Session;
-use stablepin_core::build_tag::{BackupTag, BuildTag};
 use stablepin_core::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_core::manifest::Manifest;
 use stablepin_core::name::EnvironmentName;
@@ -66,9 +65,8 @@ async fn images(ecr: &Ecr, repository: &RepositoryName) -> Result<Vec<Image>, Bo
 }
 
 fn read(image: FoundImage, children: &mut HashMap<ImageDigest, Vec<ImageDigest>>) -> Image {
-    // The table says which tags are ours; here all are that look so.
-    let ours =
-        |tag: &ImageTag| BuildTag::parse(tag.as_str()).is_ok() || BackupTag::parse(tag.as_str()).is_ok();
+    // The table says which tags are ours, and no tag is read for that; here all of the environment are.
+    let ours = |tag: &ImageTag| tag.as_str().starts_with("production-");
     Image {
         tags: image.tags.into_iter().map(|tag| Tag { ours: ours(&tag), tag }).collect(),
         pushed_at: image.pushed_at,

@@ -5,21 +5,20 @@
 
 use std::collections::BTreeSet;
 
-use aws_sdk_ecr::operation::describe_images::{DescribeImagesError, DescribeImagesOutput};
+use aws_sdk_ecr::operation::describe_images::DescribeImagesError;
 use aws_sdk_ecr::operation::get_lifecycle_policy::GetLifecyclePolicyError;
 use aws_sdk_ecr::operation::get_registry_policy::GetRegistryPolicyError;
 use aws_sdk_ecr::operation::get_repository_policy::GetRepositoryPolicyError;
 use aws_sdk_ecr::operation::register_pull_time_update_exclusion::RegisterPullTimeUpdateExclusionError;
 use aws_sdk_ecr::operation::update_image_storage_class::UpdateImageStorageClassError;
 use aws_sdk_ecr::types::{
-    DescribeImagesFilter, ImageFailure, ImageIdentifier, ImageStatus as SdkImageStatus, ImageStatusFilter,
-    TargetStorageClass,
+    DescribeImagesFilter, ImageFailure, ImageIdentifier, ImageStatusFilter, TargetStorageClass,
 };
 use jiff::Timestamp;
 use stablepin_core::image::{ImageDigest, ImageTag, RepositoryName};
-use stablepin_core::manifest::{DOCKER_LIST, OCI_INDEX};
 
-use super::{Ecr, EcrError, ImageStatus, Manifest, PER_BATCH_GET, PER_DESCRIBE, digest, timestamp, verified};
+use super::images::Reader;
+use super::{Ecr, EcrError, ImageStatus, Manifest, PER_BATCH_GET, PER_DESCRIBE, digest, verified};
 use crate::failed_call::FailedCall;
 use crate::pages::{Endless, Pages};
 use crate::session::Session;
@@ -119,6 +118,7 @@ impl Ecr {
         let mut found = Vec::new();
         let mut pages = Pages::at_most(MOST_PAGES);
         loop {
+            let reader = Reader::of(repository);
             let answer = self
                 .client
                 .describe_images()
@@ -127,6 +127,8 @@ impl Ecr {
                 .filter(any_status())
                 .max_results(PER_DESCRIBE)
                 .set_next_token(pages.token())
+                .customize()
+                .interceptor(reader.clone())
                 .send()
                 .await
                 .map_err(|error| match error.as_service_error() {
@@ -141,9 +143,7 @@ impl Ecr {
                         source: FailedCall::new(error),
                     },
                 })?;
-            for image in answer.image_details() {
-                found.push(found_image(repository, image)?);
-            }
+            found.append(&mut reader.found()?);
             let follows = pages.follows(answer.next_token()).map_err(|Endless| EcrError::Endless {
                 operation: "DescribeImages",
                 what: format!("images of {repository}"),
@@ -167,11 +167,7 @@ impl Ecr {
         let mut parts: Vec<&[&ImageDigest]> = wanted.chunks(PER_DESCRIBE_BY_NAME).rev().collect();
         while let Some(part) = parts.pop() {
             match self.describe_named(repository, part).await? {
-                Some(answer) => {
-                    for image in answer.image_details() {
-                        found.push(found_image(repository, image)?);
-                    }
-                }
+                Some(mut images) => found.append(&mut images),
                 // One that is missing spoils the answer for all, and ECR does not say which: each half is asked for.
                 // <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeImages.html#API_DescribeImages_Errors>
                 None if part.len() > 1 => {
@@ -189,17 +185,20 @@ impl Ecr {
         &self,
         repository: &RepositoryName,
         digests: &[&ImageDigest],
-    ) -> Result<Option<DescribeImagesOutput>, EcrError> {
+    ) -> Result<Option<Vec<FoundImage>>, EcrError> {
+        let reader = Reader::of(repository);
         let described = self
             .client
             .describe_images()
             .repository_name(repository.as_str())
             .set_image_ids(Some(digests.iter().copied().map(identifier).collect()))
             .filter(any_status())
+            .customize()
+            .interceptor(reader.clone())
             .send()
             .await;
         let error = match described {
-            Ok(answer) => return Ok(Some(answer)),
+            Ok(_) => return reader.found().map(Some),
             Err(error) => error,
         };
         let repository = repository.clone();
@@ -488,47 +487,6 @@ fn any_status() -> DescribeImagesFilter {
 
 fn code(failure: &ImageFailure) -> String {
     failure.failure_code().map_or("no reason given", |code| code.as_str()).to_owned()
-}
-
-fn found_image(
-    repository: &RepositoryName,
-    image: &aws_sdk_ecr::types::ImageDetail,
-) -> Result<FoundImage, EcrError> {
-    let name = image.image_digest().unwrap_or("an image");
-    let odd = |member, found: &str| EcrError::Odd {
-        repository: repository.clone(),
-        image: name.to_owned(),
-        member,
-        found: found.to_owned(),
-    };
-    let parsed = |member, text: &str| ImageDigest::parse(text).map_err(|_| odd(member, text));
-    let mut tags = Vec::with_capacity(image.image_tags().len());
-    for tag in image.image_tags() {
-        tags.push(ImageTag::parse(tag).map_err(|_| odd("imageTags", tag))?);
-    }
-    let status = match image.image_status() {
-        None | Some(SdkImageStatus::Active) => ImageStatus::Active,
-        Some(SdkImageStatus::Archived) => ImageStatus::Archived,
-        Some(SdkImageStatus::Activating) => ImageStatus::Activating,
-        Some(other) => return Err(odd("imageStatus", other.as_str())),
-    };
-    Ok(FoundImage {
-        digest: parsed("imageDigest", image.image_digest().unwrap_or_default())?,
-        tags,
-        size_bytes: image.image_size_in_bytes().and_then(|bytes| u64::try_from(bytes).ok()),
-        pushed_at: image.image_pushed_at().and_then(timestamp),
-        status,
-        archived_at: image.last_archived_at().and_then(timestamp),
-        activated_at: image.last_activated_at().and_then(timestamp),
-        pulled_at: image.last_recorded_pull_time().and_then(timestamp),
-        is_index: image
-            .image_manifest_media_type()
-            .is_none_or(|media_type| [OCI_INDEX, DOCKER_LIST].contains(&media_type)),
-        subject: image
-            .subject_manifest_digest()
-            .map(|text| parsed("subjectManifestDigest", text))
-            .transpose()?,
-    })
 }
 
 #[cfg(test)]

@@ -46,6 +46,11 @@ impl Images {
         }
         Self(images)
     }
+
+    /// Where in the list it is.
+    pub(super) fn place(&self, digest: &ImageDigest) -> Option<usize> {
+        self.0.binary_search_by(|image| image.digest.cmp(digest)).ok()
+    }
 }
 
 impl std::ops::Deref for Images {

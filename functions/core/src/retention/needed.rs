@@ -1,71 +1,89 @@
 //! What is needed, and what goes with it: an index needs its children, and an image keeps what is said about it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
-use super::inventory::Image;
+use super::inventory::{Image, Images};
 use crate::image::ImageDigest;
 
-/// How the images of a repository hang together, by their places in the list.
-pub(super) struct Family {
+/// How the images of a repository hang together, by their places in the list. Most belong to nothing, and take a word.
+pub(super) struct Family(Vec<Option<Box<Kin>>>);
+
+#[derive(Default)]
+struct Kin {
     /// Of an index: its children that are here.
-    children: Vec<Vec<usize>>,
+    children: Vec<usize>,
     /// The indexes that refer to it.
-    parents: Vec<Vec<usize>>,
+    parents: Vec<usize>,
     /// Signatures, attestations, SBOMs and the like that are about it.
-    accessories: Vec<Vec<usize>>,
+    accessories: Vec<usize>,
     /// What it is about.
-    subjects: Vec<Vec<usize>>,
+    subjects: Vec<usize>,
 }
 
 impl Family {
-    pub(super) fn of(images: &[Image], places: &HashMap<&ImageDigest, usize>) -> Self {
-        let mut family = Self {
-            children: vec![Vec::new(); images.len()],
-            parents: vec![Vec::new(); images.len()],
-            accessories: vec![Vec::new(); images.len()],
-            subjects: vec![Vec::new(); images.len()],
-        };
+    pub(super) fn of(images: &Images) -> Self {
+        let mut family = Self(images.iter().map(|_| None).collect());
         for (place, image) in images.iter().enumerate() {
-            let children = image.children.iter().filter_map(|child| places.get(child));
-            for child in children.filter(|child| **child != place) {
-                family.children[place].push(*child);
-                family.parents[*child].push(place);
+            let children = image.children.iter().filter_map(|child| images.place(child));
+            for child in children.filter(|child| *child != place) {
+                family.kin(place).children.push(child);
+                family.kin(child).parents.push(place);
             }
-            for subject in subjects(image).iter().filter_map(|subject| places.get(subject)) {
-                family.subjects[place].push(*subject);
-                family.accessories[*subject].push(place);
+            for subject in subjects(image).iter().filter_map(|subject| images.place(subject)) {
+                family.kin(place).subjects.push(subject);
+                family.kin(subject).accessories.push(place);
             }
         }
         family
     }
 
+    fn kin(&mut self, place: usize) -> &mut Kin {
+        self.0[place].get_or_insert_default()
+    }
+
     /// What cannot be had without it: of an index its children, of anything what is said about it.
     pub(super) fn below(&self, place: usize) -> impl Iterator<Item = usize> + '_ {
-        self.children[place].iter().chain(&self.accessories[place]).copied()
+        self.0[place].iter().flat_map(|kin| kin.children.iter().chain(&kin.accessories).copied())
     }
 
     /// What it goes with: indexes that refer to it, and what it is about.
     pub(super) fn above(&self, place: usize) -> impl Iterator<Item = usize> + '_ {
-        self.parents[place].iter().chain(&self.subjects[place]).copied()
+        self.parents(place).iter().chain(self.subjects(place)).copied()
     }
 
-    pub(super) fn parents(&self, place: usize) -> &[usize] {
-        &self.parents[place]
+    fn parents(&self, place: usize) -> &[usize] {
+        self.0[place].as_ref().map_or(&[], |kin| &kin.parents)
     }
 
     pub(super) fn subjects(&self, place: usize) -> &[usize] {
-        &self.subjects[place]
+        self.0[place].as_ref().map_or(&[], |kin| &kin.subjects)
     }
 
-    /// Those and, again and again, the indexes that refer to them: a task runs a platform's image, and the service
-    /// names the index.
-    pub(super) fn with_indexes(&self, from: impl IntoIterator<Item = usize>) -> BTreeSet<usize> {
-        closure(from, |place| self.parents(place).to_vec())
+    /// Of each image whether it is one of those or, again and again, an index that refers to one: a task runs a platform's
+    /// image, and the service names the index.
+    pub(super) fn with_indexes(&self, from: impl IntoIterator<Item = usize>) -> Vec<bool> {
+        self.closure(from, |place| self.parents(place).iter().copied())
     }
 
-    /// Those and, again and again, what is below them.
-    pub(super) fn with_all_below(&self, from: impl IntoIterator<Item = usize>) -> BTreeSet<usize> {
-        closure(from, |place| self.below(place).collect())
+    /// Of each image whether it is one of those or, again and again, below one.
+    pub(super) fn with_all_below(&self, from: impl IntoIterator<Item = usize>) -> Vec<bool> {
+        self.closure(from, |place| self.below(place))
+    }
+
+    fn closure<Next: Iterator<Item = usize>>(
+        &self,
+        from: impl IntoIterator<Item = usize>,
+        next: impl Fn(usize) -> Next,
+    ) -> Vec<bool> {
+        let mut open: Vec<usize> = from.into_iter().collect();
+        let mut found = vec![false; self.0.len()];
+        while let Some(place) = open.pop() {
+            if !found[place] {
+                found[place] = true;
+                open.extend(next(place));
+            }
+        }
+        found
     }
 }
 
@@ -74,15 +92,4 @@ impl Family {
 pub(super) fn subjects(image: &Image) -> BTreeSet<ImageDigest> {
     let by_tag = image.tags.iter().filter_map(|tag| tag.tag.subject());
     image.subject.iter().cloned().chain(by_tag).filter(|subject| *subject != image.digest).collect()
-}
-
-fn closure(from: impl IntoIterator<Item = usize>, next: impl Fn(usize) -> Vec<usize>) -> BTreeSet<usize> {
-    let mut open: Vec<usize> = from.into_iter().collect();
-    let mut found = BTreeSet::new();
-    while let Some(place) = open.pop() {
-        if found.insert(place) {
-            open.extend(next(place));
-        }
-    }
-    found
 }

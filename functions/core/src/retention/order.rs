@@ -2,33 +2,33 @@
 //! that wherever it is cut off, nothing is left that lacks a part.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BinaryHeap;
 
 use jiff::Timestamp;
 
 use super::needed::Family;
 
-/// The places with their waves: what is of one wave may go in one call. Places come sorted by digest, so that equal
-/// times are in one order always.
+/// Of those that have a time the places with their waves: what is of one wave may go in one call. Places are sorted by
+/// digest, so that equal times are in one order always.
 ///
 /// Tags may say of two that each is about the other. Somebody made that up: neither is first, and both are left out.
-pub(super) fn order(times: &BTreeMap<usize, Timestamp>, family: &Family) -> Vec<(usize, u16)> {
-    // How many of those above it are still to go, and its wave.
-    let above = |place: usize| family.above(place).filter(|one| times.contains_key(one)).count();
-    let mut open: BTreeMap<usize, (usize, u16)> =
-        times.keys().map(|place| (*place, (above(*place), 0))).collect();
-    let free = open.iter().filter(|(_, (above, _))| *above == 0);
-    let mut ready: BinaryHeap<_> = free.map(|(place, _)| Reverse((times[place], *place))).collect();
+pub(super) fn order(times: &[Option<Timestamp>], family: &Family) -> Vec<(usize, u16)> {
+    // How many of those above it are still to go.
+    let mut above: Vec<usize> = (0..times.len())
+        .map(|place| family.above(place).filter(|one| times[*one].is_some()).count())
+        .collect();
+    let mut waves = vec![0_u16; times.len()];
+    let due = times.iter().enumerate().filter_map(|(place, at)| at.map(|at| (at, place)));
+    let mut ready: BinaryHeap<_> = due.filter(|(_, place)| above[*place] == 0).map(Reverse).collect();
     let mut ordered = Vec::with_capacity(times.len());
     while let Some(Reverse((_, place))) = ready.pop() {
-        let Some((_, wave)) = open.remove(&place) else { continue };
-        ordered.push((place, wave));
+        ordered.push((place, waves[place]));
         for below in family.below(place) {
-            let Some((above, after)) = open.get_mut(&below) else { continue };
-            *above -= 1;
-            *after = (*after).max(wave.saturating_add(1));
-            if *above == 0 {
-                ready.push(Reverse((times[&below], below)));
+            let Some(at) = times[below] else { continue };
+            above[below] -= 1;
+            waves[below] = waves[below].max(waves[place].saturating_add(1));
+            if above[below] == 0 {
+                ready.push(Reverse((at, below)));
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The plan: for each image of a repository what becomes of it, and the rule that decided, in words.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -162,54 +162,52 @@ type Reason = (Rule, String);
 
 /// Decides for every image. The same inventory, policy and time give the same plan.
 pub fn plan(inventory: &Inventory, policy: &Policy, now: Timestamp) -> Plan {
+    // Whatever is asked of each image has a list as long as theirs: sets and maps of a hundred thousand are slow.
     let images: &[Image] = &inventory.images;
-    let places: HashMap<&ImageDigest, usize> =
-        images.iter().enumerate().map(|(place, image)| (&image.digest, place)).collect();
-    let family = Family::of(images, &places);
+    let family = Family::of(&inventory.images);
 
     let mut keeps: Vec<Option<Reason>> = vec![None; images.len()];
-    needed(inventory, policy, &places, &mut keeps);
-    let seeds = used(&keeps);
-    for place in family.with_indexes(seeds.iter().copied()).difference(&seeds) {
-        keep(&mut keeps[*place], (Rule::IndexOfNeeded, "refers to an image that is needed".to_owned()));
+    needed(inventory, policy, &mut keeps);
+    let with_indexes = family.with_indexes((0..images.len()).filter(|place| is_used(&keeps[*place])));
+    for (kept, _) in keeps.iter_mut().zip(with_indexes).filter(|(kept, with)| *with && !is_used(kept)) {
+        keep(kept, (Rule::IndexOfNeeded, "refers to an image that is needed".to_owned()));
     }
     newest(policy, images, &mut keeps);
     let times: Vec<Option<Timestamp>> = images.iter().map(age_of).collect();
     let was_live = backups(inventory, policy, now);
-    let mut waiting = BTreeSet::new();
+    let mut waiting = vec![false; images.len()];
     for (place, image) in images.iter().enumerate() {
         if keeps[place].is_some() {
             continue;
         }
         keeps[place] = too_young(image, times[place], was_live.get(&image.digest).copied(), policy, now);
-        if keeps[place].as_ref().is_some_and(|(rule, _)| *rule == Rule::Archived) {
-            waiting.insert(place);
-        }
+        waiting[place] = keeps[place].as_ref().is_some_and(|(rule, _)| *rule == Rule::Archived);
     }
 
     // What can be had back from the archive, now or after this run, holds what is below it back from deletion, not from
     // the archive.
     let archives =
         |place: usize| policy.removal == Removal::ArchiveFirst && images[place].status == Status::Active;
-    let firm = (0..images.len()).filter(|place| keeps[*place].is_some() && !waiting.contains(place));
+    let firm = (0..images.len()).filter(|place| keeps[*place].is_some() && !waiting[*place]);
     let firm = family.with_all_below(firm);
-    waiting.extend((0..images.len()).filter(|place| !firm.contains(place) && archives(*place)));
-    let held = family.with_all_below(waiting.iter().copied());
+    for place in (0..images.len()).filter(|place| !firm[*place] && archives(*place)) {
+        waiting[place] = true;
+    }
+    let held = family.with_all_below((0..images.len()).filter(|place| waiting[*place]));
     let stays: Vec<bool> = (0..images.len())
-        .map(|place| {
-            keeps[place].is_some() || firm.contains(&place) || (held.contains(&place) && !archives(place))
-        })
+        .map(|place| keeps[place].is_some() || firm[place] || (held[place] && !archives(place)))
         .collect();
-    let there = |place: usize| stays[place] || waiting.contains(&place);
+    let there = |place: usize| stays[place] || waiting[place];
     because_of_others(images, &family, &stays, there, &mut keeps);
 
-    let due: BTreeMap<usize, Timestamp> = (0..images.len())
-        .filter(|place| !stays[*place])
-        .filter_map(|place| times[place].map(|at| (place, at)))
-        .collect();
-    let mut going: Vec<(usize, u16)> = order(&due, &family);
+    let due: Vec<Option<Timestamp>> =
+        times.iter().zip(&stays).map(|(at, stays)| at.filter(|_| !stays)).collect();
+    let mut going = order(&due, &family);
     let later = going.split_off(policy.at_most(images.len()).min(going.len()));
-    let going: HashMap<usize, u16> = going.into_iter().collect();
+    let mut waves: Vec<Option<u16>> = vec![None; images.len()];
+    for (place, wave) in going {
+        waves[place] = Some(wave);
+    }
     for (place, _) in later {
         let words = format!(
             "may go: {}; but one run takes {} % of a repository at most, the oldest first",
@@ -220,20 +218,20 @@ pub fn plan(inventory: &Inventory, policy: &Policy, now: Timestamp) -> Plan {
     }
 
     let planned = images.iter().zip(keeps).enumerate().map(|(place, (image, kept))| {
-        let (fate, (rule, why)) = match (kept, going.get(&place)) {
+        let (fate, (rule, why)) = match (kept, waves[place]) {
             // It goes soon, with its tags.
             (Some(reason @ (Rule::OverShare, _)), _) => (Fate::Keep, reason),
             (Some(reason), _) => (stays_but_for_tags(image, inventory, policy, now), reason),
             (None, Some(wave)) if archives(place) => {
-                (Fate::Archive { wave: *wave }, old(image, times[place], policy))
+                (Fate::Archive { wave }, old(image, times[place], policy))
             }
-            (None, Some(wave)) => (Fate::Delete { wave: *wave }, old(image, times[place], policy)),
+            (None, Some(wave)) => (Fate::Delete { wave }, old(image, times[place], policy)),
             (None, None) => (Fate::Keep, tangled()),
         };
         let after = match fate.wave() {
             None => Vec::new(),
             Some(_) => {
-                let above = family.above(place).filter(|above| going.contains_key(above));
+                let above = family.above(place).filter(|above| waves[*above].is_some());
                 above.map(|above| images[above].digest.clone()).collect()
             }
         };
@@ -258,17 +256,12 @@ fn keep(kept: &mut Option<Reason>, reason: Reason) {
 }
 
 /// What is needed by itself, whatever its age.
-fn needed(
-    inventory: &Inventory,
-    policy: &Policy,
-    places: &HashMap<&ImageDigest, usize>,
-    keeps: &mut [Option<Reason>],
-) {
+fn needed(inventory: &Inventory, policy: &Policy, keeps: &mut [Option<Reason>]) {
     // What is needed and was not listed: pushed while the pages were read, perhaps. What belongs to it stays.
     let mut unlisted: BTreeSet<&ImageDigest> = BTreeSet::new();
     for (digest, reason) in pins(inventory, policy) {
-        match places.get(digest) {
-            Some(place) => keep(&mut keeps[*place], reason),
+        match inventory.images.place(digest) {
+            Some(place) => keep(&mut keeps[place], reason),
             None => drop(unlisted.insert(digest)),
         }
     }
@@ -282,8 +275,8 @@ fn needed(
             Needer::Workload(workload) => (Rule::InUse, format!("in use by {workload}")),
         };
         match &need.image {
-            Named::Digest(digest) => match places.get(digest) {
-                Some(place) => keep(&mut keeps[*place], reason),
+            Named::Digest(digest) => match inventory.images.place(digest) {
+                Some(place) => keep(&mut keeps[place], reason),
                 None => drop(unlisted.insert(digest)),
             },
             Named::Tag(tag) => {
@@ -355,10 +348,9 @@ fn pins<'a>(inventory: &'a Inventory, policy: &Policy) -> Vec<(&'a ImageDigest, 
     found
 }
 
-/// What is needed for what runs, or may have to run: the indexes of these are needed too.
-fn used(keeps: &[Option<Reason>]) -> BTreeSet<usize> {
-    let used = |kept: &Option<Reason>| kept.as_ref().is_some_and(|(rule, _)| *rule <= Rule::InUse);
-    keeps.iter().enumerate().filter(|(_, kept)| used(kept)).map(|(place, _)| place).collect()
+/// Needed for what runs, or may have to run: the indexes of these are needed too.
+fn is_used(kept: &Option<Reason>) -> bool {
+    kept.as_ref().is_some_and(|(rule, _)| *rule <= Rule::InUse)
 }
 
 /// The newest of each environment, by their build tags; and of what has other tags.
