@@ -208,13 +208,17 @@ impl Settings {
 /// The parameters that depend on the machine and on the cloud's port.
 fn machine_parameters(port: u16) -> Vec<String> {
     let mut parameters = vec![architecture(), format!("LinkHostSuffix=execute-api.localhost:{port}")];
-    // Where Debian's, Fedora's and Alpine's root certificates are.
-    let bundles =
-        ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
-    if let Some(bundle) = bundles.into_iter().find(|file| Path::new(file).is_file()) {
+    if let Some(bundle) = certificate_bundle() {
         parameters.push(format!("CertificateBundle={bundle}"));
     }
     parameters
+}
+
+/// The one file that a function reads root certificates from, where Debian, Fedora and Alpine have it.
+pub fn certificate_bundle() -> Option<&'static str> {
+    let bundles =
+        ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
+    bundles.into_iter().find(|file| Path::new(file).is_file())
 }
 
 fn architecture() -> String {

@@ -44,7 +44,9 @@ impl Images {
             image.children.sort_unstable();
             image.children.dedup();
         }
-        Self(images)
+        // Their texts are in memory as they were read. A plan goes through all of them many times, in this order: copied
+        // once, those of neighbours are neighbours too.
+        Self(images.to_vec())
     }
 
     /// Where in the list it is.

@@ -7,9 +7,9 @@ use super::{End, LARGE, MIDDLE, Row, thousands};
 const GROWTH: f64 = 12.0;
 /// At [`LARGE`]. The function has more.
 const PEAK_BYTES: u64 = 128_000_000;
-/// At [`MIDDLE`], of each peer that comes to an end. **The budget is 20, and is not met**: seen were 9.7 and 12.7, most of
-/// it what the SDK takes to read the answers. This only holds what there is.
-const AHEAD: f64 = 8.0;
+/// At [`MIDDLE`], of each peer that comes to an end. **The budget is 20, and is not met in every run**: in five there were
+/// 17.7 to 23.5 and 16.6 to 26.8. This only holds what there is.
+const AHEAD: f64 = 15.0;
 const PER_DESCRIBE: usize = 1_000;
 const PER_BATCH_GET: usize = 100;
 
@@ -137,7 +137,7 @@ mod tests {
         large.calls.insert("DescribeImages".to_owned(), 101);
         let rows = [
             row(Tool::Ours, MIDDLE, 100, 1, End::Planned { deletes: 0, torn: 0 }),
-            row(Tool::AwsEcrCleanup, MIDDLE, 790, 1, planned(0)),
+            row(Tool::AwsEcrCleanup, MIDDLE, 1_490, 1, planned(0)),
             large,
         ];
         insta::assert_snapshot!(failed(&rows).join("\n"), @r"
@@ -146,7 +146,7 @@ mod tests {
         of 100,000 images some go, and no part of one that stays
         100,000 images take 12.1 × the CPU time of 10,000; 12 × at most
         100,000 images take 129 MB; 128 MB at most
-        aws-ecr-cleanup 0.1.5 takes 7.9 × our CPU time for 10,000 images; 8 × at least
+        aws-ecr-cleanup 0.1.5 takes 14.9 × our CPU time for 10,000 images; 15 × at least
         ");
     }
 

@@ -11,6 +11,7 @@ use wait4::Wait4 as _;
 
 use super::example;
 use super::registry::Registry;
+use crate::deploy::certificate_bundle;
 use crate::process::tail;
 use crate::setup::peer;
 use crate::workspace::target;
@@ -106,6 +107,8 @@ impl Tool {
             ("AWS_ACCESS_KEY_ID", "test"),
             ("AWS_SECRET_ACCESS_KEY", "test"),
         ]);
+        // As the template sets it for the functions: nothing else names certificates.
+        command.env_remove("SSL_CERT_DIR").envs(certificate_bundle().map(|bundle| ("SSL_CERT_FILE", bundle)));
         let mut child = command
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
