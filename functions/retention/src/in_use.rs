@@ -114,8 +114,8 @@ fn at(step: Step) -> impl Fn(EcsError) -> InUseError + Copy + Send {
 }
 
 /// All that is used in the account and region, sorted. `newest`: how many revisions of each family of task definitions
-/// count as used, since tasks are run by the family's name and schedules name revisions. Which those are is not older
-/// than `since`, when the run began; all else is as it is `now`.
+/// count as used, since tasks are run by the family's name and schedules name revisions. Which those are was read after
+/// `since`; all else is as it is `now`.
 pub async fn in_use(
     ecs: &Ecs,
     lambda: &Lambda,

@@ -61,7 +61,7 @@ pub(crate) struct Read {
 }
 
 /// What marks a crash has left is settled, what operations have ended need no image any more, and then everything is
-/// read: an operation that ends later still has its reference. `since`: when the run began.
+/// read: an operation that ends later still has its reference. Nothing that was read is older than `since`.
 pub(crate) async fn read(
     doors: &Doors,
     application: &Application,

@@ -300,7 +300,11 @@ impl Work<'_> {
             .filter(|(_, outcome)| **outcome == Outcome::Deleted)
             .map(|(digest, _)| digest)
             .collect();
-        let exact = known.freed(&self.doors.ecr, self.repository, &deleted, &there(read)).await;
+        // To weigh it, more is read: not while ECR fails.
+        let exact = match cut {
+            Ok(_) => known.freed(&self.doors.ecr, self.repository, &deleted, &there(read)).await,
+            Err(_) => None,
+        };
         applied.freed_bytes = exact.unwrap_or_else(|| known.freed_at_most(saved, &deleted));
         applied.freed_is_exact = exact.is_some();
         let report = Report {
