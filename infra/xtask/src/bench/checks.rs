@@ -7,7 +7,7 @@ use super::{End, LARGE, MIDDLE, Row, thousands};
 const GROWTH: f64 = 12.0;
 /// At [`LARGE`]. The function has more.
 const PEAK_BYTES: u64 = 128_000_000;
-/// At [`MIDDLE`], of each peer that comes to an end. **The budget is 20, and is not met in every run**: in five there were
+/// At [`MIDDLE`], of each peer that comes to an end. **The budget is 20, and is not met in every run**: in six there were
 /// 17.7 to 23.5 and 16.6 to 26.8. This only holds what there is.
 const AHEAD: f64 = 15.0;
 const PER_DESCRIBE: usize = 1_000;
