@@ -10,6 +10,7 @@ use xtask::deploy::Profile;
 use xtask::stack::Stack;
 use xtask::step::chain;
 use xtask::watcher::{self, Watcher};
+use xtask::workspace::find_root;
 use xtask::{bench, demo, inbox, mutants, setup, supervisor, test, up};
 
 #[derive(Parser)]
@@ -79,6 +80,7 @@ fn main() -> ExitCode {
 }
 
 fn run(task: Task) -> Result<ExitCode> {
+    find_root()?;
     if !matches!(task, Task::Supervise { .. } | Task::Watch) {
         stop_on_interrupt()?;
     }
