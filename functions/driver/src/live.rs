@@ -20,8 +20,7 @@ pub async fn live(
         let Some(home) = Home::of(&task.arn).filter(|_| task.last_status == "RUNNING") else { continue };
         let digests = task.containers.into_iter().filter_map(|container| {
             let image = ImageReference::parse(container.image.as_deref()?);
-            let named = || image.digest.as_ref().and_then(|digest| ImageDigest::parse(digest).ok());
-            image.is_of(&home.account, &home.region, repository).then(|| container.digest.or_else(named))
+            image.is_of(&home.account, &home.region, repository).then(|| container.running_digest())
         });
         for digest in digests {
             *carried.entry(digest).or_default() += 1;

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use stablepin_aws::ecs::{Controller, Ecs, EcsError, RawTaskDefinition, RolloutState, ServiceState};
+use stablepin_aws::ecs::{
+    Container, Controller, Ecs, EcsError, RawTaskDefinition, RolloutState, ServiceState,
+};
 use stablepin_core::application::ServiceName;
 use stablepin_core::image::{ImageDigest, ImageReference, RepositoryName};
 use stablepin_core::records::Live;
@@ -114,7 +116,7 @@ pub async fn snapshot(
         .iter()
         .flat_map(|task| &task.containers)
         .filter(|container| container.image.as_deref().is_some_and(of_ours))
-        .filter_map(|container| container.digest.clone())
+        .filter_map(Container::running_digest)
         .collect();
     let deployment = state.primary().map(|one| one.id.clone()).unwrap_or_default();
     let live = Live { task_definition: definition.arn.clone(), deployment, digests, described };

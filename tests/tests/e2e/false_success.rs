@@ -224,6 +224,22 @@ fn a_sidecar_that_was_changed_since_stays_as_it_is() {
     assert_eq!(release.service("web").images(), [release.image(&release.digest), "sidecar:2".to_owned()]);
 }
 
+/// An agent that reports no digest, and a cloud that simulates tasks: the container's image is named by the digest,
+/// and the runtime checks what it pulls against that.
+#[test]
+fn a_task_without_a_reported_digest_is_proven_by_its_image() {
+    let release = Release::next(&["web"]).with(&["web"]);
+    release.ecs.reports(&release.image(&release.digest), &Reported::Nothing);
+    let record = release.runs_its_course();
+    is_a_success(&release, &record);
+
+    let (release, _) = for_two_platforms();
+    release.new_service("web").create();
+    release.ecs.reports(&release.image(&release.digest), &Reported::Nothing);
+    let record = release.runs_its_course();
+    is_a_success(&release, &record);
+}
+
 /// A build for two platforms, as far as its question.
 fn for_two_platforms() -> (Release, [String; 2]) {
     let app = Plan::new("platforms").services(["web"]).deployed("bake = \"0s\"").create_aside();

@@ -2,7 +2,7 @@
 
 use aws_sdk_ecs::types::{Attachment, DesiredStatus, HealthStatus, NetworkBinding};
 use jiff::Timestamp;
-use stablepin_core::image::ImageDigest;
+use stablepin_core::image::{ImageDigest, ImageReference};
 
 use super::{Ecs, EcsError, others_than_missing, port, text, timestamp};
 use crate::failed_call::FailedCall;
@@ -22,7 +22,7 @@ pub enum Health {
 pub struct Container {
     pub name: String,
     pub image: Option<String>,
-    /// What was pulled. None before that, and where the agent does not report it.
+    /// What was pulled, as ECS reports it. None before that, and where the agent does not report it.
     pub digest: Option<ImageDigest>,
     pub last_status: Option<String>,
     pub health: Health,
@@ -30,6 +30,20 @@ pub struct Container {
     /// Where its ports are on the container instance, in network modes without addresses of their own.
     pub bindings: Vec<Binding>,
     pub reason: Option<String>,
+}
+
+impl Container {
+    /// The digest that the container runs: the one that ECS reports, or the one that its image is named by, once it
+    /// has started. A container runtime checks what it pulls against the digest in the image's name.
+    /// <https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-manifests>
+    pub fn running_digest(&self) -> Option<ImageDigest> {
+        let has_started = self.last_status.as_deref() == Some("RUNNING") || self.exit_code.is_some();
+        let named = || {
+            let image = ImageReference::parse(self.image.as_deref()?);
+            ImageDigest::parse(&image.digest?).ok()
+        };
+        self.digest.clone().or_else(|| if has_started { named() } else { None })
+    }
 }
 
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_NetworkBinding.html>

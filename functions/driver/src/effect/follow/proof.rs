@@ -43,9 +43,9 @@ pub(super) fn prove(
             return Proof::Open(format!("ECS shows no container of {} that runs the repository", task.arn));
         }
         for container in task.containers.iter().filter(ours) {
-            match (&container.digest, &wanted.accepted) {
+            match (container.running_digest(), &wanted.accepted) {
                 (_, None) => {}
-                (Some(digest), Some(accepted)) if accepted.contains(digest) => {}
+                (Some(digest), Some(accepted)) if accepted.contains(&digest) => {}
                 (Some(digest), Some(_)) => {
                     let (name, task) = (&container.name, &task.arn);
                     return Proof::Wrong(format!("container {name} of {task} runs {digest}"));

@@ -73,6 +73,15 @@ impl Look {
     }
 
     fn sees(&self, tasks: &[Task], stopped: &[Task]) -> Proof {
+        self.look(tasks, stopped, |image| image == IMAGE)
+    }
+
+    /// Every container is one of the repository, by whatever name.
+    fn sees_any(&self, tasks: &[Task]) -> Proof {
+        self.look(tasks, &[], |image| image.contains("/web"))
+    }
+
+    fn look(&self, tasks: &[Task], stopped: &[Task], of_ours: impl Fn(&str) -> bool) -> Proof {
         let started = Started {
             deployment: "ecs-svc/2".to_owned(),
             service_deployment: None,
@@ -82,7 +91,7 @@ impl Look {
         };
         let (accepted, proven_at) = (self.accepted.clone(), self.proven_at);
         let wanted = Wanted { started: &started, desired: 2, accepted, proven_at };
-        prove(&wanted, tasks, stopped, |image| image == IMAGE)
+        prove(&wanted, tasks, stopped, of_ours)
     }
 }
 
@@ -136,6 +145,41 @@ fn one_container_at_another_digest_is_wrong_and_one_that_is_not_told_is_open() {
     let index = Look { accepted: Some(BTreeSet::from([digest(1), digest(2)])), ..FIRST };
     assert_eq!(index.sees(&[task(), running(Some(digest(2)))], &[]), Proof::Running(2));
     assert_eq!(FIRST.sees(&[task(), running(None)], &[]), Proof::Running(2), "named by a tag before");
+}
+
+/// The same image, by each way to write it, at a digest.
+fn named(digest: &ImageDigest) -> [String; 3] {
+    let web = "111122223333.dkr.ecr.eu-west-1.amazonaws.com/web";
+    let dual_stack = "111122223333.dkr-ecr.eu-west-1.on.aws/web";
+    [format!("{web}@{digest}"), format!("{web}:main@{digest}"), format!("{dual_stack}@{digest}")]
+}
+
+#[test]
+fn image_reference_proves_a_container_that_runs() {
+    let (ours, child, another) = (digest(1), digest(2), digest(3));
+    let look = Look { accepted: Some(BTreeSet::from([ours.clone(), child.clone()])), ..FIRST };
+    let sees = |image: &str, reported: Option<&ImageDigest>, status: Option<&str>, exit_code| {
+        let mut container = container("web", image, reported.cloned());
+        container.last_status = status.map(str::to_owned);
+        container.exit_code = exit_code;
+        look.sees_any(&[task(), Task { containers: vec![container], ..task() }])
+    };
+    for image in named(&ours) {
+        let running = Some("RUNNING");
+        assert_eq!(sees(&image, None, running, None), Proof::Running(2), "{image}");
+        assert_eq!(sees(&image, Some(&child), running, None), Proof::Running(2), "a child of the index");
+        is_wrong(sees(&image, Some(&another), running, None), "container web of task/a runs sha256:0303");
+        for status in [Some("PENDING"), None] {
+            is_open(sees(&image, None, status, None), "does not say yet which digest");
+        }
+    }
+    for image in named(&another) {
+        is_wrong(sees(&image, None, Some("RUNNING"), None), "container web of task/a runs sha256:0303");
+    }
+    let of_tag = "111122223333.dkr.ecr.eu-west-1.amazonaws.com/web:main";
+    for image in [of_tag, &format!("{of_tag}@sha512:00"), &format!("{of_tag}@")] {
+        is_open(sees(image, None, Some("RUNNING"), None), "does not say yet which digest");
+    }
 }
 
 #[test]
