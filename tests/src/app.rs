@@ -20,7 +20,7 @@ pub struct App {
     pub(crate) aside: Option<Aside>,
 }
 
-/// Many tests share one emulator, and its watcher looks at every repository several times a second.
+/// Many tests share one emulator: each takes its own things away.
 impl Drop for App {
     fn drop(&mut self) {
         if thread::panicking() {
@@ -135,7 +135,7 @@ impl App {
         digest
     }
 
-    /// Not aside, the local cloud's watcher tells.
+    /// Delivers the event of a push aside. Otherwise the local cloud has sent it.
     #[track_caller]
     fn is_told(&self) {
         if self.aside.is_some() {

@@ -2,7 +2,8 @@
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use xtask::aws::AwsError;
+use xtask::aws::{Aws, AwsError};
+use xtask::inbox;
 
 use crate::{App, stack, unique};
 
@@ -11,11 +12,68 @@ pub(crate) fn tick_event() -> Value {
     json!({ "source": "stablepin.schedule", "detail-type": "Tick", "detail": {} })
 }
 
+/// A queue that gets the events of a bus that match a pattern, as a subscriber's own rule would send them.
+pub struct Listener<'a> {
+    aws: &'a Aws,
+    name: String,
+    bus: String,
+    queue: String,
+}
+
+impl<'a> Listener<'a> {
+    #[track_caller]
+    pub fn new(aws: &'a Aws, name: &str, bus: &str, pattern: &Value) -> Self {
+        let queue = aws.sqs("CreateQueue", &json!({ "QueueName": name })).expect("a queue");
+        let url = queue["QueueUrl"].as_str().expect("its URL").to_owned();
+        let arn = format!("arn:aws:sqs:us-east-1:000000000000:{name}");
+        let rule = json!({ "Name": name, "EventBusName": bus, "EventPattern": pattern.to_string() });
+        let rule = aws.events("PutRule", &rule).expect("a rule");
+        let policy = json!({
+            "Version": "2012-10-17",
+            "Statement": [{
+                "Effect": "Allow", "Principal": { "Service": "events.amazonaws.com" },
+                "Action": "sqs:SendMessage", "Resource": arn,
+                "Condition": { "ArnEquals": { "aws:SourceArn": rule["RuleArn"] } },
+            }],
+        });
+        let set = json!({ "QueueUrl": url, "Attributes": { "Policy": policy.to_string() } });
+        aws.sqs("SetQueueAttributes", &set).expect("the rule may send to the queue");
+        let target = json!({ "Rule": name, "EventBusName": bus, "Targets": [{ "Id": "queue", "Arn": arn }] });
+        aws.events("PutTargets", &target).expect("a target");
+        Self { aws, name: name.to_owned(), bus: bus.to_owned(), queue: url }
+    }
+
+    /// All events so far, in the order in which they came.
+    #[track_caller]
+    pub fn all(&self) -> Vec<Value> {
+        let bodies = inbox::bodies(self.aws, &self.queue).expect("the queue answers");
+        bodies.iter().map(|body| serde_json::from_str(body).expect("an event")).collect()
+    }
+}
+
+impl Drop for Listener<'_> {
+    fn drop(&mut self) {
+        // In a story that has failed, this may fail too.
+        let rule = json!({ "Rule": self.name, "EventBusName": self.bus, "Ids": ["queue"] });
+        let _ = self.aws.events("RemoveTargets", &rule);
+        let _ = self.aws.events("DeleteRule", &json!({ "Name": self.name, "EventBusName": self.bus }));
+        let _ = self.aws.sqs("DeleteQueue", &json!({ "QueueUrl": self.queue }));
+    }
+}
+
+/// Puts an event of a service of AWS on the default bus, as the emulator lets only its root do.
+#[track_caller]
+pub fn put_service_event(aws: &Aws, source: &str, detail_type: &str, detail: &Value) {
+    let entry = json!({ "Source": source, "DetailType": detail_type, "Detail": detail.to_string() });
+    let taken = aws.events("PutServiceEvents", &json!({ "Entries": [entry] })).expect("the bus takes it");
+    assert_eq!(taken["FailedEntryCount"], 0, "{taken}");
+}
+
 impl App {
     /// ECR's event for a tag that was pushed on a digest, as a rule's target gets it.
     pub fn push_event(&self, tag: &str, digest: &str, at: Timestamp) -> Value {
         json!({
-            "version": "0", "id": unique(), "detail-type": "ECR Image Action", "source": "local.ecr",
+            "version": "0", "id": unique(), "detail-type": "ECR Image Action", "source": "aws.ecr",
             "account": "000000000000", "region": "us-east-1", "resources": [],
             "time": at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
             "detail": {

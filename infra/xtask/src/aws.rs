@@ -6,7 +6,7 @@
 mod item;
 mod sigv4;
 
-use std::{env, fmt, io::Read as _, net::IpAddr, time::Duration};
+use std::{fmt, io::Read as _, net::IpAddr, time::Duration};
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -69,16 +69,6 @@ impl AwsError {
     pub fn is(&self, code: &str) -> bool {
         matches!(self, AwsError::Refused { code: theirs, .. } if theirs == code)
     }
-
-    /// Nobody listened: the local cloud is not up, or was restarted.
-    pub fn is_connection_refused(&self) -> bool {
-        let AwsError::Unreachable { source, .. } = self else { return false };
-        match source.as_ref() {
-            ureq::Error::Io(error) => error.kind() == std::io::ErrorKind::ConnectionRefused,
-            ureq::Error::ConnectionFailed => true,
-            _ => false,
-        }
-    }
 }
 
 impl fmt::Debug for Aws {
@@ -102,23 +92,6 @@ impl Aws {
             secret_key: secret_key.to_owned(),
             session_token: None,
         }
-    }
-
-    /// From the variables that every AWS client reads, which `target/local/env` exports.
-    pub fn from_env() -> anyhow::Result<Self> {
-        let variable = |name: &str| {
-            env::var(name).map_err(|_| {
-                anyhow::anyhow!("{name} is not set: run `cargo xtask up`, then `. target/local/env`")
-            })
-        };
-        let mut aws = Self::new(
-            &variable("AWS_ENDPOINT_URL")?,
-            &variable("AWS_REGION")?,
-            &variable("AWS_ACCESS_KEY_ID")?,
-            &variable("AWS_SECRET_ACCESS_KEY")?,
-        );
-        aws.session_token = env::var("AWS_SESSION_TOKEN").ok().filter(|token| !token.is_empty());
-        Ok(aws)
     }
 
     /// The same cloud seen as somebody else, for example a role that STS handed out.

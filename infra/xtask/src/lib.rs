@@ -21,5 +21,4 @@ pub mod step;
 pub mod supervisor;
 pub mod test;
 pub mod up;
-pub mod watcher;
 pub mod workspace;

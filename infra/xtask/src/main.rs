@@ -4,12 +4,10 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use xtask::aws::Aws;
 use xtask::cloud::stop_on_interrupt;
 use xtask::deploy::Profile;
 use xtask::stack::Stack;
 use xtask::step::chain;
-use xtask::watcher::{self, Watcher};
 use xtask::workspace::find_root;
 use xtask::{bench, demo, inbox, mutants, setup, supervisor, test, up};
 
@@ -65,8 +63,6 @@ enum Task {
     },
     #[command(hide = true, name = supervisor::COMMAND)]
     Supervise { folder: PathBuf },
-    #[command(hide = true, name = supervisor::WATCHER)]
-    Watch,
 }
 
 fn main() -> ExitCode {
@@ -81,7 +77,7 @@ fn main() -> ExitCode {
 
 fn run(task: Task) -> Result<ExitCode> {
     find_root()?;
-    if !matches!(task, Task::Supervise { .. } | Task::Watch) {
+    if !matches!(task, Task::Supervise { .. }) {
         stop_on_interrupt()?;
     }
     match task {
@@ -97,7 +93,6 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Mutants => mutants::mutants()?,
         Task::Bench { quick } => bench::bench(quick)?,
         Task::Supervise { folder } => supervisor::supervise(&folder)?,
-        Task::Watch => Watcher::new(Aws::from_env()?).run(watcher::INTERVAL),
     }
     Ok(ExitCode::SUCCESS)
 }

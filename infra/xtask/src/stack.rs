@@ -120,7 +120,7 @@ impl Stack {
         self.home.folder()
     }
 
-    /// What the cloud's programs wrote: `supervisor.log`, `ministack.log`, `podman.log`, `watcher.log`.
+    /// What the cloud's programs wrote: `supervisor.log`, `ministack.log`, `podman.log`.
     pub fn log(&self, name: &str) -> String {
         fs::read_to_string(self.home.log(name)).unwrap_or_default()
     }

@@ -2,7 +2,7 @@
 //! and stops and removes everything when it is asked to, when its owner has gone, or when one of them
 //! ends by itself. Being a process of its own, it also does so when the owner was killed.
 
-use crate::cloud::{self, ACCESS_KEY, Home, REGION, SECRET_KEY, State};
+use crate::cloud::{self, Home, State};
 use crate::podman::{self, Podman};
 use crate::process::{bound, spawn, stop, tail};
 use crate::step::chain;
@@ -17,8 +17,6 @@ use std::time::{Duration, Instant};
 
 /// The hidden subcommand: `xtask supervise-local-cloud DIRECTORY`.
 pub const COMMAND: &str = "supervise-local-cloud";
-/// Another hidden subcommand, which it starts.
-pub const WATCHER: &str = "watch-local-cloud";
 /// What it prints when everything is up.
 pub(crate) const READY: &str = "ready";
 /// What its owner says before leaving without it.
@@ -63,7 +61,6 @@ fn start(home: &Home, children: &mut Vec<Named>, stop_signal: &Receiver<()>) -> 
     let state = State { port, socket, simulated };
     children.push(("ministack", ministack(home, &state)?));
     wait_until_ready(port, children, stop_signal).with_context(|| tail(&home.log("ministack.log"), 20))?;
-    children.push(("watcher", watcher(home, port)?));
     cloud::write_state(home, &state)
 }
 
@@ -88,7 +85,8 @@ fn containers(home: &Home, port: u16, children: &mut Vec<Named>) -> Result<PathB
 fn ministack(home: &Home, state: &State) -> Result<Child> {
     let port = state.port.to_string();
     let mut command = bound(tool("python3"));
-    command.arg(workspace::root().join("infra/xtask/emulator.py"));
+    // Without bytecode files in the checkout.
+    command.arg("-B").arg(workspace::root().join("infra/xtask/emulator"));
     // Without a socket it would look for a Docker engine of the machine's, which cannot pull from here.
     let socket = state.socket.clone().unwrap_or_else(|| home.folder().join("no-containers.sock"));
     command
@@ -111,20 +109,6 @@ fn ministack(home: &Home, state: &State) -> Result<Child> {
         .env("DOCKER_HOST", format!("unix://{}", socket.display()))
         .current_dir(home.folder());
     spawn(command, &home.log("ministack.log"))
-}
-
-/// This program again, making the events that MiniStack does not.
-fn watcher(home: &Home, port: u16) -> Result<Child> {
-    let mut command = bound(cloud::xtask()?);
-    command
-        .arg(WATCHER)
-        .env("TMPDIR", home.temporary())
-        .env("AWS_ENDPOINT_URL", format!("http://localhost:{port}"))
-        .env("AWS_REGION", REGION)
-        .env("AWS_ACCESS_KEY_ID", ACCESS_KEY)
-        .env("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
-        .env_remove("AWS_SESSION_TOKEN");
-    spawn(command, &home.log("watcher.log"))
 }
 
 fn wait_until_ready(port: u16, children: &mut [Named], stop_signal: &Receiver<()>) -> Result<()> {

@@ -1,40 +1,15 @@
 //! What others hear of: the audit trail on the stack's bus.
 
 use serde_json::{Value, json};
-use stablepin_tests::{App, Plan, stack, until};
+use stablepin_tests::event::Listener;
+use stablepin_tests::{Plan, stack, until};
 use xtask::image::Spec;
-use xtask::inbox;
-
-/// A queue that gets the application's events, as a subscriber's own rule would send them.
-#[track_caller]
-fn subscribe(app: &App) -> String {
-    let name = format!("bus-{}", app.plan.name);
-    let queue = app.aws.sqs("CreateQueue", &json!({ "QueueName": name })).expect("a queue");
-    let url = queue["QueueUrl"].as_str().expect("its URL").to_owned();
-    let arn = format!("arn:aws:sqs:us-east-1:000000000000:{name}");
-    let pattern = json!({ "source": ["stablepin"], "detail": { "application": [app.plan.name] } });
-    let rule = json!({ "Name": name, "EventBusName": stack().bus(), "EventPattern": pattern.to_string() });
-    let rule = app.aws.events("PutRule", &rule).expect("a rule");
-    let policy = json!({
-        "Version": "2012-10-17",
-        "Statement": [{
-            "Effect": "Allow", "Principal": { "Service": "events.amazonaws.com" },
-            "Action": "sqs:SendMessage", "Resource": arn,
-            "Condition": { "ArnEquals": { "aws:SourceArn": rule["RuleArn"] } },
-        }],
-    });
-    let set = json!({ "QueueUrl": url, "Attributes": { "Policy": policy.to_string() } });
-    app.aws.sqs("SetQueueAttributes", &set).expect("the rule may send to the queue");
-    let target =
-        json!({ "Rule": name, "EventBusName": stack().bus(), "Targets": [{ "Id": "queue", "Arn": arn }] });
-    app.aws.events("PutTargets", &target).expect("a target");
-    url
-}
 
 #[test]
 fn every_change_is_told_on_the_bus_once_it_is_committed() {
     let app = Plan::new("bus").with_repository();
-    let queue = subscribe(&app);
+    let pattern = json!({ "source": ["stablepin"], "detail": { "application": [app.plan.name] } });
+    let events = Listener::new(&app.aws, &format!("bus-{}", app.plan.name), stack().bus(), &pattern);
     assert_eq!(app.put(&app.plan.toml()).status, 201);
     let first = app.pin("main", &Spec::new("1"));
     app.pin("main", &Spec::new("2"));
@@ -44,9 +19,7 @@ fn every_change_is_told_on_the_bus_once_it_is_committed() {
 
     let audit = app.audit();
     let events = until("an event for each audit record", || {
-        let bodies = inbox::bodies(&app.aws, &queue).expect("the queue answers");
-        let events: Vec<Value> =
-            bodies.iter().map(|body| serde_json::from_str(body).expect("an event")).collect();
+        let events = events.all();
         // A subscriber may see one twice, and not always in order.
         let told = |record: &Value| events.iter().any(|event| same(event, record));
         audit.iter().all(told).then_some(events)

@@ -19,6 +19,7 @@ mod deployed;
 mod drift;
 mod ecr_rules;
 mod ends;
+mod events;
 mod false_success;
 mod faults;
 mod hostile;

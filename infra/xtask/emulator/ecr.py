@@ -1,22 +1,19 @@
-"""Starts MiniStack with repairs, each as AWS documents the call.
+"""Repairs of MiniStack's ECR, each as AWS documents the call.
 
 - The address from which it gives an image's blobs. On AWS that is a signed one of S3's, which anyone who has it can
   read. MiniStack names the registry's own host name, which leads nowhere from here; the same blob is on the port that it
   listens on.
 - What retention reads and does in ECR. MiniStack deletes an image with any of its tags, and shows images without
   pages, filters and states; it has no archive, and no list of those whose pulls do not count.
-- The list of functions has all their versions, when it is asked for them.
-- How many batches of a queue a function takes at once. A template's parameter is text, also where it is a number, and
-  MiniStack compares it with one.
+- Events, at the moment of the change: MiniStack sends none.
 """
 
 import json
 import os
-import sys
 import time
 
-from ministack.app import main
-from ministack.services import ecr, lambda_svc
+import bus
+from ministack.services import ecr
 
 MOST_IDS = 100
 
@@ -143,6 +140,85 @@ def got_unless_archived(data):
 ecr._batch_get_image = got_unless_archived
 
 
+# --- events: https://docs.aws.amazon.com/AmazonECR/latest/userguide/ecr-eventbridge.html ---
+
+
+def detail_of(action, name, digest, tag, **more):
+    """Returns the detail of an event of one tag. An untagged image has an empty tag in AWS's events."""
+    detail = {"result": "SUCCESS", "repository-name": name, "image-digest": digest, "action-type": action}
+    return {**detail, "image-tag": tag, **more}
+
+
+def deleted(name, digest, tag):
+    bus.put("aws.ecr", "ECR Image Action", [], detail_of("DELETE", name, digest, tag))
+
+
+def pushed(name, digest, tag):
+    image = ecr._find_image(name, {"imageDigest": digest})
+    manifest = manifest_of(image)
+    more = {"manifest-media-type": image["imageManifestMediaType"]}
+    config = manifest.get("config")
+    artifact = manifest.get("artifactType") or (config.get("mediaType") if isinstance(config, dict) else None)
+    # An index has neither, and no capture tells what AWS sends then: left out.
+    if artifact:
+        more["artifact-media-type"] = artifact
+    # A signature, an SBOM, an attestation has its own kind of event.
+    kind = "ECR Referrer Action" if isinstance(manifest.get("subject"), dict) else "ECR Image Action"
+    bus.put("aws.ecr", kind, [], detail_of("PUSH", name, digest, tag, **more))
+
+
+def has(name, digest, tag):
+    image = ecr._find_image(name, {"imageDigest": digest})
+    return image is not None and (not tag or tag in image["imageTags"])
+
+
+# A push that changes nothing has no event, a tag that moves has one: of the image that it moves to.
+
+put_image = ecr._put_image
+
+
+def put_image_with_event(data):
+    name, tag = data.get("repositoryName", ""), data.get("imageTag") or ""
+    digest = data.get("imageDigest") or ecr._image_digest(data.get("imageManifest", ""))
+    known = has(name, digest, tag)
+    answer = put_image(data)
+    if answer[0] == 200 and not known:
+        pushed(name, digest, tag)
+    return answer
+
+
+ecr._put_image = put_image_with_event
+
+put_manifest = ecr._v2_put_manifest
+
+
+def put_manifest_with_event(name, reference, headers, body):
+    digest, tag = ecr._image_digest(body or b""), "" if reference.startswith("sha256:") else reference
+    known = has(name, digest, tag)
+    answer = put_manifest(name, reference, headers, body)
+    if answer[0] == 201 and not known:
+        pushed(name, digest, tag)
+    return answer
+
+
+ecr._v2_put_manifest = put_manifest_with_event
+
+delete_manifest = ecr._v2_delete_manifest
+
+
+def delete_manifest_with_events(name, reference):
+    image = ecr._find_image(name, {"imageDigest": reference})
+    tags = list(image["imageTags"]) if image else []
+    answer = delete_manifest(name, reference)
+    if answer[0] == 202 and image:
+        for tag in tags or [""]:
+            deleted(name, reference, tag)
+    return answer
+
+
+ecr._v2_delete_manifest = delete_manifest_with_events
+
+
 # --- BatchDeleteImage: https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchDeleteImage.html ---
 
 
@@ -183,6 +259,8 @@ def deleted_or_untagged(data):
             ecr._manifest_blobs.get(name, {}).pop(image["imageDigest"], None)
         elif image["imageId"].get("imageTag") not in image["imageTags"]:
             image["imageId"]["imageTag"] = image["imageTags"][-1]
+    for one in gone:
+        deleted(name, one["imageDigest"], one.get("imageTag", ""))
     return ecr.json_response({"imageIds": gone, "failures": failures})
 
 
@@ -265,40 +343,3 @@ async def with_more_calls(method, path, headers, body, query_params):
 
 
 ecr.handle_request = with_more_calls
-
-
-# --- ListFunctions: https://docs.aws.amazon.com/lambda/latest/api/API_ListFunctions.html ---
-
-functions = lambda_svc._list_functions
-
-
-def with_all_versions(query_params):
-    status, headers, body = functions(query_params)
-    if status != 200 or lambda_svc._qp_first(query_params, "FunctionVersion", "") != "ALL":
-        return status, headers, body
-    told = json.loads(body)
-    latest = told["Functions"]
-    for function in latest[:]:
-        versions = lambda_svc._functions[function["FunctionName"]].get("versions", {})
-        latest += [version["config"] for version in versions.values()]
-    return lambda_svc.json_response(told)
-
-
-lambda_svc._list_functions = with_all_versions
-
-
-# --- ScalingConfig: https://docs.aws.amazon.com/lambda/latest/api/API_ScalingConfig.html ---
-
-concurrency = lambda_svc._sqs_esm_concurrency
-
-
-def with_a_number(esm, *others):
-    scaling = esm.get("ScalingConfig") or {}
-    if isinstance(scaling.get("MaximumConcurrency"), str):
-        scaling["MaximumConcurrency"] = int(scaling["MaximumConcurrency"])
-    return concurrency(esm, *others)
-
-
-lambda_svc._sqs_esm_concurrency = with_a_number
-
-sys.exit(main())
