@@ -4,7 +4,11 @@
 //! It works on the JSON that ECS answers, not on types: a member that is newer than this program must
 //! survive, and a type would drop it.
 
+mod containers;
+
 use serde_json::{Map, Value};
+
+pub use self::containers::{ContainerRole, container_roles, is_health_checked};
 
 use crate::image::{ImageDigest, ImageReference, RepositoryName};
 
@@ -182,12 +186,6 @@ pub fn wrong_platform(definition: &Value, platforms: &[String]) -> Option<String
         return None;
     }
     Some(format!("it runs on {wanted}, and the image is built for {}", platforms.join(", ")))
-}
-
-/// A container of it has a health check: then ECS tells whether its tasks are healthy.
-pub fn is_health_checked(definition: &Value) -> bool {
-    let containers = definition.get("containerDefinitions").and_then(Value::as_array);
-    containers.into_iter().flatten().any(|container| said(container.get("healthCheck")).is_some())
 }
 
 fn own_tags(tags: &Value) -> Result<Vec<Value>, TaskDefinitionError> {

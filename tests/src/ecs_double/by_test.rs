@@ -317,6 +317,18 @@ impl<'a> Service<'a> {
         self
     }
 
+    /// A nonessential container of each running task ends, for a reason where ECS tells one.
+    #[track_caller]
+    pub fn a_container_ends(&self, name: &str, exit_code: i64, reason: &str) -> &Self {
+        self.with(|service, home| {
+            for task in service.tasks.iter_mut().filter(|task| task.last == Last::Running && task.wanted) {
+                task.container_ends(name, exit_code, reason);
+                home.tell_of_task(task);
+            }
+        });
+        self
+    }
+
     /// All its running tasks that have a health check fail it, from now on.
     #[track_caller]
     pub fn becomes_unhealthy(&self) -> &Self {

@@ -88,6 +88,13 @@ impl<'a> NewService<'a> {
         self
     }
 
+    /// With these members, the last container so far.
+    pub fn container_with(mut self, members: &Value) -> Self {
+        let container = self.containers.last_mut().and_then(Value::as_object_mut).expect("there is one");
+        container.extend(members.as_object().cloned().expect("members are an object"));
+        self
+    }
+
     pub fn desired(mut self, desired: u32) -> Self {
         self.desired = desired;
         self

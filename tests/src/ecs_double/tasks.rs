@@ -60,8 +60,11 @@ pub(super) struct TaskContainer {
     pub(super) image: String,
     /// As the test says; none: as its image says.
     pub(super) reports: Option<Option<String>>,
+    essential: bool,
     checked: bool,
     health: Health,
+    /// It has ended while the task went on.
+    ended: bool,
     exit_code: Option<i64>,
     reason: Option<String>,
 }
@@ -114,8 +117,10 @@ impl Task {
             name: container["name"].as_str().unwrap_or_default().to_owned(),
             image: container["image"].as_str().unwrap_or_default().to_owned(),
             reports: None,
+            essential: container["essential"].as_bool().unwrap_or(true),
             checked: container["healthCheck"].is_object(),
             health: Health::Unknown,
+            ended: false,
             exit_code: None,
             reason: None,
         });
@@ -163,6 +168,16 @@ impl Task {
         self.becomes(Health::Healthy);
     }
 
+    /// One of its containers ends, and the task goes on.
+    pub(super) fn container_ends(&mut self, name: &str, exit_code: i64, reason: &str) {
+        let container = self.containers.iter_mut().find(|container| container.name == name);
+        let container = container.expect("it has a container of that name");
+        assert!(!container.essential, "the task ends with it");
+        (container.ended, container.exit_code) = (true, Some(exit_code));
+        container.reason = (!reason.is_empty()).then(|| reason.to_owned());
+        self.version += 1;
+    }
+
     /// ECS has decided: from now on it drains.
     pub(super) fn is_unwanted(&mut self, at: Timestamp) {
         self.wanted = false;
@@ -200,19 +215,16 @@ impl Task {
     pub(super) fn described(&self, home: &Home, time: fn(Timestamp) -> Value) -> Value {
         let containers: Vec<_> =
             self.containers.iter().map(|container| self.described_container(home, container)).collect();
-        let health = {
-            let checked: Vec<_> =
-                self.containers.iter().filter(|one| one.checked).map(|one| one.health).collect();
-            // "UNHEALTHY if one is; HEALTHY if all are":
-            // <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/healthcheck.html>
-            if checked.contains(&Health::Unhealthy) {
-                Health::Unhealthy
-            } else if !checked.is_empty() && checked.iter().all(|one| *one == Health::Healthy) {
-                Health::Healthy
-            } else {
-                Health::Unknown
-            }
+        // Of the essential containers, "with the following priority order": UNHEALTHY if one is, UNKNOWN if one is,
+        // else HEALTHY. One without a health check is UNKNOWN.
+        // <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_HealthCheck.html>
+        let essential = self.containers.iter().filter(|one| one.essential).map(|one| one.health);
+        let worst = |one: &Health| match one {
+            Health::Healthy => 0,
+            Health::Unknown => 1,
+            Health::Unhealthy => 2,
         };
+        let health = essential.max_by_key(worst).unwrap_or(Health::Unknown);
         let mut task = json!({
             "taskArn": self.arn,
             "clusterArn": self.cluster_arn,
@@ -250,7 +262,7 @@ impl Task {
             "taskArn": self.arn,
             "name": container.name,
             "image": container.image,
-            "lastStatus": self.last.as_str(),
+            "lastStatus": if container.ended { Last::Stopped } else { self.last }.as_str(),
             "healthStatus": container.health.as_str(),
             "networkBindings": [],
         });

@@ -240,6 +240,44 @@ fn a_task_without_a_reported_digest_is_proven_by_its_image() {
     is_a_success(&release, &record);
 }
 
+/// <https://github.com/aws/amazon-ecs-agent/issues/4094>: the task's own health stays UNKNOWN for ever, and it is not
+/// what decides.
+#[test]
+fn health_check_of_a_sidecar_holds_nothing_up() {
+    let check = json!({ "command": ["CMD-SHELL", "true"] });
+    for (essential, sidecar, state) in [
+        (json!({}), json!({ "essential": false, "healthCheck": check }), "Completed"),
+        (json!({ "healthCheck": check }), json!({ "essential": true }), "Completed"),
+    ] {
+        let release = Release::next(&["web"]);
+        let web = release.service("web").runs(&release.image(&release.before)).container_with(&essential);
+        web.container("sidecar", "sidecar:1").container_with(&sidecar).create();
+        let record = release.runs_its_course();
+        assert_eq!(release.service("web").tasks().last().expect("a task")["healthStatus"], "UNKNOWN");
+        assert_eq!(record["state"], state, "{record:#}");
+    }
+}
+
+/// <https://github.com/aws/amazon-ecs-agent/issues/1021>, <https://github.com/fabfuel/ecs-deploy/pull/222>: the task runs
+/// on, and one of its containers does not.
+#[test]
+fn dead_container_of_a_running_task_is_no_success() {
+    for (exit_code, state) in [(1, "RolledBack"), (137, "RolledBack"), (0, "Completed")] {
+        let release = Release::next(&["web"]);
+        let image = release.image(&release.before);
+        let web = release.service("web").runs(&image).container("sidecar", "sidecar:1");
+        let web = web.container("worker", &image).container_with(&json!({ "essential": false })).create();
+        release.begin();
+        release.settle();
+        web.a_container_ends("worker", exit_code, "OutOfMemoryError: Container killed due to memory usage");
+        let record = release.ends();
+        assert_eq!(record["state"], state, "{record:#}");
+        let reason = record["reason"].as_str().unwrap_or_default();
+        let told = format!("exited with {exit_code}: OutOfMemoryError");
+        assert_eq!(reason.contains(&told), exit_code != 0, "{record:#}");
+    }
+}
+
 /// A build for two platforms, as far as its question.
 fn for_two_platforms() -> (Release, [String; 2]) {
     let app = Plan::new("platforms").services(["web"]).deployed("bake = \"0s\"").create_aside();

@@ -71,6 +71,8 @@ pub struct ServiceState {
     pub service_deployment: Option<String>,
     /// What each of its tasks is registered as.
     pub registrations: Vec<Registration>,
+    /// A Classic Load Balancer is among its load balancers: it has no target groups.
+    pub classic_load_balancer: bool,
     /// One task on each instance: the desired count follows from those.
     pub daemon: bool,
     pub minimum_healthy_percent: Option<u32>,
@@ -266,6 +268,7 @@ fn service_state(service: &aws_sdk_ecs::types::Service) -> Result<ServiceState, 
         deployments: deployments.collect::<Result<_, _>>()?,
         service_deployment: text(service.current_service_deployment()),
         registrations: service.load_balancers().iter().filter_map(registration).collect(),
+        classic_load_balancer: service.load_balancers().iter().any(|one| one.load_balancer_name().is_some()),
         daemon: service.scheduling_strategy() == Some(&SchedulingStrategy::Daemon),
         minimum_healthy_percent: configuration.and_then(|c| c.minimum_healthy_percent()).map(count),
         maximum_percent: configuration.and_then(|c| c.maximum_percent()).map(count),

@@ -107,7 +107,7 @@ async fn how_a_service_deploys_is_told_with_it() {
         [registration(&["blue", "green"], 80), registration(&["blue"], 443)],
         "a Classic Load Balancer has no target group"
     );
-    assert!(web.daemon);
+    assert!(web.daemon && web.classic_load_balancer);
     assert_eq!((web.minimum_healthy_percent, web.maximum_percent), (Some(0), Some(200)));
     assert_eq!(web.strategy.as_deref(), Some("STRATEGY_OF_TOMORROW"));
     assert_eq!(web.circuit_breaker, Some(CircuitBreaker { rollback: true }));
@@ -115,7 +115,7 @@ async fn how_a_service_deploys_is_told_with_it() {
     let plain = &found[1];
     assert_eq!((&plain.service_deployment, &plain.strategy), (&None, &None));
     assert_eq!((plain.minimum_healthy_percent, plain.maximum_percent), (None, None));
-    assert!(!plain.daemon && plain.registrations.is_empty());
+    assert!(!plain.daemon && !plain.classic_load_balancer && plain.registrations.is_empty());
     assert_eq!((plain.circuit_breaker, found[2].circuit_breaker), (None, None));
 }
 

@@ -144,7 +144,7 @@ pub struct Started {
     pub service_deployment: Option<String>,
     /// ARN with revision.
     pub task_definition: String,
-    /// A container has a health check: only `HEALTHY` proves it.
+    /// An essential container has a health check: ECS tells how its tasks are.
     pub health_checked: bool,
     pub at: Timestamp,
 }

@@ -15,7 +15,7 @@ use stablepin_core::effect::{Outcome, Seen};
 use stablepin_core::image::{ImageDigest, ImageReference};
 use stablepin_core::manifest::Manifest;
 use stablepin_core::records::{Progress, ServiceRollout, Started, Subject, Way};
-use stablepin_core::task_definition::described_digest;
+use stablepin_core::task_definition::{container_roles, described_digest};
 
 use self::proof::{Proof, Wanted};
 use self::standing::Standing;
@@ -138,7 +138,16 @@ impl Followed<'_> {
             None => None,
         };
         let (started, proven_at) = (self.started, self.baking());
-        let wanted = Wanted { started, desired: state.desired, accepted, proven_at };
+        let definition = self.ecs.task_definition(&started.task_definition).await;
+        let definition = definition.map_err(|error| problem(&error))?;
+        let wanted = Wanted {
+            started,
+            desired: state.desired,
+            accepted,
+            proven_at,
+            roles: &container_roles(&definition.described),
+            classic_load_balancer: state.classic_load_balancer,
+        };
         let proof = proof::prove(&wanted, &tasks, &stopped, of_ours);
         let proof = match (proof, &self.doors.verify) {
             (Proof::Running(count), Some(verify)) => {

@@ -21,6 +21,7 @@ pub(crate) fn service(deployments: Vec<Deployment>) -> ServiceState {
         deployments,
         service_deployment: None,
         registrations: Vec::new(),
+        classic_load_balancer: false,
         daemon: false,
         minimum_healthy_percent: None,
         maximum_percent: None,

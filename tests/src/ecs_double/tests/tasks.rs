@@ -88,6 +88,45 @@ fn without_a_health_check_health_is_unknown() {
     assert_eq!(web.tasks()[0]["healthStatus"], "UNKNOWN");
 }
 
+/// By AWS's page a task is UNKNOWN for ever where an essential container has no check, and a nonessential one does not
+/// count.
+#[test]
+fn task_health_follows_essential_containers() {
+    let ecs = EcsDouble::start();
+    let check = json!({ "healthCheck": { "command": ["CMD-SHELL", "true"] } });
+    let agent = json!({ "healthCheck": { "command": ["CMD-SHELL", "true"] }, "essential": false });
+    let web = |name: &str| ecs.service(&format!("prod/{name}")).runs(&image(1));
+    let sidecar = web("sidecar").container("agent", "agent:1").container_with(&agent).create();
+    assert_eq!(sidecar.tasks()[0]["healthStatus"], "UNKNOWN");
+    assert_eq!(sidecar.tasks()[0]["containers"][1]["healthStatus"], "HEALTHY");
+    sidecar.becomes_unhealthy();
+    assert_eq!(sidecar.tasks()[0]["healthStatus"], "UNKNOWN");
+
+    let half = web("half").container("api", "api:1").container_with(&check).create();
+    assert_eq!(half.tasks()[0]["healthStatus"], "UNKNOWN");
+    half.becomes_unhealthy();
+    assert_eq!(half.tasks()[0]["healthStatus"], "UNHEALTHY");
+    let whole = web("whole").container_with(&check).container("agent", "agent:1").container_with(&agent);
+    assert_eq!(whole.create().tasks()[0]["healthStatus"], "HEALTHY");
+}
+
+#[test]
+fn nonessential_container_ends_alone() {
+    let ecs = EcsDouble::start();
+    let worker = json!({ "essential": false });
+    let web = ecs.service("prod/web").runs(&image(1)).container("worker", &image(1)).container_with(&worker);
+    let web = web.create();
+    web.a_container_ends("worker", 1, "OutOfMemoryError");
+    let task = &web.tasks()[0];
+    assert_eq!(
+        (&task["lastStatus"], &task["containers"][0]["lastStatus"]),
+        (&json!("RUNNING"), &json!("RUNNING"))
+    );
+    let worker = &task["containers"][1];
+    assert_eq!((&worker["lastStatus"], &worker["exitCode"]), (&json!("STOPPED"), &json!(1)));
+    assert_eq!(worker["reason"], "OutOfMemoryError");
+}
+
 #[test]
 fn what_a_container_runs_is_what_the_test_says() {
     let ecs = EcsDouble::start();

@@ -60,12 +60,17 @@ fn ended(code: &str, at: Timestamp) -> Task {
 
 /// Two tasks at digest 1 are wanted.
 struct Look {
-    health_checked: bool,
+    roles: Vec<ContainerRole>,
     accepted: Option<BTreeSet<ImageDigest>>,
     proven_at: Option<Timestamp>,
+    classic_load_balancer: bool,
 }
 
-const FIRST: Look = Look { health_checked: false, accepted: None, proven_at: None };
+const FIRST: Look = Look { roles: Vec::new(), accepted: None, proven_at: None, classic_load_balancer: false };
+
+fn role(name: &str, essential: bool, health_check: bool) -> ContainerRole {
+    ContainerRole { name: name.to_owned(), essential, health_check, restarts: false }
+}
 
 impl Look {
     fn at_digest_1() -> Self {
@@ -86,11 +91,13 @@ impl Look {
             deployment: "ecs-svc/2".to_owned(),
             service_deployment: None,
             task_definition: OURS.to_owned(),
-            health_checked: self.health_checked,
+            health_checked: false,
             at: at(0),
         };
         let (accepted, proven_at) = (self.accepted.clone(), self.proven_at);
-        let wanted = Wanted { started: &started, desired: 2, accepted, proven_at };
+        let (roles, classic_load_balancer) = (&self.roles[..], self.classic_load_balancer);
+        let wanted =
+            Wanted { started: &started, desired: 2, accepted, proven_at, roles, classic_load_balancer };
         prove(&wanted, tasks, stopped, of_ours)
     }
 }
@@ -170,7 +177,7 @@ fn image_reference_proves_a_container_that_runs() {
         assert_eq!(sees(&image, Some(&child), running, None), Proof::Running(2), "a child of the index");
         is_wrong(sees(&image, Some(&another), running, None), "container web of task/a runs sha256:0303");
         for status in [Some("PENDING"), None] {
-            is_open(sees(&image, None, status, None), "does not say yet which digest");
+            is_open(sees(&image, None, status, None), "container web of task/a has not started yet");
         }
     }
     for image in named(&another) {
@@ -183,14 +190,147 @@ fn image_reference_proves_a_container_that_runs() {
 }
 
 #[test]
-fn health_counts_where_there_is_a_check() {
+fn task_health_counts_where_a_container_does_not_tell() {
     let is = |health| Task { health, ..task() };
-    let checked = Look { health_checked: true, ..FIRST };
-    assert_eq!(checked.sees(&[is(Health::Healthy), is(Health::Healthy)], &[]), Proof::Running(2));
-    is_open(checked.sees(&[is(Health::Healthy), is(Health::Unknown)], &[]), "is not known yet");
-    is_open(checked.sees(&[is(Health::Healthy), is(Health::Unhealthy)], &[]), "task/a is unhealthy");
-    let baking = Look { health_checked: true, proven_at: Some(at(1)), ..FIRST };
+    let checked = || vec![role("web", true, true), role("side", true, false)];
+    let look = Look { roles: checked(), ..FIRST };
+    assert_eq!(look.sees(&[is(Health::Healthy), is(Health::Healthy)], &[]), Proof::Running(2));
+    is_open(look.sees(&[is(Health::Healthy), is(Health::Unknown)], &[]), "is not known yet");
+    is_open(look.sees(&[is(Health::Healthy), is(Health::Unhealthy)], &[]), "task/a is unhealthy");
+    let baking = Look { roles: checked(), proven_at: Some(at(1)), ..FIRST };
     is_wrong(baking.sees(&[is(Health::Healthy), is(Health::Unhealthy)], &[]), "task/a became unhealthy");
+    let classic = Look { roles: checked(), classic_load_balancer: true, ..FIRST };
+    assert_eq!(classic.sees(&[is(Health::Unknown), is(Health::Unknown)], &[]), Proof::Running(2));
+    is_open(classic.sees(&[is(Health::Unknown), is(Health::Unhealthy)], &[]), "task/a is unhealthy");
+}
+
+/// One container beside `web` in each of two tasks: of our repository or not.
+struct Beside {
+    ours: bool,
+    essential: bool,
+    checked: bool,
+    status: &'static str,
+    health: Health,
+    exit_code: Option<i32>,
+}
+
+impl Beside {
+    fn each(mut visit: impl FnMut(&Self)) {
+        let bools = [true, false];
+        for (ours, essential, checked) in
+            bools.into_iter().flat_map(|a| bools.into_iter().flat_map(move |b| bools.map(|c| (a, b, c))))
+        {
+            for status in ["PENDING", "RUNNING", "STOPPED"] {
+                // ECS leaves it out, or says UNKNOWN: that is one here.
+                for health in [Health::Unknown, Health::Healthy, Health::Unhealthy] {
+                    for exit_code in [None, Some(0), Some(1), Some(137)] {
+                        visit(&Self { ours, essential, checked, status, health, exit_code });
+                    }
+                }
+            }
+        }
+    }
+
+    fn in_a_task(&self) -> Task {
+        let image = if self.ours { IMAGE } else { "side:1" };
+        let mut beside = container("beside", image, self.ours.then(|| digest(1)));
+        beside.last_status = Some(self.status.to_owned());
+        (beside.health, beside.exit_code) = (self.health, self.exit_code);
+        // By AWS's page: of essential containers, and one without a check is UNKNOWN.
+        let health = if self.essential && self.checked && self.health == Health::Unhealthy {
+            Health::Unhealthy
+        } else {
+            Health::Unknown
+        };
+        let containers = vec![container("web", IMAGE, Some(digest(1))), beside];
+        Task { health, containers, ..task() }
+    }
+
+    fn proof(&self, proven_at: Option<Timestamp>) -> Proof {
+        let roles = vec![role("web", true, false), role("beside", self.essential, self.checked)];
+        let look = Look { roles, proven_at, ..Look::at_digest_1() };
+        look.sees(&[self.in_a_task(), self.in_a_task()], &[])
+    }
+
+    /// Whether it does what a container of ours is there for.
+    fn works(&self) -> bool {
+        let has_done_its_work = self.status == "STOPPED" && self.exit_code == Some(0) && !self.essential;
+        !self.ours || self.status == "RUNNING" || has_done_its_work
+    }
+
+    /// Whether the task's health, as its essential containers tell it, is good.
+    fn is_well(&self) -> bool {
+        match (self.essential, self.checked, self.health) {
+            (false, _, _) => true,
+            (true, true, health) => health == Health::Healthy,
+            // Without a check it tells nothing.
+            (true, false, health) => health != Health::Unhealthy,
+        }
+    }
+}
+
+#[test]
+fn containers_decide_by_role_state_health_and_exit_code() {
+    let (mut seen, mut proven) = (0, 0);
+    Beside::each(|beside| {
+        seen += 1;
+        let Beside { ours, essential, checked, status, health, exit_code } = beside;
+        let what = format!("{ours} {essential} {checked} {status} {health:?} {exit_code:?}");
+        let expected = beside.works() && beside.is_well();
+        assert_eq!(beside.proof(None) == Proof::Running(2), expected, "{what}");
+        assert_eq!(beside.proof(Some(at(1))) == Proof::Running(2), expected, "baking: {what}");
+        proven += u32::from(expected);
+    });
+    assert_eq!((seen, proven), (288, 150));
+}
+
+#[test]
+fn container_that_died_is_told_with_its_exit_code() {
+    let beside = |essential, exit_code| Beside {
+        ours: true,
+        essential,
+        checked: false,
+        status: "STOPPED",
+        health: Health::Unknown,
+        exit_code,
+    };
+    let said = "container beside of task/a exited with 137";
+    is_wrong(beside(false, Some(137)).proof(None), said);
+    is_open(beside(true, Some(137)).proof(None), said);
+    is_wrong(beside(true, Some(137)).proof(Some(at(1))), said);
+    is_open(beside(false, None).proof(None), "container beside of task/a ended");
+
+    let mut dead = beside(false, Some(1)).in_a_task();
+    dead.containers[1].reason = Some("OutOfMemoryError: Container killed due to memory usage".to_owned());
+    let restarts = |restarts| vec![ContainerRole { restarts, ..role("beside", false, false) }];
+    let look = |roles| Look { roles, ..Look::at_digest_1() }.sees(std::slice::from_ref(&dead), &[]);
+    let said = "container beside of task/a exited with 1: OutOfMemoryError: Container killed";
+    is_wrong(look(restarts(false)), said);
+    is_open(look(restarts(true)), said);
+}
+
+/// A sidecar's health decides nothing, and a proxy that AWS adds to the task is in no task definition.
+#[test]
+fn health_of_a_nonessential_container_decides_nothing() {
+    let with = |name: &str, health, of_task| {
+        let mut task = Task { health: of_task, ..task() };
+        task.containers[1].name = name.to_owned();
+        task.containers[1].health = health;
+        let roles = vec![role("web", true, false), role("agent", false, true)];
+        Look { roles, ..Look::at_digest_1() }.sees(&[task.clone(), task], &[])
+    };
+    for health in [Health::Healthy, Health::Unknown, Health::Unhealthy] {
+        assert_eq!(with("agent", health, Health::Unknown), Proof::Running(2), "{health:?}");
+        assert_eq!(with("agent", health, Health::Healthy), Proof::Running(2), "{health:?}");
+    }
+    assert_eq!(
+        with("agent", Health::Unhealthy, Health::Unhealthy),
+        Proof::Running(2),
+        "it is only the agent"
+    );
+    is_open(with("agent", Health::Healthy, Health::Unhealthy), "task/a is unhealthy");
+    is_open(with("ecs-service-connect-a1", Health::Unhealthy, Health::Unhealthy), "task/a is unhealthy");
+    assert_eq!(with("ecs-service-connect-a1", Health::Unknown, Health::Unknown), Proof::Running(2));
 }
 
 #[test]
