@@ -41,6 +41,8 @@ pub use wait::until;
 
 #[cfg(test)]
 mod documented;
+#[cfg(test)]
+mod ecs_model;
 
 /// The stack that this process's environment names.
 #[track_caller]

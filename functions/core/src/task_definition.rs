@@ -4,10 +4,12 @@
 //! It works on the JSON that ECS answers, not on types: a member that is newer than this program must
 //! survive, and a type would drop it.
 
+mod compare;
 mod containers;
 
 use serde_json::{Map, Value};
 
+pub use self::compare::same_but_image;
 pub use self::containers::{ContainerRole, container_roles, is_health_checked};
 
 use crate::image::{ImageDigest, ImageReference, RepositoryName};
@@ -209,90 +211,6 @@ fn is_of_aws(key: &str) -> bool {
     key.get(..4).is_some_and(|prefix| prefix.eq_ignore_ascii_case("aws:"))
 }
 
-/// Proves that two described task definitions differ in nothing but the image of these containers and what
-/// ECS itself writes. Else the paths that differ: paths only, since a value may be a secret.
-///
-/// A member that is absent, null, or an empty list or object says the same: ECS has come to answer more empty
-/// lists over the years, and an old revision must stay comparable with its copy.
-pub fn same_but_image(before: &Value, after: &Value, containers: &[String]) -> Result<(), Vec<String>> {
-    let mut differences = Vec::new();
-    match (before, after) {
-        (Value::Object(before), Value::Object(after)) => {
-            compare_members(before, after, "", &OUTPUT_ONLY, containers, &mut differences);
-        }
-        _ => differences.push("taskDefinition".to_owned()),
-    }
-    if differences.is_empty() { Ok(()) } else { Err(differences) }
-}
-
-fn compare_members(
-    before: &Map<String, Value>,
-    after: &Map<String, Value>,
-    path: &str,
-    except: &[&str],
-    containers: &[String],
-    differences: &mut Vec<String>,
-) {
-    let only_after = after.keys().filter(|member| !before.contains_key(*member));
-    for member in before.keys().chain(only_after).filter(|member| !except.contains(&member.as_str())) {
-        let path = if path.is_empty() { member.clone() } else { format!("{path}.{member}") };
-        let (before, after) = (said(before.get(member)), said(after.get(member)));
-        match (before, after) {
-            (Some(Value::Array(before)), Some(Value::Array(after))) if path == "containerDefinitions" => {
-                compare_containers(before, after, containers, differences);
-            }
-            (before, after) => compare(before, after, path, differences),
-        }
-    }
-}
-
-fn compare_containers(
-    before: &[Value],
-    after: &[Value],
-    containers: &[String],
-    differences: &mut Vec<String>,
-) {
-    for index in 0..before.len().max(after.len()) {
-        let path = format!("containerDefinitions[{index}]");
-        match (before.get(index), after.get(index)) {
-            (Some(Value::Object(before)), Some(Value::Object(after))) => {
-                let moved = before
-                    .get("name")
-                    .and_then(Value::as_str)
-                    .is_some_and(|name| containers.iter().any(|container| container == name));
-                let except: &[&str] = if moved { &["image"] } else { &[] };
-                compare_members(before, after, &path, except, &[], differences);
-            }
-            (before, after) => compare(before, after, path, differences),
-        }
-    }
-}
-
-fn compare(before: Option<&Value>, after: Option<&Value>, path: String, differences: &mut Vec<String>) {
-    match (before, after) {
-        (Some(Value::Object(before)), Some(Value::Object(after))) => {
-            compare_members(before, after, &path, &[], &[], differences);
-        }
-        (Some(Value::Array(before)), Some(Value::Array(after))) if before.len() == after.len() => {
-            for (index, (before, after)) in before.iter().zip(after).enumerate() {
-                compare(Some(before), Some(after), format!("{path}[{index}]"), differences);
-            }
-        }
-        (before, after) if before == after => {}
-        _ => differences.push(path),
-    }
-}
-
-/// What a member says: nothing, if it is absent, null or empty.
-fn said(value: Option<&Value>) -> Option<&Value> {
-    value.filter(|value| match value {
-        Value::Null => false,
-        Value::Array(values) => !values.is_empty(),
-        Value::Object(members) => !members.is_empty(),
-        Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -459,25 +377,33 @@ mod tests {
         for (pointer, path) in [
             ("/memory", "memory"),
             ("/memberOfTomorrow/deep/1", "memberOfTomorrow.deep[1]"),
-            ("/containerDefinitions/0/secrets/0/valueFrom", "containerDefinitions[0].secrets[0].valueFrom"),
-            ("/containerDefinitions/0/name", "containerDefinitions[0].name"),
-            ("/containerDefinitions/1/image", "containerDefinitions[1].image"),
-            ("/containerDefinitions/2", "containerDefinitions[2]"),
+            (
+                "/containerDefinitions/0/secrets/0/valueFrom",
+                "containerDefinitions[web].secrets[KEY].valueFrom",
+            ),
+            ("/containerDefinitions/1/image", "containerDefinitions[migrate].image"),
             ("/containerDefinitions", "containerDefinitions"),
         ] {
             let changed = differences(|after| *after.pointer_mut(pointer).unwrap() = json!("changed"));
             assert_eq!(changed, [path], "{pointer}");
+        }
+        for (pointer, before, after) in [
+            ("/containerDefinitions/0/name", "containerDefinitions[web]", "containerDefinitions[changed]"),
+            ("/containerDefinitions/2", "containerDefinitions[proxy]", "containerDefinitions[2]"),
+        ] {
+            let changed = differences(|after| *after.pointer_mut(pointer).unwrap() = json!("changed"));
+            assert_eq!(changed, [before, after], "{pointer}");
         }
         assert_eq!(differences(|after| after["pidMode"] = "host".into()), ["pidMode"]);
         assert_eq!(
             differences(|after| {
                 after["containerDefinitions"].as_array_mut().unwrap().pop();
             }),
-            ["containerDefinitions[3]"]
+            ["containerDefinitions[agent]"]
         );
         assert_eq!(
             differences(|after| after["containerDefinitions"][0]["environment"] = json!([])),
-            ["containerDefinitions[0].environment"]
+            ["containerDefinitions[web].environment"]
         );
     }
 
@@ -502,13 +428,10 @@ mod tests {
                 after["placementConstraints"] = json!([]);
                 after["containerDefinitions"][0]["systemControls"] = json!([]);
                 after["containerDefinitions"][0]["dockerLabels"] = json!({});
-                after["proxyConfiguration"] = json!(null);
+                after["proxyConfiguration"] = json!({"properties": []});
+                after["enableFaultInjection"] = json!(null);
             }),
             [""; 0]
-        );
-        assert_eq!(
-            differences(|after| after["enableFaultInjection"] = json!(null)),
-            ["enableFaultInjection"]
         );
     }
 
@@ -618,7 +541,8 @@ mod tests {
         #[test]
         fn any_other_change_is_noticed(
             described in any_described(),
-            member in prop_oneof!["[a-z]{1,8}", Just("image".to_owned()), Just("revision".to_owned())],
+            // Not one of those whose meaning is known.
+            member in prop_oneof!["x[a-z]{0,7}", Just("image".to_owned()), Just("revision".to_owned())],
             value in any_json(),
             inside in any::<bool>(),
         ) {
@@ -652,10 +576,16 @@ mod tests {
 
     /// Members that say nothing, left out, at every depth.
     fn without_empty(value: Value) -> Value {
+        let says = |value: &Value| match value {
+            Value::Null => false,
+            Value::Array(values) => !values.is_empty(),
+            Value::Object(members) => !members.is_empty(),
+            Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
+        };
         match value {
             Value::Object(members) => {
-                let kept = members.into_iter().filter(|(_, value)| said(Some(value)).is_some());
-                Value::Object(kept.map(|(member, value)| (member, without_empty(value))).collect())
+                let all = members.into_iter().map(|(member, value)| (member, without_empty(value)));
+                Value::Object(all.filter(|(_, value)| says(value)).collect())
             }
             Value::Array(values) => values.into_iter().map(without_empty).collect(),
             other => other,

@@ -136,6 +136,11 @@ impl Ecs {
         self.world().home.reported.push((image.to_owned(), reported.digest()));
     }
 
+    /// From now on ECS answers more members of what is registered than it was given, and sets in another order.
+    pub fn becomes_newer(&self) {
+        self.world().home.is_newer = true;
+    }
+
     /// Deployments move by [`advance`](Self::advance) only, from now on.
     pub fn by_hand(&self) {
         self.world().by_hand = true;

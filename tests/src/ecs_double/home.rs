@@ -13,6 +13,8 @@ pub(super) struct Home {
     pub(super) events: Vec<Value>,
     /// What DescribeTasks reports for an image instead of the digest in its reference.
     pub(super) reported: Vec<(String, Option<String>)>,
+    /// It says more of what is registered than it was given.
+    pub(super) is_newer: bool,
     pub(super) clock: Clock,
 }
 
@@ -24,6 +26,7 @@ impl Home {
             definitions: Definitions::default(),
             events: Vec::new(),
             reported: Vec::new(),
+            is_newer: false,
             clock: Clock::default(),
         }
     }

@@ -157,6 +157,9 @@ impl Home {
         for list in ["volumes", "placementConstraints"] {
             members.entry(list).or_insert_with(|| json!([]));
         }
+        if self.is_newer {
+            as_a_newer_ecs_says_it(&mut members);
+        }
         // "Deregistering does not give revisions back":
         // <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-quotas.html>
         let revision = 1 + self.definitions.0.iter().filter(|one| one.family == family).count();
@@ -246,6 +249,27 @@ impl Home {
         }
         let arns = found.iter().map(|one| json!(one.arn)).collect();
         page(input, "taskDefinitionArns", arns, &Page { default: 100, greatest: 100 })
+    }
+}
+
+/// The same task definition with more of its defaults written, and with sets in another order.
+fn as_a_newer_ecs_says_it(members: &mut Map<String, Value>) {
+    members.insert("enableFaultInjection".into(), json!(false));
+    let turn = |value: &mut Value| value.as_array_mut().into_iter().for_each(|list| list.reverse());
+    members.values_mut().filter(|value| value.is_array()).for_each(turn);
+    let containers = members.get_mut("containerDefinitions").and_then(Value::as_array_mut);
+    for container in containers.into_iter().flatten() {
+        for list in ["environment", "secrets", "mountPoints", "portMappings", "ulimits", "dependsOn"] {
+            container.get_mut(list).into_iter().for_each(turn);
+        }
+        for port in container["portMappings"].as_array_mut().into_iter().flatten() {
+            (port["hostPort"], port["protocol"]) = (port["containerPort"].clone(), json!("tcp"));
+        }
+        if let Some(check) = container["healthCheck"].as_object_mut() {
+            for (member, value) in [("interval", 30), ("timeout", 5), ("retries", 3)] {
+                check.entry(member).or_insert(json!(value));
+            }
+        }
     }
 }
 

@@ -278,6 +278,29 @@ fn dead_container_of_a_running_task_is_no_success() {
     }
 }
 
+/// <https://github.com/hashicorp/terraform-provider-aws/issues/3035>,
+/// <https://github.com/aws-actions/amazon-ecs-deploy-task-definition/pull/706>: an old revision, and an ECS that answers
+/// its copy in another order and with more defaults.
+#[test]
+fn copy_that_only_says_more_is_used() {
+    let release = Release::next(&["web"]);
+    let variable = |name: &str| json!({ "name": name, "value": name });
+    let members = json!({
+        "environment": [variable("LOG"), variable("TIER"), variable("CACHE")],
+        "portMappings": [{ "containerPort": 8080 }, { "containerPort": 9090 }],
+        "ulimits": [{ "name": "nofile", "softLimit": 1, "hardLimit": 2 }, { "name": "core", "softLimit": 0, "hardLimit": 0 }],
+        "healthCheck": { "command": ["CMD-SHELL", "true"] },
+    });
+    let new = release.service("web").runs(&release.image(&release.before)).container_with(&members);
+    new.container("sidecar", "sidecar:1").create();
+    release.ecs.becomes_newer();
+    let record = release.runs_its_course();
+    is_a_success(&release, &record);
+    let definition = release.service("web").definition();
+    assert_eq!(definition["containerDefinitions"][1]["environment"][2], variable("LOG"), "it was turned");
+    assert_eq!(definition["enableFaultInjection"], false);
+}
+
 /// A build for two platforms, as far as its question.
 fn for_two_platforms() -> (Release, [String; 2]) {
     let app = Plan::new("platforms").services(["web"]).deployed("bake = \"0s\"").create_aside();

@@ -1,0 +1,294 @@
+//! Whether two task definitions say the same, by what their members mean: the order of a set says nothing, and a
+//! default that is written says what its absence says.
+//!
+//! A member that is not known here is compared as it is: a difference in it is a difference.
+
+use serde_json::{Map, Value};
+
+use super::OUTPUT_ONLY;
+
+/// What the value of a member means beyond its JSON. A list without a rule is compared in its order, and a plain
+/// value as it is.
+#[derive(Debug, Clone, Copy)]
+enum Rule {
+    /// Entries that are told apart by this member. Only among those of one name does their order count.
+    By(&'static str),
+    /// A set. Where it is absent, this one.
+    Set(&'static [&'static str]),
+    /// What an absent member means.
+    Default(Plain),
+    /// The same, of what runs on Fargate alone. Elsewhere the instance or its agent decides.
+    OnFargate(Plain),
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Plain {
+    Bool(bool),
+    Number(u64),
+    Text(&'static str),
+}
+
+const NO: Rule = Rule::Default(Plain::Bool(false));
+const SET: Rule = Rule::Set(&[]);
+
+const fn number(number: u64) -> Rule {
+    Rule::Default(Plain::Number(number))
+}
+
+const fn text(text: &'static str) -> Rule {
+    Rule::Default(Plain::Text(text))
+}
+
+/// What ECS documents of the members of a task definition, by their path.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RegisterTaskDefinition.html>
+///
+/// `entryPoint` and `command` are command lines. `environmentFiles` are "processed from the top down", name servers
+/// are asked and domains are searched in their order, and of mount options a later one overrides an earlier.
+const RULES: [(&str, Rule); 60] = [
+    ("containerDefinitions", Rule::By("name")),
+    ("containerDefinitions.cpu", number(0)),
+    ("containerDefinitions.credentialSpecs", SET),
+    ("containerDefinitions.dependsOn", Rule::By("containerName")),
+    ("containerDefinitions.disableNetworking", NO),
+    ("containerDefinitions.dockerSecurityOptions", SET),
+    ("containerDefinitions.environment", Rule::By("name")),
+    ("containerDefinitions.essential", Rule::Default(Plain::Bool(true))),
+    ("containerDefinitions.extraHosts", Rule::By("hostname")),
+    ("containerDefinitions.healthCheck.interval", number(30)),
+    ("containerDefinitions.healthCheck.retries", number(3)),
+    ("containerDefinitions.healthCheck.startPeriod", number(0)),
+    ("containerDefinitions.healthCheck.timeout", number(5)),
+    ("containerDefinitions.interactive", NO),
+    ("containerDefinitions.links", SET),
+    ("containerDefinitions.linuxParameters.capabilities.add", SET),
+    ("containerDefinitions.linuxParameters.capabilities.drop", SET),
+    ("containerDefinitions.linuxParameters.devices", SET),
+    ("containerDefinitions.linuxParameters.devices.permissions", Rule::Set(&["read", "write", "mknod"])),
+    ("containerDefinitions.linuxParameters.initProcessEnabled", NO),
+    ("containerDefinitions.linuxParameters.swappiness", number(60)),
+    ("containerDefinitions.linuxParameters.tmpfs", Rule::By("containerPath")),
+    ("containerDefinitions.logConfiguration.options.awslogs-create-group", text("false")),
+    ("containerDefinitions.logConfiguration.secretOptions", Rule::By("name")),
+    ("containerDefinitions.mountPoints", Rule::By("containerPath")),
+    ("containerDefinitions.mountPoints.readOnly", NO),
+    ("containerDefinitions.portMappings", SET),
+    ("containerDefinitions.portMappings.protocol", text("tcp")),
+    ("containerDefinitions.privileged", NO),
+    ("containerDefinitions.pseudoTerminal", NO),
+    ("containerDefinitions.readonlyRootFilesystem", NO),
+    ("containerDefinitions.resourceRequirements", SET),
+    ("containerDefinitions.restartPolicy.enabled", NO),
+    ("containerDefinitions.restartPolicy.ignoredExitCodes", SET),
+    ("containerDefinitions.restartPolicy.restartAttemptPeriod", number(300)),
+    ("containerDefinitions.secrets", Rule::By("name")),
+    ("containerDefinitions.stopTimeout", Rule::OnFargate(Plain::Number(30))),
+    ("containerDefinitions.systemControls", Rule::By("namespace")),
+    ("containerDefinitions.ulimits", Rule::By("name")),
+    ("containerDefinitions.versionConsistency", text("enabled")),
+    ("containerDefinitions.volumesFrom", Rule::By("sourceContainer")),
+    ("containerDefinitions.volumesFrom.readOnly", NO),
+    ("enableFaultInjection", NO),
+    // "20 GiB": <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-task-storage.html>
+    ("ephemeralStorage.sizeInGiB", Rule::OnFargate(Plain::Number(20))),
+    ("inferenceAccelerators", Rule::By("deviceName")),
+    ("networkMode", text("bridge")),
+    ("placementConstraints", SET),
+    ("proxyConfiguration.properties", Rule::By("name")),
+    ("proxyConfiguration.type", text("APPMESH")),
+    ("requiresCompatibilities", SET),
+    // <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-tasks-services.html>
+    ("runtimePlatform.cpuArchitecture", Rule::OnFargate(Plain::Text("X86_64"))),
+    ("runtimePlatform.operatingSystemFamily", Rule::OnFargate(Plain::Text("LINUX"))),
+    ("tags", Rule::By("key")),
+    ("volumes", Rule::By("name")),
+    ("volumes.configuredAtLaunch", NO),
+    ("volumes.dockerVolumeConfiguration.autoprovision", NO),
+    ("volumes.efsVolumeConfiguration.authorizationConfig.iam", text("DISABLED")),
+    ("volumes.efsVolumeConfiguration.rootDirectory", text("/")),
+    ("volumes.efsVolumeConfiguration.transitEncryption", text("DISABLED")),
+    ("volumes.s3filesVolumeConfiguration.rootDirectory", text("/")),
+];
+
+/// Proves that two described task definitions differ in nothing but the image of these containers and what
+/// ECS itself writes. Else the paths that differ: paths only, since a value may be a secret.
+///
+/// A member that is absent, null, an empty list or object, or written with its default says the same: ECS has come to
+/// answer more members over the years, and an old revision must stay comparable with its copy.
+pub fn same_but_image(before: &Value, after: &Value, containers: &[String]) -> Result<(), Vec<String>> {
+    let mode = before.get("networkMode").and_then(Value::as_str);
+    let runs_on = before.get("requiresCompatibilities").and_then(Value::as_array);
+    let mut comparison = Comparison {
+        containers,
+        host_port_is_container_port: matches!(mode, Some("awsvpc" | "host")),
+        on_fargate: runs_on.is_some_and(|all| !all.is_empty() && all.iter().all(|one| one == "FARGATE")),
+        differences: Vec::new(),
+    };
+    match (before, after) {
+        (Value::Object(before), Value::Object(after)) => comparison.members(before, after, &Place::default()),
+        _ => comparison.differences.push("taskDefinition".to_owned()),
+    }
+    if comparison.differences.is_empty() { Ok(()) } else { Err(comparison.differences) }
+}
+
+/// Where a value is: for people, with each entry's name or number; and the path of its rule, without them.
+#[derive(Debug, Clone, Default)]
+struct Place {
+    shown: String,
+    path: String,
+}
+
+impl Place {
+    fn member(&self, name: &str) -> Self {
+        let dot = if self.path.is_empty() { "" } else { "." };
+        Self { shown: format!("{}{dot}{name}", self.shown), path: format!("{}{dot}{name}", self.path) }
+    }
+
+    fn entry(&self, label: &str) -> Self {
+        Self { shown: format!("{}[{label}]", self.shown), path: self.path.clone() }
+    }
+
+    fn rule(&self) -> Option<Rule> {
+        RULES.iter().find(|(path, _)| *path == self.path).map(|(_, rule)| *rule)
+    }
+}
+
+struct Comparison<'a> {
+    /// Whose image may differ.
+    containers: &'a [String],
+    /// Where tasks or hosts are at the containers' own ports, a host port is that or not written; elsewhere none and 0
+    /// are any free one.
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_PortMapping.html>
+    host_port_is_container_port: bool,
+    on_fargate: bool,
+    differences: Vec<String>,
+}
+
+impl Comparison<'_> {
+    fn members(&mut self, before: &Map<String, Value>, after: &Map<String, Value>, at: &Place) {
+        let only_after = after.keys().filter(|member| !before.contains_key(*member));
+        for member in before.keys().chain(only_after) {
+            if self.may_differ(before, member, at) {
+                continue;
+            }
+            let at = at.member(member);
+            match (self.said(before, member, &at), self.said(after, member, &at)) {
+                (None, None) => {}
+                (Some(before), Some(after)) => self.values(before, after, &at),
+                (Some(_), None) | (None, Some(_)) => self.differs(&at),
+            }
+        }
+    }
+
+    fn may_differ(&self, before: &Map<String, Value>, member: &str, at: &Place) -> bool {
+        let is_moved = || {
+            let name = before.get("name").and_then(Value::as_str);
+            name.is_some_and(|name| self.containers.iter().any(|container| container == name))
+        };
+        match at.path.as_str() {
+            "" => OUTPUT_ONLY.contains(&member),
+            "containerDefinitions" => member == "image" && is_moved(),
+            _ => false,
+        }
+    }
+
+    fn values(&mut self, before: &Value, after: &Value, at: &Place) {
+        match (before, after) {
+            (Value::Object(before), Value::Object(after)) => self.members(before, after, at),
+            (Value::Array(before), Value::Array(after)) => self.lists(before, after, at),
+            (before, after) if before == after => {}
+            _ => self.differs(at),
+        }
+    }
+
+    fn lists(&mut self, before: &[Value], after: &[Value], at: &Place) {
+        let name = match at.rule() {
+            Some(Rule::By(name)) => Some(name),
+            Some(Rule::Set(_)) => None,
+            Some(Rule::Default(_) | Rule::OnFargate(_)) | None => return self.in_order(before, after, at),
+        };
+        let mut left: Vec<Option<&Value>> = after.iter().map(Some).collect();
+        for (index, one) in before.iter().enumerate() {
+            let is_its = |other: &Value| match name {
+                Some(name) => one.get(name) == other.get(name),
+                None => self.is_same(one, other, at),
+            };
+            let its = left.iter().position(|other| other.is_some_and(is_its));
+            let entry = at.entry(&label(one, name, index));
+            match its.and_then(|its| left[its].take()) {
+                Some(other) => self.values(one, other, &entry),
+                None => self.differs(&entry),
+            }
+        }
+        for (index, other) in left.into_iter().enumerate() {
+            if let Some(other) = other {
+                self.differs(&at.entry(&label(other, name, index)));
+            }
+        }
+    }
+
+    fn in_order(&mut self, before: &[Value], after: &[Value], at: &Place) {
+        if before.len() != after.len() {
+            return self.differs(at);
+        }
+        for (index, (before, after)) in before.iter().zip(after).enumerate() {
+            self.values(before, after, &at.entry(&index.to_string()));
+        }
+    }
+
+    fn is_same(&self, one: &Value, other: &Value, at: &Place) -> bool {
+        let mut apart = Comparison { differences: Vec::new(), ..*self };
+        apart.values(one, other, at);
+        apart.differences.is_empty()
+    }
+
+    fn differs(&mut self, at: &Place) {
+        if !self.differences.contains(&at.shown) {
+            self.differences.push(at.shown.clone());
+        }
+    }
+
+    /// What a member says: nothing, if it says what its absence does.
+    fn said<'v>(&self, of: &'v Map<String, Value>, member: &str, at: &Place) -> Option<&'v Value> {
+        let value = of.get(member)?;
+        let is_default = match (value, at.rule()) {
+            (Value::Null, _) => true,
+            (Value::Array(values), Some(Rule::Set(default))) => {
+                values.is_empty()
+                    || values.len() == default.len()
+                        && default.iter().all(|one| values.iter().any(|v| v == one))
+            }
+            (Value::Array(values), _) => values.is_empty(),
+            (Value::Object(members), _) => {
+                members.keys().all(|member| self.said(members, member, &at.member(member)).is_none())
+            }
+            (value, Some(Rule::Default(plain))) => is(value, plain),
+            (value, Some(Rule::OnFargate(plain))) => self.on_fargate && is(value, plain),
+            (value, _) if at.path == "containerDefinitions.portMappings.hostPort" => {
+                if self.host_port_is_container_port {
+                    of.get("containerPort") == Some(value)
+                } else {
+                    is(value, Plain::Number(0))
+                }
+            }
+            (Value::Bool(_) | Value::Number(_) | Value::String(_), _) => false,
+        };
+        (!is_default).then_some(value)
+    }
+}
+
+fn is(value: &Value, plain: Plain) -> bool {
+    match plain {
+        Plain::Bool(truth) => value.as_bool() == Some(truth),
+        Plain::Number(number) => value.as_u64() == Some(number),
+        Plain::Text(text) => value.as_str() == Some(text),
+    }
+}
+
+/// An entry's name, where entries are told apart by one.
+fn label(entry: &Value, name: Option<&str>, index: usize) -> String {
+    let name = name.and_then(|name| entry.get(name)).and_then(Value::as_str);
+    name.map_or_else(|| index.to_string(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests;
