@@ -334,6 +334,21 @@ impl EcrError {
         }
     }
 
+    /// Whether ECR refuses the call, and will again.
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::BatchGetImage { source, .. }
+            | Self::DescribeImages { source, .. }
+            | Self::DescribeRepositories { source, .. }
+            | Self::RepositoryNotFound { source, .. }
+            | Self::LayersNotFound { source, .. }
+            | Self::ReferencedImagesNotFound { source, .. }
+            | Self::Kms { source, .. }
+            | Self::PutImage { source, .. } => source.is_refusal(),
+            _ => false,
+        }
+    }
+
     /// Whether the same call may well succeed a little later.
     pub fn is_retryable(&self) -> bool {
         match self {

@@ -76,6 +76,8 @@ pub enum EcsError {
         cluster: String,
         service: String,
         task_definition: String,
+        /// An attempt may have been carried out, though its answer is not known.
+        in_doubt: bool,
         #[source]
         source: FailedCall,
     },
@@ -144,6 +146,31 @@ impl EcsError {
             | Self::Answer { .. }
             | Self::Json { .. } => false,
         }
+    }
+}
+
+impl EcsError {
+    /// AWS's refusal, where that is what it is: the same call is refused again.
+    pub fn refusal(&self) -> Option<&FailedCall> {
+        match self {
+            Self::UpdateService { in_doubt: true, .. } => None,
+            Self::DescribeServices { source, .. }
+            | Self::ListTasks { source, .. }
+            | Self::DescribeTasks { source, .. }
+            | Self::DescribeTaskDefinition { source, .. }
+            | Self::RegisterTaskDefinition { source, .. }
+            | Self::UpdateService { source, .. }
+            | Self::ServiceNotActive { source, .. } => Some(source).filter(|source| source.is_refusal()),
+            _ => None,
+        }
+    }
+
+    /// A service may have been moved by it.
+    pub fn may_have_moved(&self) -> bool {
+        matches!(
+            self,
+            Self::UpdateService { in_doubt: true, .. } | Self::Answer { operation: "UpdateService", .. }
+        )
     }
 }
 

@@ -63,6 +63,39 @@ const TRANSIENT: [&str; 6] = [
     "ServiceUnavailable",
 ];
 
+/// Codes that say nothing of what was asked: of credentials that have ended, of clocks that differ, of a quota, of
+/// somebody else who changes the same thing. The status is often 4xx all the same.
+/// <https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html>
+const OF_THE_MOMENT: [&str; 22] = [
+    "AuthFailure",
+    "ConcurrentModificationException",
+    "ConcurrentUpdateException",
+    "ConflictException",
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "IncompleteSignature",
+    "InvalidClientTokenId",
+    "InvalidSignatureException",
+    "LimitExceeded",
+    "LimitExceededException",
+    "MissingAuthenticationToken",
+    "OperationInProgressException",
+    "RequestAbortedException",
+    "RequestExpired",
+    "RequestInProgressException",
+    "RequestTimeTooSkewed",
+    "ResourceInUseException",
+    "ServerException",
+    "SignatureDoesNotMatch",
+    "UnrecognizedClientException",
+    "UpdateInProgressException",
+];
+
+/// Words in which services say the same under a code for everything, such as ECS's `ClientException` of "Too many
+/// concurrent attempts to create a new revision of the specified family."
+const WORDS_OF_THE_MOMENT: [&str; 6] =
+    ["being updated", "in progress", "rate exceeded", "temporarily", "too many concurrent", "try again"];
+
 /// Whether a code, also one of a failure inside an answer, is worth another try.
 pub(crate) fn is_retryable_code(code: &str) -> bool {
     THROTTLING.contains(&code) || TRANSIENT.contains(&code)
@@ -126,6 +159,30 @@ impl FailedCall {
             Kind::Refused { code, .. } => code.as_deref(),
             Kind::Timeout | Kind::Connection | Kind::Answer | Kind::Request => None,
         }
+    }
+
+    /// The service answered, and with a 4xx: this attempt has changed nothing.
+    pub(crate) fn is_answered(&self) -> bool {
+        matches!(self.0.kind, Kind::Refused { status: 400..500, .. })
+    }
+
+    /// Whether the service will answer the same again, until somebody changes a permission, a parameter or a resource.
+    /// Whatever speaks of the moment is no refusal, nor is what nobody has answered.
+    pub fn is_refusal(&self) -> bool {
+        let Kind::Refused { status, code, message, .. } = &self.0.kind else { return false };
+        let code = code.as_deref().unwrap_or_default();
+        let message = message.as_deref().unwrap_or_default().to_ascii_lowercase();
+        self.is_answered()
+            && !self.is_retryable()
+            && !matches!(status, 408 | 409 | 425)
+            && !code.is_empty()
+            && !OF_THE_MOMENT.contains(&code)
+            && !WORDS_OF_THE_MOMENT.iter().any(|words| message.contains(words))
+    }
+
+    /// The role of a task may not be handed on: <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_passrole.html>
+    pub fn is_about_passing_a_role(&self) -> bool {
+        matches!(&self.0.kind, Kind::Refused { message: Some(message), .. } if message.contains("iam:PassRole"))
     }
 
     /// Throttling, the service's own trouble, no connection, no answer in time.
@@ -192,6 +249,56 @@ mod tests {
                 "{status} {code:?}"
             );
         }
+    }
+
+    #[test]
+    fn refusal_is_what_the_service_answers_again() {
+        let refused = |status, code, message| FailedCall::refused(status, code, message, None).is_refusal();
+        for (status, code, message) in [
+            (400, "AccessDeniedException", "User: f is not authorized to perform: iam:PassRole"),
+            (403, "AccessDenied", "no identity-based policy allows it"),
+            (403, "AuthorizationError", "not authorized to perform: SNS:Publish"),
+            (400, "ClientException", "Actual length exceeds the max allowed length: 65536"),
+            (400, "ClientException", "TaskDefinition is inactive"),
+            (400, "InvalidParameterException", "Unable to update the service"),
+            (400, "UnsupportedFeatureException", "not in this region"),
+            (400, "PlatformUnknownException", ""),
+            (404, "ServiceNotFoundException", "Service not found."),
+            (400, "KmsException", "the key is disabled"),
+            (400, "ValidationError", "1 validation error detected"),
+            (413, "RequestEntityTooLargeException", ""),
+            (400, "SomethingNewException", "new words"),
+        ] {
+            assert!(refused(status, Some(code), Some(message)), "{status} {code}: {message}");
+        }
+        for (status, code, message) in [
+            (400, "ThrottlingException", "Rate exceeded"),
+            (400, "ClientException", "Rate exceeded"),
+            (429, "SomethingNewException", ""),
+            (400, "ServiceUnavailable", ""),
+            (503, "AccessDeniedException", "an odd status"),
+            (400, "ServerException", ""),
+            (400, "InternalFailure", ""),
+            (403, "ExpiredTokenException", "The security token included in the request is expired"),
+            (400, "ExpiredToken", ""),
+            (400, "RequestExpired", ""),
+            (403, "RequestTimeTooSkewed", ""),
+            (403, "InvalidSignatureException", "Signature expired: 20261130T084000Z is now earlier than …"),
+            (403, "UnrecognizedClientException", "The security token included in the request is invalid."),
+            (408, "SomethingNewException", ""),
+            (409, "SomethingNewException", ""),
+            (400, "LimitExceededException", "the quota"),
+            (400, "ConflictException", ""),
+            (
+                400,
+                "ClientException",
+                "Too many concurrent attempts to create a new revision of the specified family.",
+            ),
+            (400, "InvalidParameterException", "A deployment is in progress."),
+        ] {
+            assert!(!refused(status, Some(code), Some(message)), "{status} {code}: {message}");
+        }
+        assert!(!refused(403, None, None), "a gateway's page is nobody's word");
     }
 
     #[test]

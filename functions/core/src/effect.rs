@@ -96,6 +96,14 @@ pub enum Outcome {
 pub enum Seen {
     /// ECS accepted ours.
     Deployed(Started),
+    /// ECS may have accepted ours: nobody has heard.
+    Unheard {
+        problem: String,
+    },
+    /// AWS refused it in these words: nothing was moved.
+    Refused {
+        reason: String,
+    },
     /// Still on its way; what was seen, for people. Paused: ECS waits at a lifecycle hook.
     Going {
         seen: String,
@@ -150,6 +158,16 @@ pub fn take_lease(now: Timestamp, subject: &mut Subject, lease: Lease, carried_o
         return;
     }
     let moves = carried_out.iter().any(|effect| matches!(effect, Effect::Deploy(..)));
+    // Whoever had it before was cut off: what was begun may arrive, or has.
+    let cut_off = operation.lease.as_ref().is_some_and(|had| had.holder != lease.holder);
+    if cut_off
+        && moves
+        && let Some((way, _)) = operation.rollout()
+        && let Some(rollout) = operation.way_mut(way)
+    {
+        let waiting = rollout.services.iter_mut().filter(|one| one.progress == Progress::Waiting);
+        waiting.for_each(|one| one.unheard = true);
+    }
     if let Some(slot) = &mut subject.environment.slot
         && slot.kind == SlotKind::Promotion
         && slot.operation == operation.id()
@@ -194,7 +212,9 @@ fn promotion_pending(
                     rollout_pending(now, subject, way, rollout, until)
                 }
             };
-            let told = going_back.then_some(Effect::Notify(Notice::GoingBack));
+            // In its own time: the way back does not wait for a notice that cannot be sent.
+            let telling = tells_at(operation).is_some_and(|at| at <= now);
+            let told = (going_back && telling).then_some(Effect::Notify(Notice::GoingBack));
             rollout.into_iter().chain(untagged).chain(told).collect()
         }
         PromotionState::Failed | PromotionState::RolledBack => {

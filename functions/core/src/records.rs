@@ -367,6 +367,21 @@ pub struct Promotion {
     pub pin: Option<PinNumber>,
 }
 
+impl Promotion {
+    /// No service was moved, and that is known.
+    pub fn is_untouched(&self) -> bool {
+        let refused = |one: &ServiceRollout| {
+            matches!(one.progress, Progress::Failed { .. }) && one.started.is_none() && !one.if_moved
+        };
+        let unmoved = |one: &ServiceRollout| matches!(one.progress, Progress::Returned { .. });
+        match (&self.rollout, &self.way_back) {
+            (None, _) => true,
+            (Some(there), None) => there.services.iter().all(refused),
+            (Some(there), Some(back)) => !there.applied_anywhere() && back.services.iter().all(unmoved),
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RollbackState {
     Requested,
@@ -424,6 +439,9 @@ pub struct Rollback {
     pub reason: Option<String>,
     #[serde(flatten)]
     pub rollout: Rollout,
+    /// What held the environment when it was asked for: holds it again where nothing was touched.
+    #[serde(default)]
+    pub held_before: Option<Hold>,
     /// The digest of the promotion that it pre-empted: a late call of its may still arrive.
     pub preempted: Option<ImageDigest>,
     /// Until then: it ends later, and every service is looked at once more.

@@ -163,15 +163,7 @@ impl Draft {
                     self.stable_tagged();
                 }
             }
-            Outcome::Problem(text) => {
-                if let Some(operation) = &mut after.operation {
-                    operation.failures = operation.failures.saturating_add(u32::from(!self.failed));
-                    operation.problem = Some(text.clone());
-                    self.pause = Some(pause_after(operation.failures));
-                }
-                self.failed = true;
-                return;
-            }
+            Outcome::Problem(text) => return self.problem(text),
             Outcome::BackupTried => rollback::backup_tried(self),
             Outcome::CurrentTried(digest) => {
                 if let Some(current) = &mut after.environment.current
@@ -183,6 +175,7 @@ impl Draft {
             Outcome::Notified(notice) => {
                 if let Some(operation) = &mut after.operation {
                     operation.told.insert(*notice);
+                    (operation.untold, operation.tell_at) = (0, None);
                 }
             }
             Outcome::Prepared(live) => {
@@ -196,8 +189,10 @@ impl Draft {
                 }
             }
             Outcome::Service(way, service, seen) => {
-                if promotion::deploy::moves(after) || rollback::moves(after) {
-                    rollout::seen(self, *way, service, seen);
+                if (promotion::deploy::moves(after) || rollback::moves(after))
+                    && let Some(problem) = rollout::seen(self, *way, service, seen)
+                {
+                    return self.problem(&problem);
                 }
             }
             Outcome::Followed { way, service, seen, service_deployment } => {
@@ -218,6 +213,16 @@ impl Draft {
             operation.failures = 0;
             operation.problem = None;
         }
+    }
+
+    /// It may work later.
+    fn problem(&mut self, text: &str) {
+        if let Some(operation) = &mut self.change.after.operation {
+            operation.failures = operation.failures.saturating_add(u32::from(!self.failed));
+            operation.problem = Some(text.to_owned());
+            self.pause = Some(pause_after(operation.failures));
+        }
+        self.failed = true;
     }
 
     fn told(&mut self) {
@@ -389,6 +394,26 @@ impl Draft {
                 from: Some("open".to_owned()),
                 to: "held".to_owned(),
                 reason: Some(reason),
+                actor: Actor::Stablepin,
+            });
+        }
+    }
+
+    /// What held it has touched nothing: as it was before.
+    fn unhold(&mut self, of: OperationId, before: Option<Hold>) {
+        let hold = &mut self.change.after.environment.hold;
+        if !hold.as_ref().is_some_and(|hold| hold.by == of) {
+            return;
+        }
+        *hold = before;
+        if hold.is_none() {
+            self.audit(Entry {
+                kind: Kind::Environment,
+                id: Some(of),
+                digest: None,
+                from: Some("held".to_owned()),
+                to: "open".to_owned(),
+                reason: Some("nothing was touched".to_owned()),
                 actor: Actor::Stablepin,
             });
         }

@@ -17,7 +17,8 @@ use std::future::ready;
 use futures_util::future::BoxFuture;
 use jiff::SignedDuration;
 use stablepin_core::application::Environment as Policy;
-use stablepin_core::effect::{Effect, Outcome};
+use stablepin_core::effect::{Effect, Outcome, Seen};
+use stablepin_core::one_line::one_line;
 use stablepin_core::records::Subject;
 
 use crate::Doors;
@@ -118,7 +119,10 @@ fn without_policy<'a>(doors: &'a Doors, subject: &'a Subject, effect: &'a Effect
 }
 
 fn report(subject: &Subject, effect: &Effect, outcome: &Outcome) {
-    if let Outcome::Problem(problem) | Outcome::Untold(problem) = outcome {
+    if let Outcome::Problem(problem)
+    | Outcome::Untold(problem)
+    | Outcome::Service(_, _, Seen::Unheard { problem } | Seen::Refused { reason: problem }) = outcome
+    {
         let id = subject.operation.as_ref().map(|operation| operation.id().to_string());
         tracing::warn!(
             application.name = %subject.application(),
@@ -151,4 +155,12 @@ fn name(effect: &Effect) -> &'static str {
 
 fn problem(error: &dyn std::error::Error) -> Outcome {
     Outcome::Problem(chain(error))
+}
+
+/// So much of what AWS says fits a reason beside what it is about, in characters.
+const LONGEST_WORDS: usize = 400;
+
+/// AWS's own words, for people.
+fn words(error: &dyn std::error::Error) -> String {
+    one_line(&chain(error), LONGEST_WORDS)
 }

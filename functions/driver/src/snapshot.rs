@@ -35,7 +35,7 @@ impl SnapshotError {
     /// Whether asking again may give another answer, without anybody having done something about it.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Ecs { .. } => true,
+            Self::Ecs { source, .. } => source.refusal().is_none(),
             Self::Missing(_)
             | Self::NotActive { .. }
             | Self::Controller(_)

@@ -14,7 +14,7 @@ use stablepin_core::application::{Environment as Policy, ServiceName};
 use stablepin_core::audit::Actor;
 use stablepin_core::image::ImageDigest;
 use stablepin_core::name::{ApplicationName, EnvironmentName};
-use stablepin_core::records::{OperationId, ServiceRollout, Subject};
+use stablepin_core::records::{OperationId, RollbackState, ServiceRollout, Subject};
 use stablepin_core::refusal::Refusal;
 use stablepin_core::step::{Observed, RollbackRequest, step};
 use stablepin_core::target::{To, intended, ready, resolve};
@@ -78,6 +78,11 @@ async fn start(doors: &Doors, request: &Request, deadline: Deadline) -> Result<R
             failed(request, &error, &what)
         }
     })?;
+    if let Some(rollback) = after.rollback().filter(|rollback| rollback.state == RollbackState::Failed) {
+        let reason = rollback.reason.as_deref().unwrap_or("nothing was touched").trim_end_matches('.');
+        let detail = format!("{reason}. Correct that and ask again; {follow} has the record");
+        return Err(Problem::new(409, "rollback-failed", "The rollback failed", detail));
+    }
     Ok(answer(
         202,
         &json!({

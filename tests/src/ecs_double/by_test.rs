@@ -173,6 +173,24 @@ impl Ecs {
         self.world().refusals.push((operation.to_owned(), refused));
     }
 
+    /// Every call of an operation is refused with these words from now on, where its body holds `part`.
+    pub fn keeps_refusing(&self, operation: &str, part: &str, refusal: (u16, &str, &str)) {
+        let (status, kind, message) = refusal;
+        let refused = Refused::new(status, kind, message);
+        self.world().standing_refusals.push((operation.to_owned(), part.to_owned(), refused));
+    }
+
+    /// None of those refusals any more.
+    pub fn takes_all_again(&self) {
+        self.world().standing_refusals.clear();
+    }
+
+    /// What whoever runs a family by its name gets, its newest `ACTIVE` revision: the ARN, and as it was registered.
+    pub fn newest_of(&self, family: &str) -> Option<(String, Value)> {
+        let world = self.world();
+        world.home.definitions.named(family).map(|newest| (newest.arn.clone(), newest.as_registered()))
+    }
+
     /// While a deployment is `PENDING`, its service still names the one before as current.
     pub fn names_service_deployments_late(&self) {
         self.world().names_late = true;

@@ -32,6 +32,8 @@ pub(super) struct World {
     pub(super) meddling: Vec<Meddling>,
     /// The next call of an operation is answered with this.
     pub(super) refusals: Vec<(String, Refused)>,
+    /// Every call of an operation whose body holds the second text is answered with this.
+    pub(super) standing_refusals: Vec<(String, String, Refused)>,
     pub(super) buckets: Option<Buckets>,
     pub(super) by_hand: bool,
     pub(super) names_late: bool,
@@ -49,6 +51,7 @@ impl World {
             changes: 0,
             meddling: Vec::new(),
             refusals: Vec::new(),
+            standing_refusals: Vec::new(),
             buckets: None,
             by_hand: false,
             names_late: false,
@@ -63,6 +66,13 @@ impl World {
         }
         if let Some(at) = self.refusals.iter().position(|(operation, _)| operation == input.operation) {
             return Err(self.refusals.remove(at).1);
+        }
+        let body = || Value::Object(input.members.clone()).to_string();
+        let stands = |(operation, part, _): &&(String, String, Refused)| {
+            operation == input.operation && body().contains(part.as_str())
+        };
+        if let Some((.., refused)) = self.standing_refusals.iter().find(stands) {
+            return Err(refused.clone());
         }
         match input.operation {
             "RegisterTaskDefinition" => self.home.register_task_definition(input),

@@ -30,6 +30,7 @@ mod old_images;
 mod push;
 mod reads;
 mod redelivery;
+mod refused;
 mod retention;
 mod retention_marks;
 mod rollback;

@@ -1,9 +1,17 @@
 //! Services and their deployments as `DescribeServices` tells them; the start of a deployment.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use aws_sdk_ecs::operation::update_service::UpdateServiceError;
 use aws_sdk_ecs::types::{
     DeploymentControllerType, DeploymentRolloutState, Failure, LoadBalancer, SchedulingStrategy,
 };
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::interceptors::context::FinalizerInterceptorContextRef;
+use aws_smithy_runtime_api::client::interceptors::{Intercept, dyn_dispatch_hint};
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::config_bag::ConfigBag;
 
 use super::{Ecs, EcsError, count, others_than_missing, port, text};
 use crate::failed_call::FailedCall;
@@ -197,6 +205,7 @@ impl Ecs {
         task_definition: &str,
         force: Option<bool>,
     ) -> Result<Started, EcsError> {
+        let unanswered = Unanswered::default();
         let answer = self
             .client
             .update_service()
@@ -204,6 +213,8 @@ impl Ecs {
             .service(service)
             .task_definition(task_definition)
             .set_force_new_deployment(force)
+            .customize()
+            .interceptor(unanswered.clone())
             .send()
             .await
             .map_err(|error| {
@@ -220,7 +231,8 @@ impl Ecs {
                     EcsError::ServiceNotActive { cluster, service, source }
                 } else {
                     let task_definition = task_definition.to_owned();
-                    EcsError::UpdateService { cluster, service, task_definition, source }
+                    let in_doubt = unanswered.0.load(Ordering::Relaxed) || !source.is_answered();
+                    EcsError::UpdateService { cluster, service, task_definition, in_doubt, source }
                 }
             })?;
         let lacks = || EcsError::Answer {
@@ -234,6 +246,31 @@ impl Ecs {
             deployment: primary.and_then(deployment).ok_or_else(lacks)?,
             service_deployment: text(updated.current_service_deployment()),
         })
+    }
+}
+
+/// Whether an attempt of a call had no answer, or one that does not say that nothing was done: the next attempt's answer
+/// says nothing of it.
+#[derive(Debug, Clone, Default)]
+struct Unanswered(Arc<AtomicBool>);
+
+#[dyn_dispatch_hint]
+impl Intercept for Unanswered {
+    fn name(&self) -> &'static str {
+        "Unanswered"
+    }
+
+    fn read_after_attempt(
+        &self,
+        context: &FinalizerInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let refused = context.response().is_some_and(|response| response.status().is_client_error());
+        if !refused {
+            self.0.store(true, Ordering::Relaxed);
+        }
+        Ok(())
     }
 }
 

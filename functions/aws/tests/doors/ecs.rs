@@ -391,6 +391,21 @@ async fn a_start_names_the_service_deployment_where_ecs_does() {
     assert_eq!(ecs.start("prod", "web", "web:9").await.unwrap().service_deployment, None);
 }
 
+/// An attempt that nobody answered may have been carried out, whatever the next one is answered.
+#[tokio::test]
+async fn update_is_refused_only_when_every_attempt_was() {
+    for (first, refused) in [(400, true), (500, false)] {
+        let throttled = if first == 400 { "ThrottlingException" } else { "ServerException" };
+        let wire = Wire::answering([error(first, throttled), error(400, "AccessDeniedException")]);
+        let mut settings = wire.settings();
+        settings.attempts = 2;
+        let ecs = Ecs::new(&stablepin_aws::session::Session::new(settings));
+        let failed = ecs.start("prod", "web", "web:9").await.unwrap_err();
+        assert_eq!(failed.refusal().is_some(), refused, "{throttled}: {failed}");
+        assert_eq!(failed.may_have_moved(), !refused, "{throttled}");
+    }
+}
+
 #[tokio::test]
 async fn why_an_update_did_not_start() {
     for (status, code, gone, retryable) in [

@@ -29,6 +29,19 @@ impl Rollout {
     }
 }
 
+impl Rollout {
+    /// ECS has accepted a deployment of ours.
+    pub fn applied_anywhere(&self) -> bool {
+        self.services.iter().any(|one| one.started.is_some())
+    }
+
+    /// It has, or may have.
+    pub fn maybe_applied(&self) -> bool {
+        let unheard = |one: &ServiceRollout| one.if_moved && matches!(one.progress, Progress::Failed { .. });
+        self.applied_anywhere() || self.services.iter().any(unheard)
+    }
+}
+
 /// A promotion that failed goes back. What is heard of the way there says nothing of the way back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
@@ -96,6 +109,12 @@ pub struct ServiceRollout {
     /// How long it has waited at others before.
     #[serde(default)]
     pub paused_for: SignedDuration,
+    /// How often AWS has refused to move it.
+    #[serde(default)]
+    pub refused: u32,
+    /// A call that moves it was begun, and nobody knows what came of it.
+    #[serde(default)]
+    pub unheard: bool,
 }
 
 /// A deployment that waits at a lifecycle hook waits for somebody else: that time is not ours.
@@ -120,6 +139,8 @@ impl ServiceRollout {
             seen: None,
             pause: None,
             paused_for: SignedDuration::ZERO,
+            refused: 0,
+            unheard: false,
         }
     }
 }

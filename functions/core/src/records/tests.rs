@@ -200,6 +200,8 @@ fn rollout(name: &str, progress: Progress) -> ServiceRollout {
         seen: Some("1 of 2 tasks running".to_owned()),
         pause: Some(Pause { since: at("2025-07-17T15:04:00Z"), seen: at("2025-07-17T15:05:00Z") }),
         paused_for: SignedDuration::from_mins(3),
+        refused: 1,
+        unheard: true,
         ..ServiceRollout::waiting(service(name), before)
     }
 }
@@ -240,6 +242,11 @@ fn rollback() -> Operation {
             ],
             at("2025-07-17T16:30:00Z"),
         ),
+        held_before: Some(Hold {
+            since: at("2025-07-16T10:00:00Z"),
+            reason: "rollback to pin 5".to_owned(),
+            by: id(3),
+        }),
         preempted: Some(digest(0xc3)),
         preempted_until: Some(at("2025-07-17T16:02:00Z")),
         backup: Some(Backup {

@@ -93,6 +93,7 @@ pub(super) fn open(draft: &mut Draft, request: &RollbackRequest) -> Result<(), R
             request.services.clone(),
             now + policy.verify.timeout,
         ),
+        held_before: environment.hold.clone(),
         preempted,
         preempted_until: moving_until.map(|until| until + A_LOOK),
         backup,
@@ -129,12 +130,13 @@ pub(super) fn backup_tried(draft: &mut Draft) {
 pub(super) fn tick(draft: &mut Draft) {
     let now = draft.now;
     let verify = draft.change.after.policy().map(|policy| policy.verify.clone());
+    let problem = draft.change.after.operation.as_ref().and_then(|operation| operation.problem.clone());
     let Some(rollback) = rollback(draft) else { return };
     if rollback.state.is_terminal() {
         return;
     }
     if let Some(verify) = verify {
-        rollback.rollout.time_out(now, &verify, rollback.preempted_until);
+        rollback.rollout.time_out(now, &verify, rollback.preempted_until, problem.as_deref());
         return;
     }
     let gone = "the environment left the configuration";
@@ -174,7 +176,21 @@ pub(super) fn settle(draft: &mut Draft) {
             let reason = "applied, but the desired count is 0 everywhere: nothing runs, so nothing is proven";
             move_to(draft, not_proven, Some(reason.to_owned()));
         }
-        Verdict::Broken(reason) | Verdict::Taken(reason) => move_to(draft, not_proven, Some(reason)),
+        Verdict::Broken(reason) | Verdict::Taken(reason) if applied => {
+            move_to(draft, not_proven, Some(reason));
+        }
+        Verdict::Broken(reason) | Verdict::Taken(reason) => untouched(draft, reason),
+    }
+}
+
+/// It ends as if it had not been asked for. What it pre-empted may have touched something.
+fn untouched(draft: &mut Draft, reason: String) {
+    let Some(rollback) = rollback(draft) else { return };
+    let before = rollback.held_before.take();
+    let released = rollback.preempted.is_none().then_some(rollback.id);
+    move_to(draft, RollbackState::Failed, Some(format!("nothing was touched: {reason}")));
+    if let Some(id) = released {
+        draft.unhold(id, before);
     }
 }
 

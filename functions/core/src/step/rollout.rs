@@ -36,15 +36,21 @@ pub(super) enum Verdict {
     Taken(String),
 }
 
-/// What was seen of one service. Only called while its operation may move services.
-pub(super) fn seen(draft: &mut Draft, way: Way, service: &ServiceName, seen: &Seen) {
+/// How often AWS's refusal to move a service is heard before it is believed: a permission that was given a moment ago may
+/// not count yet, and some of what AWS says only sounds like a refusal. A rollback believes the first one, since whoever
+/// asked for it waits for the answer.
+const REFUSALS: u32 = 2;
+
+/// What was seen of one service. Only called while its operation may move services. Returns what is to be tried again.
+pub(super) fn seen(draft: &mut Draft, way: Way, service: &ServiceName, seen: &Seen) -> Option<String> {
     let now = draft.now;
     let timeout = draft.change.after.policy().map(|policy| policy.verify.timeout).unwrap_or_default();
-    let Some(rollout) = current(draft, way) else { return };
-    let Some(one) = rollout.services.iter_mut().find(|one| one.service == *service) else { return };
+    let most = if draft.change.after.rollback().is_some() { 1 } else { REFUSALS };
+    let rollout = current(draft, way)?;
+    let one = rollout.services.iter_mut().find(|one| one.service == *service)?;
     let waits = one.progress == Progress::Waiting;
-    if waits != matches!(seen, Seen::Deployed(_)) && !(waits && is_an_end(seen)) || !(waits || moves(one)) {
-        return;
+    if waits != is_of_a_call(seen) && !(waits && is_an_end(seen)) || !(waits || moves(one)) {
+        return None;
     }
     let mut pause = None;
     one.paused(now, matches!(seen, Seen::Going { paused: true, .. }));
@@ -96,10 +102,28 @@ pub(super) fn seen(draft: &mut Draft, way: Way, service: &ServiceName, seen: &Se
             one.again = true;
         }
         Seen::Failed { reason } => one.progress = Progress::Failed { reason: reason.clone() },
+        Seen::Unheard { problem } => {
+            one.unheard = true;
+            return Some(problem.clone());
+        }
+        Seen::Refused { reason } => {
+            one.refused += 1;
+            if one.refused < most {
+                return Some(reason.clone());
+            }
+            one.progress = Progress::Failed { reason: reason.clone() };
+            one.if_moved |= one.unheard;
+        }
     }
     if let Some(pause) = pause {
         draft.pause.get_or_insert(pause);
     }
+    None
+}
+
+/// What a call that moves a service comes to.
+fn is_of_a_call(seen: &Seen) -> bool {
+    matches!(seen, Seen::Deployed(_) | Seen::Unheard { .. } | Seen::Refused { .. })
 }
 
 /// What ECS calls our deployment. It may not have said so when it accepted it.
@@ -178,7 +202,13 @@ impl Rollout {
     }
 
     /// What takes too long fails. `until`: what is proven has to stay so until then, and be seen so after it.
-    pub(super) fn time_out(&mut self, now: Timestamp, verify: &Verify, until: Option<Timestamp>) {
+    pub(super) fn time_out(
+        &mut self,
+        now: Timestamp,
+        verify: &Verify,
+        until: Option<Timestamp>,
+        problem: Option<&str>,
+    ) {
         // Whoever looks has had as long for that as for the rollout.
         let unseen = until.filter(|until| *until + verify.timeout <= now);
         let late: Vec<bool> = self.services.iter().map(|one| self.deadline_of(one) <= now).collect();
@@ -187,7 +217,8 @@ impl Rollout {
                 Progress::Waiting if late => {
                     // Its call may have arrived, and only the answer was lost.
                     one.if_moved = true;
-                    "not known to be applied in time".to_owned()
+                    let problem = problem.map(|problem| format!(": {problem}")).unwrap_or_default();
+                    format!("not known to be applied in time{problem}")
                 }
                 Progress::Deployed if late => match &one.seen {
                     Some(seen) => format!("not proven in time: {seen}"),
@@ -293,17 +324,6 @@ impl Rollout {
             | Progress::Failed { .. } => None,
         };
         self.services.iter().filter_map(at).min()
-    }
-
-    /// ECS has accepted a deployment of ours.
-    pub(super) fn applied_anywhere(&self) -> bool {
-        self.services.iter().any(|one| one.started.is_some())
-    }
-
-    /// It has, or may have.
-    pub(super) fn maybe_applied(&self) -> bool {
-        let unheard = |one: &ServiceRollout| one.if_moved && matches!(one.progress, Progress::Failed { .. });
-        self.applied_anywhere() || self.services.iter().any(unheard)
     }
 
     /// The task definition that each service was proven with.

@@ -877,3 +877,202 @@ fn nobody_is_kept_waiting_by_what_ended() {
     assert_eq!(world.operations[&id].wake_at, None);
     assert!(promotion(&world, id).votes.contains_key(&approver("lead")));
 }
+
+fn refused() -> Seen {
+    Seen::Refused { reason: "AccessDeniedException: not authorized (HTTP 400)".to_owned() }
+}
+
+/// Approved and looked at: its deployments are to be started next.
+fn prepared(world: &mut World, at: i64, n: u8) -> OperationId {
+    let id = asked(world, at, n);
+    approve(world, id);
+    carries_out(world, id);
+    assert!(promotion(world, id).rollout.is_some());
+    id
+}
+
+#[test]
+fn refused_release_ends_untouched_at_the_second_try() {
+    for services in [WEB, BOTH] {
+        let mut world = World::new(deployed(ONE, services));
+        promoted(&mut world, 0, 1);
+        let id = prepared(&mut world, 1, 2);
+        let names: Vec<_> = world.services.keys().cloned().collect();
+        let all: Vec<_> = names.iter().map(|service| heard(service, refused())).collect();
+        world.observe(Some(id), None, &all).unwrap();
+        assert_eq!(state(&world, id), PromotionState::InProgress, "a permission may be a moment old");
+        let wakes = world.operations[&id].wake_at.unwrap();
+        assert!(wakes <= world.now + SignedDuration::from_mins(1), "{wakes}");
+        world.observe(Some(id), None, &all).unwrap();
+        assert_eq!(state(&world, id), PromotionState::Failed);
+        let said = promotion(&world, id).reason.unwrap();
+        assert!(said.starts_with("nothing was touched: prod/web: AccessDeniedException"), "{said}");
+        assert_eq!((world.environment.hold.clone(), world.environment.slot.clone()), (None, None));
+        assert!(world.environment.rolled_back_from.is_empty() && promotion(&world, id).is_untouched());
+        world.settle();
+        assert_eq!(world.operations[&id].told, [Notice::Ended].into(), "nothing goes back");
+        check(&world);
+    }
+}
+
+#[test]
+fn refused_service_sends_the_moved_one_back() {
+    let mut world = World::new(deployed(ONE, BOTH));
+    promoted(&mut world, 0, 1);
+    let id = prepared(&mut world, 1, 2);
+    let (web, worker) = (service(&world, 0), service(&world, 1));
+    world.begin(id);
+    let of_web = |effect: &Effect| *effect == Effect::Deploy(Way::There, web.clone());
+    let flight = world.flights.iter().position(|flight| of_web(&flight.effect)).unwrap();
+    world.land(flight, true);
+    world.flights.clear();
+    world.observe(Some(id), None, &[heard(&worker, refused())]).unwrap();
+    world.observe(Some(id), None, &[heard(&worker, refused())]).unwrap();
+    assert!(promotion(&world, id).failure.unwrap().contains("AccessDeniedException"));
+    let back = promotion(&world, id).way_back.unwrap();
+    assert_eq!(back.services.iter().map(|one| &one.service).collect::<Vec<_>>(), [&web]);
+    world.wait(60);
+    world.settle();
+    assert_eq!((running(&world), state(&world, id)), (vec![1, 1], PromotionState::RolledBack));
+    assert_eq!(world.environment.hold.as_ref().map(|hold| hold.by), Some(id));
+}
+
+/// An answer was lost before, or whoever began it was cut off: then the service is looked at, and goes back if it moved.
+#[test]
+fn refusal_after_an_unheard_call_is_looked_into() {
+    for moved in [false, true] {
+        for cut_off in [false, true] {
+            let mut world = World::new(deployed(ONE, WEB));
+            promoted(&mut world, 0, 1);
+            let id = prepared(&mut world, 1, 2);
+            let web = service(&world, 0);
+            world.begin(id);
+            if moved {
+                world.take_effect(id, &Effect::Deploy(Way::There, web.clone()));
+            }
+            if cut_off {
+                // Its lease ends, and the next one begins.
+                world.wait(60);
+                world.begin(id);
+            } else {
+                let unheard = Seen::Unheard { problem: "no answer in time".to_owned() };
+                world.observe(Some(id), None, &[heard(&web, unheard)]).unwrap();
+            }
+            world.flights.clear();
+            world.observe(Some(id), None, &[heard(&web, refused())]).unwrap();
+            world.observe(Some(id), None, &[heard(&web, refused())]).unwrap();
+            assert!(promotion(&world, id).way_back.is_some(), "it may have been moved");
+            assert!(world.environment.hold.is_some());
+            world.wait(60);
+            world.settle();
+            let (ends, hold) = match moved {
+                true => (PromotionState::RolledBack, Some(id)),
+                false => (PromotionState::Failed, None),
+            };
+            assert_eq!((running(&world), state(&world, id)), (vec![1], ends));
+            assert_eq!(world.environment.hold.as_ref().map(|hold| hold.by), hold);
+            assert_eq!(promotion(&world, id).is_untouched(), !moved);
+            check(&world);
+        }
+    }
+}
+
+#[test]
+fn refused_rollback_fails_at_once_and_holds_as_before() {
+    let mut world = World::new(deployed(ONE, WEB));
+    promoted(&mut world, 0, 1);
+    promoted(&mut world, 1, 2);
+    let held = [None, Some("rollback to pin 1")];
+    for before in held {
+        let hold = world.environment.hold.clone();
+        assert_eq!(hold.as_ref().map(|hold| hold.reason.as_str()), before);
+        let to = if before.is_none() { "1" } else { "2" };
+        let id = world.roll_back(to).unwrap();
+        let web = service(&world, 0);
+        world.observe(Some(id), None, &[heard(&web, refused())]).unwrap();
+        assert_eq!(rollback_state(&world, id), RollbackState::Failed);
+        let subject = world.subject(Some(id), None);
+        let said = subject.rollback().unwrap().reason.clone().unwrap();
+        assert!(said.starts_with("nothing was touched: prod/web: AccessDeniedException"), "{said}");
+        assert_eq!((world.environment.hold.clone(), world.environment.slot.clone()), (hold, None));
+        // And then one that works.
+        world.roll_back(to).unwrap();
+        world.settle();
+    }
+}
+
+#[test]
+fn refused_rollback_that_preempted_a_release_keeps_the_hold() {
+    let mut world = World::new(deployed(ONE, WEB));
+    promoted(&mut world, 0, 1);
+    let next = prepared(&mut world, 1, 2);
+    let id = world.roll_back("stable").unwrap();
+    world.observe(Some(id), None, &[heard(&service(&world, 0), refused())]).unwrap();
+    world.wait(60 * 60);
+    world.tick(id);
+    assert_eq!(rollback_state(&world, id), RollbackState::Failed);
+    assert_eq!(
+        world.environment.hold.as_ref().map(|hold| hold.by),
+        Some(id),
+        "the release may have moved it"
+    );
+    assert_eq!(promotion(&world, next).state, PromotionState::InProgress);
+}
+
+#[test]
+fn unheard_call_of_a_rollback_makes_its_refusal_incomplete() {
+    let mut world = World::new(deployed(ONE, WEB));
+    promoted(&mut world, 0, 1);
+    promoted(&mut world, 1, 2);
+    let id = world.roll_back("1").unwrap();
+    let web = service(&world, 0);
+    let unheard = Seen::Unheard { problem: "no connection".to_owned() };
+    world.observe(Some(id), None, &[heard(&web, unheard)]).unwrap();
+    assert_eq!(rollback_state(&world, id), RollbackState::Requested);
+    world.observe(Some(id), None, &[heard(&web, refused())]).unwrap();
+    assert_eq!(rollback_state(&world, id), RollbackState::Incomplete);
+    assert_eq!(world.environment.hold.as_ref().map(|hold| hold.by), Some(id));
+}
+
+#[test]
+fn refused_way_back_ends_at_the_second_try() {
+    let mut world = World::new(deployed(ONE, WEB));
+    promoted(&mut world, 0, 1);
+    world.broken.insert(digest(2));
+    let id = deployed_everywhere(&mut world, 1, 2);
+    carries_out(&mut world, id);
+    while promotion(&world, id).way_back.is_none() {
+        world.wait(5);
+        world.tick(id);
+        carries_out(&mut world, id);
+    }
+    world.flights.clear();
+    let back = || Observed::Outcome(Outcome::Service(Way::Back, service(&world, 0), refused()));
+    let both = [back(), back()];
+    world.observe(Some(id), None, &both[..1]).unwrap();
+    assert_eq!(state(&world, id), PromotionState::InProgress);
+    world.observe(Some(id), None, &both[1..]).unwrap();
+    assert_eq!(state(&world, id), PromotionState::Failed);
+    let said = promotion(&world, id).reason.unwrap();
+    assert!(said.contains("Going back did not work: prod/web: AccessDeniedException"), "{said}");
+    assert!(world.environment.hold.is_some());
+}
+
+/// A notice that cannot be sent has a pause of its own.
+#[test]
+fn way_back_does_not_wait_for_its_notice() {
+    let mut world = World::new(deployed(ONE, WEB));
+    promoted(&mut world, 0, 1);
+    let id = deployed_everywhere(&mut world, 1, 2);
+    let broken = Seen::Failed { reason: "it crashes".to_owned() };
+    world.observe(Some(id), None, &[heard(&service(&world, 0), broken)]).unwrap();
+    let untold = Observed::Outcome(Outcome::Untold("AuthorizationError".to_owned()));
+    world.observe(Some(id), None, &[untold]).unwrap();
+    let operation = world.operations[&id].clone();
+    assert_eq!((operation.failures, operation.problem, operation.untold), (0, None, 1));
+    let owed = owed(world.now, &world.subject(Some(id), None), world.uuid());
+    assert_eq!(owed, [Effect::Deploy(Way::Back, service(&world, 0))]);
+    world.wait(60);
+    world.settle();
+    assert_eq!(world.operations[&id].told, [Notice::GoingBack, Notice::Ended].into());
+}

@@ -355,7 +355,7 @@ fn a_rollback_that_failed_says_which_service_and_why() {
     let subject = world.subject(Some(id), None);
     let rollback = subject.rollback().unwrap();
     assert_eq!(rollback.state, RollbackState::Failed, "nothing was applied");
-    assert_eq!(rollback.reason.as_deref(), Some("prod/web: gone; prod/worker: gone"));
+    assert_eq!(rollback.reason.as_deref(), Some("nothing was touched: prod/web: gone; prod/worker: gone"));
     assert!(
         rollback.rollout.services.iter().all(|rollout| matches!(rollout.progress, Progress::Failed { .. }))
     );

@@ -12,7 +12,7 @@ use stablepin_core::image::ImageDigest;
 use stablepin_core::records::{Destination, Live, ServiceRollout, Started, Subject, Way, Work};
 use stablepin_core::task_definition::{self, Clone};
 
-use super::{SHOWN_WITHIN, problem};
+use super::{SHOWN_WITHIN, problem, words};
 use crate::Doors;
 use crate::clock::now;
 use crate::snapshot::{Home, Snapshot, one};
@@ -38,8 +38,21 @@ pub(super) async fn deploy(
         Ok(None) => Outcome::Problem(format!(
             "it is not certain yet that {service} was not moved: ECS may show a change late, and is asked again"
         )),
-        Err(error) => problem(&error),
+        Err(error) => failed_call(way, service, &error),
     }
+}
+
+/// A refusal of AWS's ends it. What AWS may have done, though nobody heard its answer, is no refusal.
+fn failed_call(way: Way, service: &ServiceName, error: &EcsError) -> Outcome {
+    let seen = match error.refusal() {
+        Some(refusal) if refusal.is_about_passing_a_role() => Seen::Refused {
+            reason: format!("its role is not in the stack's parameter PassRoleArns: {}", words(error)),
+        },
+        Some(_) => Seen::Refused { reason: words(error) },
+        None if error.may_have_moved() => Seen::Unheard { problem: words(error) },
+        None => return problem(error),
+    };
+    Outcome::Service(way, service.clone(), seen)
 }
 
 /// One service on its way.

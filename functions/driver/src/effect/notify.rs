@@ -3,7 +3,7 @@
 use stablepin_core::effect::Outcome;
 use stablepin_core::records::{Notice, Subject};
 
-use super::problem;
+use super::{problem, words};
 use crate::{Doors, mail};
 
 pub(super) async fn notify(doors: &Doors, subject: &Subject, notice: Notice) -> Outcome {
@@ -14,6 +14,8 @@ pub(super) async fn notify(doors: &Doors, subject: &Subject, notice: Notice) -> 
     let chat = told.chat.to_string();
     match verify.sns.notify(&verify.topic_arn, &told.mail.subject, &chat, &told.mail.body).await {
         Ok(_) => Outcome::Notified(notice),
+        // It keeps nothing else waiting.
+        Err(error) if notice == Notice::GoingBack => Outcome::Untold(words(&error)),
         Err(error) => problem(&error),
     }
 }

@@ -9,8 +9,7 @@ use stablepin_core::image::{ImageDigest, RepositoryName};
 use stablepin_core::records::Subject;
 use stablepin_core::task_definition::wrong_platform;
 
-use super::problem;
-use crate::errors::chain;
+use super::{problem, words};
 use crate::snapshot::{Snapshot, snapshot};
 use crate::{Doors, runnable};
 
@@ -26,6 +25,7 @@ pub(super) async fn prepare(doors: &Doors, subject: &Subject, policy: &Policy) -
     match image {
         Ok(None) => {}
         Ok(Some(unfit)) => return Outcome::Unfit(unfit),
+        Err(error) if error.is_refusal() => return Outcome::Unfit(words(&error)),
         Err(error) => return problem(&error),
     }
     let mut found: Vec<Snapshot> = Vec::new();
@@ -33,7 +33,7 @@ pub(super) async fn prepare(doors: &Doors, subject: &Subject, policy: &Policy) -
         match service {
             Ok(snapshot) => found.push(snapshot),
             Err(error) if error.is_retryable() => return problem(&error),
-            Err(error) => return Outcome::Unfit(chain(&error)),
+            Err(error) => return Outcome::Unfit(words(&error)),
         }
     }
     for one in &found {

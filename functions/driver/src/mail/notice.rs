@@ -172,11 +172,13 @@ fn of_promotion(subject: &Subject, promotion: &Promotion, notice: Notice) -> Opt
             "promotion-failed",
             format!("{build} failed in {}; the environment has {pin}.", subject.name),
             match &promotion.rollout {
-                None => vec!["Nothing was touched. Correct what is named above, and push again.".to_owned()],
                 Some(_) if rolling_back => {
                     vec!["Follow the rollback: it moves the services now.".to_owned(), held]
                 }
-                Some(_) => vec![
+                _ if promotion.is_untouched() => {
+                    vec!["Nothing was touched. Correct what is named above, and push again.".to_owned()]
+                }
+                _ => vec![
                     "Look at the services now: what runs may not be the pin.".to_owned(),
                     "Roll back with to = \"stable\", if it is not.".to_owned(),
                     held,
@@ -215,7 +217,11 @@ fn of_rollback(subject: &Subject, rollback: &Rollback, notice: Notice) -> Option
         ),
         why: format!("Why: {}", line(why)),
         next: vec![
-            "Look at the services now: some may not run the pinned build.".to_owned(),
+            match rollback.state == RollbackState::Failed && rollback.preempted.is_none() {
+                true => "Nothing was touched: what ran before still runs.",
+                false => "Look at the services now: some may not run the pinned build.",
+            }
+            .to_owned(),
             "Ask for the rollback again when the reason is gone, or name another pin.".to_owned(),
         ],
     })

@@ -519,6 +519,7 @@ fn rolled_back(state: RollbackState, progress: Progress, reason: &str) -> Subjec
         state,
         reason: Some(reason.to_owned()),
         rollout: promotion.rollout.clone().unwrap(),
+        held_before: None,
         preempted: None,
         preempted_until: None,
         backup: None,

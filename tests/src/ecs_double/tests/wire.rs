@@ -104,6 +104,21 @@ fn a_test_can_have_the_next_call_refused() {
 }
 
 #[test]
+fn test_can_have_some_calls_refused_for_good() {
+    let ecs = EcsDouble::start();
+    ecs.cluster("prod");
+    ecs.keeps_refusing("ListTasks", "worker", (403, "AccessDeniedException", "not authorized"));
+    for _ in 0..2 {
+        let of_worker = json!({ "cluster": "prod", "family": "worker" });
+        let (status, kind, message) = refused(&ecs, "ListTasks", &of_worker);
+        assert_eq!((status, &*kind, &*message), (403, "AccessDeniedException", "not authorized"));
+        ask(&ecs, "ListTasks", &json!({ "cluster": "prod" }));
+    }
+    ecs.takes_all_again();
+    ask(&ecs, "ListTasks", &json!({ "cluster": "prod" }));
+}
+
+#[test]
 fn nothing_is_throttled_that_a_test_has_not_asked_for() {
     let ecs = EcsDouble::start();
     for _ in 0..200 {

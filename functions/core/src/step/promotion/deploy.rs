@@ -62,10 +62,11 @@ pub(super) fn never_began(draft: &mut Draft) {
 pub(super) fn time_out(draft: &mut Draft) {
     let now = draft.now;
     let Some(verify) = draft.change.after.policy().map(|policy| policy.verify.clone()) else { return };
+    let problem = draft.change.after.operation.as_ref().and_then(|operation| operation.problem.clone());
     let Some(promotion) = promotion(draft) else { return };
     if let Some(rollout) = promotion.way_back.as_mut().or(promotion.rollout.as_mut()) {
         let until = rollout.bake.as_ref().map(|bake| bake.until);
-        rollout.time_out(now, &verify, until);
+        rollout.time_out(now, &verify, until, problem.as_deref());
     }
 }
 
@@ -178,6 +179,14 @@ fn go_back(draft: &mut Draft, promotion: &Promotion, rollout: &Rollout, failure:
     let to = pin.as_ref().map_or("what ran before".to_owned(), |pin| format!("pin {}", pin.number));
     // ECS's words are sentences, and ours go on.
     let failure = failure.trim_end_matches('.').to_owned();
+    if services.is_empty() && !rollout.maybe_applied() {
+        return end(
+            draft,
+            PromotionState::Failed,
+            format!("nothing was touched: {failure}"),
+            Actor::Stablepin,
+        );
+    }
     hold(draft, &failure);
     if is_taken(rollout) && services.is_empty() {
         return end(draft, PromotionState::Failed, failure, Actor::Stablepin);
@@ -247,6 +256,9 @@ fn back(draft: &mut Draft, promotion: &Promotion, way_back: &Rollout) {
                 && !taken
             {
                 arrived(draft, digest.clone());
+            }
+            if !moved && !by_ecs && !taken {
+                draft.unhold(promotion.id, None);
             }
             end(draft, state, format!("{failure}. {what}"), Actor::Stablepin);
         }

@@ -1,0 +1,213 @@
+//! A refusal of AWS's that stays: the operation ends in a try or two, says what was touched, and in AWS's own words why.
+//!
+//! What is no refusal, whatever its status, is tried again as before.
+
+use serde_json::Value;
+use stablepin_tests::Release;
+use stablepin_tests::crash::{Fault, Run};
+use stablepin_tests::ecs_double::Outcome;
+use stablepin_tests::release::SERVICES;
+
+/// As ECS answers whoever may not pass a task role.
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_passrole.html>
+const NO_PASS_ROLE: (u16, &str, &str) = (
+    400,
+    "AccessDeniedException",
+    "User: arn:aws:sts::000000000000:assumed-role/stablepin-promoter/f is not authorized to perform: iam:PassRole on \
+     resource: arn:aws:iam::000000000000:role/prod-task-web because no identity-based policy allows the iam:PassRole \
+     action",
+);
+const TOO_LONG: (u16, &str, &str) =
+    (400, "ClientException", "Actual length: 'Actual length exceeds the max allowed length: 65536'");
+const NO_UPDATE: (u16, &str, &str) = (
+    403,
+    "AccessDeniedException",
+    "User: f is not authorized to perform: ecs:UpdateService on resource: web",
+);
+const NO_PARAMETER: (u16, &str, &str) =
+    (400, "InvalidParameterException", "The container web did not have a container port 80 defined.");
+
+const REFUSALS: [(&str, (u16, &str, &str)); 4] = [
+    ("RegisterTaskDefinition", NO_PASS_ROLE),
+    ("RegisterTaskDefinition", TOO_LONG),
+    ("UpdateService", NO_UPDATE),
+    ("UpdateService", NO_PARAMETER),
+];
+
+fn reason(record: &Value) -> &str {
+    record["reason"].as_str().unwrap_or_default()
+}
+
+/// The titles of what people were told, and all of their words.
+fn told(release: &Release) -> (Vec<String>, String) {
+    let notices = release.app.notices();
+    let title = |notice: &Value| notice["content"]["title"].as_str().unwrap_or_default().to_owned();
+    let short = |title: String| title.rsplit(": ").next().unwrap_or_default().to_owned();
+    let words = notices.iter().map(|notice| notice["content"].to_string()).collect::<Vec<_>>().join("\n");
+    (notices.iter().map(title).map(short).collect(), words)
+}
+
+/// Nothing runs that did not run before, and nothing keeps the next build out.
+#[track_caller]
+fn is_untouched(release: &Release, before: &str, pins: usize) {
+    release.runs("web", before);
+    assert_eq!(release.service("web").service_deployments().len(), 1, "only the first one");
+    let environment = release.app.environment();
+    assert!(environment["hold"].is_null(), "{environment:#}");
+    assert!(environment["slot"].is_null(), "{environment:#}");
+    assert_eq!(release.app.pins().len(), pins);
+}
+
+#[test]
+fn release_that_aws_refuses_ends_untouched() {
+    for (call, refusal) in REFUSALS {
+        let release = Release::next(&["web"]).with(&["web"]);
+        release.ecs.keeps_refusing(call, "", refusal);
+        release.begin();
+        let record = release.looks();
+        assert_eq!(record["state"], "Failed", "{call} {refusal:?}: {record:#}");
+        assert!(reason(&record).starts_with("nothing was touched: "), "{record:#}");
+        assert!(reason(&record).contains(refusal.1) && reason(&record).contains(refusal.2), "{record:#}");
+        assert_eq!(reason(&record).contains("PassRoleArns"), refusal == NO_PASS_ROLE, "{record:#}");
+        is_untouched(&release, &release.before, 1);
+        release.looks();
+        let (titles, words) = told(&release);
+        assert_eq!(titles, ["a release failed"]);
+        assert!(words.contains("Nothing was touched") && words.contains("Correct what is named"), "{words}");
+        assert!(!words.contains("is held") && !words.contains("go back"), "{words}");
+        assert!(release.has_ended());
+    }
+}
+
+/// Of codes and words that AWS sends with a status of 4xx, and that say nothing of the request itself.
+#[test]
+fn release_survives_what_is_no_refusal() {
+    for (call, refusal) in [
+        ("RegisterTaskDefinition", (400, "ThrottlingException", "Rate exceeded")),
+        (
+            "RegisterTaskDefinition",
+            (403, "ExpiredTokenException", "The security token included in the request is expired"),
+        ),
+        (
+            "RegisterTaskDefinition",
+            (
+                400,
+                "ClientException",
+                "Too many concurrent attempts to create a new revision of the specified family.",
+            ),
+        ),
+        ("UpdateService", (400, "ServiceUnavailable", "Service is unavailable. Try again later.")),
+        ("UpdateService", (400, "RequestExpired", "Request has expired.")),
+        ("UpdateService", (409, "ConflictException", "The service is being updated.")),
+        ("UpdateService", (400, "LimitExceededException", "The limit for the resource was exceeded.")),
+    ] {
+        let release = Release::next(&["web"]).with(&["web"]);
+        release.ecs.keeps_refusing(call, "", refusal);
+        release.begin();
+        for _ in 0..2 {
+            let record = release.looks();
+            assert_eq!(record["state"], "InProgress", "{call} {refusal:?}: {record:#}");
+        }
+        release.ecs.takes_all_again();
+        let record = release.ends();
+        assert_eq!(record["state"], "Completed", "{call} {refusal:?}: {record:#}");
+        release.runs("web", &release.digest);
+    }
+}
+
+#[test]
+fn service_that_moved_goes_back_beside_a_refusal() {
+    let release = Release::next(&SERVICES).with(&SERVICES);
+    release.ecs.keeps_refusing("UpdateService", "worker", NO_UPDATE);
+    let record = release.runs_its_course();
+    assert_eq!(record["state"], "RolledBack", "{record:#}");
+    assert!(reason(&record).contains(NO_UPDATE.2), "{record:#}");
+    SERVICES.iter().for_each(|service| release.runs(service, &release.before));
+    assert_eq!(release.app.environment()["hold"]["by"], record["id"]);
+    assert_eq!(release.service("worker").service_deployments().len(), 1, "it was never touched");
+}
+
+#[test]
+fn way_back_that_aws_refuses_ends_in_its_words() {
+    let release = Release::next(&["web"]);
+    release.new_service("web").circuit_breaker(false).create().will(Outcome::CrashesUntilTheBreaker);
+    release.begin();
+    release.settle();
+    release.ecs.keeps_refusing("UpdateService", "", NO_UPDATE);
+    release.looks();
+    let record = release.looks();
+    assert_eq!(record["state"], "Failed", "{record:#}");
+    assert!(reason(&record).contains("Going back did not work") && reason(&record).contains(NO_UPDATE.2));
+    assert_eq!(release.app.environment()["hold"]["by"], record["id"], "what runs is not good");
+}
+
+fn answered(run: &Run) -> (u64, Value) {
+    let answer = run.answer.as_ref().expect("it was not killed");
+    let body = serde_json::from_str(answer["body"].as_str().unwrap_or_default()).unwrap_or_default();
+    (answer["statusCode"].as_u64().unwrap_or_default(), body)
+}
+
+#[test]
+fn rollback_answers_in_the_words_of_the_refusal() {
+    for (call, refusal) in REFUSALS {
+        let release = Release::back(&["web"]).with(&["web"]);
+        release.ecs.keeps_refusing(call, "", refusal);
+        let (status, body) = answered(&release.ask_back("1", None));
+        assert_eq!(
+            (status, &body["type"]),
+            (409, &"urn:stablepin:problem:rollback-failed".into()),
+            "{body:#}"
+        );
+        let detail = body["detail"].as_str().unwrap_or_default();
+        assert!(detail.contains("nothing was touched") && detail.contains(refusal.2), "{body:#}");
+        assert_eq!(detail.contains("PassRoleArns"), refusal == NO_PASS_ROLE, "{body:#}");
+        let record = release.record();
+        assert_eq!(record["state"], "Failed", "{record:#}");
+        assert!(reason(&record).contains(refusal.2), "{record:#}");
+        is_untouched(&release, &release.before, 2);
+        release.looks();
+        let (titles, words) = told(&release);
+        assert_eq!(titles, ["a rollback failed"]);
+        assert!(words.contains("Nothing was touched"), "{words}");
+    }
+}
+
+#[test]
+fn rollback_that_is_refused_later_is_told_at_once() {
+    let release = Release::back(&["web"]).with(&["web"]);
+    let requests = {
+        let other = Release::back(&["web"]).with(&["web"]);
+        other.ask_back("1", None).requests
+    };
+    let register = requests.iter().position(|request| request == "RegisterTaskDefinition").expect("one") + 1;
+    let run = release.ask_back("1", Some((register, Fault::KillBefore)));
+    assert!(run.hit, "{:?}", run.requests);
+    release.ecs.keeps_refusing("RegisterTaskDefinition", "", NO_PASS_ROLE);
+    let record = release.looks();
+    assert!(reason(&record).contains(NO_PASS_ROLE.2), "{record:#}");
+    // Whoever was killed may have moved it: that is not known.
+    assert_eq!(record["state"], "Incomplete", "{record:#}");
+    let (titles, words) = told(&release);
+    assert_eq!(titles, ["a rollback is not proven"]);
+    assert!(words.contains("PassRoleArns"), "{words}");
+}
+
+/// ECS has done it, the connection broke, and the same call once more is refused.
+#[test]
+fn refusal_after_a_lost_answer_is_not_believed() {
+    let requests = {
+        let other = Release::next(&["web"]).with(&["web"]);
+        other.approve(None);
+        other.tick(None).requests
+    };
+    let update = requests.iter().position(|request| request == "UpdateService").expect("an update") + 1;
+    let release = Release::next(&["web"]).with(&["web"]);
+    release.approve(None);
+    // The first change is our revision, the second one the update.
+    release.ecs.after_change(2, |ecs| ecs.keeps_refusing("UpdateService", "", NO_UPDATE));
+    let run = release.tick(Some((update, Fault::ResetAfter)));
+    assert!(run.hit, "{:?}", run.requests);
+    let record = release.ends();
+    assert_eq!(record["state"], "Completed", "it was moved: {record:#}");
+    release.runs("web", &release.digest);
+}
