@@ -25,6 +25,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use stablepin_core::application::Application;
 use stablepin_core::audit::AuditRecord;
+use stablepin_core::containing_index::ContainingIndex;
 use stablepin_core::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_core::name::{ApplicationName, EnvironmentName};
 use stablepin_core::pin_number::PinNumber;
@@ -127,6 +128,8 @@ pub struct PushContext {
     pub build: Option<Build>,
     /// Who has pushed it, ever, as far as CloudTrail has told.
     pub pushers: BTreeSet<String>,
+    /// The newest build that contains it.
+    pub contained_in: Option<ContainingIndex>,
 }
 
 impl OperationKey {
@@ -202,6 +205,7 @@ impl Table {
             keys::tag(application, repository, tag),
             keys::build(application, digest),
             keys::pushers(application, digest),
+            keys::contained(application, digest),
         ];
         let mut found = self.batch_get(&wanted).await?;
         let Some(configuration) = found.remove(&wanted[0]) else { return Ok(None) };
@@ -210,7 +214,9 @@ impl Table {
             matches!(item.get("intents"), Some(AttributeValue::Ss(digests)) if digests.iter().any(|d| d == digest.as_str()))
         });
         let build = found.remove(&wanted[2]).map(|item| record("BUILD", &item)).transpose()?;
-        Ok(Some(PushContext { configuration: configuration_of(&configuration)?, ours, build, pushers }))
+        let contained_in = found.remove(&wanted[4]).map(|item| record("CONTAINED", &item)).transpose()?;
+        let configuration = configuration_of(&configuration)?;
+        Ok(Some(PushContext { configuration, ours, build, pushers, contained_in }))
     }
 
     /// A subject before its operation exists: for a push or a request of a rollback.
@@ -839,6 +845,10 @@ mod keys {
 
     pub(super) fn pushers(application: &ApplicationName, digest: &ImageDigest) -> ItemKey {
         app(application, format!("PUSHERS#{digest}"))
+    }
+
+    pub(super) fn contained(application: &ApplicationName, digest: &ImageDigest) -> ItemKey {
+        app(application, format!("CONTAINED#{digest}"))
     }
 
     pub(super) const RUNS: &str = "RUN#";

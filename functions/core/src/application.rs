@@ -23,6 +23,7 @@ pub use self::values::{
 };
 
 use self::errors::Problems;
+use crate::build_patterns::BuildPatterns;
 use crate::image::{ImageTag, RepositoryName};
 use crate::name::{ApplicationName, ApproverName, EnvironmentName};
 use crate::pattern::Pattern;
@@ -36,8 +37,8 @@ pub struct Application {
     pub name: ApplicationName,
     /// Where pipelines push.
     pub repository: RepositoryName,
-    /// Which pushed tags are builds; at least one.
-    pub builds: Vec<Pattern>,
+    /// Which pushed tags are builds; at least one pattern includes some.
+    pub builds: BuildPatterns,
     /// The environment whose name build tags begin with; by default the first.
     pub build_environment: EnvironmentName,
     pub latest: Latest,

@@ -3,10 +3,12 @@
 
 pub mod application;
 pub mod audit;
+pub mod build_patterns;
 pub mod build_tag;
 pub mod caller;
 pub mod code;
 pub mod commit;
+pub mod containing_index;
 pub mod effect;
 pub mod facts;
 pub mod image;

@@ -58,6 +58,13 @@ pub struct Descriptor {
     pub annotations: Option<BTreeMap<String, String>>,
 }
 
+impl Descriptor {
+    /// Whether it describes an image index.
+    pub fn is_index(&self) -> bool {
+        [DOCKER_LIST, OCI_INDEX].contains(&self.media_type.as_str())
+    }
+}
+
 /// Which machine an image runs on, such as `linux/amd64`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Platform {

@@ -30,6 +30,13 @@ impl Pattern {
         &self.0
     }
 
+    /// Whether this pattern certainly matches every text that the other matches: its `*` takes the other's `*` and
+    /// `?` like any other character. A `?` of its own could take a `*` for one character, so it is not sure then.
+    pub fn covers(&self, other: &Self) -> bool {
+        let sure = !self.0.contains('?') || !other.0.contains(['*', '?']);
+        sure && self.matches(&other.0)
+    }
+
     /// Whether the pattern describes the whole text.
     ///
     /// Only the latest `*` is ever reconsidered: an earlier one that took less could not help, because what
@@ -160,6 +167,12 @@ mod tests {
         #[test]
         fn agrees_with_the_definition(pattern in "[ab*?]{1,10}", text in "[ab]{0,12}") {
             prop_assert_eq!(matches(&pattern, &text), naive(pattern.as_bytes(), text.as_bytes()));
+        }
+
+        #[test]
+        fn what_is_covered_is_matched(wide in "[ab*?]{1,4}", pattern in "[ab*?]{1,4}", text in "[ab]{0,6}") {
+            let [wide, pattern] = [wide, pattern].map(|text| Pattern::parse(&text).unwrap());
+            prop_assert!(!wide.covers(&pattern) || !pattern.matches(&text) || wide.matches(&text));
         }
 
         #[test]

@@ -14,6 +14,7 @@ use crate::application::ServiceName;
 use crate::audit::{Actor, AuditRecord, Kind};
 use crate::build_tag::{current, numbered};
 use crate::caller::Caller;
+use crate::containing_index::ContainingIndex;
 use crate::effect::{Effect, LAST_WORDS, Outcome, pending, telling_at};
 use crate::image::{ImageDigest, ImageTag, RepositoryName};
 use crate::pin_number::PinNumber;
@@ -36,6 +37,8 @@ pub enum Observed {
     WrongCode(Token),
     /// CloudTrail tells who pushed it, or who moved the tag.
     Called(Caller),
+    /// A build that is an image index contains its image.
+    Contained(ContainingIndex),
     /// The question is taken back.
     Withdrawn {
         actor: Actor,
@@ -88,6 +91,7 @@ pub fn step(now: Timestamp, subject: &Subject, observed: &[Observed]) -> Result<
             Observed::Decision(decision) => promotion::decide(&mut draft, decision)?,
             Observed::WrongCode(token) => promotion::wrong_code(&mut draft, token)?,
             Observed::Called(caller) => draft.called(caller),
+            Observed::Contained(index) => promotion::contained(&mut draft, index),
             Observed::Withdrawn { actor, reason } => {
                 promotion::withdraw(&mut draft, actor, reason.as_deref())?;
             }

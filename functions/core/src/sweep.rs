@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::build_patterns::BuildPatterns;
 use crate::image::{ImageDigest, ImageTag};
-use crate::pattern::Pattern;
 
 /// A tag as the registry has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +44,7 @@ const EVENTS_COME_WITHIN: SignedDuration = SignedDuration::from_mins(5);
 /// configuration that is in force (`configured_at`) was never asked for, unless it was followed before.
 pub fn missed(
     now: Timestamp,
-    builds: &[Pattern],
+    builds: &BuildPatterns,
     configured_at: Timestamp,
     found: &[FoundTag],
     known: &BTreeMap<ImageTag, KnownTag>,
@@ -53,7 +53,7 @@ pub fn missed(
     let of = |one: &FoundTag| {
         let known = known.get(&one.tag);
         let ours = known.is_some_and(|known| known.intents.contains(&one.digest));
-        if ours || !builds.iter().any(|pattern| pattern.matches(one.tag.as_str())) {
+        if ours || !builds.matches(&one.tag) {
             return None;
         }
         let found = |at, told| Missed { tag: one.tag.clone(), digest: one.digest.clone(), at, told };
@@ -77,6 +77,12 @@ pub fn missed(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pattern::Pattern;
+
+    fn including(patterns: &[&str]) -> BuildPatterns {
+        let include = patterns.iter().map(|pattern| Pattern::parse(pattern).unwrap()).collect();
+        BuildPatterns { include, exclude: Vec::new() }
+    }
 
     fn at(minutes: i64) -> Timestamp {
         Timestamp::from_second(1_752_762_652 + minutes * 60).unwrap()
@@ -101,7 +107,7 @@ mod tests {
             })
             .collect();
         let known = known.iter().map(|(name, known)| (tag(name), known.clone())).collect();
-        let builds = [Pattern::parse("main").unwrap(), Pattern::parse("v*").unwrap()];
+        let builds = including(&["main", "v*"]);
         let missed = missed(at(60), &builds, at(0), &found, &known);
         let minutes = |at_: Timestamp| at_.duration_since(at(0)).as_mins();
         missed
@@ -181,7 +187,7 @@ mod tests {
     #[test]
     fn an_image_without_a_time_is_left_alone() {
         let found = [FoundTag { tag: tag("main"), digest: digest(1), pushed_at: None }];
-        let builds = [Pattern::parse("*").unwrap()];
+        let builds = including(&["*"]);
         assert!(missed(at(60), &builds, at(0), &found, &BTreeMap::new()).is_empty());
     }
 }

@@ -30,8 +30,8 @@ pub enum CalledError {
     Drive(#[from] DriveError),
 }
 
-/// How far back is looked for what the call began: it is among the newest.
-const PROMOTIONS: i32 = 100;
+/// How far back open promotions are looked for: they are among the newest.
+pub(crate) const PROMOTIONS: i32 = 100;
 const REPAIRS: i32 = 20;
 
 /// Answers how many promotions and repairs it was news for. What comes after it finds it in the table.
@@ -47,8 +47,7 @@ pub async fn take(
         return Ok(0);
     };
     // Whoever puts another tag on a build has not pushed it.
-    let is_build = configured.repository == *repository
-        && configured.builds.iter().any(|build| build.matches(tag.as_str()));
+    let is_build = configured.repository == *repository && configured.builds.matches(tag);
     if is_build {
         doors.table.add_pusher(application, digest, &caller.arn).await?;
         return push(doors, application, digest, caller, deadline).await;

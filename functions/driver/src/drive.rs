@@ -224,6 +224,7 @@ fn retry_with(observed: &mut Vec<Observed>, lost: CommitError) -> Result<(), Dri
                 | Observed::Decision(_)
                 | Observed::WrongCode(_)
                 | Observed::Called(_)
+                | Observed::Contained(_)
                 | Observed::Withdrawn { .. }
                 | Observed::Outcome(_)
                 | Observed::Ordered(_)
@@ -274,6 +275,7 @@ fn pushed(observed: &[Observed]) -> Option<&ImageDigest> {
         | Observed::Decision(_)
         | Observed::WrongCode(_)
         | Observed::Called(_)
+        | Observed::Contained(_)
         | Observed::Withdrawn { .. }
         | Observed::Outcome(_)
         | Observed::Ordered(_)

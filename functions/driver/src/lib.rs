@@ -2,6 +2,7 @@
 
 pub mod called;
 pub mod clock;
+mod contained;
 mod drive;
 mod effect;
 pub mod errors;

@@ -1,8 +1,11 @@
 //! A push becomes a build, and a promotion for each environment that takes builds from its repository.
 
+use std::collections::BTreeSet;
+
 use stablepin_aws::dynamodb::{PushContext, TableError, uuid_v7};
 use stablepin_aws::ecr::{EcrError, ImageId, Manifest};
 use stablepin_core::commit::commit_of;
+use stablepin_core::containing_index::ContainingIndex;
 use stablepin_core::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_core::manifest::{ImageConfig, Manifest as Parsed};
 use stablepin_core::name::ApplicationName;
@@ -13,7 +16,7 @@ use stablepin_core::step::{Observed, Opening};
 use crate::called::{self, CalledError};
 use crate::clock::now;
 use crate::errors::chain;
-use crate::{Deadline, Doors, DriveError, Start, drive};
+use crate::{Deadline, Doors, DriveError, Start, contained, drive};
 
 /// A tag that was pushed on an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +38,8 @@ pub enum NoBuild {
     NotABuild,
     #[error("the tag was put by Stablepin itself")]
     Ours,
+    #[error("it is {}", .0.reason())]
+    Contained(Box<ContainingIndex>),
     #[error("the image is not in the registry any more")]
     Gone,
 }
@@ -82,15 +87,25 @@ pub async fn take(
     if context.ours {
         return Ok(Err(NoBuild::Ours));
     }
-    if !context.configuration.application.builds.iter().any(|pattern| pattern.matches(push.tag.as_str())) {
+    if !context.configuration.application.builds.matches(&push.tag) {
         return Ok(Err(NoBuild::NotABuild));
     }
     let Some(manifest) = found?.into_iter().next() else {
         return Ok(Err(NoBuild::Gone));
     };
     let known = context.pushers.clone();
+    let parsed = manifest.parse().ok().filter(|manifest| manifest.kind().is_image());
+    let same_release = |index: &ContainingIndex| index.includes_push(push.at);
     // What cannot be read as an image for certain is none.
-    let taken = if manifest.parse().is_ok_and(|manifest| manifest.kind().is_image()) {
+    let taken = if let Some(index) = context.contained_in.clone().filter(same_release) {
+        Err(NoBuild::Contained(Box::new(index)))
+    } else if let Some(parsed) = parsed {
+        let contained = match parsed {
+            Parsed::Index(index) => contained::images(doors, &push.repository, index).await?,
+            Parsed::Image(_) => BTreeSet::new(),
+        };
+        let index = as_index(push);
+        contained::record(doors, application, &index, &contained).await?;
         let opened = open(doors, push, context, manifest, deadline).await;
         if opened.as_ref().is_err_and(PushError::is_of_condemned) {
             // Lambda tries it three times. Who deletes the image may be cut off, and the image stay: the sweep, which
@@ -98,7 +113,14 @@ pub async fn take(
             let Push { at, repository, digest, tag } = push;
             doors.table.leave_unanswered(application, repository, tag, digest, *at).await?;
         }
-        Ok(opened?)
+        let opened = opened?;
+        contained::cancel(doors, application, &index, &contained, deadline).await?;
+        // The index may have come while this was opened.
+        if let Some(index) = doors.table.containing_index(application, &push.digest).await? {
+            let this = BTreeSet::from([push.digest.clone()]);
+            contained::cancel(doors, application, &index, &this, deadline).await?;
+        }
+        Ok(opened)
     } else {
         Err(NoBuild::Artifact)
     };
@@ -108,6 +130,12 @@ pub async fn take(
         called::catch_up(doors, application, &push.digest, &known, deadline).await?;
     }
     Ok(taken)
+}
+
+/// What it is for the images that it contains. A push from the future is one of now, so that it does not silence later
+/// pushes of them.
+fn as_index(push: &Push) -> ContainingIndex {
+    ContainingIndex { digest: push.digest.clone(), tag: push.tag.clone(), pushed_at: push.at.min(now()) }
 }
 
 async fn open(

@@ -160,7 +160,7 @@ async fn missed(
     let found: Vec<FoundTag> = images
         .iter()
         .flat_map(|image| image.tags.iter().map(move |tag| (tag, image)))
-        .filter(|(tag, _)| configured.builds.iter().any(|build| build.matches(tag.as_str())))
+        .filter(|(tag, _)| configured.builds.matches(tag))
         .map(|(tag, image)| FoundTag {
             tag: tag.clone(),
             digest: image.digest.clone(),

@@ -188,7 +188,7 @@ fn unanswered(
         let Some(known) = tags.get(tag) else { return false };
         let told = known.unanswered.as_ref().is_some_and(|(digest, _)| *digest == image.digest);
         let elsewhere = known.followed.as_ref().is_some_and(|(digest, _)| *digest != image.digest);
-        let is_build = application.builds.iter().any(|pattern| pattern.matches(tag.as_str()));
+        let is_build = application.builds.matches(tag);
         told || (elsewhere && is_build && !known.intents.contains(&image.digest))
     };
     let need = |image: &FoundImage, tag: &ImageTag| Need {

@@ -12,6 +12,7 @@ mod browser_console;
 mod bus;
 mod callers;
 mod console;
+mod contained;
 mod crash;
 mod decisions;
 mod deploy;

@@ -107,6 +107,7 @@ fn cancelled(promotion: &Promotion) -> &'static str {
         "superseded" => "A later build was approved",
         "expired" => "It has expired",
         "withdrawn" => "It was withdrawn",
+        "part" => "Its image index is asked for instead",
         _ => "Cancelled",
     }
 }

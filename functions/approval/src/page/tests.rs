@@ -679,6 +679,7 @@ fn a_promotion_that_nobody_decides_any_more() {
         "superseded: a later build became pin 8",
         "expired: nobody decided in time",
         "withdrawn by arn:aws:iam::111122223333:role/lead: wrong branch",
+        "part of an image index: main (sha256:ab), pushed at 2025-07-17 14:31 UTC, contains it and is asked for instead",
         "the environment is gone",
     ];
     let told = ways.map(|reason| {
@@ -707,6 +708,12 @@ fn a_promotion_that_nobody_decides_any_more() {
     <p id="told" role="status">Withdrawn by arn:aws:iam::111122223333:role/lead: wrong branch.</p>
     <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
     <li class="failed"><b>Approved<i> failed</i></b><span>withdrawn by arn:aws:iam::111122223333:role/lead: wrong branch</span></li></ol>
+
+    409 Its image index is asked for instead · Stablepin
+    <h1>Its image index is asked for instead</h1>
+    <p id="told" role="status">Part of an image index: main (sha256:ab), pushed at 2025-07-17 14:31 UTC, contains it and is asked for instead.</p>
+    <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
+    <li class="failed"><b>Approved<i> failed</i></b><span>part of an image index: main (sha256:ab), pushed at 2025-07-17 14:31 UTC, contains it and is asked for instead</span></li></ol>
 
     409 Cancelled · Stablepin
     <h1>Cancelled</h1>

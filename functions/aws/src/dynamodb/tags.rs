@@ -6,6 +6,7 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 use stablepin_core::caller::Caller;
+use stablepin_core::containing_index::ContainingIndex;
 use stablepin_core::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_core::name::ApplicationName;
 use stablepin_core::sweep::KnownTag;
@@ -14,6 +15,9 @@ use super::{Item, ItemKey, Table, TableError, item, keys, record, sortable};
 
 /// Seconds that a caller is kept for an event of the registry that is late: what it was needed for has a copy.
 const CALLER_KEPT: i64 = 30 * 24 * 3600;
+
+/// Seconds that the index of an image is kept for an event of that image's push: EventBridge tries for a day.
+const CONTAINED_KEPT: i64 = 2 * 24 * 3600;
 
 impl Table {
     /// The tags that the table knows anything of.
@@ -62,18 +66,42 @@ impl Table {
         digest: &ImageDigest,
         caller: &Caller,
     ) -> Result<(), TableError> {
-        let mut item = item(&keys::caller(application, repository, tag, digest), 1, caller)?;
-        let ttl = caller.at.as_second().saturating_add(CALLER_KEPT);
+        let item = item(&keys::caller(application, repository, tag, digest), 1, caller)?;
+        self.put_newest(item, caller.at, CALLER_KEPT).await
+    }
+
+    /// The newest build that is an image index and contains this image.
+    pub async fn containing_index(
+        &self,
+        application: &ApplicationName,
+        digest: &ImageDigest,
+    ) -> Result<Option<ContainingIndex>, TableError> {
+        let found = self.get(&keys::contained(application, digest)).await?;
+        found.map(|item| record("CONTAINED", &item)).transpose()
+    }
+
+    pub async fn put_containing_index(
+        &self,
+        application: &ApplicationName,
+        contained: &ImageDigest,
+        index: &ContainingIndex,
+    ) -> Result<(), TableError> {
+        let item = item(&keys::contained(application, contained), 1, index)?;
+        self.put_newest(item, index.pushed_at, CONTAINED_KEPT).await
+    }
+
+    /// Keeps the item for so many seconds. The newest counts, in whatever order they are told.
+    async fn put_newest(&self, mut item: Item, at: Timestamp, seconds: i64) -> Result<(), TableError> {
+        let ttl = at.as_second().saturating_add(seconds);
         item.insert("ttl".into(), AttributeValue::N(ttl.to_string()));
-        item.insert("called_at".into(), AttributeValue::S(sortable(caller.at)));
-        // The newest call counts, in whatever order they are told.
+        item.insert("called_at".into(), AttributeValue::S(sortable(at)));
         let answer = self
             .client
             .put_item()
             .table_name(&self.name)
             .set_item(Some(item))
             .condition_expression("attribute_not_exists(called_at) OR called_at <= :at")
-            .expression_attribute_values(":at", AttributeValue::S(sortable(caller.at)))
+            .expression_attribute_values(":at", AttributeValue::S(sortable(at)))
             .send()
             .await;
         or_newer("PutItem", answer)

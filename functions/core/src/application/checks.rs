@@ -175,7 +175,7 @@ fn stable_tags(application: &Application, problems: &mut Problems<'_>) {
         if environment.repository != application.repository {
             continue;
         }
-        if let Some(pattern) = application.builds.iter().find(|pattern| pattern.matches(tag.as_str())) {
+        if let Some(pattern) = application.builds.pattern_of(tag) {
             let message = format!(
                 "\"{tag}\"{written} would be taken for a build, because builds has {}: write another tag, or \
                  narrower builds",

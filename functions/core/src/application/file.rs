@@ -5,12 +5,15 @@ use toml::de::DeTable;
 
 use super::document::Section;
 use super::errors::Problems;
-use super::values::{bytes, duration, one_of, parsed, repository, stable_tag, tag_pattern};
+use super::values::{
+    BuildPattern, build_pattern, bytes, duration, one_of, parsed, repository, stable_tag, tag_pattern,
+};
 use super::{
     AccountId, Application, Approval, Approver, CheckName, Deploy, Endpoint, Environment, FourEyes,
     LabelName, Latest, MailAddress, Platform, Principal, Retention, RetentionMode, RoleArn, ServiceName,
     Signature, Step, Validate, Verify,
 };
+use crate::build_patterns::BuildPatterns;
 use crate::image::{ImageTag, RepositoryName};
 use crate::name::{ApplicationName, ApproverName, EnvironmentName};
 use crate::pattern::Pattern;
@@ -31,7 +34,7 @@ pub(super) fn read(document: &DeTable<'_>, problems: &mut Problems<'_>) -> Optio
     let mut file = Section::of_file(document);
     let name = file.required_text("name", problems, parsed(ApplicationName::parse));
     let repository = file.required_text("repository", problems, repository);
-    let builds = file.texts("builds", problems, tag_pattern);
+    let builds = file.texts("builds", problems, build_pattern);
     let build_environment = file.text("build_environment", problems, parsed(EnvironmentName::parse));
     let latest = file.text(
         "latest",
@@ -48,10 +51,7 @@ pub(super) fn read(document: &DeTable<'_>, problems: &mut Problems<'_>) -> Optio
     let retention = retention(file.table("retention", problems), problems);
     file.refuse_other_keys(problems);
 
-    if builds.as_ref().is_none_or(Vec::is_empty) {
-        let message = "is missing: say which pushed tags are builds, such as builds = [\"main-*\", \"v*\"]";
-        problems.add("builds", message);
-    }
+    let builds = self::builds(builds, problems);
     let environments = environments?;
     let Some(first) = environments.first() else {
         problems.add("environment", "is missing: describe at least one, begun by [[environment]]");
@@ -60,13 +60,48 @@ pub(super) fn read(document: &DeTable<'_>, problems: &mut Problems<'_>) -> Optio
     Some(Application {
         name: name?,
         repository: repository?,
-        builds: builds.unwrap_or_default(),
+        builds,
         build_environment: build_environment.unwrap_or_else(|| first.name.clone()),
         latest: latest.unwrap_or(Latest::Off),
         approvers: approvers?,
         environments,
         retention,
     })
+}
+
+/// Which tags are builds: some at least.
+fn builds(list: Option<Vec<BuildPattern>>, problems: &mut Problems<'_>) -> BuildPatterns {
+    let mut builds = BuildPatterns::default();
+    let list = list.unwrap_or_default();
+    if list.is_empty() {
+        let message = "is missing: say which pushed tags are builds, such as builds = [\"main-*\", \"v*\"]";
+        problems.add("builds", message);
+    }
+    let mut positions = Vec::new();
+    for (position, pattern) in list.into_iter().enumerate() {
+        match pattern {
+            BuildPattern::Include(pattern) => {
+                builds.include.push(pattern);
+                positions.push(position);
+            }
+            BuildPattern::Exclude(pattern) => builds.exclude.push(pattern),
+        }
+    }
+    if let (true, Some(first)) = (builds.include.is_empty(), builds.exclude.first()) {
+        let message = format!(
+            "only leaves tags out: say which pushed tags are builds as well, such as builds = [\"main-*\", \"!{first}\"]"
+        );
+        problems.add("builds", &message);
+    }
+    for (include, position) in builds.include.iter().zip(positions) {
+        if let Some(exclude) = builds.exclude.iter().find(|exclude| exclude.covers(include)) {
+            let message = format!(
+                "names no build, because \"!{exclude}\" leaves out every tag that it names: delete one of the two"
+            );
+            problems.add(&format!("builds[{position}]"), &message);
+        }
+    }
+    builds
 }
 
 /// Reads every table, also after one that is wrong; none if one is.

@@ -77,8 +77,8 @@ fn extended(by: &str) -> String {
 fn the_example_is_read() {
     let application = Application::parse(EXAMPLE, None).unwrap();
     assert_eq!(application.name.as_str(), "web");
-    let tags = ["main", "main-047b82e", "v1.2.3", "prod-stable", "staging-main"];
-    let builds = tags.map(|tag| application.builds.iter().any(|pattern| pattern.matches(tag)));
+    let tags = ["main", "main-047b82e", "v1.2.3", "prod-stable", "main-arm64"];
+    let builds = tags.map(|tag| application.builds.matches(&ImageTag::parse(tag).unwrap()));
     assert_eq!(builds, [true, true, true, false, false]);
 
     let lead = application.approver(&ApproverName::parse("lead").unwrap()).unwrap();
@@ -323,6 +323,31 @@ fn two_pairs_of_eyes_must_be_there_and_be_told_apart() {
 }
 
 #[test]
+fn builds_may_leave_tags_out() {
+    let with = |builds: &str| Application::parse(&SMALLEST.replace("[\"main-*\"]", builds), None).unwrap();
+    let application = with("[\"!main-amd64\", \"main\", \"main-*\", \"!*-arm64\"]");
+    let tags = ["main", "main-1a2b3c4", "main-amd64", "main-arm64"];
+    let builds = tags.map(|tag| application.builds.matches(&ImageTag::parse(tag).unwrap()));
+    assert_eq!(builds, [true, true, false, false]);
+    // The stable tag would be a build, and is left out.
+    assert_eq!(changed("[\"main-*\"]", "[\"*\", \"!*-stable*\"]"), "no error");
+
+    insta::assert_snapshot!(changed("[\"main-*\"]", "[\"!main-amd64\", \"!*-arm64\"]"), @r#"line 4, column 10: builds: only leaves tags out: say which pushed tags are builds as well, such as builds = ["main-*", "!main-amd64"]"#);
+    insta::assert_snapshot!(changed("[\"main-*\"]", "[\"main\", \"!\", \"!!main\", \"! main\"]"), @r#"
+    line 4, column 19: builds[1]: "!" leaves tags out, and what follows the ! is not a pattern for tags: use 1 to 128 letters, digits, underscores, periods and hyphens; * stands for any run of characters, ? for one
+    line 4, column 24: builds[2]: "!!main" leaves tags out, and what follows the ! is not a pattern for tags: use 1 to 128 letters, digits, underscores, periods and hyphens; * stands for any run of characters, ? for one
+    line 4, column 34: builds[3]: "! main" leaves tags out, and what follows the ! is not a pattern for tags: use 1 to 128 letters, digits, underscores, periods and hyphens; * stands for any run of characters, ? for one
+    "#);
+    insta::assert_snapshot!(changed("[\"main-*\"]", "[\"v*\", \"main\", \"main-*\", \"!main*\", \"!v?\"]"), @r#"
+    line 4, column 17: builds[1]: names no build, because "!main*" leaves out every tag that it names: delete one of the two
+    line 4, column 25: builds[2]: names no build, because "!main*" leaves out every tag that it names: delete one of the two
+    "#);
+    insta::assert_snapshot!(changed("[\"main-*\"]", "[\"*\", \"!main-amd64\"]"), @r#"line 10, column 1: environment[0].stable_tag: "production-stable" (the default) would be taken for a build, because builds has "*": write another tag, or narrower builds"#);
+    // `protect` only names.
+    insta::assert_snapshot!(extended("[retention]\nprotect = [\"!main\"]"), @r#"line 13, column 12: retention.protect[0]: "!main" is not a pattern for tags: use 1 to 128 letters, digits, underscores, periods and hyphens; * stands for any run of characters, ? for one"#);
+}
+
+#[test]
 fn environments_fit_together() {
     insta::assert_snapshot!(extended("[[environment]]\nname = \"production\""), @r#"
     line 13, column 8: environment[1].name: "production" is environment[0]'s name already
@@ -517,6 +542,7 @@ fn change() -> impl Strategy<Value = String> {
         ".",
         "-",
         "*",
+        "!",
         "0",
         "1",
         "é",
@@ -538,7 +564,7 @@ fn change() -> impl Strategy<Value = String> {
 }
 
 fn consistent(application: &Application) -> Result<(), TestCaseError> {
-    prop_assert!(!application.builds.is_empty());
+    prop_assert!(!application.builds.include.is_empty());
     prop_assert!(application.environment(&application.build_environment).is_some());
     let resources = application.resources();
     prop_assert_eq!(resources.stable_tags.len(), application.environments.len());
@@ -548,8 +574,7 @@ fn consistent(application: &Application) -> Result<(), TestCaseError> {
         let approval = &environment.approval;
         prop_assert!(usize::from(approval.required) <= approval.approvers.len());
         prop_assert!(approval.approvers.iter().all(|name| application.approver(name).is_some()));
-        let tag = environment.stable_tag.as_str();
-        prop_assert!(!application.builds.iter().any(|pattern| pattern.matches(tag)));
+        prop_assert!(!application.builds.matches(&environment.stable_tag));
     }
     Ok(())
 }

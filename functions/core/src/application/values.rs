@@ -108,6 +108,21 @@ pub(super) fn stable_tag(text: &str) -> Result<ImageTag, String> {
     parsed(ImageTag::parse)(text)
 }
 
+/// One of `builds`: a pattern for tags, with a `!` before it one that leaves tags out.
+pub(super) enum BuildPattern {
+    Include(Pattern),
+    Exclude(Pattern),
+}
+
+pub(super) fn build_pattern(text: &str) -> Result<BuildPattern, String> {
+    match text.strip_prefix('!') {
+        None => tag_pattern(text).map(BuildPattern::Include),
+        Some(rest) => tag_pattern(rest)
+            .map(BuildPattern::Exclude)
+            .map_err(|error| format!("leaves tags out, and what follows the ! {error}")),
+    }
+}
+
 /// A pattern that some tag can match.
 pub(super) fn tag_pattern(text: &str) -> Result<Pattern, String> {
     let possible = |b: u8| b.is_ascii_alphanumeric() || b"_.-*?".contains(&b);

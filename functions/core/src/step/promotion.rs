@@ -13,6 +13,7 @@ use crate::audit::{Actor, Kind};
 use crate::build_tag::BuildTag;
 use crate::caller::Caller;
 use crate::commit::{Commit, Commit8};
+use crate::containing_index::ContainingIndex;
 use crate::effect::reminder;
 use crate::image::{ImageDigest, ImageTag, RepositoryName};
 use crate::name::{ApproverName, EnvironmentName};
@@ -247,6 +248,19 @@ pub(super) fn called(draft: &mut Draft, caller: &Caller) {
         actor: caller.actor(),
     };
     draft.audit(entry);
+}
+
+/// Cancels a question that nobody has answered. One that somebody voted on, or asked for by a signed request, stays:
+/// whoever may push must not be able to undo that.
+pub(super) fn contained(draft: &mut Draft, index: &ContainingIndex) {
+    let Some(promotion) = draft.change.after.promotion() else { return };
+    let unanswered = promotion.state == PromotionState::Pending
+        && promotion.votes.is_empty()
+        && promotion.asked_by.is_none();
+    let same_release = promotion.digest != index.digest && index.includes_push(promotion.occurrence.at);
+    if unanswered && same_release {
+        end(draft, PromotionState::Cancelled, index.reason(), Actor::Push);
+    }
 }
 
 pub(super) fn tick(draft: &mut Draft) {

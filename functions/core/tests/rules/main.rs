@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "how a test fails")]
 
 mod approval;
+mod contained;
 mod deploy;
 mod drift;
 mod explore;
@@ -55,6 +56,11 @@ enum Event {
     Wait {
         seconds: i64,
     },
+    /// A build's image index contains its image.
+    Contained {
+        which: usize,
+        at: i64,
+    },
     /// Somebody moves a tag of ours by hand, or deletes it; its event comes, or is lost.
     MoveTag {
         stable: bool,
@@ -72,6 +78,7 @@ fn event() -> impl Strategy<Value = Event> {
         6 => (0..20_usize).prop_map(|which| Event::Begin { which }),
         6 => (0..40_usize, prop::bool::weighted(0.7)).prop_map(|(which, heard)| Event::Land { which, heard }),
         2 => (0..90_i64).prop_map(|seconds| Event::Wait { seconds }),
+        1 => (0..20_usize, 0..6_i64).prop_map(|(which, at)| Event::Contained { which, at }),
         1 => (any::<bool>(), prop::option::of(1..5_u8), any::<bool>())
             .prop_map(|(stable, to, heard)| Event::MoveTag { stable, to, heard }),
     ]
@@ -109,6 +116,11 @@ fn happen(world: &mut World, event: &Event) {
         Event::Land { which, heard } => {
             if !world.flights.is_empty() {
                 world.land(which % world.flights.len(), *heard);
+            }
+        }
+        Event::Contained { which, at } => {
+            if let Some(id) = pick(world, *which) {
+                world.observe(Some(id), None, &[Observed::Contained(contained::index(*at))]).unwrap();
             }
         }
         Event::Wait { seconds } => world.wait(*seconds),

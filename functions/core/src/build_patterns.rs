@@ -1,0 +1,74 @@
+//! Which pushed tags are builds: the list `builds` of an application's file.
+
+use crate::image::ImageTag;
+use crate::pattern::Pattern;
+
+/// Patterns for tags that are builds, and patterns for tags that are none. The order does not matter.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BuildPatterns {
+    pub include: Vec<Pattern>,
+    /// Written with a `!` before them.
+    pub exclude: Vec<Pattern>,
+}
+
+impl BuildPatterns {
+    /// A tag is a build when one pattern includes it and none excludes it.
+    pub fn matches(&self, tag: &ImageTag) -> bool {
+        self.pattern_of(tag).is_some()
+    }
+
+    /// The pattern that makes the tag a build.
+    pub fn pattern_of(&self, tag: &ImageTag) -> Option<&Pattern> {
+        let tag = tag.as_str();
+        let include = self.include.iter().find(|pattern| pattern.matches(tag))?;
+        (!self.exclude.iter().any(|pattern| pattern.matches(tag))).then_some(include)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn patterns(list: &[&str]) -> BuildPatterns {
+        let mut patterns = BuildPatterns::default();
+        for text in list {
+            match text.strip_prefix('!') {
+                Some(text) => patterns.exclude.push(Pattern::parse(text).unwrap()),
+                None => patterns.include.push(Pattern::parse(text).unwrap()),
+            }
+        }
+        patterns
+    }
+
+    fn builds<'a>(list: &[&str], tags: &[&'a str]) -> Vec<&'a str> {
+        let patterns = patterns(list);
+        tags.iter().copied().filter(|tag| patterns.matches(&ImageTag::parse(tag).unwrap())).collect()
+    }
+
+    #[test]
+    fn an_excluded_tag_is_no_build() {
+        let tags = ["main", "main-amd64", "main-arm64", "main-1a2b3c4", "v1", "v1-arm64"];
+        assert_eq!(builds(&["main", "main-*", "!main-amd64"], &tags), ["main", "main-arm64", "main-1a2b3c4"]);
+        assert_eq!(builds(&["main*", "v*", "!*-a??64"], &tags), ["main", "main-1a2b3c4", "v1"]);
+        assert_eq!(builds(&["!main-*", "*"], &tags), ["main", "v1", "v1-arm64"], "in any order");
+        assert_eq!(builds(&["main-*", "!main-*"], &tags), [""; 0], "also one that another pattern includes");
+    }
+
+    proptest! {
+        #[test]
+        fn order_of_the_patterns_does_not_matter(
+            list in proptest::collection::vec("!?[ab*?]{1,4}", 1..6),
+            tag in "[ab]{1,6}",
+        ) {
+            let list: Vec<&str> = list.iter().map(String::as_str).collect();
+            let backwards: Vec<&str> = list.iter().rev().copied().collect();
+            let tag = ImageTag::parse(&tag).unwrap();
+            let expected = list.iter().any(|one| !one.starts_with('!') && patterns(&[one]).matches(&tag))
+                && !list.iter().filter_map(|one| one.strip_prefix('!')).any(|one| patterns(&[one]).matches(&tag));
+            prop_assert_eq!(patterns(&list).matches(&tag), expected);
+            prop_assert_eq!(patterns(&backwards).matches(&tag), expected);
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! One release in several pushes: an image that a build's image index contains asks for nothing of its own.
+//!
+//! The index records what it contains before its promotion is opened, and cancels afterwards the open questions that it
+//! finds. The contained image looks before its promotion is opened, and once more afterwards. So one of the two sees the
+//! other, in whatever order their events come.
+
+use std::collections::BTreeSet;
+
+use futures_util::future::try_join_all;
+use stablepin_aws::dynamodb::{Key, OperationKey, TableError};
+use stablepin_aws::ecr::{EcrError, ImageId};
+use stablepin_core::containing_index::ContainingIndex;
+use stablepin_core::image::{ImageDigest, RepositoryName};
+use stablepin_core::manifest::{ImageIndex, Manifest};
+use stablepin_core::name::ApplicationName;
+use stablepin_core::records::Work;
+use stablepin_core::step::Observed;
+
+use crate::called::PROMOTIONS;
+use crate::{Deadline, Doors, DriveError, Start, drive};
+
+/// The most images of an index that are looked at, and how deep indexes may contain indexes. No real build has more.
+const MOST_CONTAINED: usize = 100;
+const DEEPEST: usize = 4;
+
+/// How many are written at a time.
+const AT_A_TIME: usize = 25;
+
+/// Everything that the index contains, and that indexes in it contain.
+pub(crate) async fn images(
+    doors: &Doors,
+    repository: &RepositoryName,
+    index: ImageIndex,
+) -> Result<BTreeSet<ImageDigest>, EcrError> {
+    let mut all = BTreeSet::new();
+    let mut indexes = vec![index];
+    for _ in 0..DEEPEST {
+        let mut nested = Vec::new();
+        for child in indexes.iter().flat_map(|index| &index.children) {
+            let is_new = all.len() < MOST_CONTAINED && all.insert(child.digest.clone());
+            if is_new && child.is_index() {
+                nested.push(ImageId::Digest(child.digest.clone()));
+            }
+        }
+        if nested.is_empty() {
+            break;
+        }
+        let read = doors.ecr.image(repository, &nested).await?;
+        indexes = read
+            .iter()
+            .filter_map(|manifest| match manifest.parse() {
+                Ok(Manifest::Index(index)) => Some(index),
+                Ok(Manifest::Image(_)) | Err(_) => None,
+            })
+            .collect();
+    }
+    Ok(all)
+}
+
+/// Before the index's promotion is opened.
+pub(crate) async fn record(
+    doors: &Doors,
+    application: &ApplicationName,
+    index: &ContainingIndex,
+    contained: &BTreeSet<ImageDigest>,
+) -> Result<(), TableError> {
+    let contained: Vec<&ImageDigest> = contained.iter().collect();
+    for some in contained.chunks(AT_A_TIME) {
+        let puts = some.iter().map(|digest| doors.table.put_containing_index(application, digest, index));
+        try_join_all(puts).await?;
+    }
+    Ok(())
+}
+
+/// Cancels the questions about what the index contains that nobody has answered: those are among the newest promotions.
+pub(crate) async fn cancel(
+    doors: &Doors,
+    application: &ApplicationName,
+    index: &ContainingIndex,
+    contained: &BTreeSet<ImageDigest>,
+    deadline: Deadline,
+) -> Result<(), DriveError> {
+    for (environment, operation) in doors.table.promotions(application, PROMOTIONS, None).await?.items {
+        let Work::Promotion(promotion) = &operation.work else { continue };
+        if promotion.state.is_terminal() || !contained.contains(&promotion.digest) {
+            continue;
+        }
+        let operation = OperationKey::of(&operation);
+        let key = Key { application: application.clone(), environment, operation };
+        drive(doors, Start::Operation(key), vec![Observed::Contained(index.clone())], deadline).await?;
+    }
+    Ok(())
+}

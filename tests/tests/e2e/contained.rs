@@ -1,0 +1,124 @@
+//! One release in several pushes: an image for each architecture, and an image index of them.
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use stablepin_tests::ecr_double::NewImage;
+use stablepin_tests::{App, Plan};
+
+/// Puts images there without telling anybody: the events are the story's own.
+fn quiet<const N: usize>(app: &App, images: [NewImage; N]) -> [String; N] {
+    images.map(|image| app.web().put(image))
+}
+
+/// What became of each promotion, in the order in which they were opened.
+fn ends(app: &App) -> Vec<(String, Value)> {
+    let promotions = app.promotions().into_iter();
+    promotions
+        .map(|one| (one["digest"].as_str().expect("a digest").to_owned(), one["state"].clone()))
+        .collect()
+}
+
+#[track_caller]
+fn asks_for_the_index_only(app: &App, index: &str, images: &[&String]) {
+    let ends = ends(app);
+    let open: Vec<_> = ends.iter().filter(|(_, state)| state == "Pending").collect();
+    assert_eq!(open, [&(index.to_owned(), json!("Pending"))], "{ends:?}");
+    for (digest, state) in &ends {
+        assert!(digest == index || (images.contains(&digest) && state == "Cancelled"), "{ends:?}");
+    }
+    app.approve(index);
+    assert_eq!(app.pins(), [(1, index.to_owned())]);
+}
+
+fn after(seconds: i64) -> Timestamp {
+    Timestamp::now() - SignedDuration::from_secs(600) + SignedDuration::from_secs(seconds)
+}
+
+#[test]
+fn index_cancels_questions_about_its_images() {
+    let app = Plan::new("per-architecture").create_aside();
+    let [amd, arm] = quiet(&app, [NewImage::named("amd"), NewImage::named("arm")]);
+    let [index] = quiet(&app, [NewImage::index([&amd, &arm])]);
+    app.deliver(&app.push_event("main-amd64", &amd, after(0)));
+    app.deliver(&app.push_event("main-arm64", &arm, after(1)));
+    assert_eq!(app.promotions().len(), 2, "nobody can know yet");
+    let event = app.push_event("main", &index, after(2));
+    app.deliver(&event);
+    app.deliver(&event);
+    let cancelled = app.audit().into_iter().filter(|record| record["to"] == "Cancelled");
+    let reasons: Vec<String> =
+        cancelled.map(|record| record["reason"].as_str().unwrap_or_default().to_owned()).collect();
+    assert_eq!(reasons.len(), 2, "{reasons:?}");
+    let part = format!("part of an image index: main ({index})");
+    assert!(reasons.iter().all(|reason| reason.starts_with(&part)), "{reasons:?}");
+    asks_for_the_index_only(&app, &index, &[&amd, &arm]);
+}
+
+#[test]
+fn images_pushed_after_their_index_ask_nobody() {
+    let app = Plan::new("index-first").create_aside();
+    let [amd, arm] = quiet(&app, [NewImage::named("amd"), NewImage::named("arm")]);
+    let [index] = quiet(&app, [NewImage::index([&amd, &arm])]);
+    app.deliver(&app.push_event("main", &index, after(1)));
+    // One was pushed before it and is told of late, one was pushed after it.
+    app.deliver(&app.push_event("main-amd64", &amd, after(0)));
+    app.deliver(&app.push_event("main-arm64", &arm, after(2)));
+    assert_eq!(app.promotions().len(), 1);
+    assert_eq!(app.mails("lead").len(), 1);
+    asks_for_the_index_only(&app, &index, &[]);
+}
+
+/// `docker buildx imagetools create` of indexes gives an index of indexes.
+#[test]
+fn nested_index_cancels_questions_about_its_images() {
+    let app = Plan::new("nested").create_aside();
+    let [amd, arm, other] = quiet(&app, ["amd", "arm", "other"].map(NewImage::named));
+    let [linux] = quiet(&app, [NewImage::index([&amd, &arm])]);
+    let [index] = quiet(&app, [NewImage::index([&linux, &other])]);
+    app.deliver(&app.push_event("main-amd64", &amd, after(0)));
+    app.deliver(&app.push_event("main-linux", &linux, after(1)));
+    assert_eq!(ends(&app).last(), Some(&(linux.clone(), json!("Pending"))));
+    app.deliver(&app.push_event("main", &index, after(2)));
+    app.deliver(&app.push_event("main-arm64", &arm, after(3)));
+    asks_for_the_index_only(&app, &index, &[&amd, &linux]);
+}
+
+/// An index that names another's digest must not undo what an approver has said.
+#[test]
+fn index_does_not_undo_a_vote_about_its_image() {
+    let app = Plan::new("hostile-index").approvers(["lead", "second"], 2).create_aside();
+    let [victim] = quiet(&app, [NewImage::named("victim")]);
+    let [index] = quiet(&app, [NewImage::index([&victim])]);
+    app.deliver(&app.push_event("main", &victim, after(0)));
+    assert_eq!(app.decides(&app.link(&victim), "approve").0, 200);
+    app.deliver(&app.push_event("main-evil", &index, after(1)));
+    assert_eq!(ends(&app)[0], (victim.clone(), json!("Pending")));
+    assert_eq!(app.decides(&app.link_of("second", &victim), "approve").0, 200);
+    assert_eq!(app.pins(), [(1, victim)]);
+}
+
+#[test]
+fn an_image_of_an_older_index_is_asked_for() {
+    let app = Plan::new("older-index").create_aside();
+    let [image] = quiet(&app, [NewImage::named("image")]);
+    let [index] = quiet(&app, [NewImage::index([&image])]);
+    app.deliver(&app.push_event("v1", &index, after(0) - SignedDuration::from_hours(2)));
+    app.deliver(&app.push_event("main", &image, after(0)));
+    assert_eq!(ends(&app).last(), Some(&(image, json!("Pending"))));
+}
+
+#[test]
+fn tags_left_out_of_builds_ask_nobody() {
+    let plan = Plan::new("left-out");
+    let file = plan.toml().replace(
+        "builds = [\"main\", \"main-*\"",
+        "builds = [\"!*-amd64\", \"main\", \"main-*\", \"!main-arm64\"",
+    );
+    let app = plan.create_aside();
+    app.registers(&app.plan.name, &file);
+    for (tag, promotions) in [("main-amd64", 0), ("main-arm64", 0), ("main-1a2b3c4", 1), ("main", 2)] {
+        let [digest] = quiet(&app, [NewImage::named(tag)]);
+        app.deliver(&app.push_event(tag, &digest, Timestamp::now()));
+        assert_eq!(app.promotions().len(), promotions, "{tag}");
+    }
+}
