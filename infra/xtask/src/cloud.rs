@@ -6,9 +6,11 @@ use crate::process::{self, sweep, wait_for};
 use crate::supervisor;
 use crate::workspace;
 use anyhow::{Context, Result, anyhow, bail};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
@@ -17,8 +19,29 @@ use std::time::Duration;
 
 pub const REGION: &str = "us-east-1";
 pub const ACCOUNT: &str = "000000000000";
-pub const ACCESS_KEY: &str = "test";
-pub const SECRET_KEY: &str = "test";
+
+/// The access key of the account's root, made for one cloud: no page and no other program can guess it.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct RootKey {
+    pub access_key: String,
+    pub secret_key: String,
+}
+
+impl RootKey {
+    pub(crate) fn random() -> Result<Self> {
+        let mut bytes = [0; 46];
+        let read = File::open("/dev/urandom").and_then(|mut random| random.read_exact(&mut bytes));
+        read.context("cannot read random bytes from /dev/urandom")?;
+        let (id, secret) = bytes.split_at(16);
+        let letters = id.iter().map(|byte| char::from(ACCESS_KEY_LETTERS[usize::from(byte % 32)]));
+        Ok(Self {
+            access_key: "AKIA".chars().chain(letters).collect(),
+            secret_key: BASE64_STANDARD.encode(secret),
+        })
+    }
+}
+
+const ACCESS_KEY_LETTERS: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 
 /// The files of one local cloud.
 #[derive(Clone, Debug)]
@@ -78,6 +101,7 @@ pub(crate) struct State {
     pub(crate) socket: Option<PathBuf>,
     /// Why there is no socket, and ECS tasks are simulated.
     pub(crate) simulated: Option<String>,
+    pub(crate) root_key: RootKey,
 }
 
 /// A running local cloud. One that was started here stops when this is dropped, when this process is
@@ -152,6 +176,10 @@ impl Cloud {
 
     pub fn port(&self) -> u16 {
         self.state.port
+    }
+
+    pub fn root_key(&self) -> &RootKey {
+        &self.state.root_key
     }
 
     /// For `AWS_ENDPOINT_URL`.
@@ -255,7 +283,14 @@ fn unmount(folder: &Path) -> Result<()> {
 }
 
 pub(crate) fn write_state(home: &Home, state: &State) -> Result<()> {
-    fs::write(home.state(), serde_json::to_vec_pretty(state)?).context("cannot write cloud.json")
+    write_private(&home.state(), &serde_json::to_vec_pretty(state)?)
+}
+
+/// Writes a file that only this user may read, since it has the root key.
+pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
+    file.and_then(|mut file| file.write_all(bytes))
+        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn read_state(home: &Home) -> Result<State> {

@@ -1,7 +1,7 @@
 //! Builds the functions and deploys the template into a local cloud, with SAM as on AWS.
 
 use crate::aws::{Aws, xml_text};
-use crate::cloud::{ACCESS_KEY, Cloud, REGION, SECRET_KEY};
+use crate::cloud::{Cloud, REGION, write_private};
 use crate::inbox;
 use crate::process::{bound, lock, run, run_logged};
 use crate::setup;
@@ -156,19 +156,19 @@ fn sam_deploy(cloud: &Cloud, folder: &Path, settings: &Settings) -> Result<()> {
         .arg("--parameter-overrides")
         .args(&settings.parameters)
         .args(machine_parameters(cloud.port()))
-        .env("AWS_ENDPOINT_URL", cloud.endpoint());
+        .env("AWS_ENDPOINT_URL", cloud.endpoint())
+        .env("AWS_ACCESS_KEY_ID", &cloud.root_key().access_key)
+        .env("AWS_SECRET_ACCESS_KEY", &cloud.root_key().secret_key);
     run_logged(&mut sam, &cloud.home().log("sam-deploy.log"))
 }
 
-/// SAM with the tools on its path, this account's credentials, and nothing of a developer's own account.
+/// SAM with the tools on its path, and nothing of a developer's own account.
 fn sam() -> Command {
     let mut command = bound(tool("sam"));
     command
         .current_dir(root())
         .env("PATH", setup::path())
         .env("SAM_CLI_TELEMETRY", "0")
-        .env("AWS_ACCESS_KEY_ID", ACCESS_KEY)
-        .env("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
         .env("AWS_REGION", REGION)
         .env("AWS_DEFAULT_REGION", REGION)
         .env("AWS_CONFIG_FILE", "/dev/null")
@@ -176,6 +176,8 @@ fn sam() -> Command {
         .env("AWS_EC2_METADATA_DISABLED", "true")
         .env("NO_PROXY", "localhost,127.0.0.1")
         .env_remove("AWS_PROFILE")
+        .env_remove("AWS_ACCESS_KEY_ID")
+        .env_remove("AWS_SECRET_ACCESS_KEY")
         .env_remove("AWS_SESSION_TOKEN");
     command
 }
@@ -229,7 +231,8 @@ fn architecture() -> String {
 /// Reads the stack's outputs, and subscribes a queue to its mails.
 fn variables(cloud: &Cloud, settings: &Settings) -> Result<Variables> {
     let endpoint = cloud.endpoint();
-    let aws = Aws::new(&endpoint, REGION, ACCESS_KEY, SECRET_KEY);
+    let key = cloud.root_key();
+    let aws = Aws::new(&endpoint, REGION, &key.access_key, &key.secret_key);
     let outputs = outputs(&aws, &settings.stack)?;
     let output = |name: &str| {
         outputs.get(name).cloned().with_context(|| format!("the stack has no output {name}: {outputs:?}"))
@@ -244,8 +247,8 @@ fn variables(cloud: &Cloud, settings: &Settings) -> Result<Variables> {
     set("AWS_ENDPOINT_URL", &endpoint);
     set("AWS_REGION", REGION);
     set("AWS_DEFAULT_REGION", REGION);
-    set("AWS_ACCESS_KEY_ID", ACCESS_KEY);
-    set("AWS_SECRET_ACCESS_KEY", SECRET_KEY);
+    set("AWS_ACCESS_KEY_ID", &key.access_key);
+    set("AWS_SECRET_ACCESS_KEY", &key.secret_key);
     set("STABLEPIN_API", output("ApiUrl")?.trim_end_matches('/'));
     set("STABLEPIN_TABLE", &output("TableName")?);
     set("STABLEPIN_TOPIC", &topic);
@@ -282,7 +285,7 @@ fn write_env(cloud: &Cloud, variables: &Variables) -> Result<()> {
         // No value holds a quote: they are names, URLs and paths that we made.
         writeln!(text, "export {name}='{value}'")?;
     }
-    fs::write(cloud.home().env(), text).context("cannot write the env file")?;
+    write_private(&cloud.home().env(), text.as_bytes())?;
     note(format!("variables: {}", short(&cloud.home().env()).display()));
     Ok(())
 }

@@ -2,7 +2,7 @@
 //! and stops and removes everything when it is asked to, when its owner has gone, or when one of them
 //! ends by itself. Being a process of its own, it also does so when the owner was killed.
 
-use crate::cloud::{self, Home, State};
+use crate::cloud::{self, Home, RootKey, State};
 use crate::podman::{self, Podman};
 use crate::process::{bound, spawn, stop, tail};
 use crate::step::chain;
@@ -58,7 +58,7 @@ fn start(home: &Home, children: &mut Vec<Named>, stop_signal: &Receiver<()>) -> 
         Ok(socket) => (Some(socket), None),
         Err(error) => (None, Some(chain(&error))),
     };
-    let state = State { port, socket, simulated };
+    let state = State { port, socket, simulated, root_key: RootKey::random()? };
     children.push(("ministack", ministack(home, &state)?));
     wait_until_ready(port, children, stop_signal).with_context(|| tail(&home.log("ministack.log"), 20))?;
     cloud::write_state(home, &state)
@@ -107,6 +107,8 @@ fn ministack(home: &Home, state: &State) -> Result<Child> {
         // Functions get it too. Without it they would look for AWS.
         .env("AWS_ENDPOINT_URL", format!("http://localhost:{port}"))
         .env("DOCKER_HOST", format!("unix://{}", socket.display()))
+        .env("AWS_ACCESS_KEY_ID", &state.root_key.access_key)
+        .env("AWS_SECRET_ACCESS_KEY", &state.root_key.secret_key)
         .current_dir(home.folder());
     spawn(command, &home.log("ministack.log"))
 }

@@ -26,6 +26,7 @@ mod faults;
 mod hostile;
 mod ignored;
 mod immutable;
+mod local_access;
 mod names;
 mod old_images;
 mod push;
