@@ -16,6 +16,7 @@ import logging
 import os
 import re
 import secrets
+from http.server import BaseHTTPRequestHandler
 
 from ministack import app as application
 from ministack.core import iam_evaluator, lambda_runtime
@@ -43,21 +44,21 @@ def is_local(host):
         return False
 
 
-def refusal(scope):
+def refusal(headers, path):
     """Returns why a request is not answered, or None."""
-    headers = [(name.lower(), value.decode("latin-1")) for name, value in scope.get("headers", [])]
-    hosts = [value.lower() for name, value in headers if name == b"host"]
+    headers = [(name.lower(), value) for name, value in headers]
+    hosts = [value.lower() for name, value in headers if name == "host"]
     if len(hosts) != 1 or not is_local(hosts[0]):
         return f"The local cloud answers on localhost only, not as {' and '.join(hosts)!a}."
     [host] = hosts
-    origins = [value for name, value in headers if name == b"origin"]
+    origins = [value for name, value in headers if name == "origin"]
     if not origins:
         return None
-    sites = [value for name, value in headers if name == b"sec-fetch-site"]
+    sites = [value for name, value in headers if name == "sec-fetch-site"]
     # A page with `Referrer-Policy: no-referrer` sends its own forms with the origin `null`. So does a frame of another
     # site, but no script can write Sec-Fetch-Site.
     own = [f"http://{host}"] == origins or (origins == ["null"] and sites == ["same-origin"])
-    if own and API.fullmatch(host) and not scope["path"].startswith(NOT_OF_AN_API):
+    if own and API.fullmatch(host) and not path.startswith(NOT_OF_AN_API):
         return None
     return f"The local cloud answers no page of a browser: the request comes from {' and '.join(origins)!a}."
 
@@ -74,7 +75,8 @@ def without_cors(send):
 
 def guarded(answer):
     async def guard(scope, receive, send):
-        reason = refusal(scope) if scope["type"] in ("http", "websocket") else None
+        text = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope.get("headers", [])]
+        reason = refusal(text, scope["path"]) if scope["type"] in ("http", "websocket") else None
         if reason is None:
             await answer(scope, receive, without_cors(send))
             return
@@ -92,6 +94,22 @@ def guarded(answer):
 
 
 application.app = guarded(application.app)
+
+# A function gets its events from a port of its own, Lambda's runtime API, which MiniStack serves with this class.
+parse_request = BaseHTTPRequestHandler.parse_request
+
+
+def parse_guarded_request(self):
+    if not parse_request(self):
+        return False
+    reason = refusal(self.headers.items(), self.path)
+    if reason is not None:
+        logger.warning("refused %s %a: %s", self.command, self.path, reason)
+        self.send_error(403, explain=reason)
+    return reason is None
+
+
+BaseHTTPRequestHandler.parse_request = parse_guarded_request
 
 
 # --- the root's key ---

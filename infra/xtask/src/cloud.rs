@@ -295,7 +295,8 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
 
 fn read_state(home: &Home) -> Result<State> {
     let text = fs::read(home.state()).context("cannot read cloud.json")?;
-    serde_json::from_slice(&text).context("cannot read cloud.json")
+    serde_json::from_slice(&text)
+        .context("cannot read cloud.json; `cargo xtask down` stops a cloud that another version started")
 }
 
 /// The right to a cloud's directory: the supervisor holds it as long as it lives, and the system
@@ -384,4 +385,33 @@ pub(crate) fn xtask() -> Result<PathBuf> {
     let found =
         this.ancestors().skip(1).take(2).map(|folder| folder.join("xtask")).find(|file| file.is_file());
     found.context("the xtask program is not built: run `cargo build --package xtask`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{RootKey, write_private};
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn root_key_looks_as_those_of_aws_and_is_another_each_time() {
+        let [one, other] = [(); 2].map(|()| RootKey::random().unwrap());
+        for key in [&one, &other] {
+            let letters = key.access_key.strip_prefix("AKIA").unwrap();
+            assert!(letters.len() == 16 && letters.chars().all(|one| matches!(one, 'A'..='Z' | '2'..='7')));
+            assert_eq!(key.secret_key.len(), 40);
+            // `env` quotes it so.
+            assert!(!key.secret_key.contains('\''));
+        }
+        assert_ne!(one.access_key, other.access_key);
+        assert_ne!(one.secret_key, other.secret_key);
+    }
+
+    #[test]
+    fn private_file_is_its_users_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("cloud.json");
+        write_private(&file, b"{}").unwrap();
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    }
 }
