@@ -64,6 +64,7 @@ fn shown(environment: &EnvironmentName, operation: &Operation) -> Value {
         Work::Promotion(promotion) => json!(promotion),
         Work::Rollback(rollback) => json!(rollback),
         Work::Repair(repair) => json!(repair),
+        Work::LiveDrift(report) => json!(report),
     };
     if let Value::Object(members) = &mut value {
         if let Some(Value::Object(asked)) = members.get_mut("asked") {

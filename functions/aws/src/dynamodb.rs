@@ -117,6 +117,7 @@ pub enum OperationKey {
     Promotion(OperationId),
     Rollback(OperationId),
     Repair(OperationId),
+    LiveDrift(OperationId),
 }
 
 /// What a push event needs to know before anything is decided.
@@ -138,6 +139,7 @@ impl OperationKey {
             Work::Promotion(promotion) => Self::Promotion(promotion.id),
             Work::Rollback(rollback) => Self::Rollback(rollback.id),
             Work::Repair(repair) => Self::Repair(repair.id),
+            Work::LiveDrift(report) => Self::LiveDrift(report.id),
         }
     }
 
@@ -148,6 +150,7 @@ impl OperationKey {
             "PROMOTION" => Some(Self::Promotion(id)),
             "ROLLBACK" => Some(Self::Rollback(id)),
             "REPAIR" => Some(Self::Repair(id)),
+            "LIVE_DRIFT" => Some(Self::LiveDrift(id)),
             _ => None,
         }
     }
@@ -160,6 +163,7 @@ impl std::fmt::Display for OperationKey {
             Self::Promotion(id) => write!(f, "PROMOTION#{id}"),
             Self::Rollback(id) => write!(f, "ROLLBACK#{id}"),
             Self::Repair(id) => write!(f, "REPAIR#{id}"),
+            Self::LiveDrift(id) => write!(f, "LIVE_DRIFT#{id}"),
         }
     }
 }
@@ -295,7 +299,7 @@ impl Table {
         let build = match &stored.operation.work {
             Work::Promotion(promotion) if promotion.build.tagged => Some(promotion.build.clone()),
             Work::Promotion(promotion) => self.build(&key.application, &promotion.digest).await?,
-            Work::Rollback(_) | Work::Repair(_) => None,
+            Work::Rollback(_) | Work::Repair(_) | Work::LiveDrift(_) => None,
         };
         let subject = Subject {
             configuration: configuration_of(&configuration)?,
@@ -657,8 +661,8 @@ impl<'a> Writes<'a> {
         let digest = match &opened.work {
             Work::Promotion(promotion) => &promotion.digest,
             Work::Rollback(rollback) => &rollback.target.digest,
-            // It puts a tag on what is pinned.
-            Work::Repair(_) => return,
+            // One puts a tag on what is pinned, the other only tells people.
+            Work::Repair(_) | Work::LiveDrift(_) => return,
         };
         let operation = OperationKey::of(opened).to_string();
         let update = Update::builder()

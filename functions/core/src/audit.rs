@@ -20,6 +20,8 @@ pub enum Kind {
     Pin,
     #[serde(rename = "Drift Detected")]
     Drift,
+    #[serde(rename = "Live Drift State Change")]
+    LiveDrift,
     #[serde(rename = "Environment State Change")]
     Environment,
     #[serde(rename = "Configuration Change")]
@@ -35,6 +37,7 @@ impl Kind {
             Self::Rollback => "Rollback State Change",
             Self::Pin => "Pin Change",
             Self::Drift => "Drift Detected",
+            Self::LiveDrift => "Live Drift State Change",
             Self::Environment => "Environment State Change",
             Self::Configuration => "Configuration Change",
             Self::Retention => "Retention Run State Change",

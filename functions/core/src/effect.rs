@@ -184,6 +184,7 @@ pub(crate) fn pending(now: Timestamp, subject: &Subject) -> Vec<Effect> {
         Work::Promotion(promotion) => promotion_pending(now, subject, operation, promotion),
         Work::Rollback(rollback) => rollback_pending(now, subject, operation, rollback),
         Work::Repair(repair) => repair_pending(subject, operation, repair),
+        Work::LiveDrift(_) => drift_notice(now, subject, operation).into_iter().collect(),
     }
 }
 
@@ -335,6 +336,20 @@ fn repair_pending(subject: &Subject, operation: &Operation, repair: &Repair) -> 
     let shown = environment.applied == environment.pin.as_ref().map(|pin| pin.number);
     let stable = stable_tag(subject).filter(|_| !shown);
     stable.into_iter().chain(current_tag(subject, operation)).collect()
+}
+
+/// People are told once of what lasts, and not again within the hour.
+fn drift_notice(now: Timestamp, subject: &Subject, operation: &Operation) -> Option<Effect> {
+    let owed = drift_notice_at(subject).is_some_and(|at| at <= now);
+    (owed && !operation.told.contains(&Notice::LiveDrift)).then_some(Effect::Notify(Notice::LiveDrift))
+}
+
+/// When people are told of the drift that this operation reports; none: it is over.
+pub(crate) fn drift_notice_at(subject: &Subject) -> Option<Timestamp> {
+    let drift = subject.environment.live_drift.as_ref().filter(|drift| drift.is_open())?;
+    let operation = subject.operation.as_ref()?;
+    let reported = operation.id() == drift.id && !operation.told.contains(&Notice::LiveDrift);
+    reported.then(|| drift.notify_at())
 }
 
 fn rollback_pending(

@@ -12,6 +12,7 @@ pub mod containing_index;
 pub mod effect;
 pub mod facts;
 pub mod image;
+pub mod live_drift;
 pub mod manifest;
 pub mod mutability;
 pub mod name;

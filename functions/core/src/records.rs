@@ -13,6 +13,7 @@ use crate::build_tag::BuildTag;
 use crate::caller::Caller;
 use crate::code::MOST_WRONG_CODES;
 use crate::image::{ImageDigest, ImageTag, RepositoryName};
+use crate::live_drift::LiveDrift;
 use crate::name::{ApplicationName, ApproverName, EnvironmentName};
 use crate::pin_number::PinNumber;
 use crate::reach::Reach;
@@ -216,6 +217,9 @@ pub struct Environment {
     pub current: Option<Current>,
     /// Digests that a rollback left: `previous` never goes there.
     pub rolled_back_from: BTreeSet<ImageDigest>,
+    /// Services that were last seen not to run the pin, moved by somebody else.
+    #[serde(default)]
+    pub live_drift: Option<LiveDrift>,
     pub version: u64,
 }
 
@@ -234,6 +238,7 @@ impl Environment {
             freeze: None,
             current: None,
             rolled_back_from: BTreeSet::new(),
+            live_drift: None,
             version: 0,
         }
     }
@@ -470,6 +475,8 @@ pub enum Notice {
     Ended,
     /// Too few of its approvers get mails.
     OutOfReach,
+    /// Services do not run the pin, moved by somebody else.
+    LiveDrift,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -478,6 +485,14 @@ pub enum Work {
     Promotion(Promotion),
     Rollback(Rollback),
     Repair(Repair),
+    LiveDrift(DriftReport),
+}
+
+/// Tells people of a drift of what runs. What is true of it stands in the environment's record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DriftReport {
+    pub id: OperationId,
+    pub detected_at: Timestamp,
 }
 
 /// A tag of ours that was found where it does not belong, on its way back. Whoever moved it, the table is the truth.
@@ -536,6 +551,7 @@ impl Operation {
             Work::Promotion(promotion) => promotion.id,
             Work::Rollback(rollback) => rollback.id,
             Work::Repair(repair) => repair.id,
+            Work::LiveDrift(report) => report.id,
         }
     }
 
@@ -550,7 +566,7 @@ impl Operation {
             (Work::Promotion(promotion), Way::There) => promotion.rollout.as_ref(),
             (Work::Promotion(promotion), Way::Back) => promotion.way_back.as_ref(),
             (Work::Rollback(rollback), Way::There) => Some(&rollback.rollout),
-            (Work::Rollback(_), Way::Back) | (Work::Repair(_), _) => None,
+            (Work::Rollback(_), Way::Back) | (Work::Repair(_) | Work::LiveDrift(_), _) => None,
         }
     }
 
@@ -559,7 +575,7 @@ impl Operation {
             (Work::Promotion(promotion), Way::There) => promotion.rollout.as_mut(),
             (Work::Promotion(promotion), Way::Back) => promotion.way_back.as_mut(),
             (Work::Rollback(rollback), Way::There) => Some(&mut rollback.rollout),
-            (Work::Rollback(_), Way::Back) | (Work::Repair(_), _) => None,
+            (Work::Rollback(_), Way::Back) | (Work::Repair(_) | Work::LiveDrift(_), _) => None,
         }
     }
 }
@@ -595,13 +611,13 @@ impl Subject {
     pub fn promotion(&self) -> Option<&Promotion> {
         match &self.operation.as_ref()?.work {
             Work::Promotion(promotion) => Some(promotion),
-            Work::Rollback(_) | Work::Repair(_) => None,
+            Work::Rollback(_) | Work::Repair(_) | Work::LiveDrift(_) => None,
         }
     }
 
     pub fn rollback(&self) -> Option<&Rollback> {
         match &self.operation.as_ref()?.work {
-            Work::Promotion(_) | Work::Repair(_) => None,
+            Work::Promotion(_) | Work::Repair(_) | Work::LiveDrift(_) => None,
             Work::Rollback(rollback) => Some(rollback),
         }
     }

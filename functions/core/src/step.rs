@@ -2,6 +2,7 @@
 
 mod drift;
 mod environment;
+mod live_drift;
 mod promotion;
 mod rollback;
 mod rollout;
@@ -15,14 +16,15 @@ use crate::audit::{Actor, AuditRecord, Kind};
 use crate::build_tag::{current, numbered};
 use crate::caller::Caller;
 use crate::containing_index::ContainingIndex;
-use crate::effect::{Effect, LAST_WORDS, Outcome, pending, telling_at};
+use crate::effect::{Effect, LAST_WORDS, Outcome, drift_notice_at, pending, telling_at};
 use crate::image::{ImageDigest, ImageTag, RepositoryName};
 use crate::pin_number::PinNumber;
-use crate::records::{Build, Hold, Occurrence, OperationId, Pin, Subject, Token, Work};
+use crate::records::{Build, Hold, Notice, Occurrence, OperationId, Pin, Subject, Token, Work};
 use crate::refusal::Refusal;
 
 pub use drift::Drifted;
 pub use environment::{Order, Wish};
+pub use live_drift::{LiveSeen, is_known};
 pub use promotion::{Decision, Form, Opening, approvals, approved, is_own, joined, may_decide};
 pub use rollback::RollbackRequest;
 
@@ -47,6 +49,8 @@ pub enum Observed {
     Outcome(Outcome),
     /// A tag of ours was found elsewhere, or not at all.
     Drifted(Drifted),
+    /// What services run, where no rollout is on its way.
+    LiveSeen(LiveSeen),
     /// A person freezes the environment, thaws it, or releases its hold.
     Ordered(Order),
     /// Time has passed.
@@ -97,6 +101,7 @@ pub fn step(now: Timestamp, subject: &Subject, observed: &[Observed]) -> Result<
             }
             Observed::Outcome(outcome) => draft.outcome(outcome),
             Observed::Drifted(drifted) => drift::open(&mut draft, drifted),
+            Observed::LiveSeen(seen) => live_drift::seen(&mut draft, seen),
             Observed::Ordered(order) => environment::carry_out(&mut draft, order)?,
             Observed::Tick => draft.tick(),
             Observed::Nudge => {}
@@ -181,6 +186,9 @@ impl Draft {
                     operation.told.insert(*notice);
                     (operation.untold, operation.tell_at) = (0, None);
                 }
+                if *notice == Notice::LiveDrift {
+                    live_drift::notified(self);
+                }
             }
             Outcome::Prepared(live) => {
                 if promotion::deploy::moves(after) {
@@ -240,7 +248,7 @@ impl Draft {
         match self.change.after.operation.as_ref().map(|operation| &operation.work) {
             Some(Work::Promotion(_)) => promotion::called(self, caller),
             Some(Work::Repair(_)) => drift::called(self, caller),
-            Some(Work::Rollback(_)) | None => {}
+            Some(Work::Rollback(_) | Work::LiveDrift(_)) | None => {}
         }
     }
 
@@ -249,7 +257,7 @@ impl Draft {
             Some(Work::Promotion(_)) => promotion::tick(self),
             Some(Work::Rollback(_)) => rollback::tick(self),
             Some(Work::Repair(_)) => drift::tick(self),
-            None => {}
+            Some(Work::LiveDrift(_)) | None => {}
         }
     }
 
@@ -274,7 +282,7 @@ impl Draft {
         match self.change.after.operation.as_ref().map(|operation| &operation.work) {
             Some(Work::Promotion(_)) => promotion::stable_tagged(self),
             Some(Work::Rollback(_)) => rollback::stable_tagged(self),
-            Some(Work::Repair(_)) | None => {}
+            Some(Work::Repair(_) | Work::LiveDrift(_)) | None => {}
         }
     }
 
@@ -284,6 +292,7 @@ impl Draft {
             Some(Work::Promotion(_)) => promotion::settle(self),
             Some(Work::Rollback(_)) => rollback::settle(self),
             Some(Work::Repair(_)) => drift::settle(self),
+            Some(Work::LiveDrift(_)) => {}
             None => return,
         }
         let due = pending(self.now, &self.change.after);
@@ -295,6 +304,7 @@ impl Draft {
             Some(Work::Promotion(promotion)) => promotion::next_look(now, promotion, &self.change.after),
             Some(Work::Rollback(rollback)) => rollback::next_look(now, rollback),
             Some(Work::Repair(repair)) => repair.repaired_at.is_none().then_some(now + LONGEST_PAUSE),
+            Some(Work::LiveDrift(_)) => drift_notice_at(&self.change.after).filter(|at| *at > now),
             None => None,
         };
         // It has ended, and somebody is still to be told: that does not go on for ever.

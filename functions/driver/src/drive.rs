@@ -227,6 +227,7 @@ fn retry_with(observed: &mut Vec<Observed>, lost: CommitError) -> Result<(), Dri
                 | Observed::Contained(_)
                 | Observed::Withdrawn { .. }
                 | Observed::Outcome(_)
+                | Observed::LiveSeen(_)
                 | Observed::Ordered(_)
                 | Observed::Drifted(_)
                 | Observed::Tick
@@ -278,6 +279,7 @@ fn pushed(observed: &[Observed]) -> Option<&ImageDigest> {
         | Observed::Contained(_)
         | Observed::Withdrawn { .. }
         | Observed::Outcome(_)
+        | Observed::LiveSeen(_)
         | Observed::Ordered(_)
         | Observed::Drifted(_)
         | Observed::Tick

@@ -8,6 +8,7 @@ mod effect;
 pub mod errors;
 mod link;
 mod live;
+pub mod live_drift;
 pub mod mail;
 mod post;
 pub mod push;

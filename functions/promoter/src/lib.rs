@@ -11,10 +11,12 @@ mod woken;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use stablepin_aws::dynamodb::{Key, OperationKey, TableError};
-use stablepin_core::records::SlotKind;
+use stablepin_core::application::ServiceName;
+use stablepin_core::records::{SlotKind, Subject};
 use stablepin_core::step::Observed;
 use stablepin_driver::clock::now;
 use stablepin_driver::errors::chain;
+use stablepin_driver::live_drift::{self, LiveDriftError};
 use stablepin_driver::{Deadline, Doors, DriveError, Start, drive};
 
 pub use health::HealthError;
@@ -33,6 +35,8 @@ pub enum PromoterError {
     Sweep(#[from] SweepError),
     #[error("the topics of secret links could not be looked at")]
     Health(#[from] HealthError),
+    #[error("whether services run the pin could not be looked at")]
+    LiveDrift(#[from] LiveDriftError),
     #[error("{0} operations could not be driven: the next tick tries again")]
     Driven(usize),
 }
@@ -82,8 +86,14 @@ pub async fn handle(
             Ok(json!({ "driven": driven }))
         }
         Woken::Deployment { service_arn } => {
-            let key = running(doors, &service_arn).await?;
-            let driven = all(doors, key.into_iter().collect(), &[Observed::Nudge], deadline).await?;
+            let Some((subject, service)) = deployed(doors, &service_arn).await? else {
+                return Ok(json!({ "driven": 0 }));
+            };
+            let Some(key) = in_slot(&subject) else {
+                let drifted = live_drift::look(doors, subject, Some(&service), deadline).await?;
+                return Ok(json!({ "driven": 0, "drifted": drifted }));
+            };
+            let driven = all(doors, vec![key], &[Observed::Nudge], deadline).await?;
             Ok(json!({ "driven": driven }))
         }
         Woken::Audit(records) => {
@@ -93,32 +103,33 @@ pub async fn handle(
     }
 }
 
-/// What moves that service now.
-async fn running(doors: &Doors, service_arn: &str) -> Result<Option<Key>, TableError> {
+/// The environment that the service belongs to.
+async fn deployed(doors: &Doors, service_arn: &str) -> Result<Option<(Subject, ServiceName)>, TableError> {
     let Some(application) = doors.table.claimant_of(service_arn).await? else { return Ok(None) };
     let Some(stored) = doors.table.application(&application).await? else { return Ok(None) };
     let Ok(parsed) = stablepin_core::application::Application::parse(&stored.text, None) else {
         return Ok(None);
     };
     for environment in &parsed.environments {
-        let named = |service: &stablepin_core::application::ServiceName| {
-            service_arn.ends_with(&format!(":service/{service}"))
-        };
-        if !environment.services.iter().any(named) {
-            continue;
-        }
+        let named = |service: &&ServiceName| service_arn.ends_with(&format!(":service/{service}"));
+        let Some(service) = environment.services.iter().find(named) else { continue };
         let subject = doors.table.configured_environment(&application, &environment.name).await?;
-        let slot = subject.and_then(|subject| subject.environment.slot);
-        return Ok(slot.map(|slot| Key {
-            application,
-            environment: environment.name.clone(),
-            operation: match slot.kind {
-                SlotKind::Promotion => OperationKey::Promotion(slot.operation),
-                SlotKind::Rollback => OperationKey::Rollback(slot.operation),
-            },
-        }));
+        return Ok(subject.map(|subject| (subject, service.clone())));
     }
     Ok(None)
+}
+
+/// What moves the environment's services now.
+fn in_slot(subject: &Subject) -> Option<Key> {
+    let slot = subject.environment.slot.as_ref()?;
+    Some(Key {
+        application: subject.application().clone(),
+        environment: subject.name.clone(),
+        operation: match slot.kind {
+            SlotKind::Promotion => OperationKey::Promotion(slot.operation),
+            SlotKind::Rollback => OperationKey::Rollback(slot.operation),
+        },
+    })
 }
 
 async fn all(

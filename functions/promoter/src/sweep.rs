@@ -12,6 +12,7 @@ use stablepin_core::name::ApplicationName;
 use stablepin_core::sweep::{self, FoundTag, Missed};
 use stablepin_driver::clock::now;
 use stablepin_driver::errors::chain;
+use stablepin_driver::live_drift::{self, LiveDriftError};
 use stablepin_driver::push::{self, NoBuild, Push, PushError};
 use stablepin_driver::tag::{self, TagError};
 use stablepin_driver::{Deadline, Doors};
@@ -37,6 +38,8 @@ pub enum SweepError {
     Push(#[from] PushError),
     #[error("a tag could not be put right")]
     Tag(#[from] TagError),
+    #[error("whether services run the pin could not be looked at")]
+    LiveDrift(#[from] LiveDriftError),
     #[error("the approvers could not be looked at")]
     Health(#[from] HealthError),
 }
@@ -96,6 +99,7 @@ pub(crate) async fn one(
         Err(error) => sweep.fails(error),
     }
     drifted(doors, &configured, &images, deadline, &mut sweep).await;
+    live_drifted(doors, &configured, deadline, &mut sweep).await;
     match sweep.failed {
         None => Ok(sweep.swept),
         Some(error) => Err(error),
@@ -211,6 +215,26 @@ async fn drifted(
                 // The listing is some seconds old: it is looked at once more.
                 sweep.looked(tag::look_at(doors, subject.clone(), &tag, deadline).await);
             }
+        }
+    }
+}
+
+/// Services that do not run the pin.
+async fn live_drifted(doors: &Doors, configured: &Application, deadline: Deadline, sweep: &mut Sweep<'_>) {
+    for policy in configured.environments.iter().filter(|policy| !policy.services.is_empty()) {
+        let looked = async {
+            let found = doors.table.configured_environment(&configured.name, &policy.name).await?;
+            let Some(subject) = found else { return Ok(false) };
+            live_drift::look(doors, subject, None, deadline).await
+        };
+        match looked.await {
+            Ok(false) => {}
+            Ok(true) => tracing::warn!(
+                application.name = %configured.name,
+                environment.name = %policy.name,
+                "services do not run the pin"
+            ),
+            Err(error) => sweep.fails(error.into()),
         }
     }
 }

@@ -27,6 +27,7 @@ mod hostile;
 mod ignored;
 mod immutable;
 mod local_access;
+mod live_drift;
 mod names;
 mod old_images;
 mod push;

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 
 use super::*;
 use crate::audit::{AuditRecord, Kind};
+use crate::live_drift::Deviation;
 
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
@@ -109,6 +110,20 @@ fn environment() -> Environment {
         }),
         current: Some(Current { digest: digest(0xa1), by: id(1), tagged: true }),
         rolled_back_from: BTreeSet::from([digest(0xa1)]),
+        live_drift: Some(LiveDrift {
+            id: id(4),
+            since: at("2025-07-17T16:20:00Z"),
+            services: BTreeMap::from([(
+                service("prod/web"),
+                Deviation {
+                    task_definition: Some(task_definition(39)),
+                    digest: Some(digest(0xb2)),
+                    registered_by: Some("arn:aws:iam::111122223333:role/terraform".to_owned()),
+                },
+            )]),
+            ended_at: Some(at("2025-07-17T16:40:00Z")),
+            notified_at: Some(at("2025-07-17T16:20:02Z")),
+        }),
         version: 12,
     }
 }
@@ -365,6 +380,7 @@ fn every_name_is_the_one_that_people_see() {
         Kind::Rollback,
         Kind::Pin,
         Kind::Drift,
+        Kind::LiveDrift,
         Kind::Environment,
         Kind::Configuration,
         Kind::Retention,

@@ -107,7 +107,7 @@ fn tell(draft: &mut Draft, digest: Option<ImageDigest>, to: &str) {
 
 fn repair(draft: &mut Draft) -> Option<&mut Repair> {
     match &mut draft.change.after.operation.as_mut()?.work {
-        Work::Promotion(_) | Work::Rollback(_) => None,
+        Work::Promotion(_) | Work::Rollback(_) | Work::LiveDrift(_) => None,
         Work::Repair(repair) => Some(repair),
     }
 }

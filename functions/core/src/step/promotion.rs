@@ -499,6 +499,6 @@ pub(super) fn move_to(draft: &mut Draft, state: PromotionState, reason: Option<S
 pub(super) fn promotion(draft: &mut Draft) -> Option<&mut Promotion> {
     match &mut draft.change.after.operation.as_mut()?.work {
         Work::Promotion(promotion) => Some(promotion),
-        Work::Rollback(_) | Work::Repair(_) => None,
+        Work::Rollback(_) | Work::Repair(_) | Work::LiveDrift(_) => None,
     }
 }

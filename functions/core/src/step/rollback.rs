@@ -301,7 +301,7 @@ fn move_to(draft: &mut Draft, state: RollbackState, reason: Option<String>) {
 
 fn rollback(draft: &mut Draft) -> Option<&mut Rollback> {
     match &mut draft.change.after.operation.as_mut()?.work {
-        Work::Promotion(_) | Work::Repair(_) => None,
+        Work::Promotion(_) | Work::Repair(_) | Work::LiveDrift(_) => None,
         Work::Rollback(rollback) => Some(rollback),
     }
 }

@@ -3,7 +3,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::Draft;
+use super::{Draft, live_drift};
 use crate::application::{ServiceName, Verify};
 use crate::effect::Seen;
 use crate::image::ImageDigest;
@@ -352,4 +352,5 @@ pub(super) fn arrived(draft: &mut Draft, digest: ImageDigest) {
     if !there {
         *current = Some(Current { digest, by, tagged: false });
     }
+    live_drift::end(draft, "a rollout has brought every service where it belongs");
 }

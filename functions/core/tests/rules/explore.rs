@@ -239,7 +239,7 @@ fn holds(world: &World) {
                 pushed.push(promotion.occurrence.clone());
             }
             Work::Rollback(rollback) => assert_eq!(pin.digest, rollback.target.digest, "rule 1"),
-            Work::Repair(_) => panic!("a repair pins nothing"),
+            Work::Repair(_) | Work::LiveDrift(_) => panic!("a repair pins nothing"),
         }
     }
     assert!(pushed.is_sorted(), "rule 4: the latest run wins");
@@ -253,7 +253,7 @@ fn holds(world: &World) {
             promotion.state == PromotionState::InProgress && promotion.pin.is_none()
         }
         Work::Rollback(rollback) => !rollback.state.is_terminal() && rollback.pin.is_none(),
-        Work::Repair(_) => false,
+        Work::Repair(_) | Work::LiveDrift(_) => false,
     };
     let rollbacks = world.operations.values().filter(|one| matches!(one.work, Work::Rollback(_))).count();
     for operation in world.operations.values() {
@@ -279,7 +279,7 @@ fn is_as_it_says(world: &World) {
     for operation in world.operations.values() {
         let (digest, reason) = match &operation.work {
             Work::Promotion(promotion) => (&promotion.digest, &promotion.reason),
-            Work::Rollback(_) | Work::Repair(_) => continue,
+            Work::Rollback(_) | Work::Repair(_) | Work::LiveDrift(_) => continue,
         };
         let unmoved =
             ["Every service is back", "ECS went back", "No service was moved", "nothing was touched"];
@@ -294,7 +294,7 @@ fn is_as_it_says(world: &World) {
             Work::Promotion(promotion) => promotion.rollout.as_ref().is_some_and(|rollout| {
                 rollout.deadline > rollback.requested_at + SignedDuration::from_mins(30)
             }),
-            Work::Rollback(_) | Work::Repair(_) => false,
+            Work::Rollback(_) | Work::Repair(_) | Work::LiveDrift(_) => false,
         };
         let last = !world.operations.values().any(|operation| later(&operation.work));
         let there = world.services.values().all(|running| running.digest == rollback.target.digest);

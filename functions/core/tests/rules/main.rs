@@ -8,6 +8,7 @@ mod deploy;
 mod drift;
 mod explore;
 mod lifecycle;
+mod live_drift;
 mod process;
 mod races;
 mod retention;
@@ -141,7 +142,7 @@ fn check(world: &World) {
         let approved = match &world.operations[&pin.by].work {
             Work::Promotion(promotion) => &promotion.digest,
             Work::Rollback(rollback) => &rollback.target.digest,
-            Work::Repair(repair) => panic!("a repair pins nothing: {repair:?}"),
+            Work::Repair(_) | Work::LiveDrift(_) => panic!("it pins nothing"),
         };
         assert_eq!(&pin.digest, approved, "rule 1: what is pinned is what was approved");
     }
@@ -169,7 +170,7 @@ fn check(world: &World) {
         .iter()
         .filter_map(|pin| match &world.operations[&pin.by].work {
             Work::Promotion(promotion) => Some(promotion.occurrence.clone()),
-            Work::Rollback(_) | Work::Repair(_) => None,
+            Work::Rollback(_) | Work::Repair(_) | Work::LiveDrift(_) => None,
         })
         .collect();
     assert!(pushed.is_sorted(), "rule 4: the latest run wins: {pushed:?}");

@@ -123,7 +123,7 @@ fn check_votes(world: &World, required: usize) {
 fn votes(world: &World) -> Vec<usize> {
     let of = |work: &Work| match work {
         Work::Promotion(promotion) => promotion.votes.len(),
-        Work::Rollback(_) | Work::Repair(_) => 0,
+        Work::Rollback(_) | Work::Repair(_) | Work::LiveDrift(_) => 0,
     };
     world.operations.values().map(|operation| of(&operation.work)).collect()
 }

@@ -200,7 +200,7 @@ impl World {
         let operation = operation.and_then(|id| self.operations.get(&id).cloned());
         let of = operation.as_ref().and_then(|operation| match &operation.work {
             Work::Promotion(promotion) => Some(promotion.digest.clone()),
-            Work::Rollback(_) | Work::Repair(_) => None,
+            Work::Rollback(_) | Work::Repair(_) | Work::LiveDrift(_) => None,
         });
         let build = pushed.cloned().or(of).and_then(|digest| self.builds.get(&digest).cloned());
         Subject {
@@ -254,6 +254,8 @@ impl World {
                 Work::Promotion(promotion) => promotion.state.is_terminal(),
                 Work::Rollback(rollback) => rollback.state.is_terminal(),
                 Work::Repair(repair) => repair.repaired_at.is_some(),
+                // It has ended when nobody is to be told of it.
+                Work::LiveDrift(_) => true,
             };
             // The tick finds it; and retention, which goes by it, does not take its image's reference back.
             assert!(
@@ -596,6 +598,7 @@ impl World {
             Work::Promotion(promotion) => promotion.state == PromotionState::InProgress,
             Work::Rollback(rollback) => !rollback.state.is_terminal(),
             Work::Repair(repair) => repair.repaired_at.is_none(),
+            Work::LiveDrift(_) => false,
         };
         self.operations.values().filter(running).count()
     }

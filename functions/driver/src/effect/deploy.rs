@@ -124,7 +124,7 @@ impl Going<'_> {
     fn not_moved(&self, home: &Home, definition: &RawTaskDefinition) -> Option<Seen> {
         let promoted = match &self.subject.operation.as_ref()?.work {
             Work::Promotion(promotion) => &promotion.digest,
-            Work::Rollback(_) | Work::Repair(_) => return None,
+            Work::Rollback(_) | Work::Repair(_) | Work::LiveDrift(_) => return None,
         };
         let described = task_definition::described_digest(
             &definition.described,

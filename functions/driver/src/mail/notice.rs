@@ -5,6 +5,7 @@ use stablepin_core::one_line::inert;
 use stablepin_core::records::{
     Notice, Progress, Promotion, PromotionState, Rollback, RollbackState, Rollout, SlotKind, Subject, Work,
 };
+use stablepin_core::words::time;
 
 use super::{Mail, line};
 
@@ -27,9 +28,13 @@ pub fn notice(subject: &Subject, notice: Notice) -> Option<Told> {
         (Work::Promotion(promotion), Notice::OutOfReach) => out_of_reach(subject, promotion)?,
         (Work::Promotion(promotion), _) => of_promotion(subject, promotion, notice)?,
         (Work::Rollback(rollback), _) => of_rollback(subject, rollback, notice)?,
+        (Work::LiveDrift(_), _) => live_drift(subject)?,
         (Work::Repair(_), _) => return None,
     };
-    let services: Vec<String> = operation.rollout().map(|(_, rollout)| services(rollout)).unwrap_or_default();
+    let services: Vec<String> = match (&operation.work, &subject.environment.live_drift) {
+        (Work::LiveDrift(_), Some(drift)) => drift.words(),
+        _ => operation.rollout().map(|(_, rollout)| services(rollout)).unwrap_or_default(),
+    };
     let about = About {
         place: format!("{} {}", subject.application(), subject.name),
         id: operation.id().to_string(),
@@ -143,7 +148,7 @@ fn of_promotion(subject: &Subject, promotion: &Promotion, notice: Notice) -> Opt
     let (failure, reason) = (promotion.failure.as_deref(), promotion.reason.as_deref());
     let why = match notice {
         Notice::GoingBack => failure.or(reason),
-        Notice::Ended | Notice::OutOfReach => reason.or(failure),
+        Notice::Ended | Notice::OutOfReach | Notice::LiveDrift => reason.or(failure),
     };
     let why = why.unwrap_or("no reason is known");
     let rolling_back = subject.environment.slot.as_ref().is_some_and(|slot| slot.kind == SlotKind::Rollback);
@@ -192,8 +197,30 @@ fn of_promotion(subject: &Subject, promotion: &Promotion, notice: Notice) -> Opt
             | PromotionState::Completed
             | PromotionState::Cancelled,
         )
-        | (Notice::OutOfReach, _) => None,
+        | (Notice::OutOfReach | Notice::LiveDrift, _) => None,
     }
+}
+
+/// None: it is over.
+fn live_drift(subject: &Subject) -> Option<Words> {
+    let drift = subject.environment.live_drift.as_ref().filter(|drift| drift.is_open())?;
+    let pin = subject.environment.pin.as_ref()?;
+    Some(Words {
+        title: "services do not run the pin",
+        event: "live-drift",
+        what: format!(
+            "Services of {} do not run pin {}, and Stablepin has not moved them. The pin is {} ({}).",
+            subject.name, pin.number, pin.build_tag, pin.digest
+        ),
+        why: format!("Seen at {}. Until it ends, nobody is told of it again.", time(drift.since)),
+        next: vec![
+            "If it was not meant: roll back with to = \"stable\". The services run the pin again.".to_owned(),
+            "If an apply of Terraform, CloudFormation or CDK did it, it will again: see \
+             docs/infrastructure-as-code.md for what to write."
+                .to_owned(),
+            "If it was meant: push that build and approve it, so that it becomes the pin.".to_owned(),
+        ],
+    })
 }
 
 fn of_rollback(subject: &Subject, rollback: &Rollback, notice: Notice) -> Option<Words> {
@@ -201,7 +228,7 @@ fn of_rollback(subject: &Subject, rollback: &Rollback, notice: Notice) -> Option
         (Notice::Ended, RollbackState::Incomplete) => ("a rollback is not proven", "rollback-incomplete"),
         (Notice::Ended, RollbackState::Failed) => ("a rollback failed", "rollback-failed"),
         (Notice::Ended, RollbackState::Requested | RollbackState::InProgress | RollbackState::Completed)
-        | (Notice::GoingBack | Notice::OutOfReach, _) => return None,
+        | (Notice::GoingBack | Notice::OutOfReach | Notice::LiveDrift, _) => return None,
     };
     let target = &rollback.target;
     let why = rollback.reason.as_deref().unwrap_or("no reason is known");

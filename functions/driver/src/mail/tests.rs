@@ -6,12 +6,13 @@ use stablepin_core::audit::Actor;
 use stablepin_core::build_tag::BuildTag;
 use stablepin_core::commit::Commit;
 use stablepin_core::image::{ImageDigest, ImageTag, RepositoryName};
+use stablepin_core::live_drift::{Deviation, LiveDrift};
 use stablepin_core::pin_number::PinNumber;
 use stablepin_core::reach::Reach;
 use stablepin_core::records::{
-    Asked, Configuration, Destination, Environment, Freeze, Hold, Live, Notice, Occurrence, OperationId, Pin,
-    Progress, PromotionState, Rollback, RollbackState, Rollout, ServiceRollout, Slot, SlotKind, Target,
-    TokenHash, Verdict, Vote, Work,
+    Asked, Configuration, Destination, DriftReport, Environment, Freeze, Hold, Live, Notice, Occurrence,
+    Operation, OperationId, Pin, Progress, PromotionState, Rollback, RollbackState, Rollout, ServiceRollout,
+    Slot, SlotKind, Target, TokenHash, Verdict, Vote, Work,
 };
 use stablepin_core::step::{Observed, Opening, step};
 
@@ -341,6 +342,47 @@ fn ended(state: PromotionState, progress: Progress, failure: &str) -> Subject {
         rebaked: 0,
     });
     subject
+}
+
+#[test]
+fn live_drift_names_what_runs_and_what_to_do() {
+    let mut subject = with_a_pin(pushed(application("web", "production"), "main", |_| ()));
+    let since = at("2025-07-17T16:20:00Z");
+    let report = DriftReport { id: id(), detected_at: since };
+    subject.operation = Some(Operation::new(Work::LiveDrift(report), since));
+    let web = Deviation {
+        task_definition: Some("arn:aws:ecs:eu-west-1:111122223333:task-definition/web:6".to_owned()),
+        digest: Some(digest(0xa1)),
+        registered_by: Some("arn:aws:sts::111122223333:assumed-role/terraform/ann".to_owned()),
+    };
+    let gone = Deviation { task_definition: None, digest: None, registered_by: None };
+    let services = [("prod/web", web), ("prod/worker", gone)];
+    let services = services.map(|(name, deviation)| (ServiceName::parse(name).unwrap(), deviation)).into();
+    subject.environment.live_drift =
+        Some(LiveDrift { id: id(), since, services, ended_at: None, notified_at: None });
+    let told = notice(&subject, Notice::LiveDrift).unwrap();
+    assert_eq!(told.mail.subject, "web production: services do not run the pin");
+    assert_eq!(told.chat["metadata"]["eventType"], "live-drift");
+    assert_snapshot!(told.mail.body, @r#"
+    Services of production do not run pin 6, and Stablepin has not moved them. The pin is production-20250716-101500-b2b2b2b2 (sha256:b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2).
+
+    Seen at 2025-07-17 16:20 UTC. Until it ends, nobody is told of it again.
+
+    Services:
+    - prod/web runs sha256:a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1 (task definition web:6, registered by arn:aws:sts::111122223333:assumed-role/terraform/ann)
+    - prod/worker is not there any more
+
+    What to do:
+    - If it was not meant: roll back with to = "stable". The services run the pin again.
+    - If an apply of Terraform, CloudFormation or CDK did it, it will again: see docs/infrastructure-as-code.md for what to write.
+    - If it was meant: push that build and approve it, so that it becomes the pin.
+
+    Id: 0198184a-0100-7000-8000-000000000001
+    "#);
+    if let Some(drift) = &mut subject.environment.live_drift {
+        drift.ended_at = Some(since);
+    }
+    assert_eq!(notice(&subject, Notice::LiveDrift), None, "it is over");
 }
 
 fn told(subject: &Subject, of: Notice) -> String {
@@ -766,7 +808,7 @@ fn the_question_about_the_newest_of_a_storm() {
 fn promotion(subject: &mut Subject) -> &mut Promotion {
     match &mut subject.operation.as_mut().unwrap().work {
         Work::Promotion(promotion) => promotion,
-        Work::Rollback(_) | Work::Repair(_) => panic!("a promotion"),
+        Work::Rollback(_) | Work::Repair(_) | Work::LiveDrift(_) => panic!("a promotion"),
     }
 }
 

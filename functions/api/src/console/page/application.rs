@@ -172,6 +172,8 @@ fn entry(environment: &EnvironmentName, operation: &Operation) -> Markup {
         Work::Promotion(promotion) => promoted(environment, promotion),
         Work::Rollback(rollback) => rolled_back(environment, rollback),
         Work::Repair(repair) => repaired(environment, repair),
+        // No list of operations has it: the environment shows it.
+        Work::LiveDrift(_) => html! {},
     }
 }
 

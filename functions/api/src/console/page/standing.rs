@@ -24,6 +24,11 @@ pub(super) fn drift(environment: &Environment) -> Vec<String> {
         }
         runs |= matches!(&live.found, Found::Tasks(_));
     }
+    if !runs && let Some(seen) = record.live_drift.as_ref().filter(|seen| seen.is_open()) {
+        let since = time(seen.since);
+        drift.extend(seen.words().iter().map(|service| words(&format!("Since {since} {service}."))));
+        runs = true;
+    }
     // What the table knows counts where nothing newer was seen. Who deploys by themselves tell it nothing.
     let deploys = environment.subject.policy().is_some_and(Policy::is_deployed);
     let proven = record.current.as_ref().map(|current| &current.digest);

@@ -322,6 +322,33 @@ fn what_was_last_proven_is_not_the_pin() {
 }
 
 #[test]
+fn live_drift_is_shown_without_asking_ecs() {
+    let web = stablepin_core::live_drift::Deviation {
+        task_definition: Some("arn:aws:ecs:eu-central-1:111122223333:task-definition/web:6".to_owned()),
+        digest: None,
+        registered_by: Some("<script>".to_owned()),
+    };
+    let mut drift = stablepin_core::live_drift::LiveDrift {
+        id: id(9),
+        since: visit().now,
+        services: [(stablepin_core::application::ServiceName::parse("prod/web").unwrap(), web)].into(),
+        ended_at: None,
+        notified_at: None,
+    };
+    let shown = |drift| {
+        let mut drifted = one();
+        drifted.live.clear();
+        drifted.subject.environment.live_drift = Some(drift);
+        said(&lists(drifted), &["note"])
+    };
+    let text = shown(drift.clone());
+    assert!(text.contains("prod/web runs another image (task definition web:6"), "{text}");
+    assert!(!text.contains("<script>"), "{text}");
+    drift.ended_at = Some(visit().now);
+    assert_eq!(shown(drift), "", "it is over");
+}
+
+#[test]
 fn the_stable_tag_is_behind() {
     let mut behind = one();
     behind.subject.environment.applied = Some(pin(6).number);
