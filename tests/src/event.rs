@@ -43,7 +43,7 @@ impl<'a> Listener<'a> {
         Self { aws, name: name.to_owned(), bus: bus.to_owned(), queue: url }
     }
 
-    /// All events so far, in the order in which they came.
+    /// Returns the events so far, in the order in which they came.
     #[track_caller]
     pub fn all(&self) -> Vec<Value> {
         let bodies = inbox::bodies(self.aws, &self.queue).expect("the queue answers");

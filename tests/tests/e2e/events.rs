@@ -132,6 +132,31 @@ fn put_events_refuses_a_source_of_aws() {
 }
 
 #[test]
+fn put_service_events_refuses_all_but_root() {
+    let aws = stack().aws();
+    let name = format!("administrator-{}", unique());
+    let administrator = xtask::iam::user(&aws, &name, "", &[]).expect("a user");
+    let everything = json!({
+        "Version": "2012-10-17", "Statement": [{ "Effect": "Allow", "Action": "*", "Resource": "*" }],
+    });
+    let policy = [
+        ("Action", "PutUserPolicy"),
+        ("Version", "2010-05-08"),
+        ("UserName", &name),
+        ("PolicyName", "everything"),
+        ("PolicyDocument", &everything.to_string()),
+    ];
+    aws.query("iam", &policy).expect("a policy");
+    let put = |action: &str, source: &str| {
+        let entry = json!({ "Source": source, "DetailType": "Test", "Detail": "{}" });
+        administrator.events(action, &json!({ "Entries": [entry] }))
+    };
+    assert_eq!(put("PutEvents", "their.own").expect("the bus takes it")["FailedEntryCount"], 0);
+    let refused = put("PutServiceEvents", "aws.ecr").expect_err("only root may");
+    assert!(refused.is("AccessDeniedException"), "{refused}");
+}
+
+#[test]
 fn emulator_passes_its_own_tests() {
     let folder = root().join("infra/xtask/emulator");
     let mut tests = Command::new(tool("python3"));

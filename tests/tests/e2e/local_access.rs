@@ -1,4 +1,4 @@
-//! Who the local cloud answers: its port is open to every page that a browser of this machine shows.
+//! Tests of who gets an answer from the local cloud, whose port every page in a browser of this machine can reach.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -212,7 +212,7 @@ fn local_cloud_refuses_a_wrong_secret_key() {
     }
 }
 
-/// They would be the same in every cloud, if they came from names.
+/// Tries the keys that MiniStack itself derives from names, the same in every cloud.
 #[test]
 fn local_cloud_gives_functions_keys_that_nobody_can_guess() {
     let aws = stack().aws();
