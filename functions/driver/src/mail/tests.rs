@@ -518,6 +518,17 @@ fn a_release_that_failed_before_anything_was_touched() {
     "#);
 }
 
+/// Whatever there was to move: AWS has refused it.
+#[test]
+fn refused_release_is_told_as_untouched() {
+    let why = "AccessDeniedException: not authorized to perform: iam:PassRole";
+    let refused = Progress::Failed { reason: why.to_owned() };
+    let subject = ended(PromotionState::Failed, refused, &format!("nothing was touched: prod/web: {why}"));
+    let told = told(&subject, Notice::Ended);
+    assert!(told.contains("- Nothing was touched. Correct what is named above, and push again."), "{told}");
+    assert!(told.contains(why) && !told.contains("is held"), "{told}");
+}
+
 #[test]
 fn a_release_that_a_rollback_has_cut_off() {
     let taken = Progress::Superseded { reason: "a rollback took the place of ours".to_owned() };
@@ -613,7 +624,7 @@ fn a_rollback_that_is_not_proven_and_one_that_failed() {
     - prod/web: prod/web: ECS deployment circuit breaker: tasks failed to start.
 
     What to do:
-    - Look at the services now: some may not run the pinned build.
+    - Nothing was touched: what ran before still runs.
     - Ask for the rollback again when the reason is gone, or name another pin.
 
     Id: 0198184a-0100-7000-8000-000000000001
@@ -621,7 +632,7 @@ fn a_rollback_that_is_not_proven_and_one_that_failed() {
     {
       "description": "The rollback of production to pin 6 (production-20250716-101500-b2b2b2b2) ended as Failed.\n\nWhy: prod/web: ECS deployment circuit breaker: tasks failed to start.\n\n• prod/web: prod/web: ECS deployment circuit breaker: tasks failed to start.",
       "nextSteps": [
-        "Look at the services now: some may not run the pinned build.",
+        "Nothing was touched: what ran before still runs.",
         "Ask for the rollback again when the reason is gone, or name another pin."
       ],
       "textType": "client-markdown",
