@@ -40,6 +40,9 @@ pub enum Effect {
     Follow(Way, ServiceName),
     /// Asks the configured endpoints.
     Probe,
+    /// Registers what is good again, where the newest revision of the service's family is one that failed or was never
+    /// used.
+    RestoreFamily(ServiceName),
     /// Tells people.
     Notify(Notice),
 }
@@ -84,6 +87,8 @@ pub enum Outcome {
         seen: Seen,
         service_deployment: Option<String>,
     },
+    /// Nothing is left to do for the service's family.
+    FamilyRestored(ServiceName),
     /// None: every endpoint answered.
     Probed(Option<String>),
     Notified(Notice),
@@ -103,6 +108,11 @@ pub enum Seen {
     /// AWS refused it in these words: nothing was moved.
     Refused {
         reason: String,
+    },
+    /// A revision was registered for it that is not what was asked for: nothing was moved.
+    Unused {
+        reason: String,
+        revision: String,
     },
     /// Still on its way; what was seen, for people. Paused: ECS waits at a lifecycle hook.
     Going {
@@ -218,10 +228,13 @@ fn promotion_pending(
             let told = (going_back && telling).then_some(Effect::Notify(Notice::GoingBack));
             rollout.into_iter().chain(untagged).chain(told).collect()
         }
-        PromotionState::Failed | PromotionState::RolledBack => {
-            current_tag(subject, operation).into_iter().chain(ended(operation)).collect()
-        }
-        PromotionState::Completed | PromotionState::Cancelled => Vec::new(),
+        PromotionState::Failed | PromotionState::RolledBack => current_tag(subject, operation)
+            .into_iter()
+            .chain(ended(operation))
+            .chain(families(operation))
+            .collect(),
+        PromotionState::Completed => families(operation).collect(),
+        PromotionState::Cancelled => Vec::new(),
     };
     let telling = tells_at(operation).is_some_and(|at| at <= now);
     owed.into_iter().chain(receipts(promotion).filter(|_| telling)).collect()
@@ -323,6 +336,10 @@ fn current_tag(subject: &Subject, operation: &Operation) -> Option<Effect> {
     (current.by == operation.id() && !current.tagged).then(|| Effect::TagCurrent(current.digest.clone()))
 }
 
+fn families(operation: &Operation) -> impl Iterator<Item = Effect> {
+    operation.families.iter().cloned().map(Effect::RestoreFamily)
+}
+
 fn ended(operation: &Operation) -> Option<Effect> {
     (!operation.told.contains(&Notice::Ended)).then_some(Effect::Notify(Notice::Ended))
 }
@@ -360,8 +377,12 @@ fn rollback_pending(
 ) -> Vec<Effect> {
     match rollback.state {
         RollbackState::Requested | RollbackState::InProgress => {}
-        RollbackState::Completed => return current_tag(subject, operation).into_iter().collect(),
-        RollbackState::Incomplete | RollbackState::Failed => return ended(operation).into_iter().collect(),
+        RollbackState::Completed => {
+            return current_tag(subject, operation).into_iter().chain(families(operation)).collect();
+        }
+        RollbackState::Incomplete | RollbackState::Failed => {
+            return ended(operation).into_iter().chain(families(operation)).collect();
+        }
     }
     let backup = rollback
         .backup

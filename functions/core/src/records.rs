@@ -528,6 +528,9 @@ pub struct Operation {
     pub problem: Option<String>,
     /// What people were told.
     pub told: BTreeSet<Notice>,
+    /// It has ended; services whose families nobody has looked at since.
+    #[serde(default)]
+    pub families: BTreeSet<ServiceName>,
     pub version: u64,
 }
 
@@ -542,6 +545,7 @@ impl Operation {
             failures: 0,
             problem: None,
             told: BTreeSet::new(),
+            families: BTreeSet::new(),
             version: 0,
         }
     }

@@ -19,7 +19,7 @@ use crate::containing_index::ContainingIndex;
 use crate::effect::{Effect, LAST_WORDS, Outcome, drift_notice_at, pending, telling_at};
 use crate::image::{ImageDigest, ImageTag, RepositoryName};
 use crate::pin_number::PinNumber;
-use crate::records::{Build, Hold, Notice, Occurrence, OperationId, Pin, Subject, Token, Work};
+use crate::records::{Build, Hold, Notice, Occurrence, OperationId, Pin, Subject, Token, Way, Work};
 use crate::refusal::Refusal;
 
 pub use drift::Drifted;
@@ -215,6 +215,11 @@ impl Draft {
                     rollout::seen(self, *way, service, seen);
                 }
             }
+            Outcome::FamilyRestored(service) => {
+                if let Some(operation) = &mut after.operation {
+                    operation.families.remove(service);
+                }
+            }
             Outcome::Probed(failed) => {
                 if promotion::deploy::moves(after) {
                     rollout::probed(self, failed.as_ref());
@@ -356,6 +361,7 @@ impl Draft {
             | Effect::Deploy(..)
             | Effect::Follow(..)
             | Effect::Probe
+            | Effect::RestoreFamily(_)
             | Effect::Notify(_) => Vec::new(),
         };
         for intent in intents {
@@ -446,6 +452,13 @@ impl Draft {
                 actor: actor.clone(),
             });
         }
+    }
+
+    /// It has ended: whoever runs the families of its services by name must not get what has failed.
+    fn owe_families(&mut self) {
+        let Some(operation) = &mut self.change.after.operation else { return };
+        let services = operation.way(Way::There).into_iter().flat_map(|rollout| &rollout.services);
+        operation.families = services.map(|one| one.service.clone()).collect();
     }
 
     /// Whoever is in it, if it is this one.

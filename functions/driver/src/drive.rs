@@ -200,9 +200,11 @@ fn effects(doors: &Doors, at: Timestamp, subject: &Subject, holder: Uuid) -> Vec
             Effect::Ask(_) | Effect::Reach | Effect::Receipt(_) => doors.post.is_some(),
             Effect::Deploy(..) => doors.ecs.is_some(),
             // Whoever follows has to prove it, by all that there is to ask.
-            Effect::Prepare | Effect::Follow(..) | Effect::Probe | Effect::Notify(_) => {
-                doors.verify.is_some()
-            }
+            Effect::Prepare
+            | Effect::Follow(..)
+            | Effect::Probe
+            | Effect::RestoreFamily(_)
+            | Effect::Notify(_) => doors.verify.is_some(),
         })
         .collect()
 }

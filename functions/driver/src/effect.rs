@@ -2,6 +2,7 @@
 
 mod ask;
 mod deploy;
+mod family;
 mod follow;
 mod notify;
 mod prepare;
@@ -86,6 +87,9 @@ fn under<'a>(
         Effect::Follow(way, service) if LINKED.verify => {
             Box::pin(follow::follow(doors, subject, policy, *way, service))
         }
+        Effect::RestoreFamily(service) if LINKED.verify => {
+            Box::pin(family::restore(doors, subject, policy, service))
+        }
         Effect::Probe if LINKED.verify => Box::pin(probe::probe(doors, policy)),
         Effect::Notify(notice) if LINKED.verify => Box::pin(notify::notify(doors, subject, *notice)),
         // A function that has no door for it leaves it to the promoter, and does not come here.
@@ -100,6 +104,7 @@ fn under<'a>(
         | Effect::Deploy(..)
         | Effect::Follow(..)
         | Effect::Probe
+        | Effect::RestoreFamily(_)
         | Effect::Notify(_) => {
             Box::pin(ready(Outcome::Problem("this function has no door for it".to_owned())))
         }
@@ -111,6 +116,7 @@ fn without_policy<'a>(doors: &'a Doors, subject: &'a Subject, effect: &'a Effect
     match effect {
         Effect::Notify(notice) if LINKED.verify => Box::pin(notify::notify(doors, subject, *notice)),
         Effect::Receipt(approver) if LINKED.post => Box::pin(receipt::receipt(doors, subject, approver)),
+        Effect::RestoreFamily(service) => Box::pin(ready(Outcome::FamilyRestored(service.clone()))),
         _ => {
             let problem = "the environment is not in the configuration any more".to_owned();
             Box::pin(ready(Outcome::Problem(problem)))
@@ -148,6 +154,7 @@ fn name(effect: &Effect) -> &'static str {
         Effect::Prepare => "looking at the services",
         Effect::Deploy(..) => "deploying a service",
         Effect::Follow(..) => "following a deployment",
+        Effect::RestoreFamily(_) => "putting a family right",
         Effect::Probe => "asking the endpoints",
         Effect::Notify(_) => "telling people",
     }

@@ -22,6 +22,7 @@ mod ecr_rules;
 mod ends;
 mod events;
 mod false_success;
+mod family;
 mod faults;
 mod hostile;
 mod ignored;

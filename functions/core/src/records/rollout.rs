@@ -115,6 +115,9 @@ pub struct ServiceRollout {
     /// A call that moves it was begun, and nobody knows what came of it.
     #[serde(default)]
     pub unheard: bool,
+    /// A revision that was registered for it and is not used, since it is not what was asked for.
+    #[serde(default)]
+    pub unused: Option<String>,
 }
 
 /// A deployment that waits at a lifecycle hook waits for somebody else: that time is not ours.
@@ -141,6 +144,7 @@ impl ServiceRollout {
             paused_for: SignedDuration::ZERO,
             refused: 0,
             unheard: false,
+            unused: None,
         }
     }
 }

@@ -189,6 +189,7 @@ fn promotion() -> Operation {
         failures: 0,
         problem: None,
         told: BTreeSet::from([Notice::GoingBack, Notice::Ended]),
+        families: BTreeSet::from([service("prod/web")]),
         version: 5,
     }
 }
@@ -217,6 +218,7 @@ fn rollout(name: &str, progress: Progress) -> ServiceRollout {
         paused_for: SignedDuration::from_mins(3),
         refused: 1,
         unheard: true,
+        unused: Some(task_definition(43)),
         ..ServiceRollout::waiting(service(name), before)
     }
 }
@@ -280,6 +282,7 @@ fn rollback() -> Operation {
         failures: 1,
         problem: Some("ECS could not be asked (DescribeServices): throttled".to_owned()),
         told: BTreeSet::new(),
+        families: BTreeSet::new(),
         version: 9,
     }
 }

@@ -114,6 +114,11 @@ pub(super) fn seen(draft: &mut Draft, way: Way, service: &ServiceName, seen: &Se
             one.progress = Progress::Failed { reason: reason.clone() };
             one.if_moved |= one.unheard;
         }
+        Seen::Unused { reason, revision } => {
+            one.unused = Some(revision.clone());
+            one.progress = Progress::Failed { reason: reason.clone() };
+            one.if_moved |= one.unheard;
+        }
     }
     if let Some(pause) = pause {
         draft.pause.get_or_insert(pause);
@@ -123,7 +128,17 @@ pub(super) fn seen(draft: &mut Draft, way: Way, service: &ServiceName, seen: &Se
 
 /// What a call that moves a service comes to.
 fn is_of_a_call(seen: &Seen) -> bool {
-    matches!(seen, Seen::Deployed(_) | Seen::Unheard { .. } | Seen::Refused { .. })
+    match seen {
+        Seen::Deployed(_) | Seen::Unheard { .. } | Seen::Refused { .. } | Seen::Unused { .. } => true,
+        Seen::Going { .. }
+        | Seen::Proven { .. }
+        | Seen::Unproven
+        | Seen::Returning { .. }
+        | Seen::Returned { .. }
+        | Seen::Superseded { .. }
+        | Seen::Overtaken
+        | Seen::Failed { .. } => false,
+    }
 }
 
 /// What ECS calls our deployment. It may not have said so when it accepted it.

@@ -1076,3 +1076,64 @@ fn way_back_does_not_wait_for_its_notice() {
     world.settle();
     assert_eq!(world.operations[&id].told, [Notice::GoingBack, Notice::Ended].into());
 }
+
+/// However an operation ends, each of its services' families is put right, once.
+#[test]
+fn families_are_put_right_when_an_operation_has_ended() {
+    let restores = |world: &World, id| {
+        let all = owed(world.now, &world.subject(Some(id), None), uuid::Uuid::nil());
+        all.into_iter().filter(|effect| matches!(effect, Effect::RestoreFamily(_))).count()
+    };
+    let mut world = World::new(deployed(ONE, BOTH));
+    let id = baking(&mut world, 0, 1);
+    assert_eq!((restores(&world, id), world.operations[&id].families.len()), (0, 0), "it has not ended");
+    world.settle();
+    assert_eq!((state(&world, id), world.operations[&id].families.len()), (PromotionState::Completed, 0));
+
+    let refused_one = prepared(&mut world, 1, 2);
+    let both = [0, 1].map(|n| heard(&service(&world, n), refused()));
+    for _ in 0..2 {
+        world.observe(Some(refused_one), None, &both).unwrap();
+    }
+    assert_eq!(state(&world, refused_one), PromotionState::Failed);
+    assert_eq!(restores(&world, refused_one), 2, "what was registered is not used");
+    // Throttled: it is tried again, and does not keep people from being told.
+    let throttled = Observed::Outcome(Outcome::Problem("ThrottlingException".to_owned()));
+    let told = Observed::Outcome(Outcome::Notified(Notice::Ended));
+    world.observe(Some(refused_one), None, &[told, throttled]).unwrap();
+    assert!(world.operations[&refused_one].wake_at.is_some());
+    world.wait(60);
+    let first = Observed::Outcome(Outcome::FamilyRestored(service(&world, 0)));
+    world.observe(Some(refused_one), None, &[first]).unwrap();
+    assert_eq!(restores(&world, refused_one), 1);
+    world.settle();
+    let operation = &world.operations[&refused_one];
+    assert_eq!((operation.families.len(), operation.wake_at), (0, None));
+
+    promoted(&mut world, 2, 3);
+    let rollback = world.roll_back("1").unwrap();
+    world.settle();
+    assert_eq!(rollback_state(&world, rollback), RollbackState::Completed);
+    assert_eq!(world.operations[&rollback].families.len(), 0);
+    check(&world);
+}
+
+/// One that cannot be put right is given up, and what ended long ago is never begun with.
+#[test]
+fn family_that_keeps_failing_is_given_up() {
+    let mut world = World::new(deployed(ONE, WEB));
+    let id = promoted(&mut world, 0, 1);
+    world.observe(Some(id), None, &[Observed::Nudge]).unwrap();
+    assert_eq!(world.operations[&id].wake_at, None);
+    let rollback = prepared(&mut world, 1, 2);
+    let gone = Seen::Failed { reason: "gone".to_owned() };
+    world.observe(Some(rollback), None, &[heard(&service(&world, 0), gone)]).unwrap();
+    let told = Observed::Outcome(Outcome::Notified(Notice::Ended));
+    world.observe(Some(rollback), None, &[told]).unwrap();
+    for _ in 0..12 {
+        assert!(world.operations[&rollback].wake_at.is_some());
+        let throttled = Observed::Outcome(Outcome::Problem("ThrottlingException".to_owned()));
+        world.observe(Some(rollback), None, &[throttled]).unwrap();
+    }
+    assert_eq!(world.operations[&rollback].wake_at, None);
+}

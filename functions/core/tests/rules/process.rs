@@ -156,9 +156,11 @@ impl Process {
             return Turn::Goes;
         }
         self.observed.clear();
-        // What only tells people makes no difference to anything else: it takes no turn of its own.
+        // What only tells people, or comes after the end, makes no difference to anything else: it takes no turn of its
+        // own.
+        let aside = |effect: &Effect| effect.only_tells() || matches!(effect, Effect::RestoreFamily(_));
         let owed = owed(now, &self.subject, self.holder);
-        let (told, owed): (Vec<_>, Vec<_>) = owed.into_iter().partition(Effect::only_tells);
+        let (told, owed): (Vec<_>, Vec<_>) = owed.into_iter().partition(aside);
         for effect in &told {
             self.carry_out(world, effect, Fault::None);
         }

@@ -438,6 +438,7 @@ impl World {
             | Effect::Deploy(..)
             | Effect::Follow(..)
             | Effect::Probe
+            | Effect::RestoreFamily(_)
             | Effect::Notify(_) => None,
         };
         if let Some((tag, digest)) = named {
@@ -497,6 +498,7 @@ impl World {
                 let answers = self.services.values().all(|running| !self.dumb.contains(&running.digest));
                 Outcome::Probed((!answers).then(|| "https://web.example.com/ answered 500".to_owned()))
             }
+            Effect::RestoreFamily(service) => Outcome::FamilyRestored(service.clone()),
             Effect::Notify(notice) => Outcome::Notified(*notice),
             Effect::Reach => Outcome::Reached(self.unreachable.clone()),
             Effect::Receipt(name) => Outcome::ReceiptSent(name.clone()),

@@ -184,11 +184,12 @@ impl Going<'_> {
                     &clone.containers,
                 );
                 if let Err(paths) = same {
-                    return Ok(failed(format!(
+                    let reason = format!(
                         "ECS registered {} with other differences than the image, so it is not used: {}",
                         registered.arn,
                         paths.join(", ")
-                    )));
+                    );
+                    return Ok(Seen::Unused { reason, revision: registered.arn });
                 }
                 registered.arn
             }

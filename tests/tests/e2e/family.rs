@@ -1,0 +1,193 @@
+//! Whoever runs a family by its name gets its newest `ACTIVE` revision. Once an operation has ended, that is not a
+//! revision of ours that failed or was never used.
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use stablepin_tests::Release;
+use stablepin_tests::crash::Fault;
+use stablepin_tests::ecs_double::Outcome;
+use stablepin_tests::release::SERVICES;
+
+/// The image of the first container of the family's newest revision, and that revision's ARN.
+#[track_caller]
+fn newest(release: &Release, family: &str) -> (String, String) {
+    let (arn, definition) = release.ecs.newest_of(family).expect("a family");
+    let image = definition["containerDefinitions"][0]["image"].as_str().expect("an image").to_owned();
+    (image, arn)
+}
+
+/// Whoever runs the family gets this digest, and everything else as the service has it.
+#[track_caller]
+fn runs_by_name(release: &Release, family: &str, digest: &str) {
+    assert_eq!(newest(release, family).0, release.image(digest));
+    let (_, definition) = release.ecs.newest_of(family).expect("a family");
+    assert_eq!(definition, release.service(family).definition());
+}
+
+fn registrations(release: &Release) -> usize {
+    release.ecs.count("RegisterTaskDefinition")
+}
+
+#[test]
+fn family_names_the_pin_after_our_rollback() {
+    let release = Release::next(&SERVICES);
+    for service in SERVICES {
+        release.new_service(service).circuit_breaker(false).create();
+    }
+    release.service("web").will(Outcome::CrashesUntilTheBreaker);
+    let record = release.runs_its_course();
+    assert_eq!(record["state"], "RolledBack", "{record:#}");
+    SERVICES.iter().for_each(|service| runs_by_name(&release, service, &release.before));
+    assert_eq!(release.ecs.count("DeregisterTaskDefinition"), 0);
+}
+
+#[test]
+fn family_names_the_pin_after_a_rollback_by_ecs() {
+    let release = Release::next(&["web"]).with(&["web"]);
+    release.service("web").will(Outcome::CrashesUntilTheBreaker);
+    let record = release.runs_its_course();
+    assert_eq!(record["state"], "RolledBack", "{record:#}");
+    runs_by_name(&release, "web", &release.before);
+    assert_eq!(release.ecs.count("UpdateService"), 1, "no deployment begins for it");
+}
+
+#[test]
+fn family_names_what_ran_before_a_first_release() {
+    let release = Release::first(&["web"]);
+    release.new_service("web").circuit_breaker(false).create().will(Outcome::CrashesUntilTheBreaker);
+    let record = release.runs_its_course();
+    assert_eq!(record["state"], "RolledBack", "{record:#}");
+    runs_by_name(&release, "web", &release.before);
+}
+
+/// The way back did not work, and the service still has the revision that failed.
+#[test]
+fn family_names_the_pin_where_the_way_back_fails() {
+    let release = Release::next(&["web"]);
+    release.new_service("web").circuit_breaker(false).create().will(Outcome::CrashesUntilTheBreaker);
+    release.begin();
+    release.settle();
+    release.ecs.keeps_refusing("UpdateService", "", (400, "AccessDeniedException", "not authorized"));
+    let record = release.ends();
+    assert_eq!(record["state"], "Failed", "{record:#}");
+    assert_eq!(release.service("web").images()[0], release.image(&release.digest));
+    assert_eq!(newest(&release, "web").0, release.image(&release.before));
+}
+
+#[test]
+fn completed_release_registers_nothing_more() {
+    let release = Release::next(&SERVICES).with(&SERVICES);
+    let record = release.runs_its_course();
+    assert_eq!(record["state"], "Completed", "{record:#}");
+    SERVICES.iter().for_each(|service| runs_by_name(&release, service, &release.digest));
+    assert_eq!(registrations(&release), 2);
+}
+
+/// A pin's own revision is used again: what was left has the highest number.
+#[test]
+fn family_names_the_target_of_a_rollback() {
+    let release = Release::next(&["web"]).with(&["web"]);
+    let record = release.runs_its_course();
+    assert_eq!(record["state"], "Completed", "{record:#}");
+    let (_, proven) = newest(&release, "web");
+    release.service("web").deploys_meanwhile(&release.image(&release.before));
+    release.settle();
+    let before = registrations(&release);
+    let run = release.ask_back("stable", None);
+    assert_eq!(run.answer.expect("it was not killed")["statusCode"], 202);
+    assert_eq!(registrations(&release), before, "the revision is used again, at once");
+    let record = release.ends();
+    assert_eq!(record["state"], "Completed", "{record:#}");
+    assert_eq!(release.service("web").described()["taskDefinition"], proven.as_str());
+    runs_by_name(&release, "web", &release.digest);
+    assert_eq!(registrations(&release), before + 1);
+}
+
+/// Registered, and killed before the update: the next try registers another one, which is then refused.
+#[test]
+fn family_names_what_runs_where_a_revision_was_never_used() {
+    for killed in [false, true] {
+        let release = Release::next(&["web"]).with(&["web"]);
+        release.approve(None);
+        if killed {
+            let requests = {
+                let other = Release::next(&["web"]).with(&["web"]);
+                other.approve(None);
+                other.tick(None).requests
+            };
+            let register = requests.iter().position(|request| request == "RegisterTaskDefinition");
+            let run = release.tick(Some((register.expect("one") + 1, Fault::KillAfter)));
+            assert!(run.hit, "{:?}", run.requests);
+        }
+        release.ecs.keeps_refusing("UpdateService", "", (400, "AccessDeniedException", "not authorized"));
+        if killed {
+            while release.looks()["way_back"].is_null() {}
+            // It is not certain at once that ECS shows what was done.
+            let deadline = Timestamp::now() + SignedDuration::from_mins(25);
+            release.rewrite("way_back.deadline", &deadline.to_string());
+        }
+        let record = release.ends();
+        assert_eq!(record["state"], "Failed", "{record:#}");
+        runs_by_name(&release, "web", &release.before);
+    }
+}
+
+/// One that somebody registered after ours, and has not deployed.
+#[test]
+fn persons_newer_revision_stays_the_newest() {
+    let release = Release::next(&["web"]);
+    release.new_service("web").circuit_breaker(false).create().will(Outcome::CrashesUntilTheBreaker);
+    release.begin();
+    // With the failed image too: they look for what is wrong with it.
+    let mut theirs = release.service("web").definition();
+    theirs["containerDefinitions"][0]["environment"] = json!([{ "name": "DEBUG", "value": "1" }]);
+    let arn = release.ecs.registers(&theirs);
+    let record = release.ends();
+    assert_eq!(record["state"], "RolledBack", "{record:#}");
+    assert_eq!(newest(&release, "web").1, arn);
+}
+
+/// The moment between looking at the family and registering cannot be closed, but nothing is registered twice.
+#[test]
+fn family_is_put_right_once_however_it_is_killed() {
+    let begun = || {
+        let release = Release::next(&["web"]).with(&["web"]);
+        release.service("web").will(Outcome::CrashesUntilTheBreaker);
+        release.begin();
+        release.settle();
+        release
+    };
+    // Everything that is left is carried out in one tick.
+    let requests = begun().tick(None).requests;
+    let register = requests.iter().position(|request| request == "RegisterTaskDefinition");
+    let register = register.unwrap_or_else(|| panic!("it is not put right: {requests:?}")) + 1;
+    for at in register - 3..=requests.len() {
+        for fault in [Fault::KillBefore, Fault::KillAfter, Fault::ResetAfter] {
+            let release = begun();
+            let run = release.tick(Some((at, fault)));
+            assert!(run.hit, "{at} {fault:?}: {:?}", run.requests);
+            let record = release.ends();
+            assert_eq!(record["state"], "RolledBack", "{at} {fault:?}: {record:#}");
+            runs_by_name(&release, "web", &release.before);
+            // A connection that broke may have brought it twice: ECS takes no token.
+            let most = if fault == Fault::ResetAfter { 3 } else { 2 };
+            assert!((2..=most).contains(&registrations(&release)), "{at} {fault:?}");
+        }
+    }
+}
+
+#[test]
+fn family_that_cannot_be_put_right_is_left() {
+    let release = Release::next(&["web"]).with(&["web"]);
+    release.service("web").will(Outcome::CrashesUntilTheBreaker);
+    release.begin();
+    release.settle();
+    release.ecs.keeps_refusing(
+        "RegisterTaskDefinition",
+        "",
+        (400, "AccessDeniedException", "not authorized"),
+    );
+    let record = release.ends();
+    assert_eq!(record["state"], "RolledBack", "{record:#}");
+    assert_eq!(release.operation()["problem"], Value::Null);
+}
