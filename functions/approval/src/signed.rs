@@ -7,7 +7,7 @@ use stablepin_aws::dynamodb::{Key, OperationKey, uuid_v7};
 use stablepin_core::audit::Actor;
 use stablepin_core::commit::Commit;
 use stablepin_core::image::ImageDigest;
-use stablepin_core::name::{ApplicationName, EnvironmentName};
+use stablepin_core::name::{ApplicationName, ApproverName, EnvironmentName};
 use stablepin_core::records::{Occurrence, OperationId, Subject, Verdict};
 use stablepin_core::step::{Decision, Observed, Opening};
 use stablepin_core::steps::steps;
@@ -46,7 +46,14 @@ pub(crate) async fn decide(
     let body: Decided =
         serde_json::from_str(&request.body).map_err(|error| not_understood(&error, example))?;
     let subject = subject(doors, request).await?;
-    let Some(approver) = subject.configuration.application.approver_of(&arn) else {
+    // One who is an approver here, if the signer is several.
+    let here = |name: &&ApproverName| {
+        subject.policy().is_some_and(|policy| policy.approval.approvers.contains(*name))
+    };
+    let application = &subject.configuration.application;
+    let approver =
+        application.approvers_of(&arn).find(here).or_else(|| application.approvers_of(&arn).next());
+    let Some(approver) = approver else {
         let detail = format!(
             "{arn} is nobody among the approvers of {}: write it in their `principals`, or decide by the mailed link",
             subject.application()
@@ -54,7 +61,7 @@ pub(crate) async fn decide(
         return Err(Problem::new(403, "not-an-approver", "Not an approver", detail));
     };
     let decision = Decision {
-        approver: approver.name.clone(),
+        approver: approver.clone(),
         verdict: body.decision,
         reason: body.reason,
         actor: Actor::Principal { arn },

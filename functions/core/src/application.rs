@@ -200,7 +200,8 @@ pub enum RetentionMode {
 }
 
 impl Application {
-    /// Reads an application file (TOML). With `allowed`, also whether the stack may touch what it names.
+    /// Reads an application file (TOML). With `allowed` it is a new one: whether the stack may touch what it names, and what
+    /// files were not always checked for. A stored file was valid when it was put, and stays readable.
     /// The errors are all that are wrong with it, in the file's order; of broken TOML only the first.
     pub fn parse(text: &str, allowed: Option<&Allowed>) -> Result<Self, Vec<ConfigError>> {
         if text.len() > MAX_FILE_BYTES {
@@ -214,6 +215,9 @@ impl Application {
         if let Some(application) = &application {
             checks::check(application, &mut problems);
             supported::unsupported(application, &mut problems);
+            if allowed.is_some() {
+                checks::check_new(application, &mut problems);
+            }
             for outside in allowed.iter().flat_map(|allowed| application.outside(allowed)) {
                 problems.add(&outside.key, &outside.to_string());
             }
@@ -239,9 +243,16 @@ impl Application {
         self.approvers.iter().find(|approver| approver.name == *name)
     }
 
-    /// In whose name a signed request decides: its signer's ARN, as API Gateway tells it.
-    pub fn approver_of(&self, arn: &str) -> Option<&Approver> {
-        self.approvers.iter().find(|approver| approver.principals.iter().any(|one| one.is(arn)))
+    /// In whose name a signed request may decide, by its signer's ARN as API Gateway tells it. More than one only in a stored
+    /// file whose principals overlap.
+    pub fn approvers_of(&self, arn: &str) -> impl Iterator<Item = &ApproverName> {
+        let signs = move |approver: &&Approver| approver.principals.iter().any(|one| one.is(arn));
+        self.approvers.iter().filter(signs).map(|approver| &approver.name)
+    }
+
+    /// Whether this signer may be that approver.
+    pub fn may_be(&self, arn: &str, approver: &ApproverName) -> bool {
+        self.approver(approver).is_some_and(|one| one.principals.iter().any(|one| one.may_be(arn)))
     }
 }
 

@@ -32,6 +32,11 @@ pub enum Refusal {
     #[error("approver {approver} has already decided")]
     AlreadyDecided { approver: ApproverName },
     #[error(
+        "{approver} and {other} can be one signer, who has decided already, and one signer has one vote: give each approver \
+         principals of their own in the application's file"
+    )]
+    SharedSigner { approver: ApproverName, other: ApproverName },
+    #[error(
         "approver {approver} asked for this promotion or pushed it, and two pairs of eyes are wanted: somebody else must decide"
     )]
     OwnRequest { approver: ApproverName },

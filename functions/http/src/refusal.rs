@@ -15,6 +15,7 @@ impl From<&Refusal> for Problem {
             Refusal::LinkReplaced { .. } => (410, "link-replaced", "There is a newer link"),
             Refusal::NotAnApprover { .. } => (403, "not-an-approver", "Not an approver"),
             Refusal::AlreadyDecided { .. } => (409, "already-decided", "Already decided"),
+            Refusal::SharedSigner { .. } => (409, "shared-signer", "One signer has one vote"),
             Refusal::OwnRequest { .. } => (403, "own-request", "Somebody else must decide"),
             Refusal::RequesterUnknown => (403, "requester-unknown", "Nobody knows who asked"),
             Refusal::LinkBurnt => (410, "link-burnt", "The link decides nothing any more"),

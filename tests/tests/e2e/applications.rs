@@ -207,3 +207,23 @@ fn of_two_that_claim_the_same_at_once_one_gets_it() {
         apps.iter().zip(&statuses).find(|(_, status)| **status == 201).map(|(app, _)| &app.plan.name);
     assert_eq!(apps[0].claimed(&apps[0].plan.repository).as_ref(), winner);
 }
+
+#[test]
+fn principals_that_one_signer_can_be_are_refused_by_their_places() {
+    let app = App::unborn(Plan::new("signers"));
+    let lead = "arn:aws:iam::111122223333:role/AWSReservedSSO_Lead_0123456789abcdef";
+    let second = "arn:aws:sts::111122223333:assumed-role/AWSReservedSSO_Lead_0123456789abcdef/anna";
+    let approver = |name: &str, arn: &str| {
+        format!(
+            "\n[[approver]]\nname = \"{name}\"\nmail = \"{name}@example.com\"\nprincipals = [\"{arn}\"]\n"
+        )
+    };
+    let text = app.plan.toml() + &approver("anna", lead) + &approver("bob", second);
+    let answer = app.put(&text);
+    assert_eq!(answer.status, 422, "{}", answer.text());
+    let said = answer.text();
+    assert!(
+        said.contains("approver[2].principals[0]") && said.contains("approver[1].principals[0]"),
+        "{said}"
+    );
+}

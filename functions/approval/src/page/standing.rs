@@ -26,7 +26,10 @@ impl Standing {
     /// The link is good, but there is nothing to decide with it any more.
     pub(crate) fn refused(subject: &Subject, approver: &ApproverName, refusal: &Refusal) -> Self {
         let status = match refusal {
-            Refusal::LinkUsed { .. } | Refusal::AlreadyDecided { .. } | Refusal::NotPending { .. } => 409,
+            Refusal::LinkUsed { .. }
+            | Refusal::AlreadyDecided { .. }
+            | Refusal::SharedSigner { .. }
+            | Refusal::NotPending { .. } => 409,
             _ => 410,
         };
         Self::new(status, subject, approver, Some(refusal))
@@ -59,7 +62,7 @@ pub(super) fn headline(refusal: &Refusal) -> &'static str {
         Refusal::Superseded { .. } => "A later build was approved",
         Refusal::AlreadyDecided { .. } => "You have decided",
         Refusal::NotAnApprover { .. } => "You are not an approver any more",
-        Refusal::OwnRequest { .. } => "Somebody else must decide",
+        Refusal::OwnRequest { .. } | Refusal::SharedSigner { .. } => "Somebody else must decide",
         Refusal::RequesterUnknown => "Nobody knows who asked",
         Refusal::NoSuchEnvironment
         | Refusal::ImageCondemned { .. }

@@ -440,7 +440,11 @@ fn reason_after(refusal: &Refusal) -> Option<Refusal> {
         Refusal::LinkBurnt => Some(Refusal::Superseded { pin: PinNumber::new(8).unwrap() }),
         Refusal::Superseded { .. } => Some(Refusal::NotAnApprover { approver: lead() }),
         Refusal::NotAnApprover { .. } => Some(Refusal::OwnRequest { approver: lead() }),
-        Refusal::OwnRequest { .. } => Some(Refusal::RequesterUnknown),
+        Refusal::OwnRequest { .. } => {
+            let second = ApproverName::parse("second").unwrap();
+            Some(Refusal::SharedSigner { approver: lead(), other: second })
+        }
+        Refusal::SharedSigner { .. } => Some(Refusal::RequesterUnknown),
         Refusal::RequesterUnknown => Some(Refusal::NoSuchEnvironment),
         // Tests of their own: the promotion as it stands, the form again, the unknown link.
         Refusal::NoSuchEnvironment
@@ -475,7 +479,7 @@ fn every_other_reason_that_there_is_nothing_to_decide() {
     let told: Vec<String> = std::iter::successors(Some(first), reason_after)
         .map(|refusal| ended_by(&refusal).lines().take(3).collect::<Vec<_>>().join("\n"))
         .collect();
-    assert_eq!(told.len(), 9);
+    assert_eq!(told.len(), 10);
     assert_snapshot!(told.join("\n\n"), @r#"
     410 This link has expired · Stablepin
     <h1>This link has expired</h1>
@@ -504,6 +508,10 @@ fn every_other_reason_that_there_is_nothing_to_decide() {
     410 Somebody else must decide · Stablepin
     <h1>Somebody else must decide</h1>
     <p id="told" role="status">Approver lead asked for this promotion or pushed it, and two pairs of eyes are wanted: somebody else must decide.</p>
+
+    409 Somebody else must decide · Stablepin
+    <h1>Somebody else must decide</h1>
+    <p id="told" role="status">Lead and second can be one signer, who has decided already, and one signer has one vote: give each approver principals of their own in the application's file.</p>
 
     410 Nobody knows who asked · Stablepin
     <h1>Nobody knows who asked</h1>

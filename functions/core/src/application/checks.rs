@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::errors::{Problems, quoted};
-use super::{Application, Environment, FourEyes};
+use super::{Application, Environment, FourEyes, Principal};
 use crate::name::{ApproverName, EnvironmentName};
 
 pub(super) fn check(application: &Application, problems: &mut Problems<'_>) {
@@ -27,11 +27,15 @@ pub(super) fn check(application: &Application, problems: &mut Problems<'_>) {
     size(application, problems);
 }
 
+/// What a file is checked for when it is put, and stored ones may have.
+pub(super) fn check_new(application: &Application, problems: &mut Problems<'_>) {
+    principals_name_different_signers(application, problems);
+}
+
 /// One person under two names would have two votes.
 fn approvers_differ(application: &Application, problems: &mut Problems<'_>) {
     let mut names = BTreeMap::new();
     let mut mails = BTreeMap::new();
-    let mut principals = BTreeMap::new();
     for (index, approver) in application.approvers.iter().enumerate() {
         let key = format!("approver[{index}]");
         if let Some(first) = names.insert(&approver.name, index) {
@@ -45,13 +49,39 @@ fn approvers_differ(application: &Application, problems: &mut Problems<'_>) {
             );
             problems.add(&format!("{key}.mail"), &message);
         }
+    }
+    let principals = principals(application);
+    for (index, (key, principal)) in principals.iter().enumerate() {
+        if let Some((first, _)) = principals[..index].iter().find(|(_, other)| other == principal) {
+            let message =
+                format!("{} is {first} already: write each principal once", quoted(principal.as_str()));
+            problems.add(key, &message);
+        }
+    }
+}
+
+/// Every principal, with the key of its place.
+fn principals(application: &Application) -> Vec<(String, &Principal)> {
+    let mut principals = Vec::new();
+    for (index, approver) in application.approvers.iter().enumerate() {
         for (position, principal) in approver.principals.iter().enumerate() {
-            if let Some(first) = principals.insert(principal, index) {
-                let whose = if first == index { "here" } else { "another approver's" };
-                let message =
-                    format!("{} is {whose} already: write each principal once", quoted(principal.as_str()));
-                problems.add(&format!("{key}.principals[{position}]"), &message);
-            }
+            principals.push((format!("approver[{index}].principals[{position}]"), principal));
+        }
+    }
+    principals
+}
+
+/// A signer that two principals can name could be two approvers.
+fn principals_name_different_signers(application: &Application, problems: &mut Problems<'_>) {
+    let principals = principals(application);
+    for (index, (key, principal)) in principals.iter().enumerate() {
+        let same = |(_, other): &&(String, &Principal)| other.may_be(principal.as_str());
+        if let Some((first, other)) = principals[..index].iter().find(same) {
+            let message = format!(
+                "\"{principal}\" can be the same signer as {first}, \"{other}\": a role signs as its sessions, and names \
+                 differ neither by path nor by case; leave one of the two out"
+            );
+            problems.add(key, &message);
         }
     }
 }

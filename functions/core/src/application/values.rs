@@ -239,6 +239,46 @@ impl Principal {
         let (own, theirs) = (role(self.as_str()), session(signer));
         own.is_some() && own == theirs && account(self.as_str()) == account(signer)
     }
+
+    /// Whether one signer can be this principal and also what the ARN names. Looser than [`Principal::is`]: it gives nobody
+    /// a right, it only keeps one person from being two.
+    pub fn may_be(&self, arn: &str) -> bool {
+        let (Some(own), Some(other)) = (Identity::of(self.as_str()), Identity::of(arn)) else { return false };
+        let same = |one: &str, another: &str| one.eq_ignore_ascii_case(another);
+        let session = match (own.session, other.session) {
+            (Some(one), Some(another)) => same(one, another),
+            // A role signs as any of its sessions.
+            (None, _) | (_, None) => true,
+        };
+        own.account == other.account && own.kind == other.kind && same(own.name, other.name) && session
+    }
+}
+
+/// Which role or user of an account an ARN names. An account has each name once, whatever its path and its case; the ARN of
+/// a role's session has no path.
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
+struct Identity<'a> {
+    account: &'a str,
+    kind: &'a str,
+    name: &'a str,
+    session: Option<&'a str>,
+}
+
+impl<'a> Identity<'a> {
+    fn of(arn: &'a str) -> Option<Self> {
+        let mut parts = arn.splitn(6, ':');
+        let (service, account, resource) = (parts.nth(2)?, parts.nth(1)?, parts.next()?);
+        let (kind, path) = resource.split_once('/')?;
+        let (kind, name, session) = match (service, kind) {
+            ("iam", "role" | "user") => (kind, path.rsplit('/').next()?, None),
+            ("sts", "assumed-role") => {
+                let (role, session) = path.split_once('/')?;
+                ("role", role, Some(session))
+            }
+            _ => return None,
+        };
+        Some(Self { account, kind, name, session })
+    }
 }
 
 text_type!(

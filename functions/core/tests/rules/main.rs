@@ -12,6 +12,7 @@ mod live_drift;
 mod process;
 mod races;
 mod retention;
+mod signers;
 mod world;
 
 use jiff::SignedDuration;

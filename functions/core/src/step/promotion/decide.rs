@@ -44,6 +44,17 @@ pub fn may_decide(
     approver: &ApproverName,
     token: Option<&Token>,
 ) -> Result<(), Refusal> {
+    may_vote(now, subject, approver, None, token)
+}
+
+/// With the signer of a signed request.
+fn may_vote(
+    now: Timestamp,
+    subject: &Subject,
+    approver: &ApproverName,
+    signer: Option<&Actor>,
+    token: Option<&Token>,
+) -> Result<(), Refusal> {
     let promotion = subject.promotion().ok_or(Refusal::UnknownLink)?;
     if let Some(token) = token {
         let here = token.promotion == promotion.id
@@ -75,7 +86,14 @@ pub fn may_decide(
     if promotion.votes.contains_key(approver) {
         return Err(Refusal::AlreadyDecided { approver: approver.clone() });
     }
-    four_eyes(subject, policy, promotion, approver)?;
+    let voters = voters(subject, approver, signer);
+    let shares = |(name, vote): &(&ApproverName, &Vote)| {
+        self::voters(subject, name, Some(&vote.actor)).iter().any(|name| voters.contains(name))
+    };
+    if let Some((other, _)) = promotion.votes.iter().find(shares) {
+        return Err(Refusal::SharedSigner { approver: approver.clone(), other: other.clone() });
+    }
+    four_eyes(subject, policy, promotion, &voters)?;
     if let Some(token) = token {
         if token.expires_at <= now {
             return Err(Refusal::LinkExpired { at: token.expires_at });
@@ -91,15 +109,26 @@ pub fn may_decide(
     Ok(())
 }
 
+/// Every approver that gives this vote, or may give it: in a stored file one signer may be several.
+fn voters<'a>(subject: &'a Subject, name: &'a ApproverName, actor: Option<&Actor>) -> Vec<&'a ApproverName> {
+    let application = &subject.configuration.application;
+    let others = application.approvers.iter().map(|approver| &approver.name);
+    let may_be = |other: &&ApproverName| match actor {
+        Some(Actor::Principal { arn }) => application.may_be(arn, other),
+        Some(Actor::Link { .. } | Actor::Push | Actor::Stablepin) | None => false,
+    };
+    std::iter::once(name).chain(others.filter(may_be)).collect()
+}
+
 /// Whoever asked for it does not decide it, nor whoever pushed it.
 fn four_eyes(
     subject: &Subject,
     policy: &Policy,
     promotion: &Promotion,
-    approver: &ApproverName,
+    voters: &[&ApproverName],
 ) -> Result<(), Refusal> {
-    if is_own(subject, policy, promotion, approver) {
-        return Err(Refusal::OwnRequest { approver: approver.clone() });
+    if let Some(own) = voters.iter().find(|name| is_own(subject, policy, promotion, name)) {
+        return Err(Refusal::OwnRequest { approver: (*own).clone() });
     }
     match policy.approval.four_eyes {
         FourEyes::Strict if requesters(promotion).next().is_none() => Err(Refusal::RequesterUnknown),
@@ -118,8 +147,7 @@ fn requesters(promotion: &Promotion) -> impl Iterator<Item = &str> {
 
 /// Whether four eyes keep this approver from deciding: it is their own.
 pub fn is_own(subject: &Subject, policy: &Policy, promotion: &Promotion, approver: &ApproverName) -> bool {
-    let application = &subject.configuration.application;
-    let own = |arn: &str| application.approver_of(arn).is_some_and(|own| own.name == *approver);
+    let own = |arn: &str| subject.configuration.application.may_be(arn, approver);
     policy.approval.four_eyes != FourEyes::Off && requesters(promotion).any(own)
 }
 
@@ -137,7 +165,8 @@ fn robots_stay_out(policy: &Policy, subject: &Subject, form: &Form) -> Result<()
 pub(in crate::step) fn decide(draft: &mut Draft, decision: &Decision) -> Result<(), Refusal> {
     let now = draft.now;
     let after = &draft.change.after;
-    may_decide(now, after, &decision.approver, decision.form.as_ref().map(|form| &form.token))?;
+    let token = decision.form.as_ref().map(|form| &form.token);
+    may_vote(now, after, &decision.approver, Some(&decision.actor), token)?;
     let today = facts(after).map(|facts| facts.hash());
     if let Some(form) = &decision.form {
         let policy = after.policy().ok_or(Refusal::NoSuchEnvironment)?;
@@ -224,16 +253,23 @@ pub fn approved(subject: &Subject, policy: &Policy, promotion: &Promotion) -> bo
 }
 
 /// The votes that count: whoever left the configuration decides nothing, nor whoever turns out to have pushed it, also not
-/// by an earlier vote.
+/// by an earlier vote. Of two votes that one signer may have given, one counts.
 pub fn approvals<'a>(
     subject: &'a Subject,
     policy: &'a Policy,
     promotion: &'a Promotion,
 ) -> impl Iterator<Item = (&'a ApproverName, &'a Vote)> {
-    let today = |name: &ApproverName| {
-        policy.approval.approvers.contains(name) && !is_own(subject, policy, promotion, name)
-    };
-    promotion.votes.iter().filter(move |(name, vote)| vote.verdict == Verdict::Approve && today(name))
+    let mut heard: Vec<&ApproverName> = Vec::new();
+    promotion.votes.iter().filter(move |(name, vote)| {
+        let voters = voters(subject, name, Some(&vote.actor));
+        let counts = vote.verdict == Verdict::Approve
+            && policy.approval.approvers.contains(name)
+            && !voters.iter().any(|name| heard.contains(name) || is_own(subject, policy, promotion, name));
+        if counts {
+            heard.extend(voters);
+        }
+        counts
+    })
 }
 
 /// Whose word made it approved, and what they said. Who has left since still did it.
