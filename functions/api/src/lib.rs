@@ -97,6 +97,9 @@ async fn route(doors: &Doors, settings: &Settings, request: &Request) -> Result<
         "DELETE /v1/applications/{application}/environments/{environment}/hold" => {
             orders::carry_out(doors, request, Wish::ReleaseHold).await
         }
+        "DELETE /v1/applications/{application}/environments/{environment}/watermark" => {
+            orders::carry_out(doors, request, Wish::ResetWatermark).await
+        }
         "GET /v1/applications/{application}/rollbacks/{rollback}" => reads::rollback(table, request).await,
         "GET /v1/applications/{application}/audit" => reads::audit(table, request).await,
         "POST /v1/console" => console::mint(table, settings, request).await,

@@ -1,4 +1,5 @@
-//! What a person orders of an environment: `PUT …/freeze`, `DELETE …/freeze`, `DELETE …/hold`.
+//! What a person orders of an environment: `PUT …/freeze`, `DELETE …/freeze`, `DELETE …/hold`,
+//! `DELETE …/watermark`.
 
 use jiff::SignedDuration;
 use serde::Deserialize;

@@ -10,6 +10,7 @@ pub mod code;
 pub mod commit;
 pub mod containing_index;
 pub mod effect;
+pub mod event_time;
 pub mod facts;
 pub mod image;
 pub mod live_drift;

@@ -89,7 +89,8 @@ pub struct ConsoleLink {
     pub expires_at: Timestamp,
 }
 
-/// Where a push stands in an environment's order: by the event's time, then the digest. Fixed at first sight.
+/// Where a push stands in an environment's order: by the event's time, then the digest. Fixed at first sight, no later than
+/// our own clock [allows](crate::event_time::place).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Occurrence {
     pub at: Timestamp,

@@ -91,6 +91,11 @@ pub enum Refusal {
     NotFrozen,
     #[error("it is not held")]
     NotHeld,
+    #[error(
+        "{}: what is pushed from now on is later, and nothing has to be reset",
+        at.as_ref().map_or("there is no watermark yet".to_owned(), |at| format!("the watermark is of {}", minute(at)))
+    )]
+    WatermarkNotAhead { at: Option<Timestamp> },
     #[error("say why: the reason is shown to everybody who wonders")]
     ReasonNeeded,
     #[error("{service} is not a service of this environment: its services are {known}")]

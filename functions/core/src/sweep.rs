@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::build_patterns::BuildPatterns;
+use crate::event_time::is_ahead;
 use crate::image::{ImageDigest, ImageTag};
 
 /// A tag as the registry has it.
@@ -49,7 +50,8 @@ pub fn missed(
     found: &[FoundTag],
     known: &BTreeMap<ImageTag, KnownTag>,
 ) -> Vec<Missed> {
-    let settled = |time: Timestamp| now.duration_since(time) > EVENTS_COME_WITHIN;
+    // Nor is what no clock can have told.
+    let settled = |time: Timestamp| now.duration_since(time) > EVENTS_COME_WITHIN || is_ahead(now, time);
     let of = |one: &FoundTag| {
         let known = known.get(&one.tag);
         let ours = known.is_some_and(|known| known.intents.contains(&one.digest));
@@ -182,6 +184,19 @@ mod tests {
             1,
             "a name of ours on another digest is a push"
         );
+    }
+
+    #[test]
+    fn push_behind_a_time_of_the_future_is_found() {
+        let years = 60 * 24 * 365 * 50;
+        assert_eq!(
+            found(&[("main", 1, years)], &[]),
+            [("main".to_owned(), 1, years)],
+            "the registry's time is wrong"
+        );
+        let ahead = found(&[("main", 2, 20)], &[("main", followed(1, years))]);
+        assert_eq!(ahead.len(), 1, "what was answered before says that it is of the future");
+        assert!(found(&[("main", 1, years)], &[("main", followed(1, years))]).is_empty());
     }
 
     #[test]

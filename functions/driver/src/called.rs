@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use stablepin_aws::dynamodb::{Key, OperationKey, TableError};
 use stablepin_core::application::Application;
 use stablepin_core::caller::Caller;
+use stablepin_core::event_time::place;
 use stablepin_core::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_core::name::{ApplicationName, EnvironmentName};
 use stablepin_core::records::{Operation, Work};
@@ -52,6 +53,7 @@ pub async fn take(
         doors.table.add_pusher(application, digest, &caller.arn).await?;
         return push(doors, application, digest, caller, deadline).await;
     }
+    let caller = &Caller { at: place(now(), caller.at), ..caller.clone() };
     doors.table.put_caller(application, repository, tag, digest, caller).await?;
     let mut told = 0;
     for (environment, operation) in doors.table.repairs(application, REPAIRS).await? {

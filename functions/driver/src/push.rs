@@ -6,6 +6,7 @@ use stablepin_aws::dynamodb::{PushContext, TableError, uuid_v7};
 use stablepin_aws::ecr::{EcrError, ImageId, Manifest};
 use stablepin_core::commit::commit_of;
 use stablepin_core::containing_index::ContainingIndex;
+use stablepin_core::event_time::{is_ahead, place};
 use stablepin_core::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_core::manifest::{ImageConfig, Manifest as Parsed};
 use stablepin_core::name::ApplicationName;
@@ -96,6 +97,7 @@ pub async fn take(
     let known = context.pushers.clone();
     let parsed = manifest.parse().ok().filter(|manifest| manifest.kind().is_image());
     let same_release = |index: &ContainingIndex| index.includes_push(push.at);
+    let mut news = false;
     // What cannot be read as an image for certain is none.
     let taken = if let Some(index) = context.contained_in.clone().filter(same_release) {
         Err(NoBuild::Contained(Box::new(index)))
@@ -106,7 +108,10 @@ pub async fn take(
         };
         let index = as_index(push);
         contained::record(doors, application, &index, &contained).await?;
-        let opened = open(doors, push, context, manifest, deadline).await;
+        let opened = open(doors, push, context, manifest, deadline).await.map(|opened| {
+            news = opened.news;
+            opened.environments
+        });
         if opened.as_ref().is_err_and(PushError::is_of_condemned) {
             // Lambda tries it three times. Who deletes the image may be cut off, and the image stay: the sweep, which
             // would take an image of that age as answered long ago, has to know of the push.
@@ -124,8 +129,12 @@ pub async fn take(
     } else {
         Err(NoBuild::Artifact)
     };
-    // Answered, whatever the answer: the sweep need not wonder about it.
-    doors.table.follow(application, &push.repository, &push.tag, &push.digest, push.at).await?;
+    // Answered, whatever the answer: the sweep need not wonder about it. Told again, a push of the future would take a
+    // later place than it had: what was followed meanwhile stays.
+    if news || !is_ahead(now(), push.at) {
+        let at = place(now(), push.at);
+        doors.table.follow(application, &push.repository, &push.tag, &push.digest, at).await?;
+    }
     if taken.is_ok() {
         called::catch_up(doors, application, &push.digest, &known, deadline).await?;
     }
@@ -138,13 +147,19 @@ fn as_index(push: &Push) -> ContainingIndex {
     ContainingIndex { digest: push.digest.clone(), tag: push.tag.clone(), pushed_at: push.at.min(now()) }
 }
 
+struct Opened {
+    environments: usize,
+    /// Of one of them the push was not answered before.
+    news: bool,
+}
+
 async fn open(
     doors: &Doors,
     push: &Push,
     context: PushContext,
     manifest: Manifest,
     deadline: Deadline,
-) -> Result<usize, PushError> {
+) -> Result<Opened, PushError> {
     let PushContext { configuration, build, pushers, .. } = context;
     // A known build has its name already.
     let (commit, platforms) = match &build {
@@ -163,6 +178,7 @@ async fn open(
     let size_bytes = size(&manifest);
     let environments = configuration.application.environments.clone();
     let mut build = build;
+    let mut news = false;
     for environment in &environments {
         let subject =
             doors.table.environment(configuration.clone(), &environment.name, build.clone()).await?;
@@ -182,7 +198,7 @@ async fn open(
         };
         let observed = vec![Observed::Opened(Box::new(opening))];
         match drive(doors, Start::Subject(Box::new(subject)), observed, deadline).await {
-            Ok(after) => build = after.build,
+            Ok(after) => (build, news) = (after.build, true),
             // The same event came before: what it began is finished by whoever began it, or by a tick.
             Err(DriveError::AlreadyOpened) => {
                 build = doors.table.build(&configuration.application.name, &push.digest).await?;
@@ -190,7 +206,7 @@ async fn open(
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(environments.len())
+    Ok(Opened { environments: environments.len(), news })
 }
 
 /// Compressed, of a single platform's image. An index has a size per platform.

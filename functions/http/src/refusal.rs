@@ -35,6 +35,9 @@ impl From<&Refusal> for Problem {
             Refusal::Frozen { .. } => (409, "frozen", "Frozen already"),
             Refusal::NotFrozen => (409, "not-frozen", "Not frozen"),
             Refusal::NotHeld => (409, "not-held", "Not held"),
+            Refusal::WatermarkNotAhead { .. } => {
+                (409, "watermark-not-ahead", "The watermark is not ahead of the clock")
+            }
             Refusal::ReasonNeeded => (422, "reason-needed", "A reason is needed"),
             Refusal::UnknownService { .. } => (422, "unknown-service", "There is no such service"),
         };

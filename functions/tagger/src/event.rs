@@ -6,13 +6,16 @@
 use serde::Deserialize;
 use stablepin_core::caller::Caller;
 use stablepin_core::image::{ImageDigest, ImageTag, RepositoryName};
+use stablepin_core::one_line::one_line;
 use stablepin_driver::called::Call;
 use stablepin_driver::push::{NoBuild, Push};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Event {
-    pub time: jiff::Timestamp,
+    /// A push is known by it.
+    #[serde(default)]
+    pub time: String,
     pub detail: Detail,
 }
 
@@ -81,6 +84,8 @@ pub enum Ignored {
     Untagged,
     #[error("it names no repository, digest or tag that can be one: {0}")]
     Unreadable(String),
+    #[error("its time {0:?} is none: the sweep finds the push within the hour")]
+    NoTime(String),
     #[error("the tag that was deleted is none that is kept")]
     Deleted,
     #[error("the call failed, or nobody signed it")]
@@ -117,7 +122,8 @@ impl Event {
             return Ok(Told::Deleted { repository, tag });
         }
         let digest = ImageDigest::parse(detail.image_digest.as_deref().unwrap_or_default());
-        let push = Push { at: self.time, repository, digest: digest.map_err(unreadable)?, tag };
+        let at = self.time.parse().map_err(|_| Ignored::NoTime(one_line(&self.time, LONGEST_TIME)))?;
+        let push = Push { at, repository, digest: digest.map_err(unreadable)?, tag };
         if push.tag.is_a_referrers() {
             return Err(Ignored::NoBuild(NoBuild::Artifact));
         }
@@ -149,13 +155,17 @@ impl Event {
             repository: repository.map_err(unreadable)?,
             tag: ImageTag::parse(tag).map_err(unreadable)?,
             digest: digest.map_err(unreadable)?,
-            caller: Caller { arn: arn.to_owned(), at: self.time },
+            // Whoever pushed it counts, whenever that was.
+            caller: Caller { arn: arn.to_owned(), at: self.time.parse().unwrap_or_default() },
         }))
     }
 }
 
 /// <https://docs.aws.amazon.com/IAM/latest/APIReference/API_User.html>
 const LONGEST_ARN: usize = 2048;
+
+/// What is repeated of a time that is none, in characters.
+const LONGEST_TIME: usize = 40;
 
 #[cfg(test)]
 mod tests {
@@ -231,6 +241,21 @@ mod tests {
         assert_eq!(with("/detail/responseElements/image/imageId/imageTag", null), Err(Ignored::Untagged));
         let tag = "/detail/responseElements/image/imageId/imageTag";
         assert!(matches!(with(tag, "a\r\nb".into()), Err(Ignored::Unreadable(_))));
+    }
+
+    #[test]
+    fn event_without_readable_time_is_left_to_the_sweep() {
+        for time in ["", "yesterday", "2026-13-01T00:00:00Z", "99999-01-01T00:00:00Z", "1767225600"] {
+            let mut pushed = event("main");
+            pushed.time = time.to_owned();
+            assert_eq!(pushed.told(), Err(Ignored::NoTime(time.to_owned())));
+            let mut deleted = event("prod-stable");
+            (deleted.time, deleted.detail.action_type) = (time.to_owned(), Some("DELETE".to_owned()));
+            assert!(matches!(deleted.told(), Ok(Told::Deleted { .. })), "needs no time");
+            let mut called: Event = serde_json::from_value(call()).unwrap();
+            called.time = time.to_owned();
+            assert!(matches!(called.told(), Ok(Told::Called(_))), "whoever pushed it counts all the same");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The way there: an approved build reaches the services and is proven, or production is back where it was.
 
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use stablepin_tests::{App, Plan, Service, until};
 use xtask::image::{Mode, Spec};
@@ -200,4 +201,35 @@ fn a_freeze_keeps_a_release_out_until_it_is_thawed() {
         (app.pins() == [(1, build.clone())]).then_some(())
     });
     assert_eq!(app.audited("Environment State Change"), ["open → frozen", "frozen → open"]);
+}
+
+/// A table of before has a watermark that no push of this century passes.
+#[test]
+fn watermark_of_the_future_is_reset_by_a_signed_request() {
+    let app = Plan::new("watermark").create();
+    let bad = app.pin("main", &Spec::new("1"));
+    for path in ["record.watermark.at", "record.latest.occurrence.at"] {
+        app.rewrite("ENV#production", path, "2099-01-01T00:00:00Z");
+    }
+    let path = "/environments/production/watermark";
+    let (status, problem) = app.api("DELETE", path, None);
+    assert_eq!((status, &problem["type"]), (422, &json!("urn:stablepin:problem:reason-needed")), "{problem}");
+    let (status, answer) = app.api("DELETE", path, Some(&json!({ "reason": "a test event" })));
+    assert_eq!(status, 200, "{answer}");
+    let at = answer["record"]["watermark"]["at"].as_str().expect("a time").to_owned();
+    assert!(at.starts_with("20") && !at.starts_with("2099"), "{at}");
+    let (status, problem) = app.api("DELETE", path, Some(&json!({ "reason": "again" })));
+    assert_eq!(
+        (status, &problem["type"]),
+        (409, &json!("urn:stablepin:problem:watermark-not-ahead")),
+        "{problem}"
+    );
+    let audited = app.audited("Environment State Change");
+    assert_eq!(audited, [format!("watermark 2099-01-01T00:00:00Z → watermark {at}")]);
+
+    // Within one second the digests decide.
+    let after = at.parse::<Timestamp>().expect("a time") + SignedDuration::from_secs(1);
+    until("the next second", || (Timestamp::now() >= after).then_some(()));
+    let next = app.pin("main", &Spec::new("2"));
+    assert_eq!(app.pins(), [(1, bad), (2, next)]);
 }

@@ -84,3 +84,25 @@ fn two_tags_on_one_digest_ask_once() {
     app.deliver(&app.push_event("main-1234abc", &digest, at + SignedDuration::from_secs(1)));
     assert_eq!((app.promotions().len(), app.mails("lead").len()), (1, 1));
 }
+
+/// Its event's time stays what it is known by; its place is of the minutes in which it came.
+#[test]
+fn push_of_the_future_is_asked_once_and_the_next_one_is_pinned_after_it() {
+    let app = Plan::new("future").create_aside();
+    let (future, next) = (quiet(&app, "future"), quiet(&app, "next"));
+    let event = app.push_event("main", &future, "2099-01-01T00:00:00Z".parse().expect("a time"));
+    app.deliver(&event);
+    app.approve(&future);
+    let place = app.promotions()[0]["occurrence"]["at"].clone();
+    app.deliver(&event);
+    assert_eq!((app.promotions().len(), app.mails("lead").len()), (1, 1), "told again, it is the same push");
+    assert_eq!(app.promotions()[0]["occurrence"]["at"], place);
+    let at: Timestamp = place.as_str().expect("a time").parse().expect("a time");
+    assert!(at <= Timestamp::now() + SignedDuration::from_mins(5), "{at}");
+    let name = app.build_tag(&future);
+    assert!(!name.contains("2099"), "{name}");
+
+    app.deliver(&app.push_event("main", &next, at + SignedDuration::from_secs(1)));
+    app.approve(&next);
+    assert_eq!(app.pins(), [(1, future), (2, next)]);
+}

@@ -81,6 +81,7 @@ pub(super) fn headline(refusal: &Refusal) -> &'static str {
         | Refusal::Frozen { .. }
         | Refusal::NotFrozen
         | Refusal::NotHeld
+        | Refusal::WatermarkNotAhead { .. }
         | Refusal::ReasonNeeded
         | Refusal::UnknownService { .. } => "Nothing to decide here",
     }

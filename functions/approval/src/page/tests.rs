@@ -468,6 +468,7 @@ fn reason_after(refusal: &Refusal) -> Option<Refusal> {
         | Refusal::Frozen { .. }
         | Refusal::NotFrozen
         | Refusal::NotHeld
+        | Refusal::WatermarkNotAhead { .. }
         | Refusal::ReasonNeeded
         | Refusal::UnknownService { .. } => None,
     }

@@ -7,6 +7,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 use stablepin_core::caller::Caller;
 use stablepin_core::containing_index::ContainingIndex;
+use stablepin_core::event_time::place;
 use stablepin_core::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_core::name::ApplicationName;
 use stablepin_core::sweep::KnownTag;
@@ -100,8 +101,9 @@ impl Table {
             .put_item()
             .table_name(&self.name)
             .set_item(Some(item))
-            .condition_expression("attribute_not_exists(called_at) OR called_at <= :at")
+            .condition_expression("attribute_not_exists(called_at) OR called_at <= :at OR called_at > :ahead")
             .expression_attribute_values(":at", AttributeValue::S(sortable(at)))
+            .expression_attribute_values(":ahead", AttributeValue::S(ahead()))
             .send()
             .await;
         or_newer("PutItem", answer)
@@ -175,13 +177,21 @@ impl Table {
             .table_name(&self.name)
             .set_key(Some(tag.attributes()))
             .update_expression(update)
-            .condition_expression("attribute_not_exists(followed_at) OR followed_at <= :at")
+            .condition_expression(
+                "attribute_not_exists(followed_at) OR followed_at <= :at OR followed_at > :ahead",
+            )
             .expression_attribute_values(":digest", AttributeValue::S(digest.to_string()))
             .expression_attribute_values(":at", AttributeValue::S(sortable(at)))
+            .expression_attribute_values(":ahead", AttributeValue::S(ahead()))
             .send()
             .await;
         or_newer("UpdateItem", answer)
     }
+}
+
+/// A time that was stored and is later than this is no clock's: whatever comes now is newer.
+fn ahead() -> String {
+    sortable(place(Timestamp::now(), Timestamp::MAX))
 }
 
 pub(super) fn pushers_of(item: &Item) -> BTreeSet<String> {

@@ -1,9 +1,11 @@
-//! What a person orders of an environment: freeze it, thaw it, release its hold.
+//! What a person orders of an environment: freeze it, thaw it, release its hold, reset its watermark.
+
+use jiff::Timestamp;
 
 use super::{Draft, Entry};
 use crate::audit::{Actor, Kind};
 use crate::one_line::reason;
-use crate::records::Freeze;
+use crate::records::{Environment, Freeze};
 use crate::refusal::Refusal;
 
 /// A person's order. Rollbacks work whatever is ordered.
@@ -21,6 +23,8 @@ pub enum Wish {
     Thaw,
     /// Automation may go on after a rollback or a failure.
     ReleaseHold,
+    /// A push that was pinned says that it is of the future: what is pushed from now on is later all the same.
+    ResetWatermark,
 }
 
 pub(super) fn carry_out(draft: &mut Draft, order: &Order) -> Result<(), Refusal> {
@@ -35,25 +39,44 @@ pub(super) fn carry_out(draft: &mut Draft, order: &Order) -> Result<(), Refusal>
             }
             let reason = why.clone().ok_or(Refusal::ReasonNeeded)?;
             environment.freeze = Some(Freeze { since, reason, by: order.actor.clone() });
-            ("open", "frozen")
+            ("open".to_owned(), "frozen".to_owned())
         }
         Wish::Thaw => {
             environment.freeze.take().ok_or(Refusal::NotFrozen)?;
-            ("frozen", "open")
+            ("frozen".to_owned(), "open".to_owned())
         }
         Wish::ReleaseHold => {
             environment.hold.take().ok_or(Refusal::NotHeld)?;
-            ("held", "open")
+            ("held".to_owned(), "open".to_owned())
+        }
+        Wish::ResetWatermark => {
+            why.as_ref().ok_or(Refusal::ReasonNeeded)?;
+            reset(environment, since)?
         }
     };
     draft.audit(Entry {
         kind: Kind::Environment,
         id: None,
         digest: None,
-        from: Some(from.to_owned()),
-        to: to.to_owned(),
+        from: Some(from),
+        to,
         reason: why,
         actor: order.actor.clone(),
     });
     Ok(())
+}
+
+/// Never to before now: an earlier push could become the pin after a later one.
+fn reset(environment: &mut Environment, now: Timestamp) -> Result<(String, String), Refusal> {
+    let Environment { watermark, latest, .. } = environment;
+    let at = watermark.as_ref().map(|mark| mark.at);
+    let marks = watermark.iter_mut().chain(latest.iter_mut().map(|latest| &mut latest.occurrence));
+    let mut ahead: Vec<_> = marks.filter(|mark| mark.at > now).collect();
+    let from = ahead.iter().map(|mark| mark.at).max().ok_or(Refusal::WatermarkNotAhead { at })?;
+    // Events have whole seconds.
+    let to = Timestamp::from_second(now.as_second()).unwrap_or(now);
+    for mark in &mut ahead {
+        mark.at = to;
+    }
+    Ok((format!("watermark {from}"), format!("watermark {to}")))
 }

@@ -84,8 +84,9 @@ pub(super) fn open(draft: &mut Draft, opening: &Opening) -> Result<(), Refusal> 
     let now = draft.now;
     let policy = draft.change.after.policy().ok_or(Refusal::NoSuchEnvironment)?.clone();
     let after = &mut draft.change.after;
-    let occurrence = opening.occurrence.clone();
-    draft.change.opened = Some(occurrence.clone());
+    // A push is known by its event's time, also when it is told again; its place in the order is fixed now.
+    draft.change.opened = Some(opening.occurrence.clone());
+    let occurrence = opening.occurrence.placed(now);
 
     let build = if let Some(build) = after.build.clone() {
         build
@@ -386,13 +387,11 @@ pub(super) fn set_pin(draft: &mut Draft, policy: &Policy, revisions: BTreeMap<Se
         revisions,
     });
     draft.free_slot(promotion.id);
+    // Placed once more: promotions were stored that had no place yet.
+    let occurrence = promotion.occurrence.placed(draft.now);
     let environment = &mut draft.change.after.environment;
-    environment.watermark = Some(
-        environment
-            .watermark
-            .take()
-            .map_or(promotion.occurrence.clone(), |mark| mark.max(promotion.occurrence.clone())),
-    );
+    environment.watermark =
+        Some(environment.watermark.take().map_or(occurrence.clone(), |mark| mark.max(occurrence)));
     let number = environment.pin.as_ref().map(|pin| pin.number);
     if let Some(promotion) = self::promotion(draft) {
         promotion.pin = number;

@@ -6,6 +6,7 @@ mod approval;
 mod contained;
 mod deploy;
 mod drift;
+mod event_times;
 mod explore;
 mod lifecycle;
 mod live_drift;
