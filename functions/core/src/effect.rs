@@ -13,7 +13,7 @@ use crate::pin_number::PinNumber;
 use crate::reach::{Reach, is_out_of_reach};
 use crate::records::{
     Asked, Build, Lease, Live, Notice, Operation, Pin, Progress, Promotion, PromotionState, Repair, Rollback,
-    RollbackState, Rollout, SlotKind, Started, Subject, TokenHash, Way, Work, look_again,
+    RollbackState, Rollout, SlotKind, Started, Subject, TakenTag, TokenHash, Way, Work, look_again,
 };
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,6 +76,8 @@ pub enum Outcome {
     /// Something cannot move: nothing was touched.
     Unfit(String),
     StableTagged(PinNumber),
+    /// Another image has the pin's tag, and it cannot be moved.
+    StableTaken(TakenTag),
     BackupTried,
     CurrentTried(ImageDigest),
     /// What was seen of one service.
@@ -233,7 +235,7 @@ fn promotion_pending(
             .chain(ended(operation))
             .chain(families(operation))
             .collect(),
-        PromotionState::Completed => families(operation).collect(),
+        PromotionState::Completed => taken(operation).into_iter().chain(families(operation)).collect(),
         PromotionState::Cancelled => Vec::new(),
     };
     let telling = tells_at(operation).is_some_and(|at| at <= now);
@@ -344,14 +346,20 @@ fn ended(operation: &Operation) -> Option<Effect> {
     (!operation.told.contains(&Notice::Ended)).then_some(Effect::Notify(Notice::Ended))
 }
 
+/// People are told that a pin's tag could not be put.
+fn taken(operation: &Operation) -> Option<Effect> {
+    let untold = operation.tag_taken.is_some() && !operation.told.contains(&Notice::TagTaken);
+    untold.then_some(Effect::Notify(Notice::TagTaken))
+}
+
 /// The stable tag, until it is seen to show the pin; and the tag of what is live, if that is what was moved.
 fn repair_pending(subject: &Subject, operation: &Operation, repair: &Repair) -> Vec<Effect> {
     if repair.repaired_at.is_some() {
-        return Vec::new();
+        return taken(operation).into_iter().collect();
     }
     let environment = &subject.environment;
     let shown = environment.applied == environment.pin.as_ref().map(|pin| pin.number);
-    let stable = stable_tag(subject).filter(|_| !shown);
+    let stable = stable_tag(subject).filter(|_| !shown && environment.tag_taken.is_none());
     stable.into_iter().chain(current_tag(subject, operation)).collect()
 }
 
@@ -378,7 +386,8 @@ fn rollback_pending(
     match rollback.state {
         RollbackState::Requested | RollbackState::InProgress => {}
         RollbackState::Completed => {
-            return current_tag(subject, operation).into_iter().chain(families(operation)).collect();
+            let tags = current_tag(subject, operation).into_iter().chain(taken(operation));
+            return tags.chain(families(operation)).collect();
         }
         RollbackState::Incomplete | RollbackState::Failed => {
             return ended(operation).into_iter().chain(families(operation)).collect();

@@ -186,6 +186,27 @@ pub struct Current {
     pub tagged: bool,
 }
 
+/// A pin's tag that is on another image, in a repository that does not let it move.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TakenTag {
+    pub pin: PinNumber,
+    pub tag: ImageTag,
+    pub on: ImageDigest,
+    /// Who put it there, as CloudTrail recorded: an ARN.
+    pub by: Option<String>,
+}
+
+impl TakenTag {
+    /// For people, without a stop at its end.
+    pub fn words(&self) -> String {
+        let Self { pin, tag, on, by } = self;
+        let by = by.as_ref().map(|by| format!(", put there by {by}")).unwrap_or_default();
+        format!(
+            "the tag {tag} of pin {pin} could not be put: it is on {on}{by}, and the repository does not let it move"
+        )
+    }
+}
+
 /// The newest push that an environment was asked to take.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Latest {
@@ -203,6 +224,9 @@ pub struct Environment {
     pub pin: Option<Pin>,
     /// The pin that the stable tag was last seen to show.
     pub applied: Option<PinNumber>,
+    /// The pin's tag cannot be put until somebody frees it. Tried again when it is found free.
+    #[serde(default)]
+    pub tag_taken: Option<TakenTag>,
     /// The latest push that was ever pinned. Never falls.
     pub watermark: Option<Occurrence>,
     pub latest: Option<Latest>,
@@ -230,6 +254,7 @@ impl Environment {
         Self {
             pin: None,
             applied: None,
+            tag_taken: None,
             watermark: None,
             latest: None,
             asked: Vec::new(),
@@ -478,6 +503,8 @@ pub enum Notice {
     OutOfReach,
     /// Services do not run the pin, moved by somebody else.
     LiveDrift,
+    /// A pin stands, and its tag is on another image for good.
+    TagTaken,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -527,6 +554,9 @@ pub struct Operation {
     pub failures: u32,
     /// What the last of them said, for people.
     pub problem: Option<String>,
+    /// It was the first to find the pin's tag on another image: people are told.
+    #[serde(default)]
+    pub tag_taken: Option<TakenTag>,
     /// What people were told.
     pub told: BTreeSet<Notice>,
     /// It has ended; services whose families nobody has looked at since.
@@ -545,6 +575,7 @@ impl Operation {
             tell_at: None,
             failures: 0,
             problem: None,
+            tag_taken: None,
             told: BTreeSet::new(),
             families: BTreeSet::new(),
             version: 0,

@@ -169,6 +169,20 @@ impl Draft {
             Outcome::StableTagged(number) => {
                 if after.environment.pin.as_ref().is_some_and(|pin| pin.number == *number) {
                     after.environment.applied = Some(*number);
+                    after.environment.tag_taken = None;
+                    self.stable_tagged();
+                }
+            }
+            Outcome::StableTaken(taken) => {
+                let environment = &mut after.environment;
+                if environment.pin.as_ref().is_some_and(|pin| pin.number == taken.pin) {
+                    // Told once, by whoever found it first.
+                    if environment.tag_taken.as_ref() != Some(taken)
+                        && let Some(operation) = &mut after.operation
+                    {
+                        operation.tag_taken = Some(taken.clone());
+                    }
+                    environment.tag_taken = Some(taken.clone());
                     self.stable_tagged();
                 }
             }
@@ -291,6 +305,14 @@ impl Draft {
         }
     }
 
+    /// What is true of the pin's tag, behind what is said of the pin.
+    fn and_its_tag(&self, said: String) -> String {
+        match &self.change.after.environment.tag_taken {
+            None => said,
+            Some(taken) => format!("{said}; {}", taken.words()),
+        }
+    }
+
     /// Ends, moves on, and says when to look again.
     fn settle(&mut self) {
         match self.change.after.operation.as_ref().map(|operation| &operation.work) {
@@ -388,6 +410,7 @@ impl Draft {
             revisions: pin.revisions,
         };
         environment.pin = Some(record.clone());
+        environment.tag_taken = None;
         environment.rolled_back_from.remove(&record.digest);
         self.audit(Entry {
             kind: Kind::Pin,

@@ -172,7 +172,9 @@ fn pin(subject: &Subject, promotion: &Promotion) -> Step {
     const NAME: &str = "Pinned";
     match (promotion.pin, promotion.state) {
         (Some(number), PromotionState::Completed) => {
-            step(NAME, State::Done, format!("pin {number} of {}", subject.name))
+            let taken = subject.operation.as_ref().and_then(|operation| operation.tag_taken.as_ref());
+            let taken = taken.map(|taken| format!("; {}", taken.words())).unwrap_or_default();
+            step(NAME, State::Done, format!("pin {number} of {}{taken}", subject.name))
         }
         (Some(number), _) => step(NAME, State::Now, format!("pin {number}; its tag follows within a minute")),
         (None, PromotionState::Pending) => step(NAME, State::Now, waits_for(subject)),

@@ -73,7 +73,7 @@ fn under<'a>(
 ) -> BoxFuture<'a, Outcome> {
     match effect {
         Effect::TagBuild(build) if LINKED.ecr => Box::pin(tag::build(doors, build)),
-        Effect::TagStable(pin) if LINKED.ecr => Box::pin(tag::stable(doors, policy, pin)),
+        Effect::TagStable(pin) if LINKED.ecr => Box::pin(tag::stable(doors, subject, policy, pin)),
         Effect::TagBackup { tag, digest } if LINKED.ecr => Box::pin(tag::backup(doors, policy, tag, digest)),
         Effect::TagCurrent(digest) if LINKED.ecr => Box::pin(tag::current(doors, subject, policy, digest)),
         Effect::Ask(approver) if LINKED.post => Box::pin(ask::ask(doors, subject, policy, approver)),

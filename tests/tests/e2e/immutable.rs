@@ -1,6 +1,7 @@
 //! Repositories whose tags cannot move.
 
 use jiff::Timestamp;
+use serde_json::{Value, json};
 use stablepin_tests::Plan;
 use stablepin_tests::ecr_double::Mutability;
 use xtask::image::Spec;
@@ -45,4 +46,62 @@ fn a_build_tag_that_somebody_else_has_put_on_another_image_is_left_where_it_is()
     assert_ne!(ours, name);
     assert_eq!(app.tag(&name), Some(theirs));
     assert_eq!(app.tag(&ours), Some(digest));
+}
+
+/// Somebody put pin 1's tag on another image before there was a pin 1.
+#[test]
+fn pin_stands_where_its_numbered_tag_is_taken() {
+    let app = Plan::new("squatted").tags_are(Mutability::Immutable).create_aside();
+    let theirs = app.push("quiet-theirs", &Spec::new("theirs"));
+    let first = "prod-stable-000001";
+    app.push_image(Some(first), &stablepin_tests::app::image(&Spec::new("theirs")));
+    let digest = app.push("quiet-ours", &Spec::new("ours"));
+    app.deliver(&app.push_event("main", &digest, Timestamp::now()));
+    let link = app.link(&digest);
+    assert_eq!(app.decides(&link, "approve").0, 200);
+    app.ticks_until("its end, told", |app| {
+        let operation = app.operation(&format!("PROMOTION#{}", link.promotion()));
+        operation["told"] == json!(["tag-taken"]) && operation["wake_at"].is_null()
+    });
+    let (state, reason) = app.ended(link.promotion());
+    let said = format!("pinned as pin 1; the tag {first} of pin 1 could not be put: it is on {theirs}");
+    assert!(state == "Completed" && reason.starts_with(&said), "{state}: {reason}");
+    let environment = app.environment();
+    assert_eq!((&environment["applied"], &environment["tag_taken"]["on"]), (&Value::Null, &json!(theirs)));
+    assert_eq!(
+        (app.pins(), app.tag(first)),
+        (vec![(1, digest.clone())], Some(theirs)),
+        "it is left where it is"
+    );
+
+    // The next pin has a tag of its own.
+    let next = app.push("quiet-next", &Spec::new("next"));
+    app.deliver(&app.push_event("main", &next, Timestamp::now()));
+    app.approve(&next);
+    assert_eq!(app.tag("prod-stable-000002"), Some(next));
+    assert_eq!(app.environment()["tag_taken"], Value::Null);
+}
+
+/// It comes to the pin when somebody frees it.
+#[test]
+fn numbered_tag_that_is_freed_comes_to_its_pin() {
+    let app = Plan::new("freed").tags_are(Mutability::Immutable).create_aside();
+    let first = "prod-stable-000001";
+    app.push("quiet-theirs", &Spec::new("theirs"));
+    app.push_image(Some(first), &stablepin_tests::app::image(&Spec::new("theirs")));
+    let digest = app.push("quiet-ours", &Spec::new("ours"));
+    app.deliver(&app.push_event("main", &digest, Timestamp::now()));
+    let link = app.link(&digest);
+    assert_eq!(app.decides(&link, "approve").0, 200);
+    app.ticks_until("its end", |app| app.promotion(link.promotion())["state"] == "Completed");
+    app.sweep_beside(None);
+    assert!(
+        app.tag(first) != Some(digest.clone()) && app.audited("Drift Detected").is_empty(),
+        "people know"
+    );
+    app.web().is_untagged(first);
+    app.hears();
+    app.sweep_beside(None);
+    app.ticks_until("the tag", |app| app.tag(first) == Some(digest.clone()));
+    assert_eq!((&app.environment()["applied"], &app.environment()["tag_taken"]), (&json!(1), &Value::Null));
 }

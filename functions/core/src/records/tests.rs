@@ -79,6 +79,7 @@ fn environment() -> Environment {
     Environment {
         pin: Some(pin()),
         applied: Some(PinNumber::new(7).unwrap()),
+        tag_taken: Some(taken()),
         watermark: Some(occurrence.clone()),
         latest: Some(Latest {
             occurrence,
@@ -125,6 +126,15 @@ fn environment() -> Environment {
             notified_at: Some(at("2025-07-17T16:20:02Z")),
         }),
         version: 12,
+    }
+}
+
+fn taken() -> TakenTag {
+    TakenTag {
+        pin: PinNumber::new(7).unwrap(),
+        tag: tag("prod-stable-000007"),
+        on: digest(0xb2),
+        by: Some("arn:aws:iam::111122223333:user/anna".to_owned()),
     }
 }
 
@@ -188,6 +198,7 @@ fn promotion() -> Operation {
         tell_at: Some(at("2025-07-17T15:01:00Z")),
         failures: 0,
         problem: None,
+        tag_taken: Some(taken()),
         told: BTreeSet::from([Notice::GoingBack, Notice::Ended]),
         families: BTreeSet::from([service("prod/web")]),
         version: 5,
@@ -281,6 +292,7 @@ fn rollback() -> Operation {
         tell_at: None,
         failures: 1,
         problem: Some("ECS could not be asked (DescribeServices): throttled".to_owned()),
+        tag_taken: None,
         told: BTreeSet::new(),
         families: BTreeSet::new(),
         version: 9,

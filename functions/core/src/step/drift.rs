@@ -28,7 +28,17 @@ pub(super) fn open(draft: &mut Draft, drifted: &Drifted) {
     let expected = if of_live {
         environment.current.as_ref().filter(|current| current.tagged).map(|current| current.digest.clone())
     } else {
-        let pin = environment.pin.as_ref().filter(|pin| environment.applied == Some(pin.number));
+        let taken = environment.tag_taken.as_ref();
+        if taken.is_some_and(|taken| taken.tag == drifted.tag && drifted.found.as_ref() == Some(&taken.on)) {
+            return; // People know.
+        }
+        let ours = |number| environment.applied == Some(number) || taken.is_some();
+        let pin = environment.pin.as_ref().filter(|pin| ours(pin.number));
+        // Somebody freed the tag, and put it where it belongs.
+        if let Some(pin) = pin.filter(|pin| drifted.found.as_ref() == Some(&pin.digest)) {
+            (environment.applied, environment.tag_taken) = (Some(pin.number), None);
+            return;
+        }
         pin.map(|pin| pin.digest.clone())
     };
     let Some(expected) = expected.filter(|expected| Some(expected) != drifted.found.as_ref()) else { return };
@@ -37,7 +47,7 @@ pub(super) fn open(draft: &mut Draft, drifted: &Drifted) {
             (current.by, current.tagged) = (drifted.id, false);
         }
     } else {
-        environment.applied = None;
+        (environment.applied, environment.tag_taken) = (None, None);
     }
     let repair = Repair {
         id: drifted.id,
@@ -60,7 +70,8 @@ pub(super) fn tick(draft: &mut Draft) {
 pub(super) fn settle(draft: &mut Draft) {
     let there = crate::effect::pending(draft.now, &draft.change.after).is_empty();
     if there {
-        end(draft, "Repaired");
+        let taken = draft.change.after.operation.as_ref().is_some_and(|one| one.tag_taken.is_some());
+        end(draft, if taken { "Taken" } else { "Repaired" });
     }
 }
 

@@ -405,7 +405,8 @@ pub(super) fn stable_tagged(draft: &mut Draft) {
         && let Some(pin) = promotion.pin
         && named
     {
-        end(draft, PromotionState::Completed, format!("pinned as pin {pin}"), Actor::Stablepin);
+        let reason = draft.and_its_tag(format!("pinned as pin {pin}"));
+        end(draft, PromotionState::Completed, reason, Actor::Stablepin);
     }
 }
 

@@ -258,6 +258,7 @@ pub(super) fn stable_tagged(draft: &mut Draft) {
         && !rollback.state.is_terminal()
     {
         let reason = format!("{} at {}, pin {pin}", rollback.rollout.proven(), rollback.target.digest);
+        let reason = draft.and_its_tag(reason);
         move_to(draft, RollbackState::Completed, Some(reason));
     }
 }

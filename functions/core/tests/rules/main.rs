@@ -14,6 +14,7 @@ mod process;
 mod races;
 mod retention;
 mod signers;
+mod squatted;
 mod world;
 
 use jiff::SignedDuration;

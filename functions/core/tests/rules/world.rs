@@ -6,13 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use stablepin_core::application::{Application, ServiceName};
 use stablepin_core::audit::{Actor, AuditRecord, Kind};
+use stablepin_core::build_tag::numbered;
 use stablepin_core::effect::{Effect, Outcome, Seen, owed, take_lease};
 use stablepin_core::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_core::name::{ApproverName, EnvironmentName};
 use stablepin_core::reach::Reach;
 use stablepin_core::records::{
     Build, CodeHash, Configuration, Environment, Lease, Live, Occurrence, Operation, OperationId, Pin,
-    PromotionState, ServiceRollout, Started, Subject, Token, TokenHash, Verdict, Way, Work,
+    PromotionState, ServiceRollout, Started, Subject, TakenTag, Token, TokenHash, Verdict, Way, Work,
 };
 use stablepin_core::refusal::Refusal;
 use stablepin_core::step::{
@@ -114,6 +115,8 @@ pub(crate) struct World {
     pub(crate) tokens: BTreeMap<TokenHash, Token>,
     /// What the registry has.
     pub(crate) tags: BTreeMap<ImageTag, ImageDigest>,
+    /// No tag moves: each pin has its own.
+    pub(crate) immutable: bool,
     /// What each service runs.
     pub(crate) services: BTreeMap<ServiceName, Running>,
     /// Digests that never become healthy.
@@ -145,6 +148,7 @@ impl World {
             audit: Vec::new(),
             tokens: BTreeMap::new(),
             tags: BTreeMap::new(),
+            immutable: false,
             services,
             broken: BTreeSet::new(),
             breaker: false,
@@ -475,6 +479,16 @@ impl World {
                 self.tokens.insert(hash.clone(), token);
                 Outcome::Asked { approver: name.clone(), token: hash, mail: format!("{name}@example.com") }
             }
+            Effect::TagStable(pin) if self.immutable => {
+                let tag = numbered(&self.stable_tag(), pin.number);
+                match self.tags.get(&tag).cloned().filter(|on| *on != pin.digest) {
+                    Some(on) => Outcome::StableTaken(TakenTag { pin: pin.number, tag, on, by: None }),
+                    None => {
+                        self.tags.insert(tag, pin.digest.clone());
+                        Outcome::StableTagged(pin.number)
+                    }
+                }
+            }
             Effect::TagStable(pin) => {
                 self.tags.insert(self.stable_tag(), pin.digest.clone());
                 Outcome::StableTagged(pin.number)
@@ -584,7 +598,10 @@ impl World {
             }
             if self.flights.is_empty() && self.in_progress() == 0 {
                 // The sweep finds what no event told of.
-                let tags = [self.stable_tag(), self.current_tag()];
+                let number = self.environment.pin.as_ref().map(|pin| pin.number).filter(|_| self.immutable);
+                let stable = self.stable_tag();
+                let stable = number.map_or(stable.clone(), |number| numbered(&stable, number));
+                let tags = [stable, self.current_tag()];
                 let drifted: Vec<_> = tags.iter().filter_map(|tag| self.look_at_tag(tag)).collect();
                 if drifted.is_empty() {
                     return;

@@ -5,7 +5,7 @@ use stablepin_core::application::Environment as Policy;
 use stablepin_core::build_tag::{current as current_tag, numbered};
 use stablepin_core::effect::Outcome;
 use stablepin_core::image::{ImageDigest, ImageTag, RepositoryName};
-use stablepin_core::records::{Build, Pin, Subject, Work};
+use stablepin_core::records::{Build, Pin, Subject, TakenTag, Work};
 
 use super::problem;
 use crate::Doors;
@@ -33,7 +33,7 @@ pub(super) async fn build(doors: &Doors, build: &Build) -> Outcome {
 }
 
 /// The stable tag: moved where the repository lets it move, else this pin's own numbered tag.
-pub(super) async fn stable(doors: &Doors, policy: &Policy, pin: &Pin) -> Outcome {
+pub(super) async fn stable(doors: &Doors, subject: &Subject, policy: &Policy, pin: &Pin) -> Outcome {
     let (manifest, repository) = tokio::join!(
         manifest(doors, &policy.repository, &pin.digest),
         doors.ecr.repository(&policy.repository),
@@ -53,11 +53,25 @@ pub(super) async fn stable(doors: &Doors, policy: &Policy, pin: &Pin) -> Outcome
     };
     match doors.ecr.put_tag(&policy.repository, &manifest, &tag).await {
         Ok(PutTag::Put | PutTag::AlreadyThere) => Outcome::StableTagged(pin.number),
-        Ok(PutTag::PointsElsewhere) => Outcome::Problem(format!(
-            "the tag {tag} of {} is on another image and the repository does not let it move: delete that tag",
-            policy.repository
-        )),
+        Ok(PutTag::PointsElsewhere) => taken(doors, subject, policy, pin, tag).await,
         Err(error) => problem(&error),
+    }
+}
+
+/// Another image has the name for good: which one, and by whom, as far as that can be told.
+async fn taken(doors: &Doors, subject: &Subject, policy: &Policy, pin: &Pin, tag: ImageTag) -> Outcome {
+    let on = match doors.ecr.image(&policy.repository, &[ImageId::Tag(tag.clone())]).await {
+        Ok(found) => found.into_iter().next().map(|manifest| manifest.digest),
+        Err(error) => return problem(&error),
+    };
+    match on {
+        Some(on) if on == pin.digest => Outcome::StableTagged(pin.number),
+        Some(on) => {
+            let caller = doors.table.caller(subject.application(), &policy.repository, &tag, &on).await;
+            let by = caller.ok().flatten().map(|caller| caller.arn);
+            Outcome::StableTaken(TakenTag { pin: pin.number, tag, on, by })
+        }
+        None => Outcome::Problem(format!("the tag {tag} was on another image, and is gone")),
     }
 }
 

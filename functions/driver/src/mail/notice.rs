@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 use stablepin_core::one_line::inert;
 use stablepin_core::records::{
-    Notice, Progress, Promotion, PromotionState, Rollback, RollbackState, Rollout, SlotKind, Subject, Work,
+    Notice, Progress, Promotion, PromotionState, Rollback, RollbackState, Rollout, SlotKind, Subject,
+    TakenTag, Work,
 };
 use stablepin_core::words::time;
 
@@ -25,6 +26,7 @@ pub struct Told {
 pub fn notice(subject: &Subject, notice: Notice) -> Option<Told> {
     let operation = subject.operation.as_ref()?;
     let words = match (&operation.work, notice) {
+        (_, Notice::TagTaken) => tag_taken(subject, operation.tag_taken.as_ref()?),
         (Work::Promotion(promotion), Notice::OutOfReach) => out_of_reach(subject, promotion)?,
         (Work::Promotion(promotion), _) => of_promotion(subject, promotion, notice)?,
         (Work::Rollback(rollback), _) => of_rollback(subject, rollback, notice)?,
@@ -139,6 +141,26 @@ fn out_of_reach(subject: &Subject, promotion: &Promotion) -> Option<Words> {
     })
 }
 
+/// The pin stands all the same.
+fn tag_taken(subject: &Subject, taken: &TakenTag) -> Words {
+    let TakenTag { pin, tag, on, by } = taken;
+    let by = by.as_ref().map_or("Who put it there is not known.".to_owned(), |by| {
+        format!("{by} put it there, as CloudTrail recorded.")
+    });
+    Words {
+        title: "a pin's tag is taken",
+        event: "tag-taken",
+        what: format!("Pin {pin} of {} stands, and its tag {tag} could not be put.", subject.name),
+        why: format!("Why: the tag is on {on}, and the repository does not let it move. {}", line(&by)),
+        next: vec![
+            format!("Deploy by the digest of pin {pin}, not by {tag}: that is another image."),
+            format!(
+                "Find out who puts tags of this name. Delete the tag {tag} in ECR: then it is put on the pin."
+            ),
+        ],
+    }
+}
+
 fn of_promotion(subject: &Subject, promotion: &Promotion, notice: Notice) -> Option<Words> {
     let build = &promotion.build.build_tag;
     let pin = match &subject.environment.pin {
@@ -148,7 +170,7 @@ fn of_promotion(subject: &Subject, promotion: &Promotion, notice: Notice) -> Opt
     let (failure, reason) = (promotion.failure.as_deref(), promotion.reason.as_deref());
     let why = match notice {
         Notice::GoingBack => failure.or(reason),
-        Notice::Ended | Notice::OutOfReach | Notice::LiveDrift => reason.or(failure),
+        Notice::Ended | Notice::OutOfReach | Notice::LiveDrift | Notice::TagTaken => reason.or(failure),
     };
     let why = why.unwrap_or("no reason is known");
     let rolling_back = subject.environment.slot.as_ref().is_some_and(|slot| slot.kind == SlotKind::Rollback);
@@ -197,7 +219,7 @@ fn of_promotion(subject: &Subject, promotion: &Promotion, notice: Notice) -> Opt
             | PromotionState::Completed
             | PromotionState::Cancelled,
         )
-        | (Notice::OutOfReach | Notice::LiveDrift, _) => None,
+        | (Notice::OutOfReach | Notice::LiveDrift | Notice::TagTaken, _) => None,
     }
 }
 
@@ -228,7 +250,7 @@ fn of_rollback(subject: &Subject, rollback: &Rollback, notice: Notice) -> Option
         (Notice::Ended, RollbackState::Incomplete) => ("a rollback is not proven", "rollback-incomplete"),
         (Notice::Ended, RollbackState::Failed) => ("a rollback failed", "rollback-failed"),
         (Notice::Ended, RollbackState::Requested | RollbackState::InProgress | RollbackState::Completed)
-        | (Notice::GoingBack | Notice::OutOfReach | Notice::LiveDrift, _) => return None,
+        | (Notice::GoingBack | Notice::OutOfReach | Notice::LiveDrift | Notice::TagTaken, _) => return None,
     };
     let target = &rollback.target;
     let why = rollback.reason.as_deref().unwrap_or("no reason is known");

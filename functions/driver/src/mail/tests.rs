@@ -12,7 +12,7 @@ use stablepin_core::reach::Reach;
 use stablepin_core::records::{
     Asked, Configuration, Destination, DriftReport, Environment, Freeze, Hold, Live, Notice, Occurrence,
     Operation, OperationId, Pin, Progress, PromotionState, Rollback, RollbackState, Rollout, ServiceRollout,
-    Slot, SlotKind, Target, TokenHash, Verdict, Vote, Work,
+    Slot, SlotKind, TakenTag, Target, TokenHash, Verdict, Vote, Work,
 };
 use stablepin_core::step::{Observed, Opening, step};
 
@@ -884,6 +884,38 @@ fn a_signed_decision_has_no_receipt() {
     let vote = promotion(&mut subject).votes.get_mut(&lead()).unwrap();
     vote.actor = Actor::Principal { arn: "arn:aws:iam::111122223333:role/lead".to_owned() };
     assert_eq!(receipt(&subject, &lead()), None);
+}
+
+#[test]
+fn notice_of_a_taken_tag_names_the_tag_its_image_and_who_put_it() {
+    let mut subject = with_a_pin(pushed(application("web", "production"), "main", |_| {}));
+    let taken = |by: Option<&str>| TakenTag {
+        pin: PinNumber::new(6).unwrap(),
+        tag: ImageTag::parse("production-stable-000006").unwrap(),
+        on: digest(0xc3),
+        by: by.map(str::to_owned),
+    };
+    subject.operation.as_mut().unwrap().tag_taken = Some(taken(Some("arn:aws:iam::111122223333:user/anna")));
+    let told = notice(&subject, Notice::TagTaken).unwrap();
+    assert_snapshot!(format!("Subject: {}\n\n{}", told.mail.subject, told.mail.body), @"
+    Subject: web production: a pin's tag is taken
+
+    Pin 6 of production stands, and its tag production-stable-000006 could not be put.
+
+    Why: the tag is on sha256:c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3, and the repository does not let it move. arn:aws:iam::111122223333:user/anna put it there, as CloudTrail recorded.
+
+    What to do:
+    - Deploy by the digest of pin 6, not by production-stable-000006: that is another image.
+    - Find out who puts tags of this name. Delete the tag production-stable-000006 in ECR: then it is put on the pin.
+
+    Id: 0198184a-0100-7000-8000-000000000001
+    ");
+    assert_eq!(told.chat["metadata"]["eventType"], "tag-taken");
+    subject.operation.as_mut().unwrap().tag_taken = Some(taken(None));
+    let told = notice(&subject, Notice::TagTaken).unwrap();
+    assert!(told.mail.body.contains("Who put it there is not known."));
+    subject.operation.as_mut().unwrap().tag_taken = None;
+    assert!(notice(&subject, Notice::TagTaken).is_none());
 }
 
 #[test]

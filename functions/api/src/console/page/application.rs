@@ -74,7 +74,8 @@ fn section(settings: &Settings, application: &ApplicationName, environment: &Env
                 @if let Some(policy) = environment.subject.policy() {
                     dt { "Stable tag" }
                     dd { code { (policy.stable_tag) } " "
-                        @match record.applied { Some(pin) => { "shows pin " (pin) } None => { "is not put yet" } } }
+                        @if let Some(taken) = &record.tag_taken { (taken.words()) }
+                        @else { @match record.applied { Some(pin) => { "shows pin " (pin) } None => { "is not put yet" } } } }
                 }
                 dt { "Pending" }
                 dd {
@@ -169,7 +170,7 @@ fn rollbacks(settings: &Settings, application: &ApplicationName, environment: &E
 
 fn entry(environment: &EnvironmentName, operation: &Operation) -> Markup {
     match &operation.work {
-        Work::Promotion(promotion) => promoted(environment, promotion),
+        Work::Promotion(promotion) => promoted(environment, promotion, operation.tag_taken.is_some()),
         Work::Rollback(rollback) => rolled_back(environment, rollback),
         Work::Repair(repair) => repaired(environment, repair),
         // No list of operations has it: the environment shows it.
@@ -177,7 +178,7 @@ fn entry(environment: &EnvironmentName, operation: &Operation) -> Markup {
     }
 }
 
-fn promoted(environment: &EnvironmentName, promotion: &Promotion) -> Markup {
+fn promoted(environment: &EnvironmentName, promotion: &Promotion, tag_taken: bool) -> Markup {
     let build = &promotion.build;
     let class = match promotion.state {
         PromotionState::Pending | PromotionState::InProgress => "now",
@@ -193,7 +194,7 @@ fn promoted(environment: &EnvironmentName, promotion: &Promotion) -> Markup {
     });
     let approved = approved.collect::<Vec<_>>().join(", ");
     let why = promotion.reason.as_ref().or(promotion.failure.as_ref());
-    let why = why.filter(|_| promotion.state != PromotionState::Completed);
+    let why = why.filter(|_| promotion.state != PromotionState::Completed || tag_taken);
     html! {
         li #(promotion.id) class=(class) {
             b { "Promotion to " (environment) i { " " (promotion.state.as_str()) } }

@@ -40,6 +40,9 @@ pub(super) fn drift(environment: &Environment) -> Vec<String> {
 }
 
 fn tag_behind(subject: &Subject, pin: &Pin) -> Option<String> {
+    if let Some(taken) = &subject.environment.tag_taken {
+        return Some(format!("{}.", taken.words()));
+    }
     let tag = subject.policy()?.stable_tag.as_str();
     match subject.environment.applied {
         Some(applied) if applied == pin.number => None,

@@ -6,7 +6,7 @@ use stablepin_core::image::{ImageTag, RepositoryName};
 use stablepin_core::pin_number::PinNumber;
 use stablepin_core::records::{
     Build, Configuration, Current, Environment as Record, Freeze, Hold, Occurrence, OperationId, Promotion,
-    Repair, Slot, SlotKind, Verdict, Vote,
+    Repair, Slot, SlotKind, TakenTag, Verdict, Vote,
 };
 use stablepin_http::page::{STYLE as FRAME, source};
 
@@ -579,4 +579,30 @@ fn every_page_lets_a_browser_do_nothing_else_than_show_it() {
         }
         assert!(!body(page).contains("style=\"") && !body(page).contains("<form"), "{}", body(page));
     }
+}
+
+/// The pin stands: said where the stable tag is, and where people look for what is not well.
+#[test]
+fn taken_tag_is_on_the_page_of_its_application_and_on_the_overview() {
+    let mut environment = one();
+    let record = &mut environment.subject.environment;
+    record.applied = None;
+    record.tag_taken = Some(TakenTag {
+        pin: pin(7).number,
+        tag: ImageTag::parse("production-stable-000007").unwrap(),
+        on: digest(3),
+        by: Some("arn:aws:iam::111122223333:user/anna".to_owned()),
+    });
+    let words = format!(
+        "the tag production-stable-000007 of pin 7 could not be put: it is on {}, put there by \
+         arn:aws:iam::111122223333:user/anna, and the repository does not let it move",
+        digest(3)
+    );
+    assert_eq!(standing::drift(&environment), [format!("{words}.")]);
+    let name = ApplicationName::parse("web").unwrap();
+    let environments = [environment];
+    let shown = Application { name: &name, environments: &environments, history: &[], older: false };
+    let response = application(visit(), &settings(), &shown);
+    let page = body(&response);
+    assert_eq!(page.matches(&words).count(), 2, "as drift, and beside the stable tag: {page}");
 }
