@@ -5,6 +5,7 @@ use stablepin_aws::dynamodb::{PutApplication, PutApplicationError, Table};
 use stablepin_core::application::{Allowed, Application, difference};
 use stablepin_core::audit::{Actor, AuditRecord, Kind};
 use stablepin_core::name::ApplicationName;
+use stablepin_core::one_line::bounded;
 use stablepin_driver::clock::now;
 use stablepin_http::{Problem, Request, Response, json as answer};
 
@@ -76,7 +77,7 @@ pub(crate) async fn put(table: &Table, settings: &Settings, request: &Request) -
         from: before.as_ref().map(|before| before.version.to_string()),
         to: (version + 1).to_string(),
         reason: Some(match &before {
-            Some(_) => changes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
+            Some(_) => bounded(changes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")),
             None => "registered".to_owned(),
         }),
         actor: Actor::Principal { arn: principal.clone() },

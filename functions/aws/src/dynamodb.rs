@@ -18,7 +18,8 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
-    AttributeValue, ConditionCheck, KeysAndAttributes, Put, TransactWriteItem, Update,
+    AttributeValue, ConditionCheck, KeysAndAttributes, Put, ReturnValuesOnConditionCheckFailure,
+    TransactWriteItem, Update,
 };
 use jiff::Timestamp;
 use serde::Serialize;
@@ -94,6 +95,8 @@ pub enum CommitError {
     AlreadyOpened,
     #[error("retention is deleting {0}")]
     Condemned(ImageDigest),
+    #[error("{MOST_NEEDED} operations were opened for {0}, and not released")]
+    Crowded(ImageDigest),
     #[error("the tag {0} is another digest's")]
     NameTaken(ImageTag),
     #[error("the link was used meanwhile")]
@@ -414,8 +417,10 @@ impl Table {
             if failed(&|part| *part == Part::Opened).is_some() {
                 return Err(CommitError::AlreadyOpened);
             }
-            if let Some((Part::Needed(digest), _)) = failed(&|part| matches!(part, Part::Needed(_))) {
-                return Err(CommitError::Condemned(digest.clone()));
+            if let Some((Part::Needed(digest), reason)) = failed(&|part| matches!(part, Part::Needed(_))) {
+                let crowded = reason.item().is_some_and(|item| !item.contains_key("condemned_by"));
+                let of = if crowded { CommitError::Crowded } else { CommitError::Condemned };
+                return Err(of(digest.clone()));
             }
             if failed(&|part| *part == Part::Token).is_some() {
                 return Err(CommitError::LinkUsed);
@@ -518,6 +523,10 @@ impl Table {
         Ok(found)
     }
 }
+
+/// So many promotions may be opened for one image until retention, every night, takes back those that have ended: with 47 bytes
+/// each, a ninth of what an item may hold. Rollbacks have as many again: promotions do not keep them out.
+pub const MOST_NEEDED: usize = 1000;
 
 /// Seconds that a link is kept after its expiry.
 const KEPT_AFTER_EXPIRY: i64 = 7 * 24 * 3600;
@@ -658,9 +667,9 @@ impl<'a> Writes<'a> {
     /// What is opened needs its image: retention may not have begun to delete it, and does not begin any more. Nothing
     /// is written when it ends: retention itself takes the reference back.
     fn need(&mut self, application: &ApplicationName, opened: &Operation) {
-        let digest = match &opened.work {
-            Work::Promotion(promotion) => &promotion.digest,
-            Work::Rollback(rollback) => &rollback.target.digest,
+        let (digest, most) = match &opened.work {
+            Work::Promotion(promotion) => (&promotion.digest, MOST_NEEDED),
+            Work::Rollback(rollback) => (&rollback.target.digest, MOST_NEEDED * 2),
             // One puts a tag on what is pinned, the other only tells people.
             Work::Repair(_) | Work::LiveDrift(_) => return,
         };
@@ -669,8 +678,12 @@ impl<'a> Writes<'a> {
             .table_name(self.table)
             .set_key(Some(keys::image(application, digest).attributes()))
             .update_expression("ADD needed_by :operation")
-            .condition_expression("attribute_not_exists(condemned_by)")
+            .condition_expression(
+                "attribute_not_exists(condemned_by) AND (attribute_not_exists(needed_by) OR size(needed_by) < :most)",
+            )
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .expression_attribute_values(":operation", AttributeValue::Ss(vec![operation]))
+            .expression_attribute_values(":most", AttributeValue::N(most.to_string()))
             .build()
             .expect("table, key and expression are set");
         self.push(TransactWriteItem::builder().update(update).build(), Part::Needed(digest.clone()));
@@ -691,6 +704,17 @@ impl<'a> Writes<'a> {
         let update = update.build().expect("table, key and expression are set");
         let part = if intent.exclusive { Part::Name(intent.tag.clone()) } else { Part::Version };
         self.push(TransactWriteItem::builder().update(update).build(), part);
+    }
+
+    fn forget(&mut self, tag: &ItemKey, digests: Vec<String>) {
+        let update = Update::builder()
+            .table_name(self.table)
+            .set_key(Some(tag.attributes()))
+            .update_expression("DELETE intents :digests")
+            .expression_attribute_values(":digests", AttributeValue::Ss(digests))
+            .build()
+            .expect("table, key and expression are set");
+        self.push(TransactWriteItem::builder().update(update).build(), Part::Version);
     }
 
     /// A link as it is after it was used, or after a wrong code: where it has not expired, and nobody has used it or

@@ -4,6 +4,7 @@
 use sha2::{Digest as _, Sha256};
 
 use crate::audit::Actor;
+use crate::caller::MORE_PUSHERS;
 use crate::one_line::{LONGEST_REASON, one_line};
 use crate::records::{Pin, Promotion, Subject};
 use crate::words::{size, time};
@@ -102,10 +103,15 @@ fn pushed(promotion: &Promotion) -> String {
     format!("{}:{tag}, {}", build.repository, time(at))
 }
 
+/// So many of those who pushed it are named in a mail.
+const MOST_NAMED: usize = 5;
+
 /// And how sure that is.
 fn asked_by(promotion: &Promotion) -> String {
-    let pushers: Vec<&str> = promotion.pushers.iter().map(String::as_str).collect();
-    let pushers = pushers.join(", ");
+    let known = promotion.pushers.iter().map(String::as_str).filter(|arn| *arn != MORE_PUSHERS);
+    let pushers: Vec<&str> = known.take(MOST_NAMED).collect();
+    let more = if promotion.pushers.len() > pushers.len() { " and others" } else { "" };
+    let pushers = pushers.join(", ") + more;
     match (&promotion.asked_by, pushers.is_empty()) {
         (Some(actor @ Actor::Principal { .. }), true) => format!("{actor}, by a signed request"),
         (Some(actor @ Actor::Principal { .. }), false) => {

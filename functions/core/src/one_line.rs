@@ -49,6 +49,18 @@ fn full_width(c: char) -> char {
     char::from_u32(u32::from(c) + 0xfee0).unwrap_or(c)
 }
 
+/// What is kept of AWS's words, in characters: ECS's own are shorter, and what several services say goes in one record.
+pub const LONGEST_TEXT: usize = 4000;
+
+/// Its beginning, if it is longer than that.
+pub fn bounded(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(LONGEST_TEXT) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
 /// A person's reason; none when nothing is left of it.
 pub fn reason(text: &str) -> Option<String> {
     Some(one_line(text, LONGEST_REASON)).filter(|line| !line.is_empty())

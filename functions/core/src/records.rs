@@ -218,6 +218,9 @@ pub struct Latest {
     pub fresh_until: Timestamp,
 }
 
+/// So many digests that were left are known: 71 KB of the 400 KB that an item may hold.
+pub const MOST_LEFT: usize = 1000;
+
 /// What is true of an environment, whichever promotion or rollback asks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Environment {
@@ -240,8 +243,8 @@ pub struct Environment {
     pub hold: Option<Hold>,
     pub freeze: Option<Freeze>,
     pub current: Option<Current>,
-    /// Digests that a rollback left: `previous` never goes there.
-    pub rolled_back_from: BTreeSet<ImageDigest>,
+    /// Digests that a rollback left: `previous` never goes there. The one that was left last is the last.
+    pub rolled_back_from: Vec<ImageDigest>,
     /// Services that were last seen not to run the pin, moved by somebody else.
     #[serde(default)]
     pub live_drift: Option<LiveDrift>,
@@ -263,10 +266,23 @@ impl Environment {
             hold: None,
             freeze: None,
             current: None,
-            rolled_back_from: BTreeSet::new(),
+            rolled_back_from: Vec::new(),
             live_drift: None,
             version: 0,
         }
+    }
+
+    /// `previous` does not go there. The oldest is forgotten: `previous` looks at newer pins first.
+    pub(crate) fn leave(&mut self, digest: ImageDigest) {
+        self.return_to(&digest);
+        self.rolled_back_from.push(digest);
+        let beyond = self.rolled_back_from.len().saturating_sub(MOST_LEFT);
+        self.rolled_back_from.drain(..beyond);
+    }
+
+    /// It is as good as any other again.
+    pub(crate) fn return_to(&mut self, digest: &ImageDigest) {
+        self.rolled_back_from.retain(|left| left != digest);
     }
 }
 

@@ -18,6 +18,12 @@ pub enum Refusal {
     )]
     ImageCondemned { digest: ImageDigest },
 
+    #[error(
+        "{most} promotions of {digest} were opened, and retention has not seen yet which of them have ended: decide or withdraw \
+         those that are open, and try again after its next run"
+    )]
+    TooManyOpened { digest: ImageDigest, most: usize },
+
     // Decisions.
     #[error("this link is not known")]
     UnknownLink,
@@ -45,6 +51,11 @@ pub enum Refusal {
          somebody else decides"
     )]
     RequesterUnknown,
+    #[error(
+        "so many have pushed this image that nobody can be told not to be one of them: build it anew, so that it has another \
+         digest, and push that"
+    )]
+    TooManyPushers,
     #[error(
         "too many wrong codes were tried with this link, so that it decides nothing any more: look for a newer mail"
     )]

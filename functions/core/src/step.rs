@@ -18,6 +18,7 @@ use crate::caller::Caller;
 use crate::containing_index::ContainingIndex;
 use crate::effect::{Effect, LAST_WORDS, Outcome, drift_notice_at, pending, telling_at};
 use crate::image::{ImageDigest, ImageTag, RepositoryName};
+use crate::one_line::bounded;
 use crate::pin_number::PinNumber;
 use crate::records::{Build, Hold, Notice, Occurrence, OperationId, Pin, Subject, Token, Way, Work};
 use crate::refusal::Refusal;
@@ -250,7 +251,7 @@ impl Draft {
     fn problem(&mut self, text: &str) {
         if let Some(operation) = &mut self.change.after.operation {
             operation.failures = operation.failures.saturating_add(u32::from(!self.failed));
-            operation.problem = Some(text.to_owned());
+            operation.problem = Some(bounded(text.to_owned()));
             self.pause = Some(pause_after(operation.failures));
         }
         self.failed = true;
@@ -411,7 +412,7 @@ impl Draft {
         };
         environment.pin = Some(record.clone());
         environment.tag_taken = None;
-        environment.rolled_back_from.remove(&record.digest);
+        environment.return_to(&record.digest);
         self.audit(Entry {
             kind: Kind::Pin,
             id: Some(record.by),
@@ -426,6 +427,7 @@ impl Draft {
 
     /// Automation leaves the environment alone from now on.
     fn hold(&mut self, hold: Hold) {
+        let hold = Hold { reason: bounded(hold.reason), ..hold };
         let held = self.change.after.environment.hold.is_some();
         let (by, reason) = (hold.by, hold.reason.clone());
         self.change.after.environment.hold = Some(hold);
@@ -502,7 +504,7 @@ impl Draft {
             digest: entry.digest,
             from: entry.from,
             to: entry.to,
-            reason: entry.reason,
+            reason: entry.reason.map(bounded),
             actor: entry.actor,
             facts: None,
             at: self.now,

@@ -38,6 +38,24 @@ pub struct Missed {
     pub told: bool,
 }
 
+/// So many digests are known that a tag of ours was put on: 71 KB of the 400 KB that an item may hold.
+pub const MOST_INTENTS: usize = 1000;
+
+/// So many of the newest pins stay known as ours whenever the others are forgotten: more than can be pinned while an event is on
+/// its way, for which EventBridge tries a day.
+/// <https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-retry-policy.html>
+pub const NEWEST_PINS: usize = 500;
+
+/// Digests that a moving tag of ours was on so long ago that nothing can still be told of it; none while there is room.
+/// `newest` are those of the newest pins, and what is shown now. A late event of what was forgotten is still no push: a tag that
+/// we keep is none that `builds` names.
+pub fn forgotten(intents: &BTreeSet<ImageDigest>, newest: &BTreeSet<ImageDigest>) -> Vec<ImageDigest> {
+    if intents.len() <= MOST_INTENTS {
+        return Vec::new();
+    }
+    intents.difference(newest).cloned().collect()
+}
+
 /// An event may still be on its way: what is younger is left to it.
 const EVENTS_COME_WITHIN: SignedDuration = SignedDuration::from_mins(5);
 
@@ -197,6 +215,17 @@ mod tests {
         let ahead = found(&[("main", 2, 20)], &[("main", followed(1, years))]);
         assert_eq!(ahead.len(), 1, "what was answered before says that it is of the future");
         assert!(found(&[("main", 1, years)], &[("main", followed(1, years))]).is_empty());
+    }
+
+    #[test]
+    fn old_intents_are_forgotten_beyond_the_bound() {
+        let of = |n: usize| ImageDigest::parse(&format!("sha256:{n:064x}")).unwrap();
+        let intents = |count: usize| (0..count).map(of).collect::<BTreeSet<_>>();
+        let newest: BTreeSet<_> = (900..1400).map(of).collect();
+        assert!(forgotten(&intents(MOST_INTENTS), &newest).is_empty());
+        let gone = forgotten(&intents(MOST_INTENTS + 1), &newest);
+        assert_eq!((gone.len(), gone.iter().any(|digest| newest.contains(digest))), (900, false));
+        assert_eq!(forgotten(&intents(5700), &newest).len(), 5200);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use stablepin_aws::dynamodb::{Key, OperationKey, TableError};
 use stablepin_core::application::Application;
-use stablepin_core::caller::Caller;
+use stablepin_core::caller::{Caller, new_pusher};
 use stablepin_core::event_time::place;
 use stablepin_core::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_core::name::{ApplicationName, EnvironmentName};
@@ -50,7 +50,10 @@ pub async fn take(
     // Whoever puts another tag on a build has not pushed it.
     let is_build = configured.repository == *repository && configured.builds.matches(tag);
     if is_build {
-        doors.table.add_pusher(application, digest, &caller.arn).await?;
+        // At once, several may be added beyond the bound: what is read is cut to it.
+        if let Some(new) = new_pusher(&doors.table.pushers(application, digest).await?, &caller.arn) {
+            doors.table.add_pusher(application, digest, new).await?;
+        }
         return push(doors, application, digest, caller, deadline).await;
     }
     let caller = &Caller { at: place(now(), caller.at), ..caller.clone() };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
-use stablepin_aws::dynamodb::{CommitError, Key, OperationKey, TableError, uuid_v7};
+use stablepin_aws::dynamodb::{CommitError, Key, MOST_NEEDED, OperationKey, TableError, uuid_v7};
 use stablepin_aws::session::OPERATION_TIMEOUT;
 use stablepin_core::effect::{Effect, Outcome, leased_to_another, owed, take_lease};
 use stablepin_core::image::ImageDigest;
@@ -217,6 +217,9 @@ fn retry_with(observed: &mut Vec<Observed>, lost: CommitError) -> Result<(), Dri
         CommitError::LinkUsed => return Err(DriveError::LinkUsed),
         CommitError::Condemned(digest) => {
             return Err(DriveError::Refused(Refusal::ImageCondemned { digest }));
+        }
+        CommitError::Crowded(digest) => {
+            return Err(DriveError::Refused(Refusal::TooManyOpened { digest, most: MOST_NEEDED }));
         }
         CommitError::Table(error) => return Err(error.into()),
         CommitError::NameTaken(tag) => {

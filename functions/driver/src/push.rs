@@ -235,5 +235,11 @@ fn platforms(manifest: &Manifest, config: Option<&ImageConfig>) -> Vec<String> {
     let plain = |text: &String| {
         text.len() <= 40 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-".contains(&b))
     };
-    said.into_iter().filter(plain).take(MOST_PLATFORMS).collect()
+    let mut platforms: Vec<String> = Vec::new();
+    for one in said.into_iter().filter(plain) {
+        if platforms.len() < MOST_PLATFORMS && !platforms.contains(&one) {
+            platforms.push(one);
+        }
+    }
+    platforms
 }

@@ -18,6 +18,8 @@ impl From<&Refusal> for Problem {
             Refusal::SharedSigner { .. } => (409, "shared-signer", "One signer has one vote"),
             Refusal::OwnRequest { .. } => (403, "own-request", "Somebody else must decide"),
             Refusal::RequesterUnknown => (403, "requester-unknown", "Nobody knows who asked"),
+            Refusal::TooManyPushers => (403, "too-many-pushers", "Too many have pushed it"),
+            Refusal::TooManyOpened { .. } => (409, "too-many-opened", "Too many promotions of one image"),
             Refusal::LinkBurnt => (410, "link-burnt", "The link decides nothing any more"),
             Refusal::WrongCode => (422, "wrong-code", "A wrong code"),
             Refusal::NotTyped { .. } => (422, "not-typed", "The environment's name is missing"),

@@ -23,9 +23,17 @@ pub struct Request {
     pub account: Option<String>,
 }
 
+/// What a body may have, in bytes, as API Gateway hands it on: twice an application file, the largest that any route takes.
+pub(crate) const MAX_BODY_BYTES: usize = 128 * 1024;
+
 impl Request {
     pub fn read(event: Event) -> Result<Self, Problem> {
         let context = event.request_context;
+        let bytes = event.body.as_ref().map_or(0, String::len);
+        if bytes > MAX_BODY_BYTES {
+            let detail = format!("the body has {bytes} bytes, and may have {MAX_BODY_BYTES}");
+            return Err(Problem::new(413, "too-large", "The body is too large", detail));
+        }
         let body = match (event.body, event.is_base64_encoded) {
             (None, _) => String::new(),
             (Some(text), false) => text,
@@ -107,5 +115,20 @@ impl Request {
     /// The fields of a posted form.
     pub fn form(&self) -> HashMap<String, String> {
         form_urlencoded::parse(self.body.as_bytes()).into_owned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn body_has_a_bound() {
+        let event = |bytes: usize| Event { body: Some("a".repeat(bytes)), ..Event::default() };
+        assert!(
+            Request::read(event(MAX_BODY_BYTES)).is_ok_and(|request| request.body.len() == MAX_BODY_BYTES)
+        );
+        let Err(refused) = Request::read(event(MAX_BODY_BYTES + 1)) else { panic!("it is too large") };
+        assert_eq!((refused.status, refused.kind.as_str()), (413, "urn:stablepin:problem:too-large"));
     }
 }

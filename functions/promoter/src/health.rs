@@ -78,6 +78,18 @@ pub(crate) async fn approvers(doors: &Doors, application: &Application) -> Resul
     tell(doors, &about, Some(&application.name), &missing.collect()).await
 }
 
+/// So many findings are kept and told: whoever may subscribe can subscribe any number of queues.
+const MOST_FINDINGS: usize = 100;
+
+fn bounded(findings: &BTreeSet<String>) -> BTreeSet<String> {
+    let mut kept: BTreeSet<String> = findings.iter().take(MOST_FINDINGS).cloned().collect();
+    if findings.len() > kept.len() {
+        // Last, as they are sorted by their words.
+        kept.insert(format!("…and {} more", findings.len() - MOST_FINDINGS));
+    }
+    kept
+}
+
 /// Whatever has changed since it was last told.
 async fn tell(
     doors: &Doors,
@@ -85,6 +97,7 @@ async fn tell(
     application: Option<&ApplicationName>,
     findings: &BTreeSet<String>,
 ) -> Result<(), HealthError> {
+    let findings = &bounded(findings);
     let before = doors.table.health(about).await?.map(|before| before.findings).unwrap_or_default();
     if before == *findings {
         return Ok(());

@@ -6,10 +6,12 @@ use serde_json::{Value, json};
 use stablepin_aws::dynamodb::TableError;
 use stablepin_aws::ecr::{EcrError, ImageDetail};
 use stablepin_aws::sqs::{Sqs, SqsError};
-use stablepin_core::application::Application;
+use stablepin_core::application::{Application, Environment};
+use stablepin_core::build_tag::current;
 use stablepin_core::image::{ImageDigest, ImageTag};
 use stablepin_core::name::ApplicationName;
-use stablepin_core::sweep::{self, FoundTag, Missed};
+use stablepin_core::records::Subject;
+use stablepin_core::sweep::{self, FoundTag, MOST_INTENTS, Missed, NEWEST_PINS};
 use stablepin_driver::clock::now;
 use stablepin_driver::errors::chain;
 use stablepin_driver::live_drift::{self, LiveDriftError};
@@ -209,6 +211,9 @@ async fn drifted(
                 continue;
             }
         };
+        if let Err(error) = forget(doors, &subject, policy).await {
+            sweep.fails(error.into());
+        }
         for (tag, wanted) in tag::kept(policy, &subject.environment, &repository.mutability) {
             let on = images.iter().find(|image| image.tags.contains(&tag)).map(|image| image.digest.clone());
             if on.as_ref() != Some(&wanted) {
@@ -237,6 +242,27 @@ async fn live_drifted(doors: &Doors, configured: &Application, deadline: Deadlin
             Err(error) => sweep.fails(error.into()),
         }
     }
+}
+
+/// What our moving tags were put on so long ago that nothing can be told of it any more.
+async fn forget(doors: &Doors, subject: &Subject, policy: &Environment) -> Result<(), TableError> {
+    let application = subject.application();
+    let tags = [policy.stable_tag.clone(), current(&policy.name)];
+    for (tag, known) in doors.table.known_tags(application, &policy.repository, &tags).await? {
+        if known.intents.len() <= MOST_INTENTS {
+            continue;
+        }
+        let pins = doors.table.newest_pins(application, &policy.name, NEWEST_PINS).await?;
+        let record = &subject.environment;
+        let shown =
+            record.pin.iter().map(|pin| &pin.digest).chain(record.current.iter().map(|live| &live.digest));
+        let newest = pins.iter().map(|pin| &pin.digest).chain(shown).cloned().collect();
+        let old = sweep::forgotten(&known.intents, &newest);
+        if !old.is_empty() {
+            doors.table.forget_intents(subject, &policy.repository, &tag, &old).await?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -64,8 +64,10 @@ pub(super) fn headline(refusal: &Refusal) -> &'static str {
         Refusal::NotAnApprover { .. } => "You are not an approver any more",
         Refusal::OwnRequest { .. } | Refusal::SharedSigner { .. } => "Somebody else must decide",
         Refusal::RequesterUnknown => "Nobody knows who asked",
+        Refusal::TooManyPushers => "Too many have pushed it",
         Refusal::NoSuchEnvironment
         | Refusal::ImageCondemned { .. }
+        | Refusal::TooManyOpened { .. }
         | Refusal::NotPending { .. }
         | Refusal::WrongCode
         | Refusal::NotTyped { .. }

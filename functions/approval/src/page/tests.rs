@@ -445,7 +445,8 @@ fn reason_after(refusal: &Refusal) -> Option<Refusal> {
             Some(Refusal::SharedSigner { approver: lead(), other: second })
         }
         Refusal::SharedSigner { .. } => Some(Refusal::RequesterUnknown),
-        Refusal::RequesterUnknown => Some(Refusal::NoSuchEnvironment),
+        Refusal::RequesterUnknown => Some(Refusal::TooManyPushers),
+        Refusal::TooManyPushers => Some(Refusal::NoSuchEnvironment),
         // Tests of their own: the promotion as it stands, the form again, the unknown link.
         Refusal::NoSuchEnvironment
         | Refusal::LinkUsed { .. }
@@ -457,6 +458,7 @@ fn reason_after(refusal: &Refusal) -> Option<Refusal> {
         | Refusal::UnknownLink => None,
         // A rollback's, a request's for a promotion, and what is ordered of an environment.
         Refusal::ImageCondemned { .. }
+        | Refusal::TooManyOpened { .. }
         | Refusal::NothingPinned
         | Refusal::NoPrevious
         | Refusal::UnknownPin { .. }
@@ -480,7 +482,7 @@ fn every_other_reason_that_there_is_nothing_to_decide() {
     let told: Vec<String> = std::iter::successors(Some(first), reason_after)
         .map(|refusal| ended_by(&refusal).lines().take(3).collect::<Vec<_>>().join("\n"))
         .collect();
-    assert_eq!(told.len(), 10);
+    assert_eq!(told.len(), 11);
     assert_snapshot!(told.join("\n\n"), @r#"
     410 This link has expired · Stablepin
     <h1>This link has expired</h1>
@@ -517,6 +519,10 @@ fn every_other_reason_that_there_is_nothing_to_decide() {
     410 Nobody knows who asked · Stablepin
     <h1>Nobody knows who asked</h1>
     <p id="told" role="status">Nobody knows who pushed this, and four_eyes is &quot;strict&quot;: ask for the promotion by a signed request, and somebody else decides.</p>
+
+    410 Too many have pushed it · Stablepin
+    <h1>Too many have pushed it</h1>
+    <p id="told" role="status">So many have pushed this image that nobody can be told not to be one of them: build it anew, so that it has another digest, and push that.</p>
 
     410 Nothing to decide here · Stablepin
     <h1>Nothing to decide here</h1>

@@ -102,6 +102,7 @@ impl Table {
                 CommitError::Lost
                 | CommitError::AlreadyOpened
                 | CommitError::Condemned(_)
+                | CommitError::Crowded(_)
                 | CommitError::NameTaken(_)
                 | CommitError::LinkUsed,
             ) => Err(PutApplicationError::Lost),

@@ -38,16 +38,26 @@ impl Table {
         application: &ApplicationName,
         environment: &EnvironmentName,
     ) -> Result<Vec<Pin>, TableError> {
-        let mut pins = Vec::new();
-        let mut after = None;
-        loop {
+        self.newest_pins(application, environment, usize::MAX).await
+    }
+
+    /// At least so many, if there are; newest first.
+    pub async fn newest_pins(
+        &self,
+        application: &ApplicationName,
+        environment: &EnvironmentName,
+        least: usize,
+    ) -> Result<Vec<Pin>, TableError> {
+        let (mut pins, mut after) = (Vec::new(), None);
+        while pins.len() < least {
             let page = self.pins_page(application, environment, 1000, after).await?;
             pins.extend(page.items);
             match page.next {
                 Some(next) => after = Some(next),
-                None => return Ok(pins),
+                None => break,
             }
         }
+        Ok(pins)
     }
 
     /// Pins, newest first.

@@ -158,6 +158,7 @@ impl Table {
                     CommitError::Lost
                     | CommitError::AlreadyOpened
                     | CommitError::Condemned(_)
+                    | CommitError::Crowded(_)
                     | CommitError::NameTaken(_)
                     | CommitError::LinkUsed
                     | CommitError::Claimed { .. },

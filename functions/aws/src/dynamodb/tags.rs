@@ -5,14 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
-use stablepin_core::caller::Caller;
+use stablepin_core::caller::{Caller, keep_pusher};
 use stablepin_core::containing_index::ContainingIndex;
 use stablepin_core::event_time::place;
 use stablepin_core::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_core::name::ApplicationName;
+use stablepin_core::records::Subject;
 use stablepin_core::sweep::KnownTag;
 
-use super::{Item, ItemKey, Table, TableError, item, keys, record, sortable};
+use super::{CommitError, Item, ItemKey, Part, Table, TableError, Writes, item, keys, record, sortable};
 
 /// Seconds that a caller is kept for an event of the registry that is late: what it was needed for has a copy.
 const CALLER_KEPT: i64 = 30 * 24 * 3600;
@@ -137,6 +138,27 @@ impl Table {
         Ok(())
     }
 
+    /// Nothing can be told any more of these digests having had this tag from us. False where the environment has changed since
+    /// that was decided: nothing is forgotten then.
+    pub async fn forget_intents(
+        &self,
+        before: &Subject,
+        repository: &RepositoryName,
+        tag: &ImageTag,
+        digests: &[ImageDigest],
+    ) -> Result<bool, TableError> {
+        let mut writes = Writes::new(&self.name);
+        let environment = keys::environment(before.application(), &before.name);
+        writes.check(&environment, before.environment.version, Part::Version);
+        let digests = digests.iter().map(ToString::to_string).collect();
+        writes.forget(&keys::tag(before.application(), repository, tag), digests);
+        match self.transact(writes).await {
+            Ok(()) => Ok(true),
+            Err(CommitError::Table(error)) => Err(error),
+            Err(_) => Ok(false),
+        }
+    }
+
     /// The push of a tag was answered. An older one that comes late does not undo a newer one.
     pub async fn follow(
         &self,
@@ -196,7 +218,14 @@ fn ahead() -> String {
 
 pub(super) fn pushers_of(item: &Item) -> BTreeSet<String> {
     match item.get("pushers") {
-        Some(AttributeValue::Ss(arns)) => arns.iter().cloned().collect(),
+        Some(AttributeValue::Ss(arns)) => {
+            // Those that were kept before there was a bound, too.
+            let mut known = BTreeSet::new();
+            for arn in arns {
+                keep_pusher(&mut known, arn);
+            }
+            known
+        }
         _ => BTreeSet::new(),
     }
 }

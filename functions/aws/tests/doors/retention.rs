@@ -13,7 +13,7 @@ use stablepin_core::retention::run::RunId;
 use stablepin_core::step::Change;
 use uuid::Uuid;
 
-use crate::wire::{Answer, Request, Wire, cancelled, error, ok};
+use crate::wire::{Answer, Request, Wire, cancelled, cancelled_for, error, ok};
 
 const PROMOTION: &str = include_str!("../../../core/src/records/samples/promotion.json");
 const ROLLBACK: &str = include_str!("../../../core/src/records/samples/rollback.json");
@@ -103,9 +103,9 @@ fn references(request: &Request) -> Vec<Value> {
 #[tokio::test]
 async fn what_is_opened_refers_to_its_image_and_only_then() {
     let promoted = "0198184a-0100-7000-8000-000000000001";
-    for (sample, sk, digest) in [
-        (PROMOTION, format!("PROMOTION#{promoted}"), digest(0xa1)),
-        (ROLLBACK, "ROLLBACK#0198184a-0200-7000-8000-000000000001".to_owned(), digest(0xa1)),
+    for (sample, sk, digest, most) in [
+        (PROMOTION, format!("PROMOTION#{promoted}"), digest(0xa1), "1000"),
+        (ROLLBACK, "ROLLBACK#0198184a-0200-7000-8000-000000000001".to_owned(), digest(0xa1), "2000"),
     ] {
         let (before, change) = opens(sample);
         let wire = Wire::answering([ok(json!({})), ok(json!({}))]);
@@ -117,13 +117,69 @@ async fn what_is_opened_refers_to_its_image_and_only_then() {
             json!({"pk": {"S": "IMAGES#web"}, "sk": {"S": format!("IMAGE#{target}")}})
         );
         assert_eq!(reference["UpdateExpression"], "ADD needed_by :operation");
-        assert_eq!(reference["ConditionExpression"], "attribute_not_exists(condemned_by)");
-        assert_eq!(reference["ExpressionAttributeValues"], json!({":operation": {"SS": [sk]}}));
+        assert_eq!(
+            reference["ConditionExpression"],
+            "attribute_not_exists(condemned_by) AND (attribute_not_exists(needed_by) OR size(needed_by) < :most)"
+        );
+        let values = json!({":operation": {"SS": [sk]}, ":most": {"N": most}});
+        assert_eq!(reference["ExpressionAttributeValues"], values);
         let mut later = Change { after: opened.clone(), ..change };
         later.after.operation.as_mut().unwrap().failures = 3;
         table(&wire).commit(&opened, &later).await.unwrap();
         assert!(references(&wire.requests()[1]).is_empty(), "it refers to it already");
     }
+}
+
+#[tokio::test]
+async fn image_that_too_many_operations_need_is_not_taken_for_condemned() {
+    let (before, change) = opens(PROMOTION);
+    let failed = |item: Value| {
+        let reasons = json!([
+            {"Code": "None"}, {"Code": "None"}, {"Code": "None"},
+            {"Code": "ConditionalCheckFailed", "Item": item}
+        ]);
+        cancelled_for(&reasons)
+    };
+    let wire = Wire::answering([failed(json!({"needed_by": {"SS": ["PROMOTION#1"]}}))]);
+    let crowded = table(&wire).commit(&before, &change).await.unwrap_err();
+    assert!(matches!(&crowded, CommitError::Crowded(of) if *of == digest(0xa1)), "{crowded:?}");
+    let wire = Wire::answering([failed(json!({"condemned_by": {"S": "run"}}))]);
+    let condemned = table(&wire).commit(&before, &change).await.unwrap_err();
+    assert!(matches!(condemned, CommitError::Condemned(_)), "{condemned:?}");
+}
+
+/// An item as it was before there was a bound.
+#[tokio::test]
+async fn pushers_that_are_stored_are_read_up_to_their_bound() {
+    let arns =
+        |count: usize| (0..count).map(|n| format!("arn:aws:iam::111122223333:user/u{n}")).collect::<Vec<_>>();
+    for (stored, read) in [(50, 50), (51, 51), (2400, 51)] {
+        let item = json!({
+            "pk": {"S": "APP#web"}, "sk": {"S": format!("PUSHERS#{}", digest(0xa1))},
+            "pushers": {"SS": arns(stored)}
+        });
+        let wire = Wire::answering([ok(json!({"Responses": {"stablepin": [item]}, "UnprocessedKeys": {}}))]);
+        let pushers = table(&wire).pushers(&web(), &digest(0xa1)).await.unwrap();
+        assert_eq!((pushers.len(), pushers.contains("*")), (read, stored > 50));
+    }
+}
+
+#[tokio::test]
+async fn intents_are_forgotten_only_where_the_environment_has_not_changed() {
+    let (mut before, _) = opens(PROMOTION);
+    before.environment.version = 7;
+    let wire = Wire::answering([ok(json!({})), cancelled(&["ConditionalCheckFailed", "None"])]);
+    let stable = ImageTag::parse("prod-stable").unwrap();
+    let old = [digest(1), digest(2)];
+    assert!(table(&wire).forget_intents(&before, &repository(), &stable, &old).await.unwrap());
+    assert!(!table(&wire).forget_intents(&before, &repository(), &stable, &old).await.unwrap());
+    let items = wire.requests()[0].json()["TransactItems"].clone();
+    assert_eq!(items[0]["ConditionCheck"]["Key"]["sk"]["S"], "ENV#production");
+    assert_eq!(items[0]["ConditionCheck"]["ExpressionAttributeValues"], json!({":version": {"N": "7"}}));
+    assert_eq!(items[1]["Update"]["Key"]["sk"]["S"], "TAG#team/web#prod-stable");
+    assert_eq!(items[1]["Update"]["UpdateExpression"], "DELETE intents :digests");
+    let digests = json!({":digests": {"SS": [digest(1).to_string(), digest(2).to_string()]}});
+    assert_eq!(items[1]["Update"]["ExpressionAttributeValues"], digests);
 }
 
 #[tokio::test]

@@ -68,7 +68,11 @@ pub(crate) fn error(status: u16, code: &str) -> Answer {
 
 /// As DynamoDB tells why each part of a transaction was not written.
 pub(crate) fn cancelled(reasons: &[&str]) -> Answer {
-    let each: Vec<Value> = reasons.iter().map(|code| json!({"Code": code})).collect();
+    cancelled_for(&reasons.iter().map(|code| json!({"Code": code})).collect())
+}
+
+/// With what else it tells of them.
+pub(crate) fn cancelled_for(each: &Value) -> Answer {
     let code = "com.amazonaws.dynamodb.v20120810#TransactionCanceledException";
     let body = json!({"__type": code, "Message": "told by the test", "CancellationReasons": each});
     Answer::new(400, body.to_string())

@@ -30,6 +30,40 @@ pub(super) fn check(application: &Application, problems: &mut Problems<'_>) {
 /// What a file is checked for when it is put, and stored ones may have.
 pub(super) fn check_new(application: &Application, problems: &mut Problems<'_>) {
     principals_name_different_signers(application, problems);
+    lists(application, problems);
+}
+
+/// Patterns of one list: each tag of a push and of a repository is held against all of them.
+const MOST_PATTERNS: usize = 50;
+
+/// Of one approver: each request's signer is held against all of them.
+const MOST_PRINCIPALS: usize = 20;
+
+/// Of one environment. They are asked at once, up to five times each, while other work waits.
+const MOST_ENDPOINTS: usize = 20;
+
+/// Accounts that may pull: more than a repository's policy has room for need not be written.
+const MOST_WAIVED: usize = 50;
+
+fn lists(application: &Application, problems: &mut Problems<'_>) {
+    let mut check = |key: String, count: usize, most: usize| {
+        if count > most {
+            problems.add(&key, &format!("has {count} entries, and may have {most}"));
+        }
+    };
+    check("builds".to_owned(), application.builds.len(), MOST_PATTERNS);
+    check("retention.protect".to_owned(), application.retention.protect.len(), MOST_PATTERNS);
+    check("retention.waive".to_owned(), application.retention.waive.len(), MOST_WAIVED);
+    for (index, approver) in application.approvers.iter().enumerate() {
+        check(format!("approver[{index}].principals"), approver.principals.len(), MOST_PRINCIPALS);
+    }
+    for (index, environment) in application.environments.iter().enumerate() {
+        check(
+            format!("environment[{index}].verify.endpoints"),
+            environment.verify.endpoints.len(),
+            MOST_ENDPOINTS,
+        );
+    }
 }
 
 /// One person under two names would have two votes.

@@ -409,6 +409,37 @@ fn account_root_is_no_principal() {
 }
 
 #[test]
+fn lists_of_a_new_file_have_a_bound() {
+    let list =
+        |count: usize, item: fn(usize) -> String| format!("{:?}", (0..count).map(item).collect::<Vec<_>>());
+    let principal = |n| format!("arn:aws:iam::111122223333:role/r{n}");
+    let with = |key: &str, most: usize, item: fn(usize) -> String, beyond: usize| {
+        let list = list(most + beyond, item);
+        match key {
+            "builds" => SMALLEST.replace("[\"main-*\"]", &list),
+            "principals" => {
+                SMALLEST.replace("[[environment]]", &format!("principals = {list}\n[[environment]]"))
+            }
+            "endpoints" => format!("{SMALLEST}verify.endpoints = {list}\n"),
+            _ => format!("{SMALLEST}[retention]\n{key} = {list}\n"),
+        }
+    };
+    for (key, place, most, item) in [
+        ("builds", "builds", 50, (|n| format!("v{n}-*")) as fn(usize) -> String),
+        ("principals", "approver[0].principals", 20, principal),
+        ("endpoints", "environment[0].verify.endpoints", 20, |n| format!("https://web{n}.example.com/")),
+        ("protect", "retention.protect", 50, |n| format!("v{n}")),
+        ("waive", "retention.waive", 50, |n| format!("{n:012}")),
+    ] {
+        assert_eq!(new_errors(&with(key, most, item, 0)), "no error", "{key}, at its bound");
+        let beyond = with(key, most, item, 1);
+        let said = format!("{place}: has {} entries, and may have {most}", most + 1);
+        assert!(new_errors(&beyond).ends_with(&said), "{}", new_errors(&beyond));
+        assert!(Application::parse(&beyond, None).is_ok(), "a file that was put before is still read");
+    }
+}
+
+#[test]
 fn two_pairs_of_eyes_must_be_there_and_be_told_apart() {
     insta::assert_snapshot!(extended("approval = { four_eyes = \"on\" }"), @r#"line 12, column 26: environment[0].approval.four_eyes: wants to know who asked, and nobody knows which requests are those of lead: write their principals, or four_eyes = "off""#);
     insta::assert_snapshot!(

@@ -110,7 +110,7 @@ fn environment() -> Environment {
             by: Actor::Principal { arn: "arn:aws:iam::111122223333:role/operator".to_owned() },
         }),
         current: Some(Current { digest: digest(0xa1), by: id(1), tagged: true }),
-        rolled_back_from: BTreeSet::from([digest(0xa1)]),
+        rolled_back_from: vec![digest(0xa1)],
         live_drift: Some(LiveDrift {
             id: id(4),
             since: at("2025-07-17T16:20:00Z"),
@@ -356,6 +356,22 @@ fn every_record_is_written_and_read_as_in_its_sample() {
     is_kept(&token(), include_str!("samples/token.json"));
     is_kept(&console_link(), include_str!("samples/console_link.json"));
     is_kept(&audit(), include_str!("samples/audit.json"));
+}
+
+#[test]
+fn digests_that_were_left_are_kept_up_to_their_bound() {
+    let of = |n: usize| ImageDigest::parse(&format!("sha256:{n:064x}")).unwrap();
+    let mut environment = Environment::untouched();
+    (0..MOST_LEFT).for_each(|n| environment.leave(of(n)));
+    environment.leave(of(0));
+    assert_eq!(
+        (environment.rolled_back_from.len(), environment.rolled_back_from.last()),
+        (MOST_LEFT, Some(&of(0)))
+    );
+    environment.leave(of(MOST_LEFT));
+    assert_eq!(environment.rolled_back_from.len(), MOST_LEFT);
+    assert!(!environment.rolled_back_from.contains(&of(1)), "the oldest is forgotten");
+    assert!(environment.rolled_back_from.contains(&of(0)) && environment.rolled_back_from.contains(&of(2)));
 }
 
 #[test]

@@ -11,13 +11,13 @@ use super::{Draft, Entry, LONGEST_PAUSE, NewPin, build_intent};
 use crate::application::{Environment as Policy, ServiceName};
 use crate::audit::{Actor, Kind};
 use crate::build_tag::BuildTag;
-use crate::caller::Caller;
+use crate::caller::{Caller, keep_pusher};
 use crate::commit::{Commit, Commit8};
 use crate::containing_index::ContainingIndex;
 use crate::effect::reminder;
 use crate::image::{ImageDigest, ImageTag, RepositoryName};
 use crate::name::{ApproverName, EnvironmentName};
-use crate::one_line::reason;
+use crate::one_line::{bounded, reason};
 use crate::records::{
     Asked, Build, Environment, Hold, Latest, Occurrence, Operation, OperationId, Promotion, PromotionState,
     Question, Slot, SlotKind, Subject, TokenHash, Waiting, Work,
@@ -122,7 +122,9 @@ pub(super) fn open(draft: &mut Draft, opening: &Opening) -> Result<(), Refusal> 
     if let Some(Work::Promotion(asked)) = after.operation.as_mut().map(|operation| &mut operation.work) {
         asked.occurrence = asked.occurrence.clone().max(occurrence);
         asked.asked_by = asked.asked_by.take().or_else(|| opening.asked_by.clone());
-        asked.pushers.extend(opening.pushers.iter().cloned());
+        for arn in &opening.pushers {
+            keep_pusher(&mut asked.pushers, arn);
+        }
         if let Some(latest) = &mut after.environment.latest {
             latest.occurrence = asked.occurrence.clone();
         }
@@ -235,7 +237,7 @@ pub(super) fn asked(draft: &mut Draft, approver: &ApproverName, token: &TokenHas
 pub(super) fn called(draft: &mut Draft, caller: &Caller) {
     let open = |promotion: &&mut Promotion| !promotion.state.is_terminal();
     let Some(promotion) = promotion(draft).filter(open) else { return };
-    if !promotion.pushers.insert(caller.arn.clone()) {
+    if !keep_pusher(&mut promotion.pushers, &caller.arn) {
         return;
     }
     let state = promotion.state.as_str().to_owned();
@@ -467,6 +469,7 @@ pub(super) fn move_to(draft: &mut Draft, state: PromotionState, reason: Option<S
     if from == state {
         return;
     }
+    let reason = reason.map(bounded);
     promotion.state = state;
     promotion.reason.clone_from(&reason);
     let entry = Entry {

@@ -8,7 +8,7 @@ use crate::application::ServiceName;
 use crate::audit::{Actor, Kind};
 use crate::build_tag::BackupTag;
 use crate::image::ImageDigest;
-use crate::one_line::reason;
+use crate::one_line::{bounded, reason};
 use crate::pin_number::PinNumber;
 use crate::records::{
     Backup, Destination, Hold, Operation, OperationId, Rollback, RollbackState, Rollout, ServiceRollout,
@@ -206,9 +206,10 @@ fn leave(draft: &mut Draft) {
     let Some(rollback) = rollback(draft) else { return };
     let (services, target) = (rollback.rollout.services.clone(), rollback.target.digest.clone());
     let environment = &mut draft.change.after.environment;
-    let pinned = environment.pin.as_ref().map(|pin| &pin.digest);
-    environment.rolled_back_from.extend(intended(&services, pinned));
-    environment.rolled_back_from.remove(&target);
+    for digest in intended(&services, environment.pin.as_ref().map(|pin| &pin.digest)) {
+        environment.leave(digest);
+    }
+    environment.return_to(&target);
 }
 
 /// Every service is back.
@@ -282,6 +283,7 @@ fn move_to(draft: &mut Draft, state: RollbackState, reason: Option<String>) {
     if from == state {
         return;
     }
+    let reason = reason.map(bounded);
     rollback.state = state;
     rollback.reason.clone_from(&reason);
     let entry = Entry {

@@ -96,7 +96,7 @@ fn previous_passes_over_what_is_live_and_what_was_left() {
     let (mut environment, pins) = history(&[1, 2, 3]);
     assert_eq!(to(&environment, &pins, &[9], "previous"), Ok((3, digest(3))), "the pin is not live");
     assert_eq!(to(&environment, &pins, &[3], "previous"), Ok((2, digest(2))));
-    environment.rolled_back_from.insert(digest(2));
+    environment.rolled_back_from.push(digest(2));
     assert_eq!(to(&environment, &pins, &[3], "previous"), Ok((1, digest(1))));
     assert_eq!(to(&environment, &pins, &[1, 3], "previous"), Err(Refusal::NoPrevious));
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "how a test fails")]
 
 mod approval;
+mod bounds;
 mod contained;
 mod deploy;
 mod drift;

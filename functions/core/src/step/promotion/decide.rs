@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::{end, promotion};
 use crate::application::{Environment as Policy, FourEyes, Step};
 use crate::audit::{Actor, Kind};
+use crate::caller::MORE_PUSHERS;
 use crate::effect::moved;
 use crate::facts::facts;
 use crate::name::ApproverName;
@@ -127,6 +128,9 @@ fn four_eyes(
     promotion: &Promotion,
     voters: &[&ApproverName],
 ) -> Result<(), Refusal> {
+    if policy.approval.four_eyes != FourEyes::Off && promotion.pushers.contains(MORE_PUSHERS) {
+        return Err(Refusal::TooManyPushers);
+    }
     if let Some(own) = voters.iter().find(|name| is_own(subject, policy, promotion, name)) {
         return Err(Refusal::OwnRequest { approver: (*own).clone() });
     }
@@ -147,7 +151,7 @@ fn requesters(promotion: &Promotion) -> impl Iterator<Item = &str> {
 
 /// Whether four eyes keep this approver from deciding: it is their own.
 pub fn is_own(subject: &Subject, policy: &Policy, promotion: &Promotion, approver: &ApproverName) -> bool {
-    let own = |arn: &str| subject.configuration.application.may_be(arn, approver);
+    let own = |arn: &str| arn == MORE_PUSHERS || subject.configuration.application.may_be(arn, approver);
     policy.approval.four_eyes != FourEyes::Off && requesters(promotion).any(own)
 }
 

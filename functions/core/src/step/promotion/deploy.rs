@@ -3,6 +3,7 @@
 use super::{end, promotion, set_pin};
 use crate::application::ServiceName;
 use crate::audit::{Actor, Kind};
+use crate::one_line::bounded;
 use crate::records::{
     Bake, Destination, Hold, Live, Progress, Promotion, PromotionState, Rollout, ServiceRollout, Subject,
 };
@@ -178,7 +179,7 @@ fn go_back(draft: &mut Draft, promotion: &Promotion, rollout: &Rollout, failure:
         .collect();
     let to = pin.as_ref().map_or("what ran before".to_owned(), |pin| format!("pin {}", pin.number));
     // ECS's words are sentences, and ours go on.
-    let failure = failure.trim_end_matches('.').to_owned();
+    let failure = bounded(failure.trim_end_matches('.').to_owned());
     if services.is_empty() && !rollout.maybe_applied() {
         return end(
             draft,
@@ -192,7 +193,7 @@ fn go_back(draft: &mut Draft, promotion: &Promotion, rollout: &Rollout, failure:
         return end(draft, PromotionState::Failed, failure, Actor::Stablepin);
     }
     if rollout.applied_anywhere() {
-        draft.change.after.environment.rolled_back_from.insert(promotion.digest.clone());
+        draft.change.after.environment.leave(promotion.digest.clone());
     }
     if services.is_empty() {
         let returned = rollout.services.iter().all(|one| match &one.progress {
