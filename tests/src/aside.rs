@@ -237,6 +237,18 @@ impl App {
         self.aside.as_ref().map_or_else(|| stack().table(), |aside| &aside.table)
     }
 
+    /// The ARN of the topic that its mails and notices go to.
+    #[track_caller]
+    pub fn aside_topic(&self) -> &str {
+        &self.its_aside().topic
+    }
+
+    /// The URL of the queue that gets all that the topic is sent.
+    #[track_caller]
+    pub fn aside_inbox(&self) -> &str {
+        &self.its_aside().inbox
+    }
+
     /// Its own double, and this one.
     #[track_caller]
     pub(crate) fn beside<'a>(&'a self, ecs: Option<&'a EcsDouble>) -> Beside<'a> {

@@ -22,6 +22,7 @@ pub mod role;
 pub mod seed;
 pub mod service;
 pub mod table;
+pub mod template;
 pub mod wait;
 mod wire;
 

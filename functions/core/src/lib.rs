@@ -29,4 +29,5 @@ pub mod steps;
 pub mod sweep;
 pub mod target;
 pub mod task_definition;
+pub mod topic_policy;
 pub mod words;

@@ -1,5 +1,7 @@
 //! Who can be reached by mail: what is subscribed to the topics of secret links, against the approvers' addresses.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -106,6 +108,18 @@ impl Subscription {
     }
 }
 
+/// The finding about a subscription that is no approver's mailbox; none: it is one. A topic's policy that denies new
+/// subscriptions does not end one that is there, so that also a pending one counts: it may still be confirmed.
+/// `approvers` are the addresses of all applications' approvers, in lower case.
+pub fn unknown_subscriber(subscription: &Subscription, approvers: &BTreeSet<String>) -> Option<String> {
+    let name = subscription.name();
+    if subscription.protocol != "email" {
+        return Some(format!("{name} is not a mailbox, and only approvers' mailboxes belong there"));
+    }
+    let known = approvers.contains(&subscription.endpoint.to_ascii_lowercase());
+    (!known).then(|| format!("{name} is no approver's address in any application"))
+}
+
 /// Whether the approvers whom mails reach are too few for the quorum. Unknown: they are not.
 pub fn is_out_of_reach(subject: &Subject, policy: &Policy, promotion: &Promotion) -> bool {
     let Some(unreachable) = &promotion.unreachable else { return false };
@@ -145,6 +159,39 @@ mod tests {
         assert_eq!(reach(&[("email", "lead@example.com", None)]), Reach::Pending);
         let both = [("email", "lead@example.com", None), ("email", "lead@example.com", Some("arn"))];
         assert_eq!(reach(&both), Reach::Confirmed, "on any of the topics");
+    }
+
+    #[test]
+    fn subscribers_that_are_no_approvers_are_found() {
+        let approvers = BTreeSet::from(["lead@example.com".to_owned()]);
+        let found = |protocol: &str, endpoint: &str, arn: Option<&str>| {
+            unknown_subscriber(&subscription(protocol, endpoint, arn), &approvers)
+        };
+        for (arn, endpoint) in [(Some("arn"), "lead@example.com"), (None, "Lead@Example.COM")] {
+            assert_eq!(found("email", endpoint, arn), None, "{endpoint}");
+        }
+        for (protocol, endpoint) in [
+            ("sqs", "arn:aws:sqs:eu-central-1:111122223333:mails"),
+            ("lambda", "arn:aws:lambda:eu-central-1:111122223333:function:mails"),
+            ("firehose", "arn:aws:firehose:eu-central-1:111122223333:deliverystream/mails"),
+            ("https", "https://example.com/hook"),
+            ("sms", "+491701234567"),
+            ("email-json", "lead@example.com"),
+        ] {
+            let said = found(protocol, endpoint, Some("arn")).unwrap();
+            assert!(
+                said.starts_with(&format!("the {protocol} subscriber {endpoint} is not a mailbox")),
+                "{said}"
+            );
+        }
+        for (arn, endpoint) in [
+            (Some("arn"), "nosy@example.com"),
+            (None, "nosy@example.com"),
+            (Some("arn"), "lead@example.com.evil"),
+        ] {
+            let said = found("email", endpoint, arn).unwrap();
+            assert!(said.ends_with("is no approver's address in any application"), "{said}");
+        }
     }
 
     fn attributes(filter: Option<&str>) -> Attributes {

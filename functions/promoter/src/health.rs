@@ -8,7 +8,8 @@ use stablepin_aws::dynamodb::{About, TableError};
 use stablepin_aws::sns::{Sns, SnsError};
 use stablepin_core::application::Application;
 use stablepin_core::name::ApplicationName;
-use stablepin_core::reach::{Reach, Subscription, wrong};
+use stablepin_core::reach::{Reach, Subscription, unknown_subscriber, wrong};
+use stablepin_core::topic_policy::open_to_subscribers;
 use stablepin_driver::clock::now;
 use stablepin_driver::errors::chain;
 use stablepin_driver::{Doors, Topics, mail};
@@ -21,38 +22,84 @@ pub enum HealthError {
     Table(#[from] TableError),
 }
 
-/// Of the topics: subscribers that are not as they should be, and what could not be looked at. Answers how many that are.
-pub(crate) async fn topics(doors: &Doors) -> Result<usize, HealthError> {
+/// The most findings that one record and one notice list. A topic takes millions of subscriptions, a record 400 KB.
+const MOST_FINDINGS: usize = 100;
+
+/// Looks at the topics: whom their policies let subscribe, and whether each subscriber is an approver who gets the own
+/// links only. Returns how many findings there are, those about what could not be read included.
+pub(crate) async fn topics(doors: &Doors, subscriber_role_arn: &str) -> Result<usize, HealthError> {
     let Some(post) = &doors.post else { return Ok(0) };
     let Topics { sns, arns } = &post.topics;
+    let approvers = all_approvers(doors).await?;
     let mut findings = BTreeSet::new();
     for topic in arns {
+        match sns.topic_policy(topic).await {
+            Ok(policy) => findings.extend(open_to_subscribers(policy.as_deref(), topic, subscriber_role_arn)),
+            Err(error) => {
+                tracing::error!(topic.arn = topic, "{}", chain(&error));
+                findings.insert(format!(
+                    "the policy of {topic} could not be read: who may subscribe is not known"
+                ));
+            }
+        }
         match sns.subscriptions(topic).await {
-            Ok(subscriptions) => findings.extend(of(sns, &subscriptions).await),
+            Ok(subscriptions) => findings.extend(of(sns, &subscriptions, &approvers).await),
             Err(error) => {
                 tracing::error!(topic.arn = topic, "{}", chain(&error));
                 findings.insert(format!("the subscribers of {topic} could not be read"));
             }
         }
     }
-    tell(doors, &About::Topics, None, &findings).await?;
-    Ok(findings.len())
+    let count = findings.len();
+    tell(doors, &About::Topics, None, &bounded(findings)).await?;
+    Ok(count)
 }
 
-async fn of(sns: &Sns, subscriptions: &[Subscription]) -> Vec<String> {
+/// The first of the findings, and how many more there are.
+fn bounded(findings: BTreeSet<String>) -> BTreeSet<String> {
+    let more = findings.len().saturating_sub(MOST_FINDINGS);
+    let mut first: BTreeSet<String> = findings.into_iter().take(MOST_FINDINGS).collect();
+    if more > 0 {
+        first.insert(format!("… and {more} more findings of this kind"));
+    }
+    first
+}
+
+/// The addresses of all applications' approvers, in lower case. A file that this version cannot read has none: it asks
+/// nobody.
+async fn all_approvers(doors: &Doors) -> Result<BTreeSet<String>, TableError> {
+    let (mut addresses, mut after) = (BTreeSet::new(), None);
+    loop {
+        let page = doors.table.applications(100, after).await?;
+        for name in &page.items {
+            let Some(stored) = doors.table.application(name).await? else { continue };
+            let Ok(application) = Application::parse(&stored.text, None) else { continue };
+            addresses.extend(application.approvers.iter().map(|one| one.mail.lower()));
+        }
+        after = page.next;
+        if after.is_none() {
+            return Ok(addresses);
+        }
+    }
+}
+
+async fn of(sns: &Sns, subscriptions: &[Subscription], approvers: &BTreeSet<String>) -> Vec<String> {
     let mut findings = Vec::new();
     // A few at a time: SNS takes few of these in a second.
     for some in subscriptions.chunks(5) {
-        findings.extend(join_all(some.iter().map(|one| look(sns, one))).await.into_iter().flatten());
+        let looks = some.iter().map(|one| look(sns, one, approvers));
+        findings.extend(join_all(looks).await.into_iter().flatten());
     }
     findings
 }
 
-async fn look(sns: &Sns, subscription: &Subscription) -> Option<String> {
-    // Not confirmed, it gets nothing.
-    let arn = subscription.arn.as_ref()?;
+async fn look(sns: &Sns, subscription: &Subscription, approvers: &BTreeSet<String>) -> Option<String> {
+    let unknown = unknown_subscriber(subscription, approvers);
+    // Not confirmed, it gets nothing yet.
+    let Some(arn) = subscription.arn.as_ref() else { return unknown };
     match sns.attributes_of(arn).await {
-        Ok(attributes) => wrong(subscription, &attributes?),
+        Ok(Some(attributes)) => wrong(subscription, &attributes).or(unknown),
+        Ok(None) => None,
         Err(error) => {
             tracing::error!(subscription.arn = arn, "{}", chain(&error));
             Some(format!("{arn} could not be read: whose links it gets is not known"))
@@ -111,4 +158,18 @@ async fn tell(
     }
     doors.table.put_health(about, findings, now()).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn findings_stay_within_their_bound() {
+        let findings = |count: usize| (0..count).map(|n| format!("the sqs subscriber {n:05}")).collect();
+        assert_eq!(bounded(findings(MOST_FINDINGS)), findings(MOST_FINDINGS));
+        let bounded = bounded(findings(MOST_FINDINGS + 23));
+        assert_eq!(bounded.len(), MOST_FINDINGS + 1);
+        assert!(bounded.contains("… and 23 more findings of this kind"));
+    }
 }

@@ -51,6 +51,7 @@ pub async fn handle(
     doors: &Doors,
     bus: &Bus,
     queue: &Queue,
+    subscriber_role_arn: &str,
     woken: Woken,
     deadline: Deadline,
 ) -> Result<Value, PromoterError> {
@@ -65,8 +66,8 @@ pub async fn handle(
             Ok(json!({ "applications": applications }))
         }
         Woken::Subscribers => {
-            let exposed = health::topics(doors).await?;
-            Ok(json!({ "get_links_of_others": exposed }))
+            let exposed = health::topics(doors, subscriber_role_arn).await?;
+            Ok(json!({ "findings": exposed }))
         }
         Woken::Sweep(application) => Ok(sweep::one(doors, &application, deadline).await?.into()),
         Woken::Operation(key) => {

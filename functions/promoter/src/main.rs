@@ -11,10 +11,11 @@ async fn main() -> Result<(), Error> {
     let (doors, session) = start::doors(Needs { ecs: true, post: true, verify: true }).await?;
     let bus = Bus { door: EventBridge::new(&session), name: start::required("STABLEPIN_BUS")? };
     let queue = Queue { sqs: Sqs::new(&session), url: start::required("STABLEPIN_SWEEP_QUEUE")? };
+    let subscriber_role_arn = start::required("STABLEPIN_SUBSCRIBER_ROLE_ARN")?;
     run(service_fn(async |event: LambdaEvent<Value>| {
         let deadline = start::deadline(event.context.deadline);
         let woken = Woken::read(event.payload)?;
-        Ok::<Value, Error>(handle(&doors, &bus, &queue, woken, deadline).await?)
+        Ok::<Value, Error>(handle(&doors, &bus, &queue, &subscriber_role_arn, woken, deadline).await?)
     }))
     .await
 }

@@ -3,6 +3,7 @@
 use crate::aws::{Aws, xml_text};
 use crate::cloud::{Cloud, REGION, write_private};
 use crate::inbox;
+use crate::overlay;
 use crate::process::{bound, lock, run, run_logged};
 use crate::setup;
 use crate::step::{note, step};
@@ -13,6 +14,9 @@ use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+/// What the local cloud gets, beside the built `template.yaml`, which is AWS's.
+const LOCAL_TEMPLATE: &str = "local.yaml";
 
 /// Which binaries are deployed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,6 +73,11 @@ pub fn build(profile: Profile) -> Result<Build> {
             })?;
         }
     }
+    let built = fs::read_to_string(folder.join("template.yaml")).context("cannot read the built template")?;
+    let overlay =
+        fs::read_to_string(root().join("infra/xtask/overlay.yaml")).context("cannot read overlay.yaml")?;
+    fs::write(folder.join(LOCAL_TEMPLATE), overlay::apply(&built, &overlay)?)
+        .context("cannot write the local template")?;
     // Many may deploy at once.
     lock.unlock().and_then(|()| lock.lock_shared()).context("cannot share the build")?;
     Ok(Build { folder, functions, _lock: lock })
@@ -143,7 +152,7 @@ fn sam_build(folder: &Path) -> Result<()> {
 fn sam_deploy(cloud: &Cloud, folder: &Path, settings: &Settings) -> Result<()> {
     let mut sam = sam();
     sam.args(["deploy", "--config-env", "local", "--template-file"])
-        .arg(folder.join("template.yaml"))
+        .arg(folder.join(LOCAL_TEMPLATE))
         .args(["--stack-name", &settings.stack, "--region", REGION])
         .args([
             "--resolve-s3",

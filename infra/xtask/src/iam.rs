@@ -2,27 +2,33 @@
 
 use crate::aws::{Aws, xml_text};
 use anyhow::{Context as _, Result};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// An IAM user who may send exactly these requests (`METHOD/path`, patterns allowed) to the API.
 pub fn user(aws: &Aws, name: &str, api: &str, requests: &[&str]) -> Result<Aws> {
+    let arn = |request: &&str| format!("arn:aws:execute-api:{}:*:{api}/*/{request}", aws.region());
+    let statement = json!({
+        "Effect": "Allow",
+        "Action": "execute-api:Invoke",
+        "Resource": requests.iter().map(arn).collect::<Vec<_>>(),
+    });
+    user_with(aws, name, (!requests.is_empty()).then_some(&statement), &[])
+}
+
+/// An IAM user with a policy of this one statement, if any, and with these managed policies.
+pub fn user_with(aws: &Aws, name: &str, statement: Option<&Value>, policy_arns: &[&str]) -> Result<Aws> {
     let iam = |action: &str, more: &[(&str, &str)]| {
         let mut parameters = vec![("Action", action), ("Version", "2010-05-08"), ("UserName", name)];
         parameters.extend(more);
         aws.query("iam", &parameters)
     };
     iam("CreateUser", &[])?;
-    if !requests.is_empty() {
-        let arn = |request: &&str| format!("arn:aws:execute-api:{}:*:{api}/*/{request}", aws.region());
-        let policy = json!({
-            "Version": "2012-10-17",
-            "Statement": [{
-                "Effect": "Allow",
-                "Action": "execute-api:Invoke",
-                "Resource": requests.iter().map(arn).collect::<Vec<_>>(),
-            }],
-        });
-        iam("PutUserPolicy", &[("PolicyName", "api"), ("PolicyDocument", &policy.to_string())])?;
+    if let Some(statement) = statement {
+        let policy = json!({ "Version": "2012-10-17", "Statement": [statement] }).to_string();
+        iam("PutUserPolicy", &[("PolicyName", "own"), ("PolicyDocument", &policy)])?;
+    }
+    for arn in policy_arns {
+        iam("AttachUserPolicy", &[("PolicyArn", arn)])?;
     }
     let key = iam("CreateAccessKey", &[])?;
     let text = |tag: &str| xml_text(&key, tag).with_context(|| format!("IAM gave no {tag}"));

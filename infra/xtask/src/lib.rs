@@ -9,6 +9,7 @@ pub mod iam;
 pub mod image;
 pub mod inbox;
 pub mod mutants;
+pub mod overlay;
 pub mod podman;
 pub mod port;
 pub mod process;

@@ -39,3 +39,4 @@ mod retention;
 mod retention_marks;
 mod rollback;
 mod subscriptions;
+mod template;

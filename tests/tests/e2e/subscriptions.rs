@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use stablepin_tests::crash::invoke_with;
 use stablepin_tests::mail::{lets_in, subscribe, unsubscribe};
 use stablepin_tests::{App, Plan, stack, until};
-use xtask::aws::{Aws, xml_text};
+use xtask::aws::{Aws, AwsError, xml_text};
+use xtask::iam;
 use xtask::image::Spec;
 
 fn sns(aws: &Aws, action: &str, parameters: &[(&str, &str)]) -> String {
@@ -25,9 +26,14 @@ fn attributes(aws: &Aws, arn: &str) -> String {
     sns(aws, "GetSubscriptionAttributes", &[("SubscriptionArn", arn)])
 }
 
+/// The schedule's event for the hourly look at the topics.
+fn hour_event() -> Value {
+    json!({ "source": "stablepin.schedule", "detail-type": "Subscribers", "detail": {} })
+}
+
 /// As the schedule wakes the promoter every hour.
 fn hour(aws: &Aws) {
-    let hour = json!({ "source": "stablepin.schedule", "detail-type": "Subscribers", "detail": {} });
+    let hour = hour_event();
     aws.invoke(stack().variable("STABLEPIN_PROMOTER_FUNCTION"), &hour).expect("the look ends well");
 }
 
@@ -140,6 +146,96 @@ fn a_subscriber_without_a_filter_is_detected() {
     hour(&app.aws);
     assert!(!found());
     let _ = app.aws.sqs("DeleteQueue", &json!({ "QueueUrl": created["QueueUrl"] }));
+}
+
+/// Who subscribes reads links and codes, and decides as the approver: IAM alone must not let anybody.
+#[test]
+fn nobody_but_the_approval_function_subscribes_to_links() {
+    let app = Plan::new("eavesdrop").unsubscribed().create();
+    let statement = json!({ "Effect": "Allow", "Action": "sns:*", "Resource": "*" });
+    let nosy = iam::user_with(&app.aws, &app.plan.name, Some(&statement), &[]).expect("a user");
+    let mail = app.plan.mail(app.approver("lead"));
+    let queue = format!("arn:aws:sqs:us-east-1:000000000000:{}", app.plan.name);
+    for (protocol, endpoint) in [
+        ("sqs", queue.as_str()),
+        ("lambda", "arn:aws:lambda:us-east-1:000000000000:function:nosy"),
+        ("https", "https://localhost/nosy"),
+        ("email", "nosy@example.com"),
+        ("email", mail.as_str()),
+    ] {
+        let request = [
+            ("Action", "Subscribe"),
+            ("Version", "2010-03-31"),
+            ("TopicArn", stack().topic()),
+            ("Protocol", protocol),
+            ("Endpoint", endpoint),
+        ];
+        let refused = nosy.query("sns", &request).expect_err("the topic's policy denies it");
+        assert!(
+            matches!(&refused, AwsError::Refused { code, .. } if code == "AuthorizationError"),
+            "{refused}"
+        );
+        assert_eq!(subscriptions_of(&app.aws, endpoint), [""; 0]);
+    }
+    let path = format!("/approvers/{}/subscription", app.approver("lead"));
+    assert_eq!(app.api("PUT", &path, None).0, 200, "the function itself may");
+    for arn in subscriptions_of(&app.aws, &mail) {
+        unsubscribe(&app.aws, &arn);
+    }
+}
+
+/// A denial ends no subscription that is there already.
+#[test]
+fn subscribers_that_are_no_approvers_are_reported() {
+    let app = Plan::new("strangers").create();
+    let found = |endpoint: &str| findings(&app.aws, "topics").iter().any(|one| one.contains(endpoint));
+    let lead = app.plan.mail(app.approver("lead"));
+    let mailbox = format!("{}@example.org", app.plan.name);
+    let listener = xtask::port::listen().expect("a port");
+    let hook = format!("http://{}/", listener.local_addr().expect("an address"));
+    let own = |endpoint: &str| vec![endpoint.to_owned()];
+    let mailbox_arn = subscribe(&app.aws, stack().topic(), "email", &mailbox, Some(&own(&mailbox)));
+    // Not confirmed yet.
+    subscribe(&app.aws, stack().topic(), "http", &hook, Some(&own(&lead)));
+    hour(&app.aws);
+    assert!(found(&mailbox) && found(&hook), "{:?}", findings(&app.aws, "topics"));
+    assert!(!found(&lead), "an approver is no stranger: {:?}", findings(&app.aws, "topics"));
+
+    unsubscribe(&app.aws, &mailbox_arn);
+    for arn in subscriptions_of(&app.aws, &hook) {
+        unsubscribe(&app.aws, &arn);
+    }
+    hour(&app.aws);
+    assert!(!found(&mailbox) && !found(&hook), "{:?}", findings(&app.aws, "topics"));
+}
+
+/// As of a topic that `MoreApprovalsTopicArns` names, whose policy is the operator's.
+#[test]
+fn topic_that_lets_others_subscribe_is_reported() {
+    let app = Plan::new("open").create_aside();
+    let topic = app.aside_topic().to_owned();
+    let notices = || -> Vec<String> {
+        let mails = xtask::inbox::messages(&app.aws, app.aside_inbox()).expect("the queue answers");
+        let told = mails.into_iter().filter(|mail| mail.body.contains("approval-subscribers"));
+        told.map(|mail| mail.body).collect()
+    };
+    let look = || app.invoke(None, "promoter", &hour_event(), None).answer.expect("it was not killed");
+    let said = format!("{topic} lets others subscribe");
+    look();
+    assert!(notices().iter().any(|notice| notice.contains(&said)), "{:?}", notices());
+
+    let role = stablepin_tests::role::configuration("approval")["Role"].as_str().expect("a role").to_owned();
+    let policy = json!({ "Version": "2012-10-17", "Statement": [{
+        "Effect": "Deny", "Principal": "*", "Action": "sns:Subscribe", "Resource": topic,
+        "Condition": { "ArnNotEquals": { "aws:PrincipalArn": role } },
+    }] });
+    let set =
+        [("TopicArn", topic.as_str()), ("AttributeName", "Policy"), ("AttributeValue", &policy.to_string())];
+    sns(&app.aws, "SetTopicAttributes", &set);
+    let before = notices().len();
+    look();
+    let after = notices();
+    assert!(after.len() > before && !after.last().is_some_and(|notice| notice.contains(&said)), "{after:?}");
 }
 
 #[test]

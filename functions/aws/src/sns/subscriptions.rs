@@ -54,6 +54,15 @@ impl Sns {
         }
     }
 
+    /// The JSON of a topic's policy.
+    /// <https://docs.aws.amazon.com/sns/latest/api/API_GetTopicAttributes.html>
+    pub async fn topic_policy(&self, topic_arn: &str) -> Result<Option<String>, SnsError> {
+        let answer = self.client.get_topic_attributes().topic_arn(topic_arn).send().await;
+        let answer =
+            answer.map_err(|error| failed("GetTopicAttributes", topic_arn, FailedCall::new(error)))?;
+        Ok(answer.attributes.unwrap_or_default().remove("Policy"))
+    }
+
     /// None: it has gone meanwhile.
     /// <https://docs.aws.amazon.com/sns/latest/api/API_GetSubscriptionAttributes.html>
     pub async fn attributes_of(&self, subscription_arn: &str) -> Result<Option<Attributes>, SnsError> {

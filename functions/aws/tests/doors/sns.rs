@@ -164,6 +164,28 @@ async fn subscribers_are_listed_to_the_last_page() {
 }
 
 #[tokio::test]
+async fn topic_policy_is_read_from_its_attributes() {
+    let attributes =
+        |entries: &str| bytes(answer("GetTopicAttributes", &format!("<Attributes>{entries}</Attributes>")));
+    let policy = "<entry><key>Policy</key><value>{&quot;Statement&quot;:[]}</value></entry>";
+    let owner = "<entry><key>Owner</key><value>111122223333</value></entry>";
+    let wire = Wire::answering([
+        attributes(&(owner.to_owned() + policy)),
+        attributes(owner),
+        xml_error(403, "AuthorizationError"),
+    ]);
+    let sns = Sns::new(&wire.session());
+    assert_eq!(sns.topic_policy(TOPIC).await.unwrap().as_deref(), Some(r#"{"Statement":[]}"#));
+    assert_eq!(sns.topic_policy(TOPIC).await.unwrap(), None);
+    let denied = sns.topic_policy(TOPIC).await.unwrap_err();
+    assert!(
+        chain(&denied).starts_with(&format!("GetTopicAttributes failed for {TOPIC}: AuthorizationError"))
+    );
+    let asked = [("Action", "GetTopicAttributes"), ("TopicArn", TOPIC), ("Version", "2010-03-31")];
+    assert_eq!(form(&wire.requests()[0].body), pairs(&asked));
+}
+
+#[tokio::test]
 async fn a_filter_is_what_sns_says_it_is() {
     let attributes = |entries: &str| {
         bytes(answer("GetSubscriptionAttributes", &format!("<Attributes>{entries}</Attributes>")))

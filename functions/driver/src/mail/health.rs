@@ -17,15 +17,20 @@ pub fn health(application: Option<&ApplicationName>, findings: &[String]) -> Tol
             },
             event: "approval-subscribers",
             what: match well {
-                true => "Every subscriber of the topics with approval links gets its own mails only.".to_owned(),
-                false => "The topics with approval links have subscribers that get what is not theirs. Whoever reads a \
-                          link and its code decides in the approver's name."
+                true => "Every subscriber of the topics with approval links is an approver and gets its own mails only. \
+                         Nobody else may subscribe."
+                    .to_owned(),
+                false => "The topics with approval links have subscribers that do not belong there, or let others \
+                          subscribe. Whoever reads a link and its code decides in the approver's name."
                     .to_owned(),
             },
             why: String::new(),
             next: match well {
                 true => Vec::new(),
                 false => vec![
+                    "Deny sns:Subscribe in the policy of a topic that lets others subscribe. That ends no subscription \
+                     that is there already."
+                        .to_owned(),
                     "Unsubscribe what does not belong there.".to_owned(),
                     "Give each approver a subscription of their own: PUT …/approvers/{name}/subscription.".to_owned(),
                     "Withdraw what is open and was mailed meanwhile, and have it asked for again.".to_owned(),

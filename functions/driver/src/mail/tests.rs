@@ -981,12 +981,13 @@ fn what_is_found_about_subscribers() {
     assert_snapshot!(texts.join("\n----\n"), @"
     Subject: Stablepin: somebody gets the links of others
 
-    The topics with approval links have subscribers that get what is not theirs. Whoever reads a link and its code decides in the approver's name.
+    The topics with approval links have subscribers that do not belong there, or let others subscribe. Whoever reads a link and its code decides in the approver's name.
 
     Found:
     - the sqs subscriber arn:aws:sqs:eu-central-1:111122223333:audit gets everybody's links
 
     What to do:
+    - Deny sns:Subscribe in the policy of a topic that lets others subscribe. That ends no subscription that is there already.
     - Unsubscribe what does not belong there.
     - Give each approver a subscription of their own: PUT …/approvers/{name}/subscription.
     - Withdraw what is open and was mailed meanwhile, and have it asked for again.
@@ -996,7 +997,7 @@ fn what_is_found_about_subscribers() {
     ----
     Subject: Stablepin: nobody gets the links of others any more
 
-    Every subscriber of the topics with approval links gets its own mails only.
+    Every subscriber of the topics with approval links is an approver and gets its own mails only. Nobody else may subscribe.
 
     Id: health-Stablepin
 

@@ -1,0 +1,148 @@
+//! The policy of a topic with secret links: who may subscribe to it.
+//! <https://docs.aws.amazon.com/sns/latest/dg/sns-access-policy-language-api-permissions-reference.html>
+
+use serde_json::Value;
+
+use crate::pattern::Pattern;
+
+const ACTION: &str = "sns:subscribe";
+const KEY: &str = "aws:principalarn";
+/// Operators that a statement exempts a principal with.
+const EXEMPTIONS: [&str; 4] = ["arnnotequals", "arnnotlike", "stringnotequals", "stringnotlike"];
+
+/// The finding about a topic that others than this role may subscribe to; none: its policy denies it to them. What
+/// this program does not understand for certain denies nothing.
+pub fn open_to_subscribers(policy: Option<&str>, topic_arn: &str, role_arn: &str) -> Option<String> {
+    let document: Value = policy.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let denied = list(&document["Statement"]).any(|one| denies_others(one, topic_arn, role_arn));
+    (!denied).then(|| {
+        format!(
+            "{topic_arn} lets others subscribe, who could read links and codes: its policy must deny sns:Subscribe to \
+             everybody but {role_arn}"
+        )
+    })
+}
+
+fn denies_others(statement: &Value, topic_arn: &str, role_arn: &str) -> bool {
+    let everybody = match &statement["Principal"] {
+        Value::Object(kinds) => kinds.get("AWS").is_some_and(|one| list(one).any(|one| one == "*")),
+        principal => principal == "*",
+    };
+    let has = |member: &str, matches: &dyn Fn(&str) -> bool| {
+        list(&statement[member]).filter_map(Value::as_str).any(matches)
+    };
+    statement["Effect"] == "Deny"
+        && everybody
+        && has("Action", &|pattern| covers(&pattern.to_ascii_lowercase(), ACTION))
+        && has("Resource", &|pattern| covers(pattern, topic_arn))
+        && exempts_only(&statement["Condition"], role_arn)
+}
+
+/// Without a condition the statement denies it to the role too.
+fn exempts_only(condition: &Value, role_arn: &str) -> bool {
+    let Some(operators) = condition.as_object() else { return condition.is_null() };
+    operators.iter().all(|(operator, keys)| {
+        let operator = operator.to_ascii_lowercase();
+        let operator = operator.strip_suffix("ifexists").unwrap_or(&operator);
+        let only = |(key, values): (&String, &Value)| {
+            key.eq_ignore_ascii_case(KEY) && list(values).all(|one| one == role_arn)
+        };
+        EXEMPTIONS.contains(&operator) && keys.as_object().is_some_and(|keys| keys.iter().all(only))
+    })
+}
+
+/// One value stands for a list of one, as in every policy.
+fn list(value: &Value) -> impl Iterator<Item = &Value> {
+    let one = (!value.is_array() && !value.is_null()).then_some(value);
+    value.as_array().into_iter().flatten().chain(one)
+}
+
+fn covers(pattern: &str, text: &str) -> bool {
+    Pattern::parse(pattern).is_ok_and(|pattern| pattern.matches(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const TOPIC: &str = "arn:aws:sns:eu-central-1:111122223333:stablepin-production-approvals";
+    const ROLE: &str = "arn:aws:iam::111122223333:role/stablepin-production-ApprovalRole-1A2B";
+
+    /// As the template writes it.
+    fn statement() -> Value {
+        json!({
+            "Effect": "Deny", "Principal": "*", "Action": "sns:Subscribe", "Resource": TOPIC,
+            "Condition": { "ArnNotEquals": { "aws:PrincipalArn": ROLE } },
+        })
+    }
+
+    fn is_closed(policy: &Value) -> bool {
+        open_to_subscribers(Some(&policy.to_string()), TOPIC, ROLE).is_none()
+    }
+
+    /// The policy of this statement with one member of it changed.
+    fn with(member: &str, value: Value) -> Value {
+        let mut one = statement();
+        one[member] = value;
+        json!({ "Statement": [one] })
+    }
+
+    #[test]
+    fn a_topic_is_closed_by_a_denial_to_all_but_the_role() {
+        assert!(is_closed(&json!({ "Version": "2012-10-17", "Statement": statement() })));
+        let others = json!({ "Effect": "Allow", "Principal": "*", "Action": "sns:*", "Resource": TOPIC });
+        assert!(is_closed(&json!({ "Statement": [others, statement()] })));
+        for (member, value) in [
+            ("Principal", json!({ "AWS": "*" })),
+            ("Principal", json!({ "AWS": ["*"] })),
+            ("Action", json!(["SNS:Publish", "SNS:Subscribe"])),
+            ("Action", json!("sns:*")),
+            ("Resource", json!(["*"])),
+            ("Resource", json!("arn:aws:sns:*:111122223333:stablepin-*-approvals")),
+            ("Condition", json!({ "ArnNotLike": { "AWS:PrincipalArn": [ROLE] } })),
+            ("Condition", json!({ "StringNotEqualsIfExists": { "aws:PrincipalArn": ROLE } })),
+            ("Condition", Value::Null),
+        ] {
+            assert!(is_closed(&with(member, value.clone())), "{member}: {value}");
+        }
+    }
+
+    #[test]
+    fn a_topic_that_lets_others_subscribe_is_named() {
+        let said = open_to_subscribers(None, TOPIC, ROLE).unwrap();
+        assert!(
+            said.starts_with(&format!("{TOPIC} lets others subscribe")) && said.ends_with(ROLE),
+            "{said}"
+        );
+        for policy in ["", "{}", "not JSON", "[]", r#"{"Statement": []}"#, r#"{"Statement": "Deny"}"#] {
+            assert!(open_to_subscribers(Some(policy), TOPIC, ROLE).is_some(), "{policy}");
+        }
+        let developer = "arn:aws:iam::111122223333:root";
+        for (member, value) in [
+            ("Effect", json!("Allow")),
+            ("Principal", json!({ "AWS": "arn:aws:iam::111122223333:user/nosy" })),
+            ("Principal", json!({ "Service": "*" })),
+            ("Principal", Value::Null),
+            ("Action", json!("sns:Publish")),
+            ("Action", json!(["sns:SubscribeAll", "sns:Publis?"])),
+            ("Resource", json!(format!("{TOPIC}-2"))),
+            ("Resource", json!([])),
+            ("Condition", json!({ "ArnNotEquals": { "aws:PrincipalArn": [ROLE, developer] } })),
+            (
+                "Condition",
+                json!({ "ArnNotLike": { "aws:PrincipalArn": "arn:aws:iam::111122223333:role/*" } }),
+            ),
+            ("Condition", json!({ "ArnEquals": { "aws:PrincipalArn": ROLE } })),
+            ("Condition", json!({ "ArnNotEquals": { "aws:SourceArn": ROLE } })),
+            ("Condition", json!({ "StringEquals": { "sns:Protocol": "sqs" } })),
+            (
+                "Condition",
+                json!({ "ArnNotEquals": { "aws:PrincipalArn": ROLE }, "StringNotEquals": { "sns:Protocol": "email" } }),
+            ),
+        ] {
+            assert!(!is_closed(&with(member, value.clone())), "{member}: {value}");
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! A CloudFormation template as a value: its short tags in their long form, as SAM reads them.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+use xtask::overlay;
+use xtask::workspace::{root, tool};
+
+/// SAM's own reader, so that no second one can read a template otherwise.
+const READER: &str = "import json, sys\n\
+                      from samcli.yamlhelper import yaml_parse\n\
+                      json.dump(yaml_parse(sys.stdin.read()), sys.stdout, default=str)";
+
+#[derive(Debug, Clone)]
+pub struct Template(Value);
+
+impl Template {
+    /// The one that AWS gets.
+    #[track_caller]
+    pub fn for_aws() -> Self {
+        Self::parse(&read("template.yaml"))
+    }
+
+    /// The one that the local cloud gets.
+    #[track_caller]
+    pub fn for_local_cloud() -> Self {
+        let applied = overlay::apply(&read("template.yaml"), &read("infra/xtask/overlay.yaml"));
+        Self::parse(&applied.expect("the overlay fits"))
+    }
+
+    #[track_caller]
+    pub fn parse(text: &str) -> Self {
+        let mut reader = Command::new(tool("python"));
+        reader.args(["-c", READER]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut reader = reader.spawn().expect("Python of the tools, which `cargo xtask setup` installs");
+        // Dropped at the end of the line: the reader reads to the end.
+        reader.stdin.take().expect("a pipe").write_all(text.as_bytes()).expect("the reader takes it");
+        let output = reader.wait_with_output().expect("the reader ends");
+        assert!(output.status.success(), "SAM cannot read the template");
+        Self(serde_json::from_slice(&output.stdout).expect("JSON"))
+    }
+
+    /// The properties of a resource.
+    #[track_caller]
+    pub fn properties(&self, resource: &str) -> &Value {
+        let found = &self.0["Resources"][resource]["Properties"];
+        assert!(found.is_object(), "no resource {resource}");
+        found
+    }
+
+    /// The names and properties of the resources of a type.
+    pub fn of_type<'a>(&'a self, wanted: &'a str) -> impl Iterator<Item = (&'a str, &'a Value)> {
+        let all = self.0["Resources"].as_object().into_iter().flatten();
+        all.filter(move |(_, one)| one["Type"] == wanted)
+            .map(|(name, one)| (name.as_str(), &one["Properties"]))
+    }
+}
+
+#[track_caller]
+fn read(file: &str) -> String {
+    std::fs::read_to_string(root().join(file)).expect("a file of the checkout")
+}
