@@ -1,5 +1,7 @@
 //! The template that AWS gets, where the local cloud cannot show what it does; and how the local cloud's differs.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 use stablepin_tests::template::Template;
 
@@ -54,4 +56,76 @@ fn local_cloud_also_lets_its_developer_subscribe() {
     let publish = exempt_from_denial(&template, "sns:Publish");
     let roles = ["TaggerRole", "PromoterRole"].iter().flat_map(|role| [arn_of(role), sessions(role)]);
     assert_eq!(publish, roles.collect::<Vec<_>>());
+}
+
+/// The functions that the gateway calls, by their resources.
+fn behind_the_gateway(template: &Template) -> BTreeSet<String> {
+    let integrations = template.of_type("AWS::ApiGatewayV2::Integration");
+    let function = |(_, integration): (&str, &Value)| {
+        integration["IntegrationUri"]["Fn::GetAtt"][0].as_str().expect("a function").to_owned()
+    };
+    integrations.map(function).collect()
+}
+
+/// Each believes its event: whoever invokes it directly could name any signer.
+#[test]
+fn only_the_gateway_invokes_what_believes_its_signers() {
+    let template = Template::for_aws();
+    let functions = behind_the_gateway(&template);
+    let expected = ["ApiFunction", "ApprovalFunction", "RetentionFunction", "RollbackFunction"];
+    assert_eq!(functions, expected.map(str::to_owned).into());
+    for function in &functions {
+        let arn = arn_of(function);
+        let mut policies =
+            template.of_type("AWS::Lambda::ResourcePolicy").filter(|(_, one)| one["ResourceArn"] == arn);
+        let (Some((_, policy)), None) = (policies.next(), policies.next()) else {
+            panic!("{function}: one policy")
+        };
+        let [denial, permit] = statements(&policy["PolicyDocument"]) else {
+            panic!("two statements: {policy}")
+        };
+
+        let mut condition = json!({ "Bool": { "aws:PrincipalIsAWSService": "false" } });
+        if function == "RetentionFunction" {
+            condition["ArnNotEquals"] = json!({ "aws:PrincipalArn": arn_of("NightRole") });
+        }
+        let versions = json!({ "Fn::Sub": format!("${{{function}.Arn}}:*") });
+        assert_eq!((&denial["Effect"], &denial["Principal"]), (&json!("Deny"), &json!("*")), "{function}");
+        assert_eq!(denial["Action"], "lambda:InvokeFunction", "{function}");
+        assert_eq!(denial["Resource"], json!([arn, versions]), "{function}");
+        assert_eq!(denial["Condition"], condition, "{function}");
+
+        assert_eq!(
+            (&permit["Effect"], &permit["Action"]),
+            (&json!("Allow"), &json!("lambda:InvokeFunction"))
+        );
+        assert_eq!(permit["Principal"], json!({ "Service": "apigateway.amazonaws.com" }), "{function}");
+        assert_eq!(permit["Resource"], arn, "{function}");
+        let gateway = "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${Api}/*";
+        assert_eq!(permit["Condition"], json!({ "ArnLike": { "aws:SourceArn": { "Fn::Sub": gateway } } }));
+    }
+}
+
+/// A permission and a policy of one function overwrite each other.
+#[test]
+fn no_function_has_a_permission_beside_its_policy() {
+    let of = |template: &Template, kind: &'static str, member: &str| -> BTreeSet<String> {
+        let function = |one: &Value| {
+            let named = &one[member];
+            named["Fn::GetAtt"][0].as_str().or(named["Ref"].as_str()).unwrap_or_default().to_owned()
+        };
+        template.of_type(kind).map(|(_, one)| function(one)).collect()
+    };
+    let (aws, local) = (Template::for_aws(), Template::for_local_cloud());
+    let policies = of(&aws, "AWS::Lambda::ResourcePolicy", "ResourceArn");
+    assert_eq!(policies, behind_the_gateway(&aws));
+    assert_eq!(of(&aws, "AWS::Lambda::Permission", "FunctionName"), BTreeSet::new());
+    // SAM makes a permission for each of these events.
+    for function in &policies {
+        let events = aws.properties(function)["Events"].as_object().into_iter().flatten();
+        let kinds: Vec<_> = events.map(|(_, event)| event["Type"].as_str().unwrap_or_default()).collect();
+        assert!(kinds.iter().all(|kind| *kind == "SQS"), "{function}: {kinds:?}");
+    }
+    assert_eq!(of(&local, "AWS::Lambda::ResourcePolicy", "ResourceArn"), BTreeSet::new());
+    assert_eq!(of(&local, "AWS::Lambda::Permission", "FunctionName"), policies);
 }
