@@ -6,6 +6,7 @@ mod contained;
 mod drive;
 mod effect;
 pub mod errors;
+pub mod home;
 mod link;
 mod live;
 pub mod live_drift;
@@ -26,6 +27,7 @@ use stablepin_aws::probe::Probe;
 use stablepin_aws::sns::Sns;
 
 pub use drive::{Deadline, DriveError, Start, drive};
+pub use home::Home;
 pub use link::{Secret, code_hash, token_hash};
 pub use live::live;
 pub use post::Post;

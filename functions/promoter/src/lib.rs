@@ -22,7 +22,7 @@ use stablepin_driver::{Deadline, Doors, DriveError, Start, drive};
 pub use health::HealthError;
 pub use outbox::{Bus, OutboxError};
 pub use sweep::{Queue, SweepError};
-pub use woken::{Unreadable, Woken};
+pub use woken::{Unreadable, Woken, is_foreign};
 
 /// Lambda or the stream tries again for these.
 #[derive(Debug, thiserror::Error)]

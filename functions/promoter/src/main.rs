@@ -1,9 +1,11 @@
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
-use serde_json::Value;
+use serde_json::{Value, json};
 use stablepin_aws::eventbridge::EventBridge;
 use stablepin_aws::sqs::Sqs;
+use stablepin_driver::clock::now;
+use stablepin_driver::home::{Home, count_foreign_event};
 use stablepin_driver::start::{self, Needs};
-use stablepin_promoter::{Bus, Queue, Woken, handle};
+use stablepin_promoter::{Bus, Queue, Woken, handle, is_foreign};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -11,9 +13,20 @@ async fn main() -> Result<(), Error> {
     let (doors, session) = start::doors(Needs { ecs: true, post: true, verify: true }).await?;
     let bus = Bus { door: EventBridge::new(&session), name: start::required("STABLEPIN_BUS")? };
     let queue = Queue { sqs: Sqs::new(&session), url: start::required("STABLEPIN_SWEEP_QUEUE")? };
+    let home = Home::from_env()?;
     let subscriber_role_arn = start::required("STABLEPIN_SUBSCRIBER_ROLE_ARN")?;
     run(service_fn(async |event: LambdaEvent<Value>| {
         let deadline = start::deadline(event.context.deadline);
+        if is_foreign(&event.payload, &home) {
+            count_foreign_event(now());
+            let said = |name: &str| event.payload.get(name).and_then(Value::as_str).unwrap_or("not said");
+            tracing::warn!(
+                event.account = said("account"),
+                event.region = said("region"),
+                "refused an event: it is of another account or region"
+            );
+            return Ok(json!({ "refused": "an event of another account or region" }));
+        }
         let woken = Woken::read(event.payload)?;
         Ok::<Value, Error>(handle(&doors, &bus, &queue, &subscriber_role_arn, woken, deadline).await?)
     }))

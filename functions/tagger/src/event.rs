@@ -7,12 +7,15 @@ use serde::Deserialize;
 use stablepin_core::caller::Caller;
 use stablepin_core::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_core::one_line::one_line;
+use stablepin_driver::Home;
 use stablepin_driver::called::Call;
 use stablepin_driver::push::{NoBuild, Push};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Event {
+    pub account: Option<String>,
+    pub region: Option<String>,
     /// A push is known by it.
     #[serde(default)]
     pub time: String,
@@ -78,6 +81,8 @@ pub enum Told {
 /// Why an event tells of nothing. None of them is an error: they are the registry's everyday traffic.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Ignored {
+    #[error("it is of another account or region: {account}, {region}")]
+    Foreign { account: String, region: String },
     #[error("it is neither a successful push nor a deletion")]
     NotOfATag,
     #[error("it has no tag: a part of an image index")]
@@ -100,7 +105,11 @@ pub enum Ignored {
 
 impl Event {
     /// What it tells, as far as the event alone can say.
-    pub fn told(&self) -> Result<Told, Ignored> {
+    pub fn told(&self, home: &Home) -> Result<Told, Ignored> {
+        if !home.sent(self.account.as_deref(), self.region.as_deref()) {
+            let said = |text: &Option<String>| text.clone().unwrap_or_else(|| "not said".to_owned());
+            return Err(Ignored::Foreign { account: said(&self.account), region: said(&self.region) });
+        }
         let detail = &self.detail;
         if detail.event_name.is_some() {
             return self.called();
@@ -171,11 +180,15 @@ const LONGEST_TIME: usize = 40;
 mod tests {
     use super::*;
 
+    fn home() -> Home {
+        Home { account: "123456789012".to_owned(), region: "us-east-2".to_owned() }
+    }
+
     fn event(tag: &str) -> Event {
         let digest = format!("sha256:{}", "ab".repeat(32));
         let text = serde_json::json!({
             "version": "0", "id": "x", "detail-type": "ECR Image Action", "source": "aws.ecr",
-            "account": "111122223333", "time": "2026-11-21T10:00:00Z", "region": "eu-west-1", "resources": [],
+            "account": "123456789012", "time": "2026-11-21T10:00:00Z", "region": "us-east-2", "resources": [],
             "detail": {
                 "action-type": "PUSH", "result": "SUCCESS", "repository-name": "web", "image-digest": digest,
                 "image-tag": tag, "manifest-media-type": "application/vnd.oci.image.manifest.v1+json",
@@ -187,25 +200,27 @@ mod tests {
 
     #[test]
     fn a_tagged_image_is_a_push() {
-        let Told::Pushed(push) = event("main").told().unwrap() else { panic!("it was pushed") };
+        let Told::Pushed(push) = event("main").told(&home()).unwrap() else { panic!("it was pushed") };
         assert_eq!((push.repository.as_str(), push.tag.as_str()), ("web", "main"));
     }
 
     #[test]
     fn everyday_traffic_is_ignored_by_name() {
-        assert_eq!(event("").told(), Err(Ignored::Untagged));
+        assert_eq!(event("").told(&home()), Err(Ignored::Untagged));
         let signature = format!("sha256-{}.sig", "ab".repeat(32));
-        assert_eq!(event(&signature).told(), Err(Ignored::NoBuild(NoBuild::Artifact)));
+        assert_eq!(event(&signature).told(&home()), Err(Ignored::NoBuild(NoBuild::Artifact)));
         let mut scanned = event("main");
         scanned.detail.action_type = Some("SCAN".to_owned());
-        assert_eq!(scanned.told(), Err(Ignored::NotOfATag));
+        assert_eq!(scanned.told(&home()), Err(Ignored::NotOfATag));
     }
 
     #[test]
     fn a_deletion_tells_of_its_tag() {
         let mut deleted = event("prod-stable");
         deleted.detail.action_type = Some("DELETE".to_owned());
-        assert!(matches!(deleted.told(), Ok(Told::Deleted { tag, .. }) if tag.as_str() == "prod-stable"));
+        assert!(
+            matches!(deleted.told(&home()), Ok(Told::Deleted { tag, .. }) if tag.as_str() == "prod-stable")
+        );
     }
 
     /// As AWS documents it, with a digest of today's length.
@@ -218,7 +233,9 @@ mod tests {
     #[test]
     fn a_call_tells_who_put_the_tag() {
         let event: Event = serde_json::from_value(call()).unwrap();
-        let Ok(Told::Called(call)) = event.told() else { panic!("somebody called: {:?}", event.told()) };
+        let Ok(Told::Called(call)) = event.told(&home()) else {
+            panic!("somebody called: {:?}", event.told(&home()))
+        };
         assert_eq!((call.repository.as_str(), call.tag.as_str()), ("testrepo", "latest"));
         assert_eq!(call.caller.arn, "arn:aws:sts::123456789012:assumed-role/pipeline/build-42");
         assert_eq!(call.caller.at.to_string(), "2019-04-15T16:45:00Z");
@@ -230,7 +247,7 @@ mod tests {
             let mut call = call();
             let (at, name) = pointer.rsplit_once('/').unwrap();
             call.pointer_mut(at).unwrap()[name] = value;
-            serde_json::from_value::<Event>(call).unwrap().told()
+            serde_json::from_value::<Event>(call).unwrap().told(&home())
         };
         let null = serde_json::Value::Null;
         assert_eq!(with("/detail/errorCode", "AccessDenied".into()), Err(Ignored::NoCaller));
@@ -248,20 +265,40 @@ mod tests {
         for time in ["", "yesterday", "2026-13-01T00:00:00Z", "99999-01-01T00:00:00Z", "1767225600"] {
             let mut pushed = event("main");
             pushed.time = time.to_owned();
-            assert_eq!(pushed.told(), Err(Ignored::NoTime(time.to_owned())));
+            assert_eq!(pushed.told(&home()), Err(Ignored::NoTime(time.to_owned())));
             let mut deleted = event("prod-stable");
             (deleted.time, deleted.detail.action_type) = (time.to_owned(), Some("DELETE".to_owned()));
-            assert!(matches!(deleted.told(), Ok(Told::Deleted { .. })), "needs no time");
+            assert!(matches!(deleted.told(&home()), Ok(Told::Deleted { .. })), "needs no time");
             let mut called: Event = serde_json::from_value(call()).unwrap();
             called.time = time.to_owned();
-            assert!(matches!(called.told(), Ok(Told::Called(_))), "whoever pushed it counts all the same");
+            assert!(matches!(called.told(&home()), Ok(Told::Called(_))), "whoever pushed it counts all the same");
+        }
+    }
+
+    #[test]
+    fn events_of_other_accounts_and_regions_are_ignored() {
+        let mut deleted = event("main");
+        deleted.detail.action_type = Some("DELETE".to_owned());
+        let called = serde_json::from_value(call()).unwrap();
+        for mut event in [event("main"), deleted, called] {
+            assert!(event.told(&home()).is_ok());
+            for (account, region) in [
+                (Some("444455556666"), Some("us-east-2")),
+                (Some("123456789012"), Some("us-gov-east-1")),
+                (None, Some("us-east-2")),
+                (Some("123456789012"), None),
+            ] {
+                (event.account, event.region) = (account.map(str::to_owned), region.map(str::to_owned));
+                let told = event.told(&home());
+                assert!(matches!(told, Err(Ignored::Foreign { .. })), "{account:?} {region:?}: {told:?}");
+            }
         }
     }
 
     #[test]
     fn hostile_tags_are_unreadable_and_not_a_panic() {
         for tag in ["<script>", "a\nb", "-x", "a b", &"a".repeat(300)] {
-            assert!(matches!(event(tag).told(), Err(Ignored::Unreadable(_))), "{tag:?}");
+            assert!(matches!(event(tag).told(&home()), Err(Ignored::Unreadable(_))), "{tag:?}");
         }
     }
 }

@@ -9,7 +9,7 @@ use stablepin_core::name::ApplicationName;
 use stablepin_driver::called::{self, Call, CalledError};
 use stablepin_driver::push::{self, NoBuild, PushError};
 use stablepin_driver::tag::{self, TagError};
-use stablepin_driver::{Deadline, Doors};
+use stablepin_driver::{Deadline, Doors, Home};
 
 pub use event::{Event, Ignored, Told};
 
@@ -42,30 +42,47 @@ pub enum TaggerError {
     Called(#[from] CalledError),
 }
 
-/// The names of the stack's own roles: what they put is nobody's push.
+/// The stack's own roles: what they put is nobody's push. Each as the beginning of its sessions' ARNs, which name the
+/// partition and the account, and the role without its path.
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html>
 #[derive(Debug, Clone)]
 pub struct OwnRoles(Vec<String>);
 
+#[derive(Debug, thiserror::Error)]
+#[error("STABLEPIN_OWN_ROLES has {0:?}, which is not the ARN of a role: the template sets it")]
+pub struct NoRole(String);
+
 impl OwnRoles {
-    /// With commas between.
-    pub fn parse(list: &str) -> Self {
-        Self(list.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect())
+    /// ARNs with commas between.
+    pub fn parse(list: &str) -> Result<Self, NoRole> {
+        let roles = list.split(',').map(str::trim).filter(|arn| !arn.is_empty());
+        roles
+            .map(|arn| sessions(arn).ok_or_else(|| NoRole(arn.to_owned())))
+            .collect::<Result<_, _>>()
+            .map(Self)
     }
 
-    /// `arn:aws:sts::111122223333:assumed-role/{role}/{session}`
     fn have(&self, arn: &str) -> bool {
-        let role = arn.split_once(":assumed-role/").and_then(|(_, rest)| rest.split('/').next());
-        role.is_some_and(|role| self.0.iter().any(|own| own == role))
+        self.0.iter().any(|sessions| arn.starts_with(sessions))
     }
+}
+
+/// `arn:aws:iam::111122223333:role/path/name`: `arn:aws:sts::111122223333:assumed-role/name/`
+fn sessions(role_arn: &str) -> Option<String> {
+    let parts: Vec<&str> = role_arn.split(':').collect();
+    let ["arn", partition, "iam", "", account, role] = parts[..] else { return None };
+    let name = role.strip_prefix("role/")?.rsplit('/').next().filter(|name| !name.is_empty())?;
+    Some(format!("arn:{partition}:sts::{account}:assumed-role/{name}/"))
 }
 
 pub async fn handle(
     doors: &Doors,
+    home: &Home,
     own: &OwnRoles,
     event: &Event,
     deadline: Deadline,
 ) -> Result<Handled, TaggerError> {
-    let told = match event.told() {
+    let told = match event.told(home) {
         Ok(told) => told,
         Err(ignored) => return Ok(Handled::Ignored(ignored)),
     };
@@ -149,19 +166,56 @@ async fn look_after(
 mod tests {
     use super::*;
 
+    const ROLES: &str = "arn:aws:iam::111122223333:role/stablepin-production-TaggerRole-1A2B, \
+                         arn:aws:iam::111122223333:role/teams/platform/stablepin-production-PromoterRole-3C4D,";
+
     #[test]
-    fn our_own_roles_are_known_by_their_names() {
-        let own =
-            OwnRoles::parse("stablepin-production-TaggerRole-1A2B, stablepin-production-PromoterRole-3C4D,");
+    fn own_roles_are_known_by_partition_account_and_name() {
+        let own = OwnRoles::parse(ROLES).unwrap();
         let session = |role: &str| format!("arn:aws:sts::111122223333:assumed-role/{role}/session");
         assert!(own.have(&session("stablepin-production-TaggerRole-1A2B")));
+        // A session's ARN has no path.
         assert!(own.have(&session("stablepin-production-PromoterRole-3C4D")));
         for other in
             ["pipeline", "stablepin-production-TaggerRole-1A2", "x/stablepin-production-TaggerRole-1A2B", ""]
         {
             assert!(!own.have(&session(other)), "{other}");
         }
-        assert!(!own.have("arn:aws:iam::111122223333:user/stablepin-production-TaggerRole-1A2B"));
-        assert!(!OwnRoles::parse("").have(&session("")));
+        let name = "stablepin-production-TaggerRole-1A2B";
+        for other in [
+            format!("arn:aws:sts::444455556666:assumed-role/{name}/session"),
+            format!("arn:aws-cn:sts::111122223333:assumed-role/{name}/session"),
+            format!("arn:aws:iam::111122223333:user/{name}"),
+            format!("arn:aws:iam::111122223333:user/x:assumed-role/{name}/session"),
+            format!("arn:aws:sts::111122223333:federated-user/{name}"),
+        ] {
+            assert!(!own.have(&other), "{other}");
+        }
+        assert!(!OwnRoles::parse("").unwrap().have(&session("")));
+    }
+
+    #[test]
+    fn own_roles_of_china_and_govcloud_are_known() {
+        for partition in ["aws-cn", "aws-us-gov"] {
+            let own = OwnRoles::parse(&ROLES.replace("arn:aws:", &format!("arn:{partition}:"))).unwrap();
+            let session = |partition: &str| {
+                format!(
+                    "arn:{partition}:sts::111122223333:assumed-role/stablepin-production-TaggerRole-1A2B/s"
+                )
+            };
+            assert!(own.have(&session(partition)) && !own.have(&session("aws")), "{partition}");
+        }
+    }
+
+    #[test]
+    fn own_roles_are_arns_of_roles() {
+        for wrong in [
+            "stablepin-production-TaggerRole-1A2B",
+            "arn:aws:iam::111122223333:role/",
+            "arn:aws:iam::111122223333:user/a",
+            "arn:aws:sts::111122223333:assumed-role/a/b",
+        ] {
+            assert!(OwnRoles::parse(wrong).unwrap_err().to_string().contains(wrong), "{wrong}");
+        }
     }
 }

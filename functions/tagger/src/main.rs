@@ -1,17 +1,28 @@
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use stablepin_driver::clock::now;
+use stablepin_driver::home::{Home, count_foreign_event};
 use stablepin_driver::start::{self, Needs};
-use stablepin_tagger::{Event, Handled, OwnRoles, handle};
+use stablepin_tagger::{Event, Handled, Ignored, OwnRoles, handle};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     start::logs();
     let (doors, _) = start::doors(Needs { post: true, ..Needs::default() }).await?;
-    let own = OwnRoles::parse(&start::required("STABLEPIN_OWN_ROLES")?);
+    let home = Home::from_env()?;
+    let own = OwnRoles::parse(&start::required("STABLEPIN_OWN_ROLES")?)?;
     run(service_fn(async |event: LambdaEvent<Event>| {
         let deadline = start::deadline(event.context.deadline);
         let detail = &event.payload.detail;
         // Boxed: else futures lie in one another deeper than the compiler follows.
-        match Box::pin(handle(&doors, &own, &event.payload, deadline)).await? {
+        match Box::pin(handle(&doors, &home, &own, &event.payload, deadline)).await? {
+            Handled::Ignored(why @ Ignored::Foreign { .. }) => {
+                count_foreign_event(now());
+                tracing::warn!(
+                    repository.name = detail.repository_name,
+                    image.tag = detail.image_tag,
+                    "refused an event: {why}"
+                );
+            }
             Handled::Ignored(why) => tracing::info!(
                 repository.name = detail.repository_name,
                 image.tag = detail.image_tag,

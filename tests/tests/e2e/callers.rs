@@ -105,6 +105,50 @@ fn our_own_calls_are_nobodys_push() {
     assert_eq!(pushers(&app, &link), [PIPELINE]);
 }
 
+/// A role of that name in another account, or in another partition, is not the stack's.
+#[test]
+fn roles_of_other_accounts_named_alike_are_pushers() {
+    let app = Plan::new("alike").create();
+    let digest = app.push("main", &Spec::new("1"));
+    let link = app.link(&digest);
+    app.settled(&digest);
+    let configuration = stablepin_tests::role::configuration("tagger");
+    let role = configuration["Role"].as_str().expect("a role");
+    let name = role.rsplit('/').next().unwrap_or_default();
+    let arns = [
+        format!("arn:aws-cn:sts::000000000000:assumed-role/{name}/tagger"),
+        format!("arn:aws:sts::111122223333:assumed-role/{name}/tagger"),
+    ];
+    for arn in &arns {
+        trail_tells(&app, "main", &digest, arn);
+    }
+    until("both", || (pushers(&app, &link) == arns).then_some(()));
+}
+
+/// Also where a rule would let it through.
+#[test]
+fn events_of_other_accounts_and_regions_open_nothing() {
+    let app = Plan::new("foreign").create_aside();
+    let digest = app.push_unheard("main", &Spec::new("1"));
+    for (member, value) in [
+        ("account", json!("111122223333")),
+        ("region", json!("eu-central-1")),
+        ("region", json!("us-gov-west-1")),
+        ("account", Value::Null),
+    ] {
+        let mut event = app.push_event("main", &digest, Timestamp::now());
+        event[member] = value;
+        app.deliver(&event);
+        assert_eq!(app.promotions(), [Value::Null; 0], "{member}: {}", event[member]);
+        event["detail-type"] = json!("AWS API Call via CloudTrail");
+        event["detail"] = call(&app, "main", &digest, PIPELINE);
+        app.deliver(&event);
+    }
+    app.deliver(&app.push_event("main", &digest, Timestamp::now()));
+    let promotions = app.promotions();
+    assert_eq!((promotions.len(), &promotions[0]["pushers"]), (1, &json!([])), "and nobody pushed it");
+}
+
 /// Whoever pushed it cannot have somebody else ask for it once more, and approve that.
 #[test]
 fn a_request_for_a_build_remembers_who_pushed_it() {

@@ -1,0 +1,81 @@
+//! Where the stack is: events of elsewhere are not its own, whatever a rule lets through.
+
+use std::env;
+
+use serde_json::json;
+
+use crate::start::{StartError, required};
+
+/// The account and the region of the stack, which are also those of its repositories and clusters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Home {
+    pub account: String,
+    pub region: String,
+}
+
+impl Home {
+    pub fn from_env() -> Result<Self, StartError> {
+        Ok(Self { account: required("STABLEPIN_ACCOUNT")?, region: required("AWS_REGION")? })
+    }
+
+    /// Whether an event says that it is of this account and region. One that does not say it is not.
+    /// <https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-events-structure.html>
+    pub fn sent(&self, account: Option<&str>, region: Option<&str>) -> bool {
+        account == Some(self.account.as_str()) && region == Some(self.region.as_str())
+    }
+}
+
+/// Counts an event of another account or region as the metric `ForeignEvents`: a line of the log that CloudWatch reads.
+/// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
+pub fn count_foreign_event(at: jiff::Timestamp) {
+    println!("{}", foreign_event(at, &env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default()));
+}
+
+fn foreign_event(at: jiff::Timestamp, function: &str) -> serde_json::Value {
+    json!({
+        "_aws": {
+            "Timestamp": at.as_millisecond(),
+            "CloudWatchMetrics": [{
+                "Namespace": "Stablepin",
+                "Dimensions": [["Function"]],
+                "Metrics": [{ "Name": "ForeignEvents", "Unit": "Count" }],
+            }],
+        },
+        "Function": function,
+        "ForeignEvents": 1,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_ours_by_account_and_region() {
+        for region in ["eu-central-1", "cn-north-1", "us-gov-west-1"] {
+            let home = Home { account: "111122223333".to_owned(), region: region.to_owned() };
+            assert!(home.sent(Some("111122223333"), Some(region)));
+            for (account, other) in [
+                (Some("444455556666"), Some(region)),
+                (Some("111122223333"), Some("eu-west-1")),
+                (Some("111122223333"), None),
+                (None, Some(region)),
+                (Some(""), Some("")),
+                (Some("1111222233334"), Some(region)),
+            ] {
+                assert!(!home.sent(account, other), "{account:?} {other:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn foreign_events_are_counted_by_function() {
+        let at = "2026-11-21T10:00:00Z".parse().unwrap();
+        let line = foreign_event(at, "stablepin-production-tagger");
+        assert_eq!(line["_aws"]["Timestamp"], 1_795_255_200_000_i64);
+        let metrics = &line["_aws"]["CloudWatchMetrics"][0];
+        let (name, dimension) = (&metrics["Metrics"][0]["Name"], &metrics["Dimensions"][0][0]);
+        assert_eq!(line[name.as_str().unwrap()], 1);
+        assert_eq!(line[dimension.as_str().unwrap()], "stablepin-production-tagger");
+    }
+}
