@@ -55,6 +55,21 @@ impl Template {
         all.filter(move |(_, one)| one["Type"] == wanted)
             .map(|(name, one)| (name.as_str(), &one["Properties"]))
     }
+
+    /// The address that all functions mail and show.
+    pub fn url_of_functions(&self) -> &Value {
+        &self.0["Globals"]["Function"]["Environment"]["Variables"]["STABLEPIN_URL"]
+    }
+
+    /// The value of an output.
+    pub fn output(&self, name: &str) -> &Value {
+        &self.0["Outputs"][name]["Value"]
+    }
+
+    /// A parameter's declaration.
+    pub fn parameter(&self, name: &str) -> &Value {
+        &self.0["Parameters"][name]
+    }
 }
 
 #[track_caller]

@@ -31,6 +31,7 @@ mod live_drift;
 mod local_access;
 mod names;
 mod old_images;
+mod personas;
 mod push;
 mod reads;
 mod redelivery;

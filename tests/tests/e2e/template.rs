@@ -129,3 +129,81 @@ fn no_function_has_a_permission_beside_its_policy() {
     assert_eq!(of(&local, "AWS::Lambda::ResourcePolicy", "ResourceArn"), BTreeSet::new());
     assert_eq!(of(&local, "AWS::Lambda::Permission", "FunctionName"), policies);
 }
+
+/// Rollbacks and decisions share the account's concurrency unless some is reserved for them.
+#[test]
+fn concurrency_is_reserved_by_parameters() {
+    let template = Template::for_aws();
+    for (function, parameter, condition) in [
+        ("ApprovalFunction", "ApprovalConcurrency", "ReservesApproval"),
+        ("RollbackFunction", "RollbackConcurrency", "ReservesRollback"),
+    ] {
+        let reserved = &template.properties(function)["ReservedConcurrentExecutions"];
+        let none = json!({ "Ref": "AWS::NoValue" });
+        assert_eq!(*reserved, json!({ "Fn::If": [condition, { "Ref": parameter }, none] }), "{function}");
+        let parameter = template.parameter(parameter);
+        assert_eq!(parameter["Default"], "", "none");
+        assert_eq!(
+            parameter["AllowedPattern"], "([1-9][0-9]{0,3})?",
+            "and 1 at least: 0 would stop the function"
+        );
+    }
+}
+
+#[test]
+fn functions_variables_are_read_only_where_a_parameter_says_so() {
+    let template = Template::for_aws();
+    let may = |one: &Value| one.to_string().contains("lambda:GetFunction");
+    for (role, properties) in template.of_type("AWS::IAM::Role").filter(|(_, one)| may(one)) {
+        assert_eq!(role, "RetentionRole");
+        let all = statements(&properties["Policies"][0]["PolicyDocument"]);
+        let found: Vec<_> = all.iter().filter(|one| may(one)).collect();
+        let [optional] = found[..] else { panic!("one statement: {found:?}") };
+        assert_eq!(optional["Fn::If"][0], "ReadsLambdaImages", "{optional}");
+        assert_eq!(optional["Fn::If"][1]["Action"], "lambda:GetFunction", "{optional}");
+    }
+}
+
+#[test]
+fn links_lead_to_the_custom_domain() {
+    let template = Template::for_aws();
+    let domain = template.properties("Domain");
+    assert_eq!(domain["DomainName"], json!({ "Ref": "DomainName" }));
+    let configuration = &domain["DomainNameConfigurations"][0];
+    assert_eq!(configuration["CertificateArn"], json!({ "Ref": "CertificateArn" }));
+    assert_eq!(configuration["SecurityPolicy"], "TLS_1_2");
+    let mapping = template.properties("DomainMapping");
+    assert_eq!(
+        (&mapping["ApiId"], &mapping["Stage"]),
+        (&json!({ "Ref": "Api" }), &json!({ "Ref": "ApiStage" }))
+    );
+    let record = template.properties("DomainRecord");
+    assert_eq!(record["AliasTarget"]["DNSName"], json!({ "Fn::GetAtt": ["Domain", "RegionalDomainName"] }));
+    let url = json!({ "Fn::Sub": "https://${DomainName}" });
+    for of in [template.url_of_functions(), template.output("ApiUrl")] {
+        assert_eq!((&of["Fn::If"][0], &of["Fn::If"][1]), (&json!("CustomDomain"), &url), "{of}");
+    }
+}
+
+/// Whatever the open routes answer with 4xx is counted, also what the gateway throttles.
+#[test]
+fn open_routes_have_an_alarm_on_4xx() {
+    let template = Template::for_aws();
+    let alarm = template.properties("OpenRouteErrors");
+    let metrics = alarm["Metrics"].as_array().expect("metrics");
+    assert_eq!(metrics[0]["Expression"], "refused - FILL(signed, 0)");
+    let counted = |metric: &Value| metric["MetricStat"]["Metric"].clone();
+    assert_eq!(counted(&metrics[1])["MetricName"], "4xx");
+    assert_eq!(counted(&metrics[1])["Dimensions"], json!([{ "Name": "ApiId", "Value": { "Ref": "Api" } }]));
+    let filter = template.properties("SignedRefusals");
+    let transformation = &filter["MetricTransformations"][0];
+    assert_eq!(transformation["MetricName"], counted(&metrics[2])["MetricName"]);
+    assert_eq!(transformation["MetricNamespace"], counted(&metrics[2])["Namespace"]);
+    // What the filter looks for is what the access log writes.
+    let format =
+        template.properties("ApiStage")["AccessLogSettings"]["Format"].as_str().expect("a format").to_owned();
+    for field in [r#""status": "$context.status""#, r#""principal": "$context.identity.userArn""#] {
+        assert!(format.contains(field), "{field} in {format}");
+    }
+    assert_eq!(filter["FilterPattern"], r#"{ $.status = "4*" && $.principal = "arn:*" }"#);
+}
