@@ -252,7 +252,7 @@ impl App {
     /// Its own double, and this one.
     #[track_caller]
     pub(crate) fn beside<'a>(&'a self, ecs: Option<&'a EcsDouble>) -> Beside<'a> {
-        Beside { ecs, ecr: Some(self.ecr()) }
+        Beside { ecs, ecr: Some(self.ecr()), sources: None }
     }
 
     /// Invokes a function's program once, beside the doubles.

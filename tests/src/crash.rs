@@ -21,6 +21,7 @@ use xtask::workspace;
 use crate::ecr_double::EcrDouble;
 use crate::ecs_double::EcsDouble;
 use crate::role::{Credentials, configuration};
+use crate::sources_fake::{self, SourcesFake};
 use crate::wire::{Connection, Request};
 use crate::{Console, Link, stack};
 
@@ -43,16 +44,17 @@ pub enum Fault {
     ResetAfter,
 }
 
-/// The doubles that are where the emulator's services would be: one of them, or both.
+/// The doubles that are where the emulator's services would be.
 #[derive(Clone, Copy, Default)]
 pub struct Beside<'a> {
     pub ecs: Option<&'a EcsDouble>,
     pub ecr: Option<&'a EcrDouble>,
+    pub sources: Option<&'a SourcesFake>,
 }
 
 impl<'a> From<&'a EcsDouble> for Beside<'a> {
     fn from(ecs: &'a EcsDouble) -> Self {
-        Self { ecs: Some(ecs), ecr: None }
+        Self { ecs: Some(ecs), ..Self::default() }
     }
 }
 
@@ -139,6 +141,7 @@ fn run(
         fault,
         ecs: beside.ecs.map(EcsDouble::address),
         ecr: beside.ecr.map(EcrDouble::address),
+        sources: beside.sources.map(SourcesFake::address),
         requests: Mutex::default(),
     };
     let answer = thread::scope(|scope| {
@@ -332,6 +335,7 @@ struct Program {
     /// The doubles', where there are any.
     ecs: Option<SocketAddr>,
     ecr: Option<SocketAddr>,
+    sources: Option<SocketAddr>,
     requests: Mutex<Vec<String>>,
 }
 
@@ -433,7 +437,9 @@ impl Program {
         let of_registry =
             target.starts_with("AmazonEC2ContainerRegistry") || request.target.starts_with("/v2/");
         let ecr = self.ecr.filter(|_| of_registry);
-        let mut aws = TcpStream::connect_timeout(&ecs.or(ecr).unwrap_or_else(emulator), SILENCE)?;
+        let sources = self.sources.filter(|_| sources_fake::operation(request).is_some());
+        let address = ecs.or(ecr).or(sources).unwrap_or_else(emulator);
+        let mut aws = TcpStream::connect_timeout(&address, SILENCE)?;
         aws.set_read_timeout(Some(SILENCE))?;
         aws.write_all(&request.to_last_bytes())?;
         let mut answer = Vec::new();
@@ -456,6 +462,9 @@ fn emulator() -> SocketAddr {
 }
 
 fn action(request: &Request) -> String {
+    if let Some(operation) = sources_fake::operation(request) {
+        return operation.to_owned();
+    }
     let target = request.header("x-amz-target").and_then(|target| target.split('.').next_back());
     let of_form = || {
         let body = String::from_utf8_lossy(&request.body).into_owned();

@@ -21,6 +21,7 @@ pub mod retention;
 pub mod role;
 pub mod seed;
 pub mod service;
+pub mod sources_fake;
 pub mod table;
 pub mod template;
 pub mod wait;

@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::crash::{self, Fault, invoke_within};
+use crate::crash::{self, Beside, Fault, invoke_within};
 use crate::ecr_double::{Ecr, PushedAt, Repository};
 use crate::ecs_double::EcsDouble;
 use crate::role::configuration;
+use crate::sources_fake::SourcesFake;
 use crate::{App, Plan};
 
 /// How long an invocation may take, where the story does not say otherwise. The template gives it more.
@@ -23,6 +24,8 @@ pub struct Retention {
     pub app: App,
     pub ecr: Ecr,
     pub ecs: EcsDouble,
+    /// What starts tasks and jobs by a name.
+    pub sources: SourcesFake,
     pub web: Repository,
     /// The URL of the queue that gets the work.
     queue: String,
@@ -59,6 +62,7 @@ impl Retention {
             queue: queue["QueueUrl"].as_str().expect("a queue has a URL").to_owned(),
             bucket: variables["STABLEPIN_BUCKET"].as_str().expect("a bucket").to_owned(),
             ecs: EcsDouble::start(),
+            sources: SourcesFake::start(),
             ecr: Ecr::clone(app.ecr()),
             web: app.web().clone(),
             app,
@@ -86,7 +90,8 @@ impl Retention {
     fn retention(&self, event: &Value, fault: Option<(usize, Fault)>, time: SignedDuration) -> crash::Run {
         let mut others = self.app.others().to_vec();
         others.push(("STABLEPIN_RETENTION_QUEUE", &self.queue));
-        invoke_within(time, self.app.beside(Some(&self.ecs)), "retention", &others, event, fault)
+        let beside = Beside { sources: Some(&self.sources), ..self.app.beside(Some(&self.ecs)) };
+        invoke_within(time, beside, "retention", &others, event, fault)
     }
 
     /// Retention's program, with any event.

@@ -1,5 +1,8 @@
 //! Amazon EventBridge: what happened, told to the stack's bus.
 
+#[cfg(feature = "retention")]
+pub mod rules;
+
 use aws_sdk_eventbridge::Client;
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use aws_smithy_types::DateTime;

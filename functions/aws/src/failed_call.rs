@@ -147,6 +147,12 @@ impl FailedCall {
         Self(Box::new(Failure { kind, source: None }))
     }
 
+    /// The service answered something that is not an answer to this call.
+    #[cfg(feature = "retention")]
+    pub(crate) fn unreadable(error: serde_json::Error) -> Self {
+        Self(Box::new(Failure { kind: Kind::Answer, source: Some(error.into()) }))
+    }
+
     /// The same without what it came from: for a call whose address nobody may see.
     pub(crate) fn without_source(mut self) -> Self {
         self.0.source = None;

@@ -1,5 +1,7 @@
 //! The doors to AWS: one concrete struct per service, typed in, typed out. Only this package names an SDK crate.
 
+#[cfg(feature = "retention")]
+pub mod batch;
 pub mod dynamodb;
 pub mod ecr;
 pub mod ecs;
@@ -8,11 +10,19 @@ pub mod eventbridge;
 pub mod failed_call;
 #[cfg(feature = "retention")]
 pub mod lambda;
+#[cfg(feature = "retention")]
+pub mod mentioned;
 mod pages;
+#[cfg(feature = "retention")]
+pub mod pipes;
 mod plain_http;
 pub mod probe;
 #[cfg(feature = "retention")]
 pub mod s3;
+#[cfg(feature = "retention")]
+pub mod scheduler;
 pub mod session;
+#[cfg(feature = "retention")]
+pub mod signed_json;
 pub mod sns;
 pub mod sqs;

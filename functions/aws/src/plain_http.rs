@@ -59,6 +59,12 @@ impl PlainHttp {
         Self { client, timeouts, retries }
     }
 
+    /// What sends requests: its connections are shared.
+    #[cfg(feature = "retention")]
+    pub(crate) fn client(&self) -> SharedHttpClient {
+        self.client.clone()
+    }
+
     /// Opens a connection and leaves it in the pool. Whatever is answered will do.
     pub(crate) async fn ping(&self, base: &str) {
         if let Ok(body) = self.get(base, "/ping", &RetryConfig::disabled()).await {

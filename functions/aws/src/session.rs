@@ -52,10 +52,16 @@ pub enum Service {
     S3,
     Sns,
     Sqs,
+    #[cfg(feature = "retention")]
+    Batch,
+    #[cfg(feature = "retention")]
+    Pipes,
+    #[cfg(feature = "retention")]
+    Scheduler,
 }
 
 impl Service {
-    const ALL: [Self; 9] = [
+    const ALL: &[Self] = &[
         Self::DynamoDb,
         Self::Ecr,
         Self::Ecs,
@@ -65,6 +71,12 @@ impl Service {
         Self::S3,
         Self::Sns,
         Self::Sqs,
+        #[cfg(feature = "retention")]
+        Self::Batch,
+        #[cfg(feature = "retention")]
+        Self::Pipes,
+        #[cfg(feature = "retention")]
+        Self::Scheduler,
     ];
 
     /// The environment variable that points this service elsewhere.
@@ -80,6 +92,12 @@ impl Service {
             Self::S3 => "AWS_ENDPOINT_URL_S3",
             Self::Sns => "AWS_ENDPOINT_URL_SNS",
             Self::Sqs => "AWS_ENDPOINT_URL_SQS",
+            #[cfg(feature = "retention")]
+            Self::Batch => "AWS_ENDPOINT_URL_BATCH",
+            #[cfg(feature = "retention")]
+            Self::Pipes => "AWS_ENDPOINT_URL_PIPES",
+            #[cfg(feature = "retention")]
+            Self::Scheduler => "AWS_ENDPOINT_URL_SCHEDULER",
         }
     }
 
@@ -96,6 +114,12 @@ impl Service {
             Self::S3 => "s3",
             Self::Sns => "sns",
             Self::Sqs => "sqs",
+            #[cfg(feature = "retention")]
+            Self::Batch => "batch",
+            #[cfg(feature = "retention")]
+            Self::Pipes => "pipes",
+            #[cfg(feature = "retention")]
+            Self::Scheduler => "scheduler",
         }
     }
 }
@@ -139,8 +163,8 @@ impl Settings {
             "environment",
         );
         let endpoints = Service::ALL
-            .into_iter()
-            .filter_map(|service| Some((service, set(service.endpoint_variable())?)))
+            .iter()
+            .filter_map(|service| Some((*service, set(service.endpoint_variable())?)))
             .collect();
         Ok(Self {
             region,
@@ -288,6 +312,20 @@ impl Session {
             .timeout_config(Self::patient_timeouts());
         config.set_endpoint_url(self.settings.endpoint(Service::Lambda).map(str::to_owned));
         aws_sdk_lambda::Client::from_conf(config.build())
+    }
+
+    /// A client of a service whose SDK is not linked.
+    #[cfg(feature = "retention")]
+    pub(crate) fn patient_json(&self, service: Service) -> crate::signed_json::SignedJson {
+        crate::signed_json::SignedJson::new(crate::signed_json::Reached {
+            service: service.host(),
+            url: self.url(service),
+            region: self.settings.region.clone(),
+            credentials: SharedCredentialsProvider::new(self.settings.credentials.clone()),
+            http: self.http.client(),
+            timeouts: Self::patient_timeouts(),
+            retries: self.patient_retries(),
+        })
     }
 
     #[cfg(feature = "retention")]

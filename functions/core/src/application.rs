@@ -12,6 +12,8 @@ mod resources;
 mod supported;
 mod values;
 
+use std::collections::BTreeSet;
+
 use jiff::SignedDuration;
 use toml::de::DeTable;
 
@@ -19,7 +21,7 @@ pub use self::difference::{Difference, difference};
 pub use self::errors::ConfigError;
 pub use self::resources::{Allowed, Claim, Outside, Resources};
 pub use self::values::{
-    AccountId, CheckName, Endpoint, LabelName, MailAddress, Platform, Principal, RoleArn, ServiceName,
+    AccountId, CheckName, Endpoint, LabelName, MailAddress, Platform, Principal, RoleArn, ServiceName, Waived,
 };
 
 use self::errors::Problems;
@@ -27,6 +29,7 @@ use crate::build_patterns::BuildPatterns;
 use crate::image::{ImageTag, RepositoryName};
 use crate::name::{ApplicationName, ApproverName, EnvironmentName};
 use crate::pattern::Pattern;
+use crate::retention::sources::Source;
 
 /// What an application file may have at most, in bytes.
 pub const MAX_FILE_BYTES: usize = 64 * 1024;
@@ -186,8 +189,19 @@ pub struct Retention {
     pub keep: u32,
     /// Tags that keep their image.
     pub protect: Vec<Pattern>,
-    /// Other accounts that may pull, and whose use of the images somebody has looked after.
-    pub waive: Vec<AccountId>,
+    /// What is not read, and whose use of the images somebody has looked after.
+    pub waive: Vec<Waived>,
+}
+
+impl Retention {
+    /// The services that are not read.
+    pub fn waived_sources(&self) -> BTreeSet<Source> {
+        let source = |waived: &Waived| match waived {
+            Waived::Source(source) => Some(*source),
+            Waived::Account(_) => None,
+        };
+        self.waive.iter().filter_map(source).collect()
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,6 +8,7 @@ pub mod plan;
 pub mod policy;
 pub mod pullers;
 pub mod run;
+pub mod sources;
 pub mod weight;
 
 mod needed;

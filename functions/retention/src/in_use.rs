@@ -7,9 +7,11 @@
 //! Calls, in an account of 500 services with 3,000 tasks and 500 task definitions in 500 families: 5 ListServices,
 //! 50 DescribeServices, 60 ListTasks and DescribeTasks, 25 DescribeServiceRevisions, 5 and 500 for the families'
 //! newest revisions, 500 DescribeTaskDefinition when it is the first time. The reads of task definitions, 20 a second,
-//! are what takes time. Which revisions are a family's newest is read once for the dry runs of some minutes. Service
-//! deployments are listed only of services whose last deployment is not over.
+//! are what takes time. Which revisions are a family's newest, and what rules and schedules name ([`sources`]), is read once
+//! for the dry runs of some minutes. Service deployments are listed only of services whose last deployment is not over.
 //! <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/request-throttling.html>
+
+mod sources;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -21,7 +23,13 @@ use stablepin_aws::ecs::{
     PER_DESCRIBE_TASKS, ServiceDeploymentStatus, TaskInUse, Wanted,
 };
 use stablepin_aws::lambda::{Lambda, LambdaError};
+use stablepin_aws::signed_json::SourceError;
 use stablepin_core::image::ImageDigest;
+use stablepin_core::retention::sources::Source;
+
+pub use sources::Sources;
+
+use self::sources::Started;
 
 /// How many calls are under way at once: well below what ECS lets an account do in a second.
 const AT_ONCE: usize = 8;
@@ -38,8 +46,18 @@ pub struct Used {
     pub digest: Option<ImageDigest>,
 }
 
-/// For so long the newest revisions are taken to be those that were read, where nothing is deleted by it. What a service,
-/// a task or a deployment uses is read each time.
+/// Everything in the account and region that may use an image.
+#[derive(Debug, Clone, Copy)]
+pub struct Account<'a> {
+    pub ecs: &'a Ecs,
+    pub lambda: &'a Lambda,
+    pub sources: &'a Sources,
+    /// The sources that somebody else looks after: they are not read.
+    pub waived: &'a BTreeSet<Source>,
+}
+
+/// For so long the newest revisions, and what starts tasks and jobs by a name, are taken to be those that were read, where
+/// nothing is deleted by it. What a service, a task or a deployment uses is read each time.
 const SHARED_FOR: SignedDuration = SignedDuration::from_mins(10);
 
 /// What is kept from one invocation to the next.
@@ -48,15 +66,18 @@ pub struct TaskDefinitions {
     /// The images by ARN. Task definitions never change: each is read once. Those that nothing refers to any more are
     /// forgotten.
     images: BTreeMap<String, Vec<String>>,
-    newest: Option<Newest>,
+    shared: Option<Shared>,
 }
 
-/// The newest revisions of every family.
+/// What the dry runs of some minutes share.
 #[derive(Debug, Clone)]
-struct Newest {
+struct Shared {
     /// When the reading began.
     at: Timestamp,
-    arns: Vec<String>,
+    /// The newest revisions of every family, each family's newest first.
+    newest: Vec<String>,
+    waived: BTreeSet<Source>,
+    started: Started,
 }
 
 /// What was being read.
@@ -97,6 +118,17 @@ pub enum InUseError {
     },
     #[error("it is not known which images Lambda uses")]
     Lambda(#[source] LambdaError),
+    #[error("it is not known which images {of} uses; whoever looks after them may write waive = [\"{of}\"]")]
+    Source {
+        of: Source,
+        #[source]
+        source: SourceError,
+    },
+    #[error(
+        "{by} names {text:?}, and it is not known which image that is: name a revision there, or write \
+         waive = [\"{of}\"] and look after it"
+    )]
+    Unknown { of: Source, by: String, text: String },
 }
 
 impl InUseError {
@@ -105,6 +137,8 @@ impl InUseError {
         match self {
             Self::Ecs { source, .. } => source.is_retryable(),
             Self::Lambda(source) => source.is_retryable(),
+            Self::Source { source, .. } => source.is_retryable(),
+            Self::Unknown { .. } => false,
         }
     }
 }
@@ -114,36 +148,61 @@ fn at(step: Step) -> impl Fn(EcsError) -> InUseError + Copy + Send {
 }
 
 /// All that is used in the account and region, sorted. `newest`: how many revisions of each family of task definitions
-/// count as used, since tasks are run by the family's name and schedules name revisions. Which those are was read after
-/// `since`; all else is as it is `now`.
+/// count as used, since tasks are run by the family's name. What is shared was read after `since`; all else is as it is
+/// `now`.
 pub async fn in_use(
-    ecs: &Ecs,
-    lambda: &Lambda,
+    account: Account<'_>,
     newest: usize,
     since: Timestamp,
     now: Timestamp,
     cache: &mut TaskDefinitions,
 ) -> Result<Vec<Used>, InUseError> {
+    let Account { ecs, lambda, sources, waived } = account;
     let mut used = Vec::new();
     let mut references = References::default();
     let clusters = ecs.clusters().await.map_err(at(Step::Clusters))?;
     services(ecs, &clusters, &mut references, &mut used).await?;
     tasks(ecs, &clusters, &mut used).await?;
     daemons(ecs, &clusters, &mut used).await?;
-    let kept =
-        cache.newest.take().filter(|kept| kept.at >= since && now.duration_since(kept.at) < SHARED_FOR);
-    let kept = match kept {
-        Some(kept) => kept,
-        None => Newest { at: now, arns: newest_task_definitions(ecs, newest).await? },
+    let is_fresh = |kept: &Shared| {
+        kept.at >= since && now.duration_since(kept.at) < SHARED_FOR && kept.waived == *waived
     };
-    kept.arns.iter().for_each(|arn| references.add(arn, None));
+    let shared = match cache.shared.take().filter(is_fresh) {
+        Some(shared) => shared,
+        None => Shared {
+            at: now,
+            newest: newest_task_definitions(ecs, newest).await?,
+            started: sources.read(&clusters, waived).await?,
+            waived: waived.clone(),
+        },
+    };
+    shared.newest.iter().for_each(|arn| references.add(arn, None));
+    started(&shared, &mut references, &mut used);
     task_definitions(ecs, references, cache, &mut used).await?;
     functions(lambda, &mut used).await?;
     // Where something failed, one of them may be gone.
-    cache.newest = Some(kept);
+    cache.shared = Some(shared);
     used.sort();
     used.dedup();
     Ok(used)
+}
+
+/// What schedules and the like name. A family's newest active revision is the first of those that were listed; a family
+/// that has none can start nothing.
+fn started(shared: &Shared, references: &mut References, used: &mut Vec<Used>) {
+    used.extend(shared.started.images.iter().cloned());
+    let by_name = |by: &String| Some(by.clone());
+    for (family, by) in &shared.started.families {
+        let is_of = |arn: &&String| last(arn).rsplit_once(':').is_some_and(|(of, _)| of == family);
+        if let Some(arn) = shared.newest.iter().find(is_of) {
+            by.iter().for_each(|by| references.add(arn, by_name(by)));
+        }
+    }
+    for (revision, by) in &shared.started.revisions {
+        // By its ARN where it is one of the newest, so that it is read once.
+        let arn = shared.newest.iter().find(|arn| last(arn) == revision).unwrap_or(revision);
+        by.iter().for_each(|by| references.add(arn, by_name(by)));
+    }
 }
 
 /// Who refers to which task definition, by its ARN. None: it is one of its family's newest.
@@ -315,7 +374,22 @@ async fn task_definitions(
         let images = ecs.task_definition_images(&arn).await.map_err(at(Step::TaskDefinitions))?;
         Ok((arn, images))
     });
-    cache.images.extend(read.await?);
+    for (arn, images) in read.await? {
+        match images {
+            Some(images) => drop(cache.images.insert(arn, images)),
+            // ECS told its ARN a moment ago.
+            None if arn.starts_with("arn:") => {
+                let source = EcsError::Answer {
+                    operation: "DescribeTaskDefinition",
+                    what: arn,
+                    member: "taskDefinition",
+                };
+                return Err(at(Step::TaskDefinitions)(source));
+            }
+            // Somebody names what is deleted, or is not there yet: nothing can be started by it now.
+            None => {}
+        }
+    }
     for (arn, by) in references.0 {
         let definition = last(&arn);
         for by in by {

@@ -30,7 +30,7 @@ use stablepin_driver::start::{StartError, required};
 pub use message::Message;
 pub use woken::{Unreadable, Woken};
 
-use in_use::TaskDefinitions;
+use in_use::{Sources, TaskDefinitions};
 
 /// Everything that this function may do, and with what.
 #[derive(Debug, Clone)]
@@ -42,6 +42,8 @@ pub struct Doors {
     pub once: Ecr,
     pub ecs: Ecs,
     pub lambda: Lambda,
+    /// What starts tasks and jobs by a name.
+    pub sources: Sources,
     pub bucket: Bucket,
     pub sqs: Sqs,
     pub queue_url: String,
@@ -58,18 +60,20 @@ impl Doors {
     /// From the variables that the template sets.
     pub async fn open() -> Result<Self, StartError> {
         let session = Session::from_env()?;
+        let account = required("STABLEPIN_ACCOUNT")?;
         let doors = Self {
             table: Table::new(&session, required("STABLEPIN_TABLE")?),
             ecr: Ecr::patient(&session),
             once: Ecr::impatient(&session),
             ecs: Ecs::new(&session),
             lambda: Lambda::new(&session),
+            sources: Sources::new(&session, account.clone()),
             bucket: Bucket::new(&session, required("STABLEPIN_BUCKET")?),
             sqs: Sqs::new(&session),
             queue_url: required("STABLEPIN_RETENTION_QUEUE")?,
             sns: Sns::new(&session),
             topic_arn: required("STABLEPIN_NOTIFICATIONS_TOPIC")?,
-            account: required("STABLEPIN_ACCOUNT")?,
+            account,
             role_arn: required("STABLEPIN_ROLE_ARN")?,
         };
         session.warm(&[Service::DynamoDb]).await;

@@ -14,11 +14,12 @@ use stablepin_core::retention::inventory::{
     Image, Images, Inventory, Named, Need, Needer, Pinned, Status, Tag,
 };
 use stablepin_core::retention::pullers::{pullers, strangers};
+use stablepin_core::retention::sources::Source;
 use stablepin_core::sweep::KnownTag;
 use stablepin_driver::clock::now;
 
 use crate::Doors;
-use crate::in_use::{InUseError, TaskDefinitions, Used, in_use};
+use crate::in_use::{Account, InUseError, TaskDefinitions, Used, in_use};
 use crate::manifests::{Known, ManifestsError};
 
 /// How many revisions of each task definition family count as in use.
@@ -58,6 +59,8 @@ pub(crate) struct Read {
     pub(crate) warnings: Vec<String>,
     /// Other accounts that may pull, and whose use of the images nobody has looked after.
     pub(crate) strangers: BTreeSet<String>,
+    /// The sources that were not read.
+    pub(crate) waived: BTreeSet<Source>,
 }
 
 /// What marks a crash has left is settled, what operations have ended need no image any more, and then everything is
@@ -87,7 +90,10 @@ pub(crate) async fn read(
             needs.push(Need { image: Named::Digest(slot.digest), by });
         }
     }
-    for used in in_use(&doors.ecs, &doors.lambda, NEWEST, since, now(), cache).await? {
+    let waived = application.retention.waived_sources();
+    let account =
+        Account { ecs: &doors.ecs, lambda: &doors.lambda, sources: &doors.sources, waived: &waived };
+    for used in in_use(account, NEWEST, since, now(), cache).await? {
         needs.extend(of(used, repository));
     }
 
@@ -117,7 +123,7 @@ pub(crate) async fn read(
     let was_live = doors.table.was_live(&application.name).await?;
     let images = Images::new(images);
     let inventory = Inventory { repository: repository.clone(), images, pins, needs, was_live };
-    Ok(Read { inventory, warnings, strangers })
+    Ok(Read { inventory, warnings, strangers, waived })
 }
 
 /// Where others may pull, and nobody has said what they use.

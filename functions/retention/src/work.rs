@@ -248,13 +248,12 @@ impl Work<'_> {
         read: &Read,
         known: &mut Known,
     ) -> Result<Option<Progress>, RetentionError> {
-        let Read { inventory, warnings, .. } = read;
         let kept = self.kept_plan().await?;
         // What is to be carried out was bounded when it was planned.
         let share = if kept.is_some() { 100 } else { self.run.share };
-        let fresh = plan(inventory, &Policy::of(application, share), now());
+        let fresh = plan(&read.inventory, &Policy::of(application, share), now());
         let Some((saved, stored)) = kept else {
-            let planned = self.keep_plan(&fresh, read, known, warnings.clone()).await?;
+            let planned = self.keep_plan(&fresh, read, known).await?;
             let stored = planned.plan.clone();
             self.say(&Progress::Planned(planned)).await?;
             if self.run.purpose == Purpose::Plan {
@@ -266,7 +265,7 @@ impl Work<'_> {
         };
         known.keep(&self.doors.bucket, &self.run.application, self.repository).await?;
         if let Purpose::Apply { plan_of: Some(_) } = self.run.purpose {
-            let planned = counted(&saved, Some(stored.clone()), warnings.clone());
+            let planned = counted(&saved, Some(stored.clone()), read);
             self.say(&Progress::Planned(planned)).await?;
         }
         self.apply(application, &saved, &fresh, read, known, Some(stored)).await
@@ -428,10 +427,9 @@ impl Work<'_> {
         plan: &Plan,
         read: &Read,
         known: &mut Known,
-        warnings: Vec<String>,
     ) -> Result<Planned, RetentionError> {
         let stored = self.put("plan.json", plan).await?;
-        let mut planned = counted(plan, Some(stored), warnings);
+        let mut planned = counted(plan, Some(stored), read);
         let goes: BTreeSet<&ImageDigest> =
             plan.images.iter().filter(|one| one.fate.wave().is_some()).map(|one| &one.digest).collect();
         let mut exact = known.freed(&self.doors.ecr, self.repository, &goes, &there(read)).await;
@@ -495,11 +493,12 @@ fn there(read: &Read) -> BTreeSet<&ImageDigest> {
     read.inventory.images.iter().map(|image| &image.digest).collect()
 }
 
-fn counted(plan: &Plan, stored: Option<Stored>, warnings: Vec<String>) -> Planned {
+fn counted(plan: &Plan, stored: Option<Stored>, read: &Read) -> Planned {
     let mut planned = Planned {
         images: plan.images.len() as u64,
         plan: stored,
-        warnings,
+        warnings: read.warnings.clone(),
+        waived: read.waived.iter().map(ToString::to_string).collect(),
         freed_is_exact: true,
         ..Planned::default()
     };

@@ -332,11 +332,21 @@ impl Ecs {
         }
     }
 
-    /// The images of a task definition's containers as they were written. They never change.
-    pub async fn task_definition_images(&self, arn: &str) -> Result<Vec<String>, EcsError> {
+    /// The images of a task definition's containers as they were written. They never change. None where there is no such
+    /// task definition: what was deleted is told like what never was.
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/delete-task-definition-v2.html>
+    pub async fn task_definition_images(&self, arn: &str) -> Result<Option<Vec<String>>, EcsError> {
         const OPERATION: &str = "DescribeTaskDefinition";
         let call = self.client.describe_task_definition().task_definition(arn);
-        let answer = call.send().await.map_err(read(OPERATION, arn))?;
+        let answer = match call.send().await {
+            Err(error)
+                if error.code() == Some("ClientException")
+                    && error.message().is_some_and(|text| text.starts_with("Unable to describe")) =>
+            {
+                return Ok(None);
+            }
+            answer => answer.map_err(read(OPERATION, arn))?,
+        };
         let lacks = |member| EcsError::Answer { operation: OPERATION, what: arn.to_owned(), member };
         let described = answer.task_definition().ok_or_else(|| lacks("taskDefinition"))?;
         let containers = described.container_definitions();
@@ -346,7 +356,7 @@ impl Ecs {
         let image = |container: &aws_sdk_ecs::types::ContainerDefinition| {
             text(container.image()).ok_or_else(|| lacks("image"))
         };
-        containers.iter().map(image).collect()
+        containers.iter().map(image).collect::<Result<_, _>>().map(Some)
     }
 
     /// The ARNs of a cluster's daemons: one task on each of its managed instances, which no service has. None from an

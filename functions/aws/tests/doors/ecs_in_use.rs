@@ -5,7 +5,7 @@ use stablepin_aws::ecs::{Ecs, EcsError, NamedImage, ServiceDeploymentStatus, Wan
 use stablepin_aws::session::Session;
 use stablepin_core::image::ImageDigest;
 
-use crate::wire::{Answer, Wire, chain, error, ok};
+use crate::wire::{Answer, Wire, chain, error, error_of, ok};
 
 const CLUSTER: &str = "arn:aws:ecs:eu-west-1:111122223333:cluster/prod";
 
@@ -339,7 +339,7 @@ async fn a_task_definition_tells_the_images_of_its_containers() {
     let answer = |containers: Value| ok(json!({"taskDefinition": {"containerDefinitions": containers}}));
     let wire = Wire::answering([answer(json!([{"image": "111.example/web:main"}, {"image": "proxy"}]))]);
     let found = door(&wire).task_definition_images(&web).await.unwrap();
-    assert_eq!(found, ["111.example/web:main", "proxy"]);
+    assert_eq!(found.unwrap(), ["111.example/web:main", "proxy"]);
     assert_eq!(wire.request().json(), json!({"taskDefinition": web}));
     for broken in
         [answer(json!([])), answer(json!([{"name": "web"}])), ok(json!({})), error(400, "ClientException")]
@@ -347,6 +347,9 @@ async fn a_task_definition_tells_the_images_of_its_containers() {
         let wire = Wire::answering([broken]);
         assert!(door(&wire).task_definition_images(&web).await.is_err());
     }
+    let gone = json!({"__type": "ClientException", "message": "Unable to describe task definition."});
+    let wire = Wire::answering([error_of(400, gone)]);
+    assert_eq!(door(&wire).task_definition_images(&web).await.unwrap(), None);
 }
 
 #[tokio::test]

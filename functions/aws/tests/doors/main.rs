@@ -18,5 +18,6 @@ mod runs;
 mod s3;
 mod session;
 mod sns;
+mod sources;
 mod sqs;
 mod wire;

@@ -66,6 +66,11 @@ pub(crate) fn error(status: u16, code: &str) -> Answer {
     Answer::new(status, json!({"__type": code, "message": "told by the test"}).to_string())
 }
 
+/// The same with words of its own.
+pub(crate) fn error_of(status: u16, body: Value) -> Answer {
+    Answer::new(status, body.to_string())
+}
+
 /// As DynamoDB tells why each part of a transaction was not written.
 pub(crate) fn cancelled(reasons: &[&str]) -> Answer {
     cancelled_for(&reasons.iter().map(|code| json!({"Code": code})).collect())

@@ -6,12 +6,12 @@ use toml::de::DeTable;
 use super::document::Section;
 use super::errors::Problems;
 use super::values::{
-    BuildPattern, build_pattern, bytes, duration, one_of, parsed, repository, stable_tag, tag_pattern,
+    BuildPattern, Waived, build_pattern, bytes, duration, one_of, parsed, repository, stable_tag, tag_pattern,
 };
 use super::{
-    AccountId, Application, Approval, Approver, CheckName, Deploy, Endpoint, Environment, FourEyes,
-    LabelName, Latest, MailAddress, Platform, Principal, Retention, RetentionMode, RoleArn, ServiceName,
-    Signature, Step, Validate, Verify,
+    Application, Approval, Approver, CheckName, Deploy, Endpoint, Environment, FourEyes, LabelName, Latest,
+    MailAddress, Platform, Principal, Retention, RetentionMode, RoleArn, ServiceName, Signature, Step,
+    Validate, Verify,
 };
 use crate::build_patterns::BuildPatterns;
 use crate::image::{ImageTag, RepositoryName};
@@ -244,7 +244,7 @@ fn retention(mut section: Section<'_>, problems: &mut Problems<'_>) -> Retention
     let archive_days = section.number("archive_days", problems, 1..=3650);
     let keep = section.number("keep", problems, 5..=1000);
     let protect = section.texts("protect", problems, tag_pattern);
-    let waive = section.texts("waive", problems, parsed(AccountId::parse));
+    let waive = section.texts("waive", problems, Waived::parse);
     section.refuse_other_keys(problems);
     let default = Retention::default();
     Retention {

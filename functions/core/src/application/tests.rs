@@ -708,3 +708,17 @@ fn consistent(application: &Application) -> Result<(), TestCaseError> {
     }
     Ok(())
 }
+
+#[test]
+fn waive_names_accounts_and_sources() {
+    let waive = |list: &str| Application::parse(&format!("{SMALLEST}\n[retention]\nwaive = {list}"), None);
+    let retention = waive(r#"["111122223333", "*", "batch", "pipes", "batch"]"#).unwrap().retention;
+    assert_eq!(retention.waived_sources(), BTreeSet::from([Source::Pipes, Source::Batch]));
+    let accounts = retention.waive.iter().filter(|one| matches!(one, Waived::Account(_)));
+    assert_eq!(accounts.count(), 2);
+    for unknown in ["Batch", "ecs", "1111", ""] {
+        let problems = waive(&format!("[\"{unknown}\"]")).unwrap_err();
+        let text = problems[0].to_string();
+        assert!(text.contains("eventbridge, scheduler, pipes, batch"), "{text}");
+    }
+}

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::image::{ImageTag, RepositoryName};
 use crate::name::InvalidName;
 use crate::pattern::Pattern;
+use crate::retention::sources::Source;
 
 /// Reads what has a type of its own.
 pub(super) fn parsed<T>(parse: fn(&str) -> Result<T, InvalidName>) -> impl Fn(&str) -> Result<T, String> {
@@ -396,6 +397,26 @@ text_type!(
 impl AccountId {
     fn is_valid(text: &str) -> bool {
         text == "*" || (text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit()))
+    }
+}
+
+/// What retention does not read, because the file says that somebody looks after it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Waived {
+    /// An account that may pull.
+    Account(AccountId),
+    /// A service that starts tasks or jobs by name.
+    Source(Source),
+}
+
+impl Waived {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        if let Some(source) = Source::parse(text) {
+            return Ok(Self::Source(source));
+        }
+        let names = Source::ALL.map(Source::as_str).join(", ");
+        let account = parsed(AccountId::parse)(text).map(Self::Account);
+        account.map_err(|problem| format!("{problem}; or a source that you look after: {names}"))
     }
 }
 

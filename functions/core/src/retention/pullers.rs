@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 
-use crate::application::AccountId;
+use crate::application::Waived;
 use crate::image::RepositoryName;
 use crate::pattern::Pattern;
 
@@ -41,8 +41,11 @@ pub fn pullers(policy: &str, own: &str, repository: &RepositoryName) -> Option<B
 }
 
 /// Those of them that nobody has looked after.
-pub fn strangers(pullers: &BTreeSet<String>, waived: &[AccountId]) -> BTreeSet<String> {
-    pullers.iter().filter(|one| !waived.iter().any(|waived| waived.as_str() == **one)).cloned().collect()
+pub fn strangers(pullers: &BTreeSet<String>, waived: &[Waived]) -> BTreeSet<String> {
+    let is_waived = |account: &String| {
+        waived.iter().any(|waived| matches!(waived, Waived::Account(waived) if waived.as_str() == account))
+    };
+    pullers.iter().filter(|one| !is_waived(one)).cloned().collect()
 }
 
 /// Of `arn:aws:iam::111122223333:root` or `111122223333`.
@@ -136,6 +139,7 @@ impl<T> OneOrMore<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::application::AccountId;
 
     fn web() -> RepositoryName {
         RepositoryName::parse("prod/web").unwrap()
@@ -198,7 +202,7 @@ mod tests {
     #[test]
     fn who_is_waived_is_no_stranger() {
         let pullers = BTreeSet::from(["444455556666".to_owned(), "*".to_owned()]);
-        let waived = [AccountId::parse("444455556666").unwrap()];
+        let waived = [Waived::Account(AccountId::parse("444455556666").unwrap())];
         assert_eq!(strangers(&pullers, &waived), BTreeSet::from(["*".to_owned()]));
     }
 }

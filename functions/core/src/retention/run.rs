@@ -124,6 +124,8 @@ pub struct RepositoryRun {
     /// How many images ECR did not delete, by its code.
     pub errors: BTreeMap<String, u64>,
     pub warnings: Vec<String>,
+    /// What may use images and was not read, because the application's file waives it.
+    pub waived: BTreeSet<String>,
     /// Why it was left alone, or failed.
     pub problem: Option<String>,
     pub plan: Option<Stored>,
@@ -214,6 +216,7 @@ pub struct Planned {
     pub freed_bytes: u64,
     pub freed_is_exact: bool,
     pub warnings: Vec<String>,
+    pub waived: BTreeSet<String>,
     pub plan: Option<Stored>,
 }
 
@@ -432,6 +435,12 @@ impl Run {
         if errors > 0 {
             said.push(format!("{} refused by ECR", images(errors)));
         }
+        let waived: BTreeSet<&str> =
+            self.repositories.values().flat_map(|one| &one.waived).map(String::as_str).collect();
+        if !waived.is_empty() {
+            let waived: Vec<&str> = waived.into_iter().collect();
+            said.push(format!("waived, and not read: {}", waived.join(", ")));
+        }
         let ended = [(RepositoryState::LeftAlone, "left alone"), (RepositoryState::Failed, "failed")];
         for (state, how) in ended {
             let those = || self.repositories.iter().filter(|(_, one)| one.state == state);
@@ -460,6 +469,7 @@ impl RepositoryRun {
         self.to_remove = planned.to_remove;
         self.later = planned.later;
         self.warn(&planned.warnings);
+        self.waived = planned.waived.clone();
         self.plan = planned.plan.clone();
     }
 

@@ -9,6 +9,7 @@ use stablepin_tests::crash::{Fault, Run};
 use stablepin_tests::ecr_double::{NewImage, Status};
 use stablepin_tests::retention::{Retention, days_ago};
 use stablepin_tests::runs_deep;
+use stablepin_tests::sources_fake::{cluster, task_definition};
 use xtask::image::Spec;
 use xtask::podman::ECR_HOST;
 
@@ -49,6 +50,12 @@ impl Story {
         let image = |digest: &str| format!("{ECR_HOST}/{}@{digest}", web.name());
         let service = at.ecs.service("prod/web").runs(&image(&running)).create();
         service.deploys_meanwhile(&image(&running));
+        let ecs = json!({ "TaskDefinitionArn": task_definition("web") });
+        at.sources.rule("default", "night", json!([{ "Arn": cluster("prod"), "EcsParameters": ecs }]));
+        at.sources.schedule("night", json!({ "Arn": cluster("prod"), "EcsParameters": ecs }));
+        at.sources.pipe("orders", &cluster("prod"), json!({ "EcsTaskParameters": ecs }));
+        let queue = at.sources.job_queue("jobs");
+        at.sources.job("waits", &queue, "RUNNABLE", json!({}));
 
         let mut stays: BTreeSet<String> = [kept, shared, one, signed, running].into();
         let mut goes: Vec<String> = [gone, two, unsigned].into();
@@ -111,7 +118,7 @@ fn place_of_first_mark(requests: &[String]) -> usize {
 }
 
 /// What a run reads before it plans, and what is said where it may not.
-const READS: [(&str, &str); 22] = [
+const READS: [(&str, &str); 33] = [
     ("Query", "what the table knows of its images could not be read"),
     ("BatchGetItem", "what the table knows of its images could not be read"),
     // References of what has ended are given back.
@@ -135,6 +142,17 @@ const READS: [(&str, &str); 22] = [
     ("ListTaskDefinitions", "which images ECS uses: the newest revisions of its task definitions"),
     ("DescribeTaskDefinition", "which images ECS uses: the images of its task definitions"),
     ("ListFunctions", "which images Lambda uses"),
+    ("ListEventBuses", "which images eventbridge uses"),
+    ("ListRuleNamesByTarget", "which images eventbridge uses"),
+    ("ListTargetsByRule", "which images eventbridge uses"),
+    ("ListSchedules", "which images scheduler uses"),
+    ("GetSchedule", "which images scheduler uses"),
+    ("ListPipes", "which images pipes uses"),
+    ("DescribePipe", "which images pipes uses"),
+    ("DescribeJobDefinitions", "which images batch uses"),
+    ("DescribeJobQueues", "which images batch uses"),
+    ("ListJobs", "which images batch uses"),
+    ("DescribeJobs", "which images batch uses"),
 ];
 
 /// What the others do: the run itself, its lease, what was known of manifests, its plan.

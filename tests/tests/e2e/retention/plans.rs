@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use stablepin_tests::ecr_double::{NewImage, PushedAt};
 use stablepin_tests::retention::{Retention, days_ago};
+use stablepin_tests::sources_fake::{cluster, task_definition};
 
 const DELETE: &str = "mode = \"delete\"\nkeep = 5";
 
@@ -127,6 +128,46 @@ fn a_repository_that_another_account_pulls_from_is_left_alone_until_it_is_waived
 
     story.configures(&format!("{DELETE}\nwaive = [\"111122223333\"]"));
     assert_eq!((story.runs().number("deleted"), story.web.count()), (3, 0));
+}
+
+#[test]
+fn what_a_rule_or_a_schedule_names_survives_and_its_source_can_be_waived() {
+    let story = Retention::begin("ret-started", DELETE);
+    let images = story.web.put_all((0..8).map(|n| old(&format!("{n}"))));
+    let register = |digest: &String| {
+        let image = format!("{}/{}@{digest}", xtask::podman::ECR_HOST, story.web.name());
+        let containers = json!([{ "name": "main", "image": image, "memory": 64 }]);
+        story.ecs.registers(&json!({ "family": "nightly-report", "containerDefinitions": containers }))
+    };
+    story.ecs.cluster("prod");
+    images.iter().take(6).for_each(|digest| drop(register(digest)));
+    let runs = |revision: u8| {
+        let definition = task_definition(&format!("nightly-report:{revision}"));
+        json!({ "Arn": cluster("prod"), "EcsParameters": { "TaskDefinitionArn": definition } })
+    };
+    story.sources.rule("default", "night", json!([runs(1)]));
+    story.sources.schedule("noon", runs(2));
+    let image = format!("{}/{}@{}", xtask::podman::ECR_HOST, story.web.name(), images[6]);
+    story.sources.job_definition("etl", 1, json!({ "containerProperties": { "image": image } }));
+    let run = story.runs();
+    let plan = run.plan();
+    assert_eq!(run.number("deleted"), 2, "revision 3, and what nothing names: {plan:#?}");
+    let kept = |n: usize| story.web.exists(&images[n]);
+    assert_eq!((0..8).map(kept).collect::<Vec<_>>(), [true, true, false, true, true, true, true, false]);
+    let why = plan[&images[0]]["why"].as_str().unwrap_or_default();
+    assert_eq!(why, "in use by the rule night, task definition nightly-report:1");
+
+    story.sources.refuses("DescribeJobDefinitions", 403, "AccessDeniedException");
+    let run = story.runs();
+    assert_eq!(run.in_repository()["state"], "LeftAlone");
+    assert!(run.problem().contains("waive = [\"batch\"]"), "{}", run.problem());
+    story.configures(&format!("{DELETE}\nwaive = [\"batch\"]"));
+    let run = story.runs();
+    assert_eq!((run.number("deleted"), kept(6)), (1, false));
+    assert_eq!(run.in_repository()["waived"], json!(["batch"]));
+    let audit = story.app.audit();
+    let told = audit.last().expect("the run is audited")["reason"].as_str().unwrap_or_default();
+    assert!(told.contains("waived, and not read: batch"), "{told}");
 }
 
 #[test]

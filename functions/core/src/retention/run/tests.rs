@@ -38,6 +38,7 @@ fn planned() -> Planned {
         freed_bytes: 4 * GB,
         freed_is_exact: true,
         warnings: vec!["the manifest of sha256:a1… could not be read".to_owned()],
+        waived: BTreeSet::new(),
         plan: Some(stored("plan")),
     }
 }
@@ -298,4 +299,13 @@ fn every_purpose_and_state_has_its_name() {
 fn a_repository_of_which_little_is_known_is_readable() {
     let repository: RepositoryRun = serde_json::from_str(r#"{"state":"Done","deleted":3}"#).unwrap();
     assert_eq!(repository.deleted, 3);
+}
+
+#[test]
+fn audit_says_which_sources_were_waived() {
+    let planned = Planned { waived: BTreeSet::from(["batch".to_owned(), "pipes".to_owned()]), ..planned() };
+    let (run, records) = told(run(Purpose::Plan, 1), &[("web", Progress::Planned(planned))]);
+    let reason = records.last().unwrap();
+    assert!(reason.contains("; waived, and not read: batch, pipes"), "{reason}");
+    assert_eq!(run.repositories.values().next().unwrap().waived.len(), 2);
 }

@@ -1,0 +1,239 @@
+//! AWS Batch: which images its job definitions and its jobs name.
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::session::{Service, Session};
+use crate::signed_json::{Call, SignedJson, SourceError};
+
+/// How many jobs [`Batch::jobs`] takes.
+/// <https://docs.aws.amazon.com/batch/latest/APIReference/API_DescribeJobs.html>
+pub const PER_DESCRIBE_JOBS: usize = 100;
+
+/// The states of a job that has not ended.
+/// <https://docs.aws.amazon.com/batch/latest/userguide/job_states.html>
+pub const OPEN_STATES: [&str; 5] = ["SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING"];
+
+/// Batch in the session's account and region.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    client: SignedJson,
+}
+
+/// A revision of a job definition.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct JobDefinition {
+    pub name: String,
+    pub revision: u64,
+    /// Whether jobs can be submitted by it.
+    pub is_active: bool,
+    pub images: BTreeSet<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Job {
+    pub id: String,
+    pub images: BTreeSet<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct JobDefinitions {
+    job_definitions: Option<Vec<Described>>,
+    next_token: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Described {
+    job_definition_name: Option<String>,
+    revision: Option<u64>,
+    status: Option<String>,
+    container_properties: Option<Container>,
+    #[serde(flatten)]
+    pods: Pods,
+    node_properties: Option<Nodes>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Jobs {
+    jobs: Option<Vec<DescribedJob>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct DescribedJob {
+    job_id: Option<String>,
+    container: Option<Container>,
+    #[serde(flatten)]
+    pods: Pods,
+    node_properties: Option<Nodes>,
+}
+
+#[derive(Deserialize)]
+struct Container {
+    image: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Pods {
+    ecs_properties: Option<EcsProperties>,
+    eks_properties: Option<EksProperties>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct EcsProperties {
+    task_properties: Option<Vec<Containers>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct EksProperties {
+    pod_properties: Option<Containers>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Containers {
+    containers: Option<Vec<Container>>,
+    init_containers: Option<Vec<Container>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Nodes {
+    node_range_properties: Option<Vec<NodeRange>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct NodeRange {
+    container: Option<Container>,
+    #[serde(flatten)]
+    pods: Pods,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct JobQueues {
+    job_queues: Option<Vec<JobQueue>>,
+    next_token: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct JobQueue {
+    job_queue_arn: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct JobList {
+    job_summary_list: Option<Vec<JobSummary>>,
+    next_token: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct JobSummary {
+    job_id: Option<String>,
+}
+
+/// Every image that it names: of a container, of the containers of tasks and pods, of a multi-node job's nodes.
+fn images(container: Option<Container>, pods: Pods, nodes: Option<Nodes>) -> BTreeSet<String> {
+    let mut found: Vec<Container> = container.into_iter().collect();
+    of_pods(pods, &mut found);
+    for range in nodes.and_then(|nodes| nodes.node_range_properties).into_iter().flatten() {
+        found.extend(range.container);
+        of_pods(range.pods, &mut found);
+    }
+    found.into_iter().filter_map(|container| container.image).filter(|image| !image.is_empty()).collect()
+}
+
+fn of_pods(pods: Pods, found: &mut Vec<Container>) {
+    let tasks = pods.ecs_properties.and_then(|ecs| ecs.task_properties).into_iter().flatten();
+    let pod = pods.eks_properties.and_then(|eks| eks.pod_properties);
+    for one in tasks.chain(pod) {
+        found.extend(one.containers.into_iter().flatten());
+        found.extend(one.init_containers.into_iter().flatten());
+    }
+}
+
+impl Batch {
+    /// A client that waits for its turn.
+    pub fn new(session: &Session) -> Self {
+        Self { client: session.patient_json(Service::Batch) }
+    }
+
+    /// All revisions that Batch remembers, deregistered ones too: it keeps them for 180 days.
+    /// <https://docs.aws.amazon.com/batch/latest/APIReference/API_DescribeJobDefinitions.html>
+    pub async fn job_definitions(&self) -> Result<Vec<JobDefinition>, SourceError> {
+        const OPERATION: &str = "DescribeJobDefinitions";
+        const WHAT: &str = "the job definitions of Batch";
+        let call = |token: Option<&str>| {
+            let body = json!({ "maxResults": 100, "nextToken": token });
+            Call::post(OPERATION, "/v1/describejobdefinitions", &body)
+        };
+        let page = |page: JobDefinitions| (page.job_definitions.unwrap_or_default(), page.next_token);
+        let lacks = |member| SourceError::Answer { operation: OPERATION, what: WHAT.to_owned(), member };
+        let definition = |one: Described| {
+            Ok(JobDefinition {
+                name: one.job_definition_name.ok_or_else(|| lacks("jobDefinitionName"))?,
+                revision: one.revision.ok_or_else(|| lacks("revision"))?,
+                is_active: one.status.as_deref() != Some("INACTIVE"),
+                images: images(one.container_properties, one.pods, one.node_properties),
+            })
+        };
+        self.client.list(WHAT, call, page).await?.into_iter().map(definition).collect()
+    }
+
+    /// The ARNs of all job queues.
+    /// <https://docs.aws.amazon.com/batch/latest/APIReference/API_DescribeJobQueues.html>
+    pub async fn job_queues(&self) -> Result<Vec<String>, SourceError> {
+        const OPERATION: &str = "DescribeJobQueues";
+        const WHAT: &str = "the job queues of Batch";
+        let call = |token: Option<&str>| {
+            Call::post(OPERATION, "/v1/describejobqueues", &json!({ "maxResults": 100, "nextToken": token }))
+        };
+        let page = |page: JobQueues| (page.job_queues.unwrap_or_default(), page.next_token);
+        let lacks =
+            || SourceError::Answer { operation: OPERATION, what: WHAT.to_owned(), member: "jobQueueArn" };
+        let queues = self.client.list(WHAT, call, page).await?;
+        queues.into_iter().map(|queue| queue.job_queue_arn.ok_or_else(lacks)).collect()
+    }
+
+    /// The ids of a queue's jobs in one of the [`OPEN_STATES`].
+    /// <https://docs.aws.amazon.com/batch/latest/APIReference/API_ListJobs.html>
+    pub async fn job_ids(&self, queue: &str, state: &str) -> Result<Vec<String>, SourceError> {
+        const OPERATION: &str = "ListJobs";
+        let what = format!("the jobs of {queue}");
+        let call = |token: Option<&str>| {
+            let body =
+                json!({ "jobQueue": queue, "jobStatus": state, "maxResults": 100, "nextToken": token });
+            Call::post(OPERATION, "/v1/listjobs", &body)
+        };
+        let page = |page: JobList| (page.job_summary_list.unwrap_or_default(), page.next_token);
+        let lacks = || SourceError::Answer { operation: OPERATION, what: what.clone(), member: "jobId" };
+        let jobs = self.client.list(&what, call, page).await?;
+        jobs.into_iter().map(|job| job.job_id.ok_or_else(lacks)).collect()
+    }
+
+    /// Up to [`PER_DESCRIBE_JOBS`] jobs, without those that Batch forgot meanwhile.
+    pub async fn jobs(&self, ids: &[String]) -> Result<Vec<Job>, SourceError> {
+        const OPERATION: &str = "DescribeJobs";
+        const WHAT: &str = "the jobs of Batch";
+        let call = Call::post(OPERATION, "/v1/describejobs", &json!({ "jobs": ids }));
+        let found: Jobs = self.client.call(call, WHAT).await?;
+        let lacks = || SourceError::Answer { operation: OPERATION, what: WHAT.to_owned(), member: "jobId" };
+        let job = |one: DescribedJob| {
+            let images = images(one.container, one.pods, one.node_properties);
+            Ok(Job { id: one.job_id.ok_or_else(lacks)?, images })
+        };
+        found.jobs.unwrap_or_default().into_iter().map(job).collect()
+    }
+}

@@ -1,0 +1,331 @@
+//! Signed calls of services that speak JSON, without an SDK of each. Retention reads a few lists of four services: their
+//! SDKs would take more of its zip than it has left.
+
+use std::fmt;
+use std::sync::Arc;
+
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_runtime::auth::SigV4OperationSigningConfig;
+use aws_runtime::auth::sigv4::{SCHEME_ID, SigV4AuthScheme};
+use aws_runtime::retries::classifiers::AwsErrorCodeClassifier;
+use aws_smithy_runtime::client::identity::IdentityCache;
+use aws_smithy_runtime::client::orchestrator::operation::Operation;
+use aws_smithy_runtime::client::retries::classifiers::{HttpStatusCodeClassifier, TransientErrorClassifier};
+use aws_smithy_runtime_api::client::auth::static_resolver::StaticAuthSchemeOptionResolver;
+use aws_smithy_runtime_api::client::auth::{
+    AuthSchemeOptionResolverParams, SharedAuthScheme, SharedAuthSchemeOptionResolver,
+};
+use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_runtime_api::client::identity::SharedIdentityResolver;
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse, OrchestratorError};
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponentsBuilder;
+use aws_smithy_runtime_api::client::runtime_plugin::StaticRuntimePlugin;
+use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::config_bag::Layer;
+use aws_smithy_types::error::metadata::{ErrorMetadata, ProvideErrorMetadata};
+use aws_smithy_types::retry::RetryConfig;
+use aws_smithy_types::timeout::TimeoutConfig;
+use aws_types::SigningName;
+use aws_types::region::{Region, SigningRegion};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::failed_call::FailedCall;
+use crate::pages::{Endless, Pages};
+
+/// A hundred thousand of whatever is listed, and ten times what an account may have unless AWS raised it.
+const MOST_PAGES: usize = 1000;
+
+/// Why something that names tasks, jobs or images could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    #[error("could not read {what} ({operation})")]
+    Call {
+        operation: &'static str,
+        what: String,
+        #[source]
+        source: FailedCall,
+    },
+    #[error("the list of {what} does not end ({operation})")]
+    Endless { operation: &'static str, what: String },
+    #[error("the answer to {operation} about {what} has no {member}")]
+    Answer { operation: &'static str, what: String, member: &'static str },
+    #[error("the input of {what} is no valid JSON: correct it or delete it")]
+    Input {
+        what: String,
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+impl SourceError {
+    /// Whether the same call may well succeed a little later.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Call { source, .. } => source.is_retryable(),
+            Self::Endless { .. } | Self::Answer { .. } | Self::Input { .. } => false,
+        }
+    }
+
+    /// The service's name for what was wrong.
+    pub(crate) fn code(&self) -> Option<&str> {
+        match self {
+            Self::Call { source, .. } => source.code(),
+            Self::Endless { .. } | Self::Answer { .. } | Self::Input { .. } => None,
+        }
+    }
+}
+
+/// Returns nothing for what was deleted between its listing and its reading.
+pub(crate) fn unless_deleted<T: Default>(
+    answer: Result<T, SourceError>,
+    code: &str,
+) -> Result<T, SourceError> {
+    match answer {
+        Err(error) if error.code() == Some(code) => Ok(T::default()),
+        other => other,
+    }
+}
+
+/// One request.
+#[derive(Debug, Clone)]
+pub(crate) struct Call {
+    operation: &'static str,
+    /// With its query.
+    path: String,
+    sends: Sends,
+}
+
+#[derive(Debug, Clone)]
+enum Sends {
+    Nothing,
+    /// JSON. With a target, it is the JSON 1.1 protocol: the operation's name stands in a header.
+    Json {
+        target: Option<&'static str>,
+        body: String,
+    },
+}
+
+impl Call {
+    /// Makes a `GET`. Names and values of the query are encoded here.
+    pub(crate) fn get(operation: &'static str, path: &[&str], query: &[(&str, Option<&str>)]) -> Self {
+        let mut all = String::new();
+        for part in path {
+            all.push('/');
+            encode(part, &mut all);
+        }
+        let mut separator = '?';
+        for (name, value) in query.iter().filter_map(|(name, value)| Some((name, (*value)?))) {
+            all.push(separator);
+            all.push_str(name);
+            all.push('=');
+            encode(value, &mut all);
+            separator = '&';
+        }
+        Self { operation, path: all, sends: Sends::Nothing }
+    }
+
+    /// Makes a `POST` of JSON to a path.
+    pub(crate) fn post(operation: &'static str, path: &str, body: &Value) -> Self {
+        let sends = Sends::Json { target: None, body: body.to_string() };
+        Self { operation, path: path.to_owned(), sends }
+    }
+
+    /// Makes a request of the JSON 1.1 protocol. `target` is the service's part of the header's value.
+    pub(crate) fn json_1_1(operation: &'static str, target: &'static str, body: &Value) -> Self {
+        let sends = Sends::Json { target: Some(target), body: body.to_string() };
+        Self { operation, path: "/".to_owned(), sends }
+    }
+
+    fn request(self) -> Result<HttpRequest, aws_smithy_runtime_api::box_error::BoxError> {
+        let Self { operation, path, sends } = self;
+        let mut request = match sends {
+            Sends::Nothing => HttpRequest::new(SdkBody::empty()),
+            Sends::Json { target, body } => {
+                let mut request = HttpRequest::new(SdkBody::from(body));
+                request.set_method("POST")?;
+                let headers = request.headers_mut();
+                match target {
+                    None => drop(headers.insert("content-type", "application/json")),
+                    Some(target) => {
+                        headers.insert("content-type", "application/x-amz-json-1.1");
+                        headers.insert("x-amz-target", format!("{target}.{operation}"));
+                    }
+                }
+                request
+            }
+        };
+        request.set_uri(path)?;
+        Ok(request)
+    }
+}
+
+/// Percent-encodes all but the unreserved characters.
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>
+fn encode(text: &str, into: &mut String) {
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                into.push(char::from(byte))
+            }
+            _ => into.push_str(&format!("%{byte:02X}")),
+        }
+    }
+}
+
+/// How a service is reached.
+pub(crate) struct Reached {
+    /// As in its ARNs and in the scope of a signature.
+    pub(crate) service: &'static str,
+    pub(crate) url: String,
+    pub(crate) region: String,
+    pub(crate) credentials: SharedCredentialsProvider,
+    pub(crate) http: SharedHttpClient,
+    pub(crate) timeouts: TimeoutConfig,
+    pub(crate) retries: RetryConfig,
+}
+
+/// A client of one service.
+#[derive(Clone)]
+pub(crate) struct SignedJson {
+    operation: Arc<Operation<Call, Vec<u8>, Refused>>,
+}
+
+impl fmt::Debug for SignedJson {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SignedJson")
+    }
+}
+
+impl SignedJson {
+    pub(crate) fn new(reached: Reached) -> Self {
+        let mut auth = Layer::new("auth");
+        auth.store_put(AuthSchemeOptionResolverParams::new(()));
+        auth.store_put(SigV4OperationSigningConfig {
+            region: Some(SigningRegion::from(Region::new(reached.region))),
+            name: Some(SigningName::from_static(reached.service)),
+            ..SigV4OperationSigningConfig::default()
+        });
+        let components = RuntimeComponentsBuilder::new("auth")
+            .with_auth_scheme(SharedAuthScheme::new(SigV4AuthScheme::new()))
+            .with_auth_scheme_option_resolver(Some(SharedAuthSchemeOptionResolver::new(
+                StaticAuthSchemeOptionResolver::new(vec![SCHEME_ID]),
+            )))
+            .with_identity_cache(Some(IdentityCache::no_cache()))
+            .with_identity_resolver(SCHEME_ID, SharedIdentityResolver::new(reached.credentials));
+        let auth = StaticRuntimePlugin::new().with_config(auth.freeze()).with_runtime_components(components);
+        let operation = Operation::builder()
+            .service_name(reached.service)
+            .operation_name("Read")
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .http_client(reached.http)
+            .endpoint_url(&reached.url)
+            .timeout_config(reached.timeouts)
+            .standard_retry(&reached.retries)
+            .retry_classifier(TransientErrorClassifier::<Refused>::new())
+            .retry_classifier(AwsErrorCodeClassifier::<Refused>::new())
+            .retry_classifier(HttpStatusCodeClassifier::default())
+            .runtime_plugin(auth)
+            .serializer(Call::request)
+            .deserializer(read)
+            .build();
+        Self { operation: Arc::new(operation) }
+    }
+
+    /// The answer to one request. `what` is read, in words.
+    pub(crate) async fn call<T: DeserializeOwned>(&self, call: Call, what: &str) -> Result<T, SourceError> {
+        let operation = call.operation;
+        let failed = |source| SourceError::Call { operation, what: what.to_owned(), source };
+        let bytes = self.operation.invoke(call).await.map_err(|error| failed(FailedCall::new(error)))?;
+        serde_json::from_slice(&bytes).map_err(|error| failed(FailedCall::unreadable(error)))
+    }
+
+    /// Every item of a list, page by page. `call` makes the request for a token, `page` takes an answer apart: the items,
+    /// and the token of the next page.
+    pub(crate) async fn list<P: DeserializeOwned, T>(
+        &self,
+        what: &str,
+        call: impl Fn(Option<&str>) -> Call,
+        page: impl Fn(P) -> (Vec<T>, Option<String>),
+    ) -> Result<Vec<T>, SourceError> {
+        let (mut all, mut pages) = (Vec::new(), Pages::at_most(MOST_PAGES));
+        loop {
+            let call = call(pages.token().as_deref());
+            let operation = call.operation;
+            let (items, next) = page(self.call(call, what).await?);
+            all.extend(items);
+            let follows = pages.follows(next.as_deref());
+            let follows =
+                follows.map_err(|Endless| SourceError::Endless { operation, what: what.to_owned() })?;
+            if !follows {
+                return Ok(all);
+            }
+        }
+    }
+}
+
+fn read(response: &HttpResponse) -> Result<Vec<u8>, OrchestratorError<Refused>> {
+    let body = response.body().bytes().unwrap_or_default();
+    if response.status().is_success() {
+        return Ok(body.to_vec());
+    }
+    let said: Said = serde_json::from_slice(body).unwrap_or_default();
+    let code = response.headers().get("x-amzn-errortype").map(str::to_owned).or(said.kind).or(said.code);
+    let mut error = ErrorMetadata::builder();
+    if let Some(code) = code.as_deref().and_then(name) {
+        error = error.code(code);
+    }
+    if let Some(message) = said.message.or(said.capital_message) {
+        error = error.message(message);
+    }
+    Err(OrchestratorError::operation(Refused(error.build())))
+}
+
+/// `ThrottlingException` of `aws.events#ThrottlingException:http://…`.
+fn name(code: &str) -> Option<&str> {
+    let code = code.split(':').next()?;
+    code.rsplit('#').next().filter(|name| !name.is_empty())
+}
+
+/// How the JSON protocols tell an error.
+#[derive(Default, Deserialize)]
+struct Said {
+    #[serde(rename = "__type")]
+    kind: Option<String>,
+    code: Option<String>,
+    message: Option<String>,
+    #[serde(rename = "Message")]
+    capital_message: Option<String>,
+}
+
+/// An answer with another status than success.
+#[derive(Debug, thiserror::Error)]
+#[error("refused")]
+pub(crate) struct Refused(ErrorMetadata);
+
+impl ProvideErrorMetadata for Refused {
+    fn meta(&self) -> &ErrorMetadata {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn query_is_encoded_and_leaves_out_what_is_not_set() {
+        let call =
+            Call::get("Get", &["schedules", "a b"], &[("groupName", Some("x/y&z")), ("NextToken", None)]);
+        assert_eq!(call.path, "/schedules/a%20b?groupName=x%2Fy%26z");
+    }
+
+    #[test]
+    fn code_of_an_error_is_its_name_alone() {
+        assert_eq!(name("aws.events#ThrottlingException:http://internal"), Some("ThrottlingException"));
+        assert_eq!(name("AccessDeniedException"), Some("AccessDeniedException"));
+        assert_eq!(name(""), None);
+    }
+}

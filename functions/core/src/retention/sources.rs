@@ -1,0 +1,243 @@
+//! The AWS services that start tasks and jobs by a name that somebody wrote, and how such a name is read.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde_json::Value;
+
+/// A service whose resources name task definitions, job definitions or images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Source {
+    /// The rules of EventBridge's buses.
+    EventBridge,
+    /// The schedules of EventBridge Scheduler.
+    Scheduler,
+    /// The pipes of EventBridge Pipes.
+    Pipes,
+    /// The job definitions and the jobs of AWS Batch.
+    Batch,
+}
+
+impl Source {
+    pub const ALL: [Self; 4] = [Self::EventBridge, Self::Scheduler, Self::Pipes, Self::Batch];
+
+    /// As `retention.waive` names it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::EventBridge => "eventbridge",
+            Self::Scheduler => "scheduler",
+            Self::Pipes => "pipes",
+            Self::Batch => "batch",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|source| source.as_str() == text)
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Something that a schedule, a rule or a pipe names, as it is written there.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mention {
+    TaskDefinition(String),
+    JobDefinition(String),
+    Image(String),
+}
+
+/// Everything that the input of an API call names, at any depth. The members `taskDefinition`, `jobDefinition`, `image`
+/// and `imageUri` count in any case, because Scheduler writes them in another case than the services.
+/// <https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-targets-universal.html>
+pub fn mentions(input: &str) -> Result<BTreeSet<Mention>, serde_json::Error> {
+    let mut found = BTreeSet::new();
+    collect(&serde_json::from_str(input)?, &mut found);
+    Ok(found)
+}
+
+fn collect(value: &Value, found: &mut BTreeSet<Mention>) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| collect(item, found)),
+        Value::Object(members) => {
+            for (name, member) in members {
+                if let (Some(mention), Value::String(text)) = (mention_in(name), member) {
+                    found.insert(mention(text.clone()));
+                }
+                collect(member, found);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+fn mention_in(member: &str) -> Option<fn(String) -> Mention> {
+    match member.to_ascii_lowercase().as_str() {
+        "taskdefinition" => Some(Mention::TaskDefinition),
+        "jobdefinition" => Some(Mention::JobDefinition),
+        "image" | "imageuri" => Some(Mention::Image),
+        _ => None,
+    }
+}
+
+/// Whether a part of the text is only known when it is used: an attribute of Scheduler's (`<aws.scheduler.…>`), a JSON
+/// path of a pipe's (`$.body.image`).
+/// <https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-schedule-context-attributes.html>
+/// <https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-pipes-event-target.html>
+pub fn is_dynamic(text: &str) -> bool {
+    text.starts_with('$') || text.contains('<')
+}
+
+/// A task definition or a job definition, as its service understands the name of one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Definition<'a> {
+    Revision {
+        name: &'a str,
+        revision: u64,
+    },
+    /// The newest active revision.
+    Newest {
+        name: &'a str,
+    },
+    /// A definition of another account or region. ECS and Batch start nothing by it here.
+    Elsewhere,
+}
+
+/// Where the names are read.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    pub region: &'a str,
+    /// 12 digits.
+    pub account: &'a str,
+}
+
+impl Place<'_> {
+    /// Reads `web`, `web:3` or an ARN of either. None: it is no name of a task definition.
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html>
+    pub fn task_definition<'a>(&self, text: &'a str) -> Option<Definition<'a>> {
+        self.definition(text, "ecs", "task-definition/")
+    }
+
+    /// Reads `web`, `web:3` or an ARN of either. None: it is no name of a job definition.
+    /// <https://docs.aws.amazon.com/batch/latest/APIReference/API_SubmitJob.html>
+    pub fn job_definition<'a>(&self, text: &'a str) -> Option<Definition<'a>> {
+        self.definition(text, "batch", "job-definition/")
+    }
+
+    fn definition<'a>(&self, text: &'a str, service: &str, kind: &str) -> Option<Definition<'a>> {
+        let (name, is_here) = match text.strip_prefix("arn:") {
+            None => (text, true),
+            Some(arn) => {
+                // Partition, service, region, account, resource. The partition follows from the region.
+                let mut parts = arn.splitn(5, ':').skip(1);
+                let (of, region, account) = (parts.next()?, parts.next()?, parts.next()?);
+                let name = parts.next()?.strip_prefix(kind)?;
+                if of != service {
+                    return None;
+                }
+                (name, region == self.region && account == self.account)
+            }
+        };
+        let (name, revision) = match name.split_once(':') {
+            Some((name, revision)) => (name, Some(revision.parse().ok()?)),
+            None => (name, None),
+        };
+        let character = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+        if !(1..=255).contains(&name.len()) || !name.bytes().all(character) {
+            return None;
+        }
+        Some(match revision {
+            _ if !is_here => Definition::Elsewhere,
+            Some(revision) => Definition::Revision { name, revision },
+            None => Definition::Newest { name },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HERE: Place<'_> = Place { region: "eu-west-1", account: "111122223333" };
+
+    #[test]
+    fn sources_are_read_by_their_names() {
+        for source in Source::ALL {
+            assert_eq!(Source::parse(&source.to_string()), Some(source));
+        }
+        assert_eq!(Source::parse("Batch"), None);
+        assert_eq!(Source::parse("ecs"), None);
+    }
+
+    #[test]
+    fn definition_is_read_in_every_form() {
+        let revision = |name, revision| Some(Definition::Revision { name, revision });
+        let newest = |name| Some(Definition::Newest { name });
+        let arn = "arn:aws:ecs:eu-west-1:111122223333:task-definition";
+        for (text, expected) in [
+            ("web".to_owned(), newest("web")),
+            ("web:3".to_owned(), revision("web", 3)),
+            (format!("{arn}/web"), newest("web")),
+            (format!("{arn}/web:3"), revision("web", 3)),
+            ("arn:aws-cn:ecs:eu-west-1:111122223333:task-definition/web:3".to_owned(), revision("web", 3)),
+            (
+                "arn:aws:ecs:eu-west-1:444455556666:task-definition/web:3".to_owned(),
+                Some(Definition::Elsewhere),
+            ),
+            (
+                "arn:aws:ecs:us-east-1:111122223333:task-definition/web".to_owned(),
+                Some(Definition::Elsewhere),
+            ),
+            (format!("{arn}/web:new"), None),
+            (format!("{arn}/"), None),
+            (format!("{arn}/web:99999999999999999999"), None),
+            ("arn:aws:batch:eu-west-1:111122223333:job-definition/web:3".to_owned(), None),
+            ("arn:aws:ecs:eu-west-1".to_owned(), None),
+            ("$.body.definition".to_owned(), None),
+            ("web:<aws.scheduler.execution-id>".to_owned(), None),
+            (String::new(), None),
+        ] {
+            assert_eq!(HERE.task_definition(&text), expected, "{text}");
+        }
+        let job = "arn:aws:batch:eu-west-1:111122223333:job-definition/nightly:7";
+        assert_eq!(HERE.job_definition(job), revision("nightly", 7));
+        assert_eq!(HERE.job_definition("nightly"), newest("nightly"));
+        assert_eq!(HERE.job_definition(&format!("{arn}/web:3")), None);
+    }
+
+    #[test]
+    fn input_mentions_names_at_any_depth_and_in_any_case() {
+        let task = |text: &str| Mention::TaskDefinition(text.to_owned());
+        let job = |text: &str| Mention::JobDefinition(text.to_owned());
+        let image = |text: &str| Mention::Image(text.to_owned());
+        for (input, expected) in [
+            (r#"{"Cluster":"prod","TaskDefinition":"web:3"}"#, vec![task("web:3")]),
+            (r#"{"taskDefinition":"web"}"#, vec![task("web")]),
+            (
+                r#"{"JobDefinition":"nightly:1","EksPropertiesOverride":{"PodProperties":{"Containers":[{"Image":"h/web:1"}]}}}"#,
+                vec![job("nightly:1"), image("h/web:1")],
+            ),
+            (r#"{"FunctionName":"f","ImageUri":"h/web:2"}"#, vec![image("h/web:2")]),
+            (
+                r#"[{"containerDefinitions":[{"image":"h/a"},{"image":"h/b"}]}]"#,
+                vec![image("h/a"), image("h/b")],
+            ),
+            (r#"{"DesiredCount":0,"TaskDefinition":null,"image":7}"#, vec![]),
+            ("\"TaskDefinition\"", vec![]),
+        ] {
+            assert_eq!(mentions(input).unwrap().into_iter().collect::<Vec<_>>(), expected, "{input}");
+        }
+        assert!(mentions("{TaskDefinition: web}").is_err());
+        assert!(mentions("").is_err());
+    }
+
+    #[test]
+    fn dynamic_text_is_noticed() {
+        assert!(is_dynamic("$.body.definition"));
+        assert!(is_dynamic("h/web:<aws.scheduler.execution-id>"));
+        assert!(!is_dynamic("h/web:v1"));
+    }
+}

@@ -1,0 +1,196 @@
+//! What rules, schedules, pipes and Batch start by a name: it has no service and need not run now.
+//!
+//! Calls, where 1,000 rules and 1,000 schedules start tasks in one cluster: 1 ListEventBuses, 10 ListRuleNamesByTarget,
+//! 1,000 ListTargetsByRule, 10 ListSchedules, 1,000 GetSchedule. Rules and schedules that start something else cost no
+//! call of their own. A cluster or a job queue more costs one ListRuleNamesByTarget for each bus.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use stablepin_aws::batch::{Batch, Job, JobDefinition, OPEN_STATES, PER_DESCRIBE_JOBS};
+use stablepin_aws::eventbridge::rules::Rules;
+use stablepin_aws::mentioned::Mentioned;
+use stablepin_aws::pipes::Pipes;
+use stablepin_aws::scheduler::Scheduler;
+use stablepin_aws::session::Session;
+use stablepin_aws::signed_json::SourceError;
+use stablepin_core::retention::sources::{Definition, Mention, Place, Source, is_dynamic};
+
+use super::{InUseError, Used, side_by_side};
+
+/// The clients of everything that starts tasks and jobs by a name.
+#[derive(Debug, Clone)]
+pub struct Sources {
+    rules: Rules,
+    scheduler: Scheduler,
+    pipes: Pipes,
+    batch: Batch,
+    region: String,
+    account: String,
+}
+
+/// What was read of all sources that are not waived.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Started {
+    /// By the texts of rules, schedules and pipes.
+    pub(super) images: Vec<Used>,
+    /// Names of revisions, such as `web:3`, and who has each.
+    pub(super) revisions: BTreeMap<String, BTreeSet<String>>,
+    /// Names of families, of each the newest active revision counts, and who has each.
+    pub(super) families: BTreeMap<String, BTreeSet<String>>,
+}
+
+fn failed(of: Source) -> impl Fn(SourceError) -> InUseError + Copy + Send {
+    move |source| InUseError::Source { of, source }
+}
+
+impl Sources {
+    pub fn new(session: &Session, account: String) -> Self {
+        Self {
+            rules: Rules::new(session),
+            scheduler: Scheduler::new(session),
+            pipes: Pipes::new(session),
+            batch: Batch::new(session),
+            region: session.region().to_owned(),
+            account,
+        }
+    }
+
+    /// Reads every source but those that are waived. `clusters` are the ARNs of ECS's.
+    pub(super) async fn read(
+        &self,
+        clusters: &[String],
+        waived: &BTreeSet<Source>,
+    ) -> Result<Started, InUseError> {
+        let is_read = |source| !waived.contains(&source);
+        let mut found: Vec<(Source, Mentioned)> = Vec::new();
+        let (mut queues, mut definitions, mut started) = (Vec::new(), Vec::new(), Started::default());
+        if is_read(Source::Batch) {
+            queues = self.batch.job_queues().await.map_err(failed(Source::Batch))?;
+            definitions = self.batch.job_definitions().await.map_err(failed(Source::Batch))?;
+            for job in self.open_jobs(&queues).await? {
+                add(&mut started.images, &format!("job {}", job.id), job.images);
+            }
+        }
+        if is_read(Source::EventBridge) {
+            let mentioned = self.mentioned_by_rules(clusters, &queues).await?;
+            found.extend(mentioned.into_iter().map(|one| (Source::EventBridge, one)));
+        }
+        if is_read(Source::Scheduler) {
+            let schedules = self.scheduler.schedules().await.map_err(failed(Source::Scheduler))?;
+            let read = side_by_side(schedules, |name| async move {
+                self.scheduler.mentioned(&name).await.map_err(failed(Source::Scheduler))
+            });
+            found.extend(read.await?.into_iter().flatten().map(|one| (Source::Scheduler, one)));
+        }
+        if is_read(Source::Pipes) {
+            let names = self.pipes.names().await.map_err(failed(Source::Pipes))?;
+            let read = side_by_side(names, |name| async move {
+                self.pipes.mentioned(&name).await.map_err(failed(Source::Pipes))
+            });
+            found.extend(read.await?.into_iter().flatten().map(|one| (Source::Pipes, one)));
+        }
+        let mut jobs: Vec<(Definition<'_>, String)> = Vec::new();
+        let place = Place { region: &self.region, account: &self.account };
+        for (of, Mentioned { by, mention }) in &found {
+            let unknown = |text: &str| InUseError::Unknown { of: *of, by: by.clone(), text: text.to_owned() };
+            match mention {
+                Mention::Image(image) if is_dynamic(image) => return Err(unknown(image)),
+                Mention::Image(image) => add(&mut started.images, by, [image.clone()]),
+                Mention::TaskDefinition(text) => {
+                    match place.task_definition(text).ok_or_else(|| unknown(text))? {
+                        Definition::Revision { name, revision } => {
+                            let named = started.revisions.entry(format!("{name}:{revision}")).or_default();
+                            named.insert(by.clone());
+                        }
+                        Definition::Newest { name } => {
+                            started.families.entry(name.to_owned()).or_default().insert(by.clone());
+                        }
+                        // ECS runs only what is of its own account and region.
+                        Definition::Elsewhere => {}
+                    }
+                }
+                // Who waives Batch looks after its jobs.
+                Mention::JobDefinition(_) if !is_read(Source::Batch) => {}
+                // Whatever it becomes, it is an active revision: all of them are in use.
+                Mention::JobDefinition(text) if is_dynamic(text) => {}
+                Mention::JobDefinition(text) => {
+                    jobs.push((place.job_definition(text).ok_or_else(|| unknown(text))?, by.clone()));
+                }
+            }
+        }
+        of_definitions(definitions, &jobs, &mut started.images);
+        Ok(started)
+    }
+
+    async fn mentioned_by_rules(
+        &self,
+        clusters: &[String],
+        queues: &[String],
+    ) -> Result<Vec<Mentioned>, InUseError> {
+        let failed = failed(Source::EventBridge);
+        let buses = self.rules.buses().await.map_err(failed)?;
+        let targets = clusters.iter().chain(queues);
+        let pairs: Vec<(String, String)> =
+            targets.flat_map(|target| buses.iter().map(|bus| (bus.clone(), target.clone()))).collect();
+        let rules = side_by_side(pairs, |(bus, target)| async move {
+            self.rules.with_target(&bus, &target).await.map_err(failed)
+        });
+        // A rule may have several targets, and is read once.
+        let rules: BTreeSet<_> = rules.await?.into_iter().flatten().collect();
+        let read = side_by_side(rules.into_iter().collect(), |rule| async move {
+            self.rules.mentioned(&rule).await.map_err(failed)
+        });
+        Ok(read.await?.concat())
+    }
+
+    /// Those that wait or run: Batch starts each by its own description, also when its definition is deregistered.
+    async fn open_jobs(&self, queues: &[String]) -> Result<Vec<Job>, InUseError> {
+        let failed = failed(Source::Batch);
+        let states =
+            queues.iter().flat_map(|queue| OPEN_STATES.map(|state| (queue.clone(), state.to_owned())));
+        let listed = side_by_side(states.collect(), |(queue, state)| async move {
+            self.batch.job_ids(&queue, &state).await.map_err(failed)
+        });
+        let ids: BTreeSet<String> = listed.await?.into_iter().flatten().collect();
+        let ids: Vec<String> = ids.into_iter().collect();
+        let parts: Vec<Vec<String>> = ids.chunks(PER_DESCRIBE_JOBS).map(<[String]>::to_vec).collect();
+        let jobs = side_by_side(parts, |part| async move { self.batch.jobs(&part).await.map_err(failed) });
+        Ok(jobs.await?.concat())
+    }
+}
+
+/// Every active job definition is in use, since a person may submit a job by it; one that was deregistered where something
+/// names it.
+fn of_definitions(
+    definitions: Vec<JobDefinition>,
+    named: &[(Definition<'_>, String)],
+    images: &mut Vec<Used>,
+) {
+    let mut newest: BTreeMap<String, u64> = BTreeMap::new();
+    for one in definitions.iter().filter(|one| one.is_active) {
+        let newest = newest.entry(one.name.clone()).or_default();
+        *newest = one.revision.max(*newest);
+    }
+    for one in definitions {
+        let words = format!("job definition {}:{}", one.name, one.revision);
+        let is_newest = one.is_active && newest.get(&one.name) == Some(&one.revision);
+        for (definition, by) in named {
+            let names_it = match definition {
+                Definition::Revision { name, revision } => *name == one.name && *revision == one.revision,
+                Definition::Newest { name } => *name == one.name && is_newest,
+                Definition::Elsewhere => false,
+            };
+            if names_it {
+                add(images, &format!("{by}, {words}"), one.images.clone());
+            }
+        }
+        if one.is_active {
+            add(images, &words, one.images);
+        }
+    }
+}
+
+fn add(used: &mut Vec<Used>, by: &str, images: impl IntoIterator<Item = String>) {
+    let named = |image| Used { by: by.to_owned(), image: Some(image), digest: None };
+    used.extend(images.into_iter().map(named));
+}

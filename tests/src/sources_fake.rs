@@ -1,0 +1,258 @@
+//! A fake of EventBridge, EventBridge Scheduler, EventBridge Pipes and AWS Batch, as far as retention reads them: what
+//! their rules, schedules, pipes and jobs start. One loopback port serves all four, since their requests differ.
+//!
+//! Lists come in pages of the greatest size that AWS gives, or of the size that was asked for. A call or a path that the
+//! fake does not know is answered with 501.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use percent_encoding::percent_decode_str;
+use serde_json::{Value, json};
+
+use crate::double::input::{Answer, Refused};
+use crate::double::json::answered;
+use crate::double::server::Server;
+use crate::wire::Request;
+
+/// What every name stands in.
+pub const REGION: &str = "us-east-1";
+pub const ACCOUNT: &str = "000000000000";
+
+#[derive(Default)]
+struct State {
+    /// Targets by bus and rule.
+    buses: BTreeMap<String, BTreeMap<String, Vec<Value>>>,
+    /// Targets by group and name.
+    schedules: BTreeMap<(String, String), Value>,
+    /// Descriptions by name.
+    pipes: BTreeMap<String, Value>,
+    definitions: Vec<Value>,
+    queues: Vec<String>,
+    /// Descriptions by id.
+    jobs: BTreeMap<String, Value>,
+    calls: Vec<String>,
+    /// Status and code by operation.
+    refusals: BTreeMap<String, (u16, String)>,
+}
+
+/// The four services. They end with it.
+pub struct SourcesFake {
+    server: Server,
+    state: Arc<Mutex<State>>,
+}
+
+impl SourcesFake {
+    /// With the bus `default` and nothing else.
+    pub fn start() -> Self {
+        let state = Arc::new(Mutex::new(State::default()));
+        lock(&state).buses.insert("default".to_owned(), BTreeMap::new());
+        let served = Arc::clone(&state);
+        let server = Server::start(move |request| answered(answer(&served, request)));
+        Self { server, state }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.server.address())
+    }
+
+    /// Puts a rule with these targets on a bus, which is made where it is not there.
+    pub fn rule(&self, bus: &str, name: &str, targets: Value) {
+        let targets = targets.as_array().cloned().unwrap_or_default();
+        lock(&self.state).buses.entry(bus.to_owned()).or_default().insert(name.to_owned(), targets);
+    }
+
+    /// Makes a schedule of the group `default`.
+    pub fn schedule(&self, name: &str, target: Value) {
+        lock(&self.state).schedules.insert(("default".to_owned(), name.to_owned()), target);
+    }
+
+    /// Makes a pipe.
+    pub fn pipe(&self, name: &str, target: &str, parameters: Value) {
+        let pipe = json!({ "Name": name, "Target": target, "TargetParameters": parameters });
+        lock(&self.state).pipes.insert(name.to_owned(), pipe);
+    }
+
+    /// Registers a job definition, with the members of its description. It is active where they say nothing else.
+    pub fn job_definition(&self, name: &str, revision: u64, members: Value) {
+        let mut definition = json!({ "jobDefinitionName": name, "revision": revision, "status": "ACTIVE" });
+        merge(&mut definition, members);
+        lock(&self.state).definitions.push(definition);
+    }
+
+    /// Makes a job queue; its ARN.
+    pub fn job_queue(&self, name: &str) -> String {
+        let arn = format!("arn:aws:batch:{REGION}:{ACCOUNT}:job-queue/{name}");
+        lock(&self.state).queues.push(arn.clone());
+        arn
+    }
+
+    /// Submits a job, with the members of its description.
+    pub fn job(&self, id: &str, queue: &str, status: &str, members: Value) {
+        let mut job = json!({ "jobId": id, "jobQueue": queue, "status": status });
+        merge(&mut job, members);
+        lock(&self.state).jobs.insert(id.to_owned(), job);
+    }
+
+    /// Answers every call of the operation so, from now on.
+    pub fn refuses(&self, operation: &str, status: u16, code: &str) {
+        lock(&self.state).refusals.insert(operation.to_owned(), (status, code.to_owned()));
+    }
+
+    /// How often the operation was called.
+    pub fn count(&self, operation: &str) -> usize {
+        lock(&self.state).calls.iter().filter(|call| *call == operation).count()
+    }
+}
+
+/// The ARN of a cluster.
+pub fn cluster(name: &str) -> String {
+    format!("arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/{name}")
+}
+
+/// The ARN of a task definition, with or without its revision.
+pub fn task_definition(name: &str) -> String {
+    format!("arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/{name}")
+}
+
+/// The operation of a request of these services, as its service calls it; none of any other request.
+pub(crate) fn operation(request: &Request) -> Option<&'static str> {
+    let path = request.target.split('?').next().unwrap_or_default();
+    let target = request.header("x-amz-target").unwrap_or_default();
+    Some(match (target, path) {
+        ("AWSEvents.ListEventBuses", _) => "ListEventBuses",
+        ("AWSEvents.ListRuleNamesByTarget", _) => "ListRuleNamesByTarget",
+        ("AWSEvents.ListTargetsByRule", _) => "ListTargetsByRule",
+        (_, "/schedules") => "ListSchedules",
+        (_, "/v1/pipes") => "ListPipes",
+        (_, "/v1/describejobdefinitions") => "DescribeJobDefinitions",
+        (_, "/v1/describejobqueues") => "DescribeJobQueues",
+        (_, "/v1/listjobs") => "ListJobs",
+        (_, "/v1/describejobs") => "DescribeJobs",
+        (_, path) if path.starts_with("/schedules/") => "GetSchedule",
+        (_, path) if path.starts_with("/v1/pipes/") => "DescribePipe",
+        _ => return None,
+    })
+}
+
+fn answer(state: &Mutex<State>, request: &Request) -> Answer {
+    let mut state = lock(state);
+    let Some(operation) = operation(request) else {
+        return Err(Refused::unknown(format!("{} {} is not in the fake", request.method, request.target)));
+    };
+    state.calls.push(operation.to_owned());
+    let service = match operation {
+        "ListEventBuses" | "ListRuleNamesByTarget" | "ListTargetsByRule" => "events",
+        "ListSchedules" | "GetSchedule" => "scheduler",
+        "ListPipes" | "DescribePipe" => "pipes",
+        _ => "batch",
+    };
+    let scope = format!("/{REGION}/{service}/aws4_request");
+    if !request.header("authorization").is_some_and(|signed| signed.contains(&scope)) {
+        return Err(Refused::new(403, "IncompleteSignature", format!("it is not signed for {scope}")));
+    }
+    if let Some((status, code)) = state.refusals.get(operation) {
+        return Err(Refused::new(*status, code, "told by the test"));
+    }
+    let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+    let (path, query) = request.target.split_once('?').unwrap_or((&request.target, ""));
+    let asked = |name: &str| {
+        let of = |pair: &str| {
+            pair.split_once('=').filter(|(key, _)| *key == name).map(|(_, value)| decoded(value))
+        };
+        query.split('&').find_map(of)
+    };
+    let member = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
+    let named = path.rsplit('/').next().map(decoded).unwrap_or_default();
+    let gone = |code: &str| Refused::new(404, code, "it does not exist");
+    match operation {
+        "ListEventBuses" => {
+            let buses = state.buses.keys().map(|name| json!({ "Name": name })).collect();
+            Ok(page("EventBuses", buses, body["NextToken"].as_str(), "NextToken"))
+        }
+        "ListRuleNamesByTarget" => {
+            let rules = state.buses.get(&member("EventBusName"));
+            let rules = rules.ok_or_else(|| gone("ResourceNotFoundException"))?;
+            let has = |targets: &Vec<Value>| targets.iter().any(|one| one["Arn"] == body["TargetArn"]);
+            let names =
+                rules.iter().filter(|(_, targets)| has(targets)).map(|(name, _)| json!(name)).collect();
+            Ok(page("RuleNames", names, body["NextToken"].as_str(), "NextToken"))
+        }
+        "ListTargetsByRule" => {
+            let targets =
+                state.buses.get(&member("EventBusName")).and_then(|rules| rules.get(&member("Rule")));
+            let targets = targets.ok_or_else(|| gone("ResourceNotFoundException"))?.clone();
+            Ok(page("Targets", targets, body["NextToken"].as_str(), "NextToken"))
+        }
+        "ListSchedules" => {
+            let summary = |((group, name), target): (&(String, String), &Value)| json!({ "GroupName": group, "Name": name, "Target": { "Arn": target["Arn"] } });
+            let all = state.schedules.iter().map(summary).collect();
+            Ok(page("Schedules", all, asked("NextToken").as_deref(), "NextToken"))
+        }
+        "GetSchedule" => {
+            let key = (asked("groupName").unwrap_or_else(|| "default".to_owned()), named);
+            let target = state.schedules.get(&key).ok_or_else(|| gone("ResourceNotFoundException"))?;
+            Ok(json!({ "Name": key.1, "GroupName": key.0, "Target": target }))
+        }
+        "ListPipes" => {
+            let summary = |pipe: &Value| json!({ "Name": pipe["Name"], "Target": pipe["Target"] });
+            let all = state.pipes.values().map(summary).collect();
+            Ok(page("Pipes", all, asked("NextToken").as_deref(), "NextToken"))
+        }
+        "DescribePipe" => state.pipes.get(&named).cloned().ok_or_else(|| gone("NotFoundException")),
+        "DescribeJobDefinitions" => {
+            let all = state.definitions.clone();
+            Ok(page("jobDefinitions", all, body["nextToken"].as_str(), "nextToken"))
+        }
+        "DescribeJobQueues" => {
+            let all = state.queues.iter().map(|arn| json!({ "jobQueueArn": arn })).collect();
+            Ok(page("jobQueues", all, body["nextToken"].as_str(), "nextToken"))
+        }
+        "ListJobs" => {
+            let is_listed =
+                |job: &&Value| job["jobQueue"] == body["jobQueue"] && job["status"] == body["jobStatus"];
+            let ids =
+                state.jobs.values().filter(is_listed).map(|job| json!({ "jobId": job["jobId"] })).collect();
+            Ok(page("jobSummaryList", ids, body["nextToken"].as_str(), "nextToken"))
+        }
+        _ => {
+            let ids = body["jobs"].as_array().cloned().unwrap_or_default();
+            if ids.len() > 100 {
+                return Err(Refused::new(400, "ClientException", "at most 100 jobs"));
+            }
+            let found = ids.iter().filter_map(|id| state.jobs.get(id.as_str()?));
+            Ok(json!({ "jobs": found.collect::<Vec<_>>() }))
+        }
+    }
+}
+
+/// A hundred of the list, from where the token says.
+fn page(member: &str, all: Vec<Value>, token: Option<&str>, next: &str) -> Value {
+    let from: usize =
+        token.and_then(|token| token.strip_prefix("from/")).map_or(0, |at| at.parse().unwrap_or(0));
+    let until = (from + 100).min(all.len());
+    let mut answer = json!({ member: all.get(from..until).unwrap_or_default() });
+    if until < all.len() {
+        answer[next] = json!(format!("from/{until}"));
+    }
+    answer
+}
+
+fn merge(into: &mut Value, members: Value) {
+    if let Value::Object(members) = members {
+        members.into_iter().for_each(|(name, value)| into[name] = value);
+    }
+}
+
+fn decoded(text: &str) -> String {
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
