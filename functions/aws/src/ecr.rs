@@ -26,7 +26,7 @@ mod images;
 mod retention;
 
 pub use crate::plain_http::DownloadError;
-pub use retention::{Deleted, Failure, FoundImage, PER_DELETE, StorageClass, Untag};
+pub use retention::{Deleted, Failure, FoundImage, Listed, PER_DELETE, StorageClass, Untag};
 
 /// How many images one BatchGetImage may ask for.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchGetImage.html>
@@ -345,6 +345,15 @@ impl EcrError {
             | Self::ReferencedImagesNotFound { source, .. }
             | Self::Kms { source, .. }
             | Self::PutImage { source, .. } => source.is_refusal(),
+            _ => false,
+        }
+    }
+
+    /// Whether ECR would answer so about any image of the repository: it may not be read, or is not there.
+    pub fn is_of_all_images(&self) -> bool {
+        match self {
+            Self::BatchGetImage { source, .. } => source.is_denied(),
+            Self::RepositoryNotFound { .. } => true,
             _ => false,
         }
     }

@@ -191,6 +191,19 @@ impl FailedCall {
         matches!(&self.0.kind, Kind::Refused { message: Some(message), .. } if message.contains("iam:PassRole"))
     }
 
+    /// The signer may not do that, or is not known: what is asked for makes no difference.
+    pub fn is_denied(&self) -> bool {
+        match &self.0.kind {
+            Kind::Refused { status, code, .. } => {
+                let denials =
+                    ["AccessDenied", "ExpiredToken", "UnrecognizedClient", "Signature", "SecurityToken"];
+                matches!(status, 401 | 403)
+                    || code.as_ref().is_some_and(|code| denials.iter().any(|denial| code.contains(denial)))
+            }
+            Kind::Timeout | Kind::Connection | Kind::Answer | Kind::Request => false,
+        }
+    }
+
     /// Throttling, the service's own trouble, no connection, no answer in time.
     pub fn is_retryable(&self) -> bool {
         match &self.0.kind {

@@ -45,6 +45,30 @@ pub enum ManifestError {
     Sizes,
 }
 
+/// How many children of one index are followed. An image for twelve platforms with attestations has 24.
+pub const MOST_CHILDREN: usize = 1000;
+
+/// Every digest that stands somewhere in a text, each once: all that a manifest which is not understood may refer to. None
+/// where that is not known: more than [`MOST_CHILDREN`], or text that is escaped.
+pub fn mentioned(bytes: &str) -> Option<BTreeSet<ImageDigest>> {
+    const BEGINS: &str = "sha256:";
+    if bytes.contains("\\u") {
+        return None;
+    }
+    let text = bytes.to_ascii_lowercase();
+    let mut found = BTreeSet::new();
+    for (at, _) in text.match_indices(BEGINS) {
+        let digest = text.get(at..at + BEGINS.len() + 64).map(ImageDigest::parse);
+        if let Some(Ok(digest)) = digest {
+            found.insert(digest);
+        }
+        if found.len() > MOST_CHILDREN {
+            return None;
+        }
+    }
+    Some(found)
+}
+
 /// What a manifest says of a blob or of another manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -235,6 +259,12 @@ impl ImageManifest {
 }
 
 impl ImageIndex {
+    /// The digests of all children, each once. None where there are more than [`MOST_CHILDREN`].
+    pub fn digests(&self) -> Option<BTreeSet<ImageDigest>> {
+        let digests: BTreeSet<&ImageDigest> = self.children.iter().map(|child| &child.digest).collect();
+        (digests.len() <= MOST_CHILDREN).then(|| digests.into_iter().cloned().collect())
+    }
+
     /// The children that can run: not attestations, which BuildKit adds for a platform `unknown/unknown`.
     /// <https://github.com/moby/buildkit/blob/master/docs/attestations/attestation-storage.md>
     pub fn images(&self) -> impl Iterator<Item = &Descriptor> {
@@ -437,6 +467,37 @@ mod tests {
         assert_eq!(images[0].platform.as_ref().unwrap().to_string(), "linux/arm64/v8");
         assert_eq!(images[1].media_type, OCI_INDEX);
         assert_eq!(read.kind(), Kind::Image);
+    }
+
+    #[test]
+    fn children_count_once_and_up_to_a_bound() {
+        let digest = |n: usize| format!("sha256:{n:064x}");
+        let children = |count: usize| {
+            let child = |n| json!({"mediaType": OCI_MANIFEST, "digest": digest(n % count), "size": 1});
+            let Manifest::Index(index) =
+                read(&index(&(0..2 * count).map(child).collect::<Vec<_>>())).unwrap()
+            else {
+                panic!("an index")
+            };
+            (index.children.len(), index.digests().map(|digests| digests.len()))
+        };
+        assert_eq!(children(MOST_CHILDREN), (2 * MOST_CHILDREN, Some(MOST_CHILDREN)));
+        assert_eq!(children(MOST_CHILDREN + 1), (2 * MOST_CHILDREN + 2, None));
+    }
+
+    #[test]
+    fn text_mentions_every_digest_once() {
+        let digest = |n: usize| format!("sha256:{n:064x}");
+        let of = |text: &str| {
+            mentioned(text).map(|found| found.iter().map(ToString::to_string).collect::<Vec<_>>())
+        };
+        let text = format!("{{\"a\": \"{}\", \"b\": [\"{}\", \"{0}\"]", digest(2), digest(1).to_uppercase());
+        assert_eq!(of(&text), Some(vec![digest(1), digest(2)]));
+        assert_eq!(of("no manifest sha256:12 sha512:00 ä"), Some(vec![]));
+        assert_eq!(of(&format!("sha256:{}", digest(3))), Some(vec![digest(3)]));
+        assert_eq!(of(&format!("\\u0073ha256:{} {}", digest(1), digest(2))), None, "it may say more");
+        let many: String = (0..=MOST_CHILDREN).map(digest).collect();
+        assert_eq!(of(&many), None);
     }
 
     #[test]

@@ -47,7 +47,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
 /// All images of a repository, with what indexes refer to.
 async fn images(ecr: &Ecr, repository: &RepositoryName) -> Result<Vec<Image>, Box<dyn Error>> {
-    let found = ecr.inventory(repository).await?;
+    let found = ecr.inventory(repository).await?.images;
     let indexes: Vec<ImageDigest> =
         found.iter().filter(|image| image.is_index).map(|image| image.digest.clone()).collect();
     let (manifests, failures) = ecr.manifests(repository, &indexes).await?;
@@ -79,6 +79,7 @@ fn read(image: FoundImage, children: &mut HashMap<ImageDigest, Vec<ImageDigest>>
         size_bytes: image.size_bytes,
         children: children.remove(&image.digest).unwrap_or_default(),
         subject: image.subject,
+        odd: image.odd,
         digest: image.digest,
     }
 }
@@ -103,5 +104,6 @@ fn needed(
         needs: [current].into_iter().chain((1..=3).map(task)).collect(),
         pins: vec![Pinned { environment, number: PinNumber::new(1)?, digest: digest.clone() }],
         was_live: Vec::new(),
+        unread: Vec::new(),
     })
 }

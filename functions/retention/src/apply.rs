@@ -266,7 +266,8 @@ impl<'a> Apply<'a> {
         let tags: BTreeSet<&ImageTag> = there.tags.iter().collect();
         let archived = there.status == ImageStatus::Archived;
         let is_newer = |at: Option<Timestamp>| at.is_some_and(|at| at > self.planned_at);
-        tags == planned.tags.iter().collect()
+        there.odd.is_none()
+            && tags == planned.tags.iter().collect()
             && there.status != ImageStatus::Activating
             && archived == planned.rule.is_archived()
             && !is_newer(there.pushed_at)

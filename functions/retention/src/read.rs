@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
 use stablepin_aws::dynamodb::{Mark, TableError};
-use stablepin_aws::ecr::{EcrError, FoundImage, ImageStatus};
+use stablepin_aws::ecr::{EcrError, FoundImage, ImageStatus, Listed};
 use stablepin_core::application::Application;
 use stablepin_core::image::{ImageDigest, ImageReference, ImageTag, RepositoryName};
 use stablepin_core::name::{ApplicationName, EnvironmentName};
@@ -74,8 +74,12 @@ pub(crate) async fn read(
     cache: &mut TaskDefinitions,
 ) -> Result<Read, ReadError> {
     let mut needs = open(doors, &application.name).await?;
-    let found = doors.ecr.inventory(repository).await.map_err(ReadError::Images)?;
-    known.read_indexes(&doors.ecr, repository, &found).await?;
+    let Listed { images: found, unnamed } =
+        doors.ecr.inventory(repository).await.map_err(ReadError::Images)?;
+    known.read_indexes(&doors.ecr, &doors.once, repository, &found).await?;
+    let unread = known.unread().map(|digest| format!("the index {digest}"));
+    let unread: Vec<String> =
+        unread.chain(unnamed.iter().map(|written| format!("the image {written:?}"))).collect();
     let tags = doors.table.tags_of(&application.name, repository).await?;
     needs.extend(unanswered(application, &found, &tags));
     let images: Vec<Image> = found.into_iter().map(|one| image(one, &tags, known)).collect();
@@ -115,6 +119,11 @@ pub(crate) async fn read(
                 .to_owned(),
         );
     }
+    warnings.extend(unread.iter().map(|unread| {
+        format!(
+            "{unread} is not understood: it stays, with every image that has no tag. Delete or restore it"
+        )
+    }));
     warnings.extend(absent(&pins, &images));
     let pins = pins
         .into_iter()
@@ -122,7 +131,7 @@ pub(crate) async fn read(
         .collect();
     let was_live = doors.table.was_live(&application.name).await?;
     let images = Images::new(images);
-    let inventory = Inventory { repository: repository.clone(), images, pins, needs, was_live };
+    let inventory = Inventory { repository: repository.clone(), images, pins, needs, was_live, unread };
     Ok(Read { inventory, warnings, strangers, waived })
 }
 
@@ -222,6 +231,7 @@ fn image(found: FoundImage, tags: &HashMap<ImageTag, KnownTag>, known: &Known) -
         size_bytes: found.size_bytes,
         children: known.children(&found.digest).to_vec(),
         subject: found.subject,
+        odd: found.odd.or_else(|| known.odd(&found.digest).map(Box::from)),
         digest: found.digest,
     }
 }

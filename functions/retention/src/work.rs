@@ -36,7 +36,7 @@ const MOST_SPARED: SignedDuration = SignedDuration::from_secs(150);
 const MOST_FAILURES: u8 = 3;
 
 /// How often everything is read, where it may well succeed a little later.
-const MOST_READS: u32 = 3;
+pub(crate) const MOST_READS: u32 = 3;
 
 /// What became of one message, for the log.
 pub(crate) async fn one(
@@ -362,9 +362,9 @@ impl Work<'_> {
             .collect();
         let found = self.doors.ecr.inventory(self.repository).await?;
         let there: BTreeMap<&ImageDigest, ImageStatus> =
-            found.iter().map(|one| (&one.digest, one.status)).collect();
+            found.images.iter().map(|one| (&one.digest, one.status)).collect();
         let tags: BTreeMap<&ImageTag, &ImageDigest> =
-            found.iter().flat_map(|image| image.tags.iter().map(|tag| (tag, &image.digest))).collect();
+            found.images.iter().flat_map(|image| image.tags.iter().map(|tag| (tag, &image.digest))).collect();
         let mut missing = BTreeSet::new();
         for one in plan.images.iter().filter(|one| one.rule.is_needed() && one.fate.wave().is_none()) {
             match there.get(&one.digest) {

@@ -271,7 +271,10 @@ mod tests {
             assert!(matches!(deleted.told(&home()), Ok(Told::Deleted { .. })), "needs no time");
             let mut called: Event = serde_json::from_value(call()).unwrap();
             called.time = time.to_owned();
-            assert!(matches!(called.told(&home()), Ok(Told::Called(_))), "whoever pushed it counts all the same");
+            assert!(
+                matches!(called.told(&home()), Ok(Told::Called(_))),
+                "whoever pushed it counts all the same"
+            );
         }
     }
 

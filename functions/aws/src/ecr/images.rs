@@ -19,13 +19,22 @@ use aws_smithy_types::DateTime;
 use aws_smithy_types::config_bag::{ConfigBag, FrozenLayer};
 use jiff::Timestamp;
 use serde::Deserialize;
+use serde_json::{Value, json};
 use stablepin_core::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_core::manifest::{DOCKER_LIST, OCI_INDEX};
 
 use super::{EcrError, FoundImage, ImageStatus, timestamp};
 
-/// Those of one page, or what was not understood.
-type Images = Result<Vec<FoundImage>, EcrError>;
+/// Those of one page, or why it could not be read.
+type Images = Result<Page, EcrError>;
+
+/// What a page tells.
+#[derive(Debug, Default)]
+pub(super) struct Page {
+    pub(super) images: Vec<FoundImage>,
+    /// Images whose digests are none, as they are written.
+    pub(super) unnamed: Vec<String>,
+}
 
 /// Reads the answer of one call, that it is an interceptor of.
 #[derive(Debug, Clone)]
@@ -85,23 +94,65 @@ impl DeserializeResponse for Reader {
             return sdk.deserialize_nonstreaming_with_config(response, cfg);
         }
         let body = response.body().bytes().unwrap_or_default();
-        let page: Page<'_> = serde_json::from_slice(body).map_err(|error| {
+        let (page, next_token) = page(body).map_err(|error| {
             OrchestratorError::operation(Error::erase(DescribeImagesError::unhandled(error)))
         })?;
-        let images = page.image_details.unwrap_or_default().into_iter();
-        let read = images.map(|image| found(&self.repository, image)).collect();
-        *self.read.lock().unwrap_or_else(PoisonError::into_inner) = Some(read);
-        Ok(Output::erase(DescribeImagesOutput::builder().set_next_token(page.next_token).build()))
+        *self.read.lock().unwrap_or_else(PoisonError::into_inner) = Some(Ok(page));
+        Ok(Output::erase(DescribeImagesOutput::builder().set_next_token(next_token).build()))
     }
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Page<'a> {
-    #[serde(borrow)]
-    image_details: Option<Vec<Detail<'a>>>,
+#[serde(rename_all = "camelCase", bound(deserialize = "T: Deserialize<'de>"))]
+struct Answer<T> {
+    image_details: Option<Vec<T>>,
     next_token: Option<String>,
 }
+
+/// A page, and the token of the next one. One image that is not of the shape that ECR documents does not spoil it.
+fn page(body: &[u8]) -> Result<(Page, Option<String>), serde_json::Error> {
+    let mut page = Page::default();
+    let next = match serde_json::from_slice::<Answer<Detail<'_>>>(body) {
+        Ok(answer) => {
+            let details = answer.image_details.unwrap_or_default();
+            page.images.reserve_exact(details.len());
+            details.into_iter().for_each(|detail| page.add(detail, None));
+            answer.next_token
+        }
+        Err(_) => {
+            let answer: Answer<Value> = serde_json::from_slice(body)?;
+            for detail in answer.image_details.unwrap_or_default() {
+                let (detail, odd) = as_far_as_understood(detail);
+                page.add(Detail::deserialize(&detail)?, odd);
+            }
+            answer.next_token
+        }
+    };
+    Ok((page, next))
+}
+
+/// The members that can be read, and what is odd about the first of the others.
+fn as_far_as_understood(detail: Value) -> (Value, Option<String>) {
+    let Value::Object(members) = detail else { return (json!({}), None) };
+    let (mut read, mut odd) = (json!({}), None);
+    for (name, member) in members {
+        let alone = json!({ &name: &member });
+        if Detail::deserialize(&alone).is_ok() {
+            read[name] = member;
+        } else {
+            odd.get_or_insert_with(|| words(&name, &member.to_string()));
+        }
+    }
+    (read, odd)
+}
+
+fn words(member: &str, found: &str) -> String {
+    let shown: String = found.chars().take(LONGEST_SHOWN).collect();
+    format!("ECR says that its {member} is {shown:?}, which is not understood")
+}
+
+/// Characters of what was not understood.
+const LONGEST_SHOWN: usize = 100;
 
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ImageDetail.html>
 #[derive(Deserialize)]
@@ -129,41 +180,61 @@ struct Detail<'a> {
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-fn found(repository: &RepositoryName, image: Detail<'_>) -> Result<FoundImage, EcrError> {
-    let text = |text: &Option<Text<'_>>| text.as_ref().map(|text| text.0.as_ref().to_owned());
-    let odd = |member, found: &str| EcrError::Odd {
-        repository: repository.clone(),
-        image: text(&image.image_digest).unwrap_or_else(|| "an image".to_owned()),
-        member,
-        found: found.to_owned(),
-    };
-    let digest = |member, text: &str| ImageDigest::parse(text).map_err(|_| odd(member, text));
-    let tags = image.image_tags.iter().flatten();
-    let tag = |tag: &Text<'_>| ImageTag::parse(&tag.0).map_err(|_| odd("imageTags", &tag.0));
-    Ok(FoundImage {
-        digest: digest("imageDigest", image.image_digest.as_ref().map_or("", |digest| &digest.0))?,
-        tags: tags.map(tag).collect::<Result<_, _>>()?,
-        size_bytes: image.image_size_in_bytes.and_then(|bytes| u64::try_from(bytes).ok()),
-        pushed_at: image.image_pushed_at.and_then(at),
-        status: match image.image_status.as_ref().map(|status| status.0.as_ref()) {
+impl Page {
+    /// What is not understood of an image is said with it: whoever plans keeps it.
+    fn add(&mut self, image: Detail<'_>, odd: Option<String>) {
+        let mut odd = odd;
+        let mut is_odd = |member: &str, found: &str| {
+            odd.get_or_insert_with(|| words(member, found));
+        };
+        let written = image.image_digest.as_ref().map_or("", |digest| &digest.0);
+        let Ok(digest) = ImageDigest::parse(written) else {
+            self.unnamed.push(written.chars().take(LONGEST_SHOWN).collect());
+            return;
+        };
+        let mut tags = Vec::with_capacity(image.image_tags.as_ref().map_or(0, Vec::len));
+        for tag in image.image_tags.iter().flatten() {
+            match ImageTag::parse(&tag.0) {
+                Ok(tag) => tags.push(tag),
+                Err(_) => is_odd("imageTags", &tag.0),
+            }
+        }
+        let status = match image.image_status.as_ref().map(|status| status.0.as_ref()) {
             None | Some("ACTIVE") => ImageStatus::Active,
             Some("ARCHIVED") => ImageStatus::Archived,
             Some("ACTIVATING") => ImageStatus::Activating,
-            Some(other) => return Err(odd("imageStatus", other)),
-        },
-        archived_at: image.last_archived_at.and_then(at),
-        activated_at: image.last_activated_at.and_then(at),
-        pulled_at: image.last_recorded_pull_time.and_then(at),
-        is_index: image
-            .image_manifest_media_type
-            .as_ref()
-            .is_none_or(|media_type| [OCI_INDEX, DOCKER_LIST].contains(&media_type.0.as_ref())),
-        subject: image
-            .subject_manifest_digest
-            .as_ref()
-            .map(|subject| digest("subjectManifestDigest", &subject.0))
-            .transpose()?,
-    })
+            Some(other) => {
+                is_odd("imageStatus", other);
+                ImageStatus::Active
+            }
+        };
+        let subject = image.subject_manifest_digest.as_ref().and_then(|subject| {
+            let parsed = ImageDigest::parse(&subject.0).ok();
+            if parsed.is_none() {
+                is_odd("subjectManifestDigest", &subject.0);
+            }
+            parsed
+        });
+        if let Some(bytes) = image.image_size_in_bytes.filter(|bytes| *bytes < 0) {
+            is_odd("imageSizeInBytes", &bytes.to_string());
+        }
+        self.images.push(FoundImage {
+            digest,
+            tags,
+            size_bytes: image.image_size_in_bytes.and_then(|bytes| u64::try_from(bytes).ok()),
+            pushed_at: image.image_pushed_at.and_then(at),
+            status,
+            archived_at: image.last_archived_at.and_then(at),
+            activated_at: image.last_activated_at.and_then(at),
+            pulled_at: image.last_recorded_pull_time.and_then(at),
+            is_index: image
+                .image_manifest_media_type
+                .as_ref()
+                .is_none_or(|media_type| [OCI_INDEX, DOCKER_LIST].contains(&media_type.0.as_ref())),
+            subject,
+            odd: odd.map(String::into_boxed_str),
+        });
+    }
 }
 
 fn at(seconds: f64) -> Option<Timestamp> {

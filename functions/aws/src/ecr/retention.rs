@@ -1,7 +1,7 @@
 //! What is there, what may be read of it, and what takes it away: the calls of retention.
 //!
-//! They fail closed. A list is whole or an error; an image of which anything that decides cannot be read is an
-//! error that names it.
+//! They fail closed. A list is whole or an error; an image of which anything that decides cannot be read is listed
+//! with what is odd about it.
 
 use std::collections::BTreeSet;
 
@@ -59,6 +59,16 @@ pub struct FoundImage {
     pub is_index: bool,
     /// What it is a signature, an SBOM or an attestation of.
     pub subject: Option<ImageDigest>,
+    /// What is not understood of it, in words.
+    pub odd: Option<Box<str>>,
+}
+
+/// What a repository has.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listed {
+    pub images: Vec<FoundImage>,
+    /// Images whose digests are none, as they are written: nothing can be asked about them.
+    pub unnamed: Vec<String>,
 }
 
 /// What one call of [`Ecr::delete`] came to.
@@ -114,8 +124,8 @@ impl Ecr {
     }
 
     /// Every image, in any state, in no order.
-    pub async fn inventory(&self, repository: &RepositoryName) -> Result<Vec<FoundImage>, EcrError> {
-        let mut found = Vec::new();
+    pub async fn inventory(&self, repository: &RepositoryName) -> Result<Listed, EcrError> {
+        let mut found = Listed::default();
         let mut pages = Pages::at_most(MOST_PAGES);
         loop {
             let reader = Reader::of(repository);
@@ -143,13 +153,15 @@ impl Ecr {
                         source: FailedCall::new(error),
                     },
                 })?;
-            found.append(&mut reader.found()?);
+            let mut page = reader.found()?;
+            found.images.append(&mut page.images);
+            found.unnamed.append(&mut page.unnamed);
             let follows = pages.follows(answer.next_token()).map_err(|Endless| EcrError::Endless {
                 operation: "DescribeImages",
                 what: format!("images of {repository}"),
             })?;
             if !follows {
-                found.shrink_to_fit();
+                found.images.shrink_to_fit();
                 return Ok(found);
             }
         }
@@ -198,7 +210,7 @@ impl Ecr {
             .send()
             .await;
         let error = match described {
-            Ok(_) => return reader.found().map(Some),
+            Ok(_) => return reader.found().map(|page| Some(page.images)),
             Err(error) => error,
         };
         let repository = repository.clone();

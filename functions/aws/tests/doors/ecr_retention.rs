@@ -45,7 +45,7 @@ fn with(member: &str, value: Value) -> Value {
 }
 
 /// The inventory of a repository with this one image.
-async fn inventory_of(image: Value) -> Result<Vec<stablepin_aws::ecr::FoundImage>, EcrError> {
+async fn inventory_of(image: Value) -> Result<stablepin_aws::ecr::Listed, EcrError> {
     let wire = Wire::answering([ok(json!({"imageDetails": [image]}))]);
     door(&wire).inventory(&web()).await
 }
@@ -70,7 +70,7 @@ async fn an_inventory_has_all_pages_and_all_states() {
         ok(json!({"imageDetails": [image(2)], "nextToken": "three"})),
         ok(json!({"imageDetails": [with("imageManifestMediaType", DOCKER_LIST.into())]})),
     ]);
-    let found = door(&wire).inventory(&web()).await.unwrap();
+    let found = door(&wire).inventory(&web()).await.unwrap().images;
     assert_eq!(found.len(), 3);
     let first = &found[0];
     assert_eq!(first.digest, digest(1));
@@ -114,23 +114,35 @@ async fn an_inventory_is_whole_or_an_error() {
 }
 
 #[tokio::test]
-async fn what_is_not_understood_of_an_image_is_an_error_that_names_it() {
+async fn odd_image_is_listed_with_what_is_odd_and_others_as_they_are() {
     for (member, value) in [
-        ("imageDigest", "sha512:00"),
-        ("imageTags", "-no tag"),
-        ("imageStatus", "MELTING"),
-        ("subjectManifestDigest", "nothing"),
+        ("imageTags", json!(["v1", "-no tag"])),
+        ("imageTags", json!("v1")),
+        ("imageStatus", json!("MELTING")),
+        ("subjectManifestDigest", json!("nothing")),
+        ("imageSizeInBytes", json!(-1)),
+        ("imageSizeInBytes", json!(1e30)),
+        ("imagePushedAt", json!("yesterday")),
+        ("imageManifestMediaType", json!(7)),
     ] {
-        let odd = with(member, if member == "imageTags" { json!(["v1", value]) } else { json!(value) });
-        let failed = inventory_of(odd).await.unwrap_err();
-        let text = failed.to_string();
-        assert!(text.contains(member) && text.contains(value), "{text}");
-        assert!(member == "imageDigest" || text.contains(digest(1).as_str()), "{text}");
-        assert!(!failed.is_retryable());
+        let wire =
+            Wire::answering([ok(json!({"imageDetails": [image(2), with(member, value.clone()), image(3)]}))]);
+        let listed = door(&wire).inventory(&web()).await.unwrap();
+        let odd: Vec<Option<&str>> = listed.images.iter().map(|image| image.odd.as_deref()).collect();
+        let text = odd[1].unwrap_or_default();
+        assert!(text.contains(member) && text.contains("not understood"), "{value}: {text}");
+        assert_eq!((odd.len(), odd[0], odd[2]), (3, None, None), "{value}");
+        assert_eq!(listed.images[1].digest, digest(1));
+        assert!(listed.unnamed.is_empty());
     }
     let mut nameless = image(1);
     nameless.as_object_mut().unwrap().remove("imageDigest");
-    assert!(matches!(inventory_of(nameless).await, Err(EcrError::Odd { member: "imageDigest", .. })));
+    for (odd, named) in
+        [(with("imageDigest", "sha512:00".into()), "sha512:00"), (nameless, ""), (json!(7), "")]
+    {
+        let listed = inventory_of(odd).await.unwrap();
+        assert_eq!((listed.images.len(), listed.unnamed), (0, vec![named.to_owned()]));
+    }
 }
 
 #[tokio::test]
@@ -149,25 +161,24 @@ async fn a_time_that_no_calendar_has_is_no_time() {
     ] {
         for member in ["imagePushedAt", "lastRecordedPullTime", "lastArchivedAt", "lastActivatedAt"] {
             let found = inventory_of(with(member, at.clone())).await.unwrap();
-            let one = &found[0];
+            let one = &found.images[0];
             let times = [one.pushed_at, one.pulled_at, one.archived_at, one.activated_at];
             let time = times.into_iter().flatten().next().map(|at| at.to_string());
             assert_eq!(time.as_deref(), expected, "{member}: {at}");
         }
     }
-    assert!(inventory_of(with("imagePushedAt", json!("yesterday"))).await.is_err());
 }
 
 #[tokio::test]
 async fn a_size_below_nothing_is_no_size_and_an_unknown_type_is_looked_into() {
     let found = inventory_of(with("imageSizeInBytes", json!(-5))).await.unwrap();
-    assert_eq!(found[0].size_bytes, None);
+    assert_eq!(found.images[0].size_bytes, None);
     let found = inventory_of(with("imageManifestMediaType", Value::Null)).await.unwrap();
-    assert!(found[0].is_index);
+    assert!(found.images[0].is_index);
     let found = inventory_of(with("imageStatus", Value::Null)).await.unwrap();
-    assert_eq!(found[0].status, ImageStatus::Active);
+    assert_eq!(found.images[0].status, ImageStatus::Active);
     let found = inventory_of(with("imageStatus", "ACTIVATING".into())).await.unwrap();
-    assert_eq!(found[0].status, ImageStatus::Activating);
+    assert_eq!(found.images[0].status, ImageStatus::Activating);
 }
 
 #[tokio::test]
@@ -483,7 +494,7 @@ async fn a_page_that_fails_is_asked_for_again() {
     ]);
     let mut settings = wire.settings();
     settings.patient_attempts = 3;
-    let found = Ecr::patient(&Session::new(settings)).inventory(&web()).await.unwrap();
+    let found = Ecr::patient(&Session::new(settings)).inventory(&web()).await.unwrap().images;
     assert_eq!(found.len(), 2);
     let tokens: Vec<_> = wire.requests().iter().map(|request| request.json()["nextToken"].clone()).collect();
     assert_eq!(tokens, [Value::Null, "two".into(), "two".into(), "two".into()]);

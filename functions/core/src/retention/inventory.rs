@@ -17,6 +17,8 @@ pub struct Inventory {
     pub needs: Vec<Need>,
     /// What a backup tag says too, where it could be put.
     pub was_live: Vec<WasLive>,
+    /// What may be an index and whose parts are not known, in words. Any image without a tag may be one of them.
+    pub unread: Vec<String>,
 }
 
 /// Sorted by digest, each once: what a registry lists twice while something is pushed is one image.
@@ -79,12 +81,14 @@ pub struct Image {
     pub children: Vec<ImageDigest>,
     /// Of a referrer: what it is about.
     pub subject: Option<ImageDigest>,
+    /// Why it stays whatever else is known of it: something about it is not understood.
+    pub odd: Option<Box<str>>,
 }
 
 impl Image {
     /// Of two descriptions of one image the lesser goes first, so that they are in one order always.
-    fn rank(&self) -> (Status, Option<u64>, Option<&ImageDigest>) {
-        (self.status, self.size_bytes, self.subject.as_ref())
+    fn rank(&self) -> (Status, Option<u64>, Option<&ImageDigest>, Option<&str>) {
+        (self.status, self.size_bytes, self.subject.as_ref(), self.odd.as_deref())
     }
 
     /// All that either description says, and the younger of the times.
@@ -92,6 +96,7 @@ impl Image {
         self.tags.append(&mut other.tags);
         self.children.append(&mut other.children);
         self.subject = self.subject.take().or(other.subject.take());
+        self.odd = self.odd.take().or(other.odd.take());
         self.pushed_at = self.pushed_at.max(other.pushed_at);
         self.activated_at = self.activated_at.max(other.activated_at);
     }

@@ -90,12 +90,16 @@ pub enum Rule {
     Standing,
     /// One of its tags is protected by the application's file.
     Protected,
+    /// Something about it is not understood, so that nobody knows what it is for.
+    NotUnderstood,
     /// An index that refers to what is needed.
     IndexOfNeeded,
     /// An index that stays refers to it.
     PartOfKept,
     /// It is a signature, an attestation, an SBOM or the like of something that stays.
     AboutKept,
+    /// It has no tag, and may be a part of something whose parts are not known.
+    MayBePart,
     /// One of the newest of its environment.
     Newest,
     Young,
@@ -122,7 +126,7 @@ pub enum Rule {
 impl Rule {
     /// What is not to be deleted whatever its age: rule 8.
     pub fn is_needed(self) -> bool {
-        self <= Self::AboutKept
+        self <= Self::MayBePart
     }
 
     /// It is in the archive, as far as this decided.
@@ -139,9 +143,11 @@ impl Rule {
             Self::InUse => "in-use",
             Self::Standing => "standing",
             Self::Protected => "protected",
+            Self::NotUnderstood => "not-understood",
             Self::IndexOfNeeded => "index-of-needed",
             Self::PartOfKept => "part-of-kept",
             Self::AboutKept => "about-kept",
+            Self::MayBePart => "may-be-part",
             Self::Newest => "newest",
             Self::Young => "young",
             Self::Backup => "backup",
@@ -288,6 +294,12 @@ fn needed(inventory: &Inventory, policy: &Policy, keeps: &mut [Option<Reason>]) 
         }
     }
     for (image, kept) in inventory.images.iter().zip(keeps) {
+        if let Some(why) = &image.odd {
+            keep(kept, (Rule::NotUnderstood, why.to_string()));
+        }
+        if let (Some(unread), true) = (inventory.unread.first(), image.tags.is_empty()) {
+            keep(kept, (Rule::MayBePart, format!("may be part of {unread}, whose parts are not known")));
+        }
         if let Some(child) = image.children.iter().find(|child| unlisted.contains(child)) {
             keep(kept, (Rule::IndexOfNeeded, format!("refers to {child}, which is needed")));
         }
@@ -507,7 +519,7 @@ fn old_words(image: &Image, at: Option<Timestamp>, policy: &Policy) -> String {
 /// Nor one that somebody uses the image by.
 fn stays_but_for_tags(image: &Image, inventory: &Inventory, policy: &Policy, now: Timestamp) -> Fate {
     let named = image.tags.iter().any(|tag| tag.build().is_some());
-    if !named || image.status != Status::Active {
+    if !named || image.status != Status::Active || image.odd.is_some() {
         return Fate::Keep;
     }
     let used = |tag: &Tag| {

@@ -60,6 +60,7 @@ fn inventory(images: Vec<Image>) -> Inventory {
         pins: Vec::new(),
         needs: Vec::new(),
         was_live: Vec::new(),
+        unread: Vec::new(),
     }
 }
 
@@ -134,6 +135,7 @@ prop_compose! {
             // Digests say what is in them: nothing holds itself, however far down.
             children: children.into_iter().filter(|child| *child > n).map(digest).collect(),
             subject: subject.map(digest),
+            odd: None,
         }
     }
 }

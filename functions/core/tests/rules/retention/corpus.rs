@@ -23,6 +23,7 @@ fn image(n: usize, days: i64, tags: &[Tag]) -> Image {
         size_bytes: Some(1_000_000),
         children: Vec::new(),
         subject: None,
+        odd: None,
     }
 }
 
@@ -420,4 +421,44 @@ fn why_in_words() {
     0c: Keep (open): promotion 0197 is not over
     0d: Delete { wave: 0 } (old): of 2024-11-28 02:00 UTC: older than 90 days, and nothing needs it
     ");
+}
+
+#[test]
+fn odd_image_stays_with_its_reason_and_others_are_planned() {
+    let odd = |n, children: &[usize]| Image {
+        odd: Some("its manifest is not understood".into()),
+        children: children.iter().map(|n| digest(*n)).collect(),
+        ..image(n, 400, &[other("broken")])
+    };
+    let images = [odd(1, &[2]), image(2, 400, &[]), image(3, 400, &[]), image(4, 400, &[other("feature")])];
+    let inventory = with_newer(images);
+    stays(&inventory, 1, Rule::NotUnderstood);
+    stays(&inventory, 2, Rule::PartOfKept);
+    goes(&inventory, 3, 0);
+    goes(&inventory, 4, 0);
+    assert_eq!(of(&plan(&inventory, &policy(), now()), 1).why, "its manifest is not understood");
+}
+
+#[test]
+fn unread_index_keeps_every_image_without_a_tag() {
+    let signature = Image { subject: Some(digest(2)), ..image(5, 400, &[other("signature")]) };
+    let images =
+        [image(1, 400, &[other("v1")]), image(2, 400, &[]), image(4, 400, &[other("old")]), signature];
+    let mut inventory = with_newer(images);
+    inventory.unread = vec!["the index sha256:1".to_owned()];
+    stays(&inventory, 2, Rule::MayBePart);
+    stays(&inventory, 5, Rule::AboutKept);
+    goes(&inventory, 1, 0);
+    goes(&inventory, 4, 0);
+    let why = &of(&plan(&inventory, &policy(), now()), 2).why.clone();
+    assert_eq!(why, "may be part of the index sha256:1, whose parts are not known");
+}
+
+#[test]
+fn odd_image_keeps_its_tags() {
+    let image = |odd: Option<Box<str>>| Image { odd, ..image(1, 400, &[build(400), backup(60)]) };
+    let fate =
+        |odd| of(&plan(&with_newer([image(odd)]), &Policy { keep: 10, ..policy() }, now()), 1).fate.clone();
+    assert!(matches!(fate(None), Fate::Untag { .. }));
+    assert_eq!(fate(Some("odd".into())), Fate::Keep);
 }
