@@ -60,6 +60,8 @@ pub enum Outcome {
     BuildTagged,
     /// Another digest has the name.
     BuildTagTaken(ImageTag),
+    /// The registry refuses the tag, in these words.
+    BuildTagRefused(String),
     Asked {
         approver: ApproverName,
         token: TokenHash,

@@ -146,6 +146,11 @@ impl Draft {
                 }
             }
             Outcome::BuildTagTaken(tag) => self.rename_build(tag),
+            Outcome::BuildTagRefused(reason) => {
+                if !promotion::untaggable(self, reason) {
+                    return self.problem(reason);
+                }
+            }
             Outcome::Asked { approver, token, mail } => promotion::asked(self, approver, token, mail),
             // It keeps nothing else waiting, and says nothing of it.
             Outcome::Untold(_) => {

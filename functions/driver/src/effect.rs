@@ -127,6 +127,7 @@ fn without_policy<'a>(doors: &'a Doors, subject: &'a Subject, effect: &'a Effect
 fn report(subject: &Subject, effect: &Effect, outcome: &Outcome) {
     if let Outcome::Problem(problem)
     | Outcome::Untold(problem)
+    | Outcome::BuildTagRefused(problem)
     | Outcome::Service(_, _, Seen::Unheard { problem } | Seen::Refused { reason: problem }) = outcome
     {
         let id = subject.operation.as_ref().map(|operation| operation.id().to_string());

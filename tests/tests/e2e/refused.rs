@@ -3,10 +3,11 @@
 //! What is no refusal, whatever its status, is tried again as before.
 
 use serde_json::Value;
-use stablepin_tests::Release;
 use stablepin_tests::crash::{Fault, Run};
 use stablepin_tests::ecs_double::Outcome;
 use stablepin_tests::release::SERVICES;
+use stablepin_tests::{Plan, Release};
+use xtask::image::Spec;
 
 /// As ECS answers whoever may not pass a task role.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_passrole.html>
@@ -210,4 +211,25 @@ fn refusal_after_a_lost_answer_is_not_believed() {
     let record = release.ends();
     assert_eq!(record["state"], "Completed", "it was moved: {record:#}");
     release.runs("web", &release.digest);
+}
+
+/// Nobody was asked yet: a mail names the build tag.
+#[test]
+fn build_whose_tag_is_refused_is_told_and_not_waited_for() {
+    let app = Plan::new("untaggable").create_aside();
+    app.ecr().keeps_failing("PutImage", 1, 400, "AccessDeniedException");
+    let digest = app.push("main", &Spec::new("1"));
+    app.ticks_until("it ends", |app| app.promotions().iter().any(|one| one["state"] == "Failed"));
+    let promotion = app.promotions().pop().expect("a promotion");
+    assert_eq!(promotion["digest"], digest.as_str());
+    let said = reason(&promotion);
+    assert!(said.starts_with("nothing was touched: could not put the tag") && said.contains("AccessDenied"));
+    app.tick();
+    let notices = app.notices();
+    assert_eq!(notices.len(), 1, "{notices:#?}");
+    assert!(notices[0].to_string().contains("Nothing was touched"), "{notices:#?}");
+    assert!(app.environment()["hold"].is_null());
+    app.ecr().is_well();
+    let next = app.push("main", &Spec::new("2"));
+    app.link(&next);
 }

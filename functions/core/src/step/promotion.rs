@@ -211,6 +211,18 @@ fn coalesced(
     }
 }
 
+/// Nobody was asked yet, and nobody can be: a mail names the build tag, which the registry refuses. Believed when nothing
+/// else was heard since a failure before it. Returns whether it has ended.
+pub(super) fn untaggable(draft: &mut Draft, reason: &str) -> bool {
+    let operation = draft.change.after.operation.as_ref();
+    let again = operation.is_some_and(|operation| operation.failures > 0);
+    let pending = draft.change.after.promotion().is_some_and(|one| one.state == PromotionState::Pending);
+    if again && pending {
+        end(draft, PromotionState::Failed, format!("nothing was touched: {reason}"), Actor::Stablepin);
+    }
+    again && pending
+}
+
 pub(super) fn asked(draft: &mut Draft, approver: &ApproverName, token: &TokenHash, mail: &str) {
     let at = draft.now;
     let after = &mut draft.change.after;

@@ -513,3 +513,19 @@ fn a_build_whose_image_was_deleted_gets_its_build_tag_again_when_it_is_pushed_ag
     world.settle();
     assert_eq!(world.pins[0].build_tag, named, "the name that it always had");
 }
+
+#[test]
+fn build_whose_tag_is_refused_ends_at_the_second_try() {
+    let mut world = World::new(application(ONE, ""));
+    let id = world.push(0, 1).unwrap();
+    let refused = || Observed::Outcome(Outcome::BuildTagRefused("AccessDeniedException".to_owned()));
+    world.observe(Some(id), None, &[refused()]).unwrap();
+    assert_eq!((state(&world, id), world.operations[&id].failures), (PromotionState::Pending, 1));
+    world.observe(Some(id), None, &[refused()]).unwrap();
+    let said = Some("nothing was touched: AccessDeniedException".to_owned());
+    assert_eq!(ended(&world, id), (PromotionState::Failed, said));
+    assert_eq!(world.environment.hold, None);
+    world.settle();
+    assert_eq!(world.operations[&id].wake_at, None);
+    pinned(&mut world, 1, 2);
+}

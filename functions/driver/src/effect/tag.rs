@@ -7,7 +7,7 @@ use stablepin_core::effect::Outcome;
 use stablepin_core::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_core::records::{Build, Pin, Subject, TakenTag, Work};
 
-use super::problem;
+use super::{problem, words};
 use crate::Doors;
 use crate::errors::chain;
 
@@ -28,6 +28,7 @@ pub(super) async fn build(doors: &Doors, build: &Build) -> Outcome {
     match doors.ecr.put_tag(&build.repository, manifest, &tag).await {
         Ok(PutTag::Put | PutTag::AlreadyThere) => Outcome::BuildTagged,
         Ok(PutTag::PointsElsewhere) => Outcome::BuildTagTaken(tag),
+        Err(error) if error.is_refusal() => Outcome::BuildTagRefused(words(&error)),
         Err(error) => problem(&error),
     }
 }
