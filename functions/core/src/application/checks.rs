@@ -51,7 +51,11 @@ fn lists(application: &Application, problems: &mut Problems<'_>) {
             problems.add(&key, &format!("has {count} entries, and may have {most}"));
         }
     };
-    check("builds".to_owned(), application.builds.len(), MOST_PATTERNS);
+    check(
+        "builds".to_owned(),
+        application.builds.include.len() + application.builds.exclude.len(),
+        MOST_PATTERNS,
+    );
     check("retention.protect".to_owned(), application.retention.protect.len(), MOST_PATTERNS);
     check("retention.waive".to_owned(), application.retention.waive.len(), MOST_WAIVED);
     for (index, approver) in application.approvers.iter().enumerate() {
