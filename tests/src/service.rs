@@ -190,9 +190,9 @@ impl Service<'_> {
                 digests.push(container["imageDigest"].as_str().unwrap_or_default().to_owned());
             }
         }
-        if let Some(podman) = stack().podman() {
+        if let Some(engine) = stack().engine() {
             // What ECS says is what really runs.
-            let running = podman.running().expect("Podman answers");
+            let running = engine.running().expect("the engine answers");
             let arns: Vec<_> = listed["taskArns"].as_array().into_iter().flatten().collect();
             let of_service =
                 running.iter().filter(|one| arns.iter().any(|arn| arn.as_str() == one.task_arn.as_deref()));

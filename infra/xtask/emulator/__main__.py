@@ -9,4 +9,8 @@ import ecs  # noqa: F401
 import functions  # noqa: F401
 from ministack.app import main
 
+if "--machine-engine" in sys.argv:
+    sys.argv.remove("--machine-engine")
+    import engine  # noqa: F401
+
 sys.exit(main())

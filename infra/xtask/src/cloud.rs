@@ -1,6 +1,7 @@
 //! The local cloud: MiniStack for the AWS services and Podman for the containers of ECS tasks, in one
 //! directory, on ports of its own, under one supervisor that stops them (`supervisor.rs`).
 
+use crate::engine::Engine;
 use crate::podman::Podman;
 use crate::process::{self, sweep, wait_for};
 use crate::supervisor;
@@ -99,6 +100,9 @@ impl Home {
 pub(crate) struct State {
     pub(crate) port: u16,
     pub(crate) socket: Option<PathBuf>,
+    /// The socket is the machine's own engine's.
+    #[serde(default)]
+    pub(crate) machine: bool,
     /// Why there is no socket, and ECS tasks are simulated.
     pub(crate) simulated: Option<String>,
     pub(crate) root_key: RootKey,
@@ -187,16 +191,14 @@ impl Cloud {
         format!("http://localhost:{}", self.state.port)
     }
 
-    /// `None` where ECS tasks are simulated.
-    pub fn podman(&self) -> Option<Podman> {
-        self.state.socket.as_ref().and_then(|_| Podman::of(&self.home.0))
-    }
-
     /// How ECS tasks run here, for people.
     pub fn tasks(&self) -> String {
-        match &self.state.simulated {
-            None => "ECS tasks are containers".to_owned(),
-            Some(reason) => format!("ECS tasks are SIMULATED, no container runs: {reason}"),
+        match (&self.state.simulated, &self.state.socket) {
+            (None, Some(socket)) if self.state.machine => {
+                format!("ECS tasks are containers of the engine at {}", socket.display())
+            }
+            (None, _) => "ECS tasks are containers".to_owned(),
+            (Some(reason), _) => format!("ECS tasks are SIMULATED, no container runs: {reason}"),
         }
     }
 
@@ -239,18 +241,24 @@ pub fn stop(home: &Home) -> Result<bool> {
 pub(crate) fn clean(home: &Home) -> Result<()> {
     let podman = Podman::of(&home.0);
     if let Some(podman) = &podman {
-        let removed = podman.remove_containers(&home.log("podman-rm.log"));
+        let removed = podman.remove_containers(&home.temporary(), &home.log("podman-rm.log"));
         if let Err(error) = removed {
             eprintln!("containers: {error:#}");
         }
     }
-    sweep("TMPDIR", home.temporary())?;
-    if podman.is_some() {
-        unmount(&home.0)?;
-    }
-    if let Ok(state) = read_state(home)
-        && let Some(socket) = state.socket
+    let state = read_state(home).ok();
+    if let Some(State { machine: true, socket: Some(socket), port, .. }) = &state
+        && let Err(error) = Engine::new(socket, *port).clean()
     {
+        eprintln!("containers: {error:#}");
+    }
+    sweep("TMPDIR", home.temporary())?;
+    if let Some(podman) = &podman {
+        unmount(podman.runtime())?;
+        unmount(&home.0)?;
+        podman.remove_storage(&home.temporary())?;
+    }
+    if let Some(State { machine: false, socket: Some(socket), .. }) = state {
         let _ = fs::remove_file(socket);
     }
     for entry in fs::read_dir(&home.0)? {

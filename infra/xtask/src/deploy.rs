@@ -37,12 +37,24 @@ impl Profile {
     }
 }
 
+/// What is done before a deployment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// The tools are installed, the functions are built.
+    Builds,
+    /// Both are there.
+    Built,
+}
+
 /// The variables of a deployed stack, as `env` in the cloud's directory exports them.
 pub type Variables = BTreeMap<String, String>;
 
 /// Builds, deploys, and writes the cloud's `env`.
-pub fn deploy(cloud: &Cloud, profile: Profile) -> Result<Variables> {
-    let build = build(profile)?;
+pub fn deploy(cloud: &Cloud, profile: Profile, work: Work) -> Result<Variables> {
+    let build = match work {
+        Work::Builds => build(profile)?,
+        Work::Built => built(profile)?,
+    };
     let settings = Settings::read()?;
     step("Deploying template.yaml with SAM", || sam_deploy(cloud, &build.folder, &settings))?;
     drop(build);
@@ -60,7 +72,7 @@ pub struct Build {
 
 /// Builds the functions.
 pub fn build(profile: Profile) -> Result<Build> {
-    let folder = target().join("sam").join(profile.name());
+    let folder = folder(profile);
     fs::create_dir_all(&folder)?;
     let lock = lock(&folder.with_extension("lock"), "building the functions")?;
     let template = fs::read_to_string(root().join("template.yaml")).context("cannot read template.yaml")?;
@@ -81,6 +93,18 @@ pub fn build(profile: Profile) -> Result<Build> {
     // Many may deploy at once.
     lock.unlock().and_then(|()| lock.lock_shared()).context("cannot share the build")?;
     Ok(Build { folder, functions, _lock: lock })
+}
+
+/// What was built before.
+fn built(profile: Profile) -> Result<Build> {
+    let folder = folder(profile);
+    let lock = File::open(folder.join("template.yaml")).context("nothing is built here")?;
+    let template = fs::read_to_string(root().join("template.yaml")).context("cannot read template.yaml")?;
+    Ok(Build { functions: functions(&template)?, folder, _lock: lock })
+}
+
+fn folder(profile: Profile) -> PathBuf {
+    target().join("sam").join(profile.name())
 }
 
 /// What `sam build` makes, of the binaries that the tests' build shares. SAM itself would call cargo for each function
@@ -178,6 +202,10 @@ fn sam() -> Command {
         .current_dir(root())
         .env("PATH", setup::path())
         .env("SAM_CLI_TELEMETRY", "0")
+        // Else it keeps an id of the user's and a cache in `~/.aws-sam`.
+        .env("__SAM_CLI_APP_DIR", target().join("sam/home"))
+        // cargo-lambda and zig keep what they compile there.
+        .env("XDG_CACHE_HOME", target().join("sam/cache"))
         .env("AWS_REGION", REGION)
         .env("AWS_DEFAULT_REGION", REGION)
         .env("AWS_CONFIG_FILE", "/dev/null")

@@ -119,6 +119,11 @@ pub fn build(spec: &Spec) -> Result<OciImage> {
     assemble(spec, &program, architecture())
 }
 
+/// The files of an image, as a tar: for an engine that takes an image without a registry.
+pub(crate) fn file_system() -> Result<Vec<u8>> {
+    tar([("server", program::compiled()?.as_slice(), 0o755)].into_iter())
+}
+
 /// An image index over `children`, with the platform that each child's config names.
 pub fn index(children: Vec<OciImage>) -> Result<OciIndex> {
     let mut manifests = Vec::new();

@@ -1,10 +1,12 @@
 //! Developer tasks, and the local cloud that the demo and the tests run in.
 
+pub mod as_user;
 pub mod aws;
 pub mod bench;
 pub mod cloud;
 pub mod demo;
 pub mod deploy;
+pub mod engine;
 pub mod iam;
 pub mod image;
 pub mod inbox;

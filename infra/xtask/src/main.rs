@@ -5,11 +5,11 @@ use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use xtask::cloud::stop_on_interrupt;
-use xtask::deploy::Profile;
+use xtask::deploy::{Profile, Work};
 use xtask::stack::Stack;
 use xtask::step::chain;
 use xtask::workspace::find_root;
-use xtask::{bench, demo, inbox, mutants, setup, supervisor, test, up};
+use xtask::{as_user, bench, demo, inbox, mutants, setup, supervisor, test, up};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Developer tasks")]
@@ -30,7 +30,13 @@ enum Task {
         /// Deploy release binaries, as on AWS
         #[arg(long)]
         release: bool,
+        /// Deploy what was built before, with the tools that are there: for a user who may not change them
+        #[arg(long, hide = true)]
+        built: bool,
     },
+    /// Tell it as an ordinary user of this machine, with what the tests have built; as root
+    #[command(hide = true)]
+    DemoAsUser,
     /// Start the local cloud, deploy into it, and leave it running
     Up {
         /// Deploy release binaries, as on AWS
@@ -83,9 +89,15 @@ fn run(task: Task) -> Result<ExitCode> {
     match task {
         Task::Setup => {
             setup::setup().and_then(|()| setup::versions()).map(|versions| println!("{versions}"))?;
-            setup::browser()?;
+            if let Some(reason) = setup::browser()? {
+                println!("The tests of the pages will be left out: {reason}");
+            }
         }
-        Task::Demo { keep, release } => demo::demo(profile(release), keep)?,
+        Task::Demo { keep, release, built } => {
+            let work = if built { Work::Built } else { Work::Builds };
+            demo::demo(profile(release), work, keep)?;
+        }
+        Task::DemoAsUser => as_user::demos()?,
         Task::Up { release, name } => up::up(&name, profile(release))?,
         Task::Down { name } => up::down(&name)?,
         Task::Inbox => inbox::print(&Stack::current()?.aws())?,

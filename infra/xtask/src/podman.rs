@@ -2,13 +2,15 @@
 //!
 //! Two clouds side by side share nothing but the kernel: each has its own storage, its own state, its
 //! own locks, and a bridge, a subnet and firewall chains of its own, named after its port.
+//!
+//! Root's Podman makes its networks on the machine. An ordinary user's is rootless: its networks are in a
+//! namespace of its own, and a small proxy holds each published port.
 
-use crate::process::{bound, on_path, output, run_logged, spawn, wait_for};
+use crate::process::{bound, on_path, output, run_logged, spawn, sweep, wait_for};
 use anyhow::{Context, Result, bail};
-use serde::Deserialize;
 use serde_json::json;
-use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
@@ -17,29 +19,42 @@ use std::time::Duration;
 /// The account's registry host, as task definitions name it. Podman is told that it is the local one.
 pub const ECR_HOST: &str = "000000000000.dkr.ecr.us-east-1.amazonaws.com";
 
+/// The file with the path of that folder.
+const RUNTIME: &str = "runtime.txt";
+const WITHOUT_TUN: &str = include_str!("../without_tun.sh");
+
 /// `podman` with the configuration of one local cloud.
 #[derive(Clone, Debug)]
 pub struct Podman {
     folder: PathBuf,
+    /// What lives as long as the containers, as `XDG_RUNTIME_DIR` has it.
+    runtime: PathBuf,
 }
 
-/// Why containers cannot be run on this machine, if they cannot.
+/// Podman refuses a longer path of its run root when it cleans up after a container that has ended. The container would
+/// then never be seen as ended.
+const LONGEST_RUN_ROOT: usize = 50;
+
+/// Why Podman cannot be started on this machine, if it cannot.
 pub fn unavailable() -> Option<String> {
     if !cfg!(target_os = "linux") {
         return Some("containers need Linux".to_owned());
     }
-    if !rustix::process::geteuid().is_root() {
-        return Some("its networks need root".to_owned());
-    }
-    let missing = ["podman", "iptables"].into_iter().find(|program| on_path(program).is_none())?;
+    let root: &[&str] = if is_root() { &["iptables"] } else { &["newuidmap"] };
+    let missing = [&["podman"], root].concat().into_iter().find(|program| on_path(program).is_none())?;
     Some(format!("{missing} is not installed"))
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
 }
 
 impl Podman {
     /// The one of a local cloud that was configured before.
     pub fn of(cloud: &Path) -> Option<Self> {
         let folder = cloud.join("podman");
-        folder.join("containers.conf").is_file().then_some(Self { folder })
+        let runtime = fs::read_to_string(folder.join(RUNTIME)).ok()?;
+        folder.join("containers.conf").is_file().then_some(Self { folder, runtime: PathBuf::from(runtime) })
     }
 
     /// Writes the configuration for a local cloud that serves on this port.
@@ -47,36 +62,51 @@ impl Podman {
         let folder = cloud.join("podman");
         let path = |name: &str| folder.join(name).display().to_string();
         fs::create_dir_all(folder.join("networks")).context("cannot make Podman's folder")?;
+        let runtime = runtime(&folder, port);
+        // Written first, so that whatever is made is removed.
+        fs::write(folder.join(RUNTIME), runtime.display().to_string())
+            .context("cannot write Podman's folder")?;
+        // In a folder that all users share, only one that we make is ours.
+        DirBuilder::new()
+            .mode(0o700)
+            .create(&runtime)
+            .with_context(|| format!("cannot make {}", runtime.display()))?;
 
         // Without the ulimits, a container is refused where CAP_SYS_RESOURCE is missing ("setrlimit …
         // not permitted"). File locks, because the others are one shared segment per machine, which
         // each new Podman state empties.
         let network = network_name(port);
         // crun, the default, refuses hosts with both versions of cgroups.
-        let runtime = if on_path("runc").is_some() { "runtime = \"runc\"\n" } else { "" };
+        let oci_runtime = if on_path("runc").is_some() { "runtime = \"runc\"\n" } else { "" };
+        let (rootless, rootless_network) =
+            if is_root() { (String::new(), String::new()) } else { rootless_settings(&folder)? };
         let containers = format!(
             r#"[containers]
 default_ulimits = ["nofile=1000:1000", "nproc=1000:1000"]
 log_driver = "k8s-file"
+netns = "bridge"
 [engine]
-{runtime}cgroup_manager = "cgroupfs"
+{oci_runtime}cgroup_manager = "cgroupfs"
 events_logger = "file"
 lock_type = "file"
+static_dir = {libpod:?}
 tmp_dir = {tmp:?}
 volume_path = {volumes:?}
-[network]
+{rootless}[network]
 network_backend = "netavark"
 network_config_dir = {networks:?}
 default_network = {network:?}
-"#,
+{rootless_network}"#,
+            // Where Podman has it that cleans up after a container.
+            libpod = path("graph/libpod"),
             tmp = path("tmp"),
             volumes = path("volumes"),
             networks = path("networks"),
         );
         let storage = format!(
-            "[storage]\ndriver = \"overlay\"\nrunroot = {:?}\ngraphroot = {:?}\n",
-            path("run"),
-            path("graph")
+            "[storage]\ndriver = \"overlay\"\nrunroot = {run:?}\ngraphroot = {graph:?}\nrootless_storage_path = {graph:?}\n",
+            run = runtime.join("containers").display().to_string(),
+            graph = path("graph")
         );
         let registries = format!(
             r#"[[registry]]
@@ -109,19 +139,12 @@ insecure = true
         });
         fs::write(folder.join(format!("networks/{network}.json")), format!("{config:#}"))
             .context("cannot write the network's configuration")?;
-        Ok(Self { folder })
+        Ok(Self { folder, runtime })
     }
 
     /// `podman` against this cloud's containers and images.
     pub fn command(&self) -> Command {
         self.with_configuration(Command::new("podman"))
-    }
-
-    /// The containers that run now, those of ECS tasks and any other of this cloud's.
-    pub fn running(&self) -> Result<Vec<Container>> {
-        let listed = output(self.command().args(["ps", "--format", "json"]))?;
-        let listed: Vec<Listed> = serde_json::from_str(&listed).context("cannot read what Podman lists")?;
-        Ok(listed.into_iter().map(Container::from).collect())
     }
 
     /// Serves the Docker API on a socket, for MiniStack. The first call also prepares the storage.
@@ -144,8 +167,31 @@ insecure = true
     }
 
     /// Removes every container: all of them are this cloud's.
-    pub(crate) fn remove_containers(&self, log: &Path) -> Result<()> {
-        run_logged(self.command().args(["rm", "--all", "--force", "--time", "0"]), log)
+    pub(crate) fn remove_containers(&self, temporary: &Path, log: &Path) -> Result<()> {
+        let mut command = self.command();
+        // What it leaves running is found by this.
+        command.args(["rm", "--all", "--force", "--time", "0"]).env("TMPDIR", temporary);
+        run_logged(&mut command, log)
+    }
+
+    /// The folder of what lives as long as the containers.
+    pub(crate) fn runtime(&self) -> &Path {
+        &self.runtime
+    }
+
+    /// Removes what containers wrote. An ordinary user's wrote some of it as other users: only their own namespace may.
+    pub(crate) fn remove_storage(&self, temporary: &Path) -> Result<()> {
+        let folders = ["graph", "volumes"].map(|name| self.folder.join(name));
+        if !is_root() && folders.iter().any(|folder| remove(folder).is_err()) {
+            // Podman mounts the folder of its layers onto itself.
+            let script = r#"umount "$1/overlay" 2>/dev/null; exec rm -rf "$@""#;
+            let mut command = self.command();
+            command.args(["unshare", "sh", "-c", script, "sh"]).args(&folders).env("TMPDIR", temporary);
+            output(&mut command)?;
+            // The process that keeps the namespace.
+            sweep("TMPDIR", temporary)?;
+        }
+        remove(&self.runtime).with_context(|| format!("cannot remove {}", self.runtime.display()))
     }
 
     fn with_configuration(&self, mut command: Command) -> Command {
@@ -156,56 +202,44 @@ insecure = true
             // A developer's own Podman or Docker is not to be asked.
             .env_remove("CONTAINER_HOST")
             .env_remove("DOCKER_HOST");
+        if !is_root() {
+            // Nor are that developer's own containers, caches and short names.
+            command.env("HOME", &self.folder).env("XDG_RUNTIME_DIR", &self.runtime);
+            for name in ["XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME"] {
+                command.env_remove(name);
+            }
+        }
         command
     }
 }
 
-/// A running container.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Container {
-    pub id: String,
-    pub name: String,
-    /// As it was asked for: `host/repository@sha256:…` for the task of a deployment.
-    pub image: String,
-    /// The task, where ECS started it.
-    pub task_arn: Option<String>,
-    /// The ports of this machine that lead to it.
-    pub host_ports: Vec<u16>,
-}
-
-impl Container {
-    /// The digest that it was pulled and started by. What Podman itself calls an image's digest may be
-    /// another one that the same image is known by.
-    pub fn digest(&self) -> Option<&str> {
-        self.image.split_once('@').map(|(_, digest)| digest)
+/// Podman's settings for an ordinary user: of the engine, and of its networks.
+fn rootless_settings(folder: &Path) -> Result<(String, String)> {
+    if OpenOptions::new().read(true).write(true).open("/dev/net/tun").is_ok()
+        && on_path("slirp4netns").is_some()
+    {
+        return Ok((String::new(), String::new()));
     }
+    let program = folder.join("slirp4netns");
+    fs::write(&program, WITHOUT_TUN).context("cannot write Podman's network program")?;
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
+    let program = program.display().to_string();
+    // From Podman 5 on another program is the default, with another way to be called.
+    let network = "default_rootless_network_cmd = \"slirp4netns\"\n".to_owned();
+    Ok((format!("network_cmd_path = {program:?}\n"), network))
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Listed {
-    id: String,
-    names: Vec<String>,
-    image: String,
-    labels: Option<BTreeMap<String, String>>,
-    ports: Option<Vec<ListedPort>>,
+fn remove(folder: &Path) -> std::io::Result<()> {
+    if folder.exists() { fs::remove_dir_all(folder) } else { Ok(()) }
 }
 
-#[derive(Deserialize)]
-struct ListedPort {
-    host_port: u16,
-}
-
-impl From<Listed> for Container {
-    fn from(listed: Listed) -> Self {
-        let Listed { id, names, image, labels, ports } = listed;
-        Self {
-            id,
-            name: names.into_iter().next().unwrap_or_default(),
-            image,
-            task_arn: labels.and_then(|mut labels| labels.remove("com.amazonaws.ecs.task-arn")),
-            host_ports: ports.unwrap_or_default().into_iter().map(|port| port.host_port).collect(),
-        }
+/// The folder for what lives as long as the containers: in the cloud's directory, or outside where that is too long.
+fn runtime(folder: &Path, port: u16) -> PathBuf {
+    let inside = folder.join("run");
+    if inside.join("containers").as_os_str().len() <= LONGEST_RUN_ROOT {
+        inside
+    } else {
+        Path::new("/tmp").join(format!("stablepin-{port}-{}", std::process::id()))
     }
 }
 
@@ -215,24 +249,29 @@ fn network_name(port: u16) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{LONGEST_RUN_ROOT, Podman, runtime};
+    use std::path::Path;
 
     #[test]
-    fn a_listed_container_is_known_by_the_digest_that_it_was_started_with() {
-        // From Podman 4.3, shortened.
-        let listed = r#"[{
-            "Id": "0b5c", "Names": ["ministack-ecs-0cd25f3e-web"],
-            "Image": "000000000000.dkr.ecr.us-east-1.amazonaws.com/web@sha256:c0af",
-            "Labels": {"com.amazonaws.ecs.task-arn": "arn:aws:ecs:us-east-1:000000000000:task/prod/0cd25f3e"},
-            "Ports": [{"host_ip": "", "container_port": 8080, "host_port": 40131, "range": 1, "protocol": "tcp"}],
-            "State": "running", "Exited": false, "Pid": 4711
-        }, {"Id": "1", "Names": ["other"], "Image": "localhost/other:latest", "Labels": null, "Ports": null}]"#;
-        let listed: Vec<Listed> = serde_json::from_str(listed).unwrap();
-        let [task, other] = listed.into_iter().map(Container::from).collect::<Vec<_>>().try_into().unwrap();
-        assert_eq!(task.digest(), Some("sha256:c0af"));
-        assert_eq!(task.host_ports, [40131]);
-        assert!(task.task_arn.is_some_and(|arn| arn.ends_with("task/prod/0cd25f3e")));
-        assert_eq!(other.digest(), None);
-        assert_eq!((other.task_arn, other.host_ports), (None, vec![]));
+    fn run_root_is_short_in_a_checkout_with_a_long_path() {
+        let short = Path::new("/work/stablepin/target/local");
+        assert_eq!(runtime(short, 18000), Path::new("/work/stablepin/target/local/run"));
+        let long = Path::new("/home/somebody/source/work/stablepin/target/local-demo/podman");
+        let outside = runtime(long, 18000);
+        assert!(
+            outside.starts_with("/tmp") && outside.join("containers").as_os_str().len() <= LONGEST_RUN_ROOT
+        );
+    }
+
+    #[test]
+    fn configured_podman_is_found_again_with_its_folders() {
+        let cloud = tempfile::tempdir().unwrap();
+        assert!(Podman::of(cloud.path()).is_none());
+        let made = Podman::configure(cloud.path(), 18000).unwrap();
+        let found = Podman::of(cloud.path()).unwrap();
+        assert_eq!(found.runtime(), made.runtime());
+        assert!(found.runtime().is_dir());
+        found.remove_storage(cloud.path()).unwrap();
+        assert!(!found.runtime().exists());
     }
 }

@@ -1,17 +1,20 @@
 //! `cargo xtask setup`: the tools that the other tasks use. Quick when there is nothing to do.
 
+mod browser;
+
 use crate::podman;
 use crate::process::{lock, on_path, output, run_logged};
 use crate::step::{note, step};
 use crate::workspace::{root, tool, tools};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const PODMAN_PACKAGES: [&str; 5] = ["podman", "runc", "netavark", "aardvark-dns", "iptables"];
+/// `uidmap` lets an ordinary user run it too.
+const PODMAN_PACKAGES: [&str; 6] = ["podman", "runc", "netavark", "aardvark-dns", "iptables", "uidmap"];
 /// As Debian calls it.
-pub const CHROMIUM: &str = "chromium";
+const CHROMIUM: &str = "chromium";
 /// Without a font, Chromium shows boxes for letters.
 const CHROMIUM_PACKAGES: [&str; 2] = [CHROMIUM, "fonts-liberation"];
 
@@ -23,25 +26,33 @@ pub fn setup() -> Result<()> {
     containers()
 }
 
-/// What the tests of the pages need, and nothing else does: they never go without it.
-pub fn browser() -> Result<()> {
+/// What the tests of the pages need, and nothing else does. Answers why there is no browser, where there cannot be one.
+pub fn browser() -> Result<Option<String>> {
     fs::create_dir_all(tools())?;
     let _lock = lock(&tools().join("lock"), "installing the tools")?;
     accessibility_checks()?;
-    if on_path(CHROMIUM).is_some() {
-        return Ok(());
+    if chromium().is_some() {
+        return Ok(None);
     }
-    let installed = may_install().map_err(anyhow::Error::msg).and_then(|()| {
-        step("Installing Chromium, in which the pages are tested", || install(&CHROMIUM_PACKAGES))
-    });
-    match installed {
-        Ok(()) => Ok(()),
-        Err(error) => bail!(
-            "the pages are tested in Chromium, and it is not here: {error:#}\n\
-             As root: apt-get install {}",
+    let title = "Installing Chromium, in which the pages are tested";
+    if may_install().is_ok() {
+        match step(title, || install(&CHROMIUM_PACKAGES)) {
+            Ok(()) => return Ok(None),
+            Err(error) => note(format!("{error:#}")),
+        }
+    }
+    match browser::unavailable() {
+        Some(reason) => Ok(Some(format!(
+            "there is no Chromium; {reason}. As root on Debian: apt-get install {}",
             CHROMIUM_PACKAGES.join(" ")
-        ),
+        ))),
+        None => step(&format!("{title}, from npm (70 MB)"), browser::install).map(|()| None),
     }
+}
+
+/// Debian's Chromium, or the one that was installed here.
+pub fn chromium() -> Option<PathBuf> {
+    on_path(CHROMIUM).or_else(browser::installed)
 }
 
 /// axe-core, in a package that brings it along.
@@ -172,9 +183,10 @@ fn apt() -> Command {
 fn simulated(reason: &str) -> String {
     format!(
         "Podman is not usable here: {reason}.\n\
-         ECS tasks will be SIMULATED: each is RUNNING at once, no container runs.\n\
-         To run real ones: as root, with {} installed.",
-        PODMAN_PACKAGES.join(", ")
+         Unless this machine has another engine that serves, ECS tasks will be SIMULATED: each is RUNNING at once, \
+         no container runs.\n\
+         To run real ones, as root: apt-get install {}",
+        PODMAN_PACKAGES.join(" ")
     )
 }
 

@@ -2,8 +2,8 @@
 
 use crate::aws::Aws;
 use crate::cloud::{Cloud, Home};
-use crate::deploy::{self, Profile, Variables};
-use crate::podman::Podman;
+use crate::deploy::{self, Profile, Variables, Work};
+use crate::engine::Engine;
 use anyhow::{Context, Result};
 use std::fs;
 use std::path::Path;
@@ -17,9 +17,9 @@ pub struct Stack {
 
 impl Stack {
     /// Starts a local cloud in `target/{name}` and deploys into it. It stops when this is dropped.
-    pub fn start(name: &str, profile: Profile) -> Result<Self> {
+    pub fn start(name: &str, profile: Profile, work: Work) -> Result<Self> {
         let cloud = crate::up::start_cloud(Home::named(name))?;
-        let variables = deploy::deploy(&cloud, profile)?;
+        let variables = deploy::deploy(&cloud, profile, work)?;
         Ok(Self { variables, home: cloud.home().clone(), cloud: Some(cloud) })
     }
 
@@ -111,9 +111,11 @@ impl Stack {
         )
     }
 
-    /// `None` where ECS tasks are simulated.
-    pub fn podman(&self) -> Option<Podman> {
-        self.variables.get("STABLEPIN_CONTAINERS").and_then(|_| Podman::of(self.home.folder()))
+    /// What runs the containers of ECS tasks. `None` where they are simulated.
+    pub fn engine(&self) -> Option<Engine> {
+        let socket = self.variables.get("STABLEPIN_CONTAINERS")?.strip_prefix("unix://")?;
+        let port = self.registry().rsplit(':').next()?.parse().ok()?;
+        Some(Engine::new(socket, port))
     }
 
     pub fn folder(&self) -> &Path {

@@ -3,6 +3,7 @@
 //! ends by itself. Being a process of its own, it also does so when the owner was killed.
 
 use crate::cloud::{self, Home, RootKey, State};
+use crate::engine::{Engine, machine_sockets};
 use crate::podman::{self, Podman};
 use crate::process::{bound, spawn, stop, tail};
 use crate::step::chain;
@@ -21,6 +22,9 @@ pub const COMMAND: &str = "supervise-local-cloud";
 pub(crate) const READY: &str = "ready";
 /// What its owner says before leaving without it.
 pub(crate) const STAY: &str = "stay";
+
+/// Set by who wants no containers, also where an engine serves.
+pub const SIMULATED: &str = "STABLEPIN_SIMULATED";
 
 /// How long a child may take to end by itself.
 const GRACE: Duration = Duration::from_secs(5);
@@ -54,18 +58,39 @@ fn start(home: &Home, children: &mut Vec<Named>, stop_signal: &Receiver<()>) -> 
         std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     }
     let port = free_port()?;
-    let (socket, simulated) = match containers(home, port, children) {
-        Ok(socket) => (Some(socket), None),
-        Err(error) => (None, Some(chain(&error))),
+    let (socket, machine, simulated) = match containers(home, port, children) {
+        Ok((socket, machine)) => (Some(socket), machine, None),
+        Err(error) => (None, false, Some(chain(&error))),
     };
-    let state = State { port, socket, simulated, root_key: RootKey::random()? };
+    let state = State { port, socket, machine, simulated, root_key: RootKey::random()? };
     children.push(("ministack", ministack(home, &state)?));
     wait_until_ready(port, children, stop_signal).with_context(|| tail(&home.log("ministack.log"), 20))?;
     cloud::write_state(home, &state)
 }
 
-/// Starts Podman and returns its socket. Without it ECS tasks are simulated, for the reason in the error.
-fn containers(home: &Home, port: u16, children: &mut Vec<Named>) -> Result<PathBuf> {
+/// Finds an engine that serves, and returns its socket, and whether it is the machine's own. Without one ECS tasks are
+/// simulated, for the reasons in the error.
+fn containers(home: &Home, port: u16, children: &mut Vec<Named>) -> Result<(PathBuf, bool)> {
+    if std::env::var_os(SIMULATED).is_some() {
+        bail!("{SIMULATED} is set");
+    }
+    let mut reasons = Vec::new();
+    match own_podman(home, port, children) {
+        Ok(socket) => return Ok((socket, false)),
+        Err(error) => reasons.push(format!("Podman: {error:#}")),
+    }
+    for socket in machine_sockets() {
+        let engine = Engine::new(&socket, port);
+        match engine.probe().and_then(|()| engine.reaches_registry()) {
+            Ok(()) => return Ok((socket, true)),
+            Err(error) => reasons.push(format!("{}: {error:#}", socket.display())),
+        }
+    }
+    bail!(reasons.join("\n"))
+}
+
+/// Starts Podman in the cloud's directory, root's or an ordinary user's, and returns its socket.
+fn own_podman(home: &Home, port: u16, children: &mut Vec<Named>) -> Result<PathBuf> {
     if let Some(reason) = podman::unavailable() {
         bail!(reason);
     }
@@ -73,9 +98,13 @@ fn containers(home: &Home, port: u16, children: &mut Vec<Named>) -> Result<PathB
     let socket = home.socket(port);
     let log = home.log("podman.log");
     let mut service = podman.serve(&socket, &home.temporary(), &log)?;
-    if let Err(error) = podman.wait_until_it_serves(&socket, &mut service) {
+    let serves = podman
+        .wait_until_it_serves(&socket, &mut service)
+        .with_context(|| tail(&log, 5))
+        .and_then(|()| Engine::new(&socket, port).probe());
+    if let Err(error) = serves {
         stop(&mut service, GRACE)?;
-        return Err(error).context(tail(&log, 5));
+        return Err(error);
     }
     children.push(("podman", service));
     Ok(socket)
@@ -87,7 +116,10 @@ fn ministack(home: &Home, state: &State) -> Result<Child> {
     let mut command = bound(tool("python3"));
     // Without bytecode files in the checkout.
     command.arg("-B").arg(workspace::root().join("infra/xtask/emulator"));
-    // Without a socket it would look for a Docker engine of the machine's, which cannot pull from here.
+    if state.machine {
+        command.arg("--machine-engine");
+    }
+    // Without a socket it would look for an engine by itself.
     let socket = state.socket.clone().unwrap_or_else(|| home.folder().join("no-containers.sock"));
     command
         .env_clear()

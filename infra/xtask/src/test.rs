@@ -1,13 +1,14 @@
 //! `cargo xtask test`: all that CI runs. A failure hides no other: every step runs that can.
 
-use crate::deploy::{self, Profile};
+use crate::deploy::{self, Profile, Work};
 use crate::process::{bound, sweep, typed};
 use crate::stack::Stack;
 use crate::step::{chain, note, seconds};
 use crate::workspace::{root, tool};
-use crate::{bench, demo, mutants, secrets, setup, size};
+use crate::{as_user, bench, demo, mutants, secrets, setup, size};
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeSet;
+use std::fmt;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -26,11 +27,37 @@ const DEEP_CASES: &str = "20000";
 /// Set for the tests of one step and all that they start, so that nothing of it outlives the step.
 const TEST_RUN: &str = "STABLEPIN_TEST_RUN";
 
+/// End-to-end tests whose tasks have to be real containers, by what their names contain.
+const NEED_CONTAINERS: [&str; 12] = [
+    "a_first_release_that_fails_returns_to_what_ran_before",
+    "a_pin_that_does_not_start_is_never_called_rolled_back",
+    "a_release_is_watched_until_it_is_completed_and_the_next_one_until_it_is_rolled_back",
+    "a_release_that_answers_its_health_check_with_500_is_rolled_back_by_itself",
+    "a_release_whose_container_crashes_is_rolled_back_by_itself",
+    "a_rollback_that_is_not_proven_by_its_deadline_is_incomplete",
+    "a_service_that_is_not_there_is_refused_before_anything_is_touched",
+    "after_somebody_deployed_by_hand_every_service_runs_the_pin_again",
+    "an_approved_build_reaches_every_service_and_is_then_the_pin",
+    "what_runs_is_read_and_what_cannot_be_read_hides_nothing",
+    "where_the_circuit_breaker_rolls_back_ecs_is_left_to_it",
+    "whoever_is_on_call_looks_and_rolls_back",
+];
+/// Tests that open pages in Chromium, by what their names contain.
+const NEED_BROWSER: [&str; 2] =
+    ["browser", "hostile_tags_labels_and_reasons_are_inert_in_mail_page_json_logs_and_terminal"];
+
 /// Fails with a code of its own, so that the line with the sums stays the last one.
 pub fn test(deep: bool) -> Result<ExitCode> {
     let mut report = Report::default();
     report.check("Setting up the tools", setup::setup);
-    report.check("Setting up the browser", setup::browser);
+    let mut no_browser = None;
+    report.check("Setting up the browser", || {
+        no_browser = setup::browser()?;
+        Ok(())
+    });
+    if let Some(reason) = &no_browser {
+        report.leave_out(format!("the pages in a browser: {reason}"));
+    }
     report.check("Formatting", || run(cargo(&["fmt", "--all", "--check"])));
     report.check("Lints", || {
         run(cargo(&["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]))
@@ -46,7 +73,7 @@ pub fn test(deep: bool) -> Result<ExitCode> {
         run(template_check("sam", &["validate", "--lint", "--config-env", "local"]))
     });
     report.check("Template: cfn-lint", || run(template_check("cfn-lint", &["template.yaml"])));
-    end_to_end(&mut report, deep);
+    end_to_end(&mut report, deep, no_browser.is_some());
     release(&mut report);
     if deep {
         report.check("What a dry run of retention takes", || bench::bench(true));
@@ -55,19 +82,28 @@ pub fn test(deep: bool) -> Result<ExitCode> {
 }
 
 /// The deployed template in a local cloud of its own, which is gone afterwards.
-fn end_to_end(report: &mut Report, deep: bool) {
+fn end_to_end(report: &mut Report, deep: bool, no_browser: bool) {
     let mut stack = None;
     report.check("Local cloud and deployment", || {
-        stack = Some(Stack::start(CLOUD, Profile::Debug)?);
+        stack = Some(Stack::start(CLOUD, Profile::Debug, Work::Builds)?);
         Ok(())
     });
     let Some(stack) = stack else { return };
+    let mut left_out = Vec::new();
+    if no_browser {
+        left_out.extend(NEED_BROWSER);
+    }
+    if stack.engine().is_none() {
+        left_out.extend(NEED_CONTAINERS);
+        report.leave_out("what needs real containers: no engine serves here".to_owned());
+    }
     for round in 1..=if deep { DEEP_ROUNDS } else { 1 } {
         let title =
             if deep { format!("End-to-end tests, round {round}") } else { "End-to-end tests".to_owned() };
         report.tests(&title, || {
             let mut command = cargo(&["test", "--package", "stablepin-tests", "--no-fail-fast"]);
             command.envs(stack.variables()).env("RUST_TEST_THREADS", SIDE_BY_SIDE);
+            command.arg("--").args(left_out.iter().flat_map(|name| ["--skip", name]));
             deepen(&mut command, deep && round == 1);
             run_tests(command, limit(deep))
         });
@@ -86,7 +122,11 @@ fn release(report: &mut Report) {
     let Some(build) = build else { return };
     report.check("Sizes of the functions", || size::check(&build));
     drop(build);
-    report.check("Demo with the release build", || demo::demo(Profile::Release, false));
+    report.check("Demo with the release build", || demo::demo(Profile::Release, Work::Builds, false));
+    match as_user::impossible() {
+        Some(reason) => report.leave_out(format!("the demo as an ordinary user: {reason}")),
+        None => report.check("Demo as an ordinary user, with containers and without", as_user::demos),
+    }
 }
 
 /// How long the tests of one step may take, compiling them included.
@@ -183,25 +223,42 @@ fn run_tests(mut command: Command, limit: Duration) -> Result<Counts> {
 struct Counts {
     passed: usize,
     failed: usize,
+    skipped: usize,
 }
 
 impl Counts {
-    const PASSED: Self = Self { passed: 1, failed: 0 };
-    const FAILED: Self = Self { passed: 0, failed: 1 };
+    const PASSED: Self = Self { passed: 1, failed: 0, skipped: 0 };
+    const FAILED: Self = Self { passed: 0, failed: 1, skipped: 0 };
 
-    /// From a test program's last line: `test result: ok. 12 passed; 0 failed; 0 ignored; …`.
+    /// From a test program's last line: `test result: ok. 12 passed; 0 failed; 0 ignored; 0 measured; 2 filtered out; …`.
     fn read(line: &str) -> Option<Self> {
         let (_, numbers) = line.strip_prefix("test result: ")?.split_once(". ")?;
         let number = |word: &str| {
             let part = numbers.split("; ").find_map(|part| part.strip_suffix(word))?;
             part.trim().parse().ok()
         };
-        Some(Self { passed: number("passed")?, failed: number("failed")? })
+        Some(Self {
+            passed: number("passed")?,
+            failed: number("failed")?,
+            skipped: number("filtered out").unwrap_or_default(),
+        })
     }
 
     fn add(&mut self, more: Self) {
         self.passed += more.passed;
         self.failed += more.failed;
+        self.skipped += more.skipped;
+    }
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { passed, failed, skipped } = self;
+        write!(f, "{passed} passed, {failed} failed")?;
+        if *skipped > 0 {
+            write!(f, ", {skipped} skipped")?;
+        }
+        Ok(())
     }
 }
 
@@ -209,12 +266,20 @@ impl Counts {
 #[derive(Default)]
 struct Report {
     steps: Vec<(String, Duration, Counts)>,
+    /// What this machine cannot show, with the reason.
+    left_out: Vec<String>,
 }
 
 impl Report {
     /// A step that passes or fails as one.
     fn check(&mut self, title: &str, work: impl FnOnce() -> Result<()>) {
         self.tests(title, || work().map(|()| Counts::PASSED));
+    }
+
+    /// Names what does not run here.
+    fn leave_out(&mut self, what: String) {
+        note(format!("LEFT OUT: {what}"));
+        self.left_out.push(what);
     }
 
     /// A step of many tests.
@@ -239,14 +304,23 @@ impl Report {
             println!("    {verdict:<7} {:>5} {:>12}  {title}", counts.passed + counts.failed, seconds(*time));
             sum.add(*counts);
         }
-        println!("\n{} passed, {} failed", sum.passed, sum.failed);
+        if !self.left_out.is_empty() {
+            println!("\nLeft out on this machine:");
+        }
+        for what in &self.left_out {
+            println!("  - {}", what.replace('\n', "\n    "));
+        }
+        println!("\n{sum}");
         if sum.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Counts, run_tests};
+    use super::{Counts, NEED_BROWSER, NEED_CONTAINERS, run_tests};
+    use crate::workspace::root;
+    use std::fs;
+    use std::path::Path;
     use std::process::Command;
     use std::time::{Duration, Instant};
 
@@ -265,7 +339,55 @@ mod tests {
     #[test]
     fn a_test_programs_last_line_is_read() {
         let line = "test result: FAILED. 12 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s";
-        assert_eq!(Counts::read(line), Some(Counts { passed: 12, failed: 3 }));
+        assert_eq!(Counts::read(line), Some(Counts { passed: 12, failed: 3, skipped: 0 }));
+        let line =
+            "test result: ok. 5 passed; 0 failed; 0 ignored; 0 measured; 21 filtered out; finished in 0.00s";
+        assert_eq!(Counts::read(line), Some(Counts { passed: 5, failed: 0, skipped: 21 }));
         assert_eq!(Counts::read("test result_is_read ... ok"), None);
+    }
+
+    #[test]
+    fn last_line_counts_what_is_left_out() {
+        assert_eq!(Counts { passed: 3, failed: 1, skipped: 0 }.to_string(), "3 passed, 1 failed");
+        assert_eq!(Counts { passed: 3, failed: 0, skipped: 2 }.to_string(), "3 passed, 0 failed, 2 skipped");
+    }
+
+    /// The functions of the end-to-end tests, each with its file and its text.
+    fn functions(folder: &Path) -> Vec<(String, String, String)> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            let path = entry.path();
+            if path.is_dir() {
+                found.extend(functions(&path));
+                continue;
+            }
+            let text = fs::read_to_string(&path).unwrap();
+            for function in text.split("\nfn ").skip(1) {
+                let name = function.split(['(', '<']).next().unwrap_or_default();
+                found.push((path.display().to_string(), name.to_owned(), function.to_owned()));
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn tests_with_containers_are_named() {
+        let all = functions(&root().join("tests/tests/e2e"));
+        for (file, name, text) in &all {
+            if text.contains("app.service") {
+                assert!(NEED_CONTAINERS.iter().any(|one| one.contains(name.as_str())), "{file}: {name}");
+            }
+        }
+        for one in NEED_CONTAINERS {
+            assert!(all.iter().any(|(_, name, _)| name.contains(one)), "no test is called {one}");
+        }
+    }
+
+    #[test]
+    fn tests_with_pages_are_named() {
+        for (file, name, text) in functions(&root().join("tests/tests/e2e")) {
+            let named = NEED_BROWSER.iter().any(|one| file.contains(one) || one.contains(name.as_str()));
+            assert!(!text.contains("Page::open") || named, "{file}: {name}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! `cargo xtask up` and `cargo xtask down`.
 
 use crate::cloud::{self, Cloud, Home};
-use crate::deploy::{self, Profile};
+use crate::deploy::{self, Profile, Work};
 use crate::setup::setup;
 use crate::step::{note, seconds, step};
 use crate::workspace::short;
@@ -24,7 +24,7 @@ pub fn up(name: &str, profile: Profile) -> Result<()> {
         }
         None => start_cloud(home)?,
     };
-    deploy::deploy(&cloud, profile)?;
+    deploy::deploy(&cloud, profile, Work::Builds)?;
     println!("\nThe local cloud is up at {}, after {}.", cloud.endpoint(), seconds(start.elapsed()));
     println!("{}.\n", cloud.tasks());
     let env = format!(". {}", short(&cloud.home().env()).display());

@@ -11,9 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use xtask::process::on_path;
-use xtask::setup::CHROMIUM;
-use xtask::workspace;
+use xtask::{setup, workspace};
 
 /// Chromium reads commands from descriptor 3 and answers on 4. When our end of them is closed it ends, and then its
 /// profile is removed: also after a crash of ours.
@@ -70,7 +68,7 @@ pub(super) fn chromium() -> &'static Chromium {
 }
 
 fn start() -> Child {
-    let program = on_path(CHROMIUM).expect("Chromium: run `cargo xtask setup`");
+    let program = setup::chromium().expect("Chromium: run `cargo xtask setup`");
     let folder = workspace::target().join("chromium");
     let profile = folder.join(std::process::id().to_string());
     fs::create_dir_all(&profile).expect("a folder for the profile");

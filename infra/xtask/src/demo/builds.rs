@@ -132,14 +132,28 @@ impl Demo<'_> {
         quote(&page.lines.join("\n"));
         self.claims.equal("the page shows the whole digest", page.fact("Digest"), build.digest.as_str())?;
         self.claims.equal("and the build tag", page.fact("Build"), build.tag.as_str())?;
-        let mut shown = 0;
-        for _ in 0..LOOKS {
-            shown += usize::from(self.open(build)?.status == 200);
-        }
+        let (shown, before, after) = self.looks(build, before)?;
         self.claims.equal(&format!("{LOOKS} more GETs of the link show it"), &shown, &LOOKS)?;
-        let same = self.witness.table()? == before;
         let claim = format!("and change nothing: all {} items of the table are the same", before.len());
-        self.claims.equal(&claim, &same, &true)
+        let changed: Vec<_> = after.iter().filter(|item| !before.contains(item)).collect();
+        self.claims.equal(&claim, &(changed, after.len()), &(vec![], before.len()))
+    }
+
+    /// Opens the page many times: how often it was shown, and the table before and after. On a slow machine the minute's
+    /// tick may write meanwhile: then the table is compared once more.
+    fn looks(&self, build: &Build, mut before: Vec<Value>) -> Result<(usize, Vec<Value>, Vec<Value>)> {
+        let mut again = true;
+        loop {
+            let mut shown = 0;
+            for _ in 0..LOOKS {
+                shown += usize::from(self.open(build)?.status == 200);
+            }
+            let after = self.witness.table()?;
+            if after == before || !again {
+                return Ok((shown, before, after));
+            }
+            (before, again) = (after, false);
+        }
     }
 
     /// Presses the button, and the build is the pin.

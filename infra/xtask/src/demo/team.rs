@@ -79,9 +79,7 @@ impl Demo<'_> {
         let deployment = format!(
             r#"deploy = "never"                 # the team deploys by itself, Stablepin keeps the pin
 services = ["{CLUSTER}/{SERVICE}"]           # what a rollback brings back
-verify = {{ timeout = "{}" }}"#,
-            // Without containers no digest is proven, and the rollback waits for nothing but this.
-            if self.witness.containers_are_real() { "30m" } else { "1m" }
+verify = {{ timeout = "30m" }}"#
         );
         let file = file(&deployment);
         quote(&file);
@@ -140,7 +138,7 @@ verify = {{ timeout = "{}" }}"#,
         })
         .with_context(|| format!("service {CLUSTER}/{SERVICE}"))?;
         let one = Running { digest: digest.to_owned(), version: version.to_owned(), health };
-        self.only_with_containers(claim, || {
+        self.only_with_containers([claim], |[claim]| {
             self.claims.becomes(claim, &vec![one; DESIRED], || self.witness.containers())
         })
     }

@@ -2,8 +2,8 @@
 //! Stablepin.
 
 use crate::aws::{Aws, encode, plain_item, xml_text};
+use crate::engine::Engine;
 use crate::inbox::{self, Mail};
-use crate::podman::Podman;
 use crate::registry::Registry;
 use crate::stack::Stack;
 use anyhow::{Context, Result};
@@ -19,11 +19,11 @@ pub(super) struct Witness {
     table: String,
     inbox: String,
     topic: String,
-    podman: Option<Podman>,
+    engine: Option<Engine>,
     http: ureq::Agent,
 }
 
-/// A running container of the service, as Podman lists it and as it answers on its published port.
+/// A running container of the service, as the engine lists it and as it answers on its published port.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Running {
     pub(super) digest: String,
@@ -45,13 +45,13 @@ impl Witness {
             table: stack.table().to_owned(),
             inbox: stack.inbox().to_owned(),
             topic: stack.topic().to_owned(),
-            podman: stack.podman(),
+            engine: stack.engine(),
             http: http.into(),
         }
     }
 
     pub(super) fn containers_are_real(&self) -> bool {
-        self.podman.is_some()
+        self.engine.is_some()
     }
 
     /// Everything in the table, sorted by key.
@@ -176,9 +176,9 @@ impl Witness {
 
     /// Every container that runs, sorted; none where tasks are simulated.
     pub(super) fn containers(&self) -> Result<Vec<Running>> {
-        let Some(podman) = &self.podman else { return Ok(Vec::new()) };
+        let Some(engine) = &self.engine else { return Ok(Vec::new()) };
         let mut all = Vec::new();
-        for container in podman.running()? {
+        for container in engine.running()? {
             let port = container.host_ports.first().copied().unwrap_or_default();
             let (_, version) = self.ask(port, "/version");
             let (health, _) = self.ask(port, "/health");

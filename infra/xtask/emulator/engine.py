@@ -1,0 +1,26 @@
+"""Names of images for an engine that is the machine's own, Docker or Podman.
+
+That engine is not configured for one local cloud, so it would look for ECR's host on the internet. Both are asked for
+`localhost:{port}/…` instead: Docker takes it without TLS by itself, Podman when the pull says so.
+"""
+
+import os
+
+from docker.models.containers import ContainerCollection
+from docker.models.images import ImageCollection
+
+ECR = "000000000000.dkr.ecr.us-east-1.amazonaws.com/"
+LOCAL = f"localhost:{os.environ['GATEWAY_PORT']}/"
+
+
+def reachable(image):
+    return LOCAL + image.removeprefix(ECR) if image.startswith(ECR) else image
+
+
+def with_reachable_name(call):
+    return lambda self, image, *others, **named: call(self, reachable(image), *others, **named)
+
+
+for name in ("get", "get_registry_data", "pull"):
+    setattr(ImageCollection, name, with_reachable_name(getattr(ImageCollection, name)))
+ContainerCollection.run = with_reachable_name(ContainerCollection.run)

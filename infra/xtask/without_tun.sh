@@ -1,0 +1,15 @@
+#!/bin/sh
+# Stands for slirp4netns, which connects rootless containers with the world through /dev/net/tun. Where that is closed,
+# containers are reached on their published ports, which need no device, and cannot call out.
+while [ $# -gt 0 ]; do
+    case $1 in
+        --help) echo "Usage: slirp4netns [--mtu] [--enable-ipv6] [--netns-type]"; exit ;;
+        --version) echo "slirp4netns version 1.2.0"; exit ;;
+        -r | --ready-fd) ready=$2; shift ;;
+        --ready-fd=*) ready=${1#*=} ;;
+    esac
+    shift
+done
+# Podman waits for this byte.
+eval "printf 1 >&${ready:?}; exec $ready>&-"
+exec sleep infinity
