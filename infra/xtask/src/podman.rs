@@ -40,8 +40,9 @@ pub fn unavailable() -> Option<String> {
     if !cfg!(target_os = "linux") {
         return Some("containers need Linux".to_owned());
     }
-    let root: &[&str] = if is_root() { &["iptables"] } else { &["newuidmap"] };
-    let missing = [&["podman"], root].concat().into_iter().find(|program| on_path(program).is_none())?;
+    // An ordinary user's network has its own programs, which Podman looks for by itself.
+    let needed: &[&str] = if is_root() { &["podman", "iptables"] } else { &["podman"] };
+    let missing = needed.iter().find(|program| on_path(program).is_none())?;
     Some(format!("{missing} is not installed"))
 }
 
@@ -105,7 +106,7 @@ default_network = {network:?}
         );
         let storage = format!(
             "[storage]\ndriver = \"overlay\"\nrunroot = {run:?}\ngraphroot = {graph:?}\nrootless_storage_path = {graph:?}\n",
-            run = runtime.join("containers").display().to_string(),
+            run = run_root(&runtime).display().to_string(),
             graph = path("graph")
         );
         let registries = format!(
@@ -236,11 +237,16 @@ fn remove(folder: &Path) -> std::io::Result<()> {
 /// The folder for what lives as long as the containers: in the cloud's directory, or outside where that is too long.
 fn runtime(folder: &Path, port: u16) -> PathBuf {
     let inside = folder.join("run");
-    if inside.join("containers").as_os_str().len() <= LONGEST_RUN_ROOT {
+    if run_root(&inside).as_os_str().len() <= LONGEST_RUN_ROOT {
         inside
     } else {
         Path::new("/tmp").join(format!("stablepin-{port}-{}", std::process::id()))
     }
+}
+
+/// Podman's run root. An ordinary user's is in `XDG_RUNTIME_DIR`, whatever its configuration says.
+fn run_root(runtime: &Path) -> PathBuf {
+    if is_root() { runtime.to_owned() } else { runtime.join("containers") }
 }
 
 fn network_name(port: u16) -> String {
@@ -249,7 +255,7 @@ fn network_name(port: u16) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{LONGEST_RUN_ROOT, Podman, runtime};
+    use super::{LONGEST_RUN_ROOT, Podman, run_root, runtime};
     use std::path::Path;
 
     #[test]
@@ -258,9 +264,7 @@ mod tests {
         assert_eq!(runtime(short, 18000), Path::new("/work/stablepin/target/local/run"));
         let long = Path::new("/home/somebody/source/work/stablepin/target/local-demo/podman");
         let outside = runtime(long, 18000);
-        assert!(
-            outside.starts_with("/tmp") && outside.join("containers").as_os_str().len() <= LONGEST_RUN_ROOT
-        );
+        assert!(outside.starts_with("/tmp") && run_root(&outside).as_os_str().len() <= LONGEST_RUN_ROOT);
     }
 
     #[test]
