@@ -123,8 +123,15 @@ fn release(report: &mut Report) {
     report.check("Sizes of the functions", || size::check(&build));
     drop(build);
     report.check("Demo with the release build", || demo::demo(Profile::Release, Work::Builds, false));
+    if !rustix::process::geteuid().is_root() {
+        // That was the demo as an ordinary user.
+        return;
+    }
     match as_user::impossible() {
-        Some(reason) => report.leave_out(format!("the demo as an ordinary user: {reason}")),
+        Some(reason) => {
+            report.leave_out(format!("the demo as an ordinary user: {reason}"));
+            report.sum.skipped += 1;
+        }
         None => report.check("Demo as an ordinary user, with containers and without", as_user::demos),
     }
 }
@@ -266,6 +273,7 @@ impl fmt::Display for Counts {
 #[derive(Default)]
 struct Report {
     steps: Vec<(String, Duration, Counts)>,
+    sum: Counts,
     /// What this machine cannot show, with the reason.
     left_out: Vec<String>,
 }
@@ -293,31 +301,34 @@ impl Report {
         let time = start.elapsed();
         let verdict = if counts.failed == 0 { "done" } else { "FAILED" };
         note(format!("{title}: {verdict} in {}", seconds(time)));
+        self.sum.add(counts);
         self.steps.push((title.to_owned(), time, counts));
+    }
+
+    /// What was left out, and the line with the sums.
+    fn last_lines(&self) -> String {
+        let mut lines = String::new();
+        if !self.left_out.is_empty() {
+            let named: Vec<_> = self.left_out.iter().map(|what| what.replace('\n', "\n    ")).collect();
+            lines = format!("Left out on this machine:\n  - {}\n\n", named.join("\n  - "));
+        }
+        format!("{lines}{}", self.sum)
     }
 
     fn close(self) -> ExitCode {
         println!("\n==> Summary");
-        let mut sum = Counts::default();
         for (title, time, counts) in &self.steps {
             let verdict = if counts.failed == 0 { "ok" } else { "FAILED" };
             println!("    {verdict:<7} {:>5} {:>12}  {title}", counts.passed + counts.failed, seconds(*time));
-            sum.add(*counts);
         }
-        if !self.left_out.is_empty() {
-            println!("\nLeft out on this machine:");
-        }
-        for what in &self.left_out {
-            println!("  - {}", what.replace('\n', "\n    "));
-        }
-        println!("\n{sum}");
-        if sum.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        println!("\n{}", self.last_lines());
+        if self.sum.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Counts, NEED_BROWSER, NEED_CONTAINERS, run_tests};
+    use super::{Counts, NEED_BROWSER, NEED_CONTAINERS, Report, run_tests};
     use crate::workspace::root;
     use std::fs;
     use std::path::Path;
@@ -344,6 +355,20 @@ mod tests {
             "test result: ok. 5 passed; 0 failed; 0 ignored; 0 measured; 21 filtered out; finished in 0.00s";
         assert_eq!(Counts::read(line), Some(Counts { passed: 5, failed: 0, skipped: 21 }));
         assert_eq!(Counts::read("test result_is_read ... ok"), None);
+    }
+
+    #[test]
+    fn report_names_what_is_left_out_before_its_last_line() {
+        let mut report = Report::default();
+        report.tests("some tests", || Ok(Counts { passed: 7, failed: 0, skipped: 2 }));
+        report.check("a step", || Ok(()));
+        assert_eq!(report.last_lines(), "8 passed, 0 failed, 2 skipped");
+        report.leave_out("the pages: no Chromium".to_owned());
+        report.leave_out("containers:\nno Podman".to_owned());
+        assert_eq!(
+            report.last_lines(),
+            "Left out on this machine:\n  - the pages: no Chromium\n  - containers:\n    no Podman\n\n8 passed, 0 failed, 2 skipped"
+        );
     }
 
     #[test]
