@@ -36,6 +36,9 @@ const LIMIT: Duration = Duration::from_secs(15 * 60);
 
 /// Why root cannot run the demo as another user here, if that is so.
 pub(crate) fn impossible() -> Option<String> {
+    if !rustix::process::geteuid().is_root() {
+        return Some("only root can make a user".to_owned());
+    }
     let programs = ["useradd", "userdel", "unshare", "setpriv", "mount"];
     if let Some(missing) = programs.into_iter().find(|program| on_path(program).is_none()) {
         return Some(format!("{missing} is not installed"));
@@ -46,6 +49,9 @@ pub(crate) fn impossible() -> Option<String> {
 
 /// Tells the story as an ordinary user with the engine that they have, and without any, side by side.
 pub fn demos() -> Result<()> {
+    if let Some(reason) = impossible() {
+        bail!("the demo cannot be told as another user: {reason}");
+    }
     // The user cannot compile it where it goes.
     image::file_system()?;
     let user = User::make()?;
@@ -161,7 +167,8 @@ impl User {
 
     fn delete(&self) -> Result<()> {
         sweep(MARK, &self.home)?;
-        output(Command::new("userdel").args(["--remove", USER])).map(drop)
+        // Processes that have ended, and that nobody has asked about yet, count as the user's.
+        output(Command::new("userdel").args(["--force", "--remove", USER])).map(drop)
     }
 }
 

@@ -35,7 +35,6 @@ enum Task {
         built: bool,
     },
     /// Tell it as an ordinary user of this machine, with what the tests have built; as root
-    #[command(hide = true)]
     DemoAsUser,
     /// Start the local cloud, deploy into it, and leave it running
     Up {
