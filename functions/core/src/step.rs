@@ -452,7 +452,7 @@ impl Draft {
     /// What held it has touched nothing: as it was before.
     fn unhold(&mut self, of: OperationId, before: Option<Hold>) {
         let hold = &mut self.change.after.environment.hold;
-        if !hold.as_ref().is_some_and(|hold| hold.by == of) {
+        if hold.as_ref().is_none_or(|hold| hold.by != of) {
             return;
         }
         *hold = before;
