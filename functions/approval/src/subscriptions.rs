@@ -5,9 +5,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use stablepin_aws::dynamodb::Table;
 use stablepin_aws::sns::{ConfirmError, SnsError};
-use stablepin_core::application::{Application, Approver};
+use stablepin_core::application::{Application, Approver, MailAddress};
 use stablepin_core::name::{ApplicationName, ApproverName};
 use stablepin_core::reach::{Reach, Subscription, filter, wrong};
+use stablepin_core::shell::shell_quoted;
 use stablepin_driver::Topics;
 use stablepin_http::{Problem, Request, Response, json as answer};
 
@@ -136,11 +137,16 @@ fn exposed(approver: &Approver, arn: &str, what: &str) -> Problem {
         409,
         "subscription-exposed",
         "The subscription is not as it should be",
-        format!(
-            "{what}. End it, and send this request again: aws sns unsubscribe --subscription-arn {arn}. Or put its filter right: \
-             aws sns set-subscription-attributes --subscription-arn {arn} --attribute-name FilterPolicy --attribute-value '{}'",
-            filter(&approver.mail)
-        ),
+        format!("{what}. {}", remedies(arn, &approver.mail)),
+    )
+}
+
+/// Two commands, each in a line of its own.
+fn remedies(arn: &str, mail: &MailAddress) -> String {
+    let (arn, filter) = (shell_quoted(arn), shell_quoted(&filter(mail)));
+    format!(
+        "End it, and send this request again:\naws sns unsubscribe --subscription-arn {arn}\nOr put its filter right:\n\
+         aws sns set-subscription-attributes --subscription-arn {arn} --attribute-name FilterPolicy --attribute-value {filter}"
     )
 }
 
@@ -188,7 +194,42 @@ fn failed(request: &Request, error: &SnsError) -> Problem {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
+
+    /// A real shell reads the commands: `aws` prints its arguments, and nothing else is run.
+    #[test]
+    fn commands_arrive_at_aws_as_they_are() {
+        let mail = MailAddress::parse("o'brien+%s@example.com").unwrap();
+        for arn in [
+            "arn:aws:sns:eu-central-1:111122223333:links:1a2b",
+            "a'b",
+            "$(id)",
+            "`id`",
+            "a b; id",
+            "x\\",
+            "\"|id",
+        ] {
+            let commands: String = remedies(arn, &mail)
+                .lines()
+                .filter(|line| line.starts_with("aws "))
+                .map(|line| format!("{line}\n"))
+                .collect();
+            let script = format!("aws() {{ for word; do printf '%s\\0' \"$word\"; done; }}\n{commands}");
+            let shell = Command::new("sh").args(["-c", &script]).output().unwrap();
+            assert!(shell.status.success() && shell.stderr.is_empty(), "{shell:?}");
+            let text = String::from_utf8(shell.stdout).unwrap();
+            let words: Vec<&str> = text.split_terminator('\0').collect();
+            let policy = filter(&mail);
+            let expected = [
+                &["sns", "unsubscribe", "--subscription-arn", arn][..],
+                &["sns", "set-subscription-attributes", "--subscription-arn", arn][..],
+                &["--attribute-name", "FilterPolicy", "--attribute-value", policy.as_str()][..],
+            ];
+            assert_eq!(words, expected.concat());
+        }
+    }
 
     #[test]
     fn a_token_is_found_in_its_link() {

@@ -24,6 +24,7 @@ pub mod reach;
 pub mod records;
 pub mod refusal;
 pub mod retention;
+pub mod shell;
 pub mod step;
 pub mod steps;
 pub mod sweep;

@@ -2,14 +2,15 @@
 
 use serde_json::json;
 use stablepin_core::name::{ApplicationName, EnvironmentName};
+use stablepin_core::shell::shell_quoted;
 
 use crate::Settings;
 
 /// A signed request with curl, for any POSIX shell that has the caller's credentials in its environment.
 fn signed(settings: &Settings, path: &str, body: Option<&str>) -> String {
-    let signs = quoted(&format!("aws:amz:{}:execute-api", settings.region));
-    let body = body.map_or_else(String::new, |body| format!(" \\\n  --json {}", quoted(body)));
-    let url = quoted(&format!("{}{path}", settings.url));
+    let signs = shell_quoted(&format!("aws:amz:{}:execute-api", settings.region));
+    let body = body.map_or_else(String::new, |body| format!(" \\\n  --json {}", shell_quoted(body)));
+    let url = shell_quoted(&format!("{}{path}", settings.url));
     format!(
         "curl -sS --fail-with-body -X POST \\\n  --aws-sigv4 {signs} \\\n  \
          --user \"$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY\" \\\n  \
@@ -33,12 +34,6 @@ pub(super) fn rollback(
 /// Mints a link to the console.
 pub(super) fn console(settings: &Settings) -> String {
     signed(settings, "/v1/console", None)
-}
-
-/// One word of a POSIX shell, whatever is in it.
-/// <https://pubs.opengroup.org/onlinepubs/9799919799/utilities/V3_chap02.html#tag_19_02_02>
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]

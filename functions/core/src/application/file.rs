@@ -6,12 +6,12 @@ use toml::de::DeTable;
 use super::document::Section;
 use super::errors::Problems;
 use super::values::{
-    BuildPattern, Waived, build_pattern, bytes, duration, one_of, parsed, repository, stable_tag, tag_pattern,
+    BuildPattern, Waived, build_pattern, bytes, duration, mail_address, one_of, parsed, repository,
+    stable_tag, tag_pattern,
 };
 use super::{
     Application, Approval, Approver, CheckName, Deploy, Endpoint, Environment, FourEyes, LabelName, Latest,
-    MailAddress, Platform, Principal, Retention, RetentionMode, RoleArn, ServiceName, Signature, Step,
-    Validate, Verify,
+    Platform, Principal, Retention, RetentionMode, RoleArn, ServiceName, Signature, Step, Validate, Verify,
 };
 use crate::build_patterns::BuildPatterns;
 use crate::image::{ImageTag, RepositoryName};
@@ -115,7 +115,7 @@ fn all<'a, T>(
 
 fn approver(mut section: Section<'_>, problems: &mut Problems<'_>) -> Option<Approver> {
     let name = section.required_text("name", problems, parsed(ApproverName::parse));
-    let mail = section.required_text("mail", problems, parsed(MailAddress::parse));
+    let mail = section.required_text("mail", problems, mail_address);
     let principals = section.texts("principals", problems, parsed(Principal::parse)).unwrap_or_default();
     section.refuse_other_keys(problems);
     Some(Approver { name: name?, mail: mail?, principals })

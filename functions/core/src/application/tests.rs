@@ -223,6 +223,25 @@ fn names_and_addresses() {
     line 4, column 32: builds[3]: "feature/*" is not a pattern for tags: use 1 to 128 letters, digits, underscores, periods and hyphens; * stands for any run of characters, ? for one
     "#);
     insta::assert_snapshot!(changed("lead@example.com", "lead@example.com\\r\\nBcc: x@example.com"), @r#"line 8, column 8: approver[0].mail: "lead@example.com\r\nBcc: x@example.com" is not a valid mail address: write it as name@example.com"#);
+    for (sign, written) in
+        ["`", "$", ";", "|", "&", "<", ">", "(", ")", "!", "*", "?", "{", "}", "~", "#", "^"]
+            .map(|sign| (sign, sign.to_owned()))
+            .into_iter()
+            .chain([("\"", "\\\"".to_owned()), ("\\", "\\\\".to_owned())])
+    {
+        let told = changed("lead@example.com", &format!("a{written}id{written}@example.com"));
+        assert!(
+            told.ends_with(&format!(
+                "has a {sign}, which a shell may read as a command: write an address without it"
+            )),
+            "{told}"
+        );
+        assert_eq!(told.lines().count(), 1, "{told}");
+    }
+    for mail in ["o'brien@example.com", "first.last+builds@example.co.uk", "a_b-c=d/e%f@example.com"] {
+        assert_eq!(changed("lead@example.com", mail), "no error", "{mail}");
+    }
+    insta::assert_snapshot!(changed("lead@example.com", "a b@example.com"), @r#"line 8, column 8: approver[0].mail: "a b@example.com" is not a valid mail address: write it as name@example.com"#);
     insta::assert_snapshot!(extended("stable_tag = \"-stable\""), @r#"line 12, column 14: environment[0].stable_tag: "-stable" is not a valid image tag: use 1 to 128 letters, digits, underscores, periods and hyphens, not beginning with a period or hyphen"#);
     insta::assert_snapshot!(extended(&format!("stable_tag = \"{}\"", "a".repeat(101))), @r#"line 12, column 14: environment[0].stable_tag: "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"… is too long: use 100 characters at most"#);
     insta::assert_snapshot!(extended("deploy = \"always\"\nservices = [\"web\", \"prod/web\", \"a/b/c\", \"prod/wéb\"]"), @r#"

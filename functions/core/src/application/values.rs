@@ -191,7 +191,8 @@ impl MailAddress {
     }
 
     fn is_valid(text: &str) -> bool {
-        let character = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+/=?^_`{|}~.-".contains(&b);
+        // RFC 5322 allows ! # $ & * ? ^ ` { | } ~ as well. A shell gives those a meaning, and no mailbox needs them.
+        let character = |b: u8| b.is_ascii_alphanumeric() || b"%'+/=_.-".contains(&b);
         let local = |part: &str| {
             (1..=64).contains(&part.len())
                 && part.bytes().all(character)
@@ -201,6 +202,17 @@ impl MailAddress {
         text.len() <= 254
             && text.split_once('@').is_some_and(|(before, after)| local(before) && domain(after))
     }
+}
+
+/// A mail address; a sign that it must not have is named.
+pub(super) fn mail_address(text: &str) -> Result<MailAddress, String> {
+    let sign = text.chars().find(|sign| "!#$&*?^`{|}~;<>()\"\\".contains(*sign));
+    parsed(MailAddress::parse)(text).map_err(|error| match sign {
+        Some(sign) => {
+            format!("has a {sign}, which a shell may read as a command: write an address without it")
+        }
+        None => error,
+    })
 }
 
 text_type!(
