@@ -858,6 +858,18 @@ mod keys {
         format!("TAG#{repository}#")
     }
 
+    pub(super) fn tagged_prefix(repository: &RepositoryName) -> String {
+        format!("TAGGED#{repository}#")
+    }
+
+    pub(super) fn tagged(
+        application: &ApplicationName,
+        repository: &RepositoryName,
+        tag: &ImageTag,
+    ) -> ItemKey {
+        app(application, format!("{}{tag}", tagged_prefix(repository)))
+    }
+
     pub(super) fn tag(application: &ApplicationName, repository: &RepositoryName, tag: &ImageTag) -> ItemKey {
         app(application, format!("{}{tag}", tag_prefix(repository)))
     }

@@ -28,6 +28,14 @@ pub struct KnownTag {
     pub unanswered: Option<(ImageDigest, Timestamp)>,
 }
 
+impl KnownTag {
+    /// When a push of the tag on this digest was last told of.
+    pub fn pushed_at(&self, digest: &ImageDigest) -> Option<Timestamp> {
+        let told = [&self.followed, &self.unanswered].into_iter().flatten();
+        told.filter(|(on, _)| on == digest).map(|(_, at)| *at).max()
+    }
+}
+
 /// A push that was missed, and when it was, at the earliest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Missed {

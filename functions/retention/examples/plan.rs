@@ -68,7 +68,7 @@ fn read(image: FoundImage, children: &mut HashMap<ImageDigest, Vec<ImageDigest>>
     // The table says which tags are ours, and no tag is read for that; here all of the environment are.
     let ours = |tag: &ImageTag| tag.as_str().starts_with("production-");
     Image {
-        tags: image.tags.into_iter().map(|tag| Tag { ours: ours(&tag), tag }).collect(),
+        tags: image.tags.into_iter().map(|tag| Tag { ours: ours(&tag), tag, tagged_at: None }).collect(),
         pushed_at: image.pushed_at,
         activated_at: image.activated_at,
         status: match image.status {

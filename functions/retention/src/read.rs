@@ -82,7 +82,8 @@ pub(crate) async fn read(
         unread.chain(unnamed.iter().map(|written| format!("the image {written:?}"))).collect();
     let tags = doors.table.tags_of(&application.name, repository).await?;
     needs.extend(unanswered(application, &found, &tags));
-    let images: Vec<Image> = found.into_iter().map(|one| image(one, &tags, known)).collect();
+    let tagged = doors.table.tagged_of(&application.name, repository).await?;
+    let images: Vec<Image> = found.into_iter().map(|one| image(one, &tags, &tagged, known)).collect();
 
     let pins = doors.table.pins_of_all(&application.name).await?;
     for (name, environment) in doors.table.environments_of(&application.name).await? {
@@ -217,10 +218,21 @@ fn unanswered(
     found.iter().filter_map(of).collect()
 }
 
-fn image(found: FoundImage, tags: &HashMap<ImageTag, KnownTag>, known: &Known) -> Image {
+fn image(
+    found: FoundImage,
+    tags: &HashMap<ImageTag, KnownTag>,
+    tagged: &HashMap<ImageTag, (ImageDigest, Timestamp)>,
+    known: &Known,
+) -> Image {
     let ours = |tag: &ImageTag| tags.get(tag).is_some_and(|known| known.intents.contains(&found.digest));
+    let tagged_at = |tag: &ImageTag| {
+        let by_push = tags.get(tag).and_then(|known| known.pushed_at(&found.digest));
+        let tagged = tagged.get(tag).filter(|(digest, _)| *digest == found.digest);
+        by_push.max(tagged.map(|(_, at)| *at))
+    };
+    let read = |tag: &ImageTag| Tag { tag: tag.clone(), ours: ours(tag), tagged_at: tagged_at(tag) };
     Image {
-        tags: found.tags.iter().map(|tag| Tag { tag: tag.clone(), ours: ours(tag) }).collect(),
+        tags: found.tags.iter().map(read).collect(),
         pushed_at: found.pushed_at,
         activated_at: found.activated_at,
         status: match found.status {

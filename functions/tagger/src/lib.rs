@@ -3,10 +3,12 @@
 
 mod event;
 
+use jiff::SignedDuration;
 use stablepin_aws::dynamodb::TableError;
+use stablepin_core::application::Application;
 use stablepin_core::image::{ImageDigest, ImageTag, RepositoryName};
-use stablepin_core::name::ApplicationName;
 use stablepin_driver::called::{self, Call, CalledError};
+use stablepin_driver::clock::now;
 use stablepin_driver::push::{self, NoBuild, PushError};
 use stablepin_driver::tag::{self, TagError};
 use stablepin_driver::{Deadline, Doors, Home};
@@ -102,7 +104,15 @@ pub async fn handle(
     match taken {
         Ok(environments) => Ok(Handled::Opened { environments }),
         Err(no_build @ (NoBuild::Ours | NoBuild::NotABuild)) => {
-            let environments = look_after(doors, &application, repository, tag, now_on, deadline).await?;
+            let stored = doors.table.application(&application).await?;
+            let configured = stored.and_then(|stored| Application::parse(&stored.text, None).ok());
+            let Some(configured) = configured else { return Ok(Handled::Ignored(no_build.into())) };
+            if let (Told::Pushed(push), NoBuild::NotABuild) = (&told, &no_build) {
+                // A clock that is ahead keeps no image for ever.
+                let (at, kept) = (push.at.min(now()), kept(&configured));
+                doors.table.was_tagged(&application, repository, tag, &push.digest, at, kept).await?;
+            }
+            let environments = look_after(doors, &configured, repository, tag, now_on, deadline).await?;
             Ok(match (environments, now_on) {
                 (0, Some(_)) => Handled::Ignored(no_build.into()),
                 (0, None) => Handled::Ignored(Ignored::Deleted),
@@ -111,6 +121,11 @@ pub async fn handle(
         }
         Err(no_build) => Ok(Handled::Ignored(no_build.into())),
     }
+}
+
+/// How long it is kept that somebody put a tag: as long as retention asks for it, and a day for the night that does.
+fn kept(configured: &Application) -> SignedDuration {
+    SignedDuration::from_hours(24 * (i64::from(configured.retention.days) + 1))
 }
 
 async fn attribute(
@@ -135,22 +150,18 @@ async fn attribute(
 /// moved back there by somebody.
 async fn look_after(
     doors: &Doors,
-    application: &ApplicationName,
+    configured: &Application,
     repository: &RepositoryName,
     tag: &ImageTag,
     now_on: Option<&ImageDigest>,
     deadline: Deadline,
 ) -> Result<usize, TaggerError> {
-    let Some(stored) = doors.table.application(application).await? else { return Ok(0) };
-    let Ok(configured) = stablepin_core::application::Application::parse(&stored.text, None) else {
-        return Ok(0);
-    };
     let mut put_right = 0;
     for policy in &configured.environments {
         if policy.repository != *repository || !tag::is_kept(policy, tag) {
             continue;
         }
-        let found = doors.table.configured_environment(application, &policy.name).await?;
+        let found = doors.table.configured_environment(&configured.name, &policy.name).await?;
         let Some(subject) = found else { continue };
         // Our own doing: no call to the registry is needed to know it.
         let pinned = subject.environment.pin.as_ref().map(|pin| &pin.digest);

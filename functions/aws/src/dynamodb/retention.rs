@@ -226,6 +226,22 @@ impl Table {
         items.iter().map(of).collect()
     }
 
+    /// What somebody put tags on, and when, of those tags that are neither builds nor ours.
+    pub async fn tagged_of(
+        &self,
+        application: &ApplicationName,
+        repository: &RepositoryName,
+    ) -> Result<HashMap<ImageTag, (ImageDigest, Timestamp)>, TableError> {
+        let prefix = keys::tagged_prefix(repository);
+        let items = self.query_all(keys::partition(application), &prefix).await?;
+        let mut found = HashMap::with_capacity(items.len());
+        for item in &items {
+            let tag = named(item, &prefix, |tag| ImageTag::parse(tag).ok())?;
+            found.extend(tags::seen(item, "tagged", "tagged_at").map(|seen| (tag, seen)));
+        }
+        Ok(found)
+    }
+
     /// One run at a time works on a repository. False while another holder has it; whoever has it already may take it
     /// for longer.
     pub async fn take_repository(

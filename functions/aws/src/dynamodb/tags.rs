@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::AttributeValue;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use stablepin_core::caller::{Caller, keep_pusher};
 use stablepin_core::containing_index::ContainingIndex;
 use stablepin_core::event_time::place;
@@ -185,6 +185,35 @@ impl Table {
         self.pushed(&keys::tag(application, repository, tag), update, digest, at).await
     }
 
+    /// Somebody put a tag that is no build and none of ours: retention counts the image's age from then on. One item a tag,
+    /// which ends by itself when it is `kept` no longer. It is no part of what is known of tags that are ours or followed,
+    /// since that must not end.
+    pub async fn was_tagged(
+        &self,
+        application: &ApplicationName,
+        repository: &RepositoryName,
+        tag: &ImageTag,
+        digest: &ImageDigest,
+        at: Timestamp,
+        kept: SignedDuration,
+    ) -> Result<(), TableError> {
+        let ends = at.as_second().saturating_add(kept.as_secs());
+        let answer = self
+            .client
+            .update_item()
+            .table_name(&self.name)
+            .set_key(Some(keys::tagged(application, repository, tag).attributes()))
+            .update_expression("SET tagged = :digest, tagged_at = :at, #ttl = :ttl")
+            .condition_expression("attribute_not_exists(tagged_at) OR tagged_at <= :at")
+            .expression_attribute_names("#ttl", "ttl")
+            .expression_attribute_values(":digest", AttributeValue::S(digest.to_string()))
+            .expression_attribute_values(":at", AttributeValue::S(sortable(at)))
+            .expression_attribute_values(":ttl", AttributeValue::N(ends.to_string()))
+            .send()
+            .await;
+        or_newer("UpdateItem", answer)
+    }
+
     /// Nothing where a newer push was answered.
     async fn pushed(
         &self,
@@ -250,13 +279,17 @@ pub(super) fn of(item: &Item) -> KnownTag {
         }
         _ => BTreeSet::new(),
     };
-    let seen = |digest: &str, at: &str| match (item.get(digest), item.get(at)) {
+    let followed = seen(item, "followed", "followed_at");
+    let unanswered = seen(item, "unanswered", "unanswered_at");
+    KnownTag { intents, followed, unanswered }
+}
+
+/// A digest, and when it was told of.
+pub(super) fn seen(item: &Item, digest: &str, at: &str) -> Option<(ImageDigest, Timestamp)> {
+    match (item.get(digest), item.get(at)) {
         (Some(AttributeValue::S(digest)), Some(AttributeValue::S(at))) => {
             ImageDigest::parse(digest).ok().zip(at.parse().ok())
         }
         _ => None,
-    };
-    let followed = seen("followed", "followed_at");
-    let unanswered = seen("unanswered", "unanswered_at");
-    KnownTag { intents, followed, unanswered }
+    }
 }

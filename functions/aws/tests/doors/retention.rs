@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use stablepin_aws::dynamodb::{CommitError, Mark, OperationKey, Table};
 use stablepin_core::application::Application;
@@ -534,6 +534,29 @@ async fn what_is_known_of_tags_is_of_one_repository() {
     let stable = ("prod-stable".to_owned(), BTreeSet::from([digest(1), digest(2)]));
     assert_eq!(intents, BTreeMap::from([("main".to_owned(), BTreeSet::new()), stable]));
     assert_eq!(wire.request().json()["ExpressionAttributeValues"][":prefix"]["S"], "TAG#team/web#");
+}
+
+#[tokio::test]
+async fn tag_that_somebody_put_is_kept_for_a_time_and_read() {
+    let hotfix = ImageTag::parse("hotfix").unwrap();
+    let told = at("2026-11-30T10:00:00Z");
+    let key = json!({"pk": {"S": "APP#web"}, "sk": {"S": "TAGGED#team/web#hotfix"}});
+    let item = json!({
+        "pk": key["pk"], "sk": key["sk"], "tagged": {"S": digest(1).to_string()},
+        "tagged_at": {"S": "2026-11-30T10:00:00.000000000Z"},
+    });
+    let wire = Wire::answering([ok(json!({})), no(), ok(json!({"Items": [item]}))]);
+    let table = table(&wire);
+    for _ in 0..2 {
+        let kept = SignedDuration::from_hours(24);
+        table.was_tagged(&web(), &repository(), &hotfix, &digest(1), told, kept).await.unwrap();
+    }
+    let asked = wire.requests()[0].json();
+    assert_eq!(asked["Key"], key);
+    assert_eq!(asked["ExpressionAttributeValues"][":ttl"], json!({"N": "1796119200"}));
+    assert_eq!(asked["ConditionExpression"], "attribute_not_exists(tagged_at) OR tagged_at <= :at");
+    let found = table.tagged_of(&web(), &repository()).await.unwrap();
+    assert_eq!(found.into_iter().collect::<Vec<_>>(), [(hotfix, (digest(1), told))]);
 }
 
 #[tokio::test]

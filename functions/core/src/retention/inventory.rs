@@ -107,6 +107,8 @@ pub struct Tag {
     pub tag: ImageTag,
     /// The table recorded that Stablepin puts this tag on this digest. A tag of the same shape may be a pipeline's.
     pub ours: bool,
+    /// When somebody put it there, as far as the registry's events told.
+    pub tagged_at: Option<Timestamp>,
 }
 
 impl Tag {

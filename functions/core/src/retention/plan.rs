@@ -440,6 +440,13 @@ fn too_young(
     if !is_past(at, policy.days, now) {
         return Some((Rule::Young, format!("of {}: younger than {} days", time(at), policy.days)));
     }
+    let tagged = image.tags.iter().filter(|tag| !tag.ours);
+    let tagged = tagged.filter_map(|tag| Some((tag.tagged_at?, &tag.tag))).max();
+    if let Some((at, tag)) = tagged.filter(|(at, _)| !is_past(*at, policy.days, now)) {
+        let words =
+            format!("somebody put the tag {tag} on it {}: less than {} days ago", time(at), policy.days);
+        return Some((Rule::Young, words));
+    }
     let lately = |backup: &BackupTag| !is_past(backup.at(), policy.backup_days, now);
     let backup = image.tags.iter().filter_map(Tag::backup).find(lately);
     let who = backup.map(|backup| backup.to_string());

@@ -37,7 +37,7 @@ fn environment(name: &str) -> EnvironmentName {
 }
 
 fn tag(text: &str, ours: bool) -> Tag {
-    Tag { tag: ImageTag::parse(text).unwrap(), ours }
+    Tag { tag: ImageTag::parse(text).unwrap(), ours, tagged_at: None }
 }
 
 fn policy() -> Policy {

@@ -117,7 +117,7 @@ impl Family<'_> {
         let own = match &operation.work {
             Work::Promotion(promotion) => [Some(&promotion.digest), None],
             Work::Rollback(rollback) => [Some(&rollback.target.digest), rollback.preempted.as_ref()],
-            Work::Repair(_) => [None, None],
+            Work::Repair(_) | Work::LiveDrift(_) => [None, None],
         };
         let back = operation.way(Way::Back).and_then(|back| back.destination.digest());
         own.contains(&Some(digest)) || back == Some(digest)

@@ -112,6 +112,7 @@ mod tests {
             freed_is_exact: true,
             warnings: vec!["the repository has a lifecycle policy: remove it".to_owned()],
             plan: None,
+            waived: Default::default(),
         })
     }
 

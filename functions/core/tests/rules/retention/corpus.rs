@@ -462,3 +462,21 @@ fn odd_image_keeps_its_tags() {
     assert!(matches!(fate(None), Fate::Untag { .. }));
     assert_eq!(fate(Some("odd".into())), Fate::Keep);
 }
+
+#[test]
+fn old_image_that_somebody_tagged_lately_is_not_old() {
+    // aws/containers-roadmap#2746: pushed 400 days ago, tagged today.
+    let tagged = |text: &str, ours, days| Tag { tagged_at: Some(days_ago(days)), ..tag(text, ours) };
+    let inventory = with_newer([
+        image(1, 400, &[tagged("hotfix-2026-11-30", false, 0)]),
+        image(2, 400, &[tagged("hotfix-2026-09-01", false, 89), other("b")]),
+        image(3, 400, &[tagged("hotfix-2026-07-01", false, 91)]),
+        image(4, 400, &[tagged("production-20200101-000000-a1b2c3d4", true, 1)]),
+    ]);
+    stays(&inventory, 1, Rule::Young);
+    stays(&inventory, 2, Rule::Young);
+    goes(&inventory, 3, 0);
+    goes(&inventory, 4, 0);
+    let why = &of(&plan(&inventory, &policy(), now()), 1).why.clone();
+    assert!(why.starts_with("somebody put the tag hotfix-2026-11-30 on it "), "{why}");
+}
