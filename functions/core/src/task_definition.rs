@@ -6,11 +6,13 @@
 
 mod compare;
 mod containers;
+mod platform;
 
 use serde_json::{Map, Value};
 
 pub use self::compare::same_but_image;
 pub use self::containers::{ContainerRole, container_roles, is_health_checked};
+pub use self::platform::wrong_platform;
 
 use crate::image::{ImageDigest, ImageReference, RepositoryName};
 
@@ -163,33 +165,6 @@ pub fn copy(described: &Value, tags: &Value) -> Result<Map<String, Value>, TaskD
     Ok(request)
 }
 
-/// Why an image that is built for these platforms does not run by a task definition; none: it does, or nobody knows.
-///
-/// Fargate takes Linux on x86-64 where nothing is said; elsewhere the instance decides.
-/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RuntimePlatform.html>
-pub fn wrong_platform(definition: &Value, platforms: &[String]) -> Option<String> {
-    let said =
-        |member: &str| definition.pointer(&format!("/runtimePlatform/{member}")).and_then(Value::as_str);
-    let compatible = definition.get("requiresCompatibilities").and_then(Value::as_array);
-    let fargate = compatible.into_iter().flatten().any(|one| one == "FARGATE");
-    let architecture = match said("cpuArchitecture").or(fargate.then_some("X86_64"))? {
-        "X86_64" => "amd64",
-        "ARM64" => "arm64",
-        _ => return None,
-    };
-    let os = match said("operatingSystemFamily") {
-        None | Some("LINUX") => "linux",
-        Some(family) if family.starts_with("WINDOWS") => "windows",
-        Some(_) => return None,
-    };
-    let wanted = format!("{os}/{architecture}");
-    let runs = |platform: &String| *platform == wanted || platform.starts_with(&format!("{wanted}/"));
-    if platforms.is_empty() || platforms.iter().any(runs) {
-        return None;
-    }
-    Some(format!("it runs on {wanted}, and the image is built for {}", platforms.join(", ")))
-}
-
 fn own_tags(tags: &Value) -> Result<Vec<Value>, TaskDefinitionError> {
     let tags = match tags {
         Value::Null => return Ok(Vec::new()),
@@ -265,27 +240,6 @@ mod tests {
                 {"name": "agent", "image": "444455556666.dkr.ecr.eu-west-1.amazonaws.com/web:1"}
             ]
         })
-    }
-
-    #[test]
-    fn an_image_for_another_machine_is_told_before_it_is_deployed() {
-        let why = |definition: Value, platforms: &[&str]| {
-            wrong_platform(&definition, &platforms.iter().map(|&one| one.to_owned()).collect::<Vec<_>>())
-        };
-        let arm =
-            || json!({"runtimePlatform": {"cpuArchitecture": "ARM64", "operatingSystemFamily": "LINUX"}});
-        assert_eq!(
-            why(arm(), &["linux/amd64"]),
-            Some("it runs on linux/arm64, and the image is built for linux/amd64".to_owned())
-        );
-        assert_eq!(why(arm(), &["linux/amd64", "linux/arm64/v8"]), None);
-        assert_eq!(why(arm(), &[]), None, "nobody knows");
-        assert!(why(json!({"requiresCompatibilities": ["FARGATE"]}), &["linux/arm64"]).is_some());
-        assert_eq!(why(json!({"requiresCompatibilities": ["EC2"]}), &["linux/arm64"]), None);
-        let windows = json!({"runtimePlatform": {
-            "cpuArchitecture": "X86_64", "operatingSystemFamily": "WINDOWS_SERVER_2022_CORE",
-        }});
-        assert!(why(windows, &["linux/amd64"]).is_some());
     }
 
     #[test]

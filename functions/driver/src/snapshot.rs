@@ -124,6 +124,11 @@ pub async fn snapshot(
 }
 
 impl Snapshot {
+    /// Why an image that is built for these platforms does not run here; none: it does, or nobody knows.
+    pub fn wrong_platform(&self, platforms: &[String]) -> Option<String> {
+        task_definition::wrong_platform(&self.definition.described, self.state.on_fargate, platforms)
+    }
+
     /// A deployment of somebody's is on its way.
     pub(crate) fn is_in_flight(&self) -> bool {
         self.state.primary().is_some_and(|primary| {

@@ -18,7 +18,6 @@ use stablepin_core::records::{OperationId, RollbackState, ServiceRollout, Subjec
 use stablepin_core::refusal::Refusal;
 use stablepin_core::step::{Observed, RollbackRequest, step};
 use stablepin_core::target::{To, intended, ready, resolve};
-use stablepin_core::task_definition::wrong_platform;
 use stablepin_driver::clock::now;
 use stablepin_driver::errors::chain;
 use stablepin_driver::{Deadline, Doors, DriveError, Snapshot, Start, drive, runnable, snapshot};
@@ -133,7 +132,7 @@ async fn prepare(doors: &Doors, request: &Request) -> Result<Prepared, Problem> 
     let target = resolve(&To::parse(&to), &subject.environment, &history, &intended, &policy.stable_tag)
         .map_err(|refusal| Problem::from(&refusal))?;
     for snapshot in &snapshots {
-        if let Some(why) = wrong_platform(&snapshot.definition.described, &target.platforms) {
+        if let Some(why) = snapshot.wrong_platform(&target.platforms) {
             let detail = format!("{}: {why}. Name another pin", snapshot.service);
             return Err(Problem::new(409, "wrong-platform", "Built for another machine", detail));
         }

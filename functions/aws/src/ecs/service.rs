@@ -81,6 +81,8 @@ pub struct ServiceState {
     pub registrations: Vec<Registration>,
     /// A Classic Load Balancer is among its load balancers: it has no target groups.
     pub classic_load_balancer: bool,
+    /// Whether its tasks run on Fargate, or on instances of any kind. None: ECS does not say.
+    pub on_fargate: Option<bool>,
     /// One task on each instance: the desired count follows from those.
     pub daemon: bool,
     pub minimum_healthy_percent: Option<u32>,
@@ -306,12 +308,30 @@ fn service_state(service: &aws_sdk_ecs::types::Service) -> Result<ServiceState, 
         service_deployment: text(service.current_service_deployment()),
         registrations: service.load_balancers().iter().filter_map(registration).collect(),
         classic_load_balancer: service.load_balancers().iter().any(|one| one.load_balancer_name().is_some()),
+        on_fargate: on_fargate(service),
         daemon: service.scheduling_strategy() == Some(&SchedulingStrategy::Daemon),
         minimum_healthy_percent: configuration.and_then(|c| c.minimum_healthy_percent()).map(count),
         maximum_percent: configuration.and_then(|c| c.maximum_percent()).map(count),
         strategy: text(configuration.and_then(|c| c.strategy()).map(|strategy| strategy.as_str())),
         circuit_breaker: breaker.map(|breaker| CircuitBreaker { rollback: breaker.rollback() }),
     })
+}
+
+/// The launch type says where tasks run, or the capacity provider strategy: its providers are all Fargate's or none is,
+/// also where the cluster's default strategy was taken. A platform version is "only specified for tasks that are hosted
+/// on Fargate".
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Service.html>
+fn on_fargate(service: &aws_sdk_ecs::types::Service) -> Option<bool> {
+    if let Some(kind) = service.launch_type() {
+        return Some(kind.as_str() == "FARGATE");
+    }
+    let primary = service.deployments().iter().find(|one| one.status() == Some("PRIMARY"));
+    let of_primary = primary.map_or(&[][..], |primary| primary.capacity_provider_strategy());
+    let mut providers = service.capacity_provider_strategy().iter().chain(of_primary).peekable();
+    if providers.peek().is_some() {
+        return Some(providers.all(|one| matches!(one.capacity_provider(), "FARGATE" | "FARGATE_SPOT")));
+    }
+    service.platform_version().filter(|version| !version.is_empty()).map(|_| true)
 }
 
 /// None for a Classic Load Balancer, which has no target groups.

@@ -119,6 +119,50 @@ async fn how_a_service_deploys_is_told_with_it() {
     assert_eq!((plain.circuit_breaker, found[2].circuit_breaker), (None, None));
 }
 
+/// By the launch type, the capacity providers of the service or of its deployment, or a platform version.
+#[tokio::test]
+async fn service_tells_where_its_tasks_run() {
+    let strategy = |names: &[&str]| {
+        let items = names.iter().map(|name| json!({"capacityProvider": name, "weight": 1, "base": 0}));
+        json!({"capacityProviderStrategy": items.collect::<Vec<_>>()})
+    };
+    let by_deployment = |names: &[&str]| {
+        let mut primary = deployment("ecs-svc/2", "PRIMARY");
+        primary["capacityProviderStrategy"] = strategy(names)["capacityProviderStrategy"].clone();
+        json!({"deployments": [primary]})
+    };
+    let cases = [
+        (json!({"launchType": "FARGATE"}), Some(true)),
+        (json!({"launchType": "EC2", "platformVersion": "LATEST"}), Some(false)),
+        (json!({"launchType": "EXTERNAL"}), Some(false)),
+        (json!({"launchType": "MANAGED_INSTANCES"}), Some(false)),
+        (json!({"launchType": "LAUNCH_TYPE_OF_TOMORROW"}), Some(false)),
+        (strategy(&["FARGATE", "FARGATE_SPOT"]), Some(true)),
+        (strategy(&["FARGATE_SPOT"]), Some(true)),
+        (strategy(&["prod-arm64"]), Some(false)),
+        (strategy(&["prod-arm64", "prod-x86"]), Some(false)),
+        (by_deployment(&["FARGATE"]), Some(true)),
+        (by_deployment(&["prod-arm64"]), Some(false)),
+        (json!({"platformVersion": "1.4.0"}), Some(true)),
+        (json!({"platformVersion": "", "capacityProviderStrategy": []}), None),
+        (json!({}), None),
+    ];
+    let told = cases.iter().enumerate().map(|(number, (members, _))| {
+        let mut told = service(&number.to_string());
+        told.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+        told
+    });
+    let told: Vec<_> = told.collect();
+    let (first, rest) = told.split_at(10);
+    let page = |services: &[Value]| ok(json!({"services": services, "failures": []}));
+    let wire = Wire::answering([page(first), page(rest)]);
+    let names: Vec<_> = (0..cases.len()).map(|number| number.to_string()).collect();
+    let found = Ecs::new(&wire.session()).services("prod", &names).await.unwrap().found;
+    for (service, (members, expected)) in found.iter().zip(&cases) {
+        assert_eq!(service.on_fargate, *expected, "{members}");
+    }
+}
+
 #[tokio::test]
 async fn a_service_asked_for_by_arn_is_found_by_arn() {
     let wire = Wire::answering([ok(json!({"services": [service("a")], "failures": [missing("b")]}))]);

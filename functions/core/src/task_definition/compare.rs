@@ -6,6 +6,7 @@
 use serde_json::{Map, Value};
 
 use super::OUTPUT_ONLY;
+use super::platform::is_for_fargate_alone;
 
 /// What the value of a member means beyond its JSON. A list without a rule is compared in its order, and a plain
 /// value as it is.
@@ -116,11 +117,10 @@ const RULES: [(&str, Rule); 60] = [
 /// answer more members over the years, and an old revision must stay comparable with its copy.
 pub fn same_but_image(before: &Value, after: &Value, containers: &[String]) -> Result<(), Vec<String>> {
     let mode = before.get("networkMode").and_then(Value::as_str);
-    let runs_on = before.get("requiresCompatibilities").and_then(Value::as_array);
     let mut comparison = Comparison {
         containers,
         host_port_is_container_port: matches!(mode, Some("awsvpc" | "host")),
-        on_fargate: runs_on.is_some_and(|all| !all.is_empty() && all.iter().all(|one| one == "FARGATE")),
+        on_fargate: is_for_fargate_alone(before),
         differences: Vec::new(),
     };
     match (before, after) {

@@ -7,7 +7,6 @@ use stablepin_core::application::Environment as Policy;
 use stablepin_core::effect::Outcome;
 use stablepin_core::image::{ImageDigest, RepositoryName};
 use stablepin_core::records::Subject;
-use stablepin_core::task_definition::wrong_platform;
 
 use super::{problem, words};
 use crate::snapshot::{Snapshot, snapshot};
@@ -37,8 +36,7 @@ pub(super) async fn prepare(doors: &Doors, subject: &Subject, policy: &Policy) -
         }
     }
     for one in &found {
-        let wrong = wrong_platform(&one.definition.described, &promotion.build.platforms);
-        if let Some(why) = wrong {
+        if let Some(why) = one.wrong_platform(&promotion.build.platforms) {
             return Outcome::Unfit(format!("{}: {why}", one.service));
         }
     }

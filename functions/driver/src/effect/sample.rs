@@ -22,6 +22,7 @@ pub(crate) fn service(deployments: Vec<Deployment>) -> ServiceState {
         service_deployment: None,
         registrations: Vec::new(),
         classic_load_balancer: false,
+        on_fargate: None,
         daemon: false,
         minimum_healthy_percent: None,
         maximum_percent: None,

@@ -1,0 +1,162 @@
+//! Whether an image is built for the machine that a service runs on.
+
+use serde_json::Value;
+
+/// Why an image that is built for these platforms does not run by a task definition; none: it does, or nobody knows.
+///
+/// `on_fargate`: whether the service runs there; none: ECS does not say, and a task definition that is for Fargate
+/// alone does. Fargate takes Linux on x86-64 where nothing is said. Elsewhere the instance decides, and only what the
+/// task definition says of it is known.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RuntimePlatform.html>
+///
+/// A text that is empty or that nobody knows says nothing: it refuses no image.
+pub fn wrong_platform(definition: &Value, on_fargate: Option<bool>, platforms: &[String]) -> Option<String> {
+    let on_fargate = on_fargate.unwrap_or_else(|| is_for_fargate_alone(definition));
+    let said = |member: &str, default| match definition.get("runtimePlatform").and_then(|all| all.get(member))
+    {
+        None | Some(Value::Null) => on_fargate.then_some(default),
+        Some(said) => said.as_str(),
+    };
+    let wanted_system = said("operatingSystemFamily", "LINUX").and_then(system);
+    let wanted_architecture = said("cpuArchitecture", "X86_64").and_then(architecture);
+    let runs = |platform: &String| {
+        let mut parts = platform.split('/');
+        let (system, architecture) = (parts.next().and_then(system), parts.next().and_then(architecture));
+        fits(wanted_system, system) && fits(wanted_architecture, architecture)
+    };
+    if platforms.is_empty() || platforms.iter().any(runs) {
+        return None;
+    }
+    let wanted: Vec<_> = wanted_system.into_iter().chain(wanted_architecture).collect();
+    Some(format!("it runs on {}, and the image is built for {}", wanted.join("/"), platforms.join(", ")))
+}
+
+/// Whether a task definition may run on Fargate, and nowhere else.
+pub(super) fn is_for_fargate_alone(definition: &Value) -> bool {
+    let all = definition.get("requiresCompatibilities").and_then(Value::as_array);
+    all.is_some_and(|all| !all.is_empty() && all.iter().all(|one| one == "FARGATE"))
+}
+
+fn fits(wanted: Option<&str>, built_for: Option<&str>) -> bool {
+    wanted.is_none() || built_for.is_none() || wanted == built_for
+}
+
+/// As OCI names it: of an image's platform, or of a task definition's.
+fn system(text: &str) -> Option<&'static str> {
+    let text = text.to_ascii_lowercase();
+    match text.as_str() {
+        "linux" => Some("linux"),
+        windows if windows.starts_with("windows") => Some("windows"),
+        _ => None,
+    }
+}
+
+/// As OCI names it, however it is written.
+/// <https://github.com/opencontainers/image-spec/blob/main/image-index.md>
+fn architecture(text: &str) -> Option<&'static str> {
+    Some(match text.to_ascii_lowercase().as_str() {
+        "amd64" | "x86_64" | "x86-64" => "amd64",
+        "arm64" | "aarch64" => "arm64",
+        "arm" => "arm",
+        "386" => "386",
+        "ppc64le" => "ppc64le",
+        "s390x" => "s390x",
+        "riscv64" => "riscv64",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn why(definition: &Value, on_fargate: Option<bool>, platforms: &[&str]) -> Option<String> {
+        let platforms: Vec<_> = platforms.iter().map(|&one| one.to_owned()).collect();
+        wrong_platform(definition, on_fargate, &platforms)
+    }
+
+    fn runtime(system: &str, architecture: &str) -> Value {
+        json!({ "runtimePlatform": { "operatingSystemFamily": system, "cpuArchitecture": architecture } })
+    }
+
+    #[test]
+    fn an_image_for_another_machine_is_told_before_it_is_deployed() {
+        let arm = runtime("LINUX", "ARM64");
+        for on_fargate in [Some(true), Some(false), None] {
+            let said = "it runs on linux/arm64, and the image is built for linux/amd64";
+            assert_eq!(why(&arm, on_fargate, &["linux/amd64"]).as_deref(), Some(said));
+            assert_eq!(why(&arm, on_fargate, &["linux/amd64", "linux/arm64/v8"]), None);
+            assert_eq!(why(&arm, on_fargate, &[]), None, "nobody knows");
+            let windows = runtime("WINDOWS_SERVER_2022_CORE", "X86_64");
+            assert!(why(&windows, on_fargate, &["linux/amd64"]).is_some());
+            assert_eq!(why(&windows, on_fargate, &["windows/amd64"]), None);
+        }
+        assert!(why(&arm, None, &["linux/arm/v7", "linux/s390x"]).is_some());
+    }
+
+    /// <https://github.com/fabfuel/ecs-deploy/issues/214>
+    #[test]
+    fn platform_is_that_of_where_the_service_runs() {
+        let both = json!({ "requiresCompatibilities": ["EC2", "FARGATE"] });
+        let arm = ["linux/arm64"];
+        assert_eq!(why(&both, Some(false), &arm), None, "the instance's");
+        let said = "it runs on linux/amd64, and the image is built for linux/arm64";
+        assert_eq!(why(&both, Some(true), &arm).as_deref(), Some(said), "Fargate's default");
+        assert_eq!(why(&both, None, &arm), None, "nobody knows where it runs");
+
+        let fargate = json!({ "requiresCompatibilities": ["FARGATE"] });
+        assert!(why(&fargate, None, &arm).is_some(), "it runs nowhere else");
+        assert_eq!(why(&fargate, Some(false), &arm), None, "ECS says where");
+        for other in
+            [json!(["EC2"]), json!(["EXTERNAL"]), json!(["MANAGED_INSTANCES"]), json!([]), json!(null)]
+        {
+            let definition = json!({ "requiresCompatibilities": other });
+            assert_eq!(why(&definition, None, &arm), None, "{other}");
+            assert_eq!(why(&definition, Some(false), &arm), None, "{other}");
+            assert!(why(&definition, Some(true), &arm).is_some(), "{other}");
+        }
+        let system = json!({ "runtimePlatform": { "operatingSystemFamily": "WINDOWS_SERVER_2022_FULL" } });
+        let said = "it runs on windows, and the image is built for linux/arm64";
+        assert_eq!(why(&system, Some(false), &arm).as_deref(), Some(said));
+        assert_eq!(why(&system, Some(false), &["windows/arm64"]), None, "the instance's");
+    }
+
+    #[test]
+    fn platform_text_counts_however_it_is_written() {
+        for (system, architecture) in [("linux", "arm64"), ("Linux", "aarch64"), ("LINUX", "Arm64")] {
+            let arm = runtime(system, architecture);
+            for other in ["linux/amd64", "Linux/x86_64", "LINUX/AMD64", "linux/x86-64"] {
+                assert!(why(&arm, Some(true), &[other]).is_some(), "{arm} {other}");
+            }
+            for same in ["linux/arm64", "linux/aarch64", "Linux/ARM64/v8"] {
+                assert_eq!(why(&arm, Some(true), &[same]), None, "{arm} {same}");
+            }
+        }
+        assert_eq!(why(&runtime("linux", "amd64"), Some(true), &["linux/x86_64"]), None);
+    }
+
+    #[test]
+    fn platform_text_that_nobody_knows_refuses_nothing() {
+        for (system, architecture) in [("", ""), ("LINUX", ""), ("LINUX", "ARM128"), ("BEOS", "")] {
+            for on_fargate in [Some(true), Some(false), None] {
+                let definition = runtime(system, architecture);
+                assert_eq!(why(&definition, on_fargate, &["linux/arm64"]), None, "{definition}");
+            }
+        }
+        let odd = json!({ "runtimePlatform": { "operatingSystemFamily": 7, "cpuArchitecture": [] } });
+        assert_eq!(why(&odd, Some(true), &["linux/arm64"]), None);
+        assert_eq!(why(&json!({ "runtimePlatform": "ARM64" }), Some(false), &["linux/amd64"]), None);
+        let arm = runtime("LINUX", "ARM64");
+        for platform in ["", "/", "linux", "linux/", "/arm64", "unknown/unknown", "linux/loong64", "a/b/c/d"]
+        {
+            assert_eq!(why(&arm, Some(true), &[platform]), None, "{platform}");
+            assert_eq!(why(&arm, Some(true), &["linux/amd64", platform]), None, "{platform}");
+        }
+        assert!(
+            why(&runtime("BEOS", "ARM64"), None, &["linux/amd64"]).is_some(),
+            "the architecture says enough"
+        );
+    }
+}
