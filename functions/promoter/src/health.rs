@@ -50,19 +50,8 @@ pub(crate) async fn topics(doors: &Doors, subscriber_role_arn: &str) -> Result<u
             }
         }
     }
-    let count = findings.len();
-    tell(doors, &About::Topics, None, &bounded(findings)).await?;
-    Ok(count)
-}
-
-/// The first of the findings, and how many more there are.
-fn bounded(findings: BTreeSet<String>) -> BTreeSet<String> {
-    let more = findings.len().saturating_sub(MOST_FINDINGS);
-    let mut first: BTreeSet<String> = findings.into_iter().take(MOST_FINDINGS).collect();
-    if more > 0 {
-        first.insert(format!("… and {more} more findings of this kind"));
-    }
-    first
+    tell(doors, &About::Topics, None, &findings).await?;
+    Ok(findings.len())
 }
 
 /// The addresses of all applications' approvers, in lower case. A file that this version cannot read has none: it asks
@@ -125,14 +114,12 @@ pub(crate) async fn approvers(doors: &Doors, application: &Application) -> Resul
     tell(doors, &about, Some(&application.name), &missing.collect()).await
 }
 
-/// So many findings are kept and told: whoever may subscribe can subscribe any number of queues.
-const MOST_FINDINGS: usize = 100;
-
+/// The first of the findings, and how many more there are.
 fn bounded(findings: &BTreeSet<String>) -> BTreeSet<String> {
     let mut kept: BTreeSet<String> = findings.iter().take(MOST_FINDINGS).cloned().collect();
     if findings.len() > kept.len() {
         // Last, as they are sorted by their words.
-        kept.insert(format!("…and {} more", findings.len() - MOST_FINDINGS));
+        kept.insert(format!("… and {} more findings of this kind", findings.len() - MOST_FINDINGS));
     }
     kept
 }
@@ -166,9 +153,11 @@ mod tests {
 
     #[test]
     fn findings_stay_within_their_bound() {
-        let findings = |count: usize| (0..count).map(|n| format!("the sqs subscriber {n:05}")).collect();
-        assert_eq!(bounded(findings(MOST_FINDINGS)), findings(MOST_FINDINGS));
-        let bounded = bounded(findings(MOST_FINDINGS + 23));
+        let findings = |count: usize| -> BTreeSet<String> {
+            (0..count).map(|n| format!("the sqs subscriber {n:05}")).collect()
+        };
+        assert_eq!(bounded(&findings(MOST_FINDINGS)), findings(MOST_FINDINGS));
+        let bounded = bounded(&findings(MOST_FINDINGS + 23));
         assert_eq!(bounded.len(), MOST_FINDINGS + 1);
         assert!(bounded.contains("… and 23 more findings of this kind"));
     }
