@@ -73,8 +73,14 @@ impl Release {
     /// With this in the application file's `verify`.
     #[track_caller]
     pub fn next_with(services: &[&str], verify: &str) -> Self {
+        Self::next_by(services, &format!("verify = {{ {verify} }}"))
+    }
+
+    /// With these settings in the application file's environment.
+    #[track_caller]
+    pub fn next_by(services: &[&str], settings: &str) -> Self {
         let Begun { next, links: [_, link], digests: [one, two], .. } = begun();
-        Self::of(deployed(next, services, verify), two, one, Some(link))
+        Self::of(deployed(next, services, settings), two, one, Some(link))
     }
 
     /// The first build, where nothing is deployed: approved, it is pin 1.
@@ -88,7 +94,7 @@ impl Release {
     #[track_caller]
     pub fn first(services: &[&str]) -> Self {
         let Begun { first, links: [link, _], digests: [one, two], .. } = begun();
-        Self::of(deployed(first, services, "bake = \"0s\""), one, two, Some(link))
+        Self::of(deployed(first, services, "verify = { bake = \"0s\" }"), one, two, Some(link))
     }
 
     /// Pins 1 and 2. Pin 2 is what runs, and pin 1 is where it goes.
@@ -271,9 +277,9 @@ impl Release {
     }
 }
 
-fn deployed(seed: &Seed, services: &[&str], verify: &str) -> App {
+fn deployed(seed: &Seed, services: &[&str], settings: &str) -> App {
     let (all, these) = (listed(&seed.plan.cluster, &SERVICES), listed(&seed.plan.cluster, services));
-    seed.copy(&[("deploy = \"never\"", &format!("verify = {{ {verify} }}")), (&all, &these)])
+    seed.copy(&[("deploy = \"never\"", settings), (&all, &these)])
 }
 
 /// As the application file lists them.

@@ -12,8 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use stablepin_aws::dynamodb::{Cursor, Table};
 use stablepin_aws::ecs::Ecs;
-use stablepin_core::application::ServiceName;
-use stablepin_core::image::RepositoryName;
+use stablepin_core::application::{Environment as Policy, ServiceName};
 use stablepin_core::name::{ApplicationName, EnvironmentName};
 use stablepin_core::records::{ConsoleLink, Operation, OperationId, Subject};
 use stablepin_driver::clock::now;
@@ -176,17 +175,14 @@ async fn look(
         join_all(environments.iter().map(|one| table.pins_page(name, &one.subject.name, MOST_PINS, None)));
     let services = environments.iter().enumerate().flat_map(|(at, one)| {
         let policy = one.subject.policy().into_iter();
-        policy.flat_map(move |policy| {
-            policy.services.iter().map(move |service| (at, service, &policy.repository))
-        })
+        policy.flat_map(move |policy| policy.services.iter().map(move |service| (at, service, policy)))
     });
-    let services: Vec<(usize, ServiceName, RepositoryName)> =
-        services.map(|(at, service, repository)| (at, service.clone(), repository.clone())).collect();
-    let read = async |index: usize, service: &ServiceName, repository: &RepositoryName| {
+    let services: Vec<(usize, &ServiceName, &Policy)> = services.collect();
+    let read = async |index: usize, service: &ServiceName, policy: &Policy| {
         if index >= MOST_SERVICES {
             return Found::NotRead;
         }
-        match tokio::time::timeout(READ_WITHIN, live(ecs, service, repository)).await {
+        match tokio::time::timeout(READ_WITHIN, live(ecs, service, policy)).await {
             Ok(Ok(tasks)) => Found::Tasks(tasks),
             Ok(Err(error)) => {
                 tracing::warn!(%service, "what runs could not be read: {}", chain(&error));
@@ -199,11 +195,11 @@ async fn look(
         }
     };
     let reads =
-        services.iter().enumerate().map(|(index, (_, service, repository))| read(index, service, repository));
+        services.iter().enumerate().map(|(index, &(_, service, policy))| read(index, service, policy));
     let (pins, found) = tokio::join!(pins, join_all(reads));
     let mut lives: BTreeMap<usize, Vec<Live>> = BTreeMap::new();
     for ((at, service, _), found) in services.into_iter().zip(found) {
-        lives.entry(at).or_default().push(Live { service, found });
+        lives.entry(at).or_default().push(Live { service: service.clone(), found });
     }
     for (at, (one, pins)) in environments.iter_mut().zip(pins).enumerate() {
         one.pins = pins?.items;

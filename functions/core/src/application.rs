@@ -21,7 +21,8 @@ pub use self::difference::{Difference, difference};
 pub use self::errors::ConfigError;
 pub use self::resources::{Allowed, Claim, Outside, Resources};
 pub use self::values::{
-    AccountId, CheckName, Endpoint, LabelName, MailAddress, Platform, Principal, RoleArn, ServiceName, Waived,
+    AccountId, CheckName, ContainerName, Endpoint, LabelName, MailAddress, Platform, Principal, RoleArn,
+    ServiceName, Waived,
 };
 
 use self::errors::Problems;
@@ -85,6 +86,8 @@ pub struct Environment {
     pub deploy: Deploy,
     /// The ECS services that run the application here; none: nothing to deploy, an approved build is pinned.
     pub services: Vec<ServiceName>,
+    /// The containers that run the application, of those that run the repository; none: all of them.
+    pub containers: Vec<ContainerName>,
     pub approval: Approval,
     /// Checks that a pipeline must have reported as passed for the digest.
     pub requires: Vec<CheckName>,

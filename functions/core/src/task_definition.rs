@@ -6,14 +6,17 @@
 
 mod compare;
 mod containers;
+mod own;
 mod platform;
 
 use serde_json::{Map, Value};
 
 pub use self::compare::same_but_image;
 pub use self::containers::{ContainerRole, container_roles, is_health_checked};
+pub use self::own::OwnContainers;
 pub use self::platform::wrong_platform;
 
+use crate::application::ContainerName;
 use crate::image::{ImageDigest, ImageReference, RepositoryName};
 
 /// Members that ECS answers and does not take.
@@ -45,14 +48,26 @@ pub struct Clone {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TaskDefinitionError {
     #[error(
-        "no container of {family} runs the repository {repository} of {account} in {region}: {}",
+        "no container of {wanted} runs the repository {repository} of {account} in {region}: {}",
         list(found)
     )]
     NotRun {
-        family: String,
+        /// The family, and the containers that the application's file names, if it does.
+        wanted: String,
         repository: RepositoryName,
         account: String,
         region: String,
+        /// Each container's name and image.
+        found: Vec<(String, String)>,
+    },
+    #[error(
+        "its containers run different images of the repository {repository} ({}), and one release would bring them \
+         all to one: name those that run this application in the environment's file, such as container = \"{}\"",
+        list(found),
+        found.first().map_or("app", |(name, _)| name)
+    )]
+    Differ {
+        repository: RepositoryName,
         /// Each container's name and image.
         found: Vec<(String, String)>,
     },
@@ -68,42 +83,42 @@ fn list(found: &[(String, String)]) -> String {
     each.join(", ")
 }
 
+fn or_list(named: &[ContainerName]) -> String {
+    let names: Vec<_> = named.iter().map(ContainerName::as_str).collect();
+    if names.is_empty() { String::new() } else { format!(" named {}", names.join(" or ")) }
+}
+
 fn malformed<T>(path: impl Into<String>, expected: &'static str) -> Result<T, TaskDefinitionError> {
     Err(TaskDefinitionError::Malformed { path: path.into(), expected })
 }
 
-/// The digest that every container of the repository is described at; none where they differ, or where one is
+/// The digest that every container of the application is described at; none where they differ, or where one is
 /// named by a tag.
 pub fn described_digest(
     described: &Value,
-    account: &str,
-    region: &str,
-    repository: &RepositoryName,
+    own: &OwnContainers<'_>,
 ) -> Result<Option<ImageDigest>, TaskDefinitionError> {
-    let named = described.get("containerDefinitions").and_then(Value::as_array).into_iter().flatten();
-    let digest = named
-        .filter_map(|container| container.get("image").and_then(Value::as_str).map(ImageReference::parse))
-        .find(|reference| reference.is_of(account, region, repository))
-        .and_then(|reference| reference.digest)
+    let digest = own
+        .found_in(described)
+        .next()
+        .and_then(|(_, reference)| reference.digest)
         .and_then(|digest| ImageDigest::parse(&digest).ok());
     let Some(digest) = digest else {
         return Ok(None);
     };
-    let clone = at_digest(described, &Value::Null, account, region, repository, &digest)?;
+    let clone = at_digest(described, &Value::Null, own, &digest)?;
     Ok(clone.already.then_some(digest))
 }
 
 /// `described` is the `taskDefinition` of `DescribeTaskDefinition`, `tags` the `tags` beside it (null for none).
 ///
-/// Every container that runs the repository moves, by whatever host name and tag it names it; sidecars never.
+/// Every container of the application moves, by whatever host name and tag it names the image; others never.
 /// Tags whose key begins with `aws:` are AWS's own and cannot be set.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs-using-tags.html>
 pub fn at_digest(
     described: &Value,
     tags: &Value,
-    account: &str,
-    region: &str,
-    repository: &RepositoryName,
+    own: &OwnContainers<'_>,
     digest: &ImageDigest,
 ) -> Result<Clone, TaskDefinitionError> {
     let mut request = copy(described, tags)?;
@@ -130,7 +145,7 @@ pub fn at_digest(
             Some(_) => return malformed(path(".image"), "a string"),
         };
         let reference = ImageReference::parse(image);
-        if reference.is_of(account, region, repository) {
+        if own.includes(&name, &reference) {
             already &= reference.digest.as_deref() == Some(digest.as_str());
             *image = reference.at(digest);
             containers.push(name);
@@ -140,10 +155,10 @@ pub fn at_digest(
     }
     if containers.is_empty() {
         return Err(TaskDefinitionError::NotRun {
-            family: family.clone(),
-            repository: repository.clone(),
-            account: account.to_owned(),
-            region: region.to_owned(),
+            wanted: format!("{family}{}", or_list(own.named)),
+            repository: own.repository.clone(),
+            account: own.account.to_owned(),
+            region: own.region.to_owned(),
             found,
         });
     }
@@ -202,8 +217,9 @@ mod tests {
     }
 
     fn clone(described: &Value, tags: &Value) -> Result<Clone, TaskDefinitionError> {
-        let web = RepositoryName::parse("web").unwrap();
-        at_digest(described, tags, ACCOUNT, REGION, &web, &digest("ab"))
+        let repository = &RepositoryName::parse("web").unwrap();
+        let own = OwnContainers { account: ACCOUNT, region: REGION, repository, named: &[] };
+        at_digest(described, tags, &own, &digest("ab"))
     }
 
     /// As `DescribeTaskDefinition` answers, with members that the SDK of today does not know.
@@ -307,7 +323,9 @@ mod tests {
             *described.pointer_mut(pointer).unwrap() = value;
             match clone(&described, &Value::Null).unwrap_err() {
                 TaskDefinitionError::Malformed { path, .. } => path,
-                other @ TaskDefinitionError::NotRun { .. } => panic!("{other}"),
+                other @ (TaskDefinitionError::NotRun { .. } | TaskDefinitionError::Differ { .. }) => {
+                    panic!("{other}")
+                }
             }
         };
         assert_eq!(broken("", json!([])), "taskDefinition");

@@ -3,27 +3,24 @@
 use std::collections::BTreeMap;
 
 use stablepin_aws::ecs::{Ecs, EcsError};
-use stablepin_core::application::ServiceName;
-use stablepin_core::image::{ImageDigest, ImageReference, RepositoryName};
+use stablepin_core::application::{Environment as Policy, ServiceName};
+use stablepin_core::image::ImageDigest;
 
 use crate::snapshot::Home;
 
-/// How many running tasks carry which digest of the repository; those of which it is not known are under none. Two
+/// How many running tasks carry which digest of the application; those of which it is not known are under none. Two
 /// calls.
 pub async fn live(
     ecs: &Ecs,
     service: &ServiceName,
-    repository: &RepositoryName,
+    policy: &Policy,
 ) -> Result<BTreeMap<Option<ImageDigest>, usize>, EcsError> {
     let mut carried = BTreeMap::new();
     for task in ecs.running(service.cluster(), service.service()).await? {
         let Some(home) = Home::of(&task.arn).filter(|_| task.last_status == "RUNNING") else { continue };
-        let digests = task.containers.into_iter().filter_map(|container| {
-            let image = ImageReference::parse(container.image.as_deref()?);
-            image.is_of(&home.account, &home.region, repository).then(|| container.running_digest())
-        });
-        for digest in digests {
-            *carried.entry(digest).or_default() += 1;
+        let own = home.own(policy);
+        for container in task.containers.iter().filter(|container| container.is_one_of(&own)) {
+            *carried.entry(container.running_digest()).or_default() += 1;
         }
     }
     Ok(carried)

@@ -1,14 +1,12 @@
 //! What a service runs now and whether it can move, read before anything is touched.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use stablepin_aws::ecs::{
-    Container, Controller, Ecs, EcsError, RawTaskDefinition, RolloutState, ServiceState,
-};
-use stablepin_core::application::ServiceName;
-use stablepin_core::image::{ImageDigest, ImageReference, RepositoryName};
+use stablepin_aws::ecs::{Controller, Ecs, EcsError, RawTaskDefinition, RolloutState, ServiceState};
+use stablepin_core::application::{Environment as Policy, ServiceName};
+use stablepin_core::image::ImageDigest;
 use stablepin_core::records::Live;
-use stablepin_core::task_definition::{self, TaskDefinitionError};
+use stablepin_core::task_definition::{self, OwnContainers, TaskDefinitionError};
 
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
@@ -56,8 +54,8 @@ pub struct Snapshot {
 
 /// The account and the region of an ARN of ECS.
 pub(crate) struct Home {
-    pub(crate) account: String,
-    pub(crate) region: String,
+    account: String,
+    region: String,
 }
 
 impl Home {
@@ -65,6 +63,12 @@ impl Home {
         let mut parts = arn.split(':');
         let (region, account) = (parts.nth(3)?, parts.next()?);
         Some(Self { account: account.to_owned(), region: region.to_owned() })
+    }
+
+    /// The containers here that run an environment's application.
+    pub(crate) fn own<'a>(&'a self, policy: &'a Policy) -> OwnContainers<'a> {
+        let (account, region) = (self.account.as_str(), self.region.as_str());
+        OwnContainers { account, region, repository: &policy.repository, named: &policy.containers }
     }
 }
 
@@ -74,11 +78,7 @@ pub(crate) async fn one(ecs: &Ecs, service: &ServiceName) -> Result<Option<Servi
 }
 
 /// The beginning of a rollout of one service: preflight, without writes.
-pub async fn snapshot(
-    ecs: &Ecs,
-    service: &ServiceName,
-    repository: &RepositoryName,
-) -> Result<Snapshot, SnapshotError> {
+pub async fn snapshot(ecs: &Ecs, service: &ServiceName, policy: &Policy) -> Result<Snapshot, SnapshotError> {
     let failed = |source| SnapshotError::Ecs { service: service.clone(), source };
     let described = async {
         let state = one(ecs, service).await?;
@@ -107,17 +107,21 @@ pub async fn snapshot(
     }
     let missing = || SnapshotError::Missing(service.clone());
     let home = Home::of(&state.arn).ok_or_else(missing)?;
-    let described =
-        task_definition::described_digest(&definition.described, &home.account, &home.region, repository)
-            .map_err(|source| SnapshotError::NotOurs { service: service.clone(), source })?;
-    let of_ours = |image: &str| ImageReference::parse(image).is_of(&home.account, &home.region, repository);
-    let digests: BTreeSet<ImageDigest> = tasks
-        .map_err(failed)?
-        .iter()
-        .flat_map(|task| &task.containers)
-        .filter(|container| container.image.as_deref().is_some_and(of_ours))
-        .filter_map(Container::running_digest)
-        .collect();
+    let own = home.own(policy);
+    let not_ours = |source| SnapshotError::NotOurs { service: service.clone(), source };
+    let described = task_definition::described_digest(&definition.described, &own).map_err(not_ours)?;
+    let mut digests = BTreeSet::new();
+    let mut of_definition: BTreeMap<String, BTreeSet<ImageDigest>> = BTreeMap::new();
+    for task in tasks.map_err(failed)? {
+        for container in task.containers.iter().filter(|container| container.is_one_of(&own)) {
+            let Some(digest) = container.running_digest() else { continue };
+            if task.task_definition == definition.arn {
+                of_definition.entry(container.name.clone()).or_default().insert(digest.clone());
+            }
+            digests.insert(digest);
+        }
+    }
+    own.agree(&definition.described, &of_definition).map_err(not_ours)?;
     let deployment = state.primary().map(|one| one.id.clone()).unwrap_or_default();
     let live = Live { task_definition: definition.arn.clone(), deployment, digests, described };
     Ok(Snapshot { service: service.clone(), live, state, definition })

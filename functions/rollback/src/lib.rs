@@ -211,7 +211,7 @@ async fn snapshots(
     request: &Request,
 ) -> Result<Vec<Snapshot>, Problem> {
     let Some(ecs) = &doors.ecs else { return Ok(Vec::new()) };
-    let read = |service| async move { snapshot(ecs as &Ecs, service, &policy.repository).await };
+    let read = |service| async move { snapshot(ecs as &Ecs, service, policy).await };
     let all = join_all(services.iter().map(read)).await;
     all.into_iter().collect::<Result<_, _>>().map_err(|error| {
         if error.is_retryable() {

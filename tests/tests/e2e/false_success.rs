@@ -301,6 +301,37 @@ fn copy_that_only_says_more_is_used() {
     assert_eq!(definition["enableFaultInjection"], false);
 }
 
+/// <https://github.com/fabfuel/ecs-deploy/issues/30>: a proxy beside the application, built from the same repository.
+#[test]
+fn release_moves_the_named_container_alone() {
+    let proxy = |release: &Release| {
+        let new = release.service("web").runs(&release.image(&release.before));
+        new.container("nginx", &release.image(ELSE)).create();
+    };
+    let release = Release::next(&["web"]);
+    proxy(&release);
+    let record = release.runs_its_course();
+    is_no_success(&release, &record, "Failed", "such as container = \"web\"");
+    assert_eq!(release.ecs.count("RegisterTaskDefinition") + release.ecs.count("UpdateService"), 0);
+
+    let release = Release::next_by(&["web"], "verify = { bake = \"0s\" }\ncontainer = \"web\"");
+    proxy(&release);
+    let record = release.runs_its_course();
+    is_a_success(&release, &record);
+    assert_eq!(release.service("web").images(), [release.image(&release.digest), release.image(ELSE)]);
+}
+
+#[test]
+fn rollback_is_refused_where_containers_differ() {
+    let release = Release::back(&["web"]);
+    let new = release.service("web").runs(&release.image(&release.before));
+    new.container("nginx", &release.image(ELSE)).create();
+    let answer = release.ask_back("previous", None).answer.expect("it was not killed");
+    assert_eq!(answer["statusCode"], 409, "{answer:#}");
+    assert!(answer["body"].as_str().is_some_and(|body| body.contains("its containers run different images")));
+    assert_eq!(release.ecs.count("RegisterTaskDefinition") + release.ecs.count("UpdateService"), 0);
+}
+
 /// A build for two platforms, as far as its question.
 fn for_two_platforms() -> (Release, [String; 2]) {
     let app = Plan::new("platforms").services(["web"]).deployed("bake = \"0s\"").create_aside();

@@ -3,6 +3,7 @@
 use aws_sdk_ecs::types::{Attachment, DesiredStatus, HealthStatus, NetworkBinding};
 use jiff::Timestamp;
 use stablepin_core::image::{ImageDigest, ImageReference};
+use stablepin_core::task_definition::OwnContainers;
 
 use super::{Ecs, EcsError, others_than_missing, port, text, timestamp};
 use crate::failed_call::FailedCall;
@@ -43,6 +44,12 @@ impl Container {
             ImageDigest::parse(&image.digest?).ok()
         };
         self.digest.clone().or_else(|| if has_started { named() } else { None })
+    }
+
+    /// Whether the container runs an application.
+    pub fn is_one_of(&self, own: &OwnContainers<'_>) -> bool {
+        let image = self.image.as_deref().map(ImageReference::parse);
+        image.is_some_and(|image| own.includes(&self.name, &image))
     }
 }
 

@@ -24,6 +24,7 @@ pub(super) fn check(application: &Application, problems: &mut Problems<'_>) {
     }
     stable_tags(application, problems);
     services(application, problems);
+    containers(application, problems);
     size(application, problems);
 }
 
@@ -263,6 +264,17 @@ fn services(application: &Application, problems: &mut Problems<'_>) {
                 let message =
                     format!("{} {whose} already: write each service once", quoted(&service.to_string()));
                 problems.add(&format!("environment[{index}].services[{position}]"), &message);
+            }
+        }
+    }
+}
+
+fn containers(application: &Application, problems: &mut Problems<'_>) {
+    for (index, environment) in application.environments.iter().enumerate() {
+        for (position, container) in environment.containers.iter().enumerate() {
+            if environment.containers[..position].contains(container) {
+                let message = format!("\"{container}\" is in the list already: write each container once");
+                problems.add(&format!("environment[{index}].container[{position}]"), &message);
             }
         }
     }

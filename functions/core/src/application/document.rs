@@ -86,17 +86,21 @@ impl<'a> Section<'a> {
         read: impl Fn(&str) -> Result<T, String>,
     ) -> Option<Vec<T>> {
         let (path, value) = self.take(key, problems)?;
-        let DeValue::Array(items) = value else {
-            problems.add(&path, &format!("is {}, and must be a list: write it in [ ]", kind(value)));
-            return None;
-        };
-        let read_item = |(index, item): (usize, &'a Spanned<DeValue<'a>>)| {
-            let path = format!("{path}[{index}]");
-            problems.place(&path, item.span().start);
-            text(&path, item.get_ref(), problems, &read)
-        };
-        let texts: Vec<Option<T>> = items.iter().enumerate().map(read_item).collect();
-        texts.into_iter().collect()
+        texts(&path, value, problems, read)
+    }
+
+    /// One text, or a list of them.
+    pub(super) fn text_or_texts<T>(
+        &mut self,
+        key: &'static str,
+        problems: &mut Problems<'_>,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<Vec<T>> {
+        let (path, value) = self.take(key, problems)?;
+        if value.as_str().is_some() {
+            return text(&path, value, problems, read).map(|one| vec![one]);
+        }
+        texts(&path, value, problems, read)
     }
 
     /// A table within this one: `approval = { … }` or `[environment.approval]`.
@@ -165,6 +169,25 @@ impl<'a> Section<'a> {
             problems.add(&path, &message);
         }
     }
+}
+
+fn texts<'a, T>(
+    path: &str,
+    value: &'a DeValue<'a>,
+    problems: &mut Problems<'_>,
+    read: impl Fn(&str) -> Result<T, String>,
+) -> Option<Vec<T>> {
+    let DeValue::Array(items) = value else {
+        problems.add(path, &format!("is {}, and must be a list: write it in [ ]", kind(value)));
+        return None;
+    };
+    let read_item = |(index, item): (usize, &'a Spanned<DeValue<'a>>)| {
+        let path = format!("{path}[{index}]");
+        problems.place(&path, item.span().start);
+        text(&path, item.get_ref(), problems, &read)
+    };
+    let texts: Vec<Option<T>> = items.iter().enumerate().map(read_item).collect();
+    texts.into_iter().collect()
 }
 
 fn text<T>(

@@ -10,8 +10,9 @@ use super::values::{
     stable_tag, tag_pattern,
 };
 use super::{
-    Application, Approval, Approver, CheckName, Deploy, Endpoint, Environment, FourEyes, LabelName, Latest,
-    Platform, Principal, Retention, RetentionMode, RoleArn, ServiceName, Signature, Step, Validate, Verify,
+    Application, Approval, Approver, CheckName, ContainerName, Deploy, Endpoint, Environment, FourEyes,
+    LabelName, Latest, Platform, Principal, Retention, RetentionMode, RoleArn, ServiceName, Signature, Step,
+    Validate, Verify,
 };
 use crate::build_patterns::BuildPatterns;
 use crate::image::{ImageTag, RepositoryName};
@@ -137,6 +138,7 @@ fn environment(
         one_of(&[("on_approval", Deploy::OnApproval), ("never", Deploy::Never)]),
     );
     let services = section.texts("services", problems, parsed(ServiceName::parse));
+    let containers = section.text_or_texts("container", problems, parsed(ContainerName::parse));
     let requires = section.texts("requires", problems, parsed(CheckName::parse));
     let after = section.text("after", problems, parsed(EnvironmentName::parse));
     let soak = section.text("soak", problems, duration(SignedDuration::ZERO..=DAY * 30));
@@ -154,6 +156,7 @@ fn environment(
         stable_tag,
         deploy: deploy.unwrap_or(Deploy::OnApproval),
         services: services.unwrap_or_default(),
+        containers: containers.unwrap_or_default(),
         approval,
         requires: requires.unwrap_or_default(),
         after,

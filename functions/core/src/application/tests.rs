@@ -100,6 +100,7 @@ fn what_is_not_written_has_its_default() {
         stable_tag = "production-stable"
         deploy = "on_approval"
         services = []
+        container = []
         approval = { required = 1, approvers = ["lead"], expires = "72h", four_eyes = "off", step = "code" }
         requires = []
         soak = "0s"
@@ -123,6 +124,32 @@ fn what_is_not_written_has_its_default() {
         Application::parse(SMALLEST, None).unwrap(),
         Application::parse(&format!("{written}{defaults}"), None).unwrap()
     );
+}
+
+#[test]
+fn container_is_a_name_or_a_list_of_names() {
+    let read = |written: &str| {
+        let text = format!("{SMALLEST}\ncontainer = {written}\n");
+        let application = Application::parse(&text, None).map_err(|errors| errors[0].to_string())?;
+        let names = application.environments[0].containers.iter().map(|name| name.as_str().to_owned());
+        Ok::<Vec<_>, String>(names.collect())
+    };
+    assert_eq!(read("\"app\"").unwrap(), ["app"]);
+    assert_eq!(read("[\"app\", \"Worker_2\"]").unwrap(), ["app", "Worker_2"]);
+    assert_eq!(read("[]").unwrap(), [""; 0]);
+    for (written, message) in [
+        ("\"my app\"", "environment[0].container: \"my app\" is not a valid container: use 1 to 255 letters"),
+        ("\"\"", "environment[0].container: \"\" is not a valid container"),
+        ("[\"app\", \"a/b\"]", "environment[0].container[1]: \"a/b\" is not a valid container"),
+        ("7", "environment[0].container: is the number 7, and must be a list: write it in [ ]"),
+        (
+            "[\"app\", \"app\"]",
+            "environment[0].container[1]: \"app\" is in the list already: write each container once",
+        ),
+    ] {
+        let error = read(written).unwrap_err();
+        assert!(error.contains(message), "{error}");
+    }
 }
 
 #[test]
@@ -181,7 +208,7 @@ fn keys_that_are_not_known() {
     line 8, column 1: "a.b\n": is not known here (known: name, repository, builds, build_environment, latest, approver, environment, retention)
     "#);
     insta::assert_snapshot!(extended("service = []\napproval = { require = 1, expire = \"1h\" }"), @"
-    line 12, column 1: environment[0].service: is not known here; did you mean services? (known: name, repository, role, stable_tag, deploy, services, requires, after, soak, approval, verify, validate)
+    line 12, column 1: environment[0].service: is not known here; did you mean services? (known: name, repository, role, stable_tag, deploy, services, container, requires, after, soak, approval, verify, validate)
     line 13, column 14: environment[0].approval.require: is not known here; did you mean required? (known: required, approvers, expires, four_eyes, step)
     line 13, column 27: environment[0].approval.expire: is not known here; did you mean expires? (known: required, approvers, expires, four_eyes, step)
     ");
@@ -557,7 +584,7 @@ fn places_are_counted_as_an_editor_counts_them() {
     insta::assert_snapshot!(errors(&format!("\u{feff}{}", &SMALLEST[1..]).replace("name = \"web\"", "name = \"Web\"")), @r#"line 1, column 8: name: "Web" is not a valid application name: use 1 to 40 lower-case letters, digits and single hyphens, beginning with a letter"#);
     insta::assert_snapshot!(extended("\tdeploy\t=\t\"no\""), @r#"line 12, column 11: environment[0].deploy: "no" is not known here: write "on_approval" or "never""#);
     insta::assert_snapshot!(extended("approval = { approvers = [\"lead\", \"größer\", \"boss\"] }"), @r#"line 12, column 35: environment[0].approval.approvers[1]: "größer" is not a valid approver name: use 1 to 40 lower-case letters, digits and single hyphens, beginning with a letter"#);
-    insta::assert_snapshot!(extended("deploy = \"never\" # 🦀\n\"🦀\" = 1"), @r#"line 13, column 1: environment[0]."🦀": is not known here (known: name, repository, role, stable_tag, deploy, services, requires, after, soak, approval, verify, validate)"#);
+    insta::assert_snapshot!(extended("deploy = \"never\" # 🦀\n\"🦀\" = 1"), @r#"line 13, column 1: environment[0]."🦀": is not known here (known: name, repository, role, stable_tag, deploy, services, container, requires, after, soak, approval, verify, validate)"#);
     insta::assert_snapshot!(extended("services = [\n  \"prod/web\",\n  \"prod\",\n]"), @r#"line 14, column 3: environment[0].services[1]: "prod" is not a valid service: write the cluster's name, a slash and the service's name, such as prod/web; each has letters, digits, hyphens and underscores"#);
     insta::assert_snapshot!(extended("deploy = \"\"\"\nalways\n\"\"\""), @r#"line 12, column 10: environment[0].deploy: "always\n" is not known here: write "on_approval" or "never""#);
 }

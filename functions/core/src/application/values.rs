@@ -400,6 +400,21 @@ impl Platform {
 }
 
 text_type!(
+    /// The name of a container in a task definition, such as `app`.
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerDefinition.html>
+    ContainerName,
+    "container",
+    "use 1 to 255 letters, digits, hyphens and underscores, as the task definition names it"
+);
+
+impl ContainerName {
+    fn is_valid(text: &str) -> bool {
+        (1..=255).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
+    }
+}
+
+text_type!(
     /// An AWS account, or `*` for whoever a repository's policy lets in without naming an account.
     AccountId,
     "account",

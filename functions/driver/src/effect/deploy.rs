@@ -126,12 +126,7 @@ impl Going<'_> {
             Work::Promotion(promotion) => &promotion.digest,
             Work::Rollback(_) | Work::Repair(_) | Work::LiveDrift(_) => return None,
         };
-        let described = task_definition::described_digest(
-            &definition.described,
-            &home.account,
-            &home.region,
-            &self.policy.repository,
-        );
+        let described = task_definition::described_digest(&definition.described, &home.own(self.policy));
         let described = described.ok().flatten();
         (described.as_ref() != Some(promoted))
             .then(|| Seen::Returned { reason: "it was not moved".to_owned(), digest: described.clone() })
@@ -147,9 +142,7 @@ impl Going<'_> {
         let clone = task_definition::at_digest(
             &definition.described,
             &definition.tags,
-            &home.account,
-            &home.region,
-            &self.policy.repository,
+            &home.own(self.policy),
             digest,
         );
         let clone = match clone {
@@ -217,14 +210,7 @@ impl Going<'_> {
         let Some(arn) = candidate else { return Ok(None) };
         // One that was deleted meanwhile is none.
         let Ok(found) = self.ecs.task_definition(arn).await else { return Ok(None) };
-        let at = task_definition::at_digest(
-            &found.described,
-            &found.tags,
-            &home.account,
-            &home.region,
-            &self.policy.repository,
-            digest,
-        );
+        let at = task_definition::at_digest(&found.described, &found.tags, &home.own(self.policy), digest);
         let same = found.status == "ACTIVE"
             && at.is_ok_and(|at| at.already)
             && task_definition::same_but_image(&definition.described, &found.described, &clone.containers)

@@ -12,7 +12,7 @@ use stablepin_aws::ecr::ImageId;
 use stablepin_aws::ecs::{Ecs, EcsError, ServiceDeployment, ServiceState, Task};
 use stablepin_core::application::{Environment as Policy, ServiceName};
 use stablepin_core::effect::{Outcome, Seen};
-use stablepin_core::image::{ImageDigest, ImageReference};
+use stablepin_core::image::ImageDigest;
 use stablepin_core::manifest::Manifest;
 use stablepin_core::records::{Progress, ServiceRollout, Started, Subject, Way};
 use stablepin_core::task_definition::{container_roles, described_digest};
@@ -129,9 +129,7 @@ impl Followed<'_> {
         };
         let tasks = tasks.map_err(|error| problem(&error))?;
         let stopped = stopped.map_err(|error| problem(&error))?;
-        let repository = &self.policy.repository;
-        let of_ours =
-            |image: &str| ImageReference::parse(image).is_of(&home.account, &home.region, repository);
+        let own = home.own(self.policy);
         let accepted = match self.to.or(self.rollout.before.described.as_ref()) {
             Some(digest) => Some(accepted(self.doors, self.policy, digest).await?),
             // It was named by a tag before: its own task definition is all that there is to prove.
@@ -148,7 +146,7 @@ impl Followed<'_> {
             roles: &container_roles(&definition.described),
             classic_load_balancer: state.classic_load_balancer,
         };
-        let proof = proof::prove(&wanted, &tasks, &stopped, of_ours);
+        let proof = proof::prove(&wanted, &tasks, &stopped, |container| container.is_one_of(&own));
         let proof = match (proof, &self.doors.verify) {
             (Proof::Running(count), Some(verify)) => {
                 target_groups::prove(&verify.elb, &state.registrations, &tasks, count).await?
@@ -206,7 +204,7 @@ async fn find(ecs: &Ecs, service: &ServiceName, started: &Started) -> Result<Opt
 async fn described(ecs: &Ecs, state: &ServiceState, policy: &Policy) -> Result<Option<ImageDigest>, Outcome> {
     let (Some(arn), Some(home)) = (&state.task_definition, Home::of(&state.arn)) else { return Ok(None) };
     let definition = ecs.task_definition(arn).await.map_err(|error| problem(&error))?;
-    match described_digest(&definition.described, &home.account, &home.region, &policy.repository) {
+    match described_digest(&definition.described, &home.own(policy)) {
         Ok(digest) => Ok(digest),
         Err(error) => {
             tracing::warn!("the task definition {arn} names no image of ours: {}", chain(&error));

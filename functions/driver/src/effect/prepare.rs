@@ -16,7 +16,7 @@ pub(super) async fn prepare(doors: &Doors, subject: &Subject, policy: &Policy) -
     let (Some(ecs), Some(promotion)) = (&doors.ecs, subject.promotion()) else {
         return Outcome::Problem("this function drives no services".to_owned());
     };
-    let read = |service| async move { snapshot(ecs as &Ecs, service, &policy.repository).await };
+    let read = |service| async move { snapshot(ecs as &Ecs, service, policy).await };
     let (image, services) = tokio::join!(
         image(doors, &policy.repository, &promotion.digest),
         join_all(policy.services.iter().map(read)),

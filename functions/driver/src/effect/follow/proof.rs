@@ -45,7 +45,7 @@ pub(super) fn prove(
     wanted: &Wanted<'_>,
     tasks: &[Task],
     stopped: &[Task],
-    of_ours: impl Fn(&str) -> bool,
+    is_ours: impl Fn(&Container) -> bool,
 ) -> Proof {
     if let Some(reason) = exited(wanted, stopped) {
         return Proof::Wrong(reason);
@@ -55,11 +55,10 @@ pub(super) fn prove(
         if task.task_definition != wanted.started.task_definition {
             return Proof::Open(format!("{} still runs {}", task.arn, task.task_definition));
         }
-        let ours = |container: &&Container| container.image.as_deref().is_some_and(&of_ours);
-        if !task.containers.iter().any(|container| ours(&container)) {
+        if !task.containers.iter().any(&is_ours) {
             return Proof::Open(format!("ECS shows no container of {} that runs the repository", task.arn));
         }
-        for container in task.containers.iter().filter(ours) {
+        for container in task.containers.iter().filter(|container| is_ours(container)) {
             if let Some(proof) = objection(wanted, task, container) {
                 return proof;
             }

@@ -1,0 +1,166 @@
+//! Which containers of a task definition run an application's image.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::TaskDefinitionError;
+use crate::application::ContainerName;
+use crate::image::{ImageDigest, ImageReference, RepositoryName};
+
+/// The containers of an environment's services that run its application: by their image's repository, and by name
+/// where the application's file says so.
+#[derive(Debug, Clone, Copy)]
+pub struct OwnContainers<'a> {
+    pub account: &'a str,
+    pub region: &'a str,
+    pub repository: &'a RepositoryName,
+    /// None: every container that runs the repository.
+    pub named: &'a [ContainerName],
+}
+
+impl OwnContainers<'_> {
+    pub fn includes(&self, name: &str, image: &ImageReference) -> bool {
+        let is_named = self.named.is_empty() || self.named.iter().any(|one| one.as_str() == name);
+        is_named && image.is_of(self.account, self.region, self.repository)
+    }
+
+    /// Those of a task definition, each with its image.
+    pub(super) fn found_in<'v>(
+        &self,
+        definition: &'v Value,
+    ) -> impl Iterator<Item = (&'v str, ImageReference)> {
+        let all = definition.get("containerDefinitions").and_then(Value::as_array).into_iter().flatten();
+        all.filter_map(|container| {
+            let name = container.get("name")?.as_str()?;
+            let image = ImageReference::parse(container.get("image")?.as_str()?);
+            self.includes(name, &image).then_some((name, image))
+        })
+    }
+
+    /// Refuses containers that run different images: one digest for all of them would replace what one of them is.
+    /// `running`: the digests that tasks of the task definition carry, by their containers' names.
+    ///
+    /// Images of one name are one image, and so are those that run the same digests. Of a name that is a tag and runs
+    /// nowhere nobody knows what it is.
+    pub fn agree(
+        &self,
+        definition: &Value,
+        running: &BTreeMap<String, BTreeSet<ImageDigest>>,
+    ) -> Result<(), TaskDefinitionError> {
+        let digests = |name: &str, image: &ImageReference| match &image.digest {
+            Some(digest) => ImageDigest::parse(digest).into_iter().collect(),
+            None => running.get(name).cloned().unwrap_or_default(),
+        };
+        let own: Vec<_> = self.found_in(definition).collect();
+        let Some((first, others)) = own.split_first() else { return Ok(()) };
+        let first_digests = digests(first.0, &first.1);
+        let is_alike = |(name, image): &(&str, ImageReference)| {
+            let is_one_tag = image.digest.is_none() && first.1.digest.is_none() && image.tag == first.1.tag;
+            is_one_tag || (!first_digests.is_empty() && digests(name, image) == first_digests)
+        };
+        if others.iter().all(is_alike) {
+            return Ok(());
+        }
+        let shown = |(name, image): &(&str, ImageReference)| {
+            let said = image.digest.as_ref().or(image.tag.as_ref());
+            ((*name).to_owned(), said.cloned().unwrap_or_else(|| "latest".to_owned()))
+        };
+        let found = own.iter().map(shown).collect();
+        Err(TaskDefinitionError::Differ { repository: self.repository.clone(), found })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::{at_digest, described_digest};
+    use super::*;
+
+    const WEB: &str = "111122223333.dkr.ecr.eu-west-1.amazonaws.com/web";
+
+    fn digest(byte: &str) -> ImageDigest {
+        ImageDigest::parse(&format!("sha256:{}", byte.repeat(32))).unwrap()
+    }
+
+    /// With `app`, `nginx` and a sidecar of another repository.
+    fn definition(app: &str, nginx: &str) -> Value {
+        json!({ "family": "web", "containerDefinitions": [
+            { "name": "app", "image": format!("{WEB}{app}") },
+            { "name": "nginx", "image": format!("{WEB}{nginx}") },
+            { "name": "agent", "image": "public.ecr.aws/datadog/agent:7" },
+        ]})
+    }
+
+    fn with<T>(named: &[&str], look: impl FnOnce(&OwnContainers<'_>) -> T) -> T {
+        let named: Vec<_> = named.iter().map(|name| ContainerName::parse(name).unwrap()).collect();
+        let repository = &RepositoryName::parse("web").unwrap();
+        look(&OwnContainers { account: "111122223333", region: "eu-west-1", repository, named: &named })
+    }
+
+    /// <https://github.com/fabfuel/ecs-deploy/issues/30>
+    #[test]
+    fn named_container_moves_alone() {
+        let before = definition(":main", &format!("@{}", digest("cd")));
+        let moved = |named: &[&str]| {
+            with(named, |own| at_digest(&before, &Value::Null, own, &digest("ab")))
+                .map(|clone| clone.containers)
+        };
+        assert_eq!(moved(&["app"]).unwrap(), ["app"]);
+        assert_eq!(moved(&["nginx", "app"]).unwrap(), ["app", "nginx"]);
+        assert_eq!(moved(&["app", "worker"]).unwrap(), ["app"], "the worker is another service's");
+        assert_eq!(
+            moved(&["worker", "agent"]).unwrap_err().to_string(),
+            format!(
+                "no container of web named worker or agent runs the repository web of 111122223333 in eu-west-1: app \
+                 runs {WEB}:main, nginx runs {WEB}@{}, agent runs public.ecr.aws/datadog/agent:7",
+                digest("cd")
+            )
+        );
+        let described = |named: &[&str]| with(named, |own| described_digest(&before, own)).unwrap();
+        assert_eq!(described(&["nginx"]), Some(digest("cd")));
+        assert_eq!((described(&["app"]), described(&[])), (None, None));
+    }
+
+    #[test]
+    fn containers_that_run_different_images_are_refused() {
+        let at = |byte: &str| format!("@{}", digest(byte));
+        let agree = |definition: &Value, named: &[&str], running: &[(&str, &[&str])]| {
+            let digests = |all: &[&str]| all.iter().map(|byte| digest(byte)).collect();
+            let running = running.iter().map(|(name, all)| ((*name).to_owned(), digests(all))).collect();
+            with(named, |own| own.agree(definition, &running))
+        };
+        let differ = definition(&at("ab"), &format!(":main{}", at("cd")));
+        assert_eq!(
+            agree(&differ, &[], &[]).unwrap_err().to_string(),
+            format!(
+                "its containers run different images of the repository web (app runs {}, nginx runs {}), and one \
+                 release would bring them all to one: name those that run this application in the environment's file, \
+                 such as container = \"app\"",
+                digest("ab"),
+                digest("cd")
+            )
+        );
+        agree(&differ, &["app"], &[]).unwrap();
+        agree(&differ, &["nginx", "agent"], &[]).unwrap();
+        agree(&differ, &["app", "nginx"], &[]).unwrap_err();
+        agree(&definition(&at("ab"), &format!(":v1{}", at("ab"))), &[], &[]).unwrap();
+
+        // By tags: what runs tells, and one tag is one image.
+        agree(&definition(":main", ":main"), &[], &[]).unwrap();
+        agree(&definition("", ""), &[], &[("app", &["ab"]), ("nginx", &["cd"])]).unwrap();
+        let tags = definition(":app", ":nginx");
+        agree(&tags, &[], &[("app", &["ab"]), ("nginx", &["cd"])]).unwrap_err();
+        agree(&tags, &[], &[("app", &["ab", "cd"]), ("nginx", &["cd"])]).unwrap_err();
+        agree(&tags, &[], &[("app", &["ab"]), ("nginx", &["ab"])]).unwrap();
+        agree(&tags, &[], &[("app", &["ab"])]).unwrap_err();
+        let error = agree(&tags, &[], &[]).unwrap_err().to_string();
+        assert!(error.contains("(app runs app, nginx runs nginx)"), "{error}");
+        let one = definition(&at("ab"), ":nginx");
+        agree(&one, &[], &[("nginx", &["ab"])]).unwrap();
+        agree(&one, &[], &[("nginx", &["cd"])]).unwrap_err();
+        agree(&one, &[], &[]).unwrap_err();
+        agree(&json!({}), &[], &[]).unwrap();
+    }
+}
