@@ -115,12 +115,12 @@ async fn deviation(
         return Ok(None);
     }
     let definition = ecs.task_definition(arn).await?;
-    let described = described_digest(&definition.described, &home.account, &home.region, &policy.repository);
+    let described = described_digest(&definition.described, &home.own(policy));
     let digest = match described.ok().flatten() {
         Some(digest) => Some(digest),
         // Named by a tag, or not at all: what the tasks run decides.
         None => {
-            let tasks = live(ecs, service, &policy.repository).await?;
+            let tasks = live(ecs, service, policy).await?;
             let differs = tasks.keys().flatten().find(|digest| **digest != pin.digest);
             let unknown = tasks.keys().any(Option::is_none);
             match (differs, tasks.is_empty()) {

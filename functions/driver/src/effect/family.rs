@@ -98,13 +98,12 @@ impl Family<'_> {
             let left = is_left.then_some(&one.before.task_definition);
             [started, one.unused.as_ref(), left].contains(&Some(&newest.arn))
         });
-        let Home { account, region } = home;
-        let repository = &self.policy.repository;
-        let brought = match described_digest(&newest.described, account, region, repository) {
+        let own = home.own(self.policy);
+        let brought = match described_digest(&newest.described, &own) {
             Ok(Some(digest)) if self.brings(&digest) => digest,
             _ => return is_known,
         };
-        let clone = at_digest(&good.described, &Value::Null, account, region, repository, &brought);
+        let clone = at_digest(&good.described, &Value::Null, &own, &brought);
         is_known
             || clone.is_ok_and(|clone| {
                 same_but_image(&good.described, &newest.described, &clone.containers).is_ok()
