@@ -79,7 +79,7 @@ fn read(image: FoundImage, children: &mut HashMap<ImageDigest, Vec<ImageDigest>>
         size_bytes: image.size_bytes,
         children: children.remove(&image.digest).unwrap_or_default(),
         subject: image.subject,
-        odd: image.odd,
+        odd: image.odd.map(|odd| odd.0.into_boxed_str()),
         digest: image.digest,
     }
 }

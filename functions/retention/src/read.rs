@@ -243,7 +243,7 @@ fn image(
         size_bytes: found.size_bytes,
         children: known.children(&found.digest).to_vec(),
         subject: found.subject,
-        odd: found.odd.or_else(|| known.odd(&found.digest).map(Box::from)),
+        odd: found.odd.map(|odd| odd.0.into_boxed_str()).or_else(|| known.odd(&found.digest).map(Box::from)),
         digest: found.digest,
     }
 }

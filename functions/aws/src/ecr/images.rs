@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use stablepin_core::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_core::manifest::{DOCKER_LIST, OCI_INDEX};
 
-use super::{EcrError, FoundImage, ImageStatus, timestamp};
+use super::{EcrError, FoundImage, ImageStatus, Oddness, timestamp};
 
 /// Those of one page, or why it could not be read.
 type Images = Result<Page, EcrError>;
@@ -232,7 +232,7 @@ impl Page {
                 .as_ref()
                 .is_none_or(|media_type| [OCI_INDEX, DOCKER_LIST].contains(&media_type.0.as_ref())),
             subject,
-            odd: odd.map(String::into_boxed_str),
+            odd: odd.map(|words| Box::new(Oddness(words))),
         });
     }
 }

@@ -60,8 +60,12 @@ pub struct FoundImage {
     /// What it is a signature, an SBOM or an attestation of.
     pub subject: Option<ImageDigest>,
     /// What is not understood of it, in words.
-    pub odd: Option<Box<str>>,
+    pub odd: Option<Box<Oddness>>,
 }
+
+/// What is not understood of an image, in words. Few images have any, so that it is one pointer of each image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Oddness(pub String);
 
 /// What a repository has.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -128,7 +128,8 @@ async fn odd_image_is_listed_with_what_is_odd_and_others_as_they_are() {
         let wire =
             Wire::answering([ok(json!({"imageDetails": [image(2), with(member, value.clone()), image(3)]}))]);
         let listed = door(&wire).inventory(&web()).await.unwrap();
-        let odd: Vec<Option<&str>> = listed.images.iter().map(|image| image.odd.as_deref()).collect();
+        let odd: Vec<Option<&str>> =
+            listed.images.iter().map(|image| image.odd.as_ref().map(|odd| odd.0.as_str())).collect();
         let text = odd[1].unwrap_or_default();
         assert!(text.contains(member) && text.contains("not understood"), "{value}: {text}");
         assert_eq!((odd.len(), odd[0], odd[2]), (3, None, None), "{value}");

@@ -76,6 +76,7 @@ fn index_does_not_cancel_what_somebody_asked_for() {
 #[test]
 fn a_later_push_of_the_image_is_a_release_of_its_own() {
     let mut world = World::new(application(ONE, ""));
+    world.now += SignedDuration::from_secs(3601);
     let id = asked(&mut world, 3601, 1);
     contained(&mut world, id, 0);
     assert_eq!(state(&world, id), PromotionState::Pending, "pushed more than an hour after the index");
