@@ -1,28 +1,40 @@
 #!/bin/sh
-# as_user.sh USER ENTRIES COMMAND…
-# Runs a command as an ordinary user. ENTRIES are the folders, one a line, that the user may see of those in root's home,
-# which is closed to others. Call it in a mount namespace of its own (`unshare --mount`): nothing of the machine changes.
-set -eu
-user=$1 entries=$2
-shift 2
+# as_user.sh USER MASKS ENTRIES COMMAND…
+# Runs a command as an ordinary user. MASKS are the folders, one a line, that are closed to other users: an empty, open
+# folder hides each. ENTRIES are the files and folders below them, one a line, that the user needs: each is put back. Call
+# it in a mount namespace of its own (`unshare --mount`): nothing of the machine changes.
+set -efu
+umask 022
+user=$1 masks=$2 entries=$3
+shift 3
 IFS="
 "
-home=$(getent passwd root | cut -d: -f6)
+# put FROM TO
+put() {
+    if [ -d "$1" ]; then
+        mkdir -p "$2"
+    else
+        mkdir -p "$(dirname "$2")"
+        : >"$2"
+    fi
+    mount --bind "$1" "$2"
+}
 held=$(mktemp -d)
 number=0
 for entry in $entries; do
     number=$((number + 1))
-    mkdir "$held/$number"
-    mount --bind "$entry" "$held/$number"
+    put "$entry" "$held/$number"
 done
-mount -t tmpfs -o mode=755 tmpfs "$home"
+for mask in $masks; do
+    mount -t tmpfs -o mode=755 tmpfs "$mask"
+done
 number=0
 for entry in $entries; do
     number=$((number + 1))
-    mkdir -p "$entry"
-    mount --bind "$held/$number" "$entry"
+    # A link or an entry that is back already may lead to it.
+    [ -e "$entry" ] || put "$held/$number" "$entry"
     umount "$held/$number"
-    rmdir "$held/$number"
+    rmdir "$held/$number" 2>/dev/null || rm "$held/$number"
 done
 rmdir "$held"
-exec setpriv --reuid "$user" --regid "$user" --init-groups --inh-caps=-all "$@"
+exec setpriv --reuid "$user" --regid "$(id -g "$user")" --init-groups --inh-caps=-all "$@"

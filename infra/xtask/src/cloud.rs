@@ -1,6 +1,7 @@
 //! The local cloud: MiniStack for the AWS services and Podman for the containers of ECS tasks, in one
 //! directory, on ports of its own, under one supervisor that stops them (`supervisor.rs`).
 
+use crate::as_user;
 use crate::engine::Engine;
 use crate::podman::Podman;
 use crate::process::{self, sweep, wait_for};
@@ -365,8 +366,8 @@ impl Owner {
     }
 }
 
-/// Stops every cloud that this process has started when it is interrupted, then exits. Whoever ends
-/// meanwhile waits for it, because the list stays locked.
+/// Stops every cloud that this process has started when it is interrupted, deletes the user that it has made, then
+/// exits. Whoever ends meanwhile waits for it, because both stay locked.
 pub fn stop_on_interrupt() -> Result<()> {
     ctrlc::set_handler(|| {
         let mut owners = owners();
@@ -375,6 +376,13 @@ pub fn stop_on_interrupt() -> Result<()> {
         }
         for owner in owners.drain(..) {
             if let Err(error) = owner.end() {
+                eprintln!("{error:#}");
+            }
+        }
+        let mut made = as_user::made();
+        if let Some(user) = made.take() {
+            eprintln!("\ninterrupted: deleting the user of the tests");
+            if let Err(error) = user.delete() {
                 eprintln!("{error:#}");
             }
         }

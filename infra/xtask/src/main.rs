@@ -1,6 +1,6 @@
 //! `cargo xtask`: the one entry to what a developer does here.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -96,7 +96,11 @@ fn run(task: Task) -> Result<ExitCode> {
             let work = if built { Work::Built } else { Work::Builds };
             demo::demo(profile(release), work, keep)?;
         }
-        Task::DemoAsUser => as_user::demos()?,
+        Task::DemoAsUser => {
+            if let Some(reason) = as_user::demos()? {
+                bail!("the demo cannot be told as another user: {reason}");
+            }
+        }
         Task::Up { release, name } => up::up(&name, profile(release))?,
         Task::Down { name } => up::down(&name)?,
         Task::Inbox => inbox::print(&Stack::current()?.aws())?,

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::ops::Range;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -82,11 +83,32 @@ pub fn terminate(id: u32) -> Result<()> {
 /// which the system gives out again.
 pub fn sweep(variable: &str, value: impl AsRef<OsStr>) -> Result<usize> {
     let mark = [variable.as_bytes(), b"=", value.as_ref().as_encoded_bytes()].concat();
+    kill_where(|process| {
+        let environment = fs::read(process.join("environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|entry| entry == mark)
+    })
+}
+
+/// Kills the processes that users with these ids run, and says how many there were.
+pub fn sweep_users(ids: &[Range<u32>]) -> Result<usize> {
+    kill_where(|process| {
+        let status = fs::read_to_string(process.join("status")).unwrap_or_default();
+        user(&status).is_some_and(|id| ids.iter().any(|range| range.contains(&id)))
+    })
+}
+
+/// The user that a process runs as, of its `/proc/…/status`.
+fn user(status: &str) -> Option<u32> {
+    let ids = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    ids.split_whitespace().next()?.parse().ok()
+}
+
+/// Kills each process whose folder in `/proc` matches, and says how many there were.
+fn kill_where(matches: impl Fn(&Path) -> bool) -> Result<usize> {
     let mut killed = 0;
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let Some(id) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
-        let Ok(environment) = fs::read(entry.path().join("environ")) else { continue };
-        if environment.split(|byte| *byte == 0).any(|entry| entry == mark) {
+        if matches(&entry.path()) {
             let _ = kill_process(pid(id)?, Signal::KILL);
             killed += 1;
         }
