@@ -148,9 +148,22 @@ impl Release {
     /// Somebody asks for a rollback: from now on, that is what this is about.
     #[track_caller]
     pub fn ask_back(&self, to: &str, fault: Option<(usize, Fault)>) -> Run {
+        self.sends_back(&json!({ "to": to, "confirm": "ROLLBACK", "reason": "500s" }), fault)
+    }
+
+    /// A rollback of a part of the environment's services.
+    pub fn ask_back_of(&self, to: &str, services: &[&str]) -> Run {
+        let services: Value =
+            serde_json::from_str(&listed(&self.app.plan.cluster, services)).expect("a list");
+        self.sends_back(
+            &json!({ "to": to, "services": services, "confirm": "ROLLBACK", "reason": "500s" }),
+            None,
+        )
+    }
+
+    fn sends_back(&self, body: &Value, fault: Option<(usize, Fault)>) -> Run {
         self.is_rollback.set(true);
-        let body = json!({ "to": to, "confirm": "ROLLBACK", "reason": "500s" });
-        self.app.invoke(Some(&self.ecs), "rollback", &rollback(&self.app.plan.name, &body), fault)
+        self.app.invoke(Some(&self.ecs), "rollback", &rollback(&self.app.plan.name, body), fault)
     }
 
     /// A minute, or more.

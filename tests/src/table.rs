@@ -98,6 +98,16 @@ impl App {
         self.item(&format!("IMAGES#{}", self.plan.name), &format!("IMAGE#{digest}"))
     }
 
+    /// Waits until a push that is no build is noted, and forgets when it was, as if that were long ago.
+    #[track_caller]
+    pub fn forget_ignored_push(&self, tag: &str) {
+        let sk = format!("TAGGED#{}#{tag}", self.plan.repository);
+        until("the ignored push is noted", || self.item("APP", &sk));
+        let key = json!({ "pk": { "S": format!("APP#{}", self.plan.name) }, "sk": { "S": sk } });
+        let ask = json!({ "TableName": self.table(), "Key": key });
+        self.aws.dynamodb("DeleteItem", &ask).expect("the table takes it");
+    }
+
     /// As retention does before it deletes an image.
     #[track_caller]
     pub fn condemn(&self, digest: &str) {

@@ -235,9 +235,11 @@ fn promotion_pending(
         PromotionState::Failed | PromotionState::RolledBack => current_tag(subject, operation)
             .into_iter()
             .chain(ended(operation))
-            .chain(families(operation))
+            .chain(families(subject, operation))
             .collect(),
-        PromotionState::Completed => taken(operation).into_iter().chain(families(operation)).collect(),
+        PromotionState::Completed => {
+            taken(operation).into_iter().chain(families(subject, operation)).collect()
+        }
         PromotionState::Cancelled => Vec::new(),
     };
     let telling = tells_at(operation).is_some_and(|at| at <= now);
@@ -340,8 +342,11 @@ fn current_tag(subject: &Subject, operation: &Operation) -> Option<Effect> {
     (current.by == operation.id() && !current.tagged).then(|| Effect::TagCurrent(current.digest.clone()))
 }
 
-fn families(operation: &Operation) -> impl Iterator<Item = Effect> {
-    operation.families.iter().cloned().map(Effect::RestoreFamily)
+/// Once nobody moves the services: a rollout registers revisions itself, and its newest one is not to be followed by an
+/// older operation's.
+fn families(subject: &Subject, operation: &Operation) -> impl Iterator<Item = Effect> {
+    let is_free = subject.environment.slot.is_none();
+    operation.families.iter().filter(move |_| is_free).cloned().map(Effect::RestoreFamily)
 }
 
 fn ended(operation: &Operation) -> Option<Effect> {
@@ -389,10 +394,10 @@ fn rollback_pending(
         RollbackState::Requested | RollbackState::InProgress => {}
         RollbackState::Completed => {
             let tags = current_tag(subject, operation).into_iter().chain(taken(operation));
-            return tags.chain(families(operation)).collect();
+            return tags.chain(families(subject, operation)).collect();
         }
         RollbackState::Incomplete | RollbackState::Failed => {
-            return ended(operation).into_iter().chain(families(operation)).collect();
+            return ended(operation).into_iter().chain(families(subject, operation)).collect();
         }
     }
     let backup = rollback

@@ -248,6 +248,9 @@ pub struct Environment {
     /// Services that were last seen not to run the pin, moved by somebody else.
     #[serde(default)]
     pub live_drift: Option<LiveDrift>,
+    /// The revision that our last rollout of each configured service left it at.
+    #[serde(default)]
+    pub left: BTreeMap<ServiceName, String>,
     pub version: u64,
 }
 
@@ -268,6 +271,7 @@ impl Environment {
             current: None,
             rolled_back_from: Vec::new(),
             live_drift: None,
+            left: BTreeMap::new(),
             version: 0,
         }
     }

@@ -345,6 +345,10 @@ impl Draft {
         let telling = telling_at(&self.change.after).map(|at| at.max(now));
         let nothing = due.iter().all(Effect::only_tells);
         let later = later.or_else(|| (!nothing && !given_up).then_some(now + LONGEST_PAUSE));
+        // Families wait until nobody moves the services.
+        let waits = self.change.after.environment.slot.is_some()
+            && self.change.after.operation.as_ref().is_some_and(|one| !one.families.is_empty());
+        let later = later.or_else(|| (waits && !given_up).then_some(now + SignedDuration::from_mins(1)));
         let Some(operation) = &mut self.change.after.operation else { return };
         let look = match (later, pause) {
             (None, _) => None,
@@ -484,11 +488,22 @@ impl Draft {
         }
     }
 
-    /// It has ended: whoever runs the families of its services by name must not get what has failed.
-    fn owe_families(&mut self) {
-        let Some(operation) = &mut self.change.after.operation else { return };
+    /// It has ended. Whoever runs the families of its services by name must not get what has failed, and what it left is
+    /// nobody else's doing.
+    fn leave_services(&mut self) {
+        let after = &mut self.change.after;
+        let Some(operation) = &mut after.operation else { return };
         let services = operation.way(Way::There).into_iter().flat_map(|rollout| &rollout.services);
         operation.families = services.map(|one| one.service.clone()).collect();
+        let ways = [Way::There, Way::Back].into_iter().filter_map(|way| operation.way(way));
+        for one in ways.flat_map(|rollout| &rollout.services) {
+            if let Some(started) = &one.started {
+                after.environment.left.insert(one.service.clone(), started.task_definition.clone());
+            }
+        }
+        if let Some(policy) = after.configuration.application.environment(&after.name) {
+            after.environment.left.retain(|service, _| policy.services.contains(service));
+        }
     }
 
     /// Whoever is in it, if it is this one.

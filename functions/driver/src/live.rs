@@ -1,10 +1,12 @@
 //! What a service's tasks run now: looked at, and nothing else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use stablepin_aws::ecr::{Ecr, EcrError, ImageId};
 use stablepin_aws::ecs::{Ecs, EcsError};
 use stablepin_core::application::{Environment as Policy, ServiceName};
-use stablepin_core::image::ImageDigest;
+use stablepin_core::image::{ImageDigest, RepositoryName};
+use stablepin_core::manifest::Manifest;
 
 use crate::snapshot::Home;
 
@@ -24,4 +26,19 @@ pub async fn live(
         }
     }
     Ok(carried)
+}
+
+/// The digest, and for an index its children: a task may report the one for its platform.
+pub(crate) async fn digests_of(
+    ecr: &Ecr,
+    repository: &RepositoryName,
+    digest: &ImageDigest,
+) -> Result<BTreeSet<ImageDigest>, EcrError> {
+    let mut digests = BTreeSet::from([digest.clone()]);
+    for manifest in ecr.image(repository, &[ImageId::Digest(digest.clone())]).await? {
+        if let Ok(Manifest::Index(index)) = manifest.parse() {
+            digests.extend(index.children.into_iter().map(|child| child.digest));
+        }
+    }
+    Ok(digests)
 }

@@ -1,17 +1,18 @@
 //! Looks whether services run the pin, where no rollout is on its way.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use stablepin_aws::dynamodb::{OperationKey, TableError, uuid_v7};
+use stablepin_aws::dynamodb::{TableError, uuid_v7};
+use stablepin_aws::ecr::EcrError;
 use stablepin_aws::ecs::{Controller, Ecs, EcsError, ServiceState};
 use stablepin_core::application::{Environment as Policy, ServiceName};
 use stablepin_core::live_drift::Deviation;
-use stablepin_core::records::{Operation, OperationId, Pin, PromotionState, Subject, Way, Work};
+use stablepin_core::records::{OperationId, Pin, Subject};
 use stablepin_core::step::{LiveSeen, Observed, is_known};
 use stablepin_core::task_definition::described_digest;
 
 use crate::clock::now;
-use crate::live::live;
+use crate::live::{digests_of, live};
 use crate::snapshot::Home;
 use crate::{Deadline, Doors, DriveError, Start, drive};
 
@@ -19,6 +20,8 @@ use crate::{Deadline, Doors, DriveError, Start, drive};
 pub enum LiveDriftError {
     #[error("what runs could not be read")]
     Ecs(#[from] EcsError),
+    #[error("what the pin is made of could not be read")]
+    Ecr(#[from] EcrError),
     #[error("the environment could not be read")]
     Table(#[from] TableError),
     #[error("what runs could not be recorded")]
@@ -82,26 +85,26 @@ async fn services(
         let described = ecs.services(cluster, &names).await?;
         for service in services {
             let state = described.found.iter().find(|state| state.name == service.service());
-            seen.insert(service.clone(), deviation(ecs, policy, pin, service, state).await?);
+            seen.insert(service.clone(), deviation(doors, ecs, policy, pin, service, state).await?);
         }
     }
-    if seen.values().any(Option::is_some) {
-        let ours = ours(doors, subject).await?;
-        for deviation in seen.values_mut() {
-            deviation.take_if(|one| one.task_definition.as_ref().is_some_and(|arn| ours.contains(arn)));
-        }
+    // What a promotion or a rollback left there: people were told how it ended.
+    for (service, deviation) in &mut seen {
+        let left = subject.environment.left.get(service);
+        deviation.take_if(|one| one.task_definition.is_some() && one.task_definition.as_ref() == left);
     }
     Ok(seen)
 }
 
 /// None: the service runs the pin, or nothing is known against that.
 async fn deviation(
+    doors: &Doors,
     ecs: &Ecs,
     policy: &Policy,
     pin: &Pin,
     service: &ServiceName,
     state: Option<&ServiceState>,
-) -> Result<Option<Deviation>, EcsError> {
+) -> Result<Option<Deviation>, LiveDriftError> {
     let Some(state) = state.filter(|state| state.is_active()) else {
         return Ok(Some(Deviation { task_definition: None, digest: None, registered_by: None }));
     };
@@ -121,7 +124,9 @@ async fn deviation(
         // Named by a tag, or not at all: what the tasks run decides.
         None => {
             let tasks = live(ecs, service, policy).await?;
-            let differs = tasks.keys().flatten().find(|digest| **digest != pin.digest);
+            // A task may report the digest for its platform.
+            let pinned = digests_of(&doors.ecr, &policy.repository, &pin.digest).await?;
+            let differs = tasks.keys().flatten().find(|digest| !pinned.contains(*digest));
             let unknown = tasks.keys().any(Option::is_none);
             match (differs, tasks.is_empty()) {
                 (Some(digest), _) => Some(digest.clone()),
@@ -136,28 +141,4 @@ async fn deviation(
     }
     let by = definition.described.get("registeredBy").and_then(|by| by.as_str()).map(str::to_owned);
     Ok(Some(Deviation { task_definition: Some(arn.clone()), digest, registered_by: by }))
-}
-
-/// Revisions that the promotion or rollback that holds the environment left there itself. People were told how it ended.
-async fn ours(doors: &Doors, subject: &Subject) -> Result<BTreeSet<String>, TableError> {
-    let Some(hold) = &subject.environment.hold else { return Ok(BTreeSet::new()) };
-    let application = subject.application();
-    let mut ours = BTreeSet::new();
-    for key in [OperationKey::Promotion(hold.by), OperationKey::Rollback(hold.by)] {
-        let found = doors.table.operation(application, key).await?;
-        ours.extend(found.iter().flat_map(|(_, operation)| started(operation)));
-    }
-    Ok(ours)
-}
-
-fn started(operation: &Operation) -> impl Iterator<Item = String> + '_ {
-    let stays = match &operation.work {
-        // Its services are back.
-        Work::Promotion(promotion) => promotion.state == PromotionState::Failed,
-        Work::Rollback(_) => true,
-        Work::Repair(_) | Work::LiveDrift(_) => false,
-    };
-    let rollouts = [Way::There, Way::Back].into_iter().filter_map(|way| operation.way(way));
-    let services = rollouts.filter(move |_| stays).flat_map(|rollout| &rollout.services);
-    services.filter_map(|one| one.started.as_ref().map(|started| started.task_definition.clone()))
 }

@@ -96,7 +96,7 @@ pub async fn take(
     };
     let known = context.pushers.clone();
     let parsed = manifest.parse().ok().filter(|manifest| manifest.kind().is_image());
-    let same_release = |index: &ContainingIndex| index.includes_push(push.at);
+    let same_release = |index: &ContainingIndex| index.includes_push(place(now(), push.at));
     let mut news = false;
     // What cannot be read as an image for certain is none.
     let taken = if let Some(index) = context.contained_in.clone().filter(same_release) {

@@ -103,6 +103,20 @@ fn family_names_the_target_of_a_rollback() {
     assert_eq!(registrations(&release), before + 1);
 }
 
+/// A release that failed had the pin's definition registered again: a rollback to an older pin leaves that copy behind.
+#[test]
+fn family_names_the_target_where_the_pin_was_registered_again() {
+    let release = Release::next(&["web"]).with(&["web"]);
+    let record = release.runs_its_course();
+    assert_eq!(record["state"], "Completed", "{record:#}");
+    release.ecs.registers(&release.service("web").definition());
+    let run = release.ask_back("previous", None);
+    assert_eq!(run.answer.expect("it was not killed")["statusCode"], 202);
+    let record = release.ends();
+    assert_eq!(record["state"], "Completed", "{record:#}");
+    runs_by_name(&release, "web", &release.before);
+}
+
 /// Registered, and killed before the update: the next try registers another one, which is then refused.
 #[test]
 fn family_names_what_runs_where_a_revision_was_never_used() {

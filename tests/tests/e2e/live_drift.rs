@@ -79,6 +79,21 @@ fn a_rollback_to_the_pin_ends_the_drift() {
     assert_eq!(release.app.audited(KIND), ["- → Detected", "Detected → Ended"]);
 }
 
+/// The pin stays, and each part of the services was brought to another one, by a rollback of its own.
+#[test]
+fn what_rollbacks_of_a_part_left_is_no_drift() {
+    let (release, _) = pinned(&["web", "worker"]);
+    for service in ["web", "worker"] {
+        let run = release.ask_back_of("1", &[service]);
+        assert_eq!(run.answer.expect("it was not killed")["statusCode"], 202);
+        let record = release.ends();
+        assert_eq!(record["state"], "Completed", "{record:#}");
+    }
+    release.hears();
+    release.app.sweep_beside(Some(&release.ecs));
+    assert_eq!((drift(&release), told(&release).len()), (Value::Null, 0));
+}
+
 #[test]
 fn our_own_rollout_is_no_drift() {
     let release = Release::next(&["web", "worker"]).with(&["web", "worker"]);

@@ -13,6 +13,7 @@ const BUILDS: i64 = 8;
 fn aged(app: &App) -> Vec<String> {
     let pinned = (0..BUILDS).map(|n| {
         let digest = app.push(&format!("quiet-{n}"), &Spec::new(&format!("old {n}")));
+        app.forget_ignored_push(&format!("quiet-{n}"));
         let at = Timestamp::now() - SignedDuration::from_hours(24 * (400 - n));
         app.deliver(&app.push_event("main", &digest, at));
         app.settled(&digest);

@@ -12,7 +12,7 @@ use xtask::{iam, workspace};
 const PERSONAS: [&str; 5] = ["Pipeline", "Approver", "Operator", "Owner", "Reader"];
 
 /// What each may send, of all signed routes; `…` is the application's path. Reading of the application is everybody's.
-const MAY: [(&str, &[&str]); 16] = [
+const MAY: [(&str, &[&str]); 17] = [
     ("GET /v1/health", &["Operator", "Reader"]),
     ("GET /v1/applications", &["Operator", "Reader"]),
     ("POST /v1/console", &["Operator"]),
@@ -25,6 +25,7 @@ const MAY: [(&str, &[&str]); 16] = [
     ("PUT …/environments/{environment}/freeze", &["Operator"]),
     ("DELETE …/environments/{environment}/freeze", &["Operator"]),
     ("DELETE …/environments/{environment}/hold", &["Operator"]),
+    ("DELETE …/environments/{environment}/watermark", &["Operator"]),
     ("POST …/environments/{environment}/rollback", &["Operator"]),
     ("POST …/retention", &["Owner"]),
     ("POST …/retention/{run}/apply", &["Owner"]),

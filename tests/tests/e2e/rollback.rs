@@ -65,6 +65,7 @@ fn a_rollback_that_cannot_be_is_refused_with_what_to_do() {
     refused(&app, &json!({ "to": "1" }), 422, "not-confirmed", "nothing was touched");
     refused(&app, &to("3"), 422, "unknown-pin", "the newest is pin 2");
     let never = app.push("quiet", &Spec::new("never"));
+    app.forget_ignored_push("quiet");
     refused(&app, &to(&never), 422, "never-pinned", "promote it instead");
     for name in ["latest", "a1b2c3d4", "production-20250717-143052-a1b2c3d4", "stable; rm", "0", "-1", "1.5"]
     {

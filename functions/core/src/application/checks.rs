@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::errors::{Problems, quoted};
+use super::values::shell_sign;
 use super::{Application, Environment, FourEyes, Principal};
 use crate::name::{ApproverName, EnvironmentName};
 
@@ -32,6 +33,11 @@ pub(super) fn check(application: &Application, problems: &mut Problems<'_>) {
 pub(super) fn check_new(application: &Application, problems: &mut Problems<'_>) {
     principals_name_different_signers(application, problems);
     lists(application, problems);
+    for (index, approver) in application.approvers.iter().enumerate() {
+        if let Some(message) = shell_sign(approver.mail.as_str()) {
+            problems.add(&format!("approver[{index}].mail"), &message);
+        }
+    }
 }
 
 /// Patterns of one list: each tag of a push and of a repository is held against all of them.

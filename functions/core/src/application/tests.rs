@@ -256,7 +256,8 @@ fn names_and_addresses() {
             .into_iter()
             .chain([("\"", "\\\"".to_owned()), ("\\", "\\\\".to_owned())])
     {
-        let told = changed("lead@example.com", &format!("a{written}id{written}@example.com"));
+        let hostile = SMALLEST.replace("lead@example.com", &format!("a{written}id{written}@example.com"));
+        let told = new_errors(&hostile);
         assert!(
             told.ends_with(&format!(
                 "has a {sign}, which a shell may read as a command: write an address without it"
@@ -265,6 +266,8 @@ fn names_and_addresses() {
         );
         assert_eq!(told.lines().count(), 1, "{told}");
     }
+    let stored = SMALLEST.replace("lead@example.com", "o&m@example.com");
+    assert!(Application::parse(&stored, None).is_ok(), "a file that was put before is still read");
     for mail in ["o'brien@example.com", "first.last+builds@example.co.uk", "a_b-c=d/e%f@example.com"] {
         assert_eq!(changed("lead@example.com", mail), "no error", "{mail}");
     }

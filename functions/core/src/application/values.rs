@@ -191,8 +191,7 @@ impl MailAddress {
     }
 
     fn is_valid(text: &str) -> bool {
-        // RFC 5322 allows ! # $ & * ? ^ ` { | } ~ as well. A shell gives those a meaning, and no mailbox needs them.
-        let character = |b: u8| b.is_ascii_alphanumeric() || b"%'+/=_.-".contains(&b);
+        let character = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+/=?^_`{|}~.-".contains(&b);
         let local = |part: &str| {
             (1..=64).contains(&part.len())
                 && part.bytes().all(character)
@@ -206,13 +205,13 @@ impl MailAddress {
 
 /// A mail address; a sign that it must not have is named.
 pub(super) fn mail_address(text: &str) -> Result<MailAddress, String> {
-    let sign = text.chars().find(|sign| "!#$&*?^`{|}~;<>()\"\\".contains(*sign));
-    parsed(MailAddress::parse)(text).map_err(|error| match sign {
-        Some(sign) => {
-            format!("has a {sign}, which a shell may read as a command: write an address without it")
-        }
-        None => error,
-    })
+    parsed(MailAddress::parse)(text).map_err(|error| shell_sign(text).unwrap_or(error))
+}
+
+/// Refuses a sign to which a shell gives a meaning. RFC 5322 allows some of them in an address, and no mailbox needs them.
+pub(super) fn shell_sign(mail: &str) -> Option<String> {
+    let sign = mail.chars().find(|sign| "!#$&*?^`{|}~;<>()\"\\".contains(*sign))?;
+    Some(format!("has a {sign}, which a shell may read as a command: write an address without it"))
 }
 
 text_type!(

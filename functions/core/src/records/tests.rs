@@ -125,6 +125,7 @@ fn environment() -> Environment {
             ended_at: Some(at("2025-07-17T16:40:00Z")),
             notified_at: Some(at("2025-07-17T16:20:02Z")),
         }),
+        left: BTreeMap::from([(service("prod/web"), task_definition(41))]),
         version: 12,
     }
 }

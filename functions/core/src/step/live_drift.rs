@@ -69,20 +69,26 @@ pub(super) fn seen(draft: &mut Draft, seen: &LiveSeen) {
         return end(draft, &again);
     }
     let before = open(environment).cloned();
-    let is_new = before.is_none();
+    // What people were told of is not all of it any more.
+    let was_told = |drift: &LiveDrift| drift.notified_at.is_some_and(|at| at >= drift.since);
+    let is_more =
+        |drift: &LiveDrift| services.iter().any(|(service, one)| drift.services.get(service) != Some(one));
+    let is_new = before.as_ref().is_none_or(|drift| was_told(drift) && is_more(drift));
     let drift = match before {
+        Some(before) if is_new => LiveDrift { id: seen.id, since: now, services, ..before },
         Some(before) => LiveDrift { services, ..before },
         None => {
             let notified_at = environment.live_drift.as_ref().and_then(|drift| drift.notified_at);
             LiveDrift { id: seen.id, since: now, services, ended_at: None, notified_at }
         }
     };
+    let from = open(environment).map(|_| "Detected");
     if is_new {
         let report = DriftReport { id: drift.id, detected_at: now };
         draft.change.after.operation = Some(Operation::new(Work::LiveDrift(report), now));
     }
     draft.change.after.environment.live_drift = Some(drift);
-    audit(draft, (!is_new).then_some("Detected"), "Detected", None);
+    audit(draft, from, "Detected", None);
 }
 
 /// Every service runs the pin.

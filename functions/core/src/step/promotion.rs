@@ -496,7 +496,7 @@ pub(super) fn move_to(draft: &mut Draft, state: PromotionState, reason: Option<S
     let id = promotion.id;
     if state.is_terminal() {
         draft.free_slot(id);
-        draft.owe_families();
+        draft.leave_services();
         draft.change.after.environment.waiting.retain(|waiting| waiting.promotion != id);
     }
     draft.change.after.environment.asked.retain(|question| question.promotion != id);

@@ -298,7 +298,7 @@ fn move_to(draft: &mut Draft, state: RollbackState, reason: Option<String>) {
     let id = rollback.id;
     if state.is_terminal() {
         draft.free_slot(id);
-        draft.owe_families();
+        draft.leave_services();
     }
     draft.audit(entry);
 }

@@ -41,8 +41,8 @@ impl OwnContainers<'_> {
     /// Refuses containers that run different images: one digest for all of them would replace what one of them is.
     /// `running`: the digests that tasks of the task definition carry, by their containers' names.
     ///
-    /// Images of one name are one image, and so are those that run the same digests. Of a name that is a tag and runs
-    /// nowhere nobody knows what it is.
+    /// Images of one name are one image, and so are those that run the same digests. Where one is named by a tag that runs
+    /// nowhere, nothing is known against its being the digest that the other names; two tags are two images.
     pub fn agree(
         &self,
         definition: &Value,
@@ -56,15 +56,22 @@ impl OwnContainers<'_> {
         let Some((first, others)) = own.split_first() else { return Ok(()) };
         let first_digests = digests(first.0, &first.1);
         let is_alike = |(name, image): &(&str, ImageReference)| {
-            let is_one_tag = image.digest.is_none() && first.1.digest.is_none() && image.tag == first.1.tag;
-            is_one_tag || (!first_digests.is_empty() && digests(name, image) == first_digests)
+            let own = digests(name, image);
+            match (&image.digest, &first.1.digest) {
+                (None, None) if image.tag == first.1.tag => true,
+                (None, None) => !own.is_empty() && own == first_digests,
+                (Some(_), None) | (None, Some(_)) if own.is_empty() || first_digests.is_empty() => true,
+                _ => own == first_digests,
+            }
         };
         if others.iter().all(is_alike) {
             return Ok(());
         }
         let shown = |(name, image): &(&str, ImageReference)| {
-            let said = image.digest.as_ref().or(image.tag.as_ref());
-            ((*name).to_owned(), said.cloned().unwrap_or_else(|| "latest".to_owned()))
+            // As many digits of a digest as people compare.
+            let digest = image.digest.as_ref().map(|digest| digest.chars().take(19).collect::<String>());
+            let said = digest.or_else(|| image.tag.clone());
+            ((*name).to_owned(), said.unwrap_or_else(|| "latest".to_owned()))
         };
         let found = own.iter().map(shown).collect();
         Err(TaskDefinitionError::Differ { repository: self.repository.clone(), found })
@@ -138,8 +145,8 @@ mod tests {
                 "its containers run different images of the repository web (app runs {}, nginx runs {}), and one \
                  release would bring them all to one: name those that run this application in the environment's file, \
                  such as container = \"app\"",
-                digest("ab"),
-                digest("cd")
+                &digest("ab").as_str()[..19],
+                &digest("cd").as_str()[..19]
             )
         );
         agree(&differ, &["app"], &[]).unwrap();
@@ -160,7 +167,7 @@ mod tests {
         let one = definition(&at("ab"), ":nginx");
         agree(&one, &[], &[("nginx", &["ab"])]).unwrap();
         agree(&one, &[], &[("nginx", &["cd"])]).unwrap_err();
-        agree(&one, &[], &[]).unwrap_err();
+        agree(&one, &[], &[]).unwrap();
         agree(&json!({}), &[], &[]).unwrap();
     }
 }

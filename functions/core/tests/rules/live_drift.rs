@@ -7,7 +7,7 @@ use stablepin_core::application::Deploy;
 use stablepin_core::audit::Kind;
 use stablepin_core::effect::{Effect, owed};
 use stablepin_core::live_drift::{Deviation, LiveDrift};
-use stablepin_core::records::{Hold, Notice, OperationId, Verdict, Work};
+use stablepin_core::records::{Hold, Notice, OperationId, Verdict, Way, Work};
 use stablepin_core::step::{LiveSeen, Observed};
 use uuid::Uuid;
 
@@ -212,6 +212,49 @@ fn a_second_service_joins_the_same_drift() {
     assert_eq!((both.id, both.services.len()), (id, 2));
     assert_eq!(told(&mut world), 1);
     assert_eq!(audited(&world), ["Detected", "Detected"]);
+}
+
+/// What people were told of is not all of it any more.
+#[test]
+fn a_service_that_joins_a_drift_that_was_told_is_told_too() {
+    let mut world = deployed();
+    somebody_deploys(&mut world, 0, 7);
+    look(&mut world);
+    assert_eq!(told(&mut world), 1);
+    world.now += SignedDuration::from_hours(20);
+    somebody_deploys(&mut world, 1, 8);
+    look(&mut world);
+    assert_eq!(drift(&world).unwrap().services.len(), 2);
+    assert_eq!((told(&mut world), told(&mut world)), (1, 0));
+    // One of them returns: that is no news.
+    somebody_deploys(&mut world, 1, 1);
+    look(&mut world);
+    world.now += SignedDuration::from_hours(20);
+    assert_eq!((told(&mut world), drift(&world).unwrap().services.len()), (0, 1));
+    assert_eq!(audited(&world), ["Detected", "Detected", "Detected"]);
+}
+
+#[test]
+fn what_our_rollouts_left_is_remembered() {
+    let mut world = deployed();
+    let services: Vec<_> = world.services.keys().cloned().collect();
+    assert_eq!(world.environment.left.keys().cloned().collect::<Vec<_>>(), services);
+    let of = |world: &World| world.operations.values().next().unwrap().way(Way::There).unwrap().clone();
+    for one in of(&world).services {
+        assert_eq!(world.environment.left[&one.service], one.started.unwrap().task_definition);
+    }
+    world.configuration.application.environments[0].services.pop();
+    asked_and_pinned(&mut world);
+    assert_eq!(world.environment.left.len(), 1, "no service that left the configuration");
+}
+
+fn asked_and_pinned(world: &mut World) {
+    let next = asked(world, 5, 2);
+    world.vote(next, "lead", Verdict::Approve).unwrap();
+    for _ in 0..3 {
+        world.now += SignedDuration::from_mins(1);
+        world.settle();
+    }
 }
 
 #[test]

@@ -119,7 +119,10 @@ impl Family<'_> {
             Work::Repair(_) | Work::LiveDrift(_) => [None, None],
         };
         let back = operation.way(Way::Back).and_then(|back| back.destination.digest());
-        own.contains(&Some(digest)) || back == Some(digest)
+        // What a rollback left may have been registered again, when the release before it had ended.
+        let is_left = |one: &ServiceRollout| one.before.described.as_ref() == Some(digest);
+        let left = matches!(operation.work, Work::Rollback(_)) && self.rollouts().any(is_left);
+        own.contains(&Some(digest)) || back == Some(digest) || left
     }
 }
 

@@ -5,15 +5,11 @@ mod proof;
 mod standing;
 mod target_groups;
 
-use std::collections::BTreeSet;
-
 use jiff::Timestamp;
-use stablepin_aws::ecr::ImageId;
 use stablepin_aws::ecs::{Ecs, EcsError, ServiceDeployment, ServiceState, Task};
 use stablepin_core::application::{Environment as Policy, ServiceName};
 use stablepin_core::effect::{Outcome, Seen};
 use stablepin_core::image::ImageDigest;
-use stablepin_core::manifest::Manifest;
 use stablepin_core::records::{Progress, ServiceRollout, Started, Subject, Way};
 use stablepin_core::task_definition::{container_roles, described_digest};
 
@@ -23,6 +19,7 @@ use super::problem;
 use crate::Doors;
 use crate::clock::now;
 use crate::errors::chain;
+use crate::live::digests_of;
 use crate::snapshot::{Home, one};
 
 pub(super) async fn follow(
@@ -131,7 +128,10 @@ impl Followed<'_> {
         let stopped = stopped.map_err(|error| problem(&error))?;
         let own = home.own(self.policy);
         let accepted = match self.to.or(self.rollout.before.described.as_ref()) {
-            Some(digest) => Some(accepted(self.doors, self.policy, digest).await?),
+            Some(digest) => {
+                let all = digests_of(&self.doors.ecr, &self.policy.repository, digest).await;
+                Some(all.map_err(|error| problem(&error))?)
+            }
             // It was named by a tag before: its own task definition is all that there is to prove.
             None => None,
         };
@@ -210,26 +210,5 @@ async fn described(ecs: &Ecs, state: &ServiceState, policy: &Policy) -> Result<O
             tracing::warn!("the task definition {arn} names no image of ours: {}", chain(&error));
             Ok(None)
         }
-    }
-}
-
-/// The digest, and for an index its children: a task may report the one for its platform.
-async fn accepted(
-    doors: &Doors,
-    policy: &Policy,
-    digest: &ImageDigest,
-) -> Result<BTreeSet<ImageDigest>, Outcome> {
-    let found = doors.ecr.image(&policy.repository, &[ImageId::Digest(digest.clone())]).await;
-    let mut accepted = BTreeSet::from([digest.clone()]);
-    match found {
-        Ok(found) => {
-            for manifest in found {
-                if let Ok(Manifest::Index(index)) = manifest.parse() {
-                    accepted.extend(index.children.into_iter().map(|child| child.digest));
-                }
-            }
-            Ok(accepted)
-        }
-        Err(error) => Err(problem(&error)),
     }
 }

@@ -112,17 +112,21 @@ fn an_archived_index_is_known_by_what_was_kept_when_it_could_be_read() {
 }
 
 #[test]
-fn an_archived_index_that_nobody_ever_read_holds_all_of_its_repository_back() {
+fn archived_index_that_nobody_ever_read_keeps_what_it_may_contain() {
     let story = begin_days_ago("ret-unread", 200);
     let web = &story.web;
     let [child, other] = ["child", "other"].map(|name| web.put(old(name)));
+    let tagged = web.put(old("tagged").tag("v0"));
     let index = web.put(NewImage::index([&child]).pushed_at(days_ago(500)).status(Status::Archived));
     let run = story.runs();
-    assert_eq!(run.in_repository()["state"], "LeftAlone", "{:#}", run.record());
-    let problem = run.problem();
-    assert!(problem.contains(&index) && problem.contains("restore it, or delete it by hand"), "{problem}");
-    assert_eq!((web.status(&child), web.status(&other)), (Some(Status::Active), Some(Status::Active)));
-    assert_eq!(story.changes(), 0);
+    assert_eq!(run.in_repository()["state"], "Done", "{:#}", run.record());
+    let by_rule = &run.in_repository()["by_rule"];
+    assert_eq!((&by_rule["not-understood"], &by_rule["may-be-part"]), (&json!(1), &json!(2)), "{by_rule}");
+    for kept in [&child, &other] {
+        assert_eq!(web.status(kept), Some(Status::Active), "it may be a part of the index");
+    }
+    assert_eq!(web.status(&index), Some(Status::Archived));
+    assert_eq!(web.status(&tagged), Some(Status::Archived), "what has a tag is no part: it was due");
 }
 
 #[test]
