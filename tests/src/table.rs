@@ -102,8 +102,9 @@ impl App {
     #[track_caller]
     pub fn forget_ignored_push(&self, tag: &str) {
         let sk = format!("TAGGED#{}#{tag}", self.plan.repository);
-        until("the ignored push is noted", || self.item("APP", &sk));
-        let key = json!({ "pk": { "S": format!("APP#{}", self.plan.name) }, "sk": { "S": sk } });
+        let pk = format!("APP#{}", self.plan.name);
+        until("the ignored push is noted", || self.item(&pk, &sk));
+        let key = json!({ "pk": { "S": pk }, "sk": { "S": sk } });
         let ask = json!({ "TableName": self.table(), "Key": key });
         self.aws.dynamodb("DeleteItem", &ask).expect("the table takes it");
     }

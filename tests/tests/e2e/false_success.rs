@@ -169,6 +169,8 @@ fn a_tag_or_a_port_in_an_image_reference_does_not_corrupt_its_digest() {
         format!("public.ecr.aws/team/{repository}:1@{ELSE}"),
         format!("{name}-sidecar:1"),
     ];
+    // The tag is on the image that the other container names by its digest.
+    release.ecs.reports(&format!("{name}:main"), &Reported::Digest(release.before.clone()));
     let mut new = release.service("web").runs(&format!("{name}:v1@{}", release.before));
     new = new.container("migrate", &format!("{name}:main"));
     for (at, image) in others.iter().enumerate() {
