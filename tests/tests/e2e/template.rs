@@ -199,6 +199,7 @@ fn open_routes_have_an_alarm_on_4xx() {
     let transformation = &filter["MetricTransformations"][0];
     assert_eq!(transformation["MetricName"], counted(&metrics[2])["MetricName"]);
     assert_eq!(transformation["MetricNamespace"], counted(&metrics[2])["Namespace"]);
+    assert_eq!(transformation["DefaultValue"], 0, "the metric is there before anybody was refused");
     // What the filter looks for is what the access log writes.
     let format =
         template.properties("ApiStage")["AccessLogSettings"]["Format"].as_str().expect("a format").to_owned();
