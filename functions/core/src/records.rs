@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -186,24 +186,61 @@ pub struct Current {
     pub tagged: bool,
 }
 
-/// A pin's tag that is on another image, in a repository that does not let it move.
+/// A pin's tag that could not be put. The pin stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TakenTag {
     pub pin: PinNumber,
     pub tag: ImageTag,
-    pub on: ImageDigest,
-    /// Who put it there, as CloudTrail recorded: an ARN.
-    pub by: Option<String>,
+    pub why: NotPut,
 }
+
+/// Why a tag could not be put.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum NotPut {
+    /// Another image has it, in a repository that does not let it move.
+    Taken {
+        on: ImageDigest,
+        /// Who put it there, as CloudTrail recorded: an ARN.
+        by: Option<String>,
+    },
+    /// ECR refused it in these words.
+    Refused { reason: String, at: Timestamp },
+}
+
+/// How long after a refusal a tag is tried again, unless there is a new pin before.
+const REFUSED_AGAIN: SignedDuration = SignedDuration::from_hours(24);
 
 impl TakenTag {
     /// For people, without a stop at its end.
     pub fn words(&self) -> String {
-        let Self { pin, tag, on, by } = self;
-        let by = by.as_ref().map(|by| format!(", put there by {by}")).unwrap_or_default();
-        format!(
-            "the tag {tag} of pin {pin} could not be put: it is on {on}{by}, and the repository does not let it move"
-        )
+        let Self { pin, tag, why } = self;
+        let why = match why {
+            NotPut::Taken { on, by } => {
+                let by = by.as_ref().map(|by| format!(", put there by {by}")).unwrap_or_default();
+                format!("it is on {on}{by}, and the repository does not let it move")
+            }
+            NotPut::Refused { reason, .. } => reason.trim_end_matches('.').to_owned(),
+        };
+        format!("the tag {tag} of pin {pin} could not be put: {why}")
+    }
+
+    /// Whether this is no news of the tag: what keeps it from the pin is known.
+    pub(crate) fn explains(&self, tag: &ImageTag, found: Option<&ImageDigest>, now: Timestamp) -> bool {
+        self.tag == *tag
+            && match &self.why {
+                NotPut::Taken { on, .. } => found == Some(on),
+                NotPut::Refused { at, .. } => now < *at + REFUSED_AGAIN,
+            }
+    }
+
+    pub fn is_refused(&self) -> bool {
+        matches!(self.why, NotPut::Refused { .. })
+    }
+
+    /// Whether people who were told of the one know of the other.
+    pub(crate) fn says_no_more_than(&self, known: &Self) -> bool {
+        self == known || (self.is_refused() && known.is_refused() && self.pin == known.pin)
     }
 }
 
@@ -556,6 +593,9 @@ pub struct Repair {
     /// Who moved it, once CloudTrail has told.
     #[serde(default)]
     pub moved_by: Option<Caller>,
+    /// Nobody moved it: ECR refused it before.
+    #[serde(default)]
+    pub refused: bool,
 }
 
 /// Something on its way, with what the loop around it needs.

@@ -179,11 +179,18 @@ impl Draft {
                     self.stable_tagged();
                 }
             }
+            // Heard once, it may be a permission of a moment ago that does not count yet.
+            Outcome::StableTaken(taken)
+                if taken.is_refused() && after.operation.as_ref().is_some_and(|one| one.failures == 0) =>
+            {
+                return self.problem(&taken.words());
+            }
             Outcome::StableTaken(taken) => {
                 let environment = &mut after.environment;
                 if environment.pin.as_ref().is_some_and(|pin| pin.number == taken.pin) {
                     // Told once, by whoever found it first.
-                    if environment.tag_taken.as_ref() != Some(taken)
+                    let known = environment.tag_taken.as_ref();
+                    if !known.is_some_and(|known| taken.says_no_more_than(known))
                         && let Some(operation) = &mut after.operation
                     {
                         operation.tag_taken = Some(taken.clone());

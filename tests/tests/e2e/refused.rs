@@ -233,3 +233,27 @@ fn build_whose_tag_is_refused_is_told_and_not_waited_for() {
     let next = app.push("main", &Spec::new("2"));
     app.link(&next);
 }
+
+/// The pin stands, and its tag is put when the permission is there, once a day or with the next pin.
+#[test]
+fn stable_tag_that_is_refused_ends_its_promotion() {
+    let app = Plan::new("unstable").create_aside();
+    let digest = app.push("main", &Spec::new("1"));
+    let link = app.link(&digest);
+    app.ecr().keeps_failing("PutImage", 1, 400, "AccessDeniedException");
+    let (status, page) = app.decides(&link, "approve");
+    assert_eq!(status, 200, "{page}");
+    app.ticks_until("it ends", |app| app.promotions().iter().any(|one| one["state"] == "Completed"));
+    let promotion = app.promotions().pop().expect("a promotion");
+    let said = reason(&promotion);
+    assert!(said.contains("of pin 1 could not be put") && said.contains("AccessDenied"), "{said}");
+    assert_eq!((app.pins(), app.tag(&app.plan.stable_tag)), (vec![(1, digest)], None));
+    app.tick();
+    let notices = app.notices();
+    assert_eq!(notices.len(), 1, "{notices:#?}");
+    assert!(notices[0].to_string().contains("Correct what the refusal names"), "{notices:#?}");
+    app.ecr().is_well();
+    let next = app.pin("main", &Spec::new("2"));
+    assert_eq!(app.tag(&app.plan.stable_tag), Some(next));
+    assert!(app.environment()["tag_taken"].is_null());
+}

@@ -134,8 +134,7 @@ fn taken() -> TakenTag {
     TakenTag {
         pin: PinNumber::new(7).unwrap(),
         tag: tag("prod-stable-000007"),
-        on: digest(0xb2),
-        by: Some("arn:aws:iam::111122223333:user/anna".to_owned()),
+        why: NotPut::Taken { on: digest(0xb2), by: Some("arn:aws:iam::111122223333:user/anna".to_owned()) },
     }
 }
 

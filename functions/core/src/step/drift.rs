@@ -5,7 +5,7 @@ use crate::audit::{Actor, Kind};
 use crate::build_tag::current;
 use crate::caller::Caller;
 use crate::image::{ImageDigest, ImageTag};
-use crate::records::{Operation, OperationId, Repair, Work};
+use crate::records::{Operation, OperationId, Repair, TakenTag, Work};
 
 /// One of our tags, as the registry has it now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,14 +24,16 @@ pub(super) fn open(draft: &mut Draft, drifted: &Drifted) {
     let now = draft.now;
     let Some(policy) = draft.change.after.policy() else { return };
     let of_live = drifted.tag == current(&policy.name);
+    let mut refused = false;
     let environment = &mut draft.change.after.environment;
     let expected = if of_live {
         environment.current.as_ref().filter(|current| current.tagged).map(|current| current.digest.clone())
     } else {
         let taken = environment.tag_taken.as_ref();
-        if taken.is_some_and(|taken| taken.tag == drifted.tag && drifted.found.as_ref() == Some(&taken.on)) {
+        if taken.is_some_and(|taken| taken.explains(&drifted.tag, drifted.found.as_ref(), now)) {
             return; // People know.
         }
+        refused = taken.is_some_and(TakenTag::is_refused);
         let ours = |number| environment.applied == Some(number) || taken.is_some();
         let pin = environment.pin.as_ref().filter(|pin| ours(pin.number));
         // Somebody freed the tag, and put it where it belongs.
@@ -56,6 +58,7 @@ pub(super) fn open(draft: &mut Draft, drifted: &Drifted) {
         detected_at: now,
         repaired_at: None,
         moved_by: drifted.by.clone(),
+        refused,
     };
     draft.change.after.operation = Some(Operation::new(Work::Repair(repair), now));
     tell(draft, Some(expected), "Detected");
@@ -71,7 +74,7 @@ pub(super) fn settle(draft: &mut Draft) {
     let there = crate::effect::pending(draft.now, &draft.change.after).is_empty();
     if there {
         let taken = draft.change.after.operation.as_ref().is_some_and(|one| one.tag_taken.is_some());
-        end(draft, if taken { "Taken" } else { "Repaired" });
+        end(draft, if taken { "Not Put" } else { "Repaired" });
     }
 }
 
@@ -96,6 +99,7 @@ fn tell(draft: &mut Draft, digest: Option<ImageDigest>, to: &str) {
     let Some(repair) = repair(draft) else { return };
     let found = repair.found.as_ref().map_or("deleted".to_owned(), ImageDigest::to_string);
     let what = match &repair.found {
+        _ if repair.refused => "could not be put before, and is tried again",
         Some(_) => "was moved by hand",
         None => "was deleted by hand",
     };

@@ -128,6 +128,39 @@ fn tag_that_is_taken_again_is_told_again_and_not_tried_for_ever() {
         assert!(is_quiet(&mut world, repair));
     }
     let ends: Vec<&str> =
-        world.audit.iter().map(|record| record.to.as_str()).filter(|to| *to == "Taken").collect();
+        world.audit.iter().map(|record| record.to.as_str()).filter(|to| *to == "Not Put").collect();
     assert_eq!(ends.len(), 3);
+}
+
+/// A permission that is missing stays so: the pin stands, and the tag is tried once a day.
+#[test]
+fn promotion_whose_tag_is_refused_completes_and_says_so() {
+    let mut world = World::new(application(ONE, ""));
+    world.tags_are_refused = true;
+    let id = pinned(&mut world, 0, 1);
+    assert_eq!(state(&world, id), PromotionState::Completed);
+    let said = world.subject(Some(id), None).promotion().unwrap().reason.clone().unwrap();
+    assert!(said.contains("of pin 1 could not be put: AccessDeniedException"), "{said}");
+    assert_eq!((world.environment.applied, told(&world)), (None, 1));
+    assert!(is_quiet(&mut world, id));
+    let stable = ImageTag::parse(crate::world::STABLE).unwrap();
+    assert_eq!(world.look_at_tag(&stable), None, "people know of it");
+
+    world.wait(24 * 3600);
+    let again = world.look_at_tag(&stable).unwrap();
+    world.settle();
+    world.wait(60);
+    let Work::Repair(repair) = &world.operations[&again].work else { panic!("a repair") };
+    assert!(repair.repaired_at.is_some() && is_quiet(&mut world, again));
+    assert_eq!(told(&world), 2, "it lasts");
+    assert!(
+        world.audit.iter().all(|record| !record.reason.as_deref().unwrap_or_default().contains("by hand"))
+    );
+
+    world.tags_are_refused = false;
+    world.wait(24 * 3600);
+    world.look_at_tag(&stable).unwrap();
+    world.settle();
+    assert_eq!(world.tags[&stable], digest(1));
+    assert_eq!((world.environment.applied, &world.environment.tag_taken), (PinNumber::new(1).ok(), &None));
 }

@@ -12,8 +12,8 @@ use stablepin_core::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_core::name::{ApproverName, EnvironmentName};
 use stablepin_core::reach::Reach;
 use stablepin_core::records::{
-    Build, CodeHash, Configuration, Environment, Lease, Live, Occurrence, Operation, OperationId, Pin,
-    PromotionState, ServiceRollout, Started, Subject, TakenTag, Token, TokenHash, Verdict, Way, Work,
+    Build, CodeHash, Configuration, Environment, Lease, Live, NotPut, Occurrence, Operation, OperationId,
+    Pin, PromotionState, ServiceRollout, Started, Subject, TakenTag, Token, TokenHash, Verdict, Way, Work,
 };
 use stablepin_core::refusal::Refusal;
 use stablepin_core::step::{
@@ -117,6 +117,8 @@ pub(crate) struct World {
     pub(crate) tags: BTreeMap<ImageTag, ImageDigest>,
     /// No tag moves: each pin has its own.
     pub(crate) immutable: bool,
+    /// ECR refuses the stable tag.
+    pub(crate) tags_are_refused: bool,
     /// What each service runs.
     pub(crate) services: BTreeMap<ServiceName, Running>,
     /// Digests that never become healthy.
@@ -149,6 +151,7 @@ impl World {
             tokens: BTreeMap::new(),
             tags: BTreeMap::new(),
             immutable: false,
+            tags_are_refused: false,
             services,
             broken: BTreeSet::new(),
             breaker: false,
@@ -482,12 +485,20 @@ impl World {
             Effect::TagStable(pin) if self.immutable => {
                 let tag = numbered(&self.stable_tag(), pin.number);
                 match self.tags.get(&tag).cloned().filter(|on| *on != pin.digest) {
-                    Some(on) => Outcome::StableTaken(TakenTag { pin: pin.number, tag, on, by: None }),
+                    Some(on) => {
+                        let why = NotPut::Taken { on, by: None };
+                        Outcome::StableTaken(TakenTag { pin: pin.number, tag, why })
+                    }
                     None => {
                         self.tags.insert(tag, pin.digest.clone());
                         Outcome::StableTagged(pin.number)
                     }
                 }
+            }
+            Effect::TagStable(pin) if self.tags_are_refused => {
+                let reason = "AccessDeniedException: not authorized to perform: ecr:PutImage".to_owned();
+                let why = NotPut::Refused { reason, at: self.now };
+                Outcome::StableTaken(TakenTag { pin: pin.number, tag: self.stable_tag(), why })
             }
             Effect::TagStable(pin) => {
                 self.tags.insert(self.stable_tag(), pin.digest.clone());

@@ -5,10 +5,11 @@ use stablepin_core::application::Environment as Policy;
 use stablepin_core::build_tag::{current as current_tag, numbered};
 use stablepin_core::effect::Outcome;
 use stablepin_core::image::{ImageDigest, ImageTag, RepositoryName};
-use stablepin_core::records::{Build, Pin, Subject, TakenTag, Work};
+use stablepin_core::records::{Build, NotPut, Pin, Subject, TakenTag, Work};
 
 use super::{problem, words};
 use crate::Doors;
+use crate::clock::now;
 use crate::errors::chain;
 
 /// The build tag: unique, so that a name on another digest is never moved.
@@ -55,6 +56,10 @@ pub(super) async fn stable(doors: &Doors, subject: &Subject, policy: &Policy, pi
     match doors.ecr.put_tag(&policy.repository, &manifest, &tag).await {
         Ok(PutTag::Put | PutTag::AlreadyThere) => Outcome::StableTagged(pin.number),
         Ok(PutTag::PointsElsewhere) => taken(doors, subject, policy, pin, tag).await,
+        Err(error) if error.is_refusal() => {
+            let why = NotPut::Refused { reason: words(&error), at: now() };
+            Outcome::StableTaken(TakenTag { pin: pin.number, tag, why })
+        }
         Err(error) => problem(&error),
     }
 }
@@ -70,7 +75,7 @@ async fn taken(doors: &Doors, subject: &Subject, policy: &Policy, pin: &Pin, tag
         Some(on) => {
             let caller = doors.table.caller(subject.application(), &policy.repository, &tag, &on).await;
             let by = caller.ok().flatten().map(|caller| caller.arn);
-            Outcome::StableTaken(TakenTag { pin: pin.number, tag, on, by })
+            Outcome::StableTaken(TakenTag { pin: pin.number, tag, why: NotPut::Taken { on, by } })
         }
         None => Outcome::Problem(format!("the tag {tag} was on another image, and is gone")),
     }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use stablepin_core::one_line::inert;
 use stablepin_core::records::{
-    Notice, Progress, Promotion, PromotionState, Rollback, RollbackState, Rollout, SlotKind, Subject,
+    NotPut, Notice, Progress, Promotion, PromotionState, Rollback, RollbackState, Rollout, SlotKind, Subject,
     TakenTag, Work,
 };
 use stablepin_core::words::time;
@@ -143,14 +143,31 @@ fn out_of_reach(subject: &Subject, promotion: &Promotion) -> Option<Words> {
 
 /// The pin stands all the same.
 fn tag_taken(subject: &Subject, taken: &TakenTag) -> Words {
-    let TakenTag { pin, tag, on, by } = taken;
+    let TakenTag { pin, tag, why } = taken;
+    let what = format!("Pin {pin} of {} stands, and its tag {tag} could not be put.", subject.name);
+    let (on, by) = match why {
+        NotPut::Taken { on, by } => (on, by),
+        NotPut::Refused { reason, .. } => {
+            return Words {
+                title: "a pin's tag could not be put",
+                event: "tag-refused",
+                what,
+                why: format!("Why: ECR refuses it. {}", line(reason)),
+                next: vec![
+                    format!("Deploy by the digest of pin {pin}, not by {tag}: that may be another image."),
+                    "Correct what the refusal names. The tag is tried again once a day, and with the next pin."
+                        .to_owned(),
+                ],
+            };
+        }
+    };
     let by = by.as_ref().map_or("Who put it there is not known.".to_owned(), |by| {
         format!("{by} put it there, as CloudTrail recorded.")
     });
     Words {
         title: "a pin's tag is taken",
         event: "tag-taken",
-        what: format!("Pin {pin} of {} stands, and its tag {tag} could not be put.", subject.name),
+        what,
         why: format!("Why: the tag is on {on}, and the repository does not let it move. {}", line(&by)),
         next: vec![
             format!("Deploy by the digest of pin {pin}, not by {tag}: that is another image."),

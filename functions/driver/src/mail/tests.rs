@@ -10,9 +10,9 @@ use stablepin_core::live_drift::{Deviation, LiveDrift};
 use stablepin_core::pin_number::PinNumber;
 use stablepin_core::reach::Reach;
 use stablepin_core::records::{
-    Asked, Configuration, Destination, DriftReport, Environment, Freeze, Hold, Live, Notice, Occurrence,
-    Operation, OperationId, Pin, Progress, PromotionState, Rollback, RollbackState, Rollout, ServiceRollout,
-    Slot, SlotKind, TakenTag, Target, TokenHash, Verdict, Vote, Work,
+    Asked, Configuration, Destination, DriftReport, Environment, Freeze, Hold, Live, NotPut, Notice,
+    Occurrence, Operation, OperationId, Pin, Progress, PromotionState, Rollback, RollbackState, Rollout,
+    ServiceRollout, Slot, SlotKind, TakenTag, Target, TokenHash, Verdict, Vote, Work,
 };
 use stablepin_core::step::{Observed, Opening, step};
 
@@ -892,8 +892,7 @@ fn notice_of_a_taken_tag_names_the_tag_its_image_and_who_put_it() {
     let taken = |by: Option<&str>| TakenTag {
         pin: PinNumber::new(6).unwrap(),
         tag: ImageTag::parse("production-stable-000006").unwrap(),
-        on: digest(0xc3),
-        by: by.map(str::to_owned),
+        why: NotPut::Taken { on: digest(0xc3), by: by.map(str::to_owned) },
     };
     subject.operation.as_mut().unwrap().tag_taken = Some(taken(Some("arn:aws:iam::111122223333:user/anna")));
     let told = notice(&subject, Notice::TagTaken).unwrap();

@@ -5,8 +5,8 @@ use stablepin_core::build_tag::BuildTag;
 use stablepin_core::image::{ImageTag, RepositoryName};
 use stablepin_core::pin_number::PinNumber;
 use stablepin_core::records::{
-    Build, Configuration, Current, Environment as Record, Freeze, Hold, Occurrence, OperationId, Promotion,
-    Repair, Slot, SlotKind, TakenTag, Verdict, Vote,
+    Build, Configuration, Current, Environment as Record, Freeze, Hold, NotPut, Occurrence, OperationId,
+    Promotion, Repair, Slot, SlotKind, TakenTag, Verdict, Vote,
 };
 use stablepin_http::page::{STYLE as FRAME, source};
 
@@ -233,6 +233,7 @@ fn an_application_with_its_history_and_the_way_back() {
         detected_at: at("2026-11-21T14:00:00Z"),
         repaired_at: Some(at("2026-11-21T14:01:00Z")),
         moved_by: None,
+        refused: false,
     };
     let (name, _) = of_production(promotion(1, PromotionState::Pending));
     let repair = (name, Operation::new(Work::Repair(repair), visit().now));
@@ -590,8 +591,7 @@ fn taken_tag_is_on_the_page_of_its_application_and_on_the_overview() {
     record.tag_taken = Some(TakenTag {
         pin: pin(7).number,
         tag: ImageTag::parse("production-stable-000007").unwrap(),
-        on: digest(3),
-        by: Some("arn:aws:iam::111122223333:user/anna".to_owned()),
+        why: NotPut::Taken { on: digest(3), by: Some("arn:aws:iam::111122223333:user/anna".to_owned()) },
     });
     let words = format!(
         "the tag production-stable-000007 of pin 7 could not be put: it is on {}, put there by \
