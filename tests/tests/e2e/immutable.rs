@@ -67,7 +67,10 @@ fn pin_stands_where_its_numbered_tag_is_taken() {
     let said = format!("pinned as pin 1; the tag {first} of pin 1 could not be put: it is on {theirs}");
     assert!(state == "Completed" && reason.starts_with(&said), "{state}: {reason}");
     let environment = app.environment();
-    assert_eq!((&environment["applied"], &environment["tag_taken"]["on"]), (&Value::Null, &json!(theirs)));
+    assert_eq!(
+        (&environment["applied"], &environment["tag_taken"]["why"]["on"]),
+        (&Value::Null, &json!(theirs))
+    );
     assert_eq!(
         (app.pins(), app.tag(first)),
         (vec![(1, digest.clone())], Some(theirs)),
