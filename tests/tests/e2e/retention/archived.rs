@@ -117,7 +117,7 @@ fn archived_index_that_nobody_ever_read_keeps_what_it_may_contain() {
     let web = &story.web;
     let [child, other] = ["child", "other"].map(|name| web.put(old(name)));
     // One more than the newest that stay.
-    web.put_all((0..6).map(|n| old(&format!("tagged {n}")).tag(&format!("old-{n}"))));
+    web.put_all((0..6).map(|n| old(&format!("tagged {n}")).tag(format!("old-{n}"))));
     let index = web.put(NewImage::index([&child]).pushed_at(days_ago(500)).status(Status::Archived));
     let run = story.runs();
     assert_eq!(run.in_repository()["state"], "Done", "{:#}", run.record());
