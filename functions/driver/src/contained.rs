@@ -1,8 +1,9 @@
 //! One release in several pushes: an image that a build's image index contains asks for nothing of its own.
 //!
 //! The index records what it contains before its promotion is opened, and cancels afterwards the open questions that it
-//! finds. The contained image looks before its promotion is opened, and once more afterwards. So one of the two sees the
-//! other, in whatever order their events come.
+//! finds. The contained image looks before its promotion is opened, and once more afterwards, for an index that has been
+//! opened. So one of the two sees the other, in whatever order their events come, and the image of an index that is never
+//! asked for is asked for itself.
 
 use std::collections::BTreeSet;
 
@@ -17,6 +18,7 @@ use stablepin_core::records::Work;
 use stablepin_core::step::Observed;
 
 use crate::called::PROMOTIONS;
+use crate::errors::chain;
 use crate::{Deadline, Doors, DriveError, Start, drive};
 
 /// The most images of an index that are looked at, and how deep indexes may contain indexes. No real build has more.
@@ -39,22 +41,55 @@ pub(crate) async fn images(
         for child in indexes.iter().flat_map(|index| &index.children) {
             let is_new = all.len() < MOST_CONTAINED && all.insert(child.digest.clone());
             if is_new && child.is_index() {
-                nested.push(ImageId::Digest(child.digest.clone()));
+                nested.push(child.digest.clone());
             }
         }
         if nested.is_empty() {
             break;
         }
-        let read = doors.ecr.image(repository, &nested).await?;
-        indexes = read
-            .iter()
-            .filter_map(|manifest| match manifest.parse() {
-                Ok(Manifest::Index(index)) => Some(index),
-                Ok(Manifest::Image(_)) | Err(_) => None,
-            })
-            .collect();
+        indexes.clear();
+        for one in &nested {
+            indexes.extend(nested_index(doors, repository, one).await?);
+        }
     }
     Ok(all)
+}
+
+/// None for what ECR will not give however often it is asked, or what is no index: nothing is known of its images, and
+/// the build that contains it is asked for all the same.
+async fn nested_index(
+    doors: &Doors,
+    repository: &RepositoryName,
+    digest: &ImageDigest,
+) -> Result<Option<ImageIndex>, EcrError> {
+    let id = [ImageId::Digest(digest.clone())];
+    let unread = match doors.ecr.image(repository, &id).await.map(|read| read.first().map(|one| one.parse()))
+    {
+        Ok(Some(Ok(Manifest::Index(index)))) => return Ok(Some(index)),
+        Ok(Some(Ok(Manifest::Image(_)))) => "it is no index".to_owned(),
+        Ok(Some(Err(error))) => chain(&error),
+        Ok(None) => "ECR does not give it".to_owned(),
+        Err(error) if error.is_retryable() => return Err(error),
+        Err(error) => chain(&error),
+    };
+    tracing::warn!(
+        repository.name = %repository,
+        image.digest = %digest,
+        "an index in an index was passed over: {unread}"
+    );
+    Ok(None)
+}
+
+/// The index that is asked for instead of the image. None while the index has no promotion, which may never come to it:
+/// ECR or retention refuse it. Where it comes later, the index cancels the image's question.
+pub(crate) async fn asked_instead(
+    doors: &Doors,
+    application: &ApplicationName,
+    index: Option<ContainingIndex>,
+) -> Result<Option<ContainingIndex>, TableError> {
+    let Some(index) = index else { return Ok(None) };
+    let builds = doors.table.known_builds(application, std::slice::from_ref(&index.digest)).await?;
+    Ok((!builds.is_empty()).then_some(index))
 }
 
 /// Before the index's promotion is opened.

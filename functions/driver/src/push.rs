@@ -99,7 +99,8 @@ pub async fn take(
     let same_release = |index: &ContainingIndex| index.includes_push(place(now(), push.at));
     let mut news = false;
     // What cannot be read as an image for certain is none.
-    let taken = if let Some(index) = context.contained_in.clone().filter(same_release) {
+    let containing = context.contained_in.clone().filter(same_release);
+    let taken = if let Some(index) = contained::asked_instead(doors, application, containing).await? {
         Err(NoBuild::Contained(Box::new(index)))
     } else if let Some(parsed) = parsed {
         let contained = match parsed {
@@ -121,7 +122,8 @@ pub async fn take(
         let opened = opened?;
         contained::cancel(doors, application, &index, &contained, deadline).await?;
         // The index may have come while this was opened.
-        if let Some(index) = doors.table.containing_index(application, &push.digest).await? {
+        let containing = doors.table.containing_index(application, &push.digest).await?;
+        if let Some(index) = contained::asked_instead(doors, application, containing).await? {
             let this = BTreeSet::from([push.digest.clone()]);
             contained::cancel(doors, application, &index, &this, deadline).await?;
         }

@@ -2,8 +2,11 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use stablepin_tests::ecr_double::NewImage;
+use stablepin_tests::ecr_double::{NewImage, Status};
 use stablepin_tests::{App, Plan};
+
+const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
 /// Puts images there without telling anybody: the events are the story's own.
 fn quiet<const N: usize>(app: &App, images: [NewImage; N]) -> [String; N] {
@@ -81,6 +84,93 @@ fn nested_index_cancels_questions_about_its_images() {
     app.deliver(&app.push_event("main", &index, after(2)));
     app.deliver(&app.push_event("main-arm64", &arm, after(3)));
     asks_for_the_index_only(&app, &index, &[&amd, &linux]);
+}
+
+/// An index of two indexes, of which one cannot be read: what the other contains is known.
+#[test]
+fn an_index_that_cannot_be_read_stops_no_push() {
+    let app = Plan::new("unread-index").create_aside();
+    let child = app.web().put(NewImage::named("child"));
+    let entry = format!(r#"{{"mediaType":"{IMAGE}","digest":"{child}","size":1}}"#);
+    let of = |members: &str| format!(r#"{{"mediaType":"{INDEX}","manifests":[{entry}],{members}}}"#);
+    let odd = [r#""schemaVersion":3"#, r#""schemaVersion":2,"layers":[]"#];
+    let odd = odd.map(|members| app.web().put(NewImage::manifest(of(members), INDEX)));
+    let archived = app.web().put(NewImage::index([&child]).status(Status::Archived));
+    let well = app.web().put(NewImage::index_of([NewImage::named("another child")]));
+    let refusals = ["AccessDeniedException", "InvalidParameterException"].map(Some);
+    let cases = odd.iter().chain([&archived]).map(|unread| (unread, None));
+    for (number, (unread, refusal)) in cases.chain(refusals.map(|code| (&well, code))).enumerate() {
+        let image = app.web().put(NewImage::named(format!("image {number}")));
+        let other = app.web().put(NewImage::index([&image]));
+        let index = app.web().put(NewImage::index([unread, &other]));
+        if let Some(code) = refusal {
+            // The first read is of the index itself.
+            app.ecr().fails("BatchGetImage", 2, 400, code);
+        }
+        app.deliver(&app.push_event("main", &index, after(0)));
+        app.deliver(&app.push_event("main-amd64", &image, after(1)));
+        let newest = ends(&app).pop();
+        assert_eq!(newest, Some((index, json!("Pending"))), "{unread} {refusal:?}");
+    }
+}
+
+/// What may work a moment later is tried again, with the whole push.
+#[test]
+fn an_index_that_cannot_be_read_now_is_read_later() {
+    let app = Plan::new("unread-now").create_aside();
+    let [image] = quiet(&app, [NewImage::named("image")]);
+    let [nested] = quiet(&app, [NewImage::index([&image])]);
+    let [index] = quiet(&app, [NewImage::index([&nested])]);
+    app.ecr().keeps_failing("BatchGetImage", 2, 500, "ServerException");
+    let event = app.push_event("main", &index, after(0));
+    let answer = app.invoke(None, "tagger", &event, None).answer.expect("it was not killed");
+    assert_eq!(answer["errorMessage"], "the push could not be taken", "{answer}");
+    app.ecr().is_well();
+    app.deliver(&event);
+    app.deliver(&app.push_event("main-amd64", &image, after(1)));
+    asks_for_the_index_only(&app, &index, &[]);
+}
+
+/// Retention is deleting the index: its push is refused, and may be taken later.
+#[test]
+fn an_image_is_asked_for_while_its_index_is_refused() {
+    let app = Plan::new("refused-index").create_aside();
+    let [image] = quiet(&app, [NewImage::named("image")]);
+    let [index] = quiet(&app, [NewImage::index([&image])]);
+    app.condemn(&index);
+    let event = app.push_event("main", &index, after(0));
+    let answer = app.invoke(None, "tagger", &event, None).answer.expect("it was not killed");
+    assert!(answer["errorMessage"].is_string(), "{answer}");
+    app.deliver(&app.push_event("main-amd64", &image, after(1)));
+    assert_eq!(ends(&app), [(image.clone(), json!("Pending"))]);
+    app.pardon(&index);
+    app.deliver(&event);
+    asks_for_the_index_only(&app, &index, &[&image]);
+}
+
+#[test]
+fn an_image_of_a_tag_left_out_is_asked_for() {
+    let plan = Plan::new("left-out-index");
+    let file = plan.toml().replace("builds = [", "builds = [\"!main-index\", ");
+    let app = plan.create_aside();
+    app.registers(&app.plan.name, &file);
+    let [image] = quiet(&app, [NewImage::named("image")]);
+    let [index] = quiet(&app, [NewImage::index([&image])]);
+    app.deliver(&app.push_event("main-index", &index, after(0)));
+    app.deliver(&app.push_event("main", &image, after(1)));
+    assert_eq!(ends(&app), [(image, json!("Pending"))]);
+}
+
+/// A person said no to the release.
+#[test]
+fn an_image_of_a_rejected_index_asks_nobody() {
+    let app = Plan::new("rejected-index").create_aside();
+    let [image] = quiet(&app, [NewImage::named("image")]);
+    let [index] = quiet(&app, [NewImage::index([&image])]);
+    app.deliver(&app.push_event("main", &index, after(0)));
+    assert_eq!(app.decides(&app.link(&index), "reject").0, 200);
+    app.deliver(&app.push_event("main-amd64", &image, after(1)));
+    assert_eq!(ends(&app), [(index, json!("Cancelled"))]);
 }
 
 /// An index that names another's digest must not undo what an approver has said.

@@ -92,9 +92,9 @@ impl Table {
         self.put_newest(item, index.pushed_at, CONTAINED_KEPT).await
     }
 
-    /// Keeps the item for so many seconds. The newest counts, in whatever order they are told.
+    /// Keeps the item for so many seconds, also where it is told of late. The newest counts, in whatever order they are told.
     async fn put_newest(&self, mut item: Item, at: Timestamp, seconds: i64) -> Result<(), TableError> {
-        let ttl = at.as_second().saturating_add(seconds);
+        let ttl = at.max(Timestamp::now()).as_second().saturating_add(seconds);
         item.insert("ttl".into(), AttributeValue::N(ttl.to_string()));
         item.insert("called_at".into(), AttributeValue::S(sortable(at)));
         let answer = self

@@ -6,6 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use stablepin_aws::dynamodb::{CommitError, Mark, OperationKey, Table};
 use stablepin_core::application::Application;
+use stablepin_core::caller::Caller;
+use stablepin_core::containing_index::ContainingIndex;
 use stablepin_core::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_core::name::{ApplicationName, EnvironmentName};
 use stablepin_core::records::{Configuration, Environment, Operation, OperationId, Subject};
@@ -557,6 +559,31 @@ async fn tag_that_somebody_put_is_kept_for_a_time_and_read() {
     assert_eq!(asked["ConditionExpression"], "attribute_not_exists(tagged_at) OR tagged_at <= :at");
     let found = table.tagged_of(&web(), &repository()).await.unwrap();
     assert_eq!(found.into_iter().collect::<Vec<_>>(), [(hotfix, (digest(1), told))]);
+}
+
+/// A sweep tells of a push of days ago, CloudTrail of a call of weeks ago: what is kept for either is needed from now on.
+#[tokio::test]
+async fn what_is_told_late_is_kept_from_now_on() {
+    let wire = Wire::answering((0..4).map(|_| ok(json!({}))));
+    let table = table(&wire);
+    let tag = ImageTag::parse("main").unwrap();
+    let now = Timestamp::now();
+    let days = |days: i64| SignedDuration::from_hours(24 * days);
+    for at in [now - days(40), now + days(1)] {
+        let index = ContainingIndex { digest: digest(1), tag: tag.clone(), pushed_at: at };
+        table.put_containing_index(&web(), &digest(2), &index).await.unwrap();
+        let caller = Caller { arn: "arn:aws:iam::111122223333:user/ann".to_owned(), at };
+        table.put_caller(&web(), &repository(), &tag, &digest(1), &caller).await.unwrap();
+    }
+    let kept = |request: &Request| {
+        let ttl = request.json()["Item"]["ttl"]["N"].as_str().unwrap().parse().unwrap();
+        Timestamp::from_second(ttl).unwrap() - now
+    };
+    let kept: Vec<i64> = wire.requests().iter().map(|one| kept(one).get_seconds()).collect();
+    let wanted = [days(2), days(30), days(3), days(31)];
+    for (kept, wanted) in kept.into_iter().zip(wanted) {
+        assert!((0..60).contains(&(kept - wanted.as_secs() + 1)), "{kept}");
+    }
 }
 
 #[tokio::test]
