@@ -3,6 +3,8 @@
 mod archived;
 mod goes_wrong;
 mod many;
+mod odd;
 mod plans;
 mod survives;
+mod tagged;
 mod turns;

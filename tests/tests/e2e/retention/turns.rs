@@ -13,7 +13,7 @@ fn old(count: usize) -> impl Iterator<Item = NewImage> {
     (0..count).map(|n| NewImage::named(format!("old {n}")).pushed_at(days_ago(400)))
 }
 
-fn night() -> Value {
+pub(super) fn night() -> Value {
     json!({ "source": "stablepin.schedule", "detail-type": "Retention", "detail": {} })
 }
 

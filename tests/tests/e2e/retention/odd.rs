@@ -1,0 +1,81 @@
+//! One image that is not understood stays with its reason, and holds up no other.
+
+use serde_json::json;
+use stablepin_tests::ecr_double::NewImage;
+use stablepin_tests::retention::{Retention, days_ago};
+
+const DELETE: &str = "mode = \"delete\"\nkeep = 5";
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+
+fn old(name: &str) -> NewImage {
+    NewImage::named(name).pushed_at(days_ago(400))
+}
+
+/// An index of one image, with these members beside it.
+fn odd(child: &str, size: &str, members: &str) -> NewImage {
+    let media_type = "application/vnd.oci.image.manifest.v1+json";
+    let entry = format!(r#"{{"mediaType":"{media_type}","digest":"{child}","size":{size}}}"#);
+    let bytes = format!(r#"{{"mediaType":"{INDEX}","manifests":[{entry}],{members}}}"#);
+    NewImage::manifest(bytes, INDEX).pushed_at(days_ago(400))
+}
+
+#[test]
+fn odd_indexes_keep_what_they_mention_and_the_others_go() {
+    let story = Retention::begin("ret-odd", DELETE);
+    let web = &story.web;
+    let shapes = [
+        ("-1", r#""schemaVersion":2"#),
+        ("1", r#""schemaVersion":3"#),
+        ("1", r#""schemaVersion":2,"layers":[]"#),
+        ("\"1\"", r#""schemaVersion":2"#),
+    ];
+    let kept: Vec<_> = shapes
+        .iter()
+        .enumerate()
+        .map(|(number, (size, members))| {
+            let child = web.put(old(&format!("child {number}")));
+            (web.put(odd(&child, size, members)), child)
+        })
+        .collect();
+    let well = web.put(NewImage::index_of([old("amd"), old("arm")]).pushed_at(days_ago(400)));
+    web.put(old("alone"));
+    let run = story.runs();
+    assert_eq!(run.in_repository()["state"], "Done", "{:#}", run.record());
+    assert_eq!((run.number("deleted"), web.count()), (4, 2 * kept.len()), "{:#}", run.in_repository());
+    assert!(!web.exists(&well));
+    for (index, child) in &kept {
+        assert_eq!((run.rule(index), run.rule(child)), ("not-understood".into(), "part-of-kept".into()));
+        let why = run.plan()[index]["why"].as_str().unwrap_or_default().to_owned();
+        assert!(why.contains("its manifest is not understood: "), "{why}");
+    }
+    // A person looks at one, and deletes it: what it mentioned is free.
+    let (index, child) = &kept[0];
+    web.loses(index);
+    let run = story.runs();
+    assert_eq!((run.number("deleted"), web.exists(child)), (1, false), "{:#}", run.record());
+}
+
+/// Nobody knows what it contains: until it can be read, images without a tag stay.
+#[test]
+fn an_index_that_ecr_refuses_keeps_what_it_may_contain() {
+    let story = Retention::begin("ret-refused", DELETE);
+    let web = &story.web;
+    // One more than the newest that stay.
+    web.put_all((0..6).map(|n| old(&format!("tagged {n}")).tag(format!("old-{n}"))));
+    for name in ["one", "two"] {
+        web.put(NewImage::index_of([old(name)]).pushed_at(days_ago(400)));
+    }
+    // The call for both, and the first of those for each alone.
+    story.ecr.fails("BatchGetImage", 1, 400, "InvalidParameterException");
+    story.ecr.fails("BatchGetImage", 2, 400, "InvalidParameterException");
+    let run = story.runs();
+    let found = run.in_repository();
+    assert_eq!((&found["state"], run.number("deleted"), web.count()), (&json!("Done"), 1, 9), "{found:#}");
+    assert_eq!(found["by_rule"]["not-understood"], 1, "{found:#}");
+    let plan = run.plan();
+    let refused = plan.values().find(|one| one["rule"] == "not-understood").expect("one that was refused");
+    let why = refused["why"].as_str().unwrap_or_default();
+    assert!(why.contains("its manifest could not be read: "), "{why}");
+    // The next night it can be read.
+    assert_eq!((story.runs().number("deleted"), web.count()), (4, 5));
+}

@@ -1,0 +1,86 @@
+//! An image that somebody tagged lately is not old, whenever it was pushed.
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+use stablepin_tests::ecr_double::NewImage;
+use stablepin_tests::retention::{Retention, Run, days_ago};
+
+use super::turns::night;
+
+const DELETE: &str = "mode = \"delete\"\nkeep = 5\ndays = 90";
+
+fn old(name: &str) -> NewImage {
+    NewImage::named(name).pushed_at(days_ago(400))
+}
+
+/// With as many newer images that have tags as stay in any case.
+#[track_caller]
+fn begin(story: &str) -> Retention {
+    let story = Retention::begin(story, DELETE);
+    story.web.put_all((0..5).map(|n| NewImage::named(format!("newer {n}")).tag(format!("n{n}"))));
+    story
+}
+
+/// One night, and all that is done in it.
+#[track_caller]
+fn passes(story: &Retention) -> Run<'_> {
+    assert_eq!(story.wakes(&night()), json!({ "runs": 1 }));
+    let messages = story.messages();
+    let [message] = &messages[..] else { panic!("{messages:?}") };
+    let run = story.run_of(message);
+    assert_eq!(run.ends()["state"], "Done", "{:#}", run.record());
+    run
+}
+
+#[test]
+fn an_old_image_tagged_today_goes_when_that_is_long_ago() {
+    let story = begin("ret-tagged");
+    let [hotfix, forgotten] = ["hotfix", "forgotten"].map(|name| story.web.put(old(name)));
+    story.web.is_tagged("hotfix-1", &hotfix);
+    story.app.hears();
+    let run = passes(&story);
+    assert_eq!((story.web.exists(&hotfix), story.web.exists(&forgotten)), (true, false));
+    assert_eq!(run.rule(&hotfix), "young");
+    let why = run.plan()[&hotfix]["why"].as_str().unwrap_or_default().to_owned();
+    let (begins, ends) = ("somebody put the tag hotfix-1 on it ", ": less than 90 days ago");
+    assert!(why.starts_with(begins) && why.ends_with(ends), "{why}");
+
+    let note = format!("TAGGED#{}#hotfix-1", story.web.name());
+    for (days, stays) in [(89, true), (91, false)] {
+        let at = Timestamp::now() - SignedDuration::from_hours(24 * days);
+        story.app.rewrite(&note, "tagged_at", &at.to_string());
+        passes(&story);
+        assert_eq!(story.web.exists(&hotfix), stays, "tagged {days} days ago");
+    }
+    assert_eq!(story.web.count(), 5);
+}
+
+/// The tag is what somebody wants. Where it went, it keeps the next one.
+#[test]
+fn a_tag_that_was_moved_on_keeps_no_old_image() {
+    let story = begin("ret-moved-on");
+    let [first, second] = ["first", "second"].map(|name| story.web.put(old(name)));
+    for digest in [&first, &second] {
+        story.web.is_tagged("hotfix-1", digest);
+        story.app.hears();
+    }
+    let run = passes(&story);
+    assert_eq!((story.web.exists(&first), run.rule(&second)), (false, "young".to_owned()));
+    assert!(story.web.exists(&second));
+}
+
+/// Its event comes late, or a tag of ours is put: neither makes it young.
+#[test]
+fn a_tag_of_long_ago_and_one_of_ours_keep_no_old_image() {
+    let story = begin("ret-tagged-late");
+    let [late, ours] = ["late", "ours"].map(|name| story.web.put(old(name)));
+    let at = Timestamp::now() - SignedDuration::from_hours(24 * 91);
+    story.web.is_tagged("hotfix-1", &late);
+    story.ecr.events();
+    story.app.deliver(&story.app.push_event("hotfix-1", &late, at));
+    story.is_ours("backup-of-ours", &ours);
+    story.web.is_tagged("backup-of-ours", &ours);
+    story.app.hears();
+    let run = story.runs();
+    assert_eq!((run.number("deleted"), story.web.count()), (2, 5), "{:#}", run.record());
+}
