@@ -205,6 +205,22 @@ impl Release {
         }
     }
 
+    /// The promoter hears of how it ended, as the stack's bus tells it.
+    #[track_caller]
+    pub fn hears_of_its_end(&self) {
+        assert!(self.has_ended(), "{:#}", self.operation());
+        let (record, mut audit) = (self.record(), self.app.audit());
+        audit.retain(|one| one["id"] == record["id"] && one["to"] == record["state"]);
+        let detail = audit.pop().expect("its end is audited");
+        let event = json!({
+            "version": "0", "source": "stablepin", "detail-type": detail["kind"],
+            "account": "000000000000", "region": "us-east-1", "resources": [], "detail": detail,
+        });
+        let answer = self.app.invoke(Some(&self.ecs), "promoter", &event, None).answer;
+        let answer = answer.expect("it was not killed");
+        assert!(answer["errorMessage"].is_null(), "{answer:#}");
+    }
+
     /// The service is described at this digest, beside its sidecar, and ECS has nothing left to do.
     #[track_caller]
     pub fn runs(&self, service: &str, digest: &str) {

@@ -86,6 +86,14 @@ pub async fn handle(
             let driven = all(doors, open, &[Observed::Tick, Observed::Nudge], deadline).await?;
             Ok(json!({ "driven": driven }))
         }
+        // While it had the slot, what ECS told of deployments by others was not looked into.
+        Woken::Ended { application, environment } => {
+            let Some(subject) = doors.table.configured_environment(&application, &environment).await? else {
+                return Ok(json!({ "driven": 0 }));
+            };
+            let drifted = live_drift::look(doors, subject, None, deadline).await?;
+            Ok(json!({ "driven": 0, "drifted": drifted }))
+        }
         Woken::Deployment { service_arn } => {
             let Some((subject, service)) = deployed(doors, &service_arn).await? else {
                 return Ok(json!({ "driven": 0 }));

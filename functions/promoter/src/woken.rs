@@ -23,11 +23,16 @@ pub enum Woken {
     Operation(Key),
     /// An environment has a new pin.
     Pinned { application: ApplicationName, environment: EnvironmentName },
+    /// A promotion or a rollback has ended: what others did to services meanwhile was left to it.
+    Ended { application: ApplicationName, environment: EnvironmentName },
     /// ECS tells of a deployment. <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_service_deployment_events.html>
     Deployment { service_arn: String },
     /// New items of the table's stream.
     Audit(Vec<Value>),
 }
+
+/// How what moved services ends.
+const ENDS: [&str; 4] = ["Completed", "Incomplete", "Failed", "RolledBack"];
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("an event that the promoter does not know: {0}. The template sends it only what it knows")]
@@ -71,6 +76,9 @@ impl Woken {
                 if kind == "Pin Change" {
                     return Ok(Self::Pinned { application, environment });
                 }
+                if ENDS.contains(&text("/detail/to")) {
+                    return Ok(Self::Ended { application, environment });
+                }
                 let id = OperationId::parse(text("/detail/id")).ok_or_else(unreadable)?;
                 let operation = match kind {
                     "Promotion State Change" => OperationKey::Promotion(id),
@@ -112,6 +120,24 @@ mod tests {
             Woken::read(event),
             Ok(Woken::Operation(Key { operation: OperationKey::Rollback(_), .. }))
         ));
+    }
+
+    #[test]
+    fn end_of_an_operation_wakes_for_its_environment() {
+        let event = |kind: &str, to: &str| {
+            let id = "019b0000-0000-7000-8000-000000000000";
+            let detail = json!({"application": "web", "environment": "production", "id": id, "to": to});
+            Woken::read(json!({"detail-type": kind, "detail": detail})).unwrap()
+        };
+        for kind in ["Promotion State Change", "Rollback State Change"] {
+            for to in ENDS {
+                assert!(matches!(event(kind, to), Woken::Ended { .. }), "{kind}: {to}");
+            }
+            for to in ["Approved", "InProgress", "Requested"] {
+                assert!(matches!(event(kind, to), Woken::Operation(_)), "{kind}: {to}");
+            }
+        }
+        assert!(matches!(event("Pin Change", "2"), Woken::Pinned { .. }));
     }
 
     #[test]

@@ -28,7 +28,8 @@ const DEEP_CASES: &str = "20000";
 const TEST_RUN: &str = "STABLEPIN_TEST_RUN";
 
 /// End-to-end tests whose tasks have to be real containers, by what their names contain.
-const NEED_CONTAINERS: [&str; 12] = [
+const NEED_CONTAINERS: [&str; 13] = [
+    "a_deployment_by_hand_is_told_once_until_the_pin_is_back",
     "a_first_release_that_fails_returns_to_what_ran_before",
     "a_pin_that_does_not_start_is_never_called_rolled_back",
     "a_release_is_watched_until_it_is_completed_and_the_next_one_until_it_is_rolled_back",

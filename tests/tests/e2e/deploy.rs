@@ -7,7 +7,7 @@ use xtask::image::{Mode, Spec};
 
 /// Approves, and ticks until the promotion has ended; answers with its record.
 #[track_caller]
-fn promoted(app: &App, digest: &str) -> Value {
+pub(crate) fn promoted(app: &App, digest: &str) -> Value {
     let link = app.link(digest);
     let promotion = link.promotion().to_owned();
     let answer = link.approve();

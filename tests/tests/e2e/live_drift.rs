@@ -1,10 +1,70 @@
 //! Somebody moves what runs, and nobody asked Stablepin for it: told once, audited, shown, and over by itself.
 
-use serde_json::Value;
-use stablepin_tests::Release;
-use stablepin_tests::ecs_double::Outcome;
+use serde_json::{Value, json};
+use stablepin_tests::ecs_double::{Outcome, Stage};
+use stablepin_tests::{App, Console, Plan, Release, stack, until};
+use xtask::image::Spec;
+
+use crate::console::beginning_with;
+use crate::deploy::promoted;
 
 const KIND: &str = "Live Drift State Change";
+
+/// Real containers, and the events that ECS sends by itself.
+#[test]
+fn a_deployment_by_hand_is_told_once_until_the_pin_is_back() {
+    let app = Plan::new("by-hand").services(["web"]).deployed("bake = \"0s\"").create();
+    let other = app.push_runnable("by-hand", &Spec::new("before"));
+    let service = app.service("web", &other);
+    let pin = app.push_runnable("main", &Spec::new("1"));
+    assert_eq!(promoted(&app, &pin)["state"], "Completed");
+    assert_eq!((app.audited(KIND), notices(&app)), (Vec::new(), Vec::new()));
+
+    service.deploy_by_hand(&other);
+    let notice = until("a notice of the drift", || notices(&app).pop());
+    let text = notice["content"]["description"].as_str().expect("a text");
+    let revision = service.revision();
+    let revision = revision.rsplit('/').next().expect("a revision");
+    assert!(text.contains(&other) && text.contains(&pin) && text.contains(revision), "{text}");
+    assert_eq!(app.audited(KIND), ["- → Detected"]);
+    let drift = || {
+        let (status, environment) = app.api("GET", "/environments/production", None);
+        assert_eq!(status, 200, "{environment}");
+        environment["record"]["live_drift"].clone()
+    };
+    let name = format!("{}/web", app.plan.cluster);
+    let found = drift();
+    assert_eq!((&found["services"][&name]["digest"], &found["ended_at"]), (&json!(other), &Value::Null));
+    let console = Console::mint();
+    console.open();
+    let page = console.get(&format!("/{}", app.plan.name)).text();
+    assert!(page.contains("does not run pin 1."), "{page}");
+    let list = console.get(&format!("/{}", beginning_with(&app))).text();
+    assert!(list.contains(&app.plan.name) && list.contains("Drift"), "{list}");
+
+    service.deploy_by_hand(&pin);
+    let ended = ["- → Detected", "Detected → Ended"];
+    until("the drift's end", || (app.audited(KIND) == ended).then_some(()));
+    assert!(drift()["ended_at"].is_string());
+    let page = console.get(&format!("/{}", app.plan.name)).text();
+    assert!(!page.contains("does not run pin"), "{page}");
+
+    // ECS sends no event of a deployment for this. The end of a promotion or a rollback is a look, too.
+    let delete = json!({ "cluster": app.plan.cluster, "service": "web", "force": true });
+    app.aws.ecs("DeleteService", &delete).expect("ECS takes it");
+    let id = "019b0000-0000-7000-8000-000000000000";
+    let detail =
+        json!({ "application": app.plan.name, "environment": "production", "id": id, "to": "Completed" });
+    let entry = json!({
+        "Source": "stablepin", "DetailType": "Rollback State Change", "Detail": detail.to_string(),
+        "EventBusName": stack().bus(),
+    });
+    let put = app.aws.events("PutEvents", &json!({ "Entries": [entry] })).expect("the bus answers");
+    assert_eq!(put["FailedEntryCount"], 0, "{put}");
+    until("the look at an end", || (app.audited(KIND).len() == 3).then_some(()));
+    assert_eq!(drift()["services"][&name]["task_definition"], Value::Null);
+    assert_eq!(notices(&app).len(), 1, "nobody is told anew within the hour");
+}
 
 /// Pin 2 runs on every service, and ECS has nothing left to tell. With the revision that each service had before.
 #[track_caller]
@@ -20,9 +80,13 @@ fn pinned(services: &[&str]) -> (Release, Vec<String>) {
 }
 
 /// What people were told of it.
-fn told(release: &Release) -> Vec<Value> {
+fn notices(app: &App) -> Vec<Value> {
     let of = |notice: &Value| notice["metadata"]["eventType"] == "live-drift";
-    release.app.notices().into_iter().filter(of).collect()
+    app.notices().into_iter().filter(of).collect()
+}
+
+fn told(release: &Release) -> Vec<Value> {
+    notices(&release.app)
 }
 
 #[track_caller]
@@ -88,6 +152,7 @@ fn what_rollbacks_of_a_part_left_is_no_drift() {
         assert_eq!(run.answer.expect("it was not killed")["statusCode"], 202);
         let record = release.ends();
         assert_eq!(record["state"], "Completed", "{record:#}");
+        release.hears_of_its_end();
     }
     release.hears();
     release.app.sweep_beside(Some(&release.ecs));
@@ -104,8 +169,58 @@ fn our_own_rollout_is_no_drift() {
         release.app.sweep_beside(Some(&release.ecs));
     }
     release.ends();
+    release.hears_of_its_end();
     release.hears();
     assert_eq!((release.app.audited(KIND), told(&release).len()), (Vec::new(), 0));
+}
+
+/// A rollback of `web` has the slot, until ECS has told all that it tells of `worker`.
+#[test]
+fn a_deployment_during_a_rollback_is_found_at_its_end() {
+    for (outcome, end) in
+        [(Outcome::PausesAt(Stage::PostScaleUp), "Completed"), (Outcome::Stalls, "Incomplete")]
+    {
+        let (release, old) = pinned(&["web", "worker"]);
+        release.service("web").will(outcome);
+        let run = release.ask_back_of("1", &["web"]);
+        assert_eq!(run.answer.expect("it was not killed")["statusCode"], 202);
+        applies(&release, "worker", &old[1]);
+        assert!(release.app.environment()["slot"].is_object(), "{end}");
+        match end {
+            "Completed" => drop(release.service("web").continues()),
+            _ => release.rewrite("deadline", "2026-01-01T00:00:00Z"),
+        }
+        let record = release.ends();
+        assert_eq!((&record["state"], told(&release).len()), (&json!(end), 0), "{record:#}");
+        is_found_at_its_end(&release, "worker");
+    }
+}
+
+/// The promotion fails for that, and what it has moved itself is no drift.
+#[test]
+fn a_deployment_during_a_promotion_is_found_at_its_end() {
+    let release = Release::next(&["web", "worker"]).with(&["web", "worker"]);
+    release.begin();
+    release.service("worker").deploys_meanwhile("somebody/else:1");
+    release.settle();
+    release.hears();
+    assert!(release.app.environment()["slot"].is_object());
+    let record = release.ends();
+    assert_eq!((&record["state"], told(&release).len()), (&json!("Failed"), 0), "{record:#}");
+    is_found_at_its_end(&release, "worker");
+}
+
+/// That service alone drifted, and people are told once, also where the end is told twice.
+#[track_caller]
+fn is_found_at_its_end(release: &Release, service: &str) {
+    assert_eq!(release.app.audited(KIND), Vec::<String>::new());
+    for _ in 0..2 {
+        release.hears_of_its_end();
+        assert_eq!((release.app.audited(KIND), told(release).len()), (vec!["- → Detected".to_owned()], 1));
+    }
+    let found = drift(release)["services"].clone();
+    let services: Vec<_> = found.as_object().expect("services").keys().collect();
+    assert_eq!(services, [&format!("{}/{service}", release.app.plan.cluster)], "{found:#}");
 }
 
 /// The release fails, ECS's circuit breaker goes back to the pin, and the environment is held.
@@ -115,6 +230,7 @@ fn ecs_going_back_by_itself_is_no_drift() {
     release.service("web").will(Outcome::CrashesUntilTheBreaker);
     let record = release.runs_its_course();
     assert_eq!(record["state"], "RolledBack", "{record:#}");
+    release.hears_of_its_end();
     release.hears();
     release.app.sweep_beside(Some(&release.ecs));
     assert_eq!((release.app.audited(KIND), told(&release).len()), (Vec::new(), 0));

@@ -208,3 +208,14 @@ fn open_routes_have_an_alarm_on_4xx() {
     }
     assert_eq!(filter["FilterPattern"], r#"{ $.status = "4*" && $.principal = "arn:*" }"#);
 }
+
+/// Of these, only a promotion that is opened or cancelled moves nothing and pins nothing.
+#[test]
+fn an_operation_that_moves_services_wakes_the_promoter() {
+    let template = Template::for_aws();
+    let pattern = &template.properties("PromoterFunction")["Events"]["Work"]["Properties"]["Pattern"];
+    assert_eq!(pattern["detail"], json!({ "to": [{ "anything-but": ["Pending", "Cancelled"] }] }));
+    for kind in ["Promotion State Change", "Rollback State Change", "Pin Change"] {
+        assert!(pattern["detail-type"].as_array().is_some_and(|kinds| kinds.contains(&json!(kind))));
+    }
+}
