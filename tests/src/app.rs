@@ -107,7 +107,9 @@ impl App {
     /// Pushes a build that stands after another in the environment's order, which is the events', to the second.
     #[track_caller]
     pub fn push_after(&self, other: &str, spec: &Spec) -> String {
-        let at = &self.promotion(self.link(other).promotion())["occurrence"]["at"];
+        let of_other = |one: &Value| one["digest"] == other;
+        let promotion = until("the other's promotion", || self.promotions().into_iter().rfind(of_other));
+        let at = &promotion["occurrence"]["at"];
         let before: Timestamp = at.as_str().expect("a time").parse().expect("a timestamp");
         // Within one second the digests decide.
         let after = before + SignedDuration::from_secs(1);

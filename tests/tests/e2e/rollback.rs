@@ -128,13 +128,13 @@ fn after_a_rollback_the_next_push_waits_until_a_person_releases_the_hold() {
     };
     let first = app.push("main", &Spec::new("1"));
     pinned(1, &first);
-    let second = app.push("main", &Spec::new("2"));
+    let second = app.push_after(&first, &Spec::new("2"));
     pinned(2, &second);
     let (status, answer) = app.rollback(&to("1"));
     assert_eq!(status, 202, "{answer}");
     app.rolled_back(answer["id"].as_str().expect("an id"));
 
-    let third = app.push("main", &Spec::new("3"));
+    let third = app.push_after(&second, &Spec::new("3"));
     app.settled(&third);
     app.tick();
     assert_eq!(app.pins().last(), Some(&(3, first.clone())), "automation leaves it alone");
