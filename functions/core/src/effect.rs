@@ -367,7 +367,9 @@ fn repair_pending(subject: &Subject, operation: &Operation, repair: &Repair) -> 
     let environment = &subject.environment;
     let shown = environment.applied == environment.pin.as_ref().map(|pin| pin.number);
     let stable = stable_tag(subject).filter(|_| !shown && environment.tag_taken.is_none());
-    stable.into_iter().chain(current_tag(subject, operation)).collect()
+    // Nobody needs the tag of what is live: it is not tried for ever.
+    let current = current_tag(subject, operation).filter(|_| operation.failures < LAST_WORDS);
+    stable.into_iter().chain(current).collect()
 }
 
 /// People are told once of what lasts, and not again within the hour.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::application::ServiceName;
 use crate::image::ImageDigest;
-use crate::one_line::{LONGEST_REASON, one_line};
+use crate::one_line::{LONGEST_REASON, cut, one_line};
 use crate::records::OperationId;
 
 /// What a service runs instead of the pin, as ECS describes it.
@@ -23,6 +23,13 @@ pub struct Deviation {
 }
 
 impl Deviation {
+    /// Without the end of an ARN that is longer than people read: an environment keeps one for each service.
+    pub(crate) fn cut(&self) -> Self {
+        let mut kept = self.clone();
+        kept.registered_by.iter_mut().for_each(|by| cut(by, LONGEST_REASON));
+        kept
+    }
+
     /// For people, after the service's name.
     pub fn words(&self) -> String {
         let Some(arn) = &self.task_definition else { return "is not there any more".to_owned() };

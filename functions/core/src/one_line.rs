@@ -52,12 +52,21 @@ fn full_width(c: char) -> char {
 /// What is kept of AWS's words, in characters: ECS's own are shorter, and what several services say goes in one record.
 pub const LONGEST_TEXT: usize = 4000;
 
-/// Its beginning, if it is longer than that.
-pub fn bounded(mut text: String) -> String {
-    if let Some((end, _)) = text.char_indices().nth(LONGEST_TEXT) {
-        text.truncate(end);
-        text.push('…');
+/// How a text ends that was cut.
+const CUT: &str = "… (cut)";
+
+/// Cuts a text to so many characters at most. It says so at its end.
+pub fn cut(text: &mut String, most: usize) {
+    if text.chars().nth(most).is_some() {
+        let kept = most.saturating_sub(CUT.chars().count());
+        text.truncate(text.char_indices().nth(kept).map_or(0, |(end, _)| end));
+        text.push_str(CUT);
     }
+}
+
+/// The text, cut to the [longest](LONGEST_TEXT) that is kept.
+pub fn bounded(mut text: String) -> String {
+    cut(&mut text, LONGEST_TEXT);
     text
 }
 

@@ -15,6 +15,7 @@ use crate::code::MOST_WRONG_CODES;
 use crate::image::{ImageDigest, ImageTag, RepositoryName};
 use crate::live_drift::LiveDrift;
 use crate::name::{ApplicationName, ApproverName, EnvironmentName};
+use crate::one_line::{LONGEST_TEXT, cut};
 use crate::pin_number::PinNumber;
 use crate::reach::Reach;
 
@@ -232,6 +233,15 @@ impl TakenTag {
                 NotPut::Taken { on, .. } => found == Some(on),
                 NotPut::Refused { at, .. } => now < *at + REFUSED_AGAIN,
             }
+    }
+
+    /// Without what ECR says beyond the longest text that is kept.
+    pub(crate) fn cut(&self) -> Self {
+        let mut kept = self.clone();
+        if let NotPut::Refused { reason, .. } = &mut kept.why {
+            cut(reason, LONGEST_TEXT);
+        }
+        kept
     }
 
     pub fn is_refused(&self) -> bool {

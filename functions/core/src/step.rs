@@ -20,7 +20,7 @@ use crate::effect::{Effect, LAST_WORDS, Outcome, drift_notice_at, pending, telli
 use crate::image::{ImageDigest, ImageTag, RepositoryName};
 use crate::one_line::bounded;
 use crate::pin_number::PinNumber;
-use crate::records::{Build, Hold, Notice, Occurrence, OperationId, Pin, Subject, Token, Way, Work};
+use crate::records::{Build, Hold, Notice, Occurrence, OperationId, Pin, Rollout, Subject, Token, Way, Work};
 use crate::refusal::Refusal;
 
 pub use drift::Drifted;
@@ -108,6 +108,7 @@ pub fn step(now: Timestamp, subject: &Subject, observed: &[Observed]) -> Result<
             Observed::Nudge => {}
         }
     }
+    draft.cut();
     draft.settle();
     Ok(draft.change)
 }
@@ -135,6 +136,15 @@ impl Draft {
             audit: Vec::new(),
         };
         Self { now, change, pause: None, failed: false, learned: false }
+    }
+
+    /// Cuts what was told of services, before it is decided on and stored.
+    fn cut(&mut self) {
+        if let Some(operation) = &mut self.change.after.operation {
+            for way in [Way::There, Way::Back] {
+                operation.way_mut(way).into_iter().for_each(Rollout::cut);
+            }
+        }
     }
 
     fn outcome(&mut self, outcome: &Outcome) {
@@ -186,6 +196,7 @@ impl Draft {
                 return self.problem(&taken.words());
             }
             Outcome::StableTaken(taken) => {
+                let taken = &taken.cut();
                 let environment = &mut after.environment;
                 if environment.pin.as_ref().is_some_and(|pin| pin.number == taken.pin) {
                     // Told once, by whoever found it first.

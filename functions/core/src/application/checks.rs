@@ -33,6 +33,7 @@ pub(super) fn check(application: &Application, problems: &mut Problems<'_>) {
 pub(super) fn check_new(application: &Application, problems: &mut Problems<'_>) {
     principals_name_different_signers(application, problems);
     lists(application, problems);
+    service_names(application, problems);
     for (index, approver) in application.approvers.iter().enumerate() {
         if let Some(message) = shell_sign(approver.mail.as_str()) {
             problems.add(&format!("approver[{index}].mail"), &message);
@@ -297,6 +298,20 @@ fn size(application: &Application, problems: &mut Problems<'_>) {
         let message = format!(
             "names {claims} repositories, services and stable tags together, and may name {MOST_CLAIMS}: divide \
              it into several applications"
+        );
+        problems.add("environment", &message);
+    }
+}
+
+/// What a rollout keeps of each service has its name several times: so much of an item is left to that.
+const MOST_SERVICE_LETTERS: usize = 8_000;
+
+fn service_names(application: &Application, problems: &mut Problems<'_>) {
+    let letters: usize = application.resources().services.iter().map(|one| one.to_string().len()).sum();
+    if letters > MOST_SERVICE_LETTERS {
+        let message = format!(
+            "names services with {letters} characters together, and may have {MOST_SERVICE_LETTERS}: divide it into \
+             several applications"
         );
         problems.add("environment", &message);
     }

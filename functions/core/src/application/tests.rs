@@ -458,6 +458,23 @@ fn account_root_is_no_principal() {
 }
 
 #[test]
+fn service_names_of_a_new_file_have_a_bound() {
+    // 50 services of 160 characters fill the bound.
+    let with = |last: usize| {
+        let name = |n: usize| {
+            let letters = if n == 49 { last } else { 58 };
+            format!("\"{}/{}{n:02}\"", "c".repeat(99), "s".repeat(letters))
+        };
+        let names: Vec<String> = (0..50).map(name).collect();
+        format!("{SMALLEST}services = [{}]\n", names.join(", "))
+    };
+    assert!(!new_errors(&with(58)).contains("characters together"));
+    let said = "environment: names services with 8001 characters together, and may have 8000";
+    assert!(new_errors(&with(59)).contains(said), "{}", new_errors(&with(59)));
+    assert!(!errors(&with(59)).contains("characters together"), "what is stored stays in force");
+}
+
+#[test]
 fn lists_of_a_new_file_have_a_bound() {
     let list =
         |count: usize, item: fn(usize) -> String| format!("{:?}", (0..count).map(item).collect::<Vec<_>>());

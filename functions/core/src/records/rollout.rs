@@ -7,6 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::application::ServiceName;
 use crate::image::ImageDigest;
+use crate::one_line::{LONGEST_TEXT, cut};
+
+/// The most characters of AWS's words that a rollout keeps. Its services share them: 80 services, there and back, leave
+/// room in the 400 KB of an item.
+const MOST_WORDS: usize = 8_000;
+
+/// The most digests that are kept of what one service ran: two tell that there were several.
+const MOST_DIGESTS: usize = 2;
 
 /// Services on their way, each followed by its own deployment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +38,32 @@ impl Rollout {
 }
 
 impl Rollout {
+    /// Cuts what AWS's answers can lengthen.
+    pub(crate) fn cut(&mut self) {
+        let most = (MOST_WORDS / self.services.len().max(1)).min(LONGEST_TEXT);
+        for one in &mut self.services {
+            while one.before.digests.len() > MOST_DIGESTS {
+                one.before.digests.pop_last();
+            }
+            let reason = match &mut one.progress {
+                Progress::Returning { reason, .. }
+                | Progress::Returned { reason, .. }
+                | Progress::Superseded { reason }
+                | Progress::Failed { reason } => Some(reason),
+                Progress::Waiting
+                | Progress::Deployed
+                | Progress::Proven { .. }
+                | Progress::Unproven { .. } => None,
+            };
+            for text in reason.into_iter().chain(&mut one.seen) {
+                cut(text, most);
+            }
+        }
+        if let Some(failed) = self.bake.as_mut().and_then(|bake| bake.failed.as_mut()) {
+            cut(failed, LONGEST_TEXT);
+        }
+    }
+
     /// ECS has accepted a deployment of ours.
     pub fn applied_anywhere(&self) -> bool {
         self.services.iter().any(|one| one.started.is_some())
@@ -154,7 +188,7 @@ impl ServiceRollout {
 pub struct Live {
     pub task_definition: String,
     pub deployment: String,
-    /// Of the running containers that run the environment's repository.
+    /// Of the running containers that run the environment's repository. Stored: a [few](MOST_DIGESTS) of them.
     pub digests: BTreeSet<ImageDigest>,
     /// Every container that runs the repository is described at this digest by the service's task definition.
     pub described: Option<ImageDigest>,

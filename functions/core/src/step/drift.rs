@@ -7,6 +7,9 @@ use crate::caller::Caller;
 use crate::image::{ImageDigest, ImageTag};
 use crate::records::{Operation, OperationId, Repair, TakenTag, Work};
 
+/// How a repair ends that was given up.
+const NOT_PUT: &str = "Not Put";
+
 /// One of our tags, as the registry has it now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Drifted {
@@ -73,8 +76,12 @@ pub(super) fn tick(draft: &mut Draft) {
 pub(super) fn settle(draft: &mut Draft) {
     let there = crate::effect::pending(draft.now, &draft.change.after).is_empty();
     if there {
-        let taken = draft.change.after.operation.as_ref().is_some_and(|one| one.tag_taken.is_some());
-        end(draft, if taken { "Not Put" } else { "Repaired" });
+        let current = draft.change.after.environment.current.as_ref().filter(|current| !current.tagged);
+        let not_put = |one: &Operation| {
+            one.tag_taken.is_some() || current.is_some_and(|current| current.by == one.id())
+        };
+        let not_put = draft.change.after.operation.as_ref().is_some_and(not_put);
+        end(draft, if not_put { NOT_PUT } else { "Repaired" });
     }
 }
 
@@ -96,6 +103,8 @@ fn end(draft: &mut Draft, to: &str) {
 
 /// What was found, and what belongs there.
 fn tell(draft: &mut Draft, digest: Option<ImageDigest>, to: &str) {
+    let problem = draft.change.after.operation.as_ref().and_then(|operation| operation.problem.clone());
+    let why = problem.filter(|_| to == NOT_PUT).map(|why| format!(": {why}")).unwrap_or_default();
     let Some(repair) = repair(draft) else { return };
     let found = repair.found.as_ref().map_or("deleted".to_owned(), ImageDigest::to_string);
     let what = match &repair.found {
@@ -110,9 +119,9 @@ fn tell(draft: &mut Draft, digest: Option<ImageDigest>, to: &str) {
         from: Some(found),
         to: to.to_owned(),
         reason: Some(match &repair.moved_by {
-            None => format!("the tag {} {what}", repair.tag),
+            None => format!("the tag {} {what}{why}", repair.tag),
             Some(caller) => {
-                format!("the tag {} {what}, by {}, as CloudTrail recorded", repair.tag, caller.arn)
+                format!("the tag {} {what}, by {}, as CloudTrail recorded{why}", repair.tag, caller.arn)
             }
         }),
         actor: Actor::Stablepin,

@@ -33,7 +33,7 @@ fn differing(
     let mut services = open(environment).map(|drift| drift.services.clone()).unwrap_or_default();
     for (service, deviation) in &seen.services {
         match deviation {
-            Some(deviation) => services.insert(service.clone(), deviation.clone()),
+            Some(deviation) => services.insert(service.clone(), deviation.cut()),
             None => services.remove(service),
         };
     }

@@ -1,8 +1,10 @@
 //! Tags of ours that somebody moves or deletes by hand.
 
 use stablepin_core::audit::Kind;
+use stablepin_core::effect::{Effect, Outcome};
 use stablepin_core::image::ImageTag;
 use stablepin_core::records::Work;
+use stablepin_core::step::Observed;
 
 use crate::world::{self, World, application, deployed, digest};
 use crate::{ONE, asked, check, pinned};
@@ -65,6 +67,42 @@ fn what_is_live_is_put_back_too() {
     world.settle();
     assert_eq!(world.tags[&tag], digest(1));
     assert!(matches!(&world.operations[&repair].work, Work::Repair(repair) if repair.repaired_at.is_some()));
+    check(&world);
+}
+
+/// As in a repository that lets the tag move no more, or refuses it.
+#[test]
+fn repair_of_the_live_tag_ends_when_it_is_refused_for_hours() {
+    let mut world = World::new(deployed(ONE, "\"prod/web\""));
+    let id = asked(&mut world, 0, 1);
+    world.vote(id, "lead", stablepin_core::records::Verdict::Approve).unwrap();
+    world.settle();
+    let tag = world.current_tag();
+    world.move_by_hand(&tag, Some(digest(9)));
+    let repair = world.look_at_tag(&tag).unwrap();
+    let mut tries = 0;
+    for _ in 0..24 * 60 {
+        world.begin(repair);
+        for flight in std::mem::take(&mut world.flights) {
+            assert_eq!(flight.effect, Effect::TagCurrent(digest(1)));
+            tries += 1;
+            let refused = Outcome::Problem("AccessDeniedException: ecr:PutImage".to_owned());
+            world.observe(Some(repair), None, &[Observed::Outcome(refused)]).unwrap();
+        }
+        world.wait(60);
+        world.tick(repair);
+    }
+    assert_eq!((tries, world.operations[&repair].wake_at), (12, None), "a day has passed");
+    let last = world.audited(Kind::Drift).last().copied().unwrap().clone();
+    assert_eq!(last.to, "Not Put");
+    let why = last.reason.unwrap();
+    assert!(why.ends_with("was moved by hand: AccessDeniedException: ecr:PutImage"), "{why}");
+    assert_eq!(world.look_at_tag(&tag), None, "it is not begun anew every hour");
+
+    let next = asked(&mut world, 1, 2);
+    world.vote(next, "lead", stablepin_core::records::Verdict::Approve).unwrap();
+    world.settle();
+    assert_eq!(world.tags[&tag], digest(2), "the next release puts it");
     check(&world);
 }
 
