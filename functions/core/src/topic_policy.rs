@@ -1,29 +1,49 @@
-//! The policy of a topic with secret links: who may subscribe to it.
+//! The policy of a topic with secret links: who may subscribe to it, and who may publish.
 //! <https://docs.aws.amazon.com/sns/latest/dg/sns-access-policy-language-api-permissions-reference.html>
 
 use serde_json::Value;
 
 use crate::pattern::Pattern;
 
-const ACTION: &str = "sns:subscribe";
 const KEY: &str = "aws:principalarn";
 /// Operators that a statement exempts a principal with.
 const EXEMPTIONS: [&str; 4] = ["arnnotequals", "arnnotlike", "stringnotequals", "stringnotlike"];
 
-/// The finding about a topic that others than this role may subscribe to; none: its policy denies it to them. What
-/// this program does not understand for certain denies nothing.
-pub fn open_to_subscribers(policy: Option<&str>, topic_arn: &str, role_arn: &str) -> Option<String> {
-    let document: Value = policy.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-    let denied = list(&document["Statement"]).any(|one| denies_others(one, topic_arn, role_arn));
-    (!denied).then(|| {
-        format!(
-            "{topic_arn} lets others subscribe, who could read links and codes: its policy must deny sns:Subscribe to \
-             everybody but {role_arn}"
-        )
-    })
+/// The roles that a topic's policy must leave out of its denials.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicRoles {
+    /// ARN of the only role that may subscribe.
+    pub subscriber: String,
+    /// ARNs of the only roles that may publish.
+    pub publishers: Vec<String>,
 }
 
-fn denies_others(statement: &Value, topic_arn: &str, role_arn: &str) -> bool {
+/// The findings about a topic that others than these roles may subscribe or publish to; none: its policy denies it to
+/// them. What this program does not understand for certain denies nothing.
+pub fn open_to_others(policy: Option<&str>, topic_arn: &str, roles: &TopicRoles) -> Vec<String> {
+    let document: Value = policy.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let is_open = |action: &str, roles: &[String]| {
+        !list(&document["Statement"]).any(|one| denies_others(one, action, topic_arn, roles))
+    };
+    let subscriber = std::slice::from_ref(&roles.subscriber);
+    let subscribers = is_open("sns:Subscribe", subscriber).then(|| {
+        format!(
+            "{topic_arn} lets others subscribe, who could read links and codes: its policy must deny sns:Subscribe to \
+             everybody but {}",
+            roles.subscriber
+        )
+    });
+    let publishers = is_open("sns:Publish", &roles.publishers).then(|| {
+        format!(
+            "{topic_arn} lets others publish, who could send approvers forged mails: its policy must deny sns:Publish \
+             to everybody but {}",
+            roles.publishers.join(" and ")
+        )
+    });
+    subscribers.into_iter().chain(publishers).collect()
+}
+
+fn denies_others(statement: &Value, action: &str, topic_arn: &str, roles: &[String]) -> bool {
     let everybody = match &statement["Principal"] {
         Value::Object(kinds) => kinds.get("AWS").is_some_and(|one| list(one).any(|one| one == "*")),
         principal => principal == "*",
@@ -33,19 +53,20 @@ fn denies_others(statement: &Value, topic_arn: &str, role_arn: &str) -> bool {
     };
     statement["Effect"] == "Deny"
         && everybody
-        && has("Action", &|pattern| covers(&pattern.to_ascii_lowercase(), ACTION))
+        && has("Action", &|pattern| covers(&pattern.to_ascii_lowercase(), &action.to_ascii_lowercase()))
         && has("Resource", &|pattern| covers(pattern, topic_arn))
-        && exempts_only(&statement["Condition"], role_arn)
+        && exempts_only(&statement["Condition"], roles)
 }
 
-/// Without a condition the statement denies it to the role too.
-fn exempts_only(condition: &Value, role_arn: &str) -> bool {
+/// Without a condition the statement denies it to the roles too.
+fn exempts_only(condition: &Value, roles: &[String]) -> bool {
     let Some(operators) = condition.as_object() else { return condition.is_null() };
     operators.iter().all(|(operator, keys)| {
         let operator = operator.to_ascii_lowercase();
         let operator = operator.strip_suffix("ifexists").unwrap_or(&operator);
         let only = |(key, values): (&String, &Value)| {
-            key.eq_ignore_ascii_case(KEY) && list(values).all(|one| one == role_arn)
+            key.eq_ignore_ascii_case(KEY)
+                && list(values).all(|one| roles.iter().any(|role| one == role.as_str()))
         };
         EXEMPTIONS.contains(&operator) && keys.as_object().is_some_and(|keys| keys.iter().all(only))
     })
@@ -70,6 +91,26 @@ mod tests {
     const TOPIC: &str = "arn:aws:sns:eu-central-1:111122223333:stablepin-production-approvals";
     const ROLE: &str = "arn:aws:iam::111122223333:role/stablepin-production-ApprovalRole-1A2B";
 
+    const TAGGER: &str = "arn:aws:iam::111122223333:role/stablepin-production-TaggerRole-1A2B";
+    const PROMOTER: &str = "arn:aws:iam::111122223333:role/stablepin-production-PromoterRole-1A2B";
+
+    fn roles() -> TopicRoles {
+        let publishers = vec![TAGGER.to_owned(), PROMOTER.to_owned()];
+        TopicRoles { subscriber: ROLE.to_owned(), publishers }
+    }
+
+    fn findings(policy: Option<&str>) -> Vec<String> {
+        open_to_others(policy, TOPIC, &roles())
+    }
+
+    /// As the template writes it.
+    fn publish_statement() -> Value {
+        json!({
+            "Effect": "Deny", "Principal": "*", "Action": "sns:Publish", "Resource": TOPIC,
+            "Condition": { "ArnNotEquals": { "aws:PrincipalArn": [TAGGER, PROMOTER] } },
+        })
+    }
+
     /// As the template writes it.
     fn statement() -> Value {
         json!({
@@ -79,7 +120,11 @@ mod tests {
     }
 
     fn is_closed(policy: &Value) -> bool {
-        open_to_subscribers(Some(&policy.to_string()), TOPIC, ROLE).is_none()
+        !findings(Some(&policy.to_string())).iter().any(|said| said.contains("lets others subscribe"))
+    }
+
+    fn is_closed_to_publishers(policy: &Value) -> bool {
+        !findings(Some(&policy.to_string())).iter().any(|said| said.contains("lets others publish"))
     }
 
     /// The policy of this statement with one member of it changed.
@@ -111,13 +156,13 @@ mod tests {
 
     #[test]
     fn a_topic_that_lets_others_subscribe_is_named() {
-        let said = open_to_subscribers(None, TOPIC, ROLE).unwrap();
+        let said = &findings(None)[0];
         assert!(
             said.starts_with(&format!("{TOPIC} lets others subscribe")) && said.ends_with(ROLE),
             "{said}"
         );
         for policy in ["", "{}", "not JSON", "[]", r#"{"Statement": []}"#, r#"{"Statement": "Deny"}"#] {
-            assert!(open_to_subscribers(Some(policy), TOPIC, ROLE).is_some(), "{policy}");
+            assert_eq!(findings(Some(policy)).len(), 2, "{policy}");
         }
         let developer = "arn:aws:iam::111122223333:root";
         for (member, value) in [
@@ -143,6 +188,50 @@ mod tests {
             ),
         ] {
             assert!(!is_closed(&with(member, value.clone())), "{member}: {value}");
+        }
+    }
+
+    #[test]
+    fn topic_is_closed_to_publishers_by_its_own_denial() {
+        let policy = json!({ "Statement": [statement(), publish_statement()] });
+        assert_eq!(findings(Some(&policy.to_string())), [""; 0]);
+        for (member, value) in [
+            ("Action", json!(["sns:Subscribe", "SNS:Publish"])),
+            ("Action", json!("sns:*")),
+            ("Condition", json!({ "ArnNotEquals": { "aws:PrincipalArn": TAGGER } })),
+            ("Condition", json!({ "ArnNotLike": { "aws:PrincipalArn": [PROMOTER, TAGGER] } })),
+            ("Condition", Value::Null),
+        ] {
+            let mut one = publish_statement();
+            one[member] = value.clone();
+            assert!(is_closed_to_publishers(&json!({ "Statement": one })), "{member}: {value}");
+        }
+    }
+
+    #[test]
+    fn topic_that_lets_others_publish_is_named() {
+        let only_subscribers = json!({ "Statement": statement() }).to_string();
+        let said = findings(Some(&only_subscribers));
+        let wanted = format!("deny sns:Publish to everybody but {TAGGER} and {PROMOTER}");
+        assert!(said.len() == 1 && said[0].ends_with(&wanted), "{said:?}");
+        for (member, value) in [
+            ("Effect", json!("Allow")),
+            ("Principal", json!({ "AWS": "arn:aws:iam::111122223333:user/nosy" })),
+            ("Action", json!("sns:PublishBatch")),
+            ("Resource", json!(format!("{TOPIC}-2"))),
+            ("Condition", json!({ "ArnNotEquals": { "aws:PrincipalArn": [TAGGER, PROMOTER, ROLE] } })),
+            (
+                "Condition",
+                json!({ "ArnNotLike": { "aws:PrincipalArn": "arn:aws:iam::111122223333:role/*" } }),
+            ),
+            ("Condition", json!({ "StringEquals": { "aws:SourceAccount": "111122223333" } })),
+        ] {
+            let mut one = publish_statement();
+            one[member] = value.clone();
+            assert!(
+                !is_closed_to_publishers(&json!({ "Statement": [one, statement()] })),
+                "{member}: {value}"
+            );
         }
     }
 }

@@ -9,7 +9,7 @@ use stablepin_aws::sns::{Sns, SnsError};
 use stablepin_core::application::Application;
 use stablepin_core::name::ApplicationName;
 use stablepin_core::reach::{Reach, Subscription, unknown_subscriber, wrong};
-use stablepin_core::topic_policy::open_to_subscribers;
+use stablepin_core::topic_policy::{TopicRoles, open_to_others};
 use stablepin_driver::clock::now;
 use stablepin_driver::errors::chain;
 use stablepin_driver::{Doors, Topics, mail};
@@ -25,20 +25,20 @@ pub enum HealthError {
 /// The most findings that one record and one notice list. A topic takes millions of subscriptions, a record 400 KB.
 const MOST_FINDINGS: usize = 100;
 
-/// Looks at the topics: whom their policies let subscribe, and whether each subscriber is an approver who gets the own
+/// Looks at the topics: whom their policies let subscribe and publish, and whether each subscriber is an approver who gets the own
 /// links only. Returns how many findings there are, those about what could not be read included.
-pub(crate) async fn topics(doors: &Doors, subscriber_role_arn: &str) -> Result<usize, HealthError> {
+pub(crate) async fn topics(doors: &Doors, roles: &TopicRoles) -> Result<usize, HealthError> {
     let Some(post) = &doors.post else { return Ok(0) };
     let Topics { sns, arns } = &post.topics;
     let approvers = all_approvers(doors).await?;
     let mut findings = BTreeSet::new();
     for topic in arns {
         match sns.topic_policy(topic).await {
-            Ok(policy) => findings.extend(open_to_subscribers(policy.as_deref(), topic, subscriber_role_arn)),
+            Ok(policy) => findings.extend(open_to_others(policy.as_deref(), topic, roles)),
             Err(error) => {
                 tracing::error!(topic.arn = topic, "{}", chain(&error));
                 findings.insert(format!(
-                    "the policy of {topic} could not be read: who may subscribe is not known"
+                    "the policy of {topic} could not be read: who may subscribe or publish is not known"
                 ));
             }
         }
@@ -117,7 +117,7 @@ pub(crate) async fn approvers(doors: &Doors, application: &Application) -> Resul
 /// The first of the findings, and how many more there are.
 fn bounded(findings: &BTreeSet<String>) -> BTreeSet<String> {
     let mut kept: BTreeSet<String> = findings.iter().take(MOST_FINDINGS).cloned().collect();
-    if findings.len() > kept.len() {
+    if findings.len() > MOST_FINDINGS {
         // Last, as they are sorted by their words.
         kept.insert(format!("… and {} more findings of this kind", findings.len() - MOST_FINDINGS));
     }

@@ -14,6 +14,7 @@ use stablepin_aws::dynamodb::{Key, OperationKey, TableError};
 use stablepin_core::application::ServiceName;
 use stablepin_core::records::{SlotKind, Subject};
 use stablepin_core::step::Observed;
+use stablepin_core::topic_policy::TopicRoles;
 use stablepin_driver::clock::now;
 use stablepin_driver::errors::chain;
 use stablepin_driver::live_drift::{self, LiveDriftError};
@@ -51,7 +52,7 @@ pub async fn handle(
     doors: &Doors,
     bus: &Bus,
     queue: &Queue,
-    subscriber_role_arn: &str,
+    roles: &TopicRoles,
     woken: Woken,
     deadline: Deadline,
 ) -> Result<Value, PromoterError> {
@@ -66,7 +67,7 @@ pub async fn handle(
             Ok(json!({ "applications": applications }))
         }
         Woken::Subscribers => {
-            let exposed = health::topics(doors, subscriber_role_arn).await?;
+            let exposed = health::topics(doors, roles).await?;
             Ok(json!({ "findings": exposed }))
         }
         Woken::Sweep(application) => Ok(sweep::one(doors, &application, deadline).await?.into()),

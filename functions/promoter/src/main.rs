@@ -2,6 +2,7 @@ use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use serde_json::{Value, json};
 use stablepin_aws::eventbridge::EventBridge;
 use stablepin_aws::sqs::Sqs;
+use stablepin_core::topic_policy::TopicRoles;
 use stablepin_driver::clock::now;
 use stablepin_driver::home::{Home, count_foreign_event};
 use stablepin_driver::start::{self, Needs};
@@ -14,7 +15,11 @@ async fn main() -> Result<(), Error> {
     let bus = Bus { door: EventBridge::new(&session), name: start::required("STABLEPIN_BUS")? };
     let queue = Queue { sqs: Sqs::new(&session), url: start::required("STABLEPIN_SWEEP_QUEUE")? };
     let home = Home::from_env()?;
-    let subscriber_role_arn = start::required("STABLEPIN_SUBSCRIBER_ROLE_ARN")?;
+    let publishers = start::required("STABLEPIN_PUBLISHER_ROLE_ARNS")?;
+    let roles = TopicRoles {
+        subscriber: start::required("STABLEPIN_SUBSCRIBER_ROLE_ARN")?,
+        publishers: publishers.split(',').map(str::to_owned).collect(),
+    };
     run(service_fn(async |event: LambdaEvent<Value>| {
         let deadline = start::deadline(event.context.deadline);
         if is_foreign(&event.payload, &home) {
@@ -28,7 +33,7 @@ async fn main() -> Result<(), Error> {
             return Ok(json!({ "refused": "an event of another account or region" }));
         }
         let woken = Woken::read(event.payload)?;
-        Ok::<Value, Error>(handle(&doors, &bus, &queue, &subscriber_role_arn, woken, deadline).await?)
+        Ok::<Value, Error>(handle(&doors, &bus, &queue, &roles, woken, deadline).await?)
     }))
     .await
 }

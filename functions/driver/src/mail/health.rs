@@ -12,16 +12,17 @@ pub fn health(application: Option<&ApplicationName>, findings: &[String]) -> Tol
     let words = match application {
         None => Words {
             title: match well {
-                true => "nobody gets the links of others any more",
-                false => "somebody gets the links of others",
+                true => "the approval topics are closed again",
+                false => "the approval topics are open to others",
             },
             event: "approval-subscribers",
             what: match well {
                 true => "Every subscriber of the topics with approval links is an approver and gets its own mails only. \
-                         Nobody else may subscribe."
+                         Nobody else may subscribe or publish."
                     .to_owned(),
                 false => "The topics with approval links have subscribers that do not belong there, or let others \
-                          subscribe. Whoever reads a link and its code decides in the approver's name."
+                          subscribe or publish. Whoever reads a link and its code decides in the approver's name. \
+                          Whoever publishes sends approvers mails that look like ours."
                     .to_owned(),
             },
             why: String::new(),
@@ -31,6 +32,7 @@ pub fn health(application: Option<&ApplicationName>, findings: &[String]) -> Tol
                     "Deny sns:Subscribe in the policy of a topic that lets others subscribe. That ends no subscription \
                      that is there already."
                         .to_owned(),
+                    "Deny sns:Publish in the policy of a topic that lets others publish.".to_owned(),
                     "Unsubscribe what does not belong there.".to_owned(),
                     "Give each approver a subscription of their own: PUT …/approvers/{name}/subscription.".to_owned(),
                     "Withdraw what is open and was mailed meanwhile, and have it asked for again.".to_owned(),

@@ -978,15 +978,16 @@ fn what_is_found_about_subscribers() {
             })
             .into();
     assert_snapshot!(texts.join("\n----\n"), @"
-    Subject: Stablepin: somebody gets the links of others
+    Subject: Stablepin: the approval topics are open to others
 
-    The topics with approval links have subscribers that do not belong there, or let others subscribe. Whoever reads a link and its code decides in the approver's name.
+    The topics with approval links have subscribers that do not belong there, or let others subscribe or publish. Whoever reads a link and its code decides in the approver's name. Whoever publishes sends approvers mails that look like ours.
 
     Found:
     - the sqs subscriber arn:aws:sqs:eu-central-1:111122223333:audit gets everybody's links
 
     What to do:
     - Deny sns:Subscribe in the policy of a topic that lets others subscribe. That ends no subscription that is there already.
+    - Deny sns:Publish in the policy of a topic that lets others publish.
     - Unsubscribe what does not belong there.
     - Give each approver a subscription of their own: PUT …/approvers/{name}/subscription.
     - Withdraw what is open and was mailed meanwhile, and have it asked for again.
@@ -994,9 +995,9 @@ fn what_is_found_about_subscribers() {
     Id: health-Stablepin
 
     ----
-    Subject: Stablepin: nobody gets the links of others any more
+    Subject: Stablepin: the approval topics are closed again
 
-    Every subscriber of the topics with approval links is an approver and gets its own mails only. Nobody else may subscribe.
+    Every subscriber of the topics with approval links is an approver and gets its own mails only. Nobody else may subscribe or publish.
 
     Id: health-Stablepin
 
