@@ -8,6 +8,7 @@ use stablepin_aws::dynamodb::{About, TableError};
 use stablepin_aws::sns::{Sns, SnsError};
 use stablepin_core::application::Application;
 use stablepin_core::name::ApplicationName;
+use stablepin_core::one_line::cut;
 use stablepin_core::reach::{Reach, Subscription, unknown_subscriber, wrong};
 use stablepin_core::topic_policy::{TopicRoles, open_to_others};
 use stablepin_driver::clock::now;
@@ -25,8 +26,11 @@ pub enum HealthError {
 /// The most findings that one record and one notice list. A topic takes millions of subscriptions, a record 400 KB.
 const MOST_FINDINGS: usize = 100;
 
-/// Looks at the topics: whom their policies let subscribe and publish, and whether each subscriber is an approver who gets the own
-/// links only. Returns how many findings there are, those about what could not be read included.
+/// The most characters of a finding. A subscription's filter may name thousands of addresses.
+const LONGEST_FINDING: usize = 1000;
+
+/// Looks at the topics: whom their policies let subscribe and publish, and whether each subscriber is an approver who gets
+/// the own links only. Returns how many findings there are, those about what could not be read included.
 pub(crate) async fn topics(doors: &Doors, roles: &TopicRoles) -> Result<usize, HealthError> {
     let Some(post) = &doors.post else { return Ok(0) };
     let Topics { sns, arns } = &post.topics;
@@ -116,12 +120,17 @@ pub(crate) async fn approvers(doors: &Doors, application: &Application) -> Resul
 
 /// The first of the findings, and how many more there are.
 fn bounded(findings: &BTreeSet<String>) -> BTreeSet<String> {
-    let mut kept: BTreeSet<String> = findings.iter().take(MOST_FINDINGS).cloned().collect();
+    let mut kept: BTreeSet<String> = findings.iter().take(MOST_FINDINGS).cloned().map(shortened).collect();
     if findings.len() > MOST_FINDINGS {
         // Last, as they are sorted by their words.
         kept.insert(format!("… and {} more findings of this kind", findings.len() - MOST_FINDINGS));
     }
     kept
+}
+
+fn shortened(mut finding: String) -> String {
+    cut(&mut finding, LONGEST_FINDING);
+    finding
 }
 
 /// Whatever has changed since it was last told.
@@ -160,5 +169,12 @@ mod tests {
         let bounded = bounded(&findings(MOST_FINDINGS + 23));
         assert_eq!(bounded.len(), MOST_FINDINGS + 1);
         assert!(bounded.contains("… and 23 more findings of this kind"));
+        let long = |length: usize| bounded_of(&"x".repeat(length));
+        assert_eq!(long(LONGEST_FINDING), "x".repeat(LONGEST_FINDING));
+        assert!(long(300_000).ends_with("x… (cut)") && long(300_000).chars().count() == LONGEST_FINDING);
+    }
+
+    fn bounded_of(finding: &str) -> String {
+        bounded(&BTreeSet::from([finding.to_owned()])).pop_first().unwrap()
     }
 }
