@@ -6,7 +6,6 @@ mod contained;
 mod drive;
 mod effect;
 pub mod errors;
-pub mod home;
 mod link;
 mod live;
 pub mod live_drift;
@@ -15,6 +14,7 @@ mod post;
 pub mod push;
 pub mod runnable;
 mod snapshot;
+pub mod stack_location;
 pub mod start;
 pub mod tag;
 mod topics;
@@ -27,11 +27,11 @@ use stablepin_aws::probe::Probe;
 use stablepin_aws::sns::Sns;
 
 pub use drive::{Deadline, DriveError, Start, drive};
-pub use home::Home;
 pub use link::{Secret, code_hash, token_hash};
 pub use live::live;
 pub use post::Post;
 pub use snapshot::{Snapshot, SnapshotError, snapshot};
+pub use stack_location::StackLocation;
 pub use topics::Topics;
 
 /// Every door that a function has. What a function's role may not do, it has no door for: that work is left to

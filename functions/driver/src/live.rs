@@ -8,7 +8,7 @@ use stablepin_core::application::{Environment as Policy, ServiceName};
 use stablepin_core::image::{ImageDigest, RepositoryName};
 use stablepin_core::manifest::Manifest;
 
-use crate::snapshot::Home;
+use crate::snapshot::ServiceLocation;
 
 /// How many running tasks carry which digest of the application; those of which it is not known are under none. Two
 /// calls.
@@ -19,8 +19,10 @@ pub async fn live(
 ) -> Result<BTreeMap<Option<ImageDigest>, usize>, EcsError> {
     let mut carried = BTreeMap::new();
     for task in ecs.running(service.cluster(), service.service()).await? {
-        let Some(home) = Home::of(&task.arn).filter(|_| task.last_status == "RUNNING") else { continue };
-        let own = home.own(policy);
+        let Some(location) = ServiceLocation::of(&task.arn).filter(|_| task.last_status == "RUNNING") else {
+            continue;
+        };
+        let own = location.own(policy);
         for container in task.containers.iter().filter(|container| container.is_one_of(&own)) {
             *carried.entry(container.running_digest()).or_default() += 1;
         }

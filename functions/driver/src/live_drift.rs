@@ -13,7 +13,7 @@ use stablepin_core::task_definition::described_digest;
 
 use crate::clock::now;
 use crate::live::{digests_of, live};
-use crate::snapshot::Home;
+use crate::snapshot::ServiceLocation;
 use crate::{Deadline, Doors, DriveError, Start, drive};
 
 #[derive(Debug, thiserror::Error)]
@@ -109,8 +109,8 @@ async fn deviation(
         return Ok(Some(Deviation { task_definition: None, digest: None, registered_by: None }));
     };
     // What another controller deploys is not driven from here.
-    let (Controller::Ecs, Some(arn), Some(home)) =
-        (state.controller, &state.task_definition, Home::of(&state.arn))
+    let (Controller::Ecs, Some(arn), Some(location)) =
+        (state.controller, &state.task_definition, ServiceLocation::of(&state.arn))
     else {
         return Ok(None);
     };
@@ -118,7 +118,7 @@ async fn deviation(
         return Ok(None);
     }
     let definition = ecs.task_definition(arn).await?;
-    let described = described_digest(&definition.described, &home.own(policy));
+    let described = described_digest(&definition.described, &location.own(policy));
     let digest = match described.ok().flatten() {
         Some(digest) => Some(digest),
         // Named by a tag, or not at all: what the tasks run decides.

@@ -53,12 +53,12 @@ pub struct Snapshot {
 }
 
 /// The account and the region of an ARN of ECS.
-pub(crate) struct Home {
+pub(crate) struct ServiceLocation {
     account: String,
     region: String,
 }
 
-impl Home {
+impl ServiceLocation {
     pub(crate) fn of(arn: &str) -> Option<Self> {
         let mut parts = arn.split(':');
         let (region, account) = (parts.nth(3)?, parts.next()?);
@@ -106,8 +106,8 @@ pub async fn snapshot(ecs: &Ecs, service: &ServiceName, policy: &Policy) -> Resu
         return Err(SnapshotError::Stuck { service: service.clone(), desired: state.desired, least, most });
     }
     let missing = || SnapshotError::Missing(service.clone());
-    let home = Home::of(&state.arn).ok_or_else(missing)?;
-    let own = home.own(policy);
+    let location = ServiceLocation::of(&state.arn).ok_or_else(missing)?;
+    let own = location.own(policy);
     let not_ours = |source| SnapshotError::NotOurs { service: service.clone(), source };
     let described = task_definition::described_digest(&definition.described, &own).map_err(not_ours)?;
     let mut digests = BTreeSet::new();

@@ -4,7 +4,7 @@ use stablepin_aws::eventbridge::EventBridge;
 use stablepin_aws::sqs::Sqs;
 use stablepin_core::topic_policy::TopicRoles;
 use stablepin_driver::clock::now;
-use stablepin_driver::home::{Home, count_foreign_event};
+use stablepin_driver::stack_location::{StackLocation, count_foreign_event};
 use stablepin_driver::start::{self, Needs};
 use stablepin_promoter::{Bus, Queue, Woken, handle, is_foreign};
 
@@ -14,7 +14,7 @@ async fn main() -> Result<(), Error> {
     let (doors, session) = start::doors(Needs { ecs: true, post: true, verify: true }).await?;
     let bus = Bus { door: EventBridge::new(&session), name: start::required("STABLEPIN_BUS")? };
     let queue = Queue { sqs: Sqs::new(&session), url: start::required("STABLEPIN_SWEEP_QUEUE")? };
-    let home = Home::from_env()?;
+    let location = StackLocation::from_env()?;
     let publishers = start::required("STABLEPIN_PUBLISHER_ROLE_ARNS")?;
     let roles = TopicRoles {
         subscriber: start::required("STABLEPIN_SUBSCRIBER_ROLE_ARN")?,
@@ -22,7 +22,7 @@ async fn main() -> Result<(), Error> {
     };
     run(service_fn(async |event: LambdaEvent<Value>| {
         let deadline = start::deadline(event.context.deadline);
-        if is_foreign(&event.payload, &home) {
+        if is_foreign(&event.payload, &location) {
             count_foreign_event(now());
             let said = |name: &str| event.payload.get(name).and_then(Value::as_str).unwrap_or("not said");
             tracing::warn!(

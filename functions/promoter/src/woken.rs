@@ -4,7 +4,7 @@ use serde_json::Value;
 use stablepin_aws::dynamodb::{Key, OperationKey};
 use stablepin_core::name::{ApplicationName, EnvironmentName};
 use stablepin_core::records::OperationId;
-use stablepin_driver::Home;
+use stablepin_driver::StackLocation;
 
 /// One event, read.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,10 +39,10 @@ const ENDS: [&str; 4] = ["Completed", "Incomplete", "Failed", "RolledBack"];
 pub struct Unreadable(String);
 
 /// Whether an event of a bus is of another account or region. The schedule's, the queue's and the stream's name none.
-pub fn is_foreign(event: &Value, home: &Home) -> bool {
+pub fn is_foreign(event: &Value, location: &StackLocation) -> bool {
     let text = |name: &str| event.get(name).and_then(Value::as_str);
     let of_a_bus = event.get("Records").is_none() && text("source") != Some("stablepin.schedule");
-    of_a_bus && !home.sent(text("account"), text("region"))
+    of_a_bus && !location.sent(text("account"), text("region"))
 }
 
 impl Woken {
@@ -156,20 +156,20 @@ mod tests {
 
     #[test]
     fn events_of_other_accounts_and_regions_are_foreign() {
-        let home = Home { account: "111122223333".to_owned(), region: "eu-west-1".to_owned() };
+        let location = StackLocation { account: "111122223333".to_owned(), region: "eu-west-1".to_owned() };
         for kind in ["ECS Deployment State Change", "Pin Change", "Rollback State Change"] {
             let event = |account: &str, region: &str| json!({ "source": "aws.ecs", "detail-type": kind, "account": account, "region": region });
-            assert!(!is_foreign(&event("111122223333", "eu-west-1"), &home), "{kind}");
-            assert!(is_foreign(&event("444455556666", "eu-west-1"), &home), "{kind}");
-            assert!(is_foreign(&event("111122223333", "cn-north-1"), &home), "{kind}");
-            assert!(is_foreign(&json!({ "source": "aws.ecs", "detail-type": kind }), &home), "{kind}");
+            assert!(!is_foreign(&event("111122223333", "eu-west-1"), &location), "{kind}");
+            assert!(is_foreign(&event("444455556666", "eu-west-1"), &location), "{kind}");
+            assert!(is_foreign(&event("111122223333", "cn-north-1"), &location), "{kind}");
+            assert!(is_foreign(&json!({ "source": "aws.ecs", "detail-type": kind }), &location), "{kind}");
         }
         for event in [
             json!({ "source": "stablepin.schedule", "detail-type": "Tick", "detail": {} }),
             json!({ "Records": [{ "eventSource": "aws:sqs", "body": "{}" }] }),
             json!({ "Records": [{ "eventSource": "aws:dynamodb" }] }),
         ] {
-            assert!(!is_foreign(&event, &home), "{event}");
+            assert!(!is_foreign(&event, &location), "{event}");
         }
     }
 

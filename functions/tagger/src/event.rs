@@ -7,7 +7,7 @@ use serde::Deserialize;
 use stablepin_core::caller::Caller;
 use stablepin_core::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_core::one_line::one_line;
-use stablepin_driver::Home;
+use stablepin_driver::StackLocation;
 use stablepin_driver::called::Call;
 use stablepin_driver::push::{NoBuild, Push};
 
@@ -105,8 +105,8 @@ pub enum Ignored {
 
 impl Event {
     /// What it tells, as far as the event alone can say.
-    pub fn told(&self, home: &Home) -> Result<Told, Ignored> {
-        if !home.sent(self.account.as_deref(), self.region.as_deref()) {
+    pub fn told(&self, location: &StackLocation) -> Result<Told, Ignored> {
+        if !location.sent(self.account.as_deref(), self.region.as_deref()) {
             let said = |text: &Option<String>| text.clone().unwrap_or_else(|| "not said".to_owned());
             return Err(Ignored::Foreign { account: said(&self.account), region: said(&self.region) });
         }
@@ -180,8 +180,8 @@ const LONGEST_TIME: usize = 40;
 mod tests {
     use super::*;
 
-    fn home() -> Home {
-        Home { account: "123456789012".to_owned(), region: "us-east-2".to_owned() }
+    fn location() -> StackLocation {
+        StackLocation { account: "123456789012".to_owned(), region: "us-east-2".to_owned() }
     }
 
     fn event(tag: &str) -> Event {
@@ -200,18 +200,18 @@ mod tests {
 
     #[test]
     fn a_tagged_image_is_a_push() {
-        let Told::Pushed(push) = event("main").told(&home()).unwrap() else { panic!("it was pushed") };
+        let Told::Pushed(push) = event("main").told(&location()).unwrap() else { panic!("it was pushed") };
         assert_eq!((push.repository.as_str(), push.tag.as_str()), ("web", "main"));
     }
 
     #[test]
     fn everyday_traffic_is_ignored_by_name() {
-        assert_eq!(event("").told(&home()), Err(Ignored::Untagged));
+        assert_eq!(event("").told(&location()), Err(Ignored::Untagged));
         let signature = format!("sha256-{}.sig", "ab".repeat(32));
-        assert_eq!(event(&signature).told(&home()), Err(Ignored::NoBuild(NoBuild::Artifact)));
+        assert_eq!(event(&signature).told(&location()), Err(Ignored::NoBuild(NoBuild::Artifact)));
         let mut scanned = event("main");
         scanned.detail.action_type = Some("SCAN".to_owned());
-        assert_eq!(scanned.told(&home()), Err(Ignored::NotOfATag));
+        assert_eq!(scanned.told(&location()), Err(Ignored::NotOfATag));
     }
 
     #[test]
@@ -219,7 +219,7 @@ mod tests {
         let mut deleted = event("prod-stable");
         deleted.detail.action_type = Some("DELETE".to_owned());
         assert!(
-            matches!(deleted.told(&home()), Ok(Told::Deleted { tag, .. }) if tag.as_str() == "prod-stable")
+            matches!(deleted.told(&location()), Ok(Told::Deleted { tag, .. }) if tag.as_str() == "prod-stable")
         );
     }
 
@@ -233,8 +233,8 @@ mod tests {
     #[test]
     fn a_call_tells_who_put_the_tag() {
         let event: Event = serde_json::from_value(call()).unwrap();
-        let Ok(Told::Called(call)) = event.told(&home()) else {
-            panic!("somebody called: {:?}", event.told(&home()))
+        let Ok(Told::Called(call)) = event.told(&location()) else {
+            panic!("somebody called: {:?}", event.told(&location()))
         };
         assert_eq!((call.repository.as_str(), call.tag.as_str()), ("testrepo", "latest"));
         assert_eq!(call.caller.arn, "arn:aws:sts::123456789012:assumed-role/pipeline/build-42");
@@ -247,7 +247,7 @@ mod tests {
             let mut call = call();
             let (at, name) = pointer.rsplit_once('/').unwrap();
             call.pointer_mut(at).unwrap()[name] = value;
-            serde_json::from_value::<Event>(call).unwrap().told(&home())
+            serde_json::from_value::<Event>(call).unwrap().told(&location())
         };
         let null = serde_json::Value::Null;
         assert_eq!(with("/detail/errorCode", "AccessDenied".into()), Err(Ignored::NoCaller));
@@ -265,14 +265,14 @@ mod tests {
         for time in ["", "yesterday", "2026-13-01T00:00:00Z", "99999-01-01T00:00:00Z", "1767225600"] {
             let mut pushed = event("main");
             pushed.time = time.to_owned();
-            assert_eq!(pushed.told(&home()), Err(Ignored::NoTime(time.to_owned())));
+            assert_eq!(pushed.told(&location()), Err(Ignored::NoTime(time.to_owned())));
             let mut deleted = event("prod-stable");
             (deleted.time, deleted.detail.action_type) = (time.to_owned(), Some("DELETE".to_owned()));
-            assert!(matches!(deleted.told(&home()), Ok(Told::Deleted { .. })), "needs no time");
+            assert!(matches!(deleted.told(&location()), Ok(Told::Deleted { .. })), "needs no time");
             let mut called: Event = serde_json::from_value(call()).unwrap();
             called.time = time.to_owned();
             assert!(
-                matches!(called.told(&home()), Ok(Told::Called(_))),
+                matches!(called.told(&location()), Ok(Told::Called(_))),
                 "whoever pushed it counts all the same"
             );
         }
@@ -284,7 +284,7 @@ mod tests {
         deleted.detail.action_type = Some("DELETE".to_owned());
         let called = serde_json::from_value(call()).unwrap();
         for mut event in [event("main"), deleted, called] {
-            assert!(event.told(&home()).is_ok());
+            assert!(event.told(&location()).is_ok());
             for (account, region) in [
                 (Some("444455556666"), Some("us-east-2")),
                 (Some("123456789012"), Some("us-gov-east-1")),
@@ -292,7 +292,7 @@ mod tests {
                 (Some("123456789012"), None),
             ] {
                 (event.account, event.region) = (account.map(str::to_owned), region.map(str::to_owned));
-                let told = event.told(&home());
+                let told = event.told(&location());
                 assert!(matches!(told, Err(Ignored::Foreign { .. })), "{account:?} {region:?}: {told:?}");
             }
         }
@@ -301,7 +301,7 @@ mod tests {
     #[test]
     fn hostile_tags_are_unreadable_and_not_a_panic() {
         for tag in ["<script>", "a\nb", "-x", "a b", &"a".repeat(300)] {
-            assert!(matches!(event(tag).told(&home()), Err(Ignored::Unreadable(_))), "{tag:?}");
+            assert!(matches!(event(tag).told(&location()), Err(Ignored::Unreadable(_))), "{tag:?}");
         }
     }
 }

@@ -11,7 +11,7 @@ use stablepin_driver::called::{self, Call, CalledError};
 use stablepin_driver::clock::now;
 use stablepin_driver::push::{self, NoBuild, PushError};
 use stablepin_driver::tag::{self, TagError};
-use stablepin_driver::{Deadline, Doors, Home};
+use stablepin_driver::{Deadline, Doors, StackLocation};
 
 pub use event::{Event, Ignored, Told};
 
@@ -79,12 +79,12 @@ fn sessions(role_arn: &str) -> Option<String> {
 
 pub async fn handle(
     doors: &Doors,
-    home: &Home,
+    location: &StackLocation,
     own: &OwnRoles,
     event: &Event,
     deadline: Deadline,
 ) -> Result<Handled, TaggerError> {
-    let told = match event.told(home) {
+    let told = match event.told(location) {
         Ok(told) => told,
         Err(ignored) => return Ok(Handled::Ignored(ignored)),
     };

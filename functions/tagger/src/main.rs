@@ -1,6 +1,6 @@
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use stablepin_driver::clock::now;
-use stablepin_driver::home::{Home, count_foreign_event};
+use stablepin_driver::stack_location::{StackLocation, count_foreign_event};
 use stablepin_driver::start::{self, Needs};
 use stablepin_tagger::{Event, Handled, Ignored, OwnRoles, handle};
 
@@ -8,13 +8,13 @@ use stablepin_tagger::{Event, Handled, Ignored, OwnRoles, handle};
 async fn main() -> Result<(), Error> {
     start::logs();
     let (doors, _) = start::doors(Needs { post: true, ..Needs::default() }).await?;
-    let home = Home::from_env()?;
+    let location = StackLocation::from_env()?;
     let own = OwnRoles::parse(&start::required("STABLEPIN_OWN_ROLES")?)?;
     run(service_fn(async |event: LambdaEvent<Event>| {
         let deadline = start::deadline(event.context.deadline);
         let detail = &event.payload.detail;
         // Boxed: else futures lie in one another deeper than the compiler follows.
-        match Box::pin(handle(&doors, &home, &own, &event.payload, deadline)).await? {
+        match Box::pin(handle(&doors, &location, &own, &event.payload, deadline)).await? {
             Handled::Ignored(why @ Ignored::Foreign { .. }) => {
                 count_foreign_event(now());
                 tracing::warn!(

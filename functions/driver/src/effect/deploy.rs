@@ -15,7 +15,7 @@ use stablepin_core::task_definition::{self, Clone};
 use super::{SHOWN_WITHIN, problem, words};
 use crate::Doors;
 use crate::clock::now;
-use crate::snapshot::{Home, Snapshot, one};
+use crate::snapshot::{ServiceLocation, Snapshot, one};
 
 /// `known`: what was read of the service a moment ago, and nothing was written since.
 pub(super) async fn deploy(
@@ -93,16 +93,16 @@ impl Going<'_> {
                 Err(seen) => return Ok(Some(seen)),
             },
         };
-        let Some(home) = Home::of(&state.arn) else {
+        let Some(location) = ServiceLocation::of(&state.arn) else {
             return Ok(Some(failed(format!("{} is not the ARN of a service", state.arn))));
         };
         if self.rollout.if_moved
-            && let Some(seen) = self.not_moved(&home, &definition)
+            && let Some(seen) = self.not_moved(&location, &definition)
         {
             return Ok((now() >= self.since + SHOWN_WITHIN).then_some(seen));
         }
         let seen = match destination {
-            Destination::Digest { digest } => self.to_digest(&state, &definition, &home, digest).await?,
+            Destination::Digest { digest } => self.to_digest(&state, &definition, &location, digest).await?,
             Destination::Before => self.to_before(&state).await?,
         };
         Ok(Some(seen))
@@ -121,12 +121,12 @@ impl Going<'_> {
     }
 
     /// It may have been moved by a call whose answer was lost: then it is described at the promotion's digest.
-    fn not_moved(&self, home: &Home, definition: &RawTaskDefinition) -> Option<Seen> {
+    fn not_moved(&self, location: &ServiceLocation, definition: &RawTaskDefinition) -> Option<Seen> {
         let promoted = match &self.subject.operation.as_ref()?.work {
             Work::Promotion(promotion) => &promotion.digest,
             Work::Rollback(_) | Work::Repair(_) | Work::LiveDrift(_) => return None,
         };
-        let described = task_definition::described_digest(&definition.described, &home.own(self.policy));
+        let described = task_definition::described_digest(&definition.described, &location.own(self.policy));
         let described = described.ok().flatten();
         (described.as_ref() != Some(promoted))
             .then(|| Seen::Returned { reason: "it was not moved".to_owned(), digest: described.clone() })
@@ -136,13 +136,13 @@ impl Going<'_> {
         &self,
         state: &ServiceState,
         definition: &RawTaskDefinition,
-        home: &Home,
+        location: &ServiceLocation,
         digest: &ImageDigest,
     ) -> Result<Seen, EcsError> {
         let clone = task_definition::at_digest(
             &definition.described,
             &definition.tags,
-            &home.own(self.policy),
+            &location.own(self.policy),
             digest,
         );
         let clone = match clone {
@@ -167,7 +167,7 @@ impl Going<'_> {
         if let Some(seen) = self.is_taken(state) {
             return Ok(seen);
         }
-        let revision = match self.same(&clone, definition, home, digest).await? {
+        let revision = match self.same(&clone, definition, location, digest).await? {
             Some(revision) => revision,
             None => {
                 let registered = self.ecs.register(&clone.request).await?;
@@ -196,7 +196,7 @@ impl Going<'_> {
         &self,
         clone: &Clone,
         definition: &RawTaskDefinition,
-        home: &Home,
+        location: &ServiceLocation,
         digest: &ImageDigest,
     ) -> Result<Option<String>, EcsError> {
         let environment = &self.subject.environment;
@@ -210,7 +210,8 @@ impl Going<'_> {
         let Some(arn) = candidate else { return Ok(None) };
         // One that was deleted meanwhile is none.
         let Ok(found) = self.ecs.task_definition(arn).await else { return Ok(None) };
-        let at = task_definition::at_digest(&found.described, &found.tags, &home.own(self.policy), digest);
+        let at =
+            task_definition::at_digest(&found.described, &found.tags, &location.own(self.policy), digest);
         let same = found.status == "ACTIVE"
             && at.is_ok_and(|at| at.already)
             && task_definition::same_but_image(&definition.described, &found.described, &clone.containers)

@@ -14,7 +14,7 @@ use stablepin_core::task_definition::{at_digest, copy, described_digest, same_bu
 
 use super::{problem, words};
 use crate::Doors;
-use crate::snapshot::{Home, one};
+use crate::snapshot::{ServiceLocation, one};
 
 pub(super) async fn restore(
     doors: &Doors,
@@ -47,7 +47,9 @@ impl Family<'_> {
     /// A person's revision wins: only one that is known as ours is followed by another.
     async fn restore(&self, ecs: &Ecs) -> Result<(), EcsError> {
         let Some(state) = one(ecs, self.service).await? else { return Ok(()) };
-        let (Some(has), Some(home)) = (state.task_definition, Home::of(&state.arn)) else { return Ok(()) };
+        let (Some(has), Some(location)) = (state.task_definition, ServiceLocation::of(&state.arn)) else {
+            return Ok(());
+        };
         let Some(family) = family(&has) else { return Ok(()) };
         let newest = ecs.task_definition(family).await?;
         let good = self.instead_of(&has).unwrap_or(&has);
@@ -56,7 +58,7 @@ impl Family<'_> {
         }
         let good = ecs.task_definition(good).await?;
         if same_but_image(&good.described, &newest.described, &[]).is_ok()
-            || !self.is_ours(&newest, &good, &home)
+            || !self.is_ours(&newest, &good, &location)
         {
             return Ok(());
         }
@@ -90,7 +92,12 @@ impl Family<'_> {
 
     /// It is known by its ARN; or, since a registration's answer may be lost, by what it says: all that is good, with an
     /// image that only this operation brings.
-    fn is_ours(&self, newest: &RawTaskDefinition, good: &RawTaskDefinition, home: &Home) -> bool {
+    fn is_ours(
+        &self,
+        newest: &RawTaskDefinition,
+        good: &RawTaskDefinition,
+        location: &ServiceLocation,
+    ) -> bool {
         let Some(operation) = &self.subject.operation else { return false };
         let is_left = matches!(operation.work, Work::Rollback(_));
         let is_known = self.rollouts().any(|one| {
@@ -98,7 +105,7 @@ impl Family<'_> {
             let left = is_left.then_some(&one.before.task_definition);
             [started, one.unused.as_ref(), left].contains(&Some(&newest.arn))
         });
-        let own = home.own(self.policy);
+        let own = location.own(self.policy);
         let brought = match described_digest(&newest.described, &own) {
             Ok(Some(digest)) if self.brings(&digest) => digest,
             _ => return is_known,

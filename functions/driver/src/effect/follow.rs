@@ -20,7 +20,7 @@ use crate::Doors;
 use crate::clock::now;
 use crate::errors::chain;
 use crate::live::digests_of;
-use crate::snapshot::{Home, one};
+use crate::snapshot::{ServiceLocation, one};
 
 pub(super) async fn follow(
     doors: &Doors,
@@ -121,12 +121,12 @@ impl Followed<'_> {
         if state.desired == 0 {
             return Ok(Seen::Unproven);
         }
-        let Some(home) = Home::of(&state.arn) else {
+        let Some(location) = ServiceLocation::of(&state.arn) else {
             return Ok(Seen::Failed { reason: format!("{} is not the ARN of a service", state.arn) });
         };
         let tasks = tasks.map_err(|error| problem(&error))?;
         let stopped = stopped.map_err(|error| problem(&error))?;
-        let own = home.own(self.policy);
+        let own = location.own(self.policy);
         let accepted = match self.to.or(self.rollout.before.described.as_ref()) {
             Some(digest) => {
                 let all = digests_of(&self.doors.ecr, &self.policy.repository, digest).await;
@@ -202,9 +202,11 @@ async fn find(ecs: &Ecs, service: &ServiceName, started: &Started) -> Result<Opt
 
 /// The digest that the service's task definition names now.
 async fn described(ecs: &Ecs, state: &ServiceState, policy: &Policy) -> Result<Option<ImageDigest>, Outcome> {
-    let (Some(arn), Some(home)) = (&state.task_definition, Home::of(&state.arn)) else { return Ok(None) };
+    let (Some(arn), Some(location)) = (&state.task_definition, ServiceLocation::of(&state.arn)) else {
+        return Ok(None);
+    };
     let definition = ecs.task_definition(arn).await.map_err(|error| problem(&error))?;
-    match described_digest(&definition.described, &home.own(policy)) {
+    match described_digest(&definition.described, &location.own(policy)) {
         Ok(digest) => Ok(digest),
         Err(error) => {
             tracing::warn!("the task definition {arn} names no image of ours: {}", chain(&error));

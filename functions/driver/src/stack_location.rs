@@ -8,12 +8,12 @@ use crate::start::{StartError, required};
 
 /// The account and the region of the stack, which are also those of its repositories and clusters.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Home {
+pub struct StackLocation {
     pub account: String,
     pub region: String,
 }
 
-impl Home {
+impl StackLocation {
     pub fn from_env() -> Result<Self, StartError> {
         Ok(Self { account: required("STABLEPIN_ACCOUNT")?, region: required("AWS_REGION")? })
     }
@@ -53,8 +53,8 @@ mod tests {
     #[test]
     fn events_are_ours_by_account_and_region() {
         for region in ["eu-central-1", "cn-north-1", "us-gov-west-1"] {
-            let home = Home { account: "111122223333".to_owned(), region: region.to_owned() };
-            assert!(home.sent(Some("111122223333"), Some(region)));
+            let location = StackLocation { account: "111122223333".to_owned(), region: region.to_owned() };
+            assert!(location.sent(Some("111122223333"), Some(region)));
             for (account, other) in [
                 (Some("444455556666"), Some(region)),
                 (Some("111122223333"), Some("eu-west-1")),
@@ -63,7 +63,7 @@ mod tests {
                 (Some(""), Some("")),
                 (Some("1111222233334"), Some(region)),
             ] {
-                assert!(!home.sent(account, other), "{account:?} {other:?}");
+                assert!(!location.sent(account, other), "{account:?} {other:?}");
             }
         }
     }
