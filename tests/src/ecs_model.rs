@@ -5,7 +5,7 @@ use std::process::Command;
 
 use xtask::workspace;
 
-const LISTED: &str = include_str!("../../functions/core/src/task_definition/compare/members.txt");
+const LISTED: &str = include_str!("../../crates/rules/src/task_definition/compare/members.txt");
 
 /// Prints the path of every member, and whether it is a list.
 const WALK: &str = r#"

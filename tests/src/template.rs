@@ -25,7 +25,7 @@ impl Template {
     /// The one that the local cloud gets.
     #[track_caller]
     pub fn for_local_cloud() -> Self {
-        let applied = overlay::apply(&read("template.yaml"), &read("infra/xtask/overlay.yaml"));
+        let applied = overlay::apply(&read("template.yaml"), &read("xtask/overlay.yaml"));
         Self::parse(&applied.expect("the overlay fits"))
     }
 

@@ -2,12 +2,12 @@
 
 use serde_json::json;
 use stablepin_aws::dynamodb::{PutApplication, PutApplicationError, Table};
-use stablepin_core::application::{Allowed, Application, difference};
-use stablepin_core::audit::{Actor, AuditRecord, Kind};
-use stablepin_core::name::ApplicationName;
-use stablepin_core::one_line::bounded;
-use stablepin_driver::clock::now;
 use stablepin_http::{Problem, Request, Response, json as answer};
+use stablepin_reconciler::clock::now;
+use stablepin_rules::application::{Allowed, Application, difference};
+use stablepin_rules::audit::{Actor, AuditRecord, Kind};
+use stablepin_rules::name::ApplicationName;
+use stablepin_rules::one_line::bounded;
 
 use crate::reads::page_of;
 use crate::{Settings, ours};

@@ -8,11 +8,11 @@ mod orders;
 mod reads;
 
 use stablepin_aws::ecs::Ecs;
-use stablepin_core::pattern::Pattern;
-use stablepin_core::step::Wish;
-use stablepin_driver::Doors;
-use stablepin_driver::errors::chain;
 use stablepin_http::{Problem, Request, Response};
+use stablepin_reconciler::Doors;
+use stablepin_reconciler::errors::chain;
+use stablepin_rules::pattern::Pattern;
+use stablepin_rules::step::Wish;
 
 /// What the stack's parameters let applications name.
 #[derive(Debug, Clone)]

@@ -1,8 +1,8 @@
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use stablepin_api::{Settings, handle};
 use stablepin_aws::ecs::Ecs;
-use stablepin_driver::start::{self, Needs};
 use stablepin_http::{Event, Request};
+use stablepin_reconciler::start::{self, Needs};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {

@@ -4,12 +4,12 @@
 use jiff::SignedDuration;
 use serde::Deserialize;
 use serde_json::json;
-use stablepin_core::audit::Actor;
-use stablepin_core::name::{ApplicationName, EnvironmentName};
-use stablepin_core::step::{Observed, Order, Wish};
-use stablepin_driver::clock::now;
-use stablepin_driver::{Deadline, Doors, Start, drive};
 use stablepin_http::{Problem, Request, Response, json as answer};
+use stablepin_reconciler::clock::now;
+use stablepin_reconciler::{Deadline, Doors, Start, drive};
+use stablepin_rules::audit::Actor;
+use stablepin_rules::name::{ApplicationName, EnvironmentName};
+use stablepin_rules::step::{Observed, Order, Wish};
 
 use crate::ours;
 

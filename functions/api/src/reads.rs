@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 use stablepin_aws::dynamodb::{Cursor, OperationKey, Table};
-use stablepin_core::image::ImageDigest;
-use stablepin_core::name::{ApplicationName, EnvironmentName};
-use stablepin_core::records::{Operation, OperationId, Work};
-use stablepin_driver::clock::now;
 use stablepin_http::{Problem, Request, Response, json as answer};
+use stablepin_reconciler::clock::now;
+use stablepin_rules::image::ImageDigest;
+use stablepin_rules::name::{ApplicationName, EnvironmentName};
+use stablepin_rules::records::{Operation, OperationId, Work};
 
 use crate::ours;
 

@@ -6,17 +6,17 @@ mod signed;
 mod subscriptions;
 
 use stablepin_aws::dynamodb::{Key, OperationKey};
-use stablepin_core::audit::Actor;
-use stablepin_core::code::{Code, MOST_WRONG_CODES};
-use stablepin_core::name::{ApplicationName, EnvironmentName};
-use stablepin_core::one_line;
-use stablepin_core::records::{OperationId, Subject, Token, Verdict};
-use stablepin_core::refusal::Refusal;
-use stablepin_core::step::{Decision, Form, Observed, may_decide};
-use stablepin_driver::clock::now;
-use stablepin_driver::errors::chain;
-use stablepin_driver::{Deadline, Doors, DriveError, Start, Topics, code_hash, drive, token_hash};
 use stablepin_http::{Request, Response};
+use stablepin_reconciler::clock::now;
+use stablepin_reconciler::errors::chain;
+use stablepin_reconciler::{Deadline, Doors, DriveError, Start, Topics, code_hash, drive, token_hash};
+use stablepin_rules::audit::Actor;
+use stablepin_rules::code::{Code, MOST_WRONG_CODES};
+use stablepin_rules::name::{ApplicationName, EnvironmentName};
+use stablepin_rules::one_line;
+use stablepin_rules::records::{OperationId, Subject, Token, Verdict};
+use stablepin_rules::refusal::Refusal;
+use stablepin_rules::step::{Decision, Form, Observed, may_decide};
 
 use page::{Field, Place, Standing};
 

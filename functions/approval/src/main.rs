@@ -1,7 +1,7 @@
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use stablepin_approval::handle;
-use stablepin_driver::start::{self, Needs};
 use stablepin_http::{Event, Request};
+use stablepin_reconciler::start::{self, Needs};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {

@@ -3,15 +3,15 @@
 mod standing;
 
 use maud::{Markup, PreEscaped, html};
-use stablepin_core::application::Step;
-use stablepin_core::facts::{Facts, facts};
-use stablepin_core::records::{Subject, Token};
-use stablepin_core::refusal::Refusal;
-use stablepin_core::step::approvals;
-use stablepin_core::steps::steps;
-use stablepin_core::words::time;
 use stablepin_http::page::{Page, ended, line, sentence};
 use stablepin_http::{Response, json};
+use stablepin_rules::application::Step;
+use stablepin_rules::facts::{Facts, facts};
+use stablepin_rules::records::{Subject, Token};
+use stablepin_rules::refusal::Refusal;
+use stablepin_rules::step::approvals;
+use stablepin_rules::steps::steps;
+use stablepin_rules::words::time;
 
 pub(crate) use standing::Standing;
 

@@ -4,17 +4,17 @@
 use serde::Deserialize;
 use serde_json::json;
 use stablepin_aws::dynamodb::{Key, OperationKey, uuid_v7};
-use stablepin_core::audit::Actor;
-use stablepin_core::commit::Commit;
-use stablepin_core::image::ImageDigest;
-use stablepin_core::name::{ApplicationName, ApproverName, EnvironmentName};
-use stablepin_core::records::{Occurrence, OperationId, Subject, Verdict};
-use stablepin_core::step::{Decision, Observed, Opening};
-use stablepin_core::steps::steps;
-use stablepin_driver::clock::now;
-use stablepin_driver::errors::chain;
-use stablepin_driver::{Deadline, Doors, DriveError, Start, called, drive};
 use stablepin_http::{Problem, Request, Response, json as answer};
+use stablepin_reconciler::clock::now;
+use stablepin_reconciler::errors::chain;
+use stablepin_reconciler::{Deadline, Doors, DriveError, Start, called, drive};
+use stablepin_rules::audit::Actor;
+use stablepin_rules::commit::Commit;
+use stablepin_rules::image::ImageDigest;
+use stablepin_rules::name::{ApplicationName, ApproverName, EnvironmentName};
+use stablepin_rules::records::{Occurrence, OperationId, Subject, Verdict};
+use stablepin_rules::step::{Decision, Observed, Opening};
+use stablepin_rules::steps::steps;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

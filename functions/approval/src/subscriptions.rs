@@ -5,12 +5,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use stablepin_aws::dynamodb::Table;
 use stablepin_aws::sns::{ConfirmError, SnsError};
-use stablepin_core::application::{Application, Approver, MailAddress};
-use stablepin_core::name::{ApplicationName, ApproverName};
-use stablepin_core::reach::{Reach, Subscription, filter, wrong};
-use stablepin_core::shell::shell_quoted;
-use stablepin_driver::Topics;
 use stablepin_http::{Problem, Request, Response, json as answer};
+use stablepin_reconciler::Topics;
+use stablepin_rules::application::{Application, Approver, MailAddress};
+use stablepin_rules::name::{ApplicationName, ApproverName};
+use stablepin_rules::reach::{Reach, Subscription, filter, wrong};
+use stablepin_rules::shell::shell_quoted;
 
 use crate::signed::ours;
 
@@ -185,7 +185,7 @@ fn failed(request: &Request, error: &SnsError) -> Problem {
         | SnsError::Call { .. }
         | SnsError::TooLarge { .. }
         | SnsError::Answer => {
-            let chain = stablepin_driver::errors::chain(error);
+            let chain = stablepin_reconciler::errors::chain(error);
             tracing::error!(request.id = request.id, "SNS: {chain}");
             Problem::internal(&request.id, "SNS could not be asked, or did not take it")
         }

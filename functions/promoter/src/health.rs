@@ -6,14 +6,14 @@ use std::collections::BTreeSet;
 use futures_util::future::join_all;
 use stablepin_aws::dynamodb::{About, TableError};
 use stablepin_aws::sns::{Sns, SnsError};
-use stablepin_core::application::Application;
-use stablepin_core::name::ApplicationName;
-use stablepin_core::one_line::cut;
-use stablepin_core::reach::{Reach, Subscription, unknown_subscriber, wrong};
-use stablepin_core::topic_policy::{TopicRoles, open_to_others};
-use stablepin_driver::clock::now;
-use stablepin_driver::errors::chain;
-use stablepin_driver::{Doors, Topics, mail};
+use stablepin_reconciler::clock::now;
+use stablepin_reconciler::errors::chain;
+use stablepin_reconciler::{Doors, Topics, mail};
+use stablepin_rules::application::Application;
+use stablepin_rules::name::ApplicationName;
+use stablepin_rules::one_line::cut;
+use stablepin_rules::reach::{Reach, Subscription, unknown_subscriber, wrong};
+use stablepin_rules::topic_policy::{TopicRoles, open_to_others};
 
 #[derive(Debug, thiserror::Error)]
 pub enum HealthError {
@@ -104,7 +104,7 @@ async fn look(sns: &Sns, subscription: &Subscription, approvers: &BTreeSet<Strin
 pub(crate) async fn approvers(doors: &Doors, application: &Application) -> Result<(), HealthError> {
     let Some(post) = &doors.post else { return Ok(()) };
     let asked = |name| {
-        let of = |one: &stablepin_core::application::Environment| {
+        let of = |one: &stablepin_rules::application::Environment| {
             one.approval.required > 0 && one.approval.approvers.contains(name)
         };
         application.environments.iter().any(of)

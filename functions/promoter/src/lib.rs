@@ -11,14 +11,14 @@ mod woken;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use stablepin_aws::dynamodb::{Key, OperationKey, TableError};
-use stablepin_core::application::ServiceName;
-use stablepin_core::records::{SlotKind, Subject};
-use stablepin_core::step::Observed;
-use stablepin_core::topic_policy::TopicRoles;
-use stablepin_driver::clock::now;
-use stablepin_driver::errors::chain;
-use stablepin_driver::live_drift::{self, LiveDriftError};
-use stablepin_driver::{Deadline, Doors, DriveError, Start, drive};
+use stablepin_reconciler::clock::now;
+use stablepin_reconciler::errors::chain;
+use stablepin_reconciler::live_drift::{self, LiveDriftError};
+use stablepin_reconciler::{Deadline, Doors, DriveError, Start, drive};
+use stablepin_rules::application::ServiceName;
+use stablepin_rules::records::{SlotKind, Subject};
+use stablepin_rules::step::Observed;
+use stablepin_rules::topic_policy::TopicRoles;
 
 pub use health::HealthError;
 pub use outbox::{Bus, OutboxError};
@@ -117,7 +117,7 @@ pub async fn handle(
 async fn deployed(doors: &Doors, service_arn: &str) -> Result<Option<(Subject, ServiceName)>, TableError> {
     let Some(application) = doors.table.claimant_of(service_arn).await? else { return Ok(None) };
     let Some(stored) = doors.table.application(&application).await? else { return Ok(None) };
-    let Ok(parsed) = stablepin_core::application::Application::parse(&stored.text, None) else {
+    let Ok(parsed) = stablepin_rules::application::Application::parse(&stored.text, None) else {
         return Ok(None);
     };
     for environment in &parsed.environments {

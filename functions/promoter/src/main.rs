@@ -2,11 +2,11 @@ use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use serde_json::{Value, json};
 use stablepin_aws::eventbridge::EventBridge;
 use stablepin_aws::sqs::Sqs;
-use stablepin_core::topic_policy::TopicRoles;
-use stablepin_driver::clock::now;
-use stablepin_driver::stack_location::{StackLocation, count_foreign_event};
-use stablepin_driver::start::{self, Needs};
 use stablepin_promoter::{Bus, Queue, Woken, handle, is_foreign};
+use stablepin_reconciler::clock::now;
+use stablepin_reconciler::stack_location::{StackLocation, count_foreign_event};
+use stablepin_reconciler::start::{self, Needs};
+use stablepin_rules::topic_policy::TopicRoles;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {

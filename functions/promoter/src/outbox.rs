@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 use stablepin_aws::eventbridge::{Entry, EventBridge, EventBridgeError};
-use stablepin_core::audit::AuditRecord;
-use stablepin_driver::errors::chain;
+use stablepin_reconciler::errors::chain;
+use stablepin_rules::audit::AuditRecord;
 
 /// The stack's bus.
 #[derive(Debug, Clone)]

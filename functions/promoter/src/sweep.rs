@@ -6,18 +6,18 @@ use serde_json::{Value, json};
 use stablepin_aws::dynamodb::TableError;
 use stablepin_aws::ecr::{EcrError, ImageDetail};
 use stablepin_aws::sqs::{Sqs, SqsError};
-use stablepin_core::application::{Application, Environment};
-use stablepin_core::build_tag::current;
-use stablepin_core::image::{ImageDigest, ImageTag};
-use stablepin_core::name::ApplicationName;
-use stablepin_core::records::Subject;
-use stablepin_core::sweep::{self, FoundTag, MOST_INTENTS, Missed, NEWEST_PINS};
-use stablepin_driver::clock::now;
-use stablepin_driver::errors::chain;
-use stablepin_driver::live_drift::{self, LiveDriftError};
-use stablepin_driver::push::{self, NoBuild, Push, PushError};
-use stablepin_driver::tag::{self, TagError};
-use stablepin_driver::{Deadline, Doors};
+use stablepin_reconciler::clock::now;
+use stablepin_reconciler::errors::chain;
+use stablepin_reconciler::live_drift::{self, LiveDriftError};
+use stablepin_reconciler::push::{self, NoBuild, Push, PushError};
+use stablepin_reconciler::tag::{self, TagError};
+use stablepin_reconciler::{Deadline, Doors};
+use stablepin_rules::application::{Application, Environment};
+use stablepin_rules::build_tag::current;
+use stablepin_rules::image::{ImageDigest, ImageTag};
+use stablepin_rules::name::ApplicationName;
+use stablepin_rules::records::Subject;
+use stablepin_rules::sweep::{self, FoundTag, MOST_INTENTS, Missed, NEWEST_PINS};
 
 use crate::health::{self, HealthError};
 
@@ -267,9 +267,9 @@ async fn forget(doors: &Doors, subject: &Subject, policy: &Environment) -> Resul
 
 #[cfg(test)]
 mod tests {
-    use stablepin_core::image::RepositoryName;
-    use stablepin_core::refusal::Refusal;
-    use stablepin_driver::DriveError;
+    use stablepin_reconciler::DriveError;
+    use stablepin_rules::image::RepositoryName;
+    use stablepin_rules::refusal::Refusal;
 
     use super::*;
 

@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 use stablepin_aws::dynamodb::{Key, OperationKey};
-use stablepin_core::name::{ApplicationName, EnvironmentName};
-use stablepin_core::records::OperationId;
-use stablepin_driver::StackLocation;
+use stablepin_reconciler::StackLocation;
+use stablepin_rules::name::{ApplicationName, EnvironmentName};
+use stablepin_rules::records::OperationId;
 
 /// One event, read.
 #[derive(Debug, Clone, PartialEq)]

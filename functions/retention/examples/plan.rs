@@ -8,16 +8,16 @@ use std::io::{self, BufWriter, Write as _};
 use jiff::Timestamp;
 use stablepin_aws::ecr::{Ecr, FoundImage, ImageStatus};
 use stablepin_aws::session::Session;
-use stablepin_core::image::{ImageDigest, ImageTag, RepositoryName};
-use stablepin_core::manifest::Manifest;
-use stablepin_core::name::EnvironmentName;
-use stablepin_core::pattern::Pattern;
-use stablepin_core::pin_number::PinNumber;
-use stablepin_core::retention::inventory::{
+use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
+use stablepin_rules::manifest::Manifest;
+use stablepin_rules::name::EnvironmentName;
+use stablepin_rules::pattern::Pattern;
+use stablepin_rules::pin_number::PinNumber;
+use stablepin_rules::retention::inventory::{
     Image, Images, Inventory, Named, Need, Needer, Pinned, Status, Tag,
 };
-use stablepin_core::retention::plan::{Fate, plan};
-use stablepin_core::retention::policy::{Policy, Removal};
+use stablepin_rules::retention::plan::{Fate, plan};
+use stablepin_rules::retention::policy::{Policy, Removal};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {

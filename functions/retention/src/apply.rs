@@ -8,10 +8,10 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use serde::Serialize;
 use stablepin_aws::ecr::{FoundImage, ImageId, ImageStatus, Manifest, PER_DELETE, StorageClass, Untag};
-use stablepin_core::image::{ImageDigest, ImageTag};
-use stablepin_core::retention::plan::{Fate, Plan, Planned};
-use stablepin_core::retention::run::{Applied, Progress};
-use stablepin_driver::clock::now;
+use stablepin_reconciler::clock::now;
+use stablepin_rules::image::{ImageDigest, ImageTag};
+use stablepin_rules::retention::plan::{Fate, Plan, Planned};
+use stablepin_rules::retention::run::{Applied, Progress};
 
 use crate::RetentionError;
 use crate::work::{Outcome, Outcomes, Work};

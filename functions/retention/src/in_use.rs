@@ -24,8 +24,8 @@ use stablepin_aws::ecs::{
 };
 use stablepin_aws::lambda::{Lambda, LambdaError};
 use stablepin_aws::signed_json::SourceError;
-use stablepin_core::image::ImageDigest;
-use stablepin_core::retention::sources::Source;
+use stablepin_rules::image::ImageDigest;
+use stablepin_rules::retention::sources::Source;
 
 pub use sources::Sources;
 

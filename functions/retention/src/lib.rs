@@ -24,8 +24,8 @@ use stablepin_aws::s3::{Bucket, S3Error};
 use stablepin_aws::session::{Service, Session};
 use stablepin_aws::sns::Sns;
 use stablepin_aws::sqs::{Sqs, SqsError};
-use stablepin_driver::Deadline;
-use stablepin_driver::start::{StartError, required};
+use stablepin_reconciler::Deadline;
+use stablepin_reconciler::start::{StartError, required};
 
 pub use message::Message;
 pub use woken::{Unreadable, Woken};

@@ -6,11 +6,11 @@ use stablepin_retention::{Doors, Unreadable, Woken, handle, in_use::TaskDefiniti
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    stablepin_driver::start::logs();
+    stablepin_reconciler::start::logs();
     let doors = Doors::open().await?;
     let kept = Mutex::new(TaskDefinitions::default());
     run(service_fn(async |event: LambdaEvent<Value>| {
-        let deadline = stablepin_driver::start::deadline(event.context.deadline);
+        let deadline = stablepin_reconciler::start::deadline(event.context.deadline);
         let woken = match Woken::read(event.payload) {
             Ok(woken) => woken,
             Err(Unreadable::Request(problem)) => return Ok(serde_json::to_value(problem.response())?),

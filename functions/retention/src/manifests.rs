@@ -6,12 +6,12 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 use stablepin_aws::ecr::{Ecr, EcrError, FoundImage, Manifest};
 use stablepin_aws::s3::{Bucket, S3Error};
-use stablepin_core::image::{ImageDigest, RepositoryName};
-use stablepin_core::manifest::{self, MOST_CHILDREN};
-use stablepin_core::name::ApplicationName;
-use stablepin_core::retention::plan::Plan;
-use stablepin_core::retention::weight::{Blobs, freed};
-use stablepin_driver::errors::chain;
+use stablepin_reconciler::errors::chain;
+use stablepin_rules::image::{ImageDigest, RepositoryName};
+use stablepin_rules::manifest::{self, MOST_CHILDREN};
+use stablepin_rules::name::ApplicationName;
+use stablepin_rules::retention::plan::Plan;
+use stablepin_rules::retention::weight::{Blobs, freed};
 
 use crate::work::MOST_READS;
 
@@ -298,7 +298,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use stablepin_aws::session::{Session, Settings};
-    use stablepin_core::manifest::OCI_INDEX;
+    use stablepin_rules::manifest::OCI_INDEX;
     use stablepin_tests::ecr_double::{EcrDouble, NewImage, Repository, Status};
 
     use super::*;

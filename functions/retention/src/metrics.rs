@@ -3,9 +3,9 @@
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use stablepin_core::image::RepositoryName;
-use stablepin_core::name::ApplicationName;
-use stablepin_core::retention::run::{RepositoryRun, RepositoryState};
+use stablepin_rules::image::RepositoryName;
+use stablepin_rules::name::ApplicationName;
+use stablepin_rules::retention::run::{RepositoryRun, RepositoryState};
 
 /// Writes it. It is no message of a log, which would be wrapped into another object.
 pub(crate) fn tell(application: &ApplicationName, repository: &RepositoryName, run: &RepositoryRun) {

@@ -6,17 +6,17 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use jiff::Timestamp;
 use stablepin_aws::dynamodb::{Mark, TableError};
 use stablepin_aws::ecr::{EcrError, FoundImage, ImageStatus, Listed};
-use stablepin_core::application::Application;
-use stablepin_core::image::{ImageDigest, ImageReference, ImageTag, RepositoryName};
-use stablepin_core::name::{ApplicationName, EnvironmentName};
-use stablepin_core::pin_number::PinNumber;
-use stablepin_core::retention::inventory::{
+use stablepin_reconciler::clock::now;
+use stablepin_rules::application::Application;
+use stablepin_rules::image::{ImageDigest, ImageReference, ImageTag, RepositoryName};
+use stablepin_rules::name::{ApplicationName, EnvironmentName};
+use stablepin_rules::pin_number::PinNumber;
+use stablepin_rules::retention::inventory::{
     Image, Images, Inventory, Named, Need, Needer, Pinned, Status, Tag,
 };
-use stablepin_core::retention::pullers::{pullers, strangers};
-use stablepin_core::retention::sources::Source;
-use stablepin_core::sweep::KnownTag;
-use stablepin_driver::clock::now;
+use stablepin_rules::retention::pullers::{pullers, strangers};
+use stablepin_rules::retention::sources::Source;
+use stablepin_rules::sweep::KnownTag;
 
 use crate::Doors;
 use crate::in_use::{Account, InUseError, TaskDefinitions, Used, in_use};

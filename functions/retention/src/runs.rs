@@ -6,16 +6,16 @@ use jiff::civil::Weekday;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use stablepin_aws::dynamodb::{CommitError, TableError};
-use stablepin_core::application::{Application, RetentionMode};
-use stablepin_core::audit::Actor;
-use stablepin_core::image::RepositoryName;
-use stablepin_core::name::ApplicationName;
-use stablepin_core::retention::run::{
+use stablepin_reconciler::clock::now;
+use stablepin_reconciler::errors::chain;
+use stablepin_reconciler::mail;
+use stablepin_rules::application::{Application, RetentionMode};
+use stablepin_rules::audit::Actor;
+use stablepin_rules::image::RepositoryName;
+use stablepin_rules::name::ApplicationName;
+use stablepin_rules::retention::run::{
     Asked, DEFAULT_SHARE, Progress, Purpose, RepositoryRun, Run, RunId, RunState,
 };
-use stablepin_driver::clock::now;
-use stablepin_driver::errors::chain;
-use stablepin_driver::mail;
 
 use crate::message::hand_out;
 use crate::{Doors, RetentionError};

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use stablepin_aws::ecr::{ImageStatus, StorageClass};
-use stablepin_core::image::ImageDigest;
-use stablepin_core::retention::run::{Applied, Progress, RunId};
+use stablepin_rules::image::ImageDigest;
+use stablepin_rules::retention::run::{Applied, Progress, RunId};
 
 use crate::RetentionError;
 use crate::work::{Noted, Outcome, Outcomes, Work, document};

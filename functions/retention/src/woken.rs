@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 use serde_json::Value;
-use stablepin_driver::clock::now;
 use stablepin_http::{Event, Problem, Request};
+use stablepin_reconciler::clock::now;
 
 use crate::Message;
 

@@ -1,6 +1,6 @@
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
-use stablepin_driver::start::{self, Needs};
 use stablepin_http::{Event, Request};
+use stablepin_reconciler::start::{self, Needs};
 use stablepin_rollback::handle;
 
 #[tokio::main(flavor = "current_thread")]

@@ -4,12 +4,12 @@
 //! <https://docs.aws.amazon.com/AmazonECR/latest/userguide/logging-using-cloudtrail.html>
 
 use serde::Deserialize;
-use stablepin_core::caller::Caller;
-use stablepin_core::image::{ImageDigest, ImageTag, RepositoryName};
-use stablepin_core::one_line::one_line;
-use stablepin_driver::StackLocation;
-use stablepin_driver::called::Call;
-use stablepin_driver::push::{NoBuild, Push};
+use stablepin_reconciler::StackLocation;
+use stablepin_reconciler::called::Call;
+use stablepin_reconciler::push::{NoBuild, Push};
+use stablepin_rules::caller::Caller;
+use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
+use stablepin_rules::one_line::one_line;
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -123,7 +123,7 @@ impl Event {
         if tag.is_empty() {
             return Err(Ignored::Untagged);
         }
-        let unreadable = |error: stablepin_core::name::InvalidName| Ignored::Unreadable(error.to_string());
+        let unreadable = |error: stablepin_rules::name::InvalidName| Ignored::Unreadable(error.to_string());
         let repository = RepositoryName::parse(detail.repository_name.as_deref().unwrap_or_default())
             .map_err(unreadable)?;
         let tag = ImageTag::parse(tag).map_err(unreadable)?;
@@ -157,7 +157,7 @@ impl Event {
         if tag.is_empty() {
             return Err(Ignored::Untagged);
         }
-        let unreadable = |error: stablepin_core::name::InvalidName| Ignored::Unreadable(error.to_string());
+        let unreadable = |error: stablepin_rules::name::InvalidName| Ignored::Unreadable(error.to_string());
         let repository = RepositoryName::parse(image.repository_name.as_deref().unwrap_or_default());
         let digest = ImageDigest::parse(id.and_then(|id| id.image_digest.as_deref()).unwrap_or_default());
         Ok(Told::Called(Call {
@@ -226,7 +226,7 @@ mod tests {
     /// As AWS documents it, with a digest of today's length.
     /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/logging-using-cloudtrail.html>
     fn call() -> serde_json::Value {
-        let text = include_str!("../../../infra/xtask/samples/cloudtrail-put-image.json");
+        let text = include_str!("../../../xtask/samples/cloudtrail-put-image.json");
         serde_json::from_str(text).unwrap()
     }
 

@@ -5,13 +5,13 @@ mod event;
 
 use jiff::SignedDuration;
 use stablepin_aws::dynamodb::TableError;
-use stablepin_core::application::Application;
-use stablepin_core::image::{ImageDigest, ImageTag, RepositoryName};
-use stablepin_driver::called::{self, Call, CalledError};
-use stablepin_driver::clock::now;
-use stablepin_driver::push::{self, NoBuild, PushError};
-use stablepin_driver::tag::{self, TagError};
-use stablepin_driver::{Deadline, Doors, StackLocation};
+use stablepin_reconciler::called::{self, Call, CalledError};
+use stablepin_reconciler::clock::now;
+use stablepin_reconciler::push::{self, NoBuild, PushError};
+use stablepin_reconciler::tag::{self, TagError};
+use stablepin_reconciler::{Deadline, Doors, StackLocation};
+use stablepin_rules::application::Application;
+use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
 
 pub use event::{Event, Ignored, Told};
 

@@ -1,7 +1,7 @@
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
-use stablepin_driver::clock::now;
-use stablepin_driver::stack_location::{StackLocation, count_foreign_event};
-use stablepin_driver::start::{self, Needs};
+use stablepin_reconciler::clock::now;
+use stablepin_reconciler::stack_location::{StackLocation, count_foreign_event};
+use stablepin_reconciler::start::{self, Needs};
 use stablepin_tagger::{Event, Handled, Ignored, OwnRoles, handle};
 
 #[tokio::main(flavor = "current_thread")]

@@ -158,7 +158,7 @@ fn put_service_events_refuses_all_but_root() {
 
 #[test]
 fn emulator_passes_its_own_tests() {
-    let folder = root().join("infra/xtask/emulator");
+    let folder = root().join("xtask/emulator");
     let mut tests = Command::new(tool("python3"));
     tests.args(["-B", "-m", "unittest", "discover", "--start-directory"]).arg(folder);
     let output = tests.output().expect("Python runs");

@@ -1,8 +1,8 @@
 //! The request that a person sends to roll back, to copy as it is.
 
 use serde_json::json;
-use stablepin_core::name::{ApplicationName, EnvironmentName};
-use stablepin_core::shell::shell_quoted;
+use stablepin_rules::name::{ApplicationName, EnvironmentName};
+use stablepin_rules::shell::shell_quoted;
 
 use crate::Settings;
 

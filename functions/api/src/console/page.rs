@@ -9,14 +9,14 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use maud::{Markup, PreEscaped, html};
-use stablepin_core::application::ServiceName;
-use stablepin_core::image::ImageDigest;
-use stablepin_core::name::{ApplicationName, EnvironmentName};
-use stablepin_core::one_line::one_line;
-use stablepin_core::records::{Operation, Pin, PromotionState, Subject, Work};
-use stablepin_core::words::time;
 use stablepin_http::Response;
 use stablepin_http::page::Page;
+use stablepin_rules::application::ServiceName;
+use stablepin_rules::image::ImageDigest;
+use stablepin_rules::name::{ApplicationName, EnvironmentName};
+use stablepin_rules::one_line::one_line;
+use stablepin_rules::records::{Operation, Pin, PromotionState, Subject, Work};
+use stablepin_rules::words::time;
 
 use super::command;
 use crate::Settings;

@@ -1,11 +1,11 @@
 //! What a promotion has come to, in words for one approver.
 
-use stablepin_core::name::ApproverName;
-use stablepin_core::records::{Promotion, PromotionState, Subject, Verdict, Vote};
-use stablepin_core::refusal::Refusal;
-use stablepin_core::step::{approvals, approved};
-use stablepin_core::steps::waits_for;
-use stablepin_core::words::time;
+use stablepin_rules::name::ApproverName;
+use stablepin_rules::records::{Promotion, PromotionState, Subject, Verdict, Vote};
+use stablepin_rules::refusal::Refusal;
+use stablepin_rules::step::{approvals, approved};
+use stablepin_rules::steps::waits_for;
+use stablepin_rules::words::time;
 
 use super::{ended, line, sentence};
 

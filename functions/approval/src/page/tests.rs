@@ -1,16 +1,16 @@
 use insta::assert_snapshot;
 use jiff::Timestamp;
-use stablepin_core::application::{Application, Deploy, ServiceName};
-use stablepin_core::audit::Actor;
-use stablepin_core::commit::Commit;
-use stablepin_core::image::{ImageDigest, ImageTag, RepositoryName};
-use stablepin_core::name::{ApproverName, EnvironmentName};
-use stablepin_core::pin_number::PinNumber;
-use stablepin_core::records::{
+use stablepin_rules::application::{Application, Deploy, ServiceName};
+use stablepin_rules::audit::Actor;
+use stablepin_rules::commit::Commit;
+use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
+use stablepin_rules::name::{ApproverName, EnvironmentName};
+use stablepin_rules::pin_number::PinNumber;
+use stablepin_rules::records::{
     Bake, CodeHash, Configuration, Destination, Environment, Freeze, Hold, Live, Occurrence, OperationId,
     Progress, Promotion, PromotionState, Rollout, ServiceRollout, Slot, SlotKind, TokenHash, Verdict, Work,
 };
-use stablepin_core::step::{Decision, Form, Observed, Opening, step};
+use stablepin_rules::step::{Decision, Form, Observed, Opening, step};
 
 use stablepin_http::page::source;
 
@@ -111,7 +111,7 @@ fn after(subject: &Subject, verdict: Verdict, reason: Option<&str>) -> Subject {
 }
 
 fn tagged(subject: &Subject) -> Subject {
-    use stablepin_core::effect::Outcome;
+    use stablepin_rules::effect::Outcome;
     let done = [Outcome::BuildTagged, Outcome::StableTagged(PinNumber::FIRST)].map(Observed::Outcome);
     step(at("2025-07-17T15:00:01Z"), subject, &done).unwrap().after
 }

@@ -13,7 +13,7 @@ use stablepin_aws::pipes::Pipes;
 use stablepin_aws::scheduler::Scheduler;
 use stablepin_aws::session::Session;
 use stablepin_aws::signed_json::SourceError;
-use stablepin_core::retention::sources::{Definition, Mention, Place, Source, is_dynamic};
+use stablepin_rules::retention::sources::{Definition, Mention, Place, Source, is_dynamic};
 
 use super::{InUseError, Used, side_by_side};
 

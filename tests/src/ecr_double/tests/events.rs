@@ -5,9 +5,9 @@ use xtask::image::index;
 use super::super::NewImage;
 use super::{ask, built, double, retag};
 
-const PUSH: &str = include_str!("../../../../infra/xtask/samples/ecr-image-push.json");
-const CHILD: &str = include_str!("../../../../infra/xtask/samples/ecr-image-push-untagged.json");
-const DELETE: &str = include_str!("../../../../infra/xtask/samples/ecr-image-delete.json");
+const PUSH: &str = include_str!("../../../../xtask/samples/ecr-image-push.json");
+const CHILD: &str = include_str!("../../../../xtask/samples/ecr-image-push-untagged.json");
+const DELETE: &str = include_str!("../../../../xtask/samples/ecr-image-delete.json");
 
 /// With every text another one.
 fn shape(event: &Value) -> Value {

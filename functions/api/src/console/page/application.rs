@@ -1,13 +1,13 @@
 //! One application: its environments, and what happened to it.
 
 use maud::{Markup, html};
-use stablepin_core::name::{ApplicationName, EnvironmentName};
-use stablepin_core::pin_number::PinNumber;
-use stablepin_core::records::{
+use stablepin_http::Response;
+use stablepin_rules::name::{ApplicationName, EnvironmentName};
+use stablepin_rules::pin_number::PinNumber;
+use stablepin_rules::records::{
     Operation, Pin, Promotion, PromotionState, Repair, Rollback, RollbackState, SlotKind, Verdict, Work,
 };
-use stablepin_core::words::time;
-use stablepin_http::Response;
+use stablepin_rules::words::time;
 
 use super::standing::{badges, called, drift, notes, pin, running};
 use super::{Environment, Found, Live, MOST_ENVIRONMENTS, ROOM, Visit, copied, fitting, page, short, words};

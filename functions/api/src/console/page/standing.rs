@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use maud::{Markup, html};
-use stablepin_core::application::Environment as Policy;
-use stablepin_core::image::ImageDigest;
-use stablepin_core::records::{Pin, SlotKind, Subject};
-use stablepin_core::words::time;
+use stablepin_rules::application::Environment as Policy;
+use stablepin_rules::image::ImageDigest;
+use stablepin_rules::records::{Pin, SlotKind, Subject};
+use stablepin_rules::words::time;
 
 use super::{Environment, Found, words};
 

@@ -1,14 +1,14 @@
 use insta::assert_snapshot;
-use stablepin_core::application::Application as File;
-use stablepin_core::audit::Actor;
-use stablepin_core::build_tag::BuildTag;
-use stablepin_core::image::{ImageTag, RepositoryName};
-use stablepin_core::pin_number::PinNumber;
-use stablepin_core::records::{
+use stablepin_http::page::{STYLE as FRAME, source};
+use stablepin_rules::application::Application as File;
+use stablepin_rules::audit::Actor;
+use stablepin_rules::build_tag::BuildTag;
+use stablepin_rules::image::{ImageTag, RepositoryName};
+use stablepin_rules::pin_number::PinNumber;
+use stablepin_rules::records::{
     Build, Configuration, Current, Environment as Record, Freeze, Hold, NotPut, Occurrence, OperationId,
     Promotion, Repair, Slot, SlotKind, TakenTag, Verdict, Vote,
 };
-use stablepin_http::page::{STYLE as FRAME, source};
 
 use super::*;
 
@@ -148,7 +148,7 @@ fn promotion(number: u32, state: PromotionState) -> Promotion {
 }
 
 fn voted(mut promotion: Promotion, verdict: Verdict, reason: &str) -> Promotion {
-    let approver = stablepin_core::name::ApproverName::parse("lead").unwrap();
+    let approver = stablepin_rules::name::ApproverName::parse("lead").unwrap();
     let actor = Actor::Link { approver: approver.clone() };
     let vote = Vote { verdict, reason: Some(reason.to_owned()), at: promotion.opened_at, actor, facts: None };
     promotion.votes.insert(approver, vote);
@@ -324,15 +324,15 @@ fn what_was_last_proven_is_not_the_pin() {
 
 #[test]
 fn live_drift_is_shown_without_asking_ecs() {
-    let web = stablepin_core::live_drift::Deviation {
+    let web = stablepin_rules::live_drift::Deviation {
         task_definition: Some("arn:aws:ecs:eu-central-1:111122223333:task-definition/web:6".to_owned()),
         digest: None,
         registered_by: Some("<script>".to_owned()),
     };
-    let mut drift = stablepin_core::live_drift::LiveDrift {
+    let mut drift = stablepin_rules::live_drift::LiveDrift {
         id: id(9),
         since: visit().now,
-        services: [(stablepin_core::application::ServiceName::parse("prod/web").unwrap(), web)].into(),
+        services: [(stablepin_rules::application::ServiceName::parse("prod/web").unwrap(), web)].into(),
         ended_at: None,
         notified_at: None,
     };

@@ -1,0 +1,141 @@
+//! Applications: their text, and what they claim. Two applications cannot claim one thing.
+
+use std::collections::BTreeSet;
+
+use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem};
+use jiff::Timestamp;
+use stablepin_rules::application::{Allowed, Application};
+use stablepin_rules::audit::AuditRecord;
+use stablepin_rules::name::ApplicationName;
+
+use super::{
+    CommitError, Part, StoredConfiguration, Table, TableError, Writes, audit_item, item, keys, record,
+};
+
+/// An application's file as it was last put.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredApplication {
+    pub text: String,
+    pub version: u64,
+    pub at: Timestamp,
+    /// The principal that put it.
+    pub by: String,
+}
+
+/// A file that was read and checked, to take the place of `before`.
+#[derive(Debug)]
+pub struct PutApplication<'a> {
+    pub application: &'a Application,
+    pub text: &'a str,
+    pub before: Option<&'a StoredApplication>,
+    pub allowed: &'a Allowed,
+    pub by: &'a str,
+    pub at: Timestamp,
+    pub audit: &'a AuditRecord,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum PutApplicationError {
+    #[error("another change of this application came first: read it again, and put yours on top of it")]
+    Lost,
+    #[error("{what} is claimed by application {by}: two applications cannot share it")]
+    Claimed { what: String, by: String },
+    #[error("it claims {count} repositories, services and stable tags: at most {most} fit one application")]
+    TooMany { count: usize, most: usize },
+    #[error(transparent)]
+    Table(#[from] TableError),
+}
+
+/// A transaction takes 100 writes; some of them are not claims.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html>
+const MOST_CLAIMS: usize = 95;
+
+impl Table {
+    pub async fn application(&self, name: &ApplicationName) -> Result<Option<StoredApplication>, TableError> {
+        let found = self.get(&keys::configuration(name)).await?;
+        let stored: Option<StoredConfiguration> = found.map(|item| record("CONFIG", &item)).transpose()?;
+        Ok(stored.map(|stored| StoredApplication {
+            text: stored.text,
+            version: stored.version,
+            at: stored.at,
+            by: stored.by,
+        }))
+    }
+
+    /// Writes an application with its claims and its audit record, in one transaction. Answers its version.
+    pub async fn put_application(&self, put: &PutApplication<'_>) -> Result<u64, PutApplicationError> {
+        let name = &put.application.name;
+        let of = |application: &Application| -> BTreeSet<String> {
+            application.claims(put.allowed).into_iter().map(|claim| claim.what).collect()
+        };
+        let claims = of(put.application);
+        let before = put.before.and_then(|before| Application::parse(&before.text, None).ok());
+        let before = before.as_ref().map(of).unwrap_or_default();
+        let dropped: Vec<_> = before.difference(&claims).collect();
+        let count = claims.len() + dropped.len();
+        if count > MOST_CLAIMS {
+            return Err(PutApplicationError::TooMany { count, most: MOST_CLAIMS });
+        }
+
+        let old = put.before.map_or(0, |before| before.version);
+        let stored = StoredConfiguration {
+            text: put.text.to_owned(),
+            version: old + 1,
+            at: put.at,
+            by: put.by.to_owned(),
+        };
+        let mut writes = Writes::new(&self.name);
+        writes.put(item(&keys::configuration(name), old + 1, &stored)?, Some(old), Part::Version);
+        writes.put(item(&keys::directory(name), 1, name)?, None, Part::Version);
+        for claim in &claims {
+            writes.claim(claim, name)?;
+        }
+        for claim in &dropped {
+            writes.drop_claim(claim, name);
+        }
+        writes.put(audit_item(put.audit, 0)?, Some(0), Part::Version);
+        match self.transact(writes).await {
+            Ok(()) => Ok(old + 1),
+            Err(CommitError::Claimed { what, by }) => Err(PutApplicationError::Claimed { what, by }),
+            Err(CommitError::Table(error)) => Err(error.into()),
+            Err(
+                CommitError::Lost
+                | CommitError::AlreadyOpened
+                | CommitError::Condemned(_)
+                | CommitError::Crowded(_)
+                | CommitError::NameTaken(_)
+                | CommitError::LinkUsed,
+            ) => Err(PutApplicationError::Lost),
+        }
+    }
+}
+
+impl Writes<'_> {
+    fn claim(&mut self, what: &str, name: &ApplicationName) -> Result<(), TableError> {
+        let put = Put::builder()
+            .table_name(self.table)
+            .set_item(Some(item(&keys::claim(what), 1, name)?))
+            .condition_expression("attribute_not_exists(pk) OR #record = :name")
+            .expression_attribute_names("#record", "record")
+            .expression_attribute_values(":name", AttributeValue::S(name.to_string()))
+            .return_values_on_condition_check_failure(
+                aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld,
+            )
+            .build()
+            .expect("table and item are set");
+        self.push(TransactWriteItem::builder().put(put).build(), Part::Claim(what.to_owned()));
+        Ok(())
+    }
+
+    fn drop_claim(&mut self, what: &str, name: &ApplicationName) {
+        let delete = Delete::builder()
+            .table_name(self.table)
+            .set_key(Some(keys::claim(what).attributes()))
+            .condition_expression("attribute_not_exists(pk) OR #record = :name")
+            .expression_attribute_names("#record", "record")
+            .expression_attribute_values(":name", AttributeValue::S(name.to_string()))
+            .build()
+            .expect("table and key are set");
+        self.push(TransactWriteItem::builder().delete(delete).build(), Part::Version);
+    }
+}

@@ -1,0 +1,109 @@
+//! The console's links, and what its pages read: nothing here writes anything but a link.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use stablepin_rules::name::{ApplicationName, EnvironmentName};
+use stablepin_rules::records::{ConsoleLink, Environment, Operation, OperationId, Subject, TokenHash};
+
+use super::lists::Range;
+use super::{
+    CommitError, Cursor, KEPT_AFTER_EXPIRY, Page, Part, StoredOperation, Table, TableError, Writes,
+    configuration_of, item, keys, record,
+};
+
+/// Every environment of one application, before any operation; in the file's order.
+pub type Environments = Vec<Subject>;
+
+impl Table {
+    pub async fn put_console_link(&self, link: &ConsoleLink) -> Result<(), TableError> {
+        let mut item = item(&keys::console_link(&link.hash), 1, link)?;
+        let ttl = link.expires_at.as_second().saturating_add(KEPT_AFTER_EXPIRY);
+        item.insert("ttl".into(), AttributeValue::N(ttl.to_string()));
+        // As a transaction of one: an operation of the SDK's more is 50 kB in the program that has no other use for it.
+        let mut writes = Writes::new(&self.name);
+        writes.put(item, Some(0), Part::Version);
+        self.transact(writes).await.map_err(|error| match error {
+            CommitError::Table(error) => error,
+            lost => TableError::Call {
+                operation: "TransactWriteItems",
+                message: lost.to_string(),
+                retryable: true,
+            },
+        })
+    }
+
+    /// Expired or not.
+    pub async fn console_link(&self, hash: &TokenHash) -> Result<Option<ConsoleLink>, TableError> {
+        let found = self.get(&keys::console_link(hash)).await?;
+        found.map(|item| record("CONSOLE", &item)).transpose()
+    }
+
+    /// How applications stand: two reads for all of them. None for one that is not there. One that cannot be read is an
+    /// error of its own, which does not hide the others.
+    pub async fn standing(
+        &self,
+        applications: &[ApplicationName],
+    ) -> Result<Vec<Option<Result<Environments, TableError>>>, TableError> {
+        let wanted: Vec<_> = applications.iter().map(keys::configuration).collect();
+        let mut found = self.batch_get(&wanted).await?;
+        let configurations: Vec<_> =
+            wanted.iter().map(|key| found.remove(key).map(|item| configuration_of(&item))).collect();
+        let mut wanted = Vec::new();
+        for configuration in configurations.iter().flatten().flatten() {
+            let application = &configuration.application;
+            let names = application.environments.iter().map(|policy| &policy.name);
+            wanted.extend(names.map(|name| keys::environment(&application.name, name)));
+        }
+        let mut found = self.batch_get_many(&wanted).await?;
+        let standing = configurations.into_iter().map(|configuration| {
+            configuration.map(|configuration| {
+                let configuration = configuration?;
+                let names: Vec<EnvironmentName> =
+                    configuration.application.environments.iter().map(|policy| policy.name.clone()).collect();
+                let subjects = names.into_iter().map(|name| {
+                    let key = keys::environment(&configuration.application.name, &name);
+                    let environment = found.remove(&key).map(|item| record("ENV", &item)).transpose()?;
+                    Ok(Subject {
+                        configuration: configuration.clone(),
+                        name,
+                        environment: environment.unwrap_or_else(Environment::untouched),
+                        build: None,
+                        operation: None,
+                    })
+                });
+                subjects.collect()
+            })
+        });
+        Ok(standing.collect())
+    }
+
+    /// What happened to an application, newest first: its promotions, its rollbacks, and tags of ours that were found
+    /// elsewhere, by their ids, which sort by time. `before` is the last one of the page before.
+    pub async fn history(
+        &self,
+        application: &ApplicationName,
+        limit: i32,
+        before: Option<OperationId>,
+    ) -> Result<Page<(EnvironmentName, Operation)>, TableError> {
+        let of = async |prefix: &str| -> Result<Page<StoredOperation>, TableError> {
+            self.query(Range {
+                partition: keys::partition(application),
+                prefix,
+                newest_first: true,
+                limit: Some(limit),
+                after: before.map(|id| Cursor(format!("{prefix}{id}"))),
+            })
+            .await
+        };
+        let (promotions, rollbacks, repairs) = tokio::join!(of("PROMOTION#"), of("ROLLBACK#"), of("REPAIR#"));
+        let pages = [promotions?, rollbacks?, repairs?];
+        let mut more = pages.iter().any(|page| page.next.is_some());
+        let mut all: Vec<StoredOperation> = pages.into_iter().flat_map(|page| page.items).collect();
+        all.sort_by_key(|stored| std::cmp::Reverse(stored.operation.id()));
+        let most = usize::try_from(limit).unwrap_or_default();
+        more |= all.len() > most;
+        all.truncate(most);
+        let next = all.last().filter(|_| more).map(|stored| Cursor(stored.operation.id().to_string()));
+        let items = all.into_iter().map(|stored| (stored.environment, stored.operation)).collect();
+        Ok(Page { items, next })
+    }
+}

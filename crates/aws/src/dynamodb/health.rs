@@ -1,0 +1,123 @@
+//! What is not well with the stack itself, as it was last found; and how many mails somebody got this second.
+
+use std::collections::BTreeSet;
+
+use aws_sdk_dynamodb::error::ProvideErrorMetadata;
+use aws_sdk_dynamodb::types::AttributeValue;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use stablepin_rules::application::MailAddress;
+use stablepin_rules::name::ApplicationName;
+
+use super::lists::Range;
+use super::{ItemKey, Table, TableError, item, keys, record, sortable};
+
+/// What is looked at on its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum About {
+    /// Whoever is subscribed to the topics of secret links.
+    Topics,
+    /// An application's approvers.
+    Approvers(ApplicationName),
+}
+
+/// What was found there, in words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// `topics`, or the application's name.
+    pub about: String,
+    pub findings: BTreeSet<String>,
+    /// Since when these are all that is found.
+    pub since: Timestamp,
+}
+
+/// SNS disables an address that gets more than 10 mails in a second. Half of that: clocks differ.
+/// <https://repost.aws/knowledge-center/sns-email-subscription-disabled>
+const MAILS_A_SECOND: u8 = 5;
+
+/// Seconds that a second's count is kept.
+const COUNT_KEPT: i64 = 3600;
+
+impl About {
+    fn key(&self) -> ItemKey {
+        match self {
+            Self::Topics => keys::health("TOPICS".to_owned()),
+            Self::Approvers(application) => keys::health(format!("APPROVERS#{application}")),
+        }
+    }
+
+    fn name(&self) -> String {
+        match self {
+            Self::Topics => "topics".to_owned(),
+            Self::Approvers(application) => application.to_string(),
+        }
+    }
+}
+
+impl Table {
+    /// None: nobody has looked yet.
+    pub async fn health(&self, about: &About) -> Result<Option<Health>, TableError> {
+        self.get(&about.key()).await?.map(|item| record("HEALTH", &item)).transpose()
+    }
+
+    pub async fn put_health(
+        &self,
+        about: &About,
+        findings: &BTreeSet<String>,
+        at: Timestamp,
+    ) -> Result<(), TableError> {
+        let health = Health { about: about.name(), findings: findings.clone(), since: at };
+        self.client
+            .put_item()
+            .table_name(&self.name)
+            .set_item(Some(item(&about.key(), 1, &health)?))
+            .send()
+            .await
+            .map_err(TableError::call("PutItem"))?;
+        Ok(())
+    }
+
+    /// Everything that was looked at.
+    pub async fn all_health(&self) -> Result<Vec<Health>, TableError> {
+        let (mut all, mut after) = (Vec::new(), None);
+        loop {
+            let page = self
+                .query(Range {
+                    partition: keys::HEALTH.to_owned(),
+                    prefix: "",
+                    newest_first: false,
+                    limit: Some(1000),
+                    after,
+                })
+                .await?;
+            all.extend(page.items);
+            after = page.next;
+            if after.is_none() {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// Counts one more mail to an address in this second; false: it has had enough for this one.
+    pub async fn may_mail(&self, mail: &MailAddress, now: Timestamp) -> Result<bool, TableError> {
+        let ttl = now.as_second().saturating_add(COUNT_KEPT);
+        let answer = self
+            .client
+            .update_item()
+            .table_name(&self.name)
+            .set_key(Some(keys::mails(&mail.lower(), &sortable(now)).attributes()))
+            .update_expression("SET #ttl = :ttl ADD mails :one")
+            .condition_expression("attribute_not_exists(mails) OR mails < :most")
+            .expression_attribute_names("#ttl", "ttl")
+            .expression_attribute_values(":ttl", AttributeValue::N(ttl.to_string()))
+            .expression_attribute_values(":one", AttributeValue::N("1".to_owned()))
+            .expression_attribute_values(":most", AttributeValue::N(MAILS_A_SECOND.to_string()))
+            .send()
+            .await;
+        match answer {
+            Ok(_) => Ok(true),
+            Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(false),
+            Err(error) => Err(TableError::call("UpdateItem")(error)),
+        }
+    }
+}

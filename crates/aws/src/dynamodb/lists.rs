@@ -1,0 +1,289 @@
+//! Reads of many items, in pages.
+
+use aws_sdk_dynamodb::operation::query::QueryOutput;
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
+use aws_sdk_dynamodb::types::AttributeValue;
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use stablepin_rules::audit::AuditRecord;
+use stablepin_rules::name::{ApplicationName, EnvironmentName};
+use stablepin_rules::records::{Operation, Pin, Work};
+
+use super::{Item, Key, OperationKey, StoredOperation, Table, TableError, WAKE, keys, record, sortable};
+
+/// Where a page ended: the sort key of its last item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cursor(pub String);
+
+#[derive(Debug)]
+pub struct Page<T> {
+    pub items: Vec<T>,
+    /// None on the last page.
+    pub next: Option<Cursor>,
+}
+
+pub(super) struct Range<'a> {
+    pub(super) partition: String,
+    pub(super) prefix: &'a str,
+    pub(super) newest_first: bool,
+    /// None: as many as DynamoDB reads at a time, 1 MB.
+    pub(super) limit: Option<i32>,
+    pub(super) after: Option<Cursor>,
+}
+
+impl Table {
+    /// Every pin that the environment ever had, newest first.
+    pub async fn pins(
+        &self,
+        application: &ApplicationName,
+        environment: &EnvironmentName,
+    ) -> Result<Vec<Pin>, TableError> {
+        self.newest_pins(application, environment, usize::MAX).await
+    }
+
+    /// At least so many, if there are; newest first.
+    pub async fn newest_pins(
+        &self,
+        application: &ApplicationName,
+        environment: &EnvironmentName,
+        least: usize,
+    ) -> Result<Vec<Pin>, TableError> {
+        let (mut pins, mut after) = (Vec::new(), None);
+        while pins.len() < least {
+            let page = self.pins_page(application, environment, 1000, after).await?;
+            pins.extend(page.items);
+            match page.next {
+                Some(next) => after = Some(next),
+                None => break,
+            }
+        }
+        Ok(pins)
+    }
+
+    /// Pins, newest first.
+    pub async fn pins_page(
+        &self,
+        application: &ApplicationName,
+        environment: &EnvironmentName,
+        limit: i32,
+        after: Option<Cursor>,
+    ) -> Result<Page<Pin>, TableError> {
+        self.query(Range {
+            partition: keys::partition(application),
+            prefix: &keys::pin_prefix(environment),
+            newest_first: true,
+            limit: Some(limit),
+            after,
+        })
+        .await
+    }
+
+    /// Promotions of all environments, newest first.
+    pub async fn promotions(
+        &self,
+        application: &ApplicationName,
+        limit: i32,
+        after: Option<Cursor>,
+    ) -> Result<Page<(EnvironmentName, Operation)>, TableError> {
+        let page: Page<StoredOperation> = self
+            .query(Range {
+                partition: keys::partition(application),
+                prefix: "PROMOTION#",
+                newest_first: true,
+                limit: Some(limit),
+                after,
+            })
+            .await?;
+        let items = page.items.into_iter().map(|stored| (stored.environment, stored.operation)).collect();
+        Ok(Page { items, next: page.next })
+    }
+
+    /// One operation with the environment that it is of, as it stands.
+    pub async fn operation(
+        &self,
+        application: &ApplicationName,
+        key: OperationKey,
+    ) -> Result<Option<(EnvironmentName, Operation)>, TableError> {
+        let item = self.get(&keys::operation(application, key)).await?;
+        let stored: Option<StoredOperation> = item.map(|item| record("operation", &item)).transpose()?;
+        Ok(stored.map(|stored| (stored.environment, stored.operation)))
+    }
+
+    /// One month's audit records (`2026-11`), newest first.
+    pub async fn audit(
+        &self,
+        application: &ApplicationName,
+        month: &str,
+        limit: i32,
+        after: Option<Cursor>,
+    ) -> Result<Page<AuditRecord>, TableError> {
+        self.query(Range {
+            partition: keys::audit_partition(application, month),
+            prefix: "",
+            newest_first: true,
+            limit: Some(limit),
+            after,
+        })
+        .await
+    }
+
+    /// The applications' names, in order.
+    pub async fn applications(
+        &self,
+        limit: i32,
+        after: Option<Cursor>,
+    ) -> Result<Page<ApplicationName>, TableError> {
+        self.query(Range {
+            partition: keys::DIRECTORY.to_owned(),
+            prefix: "",
+            newest_first: false,
+            limit: Some(limit),
+            after,
+        })
+        .await
+    }
+
+    /// Operations that are due, the longest waiting first. Only finds them: what to do is decided on a fresh,
+    /// consistent read.
+    pub async fn due(&self, now: Timestamp, limit: i32) -> Result<Vec<Key>, TableError> {
+        let answer = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .index_name("wake")
+            .key_condition_expression("wake = :wake AND wake_at <= :now")
+            .expression_attribute_values(":wake", AttributeValue::S(WAKE.to_owned()))
+            .expression_attribute_values(":now", AttributeValue::S(sortable(now)))
+            .limit(limit)
+            .send()
+            .await
+            .map_err(TableError::call("Query"))?;
+        let mut due = Vec::new();
+        for item in answer.items.unwrap_or_default() {
+            match self.key_of(&item).await {
+                Ok(key) => due.extend(key),
+                // One record that nobody can read must not keep all the others waiting.
+                Err(error @ (TableError::Unreadable { .. } | TableError::Malformed { .. })) => {
+                    tracing::error!(item.key = ?item.get("sk"), "what is due cannot be read: {error}");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(due)
+    }
+
+    /// The index holds keys only: the environment is in the record.
+    async fn key_of(&self, item: &Item) -> Result<Option<Key>, TableError> {
+        let text = |name: &str| match item.get(name) {
+            Some(AttributeValue::S(text)) => text.as_str(),
+            _ => "",
+        };
+        let application = text("pk").strip_prefix("APP#").and_then(|name| ApplicationName::parse(name).ok());
+        let (Some(application), Some(operation)) = (application, OperationKey::parse(text("sk"))) else {
+            return Ok(None);
+        };
+        let found = self.operation(&application, operation).await?;
+        Ok(found.map(|(environment, _)| Key { application, environment, operation }))
+    }
+
+    /// Tags that were found moved, newest first: the last ones.
+    pub async fn repairs(
+        &self,
+        application: &ApplicationName,
+        limit: i32,
+    ) -> Result<Vec<(EnvironmentName, Operation)>, TableError> {
+        let partition = keys::partition(application);
+        let range =
+            Range { partition, prefix: "REPAIR#", newest_first: true, limit: Some(limit), after: None };
+        let page: Page<StoredOperation> = self.query(range).await?;
+        Ok(page.items.into_iter().map(|stored| (stored.environment, stored.operation)).collect())
+    }
+
+    /// Promotions of one environment, or of all, that are still open, newest first.
+    pub async fn open_promotions(
+        &self,
+        application: &ApplicationName,
+        environment: Option<&EnvironmentName>,
+    ) -> Result<Vec<Key>, TableError> {
+        let mut open = Vec::new();
+        let mut after = None;
+        loop {
+            let page = self.promotions(application, 200, after).await?;
+            for (of, operation) in page.items {
+                if let Work::Promotion(promotion) = &operation.work
+                    && environment.is_none_or(|environment| of == *environment)
+                    && !promotion.state.is_terminal()
+                {
+                    open.push(Key {
+                        application: application.clone(),
+                        environment: of,
+                        operation: OperationKey::Promotion(promotion.id),
+                    });
+                }
+            }
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(open),
+            }
+        }
+    }
+
+    pub(super) async fn query<T: DeserializeOwned>(&self, range: Range<'_>) -> Result<Page<T>, TableError> {
+        let prefix = range.prefix;
+        // A cursor of another list leads nowhere: an end, not an error.
+        if range.after.as_ref().is_some_and(|Cursor(sk)| !sk.starts_with(prefix)) {
+            return Ok(Page { items: Vec::new(), next: None });
+        }
+        let page = page(self.ask(range).send().await.map_err(TableError::call("Query"))?);
+        let items = page.items.iter().map(|item| record(prefix, item)).collect::<Result<_, _>>()?;
+        Ok(Page { items, next: page.next })
+    }
+
+    /// Every item below the prefix, in order.
+    pub(super) async fn query_all(&self, partition: String, prefix: &str) -> Result<Vec<Item>, TableError> {
+        let (mut all, mut after) = (Vec::new(), None);
+        loop {
+            let range =
+                Range { partition: partition.clone(), prefix, newest_first: false, limit: None, after };
+            let page = page(self.ask(range).send().await.map_err(TableError::call("Query"))?);
+            all.extend(page.items);
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(all),
+            }
+        }
+    }
+
+    fn ask(&self, range: Range<'_>) -> QueryFluentBuilder {
+        let after = range.after.map(|Cursor(sk)| {
+            Item::from([
+                ("pk".to_owned(), AttributeValue::S(range.partition.clone())),
+                ("sk".to_owned(), AttributeValue::S(sk)),
+            ])
+        });
+        let query = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .consistent_read(true)
+            .scan_index_forward(!range.newest_first)
+            .set_limit(range.limit)
+            .set_exclusive_start_key(after)
+            .expression_attribute_values(":pk", AttributeValue::S(range.partition));
+        if range.prefix.is_empty() {
+            query.key_condition_expression("pk = :pk")
+        } else {
+            query
+                .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
+                .expression_attribute_values(":prefix", AttributeValue::S(range.prefix.to_owned()))
+        }
+    }
+}
+
+fn page(answer: QueryOutput) -> Page<Item> {
+    let next = answer.last_evaluated_key.and_then(|key| match key.get("sk") {
+        Some(AttributeValue::S(sk)) => Some(Cursor(sk.clone())),
+        _ => None,
+    });
+    Page { items: answer.items.unwrap_or_default(), next }
+}

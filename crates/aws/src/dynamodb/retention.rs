@@ -1,0 +1,393 @@
+//! What keeps an image from being deleted, and what is being deleted: one item for each digest, `IMAGE#{digest}`, with
+//! `needed_by`, the operations that were opened for it, and `condemned_by`, the run that is about to delete it. One
+//! excludes the other. There is no item where there is neither.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::delete_item::builders::DeleteItemFluentBuilder;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
+use jiff::Timestamp;
+use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
+use stablepin_rules::name::{ApplicationName, EnvironmentName};
+use stablepin_rules::pin_number::PinNumber;
+use stablepin_rules::records::{Environment, Pin, Work};
+use stablepin_rules::retention::inventory::WasLive;
+use stablepin_rules::retention::run::RunId;
+use stablepin_rules::sweep::KnownTag;
+use stablepin_rules::target::live;
+use uuid::Uuid;
+
+use super::{
+    CommitError, Item, ItemKey, MOST_ROUNDS, OperationKey, Part, StoredOperation, Table, TableError, Writes,
+    item, keys, record, tags,
+};
+
+/// What the table knows of one image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mark {
+    pub digest: ImageDigest,
+    /// Operations that were opened for it. Some of them may have ended.
+    pub needed_by: BTreeSet<OperationKey>,
+    /// The run that is deleting it, or that was cut off there.
+    pub condemned_by: Option<RunId>,
+}
+
+impl Table {
+    /// Every image that is needed, or condemned.
+    pub async fn marks(&self, application: &ApplicationName) -> Result<Vec<Mark>, TableError> {
+        let items = self.query_all(keys::images(application), keys::IMAGES).await?;
+        items.iter().map(mark).collect()
+    }
+
+    /// Those of which nothing is left to do, or that are not there at all. What has ended, and still owes a tag or a
+    /// mail, is not among them yet.
+    pub async fn ended(
+        &self,
+        application: &ApplicationName,
+        operations: &[OperationKey],
+    ) -> Result<BTreeSet<OperationKey>, TableError> {
+        // DynamoDB refuses to be asked for one key twice.
+        let operations: BTreeSet<OperationKey> = operations.iter().copied().collect();
+        let wanted: Vec<ItemKey> =
+            operations.iter().map(|operation| keys::operation(application, *operation)).collect();
+        let found = self.batch_get_attributes(&wanted, Some("pk, sk, wake")).await?;
+        // Whatever is unfinished has a time to look at it next, and is in the index by it.
+        let ended = operations
+            .iter()
+            .zip(&wanted)
+            .filter(|(_, key)| found.get(key).is_none_or(|item| !item.contains_key("wake")));
+        Ok(ended.map(|(operation, _)| *operation).collect())
+    }
+
+    /// Takes references of operations that have ended back. One that is added meanwhile stays.
+    pub async fn release(
+        &self,
+        application: &ApplicationName,
+        digest: &ImageDigest,
+        operations: &BTreeSet<OperationKey>,
+    ) -> Result<(), TableError> {
+        if operations.is_empty() {
+            return Ok(());
+        }
+        let key = keys::image(application, digest);
+        let ended = operations.iter().map(ToString::to_string).collect();
+        let release = self
+            .client
+            .update_item()
+            .update_expression("DELETE needed_by :ended")
+            .condition_expression("attribute_exists(needed_by)")
+            .expression_attribute_values(":ended", AttributeValue::Ss(ended));
+        match self.update_where(&key, release).await? {
+            Some(left) if !left.contains_key("needed_by") && !left.contains_key("condemned_by") => {
+                let unmarked = self.client.delete_item().condition_expression(
+                    "attribute_not_exists(needed_by) AND attribute_not_exists(condemned_by)",
+                );
+                self.delete_where(&key, unmarked).await?;
+            }
+            Some(_) | None => {}
+        }
+        Ok(())
+    }
+
+    /// From now on nothing is opened for it. False, and nothing is marked, where an operation needs it or another run
+    /// has marked it. Marked by the same run before: true.
+    pub async fn condemn(
+        &self,
+        application: &ApplicationName,
+        digest: &ImageDigest,
+        run: RunId,
+        now: Timestamp,
+    ) -> Result<bool, TableError> {
+        let condemn = self
+            .client
+            .update_item()
+            .update_expression("SET condemned_by = :run, condemned_at = if_not_exists(condemned_at, :now)")
+            .condition_expression(
+                "attribute_not_exists(needed_by) AND (attribute_not_exists(condemned_by) OR condemned_by = :run)",
+            )
+            .expression_attribute_values(":run", AttributeValue::S(run.to_string()))
+            .expression_attribute_values(":now", AttributeValue::S(now.to_string()));
+        Ok(self.update_where(&keys::image(application, digest), condemn).await?.is_some())
+    }
+
+    /// It is not deleted, or it is gone: takes the mark away, whoever has set it.
+    pub async fn pardon(
+        &self,
+        application: &ApplicationName,
+        digest: &ImageDigest,
+    ) -> Result<(), TableError> {
+        let key = keys::image(application, digest);
+        // Nothing is left where nothing needs it, and nothing that is condemned is needed.
+        let unneeded = self.client.delete_item().condition_expression("attribute_not_exists(needed_by)");
+        if !self.delete_where(&key, unneeded).await? {
+            let pardon = self
+                .client
+                .update_item()
+                .update_expression("REMOVE condemned_by, condemned_at")
+                .condition_expression("attribute_exists(condemned_by)");
+            self.update_where(&key, pardon).await?;
+        }
+        Ok(())
+    }
+
+    /// The registry has it no more. Its build has lost its build tag with it: a later push of the same digest puts it
+    /// again. Then the mark is taken away. Also for a mark that a crash has left, whether the image is there or not: it
+    /// may have been deleted and pushed again, and a build tag that is there is only looked at once more.
+    pub async fn was_deleted(
+        &self,
+        application: &ApplicationName,
+        digest: &ImageDigest,
+    ) -> Result<(), TableError> {
+        for round in 0..MOST_ROUNDS {
+            self.pause(round).await;
+            let Some(mut build) = self.build(application, digest).await?.filter(|build| build.tagged) else {
+                return self.pardon(application, digest).await;
+            };
+            let old = build.version;
+            (build.tagged, build.version) = (false, old + 1);
+            let mut writes = Writes::new(&self.name);
+            let item = item(&keys::build(application, digest), build.version, &build)?;
+            writes.put(item, Some(old), Part::Version);
+            match self.transact(writes).await {
+                Ok(()) => return self.pardon(application, digest).await,
+                Err(CommitError::Table(error)) => return Err(error),
+                Err(
+                    CommitError::Lost
+                    | CommitError::AlreadyOpened
+                    | CommitError::Condemned(_)
+                    | CommitError::Crowded(_)
+                    | CommitError::NameTaken(_)
+                    | CommitError::LinkUsed
+                    | CommitError::Claimed { .. },
+                ) => {}
+            }
+        }
+        Err(contended("TransactWriteItems", &keys::build(application, digest)))
+    }
+
+    /// Every pin of every environment, also of one that has left the configuration.
+    pub async fn pins_of_all(
+        &self,
+        application: &ApplicationName,
+    ) -> Result<Vec<(EnvironmentName, PinNumber, ImageDigest)>, TableError> {
+        let items = self.query_all(keys::partition(application), keys::PINS).await?;
+        let pin = |item: &Item| {
+            let environment = named(item, keys::PINS, |rest| {
+                rest.split_once('#').and_then(|(name, _)| EnvironmentName::parse(name).ok())
+            })?;
+            let pin: Pin = record("PIN", item)?;
+            Ok((environment, pin.number, pin.digest))
+        };
+        items.iter().map(pin).collect()
+    }
+
+    /// What was live when a rollback began, of each that there ever was.
+    pub async fn was_live(&self, application: &ApplicationName) -> Result<Vec<WasLive>, TableError> {
+        let items = self.query_all(keys::partition(application), keys::ROLLBACKS).await?;
+        let mut found = Vec::new();
+        for item in &items {
+            let StoredOperation { environment, operation } = record("operation", item)?;
+            let Work::Rollback(rollback) = operation.work else { continue };
+            let live = live(&rollback.rollout.services, None).into_iter();
+            found.extend(live.map(|digest| WasLive {
+                environment: environment.clone(),
+                at: rollback.requested_at,
+                digest,
+            }));
+        }
+        Ok(found)
+    }
+
+    /// Every environment that anything has happened to, also one that has left the configuration.
+    pub async fn environments_of(
+        &self,
+        application: &ApplicationName,
+    ) -> Result<Vec<(EnvironmentName, Environment)>, TableError> {
+        let items = self.query_all(keys::partition(application), keys::ENVIRONMENTS).await?;
+        let environment = |item: &Item| {
+            let name = named(item, keys::ENVIRONMENTS, |name| EnvironmentName::parse(name).ok())?;
+            Ok((name, record("ENV", item)?))
+        };
+        items.iter().map(environment).collect()
+    }
+
+    /// What is known of each of the repository's tags: where we put it ourselves, ever, and which push of it was answered.
+    pub async fn tags_of(
+        &self,
+        application: &ApplicationName,
+        repository: &RepositoryName,
+    ) -> Result<HashMap<ImageTag, KnownTag>, TableError> {
+        let prefix = keys::tag_prefix(repository);
+        let items = self.query_all(keys::partition(application), &prefix).await?;
+        let of = |item: &Item| Ok((named(item, &prefix, |tag| ImageTag::parse(tag).ok())?, tags::of(item)));
+        items.iter().map(of).collect()
+    }
+
+    /// What somebody put tags on, and when, of those tags that are neither builds nor ours.
+    pub async fn tagged_of(
+        &self,
+        application: &ApplicationName,
+        repository: &RepositoryName,
+    ) -> Result<HashMap<ImageTag, (ImageDigest, Timestamp)>, TableError> {
+        let prefix = keys::tagged_prefix(repository);
+        let items = self.query_all(keys::partition(application), &prefix).await?;
+        let mut found = HashMap::with_capacity(items.len());
+        for item in &items {
+            let tag = named(item, &prefix, |tag| ImageTag::parse(tag).ok())?;
+            found.extend(tags::seen(item, "tagged", "tagged_at").map(|seen| (tag, seen)));
+        }
+        Ok(found)
+    }
+
+    /// One run at a time works on a repository. False while another holder has it; whoever has it already may take it
+    /// for longer.
+    pub async fn take_repository(
+        &self,
+        application: &ApplicationName,
+        repository: &RepositoryName,
+        run: RunId,
+        holder: Uuid,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<bool, TableError> {
+        let milliseconds = |at: Timestamp| AttributeValue::N(at.as_millisecond().to_string());
+        let take = self
+            .client
+            .update_item()
+            .update_expression("SET #run = :run, #holder = :holder, #until = :until")
+            .condition_expression("attribute_not_exists(pk) OR #until <= :now OR #holder = :holder")
+            .expression_attribute_names("#run", "run")
+            .expression_attribute_names("#holder", "holder")
+            .expression_attribute_names("#until", "until")
+            .expression_attribute_values(":run", AttributeValue::S(run.to_string()))
+            .expression_attribute_values(":holder", AttributeValue::S(holder.to_string()))
+            .expression_attribute_values(":until", milliseconds(until))
+            .expression_attribute_values(":now", milliseconds(now));
+        Ok(self.update_where(&keys::retention(application, repository), take).await?.is_some())
+    }
+
+    /// Nothing happens where somebody else has it by now.
+    pub async fn give_repository_back(
+        &self,
+        application: &ApplicationName,
+        repository: &RepositoryName,
+        holder: Uuid,
+    ) -> Result<(), TableError> {
+        let own = self
+            .client
+            .delete_item()
+            .condition_expression("#holder = :holder")
+            .expression_attribute_names("#holder", "holder")
+            .expression_attribute_values(":holder", AttributeValue::S(holder.to_string()));
+        self.delete_where(&keys::retention(application, repository), own).await?;
+        Ok(())
+    }
+
+    /// The item as it is after; none where the condition does not hold.
+    async fn update_where(
+        &self,
+        key: &ItemKey,
+        update: UpdateItemFluentBuilder,
+    ) -> Result<Option<Item>, TableError> {
+        let update =
+            update.table_name(&self.name).set_key(Some(key.attributes())).return_values(ReturnValue::AllNew);
+        for round in 0..MOST_ROUNDS {
+            self.pause(round).await;
+            match held("UpdateItem", update.clone().send().await)? {
+                Held::Done(answer) => return Ok(Some(answer.attributes.unwrap_or_default())),
+                Held::ConditionFailed => return Ok(None),
+                Held::InTransaction => {}
+            }
+        }
+        Err(contended("UpdateItem", key))
+    }
+
+    /// False where the condition does not hold.
+    async fn delete_where(&self, key: &ItemKey, delete: DeleteItemFluentBuilder) -> Result<bool, TableError> {
+        let delete = delete.table_name(&self.name).set_key(Some(key.attributes()));
+        for round in 0..MOST_ROUNDS {
+            self.pause(round).await;
+            match held("DeleteItem", delete.clone().send().await)? {
+                Held::Done(_) => return Ok(true),
+                Held::ConditionFailed => return Ok(false),
+                Held::InTransaction => {}
+            }
+        }
+        Err(contended("DeleteItem", key))
+    }
+
+    async fn pause(&self, round: u32) {
+        if round > 0 {
+            tokio::time::sleep(Duration::from_millis(25 << round)).await;
+        }
+    }
+}
+
+/// What came of a conditional write.
+enum Held<T> {
+    Done(T),
+    ConditionFailed,
+    /// Something is being opened for it at this very moment. The SDK does not try that again.
+    /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html#transaction-conflict-handling>
+    InTransaction,
+}
+
+fn held<T, E, R>(operation: &'static str, answer: Result<T, SdkError<E, R>>) -> Result<Held<T>, TableError>
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+    R: std::fmt::Debug,
+{
+    match answer {
+        Ok(done) => Ok(Held::Done(done)),
+        Err(error) => match error.code() {
+            Some("ConditionalCheckFailedException") => Ok(Held::ConditionFailed),
+            Some("TransactionConflictException") => Ok(Held::InTransaction),
+            Some(_) | None => Err(TableError::call(operation)(error)),
+        },
+    }
+}
+
+fn contended(operation: &'static str, key: &ItemKey) -> TableError {
+    let message = format!("others kept writing {}", key.sk);
+    TableError::Call { operation, message, retryable: true }
+}
+
+/// What its sort key names, after the prefix.
+fn named<T>(item: &Item, prefix: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T, TableError> {
+    let sk = match item.get("sk") {
+        Some(AttributeValue::S(sk)) => sk.as_str(),
+        _ => "",
+    };
+    let malformed =
+        || TableError::Malformed { key: sk.to_owned(), reason: "its key has no name in it".to_owned() };
+    sk.strip_prefix(prefix).and_then(parse).ok_or_else(malformed)
+}
+
+/// What cannot be read protects: it is an error, and nothing is deleted.
+fn mark(item: &Item) -> Result<Mark, TableError> {
+    let digest = named(item, keys::IMAGES, |digest| ImageDigest::parse(digest).ok())?;
+    let malformed = |reason: &str| TableError::Malformed {
+        key: format!("{}{digest}", keys::IMAGES),
+        reason: reason.to_owned(),
+    };
+    let needed_by = match item.get("needed_by") {
+        None => BTreeSet::new(),
+        Some(AttributeValue::Ss(operations)) => operations
+            .iter()
+            .map(|operation| OperationKey::parse(operation))
+            .collect::<Option<_>>()
+            .ok_or_else(|| malformed("it is needed by something that is no operation"))?,
+        Some(_) => return Err(malformed("needed_by is no set of strings")),
+    };
+    let condemned_by = match item.get("condemned_by") {
+        None => None,
+        Some(AttributeValue::S(run)) => {
+            Some(RunId::parse(run).ok_or_else(|| malformed("condemned_by is no run's id"))?)
+        }
+        Some(_) => return Err(malformed("condemned_by is no string")),
+    };
+    Ok(Mark { digest, needed_by, condemned_by })
+}

@@ -1,0 +1,253 @@
+//! What DescribeImages answers, read into what decides and nothing else. The SDK makes fifteen members of each image, with
+//! copies of their texts: of a hundred thousand images that was half of what a plan takes. The call is the SDK's for the
+//! rest, and so is the reading of a refusal.
+
+use std::borrow::Cow;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aws_sdk_ecr::operation::describe_images::{DescribeImages, DescribeImagesError, DescribeImagesOutput};
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::interceptors::Intercept;
+use aws_smithy_runtime_api::client::interceptors::context::{
+    BeforeSerializationInterceptorContextMut, Error, Output, OutputOrError,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpResponse, OrchestratorError};
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_runtime_api::client::runtime_plugin::RuntimePlugin as _;
+use aws_smithy_runtime_api::client::ser_de::{DeserializeResponse, SharedResponseDeserializer};
+use aws_smithy_types::DateTime;
+use aws_smithy_types::config_bag::{ConfigBag, FrozenLayer};
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
+use stablepin_rules::manifest::{DOCKER_LIST, OCI_INDEX};
+
+use super::{EcrError, FoundImage, ImageStatus, Oddness, timestamp};
+
+/// Those of one page, or why it could not be read.
+type Images = Result<Page, EcrError>;
+
+/// What a page tells.
+#[derive(Debug, Default)]
+pub(super) struct Page {
+    pub(super) images: Vec<FoundImage>,
+    /// Images whose digests are none, as they are written.
+    pub(super) unnamed: Vec<String>,
+}
+
+/// Reads the answer of one call, that it is an interceptor of.
+#[derive(Debug, Clone)]
+pub(super) struct Reader {
+    repository: RepositoryName,
+    /// The SDK's own reading.
+    sdk: Option<FrozenLayer>,
+    /// What was read, until the call has ended. None: nothing was.
+    read: Arc<Mutex<Option<Images>>>,
+}
+
+impl Reader {
+    pub(super) fn of(repository: &RepositoryName) -> Self {
+        Self { repository: repository.clone(), sdk: DescribeImages::new().config(), read: Arc::default() }
+    }
+
+    /// The images, after the call went well. Where the SDK did not ask for them to be read, there is an error: a repository
+    /// does not look empty.
+    pub(super) fn found(&self) -> Images {
+        let read = self.read.lock().unwrap_or_else(PoisonError::into_inner).take();
+        read.unwrap_or_else(|| {
+            Err(EcrError::Odd {
+                repository: self.repository.clone(),
+                image: "every image".to_owned(),
+                member: "imageDetails",
+                found: "an answer that was not read".to_owned(),
+            })
+        })
+    }
+}
+
+impl Intercept for Reader {
+    fn name(&self) -> &'static str {
+        "DescribeImages"
+    }
+
+    fn modify_before_serialization(
+        &self,
+        _: &mut BeforeSerializationInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        cfg: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        cfg.interceptor_state().store_put(SharedResponseDeserializer::new(self.clone()));
+        Ok(())
+    }
+}
+
+impl DeserializeResponse for Reader {
+    fn deserialize_nonstreaming_with_config(
+        &self,
+        response: &HttpResponse,
+        cfg: &ConfigBag,
+    ) -> OutputOrError {
+        if !response.status().is_success()
+            && let Some(sdk) = self.sdk.as_ref().and_then(|sdk| sdk.load::<SharedResponseDeserializer>())
+        {
+            return sdk.deserialize_nonstreaming_with_config(response, cfg);
+        }
+        let body = response.body().bytes().unwrap_or_default();
+        let (page, next_token) = page(body).map_err(|error| {
+            OrchestratorError::operation(Error::erase(DescribeImagesError::unhandled(error)))
+        })?;
+        *self.read.lock().unwrap_or_else(PoisonError::into_inner) = Some(Ok(page));
+        Ok(Output::erase(DescribeImagesOutput::builder().set_next_token(next_token).build()))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", bound(deserialize = "T: Deserialize<'de>"))]
+struct Answer<T> {
+    image_details: Option<Vec<T>>,
+    next_token: Option<String>,
+}
+
+/// A page, and the token of the next one. One image that is not of the shape that ECR documents does not spoil it.
+fn page(body: &[u8]) -> Result<(Page, Option<String>), serde_json::Error> {
+    let mut page = Page::default();
+    let next = match serde_json::from_slice::<Answer<Detail<'_>>>(body) {
+        Ok(answer) => {
+            let details = answer.image_details.unwrap_or_default();
+            page.images.reserve_exact(details.len());
+            details.into_iter().for_each(|detail| page.add(detail, None));
+            answer.next_token
+        }
+        Err(_) => {
+            let answer: Answer<Value> = serde_json::from_slice(body)?;
+            for detail in answer.image_details.unwrap_or_default() {
+                let (detail, odd) = as_far_as_understood(detail);
+                page.add(Detail::deserialize(&detail)?, odd);
+            }
+            answer.next_token
+        }
+    };
+    Ok((page, next))
+}
+
+/// The members that can be read, and what is odd about the first of the others.
+fn as_far_as_understood(detail: Value) -> (Value, Option<String>) {
+    let Value::Object(members) = detail else { return (json!({}), None) };
+    let (mut read, mut odd) = (json!({}), None);
+    for (name, member) in members {
+        let alone = json!({ &name: &member });
+        if Detail::deserialize(&alone).is_ok() {
+            read[name] = member;
+        } else {
+            odd.get_or_insert_with(|| words(&name, &member.to_string()));
+        }
+    }
+    (read, odd)
+}
+
+fn words(member: &str, found: &str) -> String {
+    let shown: String = found.chars().take(LONGEST_SHOWN).collect();
+    format!("ECR says that its {member} is {shown:?}, which is not understood")
+}
+
+/// Characters of what was not understood.
+const LONGEST_SHOWN: usize = 100;
+
+/// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ImageDetail.html>
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Detail<'a> {
+    #[serde(borrow)]
+    image_digest: Option<Text<'a>>,
+    #[serde(borrow)]
+    image_tags: Option<Vec<Text<'a>>>,
+    image_size_in_bytes: Option<i64>,
+    /// Times are in seconds since 1970.
+    image_pushed_at: Option<f64>,
+    #[serde(borrow)]
+    image_status: Option<Text<'a>>,
+    last_archived_at: Option<f64>,
+    last_activated_at: Option<f64>,
+    last_recorded_pull_time: Option<f64>,
+    #[serde(borrow)]
+    image_manifest_media_type: Option<Text<'a>>,
+    #[serde(borrow)]
+    subject_manifest_digest: Option<Text<'a>>,
+}
+
+/// Of the answer itself where nothing in it is escaped.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl Page {
+    /// What is not understood of an image is said with it: whoever plans keeps it.
+    fn add(&mut self, image: Detail<'_>, odd: Option<String>) {
+        let mut odd = odd;
+        let mut is_odd = |member: &str, found: &str| {
+            odd.get_or_insert_with(|| words(member, found));
+        };
+        let written = image.image_digest.as_ref().map_or("", |digest| &digest.0);
+        let Ok(digest) = ImageDigest::parse(written) else {
+            self.unnamed.push(written.chars().take(LONGEST_SHOWN).collect());
+            return;
+        };
+        let mut tags = Vec::with_capacity(image.image_tags.as_ref().map_or(0, Vec::len));
+        for tag in image.image_tags.iter().flatten() {
+            match ImageTag::parse(&tag.0) {
+                Ok(tag) => tags.push(tag),
+                Err(_) => is_odd("imageTags", &tag.0),
+            }
+        }
+        let status = match image.image_status.as_ref().map(|status| status.0.as_ref()) {
+            None | Some("ACTIVE") => ImageStatus::Active,
+            Some("ARCHIVED") => ImageStatus::Archived,
+            Some("ACTIVATING") => ImageStatus::Activating,
+            Some(other) => {
+                is_odd("imageStatus", other);
+                ImageStatus::Active
+            }
+        };
+        let subject = image.subject_manifest_digest.as_ref().and_then(|subject| {
+            let parsed = ImageDigest::parse(&subject.0).ok();
+            if parsed.is_none() {
+                is_odd("subjectManifestDigest", &subject.0);
+            }
+            parsed
+        });
+        if let Some(bytes) = image.image_size_in_bytes.filter(|bytes| *bytes < 0) {
+            is_odd("imageSizeInBytes", &bytes.to_string());
+        }
+        self.images.push(FoundImage {
+            digest,
+            tags,
+            size_bytes: image.image_size_in_bytes.and_then(|bytes| u64::try_from(bytes).ok()),
+            pushed_at: image.image_pushed_at.and_then(at),
+            status,
+            archived_at: image.last_archived_at.and_then(at),
+            activated_at: image.last_activated_at.and_then(at),
+            pulled_at: image.last_recorded_pull_time.and_then(at),
+            is_index: image
+                .image_manifest_media_type
+                .as_ref()
+                .is_none_or(|media_type| [OCI_INDEX, DOCKER_LIST].contains(&media_type.0.as_ref())),
+            subject,
+            odd: odd.map(|words| Box::new(Oddness(words))),
+        });
+    }
+}
+
+fn at(seconds: f64) -> Option<Timestamp> {
+    timestamp(&DateTime::from_secs_f64(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_read_is_no_empty_repository() {
+        let reader = Reader::of(&RepositoryName::parse("web").unwrap());
+        assert!(matches!(reader.found(), Err(EcrError::Odd { .. })));
+    }
+}

@@ -1,0 +1,544 @@
+//! What names images, all over an account: clusters, services, tasks, revisions, task definitions, daemons.
+//!
+//! These reads decide what must not be deleted, so they fail closed. A list is whole or an error; what ECS leaves out
+//! of an answer is an error, unless it is a task or a service that ended between its listing and its description.
+//! Each describing call is one request, of as many as ECS takes: who calls has them run side by side.
+
+use std::collections::BTreeSet;
+
+use aws_sdk_ecs::types::{
+    DeploymentControllerType, DeploymentRolloutState, DesiredStatus, Failure, SortOrder,
+    TaskDefinitionFamilyStatus, TaskDefinitionStatus,
+};
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_runtime_api::http::Response;
+use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use stablepin_rules::image::ImageDigest;
+
+use super::service_deployment::{is_not_offered, listed};
+use super::{Ecs, EcsError, ListedServiceDeployment, others_than_missing, text};
+use crate::failed_call::FailedCall;
+use crate::pages::{Endless, Pages};
+
+/// How many services [`Ecs::services_in_use`] takes.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeServices.html>
+pub const PER_DESCRIBE_SERVICES: usize = 10;
+/// How many tasks [`Ecs::tasks_in_use`] takes.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html>
+pub const PER_DESCRIBE_TASKS: usize = 100;
+/// How many service deployments, service revisions, daemon deployments and daemon revisions one call takes.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeServiceRevisions.html>
+pub const PER_DESCRIBE_REVISIONS: usize = 20;
+
+/// The most that a page of any of these lists has. ListServices gives ten unless it is asked for more.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListServices.html>
+const PER_PAGE: i32 = 100;
+
+/// Ten times what a cluster may have of services, or of tasks, unless AWS raised it.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-quotas.html>
+const MOST_PAGES: usize = 1000;
+
+/// An image as something names it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NamedImage {
+    /// The reference as it was written.
+    pub image: Option<String>,
+    /// What it was resolved to, where anybody knows. It may be the image of one platform where the reference is to an
+    /// index.
+    pub digest: Option<ImageDigest>,
+}
+
+/// A service, as to the images that it may run or return to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceInUse {
+    pub arn: String,
+    pub name: String,
+    /// ARNs: its own, and those of its deployments and task sets.
+    pub task_definitions: BTreeSet<String>,
+    /// ARNs of the service revisions that are current.
+    pub revisions: BTreeSet<String>,
+    /// Whether ECS itself deploys it: only then there are service deployments and service revisions.
+    pub by_ecs: bool,
+    /// Whether its last deployment is over and went well: then the one current revision is all that ECS would return
+    /// to. Else the service deployments tell.
+    pub is_settled: bool,
+}
+
+/// A task, as to its images.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskInUse {
+    pub arn: String,
+    /// ARN with revision.
+    pub task_definition: String,
+    /// Such as `service:web`, or `family:web` for one that was run by hand.
+    pub group: Option<String>,
+    pub images: Vec<NamedImage>,
+}
+
+/// A revision of a service or of a daemon, as to its images: they do not change any more, but digests come when the
+/// first task has started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RevisionInUse {
+    pub arn: String,
+    pub images: Vec<NamedImage>,
+}
+
+/// A daemon, as to the revisions that it may run or return to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DaemonInUse {
+    pub arn: String,
+    /// ARNs of the daemon revisions that are current.
+    pub revisions: BTreeSet<String>,
+    /// The ARN of the deployment that goes on, or of the last one.
+    pub deployment: Option<String>,
+}
+
+/// Which tasks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// Those that run or should.
+    Running,
+    /// Those that ECS stops or has stopped. It forgets them after about an hour.
+    Stopped,
+}
+
+/// As [`EcsError::Read`].
+fn read<E>(
+    operation: &'static str,
+    what: impl Into<String>,
+) -> impl FnOnce(SdkError<E, Response<SdkBody>>) -> EcsError
+where
+    E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
+{
+    let what = what.into();
+    move |error| EcsError::Read { operation, what, source: FailedCall::new(error) }
+}
+
+fn endless(operation: &'static str, what: impl Into<String>) -> impl FnOnce(Endless) -> EcsError {
+    let what = what.into();
+    move |Endless| EcsError::Endless { operation, what }
+}
+
+/// A cluster that was there a moment ago holds nothing: ECS deletes none that has services, tasks or instances.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeleteCluster.html>
+fn or_empty_if_gone<T: Default>(answer: Result<T, EcsError>) -> Result<T, EcsError> {
+    match answer {
+        Err(EcsError::Read { source, .. }) if source.code() == Some("ClusterNotFoundException") => {
+            Ok(T::default())
+        }
+        other => other,
+    }
+}
+
+impl Ecs {
+    /// The ARNs of all clusters.
+    pub async fn clusters(&self) -> Result<Vec<String>, EcsError> {
+        const OPERATION: &str = "ListClusters";
+        const WHAT: &str = "the clusters";
+        let (mut arns, mut pages) = (Vec::new(), Pages::at_most(MOST_PAGES));
+        loop {
+            let page = self.client.list_clusters().max_results(PER_PAGE).set_next_token(pages.token());
+            let answer = page.send().await.map_err(read(OPERATION, WHAT))?;
+            let follows = pages.follows(answer.next_token()).map_err(endless(OPERATION, WHAT))?;
+            arns.extend(answer.cluster_arns.unwrap_or_default());
+            if !follows {
+                return Ok(arns);
+            }
+        }
+    }
+
+    /// The ARNs of a cluster's services. Of all kinds: without a filter, Express Gateway services, which ECS manages,
+    /// are among them.
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListServices.html>
+    pub async fn service_arns(&self, cluster: &str) -> Result<Vec<String>, EcsError> {
+        or_empty_if_gone(self.service_arns_of(cluster).await)
+    }
+
+    async fn service_arns_of(&self, cluster: &str) -> Result<Vec<String>, EcsError> {
+        const OPERATION: &str = "ListServices";
+        let what = || format!("the services of {cluster}");
+        let (mut arns, mut pages) = (Vec::new(), Pages::at_most(MOST_PAGES));
+        loop {
+            let page = self.client.list_services().cluster(cluster).max_results(PER_PAGE);
+            let answer = page.set_next_token(pages.token()).send().await.map_err(read(OPERATION, what()))?;
+            let follows = pages.follows(answer.next_token()).map_err(endless(OPERATION, what()))?;
+            arns.extend(answer.service_arns.unwrap_or_default());
+            if !follows {
+                return Ok(arns);
+            }
+        }
+    }
+
+    /// Up to [`PER_DESCRIBE_SERVICES`] services of a cluster, without those that were deleted meanwhile.
+    pub async fn services_in_use(
+        &self,
+        cluster: &str,
+        arns: &[String],
+    ) -> Result<Vec<ServiceInUse>, EcsError> {
+        const OPERATION: &str = "DescribeServices";
+        let what = format!("services of {cluster}");
+        let call = self.client.describe_services().cluster(cluster).set_services(Some(arns.to_vec()));
+        let answer = call.send().await.map_err(read(OPERATION, &what))?;
+        others_than_missing(OPERATION, answer.failures())?;
+        let told = answer.services().iter().map(|service| service.service_arn());
+        all_told(OPERATION, arns, told, answer.failures())?;
+        answer.services().iter().map(service_in_use).collect()
+    }
+
+    /// The ARNs of a cluster's tasks, whoever started them.
+    pub async fn task_arns(&self, cluster: &str, wanted: Wanted) -> Result<Vec<String>, EcsError> {
+        or_empty_if_gone(self.task_arns_of(cluster, wanted).await)
+    }
+
+    async fn task_arns_of(&self, cluster: &str, wanted: Wanted) -> Result<Vec<String>, EcsError> {
+        const OPERATION: &str = "ListTasks";
+        let what = || format!("the tasks of {cluster}");
+        let status = match wanted {
+            Wanted::Running => DesiredStatus::Running,
+            Wanted::Stopped => DesiredStatus::Stopped,
+        };
+        let (mut arns, mut pages) = (Vec::new(), Pages::at_most(MOST_PAGES));
+        loop {
+            let page = self.client.list_tasks().cluster(cluster).desired_status(status.clone());
+            let page = page.max_results(PER_PAGE).set_next_token(pages.token());
+            let answer = page.send().await.map_err(read(OPERATION, what()))?;
+            let follows = pages.follows(answer.next_token()).map_err(endless(OPERATION, what()))?;
+            arns.extend(answer.task_arns.unwrap_or_default());
+            if !follows {
+                return Ok(arns);
+            }
+        }
+    }
+
+    /// Up to [`PER_DESCRIBE_TASKS`] tasks of a cluster, without those that ECS forgot meanwhile.
+    pub async fn tasks_in_use(&self, cluster: &str, arns: &[String]) -> Result<Vec<TaskInUse>, EcsError> {
+        const OPERATION: &str = "DescribeTasks";
+        let call = self.client.describe_tasks().cluster(cluster).set_tasks(Some(arns.to_vec()));
+        let answer = call.send().await.map_err(read(OPERATION, format!("tasks of {cluster}")))?;
+        others_than_missing(OPERATION, answer.failures())?;
+        let told = answer.tasks().iter().map(|task| task.task_arn());
+        all_told(OPERATION, arns, told, answer.failures())?;
+        answer.tasks().iter().map(task_in_use).collect()
+    }
+
+    /// All of a service's deployments that ECS remembers, in no order. None from an ECS that does not know them.
+    pub async fn all_service_deployments(
+        &self,
+        cluster: &str,
+        service: &str,
+    ) -> Result<Vec<ListedServiceDeployment>, EcsError> {
+        const OPERATION: &str = "ListServiceDeployments";
+        let what = || format!("the service deployments of {service}");
+        let (mut found, mut pages) = (Vec::new(), Pages::at_most(MOST_PAGES));
+        loop {
+            let page = self.client.list_service_deployments().cluster(cluster).service(service);
+            let page = page.max_results(PER_PAGE).set_next_token(pages.token());
+            let answer = match page.send().await.map_err(FailedCall::new) {
+                Ok(answer) => answer,
+                Err(failed) if is_not_offered(&failed) => return Ok(found),
+                Err(source) => return Err(EcsError::Read { operation: OPERATION, what: what(), source }),
+            };
+            for brief in answer.service_deployments() {
+                found.push(listed(brief)?);
+            }
+            let follows = pages.follows(answer.next_token()).map_err(endless(OPERATION, what()))?;
+            if !follows {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// The ARNs of the revisions that up to [`PER_DESCRIBE_REVISIONS`] service deployments come from, bring, and go
+    /// back to.
+    pub async fn revisions_of_deployments(&self, arns: &[String]) -> Result<BTreeSet<String>, EcsError> {
+        const OPERATION: &str = "DescribeServiceDeployments";
+        let call = self.client.describe_service_deployments();
+        let answer = call.set_service_deployment_arns(Some(arns.to_vec())).send().await;
+        let answer = answer.map_err(read(OPERATION, "service deployments"))?;
+        none_left_out(OPERATION, answer.failures())?;
+        let told = answer.service_deployments().iter().map(|one| one.service_deployment_arn());
+        all_told(OPERATION, arns, told, &[])?;
+        let mut revisions = BTreeSet::new();
+        for one in answer.service_deployments() {
+            let source = one.source_service_revisions().iter().filter_map(|revision| revision.arn());
+            let target = one.target_service_revision().and_then(|revision| revision.arn());
+            let back = one.rollback().and_then(|rollback| rollback.service_revision_arn());
+            revisions.extend(source.chain(target).chain(back).map(str::to_owned));
+        }
+        Ok(revisions)
+    }
+
+    /// Up to [`PER_DESCRIBE_REVISIONS`] service revisions.
+    pub async fn service_revisions(&self, arns: &[String]) -> Result<Vec<RevisionInUse>, EcsError> {
+        const OPERATION: &str = "DescribeServiceRevisions";
+        let call = self.client.describe_service_revisions();
+        let answer = call.set_service_revision_arns(Some(arns.to_vec())).send().await;
+        let answer = answer.map_err(read(OPERATION, "service revisions"))?;
+        none_left_out(OPERATION, answer.failures())?;
+        let told = answer.service_revisions().iter().map(|one| one.service_revision_arn());
+        all_told(OPERATION, arns, told, &[])?;
+        let revision = |one: &aws_sdk_ecs::types::ServiceRevision| {
+            let arn = one.service_revision_arn().unwrap_or_default();
+            let images = one.container_images().iter();
+            let images = images.map(|image| named(OPERATION, arn, image.image(), image.image_digest()));
+            Ok(RevisionInUse { arn: arn.to_owned(), images: images.collect::<Result<_, _>>()? })
+        };
+        answer.service_revisions().iter().map(revision).collect()
+    }
+
+    /// All families that have a revision with which tasks can be started.
+    pub async fn task_definition_families(&self) -> Result<Vec<String>, EcsError> {
+        const OPERATION: &str = "ListTaskDefinitionFamilies";
+        const WHAT: &str = "the families of task definitions";
+        let (mut families, mut pages) = (Vec::new(), Pages::at_most(MOST_PAGES));
+        loop {
+            let page = self.client.list_task_definition_families().status(TaskDefinitionFamilyStatus::Active);
+            let page = page.max_results(PER_PAGE).set_next_token(pages.token());
+            let answer = page.send().await.map_err(read(OPERATION, WHAT))?;
+            let follows = pages.follows(answer.next_token()).map_err(endless(OPERATION, WHAT))?;
+            families.extend(answer.families.unwrap_or_default());
+            if !follows {
+                return Ok(families);
+            }
+        }
+    }
+
+    /// The ARNs of a family's newest revisions with which tasks can be started, newest first. Fewer where there are
+    /// fewer.
+    ///
+    /// Despite its name, `familyPrefix` is "the full family name"; what another would be listed by it is passed over.
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListTaskDefinitions.html>
+    pub async fn newest_task_definitions(&self, family: &str, count: usize) -> Result<Vec<String>, EcsError> {
+        const OPERATION: &str = "ListTaskDefinitions";
+        let what = || format!("the revisions of the task definition {family}");
+        let wanted = i32::try_from(count).unwrap_or(PER_PAGE).clamp(1, PER_PAGE);
+        let (mut arns, mut pages) = (Vec::new(), Pages::at_most(MOST_PAGES));
+        loop {
+            let page = self.client.list_task_definitions().family_prefix(family);
+            let page = page.status(TaskDefinitionStatus::Active).sort(SortOrder::Desc);
+            let page = page.max_results(wanted).set_next_token(pages.token());
+            let answer = page.send().await.map_err(read(OPERATION, what()))?;
+            let follows = pages.follows(answer.next_token()).map_err(endless(OPERATION, what()))?;
+            let of_family = |arn: &String| {
+                let name = arn.rsplit('/').next().unwrap_or_default();
+                name.rsplit_once(':').is_some_and(|(of, _)| of == family)
+            };
+            arns.extend(answer.task_definition_arns.unwrap_or_default().into_iter().filter(of_family));
+            if arns.len() >= count || !follows {
+                arns.truncate(count);
+                return Ok(arns);
+            }
+        }
+    }
+
+    /// The images of a task definition's containers as they were written. They never change. None where there is no such
+    /// task definition: what was deleted is told like what never was.
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/delete-task-definition-v2.html>
+    pub async fn task_definition_images(&self, arn: &str) -> Result<Option<Vec<String>>, EcsError> {
+        const OPERATION: &str = "DescribeTaskDefinition";
+        let call = self.client.describe_task_definition().task_definition(arn);
+        let answer = match call.send().await {
+            Err(error)
+                if error.code() == Some("ClientException")
+                    && error.message().is_some_and(|text| text.starts_with("Unable to describe")) =>
+            {
+                return Ok(None);
+            }
+            answer => answer.map_err(read(OPERATION, arn))?,
+        };
+        let lacks = |member| EcsError::Answer { operation: OPERATION, what: arn.to_owned(), member };
+        let described = answer.task_definition().ok_or_else(|| lacks("taskDefinition"))?;
+        let containers = described.container_definitions();
+        if containers.is_empty() {
+            return Err(lacks("containerDefinitions"));
+        }
+        let image = |container: &aws_sdk_ecs::types::ContainerDefinition| {
+            text(container.image()).ok_or_else(|| lacks("image"))
+        };
+        containers.iter().map(image).collect::<Result<_, _>>().map(Some)
+    }
+
+    /// The ARNs of a cluster's daemons: one task on each of its managed instances, which no service has. None from an
+    /// ECS that does not know them.
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListDaemons.html>
+    pub async fn daemon_arns(&self, cluster: &str) -> Result<Vec<String>, EcsError> {
+        or_empty_if_gone(self.daemon_arns_of(cluster).await)
+    }
+
+    async fn daemon_arns_of(&self, cluster: &str) -> Result<Vec<String>, EcsError> {
+        const OPERATION: &str = "ListDaemons";
+        let what = || format!("the daemons of {cluster}");
+        let (mut arns, mut pages) = (Vec::new(), Pages::at_most(MOST_PAGES));
+        loop {
+            let page = self.client.list_daemons().cluster_arn(cluster).max_results(PER_PAGE);
+            let answer = match page.set_next_token(pages.token()).send().await.map_err(FailedCall::new) {
+                Ok(answer) => answer,
+                Err(failed) if is_not_offered(&failed) => return Ok(arns),
+                Err(source) => return Err(EcsError::Read { operation: OPERATION, what: what(), source }),
+            };
+            for daemon in answer.daemon_summaries_list() {
+                let lacks = || EcsError::Answer { operation: OPERATION, what: what(), member: "daemonArn" };
+                arns.push(text(daemon.daemon_arn()).ok_or_else(lacks)?);
+            }
+            let follows = pages.follows(answer.next_token()).map_err(endless(OPERATION, what()))?;
+            if !follows {
+                return Ok(arns);
+            }
+        }
+    }
+
+    /// None for one that was deleted meanwhile.
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeDaemon.html>
+    pub async fn daemon_in_use(&self, arn: &str) -> Result<Option<DaemonInUse>, EcsError> {
+        const OPERATION: &str = "DescribeDaemon";
+        let answer = match self.client.describe_daemon().daemon_arn(arn).send().await.map_err(FailedCall::new)
+        {
+            Ok(answer) => answer,
+            Err(failed) if failed.code() == Some("DaemonNotFoundException") => return Ok(None),
+            Err(source) => return Err(EcsError::Read { operation: OPERATION, what: arn.to_owned(), source }),
+        };
+        let lacks = || EcsError::Answer { operation: OPERATION, what: arn.to_owned(), member: "daemon" };
+        let daemon = answer.daemon().ok_or_else(lacks)?;
+        let revisions = daemon.current_revisions().iter().filter_map(|revision| text(revision.arn()));
+        Ok(Some(DaemonInUse {
+            arn: arn.to_owned(),
+            revisions: revisions.collect(),
+            deployment: text(daemon.deployment_arn()),
+        }))
+    }
+
+    /// The ARNs of the revisions that up to [`PER_DESCRIBE_REVISIONS`] daemon deployments come from, bring, and go back
+    /// to.
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeDaemonDeployments.html>
+    pub async fn revisions_of_daemon_deployments(
+        &self,
+        arns: &[String],
+    ) -> Result<BTreeSet<String>, EcsError> {
+        const OPERATION: &str = "DescribeDaemonDeployments";
+        let call = self.client.describe_daemon_deployments();
+        let answer = call.set_daemon_deployment_arns(Some(arns.to_vec())).send().await;
+        let answer = answer.map_err(read(OPERATION, "daemon deployments"))?;
+        none_left_out(OPERATION, answer.failures())?;
+        let told = answer.daemon_deployments().iter().map(|one| one.daemon_deployment_arn());
+        all_told(OPERATION, arns, told, &[])?;
+        let mut revisions = BTreeSet::new();
+        for one in answer.daemon_deployments() {
+            let source = one.source_daemon_revisions().iter().filter_map(|revision| revision.arn());
+            let target = one.target_daemon_revision().and_then(|revision| revision.arn());
+            let back = one.rollback().and_then(|rollback| rollback.rollback_target_daemon_revision_arn());
+            revisions.extend(source.chain(target).chain(back).map(str::to_owned));
+        }
+        Ok(revisions)
+    }
+
+    /// Up to [`PER_DESCRIBE_REVISIONS`] daemon revisions.
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeDaemonRevisions.html>
+    pub async fn daemon_revisions(&self, arns: &[String]) -> Result<Vec<RevisionInUse>, EcsError> {
+        const OPERATION: &str = "DescribeDaemonRevisions";
+        let call = self.client.describe_daemon_revisions();
+        let answer = call.set_daemon_revision_arns(Some(arns.to_vec())).send().await;
+        let answer = answer.map_err(read(OPERATION, "daemon revisions"))?;
+        none_left_out(OPERATION, answer.failures())?;
+        let told = answer.daemon_revisions().iter().map(|one| one.daemon_revision_arn());
+        all_told(OPERATION, arns, told, &[])?;
+        let revision = |one: &aws_sdk_ecs::types::DaemonRevision| {
+            let arn = one.daemon_revision_arn().unwrap_or_default();
+            let images = one.container_images().iter();
+            let images = images.map(|image| named(OPERATION, arn, image.image(), image.image_digest()));
+            Ok(RevisionInUse { arn: arn.to_owned(), images: images.collect::<Result<_, _>>()? })
+        };
+        answer.daemon_revisions().iter().map(revision).collect()
+    }
+}
+
+/// Fails at any failure: what was asked for does not end by itself.
+fn none_left_out(operation: &'static str, failures: &[Failure]) -> Result<(), EcsError> {
+    others_than_missing(operation, failures)?;
+    match failures.first() {
+        None => Ok(()),
+        Some(failure) => Err(EcsError::LeftOut {
+            operation,
+            what: failure.arn().unwrap_or("something").to_owned(),
+            reason: failure.reason().unwrap_or("no reason given").to_owned(),
+        }),
+    }
+}
+
+/// Fails where something that was asked for is neither told nor missing.
+fn all_told<'a>(
+    operation: &'static str,
+    asked: &[String],
+    told: impl Iterator<Item = Option<&'a str>>,
+    missing: &'a [Failure],
+) -> Result<(), EcsError> {
+    let told: BTreeSet<&str> = told.flatten().chain(missing.iter().filter_map(Failure::arn)).collect();
+    match asked.iter().find(|arn| !told.contains(arn.as_str())) {
+        None => Ok(()),
+        Some(arn) => Err(EcsError::LeftOut {
+            operation,
+            what: arn.clone(),
+            reason: "it is neither found nor missing".to_owned(),
+        }),
+    }
+}
+
+/// A digest that cannot be read could be that of any image.
+fn named(
+    operation: &'static str,
+    of: &str,
+    image: Option<&str>,
+    digest: Option<&str>,
+) -> Result<NamedImage, EcsError> {
+    let parsed = |digest: String| {
+        ImageDigest::parse(&digest).map_err(|_| EcsError::Answer {
+            operation,
+            what: of.to_owned(),
+            member: "imageDigest",
+        })
+    };
+    Ok(NamedImage { image: text(image), digest: text(digest).map(parsed).transpose()? })
+}
+
+fn service_in_use(service: &aws_sdk_ecs::types::Service) -> Result<ServiceInUse, EcsError> {
+    let what = service.service_arn().or(service.service_name()).unwrap_or("a service");
+    let lacks = |member| EcsError::Answer { operation: "DescribeServices", what: what.to_owned(), member };
+    let deployments = service.deployments();
+    let mut task_definitions = BTreeSet::new();
+    task_definitions.extend(text(service.task_definition()));
+    for deployment in deployments {
+        let named = text(deployment.task_definition()).ok_or_else(|| lacks("deployments"))?;
+        task_definitions.insert(named);
+    }
+    task_definitions.extend(service.task_sets().iter().filter_map(|set| text(set.task_definition())));
+    let current = service.current_service_revisions().iter().filter_map(|revision| text(revision.arn()));
+    let revisions: BTreeSet<String> = current.collect();
+    let controller = service.deployment_controller().map(|controller| controller.r#type());
+    let by_ecs = matches!(controller, None | Some(DeploymentControllerType::Ecs));
+    let completed = deployments
+        .iter()
+        .all(|deployment| deployment.rollout_state() == Some(&DeploymentRolloutState::Completed));
+    Ok(ServiceInUse {
+        arn: text(service.service_arn()).ok_or_else(|| lacks("serviceArn"))?,
+        name: text(service.service_name()).ok_or_else(|| lacks("serviceName"))?,
+        task_definitions,
+        is_settled: by_ecs && deployments.len() == 1 && revisions.len() == 1 && completed,
+        revisions,
+        by_ecs,
+    })
+}
+
+fn task_in_use(task: &aws_sdk_ecs::types::Task) -> Result<TaskInUse, EcsError> {
+    const OPERATION: &str = "DescribeTasks";
+    let what = task.task_arn().unwrap_or("a task");
+    let lacks = |member| EcsError::Answer { operation: OPERATION, what: what.to_owned(), member };
+    let containers = task.containers().iter();
+    let images =
+        containers.map(|container| named(OPERATION, what, container.image(), container.image_digest()));
+    Ok(TaskInUse {
+        arn: text(task.task_arn()).ok_or_else(|| lacks("taskArn"))?,
+        task_definition: text(task.task_definition_arn()).ok_or_else(|| lacks("taskDefinitionArn"))?,
+        group: text(task.group()),
+        images: images.collect::<Result<_, _>>()?,
+    })
+}

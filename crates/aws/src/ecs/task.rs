@@ -1,0 +1,207 @@
+//! A service's tasks, and what their containers run.
+
+use aws_sdk_ecs::types::{Attachment, DesiredStatus, HealthStatus, NetworkBinding};
+use jiff::Timestamp;
+use stablepin_rules::image::{ImageDigest, ImageReference};
+use stablepin_rules::task_definition::OwnContainers;
+
+use super::{Ecs, EcsError, others_than_missing, port, text, timestamp};
+use crate::failed_call::FailedCall;
+
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html>
+const PER_DESCRIBE_TASKS: usize = 100;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    Healthy,
+    Unhealthy,
+    /// No health check, or none has answered yet.
+    Unknown,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Container {
+    pub name: String,
+    pub image: Option<String>,
+    /// What was pulled, as ECS reports it. None before that, and where the agent does not report it.
+    pub digest: Option<ImageDigest>,
+    pub last_status: Option<String>,
+    pub health: Health,
+    pub exit_code: Option<i32>,
+    /// Where its ports are on the container instance, in network modes without addresses of their own.
+    pub bindings: Vec<Binding>,
+    pub reason: Option<String>,
+}
+
+impl Container {
+    /// The digest that the container runs: the one that ECS reports, or the one that its image is named by, once it
+    /// has started. A container runtime checks what it pulls against the digest in the image's name.
+    /// <https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-manifests>
+    pub fn running_digest(&self) -> Option<ImageDigest> {
+        let has_started = self.last_status.as_deref() == Some("RUNNING") || self.exit_code.is_some();
+        let named = || {
+            let image = ImageReference::parse(self.image.as_deref()?);
+            ImageDigest::parse(&image.digest?).ok()
+        };
+        self.digest.clone().or_else(|| if has_started { named() } else { None })
+    }
+
+    /// Whether the container runs an application.
+    pub fn is_one_of(&self, own: &OwnContainers<'_>) -> bool {
+        let image = self.image.as_deref().map(ImageReference::parse);
+        image.is_some_and(|image| own.includes(&self.name, &image))
+    }
+}
+
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_NetworkBinding.html>
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Binding {
+    pub container_port: u16,
+    pub host_port: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Task {
+    pub arn: String,
+    /// ARN with revision.
+    pub task_definition: String,
+    /// The id of the deployment that started it.
+    pub started_by: Option<String>,
+    pub last_status: String,
+    pub desired_status: String,
+    pub health: Health,
+    pub containers: Vec<Container>,
+    /// Of its own network interfaces: what a target group of type `ip` knows it by. None in other network modes.
+    pub addresses: Vec<String>,
+    pub stop_code: Option<String>,
+    pub stopped_reason: Option<String>,
+    /// None while it runs.
+    pub stopped_at: Option<Timestamp>,
+}
+
+impl Ecs {
+    /// The tasks of a service that run or should: those that ECS has not decided to stop.
+    pub async fn running(&self, cluster: &str, service: &str) -> Result<Vec<Task>, EcsError> {
+        self.tasks(cluster, service, DesiredStatus::Running).await
+    }
+
+    /// The tasks of a service that stopped, or that ECS is stopping. ECS forgets them after about an hour.
+    pub async fn stopped(&self, cluster: &str, service: &str) -> Result<Vec<Task>, EcsError> {
+        self.tasks(cluster, service, DesiredStatus::Stopped).await
+    }
+
+    async fn tasks(
+        &self,
+        cluster: &str,
+        service: &str,
+        desired: DesiredStatus,
+    ) -> Result<Vec<Task>, EcsError> {
+        const OPERATION: &str = "DescribeTasks";
+        let mut arns = Vec::new();
+        let mut page = None;
+        loop {
+            let answer = self
+                .client
+                .list_tasks()
+                .cluster(cluster)
+                .service_name(service)
+                .desired_status(desired.clone())
+                .set_next_token(page)
+                .send()
+                .await
+                .map_err(|error| EcsError::ListTasks {
+                    cluster: cluster.to_owned(),
+                    service: service.to_owned(),
+                    source: FailedCall::new(error),
+                })?;
+            arns.extend(answer.task_arns().iter().cloned());
+            page = answer.next_token;
+            if page.is_none() {
+                break;
+            }
+        }
+        let mut tasks = Vec::with_capacity(arns.len());
+        for arns in arns.chunks(PER_DESCRIBE_TASKS) {
+            let answer = self
+                .client
+                .describe_tasks()
+                .cluster(cluster)
+                .set_tasks(Some(arns.to_vec()))
+                .send()
+                .await
+                .map_err(|error| EcsError::DescribeTasks {
+                    cluster: cluster.to_owned(),
+                    service: service.to_owned(),
+                    source: FailedCall::new(error),
+                })?;
+            // Missing is a task that ended and was forgotten between the two calls.
+            others_than_missing(OPERATION, answer.failures())?;
+            for described in answer.tasks() {
+                tasks.push(task(described)?);
+            }
+            if answer.tasks().len() + answer.failures().len() < arns.len() {
+                return Err(EcsError::LeftOut {
+                    operation: OPERATION,
+                    what: format!("tasks of {cluster}/{service}"),
+                    reason: "they are neither found nor missing".to_owned(),
+                });
+            }
+        }
+        Ok(tasks)
+    }
+}
+
+fn task(task: &aws_sdk_ecs::types::Task) -> Result<Task, EcsError> {
+    let what = task.task_arn().unwrap_or("a task");
+    let lacks = |member| EcsError::Answer { operation: "DescribeTasks", what: what.to_owned(), member };
+    let required = |value: Option<&str>, member| value.map(str::to_owned).ok_or_else(|| lacks(member));
+    let containers = task.containers().iter().map(|container| {
+        Ok(Container {
+            name: required(container.name(), "container name")?,
+            image: text(container.image()),
+            digest: container.image_digest().and_then(|digest| ImageDigest::parse(digest).ok()),
+            last_status: text(container.last_status()),
+            health: health(container.health_status()),
+            exit_code: container.exit_code(),
+            bindings: container.network_bindings().iter().filter_map(binding).collect(),
+            reason: text(container.reason()),
+        })
+    });
+    Ok(Task {
+        arn: required(task.task_arn(), "taskArn")?,
+        task_definition: required(task.task_definition_arn(), "taskDefinitionArn")?,
+        started_by: text(task.started_by()),
+        last_status: required(task.last_status(), "lastStatus")?,
+        desired_status: required(task.desired_status(), "desiredStatus")?,
+        health: health(task.health_status()),
+        containers: containers.collect::<Result<_, _>>()?,
+        addresses: addresses(task.attachments()),
+        stop_code: text(task.stop_code().map(|code| code.as_str())),
+        stopped_reason: text(task.stopped_reason()),
+        stopped_at: task.stopped_at().and_then(timestamp),
+    })
+}
+
+/// None for a range of ports: no target group can be given one.
+fn binding(binding: &NetworkBinding) -> Option<Binding> {
+    Some(Binding { container_port: port(binding.container_port())?, host_port: port(binding.host_port())? })
+}
+
+fn health(status: Option<&HealthStatus>) -> Health {
+    match status {
+        Some(HealthStatus::Healthy) => Health::Healthy,
+        Some(HealthStatus::Unhealthy) => Health::Unhealthy,
+        _ => Health::Unknown,
+    }
+}
+
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Attachment.html>
+fn addresses(attachments: &[Attachment]) -> Vec<String> {
+    attachments
+        .iter()
+        .filter(|attachment| attachment.r#type() == Some("ElasticNetworkInterface"))
+        .flat_map(Attachment::details)
+        .filter(|detail| matches!(detail.name(), Some("privateIPv4Address" | "ipv6Address")))
+        .filter_map(|detail| text(detail.value()))
+        .collect()
+}

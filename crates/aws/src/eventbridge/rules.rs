@@ -1,0 +1,136 @@
+//! What EventBridge's rules start: tasks of ECS and jobs of Batch.
+
+use serde::Deserialize;
+use serde_json::json;
+use stablepin_rules::retention::sources::{Mention, mentions};
+
+use crate::mentioned::{EcsParameters, Mentioned};
+use crate::session::{Service, Session};
+use crate::signed_json::{Call, SignedJson, SourceError, unless_deleted};
+
+const SERVICE: &str = "AWSEvents";
+const NOT_FOUND: &str = "ResourceNotFoundException";
+
+/// The rules of the session's account and region.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    client: SignedJson,
+}
+
+/// One rule of a bus.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RuleName {
+    pub bus: String,
+    pub rule: String,
+}
+
+impl RuleName {
+    fn in_words(&self) -> String {
+        match self.bus.as_str() {
+            "default" => format!("the rule {}", self.rule),
+            bus => format!("the rule {} of the bus {bus}", self.rule),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Buses {
+    event_buses: Option<Vec<Bus>>,
+    next_token: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Bus {
+    name: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct RuleNames {
+    rule_names: Option<Vec<String>>,
+    next_token: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Targets {
+    targets: Option<Vec<Target>>,
+    next_token: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Target {
+    input: Option<String>,
+    ecs_parameters: Option<EcsParameters>,
+    batch_parameters: Option<BatchParameters>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct BatchParameters {
+    job_definition: Option<String>,
+}
+
+impl Rules {
+    /// A client that waits for its turn.
+    pub fn new(session: &Session) -> Self {
+        Self { client: session.patient_json(Service::EventBridge) }
+    }
+
+    /// The names of all buses.
+    /// <https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_ListEventBuses.html>
+    pub async fn buses(&self) -> Result<Vec<String>, SourceError> {
+        const OPERATION: &str = "ListEventBuses";
+        const WHAT: &str = "EventBridge's buses";
+        let call = |token: Option<&str>| {
+            Call::json_1_1(OPERATION, SERVICE, &json!({ "Limit": 100, "NextToken": token }))
+        };
+        let page = |page: Buses| (page.event_buses.unwrap_or_default(), page.next_token);
+        let buses = self.client.list(WHAT, call, page).await?;
+        let lacks = || SourceError::Answer { operation: OPERATION, what: WHAT.to_owned(), member: "Name" };
+        buses.into_iter().map(|bus| bus.name.ok_or_else(lacks)).collect()
+    }
+
+    /// The rules of a bus that have this target, a cluster's ARN or a job queue's. Disabled ones are among them: they can
+    /// be enabled at any time.
+    /// <https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_ListRuleNamesByTarget.html>
+    pub async fn with_target(&self, bus: &str, target: &str) -> Result<Vec<RuleName>, SourceError> {
+        let what = format!("the rules of the bus {bus} that start something in {target}");
+        let call = |token: Option<&str>| {
+            let body = json!({ "EventBusName": bus, "TargetArn": target, "Limit": 100, "NextToken": token });
+            Call::json_1_1("ListRuleNamesByTarget", SERVICE, &body)
+        };
+        let page = |page: RuleNames| (page.rule_names.unwrap_or_default(), page.next_token);
+        let names = unless_deleted(self.client.list(&what, call, page).await, NOT_FOUND)?;
+        Ok(names.into_iter().map(|rule| RuleName { bus: bus.to_owned(), rule }).collect())
+    }
+
+    /// What the targets of a rule name; nothing where the rule was deleted meanwhile.
+    /// <https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_ListTargetsByRule.html>
+    pub async fn mentioned(&self, name: &RuleName) -> Result<Vec<Mentioned>, SourceError> {
+        let by = name.in_words();
+        let call = |token: Option<&str>| {
+            let body =
+                json!({ "EventBusName": name.bus, "Rule": name.rule, "Limit": 100, "NextToken": token });
+            Call::json_1_1("ListTargetsByRule", SERVICE, &body)
+        };
+        let page = |page: Targets| (page.targets.unwrap_or_default(), page.next_token);
+        let targets = self.client.list(&format!("the targets of {by}"), call, page).await;
+        let mut found = Vec::new();
+        for target in unless_deleted(targets, NOT_FOUND)? {
+            if target.ecs_parameters.is_none() && target.batch_parameters.is_none() {
+                continue;
+            }
+            let task = target.ecs_parameters.and_then(|ecs| ecs.task_definition_arn);
+            let job = target.batch_parameters.and_then(|batch| batch.job_definition);
+            let names = task.map(Mention::TaskDefinition).into_iter().chain(job.map(Mention::JobDefinition));
+            // The input of such a target cannot change the image. What it says all the same stays, where it can be read.
+            let more = target.input.and_then(|input| mentions(&input).ok()).unwrap_or_default();
+            found.extend(names.chain(more).map(|mention| Mentioned { by: by.clone(), mention }));
+        }
+        Ok(found)
+    }
+}

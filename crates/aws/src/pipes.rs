@@ -1,0 +1,88 @@
+//! What the pipes of EventBridge Pipes start.
+
+use serde::Deserialize;
+use stablepin_rules::retention::sources::Mention;
+
+use crate::mentioned::{EcsParameters, Mentioned, service_of};
+use crate::session::{Service, Session};
+use crate::signed_json::{Call, SignedJson, SourceError, unless_deleted};
+
+/// The pipes of the session's account and region.
+#[derive(Debug, Clone)]
+pub struct Pipes {
+    client: SignedJson,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct List {
+    pipes: Option<Vec<Summary>>,
+    next_token: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Summary {
+    name: Option<String>,
+    target: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Pipe {
+    target_parameters: Option<TargetParameters>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct TargetParameters {
+    ecs_task_parameters: Option<EcsParameters>,
+    batch_job_parameters: Option<BatchJobParameters>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct BatchJobParameters {
+    job_definition: Option<String>,
+}
+
+impl Pipes {
+    /// A client that waits for its turn.
+    pub fn new(session: &Session) -> Self {
+        Self { client: session.patient_json(Service::Pipes) }
+    }
+
+    /// The names of the pipes whose target is ECS or Batch. Stopped ones are among them: they can be started at any time.
+    /// <https://docs.aws.amazon.com/eventbridge/latest/pipes-reference/API_ListPipes.html>
+    pub async fn names(&self) -> Result<Vec<String>, SourceError> {
+        const OPERATION: &str = "ListPipes";
+        const WHAT: &str = "the pipes of EventBridge Pipes";
+        let call = |token: Option<&str>| {
+            Call::get(OPERATION, &["v1", "pipes"], &[("Limit", Some("100")), ("NextToken", token)])
+        };
+        let page = |page: List| (page.pipes.unwrap_or_default(), page.next_token);
+        let lacks = |member| SourceError::Answer { operation: OPERATION, what: WHAT.to_owned(), member };
+        let mut found = Vec::new();
+        for one in self.client.list(WHAT, call, page).await? {
+            let target = one.target.ok_or_else(|| lacks("Target"))?;
+            if matches!(service_of(&target), "ecs" | "batch") {
+                found.push(one.name.ok_or_else(|| lacks("Name"))?);
+            }
+        }
+        Ok(found)
+    }
+
+    /// What a pipe names; nothing where it was deleted meanwhile.
+    /// <https://docs.aws.amazon.com/eventbridge/latest/pipes-reference/API_DescribePipe.html>
+    pub async fn mentioned(&self, name: &str) -> Result<Vec<Mentioned>, SourceError> {
+        let by = format!("the pipe {name}");
+        let call = Call::get("DescribePipe", &["v1", "pipes", name], &[]);
+        let read: Result<Option<Pipe>, _> = self.client.call(call, &by).await;
+        let target = unless_deleted(read, "NotFoundException")?.and_then(|pipe| pipe.target_parameters);
+        let Some(target) = target else { return Ok(Vec::new()) };
+        let task = target.ecs_task_parameters.and_then(|ecs| ecs.task_definition_arn);
+        let job = target.batch_job_parameters.and_then(|batch| batch.job_definition);
+        let names = task.map(Mention::TaskDefinition).into_iter().chain(job.map(Mention::JobDefinition));
+        Ok(names.map(|mention| Mentioned { by: by.clone(), mention }).collect())
+    }
+}

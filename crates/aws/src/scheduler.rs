@@ -1,0 +1,151 @@
+//! What the schedules of EventBridge Scheduler start.
+
+use serde::Deserialize;
+use stablepin_rules::retention::sources::{Mention, mentions};
+
+use crate::mentioned::{EcsParameters, Mentioned, service_of};
+use crate::session::{Service, Session};
+use crate::signed_json::{Call, SignedJson, SourceError, unless_deleted};
+
+/// The schedules of the session's account and region.
+#[derive(Debug, Clone)]
+pub struct Scheduler {
+    client: SignedJson,
+}
+
+/// A schedule that may start something of ours.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ScheduleName {
+    pub group: String,
+    pub name: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Schedules {
+    schedules: Option<Vec<Summary>>,
+    next_token: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Summary {
+    group_name: Option<String>,
+    name: Option<String>,
+    target: Option<Target>,
+}
+
+/// Of a schedule. In a list it has its ARN alone.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Target {
+    arn: Option<String>,
+    input: Option<String>,
+    ecs_parameters: Option<EcsParameters>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Schedule {
+    target: Option<Target>,
+}
+
+impl Scheduler {
+    /// A client that waits for its turn.
+    pub fn new(session: &Session) -> Self {
+        Self { client: session.patient_json(Service::Scheduler) }
+    }
+
+    /// The schedules of all groups whose target may name a task definition, a job definition or an image. Disabled ones are
+    /// among them: they can be enabled at any time.
+    /// <https://docs.aws.amazon.com/scheduler/latest/APIReference/API_ListSchedules.html>
+    pub async fn schedules(&self) -> Result<Vec<ScheduleName>, SourceError> {
+        const OPERATION: &str = "ListSchedules";
+        const WHAT: &str = "the schedules of EventBridge Scheduler";
+        let call = |token: Option<&str>| {
+            Call::get(OPERATION, &["schedules"], &[("MaxResults", Some("100")), ("NextToken", token)])
+        };
+        let page = |page: Schedules| (page.schedules.unwrap_or_default(), page.next_token);
+        let lacks = |member| SourceError::Answer { operation: OPERATION, what: WHAT.to_owned(), member };
+        let mut found = Vec::new();
+        for one in self.client.list(WHAT, call, page).await? {
+            let target = one.target.and_then(|target| target.arn).ok_or_else(|| lacks("Target"))?;
+            if starts_what_has_an_image(&target) {
+                let group = one.group_name.ok_or_else(|| lacks("GroupName"))?;
+                found.push(ScheduleName { group, name: one.name.ok_or_else(|| lacks("Name"))? });
+            }
+        }
+        Ok(found)
+    }
+
+    /// What a schedule names; nothing where it was deleted meanwhile.
+    /// <https://docs.aws.amazon.com/scheduler/latest/APIReference/API_GetSchedule.html>
+    pub async fn mentioned(&self, of: &ScheduleName) -> Result<Vec<Mentioned>, SourceError> {
+        const OPERATION: &str = "GetSchedule";
+        let by = format!("the schedule {}/{}", of.group, of.name);
+        let call = Call::get(OPERATION, &["schedules", &of.name], &[("groupName", Some(&of.group))]);
+        let read: Result<Option<Schedule>, _> = self.client.call(call, &by).await;
+        let Some(schedule) = unless_deleted(read, "ResourceNotFoundException")? else {
+            return Ok(Vec::new());
+        };
+        let lacks = || SourceError::Answer { operation: OPERATION, what: by.clone(), member: "Target" };
+        let target = schedule.target.ok_or_else(lacks)?;
+        let arn = target.arn.as_deref().ok_or_else(lacks)?;
+        let task = target.ecs_parameters.and_then(|ecs| ecs.task_definition_arn);
+        let more = match target.input.as_deref().filter(|input| !input.is_empty()).map(mentions) {
+            None => Default::default(),
+            Some(Ok(found)) => found,
+            // The input is the whole call: what it names is not known.
+            Some(Err(source)) if is_universal(arn) => return Err(SourceError::Input { what: by, source }),
+            // The input of a cluster's target cannot change the image.
+            Some(Err(_)) => Default::default(),
+        };
+        let all = task.map(Mention::TaskDefinition).into_iter().chain(more);
+        Ok(all.map(|mention| Mentioned { by: by.clone(), mention }).collect())
+    }
+}
+
+/// Whether the target is an API call, such as `arn:aws:scheduler:::aws-sdk:ecs:runTask`.
+/// <https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-targets-universal.html>
+fn is_universal(arn: &str) -> bool {
+    service_of(arn) == "scheduler" && arn.contains(":aws-sdk:")
+}
+
+/// Clusters, and every API call of ECS and Batch; of Lambda the two that give a function an image.
+fn starts_what_has_an_image(arn: &str) -> bool {
+    let Some((_, call)) = arn.split_once(":aws-sdk:").filter(|_| is_universal(arn)) else {
+        return matches!(service_of(arn), "ecs" | "batch");
+    };
+    let call = call.to_ascii_lowercase();
+    let (service, action) = call.split_once(':').unwrap_or((&call, ""));
+    match service {
+        "ecs" | "batch" => true,
+        "lambda" => matches!(action, "createfunction" | "updatefunctioncode"),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_that_may_name_an_image_are_told_from_others() {
+        for (arn, expected) in [
+            ("arn:aws:ecs:eu-west-1:111122223333:cluster/prod", true),
+            ("arn:aws-us-gov:ecs:us-gov-west-1:111122223333:cluster/prod", true),
+            ("arn:aws:scheduler:::aws-sdk:ecs:runTask", true),
+            ("arn:aws-cn:scheduler:::aws-sdk:ecs:updateService", true),
+            ("arn:aws:scheduler:::aws-sdk:batch:submitJob", true),
+            ("arn:aws:scheduler:::aws-sdk:lambda:updateFunctionCode", true),
+            ("arn:aws:scheduler:::aws-sdk:lambda:invoke", false),
+            ("arn:aws:scheduler:::aws-sdk:sqs:sendMessage", false),
+            ("arn:aws:scheduler:::aws-sdk:ecs", true),
+            ("arn:aws:lambda:eu-west-1:111122223333:function:ecs", false),
+            ("arn:aws:sqs:eu-west-1:111122223333:a:aws-sdk:ecs:runTask", false),
+            ("", false),
+        ] {
+            assert_eq!(starts_what_has_an_image(arn), expected, "{arn}");
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! Amazon SNS: mails to people, notifications to chats.
+
+mod subscriptions;
+
+use aws_sdk_sns::Client;
+use aws_sdk_sns::types::MessageAttributeValue;
+use serde_json::json;
+use stablepin_rules::application::Approver;
+use stablepin_rules::name::ApproverName;
+use stablepin_rules::reach::ATTRIBUTE;
+
+use crate::failed_call::FailedCall;
+use crate::session::Session;
+
+pub use subscriptions::ConfirmError;
+
+/// In bytes.
+/// <https://docs.aws.amazon.com/sns/latest/api/API_Publish.html>
+const MAX_MESSAGE: usize = 262_144;
+/// What a mail that was cut ends with.
+const CUT: &str = "\n[cut: too long for a mail]\n";
+
+/// Publishes to topics. A subscription's filter policy on the attribute `mail` gives each mailbox its own.
+/// <https://docs.aws.amazon.com/sns/latest/dg/sns-message-filtering.html>
+#[derive(Debug, Clone)]
+pub struct Sns {
+    client: Client,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SnsError {
+    #[error("could not publish to {topic} for {approver} (Publish)")]
+    Publish {
+        topic: String,
+        approver: ApproverName,
+        #[source]
+        source: FailedCall,
+    },
+    #[error("could not publish a notification to {topic} (Publish)")]
+    Notify {
+        topic: String,
+        #[source]
+        source: FailedCall,
+    },
+    #[error("{operation} failed for {what}")]
+    Call {
+        operation: &'static str,
+        what: String,
+        #[source]
+        source: FailedCall,
+    },
+    #[error("{mail} is subscribed to {topic} already, in another way")]
+    Different { topic: String, mail: String },
+    #[error("the topic {topic} has as many filter policies as SNS takes")]
+    Full { topic: String },
+    #[error("the notification has {bytes} bytes without the mail; SNS takes {MAX_MESSAGE}")]
+    TooLarge { bytes: usize },
+    #[error("SNS's answer to Publish has no message id")]
+    Answer,
+}
+
+impl SnsError {
+    /// Whether the same call may well succeed a little later. It may have succeeded already: a mail can come twice.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Publish { source, .. } | Self::Notify { source, .. } | Self::Call { source, .. } => {
+                source.is_retryable()
+            }
+            Self::Answer | Self::TooLarge { .. } | Self::Full { .. } | Self::Different { .. } => false,
+        }
+    }
+}
+
+impl Sns {
+    pub fn new(session: &Session) -> Self {
+        Self { client: session.sns() }
+    }
+
+    /// Gives the message's id. The body has links that decide: it is in no log and in no error.
+    pub async fn publish(
+        &self,
+        topic_arn: &str,
+        subject: &str,
+        body: &str,
+        approver: &Approver,
+    ) -> Result<String, SnsError> {
+        let attribute = |value: &str| {
+            let text = MessageAttributeValue::builder().data_type("String").string_value(value).build();
+            text.expect("the data type, all that is required, is given")
+        };
+        let answer = self
+            .client
+            .publish()
+            .topic_arn(topic_arn)
+            .subject(subject_line(subject))
+            .message(body)
+            .message_attributes("approver", attribute(approver.name.as_str()))
+            .message_attributes(ATTRIBUTE, attribute(&approver.mail.lower()))
+            .send()
+            .await
+            .map_err(|error| SnsError::Publish {
+                topic: topic_arn.to_owned(),
+                approver: approver.name.clone(),
+                source: FailedCall::new(error),
+            })?;
+        answer.message_id.ok_or(SnsError::Answer)
+    }
+
+    /// Publishes what all subscribers of a topic may know, and gives the message's id. `default` is the text of
+    /// Amazon Q Developer's custom notification, a JSON object, which chats and queues get; `email` is what
+    /// people read. A mail that is too long is cut, a notification is not: half of a JSON text is none.
+    /// <https://docs.aws.amazon.com/chatbot/latest/adminguide/custom-notifs.html>
+    pub async fn notify(
+        &self,
+        topic_arn: &str,
+        subject: &str,
+        default: &str,
+        email: &str,
+    ) -> Result<String, SnsError> {
+        let answer = self
+            .client
+            .publish()
+            .topic_arn(topic_arn)
+            .subject(subject_line(subject))
+            .message(message(default, email)?)
+            .message_structure("json")
+            .send()
+            .await
+            .map_err(|error| SnsError::Notify {
+                topic: topic_arn.to_owned(),
+                source: FailedCall::new(error),
+            })?;
+        answer.message_id.ok_or(SnsError::Answer)
+    }
+}
+
+/// One text for each protocol, no longer than SNS takes.
+fn message(default: &str, email: &str) -> Result<String, SnsError> {
+    let encoded = |email: &str| json!({"default": default, "email": email}).to_string();
+    let whole = encoded(email);
+    if whole.len() <= MAX_MESSAGE {
+        return Ok(whole);
+    }
+    let around = encoded(CUT).len();
+    let mut room =
+        MAX_MESSAGE.checked_sub(around).ok_or_else(|| SnsError::TooLarge { bytes: encoded("").len() })?;
+    let fits = |character: &char| {
+        let quoted = json!(character).to_string().len();
+        room.checked_sub(quoted - r#""""#.len()).map(|left| room = left).is_some()
+    };
+    let kept: String = email.chars().take_while(fits).collect();
+    Ok(encoded(&(kept + CUT)))
+}
+
+/// A subject that SNS takes: ASCII, one line, fewer than 100 characters, beginning with a letter, a digit or
+/// punctuation. What does not fit is cut, what has no ASCII form becomes a question mark.
+/// <https://docs.aws.amazon.com/sns/latest/api/API_Publish.html>
+pub fn subject_line(text: &str) -> String {
+    const MAX: usize = 99;
+    let mut line = String::new();
+    for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        for character in word.chars() {
+            match character {
+                '–' | '—' => line.push('-'),
+                '→' => line.push_str("->"),
+                '‘' | '’' => line.push('\''),
+                '“' | '”' => line.push('"'),
+                '…' => line.push_str("..."),
+                c if c.is_ascii() => line.push(c),
+                _ => line.push('?'),
+            }
+        }
+    }
+    if line.is_empty() {
+        return "Stablepin".to_owned();
+    }
+    if line.len() > MAX {
+        line.truncate(MAX - "...".len());
+        line.truncate(line.trim_end().len());
+        line.push_str("...");
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subjects_that_people_read() {
+        for (text, line) in [
+            ("Approve production-20250717-143052-a1b2c3d4?", "Approve production-20250717-143052-a1b2c3d4?"),
+            ("web: staging → production", "web: staging -> production"),
+            ("two\r\nlines\tand\u{7}a bell", "two lines and a bell"),
+            ("Zoë’s build", "Zo?'s build"),
+            ("", "Stablepin"),
+            (" \n ", "Stablepin"),
+        ] {
+            assert_eq!(subject_line(text), line);
+        }
+        assert_eq!(subject_line(&"a".repeat(99)), "a".repeat(99));
+        assert_eq!(subject_line(&"a".repeat(100)), format!("{}...", "a".repeat(96)));
+    }
+
+    #[test]
+    fn a_long_mail_is_cut_and_a_long_notification_is_not() {
+        for letter in ["a", "é", "\"", "\u{1}", "😀"] {
+            for length in [MAX_MESSAGE - 40, MAX_MESSAGE, MAX_MESSAGE + 1, 3 * MAX_MESSAGE] {
+                let mail = letter.repeat(length / letter.len());
+                let message = message(r#"{"version":"1.0"}"#, &mail).unwrap();
+                assert!(message.len() <= MAX_MESSAGE, "{}", message.len());
+                let told: serde_json::Value = serde_json::from_str(&message).unwrap();
+                assert_eq!(told["default"], r#"{"version":"1.0"}"#);
+                let sent = told["email"].as_str().unwrap();
+                assert!(sent == mail || message.len() > MAX_MESSAGE - 8, "no more is cut than must be");
+                assert!(sent == mail || mail.starts_with(sent.strip_suffix(CUT).unwrap()), "{letter}");
+            }
+        }
+        let failed = message(&"a".repeat(MAX_MESSAGE), "short").unwrap_err();
+        assert!(matches!(failed, SnsError::TooLarge { bytes } if bytes > MAX_MESSAGE), "{failed}");
+        assert!(!failed.is_retryable());
+    }
+
+    #[test]
+    fn a_mail_that_just_fits_is_whole() {
+        let around = message("{}", "").unwrap().len();
+        let fits = "a".repeat(MAX_MESSAGE - around);
+        assert!(!message("{}", &fits).unwrap().contains("[cut"));
+        assert!(message("{}", &format!("{fits}a")).unwrap().contains("[cut"));
+    }
+
+    #[test]
+    fn any_text_becomes_a_subject() {
+        for c in (0..0x3000).filter_map(char::from_u32) {
+            for text in [format!("{c}"), format!("{c}x{c}"), c.to_string().repeat(300)] {
+                let line = subject_line(&text);
+                assert!((1..100).contains(&line.len()), "{text:?}");
+                assert!(line.bytes().all(|b| b == b' ' || b.is_ascii_graphic()), "{text:?}");
+                assert!(line.as_bytes()[0].is_ascii_graphic(), "{text:?}");
+            }
+        }
+    }
+}

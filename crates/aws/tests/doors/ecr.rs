@@ -1,0 +1,364 @@
+use serde_json::{Value, json};
+use stablepin_aws::ecr::{Ecr, EcrError, ImageId, ImageStatus, Manifest, PutTag, sha256};
+use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
+use stablepin_rules::manifest::{ACCEPTED, OCI_INDEX, OCI_MANIFEST};
+use stablepin_rules::mutability::Mutability;
+
+use crate::wire::{Wire, bytes, chain, error, ok};
+
+fn web() -> RepositoryName {
+    RepositoryName::parse("prod/web").unwrap()
+}
+
+fn stable() -> ImageTag {
+    ImageTag::parse("prod-stable").unwrap()
+}
+
+fn digest(byte: &str) -> ImageDigest {
+    ImageDigest::parse(&format!("sha256:{}", byte.repeat(32))).unwrap()
+}
+
+/// Bytes that no serialiser would write: they must come through as they are.
+const ODD: &str = "{\n\t\"schemaVersion\" : 2 ,\"config\":{ \"mediaType\":\"\\u0061pplication/é\"} }\n";
+
+fn odd() -> Manifest {
+    Manifest {
+        digest: sha256(ODD.as_bytes()),
+        tag: None,
+        media_type: OCI_MANIFEST.to_owned(),
+        bytes: ODD.to_owned(),
+    }
+}
+
+fn answer_of(manifests: &[&str], failures: Value) -> Value {
+    let images: Vec<_> = manifests
+        .iter()
+        .map(|bytes| {
+            let manifest: Value = serde_json::from_str(bytes).unwrap();
+            json!({
+                "imageId": {"imageDigest": sha256(bytes.as_bytes()).as_str(), "imageTag": "main"},
+                "imageManifest": bytes,
+                "imageManifestMediaType": manifest["mediaType"].as_str().unwrap_or(OCI_MANIFEST),
+            })
+        })
+        .collect();
+    json!({"images": images, "failures": failures})
+}
+
+#[tokio::test]
+async fn a_tag_is_put_on_the_very_bytes() {
+    let wire = Wire::answering([ok(json!({"image": {}}))]);
+    let put = Ecr::new(&wire.session()).put_tag(&web(), &odd(), &stable()).await.unwrap();
+    assert_eq!(put, PutTag::Put);
+    let request = wire.request();
+    assert_eq!(request.operation(), "PutImage");
+    assert_eq!(
+        request.json(),
+        json!({
+            "repositoryName": "prod/web",
+            "imageManifest": ODD,
+            "imageManifestMediaType": OCI_MANIFEST,
+            "imageDigest": sha256(ODD.as_bytes()).as_str(),
+            "imageTag": "prod-stable",
+        })
+    );
+}
+
+#[tokio::test]
+async fn what_ecr_says_to_a_tag() {
+    let wire = Wire::answering([error(400, "ImageAlreadyExistsException")]);
+    let put = Ecr::new(&wire.session()).put_tag(&web(), &odd(), &stable()).await.unwrap();
+    assert_eq!(put, PutTag::AlreadyThere);
+    for (code, named) in [
+        ("ImageDigestDoesNotMatchException", "another digest than"),
+        ("LayersNotFoundException", "layers of"),
+        ("ReferencedImagesNotFoundException", "copy them first"),
+        ("LimitExceededException", "as ECR allows"),
+        ("KmsException", "the key that encrypts prod/web"),
+        ("RepositoryNotFoundException", "no repository prod/web"),
+        ("AccessDeniedException", "could not put the tag prod-stable"),
+    ] {
+        let wire = Wire::answering([error(400, code)]);
+        let failed = Ecr::new(&wire.session()).put_tag(&web(), &odd(), &stable()).await.unwrap_err();
+        let text = chain(&failed);
+        assert!(text.contains(named), "{text}");
+        assert!(text.contains(&format!("{code}: told by the test (HTTP 400, request 7f2f)")), "{text}");
+        assert!(!failed.is_retryable(), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn an_immutable_tag_is_looked_at_before_it_is_called_another_s() {
+    let on = |digest: &ImageDigest| ok(json!({"imageDetails": [{"imageDigest": digest.as_str()}]}));
+    for (described, expected) in [
+        (on(&odd().digest), PutTag::AlreadyThere),
+        (on(&digest("ab")), PutTag::PointsElsewhere),
+        (error(400, "ImageNotFoundException"), PutTag::PointsElsewhere),
+    ] {
+        let wire = Wire::answering([error(400, "ImageTagAlreadyExistsException"), described]);
+        let put = Ecr::new(&wire.session()).put_tag(&web(), &odd(), &stable()).await.unwrap();
+        assert_eq!(put, expected);
+        assert_eq!(wire.requests()[1].json()["imageIds"], json!([{"imageTag": "prod-stable"}]));
+    }
+}
+
+#[tokio::test]
+async fn manifests_are_asked_for_as_they_are_stored() {
+    let wire = Wire::answering([ok(answer_of(
+        &[ODD],
+        json!([{"imageId": {"imageTag": "gone"}, "failureCode": "ImageNotFound", "failureReason": "none"}]),
+    ))]);
+    let ids = [
+        ImageId::from(&stable()),
+        ImageId::from(&digest("ab")),
+        ImageId::Tag(ImageTag::parse("gone").unwrap()),
+    ];
+    let found = Ecr::new(&wire.session()).image(&web(), &ids).await.unwrap();
+    assert_eq!(found, [Manifest { tag: Some(ImageTag::parse("main").unwrap()), ..odd() }]);
+    let sent = wire.request().json();
+    assert_eq!(sent["acceptedMediaTypes"], json!(ACCEPTED));
+    assert_eq!(
+        sent["imageIds"],
+        json!([{"imageTag": "prod-stable"}, {"imageDigest": digest("ab").as_str()}, {"imageTag": "gone"}])
+    );
+}
+
+#[tokio::test]
+async fn a_failure_that_is_not_absence_is_an_error() {
+    for (code, retryable) in [("KmsError", false), ("UpstreamUnavailable", true)] {
+        let failures =
+            json!([{"imageId": {"imageTag": "main"}, "failureCode": code, "failureReason": "why"}]);
+        let wire = Wire::answering([ok(answer_of(&[ODD], failures))]);
+        let failed = Ecr::new(&wire.session()).image(&web(), &[ImageId::from(&stable())]).await.unwrap_err();
+        assert_eq!(
+            failed.to_string(),
+            format!("could not read the manifest of main in prod/web (BatchGetImage): {code}, why")
+        );
+        assert_eq!(failed.is_retryable(), retryable);
+    }
+}
+
+#[tokio::test]
+async fn bytes_that_are_not_the_digest_s_are_not_taken() {
+    let mut answer = answer_of(&[ODD], json!([]));
+    answer["images"][0]["imageManifest"] = ODD.trim().into();
+    let wire = Wire::answering([ok(answer)]);
+    let failed = Ecr::new(&wire.session()).image(&web(), &[ImageId::from(&stable())]).await.unwrap_err();
+    assert!(matches!(failed, EcrError::Corrupt { .. }), "{failed}");
+}
+
+#[tokio::test]
+async fn a_hundred_images_are_one_call() {
+    let wire = Wire::answering([ok(answer_of(&[], json!([]))), ok(answer_of(&[], json!([])))]);
+    let ids = vec![ImageId::from(&stable()); 101];
+    assert_eq!(Ecr::new(&wire.session()).image(&web(), &ids).await.unwrap(), []);
+    let lengths: Vec<_> =
+        wire.requests().iter().map(|request| request.json()["imageIds"].as_array().unwrap().len()).collect();
+    assert_eq!(lengths, [100, 1]);
+}
+
+#[tokio::test]
+async fn an_archived_image_is_not_a_missing_one() {
+    let described = json!({"imageDetails": [{
+        "imageDigest": digest("ab").as_str(),
+        "imageTags": ["main", "v1", "x".repeat(200)],
+        "imageSizeInBytes": 1234,
+        "imagePushedAt": 1_752_760_000.5,
+        "imageManifestMediaType": OCI_INDEX,
+        "imageStatus": "ARCHIVED",
+    }]});
+    let wire = Wire::answering([ok(described)]);
+    let detail = Ecr::new(&wire.session()).describe(&web(), &digest("ab")).await.unwrap().unwrap();
+    assert_eq!(detail.status, ImageStatus::Archived);
+    assert_eq!(detail.size_bytes, Some(1234));
+    assert_eq!(detail.pushed_at.unwrap().to_string(), "2025-07-17T13:46:40.5Z");
+    assert_eq!(detail.tags.iter().map(ImageTag::as_str).collect::<Vec<_>>(), ["main", "v1"]);
+    let sent = wire.request().json();
+    assert_eq!(sent["filter"], json!({"imageStatus": "ANY"}));
+    assert_eq!(sent["imageIds"], json!([{"imageDigest": digest("ab").as_str()}]));
+
+    let wire = Wire::answering([error(400, "ImageNotFoundException")]);
+    assert_eq!(Ecr::new(&wire.session()).describe(&web(), &stable()).await.unwrap(), None);
+    assert_eq!(wire.request().json()["imageIds"], json!([{"imageTag": "prod-stable"}]));
+
+    let wire = Wire::answering([error(400, "RepositoryNotFoundException")]);
+    let failed = Ecr::new(&wire.session()).describe(&web(), &stable()).await.unwrap_err();
+    assert!(matches!(failed, EcrError::RepositoryNotFound { .. }));
+}
+
+#[tokio::test]
+async fn a_repository_tells_which_tags_move() {
+    let described = |mutability: &str, filters: Value| {
+        ok(json!({"repositories": [{
+            "repositoryArn": "arn:aws:ecr:eu-west-1:111122223333:repository/prod/web",
+            "repositoryUri": "111122223333.dkr.ecr.eu-west-1.amazonaws.com/prod/web",
+            "imageTagMutability": mutability,
+            "imageTagMutabilityExclusionFilters": filters,
+        }]}))
+    };
+    let stable_only = json!([{"filterType": "WILDCARD", "filter": "*-stable"}]);
+    let unknown = json!([{"filterType": "REGEX", "filter": ".*"}]);
+    for (mutability, filters, moves) in [
+        ("MUTABLE", json!([]), true),
+        ("IMMUTABLE", json!([]), false),
+        ("IMMUTABLE_WITH_EXCLUSION", stable_only.clone(), true),
+        ("MUTABLE_WITH_EXCLUSION", stable_only, false),
+        ("IMMUTABLE_WITH_EXCLUSION", unknown.clone(), false),
+        ("MUTABLE_WITH_EXCLUSION", unknown, false),
+        ("SOMETHING_NEW", json!([]), false),
+    ] {
+        let wire = Wire::answering([described(mutability, filters)]);
+        let found = Ecr::new(&wire.session()).repository(&web()).await.unwrap().unwrap();
+        assert_eq!(found.mutability.can_move(&stable()), moves, "{mutability}");
+    }
+    let wire = Wire::answering([described("MUTABLE", Value::Null)]);
+    let found = Ecr::new(&wire.session()).repository(&web()).await.unwrap().unwrap();
+    assert_eq!(found.mutability, Mutability::Mutable);
+    assert_eq!(found.uri, "111122223333.dkr.ecr.eu-west-1.amazonaws.com/prod/web");
+
+    let wire = Wire::answering([error(400, "RepositoryNotFoundException")]);
+    assert_eq!(Ecr::new(&wire.session()).repository(&web()).await.unwrap(), None);
+}
+
+const CONFIG: &str = r#"{"architecture":"arm64","os":"linux","config":{"Labels":{"org.opencontainers.image.revision":"a1b2c3d"}}}"#;
+
+fn image_with(config: &[u8]) -> String {
+    json!({
+        "schemaVersion": 2,
+        "mediaType": OCI_MANIFEST,
+        "config": {
+            "mediaType": "application/vnd.oci.image.config.v1+json",
+            "digest": sha256(config).as_str(),
+            "size": config.len(),
+        },
+        "layers": [],
+    })
+    .to_string()
+}
+
+fn manifest(bytes: String) -> Manifest {
+    let parsed: Value = serde_json::from_str(&bytes).unwrap();
+    let media_type = parsed["mediaType"].as_str().unwrap().to_owned();
+    Manifest { digest: sha256(bytes.as_bytes()), tag: None, media_type, bytes }
+}
+
+fn index(child: &str) -> String {
+    let unknown = json!({"os": "unknown", "architecture": "unknown"});
+    json!({
+        "schemaVersion": 2,
+        "mediaType": OCI_INDEX,
+        "manifests": [
+            {"mediaType": OCI_MANIFEST, "digest": digest("cd").as_str(), "size": 9, "platform": unknown},
+            {"mediaType": OCI_MANIFEST, "digest": sha256(child.as_bytes()).as_str(), "size": child.len(),
+             "platform": {"os": "linux", "architecture": "arm64"}},
+        ],
+    })
+    .to_string()
+}
+
+#[tokio::test]
+async fn labels_of_an_index_are_those_of_its_first_real_image() {
+    let child = image_with(CONFIG.as_bytes());
+    let wire = Wire::answering([ok(answer_of(&[&child], json!([])))]);
+    let url = format!("{}/blob?X-Amz-Signature=secret%2Fpath&b=2", wire.url);
+    wire.will_answer(ok(json!({"downloadUrl": url})));
+    wire.will_answer(bytes(CONFIG));
+    let config = Ecr::new(&wire.session()).labels(&web(), &manifest(index(&child))).await.unwrap().unwrap();
+    assert_eq!(config.labels["org.opencontainers.image.revision"], "a1b2c3d");
+    assert_eq!((config.os.as_str(), config.architecture.as_str()), ("linux", "arm64"));
+
+    let requests = wire.requests();
+    assert_eq!(requests[0].json()["imageIds"], json!([{"imageDigest": sha256(child.as_bytes()).as_str()}]));
+    assert_eq!(requests[1].json()["layerDigest"], sha256(CONFIG.as_bytes()).as_str());
+    assert_eq!(requests[2].method, "GET");
+    assert_eq!(requests[2].path, "/blob?X-Amz-Signature=secret%2Fpath&b=2");
+    assert!(!requests[2].headers.contains_key("authorization"), "the address is signed already");
+    assert_eq!(wire.connections(), 1, "one pool for all");
+}
+
+#[tokio::test]
+async fn a_configuration_is_checked_and_bounded() {
+    let labels = async |blob: Vec<u8>| {
+        let wire = Wire::answering([]);
+        wire.will_answer(ok(json!({"downloadUrl": format!("{}/blob?X-Amz-Signature=secret", wire.url)})));
+        wire.will_answer(bytes(blob));
+        let failed = Ecr::new(&wire.session())
+            .labels(&web(), &manifest(image_with(CONFIG.as_bytes())))
+            .await
+            .unwrap_err();
+        assert!(!chain(&failed).contains("X-Amz-Signature"), "{failed:?}");
+        assert!(!format!("{failed:?}").contains("X-Amz-Signature"), "{failed:?}");
+        failed
+    };
+    let other = labels(CONFIG.replace("a1b2c3d", "0000000").into_bytes()).await;
+    assert!(matches!(other, EcrError::Corrupt { .. }), "{other}");
+    let endless = labels(vec![b' '; 300 * 1024]).await;
+    assert!(chain(&endless).contains("more of it than 262144 bytes"), "{endless}");
+
+    let wire = Wire::answering([]);
+    let large = manifest(image_with(&vec![b' '; 256 * 1024 + 1]));
+    let failed = Ecr::new(&wire.session()).labels(&web(), &large).await.unwrap_err();
+    assert!(matches!(failed, EcrError::ConfigTooLarge { bytes: 262_145, .. }), "{failed}");
+    assert_eq!(wire.requests().len(), 0);
+}
+
+#[tokio::test]
+async fn an_address_that_ended_is_not_shown() {
+    for (status, retryable) in [(403, false), (503, true)] {
+        let wire = Wire::answering([]);
+        wire.will_answer(ok(json!({"downloadUrl": format!("{}/blob?X-Amz-Signature=secret", wire.url)})));
+        wire.will_answer(error(status, "AccessDenied"));
+        let image = manifest(image_with(CONFIG.as_bytes()));
+        let failed = Ecr::new(&wire.session()).labels(&web(), &image).await.unwrap_err();
+        assert!(chain(&failed).contains(&format!("HTTP {status}")), "{}", chain(&failed));
+        assert!(!format!("{failed:?}").contains("X-Amz-Signature"), "{failed:?}");
+        assert_eq!(failed.is_retryable(), retryable);
+    }
+    for url in [
+        "nonsense?X-Amz-Signature=s",
+        "http://?X-Amz-Signature=s",
+        "http://a b/?X-Amz-Signature=s",
+        "x://h/?X-Amz-Signature=s",
+    ] {
+        let wire = Wire::answering([ok(json!({"downloadUrl": url}))]);
+        let image = manifest(image_with(CONFIG.as_bytes()));
+        let failed = Ecr::new(&wire.session()).labels(&web(), &image).await.unwrap_err();
+        assert!(!format!("{failed:?}{}", chain(&failed)).contains("X-Amz-Signature"), "{failed:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_run_has_no_labels() {
+    let wire = Wire::answering([]);
+    let chart = CONFIG.as_bytes();
+    let chart = image_with(chart).replace("vnd.oci.image.config", "vnd.cncf.helm.config");
+    let nothing = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}).to_string();
+    for bytes in [chart, nothing] {
+        assert_eq!(Ecr::new(&wire.session()).labels(&web(), &manifest(bytes)).await.unwrap(), None);
+    }
+    assert_eq!(wire.requests().len(), 0);
+}
+
+#[tokio::test]
+async fn every_tagged_image_is_listed_page_by_page() {
+    let image = |n: &str, tag: &str| {
+        json!({
+            "imageDigest": format!("sha256:{}", n.repeat(32)), "imageTags": [tag], "imagePushedAt": 1_752_762_652,
+        })
+    };
+    let wire = Wire::answering([
+        ok(json!({"imageDetails": [image("01", "main")], "nextToken": "more"})),
+        ok(json!({"imageDetails": [image("02", "v1")]})),
+    ]);
+    let web = RepositoryName::parse("web").unwrap();
+    let found = Ecr::new(&wire.session()).tagged(&web).await.unwrap();
+    let tags: Vec<&str> = found.iter().flat_map(|image| &image.tags).map(|tag| tag.as_str()).collect();
+    assert_eq!(tags, ["main", "v1"]);
+    assert!(found.iter().all(|image| image.pushed_at.is_some()));
+    let asked: Vec<Value> = wire.requests().iter().map(crate::wire::Request::json).collect();
+    assert_eq!(
+        asked[0],
+        json!({"repositoryName": "web", "maxResults": 1000, "filter": {"tagStatus": "TAGGED"}})
+    );
+    assert_eq!(asked[1]["nextToken"], "more");
+}

@@ -1,0 +1,236 @@
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use stablepin_aws::probe::{Network, Probe, ProbeError};
+use stablepin_rules::application::Endpoint;
+
+const SOON: Duration = Duration::from_secs(5);
+
+fn endpoint(url: &str) -> Endpoint {
+    Endpoint::parse(url).unwrap()
+}
+
+fn allowing(networks: &str) -> Probe {
+    Probe::new(Network::parse_list(networks).unwrap())
+}
+
+/// What a server saw: each connection's head, as it came.
+type Seen = Receiver<Vec<String>>;
+
+/// A server on loopback that does this with every connection once the request's head is read.
+fn serving(answer: impl Fn(TcpStream) + Send + Sync + Copy + 'static) -> (u16, Seen) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (tell, seen) = channel();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (stream, tell) = (stream.unwrap(), tell.clone());
+            thread::spawn(move || {
+                let reader = BufReader::new(stream.try_clone().unwrap());
+                let head = reader.lines().map_while(Result::ok).take_while(|line| !line.is_empty());
+                tell.send(head.collect()).ok();
+                answer(stream);
+            });
+        }
+    });
+    (port, seen)
+}
+
+fn with_status(status: &'static str) -> impl Fn(TcpStream) + Send + Sync + Copy {
+    move |mut stream| {
+        let head = format!("HTTP/1.1 {status}\r\ncontent-length: 2\r\n\r\nok");
+        stream.write_all(head.as_bytes()).ok();
+    }
+}
+
+#[tokio::test]
+async fn an_attempt_is_a_plain_get_that_tells_nothing_of_us() {
+    let (port, seen) = serving(with_status("200 OK"));
+    let probe = allowing("127.0.0.0/8");
+    let url = endpoint(&format!("http://127.0.0.1:{port}/health?deep=1"));
+    for _ in 0..3 {
+        assert_eq!(probe.get(&url, SOON).await, Ok(200));
+        let mut head = seen.recv_timeout(SOON).unwrap();
+        head.sort();
+        assert_eq!(
+            head,
+            [
+                "GET /health?deep=1 HTTP/1.1".to_owned(),
+                "accept: */*".to_owned(),
+                format!("host: 127.0.0.1:{port}"),
+                "user-agent: stablepin".to_owned(),
+            ],
+            "a connection for each attempt, and no more than this on it"
+        );
+    }
+}
+
+#[tokio::test]
+async fn every_status_is_an_answer() {
+    for (line, status) in [("204 No Content", 204), ("404 Not Found", 404), ("503 Slow", 503), ("299", 299)] {
+        let (port, _) = serving(with_status(line));
+        let url = endpoint(&format!("http://127.0.0.1:{port}/"));
+        assert_eq!(allowing("127.0.0.0/8").get(&url, SOON).await, Ok(status));
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed_anywhere() {
+    let (port, seen) = serving(|mut stream| {
+        let head = "HTTP/1.1 302 Found\r\nlocation: http://169.254.169.254/latest/meta-data/\r\n\
+                    content-length: 0\r\n\r\n";
+        stream.write_all(head.as_bytes()).ok();
+    });
+    let url = endpoint(&format!("http://127.0.0.1:{port}/"));
+    // Everything is allowed: not following is not a matter of networks.
+    assert_eq!(allowing("0.0.0.0/0,::/0").get(&url, SOON).await, Ok(302));
+    assert!(seen.recv_timeout(SOON).is_ok());
+    assert!(seen.try_recv().is_err());
+}
+
+/// No listener is behind these: what is refused is refused before a connection.
+#[tokio::test]
+async fn an_address_that_a_probe_does_not_go_to_is_refused() {
+    for (url, at, what) in [
+        ("http://127.0.0.1:9001/2018-06-01/runtime/invocation/next", "127.0.0.1", "a loopback address"),
+        ("http://169.254.169.254/latest/meta-data/", "169.254.169.254", "instance metadata"),
+        ("http://169.254.170.2/v2/credentials/x", "169.254.170.2", "a container's credentials"),
+        ("https://169.254.0.1/", "169.254.0.1", "a link-local address"),
+        ("http://0.0.0.0/", "0.0.0.0", "an unspecified address"),
+        ("http://224.0.0.1/", "224.0.0.1", "a multicast address"),
+        ("http://255.255.255.255/", "255.255.255.255", "the broadcast address"),
+        // Other ways to write them, which only a name's look-up understands.
+        ("http://2130706433/", "127.0.0.1", "a loopback address"),
+        ("http://0x7f000001/", "127.0.0.1", "a loopback address"),
+        ("http://127.1/", "127.0.0.1", "a loopback address"),
+        ("http://0177.0.0.1/", "127.0.0.1", "a loopback address"),
+        ("http://0xa9fea9fe/", "169.254.169.254", "instance metadata"),
+    ] {
+        let failed = Probe::new(Vec::new()).get(&endpoint(url), SOON).await.unwrap_err();
+        assert_eq!(failed, ProbeError::Refused { address: at.parse().unwrap(), what }, "{url}");
+        assert!(!failed.is_retryable());
+    }
+}
+
+#[tokio::test]
+async fn a_name_is_judged_by_the_address_that_it_leads_to() {
+    let (port, seen) = serving(with_status("200 OK"));
+    for name in ["localhost", "LocalHost"] {
+        let url = endpoint(&format!("http://{name}:{port}/"));
+        let failed = Probe::new(Vec::new()).get(&url, SOON).await.unwrap_err();
+        let ProbeError::Refused { address, what } = &failed else { panic!("{failed}") };
+        assert!(address.is_loopback());
+        assert_eq!(
+            failed.to_string(),
+            format!(
+                "the endpoint is at {address}, {what}: a probe goes there only if the stack's allowed networks have it"
+            )
+        );
+        // Another network's permission is none.
+        let failed = allowing("169.254.0.0/16,10.0.0.0/8").get(&url, SOON).await;
+        assert!(matches!(failed, Err(ProbeError::Refused { .. })), "{failed:?}");
+        assert!(seen.try_recv().is_err(), "nobody connected");
+
+        assert_eq!(allowing("127.0.0.0/8").get(&url, SOON).await, Ok(200));
+        assert!(seen.recv_timeout(SOON).unwrap().contains(&format!("host: {name}:{port}")));
+    }
+}
+
+#[tokio::test]
+async fn a_slow_server_times_out_wherever_it_is_slow() {
+    // Reads until the probe has gone away.
+    fn silent(mut stream: TcpStream) {
+        stream.read_to_end(&mut Vec::new()).ok();
+    }
+    // A header line after the other for ever, each well within the time.
+    fn dripping(mut stream: TcpStream) {
+        stream.write_all(b"HTTP/1.1 200 OK\r\n").ok();
+        while stream.write_all(b"x: y\r\n").is_ok() {
+            thread::park_timeout(Duration::from_millis(20));
+        }
+    }
+    let timeout = Duration::from_millis(300);
+    for slow in [silent as fn(TcpStream), dripping] {
+        let (port, _) = serving(slow);
+        // The second never gets through the handshake.
+        for scheme in ["http", "https"] {
+            let url = endpoint(&format!("{scheme}://127.0.0.1:{port}/"));
+            let from = Instant::now();
+            let failed = allowing("127.0.0.0/8").get(&url, timeout).await.unwrap_err();
+            assert!(from.elapsed() < SOON, "{:?}", from.elapsed());
+            if scheme == "http" {
+                assert_eq!(failed, ProbeError::Timeout(timeout));
+                assert_eq!(failed.to_string(), "no answer within 300ms");
+            }
+            assert!(failed.is_retryable());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_without_end_is_not_read() {
+    let (tell, written) = channel();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut line = String::new();
+        BufReader::new(stream.try_clone().unwrap()).read_line(&mut line).unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+        let mut sent = 0_u64;
+        // Ends when the other side has closed, and what the two kernels hold is full or thrown away.
+        while let Ok(length) = stream.write(&[b'x'; 64 * 1024]) {
+            sent += length as u64;
+        }
+        tell.send(sent).ok();
+    });
+    let url = endpoint(&format!("http://127.0.0.1:{port}/"));
+    assert_eq!(allowing("127.0.0.0/8").get(&url, SOON).await, Ok(200));
+    let sent = tokio::task::spawn_blocking(move || written.recv_timeout(SOON)).await.unwrap();
+    assert!(sent.unwrap() < 64 * 1024 * 1024, "the probe went away");
+}
+
+#[tokio::test]
+async fn what_is_no_answer_says_what_happened() {
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (port, _) = serving(|mut stream| {
+        stream.write_all(b"SSH-2.0-OpenSSH\r\n\r\n").ok();
+    });
+    let probe = allowing("127.0.0.0/8");
+    for (url, said) in [
+        (format!("http://127.0.0.1:{closed}/"), "refused"),
+        (format!("http://127.0.0.1:{port}/"), "invalid HTTP"),
+    ] {
+        let failed = probe.get(&endpoint(&url), SOON).await.unwrap_err();
+        assert!(matches!(failed, ProbeError::NoAnswer { .. }), "{failed:?}");
+        assert!(failed.to_string().contains(said), "{failed}");
+        assert!(failed.is_retryable());
+    }
+}
+
+/// An https endpoint gets a TLS handshake for its name, at the address that was looked at.
+#[tokio::test]
+async fn https_begins_with_a_handshake_for_the_name() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (tell, hello) = channel();
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut record = vec![0; 5];
+        stream.read_exact(&mut record).unwrap();
+        let mut body = vec![0; usize::from(u16::from_be_bytes([record[3], record[4]]))];
+        stream.read_exact(&mut body).unwrap();
+        tell.send((record[0], body)).unwrap();
+        // A fatal alert: handshake failure.
+        stream.write_all(&[21, 3, 3, 0, 2, 2, 40]).unwrap();
+    });
+    let url = endpoint(&format!("https://localhost:{port}/health"));
+    let failed = allowing("127.0.0.0/8").get(&url, SOON).await.unwrap_err();
+    assert!(failed.to_string().to_lowercase().contains("handshake"), "{failed}");
+    let (kind, body) = hello.recv_timeout(SOON).unwrap();
+    assert_eq!(kind, 22, "a handshake record");
+    assert!(body.windows(9).any(|part| part == b"localhost"), "the name is asked for");
+}

@@ -1,0 +1,60 @@
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use stablepin_aws::ecr::Ecr;
+use stablepin_aws::session::{Service, Session};
+use stablepin_rules::image::RepositoryName;
+
+use crate::wire::{Wire, bytes, chain, error, ok};
+
+fn web() -> RepositoryName {
+    RepositoryName::parse("web").unwrap()
+}
+
+#[tokio::test]
+async fn a_warm_connection_is_the_one_that_is_used() {
+    let wire = Wire::answering([bytes("healthy"), ok(json!({"repositories": []}))]);
+    let session = wire.session();
+    session.warm(&[Service::Ecr]).await;
+    let ping = wire.request();
+    assert_eq!((ping.method.as_str(), ping.path.as_str()), ("GET", "/ping"));
+    assert!(!ping.headers.contains_key("authorization"));
+    Ecr::new(&session).repository(&web()).await.unwrap();
+    assert_eq!(wire.connections(), 1);
+    assert_eq!(wire.requests().len(), 2);
+}
+
+#[tokio::test]
+async fn warming_fails_silently_and_soon() {
+    let wire = Wire::answering([error(503, "x")]);
+    wire.session().warm(&[Service::Ecr, Service::Ecs, Service::DynamoDb]).await;
+
+    // Accepts and never answers.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut settings = wire.settings();
+    settings.endpoint = Some(format!("http://{}", silent.local_addr().unwrap()));
+    let from = Instant::now();
+    Session::new(settings).warm(&[Service::Sns]).await;
+    assert!(from.elapsed() < Duration::from_secs(3), "{:?}", from.elapsed());
+}
+
+#[tokio::test]
+async fn a_service_that_is_not_there_is_worth_another_try() {
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut settings = Wire::answering([]).settings();
+    settings.endpoint = Some(format!("http://{closed}"));
+    let failed = Ecr::new(&Session::new(settings)).repository(&web()).await.unwrap_err();
+    assert!(failed.is_retryable());
+    let text = chain(&failed);
+    assert!(text.contains("no connection"), "{text}");
+}
+
+#[tokio::test]
+async fn throttling_is_tried_again() {
+    let wire = Wire::answering([error(400, "ThrottlingException"), ok(json!({"repositories": []}))]);
+    let mut settings = wire.settings();
+    settings.attempts = 2;
+    assert_eq!(Ecr::new(&Session::new(settings)).repository(&web()).await.unwrap(), None);
+    assert_eq!(wire.requests().len(), 2);
+}

@@ -1,0 +1,303 @@
+//! Drives one operation until nothing is owed, or the deadline is near.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use jiff::{SignedDuration, Timestamp};
+use stablepin_aws::dynamodb::{CommitError, Key, MOST_NEEDED, OperationKey, TableError, uuid_v7};
+use stablepin_aws::session::OPERATION_TIMEOUT;
+use stablepin_rules::effect::{Effect, Outcome, leased_to_another, owed, take_lease};
+use stablepin_rules::image::ImageDigest;
+use stablepin_rules::records::{Lease, Subject};
+use stablepin_rules::refusal::Refusal;
+use stablepin_rules::step::{Observed, joined, step};
+use uuid::Uuid;
+
+use crate::clock::now;
+use crate::snapshot::Snapshot;
+use crate::{Doors, effect};
+
+/// What to drive.
+#[derive(Debug, Clone)]
+pub enum Start {
+    /// An operation, read fresh.
+    Operation(Key),
+    /// One that was just read, or that does not exist yet.
+    Subject(Box<Subject>),
+    /// The same, with what its services were found to be a moment ago.
+    Services(Box<Subject>, Vec<Snapshot>),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum DriveError {
+    #[error("there is no such promotion or rollback")]
+    NotFound,
+    #[error(transparent)]
+    Refused(Refusal),
+    /// Somebody else answered the same push. What they owe, they or a tick will do.
+    #[error("this push was answered before")]
+    AlreadyOpened,
+    #[error("the link was used meanwhile")]
+    LinkUsed,
+    #[error("others kept changing the same records: nothing was decided, try again")]
+    Contended,
+    #[error("the table could not be read or written")]
+    Table(#[from] TableError),
+}
+
+impl DriveError {
+    /// What the rules say to whoever asked; otherwise it is ours.
+    pub fn into_refusal(self) -> Result<Refusal, Self> {
+        match self {
+            Self::Refused(refusal) => Ok(refusal),
+            Self::NotFound | Self::AlreadyOpened | Self::LinkUsed | Self::Contended | Self::Table(_) => {
+                Err(self)
+            }
+        }
+    }
+
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Contended => true,
+            Self::Table(error) => error.is_retryable(),
+            Self::NotFound | Self::Refused(_) | Self::AlreadyOpened | Self::LinkUsed => false,
+        }
+    }
+}
+
+/// How often a lost race is decided again.
+const MOST_RACES: u32 = 12;
+
+/// What is left of the time when no further effect is begun.
+const MARGIN: SignedDuration = SignedDuration::from_secs(3);
+
+/// What it takes to answer.
+const TO_ANSWER: SignedDuration = SignedDuration::from_secs(1);
+
+/// Until when to go on.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadline {
+    soft: Timestamp,
+    hard: Timestamp,
+}
+
+impl Deadline {
+    /// When Lambda ends the invocation.
+    pub fn of_invocation(hard: Timestamp) -> Self {
+        Self { soft: hard, hard }
+    }
+
+    /// Begins nothing new shortly before this long is over, and waits for nothing after it.
+    #[must_use]
+    pub fn within(self, limit: SignedDuration) -> Self {
+        Self { soft: self.soft.min(now() + limit), ..self }
+    }
+
+    /// Whether it is too late to begin anything.
+    pub fn is_near(&self) -> bool {
+        now() + MARGIN >= self.soft
+    }
+
+    /// When Lambda ends the invocation.
+    pub fn ends_at(&self) -> Timestamp {
+        self.hard
+    }
+
+    /// Until something has to be answered.
+    fn left(&self) -> Duration {
+        let answer_by = self.soft.min(self.hard - TO_ANSWER);
+        Duration::try_from(answer_by.duration_since(now())).unwrap_or_default()
+    }
+
+    /// When every call that was begun has ended, or the process has.
+    fn of_lease(&self) -> Timestamp {
+        let last_call = SignedDuration::try_from(OPERATION_TIMEOUT).unwrap_or(MARGIN);
+        (self.hard + MARGIN).min(self.soft + last_call)
+    }
+}
+
+/// Observes, decides, commits, and carries out what is owed. Answers the subject as it was last committed; an
+/// effect that failed is in its record, to be tried again, and is no error here.
+pub async fn drive(
+    doors: &Doors,
+    start: Start,
+    observed: Vec<Observed>,
+    deadline: Deadline,
+) -> Result<Subject, DriveError> {
+    let holder = uuid_v7(now());
+    let mut known = Vec::new();
+    let mut subject = match start {
+        Start::Operation(key) => load(doors, &key).await?,
+        Start::Subject(subject) => match pushed(&observed) {
+            Some(digest) => join(doors, *subject, digest).await?,
+            None => *subject,
+        },
+        Start::Services(subject, snapshots) => {
+            known = snapshots;
+            *subject
+        }
+    };
+    let mut observed = observed;
+    let mut races = 0;
+    loop {
+        let at = now();
+        if in_good_hands(at, &subject, holder, &observed) {
+            return Ok(subject);
+        }
+        let mut change = step(at, &subject, &observed).map_err(DriveError::Refused)?;
+        let mine = effects(doors, at, &change.after, holder);
+        take_lease(at, &mut change.after, Lease { holder, until: deadline.of_lease() }, &mine);
+        let nothing_to_write = change.after == subject
+            && change.opened.is_none()
+            && change.token.is_none()
+            && change.audit.is_empty();
+        if !nothing_to_write {
+            match doors.table.commit(&subject, &change).await {
+                Ok(committed) => subject = committed,
+                Err(lost) => {
+                    races += 1;
+                    if races > MOST_RACES {
+                        return Err(DriveError::Contended);
+                    }
+                    retry_with(&mut observed, lost)?;
+                    tokio::time::sleep(jitter(races)).await;
+                    subject = reload(doors, &subject, &observed).await?;
+                    continue;
+                }
+            }
+        }
+        let effects = effects(doors, at, &subject, holder);
+        if effects.is_empty() || deadline.is_near() {
+            return Ok(subject);
+        }
+        let carry_out = |effect| effect::carry_out(doors, &subject, effect, &known);
+        let all = join_all(effects.iter().map(carry_out));
+        let Ok(outcomes) = tokio::time::timeout(deadline.left(), all).await else {
+            // What was begun may have arrived. When the lease has ended, the next one looks and goes on.
+            tracing::warn!("no time is left: what was begun is finished by the next tick");
+            return Ok(subject);
+        };
+        // From now on they are as we left them.
+        known.clear();
+        observed = outcomes.into_iter().map(Observed::Outcome).collect();
+    }
+}
+
+/// Somebody else carries it out now, and we bring no news: whatever is due is theirs.
+fn in_good_hands(at: Timestamp, subject: &Subject, holder: Uuid, observed: &[Observed]) -> bool {
+    let no_news = observed.iter().all(|one| matches!(one, Observed::Tick | Observed::Nudge));
+    no_news && subject.operation.as_ref().is_some_and(|operation| leased_to_another(at, operation, holder))
+}
+
+/// What is owed that this function can do.
+fn effects(doors: &Doors, at: Timestamp, subject: &Subject, holder: Uuid) -> Vec<Effect> {
+    owed(at, subject, holder)
+        .into_iter()
+        .filter(|effect| match effect {
+            Effect::TagBuild(_) | Effect::TagStable(_) | Effect::TagBackup { .. } | Effect::TagCurrent(_) => {
+                effect::LINKED.ecr
+            }
+            Effect::Ask(_) | Effect::Reach | Effect::Receipt(_) => doors.post.is_some(),
+            Effect::Deploy(..) => doors.ecs.is_some(),
+            // Whoever follows has to prove it, by all that there is to ask.
+            Effect::Prepare
+            | Effect::Follow(..)
+            | Effect::Probe
+            | Effect::RestoreFamily(_)
+            | Effect::Notify(_) => doors.verify.is_some(),
+        })
+        .collect()
+}
+
+/// What the lost race teaches; the rest is decided again on what is there now.
+fn retry_with(observed: &mut Vec<Observed>, lost: CommitError) -> Result<(), DriveError> {
+    match lost {
+        CommitError::Lost | CommitError::Claimed { .. } => {}
+        CommitError::AlreadyOpened => return Err(DriveError::AlreadyOpened),
+        CommitError::LinkUsed => return Err(DriveError::LinkUsed),
+        CommitError::Condemned(digest) => {
+            return Err(DriveError::Refused(Refusal::ImageCondemned { digest }));
+        }
+        CommitError::Crowded(digest) => {
+            return Err(DriveError::Refused(Refusal::TooManyOpened { digest, most: MOST_NEEDED }));
+        }
+        CommitError::Table(error) => return Err(error.into()),
+        CommitError::NameTaken(tag) => {
+            let opening = observed.iter_mut().find_map(|one| match one {
+                Observed::Opened(opening) => Some(opening),
+                Observed::RollbackRequested(_)
+                | Observed::Decision(_)
+                | Observed::WrongCode(_)
+                | Observed::Called(_)
+                | Observed::Contained(_)
+                | Observed::Withdrawn { .. }
+                | Observed::Outcome(_)
+                | Observed::LiveSeen(_)
+                | Observed::Ordered(_)
+                | Observed::Drifted(_)
+                | Observed::Tick
+                | Observed::Nudge => None,
+            });
+            match opening {
+                Some(opening) => opening.names_taken += 1,
+                None => observed.push(Observed::Outcome(Outcome::BuildTagTaken(tag))),
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn load(doors: &Doors, key: &Key) -> Result<Subject, DriveError> {
+    let found = doors.table.subject(key, None).await?;
+    found.map(|(subject, _)| subject).ok_or(DriveError::NotFound)
+}
+
+async fn reload(doors: &Doors, subject: &Subject, observed: &[Observed]) -> Result<Subject, DriveError> {
+    let push = pushed(observed);
+    if let (Some(key), None) = (Key::of(subject), push) {
+        return load(doors, &key).await;
+    }
+    let application = subject.application();
+    let found = doors.table.configured_environment(application, &subject.name).await?;
+    let mut fresh = found.ok_or(DriveError::NotFound)?;
+    let Some(digest) = push else { return Ok(fresh) };
+    fresh.build = doors.table.build(application, digest).await?;
+    join(doors, fresh, digest).await
+}
+
+/// With the open question that the push joins, if there is one.
+async fn join(doors: &Doors, mut subject: Subject, digest: &ImageDigest) -> Result<Subject, DriveError> {
+    if let Some(id) = joined(now(), &subject.environment, digest) {
+        let found = doors.table.operation(subject.application(), OperationKey::Promotion(id)).await?;
+        subject.operation = found.map(|(_, operation)| operation);
+    }
+    Ok(subject)
+}
+
+fn pushed(observed: &[Observed]) -> Option<&ImageDigest> {
+    observed.iter().find_map(|one| match one {
+        Observed::Opened(opening) => Some(&opening.occurrence.digest),
+        Observed::RollbackRequested(_)
+        | Observed::Decision(_)
+        | Observed::WrongCode(_)
+        | Observed::Called(_)
+        | Observed::Contained(_)
+        | Observed::Withdrawn { .. }
+        | Observed::Outcome(_)
+        | Observed::LiveSeen(_)
+        | Observed::Ordered(_)
+        | Observed::Drifted(_)
+        | Observed::Tick
+        | Observed::Nudge => None,
+    })
+}
+
+/// Grows with each race, and differs between those who race.
+fn jitter(races: u32) -> Duration {
+    let mut random = [0; 2];
+    let share = match getrandom::fill(&mut random) {
+        Ok(()) => u64::from(u16::from_le_bytes(random)),
+        Err(_) => 0,
+    };
+    Duration::from_millis((20 << races.min(6)) * share / u64::from(u16::MAX))
+}

@@ -1,0 +1,174 @@
+//! Carries out what an operation owes. Each may run twice, or be cut off anywhere: doing it again is safe.
+
+mod ask;
+mod deploy;
+mod family;
+mod follow;
+mod notify;
+mod prepare;
+mod probe;
+mod reach;
+mod receipt;
+#[cfg(test)]
+mod sample;
+mod tag;
+
+use std::future::ready;
+
+use futures_util::future::BoxFuture;
+use jiff::SignedDuration;
+use stablepin_rules::application::Environment as Policy;
+use stablepin_rules::effect::{Effect, Outcome, Seen};
+use stablepin_rules::one_line::one_line;
+use stablepin_rules::records::Subject;
+
+use crate::Doors;
+use crate::errors::chain;
+use crate::snapshot::Snapshot;
+
+/// "The result of an API command you run that affects your Amazon ECS resources might not be immediately visible to
+/// all subsequent commands": what is not there so soon after it was asked for may only not be shown yet.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html>
+const SHOWN_WITHIN: SignedDuration = SignedDuration::from_mins(1);
+
+/// Never fails: what went wrong is an outcome, written to the record for people and for the next attempt.
+/// `known`: services that were read a moment ago, before anything was touched.
+pub(crate) async fn carry_out(
+    doors: &Doors,
+    subject: &Subject,
+    effect: &Effect,
+    known: &[Snapshot],
+) -> Outcome {
+    let outcome = match subject.policy() {
+        Some(policy) => under(doors, subject, policy, effect, known),
+        None => without_policy(doors, subject, effect),
+    };
+    let outcome = outcome.await;
+    report(subject, effect, &outcome);
+    outcome
+}
+
+/// Whose code is in this program: of a constant that is false nothing is linked, not even the SDK behind it. That takes
+/// boxed futures: one that is awaited in place is a state of its function's, which is linked whether it is reached or not.
+pub(crate) struct Linked {
+    pub(crate) ecr: bool,
+    ecs: bool,
+    post: bool,
+    verify: bool,
+}
+
+pub(crate) const LINKED: Linked = Linked {
+    ecr: cfg!(feature = "ecr"),
+    ecs: cfg!(feature = "ecs"),
+    post: cfg!(feature = "post"),
+    verify: cfg!(feature = "verify"),
+};
+
+fn under<'a>(
+    doors: &'a Doors,
+    subject: &'a Subject,
+    policy: &'a Policy,
+    effect: &'a Effect,
+    known: &'a [Snapshot],
+) -> BoxFuture<'a, Outcome> {
+    match effect {
+        Effect::TagBuild(build) if LINKED.ecr => Box::pin(tag::build(doors, build)),
+        Effect::TagStable(pin) if LINKED.ecr => Box::pin(tag::stable(doors, subject, policy, pin)),
+        Effect::TagBackup { tag, digest } if LINKED.ecr => Box::pin(tag::backup(doors, policy, tag, digest)),
+        Effect::TagCurrent(digest) if LINKED.ecr => Box::pin(tag::current(doors, subject, policy, digest)),
+        Effect::Ask(approver) if LINKED.post => Box::pin(ask::ask(doors, subject, policy, approver)),
+        Effect::Reach if LINKED.post => Box::pin(reach::reach(doors, subject, policy)),
+        Effect::Receipt(approver) if LINKED.post => Box::pin(receipt::receipt(doors, subject, approver)),
+        Effect::Deploy(way, service) if LINKED.ecs => {
+            let known = known.iter().find(|snapshot| snapshot.service == *service);
+            Box::pin(deploy::deploy(doors, subject, policy, *way, service, known))
+        }
+        Effect::Prepare if LINKED.verify => Box::pin(prepare::prepare(doors, subject, policy)),
+        Effect::Follow(way, service) if LINKED.verify => {
+            Box::pin(follow::follow(doors, subject, policy, *way, service))
+        }
+        Effect::RestoreFamily(service) if LINKED.verify => {
+            Box::pin(family::restore(doors, subject, policy, service))
+        }
+        Effect::Probe if LINKED.verify => Box::pin(probe::probe(doors, policy)),
+        Effect::Notify(notice) if LINKED.verify => Box::pin(notify::notify(doors, subject, *notice)),
+        // A function that has no door for it leaves it to the promoter, and does not come here.
+        Effect::TagBuild(_)
+        | Effect::TagStable(_)
+        | Effect::TagBackup { .. }
+        | Effect::TagCurrent(_)
+        | Effect::Ask(_)
+        | Effect::Reach
+        | Effect::Receipt(_)
+        | Effect::Prepare
+        | Effect::Deploy(..)
+        | Effect::Follow(..)
+        | Effect::Probe
+        | Effect::RestoreFamily(_)
+        | Effect::Notify(_) => {
+            Box::pin(ready(Outcome::Problem("this function has no door for it".to_owned())))
+        }
+    }
+}
+
+/// The environment left the configuration: nothing of it is touched, but people still hear how it ended.
+fn without_policy<'a>(doors: &'a Doors, subject: &'a Subject, effect: &'a Effect) -> BoxFuture<'a, Outcome> {
+    match effect {
+        Effect::Notify(notice) if LINKED.verify => Box::pin(notify::notify(doors, subject, *notice)),
+        Effect::Receipt(approver) if LINKED.post => Box::pin(receipt::receipt(doors, subject, approver)),
+        Effect::RestoreFamily(service) => Box::pin(ready(Outcome::FamilyRestored(service.clone()))),
+        _ => {
+            let problem = "the environment is not in the configuration any more".to_owned();
+            Box::pin(ready(Outcome::Problem(problem)))
+        }
+    }
+}
+
+fn report(subject: &Subject, effect: &Effect, outcome: &Outcome) {
+    if let Outcome::Problem(problem)
+    | Outcome::Untold(problem)
+    | Outcome::BuildTagRefused(problem)
+    | Outcome::Service(_, _, Seen::Unheard { problem } | Seen::Refused { reason: problem }) = outcome
+    {
+        let id = subject.operation.as_ref().map(|operation| operation.id().to_string());
+        tracing::warn!(
+            application.name = %subject.application(),
+            environment.name = %subject.name,
+            operation.id = id,
+            effect = name(effect),
+            problem,
+            "{} did not work: {problem}",
+            name(effect),
+        );
+    }
+}
+
+fn name(effect: &Effect) -> &'static str {
+    match effect {
+        Effect::TagBuild(_) => "putting the build tag",
+        Effect::TagStable(_) => "putting the stable tag",
+        Effect::TagBackup { .. } => "putting the backup tag",
+        Effect::Ask(_) => "asking an approver",
+        Effect::Reach => "looking who is subscribed",
+        Effect::Receipt(_) => "telling an approver that the link was used",
+        Effect::TagCurrent(_) => "putting the tag of what is live",
+        Effect::Prepare => "looking at the services",
+        Effect::Deploy(..) => "deploying a service",
+        Effect::Follow(..) => "following a deployment",
+        Effect::RestoreFamily(_) => "putting a family right",
+        Effect::Probe => "asking the endpoints",
+        Effect::Notify(_) => "telling people",
+    }
+}
+
+fn problem(error: &dyn std::error::Error) -> Outcome {
+    Outcome::Problem(chain(error))
+}
+
+/// So much of what AWS says fits a reason beside what it is about, in characters.
+const LONGEST_WORDS: usize = 400;
+
+/// AWS's own words, for people.
+fn words(error: &dyn std::error::Error) -> String {
+    one_line(&chain(error), LONGEST_WORDS)
+}

@@ -1,0 +1,60 @@
+//! Asks one approver: mints a link and a code, stores their hashes, mails them. They are in no record, event or log.
+
+use stablepin_rules::application::Environment as Policy;
+use stablepin_rules::effect::Outcome;
+use stablepin_rules::name::ApproverName;
+use stablepin_rules::records::{Subject, Token};
+
+use super::problem;
+use crate::link::{Secret, code_hash, mint_code};
+use crate::{Doors, mail, post};
+
+pub(super) async fn ask(
+    doors: &Doors,
+    subject: &Subject,
+    policy: &Policy,
+    approver: &ApproverName,
+) -> Outcome {
+    let (Some(door), Some(promotion)) = (&doors.post, subject.promotion()) else {
+        return Outcome::Problem("this function sends no mail".to_owned());
+    };
+    let Some(reader) = subject.configuration.application.approver(approver) else {
+        return Outcome::Problem(format!("{approver} has no address in the configuration"));
+    };
+    let (secret, code) = match (Secret::mint(), mint_code()) {
+        (Ok(secret), Ok(code)) => (secret, code),
+        (Err(error), _) | (_, Err(error)) => return Outcome::Problem(format!("no random bytes: {error}")),
+    };
+    let token = Token {
+        hash: secret.hash(),
+        application: subject.application().clone(),
+        environment: subject.name.clone(),
+        promotion: promotion.id,
+        digest: promotion.digest.clone(),
+        approver: approver.clone(),
+        expires_at: promotion.expires_at,
+        used_at: None,
+        code: code_hash(secret.reveal(), &code),
+        wrong_codes: 0,
+    };
+    let (stored, turn) = tokio::join!(doors.table.put_token(&token), post::turn(doors, reader));
+    if let Err(error) = stored {
+        return problem(&error);
+    }
+    if let Err(error) = turn {
+        return problem(&error);
+    }
+    let link = format!(
+        "{}/decide/{}/{}/{}?t={}",
+        door.url,
+        subject.application(),
+        subject.name,
+        promotion.id,
+        secret.reveal()
+    );
+    let mail = mail::question(subject, policy, promotion, approver, &link, &code);
+    match door.send(reader, &mail).await {
+        Ok(()) => Outcome::Asked { approver: approver.clone(), token: token.hash, mail: reader.mail.lower() },
+        Err(error) => problem(&error),
+    }
+}

@@ -1,0 +1,370 @@
+//! Starts one service's deployment: the service's own task definition, with only the image of the containers that
+//! run the repository changed.
+
+use jiff::Timestamp;
+use serde_json::Value;
+use stablepin_aws::ecs::{
+    Controller, Ecs, EcsError, RawTaskDefinition, ServiceDeploymentStatus, ServiceState, Started as Begun,
+};
+use stablepin_rules::application::{Environment as Policy, ServiceName};
+use stablepin_rules::effect::{Outcome, Seen};
+use stablepin_rules::image::ImageDigest;
+use stablepin_rules::records::{Destination, Live, ServiceRollout, Started, Subject, Way, Work};
+use stablepin_rules::task_definition::{self, Clone};
+
+use super::{SHOWN_WITHIN, problem, words};
+use crate::Doors;
+use crate::clock::now;
+use crate::snapshot::{ServiceLocation, Snapshot, one};
+
+/// `known`: what was read of the service a moment ago, and nothing was written since.
+pub(super) async fn deploy(
+    doors: &Doors,
+    subject: &Subject,
+    policy: &Policy,
+    way: Way,
+    service: &ServiceName,
+    known: Option<&Snapshot>,
+) -> Outcome {
+    let rollout = subject.operation.as_ref().and_then(|operation| operation.way(way));
+    let found = rollout
+        .and_then(|rollout| Some((rollout, rollout.services.iter().find(|one| one.service == *service)?)));
+    let (Some(ecs), Some((whole, rollout))) = (&doors.ecs, found) else {
+        return Outcome::Problem("this function drives no services".to_owned());
+    };
+    let going = Going { ecs, subject, policy, way, rollout, since: whole.deadline - policy.verify.timeout };
+    match going.deploy(&whole.destination, known).await {
+        Ok(Some(seen)) => Outcome::Service(way, service.clone(), seen),
+        Ok(None) => Outcome::Problem(format!(
+            "it is not certain yet that {service} was not moved: ECS may show a change late, and is asked again"
+        )),
+        Err(error) => failed_call(way, service, &error),
+    }
+}
+
+/// A refusal of AWS's ends it. What AWS may have done, though nobody heard its answer, is no refusal.
+fn failed_call(way: Way, service: &ServiceName, error: &EcsError) -> Outcome {
+    let seen = match error.refusal() {
+        Some(refusal) if refusal.is_about_passing_a_role() => Seen::Refused {
+            reason: format!("its role is not in the stack's parameter PassRoleArns: {}", words(error)),
+        },
+        Some(_) => Seen::Refused { reason: words(error) },
+        None if error.may_have_moved() => Seen::Unheard { problem: words(error) },
+        None => return problem(error),
+    };
+    Outcome::Service(way, service.clone(), seen)
+}
+
+/// One service on its way.
+struct Going<'a> {
+    ecs: &'a Ecs,
+    subject: &'a Subject,
+    policy: &'a Policy,
+    way: Way,
+    rollout: &'a ServiceRollout,
+    /// When it was decided to go this way.
+    since: Timestamp,
+}
+
+/// A deployment that brings what we want, though we do not know that we have begun it.
+enum There {
+    /// It is followed as ours. Its ARN, where ECS tells it.
+    Going(Option<String>),
+    /// ECS's own way back, which has failed, or takes longer than we wait. To ask for the same task definition would
+    /// start nothing.
+    Stuck,
+}
+
+fn failed(reason: String) -> Seen {
+    Seen::Failed { reason }
+}
+
+impl Going<'_> {
+    /// None: what is seen may be out of date.
+    async fn deploy(
+        &self,
+        destination: &Destination,
+        known: Option<&Snapshot>,
+    ) -> Result<Option<Seen>, EcsError> {
+        let (state, definition) = match known {
+            Some(snapshot) => (snapshot.state.clone(), snapshot.definition.clone()),
+            None => match self.read().await? {
+                Ok(found) => found,
+                Err(seen) => return Ok(Some(seen)),
+            },
+        };
+        let Some(location) = ServiceLocation::of(&state.arn) else {
+            return Ok(Some(failed(format!("{} is not the ARN of a service", state.arn))));
+        };
+        if self.rollout.if_moved
+            && let Some(seen) = self.not_moved(&location, &definition)
+        {
+            return Ok((now() >= self.since + SHOWN_WITHIN).then_some(seen));
+        }
+        let seen = match destination {
+            Destination::Digest { digest } => self.to_digest(&state, &definition, &location, digest).await?,
+            Destination::Before => self.to_before(&state).await?,
+        };
+        Ok(Some(seen))
+    }
+
+    async fn read(&self) -> Result<Result<(ServiceState, RawTaskDefinition), Seen>, EcsError> {
+        let Some(state) = one(self.ecs, &self.rollout.service).await? else {
+            return Ok(Err(failed("the service is not there any more".to_owned())));
+        };
+        let arn = state.task_definition.clone().filter(|_| state.controller == Controller::Ecs);
+        let Some(arn) = arn else {
+            return Ok(Err(failed("its deployments are not driven by ECS any more".to_owned())));
+        };
+        let definition = self.ecs.task_definition(&arn).await?;
+        Ok(Ok((state, definition)))
+    }
+
+    /// It may have been moved by a call whose answer was lost: then it is described at the promotion's digest.
+    fn not_moved(&self, location: &ServiceLocation, definition: &RawTaskDefinition) -> Option<Seen> {
+        let promoted = match &self.subject.operation.as_ref()?.work {
+            Work::Promotion(promotion) => &promotion.digest,
+            Work::Rollback(_) | Work::Repair(_) | Work::LiveDrift(_) => return None,
+        };
+        let described = task_definition::described_digest(&definition.described, &location.own(self.policy));
+        let described = described.ok().flatten();
+        (described.as_ref() != Some(promoted))
+            .then(|| Seen::Returned { reason: "it was not moved".to_owned(), digest: described.clone() })
+    }
+
+    async fn to_digest(
+        &self,
+        state: &ServiceState,
+        definition: &RawTaskDefinition,
+        location: &ServiceLocation,
+        digest: &ImageDigest,
+    ) -> Result<Seen, EcsError> {
+        let clone = task_definition::at_digest(
+            &definition.described,
+            &definition.tags,
+            &location.own(self.policy),
+            digest,
+        );
+        let clone = match clone {
+            Ok(clone) => clone,
+            Err(error) => return Ok(failed(error.to_string())),
+        };
+        // We were here before and were cut off, or it is described so already: that deployment is ours to follow.
+        if let Some(primary) = state.primary()
+            && clone.already
+            && primary.task_definition == definition.arn
+        {
+            match self.there(state, &definition.arn).await? {
+                There::Going(arn) => {
+                    return Ok(started(&primary.id, arn, &definition.arn, &clone.request));
+                }
+                There::Stuck if definition.status == "ACTIVE" => {
+                    return self.start_anew(state, &definition.arn, &clone.request).await;
+                }
+                There::Stuck => {}
+            }
+        }
+        if let Some(seen) = self.is_taken(state) {
+            return Ok(seen);
+        }
+        let revision = match self.same(&clone, definition, location, digest).await? {
+            Some(revision) => revision,
+            None => {
+                let registered = self.ecs.register(&clone.request).await?;
+                let same = task_definition::same_but_image(
+                    &definition.described,
+                    &registered.described,
+                    &clone.containers,
+                );
+                if let Err(paths) = same {
+                    let reason = format!(
+                        "ECS registered {} with other differences than the image, so it is not used: {}",
+                        registered.arn,
+                        paths.join(", ")
+                    );
+                    return Ok(Seen::Unused { reason, revision: registered.arn });
+                }
+                registered.arn
+            }
+        };
+        self.start(state, &revision, &clone.request).await
+    }
+
+    /// A revision that says just this: that of the pin, or the one that ran before. Registering is what ECS allows
+    /// least of: <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/request-throttling.html>
+    async fn same(
+        &self,
+        clone: &Clone,
+        definition: &RawTaskDefinition,
+        location: &ServiceLocation,
+        digest: &ImageDigest,
+    ) -> Result<Option<String>, EcsError> {
+        let environment = &self.subject.environment;
+        let of_pin = environment.pin.as_ref().filter(|pin| pin.digest == *digest);
+        let of_target = self.subject.rollback().map(|rollback| &rollback.target.revisions);
+        let before = &self.rollout.before;
+        let candidate = of_target
+            .and_then(|revisions| revisions.get(&self.rollout.service))
+            .or_else(|| of_pin.and_then(|pin| pin.revisions.get(&self.rollout.service)))
+            .or_else(|| (before.described.as_ref() == Some(digest)).then_some(&before.task_definition));
+        let Some(arn) = candidate else { return Ok(None) };
+        // One that was deleted meanwhile is none.
+        let Ok(found) = self.ecs.task_definition(arn).await else { return Ok(None) };
+        let at =
+            task_definition::at_digest(&found.described, &found.tags, &location.own(self.policy), digest);
+        let same = found.status == "ACTIVE"
+            && at.is_ok_and(|at| at.already)
+            && task_definition::same_but_image(&definition.described, &found.described, &clone.containers)
+                .is_ok();
+        Ok(same.then_some(found.arn))
+    }
+
+    /// The recorded task definition itself; where it was deregistered meanwhile, what it said.
+    async fn to_before(&self, state: &ServiceState) -> Result<Seen, EcsError> {
+        let before = self.ecs.task_definition(&self.rollout.before.task_definition).await?;
+        let there = state.primary().filter(|primary| primary.task_definition == before.arn);
+        if let Some(primary) = there {
+            match self.there(state, &before.arn).await? {
+                There::Going(arn) => return Ok(started(&primary.id, arn, &before.arn, &before.described)),
+                There::Stuck if before.status == "ACTIVE" => {
+                    return self.start_anew(state, &before.arn, &before.described).await;
+                }
+                There::Stuck => {}
+            }
+        }
+        // We were here before, with a copy, and were cut off.
+        if before.status != "ACTIVE"
+            && let Some(primary) = state.primary()
+            && let copy = self.ecs.task_definition(&primary.task_definition).await?
+            && task_definition::same_but_image(&before.described, &copy.described, &[]).is_ok()
+        {
+            return Ok(started(&primary.id, None, &copy.arn, &copy.described));
+        }
+        if let Some(seen) = self.is_taken(state) {
+            return Ok(seen);
+        }
+        if before.status == "ACTIVE" {
+            return self.start(state, &before.arn, &before.described).await;
+        }
+        let request = match task_definition::copy(&before.described, &before.tags) {
+            Ok(request) => Value::Object(request),
+            Err(error) => return Ok(failed(error.to_string())),
+        };
+        let registered = self.ecs.register(&request).await?;
+        self.start(state, &registered.arn, &request).await
+    }
+
+    /// Somebody has deployed since we looked what is live, or since ours has failed: that is not ours to replace, nor
+    /// what we would go back to. A rollback takes the place of whatever there is.
+    fn is_taken(&self, state: &ServiceState) -> Option<Seen> {
+        let operation = self.subject.operation.as_ref()?;
+        let Work::Promotion(_) = &operation.work else { return None };
+        let taken = match self.way {
+            Way::There => {
+                let before = &self.rollout.before.deployment;
+                !before.is_empty() && state.primary().is_some_and(|primary| primary.id != *before)
+            }
+            Way::Back => {
+                let mut there = operation.way(Way::There)?.services.iter();
+                let ours = there.find(|one| one.service == self.rollout.service)?.started.as_ref()?;
+                is_anothers(state, ours, &self.rollout.before)
+            }
+        };
+        let other = state.primary().filter(|_| taken)?;
+        let (id, definition) = (&other.id, &other.task_definition);
+        Some(failed(format!(
+            "somebody else has begun a deployment meanwhile, {id} of {definition}: ours was not"
+        )))
+    }
+
+    /// Whose deployment it is that brings this task definition, which the service is described by already.
+    async fn there(&self, state: &ServiceState, definition: &str) -> Result<There, EcsError> {
+        let Some(arn) = &state.service_deployment else { return Ok(There::Going(None)) };
+        let Some(current) = self.ecs.service_deployment(arn).await? else { return Ok(There::Going(None)) };
+        let (back, stuck) = match current.status {
+            ServiceDeploymentStatus::RollbackFailed => (true, true),
+            // Our way back begins when ECS's own has had its time.
+            ServiceDeploymentStatus::RollbackRequested | ServiceDeploymentStatus::RollbackInProgress => {
+                (true, self.way == Way::Back)
+            }
+            ServiceDeploymentStatus::RollbackSuccessful => (true, false),
+            ServiceDeploymentStatus::Pending
+            | ServiceDeploymentStatus::InProgress
+            | ServiceDeploymentStatus::Successful
+            | ServiceDeploymentStatus::StopRequested
+            | ServiceDeploymentStatus::Stopped
+            | ServiceDeploymentStatus::Unknown(_) => (false, false),
+        };
+        let brings = match current.rollback.filter(|_| back) {
+            Some(rollback) => rollback.service_revision,
+            None => current.target_revision,
+        };
+        let brings = match brings {
+            Some(revision) => self.ecs.service_revision(&revision).await?,
+            None => None,
+        };
+        // ECS may still name the one before.
+        if brings.is_none_or(|revision| revision.task_definition != definition) {
+            return Ok(There::Going(None));
+        }
+        Ok(if stuck { There::Stuck } else { There::Going(Some(arn.clone())) })
+    }
+
+    async fn start(
+        &self,
+        state: &ServiceState,
+        revision: &str,
+        definition: &Value,
+    ) -> Result<Seen, EcsError> {
+        let service = &self.rollout.service;
+        let begun = self.ecs.start(service.cluster(), service.service(), revision).await?;
+        Ok(Self::begun(state, begun, revision, definition))
+    }
+
+    async fn start_anew(
+        &self,
+        state: &ServiceState,
+        revision: &str,
+        definition: &Value,
+    ) -> Result<Seen, EcsError> {
+        let service = &self.rollout.service;
+        let begun = self.ecs.start_anew(service.cluster(), service.service(), revision).await?;
+        Ok(Self::begun(state, begun, revision, definition))
+    }
+
+    fn begun(state: &ServiceState, begun: Begun, revision: &str, definition: &Value) -> Seen {
+        // The answer may still name the one before.
+        let arn = begun.service_deployment.filter(|arn| state.service_deployment.as_ref() != Some(arn));
+        started(&begun.deployment.id, arn, revision, definition)
+    }
+}
+
+/// Whether what the service has now is neither ours, which has failed, nor ECS's own way back of it.
+fn is_anothers(state: &ServiceState, ours: &Started, before: &Live) -> bool {
+    match (&state.service_deployment, &ours.service_deployment) {
+        // ECS's own way back has the same name.
+        (Some(now), Some(ours)) => now != ours,
+        // Here it is a deployment of its own, of what ran before.
+        (_, None) | (None, _) => state
+            .primary()
+            .is_some_and(|one| one.id != ours.deployment && one.task_definition != before.task_definition),
+    }
+}
+
+fn started(
+    deployment: &str,
+    service_deployment: Option<String>,
+    task_definition: &str,
+    definition: &Value,
+) -> Seen {
+    Seen::Deployed(Started {
+        deployment: deployment.to_owned(),
+        service_deployment,
+        task_definition: task_definition.to_owned(),
+        health_checked: task_definition::is_health_checked(definition),
+        at: now(),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,151 @@
+//! Puts a service's family right when an operation has ended: whoever runs the family by its name gets its newest
+//! `ACTIVE` revision, and that must not be one of ours that failed or was never used.
+//!
+//! Nothing is deregistered: that shares the quota of registering, which rollbacks need.
+//! <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/request-throttling.html>
+
+use serde_json::Value;
+use stablepin_aws::ecs::{Ecs, EcsError, RawTaskDefinition};
+use stablepin_rules::application::{Environment as Policy, ServiceName};
+use stablepin_rules::effect::Outcome;
+use stablepin_rules::image::ImageDigest;
+use stablepin_rules::records::{PromotionState, ServiceRollout, Subject, Way, Work};
+use stablepin_rules::task_definition::{at_digest, copy, described_digest, same_but_image};
+
+use super::{problem, words};
+use crate::Doors;
+use crate::snapshot::{ServiceLocation, one};
+
+pub(super) async fn restore(
+    doors: &Doors,
+    subject: &Subject,
+    policy: &Policy,
+    service: &ServiceName,
+) -> Outcome {
+    let Some(ecs) = &doors.ecs else {
+        return Outcome::Problem("this function drives no services".to_owned());
+    };
+    match (Family { subject, policy, service }).restore(ecs).await {
+        Ok(()) => {}
+        // Nobody waits for it, and it is refused again.
+        Err(error) if error.refusal().is_some() => {
+            tracing::warn!("the family of {service} stays as it is: {}", words(&error));
+        }
+        Err(error) => return problem(&error),
+    }
+    Outcome::FamilyRestored(service.clone())
+}
+
+/// A service's family, and the operation that has moved the service, or tried to.
+struct Family<'a> {
+    subject: &'a Subject,
+    policy: &'a Policy,
+    service: &'a ServiceName,
+}
+
+impl Family<'_> {
+    /// A person's revision wins: only one that is known as ours is followed by another.
+    async fn restore(&self, ecs: &Ecs) -> Result<(), EcsError> {
+        let Some(state) = one(ecs, self.service).await? else { return Ok(()) };
+        let (Some(has), Some(location)) = (state.task_definition, ServiceLocation::of(&state.arn)) else {
+            return Ok(());
+        };
+        let Some(family) = family(&has) else { return Ok(()) };
+        let newest = ecs.task_definition(family).await?;
+        let good = self.instead_of(&has).unwrap_or(&has);
+        if newest.arn == *good || self.pinned() == Some(&newest.arn) {
+            return Ok(());
+        }
+        let good = ecs.task_definition(good).await?;
+        if same_but_image(&good.described, &newest.described, &[]).is_ok()
+            || !self.is_ours(&newest, &good, &location)
+        {
+            return Ok(());
+        }
+        let Ok(request) = copy(&good.described, &good.tags) else { return Ok(()) };
+        let again = ecs.register(&Value::Object(request)).await?;
+        tracing::info!("{} says what {} says: {} is not to be run by name", again.arn, good.arn, newest.arn);
+        Ok(())
+    }
+
+    /// What its service was to be, on each way.
+    fn rollouts(&self) -> impl Iterator<Item = &ServiceRollout> {
+        let operation = self.subject.operation.as_ref();
+        let ways = [Way::There, Way::Back].into_iter().filter_map(move |way| operation?.way(way));
+        ways.flat_map(|rollout| &rollout.services).filter(|one| one.service == *self.service)
+    }
+
+    /// The revision that the environment's pin was proven with.
+    fn pinned(&self) -> Option<&String> {
+        self.subject.environment.pin.as_ref()?.revisions.get(self.service)
+    }
+
+    /// The service still has what failed: the revision that is good.
+    fn instead_of(&self, has: &str) -> Option<&String> {
+        let promotion = self.subject.promotion().filter(|one| one.state != PromotionState::Completed)?;
+        let there = promotion.rollout.iter().flat_map(|rollout| &rollout.services);
+        let there = there.into_iter().find(|one| one.service == *self.service)?;
+        let failed = &there.started.as_ref()?.task_definition;
+        let before = &there.before.task_definition;
+        (failed == has && failed != before).then(|| self.pinned().unwrap_or(before))
+    }
+
+    /// It is known by its ARN; or, since a registration's answer may be lost, by what it says: all that is good, with an
+    /// image that only this operation brings.
+    fn is_ours(
+        &self,
+        newest: &RawTaskDefinition,
+        good: &RawTaskDefinition,
+        location: &ServiceLocation,
+    ) -> bool {
+        let Some(operation) = &self.subject.operation else { return false };
+        let is_left = matches!(operation.work, Work::Rollback(_));
+        let is_known = self.rollouts().any(|one| {
+            let started = one.started.as_ref().map(|started| &started.task_definition);
+            let left = is_left.then_some(&one.before.task_definition);
+            [started, one.unused.as_ref(), left].contains(&Some(&newest.arn))
+        });
+        let own = location.own(self.policy);
+        let brought = match described_digest(&newest.described, &own) {
+            Ok(Some(digest)) if self.brings(&digest) => digest,
+            _ => return is_known,
+        };
+        let clone = at_digest(&good.described, &Value::Null, &own, &brought);
+        is_known
+            || clone.is_ok_and(|clone| {
+                same_but_image(&good.described, &newest.described, &clone.containers).is_ok()
+            })
+    }
+
+    /// The operation registers revisions of this image.
+    fn brings(&self, digest: &ImageDigest) -> bool {
+        let Some(operation) = &self.subject.operation else { return false };
+        let own = match &operation.work {
+            Work::Promotion(promotion) => [Some(&promotion.digest), None],
+            Work::Rollback(rollback) => [Some(&rollback.target.digest), rollback.preempted.as_ref()],
+            Work::Repair(_) | Work::LiveDrift(_) => [None, None],
+        };
+        let back = operation.way(Way::Back).and_then(|back| back.destination.digest());
+        // What a rollback left may have been registered again, when the release before it had ended.
+        let is_left = |one: &ServiceRollout| one.before.described.as_ref() == Some(digest);
+        let left = matches!(operation.work, Work::Rollback(_)) && self.rollouts().any(is_left);
+        own.contains(&Some(digest)) || back == Some(digest) || left
+    }
+}
+
+/// Of a revision's ARN, `…:task-definition/{family}:{revision}`.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_TaskDefinition.html>
+fn family(arn: &str) -> Option<&str> {
+    let (_, named) = arn.rsplit_once('/')?;
+    Some(named.rsplit_once(':')?.0)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn family_stands_in_a_revisions_arn() {
+        let arn = "arn:aws:ecs:eu-central-1:111122223333:task-definition/web-api_2:41";
+        assert_eq!(super::family(arn), Some("web-api_2"));
+        assert_eq!(super::family("web"), None);
+    }
+}

@@ -1,0 +1,216 @@
+//! Looks how our deployment is doing, and proves the digest on the tasks that run. Nothing else counts as
+//! success: not a steady state, not another deployment's, not one that ECS has rolled back.
+
+mod proof;
+mod standing;
+mod target_groups;
+
+use jiff::Timestamp;
+use stablepin_aws::ecs::{Ecs, EcsError, ServiceDeployment, ServiceState, Task};
+use stablepin_rules::application::{Environment as Policy, ServiceName};
+use stablepin_rules::effect::{Outcome, Seen};
+use stablepin_rules::image::ImageDigest;
+use stablepin_rules::records::{Progress, ServiceRollout, Started, Subject, Way};
+use stablepin_rules::task_definition::{container_roles, described_digest};
+
+use self::proof::{Proof, Wanted};
+use self::standing::Standing;
+use super::problem;
+use crate::Doors;
+use crate::clock::now;
+use crate::errors::chain;
+use crate::live::digests_of;
+use crate::snapshot::{ServiceLocation, one};
+
+pub(super) async fn follow(
+    doors: &Doors,
+    subject: &Subject,
+    policy: &Policy,
+    way: Way,
+    service: &ServiceName,
+) -> Outcome {
+    let rollout = subject.operation.as_ref().and_then(|operation| operation.way(way));
+    let found = rollout.and_then(|rollout| {
+        let one = rollout.services.iter().find(|one| one.service == *service)?;
+        Some((rollout.destination.digest(), one, one.started.as_ref()?))
+    });
+    let (Some(ecs), Some((to, rollout, started))) = (&doors.ecs, found) else {
+        return Outcome::Problem(format!("{service} has no deployment to follow"));
+    };
+    let followed = Followed { doors, ecs, subject, policy, to, rollout, started };
+    match followed.look().await {
+        Ok((seen, service_deployment)) => {
+            Outcome::Followed { way, service: service.clone(), seen, service_deployment }
+        }
+        Err(outcome) => outcome,
+    }
+}
+
+/// One deployment of ours.
+struct Followed<'a> {
+    doors: &'a Doors,
+    ecs: &'a Ecs,
+    subject: &'a Subject,
+    policy: &'a Policy,
+    to: Option<&'a ImageDigest>,
+    rollout: &'a ServiceRollout,
+    started: &'a Started,
+}
+
+impl Followed<'_> {
+    /// What is seen of it, and the ARN of its service deployment, where ECS tells of one.
+    async fn look(&self) -> Result<(Seen, Option<String>), Outcome> {
+        let (ecs, service) = (self.ecs, &self.rollout.service);
+        let stopped = async {
+            match self.baking() {
+                Some(_) => ecs.stopped(service.cluster(), service.service()).await,
+                None => Ok(Vec::new()),
+            }
+        };
+        let (state, tasks, stopped, ours) = tokio::join!(
+            one(ecs, service),
+            ecs.running(service.cluster(), service.service()),
+            stopped,
+            own(ecs, service, self.started),
+        );
+        let ours = ours.map_err(|error| problem(&error))?;
+        let arn = ours.as_ref().map(|ours| ours.deployment.arn.clone());
+        let state = match state {
+            Ok(Some(state)) => state,
+            Ok(None) => {
+                let reason = "the service is not there any more".to_owned();
+                return Ok((Seen::Failed { reason }, arn));
+            }
+            Err(error) => return Err(problem(&error)),
+        };
+        let seen = match standing::of(now(), &state, self.started, &self.rollout.before, ours.as_ref()) {
+            Standing::Finished => self.prove(&state, tasks, stopped).await?,
+            Standing::Going { seen, paused } => Seen::Going { seen, paused },
+            Standing::Failed(reason) => Seen::Failed { reason },
+            Standing::Returning(reason) => Seen::Returning { reason },
+            Standing::Returned(reason) => {
+                let digest = described(ecs, &state, self.policy).await?;
+                Seen::Returned { reason, digest }
+            }
+            Standing::Superseded(reason) => {
+                let late = self.subject.rollback().and_then(|rollback| rollback.preempted.as_ref());
+                if late.is_some() && late == described(ecs, &state, self.policy).await?.as_ref() {
+                    Seen::Overtaken
+                } else {
+                    Seen::Superseded { reason }
+                }
+            }
+        };
+        Ok((seen, arn))
+    }
+
+    /// Since when it is proven, if it is.
+    fn baking(&self) -> Option<Timestamp> {
+        match self.rollout.progress {
+            Progress::Proven { at, .. } => Some(at),
+            _ => None,
+        }
+    }
+
+    async fn prove(
+        &self,
+        state: &ServiceState,
+        tasks: Result<Vec<Task>, EcsError>,
+        stopped: Result<Vec<Task>, EcsError>,
+    ) -> Result<Seen, Outcome> {
+        if state.desired == 0 {
+            return Ok(Seen::Unproven);
+        }
+        let Some(location) = ServiceLocation::of(&state.arn) else {
+            return Ok(Seen::Failed { reason: format!("{} is not the ARN of a service", state.arn) });
+        };
+        let tasks = tasks.map_err(|error| problem(&error))?;
+        let stopped = stopped.map_err(|error| problem(&error))?;
+        let own = location.own(self.policy);
+        let accepted = match self.to.or(self.rollout.before.described.as_ref()) {
+            Some(digest) => {
+                let all = digests_of(&self.doors.ecr, &self.policy.repository, digest).await;
+                Some(all.map_err(|error| problem(&error))?)
+            }
+            // It was named by a tag before: its own task definition is all that there is to prove.
+            None => None,
+        };
+        let (started, proven_at) = (self.started, self.baking());
+        let definition = self.ecs.task_definition(&started.task_definition).await;
+        let definition = definition.map_err(|error| problem(&error))?;
+        let wanted = Wanted {
+            started,
+            desired: state.desired,
+            accepted,
+            proven_at,
+            roles: &container_roles(&definition.described),
+            classic_load_balancer: state.classic_load_balancer,
+        };
+        let proof = proof::prove(&wanted, &tasks, &stopped, |container| container.is_one_of(&own));
+        let proof = match (proof, &self.doors.verify) {
+            (Proof::Running(count), Some(verify)) => {
+                target_groups::prove(&verify.elb, &state.registrations, &tasks, count).await?
+            }
+            (proof, _) => proof,
+        };
+        Ok(match proof {
+            Proof::Running(tasks) => Seen::Proven { tasks },
+            Proof::Open(seen) => Seen::Going { seen, paused: false },
+            Proof::Wrong(reason) => Seen::Failed { reason },
+        })
+    }
+}
+
+/// Our service deployment, where ECS tells of such.
+struct Own {
+    deployment: ServiceDeployment,
+    /// The task definition that ECS goes back to by itself, or has gone back to.
+    back_to: Option<String>,
+}
+
+async fn own(ecs: &Ecs, service: &ServiceName, started: &Started) -> Result<Option<Own>, EcsError> {
+    let arn = match &started.service_deployment {
+        Some(arn) => Some(arn.clone()),
+        None => find(ecs, service, started).await?,
+    };
+    let Some(arn) = arn else { return Ok(None) };
+    let Some(deployment) = ecs.service_deployment(&arn).await? else { return Ok(None) };
+    let revision = deployment.rollback.as_ref().and_then(|rollback| rollback.service_revision.as_ref());
+    let back_to = match revision {
+        Some(revision) => ecs.service_revision(revision).await?.map(|revision| revision.task_definition),
+        None => None,
+    };
+    Ok(Some(Own { deployment, back_to }))
+}
+
+/// The ARN of the one that brings our task definition.
+async fn find(ecs: &Ecs, service: &ServiceName, started: &Started) -> Result<Option<String>, EcsError> {
+    for listed in ecs.newest_service_deployments(service.cluster(), service.service()).await? {
+        // Clocks differ; a minute is no deployment's time.
+        let before = listed.created_at.is_some_and(|at| at < started.at - jiff::SignedDuration::from_mins(1));
+        if before {
+            break;
+        }
+        let Some(revision) = &listed.target_revision else { continue };
+        let revision = ecs.service_revision(revision).await?;
+        if revision.is_some_and(|revision| revision.task_definition == started.task_definition) {
+            return Ok(Some(listed.arn));
+        }
+    }
+    Ok(None)
+}
+
+/// The digest that the service's task definition names now.
+async fn described(ecs: &Ecs, state: &ServiceState, policy: &Policy) -> Result<Option<ImageDigest>, Outcome> {
+    let (Some(arn), Some(location)) = (&state.task_definition, ServiceLocation::of(&state.arn)) else {
+        return Ok(None);
+    };
+    let definition = ecs.task_definition(arn).await.map_err(|error| problem(&error))?;
+    match described_digest(&definition.described, &location.own(policy)) {
+        Ok(digest) => Ok(digest),
+        Err(error) => {
+            tracing::warn!("the task definition {arn} names no image of ours: {}", chain(&error));
+            Ok(None)
+        }
+    }
+}

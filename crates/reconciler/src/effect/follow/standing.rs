@@ -1,0 +1,150 @@
+//! What ECS says of our deployment: its service deployment where ECS tells of one, else the service's deployments.
+//! <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-deployment.html>
+
+use jiff::Timestamp;
+use stablepin_aws::ecs::{
+    Deployment, DeploymentStatus, RolloutState, ServiceDeploymentStatus as Status, ServiceState,
+};
+use stablepin_rules::records::{Live, Started};
+
+use super::Own;
+use crate::effect::SHOWN_WITHIN;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Ours is the one that finished. What runs is still to be proven.
+    Finished,
+    Going {
+        seen: String,
+        paused: bool,
+    },
+    /// ECS goes back by itself: the circuit breaker, an alarm, a hook, or somebody who stopped it.
+    Returning(String),
+    /// ECS has gone back by itself.
+    Returned(String),
+    /// Somebody else's took its place.
+    Superseded(String),
+    Failed(String),
+}
+
+pub(super) fn of(
+    now: Timestamp,
+    state: &ServiceState,
+    started: &Started,
+    before: &Live,
+    ours: Option<&Own>,
+) -> Standing {
+    let own = state.deployments.iter().find(|one| one.id == started.deployment);
+    let is_primary = own.is_some_and(|one| one.status == DeploymentStatus::Primary);
+    let counts = own.map_or_else(String::new, |own| {
+        let failed = if own.failed > 0 { format!(", {} failed", own.failed) } else { String::new() };
+        format!("{} of {} tasks running{failed}", own.running, own.desired)
+    });
+    let is_shown = own.is_some() || now >= started.at + SHOWN_WITHIN;
+    let not_shown = || Standing::Going { seen: "ECS does not show it yet".to_owned(), paused: false };
+    let Some(Own { deployment: ours, back_to }) = ours else {
+        return if is_shown { of_deployments(state, started, before, counts) } else { not_shown() };
+    };
+    // ECS was on its way back to just where we go, and so we follow that.
+    let comes_here = back_to.as_ref() == Some(&started.task_definition);
+    let said = |fallback: &str| {
+        let reason = ours.rollback.as_ref().and_then(|rollback| rollback.reason.clone());
+        reason.or_else(|| ours.status_reason.clone()).unwrap_or_else(|| fallback.to_owned())
+    };
+    match &ours.status {
+        Status::Pending | Status::InProgress | Status::Unknown(_) => match &ours.paused {
+            Some(pause) => {
+                let stage = pause.stage.as_deref().unwrap_or("a lifecycle hook");
+                let until = pause.expires_at.map(|at| format!(", until {at}")).unwrap_or_default();
+                Standing::Going { seen: format!("paused at {stage}{until}: {counts}"), paused: true }
+            }
+            None => {
+                let stage =
+                    ours.lifecycle_stage.as_ref().map(|stage| format!("{stage}: ")).unwrap_or_default();
+                Standing::Going { seen: format!("{stage}{counts}"), paused: false }
+            }
+        },
+        Status::Successful | Status::StopRequested | Status::Stopped if !is_shown => not_shown(),
+        Status::Successful if is_primary => Standing::Finished,
+        Status::Successful => Standing::Superseded(replaced(state, started)),
+        Status::RollbackRequested | Status::RollbackInProgress if comes_here => {
+            Standing::Going { seen: format!("ECS goes back there by itself: {counts}"), paused: false }
+        }
+        Status::RollbackSuccessful if comes_here && brings(state, started) => Standing::Finished,
+        Status::RollbackSuccessful if comes_here && !is_shown => not_shown(),
+        Status::RollbackSuccessful if comes_here => Standing::Superseded(replaced(state, started)),
+        Status::RollbackRequested | Status::RollbackInProgress => {
+            Standing::Returning(said("ECS is rolling it back"))
+        }
+        Status::RollbackSuccessful => Standing::Returned(said("ECS has rolled it back")),
+        Status::RollbackFailed => {
+            Standing::Failed(format!("ECS could not roll it back: {}", said("no reason")))
+        }
+        // The circuit breaker stops what it does not roll back, and leaves it in its place.
+        Status::StopRequested | Status::Stopped if is_primary => {
+            let reason = own.and_then(|own| own.rollout_reason.clone());
+            Standing::Failed(format!("ECS stopped it: {}", reason.unwrap_or_else(|| said("no reason given"))))
+        }
+        Status::StopRequested | Status::Stopped => Standing::Superseded(replaced(state, started)),
+    }
+}
+
+/// Where there are no service deployments to ask.
+fn of_deployments(state: &ServiceState, started: &Started, before: &Live, counts: String) -> Standing {
+    let own = state.deployments.iter().find(|one| one.id == started.deployment);
+    let primary = state.primary();
+    // ECS completes its own way back as a deployment of the old revision.
+    let is_over = |primary: &Deployment| primary.rollout_state == Some(RolloutState::Completed);
+    let back = |reason: String| match primary {
+        // To what we want there, which ran before.
+        Some(primary) if brings(state, started) && is_over(primary) => Standing::Finished,
+        Some(_) if brings(state, started) => {
+            Standing::Going { seen: format!("ECS goes back there by itself: {reason}"), paused: false }
+        }
+        Some(primary) if is_over(primary) => Standing::Returned(reason),
+        Some(_) | None => Standing::Returning(reason),
+    };
+    match own {
+        Some(own) => {
+            let reason = || own.rollout_reason.clone().unwrap_or_else(|| "ECS gave no reason".to_owned());
+            match (own.status, own.rollout_state) {
+                (DeploymentStatus::Primary, Some(RolloutState::Completed)) => Standing::Finished,
+                (DeploymentStatus::Primary, Some(RolloutState::Failed)) => {
+                    Standing::Failed(format!("ECS ended the deployment: {}", reason()))
+                }
+                // A state that is newer than we are is no end.
+                (
+                    DeploymentStatus::Primary,
+                    Some(RolloutState::InProgress | RolloutState::Unknown) | None,
+                ) => Standing::Going { seen: counts, paused: false },
+                (_, Some(RolloutState::Failed)) => back(reason()),
+                (_, _) => Standing::Superseded(replaced(state, started)),
+            }
+        }
+        None => match primary {
+            Some(primary) if primary.task_definition == before.task_definition => {
+                back(format!("ECS went back to {}", before.task_definition))
+            }
+            Some(_) | None => Standing::Superseded(replaced(state, started)),
+        },
+    }
+}
+
+/// Whether the service's own deployment is one of our task definition.
+fn brings(state: &ServiceState, started: &Started) -> bool {
+    state.primary().is_some_and(|primary| primary.task_definition == started.task_definition)
+}
+
+fn replaced(state: &ServiceState, started: &Started) -> String {
+    let ours = &started.deployment;
+    match state.primary() {
+        Some(other) => format!(
+            "another deployment, {} of {}, took the place of ours, {ours}",
+            other.id, other.task_definition
+        ),
+        None => format!("our deployment {ours} is not there any more"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

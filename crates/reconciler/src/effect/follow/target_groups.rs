@@ -1,0 +1,121 @@
+//! What load balancing thinks of the tasks: each is to be healthy wherever the service registers it.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use stablepin_aws::ecs::{Registration, Task};
+use stablepin_aws::elb::{Elb, Target, TargetState};
+use stablepin_rules::effect::Outcome;
+
+use super::proof::{Proof, stays};
+use crate::effect::problem;
+
+/// The targets of each target group, by its ARN.
+type Targets = BTreeMap<String, Vec<Target>>;
+
+/// `proven`: so many tasks are, but for this.
+pub(super) async fn prove(
+    elb: &Elb,
+    registrations: &[Registration],
+    tasks: &[Task],
+    proven: u32,
+) -> Result<Proof, Outcome> {
+    let mut targets = Targets::new();
+    for group in registrations.iter().flat_map(|registration| &registration.groups) {
+        if !targets.contains_key(group) {
+            targets.insert(group.clone(), elb.targets(group).await.map_err(|error| problem(&error))?);
+        }
+    }
+    Ok(match judge(registrations, &targets, tasks) {
+        Ok(()) => Proof::Running(proven),
+        Err(open) => Proof::Open(open),
+    })
+}
+
+/// Or what is still open.
+fn judge(registrations: &[Registration], targets: &Targets, tasks: &[Task]) -> Result<(), String> {
+    for registration in registrations {
+        let mut without_addresses = Vec::new();
+        for task in tasks.iter().filter(|task| stays(task)) {
+            if task.addresses.is_empty() {
+                without_addresses.push(task);
+            } else {
+                by_address(registration, targets, task)?;
+            }
+        }
+        by_port(registration, targets, &without_addresses)?;
+    }
+    Ok(())
+}
+
+/// A task of network mode `awsvpc`: the target is one of its addresses, at the container's own port. A target group
+/// has addresses of one family only, so that of a task with two one is not in it.
+/// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-target-groups.html#target-group-ip-address-type>
+fn by_address(registration: &Registration, targets: &Targets, task: &Task) -> Result<(), String> {
+    let is_its = |target: &&Target| {
+        let here = target.port.is_none() || registration.port.is_none() || target.port == registration.port;
+        here && task.addresses.iter().any(|address| is_same(address, &target.id))
+    };
+    let its: Vec<&Target> = of(registration, targets).filter(is_its).collect();
+    if its.iter().any(|target| target.state == TargetState::Healthy) {
+        return Ok(());
+    }
+    let name = name(registration);
+    Err(match its.first() {
+        Some(target) => {
+            let why = target.description.as_deref().or(target.reason.as_deref()).unwrap_or("no reason");
+            format!("{} is not healthy in {name}: {why}", target.id)
+        }
+        None => format!("{} is not in {name} yet", task.addresses.join(" or ")),
+    })
+}
+
+/// Tasks of other network modes: the targets are container instances, at ports of the host's. Which instance a task
+/// is on takes another call; there are to be as many healthy targets at a port as tasks that have it.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_NetworkBinding.html>
+fn by_port(registration: &Registration, targets: &Targets, tasks: &[&Task]) -> Result<(), String> {
+    let mut wanted: BTreeMap<Option<u16>, usize> = BTreeMap::new();
+    for task in tasks {
+        *wanted.entry(host_port(registration, task)).or_default() += 1;
+    }
+    for (port, tasks) in wanted {
+        let here = |target: &&Target| port.is_none() || target.port.is_none() || target.port == port;
+        let healthy = of(registration, targets)
+            .filter(here)
+            .filter(|target| target.state == TargetState::Healthy)
+            .count();
+        if healthy < tasks {
+            let at = port.map(|port| format!(" at port {port}")).unwrap_or_default();
+            return Err(format!("{healthy} of {tasks} targets of {}{at} are healthy", name(registration)));
+        }
+    }
+    Ok(())
+}
+
+/// None: ECS does not say.
+fn host_port(registration: &Registration, task: &Task) -> Option<u16> {
+    let named = |name: &String| registration.container.as_ref().is_none_or(|container| container == name);
+    let containers = task.containers.iter().filter(|container| named(&container.name));
+    let mut bindings = containers.flat_map(|container| &container.bindings);
+    bindings.find(|binding| registration.port == Some(binding.container_port)).map(|one| one.host_port)
+}
+
+/// In the group or in its alternate one: a blue/green deployment has its tasks in one of the two.
+fn of<'a>(registration: &'a Registration, targets: &'a Targets) -> impl Iterator<Item = &'a Target> {
+    registration.groups.iter().filter_map(|group| targets.get(group)).flatten()
+}
+
+/// An IPv6 address can be written in several ways.
+fn is_same(address: &str, other: &str) -> bool {
+    let parsed = |text: &str| text.parse::<IpAddr>().ok();
+    address == other || parsed(address).is_some_and(|address| parsed(other) == Some(address))
+}
+
+/// For people.
+fn name(registration: &Registration) -> String {
+    let names: Vec<_> = registration.groups.iter().map(|arn| arn.rsplit(':').next().unwrap_or(arn)).collect();
+    names.join(" or ")
+}
+
+#[cfg(test)]
+mod tests;

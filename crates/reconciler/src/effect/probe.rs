@@ -1,0 +1,46 @@
+//! Asks an environment's endpoints. Each is asked a few times: one slow answer of a new task is no failure.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use stablepin_aws::probe::Probe;
+use stablepin_rules::application::{Endpoint, Environment as Policy};
+use stablepin_rules::effect::Outcome;
+
+use crate::Doors;
+
+/// As many must be answered …
+const SUCCESSES: u32 = 3;
+/// … of so many.
+const ATTEMPTS: u32 = 5;
+const TIMEOUT: Duration = Duration::from_secs(3);
+const BETWEEN: Duration = Duration::from_secs(1);
+
+pub(super) async fn probe(doors: &Doors, policy: &Policy) -> Outcome {
+    let Some(probe) = doors.verify.as_ref().map(|verify| &verify.probe) else {
+        return Outcome::Problem("this function asks no endpoints".to_owned());
+    };
+    let asked = policy.verify.endpoints.iter().map(|endpoint| ask(probe, endpoint));
+    let failed: Vec<String> = join_all(asked).await.into_iter().flatten().collect();
+    Outcome::Probed((!failed.is_empty()).then(|| failed.join("; ")))
+}
+
+/// What was wrong with one endpoint, if anything was.
+async fn ask(probe: &Probe, endpoint: &Endpoint) -> Option<String> {
+    let (mut good, mut last) = (0, String::new());
+    for attempt in 1..=ATTEMPTS {
+        match probe.get(endpoint, TIMEOUT).await {
+            Ok(200..=299) => good += 1,
+            Ok(status) => last = format!("status {status}"),
+            Err(error) => last = error.to_string(),
+        }
+        if good == SUCCESSES {
+            return None;
+        }
+        if ATTEMPTS - attempt < SUCCESSES - good {
+            break;
+        }
+        tokio::time::sleep(BETWEEN).await;
+    }
+    Some(format!("{endpoint} answered {good} of {SUCCESSES} times that it had to: {last}"))
+}

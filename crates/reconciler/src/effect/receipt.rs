@@ -1,0 +1,29 @@
+//! Tells an approver that the link was used: whoever has the mail decides in its reader's name.
+
+use stablepin_rules::effect::Outcome;
+use stablepin_rules::name::ApproverName;
+use stablepin_rules::records::Subject;
+
+use crate::clock::now;
+use crate::errors::chain;
+use crate::{Doors, mail};
+
+pub(super) async fn receipt(doors: &Doors, subject: &Subject, approver: &ApproverName) -> Outcome {
+    let Some(door) = &doors.post else {
+        return Outcome::Untold("this function sends no mail".to_owned());
+    };
+    let sent = Outcome::ReceiptSent(approver.clone());
+    // Who has left the configuration has no address any more.
+    let Some(reader) = subject.configuration.application.approver(approver) else { return sent };
+    let Some(mail) = mail::receipt(subject, approver) else { return sent };
+    // It waits for no turn: what else is due in this drive does not wait for a mail.
+    match doors.table.may_mail(&reader.mail, now()).await {
+        Ok(true) => {}
+        Ok(false) => return Outcome::Untold("the address gets enough mails in this second".to_owned()),
+        Err(error) => return Outcome::Untold(chain(&error)),
+    }
+    match door.send(reader, &mail).await {
+        Ok(()) => sent,
+        Err(error) => Outcome::Untold(chain(&error)),
+    }
+}

@@ -1,0 +1,187 @@
+//! Tags: names put on manifest bytes that the registry has, exactly as it has them.
+
+use stablepin_aws::ecr::{EcrError, ImageId, Manifest, PutTag};
+use stablepin_rules::application::Environment as Policy;
+use stablepin_rules::build_tag::{current as current_tag, numbered};
+use stablepin_rules::effect::Outcome;
+use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
+use stablepin_rules::records::{Build, NotPut, Pin, Subject, TakenTag, Work};
+
+use super::{problem, words};
+use crate::Doors;
+use crate::clock::now;
+use crate::errors::chain;
+
+/// The build tag: unique, so that a name on another digest is never moved.
+pub(super) async fn build(doors: &Doors, build: &Build) -> Outcome {
+    let tag = build.build_tag.tag();
+    let ids = [ImageId::Digest(build.digest.clone()), ImageId::Tag(tag.clone())];
+    let found = match doors.ecr.image(&build.repository, &ids).await {
+        Ok(found) => found,
+        Err(error) => return problem(&error),
+    };
+    if let Some(named) = found.iter().find(|manifest| manifest.tag.as_ref() == Some(&tag)) {
+        return if named.digest == build.digest { Outcome::BuildTagged } else { Outcome::BuildTagTaken(tag) };
+    }
+    let Some(manifest) = found.iter().find(|manifest| manifest.digest == build.digest) else {
+        return gone(&build.repository, &build.digest);
+    };
+    match doors.ecr.put_tag(&build.repository, manifest, &tag).await {
+        Ok(PutTag::Put | PutTag::AlreadyThere) => Outcome::BuildTagged,
+        Ok(PutTag::PointsElsewhere) => Outcome::BuildTagTaken(tag),
+        Err(error) if error.is_refusal() => Outcome::BuildTagRefused(words(&error)),
+        Err(error) => problem(&error),
+    }
+}
+
+/// The stable tag: moved where the repository lets it move, else this pin's own numbered tag.
+pub(super) async fn stable(doors: &Doors, subject: &Subject, policy: &Policy, pin: &Pin) -> Outcome {
+    let (manifest, repository) = tokio::join!(
+        manifest(doors, &policy.repository, &pin.digest),
+        doors.ecr.repository(&policy.repository),
+    );
+    let (manifest, repository) = match (manifest, repository) {
+        (Ok(Some(manifest)), Ok(Some(repository))) => (manifest, repository),
+        (Ok(None), Ok(_)) => return gone(&policy.repository, &pin.digest),
+        (Ok(_), Ok(None)) => {
+            return Outcome::Problem(format!("there is no repository {}", policy.repository));
+        }
+        (Err(error), _) | (_, Err(error)) => return problem(&error),
+    };
+    let tag = if repository.mutability.can_move(&policy.stable_tag) {
+        policy.stable_tag.clone()
+    } else {
+        numbered(&policy.stable_tag, pin.number)
+    };
+    match doors.ecr.put_tag(&policy.repository, &manifest, &tag).await {
+        Ok(PutTag::Put | PutTag::AlreadyThere) => Outcome::StableTagged(pin.number),
+        Ok(PutTag::PointsElsewhere) => taken(doors, subject, policy, pin, tag).await,
+        Err(error) if error.is_refusal() => {
+            let why = NotPut::Refused { reason: words(&error), at: now() };
+            Outcome::StableTaken(TakenTag { pin: pin.number, tag, why })
+        }
+        Err(error) => problem(&error),
+    }
+}
+
+/// Another image has the name for good: which one, and by whom, as far as that can be told.
+async fn taken(doors: &Doors, subject: &Subject, policy: &Policy, pin: &Pin, tag: ImageTag) -> Outcome {
+    let on = match doors.ecr.image(&policy.repository, &[ImageId::Tag(tag.clone())]).await {
+        Ok(found) => found.into_iter().next().map(|manifest| manifest.digest),
+        Err(error) => return problem(&error),
+    };
+    match on {
+        Some(on) if on == pin.digest => Outcome::StableTagged(pin.number),
+        Some(on) => {
+            let caller = doors.table.caller(subject.application(), &policy.repository, &tag, &on).await;
+            let by = caller.ok().flatten().map(|caller| caller.arn);
+            Outcome::StableTaken(TakenTag { pin: pin.number, tag, why: NotPut::Taken { on, by } })
+        }
+        None => Outcome::Problem(format!("the tag {tag} was on another image, and is gone")),
+    }
+}
+
+/// What runs now, for people and pipelines. Where the repository does not let the tag move, there is none.
+pub(super) async fn current(
+    doors: &Doors,
+    subject: &Subject,
+    policy: &Policy,
+    digest: &ImageDigest,
+) -> Outcome {
+    let tag = current_tag(&policy.name);
+    let put = put(doors, policy, &tag, digest).await;
+    let repairs = subject.operation.as_ref().is_some_and(|one| matches!(one.work, Work::Repair(_)));
+    current_put(repairs, &tag, digest, put)
+}
+
+/// Nobody waits for it but a repair, which is only over when it is there.
+fn current_put(repairs: bool, tag: &ImageTag, digest: &ImageDigest, put: Result<PutTag, String>) -> Outcome {
+    let why = match put {
+        Ok(PutTag::Put | PutTag::AlreadyThere) => None,
+        // Where tags cannot move, it stays on the first.
+        Ok(PutTag::PointsElsewhere) if !repairs => None,
+        Ok(PutTag::PointsElsewhere) => {
+            Some("it is on another image, and the repository does not let it move: delete it".to_owned())
+        }
+        Err(why) => Some(why),
+    };
+    match why {
+        Some(why) if repairs => Outcome::Problem(format!("the tag {tag} was not put: {why}")),
+        Some(why) => {
+            warn(tag, &why);
+            Outcome::CurrentTried(digest.clone())
+        }
+        None => Outcome::CurrentTried(digest.clone()),
+    }
+}
+
+/// A rollback does not wait for it, and does not fail with it.
+pub(super) async fn backup(doors: &Doors, policy: &Policy, tag: &ImageTag, digest: &ImageDigest) -> Outcome {
+    if let Err(why) = put(doors, policy, tag, digest).await {
+        warn(tag, &why);
+    }
+    Outcome::BackupTried
+}
+
+fn warn(tag: &ImageTag, why: &str) {
+    tracing::warn!(image.tag = %tag, "the tag {tag} was not put: {why}");
+}
+
+async fn put(doors: &Doors, policy: &Policy, tag: &ImageTag, digest: &ImageDigest) -> Result<PutTag, String> {
+    let found = manifest(doors, &policy.repository, digest).await.map_err(|error| chain(&error))?;
+    let manifest = found.ok_or_else(|| is_gone(&policy.repository, digest))?;
+    doors.ecr.put_tag(&policy.repository, &manifest, tag).await.map_err(|error| chain(&error))
+}
+
+async fn manifest(
+    doors: &Doors,
+    repository: &RepositoryName,
+    digest: &ImageDigest,
+) -> Result<Option<Manifest>, EcrError> {
+    let found = doors.ecr.image(repository, &[ImageId::Digest(digest.clone())]).await?;
+    Ok(found.into_iter().next())
+}
+
+fn gone(repository: &RepositoryName, digest: &ImageDigest) -> Outcome {
+    Outcome::Problem(is_gone(repository, digest))
+}
+
+fn is_gone(repository: &RepositoryName, digest: &ImageDigest) -> String {
+    format!("the image {repository}@{digest} is not in the registry any more: push it again")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(repairs: bool, put: Result<PutTag, String>) -> Outcome {
+        let tag = ImageTag::parse("production-current").unwrap();
+        current_put(repairs, &tag, &digest(), put)
+    }
+
+    fn digest() -> ImageDigest {
+        ImageDigest::parse(&format!("sha256:{}", "a1".repeat(32))).unwrap()
+    }
+
+    #[test]
+    fn a_tag_of_what_is_live_that_cannot_be_put_keeps_nobody_waiting() {
+        for tried in [
+            Ok(PutTag::Put),
+            Ok(PutTag::AlreadyThere),
+            Ok(PutTag::PointsElsewhere),
+            Err("refused".to_owned()),
+        ] {
+            assert_eq!(put(false, tried), Outcome::CurrentTried(digest()));
+        }
+    }
+
+    #[test]
+    fn a_tag_of_what_is_live_is_repaired_when_it_is_there() {
+        for there in [PutTag::Put, PutTag::AlreadyThere] {
+            assert_eq!(put(true, Ok(there)), Outcome::CurrentTried(digest()));
+        }
+        let Outcome::Problem(why) = put(true, Err("refused".to_owned())) else { panic!("it is not there") };
+        assert_eq!(why, "the tag production-current was not put: refused");
+        assert!(matches!(put(true, Ok(PutTag::PointsElsewhere)), Outcome::Problem(_)));
+    }
+}

@@ -1,0 +1,46 @@
+//! What a service's tasks run now: looked at, and nothing else.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use stablepin_aws::ecr::{Ecr, EcrError, ImageId};
+use stablepin_aws::ecs::{Ecs, EcsError};
+use stablepin_rules::application::{Environment as Policy, ServiceName};
+use stablepin_rules::image::{ImageDigest, RepositoryName};
+use stablepin_rules::manifest::Manifest;
+
+use crate::snapshot::ServiceLocation;
+
+/// How many running tasks carry which digest of the application; those of which it is not known are under none. Two
+/// calls.
+pub async fn live(
+    ecs: &Ecs,
+    service: &ServiceName,
+    policy: &Policy,
+) -> Result<BTreeMap<Option<ImageDigest>, usize>, EcsError> {
+    let mut carried = BTreeMap::new();
+    for task in ecs.running(service.cluster(), service.service()).await? {
+        let Some(location) = ServiceLocation::of(&task.arn).filter(|_| task.last_status == "RUNNING") else {
+            continue;
+        };
+        let own = location.own(policy);
+        for container in task.containers.iter().filter(|container| container.is_one_of(&own)) {
+            *carried.entry(container.running_digest()).or_default() += 1;
+        }
+    }
+    Ok(carried)
+}
+
+/// The digest, and for an index its children: a task may report the one for its platform.
+pub(crate) async fn digests_of(
+    ecr: &Ecr,
+    repository: &RepositoryName,
+    digest: &ImageDigest,
+) -> Result<BTreeSet<ImageDigest>, EcrError> {
+    let mut digests = BTreeSet::from([digest.clone()]);
+    for manifest in ecr.image(repository, &[ImageId::Digest(digest.clone())]).await? {
+        if let Ok(Manifest::Index(index)) = manifest.parse() {
+            digests.extend(index.children.into_iter().map(|child| child.digest));
+        }
+    }
+    Ok(digests)
+}

@@ -1,0 +1,144 @@
+//! Looks whether services run the pin, where no rollout is on its way.
+
+use std::collections::BTreeMap;
+
+use stablepin_aws::dynamodb::{TableError, uuid_v7};
+use stablepin_aws::ecr::EcrError;
+use stablepin_aws::ecs::{Controller, Ecs, EcsError, ServiceState};
+use stablepin_rules::application::{Environment as Policy, ServiceName};
+use stablepin_rules::live_drift::Deviation;
+use stablepin_rules::records::{OperationId, Pin, Subject};
+use stablepin_rules::step::{LiveSeen, Observed, is_known};
+use stablepin_rules::task_definition::described_digest;
+
+use crate::clock::now;
+use crate::live::{digests_of, live};
+use crate::snapshot::ServiceLocation;
+use crate::{Deadline, Doors, DriveError, Start, drive};
+
+#[derive(Debug, thiserror::Error)]
+pub enum LiveDriftError {
+    #[error("what runs could not be read")]
+    Ecs(#[from] EcsError),
+    #[error("what the pin is made of could not be read")]
+    Ecr(#[from] EcrError),
+    #[error("the environment could not be read")]
+    Table(#[from] TableError),
+    #[error("what runs could not be recorded")]
+    Drive(#[from] DriveError),
+}
+
+/// How often ECS is asked again, where the environment's record changed meanwhile.
+const MOST_LOOKS: usize = 3;
+
+/// Looks at the one service, or at all of the environment. Answers whether something differs.
+///
+/// A service that runs the revision that its pin was proven with costs a tenth of a call.
+pub async fn look(
+    doors: &Doors,
+    mut subject: Subject,
+    only: Option<&ServiceName>,
+    deadline: Deadline,
+) -> Result<bool, LiveDriftError> {
+    for _ in 0..MOST_LOOKS {
+        let seen = match (&doors.ecs, subject.policy(), &subject.environment.pin, &subject.environment.slot) {
+            (Some(ecs), Some(policy), Some(pin), None) => {
+                let services = match policy.is_deployed() {
+                    true => services(doors, ecs, &subject, policy, pin, only).await?,
+                    false => BTreeMap::new(),
+                };
+                let environment_version = subject.environment.version;
+                LiveSeen { id: OperationId::new(uuid_v7(now())), environment_version, services }
+            }
+            _ => return Ok(false),
+        };
+        let differs = seen.services.values().any(Option::is_some);
+        if is_known(&subject.environment, subject.policy(), &seen) {
+            return Ok(differs);
+        }
+        let observed = vec![Observed::LiveSeen(seen.clone())];
+        subject = drive(doors, Start::Subject(Box::new(subject)), observed, deadline).await?;
+        if is_known(&subject.environment, subject.policy(), &seen) {
+            return Ok(differs);
+        }
+        // It changed while ECS was asked: what was seen says nothing of it.
+        subject.operation = None;
+    }
+    Ok(false)
+}
+
+async fn services(
+    doors: &Doors,
+    ecs: &Ecs,
+    subject: &Subject,
+    policy: &Policy,
+    pin: &Pin,
+    only: Option<&ServiceName>,
+) -> Result<BTreeMap<ServiceName, Option<Deviation>>, LiveDriftError> {
+    let mut of_cluster: BTreeMap<&str, Vec<&ServiceName>> = BTreeMap::new();
+    for service in policy.services.iter().filter(|service| only.is_none_or(|only| only == *service)) {
+        of_cluster.entry(service.cluster()).or_default().push(service);
+    }
+    let mut seen = BTreeMap::new();
+    for (cluster, services) in of_cluster {
+        let names: Vec<String> = services.iter().map(|service| service.service().to_owned()).collect();
+        let described = ecs.services(cluster, &names).await?;
+        for service in services {
+            let state = described.found.iter().find(|state| state.name == service.service());
+            seen.insert(service.clone(), deviation(doors, ecs, policy, pin, service, state).await?);
+        }
+    }
+    // What a promotion or a rollback left there: people were told how it ended.
+    for (service, deviation) in &mut seen {
+        let left = subject.environment.left.get(service);
+        deviation.take_if(|one| one.task_definition.is_some() && one.task_definition.as_ref() == left);
+    }
+    Ok(seen)
+}
+
+/// None: the service runs the pin, or nothing is known against that.
+async fn deviation(
+    doors: &Doors,
+    ecs: &Ecs,
+    policy: &Policy,
+    pin: &Pin,
+    service: &ServiceName,
+    state: Option<&ServiceState>,
+) -> Result<Option<Deviation>, LiveDriftError> {
+    let Some(state) = state.filter(|state| state.is_active()) else {
+        return Ok(Some(Deviation { task_definition: None, digest: None, registered_by: None }));
+    };
+    // What another controller deploys is not driven from here.
+    let (Controller::Ecs, Some(arn), Some(location)) =
+        (state.controller, &state.task_definition, ServiceLocation::of(&state.arn))
+    else {
+        return Ok(None);
+    };
+    if pin.revisions.get(service) == Some(arn) {
+        return Ok(None);
+    }
+    let definition = ecs.task_definition(arn).await?;
+    let described = described_digest(&definition.described, &location.own(policy));
+    let digest = match described.ok().flatten() {
+        Some(digest) => Some(digest),
+        // Named by a tag, or not at all: what the tasks run decides.
+        None => {
+            let tasks = live(ecs, service, policy).await?;
+            // A task may report the digest for its platform.
+            let pinned = digests_of(&doors.ecr, &policy.repository, &pin.digest).await?;
+            let differs = tasks.keys().flatten().find(|digest| !pinned.contains(*digest));
+            let unknown = tasks.keys().any(Option::is_none);
+            match (differs, tasks.is_empty()) {
+                (Some(digest), _) => Some(digest.clone()),
+                (None, true) if state.running > 0 => None,
+                (None, false) if !unknown => Some(pin.digest.clone()),
+                (None, _) => return Ok(None),
+            }
+        }
+    };
+    if digest.as_ref() == Some(&pin.digest) {
+        return Ok(None);
+    }
+    let by = definition.described.get("registeredBy").and_then(|by| by.as_str()).map(str::to_owned);
+    Ok(Some(Deviation { task_definition: Some(arn.clone()), digest, registered_by: by }))
+}

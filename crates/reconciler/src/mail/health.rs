@@ -1,0 +1,69 @@
+//! What people are told of the stack itself: who is subscribed to secret links and should not be, and who should be.
+
+use serde_json::json;
+use stablepin_rules::name::ApplicationName;
+
+use super::Told;
+use super::notice::{About, Words};
+
+/// None: the topics of secret links; else an application's approvers. An empty list: all is well again.
+pub fn health(application: Option<&ApplicationName>, findings: &[String]) -> Told {
+    let well = findings.is_empty();
+    let words = match application {
+        None => Words {
+            title: match well {
+                true => "the approval topics are closed again",
+                false => "the approval topics are open to others",
+            },
+            event: "approval-subscribers",
+            what: match well {
+                true => "Every subscriber of the topics with approval links is an approver and gets its own mails only. \
+                         Nobody else may subscribe or publish."
+                    .to_owned(),
+                false => "The topics with approval links have subscribers that do not belong there, or let others \
+                          subscribe or publish. Whoever reads a link and its code decides in the approver's name. \
+                          Whoever publishes sends approvers mails that look like ours."
+                    .to_owned(),
+            },
+            why: String::new(),
+            next: match well {
+                true => Vec::new(),
+                false => vec![
+                    "Deny sns:Subscribe in the policy of a topic that lets others subscribe. That ends no subscription \
+                     that is there already."
+                        .to_owned(),
+                    "Deny sns:Publish in the policy of a topic that lets others publish.".to_owned(),
+                    "Unsubscribe what does not belong there.".to_owned(),
+                    "Give each approver a subscription of their own: PUT …/approvers/{name}/subscription.".to_owned(),
+                    "Withdraw what is open and was mailed meanwhile, and have it asked for again.".to_owned(),
+                ],
+            },
+        },
+        Some(_) => Words {
+            title: match well {
+                true => "every approver is subscribed again",
+                false => "approvers are not subscribed",
+            },
+            event: "approvers-subscribed",
+            what: match well {
+                true => "Every approver gets mails.".to_owned(),
+                false => "Approvers of this application get no mails: nobody can tell them that a build waits."
+                    .to_owned(),
+            },
+            why: String::new(),
+            next: match well {
+                true => Vec::new(),
+                false => vec![
+                    "Subscribe them: PUT …/approvers/{name}/subscription, and confirm with the token of SNS's mail."
+                        .to_owned(),
+                ],
+            },
+        },
+    };
+    let place = application.map_or("Stablepin".to_owned(), ToString::to_string);
+    let context = match application {
+        None => json!({}),
+        Some(application) => json!({ "application": application }),
+    };
+    About { id: format!("health-{place}"), place, context }.told(&words, "Found", findings)
+}

@@ -1,0 +1,80 @@
+//! How approvers' mails go out: to the topic that the approver's address is subscribed to, and never more of them in a second
+//! than SNS lets an address have.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use stablepin_aws::dynamodb::TableError;
+use stablepin_aws::sns::SnsError;
+use stablepin_rules::application::Approver;
+use stablepin_rules::name::ApproverName;
+use stablepin_rules::reach::Subscription;
+
+use crate::clock::now;
+use crate::mail::Mail;
+use crate::{Doors, Topics};
+
+#[derive(Debug, Clone)]
+pub struct Post {
+    pub topics: Topics,
+    /// Where links lead: scheme and host, without a slash at the end. From configuration, never from a request.
+    pub url: String,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PostError {
+    #[error("{approver} gets as many mails a second as SNS lets an address have: this one goes out later")]
+    Busy { approver: ApproverName },
+    #[error(transparent)]
+    Table(#[from] TableError),
+}
+
+/// How many seconds a mail waits for its turn, before it is left to the next attempt.
+const SECONDS: u32 = 5;
+
+impl Post {
+    /// To the topic that the address is subscribed to; where that is none, or is not known, to all of them: then it is sent when
+    /// one has taken it. The mail may hold a link that decides: it is in no log and in no error.
+    pub(crate) async fn send(&self, approver: &Approver, mail: &Mail) -> Result<(), SnsError> {
+        let Topics { sns, arns } = &self.topics;
+        let publish = |topic: &String| {
+            let topic = topic.clone();
+            async move { sns.publish(&topic, &mail.subject, &mail.body, approver).await }
+        };
+        if let [topic] = &arns[..] {
+            return publish(topic).await.map(drop);
+        }
+        let lists = join_all(arns.iter().map(|topic| sns.subscriptions(topic))).await;
+        let has = |list: &Result<Vec<Subscription>, SnsError>| {
+            list.as_ref().is_ok_and(|list| list.iter().any(|one| one.is_of(&approver.mail)))
+        };
+        let own = arns.iter().zip(&lists).filter(|(_, list)| has(list)).map(|(topic, _)| topic);
+        let own: Vec<&String> = own.collect();
+        let topics = if own.is_empty() { arns.iter().collect() } else { own };
+        let mut failed = None;
+        let mut taken = false;
+        for answer in join_all(topics.into_iter().map(publish)).await {
+            match answer {
+                Ok(_) => taken = true,
+                Err(error) => failed = Some(error),
+            }
+        }
+        match failed.filter(|_| !taken) {
+            None => Ok(()),
+            Some(error) => Err(error),
+        }
+    }
+}
+
+/// Waits until the approver may get one more mail.
+pub(crate) async fn turn(doors: &Doors, approver: &Approver) -> Result<(), PostError> {
+    for _ in 0..SECONDS {
+        let at = now();
+        if doors.table.may_mail(&approver.mail, at).await? {
+            return Ok(());
+        }
+        let past = u64::try_from(at.subsec_nanosecond()).unwrap_or_default();
+        tokio::time::sleep(Duration::from_secs(1).saturating_sub(Duration::from_nanos(past))).await;
+    }
+    Err(PostError::Busy { approver: approver.name.clone() })
+}

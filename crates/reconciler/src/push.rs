@@ -1,0 +1,247 @@
+//! A push becomes a build, and a promotion for each environment that takes builds from its repository.
+
+use std::collections::BTreeSet;
+
+use stablepin_aws::dynamodb::{PushContext, TableError, uuid_v7};
+use stablepin_aws::ecr::{EcrError, ImageId, Manifest};
+use stablepin_rules::commit::commit_of;
+use stablepin_rules::containing_index::ContainingIndex;
+use stablepin_rules::event_time::{is_ahead, place};
+use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
+use stablepin_rules::manifest::{ImageConfig, Manifest as Parsed};
+use stablepin_rules::name::ApplicationName;
+use stablepin_rules::records::{Occurrence, OperationId};
+use stablepin_rules::refusal::Refusal;
+use stablepin_rules::step::{Observed, Opening};
+
+use crate::called::{self, CalledError};
+use crate::clock::now;
+use crate::errors::chain;
+use crate::{Deadline, Doors, DriveError, Start, contained, drive};
+
+/// A tag that was pushed on an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Push {
+    pub at: jiff::Timestamp,
+    pub repository: RepositoryName,
+    pub digest: ImageDigest,
+    pub tag: ImageTag,
+}
+
+/// Why a push is no build. None of them is an error: they are the registry's everyday traffic.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoBuild {
+    #[error("it is a signature, an attestation or another artifact")]
+    Artifact,
+    #[error("no application takes builds from the repository")]
+    NotRegistered,
+    #[error("no pattern of the application's `builds` names the tag")]
+    NotABuild,
+    #[error("the tag was put by Stablepin itself")]
+    Ours,
+    #[error("it is {}", .0.reason())]
+    Contained(Box<ContainingIndex>),
+    #[error("the image is not in the registry any more")]
+    Gone,
+}
+
+/// Lambda tries again for these. Nothing is half done: every step can be done twice.
+#[derive(Debug, thiserror::Error)]
+pub enum PushError {
+    #[error("the push could not be looked up")]
+    Table(#[from] TableError),
+    #[error("the image could not be read")]
+    Ecr(#[from] EcrError),
+    #[error("the promotion could not be opened")]
+    Drive(#[from] DriveError),
+    #[error("who pushed it could not be recorded")]
+    Called(#[from] CalledError),
+}
+
+impl PushError {
+    /// Retention is deleting the image. If it does not come to that, the push is taken later.
+    pub fn is_of_condemned(&self) -> bool {
+        matches!(self, Self::Drive(DriveError::Refused(Refusal::ImageCondemned { .. })))
+    }
+}
+
+const REVISION: &str = "org.opencontainers.image.revision";
+
+/// Answers with the number of environments that were asked to take it.
+pub async fn take(
+    doors: &Doors,
+    application: &ApplicationName,
+    push: &Push,
+    deadline: Deadline,
+) -> Result<Result<usize, NoBuild>, PushError> {
+    let ids = [ImageId::Digest(push.digest.clone())];
+    let (context, found) = tokio::join!(
+        doors.table.push_context(application, &push.repository, &push.tag, &push.digest),
+        doors.ecr.image(&push.repository, &ids),
+    );
+    let Some(context) =
+        context?.filter(|context| context.configuration.application.repository == push.repository)
+    else {
+        return Ok(Err(NoBuild::NotRegistered));
+    };
+    // Known by what we recorded before we put it, never by how it looks.
+    if context.ours {
+        return Ok(Err(NoBuild::Ours));
+    }
+    if !context.configuration.application.builds.matches(&push.tag) {
+        return Ok(Err(NoBuild::NotABuild));
+    }
+    let Some(manifest) = found?.into_iter().next() else {
+        return Ok(Err(NoBuild::Gone));
+    };
+    let known = context.pushers.clone();
+    let parsed = manifest.parse().ok().filter(|manifest| manifest.kind().is_image());
+    let same_release = |index: &ContainingIndex| index.includes_push(place(now(), push.at));
+    let mut news = false;
+    // What cannot be read as an image for certain is none.
+    let containing = context.contained_in.clone().filter(same_release);
+    let taken = if let Some(index) = contained::asked_instead(doors, application, containing).await? {
+        Err(NoBuild::Contained(Box::new(index)))
+    } else if let Some(parsed) = parsed {
+        let contained = match parsed {
+            Parsed::Index(index) => contained::images(doors, &push.repository, index).await?,
+            Parsed::Image(_) => BTreeSet::new(),
+        };
+        let index = as_index(push);
+        contained::record(doors, application, &index, &contained).await?;
+        let opened = open(doors, push, context, manifest, deadline).await.map(|opened| {
+            news = opened.news;
+            opened.environments
+        });
+        if opened.as_ref().is_err_and(PushError::is_of_condemned) {
+            // Lambda tries it three times. Who deletes the image may be cut off, and the image stay: the sweep, which
+            // would take an image of that age as answered long ago, has to know of the push.
+            let Push { at, repository, digest, tag } = push;
+            doors.table.leave_unanswered(application, repository, tag, digest, *at).await?;
+        }
+        let opened = opened?;
+        contained::cancel(doors, application, &index, &contained, deadline).await?;
+        // The index may have come while this was opened.
+        let containing = doors.table.containing_index(application, &push.digest).await?;
+        if let Some(index) = contained::asked_instead(doors, application, containing).await? {
+            let this = BTreeSet::from([push.digest.clone()]);
+            contained::cancel(doors, application, &index, &this, deadline).await?;
+        }
+        Ok(opened)
+    } else {
+        Err(NoBuild::Artifact)
+    };
+    // Answered, whatever the answer: the sweep need not wonder about it. Told again, a push of the future would take a
+    // later place than it had: what was followed meanwhile stays.
+    if news || !is_ahead(now(), push.at) {
+        let at = place(now(), push.at);
+        doors.table.follow(application, &push.repository, &push.tag, &push.digest, at).await?;
+    }
+    if taken.is_ok() {
+        called::catch_up(doors, application, &push.digest, &known, deadline).await?;
+    }
+    Ok(taken)
+}
+
+/// What it is for the images that it contains. A push from the future is one of now, so that it does not silence later
+/// pushes of them.
+fn as_index(push: &Push) -> ContainingIndex {
+    ContainingIndex { digest: push.digest.clone(), tag: push.tag.clone(), pushed_at: push.at.min(now()) }
+}
+
+struct Opened {
+    environments: usize,
+    /// Of one of them the push was not answered before.
+    news: bool,
+}
+
+async fn open(
+    doors: &Doors,
+    push: &Push,
+    context: PushContext,
+    manifest: Manifest,
+    deadline: Deadline,
+) -> Result<Opened, PushError> {
+    let PushContext { configuration, build, pushers, .. } = context;
+    // A known build has its name already.
+    let (commit, platforms) = match &build {
+        Some(_) => (None, Vec::new()),
+        None => {
+            // The label is only where the commit's name comes from: without it, the tag or the digest names it.
+            let config = doors.ecr.labels(&push.repository, &manifest).await.unwrap_or_else(|error| {
+                tracing::warn!(image.digest = %push.digest, "the image's labels could not be read: {}", chain(&error));
+                None
+            });
+            let revision = config.as_ref().and_then(|config| config.labels.get(REVISION));
+            let commit = commit_of(revision.map(String::as_str), &push.tag, &push.digest).commit().cloned();
+            (commit, platforms(&manifest, config.as_ref()))
+        }
+    };
+    let size_bytes = size(&manifest);
+    let environments = configuration.application.environments.clone();
+    let mut build = build;
+    let mut news = false;
+    for environment in &environments {
+        let subject =
+            doors.table.environment(configuration.clone(), &environment.name, build.clone()).await?;
+        let opening = Opening {
+            id: OperationId::new(uuid_v7(now())),
+            occurrence: Occurrence { at: push.at, digest: push.digest.clone() },
+            repository: push.repository.clone(),
+            pushed_tag: push.tag.clone(),
+            commit: commit.clone(),
+            media_type: manifest.media_type.clone(),
+            size_bytes,
+            platforms: platforms.clone(),
+            names_taken: 0,
+            asked_by: None,
+            pushers: pushers.clone(),
+            reason: None,
+        };
+        let observed = vec![Observed::Opened(Box::new(opening))];
+        match drive(doors, Start::Subject(Box::new(subject)), observed, deadline).await {
+            Ok(after) => (build, news) = (after.build, true),
+            // The same event came before: what it began is finished by whoever began it, or by a tick.
+            Err(DriveError::AlreadyOpened) => {
+                build = doors.table.build(&configuration.application.name, &push.digest).await?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(Opened { environments: environments.len(), news })
+}
+
+/// Compressed, of a single platform's image. An index has a size per platform.
+fn size(manifest: &Manifest) -> Option<u64> {
+    match manifest.parse() {
+        Ok(Parsed::Image(image)) => image.size_bytes().ok(),
+        Ok(Parsed::Index(_)) | Err(_) => None,
+    }
+}
+
+/// More than this is no real image's.
+const MOST_PLATFORMS: usize = 20;
+
+/// What it runs on: of an index its children's word, of an image its configuration's. Written by whoever pushed it:
+/// what does not look like a platform is left out.
+fn platforms(manifest: &Manifest, config: Option<&ImageConfig>) -> Vec<String> {
+    let said: Vec<String> = match manifest.parse() {
+        Ok(Parsed::Index(index)) => {
+            index.images().filter_map(|child| child.platform.as_ref()).map(ToString::to_string).collect()
+        }
+        Ok(Parsed::Image(_)) => {
+            config.into_iter().map(|config| format!("{}/{}", config.os, config.architecture)).collect()
+        }
+        Err(_) => Vec::new(),
+    };
+    let plain = |text: &String| {
+        text.len() <= 40 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-".contains(&b))
+    };
+    let mut platforms: Vec<String> = Vec::new();
+    for one in said.into_iter().filter(plain) {
+        if platforms.len() < MOST_PLATFORMS && !platforms.contains(&one) {
+            platforms.push(one);
+        }
+    }
+    platforms
+}

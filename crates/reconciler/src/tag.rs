@@ -1,0 +1,97 @@
+//! Our own tags, looked at from outside: one that somebody moved or deleted is told and put right.
+
+use stablepin_aws::dynamodb::{TableError, uuid_v7};
+use stablepin_aws::ecr::{EcrError, ImageId};
+use stablepin_rules::application::Environment as Policy;
+use stablepin_rules::build_tag::{current, numbered};
+use stablepin_rules::image::{ImageDigest, ImageTag};
+use stablepin_rules::mutability::Mutability;
+use stablepin_rules::records::{Environment, OperationId, Subject};
+use stablepin_rules::step::{Drifted, Observed};
+
+use crate::clock::now;
+use crate::{Deadline, Doors, DriveError, Start, drive};
+
+#[derive(Debug, thiserror::Error)]
+pub enum TagError {
+    #[error("the tag could not be looked up")]
+    Table(#[from] TableError),
+    #[error("the tag could not be read")]
+    Ecr(#[from] EcrError),
+    #[error("the tag could not be put right")]
+    Drive(#[from] DriveError),
+}
+
+/// Whether a tag is one that we keep for this environment.
+pub fn is_kept(policy: &Policy, tag: &ImageTag) -> bool {
+    let number =
+        tag.as_str().strip_prefix(policy.stable_tag.as_str()).and_then(|rest| rest.strip_prefix('-'));
+    let is_numbered =
+        number.is_some_and(|number| number.bytes().all(|b| b.is_ascii_digit()) && number.len() >= 6);
+    *tag == policy.stable_tag || *tag == current(&policy.name) || is_numbered
+}
+
+/// What each of our tags should be on: the one that shows the pin, and that of what is live.
+pub fn kept(
+    policy: &Policy,
+    environment: &Environment,
+    mutability: &Mutability,
+) -> Vec<(ImageTag, ImageDigest)> {
+    let stable = environment.pin.as_ref().map(|pin| {
+        let tag = if mutability.can_move(&policy.stable_tag) {
+            policy.stable_tag.clone()
+        } else {
+            numbered(&policy.stable_tag, pin.number)
+        };
+        (tag, pin.digest.clone())
+    });
+    // Where it cannot move, there is none to keep.
+    let live = environment
+        .current
+        .as_ref()
+        .map(|live| (current(&policy.name), live.digest.clone()))
+        .filter(|(tag, _)| mutability.can_move(tag));
+    stable.into_iter().chain(live).collect()
+}
+
+/// An event told of this tag: where is it now? Answers whether it had drifted.
+pub async fn look_at(
+    doors: &Doors,
+    subject: Subject,
+    tag: &ImageTag,
+    deadline: Deadline,
+) -> Result<bool, TagError> {
+    let Some(policy) = subject.policy().cloned() else { return Ok(false) };
+    let ids = [ImageId::Tag(tag.clone())];
+    let (repository, found) =
+        tokio::join!(doors.ecr.repository(&policy.repository), doors.ecr.image(&policy.repository, &ids));
+    let Some(repository) = repository? else { return Ok(false) };
+    let wanted = kept(&policy, &subject.environment, &repository.mutability);
+    if !wanted.iter().any(|(kept, _)| kept == tag) {
+        return Ok(false);
+    }
+    let found = found?.into_iter().next().map(|manifest| manifest.digest);
+    put_right(doors, subject, tag, found, deadline).await
+}
+
+/// It was found there now. Answers whether it had drifted.
+pub async fn put_right(
+    doors: &Doors,
+    subject: Subject,
+    tag: &ImageTag,
+    found: Option<ImageDigest>,
+    deadline: Deadline,
+) -> Result<bool, TagError> {
+    let by = match (&found, subject.policy()) {
+        (Some(digest), Some(policy)) => {
+            let found = doors.table.caller(subject.application(), &policy.repository, tag, digest).await?;
+            // Somebody may have put it there before, and somebody else now.
+            found.filter(|caller| caller.is_recent(now()))
+        }
+        _ => None,
+    };
+    let drifted = Drifted { id: OperationId::new(uuid_v7(now())), tag: tag.clone(), found, by };
+    let observed = vec![Observed::Drifted(drifted)];
+    let after = drive(doors, Start::Subject(Box::new(subject)), observed, deadline).await?;
+    Ok(after.operation.is_some())
+}

@@ -1,0 +1,397 @@
+//! Rule 5: who decides, and by what.
+
+use jiff::SignedDuration;
+use stablepin_rules::application::{FourEyes, MailAddress, Principal};
+use stablepin_rules::audit::Actor;
+use stablepin_rules::caller::Caller;
+use stablepin_rules::code::MOST_WRONG_CODES;
+use stablepin_rules::effect::{Effect, Outcome, owed};
+use stablepin_rules::facts::facts;
+use stablepin_rules::reach::Reach;
+use stablepin_rules::records::{CodeHash, Notice, OperationId, PromotionState, Verdict};
+use stablepin_rules::refusal::Refusal;
+use stablepin_rules::step::{Decision, Observed, may_decide, step};
+
+use crate::world::{World, application, approver, start};
+use crate::{ONE, TWO};
+
+/// A build whose approvers were asked.
+fn asked(approval: &str) -> (World, OperationId) {
+    let mut world = World::new(application(approval, ""));
+    let id = world.push(0, 1).unwrap();
+    world.settle();
+    (world, id)
+}
+
+fn decide(world: &mut World, id: OperationId, code: Option<&str>) -> Result<(), Refusal> {
+    let mut decision = world.decision(id, "lead", Verdict::Approve);
+    decision.form.as_mut().unwrap().code = code.map(|code| CodeHash(code.to_owned()));
+    world.observe(Some(id), None, &[Observed::Decision(decision)]).map(drop)
+}
+
+fn state(world: &World, id: OperationId) -> PromotionState {
+    world.subject(Some(id), None).promotion().unwrap().state
+}
+
+#[test]
+fn rule_5_without_the_code_nothing_is_decided() {
+    let (mut world, id) = asked(ONE);
+    for code in [None, Some(""), Some("code of 99")] {
+        let before = format!("{:?}", world.facts());
+        assert_eq!(decide(&mut world, id, code), Err(Refusal::WrongCode));
+        assert_eq!(format!("{:?}", world.facts()), before);
+    }
+    assert!(world.vote(id, "lead", Verdict::Approve).is_ok(), "with it, it is");
+}
+
+#[test]
+fn rule_5_five_wrong_codes_burn_the_link_and_another_is_mailed() {
+    let (mut world, id) = asked(ONE);
+    let first = world.token(id, "lead").unwrap();
+    for tried in 1..=MOST_WRONG_CODES {
+        let token = world.token(id, "lead").unwrap();
+        assert_eq!(token.wrong_codes, tried - 1);
+        world.observe(Some(id), None, &[Observed::WrongCode(token)]).unwrap();
+    }
+    let burnt = world.token(id, "lead").unwrap();
+    let subject = world.subject(Some(id), None);
+    let refused = may_decide(world.now, &subject, &approver("lead"), Some(&burnt));
+    assert_eq!(refused, Err(Refusal::LinkBurnt), "also with the right code");
+    assert_eq!(world.vote(id, "lead", Verdict::Approve).unwrap_err(), Refusal::LinkBurnt);
+    let told = world.audit.last().unwrap().reason.clone().unwrap();
+    assert!(told.contains("5 wrong codes with the link of lead"), "{told}");
+    assert_eq!(state(&world, id), PromotionState::Pending);
+
+    let holder = world.uuid();
+    assert_eq!(owed(world.now, &world.subject(Some(id), None), holder), [Effect::Ask(approver("lead"))]);
+    world.settle();
+    assert_ne!(world.token(id, "lead").unwrap().hash, first.hash);
+    world.vote(id, "lead", Verdict::Approve).unwrap();
+}
+
+#[test]
+fn rule_5_a_link_that_is_burnt_again_and_again_is_not_mailed_for_ever() {
+    let (mut world, id) = asked(ONE);
+    let mut mails = 1;
+    for _ in 0..10 {
+        let hash = world.token(id, "lead").unwrap().hash;
+        while let Some(token) = world.token(id, "lead").filter(|token| !token.is_burnt()) {
+            world.observe(Some(id), None, &[Observed::WrongCode(token)]).unwrap();
+        }
+        world.settle();
+        mails += usize::from(world.token(id, "lead").unwrap().hash != hash);
+    }
+    assert_eq!(mails, 4);
+}
+
+#[test]
+fn rule_5_what_was_shown_is_what_is_decided_on() {
+    let (mut world, id) = asked(TWO);
+    let shown = facts(&world.subject(Some(id), None)).unwrap().hash();
+    let mut decision = world.decision(id, "lead", Verdict::Approve);
+    decision.form.as_mut().unwrap().facts = Some("of another page".to_owned());
+    let refused = world.observe(Some(id), None, &[Observed::Decision(decision.clone())]).unwrap_err();
+    assert_eq!(refused, Refusal::FactsChanged);
+
+    decision.form.as_mut().unwrap().facts = Some(shown.clone());
+    world.observe(Some(id), None, &[Observed::Decision(decision)]).unwrap();
+    let subject = world.subject(Some(id), None);
+    assert_eq!(subject.promotion().unwrap().votes[&approver("lead")].facts, Some(shown.clone()));
+    assert_eq!(world.audit.last().unwrap().facts, Some(shown));
+}
+
+#[test]
+fn rule_5_whoever_asked_for_it_does_not_decide_it() {
+    const LEAD: &str = "arn:aws:iam::111122223333:role/team/lead";
+    let session = Actor::Principal { arn: "arn:aws:sts::111122223333:assumed-role/lead/anything".to_owned() };
+    let told = |four_eyes, asked_by: Option<&Actor>, name: &str| {
+        let mut world = World::new(application(ONE, ""));
+        let environment = &mut world.configuration.application.environments[0];
+        environment.approval.four_eyes = four_eyes;
+        environment.approval.approvers.push(approver("second"));
+        for (approver, arn) in world
+            .configuration
+            .application
+            .approvers
+            .iter_mut()
+            .zip([LEAD, "arn:aws:iam::111122223333:user/b"])
+        {
+            approver.principals = Principal::parse(arn).into_iter().collect();
+        }
+        let mut opening = world.opening(0, 1);
+        opening.asked_by = asked_by.cloned();
+        let id = opening.id;
+        let before = world.subject(None, Some(&opening.occurrence.digest));
+        let change = step(world.now, &before, &[Observed::Opened(Box::new(opening))]).unwrap();
+        world.commit(&before, change);
+        world.settle();
+        may_decide(world.now, &world.subject(Some(id), None), &approver(name), None)
+    };
+    let own = Err(Refusal::OwnRequest { approver: approver("lead") });
+    assert_eq!(told(FourEyes::Strict, Some(&session), "lead"), own);
+    assert_eq!(told(FourEyes::On, Some(&session), "lead"), own);
+    assert_eq!(told(FourEyes::Off, Some(&session), "lead"), Ok(()));
+    assert_eq!(told(FourEyes::Strict, Some(&session), "second"), Ok(()));
+    assert_eq!(told(FourEyes::On, None, "lead"), Ok(()), "a push: nobody knows whose");
+    assert_eq!(told(FourEyes::Strict, None, "second"), Err(Refusal::RequesterUnknown));
+}
+
+/// Once, when a quarter of the time is left; the link of the first mail is worth nothing then.
+#[test]
+fn who_has_not_decided_is_reminded_once() {
+    let (mut world, id) = asked(TWO);
+    world.vote(id, "lead", Verdict::Approve).unwrap();
+    world.begin(id);
+    let first = world.token(id, "second").unwrap();
+    let due = |world: &mut World| {
+        let holder = world.uuid();
+        owed(world.now, &world.subject(Some(id), None), holder)
+    };
+    world.wait(44 * 60);
+    assert_eq!(due(&mut world), []);
+    let wake_at = world.operations[&id].wake_at.unwrap();
+    assert!(wake_at <= world.now + SignedDuration::from_mins(1), "it is looked at when it is due");
+    world.wait(60);
+    assert_eq!(due(&mut world), [Effect::Ask(approver("second"))]);
+    world.settle();
+    assert_ne!(world.token(id, "second").unwrap().hash, first.hash);
+    world.wait(14 * 60);
+    world.settle();
+    assert_eq!(due(&mut world), [], "and no more");
+    world.vote(id, "second", Verdict::Approve).unwrap();
+}
+
+#[test]
+fn nobody_is_reminded_of_a_build_that_is_not_the_newest() {
+    let (mut world, id) = asked(ONE);
+    world.push(1, 2).unwrap();
+    world.settle();
+    world.wait(46 * 60);
+    let holder = world.uuid();
+    assert_eq!(owed(world.now, &world.subject(Some(id), None), holder), []);
+}
+
+/// Who has the link decides in its reader's name: whoever did not click learns of it.
+#[test]
+fn whose_link_was_used_is_told_once() {
+    for verdict in [Verdict::Approve, Verdict::Reject] {
+        let (mut world, id) = asked(ONE);
+        world.vote(id, "lead", verdict).unwrap();
+        let receipts = |world: &mut World| {
+            let holder = world.uuid();
+            let owed = owed(world.now, &world.subject(Some(id), None), holder);
+            owed.into_iter().filter(|effect| matches!(effect, Effect::Receipt(_))).collect::<Vec<_>>()
+        };
+        assert_eq!(receipts(&mut world), [Effect::Receipt(approver("lead"))], "{verdict:?}");
+        world.settle();
+        assert_eq!(receipts(&mut world), []);
+        assert_eq!(world.operations[&id].wake_at, None, "and then it is over");
+    }
+}
+
+#[test]
+fn whoever_signed_used_no_link() {
+    let (mut world, id) = asked(TWO);
+    let decision = Decision {
+        approver: approver("lead"),
+        verdict: Verdict::Approve,
+        reason: None,
+        actor: Actor::Principal { arn: "arn:aws:iam::111122223333:role/lead".to_owned() },
+        form: None,
+    };
+    world.observe(Some(id), None, &[Observed::Decision(decision)]).unwrap();
+    let holder = world.uuid();
+    assert_eq!(owed(world.now, &world.subject(Some(id), None), holder), []);
+}
+
+/// The builds whose approvers were mailed, of so many pushes in a row.
+fn mailed(world: &World, ids: &[OperationId]) -> Vec<usize> {
+    let was = |id: &OperationId| world.token(*id, "lead").is_some();
+    (0..ids.len()).filter(|n| was(&ids[*n])).collect()
+}
+
+#[test]
+fn a_storm_of_pushes_is_a_few_mails_and_one_for_its_newest() {
+    let mut world = World::new(application(ONE, ""));
+    let mut ids = Vec::new();
+    for n in 0..12 {
+        ids.push(world.push(n, n as u8 + 1).unwrap());
+        world.settle();
+        world.wait(5);
+    }
+    assert_eq!(mailed(&world, &ids), [0, 1, 2, 3, 4], "at once");
+    let wakes = world.operations[&ids[11]].wake_at.unwrap();
+    assert!(
+        wakes <= start() + SignedDuration::from_mins(6),
+        "the newest is due when the first five minutes are over"
+    );
+    world.wait(5 * 60);
+    world.settle();
+    assert_eq!(mailed(&world, &ids), [0, 1, 2, 3, 4, 11], "the others were overtaken");
+    for id in &ids[5..11] {
+        assert_eq!(
+            state(&world, *id),
+            PromotionState::Pending,
+            "and can still be approved, by a signed request"
+        );
+    }
+    ids.push(world.push(12, 100).unwrap());
+    world.settle();
+    assert_eq!(mailed(&world, &ids).last(), Some(&12), "after the storm a push is asked for at once");
+}
+
+#[test]
+fn pushes_now_and_then_are_all_asked_for() {
+    let mut world = World::new(application(ONE, ""));
+    let mut ids = Vec::new();
+    for n in 0..9 {
+        ids.push(world.push(n * 120, n as u8 + 1).unwrap());
+        world.settle();
+        world.wait(120);
+    }
+    assert_eq!(mailed(&world, &ids).len(), 9);
+}
+
+/// Said at once, once; and mails go out all the same.
+#[test]
+fn approvers_out_of_reach_are_told_of_when_they_are_too_few() {
+    let told = |unreachable: &[(&str, Reach)]| {
+        let mut world = World::new(application(TWO, ""));
+        world.unreachable = unreachable.iter().map(|(name, reach)| (approver(name), *reach)).collect();
+        let id = world.push(0, 1).unwrap();
+        world.settle();
+        assert!(world.token(id, "lead").is_some(), "a mail may come through all the same");
+        world.operations[&id].told.contains(&Notice::OutOfReach)
+    };
+    assert!(!told(&[]));
+    assert!(told(&[("second", Reach::Missing)]), "two of two are needed");
+    assert!(told(&[("lead", Reach::Pending), ("second", Reach::Missing)]));
+}
+
+/// The registry does not say who pushed; CloudTrail does, minutes later.
+#[test]
+fn rule_5_whoever_pushed_it_does_not_decide_it_once_that_is_known() {
+    let told = |four_eyes: FourEyes, name: &str| {
+        let (mut world, id) = pushed_by_lead(four_eyes, "required = 2");
+        let before = may_decide(world.now, &world.subject(Some(id), None), &approver(name), None);
+        let audited = world.audit.len();
+        for _ in 0..2 {
+            world.observe(Some(id), None, &[Observed::Called(caller(LEAD))]).unwrap();
+        }
+        assert_eq!(world.audit.len(), audited + 1, "told once, however often it is heard");
+        world
+            .observe(Some(id), None, &[Observed::Called(caller("arn:aws:iam::111122223333:user/late"))])
+            .unwrap();
+        assert_eq!(
+            world.subject(Some(id), None).promotion().unwrap().pushers.len(),
+            2,
+            "each of them counts"
+        );
+        (before, may_decide(world.now, &world.subject(Some(id), None), &approver(name), None))
+    };
+    let own = Err(Refusal::OwnRequest { approver: approver("lead") });
+    let unknown = Err(Refusal::RequesterUnknown);
+    assert_eq!(told(FourEyes::Strict, "lead"), (unknown.clone(), own.clone()));
+    assert_eq!(told(FourEyes::Strict, "second"), (unknown, Ok(())));
+    assert_eq!(told(FourEyes::On, "lead"), (Ok(()), own));
+    assert_eq!(told(FourEyes::Off, "lead"), (Ok(()), Ok(())));
+}
+
+const LEAD: &str = "arn:aws:sts::111122223333:assumed-role/AWSReservedSSO_Lead_0123456789abcdef/lead";
+
+fn caller(arn: &str) -> Caller {
+    Caller { arn: arn.to_owned(), at: start() }
+}
+
+fn pushed_by_lead(four_eyes: FourEyes, approval: &str) -> (World, OperationId) {
+    let mut world = World::new(application(approval, ""));
+    let configured = &mut world.configuration.application;
+    configured.approvers[0].principals = vec![Principal::parse(LEAD).unwrap()];
+    configured.environments[0].approval.four_eyes = four_eyes;
+    let id = world.push(0, 1).unwrap();
+    world.settle();
+    (world, id)
+}
+
+/// One of two, before anybody knew: when it turns out to be the pusher's, there is none.
+#[test]
+fn rule_5_the_vote_of_whoever_pushed_it_counts_no_more() {
+    let (mut world, id) = pushed_by_lead(FourEyes::On, "required = 2");
+    world.vote(id, "lead", Verdict::Approve).unwrap();
+    world.observe(Some(id), None, &[Observed::Called(caller(LEAD))]).unwrap();
+    world.vote(id, "second", Verdict::Approve).unwrap();
+    world.settle();
+    assert_eq!(state(&world, id), PromotionState::Pending, "one vote of two");
+    assert_eq!(world.pins, []);
+}
+
+/// A mail that cannot be sent keeps nothing waiting, and hides no problem.
+#[test]
+fn what_is_not_told_holds_nothing_back_and_is_given_up() {
+    let (mut world, id) = asked(ONE);
+    world.vote(id, "lead", Verdict::Approve).unwrap();
+    let untold = || Observed::Outcome(Outcome::Untold("throttled".to_owned()));
+    world.observe(Some(id), None, &[untold()]).unwrap();
+    let operation = &world.operations[&id];
+    assert_eq!((operation.failures, operation.problem.as_deref(), operation.untold), (0, None, 1));
+    let holder = world.uuid();
+    let owed_now = owed(world.now, &world.subject(Some(id), None), holder);
+    assert!(matches!(owed_now[..], [Effect::TagStable(_)]), "the tag is put now: {owed_now:?}");
+    let pin = world.environment.pin.as_ref().unwrap().number;
+    world.observe(Some(id), None, &[Observed::Outcome(Outcome::StableTagged(pin))]).unwrap();
+    assert_eq!(state(&world, id), PromotionState::Completed);
+    let pause =
+        |world: &World| world.operations[&id].wake_at.map(|at| at.duration_since(world.now).as_mins());
+    assert_eq!(pause(&world), Some(1), "then it is tried again");
+    for attempt in 2..=11 {
+        world.wait(16 * 60);
+        world.observe(Some(id), None, &[untold()]).unwrap();
+        assert_eq!(pause(&world), Some((1 << (attempt - 1).min(4)).min(16)), "{attempt}");
+    }
+    world.observe(Some(id), None, &[untold()]).unwrap();
+    assert_eq!(pause(&world), None, "and given up");
+}
+
+/// The link that was mailed to the address before is worth nothing, and the one of today gets another.
+#[test]
+fn rule_5_a_link_is_its_addresss() {
+    let (mut world, id) = asked(ONE);
+    let first = world.token(id, "lead").unwrap();
+    world.configuration.application.approvers[0].mail = MailAddress::parse("successor@example.com").unwrap();
+    let subject = world.subject(Some(id), None);
+    let refused = may_decide(world.now, &subject, &approver("lead"), Some(&first));
+    assert_eq!(refused, Err(Refusal::LinkReplaced { approver: approver("lead") }));
+    world.observe(Some(id), None, &[Observed::Nudge]).unwrap();
+    let holder = world.uuid();
+    assert_eq!(owed(world.now, &world.subject(Some(id), None), holder), [Effect::Ask(approver("lead"))]);
+}
+
+/// The newest of a storm ends before anybody was asked for it: then the one before it is.
+#[test]
+fn when_the_newest_that_waits_ends_the_one_before_it_is_asked_for() {
+    let mut world = World::new(application(ONE, ""));
+    let ids: Vec<OperationId> = (0..8)
+        .map(|n| {
+            let id = world.push(n, n as u8 + 1).unwrap();
+            world.settle();
+            id
+        })
+        .collect();
+    let actor = Actor::Principal { arn: "arn:aws:iam::111122223333:user/operator".to_owned() };
+    world.observe(Some(ids[7]), None, &[Observed::Withdrawn { actor, reason: None }]).unwrap();
+    world.wait(10 * 60);
+    world.settle();
+    assert_eq!(mailed(&world, &ids), [0, 1, 2, 3, 4, 6]);
+}
+
+#[test]
+fn whoever_answers_is_asked_for_the_next_at_once() {
+    let mut world = World::new(application(ONE, ""));
+    for n in 0..20 {
+        let id = world.push(n, n as u8 + 1).unwrap();
+        world.settle();
+        assert!(world.token(id, "lead").is_some(), "build {n}");
+        world.vote(id, "lead", Verdict::Approve).unwrap();
+        world.settle();
+    }
+}

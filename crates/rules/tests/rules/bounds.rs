@@ -1,0 +1,264 @@
+//! What outside events can lengthen ends at its bound, and what was beyond it makes nothing less safe.
+
+use std::collections::BTreeMap;
+
+use stablepin_rules::application::{FourEyes, Principal, ServiceName};
+use stablepin_rules::caller::{Caller, MORE_PUSHERS, MOST_PUSHERS};
+use stablepin_rules::effect::{Effect, Outcome, Seen, owed};
+use stablepin_rules::image::ImageDigest;
+use stablepin_rules::live_drift::Deviation;
+use stablepin_rules::one_line::LONGEST_TEXT;
+use stablepin_rules::records::{
+    Live, NotPut, OperationId, Progress, PromotionState, Rollout, Started, TakenTag, Verdict, Way,
+};
+use stablepin_rules::refusal::Refusal;
+use stablepin_rules::step::{LiveSeen, Observed, is_known, may_decide};
+
+use crate::world::{World, application, approver, deployed, digest, start};
+use crate::{ONE, TWO, asked, pinned, state};
+
+/// A build whose approvers have principals, under four eyes.
+fn watched(four_eyes: FourEyes) -> (World, OperationId) {
+    let mut world = World::new(application(TWO, ""));
+    let configured = &mut world.configuration.application;
+    for (index, approver) in configured.approvers.iter_mut().enumerate() {
+        let arn = format!("arn:aws:iam::111122223333:role/approver-{index}");
+        approver.principals = vec![Principal::parse(&arn).unwrap()];
+    }
+    configured.environments[0].approval.four_eyes = four_eyes;
+    let id = asked(&mut world, 0, 1);
+    (world, id)
+}
+
+fn pushed_by(world: &mut World, id: OperationId, role: &str) {
+    let arn = format!("arn:aws:sts::111122223333:assumed-role/{role}/session");
+    world.observe(Some(id), None, &[Observed::Called(Caller { arn, at: start() })]).unwrap();
+}
+
+#[test]
+fn rule_5_so_many_pushers_that_nobody_is_told_apart_leave_nobody_to_decide() {
+    for four_eyes in [FourEyes::On, FourEyes::Strict] {
+        let (mut world, id) = watched(four_eyes);
+        for n in 0..MOST_PUSHERS {
+            pushed_by(&mut world, id, &format!("pipeline-{n}"));
+        }
+        world.vote(id, "lead", Verdict::Approve).unwrap();
+        // One more, and it may have been any of them.
+        pushed_by(&mut world, id, "approver-0");
+        let subject = world.subject(Some(id), None);
+        let pushers = &subject.promotion().unwrap().pushers;
+        assert!(pushers.contains(MORE_PUSHERS) && pushers.len() == MOST_PUSHERS + 1);
+        let refused = may_decide(world.now, &subject, &approver("second"), None);
+        assert_eq!(refused, Err(Refusal::TooManyPushers));
+        world.configuration.application.environments[0].approval.required = 1;
+        world.observe(Some(id), None, &[Observed::Tick]).unwrap();
+        world.settle();
+        assert_eq!(state(&world, id), PromotionState::Pending, "the vote before it counts no more");
+        assert_eq!(world.pins, []);
+    }
+}
+
+#[test]
+fn pushers_beyond_the_bound_hinder_nobody_without_four_eyes() {
+    let (mut world, id) = watched(FourEyes::Off);
+    for n in 0..MOST_PUSHERS * 3 {
+        pushed_by(&mut world, id, &format!("pipeline-{n}"));
+    }
+    let audited = world.audit.len();
+    pushed_by(&mut world, id, "another");
+    assert_eq!(world.audit.len(), audited, "and is audited no more");
+    world.vote(id, "lead", Verdict::Approve).unwrap();
+    world.vote(id, "second", Verdict::Approve).unwrap();
+    world.settle();
+    assert_eq!(state(&world, id), PromotionState::Completed);
+}
+
+#[test]
+fn push_that_joins_a_question_brings_no_more_pushers_than_may_be() {
+    let (mut world, id) = watched(FourEyes::On);
+    let mut again = world.opening(1, 1);
+    again.pushers = (0..2400).map(|n| format!("arn:aws:iam::111122223333:user/pipeline-{n}")).collect();
+    let before = world.read(None, Some(&again.occurrence.digest));
+    let change =
+        stablepin_rules::step::step(world.now, &before, &[Observed::Opened(Box::new(again))]).unwrap();
+    world.commit(&before, change);
+    let pushers = world.subject(Some(id), None).promotion().unwrap().pushers.clone();
+    assert!(pushers.len() == MOST_PUSHERS + 1 && pushers.contains(MORE_PUSHERS));
+}
+
+#[test]
+fn storm_of_pushes_leaves_short_lists() {
+    let mut world = World::new(application(ONE, ""));
+    for n in 1..=200 {
+        world.push(i64::from(n), n).unwrap();
+    }
+    world.settle();
+    assert!(world.environment.waiting.len() <= 20, "{}", world.environment.waiting.len());
+    assert!(world.environment.asked.len() <= 25, "{}", world.environment.asked.len());
+}
+
+#[test]
+fn words_of_others_are_cut() {
+    let mut world = World::new(application(ONE, ""));
+    let id = asked(&mut world, 0, 1);
+    let long = "é".repeat(LONGEST_TEXT * 20);
+    world.observe(Some(id), None, &[Observed::Outcome(Outcome::Problem(long))]).unwrap();
+    let problem = world.operations[&id].problem.clone().unwrap();
+    assert_eq!((problem.chars().count(), problem.ends_with("… (cut)")), (LONGEST_TEXT, true));
+    let just = "é".repeat(LONGEST_TEXT);
+    world.observe(Some(id), None, &[Observed::Outcome(Outcome::Problem(just.clone()))]).unwrap();
+    assert_eq!(world.operations[&id].problem, Some(just), "at the bound, all of it");
+    let holder = world.uuid();
+    let due = owed(world.now, &world.subject(Some(id), None), holder);
+    assert!(!due.iter().any(|effect| matches!(effect, Effect::TagBuild(_))), "it goes on: {due:?}");
+}
+
+/// What an item holds. <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html>
+const ITEM: usize = 400_000;
+
+/// As many services as a file may name beside its repository and its stable tag.
+const SERVICES: usize = 78;
+
+fn most_services() -> Vec<ServiceName> {
+    let name = |n| format!("{}/{}-{n:02}", "c".repeat(50), "s".repeat(48));
+    (0..SERVICES).map(|n| ServiceName::parse(&name(n)).unwrap()).collect()
+}
+
+fn with_most_services() -> World {
+    let quoted: Vec<String> = most_services().iter().map(|name| format!("\"{name}\"")).collect();
+    World::new(deployed(ONE, &quoted.join(", ")))
+}
+
+fn long_arn(kind: &str, n: usize) -> String {
+    format!("arn:aws:ecs:eu-central-1:111122223333:{kind}/{}{n:03}:1000", "x".repeat(250))
+}
+
+/// A service whose tasks run so many digests.
+fn live(n: usize, digests: usize) -> Live {
+    let of = |n: usize| ImageDigest::parse(&format!("sha256:{n:064x}")).unwrap();
+    Live {
+        task_definition: long_arn("task-definition", n),
+        deployment: "ecs-svc/1234567890123456789".to_owned(),
+        digests: (0..digests).map(of).collect(),
+        described: Some(digest(7)),
+    }
+}
+
+fn hears(world: &mut World, id: OperationId, way: Way, seen: &dyn Fn(usize) -> Seen) {
+    let heard = |(n, service)| Observed::Outcome(Outcome::Service(way, service, seen(n)));
+    let all: Vec<Observed> = most_services().into_iter().enumerate().map(heard).collect();
+    world.observe(Some(id), None, &all).unwrap();
+}
+
+fn size(record: &impl serde::Serialize) -> usize {
+    serde_json::to_string(record).unwrap().len()
+}
+
+#[test]
+fn promotion_of_many_services_that_say_much_fits_an_item() {
+    let mut world = with_most_services();
+    let id = asked(&mut world, 0, 1);
+    world.vote(id, "lead", Verdict::Approve).unwrap();
+    let all = most_services().into_iter().enumerate().map(|(n, service)| (service, live(n, 5000))).collect();
+    world.observe(Some(id), None, &[Observed::Outcome(Outcome::Prepared(all))]).unwrap();
+    let words = |n: usize| format!("task {n} failed: {}", "é".repeat(20_000));
+    let started = |n: usize| {
+        Seen::Deployed(Started {
+            deployment: "ecs-svc/1234567890123456789".to_owned(),
+            service_deployment: Some(long_arn("service-deployment", n)),
+            task_definition: long_arn("task-definition", n),
+            health_checked: true,
+            at: start(),
+        })
+    };
+    let mut rollout = Rollout::begun(stablepin_rules::records::Destination::Before, Vec::new(), world.now);
+    for way in [Way::There, Way::Back] {
+        hears(&mut world, id, way, &started);
+        hears(&mut world, id, way, &|n| Seen::Going { seen: words(n), paused: false });
+        hears(&mut world, id, way, &|n| Seen::Failed { reason: words(n) });
+        rollout = world.operations[&id].way(way).unwrap().clone();
+    }
+    let bytes = size(&world.operations[&id]);
+    // Beside it, fifty approvers with a reason each.
+    let votes = 50 * 1000;
+    assert!(bytes + votes < ITEM, "{bytes} bytes");
+    assert_eq!(state(&world, id), PromotionState::Failed);
+    for (n, one) in rollout.services.iter().enumerate() {
+        let Progress::Failed { reason } = &one.progress else { panic!("{:?}", one.progress) };
+        assert!(reason.starts_with(&format!("task {n} failed: é")), "each has its own: {reason}");
+        assert!(reason.ends_with("é… (cut)") && one.seen.as_ref().unwrap().ends_with("… (cut)"));
+    }
+}
+
+#[test]
+fn one_service_says_all_that_a_text_may_hold() {
+    let mut world = World::new(deployed(ONE, "\"prod/web\""));
+    let id = asked(&mut world, 0, 1);
+    world.vote(id, "lead", Verdict::Approve).unwrap();
+    world.begin(id);
+    world.land(0, true);
+    let service = world.services.keys().next().unwrap().clone();
+    let words = "x".repeat(LONGEST_TEXT);
+    let refused = Seen::Unused { reason: words.clone(), revision: "td:1".to_owned() };
+    let heard = Outcome::Service(Way::There, service, refused);
+    world.observe(Some(id), None, &[Observed::Outcome(heard)]).unwrap();
+    let there = world.operations[&id].way(Way::There).unwrap();
+    assert_eq!(there.services[0].progress, Progress::Failed { reason: words });
+}
+
+#[test]
+fn rollback_keeps_few_of_the_digests_that_ran() {
+    for running in [2, 3, 5000] {
+        let mut world = World::new(application(ONE, "\"prod/web\""));
+        pinned(&mut world, 0, 1);
+        let mut request = world.rollback_request("stable").unwrap();
+        request.services[0].before = live(0, running);
+        let id = request.id;
+        world.observe(None, None, &[Observed::RollbackRequested(Box::new(request))]).unwrap();
+        let rollback = world.subject(Some(id), None).rollback().unwrap().clone();
+        assert_eq!(rollback.rollout.services[0].before.digests.len(), 2);
+        assert_eq!(rollback.backup, None, "what was live is known to be several");
+    }
+}
+
+#[test]
+fn refusal_of_a_tag_is_cut() {
+    let mut world = World::new(application(ONE, ""));
+    let id = asked(&mut world, 0, 1);
+    world.vote(id, "lead", Verdict::Approve).unwrap();
+    let pin = world.environment.pin.as_ref().unwrap().number;
+    let why = NotPut::Refused { reason: "é".repeat(LONGEST_TEXT * 20), at: world.now };
+    let taken = Outcome::StableTaken(TakenTag { pin, tag: world.stable_tag(), why });
+    for _ in 0..2 {
+        world.observe(Some(id), None, &[Observed::Outcome(taken.clone())]).unwrap();
+    }
+    let kept = world.environment.tag_taken.clone().unwrap();
+    let NotPut::Refused { reason, .. } = &kept.why else { panic!("{kept:?}") };
+    assert!(reason.chars().count() == LONGEST_TEXT && reason.ends_with("… (cut)"));
+    assert_eq!(world.operations[&id].tag_taken, Some(kept));
+}
+
+#[test]
+fn drift_of_many_services_fits_an_item() {
+    let mut world = with_most_services();
+    let id = asked(&mut world, 0, 1);
+    world.vote(id, "lead", Verdict::Approve).unwrap();
+    world.settle();
+    let deviation = |n: usize| Deviation {
+        task_definition: Some(long_arn("task-definition", n)),
+        digest: Some(digest(9)),
+        registered_by: Some(format!("arn:aws:iam::111122223333:user/{}", "p".repeat(2000))),
+    };
+    let services: BTreeMap<_, _> =
+        most_services().into_iter().enumerate().map(|(n, service)| (service, Some(deviation(n)))).collect();
+    let seen = LiveSeen { id: world.id(), environment_version: world.environment.version, services };
+    world.observe(None, None, &[Observed::LiveSeen(seen.clone())]).unwrap();
+    let drift = world.environment.live_drift.clone().unwrap();
+    assert_eq!(drift.services.len(), SERVICES);
+    let long = |one: &Deviation| one.registered_by.as_ref().is_some_and(|by| by.len() > 510);
+    assert!(!drift.services.values().any(long));
+    assert!(is_known(&world.environment, world.subject(None, None).policy(), &seen), "it is not news again");
+    // As many digests as are left.
+    let left = 1000 * (digest(1).to_string().len() + 3);
+    assert!(size(&world.environment) + left < ITEM, "{} bytes", size(&world.environment));
+}

@@ -1,0 +1,115 @@
+//! One release in several pushes: images that a build's image index contains.
+
+use jiff::SignedDuration;
+use stablepin_rules::containing_index::ContainingIndex;
+use stablepin_rules::image::ImageTag;
+use stablepin_rules::records::{OperationId, PromotionState, Verdict};
+use stablepin_rules::step::Observed;
+
+use crate::world::{World, application, digest, start};
+use crate::{ONE, TWO, asked, pinned, state};
+
+/// The digest 9 is an index that was pushed so many seconds after the beginning.
+pub(crate) fn index(at: i64) -> ContainingIndex {
+    let tag = ImageTag::parse("main").unwrap();
+    ContainingIndex { digest: digest(9), tag, pushed_at: start() + SignedDuration::from_secs(at) }
+}
+
+fn contained(world: &mut World, promotion: OperationId, at: i64) {
+    world.observe(Some(promotion), None, &[Observed::Contained(index(at))]).unwrap();
+}
+
+#[test]
+fn index_cancels_the_question_about_its_image() {
+    let mut world = World::new(application(ONE, ""));
+    let id = asked(&mut world, 0, 1);
+    contained(&mut world, id, 5);
+    assert_eq!(state(&world, id), PromotionState::Cancelled);
+    let record = world.audit.last().unwrap();
+    assert_eq!((record.from.as_deref(), record.to.as_str()), (Some("Pending"), "Cancelled"));
+    let index = digest(9);
+    let why = format!(
+        "part of an image index: main ({index}), pushed at 2026-11-21 10:00 UTC, contains it and is asked for instead"
+    );
+    assert_eq!(record.reason, Some(why));
+    assert!(world.vote(id, "lead", Verdict::Approve).is_err(), "its link decides nothing any more");
+    let records = world.audit.len();
+    contained(&mut world, id, 5);
+    assert_eq!(world.audit.len(), records, "rule 6: twice is the same as once");
+}
+
+#[test]
+fn index_does_not_undo_a_vote() {
+    let mut world = World::new(application(TWO, ""));
+    let id = asked(&mut world, 0, 1);
+    world.vote(id, "lead", Verdict::Approve).unwrap();
+    contained(&mut world, id, 5);
+    assert_eq!(state(&world, id), PromotionState::Pending, "somebody has approved it");
+    world.vote(id, "second", Verdict::Approve).unwrap();
+    world.settle();
+    assert_eq!(world.pins.len(), 1);
+    contained(&mut world, id, 5);
+    assert_eq!(state(&world, id), PromotionState::Completed);
+}
+
+#[test]
+fn index_does_not_stop_a_deployment() {
+    let mut world = World::new(application(ONE, "\"prod/web\""));
+    let id = asked(&mut world, 0, 1);
+    world.vote(id, "lead", Verdict::Approve).unwrap();
+    contained(&mut world, id, 5);
+    assert_eq!(state(&world, id), PromotionState::InProgress);
+}
+
+#[test]
+fn index_does_not_cancel_what_somebody_asked_for() {
+    let mut world = World::new(application(ONE, ""));
+    let mut opening = world.opening(0, 1);
+    opening.asked_by =
+        Some(stablepin_rules::audit::Actor::Principal { arn: "arn:aws:iam::1:user/ann".to_owned() });
+    let id = opening.id;
+    world.observe(None, Some(&digest(1)), &[Observed::Opened(Box::new(opening))]).unwrap();
+    contained(&mut world, id, 5);
+    assert_eq!(state(&world, id), PromotionState::Pending);
+}
+
+#[test]
+fn a_later_push_of_the_image_is_a_release_of_its_own() {
+    let mut world = World::new(application(ONE, ""));
+    world.now += SignedDuration::from_secs(3601);
+    let id = asked(&mut world, 3601, 1);
+    contained(&mut world, id, 0);
+    assert_eq!(state(&world, id), PromotionState::Pending, "pushed more than an hour after the index");
+    contained(&mut world, id, 1);
+    assert_eq!(state(&world, id), PromotionState::Cancelled, "pushed within the hour");
+}
+
+/// Rule 4: the image's push may be the later one of the two, and the index is still what becomes the pin.
+#[test]
+fn the_index_is_pinned_whichever_push_was_later() {
+    for (image, of_index) in [(0, 5), (5, 0)] {
+        let mut world = World::new(application(ONE, ""));
+        let id = asked(&mut world, image, 1);
+        let index = asked(&mut world, of_index, 9);
+        contained(&mut world, id, of_index);
+        world.vote(index, "lead", Verdict::Approve).unwrap();
+        world.settle();
+        assert_eq!(world.environment.pin.as_ref().unwrap().digest, digest(9));
+        assert_eq!(state(&world, id), PromotionState::Cancelled);
+    }
+}
+
+/// An index that names the digest of the pin, of itself, or of something that never was, changes nothing.
+#[test]
+fn index_leaves_what_has_ended_alone() {
+    let mut world = World::new(application(ONE, ""));
+    pinned(&mut world, 0, 1);
+    let pin = world.pins[0].by;
+    let before = world.audit.len();
+    contained(&mut world, pin, 5);
+    let itself = asked(&mut world, 5, 9);
+    contained(&mut world, itself, 5);
+    assert_eq!(state(&world, itself), PromotionState::Pending);
+    world.observe(None, None, &[Observed::Contained(index(5))]).unwrap();
+    assert_eq!(world.audit.len(), before + 1, "only the opening of the index");
+}

@@ -1,0 +1,1139 @@
+//! Promotions that go to services: proven, or back where they were.
+
+use jiff::SignedDuration;
+use proptest::prelude::*;
+use stablepin_rules::application::ServiceName;
+use stablepin_rules::audit::{Actor, Kind};
+use stablepin_rules::effect::{Effect, Outcome, Seen, owed};
+use stablepin_rules::records::{
+    Destination, Notice, OperationId, Progress, Promotion, PromotionState, RollbackState, SlotKind, Verdict,
+    Way, Work,
+};
+use stablepin_rules::refusal::Refusal;
+use stablepin_rules::step::{Observed, Order, Wish};
+
+use crate::world::{World, approver, deployed, digest};
+use crate::{Event, ONE, asked, check, event, happen, rollback_state, state};
+
+const WEB: &str = "\"prod/web\"";
+const BOTH: &str = "\"prod/web\", \"prod/worker\"";
+
+fn promotion(world: &World, id: OperationId) -> Promotion {
+    world.subject(Some(id), None).promotion().unwrap().clone()
+}
+
+fn approve(world: &mut World, id: OperationId) {
+    world.now += SignedDuration::from_secs(1);
+    world.vote(id, "lead", Verdict::Approve).unwrap();
+}
+
+/// Approved, and everything that can happen has happened.
+fn promoted(world: &mut World, at: i64, n: u8) -> OperationId {
+    let id = asked(world, at, n);
+    approve(world, id);
+    world.settle();
+    id
+}
+
+fn running(world: &World) -> Vec<u8> {
+    let n = |digest: &stablepin_rules::image::ImageDigest| {
+        u8::from_str_radix(&digest.as_str()["sha256:".len()..][..2], 16).unwrap()
+    };
+    world.services.values().map(|running| n(&running.digest)).collect()
+}
+
+fn pins(world: &World) -> usize {
+    world.pins.len()
+}
+
+/// Everything that is owed now is done, and heard of.
+fn carries_out(world: &mut World, id: OperationId) {
+    world.begin(id);
+    while !world.flights.is_empty() {
+        world.land(0, true);
+    }
+}
+
+/// Approved, and every service described at the build; nobody has looked yet.
+fn deployed_everywhere(world: &mut World, at: i64, n: u8) -> OperationId {
+    let id = asked(world, at, n);
+    approve(world, id);
+    while running(world).iter().any(|one| *one != n) {
+        carries_out(world, id);
+    }
+    id
+}
+
+/// Approved, deployed, proven: it bakes.
+fn baking(world: &mut World, at: i64, n: u8) -> OperationId {
+    let id = deployed_everywhere(world, at, n);
+    while promotion(world, id).rollout.unwrap().bake.is_none() {
+        world.tick(id);
+        carries_out(world, id);
+        world.wait(5);
+    }
+    id
+}
+
+fn service(world: &World, n: usize) -> ServiceName {
+    world.services.keys().nth(n).unwrap().clone()
+}
+
+fn heard(service: &ServiceName, seen: Seen) -> Observed {
+    Observed::Outcome(Outcome::Service(Way::There, service.clone(), seen))
+}
+
+fn going(paused: bool) -> Seen {
+    Seen::Going { seen: "1 of 2 tasks running".to_owned(), paused }
+}
+
+fn out_of_reach() -> Observed {
+    Observed::Outcome(Outcome::Problem("AccessDenied".to_owned()))
+}
+
+#[test]
+fn an_approved_build_is_deployed_proven_baked_and_then_the_pin() {
+    let mut world = World::new(deployed(ONE, BOTH));
+    let id = asked(&mut world, 0, 1);
+    approve(&mut world, id);
+    let slot = world.environment.slot.clone().unwrap();
+    assert_eq!((slot.operation, slot.kind), (id, SlotKind::Promotion));
+    world.begin(id);
+    assert!(matches!(world.flights[..], [crate::world::Flight { effect: Effect::Prepare, .. }]));
+    world.land(0, true);
+    assert_eq!(running(&world), [0, 0], "looking touches nothing");
+    let approved = world.now;
+    world.settle();
+    assert_eq!((running(&world), state(&world, id)), (vec![1, 1], PromotionState::Completed));
+    let pin = world.environment.pin.clone().unwrap();
+    assert!(pin.at >= approved + SignedDuration::from_mins(2), "it has baked");
+    assert_eq!(pin.revisions.len(), 2, "what each service was proven with");
+    assert_eq!((world.tag("production-current"), world.environment.slot.clone()), (Some(&digest(1)), None));
+    check(&world);
+}
+
+#[test]
+fn what_is_broken_goes_back_to_the_pin_by_itself_and_is_told() {
+    let mut world = World::new(deployed(ONE, BOTH));
+    promoted(&mut world, 0, 1);
+    world.broken.insert(digest(2));
+    let bad = promoted(&mut world, 1, 2);
+    assert_eq!((running(&world), state(&world, bad)), (vec![1, 1], PromotionState::RolledBack));
+    assert_eq!((pins(&world), world.tag(crate::world::STABLE)), (1, Some(&digest(1))));
+    let said = promotion(&world, bad).reason.unwrap();
+    assert!(said.contains("circuit breaker: task failed to start") && said.contains("is back"), "{said}");
+    assert!(world.environment.hold.is_some() && world.environment.rolled_back_from.contains(&digest(2)));
+    assert_eq!(world.operations[&bad].told, [Notice::GoingBack, Notice::Ended].into());
+    check(&world);
+}
+
+#[test]
+fn an_endpoint_that_does_not_answer_sends_it_back() {
+    let mut world = World::new(deployed(ONE, WEB));
+    promoted(&mut world, 0, 1);
+    world.dumb.insert(digest(2));
+    let bad = promoted(&mut world, 1, 2);
+    assert_eq!((running(&world), state(&world, bad)), (vec![1], PromotionState::RolledBack));
+    assert!(promotion(&world, bad).reason.unwrap().contains("answered 500"));
+}
+
+#[test]
+fn what_breaks_while_it_bakes_goes_back() {
+    let mut world = World::new(deployed(ONE, WEB));
+    promoted(&mut world, 0, 1);
+    let id = asked(&mut world, 1, 2);
+    approve(&mut world, id);
+    while promotion(&world, id).rollout.is_none_or(|rollout| rollout.bake.is_none()) {
+        world.tick(id);
+        world.begin(id);
+        while !world.flights.is_empty() {
+            world.land(0, true);
+        }
+        world.wait(5);
+    }
+    assert_eq!(pins(&world), 1, "it bakes");
+    world.broken.insert(digest(2));
+    world.settle();
+    assert_eq!((running(&world), state(&world, id), pins(&world)), (vec![1], PromotionState::RolledBack, 1));
+}
+
+#[test]
+fn a_first_promotion_that_fails_returns_each_service_to_what_it_had() {
+    let mut world = World::new(deployed(ONE, BOTH));
+    let worker = world.services.keys().nth(1).unwrap().clone();
+    world.deploy_by_hand(&worker, digest(9));
+    world.broken.insert(digest(1));
+    let bad = promoted(&mut world, 0, 1);
+    assert_eq!((running(&world), state(&world, bad)), (vec![0, 9], PromotionState::RolledBack));
+    assert_eq!(promotion(&world, bad).way_back.unwrap().destination, Destination::Before);
+    assert_eq!((pins(&world), world.environment.pin.clone()), (0, None));
+}
+
+#[test]
+fn where_ecs_goes_back_by_itself_it_is_left_to() {
+    let mut world = World::new(deployed(ONE, BOTH));
+    promoted(&mut world, 0, 1);
+    world.broken.insert(digest(2));
+    world.breaker = true;
+    let bad = promoted(&mut world, 1, 2);
+    assert_eq!((running(&world), state(&world, bad)), (vec![1, 1], PromotionState::RolledBack));
+    assert_eq!(promotion(&world, bad).way_back, None, "we moved nothing");
+    assert!(promotion(&world, bad).reason.unwrap().contains("ECS went back by itself, to pin 1"));
+    assert!(world.services.values().all(|running| running.deployment == "breaker"));
+}
+
+#[test]
+fn where_ecs_went_back_to_something_else_we_go_on_to_the_pin() {
+    let mut world = World::new(deployed(ONE, WEB));
+    promoted(&mut world, 0, 1);
+    let web = world.services.keys().next().unwrap().clone();
+    world.deploy_by_hand(&web, digest(9));
+    world.broken.insert(digest(2));
+    world.breaker = true;
+    let bad = promoted(&mut world, 1, 2);
+    assert_eq!((running(&world), state(&world, bad)), (vec![1], PromotionState::RolledBack));
+}
+
+#[test]
+fn an_ecs_that_never_finishes_going_back_is_superseded() {
+    let mut world = World::new(deployed(ONE, WEB));
+    promoted(&mut world, 0, 1);
+    let id = asked(&mut world, 1, 2);
+    approve(&mut world, id);
+    let web = world.services.keys().next().unwrap().clone();
+    while running(&world) != [2] {
+        world.begin(id);
+        world.land(0, true);
+    }
+    let returning =
+        Outcome::Service(Way::There, web, Seen::Returning { reason: "circuit breaker".to_owned() });
+    for _ in 0..14 {
+        world.observe(Some(id), None, &[Observed::Outcome(returning.clone()), Observed::Tick]).unwrap();
+        assert_eq!(promotion(&world, id).way_back, None, "never against ECS's own going back");
+        world.wait(60);
+    }
+    world.wait(120);
+    world.tick(id);
+    assert!(promotion(&world, id).way_back.is_some());
+    world.settle();
+    assert_eq!((running(&world), state(&world, id)), (vec![1], PromotionState::RolledBack));
+}
+
+#[test]
+fn somebody_elses_deployment_is_not_touched() {
+    let mut world = World::new(deployed(ONE, WEB));
+    promoted(&mut world, 0, 1);
+    let id = deployed_everywhere(&mut world, 1, 2);
+    let web = service(&world, 0);
+    world.deploy_by_hand(&web, digest(9));
+    world.settle();
+    assert_eq!((running(&world), state(&world, id)), (vec![9], PromotionState::Failed));
+    assert!(world.environment.hold.is_some());
+    assert_eq!(promotion(&world, id).way_back, None);
+    assert!(promotion(&world, id).reason.unwrap().ends_with("is not ours: it was not touched"));
+}
+
+#[test]
+fn what_moved_beside_somebody_elses_deployment_goes_back() {
+    for theirs in [0, 1] {
+        let mut world = World::new(deployed(ONE, BOTH));
+        promoted(&mut world, 0, 1);
+        let id = deployed_everywhere(&mut world, 1, 2);
+        let taken = service(&world, theirs);
+        world.deploy_by_hand(&taken, digest(9));
+        world.settle();
+        let mut expected = vec![1, 1];
+        expected[theirs] = 9;
+        assert_eq!((running(&world), state(&world, id)), (expected, PromotionState::Failed));
+        assert!(world.environment.hold.is_some() && world.environment.rolled_back_from.contains(&digest(2)));
+        let said = promotion(&world, id).reason.unwrap();
+        assert!(
+            said.starts_with(&format!("{taken}: ")) && said.contains("not touched. Every other"),
+            "{said}"
+        );
+        check(&world);
+    }
+}
+
+#[test]
+fn beside_somebody_elses_deployment_ecs_still_goes_back_first() {
+    let mut world = World::new(deployed(ONE, BOTH));
+    promoted(&mut world, 0, 1);
+    let id = deployed_everywhere(&mut world, 1, 2);
+    let (web, worker) = (service(&world, 0), service(&world, 1));
+    let reason = || "their words".to_owned();
+    let seen = [
+        heard(&web, Seen::Returning { reason: reason() }),
+        heard(&worker, Seen::Superseded { reason: reason() }),
+    ];
+    world.observe(Some(id), None, &seen).unwrap();
+    assert_eq!((state(&world, id), promotion(&world, id).way_back), (PromotionState::InProgress, None));
+    let back = Seen::Returned { reason: reason(), digest: Some(digest(1)) };
+    world.observe(Some(id), None, &[heard(&web, back)]).unwrap();
+    assert_eq!((state(&world, id), promotion(&world, id).way_back), (PromotionState::Failed, None));
+}
+
+#[test]
+fn scaled_to_zero_everywhere_proves_nothing() {
+    let mut world = World::new(deployed(ONE, BOTH));
+    promoted(&mut world, 0, 1);
+    let id = asked(&mut world, 1, 2);
+    approve(&mut world, id);
+    while running(&world) != [2, 2] {
+        world.begin(id);
+        while !world.flights.is_empty() {
+            world.land(0, true);
+        }
+    }
+    let none = |service: &stablepin_rules::application::ServiceName| {
+        Observed::Outcome(Outcome::Service(Way::There, service.clone(), Seen::Unproven))
+    };
+    let outcomes: Vec<_> = world.services.keys().map(none).collect();
+    world.observe(Some(id), None, &outcomes[..1]).unwrap();
+    assert_eq!(state(&world, id), PromotionState::InProgress, "the other one may still prove it");
+    world.observe(Some(id), None, &outcomes).unwrap();
+    assert_eq!((state(&world, id), pins(&world)), (PromotionState::Failed, 1));
+    assert!(promotion(&world, id).reason.unwrap().starts_with("nothing proven"));
+    assert_eq!(world.environment.hold.as_ref().map(|hold| hold.by), Some(id), "held");
+    world.settle();
+    assert_eq!(world.operations[&id].told, [Notice::Ended].into());
+}
+
+#[test]
+fn one_of_two_scaled_to_zero_is_proven_by_the_other() {
+    let mut world = World::new(deployed(ONE, BOTH));
+    let id = asked(&mut world, 0, 1);
+    approve(&mut world, id);
+    while running(&world) != [1, 1] {
+        world.begin(id);
+        while !world.flights.is_empty() {
+            world.land(0, true);
+        }
+    }
+    let worker = world.services.keys().nth(1).unwrap().clone();
+    world
+        .observe(Some(id), None, &[Observed::Outcome(Outcome::Service(Way::There, worker, Seen::Unproven))])
+        .unwrap();
+    world.settle();
+    assert_eq!((state(&world, id), pins(&world)), (PromotionState::Completed, 1));
+}
+
+#[test]
+fn one_that_is_scaled_up_while_it_bakes_is_proven_too() {
+    let mut world = World::new(deployed(ONE, BOTH));
+    let id = deployed_everywhere(&mut world, 0, 1);
+    let worker = service(&world, 1);
+    world.wait(5);
+    world.observe(Some(id), None, &[heard(&worker, Seen::Unproven)]).unwrap();
+    world.settle();
+    let rollout = promotion(&world, id).rollout.unwrap();
+    assert_eq!((state(&world, id), pins(&world)), (PromotionState::Completed, 1));
+    assert!(rollout.services.iter().all(|one| matches!(one.progress, Progress::Proven { .. })));
+    assert_eq!(world.environment.pin.as_ref().unwrap().revisions.len(), 2);
+}
+
+#[test]
+fn one_that_is_scaled_up_while_it_bakes_and_is_broken_sends_it_back() {
+    let mut world = World::new(deployed(ONE, BOTH));
+    promoted(&mut world, 0, 1);
+    let id = deployed_everywhere(&mut world, 1, 2);
+    let worker = service(&world, 1);
+    world.wait(5);
+    world.observe(Some(id), None, &[heard(&worker, Seen::Unproven)]).unwrap();
+    while promotion(&world, id).rollout.unwrap().bake.is_none() {
+        world.tick(id);
+        let web = service(&world, 0);
+        let owed = owed(world.now, &world.subject(Some(id), None), world.uuid());
+        assert!(!owed.contains(&Effect::Follow(Way::There, worker.clone())), "it has not begun to bake");
+        world.observe(Some(id), None, &[heard(&web, Seen::Proven { tasks: 1 })]).unwrap();
+    }
+    world.wait(35);
+    world.observe(Some(id), None, &[Observed::Tick, heard(&worker, going(false))]).unwrap();
+    assert_eq!(promotion(&world, id).rollout.unwrap().bake, None, "it bakes again when that is proven");
+    world
+        .observe(Some(id), None, &[heard(&worker, Seen::Failed { reason: "it crashes".to_owned() })])
+        .unwrap();
+    world.settle();
+    assert_eq!((running(&world), state(&world, id)), (vec![1, 1], PromotionState::RolledBack));
+}
+
+#[test]
+fn what_cannot_move_is_refused_before_anything_is_touched() {
+    let mut world = World::new(deployed(ONE, WEB));
+    let id = asked(&mut world, 0, 1);
+    approve(&mut world, id);
+    let unfit = Outcome::Unfit("prod/web is deployed by CodeDeploy".to_owned());
+    world.observe(Some(id), None, &[Observed::Outcome(unfit)]).unwrap();
+    let said = "nothing was touched: prod/web is deployed by CodeDeploy".to_owned();
+    assert_eq!((state(&world, id), promotion(&world, id).reason), (PromotionState::Failed, Some(said)));
+    assert_eq!((world.environment.slot.clone(), world.environment.hold.clone()), (None, None));
+}
+
+#[test]
+fn a_pause_at_a_lifecycle_hook_is_not_our_time() {
+    let mut world = World::new(deployed(ONE, WEB));
+    let id = asked(&mut world, 0, 1);
+    approve(&mut world, id);
+    let web = world.services.keys().next().unwrap().clone();
+    while running(&world) != [1] {
+        world.begin(id);
+        world.land(0, true);
+    }
+    let paused = Outcome::Service(
+        Way::There,
+        web,
+        Seen::Going { seen: "paused at POST_SCALE_UP".to_owned(), paused: true },
+    );
+    for _ in 0..120 {
+        world.observe(Some(id), None, &[Observed::Outcome(paused.clone()), Observed::Tick]).unwrap();
+        assert_eq!(state(&world, id), PromotionState::InProgress);
+        world.wait(60);
+    }
+    // When it goes on, it has the time that it had left.
+    let going_on = [heard(&service(&world, 0), going(false))];
+    world.observe(Some(id), None, &going_on).unwrap();
+    world.wait(60);
+    world.tick(id);
+    assert_eq!(promotion(&world, id).failure, None);
+    world.settle();
+    assert_eq!(state(&world, id), PromotionState::Completed);
+}
+
+#[test]
+fn what_is_not_proven_in_time_goes_back_once() {
+    let mut world = World::new(deployed(ONE, WEB));
+    promoted(&mut world, 0, 1);
+    let id = asked(&mut world, 1, 2);
+    approve(&mut world, id);
+    while running(&world) != [2] {
+        world.begin(id);
+        world.land(0, true);
+    }
+    world.wait(31 * 60);
+    world.tick(id);
+    let back = promotion(&world, id).way_back.unwrap();
+    assert_eq!(back.destination, Destination::Digest { digest: digest(1) });
+    // The way back fails too: that is the end, nothing bounces.
+    world.broken.insert(digest(1));
+    world.settle();
+    assert_eq!((state(&world, id), pins(&world)), (PromotionState::Failed, 1));
+    assert!(promotion(&world, id).reason.unwrap().contains("Going back did not work"));
+    assert!(world.environment.hold.is_some());
+}
+
+/// The call arrived, whoever made it died, and nobody came for as long as a rollout may take.
+#[test]
+fn what_was_moved_unheard_goes_back_when_its_time_is_over() {
+    for services in [WEB, BOTH] {
+        let mut world = World::new(deployed(ONE, services));
+        promoted(&mut world, 0, 1);
+        let id = asked(&mut world, 1, 2);
+        approve(&mut world, id);
+        carries_out(&mut world, id);
+        world.begin(id);
+        while world.flights.len() > 1 {
+            world.land(0, true);
+        }
+        world.land(0, false);
+        world.wait(31 * 60);
+        world.settle();
+        assert!(running(&world).iter().all(|n| *n == 1), "{services}: {:?}", running(&world));
+        assert_eq!(state(&world, id), PromotionState::RolledBack);
+    }
+}
+
+#[test]
+fn what_was_not_moved_in_time_is_looked_at_and_left() {
+    let mut world = World::new(deployed(ONE, BOTH));
+    promoted(&mut world, 0, 1);
+    let id = asked(&mut world, 1, 2);
+    approve(&mut world, id);
+    carries_out(&mut world, id);
+    let web = service(&world, 0);
+    // Somebody has deployed since, and our call never arrives.
+    world.deploy_by_hand(&web, digest(9));
+    world.wait(31 * 60);
+    world.settle();
+    assert_eq!((running(&world), state(&world, id)), (vec![9, 1], PromotionState::Failed));
+    assert!(promotion(&world, id).reason.unwrap().ends_with("No service was moved"));
+    assert_eq!(world.environment.current.as_ref().map(|current| &current.digest), Some(&digest(1)));
+}
+
+#[test]
+fn a_bake_whose_last_look_keeps_failing_goes_back() {
+    let mut world = World::new(deployed(ONE, WEB));
+    promoted(&mut world, 0, 1);
+    let id = baking(&mut world, 1, 2);
+    let until = promotion(&world, id).rollout.unwrap().bake.unwrap().until;
+    while world.now < until + SignedDuration::from_mins(30) {
+        assert_eq!(promotion(&world, id).way_back, None, "as long as for a rollout");
+        world.observe(Some(id), None, &[Observed::Tick, out_of_reach()]).unwrap();
+        world.wait(60);
+    }
+    world.tick(id);
+    assert!(promotion(&world, id).failure.unwrap().contains("could not be looked at again"));
+    world.settle();
+    assert_eq!((running(&world), state(&world, id)), (vec![1], PromotionState::RolledBack));
+    assert_eq!(world.operations[&id].told, [Notice::GoingBack, Notice::Ended].into());
+}
+
+#[test]
+fn a_bake_whose_endpoints_cannot_be_asked_goes_back() {
+    let mut world = World::new(deployed(ONE, WEB));
+    promoted(&mut world, 0, 1);
+    let id = baking(&mut world, 1, 2);
+    let web = service(&world, 0);
+    for _ in 0..60 {
+        let seen = [Observed::Tick, heard(&web, Seen::Proven { tasks: 1 }), out_of_reach()];
+        world.observe(Some(id), None, &seen).unwrap();
+        world.wait(60);
+    }
+    assert!(promotion(&world, id).failure.unwrap().contains("endpoints could not be asked"));
+}
+
+/// A bake that is longer than the timeout is a valid configuration.
+#[test]
+fn a_wobble_late_in_a_bake_is_no_failure() {
+    let mut world = World::new(deployed(ONE, WEB));
+    promoted(&mut world, 0, 1);
+    world.configuration.application.environments[0].verify.bake = SignedDuration::from_hours(2);
+    let id = baking(&mut world, 1, 2);
+    for _ in 0..40 {
+        world.wait(60);
+        world.tick(id);
+        carries_out(&mut world, id);
+    }
+    assert!(promotion(&world, id).rollout.unwrap().deadline < world.now);
+    let web = service(&world, 0);
+    world.observe(Some(id), None, &[Observed::Tick, heard(&web, going(false))]).unwrap();
+    world.wait(60);
+    world.tick(id);
+    assert_eq!(promotion(&world, id).failure, None);
+    for _ in 0..125 {
+        world.tick(id);
+        carries_out(&mut world, id);
+        world.wait(60);
+    }
+    assert_eq!((running(&world), state(&world, id)), (vec![2], PromotionState::Completed));
+}
+
+#[test]
+fn what_never_stays_proven_for_a_bake_ends() {
+    for wobble in [Seen::Unproven, going(false)] {
+        let mut world = World::new(deployed(ONE, BOTH));
+        promoted(&mut world, 0, 1);
+        let id = baking(&mut world, 1, 2);
+        let began = world.now;
+        let (web, worker) = (service(&world, 0), service(&world, 1));
+        while promotion(&world, id).pin.is_none() && promotion(&world, id).failure.is_none() {
+            for seen in [wobble.clone(), Seen::Proven { tasks: 1 }] {
+                world.wait(30);
+                let proven = heard(&web, Seen::Proven { tasks: 1 });
+                let probed = Observed::Outcome(Outcome::Probed(None));
+                world
+                    .observe(Some(id), None, &[Observed::Tick, proven, heard(&worker, seen), probed])
+                    .unwrap();
+            }
+            assert!(world.now < began + SignedDuration::from_mins(6 * 32), "the slot is not taken for ever");
+        }
+    }
+}
+
+#[test]
+fn one_that_is_paused_gives_the_others_no_time() {
+    for paused in [0, 1] {
+        let mut world = World::new(deployed(ONE, BOTH));
+        promoted(&mut world, 0, 1);
+        let id = deployed_everywhere(&mut world, 1, 2);
+        let began = world.now;
+        let names = [service(&world, 0), service(&world, 1)];
+        while promotion(&world, id).failure.is_none() {
+            let seen = [0, 1].map(|n| heard(&names[n], going(n == paused)));
+            world.observe(Some(id), None, &[Observed::Tick]).unwrap();
+            world.observe(Some(id), None, &seen).unwrap();
+            world.wait(60);
+            assert!(world.now < began + SignedDuration::from_mins(35), "{paused} is paused");
+        }
+        assert!(promotion(&world, id).failure.unwrap().starts_with(&names[1 - paused].to_string()));
+    }
+}
+
+#[test]
+fn a_pause_that_ends_in_another_way_is_over() {
+    let mut world = World::new(deployed(ONE, BOTH));
+    promoted(&mut world, 0, 1);
+    for n in 0..2 {
+        let name = service(&world, n);
+        world.deploy_by_hand(&name, digest(9));
+    }
+    let rollback = world.roll_back("stable").unwrap();
+    let web = service(&world, 0);
+    let deployed = Observed::Outcome(crate::world::deployed_as("d", web.clone()));
+    world.observe(Some(rollback), None, &[deployed]).unwrap();
+    world.observe(Some(rollback), None, &[heard(&web, going(true))]).unwrap();
+    let returned = Seen::Returned { reason: "the hook timed out".to_owned(), digest: Some(digest(9)) };
+    world.observe(Some(rollback), None, &[heard(&web, returned)]).unwrap();
+    for _ in 0..31 {
+        world.wait(60);
+        world.observe(Some(rollback), None, &[Observed::Tick, out_of_reach()]).unwrap();
+    }
+    assert_eq!(rollback_state(&world, rollback), RollbackState::Incomplete);
+    assert_eq!(world.environment.slot, None);
+}
+
+#[test]
+fn a_pause_that_nobody_can_look_at_ends_too() {
+    let mut world = World::new(deployed(ONE, WEB));
+    promoted(&mut world, 0, 1);
+    let id = deployed_everywhere(&mut world, 1, 2);
+    let web = service(&world, 0);
+    world.observe(Some(id), None, &[heard(&web, going(true))]).unwrap();
+    for _ in 0..31 {
+        world.wait(60);
+        world.observe(Some(id), None, &[Observed::Tick, out_of_reach()]).unwrap();
+    }
+    assert!(promotion(&world, id).failure.is_some());
+}
+
+#[test]
+fn rule_9_never_back_to_what_just_failed() {
+    let mut world = World::new(deployed(ONE, WEB));
+    promoted(&mut world, 0, 1);
+    world.broken.insert(digest(1));
+    world.wait(600);
+    let again = promoted(&mut world, 600, 1);
+    assert_eq!((state(&world, again), promotion(&world, again).way_back), (PromotionState::Failed, None));
+    assert_eq!((running(&world), pins(&world)), (vec![1], 1));
+}
+
+#[test]
+fn a_rollback_pre_empts_a_promotion_and_a_late_call_of_it_is_undone() {
+    let mut world = World::new(deployed(ONE, BOTH));
+    promoted(&mut world, 0, 1);
+    let id = asked(&mut world, 1, 2);
+    approve(&mut world, id);
+    world.begin(id);
+    world.land(0, true);
+    world.begin(id); // Two deployments are in its hand,
+    world.land(0, true); // one arrives,
+    let rollback = world.roll_back("stable").unwrap();
+    assert_eq!(world.environment.slot.as_ref().unwrap().operation, rollback);
+    world.begin(rollback);
+    while world.flights.len() > 1 {
+        world.land(1, true);
+    }
+    world.land(0, true); // and the other one after the rollback's.
+    assert!(running(&world).contains(&2));
+    world.settle();
+    assert_eq!((running(&world), rollback_state(&world, rollback)), (vec![1, 1], RollbackState::Completed));
+    assert_eq!((state(&world, id), pins(&world)), (PromotionState::Failed, 1));
+    assert!(promotion(&world, id).reason.unwrap().contains("pre-empted by rollback"));
+}
+
+#[test]
+fn a_late_call_on_what_a_rollback_has_proven_is_undone_before_it_ends() {
+    let mut world = World::new(deployed(ONE, BOTH));
+    promoted(&mut world, 0, 1);
+    let id = asked(&mut world, 1, 2);
+    approve(&mut world, id);
+    carries_out(&mut world, id);
+    world.begin(id); // Two deployments are in its hand,
+    world.land(0, true); // one arrives,
+    let late = world.flights.remove(0); // and the other one is slow.
+    let rollback = world.roll_back("stable").unwrap();
+    for _ in 0..2 {
+        world.tick(rollback);
+        carries_out(&mut world, rollback);
+        world.wait(4);
+    }
+    let rolling = || world.subject(Some(rollback), None).rollback().unwrap().clone();
+    let proven =
+        |one: &stablepin_rules::records::ServiceRollout| matches!(one.progress, Progress::Proven { .. });
+    assert!(rolling().rollout.services.iter().all(proven));
+    assert_eq!(rolling().state, RollbackState::InProgress, "the promotion's lease has not ended");
+    world.take_effect(id, &late.effect);
+    world.settle();
+    assert_eq!((running(&world), rollback_state(&world, rollback)), (vec![1, 1], RollbackState::Completed));
+    assert_eq!((state(&world, id), pins(&world)), (PromotionState::Failed, 1));
+}
+
+#[test]
+fn a_rollback_waits_for_no_promotion_that_moves_nothing_now() {
+    let mut world = World::new(deployed(ONE, WEB));
+    promoted(&mut world, 0, 1);
+    deployed_everywhere(&mut world, 1, 2);
+    let rollback = world.roll_back("stable").unwrap();
+    let asked = world.subject(Some(rollback), None).rollback().unwrap().clone();
+    assert_eq!((asked.preempted, asked.preempted_until), (Some(digest(2)), None));
+}
+
+#[test]
+fn a_rollback_whose_last_look_keeps_failing_ends() {
+    let mut world = World::new(deployed(ONE, WEB));
+    promoted(&mut world, 0, 1);
+    let id = asked(&mut world, 1, 2);
+    approve(&mut world, id);
+    carries_out(&mut world, id);
+    world.begin(id);
+    let rollback = world.roll_back("stable").unwrap();
+    world.flights.clear();
+    for _ in 0..2 {
+        carries_out(&mut world, rollback);
+        world.wait(4);
+    }
+    for _ in 0..35 {
+        world.wait(60);
+        world.observe(Some(rollback), None, &[Observed::Tick, out_of_reach()]).unwrap();
+    }
+    assert_eq!(rollback_state(&world, rollback), RollbackState::Incomplete);
+}
+
+/// What runs is what is asked for, and the release that is about to replace it is what it is asked for against.
+#[test]
+fn a_rollback_stops_a_promotion_that_has_moved_nothing_yet() {
+    for prepared in [false, true] {
+        let mut world = World::new(deployed(ONE, BOTH));
+        promoted(&mut world, 0, 1);
+        let before = world.services.clone();
+        let id = asked(&mut world, 1, 2);
+        approve(&mut world, id);
+        if prepared {
+            carries_out(&mut world, id);
+        }
+        let rollback = world.roll_back("stable").unwrap();
+        world.settle();
+        assert_eq!((state(&world, id), pins(&world)), (PromotionState::Failed, 1));
+        assert!(promotion(&world, id).reason.unwrap().contains("pre-empted by rollback"));
+        assert_eq!((rollback_state(&world, rollback), &world.services), (RollbackState::Completed, &before));
+        assert!(world.environment.hold.is_some());
+        assert!(matches!(world.roll_back("stable"), Err(Refusal::AlreadyLive { .. })), "now it is");
+        check(&world);
+    }
+}
+
+#[test]
+fn the_next_promotion_waits_for_the_slot() {
+    let mut world = World::new(deployed(ONE, WEB));
+    let first = asked(&mut world, 0, 1);
+    let second = asked(&mut world, 1, 2);
+    approve(&mut world, first);
+    approve(&mut world, second);
+    assert_eq!(
+        (state(&world, first), state(&world, second)),
+        (PromotionState::InProgress, PromotionState::Pending)
+    );
+    for _ in 0..3 {
+        world.settle();
+        world.wait(60);
+    }
+    assert_eq!(
+        (state(&world, first), state(&world, second)),
+        (PromotionState::Completed, PromotionState::Completed)
+    );
+    assert_eq!((running(&world), pins(&world)), (vec![2], 2));
+    check(&world);
+}
+
+fn order(world: &mut World, wish: Wish) -> Result<(), Refusal> {
+    let actor = Actor::Principal { arn: "arn:aws:iam::111122223333:user/operator".to_owned() };
+    let order = Order { wish, reason: Some("sale".to_owned()), actor };
+    world.observe(None, None, &[Observed::Ordered(order)]).map(|_| ())
+}
+
+#[test]
+fn a_freeze_keeps_promotions_out_and_lets_rollbacks_in() {
+    let mut world = World::new(deployed(ONE, WEB));
+    promoted(&mut world, 0, 1);
+    order(&mut world, Wish::Freeze).unwrap();
+    assert!(matches!(order(&mut world, Wish::Freeze), Err(Refusal::Frozen { .. })));
+    let id = promoted(&mut world, 1, 2);
+    assert_eq!((state(&world, id), running(&world)), (PromotionState::Pending, vec![1]));
+    let web = world.services.keys().next().unwrap().clone();
+    world.deploy_by_hand(&web, digest(9));
+    let rollback = world.roll_back("stable").unwrap();
+    world.settle();
+    assert_eq!(rollback_state(&world, rollback), RollbackState::Completed);
+    order(&mut world, Wish::Thaw).unwrap();
+    assert_eq!(order(&mut world, Wish::Thaw), Err(Refusal::NotFrozen));
+    world.wait(60);
+    world.tick(id);
+    assert_eq!(state(&world, id), PromotionState::Pending, "held since the rollback");
+    order(&mut world, Wish::ReleaseHold).unwrap();
+    world.wait(60);
+    world.settle();
+    assert_eq!((state(&world, id), running(&world)), (PromotionState::Completed, vec![2]));
+    assert_eq!(world.audited(Kind::Environment).len(), 4);
+}
+
+#[test]
+fn what_is_frozen_until_it_expires_says_so() {
+    let mut world = World::new(deployed(ONE, WEB));
+    order(&mut world, Wish::Freeze).unwrap();
+    let id = promoted(&mut world, 0, 1);
+    world.wait(3600);
+    world.tick(id);
+    let said = Some("expired: approved, but the environment is frozen (sale)".to_owned());
+    assert_eq!((state(&world, id), promotion(&world, id).reason), (PromotionState::Cancelled, said));
+}
+
+#[test]
+fn a_hold_that_nobody_approves_past_is_released_by_a_person() {
+    let mut world = World::new(deployed("required = 0", WEB));
+    world.push(0, 1).unwrap();
+    world.settle();
+    world.broken.insert(digest(2));
+    world.push(1, 2).unwrap();
+    world.settle();
+    let fix = world.push(2, 3).unwrap();
+    world.settle();
+    assert_eq!((running(&world), state(&world, fix)), (vec![1], PromotionState::Pending), "held");
+    order(&mut world, Wish::ReleaseHold).unwrap();
+    assert_eq!(order(&mut world, Wish::ReleaseHold), Err(Refusal::NotHeld));
+    world.wait(60);
+    world.settle();
+    assert_eq!((running(&world), state(&world, fix)), (vec![3], PromotionState::Completed));
+}
+
+/// 200 at once, shuffled and said twice.
+#[test]
+fn two_hundred_promotions_at_once_end_on_the_latest_push() {
+    let mut world = World::new(deployed(ONE, WEB));
+    let mut order: Vec<i64> = (0..200).collect();
+    // A fixed shuffle: 77 and 200 have no common divisor.
+    order.sort_by_key(|at| at * 77 % 200);
+    for at in order.iter().chain(&order) {
+        world.push(*at, u8::try_from(*at + 1).unwrap());
+    }
+    let ids: Vec<_> = world.operations.keys().copied().collect();
+    assert_eq!(ids.len(), 200, "one for each push");
+    world.settle();
+    for id in ids.iter().chain(&ids) {
+        let _ = world.vote(*id, "lead", Verdict::Approve);
+    }
+    for _ in 0..300 {
+        world.settle();
+        world.wait(20);
+    }
+    let newest = world.environment.pin.clone().unwrap();
+    assert_eq!((newest.digest, running(&world)), (digest(200), vec![200]));
+    for id in ids {
+        assert!(matches!(state(&world, id), PromotionState::Completed | PromotionState::Cancelled));
+    }
+    check(&world);
+}
+
+/// What ended well was proven, what went back did so once, and nothing is left half way.
+fn check_deployed(world: &World) {
+    for operation in world.operations.values() {
+        let Work::Promotion(promotion) = &operation.work else { continue };
+        let proven = |rollout: &stablepin_rules::records::Rollout| {
+            rollout.services.iter().any(|one| matches!(one.progress, Progress::Proven { .. }))
+        };
+        if promotion.pin.is_some() {
+            assert!(promotion.rollout.as_ref().is_some_and(proven), "rule 10: {promotion:#?}");
+            assert_eq!(promotion.way_back, None, "what went back is no pin");
+        }
+        if let Some(back) = &promotion.way_back {
+            assert_ne!(back.destination.digest(), Some(&promotion.digest), "rule 9: never to what is live");
+        }
+    }
+}
+
+proptest! {
+    /// Whatever happens to services, in whatever order, whoever dies over it.
+    #[test]
+    fn rules_hold_where_builds_are_deployed(
+        events in prop::collection::vec(event(), 0..80),
+        broken in prop::collection::btree_set(1..5_u8, 0..3),
+        dumb in prop::collection::btree_set(1..5_u8, 0..2),
+        breaker in any::<bool>(),
+        stranger in prop::option::of(0..80_usize),
+    ) {
+        let mut world = World::new(deployed(ONE, BOTH));
+        world.broken = broken.iter().map(|n| digest(*n)).collect();
+        world.dumb = dumb.iter().map(|n| digest(*n)).collect();
+        world.breaker = breaker;
+        for (place, event) in events.iter().enumerate() {
+            if stranger == Some(place) {
+                let web = world.services.keys().next().unwrap().clone();
+                world.deploy_by_hand(&web, digest(9));
+            }
+            happen(&mut world, event);
+        }
+        world.settle();
+        check(&world);
+        check_deployed(&world);
+    }
+}
+
+#[test]
+fn nobody_is_kept_waiting_by_what_ended() {
+    let mut world = World::new(deployed(ONE, WEB));
+    happen(&mut world, &Event::Push { at: 0, digest: 1 });
+    let id = *world.operations.keys().next().unwrap();
+    world.settle();
+    world.vote(id, "lead", Verdict::Approve).unwrap();
+    world.settle();
+    assert_eq!(world.operations[&id].wake_at, None);
+    assert!(promotion(&world, id).votes.contains_key(&approver("lead")));
+}
+
+fn refused() -> Seen {
+    Seen::Refused { reason: "AccessDeniedException: not authorized (HTTP 400)".to_owned() }
+}
+
+/// Approved and looked at: its deployments are to be started next.
+fn prepared(world: &mut World, at: i64, n: u8) -> OperationId {
+    let id = asked(world, at, n);
+    approve(world, id);
+    carries_out(world, id);
+    assert!(promotion(world, id).rollout.is_some());
+    id
+}
+
+#[test]
+fn refused_release_ends_untouched_at_the_second_try() {
+    for services in [WEB, BOTH] {
+        let mut world = World::new(deployed(ONE, services));
+        promoted(&mut world, 0, 1);
+        let id = prepared(&mut world, 1, 2);
+        let names: Vec<_> = world.services.keys().cloned().collect();
+        let all: Vec<_> = names.iter().map(|service| heard(service, refused())).collect();
+        world.observe(Some(id), None, &all).unwrap();
+        assert_eq!(state(&world, id), PromotionState::InProgress, "a permission may be a moment old");
+        let wakes = world.operations[&id].wake_at.unwrap();
+        assert!(wakes <= world.now + SignedDuration::from_mins(1), "{wakes}");
+        world.observe(Some(id), None, &all).unwrap();
+        assert_eq!(state(&world, id), PromotionState::Failed);
+        let said = promotion(&world, id).reason.unwrap();
+        assert!(said.starts_with("nothing was touched: prod/web: AccessDeniedException"), "{said}");
+        assert_eq!((world.environment.hold.clone(), world.environment.slot.clone()), (None, None));
+        assert!(world.environment.rolled_back_from.is_empty() && promotion(&world, id).is_untouched());
+        world.settle();
+        assert_eq!(world.operations[&id].told, [Notice::Ended].into(), "nothing goes back");
+        check(&world);
+    }
+}
+
+#[test]
+fn refused_service_sends_the_moved_one_back() {
+    let mut world = World::new(deployed(ONE, BOTH));
+    promoted(&mut world, 0, 1);
+    let id = prepared(&mut world, 1, 2);
+    let (web, worker) = (service(&world, 0), service(&world, 1));
+    world.begin(id);
+    let of_web = |effect: &Effect| *effect == Effect::Deploy(Way::There, web.clone());
+    let flight = world.flights.iter().position(|flight| of_web(&flight.effect)).unwrap();
+    world.land(flight, true);
+    world.flights.clear();
+    world.observe(Some(id), None, &[heard(&worker, refused())]).unwrap();
+    world.observe(Some(id), None, &[heard(&worker, refused())]).unwrap();
+    assert!(promotion(&world, id).failure.unwrap().contains("AccessDeniedException"));
+    let back = promotion(&world, id).way_back.unwrap();
+    assert_eq!(back.services.iter().map(|one| &one.service).collect::<Vec<_>>(), [&web]);
+    world.wait(60);
+    world.settle();
+    assert_eq!((running(&world), state(&world, id)), (vec![1, 1], PromotionState::RolledBack));
+    assert_eq!(world.environment.hold.as_ref().map(|hold| hold.by), Some(id));
+}
+
+/// An answer was lost before, or whoever began it was cut off: then the service is looked at, and goes back if it moved.
+#[test]
+fn refusal_after_an_unheard_call_is_looked_into() {
+    for moved in [false, true] {
+        for cut_off in [false, true] {
+            let mut world = World::new(deployed(ONE, WEB));
+            promoted(&mut world, 0, 1);
+            let id = prepared(&mut world, 1, 2);
+            let web = service(&world, 0);
+            world.begin(id);
+            if moved {
+                world.take_effect(id, &Effect::Deploy(Way::There, web.clone()));
+            }
+            if cut_off {
+                // Its lease ends, and the next one begins.
+                world.wait(60);
+                world.begin(id);
+            } else {
+                let unheard = Seen::Unheard { problem: "no answer in time".to_owned() };
+                world.observe(Some(id), None, &[heard(&web, unheard)]).unwrap();
+            }
+            world.flights.clear();
+            world.observe(Some(id), None, &[heard(&web, refused())]).unwrap();
+            world.observe(Some(id), None, &[heard(&web, refused())]).unwrap();
+            assert!(promotion(&world, id).way_back.is_some(), "it may have been moved");
+            assert!(world.environment.hold.is_some());
+            world.wait(60);
+            world.settle();
+            let (ends, hold) = match moved {
+                true => (PromotionState::RolledBack, Some(id)),
+                false => (PromotionState::Failed, None),
+            };
+            assert_eq!((running(&world), state(&world, id)), (vec![1], ends));
+            assert_eq!(world.environment.hold.as_ref().map(|hold| hold.by), hold);
+            assert_eq!(promotion(&world, id).is_untouched(), !moved);
+            check(&world);
+        }
+    }
+}
+
+#[test]
+fn refused_rollback_fails_at_once_and_holds_as_before() {
+    let mut world = World::new(deployed(ONE, WEB));
+    promoted(&mut world, 0, 1);
+    promoted(&mut world, 1, 2);
+    let held = [None, Some("rollback to pin 1")];
+    for before in held {
+        let hold = world.environment.hold.clone();
+        assert_eq!(hold.as_ref().map(|hold| hold.reason.as_str()), before);
+        let to = if before.is_none() { "1" } else { "2" };
+        let id = world.roll_back(to).unwrap();
+        let web = service(&world, 0);
+        world.observe(Some(id), None, &[heard(&web, refused())]).unwrap();
+        assert_eq!(rollback_state(&world, id), RollbackState::Failed);
+        let subject = world.subject(Some(id), None);
+        let said = subject.rollback().unwrap().reason.clone().unwrap();
+        assert!(said.starts_with("nothing was touched: prod/web: AccessDeniedException"), "{said}");
+        assert_eq!((world.environment.hold.clone(), world.environment.slot.clone()), (hold, None));
+        // And then one that works.
+        world.roll_back(to).unwrap();
+        world.settle();
+    }
+}
+
+#[test]
+fn refused_rollback_that_preempted_a_release_keeps_the_hold() {
+    let mut world = World::new(deployed(ONE, WEB));
+    promoted(&mut world, 0, 1);
+    let next = prepared(&mut world, 1, 2);
+    let id = world.roll_back("stable").unwrap();
+    world.observe(Some(id), None, &[heard(&service(&world, 0), refused())]).unwrap();
+    world.wait(60 * 60);
+    world.tick(id);
+    assert_eq!(rollback_state(&world, id), RollbackState::Failed);
+    assert_eq!(
+        world.environment.hold.as_ref().map(|hold| hold.by),
+        Some(id),
+        "the release may have moved it"
+    );
+    assert_eq!(promotion(&world, next).state, PromotionState::InProgress);
+}
+
+#[test]
+fn unheard_call_of_a_rollback_makes_its_refusal_incomplete() {
+    let mut world = World::new(deployed(ONE, WEB));
+    promoted(&mut world, 0, 1);
+    promoted(&mut world, 1, 2);
+    let id = world.roll_back("1").unwrap();
+    let web = service(&world, 0);
+    let unheard = Seen::Unheard { problem: "no connection".to_owned() };
+    world.observe(Some(id), None, &[heard(&web, unheard)]).unwrap();
+    assert_eq!(rollback_state(&world, id), RollbackState::Requested);
+    world.observe(Some(id), None, &[heard(&web, refused())]).unwrap();
+    assert_eq!(rollback_state(&world, id), RollbackState::Incomplete);
+    assert_eq!(world.environment.hold.as_ref().map(|hold| hold.by), Some(id));
+}
+
+#[test]
+fn refused_way_back_ends_at_the_second_try() {
+    let mut world = World::new(deployed(ONE, WEB));
+    promoted(&mut world, 0, 1);
+    world.broken.insert(digest(2));
+    let id = deployed_everywhere(&mut world, 1, 2);
+    carries_out(&mut world, id);
+    while promotion(&world, id).way_back.is_none() {
+        world.wait(5);
+        world.tick(id);
+        carries_out(&mut world, id);
+    }
+    world.flights.clear();
+    let back = || Observed::Outcome(Outcome::Service(Way::Back, service(&world, 0), refused()));
+    let both = [back(), back()];
+    world.observe(Some(id), None, &both[..1]).unwrap();
+    assert_eq!(state(&world, id), PromotionState::InProgress);
+    world.observe(Some(id), None, &both[1..]).unwrap();
+    assert_eq!(state(&world, id), PromotionState::Failed);
+    let said = promotion(&world, id).reason.unwrap();
+    assert!(said.contains("Going back did not work: prod/web: AccessDeniedException"), "{said}");
+    assert!(world.environment.hold.is_some());
+}
+
+/// A notice that cannot be sent has a pause of its own.
+#[test]
+fn way_back_does_not_wait_for_its_notice() {
+    let mut world = World::new(deployed(ONE, WEB));
+    promoted(&mut world, 0, 1);
+    let id = deployed_everywhere(&mut world, 1, 2);
+    let broken = Seen::Failed { reason: "it crashes".to_owned() };
+    world.observe(Some(id), None, &[heard(&service(&world, 0), broken)]).unwrap();
+    let untold = Observed::Outcome(Outcome::Untold("AuthorizationError".to_owned()));
+    world.observe(Some(id), None, &[untold]).unwrap();
+    let operation = world.operations[&id].clone();
+    assert_eq!((operation.failures, operation.problem, operation.untold), (0, None, 1));
+    let owed = owed(world.now, &world.subject(Some(id), None), world.uuid());
+    assert_eq!(owed, [Effect::Deploy(Way::Back, service(&world, 0))]);
+    world.wait(60);
+    world.settle();
+    assert_eq!(world.operations[&id].told, [Notice::GoingBack, Notice::Ended].into());
+}
+
+/// However an operation ends, each of its services' families is put right, once.
+#[test]
+fn families_are_put_right_when_an_operation_has_ended() {
+    let restores = |world: &World, id| {
+        let all = owed(world.now, &world.subject(Some(id), None), uuid::Uuid::nil());
+        all.into_iter().filter(|effect| matches!(effect, Effect::RestoreFamily(_))).count()
+    };
+    let mut world = World::new(deployed(ONE, BOTH));
+    let id = baking(&mut world, 0, 1);
+    assert_eq!((restores(&world, id), world.operations[&id].families.len()), (0, 0), "it has not ended");
+    world.settle();
+    assert_eq!((state(&world, id), world.operations[&id].families.len()), (PromotionState::Completed, 0));
+
+    let refused_one = prepared(&mut world, 1, 2);
+    let both = [0, 1].map(|n| heard(&service(&world, n), refused()));
+    for _ in 0..2 {
+        world.observe(Some(refused_one), None, &both).unwrap();
+    }
+    assert_eq!(state(&world, refused_one), PromotionState::Failed);
+    assert_eq!(restores(&world, refused_one), 2, "what was registered is not used");
+    // Throttled: it is tried again, and does not keep people from being told.
+    let throttled = Observed::Outcome(Outcome::Problem("ThrottlingException".to_owned()));
+    let told = Observed::Outcome(Outcome::Notified(Notice::Ended));
+    world.observe(Some(refused_one), None, &[told, throttled]).unwrap();
+    assert!(world.operations[&refused_one].wake_at.is_some());
+    world.wait(60);
+    let first = Observed::Outcome(Outcome::FamilyRestored(service(&world, 0)));
+    world.observe(Some(refused_one), None, &[first]).unwrap();
+    assert_eq!(restores(&world, refused_one), 1);
+    world.settle();
+    let operation = &world.operations[&refused_one];
+    assert_eq!((operation.families.len(), operation.wake_at), (0, None));
+
+    promoted(&mut world, 2, 3);
+    let rollback = world.roll_back("1").unwrap();
+    world.settle();
+    assert_eq!(rollback_state(&world, rollback), RollbackState::Completed);
+    assert_eq!(world.operations[&rollback].families.len(), 0);
+    check(&world);
+}
+
+/// One that cannot be put right is given up, and what ended long ago is never begun with.
+#[test]
+fn family_that_keeps_failing_is_given_up() {
+    let mut world = World::new(deployed(ONE, WEB));
+    let id = promoted(&mut world, 0, 1);
+    world.observe(Some(id), None, &[Observed::Nudge]).unwrap();
+    assert_eq!(world.operations[&id].wake_at, None);
+    let rollback = prepared(&mut world, 1, 2);
+    let gone = Seen::Failed { reason: "gone".to_owned() };
+    world.observe(Some(rollback), None, &[heard(&service(&world, 0), gone)]).unwrap();
+    let told = Observed::Outcome(Outcome::Notified(Notice::Ended));
+    world.observe(Some(rollback), None, &[told]).unwrap();
+    for _ in 0..12 {
+        assert!(world.operations[&rollback].wake_at.is_some());
+        let throttled = Observed::Outcome(Outcome::Problem("ThrottlingException".to_owned()));
+        world.observe(Some(rollback), None, &[throttled]).unwrap();
+    }
+    assert_eq!(world.operations[&rollback].wake_at, None);
+}

@@ -1,0 +1,118 @@
+//! Tags of ours that somebody moves or deletes by hand.
+
+use stablepin_rules::audit::Kind;
+use stablepin_rules::effect::{Effect, Outcome};
+use stablepin_rules::image::ImageTag;
+use stablepin_rules::records::Work;
+use stablepin_rules::step::Observed;
+
+use crate::world::{self, World, application, deployed, digest};
+use crate::{ONE, asked, check, pinned};
+
+fn told(world: &World) -> Vec<(String, String)> {
+    let of = |record: &&stablepin_rules::audit::AuditRecord| {
+        (record.from.clone().unwrap_or_default(), record.to.clone())
+    };
+    world.audited(Kind::Drift).iter().map(of).collect()
+}
+
+fn stable() -> ImageTag {
+    ImageTag::parse(world::STABLE).unwrap()
+}
+
+#[test]
+fn rule_2_a_stable_tag_moved_by_hand_is_told_and_put_back() {
+    let mut world = World::new(application(ONE, ""));
+    pinned(&mut world, 0, 1);
+    world.move_by_hand(&stable(), Some(digest(9)));
+    assert!(world.look_at_tag(&stable()).is_some());
+    world.settle();
+    check(&world);
+    let moved = digest(9).to_string();
+    assert_eq!(told(&world), [(moved.clone(), "Detected".to_owned()), (moved, "Repaired".to_owned())]);
+    assert_eq!(world.look_at_tag(&stable()), None, "it is where it belongs");
+}
+
+#[test]
+fn one_that_was_deleted_is_put_again() {
+    let mut world = World::new(application(ONE, ""));
+    pinned(&mut world, 0, 1);
+    world.move_by_hand(&stable(), None);
+    world.look_at_tag(&stable());
+    world.settle();
+    check(&world);
+    assert_eq!(told(&world)[0], ("deleted".to_owned(), "Detected".to_owned()));
+}
+
+#[test]
+fn a_tag_that_is_still_on_its_way_has_not_drifted() {
+    let mut world = World::new(application(ONE, ""));
+    pinned(&mut world, 0, 1);
+    let next = asked(&mut world, 1, 2);
+    world.vote(next, "lead", stablepin_rules::records::Verdict::Approve).unwrap();
+    assert_eq!(world.look_at_tag(&stable()), None, "pin 2 is set, its tag is owed");
+    world.settle();
+    assert!(told(&world).is_empty());
+}
+
+#[test]
+fn what_is_live_is_put_back_too() {
+    let mut world = World::new(deployed(ONE, "\"prod/web\""));
+    let id = asked(&mut world, 0, 1);
+    world.vote(id, "lead", stablepin_rules::records::Verdict::Approve).unwrap();
+    world.settle();
+    let tag = world.current_tag();
+    world.move_by_hand(&tag, Some(digest(9)));
+    let repair = world.look_at_tag(&tag).unwrap();
+    world.settle();
+    assert_eq!(world.tags[&tag], digest(1));
+    assert!(matches!(&world.operations[&repair].work, Work::Repair(repair) if repair.repaired_at.is_some()));
+    check(&world);
+}
+
+/// As in a repository that lets the tag move no more, or refuses it.
+#[test]
+fn repair_of_the_live_tag_ends_when_it_is_refused_for_hours() {
+    let mut world = World::new(deployed(ONE, "\"prod/web\""));
+    let id = asked(&mut world, 0, 1);
+    world.vote(id, "lead", stablepin_rules::records::Verdict::Approve).unwrap();
+    world.settle();
+    let tag = world.current_tag();
+    world.move_by_hand(&tag, Some(digest(9)));
+    let repair = world.look_at_tag(&tag).unwrap();
+    let mut tries = 0;
+    for _ in 0..24 * 60 {
+        world.begin(repair);
+        for flight in std::mem::take(&mut world.flights) {
+            assert_eq!(flight.effect, Effect::TagCurrent(digest(1)));
+            tries += 1;
+            let refused = Outcome::Problem("AccessDeniedException: ecr:PutImage".to_owned());
+            world.observe(Some(repair), None, &[Observed::Outcome(refused)]).unwrap();
+        }
+        world.wait(60);
+        world.tick(repair);
+    }
+    assert_eq!((tries, world.operations[&repair].wake_at), (12, None), "a day has passed");
+    let last = world.audited(Kind::Drift).last().copied().unwrap().clone();
+    assert_eq!(last.to, "Not Put");
+    let why = last.reason.unwrap();
+    assert!(why.ends_with("was moved by hand: AccessDeniedException: ecr:PutImage"), "{why}");
+    assert_eq!(world.look_at_tag(&tag), None, "it is not begun anew every hour");
+
+    let next = asked(&mut world, 1, 2);
+    world.vote(next, "lead", stablepin_rules::records::Verdict::Approve).unwrap();
+    world.settle();
+    assert_eq!(world.tags[&tag], digest(2), "the next release puts it");
+    check(&world);
+}
+
+#[test]
+fn two_who_notice_the_same_drift_repair_it_once() {
+    let mut world = World::new(application(ONE, ""));
+    pinned(&mut world, 0, 1);
+    world.move_by_hand(&stable(), None);
+    assert!(world.look_at_tag(&stable()).is_some());
+    assert_eq!(world.look_at_tag(&stable()), None);
+    world.settle();
+    assert_eq!(told(&world).len(), 2);
+}

@@ -1,0 +1,434 @@
+//! Every interleaving of small cases, on the real `step` and `owed`: not a sample of them, all.
+//!
+//! A state is the world and up to two processes in it, each somewhere between two calls, each on what it has read.
+//! From every state everything that can happen next is tried: a push is delivered (also again), somebody clicks, asks
+//! for a rollback, moves the stable tag by hand, a tick comes, time passes, a process takes its next turn, or dies
+//! over it. The rules are checked in every state; where nobody is at work, everything is let run to its end, and it
+//! must become quiet with the stable tag on the pin.
+
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use jiff::{SignedDuration, Timestamp};
+use stablepin_rules::audit::Kind;
+use stablepin_rules::records::{OperationId, PromotionState, RollbackState, Verdict, Work};
+use stablepin_rules::step::{Observed, Opening};
+use uuid::Uuid;
+
+use crate::process::{Fault, Process, Turn};
+use crate::world::{World, application, deployed, digest, start};
+use crate::{ONE, check};
+
+/// What may still happen. Each is finite, and so is the whole.
+#[derive(Debug, Clone, Hash)]
+struct Left {
+    /// How often each push is still delivered.
+    pushes: [u8; 2],
+    clicks: [u8; 2],
+    rollbacks: u8,
+    ticks: u8,
+    /// The clock jumps to the next moment at which something is due.
+    jumps: u8,
+    /// Nobody comes for longer than a rollout may take.
+    sleeps: u8,
+    faults: u8,
+    hands: u8,
+}
+
+#[derive(Debug, Clone)]
+struct State {
+    world: World,
+    processes: Vec<Process>,
+    left: Left,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Action {
+    Push(usize),
+    Click(usize),
+    RollBack,
+    Tick(usize),
+    Jump,
+    Sleep,
+    MoveTag,
+    Turn { process: usize, effect: usize, fault: Fault },
+}
+
+/// Two at a time are enough for every race between two.
+const AT_ONCE: usize = 2;
+
+fn id(n: usize) -> OperationId {
+    OperationId::new(Uuid::from_u128(0xA000 + n as u128))
+}
+
+fn opening(n: usize) -> Opening {
+    let mut opening = World::new(application(ONE, "")).opening(n as i64, n as u8 + 1);
+    opening.id = id(n);
+    opening
+}
+
+impl State {
+    fn new(world: World, left: Left) -> Self {
+        Self { world, processes: Vec::new(), left }
+    }
+
+    /// All that can happen next.
+    fn actions(&self) -> Vec<Action> {
+        let mut actions = Vec::new();
+        let (world, left) = (&self.world, &self.left);
+        if self.processes.len() < AT_ONCE {
+            actions.extend((0..2).filter(|n| left.pushes[*n] > 0).map(Action::Push));
+            let asked = |n: &usize| left.clicks[*n] > 0 && world.token(id(*n), "lead").is_some();
+            actions.extend((0..2).filter(asked).map(Action::Click));
+            if left.rollbacks > 0 && world.environment.pin.is_some() {
+                actions.push(Action::RollBack);
+            }
+            if left.ticks > 0 {
+                let due = |n: &usize| {
+                    let operation = world.operations.values().nth(*n);
+                    operation.and_then(|one| one.wake_at).is_some_and(|at| at <= world.now)
+                };
+                actions.extend((0..world.operations.len()).filter(due).map(Action::Tick));
+            }
+        }
+        if left.jumps > 0 && self.next().is_some() {
+            actions.push(Action::Jump);
+        }
+        if left.sleeps > 0 {
+            actions.push(Action::Sleep);
+        }
+        if left.hands > 0 && world.environment.pin.is_some() {
+            actions.push(Action::MoveTag);
+        }
+        for (process, one) in self.processes.iter().enumerate() {
+            for effect in 0..one.choices() {
+                actions.push(Action::Turn { process, effect, fault: Fault::None });
+                if left.faults > 0 {
+                    let faults = [Fault::DiesBefore, Fault::DiesAfter, Fault::NotDone, Fault::DoneUnheard];
+                    actions.extend(faults.map(|fault| Action::Turn { process, effect, fault }));
+                }
+            }
+        }
+        actions
+    }
+
+    /// When something is due next, or a lease ends.
+    fn next(&self) -> Option<Timestamp> {
+        let of = |one: &stablepin_rules::records::Operation| {
+            let lease = one.lease.as_ref().map(|lease| lease.until);
+            one.wake_at.into_iter().chain(lease).collect::<Vec<_>>()
+        };
+        self.world.operations.values().flat_map(of).filter(|at| *at > self.world.now).min()
+    }
+
+    fn happen(&self, action: Action) -> Self {
+        let mut after = self.clone();
+        let State { world, processes, left } = &mut after;
+        let mut begin = |world: &mut World, operation, pushed, observed| {
+            processes.push(Process::start(world, operation, pushed, vec![observed]));
+        };
+        match action {
+            Action::Push(n) => {
+                left.pushes[n] -= 1;
+                let opened = Observed::Opened(Box::new(opening(n)));
+                begin(world, None, Some(digest(n as u8 + 1)), opened);
+            }
+            Action::Click(n) => {
+                left.clicks[n] -= 1;
+                let decision = Observed::Decision(world.decision(id(n), "lead", Verdict::Approve));
+                begin(world, Some(id(n)), None, decision);
+            }
+            Action::RollBack => {
+                left.rollbacks -= 1;
+                if let Ok(mut request) = world.rollback_request("stable") {
+                    request.id = id(2);
+                    begin(world, None, None, Observed::RollbackRequested(Box::new(request)));
+                }
+            }
+            Action::Tick(n) => {
+                left.ticks -= 1;
+                let operation = world.operations.keys().nth(n).copied();
+                begin(world, operation, None, Observed::Tick);
+            }
+            Action::Jump => {
+                left.jumps -= 1;
+                if let Some(at) = self.next() {
+                    world.now = at + SignedDuration::from_secs(1);
+                }
+            }
+            Action::Sleep => {
+                left.sleeps -= 1;
+                world.now += SignedDuration::from_mins(31);
+            }
+            Action::MoveTag => {
+                left.hands -= 1;
+                let tag = world.stable_tag();
+                world.move_by_hand(&tag, Some(digest(9)));
+            }
+            Action::Turn { process, effect, fault } => {
+                left.faults -= u8::from(fault != Fault::None);
+                if processes[process].turn(world, fault, effect) != Turn::Goes {
+                    processes.remove(process);
+                }
+            }
+        }
+        let now = after.world.now;
+        after.processes.retain(|process| !process.is_over(now));
+        after
+    }
+
+    /// The same for every path that leads to the same: what was numbered on the way is numbered by its first
+    /// appearance, and what only tells the way is left out.
+    fn key(&self) -> u64 {
+        let mut world = self.world.clone();
+        for record in &mut world.audit {
+            record.at = start();
+        }
+        let text = format!("{:?}{:?}{:?}", world.facts(), self.processes, self.left);
+        let mut hasher = DefaultHasher::new();
+        renumbered(&text).hash(&mut hasher);
+        hasher.finish()
+    }
+}
+
+/// Long hexadecimal numbers that are no digest, each replaced by its place among them.
+fn renumbered(text: &str) -> Vec<&str> {
+    let mut seen: Vec<&str> = Vec::new();
+    let mut out = Vec::new();
+    let (mut from, bytes) = (0, text.as_bytes());
+    let hex = |b: u8| b.is_ascii_hexdigit() || b == b'-';
+    const PLACES: [&str; 24] = [
+        "#0", "#1", "#2", "#3", "#4", "#5", "#6", "#7", "#8", "#9", "#10", "#11", "#12", "#13", "#14", "#15",
+        "#16", "#17", "#18", "#19", "#20", "#21", "#22", "#23",
+    ];
+    let mut at = 0;
+    while at < bytes.len() {
+        if !hex(bytes[at]) {
+            at += 1;
+            continue;
+        }
+        let end = bytes[at..].iter().position(|b| !hex(*b)).map_or(bytes.len(), |length| at + length);
+        let number = &text[at..end];
+        let is_digest = at >= 7 && &text[at - 7..at] == "sha256:";
+        if number.len() >= 32 && !is_digest {
+            let place = seen.iter().position(|one| *one == number).unwrap_or_else(|| {
+                seen.push(number);
+                seen.len() - 1
+            });
+            out.push(&text[from..at]);
+            out.push(PLACES.get(place).copied().unwrap_or(number));
+            from = end;
+        }
+        at = end;
+    }
+    out.push(&text[from..]);
+    out
+}
+
+/// What must be true at every moment, half way through anything.
+fn holds(world: &World) {
+    let numbers: Vec<u64> = world.pins.iter().map(|pin| pin.number.get()).collect();
+    assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>(), "rule 3: numbers without gaps");
+    assert_eq!(world.audited(Kind::Pin).len(), numbers.len(), "rule 3: one audit record per pin");
+    let mut pushed = Vec::new();
+    for pin in &world.pins {
+        match &world.operations[&pin.by].work {
+            Work::Promotion(promotion) => {
+                assert_eq!(pin.digest, promotion.digest, "rule 1");
+                assert!(!promotion.votes.is_empty(), "rule 3: only what was approved");
+                pushed.push(promotion.occurrence.clone());
+            }
+            Work::Rollback(rollback) => assert_eq!(pin.digest, rollback.target.digest, "rule 1"),
+            Work::Repair(_) | Work::LiveDrift(_) => panic!("a repair pins nothing"),
+        }
+    }
+    assert!(pushed.is_sorted(), "rule 4: the latest run wins");
+    assert_eq!(
+        world.environment.watermark.as_ref(),
+        pushed.iter().max(),
+        "rule 4: the watermark never falls"
+    );
+    let moving = |work: &Work| match work {
+        Work::Promotion(promotion) => {
+            promotion.state == PromotionState::InProgress && promotion.pin.is_none()
+        }
+        Work::Rollback(rollback) => !rollback.state.is_terminal() && rollback.pin.is_none(),
+        Work::Repair(_) | Work::LiveDrift(_) => false,
+    };
+    let rollbacks = world.operations.values().filter(|one| matches!(one.work, Work::Rollback(_))).count();
+    for operation in world.operations.values() {
+        if let Work::Promotion(promotion) = &operation.work {
+            let pre_empted = promotion.reason.as_ref().is_some_and(|why| why.contains("pre-empted"));
+            assert!(!pre_empted || rollbacks > 0, "the slot: only a rollback takes it away");
+        }
+    }
+    let holder = world.environment.slot.as_ref().map(|slot| slot.operation);
+    for operation in world.operations.values().filter(|one| moving(&one.work)) {
+        let rollback = matches!(operation.work, Work::Rollback(_));
+        assert!(!rollback || holder == Some(operation.id()), "rule 9: who rolls back has the slot");
+        if let Work::Promotion(promotion) = &operation.work
+            && let Some(back) = &promotion.way_back
+        {
+            assert_ne!(back.destination.digest(), Some(&promotion.digest), "rule 9: never to what failed");
+        }
+    }
+}
+
+/// What ended as back, or as never moved, is not what runs. What ended as completed is.
+fn is_as_it_says(world: &World) {
+    for operation in world.operations.values() {
+        let (digest, reason) = match &operation.work {
+            Work::Promotion(promotion) => (&promotion.digest, &promotion.reason),
+            Work::Rollback(_) | Work::Repair(_) | Work::LiveDrift(_) => continue,
+        };
+        let unmoved =
+            ["Every service is back", "ECS went back", "No service was moved", "nothing was touched"];
+        let gone = reason.as_ref().is_some_and(|reason| unmoved.iter().any(|said| reason.contains(said)));
+        let pinned = world.pins.iter().any(|pin| pin.digest == *digest);
+        let runs = world.services.values().any(|running| running.digest == *digest);
+        assert!(!gone || pinned || !runs, "rule 10: {reason:?}, and it runs");
+    }
+    for operation in world.operations.values() {
+        let Work::Rollback(rollback) = &operation.work else { continue };
+        let later = |work: &Work| match work {
+            Work::Promotion(promotion) => promotion.rollout.as_ref().is_some_and(|rollout| {
+                rollout.deadline > rollback.requested_at + SignedDuration::from_mins(30)
+            }),
+            Work::Rollback(_) | Work::Repair(_) | Work::LiveDrift(_) => false,
+        };
+        let last = !world.operations.values().any(|operation| later(&operation.work));
+        let there = world.services.values().all(|running| running.digest == rollback.target.digest);
+        let completed = rollback.state == RollbackState::Completed;
+        assert!(
+            !(completed && last) || there,
+            "rule 10: {:?}, and {:?} runs",
+            rollback.reason,
+            world.services
+        );
+    }
+}
+
+/// All states, depth first: few are open at a time. Answers how many there were, and how many ends.
+fn explore(first: State) -> (usize, usize) {
+    let mut seen = HashSet::from([first.key()]);
+    let mut ends = HashSet::new();
+    let mut open = vec![first];
+    while let Some(state) = open.pop() {
+        holds(&state.world);
+        if state.processes.is_empty() {
+            let mut quiet = state.world.clone();
+            let mut hasher = DefaultHasher::new();
+            renumbered(&format!("{:?}", quiet.facts())).hash(&mut hasher);
+            if ends.insert(hasher.finish()) {
+                // Half an hour later nothing that was begun is still in anybody's hand.
+                quiet.wait(31 * 60);
+                quiet.settle();
+                check(&quiet);
+                holds(&quiet);
+                is_as_it_says(&quiet);
+            }
+        }
+        for action in state.actions() {
+            let after = state.happen(action);
+            if seen.insert(after.key()) {
+                open.push(after);
+            }
+        }
+    }
+    (seen.len(), ends.len())
+}
+
+fn left() -> Left {
+    Left { pushes: [1, 1], clicks: [1, 1], rollbacks: 0, ticks: 0, jumps: 0, sleeps: 0, faults: 0, hands: 0 }
+}
+
+/// Both builds were pushed, named and asked about.
+fn asked(mut world: World) -> World {
+    for n in 0..2 {
+        let before = world.read(None, Some(&digest(n as u8 + 1)));
+        let opened = Observed::Opened(Box::new(opening(n)));
+        let change = stablepin_rules::step::step(world.now, &before, &[opened]).unwrap();
+        world.commit(&before, change);
+        world.settle();
+    }
+    world
+}
+
+fn shown(what: &str, (states, ends): (usize, usize), at_least: usize) {
+    println!("{what}: {states} states, {ends} ends");
+    assert!(states >= at_least, "{what}: only {states} states: it has become too small to find anything");
+}
+
+#[test]
+fn two_pushes_in_any_order_told_twice() {
+    let first = State::new(
+        World::new(application(ONE, "")),
+        Left { pushes: [2, 2], ticks: 1, clicks: [0, 0], ..left() },
+    );
+    shown("two pushes, told twice", explore(first), 1_000);
+}
+
+#[test]
+fn two_approvals_with_a_crash_anywhere_and_a_tag_moved_by_hand() {
+    let world = asked(World::new(application(ONE, "")));
+    let left = Left { pushes: [0, 0], faults: 1, ticks: 1, jumps: 1, hands: 1, ..left() };
+    shown("two approvals, a crash, a hand", explore(State::new(world, left)), 1_000);
+}
+
+#[test]
+fn an_approval_and_a_rollback_with_a_crash_anywhere() {
+    let mut world = asked(World::new(application(ONE, "\"prod/web\"")));
+    world.vote(id(0), "lead", Verdict::Approve).unwrap();
+    world.settle();
+    let left = Left { pushes: [0, 0], clicks: [0, 1], rollbacks: 1, faults: 1, ticks: 1, jumps: 1, ..left() };
+    shown("an approval and a rollback, a crash", explore(State::new(world, left)), 1_000);
+}
+
+#[test]
+fn a_deployment_and_a_rollback_with_a_crash_anywhere() {
+    let mut world = asked(World::new(deployed(ONE, "\"prod/web\"")));
+    world.vote(id(0), "lead", Verdict::Approve).unwrap();
+    world.settle();
+    let left = Left { pushes: [0, 0], clicks: [0, 1], rollbacks: 1, faults: 1, ticks: 1, jumps: 1, ..left() };
+    shown("a deployment and a rollback, a crash", explore(State::new(world, left)), 1_000);
+}
+
+/// Nobody comes for as long as a rollout may take, at any moment.
+#[test]
+fn a_deployment_whose_time_is_over_with_a_crash_anywhere() {
+    let mut world = asked(World::new(deployed(ONE, "\"prod/web\", \"prod/worker\"")));
+    world.vote(id(0), "lead", Verdict::Approve).unwrap();
+    world.settle();
+    let left = Left { pushes: [0, 0], clicks: [0, 1], faults: 1, ticks: 2, sleeps: 1, ..left() };
+    shown("a deployment whose time is over, a crash", explore(State::new(world, left)), 500);
+}
+
+#[test]
+fn two_deployments_a_rollback_and_a_tag_moved_by_hand_with_a_crash_anywhere() {
+    let mut world = World::new(deployed(ONE, "\"prod/web\""));
+    let before = world.push(-100, 7).unwrap();
+    world.settle();
+    world.vote(before, "lead", Verdict::Approve).unwrap();
+    world.settle();
+    let mut world = asked(world);
+    world.vote(id(0), "lead", Verdict::Approve).unwrap();
+    let left = Left { pushes: [0, 0], clicks: [0, 1], rollbacks: 1, faults: 1, ticks: 1, hands: 1, ..left() };
+    shown("two deployments, a rollback, a crash, a hand", explore(State::new(world, left)), 1_000);
+}
+
+#[test]
+fn two_deployments_wait_for_each_other() {
+    let world = asked(World::new(deployed(ONE, "\"prod/web\"")));
+    let left = Left { pushes: [0, 0], faults: 1, ticks: 1, jumps: 1, ..left() };
+    shown("two deployments, a crash", explore(State::new(world, left)), 1_000);
+}
+
+#[test]
+fn a_deployment_that_fails_with_a_crash_anywhere() {
+    let mut world = asked(World::new(deployed(ONE, "\"prod/web\"")));
+    world.vote(id(0), "lead", Verdict::Approve).unwrap();
+    world.settle();
+    world.broken.insert(digest(2));
+    let left = Left { pushes: [0, 0], clicks: [0, 1], faults: 1, ticks: 2, jumps: 2, ..left() };
+    shown("a deployment that fails, a crash", explore(State::new(world, left)), 500);
+}

@@ -1,0 +1,282 @@
+//! Services that do not run the pin, moved by somebody else.
+
+use std::collections::BTreeMap;
+
+use jiff::SignedDuration;
+use stablepin_rules::application::Deploy;
+use stablepin_rules::audit::Kind;
+use stablepin_rules::effect::{Effect, owed};
+use stablepin_rules::live_drift::{Deviation, LiveDrift};
+use stablepin_rules::records::{Hold, Notice, OperationId, Verdict, Way, Work};
+use stablepin_rules::step::{LiveSeen, Observed};
+use uuid::Uuid;
+
+use crate::world::{World, application, digest};
+use crate::{ONE, asked, check, pinned};
+
+/// Pin 1 is the digest 1, and runs on both services.
+fn deployed() -> World {
+    let mut application = application(ONE, "\"prod/web\", \"prod/worker\"");
+    application.environments[0].deploy = Deploy::OnApproval;
+    let mut world = World::new(application);
+    pinned(&mut world, 0, 1);
+    for _ in 0..3 {
+        world.now += SignedDuration::from_mins(1);
+        world.settle();
+    }
+    assert_eq!(world.environment.slot, None);
+    world
+}
+
+/// What ECS shows of every service, as it was when the environment was read.
+fn seen(world: &mut World) -> LiveSeen {
+    let pin = world.environment.pin.as_ref().unwrap().digest.clone();
+    let deviation = |running: &crate::world::Running| {
+        (running.digest != pin).then(|| Deviation {
+            task_definition: Some("arn:aws:ecs:eu-central-1:111122223333:task-definition/web:3".to_owned()),
+            digest: Some(running.digest.clone()),
+            registered_by: Some("arn:aws:iam::111122223333:user/ann".to_owned()),
+        })
+    };
+    let services = world.services.iter().map(|(name, running)| (name.clone(), deviation(running))).collect();
+    LiveSeen { id: world.id(), environment_version: world.environment.version, services }
+}
+
+fn look(world: &mut World) {
+    let seen = seen(world);
+    world.observe(None, None, &[Observed::LiveSeen(seen)]).unwrap();
+}
+
+fn somebody_deploys(world: &mut World, service: usize, n: u8) {
+    let service = world.services.keys().nth(service).unwrap().clone();
+    world.deploy_by_hand(&service, digest(n));
+}
+
+fn drift(world: &World) -> Option<&LiveDrift> {
+    world.environment.live_drift.as_ref().filter(|drift| drift.is_open())
+}
+
+fn reports(world: &World) -> Vec<OperationId> {
+    let is_report = |id: &&OperationId| matches!(world.operations[*id].work, Work::LiveDrift(_));
+    world.operations.keys().filter(is_report).copied().collect()
+}
+
+/// Carries out what the reports owe now; how many times people were told.
+fn told(world: &mut World) -> usize {
+    let mut told = 0;
+    for id in reports(world) {
+        let notices = owed(world.now, &world.subject(Some(id), None), Uuid::nil());
+        for effect in notices {
+            assert_eq!(effect, Effect::Notify(Notice::LiveDrift));
+            let outcome = world.take_effect(id, &effect);
+            world.observe(Some(id), None, &[Observed::Outcome(outcome)]).unwrap();
+            told += 1;
+        }
+        world.tick(id);
+    }
+    told
+}
+
+fn audited(world: &World) -> Vec<String> {
+    world.audited(Kind::LiveDrift).iter().map(|record| record.to.clone()).collect()
+}
+
+#[test]
+fn live_drift_is_told_once_and_ends_by_itself() {
+    let mut world = deployed();
+    look(&mut world);
+    assert_eq!(drift(&world), None, "what we deployed ourselves");
+    assert_eq!(told(&mut world), 0);
+    somebody_deploys(&mut world, 0, 7);
+    look(&mut world);
+    look(&mut world);
+    assert_eq!(drift(&world).unwrap().services.len(), 1);
+    assert_eq!((told(&mut world), told(&mut world)), (1, 0));
+    let record = world.audited(Kind::LiveDrift)[0].clone();
+    let (seven, one) = (digest(7), digest(1));
+    assert_eq!(
+        record.reason,
+        Some(format!(
+            "prod/web runs {seven} (task definition web:3, registered by arn:aws:iam::111122223333:user/ann); pin 1 is {one}"
+        ))
+    );
+    assert_eq!(record.digest, Some(one));
+    world.now += SignedDuration::from_hours(5);
+    look(&mut world);
+    assert_eq!(told(&mut world), 0, "however long it lasts");
+    somebody_deploys(&mut world, 0, 1);
+    look(&mut world);
+    assert_eq!(drift(&world), None);
+    assert_eq!(told(&mut world), 0);
+    assert_eq!(audited(&world), ["Detected", "Ended"]);
+    assert!(reports(&world).iter().all(|id| world.operations[id].wake_at.is_none()));
+}
+
+#[test]
+fn flapping_is_told_once_within_the_hour() {
+    let mut world = deployed();
+    let mut notices = 0;
+    for minute in 0..20 {
+        somebody_deploys(&mut world, 0, if minute % 2 == 0 { 7 } else { 1 });
+        look(&mut world);
+        world.now += SignedDuration::from_mins(1);
+        notices += told(&mut world);
+    }
+    assert_eq!(notices, 1);
+    assert_eq!(audited(&world).len(), 20, "each change is audited");
+    // What lasts when the hour is over is told again.
+    somebody_deploys(&mut world, 0, 7);
+    look(&mut world);
+    let report = *reports(&world).last().unwrap();
+    let wake = world.operations[&report].wake_at.unwrap();
+    assert_eq!(told(&mut world), 0);
+    world.now = wake;
+    assert_eq!(told(&mut world), 1);
+}
+
+#[test]
+fn a_drift_that_ended_untold_is_not_told() {
+    let mut world = deployed();
+    somebody_deploys(&mut world, 0, 7);
+    look(&mut world);
+    somebody_deploys(&mut world, 0, 1);
+    look(&mut world);
+    assert_eq!(told(&mut world), 0);
+}
+
+#[test]
+fn a_rollout_on_its_way_is_no_drift() {
+    let mut world = deployed();
+    let next = asked(&mut world, 5, 2);
+    world.vote(next, "lead", Verdict::Approve).unwrap();
+    assert!(world.environment.slot.is_some());
+    somebody_deploys(&mut world, 0, 2);
+    look(&mut world);
+    assert_eq!(drift(&world), None);
+}
+
+/// ECS was asked, then a promotion was pinned: what was seen is no drift from the new pin.
+#[test]
+fn what_was_seen_before_a_change_tells_nothing() {
+    let mut world = deployed();
+    somebody_deploys(&mut world, 0, 2);
+    let late = seen(&mut world);
+    world.environment.version += 1;
+    world.observe(None, None, &[Observed::LiveSeen(late)]).unwrap();
+    assert_eq!(drift(&world), None);
+}
+
+#[test]
+fn a_rollback_to_the_pin_ends_the_drift() {
+    let mut world = deployed();
+    somebody_deploys(&mut world, 0, 7);
+    look(&mut world);
+    world.roll_back("stable").unwrap();
+    for _ in 0..3 {
+        world.settle();
+        world.now += SignedDuration::from_mins(1);
+    }
+    assert_eq!(drift(&world), None);
+    assert_eq!(audited(&world), ["Detected", "Ended"]);
+    check(&world);
+}
+
+#[test]
+fn a_hold_and_a_freeze_do_not_silence_it() {
+    let mut world = deployed();
+    let by = world.id();
+    world.environment.hold = Some(Hold { since: world.now, reason: "rollback to pin 1".to_owned(), by });
+    let order = |wish| {
+        let actor = stablepin_rules::audit::Actor::Principal { arn: "arn:aws:iam::1:user/ann".to_owned() };
+        let reason = Some("a holiday".to_owned());
+        Observed::Ordered(stablepin_rules::step::Order { wish, reason, actor })
+    };
+    world.observe(None, None, &[order(stablepin_rules::step::Wish::Freeze)]).unwrap();
+    somebody_deploys(&mut world, 0, 7);
+    look(&mut world);
+    assert_eq!(told(&mut world), 1);
+}
+
+#[test]
+fn a_second_service_joins_the_same_drift() {
+    let mut world = deployed();
+    somebody_deploys(&mut world, 0, 7);
+    look(&mut world);
+    let id = drift(&world).unwrap().id;
+    somebody_deploys(&mut world, 1, 8);
+    // Only that one is looked at, as after an event of ECS.
+    let mut seen = seen(&mut world);
+    seen.services.pop_first();
+    world.observe(None, None, &[Observed::LiveSeen(seen)]).unwrap();
+    let both = drift(&world).unwrap();
+    assert_eq!((both.id, both.services.len()), (id, 2));
+    assert_eq!(told(&mut world), 1);
+    assert_eq!(audited(&world), ["Detected", "Detected"]);
+}
+
+/// What people were told of is not all of it any more.
+#[test]
+fn a_service_that_joins_a_drift_that_was_told_is_told_too() {
+    let mut world = deployed();
+    somebody_deploys(&mut world, 0, 7);
+    look(&mut world);
+    assert_eq!(told(&mut world), 1);
+    world.now += SignedDuration::from_hours(20);
+    somebody_deploys(&mut world, 1, 8);
+    look(&mut world);
+    assert_eq!(drift(&world).unwrap().services.len(), 2);
+    assert_eq!((told(&mut world), told(&mut world)), (1, 0));
+    // One of them returns: that is no news.
+    somebody_deploys(&mut world, 1, 1);
+    look(&mut world);
+    world.now += SignedDuration::from_hours(20);
+    assert_eq!((told(&mut world), drift(&world).unwrap().services.len()), (0, 1));
+    assert_eq!(audited(&world), ["Detected", "Detected", "Detected"]);
+}
+
+#[test]
+fn what_our_rollouts_left_is_remembered() {
+    let mut world = deployed();
+    let services: Vec<_> = world.services.keys().cloned().collect();
+    assert_eq!(world.environment.left.keys().cloned().collect::<Vec<_>>(), services);
+    let of = |world: &World| world.operations.values().next().unwrap().way(Way::There).unwrap().clone();
+    for one in of(&world).services {
+        assert_eq!(world.environment.left[&one.service], one.started.unwrap().task_definition);
+    }
+    world.configuration.application.environments[0].services.pop();
+    asked_and_pinned(&mut world);
+    assert_eq!(world.environment.left.len(), 1, "no service that left the configuration");
+}
+
+fn asked_and_pinned(world: &mut World) {
+    let next = asked(world, 5, 2);
+    world.vote(next, "lead", Verdict::Approve).unwrap();
+    for _ in 0..3 {
+        world.now += SignedDuration::from_mins(1);
+        world.settle();
+    }
+}
+
+#[test]
+fn a_service_that_is_gone_is_named() {
+    let mut world = deployed();
+    let mut seen = seen(&mut world);
+    let gone = Deviation { task_definition: None, digest: None, registered_by: None };
+    let web = seen.services.keys().next().unwrap().clone();
+    seen.services = BTreeMap::from([(web, Some(gone))]);
+    world.observe(None, None, &[Observed::LiveSeen(seen)]).unwrap();
+    assert_eq!(drift(&world).unwrap().words(), ["prod/web is not there any more"]);
+}
+
+/// Whoever deploys by themselves goes ahead of the pin; and a service that left the configuration is nobody's drift.
+#[test]
+fn what_is_not_deployed_to_has_no_live_drift() {
+    let mut world = deployed();
+    somebody_deploys(&mut world, 0, 7);
+    look(&mut world);
+    world.configuration.application.environments[0].deploy = Deploy::Never;
+    look(&mut world);
+    assert_eq!(audited(&world), ["Detected", "Ended"]);
+    look(&mut world);
+    assert_eq!(drift(&world), None);
+}

@@ -1,0 +1,482 @@
+//! Mistakes that other cleaners shipped, and our own: what each registry looks like, and what becomes of it.
+//! The numbers are those of the projects' issues.
+
+use jiff::{SignedDuration, Timestamp};
+
+use stablepin_rules::image::ImageTag;
+use stablepin_rules::pin_number::PinNumber;
+use stablepin_rules::retention::inventory::{
+    Image, Images, Inventory, Named, Need, Needer, Pinned, Status, Tag, WasLive,
+};
+use stablepin_rules::retention::plan::{Fate, Plan, Planned, Rule, plan};
+use stablepin_rules::retention::policy::{Policy, Removal};
+
+use super::{days_ago, digest, environment, inventory, now, policy, tag};
+
+fn image(n: usize, days: i64, tags: &[Tag]) -> Image {
+    Image {
+        digest: digest(n),
+        tags: tags.to_vec(),
+        pushed_at: Some(days_ago(days)),
+        activated_at: None,
+        status: Status::Active,
+        size_bytes: Some(1_000_000),
+        children: Vec::new(),
+        subject: None,
+        odd: None,
+    }
+}
+
+/// A build tag of ours, of so many days ago.
+fn build(days: i64) -> Tag {
+    tag(&format!("production-{}-a1b2c3d4", days_ago(days).strftime("%Y%m%d-%H%M%S")), true)
+}
+
+fn backup(days: i64) -> Tag {
+    tag(&format!("production-rollback-{}", days_ago(days).strftime("%Y%m%d-%H%M%S")), true)
+}
+
+fn other(text: &str) -> Tag {
+    tag(text, false)
+}
+
+/// Enough newer builds that what a case is about is not among the newest.
+fn with_newer(images: impl IntoIterator<Item = Image>) -> Inventory {
+    let newer = (0..5).flat_map(|n| {
+        let at = i64::try_from(n).unwrap();
+        [image(900 + n, at, &[build(at)]), image(950 + n, at, &[other(&format!("other-{n}"))])]
+    });
+    inventory(images.into_iter().chain(newer).collect())
+}
+
+fn of(plan: &Plan, n: usize) -> &Planned {
+    plan.images.iter().find(|one| one.digest == digest(n)).unwrap()
+}
+
+#[track_caller]
+fn stays(inventory: &Inventory, n: usize, rule: Rule) {
+    let plan = plan(inventory, &policy(), now());
+    let one = of(&plan, n);
+    assert_eq!((&one.fate, one.rule), (&Fate::Keep, rule), "{one:#?}");
+}
+
+#[track_caller]
+fn goes(inventory: &Inventory, n: usize, wave: u16) {
+    let plan = plan(inventory, &policy(), now());
+    let one = of(&plan, n);
+    assert_eq!((&one.fate, one.rule), (&Fate::Delete { wave }, Rule::Old), "{one:#?}");
+}
+
+fn workload(inventory: &mut Inventory, image: Named) {
+    inventory.needs.push(Need { image, by: Needer::Workload("task 1 of service prod/web".to_owned()) });
+}
+
+#[test]
+fn one_protected_tag_keeps_the_image_with_all_its_tags() {
+    // awslabs/ecr-cleanup-lambda#34: the protected tag was deleted with its sibling.
+    let inventory = with_newer([image(1, 400, &[other("v1.2.3"), other("feature-x"), build(400)])]);
+    stays(&inventory, 1, Rule::Protected);
+}
+
+#[test]
+fn what_runs_by_digest_stays_without_any_tag() {
+    // awslabs/ecr-cleanup-lambda#44, aws/containers-roadmap#2394.
+    let mut inventory = with_newer([image(1, 400, &[])]);
+    goes(&inventory, 1, 0);
+    workload(&mut inventory, Named::Digest(digest(1)));
+    stays(&inventory, 1, Rule::InUse);
+}
+
+#[test]
+fn what_a_task_definition_names_by_tag_is_what_has_the_tag_now() {
+    let mut inventory =
+        with_newer([image(1, 400, &[other("feature-x")]), image(2, 400, &[other("feature-y")])]);
+    workload(&mut inventory, Named::Tag(ImageTag::parse("feature-x").unwrap()));
+    stays(&inventory, 1, Rule::InUse);
+    goes(&inventory, 2, 0);
+}
+
+#[test]
+fn a_pattern_is_of_the_whole_tag() {
+    // awslabs/ecr-cleanup-lambda: "latest" protected my-latest-test.
+    let inventory =
+        with_newer([image(1, 400, &[other("my-latest-test")]), image(2, 400, &[other("latest")])]);
+    goes(&inventory, 1, 0);
+    stays(&inventory, 2, Rule::Protected);
+}
+
+#[test]
+fn a_pattern_never_matches_build_tags_of_ours() {
+    // Ours: staging-* protects the tag staging-api, not the builds staging-20250717-….
+    let ours = tag("staging-20250717-143052-a1b2c3d4", true);
+    let mut images = vec![image(1, 400, &[ours]), image(2, 400, &[other("staging-api")])];
+    images.extend((0..5).map(|n| {
+        let name = format!("staging-{}-0000000{n}", days_ago(100).strftime("%Y%m%d-%H%M%S"));
+        image(10 + n, 100, &[tag(&name, true)])
+    }));
+    let inventory = with_newer(images);
+    goes(&inventory, 1, 0);
+    stays(&inventory, 2, Rule::Protected);
+}
+
+#[test]
+fn a_pipelines_tag_of_our_shape_is_a_pipelines() {
+    // It says nothing about the age, and patterns match it.
+    let theirs = tag("staging-20250717-143052-a1b2c3d4", false);
+    let young = tag("production-20200101-000000-a1b2c3d4", false);
+    let inventory = with_newer([image(1, 400, &[theirs]), image(2, 20, &[young])]);
+    stays(&inventory, 1, Rule::Protected);
+    stays(&inventory, 2, Rule::Young);
+}
+
+#[test]
+fn an_index_keeps_its_children_and_they_have_no_tags() {
+    // GHCR: vlaurin/action-ghcr-prune#76; docker/buildx#940.
+    let index = Image { children: vec![digest(2), digest(3)], ..image(1, 400, &[other("main")]) };
+    let inventory = with_newer([index, image(2, 400, &[]), image(3, 400, &[])]);
+    stays(&inventory, 2, Rule::PartOfKept);
+    stays(&inventory, 3, Rule::PartOfKept);
+}
+
+#[test]
+fn a_child_of_two_indexes_stays_until_both_go_and_an_index_goes_first() {
+    let index = |n, tags: &[Tag]| Image { children: vec![digest(3)], ..image(n, 400, tags) };
+    let inventory = with_newer([index(1, &[]), index(2, &[other("main")]), image(3, 401, &[])]);
+    goes(&inventory, 1, 0);
+    stays(&inventory, 3, Rule::PartOfKept);
+    let inventory = with_newer([index(1, &[]), index(2, &[]), image(3, 401, &[])]);
+    goes(&inventory, 1, 0);
+    goes(&inventory, 2, 0);
+    goes(&inventory, 3, 1);
+}
+
+#[test]
+fn where_a_task_runs_the_platforms_image_its_index_stays_whole() {
+    // The service names the index; the task says the child.
+    let index = Image { children: vec![digest(2), digest(3)], ..image(1, 400, &[]) };
+    let mut inventory = with_newer([index, image(2, 400, &[]), image(3, 400, &[])]);
+    workload(&mut inventory, Named::Digest(digest(2)));
+    stays(&inventory, 1, Rule::IndexOfNeeded);
+    stays(&inventory, 2, Rule::InUse);
+    stays(&inventory, 3, Rule::PartOfKept);
+}
+
+#[test]
+fn signatures_and_what_is_about_them_stay_with_what_they_sign() {
+    // google/go-containerregistry#1767; harbor's accessories.
+    let cosign =
+        |n, of, suffix: &str| image(n, 400, &[other(&format!("sha256-{}{suffix}", digest(of).hex()))]);
+    let sbom = Image { subject: Some(digest(1)), ..image(4, 400, &[]) };
+    let signed = Image { subject: Some(digest(4)), ..image(5, 400, &[]) };
+    let mut inventory =
+        with_newer([image(1, 400, &[]), cosign(2, 1, ".sig"), cosign(3, 1, ".att"), sbom, signed]);
+    for (n, wave) in [(1, 0), (2, 1), (3, 1), (4, 1), (5, 2)] {
+        goes(&inventory, n, wave);
+    }
+    workload(&mut inventory, Named::Digest(digest(1)));
+    for n in 2..=5 {
+        stays(&inventory, n, Rule::AboutKept);
+    }
+}
+
+#[test]
+fn two_that_are_about_each_other_stay() {
+    let about = |n, of| image(n, 400, &[other(&format!("sha256-{}.sig", digest(of).hex()))]);
+    let inventory = with_newer([about(1, 2), about(2, 1), about(3, 3), about(4, 2)]);
+    for n in [1, 2, 4] {
+        stays(&inventory, n, Rule::Tangled);
+    }
+    goes(&inventory, 3, 0); // about itself: about nothing
+}
+
+#[test]
+fn as_many_stay_as_are_to_be_kept_counted_by_image() {
+    // PyPI ecr-cleaner skips the first of each bucket; harbor#8717 counts tags.
+    let thrice = [build(200), build(201), build(202)];
+    let images = (0..7).map(|n| match n {
+        0 => image(n, 200, &thrice),
+        _ => image(n, 200, &[build(200 + 10 * i64::try_from(n).unwrap())]),
+    });
+    let inventory = inventory(images.collect());
+    for n in 0..5 {
+        stays(&inventory, n, Rule::Newest);
+    }
+    goes(&inventory, 5, 0);
+    goes(&inventory, 6, 0);
+}
+
+#[test]
+fn fewer_than_are_to_be_kept_all_stay() {
+    // PyPI ecr-cleaner: [-0:] deleted all.
+    let inventory = inventory((0..5).map(|n| image(n, 400, &[other(&format!("build-{n}"))])).collect());
+    for n in 0..5 {
+        stays(&inventory, n, Rule::Newest);
+    }
+}
+
+#[test]
+fn a_pin_of_400_days_ago_stays_and_so_do_those_before_it() {
+    // aws/containers-roadmap#1128, #2746: promoted, and its push is old.
+    let mut inventory = with_newer((1..=8).map(|n| image(n, 400, &[])));
+    let pin = |number, n| Pinned {
+        environment: environment("production"),
+        number: PinNumber::new(number).unwrap(),
+        digest: digest(n),
+    };
+    // 8 was pinned last, again; 7 is no other digest.
+    inventory.pins = [(1, 1), (2, 2), (3, 3), (4, 4), (5, 5), (6, 7), (7, 7), (8, 8)]
+        .into_iter()
+        .map(|(number, n)| pin(number, n))
+        .collect();
+    stays(&inventory, 8, Rule::Pin);
+    for n in [3, 4, 5, 7] {
+        stays(&inventory, n, Rule::PinHistory);
+    }
+    for n in [1, 2, 6] {
+        goes(&inventory, n, 0);
+    }
+}
+
+#[test]
+fn what_nobody_knows_the_age_of_stays() {
+    let at = |n, pushed_at| Image { pushed_at, ..image(n, 0, &[]) };
+    let inventory = with_newer([
+        at(1, None),
+        at(2, Some(Timestamp::MAX)),
+        at(3, now().checked_add(SignedDuration::from_secs(1)).ok()),
+        at(4, Some(Timestamp::MIN)),
+        Image { pushed_at: None, ..image(5, 0, &[build(400)]) },
+        Image { pushed_at: None, ..image(6, 0, &[tag("production-20259999-999999-a1b2c3d4", true)]) },
+        image(7, 400, &[build(-2)]),
+    ]);
+    stays(&inventory, 1, Rule::NoTime);
+    stays(&inventory, 2, Rule::Future);
+    stays(&inventory, 3, Rule::Future);
+    stays(&inventory, 4, Rule::NoTime);
+    goes(&inventory, 5, 0);
+    stays(&inventory, 6, Rule::NoTime);
+    stays(&inventory, 7, Rule::Newest); // a clock was wrong, and it counts as the newest
+}
+
+#[test]
+fn a_thousand_tags_on_one_image_are_one_image() {
+    let tags: Vec<Tag> = (0..1000).map(|n| other(&format!("nightly-{n}"))).collect();
+    let inventory = with_newer([image(1, 400, &tags)]);
+    goes(&inventory, 1, 0);
+    let tags: Vec<Tag> = tags.into_iter().chain([other("main")]).collect();
+    stays(&with_newer([image(1, 400, &tags)]), 1, Rule::Protected);
+}
+
+#[test]
+fn a_backup_goes_by_its_own_time_and_its_tag_never_takes_the_image_along() {
+    let inventory = with_newer([
+        image(1, 400, &[backup(29)]),
+        image(2, 400, &[backup(30)]),
+        image(3, 400, &[build(400), backup(40), backup(3)]),
+        image(4, 400, &[build(400), backup(40), other("main")]),
+        image(5, 400, &[backup(40), other("main")]),
+    ]);
+    stays(&inventory, 1, Rule::Backup);
+    goes(&inventory, 2, 0);
+    let plan = plan(&inventory, &policy(), now());
+    let untag = Fate::Untag { untag: vec![backup(40).tag] };
+    assert_eq!((&of(&plan, 3).fate, of(&plan, 3).rule), (&untag, Rule::Backup));
+    assert_eq!((&of(&plan, 4).fate, of(&plan, 4).rule), (&untag, Rule::Protected));
+    assert_eq!(
+        of(&plan, 5).fate,
+        Fate::Keep,
+        "main may move away at any moment, and then it is the last one"
+    );
+}
+
+#[test]
+fn a_backup_stays_where_its_tag_could_not_be_put() {
+    let mut inventory = with_newer([image(1, 400, &[build(400)]), image(2, 400, &[build(400)])]);
+    let live = |n: usize, days: i64| WasLive {
+        environment: environment("production"),
+        at: days_ago(days),
+        digest: digest(n),
+    };
+    inventory.was_live = vec![live(1, 29), live(1, 300), live(2, 30), live(3, 1)];
+    stays(&inventory, 1, Rule::Backup);
+    goes(&inventory, 2, 0);
+    let plan = plan(&inventory, &policy(), now());
+    let why = "in production, this was live when a rollback began, less than 30 days ago";
+    assert_eq!(of(&plan, 1).why, why);
+}
+
+#[test]
+fn a_backup_tag_that_somebody_uses_the_image_by_stays() {
+    let mut inventory = with_newer([image(1, 400, &[build(400), backup(40), backup(50)])]);
+    workload(&mut inventory, Named::Tag(backup(40).tag));
+    let plan = plan(&inventory, &policy(), now());
+    assert_eq!(
+        (&of(&plan, 1).fate, of(&plan, 1).rule),
+        (&Fate::Untag { untag: vec![backup(50).tag] }, Rule::InUse)
+    );
+}
+
+#[test]
+fn what_is_needed_and_was_not_listed_keeps_what_belongs_to_it() {
+    // Somebody pushed while the pages were read.
+    let signature = image(2, 400, &[other(&format!("sha256-{}.sig", digest(1).hex()))]);
+    let index = Image { children: vec![digest(1)], ..image(3, 400, &[]) };
+    let mut inventory = with_newer([signature, index]);
+    goes(&inventory, 2, 0);
+    workload(&mut inventory, Named::Digest(digest(1)));
+    stays(&inventory, 2, Rule::AboutKept);
+    stays(&inventory, 3, Rule::IndexOfNeeded);
+}
+
+#[test]
+fn what_goes_names_what_goes_before_it() {
+    let index = Image { children: vec![digest(2)], ..image(1, 400, &[]) };
+    let sbom = Image { subject: Some(digest(2)), ..image(3, 400, &[]) };
+    let plan = plan(&with_newer([index, image(2, 400, &[]), sbom]), &policy(), now());
+    assert_eq!(of(&plan, 1).after, []);
+    assert_eq!(of(&plan, 2).after, [digest(1)]);
+    assert_eq!(of(&plan, 3).after, [digest(2)]);
+}
+
+#[test]
+fn what_is_archived_can_be_had_back_for_some_time_and_whole() {
+    let archived = |n, days| Image { status: Status::Archived(Some(days_ago(days))), ..image(n, 400, &[]) };
+    let index = Image { children: vec![digest(4)], ..archived(3, 10) };
+    let restored = Image { activated_at: Some(days_ago(10)), ..image(6, 400, &[]) };
+    let inventory =
+        with_newer([archived(1, 59), archived(2, 60), index, archived(4, 100), image(5, 400, &[]), restored]);
+    stays(&inventory, 1, Rule::Archived);
+    stays(&inventory, 3, Rule::Archived);
+    stays(&inventory, 4, Rule::PartOfKept);
+    stays(&inventory, 6, Rule::Young); // as if it were pushed then
+    let policy = Policy { removal: Removal::ArchiveFirst, ..policy() };
+    let plan = plan(&inventory, &policy, now());
+    assert_eq!((&of(&plan, 2).fate, of(&plan, 2).rule), (&Fate::Delete { wave: 0 }, Rule::ArchivedLongAgo));
+    assert_eq!((&of(&plan, 5).fate, of(&plan, 5).rule), (&Fate::Archive { wave: 0 }, Rule::Old));
+}
+
+#[test]
+fn one_run_takes_a_share_and_the_oldest_first() {
+    let images = (1..=20).map(|n| image(n, 400 - i64::try_from(n).unwrap(), &[]));
+    let policy = Policy { share: 20, ..policy() };
+    let plan = plan(&with_newer(images), &policy, now());
+    let gone: Vec<_> =
+        plan.images.iter().filter(|one| one.fate.wave().is_some()).map(|one| &one.digest).collect();
+    assert_eq!(gone, (1..=6).map(digest).collect::<Vec<_>>().iter().collect::<Vec<_>>());
+    assert_eq!(of(&plan, 7).rule, Rule::OverShare);
+}
+
+#[test]
+fn why_in_words() {
+    let index = Image { children: vec![digest(2)], ..image(1, 400, &[other("main")]) };
+    let mut inventory = with_newer([
+        index,
+        image(2, 400, &[]),
+        Image { subject: Some(digest(1)), ..image(3, 400, &[]) },
+        image(4, 400, &[build(400)]),
+        image(5, 30, &[]),
+        image(6, 400, &[]),
+        image(7, 400, &[backup(3)]),
+        image(8, 400, &[]),
+        image(9, 400, &[]),
+        Image { status: Status::Archived(Some(days_ago(9))), ..image(10, 400, &[]) },
+        Image { status: Status::Archived(Some(days_ago(99))), ..image(11, 400, &[]) },
+        image(12, 399, &[]),
+        image(13, 399, &[]),
+    ]);
+    inventory.images =
+        Images::new(inventory.images.iter().filter(|one| one.digest < digest(900)).cloned().collect());
+    workload(&mut inventory, Named::Digest(digest(6)));
+    inventory.pins = vec![8, 9]
+        .into_iter()
+        .map(|n: u64| Pinned {
+            environment: environment("production"),
+            number: PinNumber::new(n - 7).unwrap(),
+            digest: digest(usize::try_from(n).unwrap()),
+        })
+        .collect();
+    inventory
+        .needs
+        .push(Need { image: Named::Digest(digest(12)), by: Needer::Operation("promotion 0197".to_owned()) });
+    let plan = plan(&inventory, &Policy { share: 20, ..policy() }, now());
+    let lines: Vec<String> = plan
+        .images
+        .iter()
+        .map(|one| {
+            format!("{}: {:?} ({}): {}", &one.digest.hex()[62..], one.fate, one.rule.as_str(), one.why)
+        })
+        .collect();
+    insta::assert_snapshot!(lines.join("\n"), @"
+    01: Keep (protected): its tag main is protected by main
+    02: Keep (part-of-kept): part of the index sha256:0000000000000000000000000000000000000000000000000000000000000001, which stays
+    03: Keep (about-kept): says something about sha256:0000000000000000000000000000000000000000000000000000000000000001, which stays
+    04: Keep (newest): one of the newest 5 builds of production
+    05: Keep (young): of 2025-12-02 02:00 UTC: younger than 90 days
+    06: Keep (in-use): in use by task 1 of service prod/web
+    07: Keep (backup): production-rollback-20251229-020000 was live when a rollback began, less than 30 days ago
+    08: Keep (pin-history): was pin 1 of production; the newest 5 of them stay to go back to
+    09: Keep (pin): pin 2 of production
+    0a: Keep (archived): archived 2025-12-23 02:00 UTC: can be had back for 60 days
+    0b: Delete { wave: 0 } (archived-long-ago): archived 2025-09-24 02:00 UTC: more than 60 days ago, and nobody had it back
+    0c: Keep (open): promotion 0197 is not over
+    0d: Delete { wave: 0 } (old): of 2024-11-28 02:00 UTC: older than 90 days, and nothing needs it
+    ");
+}
+
+#[test]
+fn odd_image_stays_with_its_reason_and_others_are_planned() {
+    let odd = |n, children: &[usize]| Image {
+        odd: Some("its manifest is not understood".into()),
+        children: children.iter().map(|n| digest(*n)).collect(),
+        ..image(n, 400, &[other("broken")])
+    };
+    let images = [odd(1, &[2]), image(2, 400, &[]), image(3, 400, &[]), image(4, 400, &[other("feature")])];
+    let inventory = with_newer(images);
+    stays(&inventory, 1, Rule::NotUnderstood);
+    stays(&inventory, 2, Rule::PartOfKept);
+    goes(&inventory, 3, 0);
+    goes(&inventory, 4, 0);
+    assert_eq!(of(&plan(&inventory, &policy(), now()), 1).why, "its manifest is not understood");
+}
+
+#[test]
+fn unread_index_keeps_every_image_without_a_tag() {
+    let signature = Image { subject: Some(digest(2)), ..image(5, 400, &[other("signature")]) };
+    let images =
+        [image(1, 400, &[other("v1")]), image(2, 400, &[]), image(4, 400, &[other("old")]), signature];
+    let mut inventory = with_newer(images);
+    inventory.unread = vec!["the index sha256:1".to_owned()];
+    stays(&inventory, 2, Rule::MayBePart);
+    stays(&inventory, 5, Rule::AboutKept);
+    goes(&inventory, 1, 0);
+    goes(&inventory, 4, 0);
+    let why = &of(&plan(&inventory, &policy(), now()), 2).why.clone();
+    assert_eq!(why, "may be part of the index sha256:1, whose parts are not known");
+}
+
+#[test]
+fn odd_image_keeps_its_tags() {
+    let image = |odd: Option<Box<str>>| Image { odd, ..image(1, 400, &[build(400), backup(60)]) };
+    let fate =
+        |odd| of(&plan(&with_newer([image(odd)]), &Policy { keep: 10, ..policy() }, now()), 1).fate.clone();
+    assert!(matches!(fate(None), Fate::Untag { .. }));
+    assert_eq!(fate(Some("odd".into())), Fate::Keep);
+}
+
+#[test]
+fn old_image_that_somebody_tagged_lately_is_not_old() {
+    // aws/containers-roadmap#2746: pushed 400 days ago, tagged today.
+    let tagged = |text: &str, ours, days| Tag { tagged_at: Some(days_ago(days)), ..tag(text, ours) };
+    let inventory = with_newer([
+        image(1, 400, &[tagged("hotfix-2026-11-30", false, 0)]),
+        image(2, 400, &[tagged("hotfix-2026-09-01", false, 89), other("b")]),
+        image(3, 400, &[tagged("hotfix-2026-07-01", false, 91)]),
+        image(4, 400, &[tagged("production-20200101-000000-a1b2c3d4", true, 1)]),
+    ]);
+    stays(&inventory, 1, Rule::Young);
+    stays(&inventory, 2, Rule::Young);
+    goes(&inventory, 3, 0);
+    goes(&inventory, 4, 0);
+    let why = &of(&plan(&inventory, &policy(), now()), 1).why.clone();
+    assert!(why.starts_with("somebody put the tag hotfix-2026-11-30 on it "), "{why}");
+}

@@ -1,0 +1,129 @@
+//! Rule 5: one signer is one approver, also under a stored file whose principals overlap. New files with such principals are
+//! refused.
+
+use stablepin_rules::application::{FourEyes, Principal};
+use stablepin_rules::audit::Actor;
+use stablepin_rules::caller::Caller;
+use stablepin_rules::records::{OperationId, PromotionState, Verdict};
+use stablepin_rules::step::{Decision, Observed};
+
+use crate::world::{World, application, approver};
+use crate::{ONE, TWO};
+
+const ROLE: &str = "arn:aws:iam::111122223333:role/leads";
+const SAME_ROLE: &str = "arn:aws:iam::111122223333:role/team/leads";
+const SSO: &str =
+    "arn:aws:iam::111122223333:role/aws-reserved/sso.amazonaws.com/AWSReservedSSO_Lead_0123456789abcdef";
+const ANNA: &str = "arn:aws:sts::111122223333:assumed-role/AWSReservedSSO_Lead_0123456789abcdef/anna";
+const BOB: &str = "arn:aws:sts::111122223333:assumed-role/AWSReservedSSO_Lead_0123456789abcdef/bob";
+const SESSION: &str = "arn:aws:sts::111122223333:assumed-role/leads/anything";
+
+/// A build whose approvers were asked. They have one principal each.
+fn asked(approval: &str, lead: &str, second: &str, asked_by: Option<&str>) -> (World, OperationId) {
+    let mut world = World::new(application(approval, ""));
+    let configured = &mut world.configuration.application;
+    for (approver, arn) in configured.approvers.iter_mut().zip([lead, second]) {
+        approver.principals = vec![Principal::parse(arn).unwrap()];
+    }
+    configured.environments[0].approval.approvers = vec![approver("lead"), approver("second")];
+    if asked_by.is_some() {
+        configured.environments[0].approval.four_eyes = FourEyes::On;
+    }
+    let mut opening = world.opening(0, 1);
+    opening.asked_by = asked_by.map(|arn| Actor::Principal { arn: arn.to_owned() });
+    let (id, digest) = (opening.id, opening.occurrence.digest.clone());
+    world.observe(None, Some(&digest), &[Observed::Opened(Box::new(opening))]).unwrap();
+    world.settle();
+    (world, id)
+}
+
+/// A signed request in an approver's name. Answers with the refusal's text.
+fn sign(world: &mut World, id: OperationId, name: &str, arn: &str) -> Result<(), String> {
+    let decision = Decision {
+        approver: approver(name),
+        verdict: Verdict::Approve,
+        reason: None,
+        actor: Actor::Principal { arn: arn.to_owned() },
+        form: None,
+    };
+    let decided = world.observe(Some(id), None, &[Observed::Decision(decision)]);
+    decided.map(drop).map_err(|refusal| refusal.to_string())
+}
+
+fn state(world: &World, id: OperationId) -> PromotionState {
+    world.subject(Some(id), None).promotion().unwrap().state
+}
+
+#[test]
+fn rule_5_one_signer_is_no_quorum_of_two() {
+    for (lead, second, signer) in [(SSO, ANNA, ANNA), (ANNA, SSO, ANNA), (ROLE, SAME_ROLE, SESSION)] {
+        for (first, then) in [("lead", "second"), ("second", "lead")] {
+            let (mut world, id) = asked(TWO, lead, second, None);
+            sign(&mut world, id, first, signer).unwrap();
+            let refused = sign(&mut world, id, then, signer).unwrap_err();
+            assert!(refused.contains("one signer has one vote"), "{refused}");
+            assert!(world.vote(id, then, Verdict::Approve).is_err(), "also by the mailed link");
+            world.settle();
+            assert_eq!((state(&world, id), world.pins.len()), (PromotionState::Pending, 0));
+        }
+    }
+}
+
+/// The file was another one when they voted.
+#[test]
+fn rule_5_votes_that_one_signer_may_have_given_count_once() {
+    let (mut world, id) = asked(TWO, ANNA, BOB, None);
+    world.configuration.application.environments[0].approval.required = 3;
+    sign(&mut world, id, "lead", ANNA).unwrap();
+    sign(&mut world, id, "second", BOB).unwrap();
+    let required = |world: &mut World, principal: &str| {
+        let configured = &mut world.configuration.application;
+        configured.approvers[1].principals = vec![Principal::parse(principal).unwrap()];
+        configured.environments[0].approval.required = 2;
+        world.observe(Some(id), None, &[Observed::Nudge]).unwrap();
+        world.settle();
+    };
+    required(&mut world, SSO);
+    assert_eq!(state(&world, id), PromotionState::Pending, "anna's vote may be second's");
+    required(&mut world, BOB);
+    assert_eq!(state(&world, id), PromotionState::Completed);
+}
+
+#[test]
+fn rule_5_two_sessions_of_a_reserved_role_are_two_signers() {
+    let (mut world, id) = asked(TWO, ANNA, BOB, None);
+    sign(&mut world, id, "lead", ANNA).unwrap();
+    sign(&mut world, id, "second", BOB).unwrap();
+    world.settle();
+    assert_eq!(state(&world, id), PromotionState::Completed);
+}
+
+#[test]
+fn rule_5_requester_does_not_decide_under_another_name() {
+    for (lead, second, signer) in [(SSO, ANNA, ANNA), (ROLE, SAME_ROLE, SESSION)] {
+        for name in ["lead", "second"] {
+            let (mut world, id) = asked(ONE, lead, second, Some(signer));
+            assert!(sign(&mut world, id, name, signer).is_err(), "{name}");
+            assert!(world.vote(id, name, Verdict::Approve).is_err(), "{name}, by the mailed link");
+        }
+    }
+    // A user is the same under another path.
+    let (user, moved) = ("arn:aws:iam::111122223333:user/anna", "arn:aws:iam::111122223333:user/team/anna");
+    let (mut world, id) = asked(ONE, user, BOB, Some(moved));
+    assert!(sign(&mut world, id, "lead", user).is_err());
+    sign(&mut world, id, "second", BOB).unwrap();
+}
+
+/// Before it was known who pushed.
+#[test]
+fn rule_5_pushers_vote_under_another_name_counts_no_more() {
+    let (mut world, id) = asked(TWO, SSO, BOB, None);
+    world.configuration.application.environments[0].approval.four_eyes = FourEyes::On;
+    sign(&mut world, id, "second", BOB).unwrap();
+    let pusher = Caller { arn: ANNA.to_owned(), at: world.now };
+    world.observe(Some(id), None, &[Observed::Called(pusher)]).unwrap();
+    world.configuration.application.environments[0].approval.required = 1;
+    world.observe(Some(id), None, &[Observed::Tick]).unwrap();
+    world.settle();
+    assert_eq!(state(&world, id), PromotionState::Pending, "bob may be the lead, and the lead pushed it");
+}

@@ -1,0 +1,166 @@
+//! A pin's numbered tag that another image has, in a repository where no tag moves.
+
+use stablepin_rules::build_tag::numbered;
+use stablepin_rules::effect::owed;
+use stablepin_rules::image::ImageTag;
+use stablepin_rules::pin_number::PinNumber;
+use stablepin_rules::records::{Notice, OperationId, PromotionState, RollbackState, Verdict, Work};
+
+use crate::world::{World, application, digest};
+use crate::{ONE, asked, pinned, rollback_state, state};
+
+fn tag(pin: u64) -> ImageTag {
+    numbered(&ImageTag::parse(crate::world::STABLE).unwrap(), PinNumber::new(pin).unwrap())
+}
+
+fn immutable() -> World {
+    let mut world = World::new(application(ONE, ""));
+    world.immutable = true;
+    world
+}
+
+fn told(world: &World) -> usize {
+    world.operations.values().filter(|operation| operation.told.contains(&Notice::TagTaken)).count()
+}
+
+/// Nothing is owed any more, and nobody looks again.
+fn is_quiet(world: &mut World, id: OperationId) -> bool {
+    let holder = world.uuid();
+    world.wait(3600);
+    owed(world.now, &world.subject(Some(id), None), holder).is_empty()
+        && world.operations[&id].wake_at.is_none()
+}
+
+#[test]
+fn promotion_whose_tag_is_taken_completes_and_says_so() {
+    let mut world = immutable();
+    world.tags.insert(tag(1), digest(9));
+    let id = pinned(&mut world, 0, 1);
+    assert_eq!(state(&world, id), PromotionState::Completed);
+    let promotion = world.subject(Some(id), None).promotion().unwrap().clone();
+    let said = promotion.reason.unwrap();
+    let taken = format!("the tag prod-stable-000001 of pin 1 could not be put: it is on {}", digest(9));
+    assert!(said.starts_with("pinned as pin 1; ") && said.contains(&taken), "{said}");
+    assert_eq!(world.environment.pin.as_ref().unwrap().digest, digest(1), "the pin stands");
+    assert_eq!((world.environment.applied, told(&world)), (None, 1));
+    assert!(world.environment.tag_taken.is_some());
+    assert!(is_quiet(&mut world, id));
+    assert_eq!(world.tags[&tag(1)], digest(9), "it is another's");
+}
+
+#[test]
+fn tag_of_the_next_pin_is_put_all_the_same() {
+    let mut world = immutable();
+    world.tags.insert(tag(1), digest(9));
+    pinned(&mut world, 0, 1);
+    let next = pinned(&mut world, 1, 2);
+    assert_eq!(state(&world, next), PromotionState::Completed);
+    assert_eq!(world.tags[&tag(2)], digest(2));
+    assert_eq!(
+        (world.environment.applied, world.environment.tag_taken.clone()),
+        (PinNumber::new(2).ok(), None)
+    );
+    assert_eq!(told(&world), 1);
+}
+
+#[test]
+fn rollback_whose_tag_is_taken_completes_and_says_so() {
+    let mut world = immutable();
+    pinned(&mut world, 0, 1);
+    pinned(&mut world, 1, 2);
+    world.tags.insert(tag(3), digest(9));
+    let id = world.roll_back("1").unwrap();
+    world.settle();
+    assert_eq!(rollback_state(&world, id), RollbackState::Completed);
+    let said = world.subject(Some(id), None).rollback().unwrap().reason.clone().unwrap();
+    assert!(said.contains("prod-stable-000003 of pin 3 could not be put"), "{said}");
+    assert_eq!((world.environment.pin.as_ref().unwrap().digest.clone(), told(&world)), (digest(1), 1));
+    assert!(is_quiet(&mut world, id));
+}
+
+/// Both would put the newest pin's tag, and one of them tells.
+#[test]
+fn people_are_told_once_of_a_taken_tag() {
+    let mut world = immutable();
+    let first = asked(&mut world, 0, 1);
+    let second = asked(&mut world, 1, 2);
+    world.tags.insert(tag(2), digest(9));
+    world.vote(first, "lead", Verdict::Approve).unwrap();
+    world.vote(second, "lead", Verdict::Approve).unwrap();
+    world.settle();
+    assert_eq!(
+        (state(&world, first), state(&world, second)),
+        (PromotionState::Completed, PromotionState::Completed)
+    );
+    assert_eq!(told(&world), 1);
+}
+
+#[test]
+fn tag_that_is_freed_is_put_on_the_pin() {
+    for put_right in [false, true] {
+        let mut world = immutable();
+        world.tags.insert(tag(1), digest(9));
+        pinned(&mut world, 0, 1);
+        assert_eq!(world.look_at_tag(&tag(1)), None, "people know of it");
+        world.move_by_hand(&tag(1), put_right.then(|| digest(1)));
+        let repair = world.look_at_tag(&tag(1));
+        assert_eq!(repair.is_none(), put_right);
+        world.settle();
+        assert_eq!(world.tags[&tag(1)], digest(1));
+        assert_eq!(
+            (world.environment.applied, &world.environment.tag_taken),
+            (PinNumber::new(1).ok(), &None)
+        );
+    }
+}
+
+#[test]
+fn tag_that_is_taken_again_is_told_again_and_not_tried_for_ever() {
+    let mut world = immutable();
+    pinned(&mut world, 0, 1);
+    for again in 1..=3 {
+        world.move_by_hand(&tag(1), Some(digest(8 + again)));
+        let repair = world.look_at_tag(&tag(1)).unwrap();
+        world.settle();
+        let Work::Repair(ended) = &world.operations[&repair].work else { panic!("a repair") };
+        assert!(ended.repaired_at.is_some(), "it is over");
+        assert_eq!(told(&world), usize::from(again));
+        assert!(is_quiet(&mut world, repair));
+    }
+    let ends: Vec<&str> =
+        world.audit.iter().map(|record| record.to.as_str()).filter(|to| *to == "Not Put").collect();
+    assert_eq!(ends.len(), 3);
+}
+
+/// A permission that is missing stays so: the pin stands, and the tag is tried once a day.
+#[test]
+fn promotion_whose_tag_is_refused_completes_and_says_so() {
+    let mut world = World::new(application(ONE, ""));
+    world.tags_are_refused = true;
+    let id = pinned(&mut world, 0, 1);
+    assert_eq!(state(&world, id), PromotionState::Completed);
+    let said = world.subject(Some(id), None).promotion().unwrap().reason.clone().unwrap();
+    assert!(said.contains("of pin 1 could not be put: AccessDeniedException"), "{said}");
+    assert_eq!((world.environment.applied, told(&world)), (None, 1));
+    assert!(is_quiet(&mut world, id));
+    let stable = ImageTag::parse(crate::world::STABLE).unwrap();
+    assert_eq!(world.look_at_tag(&stable), None, "people know of it");
+
+    world.wait(24 * 3600);
+    let again = world.look_at_tag(&stable).unwrap();
+    world.settle();
+    world.wait(60);
+    let Work::Repair(repair) = &world.operations[&again].work else { panic!("a repair") };
+    assert!(repair.repaired_at.is_some() && is_quiet(&mut world, again));
+    assert_eq!(told(&world), 2, "it lasts");
+    assert!(
+        world.audit.iter().all(|record| !record.reason.as_deref().unwrap_or_default().contains("by hand"))
+    );
+
+    world.tags_are_refused = false;
+    world.wait(24 * 3600);
+    world.look_at_tag(&stable).unwrap();
+    world.settle();
+    assert_eq!(world.tags[&stable], digest(1));
+    assert_eq!((world.environment.applied, &world.environment.tag_taken), (PinNumber::new(1).ok(), &None));
+}

@@ -1,0 +1,643 @@
+//! The world around the rules, in memory: a table with versions, a registry, services, approvers. It carries out
+//! what is owed as late, as often and as incompletely as it is told to.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+use stablepin_rules::application::{Application, ServiceName};
+use stablepin_rules::audit::{Actor, AuditRecord, Kind};
+use stablepin_rules::build_tag::numbered;
+use stablepin_rules::effect::{Effect, Outcome, Seen, owed, take_lease};
+use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
+use stablepin_rules::name::{ApproverName, EnvironmentName};
+use stablepin_rules::reach::Reach;
+use stablepin_rules::records::{
+    Build, CodeHash, Configuration, Environment, Lease, Live, NotPut, Occurrence, Operation, OperationId,
+    Pin, PromotionState, ServiceRollout, Started, Subject, TakenTag, Token, TokenHash, Verdict, Way, Work,
+};
+use stablepin_rules::refusal::Refusal;
+use stablepin_rules::step::{
+    Change, Decision, Drifted, Form, Observed, Opening, RollbackRequest, joined, step,
+};
+use stablepin_rules::target::{To, intended, resolve};
+use uuid::Uuid;
+
+pub(crate) const STABLE: &str = "prod-stable";
+
+/// The team deploys by itself, and only wants the pin.
+pub(crate) fn application(approval: &str, services: &str) -> Application {
+    configured(approval, services, "deploy = \"never\"")
+}
+
+/// What is approved goes to the services.
+pub(crate) fn deployed(approval: &str, services: &str) -> Application {
+    configured(approval, services, "verify = { bake = \"2m\", endpoints = [\"https://web.example.com/\"] }")
+}
+
+fn configured(approval: &str, services: &str, more: &str) -> Application {
+    let text = format!(
+        r#"
+name = "web"
+repository = "web"
+builds = ["main"]
+
+[[approver]]
+name = "lead"
+mail = "lead@example.com"
+
+[[approver]]
+name = "second"
+mail = "second@example.com"
+
+[[environment]]
+name = "production"
+stable_tag = "{STABLE}"
+{more}
+services = [{services}]
+approval = {{ {approval}, expires = "1h" }}
+"#
+    );
+    Application::parse(&text, None).unwrap()
+}
+
+/// ECS accepted a deployment of ours.
+pub(crate) fn deployed_as(deployment: &str, service: ServiceName) -> Outcome {
+    let started = Started {
+        deployment: deployment.to_owned(),
+        service_deployment: None,
+        task_definition: "td".to_owned(),
+        health_checked: false,
+        at: start(),
+    };
+    Outcome::Service(Way::There, service, Seen::Deployed(started))
+}
+
+pub(crate) fn digest(n: u8) -> ImageDigest {
+    ImageDigest::parse(&format!("sha256:{}", format!("{n:02x}").repeat(32))).unwrap()
+}
+
+pub(crate) fn approver(name: &str) -> ApproverName {
+    ApproverName::parse(name).unwrap()
+}
+
+pub(crate) fn start() -> Timestamp {
+    "2026-11-21T10:00:00Z".parse().unwrap()
+}
+
+/// Something that was begun and has not reached the world yet. It does so before its lease ends, or never.
+#[derive(Debug, Clone)]
+pub(crate) struct Flight {
+    pub(crate) operation: OperationId,
+    pub(crate) effect: Effect,
+    pub(crate) until: Timestamp,
+}
+
+const LEASE: SignedDuration = SignedDuration::from_secs(30);
+
+/// By which deployment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Running {
+    pub(crate) digest: ImageDigest,
+    pub(crate) deployment: String,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct World {
+    pub(crate) now: Timestamp,
+    pub(crate) configuration: Configuration,
+    pub(crate) environment: Environment,
+    pub(crate) builds: BTreeMap<ImageDigest, Build>,
+    pub(crate) operations: BTreeMap<OperationId, Operation>,
+    pub(crate) opened: BTreeSet<Occurrence>,
+    pub(crate) pins: Vec<Pin>,
+    pub(crate) intents: BTreeSet<(ImageTag, ImageDigest)>,
+    pub(crate) audit: Vec<AuditRecord>,
+    pub(crate) tokens: BTreeMap<TokenHash, Token>,
+    /// What the registry has.
+    pub(crate) tags: BTreeMap<ImageTag, ImageDigest>,
+    /// No tag moves: each pin has its own.
+    pub(crate) immutable: bool,
+    /// ECR refuses the stable tag.
+    pub(crate) tags_are_refused: bool,
+    /// What each service runs.
+    pub(crate) services: BTreeMap<ServiceName, Running>,
+    /// Digests that never become healthy.
+    pub(crate) broken: BTreeSet<ImageDigest>,
+    /// ECS goes back by itself from what is broken.
+    pub(crate) breaker: bool,
+    /// The endpoints answer only these.
+    /// Approvers whom no mail reaches.
+    pub(crate) unreachable: BTreeMap<ApproverName, Reach>,
+    pub(crate) dumb: BTreeSet<ImageDigest>,
+    pub(crate) flights: Vec<Flight>,
+    ids: u128,
+}
+
+impl World {
+    pub(crate) fn new(application: Application) -> Self {
+        let running = || Running { digest: digest(0), deployment: "theirs".to_owned() };
+        let services =
+            application.environments[0].services.iter().map(|name| (name.clone(), running())).collect();
+        Self {
+            now: start(),
+            configuration: Configuration { application, version: 1 },
+            environment: Environment::untouched(),
+            builds: BTreeMap::new(),
+            operations: BTreeMap::new(),
+            opened: BTreeSet::new(),
+            pins: Vec::new(),
+            intents: BTreeSet::new(),
+            audit: Vec::new(),
+            tokens: BTreeMap::new(),
+            tags: BTreeMap::new(),
+            immutable: false,
+            tags_are_refused: false,
+            services,
+            broken: BTreeSet::new(),
+            breaker: false,
+            unreachable: BTreeMap::new(),
+            dumb: BTreeSet::new(),
+            flights: Vec::new(),
+            ids: 0,
+        }
+    }
+
+    /// Everything that can matter for what happens next.
+    pub(crate) fn facts(&self) -> impl std::fmt::Debug + '_ {
+        (
+            (self.now, &self.environment, &self.builds, &self.operations, &self.opened),
+            (&self.pins, &self.intents, &self.tokens, &self.tags, &self.services),
+        )
+    }
+
+    pub(crate) fn id(&mut self) -> OperationId {
+        self.ids += 1;
+        OperationId::new(Uuid::from_u128(self.ids))
+    }
+
+    pub(crate) fn uuid(&mut self) -> Uuid {
+        self.ids += 1;
+        Uuid::from_u128(u128::MAX - self.ids)
+    }
+
+    /// Under the name that the configuration gives it today.
+    pub(crate) fn stable_tag(&self) -> ImageTag {
+        self.configuration.application.environments[0].stable_tag.clone()
+    }
+
+    pub(crate) fn current_tag(&self) -> ImageTag {
+        ImageTag::parse("production-current").unwrap()
+    }
+
+    pub(crate) fn move_by_hand(&mut self, tag: &ImageTag, to: Option<ImageDigest>) {
+        match to {
+            Some(digest) => self.tags.insert(tag.clone(), digest),
+            None => self.tags.remove(tag),
+        };
+    }
+
+    /// Its event, or the sweep; answers with the repair that it began.
+    pub(crate) fn look_at_tag(&mut self, tag: &ImageTag) -> Option<OperationId> {
+        let (id, tag, found) = (self.id(), tag.clone(), self.tags.get(tag).cloned());
+        self.observe(None, None, &[Observed::Drifted(Drifted { id, tag, found, by: None })]).unwrap();
+        self.operations.contains_key(&id).then_some(id)
+    }
+
+    pub(crate) fn subject(&self, operation: Option<OperationId>, pushed: Option<&ImageDigest>) -> Subject {
+        let operation = operation.and_then(|id| self.operations.get(&id).cloned());
+        let of = operation.as_ref().and_then(|operation| match &operation.work {
+            Work::Promotion(promotion) => Some(promotion.digest.clone()),
+            Work::Rollback(_) | Work::Repair(_) | Work::LiveDrift(_) => None,
+        });
+        let build = pushed.cloned().or(of).and_then(|digest| self.builds.get(&digest).cloned());
+        Subject {
+            configuration: self.configuration.clone(),
+            name: EnvironmentName::parse("production").unwrap(),
+            environment: self.environment.clone(),
+            build,
+            operation,
+        }
+    }
+
+    /// As it is read to decide: a push with the open question that it joins.
+    pub(crate) fn read(&self, operation: Option<OperationId>, pushed: Option<&ImageDigest>) -> Subject {
+        let asked = pushed.and_then(|digest| joined(self.now, &self.environment, digest));
+        self.subject(operation.or(asked), pushed)
+    }
+
+    /// Decides and commits. The table here is never contended: each call is one after the other.
+    pub(crate) fn observe(
+        &mut self,
+        operation: Option<OperationId>,
+        pushed: Option<&ImageDigest>,
+        observed: &[Observed],
+    ) -> Result<Subject, Refusal> {
+        let before = self.subject(operation, pushed);
+        let change = step(self.now, &before, observed)?;
+        Ok(self.commit(&before, change))
+    }
+
+    pub(crate) fn commit(&mut self, before: &Subject, change: Change) -> Subject {
+        let Change { mut after, pin, intents, opened, token, audit } = change;
+        if let Some(occurrence) = opened
+            && !self.opened.insert(occurrence)
+        {
+            return before.clone();
+        }
+        if let Some(token) = token {
+            let before = self.tokens.insert(token.hash.clone(), token).unwrap();
+            assert_eq!(before.used_at, None, "rule 5: a token works once");
+        }
+        if after.environment != before.environment {
+            after.environment.version += 1;
+            self.environment = after.environment.clone();
+        }
+        if let Some(build) = &after.build {
+            self.builds.insert(build.digest.clone(), build.clone());
+        }
+        if let Some(operation) = &mut after.operation {
+            operation.version += 1;
+            let ended = match &operation.work {
+                Work::Promotion(promotion) => promotion.state.is_terminal(),
+                Work::Rollback(rollback) => rollback.state.is_terminal(),
+                Work::Repair(repair) => repair.repaired_at.is_some(),
+                // It has ended when nobody is to be told of it.
+                Work::LiveDrift(_) => true,
+            };
+            // The tick finds it; and retention, which goes by it, does not take its image's reference back.
+            assert!(
+                ended || operation.wake_at.is_some(),
+                "what is unfinished is looked at again: {operation:?}"
+            );
+            self.operations.insert(operation.id(), operation.clone());
+        }
+        self.pins.extend(pin);
+        self.intents.extend(intents.into_iter().map(|intent| (intent.tag, intent.digest)));
+        self.audit.extend(audit);
+        after
+    }
+
+    pub(crate) fn push(&mut self, at: i64, n: u8) -> Option<OperationId> {
+        let opening = self.opening(at, n);
+        let (id, digest) = (opening.id, digest(n));
+        self.tags.insert(ImageTag::parse("main").unwrap(), digest.clone());
+        let before = self.read(None, Some(&digest));
+        let change = step(self.now, &before, &[Observed::Opened(Box::new(opening))]).unwrap();
+        self.commit(&before, change);
+        self.operations.contains_key(&id).then_some(id)
+    }
+
+    /// The event of a push, as the tagger sees it.
+    pub(crate) fn opening(&mut self, at: i64, n: u8) -> Opening {
+        let id = self.id();
+        let digest = digest(n);
+        Opening {
+            id,
+            occurrence: Occurrence { at: start() + SignedDuration::from_secs(at), digest: digest.clone() },
+            repository: RepositoryName::parse("web").unwrap(),
+            pushed_tag: ImageTag::parse("main").unwrap(),
+            commit: None,
+            media_type: String::new(),
+            size_bytes: None,
+            platforms: Vec::new(),
+            names_taken: 0,
+            asked_by: None,
+            pushers: Default::default(),
+            reason: None,
+        }
+    }
+
+    /// A link as it was mailed for it.
+    pub(crate) fn token(&self, operation: OperationId, name: &str) -> Option<Token> {
+        let subject = self.subject(Some(operation), None);
+        let asked = subject.promotion()?.asked.get(&approver(name))?;
+        self.tokens.get(&asked.token).cloned()
+    }
+
+    pub(crate) fn vote(
+        &mut self,
+        operation: OperationId,
+        name: &str,
+        verdict: Verdict,
+    ) -> Result<Subject, Refusal> {
+        let decision = self.decision(operation, name, verdict);
+        self.observe(Some(operation), None, &[Observed::Decision(decision)])
+    }
+
+    /// A click on the newest link.
+    pub(crate) fn decision(&self, operation: OperationId, name: &str, verdict: Verdict) -> Decision {
+        Decision {
+            approver: approver(name),
+            verdict,
+            reason: Some("because".to_owned()),
+            actor: Actor::Link { approver: approver(name) },
+            form: self.token(operation, name).map(|token| Form {
+                code: Some(token.code.clone()),
+                token,
+                typed: String::new(),
+                facts: None,
+            }),
+        }
+    }
+
+    pub(crate) fn roll_back(&mut self, to: &str) -> Result<OperationId, Refusal> {
+        let request = self.rollback_request(to)?;
+        let id = request.id;
+        self.observe(None, None, &[Observed::RollbackRequested(Box::new(request))])?;
+        Ok(id)
+    }
+
+    /// Resolved against what runs now.
+    pub(crate) fn rollback_request(&mut self, to: &str) -> Result<RollbackRequest, Refusal> {
+        let id = self.id();
+        let live = self.prepare();
+        let waiting = |(service, live)| ServiceRollout::waiting(service, live);
+        let services: Vec<ServiceRollout> = live.into_iter().map(waiting).collect();
+        let pinned = self.environment.pin.as_ref().map(|pin| pin.digest.clone());
+        let intended = intended(&services, pinned.as_ref());
+        let stable = ImageTag::parse(STABLE).unwrap();
+        let target = resolve(&To::parse(to), &self.environment, &self.pins, &intended, &stable)?;
+        Ok(RollbackRequest {
+            id,
+            to: to.to_owned(),
+            target,
+            resolved_at: self.environment.pin.as_ref().unwrap().number,
+            reason: None,
+            actor: Actor::Principal { arn: "arn:aws:iam::111122223333:user/operator".to_owned() },
+            services,
+        })
+    }
+
+    /// What each service runs, as ECS tells it.
+    fn prepare(&self) -> Vec<(ServiceName, Live)> {
+        let live = |running: &Running| Live {
+            task_definition: format!("td of {}", running.digest),
+            deployment: running.deployment.clone(),
+            digests: BTreeSet::from([running.digest.clone()]),
+            described: Some(running.digest.clone()),
+        };
+        self.services.iter().map(|(service, running)| (service.clone(), live(running))).collect()
+    }
+
+    /// Somebody deploys it, without asking us.
+    pub(crate) fn deploy_by_hand(&mut self, service: &ServiceName, digest: ImageDigest) {
+        self.ids += 1;
+        let running = Running { digest, deployment: format!("theirs {}", self.ids) };
+        self.services.insert(service.clone(), running);
+    }
+
+    /// What is owed by an operation now, begun by somebody, and not arrived.
+    pub(crate) fn begin(&mut self, operation: OperationId) {
+        let lease = Lease { holder: self.uuid(), until: self.now + LEASE };
+        let told = owed(self.now, &self.subject(Some(operation), None), lease.holder)
+            .into_iter()
+            .filter(Effect::only_tells);
+        let told: Vec<_> =
+            told.map(|effect| Observed::Outcome(self.take_effect(operation, &effect))).collect();
+        if !told.is_empty() {
+            self.observe(Some(operation), None, &told).unwrap();
+        }
+        let owed = owed(self.now, &self.subject(Some(operation), None), lease.holder);
+        if !owed.is_empty() {
+            let until = lease.until;
+            self.lease(operation, lease, &owed);
+            self.flights.extend(owed.into_iter().map(|effect| Flight { operation, effect, until }));
+        }
+    }
+
+    fn lease(&mut self, operation: OperationId, lease: Lease, carried_out: &[Effect]) {
+        let mut subject = self.subject(Some(operation), None);
+        take_lease(self.now, &mut subject, lease, carried_out);
+        self.environment = subject.environment;
+        self.operations.insert(operation, subject.operation.unwrap());
+    }
+
+    pub(crate) fn wait(&mut self, seconds: i64) {
+        self.now += SignedDuration::from_secs(seconds);
+        let now = self.now;
+        self.flights.retain(|flight| flight.until > now);
+    }
+
+    /// It takes effect. `heard`: and whoever began it lived to write down what came of it.
+    pub(crate) fn land(&mut self, flight: usize, heard: bool) {
+        let Flight { operation, effect, .. } = self.flights.swap_remove(flight);
+        let outcome = self.take_effect(operation, &effect);
+        if heard {
+            self.observe(Some(operation), None, &[Observed::Outcome(outcome)]).unwrap();
+            if !self.flights.iter().any(|flight| flight.operation == operation)
+                && let Some(lease) = self.operations[&operation].lease.clone()
+            {
+                self.lease(operation, lease, &[]);
+            }
+        }
+    }
+
+    pub(crate) fn take_effect(&mut self, operation: OperationId, effect: &Effect) -> Outcome {
+        let named = match effect {
+            Effect::TagBuild(build) => Some((build.build_tag.tag(), &build.digest)),
+            Effect::TagStable(pin) => Some((self.stable_tag(), &pin.digest)),
+            Effect::TagBackup { tag, digest } => Some((tag.clone(), digest)),
+            Effect::TagCurrent(digest) => Some((ImageTag::parse("production-current").unwrap(), digest)),
+            Effect::Ask(_)
+            | Effect::Reach
+            | Effect::Receipt(_)
+            | Effect::Prepare
+            | Effect::Deploy(..)
+            | Effect::Follow(..)
+            | Effect::Probe
+            | Effect::RestoreFamily(_)
+            | Effect::Notify(_) => None,
+        };
+        if let Some((tag, digest)) = named {
+            let ours = self.intents.contains(&(tag.clone(), digest.clone()));
+            assert!(ours, "rule 7: {tag} is put on {digest}, and nothing says that it is ours");
+        }
+        match effect {
+            Effect::TagBuild(build) => {
+                let tag = build.build_tag.tag();
+                match self.tags.get(&tag) {
+                    Some(other) if *other != build.digest => Outcome::BuildTagTaken(tag),
+                    Some(_) | None => {
+                        self.tags.insert(tag, build.digest.clone());
+                        Outcome::BuildTagged
+                    }
+                }
+            }
+            Effect::Ask(name) => {
+                self.ids += 1;
+                let hash = TokenHash(format!("{:064x}", self.ids));
+                let promotion = self.subject(Some(operation), None).promotion().unwrap().clone();
+                let token = Token {
+                    hash: hash.clone(),
+                    application: self.configuration.application.name.clone(),
+                    environment: EnvironmentName::parse("production").unwrap(),
+                    promotion: operation,
+                    digest: promotion.digest,
+                    approver: name.clone(),
+                    expires_at: promotion.expires_at,
+                    used_at: None,
+                    code: CodeHash(format!("code of {}", self.ids)),
+                    wrong_codes: 0,
+                };
+                self.tokens.insert(hash.clone(), token);
+                Outcome::Asked { approver: name.clone(), token: hash, mail: format!("{name}@example.com") }
+            }
+            Effect::TagStable(pin) if self.immutable => {
+                let tag = numbered(&self.stable_tag(), pin.number);
+                match self.tags.get(&tag).cloned().filter(|on| *on != pin.digest) {
+                    Some(on) => {
+                        let why = NotPut::Taken { on, by: None };
+                        Outcome::StableTaken(TakenTag { pin: pin.number, tag, why })
+                    }
+                    None => {
+                        self.tags.insert(tag, pin.digest.clone());
+                        Outcome::StableTagged(pin.number)
+                    }
+                }
+            }
+            Effect::TagStable(pin) if self.tags_are_refused => {
+                let reason = "AccessDeniedException: not authorized to perform: ecr:PutImage".to_owned();
+                let why = NotPut::Refused { reason, at: self.now };
+                Outcome::StableTaken(TakenTag { pin: pin.number, tag: self.stable_tag(), why })
+            }
+            Effect::TagStable(pin) => {
+                self.tags.insert(self.stable_tag(), pin.digest.clone());
+                Outcome::StableTagged(pin.number)
+            }
+            Effect::TagBackup { tag, digest } => {
+                self.tags.insert(tag.clone(), digest.clone());
+                Outcome::BackupTried
+            }
+            Effect::TagCurrent(digest) => {
+                self.tags.insert(ImageTag::parse("production-current").unwrap(), digest.clone());
+                Outcome::CurrentTried(digest.clone())
+            }
+            Effect::Prepare => Outcome::Prepared(self.prepare()),
+            Effect::Deploy(way, service) => {
+                Outcome::Service(*way, service.clone(), self.deploy(operation, *way, service))
+            }
+            Effect::Follow(way, service) => {
+                Outcome::Service(*way, service.clone(), self.follow(operation, *way, service))
+            }
+            Effect::Probe => {
+                let answers = self.services.values().all(|running| !self.dumb.contains(&running.digest));
+                Outcome::Probed((!answers).then(|| "https://web.example.com/ answered 500".to_owned()))
+            }
+            Effect::RestoreFamily(service) => Outcome::FamilyRestored(service.clone()),
+            Effect::Notify(notice) => Outcome::Notified(*notice),
+            Effect::Reach => Outcome::Reached(self.unreachable.clone()),
+            Effect::Receipt(name) => Outcome::ReceiptSent(name.clone()),
+        }
+    }
+
+    fn rollout_of(
+        &self,
+        operation: OperationId,
+        way: Way,
+        service: &ServiceName,
+    ) -> (ServiceRollout, ImageDigest) {
+        let rollout = self.operations[&operation].way(way).unwrap();
+        let one = rollout.services.iter().find(|one| one.service == *service).unwrap().clone();
+        let to = rollout.destination.digest().or(one.before.described.as_ref()).unwrap().clone();
+        (one, to)
+    }
+
+    fn deploy(&mut self, operation: OperationId, way: Way, service: &ServiceName) -> Seen {
+        let (one, to) = self.rollout_of(operation, way, service);
+        let running = self.services[service].clone();
+        let ours = self.subject(Some(operation), None).promotion().map(|promotion| promotion.digest.clone());
+        if one.if_moved && Some(&running.digest) != ours.as_ref() {
+            return Seen::Returned { reason: "it was not moved".to_owned(), digest: Some(running.digest) };
+        }
+        if running.digest != to {
+            self.ids += 1;
+            let deployment = format!("{operation} {}", self.ids);
+            self.services.insert(service.clone(), Running { digest: to.clone(), deployment });
+        }
+        Seen::Deployed(Started {
+            deployment: self.services[service].deployment.clone(),
+            service_deployment: None,
+            task_definition: format!("td of {to}"),
+            health_checked: false,
+            at: self.now,
+        })
+    }
+
+    fn follow(&mut self, operation: OperationId, way: Way, service: &ServiceName) -> Seen {
+        let (one, to) = self.rollout_of(operation, way, service);
+        let running = self.services[service].clone();
+        // Begun before it was overtaken, and heard of after.
+        let Some(started) = one.started else { return Seen::Overtaken };
+        if running.deployment != started.deployment {
+            let reason = format!("{} took the place of {}", running.deployment, started.deployment);
+            if running.deployment == "breaker" {
+                return Seen::Returned { reason, digest: Some(running.digest) };
+            }
+            let subject = self.subject(Some(operation), None);
+            let late = subject.rollback().and_then(|rollback| rollback.preempted.clone());
+            return match late {
+                Some(late) if late == running.digest => Seen::Overtaken,
+                _ => Seen::Superseded { reason },
+            };
+        }
+        if !self.broken.contains(&to) {
+            return Seen::Proven { tasks: 1 };
+        }
+        let reason = "ECS deployment circuit breaker: task failed to start.".to_owned();
+        if self.breaker {
+            let digest = one.before.described.unwrap();
+            self.services.insert(service.clone(), Running { digest, deployment: "breaker".to_owned() });
+            return Seen::Returning { reason };
+        }
+        Seen::Failed { reason }
+    }
+
+    pub(crate) fn tick(&mut self, operation: OperationId) {
+        self.observe(Some(operation), None, &[Observed::Tick]).unwrap();
+    }
+
+    /// Minutes pass, ticks come, everything that was begun arrives, until nothing changes.
+    pub(crate) fn settle(&mut self) {
+        for _ in 0..200 + 30 * self.operations.len() {
+            while !self.flights.is_empty() {
+                self.land(0, true);
+            }
+            let ids: Vec<_> = self.operations.keys().copied().collect();
+            for id in ids {
+                self.tick(id);
+                self.begin(id);
+            }
+            if self.flights.is_empty() && self.in_progress() == 0 {
+                // The sweep finds what no event told of.
+                let number = self.environment.pin.as_ref().map(|pin| pin.number).filter(|_| self.immutable);
+                let stable = self.stable_tag();
+                let stable = number.map_or(stable.clone(), |number| numbered(&stable, number));
+                let tags = [stable, self.current_tag()];
+                let drifted: Vec<_> = tags.iter().filter_map(|tag| self.look_at_tag(tag)).collect();
+                if drifted.is_empty() {
+                    return;
+                }
+            }
+            self.wait(10);
+        }
+        panic!("it never becomes quiet: {:#?}", self.operations);
+    }
+
+    fn in_progress(&self) -> usize {
+        let running = |operation: &&Operation| match &operation.work {
+            Work::Promotion(promotion) => promotion.state == PromotionState::InProgress,
+            Work::Rollback(rollback) => !rollback.state.is_terminal(),
+            Work::Repair(repair) => repair.repaired_at.is_none(),
+            Work::LiveDrift(_) => false,
+        };
+        self.operations.values().filter(running).count()
+    }
+
+    pub(crate) fn tag(&self, name: &str) -> Option<&ImageDigest> {
+        self.tags.get(&ImageTag::parse(name).unwrap())
+    }
+
+    pub(crate) fn audited(&self, kind: Kind) -> Vec<&AuditRecord> {
+        self.audit.iter().filter(|record| record.kind == kind).collect()
+    }
+}

@@ -1,0 +1,342 @@
+//! Builds the functions and deploys the template into a local cloud, with SAM as on AWS.
+
+use crate::aws::{Aws, xml_text};
+use crate::cloud::{Cloud, REGION, write_private};
+use crate::inbox;
+use crate::overlay;
+use crate::process::{bound, lock, run, run_logged};
+use crate::setup;
+use crate::step::{note, step};
+use crate::workspace::{host, root, short, target, tool};
+use anyhow::{Context, Result, bail};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What the local cloud gets, beside the built `template.yaml`, which is AWS's.
+const LOCAL_TEMPLATE: &str = "local.yaml";
+
+/// Which binaries are deployed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Profile {
+    /// Shares every compiled crate with the tests.
+    #[default]
+    Debug,
+    /// What runs on AWS.
+    Release,
+}
+
+impl Profile {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Release => "release",
+        }
+    }
+}
+
+/// What is done before a deployment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// The tools are installed, the functions are built.
+    Builds,
+    /// Both are there.
+    Built,
+}
+
+/// The variables of a deployed stack, as `env` in the cloud's directory exports them.
+pub type Variables = BTreeMap<String, String>;
+
+/// Builds, deploys, and writes the cloud's `env`.
+pub fn deploy(cloud: &Cloud, profile: Profile, work: Work) -> Result<Variables> {
+    let build = match work {
+        Work::Builds => build(profile)?,
+        Work::Built => built(profile)?,
+    };
+    let settings = Settings::read()?;
+    step("Deploying template.yaml with SAM", || sam_deploy(cloud, &build.folder, &settings))?;
+    drop(build);
+    let variables = variables(cloud, &settings)?;
+    write_env(cloud, &variables)?;
+    Ok(variables)
+}
+
+/// What SAM deploys from. No other build touches it meanwhile: two clouds side by side share it.
+pub struct Build {
+    pub folder: PathBuf,
+    pub functions: Vec<Function>,
+    _lock: File,
+}
+
+/// Builds the functions.
+pub fn build(profile: Profile) -> Result<Build> {
+    let folder = folder(profile);
+    fs::create_dir_all(&folder)?;
+    let lock = lock(&folder.with_extension("lock"), "building the functions")?;
+    let template = fs::read_to_string(root().join("template.yaml")).context("cannot read template.yaml")?;
+    let functions = functions(&template)?;
+    match profile {
+        Profile::Debug => debug_build(&folder, template, &functions)?,
+        Profile::Release => {
+            step("Building the functions with SAM (release: some minutes the first time)", || {
+                sam_build(&folder)
+            })?;
+        }
+    }
+    let built = fs::read_to_string(folder.join("template.yaml")).context("cannot read the built template")?;
+    let overlay =
+        fs::read_to_string(root().join("xtask/overlay.yaml")).context("cannot read overlay.yaml")?;
+    fs::write(folder.join(LOCAL_TEMPLATE), overlay::apply(&built, &overlay)?)
+        .context("cannot write the local template")?;
+    // Many may deploy at once.
+    lock.unlock().and_then(|()| lock.lock_shared()).context("cannot share the build")?;
+    Ok(Build { folder, functions, _lock: lock })
+}
+
+/// What was built before.
+fn built(profile: Profile) -> Result<Build> {
+    let folder = folder(profile);
+    let lock = File::open(folder.join("template.yaml")).context("nothing is built here")?;
+    let template = fs::read_to_string(root().join("template.yaml")).context("cannot read template.yaml")?;
+    Ok(Build { functions: functions(&template)?, folder, _lock: lock })
+}
+
+fn folder(profile: Profile) -> PathBuf {
+    target().join("sam").join(profile.name())
+}
+
+/// What `sam build` makes, of the binaries that the tests' build shares. SAM itself would call cargo for each function
+/// alone, where features are others, and most of the dependencies would compile a second time.
+fn debug_build(folder: &Path, template: String, functions: &[Function]) -> Result<()> {
+    step(&format!("Compiling {} functions (debug)", functions.len()), || {
+        // Out of the whole workspace, as the tests: a selection of packages would select features too.
+        let binaries =
+            functions.iter().flat_map(|one| ["--bin".to_owned(), format!("stablepin-{}", one.name)]);
+        run(bound("cargo")
+            .args(["build", "--workspace", "--target", &host()])
+            .args(binaries)
+            .current_dir(root()))
+    })?;
+    let mut built = template;
+    for function in functions {
+        let place = folder.join(&function.resource);
+        fs::create_dir_all(&place)?;
+        let binary = target().join(host()).join("debug").join(format!("stablepin-{}", function.name));
+        let bootstrap = place.join("bootstrap");
+        // Beside it first: a crash test may be running the one that is there.
+        let fresh = place.with_extension("fresh");
+        fs::copy(&binary, &fresh).with_context(|| format!("cannot copy {}", binary.display()))?;
+        fs::rename(&fresh, &bootstrap).with_context(|| format!("cannot write {}", bootstrap.display()))?;
+        built = built.replace(
+            &format!("CodeUri: functions/{}\n", function.name),
+            &format!("CodeUri: {}\n", function.resource),
+        );
+    }
+    fs::write(folder.join("template.yaml"), built).context("cannot write the built template")
+}
+
+/// One that the template deploys.
+#[derive(Debug)]
+pub struct Function {
+    /// Its resource, and the folder that its package is built in.
+    pub resource: String,
+    /// Its folder under `functions/`.
+    pub name: String,
+}
+
+fn functions(template: &str) -> Result<Vec<Function>> {
+    let mut resource = "";
+    let mut functions = Vec::new();
+    for line in template.lines() {
+        if let Some(name) = line.strip_prefix("  ").filter(|name| !name.starts_with([' ', '#'])) {
+            resource = name.split(':').next().unwrap_or_default();
+        }
+        if let Some(name) = line.trim().strip_prefix("CodeUri: functions/") {
+            functions.push(Function { resource: resource.to_owned(), name: name.trim().to_owned() });
+        }
+    }
+    if functions.is_empty() {
+        bail!("template.yaml names no function (`CodeUri: functions/…`)");
+    }
+    Ok(functions)
+}
+
+/// As for AWS, but for the architecture: linked against the glibc that Lambda has.
+fn sam_build(folder: &Path) -> Result<()> {
+    let mut sam = sam();
+    sam.arg("build")
+        .args(["--config-env", "local", "--template-file", "template.yaml", "--build-dir"])
+        .arg(folder)
+        .args(["--parameter-overrides", &architecture()]);
+    run_logged(&mut sam, &folder.with_extension("build.log"))
+}
+
+fn sam_deploy(cloud: &Cloud, folder: &Path, settings: &Settings) -> Result<()> {
+    let mut sam = sam();
+    sam.args(["deploy", "--config-env", "local", "--template-file"])
+        .arg(folder.join(LOCAL_TEMPLATE))
+        .args(["--stack-name", &settings.stack, "--region", REGION])
+        .args([
+            "--resolve-s3",
+            "--capabilities",
+            "CAPABILITY_IAM",
+            "CAPABILITY_NAMED_IAM",
+            "CAPABILITY_AUTO_EXPAND",
+        ])
+        .args(["--resolve-s3", "--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"])
+        .arg("--parameter-overrides")
+        .args(&settings.parameters)
+        .args(machine_parameters(cloud.port()))
+        .env("AWS_ENDPOINT_URL", cloud.endpoint())
+        .env("AWS_ACCESS_KEY_ID", &cloud.root_key().access_key)
+        .env("AWS_SECRET_ACCESS_KEY", &cloud.root_key().secret_key);
+    run_logged(&mut sam, &cloud.home().log("sam-deploy.log"))
+}
+
+/// SAM with the tools on its path, and nothing of a developer's own account.
+fn sam() -> Command {
+    let mut command = bound(tool("sam"));
+    command
+        .current_dir(root())
+        .env("PATH", setup::path())
+        .env("SAM_CLI_TELEMETRY", "0")
+        // Else it keeps an id of the user's and a cache in `~/.aws-sam`.
+        .env("__SAM_CLI_APP_DIR", target().join("sam/home"))
+        // cargo-lambda and zig keep what they compile there.
+        .env("XDG_CACHE_HOME", target().join("sam/cache"))
+        .env("AWS_REGION", REGION)
+        .env("AWS_DEFAULT_REGION", REGION)
+        .env("AWS_CONFIG_FILE", "/dev/null")
+        .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .env("NO_PROXY", "localhost,127.0.0.1")
+        .env_remove("AWS_PROFILE")
+        .env_remove("AWS_ACCESS_KEY_ID")
+        .env_remove("AWS_SECRET_ACCESS_KEY")
+        .env_remove("AWS_SESSION_TOKEN");
+    command
+}
+
+/// What `samconfig.toml` says about the local stack. A command line's parameters replace a file's,
+/// all of them, so that they have to be read to add to them.
+struct Settings {
+    stack: String,
+    parameters: Vec<String>,
+}
+
+impl Settings {
+    fn read() -> Result<Self> {
+        let text = fs::read_to_string(root().join("samconfig.toml")).context("cannot read samconfig.toml")?;
+        let file: toml::Table = toml::from_str(&text).context("cannot read samconfig.toml")?;
+        let deploy = file.get("local").and_then(|local| local.get("deploy")?.get("parameters"));
+        let deploy = deploy.context("samconfig.toml has no [local.deploy.parameters]")?;
+        let stack = deploy.get("stack_name").and_then(|name| name.as_str()).unwrap_or("stablepin-local");
+        let parameters = match deploy.get("parameter_overrides") {
+            Some(toml::Value::Array(list)) => {
+                list.iter().filter_map(|one| one.as_str()).map(str::to_owned).collect()
+            }
+            Some(toml::Value::String(list)) => list.split_whitespace().map(str::to_owned).collect(),
+            None | Some(_) => Vec::new(),
+        };
+        Ok(Self { stack: stack.to_owned(), parameters })
+    }
+}
+
+/// The parameters that depend on the machine and on the cloud's port.
+fn machine_parameters(port: u16) -> Vec<String> {
+    let mut parameters = vec![architecture(), format!("LinkHostSuffix=execute-api.localhost:{port}")];
+    if let Some(bundle) = certificate_bundle() {
+        parameters.push(format!("CertificateBundle={bundle}"));
+    }
+    parameters
+}
+
+/// The one file that a function reads root certificates from, where Debian, Fedora and Alpine have it.
+pub fn certificate_bundle() -> Option<&'static str> {
+    let bundles =
+        ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
+    bundles.into_iter().find(|file| Path::new(file).is_file())
+}
+
+fn architecture() -> String {
+    let name = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
+    format!("Architecture={name}")
+}
+
+/// Reads the stack's outputs, and subscribes a queue to its mails.
+fn variables(cloud: &Cloud, settings: &Settings) -> Result<Variables> {
+    let endpoint = cloud.endpoint();
+    let key = cloud.root_key();
+    let aws = Aws::new(&endpoint, REGION, &key.access_key, &key.secret_key);
+    let outputs = outputs(&aws, &settings.stack)?;
+    let output = |name: &str| {
+        outputs.get(name).cloned().with_context(|| format!("the stack has no output {name}: {outputs:?}"))
+    };
+    let topic = output("ApprovalsTopicArn")?;
+    // Mail goes nowhere in the local cloud: a queue keeps what approvers would have got.
+    let notifications = output("NotificationsTopicArn")?;
+    let inbox = inbox::subscribe(&aws, [&topic, &notifications])?;
+
+    let mut variables = Variables::new();
+    let mut set = |name: &str, value: &str| variables.insert(name.to_owned(), value.to_owned());
+    set("AWS_ENDPOINT_URL", &endpoint);
+    set("AWS_REGION", REGION);
+    set("AWS_DEFAULT_REGION", REGION);
+    set("AWS_ACCESS_KEY_ID", &key.access_key);
+    set("AWS_SECRET_ACCESS_KEY", &key.secret_key);
+    set("STABLEPIN_API", output("ApiUrl")?.trim_end_matches('/'));
+    set("STABLEPIN_TABLE", &output("TableName")?);
+    set("STABLEPIN_TOPIC", &topic);
+    set("STABLEPIN_BUS", &output("BusName")?);
+    set("STABLEPIN_STACK", &settings.stack);
+    set("STABLEPIN_INBOX", &inbox);
+    set("STABLEPIN_REGISTRY", &format!("localhost:{}", cloud.port()));
+    set("STABLEPIN_LOCAL", &cloud.home().folder().display().to_string());
+    for (name, value) in &outputs {
+        if let Some(function) = name.strip_suffix("FunctionName") {
+            set(&format!("STABLEPIN_{}_FUNCTION", function.to_uppercase()), value);
+        }
+    }
+    if let Some(socket) = cloud.socket() {
+        set("STABLEPIN_CONTAINERS", &format!("unix://{}", socket.display()));
+    }
+    Ok(variables)
+}
+
+fn outputs(aws: &Aws, stack: &str) -> Result<BTreeMap<String, String>> {
+    let parameters = [("Action", "DescribeStacks"), ("Version", "2010-05-15"), ("StackName", stack)];
+    let answer = aws.query("cloudformation", &parameters).context("cannot read the stack's outputs")?;
+    let list = answer.split_once("<Outputs>").map_or("", |(_, rest)| rest);
+    let list = list.split_once("</Outputs>").map_or("", |(list, _)| list);
+    let pairs = list
+        .split("</member>")
+        .filter_map(|one| Some((xml_text(one, "OutputKey")?, xml_text(one, "OutputValue")?)));
+    Ok(pairs.collect())
+}
+
+fn write_env(cloud: &Cloud, variables: &Variables) -> Result<()> {
+    let mut text = String::new();
+    for (name, value) in variables {
+        // No value holds a quote: they are names, URLs and paths that we made.
+        writeln!(text, "export {name}='{value}'")?;
+    }
+    write_private(&cloud.home().env(), text.as_bytes())?;
+    note(format!("variables: {}", short(&cloud.home().env()).display()));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::functions;
+
+    #[test]
+    fn functions_are_read_from_the_template() {
+        let template = "Resources:\n  # The first.\n  TaggerFunction:\n    Properties:\n      CodeUri: functions/tagger\n  \
+                        ApiFunction:\n    Properties:\n      CodeUri: functions/api \n";
+        let found = functions(template).unwrap();
+        let found: Vec<_> = found.iter().map(|one| (one.resource.as_str(), one.name.as_str())).collect();
+        assert_eq!(found, [("TaggerFunction", "tagger"), ("ApiFunction", "api")]);
+    }
+}

@@ -1,0 +1,97 @@
+//! The local cloud's template: the built one, with the resources of `overlay.yaml` in the place of their namesakes.
+//!
+//! MiniStack lacks resource types that AWS has. The template that is deployed to AWS knows nothing of that.
+
+use anyhow::{Result, bail};
+
+/// Replaces each resource that the overlay has. Both texts have their resources' names behind two spaces, as
+/// `template.yaml` and what `sam build` writes.
+pub fn apply(template: &str, overlay: &str) -> Result<String> {
+    let mut applied = template.to_owned();
+    for name in names(overlay) {
+        let (Some(old), Some(new)) = (resource(&applied, name), resource(overlay, name)) else {
+            bail!(
+                "overlay.yaml replaces the resource {name}, which the template does not have: remove it there"
+            );
+        };
+        applied = applied.replacen(old, new, 1);
+    }
+    Ok(applied)
+}
+
+/// The names of a template's resources, in their order.
+pub fn names(template: &str) -> impl Iterator<Item = &str> {
+    section(template).lines().filter_map(name)
+}
+
+/// The lines of a resource, its name's included.
+pub fn resource<'a>(template: &'a str, wanted: &str) -> Option<&'a str> {
+    let mut begin = None;
+    let mut at = 0;
+    let section = section(template);
+    for line in section.split_inclusive('\n') {
+        match (begin, name(line)) {
+            (Some(begin), Some(_)) => return section.get(begin..at),
+            (None, Some(name)) if name == wanted => begin = Some(at),
+            _ => {}
+        }
+        at += line.len();
+    }
+    begin.and_then(|begin| section.get(begin..))
+}
+
+/// What stands below `Resources:`.
+fn section(template: &str) -> &str {
+    let begins_another = |line: &str| line.starts_with(|first: char| first.is_ascii_alphabetic());
+    let mut lines = template.split_inclusive('\n');
+    let begin: usize = lines.by_ref().take_while(|line| line.trim_end() != "Resources:").map(str::len).sum();
+    let rest = template.get(begin..).and_then(|rest| rest.split_once('\n')).map_or("", |(_, rest)| rest);
+    let length: usize =
+        rest.split_inclusive('\n').take_while(|line| !begins_another(line)).map(str::len).sum();
+    rest.get(..length).unwrap_or(rest)
+}
+
+fn name(line: &str) -> Option<&str> {
+    let name =
+        line.strip_prefix("  ").filter(|rest| rest.starts_with(|first: char| first.is_ascii_alphabetic()));
+    name.and_then(|name| name.split(':').next())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEMPLATE: &str = "Parameters:\n  Stage:\n    Type: String\nResources:\n  # One.\n  Topic:\n    Type: AWS::SNS::Topic\n\n  \
+                            # Two.\n  Policy:\n    Type: AWS::Lambda::ResourcePolicy\n    Properties: {}\n  \
+                            Queue:\n    Type: AWS::SQS::Queue\nOutputs:\n  Url:\n    Value: x\n";
+
+    #[test]
+    fn overlay_replaces_resources_of_its_names() {
+        let overlay = "# Why.\nResources:\n  Policy:\n    Type: AWS::Lambda::Permission\n  Queue:\n    Type: AWS::SNS::Topic\n";
+        let applied = apply(TEMPLATE, overlay).unwrap();
+        let wanted = TEMPLATE
+            .replace("AWS::Lambda::ResourcePolicy\n    Properties: {}", "AWS::Lambda::Permission")
+            .replace("AWS::SQS::Queue", "AWS::SNS::Topic");
+        assert_eq!(applied, wanted);
+        assert_eq!(names(&applied).collect::<Vec<_>>(), ["Topic", "Policy", "Queue"]);
+        assert_eq!(apply(TEMPLATE, "Resources:\n").unwrap(), TEMPLATE);
+    }
+
+    #[test]
+    fn overlay_names_only_resources_of_the_template() {
+        let unknown = apply(TEMPLATE, "Resources:\n  Stage:\n    Type: String\n").unwrap_err();
+        assert!(unknown.to_string().contains("the resource Stage"), "{unknown}");
+        assert_eq!((resource(TEMPLATE, "Url"), resource(TEMPLATE, "Poli")), (None, None));
+    }
+
+    #[test]
+    fn overlay_fits_the_template() {
+        let read = |file: &str| std::fs::read_to_string(crate::workspace::root().join(file)).unwrap();
+        let (template, overlay) = (read("template.yaml"), read("xtask/overlay.yaml"));
+        let applied = apply(&template, &overlay).unwrap();
+        for name in names(&overlay) {
+            assert_ne!(resource(&applied, name), resource(&template, name), "{name} is as on AWS: remove it");
+        }
+        assert_eq!(names(&applied).collect::<Vec<_>>(), names(&template).collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,236 @@
+//! `cargo xtask setup`: the tools that the other tasks use. Quick when there is nothing to do.
+
+mod browser;
+
+use crate::podman;
+use crate::process::{lock, on_path, output, run_logged};
+use crate::step::{note, step};
+use crate::workspace::{root, tool, tools};
+use anyhow::{Context, Result};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// `uidmap` lets an ordinary user run it too.
+const PODMAN_PACKAGES: [&str; 6] = ["podman", "runc", "netavark", "aardvark-dns", "iptables", "uidmap"];
+/// As Debian calls it.
+const CHROMIUM: &str = "chromium";
+/// Without a font, Chromium shows boxes for letters.
+const CHROMIUM_PACKAGES: [&str; 2] = [CHROMIUM, "fonts-liberation"];
+
+pub fn setup() -> Result<()> {
+    fs::create_dir_all(tools())?;
+    // Two tasks at once (two clouds side by side) must not both install.
+    let _lock = lock(&tools().join("lock"), "installing the tools")?;
+    python_tools()?;
+    containers()
+}
+
+/// What the tests of the pages need, and nothing else does. Answers why there is no browser, where there cannot be one.
+pub fn browser() -> Result<Option<String>> {
+    fs::create_dir_all(tools())?;
+    let _lock = lock(&tools().join("lock"), "installing the tools")?;
+    accessibility_checks()?;
+    if chromium().is_some() {
+        return Ok(None);
+    }
+    let title = "Installing Chromium, in which the pages are tested";
+    if may_install().is_ok() {
+        match step(title, || install(&CHROMIUM_PACKAGES)) {
+            Ok(()) => return Ok(None),
+            Err(error) => note(format!("{error:#}")),
+        }
+    }
+    match browser::unavailable() {
+        Some(reason) => Ok(Some(format!(
+            "there is no Chromium; {reason}. As root on Debian: apt-get install {}",
+            CHROMIUM_PACKAGES.join(" ")
+        ))),
+        None => step(&format!("{title}, from npm (70 MB)"), browser::install).map(|()| None),
+    }
+}
+
+/// Debian's Chromium, or the one that was installed here.
+pub fn chromium() -> Option<PathBuf> {
+    on_path(CHROMIUM).or_else(browser::installed)
+}
+
+/// axe-core, in a package that brings it along.
+fn accessibility_checks() -> Result<()> {
+    let pinned = root().join("xtask/axe.txt");
+    let wanted = fs::read_to_string(&pinned).context("cannot read axe.txt")?;
+    let stamp = axe_folder().join("installed.txt");
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+        return Ok(());
+    }
+    if axe_folder().exists() {
+        fs::remove_dir_all(axe_folder()).context("cannot remove the old axe-core")?;
+    }
+    let mut command = pip_install(&tool("pip"), &pinned);
+    run_logged(command.arg("--target").arg(axe_folder()), &tools().join("axe.log"))?;
+    fs::write(&stamp, &wanted).context("cannot write the stamp")
+}
+
+fn axe_folder() -> PathBuf {
+    tools().join("axe")
+}
+
+/// The script of axe-core.
+pub fn axe() -> PathBuf {
+    axe_folder().join("axe_playwright_python/axe.min.js")
+}
+
+/// MiniStack, SAM, cargo-lambda and zig.
+fn python_tools() -> Result<()> {
+    let title = "Installing MiniStack, SAM CLI and cargo-lambda into target/tools (800 MB, a minute or two)";
+    environment("requirements.txt", "venv", "installed.txt", title)
+}
+
+/// What `cargo xtask bench` measures beside ours.
+pub fn peers() -> Result<()> {
+    fs::create_dir_all(tools())?;
+    let _lock = lock(&tools().join("lock"), "installing the tools")?;
+    let title = "Installing ecr-cleaner and aws-ecr-cleanup into target/tools (70 MB)";
+    environment("peers.txt", "peers", "peers-installed.txt", title)
+}
+
+/// A program of [`peers`].
+pub fn peer(name: &str) -> PathBuf {
+    tools().join("peers/bin").join(name)
+}
+
+/// A Python environment below `target/tools`, of exactly the versions and hashes of a list.
+fn environment(list: &str, folder: &str, stamp: &str, title: &str) -> Result<()> {
+    let pinned = root().join("xtask").join(list);
+    let wanted = fs::read_to_string(&pinned).with_context(|| format!("cannot read {list}"))?;
+    // Without links, since scripts keep this path: a link to the tools may be gone one day.
+    let tools = tools().canonicalize().context("cannot resolve target/tools")?;
+    // Written last, so that an interrupted installation starts over.
+    let wanted = stamp_of(&tools, &wanted);
+    let stamp = tools.join(stamp);
+    let venv = tools.join(folder);
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) && venv.is_dir() {
+        return Ok(());
+    }
+    step(title, || {
+        let log = tools.join("install.log");
+        if venv.exists() {
+            fs::remove_dir_all(&venv).context("cannot remove the old tools")?;
+        }
+        run_logged(Command::new("python3").args(["-m", "venv"]).arg(&venv), &log)
+            .context("cannot make a Python environment; Python 3.11 or later with venv is needed")?;
+        run_logged(&mut pip_install(&venv.join("bin/pip"), &pinned), &log)?;
+        fs::write(&stamp, &wanted).context("cannot write the stamp")
+    })
+}
+
+/// The stamp of an installation: the folder that it is in, then the list of what it is. What is installed has that
+/// folder's path in it, so that a copy elsewhere would run this one's programs, and is not current.
+fn stamp_of(folder: &Path, list: &str) -> String {
+    format!("# {}\n{list}", folder.display())
+}
+
+/// Of exactly the versions and hashes of a list.
+fn pip_install(pip: &Path, pinned: &Path) -> Command {
+    let mut command = Command::new(pip);
+    command.args([
+        "install",
+        "--disable-pip-version-check",
+        "--no-input",
+        "--no-deps",
+        "--require-hashes",
+        "--only-binary=:all:",
+    ]);
+    command.arg("--requirement").arg(pinned);
+    command
+}
+
+/// Podman, which runs the containers of ECS tasks. Without it the tasks are simulated.
+fn containers() -> Result<()> {
+    if podman::unavailable().is_none() {
+        return Ok(());
+    }
+    match may_install() {
+        Err(reason) => note(simulated(reason)),
+        Ok(()) => {
+            let installed = step("Installing Podman, which runs the containers of ECS tasks", || {
+                install(&PODMAN_PACKAGES)
+            });
+            if let Err(error) = installed {
+                note(format!("{error:#}"));
+                note(simulated("it could not be installed"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Or why not.
+fn may_install() -> Result<(), &'static str> {
+    if !rustix::process::geteuid().is_root() {
+        Err("only root can install it")
+    } else if on_path("apt-get").is_none() {
+        Err("there is no apt-get to install it with")
+    } else {
+        Ok(())
+    }
+}
+
+fn install(packages: &[&str]) -> Result<()> {
+    let log = tools().join("apt.log");
+    run_logged(apt().arg("update"), &log)?;
+    run_logged(apt().args(["install", "--yes", "--no-install-recommends"]).args(packages), &log)
+}
+
+fn apt() -> Command {
+    let mut command = Command::new("apt-get");
+    command.env("DEBIAN_FRONTEND", "noninteractive").arg("--quiet");
+    command
+}
+
+fn simulated(reason: &str) -> String {
+    format!(
+        "Podman is not usable here: {reason}.\n\
+         Unless this machine has another engine that serves, ECS tasks will be SIMULATED: each is RUNNING at once, \
+         no container runs.\n\
+         To run real ones, as root: apt-get install {}",
+        PODMAN_PACKAGES.join(" ")
+    )
+}
+
+/// The environment's version, for `cargo xtask setup` to show.
+pub fn versions() -> Result<String> {
+    let listed =
+        output(Command::new(tool("pip")).args(["list", "--disable-pip-version-check", "--format=freeze"]))?;
+    let shown = ["ministack", "aws-sam-cli", "cargo-lambda", "cfn-lint", "ziglang"];
+    let lines = listed.lines().filter(|line| shown.iter().any(|name| line.starts_with(&format!("{name}=="))));
+    Ok(lines.collect::<Vec<_>>().join(", "))
+}
+
+/// `PATH` with the tools in front.
+pub fn path() -> std::ffi::OsString {
+    let bin = tools().join("venv/bin");
+    match std::env::var_os("PATH") {
+        Some(path) => {
+            let all = std::iter::once(bin.clone()).chain(std::env::split_paths(&path));
+            std::env::join_paths(all).unwrap_or(path)
+        }
+        None => Path::new(&bin).as_os_str().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::stamp_of;
+    use std::path::Path;
+
+    #[test]
+    fn stamp_of_another_folder_is_not_current() {
+        let [here, there] =
+            ["/a/target/tools", "/b/target/tools"].map(|folder| stamp_of(Path::new(folder), "sam==1\n"));
+        assert_eq!(here, "# /a/target/tools\nsam==1\n");
+        assert_ne!(here, there);
+        // Of a version that wrote the list alone.
+        assert_ne!(here, "sam==1\n");
+    }
+}
