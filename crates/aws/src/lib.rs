@@ -1,4 +1,4 @@
-//! The doors to AWS: one concrete struct per service, typed in, typed out. Only this package names an SDK crate.
+//! The clients to AWS: one concrete struct per service, typed in, typed out. Only this package names an SDK crate.
 
 #[cfg(feature = "retention")]
 pub mod batch;

@@ -1,4 +1,4 @@
-//! HTTP without AWS's signature, over the connections that the doors share: a presigned download, a ping.
+//! HTTP without AWS's signature, over the connections that the clients share: a presigned download, a ping.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What all doors of one process share: region, credentials, connections, patience.
+//! What all clients of one process share: region, credentials, connections, patience.
 //!
 //! Built by hand, without `aws-config`: in a function everything comes in environment variables, and
 //! `aws-config` would bring STS and the look-up of profiles and instance roles along, in size and in start time.
@@ -182,7 +182,7 @@ impl Settings {
     }
 }
 
-/// One per process. Doors that are made from it share its connections.
+/// One per process. Clients that are made from it share its connections.
 #[derive(Debug, Clone)]
 pub struct Session {
     settings: Settings,
@@ -265,7 +265,7 @@ impl Session {
         RetryConfig::adaptive().with_max_attempts(self.settings.patient_attempts)
     }
 
-    /// What it is that slows down: one door. By default it would be all doors of a service in the process.
+    /// What it is that slows down: one door. By default it would be all clients of a service in the process.
     fn patient_partition() -> RetryPartition {
         RetryPartition::custom("patient").build()
     }

@@ -12,7 +12,7 @@ use stablepin_rules::records::{Operation, Work};
 use stablepin_rules::step::Observed;
 
 use crate::clock::now;
-use crate::{Deadline, Doors, DriveError, Start, drive};
+use crate::{Clients, Deadline, DriveError, Start, drive};
 
 /// A tag that somebody put on a digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,13 +37,13 @@ const REPAIRS: i32 = 20;
 
 /// Answers how many promotions and repairs it was news for. What comes after it finds it in the table.
 pub async fn take(
-    doors: &Doors,
+    clients: &Clients,
     application: &ApplicationName,
     call: &Call,
     deadline: Deadline,
 ) -> Result<usize, CalledError> {
     let Call { repository, tag, digest, caller } = call;
-    let stored = doors.table.application(application).await?;
+    let stored = clients.table.application(application).await?;
     let Some(configured) = stored.and_then(|stored| Application::parse(&stored.text, None).ok()) else {
         return Ok(0);
     };
@@ -51,19 +51,19 @@ pub async fn take(
     let is_build = configured.repository == *repository && configured.builds.matches(tag);
     if is_build {
         // At once, several may be added beyond the bound: what is read is cut to it.
-        if let Some(new) = new_pusher(&doors.table.pushers(application, digest).await?, &caller.arn) {
-            doors.table.add_pusher(application, digest, new).await?;
+        if let Some(new) = new_pusher(&clients.table.pushers(application, digest).await?, &caller.arn) {
+            clients.table.add_pusher(application, digest, new).await?;
         }
-        return push(doors, application, digest, caller, deadline).await;
+        return push(clients, application, digest, caller, deadline).await;
     }
     let caller = &Caller { at: place(now(), caller.at), ..caller.clone() };
-    doors.table.put_caller(application, repository, tag, digest, caller).await?;
+    clients.table.put_caller(application, repository, tag, digest, caller).await?;
     let mut told = 0;
-    for (environment, operation) in doors.table.repairs(application, REPAIRS).await? {
+    for (environment, operation) in clients.table.repairs(application, REPAIRS).await? {
         let Work::Repair(repair) = &operation.work else { continue };
         let moved = repair.tag == *tag && repair.found.as_ref() == Some(digest) && repair.moved_by.is_none();
         if moved && caller.is_recent(repair.detected_at) {
-            tell(doors, application, environment, &operation, caller, deadline).await?;
+            tell(clients, application, environment, &operation, caller, deadline).await?;
             told += 1;
         }
     }
@@ -72,20 +72,20 @@ pub async fn take(
 
 /// Every open promotion of the digest.
 async fn push(
-    doors: &Doors,
+    clients: &Clients,
     application: &ApplicationName,
     digest: &ImageDigest,
     caller: &Caller,
     deadline: Deadline,
 ) -> Result<usize, CalledError> {
     let mut told = 0;
-    for (environment, operation) in doors.table.promotions(application, PROMOTIONS, None).await?.items {
+    for (environment, operation) in clients.table.promotions(application, PROMOTIONS, None).await?.items {
         let Work::Promotion(promotion) = &operation.work else { continue };
         let news = promotion.digest == *digest
             && !promotion.state.is_terminal()
             && !promotion.pushers.contains(&caller.arn);
         if news {
-            tell(doors, application, environment, &operation, caller, deadline).await?;
+            tell(clients, application, environment, &operation, caller, deadline).await?;
             told += 1;
         }
     }
@@ -94,21 +94,21 @@ async fn push(
 
 /// What CloudTrail told while a promotion was opened: it found none, and whoever opened it did not know.
 pub async fn catch_up(
-    doors: &Doors,
+    clients: &Clients,
     application: &ApplicationName,
     digest: &ImageDigest,
     known: &BTreeSet<String>,
     deadline: Deadline,
 ) -> Result<(), CalledError> {
-    for arn in doors.table.pushers(application, digest).await?.difference(known) {
+    for arn in clients.table.pushers(application, digest).await?.difference(known) {
         let caller = Caller { arn: arn.clone(), at: now() };
-        push(doors, application, digest, &caller, deadline).await?;
+        push(clients, application, digest, &caller, deadline).await?;
     }
     Ok(())
 }
 
 async fn tell(
-    doors: &Doors,
+    clients: &Clients,
     application: &ApplicationName,
     environment: EnvironmentName,
     operation: &Operation,
@@ -116,6 +116,6 @@ async fn tell(
     deadline: Deadline,
 ) -> Result<(), CalledError> {
     let key = Key { application: application.clone(), environment, operation: OperationKey::of(operation) };
-    drive(doors, Start::Operation(key), vec![Observed::Called(caller.clone())], deadline).await?;
+    drive(clients, Start::Operation(key), vec![Observed::Called(caller.clone())], deadline).await?;
     Ok(())
 }

@@ -19,7 +19,7 @@ use stablepin_rules::step::Observed;
 
 use crate::called::PROMOTIONS;
 use crate::errors::chain;
-use crate::{Deadline, Doors, DriveError, Start, drive};
+use crate::{Clients, Deadline, DriveError, Start, drive};
 
 /// The most images of an index that are looked at, and how deep indexes may contain indexes. No real build has more.
 const MOST_CONTAINED: usize = 100;
@@ -30,7 +30,7 @@ const AT_A_TIME: usize = 25;
 
 /// Everything that the index contains, and that indexes in it contain.
 pub(crate) async fn images(
-    doors: &Doors,
+    clients: &Clients,
     repository: &RepositoryName,
     index: ImageIndex,
 ) -> Result<BTreeSet<ImageDigest>, EcrError> {
@@ -49,7 +49,7 @@ pub(crate) async fn images(
         }
         indexes.clear();
         for one in &nested {
-            indexes.extend(nested_index(doors, repository, one).await?);
+            indexes.extend(nested_index(clients, repository, one).await?);
         }
     }
     Ok(all)
@@ -58,20 +58,20 @@ pub(crate) async fn images(
 /// None for what ECR will not give however often it is asked, or what is no index: nothing is known of its images, and
 /// the build that contains it is asked for all the same.
 async fn nested_index(
-    doors: &Doors,
+    clients: &Clients,
     repository: &RepositoryName,
     digest: &ImageDigest,
 ) -> Result<Option<ImageIndex>, EcrError> {
     let id = [ImageId::Digest(digest.clone())];
-    let unread = match doors.ecr.image(repository, &id).await.map(|read| read.first().map(|one| one.parse()))
-    {
-        Ok(Some(Ok(Manifest::Index(index)))) => return Ok(Some(index)),
-        Ok(Some(Ok(Manifest::Image(_)))) => "it is no index".to_owned(),
-        Ok(Some(Err(error))) => chain(&error),
-        Ok(None) => "ECR does not give it".to_owned(),
-        Err(error) if error.is_retryable() => return Err(error),
-        Err(error) => chain(&error),
-    };
+    let unread =
+        match clients.ecr.image(repository, &id).await.map(|read| read.first().map(|one| one.parse())) {
+            Ok(Some(Ok(Manifest::Index(index)))) => return Ok(Some(index)),
+            Ok(Some(Ok(Manifest::Image(_)))) => "it is no index".to_owned(),
+            Ok(Some(Err(error))) => chain(&error),
+            Ok(None) => "ECR does not give it".to_owned(),
+            Err(error) if error.is_retryable() => return Err(error),
+            Err(error) => chain(&error),
+        };
     tracing::warn!(
         repository.name = %repository,
         image.digest = %digest,
@@ -83,25 +83,25 @@ async fn nested_index(
 /// The index that is asked for instead of the image. None while the index has no promotion, which may never come to it:
 /// ECR or retention refuse it. Where it comes later, the index cancels the image's question.
 pub(crate) async fn asked_instead(
-    doors: &Doors,
+    clients: &Clients,
     application: &ApplicationName,
     index: Option<ContainingIndex>,
 ) -> Result<Option<ContainingIndex>, TableError> {
     let Some(index) = index else { return Ok(None) };
-    let builds = doors.table.known_builds(application, std::slice::from_ref(&index.digest)).await?;
+    let builds = clients.table.known_builds(application, std::slice::from_ref(&index.digest)).await?;
     Ok((!builds.is_empty()).then_some(index))
 }
 
 /// Before the index's promotion is opened.
 pub(crate) async fn record(
-    doors: &Doors,
+    clients: &Clients,
     application: &ApplicationName,
     index: &ContainingIndex,
     contained: &BTreeSet<ImageDigest>,
 ) -> Result<(), TableError> {
     let contained: Vec<&ImageDigest> = contained.iter().collect();
     for some in contained.chunks(AT_A_TIME) {
-        let puts = some.iter().map(|digest| doors.table.put_containing_index(application, digest, index));
+        let puts = some.iter().map(|digest| clients.table.put_containing_index(application, digest, index));
         try_join_all(puts).await?;
     }
     Ok(())
@@ -109,20 +109,20 @@ pub(crate) async fn record(
 
 /// Cancels the questions about what the index contains that nobody has answered: those are among the newest promotions.
 pub(crate) async fn cancel(
-    doors: &Doors,
+    clients: &Clients,
     application: &ApplicationName,
     index: &ContainingIndex,
     contained: &BTreeSet<ImageDigest>,
     deadline: Deadline,
 ) -> Result<(), DriveError> {
-    for (environment, operation) in doors.table.promotions(application, PROMOTIONS, None).await?.items {
+    for (environment, operation) in clients.table.promotions(application, PROMOTIONS, None).await?.items {
         let Work::Promotion(promotion) = &operation.work else { continue };
         if promotion.state.is_terminal() || !contained.contains(&promotion.digest) {
             continue;
         }
         let operation = OperationKey::of(&operation);
         let key = Key { application: application.clone(), environment, operation };
-        drive(doors, Start::Operation(key), vec![Observed::Contained(index.clone())], deadline).await?;
+        drive(clients, Start::Operation(key), vec![Observed::Contained(index.clone())], deadline).await?;
     }
     Ok(())
 }

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::clock::now;
 use crate::snapshot::Snapshot;
-use crate::{Doors, effect};
+use crate::{Clients, effect};
 
 /// What to drive.
 #[derive(Debug, Clone)]
@@ -119,7 +119,7 @@ impl Deadline {
 /// Observes, decides, commits, and carries out what is owed. Answers the subject as it was last committed; an
 /// effect that failed is in its record, to be tried again, and is no error here.
 pub async fn drive(
-    doors: &Doors,
+    clients: &Clients,
     start: Start,
     observed: Vec<Observed>,
     deadline: Deadline,
@@ -127,9 +127,9 @@ pub async fn drive(
     let holder = uuid_v7(now());
     let mut known = Vec::new();
     let mut subject = match start {
-        Start::Operation(key) => load(doors, &key).await?,
+        Start::Operation(key) => load(clients, &key).await?,
         Start::Subject(subject) => match pushed(&observed) {
-            Some(digest) => join(doors, *subject, digest).await?,
+            Some(digest) => join(clients, *subject, digest).await?,
             None => *subject,
         },
         Start::Services(subject, snapshots) => {
@@ -145,14 +145,14 @@ pub async fn drive(
             return Ok(subject);
         }
         let mut change = step(at, &subject, &observed).map_err(DriveError::Refused)?;
-        let mine = effects(doors, at, &change.after, holder);
+        let mine = effects(clients, at, &change.after, holder);
         take_lease(at, &mut change.after, Lease { holder, until: deadline.of_lease() }, &mine);
         let nothing_to_write = change.after == subject
             && change.opened.is_none()
             && change.token.is_none()
             && change.audit.is_empty();
         if !nothing_to_write {
-            match doors.table.commit(&subject, &change).await {
+            match clients.table.commit(&subject, &change).await {
                 Ok(committed) => subject = committed,
                 Err(lost) => {
                     races += 1;
@@ -161,16 +161,16 @@ pub async fn drive(
                     }
                     retry_with(&mut observed, lost)?;
                     tokio::time::sleep(jitter(races)).await;
-                    subject = reload(doors, &subject, &observed).await?;
+                    subject = reload(clients, &subject, &observed).await?;
                     continue;
                 }
             }
         }
-        let effects = effects(doors, at, &subject, holder);
+        let effects = effects(clients, at, &subject, holder);
         if effects.is_empty() || deadline.is_near() {
             return Ok(subject);
         }
-        let carry_out = |effect| effect::carry_out(doors, &subject, effect, &known);
+        let carry_out = |effect| effect::carry_out(clients, &subject, effect, &known);
         let all = join_all(effects.iter().map(carry_out));
         let Ok(outcomes) = tokio::time::timeout(deadline.left(), all).await else {
             // What was begun may have arrived. When the lease has ended, the next one looks and goes on.
@@ -190,21 +190,21 @@ fn in_good_hands(at: Timestamp, subject: &Subject, holder: Uuid, observed: &[Obs
 }
 
 /// What is owed that this function can do.
-fn effects(doors: &Doors, at: Timestamp, subject: &Subject, holder: Uuid) -> Vec<Effect> {
+fn effects(clients: &Clients, at: Timestamp, subject: &Subject, holder: Uuid) -> Vec<Effect> {
     owed(at, subject, holder)
         .into_iter()
         .filter(|effect| match effect {
             Effect::TagBuild(_) | Effect::TagStable(_) | Effect::TagBackup { .. } | Effect::TagCurrent(_) => {
                 effect::LINKED.ecr
             }
-            Effect::Ask(_) | Effect::Reach | Effect::Receipt(_) => doors.post.is_some(),
-            Effect::Deploy(..) => doors.ecs.is_some(),
+            Effect::Ask(_) | Effect::Reach | Effect::Receipt(_) => clients.post.is_some(),
+            Effect::Deploy(..) => clients.ecs.is_some(),
             // Whoever follows has to prove it, by all that there is to ask.
             Effect::Prepare
             | Effect::Follow(..)
             | Effect::Probe
             | Effect::RestoreFamily(_)
-            | Effect::Notify(_) => doors.verify.is_some(),
+            | Effect::Notify(_) => clients.verify.is_some(),
         })
         .collect()
 }
@@ -247,28 +247,28 @@ fn retry_with(observed: &mut Vec<Observed>, lost: CommitError) -> Result<(), Dri
     Ok(())
 }
 
-async fn load(doors: &Doors, key: &Key) -> Result<Subject, DriveError> {
-    let found = doors.table.subject(key, None).await?;
+async fn load(clients: &Clients, key: &Key) -> Result<Subject, DriveError> {
+    let found = clients.table.subject(key, None).await?;
     found.map(|(subject, _)| subject).ok_or(DriveError::NotFound)
 }
 
-async fn reload(doors: &Doors, subject: &Subject, observed: &[Observed]) -> Result<Subject, DriveError> {
+async fn reload(clients: &Clients, subject: &Subject, observed: &[Observed]) -> Result<Subject, DriveError> {
     let push = pushed(observed);
     if let (Some(key), None) = (Key::of(subject), push) {
-        return load(doors, &key).await;
+        return load(clients, &key).await;
     }
     let application = subject.application();
-    let found = doors.table.configured_environment(application, &subject.name).await?;
+    let found = clients.table.configured_environment(application, &subject.name).await?;
     let mut fresh = found.ok_or(DriveError::NotFound)?;
     let Some(digest) = push else { return Ok(fresh) };
-    fresh.build = doors.table.build(application, digest).await?;
-    join(doors, fresh, digest).await
+    fresh.build = clients.table.build(application, digest).await?;
+    join(clients, fresh, digest).await
 }
 
 /// With the open question that the push joins, if there is one.
-async fn join(doors: &Doors, mut subject: Subject, digest: &ImageDigest) -> Result<Subject, DriveError> {
+async fn join(clients: &Clients, mut subject: Subject, digest: &ImageDigest) -> Result<Subject, DriveError> {
     if let Some(id) = joined(now(), &subject.environment, digest) {
-        let found = doors.table.operation(subject.application(), OperationKey::Promotion(id)).await?;
+        let found = clients.table.operation(subject.application(), OperationKey::Promotion(id)).await?;
         subject.operation = found.map(|(_, operation)| operation);
     }
     Ok(subject)

@@ -22,7 +22,7 @@ use stablepin_rules::effect::{Effect, Outcome, Seen};
 use stablepin_rules::one_line::one_line;
 use stablepin_rules::records::Subject;
 
-use crate::Doors;
+use crate::Clients;
 use crate::errors::chain;
 use crate::snapshot::Snapshot;
 
@@ -34,14 +34,14 @@ const SHOWN_WITHIN: SignedDuration = SignedDuration::from_mins(1);
 /// Never fails: what went wrong is an outcome, written to the record for people and for the next attempt.
 /// `known`: services that were read a moment ago, before anything was touched.
 pub(crate) async fn carry_out(
-    doors: &Doors,
+    clients: &Clients,
     subject: &Subject,
     effect: &Effect,
     known: &[Snapshot],
 ) -> Outcome {
     let outcome = match subject.policy() {
-        Some(policy) => under(doors, subject, policy, effect, known),
-        None => without_policy(doors, subject, effect),
+        Some(policy) => under(clients, subject, policy, effect, known),
+        None => without_policy(clients, subject, effect),
     };
     let outcome = outcome.await;
     report(subject, effect, &outcome);
@@ -65,33 +65,35 @@ pub(crate) const LINKED: Linked = Linked {
 };
 
 fn under<'a>(
-    doors: &'a Doors,
+    clients: &'a Clients,
     subject: &'a Subject,
     policy: &'a Policy,
     effect: &'a Effect,
     known: &'a [Snapshot],
 ) -> BoxFuture<'a, Outcome> {
     match effect {
-        Effect::TagBuild(build) if LINKED.ecr => Box::pin(tag::build(doors, build)),
-        Effect::TagStable(pin) if LINKED.ecr => Box::pin(tag::stable(doors, subject, policy, pin)),
-        Effect::TagBackup { tag, digest } if LINKED.ecr => Box::pin(tag::backup(doors, policy, tag, digest)),
-        Effect::TagCurrent(digest) if LINKED.ecr => Box::pin(tag::current(doors, subject, policy, digest)),
-        Effect::Ask(approver) if LINKED.post => Box::pin(ask::ask(doors, subject, policy, approver)),
-        Effect::Reach if LINKED.post => Box::pin(reach::reach(doors, subject, policy)),
-        Effect::Receipt(approver) if LINKED.post => Box::pin(receipt::receipt(doors, subject, approver)),
+        Effect::TagBuild(build) if LINKED.ecr => Box::pin(tag::build(clients, build)),
+        Effect::TagStable(pin) if LINKED.ecr => Box::pin(tag::stable(clients, subject, policy, pin)),
+        Effect::TagBackup { tag, digest } if LINKED.ecr => {
+            Box::pin(tag::backup(clients, policy, tag, digest))
+        }
+        Effect::TagCurrent(digest) if LINKED.ecr => Box::pin(tag::current(clients, subject, policy, digest)),
+        Effect::Ask(approver) if LINKED.post => Box::pin(ask::ask(clients, subject, policy, approver)),
+        Effect::Reach if LINKED.post => Box::pin(reach::reach(clients, subject, policy)),
+        Effect::Receipt(approver) if LINKED.post => Box::pin(receipt::receipt(clients, subject, approver)),
         Effect::Deploy(way, service) if LINKED.ecs => {
             let known = known.iter().find(|snapshot| snapshot.service == *service);
-            Box::pin(deploy::deploy(doors, subject, policy, *way, service, known))
+            Box::pin(deploy::deploy(clients, subject, policy, *way, service, known))
         }
-        Effect::Prepare if LINKED.verify => Box::pin(prepare::prepare(doors, subject, policy)),
+        Effect::Prepare if LINKED.verify => Box::pin(prepare::prepare(clients, subject, policy)),
         Effect::Follow(way, service) if LINKED.verify => {
-            Box::pin(follow::follow(doors, subject, policy, *way, service))
+            Box::pin(follow::follow(clients, subject, policy, *way, service))
         }
         Effect::RestoreFamily(service) if LINKED.verify => {
-            Box::pin(family::restore(doors, subject, policy, service))
+            Box::pin(family::restore(clients, subject, policy, service))
         }
-        Effect::Probe if LINKED.verify => Box::pin(probe::probe(doors, policy)),
-        Effect::Notify(notice) if LINKED.verify => Box::pin(notify::notify(doors, subject, *notice)),
+        Effect::Probe if LINKED.verify => Box::pin(probe::probe(clients, policy)),
+        Effect::Notify(notice) if LINKED.verify => Box::pin(notify::notify(clients, subject, *notice)),
         // A function that has no door for it leaves it to the promoter, and does not come here.
         Effect::TagBuild(_)
         | Effect::TagStable(_)
@@ -112,10 +114,14 @@ fn under<'a>(
 }
 
 /// The environment left the configuration: nothing of it is touched, but people still hear how it ended.
-fn without_policy<'a>(doors: &'a Doors, subject: &'a Subject, effect: &'a Effect) -> BoxFuture<'a, Outcome> {
+fn without_policy<'a>(
+    clients: &'a Clients,
+    subject: &'a Subject,
+    effect: &'a Effect,
+) -> BoxFuture<'a, Outcome> {
     match effect {
-        Effect::Notify(notice) if LINKED.verify => Box::pin(notify::notify(doors, subject, *notice)),
-        Effect::Receipt(approver) if LINKED.post => Box::pin(receipt::receipt(doors, subject, approver)),
+        Effect::Notify(notice) if LINKED.verify => Box::pin(notify::notify(clients, subject, *notice)),
+        Effect::Receipt(approver) if LINKED.post => Box::pin(receipt::receipt(clients, subject, approver)),
         Effect::RestoreFamily(service) => Box::pin(ready(Outcome::FamilyRestored(service.clone()))),
         _ => {
             let problem = "the environment is not in the configuration any more".to_owned();

@@ -37,7 +37,7 @@ pub use topics::Topics;
 /// Every door that a function has. What a function's role may not do, it has no door for: that work is left to
 /// the promoter, which finds it due.
 #[derive(Debug, Clone)]
-pub struct Doors {
+pub struct Clients {
     pub table: Table,
     pub ecr: Ecr,
     pub ecs: Option<Ecs>,

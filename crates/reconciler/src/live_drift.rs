@@ -14,7 +14,7 @@ use stablepin_rules::task_definition::described_digest;
 use crate::clock::now;
 use crate::live::{digests_of, live};
 use crate::snapshot::ServiceLocation;
-use crate::{Deadline, Doors, DriveError, Start, drive};
+use crate::{Clients, Deadline, DriveError, Start, drive};
 
 #[derive(Debug, thiserror::Error)]
 pub enum LiveDriftError {
@@ -35,16 +35,17 @@ const MOST_LOOKS: usize = 3;
 ///
 /// A service that runs the revision that its pin was proven with costs a tenth of a call.
 pub async fn look(
-    doors: &Doors,
+    clients: &Clients,
     mut subject: Subject,
     only: Option<&ServiceName>,
     deadline: Deadline,
 ) -> Result<bool, LiveDriftError> {
     for _ in 0..MOST_LOOKS {
-        let seen = match (&doors.ecs, subject.policy(), &subject.environment.pin, &subject.environment.slot) {
+        let seen = match (&clients.ecs, subject.policy(), &subject.environment.pin, &subject.environment.slot)
+        {
             (Some(ecs), Some(policy), Some(pin), None) => {
                 let services = match policy.is_deployed() {
-                    true => services(doors, ecs, &subject, policy, pin, only).await?,
+                    true => services(clients, ecs, &subject, policy, pin, only).await?,
                     false => BTreeMap::new(),
                 };
                 let environment_version = subject.environment.version;
@@ -57,7 +58,7 @@ pub async fn look(
             return Ok(differs);
         }
         let observed = vec![Observed::LiveSeen(seen.clone())];
-        subject = drive(doors, Start::Subject(Box::new(subject)), observed, deadline).await?;
+        subject = drive(clients, Start::Subject(Box::new(subject)), observed, deadline).await?;
         if is_known(&subject.environment, subject.policy(), &seen) {
             return Ok(differs);
         }
@@ -68,7 +69,7 @@ pub async fn look(
 }
 
 async fn services(
-    doors: &Doors,
+    clients: &Clients,
     ecs: &Ecs,
     subject: &Subject,
     policy: &Policy,
@@ -85,7 +86,7 @@ async fn services(
         let described = ecs.services(cluster, &names).await?;
         for service in services {
             let state = described.found.iter().find(|state| state.name == service.service());
-            seen.insert(service.clone(), deviation(doors, ecs, policy, pin, service, state).await?);
+            seen.insert(service.clone(), deviation(clients, ecs, policy, pin, service, state).await?);
         }
     }
     // What a promotion or a rollback left there: people were told how it ended.
@@ -98,7 +99,7 @@ async fn services(
 
 /// None: the service runs the pin, or nothing is known against that.
 async fn deviation(
-    doors: &Doors,
+    clients: &Clients,
     ecs: &Ecs,
     policy: &Policy,
     pin: &Pin,
@@ -125,7 +126,7 @@ async fn deviation(
         None => {
             let tasks = live(ecs, service, policy).await?;
             // A task may report the digest for its platform.
-            let pinned = digests_of(&doors.ecr, &policy.repository, &pin.digest).await?;
+            let pinned = digests_of(&clients.ecr, &policy.repository, &pin.digest).await?;
             let differs = tasks.keys().flatten().find(|digest| !pinned.contains(*digest));
             let unknown = tasks.keys().any(Option::is_none);
             match (differs, tasks.is_empty()) {

@@ -12,7 +12,7 @@ use stablepin_rules::reach::Subscription;
 
 use crate::clock::now;
 use crate::mail::Mail;
-use crate::{Doors, Topics};
+use crate::{Clients, Topics};
 
 #[derive(Debug, Clone)]
 pub struct Post {
@@ -67,10 +67,10 @@ impl Post {
 }
 
 /// Waits until the approver may get one more mail.
-pub(crate) async fn turn(doors: &Doors, approver: &Approver) -> Result<(), PostError> {
+pub(crate) async fn turn(clients: &Clients, approver: &Approver) -> Result<(), PostError> {
     for _ in 0..SECONDS {
         let at = now();
-        if doors.table.may_mail(&approver.mail, at).await? {
+        if clients.table.may_mail(&approver.mail, at).await? {
             return Ok(());
         }
         let past = u64::try_from(at.subsec_nanosecond()).unwrap_or_default();

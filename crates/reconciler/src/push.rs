@@ -17,7 +17,7 @@ use stablepin_rules::step::{Observed, Opening};
 use crate::called::{self, CalledError};
 use crate::clock::now;
 use crate::errors::chain;
-use crate::{Deadline, Doors, DriveError, Start, contained, drive};
+use crate::{Clients, Deadline, DriveError, Start, contained, drive};
 
 /// A tag that was pushed on an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,15 +69,15 @@ const REVISION: &str = "org.opencontainers.image.revision";
 
 /// Answers with the number of environments that were asked to take it.
 pub async fn take(
-    doors: &Doors,
+    clients: &Clients,
     application: &ApplicationName,
     push: &Push,
     deadline: Deadline,
 ) -> Result<Result<usize, NoBuild>, PushError> {
     let ids = [ImageId::Digest(push.digest.clone())];
     let (context, found) = tokio::join!(
-        doors.table.push_context(application, &push.repository, &push.tag, &push.digest),
-        doors.ecr.image(&push.repository, &ids),
+        clients.table.push_context(application, &push.repository, &push.tag, &push.digest),
+        clients.ecr.image(&push.repository, &ids),
     );
     let Some(context) =
         context?.filter(|context| context.configuration.application.repository == push.repository)
@@ -100,16 +100,16 @@ pub async fn take(
     let mut news = false;
     // What cannot be read as an image for certain is none.
     let containing = context.contained_in.clone().filter(same_release);
-    let taken = if let Some(index) = contained::asked_instead(doors, application, containing).await? {
+    let taken = if let Some(index) = contained::asked_instead(clients, application, containing).await? {
         Err(NoBuild::Contained(Box::new(index)))
     } else if let Some(parsed) = parsed {
         let contained = match parsed {
-            Parsed::Index(index) => contained::images(doors, &push.repository, index).await?,
+            Parsed::Index(index) => contained::images(clients, &push.repository, index).await?,
             Parsed::Image(_) => BTreeSet::new(),
         };
         let index = as_index(push);
-        contained::record(doors, application, &index, &contained).await?;
-        let opened = open(doors, push, context, manifest, deadline).await.map(|opened| {
+        contained::record(clients, application, &index, &contained).await?;
+        let opened = open(clients, push, context, manifest, deadline).await.map(|opened| {
             news = opened.news;
             opened.environments
         });
@@ -117,15 +117,15 @@ pub async fn take(
             // Lambda tries it three times. Who deletes the image may be cut off, and the image stay: the sweep, which
             // would take an image of that age as answered long ago, has to know of the push.
             let Push { at, repository, digest, tag } = push;
-            doors.table.leave_unanswered(application, repository, tag, digest, *at).await?;
+            clients.table.leave_unanswered(application, repository, tag, digest, *at).await?;
         }
         let opened = opened?;
-        contained::cancel(doors, application, &index, &contained, deadline).await?;
+        contained::cancel(clients, application, &index, &contained, deadline).await?;
         // The index may have come while this was opened.
-        let containing = doors.table.containing_index(application, &push.digest).await?;
-        if let Some(index) = contained::asked_instead(doors, application, containing).await? {
+        let containing = clients.table.containing_index(application, &push.digest).await?;
+        if let Some(index) = contained::asked_instead(clients, application, containing).await? {
             let this = BTreeSet::from([push.digest.clone()]);
-            contained::cancel(doors, application, &index, &this, deadline).await?;
+            contained::cancel(clients, application, &index, &this, deadline).await?;
         }
         Ok(opened)
     } else {
@@ -135,10 +135,10 @@ pub async fn take(
     // later place than it had: what was followed meanwhile stays.
     if news || !is_ahead(now(), push.at) {
         let at = place(now(), push.at);
-        doors.table.follow(application, &push.repository, &push.tag, &push.digest, at).await?;
+        clients.table.follow(application, &push.repository, &push.tag, &push.digest, at).await?;
     }
     if taken.is_ok() {
-        called::catch_up(doors, application, &push.digest, &known, deadline).await?;
+        called::catch_up(clients, application, &push.digest, &known, deadline).await?;
     }
     Ok(taken)
 }
@@ -156,7 +156,7 @@ struct Opened {
 }
 
 async fn open(
-    doors: &Doors,
+    clients: &Clients,
     push: &Push,
     context: PushContext,
     manifest: Manifest,
@@ -168,7 +168,7 @@ async fn open(
         Some(_) => (None, Vec::new()),
         None => {
             // The label is only where the commit's name comes from: without it, the tag or the digest names it.
-            let config = doors.ecr.labels(&push.repository, &manifest).await.unwrap_or_else(|error| {
+            let config = clients.ecr.labels(&push.repository, &manifest).await.unwrap_or_else(|error| {
                 tracing::warn!(image.digest = %push.digest, "the image's labels could not be read: {}", chain(&error));
                 None
             });
@@ -183,7 +183,7 @@ async fn open(
     let mut news = false;
     for environment in &environments {
         let subject =
-            doors.table.environment(configuration.clone(), &environment.name, build.clone()).await?;
+            clients.table.environment(configuration.clone(), &environment.name, build.clone()).await?;
         let opening = Opening {
             id: OperationId::new(uuid_v7(now())),
             occurrence: Occurrence { at: push.at, digest: push.digest.clone() },
@@ -199,11 +199,11 @@ async fn open(
             reason: None,
         };
         let observed = vec![Observed::Opened(Box::new(opening))];
-        match drive(doors, Start::Subject(Box::new(subject)), observed, deadline).await {
+        match drive(clients, Start::Subject(Box::new(subject)), observed, deadline).await {
             Ok(after) => (build, news) = (after.build, true),
             // The same event came before: what it began is finished by whoever began it, or by a tick.
             Err(DriveError::AlreadyOpened) => {
-                build = doors.table.build(&configuration.application.name, &push.digest).await?;
+                build = clients.table.build(&configuration.application.name, &push.digest).await?;
             }
             Err(error) => return Err(error.into()),
         }

@@ -17,7 +17,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::clock::now;
-use crate::{Deadline, Doors, Post, Topics, Verify};
+use crate::{Clients, Deadline, Post, Topics, Verify};
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -51,7 +51,7 @@ fn level(name: &str) -> LevelFilter {
     }
 }
 
-/// The doors beyond the table and the registry that a function's role opens. Each is a feature of this crate too.
+/// The clients beyond the table and the registry that a function's role opens. Each is a feature of this crate too.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Needs {
     pub ecs: bool,
@@ -60,10 +60,10 @@ pub struct Needs {
     pub verify: bool,
 }
 
-/// The doors, and the session that they share, for what else a function opens.
-pub async fn doors(needs: Needs) -> Result<(Doors, Session), StartError> {
+/// The clients, and the session that they share, for what else a function opens.
+pub async fn clients(needs: Needs) -> Result<(Clients, Session), StartError> {
     let session = Session::from_env()?;
-    let doors = Doors {
+    let clients = Clients {
         table: Table::new(&session, required("STABLEPIN_TABLE")?),
         ecr: Ecr::new(&session),
         ecs: (cfg!(feature = "ecs") && needs.ecs).then(|| Ecs::new(&session)),
@@ -88,7 +88,7 @@ pub async fn doors(needs: Needs) -> Result<(Doors, Session), StartError> {
     services.extend(needs.ecs.then_some(Service::Ecs));
     services.extend(needs.post.then_some(Service::Sns));
     session.warm(&services).await;
-    Ok((doors, session))
+    Ok((clients, session))
 }
 
 /// The topics of secret links: at least one.

@@ -10,7 +10,7 @@ use stablepin_rules::records::{Environment, OperationId, Subject};
 use stablepin_rules::step::{Drifted, Observed};
 
 use crate::clock::now;
-use crate::{Deadline, Doors, DriveError, Start, drive};
+use crate::{Clients, Deadline, DriveError, Start, drive};
 
 #[derive(Debug, thiserror::Error)]
 pub enum TagError {
@@ -56,7 +56,7 @@ pub fn kept(
 
 /// An event told of this tag: where is it now? Answers whether it had drifted.
 pub async fn look_at(
-    doors: &Doors,
+    clients: &Clients,
     subject: Subject,
     tag: &ImageTag,
     deadline: Deadline,
@@ -64,19 +64,19 @@ pub async fn look_at(
     let Some(policy) = subject.policy().cloned() else { return Ok(false) };
     let ids = [ImageId::Tag(tag.clone())];
     let (repository, found) =
-        tokio::join!(doors.ecr.repository(&policy.repository), doors.ecr.image(&policy.repository, &ids));
+        tokio::join!(clients.ecr.repository(&policy.repository), clients.ecr.image(&policy.repository, &ids));
     let Some(repository) = repository? else { return Ok(false) };
     let wanted = kept(&policy, &subject.environment, &repository.mutability);
     if !wanted.iter().any(|(kept, _)| kept == tag) {
         return Ok(false);
     }
     let found = found?.into_iter().next().map(|manifest| manifest.digest);
-    put_right(doors, subject, tag, found, deadline).await
+    put_right(clients, subject, tag, found, deadline).await
 }
 
 /// It was found there now. Answers whether it had drifted.
 pub async fn put_right(
-    doors: &Doors,
+    clients: &Clients,
     subject: Subject,
     tag: &ImageTag,
     found: Option<ImageDigest>,
@@ -84,7 +84,7 @@ pub async fn put_right(
 ) -> Result<bool, TagError> {
     let by = match (&found, subject.policy()) {
         (Some(digest), Some(policy)) => {
-            let found = doors.table.caller(subject.application(), &policy.repository, tag, digest).await?;
+            let found = clients.table.caller(subject.application(), &policy.repository, tag, digest).await?;
             // Somebody may have put it there before, and somebody else now.
             found.filter(|caller| caller.is_recent(now()))
         }
@@ -92,6 +92,6 @@ pub async fn put_right(
     };
     let drifted = Drifted { id: OperationId::new(uuid_v7(now())), tag: tag.clone(), found, by };
     let observed = vec![Observed::Drifted(drifted)];
-    let after = drive(doors, Start::Subject(Box::new(subject)), observed, deadline).await?;
+    let after = drive(clients, Start::Subject(Box::new(subject)), observed, deadline).await?;
     Ok(after.operation.is_some())
 }

@@ -9,7 +9,7 @@ mod reads;
 
 use stablepin_aws::ecs::Ecs;
 use stablepin_http::{Problem, Request, Response};
-use stablepin_reconciler::Doors;
+use stablepin_reconciler::Clients;
 use stablepin_reconciler::errors::chain;
 use stablepin_rules::pattern::Pattern;
 use stablepin_rules::step::Wish;
@@ -60,21 +60,21 @@ fn patterns(name: &'static str, list: &str) -> Result<Vec<Pattern>, InvalidSetti
 }
 
 /// `ecs` only reads, for the console: what moves services has no door here.
-pub async fn handle(doors: &Doors, ecs: &Ecs, settings: &Settings, request: &Request) -> Response {
+pub async fn handle(clients: &Clients, ecs: &Ecs, settings: &Settings, request: &Request) -> Response {
     if let "GET /console" | "HEAD /console" | "GET /console/{application}" | "HEAD /console/{application}" =
         request.route.as_str()
     {
-        return console::open(&doors.table, ecs, settings, request).await;
+        return console::open(&clients.table, ecs, settings, request).await;
     }
     let answer = match request.signed_by() {
         Err(problem) => Err(problem),
-        Ok(_) => route(doors, settings, request).await,
+        Ok(_) => route(clients, settings, request).await,
     };
     answer.unwrap_or_else(|problem| problem.response())
 }
 
-async fn route(doors: &Doors, settings: &Settings, request: &Request) -> Result<Response, Problem> {
-    let table = &doors.table;
+async fn route(clients: &Clients, settings: &Settings, request: &Request) -> Result<Response, Problem> {
+    let table = &clients.table;
     match request.route.as_str() {
         "GET /v1/applications" => applications::list(table, request).await,
         "GET /v1/applications/{application}" => applications::read(table, request).await,
@@ -89,16 +89,16 @@ async fn route(doors: &Doors, settings: &Settings, request: &Request) -> Result<
             reads::pins(table, request).await
         }
         "PUT /v1/applications/{application}/environments/{environment}/freeze" => {
-            orders::carry_out(doors, request, Wish::Freeze).await
+            orders::carry_out(clients, request, Wish::Freeze).await
         }
         "DELETE /v1/applications/{application}/environments/{environment}/freeze" => {
-            orders::carry_out(doors, request, Wish::Thaw).await
+            orders::carry_out(clients, request, Wish::Thaw).await
         }
         "DELETE /v1/applications/{application}/environments/{environment}/hold" => {
-            orders::carry_out(doors, request, Wish::ReleaseHold).await
+            orders::carry_out(clients, request, Wish::ReleaseHold).await
         }
         "DELETE /v1/applications/{application}/environments/{environment}/watermark" => {
-            orders::carry_out(doors, request, Wish::ResetWatermark).await
+            orders::carry_out(clients, request, Wish::ResetWatermark).await
         }
         "GET /v1/applications/{application}/rollbacks/{rollback}" => reads::rollback(table, request).await,
         "GET /v1/applications/{application}/audit" => reads::audit(table, request).await,

@@ -7,7 +7,7 @@ use stablepin_reconciler::start::{self, Needs};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     start::logs();
-    let (doors, session) = start::doors(Needs::default()).await?;
+    let (clients, session) = start::clients(Needs::default()).await?;
     let settings = Settings::new(
         session.region().to_owned(),
         start::required("STABLEPIN_URL")?,
@@ -18,7 +18,7 @@ async fn main() -> Result<(), Error> {
     run(service_fn(async |event: LambdaEvent<Event>| {
         Ok::<_, Error>(match Request::read(event.payload) {
             // Boxed: else futures lie in one another deeper than the compiler follows.
-            Ok(request) => Box::pin(handle(&doors, &ecs, &settings, &request)).await,
+            Ok(request) => Box::pin(handle(&clients, &ecs, &settings, &request)).await,
             Err(problem) => problem.response(),
         })
     }))

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::json;
 use stablepin_http::{Problem, Request, Response, json as answer};
 use stablepin_reconciler::clock::now;
-use stablepin_reconciler::{Deadline, Doors, Start, drive};
+use stablepin_reconciler::{Clients, Deadline, Start, drive};
 use stablepin_rules::audit::Actor;
 use stablepin_rules::name::{ApplicationName, EnvironmentName};
 use stablepin_rules::step::{Observed, Order, Wish};
@@ -20,7 +20,7 @@ struct Body {
     reason: Option<String>,
 }
 
-pub(crate) async fn carry_out(doors: &Doors, request: &Request, wish: Wish) -> Result<Response, Problem> {
+pub(crate) async fn carry_out(clients: &Clients, request: &Request, wish: Wish) -> Result<Response, Problem> {
     let actor = Actor::Principal { arn: request.signed_by()?.to_owned() };
     let application = request.parsed("application", ApplicationName::parse)?;
     let environment = request.parsed("environment", EnvironmentName::parse)?;
@@ -31,13 +31,13 @@ pub(crate) async fn carry_out(doors: &Doors, request: &Request, wish: Wish) -> R
             Problem::bad_request(format!("the body is not an order: {error}. Send JSON such as {example}"))
         })?,
     };
-    let found = doors.table.configured_environment(&application, &environment).await;
+    let found = clients.table.configured_environment(&application, &environment).await;
     let subject = found
         .map_err(|error| ours(request, &error))?
         .ok_or_else(|| Problem::not_found("application of that name"))?;
     let observed = vec![Observed::Ordered(Order { wish, reason: body.reason, actor })];
     let deadline = Deadline::of_invocation(now() + SignedDuration::from_secs(10));
-    match drive(doors, Start::Subject(Box::new(subject)), observed, deadline).await {
+    match drive(clients, Start::Subject(Box::new(subject)), observed, deadline).await {
         Ok(after) => Ok(answer(
             200,
             &json!({ "application": application, "name": environment, "record": after.environment }),

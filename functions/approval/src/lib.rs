@@ -9,7 +9,7 @@ use stablepin_aws::dynamodb::{Key, OperationKey};
 use stablepin_http::{Request, Response};
 use stablepin_reconciler::clock::now;
 use stablepin_reconciler::errors::chain;
-use stablepin_reconciler::{Deadline, Doors, DriveError, Start, Topics, code_hash, drive, token_hash};
+use stablepin_reconciler::{Clients, Deadline, DriveError, Start, Topics, code_hash, drive, token_hash};
 use stablepin_rules::audit::Actor;
 use stablepin_rules::code::{Code, MOST_WRONG_CODES};
 use stablepin_rules::name::{ApplicationName, EnvironmentName};
@@ -21,17 +21,17 @@ use stablepin_rules::step::{Decision, Form, Observed, may_decide};
 use page::{Field, Place, Standing};
 
 /// Answers every request; an error that is ours shows its id, and Lambda need not try again.
-pub async fn handle(doors: &Doors, topics: &Topics, request: &Request, deadline: Deadline) -> Response {
-    let table = &doors.table;
+pub async fn handle(clients: &Clients, topics: &Topics, request: &Request, deadline: Deadline) -> Response {
+    let table = &clients.table;
     let signed = match request.route.as_str() {
         "POST /v1/applications/{application}/promotions/{promotion}/decision" => {
-            Some(signed::decide(doors, request, deadline).await)
+            Some(signed::decide(clients, request, deadline).await)
         }
         "POST /v1/applications/{application}/environments/{environment}/promotions" => {
-            Some(signed::ask(doors, request, deadline).await)
+            Some(signed::ask(clients, request, deadline).await)
         }
         "POST /v1/applications/{application}/promotions/{promotion}/withdraw" => {
-            Some(signed::withdraw(doors, request, deadline).await)
+            Some(signed::withdraw(clients, request, deadline).await)
         }
         "GET /v1/applications/{application}/approvers/{approver}/subscription" => {
             Some(subscriptions::read(table, topics, request).await)
@@ -48,9 +48,9 @@ pub async fn handle(doors: &Doors, topics: &Topics, request: &Request, deadline:
         return answer.unwrap_or_else(|problem| problem.response());
     }
     let answer = match request.method.as_str() {
-        "GET" if request.route.ends_with("/status") => status(doors, request).await,
-        "GET" | "HEAD" => show(doors, request).await,
-        "POST" => decide(doors, request, deadline).await,
+        "GET" if request.route.ends_with("/status") => status(clients, request).await,
+        "GET" | "HEAD" => show(clients, request).await,
+        "POST" => decide(clients, request, deadline).await,
         _ => Err(Answer::page(page::no_such_method())),
     };
     match answer {
@@ -89,9 +89,9 @@ impl From<DriveError> for Answer {
 }
 
 /// One consistent read, no write.
-async fn show(doors: &Doors, request: &Request) -> Result<Response, Answer> {
+async fn show(clients: &Clients, request: &Request) -> Result<Response, Answer> {
     let secret = request.query("t").unwrap_or_default();
-    let (subject, token) = open(doors, request, secret).await?;
+    let (subject, token) = open(clients, request, secret).await?;
     let place = Place { path: request.raw_path(), secret };
     Ok(match may_decide(now(), &subject, &token.approver, Some(&token)) {
         Ok(()) => page::question(&subject, &token, place, None),
@@ -102,8 +102,8 @@ async fn show(doors: &Doors, request: &Request) -> Result<Response, Answer> {
 }
 
 /// For the page's script: the same read.
-async fn status(doors: &Doors, request: &Request) -> Result<Response, Answer> {
-    let (subject, token) = open(doors, request, request.query("t").unwrap_or_default()).await?;
+async fn status(clients: &Clients, request: &Request) -> Result<Response, Answer> {
+    let (subject, token) = open(clients, request, request.query("t").unwrap_or_default()).await?;
     let standing = match may_decide(now(), &subject, &token.approver, Some(&token)) {
         Ok(()) => Standing::now(&subject, &token.approver),
         Err(refusal) => Standing::refused(&subject, &token.approver, &refusal),
@@ -114,7 +114,7 @@ async fn status(doors: &Doors, request: &Request) -> Result<Response, Answer> {
 /// How often a form is looked at again, when others tried the same link at the same moment.
 const MOST_RACES: usize = 4;
 
-async fn decide(doors: &Doors, request: &Request, deadline: Deadline) -> Result<Response, Answer> {
+async fn decide(clients: &Clients, request: &Request, deadline: Deadline) -> Result<Response, Answer> {
     let form = request.form();
     let field = |name: &str| form.get(name).map(String::as_str).unwrap_or_default();
     let place = Place { path: request.raw_path(), secret: field("t") };
@@ -126,7 +126,7 @@ async fn decide(doors: &Doors, request: &Request, deadline: Deadline) -> Result<
         reason: reason.as_deref().unwrap_or_default(),
     };
     for _ in 0..MOST_RACES {
-        let (subject, token) = open(doors, request, place.secret).await?;
+        let (subject, token) = open(clients, request, place.secret).await?;
         let approver = token.approver.clone();
         let refused = |subject: &Subject, refusal: &Refusal| {
             page::stands(subject, place, &Standing::refused(subject, &approver, refusal))
@@ -157,17 +157,17 @@ async fn decide(doors: &Doors, request: &Request, deadline: Deadline) -> Result<
             }),
         };
         let start = || Start::Subject(Box::new(subject.clone()));
-        match drive(doors, start(), vec![Observed::Decision(decision)], deadline).await {
+        match drive(clients, start(), vec![Observed::Decision(decision)], deadline).await {
             Ok(after) => return Ok(page::stands(&after, place, &Standing::now(&after, &approver))),
             Err(DriveError::Refused(Refusal::WrongCode)) => {
                 // Counted before anybody hears that it was wrong.
                 let observed = vec![Observed::WrongCode(token.clone())];
-                match drive(doors, start(), observed, deadline).await {
+                match drive(clients, start(), observed, deadline).await {
                     Ok(_) => {}
                     Err(DriveError::LinkUsed) => continue,
                     Err(error) => return Err(error.into()),
                 }
-                let (subject, token) = open(doors, request, place.secret).await?;
+                let (subject, token) = open(clients, request, place.secret).await?;
                 if token.is_burnt() {
                     return Ok(refused(&subject, &Refusal::LinkBurnt));
                 }
@@ -181,12 +181,12 @@ async fn decide(doors: &Doors, request: &Request, deadline: Deadline) -> Result<
                 return asks_again(wrong(422, refusal.to_string(), Field::Extra));
             }
             Err(DriveError::Refused(refusal @ Refusal::FactsChanged)) => {
-                let (subject, token) = open(doors, request, place.secret).await?;
+                let (subject, token) = open(clients, request, place.secret).await?;
                 let wrong = wrong(409, refusal.to_string(), Field::None);
                 return Ok(page::question(&subject, &token, place, Some(&wrong)));
             }
             Err(DriveError::Refused(refusal)) => {
-                let (subject, _) = open(doors, request, place.secret).await?;
+                let (subject, _) = open(clients, request, place.secret).await?;
                 return Ok(refused(&subject, &refusal));
             }
             // Two clicks at once: the other one counts, and is shown. Or it was a wrong code, and counts too.
@@ -199,13 +199,13 @@ async fn decide(doors: &Doors, request: &Request, deadline: Deadline) -> Result<
 
 /// The promotion that the path names, if the link is one of its own. An unknown link and an unknown promotion
 /// look the same.
-async fn open(doors: &Doors, request: &Request, secret: &str) -> Result<(Subject, Token), Answer> {
+async fn open(clients: &Clients, request: &Request, secret: &str) -> Result<(Subject, Token), Answer> {
     let unknown = || Answer::page(page::refused(&Refusal::UnknownLink));
     let application = ApplicationName::parse(request.path("application")).map_err(|_| unknown())?;
     let environment = EnvironmentName::parse(request.path("environment")).map_err(|_| unknown())?;
     let promotion = OperationId::parse(request.path("promotion")).ok_or_else(unknown)?;
     let key = Key { application, environment, operation: OperationKey::Promotion(promotion) };
-    let found = doors.table.subject(&key, Some(&token_hash(secret))).await;
+    let found = clients.table.subject(&key, Some(&token_hash(secret))).await;
     match found.map_err(|error| Answer::Ours(chain(&error)))? {
         Some((subject, Some(token)))
             if token.promotion == promotion

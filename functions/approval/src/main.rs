@@ -6,13 +6,13 @@ use stablepin_reconciler::start::{self, Needs};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     start::logs();
-    let (doors, session) = start::doors(Needs::default()).await?;
+    let (clients, session) = start::clients(Needs::default()).await?;
     let topics = start::topics(&session)?;
     run(service_fn(async |event: LambdaEvent<Event>| {
         let deadline = start::deadline(event.context.deadline);
         Ok::<_, Error>(match Request::read(event.payload) {
             // Boxed: else futures lie in one another deeper than the compiler follows.
-            Ok(request) => Box::pin(handle(&doors, &topics, &request, deadline)).await,
+            Ok(request) => Box::pin(handle(&clients, &topics, &request, deadline)).await,
             Err(problem) => problem.response(),
         })
     }))

@@ -7,7 +7,7 @@ use stablepin_aws::dynamodb::{Key, OperationKey, uuid_v7};
 use stablepin_http::{Problem, Request, Response, json as answer};
 use stablepin_reconciler::clock::now;
 use stablepin_reconciler::errors::chain;
-use stablepin_reconciler::{Deadline, Doors, DriveError, Start, called, drive};
+use stablepin_reconciler::{Clients, Deadline, DriveError, Start, called, drive};
 use stablepin_rules::audit::Actor;
 use stablepin_rules::commit::Commit;
 use stablepin_rules::image::ImageDigest;
@@ -37,7 +37,7 @@ struct Withdrawn {
 }
 
 pub(crate) async fn decide(
-    doors: &Doors,
+    clients: &Clients,
     request: &Request,
     deadline: Deadline,
 ) -> Result<Response, Problem> {
@@ -45,7 +45,7 @@ pub(crate) async fn decide(
     let example = r#"{"decision": "reject", "reason": "breaks the login"}"#;
     let body: Decided =
         serde_json::from_str(&request.body).map_err(|error| not_understood(&error, example))?;
-    let subject = subject(doors, request).await?;
+    let subject = subject(clients, request).await?;
     // One who is an approver here, if the signer is several.
     let here = |name: &&ApproverName| {
         subject.policy().is_some_and(|policy| policy.approval.approvers.contains(*name))
@@ -67,12 +67,12 @@ pub(crate) async fn decide(
         actor: Actor::Principal { arn },
         form: None,
     };
-    carry_out(doors, request, subject, Observed::Decision(decision), deadline).await
+    carry_out(clients, request, subject, Observed::Decision(decision), deadline).await
 }
 
 /// Whoever may call it takes the question back.
 pub(crate) async fn withdraw(
-    doors: &Doors,
+    clients: &Clients,
     request: &Request,
     deadline: Deadline,
 ) -> Result<Response, Problem> {
@@ -84,13 +84,17 @@ pub(crate) async fn withdraw(
             serde_json::from_str(text).map_err(|error| not_understood(&error, example))?
         }
     };
-    let subject = subject(doors, request).await?;
+    let subject = subject(clients, request).await?;
     let observed = Observed::Withdrawn { actor, reason: body.reason };
-    carry_out(doors, request, subject, observed, deadline).await
+    carry_out(clients, request, subject, observed, deadline).await
 }
 
 /// Without a push: it takes its place in the order now, as a push of the same image would.
-pub(crate) async fn ask(doors: &Doors, request: &Request, deadline: Deadline) -> Result<Response, Problem> {
+pub(crate) async fn ask(
+    clients: &Clients,
+    request: &Request,
+    deadline: Deadline,
+) -> Result<Response, Problem> {
     let actor = Actor::Principal { arn: request.signed_by()?.to_owned() };
     let application = request.parsed("application", ApplicationName::parse)?;
     let environment = request.parsed("environment", EnvironmentName::parse)?;
@@ -99,13 +103,13 @@ pub(crate) async fn ask(doors: &Doors, request: &Request, deadline: Deadline) ->
     let digest = ImageDigest::parse(&body.digest)
         .map_err(|error| Problem::bad_request(error.to_string()).with("in", "digest"))?;
     let read = async || {
-        let found = doors.table.configured_environment(&application, &environment).await;
+        let found = clients.table.configured_environment(&application, &environment).await;
         found
             .map_err(|error| ours(request, &error))?
             .ok_or_else(|| Problem::not_found("application of that name"))
     };
     let mut subject = read().await?;
-    let build = doors.table.build(&application, &digest).await.map_err(|error| ours(request, &error))?;
+    let build = clients.table.build(&application, &digest).await.map_err(|error| ours(request, &error))?;
     let Some(build) = build else {
         let detail = format!(
             "there is no build {digest} of {application}: only what was pushed to {} under a tag that `builds` names is one",
@@ -114,7 +118,7 @@ pub(crate) async fn ask(doors: &Doors, request: &Request, deadline: Deadline) ->
         return Err(Problem::new(404, "not-found", "Not found", detail));
     };
     // Whoever pushed it is counted like whoever asks for it.
-    let pushers = doors.table.pushers(&application, &digest).await;
+    let pushers = clients.table.pushers(&application, &digest).await;
     let pushers = pushers.map_err(|error| ours(request, &error))?;
     let opening = Opening {
         id: OperationId::new(uuid_v7(now())),
@@ -132,7 +136,7 @@ pub(crate) async fn ask(doors: &Doors, request: &Request, deadline: Deadline) ->
     };
     subject.build = Some(build);
     let opened = vec![Observed::Opened(Box::new(opening))];
-    let promotion = match drive(doors, Start::Subject(Box::new(subject)), opened, deadline).await {
+    let promotion = match drive(clients, Start::Subject(Box::new(subject)), opened, deadline).await {
         Ok(after) => after.promotion().map(|promotion| promotion.id),
         // Somebody asked in the same second: it is their promotion.
         Err(DriveError::AlreadyOpened) => {
@@ -141,7 +145,7 @@ pub(crate) async fn ask(doors: &Doors, request: &Request, deadline: Deadline) ->
         }
         Err(error) => return Err(refused(request, error)),
     };
-    let told = called::catch_up(doors, &application, &digest, &pushers, deadline).await;
+    let told = called::catch_up(clients, &application, &digest, &pushers, deadline).await;
     told.map_err(|error| ours(request, &error))?;
     let body = json!({ "application": application, "environment": environment, "promotion": promotion });
     Ok(answer(202, &body))
@@ -151,26 +155,26 @@ fn not_understood(error: &serde_json::Error, example: &str) -> Problem {
     Problem::bad_request(format!("the body is not understood: {error}. Send JSON such as {example}"))
 }
 
-async fn subject(doors: &Doors, request: &Request) -> Result<Subject, Problem> {
+async fn subject(clients: &Clients, request: &Request) -> Result<Subject, Problem> {
     let application = request.parsed("application", ApplicationName::parse)?;
     let missing = || Problem::not_found(&format!("promotion {} of {application}", request.path("promotion")));
     let id = OperationId::parse(request.path("promotion")).ok_or_else(missing)?;
     let operation = OperationKey::Promotion(id);
-    let found = doors.table.operation(&application, operation).await;
+    let found = clients.table.operation(&application, operation).await;
     let (environment, _) = found.map_err(|error| ours(request, &error))?.ok_or_else(missing)?;
     let key = Key { application: application.clone(), environment, operation };
-    let found = doors.table.subject(&key, None).await.map_err(|error| ours(request, &error))?;
+    let found = clients.table.subject(&key, None).await.map_err(|error| ours(request, &error))?;
     found.map(|(subject, _)| subject).ok_or_else(missing)
 }
 
 async fn carry_out(
-    doors: &Doors,
+    clients: &Clients,
     request: &Request,
     subject: Subject,
     observed: Observed,
     deadline: Deadline,
 ) -> Result<Response, Problem> {
-    match drive(doors, Start::Subject(Box::new(subject)), vec![observed], deadline).await {
+    match drive(clients, Start::Subject(Box::new(subject)), vec![observed], deadline).await {
         Ok(after) => {
             let promotion = after.promotion();
             let body = json!({

@@ -8,7 +8,7 @@ use stablepin_aws::dynamodb::{About, TableError};
 use stablepin_aws::sns::{Sns, SnsError};
 use stablepin_reconciler::clock::now;
 use stablepin_reconciler::errors::chain;
-use stablepin_reconciler::{Doors, Topics, mail};
+use stablepin_reconciler::{Clients, Topics, mail};
 use stablepin_rules::application::Application;
 use stablepin_rules::name::ApplicationName;
 use stablepin_rules::one_line::cut;
@@ -31,10 +31,10 @@ const LONGEST_FINDING: usize = 1000;
 
 /// Looks at the topics: whom their policies let subscribe and publish, and whether each subscriber is an approver who gets
 /// the own links only. Returns how many findings there are, those about what could not be read included.
-pub(crate) async fn topics(doors: &Doors, roles: &TopicRoles) -> Result<usize, HealthError> {
-    let Some(post) = &doors.post else { return Ok(0) };
+pub(crate) async fn topics(clients: &Clients, roles: &TopicRoles) -> Result<usize, HealthError> {
+    let Some(post) = &clients.post else { return Ok(0) };
     let Topics { sns, arns } = &post.topics;
-    let approvers = all_approvers(doors).await?;
+    let approvers = all_approvers(clients).await?;
     let mut findings = BTreeSet::new();
     for topic in arns {
         match sns.topic_policy(topic).await {
@@ -54,18 +54,18 @@ pub(crate) async fn topics(doors: &Doors, roles: &TopicRoles) -> Result<usize, H
             }
         }
     }
-    tell(doors, &About::Topics, None, &findings).await?;
+    tell(clients, &About::Topics, None, &findings).await?;
     Ok(findings.len())
 }
 
 /// The addresses of all applications' approvers, in lower case. A file that this version cannot read has none: it asks
 /// nobody.
-async fn all_approvers(doors: &Doors) -> Result<BTreeSet<String>, TableError> {
+async fn all_approvers(clients: &Clients) -> Result<BTreeSet<String>, TableError> {
     let (mut addresses, mut after) = (BTreeSet::new(), None);
     loop {
-        let page = doors.table.applications(100, after).await?;
+        let page = clients.table.applications(100, after).await?;
         for name in &page.items {
-            let Some(stored) = doors.table.application(name).await? else { continue };
+            let Some(stored) = clients.table.application(name).await? else { continue };
             let Ok(application) = Application::parse(&stored.text, None) else { continue };
             addresses.extend(application.approvers.iter().map(|one| one.mail.lower()));
         }
@@ -101,8 +101,8 @@ async fn look(sns: &Sns, subscription: &Subscription, approvers: &BTreeSet<Strin
 }
 
 /// Of one application: approvers whom no mail reaches.
-pub(crate) async fn approvers(doors: &Doors, application: &Application) -> Result<(), HealthError> {
-    let Some(post) = &doors.post else { return Ok(()) };
+pub(crate) async fn approvers(clients: &Clients, application: &Application) -> Result<(), HealthError> {
+    let Some(post) = &clients.post else { return Ok(()) };
     let asked = |name| {
         let of = |one: &stablepin_rules::application::Environment| {
             one.approval.required > 0 && one.approval.approvers.contains(name)
@@ -115,7 +115,7 @@ pub(crate) async fn approvers(doors: &Doors, application: &Application) -> Resul
         (reach != Reach::Confirmed).then(|| format!("{} {}", one.name, reach.words()))
     });
     let about = About::Approvers(application.name.clone());
-    tell(doors, &about, Some(&application.name), &missing.collect()).await
+    tell(clients, &about, Some(&application.name), &missing.collect()).await
 }
 
 /// The first of the findings, and how many more there are.
@@ -135,24 +135,24 @@ fn shortened(mut finding: String) -> String {
 
 /// Whatever has changed since it was last told.
 async fn tell(
-    doors: &Doors,
+    clients: &Clients,
     about: &About,
     application: Option<&ApplicationName>,
     findings: &BTreeSet<String>,
 ) -> Result<(), HealthError> {
     let findings = &bounded(findings);
-    let before = doors.table.health(about).await?.map(|before| before.findings).unwrap_or_default();
+    let before = clients.table.health(about).await?.map(|before| before.findings).unwrap_or_default();
     if before == *findings {
         return Ok(());
     }
     // Before it is written: told twice is better than never.
-    if let Some(verify) = &doors.verify {
+    if let Some(verify) = &clients.verify {
         let list: Vec<String> = findings.iter().cloned().collect();
         let told = mail::health(application, &list);
         let chat = told.chat.to_string();
         verify.sns.notify(&verify.topic_arn, &told.mail.subject, &chat, &told.mail.body).await?;
     }
-    doors.table.put_health(about, findings, now()).await?;
+    clients.table.put_health(about, findings, now()).await?;
     Ok(())
 }
 

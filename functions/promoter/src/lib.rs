@@ -14,7 +14,7 @@ use stablepin_aws::dynamodb::{Key, OperationKey, TableError};
 use stablepin_reconciler::clock::now;
 use stablepin_reconciler::errors::chain;
 use stablepin_reconciler::live_drift::{self, LiveDriftError};
-use stablepin_reconciler::{Deadline, Doors, DriveError, Start, drive};
+use stablepin_reconciler::{Clients, Deadline, DriveError, Start, drive};
 use stablepin_rules::application::ServiceName;
 use stablepin_rules::records::{SlotKind, Subject};
 use stablepin_rules::step::Observed;
@@ -49,7 +49,7 @@ const PER_TICK: i32 = 100;
 const EACH: SignedDuration = SignedDuration::from_secs(30);
 
 pub async fn handle(
-    doors: &Doors,
+    clients: &Clients,
     bus: &Bus,
     queue: &Queue,
     roles: &TopicRoles,
@@ -58,52 +58,53 @@ pub async fn handle(
 ) -> Result<Value, PromoterError> {
     match woken {
         Woken::Tick => {
-            let due = doors.table.due(now(), PER_TICK).await?;
-            let driven = all(doors, due, &[Observed::Tick], deadline).await?;
+            let due = clients.table.due(now(), PER_TICK).await?;
+            let driven = all(clients, due, &[Observed::Tick], deadline).await?;
             Ok(json!({ "driven": driven }))
         }
         Woken::Hour => {
-            let applications = sweep::hand_out(doors, queue).await?;
+            let applications = sweep::hand_out(clients, queue).await?;
             Ok(json!({ "applications": applications }))
         }
         Woken::Subscribers => {
-            let exposed = health::topics(doors, roles).await?;
+            let exposed = health::topics(clients, roles).await?;
             Ok(json!({ "findings": exposed }))
         }
-        Woken::Sweep(application) => Ok(sweep::one(doors, &application, deadline).await?.into()),
+        Woken::Sweep(application) => Ok(sweep::one(clients, &application, deadline).await?.into()),
         Woken::Operation(key) => {
-            let driven = all(doors, vec![key], &[Observed::Nudge], deadline).await?;
+            let driven = all(clients, vec![key], &[Observed::Nudge], deadline).await?;
             Ok(json!({ "driven": driven }))
         }
         // Once a later build is pinned, the earlier ones that wait cannot be any more: they end now, not when
         // they expire.
         Woken::Pinned { application, environment } => {
-            let open = doors.table.open_promotions(&application, Some(&environment)).await?;
-            let driven = all(doors, open, &[Observed::Tick], deadline).await?;
+            let open = clients.table.open_promotions(&application, Some(&environment)).await?;
+            let driven = all(clients, open, &[Observed::Tick], deadline).await?;
             Ok(json!({ "driven": driven }))
         }
         Woken::Configured { application } => {
-            let open = doors.table.open_promotions(&application, None).await?;
-            let driven = all(doors, open, &[Observed::Tick, Observed::Nudge], deadline).await?;
+            let open = clients.table.open_promotions(&application, None).await?;
+            let driven = all(clients, open, &[Observed::Tick, Observed::Nudge], deadline).await?;
             Ok(json!({ "driven": driven }))
         }
         // While it had the slot, what ECS told of deployments by others was not looked into.
         Woken::Ended { application, environment } => {
-            let Some(subject) = doors.table.configured_environment(&application, &environment).await? else {
+            let Some(subject) = clients.table.configured_environment(&application, &environment).await?
+            else {
                 return Ok(json!({ "driven": 0 }));
             };
-            let drifted = live_drift::look(doors, subject, None, deadline).await?;
+            let drifted = live_drift::look(clients, subject, None, deadline).await?;
             Ok(json!({ "driven": 0, "drifted": drifted }))
         }
         Woken::Deployment { service_arn } => {
-            let Some((subject, service)) = deployed(doors, &service_arn).await? else {
+            let Some((subject, service)) = deployed(clients, &service_arn).await? else {
                 return Ok(json!({ "driven": 0 }));
             };
             let Some(key) = in_slot(&subject) else {
-                let drifted = live_drift::look(doors, subject, Some(&service), deadline).await?;
+                let drifted = live_drift::look(clients, subject, Some(&service), deadline).await?;
                 return Ok(json!({ "driven": 0, "drifted": drifted }));
             };
-            let driven = all(doors, vec![key], &[Observed::Nudge], deadline).await?;
+            let driven = all(clients, vec![key], &[Observed::Nudge], deadline).await?;
             Ok(json!({ "driven": driven }))
         }
         Woken::Audit(records) => {
@@ -114,16 +115,19 @@ pub async fn handle(
 }
 
 /// The environment that the service belongs to.
-async fn deployed(doors: &Doors, service_arn: &str) -> Result<Option<(Subject, ServiceName)>, TableError> {
-    let Some(application) = doors.table.claimant_of(service_arn).await? else { return Ok(None) };
-    let Some(stored) = doors.table.application(&application).await? else { return Ok(None) };
+async fn deployed(
+    clients: &Clients,
+    service_arn: &str,
+) -> Result<Option<(Subject, ServiceName)>, TableError> {
+    let Some(application) = clients.table.claimant_of(service_arn).await? else { return Ok(None) };
+    let Some(stored) = clients.table.application(&application).await? else { return Ok(None) };
     let Ok(parsed) = stablepin_rules::application::Application::parse(&stored.text, None) else {
         return Ok(None);
     };
     for environment in &parsed.environments {
         let named = |service: &&ServiceName| service_arn.ends_with(&format!(":service/{service}"));
         let Some(service) = environment.services.iter().find(named) else { continue };
-        let subject = doors.table.configured_environment(&application, &environment.name).await?;
+        let subject = clients.table.configured_environment(&application, &environment.name).await?;
         return Ok(subject.map(|subject| (subject, service.clone())));
     }
     Ok(None)
@@ -143,7 +147,7 @@ fn in_slot(subject: &Subject) -> Option<Key> {
 }
 
 async fn all(
-    doors: &Doors,
+    clients: &Clients,
     keys: Vec<Key>,
     observed: &[Observed],
     deadline: Deadline,
@@ -153,7 +157,7 @@ async fn all(
         if deadline.is_near() {
             break;
         }
-        match drive(doors, Start::Operation(key.clone()), observed.to_vec(), deadline.within(EACH)).await {
+        match drive(clients, Start::Operation(key.clone()), observed.to_vec(), deadline.within(EACH)).await {
             Ok(_) | Err(DriveError::NotFound) => driven += 1,
             Err(error) => {
                 failed += usize::from(error.is_retryable());

@@ -11,7 +11,7 @@ use stablepin_rules::topic_policy::TopicRoles;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     start::logs();
-    let (doors, session) = start::doors(Needs { ecs: true, post: true, verify: true }).await?;
+    let (clients, session) = start::clients(Needs { ecs: true, post: true, verify: true }).await?;
     let bus = Bus { door: EventBridge::new(&session), name: start::required("STABLEPIN_BUS")? };
     let queue = Queue { sqs: Sqs::new(&session), url: start::required("STABLEPIN_SWEEP_QUEUE")? };
     let location = StackLocation::from_env()?;
@@ -33,7 +33,7 @@ async fn main() -> Result<(), Error> {
             return Ok(json!({ "refused": "an event of another account or region" }));
         }
         let woken = Woken::read(event.payload)?;
-        Ok::<Value, Error>(handle(&doors, &bus, &queue, &roles, woken, deadline).await?)
+        Ok::<Value, Error>(handle(&clients, &bus, &queue, &roles, woken, deadline).await?)
     }))
     .await
 }

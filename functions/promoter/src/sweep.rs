@@ -11,7 +11,7 @@ use stablepin_reconciler::errors::chain;
 use stablepin_reconciler::live_drift::{self, LiveDriftError};
 use stablepin_reconciler::push::{self, NoBuild, Push, PushError};
 use stablepin_reconciler::tag::{self, TagError};
-use stablepin_reconciler::{Deadline, Doors};
+use stablepin_reconciler::{Clients, Deadline};
 use stablepin_rules::application::{Application, Environment};
 use stablepin_rules::build_tag::current;
 use stablepin_rules::image::{ImageDigest, ImageTag};
@@ -50,10 +50,10 @@ pub enum SweepError {
 const SPREAD_SECONDS: usize = 900;
 
 /// One message for each application.
-pub(crate) async fn hand_out(doors: &Doors, queue: &Queue) -> Result<usize, SweepError> {
+pub(crate) async fn hand_out(clients: &Clients, queue: &Queue) -> Result<usize, SweepError> {
     let (mut messages, mut after) = (Vec::new(), None);
     loop {
-        let page = doors.table.applications(100, after).await?;
+        let page = clients.table.applications(100, after).await?;
         messages.extend(page.items.iter().map(|name| json!({ "sweep": name }).to_string()));
         match page.next {
             Some(next) => after = Some(next),
@@ -80,28 +80,28 @@ impl From<Swept> for Value {
 /// One application. What cannot be put right keeps nothing else from it; its error comes at the end, so that the
 /// queue tries again.
 pub(crate) async fn one(
-    doors: &Doors,
+    clients: &Clients,
     application: &ApplicationName,
     deadline: Deadline,
 ) -> Result<Swept, SweepError> {
-    let Some(stored) = doors.table.application(application).await? else { return Ok(Swept::default()) };
+    let Some(stored) = clients.table.application(application).await? else { return Ok(Swept::default()) };
     let Ok(configured) = Application::parse(&stored.text, None) else { return Ok(Swept::default()) };
     let mut sweep = Sweep { application, swept: Swept::default(), failed: None };
-    if let Err(error) = health::approvers(doors, &configured).await {
+    if let Err(error) = health::approvers(clients, &configured).await {
         sweep.fails(error.into());
     }
-    let images = doors.ecr.tagged(&configured.repository).await?;
-    match missed(doors, &configured, stored.at, &images).await {
+    let images = clients.ecr.tagged(&configured.repository).await?;
+    match missed(clients, &configured, stored.at, &images).await {
         Ok(missed) => {
             for push in &missed {
-                let taken = push::take(doors, application, push, deadline).await;
+                let taken = push::take(clients, application, push, deadline).await;
                 sweep.took(push, taken);
             }
         }
         Err(error) => sweep.fails(error),
     }
-    drifted(doors, &configured, &images, deadline, &mut sweep).await;
-    live_drifted(doors, &configured, deadline, &mut sweep).await;
+    drifted(clients, &configured, &images, deadline, &mut sweep).await;
+    live_drifted(clients, &configured, deadline, &mut sweep).await;
     match sweep.failed {
         None => Ok(sweep.swept),
         Some(error) => Err(error),
@@ -157,7 +157,7 @@ impl Sweep<'_> {
 
 /// With the times that the order of promotions goes by.
 async fn missed(
-    doors: &Doors,
+    clients: &Clients,
     configured: &Application,
     configured_at: Timestamp,
     images: &[ImageDetail],
@@ -174,11 +174,11 @@ async fn missed(
         })
         .collect();
     let tags: Vec<ImageTag> = found.iter().map(|one| one.tag.clone()).collect();
-    let known = doors.table.known_tags(name, repository, &tags).await?;
+    let known = clients.table.known_tags(name, repository, &tags).await?;
     let at = now();
     let missed = sweep::missed(at, &configured.builds, configured_at, &found, &known);
     let digests: Vec<ImageDigest> = missed.iter().map(|one| one.digest.clone()).collect();
-    let built = doors.table.known_builds(name, &digests).await?;
+    let built = clients.table.known_builds(name, &digests).await?;
     let push = |one: Missed| Push {
         // When an image that is known got a tag again, nobody knows: it is taken for now.
         at: if built.contains(&one.digest) && !one.told { at } else { one.at },
@@ -191,19 +191,19 @@ async fn missed(
 
 /// Tags of ours that are not where they belong.
 async fn drifted(
-    doors: &Doors,
+    clients: &Clients,
     configured: &Application,
     images: &[ImageDetail],
     deadline: Deadline,
     sweep: &mut Sweep<'_>,
 ) {
-    let repository = match doors.ecr.repository(&configured.repository).await {
+    let repository = match clients.ecr.repository(&configured.repository).await {
         Ok(Some(repository)) => repository,
         Ok(None) => return,
         Err(error) => return sweep.fails(error.into()),
     };
     for policy in &configured.environments {
-        let subject = match doors.table.configured_environment(&configured.name, &policy.name).await {
+        let subject = match clients.table.configured_environment(&configured.name, &policy.name).await {
             Ok(Some(subject)) => subject,
             Ok(None) => continue,
             Err(error) => {
@@ -211,26 +211,31 @@ async fn drifted(
                 continue;
             }
         };
-        if let Err(error) = forget(doors, &subject, policy).await {
+        if let Err(error) = forget(clients, &subject, policy).await {
             sweep.fails(error.into());
         }
         for (tag, wanted) in tag::kept(policy, &subject.environment, &repository.mutability) {
             let on = images.iter().find(|image| image.tags.contains(&tag)).map(|image| image.digest.clone());
             if on.as_ref() != Some(&wanted) {
                 // The listing is some seconds old: it is looked at once more.
-                sweep.looked(tag::look_at(doors, subject.clone(), &tag, deadline).await);
+                sweep.looked(tag::look_at(clients, subject.clone(), &tag, deadline).await);
             }
         }
     }
 }
 
 /// Services that do not run the pin.
-async fn live_drifted(doors: &Doors, configured: &Application, deadline: Deadline, sweep: &mut Sweep<'_>) {
+async fn live_drifted(
+    clients: &Clients,
+    configured: &Application,
+    deadline: Deadline,
+    sweep: &mut Sweep<'_>,
+) {
     for policy in configured.environments.iter().filter(|policy| !policy.services.is_empty()) {
         let looked = async {
-            let found = doors.table.configured_environment(&configured.name, &policy.name).await?;
+            let found = clients.table.configured_environment(&configured.name, &policy.name).await?;
             let Some(subject) = found else { return Ok(false) };
-            live_drift::look(doors, subject, None, deadline).await
+            live_drift::look(clients, subject, None, deadline).await
         };
         match looked.await {
             Ok(false) => {}
@@ -245,21 +250,21 @@ async fn live_drifted(doors: &Doors, configured: &Application, deadline: Deadlin
 }
 
 /// What our moving tags were put on so long ago that nothing can be told of it any more.
-async fn forget(doors: &Doors, subject: &Subject, policy: &Environment) -> Result<(), TableError> {
+async fn forget(clients: &Clients, subject: &Subject, policy: &Environment) -> Result<(), TableError> {
     let application = subject.application();
     let tags = [policy.stable_tag.clone(), current(&policy.name)];
-    for (tag, known) in doors.table.known_tags(application, &policy.repository, &tags).await? {
+    for (tag, known) in clients.table.known_tags(application, &policy.repository, &tags).await? {
         if known.intents.len() <= MOST_INTENTS {
             continue;
         }
-        let pins = doors.table.newest_pins(application, &policy.name, NEWEST_PINS).await?;
+        let pins = clients.table.newest_pins(application, &policy.name, NEWEST_PINS).await?;
         let record = &subject.environment;
         let shown =
             record.pin.iter().map(|pin| &pin.digest).chain(record.current.iter().map(|live| &live.digest));
         let newest = pins.iter().map(|pin| &pin.digest).chain(shown).cloned().collect();
         let old = sweep::forgotten(&known.intents, &newest);
         if !old.is_empty() {
-            doors.table.forget_intents(subject, &policy.repository, &tag, &old).await?;
+            clients.table.forget_intents(subject, &policy.repository, &tag, &old).await?;
         }
     }
     Ok(())

@@ -150,7 +150,7 @@ impl<'a> Apply<'a> {
 
     /// Up to a hundred images, none of which needs another of them to be gone.
     async fn part(&mut self, part: &[&'a Planned], name: &str) -> Result<(), RetentionError> {
-        let doors = self.work.doors;
+        let clients = self.work.clients;
         let application = &self.work.run.application;
         let (run, at) = (self.work.run.id, now());
         let mut goes = Vec::with_capacity(part.len());
@@ -162,7 +162,7 @@ impl<'a> Apply<'a> {
             }
         }
         let marked = stream::iter(goes).map(|one| async move {
-            Ok::<_, RetentionError>((one, doors.table.condemn(application, &one.digest, run, at).await?))
+            Ok::<_, RetentionError>((one, clients.table.condemn(application, &one.digest, run, at).await?))
         });
         let marked: Vec<(&'a Planned, bool)> = marked.buffer_unordered(MARKS_AT_ONCE).try_collect().await?;
         let mut condemned: BTreeMap<&'a ImageDigest, &'a Planned> = BTreeMap::new();
@@ -179,7 +179,7 @@ impl<'a> Apply<'a> {
         if done.as_ref().is_err_and(RetentionError::is_a_refusal) {
             // It will be refused again, tonight and tomorrow. Until somebody sees to it, nothing has to wait for it.
             for digest in marked {
-                doors.table.was_deleted(application, digest).await?;
+                clients.table.was_deleted(application, digest).await?;
             }
         }
         done
@@ -191,7 +191,7 @@ impl<'a> Apply<'a> {
         mut condemned: BTreeMap<&'a ImageDigest, &'a Planned>,
         name: &str,
     ) -> Result<(), RetentionError> {
-        let doors = self.work.doors;
+        let clients = self.work.clients;
         let application = &self.work.run.application;
         let digests: Vec<ImageDigest> = condemned.keys().map(|digest| (*digest).clone()).collect();
         for (digest, code) in self.keep_manifests(&condemned, &digests, name).await? {
@@ -203,7 +203,7 @@ impl<'a> Apply<'a> {
             condemned.remove(&digest);
             let why = "its manifest could not be read, to be kept".to_owned();
             self.outcomes.insert(digest.clone(), Outcome::Refused { code, why });
-            doors.table.pardon(application, &digest).await?;
+            clients.table.pardon(application, &digest).await?;
         }
 
         // Each look is followed by one attempt: what ECR does not take at once is looked at again.
@@ -226,10 +226,10 @@ impl<'a> Apply<'a> {
         condemned: &mut BTreeMap<&'a ImageDigest, &'a Planned>,
         after_an_attempt: bool,
     ) -> Result<(), RetentionError> {
-        let doors = self.work.doors;
+        let clients = self.work.clients;
         let application = &self.work.run.application;
         let digests: Vec<ImageDigest> = condemned.keys().map(|digest| (*digest).clone()).collect();
-        let found = doors.ecr.describe_some(self.work.repository, &digests).await?;
+        let found = clients.ecr.describe_some(self.work.repository, &digests).await?;
         let found: BTreeMap<&ImageDigest, &FoundImage> = found.iter().map(|one| (&one.digest, one)).collect();
         let (mut delete, mut archive) = (Vec::new(), Vec::new());
         for digest in &digests {
@@ -243,12 +243,12 @@ impl<'a> Apply<'a> {
                         }
                         _ => self.skips(digest, "is not there any more"),
                     }
-                    doors.table.was_deleted(application, digest).await?;
+                    clients.table.was_deleted(application, digest).await?;
                 }
                 (Some(there), _) if !self.is_as_planned(one, there) => {
                     condemned.remove(digest);
                     self.skips(digest, "its tags or its state changed");
-                    doors.table.pardon(application, digest).await?;
+                    clients.table.pardon(application, digest).await?;
                 }
                 (Some(_), Fate::Archive { .. }) => archive.push(digest.clone()),
                 (Some(_), Fate::Delete { .. } | Fate::Keep | Fate::Untag { .. }) => {
@@ -312,7 +312,7 @@ impl<'a> Apply<'a> {
         &self,
         digests: &[ImageDigest],
     ) -> Result<(Vec<Manifest>, Vec<(ImageDigest, String)>), RetentionError> {
-        let (ecr, repository) = (&self.work.doors.ecr, self.work.repository);
+        let (ecr, repository) = (&self.work.clients.ecr, self.work.repository);
         match ecr.manifests(repository, digests).await {
             Err(error) if !error.is_retryable() => {}
             all => return Ok(all?),
@@ -332,9 +332,9 @@ impl<'a> Apply<'a> {
     }
 
     async fn delete(&mut self, digests: &[ImageDigest]) -> Result<(), RetentionError> {
-        let doors = self.work.doors;
+        let clients = self.work.clients;
         let application = &self.work.run.application;
-        let done = doors.once.delete(self.work.repository, digests).await?;
+        let done = clients.once.delete(self.work.repository, digests).await?;
         let mut failed: BTreeMap<ImageDigest, Outcome> = BTreeMap::new();
         for failure in done.failures {
             let Some(digest) = failure.digest else { continue };
@@ -355,13 +355,13 @@ impl<'a> Apply<'a> {
             outcomes.push((digest.clone(), outcome));
         }
         // None comes to be while an image is condemned.
-        let builds = &doors.table.known_builds(application, digests).await?;
+        let builds = &clients.table.known_builds(application, digests).await?;
         let settled = stream::iter(outcomes).map(|(digest, outcome)| async move {
             match outcome {
                 Outcome::Deleted if builds.contains(&digest) => {
-                    doors.table.was_deleted(application, &digest).await?;
+                    clients.table.was_deleted(application, &digest).await?;
                 }
-                _ => doors.table.pardon(application, &digest).await?,
+                _ => clients.table.pardon(application, &digest).await?,
             }
             Ok::<_, RetentionError>((digest, outcome))
         });
@@ -376,10 +376,10 @@ impl<'a> Apply<'a> {
         digests: Vec<ImageDigest>,
         condemned: &mut BTreeMap<&'a ImageDigest, &'a Planned>,
     ) -> Result<(), RetentionError> {
-        let (doors, repository) = (self.work.doors, self.work.repository);
+        let (clients, repository) = (self.work.clients, self.work.repository);
         let application = &self.work.run.application;
         let archived = stream::iter(digests).map(|digest| async move {
-            let archived = doors.once.set_storage_class(repository, &digest, StorageClass::Archive).await;
+            let archived = clients.once.set_storage_class(repository, &digest, StorageClass::Archive).await;
             let outcome = match archived {
                 Ok(()) => Outcome::Archived,
                 Err(error) => match error.of_one_image() {
@@ -387,7 +387,7 @@ impl<'a> Apply<'a> {
                     None => return Ok(Err(error.into())),
                 },
             };
-            doors.table.pardon(application, &digest).await?;
+            clients.table.pardon(application, &digest).await?;
             Ok::<_, RetentionError>(Ok((digest, outcome)))
         });
         let archived: Vec<_> = archived.buffer_unordered(ARCHIVED_AT_ONCE).try_collect().await?;
@@ -407,9 +407,9 @@ impl<'a> Apply<'a> {
     /// Its image stays. Where somebody moved its other tags away in that very moment, ECR has deleted the image with
     /// this one: then it is put back, by a tag that only we move.
     async fn untag(&mut self, digest: &ImageDigest, tag: &ImageTag) -> Result<(), RetentionError> {
-        let (ecr, repository) = (&self.work.doors.ecr, self.work.repository);
+        let (ecr, repository) = (&self.work.clients.ecr, self.work.repository);
         let manifest = ecr.image(repository, &[ImageId::from(digest)]).await?.pop();
-        if self.work.doors.once.untag(repository, tag, digest).await? != Untag::Untagged {
+        if self.work.clients.once.untag(repository, tag, digest).await? != Untag::Untagged {
             return Ok(());
         }
         let untagged = self.outcomes.entry(digest.clone()).or_insert(Outcome::Untagged { tags: Vec::new() });

@@ -34,7 +34,7 @@ use in_use::{Sources, TaskDefinitions};
 
 /// Everything that this function may do, and with what.
 #[derive(Debug, Clone)]
-pub struct Doors {
+pub struct Clients {
     pub table: Table,
     /// The [patient](Ecr::patient) one, to read.
     pub ecr: Ecr,
@@ -56,12 +56,12 @@ pub struct Doors {
     pub role_arn: String,
 }
 
-impl Doors {
+impl Clients {
     /// From the variables that the template sets.
     pub async fn open() -> Result<Self, StartError> {
         let session = Session::from_env()?;
         let account = required("STABLEPIN_ACCOUNT")?;
-        let doors = Self {
+        let clients = Self {
             table: Table::new(&session, required("STABLEPIN_TABLE")?),
             ecr: Ecr::patient(&session),
             once: Ecr::impatient(&session),
@@ -77,7 +77,7 @@ impl Doors {
             role_arn: required("STABLEPIN_ROLE_ARN")?,
         };
         session.warm(&[Service::DynamoDb]).await;
-        Ok(doors)
+        Ok(clients)
     }
 }
 
@@ -119,22 +119,22 @@ impl RetentionError {
 
 /// One event. `cache` is what is kept from one to the next.
 pub async fn handle(
-    doors: &Doors,
+    clients: &Clients,
     cache: &mut TaskDefinitions,
     woken: Woken,
     deadline: Deadline,
 ) -> Result<Value, RetentionError> {
     match woken {
         Woken::Night(night) => {
-            let begun = runs::nightly(doors, night).await?;
+            let begun = runs::nightly(clients, night).await?;
             Ok(json!({ "runs": begun }))
         }
         Woken::Work(message) => {
-            let how = work::one(doors, cache, &message, deadline).await?;
+            let how = work::one(clients, cache, &message, deadline).await?;
             Ok(json!({ "application": message.application, "repository": message.repository, "how": how }))
         }
         Woken::Request(request) => {
-            let answer = routes::handle(doors, &request).await;
+            let answer = routes::handle(clients, &request).await;
             Ok(serde_json::to_value(answer).unwrap_or_default())
         }
     }

@@ -2,12 +2,12 @@ use std::sync::Mutex;
 
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use serde_json::Value;
-use stablepin_retention::{Doors, Unreadable, Woken, handle, in_use::TaskDefinitions};
+use stablepin_retention::{Clients, Unreadable, Woken, handle, in_use::TaskDefinitions};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     stablepin_reconciler::start::logs();
-    let doors = Doors::open().await?;
+    let clients = Clients::open().await?;
     let kept = Mutex::new(TaskDefinitions::default());
     run(service_fn(async |event: LambdaEvent<Value>| {
         let deadline = stablepin_reconciler::start::deadline(event.context.deadline);
@@ -23,7 +23,7 @@ async fn main() -> Result<(), Error> {
         };
         // One event at a time: whoever is first has it.
         let mut cache = kept.lock().map(|mut kept| std::mem::take(&mut *kept)).unwrap_or_default();
-        let done = Box::pin(handle(&doors, &mut cache, woken, deadline)).await;
+        let done = Box::pin(handle(&clients, &mut cache, woken, deadline)).await;
         if let Ok(mut kept) = kept.lock() {
             *kept = cache;
         }

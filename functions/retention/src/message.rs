@@ -6,7 +6,7 @@ use stablepin_rules::image::RepositoryName;
 use stablepin_rules::name::ApplicationName;
 use stablepin_rules::retention::run::{Run, RunId};
 
-use crate::Doors;
+use crate::Clients;
 
 /// What one run does in one repository.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,13 +25,13 @@ impl Message {
     }
 
     /// The rest of it is another invocation's, some seconds later.
-    pub(crate) async fn later(&self, doors: &Doors, seconds: i32) -> Result<(), SqsError> {
-        doors.sqs.send_later(&doors.queue_url, &self.text(), seconds).await
+    pub(crate) async fn later(&self, clients: &Clients, seconds: i32) -> Result<(), SqsError> {
+        clients.sqs.send_later(&clients.queue_url, &self.text(), seconds).await
     }
 }
 
 /// One message for each of a run's repositories, kept back for so many seconds.
-pub(crate) async fn hand_out(doors: &Doors, run: &Run, seconds: usize) -> Result<(), SqsError> {
+pub(crate) async fn hand_out(clients: &Clients, run: &Run, seconds: usize) -> Result<(), SqsError> {
     for repository in run.repositories.keys() {
         let message = Message {
             application: run.application.clone(),
@@ -39,7 +39,7 @@ pub(crate) async fn hand_out(doors: &Doors, run: &Run, seconds: usize) -> Result
             repository: repository.clone(),
             failures: 0,
         };
-        message.later(doors, i32::try_from(seconds).unwrap_or_default()).await?;
+        message.later(clients, i32::try_from(seconds).unwrap_or_default()).await?;
     }
     Ok(())
 }

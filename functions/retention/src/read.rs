@@ -18,7 +18,7 @@ use stablepin_rules::retention::pullers::{pullers, strangers};
 use stablepin_rules::retention::sources::Source;
 use stablepin_rules::sweep::KnownTag;
 
-use crate::Doors;
+use crate::Clients;
 use crate::in_use::{Account, InUseError, TaskDefinitions, Used, in_use};
 use crate::manifests::{Known, ManifestsError};
 
@@ -66,27 +66,27 @@ pub(crate) struct Read {
 /// What marks a crash has left is settled, what operations have ended need no image any more, and then everything is
 /// read: an operation that ends later still has its reference. Nothing that was read is older than `since`.
 pub(crate) async fn read(
-    doors: &Doors,
+    clients: &Clients,
     application: &Application,
     repository: &RepositoryName,
     since: Timestamp,
     known: &mut Known,
     cache: &mut TaskDefinitions,
 ) -> Result<Read, ReadError> {
-    let mut needs = open(doors, &application.name).await?;
+    let mut needs = open(clients, &application.name).await?;
     let Listed { images: found, unnamed } =
-        doors.ecr.inventory(repository).await.map_err(ReadError::Images)?;
-    known.read_indexes(&doors.ecr, &doors.once, repository, &found).await?;
+        clients.ecr.inventory(repository).await.map_err(ReadError::Images)?;
+    known.read_indexes(&clients.ecr, &clients.once, repository, &found).await?;
     let unread = known.unread().map(|digest| format!("the index {digest}"));
     let unread: Vec<String> =
         unread.chain(unnamed.iter().map(|written| format!("the image {written:?}"))).collect();
-    let tags = doors.table.tags_of(&application.name, repository).await?;
+    let tags = clients.table.tags_of(&application.name, repository).await?;
     needs.extend(unanswered(application, &found, &tags));
-    let tagged = doors.table.tagged_of(&application.name, repository).await?;
+    let tagged = clients.table.tagged_of(&application.name, repository).await?;
     let images: Vec<Image> = found.into_iter().map(|one| image(one, &tags, &tagged, known)).collect();
 
-    let pins = doors.table.pins_of_all(&application.name).await?;
-    for (name, environment) in doors.table.environments_of(&application.name).await? {
+    let pins = clients.table.pins_of_all(&application.name).await?;
+    for (name, environment) in clients.table.environments_of(&application.name).await? {
         if let Some(current) = environment.current {
             needs.push(Need { image: Named::Digest(current.digest), by: Needer::Current(name.clone()) });
         }
@@ -97,24 +97,25 @@ pub(crate) async fn read(
     }
     let waived = application.retention.waived_sources();
     let account =
-        Account { ecs: &doors.ecs, lambda: &doors.lambda, sources: &doors.sources, waived: &waived };
+        Account { ecs: &clients.ecs, lambda: &clients.lambda, sources: &clients.sources, waived: &waived };
     for used in in_use(account, NEWEST, since, now(), cache).await? {
         needs.extend(of(used, repository));
     }
 
     let mut warnings = Vec::new();
-    let policy = doors.ecr.repository_policy(repository).await.map_err(ReadError::Policy)?;
+    let policy = clients.ecr.repository_policy(repository).await.map_err(ReadError::Policy)?;
     // The registry's own allows beside it.
     // <https://docs.aws.amazon.com/AmazonECR/latest/userguide/registry-permissions.html>
-    let of_all = doors.ecr.registry_policy().await.map_err(ReadError::RegistryPolicy)?;
+    let of_all = clients.ecr.registry_policy().await.map_err(ReadError::RegistryPolicy)?;
     let anybody = || BTreeSet::from(["*".to_owned()]);
     let named = [policy, of_all].into_iter().flatten();
-    let named = named.flat_map(|policy| pullers(&policy, &doors.account, repository).unwrap_or_else(anybody));
+    let named =
+        named.flat_map(|policy| pullers(&policy, &clients.account, repository).unwrap_or_else(anybody));
     let strangers = strangers(&named.collect(), &application.retention.waive);
     if !strangers.is_empty() {
         warnings.push(warning(&strangers));
     }
-    if doors.ecr.lifecycle_policy(repository).await.map_err(ReadError::Policy)?.is_some() {
+    if clients.ecr.lifecycle_policy(repository).await.map_err(ReadError::Policy)?.is_some() {
         warnings.push(
             "the repository has a lifecycle policy: ECR deletes by it whatever Stablepin keeps; remove it"
                 .to_owned(),
@@ -130,7 +131,7 @@ pub(crate) async fn read(
         .into_iter()
         .map(|(environment, number, digest)| Pinned { environment, number, digest })
         .collect();
-    let was_live = doors.table.was_live(&application.name).await?;
+    let was_live = clients.table.was_live(&application.name).await?;
     let images = Images::new(images);
     let inventory = Inventory { repository: repository.clone(), images, pins, needs, was_live, unread };
     Ok(Read { inventory, warnings, strangers, waived })
@@ -168,24 +169,27 @@ fn absent(pins: &[(EnvironmentName, PinNumber, ImageDigest)], images: &[Image]) 
 /// Takes away the marks of a run that was cut off, or gives up. Answers all that there were.
 ///
 /// An application has one repository, and whoever calls this has it: no other run is about to delete.
-pub(crate) async fn settle(doors: &Doors, application: &ApplicationName) -> Result<Vec<Mark>, TableError> {
-    let marks = doors.table.marks(application).await?;
+pub(crate) async fn settle(
+    clients: &Clients,
+    application: &ApplicationName,
+) -> Result<Vec<Mark>, TableError> {
+    let marks = clients.table.marks(application).await?;
     for mark in marks.iter().filter(|mark| mark.condemned_by.is_some()) {
-        doors.table.was_deleted(application, &mark.digest).await?;
+        clients.table.was_deleted(application, &mark.digest).await?;
     }
     Ok(marks)
 }
 
 /// Operations that are not over. References of those that are, and marks that a crash has left, are taken away.
-async fn open(doors: &Doors, application: &ApplicationName) -> Result<Vec<Need>, TableError> {
-    let marks = settle(doors, application).await?;
+async fn open(clients: &Clients, application: &ApplicationName) -> Result<Vec<Need>, TableError> {
+    let marks = settle(clients, application).await?;
     let operations: Vec<_> = marks.iter().flat_map(|mark| mark.needed_by.iter().copied()).collect();
-    let ended = doors.table.ended(application, &operations).await?;
+    let ended = clients.table.ended(application, &operations).await?;
     let mut needs = Vec::new();
     for mark in marks {
         let (over, open): (BTreeSet<_>, BTreeSet<_>) =
             mark.needed_by.into_iter().partition(|operation| ended.contains(operation));
-        doors.table.release(application, &mark.digest, &over).await?;
+        clients.table.release(application, &mark.digest, &over).await?;
         needs.extend(open.into_iter().map(|operation| Need {
             image: Named::Digest(mark.digest.clone()),
             by: Needer::Operation(operation.to_string().to_lowercase().replace('#', " ")),

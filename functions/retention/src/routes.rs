@@ -17,7 +17,7 @@ use stablepin_rules::retention::run::{DEFAULT_SHARE, Purpose, Run, RunId};
 
 use crate::message::hand_out;
 use crate::work::document;
-use crate::{Doors, runs};
+use crate::{Clients, runs};
 
 /// Images on a page: a Lambda function answers 6 MB at most.
 const IMAGES: usize = 1_000;
@@ -33,41 +33,41 @@ struct Wanted {
 
 const EXAMPLE: &str = r#"{"dry_run": true, "share": 20, "reason": "before the audit"}"#;
 
-pub(crate) async fn handle(doors: &Doors, request: &Request) -> Response {
-    route(doors, request).await.unwrap_or_else(|problem| problem.response())
+pub(crate) async fn handle(clients: &Clients, request: &Request) -> Response {
+    route(clients, request).await.unwrap_or_else(|problem| problem.response())
 }
 
-async fn route(doors: &Doors, request: &Request) -> Result<Response, Problem> {
+async fn route(clients: &Clients, request: &Request) -> Result<Response, Problem> {
     let by = Actor::Principal { arn: request.signed_by()?.to_owned() };
     match request.route.as_str() {
-        "GET /v1/applications/{application}/retention" => list(doors, request).await,
+        "GET /v1/applications/{application}/retention" => list(clients, request).await,
         "GET /v1/applications/{application}/retention/{run}" => {
-            let (_, run) = run(doors, request).await?;
+            let (_, run) = run(clients, request).await?;
             Ok(answer(200, &shown(&run)))
         }
-        "GET /v1/applications/{application}/retention/{run}/images" => images(doors, request).await,
+        "GET /v1/applications/{application}/retention/{run}/images" => images(clients, request).await,
         "POST /v1/applications/{application}/retention" => {
-            let application = application(doors, request).await?;
+            let application = application(clients, request).await?;
             let wanted = wanted(request)?;
             let is_dry = application.retention.mode == RetentionMode::DryRun;
             let purpose = match wanted.dry_run.unwrap_or(is_dry) {
                 true => Purpose::Plan,
                 false => Purpose::Apply { plan_of: None },
             };
-            begin(doors, request, &application, purpose, by, wanted).await
+            begin(clients, request, &application, purpose, by, wanted).await
         }
         "POST /v1/applications/{application}/retention/{run}/apply" => {
-            let (application, run) = run(doors, request).await?;
+            let (application, run) = run(clients, request).await?;
             let has_plan = run.repositories.values().any(|one| one.plan.is_some());
             if !run.state().is_terminal() || !has_plan {
                 let detail = format!("run {} has no plan yet: look at it again when it has ended", run.id);
                 return Err(Problem::new(409, "no-plan", "There is no plan", detail));
             }
             let wanted = wanted_of(request, &run)?;
-            begin(doors, request, &application, Purpose::Apply { plan_of: Some(run.id) }, by, wanted).await
+            begin(clients, request, &application, Purpose::Apply { plan_of: Some(run.id) }, by, wanted).await
         }
         "POST /v1/applications/{application}/retention/{run}/undo" => {
-            let (application, run) = run(doors, request).await?;
+            let (application, run) = run(clients, request).await?;
             if run.repositories.values().all(|one| one.archived == 0) {
                 let detail = format!(
                     "run {} has archived nothing: what was deleted cannot be had back, but by a new push; the manifests \
@@ -81,7 +81,7 @@ async fn route(doors: &Doors, request: &Request) -> Result<Response, Problem> {
                 return Err(Problem::new(409, "run-not-over", "The run is not over", detail));
             }
             let wanted = wanted_of(request, &run)?;
-            begin(doors, request, &application, Purpose::Undo { of: run.id }, by, wanted).await
+            begin(clients, request, &application, Purpose::Undo { of: run.id }, by, wanted).await
         }
         route => Err(Problem::not_found(&format!("route {route}"))),
     }
@@ -114,7 +114,7 @@ fn wanted_of(request: &Request, run: &Run) -> Result<Wanted, Problem> {
 }
 
 async fn begin(
-    doors: &Doors,
+    clients: &Clients,
     request: &Request,
     application: &Application,
     purpose: Purpose,
@@ -128,9 +128,9 @@ async fn begin(
     }
     let share = wanted.share.unwrap_or(DEFAULT_SHARE);
     let asked = runs::asked(application, purpose, by, wanted.reason, share);
-    let begun = runs::begin(doors, RunId::new(uuid_v7(now())), &application.name, asked).await;
+    let begun = runs::begin(clients, RunId::new(uuid_v7(now())), &application.name, asked).await;
     let run = begun.map_err(|error| ours(request, &error))?;
-    hand_out(doors, &run, 0).await.map_err(|error| ours(request, &error))?;
+    hand_out(clients, &run, 0).await.map_err(|error| ours(request, &error))?;
     Ok(answer(202, &shown(&run)))
 }
 
@@ -143,26 +143,26 @@ fn shown(run: &Run) -> serde_json::Value {
     shown
 }
 
-async fn application(doors: &Doors, request: &Request) -> Result<Application, Problem> {
+async fn application(clients: &Clients, request: &Request) -> Result<Application, Problem> {
     let name = request.parsed("application", ApplicationName::parse)?;
-    let configured = runs::configured(doors, &name).await.map_err(|error| ours(request, &error))?;
+    let configured = runs::configured(clients, &name).await.map_err(|error| ours(request, &error))?;
     configured.ok_or_else(|| Problem::not_found(&format!("application {name}")))
 }
 
-async fn run(doors: &Doors, request: &Request) -> Result<(Application, Run), Problem> {
-    let application = application(doors, request).await?;
+async fn run(clients: &Clients, request: &Request) -> Result<(Application, Run), Problem> {
+    let application = application(clients, request).await?;
     let text = request.path("run");
     let unknown = || Problem::not_found(&format!("run {text} of {}", application.name));
     let id = RunId::parse(text).ok_or_else(unknown)?;
-    let run = doors.table.run(&application.name, id).await.map_err(|error| ours(request, &error))?;
+    let run = clients.table.run(&application.name, id).await.map_err(|error| ours(request, &error))?;
     let run = run.ok_or_else(unknown)?;
     Ok((application, run))
 }
 
-async fn list(doors: &Doors, request: &Request) -> Result<Response, Problem> {
-    let application = application(doors, request).await?;
+async fn list(clients: &Clients, request: &Request) -> Result<Response, Problem> {
+    let application = application(clients, request).await?;
     let (limit, after) = request.page()?;
-    let page = doors.table.runs(&application.name, limit, after.map(Cursor)).await;
+    let page = clients.table.runs(&application.name, limit, after.map(Cursor)).await;
     let page = page.map_err(|error| ours(request, &error))?;
     let runs: Vec<_> = page.items.iter().map(shown).collect();
     Ok(answer(200, &json!({ "runs": runs, "next": page.next.map(|next| next.0) })))
@@ -170,8 +170,8 @@ async fn list(doors: &Doors, request: &Request) -> Result<Response, Problem> {
 
 /// Why each image stays or goes, of one repository, by digest; `action` and `rule` pick some of them, `tag` and `digest`
 /// one.
-async fn images(doors: &Doors, request: &Request) -> Result<Response, Problem> {
-    let (application, run) = run(doors, request).await?;
+async fn images(clients: &Clients, request: &Request) -> Result<Response, Problem> {
+    let (application, run) = run(clients, request).await?;
     let repository = match request.query("repository") {
         None => application.repository,
         Some(name) => RepositoryName::parse(name)
@@ -182,7 +182,7 @@ async fn images(doors: &Doors, request: &Request) -> Result<Response, Problem> {
         let detail = format!("run {} has no plan of {repository} yet, or could not make one", run.id);
         return Err(Problem::new(409, "no-plan", "There is no plan", detail));
     };
-    let plan: Plan = document(&doors.bucket, &stored).await.map_err(|error| ours(request, &error))?;
+    let plan: Plan = document(&clients.bucket, &stored).await.map_err(|error| ours(request, &error))?;
     let wants = |one: &&Planned| {
         let is = |name: &str, value: &str| request.query(name).is_none_or(|wanted| wanted == value);
         let tagged = |wanted: &str| one.tags.iter().any(|tag| tag.as_str() == wanted);

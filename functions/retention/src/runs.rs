@@ -18,7 +18,7 @@ use stablepin_rules::retention::run::{
 };
 
 use crate::message::hand_out;
-use crate::{Doors, RetentionError};
+use crate::{Clients, RetentionError};
 
 /// Over how many seconds a night's work is spread: SQS keeps a message back for 15 minutes at most.
 const SPREAD_SECONDS: usize = 900;
@@ -34,14 +34,14 @@ const LOOKED_AT: i32 = 20;
 
 /// One run for each application, and one message for each repository. The same night told of twice has the same runs. What
 /// fails for one application keeps nothing from the others; its error comes at the end.
-pub(crate) async fn nightly(doors: &Doors, night: Timestamp) -> Result<usize, RetentionError> {
+pub(crate) async fn nightly(clients: &Clients, night: Timestamp) -> Result<usize, RetentionError> {
     // So that what is read here every night is not taken for use by those who look at pull times.
-    if let Err(error) = doors.ecr.exclude_from_pull_times(&doors.role_arn).await {
+    if let Err(error) = clients.ecr.exclude_from_pull_times(&clients.role_arn).await {
         tracing::warn!("what retention reads counts as pulled: {}", chain(&error));
     }
     let (mut names, mut after) = (Vec::new(), None);
     loop {
-        let page = doors.table.applications(PER_PAGE, after).await?;
+        let page = clients.table.applications(PER_PAGE, after).await?;
         names.extend(page.items);
         match page.next {
             Some(next) => after = Some(next),
@@ -51,7 +51,7 @@ pub(crate) async fn nightly(doors: &Doors, night: Timestamp) -> Result<usize, Re
     let (mut begun, mut failed) = (0, None);
     for (place, name) in names.iter().enumerate() {
         let delay = place * SPREAD_SECONDS / names.len();
-        match of_application(doors, name, night, delay).await {
+        match of_application(clients, name, night, delay).await {
             Ok(one) => begun += usize::from(one),
             Err(error) => {
                 tracing::error!(application.name = %name, "its night did not begin: {}", chain(&error));
@@ -64,13 +64,13 @@ pub(crate) async fn nightly(doors: &Doors, night: Timestamp) -> Result<usize, Re
 
 /// Whether it has a run.
 async fn of_application(
-    doors: &Doors,
+    clients: &Clients,
     name: &ApplicationName,
     night: Timestamp,
     delay: usize,
 ) -> Result<bool, RetentionError> {
-    end_what_nobody_ended(doors, name).await?;
-    let Some(application) = configured(doors, name).await? else {
+    end_what_nobody_ended(clients, name).await?;
+    let Some(application) = configured(clients, name).await? else {
         tracing::error!(application.name = %name, "it has no night: its file is not readable");
         return Ok(false);
     };
@@ -80,18 +80,18 @@ async fn of_application(
     };
     let id = RunId::of_night(night, name);
     let asked = asked(&application, purpose, Actor::Stablepin, None, DEFAULT_SHARE);
-    let run = match begin(doors, id, name, asked).await {
-        Err(RetentionError::Run(CommitError::Lost)) => doors.table.run(name, id).await?,
+    let run = match begin(clients, id, name, asked).await {
+        Err(RetentionError::Run(CommitError::Lost)) => clients.table.run(name, id).await?,
         begun => Some(begun?),
     };
     let Some(run) = run else { return Ok(false) };
-    hand_out(doors, &run, delay).await?;
+    hand_out(clients, &run, delay).await?;
     Ok(true)
 }
 
 /// A run whose messages were lost, by invocations that died, would be on its way for ever.
-async fn end_what_nobody_ended(doors: &Doors, name: &ApplicationName) -> Result<(), RetentionError> {
-    for before in doors.table.runs(name, LOOKED_AT, None).await?.items {
+async fn end_what_nobody_ended(clients: &Clients, name: &ApplicationName) -> Result<(), RetentionError> {
+    for before in clients.table.runs(name, LOOKED_AT, None).await?.items {
         if before.ended_at.is_some() || now().duration_since(before.begun_at) < LONGEST {
             continue;
         }
@@ -103,7 +103,7 @@ async fn end_what_nobody_ended(doors: &Doors, name: &ApplicationName) -> Result<
             run = after;
             audit.extend(records);
         }
-        match doors.table.update_run(&before, &run, &audit).await {
+        match clients.table.update_run(&before, &run, &audit).await {
             Ok(_) | Err(CommitError::Lost) => {}
             Err(error) => return Err(error.into()),
         }
@@ -113,10 +113,10 @@ async fn end_what_nobody_ended(doors: &Doors, name: &ApplicationName) -> Result<
 
 /// None: it is gone, or its file is not readable.
 pub(crate) async fn configured(
-    doors: &Doors,
+    clients: &Clients,
     name: &ApplicationName,
 ) -> Result<Option<Application>, TableError> {
-    let stored = doors.table.application(name).await?;
+    let stored = clients.table.application(name).await?;
     Ok(stored.and_then(|stored| Application::parse(&stored.text, None).ok()))
 }
 
@@ -135,24 +135,26 @@ pub(crate) fn asked(
 
 /// Writes it down. Its work has still to be handed out.
 pub(crate) async fn begin(
-    doors: &Doors,
+    clients: &Clients,
     id: RunId,
     application: &ApplicationName,
     asked: Asked,
 ) -> Result<Run, RetentionError> {
     let (run, audit) = Run::begin(id, application.clone(), asked, now());
-    Ok(doors.table.put_run(&run, &audit).await?)
+    Ok(clients.table.put_run(&run, &audit).await?)
 }
 
 /// The run is as `after` says now. When it has ended, people are told, where there is something to tell. A mail that
 /// cannot be sent holds nothing up: the run says it all.
-pub(crate) async fn said(doors: &Doors, before: &Run, after: &Run, repository: &RepositoryName) {
+pub(crate) async fn said(clients: &Clients, before: &Run, after: &Run, repository: &RepositoryName) {
     if before.state().is_terminal() || !after.state().is_terminal() || !is_worth_a_mail(after) {
         return;
     }
     let told = mail::retention(after);
     let chat = told.chat.to_string();
-    if let Err(error) = doors.sns.notify(&doors.topic_arn, &told.mail.subject, &chat, &told.mail.body).await {
+    if let Err(error) =
+        clients.sns.notify(&clients.topic_arn, &told.mail.subject, &chat, &told.mail.body).await
+    {
         tracing::error!(
             run.id = %after.id,
             repository.name = %repository,

@@ -11,16 +11,16 @@ use crate::work::{Noted, Outcome, Outcomes, Work, document};
 
 /// None: there is more to do, and no time left. What is back already is not asked for again.
 pub(crate) async fn undo(work: &Work<'_>, of: RunId) -> Result<Option<Progress>, RetentionError> {
-    let undone = work.doors.table.run(&work.run.application, of).await?;
+    let undone = work.clients.table.run(&work.run.application, of).await?;
     let stored = undone.and_then(|run| run.repositories.get(work.repository)?.report.clone());
     let Some(stored) = stored else {
         let problem = format!("run {of} has no report of this repository: there is nothing to undo");
         return Ok(Some(Progress::Failed { problem }));
     };
-    let noted: Noted = document(&work.doors.bucket, &stored).await?;
+    let noted: Noted = document(&work.clients.bucket, &stored).await?;
     let archived = noted.outcomes.into_iter().filter(|(_, outcome)| *outcome == Outcome::Archived);
     let archived: Vec<ImageDigest> = archived.map(|(digest, _)| digest).collect();
-    let ecr = &work.doors.ecr;
+    let ecr = &work.clients.ecr;
     let found = ecr.describe_some(work.repository, &archived).await?;
     let status: BTreeMap<&ImageDigest, ImageStatus> =
         found.iter().map(|one| (&one.digest, one.status)).collect();

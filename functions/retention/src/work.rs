@@ -21,7 +21,7 @@ use crate::apply::{Apply, Cut};
 use crate::in_use::TaskDefinitions;
 use crate::manifests::Known;
 use crate::read::{Read, ReadError, read, settle, warning};
-use crate::{Doors, Message, RetentionError, metrics, runs, undo};
+use crate::{Clients, Message, RetentionError, metrics, runs, undo};
 
 /// How long after its deadline an invocation's last call may still be carried out.
 const LAST_CALL: SignedDuration = SignedDuration::from_secs(30);
@@ -40,7 +40,7 @@ pub(crate) const MOST_READS: u32 = 3;
 
 /// What became of one message, for the log.
 pub(crate) async fn one(
-    doors: &Doors,
+    clients: &Clients,
     cache: &mut TaskDefinitions,
     message: &Message,
     deadline: Deadline,
@@ -48,18 +48,18 @@ pub(crate) async fn one(
     let Message { application, run, repository, failures: _ } = message;
     let holder = uuid_v7(now());
     let until = deadline.ends_at() + LAST_CALL;
-    if !doors.table.take_repository(application, repository, *run, holder, now(), until).await? {
-        message.later(doors, BUSY_SECONDS).await?;
+    if !clients.table.take_repository(application, repository, *run, holder, now(), until).await? {
+        message.later(clients, BUSY_SECONDS).await?;
         return Ok("another run has the repository: later");
     }
     // Read by whoever has the repository: what another delivery of the message has done, it has done.
-    let run = doors.table.run(application, *run).await?;
+    let run = clients.table.run(application, *run).await?;
     let open = |run: &Run| run.repositories.get(repository).is_some_and(|one| !one.state.is_terminal());
     let Some(run) = run.filter(open) else {
-        doors.table.give_repository_back(application, repository, holder).await?;
+        clients.table.give_repository_back(application, repository, holder).await?;
         return Ok("there is no such run, or it is done");
     };
-    let work = Work { doors, run: &run, repository, deadline: with_time_to_spare(deadline) };
+    let work = Work { clients, run: &run, repository, deadline: with_time_to_spare(deadline) };
     let done = work.all(cache).await;
     let how = match done {
         Ok(Some(end)) => {
@@ -68,7 +68,7 @@ pub(crate) async fn one(
         }
         Ok(None) => {
             // Whoever comes no further in all that time would not ever.
-            let now = doors.table.run(application, run.id).await?;
+            let now = clients.table.run(application, run.id).await?;
             let further = now.as_ref().and_then(|now| now.repositories.get(repository))
                 != run.repositories.get(repository);
             let failures = if further { 0 } else { message.failures + 1 };
@@ -77,7 +77,7 @@ pub(crate) async fn one(
                     "the time of an invocation was not enough to begin: nothing more is touched".to_owned();
                 work.say(&Progress::Failed { problem }).await?;
             } else {
-                Message { failures, ..message.clone() }.later(doors, 0).await?;
+                Message { failures, ..message.clone() }.later(clients, 0).await?;
             }
             "the rest of it: later"
         }
@@ -97,7 +97,7 @@ pub(crate) async fn one(
             failed(&work, message, &error).await?
         }
     };
-    doors.table.give_repository_back(application, repository, holder).await?;
+    clients.table.give_repository_back(application, repository, holder).await?;
     Ok(how)
 }
 
@@ -117,11 +117,11 @@ async fn failed(
 ) -> Result<&'static str, RetentionError> {
     if message.failures < MOST_FAILURES {
         let again = Message { failures: message.failures + 1, ..message.clone() };
-        again.later(work.doors, BUSY_SECONDS * i32::from(again.failures)).await?;
+        again.later(work.clients, BUSY_SECONDS * i32::from(again.failures)).await?;
         return Ok("it failed: again later");
     }
     // Nobody comes back for them before the next run.
-    if let Err(error) = settle(work.doors, &work.run.application).await {
+    if let Err(error) = settle(work.clients, &work.run.application).await {
         tracing::error!(repository.name = %work.repository, "marks are left: {}", chain(&error));
     }
     work.say(&Progress::Failed { problem: chain(error) }).await?;
@@ -130,7 +130,7 @@ async fn failed(
 
 /// What is being done.
 pub(crate) struct Work<'a> {
-    pub(crate) doors: &'a Doors,
+    pub(crate) clients: &'a Clients,
     pub(crate) run: &'a Run,
     pub(crate) repository: &'a RepositoryName,
     /// Nothing is begun after it.
@@ -179,7 +179,7 @@ struct Report<'a> {
 impl Work<'_> {
     /// None: there is more to do, and no time left.
     async fn all(&self, cache: &mut TaskDefinitions) -> Result<Option<Progress>, RetentionError> {
-        let stored = self.doors.table.application(&self.run.application).await?;
+        let stored = self.clients.table.application(&self.run.application).await?;
         let Some(application) = stored.and_then(|stored| Application::parse(&stored.text, None).ok()) else {
             let problem = "there is no such application any more, or its file is not readable".to_owned();
             return Ok(Some(Progress::LeftAlone { problem }));
@@ -199,7 +199,7 @@ impl Work<'_> {
             return Ok(Some(Progress::LeftAlone { problem }));
         }
         self.say(&Progress::Planning).await?;
-        let mut known = Known::load(&self.doors.bucket, &self.run.application, self.repository).await?;
+        let mut known = Known::load(&self.clients.bucket, &self.run.application, self.repository).await?;
         let read = match self.read(&application, &mut known, cache).await {
             Ok(read) => read,
             Err(error) => {
@@ -218,7 +218,7 @@ impl Work<'_> {
         if ended.is_some() {
             known.forget(&there(&read));
         }
-        known.keep(&self.doors.bucket, &self.run.application, self.repository).await?;
+        known.keep(&self.clients.bucket, &self.run.application, self.repository).await?;
         Ok(ended)
     }
 
@@ -233,7 +233,7 @@ impl Work<'_> {
         loop {
             // Where nothing is deleted, what was read for another repository of the same night will do.
             let since = if self.run.purpose == Purpose::Plan { self.run.begun_at } else { now() };
-            match read(self.doors, application, self.repository, since, known, cache).await {
+            match read(self.clients, application, self.repository, since, known, cache).await {
                 Err(error) if error.is_retryable() && !self.deadline.is_near() && rounds.next().is_some() => {
                     tracing::warn!(repository.name = %self.repository, "read once more: {}", chain(&error));
                 }
@@ -260,10 +260,10 @@ impl Work<'_> {
                 return Ok(Some(Progress::Done(Applied::default())));
             }
             // Of what is gone nobody can read it any more.
-            known.keep(&self.doors.bucket, &self.run.application, self.repository).await?;
+            known.keep(&self.clients.bucket, &self.run.application, self.repository).await?;
             return self.apply(application, &fresh, &fresh, read, known, stored).await;
         };
-        known.keep(&self.doors.bucket, &self.run.application, self.repository).await?;
+        known.keep(&self.clients.bucket, &self.run.application, self.repository).await?;
         if let Purpose::Apply { plan_of: Some(_) } = self.run.purpose {
             let planned = counted(&saved, Some(stored.clone()), read);
             self.say(&Progress::Planned(planned)).await?;
@@ -286,7 +286,7 @@ impl Work<'_> {
         let before = self.run.repositories.get(self.repository);
         let noted = before.and_then(|one| one.report.clone());
         let noted = match &noted {
-            Some(stored) => document::<Noted>(&self.doors.bucket, stored).await?.outcomes,
+            Some(stored) => document::<Noted>(&self.clients.bucket, stored).await?.outcomes,
             None => Outcomes::new(),
         };
         let begun = before.is_some_and(|one| one.plan.is_some());
@@ -301,7 +301,7 @@ impl Work<'_> {
             .collect();
         // To weigh it, more is read: not while ECR fails.
         let exact = match cut {
-            Ok(_) => known.freed(&self.doors.ecr, self.repository, &deleted, &there(read)).await,
+            Ok(_) => known.freed(&self.clients.ecr, self.repository, &deleted, &there(read)).await,
             Err(_) => None,
         };
         applied.freed_bytes = exact.unwrap_or_else(|| known.freed_at_most(saved, &deleted));
@@ -360,7 +360,7 @@ impl Work<'_> {
             .filter(|image| !matches!(image.status, Status::Archived(_)))
             .map(|image| &image.digest)
             .collect();
-        let found = self.doors.ecr.inventory(self.repository).await?;
+        let found = self.clients.ecr.inventory(self.repository).await?;
         let there: BTreeMap<&ImageDigest, ImageStatus> =
             found.images.iter().map(|one| (&one.digest, one.status)).collect();
         let tags: BTreeMap<&ImageTag, &ImageDigest> =
@@ -375,7 +375,7 @@ impl Work<'_> {
                 None => drop(missing.insert(format!("{} ({})", one.digest, one.why))),
             }
         }
-        for (name, environment) in self.doors.table.environments_of(&self.run.application).await? {
+        for (name, environment) in self.clients.table.environments_of(&self.run.application).await? {
             let Some(pin) = environment.pin else { continue };
             match there.get(&pin.digest) {
                 _ if !could_be_pulled.contains(&pin.digest) => {}
@@ -405,7 +405,7 @@ impl Work<'_> {
         let stored = match (own, self.run.purpose) {
             (Some(own), _) => Some(own),
             (None, Purpose::Apply { plan_of: Some(of) }) => {
-                let run = self.doors.table.run(&self.run.application, of).await?;
+                let run = self.clients.table.run(&self.run.application, of).await?;
                 // Without one, nothing was planned there; and nothing is added.
                 let stored = run.and_then(|run| run.repositories.get(self.repository)?.plan.clone());
                 let Some(stored) = stored else {
@@ -418,7 +418,7 @@ impl Work<'_> {
             (None, Purpose::Apply { plan_of: None } | Purpose::Plan | Purpose::Undo { .. }) => None,
         };
         let Some(stored) = stored else { return Ok(None) };
-        let plan = document(&self.doors.bucket, &stored).await?;
+        let plan = document(&self.clients.bucket, &stored).await?;
         Ok(Some((plan, stored)))
     }
 
@@ -432,12 +432,12 @@ impl Work<'_> {
         let mut planned = counted(plan, Some(stored), read);
         let goes: BTreeSet<&ImageDigest> =
             plan.images.iter().filter(|one| one.fate.wave().is_some()).map(|one| &one.digest).collect();
-        let mut exact = known.freed(&self.doors.ecr, self.repository, &goes, &there(read)).await;
+        let mut exact = known.freed(&self.clients.ecr, self.repository, &goes, &there(read)).await;
         // The archive frees nothing. What goes there was weighed all the same: from there nobody can read its manifest.
         let deleted = plan.images.iter().filter(|one| matches!(one.fate, Fate::Delete { .. }));
         let deleted: BTreeSet<&ImageDigest> = deleted.map(|one| &one.digest).collect();
         if deleted.len() < goes.len() {
-            exact = known.freed(&self.doors.ecr, self.repository, &deleted, &there(read)).await;
+            exact = known.freed(&self.clients.ecr, self.repository, &deleted, &there(read)).await;
         }
         planned.freed_bytes = exact.unwrap_or_else(|| known.freed_at_most(plan, &deleted));
         planned.freed_is_exact = exact.is_some();
@@ -454,7 +454,7 @@ impl Work<'_> {
         let key = self.key(name);
         let bytes = serde_json::to_vec(document)
             .map_err(|source| RetentionError::Document { key: key.clone(), source })?;
-        let stored = self.doors.bucket.put(&key, bytes, "application/json").await?;
+        let stored = self.clients.bucket.put(&key, bytes, "application/json").await?;
         Ok(Stored { key: stored.key, version: stored.version, sha256: stored.sha256 })
     }
 
@@ -465,16 +465,16 @@ impl Work<'_> {
     /// Writes it into the run, whatever else is written into it meanwhile. Who is to be told is told by whoever ends it.
     pub(crate) async fn say(&self, progress: &Progress) -> Result<(), RetentionError> {
         loop {
-            let Some(before) = self.doors.table.run(&self.run.application, self.run.id).await? else {
+            let Some(before) = self.clients.table.run(&self.run.application, self.run.id).await? else {
                 return Ok(());
             };
             let (after, audit) = before.after(now(), self.repository, progress);
             if after == before {
                 return Ok(());
             }
-            match self.doors.table.update_run(&before, &after, &audit).await {
+            match self.clients.table.update_run(&before, &after, &audit).await {
                 Ok(run) => {
-                    runs::said(self.doors, &before, &run, self.repository).await;
+                    runs::said(self.clients, &before, &run, self.repository).await;
                     if let Some(one) =
                         run.repositories.get(self.repository).filter(|one| one.state.is_terminal())
                     {

@@ -13,7 +13,7 @@ use stablepin_aws::ecs::Ecs;
 use stablepin_http::{Problem, Request, Response, json as answer};
 use stablepin_reconciler::clock::now;
 use stablepin_reconciler::errors::chain;
-use stablepin_reconciler::{Deadline, Doors, DriveError, Snapshot, Start, drive, runnable, snapshot};
+use stablepin_reconciler::{Clients, Deadline, DriveError, Snapshot, Start, drive, runnable, snapshot};
 use stablepin_rules::application::{Environment as Policy, ServiceName};
 use stablepin_rules::audit::Actor;
 use stablepin_rules::image::ImageDigest;
@@ -46,15 +46,15 @@ struct Body {
 
 /// `POST /v1/applications/{application}/environments/{environment}/rollback`. Answers 202 with an id to follow, or
 /// a problem document, and then nothing was touched.
-pub async fn handle(doors: &Doors, request: &Request, deadline: Deadline) -> Response {
-    match start(doors, request, deadline).await {
+pub async fn handle(clients: &Clients, request: &Request, deadline: Deadline) -> Response {
+    match start(clients, request, deadline).await {
         Ok(response) => response,
         Err(problem) => problem.response(),
     }
 }
 
-async fn start(doors: &Doors, request: &Request, deadline: Deadline) -> Result<Response, Problem> {
-    let prepared = tokio::time::timeout(PREPARED_WITHIN, prepare(doors, request)).await;
+async fn start(clients: &Clients, request: &Request, deadline: Deadline) -> Result<Response, Problem> {
+    let prepared = tokio::time::timeout(PREPARED_WITHIN, prepare(clients, request)).await;
     let Prepared { subject, snapshots, asked, dry_run } = prepared.unwrap_or_else(|_| Err(slow(request)))?;
     let (id, target) = (asked.id, asked.target.clone());
     let follow = format!("/v1/applications/{}/rollbacks/{id}", subject.application());
@@ -65,7 +65,7 @@ async fn start(doors: &Doors, request: &Request, deadline: Deadline) -> Result<R
         return Ok(answer(200, &json!({ "dry_run": true, "target": target, "services": planned })));
     }
     let deadline = deadline.within(ANSWER_WITHIN);
-    let after = drive(doors, Start::Services(subject, snapshots), observed, deadline).await;
+    let after = drive(clients, Start::Services(subject, snapshots), observed, deadline).await;
     let after = after.map_err(|error| match error {
         DriveError::Refused(refusal) => Problem::from(&refusal),
         DriveError::NotFound
@@ -102,14 +102,14 @@ struct Prepared {
     dry_run: bool,
 }
 
-async fn prepare(doors: &Doors, request: &Request) -> Result<Prepared, Problem> {
+async fn prepare(clients: &Clients, request: &Request) -> Result<Prepared, Problem> {
     let principal = request.signed_by()?.to_owned();
     let application = request.parsed("application", ApplicationName::parse)?;
     let environment = request.parsed("environment", EnvironmentName::parse)?;
     let body = read(&request.body)?;
     let ours = |error: &dyn std::error::Error| ours(request, error);
 
-    let found = doors.table.configured_environment(&application, &environment).await;
+    let found = clients.table.configured_environment(&application, &environment).await;
     let subject =
         found.map_err(|error| ours(&error))?.ok_or_else(|| Problem::not_found("application of that name"))?;
     let Some(policy) = subject.policy().cloned() else {
@@ -122,9 +122,9 @@ async fn prepare(doors: &Doors, request: &Request) -> Result<Prepared, Problem> 
     let pinned = subject.environment.pin.as_ref().map(|pin| &pin.digest);
     // Most rollbacks go to the pin: whether that is there is asked while everything else is.
     let (history, snapshots, stable) = tokio::join!(
-        doors.table.pins(&application, &environment),
-        snapshots(doors, &policy, &services, request),
-        there(doors, &policy, pinned.filter(|_| to == "stable"), request),
+        clients.table.pins(&application, &environment),
+        snapshots(clients, &policy, &services, request),
+        there(clients, &policy, pinned.filter(|_| to == "stable"), request),
     );
     let (history, snapshots) = (history.map_err(|error| ours(&error))?, snapshots?);
     let rollouts: Vec<ServiceRollout> = snapshots.iter().map(rollout).collect();
@@ -140,7 +140,7 @@ async fn prepare(doors: &Doors, request: &Request) -> Result<Prepared, Problem> 
     match stable? {
         Some(digest) if digest == target.digest => {}
         Some(_) | None => {
-            there(doors, &policy, Some(&target.digest), request).await?;
+            there(clients, &policy, Some(&target.digest), request).await?;
         }
     }
 
@@ -205,12 +205,12 @@ fn wanted(policy: &Policy, named: &[String]) -> Result<Vec<ServiceName>, Problem
 }
 
 async fn snapshots(
-    doors: &Doors,
+    clients: &Clients,
     policy: &Policy,
     services: &[ServiceName],
     request: &Request,
 ) -> Result<Vec<Snapshot>, Problem> {
-    let Some(ecs) = &doors.ecs else { return Ok(Vec::new()) };
+    let Some(ecs) = &clients.ecs else { return Ok(Vec::new()) };
     let read = |service| async move { snapshot(ecs as &Ecs, service, policy).await };
     let all = join_all(services.iter().map(read)).await;
     all.into_iter().collect::<Result<_, _>>().map_err(|error| {
@@ -227,13 +227,13 @@ fn rollout(snapshot: &Snapshot) -> ServiceRollout {
 
 /// The image is there and can be pulled at once: that digest, if one was asked for.
 async fn there(
-    doors: &Doors,
+    clients: &Clients,
     policy: &Policy,
     digest: Option<&ImageDigest>,
     request: &Request,
 ) -> Result<Option<ImageDigest>, Problem> {
     let Some(digest) = digest else { return Ok(None) };
-    let found = doors.ecr.describe(&policy.repository, digest).await;
+    let found = clients.ecr.describe(&policy.repository, digest).await;
     let status = found.map_err(|error| ours(request, &error))?.map(|detail| detail.status);
     let (kind, title) = match &status {
         Some(_) => ("image-archived", "The image is archived"),

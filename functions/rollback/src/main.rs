@@ -6,12 +6,12 @@ use stablepin_rollback::handle;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     start::logs();
-    let (doors, _) = start::doors(Needs { ecs: true, ..Needs::default() }).await?;
+    let (clients, _) = start::clients(Needs { ecs: true, ..Needs::default() }).await?;
     run(service_fn(async |event: LambdaEvent<Event>| {
         let deadline = start::deadline(event.context.deadline);
         Ok::<_, Error>(match Request::read(event.payload) {
             // Boxed: else futures lie in one another deeper than the compiler follows.
-            Ok(request) => Box::pin(handle(&doors, &request, deadline)).await,
+            Ok(request) => Box::pin(handle(&clients, &request, deadline)).await,
             Err(problem) => problem.response(),
         })
     }))

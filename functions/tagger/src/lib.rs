@@ -9,7 +9,7 @@ use stablepin_reconciler::called::{self, Call, CalledError};
 use stablepin_reconciler::clock::now;
 use stablepin_reconciler::push::{self, NoBuild, PushError};
 use stablepin_reconciler::tag::{self, TagError};
-use stablepin_reconciler::{Deadline, Doors, StackLocation};
+use stablepin_reconciler::{Clients, Deadline, StackLocation};
 use stablepin_rules::application::Application;
 use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
 
@@ -78,7 +78,7 @@ fn sessions(role_arn: &str) -> Option<String> {
 }
 
 pub async fn handle(
-    doors: &Doors,
+    clients: &Clients,
     location: &StackLocation,
     own: &OwnRoles,
     event: &Event,
@@ -89,30 +89,30 @@ pub async fn handle(
         Err(ignored) => return Ok(Handled::Ignored(ignored)),
     };
     let (repository, tag, now_on) = match &told {
-        Told::Called(call) => return attribute(doors, own, call, deadline).await,
+        Told::Called(call) => return attribute(clients, own, call, deadline).await,
         Told::Pushed(push) => (&push.repository, &push.tag, Some(&push.digest)),
         Told::Deleted { repository, tag } => (repository, tag, None),
     };
-    let Some(application) = doors.table.claimant(repository).await? else {
+    let Some(application) = clients.table.claimant(repository).await? else {
         return Ok(Handled::Ignored(NoBuild::NotRegistered.into()));
     };
     // A tag that pipelines follow is never one that we keep: an application that claims both is refused.
     let taken = match &told {
-        Told::Pushed(push) => push::take(doors, &application, push, deadline).await?,
+        Told::Pushed(push) => push::take(clients, &application, push, deadline).await?,
         Told::Deleted { .. } | Told::Called(_) => Err(NoBuild::NotABuild),
     };
     match taken {
         Ok(environments) => Ok(Handled::Opened { environments }),
         Err(no_build @ (NoBuild::Ours | NoBuild::NotABuild)) => {
-            let stored = doors.table.application(&application).await?;
+            let stored = clients.table.application(&application).await?;
             let configured = stored.and_then(|stored| Application::parse(&stored.text, None).ok());
             let Some(configured) = configured else { return Ok(Handled::Ignored(no_build.into())) };
             if let (Told::Pushed(push), NoBuild::NotABuild) = (&told, &no_build) {
                 // A clock that is ahead keeps no image for ever.
                 let (at, kept) = (push.at.min(now()), kept(&configured));
-                doors.table.was_tagged(&application, repository, tag, &push.digest, at, kept).await?;
+                clients.table.was_tagged(&application, repository, tag, &push.digest, at, kept).await?;
             }
-            let environments = look_after(doors, &configured, repository, tag, now_on, deadline).await?;
+            let environments = look_after(clients, &configured, repository, tag, now_on, deadline).await?;
             Ok(match (environments, now_on) {
                 (0, Some(_)) => Handled::Ignored(no_build.into()),
                 (0, None) => Handled::Ignored(Ignored::Deleted),
@@ -129,7 +129,7 @@ fn kept(configured: &Application) -> SignedDuration {
 }
 
 async fn attribute(
-    doors: &Doors,
+    clients: &Clients,
     own: &OwnRoles,
     call: &Call,
     deadline: Deadline,
@@ -137,10 +137,10 @@ async fn attribute(
     if own.have(&call.caller.arn) {
         return Ok(Handled::Ignored(Ignored::OwnCall));
     }
-    let Some(application) = doors.table.claimant(&call.repository).await? else {
+    let Some(application) = clients.table.claimant(&call.repository).await? else {
         return Ok(Handled::Ignored(NoBuild::NotRegistered.into()));
     };
-    Ok(match called::take(doors, &application, call, deadline).await? {
+    Ok(match called::take(clients, &application, call, deadline).await? {
         0 => Handled::Ignored(Ignored::NothingCalled),
         count => Handled::Attributed { count },
     })
@@ -149,7 +149,7 @@ async fn attribute(
 /// If it is a tag that we keep, is it where it belongs? Also one that we put there ourselves once may have been
 /// moved back there by somebody.
 async fn look_after(
-    doors: &Doors,
+    clients: &Clients,
     configured: &Application,
     repository: &RepositoryName,
     tag: &ImageTag,
@@ -161,14 +161,14 @@ async fn look_after(
         if policy.repository != *repository || !tag::is_kept(policy, tag) {
             continue;
         }
-        let found = doors.table.configured_environment(&configured.name, &policy.name).await?;
+        let found = clients.table.configured_environment(&configured.name, &policy.name).await?;
         let Some(subject) = found else { continue };
         // Our own doing: no call to the registry is needed to know it.
         let pinned = subject.environment.pin.as_ref().map(|pin| &pin.digest);
         if now_on.is_some() && *tag == policy.stable_tag && pinned == now_on {
             continue;
         }
-        put_right += usize::from(tag::look_at(doors, subject, tag, deadline).await?);
+        put_right += usize::from(tag::look_at(clients, subject, tag, deadline).await?);
     }
     Ok(put_right)
 }

@@ -7,14 +7,14 @@ use stablepin_tagger::{Event, Handled, Ignored, OwnRoles, handle};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     start::logs();
-    let (doors, _) = start::doors(Needs { post: true, ..Needs::default() }).await?;
+    let (clients, _) = start::clients(Needs { post: true, ..Needs::default() }).await?;
     let location = StackLocation::from_env()?;
     let own = OwnRoles::parse(&start::required("STABLEPIN_OWN_ROLES")?)?;
     run(service_fn(async |event: LambdaEvent<Event>| {
         let deadline = start::deadline(event.context.deadline);
         let detail = &event.payload.detail;
         // Boxed: else futures lie in one another deeper than the compiler follows.
-        match Box::pin(handle(&doors, &location, &own, &event.payload, deadline)).await? {
+        match Box::pin(handle(&clients, &location, &own, &event.payload, deadline)).await? {
             Handled::Ignored(why @ Ignored::Foreign { .. }) => {
                 count_foreign_event(now());
                 tracing::warn!(

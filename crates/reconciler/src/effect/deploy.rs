@@ -13,13 +13,13 @@ use stablepin_rules::records::{Destination, Live, ServiceRollout, Started, Subje
 use stablepin_rules::task_definition::{self, Clone};
 
 use super::{SHOWN_WITHIN, problem, words};
-use crate::Doors;
+use crate::Clients;
 use crate::clock::now;
 use crate::snapshot::{ServiceLocation, Snapshot, one};
 
 /// `known`: what was read of the service a moment ago, and nothing was written since.
 pub(super) async fn deploy(
-    doors: &Doors,
+    clients: &Clients,
     subject: &Subject,
     policy: &Policy,
     way: Way,
@@ -29,7 +29,7 @@ pub(super) async fn deploy(
     let rollout = subject.operation.as_ref().and_then(|operation| operation.way(way));
     let found = rollout
         .and_then(|rollout| Some((rollout, rollout.services.iter().find(|one| one.service == *service)?)));
-    let (Some(ecs), Some((whole, rollout))) = (&doors.ecs, found) else {
+    let (Some(ecs), Some((whole, rollout))) = (&clients.ecs, found) else {
         return Outcome::Problem("this function drives no services".to_owned());
     };
     let going = Going { ecs, subject, policy, way, rollout, since: whole.deadline - policy.verify.timeout };

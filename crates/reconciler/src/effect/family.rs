@@ -13,16 +13,16 @@ use stablepin_rules::records::{PromotionState, ServiceRollout, Subject, Way, Wor
 use stablepin_rules::task_definition::{at_digest, copy, described_digest, same_but_image};
 
 use super::{problem, words};
-use crate::Doors;
+use crate::Clients;
 use crate::snapshot::{ServiceLocation, one};
 
 pub(super) async fn restore(
-    doors: &Doors,
+    clients: &Clients,
     subject: &Subject,
     policy: &Policy,
     service: &ServiceName,
 ) -> Outcome {
-    let Some(ecs) = &doors.ecs else {
+    let Some(ecs) = &clients.ecs else {
         return Outcome::Problem("this function drives no services".to_owned());
     };
     match (Family { subject, policy, service }).restore(ecs).await {

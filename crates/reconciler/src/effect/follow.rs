@@ -16,14 +16,14 @@ use stablepin_rules::task_definition::{container_roles, described_digest};
 use self::proof::{Proof, Wanted};
 use self::standing::Standing;
 use super::problem;
-use crate::Doors;
+use crate::Clients;
 use crate::clock::now;
 use crate::errors::chain;
 use crate::live::digests_of;
 use crate::snapshot::{ServiceLocation, one};
 
 pub(super) async fn follow(
-    doors: &Doors,
+    clients: &Clients,
     subject: &Subject,
     policy: &Policy,
     way: Way,
@@ -34,10 +34,10 @@ pub(super) async fn follow(
         let one = rollout.services.iter().find(|one| one.service == *service)?;
         Some((rollout.destination.digest(), one, one.started.as_ref()?))
     });
-    let (Some(ecs), Some((to, rollout, started))) = (&doors.ecs, found) else {
+    let (Some(ecs), Some((to, rollout, started))) = (&clients.ecs, found) else {
         return Outcome::Problem(format!("{service} has no deployment to follow"));
     };
-    let followed = Followed { doors, ecs, subject, policy, to, rollout, started };
+    let followed = Followed { clients, ecs, subject, policy, to, rollout, started };
     match followed.look().await {
         Ok((seen, service_deployment)) => {
             Outcome::Followed { way, service: service.clone(), seen, service_deployment }
@@ -48,7 +48,7 @@ pub(super) async fn follow(
 
 /// One deployment of ours.
 struct Followed<'a> {
-    doors: &'a Doors,
+    clients: &'a Clients,
     ecs: &'a Ecs,
     subject: &'a Subject,
     policy: &'a Policy,
@@ -129,7 +129,7 @@ impl Followed<'_> {
         let own = location.own(self.policy);
         let accepted = match self.to.or(self.rollout.before.described.as_ref()) {
             Some(digest) => {
-                let all = digests_of(&self.doors.ecr, &self.policy.repository, digest).await;
+                let all = digests_of(&self.clients.ecr, &self.policy.repository, digest).await;
                 Some(all.map_err(|error| problem(&error))?)
             }
             // It was named by a tag before: its own task definition is all that there is to prove.
@@ -147,7 +147,7 @@ impl Followed<'_> {
             classic_load_balancer: state.classic_load_balancer,
         };
         let proof = proof::prove(&wanted, &tasks, &stopped, |container| container.is_one_of(&own));
-        let proof = match (proof, &self.doors.verify) {
+        let proof = match (proof, &self.clients.verify) {
             (Proof::Running(count), Some(verify)) => {
                 target_groups::prove(&verify.elb, &state.registrations, &tasks, count).await?
             }

@@ -4,10 +4,10 @@ use stablepin_rules::effect::Outcome;
 use stablepin_rules::records::{Notice, Subject};
 
 use super::{problem, words};
-use crate::{Doors, mail};
+use crate::{Clients, mail};
 
-pub(super) async fn notify(doors: &Doors, subject: &Subject, notice: Notice) -> Outcome {
-    let Some(verify) = &doors.verify else {
+pub(super) async fn notify(clients: &Clients, subject: &Subject, notice: Notice) -> Outcome {
+    let Some(verify) = &clients.verify else {
         return Outcome::Problem("this function tells nobody".to_owned());
     };
     let Some(told) = mail::notice(subject, notice) else { return Outcome::Notified(notice) };

@@ -10,15 +10,15 @@ use stablepin_rules::records::Subject;
 
 use super::{problem, words};
 use crate::snapshot::{Snapshot, snapshot};
-use crate::{Doors, runnable};
+use crate::{Clients, runnable};
 
-pub(super) async fn prepare(doors: &Doors, subject: &Subject, policy: &Policy) -> Outcome {
-    let (Some(ecs), Some(promotion)) = (&doors.ecs, subject.promotion()) else {
+pub(super) async fn prepare(clients: &Clients, subject: &Subject, policy: &Policy) -> Outcome {
+    let (Some(ecs), Some(promotion)) = (&clients.ecs, subject.promotion()) else {
         return Outcome::Problem("this function drives no services".to_owned());
     };
     let read = |service| async move { snapshot(ecs as &Ecs, service, policy).await };
     let (image, services) = tokio::join!(
-        image(doors, &policy.repository, &promotion.digest),
+        image(clients, &policy.repository, &promotion.digest),
         join_all(policy.services.iter().map(read)),
     );
     match image {
@@ -50,10 +50,10 @@ pub(super) async fn prepare(doors: &Doors, subject: &Subject, policy: &Policy) -
 
 /// What keeps the image from being pulled, if anything does.
 async fn image(
-    doors: &Doors,
+    clients: &Clients,
     repository: &RepositoryName,
     digest: &ImageDigest,
 ) -> Result<Option<String>, EcrError> {
-    let status = doors.ecr.describe(repository, digest).await?.map(|detail| detail.status);
+    let status = clients.ecr.describe(repository, digest).await?.map(|detail| detail.status);
     Ok(runnable::why_not(&format!("{repository}@{digest}"), status.as_ref()))
 }

@@ -7,7 +7,7 @@ use stablepin_aws::probe::Probe;
 use stablepin_rules::application::{Endpoint, Environment as Policy};
 use stablepin_rules::effect::Outcome;
 
-use crate::Doors;
+use crate::Clients;
 
 /// As many must be answered …
 const SUCCESSES: u32 = 3;
@@ -16,8 +16,8 @@ const ATTEMPTS: u32 = 5;
 const TIMEOUT: Duration = Duration::from_secs(3);
 const BETWEEN: Duration = Duration::from_secs(1);
 
-pub(super) async fn probe(doors: &Doors, policy: &Policy) -> Outcome {
-    let Some(probe) = doors.verify.as_ref().map(|verify| &verify.probe) else {
+pub(super) async fn probe(clients: &Clients, policy: &Policy) -> Outcome {
+    let Some(probe) = clients.verify.as_ref().map(|verify| &verify.probe) else {
         return Outcome::Problem("this function asks no endpoints".to_owned());
     };
     let asked = policy.verify.endpoints.iter().map(|endpoint| ask(probe, endpoint));

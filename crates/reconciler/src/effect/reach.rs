@@ -5,11 +5,11 @@ use stablepin_rules::effect::Outcome;
 use stablepin_rules::reach::Reach;
 use stablepin_rules::records::Subject;
 
-use crate::Doors;
+use crate::Clients;
 use crate::errors::chain;
 
-pub(super) async fn reach(doors: &Doors, subject: &Subject, policy: &Policy) -> Outcome {
-    let Some(post) = &doors.post else {
+pub(super) async fn reach(clients: &Clients, subject: &Subject, policy: &Policy) -> Outcome {
+    let Some(post) = &clients.post else {
         return Outcome::Untold("this function sends no mail".to_owned());
     };
     let subscriptions = match post.topics.subscriptions().await {

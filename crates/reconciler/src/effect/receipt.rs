@@ -6,10 +6,10 @@ use stablepin_rules::records::Subject;
 
 use crate::clock::now;
 use crate::errors::chain;
-use crate::{Doors, mail};
+use crate::{Clients, mail};
 
-pub(super) async fn receipt(doors: &Doors, subject: &Subject, approver: &ApproverName) -> Outcome {
-    let Some(door) = &doors.post else {
+pub(super) async fn receipt(clients: &Clients, subject: &Subject, approver: &ApproverName) -> Outcome {
+    let Some(door) = &clients.post else {
         return Outcome::Untold("this function sends no mail".to_owned());
     };
     let sent = Outcome::ReceiptSent(approver.clone());
@@ -17,7 +17,7 @@ pub(super) async fn receipt(doors: &Doors, subject: &Subject, approver: &Approve
     let Some(reader) = subject.configuration.application.approver(approver) else { return sent };
     let Some(mail) = mail::receipt(subject, approver) else { return sent };
     // It waits for no turn: what else is due in this drive does not wait for a mail.
-    match doors.table.may_mail(&reader.mail, now()).await {
+    match clients.table.may_mail(&reader.mail, now()).await {
         Ok(true) => {}
         Ok(false) => return Outcome::Untold("the address gets enough mails in this second".to_owned()),
         Err(error) => return Outcome::Untold(chain(&error)),

@@ -8,15 +8,15 @@ use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_rules::records::{Build, NotPut, Pin, Subject, TakenTag, Work};
 
 use super::{problem, words};
-use crate::Doors;
+use crate::Clients;
 use crate::clock::now;
 use crate::errors::chain;
 
 /// The build tag: unique, so that a name on another digest is never moved.
-pub(super) async fn build(doors: &Doors, build: &Build) -> Outcome {
+pub(super) async fn build(clients: &Clients, build: &Build) -> Outcome {
     let tag = build.build_tag.tag();
     let ids = [ImageId::Digest(build.digest.clone()), ImageId::Tag(tag.clone())];
-    let found = match doors.ecr.image(&build.repository, &ids).await {
+    let found = match clients.ecr.image(&build.repository, &ids).await {
         Ok(found) => found,
         Err(error) => return problem(&error),
     };
@@ -26,7 +26,7 @@ pub(super) async fn build(doors: &Doors, build: &Build) -> Outcome {
     let Some(manifest) = found.iter().find(|manifest| manifest.digest == build.digest) else {
         return gone(&build.repository, &build.digest);
     };
-    match doors.ecr.put_tag(&build.repository, manifest, &tag).await {
+    match clients.ecr.put_tag(&build.repository, manifest, &tag).await {
         Ok(PutTag::Put | PutTag::AlreadyThere) => Outcome::BuildTagged,
         Ok(PutTag::PointsElsewhere) => Outcome::BuildTagTaken(tag),
         Err(error) if error.is_refusal() => Outcome::BuildTagRefused(words(&error)),
@@ -35,10 +35,10 @@ pub(super) async fn build(doors: &Doors, build: &Build) -> Outcome {
 }
 
 /// The stable tag: moved where the repository lets it move, else this pin's own numbered tag.
-pub(super) async fn stable(doors: &Doors, subject: &Subject, policy: &Policy, pin: &Pin) -> Outcome {
+pub(super) async fn stable(clients: &Clients, subject: &Subject, policy: &Policy, pin: &Pin) -> Outcome {
     let (manifest, repository) = tokio::join!(
-        manifest(doors, &policy.repository, &pin.digest),
-        doors.ecr.repository(&policy.repository),
+        manifest(clients, &policy.repository, &pin.digest),
+        clients.ecr.repository(&policy.repository),
     );
     let (manifest, repository) = match (manifest, repository) {
         (Ok(Some(manifest)), Ok(Some(repository))) => (manifest, repository),
@@ -53,9 +53,9 @@ pub(super) async fn stable(doors: &Doors, subject: &Subject, policy: &Policy, pi
     } else {
         numbered(&policy.stable_tag, pin.number)
     };
-    match doors.ecr.put_tag(&policy.repository, &manifest, &tag).await {
+    match clients.ecr.put_tag(&policy.repository, &manifest, &tag).await {
         Ok(PutTag::Put | PutTag::AlreadyThere) => Outcome::StableTagged(pin.number),
-        Ok(PutTag::PointsElsewhere) => taken(doors, subject, policy, pin, tag).await,
+        Ok(PutTag::PointsElsewhere) => taken(clients, subject, policy, pin, tag).await,
         Err(error) if error.is_refusal() => {
             let why = NotPut::Refused { reason: words(&error), at: now() };
             Outcome::StableTaken(TakenTag { pin: pin.number, tag, why })
@@ -65,15 +65,15 @@ pub(super) async fn stable(doors: &Doors, subject: &Subject, policy: &Policy, pi
 }
 
 /// Another image has the name for good: which one, and by whom, as far as that can be told.
-async fn taken(doors: &Doors, subject: &Subject, policy: &Policy, pin: &Pin, tag: ImageTag) -> Outcome {
-    let on = match doors.ecr.image(&policy.repository, &[ImageId::Tag(tag.clone())]).await {
+async fn taken(clients: &Clients, subject: &Subject, policy: &Policy, pin: &Pin, tag: ImageTag) -> Outcome {
+    let on = match clients.ecr.image(&policy.repository, &[ImageId::Tag(tag.clone())]).await {
         Ok(found) => found.into_iter().next().map(|manifest| manifest.digest),
         Err(error) => return problem(&error),
     };
     match on {
         Some(on) if on == pin.digest => Outcome::StableTagged(pin.number),
         Some(on) => {
-            let caller = doors.table.caller(subject.application(), &policy.repository, &tag, &on).await;
+            let caller = clients.table.caller(subject.application(), &policy.repository, &tag, &on).await;
             let by = caller.ok().flatten().map(|caller| caller.arn);
             Outcome::StableTaken(TakenTag { pin: pin.number, tag, why: NotPut::Taken { on, by } })
         }
@@ -83,13 +83,13 @@ async fn taken(doors: &Doors, subject: &Subject, policy: &Policy, pin: &Pin, tag
 
 /// What runs now, for people and pipelines. Where the repository does not let the tag move, there is none.
 pub(super) async fn current(
-    doors: &Doors,
+    clients: &Clients,
     subject: &Subject,
     policy: &Policy,
     digest: &ImageDigest,
 ) -> Outcome {
     let tag = current_tag(&policy.name);
-    let put = put(doors, policy, &tag, digest).await;
+    let put = put(clients, policy, &tag, digest).await;
     let repairs = subject.operation.as_ref().is_some_and(|one| matches!(one.work, Work::Repair(_)));
     current_put(repairs, &tag, digest, put)
 }
@@ -116,8 +116,13 @@ fn current_put(repairs: bool, tag: &ImageTag, digest: &ImageDigest, put: Result<
 }
 
 /// A rollback does not wait for it, and does not fail with it.
-pub(super) async fn backup(doors: &Doors, policy: &Policy, tag: &ImageTag, digest: &ImageDigest) -> Outcome {
-    if let Err(why) = put(doors, policy, tag, digest).await {
+pub(super) async fn backup(
+    clients: &Clients,
+    policy: &Policy,
+    tag: &ImageTag,
+    digest: &ImageDigest,
+) -> Outcome {
+    if let Err(why) = put(clients, policy, tag, digest).await {
         warn(tag, &why);
     }
     Outcome::BackupTried
@@ -127,18 +132,23 @@ fn warn(tag: &ImageTag, why: &str) {
     tracing::warn!(image.tag = %tag, "the tag {tag} was not put: {why}");
 }
 
-async fn put(doors: &Doors, policy: &Policy, tag: &ImageTag, digest: &ImageDigest) -> Result<PutTag, String> {
-    let found = manifest(doors, &policy.repository, digest).await.map_err(|error| chain(&error))?;
+async fn put(
+    clients: &Clients,
+    policy: &Policy,
+    tag: &ImageTag,
+    digest: &ImageDigest,
+) -> Result<PutTag, String> {
+    let found = manifest(clients, &policy.repository, digest).await.map_err(|error| chain(&error))?;
     let manifest = found.ok_or_else(|| is_gone(&policy.repository, digest))?;
-    doors.ecr.put_tag(&policy.repository, &manifest, tag).await.map_err(|error| chain(&error))
+    clients.ecr.put_tag(&policy.repository, &manifest, tag).await.map_err(|error| chain(&error))
 }
 
 async fn manifest(
-    doors: &Doors,
+    clients: &Clients,
     repository: &RepositoryName,
     digest: &ImageDigest,
 ) -> Result<Option<Manifest>, EcrError> {
-    let found = doors.ecr.image(repository, &[ImageId::Digest(digest.clone())]).await?;
+    let found = clients.ecr.image(repository, &[ImageId::Digest(digest.clone())]).await?;
     Ok(found.into_iter().next())
 }
 

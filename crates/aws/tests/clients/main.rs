@@ -1,4 +1,4 @@
-//! What the doors send and how they take what comes back, over a real connection.
+//! What the clients send and how they take what comes back, over a real connection.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
