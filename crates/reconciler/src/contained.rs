@@ -17,9 +17,9 @@ use stablepin_rules::name::ApplicationName;
 use stablepin_rules::records::Work;
 use stablepin_rules::step::Observed;
 
-use crate::called::PROMOTIONS;
+use crate::attribution::PROMOTIONS;
 use crate::errors::chain;
-use crate::{Clients, Deadline, DriveError, Start, drive};
+use crate::{Clients, Deadline, ReconcileError, Source, reconcile};
 
 /// The most images of an index that are looked at, and how deep indexes may contain indexes. No real build has more.
 const MOST_CONTAINED: usize = 100;
@@ -114,7 +114,7 @@ pub(crate) async fn cancel(
     index: &ContainingIndex,
     contained: &BTreeSet<ImageDigest>,
     deadline: Deadline,
-) -> Result<(), DriveError> {
+) -> Result<(), ReconcileError> {
     for (environment, operation) in clients.table.promotions(application, PROMOTIONS, None).await?.items {
         let Work::Promotion(promotion) = &operation.work else { continue };
         if promotion.state.is_terminal() || !contained.contains(&promotion.digest) {
@@ -122,7 +122,8 @@ pub(crate) async fn cancel(
         }
         let operation = OperationKey::of(&operation);
         let key = Key { application: application.clone(), environment, operation };
-        drive(clients, Start::Operation(key), vec![Observed::Contained(index.clone())], deadline).await?;
+        reconcile(clients, Source::Operation(key), vec![Observed::Contained(index.clone())], deadline)
+            .await?;
     }
     Ok(())
 }

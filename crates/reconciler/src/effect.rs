@@ -53,14 +53,14 @@ pub(crate) async fn carry_out(
 pub(crate) struct Linked {
     pub(crate) ecr: bool,
     ecs: bool,
-    post: bool,
+    approval_mailer: bool,
     verify: bool,
 }
 
 pub(crate) const LINKED: Linked = Linked {
     ecr: cfg!(feature = "ecr"),
     ecs: cfg!(feature = "ecs"),
-    post: cfg!(feature = "post"),
+    approval_mailer: cfg!(feature = "approval-mailer"),
     verify: cfg!(feature = "verify"),
 };
 
@@ -78,9 +78,13 @@ fn under<'a>(
             Box::pin(tag::backup(clients, policy, tag, digest))
         }
         Effect::TagCurrent(digest) if LINKED.ecr => Box::pin(tag::current(clients, subject, policy, digest)),
-        Effect::Ask(approver) if LINKED.post => Box::pin(ask::ask(clients, subject, policy, approver)),
-        Effect::Reach if LINKED.post => Box::pin(reach::reach(clients, subject, policy)),
-        Effect::Receipt(approver) if LINKED.post => Box::pin(receipt::receipt(clients, subject, approver)),
+        Effect::Ask(approver) if LINKED.approval_mailer => {
+            Box::pin(ask::ask(clients, subject, policy, approver))
+        }
+        Effect::Reach if LINKED.approval_mailer => Box::pin(reach::reach(clients, subject, policy)),
+        Effect::Receipt(approver) if LINKED.approval_mailer => {
+            Box::pin(receipt::receipt(clients, subject, approver))
+        }
         Effect::Deploy(way, service) if LINKED.ecs => {
             let known = known.iter().find(|snapshot| snapshot.service == *service);
             Box::pin(deploy::deploy(clients, subject, policy, *way, service, known))
@@ -121,7 +125,9 @@ fn without_policy<'a>(
 ) -> BoxFuture<'a, Outcome> {
     match effect {
         Effect::Notify(notice) if LINKED.verify => Box::pin(notify::notify(clients, subject, *notice)),
-        Effect::Receipt(approver) if LINKED.post => Box::pin(receipt::receipt(clients, subject, approver)),
+        Effect::Receipt(approver) if LINKED.approval_mailer => {
+            Box::pin(receipt::receipt(clients, subject, approver))
+        }
         Effect::RestoreFamily(service) => Box::pin(ready(Outcome::FamilyRestored(service.clone()))),
         _ => {
             let problem = "the environment is not in the configuration any more".to_owned();

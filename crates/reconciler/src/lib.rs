@@ -1,17 +1,17 @@
 //! The loop around the rules: load, decide, commit, carry out what is owed, observe, again. One file per effect.
 
-pub mod called;
+mod approval_mailer;
+pub mod attribution;
 pub mod clock;
 mod contained;
-mod drive;
 mod effect;
 pub mod errors;
 mod link;
 mod live;
 pub mod live_drift;
 pub mod mail;
-mod post;
 pub mod push;
+mod reconcile;
 pub mod runnable;
 mod snapshot;
 pub mod stack_location;
@@ -26,10 +26,10 @@ use stablepin_aws::elb::Elb;
 use stablepin_aws::probe::Probe;
 use stablepin_aws::sns::Sns;
 
-pub use drive::{Deadline, DriveError, Start, drive};
+pub use approval_mailer::ApprovalMailer;
 pub use link::{Secret, code_hash, token_hash};
 pub use live::live;
-pub use post::Post;
+pub use reconcile::{Deadline, ReconcileError, Source, reconcile};
 pub use snapshot::{Snapshot, SnapshotError, snapshot};
 pub use stack_location::StackLocation;
 pub use topics::Topics;
@@ -42,7 +42,7 @@ pub struct Clients {
     pub ecr: Ecr,
     pub ecs: Option<Ecs>,
     pub verify: Option<Verify>,
-    pub post: Option<Post>,
+    pub approval_mailer: Option<ApprovalMailer>,
 }
 
 /// All that proves a rollout besides ECS, and how people hear of one that failed.

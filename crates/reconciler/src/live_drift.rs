@@ -14,7 +14,7 @@ use stablepin_rules::task_definition::described_digest;
 use crate::clock::now;
 use crate::live::{digests_of, live};
 use crate::snapshot::ServiceLocation;
-use crate::{Clients, Deadline, DriveError, Start, drive};
+use crate::{Clients, Deadline, ReconcileError, Source, reconcile};
 
 #[derive(Debug, thiserror::Error)]
 pub enum LiveDriftError {
@@ -25,7 +25,7 @@ pub enum LiveDriftError {
     #[error("the environment could not be read")]
     Table(#[from] TableError),
     #[error("what runs could not be recorded")]
-    Drive(#[from] DriveError),
+    Reconcile(#[from] ReconcileError),
 }
 
 /// How often ECS is asked again, where the environment's record changed meanwhile.
@@ -58,7 +58,7 @@ pub async fn look(
             return Ok(differs);
         }
         let observed = vec![Observed::LiveSeen(seen.clone())];
-        subject = drive(clients, Start::Subject(Box::new(subject)), observed, deadline).await?;
+        subject = reconcile(clients, Source::Subject(Box::new(subject)), observed, deadline).await?;
         if is_known(&subject.environment, subject.policy(), &seen) {
             return Ok(differs);
         }

@@ -14,10 +14,10 @@ use stablepin_rules::records::{Occurrence, OperationId};
 use stablepin_rules::refusal::Refusal;
 use stablepin_rules::step::{Observed, Opening};
 
-use crate::called::{self, CalledError};
+use crate::attribution::{self, AttributionError};
 use crate::clock::now;
 use crate::errors::chain;
-use crate::{Clients, Deadline, DriveError, Start, contained, drive};
+use crate::{Clients, Deadline, ReconcileError, Source, contained, reconcile};
 
 /// A tag that was pushed on an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,15 +53,15 @@ pub enum PushError {
     #[error("the image could not be read")]
     Ecr(#[from] EcrError),
     #[error("the promotion could not be opened")]
-    Drive(#[from] DriveError),
+    Reconcile(#[from] ReconcileError),
     #[error("who pushed it could not be recorded")]
-    Called(#[from] CalledError),
+    Attribution(#[from] AttributionError),
 }
 
 impl PushError {
     /// Retention is deleting the image. If it does not come to that, the push is taken later.
     pub fn is_of_condemned(&self) -> bool {
-        matches!(self, Self::Drive(DriveError::Refused(Refusal::ImageCondemned { .. })))
+        matches!(self, Self::Reconcile(ReconcileError::Refused(Refusal::ImageCondemned { .. })))
     }
 }
 
@@ -138,7 +138,7 @@ pub async fn take(
         clients.table.follow(application, &push.repository, &push.tag, &push.digest, at).await?;
     }
     if taken.is_ok() {
-        called::catch_up(clients, application, &push.digest, &known, deadline).await?;
+        attribution::catch_up(clients, application, &push.digest, &known, deadline).await?;
     }
     Ok(taken)
 }
@@ -199,10 +199,10 @@ async fn open(
             reason: None,
         };
         let observed = vec![Observed::Opened(Box::new(opening))];
-        match drive(clients, Start::Subject(Box::new(subject)), observed, deadline).await {
+        match reconcile(clients, Source::Subject(Box::new(subject)), observed, deadline).await {
             Ok(after) => (build, news) = (after.build, true),
             // The same event came before: what it began is finished by whoever began it, or by a tick.
-            Err(DriveError::AlreadyOpened) => {
+            Err(ReconcileError::AlreadyOpened) => {
                 build = clients.table.build(&configuration.application.name, &push.digest).await?;
             }
             Err(error) => return Err(error.into()),

@@ -17,7 +17,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::clock::now;
-use crate::{Clients, Deadline, Post, Topics, Verify};
+use crate::{ApprovalMailer, Clients, Deadline, Topics, Verify};
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -53,21 +53,21 @@ fn level(name: &str) -> LevelFilter {
 
 /// The clients beyond the table and the registry that a function's role opens. Each is a feature of this crate too.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Needs {
+pub struct Capabilities {
     pub ecs: bool,
-    pub post: bool,
+    pub approval_mailer: bool,
     /// All that proves a rollout, and tells when one failed.
     pub verify: bool,
 }
 
 /// The clients, and the session that they share, for what else a function opens.
-pub async fn clients(needs: Needs) -> Result<(Clients, Session), StartError> {
+pub async fn clients(capabilities: Capabilities) -> Result<(Clients, Session), StartError> {
     let session = Session::from_env()?;
     let clients = Clients {
         table: Table::new(&session, required("STABLEPIN_TABLE")?),
         ecr: Ecr::new(&session),
-        ecs: (cfg!(feature = "ecs") && needs.ecs).then(|| Ecs::new(&session)),
-        verify: match cfg!(feature = "verify") && needs.verify {
+        ecs: (cfg!(feature = "ecs") && capabilities.ecs).then(|| Ecs::new(&session)),
+        verify: match cfg!(feature = "verify") && capabilities.verify {
             true => Some(Verify {
                 elb: Elb::new(&session),
                 probe: Probe::new(Network::parse_list(&list("STABLEPIN_PROBE_NETWORKS")?)?),
@@ -76,8 +76,8 @@ pub async fn clients(needs: Needs) -> Result<(Clients, Session), StartError> {
             }),
             false => None,
         },
-        post: match cfg!(feature = "post") && needs.post {
-            true => Some(Post {
+        approval_mailer: match cfg!(feature = "approval-mailer") && capabilities.approval_mailer {
+            true => Some(ApprovalMailer {
                 topics: topics(&session)?,
                 url: required("STABLEPIN_URL")?.trim_end_matches('/').to_owned(),
             }),
@@ -85,8 +85,8 @@ pub async fn clients(needs: Needs) -> Result<(Clients, Session), StartError> {
         },
     };
     let mut services = vec![Service::DynamoDb, Service::Ecr];
-    services.extend(needs.ecs.then_some(Service::Ecs));
-    services.extend(needs.post.then_some(Service::Sns));
+    services.extend(capabilities.ecs.then_some(Service::Ecs));
+    services.extend(capabilities.approval_mailer.then_some(Service::Sns));
     session.warm(&services).await;
     Ok((clients, session))
 }

@@ -10,7 +10,7 @@ use stablepin_rules::records::{Environment, OperationId, Subject};
 use stablepin_rules::step::{Drifted, Observed};
 
 use crate::clock::now;
-use crate::{Clients, Deadline, DriveError, Start, drive};
+use crate::{Clients, Deadline, ReconcileError, Source, reconcile};
 
 #[derive(Debug, thiserror::Error)]
 pub enum TagError {
@@ -19,7 +19,7 @@ pub enum TagError {
     #[error("the tag could not be read")]
     Ecr(#[from] EcrError),
     #[error("the tag could not be put right")]
-    Drive(#[from] DriveError),
+    Reconcile(#[from] ReconcileError),
 }
 
 /// Whether a tag is one that we keep for this environment.
@@ -92,6 +92,6 @@ pub async fn put_right(
     };
     let drifted = Drifted { id: OperationId::new(uuid_v7(now())), tag: tag.clone(), found, by };
     let observed = vec![Observed::Drifted(drifted)];
-    let after = drive(clients, Start::Subject(Box::new(subject)), observed, deadline).await?;
+    let after = reconcile(clients, Source::Subject(Box::new(subject)), observed, deadline).await?;
     Ok(after.operation.is_some())
 }

@@ -39,7 +39,7 @@ pub enum Observed {
     /// Somebody has the link, and not the code.
     WrongCode(Token),
     /// CloudTrail tells who pushed it, or who moved the tag.
-    Called(Caller),
+    Attributed(Caller),
     /// A build that is an image index contains its image.
     Contained(ContainingIndex),
     /// The question is taken back.
@@ -95,7 +95,7 @@ pub fn step(now: Timestamp, subject: &Subject, observed: &[Observed]) -> Result<
             Observed::RollbackRequested(request) => rollback::open(&mut draft, request)?,
             Observed::Decision(decision) => promotion::decide(&mut draft, decision)?,
             Observed::WrongCode(token) => promotion::wrong_code(&mut draft, token)?,
-            Observed::Called(caller) => draft.called(caller),
+            Observed::Attributed(caller) => draft.called(caller),
             Observed::Contained(index) => promotion::contained(&mut draft, index),
             Observed::Withdrawn { actor, reason } => {
                 promotion::withdraw(&mut draft, actor, reason.as_deref())?;

@@ -2,12 +2,12 @@ use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use stablepin_api::{Settings, handle};
 use stablepin_aws::ecs::Ecs;
 use stablepin_http::{Event, Request};
-use stablepin_reconciler::start::{self, Needs};
+use stablepin_reconciler::start::{self, Capabilities};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     start::logs();
-    let (clients, session) = start::clients(Needs::default()).await?;
+    let (clients, session) = start::clients(Capabilities::default()).await?;
     let settings = Settings::new(
         session.region().to_owned(),
         start::required("STABLEPIN_URL")?,

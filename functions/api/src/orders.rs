@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::json;
 use stablepin_http::{Problem, Request, Response, json as answer};
 use stablepin_reconciler::clock::now;
-use stablepin_reconciler::{Clients, Deadline, Start, drive};
+use stablepin_reconciler::{Clients, Deadline, Source, reconcile};
 use stablepin_rules::audit::Actor;
 use stablepin_rules::name::{ApplicationName, EnvironmentName};
 use stablepin_rules::step::{Observed, Order, Wish};
@@ -37,7 +37,7 @@ pub(crate) async fn carry_out(clients: &Clients, request: &Request, wish: Wish) 
         .ok_or_else(|| Problem::not_found("application of that name"))?;
     let observed = vec![Observed::Ordered(Order { wish, reason: body.reason, actor })];
     let deadline = Deadline::of_invocation(now() + SignedDuration::from_secs(10));
-    match drive(clients, Start::Subject(Box::new(subject)), observed, deadline).await {
+    match reconcile(clients, Source::Subject(Box::new(subject)), observed, deadline).await {
         Ok(after) => Ok(answer(
             200,
             &json!({ "application": application, "name": environment, "record": after.environment }),

@@ -9,7 +9,9 @@ use stablepin_aws::dynamodb::{Key, OperationKey};
 use stablepin_http::{Request, Response};
 use stablepin_reconciler::clock::now;
 use stablepin_reconciler::errors::chain;
-use stablepin_reconciler::{Clients, Deadline, DriveError, Start, Topics, code_hash, drive, token_hash};
+use stablepin_reconciler::{
+    Clients, Deadline, ReconcileError, Source, Topics, code_hash, reconcile, token_hash,
+};
 use stablepin_rules::audit::Actor;
 use stablepin_rules::code::{Code, MOST_WRONG_CODES};
 use stablepin_rules::name::{ApplicationName, EnvironmentName};
@@ -75,13 +77,13 @@ impl Answer {
     }
 }
 
-impl From<DriveError> for Answer {
-    fn from(error: DriveError) -> Self {
+impl From<ReconcileError> for Answer {
+    fn from(error: ReconcileError) -> Self {
         match error {
-            DriveError::Refused(refusal) => Self::page(page::refused(&refusal)),
-            DriveError::LinkUsed => Self::page(page::refused(&Refusal::LinkUsed { at: now() })),
-            DriveError::NotFound => Self::page(page::refused(&Refusal::UnknownLink)),
-            DriveError::AlreadyOpened | DriveError::Contended | DriveError::Table(_) => {
+            ReconcileError::Refused(refusal) => Self::page(page::refused(&refusal)),
+            ReconcileError::LinkUsed => Self::page(page::refused(&Refusal::LinkUsed { at: now() })),
+            ReconcileError::NotFound => Self::page(page::refused(&Refusal::UnknownLink)),
+            ReconcileError::AlreadyOpened | ReconcileError::Contended | ReconcileError::Table(_) => {
                 Self::Ours(chain(&error))
             }
         }
@@ -156,15 +158,15 @@ async fn decide(clients: &Clients, request: &Request, deadline: Deadline) -> Res
                 facts: form.get("facts").cloned(),
             }),
         };
-        let start = || Start::Subject(Box::new(subject.clone()));
-        match drive(clients, start(), vec![Observed::Decision(decision)], deadline).await {
+        let start = || Source::Subject(Box::new(subject.clone()));
+        match reconcile(clients, start(), vec![Observed::Decision(decision)], deadline).await {
             Ok(after) => return Ok(page::stands(&after, place, &Standing::now(&after, &approver))),
-            Err(DriveError::Refused(Refusal::WrongCode)) => {
+            Err(ReconcileError::Refused(Refusal::WrongCode)) => {
                 // Counted before anybody hears that it was wrong.
                 let observed = vec![Observed::WrongCode(token.clone())];
-                match drive(clients, start(), observed, deadline).await {
+                match reconcile(clients, start(), observed, deadline).await {
                     Ok(_) => {}
-                    Err(DriveError::LinkUsed) => continue,
+                    Err(ReconcileError::LinkUsed) => continue,
                     Err(error) => return Err(error.into()),
                 }
                 let (subject, token) = open(clients, request, place.secret).await?;
@@ -177,24 +179,24 @@ async fn decide(clients: &Clients, request: &Request, deadline: Deadline) -> Res
                 let wrong = wrong(422, message, Field::Extra);
                 return Ok(page::question(&subject, &token, place, Some(&wrong)));
             }
-            Err(DriveError::Refused(refusal @ Refusal::NotTyped { .. })) => {
+            Err(ReconcileError::Refused(refusal @ Refusal::NotTyped { .. })) => {
                 return asks_again(wrong(422, refusal.to_string(), Field::Extra));
             }
-            Err(DriveError::Refused(refusal @ Refusal::FactsChanged)) => {
+            Err(ReconcileError::Refused(refusal @ Refusal::FactsChanged)) => {
                 let (subject, token) = open(clients, request, place.secret).await?;
                 let wrong = wrong(409, refusal.to_string(), Field::None);
                 return Ok(page::question(&subject, &token, place, Some(&wrong)));
             }
-            Err(DriveError::Refused(refusal)) => {
+            Err(ReconcileError::Refused(refusal)) => {
                 let (subject, _) = open(clients, request, place.secret).await?;
                 return Ok(refused(&subject, &refusal));
             }
             // Two clicks at once: the other one counts, and is shown. Or it was a wrong code, and counts too.
-            Err(DriveError::LinkUsed) => {}
+            Err(ReconcileError::LinkUsed) => {}
             Err(error) => return Err(error.into()),
         }
     }
-    Err(Answer::from(DriveError::Contended))
+    Err(Answer::from(ReconcileError::Contended))
 }
 
 /// The promotion that the path names, if the link is one of its own. An unknown link and an unknown promotion

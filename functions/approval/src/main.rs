@@ -1,12 +1,12 @@
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use stablepin_approval::handle;
 use stablepin_http::{Event, Request};
-use stablepin_reconciler::start::{self, Needs};
+use stablepin_reconciler::start::{self, Capabilities};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     start::logs();
-    let (clients, session) = start::clients(Needs::default()).await?;
+    let (clients, session) = start::clients(Capabilities::default()).await?;
     let topics = start::topics(&session)?;
     run(service_fn(async |event: LambdaEvent<Event>| {
         let deadline = start::deadline(event.context.deadline);

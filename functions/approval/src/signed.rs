@@ -7,7 +7,7 @@ use stablepin_aws::dynamodb::{Key, OperationKey, uuid_v7};
 use stablepin_http::{Problem, Request, Response, json as answer};
 use stablepin_reconciler::clock::now;
 use stablepin_reconciler::errors::chain;
-use stablepin_reconciler::{Clients, Deadline, DriveError, Start, called, drive};
+use stablepin_reconciler::{Clients, Deadline, ReconcileError, Source, attribution, reconcile};
 use stablepin_rules::audit::Actor;
 use stablepin_rules::commit::Commit;
 use stablepin_rules::image::ImageDigest;
@@ -136,16 +136,16 @@ pub(crate) async fn ask(
     };
     subject.build = Some(build);
     let opened = vec![Observed::Opened(Box::new(opening))];
-    let promotion = match drive(clients, Start::Subject(Box::new(subject)), opened, deadline).await {
+    let promotion = match reconcile(clients, Source::Subject(Box::new(subject)), opened, deadline).await {
         Ok(after) => after.promotion().map(|promotion| promotion.id),
         // Somebody asked in the same second: it is their promotion.
-        Err(DriveError::AlreadyOpened) => {
+        Err(ReconcileError::AlreadyOpened) => {
             let latest = read().await?.environment.latest;
             latest.filter(|latest| latest.occurrence.digest == digest).map(|latest| latest.promotion)
         }
         Err(error) => return Err(refused(request, error)),
     };
-    let told = called::catch_up(clients, &application, &digest, &pushers, deadline).await;
+    let told = attribution::catch_up(clients, &application, &digest, &pushers, deadline).await;
     told.map_err(|error| ours(request, &error))?;
     let body = json!({ "application": application, "environment": environment, "promotion": promotion });
     Ok(answer(202, &body))
@@ -174,7 +174,7 @@ async fn carry_out(
     observed: Observed,
     deadline: Deadline,
 ) -> Result<Response, Problem> {
-    match drive(clients, Start::Subject(Box::new(subject)), vec![observed], deadline).await {
+    match reconcile(clients, Source::Subject(Box::new(subject)), vec![observed], deadline).await {
         Ok(after) => {
             let promotion = after.promotion();
             let body = json!({
@@ -191,7 +191,7 @@ async fn carry_out(
     }
 }
 
-fn refused(request: &Request, error: DriveError) -> Problem {
+fn refused(request: &Request, error: ReconcileError) -> Problem {
     match error.into_refusal() {
         Ok(refusal) => Problem::from(&refusal),
         Err(error) => ours(request, &error),

@@ -32,8 +32,8 @@ const LONGEST_FINDING: usize = 1000;
 /// Looks at the topics: whom their policies let subscribe and publish, and whether each subscriber is an approver who gets
 /// the own links only. Returns how many findings there are, those about what could not be read included.
 pub(crate) async fn topics(clients: &Clients, roles: &TopicRoles) -> Result<usize, HealthError> {
-    let Some(post) = &clients.post else { return Ok(0) };
-    let Topics { sns, arns } = &post.topics;
+    let Some(approval_mailer) = &clients.approval_mailer else { return Ok(0) };
+    let Topics { sns, arns } = &approval_mailer.topics;
     let approvers = all_approvers(clients).await?;
     let mut findings = BTreeSet::new();
     for topic in arns {
@@ -102,14 +102,14 @@ async fn look(sns: &Sns, subscription: &Subscription, approvers: &BTreeSet<Strin
 
 /// Of one application: approvers whom no mail reaches.
 pub(crate) async fn approvers(clients: &Clients, application: &Application) -> Result<(), HealthError> {
-    let Some(post) = &clients.post else { return Ok(()) };
+    let Some(approval_mailer) = &clients.approval_mailer else { return Ok(()) };
     let asked = |name| {
         let of = |one: &stablepin_rules::application::Environment| {
             one.approval.required > 0 && one.approval.approvers.contains(name)
         };
         application.environments.iter().any(of)
     };
-    let subscriptions = post.topics.subscriptions().await?;
+    let subscriptions = approval_mailer.topics.subscriptions().await?;
     let missing = application.approvers.iter().filter(|one| asked(&one.name)).filter_map(|one| {
         let reach = Reach::of(&one.mail, &subscriptions);
         (reach != Reach::Confirmed).then(|| format!("{} {}", one.name, reach.words()))

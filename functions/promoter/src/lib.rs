@@ -1,12 +1,12 @@
 //! Brings every promotion and rollback to its end, and publishes the audit trail.
 //!
-//! Woken by the minute, by what starts work, by ECS's deployments, and by the table's stream. An event only says
+//! Trigger by the minute, by what starts work, by ECS's deployments, and by the table's stream. An event only says
 //! that something may be due: what to do is always read from the table.
 
 mod health;
 mod outbox;
 mod sweep;
-mod woken;
+mod trigger;
 
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ use stablepin_aws::dynamodb::{Key, OperationKey, TableError};
 use stablepin_reconciler::clock::now;
 use stablepin_reconciler::errors::chain;
 use stablepin_reconciler::live_drift::{self, LiveDriftError};
-use stablepin_reconciler::{Clients, Deadline, DriveError, Start, drive};
+use stablepin_reconciler::{Clients, Deadline, ReconcileError, Source, reconcile};
 use stablepin_rules::application::ServiceName;
 use stablepin_rules::records::{SlotKind, Subject};
 use stablepin_rules::step::Observed;
@@ -23,7 +23,7 @@ use stablepin_rules::topic_policy::TopicRoles;
 pub use health::HealthError;
 pub use outbox::{Bus, OutboxError};
 pub use sweep::{Queue, SweepError};
-pub use woken::{Unreadable, Woken, is_foreign};
+pub use trigger::{Trigger, Unreadable, is_foreign};
 
 /// Lambda or the stream tries again for these.
 #[derive(Debug, thiserror::Error)]
@@ -53,42 +53,42 @@ pub async fn handle(
     bus: &Bus,
     queue: &Queue,
     roles: &TopicRoles,
-    woken: Woken,
+    trigger: Trigger,
     deadline: Deadline,
 ) -> Result<Value, PromoterError> {
-    match woken {
-        Woken::Tick => {
+    match trigger {
+        Trigger::Tick => {
             let due = clients.table.due(now(), PER_TICK).await?;
             let driven = all(clients, due, &[Observed::Tick], deadline).await?;
             Ok(json!({ "driven": driven }))
         }
-        Woken::Hour => {
+        Trigger::Hour => {
             let applications = sweep::hand_out(clients, queue).await?;
             Ok(json!({ "applications": applications }))
         }
-        Woken::Subscribers => {
+        Trigger::Subscribers => {
             let exposed = health::topics(clients, roles).await?;
             Ok(json!({ "findings": exposed }))
         }
-        Woken::Sweep(application) => Ok(sweep::one(clients, &application, deadline).await?.into()),
-        Woken::Operation(key) => {
+        Trigger::Sweep(application) => Ok(sweep::one(clients, &application, deadline).await?.into()),
+        Trigger::Operation(key) => {
             let driven = all(clients, vec![key], &[Observed::Nudge], deadline).await?;
             Ok(json!({ "driven": driven }))
         }
         // Once a later build is pinned, the earlier ones that wait cannot be any more: they end now, not when
         // they expire.
-        Woken::Pinned { application, environment } => {
+        Trigger::Pinned { application, environment } => {
             let open = clients.table.open_promotions(&application, Some(&environment)).await?;
             let driven = all(clients, open, &[Observed::Tick], deadline).await?;
             Ok(json!({ "driven": driven }))
         }
-        Woken::Configured { application } => {
+        Trigger::Configured { application } => {
             let open = clients.table.open_promotions(&application, None).await?;
             let driven = all(clients, open, &[Observed::Tick, Observed::Nudge], deadline).await?;
             Ok(json!({ "driven": driven }))
         }
         // While it had the slot, what ECS told of deployments by others was not looked into.
-        Woken::Ended { application, environment } => {
+        Trigger::Ended { application, environment } => {
             let Some(subject) = clients.table.configured_environment(&application, &environment).await?
             else {
                 return Ok(json!({ "driven": 0 }));
@@ -96,7 +96,7 @@ pub async fn handle(
             let drifted = live_drift::look(clients, subject, None, deadline).await?;
             Ok(json!({ "driven": 0, "drifted": drifted }))
         }
-        Woken::Deployment { service_arn } => {
+        Trigger::Deployment { service_arn } => {
             let Some((subject, service)) = deployed(clients, &service_arn).await? else {
                 return Ok(json!({ "driven": 0 }));
             };
@@ -107,7 +107,7 @@ pub async fn handle(
             let driven = all(clients, vec![key], &[Observed::Nudge], deadline).await?;
             Ok(json!({ "driven": driven }))
         }
-        Woken::Audit(records) => {
+        Trigger::Audit(records) => {
             let published = bus.publish(&records).await?;
             Ok(json!({ "published": published, "batchItemFailures": [] }))
         }
@@ -157,8 +157,10 @@ async fn all(
         if deadline.is_near() {
             break;
         }
-        match drive(clients, Start::Operation(key.clone()), observed.to_vec(), deadline.within(EACH)).await {
-            Ok(_) | Err(DriveError::NotFound) => driven += 1,
+        match reconcile(clients, Source::Operation(key.clone()), observed.to_vec(), deadline.within(EACH))
+            .await
+        {
+            Ok(_) | Err(ReconcileError::NotFound) => driven += 1,
             Err(error) => {
                 failed += usize::from(error.is_retryable());
                 tracing::error!(

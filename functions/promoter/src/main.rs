@@ -2,16 +2,17 @@ use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use serde_json::{Value, json};
 use stablepin_aws::eventbridge::EventBridge;
 use stablepin_aws::sqs::Sqs;
-use stablepin_promoter::{Bus, Queue, Woken, handle, is_foreign};
+use stablepin_promoter::{Bus, Queue, Trigger, handle, is_foreign};
 use stablepin_reconciler::clock::now;
 use stablepin_reconciler::stack_location::{StackLocation, count_foreign_event};
-use stablepin_reconciler::start::{self, Needs};
+use stablepin_reconciler::start::{self, Capabilities};
 use stablepin_rules::topic_policy::TopicRoles;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     start::logs();
-    let (clients, session) = start::clients(Needs { ecs: true, post: true, verify: true }).await?;
+    let (clients, session) =
+        start::clients(Capabilities { ecs: true, approval_mailer: true, verify: true }).await?;
     let bus = Bus { door: EventBridge::new(&session), name: start::required("STABLEPIN_BUS")? };
     let queue = Queue { sqs: Sqs::new(&session), url: start::required("STABLEPIN_SWEEP_QUEUE")? };
     let location = StackLocation::from_env()?;
@@ -32,8 +33,8 @@ async fn main() -> Result<(), Error> {
             );
             return Ok(json!({ "refused": "an event of another account or region" }));
         }
-        let woken = Woken::read(event.payload)?;
-        Ok::<Value, Error>(handle(&clients, &bus, &queue, &roles, woken, deadline).await?)
+        let trigger = Trigger::read(event.payload)?;
+        Ok::<Value, Error>(handle(&clients, &bus, &queue, &roles, trigger, deadline).await?)
     }))
     .await
 }

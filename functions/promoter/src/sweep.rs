@@ -272,7 +272,7 @@ async fn forget(clients: &Clients, subject: &Subject, policy: &Environment) -> R
 
 #[cfg(test)]
 mod tests {
-    use stablepin_reconciler::DriveError;
+    use stablepin_reconciler::ReconcileError;
     use stablepin_rules::image::RepositoryName;
     use stablepin_rules::refusal::Refusal;
 
@@ -288,13 +288,13 @@ mod tests {
             tag: ImageTag::parse("main").unwrap(),
         };
         let mut sweep = Sweep { application: &application, swept: Swept::default(), failed: None };
-        sweep.took(&push, Err(PushError::Drive(DriveError::Contended)));
+        sweep.took(&push, Err(PushError::Reconcile(ReconcileError::Contended)));
         sweep.took(&push, Ok(Ok(1)));
         sweep.took(&push, Ok(Err(NoBuild::Gone)));
         let condemned = Refusal::ImageCondemned { digest: push.digest.clone() };
-        sweep.took(&push, Err(PushError::Drive(DriveError::Refused(condemned))));
+        sweep.took(&push, Err(PushError::Reconcile(ReconcileError::Refused(condemned))));
         sweep.looked(Ok(true));
-        sweep.looked(Err(TagError::Drive(DriveError::Contended)));
+        sweep.looked(Err(TagError::Reconcile(ReconcileError::Contended)));
         sweep.looked(Ok(false));
         assert_eq!(sweep.swept, Swept { missed: 1, drifted: 1 });
         assert!(matches!(sweep.failed, Some(SweepError::Push(_))), "the first one: {:?}", sweep.failed);

@@ -11,8 +11,8 @@ mod metrics;
 mod read;
 mod routes;
 mod runs;
+mod trigger;
 mod undo;
-mod woken;
 mod work;
 
 use serde_json::{Value, json};
@@ -28,7 +28,7 @@ use stablepin_reconciler::Deadline;
 use stablepin_reconciler::start::{StartError, required};
 
 pub use message::Message;
-pub use woken::{Unreadable, Woken};
+pub use trigger::{Trigger, Unreadable};
 
 use in_use::{Sources, TaskDefinitions};
 
@@ -121,19 +121,19 @@ impl RetentionError {
 pub async fn handle(
     clients: &Clients,
     cache: &mut TaskDefinitions,
-    woken: Woken,
+    trigger: Trigger,
     deadline: Deadline,
 ) -> Result<Value, RetentionError> {
-    match woken {
-        Woken::Night(night) => {
+    match trigger {
+        Trigger::Night(night) => {
             let begun = runs::nightly(clients, night).await?;
             Ok(json!({ "runs": begun }))
         }
-        Woken::Work(message) => {
+        Trigger::Work(message) => {
             let how = work::one(clients, cache, &message, deadline).await?;
             Ok(json!({ "application": message.application, "repository": message.repository, "how": how }))
         }
-        Woken::Request(request) => {
+        Trigger::Request(request) => {
             let answer = routes::handle(clients, &request).await;
             Ok(serde_json::to_value(answer).unwrap_or_default())
         }

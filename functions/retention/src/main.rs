@@ -2,7 +2,7 @@ use std::sync::Mutex;
 
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use serde_json::Value;
-use stablepin_retention::{Clients, Unreadable, Woken, handle, in_use::TaskDefinitions};
+use stablepin_retention::{Clients, Trigger, Unreadable, handle, in_use::TaskDefinitions};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -11,8 +11,8 @@ async fn main() -> Result<(), Error> {
     let kept = Mutex::new(TaskDefinitions::default());
     run(service_fn(async |event: LambdaEvent<Value>| {
         let deadline = stablepin_reconciler::start::deadline(event.context.deadline);
-        let woken = match Woken::read(event.payload) {
-            Ok(woken) => woken,
+        let trigger = match Trigger::read(event.payload) {
+            Ok(trigger) => trigger,
             Err(Unreadable::Request(problem)) => return Ok(serde_json::to_value(problem.response())?),
             Err(Unreadable::Event(what)) => {
                 return Err(format!(
@@ -23,7 +23,7 @@ async fn main() -> Result<(), Error> {
         };
         // One event at a time: whoever is first has it.
         let mut cache = kept.lock().map(|mut kept| std::mem::take(&mut *kept)).unwrap_or_default();
-        let done = Box::pin(handle(&clients, &mut cache, woken, deadline)).await;
+        let done = Box::pin(handle(&clients, &mut cache, trigger, deadline)).await;
         if let Ok(mut kept) = kept.lock() {
             *kept = cache;
         }

@@ -13,7 +13,9 @@ use stablepin_aws::ecs::Ecs;
 use stablepin_http::{Problem, Request, Response, json as answer};
 use stablepin_reconciler::clock::now;
 use stablepin_reconciler::errors::chain;
-use stablepin_reconciler::{Clients, Deadline, DriveError, Snapshot, Start, drive, runnable, snapshot};
+use stablepin_reconciler::{
+    Clients, Deadline, ReconcileError, Snapshot, Source, reconcile, runnable, snapshot,
+};
 use stablepin_rules::application::{Environment as Policy, ServiceName};
 use stablepin_rules::audit::Actor;
 use stablepin_rules::image::ImageDigest;
@@ -65,14 +67,14 @@ async fn start(clients: &Clients, request: &Request, deadline: Deadline) -> Resu
         return Ok(answer(200, &json!({ "dry_run": true, "target": target, "services": planned })));
     }
     let deadline = deadline.within(ANSWER_WITHIN);
-    let after = drive(clients, Start::Services(subject, snapshots), observed, deadline).await;
+    let after = reconcile(clients, Source::Services(subject, snapshots), observed, deadline).await;
     let after = after.map_err(|error| match error {
-        DriveError::Refused(refusal) => Problem::from(&refusal),
-        DriveError::NotFound
-        | DriveError::AlreadyOpened
-        | DriveError::LinkUsed
-        | DriveError::Contended
-        | DriveError::Table(_) => {
+        ReconcileError::Refused(refusal) => Problem::from(&refusal),
+        ReconcileError::NotFound
+        | ReconcileError::AlreadyOpened
+        | ReconcileError::LinkUsed
+        | ReconcileError::Contended
+        | ReconcileError::Table(_) => {
             let what = format!("the rollback may have been started: look at {follow} before you ask again");
             failed(request, &error, &what)
         }

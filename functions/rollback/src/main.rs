@@ -1,12 +1,12 @@
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use stablepin_http::{Event, Request};
-use stablepin_reconciler::start::{self, Needs};
+use stablepin_reconciler::start::{self, Capabilities};
 use stablepin_rollback::handle;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     start::logs();
-    let (clients, _) = start::clients(Needs { ecs: true, ..Needs::default() }).await?;
+    let (clients, _) = start::clients(Capabilities { ecs: true, ..Capabilities::default() }).await?;
     run(service_fn(async |event: LambdaEvent<Event>| {
         let deadline = start::deadline(event.context.deadline);
         Ok::<_, Error>(match Request::read(event.payload) {

@@ -5,7 +5,7 @@
 
 use serde::Deserialize;
 use stablepin_reconciler::StackLocation;
-use stablepin_reconciler::called::Call;
+use stablepin_reconciler::attribution::CloudTrailCall;
 use stablepin_reconciler::push::{NoBuild, Push};
 use stablepin_rules::caller::Caller;
 use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
@@ -75,7 +75,7 @@ pub struct ImageId {
 pub enum Told {
     Pushed(Push),
     Deleted { repository: RepositoryName, tag: ImageTag },
-    Called(Call),
+    Attributed(CloudTrailCall),
 }
 
 /// Why an event tells of nothing. None of them is an error: they are the registry's everyday traffic.
@@ -160,7 +160,7 @@ impl Event {
         let unreadable = |error: stablepin_rules::name::InvalidName| Ignored::Unreadable(error.to_string());
         let repository = RepositoryName::parse(image.repository_name.as_deref().unwrap_or_default());
         let digest = ImageDigest::parse(id.and_then(|id| id.image_digest.as_deref()).unwrap_or_default());
-        Ok(Told::Called(Call {
+        Ok(Told::Attributed(CloudTrailCall {
             repository: repository.map_err(unreadable)?,
             tag: ImageTag::parse(tag).map_err(unreadable)?,
             digest: digest.map_err(unreadable)?,
@@ -233,7 +233,7 @@ mod tests {
     #[test]
     fn a_call_tells_who_put_the_tag() {
         let event: Event = serde_json::from_value(call()).unwrap();
-        let Ok(Told::Called(call)) = event.told(&location()) else {
+        let Ok(Told::Attributed(call)) = event.told(&location()) else {
             panic!("somebody called: {:?}", event.told(&location()))
         };
         assert_eq!((call.repository.as_str(), call.tag.as_str()), ("testrepo", "latest"));
@@ -272,7 +272,7 @@ mod tests {
             let mut called: Event = serde_json::from_value(call()).unwrap();
             called.time = time.to_owned();
             assert!(
-                matches!(called.told(&location()), Ok(Told::Called(_))),
+                matches!(called.told(&location()), Ok(Told::Attributed(_))),
                 "whoever pushed it counts all the same"
             );
         }

@@ -5,7 +5,7 @@ mod event;
 
 use jiff::SignedDuration;
 use stablepin_aws::dynamodb::TableError;
-use stablepin_reconciler::called::{self, Call, CalledError};
+use stablepin_reconciler::attribution::{self, AttributionError, CloudTrailCall};
 use stablepin_reconciler::clock::now;
 use stablepin_reconciler::push::{self, NoBuild, PushError};
 use stablepin_reconciler::tag::{self, TagError};
@@ -41,7 +41,7 @@ pub enum TaggerError {
     #[error("the tag could not be looked after")]
     Tag(#[from] TagError),
     #[error("who called could not be recorded")]
-    Called(#[from] CalledError),
+    Attribution(#[from] AttributionError),
 }
 
 /// The stack's own roles: what they put is nobody's push. Each as the beginning of its sessions' ARNs, which name the
@@ -89,7 +89,7 @@ pub async fn handle(
         Err(ignored) => return Ok(Handled::Ignored(ignored)),
     };
     let (repository, tag, now_on) = match &told {
-        Told::Called(call) => return attribute(clients, own, call, deadline).await,
+        Told::Attributed(call) => return attribute(clients, own, call, deadline).await,
         Told::Pushed(push) => (&push.repository, &push.tag, Some(&push.digest)),
         Told::Deleted { repository, tag } => (repository, tag, None),
     };
@@ -99,7 +99,7 @@ pub async fn handle(
     // A tag that pipelines follow is never one that we keep: an application that claims both is refused.
     let taken = match &told {
         Told::Pushed(push) => push::take(clients, &application, push, deadline).await?,
-        Told::Deleted { .. } | Told::Called(_) => Err(NoBuild::NotABuild),
+        Told::Deleted { .. } | Told::Attributed(_) => Err(NoBuild::NotABuild),
     };
     match taken {
         Ok(environments) => Ok(Handled::Opened { environments }),
@@ -131,7 +131,7 @@ fn kept(configured: &Application) -> SignedDuration {
 async fn attribute(
     clients: &Clients,
     own: &OwnRoles,
-    call: &Call,
+    call: &CloudTrailCall,
     deadline: Deadline,
 ) -> Result<Handled, TaggerError> {
     if own.have(&call.caller.arn) {
@@ -140,7 +140,7 @@ async fn attribute(
     let Some(application) = clients.table.claimant(&call.repository).await? else {
         return Ok(Handled::Ignored(NoBuild::NotRegistered.into()));
     };
-    Ok(match called::take(clients, &application, call, deadline).await? {
+    Ok(match attribution::take(clients, &application, call, deadline).await? {
         0 => Handled::Ignored(Ignored::NothingCalled),
         count => Handled::Attributed { count },
     })

@@ -1,13 +1,14 @@
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use stablepin_reconciler::clock::now;
 use stablepin_reconciler::stack_location::{StackLocation, count_foreign_event};
-use stablepin_reconciler::start::{self, Needs};
+use stablepin_reconciler::start::{self, Capabilities};
 use stablepin_tagger::{Event, Handled, Ignored, OwnRoles, handle};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     start::logs();
-    let (clients, _) = start::clients(Needs { post: true, ..Needs::default() }).await?;
+    let (clients, _) =
+        start::clients(Capabilities { approval_mailer: true, ..Capabilities::default() }).await?;
     let location = StackLocation::from_env()?;
     let own = OwnRoles::parse(&start::required("STABLEPIN_OWN_ROLES")?)?;
     run(service_fn(async |event: LambdaEvent<Event>| {

@@ -87,7 +87,7 @@ fn a_rollback_that_cannot_be_is_refused_with_what_to_do() {
     assert_eq!((status, &problem["type"]), (404, &"urn:stablepin:problem:not-found".into()));
 }
 
-/// An environment whose services Stablepin does not drive has a pin that can go back all the same.
+/// An environment whose services Stablepin does not reconcile has a pin that can go back all the same.
 #[test]
 fn a_rollback_to_an_earlier_pin_commits_a_new_pin_and_moves_the_tag() {
     let app = Plan::new("number").create();

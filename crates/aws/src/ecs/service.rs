@@ -19,7 +19,7 @@ use crate::failed_call::FailedCall;
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeServices.html>
 const PER_DESCRIBE_SERVICES: usize = 10;
 
-/// Which controller carries a service's deployments out. Only ECS's own is ours to drive.
+/// Which controller carries a service's deployments out. Only ECS's own is ours to reconcile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Controller {
     Ecs,

@@ -7,7 +7,7 @@ use stablepin_rules::records::{Subject, Token};
 
 use super::problem;
 use crate::link::{Secret, code_hash, mint_code};
-use crate::{Clients, mail, post};
+use crate::{Clients, approval_mailer, mail};
 
 pub(super) async fn ask(
     clients: &Clients,
@@ -15,7 +15,7 @@ pub(super) async fn ask(
     policy: &Policy,
     approver: &ApproverName,
 ) -> Outcome {
-    let (Some(door), Some(promotion)) = (&clients.post, subject.promotion()) else {
+    let (Some(door), Some(promotion)) = (&clients.approval_mailer, subject.promotion()) else {
         return Outcome::Problem("this function sends no mail".to_owned());
     };
     let Some(reader) = subject.configuration.application.approver(approver) else {
@@ -37,7 +37,8 @@ pub(super) async fn ask(
         code: code_hash(secret.reveal(), &code),
         wrong_codes: 0,
     };
-    let (stored, turn) = tokio::join!(clients.table.put_token(&token), post::turn(clients, reader));
+    let (stored, turn) =
+        tokio::join!(clients.table.put_token(&token), approval_mailer::turn(clients, reader));
     if let Err(error) = stored {
         return problem(&error);
     }

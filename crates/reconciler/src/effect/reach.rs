@@ -9,10 +9,10 @@ use crate::Clients;
 use crate::errors::chain;
 
 pub(super) async fn reach(clients: &Clients, subject: &Subject, policy: &Policy) -> Outcome {
-    let Some(post) = &clients.post else {
+    let Some(approval_mailer) = &clients.approval_mailer else {
         return Outcome::Untold("this function sends no mail".to_owned());
     };
-    let subscriptions = match post.topics.subscriptions().await {
+    let subscriptions = match approval_mailer.topics.subscriptions().await {
         Ok(subscriptions) => subscriptions,
         Err(error) => return Outcome::Untold(chain(&error)),
     };

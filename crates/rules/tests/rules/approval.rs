@@ -276,11 +276,11 @@ fn rule_5_whoever_pushed_it_does_not_decide_it_once_that_is_known() {
         let before = may_decide(world.now, &world.subject(Some(id), None), &approver(name), None);
         let audited = world.audit.len();
         for _ in 0..2 {
-            world.observe(Some(id), None, &[Observed::Called(caller(LEAD))]).unwrap();
+            world.observe(Some(id), None, &[Observed::Attributed(caller(LEAD))]).unwrap();
         }
         assert_eq!(world.audit.len(), audited + 1, "told once, however often it is heard");
         world
-            .observe(Some(id), None, &[Observed::Called(caller("arn:aws:iam::111122223333:user/late"))])
+            .observe(Some(id), None, &[Observed::Attributed(caller("arn:aws:iam::111122223333:user/late"))])
             .unwrap();
         assert_eq!(
             world.subject(Some(id), None).promotion().unwrap().pushers.len(),
@@ -318,7 +318,7 @@ fn pushed_by_lead(four_eyes: FourEyes, approval: &str) -> (World, OperationId) {
 fn rule_5_the_vote_of_whoever_pushed_it_counts_no_more() {
     let (mut world, id) = pushed_by_lead(FourEyes::On, "required = 2");
     world.vote(id, "lead", Verdict::Approve).unwrap();
-    world.observe(Some(id), None, &[Observed::Called(caller(LEAD))]).unwrap();
+    world.observe(Some(id), None, &[Observed::Attributed(caller(LEAD))]).unwrap();
     world.vote(id, "second", Verdict::Approve).unwrap();
     world.settle();
     assert_eq!(state(&world, id), PromotionState::Pending, "one vote of two");

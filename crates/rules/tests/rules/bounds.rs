@@ -32,7 +32,7 @@ fn watched(four_eyes: FourEyes) -> (World, OperationId) {
 
 fn pushed_by(world: &mut World, id: OperationId, role: &str) {
     let arn = format!("arn:aws:sts::111122223333:assumed-role/{role}/session");
-    world.observe(Some(id), None, &[Observed::Called(Caller { arn, at: start() })]).unwrap();
+    world.observe(Some(id), None, &[Observed::Attributed(Caller { arn, at: start() })]).unwrap();
 }
 
 #[test]

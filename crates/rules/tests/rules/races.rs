@@ -209,7 +209,7 @@ proptest! {
 fn story(fault: Fault, at: Option<usize>, services: &str) -> (World, usize) {
     let mut world = World::new(application(TWO, services));
     let mut turns = 0;
-    let mut drive = |world: &mut World, operation, pushed: Option<u8>, observed: Vec<Observed>| {
+    let mut reconcile = |world: &mut World, operation, pushed: Option<u8>, observed: Vec<Observed>| {
         let mut process = Process::start(world, operation, pushed.map(digest), observed);
         loop {
             let fault = if at == Some(turns) { fault } else { Fault::None };
@@ -229,7 +229,7 @@ fn story(fault: Fault, at: Option<usize>, services: &str) -> (World, usize) {
     for (at, n) in [(0, 1), (1, 2), (2, 1)] {
         for _ in 0..2 {
             let opened = Observed::Opened(Box::new(world.opening(at, n)));
-            drive(&mut world, None, Some(n), vec![opened]);
+            reconcile(&mut world, None, Some(n), vec![opened]);
         }
         rest(&mut world);
         let id = *world.operations.keys().last().unwrap();
@@ -239,7 +239,7 @@ fn story(fault: Fault, at: Option<usize>, services: &str) -> (World, usize) {
                     world.subject(Some(id), None).promotion().unwrap().votes.contains_key(&approver(name));
                 if !voted {
                     let decision = world.decision(id, name, Verdict::Approve);
-                    drive(&mut world, Some(id), None, vec![Observed::Decision(decision)]);
+                    reconcile(&mut world, Some(id), None, vec![Observed::Decision(decision)]);
                 }
             }
         }
@@ -251,7 +251,7 @@ fn story(fault: Fault, at: Option<usize>, services: &str) -> (World, usize) {
             if world.operations.len() == before
                 && let Ok(request) = world.rollback_request(to)
             {
-                drive(&mut world, None, None, vec![Observed::RollbackRequested(Box::new(request))]);
+                reconcile(&mut world, None, None, vec![Observed::RollbackRequested(Box::new(request))]);
             }
         }
         rest(&mut world);

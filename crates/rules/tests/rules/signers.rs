@@ -121,7 +121,7 @@ fn rule_5_pushers_vote_under_another_name_counts_no_more() {
     world.configuration.application.environments[0].approval.four_eyes = FourEyes::On;
     sign(&mut world, id, "second", BOB).unwrap();
     let pusher = Caller { arn: ANNA.to_owned(), at: world.now };
-    world.observe(Some(id), None, &[Observed::Called(pusher)]).unwrap();
+    world.observe(Some(id), None, &[Observed::Attributed(pusher)]).unwrap();
     world.configuration.application.environments[0].approval.required = 1;
     world.observe(Some(id), None, &[Observed::Tick]).unwrap();
     world.settle();

@@ -12,11 +12,11 @@ use stablepin_rules::records::{Operation, Work};
 use stablepin_rules::step::Observed;
 
 use crate::clock::now;
-use crate::{Clients, Deadline, DriveError, Start, drive};
+use crate::{Clients, Deadline, ReconcileError, Source, reconcile};
 
 /// A tag that somebody put on a digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Call {
+pub struct CloudTrailCall {
     pub repository: RepositoryName,
     pub tag: ImageTag,
     pub digest: ImageDigest,
@@ -24,11 +24,11 @@ pub struct Call {
 }
 
 #[derive(Debug, thiserror::Error)]
-pub enum CalledError {
+pub enum AttributionError {
     #[error("the call could not be looked up")]
     Table(#[from] TableError),
     #[error("the call could not be recorded")]
-    Drive(#[from] DriveError),
+    Reconcile(#[from] ReconcileError),
 }
 
 /// How far back open promotions are looked for: they are among the newest.
@@ -39,10 +39,10 @@ const REPAIRS: i32 = 20;
 pub async fn take(
     clients: &Clients,
     application: &ApplicationName,
-    call: &Call,
+    call: &CloudTrailCall,
     deadline: Deadline,
-) -> Result<usize, CalledError> {
-    let Call { repository, tag, digest, caller } = call;
+) -> Result<usize, AttributionError> {
+    let CloudTrailCall { repository, tag, digest, caller } = call;
     let stored = clients.table.application(application).await?;
     let Some(configured) = stored.and_then(|stored| Application::parse(&stored.text, None).ok()) else {
         return Ok(0);
@@ -77,7 +77,7 @@ async fn push(
     digest: &ImageDigest,
     caller: &Caller,
     deadline: Deadline,
-) -> Result<usize, CalledError> {
+) -> Result<usize, AttributionError> {
     let mut told = 0;
     for (environment, operation) in clients.table.promotions(application, PROMOTIONS, None).await?.items {
         let Work::Promotion(promotion) = &operation.work else { continue };
@@ -99,7 +99,7 @@ pub async fn catch_up(
     digest: &ImageDigest,
     known: &BTreeSet<String>,
     deadline: Deadline,
-) -> Result<(), CalledError> {
+) -> Result<(), AttributionError> {
     for arn in clients.table.pushers(application, digest).await?.difference(known) {
         let caller = Caller { arn: arn.clone(), at: now() };
         push(clients, application, digest, &caller, deadline).await?;
@@ -114,8 +114,8 @@ async fn tell(
     operation: &Operation,
     caller: &Caller,
     deadline: Deadline,
-) -> Result<(), CalledError> {
+) -> Result<(), AttributionError> {
     let key = Key { application: application.clone(), environment, operation: OperationKey::of(operation) };
-    drive(clients, Start::Operation(key), vec![Observed::Called(caller.clone())], deadline).await?;
+    reconcile(clients, Source::Operation(key), vec![Observed::Attributed(caller.clone())], deadline).await?;
     Ok(())
 }

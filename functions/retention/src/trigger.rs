@@ -7,7 +7,7 @@ use stablepin_reconciler::clock::now;
 
 use crate::Message;
 
-pub enum Woken {
+pub enum Trigger {
     /// The schedule: every repository of every application is due. Which night it is, by the time that was scheduled.
     Night(Timestamp),
     /// One repository's turn, from the queue. The template sends one message at a time.
@@ -23,7 +23,7 @@ pub enum Unreadable {
     Request(Problem),
 }
 
-impl Woken {
+impl Trigger {
     pub fn read(event: Value) -> Result<Self, Unreadable> {
         if let Some(records) = event.get("Records").and_then(Value::as_array) {
             let body = records.first().and_then(|record| record.get("body")).and_then(Value::as_str);
@@ -51,17 +51,17 @@ mod tests {
     #[test]
     fn what_the_template_sends_is_known_and_nothing_else() {
         let night = json!({"source": "stablepin.schedule", "detail-type": "Retention", "detail": {}});
-        assert!(matches!(Woken::read(night), Ok(Woken::Night(_))));
+        assert!(matches!(Trigger::read(night), Ok(Trigger::Night(_))));
         let night = json!({"detail-type": "Retention", "time": "2026-11-21T02:00:00Z"});
-        let Ok(Woken::Night(at)) = Woken::read(night) else { panic!("no night") };
+        let Ok(Trigger::Night(at)) = Trigger::read(night) else { panic!("no night") };
         assert_eq!(at.to_string(), "2026-11-21T02:00:00Z");
         let body =
             r#"{"application":"web","run":"019b0000-0000-7000-8000-000000000000","repository":"prod/web"}"#;
         let message = |body: &str| json!({"Records": [{"eventSource": "aws:sqs", "body": body}]});
-        let Ok(Woken::Work(work)) = Woken::read(message(body)) else { panic!("no work") };
+        let Ok(Trigger::Work(work)) = Trigger::read(message(body)) else { panic!("no work") };
         assert_eq!(work.repository.as_str(), "prod/web");
         for broken in ["", "{}", r#"{"application":"../x","run":"1","repository":"web"}"#] {
-            assert!(matches!(Woken::read(message(broken)), Err(Unreadable::Event(_))), "{broken}");
+            assert!(matches!(Trigger::read(message(broken)), Err(Unreadable::Event(_))), "{broken}");
         }
     }
 }

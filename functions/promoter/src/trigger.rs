@@ -8,7 +8,7 @@ use stablepin_rules::records::OperationId;
 
 /// One event, read.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Woken {
+pub enum Trigger {
     /// The minute.
     Tick,
     /// The hour: every application is to be swept.
@@ -45,7 +45,7 @@ pub fn is_foreign(event: &Value, location: &StackLocation) -> bool {
     of_a_bus && !location.sent(text("account"), text("region"))
 }
 
-impl Woken {
+impl Trigger {
     pub fn read(event: Value) -> Result<Self, Unreadable> {
         if let Some(records) = event.get("Records").and_then(Value::as_array) {
             let of_queue =
@@ -91,12 +91,12 @@ impl Woken {
     }
 }
 
-fn swept(message: &Value) -> Result<Woken, Unreadable> {
+fn swept(message: &Value) -> Result<Trigger, Unreadable> {
     let body = message.get("body").and_then(Value::as_str).unwrap_or_default();
     let asked: Option<Value> = serde_json::from_str(body).ok();
     let name = asked.as_ref().and_then(|asked| asked.get("sweep")).and_then(Value::as_str);
     let name = name.and_then(|name| ApplicationName::parse(name).ok());
-    name.map(Woken::Sweep).ok_or_else(|| Unreadable("a message of the sweep's queue".to_owned()))
+    name.map(Trigger::Sweep).ok_or_else(|| Unreadable("a message of the sweep's queue".to_owned()))
 }
 
 #[cfg(test)]
@@ -108,17 +108,17 @@ mod tests {
     #[test]
     fn every_event_that_the_template_sends_is_known() {
         assert_eq!(
-            Woken::read(json!({"source": "stablepin.schedule", "detail-type": "Tick", "detail": {}})),
-            Ok(Woken::Tick)
+            Trigger::read(json!({"source": "stablepin.schedule", "detail-type": "Tick", "detail": {}})),
+            Ok(Trigger::Tick)
         );
         let arn = "arn:aws:ecs:eu-west-1:111122223333:service/prod/web";
         let event = json!({"detail-type": "ECS Deployment State Change", "resources": [arn], "detail": {}});
-        assert_eq!(Woken::read(event), Ok(Woken::Deployment { service_arn: arn.to_owned() }));
+        assert_eq!(Trigger::read(event), Ok(Trigger::Deployment { service_arn: arn.to_owned() }));
         let detail = json!({"application": "web", "environment": "production", "id": "019b0000-0000-7000-8000-000000000000"});
         let event = json!({"detail-type": "Rollback State Change", "detail": detail});
         assert!(matches!(
-            Woken::read(event),
-            Ok(Woken::Operation(Key { operation: OperationKey::Rollback(_), .. }))
+            Trigger::read(event),
+            Ok(Trigger::Operation(Key { operation: OperationKey::Rollback(_), .. }))
         ));
     }
 
@@ -127,30 +127,30 @@ mod tests {
         let event = |kind: &str, to: &str| {
             let id = "019b0000-0000-7000-8000-000000000000";
             let detail = json!({"application": "web", "environment": "production", "id": id, "to": to});
-            Woken::read(json!({"detail-type": kind, "detail": detail})).unwrap()
+            Trigger::read(json!({"detail-type": kind, "detail": detail})).unwrap()
         };
         for kind in ["Promotion State Change", "Rollback State Change"] {
             for to in ENDS {
-                assert!(matches!(event(kind, to), Woken::Ended { .. }), "{kind}: {to}");
+                assert!(matches!(event(kind, to), Trigger::Ended { .. }), "{kind}: {to}");
             }
             for to in ["Approved", "InProgress", "Requested"] {
-                assert!(matches!(event(kind, to), Woken::Operation(_)), "{kind}: {to}");
+                assert!(matches!(event(kind, to), Trigger::Operation(_)), "{kind}: {to}");
             }
         }
-        assert!(matches!(event("Pin Change", "2"), Woken::Pinned { .. }));
+        assert!(matches!(event("Pin Change", "2"), Trigger::Pinned { .. }));
     }
 
     #[test]
     fn the_hour_and_its_messages_are_known() {
         let hour = json!({"source": "stablepin.schedule", "detail-type": "Sweep", "detail": {}});
-        assert_eq!(Woken::read(hour), Ok(Woken::Hour));
+        assert_eq!(Trigger::read(hour), Ok(Trigger::Hour));
         let other = json!({"source": "stablepin.schedule", "detail-type": "Subscribers", "detail": {}});
-        assert_eq!(Woken::read(other), Ok(Woken::Subscribers));
+        assert_eq!(Trigger::read(other), Ok(Trigger::Subscribers));
         let message = |body: &str| json!({"Records": [{"eventSource": "aws:sqs", "body": body}]});
         let web = ApplicationName::parse("web").unwrap();
-        assert_eq!(Woken::read(message(r#"{"sweep": "web"}"#)), Ok(Woken::Sweep(web)));
+        assert_eq!(Trigger::read(message(r#"{"sweep": "web"}"#)), Ok(Trigger::Sweep(web)));
         for broken in ["", "{}", r#"{"sweep": 1}"#, r#"{"sweep": "../x"}"#] {
-            assert!(Woken::read(message(broken)).is_err(), "{broken}");
+            assert!(Trigger::read(message(broken)).is_err(), "{broken}");
         }
     }
 
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_named() {
-        let error = Woken::read(json!({"source": "aws.ecr", "detail-type": "ECR Image Scan"})).unwrap_err();
+        let error = Trigger::read(json!({"source": "aws.ecr", "detail-type": "ECR Image Scan"})).unwrap_err();
         assert!(error.to_string().contains("ECR Image Scan from aws.ecr"), "{error}");
     }
 }

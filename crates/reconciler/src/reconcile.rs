@@ -17,9 +17,9 @@ use crate::clock::now;
 use crate::snapshot::Snapshot;
 use crate::{Clients, effect};
 
-/// What to drive.
+/// What to reconcile.
 #[derive(Debug, Clone)]
-pub enum Start {
+pub enum Source {
     /// An operation, read fresh.
     Operation(Key),
     /// One that was just read, or that does not exist yet.
@@ -29,7 +29,7 @@ pub enum Start {
 }
 
 #[derive(Debug, thiserror::Error)]
-pub enum DriveError {
+pub enum ReconcileError {
     #[error("there is no such promotion or rollback")]
     NotFound,
     #[error(transparent)]
@@ -45,7 +45,7 @@ pub enum DriveError {
     Table(#[from] TableError),
 }
 
-impl DriveError {
+impl ReconcileError {
     /// What the rules say to whoever asked; otherwise it is ours.
     pub fn into_refusal(self) -> Result<Refusal, Self> {
         match self {
@@ -118,21 +118,21 @@ impl Deadline {
 
 /// Observes, decides, commits, and carries out what is owed. Answers the subject as it was last committed; an
 /// effect that failed is in its record, to be tried again, and is no error here.
-pub async fn drive(
+pub async fn reconcile(
     clients: &Clients,
-    start: Start,
+    source: Source,
     observed: Vec<Observed>,
     deadline: Deadline,
-) -> Result<Subject, DriveError> {
+) -> Result<Subject, ReconcileError> {
     let holder = uuid_v7(now());
     let mut known = Vec::new();
-    let mut subject = match start {
-        Start::Operation(key) => load(clients, &key).await?,
-        Start::Subject(subject) => match pushed(&observed) {
+    let mut subject = match source {
+        Source::Operation(key) => load(clients, &key).await?,
+        Source::Subject(subject) => match pushed(&observed) {
             Some(digest) => join(clients, *subject, digest).await?,
             None => *subject,
         },
-        Start::Services(subject, snapshots) => {
+        Source::Services(subject, snapshots) => {
             known = snapshots;
             *subject
         }
@@ -144,7 +144,7 @@ pub async fn drive(
         if in_good_hands(at, &subject, holder, &observed) {
             return Ok(subject);
         }
-        let mut change = step(at, &subject, &observed).map_err(DriveError::Refused)?;
+        let mut change = step(at, &subject, &observed).map_err(ReconcileError::Refused)?;
         let mine = effects(clients, at, &change.after, holder);
         take_lease(at, &mut change.after, Lease { holder, until: deadline.of_lease() }, &mine);
         let nothing_to_write = change.after == subject
@@ -157,7 +157,7 @@ pub async fn drive(
                 Err(lost) => {
                     races += 1;
                     if races > MOST_RACES {
-                        return Err(DriveError::Contended);
+                        return Err(ReconcileError::Contended);
                     }
                     retry_with(&mut observed, lost)?;
                     tokio::time::sleep(jitter(races)).await;
@@ -197,7 +197,7 @@ fn effects(clients: &Clients, at: Timestamp, subject: &Subject, holder: Uuid) ->
             Effect::TagBuild(_) | Effect::TagStable(_) | Effect::TagBackup { .. } | Effect::TagCurrent(_) => {
                 effect::LINKED.ecr
             }
-            Effect::Ask(_) | Effect::Reach | Effect::Receipt(_) => clients.post.is_some(),
+            Effect::Ask(_) | Effect::Reach | Effect::Receipt(_) => clients.approval_mailer.is_some(),
             Effect::Deploy(..) => clients.ecs.is_some(),
             // Whoever follows has to prove it, by all that there is to ask.
             Effect::Prepare
@@ -210,16 +210,16 @@ fn effects(clients: &Clients, at: Timestamp, subject: &Subject, holder: Uuid) ->
 }
 
 /// What the lost race teaches; the rest is decided again on what is there now.
-fn retry_with(observed: &mut Vec<Observed>, lost: CommitError) -> Result<(), DriveError> {
+fn retry_with(observed: &mut Vec<Observed>, lost: CommitError) -> Result<(), ReconcileError> {
     match lost {
         CommitError::Lost | CommitError::Claimed { .. } => {}
-        CommitError::AlreadyOpened => return Err(DriveError::AlreadyOpened),
-        CommitError::LinkUsed => return Err(DriveError::LinkUsed),
+        CommitError::AlreadyOpened => return Err(ReconcileError::AlreadyOpened),
+        CommitError::LinkUsed => return Err(ReconcileError::LinkUsed),
         CommitError::Condemned(digest) => {
-            return Err(DriveError::Refused(Refusal::ImageCondemned { digest }));
+            return Err(ReconcileError::Refused(Refusal::ImageCondemned { digest }));
         }
         CommitError::Crowded(digest) => {
-            return Err(DriveError::Refused(Refusal::TooManyOpened { digest, most: MOST_NEEDED }));
+            return Err(ReconcileError::Refused(Refusal::TooManyOpened { digest, most: MOST_NEEDED }));
         }
         CommitError::Table(error) => return Err(error.into()),
         CommitError::NameTaken(tag) => {
@@ -228,7 +228,7 @@ fn retry_with(observed: &mut Vec<Observed>, lost: CommitError) -> Result<(), Dri
                 Observed::RollbackRequested(_)
                 | Observed::Decision(_)
                 | Observed::WrongCode(_)
-                | Observed::Called(_)
+                | Observed::Attributed(_)
                 | Observed::Contained(_)
                 | Observed::Withdrawn { .. }
                 | Observed::Outcome(_)
@@ -247,26 +247,34 @@ fn retry_with(observed: &mut Vec<Observed>, lost: CommitError) -> Result<(), Dri
     Ok(())
 }
 
-async fn load(clients: &Clients, key: &Key) -> Result<Subject, DriveError> {
+async fn load(clients: &Clients, key: &Key) -> Result<Subject, ReconcileError> {
     let found = clients.table.subject(key, None).await?;
-    found.map(|(subject, _)| subject).ok_or(DriveError::NotFound)
+    found.map(|(subject, _)| subject).ok_or(ReconcileError::NotFound)
 }
 
-async fn reload(clients: &Clients, subject: &Subject, observed: &[Observed]) -> Result<Subject, DriveError> {
+async fn reload(
+    clients: &Clients,
+    subject: &Subject,
+    observed: &[Observed],
+) -> Result<Subject, ReconcileError> {
     let push = pushed(observed);
     if let (Some(key), None) = (Key::of(subject), push) {
         return load(clients, &key).await;
     }
     let application = subject.application();
     let found = clients.table.configured_environment(application, &subject.name).await?;
-    let mut fresh = found.ok_or(DriveError::NotFound)?;
+    let mut fresh = found.ok_or(ReconcileError::NotFound)?;
     let Some(digest) = push else { return Ok(fresh) };
     fresh.build = clients.table.build(application, digest).await?;
     join(clients, fresh, digest).await
 }
 
 /// With the open question that the push joins, if there is one.
-async fn join(clients: &Clients, mut subject: Subject, digest: &ImageDigest) -> Result<Subject, DriveError> {
+async fn join(
+    clients: &Clients,
+    mut subject: Subject,
+    digest: &ImageDigest,
+) -> Result<Subject, ReconcileError> {
     if let Some(id) = joined(now(), &subject.environment, digest) {
         let found = clients.table.operation(subject.application(), OperationKey::Promotion(id)).await?;
         subject.operation = found.map(|(_, operation)| operation);
@@ -280,7 +288,7 @@ fn pushed(observed: &[Observed]) -> Option<&ImageDigest> {
         Observed::RollbackRequested(_)
         | Observed::Decision(_)
         | Observed::WrongCode(_)
-        | Observed::Called(_)
+        | Observed::Attributed(_)
         | Observed::Contained(_)
         | Observed::Withdrawn { .. }
         | Observed::Outcome(_)

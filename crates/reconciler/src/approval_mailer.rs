@@ -15,7 +15,7 @@ use crate::mail::Mail;
 use crate::{Clients, Topics};
 
 #[derive(Debug, Clone)]
-pub struct Post {
+pub struct ApprovalMailer {
     pub topics: Topics,
     /// Where links lead: scheme and host, without a slash at the end. From configuration, never from a request.
     pub url: String,
@@ -32,7 +32,7 @@ pub(crate) enum PostError {
 /// How many seconds a mail waits for its turn, before it is left to the next attempt.
 const SECONDS: u32 = 5;
 
-impl Post {
+impl ApprovalMailer {
     /// To the topic that the address is subscribed to; where that is none, or is not known, to all of them: then it is sent when
     /// one has taken it. The mail may hold a link that decides: it is in no log and in no error.
     pub(crate) async fn send(&self, approver: &Approver, mail: &Mail) -> Result<(), SnsError> {
