@@ -34,7 +34,7 @@ use stablepin_rules::records::{
     Build, Configuration, Environment, Occurrence, Operation, OperationId, Subject, Token, TokenHash, Work,
 };
 use stablepin_rules::retention::run::RunId;
-use stablepin_rules::step::{Change, Intent};
+use stablepin_rules::transition::{Change, Intent};
 use uuid::Uuid;
 
 use crate::session::Session;

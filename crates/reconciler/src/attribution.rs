@@ -9,7 +9,7 @@ use stablepin_rules::event_time::place;
 use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_rules::name::{ApplicationName, EnvironmentName};
 use stablepin_rules::records::{Operation, Work};
-use stablepin_rules::step::Observed;
+use stablepin_rules::transition::Input;
 
 use crate::clock::now;
 use crate::{Clients, Deadline, ReconcileError, Source, reconcile};
@@ -116,6 +116,6 @@ async fn tell(
     deadline: Deadline,
 ) -> Result<(), AttributionError> {
     let key = Key { application: application.clone(), environment, operation: OperationKey::of(operation) };
-    reconcile(clients, Source::Operation(key), vec![Observed::Attributed(caller.clone())], deadline).await?;
+    reconcile(clients, Source::Operation(key), vec![Input::Attributed(caller.clone())], deadline).await?;
     Ok(())
 }

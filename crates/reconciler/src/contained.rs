@@ -15,7 +15,7 @@ use stablepin_rules::image::{ImageDigest, RepositoryName};
 use stablepin_rules::manifest::{ImageIndex, Manifest};
 use stablepin_rules::name::ApplicationName;
 use stablepin_rules::records::Work;
-use stablepin_rules::step::Observed;
+use stablepin_rules::transition::Input;
 
 use crate::attribution::PROMOTIONS;
 use crate::errors::chain;
@@ -122,8 +122,7 @@ pub(crate) async fn cancel(
         }
         let operation = OperationKey::of(&operation);
         let key = Key { application: application.clone(), environment, operation };
-        reconcile(clients, Source::Operation(key), vec![Observed::Contained(index.clone())], deadline)
-            .await?;
+        reconcile(clients, Source::Operation(key), vec![Input::Contained(index.clone())], deadline).await?;
     }
     Ok(())
 }

@@ -8,8 +8,8 @@ use stablepin_aws::ecs::{Controller, Ecs, EcsError, ServiceState};
 use stablepin_rules::application::{Environment as Policy, ServiceName};
 use stablepin_rules::live_drift::Deviation;
 use stablepin_rules::records::{OperationId, Pin, Subject};
-use stablepin_rules::step::{LiveSeen, Observed, is_known};
 use stablepin_rules::task_definition::described_digest;
+use stablepin_rules::transition::{Input, LiveSeen, is_known};
 
 use crate::clock::now;
 use crate::live::{digests_of, live};
@@ -57,7 +57,7 @@ pub async fn look(
         if is_known(&subject.environment, subject.policy(), &seen) {
             return Ok(differs);
         }
-        let observed = vec![Observed::LiveSeen(seen.clone())];
+        let observed = vec![Input::LiveSeen(seen.clone())];
         subject = reconcile(clients, Source::Subject(Box::new(subject)), observed, deadline).await?;
         if is_known(&subject.environment, subject.policy(), &seen) {
             return Ok(differs);

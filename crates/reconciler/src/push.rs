@@ -12,7 +12,7 @@ use stablepin_rules::manifest::{ImageConfig, Manifest as Parsed};
 use stablepin_rules::name::ApplicationName;
 use stablepin_rules::records::{Occurrence, OperationId};
 use stablepin_rules::refusal::Refusal;
-use stablepin_rules::step::{Observed, Opening};
+use stablepin_rules::transition::{Input, Opening};
 
 use crate::attribution::{self, AttributionError};
 use crate::clock::now;
@@ -198,7 +198,7 @@ async fn open(
             pushers: pushers.clone(),
             reason: None,
         };
-        let observed = vec![Observed::Opened(Box::new(opening))];
+        let observed = vec![Input::Opened(Box::new(opening))];
         match reconcile(clients, Source::Subject(Box::new(subject)), observed, deadline).await {
             Ok(after) => (build, news) = (after.build, true),
             // The same event came before: what it began is finished by whoever began it, or by a tick.

@@ -10,7 +10,7 @@ use stablepin_rules::effect::{Effect, Outcome, leased_to_another, owed, take_lea
 use stablepin_rules::image::ImageDigest;
 use stablepin_rules::records::{Lease, Subject};
 use stablepin_rules::refusal::Refusal;
-use stablepin_rules::step::{Observed, joined, step};
+use stablepin_rules::transition::{Input, joined, transition};
 use uuid::Uuid;
 
 use crate::clock::now;
@@ -121,7 +121,7 @@ impl Deadline {
 pub async fn reconcile(
     clients: &Clients,
     source: Source,
-    observed: Vec<Observed>,
+    observed: Vec<Input>,
     deadline: Deadline,
 ) -> Result<Subject, ReconcileError> {
     let holder = uuid_v7(now());
@@ -144,7 +144,7 @@ pub async fn reconcile(
         if in_good_hands(at, &subject, holder, &observed) {
             return Ok(subject);
         }
-        let mut change = step(at, &subject, &observed).map_err(ReconcileError::Refused)?;
+        let mut change = transition(at, &subject, &observed).map_err(ReconcileError::Refused)?;
         let mine = effects(clients, at, &change.after, holder);
         take_lease(at, &mut change.after, Lease { holder, until: deadline.of_lease() }, &mine);
         let nothing_to_write = change.after == subject
@@ -179,13 +179,13 @@ pub async fn reconcile(
         };
         // From now on they are as we left them.
         known.clear();
-        observed = outcomes.into_iter().map(Observed::Outcome).collect();
+        observed = outcomes.into_iter().map(Input::Outcome).collect();
     }
 }
 
 /// Somebody else carries it out now, and we bring no news: whatever is due is theirs.
-fn in_good_hands(at: Timestamp, subject: &Subject, holder: Uuid, observed: &[Observed]) -> bool {
-    let no_news = observed.iter().all(|one| matches!(one, Observed::Tick | Observed::Nudge));
+fn in_good_hands(at: Timestamp, subject: &Subject, holder: Uuid, observed: &[Input]) -> bool {
+    let no_news = observed.iter().all(|one| matches!(one, Input::Tick | Input::Nudge));
     no_news && subject.operation.as_ref().is_some_and(|operation| leased_to_another(at, operation, holder))
 }
 
@@ -210,7 +210,7 @@ fn effects(clients: &Clients, at: Timestamp, subject: &Subject, holder: Uuid) ->
 }
 
 /// What the lost race teaches; the rest is decided again on what is there now.
-fn retry_with(observed: &mut Vec<Observed>, lost: CommitError) -> Result<(), ReconcileError> {
+fn retry_with(observed: &mut Vec<Input>, lost: CommitError) -> Result<(), ReconcileError> {
     match lost {
         CommitError::Lost | CommitError::Claimed { .. } => {}
         CommitError::AlreadyOpened => return Err(ReconcileError::AlreadyOpened),
@@ -224,23 +224,23 @@ fn retry_with(observed: &mut Vec<Observed>, lost: CommitError) -> Result<(), Rec
         CommitError::Table(error) => return Err(error.into()),
         CommitError::NameTaken(tag) => {
             let opening = observed.iter_mut().find_map(|one| match one {
-                Observed::Opened(opening) => Some(opening),
-                Observed::RollbackRequested(_)
-                | Observed::Decision(_)
-                | Observed::WrongCode(_)
-                | Observed::Attributed(_)
-                | Observed::Contained(_)
-                | Observed::Withdrawn { .. }
-                | Observed::Outcome(_)
-                | Observed::LiveSeen(_)
-                | Observed::Ordered(_)
-                | Observed::Drifted(_)
-                | Observed::Tick
-                | Observed::Nudge => None,
+                Input::Opened(opening) => Some(opening),
+                Input::RollbackRequested(_)
+                | Input::Decision(_)
+                | Input::WrongCode(_)
+                | Input::Attributed(_)
+                | Input::Contained(_)
+                | Input::Withdrawn { .. }
+                | Input::Outcome(_)
+                | Input::LiveSeen(_)
+                | Input::Commanded(_)
+                | Input::Drifted(_)
+                | Input::Tick
+                | Input::Nudge => None,
             });
             match opening {
                 Some(opening) => opening.names_taken += 1,
-                None => observed.push(Observed::Outcome(Outcome::BuildTagTaken(tag))),
+                None => observed.push(Input::Outcome(Outcome::BuildTagTaken(tag))),
             }
         }
     }
@@ -252,11 +252,7 @@ async fn load(clients: &Clients, key: &Key) -> Result<Subject, ReconcileError> {
     found.map(|(subject, _)| subject).ok_or(ReconcileError::NotFound)
 }
 
-async fn reload(
-    clients: &Clients,
-    subject: &Subject,
-    observed: &[Observed],
-) -> Result<Subject, ReconcileError> {
+async fn reload(clients: &Clients, subject: &Subject, observed: &[Input]) -> Result<Subject, ReconcileError> {
     let push = pushed(observed);
     if let (Some(key), None) = (Key::of(subject), push) {
         return load(clients, &key).await;
@@ -282,21 +278,21 @@ async fn join(
     Ok(subject)
 }
 
-fn pushed(observed: &[Observed]) -> Option<&ImageDigest> {
+fn pushed(observed: &[Input]) -> Option<&ImageDigest> {
     observed.iter().find_map(|one| match one {
-        Observed::Opened(opening) => Some(&opening.occurrence.digest),
-        Observed::RollbackRequested(_)
-        | Observed::Decision(_)
-        | Observed::WrongCode(_)
-        | Observed::Attributed(_)
-        | Observed::Contained(_)
-        | Observed::Withdrawn { .. }
-        | Observed::Outcome(_)
-        | Observed::LiveSeen(_)
-        | Observed::Ordered(_)
-        | Observed::Drifted(_)
-        | Observed::Tick
-        | Observed::Nudge => None,
+        Input::Opened(opening) => Some(&opening.occurrence.digest),
+        Input::RollbackRequested(_)
+        | Input::Decision(_)
+        | Input::WrongCode(_)
+        | Input::Attributed(_)
+        | Input::Contained(_)
+        | Input::Withdrawn { .. }
+        | Input::Outcome(_)
+        | Input::LiveSeen(_)
+        | Input::Commanded(_)
+        | Input::Drifted(_)
+        | Input::Tick
+        | Input::Nudge => None,
     })
 }
 

@@ -7,7 +7,7 @@ use stablepin_rules::build_tag::{current, numbered};
 use stablepin_rules::image::{ImageDigest, ImageTag};
 use stablepin_rules::mutability::Mutability;
 use stablepin_rules::records::{Environment, OperationId, Subject};
-use stablepin_rules::step::{Drifted, Observed};
+use stablepin_rules::transition::{Drifted, Input};
 
 use crate::clock::now;
 use crate::{Clients, Deadline, ReconcileError, Source, reconcile};
@@ -91,7 +91,7 @@ pub async fn put_right(
         _ => None,
     };
     let drifted = Drifted { id: OperationId::new(uuid_v7(now())), tag: tag.clone(), found, by };
-    let observed = vec![Observed::Drifted(drifted)];
+    let observed = vec![Input::Drifted(drifted)];
     let after = reconcile(clients, Source::Subject(Box::new(subject)), observed, deadline).await?;
     Ok(after.operation.is_some())
 }

@@ -261,7 +261,7 @@ pub(crate) fn telling_at(subject: &Subject) -> Option<Timestamp> {
     let unread = promotion.state == PromotionState::Pending
         && promotion.unreachable.is_none()
         && !promotion.asked.is_empty()
-        && subject.policy().is_some_and(|policy| !crate::step::approved(subject, policy, promotion));
+        && subject.policy().is_some_and(|policy| !crate::transition::approved(subject, policy, promotion));
     (unread || receipts(promotion).next().is_some()).then(|| tells_at(operation)).flatten()
 }
 
@@ -299,7 +299,8 @@ pub(crate) fn reminder(subject: &Subject, promotion: &Promotion) -> Option<Times
 
 /// All that an open question takes.
 fn question(now: Timestamp, subject: &Subject, operation: &Operation, promotion: &Promotion) -> Vec<Effect> {
-    let Some(policy) = subject.policy().filter(|policy| !crate::step::approved(subject, policy, promotion))
+    let Some(policy) =
+        subject.policy().filter(|policy| !crate::transition::approved(subject, policy, promotion))
     else {
         return Vec::new();
     };
@@ -321,7 +322,7 @@ fn ask(now: Timestamp, subject: &Subject, policy: &Policy, promotion: &Promotion
     let turn = promotion.ask_at.is_none_or(|at| begun || (at <= now && is_next(subject, promotion)));
     let unasked = |name: &&ApproverName| match promotion.asked.get(*name) {
         _ if promotion.votes.contains_key(*name) => false,
-        _ if crate::step::is_own(subject, policy, promotion, name) => false,
+        _ if crate::transition::is_own(subject, policy, promotion, name) => false,
         None => turn,
         Some(asked) if moved(subject, name, asked) => asked.before < MOST_LINKS,
         // Whoever tried the codes has the old link, and does not get the new one.

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::application::{Environment as Policy, MailAddress};
 use crate::name::ApproverName;
 use crate::records::{Promotion, Subject};
-use crate::step::is_own;
+use crate::transition::is_own;
 
 /// The message attribute that subscriptions filter by: a name is one application's, an address is one mailbox.
 pub const ATTRIBUTE: &str = "mail";

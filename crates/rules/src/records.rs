@@ -1,5 +1,5 @@
 //! The records that the table keeps: builds, environments, pins, promotions, rollbacks. Plain data; only
-//! [`crate::step`] changes them.
+//! [`crate::transition`] changes them.
 
 use std::collections::{BTreeMap, BTreeSet};
 

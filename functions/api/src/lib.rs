@@ -3,8 +3,8 @@
 //! want a link that such a caller minted.
 
 mod applications;
+mod commands;
 mod console;
-mod orders;
 mod reads;
 
 use stablepin_aws::ecs::Ecs;
@@ -12,7 +12,7 @@ use stablepin_http::{Problem, Request, Response};
 use stablepin_reconciler::Clients;
 use stablepin_reconciler::errors::chain;
 use stablepin_rules::pattern::Pattern;
-use stablepin_rules::step::Wish;
+use stablepin_rules::transition::EnvironmentAction;
 
 /// What the stack's parameters let applications name.
 #[derive(Debug, Clone)]
@@ -89,16 +89,16 @@ async fn route(clients: &Clients, settings: &Settings, request: &Request) -> Res
             reads::pins(table, request).await
         }
         "PUT /v1/applications/{application}/environments/{environment}/freeze" => {
-            orders::carry_out(clients, request, Wish::Freeze).await
+            commands::carry_out(clients, request, EnvironmentAction::Freeze).await
         }
         "DELETE /v1/applications/{application}/environments/{environment}/freeze" => {
-            orders::carry_out(clients, request, Wish::Thaw).await
+            commands::carry_out(clients, request, EnvironmentAction::Thaw).await
         }
         "DELETE /v1/applications/{application}/environments/{environment}/hold" => {
-            orders::carry_out(clients, request, Wish::ReleaseHold).await
+            commands::carry_out(clients, request, EnvironmentAction::ReleaseHold).await
         }
         "DELETE /v1/applications/{application}/environments/{environment}/watermark" => {
-            orders::carry_out(clients, request, Wish::ResetWatermark).await
+            commands::carry_out(clients, request, EnvironmentAction::ResetWatermark).await
         }
         "GET /v1/applications/{application}/rollbacks/{rollback}" => reads::rollback(table, request).await,
         "GET /v1/applications/{application}/audit" => reads::audit(table, request).await,

@@ -18,7 +18,7 @@ use stablepin_rules::name::{ApplicationName, EnvironmentName};
 use stablepin_rules::one_line;
 use stablepin_rules::records::{OperationId, Subject, Token, Verdict};
 use stablepin_rules::refusal::Refusal;
-use stablepin_rules::step::{Decision, Form, Observed, may_decide};
+use stablepin_rules::transition::{Decision, Form, Input, may_decide};
 
 use page::{Field, Place, Standing};
 
@@ -159,11 +159,11 @@ async fn decide(clients: &Clients, request: &Request, deadline: Deadline) -> Res
             }),
         };
         let start = || Source::Subject(Box::new(subject.clone()));
-        match reconcile(clients, start(), vec![Observed::Decision(decision)], deadline).await {
+        match reconcile(clients, start(), vec![Input::Decision(decision)], deadline).await {
             Ok(after) => return Ok(page::stands(&after, place, &Standing::now(&after, &approver))),
             Err(ReconcileError::Refused(Refusal::WrongCode)) => {
                 // Counted before anybody hears that it was wrong.
-                let observed = vec![Observed::WrongCode(token.clone())];
+                let observed = vec![Input::WrongCode(token.clone())];
                 match reconcile(clients, start(), observed, deadline).await {
                     Ok(_) => {}
                     Err(ReconcileError::LinkUsed) => continue,

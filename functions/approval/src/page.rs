@@ -7,10 +7,10 @@ use stablepin_http::page::{Page, ended, line, sentence};
 use stablepin_http::{Response, json};
 use stablepin_rules::application::Step;
 use stablepin_rules::facts::{Facts, facts};
+use stablepin_rules::progress::steps;
 use stablepin_rules::records::{Subject, Token};
 use stablepin_rules::refusal::Refusal;
-use stablepin_rules::step::approvals;
-use stablepin_rules::steps::steps;
+use stablepin_rules::transition::approvals;
 use stablepin_rules::words::time;
 
 pub(crate) use standing::Standing;

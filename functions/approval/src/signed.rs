@@ -12,9 +12,9 @@ use stablepin_rules::audit::Actor;
 use stablepin_rules::commit::Commit;
 use stablepin_rules::image::ImageDigest;
 use stablepin_rules::name::{ApplicationName, ApproverName, EnvironmentName};
+use stablepin_rules::progress::steps;
 use stablepin_rules::records::{Occurrence, OperationId, Subject, Verdict};
-use stablepin_rules::step::{Decision, Observed, Opening};
-use stablepin_rules::steps::steps;
+use stablepin_rules::transition::{Decision, Input, Opening};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -67,7 +67,7 @@ pub(crate) async fn decide(
         actor: Actor::Principal { arn },
         form: None,
     };
-    carry_out(clients, request, subject, Observed::Decision(decision), deadline).await
+    carry_out(clients, request, subject, Input::Decision(decision), deadline).await
 }
 
 /// Whoever may call it takes the question back.
@@ -85,7 +85,7 @@ pub(crate) async fn withdraw(
         }
     };
     let subject = subject(clients, request).await?;
-    let observed = Observed::Withdrawn { actor, reason: body.reason };
+    let observed = Input::Withdrawn { actor, reason: body.reason };
     carry_out(clients, request, subject, observed, deadline).await
 }
 
@@ -135,7 +135,7 @@ pub(crate) async fn ask(
         reason: body.reason,
     };
     subject.build = Some(build);
-    let opened = vec![Observed::Opened(Box::new(opening))];
+    let opened = vec![Input::Opened(Box::new(opening))];
     let promotion = match reconcile(clients, Source::Subject(Box::new(subject)), opened, deadline).await {
         Ok(after) => after.promotion().map(|promotion| promotion.id),
         // Somebody asked in the same second: it is their promotion.
@@ -171,7 +171,7 @@ async fn carry_out(
     clients: &Clients,
     request: &Request,
     subject: Subject,
-    observed: Observed,
+    observed: Input,
     deadline: Deadline,
 ) -> Result<Response, Problem> {
     match reconcile(clients, Source::Subject(Box::new(subject)), vec![observed], deadline).await {

@@ -17,8 +17,8 @@ use stablepin_reconciler::live_drift::{self, LiveDriftError};
 use stablepin_reconciler::{Clients, Deadline, ReconcileError, Source, reconcile};
 use stablepin_rules::application::ServiceName;
 use stablepin_rules::records::{SlotKind, Subject};
-use stablepin_rules::step::Observed;
 use stablepin_rules::topic_policy::TopicRoles;
+use stablepin_rules::transition::Input;
 
 pub use health::HealthError;
 pub use outbox::{Bus, OutboxError};
@@ -59,7 +59,7 @@ pub async fn handle(
     match trigger {
         Trigger::Tick => {
             let due = clients.table.due(now(), PER_TICK).await?;
-            let driven = all(clients, due, &[Observed::Tick], deadline).await?;
+            let driven = all(clients, due, &[Input::Tick], deadline).await?;
             Ok(json!({ "driven": driven }))
         }
         Trigger::Hour => {
@@ -72,19 +72,19 @@ pub async fn handle(
         }
         Trigger::Sweep(application) => Ok(sweep::one(clients, &application, deadline).await?.into()),
         Trigger::Operation(key) => {
-            let driven = all(clients, vec![key], &[Observed::Nudge], deadline).await?;
+            let driven = all(clients, vec![key], &[Input::Nudge], deadline).await?;
             Ok(json!({ "driven": driven }))
         }
         // Once a later build is pinned, the earlier ones that wait cannot be any more: they end now, not when
         // they expire.
         Trigger::Pinned { application, environment } => {
             let open = clients.table.open_promotions(&application, Some(&environment)).await?;
-            let driven = all(clients, open, &[Observed::Tick], deadline).await?;
+            let driven = all(clients, open, &[Input::Tick], deadline).await?;
             Ok(json!({ "driven": driven }))
         }
         Trigger::Configured { application } => {
             let open = clients.table.open_promotions(&application, None).await?;
-            let driven = all(clients, open, &[Observed::Tick, Observed::Nudge], deadline).await?;
+            let driven = all(clients, open, &[Input::Tick, Input::Nudge], deadline).await?;
             Ok(json!({ "driven": driven }))
         }
         // While it had the slot, what ECS told of deployments by others was not looked into.
@@ -104,7 +104,7 @@ pub async fn handle(
                 let drifted = live_drift::look(clients, subject, Some(&service), deadline).await?;
                 return Ok(json!({ "driven": 0, "drifted": drifted }));
             };
-            let driven = all(clients, vec![key], &[Observed::Nudge], deadline).await?;
+            let driven = all(clients, vec![key], &[Input::Nudge], deadline).await?;
             Ok(json!({ "driven": driven }))
         }
         Trigger::Audit(records) => {
@@ -149,7 +149,7 @@ fn in_slot(subject: &Subject) -> Option<Key> {
 async fn all(
     clients: &Clients,
     keys: Vec<Key>,
-    observed: &[Observed],
+    observed: &[Input],
     deadline: Deadline,
 ) -> Result<usize, PromoterError> {
     let (mut driven, mut failed) = (0, 0);

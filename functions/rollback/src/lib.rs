@@ -22,8 +22,8 @@ use stablepin_rules::image::ImageDigest;
 use stablepin_rules::name::{ApplicationName, EnvironmentName};
 use stablepin_rules::records::{OperationId, RollbackState, ServiceRollout, Subject};
 use stablepin_rules::refusal::Refusal;
-use stablepin_rules::step::{Observed, RollbackRequest, step};
 use stablepin_rules::target::{To, intended, ready, resolve};
+use stablepin_rules::transition::{Input, RollbackRequest, transition};
 
 /// What has to be typed, so that nobody rolls back by a slip.
 const CONFIRM: &str = "ROLLBACK";
@@ -60,9 +60,9 @@ async fn start(clients: &Clients, request: &Request, deadline: Deadline) -> Resu
     let Prepared { subject, snapshots, asked, dry_run } = prepared.unwrap_or_else(|_| Err(slow(request)))?;
     let (id, target) = (asked.id, asked.target.clone());
     let follow = format!("/v1/applications/{}/rollbacks/{id}", subject.application());
-    let observed = vec![Observed::RollbackRequested(Box::new(asked))];
+    let observed = vec![Input::RollbackRequested(Box::new(asked))];
     if dry_run {
-        let change = step(now(), &subject, &observed).map_err(|refusal| Problem::from(&refusal))?;
+        let change = transition(now(), &subject, &observed).map_err(|refusal| Problem::from(&refusal))?;
         let planned = change.after.rollback().map(|rollback| json!(rollback.rollout.services));
         return Ok(answer(200, &json!({ "dry_run": true, "target": target, "services": planned })));
     }

@@ -12,7 +12,7 @@ use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_rules::name::{ApplicationName, EnvironmentName};
 use stablepin_rules::records::{Configuration, Environment, Operation, OperationId, Subject};
 use stablepin_rules::retention::run::RunId;
-use stablepin_rules::step::Change;
+use stablepin_rules::transition::Change;
 use uuid::Uuid;
 
 use crate::wire::{Answer, Request, Wire, cancelled, cancelled_for, error, ok};

@@ -14,7 +14,7 @@ use stablepin_rules::records::{
     Occurrence, Operation, OperationId, Pin, Progress, PromotionState, Rollback, RollbackState, Rollout,
     ServiceRollout, Slot, SlotKind, TakenTag, Target, TokenHash, Verdict, Vote, Work,
 };
-use stablepin_rules::step::{Observed, Opening, step};
+use stablepin_rules::transition::{Input, Opening, transition};
 
 use super::*;
 
@@ -86,7 +86,7 @@ fn pushed(application: Application, tag: &str, opening: impl FnOnce(&mut Opening
         reason: None,
     };
     opening(&mut push);
-    step(at("2025-07-17T14:30:54Z"), &subject, &[Observed::Opened(Box::new(push))]).unwrap().after
+    transition(at("2025-07-17T14:30:54Z"), &subject, &[Input::Opened(Box::new(push))]).unwrap().after
 }
 
 fn with_a_pin(mut subject: Subject) -> Subject {

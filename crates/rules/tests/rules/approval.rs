@@ -10,7 +10,7 @@ use stablepin_rules::facts::facts;
 use stablepin_rules::reach::Reach;
 use stablepin_rules::records::{CodeHash, Notice, OperationId, PromotionState, Verdict};
 use stablepin_rules::refusal::Refusal;
-use stablepin_rules::step::{Decision, Observed, may_decide, step};
+use stablepin_rules::transition::{Decision, Input, may_decide, transition};
 
 use crate::world::{World, application, approver, start};
 use crate::{ONE, TWO};
@@ -26,7 +26,7 @@ fn asked(approval: &str) -> (World, OperationId) {
 fn decide(world: &mut World, id: OperationId, code: Option<&str>) -> Result<(), Refusal> {
     let mut decision = world.decision(id, "lead", Verdict::Approve);
     decision.form.as_mut().unwrap().code = code.map(|code| CodeHash(code.to_owned()));
-    world.observe(Some(id), None, &[Observed::Decision(decision)]).map(drop)
+    world.observe(Some(id), None, &[Input::Decision(decision)]).map(drop)
 }
 
 fn state(world: &World, id: OperationId) -> PromotionState {
@@ -51,7 +51,7 @@ fn rule_5_five_wrong_codes_burn_the_link_and_another_is_mailed() {
     for tried in 1..=MOST_WRONG_CODES {
         let token = world.token(id, "lead").unwrap();
         assert_eq!(token.wrong_codes, tried - 1);
-        world.observe(Some(id), None, &[Observed::WrongCode(token)]).unwrap();
+        world.observe(Some(id), None, &[Input::WrongCode(token)]).unwrap();
     }
     let burnt = world.token(id, "lead").unwrap();
     let subject = world.subject(Some(id), None);
@@ -76,7 +76,7 @@ fn rule_5_a_link_that_is_burnt_again_and_again_is_not_mailed_for_ever() {
     for _ in 0..10 {
         let hash = world.token(id, "lead").unwrap().hash;
         while let Some(token) = world.token(id, "lead").filter(|token| !token.is_burnt()) {
-            world.observe(Some(id), None, &[Observed::WrongCode(token)]).unwrap();
+            world.observe(Some(id), None, &[Input::WrongCode(token)]).unwrap();
         }
         world.settle();
         mails += usize::from(world.token(id, "lead").unwrap().hash != hash);
@@ -90,11 +90,11 @@ fn rule_5_what_was_shown_is_what_is_decided_on() {
     let shown = facts(&world.subject(Some(id), None)).unwrap().hash();
     let mut decision = world.decision(id, "lead", Verdict::Approve);
     decision.form.as_mut().unwrap().facts = Some("of another page".to_owned());
-    let refused = world.observe(Some(id), None, &[Observed::Decision(decision.clone())]).unwrap_err();
+    let refused = world.observe(Some(id), None, &[Input::Decision(decision.clone())]).unwrap_err();
     assert_eq!(refused, Refusal::FactsChanged);
 
     decision.form.as_mut().unwrap().facts = Some(shown.clone());
-    world.observe(Some(id), None, &[Observed::Decision(decision)]).unwrap();
+    world.observe(Some(id), None, &[Input::Decision(decision)]).unwrap();
     let subject = world.subject(Some(id), None);
     assert_eq!(subject.promotion().unwrap().votes[&approver("lead")].facts, Some(shown.clone()));
     assert_eq!(world.audit.last().unwrap().facts, Some(shown));
@@ -122,7 +122,7 @@ fn rule_5_whoever_asked_for_it_does_not_decide_it() {
         opening.asked_by = asked_by.cloned();
         let id = opening.id;
         let before = world.subject(None, Some(&opening.occurrence.digest));
-        let change = step(world.now, &before, &[Observed::Opened(Box::new(opening))]).unwrap();
+        let change = transition(world.now, &before, &[Input::Opened(Box::new(opening))]).unwrap();
         world.commit(&before, change);
         world.settle();
         may_decide(world.now, &world.subject(Some(id), None), &approver(name), None)
@@ -199,7 +199,7 @@ fn whoever_signed_used_no_link() {
         actor: Actor::Principal { arn: "arn:aws:iam::111122223333:role/lead".to_owned() },
         form: None,
     };
-    world.observe(Some(id), None, &[Observed::Decision(decision)]).unwrap();
+    world.observe(Some(id), None, &[Input::Decision(decision)]).unwrap();
     let holder = world.uuid();
     assert_eq!(owed(world.now, &world.subject(Some(id), None), holder), []);
 }
@@ -276,11 +276,11 @@ fn rule_5_whoever_pushed_it_does_not_decide_it_once_that_is_known() {
         let before = may_decide(world.now, &world.subject(Some(id), None), &approver(name), None);
         let audited = world.audit.len();
         for _ in 0..2 {
-            world.observe(Some(id), None, &[Observed::Attributed(caller(LEAD))]).unwrap();
+            world.observe(Some(id), None, &[Input::Attributed(caller(LEAD))]).unwrap();
         }
         assert_eq!(world.audit.len(), audited + 1, "told once, however often it is heard");
         world
-            .observe(Some(id), None, &[Observed::Attributed(caller("arn:aws:iam::111122223333:user/late"))])
+            .observe(Some(id), None, &[Input::Attributed(caller("arn:aws:iam::111122223333:user/late"))])
             .unwrap();
         assert_eq!(
             world.subject(Some(id), None).promotion().unwrap().pushers.len(),
@@ -318,7 +318,7 @@ fn pushed_by_lead(four_eyes: FourEyes, approval: &str) -> (World, OperationId) {
 fn rule_5_the_vote_of_whoever_pushed_it_counts_no_more() {
     let (mut world, id) = pushed_by_lead(FourEyes::On, "required = 2");
     world.vote(id, "lead", Verdict::Approve).unwrap();
-    world.observe(Some(id), None, &[Observed::Attributed(caller(LEAD))]).unwrap();
+    world.observe(Some(id), None, &[Input::Attributed(caller(LEAD))]).unwrap();
     world.vote(id, "second", Verdict::Approve).unwrap();
     world.settle();
     assert_eq!(state(&world, id), PromotionState::Pending, "one vote of two");
@@ -330,7 +330,7 @@ fn rule_5_the_vote_of_whoever_pushed_it_counts_no_more() {
 fn what_is_not_told_holds_nothing_back_and_is_given_up() {
     let (mut world, id) = asked(ONE);
     world.vote(id, "lead", Verdict::Approve).unwrap();
-    let untold = || Observed::Outcome(Outcome::Untold("throttled".to_owned()));
+    let untold = || Input::Outcome(Outcome::Untold("throttled".to_owned()));
     world.observe(Some(id), None, &[untold()]).unwrap();
     let operation = &world.operations[&id];
     assert_eq!((operation.failures, operation.problem.as_deref(), operation.untold), (0, None, 1));
@@ -338,7 +338,7 @@ fn what_is_not_told_holds_nothing_back_and_is_given_up() {
     let owed_now = owed(world.now, &world.subject(Some(id), None), holder);
     assert!(matches!(owed_now[..], [Effect::TagStable(_)]), "the tag is put now: {owed_now:?}");
     let pin = world.environment.pin.as_ref().unwrap().number;
-    world.observe(Some(id), None, &[Observed::Outcome(Outcome::StableTagged(pin))]).unwrap();
+    world.observe(Some(id), None, &[Input::Outcome(Outcome::StableTagged(pin))]).unwrap();
     assert_eq!(state(&world, id), PromotionState::Completed);
     let pause =
         |world: &World| world.operations[&id].wake_at.map(|at| at.duration_since(world.now).as_mins());
@@ -361,7 +361,7 @@ fn rule_5_a_link_is_its_addresss() {
     let subject = world.subject(Some(id), None);
     let refused = may_decide(world.now, &subject, &approver("lead"), Some(&first));
     assert_eq!(refused, Err(Refusal::LinkReplaced { approver: approver("lead") }));
-    world.observe(Some(id), None, &[Observed::Nudge]).unwrap();
+    world.observe(Some(id), None, &[Input::Nudge]).unwrap();
     let holder = world.uuid();
     assert_eq!(owed(world.now, &world.subject(Some(id), None), holder), [Effect::Ask(approver("lead"))]);
 }
@@ -378,7 +378,7 @@ fn when_the_newest_that_waits_ends_the_one_before_it_is_asked_for() {
         })
         .collect();
     let actor = Actor::Principal { arn: "arn:aws:iam::111122223333:user/operator".to_owned() };
-    world.observe(Some(ids[7]), None, &[Observed::Withdrawn { actor, reason: None }]).unwrap();
+    world.observe(Some(ids[7]), None, &[Input::Withdrawn { actor, reason: None }]).unwrap();
     world.wait(10 * 60);
     world.settle();
     assert_eq!(mailed(&world, &ids), [0, 1, 2, 3, 4, 6]);

@@ -12,7 +12,7 @@ use stablepin_rules::records::{
     Live, NotPut, OperationId, Progress, PromotionState, Rollout, Started, TakenTag, Verdict, Way,
 };
 use stablepin_rules::refusal::Refusal;
-use stablepin_rules::step::{LiveSeen, Observed, is_known, may_decide};
+use stablepin_rules::transition::{Input, LiveSeen, is_known, may_decide};
 
 use crate::world::{World, application, approver, deployed, digest, start};
 use crate::{ONE, TWO, asked, pinned, state};
@@ -32,7 +32,7 @@ fn watched(four_eyes: FourEyes) -> (World, OperationId) {
 
 fn pushed_by(world: &mut World, id: OperationId, role: &str) {
     let arn = format!("arn:aws:sts::111122223333:assumed-role/{role}/session");
-    world.observe(Some(id), None, &[Observed::Attributed(Caller { arn, at: start() })]).unwrap();
+    world.observe(Some(id), None, &[Input::Attributed(Caller { arn, at: start() })]).unwrap();
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn rule_5_so_many_pushers_that_nobody_is_told_apart_leave_nobody_to_decide() {
         let refused = may_decide(world.now, &subject, &approver("second"), None);
         assert_eq!(refused, Err(Refusal::TooManyPushers));
         world.configuration.application.environments[0].approval.required = 1;
-        world.observe(Some(id), None, &[Observed::Tick]).unwrap();
+        world.observe(Some(id), None, &[Input::Tick]).unwrap();
         world.settle();
         assert_eq!(state(&world, id), PromotionState::Pending, "the vote before it counts no more");
         assert_eq!(world.pins, []);
@@ -80,7 +80,8 @@ fn push_that_joins_a_question_brings_no_more_pushers_than_may_be() {
     again.pushers = (0..2400).map(|n| format!("arn:aws:iam::111122223333:user/pipeline-{n}")).collect();
     let before = world.read(None, Some(&again.occurrence.digest));
     let change =
-        stablepin_rules::step::step(world.now, &before, &[Observed::Opened(Box::new(again))]).unwrap();
+        stablepin_rules::transition::transition(world.now, &before, &[Input::Opened(Box::new(again))])
+            .unwrap();
     world.commit(&before, change);
     let pushers = world.subject(Some(id), None).promotion().unwrap().pushers.clone();
     assert!(pushers.len() == MOST_PUSHERS + 1 && pushers.contains(MORE_PUSHERS));
@@ -102,11 +103,11 @@ fn words_of_others_are_cut() {
     let mut world = World::new(application(ONE, ""));
     let id = asked(&mut world, 0, 1);
     let long = "é".repeat(LONGEST_TEXT * 20);
-    world.observe(Some(id), None, &[Observed::Outcome(Outcome::Problem(long))]).unwrap();
+    world.observe(Some(id), None, &[Input::Outcome(Outcome::Problem(long))]).unwrap();
     let problem = world.operations[&id].problem.clone().unwrap();
     assert_eq!((problem.chars().count(), problem.ends_with("… (cut)")), (LONGEST_TEXT, true));
     let just = "é".repeat(LONGEST_TEXT);
-    world.observe(Some(id), None, &[Observed::Outcome(Outcome::Problem(just.clone()))]).unwrap();
+    world.observe(Some(id), None, &[Input::Outcome(Outcome::Problem(just.clone()))]).unwrap();
     assert_eq!(world.operations[&id].problem, Some(just), "at the bound, all of it");
     let holder = world.uuid();
     let due = owed(world.now, &world.subject(Some(id), None), holder);
@@ -145,8 +146,8 @@ fn live(n: usize, digests: usize) -> Live {
 }
 
 fn hears(world: &mut World, id: OperationId, way: Way, seen: &dyn Fn(usize) -> Seen) {
-    let heard = |(n, service)| Observed::Outcome(Outcome::Service(way, service, seen(n)));
-    let all: Vec<Observed> = most_services().into_iter().enumerate().map(heard).collect();
+    let heard = |(n, service)| Input::Outcome(Outcome::Service(way, service, seen(n)));
+    let all: Vec<Input> = most_services().into_iter().enumerate().map(heard).collect();
     world.observe(Some(id), None, &all).unwrap();
 }
 
@@ -160,7 +161,7 @@ fn promotion_of_many_services_that_say_much_fits_an_item() {
     let id = asked(&mut world, 0, 1);
     world.vote(id, "lead", Verdict::Approve).unwrap();
     let all = most_services().into_iter().enumerate().map(|(n, service)| (service, live(n, 5000))).collect();
-    world.observe(Some(id), None, &[Observed::Outcome(Outcome::Prepared(all))]).unwrap();
+    world.observe(Some(id), None, &[Input::Outcome(Outcome::Prepared(all))]).unwrap();
     let words = |n: usize| format!("task {n} failed: {}", "é".repeat(20_000));
     let started = |n: usize| {
         Seen::Deployed(Started {
@@ -201,7 +202,7 @@ fn one_service_says_all_that_a_text_may_hold() {
     let words = "x".repeat(LONGEST_TEXT);
     let refused = Seen::Unused { reason: words.clone(), revision: "td:1".to_owned() };
     let heard = Outcome::Service(Way::There, service, refused);
-    world.observe(Some(id), None, &[Observed::Outcome(heard)]).unwrap();
+    world.observe(Some(id), None, &[Input::Outcome(heard)]).unwrap();
     let there = world.operations[&id].way(Way::There).unwrap();
     assert_eq!(there.services[0].progress, Progress::Failed { reason: words });
 }
@@ -214,7 +215,7 @@ fn rollback_keeps_few_of_the_digests_that_ran() {
         let mut request = world.rollback_request("stable").unwrap();
         request.services[0].before = live(0, running);
         let id = request.id;
-        world.observe(None, None, &[Observed::RollbackRequested(Box::new(request))]).unwrap();
+        world.observe(None, None, &[Input::RollbackRequested(Box::new(request))]).unwrap();
         let rollback = world.subject(Some(id), None).rollback().unwrap().clone();
         assert_eq!(rollback.rollout.services[0].before.digests.len(), 2);
         assert_eq!(rollback.backup, None, "what was live is known to be several");
@@ -230,7 +231,7 @@ fn refusal_of_a_tag_is_cut() {
     let why = NotPut::Refused { reason: "é".repeat(LONGEST_TEXT * 20), at: world.now };
     let taken = Outcome::StableTaken(TakenTag { pin, tag: world.stable_tag(), why });
     for _ in 0..2 {
-        world.observe(Some(id), None, &[Observed::Outcome(taken.clone())]).unwrap();
+        world.observe(Some(id), None, &[Input::Outcome(taken.clone())]).unwrap();
     }
     let kept = world.environment.tag_taken.clone().unwrap();
     let NotPut::Refused { reason, .. } = &kept.why else { panic!("{kept:?}") };
@@ -252,7 +253,7 @@ fn drift_of_many_services_fits_an_item() {
     let services: BTreeMap<_, _> =
         most_services().into_iter().enumerate().map(|(n, service)| (service, Some(deviation(n)))).collect();
     let seen = LiveSeen { id: world.id(), environment_version: world.environment.version, services };
-    world.observe(None, None, &[Observed::LiveSeen(seen.clone())]).unwrap();
+    world.observe(None, None, &[Input::LiveSeen(seen.clone())]).unwrap();
     let drift = world.environment.live_drift.clone().unwrap();
     assert_eq!(drift.services.len(), SERVICES);
     let long = |one: &Deviation| one.registered_by.as_ref().is_some_and(|by| by.len() > 510);

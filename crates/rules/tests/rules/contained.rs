@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use stablepin_rules::containing_index::ContainingIndex;
 use stablepin_rules::image::ImageTag;
 use stablepin_rules::records::{OperationId, PromotionState, Verdict};
-use stablepin_rules::step::Observed;
+use stablepin_rules::transition::Input;
 
 use crate::world::{World, application, digest, start};
 use crate::{ONE, TWO, asked, pinned, state};
@@ -16,7 +16,7 @@ pub(crate) fn index(at: i64) -> ContainingIndex {
 }
 
 fn contained(world: &mut World, promotion: OperationId, at: i64) {
-    world.observe(Some(promotion), None, &[Observed::Contained(index(at))]).unwrap();
+    world.observe(Some(promotion), None, &[Input::Contained(index(at))]).unwrap();
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn index_does_not_cancel_what_somebody_asked_for() {
     opening.asked_by =
         Some(stablepin_rules::audit::Actor::Principal { arn: "arn:aws:iam::1:user/ann".to_owned() });
     let id = opening.id;
-    world.observe(None, Some(&digest(1)), &[Observed::Opened(Box::new(opening))]).unwrap();
+    world.observe(None, Some(&digest(1)), &[Input::Opened(Box::new(opening))]).unwrap();
     contained(&mut world, id, 5);
     assert_eq!(state(&world, id), PromotionState::Pending);
 }
@@ -110,6 +110,6 @@ fn index_leaves_what_has_ended_alone() {
     let itself = asked(&mut world, 5, 9);
     contained(&mut world, itself, 5);
     assert_eq!(state(&world, itself), PromotionState::Pending);
-    world.observe(None, None, &[Observed::Contained(index(5))]).unwrap();
+    world.observe(None, None, &[Input::Contained(index(5))]).unwrap();
     assert_eq!(world.audit.len(), before + 1, "only the opening of the index");
 }

@@ -10,7 +10,7 @@ use stablepin_rules::records::{
     Way, Work,
 };
 use stablepin_rules::refusal::Refusal;
-use stablepin_rules::step::{Observed, Order, Wish};
+use stablepin_rules::transition::{EnvironmentAction, EnvironmentCommand, Input};
 
 use crate::world::{World, approver, deployed, digest};
 use crate::{Event, ONE, asked, check, event, happen, rollback_state, state};
@@ -79,16 +79,16 @@ fn service(world: &World, n: usize) -> ServiceName {
     world.services.keys().nth(n).unwrap().clone()
 }
 
-fn heard(service: &ServiceName, seen: Seen) -> Observed {
-    Observed::Outcome(Outcome::Service(Way::There, service.clone(), seen))
+fn heard(service: &ServiceName, seen: Seen) -> Input {
+    Input::Outcome(Outcome::Service(Way::There, service.clone(), seen))
 }
 
 fn going(paused: bool) -> Seen {
     Seen::Going { seen: "1 of 2 tasks running".to_owned(), paused }
 }
 
-fn out_of_reach() -> Observed {
-    Observed::Outcome(Outcome::Problem("AccessDenied".to_owned()))
+fn out_of_reach() -> Input {
+    Input::Outcome(Outcome::Problem("AccessDenied".to_owned()))
 }
 
 #[test]
@@ -208,7 +208,7 @@ fn an_ecs_that_never_finishes_going_back_is_superseded() {
     let returning =
         Outcome::Service(Way::There, web, Seen::Returning { reason: "circuit breaker".to_owned() });
     for _ in 0..14 {
-        world.observe(Some(id), None, &[Observed::Outcome(returning.clone()), Observed::Tick]).unwrap();
+        world.observe(Some(id), None, &[Input::Outcome(returning.clone()), Input::Tick]).unwrap();
         assert_eq!(promotion(&world, id).way_back, None, "never against ECS's own going back");
         world.wait(60);
     }
@@ -286,7 +286,7 @@ fn scaled_to_zero_everywhere_proves_nothing() {
         }
     }
     let none = |service: &stablepin_rules::application::ServiceName| {
-        Observed::Outcome(Outcome::Service(Way::There, service.clone(), Seen::Unproven))
+        Input::Outcome(Outcome::Service(Way::There, service.clone(), Seen::Unproven))
     };
     let outcomes: Vec<_> = world.services.keys().map(none).collect();
     world.observe(Some(id), None, &outcomes[..1]).unwrap();
@@ -312,7 +312,7 @@ fn one_of_two_scaled_to_zero_is_proven_by_the_other() {
     }
     let worker = world.services.keys().nth(1).unwrap().clone();
     world
-        .observe(Some(id), None, &[Observed::Outcome(Outcome::Service(Way::There, worker, Seen::Unproven))])
+        .observe(Some(id), None, &[Input::Outcome(Outcome::Service(Way::There, worker, Seen::Unproven))])
         .unwrap();
     world.settle();
     assert_eq!((state(&world, id), pins(&world)), (PromotionState::Completed, 1));
@@ -348,7 +348,7 @@ fn one_that_is_scaled_up_while_it_bakes_and_is_broken_sends_it_back() {
         world.observe(Some(id), None, &[heard(&web, Seen::Proven { tasks: 1 })]).unwrap();
     }
     world.wait(35);
-    world.observe(Some(id), None, &[Observed::Tick, heard(&worker, going(false))]).unwrap();
+    world.observe(Some(id), None, &[Input::Tick, heard(&worker, going(false))]).unwrap();
     assert_eq!(promotion(&world, id).rollout.unwrap().bake, None, "it bakes again when that is proven");
     world
         .observe(Some(id), None, &[heard(&worker, Seen::Failed { reason: "it crashes".to_owned() })])
@@ -363,7 +363,7 @@ fn what_cannot_move_is_refused_before_anything_is_touched() {
     let id = asked(&mut world, 0, 1);
     approve(&mut world, id);
     let unfit = Outcome::Unfit("prod/web is deployed by CodeDeploy".to_owned());
-    world.observe(Some(id), None, &[Observed::Outcome(unfit)]).unwrap();
+    world.observe(Some(id), None, &[Input::Outcome(unfit)]).unwrap();
     let said = "nothing was touched: prod/web is deployed by CodeDeploy".to_owned();
     assert_eq!((state(&world, id), promotion(&world, id).reason), (PromotionState::Failed, Some(said)));
     assert_eq!((world.environment.slot.clone(), world.environment.hold.clone()), (None, None));
@@ -385,7 +385,7 @@ fn a_pause_at_a_lifecycle_hook_is_not_our_time() {
         Seen::Going { seen: "paused at POST_SCALE_UP".to_owned(), paused: true },
     );
     for _ in 0..120 {
-        world.observe(Some(id), None, &[Observed::Outcome(paused.clone()), Observed::Tick]).unwrap();
+        world.observe(Some(id), None, &[Input::Outcome(paused.clone()), Input::Tick]).unwrap();
         assert_eq!(state(&world, id), PromotionState::InProgress);
         world.wait(60);
     }
@@ -467,7 +467,7 @@ fn a_bake_whose_last_look_keeps_failing_goes_back() {
     let until = promotion(&world, id).rollout.unwrap().bake.unwrap().until;
     while world.now < until + SignedDuration::from_mins(30) {
         assert_eq!(promotion(&world, id).way_back, None, "as long as for a rollout");
-        world.observe(Some(id), None, &[Observed::Tick, out_of_reach()]).unwrap();
+        world.observe(Some(id), None, &[Input::Tick, out_of_reach()]).unwrap();
         world.wait(60);
     }
     world.tick(id);
@@ -484,7 +484,7 @@ fn a_bake_whose_endpoints_cannot_be_asked_goes_back() {
     let id = baking(&mut world, 1, 2);
     let web = service(&world, 0);
     for _ in 0..60 {
-        let seen = [Observed::Tick, heard(&web, Seen::Proven { tasks: 1 }), out_of_reach()];
+        let seen = [Input::Tick, heard(&web, Seen::Proven { tasks: 1 }), out_of_reach()];
         world.observe(Some(id), None, &seen).unwrap();
         world.wait(60);
     }
@@ -505,7 +505,7 @@ fn a_wobble_late_in_a_bake_is_no_failure() {
     }
     assert!(promotion(&world, id).rollout.unwrap().deadline < world.now);
     let web = service(&world, 0);
-    world.observe(Some(id), None, &[Observed::Tick, heard(&web, going(false))]).unwrap();
+    world.observe(Some(id), None, &[Input::Tick, heard(&web, going(false))]).unwrap();
     world.wait(60);
     world.tick(id);
     assert_eq!(promotion(&world, id).failure, None);
@@ -529,10 +529,8 @@ fn what_never_stays_proven_for_a_bake_ends() {
             for seen in [wobble.clone(), Seen::Proven { tasks: 1 }] {
                 world.wait(30);
                 let proven = heard(&web, Seen::Proven { tasks: 1 });
-                let probed = Observed::Outcome(Outcome::Probed(None));
-                world
-                    .observe(Some(id), None, &[Observed::Tick, proven, heard(&worker, seen), probed])
-                    .unwrap();
+                let probed = Input::Outcome(Outcome::Probed(None));
+                world.observe(Some(id), None, &[Input::Tick, proven, heard(&worker, seen), probed]).unwrap();
             }
             assert!(world.now < began + SignedDuration::from_mins(6 * 32), "the slot is not taken for ever");
         }
@@ -549,7 +547,7 @@ fn one_that_is_paused_gives_the_others_no_time() {
         let names = [service(&world, 0), service(&world, 1)];
         while promotion(&world, id).failure.is_none() {
             let seen = [0, 1].map(|n| heard(&names[n], going(n == paused)));
-            world.observe(Some(id), None, &[Observed::Tick]).unwrap();
+            world.observe(Some(id), None, &[Input::Tick]).unwrap();
             world.observe(Some(id), None, &seen).unwrap();
             world.wait(60);
             assert!(world.now < began + SignedDuration::from_mins(35), "{paused} is paused");
@@ -568,14 +566,14 @@ fn a_pause_that_ends_in_another_way_is_over() {
     }
     let rollback = world.roll_back("stable").unwrap();
     let web = service(&world, 0);
-    let deployed = Observed::Outcome(crate::world::deployed_as("d", web.clone()));
+    let deployed = Input::Outcome(crate::world::deployed_as("d", web.clone()));
     world.observe(Some(rollback), None, &[deployed]).unwrap();
     world.observe(Some(rollback), None, &[heard(&web, going(true))]).unwrap();
     let returned = Seen::Returned { reason: "the hook timed out".to_owned(), digest: Some(digest(9)) };
     world.observe(Some(rollback), None, &[heard(&web, returned)]).unwrap();
     for _ in 0..31 {
         world.wait(60);
-        world.observe(Some(rollback), None, &[Observed::Tick, out_of_reach()]).unwrap();
+        world.observe(Some(rollback), None, &[Input::Tick, out_of_reach()]).unwrap();
     }
     assert_eq!(rollback_state(&world, rollback), RollbackState::Incomplete);
     assert_eq!(world.environment.slot, None);
@@ -590,7 +588,7 @@ fn a_pause_that_nobody_can_look_at_ends_too() {
     world.observe(Some(id), None, &[heard(&web, going(true))]).unwrap();
     for _ in 0..31 {
         world.wait(60);
-        world.observe(Some(id), None, &[Observed::Tick, out_of_reach()]).unwrap();
+        world.observe(Some(id), None, &[Input::Tick, out_of_reach()]).unwrap();
     }
     assert!(promotion(&world, id).failure.is_some());
 }
@@ -683,7 +681,7 @@ fn a_rollback_whose_last_look_keeps_failing_ends() {
     }
     for _ in 0..35 {
         world.wait(60);
-        world.observe(Some(rollback), None, &[Observed::Tick, out_of_reach()]).unwrap();
+        world.observe(Some(rollback), None, &[Input::Tick, out_of_reach()]).unwrap();
     }
     assert_eq!(rollback_state(&world, rollback), RollbackState::Incomplete);
 }
@@ -734,18 +732,18 @@ fn the_next_promotion_waits_for_the_slot() {
     check(&world);
 }
 
-fn order(world: &mut World, wish: Wish) -> Result<(), Refusal> {
+fn order(world: &mut World, action: EnvironmentAction) -> Result<(), Refusal> {
     let actor = Actor::Principal { arn: "arn:aws:iam::111122223333:user/operator".to_owned() };
-    let order = Order { wish, reason: Some("sale".to_owned()), actor };
-    world.observe(None, None, &[Observed::Ordered(order)]).map(|_| ())
+    let order = EnvironmentCommand { action, reason: Some("sale".to_owned()), actor };
+    world.observe(None, None, &[Input::Commanded(order)]).map(|_| ())
 }
 
 #[test]
 fn a_freeze_keeps_promotions_out_and_lets_rollbacks_in() {
     let mut world = World::new(deployed(ONE, WEB));
     promoted(&mut world, 0, 1);
-    order(&mut world, Wish::Freeze).unwrap();
-    assert!(matches!(order(&mut world, Wish::Freeze), Err(Refusal::Frozen { .. })));
+    order(&mut world, EnvironmentAction::Freeze).unwrap();
+    assert!(matches!(order(&mut world, EnvironmentAction::Freeze), Err(Refusal::Frozen { .. })));
     let id = promoted(&mut world, 1, 2);
     assert_eq!((state(&world, id), running(&world)), (PromotionState::Pending, vec![1]));
     let web = world.services.keys().next().unwrap().clone();
@@ -753,12 +751,12 @@ fn a_freeze_keeps_promotions_out_and_lets_rollbacks_in() {
     let rollback = world.roll_back("stable").unwrap();
     world.settle();
     assert_eq!(rollback_state(&world, rollback), RollbackState::Completed);
-    order(&mut world, Wish::Thaw).unwrap();
-    assert_eq!(order(&mut world, Wish::Thaw), Err(Refusal::NotFrozen));
+    order(&mut world, EnvironmentAction::Thaw).unwrap();
+    assert_eq!(order(&mut world, EnvironmentAction::Thaw), Err(Refusal::NotFrozen));
     world.wait(60);
     world.tick(id);
     assert_eq!(state(&world, id), PromotionState::Pending, "held since the rollback");
-    order(&mut world, Wish::ReleaseHold).unwrap();
+    order(&mut world, EnvironmentAction::ReleaseHold).unwrap();
     world.wait(60);
     world.settle();
     assert_eq!((state(&world, id), running(&world)), (PromotionState::Completed, vec![2]));
@@ -768,7 +766,7 @@ fn a_freeze_keeps_promotions_out_and_lets_rollbacks_in() {
 #[test]
 fn what_is_frozen_until_it_expires_says_so() {
     let mut world = World::new(deployed(ONE, WEB));
-    order(&mut world, Wish::Freeze).unwrap();
+    order(&mut world, EnvironmentAction::Freeze).unwrap();
     let id = promoted(&mut world, 0, 1);
     world.wait(3600);
     world.tick(id);
@@ -787,8 +785,8 @@ fn a_hold_that_nobody_approves_past_is_released_by_a_person() {
     let fix = world.push(2, 3).unwrap();
     world.settle();
     assert_eq!((running(&world), state(&world, fix)), (vec![1], PromotionState::Pending), "held");
-    order(&mut world, Wish::ReleaseHold).unwrap();
-    assert_eq!(order(&mut world, Wish::ReleaseHold), Err(Refusal::NotHeld));
+    order(&mut world, EnvironmentAction::ReleaseHold).unwrap();
+    assert_eq!(order(&mut world, EnvironmentAction::ReleaseHold), Err(Refusal::NotHeld));
     world.wait(60);
     world.settle();
     assert_eq!((running(&world), state(&world, fix)), (vec![3], PromotionState::Completed));
@@ -1047,7 +1045,7 @@ fn refused_way_back_ends_at_the_second_try() {
         carries_out(&mut world, id);
     }
     world.flights.clear();
-    let back = || Observed::Outcome(Outcome::Service(Way::Back, service(&world, 0), refused()));
+    let back = || Input::Outcome(Outcome::Service(Way::Back, service(&world, 0), refused()));
     let both = [back(), back()];
     world.observe(Some(id), None, &both[..1]).unwrap();
     assert_eq!(state(&world, id), PromotionState::InProgress);
@@ -1066,7 +1064,7 @@ fn way_back_does_not_wait_for_its_notice() {
     let id = deployed_everywhere(&mut world, 1, 2);
     let broken = Seen::Failed { reason: "it crashes".to_owned() };
     world.observe(Some(id), None, &[heard(&service(&world, 0), broken)]).unwrap();
-    let untold = Observed::Outcome(Outcome::Untold("AuthorizationError".to_owned()));
+    let untold = Input::Outcome(Outcome::Untold("AuthorizationError".to_owned()));
     world.observe(Some(id), None, &[untold]).unwrap();
     let operation = world.operations[&id].clone();
     assert_eq!((operation.failures, operation.problem, operation.untold), (0, None, 1));
@@ -1098,12 +1096,12 @@ fn families_are_put_right_when_an_operation_has_ended() {
     assert_eq!(state(&world, refused_one), PromotionState::Failed);
     assert_eq!(restores(&world, refused_one), 2, "what was registered is not used");
     // Throttled: it is tried again, and does not keep people from being told.
-    let throttled = Observed::Outcome(Outcome::Problem("ThrottlingException".to_owned()));
-    let told = Observed::Outcome(Outcome::Notified(Notice::Ended));
+    let throttled = Input::Outcome(Outcome::Problem("ThrottlingException".to_owned()));
+    let told = Input::Outcome(Outcome::Notified(Notice::Ended));
     world.observe(Some(refused_one), None, &[told, throttled]).unwrap();
     assert!(world.operations[&refused_one].wake_at.is_some());
     world.wait(60);
-    let first = Observed::Outcome(Outcome::FamilyRestored(service(&world, 0)));
+    let first = Input::Outcome(Outcome::FamilyRestored(service(&world, 0)));
     world.observe(Some(refused_one), None, &[first]).unwrap();
     assert_eq!(restores(&world, refused_one), 1);
     world.settle();
@@ -1123,16 +1121,16 @@ fn families_are_put_right_when_an_operation_has_ended() {
 fn family_that_keeps_failing_is_given_up() {
     let mut world = World::new(deployed(ONE, WEB));
     let id = promoted(&mut world, 0, 1);
-    world.observe(Some(id), None, &[Observed::Nudge]).unwrap();
+    world.observe(Some(id), None, &[Input::Nudge]).unwrap();
     assert_eq!(world.operations[&id].wake_at, None);
     let rollback = prepared(&mut world, 1, 2);
     let gone = Seen::Failed { reason: "gone".to_owned() };
     world.observe(Some(rollback), None, &[heard(&service(&world, 0), gone)]).unwrap();
-    let told = Observed::Outcome(Outcome::Notified(Notice::Ended));
+    let told = Input::Outcome(Outcome::Notified(Notice::Ended));
     world.observe(Some(rollback), None, &[told]).unwrap();
     for _ in 0..12 {
         assert!(world.operations[&rollback].wake_at.is_some());
-        let throttled = Observed::Outcome(Outcome::Problem("ThrottlingException".to_owned()));
+        let throttled = Input::Outcome(Outcome::Problem("ThrottlingException".to_owned()));
         world.observe(Some(rollback), None, &[throttled]).unwrap();
     }
     assert_eq!(world.operations[&rollback].wake_at, None);

@@ -4,7 +4,7 @@ use stablepin_rules::audit::Kind;
 use stablepin_rules::effect::{Effect, Outcome};
 use stablepin_rules::image::ImageTag;
 use stablepin_rules::records::Work;
-use stablepin_rules::step::Observed;
+use stablepin_rules::transition::Input;
 
 use crate::world::{self, World, application, deployed, digest};
 use crate::{ONE, asked, check, pinned};
@@ -87,7 +87,7 @@ fn repair_of_the_live_tag_ends_when_it_is_refused_for_hours() {
             assert_eq!(flight.effect, Effect::TagCurrent(digest(1)));
             tries += 1;
             let refused = Outcome::Problem("AccessDeniedException: ecr:PutImage".to_owned());
-            world.observe(Some(repair), None, &[Observed::Outcome(refused)]).unwrap();
+            world.observe(Some(repair), None, &[Input::Outcome(refused)]).unwrap();
         }
         world.wait(60);
         world.tick(repair);

@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use stablepin_rules::audit::{Actor, Kind};
 use stablepin_rules::records::{Occurrence, OperationId, PromotionState, Verdict};
 use stablepin_rules::refusal::Refusal;
-use stablepin_rules::step::{Observed, Opening, Order, Wish};
+use stablepin_rules::transition::{EnvironmentAction, EnvironmentCommand, Input, Opening};
 
 use crate::world::{World, application, digest};
 use crate::{ONE, state};
@@ -26,7 +26,7 @@ fn push(world: &mut World, time: Timestamp, n: u8) -> OperationId {
 
 fn take(world: &mut World, opening: Opening) {
     let digest = opening.occurrence.digest.clone();
-    world.observe(None, Some(&digest), &[Observed::Opened(Box::new(opening))]).unwrap();
+    world.observe(None, Some(&digest), &[Input::Opened(Box::new(opening))]).unwrap();
 }
 
 fn approve(world: &mut World, id: OperationId) -> PromotionState {
@@ -43,8 +43,12 @@ fn place(world: &World, id: OperationId) -> Timestamp {
 
 fn reset(world: &mut World, reason: Option<&str>) -> Result<(), Refusal> {
     let actor = Actor::Principal { arn: "arn:aws:iam::111122223333:user/operator".to_owned() };
-    let order = Order { wish: Wish::ResetWatermark, reason: reason.map(str::to_owned), actor };
-    world.observe(None, None, &[Observed::Ordered(order)]).map(drop)
+    let order = EnvironmentCommand {
+        action: EnvironmentAction::ResetWatermark,
+        reason: reason.map(str::to_owned),
+        actor,
+    };
+    world.observe(None, None, &[Input::Commanded(order)]).map(drop)
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use jiff::{SignedDuration, Timestamp};
 use stablepin_rules::audit::Kind;
 use stablepin_rules::records::{OperationId, PromotionState, RollbackState, Verdict, Work};
-use stablepin_rules::step::{Observed, Opening};
+use stablepin_rules::transition::{Input, Opening};
 use uuid::Uuid;
 
 use crate::process::{Fault, Process, Turn};
@@ -130,25 +130,25 @@ impl State {
         match action {
             Action::Push(n) => {
                 left.pushes[n] -= 1;
-                let opened = Observed::Opened(Box::new(opening(n)));
+                let opened = Input::Opened(Box::new(opening(n)));
                 begin(world, None, Some(digest(n as u8 + 1)), opened);
             }
             Action::Click(n) => {
                 left.clicks[n] -= 1;
-                let decision = Observed::Decision(world.decision(id(n), "lead", Verdict::Approve));
+                let decision = Input::Decision(world.decision(id(n), "lead", Verdict::Approve));
                 begin(world, Some(id(n)), None, decision);
             }
             Action::RollBack => {
                 left.rollbacks -= 1;
                 if let Ok(mut request) = world.rollback_request("stable") {
                     request.id = id(2);
-                    begin(world, None, None, Observed::RollbackRequested(Box::new(request)));
+                    begin(world, None, None, Input::RollbackRequested(Box::new(request)));
                 }
             }
             Action::Tick(n) => {
                 left.ticks -= 1;
                 let operation = world.operations.keys().nth(n).copied();
-                begin(world, operation, None, Observed::Tick);
+                begin(world, operation, None, Input::Tick);
             }
             Action::Jump => {
                 left.jumps -= 1;
@@ -346,8 +346,8 @@ fn left() -> Left {
 fn asked(mut world: World) -> World {
     for n in 0..2 {
         let before = world.read(None, Some(&digest(n as u8 + 1)));
-        let opened = Observed::Opened(Box::new(opening(n)));
-        let change = stablepin_rules::step::step(world.now, &before, &[opened]).unwrap();
+        let opened = Input::Opened(Box::new(opening(n)));
+        let change = stablepin_rules::transition::transition(world.now, &before, &[opened]).unwrap();
         world.commit(&before, change);
         world.settle();
     }

@@ -9,7 +9,7 @@ use stablepin_rules::records::{
     OperationId, Progress, PromotionState, RollbackState, TokenHash, Verdict, Way,
 };
 use stablepin_rules::refusal::Refusal;
-use stablepin_rules::step::{Decision, Observed};
+use stablepin_rules::transition::{Decision, Input};
 use uuid::Uuid;
 
 use crate::world::{self, World, application, approver, digest};
@@ -130,7 +130,7 @@ fn the_approval_of_who_has_left_releases_no_hold() {
     world.now += SignedDuration::from_secs(1);
     let decision = world.decision(next, "third", Verdict::Approve);
     world.configuration.application.environments[0].approval.required = 3;
-    world.observe(Some(next), None, &[Observed::Decision(Decision { form: None, ..decision })]).unwrap();
+    world.observe(Some(next), None, &[Input::Decision(Decision { form: None, ..decision })]).unwrap();
     // The third leaves, and one approval is enough: the one that is left was given before the hold.
     let policy = &mut world.configuration.application.environments[0].approval;
     (policy.required, policy.approvers) = (1, ["lead", "second"].map(approver).to_vec());
@@ -167,14 +167,14 @@ fn names_are_tried_until_one_is_free() {
     let mut world = World::new(application(ONE, ""));
     let mut opening = world.opening(0, 1);
     opening.commit = Some(stablepin_rules::commit::Commit::parse("a1b2c3d4e5f6").unwrap());
-    world.observe(None, Some(&digest(1)), &[Observed::Opened(Box::new(opening))]).unwrap();
+    world.observe(None, Some(&digest(1)), &[Input::Opened(Box::new(opening))]).unwrap();
     let mut tried = Vec::new();
     for _ in 0..4 {
         let name = world.builds[&digest(1)].build_tag.tag();
         tried.push(name.to_string());
         world.tags.insert(name.clone(), digest(9));
         let id = *world.operations.keys().next().unwrap();
-        let taken = Observed::Outcome(Outcome::BuildTagTaken(name));
+        let taken = Input::Outcome(Outcome::BuildTagTaken(name));
         world.observe(Some(id), None, std::slice::from_ref(&taken)).unwrap();
         // An answer about a name that was left is no answer about the next.
         world.observe(Some(id), None, &[taken]).unwrap();
@@ -200,17 +200,17 @@ fn a_mail_names_the_build_so_it_waits_for_the_name() {
     let id = world.push(0, 1).unwrap();
     let owes = |world: &World| owed(world.now, &world.subject(Some(id), None), Uuid::nil());
     assert!(matches!(owes(&world)[..], [Effect::TagBuild(_)]));
-    world.observe(Some(id), None, &[Observed::Outcome(Outcome::BuildTagged)]).unwrap();
+    world.observe(Some(id), None, &[Input::Outcome(Outcome::BuildTagged)]).unwrap();
     let [lead, second] = ["lead", "second"].map(|name| Effect::Ask(approver(name)));
     assert_eq!(owes(&world), [lead, second.clone(), Effect::Reach]);
     let token = TokenHash("a".repeat(64));
     let asked = Outcome::Asked { approver: approver("lead"), token, mail: "lead@example.com".to_owned() };
-    world.observe(Some(id), None, &[Observed::Outcome(asked)]).unwrap();
+    world.observe(Some(id), None, &[Input::Outcome(asked)]).unwrap();
     assert_eq!(owes(&world), [second, Effect::Reach]);
 }
 
 fn fail(world: &mut World, id: OperationId, times: usize) -> i64 {
-    let problem = Observed::Outcome(Outcome::Problem("throttled".to_owned()));
+    let problem = Input::Outcome(Outcome::Problem("throttled".to_owned()));
     world.observe(Some(id), None, &vec![problem; times]).unwrap();
     pause(world, id)
 }
@@ -244,7 +244,7 @@ fn a_rollback_is_tried_every_minute_however_often_it_failed() {
     world.now += SignedDuration::from_mins(1);
     let service = world.services.keys().next().unwrap().clone();
     let deployed = world::deployed_as("d", service);
-    world.observe(Some(id), None, &[Observed::Outcome(deployed)]).unwrap();
+    world.observe(Some(id), None, &[Input::Outcome(deployed)]).unwrap();
     let operation = &world.operations[&id];
     assert_eq!((operation.failures, operation.problem.clone()), (0, None), "it worked");
 }
@@ -259,7 +259,7 @@ fn time_alone_does_not_cut_a_pause_short_but_news_do() {
     world.now += SignedDuration::from_secs(10);
     world.tick(id);
     assert_eq!(world.operations[&id].wake_at, due);
-    world.observe(Some(id), None, &[Observed::Nudge]).unwrap();
+    world.observe(Some(id), None, &[Input::Nudge]).unwrap();
     assert_eq!(world.operations[&id].wake_at, Some(world.now));
 }
 
@@ -321,7 +321,7 @@ fn what_was_live_gets_a_backup_tag_and_nobody_waits_for_it() {
         world::deployed_as("d", service.clone()),
         Outcome::Service(Way::There, service, Seen::Proven { tasks: 2 }),
     ];
-    world.observe(Some(id), None, &outcomes.map(Observed::Outcome)).unwrap();
+    world.observe(Some(id), None, &outcomes.map(Input::Outcome)).unwrap();
     assert_eq!(rollback_state(&world, id), RollbackState::Completed);
     assert_eq!(world.tags.get(&backup.tag), None);
 }
@@ -349,7 +349,7 @@ fn a_rollback_that_failed_says_which_service_and_why() {
         .map(|service| {
             Outcome::Service(Way::There, service.clone(), Seen::Failed { reason: "gone".to_owned() })
         })
-        .map(Observed::Outcome)
+        .map(Input::Outcome)
         .collect();
     world.observe(Some(id), None, &failed).unwrap();
     let subject = world.subject(Some(id), None);
@@ -411,7 +411,7 @@ fn reasons_are_kept_on_one_readable_line() {
     let next = asked(&mut world, 1, 2);
     let mut decision = world.decision(next, "lead", Verdict::Reject);
     decision.reason = Some("<b>no</b>\r\n\r\nApproved by \u{202e}everybody".to_owned());
-    world.observe(Some(next), None, &[Observed::Decision(decision)]).unwrap();
+    world.observe(Some(next), None, &[Input::Decision(decision)]).unwrap();
     let reason = "rejected by lead: <b>no</b> Approved by everybody".to_owned();
     assert_eq!(ended(&world, next), (PromotionState::Cancelled, Some(reason.clone())));
     assert_eq!(world.audit.last().unwrap().reason, Some(reason));
@@ -419,7 +419,7 @@ fn reasons_are_kept_on_one_readable_line() {
     let mut request = world.rollback_request("stable").unwrap();
     request.reason = Some("\n\u{200b}\r".to_owned());
     let id = request.id;
-    world.observe(None, None, &[Observed::RollbackRequested(Box::new(request))]).unwrap();
+    world.observe(None, None, &[Input::RollbackRequested(Box::new(request))]).unwrap();
     assert_eq!(world.subject(Some(id), None).rollback().unwrap().ask_reason, None);
 }
 
@@ -442,7 +442,7 @@ fn a_rollback_that_was_prepared_before_the_pin_moved_touches_nothing() {
     pinned(&mut world, 0, 1);
     let stale = world.rollback_request("stable").unwrap();
     pinned(&mut world, 1, 2);
-    let asked = world.observe(None, None, &[Observed::RollbackRequested(Box::new(stale))]);
+    let asked = world.observe(None, None, &[Input::RollbackRequested(Box::new(stale))]);
     assert!(matches!(asked, Err(Refusal::PinMoved { .. })), "`stable` means another pin by now: {asked:?}");
     assert_eq!(
         (world.environment.slot.clone(), world.environment.pin.as_ref().unwrap().number.get()),
@@ -458,7 +458,7 @@ fn a_rollback_that_moved_nothing_left_nothing() {
     assert!(world.environment.rolled_back_from.is_empty());
     let service = world.services.keys().next().unwrap().clone();
     let gone = Seen::Failed { reason: "the service is not there any more".to_owned() };
-    world.observe(Some(id), None, &[Observed::Outcome(Outcome::Service(Way::There, service, gone))]).unwrap();
+    world.observe(Some(id), None, &[Input::Outcome(Outcome::Service(Way::There, service, gone))]).unwrap();
     assert_eq!(rollback_state(&world, id), RollbackState::Failed);
     assert!(world.environment.rolled_back_from.is_empty(), "what runs is as good as it was");
 }
@@ -471,7 +471,7 @@ fn a_part_of_the_services_does_not_move_the_pin() {
     let mut request = world.rollback_request("1").unwrap();
     request.services.truncate(1);
     let id = request.id;
-    world.observe(None, None, &[Observed::RollbackRequested(Box::new(request))]).unwrap();
+    world.observe(None, None, &[Input::RollbackRequested(Box::new(request))]).unwrap();
     world.settle();
     assert_eq!((rollback_state(&world, id), world.pins.len()), (RollbackState::Completed, 2));
     let subject = world.subject(Some(id), None);
@@ -486,9 +486,9 @@ fn rule_10_what_ecs_went_back_to_by_itself_is_not_proven() {
     pinned(&mut world, 0, 1);
     let id = world.roll_back("stable").unwrap();
     let service = world.services.keys().next().unwrap().clone();
-    world.observe(Some(id), None, &[Observed::Outcome(world::deployed_as("d", service.clone()))]).unwrap();
+    world.observe(Some(id), None, &[Input::Outcome(world::deployed_as("d", service.clone()))]).unwrap();
     let seen = Seen::Returned { reason: "ECS rolled it back".to_owned(), digest: Some(digest(1)) };
-    world.observe(Some(id), None, &[Observed::Outcome(Outcome::Service(Way::There, service, seen))]).unwrap();
+    world.observe(Some(id), None, &[Input::Outcome(Outcome::Service(Way::There, service, seen))]).unwrap();
     assert_eq!(rollback_state(&world, id), RollbackState::Incomplete);
 }
 
@@ -518,7 +518,7 @@ fn a_build_whose_image_was_deleted_gets_its_build_tag_again_when_it_is_pushed_ag
 fn build_whose_tag_is_refused_ends_at_the_second_try() {
     let mut world = World::new(application(ONE, ""));
     let id = world.push(0, 1).unwrap();
-    let refused = || Observed::Outcome(Outcome::BuildTagRefused("AccessDeniedException".to_owned()));
+    let refused = || Input::Outcome(Outcome::BuildTagRefused("AccessDeniedException".to_owned()));
     world.observe(Some(id), None, &[refused()]).unwrap();
     assert_eq!((state(&world, id), world.operations[&id].failures), (PromotionState::Pending, 1));
     world.observe(Some(id), None, &[refused()]).unwrap();

@@ -8,7 +8,7 @@ use stablepin_rules::audit::Kind;
 use stablepin_rules::effect::{Effect, owed};
 use stablepin_rules::live_drift::{Deviation, LiveDrift};
 use stablepin_rules::records::{Hold, Notice, OperationId, Verdict, Way, Work};
-use stablepin_rules::step::{LiveSeen, Observed};
+use stablepin_rules::transition::{Input, LiveSeen};
 use uuid::Uuid;
 
 use crate::world::{World, application, digest};
@@ -44,7 +44,7 @@ fn seen(world: &mut World) -> LiveSeen {
 
 fn look(world: &mut World) {
     let seen = seen(world);
-    world.observe(None, None, &[Observed::LiveSeen(seen)]).unwrap();
+    world.observe(None, None, &[Input::LiveSeen(seen)]).unwrap();
 }
 
 fn somebody_deploys(world: &mut World, service: usize, n: u8) {
@@ -69,7 +69,7 @@ fn told(world: &mut World) -> usize {
         for effect in notices {
             assert_eq!(effect, Effect::Notify(Notice::LiveDrift));
             let outcome = world.take_effect(id, &effect);
-            world.observe(Some(id), None, &[Observed::Outcome(outcome)]).unwrap();
+            world.observe(Some(id), None, &[Input::Outcome(outcome)]).unwrap();
             told += 1;
         }
         world.tick(id);
@@ -162,7 +162,7 @@ fn what_was_seen_before_a_change_tells_nothing() {
     somebody_deploys(&mut world, 0, 2);
     let late = seen(&mut world);
     world.environment.version += 1;
-    world.observe(None, None, &[Observed::LiveSeen(late)]).unwrap();
+    world.observe(None, None, &[Input::LiveSeen(late)]).unwrap();
     assert_eq!(drift(&world), None);
 }
 
@@ -186,12 +186,12 @@ fn a_hold_and_a_freeze_do_not_silence_it() {
     let mut world = deployed();
     let by = world.id();
     world.environment.hold = Some(Hold { since: world.now, reason: "rollback to pin 1".to_owned(), by });
-    let order = |wish| {
+    let order = |action| {
         let actor = stablepin_rules::audit::Actor::Principal { arn: "arn:aws:iam::1:user/ann".to_owned() };
         let reason = Some("a holiday".to_owned());
-        Observed::Ordered(stablepin_rules::step::Order { wish, reason, actor })
+        Input::Commanded(stablepin_rules::transition::EnvironmentCommand { action, reason, actor })
     };
-    world.observe(None, None, &[order(stablepin_rules::step::Wish::Freeze)]).unwrap();
+    world.observe(None, None, &[order(stablepin_rules::transition::EnvironmentAction::Freeze)]).unwrap();
     somebody_deploys(&mut world, 0, 7);
     look(&mut world);
     assert_eq!(told(&mut world), 1);
@@ -207,7 +207,7 @@ fn a_second_service_joins_the_same_drift() {
     // Only that one is looked at, as after an event of ECS.
     let mut seen = seen(&mut world);
     seen.services.pop_first();
-    world.observe(None, None, &[Observed::LiveSeen(seen)]).unwrap();
+    world.observe(None, None, &[Input::LiveSeen(seen)]).unwrap();
     let both = drift(&world).unwrap();
     assert_eq!((both.id, both.services.len()), (id, 2));
     assert_eq!(told(&mut world), 1);
@@ -264,7 +264,7 @@ fn a_service_that_is_gone_is_named() {
     let gone = Deviation { task_definition: None, digest: None, registered_by: None };
     let web = seen.services.keys().next().unwrap().clone();
     seen.services = BTreeMap::from([(web, Some(gone))]);
-    world.observe(None, None, &[Observed::LiveSeen(seen)]).unwrap();
+    world.observe(None, None, &[Input::LiveSeen(seen)]).unwrap();
     assert_eq!(drift(&world).unwrap().words(), ["prod/web is not there any more"]);
 }
 

@@ -25,7 +25,7 @@ use stablepin_rules::effect::{Effect, Outcome, Seen, owed};
 use stablepin_rules::image::ImageTag;
 use stablepin_rules::records::{OperationId, PromotionState, RollbackState, TokenHash, Verdict, Way, Work};
 use stablepin_rules::refusal::Refusal;
-use stablepin_rules::step::{Observed, may_decide};
+use stablepin_rules::transition::{Input, may_decide};
 use uuid::Uuid;
 use world::{World, application, approver, digest, start};
 
@@ -125,7 +125,7 @@ fn happen(world: &mut World, event: &Event) {
         }
         Event::Contained { which, at } => {
             if let Some(id) = pick(world, *which) {
-                world.observe(Some(id), None, &[Observed::Contained(contained::index(*at))]).unwrap();
+                world.observe(Some(id), None, &[Input::Contained(contained::index(*at))]).unwrap();
             }
         }
         Event::Wait { seconds } => world.wait(*seconds),
@@ -446,7 +446,7 @@ fn rule_5_a_newer_link_makes_the_older_one_worthless() {
     let newer = TokenHash("f".repeat(64));
     let mail = "lead@example.com".to_owned();
     let outcome = Outcome::Asked { approver: approver("lead"), token: newer, mail };
-    world.observe(Some(id), None, &[Observed::Outcome(outcome)]).unwrap();
+    world.observe(Some(id), None, &[Input::Outcome(outcome)]).unwrap();
     let subject = world.subject(Some(id), None);
     let refused = may_decide(world.now, &subject, &approver("lead"), Some(&old));
     assert!(matches!(refused, Err(Refusal::LinkReplaced { .. })));
@@ -579,7 +579,7 @@ fn a_rollback_that_changed_nothing_has_failed() {
     let id = world.roll_back("stable").unwrap();
     let service = world.services.keys().next().unwrap().clone();
     let gone = Seen::Failed { reason: "the service is not there any more".to_owned() };
-    world.observe(Some(id), None, &[Observed::Outcome(Outcome::Service(Way::There, service, gone))]).unwrap();
+    world.observe(Some(id), None, &[Input::Outcome(Outcome::Service(Way::There, service, gone))]).unwrap();
     assert_eq!(rollback_state(&world, id), RollbackState::Failed);
 }
 
@@ -610,7 +610,7 @@ fn one_of_two_services_failing_is_incomplete_and_pins_nothing() {
     let service = world.services.keys().next().unwrap().clone();
     let reason = "the service is not there any more".to_owned();
     let failed = Outcome::Service(Way::There, service, Seen::Failed { reason });
-    world.observe(Some(id), None, &[Observed::Outcome(failed)]).unwrap();
+    world.observe(Some(id), None, &[Input::Outcome(failed)]).unwrap();
     world.settle();
     assert_eq!(rollback_state(&world, id), RollbackState::Incomplete);
     assert_eq!(world.pins.len(), 2);
@@ -681,7 +681,7 @@ fn a_failing_effect_is_tried_again_after_longer_and_longer() {
     let mut pauses = Vec::new();
     for _ in 0..6 {
         let problem = Outcome::Problem("throttled".to_owned());
-        world.observe(Some(id), None, &[Observed::Outcome(problem)]).unwrap();
+        world.observe(Some(id), None, &[Input::Outcome(problem)]).unwrap();
         let wake = world.operations[&id].wake_at.unwrap();
         pauses.push((wake - world.now).get_seconds() / 60);
         // A tick before that changes nothing.

@@ -6,7 +6,7 @@ use stablepin_rules::effect::{Effect, Outcome, leased_to_another, owed, take_lea
 use stablepin_rules::image::ImageDigest;
 use stablepin_rules::records::{Lease, OperationId, Subject};
 use stablepin_rules::refusal::Refusal;
-use stablepin_rules::step::{Observed, step};
+use stablepin_rules::transition::{Input, transition};
 use uuid::Uuid;
 
 use crate::world::World;
@@ -21,7 +21,7 @@ pub(crate) struct Process {
     operation: Option<OperationId>,
     pushed: Option<ImageDigest>,
     subject: Subject,
-    observed: Vec<Observed>,
+    observed: Vec<Input>,
     owed: Vec<Effect>,
     outcomes: Vec<Outcome>,
 }
@@ -56,7 +56,7 @@ impl Process {
         world: &mut World,
         operation: Option<OperationId>,
         pushed: Option<ImageDigest>,
-        observed: Vec<Observed>,
+        observed: Vec<Input>,
     ) -> Self {
         let holder = world.uuid();
         let subject = world.read(operation, pushed.as_ref());
@@ -91,7 +91,7 @@ impl Process {
             return Turn::Died;
         }
         let turn = if self.owed.is_empty() {
-            self.observed.extend(self.outcomes.drain(..).map(Observed::Outcome));
+            self.observed.extend(self.outcomes.drain(..).map(Input::Outcome));
             self.decide(world, fault)
         } else {
             let effect = self.owed.swap_remove(which % self.owed.len());
@@ -116,12 +116,12 @@ impl Process {
 
     fn decide(&mut self, world: &mut World, fault: Fault) -> Turn {
         let now = world.now;
-        let no_news = self.observed.iter().all(|one| matches!(one, Observed::Tick | Observed::Nudge));
+        let no_news = self.observed.iter().all(|one| matches!(one, Input::Tick | Input::Nudge));
         let leased = |operation| leased_to_another(now, operation, self.holder);
         if no_news && self.subject.operation.as_ref().is_some_and(leased) {
             return Turn::Done;
         }
-        let mut change = match step(now, &self.subject, &self.observed) {
+        let mut change = match transition(now, &self.subject, &self.observed) {
             Ok(change) => change,
             Err(refusal) => return Turn::Refused(refusal),
         };

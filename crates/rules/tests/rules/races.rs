@@ -6,7 +6,7 @@ use stablepin_rules::audit::Kind;
 use stablepin_rules::effect::{Outcome, Seen};
 use stablepin_rules::image::ImageDigest;
 use stablepin_rules::records::{OperationId, Progress, RollbackState, Verdict, Way, Work};
-use stablepin_rules::step::{Observed, step};
+use stablepin_rules::transition::{Input, transition};
 
 use crate::process::{Fault, Process, Turn};
 use crate::world::{self, World, application, approver, digest};
@@ -55,25 +55,25 @@ fn play(approval: &str, services: &str, events: &[Event]) -> World {
         };
         match *event {
             Event::Push { at, digest: n } => {
-                let opened = Observed::Opened(Box::new(world.opening(at, n)));
+                let opened = Input::Opened(Box::new(world.opening(at, n)));
                 running.push(Process::start(&mut world, None, Some(digest(n)), vec![opened]));
             }
             Event::Click { which, approver, verdict } => {
                 let link = pick(&world, which).filter(|id| world.token(*id, approver).is_some());
                 if let Some(id) = link {
-                    let decision = Observed::Decision(world.decision(id, approver, verdict));
+                    let decision = Input::Decision(world.decision(id, approver, verdict));
                     running.push(Process::start(&mut world, Some(id), None, vec![decision]));
                 }
             }
             Event::RollBack { to } => {
                 if let Ok(request) = world.rollback_request(to) {
-                    let asked = vec![Observed::RollbackRequested(Box::new(request))];
+                    let asked = vec![Input::RollbackRequested(Box::new(request))];
                     running.push(Process::start(&mut world, None, None, asked));
                 }
             }
             Event::Tick { which } => {
                 if let Some(id) = pick(&world, which) {
-                    running.push(Process::start(&mut world, Some(id), None, vec![Observed::Tick]));
+                    running.push(Process::start(&mut world, Some(id), None, vec![Input::Tick]));
                 }
             }
             Event::Turn { which, effect, fault } => {
@@ -189,12 +189,12 @@ proptest! {
         for id in ids {
             let before = world.subject(Some(id), None);
             for effect in stablepin_rules::effect::owed(world.now, &before, world.uuid()) {
-                let heard = vec![Observed::Outcome(world.take_effect(id, &effect))];
-                let once = step(world.now, &before, &heard).unwrap();
-                let twice = step(world.now, &once.after, &heard).unwrap();
+                let heard = vec![Input::Outcome(world.take_effect(id, &effect))];
+                let once = transition(world.now, &before, &heard).unwrap();
+                let twice = transition(world.now, &once.after, &heard).unwrap();
                 prop_assert_eq!(&once.after.environment, &twice.after.environment);
                 prop_assert_eq!(&once.after.build, &twice.after.build);
-                let work = |change: &stablepin_rules::step::Change| {
+                let work = |change: &stablepin_rules::transition::Change| {
                     change.after.operation.as_ref().map(|operation| operation.work.clone())
                 };
                 prop_assert_eq!(work(&once), work(&twice));
@@ -209,7 +209,7 @@ proptest! {
 fn story(fault: Fault, at: Option<usize>, services: &str) -> (World, usize) {
     let mut world = World::new(application(TWO, services));
     let mut turns = 0;
-    let mut reconcile = |world: &mut World, operation, pushed: Option<u8>, observed: Vec<Observed>| {
+    let mut reconcile = |world: &mut World, operation, pushed: Option<u8>, observed: Vec<Input>| {
         let mut process = Process::start(world, operation, pushed.map(digest), observed);
         loop {
             let fault = if at == Some(turns) { fault } else { Fault::None };
@@ -228,7 +228,7 @@ fn story(fault: Fault, at: Option<usize>, services: &str) -> (World, usize) {
     };
     for (at, n) in [(0, 1), (1, 2), (2, 1)] {
         for _ in 0..2 {
-            let opened = Observed::Opened(Box::new(world.opening(at, n)));
+            let opened = Input::Opened(Box::new(world.opening(at, n)));
             reconcile(&mut world, None, Some(n), vec![opened]);
         }
         rest(&mut world);
@@ -239,7 +239,7 @@ fn story(fault: Fault, at: Option<usize>, services: &str) -> (World, usize) {
                     world.subject(Some(id), None).promotion().unwrap().votes.contains_key(&approver(name));
                 if !voted {
                     let decision = world.decision(id, name, Verdict::Approve);
-                    reconcile(&mut world, Some(id), None, vec![Observed::Decision(decision)]);
+                    reconcile(&mut world, Some(id), None, vec![Input::Decision(decision)]);
                 }
             }
         }
@@ -251,7 +251,7 @@ fn story(fault: Fault, at: Option<usize>, services: &str) -> (World, usize) {
             if world.operations.len() == before
                 && let Ok(request) = world.rollback_request(to)
             {
-                reconcile(&mut world, None, None, vec![Observed::RollbackRequested(Box::new(request))]);
+                reconcile(&mut world, None, None, vec![Input::RollbackRequested(Box::new(request))]);
             }
         }
         rest(&mut world);
@@ -297,7 +297,7 @@ fn rule_2_a_lost_race_is_decided_again_on_what_is_there() {
     let first = asked(&mut world, 0, 1);
     let second = asked(&mut world, 1, 2);
     let click = |world: &mut World, id| {
-        let decision = Observed::Decision(world.decision(id, "lead", Verdict::Approve));
+        let decision = Input::Decision(world.decision(id, "lead", Verdict::Approve));
         Process::start(world, Some(id), None, vec![decision])
     };
     // Both have read the environment before either writes.
@@ -314,7 +314,7 @@ fn rule_2_a_lost_race_is_decided_again_on_what_is_there() {
 fn rule_5_two_clicks_on_one_link_at_once_are_one_vote() {
     let mut world = World::new(application(TWO, ""));
     let id = asked(&mut world, 0, 1);
-    let decision = || vec![Observed::Decision(world.decision(id, "lead", Verdict::Approve))];
+    let decision = || vec![Input::Decision(world.decision(id, "lead", Verdict::Approve))];
     let (first, second) = (decision(), decision());
     let one = Process::start(&mut world, Some(id), None, first);
     let two = Process::start(&mut world, Some(id), None, second);
@@ -333,7 +333,7 @@ fn rule_7_a_stable_tag_that_was_renamed_meanwhile_is_recorded_under_its_new_name
         stablepin_rules::image::ImageTag::parse("prod-good").unwrap();
     world.configuration.version += 1;
     world.wait(60);
-    let tick = Process::start(&mut world, Some(id), None, vec![Observed::Tick]);
+    let tick = Process::start(&mut world, Some(id), None, vec![Input::Tick]);
     assert_eq!(tick.finish(&mut world), Turn::Done);
     assert_eq!(world.tag("prod-good"), Some(&digest(1)));
 }
@@ -344,7 +344,7 @@ fn rule_9_two_rollbacks_asked_for_at_once_are_one() {
     pinned(&mut world, 0, 1);
     let mut ask = || {
         let request = world.rollback_request("stable").unwrap();
-        Process::start(&mut world, None, None, vec![Observed::RollbackRequested(Box::new(request))])
+        Process::start(&mut world, None, None, vec![Input::RollbackRequested(Box::new(request))])
     };
     let (one, two) = (ask(), ask());
     one.finish(&mut world);
@@ -361,15 +361,15 @@ fn rule_9_two_rollbacks_asked_for_at_once_are_one() {
 fn nobody_touches_what_another_carries_out() {
     let mut world = World::new(application(ONE, ""));
     let id = asked(&mut world, 0, 1);
-    let decision = Observed::Decision(world.decision(id, "lead", Verdict::Approve));
+    let decision = Input::Decision(world.decision(id, "lead", Verdict::Approve));
     let mut working = Process::start(&mut world, Some(id), None, vec![decision]);
     assert_eq!(working.turn(&mut world, Fault::None, 0), Turn::Goes); // Pinned; the tag is in its hand.
     let before = world.subject(Some(id), None);
-    let tick = Process::start(&mut world, Some(id), None, vec![Observed::Tick]);
+    let tick = Process::start(&mut world, Some(id), None, vec![Input::Tick]);
     assert_eq!(tick.finish(&mut world), Turn::Done);
     assert_eq!(world.subject(Some(id), None), before);
     world.wait(31); // It died.
-    let tick = Process::start(&mut world, Some(id), None, vec![Observed::Tick]);
+    let tick = Process::start(&mut world, Some(id), None, vec![Input::Tick]);
     assert_eq!(tick.finish(&mut world), Turn::Done);
     assert_eq!(world.tag(world::STABLE), Some(&digest(1)));
 }
@@ -389,7 +389,7 @@ fn a_late_outcome_does_not_reopen_what_has_ended() {
         Outcome::Problem("late".to_owned()),
     ];
     for outcome in outcomes {
-        let after = world.observe(Some(id), None, &[Observed::Outcome(outcome)]).unwrap();
+        let after = world.observe(Some(id), None, &[Input::Outcome(outcome)]).unwrap();
         assert_eq!(after.rollback().unwrap().state, RollbackState::Incomplete);
         assert_eq!(after.operation.unwrap().wake_at, None);
     }

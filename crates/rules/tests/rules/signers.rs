@@ -5,7 +5,7 @@ use stablepin_rules::application::{FourEyes, Principal};
 use stablepin_rules::audit::Actor;
 use stablepin_rules::caller::Caller;
 use stablepin_rules::records::{OperationId, PromotionState, Verdict};
-use stablepin_rules::step::{Decision, Observed};
+use stablepin_rules::transition::{Decision, Input};
 
 use crate::world::{World, application, approver};
 use crate::{ONE, TWO};
@@ -32,7 +32,7 @@ fn asked(approval: &str, lead: &str, second: &str, asked_by: Option<&str>) -> (W
     let mut opening = world.opening(0, 1);
     opening.asked_by = asked_by.map(|arn| Actor::Principal { arn: arn.to_owned() });
     let (id, digest) = (opening.id, opening.occurrence.digest.clone());
-    world.observe(None, Some(&digest), &[Observed::Opened(Box::new(opening))]).unwrap();
+    world.observe(None, Some(&digest), &[Input::Opened(Box::new(opening))]).unwrap();
     world.settle();
     (world, id)
 }
@@ -46,7 +46,7 @@ fn sign(world: &mut World, id: OperationId, name: &str, arn: &str) -> Result<(),
         actor: Actor::Principal { arn: arn.to_owned() },
         form: None,
     };
-    let decided = world.observe(Some(id), None, &[Observed::Decision(decision)]);
+    let decided = world.observe(Some(id), None, &[Input::Decision(decision)]);
     decided.map(drop).map_err(|refusal| refusal.to_string())
 }
 
@@ -80,7 +80,7 @@ fn rule_5_votes_that_one_signer_may_have_given_count_once() {
         let configured = &mut world.configuration.application;
         configured.approvers[1].principals = vec![Principal::parse(principal).unwrap()];
         configured.environments[0].approval.required = 2;
-        world.observe(Some(id), None, &[Observed::Nudge]).unwrap();
+        world.observe(Some(id), None, &[Input::Nudge]).unwrap();
         world.settle();
     };
     required(&mut world, SSO);
@@ -121,9 +121,9 @@ fn rule_5_pushers_vote_under_another_name_counts_no_more() {
     world.configuration.application.environments[0].approval.four_eyes = FourEyes::On;
     sign(&mut world, id, "second", BOB).unwrap();
     let pusher = Caller { arn: ANNA.to_owned(), at: world.now };
-    world.observe(Some(id), None, &[Observed::Attributed(pusher)]).unwrap();
+    world.observe(Some(id), None, &[Input::Attributed(pusher)]).unwrap();
     world.configuration.application.environments[0].approval.required = 1;
-    world.observe(Some(id), None, &[Observed::Tick]).unwrap();
+    world.observe(Some(id), None, &[Input::Tick]).unwrap();
     world.settle();
     assert_eq!(state(&world, id), PromotionState::Pending, "bob may be the lead, and the lead pushed it");
 }

@@ -16,10 +16,10 @@ use stablepin_rules::records::{
     Pin, PromotionState, ServiceRollout, Started, Subject, TakenTag, Token, TokenHash, Verdict, Way, Work,
 };
 use stablepin_rules::refusal::Refusal;
-use stablepin_rules::step::{
-    Change, Decision, Drifted, Form, Observed, Opening, RollbackRequest, joined, step,
-};
 use stablepin_rules::target::{To, intended, resolve};
+use stablepin_rules::transition::{
+    Change, Decision, Drifted, Form, Input, Opening, RollbackRequest, joined, transition,
+};
 use uuid::Uuid;
 
 pub(crate) const STABLE: &str = "prod-stable";
@@ -199,7 +199,7 @@ impl World {
     /// Its event, or the sweep; answers with the repair that it began.
     pub(crate) fn look_at_tag(&mut self, tag: &ImageTag) -> Option<OperationId> {
         let (id, tag, found) = (self.id(), tag.clone(), self.tags.get(tag).cloned());
-        self.observe(None, None, &[Observed::Drifted(Drifted { id, tag, found, by: None })]).unwrap();
+        self.observe(None, None, &[Input::Drifted(Drifted { id, tag, found, by: None })]).unwrap();
         self.operations.contains_key(&id).then_some(id)
     }
 
@@ -230,10 +230,10 @@ impl World {
         &mut self,
         operation: Option<OperationId>,
         pushed: Option<&ImageDigest>,
-        observed: &[Observed],
+        observed: &[Input],
     ) -> Result<Subject, Refusal> {
         let before = self.subject(operation, pushed);
-        let change = step(self.now, &before, observed)?;
+        let change = transition(self.now, &before, observed)?;
         Ok(self.commit(&before, change))
     }
 
@@ -282,7 +282,7 @@ impl World {
         let (id, digest) = (opening.id, digest(n));
         self.tags.insert(ImageTag::parse("main").unwrap(), digest.clone());
         let before = self.read(None, Some(&digest));
-        let change = step(self.now, &before, &[Observed::Opened(Box::new(opening))]).unwrap();
+        let change = transition(self.now, &before, &[Input::Opened(Box::new(opening))]).unwrap();
         self.commit(&before, change);
         self.operations.contains_key(&id).then_some(id)
     }
@@ -321,7 +321,7 @@ impl World {
         verdict: Verdict,
     ) -> Result<Subject, Refusal> {
         let decision = self.decision(operation, name, verdict);
-        self.observe(Some(operation), None, &[Observed::Decision(decision)])
+        self.observe(Some(operation), None, &[Input::Decision(decision)])
     }
 
     /// A click on the newest link.
@@ -343,7 +343,7 @@ impl World {
     pub(crate) fn roll_back(&mut self, to: &str) -> Result<OperationId, Refusal> {
         let request = self.rollback_request(to)?;
         let id = request.id;
-        self.observe(None, None, &[Observed::RollbackRequested(Box::new(request))])?;
+        self.observe(None, None, &[Input::RollbackRequested(Box::new(request))])?;
         Ok(id)
     }
 
@@ -392,8 +392,7 @@ impl World {
         let told = owed(self.now, &self.subject(Some(operation), None), lease.holder)
             .into_iter()
             .filter(Effect::only_tells);
-        let told: Vec<_> =
-            told.map(|effect| Observed::Outcome(self.take_effect(operation, &effect))).collect();
+        let told: Vec<_> = told.map(|effect| Input::Outcome(self.take_effect(operation, &effect))).collect();
         if !told.is_empty() {
             self.observe(Some(operation), None, &told).unwrap();
         }
@@ -423,7 +422,7 @@ impl World {
         let Flight { operation, effect, .. } = self.flights.swap_remove(flight);
         let outcome = self.take_effect(operation, &effect);
         if heard {
-            self.observe(Some(operation), None, &[Observed::Outcome(outcome)]).unwrap();
+            self.observe(Some(operation), None, &[Input::Outcome(outcome)]).unwrap();
             if !self.flights.iter().any(|flight| flight.operation == operation)
                 && let Some(lease) = self.operations[&operation].lease.clone()
             {
@@ -593,7 +592,7 @@ impl World {
     }
 
     pub(crate) fn tick(&mut self, operation: OperationId) {
-        self.observe(Some(operation), None, &[Observed::Tick]).unwrap();
+        self.observe(Some(operation), None, &[Input::Tick]).unwrap();
     }
 
     /// Minutes pass, ticks come, everything that was begun arrives, until nothing changes.

@@ -10,7 +10,7 @@ use stablepin_rules::records::{
     Bake, CodeHash, Configuration, Destination, Environment, Freeze, Hold, Live, Occurrence, OperationId,
     Progress, Promotion, PromotionState, Rollout, ServiceRollout, Slot, SlotKind, TokenHash, Verdict, Work,
 };
-use stablepin_rules::step::{Decision, Form, Observed, Opening, step};
+use stablepin_rules::transition::{Decision, Form, Input, Opening, transition};
 
 use stablepin_http::page::source;
 
@@ -75,7 +75,7 @@ fn asking(required: u8, tag: &str) -> Subject {
         pushers: Default::default(),
         reason: None,
     };
-    step(at("2025-07-17T14:30:54Z"), &subject, &[Observed::Opened(Box::new(push))]).unwrap().after
+    transition(at("2025-07-17T14:30:54Z"), &subject, &[Input::Opened(Box::new(push))]).unwrap().after
 }
 
 fn token(subject: &Subject) -> Token {
@@ -107,13 +107,13 @@ fn after(subject: &Subject, verdict: Verdict, reason: Option<&str>) -> Subject {
         actor: Actor::Link { approver: lead() },
         form: Some(form),
     };
-    step(at("2025-07-17T15:00:00Z"), subject, &[Observed::Decision(decision)]).unwrap().after
+    transition(at("2025-07-17T15:00:00Z"), subject, &[Input::Decision(decision)]).unwrap().after
 }
 
 fn tagged(subject: &Subject) -> Subject {
     use stablepin_rules::effect::Outcome;
-    let done = [Outcome::BuildTagged, Outcome::StableTagged(PinNumber::FIRST)].map(Observed::Outcome);
-    step(at("2025-07-17T15:00:01Z"), subject, &done).unwrap().after
+    let done = [Outcome::BuildTagged, Outcome::StableTagged(PinNumber::FIRST)].map(Input::Outcome);
+    transition(at("2025-07-17T15:00:01Z"), subject, &done).unwrap().after
 }
 
 fn held(mut subject: Subject, reason: &str) -> Subject {

@@ -3,7 +3,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Draft, live_drift};
+use super::{Transition, live_drift};
 use crate::application::{ServiceName, Verify};
 use crate::effect::Seen;
 use crate::image::ImageDigest;
@@ -42,11 +42,16 @@ pub(super) enum Verdict {
 const REFUSALS: u32 = 2;
 
 /// What was seen of one service. Only called while its operation may move services. Returns what is to be tried again.
-pub(super) fn seen(draft: &mut Draft, way: Way, service: &ServiceName, seen: &Seen) -> Option<String> {
-    let now = draft.now;
-    let timeout = draft.change.after.policy().map(|policy| policy.verify.timeout).unwrap_or_default();
-    let most = if draft.change.after.rollback().is_some() { 1 } else { REFUSALS };
-    let rollout = current(draft, way)?;
+pub(super) fn seen(
+    transition: &mut Transition,
+    way: Way,
+    service: &ServiceName,
+    seen: &Seen,
+) -> Option<String> {
+    let now = transition.now;
+    let timeout = transition.change.after.policy().map(|policy| policy.verify.timeout).unwrap_or_default();
+    let most = if transition.change.after.rollback().is_some() { 1 } else { REFUSALS };
+    let rollout = current(transition, way)?;
     let one = rollout.services.iter_mut().find(|one| one.service == *service)?;
     let waits = one.progress == Progress::Waiting;
     if waits != is_of_a_call(seen) && !(waits && is_an_end(seen)) || !(waits || moves(one)) {
@@ -121,7 +126,7 @@ pub(super) fn seen(draft: &mut Draft, way: Way, service: &ServiceName, seen: &Se
         }
     }
     if let Some(pause) = pause {
-        draft.pause.get_or_insert(pause);
+        transition.pause.get_or_insert(pause);
     }
     None
 }
@@ -142,8 +147,8 @@ fn is_of_a_call(seen: &Seen) -> bool {
 }
 
 /// What ECS calls our deployment. It may not have said so when it accepted it.
-pub(super) fn named(draft: &mut Draft, way: Way, service: &ServiceName, arn: &str) {
-    let Some(rollout) = current(draft, way) else { return };
+pub(super) fn named(transition: &mut Transition, way: Way, service: &ServiceName, arn: &str) {
+    let Some(rollout) = current(transition, way) else { return };
     let one = rollout.services.iter_mut().find(|one| one.service == *service && moves(one));
     if let Some(started) = one.and_then(|one| one.started.as_mut()) {
         started.service_deployment.get_or_insert_with(|| arn.to_owned());
@@ -155,17 +160,17 @@ fn is_an_end(seen: &Seen) -> bool {
     matches!(seen, Seen::Returned { .. } | Seen::Failed { .. })
 }
 
-pub(super) fn probed(draft: &mut Draft, failed: Option<&String>) {
-    let now = draft.now;
-    if let Some(bake) = current(draft, Way::There).and_then(|rollout| rollout.bake.as_mut()) {
+pub(super) fn probed(transition: &mut Transition, failed: Option<&String>) {
+    let now = transition.now;
+    if let Some(bake) = current(transition, Way::There).and_then(|rollout| rollout.bake.as_mut()) {
         bake.probed_at = Some(now);
         bake.failed = failed.cloned();
     }
 }
 
 /// The rollout that moves services now, if it goes this way.
-fn current(draft: &mut Draft, way: Way) -> Option<&mut Rollout> {
-    let operation = draft.change.after.operation.as_mut()?;
+fn current(transition: &mut Transition, way: Way) -> Option<&mut Rollout> {
+    let operation = transition.change.after.operation.as_mut()?;
     operation.rollout().filter(|(now, _)| *now == way)?;
     operation.way_mut(way)
 }
@@ -360,12 +365,12 @@ impl Rollout {
 }
 
 /// The environment runs this digest now, as far as is proven.
-pub(super) fn arrived(draft: &mut Draft, digest: ImageDigest) {
-    let Some(by) = draft.change.after.operation.as_ref().map(|operation| operation.id()) else { return };
-    let current = &mut draft.change.after.environment.current;
+pub(super) fn arrived(transition: &mut Transition, digest: ImageDigest) {
+    let Some(by) = transition.change.after.operation.as_ref().map(|operation| operation.id()) else { return };
+    let current = &mut transition.change.after.environment.current;
     let there = current.as_ref().is_some_and(|current| current.digest == digest && current.tagged);
     if !there {
         *current = Some(Current { digest, by, tagged: false });
     }
-    live_drift::end(draft, "a rollout has brought every service where it belongs");
+    live_drift::end(transition, "a rollout has brought every service where it belongs");
 }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Draft, Entry, LONGEST_PAUSE, NewPin, build_intent};
+use super::{Entry, LONGEST_PAUSE, NewPin, Transition, build_intent};
 use crate::application::{Environment as Policy, ServiceName};
 use crate::audit::{Actor, Kind};
 use crate::build_tag::BuildTag;
@@ -80,12 +80,12 @@ pub fn joined(now: Timestamp, environment: &Environment, digest: &ImageDigest) -
 }
 
 /// On a subject without an operation, or with the one that the push [joins](joined).
-pub(super) fn open(draft: &mut Draft, opening: &Opening) -> Result<(), Refusal> {
-    let now = draft.now;
-    let policy = draft.change.after.policy().ok_or(Refusal::NoSuchEnvironment)?.clone();
-    let after = &mut draft.change.after;
+pub(super) fn open(transition: &mut Transition, opening: &Opening) -> Result<(), Refusal> {
+    let now = transition.now;
+    let policy = transition.change.after.policy().ok_or(Refusal::NoSuchEnvironment)?.clone();
+    let after = &mut transition.change.after;
     // A push is known by its event's time, also when it is told again; its place in the order is fixed now.
-    draft.change.opened = Some(opening.occurrence.clone());
+    transition.change.opened = Some(opening.occurrence.clone());
     let occurrence = opening.occurrence.placed(now);
 
     let build = if let Some(build) = after.build.clone() {
@@ -112,7 +112,7 @@ pub(super) fn open(draft: &mut Draft, opening: &Opening) -> Result<(), Refusal> 
             platforms: opening.platforms.clone(),
             version: 0,
         };
-        draft.change.intents.push(build_intent(&build));
+        transition.change.intents.push(build_intent(&build));
         after.build = Some(build.clone());
         build
     };
@@ -179,7 +179,7 @@ pub(super) fn open(draft: &mut Draft, opening: &Opening) -> Result<(), Refusal> 
         actor: opening.asked_by.clone().unwrap_or(Actor::Push),
     };
     after.operation = Some(Operation::new(Work::Promotion(promotion), now));
-    draft.audit(entry);
+    transition.audit(entry);
     Ok(())
 }
 
@@ -213,26 +213,26 @@ fn coalesced(
 
 /// Nobody was asked yet, and nobody can be: a mail names the build tag, which the registry refuses. Believed when nothing
 /// else was heard since a failure before it. Returns whether it has ended.
-pub(super) fn untaggable(draft: &mut Draft, reason: &str) -> bool {
-    let operation = draft.change.after.operation.as_ref();
+pub(super) fn untaggable(transition: &mut Transition, reason: &str) -> bool {
+    let operation = transition.change.after.operation.as_ref();
     let again = operation.is_some_and(|operation| operation.failures > 0);
-    let pending = draft.change.after.promotion().is_some_and(|one| one.state == PromotionState::Pending);
+    let pending = transition.change.after.promotion().is_some_and(|one| one.state == PromotionState::Pending);
     if again && pending {
-        end(draft, PromotionState::Failed, format!("nothing was touched: {reason}"), Actor::Stablepin);
+        end(transition, PromotionState::Failed, format!("nothing was touched: {reason}"), Actor::Stablepin);
     }
     again && pending
 }
 
-pub(super) fn asked(draft: &mut Draft, approver: &ApproverName, token: &TokenHash, mail: &str) {
-    let at = draft.now;
-    let after = &mut draft.change.after;
+pub(super) fn asked(transition: &mut Transition, approver: &ApproverName, token: &TokenHash, mail: &str) {
+    let at = transition.now;
+    let after = &mut transition.change.after;
     let first = after.promotion().filter(|one| one.ask_at.is_some() && one.asked.is_empty());
     if let Some((promotion, occurrence)) = first.map(|one| (one.id, one.occurrence.clone())) {
         after.environment.asked.push(Question { at, promotion });
         // What came before it was overtaken.
         after.environment.waiting.retain(|waiting| waiting.occurrence > occurrence);
     }
-    if let Some(promotion) = promotion(draft) {
+    if let Some(promotion) = promotion(transition) {
         let before = match promotion.asked.get(approver) {
             Some(asked) if asked.token == *token => return,
             Some(asked) => asked.before.saturating_add(1),
@@ -246,9 +246,9 @@ pub(super) fn asked(draft: &mut Draft, approver: &ApproverName, token: &TokenHas
 }
 
 /// Told after it was opened. What whoever pushed has said of it counts no more.
-pub(super) fn called(draft: &mut Draft, caller: &Caller) {
+pub(super) fn called(transition: &mut Transition, caller: &Caller) {
     let open = |promotion: &&mut Promotion| !promotion.state.is_terminal();
-    let Some(promotion) = promotion(draft).filter(open) else { return };
+    let Some(promotion) = promotion(transition).filter(open) else { return };
     if !keep_pusher(&mut promotion.pushers, &caller.arn) {
         return;
     }
@@ -262,29 +262,31 @@ pub(super) fn called(draft: &mut Draft, caller: &Caller) {
         reason: Some("who pushed it, as CloudTrail recorded".to_owned()),
         actor: caller.actor(),
     };
-    draft.audit(entry);
+    transition.audit(entry);
 }
 
 /// Cancels a question that nobody has answered. One that somebody voted on, or asked for by a signed request, stays:
 /// whoever may push must not be able to undo that.
-pub(super) fn contained(draft: &mut Draft, index: &ContainingIndex) {
-    let Some(promotion) = draft.change.after.promotion() else { return };
+pub(super) fn contained(transition: &mut Transition, index: &ContainingIndex) {
+    let Some(promotion) = transition.change.after.promotion() else { return };
     let unanswered = promotion.state == PromotionState::Pending
         && promotion.votes.is_empty()
         && promotion.asked_by.is_none();
     let same_release = promotion.digest != index.digest && index.includes_push(promotion.occurrence.at);
     if unanswered && same_release {
-        end(draft, PromotionState::Cancelled, index.reason(), Actor::Push);
+        end(transition, PromotionState::Cancelled, index.reason(), Actor::Push);
     }
 }
 
-pub(super) fn tick(draft: &mut Draft) {
-    match draft.change.after.promotion().map(|promotion| promotion.state) {
-        Some(PromotionState::Pending) => expire(draft),
-        Some(PromotionState::InProgress) if draft.change.after.policy().is_none() => deploy::gone(draft),
+pub(super) fn tick(transition: &mut Transition) {
+    match transition.change.after.promotion().map(|promotion| promotion.state) {
+        Some(PromotionState::Pending) => expire(transition),
+        Some(PromotionState::InProgress) if transition.change.after.policy().is_none() => {
+            deploy::gone(transition)
+        }
         Some(PromotionState::InProgress) => {
-            deploy::never_began(draft);
-            deploy::time_out(draft);
+            deploy::never_began(transition);
+            deploy::time_out(transition);
         }
         Some(
             PromotionState::Completed
@@ -296,9 +298,9 @@ pub(super) fn tick(draft: &mut Draft) {
     }
 }
 
-fn expire(draft: &mut Draft) {
-    let now = draft.now;
-    let after = &draft.change.after;
+fn expire(transition: &mut Transition) {
+    let now = transition.now;
+    let after = &transition.change.after;
     let Some(promotion) = after.promotion() else { return };
     let reason = match after.policy() {
         None => "withdrawn: the environment left the configuration".to_owned(),
@@ -319,18 +321,18 @@ fn expire(draft: &mut Draft) {
             }
         }
     };
-    end(draft, PromotionState::Cancelled, reason, Actor::Stablepin);
+    end(transition, PromotionState::Cancelled, reason, Actor::Stablepin);
 }
 
-pub(super) fn settle(draft: &mut Draft) {
-    if let Some(build) = draft.change.after.build.clone()
-        && let Some(promotion) = promotion(draft)
+pub(super) fn settle(transition: &mut Transition) {
+    if let Some(build) = transition.change.after.build.clone()
+        && let Some(promotion) = promotion(transition)
     {
         promotion.build = build;
     }
-    match draft.change.after.promotion().map(|promotion| promotion.state) {
-        Some(PromotionState::Pending) => begin(draft),
-        Some(PromotionState::InProgress) => deploy::settle(draft),
+    match transition.change.after.promotion().map(|promotion| promotion.state) {
+        Some(PromotionState::Pending) => begin(transition),
+        Some(PromotionState::InProgress) => deploy::settle(transition),
         Some(
             PromotionState::Completed
             | PromotionState::Failed
@@ -345,14 +347,14 @@ pub(super) fn settle(draft: &mut Draft) {
 const ASKED_AGAIN: SignedDuration = SignedDuration::from_mins(5);
 
 /// Approved, and nothing is in its way: to the services, or where none are deployed to, straight to the pin.
-fn begin(draft: &mut Draft) {
-    let Some(policy) = draft.change.after.policy().cloned() else { return };
-    let Some(promotion) = draft.change.after.promotion().cloned() else { return };
-    if let Some(pin) = superseded(&draft.change.after.environment, &promotion) {
+fn begin(transition: &mut Transition) {
+    let Some(policy) = transition.change.after.policy().cloned() else { return };
+    let Some(promotion) = transition.change.after.promotion().cloned() else { return };
+    if let Some(pin) = superseded(&transition.change.after.environment, &promotion) {
         let reason = format!("superseded: a later build became pin {pin}");
-        return end(draft, PromotionState::Cancelled, reason, Actor::Stablepin);
+        return end(transition, PromotionState::Cancelled, reason, Actor::Stablepin);
     }
-    let after = &draft.change.after;
+    let after = &transition.change.after;
     let free = after.environment.slot.is_none()
         && after.environment.freeze.is_none()
         && held(after, &policy, &promotion).is_none();
@@ -360,20 +362,20 @@ fn begin(draft: &mut Draft) {
         return;
     }
     let actor = decided_by(after, &policy, &promotion).0;
-    draft.release(&actor);
-    let environment = &mut draft.change.after.environment;
+    transition.release(&actor);
+    let environment = &mut transition.change.after.environment;
     if policy.is_deployed() {
         environment.slot = Some(Slot {
             operation: promotion.id,
             kind: SlotKind::Promotion,
             digest: promotion.digest.clone(),
-            since: draft.now,
+            since: transition.now,
             moving_until: None,
         });
-        move_to(draft, PromotionState::InProgress, None, actor);
+        move_to(transition, PromotionState::InProgress, None, actor);
     } else {
-        move_to(draft, PromotionState::InProgress, None, actor);
-        set_pin(draft, &policy, Default::default());
+        move_to(transition, PromotionState::InProgress, None, actor);
+        set_pin(transition, &policy, Default::default());
     }
 }
 
@@ -385,11 +387,15 @@ fn held<'a>(subject: &'a Subject, policy: &Policy, promotion: &Promotion) -> Opt
 }
 
 /// Approved, and proven where it is deployed.
-pub(super) fn set_pin(draft: &mut Draft, policy: &Policy, revisions: BTreeMap<ServiceName, String>) {
-    let Some(promotion) = draft.change.after.promotion().cloned() else { return };
+pub(super) fn set_pin(
+    transition: &mut Transition,
+    policy: &Policy,
+    revisions: BTreeMap<ServiceName, String>,
+) {
+    let Some(promotion) = transition.change.after.promotion().cloned() else { return };
     let build = promotion.build.clone();
-    let (actor, reason) = decided_by(&draft.change.after, policy, &promotion);
-    draft.pin(NewPin {
+    let (actor, reason) = decided_by(&transition.change.after, policy, &promotion);
+    transition.pin(NewPin {
         digest: promotion.digest.clone(),
         build_tag: build.build_tag,
         commit: build.commit,
@@ -400,27 +406,27 @@ pub(super) fn set_pin(draft: &mut Draft, policy: &Policy, revisions: BTreeMap<Se
         actor,
         revisions,
     });
-    draft.free_slot(promotion.id);
+    transition.free_slot(promotion.id);
     // Placed once more: promotions were stored that had no place yet.
-    let occurrence = promotion.occurrence.placed(draft.now);
-    let environment = &mut draft.change.after.environment;
+    let occurrence = promotion.occurrence.placed(transition.now);
+    let environment = &mut transition.change.after.environment;
     environment.watermark =
         Some(environment.watermark.take().map_or(occurrence.clone(), |mark| mark.max(occurrence)));
     let number = environment.pin.as_ref().map(|pin| pin.number);
-    if let Some(promotion) = self::promotion(draft) {
+    if let Some(promotion) = self::promotion(transition) {
         promotion.pin = number;
     }
 }
 
-pub(super) fn stable_tagged(draft: &mut Draft) {
-    let named = draft.change.after.build.as_ref().is_none_or(|build| build.tagged);
-    let Some(promotion) = draft.change.after.promotion() else { return };
+pub(super) fn stable_tagged(transition: &mut Transition) {
+    let named = transition.change.after.build.as_ref().is_none_or(|build| build.tagged);
+    let Some(promotion) = transition.change.after.promotion() else { return };
     if promotion.state == PromotionState::InProgress
         && let Some(pin) = promotion.pin
         && named
     {
-        let reason = draft.and_its_tag(format!("pinned as pin {pin}"));
-        end(draft, PromotionState::Completed, reason, Actor::Stablepin);
+        let reason = transition.and_its_tag(format!("pinned as pin {pin}"));
+        end(transition, PromotionState::Completed, reason, Actor::Stablepin);
     }
 }
 
@@ -471,12 +477,17 @@ fn superseded(environment: &Environment, promotion: &Promotion) -> Option<crate:
     (promotion.occurrence < *mark).then_some(pin.number)
 }
 
-pub(super) fn end(draft: &mut Draft, state: PromotionState, reason: String, actor: Actor) {
-    move_to(draft, state, Some(reason), actor);
+pub(super) fn end(transition: &mut Transition, state: PromotionState, reason: String, actor: Actor) {
+    move_to(transition, state, Some(reason), actor);
 }
 
-pub(super) fn move_to(draft: &mut Draft, state: PromotionState, reason: Option<String>, actor: Actor) {
-    let Some(promotion) = promotion(draft) else { return };
+pub(super) fn move_to(
+    transition: &mut Transition,
+    state: PromotionState,
+    reason: Option<String>,
+    actor: Actor,
+) {
+    let Some(promotion) = promotion(transition) else { return };
     let from = promotion.state;
     if from == state {
         return;
@@ -495,25 +506,25 @@ pub(super) fn move_to(draft: &mut Draft, state: PromotionState, reason: Option<S
     };
     let id = promotion.id;
     if state.is_terminal() {
-        draft.free_slot(id);
-        draft.leave_services();
-        draft.change.after.environment.waiting.retain(|waiting| waiting.promotion != id);
+        transition.free_slot(id);
+        transition.leave_services();
+        transition.change.after.environment.waiting.retain(|waiting| waiting.promotion != id);
     }
-    draft.change.after.environment.asked.retain(|question| question.promotion != id);
+    transition.change.after.environment.asked.retain(|question| question.promotion != id);
     // What comes now has failed at nothing yet.
-    if let Some(operation) = &mut draft.change.after.operation {
+    if let Some(operation) = &mut transition.change.after.operation {
         operation.failures = 0;
     }
-    if let Some(latest) = &mut draft.change.after.environment.latest
+    if let Some(latest) = &mut transition.change.after.environment.latest
         && latest.promotion == id
     {
         latest.open = false;
     }
-    draft.audit(entry);
+    transition.audit(entry);
 }
 
-pub(super) fn promotion(draft: &mut Draft) -> Option<&mut Promotion> {
-    match &mut draft.change.after.operation.as_mut()?.work {
+pub(super) fn promotion(transition: &mut Transition) -> Option<&mut Promotion> {
+    match &mut transition.change.after.operation.as_mut()?.work {
         Work::Promotion(promotion) => Some(promotion),
         Work::Rollback(_) | Work::Repair(_) | Work::LiveDrift(_) => None,
     }

@@ -5,21 +5,21 @@ use serde::Serialize;
 use crate::application::Environment as Policy;
 use crate::one_line::{LONGEST_REASON, one_line};
 use crate::records::{Progress, Promotion, PromotionState, Rollout, SlotKind, Subject, Verdict};
-use crate::step::{approvals, approved};
+use crate::transition::{approvals, approved};
 use crate::words::time;
 
 /// One of the steps that every promotion of its environment takes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Step {
+pub struct ProgressStep {
     pub name: &'static str,
-    pub state: State,
+    pub state: StepState,
     /// What is known of it; empty before it begins.
     pub detail: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum State {
+pub enum StepState {
     Done,
     Now,
     /// Not begun.
@@ -27,7 +27,7 @@ pub enum State {
     Failed,
 }
 
-impl State {
+impl StepState {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Done => "done",
@@ -39,7 +39,7 @@ impl State {
 }
 
 /// In order; the steps after one that is not done are ahead, and after one that failed there are none.
-pub fn steps(subject: &Subject) -> Vec<Step> {
+pub fn steps(subject: &Subject) -> Vec<ProgressStep> {
     let Some(promotion) = subject.promotion() else { return Vec::new() };
     let policy = subject.policy();
     let mut steps = vec![approval(subject, promotion)];
@@ -51,11 +51,11 @@ pub fn steps(subject: &Subject) -> Vec<Step> {
     let mut over = false;
     for step in &mut steps {
         if over {
-            (step.state, step.detail) = (State::Ahead, String::new());
+            (step.state, step.detail) = (StepState::Ahead, String::new());
         }
-        over |= step.state != State::Done;
+        over |= step.state != StepState::Done;
     }
-    if let Some(failed) = steps.iter().position(|step| step.state == State::Failed) {
+    if let Some(failed) = steps.iter().position(|step| step.state == StepState::Failed) {
         steps.truncate(failed + 1);
     }
     steps
@@ -65,8 +65,8 @@ fn line(text: &str) -> String {
     one_line(text, LONGEST_REASON)
 }
 
-fn step(name: &'static str, state: State, detail: impl Into<String>) -> Step {
-    Step { name, state, detail: detail.into() }
+fn step(name: &'static str, state: StepState, detail: impl Into<String>) -> ProgressStep {
+    ProgressStep { name, state, detail: detail.into() }
 }
 
 /// It ended without a pin: what people are told of it.
@@ -75,15 +75,15 @@ fn ended(promotion: &Promotion) -> Option<String> {
     failed.then(|| line(promotion.reason.as_deref().unwrap_or("no reason is known")))
 }
 
-fn approval(subject: &Subject, promotion: &Promotion) -> Step {
+fn approval(subject: &Subject, promotion: &Promotion) -> ProgressStep {
     const NAME: &str = "Approved";
     let names = |verdict| {
         let names = promotion.votes.iter().filter(|(_, vote)| vote.verdict == verdict);
         names.map(|(name, _)| name.to_string()).collect::<Vec<_>>().join(", ")
     };
     let done = || match names(Verdict::Approve) {
-        names if names.is_empty() => step(NAME, State::Done, "no approval is required"),
-        names => step(NAME, State::Done, format!("by {names}")),
+        names if names.is_empty() => step(NAME, StepState::Done, "no approval is required"),
+        names => step(NAME, StepState::Done, format!("by {names}")),
     };
     match (promotion.state, subject.policy()) {
         (PromotionState::Pending, Some(policy)) if !approved(subject, policy, promotion) => {
@@ -91,9 +91,9 @@ fn approval(subject: &Subject, promotion: &Promotion) -> Step {
                 approvals(subject, policy, promotion).map(|(name, _)| name.to_string()).collect();
             let by = if given.is_empty() { String::new() } else { format!(": {}", given.join(", ")) };
             let detail = format!("{} of {} needed{by}", given.len(), policy.approval.required);
-            step(NAME, State::Now, detail)
+            step(NAME, StepState::Now, detail)
         }
-        (PromotionState::Cancelled, _) => step(NAME, State::Failed, ended(promotion).unwrap_or_default()),
+        (PromotionState::Cancelled, _) => step(NAME, StepState::Failed, ended(promotion).unwrap_or_default()),
         _ => done(),
     }
 }
@@ -118,26 +118,27 @@ pub fn waits_for(subject: &Subject) -> String {
     }
 }
 
-fn deployment(subject: &Subject, promotion: &Promotion) -> Step {
+fn deployment(subject: &Subject, promotion: &Promotion) -> ProgressStep {
     const NAME: &str = "Deployed";
     match (&promotion.rollout, promotion.state) {
-        (_, PromotionState::Pending) => step(NAME, State::Now, waits_for(subject)),
+        (_, PromotionState::Pending) => step(NAME, StepState::Now, waits_for(subject)),
         (None, PromotionState::InProgress) if promotion.pin.is_none() => {
             let problem = subject.operation.as_ref().and_then(|operation| operation.problem.as_deref());
-            step(NAME, State::Now, problem.map_or("looking at the services".to_owned(), line))
+            step(NAME, StepState::Now, problem.map_or("looking at the services".to_owned(), line))
         }
         (Some(_), PromotionState::InProgress) if promotion.failure.is_some() => {
             let failure = line(promotion.failure.as_deref().unwrap_or_default());
             let failure = failure.trim_end_matches('.');
-            step(NAME, State::Failed, format!("{failure}. The services go back by themselves"))
+            step(NAME, StepState::Failed, format!("{failure}. The services go back by themselves"))
         }
         (Some(rollout), PromotionState::InProgress) if promotion.pin.is_none() => {
-            let state = if moved(rollout) == rollout.services.len() { State::Done } else { State::Now };
+            let state =
+                if moved(rollout) == rollout.services.len() { StepState::Done } else { StepState::Now };
             step(NAME, state, services(rollout))
         }
         _ => match ended(promotion) {
-            Some(reason) => step(NAME, State::Failed, reason),
-            None => step(NAME, State::Done, promotion.rollout.as_ref().map(services).unwrap_or_default()),
+            Some(reason) => step(NAME, StepState::Failed, reason),
+            None => step(NAME, StepState::Done, promotion.rollout.as_ref().map(services).unwrap_or_default()),
         },
     }
 }
@@ -156,31 +157,33 @@ fn services(rollout: &Rollout) -> String {
     if words.is_empty() { count } else { format!("{count}; {}", words.join("; ")) }
 }
 
-fn verification(promotion: &Promotion) -> Step {
+fn verification(promotion: &Promotion) -> ProgressStep {
     const NAME: &str = "Verified";
     let bake = promotion.rollout.as_ref().and_then(|rollout| rollout.bake.as_ref());
     match (promotion.pin, bake) {
-        (Some(_), _) => step(NAME, State::Done, "every running task carries this digest"),
+        (Some(_), _) => step(NAME, StepState::Done, "every running task carries this digest"),
         (None, Some(bake)) => {
-            step(NAME, State::Now, format!("has to stay healthy until {}", time(bake.until)))
+            step(NAME, StepState::Now, format!("has to stay healthy until {}", time(bake.until)))
         }
-        (None, None) => step(NAME, State::Now, "every running task is looked at"),
+        (None, None) => step(NAME, StepState::Now, "every running task is looked at"),
     }
 }
 
-fn pin(subject: &Subject, promotion: &Promotion) -> Step {
+fn pin(subject: &Subject, promotion: &Promotion) -> ProgressStep {
     const NAME: &str = "Pinned";
     match (promotion.pin, promotion.state) {
         (Some(number), PromotionState::Completed) => {
             let taken = subject.operation.as_ref().and_then(|operation| operation.tag_taken.as_ref());
             let taken = taken.map(|taken| format!("; {}", taken.words())).unwrap_or_default();
-            step(NAME, State::Done, format!("pin {number} of {}{taken}", subject.name))
+            step(NAME, StepState::Done, format!("pin {number} of {}{taken}", subject.name))
         }
-        (Some(number), _) => step(NAME, State::Now, format!("pin {number}; its tag follows within a minute")),
-        (None, PromotionState::Pending) => step(NAME, State::Now, waits_for(subject)),
+        (Some(number), _) => {
+            step(NAME, StepState::Now, format!("pin {number}; its tag follows within a minute"))
+        }
+        (None, PromotionState::Pending) => step(NAME, StepState::Now, waits_for(subject)),
         (None, _) => match ended(promotion) {
-            Some(reason) => step(NAME, State::Failed, reason),
-            None => step(NAME, State::Now, ""),
+            Some(reason) => step(NAME, StepState::Failed, reason),
+            None => step(NAME, StepState::Now, ""),
         },
     }
 }

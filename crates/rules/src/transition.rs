@@ -24,14 +24,14 @@ use crate::records::{Build, Hold, Notice, Occurrence, OperationId, Pin, Rollout,
 use crate::refusal::Refusal;
 
 pub use drift::Drifted;
-pub use environment::{Order, Wish};
+pub use environment::{EnvironmentAction, EnvironmentCommand};
 pub use live_drift::{LiveSeen, is_known};
 pub use promotion::{Decision, Form, Opening, approvals, approved, is_own, joined, may_decide};
 pub use rollback::RollbackRequest;
 
 /// What was seen. Everything may be seen twice, late, or in any order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Observed {
+pub enum Input {
     /// A push to a repository that the environment takes builds from.
     Opened(Box<Opening>),
     RollbackRequested(Box<RollbackRequest>),
@@ -53,7 +53,7 @@ pub enum Observed {
     /// What services run, where no rollout is on its way.
     LiveSeen(LiveSeen),
     /// A person freezes the environment, thaws it, or releases its hold.
-    Ordered(Order),
+    Commanded(EnvironmentCommand),
     /// Time has passed.
     Tick,
     /// Something that it waits for may have happened: look now, whatever the clock says.
@@ -86,35 +86,35 @@ pub struct Intent {
 }
 
 /// Decides. The same arguments always give the same change; a refusal changes nothing.
-pub fn step(now: Timestamp, subject: &Subject, observed: &[Observed]) -> Result<Change, Refusal> {
-    let mut draft = Draft::new(now, subject);
+pub fn transition(now: Timestamp, subject: &Subject, observed: &[Input]) -> Result<Change, Refusal> {
+    let mut transition = Transition::new(now, subject);
     for one in observed {
-        draft.learned |= *one != Observed::Tick;
+        transition.learned |= *one != Input::Tick;
         match one {
-            Observed::Opened(opening) => promotion::open(&mut draft, opening)?,
-            Observed::RollbackRequested(request) => rollback::open(&mut draft, request)?,
-            Observed::Decision(decision) => promotion::decide(&mut draft, decision)?,
-            Observed::WrongCode(token) => promotion::wrong_code(&mut draft, token)?,
-            Observed::Attributed(caller) => draft.called(caller),
-            Observed::Contained(index) => promotion::contained(&mut draft, index),
-            Observed::Withdrawn { actor, reason } => {
-                promotion::withdraw(&mut draft, actor, reason.as_deref())?;
+            Input::Opened(opening) => promotion::open(&mut transition, opening)?,
+            Input::RollbackRequested(request) => rollback::open(&mut transition, request)?,
+            Input::Decision(decision) => promotion::decide(&mut transition, decision)?,
+            Input::WrongCode(token) => promotion::wrong_code(&mut transition, token)?,
+            Input::Attributed(caller) => transition.called(caller),
+            Input::Contained(index) => promotion::contained(&mut transition, index),
+            Input::Withdrawn { actor, reason } => {
+                promotion::withdraw(&mut transition, actor, reason.as_deref())?;
             }
-            Observed::Outcome(outcome) => draft.outcome(outcome),
-            Observed::Drifted(drifted) => drift::open(&mut draft, drifted),
-            Observed::LiveSeen(seen) => live_drift::seen(&mut draft, seen),
-            Observed::Ordered(order) => environment::carry_out(&mut draft, order)?,
-            Observed::Tick => draft.tick(),
-            Observed::Nudge => {}
+            Input::Outcome(outcome) => transition.outcome(outcome),
+            Input::Drifted(drifted) => drift::open(&mut transition, drifted),
+            Input::LiveSeen(seen) => live_drift::seen(&mut transition, seen),
+            Input::Commanded(order) => environment::carry_out(&mut transition, order)?,
+            Input::Tick => transition.tick(),
+            Input::Nudge => {}
         }
     }
-    draft.cut();
-    draft.settle();
-    Ok(draft.change)
+    transition.cut();
+    transition.settle();
+    Ok(transition.change)
 }
 
 /// A change in the making.
-struct Draft {
+struct Transition {
     now: Timestamp,
     change: Change,
     /// Something failed, or a service is still on its way: pause before the next look.
@@ -125,7 +125,7 @@ struct Draft {
     learned: bool,
 }
 
-impl Draft {
+impl Transition {
     fn new(now: Timestamp, subject: &Subject) -> Self {
         let change = Change {
             after: subject.clone(),

@@ -7,11 +7,11 @@ use crate::one_line::bounded;
 use crate::records::{
     Bake, Destination, Hold, Live, Progress, Promotion, PromotionState, Rollout, ServiceRollout, Subject,
 };
-use crate::step::rollout::{Verdict, arrived};
-use crate::step::{Draft, Entry};
+use crate::transition::rollout::{Verdict, arrived};
+use crate::transition::{Entry, Transition};
 
 /// It holds the slot and has no pin yet: what is heard of services changes something.
-pub(in crate::step) fn moves(subject: &Subject) -> bool {
+pub(in crate::transition) fn moves(subject: &Subject) -> bool {
     subject.promotion().is_some_and(|promotion| {
         promotion.state == PromotionState::InProgress
             && promotion.pin.is_none()
@@ -24,10 +24,12 @@ fn has_slot(subject: &Subject, promotion: &Promotion) -> bool {
 }
 
 /// Everything can move: what runs now is the way back.
-pub(in crate::step) fn prepared(draft: &mut Draft, live: &[(ServiceName, Live)]) {
-    let now = draft.now;
-    let Some(timeout) = draft.change.after.policy().map(|policy| policy.verify.timeout) else { return };
-    let Some(promotion) = promotion(draft).filter(|promotion| promotion.rollout.is_none()) else { return };
+pub(in crate::transition) fn prepared(transition: &mut Transition, live: &[(ServiceName, Live)]) {
+    let now = transition.now;
+    let Some(timeout) = transition.change.after.policy().map(|policy| policy.verify.timeout) else { return };
+    let Some(promotion) = promotion(transition).filter(|promotion| promotion.rollout.is_none()) else {
+        return;
+    };
     let waiting =
         |(service, before): &(ServiceName, Live)| ServiceRollout::waiting(service.clone(), before.clone());
     promotion.rollout = Some(Rollout::begun(
@@ -37,34 +39,34 @@ pub(in crate::step) fn prepared(draft: &mut Draft, live: &[(ServiceName, Live)])
     ));
 }
 
-pub(in crate::step) fn unfit(draft: &mut Draft, reason: &str) {
-    if promotion(draft).is_some_and(|promotion| promotion.rollout.is_none()) {
-        end(draft, PromotionState::Failed, format!("nothing was touched: {reason}"), Actor::Stablepin);
+pub(in crate::transition) fn unfit(transition: &mut Transition, reason: &str) {
+    if promotion(transition).is_some_and(|promotion| promotion.rollout.is_none()) {
+        end(transition, PromotionState::Failed, format!("nothing was touched: {reason}"), Actor::Stablepin);
     }
 }
 
 /// The services could not be looked at, or somebody else's deployment did not end, for as long as a rollout may take.
-pub(super) fn never_began(draft: &mut Draft) {
-    let after = &draft.change.after;
+pub(super) fn never_began(transition: &mut Transition) {
+    let after = &transition.change.after;
     let waits =
         after.promotion().is_some_and(|promotion| promotion.rollout.is_none() && promotion.pin.is_none());
     let since = after.environment.slot.as_ref().map(|slot| slot.since);
     let Some((policy, since)) = after.policy().zip(since).filter(|_| waits) else { return };
-    if since + policy.verify.timeout > draft.now {
+    if since + policy.verify.timeout > transition.now {
         return;
     }
     let problem = after.operation.as_ref().and_then(|operation| operation.problem.clone());
     let why = problem.unwrap_or_else(|| "nobody knows why".to_owned());
     let reason = format!("nothing was touched: it could not begin in time: {why}");
-    end(draft, PromotionState::Failed, reason, Actor::Stablepin);
+    end(transition, PromotionState::Failed, reason, Actor::Stablepin);
 }
 
 /// What takes too long fails: on its way there, or back.
-pub(super) fn time_out(draft: &mut Draft) {
-    let now = draft.now;
-    let Some(verify) = draft.change.after.policy().map(|policy| policy.verify.clone()) else { return };
-    let problem = draft.change.after.operation.as_ref().and_then(|operation| operation.problem.clone());
-    let Some(promotion) = promotion(draft) else { return };
+pub(super) fn time_out(transition: &mut Transition) {
+    let now = transition.now;
+    let Some(verify) = transition.change.after.policy().map(|policy| policy.verify.clone()) else { return };
+    let problem = transition.change.after.operation.as_ref().and_then(|operation| operation.problem.clone());
+    let Some(promotion) = promotion(transition) else { return };
     if let Some(rollout) = promotion.way_back.as_mut().or(promotion.rollout.as_mut()) {
         let until = rollout.bake.as_ref().map(|bake| bake.until);
         rollout.time_out(now, &verify, until, problem.as_deref());
@@ -72,21 +74,21 @@ pub(super) fn time_out(draft: &mut Draft) {
 }
 
 /// The environment left the configuration: nobody may touch its services or its tags any more.
-pub(super) fn gone(draft: &mut Draft) {
-    let pinned = draft.change.after.promotion().is_some_and(|promotion| promotion.pin.is_some());
+pub(super) fn gone(transition: &mut Transition) {
+    let pinned = transition.change.after.promotion().is_some_and(|promotion| promotion.pin.is_some());
     let reason = if pinned {
         "the environment left the configuration before its tags were put"
     } else {
         "the environment left the configuration while it was deployed"
     };
     if !pinned {
-        hold(draft, reason);
+        hold(transition, reason);
     }
-    end(draft, PromotionState::Failed, reason.to_owned(), Actor::Stablepin);
+    end(transition, PromotionState::Failed, reason.to_owned(), Actor::Stablepin);
 }
 
-pub(super) fn settle(draft: &mut Draft) {
-    let after = &draft.change.after;
+pub(super) fn settle(transition: &mut Transition) {
+    let after = &transition.change.after;
     let Some(promotion) = after.promotion().filter(|promotion| promotion.pin.is_none()).cloned() else {
         return;
     };
@@ -94,38 +96,38 @@ pub(super) fn settle(draft: &mut Draft) {
         let by =
             after.environment.slot.as_ref().map(|slot| format!(" {}", slot.operation)).unwrap_or_default();
         let reason = format!("pre-empted by rollback{by}, which moves the services now");
-        return end(draft, PromotionState::Failed, reason, Actor::Stablepin);
+        return end(transition, PromotionState::Failed, reason, Actor::Stablepin);
     }
     match (&promotion.rollout, &promotion.way_back) {
         (None, _) => {}
-        (Some(rollout), None) => forward(draft, &promotion, rollout),
-        (Some(_), Some(way_back)) => back(draft, &promotion, way_back),
+        (Some(rollout), None) => forward(transition, &promotion, rollout),
+        (Some(_), Some(way_back)) => back(transition, &promotion, way_back),
     }
 }
 
-fn forward(draft: &mut Draft, promotion: &Promotion, rollout: &Rollout) {
+fn forward(transition: &mut Transition, promotion: &Promotion, rollout: &Rollout) {
     match rollout.verdict() {
         Verdict::Going => {}
-        Verdict::Arrived => bake(draft, promotion, rollout),
+        Verdict::Arrived => bake(transition, promotion, rollout),
         Verdict::NothingProven => {
             let reason =
                 "nothing proven: the desired count is 0 everywhere, so nothing runs that could prove it";
-            hold(draft, reason);
-            end(draft, PromotionState::Failed, reason.to_owned(), Actor::Stablepin);
+            hold(transition, reason);
+            end(transition, PromotionState::Failed, reason.to_owned(), Actor::Stablepin);
         }
-        Verdict::Broken(reason) => go_back(draft, promotion, rollout, reason),
+        Verdict::Broken(reason) => go_back(transition, promotion, rollout, reason),
         Verdict::Taken(reason) => {
             let reason = reason.trim_end_matches('.');
             let reason = format!("{reason}. What runs there now is not ours: it was not touched");
-            go_back(draft, promotion, rollout, reason);
+            go_back(transition, promotion, rollout, reason);
         }
     }
 }
 
 /// Proven everywhere: it stays so for as long as is wanted, and the endpoints answer; then it is the pin.
-fn bake(draft: &mut Draft, promotion: &Promotion, rollout: &Rollout) {
-    let now = draft.now;
-    let Some(policy) = draft.change.after.policy().cloned() else { return };
+fn bake(transition: &mut Transition, promotion: &Promotion, rollout: &Rollout) {
+    let now = transition.now;
+    let Some(policy) = transition.change.after.policy().cloned() else { return };
     let since = rollout.seen_since().unwrap_or(now);
     let bake = rollout.bake.clone().unwrap_or(Bake {
         until: since + policy.verify.bake,
@@ -134,20 +136,20 @@ fn bake(draft: &mut Draft, promotion: &Promotion, rollout: &Rollout) {
     });
     let probed = policy.verify.endpoints.is_empty() || bake.probed_at.is_some_and(|at| at >= bake.until);
     let baked = now >= bake.until && since >= bake.until && probed;
-    if let Some(rollout) = self::promotion(draft).and_then(|promotion| promotion.rollout.as_mut()) {
+    if let Some(rollout) = self::promotion(transition).and_then(|promotion| promotion.rollout.as_mut()) {
         rollout.bake = Some(bake);
     }
     if baked {
-        set_pin(draft, &policy, rollout.revisions());
-        arrived(draft, promotion.digest.clone());
+        set_pin(transition, &policy, rollout.revisions());
+        arrived(transition, promotion.digest.clone());
     }
 }
 
 /// At most once: to the pin, or without one each service to what it had.
-fn go_back(draft: &mut Draft, promotion: &Promotion, rollout: &Rollout, failure: String) {
-    let now = draft.now;
-    let Some(timeout) = draft.change.after.policy().map(|policy| policy.verify.timeout) else { return };
-    let pin = draft.change.after.environment.pin.clone().filter(|pin| pin.digest != promotion.digest);
+fn go_back(transition: &mut Transition, promotion: &Promotion, rollout: &Rollout, failure: String) {
+    let now = transition.now;
+    let Some(timeout) = transition.change.after.policy().map(|policy| policy.verify.timeout) else { return };
+    let pin = transition.change.after.environment.pin.clone().filter(|pin| pin.digest != promotion.digest);
     let destination = match &pin {
         Some(pin) => Destination::Digest { digest: pin.digest.clone() },
         None => Destination::Before,
@@ -182,18 +184,18 @@ fn go_back(draft: &mut Draft, promotion: &Promotion, rollout: &Rollout, failure:
     let failure = bounded(failure.trim_end_matches('.').to_owned());
     if services.is_empty() && !rollout.maybe_applied() {
         return end(
-            draft,
+            transition,
             PromotionState::Failed,
             format!("nothing was touched: {failure}"),
             Actor::Stablepin,
         );
     }
-    hold(draft, &failure);
+    hold(transition, &failure);
     if is_taken(rollout) && services.is_empty() {
-        return end(draft, PromotionState::Failed, failure, Actor::Stablepin);
+        return end(transition, PromotionState::Failed, failure, Actor::Stablepin);
     }
     if rollout.applied_anywhere() {
-        draft.change.after.environment.leave(promotion.digest.clone());
+        transition.change.after.environment.leave(promotion.digest.clone());
     }
     if services.is_empty() {
         let returned = rollout.services.iter().all(|one| match &one.progress {
@@ -207,9 +209,9 @@ fn go_back(draft: &mut Draft, promotion: &Promotion, rollout: &Rollout, failure:
             (_, true) => (PromotionState::Failed, format!("{failure}. No service was moved")),
             (_, false) => (PromotionState::Failed, format!("{failure}. There is nothing else to go back to")),
         };
-        return end(draft, state, reason, Actor::Stablepin);
+        return end(transition, state, reason, Actor::Stablepin);
     }
-    draft.audit(Entry {
+    transition.audit(Entry {
         kind: Kind::Promotion,
         id: Some(promotion.id),
         digest: Some(promotion.digest.clone()),
@@ -218,7 +220,7 @@ fn go_back(draft: &mut Draft, promotion: &Promotion, rollout: &Rollout, failure:
         reason: Some(format!("going back to {to}: {failure}")),
         actor: Actor::Stablepin,
     });
-    if let Some(promotion) = self::promotion(draft) {
+    if let Some(promotion) = self::promotion(transition) {
         promotion.failure = Some(failure);
         promotion.way_back = Some(Rollout::begun(destination, services, now + timeout));
     }
@@ -229,7 +231,7 @@ fn is_taken(rollout: &Rollout) -> bool {
     rollout.services.iter().any(|one| matches!(one.progress, Progress::Superseded { .. }))
 }
 
-fn back(draft: &mut Draft, promotion: &Promotion, way_back: &Rollout) {
+fn back(transition: &mut Transition, promotion: &Promotion, way_back: &Rollout) {
     if !way_back.is_over() {
         return;
     }
@@ -238,7 +240,7 @@ fn back(draft: &mut Draft, promotion: &Promotion, way_back: &Rollout) {
         Verdict::Going => {}
         Verdict::NothingProven => {
             let reason = format!("{failure}. Every service is back, but nothing runs that could prove it");
-            end(draft, PromotionState::Failed, reason, Actor::Stablepin);
+            end(transition, PromotionState::Failed, reason, Actor::Stablepin);
         }
         Verdict::Arrived => {
             let is_returned = |one: &ServiceRollout| matches!(one.progress, Progress::Returned { .. });
@@ -256,23 +258,23 @@ fn back(draft: &mut Draft, promotion: &Promotion, way_back: &Rollout) {
                 && moved
                 && !taken
             {
-                arrived(draft, digest.clone());
+                arrived(transition, digest.clone());
             }
             if !moved && !by_ecs && !taken {
-                draft.unhold(promotion.id, None);
+                transition.unhold(promotion.id, None);
             }
-            end(draft, state, format!("{failure}. {what}"), Actor::Stablepin);
+            end(transition, state, format!("{failure}. {what}"), Actor::Stablepin);
         }
         Verdict::Broken(reason) | Verdict::Taken(reason) => {
             let reason = format!("{failure}. Going back did not work: {reason}");
-            end(draft, PromotionState::Failed, reason, Actor::Stablepin);
+            end(transition, PromotionState::Failed, reason, Actor::Stablepin);
         }
     }
 }
 
 /// Automation leaves the environment alone from now on.
-fn hold(draft: &mut Draft, reason: &str) {
-    let since = draft.now;
-    let Some(by) = draft.change.after.promotion().map(|promotion| promotion.id) else { return };
-    draft.hold(Hold { since, reason: reason.to_owned(), by });
+fn hold(transition: &mut Transition, reason: &str) {
+    let since = transition.now;
+    let Some(by) = transition.change.after.promotion().map(|promotion| promotion.id) else { return };
+    transition.hold(Hold { since, reason: reason.to_owned(), by });
 }

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::rollout::{Verdict, arrived};
-use super::{Draft, Entry, LONGEST_PAUSE, NewPin};
+use super::{Entry, LONGEST_PAUSE, NewPin, Transition};
 use crate::application::ServiceName;
 use crate::audit::{Actor, Kind};
 use crate::build_tag::BackupTag;
@@ -48,11 +48,11 @@ impl RollbackRequest {
     }
 }
 
-pub(super) fn open(draft: &mut Draft, request: &RollbackRequest) -> Result<(), Refusal> {
-    let now = draft.now;
-    let policy = draft.change.after.policy().ok_or(Refusal::NoSuchEnvironment)?.clone();
-    let name = draft.change.after.name.clone();
-    let environment = &mut draft.change.after.environment;
+pub(super) fn open(transition: &mut Transition, request: &RollbackRequest) -> Result<(), Refusal> {
+    let now = transition.now;
+    let policy = transition.change.after.policy().ok_or(Refusal::NoSuchEnvironment)?.clone();
+    let name = transition.change.after.name.clone();
+    let environment = &mut transition.change.after.environment;
     let pin = ready(environment)?.clone();
     if pin.number != request.resolved_at {
         return Err(Refusal::PinMoved { from: request.resolved_at, to: pin.number });
@@ -110,9 +110,9 @@ pub(super) fn open(draft: &mut Draft, request: &RollbackRequest) -> Result<(), R
     };
     let hold =
         Hold { since: now, reason: format!("rollback to pin {}", rollback.target.pin), by: rollback.id };
-    draft.change.after.operation = Some(Operation::new(Work::Rollback(rollback), now));
-    draft.audit(entry);
-    draft.hold(hold);
+    transition.change.after.operation = Some(Operation::new(Work::Rollback(rollback), now));
+    transition.audit(entry);
+    transition.hold(hold);
     Ok(())
 }
 
@@ -121,17 +121,17 @@ pub(super) fn moves(subject: &Subject) -> bool {
     subject.rollback().is_some_and(|rollback| !rollback.state.is_terminal() && rollback.pin.is_none())
 }
 
-pub(super) fn backup_tried(draft: &mut Draft) {
-    if let Some(backup) = rollback(draft).and_then(|rollback| rollback.backup.as_mut()) {
+pub(super) fn backup_tried(transition: &mut Transition) {
+    if let Some(backup) = rollback(transition).and_then(|rollback| rollback.backup.as_mut()) {
         backup.tried = true;
     }
 }
 
-pub(super) fn tick(draft: &mut Draft) {
-    let now = draft.now;
-    let verify = draft.change.after.policy().map(|policy| policy.verify.clone());
-    let problem = draft.change.after.operation.as_ref().and_then(|operation| operation.problem.clone());
-    let Some(rollback) = rollback(draft) else { return };
+pub(super) fn tick(transition: &mut Transition) {
+    let now = transition.now;
+    let verify = transition.change.after.policy().map(|policy| policy.verify.clone());
+    let problem = transition.change.after.operation.as_ref().and_then(|operation| operation.problem.clone());
+    let Some(rollback) = rollback(transition) else { return };
     if rollback.state.is_terminal() {
         return;
     }
@@ -141,21 +141,25 @@ pub(super) fn tick(draft: &mut Draft) {
     }
     let gone = "the environment left the configuration";
     if rollback.rollout.applied_anywhere() {
-        move_to(draft, RollbackState::Incomplete, Some(format!("applied, but {gone} before it was done")));
+        move_to(
+            transition,
+            RollbackState::Incomplete,
+            Some(format!("applied, but {gone} before it was done")),
+        );
     } else {
-        move_to(draft, RollbackState::Failed, Some(gone.to_owned()));
+        move_to(transition, RollbackState::Failed, Some(gone.to_owned()));
     }
 }
 
-pub(super) fn settle(draft: &mut Draft) {
-    let now = draft.now;
-    let Some(rollback) = rollback(draft) else { return };
+pub(super) fn settle(transition: &mut Transition) {
+    let now = transition.now;
+    let Some(rollback) = rollback(transition) else { return };
     let begun = rollback.rollout.services.is_empty() || rollback.rollout.applied_anywhere();
     if rollback.state == RollbackState::Requested && begun {
-        leave(draft);
-        move_to(draft, RollbackState::InProgress, None);
+        leave(transition);
+        move_to(transition, RollbackState::InProgress, None);
     }
-    let Some(rollback) = self::rollback(draft) else { return };
+    let Some(rollback) = self::rollback(transition) else { return };
     if rollback.state.is_terminal() || rollback.pin.is_some() {
         return;
     }
@@ -167,30 +171,30 @@ pub(super) fn settle(draft: &mut Draft) {
     let applied = rollback.rollout.maybe_applied();
     let not_proven = if applied { RollbackState::Incomplete } else { RollbackState::Failed };
     if applied && rollback.state == RollbackState::Requested {
-        leave(draft);
+        leave(transition);
     }
     match verdict {
         Verdict::Going => {}
-        Verdict::Arrived => done(draft),
+        Verdict::Arrived => done(transition),
         Verdict::NothingProven => {
             let reason = "applied, but the desired count is 0 everywhere: nothing runs, so nothing is proven";
-            move_to(draft, not_proven, Some(reason.to_owned()));
+            move_to(transition, not_proven, Some(reason.to_owned()));
         }
         Verdict::Broken(reason) | Verdict::Taken(reason) if applied => {
-            move_to(draft, not_proven, Some(reason));
+            move_to(transition, not_proven, Some(reason));
         }
-        Verdict::Broken(reason) | Verdict::Taken(reason) => untouched(draft, reason),
+        Verdict::Broken(reason) | Verdict::Taken(reason) => untouched(transition, reason),
     }
 }
 
 /// It ends as if it had not been asked for. What it pre-empted may have touched something.
-fn untouched(draft: &mut Draft, reason: String) {
-    let Some(rollback) = rollback(draft) else { return };
+fn untouched(transition: &mut Transition, reason: String) {
+    let Some(rollback) = rollback(transition) else { return };
     let before = rollback.held_before.take();
     let released = rollback.preempted.is_none().then_some(rollback.id);
-    move_to(draft, RollbackState::Failed, Some(format!("nothing was touched: {reason}")));
+    move_to(transition, RollbackState::Failed, Some(format!("nothing was touched: {reason}")));
     if let Some(id) = released {
-        draft.unhold(id, before);
+        transition.unhold(id, before);
     }
 }
 
@@ -202,10 +206,10 @@ fn may_be_overtaken(now: Timestamp, rollback: &Rollback) -> bool {
 }
 
 /// What is left now is no place to go back to.
-fn leave(draft: &mut Draft) {
-    let Some(rollback) = rollback(draft) else { return };
+fn leave(transition: &mut Transition) {
+    let Some(rollback) = rollback(transition) else { return };
     let (services, target) = (rollback.rollout.services.clone(), rollback.target.digest.clone());
-    let environment = &mut draft.change.after.environment;
+    let environment = &mut transition.change.after.environment;
     for digest in intended(&services, environment.pin.as_ref().map(|pin| &pin.digest)) {
         environment.leave(digest);
     }
@@ -213,9 +217,9 @@ fn leave(draft: &mut Draft) {
 }
 
 /// Every service is back.
-fn done(draft: &mut Draft) {
-    let services = draft.change.after.policy().map(|policy| policy.services.clone()).unwrap_or_default();
-    let Some(rollback) = rollback(draft) else { return };
+fn done(transition: &mut Transition) {
+    let services = transition.change.after.policy().map(|policy| policy.services.clone()).unwrap_or_default();
+    let Some(rollback) = rollback(transition) else { return };
     let named = |service: &ServiceName| rollback.rollout.services.iter().any(|one| one.service == *service);
     // What a part of the environment runs is not what the environment runs.
     let whole = services.iter().all(named);
@@ -232,35 +236,35 @@ fn done(draft: &mut Draft) {
         revisions: rollback.rollout.revisions(),
     };
     if whole && !services.is_empty() {
-        arrived(draft, new_pin.digest.clone());
+        arrived(transition, new_pin.digest.clone());
     }
-    let current = draft.change.after.environment.pin.as_ref().map(|pin| pin.digest.clone());
+    let current = transition.change.after.environment.pin.as_ref().map(|pin| pin.digest.clone());
     if current.as_ref() == Some(&new_pin.digest) {
-        return move_to(draft, RollbackState::Completed, Some(proven));
+        return move_to(transition, RollbackState::Completed, Some(proven));
     }
     if !whole {
         let reason =
             format!("{proven}; the pin stays, because not every service of the environment was named");
-        return move_to(draft, RollbackState::Completed, Some(reason));
+        return move_to(transition, RollbackState::Completed, Some(reason));
     }
-    draft.pin(new_pin);
-    let environment = &mut draft.change.after.environment;
+    transition.pin(new_pin);
+    let environment = &mut transition.change.after.environment;
     // The services are where they belong. The stable tag follows by itself, in nobody's way.
     environment.slot = None;
     let number = environment.pin.as_ref().map(|pin| pin.number);
-    if let Some(rollback) = self::rollback(draft) {
+    if let Some(rollback) = self::rollback(transition) {
         rollback.pin = number;
     }
 }
 
-pub(super) fn stable_tagged(draft: &mut Draft) {
-    let Some(rollback) = rollback(draft) else { return };
+pub(super) fn stable_tagged(transition: &mut Transition) {
+    let Some(rollback) = rollback(transition) else { return };
     if let Some(pin) = rollback.pin
         && !rollback.state.is_terminal()
     {
         let reason = format!("{} at {}, pin {pin}", rollback.rollout.proven(), rollback.target.digest);
-        let reason = draft.and_its_tag(reason);
-        move_to(draft, RollbackState::Completed, Some(reason));
+        let reason = transition.and_its_tag(reason);
+        move_to(transition, RollbackState::Completed, Some(reason));
     }
 }
 
@@ -277,8 +281,8 @@ pub(super) fn next_look(now: Timestamp, rollback: &Rollback) -> Option<Timestamp
     Some(times.filter(|at| *at > now).fold(soon, Timestamp::min))
 }
 
-fn move_to(draft: &mut Draft, state: RollbackState, reason: Option<String>) {
-    let Some(rollback) = rollback(draft) else { return };
+fn move_to(transition: &mut Transition, state: RollbackState, reason: Option<String>) {
+    let Some(rollback) = rollback(transition) else { return };
     let from = rollback.state;
     if from == state {
         return;
@@ -297,14 +301,14 @@ fn move_to(draft: &mut Draft, state: RollbackState, reason: Option<String>) {
     };
     let id = rollback.id;
     if state.is_terminal() {
-        draft.free_slot(id);
-        draft.leave_services();
+        transition.free_slot(id);
+        transition.leave_services();
     }
-    draft.audit(entry);
+    transition.audit(entry);
 }
 
-fn rollback(draft: &mut Draft) -> Option<&mut Rollback> {
-    match &mut draft.change.after.operation.as_mut()?.work {
+fn rollback(transition: &mut Transition) -> Option<&mut Rollback> {
+    match &mut transition.change.after.operation.as_mut()?.work {
         Work::Promotion(_) | Work::Repair(_) | Work::LiveDrift(_) => None,
         Work::Rollback(rollback) => Some(rollback),
     }

@@ -1,4 +1,4 @@
-//! What a person orders of an environment: `PUT …/freeze`, `DELETE …/freeze`, `DELETE …/hold`,
+//! What a person commands of an environment: `PUT …/freeze`, `DELETE …/freeze`, `DELETE …/hold`,
 //! `DELETE …/watermark`.
 
 use jiff::SignedDuration;
@@ -9,7 +9,7 @@ use stablepin_reconciler::clock::now;
 use stablepin_reconciler::{Clients, Deadline, Source, reconcile};
 use stablepin_rules::audit::Actor;
 use stablepin_rules::name::{ApplicationName, EnvironmentName};
-use stablepin_rules::step::{Observed, Order, Wish};
+use stablepin_rules::transition::{EnvironmentAction, EnvironmentCommand, Input};
 
 use crate::ours;
 
@@ -20,7 +20,11 @@ struct Body {
     reason: Option<String>,
 }
 
-pub(crate) async fn carry_out(clients: &Clients, request: &Request, wish: Wish) -> Result<Response, Problem> {
+pub(crate) async fn carry_out(
+    clients: &Clients,
+    request: &Request,
+    action: EnvironmentAction,
+) -> Result<Response, Problem> {
     let actor = Actor::Principal { arn: request.signed_by()?.to_owned() };
     let application = request.parsed("application", ApplicationName::parse)?;
     let environment = request.parsed("environment", EnvironmentName::parse)?;
@@ -35,7 +39,7 @@ pub(crate) async fn carry_out(clients: &Clients, request: &Request, wish: Wish) 
     let subject = found
         .map_err(|error| ours(request, &error))?
         .ok_or_else(|| Problem::not_found("application of that name"))?;
-    let observed = vec![Observed::Ordered(Order { wish, reason: body.reason, actor })];
+    let observed = vec![Input::Commanded(EnvironmentCommand { action, reason: body.reason, actor })];
     let deadline = Deadline::of_invocation(now() + SignedDuration::from_secs(10));
     match reconcile(clients, Source::Subject(Box::new(subject)), observed, deadline).await {
         Ok(after) => Ok(answer(

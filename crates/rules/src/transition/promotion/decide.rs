@@ -12,7 +12,7 @@ use crate::name::ApproverName;
 use crate::one_line::reason;
 use crate::records::{Asked, CodeHash, Promotion, PromotionState, Subject, Token, Verdict, Vote};
 use crate::refusal::Refusal;
-use crate::step::{Draft, Entry};
+use crate::transition::{Entry, Transition};
 
 /// One approver's word.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -166,9 +166,9 @@ fn robots_stay_out(policy: &Policy, subject: &Subject, form: &Form) -> Result<()
     }
 }
 
-pub(in crate::step) fn decide(draft: &mut Draft, decision: &Decision) -> Result<(), Refusal> {
-    let now = draft.now;
-    let after = &draft.change.after;
+pub(in crate::transition) fn decide(transition: &mut Transition, decision: &Decision) -> Result<(), Refusal> {
+    let now = transition.now;
+    let after = &transition.change.after;
     let token = decision.form.as_ref().map(|form| &form.token);
     may_vote(now, after, &decision.approver, Some(&decision.actor), token)?;
     let today = facts(after).map(|facts| facts.hash());
@@ -178,11 +178,11 @@ pub(in crate::step) fn decide(draft: &mut Draft, decision: &Decision) -> Result<
         if form.facts.is_some() && form.facts != today {
             return Err(Refusal::FactsChanged);
         }
-        draft.change.token = Some(Token { used_at: Some(now), ..form.token.clone() });
+        transition.change.token = Some(Token { used_at: Some(now), ..form.token.clone() });
     }
     // Who has seen no page has signed none of its facts.
     let facts = decision.form.as_ref().and_then(|form| form.facts.clone());
-    let Some(promotion) = promotion(draft) else { return Ok(()) };
+    let Some(promotion) = promotion(transition) else { return Ok(()) };
     let why = decision.reason.as_deref().and_then(reason);
     let vote = Vote {
         verdict: decision.verdict,
@@ -199,46 +199,52 @@ pub(in crate::step) fn decide(draft: &mut Draft, decision: &Decision) -> Result<
     let said = why.map_or(String::new(), |reason| format!(": {reason}"));
     let reason = format!("{word} by {}{said}", decision.approver);
     match decision.verdict {
-        Verdict::Approve => audit(draft, reason, decision.actor.clone()),
-        Verdict::Reject => end(draft, PromotionState::Cancelled, reason, decision.actor.clone()),
+        Verdict::Approve => audit(transition, reason, decision.actor.clone()),
+        Verdict::Reject => end(transition, PromotionState::Cancelled, reason, decision.actor.clone()),
     }
-    if let Some(audit) = draft.change.audit.last_mut() {
+    if let Some(audit) = transition.change.audit.last_mut() {
         audit.facts = facts;
     }
     Ok(())
 }
 
 /// Counted before another one is tried; the last one burns the link, and its approver is asked anew.
-pub(in crate::step) fn wrong_code(draft: &mut Draft, token: &Token) -> Result<(), Refusal> {
-    may_decide(draft.now, &draft.change.after, &token.approver, Some(token))?;
+pub(in crate::transition) fn wrong_code(transition: &mut Transition, token: &Token) -> Result<(), Refusal> {
+    may_decide(transition.now, &transition.change.after, &token.approver, Some(token))?;
     let token = Token { wrong_codes: token.wrong_codes.saturating_add(1), ..token.clone() };
     if token.is_burnt() {
-        if let Some(asked) = promotion(draft).and_then(|promotion| promotion.asked.get_mut(&token.approver)) {
+        if let Some(asked) =
+            promotion(transition).and_then(|promotion| promotion.asked.get_mut(&token.approver))
+        {
             asked.burnt = true;
         }
         let reason =
             format!("{} wrong codes with the link of {}: it is burnt", token.wrong_codes, token.approver);
-        audit(draft, reason, Actor::Link { approver: token.approver.clone() });
+        audit(transition, reason, Actor::Link { approver: token.approver.clone() });
     }
-    draft.change.token = Some(token);
+    transition.change.token = Some(token);
     Ok(())
 }
 
 /// By whoever may: the links are worth nothing any more.
-pub(in crate::step) fn withdraw(draft: &mut Draft, actor: &Actor, why: Option<&str>) -> Result<(), Refusal> {
-    let promotion = draft.change.after.promotion().ok_or(Refusal::UnknownLink)?;
+pub(in crate::transition) fn withdraw(
+    transition: &mut Transition,
+    actor: &Actor,
+    why: Option<&str>,
+) -> Result<(), Refusal> {
+    let promotion = transition.change.after.promotion().ok_or(Refusal::UnknownLink)?;
     if promotion.state != PromotionState::Pending {
         let reason = promotion.reason.clone().unwrap_or_else(|| "it was decided".to_owned());
         return Err(Refusal::NotPending { state: promotion.state, reason });
     }
     let why = why.and_then(reason).map(|why| format!(": {why}")).unwrap_or_default();
-    end(draft, PromotionState::Cancelled, format!("withdrawn by {actor}{why}"), actor.clone());
+    end(transition, PromotionState::Cancelled, format!("withdrawn by {actor}{why}"), actor.clone());
     Ok(())
 }
 
 /// Something happened to a promotion that stays Pending.
-fn audit(draft: &mut Draft, reason: String, actor: Actor) {
-    let Some(promotion) = promotion(draft) else { return };
+fn audit(transition: &mut Transition, reason: String, actor: Actor) {
+    let Some(promotion) = promotion(transition) else { return };
     let entry = Entry {
         kind: Kind::Promotion,
         id: Some(promotion.id),
@@ -248,7 +254,7 @@ fn audit(draft: &mut Draft, reason: String, actor: Actor) {
         reason: Some(reason),
         actor,
     };
-    draft.audit(entry);
+    transition.audit(entry);
 }
 
 /// Enough approvals by people who are approvers today.

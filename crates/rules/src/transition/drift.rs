@@ -1,6 +1,6 @@
 //! Drift: a tag of ours that somebody moved or deleted by hand. Told, and put right: the table is the truth.
 
-use super::{Draft, Entry};
+use super::{Entry, Transition};
 use crate::audit::{Actor, Kind};
 use crate::build_tag::current;
 use crate::caller::Caller;
@@ -23,12 +23,12 @@ pub struct Drifted {
 }
 
 /// On a subject without an operation. A tag that is still on its way to where it belongs has not drifted.
-pub(super) fn open(draft: &mut Draft, drifted: &Drifted) {
-    let now = draft.now;
-    let Some(policy) = draft.change.after.policy() else { return };
+pub(super) fn open(transition: &mut Transition, drifted: &Drifted) {
+    let now = transition.now;
+    let Some(policy) = transition.change.after.policy() else { return };
     let of_live = drifted.tag == current(&policy.name);
     let mut refused = false;
-    let environment = &mut draft.change.after.environment;
+    let environment = &mut transition.change.after.environment;
     let expected = if of_live {
         environment.current.as_ref().filter(|current| current.tagged).map(|current| current.digest.clone())
     } else {
@@ -63,49 +63,49 @@ pub(super) fn open(draft: &mut Draft, drifted: &Drifted) {
         moved_by: drifted.by.clone(),
         refused,
     };
-    draft.change.after.operation = Some(Operation::new(Work::Repair(repair), now));
-    tell(draft, Some(expected), "Detected");
+    transition.change.after.operation = Some(Operation::new(Work::Repair(repair), now));
+    tell(transition, Some(expected), "Detected");
 }
 
-pub(super) fn tick(draft: &mut Draft) {
-    if draft.change.after.policy().is_none() {
-        end(draft, "the environment left the configuration");
+pub(super) fn tick(transition: &mut Transition) {
+    if transition.change.after.policy().is_none() {
+        end(transition, "the environment left the configuration");
     }
 }
 
-pub(super) fn settle(draft: &mut Draft) {
-    let there = crate::effect::pending(draft.now, &draft.change.after).is_empty();
+pub(super) fn settle(transition: &mut Transition) {
+    let there = crate::effect::pending(transition.now, &transition.change.after).is_empty();
     if there {
-        let current = draft.change.after.environment.current.as_ref().filter(|current| !current.tagged);
+        let current = transition.change.after.environment.current.as_ref().filter(|current| !current.tagged);
         let not_put = |one: &Operation| {
             one.tag_taken.is_some() || current.is_some_and(|current| current.by == one.id())
         };
-        let not_put = draft.change.after.operation.as_ref().is_some_and(not_put);
-        end(draft, if not_put { NOT_PUT } else { "Repaired" });
+        let not_put = transition.change.after.operation.as_ref().is_some_and(not_put);
+        end(transition, if not_put { NOT_PUT } else { "Repaired" });
     }
 }
 
 /// Told after it was found, also after it was put right.
-pub(super) fn called(draft: &mut Draft, caller: &Caller) {
-    let Some(repair) = repair(draft).filter(|repair| repair.moved_by.is_none()) else { return };
+pub(super) fn called(transition: &mut Transition, caller: &Caller) {
+    let Some(repair) = repair(transition).filter(|repair| repair.moved_by.is_none()) else { return };
     repair.moved_by = Some(caller.clone());
-    let digest = draft.change.after.environment.pin.as_ref().map(|pin| pin.digest.clone());
-    tell(draft, digest, "Attributed");
+    let digest = transition.change.after.environment.pin.as_ref().map(|pin| pin.digest.clone());
+    tell(transition, digest, "Attributed");
 }
 
-fn end(draft: &mut Draft, to: &str) {
-    let now = draft.now;
-    let Some(repair) = repair(draft).filter(|repair| repair.repaired_at.is_none()) else { return };
+fn end(transition: &mut Transition, to: &str) {
+    let now = transition.now;
+    let Some(repair) = repair(transition).filter(|repair| repair.repaired_at.is_none()) else { return };
     repair.repaired_at = Some(now);
-    let digest = draft.change.after.environment.pin.as_ref().map(|pin| pin.digest.clone());
-    tell(draft, digest, to);
+    let digest = transition.change.after.environment.pin.as_ref().map(|pin| pin.digest.clone());
+    tell(transition, digest, to);
 }
 
 /// What was found, and what belongs there.
-fn tell(draft: &mut Draft, digest: Option<ImageDigest>, to: &str) {
-    let problem = draft.change.after.operation.as_ref().and_then(|operation| operation.problem.clone());
+fn tell(transition: &mut Transition, digest: Option<ImageDigest>, to: &str) {
+    let problem = transition.change.after.operation.as_ref().and_then(|operation| operation.problem.clone());
     let why = problem.filter(|_| to == NOT_PUT).map(|why| format!(": {why}")).unwrap_or_default();
-    let Some(repair) = repair(draft) else { return };
+    let Some(repair) = repair(transition) else { return };
     let found = repair.found.as_ref().map_or("deleted".to_owned(), ImageDigest::to_string);
     let what = match &repair.found {
         _ if repair.refused => "could not be put before, and is tried again",
@@ -126,11 +126,11 @@ fn tell(draft: &mut Draft, digest: Option<ImageDigest>, to: &str) {
         }),
         actor: Actor::Stablepin,
     };
-    draft.audit(entry);
+    transition.audit(entry);
 }
 
-fn repair(draft: &mut Draft) -> Option<&mut Repair> {
-    match &mut draft.change.after.operation.as_mut()?.work {
+fn repair(transition: &mut Transition) -> Option<&mut Repair> {
+    match &mut transition.change.after.operation.as_mut()?.work {
         Work::Promotion(_) | Work::Rollback(_) | Work::LiveDrift(_) => None,
         Work::Repair(repair) => Some(repair),
     }

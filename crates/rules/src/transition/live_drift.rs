@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Draft, Entry};
+use super::{Entry, Transition};
 use crate::application::{Environment as Policy, ServiceName};
 use crate::audit::{Actor, Kind};
 use crate::live_drift::{Deviation, LiveDrift};
@@ -52,9 +52,9 @@ pub fn is_known(environment: &Environment, policy: Option<&Policy>, seen: &LiveS
 }
 
 /// On a subject without an operation. While a rollout has the slot, what runs is its business.
-pub(super) fn seen(draft: &mut Draft, seen: &LiveSeen) {
-    let now = draft.now;
-    let after = &draft.change.after;
+pub(super) fn seen(transition: &mut Transition, seen: &LiveSeen) {
+    let now = transition.now;
+    let after = &transition.change.after;
     let environment = &after.environment;
     if environment.slot.is_some() || environment.version != seen.environment_version {
         return;
@@ -66,7 +66,7 @@ pub(super) fn seen(draft: &mut Draft, seen: &LiveSeen) {
     let again = format!("no service differs from pin {} any more", pin.number);
     let services = differing(environment, after.policy(), seen);
     if services.is_empty() {
-        return end(draft, &again);
+        return end(transition, &again);
     }
     let before = open(environment).cloned();
     // What people were told of is not all of it any more.
@@ -85,33 +85,33 @@ pub(super) fn seen(draft: &mut Draft, seen: &LiveSeen) {
     let from = open(environment).map(|_| "Detected");
     if is_new {
         let report = DriftReport { id: drift.id, detected_at: now };
-        draft.change.after.operation = Some(Operation::new(Work::LiveDrift(report), now));
+        transition.change.after.operation = Some(Operation::new(Work::LiveDrift(report), now));
     }
-    draft.change.after.environment.live_drift = Some(drift);
-    audit(draft, from, "Detected", None);
+    transition.change.after.environment.live_drift = Some(drift);
+    audit(transition, from, "Detected", None);
 }
 
 /// Every service runs the pin.
-pub(super) fn end(draft: &mut Draft, why: &str) {
-    let now = draft.now;
-    let drift = draft.change.after.environment.live_drift.as_mut().filter(|drift| drift.is_open());
+pub(super) fn end(transition: &mut Transition, why: &str) {
+    let now = transition.now;
+    let drift = transition.change.after.environment.live_drift.as_mut().filter(|drift| drift.is_open());
     let Some(drift) = drift else { return };
     drift.ended_at = Some(now);
-    audit(draft, Some("Detected"), "Ended", Some(why));
+    audit(transition, Some("Detected"), "Ended", Some(why));
 }
 
 /// People were told of it.
-pub(super) fn notified(draft: &mut Draft) {
-    let now = draft.now;
-    let told = draft.change.after.operation.as_ref().map(Operation::id);
-    let drift = draft.change.after.environment.live_drift.as_mut();
+pub(super) fn notified(transition: &mut Transition) {
+    let now = transition.now;
+    let told = transition.change.after.operation.as_ref().map(Operation::id);
+    let drift = transition.change.after.environment.live_drift.as_mut();
     if let Some(drift) = drift.filter(|drift| Some(drift.id) == told) {
         drift.notified_at = Some(now);
     }
 }
 
-fn audit(draft: &mut Draft, from: Option<&str>, to: &str, why: Option<&str>) {
-    let environment = &draft.change.after.environment;
+fn audit(transition: &mut Transition, from: Option<&str>, to: &str, why: Option<&str>) {
+    let environment = &transition.change.after.environment;
     let Some(drift) = &environment.live_drift else { return };
     let Some(pin) = &environment.pin else { return };
     let services = drift.words();
@@ -128,5 +128,5 @@ fn audit(draft: &mut Draft, from: Option<&str>, to: &str, why: Option<&str>) {
         reason: Some(why.map_or_else(found, str::to_owned)),
         actor: Actor::Stablepin,
     };
-    draft.audit(entry);
+    transition.audit(entry);
 }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Draft, Entry};
+use super::{Entry, Transition};
 use crate::audit::{Actor, Kind};
 use crate::one_line::reason;
 use crate::records::{Environment, Freeze};
@@ -10,14 +10,14 @@ use crate::refusal::Refusal;
 
 /// A person's order. Rollbacks work whatever is ordered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Order {
-    pub wish: Wish,
+pub struct EnvironmentCommand {
+    pub action: EnvironmentAction,
     pub reason: Option<String>,
     pub actor: Actor,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wish {
+pub enum EnvironmentAction {
     /// No promotion begins.
     Freeze,
     Thaw,
@@ -27,13 +27,13 @@ pub enum Wish {
     ResetWatermark,
 }
 
-pub(super) fn carry_out(draft: &mut Draft, order: &Order) -> Result<(), Refusal> {
-    let since = draft.now;
-    draft.change.after.policy().ok_or(Refusal::NoSuchEnvironment)?;
-    let environment = &mut draft.change.after.environment;
+pub(super) fn carry_out(transition: &mut Transition, order: &EnvironmentCommand) -> Result<(), Refusal> {
+    let since = transition.now;
+    transition.change.after.policy().ok_or(Refusal::NoSuchEnvironment)?;
+    let environment = &mut transition.change.after.environment;
     let why = order.reason.as_deref().and_then(reason);
-    let (from, to) = match order.wish {
-        Wish::Freeze => {
+    let (from, to) = match order.action {
+        EnvironmentAction::Freeze => {
             if let Some(freeze) = &environment.freeze {
                 return Err(Refusal::Frozen { since: freeze.since, reason: freeze.reason.clone() });
             }
@@ -41,20 +41,20 @@ pub(super) fn carry_out(draft: &mut Draft, order: &Order) -> Result<(), Refusal>
             environment.freeze = Some(Freeze { since, reason, by: order.actor.clone() });
             ("open".to_owned(), "frozen".to_owned())
         }
-        Wish::Thaw => {
+        EnvironmentAction::Thaw => {
             environment.freeze.take().ok_or(Refusal::NotFrozen)?;
             ("frozen".to_owned(), "open".to_owned())
         }
-        Wish::ReleaseHold => {
+        EnvironmentAction::ReleaseHold => {
             environment.hold.take().ok_or(Refusal::NotHeld)?;
             ("held".to_owned(), "open".to_owned())
         }
-        Wish::ResetWatermark => {
+        EnvironmentAction::ResetWatermark => {
             why.as_ref().ok_or(Refusal::ReasonNeeded)?;
             reset(environment, since)?
         }
     };
-    draft.audit(Entry {
+    transition.audit(Entry {
         kind: Kind::Environment,
         id: None,
         digest: None,
