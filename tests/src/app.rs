@@ -198,8 +198,9 @@ impl App {
         until("the stable tag on it", || self.stable_is(digest).then_some(()));
         // The last that comes of it: after that nothing changes by itself.
         until("the receipt", || {
-            let told =
-                self.promotion(link.promotion())["receipts"].as_array().is_some_and(|told| !told.is_empty());
+            let told = self.promotion(link.promotion())["vote_confirmations"]
+                .as_array()
+                .is_some_and(|told| !told.is_empty());
             if !told {
                 self.tick();
             }

@@ -309,8 +309,8 @@ impl App {
             if operation["lease"].is_object() {
                 set += ", #record.#operation.#lease.#until = :past";
             }
-            if operation["tell_at"].is_string() {
-                set += ", #record.#operation.tell_at = :past";
+            if operation["notify_at"].is_string() {
+                set += ", #record.#operation.notify_at = :past";
             }
             let mut ask = json!({
                 "TableName": self.table(),

@@ -101,7 +101,7 @@ impl App {
 
     /// Those that told one approver that the link was used.
     #[track_caller]
-    pub fn receipts(&self, approver: &str) -> Vec<Mail> {
+    pub fn vote_confirmations(&self, approver: &str) -> Vec<Mail> {
         let used = |mail: &Mail| mail.subject.starts_with("Your link was used");
         self.all_mails(approver).into_iter().filter(used).collect()
     }

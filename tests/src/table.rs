@@ -142,7 +142,7 @@ impl App {
     pub fn pause_ends(&self, promotion: &str) {
         let sk = format!("PROMOTION#{promotion}");
         if self.operation(&sk)["wake_at"].is_string() {
-            for path in ["record.operation.wake_at", "record.operation.tell_at", "wake_at"] {
+            for path in ["record.operation.wake_at", "record.operation.notify_at", "wake_at"] {
                 self.rewrite(&sk, path, "2026-01-01T00:00:00Z");
             }
         }

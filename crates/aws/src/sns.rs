@@ -7,7 +7,7 @@ use aws_sdk_sns::types::MessageAttributeValue;
 use serde_json::json;
 use stablepin_rules::application::Approver;
 use stablepin_rules::name::ApproverName;
-use stablepin_rules::reach::ATTRIBUTE;
+use stablepin_rules::subscription_status::ATTRIBUTE;
 
 use crate::failed_call::FailedCall;
 use crate::session::Session;

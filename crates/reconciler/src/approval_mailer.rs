@@ -8,7 +8,7 @@ use stablepin_aws::dynamodb::TableError;
 use stablepin_aws::sns::SnsError;
 use stablepin_rules::application::Approver;
 use stablepin_rules::name::ApproverName;
-use stablepin_rules::reach::Subscription;
+use stablepin_rules::subscription_status::Subscription;
 
 use crate::clock::now;
 use crate::mail::Mail;

@@ -7,11 +7,11 @@ mod follow;
 mod notify;
 mod prepare;
 mod probe;
-mod reach;
-mod receipt;
 #[cfg(test)]
 mod sample;
+mod subscriptions;
 mod tag;
+mod vote_confirmation;
 
 use std::future::ready;
 
@@ -81,9 +81,11 @@ fn under<'a>(
         Effect::Ask(approver) if LINKED.approval_mailer => {
             Box::pin(ask::ask(clients, subject, policy, approver))
         }
-        Effect::Reach if LINKED.approval_mailer => Box::pin(reach::reach(clients, subject, policy)),
-        Effect::Receipt(approver) if LINKED.approval_mailer => {
-            Box::pin(receipt::receipt(clients, subject, approver))
+        Effect::CheckSubscriptions if LINKED.approval_mailer => {
+            Box::pin(subscriptions::check(clients, subject, policy))
+        }
+        Effect::ConfirmVote(approver) if LINKED.approval_mailer => {
+            Box::pin(vote_confirmation::confirm_vote(clients, subject, approver))
         }
         Effect::Deploy(way, service) if LINKED.ecs => {
             let known = known.iter().find(|snapshot| snapshot.service == *service);
@@ -104,8 +106,8 @@ fn under<'a>(
         | Effect::TagBackup { .. }
         | Effect::TagCurrent(_)
         | Effect::Ask(_)
-        | Effect::Reach
-        | Effect::Receipt(_)
+        | Effect::CheckSubscriptions
+        | Effect::ConfirmVote(_)
         | Effect::Prepare
         | Effect::Deploy(..)
         | Effect::Follow(..)
@@ -125,8 +127,8 @@ fn without_policy<'a>(
 ) -> BoxFuture<'a, Outcome> {
     match effect {
         Effect::Notify(notice) if LINKED.verify => Box::pin(notify::notify(clients, subject, *notice)),
-        Effect::Receipt(approver) if LINKED.approval_mailer => {
-            Box::pin(receipt::receipt(clients, subject, approver))
+        Effect::ConfirmVote(approver) if LINKED.approval_mailer => {
+            Box::pin(vote_confirmation::confirm_vote(clients, subject, approver))
         }
         Effect::RestoreFamily(service) => Box::pin(ready(Outcome::FamilyRestored(service.clone()))),
         _ => {
@@ -138,7 +140,7 @@ fn without_policy<'a>(
 
 fn report(subject: &Subject, effect: &Effect, outcome: &Outcome) {
     if let Outcome::Problem(problem)
-    | Outcome::Untold(problem)
+    | Outcome::NotifyFailed(problem)
     | Outcome::BuildTagRefused(problem)
     | Outcome::Service(_, _, Seen::Unheard { problem } | Seen::Refused { reason: problem }) = outcome
     {
@@ -161,8 +163,8 @@ fn name(effect: &Effect) -> &'static str {
         Effect::TagStable(_) => "putting the stable tag",
         Effect::TagBackup { .. } => "putting the backup tag",
         Effect::Ask(_) => "asking an approver",
-        Effect::Reach => "looking who is subscribed",
-        Effect::Receipt(_) => "telling an approver that the link was used",
+        Effect::CheckSubscriptions => "looking who is subscribed",
+        Effect::ConfirmVote(_) => "telling an approver that the link was used",
         Effect::TagCurrent(_) => "putting the tag of what is live",
         Effect::Prepare => "looking at the services",
         Effect::Deploy(..) => "deploying a service",

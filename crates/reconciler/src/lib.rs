@@ -1,4 +1,4 @@
-//! The loop around the rules: load, decide, commit, carry out what is owed, observe, again. One file per effect.
+//! The loop around the rules: load, decide, commit, carry out what is pending_effects, observe, again. One file per effect.
 
 mod approval_mailer;
 pub mod attribution;

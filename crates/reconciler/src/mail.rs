@@ -2,8 +2,8 @@
 
 mod health;
 mod notice;
-mod receipt;
 mod retention;
+mod vote_confirmation;
 
 use stablepin_rules::application::{Environment as Policy, Step};
 use stablepin_rules::code::Code;
@@ -15,8 +15,8 @@ use stablepin_rules::words::time;
 
 pub use health::health;
 pub use notice::{Told, notice};
-pub(crate) use receipt::receipt;
 pub use retention::retention;
+pub(crate) use vote_confirmation::vote_confirmation;
 
 /// A mail before it is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! Drives one operation until nothing is owed, or the deadline is near.
+//! Drives one operation until nothing is pending_effects, or the deadline is near.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use stablepin_aws::dynamodb::{CommitError, Key, MOST_NEEDED, OperationKey, TableError, uuid_v7};
 use stablepin_aws::session::OPERATION_TIMEOUT;
-use stablepin_rules::effect::{Effect, Outcome, leased_to_another, owed, take_lease};
+use stablepin_rules::effect::{Effect, Outcome, leased_to_another, pending_effects, take_lease};
 use stablepin_rules::image::ImageDigest;
 use stablepin_rules::records::{Lease, Subject};
 use stablepin_rules::refusal::Refusal;
@@ -116,7 +116,7 @@ impl Deadline {
     }
 }
 
-/// Observes, decides, commits, and carries out what is owed. Answers the subject as it was last committed; an
+/// Observes, decides, commits, and carries out what is pending_effects. Answers the subject as it was last committed; an
 /// effect that failed is in its record, to be tried again, and is no error here.
 pub async fn reconcile(
     clients: &Clients,
@@ -189,15 +189,17 @@ fn in_good_hands(at: Timestamp, subject: &Subject, holder: Uuid, observed: &[Inp
     no_news && subject.operation.as_ref().is_some_and(|operation| leased_to_another(at, operation, holder))
 }
 
-/// What is owed that this function can do.
+/// What is pending_effects that this function can do.
 fn effects(clients: &Clients, at: Timestamp, subject: &Subject, holder: Uuid) -> Vec<Effect> {
-    owed(at, subject, holder)
+    pending_effects(at, subject, holder)
         .into_iter()
         .filter(|effect| match effect {
             Effect::TagBuild(_) | Effect::TagStable(_) | Effect::TagBackup { .. } | Effect::TagCurrent(_) => {
                 effect::LINKED.ecr
             }
-            Effect::Ask(_) | Effect::Reach | Effect::Receipt(_) => clients.approval_mailer.is_some(),
+            Effect::Ask(_) | Effect::CheckSubscriptions | Effect::ConfirmVote(_) => {
+                clients.approval_mailer.is_some()
+            }
             Effect::Deploy(..) => clients.ecs.is_some(),
             // Whoever follows has to prove it, by all that there is to ask.
             Effect::Prepare

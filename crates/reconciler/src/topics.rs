@@ -2,7 +2,7 @@
 
 use futures_util::future::try_join_all;
 use stablepin_aws::sns::{Sns, SnsError};
-use stablepin_rules::reach::Subscription;
+use stablepin_rules::subscription_status::Subscription;
 
 #[derive(Debug, Clone)]
 pub struct Topics {

@@ -10,11 +10,11 @@ use crate::audit::Actor;
 use crate::image::{ImageDigest, ImageTag};
 use crate::name::ApproverName;
 use crate::pin_number::PinNumber;
-use crate::reach::{Reach, is_out_of_reach};
 use crate::records::{
     Asked, Build, Lease, Live, Notice, Operation, Pin, Progress, Promotion, PromotionState, Repair, Rollback,
     RollbackState, Rollout, SlotKind, Started, Subject, TakenTag, TokenHash, Way, Work, look_again,
 };
+use crate::subscription_status::{SubscriptionStatus, is_unreachable};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
@@ -23,9 +23,9 @@ pub enum Effect {
     /// Mints a link and mails it.
     Ask(ApproverName),
     /// Looks whom mails reach.
-    Reach,
+    CheckSubscriptions,
     /// Tells an approver that the link was used.
-    Receipt(ApproverName),
+    ConfirmVote(ApproverName),
     /// Looks what the services run and whether they can move. Writes nothing.
     Prepare,
     /// Makes the stable tag show the environment's pin.
@@ -49,8 +49,8 @@ pub enum Effect {
 
 impl Effect {
     /// It tells people, or looks who can be told: nothing else waits for it, and nothing else fails with it.
-    pub fn only_tells(&self) -> bool {
-        matches!(self, Self::Reach | Self::Receipt(_))
+    pub fn is_notification(&self) -> bool {
+        matches!(self, Self::CheckSubscriptions | Self::ConfirmVote(_))
     }
 }
 
@@ -69,10 +69,10 @@ pub enum Outcome {
         mail: String,
     },
     /// People were not told, or nobody could look whom mails reach.
-    Untold(String),
-    ReceiptSent(ApproverName),
+    NotifyFailed(String),
+    VoteConfirmed(ApproverName),
     /// Whom mails do not reach.
-    Reached(BTreeMap<ApproverName, Reach>),
+    SubscriptionsChecked(BTreeMap<ApproverName, SubscriptionStatus>),
     /// Everything can move; what runs now.
     Prepared(Vec<(ServiceName, Live)>),
     /// Something cannot move: nothing was touched.
@@ -150,13 +150,13 @@ pub enum Seen {
 }
 
 /// What is to be carried out now by this holder. Empty while `wake_at` is ahead or another holds the lease.
-pub fn owed(now: Timestamp, subject: &Subject, holder: Uuid) -> Vec<Effect> {
+pub fn pending_effects(now: Timestamp, subject: &Subject, holder: Uuid) -> Vec<Effect> {
     let Some(operation) = &subject.operation else { return Vec::new() };
     let awake = operation.wake_at.is_some_and(|at| at <= now);
     if !awake || leased_to_another(now, operation, holder) {
         return Vec::new();
     }
-    pending(now, subject)
+    remaining_effects(now, subject)
 }
 
 /// Whether somebody else is carrying this out now.
@@ -192,24 +192,24 @@ pub fn take_lease(now: Timestamp, subject: &mut Subject, lease: Lease, carried_o
 }
 
 /// What is left to do, whoever does it.
-pub(crate) fn pending(now: Timestamp, subject: &Subject) -> Vec<Effect> {
+pub(crate) fn remaining_effects(now: Timestamp, subject: &Subject) -> Vec<Effect> {
     let Some(operation) = &subject.operation else { return Vec::new() };
     match &operation.work {
-        Work::Promotion(promotion) => promotion_pending(now, subject, operation, promotion),
-        Work::Rollback(rollback) => rollback_pending(now, subject, operation, rollback),
-        Work::Repair(repair) => repair_pending(subject, operation, repair),
+        Work::Promotion(promotion) => promotion_effects(now, subject, operation, promotion),
+        Work::Rollback(rollback) => rollback_effects(now, subject, operation, rollback),
+        Work::Repair(repair) => repair_effects(subject, operation, repair),
         Work::LiveDrift(_) => drift_notice(now, subject, operation).into_iter().collect(),
     }
 }
 
-fn promotion_pending(
+fn promotion_effects(
     now: Timestamp,
     subject: &Subject,
     operation: &Operation,
     promotion: &Promotion,
 ) -> Vec<Effect> {
     let untagged = subject.build.iter().filter(|build| !build.tagged).cloned().map(Effect::TagBuild);
-    let owed = match promotion.state {
+    let pending_effects = match promotion.state {
         PromotionState::Pending => {
             let naming: Vec<_> = untagged.collect();
             // A mail names the build tag: it goes out when the name is certain.
@@ -219,16 +219,16 @@ fn promotion_pending(
             untagged.chain(stable_tag(subject)).chain(current_tag(subject, operation)).collect()
         }
         PromotionState::InProgress => {
-            let going_back = promotion.failure.is_some() && !operation.told.contains(&Notice::GoingBack);
+            let going_back = promotion.failure.is_some() && !operation.notified.contains(&Notice::GoingBack);
             let rollout = match operation.rollout() {
                 None => vec![Effect::Prepare],
                 Some((way, rollout)) => {
                     let until = rollout.bake.as_ref().map(|bake| bake.until);
-                    rollout_pending(now, subject, way, rollout, until)
+                    rollout_effects(now, subject, way, rollout, until)
                 }
             };
             // In its own time: the way back does not wait for a notice that cannot be sent.
-            let telling = tells_at(operation).is_some_and(|at| at <= now);
+            let telling = next_notification_at(operation).is_some_and(|at| at <= now);
             let told = (going_back && telling).then_some(Effect::Notify(Notice::GoingBack));
             rollout.into_iter().chain(untagged).chain(told).collect()
         }
@@ -242,35 +242,37 @@ fn promotion_pending(
         }
         PromotionState::Cancelled => Vec::new(),
     };
-    let telling = tells_at(operation).is_some_and(|at| at <= now);
-    owed.into_iter().chain(receipts(promotion).filter(|_| telling)).collect()
+    let telling = next_notification_at(operation).is_some_and(|at| at <= now);
+    pending_effects.into_iter().chain(vote_confirmations(promotion).filter(|_| telling)).collect()
 }
 
 /// How many attempts it takes to give up telling people.
-pub(crate) const LAST_WORDS: u32 = 12;
+pub(crate) const MAX_NOTIFY_FAILURES: u32 = 12;
 
 /// When people are told next of what they are not told yet; none: that was given up.
-fn tells_at(operation: &Operation) -> Option<Timestamp> {
-    (operation.untold < LAST_WORDS).then(|| operation.tell_at.unwrap_or(Timestamp::MIN))
+fn next_notification_at(operation: &Operation) -> Option<Timestamp> {
+    (operation.notify_failures < MAX_NOTIFY_FAILURES).then(|| operation.notify_at.unwrap_or(Timestamp::MIN))
 }
 
 /// When to look again because of what people are not told yet.
-pub(crate) fn telling_at(subject: &Subject) -> Option<Timestamp> {
+pub(crate) fn notification_due_at(subject: &Subject) -> Option<Timestamp> {
     let operation = subject.operation.as_ref()?;
     let promotion = subject.promotion()?;
     let unread = promotion.state == PromotionState::Pending
         && promotion.unreachable.is_none()
         && !promotion.asked.is_empty()
         && subject.policy().is_some_and(|policy| !crate::transition::approved(subject, policy, promotion));
-    (unread || receipts(promotion).next().is_some()).then(|| tells_at(operation)).flatten()
+    (unread || vote_confirmations(promotion).next().is_some())
+        .then(|| next_notification_at(operation))
+        .flatten()
 }
 
 /// Whoever has the mail decides in its reader's name: who did not, learns of it.
-fn receipts(promotion: &Promotion) -> impl Iterator<Item = Effect> {
+fn vote_confirmations(promotion: &Promotion) -> impl Iterator<Item = Effect> {
     let by_link = promotion.votes.iter().filter(|(name, vote)| {
-        matches!(vote.actor, Actor::Link { .. }) && !promotion.receipts.contains(*name)
+        matches!(vote.actor, Actor::Link { .. }) && !promotion.vote_confirmations.contains(*name)
     });
-    by_link.map(|(name, _)| Effect::Receipt(name.clone()))
+    by_link.map(|(name, _)| Effect::ConfirmVote(name.clone()))
 }
 
 /// Of all that nobody was asked for yet.
@@ -307,11 +309,13 @@ fn question(now: Timestamp, subject: &Subject, operation: &Operation, promotion:
     let asked = ask(now, subject, policy, promotion);
     // Of whoever is asked, when they are asked.
     let asks = !asked.is_empty() || !promotion.asked.is_empty();
-    let looks = asks && promotion.unreachable.is_none() && tells_at(operation).is_some_and(|at| at <= now);
-    let told = operation.told.contains(&Notice::OutOfReach);
+    let looks = asks
+        && promotion.unreachable.is_none()
+        && next_notification_at(operation).is_some_and(|at| at <= now);
+    let told = operation.notified.contains(&Notice::Unreachable);
     let notice =
-        (!told && is_out_of_reach(subject, policy, promotion)).then_some(Effect::Notify(Notice::OutOfReach));
-    asked.into_iter().chain(looks.then_some(Effect::Reach)).chain(notice).collect()
+        (!told && is_unreachable(subject, policy, promotion)).then_some(Effect::Notify(Notice::Unreachable));
+    asked.into_iter().chain(looks.then_some(Effect::CheckSubscriptions)).chain(notice).collect()
 }
 
 /// So many burnt links are replaced.
@@ -351,17 +355,17 @@ fn families(subject: &Subject, operation: &Operation) -> impl Iterator<Item = Ef
 }
 
 fn ended(operation: &Operation) -> Option<Effect> {
-    (!operation.told.contains(&Notice::Ended)).then_some(Effect::Notify(Notice::Ended))
+    (!operation.notified.contains(&Notice::Ended)).then_some(Effect::Notify(Notice::Ended))
 }
 
 /// People are told that a pin's tag could not be put.
 fn taken(operation: &Operation) -> Option<Effect> {
-    let untold = operation.tag_taken.is_some() && !operation.told.contains(&Notice::TagTaken);
+    let untold = operation.tag_taken.is_some() && !operation.notified.contains(&Notice::TagTaken);
     untold.then_some(Effect::Notify(Notice::TagTaken))
 }
 
 /// The stable tag, until it is seen to show the pin; and the tag of what is live, if that is what was moved.
-fn repair_pending(subject: &Subject, operation: &Operation, repair: &Repair) -> Vec<Effect> {
+fn repair_effects(subject: &Subject, operation: &Operation, repair: &Repair) -> Vec<Effect> {
     if repair.repaired_at.is_some() {
         return taken(operation).into_iter().collect();
     }
@@ -369,25 +373,26 @@ fn repair_pending(subject: &Subject, operation: &Operation, repair: &Repair) -> 
     let shown = environment.applied == environment.pin.as_ref().map(|pin| pin.number);
     let stable = stable_tag(subject).filter(|_| !shown && environment.tag_taken.is_none());
     // Nobody needs the tag of what is live: it is not tried for ever.
-    let current = current_tag(subject, operation).filter(|_| operation.failures < LAST_WORDS);
+    let current = current_tag(subject, operation).filter(|_| operation.failures < MAX_NOTIFY_FAILURES);
     stable.into_iter().chain(current).collect()
 }
 
 /// People are told once of what lasts, and not again within the hour.
 fn drift_notice(now: Timestamp, subject: &Subject, operation: &Operation) -> Option<Effect> {
-    let owed = drift_notice_at(subject).is_some_and(|at| at <= now);
-    (owed && !operation.told.contains(&Notice::LiveDrift)).then_some(Effect::Notify(Notice::LiveDrift))
+    let pending_effects = drift_notice_at(subject).is_some_and(|at| at <= now);
+    (pending_effects && !operation.notified.contains(&Notice::LiveDrift))
+        .then_some(Effect::Notify(Notice::LiveDrift))
 }
 
 /// When people are told of the drift that this operation reports; none: it is over.
 pub(crate) fn drift_notice_at(subject: &Subject) -> Option<Timestamp> {
     let drift = subject.environment.live_drift.as_ref().filter(|drift| drift.is_open())?;
     let operation = subject.operation.as_ref()?;
-    let reported = operation.id() == drift.id && !operation.told.contains(&Notice::LiveDrift);
+    let reported = operation.id() == drift.id && !operation.notified.contains(&Notice::LiveDrift);
     reported.then(|| drift.notify_at())
 }
 
-fn rollback_pending(
+fn rollback_effects(
     now: Timestamp,
     subject: &Subject,
     operation: &Operation,
@@ -411,13 +416,13 @@ fn rollback_pending(
     let tag = rollback.pin.and_then(|_| stable_tag(subject));
     let services = match rollback.pin {
         Some(_) => Vec::new(),
-        None => rollout_pending(now, subject, Way::There, &rollback.rollout, rollback.preempted_until),
+        None => rollout_effects(now, subject, Way::There, &rollback.rollout, rollback.preempted_until),
     };
     services.into_iter().chain(tag).chain(backup).collect()
 }
 
 /// `until`: what is where it should be is looked at until then, and once more.
-fn rollout_pending(
+fn rollout_effects(
     now: Timestamp,
     subject: &Subject,
     way: Way,
@@ -425,15 +430,15 @@ fn rollout_pending(
     until: Option<Timestamp>,
 ) -> Vec<Effect> {
     let again = |seen: Timestamp| until.is_some_and(|until| look_again(until, now, seen));
-    let mut owed: Vec<Effect> = Vec::new();
+    let mut pending_effects: Vec<Effect> = Vec::new();
     for one in &rollout.services {
         match &one.progress {
-            Progress::Waiting => owed.push(Effect::Deploy(way, one.service.clone())),
+            Progress::Waiting => pending_effects.push(Effect::Deploy(way, one.service.clone())),
             Progress::Deployed | Progress::Returning { .. } => {
-                owed.push(Effect::Follow(way, one.service.clone()))
+                pending_effects.push(Effect::Follow(way, one.service.clone()))
             }
             Progress::Proven { at, .. } | Progress::Unproven { at } if again(*at) => {
-                owed.push(Effect::Follow(way, one.service.clone()))
+                pending_effects.push(Effect::Follow(way, one.service.clone()))
             }
             Progress::Proven { .. }
             | Progress::Unproven { .. }
@@ -447,7 +452,7 @@ fn rollout_pending(
         && endpoints
         && bake.probed_at.is_none_or(again)
     {
-        owed.push(Effect::Probe);
+        pending_effects.push(Effect::Probe);
     }
-    owed
+    pending_effects
 }

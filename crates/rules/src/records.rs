@@ -17,7 +17,7 @@ use crate::live_drift::LiveDrift;
 use crate::name::{ApplicationName, ApproverName, EnvironmentName};
 use crate::one_line::{LONGEST_TEXT, cut};
 use crate::pin_number::PinNumber;
-use crate::reach::Reach;
+use crate::subscription_status::SubscriptionStatus;
 
 mod rollout;
 
@@ -451,10 +451,10 @@ pub struct Promotion {
     pub votes: BTreeMap<ApproverName, Vote>,
     /// Approvers who were told that their link was used.
     #[serde(default)]
-    pub receipts: BTreeSet<ApproverName>,
+    pub vote_confirmations: BTreeSet<ApproverName>,
     /// Approvers whom no mail reaches, as it was when they were asked; none: nobody has looked yet.
     #[serde(default)]
-    pub unreachable: Option<BTreeMap<ApproverName, Reach>>,
+    pub unreachable: Option<BTreeMap<ApproverName, SubscriptionStatus>>,
     /// On its way to the services, where the environment is deployed to.
     pub rollout: Option<Rollout>,
     /// Why that failed, for people.
@@ -567,7 +567,7 @@ pub enum Notice {
     /// It ended, and not well.
     Ended,
     /// Too few of its approvers get mails.
-    OutOfReach,
+    Unreachable,
     /// Services do not run the pin, moved by somebody else.
     LiveDrift,
     /// A pin stands, and its tag is on another image for good.
@@ -617,9 +617,9 @@ pub struct Operation {
     pub lease: Option<Lease>,
     /// What only tells people has a count and a pause of its own: it keeps nothing else waiting.
     #[serde(default)]
-    pub untold: u32,
+    pub notify_failures: u32,
     #[serde(default)]
-    pub tell_at: Option<Timestamp>,
+    pub notify_at: Option<Timestamp>,
     /// Attempts in a row that failed, for the pause before the next.
     pub failures: u32,
     /// What the last of them said, for people.
@@ -628,7 +628,7 @@ pub struct Operation {
     #[serde(default)]
     pub tag_taken: Option<TakenTag>,
     /// What people were told.
-    pub told: BTreeSet<Notice>,
+    pub notified: BTreeSet<Notice>,
     /// It has ended; services whose families nobody has looked at since.
     #[serde(default)]
     pub families: BTreeSet<ServiceName>,
@@ -641,12 +641,12 @@ impl Operation {
             work,
             wake_at: Some(wake_at),
             lease: None,
-            untold: 0,
-            tell_at: None,
+            notify_failures: 0,
+            notify_at: None,
             failures: 0,
             problem: None,
             tag_taken: None,
-            told: BTreeSet::new(),
+            notified: BTreeSet::new(),
             families: BTreeSet::new(),
             version: 0,
         }

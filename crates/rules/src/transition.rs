@@ -16,7 +16,9 @@ use crate::audit::{Actor, AuditRecord, Kind};
 use crate::build_tag::{current, numbered};
 use crate::caller::Caller;
 use crate::containing_index::ContainingIndex;
-use crate::effect::{Effect, LAST_WORDS, Outcome, drift_notice_at, pending, telling_at};
+use crate::effect::{
+    Effect, MAX_NOTIFY_FAILURES, Outcome, drift_notice_at, notification_due_at, remaining_effects,
+};
 use crate::image::{ImageDigest, ImageTag, RepositoryName};
 use crate::one_line::bounded;
 use crate::pin_number::PinNumber;
@@ -121,7 +123,7 @@ struct Transition {
     pause: Option<SignedDuration>,
     /// Something failed: however much of it, that is one more attempt in a row.
     failed: bool,
-    /// Something new was learned: what is owed after it is owed at once.
+    /// Something new was learned: what is pending_effects after it is pending_effects at once.
     learned: bool,
 }
 
@@ -163,20 +165,20 @@ impl Transition {
             }
             Outcome::Asked { approver, token, mail } => promotion::asked(self, approver, token, mail),
             // It keeps nothing else waiting, and says nothing of it.
-            Outcome::Untold(_) => {
+            Outcome::NotifyFailed(_) => {
                 if let Some(operation) = &mut after.operation {
-                    operation.untold = operation.untold.saturating_add(1);
-                    operation.tell_at = Some(self.now + pause_after(operation.untold));
+                    operation.notify_failures = operation.notify_failures.saturating_add(1);
+                    operation.notify_at = Some(self.now + pause_after(operation.notify_failures));
                 }
                 return;
             }
-            Outcome::ReceiptSent(approver) => {
+            Outcome::VoteConfirmed(approver) => {
                 if let Some(promotion) = promotion::promotion(self) {
-                    promotion.receipts.insert(approver.clone());
+                    promotion.vote_confirmations.insert(approver.clone());
                 }
                 return self.told();
             }
-            Outcome::Reached(unreachable) => {
+            Outcome::SubscriptionsChecked(unreachable) => {
                 if let Some(promotion) = promotion::promotion(self) {
                     promotion.unreachable = Some(unreachable.clone());
                 }
@@ -221,8 +223,8 @@ impl Transition {
             }
             Outcome::Notified(notice) => {
                 if let Some(operation) = &mut after.operation {
-                    operation.told.insert(*notice);
-                    (operation.untold, operation.tell_at) = (0, None);
+                    operation.notified.insert(*notice);
+                    (operation.notify_failures, operation.notify_at) = (0, None);
                 }
                 if *notice == Notice::LiveDrift {
                     live_drift::notified(self);
@@ -282,7 +284,7 @@ impl Transition {
 
     fn told(&mut self) {
         if let Some(operation) = &mut self.change.after.operation {
-            (operation.untold, operation.tell_at) = (0, None);
+            (operation.notify_failures, operation.notify_at) = (0, None);
         }
     }
 
@@ -346,7 +348,7 @@ impl Transition {
             Some(Work::LiveDrift(_)) => {}
             None => return,
         }
-        let due = pending(self.now, &self.change.after);
+        let due = remaining_effects(self.now, &self.change.after);
         for effect in &due {
             self.intend(effect);
         }
@@ -359,9 +361,10 @@ impl Transition {
             None => None,
         };
         // It has ended, and somebody is still to be told: that does not go on for ever.
-        let given_up = self.change.after.operation.as_ref().is_some_and(|one| one.failures >= LAST_WORDS);
-        let telling = telling_at(&self.change.after).map(|at| at.max(now));
-        let nothing = due.iter().all(Effect::only_tells);
+        let given_up =
+            self.change.after.operation.as_ref().is_some_and(|one| one.failures >= MAX_NOTIFY_FAILURES);
+        let telling = notification_due_at(&self.change.after).map(|at| at.max(now));
+        let nothing = due.iter().all(Effect::is_notification);
         let later = later.or_else(|| (!nothing && !given_up).then_some(now + LONGEST_PAUSE));
         // Families wait until nobody moves the services.
         let waits = self.change.after.environment.slot.is_some()
@@ -385,7 +388,7 @@ impl Transition {
         };
     }
 
-    /// Whatever tag is owed is recorded with the change that owes it, under today's name: before the registry hears
+    /// Whatever tag is pending_effects is recorded with the change that owes it, under today's name: before the registry hears
     /// of it, and again when the configuration has renamed it meanwhile.
     fn intend(&mut self, effect: &Effect) {
         let Some(policy) = self.change.after.policy() else { return };
@@ -405,8 +408,8 @@ impl Transition {
             Effect::TagBackup { tag, digest } => vec![ours(tag.clone(), digest)],
             Effect::TagCurrent(digest) => vec![ours(current(&policy.name), digest)],
             Effect::Ask(_)
-            | Effect::Reach
-            | Effect::Receipt(_)
+            | Effect::CheckSubscriptions
+            | Effect::ConfirmVote(_)
             | Effect::Prepare
             | Effect::Deploy(..)
             | Effect::Follow(..)

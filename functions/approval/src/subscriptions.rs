@@ -9,8 +9,8 @@ use stablepin_http::{Problem, Request, Response, json as answer};
 use stablepin_reconciler::Topics;
 use stablepin_rules::application::{Application, Approver, MailAddress};
 use stablepin_rules::name::{ApplicationName, ApproverName};
-use stablepin_rules::reach::{Reach, Subscription, filter, wrong};
 use stablepin_rules::shell::shell_quoted;
+use stablepin_rules::subscription_status::{Subscription, SubscriptionStatus, filter, wrong};
 
 use crate::signed::ours;
 
@@ -46,7 +46,7 @@ pub(crate) async fn put(table: &Table, topics: &Topics, request: &Request) -> Re
     let approver = approver(table, request).await?;
     let found = topics.subscriptions().await.map_err(|error| failed(request, &error))?;
     let own: Vec<_> = found.iter().filter(|one| one.is_of(&approver.mail)).collect();
-    if Reach::of(&approver.mail, &found) == Reach::Confirmed {
+    if SubscriptionStatus::of(&approver.mail, &found) == SubscriptionStatus::Confirmed {
         return match wrong_of(topics, &own).await.map_err(|error| failed(request, &error))? {
             None => Ok(shown(&approver, &found)),
             Some((arn, what)) => Err(exposed(&approver, &arn, &what)),
@@ -112,16 +112,16 @@ async fn approver(table: &Table, request: &Request) -> Result<Approver, Problem>
 }
 
 fn shown(approver: &Approver, found: &[Subscription]) -> Response {
-    let reach = Reach::of(&approver.mail, found);
+    let reach = SubscriptionStatus::of(&approver.mail, found);
     let own = found.iter().find(|one| one.is_of(&approver.mail));
     let next = match reach {
-        Reach::Confirmed => Value::Null,
-        Reach::Pending => json!(
+        SubscriptionStatus::Confirmed => Value::Null,
+        SubscriptionStatus::Pending => json!(
             "SNS has mailed a confirmation. Do not click its link, which anybody could undo: send its token to …/subscription/confirmation"
         ),
-        Reach::Missing => json!("PUT …/subscription"),
+        SubscriptionStatus::Missing => json!("PUT …/subscription"),
     };
-    let status = if reach == Reach::Pending { 202 } else { 200 };
+    let status = if reach == SubscriptionStatus::Pending { 202 } else { 200 };
     answer(
         status,
         &json!({

@@ -12,7 +12,7 @@ use stablepin_reconciler::{Clients, Topics, mail};
 use stablepin_rules::application::Application;
 use stablepin_rules::name::ApplicationName;
 use stablepin_rules::one_line::cut;
-use stablepin_rules::reach::{Reach, Subscription, unknown_subscriber, wrong};
+use stablepin_rules::subscription_status::{Subscription, SubscriptionStatus, unknown_subscriber, wrong};
 use stablepin_rules::topic_policy::{TopicRoles, open_to_others};
 
 #[derive(Debug, thiserror::Error)]
@@ -111,8 +111,8 @@ pub(crate) async fn approvers(clients: &Clients, application: &Application) -> R
     };
     let subscriptions = approval_mailer.topics.subscriptions().await?;
     let missing = application.approvers.iter().filter(|one| asked(&one.name)).filter_map(|one| {
-        let reach = Reach::of(&one.mail, &subscriptions);
-        (reach != Reach::Confirmed).then(|| format!("{} {}", one.name, reach.words()))
+        let reach = SubscriptionStatus::of(&one.mail, &subscriptions);
+        (reach != SubscriptionStatus::Confirmed).then(|| format!("{} {}", one.name, reach.words()))
     });
     let about = About::Approvers(application.name.clone());
     tell(clients, &about, Some(&application.name), &missing.collect()).await

@@ -399,7 +399,7 @@ impl<'a> Service<'a> {
 
     /// It is there, but not to be described: `failures[]` says `ACCESS`.
     #[track_caller]
-    pub fn is_out_of_reach(&self) -> &Self {
+    pub fn is_unreachable(&self) -> &Self {
         self.with(|service, _| service.out_of_reach = true);
         self
     }

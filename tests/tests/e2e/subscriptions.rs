@@ -295,7 +295,7 @@ fn an_approver_is_told_that_the_link_was_used() {
     assert_eq!(link.approve().status, 200);
     let receipt = until("the receipt", || {
         app.tick();
-        app.receipts("lead").pop()
+        app.vote_confirmations("lead").pop()
     });
     assert!(
         receipt.body.contains(&digest) && receipt.body.contains("was approved in your name"),
@@ -303,7 +303,7 @@ fn an_approver_is_told_that_the_link_was_used() {
     );
     assert!(!receipt.body.contains(&link.token) && receipt.link().is_none(), "{receipt}");
     app.tick();
-    assert_eq!(app.receipts("lead").len(), 1);
+    assert_eq!(app.vote_confirmations("lead").len(), 1);
 }
 
 /// Of two topics one is gone: the mail comes once, by the one that its address is subscribed to.

@@ -2,7 +2,7 @@
 
 use aws_sdk_sns::error::ProvideErrorMetadata;
 use stablepin_rules::application::MailAddress;
-use stablepin_rules::reach::{Attributes, Subscription, filter};
+use stablepin_rules::subscription_status::{Attributes, Subscription, filter};
 
 use super::{Sns, SnsError};
 use crate::failed_call::FailedCall;

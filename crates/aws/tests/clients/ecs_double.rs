@@ -140,7 +140,7 @@ async fn what_is_refused_is_understood() {
     web.is_deleted();
     let gone = door.start("prod", "web", &revision(&ecs, 3)).await.unwrap_err();
     assert!(matches!(gone, EcsError::ServiceNotActive { .. }));
-    web.is_out_of_reach();
+    web.is_unreachable();
     let hidden = door.services("prod", &["web".to_owned()]).await.unwrap_err();
     assert!(matches!(hidden, EcsError::LeftOut { .. }), "{hidden}");
 

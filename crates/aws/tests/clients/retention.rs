@@ -467,7 +467,7 @@ async fn what_was_live_is_what_a_rollback_noted_of_its_services() {
                     "pin": {"NULL": true},
                 }}}},
                 "wake_at": {"NULL": true}, "lease": {"NULL": true}, "failures": {"N": "0"},
-                "problem": {"NULL": true}, "told": {"L": []}, "version": {"N": "3"},
+                "problem": {"NULL": true}, "notified": {"L": []}, "version": {"N": "3"},
             }},
         }},
     });

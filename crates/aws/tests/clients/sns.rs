@@ -1,7 +1,7 @@
 use stablepin_aws::sns::{ConfirmError, Sns, SnsError};
 use stablepin_rules::application::{Approver, MailAddress};
 use stablepin_rules::name::ApproverName;
-use stablepin_rules::reach::{Attributes, Subscription};
+use stablepin_rules::subscription_status::{Attributes, Subscription};
 
 use crate::wire::{Wire, bytes, chain, error, xml_error};
 

@@ -15,7 +15,7 @@ pub(super) async fn notify(clients: &Clients, subject: &Subject, notice: Notice)
     match verify.sns.notify(&verify.topic_arn, &told.mail.subject, &chat, &told.mail.body).await {
         Ok(_) => Outcome::Notified(notice),
         // It keeps nothing else waiting.
-        Err(error) if notice == Notice::GoingBack => Outcome::Untold(words(&error)),
+        Err(error) if notice == Notice::GoingBack => Outcome::NotifyFailed(words(&error)),
         Err(error) => problem(&error),
     }
 }

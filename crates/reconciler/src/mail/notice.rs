@@ -27,7 +27,7 @@ pub fn notice(subject: &Subject, notice: Notice) -> Option<Told> {
     let operation = subject.operation.as_ref()?;
     let words = match (&operation.work, notice) {
         (_, Notice::TagTaken) => tag_taken(subject, operation.tag_taken.as_ref()?),
-        (Work::Promotion(promotion), Notice::OutOfReach) => out_of_reach(subject, promotion)?,
+        (Work::Promotion(promotion), Notice::Unreachable) => out_of_reach(subject, promotion)?,
         (Work::Promotion(promotion), _) => of_promotion(subject, promotion, notice)?,
         (Work::Rollback(rollback), _) => of_rollback(subject, rollback, notice)?,
         (Work::LiveDrift(_), _) => live_drift(subject)?,
@@ -187,7 +187,7 @@ fn of_promotion(subject: &Subject, promotion: &Promotion, notice: Notice) -> Opt
     let (failure, reason) = (promotion.failure.as_deref(), promotion.reason.as_deref());
     let why = match notice {
         Notice::GoingBack => failure.or(reason),
-        Notice::Ended | Notice::OutOfReach | Notice::LiveDrift | Notice::TagTaken => reason.or(failure),
+        Notice::Ended | Notice::Unreachable | Notice::LiveDrift | Notice::TagTaken => reason.or(failure),
     };
     let why = why.unwrap_or("no reason is known");
     let rolling_back = subject.environment.slot.as_ref().is_some_and(|slot| slot.kind == SlotKind::Rollback);
@@ -236,7 +236,7 @@ fn of_promotion(subject: &Subject, promotion: &Promotion, notice: Notice) -> Opt
             | PromotionState::Completed
             | PromotionState::Cancelled,
         )
-        | (Notice::OutOfReach | Notice::LiveDrift | Notice::TagTaken, _) => None,
+        | (Notice::Unreachable | Notice::LiveDrift | Notice::TagTaken, _) => None,
     }
 }
 
@@ -267,7 +267,7 @@ fn of_rollback(subject: &Subject, rollback: &Rollback, notice: Notice) -> Option
         (Notice::Ended, RollbackState::Incomplete) => ("a rollback is not proven", "rollback-incomplete"),
         (Notice::Ended, RollbackState::Failed) => ("a rollback failed", "rollback-failed"),
         (Notice::Ended, RollbackState::Requested | RollbackState::InProgress | RollbackState::Completed)
-        | (Notice::GoingBack | Notice::OutOfReach | Notice::LiveDrift | Notice::TagTaken, _) => return None,
+        | (Notice::GoingBack | Notice::Unreachable | Notice::LiveDrift | Notice::TagTaken, _) => return None,
     };
     let target = &rollback.target;
     let why = rollback.reason.as_deref().unwrap_or("no reason is known");

@@ -8,12 +8,12 @@ use stablepin_rules::commit::Commit;
 use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_rules::live_drift::{Deviation, LiveDrift};
 use stablepin_rules::pin_number::PinNumber;
-use stablepin_rules::reach::Reach;
 use stablepin_rules::records::{
     Asked, Configuration, Destination, DriftReport, Environment, Freeze, Hold, Live, NotPut, Notice,
     Occurrence, Operation, OperationId, Pin, Progress, PromotionState, Rollback, RollbackState, Rollout,
     ServiceRollout, Slot, SlotKind, TakenTag, Target, TokenHash, Verdict, Vote, Work,
 };
+use stablepin_rules::subscription_status::SubscriptionStatus;
 use stablepin_rules::transition::{Input, Opening, transition};
 
 use super::*;
@@ -838,7 +838,7 @@ fn voted(verdict: Verdict, reason: Option<&str>) -> Subject {
 
 #[test]
 fn the_receipt_of_an_approval() {
-    let Mail { subject, body } = receipt(&voted(Verdict::Approve, None), &lead()).unwrap();
+    let Mail { subject, body } = vote_confirmation(&voted(Verdict::Approve, None), &lead()).unwrap();
     assert_snapshot!(format!("Subject: {subject}\n\n{body}"), @"
     Subject: Your link was used: web production approved, production-20250717-143052-a1b2c3d4
 
@@ -859,7 +859,8 @@ fn the_receipt_of_an_approval() {
 
 #[test]
 fn the_receipt_of_a_rejection_keeps_its_reason_in_line() {
-    let Mail { subject, body } = receipt(&voted(Verdict::Reject, Some("late\r\nBcc: x")), &lead()).unwrap();
+    let Mail { subject, body } =
+        vote_confirmation(&voted(Verdict::Reject, Some("late\r\nBcc: x")), &lead()).unwrap();
     assert_snapshot!(format!("Subject: {subject}\n\n{body}"), @"
     Subject: Your link was used: web production rejected, production-20250717-143052-a1b2c3d4
 
@@ -883,7 +884,7 @@ fn a_signed_decision_has_no_receipt() {
     let mut subject = voted(Verdict::Approve, None);
     let vote = promotion(&mut subject).votes.get_mut(&lead()).unwrap();
     vote.actor = Actor::Principal { arn: "arn:aws:iam::111122223333:role/lead".to_owned() };
-    assert_eq!(receipt(&subject, &lead()), None);
+    assert_eq!(vote_confirmation(&subject, &lead()), None);
 }
 
 #[test]
@@ -921,8 +922,9 @@ fn notice_of_a_taken_tag_names_the_tag_its_image_and_who_put_it() {
 fn approvers_out_of_reach() {
     let mut subject = pushed(application("web", "production"), "main", |_| {});
     let second = ApproverName::parse("second").unwrap();
-    promotion(&mut subject).unreachable = Some([(lead(), Reach::Missing), (second, Reach::Pending)].into());
-    let told = notice(&subject, Notice::OutOfReach).unwrap();
+    promotion(&mut subject).unreachable =
+        Some([(lead(), SubscriptionStatus::Missing), (second, SubscriptionStatus::Pending)].into());
+    let told = notice(&subject, Notice::Unreachable).unwrap();
     assert_snapshot!(format!("Subject: {}\n\n{}", told.mail.subject, told.mail.body), @"
     Subject: web production: approvers cannot be reached
 

@@ -74,7 +74,7 @@ pub(super) fn tick(transition: &mut Transition) {
 }
 
 pub(super) fn settle(transition: &mut Transition) {
-    let there = crate::effect::pending(transition.now, &transition.change.after).is_empty();
+    let there = crate::effect::remaining_effects(transition.now, &transition.change.after).is_empty();
     if there {
         let current = transition.change.after.environment.current.as_ref().filter(|current| !current.tagged);
         let not_put = |one: &Operation| {

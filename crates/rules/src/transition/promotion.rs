@@ -154,7 +154,7 @@ pub(super) fn open(transition: &mut Transition, opening: &Opening) -> Result<(),
         ask_at,
         asked: Default::default(),
         votes: Default::default(),
-        receipts: Default::default(),
+        vote_confirmations: Default::default(),
         unreachable: None,
         rollout: None,
         failure: None,
@@ -452,7 +452,7 @@ pub(super) fn next_look(now: Timestamp, promotion: &Promotion, subject: &Subject
                 expiry
             })
         }
-        // The pin is set, only its tags are owed: those are tried after longer and longer pauses.
+        // The pin is set, only its tags are pending_effects: those are tried after longer and longer pauses.
         PromotionState::InProgress if promotion.pin.is_some() => Some(now + LONGEST_PAUSE),
         PromotionState::InProgress => {
             let soon = now + SignedDuration::from_mins(1);

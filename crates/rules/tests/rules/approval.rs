@@ -5,11 +5,11 @@ use stablepin_rules::application::{FourEyes, MailAddress, Principal};
 use stablepin_rules::audit::Actor;
 use stablepin_rules::caller::Caller;
 use stablepin_rules::code::MOST_WRONG_CODES;
-use stablepin_rules::effect::{Effect, Outcome, owed};
+use stablepin_rules::effect::{Effect, Outcome, pending_effects};
 use stablepin_rules::facts::facts;
-use stablepin_rules::reach::Reach;
 use stablepin_rules::records::{CodeHash, Notice, OperationId, PromotionState, Verdict};
 use stablepin_rules::refusal::Refusal;
+use stablepin_rules::subscription_status::SubscriptionStatus;
 use stablepin_rules::transition::{Decision, Input, may_decide, transition};
 
 use crate::world::{World, application, approver, start};
@@ -63,7 +63,10 @@ fn rule_5_five_wrong_codes_burn_the_link_and_another_is_mailed() {
     assert_eq!(state(&world, id), PromotionState::Pending);
 
     let holder = world.uuid();
-    assert_eq!(owed(world.now, &world.subject(Some(id), None), holder), [Effect::Ask(approver("lead"))]);
+    assert_eq!(
+        pending_effects(world.now, &world.subject(Some(id), None), holder),
+        [Effect::Ask(approver("lead"))]
+    );
     world.settle();
     assert_ne!(world.token(id, "lead").unwrap().hash, first.hash);
     world.vote(id, "lead", Verdict::Approve).unwrap();
@@ -145,7 +148,7 @@ fn who_has_not_decided_is_reminded_once() {
     let first = world.token(id, "second").unwrap();
     let due = |world: &mut World| {
         let holder = world.uuid();
-        owed(world.now, &world.subject(Some(id), None), holder)
+        pending_effects(world.now, &world.subject(Some(id), None), holder)
     };
     world.wait(44 * 60);
     assert_eq!(due(&mut world), []);
@@ -168,7 +171,7 @@ fn nobody_is_reminded_of_a_build_that_is_not_the_newest() {
     world.settle();
     world.wait(46 * 60);
     let holder = world.uuid();
-    assert_eq!(owed(world.now, &world.subject(Some(id), None), holder), []);
+    assert_eq!(pending_effects(world.now, &world.subject(Some(id), None), holder), []);
 }
 
 /// Who has the link decides in its reader's name: whoever did not click learns of it.
@@ -177,14 +180,14 @@ fn whose_link_was_used_is_told_once() {
     for verdict in [Verdict::Approve, Verdict::Reject] {
         let (mut world, id) = asked(ONE);
         world.vote(id, "lead", verdict).unwrap();
-        let receipts = |world: &mut World| {
+        let vote_confirmations = |world: &mut World| {
             let holder = world.uuid();
-            let owed = owed(world.now, &world.subject(Some(id), None), holder);
-            owed.into_iter().filter(|effect| matches!(effect, Effect::Receipt(_))).collect::<Vec<_>>()
+            let owed = pending_effects(world.now, &world.subject(Some(id), None), holder);
+            owed.into_iter().filter(|effect| matches!(effect, Effect::ConfirmVote(_))).collect::<Vec<_>>()
         };
-        assert_eq!(receipts(&mut world), [Effect::Receipt(approver("lead"))], "{verdict:?}");
+        assert_eq!(vote_confirmations(&mut world), [Effect::ConfirmVote(approver("lead"))], "{verdict:?}");
         world.settle();
-        assert_eq!(receipts(&mut world), []);
+        assert_eq!(vote_confirmations(&mut world), []);
         assert_eq!(world.operations[&id].wake_at, None, "and then it is over");
     }
 }
@@ -201,7 +204,7 @@ fn whoever_signed_used_no_link() {
     };
     world.observe(Some(id), None, &[Input::Decision(decision)]).unwrap();
     let holder = world.uuid();
-    assert_eq!(owed(world.now, &world.subject(Some(id), None), holder), []);
+    assert_eq!(pending_effects(world.now, &world.subject(Some(id), None), holder), []);
 }
 
 /// The builds whose approvers were mailed, of so many pushes in a row.
@@ -255,17 +258,17 @@ fn pushes_now_and_then_are_all_asked_for() {
 /// Said at once, once; and mails go out all the same.
 #[test]
 fn approvers_out_of_reach_are_told_of_when_they_are_too_few() {
-    let told = |unreachable: &[(&str, Reach)]| {
+    let told = |unreachable: &[(&str, SubscriptionStatus)]| {
         let mut world = World::new(application(TWO, ""));
         world.unreachable = unreachable.iter().map(|(name, reach)| (approver(name), *reach)).collect();
         let id = world.push(0, 1).unwrap();
         world.settle();
         assert!(world.token(id, "lead").is_some(), "a mail may come through all the same");
-        world.operations[&id].told.contains(&Notice::OutOfReach)
+        world.operations[&id].notified.contains(&Notice::Unreachable)
     };
     assert!(!told(&[]));
-    assert!(told(&[("second", Reach::Missing)]), "two of two are needed");
-    assert!(told(&[("lead", Reach::Pending), ("second", Reach::Missing)]));
+    assert!(told(&[("second", SubscriptionStatus::Missing)]), "two of two are needed");
+    assert!(told(&[("lead", SubscriptionStatus::Pending), ("second", SubscriptionStatus::Missing)]));
 }
 
 /// The registry does not say who pushed; CloudTrail does, minutes later.
@@ -330,12 +333,12 @@ fn rule_5_the_vote_of_whoever_pushed_it_counts_no_more() {
 fn what_is_not_told_holds_nothing_back_and_is_given_up() {
     let (mut world, id) = asked(ONE);
     world.vote(id, "lead", Verdict::Approve).unwrap();
-    let untold = || Input::Outcome(Outcome::Untold("throttled".to_owned()));
+    let untold = || Input::Outcome(Outcome::NotifyFailed("throttled".to_owned()));
     world.observe(Some(id), None, &[untold()]).unwrap();
     let operation = &world.operations[&id];
-    assert_eq!((operation.failures, operation.problem.as_deref(), operation.untold), (0, None, 1));
+    assert_eq!((operation.failures, operation.problem.as_deref(), operation.notify_failures), (0, None, 1));
     let holder = world.uuid();
-    let owed_now = owed(world.now, &world.subject(Some(id), None), holder);
+    let owed_now = pending_effects(world.now, &world.subject(Some(id), None), holder);
     assert!(matches!(owed_now[..], [Effect::TagStable(_)]), "the tag is put now: {owed_now:?}");
     let pin = world.environment.pin.as_ref().unwrap().number;
     world.observe(Some(id), None, &[Input::Outcome(Outcome::StableTagged(pin))]).unwrap();
@@ -363,7 +366,10 @@ fn rule_5_a_link_is_its_addresss() {
     assert_eq!(refused, Err(Refusal::LinkReplaced { approver: approver("lead") }));
     world.observe(Some(id), None, &[Input::Nudge]).unwrap();
     let holder = world.uuid();
-    assert_eq!(owed(world.now, &world.subject(Some(id), None), holder), [Effect::Ask(approver("lead"))]);
+    assert_eq!(
+        pending_effects(world.now, &world.subject(Some(id), None), holder),
+        [Effect::Ask(approver("lead"))]
+    );
 }
 
 /// The newest of a storm ends before anybody was asked for it: then the one before it is.

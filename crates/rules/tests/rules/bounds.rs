@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use stablepin_rules::application::{FourEyes, Principal, ServiceName};
 use stablepin_rules::caller::{Caller, MORE_PUSHERS, MOST_PUSHERS};
-use stablepin_rules::effect::{Effect, Outcome, Seen, owed};
+use stablepin_rules::effect::{Effect, Outcome, Seen, pending_effects};
 use stablepin_rules::image::ImageDigest;
 use stablepin_rules::live_drift::Deviation;
 use stablepin_rules::one_line::LONGEST_TEXT;
@@ -110,7 +110,7 @@ fn words_of_others_are_cut() {
     world.observe(Some(id), None, &[Input::Outcome(Outcome::Problem(just.clone()))]).unwrap();
     assert_eq!(world.operations[&id].problem, Some(just), "at the bound, all of it");
     let holder = world.uuid();
-    let due = owed(world.now, &world.subject(Some(id), None), holder);
+    let due = pending_effects(world.now, &world.subject(Some(id), None), holder);
     assert!(!due.iter().any(|effect| matches!(effect, Effect::TagBuild(_))), "it goes on: {due:?}");
 }
 

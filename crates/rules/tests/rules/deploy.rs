@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use proptest::prelude::*;
 use stablepin_rules::application::ServiceName;
 use stablepin_rules::audit::{Actor, Kind};
-use stablepin_rules::effect::{Effect, Outcome, Seen, owed};
+use stablepin_rules::effect::{Effect, Outcome, Seen, pending_effects};
 use stablepin_rules::records::{
     Destination, Notice, OperationId, Progress, Promotion, PromotionState, RollbackState, SlotKind, Verdict,
     Way, Work,
@@ -123,7 +123,7 @@ fn what_is_broken_goes_back_to_the_pin_by_itself_and_is_told() {
     let said = promotion(&world, bad).reason.unwrap();
     assert!(said.contains("circuit breaker: task failed to start") && said.contains("is back"), "{said}");
     assert!(world.environment.hold.is_some() && world.environment.rolled_back_from.contains(&digest(2)));
-    assert_eq!(world.operations[&bad].told, [Notice::GoingBack, Notice::Ended].into());
+    assert_eq!(world.operations[&bad].notified, [Notice::GoingBack, Notice::Ended].into());
     check(&world);
 }
 
@@ -296,7 +296,7 @@ fn scaled_to_zero_everywhere_proves_nothing() {
     assert!(promotion(&world, id).reason.unwrap().starts_with("nothing proven"));
     assert_eq!(world.environment.hold.as_ref().map(|hold| hold.by), Some(id), "held");
     world.settle();
-    assert_eq!(world.operations[&id].told, [Notice::Ended].into());
+    assert_eq!(world.operations[&id].notified, [Notice::Ended].into());
 }
 
 #[test]
@@ -343,7 +343,7 @@ fn one_that_is_scaled_up_while_it_bakes_and_is_broken_sends_it_back() {
     while promotion(&world, id).rollout.unwrap().bake.is_none() {
         world.tick(id);
         let web = service(&world, 0);
-        let owed = owed(world.now, &world.subject(Some(id), None), world.uuid());
+        let owed = pending_effects(world.now, &world.subject(Some(id), None), world.uuid());
         assert!(!owed.contains(&Effect::Follow(Way::There, worker.clone())), "it has not begun to bake");
         world.observe(Some(id), None, &[heard(&web, Seen::Proven { tasks: 1 })]).unwrap();
     }
@@ -474,7 +474,7 @@ fn a_bake_whose_last_look_keeps_failing_goes_back() {
     assert!(promotion(&world, id).failure.unwrap().contains("could not be looked at again"));
     world.settle();
     assert_eq!((running(&world), state(&world, id)), (vec![1], PromotionState::RolledBack));
-    assert_eq!(world.operations[&id].told, [Notice::GoingBack, Notice::Ended].into());
+    assert_eq!(world.operations[&id].notified, [Notice::GoingBack, Notice::Ended].into());
 }
 
 #[test]
@@ -908,7 +908,7 @@ fn refused_release_ends_untouched_at_the_second_try() {
         assert_eq!((world.environment.hold.clone(), world.environment.slot.clone()), (None, None));
         assert!(world.environment.rolled_back_from.is_empty() && promotion(&world, id).is_untouched());
         world.settle();
-        assert_eq!(world.operations[&id].told, [Notice::Ended].into(), "nothing goes back");
+        assert_eq!(world.operations[&id].notified, [Notice::Ended].into(), "nothing goes back");
         check(&world);
     }
 }
@@ -1064,22 +1064,22 @@ fn way_back_does_not_wait_for_its_notice() {
     let id = deployed_everywhere(&mut world, 1, 2);
     let broken = Seen::Failed { reason: "it crashes".to_owned() };
     world.observe(Some(id), None, &[heard(&service(&world, 0), broken)]).unwrap();
-    let untold = Input::Outcome(Outcome::Untold("AuthorizationError".to_owned()));
+    let untold = Input::Outcome(Outcome::NotifyFailed("AuthorizationError".to_owned()));
     world.observe(Some(id), None, &[untold]).unwrap();
     let operation = world.operations[&id].clone();
-    assert_eq!((operation.failures, operation.problem, operation.untold), (0, None, 1));
-    let owed = owed(world.now, &world.subject(Some(id), None), world.uuid());
+    assert_eq!((operation.failures, operation.problem, operation.notify_failures), (0, None, 1));
+    let owed = pending_effects(world.now, &world.subject(Some(id), None), world.uuid());
     assert_eq!(owed, [Effect::Deploy(Way::Back, service(&world, 0))]);
     world.wait(60);
     world.settle();
-    assert_eq!(world.operations[&id].told, [Notice::GoingBack, Notice::Ended].into());
+    assert_eq!(world.operations[&id].notified, [Notice::GoingBack, Notice::Ended].into());
 }
 
 /// However an operation ends, each of its services' families is put right, once.
 #[test]
 fn families_are_put_right_when_an_operation_has_ended() {
     let restores = |world: &World, id| {
-        let all = owed(world.now, &world.subject(Some(id), None), uuid::Uuid::nil());
+        let all = pending_effects(world.now, &world.subject(Some(id), None), uuid::Uuid::nil());
         all.into_iter().filter(|effect| matches!(effect, Effect::RestoreFamily(_))).count()
     };
     let mut world = World::new(deployed(ONE, BOTH));

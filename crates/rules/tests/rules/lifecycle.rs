@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 use stablepin_rules::audit::Actor;
-use stablepin_rules::effect::{Effect, Outcome, Seen, owed};
+use stablepin_rules::effect::{Effect, Outcome, Seen, pending_effects};
 use stablepin_rules::image::ImageTag;
 use stablepin_rules::name::ApproverName;
 use stablepin_rules::records::{
@@ -198,15 +198,15 @@ fn names_are_tried_until_one_is_free() {
 fn a_mail_names_the_build_so_it_waits_for_the_name() {
     let mut world = World::new(application(TWO, ""));
     let id = world.push(0, 1).unwrap();
-    let owes = |world: &World| owed(world.now, &world.subject(Some(id), None), Uuid::nil());
+    let owes = |world: &World| pending_effects(world.now, &world.subject(Some(id), None), Uuid::nil());
     assert!(matches!(owes(&world)[..], [Effect::TagBuild(_)]));
     world.observe(Some(id), None, &[Input::Outcome(Outcome::BuildTagged)]).unwrap();
     let [lead, second] = ["lead", "second"].map(|name| Effect::Ask(approver(name)));
-    assert_eq!(owes(&world), [lead, second.clone(), Effect::Reach]);
+    assert_eq!(owes(&world), [lead, second.clone(), Effect::CheckSubscriptions]);
     let token = TokenHash("a".repeat(64));
     let asked = Outcome::Asked { approver: approver("lead"), token, mail: "lead@example.com".to_owned() };
     world.observe(Some(id), None, &[Input::Outcome(asked)]).unwrap();
-    assert_eq!(owes(&world), [second, Effect::Reach]);
+    assert_eq!(owes(&world), [second, Effect::CheckSubscriptions]);
 }
 
 fn fail(world: &mut World, id: OperationId, times: usize) -> i64 {
@@ -504,7 +504,7 @@ fn a_build_whose_image_was_deleted_gets_its_build_tag_again_when_it_is_pushed_ag
     world.tags.remove(&named.tag());
     let again = world.push(900, 1).unwrap();
     let build = &world.builds[&digest(1)];
-    let owes = owed(world.now, &world.subject(Some(again), None), Uuid::nil());
+    let owes = pending_effects(world.now, &world.subject(Some(again), None), Uuid::nil());
     assert_eq!(owes, [Effect::TagBuild(build.clone())], "its approver is asked when it has its name again");
     assert!(world.intents.contains(&(named.tag(), digest(1))), "recorded before it is put");
     world.settle();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 use stablepin_rules::application::Deploy;
 use stablepin_rules::audit::Kind;
-use stablepin_rules::effect::{Effect, owed};
+use stablepin_rules::effect::{Effect, pending_effects};
 use stablepin_rules::live_drift::{Deviation, LiveDrift};
 use stablepin_rules::records::{Hold, Notice, OperationId, Verdict, Way, Work};
 use stablepin_rules::transition::{Input, LiveSeen};
@@ -65,7 +65,7 @@ fn reports(world: &World) -> Vec<OperationId> {
 fn told(world: &mut World) -> usize {
     let mut told = 0;
     for id in reports(world) {
-        let notices = owed(world.now, &world.subject(Some(id), None), Uuid::nil());
+        let notices = pending_effects(world.now, &world.subject(Some(id), None), Uuid::nil());
         for effect in notices {
             assert_eq!(effect, Effect::Notify(Notice::LiveDrift));
             let outcome = world.take_effect(id, &effect);

@@ -21,7 +21,7 @@ mod world;
 use jiff::SignedDuration;
 use proptest::prelude::*;
 use stablepin_rules::audit::Kind;
-use stablepin_rules::effect::{Effect, Outcome, Seen, owed};
+use stablepin_rules::effect::{Effect, Outcome, Seen, pending_effects};
 use stablepin_rules::image::ImageTag;
 use stablepin_rules::records::{OperationId, PromotionState, RollbackState, TokenHash, Verdict, Way, Work};
 use stablepin_rules::refusal::Refusal;
@@ -686,7 +686,7 @@ fn a_failing_effect_is_tried_again_after_longer_and_longer() {
         pauses.push((wake - world.now).get_seconds() / 60);
         // A tick before that changes nothing.
         world.tick(id);
-        assert_eq!(owed(world.now, &world.subject(Some(id), None), Uuid::nil()), []);
+        assert_eq!(pending_effects(world.now, &world.subject(Some(id), None), Uuid::nil()), []);
         world.now = wake;
     }
     assert_eq!(pauses, [1, 2, 4, 8, 16, 16]);

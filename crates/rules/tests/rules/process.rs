@@ -2,7 +2,7 @@
 //! which may be stale, loses races, carries out one effect after the other, and may die before or after each.
 
 use jiff::{SignedDuration, Timestamp};
-use stablepin_rules::effect::{Effect, Outcome, leased_to_another, owed, take_lease};
+use stablepin_rules::effect::{Effect, Outcome, leased_to_another, pending_effects, take_lease};
 use stablepin_rules::image::ImageDigest;
 use stablepin_rules::records::{Lease, OperationId, Subject};
 use stablepin_rules::refusal::Refusal;
@@ -125,7 +125,7 @@ impl Process {
             Ok(change) => change,
             Err(refusal) => return Turn::Refused(refusal),
         };
-        let owed_now = owed(now, &change.after, self.holder);
+        let owed_now = pending_effects(now, &change.after, self.holder);
         let lease = Lease { holder: self.holder, until: self.until };
         take_lease(now, &mut change.after, lease, &owed_now);
         if let Some(occurrence) = &change.opened
@@ -158,8 +158,8 @@ impl Process {
         self.observed.clear();
         // What only tells people, or comes after the end, makes no difference to anything else: it takes no turn of its
         // own.
-        let aside = |effect: &Effect| effect.only_tells() || matches!(effect, Effect::RestoreFamily(_));
-        let owed = owed(now, &self.subject, self.holder);
+        let aside = |effect: &Effect| effect.is_notification() || matches!(effect, Effect::RestoreFamily(_));
+        let owed = pending_effects(now, &self.subject, self.holder);
         let (told, owed): (Vec<_>, Vec<_>) = owed.into_iter().partition(aside);
         for effect in &told {
             self.carry_out(world, effect, Fault::None);

@@ -188,7 +188,7 @@ proptest! {
         let ids: Vec<_> = world.operations.keys().copied().collect();
         for id in ids {
             let before = world.subject(Some(id), None);
-            for effect in stablepin_rules::effect::owed(world.now, &before, world.uuid()) {
+            for effect in stablepin_rules::effect::pending_effects(world.now, &before, world.uuid()) {
                 let heard = vec![Input::Outcome(world.take_effect(id, &effect))];
                 let once = transition(world.now, &before, &heard).unwrap();
                 let twice = transition(world.now, &once.after, &heard).unwrap();

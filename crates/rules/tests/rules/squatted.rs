@@ -1,7 +1,7 @@
 //! A pin's numbered tag that another image has, in a repository where no tag moves.
 
 use stablepin_rules::build_tag::numbered;
-use stablepin_rules::effect::owed;
+use stablepin_rules::effect::pending_effects;
 use stablepin_rules::image::ImageTag;
 use stablepin_rules::pin_number::PinNumber;
 use stablepin_rules::records::{Notice, OperationId, PromotionState, RollbackState, Verdict, Work};
@@ -20,14 +20,14 @@ fn immutable() -> World {
 }
 
 fn told(world: &World) -> usize {
-    world.operations.values().filter(|operation| operation.told.contains(&Notice::TagTaken)).count()
+    world.operations.values().filter(|operation| operation.notified.contains(&Notice::TagTaken)).count()
 }
 
 /// Nothing is owed any more, and nobody looks again.
 fn is_quiet(world: &mut World, id: OperationId) -> bool {
     let holder = world.uuid();
     world.wait(3600);
-    owed(world.now, &world.subject(Some(id), None), holder).is_empty()
+    pending_effects(world.now, &world.subject(Some(id), None), holder).is_empty()
         && world.operations[&id].wake_at.is_none()
 }
 

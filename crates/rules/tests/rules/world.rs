@@ -7,15 +7,15 @@ use jiff::{SignedDuration, Timestamp};
 use stablepin_rules::application::{Application, ServiceName};
 use stablepin_rules::audit::{Actor, AuditRecord, Kind};
 use stablepin_rules::build_tag::numbered;
-use stablepin_rules::effect::{Effect, Outcome, Seen, owed, take_lease};
+use stablepin_rules::effect::{Effect, Outcome, Seen, pending_effects, take_lease};
 use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_rules::name::{ApproverName, EnvironmentName};
-use stablepin_rules::reach::Reach;
 use stablepin_rules::records::{
     Build, CodeHash, Configuration, Environment, Lease, Live, NotPut, Occurrence, Operation, OperationId,
     Pin, PromotionState, ServiceRollout, Started, Subject, TakenTag, Token, TokenHash, Verdict, Way, Work,
 };
 use stablepin_rules::refusal::Refusal;
+use stablepin_rules::subscription_status::SubscriptionStatus;
 use stablepin_rules::target::{To, intended, resolve};
 use stablepin_rules::transition::{
     Change, Decision, Drifted, Form, Input, Opening, RollbackRequest, joined, transition,
@@ -127,7 +127,7 @@ pub(crate) struct World {
     pub(crate) breaker: bool,
     /// The endpoints answer only these.
     /// Approvers whom no mail reaches.
-    pub(crate) unreachable: BTreeMap<ApproverName, Reach>,
+    pub(crate) unreachable: BTreeMap<ApproverName, SubscriptionStatus>,
     pub(crate) dumb: BTreeSet<ImageDigest>,
     pub(crate) flights: Vec<Flight>,
     ids: u128,
@@ -389,14 +389,14 @@ impl World {
     /// What is owed by an operation now, begun by somebody, and not arrived.
     pub(crate) fn begin(&mut self, operation: OperationId) {
         let lease = Lease { holder: self.uuid(), until: self.now + LEASE };
-        let told = owed(self.now, &self.subject(Some(operation), None), lease.holder)
+        let told = pending_effects(self.now, &self.subject(Some(operation), None), lease.holder)
             .into_iter()
-            .filter(Effect::only_tells);
+            .filter(Effect::is_notification);
         let told: Vec<_> = told.map(|effect| Input::Outcome(self.take_effect(operation, &effect))).collect();
         if !told.is_empty() {
             self.observe(Some(operation), None, &told).unwrap();
         }
-        let owed = owed(self.now, &self.subject(Some(operation), None), lease.holder);
+        let owed = pending_effects(self.now, &self.subject(Some(operation), None), lease.holder);
         if !owed.is_empty() {
             let until = lease.until;
             self.lease(operation, lease, &owed);
@@ -438,8 +438,8 @@ impl World {
             Effect::TagBackup { tag, digest } => Some((tag.clone(), digest)),
             Effect::TagCurrent(digest) => Some((ImageTag::parse("production-current").unwrap(), digest)),
             Effect::Ask(_)
-            | Effect::Reach
-            | Effect::Receipt(_)
+            | Effect::CheckSubscriptions
+            | Effect::ConfirmVote(_)
             | Effect::Prepare
             | Effect::Deploy(..)
             | Effect::Follow(..)
@@ -524,8 +524,8 @@ impl World {
             }
             Effect::RestoreFamily(service) => Outcome::FamilyRestored(service.clone()),
             Effect::Notify(notice) => Outcome::Notified(*notice),
-            Effect::Reach => Outcome::Reached(self.unreachable.clone()),
-            Effect::Receipt(name) => Outcome::ReceiptSent(name.clone()),
+            Effect::CheckSubscriptions => Outcome::SubscriptionsChecked(self.unreachable.clone()),
+            Effect::ConfirmVote(name) => Outcome::VoteConfirmed(name.clone()),
         }
     }
 

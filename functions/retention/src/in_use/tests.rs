@@ -358,7 +358,7 @@ async fn a_read_that_fails_fails_it_all_and_is_named() {
 #[tokio::test]
 async fn a_service_that_may_not_be_seen_fails_it_all() {
     let account = Account::new();
-    account.ecs.service("prod/web").runs(&image(1)).create().is_out_of_reach();
+    account.ecs.service("prod/web").runs(&image(1)).create().is_unreachable();
     let failed = account.read().await.unwrap_err();
     assert!(matches!(failed, InUseError::Ecs { step: Step::Services, .. }), "{failed}");
     assert!(!failed.is_retryable());

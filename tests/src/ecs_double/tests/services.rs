@@ -69,7 +69,7 @@ fn ten_are_described_at_once_and_not_eleven() {
 fn what_is_missing_or_out_of_reach_is_a_failure_in_the_answer() {
     let ecs = EcsDouble::start();
     ecs.service("prod/web").runs(&image(1)).create();
-    ecs.service("prod/hidden").runs(&image(1)).create().is_out_of_reach();
+    ecs.service("prod/hidden").runs(&image(1)).create().is_unreachable();
     let asked = json!({ "cluster": "prod", "services": ["web", "none", "hidden"] });
     let answer = ask(&ecs, "DescribeServices", &asked);
     assert_eq!(answer["services"].as_array().unwrap().len(), 1);

@@ -138,7 +138,7 @@ fn promotion(number: u32, state: PromotionState) -> Promotion {
         expires_at: at("2026-11-24T14:31:00Z"),
         asked: BTreeMap::new(),
         votes: BTreeMap::new(),
-        receipts: Default::default(),
+        vote_confirmations: Default::default(),
         unreachable: None,
         rollout: None,
         failure: None,

@@ -26,7 +26,7 @@ pub struct Subscription {
 /// Whether a mail to somebody arrives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Reach {
+pub enum SubscriptionStatus {
     Confirmed,
     /// Subscribed, and not confirmed: SNS forgets it after two days.
     Pending,
@@ -34,7 +34,7 @@ pub enum Reach {
     Missing,
 }
 
-impl Reach {
+impl SubscriptionStatus {
     pub fn of(mail: &MailAddress, subscriptions: &[Subscription]) -> Self {
         let own = || subscriptions.iter().filter(|one| one.is_of(mail));
         match (own().any(|one| one.arn.is_some()), own().next()) {
@@ -121,7 +121,7 @@ pub fn unknown_subscriber(subscription: &Subscription, approvers: &BTreeSet<Stri
 }
 
 /// Whether the approvers whom mails reach are too few for the quorum. Unknown: they are not.
-pub fn is_out_of_reach(subject: &Subject, policy: &Policy, promotion: &Promotion) -> bool {
+pub fn is_unreachable(subject: &Subject, policy: &Policy, promotion: &Promotion) -> bool {
     let Some(unreachable) = &promotion.unreachable else { return false };
     let hears = |name: &&ApproverName| {
         (!unreachable.contains_key(*name) || promotion.votes.contains_key(*name))
@@ -151,14 +151,14 @@ mod tests {
     fn an_address_is_reached_by_its_own_confirmed_subscription() {
         let reach = |list: &[(&str, &str, Option<&str>)]| {
             let list: Vec<_> = list.iter().map(|(a, b, c)| subscription(a, b, *c)).collect();
-            Reach::of(&lead(), &list)
+            SubscriptionStatus::of(&lead(), &list)
         };
-        assert_eq!(reach(&[]), Reach::Missing);
-        assert_eq!(reach(&[("email", "deputy@example.com", Some("arn"))]), Reach::Missing);
-        assert_eq!(reach(&[("sqs", "lead@example.com", Some("arn"))]), Reach::Missing);
-        assert_eq!(reach(&[("email", "lead@example.com", None)]), Reach::Pending);
+        assert_eq!(reach(&[]), SubscriptionStatus::Missing);
+        assert_eq!(reach(&[("email", "deputy@example.com", Some("arn"))]), SubscriptionStatus::Missing);
+        assert_eq!(reach(&[("sqs", "lead@example.com", Some("arn"))]), SubscriptionStatus::Missing);
+        assert_eq!(reach(&[("email", "lead@example.com", None)]), SubscriptionStatus::Pending);
         let both = [("email", "lead@example.com", None), ("email", "lead@example.com", Some("arn"))];
-        assert_eq!(reach(&both), Reach::Confirmed, "on any of the topics");
+        assert_eq!(reach(&both), SubscriptionStatus::Confirmed, "on any of the topics");
     }
 
     #[test]

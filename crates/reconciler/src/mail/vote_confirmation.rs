@@ -8,7 +8,7 @@ use stablepin_rules::words::time;
 use super::{Mail, line};
 
 /// None: this approver has decided nothing by a link.
-pub(crate) fn receipt(subject: &Subject, approver: &ApproverName) -> Option<Mail> {
+pub(crate) fn vote_confirmation(subject: &Subject, approver: &ApproverName) -> Option<Mail> {
     let promotion = subject.promotion()?;
     let vote = promotion.votes.get(approver).filter(|vote| matches!(vote.actor, Actor::Link { .. }))?;
     let (application, environment) = (subject.application(), &subject.name);

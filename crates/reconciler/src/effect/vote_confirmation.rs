@@ -8,22 +8,22 @@ use crate::clock::now;
 use crate::errors::chain;
 use crate::{Clients, mail};
 
-pub(super) async fn receipt(clients: &Clients, subject: &Subject, approver: &ApproverName) -> Outcome {
+pub(super) async fn confirm_vote(clients: &Clients, subject: &Subject, approver: &ApproverName) -> Outcome {
     let Some(door) = &clients.approval_mailer else {
-        return Outcome::Untold("this function sends no mail".to_owned());
+        return Outcome::NotifyFailed("this function sends no mail".to_owned());
     };
-    let sent = Outcome::ReceiptSent(approver.clone());
+    let sent = Outcome::VoteConfirmed(approver.clone());
     // Who has left the configuration has no address any more.
     let Some(reader) = subject.configuration.application.approver(approver) else { return sent };
-    let Some(mail) = mail::receipt(subject, approver) else { return sent };
+    let Some(mail) = mail::vote_confirmation(subject, approver) else { return sent };
     // It waits for no turn: what else is due in this reconcile does not wait for a mail.
     match clients.table.may_mail(&reader.mail, now()).await {
         Ok(true) => {}
-        Ok(false) => return Outcome::Untold("the address gets enough mails in this second".to_owned()),
-        Err(error) => return Outcome::Untold(chain(&error)),
+        Ok(false) => return Outcome::NotifyFailed("the address gets enough mails in this second".to_owned()),
+        Err(error) => return Outcome::NotifyFailed(chain(&error)),
     }
     match door.send(reader, &mail).await {
         Ok(()) => sent,
-        Err(error) => Outcome::Untold(chain(&error)),
+        Err(error) => Outcome::NotifyFailed(chain(&error)),
     }
 }
