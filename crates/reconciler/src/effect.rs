@@ -18,7 +18,7 @@ use std::future::ready;
 use futures_util::future::BoxFuture;
 use jiff::SignedDuration;
 use stablepin_rules::application::Environment as Policy;
-use stablepin_rules::effect::{Effect, Outcome, Seen};
+use stablepin_rules::effect::{Effect, Observation, Outcome};
 use stablepin_rules::one_line::one_line;
 use stablepin_rules::records::Subject;
 
@@ -87,13 +87,13 @@ fn under<'a>(
         Effect::ConfirmVote(approver) if LINKED.approval_mailer => {
             Box::pin(vote_confirmation::confirm_vote(clients, subject, approver))
         }
-        Effect::Deploy(way, service) if LINKED.ecs => {
+        Effect::Deploy(direction, service) if LINKED.ecs => {
             let known = known.iter().find(|snapshot| snapshot.service == *service);
-            Box::pin(deploy::deploy(clients, subject, policy, *way, service, known))
+            Box::pin(deploy::deploy(clients, subject, policy, *direction, service, known))
         }
         Effect::Prepare if LINKED.verify => Box::pin(prepare::prepare(clients, subject, policy)),
-        Effect::Follow(way, service) if LINKED.verify => {
-            Box::pin(follow::follow(clients, subject, policy, *way, service))
+        Effect::Follow(direction, service) if LINKED.verify => {
+            Box::pin(follow::follow(clients, subject, policy, *direction, service))
         }
         Effect::RestoreFamily(service) if LINKED.verify => {
             Box::pin(family::restore(clients, subject, policy, service))
@@ -142,7 +142,11 @@ fn report(subject: &Subject, effect: &Effect, outcome: &Outcome) {
     if let Outcome::Problem(problem)
     | Outcome::NotifyFailed(problem)
     | Outcome::BuildTagRefused(problem)
-    | Outcome::Service(_, _, Seen::Unheard { problem } | Seen::Refused { reason: problem }) = outcome
+    | Outcome::Service(
+        _,
+        _,
+        Observation::Unheard { problem } | Observation::Refused { reason: problem },
+    ) = outcome
     {
         let id = subject.operation.as_ref().map(|operation| operation.id().to_string());
         tracing::warn!(

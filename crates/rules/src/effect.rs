@@ -11,8 +11,9 @@ use crate::image::{ImageDigest, ImageTag};
 use crate::name::ApproverName;
 use crate::pin_number::PinNumber;
 use crate::records::{
-    Asked, Build, Lease, Live, Notice, Operation, Pin, Progress, Promotion, PromotionState, Repair, Rollback,
-    RollbackState, Rollout, SlotKind, Started, Subject, TakenTag, TokenHash, Way, Work, look_again,
+    Asked, Build, Direction, Lease, Live, Notice, Operation, Pin, Progress, Promotion, PromotionState,
+    Repair, Rollback, RollbackState, Rollout, SlotKind, Started, Subject, TakenTag, TokenHash, Work,
+    look_again,
 };
 use crate::subscription_status::{SubscriptionStatus, is_unreachable};
 
@@ -35,9 +36,9 @@ pub enum Effect {
     /// Puts the tag `{environment}-current` on what is live. Best effort.
     TagCurrent(ImageDigest),
     /// Starts one service's deployment.
-    Deploy(Way, ServiceName),
+    Deploy(Direction, ServiceName),
     /// Looks how that deployment is doing, or whether it still is as it was proven.
-    Follow(Way, ServiceName),
+    Follow(Direction, ServiceName),
     /// Asks the configured endpoints.
     Probe,
     /// Registers what is good again, where the newest revision of the service's family is one that failed or was never
@@ -83,12 +84,12 @@ pub enum Outcome {
     BackupTried,
     CurrentTried(ImageDigest),
     /// What was seen of one service.
-    Service(Way, ServiceName, Seen),
+    Service(Direction, ServiceName, Observation),
     /// What was seen of one service's deployment, and the ARN of its service deployment, where ECS tells of one.
     Followed {
-        way: Way,
+        direction: Direction,
         service: ServiceName,
-        seen: Seen,
+        seen: Observation,
         service_deployment: Option<String>,
     },
     /// Nothing is left to do for the service's family.
@@ -102,7 +103,7 @@ pub enum Outcome {
 
 /// What was seen of one service's deployment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Seen {
+pub enum Observation {
     /// ECS accepted ours.
     Deployed(Started),
     /// ECS may have accepted ours: nobody has heard.
@@ -176,8 +177,8 @@ pub fn take_lease(now: Timestamp, subject: &mut Subject, lease: Lease, carried_o
     let cut_off = operation.lease.as_ref().is_some_and(|had| had.holder != lease.holder);
     if cut_off
         && moves
-        && let Some((way, _)) = operation.rollout()
-        && let Some(rollout) = operation.way_mut(way)
+        && let Some((direction, _)) = operation.rollout()
+        && let Some(rollout) = operation.rollout_to_mut(direction)
     {
         let waiting = rollout.services.iter_mut().filter(|one| one.progress == Progress::Waiting);
         waiting.for_each(|one| one.unheard = true);
@@ -222,9 +223,9 @@ fn promotion_effects(
             let going_back = promotion.failure.is_some() && !operation.notified.contains(&Notice::GoingBack);
             let rollout = match operation.rollout() {
                 None => vec![Effect::Prepare],
-                Some((way, rollout)) => {
+                Some((direction, rollout)) => {
                     let until = rollout.bake.as_ref().map(|bake| bake.until);
-                    rollout_effects(now, subject, way, rollout, until)
+                    rollout_effects(now, subject, direction, rollout, until)
                 }
             };
             // In its own time: the way back does not wait for a notice that cannot be sent.
@@ -416,7 +417,9 @@ fn rollback_effects(
     let tag = rollback.pin.and_then(|_| stable_tag(subject));
     let services = match rollback.pin {
         Some(_) => Vec::new(),
-        None => rollout_effects(now, subject, Way::There, &rollback.rollout, rollback.preempted_until),
+        None => {
+            rollout_effects(now, subject, Direction::Forward, &rollback.rollout, rollback.preempted_until)
+        }
     };
     services.into_iter().chain(tag).chain(backup).collect()
 }
@@ -425,7 +428,7 @@ fn rollback_effects(
 fn rollout_effects(
     now: Timestamp,
     subject: &Subject,
-    way: Way,
+    direction: Direction,
     rollout: &Rollout,
     until: Option<Timestamp>,
 ) -> Vec<Effect> {
@@ -433,12 +436,12 @@ fn rollout_effects(
     let mut pending_effects: Vec<Effect> = Vec::new();
     for one in &rollout.services {
         match &one.progress {
-            Progress::Waiting => pending_effects.push(Effect::Deploy(way, one.service.clone())),
+            Progress::Waiting => pending_effects.push(Effect::Deploy(direction, one.service.clone())),
             Progress::Deployed | Progress::Returning { .. } => {
-                pending_effects.push(Effect::Follow(way, one.service.clone()))
+                pending_effects.push(Effect::Follow(direction, one.service.clone()))
             }
             Progress::Proven { at, .. } | Progress::Unproven { at } if again(*at) => {
-                pending_effects.push(Effect::Follow(way, one.service.clone()))
+                pending_effects.push(Effect::Follow(direction, one.service.clone()))
             }
             Progress::Proven { .. }
             | Progress::Unproven { .. }

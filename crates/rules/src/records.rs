@@ -22,7 +22,7 @@ use crate::subscription_status::SubscriptionStatus;
 mod rollout;
 
 pub(crate) use rollout::look_again;
-pub use rollout::{Bake, Destination, Live, Pause, Progress, Rollout, ServiceRollout, Started, Way};
+pub use rollout::{Bake, Destination, Direction, Live, Pause, Progress, Rollout, ServiceRollout, Started};
 
 /// A promotion's or a rollback's id: UUIDv7, so that ids sort by time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -460,7 +460,7 @@ pub struct Promotion {
     /// Why that failed, for people.
     pub failure: Option<String>,
     /// On their way back, once that has failed.
-    pub way_back: Option<Rollout>,
+    pub revert: Option<Rollout>,
     /// The pin that it became.
     pub pin: Option<PinNumber>,
 }
@@ -472,7 +472,7 @@ impl Promotion {
             matches!(one.progress, Progress::Failed { .. }) && one.started.is_none() && !one.if_moved
         };
         let unmoved = |one: &ServiceRollout| matches!(one.progress, Progress::Returned { .. });
-        match (&self.rollout, &self.way_back) {
+        match (&self.rollout, &self.revert) {
             (None, _) => true,
             (Some(there), None) => there.services.iter().all(refused),
             (Some(there), Some(back)) => !there.applied_anywhere() && back.services.iter().all(unmoved),
@@ -662,26 +662,26 @@ impl Operation {
     }
 
     /// What moves services now, and which way.
-    pub fn rollout(&self) -> Option<(Way, &Rollout)> {
-        let back = self.way(Way::Back).map(|rollout| (Way::Back, rollout));
-        back.or_else(|| self.way(Way::There).map(|rollout| (Way::There, rollout)))
+    pub fn rollout(&self) -> Option<(Direction, &Rollout)> {
+        let back = self.rollout_to(Direction::Revert).map(|rollout| (Direction::Revert, rollout));
+        back.or_else(|| self.rollout_to(Direction::Forward).map(|rollout| (Direction::Forward, rollout)))
     }
 
-    pub fn way(&self, way: Way) -> Option<&Rollout> {
-        match (&self.work, way) {
-            (Work::Promotion(promotion), Way::There) => promotion.rollout.as_ref(),
-            (Work::Promotion(promotion), Way::Back) => promotion.way_back.as_ref(),
-            (Work::Rollback(rollback), Way::There) => Some(&rollback.rollout),
-            (Work::Rollback(_), Way::Back) | (Work::Repair(_) | Work::LiveDrift(_), _) => None,
+    pub fn rollout_to(&self, direction: Direction) -> Option<&Rollout> {
+        match (&self.work, direction) {
+            (Work::Promotion(promotion), Direction::Forward) => promotion.rollout.as_ref(),
+            (Work::Promotion(promotion), Direction::Revert) => promotion.revert.as_ref(),
+            (Work::Rollback(rollback), Direction::Forward) => Some(&rollback.rollout),
+            (Work::Rollback(_), Direction::Revert) | (Work::Repair(_) | Work::LiveDrift(_), _) => None,
         }
     }
 
-    pub(crate) fn way_mut(&mut self, way: Way) -> Option<&mut Rollout> {
-        match (&mut self.work, way) {
-            (Work::Promotion(promotion), Way::There) => promotion.rollout.as_mut(),
-            (Work::Promotion(promotion), Way::Back) => promotion.way_back.as_mut(),
-            (Work::Rollback(rollback), Way::There) => Some(&mut rollback.rollout),
-            (Work::Rollback(_), Way::Back) | (Work::Repair(_) | Work::LiveDrift(_), _) => None,
+    pub(crate) fn rollout_to_mut(&mut self, direction: Direction) -> Option<&mut Rollout> {
+        match (&mut self.work, direction) {
+            (Work::Promotion(promotion), Direction::Forward) => promotion.rollout.as_mut(),
+            (Work::Promotion(promotion), Direction::Revert) => promotion.revert.as_mut(),
+            (Work::Rollback(rollback), Direction::Forward) => Some(&mut rollback.rollout),
+            (Work::Rollback(_), Direction::Revert) | (Work::Repair(_) | Work::LiveDrift(_), _) => None,
         }
     }
 }

@@ -22,7 +22,9 @@ use crate::effect::{
 use crate::image::{ImageDigest, ImageTag, RepositoryName};
 use crate::one_line::bounded;
 use crate::pin_number::PinNumber;
-use crate::records::{Build, Hold, Notice, Occurrence, OperationId, Pin, Rollout, Subject, Token, Way, Work};
+use crate::records::{
+    Build, Direction, Hold, Notice, Occurrence, OperationId, Pin, Rollout, Subject, Token, Work,
+};
 use crate::refusal::Refusal;
 
 pub use drift::Drifted;
@@ -143,8 +145,8 @@ impl Transition {
     /// Cuts what was told of services, before it is decided on and stored.
     fn cut(&mut self) {
         if let Some(operation) = &mut self.change.after.operation {
-            for way in [Way::There, Way::Back] {
-                operation.way_mut(way).into_iter().for_each(Rollout::cut);
+            for direction in [Direction::Forward, Direction::Revert] {
+                operation.rollout_to_mut(direction).into_iter().for_each(Rollout::cut);
             }
         }
     }
@@ -240,19 +242,19 @@ impl Transition {
                     promotion::deploy::unfit(self, reason);
                 }
             }
-            Outcome::Service(way, service, seen) => {
+            Outcome::Service(direction, service, seen) => {
                 if (promotion::deploy::moves(after) || rollback::moves(after))
-                    && let Some(problem) = rollout::seen(self, *way, service, seen)
+                    && let Some(problem) = rollout::seen(self, *direction, service, seen)
                 {
                     return self.problem(&problem);
                 }
             }
-            Outcome::Followed { way, service, seen, service_deployment } => {
+            Outcome::Followed { direction, service, seen, service_deployment } => {
                 if promotion::deploy::moves(after) || rollback::moves(after) {
                     if let Some(arn) = service_deployment {
-                        rollout::named(self, *way, service, arn);
+                        rollout::named(self, *direction, service, arn);
                     }
-                    rollout::seen(self, *way, service, seen);
+                    rollout::seen(self, *direction, service, seen);
                 }
             }
             Outcome::FamilyRestored(service) => {
@@ -514,10 +516,13 @@ impl Transition {
     fn leave_services(&mut self) {
         let after = &mut self.change.after;
         let Some(operation) = &mut after.operation else { return };
-        let services = operation.way(Way::There).into_iter().flat_map(|rollout| &rollout.services);
+        let services =
+            operation.rollout_to(Direction::Forward).into_iter().flat_map(|rollout| &rollout.services);
         operation.families = services.map(|one| one.service.clone()).collect();
-        let ways = [Way::There, Way::Back].into_iter().filter_map(|way| operation.way(way));
-        for one in ways.flat_map(|rollout| &rollout.services) {
+        let directions = [Direction::Forward, Direction::Revert]
+            .into_iter()
+            .filter_map(|direction| operation.rollout_to(direction));
+        for one in directions.flat_map(|rollout| &rollout.services) {
             if let Some(started) = &one.started {
                 after.environment.left.insert(one.service.clone(), started.task_definition.clone());
             }

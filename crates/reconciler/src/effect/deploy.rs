@@ -7,9 +7,9 @@ use stablepin_aws::ecs::{
     Controller, Ecs, EcsError, RawTaskDefinition, ServiceDeploymentStatus, ServiceState, Started as Begun,
 };
 use stablepin_rules::application::{Environment as Policy, ServiceName};
-use stablepin_rules::effect::{Outcome, Seen};
+use stablepin_rules::effect::{Observation, Outcome};
 use stablepin_rules::image::ImageDigest;
-use stablepin_rules::records::{Destination, Live, ServiceRollout, Started, Subject, Way, Work};
+use stablepin_rules::records::{Destination, Direction, Live, ServiceRollout, Started, Subject, Work};
 use stablepin_rules::task_definition::{self, Clone};
 
 use super::{SHOWN_WITHIN, problem, words};
@@ -22,37 +22,38 @@ pub(super) async fn deploy(
     clients: &Clients,
     subject: &Subject,
     policy: &Policy,
-    way: Way,
+    direction: Direction,
     service: &ServiceName,
     known: Option<&Snapshot>,
 ) -> Outcome {
-    let rollout = subject.operation.as_ref().and_then(|operation| operation.way(way));
+    let rollout = subject.operation.as_ref().and_then(|operation| operation.rollout_to(direction));
     let found = rollout
         .and_then(|rollout| Some((rollout, rollout.services.iter().find(|one| one.service == *service)?)));
     let (Some(ecs), Some((whole, rollout))) = (&clients.ecs, found) else {
         return Outcome::Problem("this function drives no services".to_owned());
     };
-    let going = Going { ecs, subject, policy, way, rollout, since: whole.deadline - policy.verify.timeout };
+    let going =
+        Going { ecs, subject, policy, direction, rollout, since: whole.deadline - policy.verify.timeout };
     match going.deploy(&whole.destination, known).await {
-        Ok(Some(seen)) => Outcome::Service(way, service.clone(), seen),
+        Ok(Some(seen)) => Outcome::Service(direction, service.clone(), seen),
         Ok(None) => Outcome::Problem(format!(
             "it is not certain yet that {service} was not moved: ECS may show a change late, and is asked again"
         )),
-        Err(error) => failed_call(way, service, &error),
+        Err(error) => failed_call(direction, service, &error),
     }
 }
 
 /// A refusal of AWS's ends it. What AWS may have done, though nobody heard its answer, is no refusal.
-fn failed_call(way: Way, service: &ServiceName, error: &EcsError) -> Outcome {
+fn failed_call(direction: Direction, service: &ServiceName, error: &EcsError) -> Outcome {
     let seen = match error.refusal() {
-        Some(refusal) if refusal.is_about_passing_a_role() => Seen::Refused {
+        Some(refusal) if refusal.is_about_passing_a_role() => Observation::Refused {
             reason: format!("its role is not in the stack's parameter PassRoleArns: {}", words(error)),
         },
-        Some(_) => Seen::Refused { reason: words(error) },
-        None if error.may_have_moved() => Seen::Unheard { problem: words(error) },
+        Some(_) => Observation::Refused { reason: words(error) },
+        None if error.may_have_moved() => Observation::Unheard { problem: words(error) },
         None => return problem(error),
     };
-    Outcome::Service(way, service.clone(), seen)
+    Outcome::Service(direction, service.clone(), seen)
 }
 
 /// One service on its way.
@@ -60,7 +61,7 @@ struct Going<'a> {
     ecs: &'a Ecs,
     subject: &'a Subject,
     policy: &'a Policy,
-    way: Way,
+    direction: Direction,
     rollout: &'a ServiceRollout,
     /// When it was decided to go this way.
     since: Timestamp,
@@ -75,8 +76,8 @@ enum There {
     Stuck,
 }
 
-fn failed(reason: String) -> Seen {
-    Seen::Failed { reason }
+fn failed(reason: String) -> Observation {
+    Observation::Failed { reason }
 }
 
 impl Going<'_> {
@@ -85,7 +86,7 @@ impl Going<'_> {
         &self,
         destination: &Destination,
         known: Option<&Snapshot>,
-    ) -> Result<Option<Seen>, EcsError> {
+    ) -> Result<Option<Observation>, EcsError> {
         let (state, definition) = match known {
             Some(snapshot) => (snapshot.state.clone(), snapshot.definition.clone()),
             None => match self.read().await? {
@@ -108,7 +109,7 @@ impl Going<'_> {
         Ok(Some(seen))
     }
 
-    async fn read(&self) -> Result<Result<(ServiceState, RawTaskDefinition), Seen>, EcsError> {
+    async fn read(&self) -> Result<Result<(ServiceState, RawTaskDefinition), Observation>, EcsError> {
         let Some(state) = one(self.ecs, &self.rollout.service).await? else {
             return Ok(Err(failed("the service is not there any more".to_owned())));
         };
@@ -121,15 +122,17 @@ impl Going<'_> {
     }
 
     /// It may have been moved by a call whose answer was lost: then it is described at the promotion's digest.
-    fn not_moved(&self, location: &ServiceLocation, definition: &RawTaskDefinition) -> Option<Seen> {
+    fn not_moved(&self, location: &ServiceLocation, definition: &RawTaskDefinition) -> Option<Observation> {
         let promoted = match &self.subject.operation.as_ref()?.work {
             Work::Promotion(promotion) => &promotion.digest,
             Work::Rollback(_) | Work::Repair(_) | Work::LiveDrift(_) => return None,
         };
         let described = task_definition::described_digest(&definition.described, &location.own(self.policy));
         let described = described.ok().flatten();
-        (described.as_ref() != Some(promoted))
-            .then(|| Seen::Returned { reason: "it was not moved".to_owned(), digest: described.clone() })
+        (described.as_ref() != Some(promoted)).then(|| Observation::Returned {
+            reason: "it was not moved".to_owned(),
+            digest: described.clone(),
+        })
     }
 
     async fn to_digest(
@@ -138,7 +141,7 @@ impl Going<'_> {
         definition: &RawTaskDefinition,
         location: &ServiceLocation,
         digest: &ImageDigest,
-    ) -> Result<Seen, EcsError> {
+    ) -> Result<Observation, EcsError> {
         let clone = task_definition::at_digest(
             &definition.described,
             &definition.tags,
@@ -182,7 +185,7 @@ impl Going<'_> {
                         registered.arn,
                         paths.join(", ")
                     );
-                    return Ok(Seen::Unused { reason, revision: registered.arn });
+                    return Ok(Observation::Unused { reason, revision: registered.arn });
                 }
                 registered.arn
             }
@@ -220,7 +223,7 @@ impl Going<'_> {
     }
 
     /// The recorded task definition itself; where it was deregistered meanwhile, what it said.
-    async fn to_before(&self, state: &ServiceState) -> Result<Seen, EcsError> {
+    async fn to_before(&self, state: &ServiceState) -> Result<Observation, EcsError> {
         let before = self.ecs.task_definition(&self.rollout.before.task_definition).await?;
         let there = state.primary().filter(|primary| primary.task_definition == before.arn);
         if let Some(primary) = there {
@@ -256,16 +259,16 @@ impl Going<'_> {
 
     /// Somebody has deployed since we looked what is live, or since ours has failed: that is not ours to replace, nor
     /// what we would go back to. A rollback takes the place of whatever there is.
-    fn is_taken(&self, state: &ServiceState) -> Option<Seen> {
+    fn is_taken(&self, state: &ServiceState) -> Option<Observation> {
         let operation = self.subject.operation.as_ref()?;
         let Work::Promotion(_) = &operation.work else { return None };
-        let taken = match self.way {
-            Way::There => {
+        let taken = match self.direction {
+            Direction::Forward => {
                 let before = &self.rollout.before.deployment;
                 !before.is_empty() && state.primary().is_some_and(|primary| primary.id != *before)
             }
-            Way::Back => {
-                let mut there = operation.way(Way::There)?.services.iter();
+            Direction::Revert => {
+                let mut there = operation.rollout_to(Direction::Forward)?.services.iter();
                 let ours = there.find(|one| one.service == self.rollout.service)?.started.as_ref()?;
                 is_anothers(state, ours, &self.rollout.before)
             }
@@ -285,7 +288,7 @@ impl Going<'_> {
             ServiceDeploymentStatus::RollbackFailed => (true, true),
             // Our way back begins when ECS's own has had its time.
             ServiceDeploymentStatus::RollbackRequested | ServiceDeploymentStatus::RollbackInProgress => {
-                (true, self.way == Way::Back)
+                (true, self.direction == Direction::Revert)
             }
             ServiceDeploymentStatus::RollbackSuccessful => (true, false),
             ServiceDeploymentStatus::Pending
@@ -315,7 +318,7 @@ impl Going<'_> {
         state: &ServiceState,
         revision: &str,
         definition: &Value,
-    ) -> Result<Seen, EcsError> {
+    ) -> Result<Observation, EcsError> {
         let service = &self.rollout.service;
         let begun = self.ecs.start(service.cluster(), service.service(), revision).await?;
         Ok(Self::begun(state, begun, revision, definition))
@@ -326,13 +329,13 @@ impl Going<'_> {
         state: &ServiceState,
         revision: &str,
         definition: &Value,
-    ) -> Result<Seen, EcsError> {
+    ) -> Result<Observation, EcsError> {
         let service = &self.rollout.service;
         let begun = self.ecs.start_anew(service.cluster(), service.service(), revision).await?;
         Ok(Self::begun(state, begun, revision, definition))
     }
 
-    fn begun(state: &ServiceState, begun: Begun, revision: &str, definition: &Value) -> Seen {
+    fn begun(state: &ServiceState, begun: Begun, revision: &str, definition: &Value) -> Observation {
         // The answer may still name the one before.
         let arn = begun.service_deployment.filter(|arn| state.service_deployment.as_ref() != Some(arn));
         started(&begun.deployment.id, arn, revision, definition)
@@ -356,8 +359,8 @@ fn started(
     service_deployment: Option<String>,
     task_definition: &str,
     definition: &Value,
-) -> Seen {
-    Seen::Deployed(Started {
+) -> Observation {
+    Observation::Deployed(Started {
         deployment: deployment.to_owned(),
         service_deployment,
         task_definition: task_definition.to_owned(),

@@ -9,7 +9,7 @@ use stablepin_aws::ecs::{Ecs, EcsError, RawTaskDefinition};
 use stablepin_rules::application::{Environment as Policy, ServiceName};
 use stablepin_rules::effect::Outcome;
 use stablepin_rules::image::ImageDigest;
-use stablepin_rules::records::{PromotionState, ServiceRollout, Subject, Way, Work};
+use stablepin_rules::records::{Direction, PromotionState, ServiceRollout, Subject, Work};
 use stablepin_rules::task_definition::{at_digest, copy, described_digest, same_but_image};
 
 use super::{problem, words};
@@ -71,8 +71,10 @@ impl Family<'_> {
     /// What its service was to be, on each way.
     fn rollouts(&self) -> impl Iterator<Item = &ServiceRollout> {
         let operation = self.subject.operation.as_ref();
-        let ways = [Way::There, Way::Back].into_iter().filter_map(move |way| operation?.way(way));
-        ways.flat_map(|rollout| &rollout.services).filter(|one| one.service == *self.service)
+        let directions = [Direction::Forward, Direction::Revert]
+            .into_iter()
+            .filter_map(move |direction| operation?.rollout_to(direction));
+        directions.flat_map(|rollout| &rollout.services).filter(|one| one.service == *self.service)
     }
 
     /// The revision that the environment's pin was proven with.
@@ -125,7 +127,7 @@ impl Family<'_> {
             Work::Rollback(rollback) => [Some(&rollback.target.digest), rollback.preempted.as_ref()],
             Work::Repair(_) | Work::LiveDrift(_) => [None, None],
         };
-        let back = operation.way(Way::Back).and_then(|back| back.destination.digest());
+        let back = operation.rollout_to(Direction::Revert).and_then(|back| back.destination.digest());
         // What a rollback left may have been registered again, when the release before it had ended.
         let is_left = |one: &ServiceRollout| one.before.described.as_ref() == Some(digest);
         let left = matches!(operation.work, Work::Rollback(_)) && self.rollouts().any(is_left);

@@ -8,9 +8,9 @@ mod target_groups;
 use jiff::Timestamp;
 use stablepin_aws::ecs::{Ecs, EcsError, ServiceDeployment, ServiceState, Task};
 use stablepin_rules::application::{Environment as Policy, ServiceName};
-use stablepin_rules::effect::{Outcome, Seen};
+use stablepin_rules::effect::{Observation, Outcome};
 use stablepin_rules::image::ImageDigest;
-use stablepin_rules::records::{Progress, ServiceRollout, Started, Subject, Way};
+use stablepin_rules::records::{Direction, Progress, ServiceRollout, Started, Subject};
 use stablepin_rules::task_definition::{container_roles, described_digest};
 
 use self::proof::{Proof, Wanted};
@@ -26,10 +26,10 @@ pub(super) async fn follow(
     clients: &Clients,
     subject: &Subject,
     policy: &Policy,
-    way: Way,
+    direction: Direction,
     service: &ServiceName,
 ) -> Outcome {
-    let rollout = subject.operation.as_ref().and_then(|operation| operation.way(way));
+    let rollout = subject.operation.as_ref().and_then(|operation| operation.rollout_to(direction));
     let found = rollout.and_then(|rollout| {
         let one = rollout.services.iter().find(|one| one.service == *service)?;
         Some((rollout.destination.digest(), one, one.started.as_ref()?))
@@ -40,7 +40,7 @@ pub(super) async fn follow(
     let followed = Followed { clients, ecs, subject, policy, to, rollout, started };
     match followed.look().await {
         Ok((seen, service_deployment)) => {
-            Outcome::Followed { way, service: service.clone(), seen, service_deployment }
+            Outcome::Followed { direction, service: service.clone(), seen, service_deployment }
         }
         Err(outcome) => outcome,
     }
@@ -59,7 +59,7 @@ struct Followed<'a> {
 
 impl Followed<'_> {
     /// What is seen of it, and the ARN of its service deployment, where ECS tells of one.
-    async fn look(&self) -> Result<(Seen, Option<String>), Outcome> {
+    async fn look(&self) -> Result<(Observation, Option<String>), Outcome> {
         let (ecs, service) = (self.ecs, &self.rollout.service);
         let stopped = async {
             match self.baking() {
@@ -79,25 +79,25 @@ impl Followed<'_> {
             Ok(Some(state)) => state,
             Ok(None) => {
                 let reason = "the service is not there any more".to_owned();
-                return Ok((Seen::Failed { reason }, arn));
+                return Ok((Observation::Failed { reason }, arn));
             }
             Err(error) => return Err(problem(&error)),
         };
         let seen = match standing::of(now(), &state, self.started, &self.rollout.before, ours.as_ref()) {
             Standing::Finished => self.prove(&state, tasks, stopped).await?,
-            Standing::Going { seen, paused } => Seen::Going { seen, paused },
-            Standing::Failed(reason) => Seen::Failed { reason },
-            Standing::Returning(reason) => Seen::Returning { reason },
+            Standing::Going { seen, paused } => Observation::Going { seen, paused },
+            Standing::Failed(reason) => Observation::Failed { reason },
+            Standing::Returning(reason) => Observation::Returning { reason },
             Standing::Returned(reason) => {
                 let digest = described(ecs, &state, self.policy).await?;
-                Seen::Returned { reason, digest }
+                Observation::Returned { reason, digest }
             }
             Standing::Superseded(reason) => {
                 let late = self.subject.rollback().and_then(|rollback| rollback.preempted.as_ref());
                 if late.is_some() && late == described(ecs, &state, self.policy).await?.as_ref() {
-                    Seen::Overtaken
+                    Observation::Overtaken
                 } else {
-                    Seen::Superseded { reason }
+                    Observation::Superseded { reason }
                 }
             }
         };
@@ -117,12 +117,12 @@ impl Followed<'_> {
         state: &ServiceState,
         tasks: Result<Vec<Task>, EcsError>,
         stopped: Result<Vec<Task>, EcsError>,
-    ) -> Result<Seen, Outcome> {
+    ) -> Result<Observation, Outcome> {
         if state.desired == 0 {
-            return Ok(Seen::Unproven);
+            return Ok(Observation::Unproven);
         }
         let Some(location) = ServiceLocation::of(&state.arn) else {
-            return Ok(Seen::Failed { reason: format!("{} is not the ARN of a service", state.arn) });
+            return Ok(Observation::Failed { reason: format!("{} is not the ARN of a service", state.arn) });
         };
         let tasks = tasks.map_err(|error| problem(&error))?;
         let stopped = stopped.map_err(|error| problem(&error))?;
@@ -154,9 +154,9 @@ impl Followed<'_> {
             (proof, _) => proof,
         };
         Ok(match proof {
-            Proof::Running(tasks) => Seen::Proven { tasks },
-            Proof::Open(seen) => Seen::Going { seen, paused: false },
-            Proof::Wrong(reason) => Seen::Failed { reason },
+            Proof::Running(tasks) => Observation::Proven { tasks },
+            Proof::Open(seen) => Observation::Going { seen, paused: false },
+            Proof::Wrong(reason) => Observation::Failed { reason },
         })
     }
 }

@@ -251,7 +251,7 @@ fn live_drift(subject: &Subject) -> Option<Words> {
             "Services of {} do not run pin {}, and Stablepin has not moved them. The pin is {} ({}).",
             subject.name, pin.number, pin.build_tag, pin.digest
         ),
-        why: format!("Seen at {}. Until it ends, nobody is told of it again.", time(drift.since)),
+        why: format!("Observation at {}. Until it ends, nobody is told of it again.", time(drift.since)),
         next: vec![
             "If it was not meant: roll back with to = \"stable\". The services run the pin again.".to_owned(),
             "If an apply of Terraform, CloudFormation or CDK did it, it will again: see \

@@ -366,7 +366,7 @@ fn live_drift_names_what_runs_and_what_to_do() {
     assert_snapshot!(told.mail.body, @r#"
     Services of production do not run pin 6, and Stablepin has not moved them. The pin is production-20250716-101500-b2b2b2b2 (sha256:b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2).
 
-    Seen at 2025-07-17 16:20 UTC. Until it ends, nobody is told of it again.
+    Observation at 2025-07-17 16:20 UTC. Until it ends, nobody is told of it again.
 
     Services:
     - prod/web runs sha256:a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1 (task definition web:6, registered by arn:aws:sts::111122223333:assumed-role/terraform/ann)

@@ -78,9 +78,9 @@ impl Rollout {
 
 /// A promotion that failed goes back. What is heard of the way there says nothing of the way back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
-    There,
-    Back,
+pub enum Direction {
+    Forward,
+    Revert,
 }
 
 /// Where the services go.

@@ -187,7 +187,7 @@ fn promotion() -> Operation {
             rebaked: 1,
         }),
         failure: Some("https://web.example.com/health answered 500".to_owned()),
-        way_back: Some(Rollout::begun(Destination::Before, Vec::new(), at("2025-07-17T15:40:00Z"))),
+        revert: Some(Rollout::begun(Destination::Before, Vec::new(), at("2025-07-17T15:40:00Z"))),
         pin: Some(PinNumber::new(7).unwrap()),
     };
     Operation {

@@ -158,7 +158,7 @@ pub(super) fn open(transition: &mut Transition, opening: &Opening) -> Result<(),
         unreachable: None,
         rollout: None,
         failure: None,
-        way_back: None,
+        revert: None,
         pin: None,
     };
     if after.environment.latest.as_ref().is_none_or(|latest| latest.occurrence < occurrence) {
@@ -456,7 +456,7 @@ pub(super) fn next_look(now: Timestamp, promotion: &Promotion, subject: &Subject
         PromotionState::InProgress if promotion.pin.is_some() => Some(now + LONGEST_PAUSE),
         PromotionState::InProgress => {
             let soon = now + SignedDuration::from_mins(1);
-            let rollout = promotion.way_back.as_ref().or(promotion.rollout.as_ref());
+            let rollout = promotion.revert.as_ref().or(promotion.rollout.as_ref());
             let times = rollout.map(|rollout| {
                 let baked = rollout.bake.as_ref().map(|bake| bake.until).filter(|at| *at > now);
                 rollout.next_time_out(now).into_iter().chain(baked)

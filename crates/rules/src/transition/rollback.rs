@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::rollout::{Verdict, arrived};
+use super::rollout::{RolloutVerdict, arrived};
 use super::{Entry, LONGEST_PAUSE, NewPin, Transition};
 use crate::application::ServiceName;
 use crate::audit::{Actor, Kind};
@@ -174,16 +174,16 @@ pub(super) fn settle(transition: &mut Transition) {
         leave(transition);
     }
     match verdict {
-        Verdict::Going => {}
-        Verdict::Arrived => done(transition),
-        Verdict::NothingProven => {
+        RolloutVerdict::Going => {}
+        RolloutVerdict::Arrived => done(transition),
+        RolloutVerdict::NothingProven => {
             let reason = "applied, but the desired count is 0 everywhere: nothing runs, so nothing is proven";
             move_to(transition, not_proven, Some(reason.to_owned()));
         }
-        Verdict::Broken(reason) | Verdict::Taken(reason) if applied => {
+        RolloutVerdict::Broken(reason) | RolloutVerdict::Taken(reason) if applied => {
             move_to(transition, not_proven, Some(reason));
         }
-        Verdict::Broken(reason) | Verdict::Taken(reason) => untouched(transition, reason),
+        RolloutVerdict::Broken(reason) | RolloutVerdict::Taken(reason) => untouched(transition, reason),
     }
 }
 

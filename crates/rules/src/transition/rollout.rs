@@ -5,9 +5,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Transition, live_drift};
 use crate::application::{ServiceName, Verify};
-use crate::effect::Seen;
+use crate::effect::Observation;
 use crate::image::ImageDigest;
-use crate::records::{Current, Pause, Progress, Rollout, ServiceRollout, Way};
+use crate::records::{Current, Direction, Pause, Progress, Rollout, ServiceRollout};
 
 /// A deployment was only just accepted: containers take their time.
 const FIRST_LOOK: SignedDuration = SignedDuration::from_secs(3);
@@ -24,7 +24,7 @@ const REBAKES: u32 = 5;
 
 /// What a rollout has come to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum RolloutVerdict {
     Going,
     /// Every service is there, and at least one is proven.
     Arrived,
@@ -44,28 +44,28 @@ const REFUSALS: u32 = 2;
 /// What was seen of one service. Only called while its operation may move services. Returns what is to be tried again.
 pub(super) fn seen(
     transition: &mut Transition,
-    way: Way,
+    direction: Direction,
     service: &ServiceName,
-    seen: &Seen,
+    seen: &Observation,
 ) -> Option<String> {
     let now = transition.now;
     let timeout = transition.change.after.policy().map(|policy| policy.verify.timeout).unwrap_or_default();
     let most = if transition.change.after.rollback().is_some() { 1 } else { REFUSALS };
-    let rollout = current(transition, way)?;
+    let rollout = current(transition, direction)?;
     let one = rollout.services.iter_mut().find(|one| one.service == *service)?;
     let waits = one.progress == Progress::Waiting;
     if waits != is_of_a_call(seen) && !(waits && is_an_end(seen)) || !(waits || moves(one)) {
         return None;
     }
     let mut pause = None;
-    one.paused(now, matches!(seen, Seen::Going { paused: true, .. }));
+    one.paused(now, matches!(seen, Observation::Going { paused: true, .. }));
     match seen {
-        Seen::Deployed(started) => {
+        Observation::Deployed(started) => {
             one.started = Some(started.clone());
             one.progress = Progress::Deployed;
             pause = Some(FIRST_LOOK);
         }
-        Seen::Going { seen, .. } => {
+        Observation::Going { seen, .. } => {
             one.seen = Some(seen.clone());
             pause = Some(NEXT_LOOK);
             if matches!(one.progress, Progress::Proven { .. } | Progress::Unproven { .. }) {
@@ -75,7 +75,7 @@ pub(super) fn seen(
                 rollout.bake = None;
             }
         }
-        Seen::Proven { tasks } => {
+        Observation::Proven { tasks } => {
             let scaled_up = matches!(one.progress, Progress::Unproven { .. });
             one.progress = Progress::Proven { tasks: *tasks, at: now };
             one.seen = Some(format!("{tasks} running at the digest, seen {now}"));
@@ -83,11 +83,11 @@ pub(super) fn seen(
                 rollout.bakes_anew(now + timeout);
             }
         }
-        Seen::Unproven => {
+        Observation::Unproven => {
             one.progress = Progress::Unproven { at: now };
             one.seen = Some("the desired count is 0".to_owned());
         }
-        Seen::Returning { reason } => {
+        Observation::Returning { reason } => {
             let until = match one.progress {
                 Progress::Returning { until, .. } => until,
                 _ => now + RETURNS_WITHIN,
@@ -95,23 +95,23 @@ pub(super) fn seen(
             one.progress = Progress::Returning { reason: reason.clone(), until };
             pause = Some(NEXT_LOOK);
         }
-        Seen::Returned { reason, digest } => {
+        Observation::Returned { reason, digest } => {
             one.progress = Progress::Returned { reason: reason.clone(), digest: digest.clone() };
         }
-        Seen::Superseded { reason } => one.progress = Progress::Superseded { reason: reason.clone() },
-        Seen::Overtaken if one.again => {
+        Observation::Superseded { reason } => one.progress = Progress::Superseded { reason: reason.clone() },
+        Observation::Overtaken if one.again => {
             one.progress = Progress::Superseded { reason: "it was overtaken twice".to_owned() };
         }
-        Seen::Overtaken => {
+        Observation::Overtaken => {
             one.progress = Progress::Waiting;
             one.again = true;
         }
-        Seen::Failed { reason } => one.progress = Progress::Failed { reason: reason.clone() },
-        Seen::Unheard { problem } => {
+        Observation::Failed { reason } => one.progress = Progress::Failed { reason: reason.clone() },
+        Observation::Unheard { problem } => {
             one.unheard = true;
             return Some(problem.clone());
         }
-        Seen::Refused { reason } => {
+        Observation::Refused { reason } => {
             one.refused += 1;
             if one.refused < most {
                 return Some(reason.clone());
@@ -119,7 +119,7 @@ pub(super) fn seen(
             one.progress = Progress::Failed { reason: reason.clone() };
             one.if_moved |= one.unheard;
         }
-        Seen::Unused { reason, revision } => {
+        Observation::Unused { reason, revision } => {
             one.unused = Some(revision.clone());
             one.progress = Progress::Failed { reason: reason.clone() };
             one.if_moved |= one.unheard;
@@ -132,23 +132,26 @@ pub(super) fn seen(
 }
 
 /// What a call that moves a service comes to.
-fn is_of_a_call(seen: &Seen) -> bool {
+fn is_of_a_call(seen: &Observation) -> bool {
     match seen {
-        Seen::Deployed(_) | Seen::Unheard { .. } | Seen::Refused { .. } | Seen::Unused { .. } => true,
-        Seen::Going { .. }
-        | Seen::Proven { .. }
-        | Seen::Unproven
-        | Seen::Returning { .. }
-        | Seen::Returned { .. }
-        | Seen::Superseded { .. }
-        | Seen::Overtaken
-        | Seen::Failed { .. } => false,
+        Observation::Deployed(_)
+        | Observation::Unheard { .. }
+        | Observation::Refused { .. }
+        | Observation::Unused { .. } => true,
+        Observation::Going { .. }
+        | Observation::Proven { .. }
+        | Observation::Unproven
+        | Observation::Returning { .. }
+        | Observation::Returned { .. }
+        | Observation::Superseded { .. }
+        | Observation::Overtaken
+        | Observation::Failed { .. } => false,
     }
 }
 
 /// What ECS calls our deployment. It may not have said so when it accepted it.
-pub(super) fn named(transition: &mut Transition, way: Way, service: &ServiceName, arn: &str) {
-    let Some(rollout) = current(transition, way) else { return };
+pub(super) fn named(transition: &mut Transition, direction: Direction, service: &ServiceName, arn: &str) {
+    let Some(rollout) = current(transition, direction) else { return };
     let one = rollout.services.iter_mut().find(|one| one.service == *service && moves(one));
     if let Some(started) = one.and_then(|one| one.started.as_mut()) {
         started.service_deployment.get_or_insert_with(|| arn.to_owned());
@@ -156,23 +159,23 @@ pub(super) fn named(transition: &mut Transition, way: Way, service: &ServiceName
 }
 
 /// Ends of a service that may come before our deployment does.
-fn is_an_end(seen: &Seen) -> bool {
-    matches!(seen, Seen::Returned { .. } | Seen::Failed { .. })
+fn is_an_end(seen: &Observation) -> bool {
+    matches!(seen, Observation::Returned { .. } | Observation::Failed { .. })
 }
 
 pub(super) fn probed(transition: &mut Transition, failed: Option<&String>) {
     let now = transition.now;
-    if let Some(bake) = current(transition, Way::There).and_then(|rollout| rollout.bake.as_mut()) {
+    if let Some(bake) = current(transition, Direction::Forward).and_then(|rollout| rollout.bake.as_mut()) {
         bake.probed_at = Some(now);
         bake.failed = failed.cloned();
     }
 }
 
 /// The rollout that moves services now, if it goes this way.
-fn current(transition: &mut Transition, way: Way) -> Option<&mut Rollout> {
+fn current(transition: &mut Transition, direction: Direction) -> Option<&mut Rollout> {
     let operation = transition.change.after.operation.as_mut()?;
-    operation.rollout().filter(|(now, _)| *now == way)?;
-    operation.way_mut(way)
+    operation.rollout().filter(|(now, _)| *now == direction)?;
+    operation.rollout_to_mut(direction)
 }
 
 /// Our deployment was accepted, and may yet change.
@@ -285,14 +288,14 @@ impl Rollout {
         times.filter(|at| *at > now).min()
     }
 
-    pub(super) fn verdict(&self) -> Verdict {
+    pub(super) fn verdict(&self) -> RolloutVerdict {
         let said = |wanted: &dyn Fn(&ServiceRollout) -> Option<&String>| -> Vec<String> {
             let each = self.services.iter().filter_map(|one| Some((&one.service, wanted(one)?)));
             each.map(|(service, reason)| format!("{service}: {reason}")).collect()
         };
         // Never against ECS's own going back: first it is over, or too late.
         if self.services.iter().any(|one| matches!(one.progress, Progress::Returning { .. })) {
-            return Verdict::Going;
+            return RolloutVerdict::Going;
         }
         let taken = said(&|one| match &one.progress {
             Progress::Superseded { reason } => Some(reason),
@@ -305,19 +308,23 @@ impl Rollout {
             _ => None,
         });
         if !taken.is_empty() {
-            return Verdict::Taken([taken, broken].concat().join("; "));
+            return RolloutVerdict::Taken([taken, broken].concat().join("; "));
         }
         if !broken.is_empty() {
-            return Verdict::Broken(broken.join("; "));
+            return RolloutVerdict::Broken(broken.join("; "));
         }
         if let Some(failed) = self.bake.as_ref().and_then(|bake| bake.failed.clone()) {
-            return Verdict::Broken(failed);
+            return RolloutVerdict::Broken(failed);
         }
         if self.services.iter().any(|one| matches!(one.progress, Progress::Waiting | Progress::Deployed)) {
-            return Verdict::Going;
+            return RolloutVerdict::Going;
         }
         let nothing = self.services.iter().all(|one| matches!(one.progress, Progress::Unproven { .. }));
-        if nothing && !self.services.is_empty() { Verdict::NothingProven } else { Verdict::Arrived }
+        if nothing && !self.services.is_empty() {
+            RolloutVerdict::NothingProven
+        } else {
+            RolloutVerdict::Arrived
+        }
     }
 
     /// No service is on its way any more.

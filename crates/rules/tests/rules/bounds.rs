@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use stablepin_rules::application::{FourEyes, Principal, ServiceName};
 use stablepin_rules::caller::{Caller, MORE_PUSHERS, MOST_PUSHERS};
-use stablepin_rules::effect::{Effect, Outcome, Seen, pending_effects};
+use stablepin_rules::effect::{Effect, Observation, Outcome, pending_effects};
 use stablepin_rules::image::ImageDigest;
 use stablepin_rules::live_drift::Deviation;
 use stablepin_rules::one_line::LONGEST_TEXT;
 use stablepin_rules::records::{
-    Live, NotPut, OperationId, Progress, PromotionState, Rollout, Started, TakenTag, Verdict, Way,
+    Direction, Live, NotPut, OperationId, Progress, PromotionState, Rollout, Started, TakenTag, Verdict,
 };
 use stablepin_rules::refusal::Refusal;
 use stablepin_rules::transition::{Input, LiveSeen, is_known, may_decide};
@@ -145,8 +145,8 @@ fn live(n: usize, digests: usize) -> Live {
     }
 }
 
-fn hears(world: &mut World, id: OperationId, way: Way, seen: &dyn Fn(usize) -> Seen) {
-    let heard = |(n, service)| Input::Outcome(Outcome::Service(way, service, seen(n)));
+fn hears(world: &mut World, id: OperationId, direction: Direction, seen: &dyn Fn(usize) -> Observation) {
+    let heard = |(n, service)| Input::Outcome(Outcome::Service(direction, service, seen(n)));
     let all: Vec<Input> = most_services().into_iter().enumerate().map(heard).collect();
     world.observe(Some(id), None, &all).unwrap();
 }
@@ -164,7 +164,7 @@ fn promotion_of_many_services_that_say_much_fits_an_item() {
     world.observe(Some(id), None, &[Input::Outcome(Outcome::Prepared(all))]).unwrap();
     let words = |n: usize| format!("task {n} failed: {}", "é".repeat(20_000));
     let started = |n: usize| {
-        Seen::Deployed(Started {
+        Observation::Deployed(Started {
             deployment: "ecs-svc/1234567890123456789".to_owned(),
             service_deployment: Some(long_arn("service-deployment", n)),
             task_definition: long_arn("task-definition", n),
@@ -173,11 +173,11 @@ fn promotion_of_many_services_that_say_much_fits_an_item() {
         })
     };
     let mut rollout = Rollout::begun(stablepin_rules::records::Destination::Before, Vec::new(), world.now);
-    for way in [Way::There, Way::Back] {
-        hears(&mut world, id, way, &started);
-        hears(&mut world, id, way, &|n| Seen::Going { seen: words(n), paused: false });
-        hears(&mut world, id, way, &|n| Seen::Failed { reason: words(n) });
-        rollout = world.operations[&id].way(way).unwrap().clone();
+    for direction in [Direction::Forward, Direction::Revert] {
+        hears(&mut world, id, direction, &started);
+        hears(&mut world, id, direction, &|n| Observation::Going { seen: words(n), paused: false });
+        hears(&mut world, id, direction, &|n| Observation::Failed { reason: words(n) });
+        rollout = world.operations[&id].rollout_to(direction).unwrap().clone();
     }
     let bytes = size(&world.operations[&id]);
     // Beside it, fifty approvers with a reason each.
@@ -200,10 +200,10 @@ fn one_service_says_all_that_a_text_may_hold() {
     world.land(0, true);
     let service = world.services.keys().next().unwrap().clone();
     let words = "x".repeat(LONGEST_TEXT);
-    let refused = Seen::Unused { reason: words.clone(), revision: "td:1".to_owned() };
-    let heard = Outcome::Service(Way::There, service, refused);
+    let refused = Observation::Unused { reason: words.clone(), revision: "td:1".to_owned() };
+    let heard = Outcome::Service(Direction::Forward, service, refused);
     world.observe(Some(id), None, &[Input::Outcome(heard)]).unwrap();
-    let there = world.operations[&id].way(Way::There).unwrap();
+    let there = world.operations[&id].rollout_to(Direction::Forward).unwrap();
     assert_eq!(there.services[0].progress, Progress::Failed { reason: words });
 }
 

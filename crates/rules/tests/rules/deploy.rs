@@ -4,10 +4,10 @@ use jiff::SignedDuration;
 use proptest::prelude::*;
 use stablepin_rules::application::ServiceName;
 use stablepin_rules::audit::{Actor, Kind};
-use stablepin_rules::effect::{Effect, Outcome, Seen, pending_effects};
+use stablepin_rules::effect::{Effect, Observation, Outcome, pending_effects};
 use stablepin_rules::records::{
-    Destination, Notice, OperationId, Progress, Promotion, PromotionState, RollbackState, SlotKind, Verdict,
-    Way, Work,
+    Destination, Direction, Notice, OperationId, Progress, Promotion, PromotionState, RollbackState,
+    SlotKind, Verdict, Work,
 };
 use stablepin_rules::refusal::Refusal;
 use stablepin_rules::transition::{EnvironmentAction, EnvironmentCommand, Input};
@@ -79,12 +79,12 @@ fn service(world: &World, n: usize) -> ServiceName {
     world.services.keys().nth(n).unwrap().clone()
 }
 
-fn heard(service: &ServiceName, seen: Seen) -> Input {
-    Input::Outcome(Outcome::Service(Way::There, service.clone(), seen))
+fn heard(service: &ServiceName, seen: Observation) -> Input {
+    Input::Outcome(Outcome::Service(Direction::Forward, service.clone(), seen))
 }
 
-fn going(paused: bool) -> Seen {
-    Seen::Going { seen: "1 of 2 tasks running".to_owned(), paused }
+fn going(paused: bool) -> Observation {
+    Observation::Going { seen: "1 of 2 tasks running".to_owned(), paused }
 }
 
 fn out_of_reach() -> Input {
@@ -165,7 +165,7 @@ fn a_first_promotion_that_fails_returns_each_service_to_what_it_had() {
     world.broken.insert(digest(1));
     let bad = promoted(&mut world, 0, 1);
     assert_eq!((running(&world), state(&world, bad)), (vec![0, 9], PromotionState::RolledBack));
-    assert_eq!(promotion(&world, bad).way_back.unwrap().destination, Destination::Before);
+    assert_eq!(promotion(&world, bad).revert.unwrap().destination, Destination::Before);
     assert_eq!((pins(&world), world.environment.pin.clone()), (0, None));
 }
 
@@ -177,7 +177,7 @@ fn where_ecs_goes_back_by_itself_it_is_left_to() {
     world.breaker = true;
     let bad = promoted(&mut world, 1, 2);
     assert_eq!((running(&world), state(&world, bad)), (vec![1, 1], PromotionState::RolledBack));
-    assert_eq!(promotion(&world, bad).way_back, None, "we moved nothing");
+    assert_eq!(promotion(&world, bad).revert, None, "we moved nothing");
     assert!(promotion(&world, bad).reason.unwrap().contains("ECS went back by itself, to pin 1"));
     assert!(world.services.values().all(|running| running.deployment == "breaker"));
 }
@@ -205,16 +205,19 @@ fn an_ecs_that_never_finishes_going_back_is_superseded() {
         world.begin(id);
         world.land(0, true);
     }
-    let returning =
-        Outcome::Service(Way::There, web, Seen::Returning { reason: "circuit breaker".to_owned() });
+    let returning = Outcome::Service(
+        Direction::Forward,
+        web,
+        Observation::Returning { reason: "circuit breaker".to_owned() },
+    );
     for _ in 0..14 {
         world.observe(Some(id), None, &[Input::Outcome(returning.clone()), Input::Tick]).unwrap();
-        assert_eq!(promotion(&world, id).way_back, None, "never against ECS's own going back");
+        assert_eq!(promotion(&world, id).revert, None, "never against ECS's own going back");
         world.wait(60);
     }
     world.wait(120);
     world.tick(id);
-    assert!(promotion(&world, id).way_back.is_some());
+    assert!(promotion(&world, id).revert.is_some());
     world.settle();
     assert_eq!((running(&world), state(&world, id)), (vec![1], PromotionState::RolledBack));
 }
@@ -229,7 +232,7 @@ fn somebody_elses_deployment_is_not_touched() {
     world.settle();
     assert_eq!((running(&world), state(&world, id)), (vec![9], PromotionState::Failed));
     assert!(world.environment.hold.is_some());
-    assert_eq!(promotion(&world, id).way_back, None);
+    assert_eq!(promotion(&world, id).revert, None);
     assert!(promotion(&world, id).reason.unwrap().ends_with("is not ours: it was not touched"));
 }
 
@@ -263,14 +266,14 @@ fn beside_somebody_elses_deployment_ecs_still_goes_back_first() {
     let (web, worker) = (service(&world, 0), service(&world, 1));
     let reason = || "their words".to_owned();
     let seen = [
-        heard(&web, Seen::Returning { reason: reason() }),
-        heard(&worker, Seen::Superseded { reason: reason() }),
+        heard(&web, Observation::Returning { reason: reason() }),
+        heard(&worker, Observation::Superseded { reason: reason() }),
     ];
     world.observe(Some(id), None, &seen).unwrap();
-    assert_eq!((state(&world, id), promotion(&world, id).way_back), (PromotionState::InProgress, None));
-    let back = Seen::Returned { reason: reason(), digest: Some(digest(1)) };
+    assert_eq!((state(&world, id), promotion(&world, id).revert), (PromotionState::InProgress, None));
+    let back = Observation::Returned { reason: reason(), digest: Some(digest(1)) };
     world.observe(Some(id), None, &[heard(&web, back)]).unwrap();
-    assert_eq!((state(&world, id), promotion(&world, id).way_back), (PromotionState::Failed, None));
+    assert_eq!((state(&world, id), promotion(&world, id).revert), (PromotionState::Failed, None));
 }
 
 #[test]
@@ -286,7 +289,7 @@ fn scaled_to_zero_everywhere_proves_nothing() {
         }
     }
     let none = |service: &stablepin_rules::application::ServiceName| {
-        Input::Outcome(Outcome::Service(Way::There, service.clone(), Seen::Unproven))
+        Input::Outcome(Outcome::Service(Direction::Forward, service.clone(), Observation::Unproven))
     };
     let outcomes: Vec<_> = world.services.keys().map(none).collect();
     world.observe(Some(id), None, &outcomes[..1]).unwrap();
@@ -312,7 +315,11 @@ fn one_of_two_scaled_to_zero_is_proven_by_the_other() {
     }
     let worker = world.services.keys().nth(1).unwrap().clone();
     world
-        .observe(Some(id), None, &[Input::Outcome(Outcome::Service(Way::There, worker, Seen::Unproven))])
+        .observe(
+            Some(id),
+            None,
+            &[Input::Outcome(Outcome::Service(Direction::Forward, worker, Observation::Unproven))],
+        )
         .unwrap();
     world.settle();
     assert_eq!((state(&world, id), pins(&world)), (PromotionState::Completed, 1));
@@ -324,7 +331,7 @@ fn one_that_is_scaled_up_while_it_bakes_is_proven_too() {
     let id = deployed_everywhere(&mut world, 0, 1);
     let worker = service(&world, 1);
     world.wait(5);
-    world.observe(Some(id), None, &[heard(&worker, Seen::Unproven)]).unwrap();
+    world.observe(Some(id), None, &[heard(&worker, Observation::Unproven)]).unwrap();
     world.settle();
     let rollout = promotion(&world, id).rollout.unwrap();
     assert_eq!((state(&world, id), pins(&world)), (PromotionState::Completed, 1));
@@ -339,19 +346,22 @@ fn one_that_is_scaled_up_while_it_bakes_and_is_broken_sends_it_back() {
     let id = deployed_everywhere(&mut world, 1, 2);
     let worker = service(&world, 1);
     world.wait(5);
-    world.observe(Some(id), None, &[heard(&worker, Seen::Unproven)]).unwrap();
+    world.observe(Some(id), None, &[heard(&worker, Observation::Unproven)]).unwrap();
     while promotion(&world, id).rollout.unwrap().bake.is_none() {
         world.tick(id);
         let web = service(&world, 0);
         let owed = pending_effects(world.now, &world.subject(Some(id), None), world.uuid());
-        assert!(!owed.contains(&Effect::Follow(Way::There, worker.clone())), "it has not begun to bake");
-        world.observe(Some(id), None, &[heard(&web, Seen::Proven { tasks: 1 })]).unwrap();
+        assert!(
+            !owed.contains(&Effect::Follow(Direction::Forward, worker.clone())),
+            "it has not begun to bake"
+        );
+        world.observe(Some(id), None, &[heard(&web, Observation::Proven { tasks: 1 })]).unwrap();
     }
     world.wait(35);
     world.observe(Some(id), None, &[Input::Tick, heard(&worker, going(false))]).unwrap();
     assert_eq!(promotion(&world, id).rollout.unwrap().bake, None, "it bakes again when that is proven");
     world
-        .observe(Some(id), None, &[heard(&worker, Seen::Failed { reason: "it crashes".to_owned() })])
+        .observe(Some(id), None, &[heard(&worker, Observation::Failed { reason: "it crashes".to_owned() })])
         .unwrap();
     world.settle();
     assert_eq!((running(&world), state(&world, id)), (vec![1, 1], PromotionState::RolledBack));
@@ -380,9 +390,9 @@ fn a_pause_at_a_lifecycle_hook_is_not_our_time() {
         world.land(0, true);
     }
     let paused = Outcome::Service(
-        Way::There,
+        Direction::Forward,
         web,
-        Seen::Going { seen: "paused at POST_SCALE_UP".to_owned(), paused: true },
+        Observation::Going { seen: "paused at POST_SCALE_UP".to_owned(), paused: true },
     );
     for _ in 0..120 {
         world.observe(Some(id), None, &[Input::Outcome(paused.clone()), Input::Tick]).unwrap();
@@ -411,7 +421,7 @@ fn what_is_not_proven_in_time_goes_back_once() {
     }
     world.wait(31 * 60);
     world.tick(id);
-    let back = promotion(&world, id).way_back.unwrap();
+    let back = promotion(&world, id).revert.unwrap();
     assert_eq!(back.destination, Destination::Digest { digest: digest(1) });
     // The way back fails too: that is the end, nothing bounces.
     world.broken.insert(digest(1));
@@ -466,7 +476,7 @@ fn a_bake_whose_last_look_keeps_failing_goes_back() {
     let id = baking(&mut world, 1, 2);
     let until = promotion(&world, id).rollout.unwrap().bake.unwrap().until;
     while world.now < until + SignedDuration::from_mins(30) {
-        assert_eq!(promotion(&world, id).way_back, None, "as long as for a rollout");
+        assert_eq!(promotion(&world, id).revert, None, "as long as for a rollout");
         world.observe(Some(id), None, &[Input::Tick, out_of_reach()]).unwrap();
         world.wait(60);
     }
@@ -484,7 +494,7 @@ fn a_bake_whose_endpoints_cannot_be_asked_goes_back() {
     let id = baking(&mut world, 1, 2);
     let web = service(&world, 0);
     for _ in 0..60 {
-        let seen = [Input::Tick, heard(&web, Seen::Proven { tasks: 1 }), out_of_reach()];
+        let seen = [Input::Tick, heard(&web, Observation::Proven { tasks: 1 }), out_of_reach()];
         world.observe(Some(id), None, &seen).unwrap();
         world.wait(60);
     }
@@ -519,16 +529,16 @@ fn a_wobble_late_in_a_bake_is_no_failure() {
 
 #[test]
 fn what_never_stays_proven_for_a_bake_ends() {
-    for wobble in [Seen::Unproven, going(false)] {
+    for wobble in [Observation::Unproven, going(false)] {
         let mut world = World::new(deployed(ONE, BOTH));
         promoted(&mut world, 0, 1);
         let id = baking(&mut world, 1, 2);
         let began = world.now;
         let (web, worker) = (service(&world, 0), service(&world, 1));
         while promotion(&world, id).pin.is_none() && promotion(&world, id).failure.is_none() {
-            for seen in [wobble.clone(), Seen::Proven { tasks: 1 }] {
+            for seen in [wobble.clone(), Observation::Proven { tasks: 1 }] {
                 world.wait(30);
-                let proven = heard(&web, Seen::Proven { tasks: 1 });
+                let proven = heard(&web, Observation::Proven { tasks: 1 });
                 let probed = Input::Outcome(Outcome::Probed(None));
                 world.observe(Some(id), None, &[Input::Tick, proven, heard(&worker, seen), probed]).unwrap();
             }
@@ -569,7 +579,7 @@ fn a_pause_that_ends_in_another_way_is_over() {
     let deployed = Input::Outcome(crate::world::deployed_as("d", web.clone()));
     world.observe(Some(rollback), None, &[deployed]).unwrap();
     world.observe(Some(rollback), None, &[heard(&web, going(true))]).unwrap();
-    let returned = Seen::Returned { reason: "the hook timed out".to_owned(), digest: Some(digest(9)) };
+    let returned = Observation::Returned { reason: "the hook timed out".to_owned(), digest: Some(digest(9)) };
     world.observe(Some(rollback), None, &[heard(&web, returned)]).unwrap();
     for _ in 0..31 {
         world.wait(60);
@@ -600,7 +610,7 @@ fn rule_9_never_back_to_what_just_failed() {
     world.broken.insert(digest(1));
     world.wait(600);
     let again = promoted(&mut world, 600, 1);
-    assert_eq!((state(&world, again), promotion(&world, again).way_back), (PromotionState::Failed, None));
+    assert_eq!((state(&world, again), promotion(&world, again).revert), (PromotionState::Failed, None));
     assert_eq!((running(&world), pins(&world)), (vec![1], 1));
 }
 
@@ -829,9 +839,9 @@ fn check_deployed(world: &World) {
         };
         if promotion.pin.is_some() {
             assert!(promotion.rollout.as_ref().is_some_and(proven), "rule 10: {promotion:#?}");
-            assert_eq!(promotion.way_back, None, "what went back is no pin");
+            assert_eq!(promotion.revert, None, "what went back is no pin");
         }
-        if let Some(back) = &promotion.way_back {
+        if let Some(back) = &promotion.revert {
             assert_ne!(back.destination.digest(), Some(&promotion.digest), "rule 9: never to what is live");
         }
     }
@@ -876,8 +886,8 @@ fn nobody_is_kept_waiting_by_what_ended() {
     assert!(promotion(&world, id).votes.contains_key(&approver("lead")));
 }
 
-fn refused() -> Seen {
-    Seen::Refused { reason: "AccessDeniedException: not authorized (HTTP 400)".to_owned() }
+fn refused() -> Observation {
+    Observation::Refused { reason: "AccessDeniedException: not authorized (HTTP 400)".to_owned() }
 }
 
 /// Approved and looked at: its deployments are to be started next.
@@ -920,14 +930,14 @@ fn refused_service_sends_the_moved_one_back() {
     let id = prepared(&mut world, 1, 2);
     let (web, worker) = (service(&world, 0), service(&world, 1));
     world.begin(id);
-    let of_web = |effect: &Effect| *effect == Effect::Deploy(Way::There, web.clone());
+    let of_web = |effect: &Effect| *effect == Effect::Deploy(Direction::Forward, web.clone());
     let flight = world.flights.iter().position(|flight| of_web(&flight.effect)).unwrap();
     world.land(flight, true);
     world.flights.clear();
     world.observe(Some(id), None, &[heard(&worker, refused())]).unwrap();
     world.observe(Some(id), None, &[heard(&worker, refused())]).unwrap();
     assert!(promotion(&world, id).failure.unwrap().contains("AccessDeniedException"));
-    let back = promotion(&world, id).way_back.unwrap();
+    let back = promotion(&world, id).revert.unwrap();
     assert_eq!(back.services.iter().map(|one| &one.service).collect::<Vec<_>>(), [&web]);
     world.wait(60);
     world.settle();
@@ -946,20 +956,20 @@ fn refusal_after_an_unheard_call_is_looked_into() {
             let web = service(&world, 0);
             world.begin(id);
             if moved {
-                world.take_effect(id, &Effect::Deploy(Way::There, web.clone()));
+                world.take_effect(id, &Effect::Deploy(Direction::Forward, web.clone()));
             }
             if cut_off {
                 // Its lease ends, and the next one begins.
                 world.wait(60);
                 world.begin(id);
             } else {
-                let unheard = Seen::Unheard { problem: "no answer in time".to_owned() };
+                let unheard = Observation::Unheard { problem: "no answer in time".to_owned() };
                 world.observe(Some(id), None, &[heard(&web, unheard)]).unwrap();
             }
             world.flights.clear();
             world.observe(Some(id), None, &[heard(&web, refused())]).unwrap();
             world.observe(Some(id), None, &[heard(&web, refused())]).unwrap();
-            assert!(promotion(&world, id).way_back.is_some(), "it may have been moved");
+            assert!(promotion(&world, id).revert.is_some(), "it may have been moved");
             assert!(world.environment.hold.is_some());
             world.wait(60);
             world.settle();
@@ -1024,7 +1034,7 @@ fn unheard_call_of_a_rollback_makes_its_refusal_incomplete() {
     promoted(&mut world, 1, 2);
     let id = world.roll_back("1").unwrap();
     let web = service(&world, 0);
-    let unheard = Seen::Unheard { problem: "no connection".to_owned() };
+    let unheard = Observation::Unheard { problem: "no connection".to_owned() };
     world.observe(Some(id), None, &[heard(&web, unheard)]).unwrap();
     assert_eq!(rollback_state(&world, id), RollbackState::Requested);
     world.observe(Some(id), None, &[heard(&web, refused())]).unwrap();
@@ -1039,13 +1049,13 @@ fn refused_way_back_ends_at_the_second_try() {
     world.broken.insert(digest(2));
     let id = deployed_everywhere(&mut world, 1, 2);
     carries_out(&mut world, id);
-    while promotion(&world, id).way_back.is_none() {
+    while promotion(&world, id).revert.is_none() {
         world.wait(5);
         world.tick(id);
         carries_out(&mut world, id);
     }
     world.flights.clear();
-    let back = || Input::Outcome(Outcome::Service(Way::Back, service(&world, 0), refused()));
+    let back = || Input::Outcome(Outcome::Service(Direction::Revert, service(&world, 0), refused()));
     let both = [back(), back()];
     world.observe(Some(id), None, &both[..1]).unwrap();
     assert_eq!(state(&world, id), PromotionState::InProgress);
@@ -1062,14 +1072,14 @@ fn way_back_does_not_wait_for_its_notice() {
     let mut world = World::new(deployed(ONE, WEB));
     promoted(&mut world, 0, 1);
     let id = deployed_everywhere(&mut world, 1, 2);
-    let broken = Seen::Failed { reason: "it crashes".to_owned() };
+    let broken = Observation::Failed { reason: "it crashes".to_owned() };
     world.observe(Some(id), None, &[heard(&service(&world, 0), broken)]).unwrap();
     let untold = Input::Outcome(Outcome::NotifyFailed("AuthorizationError".to_owned()));
     world.observe(Some(id), None, &[untold]).unwrap();
     let operation = world.operations[&id].clone();
     assert_eq!((operation.failures, operation.problem, operation.notify_failures), (0, None, 1));
     let owed = pending_effects(world.now, &world.subject(Some(id), None), world.uuid());
-    assert_eq!(owed, [Effect::Deploy(Way::Back, service(&world, 0))]);
+    assert_eq!(owed, [Effect::Deploy(Direction::Revert, service(&world, 0))]);
     world.wait(60);
     world.settle();
     assert_eq!(world.operations[&id].notified, [Notice::GoingBack, Notice::Ended].into());
@@ -1124,7 +1134,7 @@ fn family_that_keeps_failing_is_given_up() {
     world.observe(Some(id), None, &[Input::Nudge]).unwrap();
     assert_eq!(world.operations[&id].wake_at, None);
     let rollback = prepared(&mut world, 1, 2);
-    let gone = Seen::Failed { reason: "gone".to_owned() };
+    let gone = Observation::Failed { reason: "gone".to_owned() };
     world.observe(Some(rollback), None, &[heard(&service(&world, 0), gone)]).unwrap();
     let told = Input::Outcome(Outcome::Notified(Notice::Ended));
     world.observe(Some(rollback), None, &[told]).unwrap();

@@ -267,7 +267,7 @@ fn holds(world: &World) {
         let rollback = matches!(operation.work, Work::Rollback(_));
         assert!(!rollback || holder == Some(operation.id()), "rule 9: who rolls back has the slot");
         if let Work::Promotion(promotion) = &operation.work
-            && let Some(back) = &promotion.way_back
+            && let Some(back) = &promotion.revert
         {
             assert_ne!(back.destination.digest(), Some(&promotion.digest), "rule 9: never to what failed");
         }

@@ -2,11 +2,11 @@
 
 use jiff::SignedDuration;
 use stablepin_rules::audit::Actor;
-use stablepin_rules::effect::{Effect, Outcome, Seen, pending_effects};
+use stablepin_rules::effect::{Effect, Observation, Outcome, pending_effects};
 use stablepin_rules::image::ImageTag;
 use stablepin_rules::name::ApproverName;
 use stablepin_rules::records::{
-    OperationId, Progress, PromotionState, RollbackState, TokenHash, Verdict, Way,
+    Direction, OperationId, Progress, PromotionState, RollbackState, TokenHash, Verdict,
 };
 use stablepin_rules::refusal::Refusal;
 use stablepin_rules::transition::{Decision, Input};
@@ -319,7 +319,7 @@ fn what_was_live_gets_a_backup_tag_and_nobody_waits_for_it() {
     let service = world.services.keys().next().unwrap().clone();
     let outcomes = [
         world::deployed_as("d", service.clone()),
-        Outcome::Service(Way::There, service, Seen::Proven { tasks: 2 }),
+        Outcome::Service(Direction::Forward, service, Observation::Proven { tasks: 2 }),
     ];
     world.observe(Some(id), None, &outcomes.map(Input::Outcome)).unwrap();
     assert_eq!(rollback_state(&world, id), RollbackState::Completed);
@@ -347,7 +347,11 @@ fn a_rollback_that_failed_says_which_service_and_why() {
         .services
         .keys()
         .map(|service| {
-            Outcome::Service(Way::There, service.clone(), Seen::Failed { reason: "gone".to_owned() })
+            Outcome::Service(
+                Direction::Forward,
+                service.clone(),
+                Observation::Failed { reason: "gone".to_owned() },
+            )
         })
         .map(Input::Outcome)
         .collect();
@@ -457,8 +461,10 @@ fn a_rollback_that_moved_nothing_left_nothing() {
     let id = world.roll_back("stable").unwrap();
     assert!(world.environment.rolled_back_from.is_empty());
     let service = world.services.keys().next().unwrap().clone();
-    let gone = Seen::Failed { reason: "the service is not there any more".to_owned() };
-    world.observe(Some(id), None, &[Input::Outcome(Outcome::Service(Way::There, service, gone))]).unwrap();
+    let gone = Observation::Failed { reason: "the service is not there any more".to_owned() };
+    world
+        .observe(Some(id), None, &[Input::Outcome(Outcome::Service(Direction::Forward, service, gone))])
+        .unwrap();
     assert_eq!(rollback_state(&world, id), RollbackState::Failed);
     assert!(world.environment.rolled_back_from.is_empty(), "what runs is as good as it was");
 }
@@ -487,8 +493,10 @@ fn rule_10_what_ecs_went_back_to_by_itself_is_not_proven() {
     let id = world.roll_back("stable").unwrap();
     let service = world.services.keys().next().unwrap().clone();
     world.observe(Some(id), None, &[Input::Outcome(world::deployed_as("d", service.clone()))]).unwrap();
-    let seen = Seen::Returned { reason: "ECS rolled it back".to_owned(), digest: Some(digest(1)) };
-    world.observe(Some(id), None, &[Input::Outcome(Outcome::Service(Way::There, service, seen))]).unwrap();
+    let seen = Observation::Returned { reason: "ECS rolled it back".to_owned(), digest: Some(digest(1)) };
+    world
+        .observe(Some(id), None, &[Input::Outcome(Outcome::Service(Direction::Forward, service, seen))])
+        .unwrap();
     assert_eq!(rollback_state(&world, id), RollbackState::Incomplete);
 }
 

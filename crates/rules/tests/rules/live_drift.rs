@@ -7,7 +7,7 @@ use stablepin_rules::application::Deploy;
 use stablepin_rules::audit::Kind;
 use stablepin_rules::effect::{Effect, pending_effects};
 use stablepin_rules::live_drift::{Deviation, LiveDrift};
-use stablepin_rules::records::{Hold, Notice, OperationId, Verdict, Way, Work};
+use stablepin_rules::records::{Direction, Hold, Notice, OperationId, Verdict, Work};
 use stablepin_rules::transition::{Input, LiveSeen};
 use uuid::Uuid;
 
@@ -239,7 +239,9 @@ fn what_our_rollouts_left_is_remembered() {
     let mut world = deployed();
     let services: Vec<_> = world.services.keys().cloned().collect();
     assert_eq!(world.environment.left.keys().cloned().collect::<Vec<_>>(), services);
-    let of = |world: &World| world.operations.values().next().unwrap().way(Way::There).unwrap().clone();
+    let of = |world: &World| {
+        world.operations.values().next().unwrap().rollout_to(Direction::Forward).unwrap().clone()
+    };
     for one in of(&world).services {
         assert_eq!(world.environment.left[&one.service], one.started.unwrap().task_definition);
     }

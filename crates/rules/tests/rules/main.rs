@@ -21,9 +21,11 @@ mod world;
 use jiff::SignedDuration;
 use proptest::prelude::*;
 use stablepin_rules::audit::Kind;
-use stablepin_rules::effect::{Effect, Outcome, Seen, pending_effects};
+use stablepin_rules::effect::{Effect, Observation, Outcome, pending_effects};
 use stablepin_rules::image::ImageTag;
-use stablepin_rules::records::{OperationId, PromotionState, RollbackState, TokenHash, Verdict, Way, Work};
+use stablepin_rules::records::{
+    Direction, OperationId, PromotionState, RollbackState, TokenHash, Verdict, Work,
+};
 use stablepin_rules::refusal::Refusal;
 use stablepin_rules::transition::{Input, may_decide};
 use uuid::Uuid;
@@ -578,8 +580,10 @@ fn a_rollback_that_changed_nothing_has_failed() {
     pinned(&mut world, 0, 1);
     let id = world.roll_back("stable").unwrap();
     let service = world.services.keys().next().unwrap().clone();
-    let gone = Seen::Failed { reason: "the service is not there any more".to_owned() };
-    world.observe(Some(id), None, &[Input::Outcome(Outcome::Service(Way::There, service, gone))]).unwrap();
+    let gone = Observation::Failed { reason: "the service is not there any more".to_owned() };
+    world
+        .observe(Some(id), None, &[Input::Outcome(Outcome::Service(Direction::Forward, service, gone))])
+        .unwrap();
     assert_eq!(rollback_state(&world, id), RollbackState::Failed);
 }
 
@@ -609,7 +613,7 @@ fn one_of_two_services_failing_is_incomplete_and_pins_nothing() {
     let id = world.roll_back("1").unwrap();
     let service = world.services.keys().next().unwrap().clone();
     let reason = "the service is not there any more".to_owned();
-    let failed = Outcome::Service(Way::There, service, Seen::Failed { reason });
+    let failed = Outcome::Service(Direction::Forward, service, Observation::Failed { reason });
     world.observe(Some(id), None, &[Input::Outcome(failed)]).unwrap();
     world.settle();
     assert_eq!(rollback_state(&world, id), RollbackState::Incomplete);

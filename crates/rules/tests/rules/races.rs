@@ -3,9 +3,9 @@
 use jiff::SignedDuration;
 use proptest::prelude::*;
 use stablepin_rules::audit::Kind;
-use stablepin_rules::effect::{Outcome, Seen};
+use stablepin_rules::effect::{Observation, Outcome};
 use stablepin_rules::image::ImageDigest;
-use stablepin_rules::records::{OperationId, Progress, RollbackState, Verdict, Way, Work};
+use stablepin_rules::records::{Direction, OperationId, Progress, RollbackState, Verdict, Work};
 use stablepin_rules::transition::{Input, transition};
 
 use crate::process::{Fault, Process, Turn};
@@ -385,7 +385,7 @@ fn a_late_outcome_does_not_reopen_what_has_ended() {
     let service = world.services.keys().next().unwrap().clone();
     let outcomes = [
         world::deployed_as("d", service.clone()),
-        Outcome::Service(Way::There, service, Seen::Proven { tasks: 1 }),
+        Outcome::Service(Direction::Forward, service, Observation::Proven { tasks: 1 }),
         Outcome::Problem("late".to_owned()),
     ];
     for outcome in outcomes {

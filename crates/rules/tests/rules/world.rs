@@ -7,12 +7,13 @@ use jiff::{SignedDuration, Timestamp};
 use stablepin_rules::application::{Application, ServiceName};
 use stablepin_rules::audit::{Actor, AuditRecord, Kind};
 use stablepin_rules::build_tag::numbered;
-use stablepin_rules::effect::{Effect, Outcome, Seen, pending_effects, take_lease};
+use stablepin_rules::effect::{Effect, Observation, Outcome, pending_effects, take_lease};
 use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_rules::name::{ApproverName, EnvironmentName};
 use stablepin_rules::records::{
-    Build, CodeHash, Configuration, Environment, Lease, Live, NotPut, Occurrence, Operation, OperationId,
-    Pin, PromotionState, ServiceRollout, Started, Subject, TakenTag, Token, TokenHash, Verdict, Way, Work,
+    Build, CodeHash, Configuration, Direction, Environment, Lease, Live, NotPut, Occurrence, Operation,
+    OperationId, Pin, PromotionState, ServiceRollout, Started, Subject, TakenTag, Token, TokenHash, Verdict,
+    Work,
 };
 use stablepin_rules::refusal::Refusal;
 use stablepin_rules::subscription_status::SubscriptionStatus;
@@ -69,7 +70,7 @@ pub(crate) fn deployed_as(deployment: &str, service: ServiceName) -> Outcome {
         health_checked: false,
         at: start(),
     };
-    Outcome::Service(Way::There, service, Seen::Deployed(started))
+    Outcome::Service(Direction::Forward, service, Observation::Deployed(started))
 }
 
 pub(crate) fn digest(n: u8) -> ImageDigest {
@@ -512,11 +513,11 @@ impl World {
                 Outcome::CurrentTried(digest.clone())
             }
             Effect::Prepare => Outcome::Prepared(self.prepare()),
-            Effect::Deploy(way, service) => {
-                Outcome::Service(*way, service.clone(), self.deploy(operation, *way, service))
+            Effect::Deploy(direction, service) => {
+                Outcome::Service(*direction, service.clone(), self.deploy(operation, *direction, service))
             }
-            Effect::Follow(way, service) => {
-                Outcome::Service(*way, service.clone(), self.follow(operation, *way, service))
+            Effect::Follow(direction, service) => {
+                Outcome::Service(*direction, service.clone(), self.follow(operation, *direction, service))
             }
             Effect::Probe => {
                 let answers = self.services.values().all(|running| !self.dumb.contains(&running.digest));
@@ -532,28 +533,31 @@ impl World {
     fn rollout_of(
         &self,
         operation: OperationId,
-        way: Way,
+        direction: Direction,
         service: &ServiceName,
     ) -> (ServiceRollout, ImageDigest) {
-        let rollout = self.operations[&operation].way(way).unwrap();
+        let rollout = self.operations[&operation].rollout_to(direction).unwrap();
         let one = rollout.services.iter().find(|one| one.service == *service).unwrap().clone();
         let to = rollout.destination.digest().or(one.before.described.as_ref()).unwrap().clone();
         (one, to)
     }
 
-    fn deploy(&mut self, operation: OperationId, way: Way, service: &ServiceName) -> Seen {
-        let (one, to) = self.rollout_of(operation, way, service);
+    fn deploy(&mut self, operation: OperationId, direction: Direction, service: &ServiceName) -> Observation {
+        let (one, to) = self.rollout_of(operation, direction, service);
         let running = self.services[service].clone();
         let ours = self.subject(Some(operation), None).promotion().map(|promotion| promotion.digest.clone());
         if one.if_moved && Some(&running.digest) != ours.as_ref() {
-            return Seen::Returned { reason: "it was not moved".to_owned(), digest: Some(running.digest) };
+            return Observation::Returned {
+                reason: "it was not moved".to_owned(),
+                digest: Some(running.digest),
+            };
         }
         if running.digest != to {
             self.ids += 1;
             let deployment = format!("{operation} {}", self.ids);
             self.services.insert(service.clone(), Running { digest: to.clone(), deployment });
         }
-        Seen::Deployed(Started {
+        Observation::Deployed(Started {
             deployment: self.services[service].deployment.clone(),
             service_deployment: None,
             task_definition: format!("td of {to}"),
@@ -562,33 +566,33 @@ impl World {
         })
     }
 
-    fn follow(&mut self, operation: OperationId, way: Way, service: &ServiceName) -> Seen {
-        let (one, to) = self.rollout_of(operation, way, service);
+    fn follow(&mut self, operation: OperationId, direction: Direction, service: &ServiceName) -> Observation {
+        let (one, to) = self.rollout_of(operation, direction, service);
         let running = self.services[service].clone();
         // Begun before it was overtaken, and heard of after.
-        let Some(started) = one.started else { return Seen::Overtaken };
+        let Some(started) = one.started else { return Observation::Overtaken };
         if running.deployment != started.deployment {
             let reason = format!("{} took the place of {}", running.deployment, started.deployment);
             if running.deployment == "breaker" {
-                return Seen::Returned { reason, digest: Some(running.digest) };
+                return Observation::Returned { reason, digest: Some(running.digest) };
             }
             let subject = self.subject(Some(operation), None);
             let late = subject.rollback().and_then(|rollback| rollback.preempted.clone());
             return match late {
-                Some(late) if late == running.digest => Seen::Overtaken,
-                _ => Seen::Superseded { reason },
+                Some(late) if late == running.digest => Observation::Overtaken,
+                _ => Observation::Superseded { reason },
             };
         }
         if !self.broken.contains(&to) {
-            return Seen::Proven { tasks: 1 };
+            return Observation::Proven { tasks: 1 };
         }
         let reason = "ECS deployment circuit breaker: task failed to start.".to_owned();
         if self.breaker {
             let digest = one.before.described.unwrap();
             self.services.insert(service.clone(), Running { digest, deployment: "breaker".to_owned() });
-            return Seen::Returning { reason };
+            return Observation::Returning { reason };
         }
-        Seen::Failed { reason }
+        Observation::Failed { reason }
     }
 
     pub(crate) fn tick(&mut self, operation: OperationId) {

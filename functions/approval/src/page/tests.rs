@@ -690,14 +690,14 @@ fn a_release_on_its_way_and_at_each_of_its_ends() {
 
 #[test]
 fn a_promotion_that_nobody_decides_any_more() {
-    let ways = [
+    let directions = [
         "superseded: a later build became pin 8",
         "expired: nobody decided in time",
         "withdrawn by arn:aws:iam::111122223333:role/lead: wrong branch",
         "part of an image index: main (sha256:ab), pushed at 2025-07-17 14:31 UTC, contains it and is asked for instead",
         "the environment is gone",
     ];
-    let told = ways.map(|reason| {
+    let told = directions.map(|reason| {
         let subject = having(asking(1, "main"), |promotion| {
             promotion.state = PromotionState::Cancelled;
             promotion.reason = Some(reason.to_owned());

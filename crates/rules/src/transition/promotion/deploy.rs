@@ -7,7 +7,7 @@ use crate::one_line::bounded;
 use crate::records::{
     Bake, Destination, Hold, Live, Progress, Promotion, PromotionState, Rollout, ServiceRollout, Subject,
 };
-use crate::transition::rollout::{Verdict, arrived};
+use crate::transition::rollout::{RolloutVerdict, arrived};
 use crate::transition::{Entry, Transition};
 
 /// It holds the slot and has no pin yet: what is heard of services changes something.
@@ -67,7 +67,7 @@ pub(super) fn time_out(transition: &mut Transition) {
     let Some(verify) = transition.change.after.policy().map(|policy| policy.verify.clone()) else { return };
     let problem = transition.change.after.operation.as_ref().and_then(|operation| operation.problem.clone());
     let Some(promotion) = promotion(transition) else { return };
-    if let Some(rollout) = promotion.way_back.as_mut().or(promotion.rollout.as_mut()) {
+    if let Some(rollout) = promotion.revert.as_mut().or(promotion.rollout.as_mut()) {
         let until = rollout.bake.as_ref().map(|bake| bake.until);
         rollout.time_out(now, &verify, until, problem.as_deref());
     }
@@ -98,25 +98,25 @@ pub(super) fn settle(transition: &mut Transition) {
         let reason = format!("pre-empted by rollback{by}, which moves the services now");
         return end(transition, PromotionState::Failed, reason, Actor::Stablepin);
     }
-    match (&promotion.rollout, &promotion.way_back) {
+    match (&promotion.rollout, &promotion.revert) {
         (None, _) => {}
         (Some(rollout), None) => forward(transition, &promotion, rollout),
-        (Some(_), Some(way_back)) => back(transition, &promotion, way_back),
+        (Some(_), Some(revert)) => back(transition, &promotion, revert),
     }
 }
 
 fn forward(transition: &mut Transition, promotion: &Promotion, rollout: &Rollout) {
     match rollout.verdict() {
-        Verdict::Going => {}
-        Verdict::Arrived => bake(transition, promotion, rollout),
-        Verdict::NothingProven => {
+        RolloutVerdict::Going => {}
+        RolloutVerdict::Arrived => bake(transition, promotion, rollout),
+        RolloutVerdict::NothingProven => {
             let reason =
                 "nothing proven: the desired count is 0 everywhere, so nothing runs that could prove it";
             hold(transition, reason);
             end(transition, PromotionState::Failed, reason.to_owned(), Actor::Stablepin);
         }
-        Verdict::Broken(reason) => go_back(transition, promotion, rollout, reason),
-        Verdict::Taken(reason) => {
+        RolloutVerdict::Broken(reason) => go_back(transition, promotion, rollout, reason),
+        RolloutVerdict::Taken(reason) => {
             let reason = reason.trim_end_matches('.');
             let reason = format!("{reason}. What runs there now is not ours: it was not touched");
             go_back(transition, promotion, rollout, reason);
@@ -222,7 +222,7 @@ fn go_back(transition: &mut Transition, promotion: &Promotion, rollout: &Rollout
     });
     if let Some(promotion) = self::promotion(transition) {
         promotion.failure = Some(failure);
-        promotion.way_back = Some(Rollout::begun(destination, services, now + timeout));
+        promotion.revert = Some(Rollout::begun(destination, services, now + timeout));
     }
 }
 
@@ -231,20 +231,20 @@ fn is_taken(rollout: &Rollout) -> bool {
     rollout.services.iter().any(|one| matches!(one.progress, Progress::Superseded { .. }))
 }
 
-fn back(transition: &mut Transition, promotion: &Promotion, way_back: &Rollout) {
-    if !way_back.is_over() {
+fn back(transition: &mut Transition, promotion: &Promotion, revert: &Rollout) {
+    if !revert.is_over() {
         return;
     }
     let failure = promotion.failure.clone().unwrap_or_default();
-    match way_back.verdict() {
-        Verdict::Going => {}
-        Verdict::NothingProven => {
+    match revert.verdict() {
+        RolloutVerdict::Going => {}
+        RolloutVerdict::NothingProven => {
             let reason = format!("{failure}. Every service is back, but nothing runs that could prove it");
             end(transition, PromotionState::Failed, reason, Actor::Stablepin);
         }
-        Verdict::Arrived => {
+        RolloutVerdict::Arrived => {
             let is_returned = |one: &ServiceRollout| matches!(one.progress, Progress::Returned { .. });
-            let moved = !way_back.services.iter().all(is_returned);
+            let moved = !revert.services.iter().all(is_returned);
             let there = promotion.rollout.iter().flat_map(|rollout| &rollout.services);
             let by_ecs = there.clone().any(is_returned);
             let taken = promotion.rollout.as_ref().is_some_and(is_taken);
@@ -254,7 +254,7 @@ fn back(transition: &mut Transition, promotion: &Promotion, way_back: &Rollout) 
                 (true, true) => (PromotionState::Failed, "Every other service is back"),
                 (true, false) => (PromotionState::Failed, "No other service was moved"),
             };
-            if let Destination::Digest { digest } = &way_back.destination
+            if let Destination::Digest { digest } = &revert.destination
                 && moved
                 && !taken
             {
@@ -265,7 +265,7 @@ fn back(transition: &mut Transition, promotion: &Promotion, way_back: &Rollout) 
             }
             end(transition, state, format!("{failure}. {what}"), Actor::Stablepin);
         }
-        Verdict::Broken(reason) | Verdict::Taken(reason) => {
+        RolloutVerdict::Broken(reason) | RolloutVerdict::Taken(reason) => {
             let reason = format!("{failure}. Going back did not work: {reason}");
             end(transition, PromotionState::Failed, reason, Actor::Stablepin);
         }
