@@ -242,8 +242,8 @@ impl Retention {
 
     /// The digests that a mark of a deletion is on.
     #[track_caller]
-    pub fn condemned(&self) -> Vec<String> {
-        let marked = self.app.marks().into_iter().filter(|item| !item["condemned_by"].is_null());
+    pub fn marked(&self) -> Vec<String> {
+        let marked = self.app.marks().into_iter().filter(|item| !item["marked_by"].is_null());
         marked.map(|item| item["sk"].as_str().unwrap_or_default().to_owned()).collect()
     }
 

@@ -111,16 +111,16 @@ impl App {
 
     /// As retention does before it deletes an image.
     #[track_caller]
-    pub fn condemn(&self, digest: &str) {
+    pub fn mark_for_deletion(&self, digest: &str) {
         let run = "01a1fc8f-9c1e-7d43-b3a8-5b0c6f6a1e77";
         let values = json!({ ":run": { "S": run }, ":at": { "S": "2026-11-21T02:00:00Z" } });
-        self.mark(digest, "SET condemned_by = :run, condemned_at = :at", &values);
+        self.mark(digest, "SET marked_by = :run, marked_at = :at", &values);
     }
 
     /// As retention does when it has left the image alone.
     #[track_caller]
-    pub fn pardon(&self, digest: &str) {
-        self.mark(digest, "REMOVE condemned_by, condemned_at", &Value::Null);
+    pub fn unmark(&self, digest: &str) {
+        self.mark(digest, "REMOVE marked_by, marked_at", &Value::Null);
     }
 
     #[track_caller]

@@ -94,7 +94,7 @@ pub enum CommitError {
     #[error("this push was answered before")]
     AlreadyOpened,
     #[error("retention is deleting {0}")]
-    Condemned(ImageDigest),
+    Marked(ImageDigest),
     #[error("{MOST_NEEDED} operations were opened for {0}, and not released")]
     Crowded(ImageDigest),
     #[error("the tag {0} is another digest's")]
@@ -418,8 +418,8 @@ impl Table {
                 return Err(CommitError::AlreadyOpened);
             }
             if let Some((Part::Needed(digest), reason)) = failed(&|part| matches!(part, Part::Needed(_))) {
-                let crowded = reason.item().is_some_and(|item| !item.contains_key("condemned_by"));
-                let of = if crowded { CommitError::Crowded } else { CommitError::Condemned };
+                let crowded = reason.item().is_some_and(|item| !item.contains_key("marked_by"));
+                let of = if crowded { CommitError::Crowded } else { CommitError::Marked };
                 return Err(of(digest.clone()));
             }
             if failed(&|part| *part == Part::Token).is_some() {
@@ -679,7 +679,7 @@ impl<'a> Writes<'a> {
             .set_key(Some(keys::image(application, digest).attributes()))
             .update_expression("ADD needed_by :operation")
             .condition_expression(
-                "attribute_not_exists(condemned_by) AND (attribute_not_exists(needed_by) OR size(needed_by) < :most)",
+                "attribute_not_exists(marked_by) AND (attribute_not_exists(needed_by) OR size(needed_by) < :most)",
             )
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .expression_attribute_values(":operation", AttributeValue::Ss(vec![operation]))

@@ -60,8 +60,8 @@ pub enum PushError {
 
 impl PushError {
     /// Retention is deleting the image. If it does not come to that, the push is taken later.
-    pub fn is_of_condemned(&self) -> bool {
-        matches!(self, Self::Reconcile(ReconcileError::Refused(Refusal::ImageCondemned { .. })))
+    pub fn is_of_marked_image(&self) -> bool {
+        matches!(self, Self::Reconcile(ReconcileError::Refused(Refusal::ImageMarkedForDeletion { .. })))
     }
 }
 
@@ -113,7 +113,7 @@ pub async fn take(
             news = opened.news;
             opened.environments
         });
-        if opened.as_ref().is_err_and(PushError::is_of_condemned) {
+        if opened.as_ref().is_err_and(PushError::is_of_marked_image) {
             // Lambda tries it three times. Who deletes the image may be cut off, and the image stay: the sweep, which
             // would take an image of that age as answered long ago, has to know of the push.
             let Push { at, repository, digest, tag } = push;

@@ -217,8 +217,8 @@ fn retry_with(observed: &mut Vec<Input>, lost: CommitError) -> Result<(), Reconc
         CommitError::Lost | CommitError::Claimed { .. } => {}
         CommitError::AlreadyOpened => return Err(ReconcileError::AlreadyOpened),
         CommitError::LinkUsed => return Err(ReconcileError::LinkUsed),
-        CommitError::Condemned(digest) => {
-            return Err(ReconcileError::Refused(Refusal::ImageCondemned { digest }));
+        CommitError::Marked(digest) => {
+            return Err(ReconcileError::Refused(Refusal::ImageMarkedForDeletion { digest }));
         }
         CommitError::Crowded(digest) => {
             return Err(ReconcileError::Refused(Refusal::TooManyOpened { digest, most: MOST_NEEDED }));

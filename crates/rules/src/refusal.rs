@@ -16,7 +16,7 @@ pub enum Refusal {
         "retention is deleting {digest} from the registry at this moment, and nothing was begun: push the build again, \
          or go back to another pin"
     )]
-    ImageCondemned { digest: ImageDigest },
+    ImageMarkedForDeletion { digest: ImageDigest },
 
     #[error(
         "{most} promotions of {digest} were opened, and retention has not seen yet which of them have ended: decide or withdraw \

@@ -121,7 +121,7 @@ impl Sweep<'_> {
         let how = match &taken {
             Ok(Ok(_)) => "taken now".to_owned(),
             Ok(Err(none)) => none.to_string(),
-            Err(error) if error.is_of_condemned() => {
+            Err(error) if error.is_of_marked_image() => {
                 "retention is deleting it; looked at again later".to_owned()
             }
             Err(_) => "it could not be taken".to_owned(),
@@ -135,7 +135,7 @@ impl Sweep<'_> {
         );
         match taken {
             Ok(taken) => self.swept.missed += usize::from(taken.is_ok()),
-            Err(error) if error.is_of_condemned() => {}
+            Err(error) if error.is_of_marked_image() => {}
             Err(error) => self.fails(error.into()),
         }
     }
@@ -291,8 +291,8 @@ mod tests {
         sweep.took(&push, Err(PushError::Reconcile(ReconcileError::Contended)));
         sweep.took(&push, Ok(Ok(1)));
         sweep.took(&push, Ok(Err(NoBuild::Gone)));
-        let condemned = Refusal::ImageCondemned { digest: push.digest.clone() };
-        sweep.took(&push, Err(PushError::Reconcile(ReconcileError::Refused(condemned))));
+        let marked = Refusal::ImageMarkedForDeletion { digest: push.digest.clone() };
+        sweep.took(&push, Err(PushError::Reconcile(ReconcileError::Refused(marked))));
         sweep.looked(Ok(true));
         sweep.looked(Err(TagError::Reconcile(ReconcileError::Contended)));
         sweep.looked(Ok(false));

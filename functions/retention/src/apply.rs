@@ -1,4 +1,4 @@
-//! Carries a plan out. What is to go is condemned first, so that nothing can be opened for it any more; then it is looked
+//! Carries a plan out. What is to go is marked first, so that nothing can be opened for it any more; then it is looked
 //! at once more, and what is not as the plan saw it stays.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -120,7 +120,7 @@ impl<'a> Apply<'a> {
                     return Ok(Cut::Short);
                 }
                 self.part(part, &format!("{wave:05}-{number:05}")).await?;
-                self.work.say(&Progress::Applying(self.applied())).await?;
+                self.work.save_progress(&Progress::Applying(self.applied())).await?;
             }
         }
         for (digest, tag) in std::mem::take(&mut self.untag) {
@@ -161,54 +161,58 @@ impl<'a> Apply<'a> {
                 Some(above) => self.skips(&one.digest, &format!("it belongs to {above}, which stays")),
             }
         }
-        let marked = stream::iter(goes).map(|one| async move {
-            Ok::<_, RetentionError>((one, clients.table.condemn(application, &one.digest, run, at).await?))
+        let attempts = stream::iter(goes).map(|one| async move {
+            Ok::<_, RetentionError>((
+                one,
+                clients.table.mark_for_deletion(application, &one.digest, run, at).await?,
+            ))
         });
-        let marked: Vec<(&'a Planned, bool)> = marked.buffer_unordered(MARKS_AT_ONCE).try_collect().await?;
-        let mut condemned: BTreeMap<&'a ImageDigest, &'a Planned> = BTreeMap::new();
-        for (one, is_condemned) in marked {
-            if is_condemned {
-                condemned.insert(&one.digest, one);
+        let attempts: Vec<(&'a Planned, bool)> =
+            attempts.buffer_unordered(MARKS_AT_ONCE).try_collect().await?;
+        let mut marked: BTreeMap<&'a ImageDigest, &'a Planned> = BTreeMap::new();
+        for (one, is_marked) in attempts {
+            if is_marked {
+                marked.insert(&one.digest, one);
             } else {
                 self.skips(&one.digest, "a promotion or a rollback needs it, or another run has it");
             }
         }
 
-        let marked: Vec<&ImageDigest> = condemned.keys().copied().collect();
-        let done = self.condemned(condemned, name).await;
+        let digests: Vec<&ImageDigest> = marked.keys().copied().collect();
+        let done = self.marked(marked, name).await;
         if done.as_ref().is_err_and(RetentionError::is_a_refusal) {
             // It will be refused again, tonight and tomorrow. Until somebody sees to it, nothing has to wait for it.
-            for digest in marked {
+            for digest in digests {
                 clients.table.was_deleted(application, digest).await?;
             }
         }
         done
     }
 
-    /// Of what is condemned nothing is opened any more.
-    async fn condemned(
+    /// Of what is marked nothing is opened any more.
+    async fn marked(
         &mut self,
-        mut condemned: BTreeMap<&'a ImageDigest, &'a Planned>,
+        mut marked: BTreeMap<&'a ImageDigest, &'a Planned>,
         name: &str,
     ) -> Result<(), RetentionError> {
         let clients = self.work.clients;
         let application = &self.work.run.application;
-        let digests: Vec<ImageDigest> = condemned.keys().map(|digest| (*digest).clone()).collect();
-        for (digest, code) in self.keep_manifests(&condemned, &digests, name).await? {
-            let Some(one) = condemned.get(&digest) else { continue };
+        let digests: Vec<ImageDigest> = marked.keys().map(|digest| (*digest).clone()).collect();
+        for (digest, code) in self.keep_manifests(&marked, &digests, name).await? {
+            let Some(one) = marked.get(&digest) else { continue };
             // Archived ones cannot be read any more: theirs were kept when they were archived.
             if one.rule.is_archived() || code == "ImageNotFound" {
                 continue;
             }
-            condemned.remove(&digest);
+            marked.remove(&digest);
             let why = "its manifest could not be read, to be kept".to_owned();
             self.outcomes.insert(digest.clone(), Outcome::Refused { code, why });
-            clients.table.pardon(application, &digest).await?;
+            clients.table.unmark(application, &digest).await?;
         }
 
         // Each look is followed by one attempt: what ECR does not take at once is looked at again.
         for look in 1..=MOST_LOOKS {
-            match self.look_and_let_go(&mut condemned, look > 1).await {
+            match self.look_and_let_go(&mut marked, look > 1).await {
                 Ok(()) => break,
                 Err(RetentionError::Ecr(error)) if error.is_retryable() && look < MOST_LOOKS => {
                     tokio::time::sleep(Duration::from_secs(1 << (look - 1))).await;
@@ -220,23 +224,23 @@ impl<'a> Apply<'a> {
     }
 
     /// Describes them once more, and deletes or archives what is as it was planned. What is settled is taken from
-    /// `condemned`. What is gone `after_an_attempt` is gone by it, though ECR did not say so.
+    /// `marked`. What is gone `after_an_attempt` is gone by it, though ECR did not say so.
     async fn look_and_let_go(
         &mut self,
-        condemned: &mut BTreeMap<&'a ImageDigest, &'a Planned>,
+        marked: &mut BTreeMap<&'a ImageDigest, &'a Planned>,
         after_an_attempt: bool,
     ) -> Result<(), RetentionError> {
         let clients = self.work.clients;
         let application = &self.work.run.application;
-        let digests: Vec<ImageDigest> = condemned.keys().map(|digest| (*digest).clone()).collect();
+        let digests: Vec<ImageDigest> = marked.keys().map(|digest| (*digest).clone()).collect();
         let found = clients.ecr.describe_some(self.work.repository, &digests).await?;
         let found: BTreeMap<&ImageDigest, &FoundImage> = found.iter().map(|one| (&one.digest, one)).collect();
         let (mut delete, mut archive) = (Vec::new(), Vec::new());
         for digest in &digests {
-            let Some(one) = condemned.get(digest).copied() else { continue };
+            let Some(one) = marked.get(digest).copied() else { continue };
             match (found.get(digest), &one.fate) {
                 (None, fate) => {
-                    condemned.remove(digest);
+                    marked.remove(digest);
                     match fate {
                         Fate::Delete { .. } if after_an_attempt => {
                             self.outcomes.insert(digest.clone(), Outcome::Deleted);
@@ -246,9 +250,9 @@ impl<'a> Apply<'a> {
                     clients.table.was_deleted(application, digest).await?;
                 }
                 (Some(there), _) if !self.is_as_planned(one, there) => {
-                    condemned.remove(digest);
+                    marked.remove(digest);
                     self.skips(digest, "its tags or its state changed");
-                    clients.table.pardon(application, digest).await?;
+                    clients.table.unmark(application, digest).await?;
                 }
                 (Some(_), Fate::Archive { .. }) => archive.push(digest.clone()),
                 (Some(_), Fate::Delete { .. } | Fate::Keep | Fate::Untag { .. }) => {
@@ -257,8 +261,8 @@ impl<'a> Apply<'a> {
             }
         }
         self.delete(&delete).await?;
-        condemned.retain(|digest, _| !delete.contains(digest));
-        self.archive(archive, condemned).await
+        marked.retain(|digest, _| !delete.contains(digest));
+        self.archive(archive, marked).await
     }
 
     /// Nobody has named it otherwise, archived it, had it back or pushed it again since.
@@ -281,7 +285,7 @@ impl<'a> Apply<'a> {
     /// Those whose manifests ECR does not give, with its codes.
     async fn keep_manifests(
         &self,
-        condemned: &BTreeMap<&ImageDigest, &Planned>,
+        marked: &BTreeMap<&ImageDigest, &Planned>,
         digests: &[ImageDigest],
         name: &str,
     ) -> Result<Vec<(ImageDigest, String)>, RetentionError> {
@@ -292,7 +296,7 @@ impl<'a> Apply<'a> {
         let kept = |manifest: &'_ Manifest| -> Option<serde_json::Value> {
             let kept = Kept {
                 image_digest: &manifest.digest,
-                image_tags: condemned.get(&manifest.digest).map_or(&[], |one| one.tags.as_slice()),
+                image_tags: marked.get(&manifest.digest).map_or(&[], |one| one.tags.as_slice()),
                 image_manifest_media_type: &manifest.media_type,
                 image_manifest: &manifest.bytes,
             };
@@ -354,14 +358,14 @@ impl<'a> Apply<'a> {
             };
             outcomes.push((digest.clone(), outcome));
         }
-        // None comes to be while an image is condemned.
+        // None comes to be while an image is marked.
         let builds = &clients.table.known_builds(application, digests).await?;
         let settled = stream::iter(outcomes).map(|(digest, outcome)| async move {
             match outcome {
                 Outcome::Deleted if builds.contains(&digest) => {
                     clients.table.was_deleted(application, &digest).await?;
                 }
-                _ => clients.table.pardon(application, &digest).await?,
+                _ => clients.table.unmark(application, &digest).await?,
             }
             Ok::<_, RetentionError>((digest, outcome))
         });
@@ -370,11 +374,11 @@ impl<'a> Apply<'a> {
         Ok(())
     }
 
-    /// What could not be archived, and may be at the next look, stays in `condemned`.
+    /// What could not be archived, and may be at the next look, stays in `marked`.
     async fn archive(
         &mut self,
         digests: Vec<ImageDigest>,
-        condemned: &mut BTreeMap<&'a ImageDigest, &'a Planned>,
+        marked: &mut BTreeMap<&'a ImageDigest, &'a Planned>,
     ) -> Result<(), RetentionError> {
         let (clients, repository) = (self.work.clients, self.work.repository);
         let application = &self.work.run.application;
@@ -387,7 +391,7 @@ impl<'a> Apply<'a> {
                     None => return Ok(Err(error.into())),
                 },
             };
-            clients.table.pardon(application, &digest).await?;
+            clients.table.unmark(application, &digest).await?;
             Ok::<_, RetentionError>(Ok((digest, outcome)))
         });
         let archived: Vec<_> = archived.buffer_unordered(ARCHIVED_AT_ONCE).try_collect().await?;
@@ -395,7 +399,7 @@ impl<'a> Apply<'a> {
         for one in archived {
             match one {
                 Ok((digest, outcome)) => {
-                    condemned.remove(&digest);
+                    marked.remove(&digest);
                     self.outcomes.insert(digest, outcome);
                 }
                 Err(error) => failed = Some(error),

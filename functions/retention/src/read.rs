@@ -14,7 +14,7 @@ use stablepin_rules::pin_number::PinNumber;
 use stablepin_rules::retention::inventory::{
     Image, Images, Inventory, Named, Need, Needer, Pinned, Status, Tag,
 };
-use stablepin_rules::retention::pullers::{pullers, strangers};
+use stablepin_rules::retention::pullers::{external_accounts, pullers};
 use stablepin_rules::retention::sources::Source;
 use stablepin_rules::sweep::KnownTag;
 
@@ -58,7 +58,7 @@ pub(crate) struct Read {
     pub(crate) inventory: Inventory,
     pub(crate) warnings: Vec<String>,
     /// Other accounts that may pull, and whose use of the images nobody has looked after.
-    pub(crate) strangers: BTreeSet<String>,
+    pub(crate) external_accounts: BTreeSet<String>,
     /// The sources that were not read.
     pub(crate) waived: BTreeSet<Source>,
 }
@@ -111,9 +111,9 @@ pub(crate) async fn read(
     let named = [policy, of_all].into_iter().flatten();
     let named =
         named.flat_map(|policy| pullers(&policy, &clients.account, repository).unwrap_or_else(anybody));
-    let strangers = strangers(&named.collect(), &application.retention.waive);
-    if !strangers.is_empty() {
-        warnings.push(warning(&strangers));
+    let external_accounts = external_accounts(&named.collect(), &application.retention.waive);
+    if !external_accounts.is_empty() {
+        warnings.push(warning(&external_accounts));
     }
     if clients.ecr.lifecycle_policy(repository).await.map_err(ReadError::Policy)?.is_some() {
         warnings.push(
@@ -134,12 +134,12 @@ pub(crate) async fn read(
     let was_live = clients.table.was_live(&application.name).await?;
     let images = Images::new(images);
     let inventory = Inventory { repository: repository.clone(), images, pins, needs, was_live, unread };
-    Ok(Read { inventory, warnings, strangers, waived })
+    Ok(Read { inventory, warnings, external_accounts, waived })
 }
 
 /// Where others may pull, and nobody has said what they use.
-pub(crate) fn warning(strangers: &BTreeSet<String>) -> String {
-    let who: Vec<_> = strangers.iter().map(String::as_str).collect();
+pub(crate) fn warning(external_accounts: &BTreeSet<String>) -> String {
+    let who: Vec<_> = external_accounts.iter().map(String::as_str).collect();
     format!(
         "the repository's policy, or the registry's, lets {} pull, and what they use cannot be read from here: nothing \
          is deleted. Look after it, and write them in retention.waive",
@@ -174,7 +174,7 @@ pub(crate) async fn settle(
     application: &ApplicationName,
 ) -> Result<Vec<Mark>, TableError> {
     let marks = clients.table.marks(application).await?;
-    for mark in marks.iter().filter(|mark| mark.condemned_by.is_some()) {
+    for mark in marks.iter().filter(|mark| mark.marked_by.is_some()) {
         clients.table.was_deleted(application, &mark.digest).await?;
     }
     Ok(marks)

@@ -59,6 +59,6 @@ pub(crate) async fn undo(work: &Work<'_>, of: RunId) -> Result<Option<Progress>,
     if is_whole {
         return Ok(Some(Progress::Done(applied)));
     }
-    work.say(&Progress::Applying(applied)).await?;
+    work.save_progress(&Progress::Applying(applied)).await?;
     Ok(None)
 }

@@ -63,7 +63,7 @@ pub(crate) async fn one(
     let done = work.all(cache).await;
     let how = match done {
         Ok(Some(end)) => {
-            work.say(&end).await?;
+            work.save_progress(&end).await?;
             "done"
         }
         Ok(None) => {
@@ -75,7 +75,7 @@ pub(crate) async fn one(
             if failures > MOST_FAILURES {
                 let problem =
                     "the time of an invocation was not enough to begin: nothing more is touched".to_owned();
-                work.say(&Progress::Failed { problem }).await?;
+                work.save_progress(&Progress::Failed { problem }).await?;
             } else {
                 Message { failures, ..message.clone() }.later(clients, 0).await?;
             }
@@ -83,7 +83,7 @@ pub(crate) async fn one(
         }
         // Whoever has written it: it is no better the next time.
         Err(error @ (RetentionError::Changed { .. } | RetentionError::Document { .. })) => {
-            work.say(&Progress::Failed { problem: chain(&error) }).await?;
+            work.save_progress(&Progress::Failed { problem: chain(&error) }).await?;
             "failed"
         }
         Err(error) => {
@@ -124,7 +124,7 @@ async fn failed(
     if let Err(error) = settle(work.clients, &work.run.application).await {
         tracing::error!(repository.name = %work.repository, "marks are left: {}", chain(&error));
     }
-    work.say(&Progress::Failed { problem: chain(error) }).await?;
+    work.save_progress(&Progress::Failed { problem: chain(error) }).await?;
     Ok("it failed too often")
 }
 
@@ -198,7 +198,7 @@ impl Work<'_> {
             let problem = "retention.mode is dry-run by now: nothing was touched".to_owned();
             return Ok(Some(Progress::LeftAlone { problem }));
         }
-        self.say(&Progress::Planning).await?;
+        self.save_progress(&Progress::Planning).await?;
         let mut known = Known::load(&self.clients.bucket, &self.run.application, self.repository).await?;
         let read = match self.read(&application, &mut known, cache).await {
             Ok(read) => read,
@@ -255,7 +255,7 @@ impl Work<'_> {
         let Some((saved, stored)) = kept else {
             let planned = self.keep_plan(&fresh, read, known).await?;
             let stored = planned.plan.clone();
-            self.say(&Progress::Planned(planned)).await?;
+            self.save_progress(&Progress::Planned(planned)).await?;
             if self.run.purpose == Purpose::Plan {
                 return Ok(Some(Progress::Done(Applied::default())));
             }
@@ -266,7 +266,7 @@ impl Work<'_> {
         known.keep(&self.clients.bucket, &self.run.application, self.repository).await?;
         if let Purpose::Apply { plan_of: Some(_) } = self.run.purpose {
             let planned = counted(&saved, Some(stored.clone()), read);
-            self.say(&Progress::Planned(planned)).await?;
+            self.save_progress(&Progress::Planned(planned)).await?;
         }
         self.apply(application, &saved, &fresh, read, known, Some(stored)).await
     }
@@ -280,8 +280,8 @@ impl Work<'_> {
         known: &mut Known,
         stored: Option<Stored>,
     ) -> Result<Option<Progress>, RetentionError> {
-        if !read.strangers.is_empty() {
-            return Ok(Some(Progress::LeftAlone { problem: warning(&read.strangers) }));
+        if !read.external_accounts.is_empty() {
+            return Ok(Some(Progress::LeftAlone { problem: warning(&read.external_accounts) }));
         }
         let before = self.run.repositories.get(self.repository);
         let noted = before.and_then(|one| one.report.clone());
@@ -319,11 +319,11 @@ impl Work<'_> {
         match cut {
             Ok(Cut::Whole) => {}
             Ok(Cut::Short) => {
-                self.say(&Progress::Applying(applied)).await?;
+                self.save_progress(&Progress::Applying(applied)).await?;
                 return Ok(None);
             }
             Err(error) => {
-                self.say(&Progress::Applying(applied)).await?;
+                self.save_progress(&Progress::Applying(applied)).await?;
                 return Err(error);
             }
         }
@@ -335,7 +335,7 @@ impl Work<'_> {
         if missing.is_empty() {
             return Ok(Some(Progress::Done(applied)));
         }
-        self.say(&Progress::Applying(applied)).await?;
+        self.save_progress(&Progress::Applying(applied)).await?;
         let problem = format!(
             "what has to be there is not there any more: {}. Its manifest may be in the bucket below {}",
             missing.join("; "),
@@ -463,7 +463,7 @@ impl Work<'_> {
     }
 
     /// Writes it into the run, whatever else is written into it meanwhile. Who is to be told is told by whoever ends it.
-    pub(crate) async fn say(&self, progress: &Progress) -> Result<(), RetentionError> {
+    pub(crate) async fn save_progress(&self, progress: &Progress) -> Result<(), RetentionError> {
         loop {
             let Some(before) = self.clients.table.run(&self.run.application, self.run.id).await? else {
                 return Ok(());

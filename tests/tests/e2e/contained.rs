@@ -137,13 +137,13 @@ fn an_image_is_asked_for_while_its_index_is_refused() {
     let app = Plan::new("refused-index").create_aside();
     let [image] = quiet(&app, [NewImage::named("image")]);
     let [index] = quiet(&app, [NewImage::index([&image])]);
-    app.condemn(&index);
+    app.mark_for_deletion(&index);
     let event = app.push_event("main", &index, after(0));
     let answer = app.invoke(None, "tagger", &event, None).answer.expect("it was not killed");
     assert!(answer["errorMessage"].is_string(), "{answer}");
     app.deliver(&app.push_event("main-amd64", &image, after(1)));
     assert_eq!(ends(&app), [(image.clone(), json!("Pending"))]);
-    app.pardon(&index);
+    app.unmark(&index);
     app.deliver(&event);
     asks_for_the_index_only(&app, &index, &[&image]);
 }

@@ -94,7 +94,7 @@ fn a_dry_run_says_why_and_touches_nothing_and_that_plan_is_carried_out() {
     left.retain(|digest| !builds[..3].contains(digest));
     assert_eq!(there(&app), left);
     assert_eq!(app.tag("prod-stable").as_ref(), Some(&builds[7]));
-    assert!(app.marks().iter().all(|mark| mark["condemned_by"].is_null()), "nothing stays condemned");
+    assert!(app.marks().iter().all(|mark| mark["marked_by"].is_null()), "nothing stays marked");
     until("the end on the bus", || {
         let told = app.audited("Retention Run State Change");
         (told.iter().filter(|line| line.ends_with("→ Completed")).count() == 2).then_some(())

@@ -19,17 +19,17 @@ fn followed(app: &App, tag: &str) -> Value {
 }
 
 #[test]
-fn a_push_of_a_condemned_image_is_not_lost() {
-    let app = Plan::new("condemned").create();
+fn a_push_of_a_marked_image_is_not_lost() {
+    let app = Plan::new("marked").create();
     let digest = app.push("quiet", &Spec::new("1"));
-    app.condemn(&digest);
+    app.mark_for_deletion(&digest);
     assert_eq!(app.push("main", &Spec::new("1")), digest, "an image that is there already");
     until("the push's note", || (followed(&app, "main")["unanswered"] == digest).then_some(()));
     assert_eq!(sweep(&app), json!({ "missed_pushes": 0, "drifted_tags": 0 }), "it is still being deleted");
     assert!(app.promotions().is_empty() && app.build(&digest).is_none() && app.mails("lead").is_empty());
     assert_eq!(app.marked(&digest).expect("the mark").get("needed_by"), None);
 
-    app.pardon(&digest);
+    app.unmark(&digest);
     // Or the event itself, which Lambda tries again.
     sweep(&app);
     app.link(&digest);
@@ -43,22 +43,18 @@ fn a_push_of_a_condemned_image_is_not_lost() {
 }
 
 #[test]
-fn a_promotion_of_a_condemned_image_is_refused_when_it_is_asked_for() {
+fn a_promotion_of_a_marked_image_is_refused_when_it_is_asked_for() {
     let app = Plan::new("asked").create();
     let digest = app.pin("main", &Spec::new("1"));
-    app.condemn(&digest);
+    app.mark_for_deletion(&digest);
     let before = app.everything();
     let ask = json!({ "digest": digest });
     let (status, problem) = app.api("POST", "/environments/production/promotions", Some(&ask));
-    assert_eq!(
-        (status, &problem["type"]),
-        (409, &json!("urn:stablepin:problem:image-condemned")),
-        "{problem}"
-    );
+    assert_eq!((status, &problem["type"]), (409, &json!("urn:stablepin:problem:image-marked")), "{problem}");
     let detail = problem["detail"].as_str().unwrap_or_default();
     assert!(detail.contains("nothing was begun: push the build again"), "{detail}");
     assert_eq!(app.everything(), before, "nothing was begun");
-    app.pardon(&digest);
+    app.unmark(&digest);
     assert_eq!(app.api("POST", "/environments/production/promotions", Some(&ask)).0, 202);
     assert_eq!(app.marked(&digest).expect("both")["needed_by"].as_array().map(Vec::len), Some(2));
 }

@@ -25,12 +25,12 @@ fn refused(app: &App, body: &Value, status: u16, kind: &str, advice: &str) {
 
 #[test]
 fn a_rollback_to_what_retention_deletes_is_refused() {
-    let app = Plan::new("condemned").create();
+    let app = Plan::new("marked").create();
     let first = app.pin("main", &Spec::new("1"));
     app.pin("main", &Spec::new("2"));
-    app.condemn(&first);
-    refused(&app, &to("1"), 409, "image-condemned", "or go back to another pin");
-    app.pardon(&first);
+    app.mark_for_deletion(&first);
+    refused(&app, &to("1"), 409, "image-marked", "or go back to another pin");
+    app.unmark(&first);
     let (status, begun) = app.rollback(&to("1"));
     assert_eq!(status, 202, "{begun}");
     let reference = json!(format!("ROLLBACK#{}", begun["id"].as_str().expect("an id")));

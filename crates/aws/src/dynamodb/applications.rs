@@ -101,7 +101,7 @@ impl Table {
             Err(
                 CommitError::Lost
                 | CommitError::AlreadyOpened
-                | CommitError::Condemned(_)
+                | CommitError::Marked(_)
                 | CommitError::Crowded(_)
                 | CommitError::NameTaken(_)
                 | CommitError::LinkUsed,

@@ -1,5 +1,5 @@
 //! What keeps an image from being deleted, and what is being deleted: one item for each digest, `IMAGE#{digest}`, with
-//! `needed_by`, the operations that were opened for it, and `condemned_by`, the run that is about to delete it. One
+//! `needed_by`, the operations that were opened for it, and `marked_by`, the run that is about to delete it. One
 //! excludes the other. There is no item where there is neither.
 
 use std::collections::{BTreeSet, HashMap};
@@ -32,11 +32,11 @@ pub struct Mark {
     /// Operations that were opened for it. Some of them may have ended.
     pub needed_by: BTreeSet<OperationKey>,
     /// The run that is deleting it, or that was cut off there.
-    pub condemned_by: Option<RunId>,
+    pub marked_by: Option<RunId>,
 }
 
 impl Table {
-    /// Every image that is needed, or condemned.
+    /// Every image that is needed, or marked.
     pub async fn marks(&self, application: &ApplicationName) -> Result<Vec<Mark>, TableError> {
         let items = self.query_all(keys::images(application), keys::IMAGES).await?;
         items.iter().map(mark).collect()
@@ -81,9 +81,9 @@ impl Table {
             .condition_expression("attribute_exists(needed_by)")
             .expression_attribute_values(":ended", AttributeValue::Ss(ended));
         match self.update_where(&key, release).await? {
-            Some(left) if !left.contains_key("needed_by") && !left.contains_key("condemned_by") => {
+            Some(left) if !left.contains_key("needed_by") && !left.contains_key("marked_by") => {
                 let unmarked = self.client.delete_item().condition_expression(
-                    "attribute_not_exists(needed_by) AND attribute_not_exists(condemned_by)",
+                    "attribute_not_exists(needed_by) AND attribute_not_exists(marked_by)",
                 );
                 self.delete_where(&key, unmarked).await?;
             }
@@ -94,41 +94,41 @@ impl Table {
 
     /// From now on nothing is opened for it. False, and nothing is marked, where an operation needs it or another run
     /// has marked it. Marked by the same run before: true.
-    pub async fn condemn(
+    pub async fn mark_for_deletion(
         &self,
         application: &ApplicationName,
         digest: &ImageDigest,
         run: RunId,
         now: Timestamp,
     ) -> Result<bool, TableError> {
-        let condemn = self
+        let mark_for_deletion = self
             .client
             .update_item()
-            .update_expression("SET condemned_by = :run, condemned_at = if_not_exists(condemned_at, :now)")
+            .update_expression("SET marked_by = :run, marked_at = if_not_exists(marked_at, :now)")
             .condition_expression(
-                "attribute_not_exists(needed_by) AND (attribute_not_exists(condemned_by) OR condemned_by = :run)",
+                "attribute_not_exists(needed_by) AND (attribute_not_exists(marked_by) OR marked_by = :run)",
             )
             .expression_attribute_values(":run", AttributeValue::S(run.to_string()))
             .expression_attribute_values(":now", AttributeValue::S(now.to_string()));
-        Ok(self.update_where(&keys::image(application, digest), condemn).await?.is_some())
+        Ok(self.update_where(&keys::image(application, digest), mark_for_deletion).await?.is_some())
     }
 
     /// It is not deleted, or it is gone: takes the mark away, whoever has set it.
-    pub async fn pardon(
+    pub async fn unmark(
         &self,
         application: &ApplicationName,
         digest: &ImageDigest,
     ) -> Result<(), TableError> {
         let key = keys::image(application, digest);
-        // Nothing is left where nothing needs it, and nothing that is condemned is needed.
+        // Nothing is left where nothing needs it, and nothing that is marked is needed.
         let unneeded = self.client.delete_item().condition_expression("attribute_not_exists(needed_by)");
         if !self.delete_where(&key, unneeded).await? {
-            let pardon = self
+            let unmark = self
                 .client
                 .update_item()
-                .update_expression("REMOVE condemned_by, condemned_at")
-                .condition_expression("attribute_exists(condemned_by)");
-            self.update_where(&key, pardon).await?;
+                .update_expression("REMOVE marked_by, marked_at")
+                .condition_expression("attribute_exists(marked_by)");
+            self.update_where(&key, unmark).await?;
         }
         Ok(())
     }
@@ -144,7 +144,7 @@ impl Table {
         for round in 0..MOST_ROUNDS {
             self.pause(round).await;
             let Some(mut build) = self.build(application, digest).await?.filter(|build| build.tagged) else {
-                return self.pardon(application, digest).await;
+                return self.unmark(application, digest).await;
             };
             let old = build.version;
             (build.tagged, build.version) = (false, old + 1);
@@ -152,12 +152,12 @@ impl Table {
             let item = item(&keys::build(application, digest), build.version, &build)?;
             writes.put(item, Some(old), Part::Version);
             match self.transact(writes).await {
-                Ok(()) => return self.pardon(application, digest).await,
+                Ok(()) => return self.unmark(application, digest).await,
                 Err(CommitError::Table(error)) => return Err(error),
                 Err(
                     CommitError::Lost
                     | CommitError::AlreadyOpened
-                    | CommitError::Condemned(_)
+                    | CommitError::Marked(_)
                     | CommitError::Crowded(_)
                     | CommitError::NameTaken(_)
                     | CommitError::LinkUsed
@@ -382,12 +382,12 @@ fn mark(item: &Item) -> Result<Mark, TableError> {
             .ok_or_else(|| malformed("it is needed by something that is no operation"))?,
         Some(_) => return Err(malformed("needed_by is no set of strings")),
     };
-    let condemned_by = match item.get("condemned_by") {
+    let marked_by = match item.get("marked_by") {
         None => None,
         Some(AttributeValue::S(run)) => {
-            Some(RunId::parse(run).ok_or_else(|| malformed("condemned_by is no run's id"))?)
+            Some(RunId::parse(run).ok_or_else(|| malformed("marked_by is no run's id"))?)
         }
-        Some(_) => return Err(malformed("condemned_by is no string")),
+        Some(_) => return Err(malformed("marked_by is no string")),
     };
-    Ok(Mark { digest, needed_by, condemned_by })
+    Ok(Mark { digest, needed_by, marked_by })
 }

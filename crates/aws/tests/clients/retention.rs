@@ -121,7 +121,7 @@ async fn what_is_opened_refers_to_its_image_and_only_then() {
         assert_eq!(reference["UpdateExpression"], "ADD needed_by :operation");
         assert_eq!(
             reference["ConditionExpression"],
-            "attribute_not_exists(condemned_by) AND (attribute_not_exists(needed_by) OR size(needed_by) < :most)"
+            "attribute_not_exists(marked_by) AND (attribute_not_exists(needed_by) OR size(needed_by) < :most)"
         );
         let values = json!({":operation": {"SS": [sk]}, ":most": {"N": most}});
         assert_eq!(reference["ExpressionAttributeValues"], values);
@@ -133,7 +133,7 @@ async fn what_is_opened_refers_to_its_image_and_only_then() {
 }
 
 #[tokio::test]
-async fn image_that_too_many_operations_need_is_not_taken_for_condemned() {
+async fn image_that_too_many_operations_need_is_not_taken_for_marked() {
     let (before, change) = opens(PROMOTION);
     let failed = |item: Value| {
         let reasons = json!([
@@ -145,9 +145,9 @@ async fn image_that_too_many_operations_need_is_not_taken_for_condemned() {
     let wire = Wire::answering([failed(json!({"needed_by": {"SS": ["PROMOTION#1"]}}))]);
     let crowded = table(&wire).commit(&before, &change).await.unwrap_err();
     assert!(matches!(&crowded, CommitError::Crowded(of) if *of == digest(0xa1)), "{crowded:?}");
-    let wire = Wire::answering([failed(json!({"condemned_by": {"S": "run"}}))]);
-    let condemned = table(&wire).commit(&before, &change).await.unwrap_err();
-    assert!(matches!(condemned, CommitError::Condemned(_)), "{condemned:?}");
+    let wire = Wire::answering([failed(json!({"marked_by": {"S": "run"}}))]);
+    let marked = table(&wire).commit(&before, &change).await.unwrap_err();
+    assert!(matches!(marked, CommitError::Marked(_)), "{marked:?}");
 }
 
 /// An item as it was before there was a bound.
@@ -185,14 +185,14 @@ async fn intents_are_forgotten_only_where_the_environment_has_not_changed() {
 }
 
 #[tokio::test]
-async fn what_is_condemned_is_named_before_what_only_moved() {
+async fn what_is_marked_is_named_before_what_only_moved() {
     let (before, change) = opens(PROMOTION);
     // The configuration, the environment, the operation, the image.
     let failed = "ConditionalCheckFailed";
     for reasons in [["None", "None", "None", failed], [failed, failed, failed, failed]] {
         let wire = Wire::answering([cancelled(&reasons)]);
-        let condemned = table(&wire).commit(&before, &change).await.unwrap_err();
-        assert!(matches!(&condemned, CommitError::Condemned(of) if *of == digest(0xa1)), "{condemned:?}");
+        let marked = table(&wire).commit(&before, &change).await.unwrap_err();
+        assert!(matches!(&marked, CommitError::Marked(of) if *of == digest(0xa1)), "{marked:?}");
     }
     for reasons in [["None", failed, "None", "None"], ["None", "None", "None", "TransactionConflict"]] {
         let wire = Wire::answering([cancelled(&reasons)]);
@@ -206,12 +206,12 @@ async fn marks_are_read_page_by_page_and_consistently() {
     let key = |n: u8| json!({"pk": {"S": "IMAGES#web"}, "sk": {"S": format!("IMAGE#{}", digest(n))}});
     let mut needed = key(1);
     needed["needed_by"] = json!({"SS": [operation(1).to_string(), rollback(2).to_string()]});
-    let mut condemned = key(2);
-    condemned["condemned_by"] = json!({"S": run(1).to_string()});
-    condemned["condemned_at"] = json!({"S": "2026-11-21T02:00:00Z"});
+    let mut marked = key(2);
+    marked["marked_by"] = json!({"S": run(1).to_string()});
+    marked["marked_at"] = json!({"S": "2026-11-21T02:00:00Z"});
     let wire = Wire::answering([
         ok(json!({"Items": [needed], "LastEvaluatedKey": key(1)})),
-        ok(json!({"Items": [condemned]})),
+        ok(json!({"Items": [marked]})),
     ]);
     assert_eq!(
         table(&wire).marks(&web()).await.unwrap(),
@@ -219,9 +219,9 @@ async fn marks_are_read_page_by_page_and_consistently() {
             Mark {
                 digest: digest(1),
                 needed_by: BTreeSet::from([operation(1), rollback(2)]),
-                condemned_by: None
+                marked_by: None
             },
-            Mark { digest: digest(2), needed_by: BTreeSet::new(), condemned_by: Some(run(1)) },
+            Mark { digest: digest(2), needed_by: BTreeSet::new(), marked_by: Some(run(1)) },
         ]
     );
     let asked = wire.requests().iter().map(Request::json).collect::<Vec<_>>();
@@ -238,8 +238,8 @@ async fn a_mark_that_cannot_be_read_is_an_error_and_no_leave_to_delete() {
     for (attribute, value) in [
         ("needed_by", json!({"SS": ["PROMOTION#something"]})),
         ("needed_by", json!({"S": "PROMOTION#0198184a-0100-7000-8000-000000000001"})),
-        ("condemned_by", json!({"S": "somebody"})),
-        ("condemned_by", json!({"N": "1"})),
+        ("marked_by", json!({"S": "somebody"})),
+        ("marked_by", json!({"N": "1"})),
     ] {
         let mut item = json!({"pk": {"S": "IMAGES#web"}, "sk": {"S": format!("IMAGE#{}", digest(1))}});
         item[attribute] = value;
@@ -303,8 +303,7 @@ async fn a_reference_is_taken_back_and_the_item_with_the_last_one() {
         json!({":ended": {"SS": [operation(1).to_string(), rollback(2).to_string()]}})
     );
     assert_eq!(
-        delete["ConditionExpression"],
-        "attribute_not_exists(needed_by) AND attribute_not_exists(condemned_by)",
+        delete["ConditionExpression"], "attribute_not_exists(needed_by) AND attribute_not_exists(marked_by)",
         "what was opened meanwhile is not lost"
     );
     // Somebody was faster.
@@ -327,24 +326,24 @@ async fn a_reference_is_taken_back_and_the_item_with_the_last_one() {
 async fn one_conditional_update_condemns() {
     let now = at("2026-11-21T02:00:00Z");
     let wire = Wire::answering([ok(json!({"Attributes": {}}))]);
-    assert!(table(&wire).condemn(&web(), &digest(1), run(1), now).await.unwrap());
+    assert!(table(&wire).mark_for_deletion(&web(), &digest(1), run(1), now).await.unwrap());
     let update = wire.request().json();
     assert_eq!(
         update["UpdateExpression"],
-        "SET condemned_by = :run, condemned_at = if_not_exists(condemned_at, :now)"
+        "SET marked_by = :run, marked_at = if_not_exists(marked_at, :now)"
     );
     assert_eq!(
         update["ConditionExpression"],
-        "attribute_not_exists(needed_by) AND (attribute_not_exists(condemned_by) OR condemned_by = :run)"
+        "attribute_not_exists(needed_by) AND (attribute_not_exists(marked_by) OR marked_by = :run)"
     );
     assert_eq!(update["ExpressionAttributeValues"][":run"]["S"], run(1).to_string());
     let wire = Wire::answering([no()]);
     assert!(
-        !table(&wire).condemn(&web(), &digest(1), run(1), now).await.unwrap(),
+        !table(&wire).mark_for_deletion(&web(), &digest(1), run(1), now).await.unwrap(),
         "it is needed, or another's"
     );
     let wire = Wire::answering([error(400, "AccessDeniedException")]);
-    let failed = table(&wire).condemn(&web(), &digest(1), run(1), now).await.unwrap_err();
+    let failed = table(&wire).mark_for_deletion(&web(), &digest(1), run(1), now).await.unwrap_err();
     assert!(!failed.is_retryable());
 }
 
@@ -352,28 +351,28 @@ async fn one_conditional_update_condemns() {
 async fn what_is_being_opened_at_this_moment_is_asked_about_again() {
     let now = at("2026-11-21T02:00:00Z");
     let wire = Wire::answering([in_transaction(), in_transaction(), no()]);
-    assert!(!table(&wire).condemn(&web(), &digest(1), run(1), now).await.unwrap());
+    assert!(!table(&wire).mark_for_deletion(&web(), &digest(1), run(1), now).await.unwrap());
     assert_eq!(wire.requests().len(), 3);
     let wire = Wire::answering([in_transaction(), ok(json!({}))]);
-    table(&wire).pardon(&web(), &digest(1)).await.unwrap();
+    table(&wire).unmark(&web(), &digest(1)).await.unwrap();
     let wire = Wire::answering((0..6).map(|_| in_transaction()));
-    let failed = table(&wire).condemn(&web(), &digest(1), run(1), now).await.unwrap_err();
+    let failed = table(&wire).mark_for_deletion(&web(), &digest(1), run(1), now).await.unwrap_err();
     assert!(failed.is_retryable() && failed.to_string().contains("IMAGE#"), "{failed}");
 }
 
 #[tokio::test]
 async fn a_pardon_takes_the_item_or_only_the_mark() {
     let wire = Wire::answering([ok(json!({}))]);
-    table(&wire).pardon(&web(), &digest(1)).await.unwrap();
+    table(&wire).unmark(&web(), &digest(1)).await.unwrap();
     assert_eq!(wire.operations(), ["DeleteItem"]);
     assert_eq!(wire.request().json()["ConditionExpression"], "attribute_not_exists(needed_by)");
     for answer in [ok(json!({"Attributes": {}})), no()] {
         let wire = Wire::answering([no(), answer]);
-        table(&wire).pardon(&web(), &digest(1)).await.unwrap();
+        table(&wire).unmark(&web(), &digest(1)).await.unwrap();
         assert_eq!(wire.operations(), ["DeleteItem", "UpdateItem"]);
         let update = wire.requests()[1].json();
-        assert_eq!(update["UpdateExpression"], "REMOVE condemned_by, condemned_at");
-        assert_eq!(update["ConditionExpression"], "attribute_exists(condemned_by)");
+        assert_eq!(update["UpdateExpression"], "REMOVE marked_by, marked_at");
+        assert_eq!(update["ConditionExpression"], "attribute_exists(marked_by)");
     }
 }
 

@@ -6,10 +6,10 @@ use super::inventory::{Image, Images};
 use crate::image::ImageDigest;
 
 /// How the images of a repository hang together, by their places in the list. Most belong to nothing, and take a word.
-pub(super) struct Family(Vec<Option<Box<Kin>>>);
+pub(super) struct ImageGraph(Vec<Option<Box<Relations>>>);
 
 #[derive(Default)]
-struct Kin {
+struct Relations {
     /// Of an index: its children that are here.
     children: Vec<usize>,
     /// The indexes that refer to it.
@@ -20,30 +20,32 @@ struct Kin {
     subjects: Vec<usize>,
 }
 
-impl Family {
+impl ImageGraph {
     pub(super) fn of(images: &Images) -> Self {
-        let mut family = Self(images.iter().map(|_| None).collect());
+        let mut graph = Self(images.iter().map(|_| None).collect());
         for (place, image) in images.iter().enumerate() {
             let children = image.children.iter().filter_map(|child| images.place(child));
             for child in children.filter(|child| *child != place) {
-                family.kin(place).children.push(child);
-                family.kin(child).parents.push(place);
+                graph.relations(place).children.push(child);
+                graph.relations(child).parents.push(place);
             }
             for subject in subjects(image).iter().filter_map(|subject| images.place(subject)) {
-                family.kin(place).subjects.push(subject);
-                family.kin(subject).accessories.push(place);
+                graph.relations(place).subjects.push(subject);
+                graph.relations(subject).accessories.push(place);
             }
         }
-        family
+        graph
     }
 
-    fn kin(&mut self, place: usize) -> &mut Kin {
+    fn relations(&mut self, place: usize) -> &mut Relations {
         self.0[place].get_or_insert_default()
     }
 
     /// What cannot be had without it: of an index its children, of anything what is said about it.
     pub(super) fn below(&self, place: usize) -> impl Iterator<Item = usize> + '_ {
-        self.0[place].iter().flat_map(|kin| kin.children.iter().chain(&kin.accessories).copied())
+        self.0[place]
+            .iter()
+            .flat_map(|relations| relations.children.iter().chain(&relations.accessories).copied())
     }
 
     /// What it goes with: indexes that refer to it, and what it is about.
@@ -52,11 +54,11 @@ impl Family {
     }
 
     fn parents(&self, place: usize) -> &[usize] {
-        self.0[place].as_ref().map_or(&[], |kin| &kin.parents)
+        self.0[place].as_ref().map_or(&[], |relations| &relations.parents)
     }
 
     pub(super) fn subjects(&self, place: usize) -> &[usize] {
-        self.0[place].as_ref().map_or(&[], |kin| &kin.subjects)
+        self.0[place].as_ref().map_or(&[], |relations| &relations.subjects)
     }
 
     /// Of each image whether it is one of those or, again and again, an index that refers to one: a task runs a platform's

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::inventory::{Image, Inventory, Named, Needer, Status, Tag, WasLive};
-use super::needed::{Family, subjects};
+use super::needed::{ImageGraph, subjects};
 use super::order::order;
 use super::policy::{Policy, Removal, is_past};
 use crate::build_tag::BackupTag;
@@ -170,11 +170,11 @@ type Reason = (Rule, String);
 pub fn plan(inventory: &Inventory, policy: &Policy, now: Timestamp) -> Plan {
     // Whatever is asked of each image has a list as long as theirs: sets and maps of a hundred thousand are slow.
     let images: &[Image] = &inventory.images;
-    let family = Family::of(&inventory.images);
+    let graph = ImageGraph::of(&inventory.images);
 
     let mut keeps: Vec<Option<Reason>> = vec![None; images.len()];
     needed(inventory, policy, &mut keeps);
-    let with_indexes = family.with_indexes((0..images.len()).filter(|place| is_used(&keeps[*place])));
+    let with_indexes = graph.with_indexes((0..images.len()).filter(|place| is_used(&keeps[*place])));
     for (kept, _) in keeps.iter_mut().zip(with_indexes).filter(|(kept, with)| *with && !is_used(kept)) {
         keep(kept, (Rule::IndexOfNeeded, "refers to an image that is needed".to_owned()));
     }
@@ -195,20 +195,20 @@ pub fn plan(inventory: &Inventory, policy: &Policy, now: Timestamp) -> Plan {
     let archives =
         |place: usize| policy.removal == Removal::ArchiveFirst && images[place].status == Status::Active;
     let firm = (0..images.len()).filter(|place| keeps[*place].is_some() && !waiting[*place]);
-    let firm = family.with_all_below(firm);
+    let firm = graph.with_all_below(firm);
     for place in (0..images.len()).filter(|place| !firm[*place] && archives(*place)) {
         waiting[place] = true;
     }
-    let held = family.with_all_below((0..images.len()).filter(|place| waiting[*place]));
+    let held = graph.with_all_below((0..images.len()).filter(|place| waiting[*place]));
     let stays: Vec<bool> = (0..images.len())
         .map(|place| keeps[place].is_some() || firm[place] || (held[place] && !archives(place)))
         .collect();
     let there = |place: usize| stays[place] || waiting[place];
-    because_of_others(images, &family, &stays, there, &mut keeps);
+    because_of_others(images, &graph, &stays, there, &mut keeps);
 
     let due: Vec<Option<Timestamp>> =
         times.iter().zip(&stays).map(|(at, stays)| at.filter(|_| !stays)).collect();
-    let mut going = order(&due, &family);
+    let mut going = order(&due, &graph);
     let later = going.split_off(policy.at_most(images.len()).min(going.len()));
     let mut waves: Vec<Option<u16>> = vec![None; images.len()];
     for (place, wave) in going {
@@ -237,7 +237,7 @@ pub fn plan(inventory: &Inventory, policy: &Policy, now: Timestamp) -> Plan {
         let after = match fate.wave() {
             None => Vec::new(),
             Some(_) => {
-                let above = family.above(place).filter(|above| waves[*above].is_some());
+                let above = graph.above(place).filter(|above| waves[*above].is_some());
                 above.map(|above| images[above].digest.clone()).collect()
             }
         };
@@ -481,15 +481,15 @@ fn no_time() -> Reason {
 /// Names, for what stays because of another, one of those.
 fn because_of_others(
     images: &[Image],
-    family: &Family,
+    graph: &ImageGraph,
     stays: &[bool],
     there: impl Fn(usize) -> bool,
     keeps: &mut [Option<Reason>],
 ) {
     for place in (0..images.len()).filter(|place| stays[*place]) {
-        let Some(above) = family.above(place).filter(|above| there(*above)).min() else { continue };
+        let Some(above) = graph.above(place).filter(|above| there(*above)).min() else { continue };
         let other = &images[above].digest;
-        let reason = match family.subjects(place).contains(&above) {
+        let reason = match graph.subjects(place).contains(&above) {
             true => (Rule::AboutKept, format!("says something about {other}, which stays")),
             false => (Rule::PartOfKept, format!("part of the index {other}, which stays")),
         };

@@ -41,7 +41,7 @@ pub fn pullers(policy: &str, own: &str, repository: &RepositoryName) -> Option<B
 }
 
 /// Those of them that nobody has looked after.
-pub fn strangers(pullers: &BTreeSet<String>, waived: &[Waived]) -> BTreeSet<String> {
+pub fn external_accounts(pullers: &BTreeSet<String>, waived: &[Waived]) -> BTreeSet<String> {
     let is_waived = |account: &String| {
         waived.iter().any(|waived| matches!(waived, Waived::Account(waived) if waived.as_str() == account))
     };
@@ -203,6 +203,6 @@ mod tests {
     fn who_is_waived_is_no_stranger() {
         let pullers = BTreeSet::from(["444455556666".to_owned(), "*".to_owned()]);
         let waived = [Waived::Account(AccountId::parse("444455556666").unwrap())];
-        assert_eq!(strangers(&pullers, &waived), BTreeSet::from(["*".to_owned()]));
+        assert_eq!(external_accounts(&pullers, &waived), BTreeSet::from(["*".to_owned()]));
     }
 }

@@ -66,7 +66,7 @@ pub(super) fn headline(refusal: &Refusal) -> &'static str {
         Refusal::RequesterUnknown => "Nobody knows who asked",
         Refusal::TooManyPushers => "Too many have pushed it",
         Refusal::NoSuchEnvironment
-        | Refusal::ImageCondemned { .. }
+        | Refusal::ImageMarkedForDeletion { .. }
         | Refusal::TooManyOpened { .. }
         | Refusal::NotPending { .. }
         | Refusal::WrongCode

@@ -457,7 +457,7 @@ fn reason_after(refusal: &Refusal) -> Option<Refusal> {
         | Refusal::FactsChanged
         | Refusal::UnknownLink => None,
         // A rollback's, a request's for a promotion, and what is ordered of an environment.
-        Refusal::ImageCondemned { .. }
+        Refusal::ImageMarkedForDeletion { .. }
         | Refusal::TooManyOpened { .. }
         | Refusal::NothingPinned
         | Refusal::NoPrevious

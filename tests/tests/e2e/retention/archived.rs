@@ -41,7 +41,7 @@ fn what_may_go_is_archived_comes_back_when_it_is_asked_for_and_goes_when_nobody_
     assert_eq!(status(&unneeded), Some(Status::Archived));
     assert_eq!(status(&running), Some(Status::Active), "what runs must be pulled at any moment");
     assert_eq!(story.ecr.count("BatchDeleteImage"), 0);
-    assert_eq!(story.condemned(), Vec::<String>::new());
+    assert_eq!(story.marked(), Vec::<String>::new());
 
     // Somebody needs it after all.
     let back = story.begins_of(&first, "undo");
@@ -68,7 +68,7 @@ fn what_may_go_is_archived_comes_back_when_it_is_asked_for_and_goes_when_nobody_
     assert_eq!((third.number("deleted"), third.number("archived")), (1, 0));
     let there: BTreeSet<String> = web.digests().into_iter().collect();
     assert_eq!(there, [wanted, running].into());
-    assert_eq!(story.condemned(), Vec::<String>::new());
+    assert_eq!(story.marked(), Vec::<String>::new());
 }
 
 #[test]

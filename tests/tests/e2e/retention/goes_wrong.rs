@@ -74,7 +74,7 @@ impl Story {
     fn is_done(&self, what: &str) {
         let there: BTreeSet<String> = self.at.web.digests().into_iter().collect();
         assert_eq!(there, self.stays, "{what}");
-        assert_eq!(self.at.condemned(), Vec::<String>::new(), "{what}");
+        assert_eq!(self.at.marked(), Vec::<String>::new(), "{what}");
         assert_eq!(self.at.app.marks(), Vec::<Value>::new(), "{what}");
         // A program that dies at its very end does not give it back.
         let leases = self.at.app.retention_leases();
@@ -193,7 +193,7 @@ fn a_failed_read_whichever_it_is_deletes_nothing_and_is_named() {
             return story.is_done(&what);
         }
         assert_eq!((story.at.web.digests(), story.at.changes()), (there, 0), "{what}");
-        assert_eq!(story.at.condemned(), Vec::<String>::new(), "{what}");
+        assert_eq!(story.at.marked(), Vec::<String>::new(), "{what}");
         if run.in_repository()["state"] == "LeftAlone" {
             let mut refused = refused.lock().unwrap_or_else(PoisonError::into_inner);
             refused.entry(request.to_owned()).or_default().insert(run.problem());
@@ -291,7 +291,7 @@ fn cut_off(number: usize, fault: Fault) -> bool {
 }
 
 #[test]
-fn a_kill_at_any_call_leaves_nothing_condemned_for_ever() {
+fn a_kill_at_any_call_leaves_nothing_marked_for_ever() {
     let run = Story::begin("ret-counted");
     let requests = run.at.begins(&json!({ "share": 100 })).comes(None).requests;
     let mark = place_of_first_mark(&requests);
@@ -324,7 +324,7 @@ fn a_call_that_fails_while_images_go_is_made_up_for_by_the_next_message() {
 }
 
 #[test]
-fn where_stablepin_may_not_delete_nothing_stays_condemned() {
+fn where_stablepin_may_not_delete_nothing_stays_marked() {
     for refused in ["BatchDeleteImage", "DescribeImages"] {
         let story = Retention::begin("ret-forbidden", "mode = \"delete\"");
         let image = story.web.put(NewImage::named("1").pushed_at(days_ago(400)));
@@ -334,7 +334,7 @@ fn where_stablepin_may_not_delete_nothing_stays_condemned() {
         story.ecr.keeps_failing(refused, number, 400, "AccessDeniedException");
         let answer = run.comes(None).answer.expect("it was not killed");
         assert_eq!(answer["how"], "it failed: again later", "{answer:#}");
-        assert_eq!(story.condemned(), Vec::<String>::new());
+        assert_eq!(story.marked(), Vec::<String>::new());
         assert!(story.web.exists(&image) && !run.has_ended());
         story.ecr.is_well();
         assert_eq!((&run.ends()["state"], run.number("deleted")), (&json!("Done"), 1));
@@ -350,7 +350,7 @@ fn what_fails_too_often_ends_and_says_why() {
     run.comes_the_last_time();
     assert_eq!(run.in_repository()["state"], "Failed");
     assert!(run.problem().contains("BatchDeleteImage"), "{}", run.problem());
-    assert!(story.web.exists(&image) && story.condemned().is_empty());
+    assert!(story.web.exists(&image) && story.marked().is_empty());
 }
 
 #[test]
@@ -408,7 +408,7 @@ fn archived_and_cut_off(number: usize, fault: Fault) -> bool {
 }
 
 #[test]
-fn a_kill_while_images_are_archived_leaves_nothing_condemned_for_ever() {
+fn a_kill_while_images_are_archived_leaves_nothing_marked_for_ever() {
     let story = Retention::begin("ret-archiving", "mode = \"archive\"");
     story.web.put_all((0..3).map(|n| NewImage::named(format!("{n}")).pushed_at(days_ago(400))));
     let requests = story.begins(&json!({ "share": 100 })).comes(None).requests;

@@ -49,7 +49,7 @@ fn a_saved_plan_is_applied_without_what_changed_and_with_nothing_added() {
     assert_eq!(why(&tagged), "its tags are others now");
     assert_eq!(why(&lost), "is not there any more");
     assert!(why(&deployed).contains("in use by"), "{}", why(&deployed));
-    assert_eq!(story.condemned(), Vec::<String>::new());
+    assert_eq!(story.marked(), Vec::<String>::new());
 }
 
 #[test]
@@ -171,7 +171,7 @@ fn what_a_rule_or_a_schedule_names_survives_and_its_source_can_be_waived() {
 }
 
 #[test]
-fn what_ecr_refuses_is_counted_by_its_code_and_is_no_longer_condemned() {
+fn what_ecr_refuses_is_counted_by_its_code_and_is_no_longer_marked() {
     let story = Retention::begin("ret-codes", DELETE);
     let web = &story.web;
     let [referred, goes] = ["referred", "goes"].map(|name| web.put(old(name)));
@@ -190,7 +190,7 @@ fn what_ecr_refuses_is_counted_by_its_code_and_is_no_longer_condemned() {
     assert_eq!((run.number("deleted"), run.record()["ended_at"].is_string()), (1, true));
     assert_eq!(run.outcomes()[&referred]["code"], "ImageReferencedByManifestList");
     assert!(web.exists(&referred) && web.exists(&index) && !web.exists(&goes));
-    assert_eq!(story.condemned(), Vec::<String>::new());
+    assert_eq!(story.marked(), Vec::<String>::new());
     assert_eq!(story.runs().rule(&referred), "part-of-kept");
 }
 

@@ -166,7 +166,7 @@ fn an_image_whose_promotion_is_approved_between_plan_and_apply_survives() {
     assert_eq!(story.app.pins(), [(1, wanted.clone())]);
     assert_eq!(story.web.tag("prod-stable"), Some(wanted));
     assert_eq!((run.number("deleted"), run.number("skipped")), (2, 2));
-    assert_eq!(story.condemned(), Vec::<String>::new());
+    assert_eq!(story.marked(), Vec::<String>::new());
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn what_is_being_deleted_is_refused_and_what_is_approved_at_that_moment_survives
         let (status, problem) = asks_to_promote(&story, &goes);
         assert_eq!(
             (status, &problem["type"]),
-            (409, &json!("urn:stablepin:problem:image-condemned")),
+            (409, &json!("urn:stablepin:problem:image-marked")),
             "{problem}"
         );
         assert_eq!(story.app.everything(), before, "nothing was begun");
@@ -197,6 +197,6 @@ fn what_is_being_deleted_is_refused_and_what_is_approved_at_that_moment_survives
     assert!(story.web.exists(&wanted) && !story.web.exists(&goes));
     assert_eq!(story.app.pins(), [(1, wanted.clone())]);
     assert_eq!(run.rule(&wanted), "open");
-    assert_eq!((run.number("deleted"), story.condemned().len()), (1, 0));
+    assert_eq!((run.number("deleted"), story.marked().len()), (1, 0));
     assert_eq!(story.app.promotions().len(), 3, "of what went, none was opened");
 }

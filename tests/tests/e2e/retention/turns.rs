@@ -81,7 +81,7 @@ fn what_there_is_no_time_for_the_next_message_does() {
     // So near its end nothing is begun.
     let answer = run.comes_for(SignedDuration::from_secs(3), None).answer.expect("it was not killed");
     assert_eq!(answer["how"], "the rest of it: later", "{answer:#}");
-    assert_eq!((story.web.count(), story.changes(), story.condemned().len()), (3, 0, 0));
+    assert_eq!((story.web.count(), story.changes(), story.marked().len()), (3, 0, 0));
     assert_eq!(run.in_repository()["state"], "Applying");
     let messages = story.messages();
     let [message] = &messages[..] else { panic!("{messages:?}") };
