@@ -9,8 +9,8 @@ use std::io::{self, BufRead as _};
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
-use stablepin_tests::ecr_double::{EcrDouble, Mutability, NewImage, PushedAt, Repository};
-use stablepin_tests::ecs_double::EcsDouble;
+use stablepin_tests::ecr_fake::{EcrFake, Mutability, NewImage, PushedAt, Repository};
+use stablepin_tests::ecs_fake::EcsFake;
 
 /// What is put at a time: 90 images, two indexes of three with what they are of, a referrer, a signature.
 const PART: usize = 100;
@@ -20,7 +20,7 @@ const DAYS: i64 = 400;
 fn main() {
     let wanted = std::env::args().nth(1).and_then(|count| count.parse::<usize>().ok());
     let parts = wanted.expect("how many images there are to be") / PART;
-    let (ecr, ecs) = (EcrDouble::start(), EcsDouble::start());
+    let (ecr, ecs) = (EcrFake::start(), EcsFake::start());
     let web = ecr.creates("web", Mutability::Mutable);
     let mut shelf = Shelf { now: ecr.now(), web, count: 0, of: Vec::new() };
     (0..parts).for_each(|_| shelf.add_part());

@@ -8,7 +8,7 @@ use xtask::aws::{Aws, Response, xml_text};
 use xtask::image::{OciImage, OciIndex, Spec, assemble};
 use xtask::registry::Registry;
 
-use crate::aside::Aside;
+use crate::isolated::Isolated;
 use crate::{Plan, stack, until};
 
 pub struct App {
@@ -17,7 +17,7 @@ pub struct App {
     /// The ARNs of the mailbox's subscription, and of its approvers'.
     pub(crate) mailbox: Vec<String>,
     /// Where it is when it is aside.
-    pub(crate) aside: Option<Aside>,
+    pub(crate) aside: Option<Isolated>,
 }
 
 /// Many tests share one emulator: each takes its own things away.

@@ -18,8 +18,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use xtask::workspace;
 
-use crate::ecr_double::EcrDouble;
-use crate::ecs_double::EcsDouble;
+use crate::ecr_fake::EcrFake;
+use crate::ecs_fake::EcsFake;
 use crate::role::{Credentials, configuration};
 use crate::sources_fake::{self, SourcesFake};
 use crate::wire::{Connection, Request};
@@ -44,16 +44,16 @@ pub enum Fault {
     ResetAfter,
 }
 
-/// The doubles that are where the emulator's services would be.
+/// The fakes that are where the emulator's services would be.
 #[derive(Clone, Copy, Default)]
 pub struct Beside<'a> {
-    pub ecs: Option<&'a EcsDouble>,
-    pub ecr: Option<&'a EcrDouble>,
+    pub ecs: Option<&'a EcsFake>,
+    pub ecr: Option<&'a EcrFake>,
     pub sources: Option<&'a SourcesFake>,
 }
 
-impl<'a> From<&'a EcsDouble> for Beside<'a> {
-    fn from(ecs: &'a EcsDouble) -> Self {
+impl<'a> From<&'a EcsFake> for Beside<'a> {
+    fn from(ecs: &'a EcsFake) -> Self {
         Self { ecs: Some(ecs), ..Self::default() }
     }
 }
@@ -92,9 +92,9 @@ pub fn invoke_with(
     run(function, others, Beside::default(), event, fault, TIME)
 }
 
-/// The same, with doubles where the emulator's services would be. What is asked of them is numbered with all the rest.
+/// The same, with fakes where the emulator's services would be. What is asked of them is numbered with all the rest.
 ///
-/// The deployed functions know nothing of a double: what they find in their table they carry out in the emulator.
+/// The deployed functions know nothing of a fake: what they find in their table they carry out in the emulator.
 #[track_caller]
 pub fn invoke_beside<'a>(
     beside: impl Into<Beside<'a>>,
@@ -139,8 +139,8 @@ fn run(
         over: AtomicBool::new(false),
         time,
         fault,
-        ecs: beside.ecs.map(EcsDouble::address),
-        ecr: beside.ecr.map(EcrDouble::address),
+        ecs: beside.ecs.map(EcsFake::address),
+        ecr: beside.ecr.map(EcrFake::address),
         sources: beside.sources.map(SourcesFake::address),
         requests: Mutex::default(),
     };
@@ -332,7 +332,7 @@ struct Program {
     over: AtomicBool,
     time: SignedDuration,
     fault: Option<(usize, Fault)>,
-    /// The doubles', where there are any.
+    /// The fakes', where there are any.
     ecs: Option<SocketAddr>,
     ecr: Option<SocketAddr>,
     sources: Option<SocketAddr>,
@@ -429,7 +429,7 @@ impl Program {
         }
     }
 
-    /// The emulator's answer, or a double's, as it is. The connection ends with it.
+    /// The emulator's answer, or a fake's, as it is. The connection ends with it.
     fn answer_of_aws(&self, request: &Request) -> io::Result<Vec<u8>> {
         let target = request.header("x-amz-target").unwrap_or_default();
         let ecs = self.ecs.filter(|_| target.starts_with("AmazonEC2ContainerService"));

@@ -4,15 +4,15 @@
 //! A fixture that does not work fails the story, with the line of the story that used it.
 
 pub mod app;
-pub mod aside;
 pub mod browser;
 pub mod console;
 pub mod crash;
-mod double;
-pub mod ecr_double;
-pub mod ecs_double;
+pub mod ecr_fake;
+pub mod ecs_fake;
 pub mod event;
+mod fake;
 pub mod faults;
+pub mod isolated;
 pub mod link;
 pub mod mail;
 pub mod plan;

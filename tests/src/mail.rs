@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use xtask::aws::{Aws, xml_text};
 use xtask::inbox::{self, Mail};
 
-use crate::aside::Aside;
+use crate::isolated::Isolated;
 use crate::{App, Link, stack, until};
 
 /// A queue takes what a topic sends, and nothing else.
@@ -127,7 +127,7 @@ impl App {
     /// What everybody was told of the application, oldest first, as chats get it.
     #[track_caller]
     pub fn notices(&self) -> Vec<Value> {
-        let inbox = self.aside.as_ref().map_or(stack().inbox(), Aside::inbox);
+        let inbox = self.aside.as_ref().map_or(stack().inbox(), Isolated::inbox);
         let mails = inbox::messages(&self.aws, inbox).expect("the inbox answers");
         let told = mails.iter().filter_map(|mail| serde_json::from_str::<Value>(&mail.body).ok());
         told.filter(|told| told["metadata"]["additionalContext"]["application"] == self.plan.name.as_str())

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use crate::ecr_double::Mutability;
+use crate::ecr_fake::Mutability;
 use crate::{App, unique};
 
 /// Every name in it is the test's own.

@@ -1,4 +1,4 @@
-//! A release, or a rollback, beside the double: from a build that waits for its approval to whatever end it comes to.
+//! A release, or a rollback, beside the fake: from a build that waits for its approval to whatever end it comes to.
 
 use std::cell::Cell;
 use std::sync::OnceLock;
@@ -9,13 +9,13 @@ use xtask::image::Spec;
 use xtask::podman::ECR_HOST;
 
 use crate::crash::{Fault, Run, decision, rollback};
-use crate::ecs_double::{self, EcsDouble, NewService};
+use crate::ecs_fake::{self, EcsFake, NewService};
 use crate::{App, Link, Plan, Seed};
 
 /// The services of its environment.
 pub const SERVICES: [&str; 2] = ["web", "worker"];
 
-/// A rolling deployment has ended after so many steps of the double.
+/// A rolling deployment has ended after so many steps of the fake.
 const STEPS: usize = 8;
 
 /// What does not come to an end within so many ticks never does.
@@ -54,7 +54,7 @@ fn begun() -> &'static Begun {
 /// An operation of one environment, and the ECS that it works on.
 pub struct Release {
     pub app: App,
-    pub ecs: EcsDouble,
+    pub ecs: EcsFake,
     /// Where it goes.
     pub digest: String,
     /// What runs when it begins.
@@ -109,7 +109,7 @@ impl Release {
     /// A build of an application aside, while its approver is asked.
     pub fn of(app: App, digest: &str, before: &str, link: Option<&Link>) -> Self {
         let (digest, before) = (digest.to_owned(), before.to_owned());
-        let ecs = EcsDouble::start();
+        let ecs = EcsFake::start();
         ecs.by_hand();
         Self { app, ecs, digest, before, link: link.cloned(), is_rollback: Cell::new(link.is_none()) }
     }
@@ -125,7 +125,7 @@ impl Release {
         new.desired(2).container("sidecar", "sidecar:1")
     }
 
-    pub fn service(&self, name: &str) -> ecs_double::Service<'_> {
+    pub fn service(&self, name: &str) -> ecs_fake::Service<'_> {
         self.ecs.service(&format!("{}/{name}", self.app.plan.cluster))
     }
 

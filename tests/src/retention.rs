@@ -1,4 +1,4 @@
-//! Retention beside both doubles: the function's real program, on a table and a queue that no deployed function looks
+//! Retention beside both fakes: the function's real program, on a table and a queue that no deployed function looks
 //! at. The bucket is the stack's: what is kept there has the application's name in its key.
 
 use std::collections::BTreeMap;
@@ -7,8 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::crash::{self, Beside, Fault, invoke_within};
-use crate::ecr_double::{Ecr, PushedAt, Repository};
-use crate::ecs_double::EcsDouble;
+use crate::ecr_fake::{Ecr, PushedAt, Repository};
+use crate::ecs_fake::EcsFake;
 use crate::role::configuration;
 use crate::sources_fake::SourcesFake;
 use crate::{App, Plan};
@@ -23,7 +23,7 @@ const MESSAGES: usize = 20;
 pub struct Retention {
     pub app: App,
     pub ecr: Ecr,
-    pub ecs: EcsDouble,
+    pub ecs: EcsFake,
     /// What starts tasks and jobs by a name.
     pub sources: SourcesFake,
     pub web: Repository,
@@ -61,7 +61,7 @@ impl Retention {
         let story = Self {
             queue: queue["QueueUrl"].as_str().expect("a queue has a URL").to_owned(),
             bucket: variables["STABLEPIN_BUCKET"].as_str().expect("a bucket").to_owned(),
-            ecs: EcsDouble::start(),
+            ecs: EcsFake::start(),
             sources: SourcesFake::start(),
             ecr: Ecr::clone(app.ecr()),
             web: app.web().clone(),

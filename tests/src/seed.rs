@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use crate::aside::Aside;
-use crate::ecr_double::{EcrDouble, Repository};
+use crate::ecr_fake::{EcrFake, Repository};
+use crate::isolated::Isolated;
 use crate::{App, Plan, unique, until};
 
 /// The copies have the name and the links of the one that they were made of; each has a table, a topic and a
@@ -28,7 +28,7 @@ impl Seed {
             };
             (!items.iter().any(busy)).then_some(items)
         });
-        let (_, web) = EcrDouble::with_copy_of(app.web());
+        let (_, web) = EcrFake::with_copy_of(app.web());
         Self { plan: app.plan.clone(), items, web }
     }
 
@@ -44,7 +44,7 @@ impl Seed {
         let items: Vec<Value> = serde_json::from_str(&text).expect("still JSON");
         let mut app = App::unborn(self.plan.clone());
         let name = format!("{}-{}", app.plan.name, unique());
-        app.aside = Some(Aside::open(&app.aws, &name, &items, EcrDouble::with_copy_of(&self.web)));
+        app.aside = Some(Isolated::open(&app.aws, &name, &items, EcrFake::with_copy_of(&self.web)));
         app
     }
 }

@@ -11,9 +11,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
-use crate::double::input::{Answer, Refused};
-use crate::double::json::answered;
-use crate::double::server::Server;
+use crate::fake::input::{Answer, Refused};
+use crate::fake::json::answered;
+use crate::fake::server::Server;
 use crate::wire::Request;
 
 /// What every name stands in.

@@ -1,5 +1,5 @@
 //! `cargo xtask bench`: what a dry run of retention takes, and what it takes tools that others wrote for the same task.
-//! Each reads the same repository of the same registry, our double of ECR. What is required of ours are ratios, counts
+//! Each reads the same repository of the same registry, our fake of ECR. What is required of ours are ratios, counts
 //! and one size; never a time.
 
 mod checks;

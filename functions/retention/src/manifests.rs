@@ -299,19 +299,19 @@ mod tests {
 
     use stablepin_aws::session::{Session, Settings};
     use stablepin_rules::manifest::OCI_INDEX;
-    use stablepin_tests::ecr_double::{EcrDouble, NewImage, Repository, Status};
+    use stablepin_tests::ecr_fake::{EcrFake, NewImage, Repository, Status};
 
     use super::*;
 
     struct Story {
-        ecr: EcrDouble,
+        ecr: EcrFake,
         web: Repository,
     }
 
     impl Story {
         fn begin() -> Self {
-            let ecr = EcrDouble::start_in("000000000000", "us-east-1");
-            let web = ecr.creates("web", stablepin_tests::ecr_double::Mutability::Mutable);
+            let ecr = EcrFake::start_in("000000000000", "us-east-1");
+            let web = ecr.creates("web", stablepin_tests::ecr_fake::Mutability::Mutable);
             Self { ecr, web }
         }
 

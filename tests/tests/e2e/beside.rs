@@ -1,8 +1,8 @@
-//! The functions' real programs beside the double of ECS, on a table that no deployed function looks at.
+//! The functions' real programs beside the fake of ECS, on a table that no deployed function looks at.
 
 use serde_json::json;
 use stablepin_tests::crash::rollback;
-use stablepin_tests::ecs_double::EcsDouble;
+use stablepin_tests::ecs_fake::EcsFake;
 use stablepin_tests::{App, Plan, until};
 use xtask::image::Spec;
 use xtask::podman::ECR_HOST;
@@ -23,7 +23,7 @@ fn a_rollback_of_two_services_completes_and_asks_for_each_deployment_once() {
     let app = Plan::new("beside").services(SERVICES).create_aside();
     let one = app.pin("main", &Spec::new("1"));
     let two = app.pin("main", &Spec::new("2"));
-    let ecs = EcsDouble::start();
+    let ecs = EcsFake::start();
     for service in SERVICES {
         let new = ecs.service(&place(&app, service)).runs(&image(&app, &two)).desired(2);
         new.container("sidecar", "sidecar:1").circuit_breaker(true).create();

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use stablepin_tests::crash::{self, invoke_beside};
-use stablepin_tests::ecs_double::EcsDouble;
+use stablepin_tests::ecs_fake::EcsFake;
 use stablepin_tests::{App, Console, Link, Plan, stack};
 use xtask::aws::Response;
 use xtask::image::Spec;
@@ -260,7 +260,7 @@ fn what_runs_is_read_and_what_cannot_be_read_hides_nothing() {
     assert!(page.contains("/web</code>: pin 1 on 1 task"), "{page}");
     assert!(page.contains(">Stable<") && !page.contains(">Drift<"), "{page}");
     // As where ECS does not answer: there it knows of no cluster.
-    let run = invoke_beside(&EcsDouble::start(), "api", &[], &crash::console(&console, &app.plan.name), None);
+    let run = invoke_beside(&EcsFake::start(), "api", &[], &crash::console(&console, &app.plan.name), None);
     let answer = run.answer.expect("the program answers");
     let unread = answer["body"].as_str().expect("a page");
     assert_eq!(answer["statusCode"], 200, "{answer}");

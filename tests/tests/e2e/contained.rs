@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use stablepin_tests::ecr_double::{NewImage, Status};
+use stablepin_tests::ecr_fake::{NewImage, Status};
 use stablepin_tests::{App, Plan};
 
 const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";

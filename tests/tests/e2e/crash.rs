@@ -1,6 +1,6 @@
 //! Rule 2: cut off anywhere, and the next tick finishes it; nobody repairs by hand. Rule 6: whatever AWS answers.
 //!
-//! The functions' real programs beside the double of ECR, of an application that deploys nothing; [`super::faults`] is
+//! The functions' real programs beside the fake of ECR, of an application that deploys nothing; [`super::faults`] is
 //! about services. And once as deployed, where a tick waits until the lease of what has died is over.
 
 use std::sync::OnceLock;

@@ -168,7 +168,7 @@ fn answered(answer: &Response) -> (Vec<u8>, Vec<(String, String)>) {
     (answer.body.clone(), headers.cloned().collect())
 }
 
-/// A double click, and two browsers.
+/// A fake click, and two browsers.
 #[test]
 fn a_link_that_is_used_by_many_at_once_decides_once() {
     let app = Plan::new("clicks").create();

@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 use serde_json::{Value, json};
-use stablepin_tests::ecr_double::Mutability;
+use stablepin_tests::ecr_fake::Mutability;
 use stablepin_tests::{App, Plan, Release, until};
 use xtask::image::Spec;
 

@@ -1,7 +1,7 @@
-//! From a push to a stable tag beside a strict double of ECR: with rules that the emulator has not, and calls that it
+//! From a push to a stable tag beside a strict fake of ECR: with rules that the emulator has not, and calls that it
 //! never refuses.
 
-use stablepin_tests::ecr_double::Mutability;
+use stablepin_tests::ecr_fake::Mutability;
 use stablepin_tests::{App, Plan, Release};
 use xtask::image::Spec;
 
@@ -76,9 +76,9 @@ fn throttled_at_every_tenth_call_everything_is_done_all_the_same() {
     }
 }
 
-/// Both doubles beside one program: what is asked of either is numbered with all the rest.
+/// Both fakes beside one program: what is asked of either is numbered with all the rest.
 #[test]
-fn a_release_of_a_service_is_pinned_beside_both_doubles() {
+fn a_release_of_a_service_is_pinned_beside_both_fakes() {
     let plan = Plan::new("both").services(["web"]).deployed("bake = \"0s\"");
     let app = plan.tags_are(Mutability::Immutable).create_aside();
     let before = app.push("quiet", &Spec::new("0"));

@@ -1,11 +1,11 @@
 //! Every end that a deployment can come to, and what follows from it: the design's table, row by row.
 //!
-//! ECS is the double here, since it does on request what real ECS does rarely; the promoter is the real program.
+//! ECS is the fake here, since it does on request what real ECS does rarely; the promoter is the real program.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use stablepin_tests::crash::{Fault, decision};
-use stablepin_tests::ecs_double::{Controller, Outcome, Reported, Stage, WayBack};
+use stablepin_tests::ecs_fake::{Controller, Outcome, Reported, Stage, WayBack};
 use stablepin_tests::release::SERVICES;
 use stablepin_tests::{Release, until};
 

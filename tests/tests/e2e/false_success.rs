@@ -3,7 +3,7 @@
 //! Where their users reported it, is in the comments.
 
 use serde_json::{Value, json};
-use stablepin_tests::ecs_double::{Outcome, Reported};
+use stablepin_tests::ecs_fake::{Outcome, Reported};
 use stablepin_tests::{Plan, Release};
 use xtask::image::{Spec, assemble, index};
 

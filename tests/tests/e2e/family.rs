@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use stablepin_tests::Release;
 use stablepin_tests::crash::Fault;
-use stablepin_tests::ecs_double::Outcome;
+use stablepin_tests::ecs_fake::Outcome;
 use stablepin_tests::release::SERVICES;
 
 /// The image of the first container of the family's newest revision, and that revision's ARN.

@@ -6,7 +6,7 @@
 
 use stablepin_tests::Release;
 use stablepin_tests::crash::{Fault, Run};
-use stablepin_tests::ecs_double::Outcome;
+use stablepin_tests::ecs_fake::Outcome;
 use stablepin_tests::faults::{ANSWERS, KILLS, everywhere, some};
 use stablepin_tests::release::SERVICES;
 

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use stablepin_tests::Plan;
-use stablepin_tests::ecr_double::Mutability;
+use stablepin_tests::ecr_fake::Mutability;
 use xtask::image::Spec;
 
 /// Two builds of one commit within one second would have one name.

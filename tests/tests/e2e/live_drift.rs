@@ -1,7 +1,7 @@
 //! Somebody moves what runs, and nobody asked Stablepin for it: told once, audited, shown, and over by itself.
 
 use serde_json::{Value, json};
-use stablepin_tests::ecs_double::{Outcome, Stage};
+use stablepin_tests::ecs_fake::{Outcome, Stage};
 use stablepin_tests::{App, Console, Plan, Release, stack, until};
 use xtask::image::Spec;
 

@@ -1,5 +1,5 @@
 //! Stories against the deployed stack: the real template, functions, registry, containers. And stories aside, where the
-//! functions' programs work beside doubles of ECR and ECS: ARCHITECTURE.md says which.
+//! functions' programs work beside fakes of ECR and ECS: ARCHITECTURE.md says which.
 //!
 //! `cargo xtask test` runs them; by hand: `cargo xtask up`, `. target/local/env`, `cargo test -p stablepin-tests`.
 //! They run side by side in one stack: each has an application, a repository, a cluster and approvers of its own.

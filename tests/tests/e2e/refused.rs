@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 use stablepin_tests::crash::{Fault, Run};
-use stablepin_tests::ecs_double::Outcome;
+use stablepin_tests::ecs_fake::Outcome;
 use stablepin_tests::release::SERVICES;
 use stablepin_tests::{Plan, Release};
 use xtask::image::Spec;

@@ -1,4 +1,4 @@
-//! Old images go, and nothing that anybody needs: retention's real program beside both doubles.
+//! Old images go, and nothing that anybody needs: retention's real program beside both fakes.
 
 mod archived;
 mod goes_wrong;

@@ -3,10 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 mod ecr;
-mod ecr_double;
+mod ecr_fake;
 mod ecr_retention;
 mod ecs;
-mod ecs_double;
+mod ecs_fake;
 mod ecs_in_use;
 mod ecs_service_deployments;
 mod elb;

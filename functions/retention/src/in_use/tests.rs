@@ -5,7 +5,7 @@ use std::thread;
 
 use serde_json::json;
 use stablepin_aws::session::{Session, Settings};
-use stablepin_tests::ecs_double::{Controller, EcsDouble, Outcome, Reported};
+use stablepin_tests::ecs_fake::{Controller, EcsFake, Outcome, Reported};
 use stablepin_tests::sources_fake::{ACCOUNT, SourcesFake, cluster, task_definition};
 
 use super::*;
@@ -69,7 +69,7 @@ fn converse(mut stream: TcpStream, answers: &[(&str, u16, &str)]) {
 const NO_FUNCTIONS: &[(&str, u16, &str)] = &[("/functions", 200, "{\"Functions\":[]}")];
 
 struct Account {
-    ecs: EcsDouble,
+    ecs: EcsFake,
     sources: SourcesFake,
     waived: BTreeSet<Source>,
     lambda: &'static [(&'static str, u16, &'static str)],
@@ -78,7 +78,7 @@ struct Account {
 
 impl Account {
     fn new() -> Self {
-        let ecs = EcsDouble::start();
+        let ecs = EcsFake::start();
         ecs.by_hand();
         let (sources, waived) = (SourcesFake::start(), BTreeSet::new());
         Self { ecs, sources, waived, lambda: NO_FUNCTIONS, cache: RefCell::default() }
@@ -233,7 +233,7 @@ async fn a_task_that_stopped_within_the_hour_still_counts() {
     assert!(by_of(&found, &digest(1)).contains(&"task … of service prod/web"), "{found:?}");
 }
 
-fn registers(ecs: &EcsDouble, family: &str, digit: u8) -> String {
+fn registers(ecs: &EcsFake, family: &str, digit: u8) -> String {
     let containers = json!([{ "name": "web", "image": image(digit), "memory": 64 }]);
     ecs.registers(&json!({ "family": family, "containerDefinitions": containers }))
 }
@@ -340,7 +340,7 @@ async fn a_read_that_fails_fails_it_all_and_is_named() {
         ("DescribeTaskDefinition", "the images of its task definitions"),
     ] {
         for (code, retryable) in [("AccessDeniedException", false), ("ThrottlingException", true)] {
-            // One that goes on needs every call. What fails leaves others under way: the next has a double of its own.
+            // One that goes on needs every call. What fails leaves others under way: the next has a fake of its own.
             let account = Account::new();
             let web = account.ecs.service("prod/web").runs(&image(1)).create();
             web.deploys_meanwhile(&image(2));

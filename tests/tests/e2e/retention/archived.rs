@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
 use serde_json::json;
-use stablepin_tests::ecr_double::{NewImage, Status};
+use stablepin_tests::ecr_fake::{NewImage, Status};
 use stablepin_tests::retention::{Retention, days_ago};
 use xtask::podman::ECR_HOST;
 

@@ -6,7 +6,7 @@ use std::thread;
 
 use serde_json::{Value, json};
 use stablepin_tests::crash::{Fault, Run};
-use stablepin_tests::ecr_double::{NewImage, Status};
+use stablepin_tests::ecr_fake::{NewImage, Status};
 use stablepin_tests::retention::{Retention, days_ago};
 use stablepin_tests::runs_deep;
 use stablepin_tests::sources_fake::{cluster, task_definition};

@@ -6,7 +6,7 @@ use std::thread;
 
 use jiff::SignedDuration;
 use serde_json::json;
-use stablepin_tests::ecr_double::{Mutability, NewImage, Repository, Status};
+use stablepin_tests::ecr_fake::{Mutability, NewImage, Repository, Status};
 use stablepin_tests::retention::{Retention, days_ago};
 use stablepin_tests::{Plan, runs_deep};
 

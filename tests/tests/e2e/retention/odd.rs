@@ -1,7 +1,7 @@
 //! One image that is not understood stays with its reason, and holds up no other.
 
 use serde_json::json;
-use stablepin_tests::ecr_double::NewImage;
+use stablepin_tests::ecr_fake::NewImage;
 use stablepin_tests::retention::{Retention, days_ago};
 
 const DELETE: &str = "mode = \"delete\"\nkeep = 5";

@@ -5,7 +5,7 @@ use std::thread;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use stablepin_tests::ecr_double::{NewImage, PushedAt};
+use stablepin_tests::ecr_fake::{NewImage, PushedAt};
 use stablepin_tests::retention::{Retention, days_ago};
 use stablepin_tests::sources_fake::{cluster, task_definition};
 

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
-use stablepin_tests::ecr_double::NewImage;
+use stablepin_tests::ecr_fake::NewImage;
 use stablepin_tests::retention::{Retention, Run, days_ago};
 
 use super::turns::night;

@@ -4,7 +4,7 @@ use std::thread;
 
 use jiff::SignedDuration;
 use serde_json::{Value, json};
-use stablepin_tests::ecr_double::NewImage;
+use stablepin_tests::ecr_fake::NewImage;
 use stablepin_tests::retention::{Retention, days_ago};
 
 const DELETE: &str = "mode = \"delete\"\nkeep = 5";

@@ -1,0 +1,155 @@
+//! ECS's door and ECS's fake, face to face: the door understands all that the fake answers, and asks it nothing
+//! that it does not know.
+
+use serde_json::json;
+use stablepin_aws::ecs::{Ecs, EcsError, Health, RolloutState, ServiceDeploymentStatus};
+use stablepin_aws::session::{Session, Settings};
+use stablepin_tests::ecs_fake::{EcsFake, Outcome, Service, Stage};
+
+fn digest(digit: u8) -> String {
+    format!("sha256:{}", digit.to_string().repeat(64))
+}
+
+fn image(digit: u8) -> String {
+    format!("000000000000.dkr.ecr.us-east-1.amazonaws.com/web@{}", digest(digit))
+}
+
+/// A revision of `web` at another digest.
+fn revision(ecs: &EcsFake, digit: u8) -> String {
+    let containers = json!([{ "name": "web", "image": image(digit) }]);
+    ecs.registers(&json!({ "family": "web", "networkMode": "awsvpc", "containerDefinitions": containers }))
+}
+
+/// Until nothing moves any more.
+fn settle(service: &Service<'_>) {
+    for _ in 0..20 {
+        service.advance();
+    }
+}
+
+fn door(ecs: &EcsFake) -> Ecs {
+    let settings = Settings::read(|name| {
+        let value = match name {
+            "AWS_REGION" => "us-east-1".to_owned(),
+            "AWS_ACCESS_KEY_ID" => "AKIAEXAMPLE".to_owned(),
+            "AWS_SECRET_ACCESS_KEY" => "secret".to_owned(),
+            "AWS_ENDPOINT_URL_ECS" => ecs.url(),
+            _ => return None,
+        };
+        Some(value)
+    });
+    let mut settings = settings.expect("the settings are whole");
+    settings.attempts = 1;
+    settings.patient_attempts = 1;
+    Ecs::new(&Session::new(settings))
+}
+
+#[tokio::test]
+async fn a_deployment_is_started_followed_and_proven() {
+    let ecs = EcsFake::start();
+    let new = ecs.service("prod/web").runs(&image(1)).desired(2).circuit_breaker(true).health_check();
+    let web = new.target_group("arn:tg").create();
+    let door = door(&ecs);
+
+    let services = door.services("prod", &["web".to_owned(), "none".to_owned()]).await.unwrap();
+    assert_eq!(services.missing, ["none"]);
+    let state = &services.found[0];
+    assert!(state.is_active());
+    assert_eq!(state.circuit_breaker.map(|breaker| breaker.rollback), Some(true));
+    assert_eq!((state.desired, state.running), (2, 2));
+    assert_eq!(state.registrations[0].groups, ["arn:tg"]);
+
+    let raw = door.task_definition(state.task_definition.as_ref().unwrap()).await.unwrap();
+    assert_eq!(raw.status, "ACTIVE");
+    let request = json!({
+        "family": "web", "tomorrow": 1, "networkMode": "awsvpc",
+        "containerDefinitions": [{ "name": "web", "image": image(2) }],
+    });
+    let arn = door.register(&request).await.unwrap().arn;
+    assert_eq!(door.task_definition(&arn).await.unwrap().described["tomorrow"], 1);
+
+    let started = door.start("prod", "web", &arn).await.unwrap();
+    let ours = started.service_deployment.expect("it is named");
+    assert_eq!(started.deployment.rollout_state, Some(RolloutState::InProgress));
+    web.advance();
+    web.advance();
+    let one = door.service_deployment(&ours).await.unwrap().expect("it is there");
+    assert_eq!(one.status, ServiceDeploymentStatus::Successful);
+    assert_eq!(one.circuit_breaker.map(|count| (count.failures, count.threshold)), Some((0, 3)));
+    let listed = door.newest_service_deployments("prod", "web").await.unwrap();
+    assert_eq!(listed.iter().map(|one| &one.arn).collect::<Vec<_>>()[0], &ours);
+    let revision = door.service_revision(&one.target_revision.unwrap()).await.unwrap().unwrap();
+    assert_eq!(revision.task_definition, arn);
+    assert_eq!(revision.images[0].digest.as_ref().unwrap().to_string(), digest(2));
+
+    let tasks = door.running("prod", "web").await.unwrap();
+    assert_eq!(tasks.len(), 2);
+    for task in &tasks {
+        assert_eq!(task.started_by.as_ref(), Some(&started.deployment.id));
+        assert_eq!(task.health, Health::Unknown, "the new revision has no health check");
+        assert_eq!(task.containers[0].digest.as_ref().unwrap().to_string(), digest(2));
+        assert_eq!(task.addresses.len(), 1);
+    }
+    let stopped = door.stopped("prod", "web").await.unwrap();
+    assert_eq!(stopped[0].stop_code.as_deref(), Some("ServiceSchedulerInitiated"));
+    assert_eq!(door.service_deployment("arn:none").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_rollback_of_ecss_own_and_a_pause_are_told() {
+    let ecs = EcsFake::start();
+    let web = ecs.service("prod/web").runs(&image(1)).circuit_breaker(true).create();
+    let door = door(&ecs);
+    web.will(Outcome::CrashesUntilTheBreaker).will(Outcome::PausesAt(Stage::PostScaleUp));
+    let first = door.start("prod", "web", &revision(&ecs, 2)).await.unwrap().service_deployment.unwrap();
+    settle(&web);
+    let one = door.service_deployment(&first).await.unwrap().unwrap();
+    assert_eq!(one.status, ServiceDeploymentStatus::RollbackSuccessful);
+    assert!(one.rollback.unwrap().reason.unwrap().contains("circuit breaker"));
+
+    let second = door.start("prod", "web", &revision(&ecs, 3)).await.unwrap().service_deployment.unwrap();
+    settle(&web);
+    let pause = door.service_deployment(&second).await.unwrap().unwrap().paused.expect("it is paused");
+    assert_eq!(pause.stage.as_deref(), Some("POST_SCALE_UP"));
+    assert!(pause.hook_id.is_some() && pause.expires_at.unwrap() > ecs.now());
+}
+
+#[tokio::test]
+async fn the_same_task_definition_starts_nothing_but_anew() {
+    let ecs = EcsFake::start();
+    ecs.service("prod/web").runs(&image(1)).create();
+    let door = door(&ecs);
+    let at = revision(&ecs, 2);
+    let first = door.start("prod", "web", &at).await.unwrap();
+    let same = door.start("prod", "web", &at).await.unwrap();
+    assert_eq!(same, first);
+    let anew = door.start_anew("prod", "web", &at).await.unwrap();
+    assert_ne!(anew.deployment.id, first.deployment.id);
+    assert_ne!(anew.service_deployment, first.service_deployment);
+}
+
+#[tokio::test]
+async fn what_is_refused_is_understood() {
+    let ecs = EcsFake::start();
+    let web = ecs.service("prod/web").runs(&image(1)).create();
+    let door = door(&ecs);
+    let old = revision(&ecs, 2);
+    ecs.deregisters(&old);
+    let inactive = door.start("prod", "web", &old).await.unwrap_err();
+    assert!(matches!(&inactive, EcsError::UpdateService { .. }) && !inactive.is_retryable());
+    web.is_deleted();
+    let gone = door.start("prod", "web", &revision(&ecs, 3)).await.unwrap_err();
+    assert!(matches!(gone, EcsError::ServiceNotActive { .. }));
+    web.is_unreachable();
+    let hidden = door.services("prod", &["web".to_owned()]).await.unwrap_err();
+    assert!(matches!(hidden, EcsError::LeftOut { .. }), "{hidden}");
+
+    ecs.refuses_next("DescribeTaskDefinition", 500, "ServerException");
+    assert!(door.task_definition("web:1").await.unwrap_err().is_retryable());
+    ecs.throttles();
+    let mut refused = None;
+    for _ in 0..60 {
+        refused = refused.or(door.task_definition("web:1").await.err());
+    }
+    assert!(refused.expect("fifty at once are too many").is_retryable());
+}

@@ -1,0 +1,62 @@
+//! BatchGetImage: manifests go out, and each is a pull.
+//! <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchGetImage.html>
+
+use serde_json::json;
+
+use super::images::{Digest, Failure, Id, Image, Status};
+use super::world::{Caller, World};
+use crate::fake::input::{Answer, Input};
+
+impl World {
+    pub(super) fn batch_get_image(&mut self, input: &Input<'_>, caller: &Caller) -> Answer {
+        input.knows(&["registryId", "repositoryName", "imageIds", "acceptedMediaTypes"])?;
+        let accepted = input.texts("acceptedMediaTypes")?;
+        let account = self.account.clone();
+        let name = self.of(input)?.name.clone();
+        let ids = Id::all(input)?;
+        let repository = &self.repositories[&name];
+        let (mut images, mut failures, mut pulled) = (Vec::new(), Vec::new(), Vec::new());
+        for id in &ids {
+            let found =
+                id.find(repository).and_then(|digest| pullable(&repository.images[&digest], &accepted));
+            match found {
+                Err(failure) => failures.push(id.failed(&failure)),
+                Ok(image) => {
+                    // Asked by its digest only, an image is told without a tag: assumed.
+                    let mut named = json!({ "imageDigest": &*image.digest });
+                    if let Some(tag) = id.tag {
+                        named["imageTag"] = tag.into();
+                    }
+                    pulled.push(Digest::clone(&image.digest));
+                    images.push(json!({
+                        "registryId": account,
+                        "repositoryName": name,
+                        "imageId": named,
+                        "imageManifest": &*image.bytes,
+                        "imageManifestMediaType": &*image.media_type,
+                    }));
+                }
+            }
+        }
+        for digest in &pulled {
+            self.pulled(&name, digest, caller);
+        }
+        Ok(json!({ "images": images, "failures": failures }))
+    }
+}
+
+/// "Archived images cannot be pulled. Requests to pull the archived image will fail with a 404 error."
+/// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/archive-image.html>
+/// That this call then answers with the code `ImageInaccessible`, and that an image which is being restored cannot be
+/// pulled either, is assumed; so is that a type which is not accepted is as if it were not there.
+pub(super) fn pullable<'i>(image: &'i Image, accepted: &[&str]) -> Result<&'i Image, Failure> {
+    let fails = |code, reason: &str| Err(Failure { code, reason: reason.to_owned() });
+    match image.status {
+        Status::Archived => fails("ImageInaccessible", "Requested image is archived"),
+        Status::Activating => fails("ImageInaccessible", "Requested image is being restored"),
+        Status::Active if !accepted.is_empty() && !accepted.contains(&&*image.media_type) => {
+            fails("ImageNotFound", "Requested image not found with an accepted media type")
+        }
+        Status::Active => Ok(image),
+    }
+}

@@ -1,0 +1,71 @@
+//! BatchDeleteImage: tags come off, images go.
+//! <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchDeleteImage.html>
+
+use std::collections::HashSet;
+
+use serde_json::{Value, json};
+
+use super::images::{Digest, Failure, Id};
+use super::world::World;
+use crate::fake::input::{Answer, Input};
+
+impl World {
+    /// One after the other, in the order of the request.
+    pub(super) fn batch_delete_image(&mut self, input: &Input<'_>) -> Answer {
+        input.knows(&["registryId", "repositoryName", "imageIds"])?;
+        let name = self.of(input)?.name.clone();
+        let ids = Id::all(input)?;
+        // What is in an index when the call comes stays, also if the index goes with the same call. Assumed: AWS does
+        // not say, and people delete in several passes.
+        // <https://github.com/opensupplyhub/open-supply-hub/pull/1243>
+        let repository = &self.repositories[&name];
+        let kept: HashSet<Digest> = ids
+            .iter()
+            .filter_map(|id| id.find(repository).ok())
+            .filter(|digest| repository.is_child(digest))
+            .collect();
+        let (mut deleted, mut failures) = (Vec::new(), Vec::new());
+        for id in &ids {
+            match self.delete_one(&name, id, &kept) {
+                Ok(rows) => deleted.extend(rows),
+                Err(failure) => failures.push(id.failed(&failure)),
+            }
+        }
+        Ok(json!({ "imageIds": deleted, "failures": failures }))
+    }
+
+    fn delete_one(&mut self, name: &str, id: &Id<'_>, kept: &HashSet<Digest>) -> Result<Vec<Value>, Failure> {
+        let repository = self.repositories.get_mut(name).expect("it was found");
+        let digest = id.find(repository)?;
+        let tags = repository.images[&digest].tags.len();
+        // "You can remove a tag from an image by specifying the image's tag in your request. When you remove the last
+        // tag from an image, the image is deleted from your repository." A digest takes all its tags along, also if a
+        // tag is named with it: assumed.
+        let untags = id.digest.is_none() && tags > 1;
+        if !untags && kept.contains(&digest) {
+            // Its only tag cannot be taken off either: <https://github.com/aws/containers-roadmap/issues/1567>
+            let reason = "Requested image referenced by manifest list".to_owned();
+            return Err(Failure { code: "ImageReferencedByManifestList", reason });
+        }
+        let gone: Vec<String> = if untags {
+            let tag = id.tag.unwrap_or_default();
+            repository.untag(tag);
+            vec![tag.to_owned()]
+        } else {
+            // What refers to it stays.
+            // <https://docs.aws.amazon.com/AmazonECR/latest/userguide/delete_image.html>
+            let image = repository.remove(&digest).expect("it was found");
+            image.tags.iter().map(|tag| (**tag).to_owned()).collect()
+        };
+        // That there is one event for each tag, and one for an image without any, is assumed: the documented one has a
+        // tag.
+        let rows = if gone.is_empty() {
+            self.tell_of_delete(name, &digest, "");
+            vec![json!({ "imageDigest": &*digest })]
+        } else {
+            gone.iter().for_each(|tag| self.tell_of_delete(name, &digest, tag));
+            gone.iter().map(|tag| json!({ "imageDigest": &*digest, "imageTag": tag })).collect()
+        };
+        Ok(rows)
+    }
+}

@@ -1,0 +1,182 @@
+//! DescribeImages and ListImages: everything that is there, in pages.
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::images::{Id, Image, Status, image_not_found};
+use super::repositories::{Place, Repository};
+use super::world::World;
+use crate::fake::input::{Answer, Input, Refused};
+
+/// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeImages.html>
+/// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ListImages.html>
+const PAGE: usize = 100;
+const GREATEST_PAGE: u32 = 1000;
+
+/// Which images are shown.
+/// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeImagesFilter.html>
+struct Filter {
+    tagged: Option<bool>,
+    /// Unless it is asked for otherwise, only active ones.
+    status: Option<Status>,
+}
+
+impl Filter {
+    fn read(input: &Input<'_>) -> Result<Self, Refused> {
+        let Some(members) = input.object("filter")? else {
+            return Ok(Self { tagged: None, status: Some(Status::Active) });
+        };
+        let filter = Input { operation: "filter", members };
+        filter.knows(&["tagStatus", "imageStatus"])?;
+        let tagged = match filter.one_of("tagStatus", &["TAGGED", "UNTAGGED", "ANY"])? {
+            Some("TAGGED") => Some(true),
+            Some("UNTAGGED") => Some(false),
+            _ => None,
+        };
+        let status = filter.one_of("imageStatus", &["ACTIVE", "ARCHIVED", "ACTIVATING", "ANY"])?;
+        Ok(Self { tagged, status: status_filter(status) })
+    }
+
+    fn takes(&self, image: &Image) -> bool {
+        self.tagged.is_none_or(|tagged| tagged != image.tags.is_empty())
+            && self.status.is_none_or(|status| status == image.status)
+    }
+}
+
+/// None: any.
+pub(super) fn status_filter(status: Option<&str>) -> Option<Status> {
+    match status {
+        Some("ANY") => None,
+        Some("ARCHIVED") => Some(Status::Archived),
+        Some("ACTIVATING") => Some(Status::Activating),
+        _ => Some(Status::Active),
+    }
+}
+
+impl World {
+    pub(super) fn describe_images(&mut self, input: &Input<'_>) -> Answer {
+        input.knows(&["registryId", "repositoryName", "imageIds", "nextToken", "maxResults", "filter"])?;
+        let (account, limit) = (self.account.clone(), self.greatest_page);
+        let repository = &*self.of(input)?;
+        let filter = Filter::read(input)?;
+        if input.get("imageIds").is_some() {
+            return described(input, repository, &filter, &account);
+        }
+        let size = page_size(input, limit)?;
+        let from = input.text("nextToken")?.map(|token| mark("images", token)).transpose()?;
+        let from = from.map(|mark| (mark.hash, mark.digest));
+        let start = from.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+        let mut found: Vec<&Image> =
+            repository.listed(start).filter(|image| filter.takes(image)).take(size + 1).collect();
+        let more = found.len() > size;
+        found.truncate(size);
+        let shown: Vec<Value> =
+            found.iter().map(|image| image.described(&account, &repository.name)).collect();
+        let mut answer = json!({ "imageDetails": shown });
+        if let Some(last) = found.last().filter(|_| more) {
+            answer["nextToken"] = token("images", &repository.place(&last.digest), "").into();
+        }
+        Ok(answer)
+    }
+
+    /// One row for each tag, and one for an image that has none.
+    pub(super) fn list_images(&mut self, input: &Input<'_>) -> Answer {
+        input.knows(&["registryId", "repositoryName", "nextToken", "maxResults", "filter"])?;
+        let limit = self.greatest_page;
+        let repository = &*self.of(input)?;
+        let filter = Filter::read(input)?;
+        let size = page_size(input, limit)?;
+        let from = input.text("nextToken")?.map(|token| mark("tags", token)).transpose()?;
+        let place = from.as_ref().map(|mark| (mark.hash, Arc::clone(&mark.digest)));
+        let start = place.as_ref().map_or(Bound::Unbounded, Bound::Included);
+        let mut rows: Vec<(&Image, Option<&str>)> = Vec::with_capacity(size + 1);
+        for image in repository.listed(start).filter(|image| filter.takes(image)) {
+            let seen = from.as_ref().filter(|mark| mark.digest == image.digest).map(|mark| &*mark.tag);
+            let tags = image.tags.iter().map(|tag| &**tag).filter(|tag| seen.is_none_or(|seen| *tag > seen));
+            rows.extend(tags.map(|tag| (image, Some(tag))));
+            if image.tags.is_empty() && seen.is_none() {
+                rows.push((image, None));
+            }
+            if rows.len() > size {
+                break;
+            }
+        }
+        let more = rows.len() > size;
+        rows.truncate(size);
+        let shown: Vec<Value> = rows
+            .iter()
+            .map(|(image, tag)| match tag {
+                Some(tag) => json!({ "imageDigest": &*image.digest, "imageTag": tag }),
+                None => json!({ "imageDigest": &*image.digest }),
+            })
+            .collect();
+        let mut answer = json!({ "imageIds": shown });
+        if let Some((image, tag)) = rows.last().filter(|_| more) {
+            let place = repository.place(&image.digest);
+            answer["nextToken"] = token("tags", &place, tag.unwrap_or_default()).into();
+        }
+        Ok(answer)
+    }
+}
+
+/// Those that are asked for by their names. That one which the filter does not take is as if it were not there is
+/// assumed.
+fn described(input: &Input<'_>, repository: &Repository, filter: &Filter, account: &str) -> Answer {
+    if input.get("nextToken").is_some() || input.get("maxResults").is_some() {
+        return Err(Refused::parameter("imageIds cannot be used with nextToken or maxResults."));
+    }
+    let mut shown = Vec::new();
+    for id in Id::all(input)? {
+        let lacks = || image_not_found(id.value, &repository.name, account);
+        let found = id.find(repository).map_err(|failure| match failure.code {
+            "ImageNotFound" | "ImageTagDoesNotMatchDigest" => lacks(),
+            _ => Refused::parameter(failure.reason),
+        })?;
+        let image = &repository.images[&found];
+        if !filter.takes(image) {
+            return Err(lacks());
+        }
+        shown.push(image.described(account, &repository.name));
+    }
+    Ok(json!({ "imageDetails": shown }))
+}
+
+fn page_size(input: &Input<'_>, limit: Option<usize>) -> Result<usize, Refused> {
+    let wanted = match input.count("maxResults")? {
+        None => PAGE,
+        Some(wanted) if (1..=GREATEST_PAGE).contains(&wanted) => wanted as usize,
+        Some(_) => {
+            return Err(Refused::parameter(format!(
+                "Invalid parameter at 'maxResults' failed to satisfy constraint: 'Member must be between 1 and {GREATEST_PAGE}'"
+            )));
+        }
+    };
+    Ok(limit.map_or(wanted, |limit| wanted.min(limit)))
+}
+
+/// Where a page ended.
+struct Mark {
+    hash: u64,
+    digest: Arc<str>,
+    tag: String,
+}
+
+/// Good for its kind of list.
+fn token(kind: &str, (hash, digest): &Place, tag: &str) -> String {
+    format!("{kind}/{hash:016x}/{digest}/{tag}")
+}
+
+fn mark(kind: &str, token: &str) -> Result<Mark, Refused> {
+    let mut parts = token.split('/');
+    let read = (|| {
+        let its = parts.next()?;
+        let hash = u64::from_str_radix(parts.next()?, 16).ok()?;
+        Some((its, Mark { hash, digest: parts.next()?.into(), tag: parts.next()?.to_owned() }))
+    })();
+    match read {
+        Some((its, mark)) if its == kind => Ok(mark),
+        _ => Err(Refused::parameter("Invalid parameter at 'nextToken'")),
+    }
+}

@@ -1,0 +1,200 @@
+//! An image as the registry keeps it, and how requests name it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use super::repositories::Repository;
+use crate::fake::clock::epoch;
+use crate::fake::input::{Input, Refused, knows};
+
+/// `sha256:` and 64 hexadecimal digits.
+pub(super) type Digest = Arc<str>;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    Active,
+    /// It is in the archive, and cannot be pulled.
+    Archived,
+    /// It is being restored.
+    Activating,
+}
+
+impl Status {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Active => "ACTIVE",
+            Self::Archived => "ARCHIVED",
+            Self::Activating => "ACTIVATING",
+        }
+    }
+}
+
+/// What `imagePushedAt` says.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum PushedAt {
+    At(Timestamp),
+    /// It is left out.
+    Nothing,
+    /// Any number of seconds: negative, or of another millennium.
+    Seconds(f64),
+}
+
+#[derive(Clone)]
+pub(super) struct Image {
+    pub(super) digest: Digest,
+    /// The manifest, as it came.
+    pub(super) bytes: Arc<str>,
+    pub(super) media_type: Arc<str>,
+    pub(super) artifact: Option<Arc<str>>,
+    pub(super) annotations: Option<Value>,
+    pub(super) subject: Option<String>,
+    pub(super) children: Vec<Digest>,
+    /// Its configuration and its layers.
+    pub(super) blobs: Vec<Digest>,
+    pub(super) size: u64,
+    pub(super) tags: BTreeSet<Arc<str>>,
+    pub(super) pushed_at: PushedAt,
+    pub(super) pulled_at: Option<Timestamp>,
+    pub(super) status: Status,
+    pub(super) archived_at: Option<Timestamp>,
+    pub(super) activated_at: Option<Timestamp>,
+    /// When a restore will be done.
+    pub(super) active_from: Option<Timestamp>,
+}
+
+impl Image {
+    /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ImageDetail.html>
+    pub(super) fn described(&self, account: &str, repository: &str) -> Value {
+        let mut shown = Map::new();
+        let mut show = |member: &str, value: Value| {
+            shown.insert(member.to_owned(), value);
+        };
+        show("registryId", account.into());
+        show("repositoryName", repository.into());
+        show("imageDigest", (&*self.digest).into());
+        if !self.tags.is_empty() {
+            show("imageTags", self.tags.iter().map(|tag| Value::from(&**tag)).collect());
+        }
+        show("imageSizeInBytes", self.size.into());
+        match self.pushed_at {
+            PushedAt::At(at) => show("imagePushedAt", epoch(at)),
+            PushedAt::Seconds(seconds) => show("imagePushedAt", json!(seconds)),
+            PushedAt::Nothing => {}
+        }
+        show("imageManifestMediaType", (&*self.media_type).into());
+        if let Some(artifact) = &self.artifact {
+            show("artifactMediaType", (&**artifact).into());
+        }
+        if let Some(subject) = &self.subject {
+            show("subjectManifestDigest", subject.as_str().into());
+        }
+        show("imageStatus", self.status.name().into());
+        let times = [
+            ("lastRecordedPullTime", self.pulled_at),
+            ("lastArchivedAt", self.archived_at),
+            ("lastActivatedAt", self.activated_at),
+        ];
+        for (member, at) in times {
+            if let Some(at) = at {
+                show(member, epoch(at));
+            }
+        }
+        shown.into()
+    }
+}
+
+/// An `imageId`.
+/// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ImageIdentifier.html>
+pub(super) struct Id<'a> {
+    pub(super) value: &'a Value,
+    pub(super) digest: Option<&'a str>,
+    pub(super) tag: Option<&'a str>,
+}
+
+/// As many as one call takes, of those that take several.
+const IDS: usize = 100;
+
+impl<'a> Id<'a> {
+    pub(super) fn read(value: &'a Value) -> Result<Self, Refused> {
+        let wrong = || Refused::new(400, "SerializationException", "an imageId is no object of strings");
+        let members = value.as_object().ok_or_else(wrong)?;
+        knows("imageId", members, &["imageDigest", "imageTag"])?;
+        let text = |member: &str| match members.get(member) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => value.as_str().map(Some).ok_or_else(wrong),
+        };
+        Ok(Self { value, digest: text("imageDigest")?, tag: text("imageTag")? })
+    }
+
+    /// One to a hundred.
+    pub(super) fn all(input: &Input<'a>) -> Result<Vec<Self>, Refused> {
+        let all = input.list("imageIds")?;
+        if all.is_empty() || all.len() > IDS {
+            return Err(Refused::parameter(format!(
+                "Invalid parameter at 'imageIds' failed to satisfy constraint: 'Member must have length between 1 and {IDS}'"
+            )));
+        }
+        all.into_iter().map(Self::read).collect()
+    }
+
+    /// The image that it names, or why it names none: a code of `failures[]`, and its reason.
+    /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ImageFailure.html>
+    pub(super) fn find(&self, repository: &Repository) -> Result<Digest, Failure> {
+        let fails = |code, reason: &str| Err(Failure { code, reason: reason.to_owned() });
+        if self.digest.is_none() && self.tag.is_none() {
+            return fails("MissingDigestAndTag", "Both imageDigest and imageTag are missing");
+        }
+        if self.digest.is_some_and(|digest| !is_digest(digest)) {
+            return fails("InvalidImageDigest", "Invalid request parameters: image digest is not valid");
+        }
+        if self.tag.is_some_and(|tag| !is_tag(tag)) {
+            return fails("InvalidImageTag", "Invalid request parameters: image tag is not valid");
+        }
+        let tagged = self.tag.map(|tag| repository.tags.get(tag));
+        let found = match self.digest {
+            Some(digest) => repository.images.get_key_value(digest).map(|(digest, _)| digest),
+            None => tagged.flatten(),
+        };
+        let Some(found) = found else { return fails("ImageNotFound", "Requested image not found") };
+        match tagged {
+            // Both are given, and there is no such tag: assumed to be the same as on another image.
+            Some(tagged) if tagged != Some(found) => {
+                fails("ImageTagDoesNotMatchDigest", "Image tag does not match image digest")
+            }
+            _ => Ok(Arc::clone(found)),
+        }
+    }
+
+    pub(super) fn failed(&self, failure: &Failure) -> Value {
+        json!({ "imageId": self.value, "failureCode": failure.code, "failureReason": failure.reason })
+    }
+}
+
+pub(super) struct Failure {
+    pub(super) code: &'static str,
+    pub(super) reason: String,
+}
+
+pub(super) fn is_digest(text: &str) -> bool {
+    let digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    text.strip_prefix("sha256:").is_some_and(|hex| hex.len() == 64 && hex.bytes().all(digit))
+}
+
+/// The registry protocol's characters, and ECR's length.
+/// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_PutImage.html>
+pub(super) fn is_tag(text: &str) -> bool {
+    let letter = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    (1..=300).contains(&text.len()) && text.bytes().all(letter) && !text.starts_with(['.', '-'])
+}
+
+pub(super) fn image_not_found(id: &Value, repository: &str, account: &str) -> Refused {
+    let digest = id["imageDigest"].as_str().unwrap_or("null");
+    let tag = id["imageTag"].as_str().unwrap_or("null");
+    let message = format!(
+        "The image with imageId {{imageDigest:'{digest}', imageTag:'{tag}'}} does not exist within the repository with name '{repository}' in the registry with id '{account}'"
+    );
+    Refused::new(400, "ImageNotFoundException", message)
+}

@@ -1,0 +1,94 @@
+//! Blobs: whether they are there, and where they can be had.
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use super::images::is_digest;
+use super::repositories::Repository;
+use super::world::{Caller, World};
+use crate::fake::input::{Answer, Input, Refused};
+
+/// What a signature in an address is good for.
+pub(super) struct Presigned {
+    pub(super) repository: String,
+    pub(super) digest: String,
+    pub(super) until: Timestamp,
+}
+
+/// How long an address can be used: assumed.
+const GOOD_FOR: SignedDuration = SignedDuration::from_hours(1);
+
+/// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchCheckLayerAvailability.html>
+const DIGESTS: usize = 100;
+
+impl World {
+    pub(super) fn batch_check_layer_availability(&mut self, input: &Input<'_>) -> Answer {
+        input.knows(&["registryId", "repositoryName", "layerDigests"])?;
+        let digests = input.texts("layerDigests")?;
+        let repository = &*self.of(input)?;
+        if digests.is_empty() || digests.len() > DIGESTS {
+            return Err(Refused::parameter(format!("layerDigests must have 1 to {DIGESTS} items.")));
+        }
+        let (mut layers, mut failures) = (Vec::new(), Vec::new());
+        for digest in digests {
+            if digest.is_empty() || !is_digest(digest) {
+                let code = if digest.is_empty() { "MissingLayerDigest" } else { "InvalidLayerDigest" };
+                failures.push(json!({
+                    "layerDigest": digest, "failureCode": code, "failureReason": "no digest of a layer",
+                }));
+                continue;
+            }
+            layers.push(availability(repository, digest));
+        }
+        Ok(json!({ "layers": layers, "failures": failures }))
+    }
+
+    /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetDownloadUrlForLayer.html>
+    pub(super) fn get_download_url_for_layer(&mut self, input: &Input<'_>, caller: &Caller) -> Answer {
+        input.knows(&["registryId", "repositoryName", "layerDigest"])?;
+        let digest = input.needed("layerDigest")?;
+        let account = self.account.clone();
+        let repository = &*self.of(input)?;
+        let name = repository.name.clone();
+        let Some(layer) = repository.layers.get(digest) else {
+            let message = format!(
+                "The layer with digest '{digest}' does not exist within the repository with name '{name}' in the registry with id '{account}'"
+            );
+            return Err(Refused::new(400, "LayersNotFoundException", message));
+        };
+        // "The specified layer is not available because it is not associated with an image." That one which only
+        // archived images have is no more available is assumed.
+        // <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetDownloadUrlForLayer.html>
+        if layer.not_archived == 0 {
+            let message = format!("The layer with digest '{digest}' is not available");
+            return Err(Refused::new(400, "LayerInaccessibleException", message));
+        }
+        let signature = format!("{}{}", self.clock.hex(), self.clock.hex());
+        let until = self.clock.now() + GOOD_FOR;
+        let signed = Presigned { repository: name.clone(), digest: digest.to_owned(), until };
+        self.presigned.insert(signature.clone(), signed);
+        // AWS's is of S3; this leads to where the call went.
+        let url = format!(
+            "http://{}/v2/{name}/blobs/{digest}?X-Amz-Expires={}&X-Amz-Signature={signature}",
+            caller.host,
+            GOOD_FOR.as_secs()
+        );
+        Ok(json!({ "downloadUrl": url, "layerDigest": digest }))
+    }
+}
+
+/// Without the layer's media type: it is not kept.
+fn availability(repository: &Repository, digest: &str) -> Value {
+    match repository.layers.get(digest) {
+        None => json!({ "layerDigest": digest, "layerAvailability": "UNAVAILABLE" }),
+        Some(layer) => {
+            // Of archived images only.
+            let archived = layer.images > 0 && layer.not_archived == 0;
+            json!({
+                "layerDigest": digest,
+                "layerAvailability": if archived { "ARCHIVED" } else { "AVAILABLE" },
+                "layerSize": layer.size,
+            })
+        }
+    }
+}

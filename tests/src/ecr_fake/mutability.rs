@@ -1,0 +1,114 @@
+//! Which tags may move.
+//! <https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-tag-mutability.html>
+
+use serde_json::{Value, json};
+
+use crate::fake::input::{Input, Refused, knows};
+
+/// Filters are wildcards: `*` stands for any characters, or none.
+/// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ImageTagMutabilityExclusionFilter.html>
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mutability {
+    Mutable,
+    Immutable,
+    /// Only tags that one of these matches may move.
+    ImmutableExcept(Vec<String>),
+    /// Tags that one of these matches may not move.
+    MutableExcept(Vec<String>),
+}
+
+const MODES: [&str; 4] = ["MUTABLE", "IMMUTABLE", "IMMUTABLE_WITH_EXCLUSION", "MUTABLE_WITH_EXCLUSION"];
+
+/// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_PutImageTagMutability.html>
+const FILTERS: usize = 5;
+
+impl Mutability {
+    /// What a request asks for.
+    pub(super) fn read(input: &Input<'_>) -> Result<Self, Refused> {
+        const MEMBER: &str = "imageTagMutabilityExclusionFilters";
+        let mode = input.one_of("imageTagMutability", &MODES)?.unwrap_or("MUTABLE");
+        let mut filters = Vec::new();
+        for filter in input.list(MEMBER)? {
+            let members =
+                filter.as_object().ok_or_else(|| Refused::parameter(format!("{MEMBER}: no object")))?;
+            knows(MEMBER, members, &["filterType", "filter"])?;
+            let text = filter["filter"].as_str().unwrap_or_default();
+            let letter = |byte: u8| byte.is_ascii_alphanumeric() || b"._*-".contains(&byte);
+            if filter["filterType"] != "WILDCARD"
+                || !(1..=128).contains(&text.len())
+                || !text.bytes().all(letter)
+            {
+                return Err(Refused::parameter(format!("Invalid parameter at '{MEMBER}': {filter}")));
+            }
+            filters.push(text.to_owned());
+        }
+        // That a mode with exclusions needs some, and the others take none, is assumed.
+        let excludes = mode.ends_with("_WITH_EXCLUSION");
+        if excludes != (1..=FILTERS).contains(&filters.len()) || (!excludes && !filters.is_empty()) {
+            return Err(Refused::parameter(format!("{mode} does not go with {} filters.", filters.len())));
+        }
+        Ok(match mode {
+            "IMMUTABLE" => Self::Immutable,
+            "IMMUTABLE_WITH_EXCLUSION" => Self::ImmutableExcept(filters),
+            "MUTABLE_WITH_EXCLUSION" => Self::MutableExcept(filters),
+            _ => Self::Mutable,
+        })
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Mutable => MODES[0],
+            Self::Immutable => MODES[1],
+            Self::ImmutableExcept(_) => MODES[2],
+            Self::MutableExcept(_) => MODES[3],
+        }
+    }
+
+    pub(super) fn filters(&self) -> &[String] {
+        match self {
+            Self::Mutable | Self::Immutable => &[],
+            Self::ImmutableExcept(filters) | Self::MutableExcept(filters) => filters,
+        }
+    }
+
+    pub(super) fn described(&self) -> Value {
+        self.filters().iter().map(|filter| json!({ "filterType": "WILDCARD", "filter": filter })).collect()
+    }
+
+    pub(super) fn lets_move(&self, tag: &str) -> bool {
+        let excluded = self.filters().iter().any(|filter| matches(filter, tag));
+        match self {
+            Self::Mutable => true,
+            Self::Immutable => false,
+            Self::ImmutableExcept(_) => excluded,
+            Self::MutableExcept(_) => !excluded,
+        }
+    }
+}
+
+fn matches(filter: &str, tag: &str) -> bool {
+    let Some((begin, rest)) = filter.split_once('*') else { return filter == tag };
+    let Some(tag) = tag.strip_prefix(begin) else { return false };
+    tag.char_indices().map(|(at, _)| at).chain([tag.len()]).any(|at| matches(rest, &tag[at..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matches;
+
+    #[test]
+    fn a_star_is_any_characters_or_none() {
+        for (filter, tag, expected) in [
+            ("latest", "latest", true),
+            ("latest", "latest-1", false),
+            ("latest*", "latest", true),
+            ("*-stable", "prod-stable", true),
+            ("*-stable", "prod-stable-1", false),
+            ("a*b*c", "a-b-b-c", true),
+            ("a*b*c", "a-c", false),
+            ("*", "anything", true),
+        ] {
+            assert_eq!(matches(filter, tag), expected, "{filter} {tag}");
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! PutImage: a manifest comes in, a tag is put.
+//! <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_PutImage.html>
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use xtask::registry::digest;
+
+use super::images::{Digest, Image, PushedAt, Status, is_tag};
+use super::manifest::Parsed;
+use super::repositories::{Repository, repository_not_found};
+use super::world::World;
+use crate::fake::input::{Answer, Input, Refused};
+
+/// Of a manifest, in bytes.
+const MAX_MANIFEST: usize = 4_194_304;
+
+/// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html>
+const TAGS_PER_IMAGE: usize = 1000;
+const IMAGES_PER_REPOSITORY: usize = 100_000;
+
+/// What is put.
+pub(super) struct Put<'a> {
+    pub(super) bytes: &'a str,
+    pub(super) media_type: Option<&'a str>,
+    pub(super) tag: Option<&'a str>,
+    /// What the client has computed.
+    pub(super) digest: Option<&'a str>,
+}
+
+impl World {
+    pub(super) fn put_image(&mut self, input: &Input<'_>) -> Answer {
+        input.knows(&[
+            "registryId",
+            "repositoryName",
+            "imageManifest",
+            "imageManifestMediaType",
+            "imageTag",
+            "imageDigest",
+        ])?;
+        let name = self.of(input)?.name.clone();
+        let put = Put {
+            bytes: input.needed("imageManifest")?,
+            media_type: input.text("imageManifestMediaType")?,
+            tag: input.text("imageTag")?,
+            digest: input.text("imageDigest")?,
+        };
+        let digest = self.put(&name, &put)?;
+        let image = &self.repositories[&name].images[&digest];
+        let mut id = json!({ "imageDigest": &*digest });
+        if let Some(tag) = put.tag {
+            id["imageTag"] = tag.into();
+        }
+        Ok(json!({ "image": {
+            "registryId": self.account,
+            "repositoryName": name,
+            "imageId": id,
+            "imageManifest": put.bytes,
+            "imageManifestMediaType": &*image.media_type,
+        } }))
+    }
+
+    pub(super) fn put(&mut self, name: &str, put: &Put<'_>) -> Result<Digest, Refused> {
+        let at = self.clock.stamp();
+        let Some(repository) = self.repositories.get_mut(name) else {
+            return Err(repository_not_found(name, &self.account));
+        };
+        let (image, missing) = read(repository, put)?;
+        if let Some(refused) = already_there(repository, &image.digest, put.tag) {
+            return Err(refused);
+        }
+        if let Some(refused) = missing {
+            return Err(refused);
+        }
+        let digest = Arc::clone(&image.digest);
+        let tags = repository.images.get(&digest).map_or(0, |image| image.tags.len());
+        let is_new = !repository.images.contains_key(&digest);
+        if tags >= TAGS_PER_IMAGE || (is_new && repository.images.len() >= IMAGES_PER_REPOSITORY) {
+            let message = "The operation did not succeed because it would have exceeded a service limit";
+            return Err(Refused::new(400, "LimitExceededException", message));
+        }
+        if is_new {
+            repository.add(Image { pushed_at: PushedAt::At(at), ..image });
+        } else if repository.images[&digest].status == Status::Archived {
+            // "The image can be restored as an active image by manually selecting it to be restored or by re-pushing
+            // the image to the repository." That it is active at once, and tells no time of activation but a new time
+            // of push, is assumed.
+            // <https://docs.aws.amazon.com/AmazonECR/latest/userguide/archive-image.html>
+            repository.set_status(&digest, Status::Active);
+            repository.images.get_mut(&digest).expect("it is there").pushed_at = PushedAt::At(at);
+        }
+        // A tag that is put does not renew the time of an image that is there.
+        // <https://github.com/aws/containers-roadmap/issues/2746>
+        if let Some(tag) = put.tag {
+            repository.tag(tag, &digest);
+        }
+        self.tell_of_push(name, &digest, put.tag.unwrap_or_default());
+        Ok(digest)
+    }
+}
+
+/// The image that it would become, and what it lacks here.
+fn read(repository: &Repository, put: &Put<'_>) -> Result<(Image, Option<Refused>), Refused> {
+    if put.bytes.len() > MAX_MANIFEST {
+        let message = format!("Invalid parameter at 'imageManifest': more than {MAX_MANIFEST} bytes");
+        return Err(Refused::parameter(message));
+    }
+    if put.tag.is_some_and(|tag| !is_tag(tag)) {
+        let message = "Invalid parameter at 'imageTag' failed to satisfy constraint: 'must be a valid tag'";
+        return Err(Refused::parameter(message));
+    }
+    let parsed = Parsed::read(put.bytes, put.media_type).map_err(Refused::parameter)?;
+    let computed = digest(put.bytes.as_bytes());
+    if put.digest.is_some_and(|theirs| theirs != computed) {
+        let message = format!("The digest of the image manifest is {computed}");
+        return Err(Refused::new(400, "ImageDigestDoesNotMatchException", message));
+    }
+    let missing = lacks(repository, &parsed);
+    Ok((image(repository, computed, put.bytes, parsed), missing))
+}
+
+/// Of parts that are in the repository, or will be.
+pub(super) fn image(repository: &Repository, digest: String, bytes: &str, parsed: Parsed) -> Image {
+    // "If the image is a manifest list, this will be the max size of all manifests in the list."
+    // <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ImageDetail.html>
+    // That an image's size is that of its configuration and layers is assumed.
+    let of_children =
+        parsed.children.iter().filter_map(|child| repository.images.get(child.as_str())).map(|one| one.size);
+    let of_blobs = parsed.blobs.iter().map(|blob| blob.size).sum();
+    let known =
+        |digest: &String, known: Option<&Digest>| known.cloned().unwrap_or_else(|| digest.as_str().into());
+    let child =
+        |digest: &String| known(digest, repository.images.get_key_value(digest.as_str()).map(|(key, _)| key));
+    // A layer may be named twice, and is one.
+    let blobs: BTreeSet<&String> = parsed.blobs.iter().map(|blob| &blob.digest).collect();
+    let blob = |digest: &&String| {
+        known(digest, repository.layers.get_key_value(digest.as_str()).map(|(key, _)| key))
+    };
+    Image {
+        digest: digest.into(),
+        bytes: bytes.into(),
+        size: of_children.max().unwrap_or(of_blobs),
+        children: parsed.children.iter().map(child).collect(),
+        blobs: blobs.iter().map(blob).collect(),
+        media_type: parsed.media_type.into(),
+        artifact: parsed.artifact.map(Arc::from),
+        annotations: parsed.annotations,
+        subject: parsed.subject,
+        tags: BTreeSet::new(),
+        pushed_at: PushedAt::Nothing,
+        pulled_at: None,
+        status: Status::Active,
+        archived_at: None,
+        activated_at: None,
+        active_from: None,
+    }
+}
+
+fn lacks(repository: &Repository, parsed: &Parsed) -> Option<Refused> {
+    let layers: Vec<_> = parsed
+        .blobs
+        .iter()
+        .map(|blob| blob.digest.as_str())
+        .filter(|digest| !repository.layers.contains_key(*digest))
+        .collect();
+    if !layers.is_empty() {
+        let message = format!("Layers with digests '{}' do not exist", Value::from(layers));
+        return Some(Refused::new(400, "LayersNotFoundException", message));
+    }
+    let children: Vec<_> = parsed
+        .children
+        .iter()
+        .map(String::as_str)
+        .filter(|digest| !repository.images.contains_key(*digest))
+        .collect();
+    if !children.is_empty() {
+        let children = Value::from(children);
+        let message = format!("Images with digests '{children}' required for pushing image do not exist");
+        return Some(Refused::new(400, "ReferencedImagesNotFoundException", message));
+    }
+    // That a subject need not be there is assumed, as the registry protocol has it.
+    None
+}
+
+fn already_there(repository: &Repository, digest: &Digest, tag: Option<&str>) -> Option<Refused> {
+    let name = &repository.name;
+    let there = repository.images.get(digest).filter(|image| image.status != Status::Archived);
+    let tagged = tag.and_then(|tag| repository.tags.get(tag));
+    // "The ImageTagAlreadyExistsException error is returned if you push an image with a tag that is already in the
+    // repository": taken at its word, also where the tag is on this very image. Only a push that brings an image
+    // back from the archive is let through: assumed.
+    // <https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-tag-mutability.html>
+    let elsewhere_or_here = tagged.is_some_and(|on| on != digest || there.is_some());
+    if let Some(tag) = tag.filter(|tag| elsewhere_or_here && !repository.mutability.lets_move(tag)) {
+        let message = format!(
+            "The image tag '{tag}' already exists in the '{name}' repository and cannot be overwritten because the tag is immutable."
+        );
+        return Some(Refused::new(400, "ImageTagAlreadyExistsException", message));
+    }
+    // "The specified image has already been pushed, and there were no changes to the manifest or image tag after the
+    // last push."
+    if there.is_some() && (tag.is_none() || tagged == Some(digest)) {
+        let tag = tag.unwrap_or("null");
+        let message = format!(
+            "Image with digest '{digest}' and tag '{tag}' already exists in the repository with name '{name}'"
+        );
+        return Some(Refused::new(400, "ImageAlreadyExistsException", message));
+    }
+    None
+}

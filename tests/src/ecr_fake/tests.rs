@@ -1,0 +1,96 @@
+//! The fake against its own rules, over the wire.
+
+mod batch_get;
+mod bulk;
+mod delete;
+mod describe;
+mod events;
+mod layers;
+mod pull_times;
+mod put_image;
+mod referrers;
+mod registry;
+mod repositories;
+mod storage_class;
+mod throttle;
+mod wire;
+
+use serde_json::{Value, json};
+use xtask::aws::{Aws, AwsError};
+use xtask::image::{OciImage, Spec, assemble};
+
+use super::{EcrFake, Mutability, NewImage, Repository};
+
+fn client(ecr: &EcrFake) -> Aws {
+    Aws::new(&ecr.url(), "us-east-1", "AKIAEXAMPLE", "secret")
+}
+
+/// With a repository `web`, whose tags move.
+fn fake() -> (EcrFake, Repository) {
+    let ecr = EcrFake::start();
+    let web = ecr.creates("web", Mutability::Mutable);
+    (ecr, web)
+}
+
+/// A request about `web`.
+fn about(members: Value) -> Value {
+    let mut body = members;
+    body["repositoryName"] = "web".into();
+    body
+}
+
+#[track_caller]
+fn ask(ecr: &EcrFake, operation: &str, members: Value) -> Value {
+    client(ecr).ecr(operation, &about(members)).expect("the fake answers")
+}
+
+/// What it is refused with: status, type, message.
+#[track_caller]
+fn refused(ecr: &EcrFake, operation: &str, members: Value) -> (u16, String, String) {
+    match client(ecr).ecr(operation, &about(members)) {
+        Err(AwsError::Refused { status, code, message, .. }) => (status, code, message),
+        other => panic!("it is not refused: {other:?}"),
+    }
+}
+
+/// The type of what it is refused with.
+#[track_caller]
+fn kind(ecr: &EcrFake, operation: &str, members: Value) -> String {
+    refused(ecr, operation, members).1
+}
+
+/// An image as a build makes it.
+fn built(version: &str) -> OciImage {
+    assemble(&Spec::new(version), b"never run", "amd64").expect("an image")
+}
+
+/// Puts a tag on an image as our functions do: with the bytes that were got.
+fn retag(web: &Repository, digest: &str, tag: &str) -> Value {
+    let manifest = web.manifest(digest).expect("it is there");
+    json!({ "imageManifest": manifest, "imageDigest": digest, "imageTag": tag })
+}
+
+fn texts(list: &Value, member: &str) -> Vec<String> {
+    let all = list.as_array().map(Vec::as_slice).unwrap_or_default();
+    all.iter().map(|one| one[member].as_str().unwrap_or("-").to_owned()).collect()
+}
+
+/// Everything that pages bring, and how many there were.
+#[track_caller]
+fn pages(ecr: &EcrFake, operation: &str, members: &Value, list: &str) -> (Vec<Value>, usize) {
+    let (mut all, mut count) = (Vec::new(), 0);
+    let mut members = members.clone();
+    loop {
+        let page = ask(ecr, operation, members.clone());
+        all.extend(page[list].as_array().cloned().expect("a list"));
+        count += 1;
+        match page.get("nextToken") {
+            None => return (all, count),
+            Some(token) => members["nextToken"] = token.clone(),
+        }
+    }
+}
+
+fn named(count: usize) -> impl Iterator<Item = NewImage> {
+    (0..count).map(|number| NewImage::named(format!("build {number}")))
+}

@@ -1,0 +1,103 @@
+use serde_json::{Value, json};
+
+use super::super::manifest::{OCI_INDEX, OCI_MANIFEST};
+use super::super::{NewImage, Status};
+use super::{ask, fake, kind, texts};
+
+fn failures(answer: &Value) -> Vec<String> {
+    texts(&answer["failures"], "failureCode")
+}
+
+#[test]
+fn manifests_come_as_they_were_put_by_tag_and_by_digest() {
+    let (ecr, web) = fake();
+    let digest = web.put(NewImage::named("one").tag("main").tag("v1"));
+    let answer = ask(
+        &ecr,
+        "BatchGetImage",
+        json!({
+            "imageIds": [{ "imageTag": "main" }, { "imageDigest": digest }, { "imageDigest": digest, "imageTag": "v1" }],
+        }),
+    );
+    let ids: Vec<_> =
+        answer["images"].as_array().expect("images").iter().map(|one| &one["imageId"]).collect();
+    assert_eq!(
+        ids,
+        [
+            &json!({ "imageDigest": digest, "imageTag": "main" }),
+            &json!({ "imageDigest": digest }),
+            &json!({ "imageDigest": digest, "imageTag": "v1" }),
+        ]
+    );
+    assert_eq!(answer["images"][0]["imageManifest"].as_str(), web.manifest(&digest).as_deref());
+    assert_eq!(answer["images"][0]["imageManifestMediaType"], OCI_MANIFEST);
+}
+
+#[test]
+fn what_cannot_be_had_is_a_failure_in_the_answer() {
+    let (ecr, web) = fake();
+    let digest = web.put(NewImage::named("one").tag("main"));
+    web.put(NewImage::named("two").tag("v2"));
+    let answer = ask(
+        &ecr,
+        "BatchGetImage",
+        json!({ "imageIds": [
+        { "imageTag": "none" },
+        { "imageDigest": format!("sha256:{}", "0".repeat(64)) },
+        { "imageDigest": "sha256:abc" },
+        { "imageTag": "no tag" },
+        {},
+        { "imageDigest": digest, "imageTag": "v2" },
+        { "imageTag": "main" },
+    ] }),
+    );
+    assert_eq!(
+        failures(&answer),
+        [
+            "ImageNotFound",
+            "ImageNotFound",
+            "InvalidImageDigest",
+            "InvalidImageTag",
+            "MissingDigestAndTag",
+            "ImageTagDoesNotMatchDigest",
+        ]
+    );
+    assert_eq!(answer["failures"][0]["imageId"], json!({ "imageTag": "none" }));
+    assert_eq!(answer["images"].as_array().map(Vec::len), Some(1));
+}
+
+#[test]
+fn an_archived_image_and_one_that_is_being_restored_are_inaccessible() {
+    let (ecr, web) = fake();
+    for status in [Status::Archived, Status::Activating] {
+        let digest = web.put(NewImage::named(format!("{status:?}")).status(status));
+        let answer = ask(&ecr, "BatchGetImage", json!({ "imageIds": [{ "imageDigest": digest }] }));
+        assert_eq!(failures(&answer), ["ImageInaccessible"]);
+    }
+}
+
+#[test]
+fn only_accepted_media_types_are_given() {
+    let (ecr, web) = fake();
+    web.put(NewImage::index_of([NewImage::named("amd64")]).tag("main"));
+    let get = |types: Value| {
+        ask(
+            &ecr,
+            "BatchGetImage",
+            json!({ "imageIds": [{ "imageTag": "main" }], "acceptedMediaTypes": types }),
+        )
+    };
+    assert_eq!(failures(&get(json!([OCI_MANIFEST]))), ["ImageNotFound"]);
+    let index = get(json!([OCI_MANIFEST, OCI_INDEX]));
+    assert_eq!(index["images"][0]["imageManifestMediaType"], OCI_INDEX);
+}
+
+#[test]
+fn a_hundred_at_once_and_not_one_more_and_not_none() {
+    let (ecr, _) = fake();
+    let ids = |count| json!({ "imageIds": vec![json!({ "imageTag": "none" }); count] });
+    assert_eq!(failures(&ask(&ecr, "BatchGetImage", ids(100))).len(), 100);
+    for count in [0, 101] {
+        assert_eq!(kind(&ecr, "BatchGetImage", ids(count)), "InvalidParameterException");
+    }
+}

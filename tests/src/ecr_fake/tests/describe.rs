@@ -1,0 +1,250 @@
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::super::manifest::{OCI_INDEX, OCI_MANIFEST};
+use super::super::{NewImage, PushedAt, Status};
+use super::{ask, fake, kind, named, pages, texts};
+
+#[test]
+fn an_image_is_described() {
+    let (ecr, web) = fake();
+    let at = "2026-01-02T03:04:05.5Z".parse().expect("a time");
+    let image = NewImage::named("one").layer("base", 1000).layer("own", 234);
+    let digest = web.put(image.tag("v1").tag("main").pushed_at(PushedAt::At(at)).pulled_at(at));
+    let shown = ask(&ecr, "DescribeImages", json!({}))["imageDetails"][0].clone();
+    let config = shown["imageSizeInBytes"].as_u64().expect("a size") - 1234;
+    assert!((50..200).contains(&config), "{config}");
+    assert_eq!(
+        shown,
+        json!({
+            "registryId": "000000000000",
+            "repositoryName": "web",
+            "imageDigest": digest,
+            "imageTags": ["main", "v1"],
+            "imageSizeInBytes": 1234 + config,
+            "imagePushedAt": 1_767_323_045.5,
+            "lastRecordedPullTime": 1_767_323_045.5,
+            "imageManifestMediaType": OCI_MANIFEST,
+            "artifactMediaType": "application/vnd.oci.image.config.v1+json",
+            "imageStatus": "ACTIVE",
+        })
+    );
+    assert_eq!(web.described(&digest), shown);
+}
+
+#[test]
+fn an_untagged_image_has_no_tags() {
+    let (ecr, web) = fake();
+    web.put(NewImage::named("one"));
+    assert!(ask(&ecr, "DescribeImages", json!({}))["imageDetails"][0].get("imageTags").is_none());
+}
+
+#[test]
+fn an_index_is_as_large_as_its_largest_manifest_and_no_artifact() {
+    let (_ecr, web) = fake();
+    let sizes = [("a", 1000), ("b", 5000), ("c", 2000)];
+    let children = sizes.map(|(name, size)| NewImage::named(name).layer(name, size));
+    let index = web.put(NewImage::index_of(children));
+    let shown = web.described(&index);
+    assert_eq!(shown["imageManifestMediaType"], OCI_INDEX);
+    assert!(shown.get("artifactMediaType").is_none());
+    let largest = &web.children(&index)[1];
+    assert_eq!(shown["imageSizeInBytes"], web.described(largest)["imageSizeInBytes"]);
+}
+
+#[test]
+fn what_is_about_an_image_names_it() {
+    let (_ecr, web) = fake();
+    let subject = web.put(NewImage::named("one"));
+    let sbom = web.put(NewImage::referrer(&subject, "application/spdx+json"));
+    let shown = web.described(&sbom);
+    assert_eq!(shown["subjectManifestDigest"], *subject);
+    assert_eq!(shown["artifactMediaType"], "application/spdx+json");
+    assert!(web.described(&subject).get("subjectManifestDigest").is_none());
+}
+
+#[test]
+fn a_time_of_push_may_be_missing_or_nonsense() {
+    let (ecr, web) = fake();
+    let digest = web.put(NewImage::named("one"));
+    let shown = || ask(&ecr, "DescribeImages", json!({}))["imageDetails"][0].clone();
+    web.is_pushed_at(&digest, PushedAt::Nothing);
+    assert!(shown().get("imagePushedAt").is_none());
+    for seconds in [-1.0, 1e13] {
+        web.is_pushed_at(&digest, PushedAt::Seconds(seconds));
+        assert_eq!(shown()["imagePushedAt"], seconds);
+    }
+}
+
+#[test]
+fn a_page_has_a_hundred_unless_up_to_a_thousand_are_wanted() {
+    let (ecr, web) = fake();
+    web.put_all(named(1001));
+    for (members, count) in
+        [(json!({}), 11), (json!({ "maxResults": 1000 }), 2), (json!({ "maxResults": 501 }), 2)]
+    {
+        let (all, pages) = pages(&ecr, "DescribeImages", &members, "imageDetails");
+        let digests: BTreeSet<_> = texts(&json!(all), "imageDigest").into_iter().collect();
+        assert_eq!((all.len(), digests.len(), pages), (1001, 1001, count));
+    }
+    for wrong in [0, 1001] {
+        let refused = kind(&ecr, "DescribeImages", json!({ "maxResults": wrong }));
+        assert_eq!(refused, "InvalidParameterException");
+    }
+}
+
+#[test]
+fn the_last_page_has_no_token_also_if_it_is_full() {
+    let (ecr, web) = fake();
+    web.put_all(named(200));
+    assert_eq!(pages(&ecr, "DescribeImages", &json!({}), "imageDetails").1, 2);
+    assert_eq!(pages(&ecr, "ListImages", &json!({}), "imageIds").1, 2);
+}
+
+#[test]
+fn a_token_is_good_for_its_list_only() {
+    let (ecr, web) = fake();
+    web.put_all(named(2));
+    let token = ask(&ecr, "DescribeImages", json!({ "maxResults": 1 }))["nextToken"].clone();
+    assert_eq!(kind(&ecr, "ListImages", json!({ "nextToken": token })), "InvalidParameterException");
+    assert_eq!(kind(&ecr, "DescribeImages", json!({ "nextToken": "x" })), "InvalidParameterException");
+}
+
+#[test]
+fn the_order_is_nobodys_and_the_same_in_each_run() {
+    let (ecr, web) = fake();
+    let pushed = web.put_all(named(50));
+    let listed = || texts(&ask(&ecr, "DescribeImages", json!({}))["imageDetails"], "imageDigest");
+    let first = listed();
+    assert_ne!(first, pushed);
+    assert_ne!(first, web.digests());
+    assert_eq!(first, listed());
+    ecr.shuffles(7);
+    let second = listed();
+    assert_ne!(second, first);
+    ecr.shuffles(1);
+    assert_eq!(listed(), first);
+}
+
+#[test]
+fn what_is_deleted_between_two_pages_skips_and_repeats_nothing() {
+    let (ecr, web) = fake();
+    web.put_all(named(30));
+    let first = ask(&ecr, "DescribeImages", json!({ "maxResults": 10 }));
+    let seen = texts(&first["imageDetails"], "imageDigest");
+    for digest in &seen {
+        web.loses(digest);
+    }
+    let rest = ask(&ecr, "DescribeImages", json!({ "nextToken": first["nextToken"] }));
+    assert_eq!(texts(&rest["imageDetails"], "imageDigest").len(), 20);
+}
+
+#[test]
+fn a_test_can_have_small_pages() {
+    let (ecr, web) = fake();
+    web.put_all(named(10));
+    ecr.has_pages_of(3);
+    assert_eq!(pages(&ecr, "DescribeImages", &json!({ "maxResults": 1000 }), "imageDetails").1, 4);
+    assert_eq!(pages(&ecr, "ListImages", &json!({ "maxResults": 1000 }), "imageIds").1, 4);
+}
+
+#[test]
+fn only_active_images_are_shown_unless_others_are_asked_for() {
+    let (ecr, web) = fake();
+    let [active, archived, activating] = [Status::Active, Status::Archived, Status::Activating]
+        .map(|status| web.put(NewImage::named(format!("{status:?}")).status(status)));
+    for (filter, expected) in [
+        (json!({}), vec![&active]),
+        (json!({ "tagStatus": "ANY" }), vec![&active]),
+        (json!({ "imageStatus": "ACTIVE" }), vec![&active]),
+        (json!({ "imageStatus": "ARCHIVED" }), vec![&archived]),
+        (json!({ "imageStatus": "ACTIVATING" }), vec![&activating]),
+        (json!({ "imageStatus": "ANY" }), vec![&active, &archived, &activating]),
+    ] {
+        let expected: BTreeSet<String> = expected.into_iter().cloned().collect();
+        for (operation, list) in [("DescribeImages", "imageDetails"), ("ListImages", "imageIds")] {
+            let answer = ask(&ecr, operation, json!({ "filter": filter }));
+            let found: BTreeSet<String> = texts(&answer[list], "imageDigest").into_iter().collect();
+            assert_eq!(found, expected, "{operation} {filter}");
+        }
+    }
+    let all = ask(&ecr, "DescribeImages", json!({}));
+    assert_eq!(texts(&all["imageDetails"], "imageDigest"), [active]);
+}
+
+#[test]
+fn images_with_and_without_tags_can_be_told_apart() {
+    let (ecr, web) = fake();
+    let tagged = web.put(NewImage::named("one").tag("main"));
+    let untagged = web.put(NewImage::named("two"));
+    for (status, expected) in [("TAGGED", vec![&tagged]), ("UNTAGGED", vec![&untagged])] {
+        for (operation, list) in [("DescribeImages", "imageDetails"), ("ListImages", "imageIds")] {
+            let answer = ask(&ecr, operation, json!({ "filter": { "tagStatus": status } }));
+            assert_eq!(texts(&answer[list], "imageDigest").iter().collect::<Vec<_>>(), expected);
+        }
+    }
+    let wrong = json!({ "filter": { "tagStatus": "SOME" } });
+    assert_eq!(kind(&ecr, "DescribeImages", wrong), "InvalidParameterException");
+}
+
+#[test]
+fn images_are_asked_for_by_name_all_or_none() {
+    let (ecr, web) = fake();
+    let digest = web.put(NewImage::named("one").tag("main"));
+    let archived = web.put(NewImage::named("two").status(Status::Archived));
+    let both = json!([{ "imageTag": "main" }, { "imageDigest": digest }]);
+    let answer = ask(&ecr, "DescribeImages", json!({ "imageIds": both }));
+    assert_eq!(texts(&answer["imageDetails"], "imageDigest"), [&*digest, &*digest]);
+    for missing in [
+        json!([{ "imageTag": "main" }, { "imageTag": "none" }]),
+        json!([{ "imageDigest": archived }]),
+        json!([{ "imageDigest": archived, "imageTag": "main" }]),
+    ] {
+        assert_eq!(kind(&ecr, "DescribeImages", json!({ "imageIds": missing })), "ImageNotFoundException");
+    }
+    let any = json!({ "imageIds": [{ "imageDigest": archived }], "filter": { "imageStatus": "ANY" } });
+    assert_eq!(ask(&ecr, "DescribeImages", any)["imageDetails"][0]["imageStatus"], "ARCHIVED");
+}
+
+#[test]
+fn a_hundred_are_asked_for_by_name_and_not_in_pages() {
+    let (ecr, web) = fake();
+    web.put(NewImage::named("one").tag("main"));
+    let ids = |count| vec![json!({ "imageTag": "main" }); count];
+    assert_eq!(
+        ask(&ecr, "DescribeImages", json!({ "imageIds": ids(100) }))["imageDetails"][99]["imageTags"][0],
+        "main"
+    );
+    for members in [
+        json!({ "imageIds": ids(101) }),
+        json!({ "imageIds": ids(0) }),
+        json!({ "imageIds": ids(1), "maxResults": 1 }),
+        json!({ "imageIds": ids(1), "nextToken": "x" }),
+        json!({ "imageIds": [{ "imageDigest": "nonsense" }] }),
+        json!({ "imageIds": [{}] }),
+    ] {
+        assert_eq!(
+            kind(&ecr, "DescribeImages", members.clone()),
+            "InvalidParameterException",
+            "{members:.80}"
+        );
+    }
+}
+
+#[test]
+fn a_list_has_a_row_for_each_tag() {
+    let (ecr, web) = fake();
+    let one = web.put(NewImage::named("one").tag("a").tag("b").tag("c"));
+    let two = web.put(NewImage::named("two"));
+    for size in 1..=4 {
+        let (rows, _) = pages(&ecr, "ListImages", &json!({ "maxResults": size }), "imageIds");
+        let mut rows: Vec<Value> = rows;
+        rows.sort_by_key(ToString::to_string);
+        let mut expected: Vec<_> =
+            ["a", "b", "c"].iter().map(|tag| json!({ "imageDigest": one, "imageTag": tag })).collect();
+        expected.push(json!({ "imageDigest": two }));
+        expected.sort_by_key(ToString::to_string);
+        assert_eq!(rows, expected, "{size} to a page");
+    }
+}

@@ -1,0 +1,220 @@
+use serde_json::{Value, json};
+use xtask::image::index;
+use xtask::registry::digest;
+
+use super::super::manifest::OCI_MANIFEST;
+use super::super::{EcrFake, Mutability, NewImage, PushedAt, Repository};
+use super::{ask, built, fake, kind, refused, retag};
+
+/// Pushes the blobs of two builds, and no manifest.
+fn with_blobs(ecr: &EcrFake) -> [String; 2] {
+    ["1", "2"].map(|version| {
+        let image = built(version);
+        for blob in image.blobs() {
+            ecr.registry().put_blob("web", blob).expect("it takes blobs");
+        }
+        String::from_utf8(image.manifest.bytes).expect("JSON")
+    })
+}
+
+#[test]
+fn a_manifest_is_kept_byte_for_byte_under_the_digest_of_its_bytes() {
+    let (ecr, web) = fake();
+    let [manifest, _] = with_blobs(&ecr);
+    let odd = format!("{manifest}\n\t ");
+    let answer = ask(&ecr, "PutImage", json!({ "imageManifest": odd, "imageTag": "main" }));
+    let computed = digest(odd.as_bytes());
+    assert_eq!(answer["image"]["imageId"], json!({ "imageDigest": computed, "imageTag": "main" }));
+    assert_eq!(answer["image"]["imageManifestMediaType"], OCI_MANIFEST);
+    assert_eq!(web.manifest(&computed), Some(odd));
+    assert_eq!(web.tag("main"), Some(computed));
+}
+
+#[test]
+fn a_tag_is_not_needed() {
+    let (ecr, web) = fake();
+    let [manifest, _] = with_blobs(&ecr);
+    let answer = ask(&ecr, "PutImage", json!({ "imageManifest": manifest }));
+    assert_eq!(answer["image"]["imageId"], json!({ "imageDigest": digest(manifest.as_bytes()) }));
+    assert!(web.tags(&digest(manifest.as_bytes())).is_empty());
+}
+
+#[test]
+fn what_is_there_with_that_tag_already_exists() {
+    let (ecr, web) = fake();
+    let digest = web.put(NewImage::named("one").tag("main"));
+    let same = retag(&web, &digest, "main");
+    let (status, kind, message) = refused(&ecr, "PutImage", same);
+    assert_eq!((status, &*kind), (400, "ImageAlreadyExistsException"), "{message}");
+    let untagged = json!({ "imageManifest": web.manifest(&digest) });
+    assert_eq!(refused(&ecr, "PutImage", untagged).1, "ImageAlreadyExistsException");
+    ask(&ecr, "PutImage", retag(&web, &digest, "v1"));
+    assert_eq!(web.tags(&digest), ["main", "v1"]);
+    assert_eq!(ecr.events().len(), 1, "what was there already is no push");
+}
+
+#[test]
+fn a_tag_that_moves_leaves_the_old_image_untagged() {
+    let (ecr, web) = fake();
+    let [old, new] = ["old", "new"].map(|name| web.put(NewImage::named(name)));
+    for digest in [&old, &new] {
+        ask(&ecr, "PutImage", retag(&web, digest, "prod-stable"));
+    }
+    assert_eq!(web.tag("prod-stable"), Some(new));
+    assert!(web.exists(&old) && web.tags(&old).is_empty());
+}
+
+#[test]
+fn a_tag_does_not_renew_the_time_of_push() {
+    let (ecr, web) = fake();
+    let long_ago = "2020-01-01T00:00:00Z".parse().expect("a time");
+    let digest = web.put(NewImage::named("one").pushed_at(PushedAt::At(long_ago)));
+    ask(&ecr, "PutImage", retag(&web, &digest, "prod-stable"));
+    assert_eq!(web.described(&digest)["imagePushedAt"], 1_577_836_800.0);
+}
+
+/// Puts three tags that are on another image, or on this one.
+fn moves(web: &Repository, ecr: &EcrFake) -> [String; 3] {
+    let one = web.put(NewImage::named("one").tag("prod-stable").tag("v1"));
+    let two = web.put(NewImage::named("two"));
+    let put = |digest: &str, tag: &str| {
+        let answer = super::client(ecr).ecr("PutImage", &super::about(retag(web, digest, tag)));
+        answer.map_or_else(
+            |error| {
+                error
+                    .to_string()
+                    .split([' ', ':'])
+                    .find(|word| word.ends_with("Exception"))
+                    .expect("a type")
+                    .to_owned()
+            },
+            |_| "put".to_owned(),
+        )
+    };
+    // A tag that is nowhere can be put in every mode.
+    assert_eq!(put(&two, "fresh"), "put");
+    [put(&two, "prod-stable"), put(&two, "v1"), put(&one, "v1")]
+}
+
+#[test]
+fn which_tags_move_is_the_repositorys_setting() {
+    let stable = || vec!["*-stable".to_owned()];
+    let (put, exists) = ("put", "ImageTagAlreadyExistsException");
+    for (mutability, expected) in [
+        (Mutability::Mutable, [put, put, put]),
+        (Mutability::Immutable, [exists; 3]),
+        (Mutability::ImmutableExcept(stable()), [put, exists, exists]),
+        (Mutability::MutableExcept(stable()), [exists, put, put]),
+    ] {
+        let ecr = EcrFake::start();
+        let web = ecr.creates("web", mutability.clone());
+        assert_eq!(moves(&web, &ecr), expected, "{mutability:?}");
+    }
+}
+
+#[test]
+fn an_immutable_tag_is_refused_also_where_it_is_on_this_very_image() {
+    let (ecr, web) = fake();
+    let digest = web.put(NewImage::named("one").tag("v1"));
+    web.becomes(Mutability::Immutable);
+    assert_eq!(kind(&ecr, "PutImage", retag(&web, &digest, "v1")), "ImageTagAlreadyExistsException");
+}
+
+#[test]
+fn bytes_that_have_another_digest_are_refused() {
+    let (ecr, web) = fake();
+    let digest = web.put(NewImage::named("one"));
+    let mut put = retag(&web, &digest, "main");
+    put["imageManifest"] = format!("{} ", web.manifest(&digest).expect("it is there")).into();
+    assert_eq!(kind(&ecr, "PutImage", put), "ImageDigestDoesNotMatchException");
+    assert_eq!(web.count(), 1);
+}
+
+#[test]
+fn layers_must_be_there_before() {
+    let (ecr, web) = fake();
+    let image = built("1");
+    let put = || json!({ "imageManifest": String::from_utf8_lossy(&image.manifest.bytes) });
+    assert_eq!(kind(&ecr, "PutImage", put()), "LayersNotFoundException");
+    for blob in image.blobs() {
+        ecr.registry().put_blob("web", blob).expect("it takes blobs");
+    }
+    ask(&ecr, "PutImage", put());
+    assert_eq!(web.count(), 1);
+}
+
+#[test]
+fn layers_that_are_elsewhere_need_not_be_there() {
+    let (ecr, web) = fake();
+    let [manifest, _] = with_blobs(&ecr);
+    let mut manifest: Value = serde_json::from_str(&manifest).expect("JSON");
+    manifest["layers"].as_array_mut().expect("layers").push(json!({
+        "mediaType": "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", "size": 9,
+        "digest": format!("sha256:{}", "9".repeat(64)), "urls": ["https://example.com/layer"],
+    }));
+    ask(&ecr, "PutImage", json!({ "imageManifest": manifest.to_string() }));
+    assert_eq!(web.count(), 1);
+}
+
+#[test]
+fn an_index_comes_after_its_children() {
+    let (ecr, web) = fake();
+    let all = index(vec![built("1"), built("2")]).expect("an index");
+    let put = || json!({ "imageManifest": String::from_utf8_lossy(&all.manifest.bytes), "imageTag": "main" });
+    ecr.registry().push("web", None, &all.children[0]).expect("a child");
+    assert_eq!(kind(&ecr, "PutImage", put()), "ReferencedImagesNotFoundException");
+    ecr.registry().push("web", None, &all.children[1]).expect("a child");
+    ask(&ecr, "PutImage", put());
+    assert_eq!(web.children(all.digest()), [all.children[0].digest(), all.children[1].digest()]);
+}
+
+#[test]
+fn a_manifest_without_a_media_type_needs_one_in_the_request() {
+    let (ecr, _) = fake();
+    let [manifest, _] = with_blobs(&ecr);
+    let mut manifest: Value = serde_json::from_str(&manifest).expect("JSON");
+    manifest.as_object_mut().expect("an object").remove("mediaType");
+    let mut put = json!({ "imageManifest": manifest.to_string() });
+    assert_eq!(kind(&ecr, "PutImage", put.clone()), "InvalidParameterException");
+    put["imageManifestMediaType"] = OCI_MANIFEST.into();
+    assert_eq!(ask(&ecr, "PutImage", put)["image"]["imageManifestMediaType"], OCI_MANIFEST);
+}
+
+#[test]
+fn what_is_no_manifest_is_refused() {
+    let (ecr, web) = fake();
+    let digest = web.put(NewImage::named("one"));
+    let large = format!("{}{}", web.manifest(&digest).expect("it is there"), " ".repeat(4_194_304));
+    for put in [
+        json!({ "imageManifest": "" }),
+        json!({ "imageManifest": "no JSON" }),
+        json!({ "imageManifest": "{\"mediaType\":\"text/plain\"}" }),
+        json!({ "imageManifest": large }),
+        json!({ "imageManifest": web.manifest(&digest), "imageManifestMediaType": "application/vnd.oci.image.index.v1+json" }),
+        retag(&web, &digest, "-"),
+        retag(&web, &digest, "a b"),
+        retag(&web, &digest, &"x".repeat(301)),
+    ] {
+        assert_eq!(kind(&ecr, "PutImage", put.clone()), "InvalidParameterException", "{put:.100}");
+    }
+    ask(&ecr, "PutImage", retag(&web, &digest, &"x".repeat(300)));
+}
+
+#[test]
+fn an_image_has_a_thousand_tags_and_no_more() {
+    let (ecr, web) = fake();
+    let tags = (0..999).fold(NewImage::named("one"), |image, number| image.tag(format!("t{number}")));
+    let digest = web.put(tags);
+    ask(&ecr, "PutImage", retag(&web, &digest, "the-last"));
+    assert_eq!(kind(&ecr, "PutImage", retag(&web, &digest, "too-many")), "LimitExceededException");
+    assert_eq!(web.tags(&digest).len(), 1000);
+}
+
+#[test]
+fn an_archived_image_that_is_pushed_again_is_active() {
+    let (ecr, web) = fake();
+    let digest = web.put(NewImage::named("one").tag("main"));
+    web.is_archived(&digest);
+    ask(&ecr, "PutImage", retag(&web, &digest, "main"));
+    assert_eq!(web.described(&digest)["imageStatus"], "ACTIVE");
+}

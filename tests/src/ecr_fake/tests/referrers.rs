@@ -1,0 +1,52 @@
+use serde_json::{Value, json};
+
+use super::super::{NewImage, Status};
+use super::{ask, fake, kind, pages, texts};
+
+const LIST: &str = "ListImageReferrers";
+
+fn of(subject: &str) -> Value {
+    json!({ "subjectId": { "imageDigest": subject } })
+}
+
+#[test]
+fn they_are_listed_twenty_to_a_page_and_fifty_if_wanted() {
+    let (ecr, web) = fake();
+    let subject = web.put(NewImage::named("one"));
+    web.put_all((0..60).map(|number| NewImage::referrer(&subject, &format!("application/x{number}"))));
+    assert_eq!(pages(&ecr, LIST, &of(&subject), "referrers").1, 3);
+    let mut fifty = of(&subject);
+    fifty["maxResults"] = 50.into();
+    assert_eq!(pages(&ecr, LIST, &fifty, "referrers").1, 2);
+    fifty["maxResults"] = 51.into();
+    assert_eq!(kind(&ecr, LIST, fifty), "InvalidParameterException");
+}
+
+#[test]
+fn they_are_filtered_by_type_and_status() {
+    let (ecr, web) = fake();
+    let subject = web.put(NewImage::named("one"));
+    web.put(NewImage::referrer(&subject, "application/sbom"));
+    web.put(NewImage::referrer(&subject, "application/old").status(Status::Archived));
+    let types = |filter: Value| {
+        let mut members = of(&subject);
+        members["filter"] = filter;
+        let mut types = texts(&ask(&ecr, LIST, members)["referrers"], "artifactType");
+        types.sort();
+        types
+    };
+    assert_eq!(types(json!({})), ["application/sbom"]);
+    assert_eq!(types(json!({ "artifactStatus": "ANY" })), ["application/old", "application/sbom"]);
+    assert_eq!(types(json!({ "artifactTypes": ["application/other"] })), Vec::<String>::new());
+    let mut many = of(&subject);
+    many["filter"] = json!({ "artifactTypes": vec!["a"; 6] });
+    assert_eq!(kind(&ecr, LIST, many), "InvalidParameterException");
+}
+
+#[test]
+fn a_cosign_tag_is_no_referrer() {
+    let (ecr, web) = fake();
+    let subject = web.put(NewImage::named("one"));
+    web.put(NewImage::cosign_signature(&subject));
+    assert_eq!(ask(&ecr, LIST, of(&subject))["referrers"], json!([]));
+}

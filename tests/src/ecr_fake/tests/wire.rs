@@ -1,0 +1,111 @@
+use std::thread;
+
+use serde_json::json;
+use xtask::aws::Aws;
+
+use super::super::{EcrFake, NewImage};
+use super::{ask, client, fake, kind, refused};
+
+#[test]
+fn a_call_that_it_does_not_know_is_answered_with_its_name() {
+    let (ecr, _) = fake();
+    let (status, kind, message) = refused(&ecr, "StartImageScan", json!({}));
+    assert_eq!((status, &*kind), (501, "NotInTheDouble"));
+    assert!(message.contains("StartImageScan"), "{message}");
+    assert_eq!(ecr.surprises().len(), 1);
+}
+
+#[test]
+fn a_member_that_it_does_not_know_is_refused_by_its_name() {
+    let (ecr, _) = fake();
+    for (operation, members) in [
+        ("DescribeImages", json!({ "sort": "NEWEST" })),
+        ("DescribeImages", json!({ "filter": { "tagPrefix": "v" } })),
+        ("BatchGetImage", json!({ "imageIds": [{ "imageName": "main" }] })),
+        ("CreateRepository", json!({ "tags": [] })),
+    ] {
+        assert_eq!(refused(&ecr, operation, members).0, 501, "{operation}");
+        assert_eq!(ecr.surprises().len(), 1, "{operation}");
+    }
+}
+
+#[test]
+#[should_panic(expected = "the fake was asked what it does not know")]
+fn what_it_does_not_know_fails_the_test() {
+    let ecr = EcrFake::start();
+    let _ = client(&ecr).ecr("PutLifecyclePolicy", &json!({}));
+}
+
+#[test]
+fn a_call_that_is_not_signed_for_ecr_in_its_region_is_refused() {
+    let ecr = EcrFake::start();
+    let elsewhere = Aws::new(&ecr.url(), "eu-west-1", "AKIAEXAMPLE", "secret");
+    let answer = elsewhere.ecr("DescribeRepositories", &json!({}));
+    assert!(answer.expect_err("it is refused").is("IncompleteSignature"));
+}
+
+#[test]
+fn a_member_of_another_shape_is_a_serialization_error() {
+    let (ecr, _) = fake();
+    assert_eq!(kind(&ecr, "BatchGetImage", json!({ "imageIds": "main" })), "SerializationException");
+    assert_eq!(kind(&ecr, "BatchGetImage", json!({ "imageIds": ["main"] })), "SerializationException");
+}
+
+#[test]
+fn calls_are_noted_with_their_bodies_answers_and_sizes() {
+    let (ecr, web) = fake();
+    web.put(NewImage::named("one").tag("main"));
+    ask(&ecr, "DescribeImages", json!({ "maxResults": 7 }));
+    kind(&ecr, "DescribeImages", json!({ "maxResults": 0 }));
+    let calls = ecr.calls();
+    assert_eq!(calls[0].body["maxResults"], 7);
+    assert_eq!(calls.iter().map(|call| call.status).collect::<Vec<_>>(), [200, 400]);
+    assert!(calls.iter().all(|call| call.received > 30 && call.sent > 30), "{calls:?}");
+    assert_eq!(ecr.count("DescribeImages"), 2);
+    assert_eq!(ecr.counts()["DescribeImages"], 2);
+    ecr.forgets_calls();
+    assert_eq!(ecr.count("DescribeImages"), 0);
+}
+
+#[test]
+fn a_test_can_have_any_call_fail_once_or_from_then_on() {
+    let (ecr, _) = fake();
+    let list = || client(&ecr).ecr("DescribeImages", &json!({ "repositoryName": "web" }));
+    ecr.fails("DescribeImages", 2, 500, "ServerException");
+    assert!(list().is_ok());
+    assert!(list().expect_err("the second").is("ServerException"));
+    assert!(list().is_ok());
+    ecr.keeps_failing("DescribeImages", 2, 400, "AccessDeniedException");
+    assert!(list().is_ok());
+    assert!(list().is_err() && list().is_err());
+    ecr.is_well();
+    assert!(list().is_ok());
+}
+
+#[test]
+fn a_call_waits_until_the_test_lets_it_go_on() {
+    let (ecr, web) = fake();
+    let digest = web.put(NewImage::named("one").tag("main"));
+    let pause = ecr.pauses("BatchDeleteImage");
+    thread::scope(|scope| {
+        let ids = json!({ "imageIds": [{ "imageDigest": digest }] });
+        let call = scope.spawn(|| ask(&ecr, "BatchDeleteImage", ids));
+        assert_eq!(pause.comes()["imageIds"][0]["imageDigest"], *digest);
+        assert!(web.exists(&digest), "it has not been carried out");
+        assert_eq!(ask(&ecr, "DescribeImages", json!({}))["imageDetails"][0]["imageDigest"], *digest);
+        web.is_tagged("prod-stable", &digest);
+        pause.goes_on();
+        let answer = call.join().expect("an answer");
+        assert_eq!(answer["imageIds"].as_array().map(Vec::len), Some(2), "{answer}");
+    });
+    assert!(!web.exists(&digest));
+}
+
+#[test]
+fn only_the_next_call_waits_and_none_does_when_the_pause_is_given_up() {
+    let (ecr, web) = fake();
+    web.put(NewImage::named("one"));
+    drop(ecr.pauses("DescribeImages"));
+    ask(&ecr, "DescribeImages", json!({}));
+    ask(&ecr, "DescribeImages", json!({}));
+}

@@ -1,0 +1,61 @@
+//! What calls are refused with that the test has asked for.
+
+use super::world::World;
+use crate::fake::buckets::{Row, throttled};
+use crate::fake::input::Refused;
+
+/// Operations, how many at once, how many a second. The documentation has no rate for Describe…, List…,
+/// BatchDeleteImage, UpdateImageStorageClass: they are not throttled by it here.
+/// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html>
+pub(super) const TABLE: &[Row] = &[
+    (&["PutImage"], 10.0, 10.0),
+    (&["BatchGetImage"], 2000.0, 2000.0),
+    (&["GetDownloadUrlForLayer"], 3000.0, 3000.0),
+    (&["BatchCheckLayerAvailability"], 1000.0, 1000.0),
+    (&["GetAuthorizationToken"], 500.0, 500.0),
+];
+
+/// Some call of an operation goes wrong.
+pub(super) struct Fault {
+    pub(super) operation: String,
+    /// So many more of them go well.
+    pub(super) after: usize,
+    pub(super) forever: bool,
+    pub(super) refused: Refused,
+}
+
+/// Each call of that number is throttled.
+pub(super) struct Every {
+    pub(super) number: usize,
+    pub(super) count: usize,
+}
+
+impl World {
+    pub(super) fn goes_wrong(&mut self, operation: &str) -> Result<(), Refused> {
+        if let Some(every) = &mut self.every {
+            every.count += 1;
+            if every.count.is_multiple_of(every.number) {
+                return Err(throttled());
+            }
+        }
+        if let Some(buckets) = &mut self.buckets {
+            buckets.take(operation, self.clock.now())?;
+        }
+        let mut hit = None;
+        for (at, fault) in self.faults.iter_mut().enumerate() {
+            if fault.operation != operation {
+                continue;
+            }
+            if fault.after == 0 {
+                hit = Some(at);
+                break;
+            }
+            fault.after -= 1;
+        }
+        match hit {
+            None => Ok(()),
+            Some(at) if self.faults[at].forever => Err(self.faults[at].refused.clone()),
+            Some(at) => Err(self.faults.remove(at).refused),
+        }
+    }
+}

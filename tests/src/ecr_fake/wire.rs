@@ -1,0 +1,57 @@
+//! ECR's two protocols, on one port: JSON 1.1, and the registry's below `/v2`.
+//! <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/Welcome.html>
+
+use serde_json::Value;
+
+use super::by_test::Ecr;
+use super::registry;
+use super::world::{Call, Caller};
+use crate::fake::input::Input;
+use crate::fake::json::{self, Service};
+use crate::fake::server::Answered;
+use crate::wire::Request;
+
+const SERVICE: Service =
+    Service { name: "ECR", signed: "ecr", target: "AmazonEC2ContainerRegistry_V20150921." };
+
+pub(super) fn answer(ecr: &Ecr, request: &Request) -> Answered {
+    if request.target == "/v2" || request.target.starts_with("/v2/") {
+        return registry::answer(ecr, request);
+    }
+    let region = ecr.world().region.clone();
+    let read = SERVICE.read(&region, request);
+    let (operation, members) = match read {
+        Ok(read) => read,
+        Err(refused) => {
+            if refused.is_unknown() {
+                ecr.world().surprises.push(refused.message.clone());
+            }
+            return json::answered(Err(refused));
+        }
+    };
+    ecr.pause(&operation, || Value::Object(members.clone()));
+    let (answer, number) = {
+        let mut world = ecr.world();
+        let answer = world.answer(&Input { operation: &operation, members: &members }, &caller(request));
+        if let Err(refused) = &answer
+            && refused.is_unknown()
+        {
+            world.surprises.push(refused.message.clone());
+        }
+        let status = answer.as_ref().map_or_else(|refused| refused.status, |_| 200);
+        let (body, received) = (Value::Object(members), request.body.len());
+        world.calls.push(Call { operation, body, status, received, sent: 0 });
+        (answer, world.calls.len() - 1)
+    };
+    let answered = json::answered(answer);
+    if let Some(call) = ecr.world().calls.get_mut(number) {
+        call.sent = answered.body.len();
+    }
+    answered
+}
+
+pub(super) fn caller(request: &Request) -> Caller {
+    let authorization = request.header("authorization").unwrap_or_default();
+    let key = authorization.split_once("Credential=").and_then(|(_, rest)| rest.split('/').next());
+    Caller { access_key: key.map(str::to_owned), host: request.header("host").unwrap_or_default().to_owned() }
+}

@@ -1,0 +1,134 @@
+//! All that there is, and who answers which call.
+
+use std::collections::{BTreeMap, HashMap};
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use super::images::Digest;
+use super::layers::Presigned;
+use super::pause::Waiting;
+use super::repositories::Repository;
+use super::throttle::{Every, Fault};
+use crate::fake::buckets::Buckets;
+use crate::fake::clock::{Clock, epoch};
+use crate::fake::input::{Answer, Input, Refused};
+
+/// A call as it came.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Call {
+    /// Such as `PutImage`; of the registry protocol, such as `PUT manifests`.
+    pub operation: String,
+    /// Of the registry protocol, null.
+    pub body: Value,
+    /// The HTTP status that it was answered with.
+    pub status: u16,
+    /// The bytes of its body, and of the answer's.
+    pub received: usize,
+    pub sent: usize,
+}
+
+/// Who asks.
+pub(super) struct Caller {
+    pub(super) access_key: Option<String>,
+    /// Where the fake was found.
+    pub(super) host: String,
+}
+
+pub(super) struct World {
+    pub(super) account: String,
+    pub(super) region: String,
+    pub(super) clock: Clock,
+    pub(super) repositories: BTreeMap<String, Repository>,
+    /// Of the order of lists.
+    pub(super) seed: u64,
+    /// No page has more than that, whatever is asked for.
+    pub(super) greatest_page: Option<usize>,
+    pub(super) events: Vec<Value>,
+    /// ARNs by access key.
+    pub(super) principals: HashMap<String, String>,
+    pub(super) exclusions: BTreeMap<String, Timestamp>,
+    /// The registry's own.
+    pub(super) policy: Option<String>,
+    /// What is on its way out of the archive.
+    pub(super) restoring: Vec<(String, Digest)>,
+    /// By signature.
+    pub(super) presigned: HashMap<String, Presigned>,
+    /// What is being pushed: bytes by the upload's id.
+    pub(super) uploads: HashMap<String, Vec<u8>>,
+    pub(super) calls: Vec<Call>,
+    pub(super) faults: Vec<Fault>,
+    pub(super) every: Option<Every>,
+    pub(super) buckets: Option<Buckets>,
+    pub(super) pauses: Vec<(String, Waiting)>,
+    pub(super) surprises: Vec<String>,
+}
+
+/// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetAuthorizationToken.html>
+const TOKEN_LASTS: SignedDuration = SignedDuration::from_hours(12);
+
+impl World {
+    pub(super) fn new(account: &str, region: &str) -> Self {
+        Self {
+            account: account.to_owned(),
+            region: region.to_owned(),
+            clock: Clock::default(),
+            repositories: BTreeMap::new(),
+            seed: 1,
+            greatest_page: None,
+            events: Vec::new(),
+            principals: HashMap::new(),
+            exclusions: BTreeMap::new(),
+            policy: None,
+            restoring: Vec::new(),
+            presigned: HashMap::new(),
+            uploads: HashMap::new(),
+            calls: Vec::new(),
+            faults: Vec::new(),
+            every: None,
+            buckets: None,
+            pauses: Vec::new(),
+            surprises: Vec::new(),
+        }
+    }
+
+    pub(super) fn answer(&mut self, input: &Input<'_>, caller: &Caller) -> Answer {
+        self.goes_wrong(input.operation)?;
+        match input.operation {
+            "CreateRepository" => self.create_repository(input),
+            "DeleteRepository" => self.delete_repository(input),
+            "DescribeRepositories" => self.describe_repositories(input),
+            "PutImageTagMutability" => self.put_image_tag_mutability(input),
+            "GetRegistryPolicy" => self.get_registry_policy(input),
+            "GetRepositoryPolicy" => self.get_repository_policy(input),
+            "GetLifecyclePolicy" => self.get_lifecycle_policy(input),
+            "PutImage" => self.put_image(input),
+            "BatchGetImage" => self.batch_get_image(input, caller),
+            "DescribeImages" => self.describe_images(input),
+            "ListImages" => self.list_images(input),
+            "ListImageReferrers" => self.list_image_referrers(input),
+            "BatchDeleteImage" => self.batch_delete_image(input),
+            "UpdateImageStorageClass" => self.update_image_storage_class(input),
+            "BatchCheckLayerAvailability" => self.batch_check_layer_availability(input),
+            "GetDownloadUrlForLayer" => self.get_download_url_for_layer(input, caller),
+            "RegisterPullTimeUpdateExclusion" => self.register_pull_time_update_exclusion(input),
+            "DeregisterPullTimeUpdateExclusion" => self.deregister_pull_time_update_exclusion(input),
+            "ListPullTimeUpdateExclusions" => self.list_pull_time_update_exclusions(input),
+            "GetAuthorizationToken" => self.get_authorization_token(input, caller),
+            other => Err(Refused::unknown(format!("the fake does not know the call {other}"))),
+        }
+    }
+
+    /// The endpoint is the fake's own, without TLS.
+    fn get_authorization_token(&mut self, input: &Input<'_>, caller: &Caller) -> Answer {
+        input.knows(&[])?;
+        let token = BASE64_STANDARD.encode(format!("AWS:{}", self.clock.hex()));
+        Ok(json!({ "authorizationData": [{
+            "authorizationToken": token,
+            "expiresAt": epoch(self.clock.now() + TOKEN_LASTS),
+            "proxyEndpoint": format!("http://{}", caller.host),
+        }] }))
+    }
+}

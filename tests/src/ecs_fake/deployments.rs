@@ -1,0 +1,774 @@
+//! How a deployment goes on: step by step, to the end that the test has chosen for it.
+//!
+//! A service has two accounts of it. `deployments[]` has an id (`ecs-svc/…`), `PRIMARY` or `ACTIVE`, and a rollout
+//! state. A *service deployment* has an ARN and a status, and lives on in the history. A rollback is a new entry in
+//! the first, and the same one, with another status, in the second.
+//! <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-deployment.html>
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use super::home::Home;
+use super::services::State;
+use super::tasks::{Health, Last, Stop, Task};
+use crate::fake::clock::epoch;
+
+/// What a deployment will come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Succeeds,
+    /// Its tasks end as soon as they run. Without a circuit breaker it goes on like this for ever.
+    CrashesUntilTheBreaker,
+    /// Its tasks run and fail their health checks. Without a circuit breaker it goes on like this for ever.
+    NeverHealthy,
+    /// No task can be placed: nothing fails, nothing runs.
+    Stalls,
+    /// As if a pause hook were configured there; then it succeeds.
+    PausesAt(Stage),
+    /// An alarm of the service's goes off once it runs. Without alarms it succeeds.
+    AlarmFires,
+}
+
+/// What ECS's own rollback will come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WayBack {
+    Succeeds,
+    Fails,
+    /// It is in progress for ever.
+    Stalls,
+}
+
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ServiceDeployment.html>
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    ReconcileService,
+    PreScaleUp,
+    ScaleUp,
+    PostScaleUp,
+    TestTrafficShift,
+    PostTestTrafficShift,
+    PreProductionTrafficShift,
+    ProductionTrafficShift,
+    PostProductionTrafficShift,
+    BakeTime,
+    CleanUp,
+}
+
+impl Stage {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ReconcileService => "RECONCILE_SERVICE",
+            Self::PreScaleUp => "PRE_SCALE_UP",
+            Self::ScaleUp => "SCALE_UP",
+            Self::PostScaleUp => "POST_SCALE_UP",
+            Self::TestTrafficShift => "TEST_TRAFFIC_SHIFT",
+            Self::PostTestTrafficShift => "POST_TEST_TRAFFIC_SHIFT",
+            Self::PreProductionTrafficShift => "PRE_PRODUCTION_TRAFFIC_SHIFT",
+            Self::ProductionTrafficShift => "PRODUCTION_TRAFFIC_SHIFT",
+            Self::PostProductionTrafficShift => "POST_PRODUCTION_TRAFFIC_SHIFT",
+            Self::BakeTime => "BAKE_TIME",
+            Self::CleanUp => "CLEAN_UP",
+        }
+    }
+}
+
+/// An entry of `deployments[]`.
+pub(super) struct Deployment {
+    pub(super) id: String,
+    pub(super) definition: String,
+    /// The service revision's ARN.
+    pub(super) revision: String,
+    pub(super) state: &'static str,
+    pub(super) reason: String,
+    pub(super) failed: u32,
+    pub(super) created_at: Timestamp,
+    pub(super) updated_at: Timestamp,
+    /// On its way out: the steps that are left.
+    drains: Option<u32>,
+}
+
+/// What a deployment brings; it does not change any more, but for the digests, which are known once a task runs.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ServiceRevision.html>
+pub(super) struct Revision {
+    pub(super) arn: String,
+    pub(super) definition: String,
+    pub(super) created_at: Timestamp,
+    pub(super) resolved: bool,
+}
+
+pub(super) struct Hook {
+    pub(super) id: String,
+    pub(super) status: &'static str,
+    pub(super) expires_at: Timestamp,
+    pub(super) timeout_action: String,
+    stage: Stage,
+}
+
+pub(super) struct Back {
+    pub(super) reason: String,
+    pub(super) started_at: Timestamp,
+    pub(super) revision: String,
+}
+
+/// A service deployment.
+pub(super) struct Rollout {
+    pub(super) arn: String,
+    pub(super) source: Vec<String>,
+    pub(super) target: String,
+    pub(super) status: &'static str,
+    pub(super) reason: Option<String>,
+    pub(super) configuration: Value,
+    pub(super) hooks: Vec<Hook>,
+    pub(super) back: Option<Back>,
+    pub(super) breaker: &'static str,
+    pub(super) failures: u32,
+    pub(super) threshold: u32,
+    pub(super) alarms: Option<&'static str>,
+    pub(super) created_at: Timestamp,
+    pub(super) started_at: Option<Timestamp>,
+    pub(super) finished_at: Option<Timestamp>,
+    pub(super) stopped_at: Option<Timestamp>,
+    pub(super) updated_at: Timestamp,
+    outcome: Outcome,
+    path: Vec<Stage>,
+    /// Where on the path it is.
+    at: usize,
+}
+
+/// Who wants a deployment rolled back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Because {
+    Breaker,
+    Alarm,
+    Stopped,
+    Hook(&'static str),
+}
+
+impl Because {
+    /// The breaker's words are ECS's own, as its users report them. The others are made like them.
+    fn reason(self) -> String {
+        let why = match self {
+            Self::Breaker => "the circuit breaker threshold was exceeded.".to_owned(),
+            Self::Alarm => "one or more alarms were triggered.".to_owned(),
+            Self::Stopped => "a stop was requested.".to_owned(),
+            Self::Hook(stage) => format!("{stage} lifecycle hook(s) failed."),
+        };
+        format!("Service deployment rolled back because {why}")
+    }
+}
+
+impl Rollout {
+    pub(super) fn stage(&self) -> Option<Stage> {
+        self.started_at.and(self.path.get(self.at).copied())
+    }
+
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-deployment.html>
+    pub(super) fn has_ended(&self) -> bool {
+        matches!(self.status, "SUCCESSFUL" | "STOPPED" | "ROLLBACK_SUCCESSFUL" | "ROLLBACK_FAILED")
+    }
+
+    pub(super) fn becomes(&mut self, status: &'static str, at: Timestamp) {
+        self.status = status;
+        self.updated_at = at;
+        if self.has_ended() {
+            self.finished_at = Some(at);
+        }
+        if status == "STOPPED" {
+            self.stopped_at = Some(at);
+        }
+    }
+
+    /// The id of the pause hook that it waits at.
+    pub(super) fn waiting_hook(&self) -> Option<&str> {
+        self.hooks.iter().find(|hook| hook.status == "AWAITING_ACTION").map(|hook| hook.id.as_str())
+    }
+
+    fn is_on(&self, what: &str, switch: &str) -> bool {
+        self.configuration[what][switch] == true
+    }
+}
+
+/// The threshold of a circuit breaker.
+///
+/// By default half of the desired count, but 3 at least and 200 at most.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html>
+fn threshold(configuration: &Value, desired: u32) -> u32 {
+    let set = &configuration["deploymentCircuitBreaker"]["thresholdConfiguration"];
+    let value = set["value"].as_u64().and_then(|value| u32::try_from(value).ok());
+    let percent = |percent: u32| (desired * percent).div_ceil(100);
+    match (set["type"].as_str(), value) {
+        (Some("COUNT"), Some(value)) => value.max(1),
+        (Some("UNBOUNDED_PERCENT"), Some(value)) => percent(value).max(1),
+        (_, value) => percent(value.unwrap_or(50)).clamp(3, 200),
+    }
+}
+
+/// The stages that a deployment goes through.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/blue-green-deployment-how-it-works.html>
+///
+/// A rolling one scales up, and stops elsewhere only for a hook: which stages it has besides is not documented.
+fn path(configuration: &Value, several: bool, pauses_at: Option<Stage>) -> Vec<Stage> {
+    use Stage::*;
+    let shift = [PreProductionTrafficShift, ProductionTrafficShift];
+    let times = match configuration["strategy"].as_str() {
+        Some("BLUE_GREEN") => 1,
+        // "A canary shifts twice: its percent, and the rest."
+        Some("CANARY") => 2,
+        Some("LINEAR") => {
+            let percent = configuration["linearConfiguration"]["stepPercent"].as_f64().unwrap_or(10.0);
+            (1..=34).find(|step| f64::from(*step) * percent >= 100.0).unwrap_or(34)
+        }
+        _ => {
+            let hooked = |stage: &Stage| {
+                *stage == ScaleUp || pauses_at == Some(*stage) || has_hook(configuration, *stage)
+            };
+            let all =
+                [ReconcileService, PreScaleUp, ScaleUp, PostScaleUp, PostProductionTrafficShift, BakeTime];
+            return all.into_iter().filter(hooked).collect();
+        }
+    };
+    let mut path = if several { vec![ReconcileService] } else { Vec::new() };
+    path.extend([PreScaleUp, ScaleUp, PostScaleUp, TestTrafficShift, PostTestTrafficShift]);
+    for _ in 0..times {
+        path.extend(shift);
+    }
+    path.extend([PostProductionTrafficShift, BakeTime, CleanUp]);
+    path
+}
+
+/// The configured pause hooks of a stage.
+fn hooks(configuration: &Value, stage: Stage) -> impl Iterator<Item = &Value> {
+    let all = configuration["lifecycleHooks"].as_array().map_or(&[][..], Vec::as_slice);
+    all.iter().filter(move |hook| {
+        let stages = hook["lifecycleStages"].as_array().map_or(&[][..], Vec::as_slice);
+        stages.iter().any(|one| one == stage.as_str())
+    })
+}
+
+fn has_hook(configuration: &Value, stage: Stage) -> bool {
+    hooks(configuration, stage).next().is_some()
+}
+
+impl State {
+    /// Starts a deployment of what the service should run now.
+    ///
+    /// "When a new deployment starts while another is in progress, that one is stopped": it is `STOP_REQUESTED`, and
+    /// its tasks are there until the new one has completed.
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-deployment.html>
+    pub(super) fn deploy(&mut self, home: &mut Home) {
+        let definition = self.definition.clone().expect("a service of ECS's own controller has one");
+        let at = home.clock.stamp();
+        if let Some(last) = self.rollouts.last_mut().filter(|last| !last.has_ended()) {
+            last.becomes("STOP_REQUESTED", at);
+        }
+        let digits = home.digits();
+        let place = format!("{}/{}", self.cluster, self.name);
+        let revision = home.arn(&format!("service-revision/{place}/{digits}"));
+        self.revisions.push(Revision {
+            arn: revision.clone(),
+            definition: definition.clone(),
+            created_at: at,
+            resolved: false,
+        });
+        let mut source: Vec<String> = Vec::new();
+        for one in &self.deployments {
+            if !source.contains(&one.revision) {
+                source.push(one.revision.clone());
+            }
+        }
+        let outcome = self.outcomes.pop_front().unwrap_or(Outcome::Succeeds);
+        let pauses_at = match outcome {
+            Outcome::PausesAt(stage) => Some(stage),
+            _ => None,
+        };
+        let several = source.len() > 1;
+        let letters = home.letters();
+        let mut rollout = Rollout {
+            arn: home.arn(&format!("service-deployment/{place}/{letters}")),
+            source,
+            target: revision.clone(),
+            status: "PENDING",
+            reason: None,
+            configuration: self.configuration.clone(),
+            hooks: Vec::new(),
+            back: None,
+            breaker: "DISABLED",
+            failures: 0,
+            threshold: 0,
+            alarms: None,
+            created_at: at,
+            started_at: None,
+            finished_at: None,
+            stopped_at: None,
+            updated_at: at,
+            outcome,
+            path: path(&self.configuration, several, pauses_at),
+            at: 0,
+        };
+        if rollout.is_on("deploymentCircuitBreaker", "enable") {
+            rollout.breaker = "MONITORING";
+            rollout.threshold = threshold(&self.configuration, self.desired);
+        }
+        if rollout.is_on("alarms", "enable") {
+            rollout.alarms = Some("MONITORING");
+        }
+        self.rollouts.push(rollout);
+        self.begin(home, &definition, &revision, None);
+        // Nothing is to be started, so that nothing can fail: it is there already.
+        if self.desired == 0 {
+            self.rollout().started_at = Some(at);
+            self.succeed(home);
+        }
+    }
+
+    /// The first entry of `deployments[]` from now on.
+    fn begin(&mut self, home: &mut Home, definition: &str, revision: &str, reason: Option<String>) {
+        let id = format!("ecs-svc/{}", home.digits());
+        let at = home.clock.stamp();
+        let reason = reason.unwrap_or_else(|| format!("ECS deployment {id} in progress."));
+        home.tell_of_deployment(self, &id, "IN_PROGRESS", &reason);
+        let begun = Deployment {
+            id,
+            definition: definition.to_owned(),
+            revision: revision.to_owned(),
+            state: "IN_PROGRESS",
+            reason,
+            failed: 0,
+            created_at: at,
+            updated_at: at,
+            drains: None,
+        };
+        self.deployments.insert(0, begun);
+    }
+
+    fn rollout(&mut self) -> &mut Rollout {
+        self.rollouts.last_mut().expect("there is one in progress")
+    }
+
+    fn primary(&mut self) -> &mut Deployment {
+        self.deployments.first_mut().expect("a service has one")
+    }
+
+    /// One step of everything that is on its way.
+    pub(super) fn advance(&mut self, home: &mut Home) {
+        self.drain(home);
+        let at = home.clock.stamp();
+        for stopping in self.rollouts.iter_mut().filter(|one| one.status == "STOP_REQUESTED") {
+            stopping.becomes("STOPPED", at);
+            stopping.reason = Some("Service deployment stopped because a newer one was started.".to_owned());
+        }
+        let Some(last) = self.rollouts.last_mut() else { return };
+        match last.status {
+            "PENDING" => {
+                last.started_at = Some(at);
+                last.becomes("IN_PROGRESS", at);
+                self.enter(home);
+            }
+            "IN_PROGRESS" => self.go_on(home),
+            "ROLLBACK_REQUESTED" => self.go_back(home, Because::Stopped),
+            "ROLLBACK_IN_PROGRESS" => self.arrive_back(home),
+            _ => {}
+        }
+    }
+
+    /// Deployments that were replaced go when their tasks have drained.
+    fn drain(&mut self, home: &mut Home) {
+        if self.deployments.first().is_some_and(|primary| primary.state == "COMPLETED") {
+            self.run(home, usize::MAX); // what early success did not wait for
+        }
+        self.let_go(home);
+    }
+
+    fn let_go(&mut self, home: &mut Home) {
+        let mut gone = Vec::new();
+        for deployment in &mut self.deployments {
+            match &mut deployment.drains {
+                None => {}
+                Some(0) => gone.push(deployment.id.clone()),
+                Some(left) => *left -= 1,
+            }
+        }
+        for id in gone {
+            self.stop_all(home, &id, &Stop::Scaled);
+            self.deployments.retain(|deployment| deployment.id != id);
+        }
+    }
+
+    /// A stage begins.
+    fn enter(&mut self, home: &mut Home) {
+        let (now, outcome) = (home.clock.stamp(), self.rollout().outcome);
+        let Some(stage) = self.rollout().stage() else { return self.succeed(home) };
+        let configuration = self.rollout().configuration.clone();
+        // Minutes and action of each: <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/pause-lifecycle-hooks.html>
+        let timeout = |hook: &Value| {
+            let set = &hook["timeoutConfiguration"];
+            let minutes = set["timeoutInMinutes"].as_i64().unwrap_or(1440);
+            (minutes, set["action"].as_str().unwrap_or("ROLLBACK").to_owned())
+        };
+        let mut pausing: Vec<_> = hooks(&configuration, stage).map(timeout).collect();
+        if outcome == Outcome::PausesAt(stage) && pausing.is_empty() {
+            pausing.push((1440, "ROLLBACK".to_owned()));
+        }
+        for (minutes, timeout_action) in pausing {
+            let id = format!("ecs-pause-{}{}", home.letters(), home.letters());
+            let expires_at = now + SignedDuration::from_mins(minutes);
+            let arn = self.rollout().arn.clone();
+            home.tell_of_hook(self, &arn, (&id, "AWAITING_ACTION", stage.as_str()), expires_at);
+            self.rollout().hooks.push(Hook {
+                id,
+                status: "AWAITING_ACTION",
+                expires_at,
+                timeout_action,
+                stage,
+            });
+        }
+        if stage == Stage::ScaleUp {
+            self.scale(home);
+        }
+    }
+
+    fn go_on(&mut self, home: &mut Home) {
+        if self.desired == 0 {
+            return self.succeed(home);
+        }
+        let now = home.clock.now();
+        let expired =
+            self.rollout().hooks.iter().find(|one| one.status == "AWAITING_ACTION" && one.expires_at <= now);
+        if let Some(hook) = expired {
+            let (id, action) = (hook.id.clone(), hook.timeout_action.clone());
+            return self.settle_hook(home, &id, "TIMED_OUT", action == "CONTINUE");
+        }
+        // "The deployment stays paused until all hooks at that stage are continued."
+        if self.rollout().hooks.iter().any(|one| one.status == "AWAITING_ACTION") {
+            return;
+        }
+        let (outcome, stage) = (self.rollout().outcome, self.rollout().stage());
+        if stage == Some(Stage::ScaleUp) {
+            match outcome {
+                Outcome::CrashesUntilTheBreaker => return self.fail(home, &Stop::Exited(1)),
+                Outcome::NeverHealthy => return self.never_healthy(home),
+                Outcome::Stalls => {
+                    let said = self
+                        .events
+                        .first()
+                        .is_some_and(|event| event.to_string().contains("unable to place"));
+                    if !said {
+                        self.says(home, "was unable to place a task because no container instance met all of its requirements.");
+                    }
+                    return;
+                }
+                Outcome::Succeeds | Outcome::PausesAt(_) | Outcome::AlarmFires => self.scaled_up(home),
+            }
+        }
+        self.rollout().at += 1;
+        if self.rollout().stage().is_some() {
+            return self.enter(home);
+        }
+        if outcome == Outcome::AlarmFires && self.rollout().alarms.is_some() {
+            self.rollout().alarms = Some("TRIGGERED");
+            let back = self.rollout().is_on("alarms", "rollback");
+            return self.break_off(home, Because::Alarm, back);
+        }
+        self.succeed(home);
+    }
+
+    /// A paused stage goes on, or the deployment goes back.
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/pause-lifecycle-hooks.html>
+    pub(super) fn settle_hook(&mut self, home: &mut Home, id: &str, status: &'static str, continues: bool) {
+        let arn = self.rollout().arn.clone();
+        let hook = self.rollout().hooks.iter_mut().find(|hook| hook.id == id).expect("it was just found");
+        hook.status = status;
+        let (stage, expires_at) = (hook.stage.as_str(), hook.expires_at);
+        home.tell_of_hook(self, &arn, (id, status, stage), expires_at);
+        if !continues {
+            self.go_back(home, Because::Hook(stage));
+        }
+    }
+
+    /// The number of tasks is what it should be, of the primary deployment.
+    pub(super) fn scale(&mut self, home: &mut Home) {
+        let Some(primary) = self.deployments.first() else { return };
+        let (id, definition, completed) =
+            (primary.id.clone(), primary.definition.clone(), primary.state == "COMPLETED");
+        if self.desired == 0 {
+            let ids: Vec<_> = self.deployments.iter().map(|one| one.id.clone()).collect();
+            return ids.iter().for_each(|id| self.stop_all(home, id, &Stop::Scaled));
+        }
+        // One that has not come to its tasks yet will count then.
+        let started = self.tasks.iter().any(|task| task.is_of(&id));
+        let scales_up = self.rollouts.last().is_some_and(|last| last.stage() == Some(Stage::ScaleUp));
+        let comes_back = self.rollouts.last().is_some_and(|last| last.status == "ROLLBACK_IN_PROGRESS");
+        if !(started || completed || scales_up || comes_back) || primary.state == "FAILED" {
+            return;
+        }
+        let wanted = self.desired as usize;
+        let mut live: Vec<usize> =
+            (0..self.tasks.len()).filter(|at| self.tasks[*at].is_of(&id) && self.tasks[*at].wanted).collect();
+        let now = home.clock.stamp();
+        while live.len() > wanted {
+            let at = live.pop().expect("there are too many");
+            self.tasks[at].stops(now, &Stop::Scaled);
+            home.tell_of_task(&self.tasks[at]);
+        }
+        let missing = wanted - live.len();
+        for _ in 0..missing {
+            let Some(mut task) = Task::new(home, self, &definition, &id) else { return };
+            if completed {
+                task.runs(now);
+            }
+            home.tell_of_task(&task);
+            self.tasks.push(task);
+        }
+        if missing > 0 && !completed {
+            self.says(home, &format!("has started {missing} tasks."));
+        }
+    }
+
+    /// The tasks of the primary deployment run, and are well.
+    fn scaled_up(&mut self, home: &mut Home) {
+        let early = &self.rollout().configuration["earlySuccessCriteria"];
+        let percent =
+            if early["enable"] == true { early["healthyPercent"].as_u64().unwrap_or(100) } else { 100 };
+        let enough = (u64::from(self.desired) * percent).div_ceil(100);
+        self.run(home, usize::try_from(enough).unwrap_or(usize::MAX));
+    }
+
+    fn run(&mut self, home: &mut Home, most: usize) {
+        let now = home.clock.stamp();
+        let (id, revision) = (self.primary().id.clone(), self.primary().revision.clone());
+        let pending = |task: &&mut Task| task.is_of(&id) && task.last == Last::Pending && task.wanted;
+        let mut any = false;
+        for task in self.tasks.iter_mut().filter(pending).take(most) {
+            task.runs(now);
+            home.tell_of_task(task);
+            any = true;
+        }
+        // "The first started task fixes the digests":
+        // <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-type-ecs.html>
+        if let Some(revision) = self.revisions.iter_mut().find(|one| any && one.arn == revision) {
+            revision.resolved = true;
+        }
+    }
+
+    fn never_healthy(&mut self, home: &mut Home) {
+        let id = self.primary().id.clone();
+        let waiting = self.tasks.iter().any(|task| task.is_of(&id) && task.last == Last::Pending);
+        if !waiting {
+            return self.fail(home, &Stop::Unhealthy);
+        }
+        self.run(home, usize::MAX);
+        for task in self.tasks.iter_mut().filter(|task| task.is_of(&id) && task.last == Last::Running) {
+            task.becomes(Health::Unhealthy);
+        }
+    }
+
+    /// Its tasks have ended, once more. First one failure, then as many as the circuit breaker wants.
+    fn fail(&mut self, home: &mut Home, why: &Stop) {
+        let id = self.primary().id.clone();
+        // What never ran has nothing to exit with.
+        self.run(home, usize::MAX);
+        self.stop_all(home, &id, why);
+        let watched = self.rollout().breaker != "DISABLED";
+        let (failed, threshold) = (self.primary().failed, self.rollout().threshold);
+        let now_failed = if watched && failed > 0 { failed.max(threshold) } else { failed + 1 };
+        self.primary().failed = now_failed;
+        self.primary().updated_at = home.clock.stamp();
+        if watched {
+            self.rollout().failures = now_failed;
+            if now_failed >= threshold {
+                self.rollout().breaker = "TRIGGERED";
+                let back = self.rollout().is_on("deploymentCircuitBreaker", "rollback");
+                return self.break_off(home, Because::Breaker, back);
+            }
+        }
+        self.scale(home);
+    }
+
+    /// ECS itself has found that it fails.
+    ///
+    /// "A deployment in FAILED state doesn't launch any new tasks."
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Deployment.html>
+    fn break_off(&mut self, home: &mut Home, because: Because, back: bool) {
+        let now = home.clock.stamp();
+        // Of an alarm the words are made like those of the circuit breaker.
+        let reason = match because {
+            Because::Alarm => "ECS deployment alarm: an alarm was triggered.",
+            _ => "ECS deployment circuit breaker: tasks failed to start.",
+        };
+        let primary = self.primary();
+        let id = primary.id.clone();
+        primary.state = "FAILED";
+        primary.reason = reason.to_owned();
+        primary.updated_at = now;
+        let told = match because {
+            // In the event it is one task, in the service several.
+            Because::Breaker => "ECS deployment circuit breaker: task failed to start.",
+            _ => reason,
+        };
+        home.tell_of_deployment(self, &id, "FAILED", told);
+        self.says(home, &format!("(deployment {id}) deployment failed: tasks failed to start."));
+        if back {
+            return self.go_back(home, because);
+        }
+        // "The service deployment stops when the rollback option is not in use and the service fails."
+        // <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ServiceDeployment.html>
+        let rollout = self.rollout();
+        rollout.becomes("STOPPED", now);
+        let why = because.reason().replace("rolled back", "stopped");
+        rollout.reason = Some(why);
+    }
+
+    /// To the most recent deployment that completed. It is in progress from then on, and there is none to go back to
+    /// until it has completed again.
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html>
+    pub(super) fn go_back(&mut self, home: &mut Home, because: Because) {
+        let now = home.clock.stamp();
+        let candidate = self.completed.take();
+        let candidate = candidate.and_then(|id| self.deployments.iter().find(|one| one.id == id));
+        let Some(candidate) = candidate else {
+            // The guide: "no new tasks are launched, and the deployment is stalled." What users see is that it ends
+            // with these words, and stays where it is. The fake does the one where the way back stalls, else the
+            // other.
+            if self.way_back != WayBack::Stalls || because != Because::Breaker {
+                let rollout = self.rollout();
+                rollout.becomes("ROLLBACK_FAILED", now);
+                rollout.reason = Some("No rollback candidate was found to run the rollback.".to_owned());
+            } else if self.primary().state == "FAILED" {
+                self.primary().state = "IN_PROGRESS";
+                self.rollout().outcome = Outcome::Stalls;
+            }
+            return;
+        };
+        let (id, definition, revision) =
+            (candidate.id.clone(), candidate.definition.clone(), candidate.revision.clone());
+        let reason = because.reason();
+        let rollout = self.rollout();
+        rollout.becomes("ROLLBACK_IN_PROGRESS", now);
+        rollout.reason = Some(reason.clone());
+        // "ECS doesn't create a new service revision for a rollback":
+        // <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-revision.html>
+        rollout.back = Some(Back { reason, started_at: now, revision: revision.clone() });
+        let words = match because {
+            Because::Breaker => {
+                Some(format!("ECS deployment circuit breaker: rolling back to deploymentId {id}."))
+            }
+            Because::Alarm => Some(format!("ECS deployment alarm: rolling back to deploymentId {id}.")),
+            Because::Stopped | Because::Hook(_) => None,
+        };
+        self.begin(home, &definition, &revision, words);
+        self.definition = Some(definition);
+        self.says(home, &format!("rolling back to deployment {id}."));
+        self.scale(home);
+    }
+
+    fn arrive_back(&mut self, home: &mut Home) {
+        let now = home.clock.stamp();
+        match self.way_back {
+            WayBack::Stalls => {}
+            WayBack::Fails => {
+                self.rollout().becomes("ROLLBACK_FAILED", now);
+                let id = self.primary().id.clone();
+                let reason = "ECS deployment circuit breaker: tasks failed to start.";
+                self.primary().state = "FAILED";
+                self.primary().reason = reason.to_owned();
+                self.stop_all(home, &id, &Stop::Exited(1));
+                home.tell_of_deployment(self, &id, "FAILED", reason);
+            }
+            WayBack::Succeeds => {
+                self.run(home, usize::MAX);
+                self.complete(home, "ROLLBACK_SUCCESSFUL");
+            }
+        }
+    }
+
+    fn succeed(&mut self, home: &mut Home) {
+        if self.rollout().breaker == "MONITORING" {
+            self.rollout().breaker = "MONITORING_COMPLETE";
+        }
+        if self.rollout().alarms == Some("MONITORING") {
+            self.rollout().alarms = Some("MONITORING_COMPLETE");
+        }
+        self.complete(home, "SUCCESSFUL");
+    }
+
+    fn complete(&mut self, home: &mut Home, status: &'static str) {
+        let now = home.clock.stamp();
+        self.rollout().becomes(status, now);
+        let drains = self.drains;
+        let primary = self.primary();
+        let id = primary.id.clone();
+        primary.state = "COMPLETED";
+        primary.reason = format!("ECS deployment {id} completed.");
+        primary.updated_at = now;
+        let reason = primary.reason.clone();
+        self.completed = Some(id.clone());
+        // With early success, the remaining tasks start, and the old ones may stop, when it is `SUCCESSFUL` already.
+        // <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentEarlySuccessCriteria.html>
+        let early = &self.rollout().configuration["earlySuccessCriteria"];
+        let deferred = early["enable"] == true && early["sourceServiceRevisionCleanup"] == "DEFERRED";
+        for old in self.deployments.iter_mut().skip(1) {
+            old.drains.get_or_insert(drains);
+        }
+        for task in self.tasks.iter_mut().filter(|task| !task.is_of(&id) && task.lives() && task.wanted) {
+            task.is_unwanted(now);
+            home.tell_of_task(task);
+        }
+        if drains == 0 && !deferred {
+            self.let_go(home);
+        }
+        home.tell_of_deployment(self, &id, "COMPLETED", &reason);
+        self.says(home, &format!("(deployment {id}) deployment completed."));
+        self.says(home, "has reached a steady state.");
+    }
+
+    /// All tasks of a deployment have stopped.
+    fn stop_all(&mut self, home: &mut Home, id: &str, why: &Stop) {
+        let now = home.clock.stamp();
+        for task in self.tasks.iter_mut().filter(|task| task.is_of(id) && task.lives()) {
+            task.stops(now, why);
+            home.tell_of_task(task);
+        }
+    }
+
+    /// One of the primary deployment's running tasks ends by itself; another takes its place.
+    pub(super) fn crash_one(&mut self, home: &mut Home, exit_code: i64) {
+        let now = home.clock.stamp();
+        let id = self.primary().id.clone();
+        let running = |task: &&mut Task| task.is_of(&id) && task.last == Last::Running && task.wanted;
+        if let Some(task) = self.tasks.iter_mut().find(running) {
+            task.stops(now, &Stop::Exited(exit_code));
+            home.tell_of_task(task);
+        }
+        self.scale(home);
+    }
+
+    /// A service revision as `DescribeServiceRevisions` shows it.
+    pub(super) fn described_revision(&self, home: &Home, revision: &Revision) -> Value {
+        let definition = home.definitions.by_arn(&revision.definition);
+        let containers = definition.map_or(&[][..], |definition| definition.containers());
+        let images: Vec<_> = containers
+            .iter()
+            .map(|container| {
+                let image = container["image"].as_str().unwrap_or_default();
+                let mut shown = json!({ "containerName": container["name"], "image": image });
+                let digest = if revision.resolved { home.digest(image) } else { None };
+                if let Some(digest) = digest {
+                    shown["imageDigest"] = json!(digest);
+                }
+                shown
+            })
+            .collect();
+        json!({
+            "serviceRevisionArn": revision.arn,
+            "serviceArn": self.arn,
+            "clusterArn": self.cluster_arn,
+            "taskDefinition": revision.definition,
+            "launchType": self.launch_type,
+            "loadBalancers": self.members.get("loadBalancers").cloned().unwrap_or_else(|| json!([])),
+            "networkConfiguration": self.members.get("networkConfiguration"),
+            "containerImages": images,
+            "guardDutyEnabled": false,
+            "createdAt": epoch(revision.created_at),
+        })
+    }
+}

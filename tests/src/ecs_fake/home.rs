@@ -1,0 +1,73 @@
+//! The account and region that everything is in: names, ids, and the clock.
+
+use serde_json::Value;
+
+use super::task_definitions::Definitions;
+use crate::fake::clock::Clock;
+
+pub(super) struct Home {
+    pub(super) account: String,
+    pub(super) region: String,
+    pub(super) definitions: Definitions,
+    /// What EventBridge would have got.
+    pub(super) events: Vec<Value>,
+    /// What DescribeTasks reports for an image instead of the digest in its reference.
+    pub(super) reported: Vec<(String, Option<String>)>,
+    /// It says more of what is registered than it was given.
+    pub(super) is_newer: bool,
+    pub(super) clock: Clock,
+}
+
+impl Home {
+    pub(super) fn new(account: &str, region: &str) -> Self {
+        Self {
+            account: account.to_owned(),
+            region: region.to_owned(),
+            definitions: Definitions::default(),
+            events: Vec::new(),
+            reported: Vec::new(),
+            is_newer: false,
+            clock: Clock::default(),
+        }
+    }
+
+    pub(super) fn arn(&self, resource: &str) -> String {
+        format!("arn:aws:ecs:{}:{}:{resource}", self.region, self.account)
+    }
+
+    /// 19 digits, as ECS numbers deployments and service revisions.
+    pub(super) fn digits(&mut self) -> String {
+        (1_000_000_000_000_000_000 + self.clock.random() % 8_000_000_000_000_000_000).to_string()
+    }
+
+    /// 21 letters and digits, as ECS names service deployments.
+    pub(super) fn letters(&mut self) -> String {
+        const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        let (mut left, mut right) = (self.clock.random(), self.clock.random());
+        let mut letters = String::new();
+        for _ in 0..10 {
+            letters.push(char::from(LETTERS[(left & 63) as usize]));
+            letters.push(char::from(LETTERS[(right & 63) as usize]));
+            (left, right) = (left >> 6, right >> 6);
+        }
+        letters + "Z"
+    }
+
+    /// What a container's image turns out to be. None: ECS does not say.
+    pub(super) fn digest(&self, image: &str) -> Option<String> {
+        if let Some((_, digest)) = self.reported.iter().rev().find(|(reported, _)| reported == image) {
+            return digest.clone();
+        }
+        let described = image.split_once('@').map(|(_, digest)| digest.to_owned());
+        Some(described.unwrap_or_else(|| made_up(image)))
+    }
+}
+
+/// A tag that no test has said anything about resolves to something, always the same.
+fn made_up(image: &str) -> String {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for byte in image.bytes() {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+    format!("sha256:{}", format!("{hash:016x}").repeat(4))
+}

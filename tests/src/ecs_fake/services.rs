@@ -1,0 +1,483 @@
+//! Services: created, updated, described, listed.
+//! <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Service.html>
+
+use std::collections::VecDeque;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use super::deployments::{Deployment, Outcome, Revision, Rollout, WayBack};
+use super::home::Home;
+use super::new_service::Controller;
+use super::tasks::{Last, Task};
+use super::world::World;
+use crate::fake::clock::epoch;
+use crate::fake::input::{Answer, Input, Refused, knows};
+use crate::fake::pages::{Page, page};
+
+/// "You may specify up to 10 services to describe in a single operation."
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeServices.html>
+const PER_DESCRIBE: usize = 10;
+/// "The last 100 events."
+const EVENTS: usize = 100;
+
+/// Members of a service that start a deployment when they change.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateService.html>: "This parameter triggers a new
+/// service deployment."
+const DEPLOYING: [&str; 4] =
+    ["networkConfiguration", "platformVersion", "loadBalancers", "serviceRegistries"];
+/// Those that do not.
+const QUIET: [&str; 4] =
+    ["healthCheckGracePeriodSeconds", "propagateTags", "enableExecuteCommand", "enableECSManagedTags"];
+
+pub(super) struct State {
+    pub(super) arn: String,
+    pub(super) name: String,
+    pub(super) cluster: String,
+    pub(super) cluster_arn: String,
+    /// `ACTIVE`, `DRAINING` or `INACTIVE`.
+    pub(super) status: &'static str,
+    pub(super) controller: Controller,
+    pub(super) daemon: bool,
+    pub(super) launch_type: String,
+    pub(super) desired: u32,
+    /// The ARN of the revision that it should run.
+    pub(super) definition: Option<String>,
+    /// `deploymentConfiguration`, with defaults.
+    pub(super) configuration: Value,
+    /// `DEPLOYING` and `QUIET`, as they were given.
+    pub(super) members: Map<String, Value>,
+    pub(super) created_at: Timestamp,
+    pub(super) events: Vec<Value>,
+    /// `deployments[]`: the first is `PRIMARY`.
+    pub(super) deployments: Vec<Deployment>,
+    pub(super) revisions: Vec<Revision>,
+    /// Service deployments, oldest first.
+    pub(super) rollouts: Vec<Rollout>,
+    /// The deployment to which the circuit breaker may return.
+    pub(super) completed: Option<String>,
+    pub(super) tasks: Vec<Task>,
+    /// What the next deployments will come to.
+    pub(super) outcomes: VecDeque<Outcome>,
+    pub(super) way_back: WayBack,
+    /// How many steps tasks take to drain.
+    pub(super) drains: u32,
+    pub(super) out_of_reach: bool,
+    /// As it was described before its last update.
+    pub(super) before_update: Option<Value>,
+}
+
+impl State {
+    /// As the service's own list of events has it, newest first.
+    pub(super) fn says(&mut self, home: &mut Home, what: &str) {
+        let event = json!({
+            "id": home.clock.uuid(),
+            "createdAt": epoch(home.clock.stamp()),
+            "message": format!("(service {}) {what}", self.name),
+        });
+        self.events.insert(0, event);
+        self.events.truncate(EVENTS);
+    }
+
+    fn count(&self, deployment: Option<&str>, last: Last) -> usize {
+        let of = |task: &&Task| deployment.is_none_or(|id| task.is_of(id));
+        self.tasks.iter().filter(of).filter(|task| task.last == last).count()
+    }
+
+    pub(super) fn described(&self, names_late: bool) -> Value {
+        let mut shown = json!({
+            "serviceArn": self.arn,
+            "serviceName": self.name,
+            "clusterArn": self.cluster_arn,
+            "status": self.status,
+            "desiredCount": self.desired,
+            "runningCount": self.count(None, Last::Running),
+            "pendingCount": self.count(None, Last::Pending),
+            "launchType": self.launch_type,
+            "schedulingStrategy": if self.daemon { "DAEMON" } else { "REPLICA" },
+            "deploymentConfiguration": self.configuration,
+            "createdAt": epoch(self.created_at),
+            "events": self.events,
+            "loadBalancers": [],
+            "serviceRegistries": [],
+            "placementConstraints": [],
+            "placementStrategy": [],
+            "deployments": self.deployments.iter().map(|one| self.described_deployment(one)).collect::<Vec<_>>(),
+            "roleArn": "arn:aws:iam::000000000000:role/aws-service-role/ecs.amazonaws.com/AWSServiceRoleForECS",
+            "enableECSManagedTags": false,
+            "enableExecuteCommand": false,
+            "propagateTags": "NONE",
+        });
+        for (member, value) in &self.members {
+            shown[member] = value.clone();
+        }
+        if let Some(definition) = &self.definition {
+            shown["taskDefinition"] = json!(definition);
+        }
+        if self.controller == Controller::Ecs {
+            // ECS leaves the controller out where it is its own and nobody named it.
+            let summary = |one: &Deployment| {
+                let mut counts = self.summary(&one.revision);
+                counts["arn"] = json!(one.revision);
+                counts
+            };
+            shown["currentServiceRevisions"] =
+                json!(self.deployments.iter().map(summary).collect::<Vec<_>>());
+            if let Some(arn) = self.current_rollout(names_late) {
+                shown["currentServiceDeployment"] = json!(arn);
+            }
+        } else {
+            shown["deploymentController"] = json!({ "type": self.controller.as_str() });
+            shown["taskSets"] = json!([self.task_set()]);
+        }
+        shown
+    }
+
+    /// Which one is current in the moment after an update is not documented: the test may have it late.
+    fn current_rollout(&self, names_late: bool) -> Option<&str> {
+        let mut newest = self.rollouts.iter().rev();
+        let first = newest.next()?;
+        let late = names_late && first.status == "PENDING";
+        let current = if late { newest.next().unwrap_or(first) } else { first };
+        Some(&current.arn)
+    }
+
+    /// Counts of a revision's tasks.
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ServiceRevisionSummary.html>
+    pub(super) fn summary(&self, revision: &str) -> Value {
+        let deployments = self.deployments.iter().filter(|one| one.revision == revision);
+        let mut counts = [0, 0, 0];
+        for deployment in deployments {
+            counts[0] += self.wanted(deployment);
+            counts[1] += self.count(Some(&deployment.id), Last::Running);
+            counts[2] += self.count(Some(&deployment.id), Last::Pending);
+        }
+        json!({
+            "arn": revision,
+            "requestedTaskCount": counts[0],
+            "runningTaskCount": counts[1],
+            "pendingTaskCount": counts[2],
+        })
+    }
+
+    fn is_primary(&self, deployment: &Deployment) -> bool {
+        self.deployments.first().is_some_and(|primary| primary.id == deployment.id)
+    }
+
+    fn wanted(&self, deployment: &Deployment) -> usize {
+        if self.is_primary(deployment) {
+            return self.desired as usize;
+        }
+        self.tasks.iter().filter(|task| task.is_of(&deployment.id) && task.wanted).count()
+    }
+
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Deployment.html>
+    fn described_deployment(&self, deployment: &Deployment) -> Value {
+        json!({
+            "id": deployment.id,
+            "status": if self.is_primary(deployment) { "PRIMARY" } else { "ACTIVE" },
+            "taskDefinition": deployment.definition,
+            "desiredCount": self.wanted(deployment),
+            "pendingCount": self.count(Some(&deployment.id), Last::Pending),
+            "runningCount": self.count(Some(&deployment.id), Last::Running),
+            "failedTasks": deployment.failed,
+            "createdAt": epoch(deployment.created_at),
+            "updatedAt": epoch(deployment.updated_at),
+            "launchType": self.launch_type,
+            "rolloutState": deployment.state,
+            "rolloutStateReason": deployment.reason,
+        })
+    }
+
+    /// What another controller drives. <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_TaskSet.html>
+    fn task_set(&self) -> Value {
+        json!({
+            "id": "ecs-svc/1111111111111111111",
+            "taskSetArn": format!("{}/ecs-svc/1111111111111111111", self.arn.replace(":service/", ":task-set/")),
+            "serviceArn": self.arn,
+            "clusterArn": self.cluster_arn,
+            "status": "PRIMARY",
+            "taskDefinition": self.definition,
+            "computedDesiredCount": self.desired,
+            "pendingCount": 0,
+            "runningCount": self.desired,
+            "stabilityStatus": "STEADY_STATE",
+        })
+    }
+}
+
+impl World {
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeServices.html>
+    pub(super) fn describe_services(&mut self, input: &Input<'_>) -> Answer {
+        input.knows(&["cluster", "services"])?;
+        let cluster = self.cluster(input)?;
+        let asked = input.texts("services")?;
+        if asked.is_empty() || asked.len() > PER_DESCRIBE {
+            return Err(Refused::parameter("Services must be 1 to 10."));
+        }
+        let (mut services, mut failures, mut seen) = (Vec::new(), Vec::new(), Vec::new());
+        for name in asked {
+            // <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/api_failures_messages.html>
+            let mut fails = |home: &Home, reason: &str| {
+                let short = name.rsplit('/').next().unwrap_or(name);
+                let arn = home.arn(&format!("service/{cluster}/{short}"));
+                failures.push(json!({ "arn": arn, "reason": reason }));
+            };
+            match self.place(&cluster, name) {
+                None => fails(&self.home, "MISSING"),
+                Some(at) if self.services[at].out_of_reach => fails(&self.home, "ACCESS"),
+                Some(at) => {
+                    // "Might not be immediately visible to all subsequent commands":
+                    // <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html>
+                    let late = self.services[at].before_update.clone().filter(|_| self.shows_late);
+                    services.push(late.unwrap_or_else(|| self.services[at].described(self.names_late)));
+                    seen.push(at);
+                }
+            }
+        }
+        if !self.by_hand {
+            for at in seen {
+                self.services[at].advance(&mut self.home);
+            }
+        }
+        Ok(json!({ "services": services, "failures": failures }))
+    }
+
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListServices.html>
+    pub(super) fn list_services(&self, input: &Input<'_>) -> Answer {
+        input.knows(&["cluster", "launchType", "schedulingStrategy", "maxResults", "nextToken"])?;
+        let cluster = self.cluster(input)?;
+        let launch_type = input.text("launchType")?;
+        let daemon = input.one_of("schedulingStrategy", &["REPLICA", "DAEMON"])?.map(|one| one == "DAEMON");
+        // Services that were deleted are described for a while, but not listed.
+        let found = self.services.iter().filter(|one| {
+            one.cluster == cluster
+                && one.status != "INACTIVE"
+                && launch_type.is_none_or(|kind| one.launch_type == kind)
+                && daemon.is_none_or(|daemon| one.daemon == daemon)
+        });
+        let arns = found.map(|one| json!(one.arn)).collect();
+        page(input, "serviceArns", arns, &Page { default: 10, greatest: 100 })
+    }
+
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_CreateService.html>
+    pub(super) fn create_service(&mut self, input: &Input<'_>) -> Answer {
+        const KNOWN: [&str; 8] = [
+            "cluster",
+            "serviceName",
+            "taskDefinition",
+            "desiredCount",
+            "launchType",
+            "schedulingStrategy",
+            "deploymentConfiguration",
+            "deploymentController",
+        ];
+        input.knows(&[&KNOWN[..], &DEPLOYING, &QUIET].concat())?;
+        let cluster = self.cluster(input)?;
+        let name = input.needed("serviceName")?;
+        if self.place(&cluster, name).is_some_and(|at| self.services[at].status != "INACTIVE") {
+            return Err(Refused::parameter("Creation of service was not idempotent."));
+        }
+        let controller = match input.object("deploymentController")?.and_then(|one| one["type"].as_str()) {
+            None | Some("ECS") => Controller::Ecs,
+            Some("CODE_DEPLOY") => Controller::CodeDeploy,
+            Some("EXTERNAL") => Controller::External,
+            Some(other) => return Err(Refused::parameter(format!("{other} is no deployment controller."))),
+        };
+        let daemon = input.one_of("schedulingStrategy", &["REPLICA", "DAEMON"])? == Some("DAEMON");
+        let desired = input.count("desiredCount")?;
+        if daemon && desired.is_some() {
+            return Err(Refused::parameter(
+                "The daemon scheduling strategy does not support a desired count for services. Remove the desired count value and try again",
+            ));
+        }
+        // "Required if schedulingStrategy is REPLICA or isn't specified."
+        if !daemon && desired.is_none() {
+            return Err(Refused::parameter("desiredCount cannot be empty."));
+        }
+        let definition = input.text("taskDefinition")?;
+        let definition = definition
+            .map(|name| self.home.definitions.usable(name).map(|found| found.arn.clone()))
+            .transpose()?;
+        // "A task definition must be specified if the service uses either the ECS or CODE_DEPLOY deployment
+        // controllers."
+        if definition.is_none() && controller != Controller::External {
+            return Err(Refused::parameter("TaskDefinition can not be blank."));
+        }
+        let launch_type = input.one_of("launchType", &["EC2", "FARGATE", "EXTERNAL"])?.unwrap_or("EC2");
+        let kept = |(member, _): &(&String, &Value)| {
+            DEPLOYING.contains(&member.as_str()) || QUIET.contains(&member.as_str())
+        };
+        let mut service = State {
+            arn: self.home.arn(&format!("service/{cluster}/{name}")),
+            name: name.to_owned(),
+            cluster_arn: self.home.arn(&format!("cluster/{cluster}")),
+            cluster,
+            status: "ACTIVE",
+            controller,
+            daemon,
+            launch_type: launch_type.to_owned(),
+            // One for each instance: there is one.
+            desired: desired.unwrap_or(1),
+            definition,
+            configuration: configuration(input, daemon)?,
+            members: input.members.iter().filter(kept).map(|(k, v)| (k.clone(), v.clone())).collect(),
+            created_at: self.home.clock.stamp(),
+            events: Vec::new(),
+            deployments: Vec::new(),
+            revisions: Vec::new(),
+            rollouts: Vec::new(),
+            completed: None,
+            tasks: Vec::new(),
+            outcomes: VecDeque::new(),
+            way_back: WayBack::Succeeds,
+            drains: 0,
+            out_of_reach: false,
+            before_update: None,
+        };
+        if controller == Controller::Ecs {
+            service.deploy(&mut self.home);
+        }
+        let answer = json!({ "service": service.described(self.names_late) });
+        self.services.push(service);
+        Ok(answer)
+    }
+
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateService.html>
+    pub(super) fn update_service(&mut self, input: &Input<'_>) -> Answer {
+        const KNOWN: [&str; 6] = [
+            "cluster",
+            "service",
+            "taskDefinition",
+            "desiredCount",
+            "forceNewDeployment",
+            "deploymentConfiguration",
+        ];
+        input.knows(&[&KNOWN[..], &DEPLOYING, &QUIET].concat())?;
+        let cluster = self.cluster(input)?;
+        let at = self.found(&cluster, input.needed("service")?)?;
+        let (service, home) = (&mut self.services[at], &mut self.home);
+        if service.status != "ACTIVE" {
+            return Err(Refused::new(400, "ServiceNotActiveException", "Service was not ACTIVE."));
+        }
+        takes(service.controller, input)?;
+        let definition = input.text("taskDefinition")?;
+        let definition = definition
+            .map(|name| home.definitions.usable(name).map(|found| found.arn.clone()))
+            .transpose()?;
+        let desired = input.count("desiredCount")?;
+        if service.daemon && desired.is_some() {
+            return Err(Refused::parameter(
+                "The daemon scheduling strategy does not support a desired count for services. Remove the desired count value and try again",
+            ));
+        }
+        let configured = match input.get("deploymentConfiguration") {
+            None => None,
+            Some(_) => Some(configuration(input, service.daemon)?),
+        };
+        // Nothing is changed before everything is checked.
+        service.before_update = Some(service.described(self.names_late));
+        let mut deploys = input.flag("forceNewDeployment")?;
+        // "If a revision is not specified, the latest ACTIVE revision is used."; that the same one starts nothing is
+        // not said in so many words.
+        deploys |= definition.is_some() && definition != service.definition;
+        service.definition = definition.or(service.definition.take());
+        for (member, value) in input.members {
+            if DEPLOYING.contains(&member.as_str()) {
+                deploys |= service.members.get(member) != Some(value);
+                service.members.insert(member.clone(), value.clone());
+            } else if QUIET.contains(&member.as_str()) {
+                service.members.insert(member.clone(), value.clone());
+            }
+        }
+        service.configuration = configured.unwrap_or(service.configuration.take());
+        service.desired = desired.unwrap_or(service.desired);
+        if deploys {
+            service.deploy(home);
+        } else if desired.is_some() {
+            service.scale(home);
+        }
+        Ok(json!({ "service": service.described(self.names_late) }))
+    }
+}
+
+/// What may be updated under a deployment controller.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateService.html>
+fn takes(controller: Controller, input: &Input<'_>) -> Result<(), Refused> {
+    let has = |member: &&str| input.get(member).is_some();
+    let refused = match controller {
+        Controller::Ecs => return Ok(()),
+        Controller::CodeDeploy | Controller::External => {
+            let deploying = DEPLOYING.iter().find(|member| has(member));
+            if has(&"taskDefinition") {
+                "Unable to update task definition"
+            } else if deploying.is_some() {
+                "Unable to update network parameters"
+            } else if has(&"forceNewDeployment") {
+                "Cannot force a new deployment"
+            } else if controller == Controller::External && has(&"deploymentConfiguration") {
+                "Unable to update the deployment configuration"
+            } else {
+                return Ok(());
+            }
+        }
+    };
+    // The words for CODE_DEPLOY are those that its users report; those for EXTERNAL are made like them.
+    let advice = match controller {
+        Controller::External => "Create a new task set instead.",
+        _ => "Use AWS CodeDeploy to trigger a new deployment.",
+    };
+    let kind = controller.as_str();
+    Err(Refused::parameter(format!("{refused} on services with a {kind} deployment controller. {advice}")))
+}
+
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentConfiguration.html>
+fn configuration(input: &Input<'_>, daemon: bool) -> Result<Value, Refused> {
+    const KNOWN: [&str; 10] = [
+        "maximumPercent",
+        "minimumHealthyPercent",
+        "deploymentCircuitBreaker",
+        "alarms",
+        "strategy",
+        "bakeTimeInMinutes",
+        "lifecycleHooks",
+        "linearConfiguration",
+        "canaryConfiguration",
+        "earlySuccessCriteria",
+    ];
+    let mut shown = json!({
+        "deploymentCircuitBreaker": { "enable": false, "rollback": false },
+        // "The default for a REPLICA service is 200 and 100, for a DAEMON service 100 and 0."
+        "maximumPercent": if daemon { 100 } else { 200 },
+        "minimumHealthyPercent": if daemon { 0 } else { 100 },
+        "strategy": "ROLLING",
+        "bakeTimeInMinutes": 0,
+    });
+    let Some(given) = input.object("deploymentConfiguration")? else { return Ok(shown) };
+    knows("deploymentConfiguration", given, &KNOWN)?;
+    for (member, value) in given {
+        shown[member] = value.clone();
+    }
+    let strategies = ["ROLLING", "BLUE_GREEN", "LINEAR", "CANARY"];
+    if !shown["strategy"].as_str().is_some_and(|strategy| strategies.contains(&strategy)) {
+        return Err(Refused::parameter(format!("{} is no strategy.", shown["strategy"])));
+    }
+    // <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/pause-lifecycle-hooks.html>
+    let hooks = shown["lifecycleHooks"].as_array().map_or(&[][..], Vec::as_slice);
+    if hooks.len() > 10 {
+        return Err(Refused::parameter("There can be 10 pause hooks."));
+    }
+    for hook in hooks {
+        if hook["targetType"] != "PAUSE" {
+            return Err(Refused::unknown("the fake knows pause hooks only"));
+        }
+        let stages = hook["lifecycleStages"].as_array().map_or(&[][..], Vec::as_slice);
+        let not = |stage: &&Value| {
+            matches!(stage.as_str(), None | Some("TEST_TRAFFIC_SHIFT" | "PRODUCTION_TRAFFIC_SHIFT"))
+        };
+        if let Some(stage) = stages.iter().find(not) {
+            return Err(Refused::parameter(format!("A pause hook cannot be at {stage}.")));
+        }
+    }
+    Ok(shown)
+}

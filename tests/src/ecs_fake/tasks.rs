@@ -1,0 +1,384 @@
+//! Tasks: what they run, how they are, why they stopped.
+//! <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Task.html>
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use super::home::Home;
+use super::services::State;
+use super::task_definitions::Definition;
+use super::world::World;
+use crate::fake::clock::epoch;
+use crate::fake::input::{Answer, Input, Refused};
+use crate::fake::pages::{Page, page};
+
+/// "Stopped tasks only appear in the returned results for at least one hour."
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html>
+const REMEMBERED: SignedDuration = SignedDuration::from_hours(1);
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html>
+const PER_DESCRIBE: usize = 100;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Health {
+    Healthy,
+    Unhealthy,
+    /// No container has a health check, or none has answered yet.
+    Unknown,
+}
+
+impl Health {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Healthy => "HEALTHY",
+            Self::Unhealthy => "UNHEALTHY",
+            Self::Unknown => "UNKNOWN",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Last {
+    Pending,
+    Running,
+    Stopped,
+}
+
+impl Last {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "PENDING",
+            Self::Running => "RUNNING",
+            Self::Stopped => "STOPPED",
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct TaskContainer {
+    arn: String,
+    pub(super) name: String,
+    pub(super) image: String,
+    /// As the test says; none: as its image says.
+    pub(super) reports: Option<Option<String>>,
+    essential: bool,
+    checked: bool,
+    health: Health,
+    /// It has ended while the task went on.
+    ended: bool,
+    exit_code: Option<i64>,
+    reason: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Task {
+    pub(super) arn: String,
+    definition: String,
+    family: String,
+    pub(super) deployment: String,
+    service: String,
+    cluster_arn: String,
+    launch_type: String,
+    pub(super) last: Last,
+    /// Whether ECS wants it to run; else to stop.
+    pub(super) wanted: bool,
+    pub(super) containers: Vec<TaskContainer>,
+    interface: Option<(String, String)>,
+    created_at: Timestamp,
+    started_at: Option<Timestamp>,
+    stopping_at: Option<Timestamp>,
+    stopped_at: Option<Timestamp>,
+    stop: Option<(&'static str, String)>,
+    version: u64,
+}
+
+/// Why a task stops. <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html>
+pub(super) enum Stop {
+    /// A container that the task cannot be without has ended.
+    Exited(i64),
+    Unhealthy,
+    /// The service has no use for it any more.
+    Scaled,
+}
+
+impl Task {
+    pub(super) fn new(home: &mut Home, service: &State, definition: &str, deployment: &str) -> Option<Self> {
+        let id = home.clock.hex();
+        let number = service.tasks.len();
+        let arn = home.arn(&format!("task/{}/{id}", service.cluster));
+        let interface = (
+            home.clock.uuid(),
+            format!("10.{}.{}.{}", number / 62_500, number / 250 % 250, number % 250 + 4),
+        );
+        let container_ids: Vec<_> = (0..10).map(|_| home.clock.uuid()).collect();
+        let created_at = home.clock.stamp();
+        let of: &Definition = home.definitions.by_arn(definition)?;
+        let containers = of.containers().iter().zip(container_ids).map(|(container, uuid)| TaskContainer {
+            arn: home.arn(&format!("container/{}/{id}/{uuid}", service.cluster)),
+            name: container["name"].as_str().unwrap_or_default().to_owned(),
+            image: container["image"].as_str().unwrap_or_default().to_owned(),
+            reports: None,
+            essential: container["essential"].as_bool().unwrap_or(true),
+            checked: container["healthCheck"].is_object(),
+            health: Health::Unknown,
+            ended: false,
+            exit_code: None,
+            reason: None,
+        });
+        Some(Self {
+            containers: containers.collect(),
+            arn,
+            definition: definition.to_owned(),
+            family: of.members["family"].as_str().unwrap_or_default().to_owned(),
+            deployment: deployment.to_owned(),
+            service: service.name.clone(),
+            cluster_arn: service.cluster_arn.clone(),
+            launch_type: service.launch_type.clone(),
+            last: Last::Pending,
+            wanted: true,
+            interface: of.is_awsvpc().then_some(interface),
+            created_at,
+            started_at: None,
+            stopping_at: None,
+            stopped_at: None,
+            stop: None,
+            version: 1,
+        })
+    }
+
+    pub(super) fn is_of(&self, deployment: &str) -> bool {
+        self.deployment == deployment
+    }
+
+    /// Whether it is one of those that a deployment counts as there.
+    pub(super) fn lives(&self) -> bool {
+        self.last != Last::Stopped
+    }
+
+    /// What a container without a health check is, is not known.
+    pub(super) fn becomes(&mut self, health: Health) {
+        for container in self.containers.iter_mut().filter(|container| container.checked) {
+            container.health = health;
+        }
+        self.version += 1;
+    }
+
+    pub(super) fn runs(&mut self, at: Timestamp) {
+        self.last = Last::Running;
+        self.started_at = Some(at);
+        self.becomes(Health::Healthy);
+    }
+
+    /// One of its containers ends, and the task goes on.
+    pub(super) fn container_ends(&mut self, name: &str, exit_code: i64, reason: &str) {
+        let container = self.containers.iter_mut().find(|container| container.name == name);
+        let container = container.expect("it has a container of that name");
+        assert!(!container.essential, "the task ends with it");
+        (container.ended, container.exit_code) = (true, Some(exit_code));
+        container.reason = (!reason.is_empty()).then(|| reason.to_owned());
+        self.version += 1;
+    }
+
+    /// ECS has decided: from now on it drains.
+    pub(super) fn is_unwanted(&mut self, at: Timestamp) {
+        self.wanted = false;
+        self.stopping_at.get_or_insert(at);
+        self.version += 1;
+    }
+
+    pub(super) fn stops(&mut self, at: Timestamp, why: &Stop) {
+        self.is_unwanted(at);
+        self.last = Last::Stopped;
+        self.stopped_at = Some(at);
+        let (code, reason, exit) = match why {
+            Stop::Exited(exit) => {
+                ("EssentialContainerExited", "Essential container in task exited".to_owned(), *exit)
+            }
+            Stop::Unhealthy => {
+                let checked = self.containers.iter().any(|container| container.checked);
+                let what = if checked { "container" } else { "ELB" };
+                ("ServiceSchedulerInitiated", format!("Task failed {what} health checks"), 137)
+            }
+            Stop::Scaled => {
+                let id = &self.deployment;
+                let reason = format!("Scaling activity initiated by (deployment {id})");
+                ("ServiceSchedulerInitiated", reason, 143)
+            }
+        };
+        self.stop = Some((code, reason));
+        for container in &mut self.containers {
+            container.exit_code = Some(exit);
+            container.health = Health::Unknown;
+        }
+    }
+
+    /// As `DescribeTasks` shows it, with times as `time` writes them.
+    pub(super) fn described(&self, home: &Home, time: fn(Timestamp) -> Value) -> Value {
+        let containers: Vec<_> =
+            self.containers.iter().map(|container| self.described_container(home, container)).collect();
+        // Of the essential containers, "with the following priority order": UNHEALTHY if one is, UNKNOWN if one is,
+        // else HEALTHY. One without a health check is UNKNOWN.
+        // <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_HealthCheck.html>
+        let essential = self.containers.iter().filter(|one| one.essential).map(|one| one.health);
+        let worst = |one: &Health| match one {
+            Health::Healthy => 0,
+            Health::Unknown => 1,
+            Health::Unhealthy => 2,
+        };
+        let health = essential.max_by_key(worst).unwrap_or(Health::Unknown);
+        let mut task = json!({
+            "taskArn": self.arn,
+            "clusterArn": self.cluster_arn,
+            "taskDefinitionArn": self.definition,
+            "containers": containers,
+            "attachments": self.attachments(),
+            "lastStatus": self.last.as_str(),
+            "desiredStatus": if self.wanted { "RUNNING" } else { "STOPPED" },
+            "healthStatus": health.as_str(),
+            "group": format!("service:{}", self.service),
+            "startedBy": self.deployment,
+            "launchType": self.launch_type,
+            "version": self.version,
+            "createdAt": time(self.created_at),
+            "overrides": { "containerOverrides": [] },
+            "tags": [],
+        });
+        for (member, at) in
+            [("startedAt", self.started_at), ("stoppingAt", self.stopping_at), ("stoppedAt", self.stopped_at)]
+        {
+            if let Some(at) = at {
+                task[member] = time(at);
+            }
+        }
+        if let Some((code, reason)) = &self.stop {
+            task["stopCode"] = json!(code);
+            task["stoppedReason"] = json!(reason);
+        }
+        task
+    }
+
+    fn described_container(&self, home: &Home, container: &TaskContainer) -> Value {
+        let mut shown = json!({
+            "containerArn": container.arn,
+            "taskArn": self.arn,
+            "name": container.name,
+            "image": container.image,
+            "lastStatus": if container.ended { Last::Stopped } else { self.last }.as_str(),
+            "healthStatus": container.health.as_str(),
+            "networkBindings": [],
+        });
+        // What has not been pulled has no digest yet.
+        let digest = match (&container.reports, self.started_at) {
+            (_, None) => None,
+            (Some(told), Some(_)) => told.clone(),
+            (None, Some(_)) => home.digest(&container.image),
+        };
+        if let Some(digest) = digest {
+            shown["imageDigest"] = json!(digest);
+        }
+        if let Some((attachment, address)) = &self.interface {
+            let interface = json!({ "attachmentId": attachment, "privateIpv4Address": address });
+            shown["networkInterfaces"] = json!([interface]);
+        }
+        if let Some(code) = container.exit_code {
+            shown["exitCode"] = json!(code);
+        }
+        if let Some(reason) = &container.reason {
+            shown["reason"] = json!(reason);
+        }
+        shown
+    }
+
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Attachment.html>
+    fn attachments(&self) -> Value {
+        let Some((id, address)) = &self.interface else { return json!([]) };
+        let detail = |name: &str, value: &str| json!({ "name": name, "value": value });
+        let status = if self.last == Last::Stopped { "DELETED" } else { "ATTACHED" };
+        json!([{
+            "id": id, "type": "ElasticNetworkInterface", "status": status,
+            "details": [
+                detail("subnetId", "subnet-0a1b2c3d"),
+                detail("networkInterfaceId", &format!("eni-{}", &id[..8])),
+                detail("macAddress", "0a:00:00:00:00:01"),
+                detail("privateDnsName", &format!("ip-{}.ec2.internal", address.replace('.', "-"))),
+                detail("privateIPv4Address", address),
+            ],
+        }])
+    }
+
+    fn is_remembered(&self, now: Timestamp) -> bool {
+        self.stopped_at.is_none_or(|at| now.duration_since(at) < REMEMBERED)
+    }
+}
+
+impl World {
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListTasks.html>
+    pub(super) fn list_tasks(&self, input: &Input<'_>) -> Answer {
+        const KNOWN: [&str; 8] = [
+            "cluster",
+            "serviceName",
+            "desiredStatus",
+            "family",
+            "startedBy",
+            "launchType",
+            "maxResults",
+            "nextToken",
+        ];
+        input.knows(&KNOWN)?;
+        let cluster = self.cluster(input)?;
+        let service = input.text("serviceName")?;
+        let service = service.map(|name| self.found(&cluster, name)).transpose()?;
+        let status = input.one_of("desiredStatus", &["RUNNING", "PENDING", "STOPPED"])?.unwrap_or("RUNNING");
+        let (family, started_by) = (input.text("family")?, input.text("startedBy")?);
+        // "When you specify startedBy as the filter, it must be the only filter that you use."
+        if started_by.is_some()
+            && (service.is_some() || family.is_some() || input.get("desiredStatus").is_some())
+        {
+            return Err(Refused::parameter("startedBy must be the only filter."));
+        }
+        let launch_type = input.text("launchType")?;
+        let of_cluster = self.services.iter().enumerate().filter(|(_, one)| one.cluster == cluster);
+        let of_service = of_cluster.filter(|(at, _)| service.is_none_or(|wanted| wanted == *at));
+        let found = of_service.flat_map(|(_, one)| &one.tasks).filter(|task| {
+            // "Although you can filter results based on a desired status of PENDING, this doesn't return any
+            // results. Amazon ECS never sets the desired status of a task to that value."
+            let of_status = match status {
+                "RUNNING" => task.wanted,
+                "STOPPED" => !task.wanted,
+                _ => false,
+            };
+            of_status
+                && task.is_remembered(self.home.clock.now())
+                && family.is_none_or(|family| task.family == family)
+                && started_by.is_none_or(|id| task.deployment == id)
+                && launch_type.is_none_or(|kind| task.launch_type == kind)
+        });
+        let arns = found.map(|task| json!(task.arn)).collect();
+        page(input, "taskArns", arns, &Page { default: 100, greatest: 100 })
+    }
+
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html>
+    pub(super) fn describe_tasks(&self, input: &Input<'_>) -> Answer {
+        input.knows(&["cluster", "tasks"])?;
+        let cluster = self.cluster(input)?;
+        let asked = input.texts("tasks")?;
+        if asked.is_empty() || asked.len() > PER_DESCRIBE {
+            return Err(Refused::parameter("Tasks must be 1 to 100."));
+        }
+        let (mut tasks, mut failures) = (Vec::new(), Vec::new());
+        let of_cluster = || self.services.iter().filter(|one| one.cluster == cluster);
+        for name in asked {
+            let arn = if name.starts_with("arn:") {
+                name.to_owned()
+            } else {
+                self.home.arn(&format!("task/{cluster}/{name}"))
+            };
+            let mut all = of_cluster().flat_map(|one| &one.tasks);
+            match all.find(|task| task.arn == arn && task.is_remembered(self.home.clock.now())) {
+                Some(task) => tasks.push(task.described(&self.home, epoch)),
+                // <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/api_failures_messages.html>
+                None => failures.push(json!({ "arn": arn, "reason": "MISSING" })),
+            }
+        }
+        Ok(json!({ "tasks": tasks, "failures": failures }))
+    }
+}

@@ -1,0 +1,96 @@
+//! The fake against its own rules, over the wire.
+
+mod deployments;
+mod events;
+mod service_deployments;
+mod services;
+mod task_definitions;
+mod tasks;
+mod wire;
+
+use serde_json::{Value, json};
+use xtask::aws::{Aws, AwsError};
+
+use super::{Ecs, EcsFake, Service};
+
+const IMAGE: &str = "000000000000.dkr.ecr.us-east-1.amazonaws.com/web";
+
+/// An image of the repository, by a digest of one digit.
+fn image(digit: u8) -> String {
+    format!("{IMAGE}@{}", digest(digit))
+}
+
+fn digest(digit: u8) -> String {
+    format!("sha256:{}", digit.to_string().repeat(64))
+}
+
+fn client(ecs: &EcsFake) -> Aws {
+    Aws::new(&ecs.url(), "us-east-1", "AKIAEXAMPLE", "secret")
+}
+
+#[track_caller]
+fn ask(ecs: &EcsFake, operation: &str, body: &Value) -> Value {
+    client(ecs).ecs(operation, body).expect("the fake answers")
+}
+
+/// What it is refused with: status, type, message.
+#[track_caller]
+fn refused(ecs: &EcsFake, operation: &str, body: &Value) -> (u16, String, String) {
+    match client(ecs).ecs(operation, body) {
+        Err(AwsError::Refused { status, code, message, .. }) => (status, code, message),
+        other => panic!("it is not refused: {other:?}"),
+    }
+}
+
+/// Somebody who polls the service, once.
+#[track_caller]
+fn poll(ecs: &EcsFake, service: &str) -> Value {
+    let (cluster, name) = service.split_once('/').expect("cluster/service");
+    let answer = ask(ecs, "DescribeServices", &json!({ "cluster": cluster, "services": [name] }));
+    assert_eq!(answer["failures"], json!([]));
+    answer["services"][0].clone()
+}
+
+/// A revision of `web` at another digest.
+fn revision(ecs: &Ecs, digit: u8) -> String {
+    ecs.registers(&json!({
+        "family": "web",
+        "networkMode": "awsvpc",
+        "containerDefinitions": [{ "name": "web", "image": image(digit) }],
+    }))
+}
+
+/// An update of `prod/web` to the digest; the service in the answer.
+#[track_caller]
+fn update(ecs: &EcsFake, digit: u8) -> Value {
+    let request = json!({ "cluster": "prod", "service": "web", "taskDefinition": revision(ecs, digit) });
+    ask(ecs, "UpdateService", &request)["service"].clone()
+}
+
+/// The newest service deployment's status.
+fn status(service: &Service<'_>) -> String {
+    service.service_deployments()[0]["status"].as_str().expect("a status").to_owned()
+}
+
+/// Steps until the newest service deployment stays as it is.
+fn settle(service: &Service<'_>) -> String {
+    for _ in 0..30 {
+        service.advance();
+    }
+    status(service)
+}
+
+/// Each deployment's status, rollout state, and the digit of its image.
+fn deployments(ecs: &EcsFake, service: &Service<'_>) -> Vec<String> {
+    let described = service.described();
+    let all = described["deployments"].as_array().cloned().unwrap_or_default();
+    let each = all.iter().map(|one| {
+        let word = |member: &str| one[member].as_str().unwrap_or_default().to_owned();
+        let definition =
+            ask(ecs, "DescribeTaskDefinition", &json!({ "taskDefinition": one["taskDefinition"] }));
+        let image = definition["taskDefinition"]["containerDefinitions"][0]["image"].to_string();
+        let digit = image.chars().rev().nth(1).expect("an image has a digest");
+        format!("{} {} {digit}", word("status"), word("rolloutState"))
+    });
+    each.collect()
+}

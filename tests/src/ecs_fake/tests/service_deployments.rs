@@ -1,0 +1,287 @@
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+
+use super::super::{EcsFake, Outcome, Service, Stage, Strategy};
+use super::{ask, deployments, digest, image, poll, refused, settle, status, update};
+
+fn newest(service: &Service<'_>) -> String {
+    service.service_deployments()[0]["serviceDeploymentArn"].as_str().unwrap().to_owned()
+}
+
+fn awaiting(service: &Service<'_>) -> Vec<String> {
+    let all =
+        service.service_deployments()[0]["lifecycleHookDetails"].as_array().cloned().unwrap_or_default();
+    let awaiting = all.iter().filter(|hook| hook["status"] == "AWAITING_ACTION");
+    awaiting.map(|hook| hook["hookId"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn they_are_listed_newest_first_in_pages_of_twenty() {
+    let ecs = EcsFake::start();
+    let web = ecs.service("prod/web").runs(&image(1)).create();
+    for digit in 0..24 {
+        web.deploys_meanwhile(&image(digit % 10));
+    }
+    let first = ask(&ecs, "ListServiceDeployments", &json!({ "cluster": "prod", "service": "web" }));
+    let listed = first["serviceDeployments"].as_array().unwrap();
+    assert_eq!((listed.len(), &listed[0]["serviceDeploymentArn"]), (20, &json!(newest(&web))));
+    assert_eq!(listed[0]["status"], "PENDING");
+    let rest = json!({ "cluster": "prod", "service": "web", "nextToken": first["nextToken"] });
+    let rest = ask(&ecs, "ListServiceDeployments", &rest);
+    assert_eq!(rest["serviceDeployments"].as_array().unwrap().len(), 5);
+    let all = json!({ "cluster": "prod", "service": "web", "maxResults": 100 });
+    let all = ask(&ecs, "ListServiceDeployments", &all);
+    assert_eq!(all["serviceDeployments"].as_array().unwrap().len(), 25);
+    let more = json!({ "cluster": "prod", "service": "web", "maxResults": 101 });
+    assert_eq!(refused(&ecs, "ListServiceDeployments", &more).1, "InvalidParameterException");
+}
+
+#[test]
+fn they_are_filtered_by_status_and_time() {
+    let ecs = EcsFake::start();
+    let web = ecs.service("prod/web").runs(&image(1)).create();
+    ecs.time_passes(SignedDuration::from_hours(1));
+    update(&ecs, 2);
+    let list = |filter: Value| {
+        let mut request = filter;
+        (request["cluster"], request["service"]) = (json!("prod"), json!("web"));
+        let answer = ask(&ecs, "ListServiceDeployments", &request);
+        let all = answer["serviceDeployments"].as_array().cloned().unwrap_or_default();
+        all.iter().map(|one| one["status"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(list(json!({ "status": ["PENDING", "IN_PROGRESS"] })), ["PENDING"]);
+    assert_eq!(list(json!({ "status": ["SUCCESSFUL"] })), ["SUCCESSFUL"]);
+    let created = &web.service_deployments()[0]["createdAt"];
+    assert_eq!(list(json!({ "createdAt": { "before": created } })), ["SUCCESSFUL"]);
+    let earlier = created.as_f64().unwrap() - 1.0;
+    assert_eq!(list(json!({ "createdAt": { "after": earlier } })), ["PENDING"]);
+    let wrong = json!({ "cluster": "prod", "service": "web", "status": ["DONE"] });
+    assert_eq!(refused(&ecs, "ListServiceDeployments", &wrong).1, "InvalidParameterException");
+    let other = json!({ "cluster": "prod", "service": "other" });
+    assert_eq!(refused(&ecs, "ListServiceDeployments", &other).1, "ServiceNotFoundException");
+}
+
+#[test]
+fn twenty_are_described_at_once_and_what_is_missing_is_a_failure() {
+    let ecs = EcsFake::start();
+    let web = ecs.service("prod/web").runs(&image(1)).create();
+    for (operation, member, one) in [
+        ("DescribeServiceDeployments", "serviceDeploymentArns", newest(&web)),
+        (
+            "DescribeServiceRevisions",
+            "serviceRevisionArns",
+            web.described()["currentServiceRevisions"][0]["arn"].as_str().unwrap().to_owned(),
+        ),
+    ] {
+        let answer = ask(&ecs, operation, &json!({ member: [one, "arn:none"] }));
+        assert_eq!(answer["failures"], json!([{ "arn": "arn:none", "reason": "MISSING" }]));
+        for count in [0, 21] {
+            let many = json!({ member: vec![one.clone(); count] });
+            assert_eq!(refused(&ecs, operation, &many).1, "InvalidParameterException");
+        }
+    }
+}
+
+#[test]
+fn one_is_described_with_where_it_comes_from_and_goes_to() {
+    let ecs = EcsFake::start();
+    let web = ecs.service("prod/web").runs(&image(1)).desired(2).create();
+    let before = web.service_deployments()[0]["targetServiceRevision"]["arn"].clone();
+    update(&ecs, 2);
+    poll(&ecs, "prod/web");
+    let asked = json!({ "serviceDeploymentArns": [newest(&web)] });
+    let answer = ask(&ecs, "DescribeServiceDeployments", &asked);
+    let one = &answer["serviceDeployments"][0];
+    assert_eq!((&one["status"], &one["lifecycleStage"]), (&json!("IN_PROGRESS"), &json!("SCALE_UP")));
+    assert_eq!(one["sourceServiceRevisions"][0]["arn"], before);
+    assert_eq!(one["sourceServiceRevisions"][0]["runningTaskCount"], 2);
+    let target = &one["targetServiceRevision"];
+    assert_eq!((&target["requestedTaskCount"], &target["pendingTaskCount"]), (&json!(2), &json!(2)));
+    assert!(newest(&web).starts_with("arn:aws:ecs:us-east-1:000000000000:service-deployment/prod/web/"));
+}
+
+#[test]
+fn a_revision_has_digests_once_a_task_has_run() {
+    let ecs = EcsFake::start();
+    let web = ecs.service("prod/web").runs(&image(1)).container("sidecar", "sidecar:1").create();
+    update(&ecs, 2);
+    let images = || {
+        let arn = web.service_deployments()[0]["targetServiceRevision"]["arn"].clone();
+        let answer = ask(&ecs, "DescribeServiceRevisions", &json!({ "serviceRevisionArns": [arn] }));
+        answer["serviceRevisions"][0].clone()
+    };
+    assert_eq!(images()["containerImages"][0]["imageDigest"], Value::Null);
+    settle(&web);
+    let revision = images();
+    assert_eq!(revision["containerImages"][0]["imageDigest"], digest(2));
+    assert_eq!(revision["taskDefinition"], web.described()["taskDefinition"]);
+}
+
+#[test]
+fn one_in_progress_is_stopped_by_rolling_it_back() {
+    for steps in [0, 1] {
+        let ecs = EcsFake::start();
+        let web = ecs.service("prod/web").runs(&image(1)).create();
+        web.will(Outcome::Stalls);
+        update(&ecs, 2);
+        for _ in 0..steps {
+            web.advance();
+        }
+        let stop = json!({ "serviceDeploymentArn": newest(&web), "stopType": "ROLLBACK" });
+        assert_eq!(ask(&ecs, "StopServiceDeployment", &stop)["serviceDeploymentArn"], newest(&web));
+        let mut seen = vec![status(&web)];
+        for _ in 0..2 {
+            ask(&ecs, "StopServiceDeployment", &stop); // it goes on rolling back
+            web.advance();
+            seen.push(status(&web));
+        }
+        assert_eq!(seen, ["ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS", "ROLLBACK_SUCCESSFUL"]);
+        assert_eq!(deployments(&ecs, &web), ["PRIMARY COMPLETED 1"]);
+        let (status, kind, _) = refused(&ecs, "StopServiceDeployment", &stop);
+        assert_eq!((status, &*kind), (400, "ConflictException"));
+    }
+}
+
+#[test]
+fn a_stop_is_refused_that_is_no_rollback_or_of_nothing() {
+    let ecs = EcsFake::start();
+    let web = ecs.service("prod/web").runs(&image(1)).create();
+    update(&ecs, 2);
+    let abort = json!({ "serviceDeploymentArn": newest(&web), "stopType": "ABORT" });
+    assert_eq!(refused(&ecs, "StopServiceDeployment", &abort).1, "InvalidParameterException");
+    let none = json!({ "serviceDeploymentArn": "arn:none" });
+    assert_eq!(refused(&ecs, "StopServiceDeployment", &none).1, "ServiceDeploymentNotFoundException");
+    let hook = json!({ "serviceDeploymentArn": "arn:none", "hookId": "h" });
+    assert_eq!(refused(&ecs, "ContinueServiceDeployment", &hook).1, "ServiceDeploymentNotFoundException");
+}
+
+#[test]
+fn a_paused_one_waits_until_somebody_continues_it() {
+    let ecs = EcsFake::start();
+    let web = ecs.service("prod/web").runs(&image(1)).create();
+    web.will(Outcome::PausesAt(Stage::PostScaleUp));
+    update(&ecs, 2);
+    assert_eq!(settle(&web), "IN_PROGRESS");
+    let one = web.service_deployments()[0].clone();
+    assert_eq!(one["lifecycleStage"], "POST_SCALE_UP");
+    let hook = &one["lifecycleHookDetails"][0];
+    assert_eq!((&hook["targetType"], &hook["timeoutAction"]), (&json!("PAUSE"), &json!("ROLLBACK")));
+    let id = awaiting(&web).remove(0);
+    assert!(id.starts_with("ecs-pause-"));
+    let go_on = json!({ "serviceDeploymentArn": newest(&web), "hookId": id });
+    ask(&ecs, "ContinueServiceDeployment", &go_on);
+    assert_eq!(refused(&ecs, "ContinueServiceDeployment", &go_on).1, "InvalidParameterException");
+    assert_eq!(settle(&web), "SUCCESSFUL");
+    assert_eq!(web.service_deployments()[0]["lifecycleHookDetails"][0]["status"], "SUCCEEDED");
+}
+
+#[test]
+fn a_paused_one_can_be_rolled_back() {
+    let ecs = EcsFake::start();
+    let web = ecs
+        .service("prod/web")
+        .runs(&image(1))
+        .strategy(Strategy::BlueGreen)
+        .pauses_at(Stage::PostTestTrafficShift, 60, true)
+        .create();
+    update(&ecs, 2);
+    settle(&web);
+    let back = json!({
+        "serviceDeploymentArn": newest(&web), "hookId": awaiting(&web)[0], "action": "ROLLBACK",
+    });
+    ask(&ecs, "ContinueServiceDeployment", &back);
+    assert_eq!(settle(&web), "ROLLBACK_SUCCESSFUL");
+    let one = &web.service_deployments()[0];
+    let why = "Service deployment rolled back because POST_TEST_TRAFFIC_SHIFT lifecycle hook(s) failed.";
+    assert_eq!(one["statusReason"], why);
+    assert_eq!(one["lifecycleHookDetails"][0]["status"], "FAILED");
+    assert_eq!(web.images(), [image(1)]);
+}
+
+#[test]
+fn nobody_continued_it_in_time() {
+    for (continues, end) in [(true, "SUCCESSFUL"), (false, "ROLLBACK_SUCCESSFUL")] {
+        let ecs = EcsFake::start();
+        let hooked = ecs.service("prod/web").runs(&image(1)).pauses_at(Stage::PreScaleUp, 10, continues);
+        let web = hooked.create();
+        update(&ecs, 2);
+        assert_eq!(settle(&web), "IN_PROGRESS");
+        ecs.time_passes(SignedDuration::from_mins(11));
+        assert_eq!(settle(&web), end);
+        assert_eq!(web.service_deployments()[0]["lifecycleHookDetails"][0]["status"], "TIMED_OUT");
+    }
+}
+
+#[test]
+fn a_pause_hook_cannot_be_where_traffic_shifts() {
+    let ecs = EcsFake::start();
+    ecs.service("prod/web").runs(&image(1)).create();
+    for stage in ["TEST_TRAFFIC_SHIFT", "PRODUCTION_TRAFFIC_SHIFT"] {
+        let hook = json!({ "targetType": "PAUSE", "lifecycleStages": [stage] });
+        let update = json!({
+            "cluster": "prod", "service": "web", "deploymentConfiguration": { "lifecycleHooks": [hook] },
+        });
+        assert_eq!(refused(&ecs, "UpdateService", &update).1, "InvalidParameterException");
+    }
+}
+
+#[test]
+fn a_linear_one_pauses_before_each_step_with_another_id() {
+    let ecs = EcsFake::start();
+    let web = ecs
+        .service("prod/web")
+        .runs(&image(1))
+        .strategy(Strategy::Linear)
+        .pauses_at(Stage::PreProductionTrafficShift, 60, false)
+        .create();
+    update(&ecs, 2);
+    let mut ids = Vec::new();
+    while settle(&web) == "IN_PROGRESS" {
+        let id = awaiting(&web).remove(0);
+        let go_on = json!({ "serviceDeploymentArn": newest(&web), "hookId": id, "action": "CONTINUE" });
+        ask(&ecs, "ContinueServiceDeployment", &go_on);
+        ids.push(id);
+    }
+    ids.dedup();
+    assert_eq!((ids.len(), status(&web)), (2, "SUCCESSFUL".to_owned()));
+}
+
+#[test]
+fn a_blue_green_one_goes_through_its_stages_and_both_run_until_the_end() {
+    let ecs = EcsFake::start();
+    let web = ecs.service("prod/web").runs(&image(1)).strategy(Strategy::BlueGreen).create();
+    update(&ecs, 2);
+    let mut stages = Vec::new();
+    while status(&web) != "SUCCESSFUL" {
+        let one = web.service_deployments().remove(0);
+        if let Some(stage) = one["lifecycleStage"].as_str() {
+            stages.push(stage.to_owned());
+        }
+        web.advance();
+    }
+    let expected = [
+        "PRE_SCALE_UP",
+        "SCALE_UP",
+        "POST_SCALE_UP",
+        "TEST_TRAFFIC_SHIFT",
+        "POST_TEST_TRAFFIC_SHIFT",
+        "PRE_PRODUCTION_TRAFFIC_SHIFT",
+        "PRODUCTION_TRAFFIC_SHIFT",
+        "POST_PRODUCTION_TRAFFIC_SHIFT",
+        "BAKE_TIME",
+        "CLEAN_UP",
+    ];
+    assert_eq!(stages, expected);
+    assert_eq!(deployments(&ecs, &web), ["PRIMARY COMPLETED 2"]);
+}
+
+#[test]
+fn with_two_revisions_running_a_blue_green_one_begins_by_reconciling() {
+    let ecs = EcsFake::start();
+    let web = ecs.service("prod/web").runs(&image(1)).strategy(Strategy::BlueGreen).create();
+    update(&ecs, 2);
+    web.advance();
+    web.deploys_meanwhile(&image(3));
+    web.advance();
+    assert_eq!(web.service_deployments()[0]["lifecycleStage"], "RECONCILE_SERVICE");
+}

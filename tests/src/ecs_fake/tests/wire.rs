@@ -1,0 +1,159 @@
+use std::sync::mpsc::channel;
+
+use jiff::SignedDuration;
+use serde_json::json;
+use xtask::aws::Aws;
+
+use super::super::EcsFake;
+use super::{ask, client, image, refused, revision};
+
+#[test]
+fn a_call_that_it_does_not_know_is_answered_with_its_name() {
+    let ecs = EcsFake::start();
+    let (status, kind, message) = refused(&ecs, "RunTask", &json!({}));
+    assert_eq!((status, &*kind), (501, "NotInTheDouble"));
+    assert!(message.contains("RunTask"), "{message}");
+    assert_eq!(ecs.surprises().len(), 1);
+}
+
+#[test]
+fn a_member_that_it_does_not_know_is_refused_by_its_name() {
+    let ecs = EcsFake::start();
+    ecs.cluster("prod");
+    for (operation, body) in [
+        ("DescribeServices", json!({ "cluster": "prod", "services": ["web"], "include": ["TAGS"] })),
+        ("ListTasks", json!({ "cluster": "prod", "daemonName": "d" })),
+        ("UpdateService", json!({ "cluster": "prod", "service": "web", "monitoring": {} })),
+    ] {
+        assert_eq!(refused(&ecs, operation, &body).0, 501, "{operation}");
+        assert!(ecs.surprises()[0].starts_with(operation), "{operation}");
+    }
+}
+
+#[test]
+#[should_panic(expected = "the fake was asked what it does not know")]
+fn what_it_does_not_know_fails_the_test() {
+    let ecs = EcsFake::start();
+    let _ = client(&ecs).ecs("PutClusterCapacityProviders", &json!({}));
+}
+
+#[test]
+fn a_call_that_is_not_signed_for_ecs_in_its_region_is_refused() {
+    let ecs = EcsFake::start();
+    let elsewhere = Aws::new(&ecs.url(), "eu-west-1", "AKIAEXAMPLE", "secret");
+    let answer = elsewhere.ecs("DescribeServices", &json!({ "services": ["web"] }));
+    assert!(answer.expect_err("it is refused").is("IncompleteSignature"));
+}
+
+#[test]
+fn a_cluster_that_is_not_there_is_not_found() {
+    let ecs = EcsFake::start();
+    let (status, kind, message) = refused(&ecs, "ListTasks", &json!({ "cluster": "prod" }));
+    assert_eq!((status, &*kind, &*message), (400, "ClusterNotFoundException", "Cluster not found."));
+}
+
+#[test]
+fn a_member_of_another_shape_is_a_serialization_error() {
+    let ecs = EcsFake::start();
+    ecs.cluster("default");
+    let (_, kind, _) = refused(&ecs, "DescribeServices", &json!({ "services": "web" }));
+    assert_eq!(kind, "SerializationException");
+}
+
+#[test]
+fn calls_are_noted_with_their_bodies_and_answers() {
+    let ecs = EcsFake::start();
+    ecs.service("prod/web").runs(&image(1)).create();
+    let body = json!({ "cluster": "prod", "services": ["web"] });
+    ask(&ecs, "DescribeServices", &body);
+    refused(&ecs, "DescribeTaskDefinition", &json!({ "taskDefinition": "none" }));
+    let calls = ecs.calls();
+    assert_eq!(calls[0].body, body);
+    let all: Vec<_> = calls.iter().map(|call| (&*call.operation, call.status)).collect();
+    assert_eq!(all, [("DescribeServices", 200), ("DescribeTaskDefinition", 400)]);
+    assert_eq!(ecs.count("DescribeServices"), 1);
+}
+
+#[test]
+fn a_test_can_act_before_and_after_a_change() {
+    let ecs = EcsFake::start();
+    ecs.service("prod/web").runs(&image(1)).create();
+    let (seen, heard) = channel();
+    for (number, after) in [(1, false), (2, true)] {
+        let seen = seen.clone();
+        let act = move |ecs: &super::super::Ecs| {
+            let _ = seen.send((number, after, ecs.service("prod/web").images()));
+        };
+        if after { ecs.after_change(number, act) } else { ecs.before_change(number, act) }
+    }
+    for digit in [2, 3] {
+        super::update(&ecs, digit);
+    }
+    let heard: Vec<_> = heard.try_iter().collect();
+    assert_eq!(heard, [(1, false, vec![image(1)]), (2, true, vec![image(3)])]);
+}
+
+#[test]
+fn a_test_can_have_the_next_call_refused() {
+    let ecs = EcsFake::start();
+    ecs.cluster("prod");
+    ecs.refuses_next("ListTasks", 500, "ServerException");
+    let (status, kind, _) = refused(&ecs, "ListTasks", &json!({ "cluster": "prod" }));
+    assert_eq!((status, &*kind), (500, "ServerException"));
+    ask(&ecs, "ListTasks", &json!({ "cluster": "prod" }));
+}
+
+#[test]
+fn test_can_have_some_calls_refused_for_good() {
+    let ecs = EcsFake::start();
+    ecs.cluster("prod");
+    ecs.keeps_refusing("ListTasks", "worker", (403, "AccessDeniedException", "not authorized"));
+    for _ in 0..2 {
+        let of_worker = json!({ "cluster": "prod", "family": "worker" });
+        let (status, kind, message) = refused(&ecs, "ListTasks", &of_worker);
+        assert_eq!((status, &*kind, &*message), (403, "AccessDeniedException", "not authorized"));
+        ask(&ecs, "ListTasks", &json!({ "cluster": "prod" }));
+    }
+    ecs.takes_all_again();
+    ask(&ecs, "ListTasks", &json!({ "cluster": "prod" }));
+}
+
+#[test]
+fn nothing_is_throttled_that_a_test_has_not_asked_for() {
+    let ecs = EcsFake::start();
+    for _ in 0..200 {
+        revision(&ecs, 1);
+        ask(&ecs, "DescribeTaskDefinition", &json!({ "taskDefinition": "web" }));
+    }
+}
+
+#[test]
+fn task_definitions_are_registered_twenty_at_once_and_then_one_a_second() {
+    let ecs = EcsFake::start();
+    ecs.throttles();
+    let register = json!({ "family": "web", "containerDefinitions": [{ "name": "web", "image": image(1) }] });
+    for _ in 0..19 {
+        ask(&ecs, "RegisterTaskDefinition", &register);
+    }
+    // The two share a bucket.
+    ask(&ecs, "DeregisterTaskDefinition", &json!({ "taskDefinition": "web:1" }));
+    let (status, kind, message) = refused(&ecs, "RegisterTaskDefinition", &register);
+    assert_eq!((status, &*kind, &*message), (400, "ThrottlingException", "Rate exceeded"));
+    ecs.time_passes(SignedDuration::from_secs(1));
+    ask(&ecs, "RegisterTaskDefinition", &register);
+    assert_eq!(refused(&ecs, "RegisterTaskDefinition", &register).1, "ThrottlingException");
+    // Another bucket.
+    ask(&ecs, "DescribeTaskDefinition", &json!({ "taskDefinition": "web:2" }));
+}
+
+#[test]
+fn services_are_updated_fifty_at_once_and_then_five_a_second() {
+    let ecs = EcsFake::start();
+    ecs.service("prod/web").runs(&image(1)).create();
+    ecs.throttles();
+    let update = json!({ "cluster": "prod", "service": "web", "desiredCount": 1 });
+    let accepted = || (0..60).take_while(|_| client(&ecs).ecs("UpdateService", &update).is_ok()).count();
+    assert_eq!(accepted(), 50);
+    ecs.time_passes(SignedDuration::from_secs(2));
+    assert_eq!(accepted(), 10);
+}
