@@ -9,7 +9,7 @@ use std::io::{self, BufRead as _};
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
-use stablepin_tests::ecr_fake::{EcrFake, Mutability, NewImage, PushedAt, Repository};
+use stablepin_tests::ecr_fake::{EcrFake, NewImage, PushedAt, Repository, TagMutability};
 use stablepin_tests::ecs_fake::EcsFake;
 
 /// What is put at a time: 90 images, two indexes of three with what they are of, a referrer, a signature.
@@ -21,7 +21,7 @@ fn main() {
     let wanted = std::env::args().nth(1).and_then(|count| count.parse::<usize>().ok());
     let parts = wanted.expect("how many images there are to be") / PART;
     let (ecr, ecs) = (EcrFake::start(), EcsFake::start());
-    let web = ecr.creates("web", Mutability::Mutable);
+    let web = ecr.creates("web", TagMutability::Mutable);
     let mut shelf = Shelf { now: ecr.now(), web, count: 0, of: Vec::new() };
     (0..parts).for_each(|_| shelf.add_part());
     let Shelf { web, of, .. } = shelf;

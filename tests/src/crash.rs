@@ -46,13 +46,13 @@ pub enum Fault {
 
 /// The fakes that are where the emulator's services would be.
 #[derive(Clone, Copy, Default)]
-pub struct Beside<'a> {
+pub struct FakeEndpoints<'a> {
     pub ecs: Option<&'a EcsFake>,
     pub ecr: Option<&'a EcrFake>,
     pub sources: Option<&'a SourcesFake>,
 }
 
-impl<'a> From<&'a EcsFake> for Beside<'a> {
+impl<'a> From<&'a EcsFake> for FakeEndpoints<'a> {
     fn from(ecs: &'a EcsFake) -> Self {
         Self { ecs: Some(ecs), ..Self::default() }
     }
@@ -89,7 +89,7 @@ pub fn invoke_with(
     event: &Value,
     fault: Option<(usize, Fault)>,
 ) -> Run {
-    run(function, others, Beside::default(), event, fault, TIME)
+    run(function, others, FakeEndpoints::default(), event, fault, TIME)
 }
 
 /// The same, with fakes where the emulator's services would be. What is asked of them is numbered with all the rest.
@@ -97,7 +97,7 @@ pub fn invoke_with(
 /// The deployed functions know nothing of a fake: what they find in their table they carry out in the emulator.
 #[track_caller]
 pub fn invoke_beside<'a>(
-    beside: impl Into<Beside<'a>>,
+    beside: impl Into<FakeEndpoints<'a>>,
     function: &str,
     others: &[(&str, &str)],
     event: &Value,
@@ -110,7 +110,7 @@ pub fn invoke_beside<'a>(
 #[track_caller]
 pub fn invoke_within<'a>(
     time: SignedDuration,
-    beside: impl Into<Beside<'a>>,
+    beside: impl Into<FakeEndpoints<'a>>,
     function: &str,
     others: &[(&str, &str)],
     event: &Value,
@@ -123,7 +123,7 @@ pub fn invoke_within<'a>(
 fn run(
     function: &str,
     others: &[(&str, &str)],
-    beside: Beside<'_>,
+    beside: FakeEndpoints<'_>,
     event: &Value,
     fault: Option<(usize, Fault)>,
     time: SignedDuration,

@@ -54,8 +54,8 @@ mod wire;
 mod world;
 
 pub use by_test::{Ecr, EcrFake, Repository};
-pub use images::{PushedAt, Status};
-pub use mutability::Mutability;
+pub use images::{PushedAt, StorageStatus};
+pub use mutability::TagMutability;
 pub use new_image::NewImage;
 pub use pause::Pause;
-pub use world::Call;
+pub use world::EcrCall;

@@ -40,6 +40,6 @@ mod wire;
 mod world;
 
 pub use by_test::{Ecs, EcsFake, Reported, Service};
-pub use deployments::{Outcome, Stage, WayBack};
-pub use new_service::{Controller, NewService, Strategy};
-pub use world::Call;
+pub use deployments::{DeploymentOutcome, Stage, WayBack};
+pub use new_service::{ControllerKind, NewService, Strategy};
+pub use world::EcsCall;

@@ -16,7 +16,7 @@ use xtask::aws::{Aws, plain_item, xml_text};
 use xtask::image::Spec;
 
 use crate::app::image;
-use crate::crash::{Beside, Fault, Run, decision, invoke_beside, registration};
+use crate::crash::{FakeEndpoints, Fault, Run, decision, invoke_beside, registration};
 use crate::ecr_fake::{EcrFake, Repository};
 use crate::ecs_fake::EcsFake;
 use crate::event::tick_event;
@@ -251,8 +251,8 @@ impl App {
 
     /// Its own fake, and this one.
     #[track_caller]
-    pub(crate) fn beside<'a>(&'a self, ecs: Option<&'a EcsFake>) -> Beside<'a> {
-        Beside { ecs, ecr: Some(self.ecr()), sources: None }
+    pub(crate) fn beside<'a>(&'a self, ecs: Option<&'a EcsFake>) -> FakeEndpoints<'a> {
+        FakeEndpoints { ecs, ecr: Some(self.ecr()), sources: None }
     }
 
     /// Invokes a function's program once, beside the fakes.

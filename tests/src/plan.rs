@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use crate::ecr_fake::Mutability;
+use crate::ecr_fake::TagMutability;
 use crate::{App, unique};
 
 /// Every name in it is the test's own.
@@ -13,7 +13,7 @@ pub struct Plan {
     pub name: String,
     pub repository: String,
     pub cluster: String,
-    pub mutability: Mutability,
+    pub mutability: TagMutability,
     /// Full names, such as `lead-0a1b`.
     pub approvers: Vec<String>,
     pub required: u8,
@@ -36,7 +36,7 @@ impl Plan {
         Self {
             repository: name.clone(),
             cluster: name.clone(),
-            mutability: Mutability::Mutable,
+            mutability: TagMutability::Mutable,
             approvers: vec![format!("lead-{suffix}")],
             required: 1,
             services: Vec::new(),
@@ -52,7 +52,7 @@ impl Plan {
 
     /// How the repository treats a tag that is on another image already.
     #[must_use]
-    pub fn tags_are(mut self, mutability: Mutability) -> Self {
+    pub fn tags_are(mut self, mutability: TagMutability) -> Self {
         self.mutability = mutability;
         self
     }

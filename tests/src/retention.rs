@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::crash::{self, Beside, Fault, invoke_within};
+use crate::crash::{self, FakeEndpoints, Fault, invoke_within};
 use crate::ecr_fake::{Ecr, PushedAt, Repository};
 use crate::ecs_fake::EcsFake;
 use crate::role::configuration;
@@ -90,7 +90,7 @@ impl Retention {
     fn retention(&self, event: &Value, fault: Option<(usize, Fault)>, time: SignedDuration) -> crash::Run {
         let mut others = self.app.others().to_vec();
         others.push(("STABLEPIN_RETENTION_QUEUE", &self.queue));
-        let beside = Beside { sources: Some(&self.sources), ..self.app.beside(Some(&self.ecs)) };
+        let beside = FakeEndpoints { sources: Some(&self.sources), ..self.app.beside(Some(&self.ecs)) };
         invoke_within(time, beside, "retention", &others, event, fault)
     }
 

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::session::{Service, Session};
-use crate::signed_json::{Call, SignedJson, SourceError};
+use crate::signed_json::{JsonCall, SignedJson, SourceError};
 
 /// How many jobs [`Batch::jobs`] takes.
 /// <https://docs.aws.amazon.com/batch/latest/APIReference/API_DescribeJobs.html>
@@ -51,7 +51,7 @@ struct Described {
     job_definition_name: Option<String>,
     revision: Option<u64>,
     status: Option<String>,
-    container_properties: Option<Container>,
+    container_properties: Option<JobContainer>,
     #[serde(flatten)]
     pods: Pods,
     node_properties: Option<Nodes>,
@@ -67,14 +67,14 @@ struct Jobs {
 #[serde(rename_all = "camelCase")]
 struct DescribedJob {
     job_id: Option<String>,
-    container: Option<Container>,
+    container: Option<JobContainer>,
     #[serde(flatten)]
     pods: Pods,
     node_properties: Option<Nodes>,
 }
 
 #[derive(Deserialize)]
-struct Container {
+struct JobContainer {
     image: Option<String>,
 }
 
@@ -100,8 +100,8 @@ struct EksProperties {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Containers {
-    containers: Option<Vec<Container>>,
-    init_containers: Option<Vec<Container>>,
+    containers: Option<Vec<JobContainer>>,
+    init_containers: Option<Vec<JobContainer>>,
 }
 
 #[derive(Deserialize)]
@@ -113,7 +113,7 @@ struct Nodes {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct NodeRange {
-    container: Option<Container>,
+    container: Option<JobContainer>,
     #[serde(flatten)]
     pods: Pods,
 }
@@ -145,8 +145,8 @@ struct JobSummary {
 }
 
 /// Every image that it names: of a container, of the containers of tasks and pods, of a multi-node job's nodes.
-fn images(container: Option<Container>, pods: Pods, nodes: Option<Nodes>) -> BTreeSet<String> {
-    let mut found: Vec<Container> = container.into_iter().collect();
+fn images(container: Option<JobContainer>, pods: Pods, nodes: Option<Nodes>) -> BTreeSet<String> {
+    let mut found: Vec<JobContainer> = container.into_iter().collect();
     of_pods(pods, &mut found);
     for range in nodes.and_then(|nodes| nodes.node_range_properties).into_iter().flatten() {
         found.extend(range.container);
@@ -155,7 +155,7 @@ fn images(container: Option<Container>, pods: Pods, nodes: Option<Nodes>) -> BTr
     found.into_iter().filter_map(|container| container.image).filter(|image| !image.is_empty()).collect()
 }
 
-fn of_pods(pods: Pods, found: &mut Vec<Container>) {
+fn of_pods(pods: Pods, found: &mut Vec<JobContainer>) {
     let tasks = pods.ecs_properties.and_then(|ecs| ecs.task_properties).into_iter().flatten();
     let pod = pods.eks_properties.and_then(|eks| eks.pod_properties);
     for one in tasks.chain(pod) {
@@ -177,7 +177,7 @@ impl Batch {
         const WHAT: &str = "the job definitions of Batch";
         let call = |token: Option<&str>| {
             let body = json!({ "maxResults": 100, "nextToken": token });
-            Call::post(OPERATION, "/v1/describejobdefinitions", &body)
+            JsonCall::post(OPERATION, "/v1/describejobdefinitions", &body)
         };
         let page = |page: JobDefinitions| (page.job_definitions.unwrap_or_default(), page.next_token);
         let lacks = |member| SourceError::Answer { operation: OPERATION, what: WHAT.to_owned(), member };
@@ -198,7 +198,11 @@ impl Batch {
         const OPERATION: &str = "DescribeJobQueues";
         const WHAT: &str = "the job queues of Batch";
         let call = |token: Option<&str>| {
-            Call::post(OPERATION, "/v1/describejobqueues", &json!({ "maxResults": 100, "nextToken": token }))
+            JsonCall::post(
+                OPERATION,
+                "/v1/describejobqueues",
+                &json!({ "maxResults": 100, "nextToken": token }),
+            )
         };
         let page = |page: JobQueues| (page.job_queues.unwrap_or_default(), page.next_token);
         let lacks =
@@ -215,7 +219,7 @@ impl Batch {
         let call = |token: Option<&str>| {
             let body =
                 json!({ "jobQueue": queue, "jobStatus": state, "maxResults": 100, "nextToken": token });
-            Call::post(OPERATION, "/v1/listjobs", &body)
+            JsonCall::post(OPERATION, "/v1/listjobs", &body)
         };
         let page = |page: JobList| (page.job_summary_list.unwrap_or_default(), page.next_token);
         let lacks = || SourceError::Answer { operation: OPERATION, what: what.clone(), member: "jobId" };
@@ -227,7 +231,7 @@ impl Batch {
     pub async fn jobs(&self, ids: &[String]) -> Result<Vec<Job>, SourceError> {
         const OPERATION: &str = "DescribeJobs";
         const WHAT: &str = "the jobs of Batch";
-        let call = Call::post(OPERATION, "/v1/describejobs", &json!({ "jobs": ids }));
+        let call = JsonCall::post(OPERATION, "/v1/describejobs", &json!({ "jobs": ids }));
         let found: Jobs = self.client.call(call, WHAT).await?;
         let lacks = || SourceError::Answer { operation: OPERATION, what: WHAT.to_owned(), member: "jobId" };
         let job = |one: DescribedJob| {

@@ -26,7 +26,9 @@ mod images;
 mod retention;
 
 pub use crate::plain_http::DownloadError;
-pub use retention::{Deleted, Failure, FoundImage, Listed, Oddness, PER_DELETE, StorageClass, Untag};
+pub use retention::{
+    Deleted, FailedImage, FoundImage, ListedImages, Oddness, PER_DELETE, StorageClass, Untag,
+};
 
 /// How many images one BatchGetImage may ask for.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchGetImage.html>

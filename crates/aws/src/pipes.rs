@@ -5,7 +5,7 @@ use stablepin_rules::retention::sources::Mention;
 
 use crate::mentioned::{EcsParameters, Mentioned, service_of};
 use crate::session::{Service, Session};
-use crate::signed_json::{Call, SignedJson, SourceError, unless_deleted};
+use crate::signed_json::{JsonCall, SignedJson, SourceError, unless_deleted};
 
 /// The pipes of the session's account and region.
 #[derive(Debug, Clone)]
@@ -16,13 +16,13 @@ pub struct Pipes {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct List {
-    pipes: Option<Vec<Summary>>,
+    pipes: Option<Vec<PipeSummary>>,
     next_token: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Summary {
+struct PipeSummary {
     name: Option<String>,
     target: Option<String>,
 }
@@ -58,7 +58,7 @@ impl Pipes {
         const OPERATION: &str = "ListPipes";
         const WHAT: &str = "the pipes of EventBridge Pipes";
         let call = |token: Option<&str>| {
-            Call::get(OPERATION, &["v1", "pipes"], &[("Limit", Some("100")), ("NextToken", token)])
+            JsonCall::get(OPERATION, &["v1", "pipes"], &[("Limit", Some("100")), ("NextToken", token)])
         };
         let page = |page: List| (page.pipes.unwrap_or_default(), page.next_token);
         let lacks = |member| SourceError::Answer { operation: OPERATION, what: WHAT.to_owned(), member };
@@ -76,7 +76,7 @@ impl Pipes {
     /// <https://docs.aws.amazon.com/eventbridge/latest/pipes-reference/API_DescribePipe.html>
     pub async fn mentioned(&self, name: &str) -> Result<Vec<Mentioned>, SourceError> {
         let by = format!("the pipe {name}");
-        let call = Call::get("DescribePipe", &["v1", "pipes", name], &[]);
+        let call = JsonCall::get("DescribePipe", &["v1", "pipes", name], &[]);
         let read: Result<Option<Pipe>, _> = self.client.call(call, &by).await;
         let target = unless_deleted(read, "NotFoundException")?.and_then(|pipe| pipe.target_parameters);
         let Some(target) = target else { return Ok(Vec::new()) };

@@ -94,14 +94,14 @@ impl PlainHttp {
             .no_auth()
             .timeout_config(self.timeouts.clone())
             .standard_retry(retries)
-            .retry_classifier(TransientErrorClassifier::<Refused>::new())
+            .retry_classifier(TransientErrorClassifier::<RefusedRequest>::new())
             .retry_classifier(HttpStatusCodeClassifier::default())
             .serializer(|path: String| {
                 let mut request = HttpRequest::new(SdkBody::empty());
                 request.set_uri(path)?;
                 Ok(request)
             })
-            .deserializer_impl::<SdkBody, Refused>(TakeBody)
+            .deserializer_impl::<SdkBody, RefusedRequest>(TakeBody)
             .build();
         operation.invoke(path.to_owned()).await.map_err(FailedCall::new)
     }
@@ -123,9 +123,9 @@ async fn read(body: SdkBody, limit: usize) -> Result<Vec<u8>, DownloadError> {
 /// An answer with another status than success.
 #[derive(Debug, thiserror::Error)]
 #[error("refused")]
-struct Refused(ErrorMetadata);
+struct RefusedRequest(ErrorMetadata);
 
-impl ProvideErrorMetadata for Refused {
+impl ProvideErrorMetadata for RefusedRequest {
     fn meta(&self) -> &ErrorMetadata {
         &self.0
     }
@@ -144,7 +144,7 @@ impl DeserializeResponse for TakeBody {
         Some(if response.status().is_success() {
             Ok(Output::erase(response.take_body()))
         } else {
-            Err(OrchestratorError::operation(Error::erase(Refused(ErrorMetadata::default()))))
+            Err(OrchestratorError::operation(Error::erase(RefusedRequest(ErrorMetadata::default()))))
         })
     }
 }

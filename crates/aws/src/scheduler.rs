@@ -5,7 +5,7 @@ use stablepin_rules::retention::sources::{Mention, mentions};
 
 use crate::mentioned::{EcsParameters, Mentioned, service_of};
 use crate::session::{Service, Session};
-use crate::signed_json::{Call, SignedJson, SourceError, unless_deleted};
+use crate::signed_json::{JsonCall, SignedJson, SourceError, unless_deleted};
 
 /// The schedules of the session's account and region.
 #[derive(Debug, Clone)]
@@ -23,22 +23,22 @@ pub struct ScheduleName {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Schedules {
-    schedules: Option<Vec<Summary>>,
+    schedules: Option<Vec<ScheduleSummary>>,
     next_token: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Summary {
+struct ScheduleSummary {
     group_name: Option<String>,
     name: Option<String>,
-    target: Option<Target>,
+    target: Option<ScheduleTarget>,
 }
 
 /// Of a schedule. In a list it has its ARN alone.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Target {
+struct ScheduleTarget {
     arn: Option<String>,
     input: Option<String>,
     ecs_parameters: Option<EcsParameters>,
@@ -47,7 +47,7 @@ struct Target {
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Schedule {
-    target: Option<Target>,
+    target: Option<ScheduleTarget>,
 }
 
 impl Scheduler {
@@ -63,7 +63,7 @@ impl Scheduler {
         const OPERATION: &str = "ListSchedules";
         const WHAT: &str = "the schedules of EventBridge Scheduler";
         let call = |token: Option<&str>| {
-            Call::get(OPERATION, &["schedules"], &[("MaxResults", Some("100")), ("NextToken", token)])
+            JsonCall::get(OPERATION, &["schedules"], &[("MaxResults", Some("100")), ("NextToken", token)])
         };
         let page = |page: Schedules| (page.schedules.unwrap_or_default(), page.next_token);
         let lacks = |member| SourceError::Answer { operation: OPERATION, what: WHAT.to_owned(), member };
@@ -83,7 +83,7 @@ impl Scheduler {
     pub async fn mentioned(&self, of: &ScheduleName) -> Result<Vec<Mentioned>, SourceError> {
         const OPERATION: &str = "GetSchedule";
         let by = format!("the schedule {}/{}", of.group, of.name);
-        let call = Call::get(OPERATION, &["schedules", &of.name], &[("groupName", Some(&of.group))]);
+        let call = JsonCall::get(OPERATION, &["schedules", &of.name], &[("groupName", Some(&of.group))]);
         let read: Result<Option<Schedule>, _> = self.client.call(call, &by).await;
         let Some(schedule) = unless_deleted(read, "ResourceNotFoundException")? else {
             return Ok(Vec::new());

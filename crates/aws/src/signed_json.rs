@@ -42,7 +42,7 @@ const MOST_PAGES: usize = 1000;
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     #[error("could not read {what} ({operation})")]
-    Call {
+    JsonCall {
         operation: &'static str,
         what: String,
         #[source]
@@ -64,7 +64,7 @@ impl SourceError {
     /// Whether the same call may well succeed a little later.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Call { source, .. } => source.is_retryable(),
+            Self::JsonCall { source, .. } => source.is_retryable(),
             Self::Endless { .. } | Self::Answer { .. } | Self::Input { .. } => false,
         }
     }
@@ -72,7 +72,7 @@ impl SourceError {
     /// The service's name for what was wrong.
     pub(crate) fn code(&self) -> Option<&str> {
         match self {
-            Self::Call { source, .. } => source.code(),
+            Self::JsonCall { source, .. } => source.code(),
             Self::Endless { .. } | Self::Answer { .. } | Self::Input { .. } => None,
         }
     }
@@ -91,7 +91,7 @@ pub(crate) fn unless_deleted<T: Default>(
 
 /// One request.
 #[derive(Debug, Clone)]
-pub(crate) struct Call {
+pub(crate) struct JsonCall {
     operation: &'static str,
     /// With its query.
     path: String,
@@ -108,7 +108,7 @@ enum Sends {
     },
 }
 
-impl Call {
+impl JsonCall {
     /// Makes a `GET`. Names and values of the query are encoded here.
     pub(crate) fn get(operation: &'static str, path: &[&str], query: &[(&str, Option<&str>)]) -> Self {
         let mut all = String::new();
@@ -190,7 +190,7 @@ pub(crate) struct Reached {
 /// A client of one service.
 #[derive(Clone)]
 pub(crate) struct SignedJson {
-    operation: Arc<Operation<Call, Vec<u8>, Refused>>,
+    operation: Arc<Operation<JsonCall, Vec<u8>, Refused>>,
 }
 
 impl fmt::Debug for SignedJson {
@@ -228,16 +228,20 @@ impl SignedJson {
             .retry_classifier(AwsErrorCodeClassifier::<Refused>::new())
             .retry_classifier(HttpStatusCodeClassifier::default())
             .runtime_plugin(auth)
-            .serializer(Call::request)
+            .serializer(JsonCall::request)
             .deserializer(read)
             .build();
         Self { operation: Arc::new(operation) }
     }
 
     /// The answer to one request. `what` is read, in words.
-    pub(crate) async fn call<T: DeserializeOwned>(&self, call: Call, what: &str) -> Result<T, SourceError> {
+    pub(crate) async fn call<T: DeserializeOwned>(
+        &self,
+        call: JsonCall,
+        what: &str,
+    ) -> Result<T, SourceError> {
         let operation = call.operation;
-        let failed = |source| SourceError::Call { operation, what: what.to_owned(), source };
+        let failed = |source| SourceError::JsonCall { operation, what: what.to_owned(), source };
         let bytes = self.operation.invoke(call).await.map_err(|error| failed(FailedCall::new(error)))?;
         serde_json::from_slice(&bytes).map_err(|error| failed(FailedCall::unreadable(error)))
     }
@@ -247,7 +251,7 @@ impl SignedJson {
     pub(crate) async fn list<P: DeserializeOwned, T>(
         &self,
         what: &str,
-        call: impl Fn(Option<&str>) -> Call,
+        call: impl Fn(Option<&str>) -> JsonCall,
         page: impl Fn(P) -> (Vec<T>, Option<String>),
     ) -> Result<Vec<T>, SourceError> {
         let (mut all, mut pages) = (Vec::new(), Pages::at_most(MOST_PAGES));
@@ -318,7 +322,7 @@ mod tests {
     #[test]
     fn query_is_encoded_and_leaves_out_what_is_not_set() {
         let call =
-            Call::get("Get", &["schedules", "a b"], &[("groupName", Some("x/y&z")), ("NextToken", None)]);
+            JsonCall::get("Get", &["schedules", "a b"], &[("groupName", Some("x/y&z")), ("NextToken", None)]);
         assert_eq!(call.path, "/schedules/a%20b?groupName=x%2Fy%26z");
     }
 

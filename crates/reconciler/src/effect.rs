@@ -17,7 +17,7 @@ use std::future::ready;
 
 use futures_util::future::BoxFuture;
 use jiff::SignedDuration;
-use stablepin_rules::application::Environment as Policy;
+use stablepin_rules::application::EnvironmentPolicy;
 use stablepin_rules::effect::{Effect, Observation, Outcome};
 use stablepin_rules::one_line::one_line;
 use stablepin_rules::records::Subject;
@@ -67,7 +67,7 @@ pub(crate) const LINKED: Linked = Linked {
 fn under<'a>(
     clients: &'a Clients,
     subject: &'a Subject,
-    policy: &'a Policy,
+    policy: &'a EnvironmentPolicy,
     effect: &'a Effect,
     known: &'a [Snapshot],
 ) -> BoxFuture<'a, Outcome> {

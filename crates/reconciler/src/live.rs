@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use stablepin_aws::ecr::{Ecr, EcrError, ImageId};
 use stablepin_aws::ecs::{Ecs, EcsError};
-use stablepin_rules::application::{Environment as Policy, ServiceName};
+use stablepin_rules::application::{EnvironmentPolicy, ServiceName};
 use stablepin_rules::image::{ImageDigest, RepositoryName};
 use stablepin_rules::manifest::Manifest;
 
@@ -15,7 +15,7 @@ use crate::snapshot::ServiceLocation;
 pub async fn live(
     ecs: &Ecs,
     service: &ServiceName,
-    policy: &Policy,
+    policy: &EnvironmentPolicy,
 ) -> Result<BTreeMap<Option<ImageDigest>, usize>, EcsError> {
     let mut carried = BTreeMap::new();
     for task in ecs.running(service.cluster(), service.service()).await? {

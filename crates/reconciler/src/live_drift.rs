@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use stablepin_aws::dynamodb::{TableError, uuid_v7};
 use stablepin_aws::ecr::EcrError;
 use stablepin_aws::ecs::{Controller, Ecs, EcsError, ServiceState};
-use stablepin_rules::application::{Environment as Policy, ServiceName};
+use stablepin_rules::application::{EnvironmentPolicy, ServiceName};
 use stablepin_rules::live_drift::Deviation;
 use stablepin_rules::records::{OperationId, Pin, Subject};
 use stablepin_rules::task_definition::described_digest;
@@ -72,7 +72,7 @@ async fn services(
     clients: &Clients,
     ecs: &Ecs,
     subject: &Subject,
-    policy: &Policy,
+    policy: &EnvironmentPolicy,
     pin: &Pin,
     only: Option<&ServiceName>,
 ) -> Result<BTreeMap<ServiceName, Option<Deviation>>, LiveDriftError> {
@@ -101,7 +101,7 @@ async fn services(
 async fn deviation(
     clients: &Clients,
     ecs: &Ecs,
-    policy: &Policy,
+    policy: &EnvironmentPolicy,
     pin: &Pin,
     service: &ServiceName,
     state: Option<&ServiceState>,

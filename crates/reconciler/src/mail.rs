@@ -5,7 +5,7 @@ mod notice;
 mod retention;
 mod vote_confirmation;
 
-use stablepin_rules::application::{Environment as Policy, Step};
+use stablepin_rules::application::{EnvironmentPolicy, Step};
 use stablepin_rules::code::Code;
 use stablepin_rules::facts::{Facts, facts};
 use stablepin_rules::name::ApproverName;
@@ -14,7 +14,7 @@ use stablepin_rules::records::{Promotion, Subject};
 use stablepin_rules::words::time;
 
 pub use health::health;
-pub use notice::{Told, notice};
+pub use notice::{WrittenNotice, notice};
 pub use retention::retention;
 pub(crate) use vote_confirmation::vote_confirmation;
 
@@ -28,7 +28,7 @@ pub struct Mail {
 /// Asks an approver. The link is secret, and so is the code: together they decide in the approver's name.
 pub fn question(
     subject: &Subject,
-    policy: &Policy,
+    policy: &EnvironmentPolicy,
     promotion: &Promotion,
     approver: &ApproverName,
     link: &str,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use stablepin_aws::ecs::{Controller, Ecs, EcsError, RawTaskDefinition, RolloutState, ServiceState};
-use stablepin_rules::application::{Environment as Policy, ServiceName};
+use stablepin_rules::application::{EnvironmentPolicy, ServiceName};
 use stablepin_rules::image::ImageDigest;
 use stablepin_rules::records::Live;
 use stablepin_rules::task_definition::{self, OwnContainers, TaskDefinitionError};
@@ -66,7 +66,7 @@ impl ServiceLocation {
     }
 
     /// The containers here that run an environment's application.
-    pub(crate) fn own<'a>(&'a self, policy: &'a Policy) -> OwnContainers<'a> {
+    pub(crate) fn own<'a>(&'a self, policy: &'a EnvironmentPolicy) -> OwnContainers<'a> {
         let (account, region) = (self.account.as_str(), self.region.as_str());
         OwnContainers { account, region, repository: &policy.repository, named: &policy.containers }
     }
@@ -78,7 +78,11 @@ pub(crate) async fn one(ecs: &Ecs, service: &ServiceName) -> Result<Option<Servi
 }
 
 /// The beginning of a rollout of one service: preflight, without writes.
-pub async fn snapshot(ecs: &Ecs, service: &ServiceName, policy: &Policy) -> Result<Snapshot, SnapshotError> {
+pub async fn snapshot(
+    ecs: &Ecs,
+    service: &ServiceName,
+    policy: &EnvironmentPolicy,
+) -> Result<Snapshot, SnapshotError> {
     let failed = |source| SnapshotError::Ecs { service: service.clone(), source };
     let described = async {
         let state = one(ecs, service).await?;

@@ -2,7 +2,7 @@
 
 use stablepin_aws::dynamodb::{TableError, uuid_v7};
 use stablepin_aws::ecr::{EcrError, ImageId};
-use stablepin_rules::application::Environment as Policy;
+use stablepin_rules::application::EnvironmentPolicy;
 use stablepin_rules::build_tag::{current, numbered};
 use stablepin_rules::image::{ImageDigest, ImageTag};
 use stablepin_rules::mutability::Mutability;
@@ -23,7 +23,7 @@ pub enum TagError {
 }
 
 /// Whether a tag is one that we keep for this environment.
-pub fn is_kept(policy: &Policy, tag: &ImageTag) -> bool {
+pub fn is_kept(policy: &EnvironmentPolicy, tag: &ImageTag) -> bool {
     let number =
         tag.as_str().strip_prefix(policy.stable_tag.as_str()).and_then(|rest| rest.strip_prefix('-'));
     let is_numbered =
@@ -33,7 +33,7 @@ pub fn is_kept(policy: &Policy, tag: &ImageTag) -> bool {
 
 /// What each of our tags should be on: the one that shows the pin, and that of what is live.
 pub fn kept(
-    policy: &Policy,
+    policy: &EnvironmentPolicy,
     environment: &Environment,
     mutability: &Mutability,
 ) -> Vec<(ImageTag, ImageDigest)> {

@@ -49,7 +49,7 @@ pub struct Application {
     /// In the file's order; names, mail addresses and principals differ.
     pub approvers: Vec<Approver>,
     /// In the file's order; at least one, names differ.
-    pub environments: Vec<Environment>,
+    pub environments: Vec<EnvironmentPolicy>,
     pub retention: Retention,
 }
 
@@ -75,7 +75,7 @@ pub struct Approver {
 
 /// A place that runs the application.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Environment {
+pub struct EnvironmentPolicy {
     pub name: EnvironmentName,
     /// Where its images are; by default the application's repository.
     pub repository: RepositoryName,
@@ -99,7 +99,7 @@ pub struct Environment {
     pub validate: Validate,
 }
 
-impl Environment {
+impl EnvironmentPolicy {
     /// An approved build goes to services before it becomes the pin.
     pub fn is_deployed(&self) -> bool {
         self.deploy == Deploy::OnApproval && !self.services.is_empty()
@@ -252,7 +252,7 @@ impl Application {
         problems.or(application).err().unwrap_or_default()
     }
 
-    pub fn environment(&self, name: &EnvironmentName) -> Option<&Environment> {
+    pub fn environment(&self, name: &EnvironmentName) -> Option<&EnvironmentPolicy> {
         self.environments.iter().find(|environment| environment.name == *name)
     }
 

@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
-use crate::application::{Environment as Policy, ServiceName};
+use crate::application::{EnvironmentPolicy, ServiceName};
 use crate::audit::Actor;
 use crate::image::{ImageDigest, ImageTag};
 use crate::name::ApproverName;
 use crate::pin_number::PinNumber;
 use crate::records::{
-    Asked, Build, Direction, Lease, Live, Notice, Operation, Pin, Progress, Promotion, PromotionState,
-    Repair, Rollback, RollbackState, Rollout, SlotKind, Started, Subject, TakenTag, TokenHash, Work,
-    look_again,
+    ApprovalRequest, Build, Direction, Lease, Live, Notice, Operation, Pin, Progress, Promotion,
+    PromotionState, Repair, Rollback, RollbackState, Rollout, SlotKind, Started, Subject, TakenTag,
+    TokenHash, Work, look_again,
 };
 use crate::subscription_status::{SubscriptionStatus, is_unreachable};
 
@@ -63,7 +63,7 @@ pub enum Outcome {
     BuildTagTaken(ImageTag),
     /// The registry refuses the tag, in these words.
     BuildTagRefused(String),
-    Asked {
+    ApprovalRequested {
         approver: ApproverName,
         token: TokenHash,
         /// To which address, in lower case.
@@ -282,7 +282,7 @@ pub(crate) fn is_next(subject: &Subject, promotion: &Promotion) -> bool {
 }
 
 /// The approver has another address today than the one that this link was mailed to.
-pub(crate) fn moved(subject: &Subject, approver: &ApproverName, asked: &Asked) -> bool {
+pub(crate) fn moved(subject: &Subject, approver: &ApproverName, asked: &ApprovalRequest) -> bool {
     let today = subject.configuration.application.approver(approver).map(|one| one.mail.lower());
     asked.mail.is_some() && today.is_some() && asked.mail != today
 }
@@ -322,7 +322,7 @@ fn question(now: Timestamp, subject: &Subject, operation: &Operation, promotion:
 /// So many burnt links are replaced.
 const MOST_LINKS: u8 = 3;
 
-fn ask(now: Timestamp, subject: &Subject, policy: &Policy, promotion: &Promotion) -> Vec<Effect> {
+fn ask(now: Timestamp, subject: &Subject, policy: &EnvironmentPolicy, promotion: &Promotion) -> Vec<Effect> {
     let begun = !promotion.asked.is_empty() || !promotion.votes.is_empty();
     let turn = promotion.ask_at.is_none_or(|at| begun || (at <= now && is_next(subject, promotion)));
     let unasked = |name: &&ApproverName| match promotion.asked.get(*name) {

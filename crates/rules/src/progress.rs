@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::application::Environment as Policy;
+use crate::application::EnvironmentPolicy;
 use crate::one_line::{LONGEST_REASON, one_line};
 use crate::records::{Progress, Promotion, PromotionState, Rollout, SlotKind, Subject, Verdict};
 use crate::transition::{approvals, approved};
@@ -43,7 +43,7 @@ pub fn steps(subject: &Subject) -> Vec<ProgressStep> {
     let Some(promotion) = subject.promotion() else { return Vec::new() };
     let policy = subject.policy();
     let mut steps = vec![approval(subject, promotion)];
-    if policy.is_some_and(Policy::is_deployed) || promotion.rollout.is_some() {
+    if policy.is_some_and(EnvironmentPolicy::is_deployed) || promotion.rollout.is_some() {
         steps.push(deployment(subject, promotion));
         steps.push(verification(promotion));
     }

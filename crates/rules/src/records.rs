@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::application::{Application, Environment as Policy, ServiceName};
+use crate::application::{Application, EnvironmentPolicy, ServiceName};
 use crate::audit::Actor;
 use crate::build_tag::BuildTag;
 use crate::caller::Caller;
@@ -394,7 +394,7 @@ pub struct Vote {
 
 /// An approver was mailed this link. A newer one makes it worthless.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Asked {
+pub struct ApprovalRequest {
     pub token: TokenHash,
     pub at: Timestamp,
     /// Too many wrong codes were tried with it.
@@ -447,7 +447,7 @@ pub struct Promotion {
     /// When approvers are asked, if it is the newest build by then; none: at once.
     #[serde(default)]
     pub ask_at: Option<Timestamp>,
-    pub asked: BTreeMap<ApproverName, Asked>,
+    pub asked: BTreeMap<ApproverName, ApprovalRequest>,
     pub votes: BTreeMap<ApproverName, Vote>,
     /// Approvers who were told that their link was used.
     #[serde(default)]
@@ -706,7 +706,7 @@ pub struct Subject {
 
 impl Subject {
     /// The environment's policy; none when it left the configuration.
-    pub fn policy(&self) -> Option<&Policy> {
+    pub fn policy(&self) -> Option<&EnvironmentPolicy> {
         self.configuration.application.environment(&self.name)
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::application::{Environment as Policy, MailAddress};
+use crate::application::{EnvironmentPolicy, MailAddress};
 use crate::name::ApproverName;
 use crate::records::{Promotion, Subject};
 use crate::transition::is_own;
@@ -121,7 +121,7 @@ pub fn unknown_subscriber(subscription: &Subscription, approvers: &BTreeSet<Stri
 }
 
 /// Whether the approvers whom mails reach are too few for the quorum. Unknown: they are not.
-pub fn is_unreachable(subject: &Subject, policy: &Policy, promotion: &Promotion) -> bool {
+pub fn is_unreachable(subject: &Subject, policy: &EnvironmentPolicy, promotion: &Promotion) -> bool {
     let Some(unreachable) = &promotion.unreachable else { return false };
     let hears = |name: &&ApproverName| {
         (!unreachable.contains_key(*name) || promotion.votes.contains_key(*name))

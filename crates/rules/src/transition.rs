@@ -165,7 +165,9 @@ impl Transition {
                     return self.problem(reason);
                 }
             }
-            Outcome::Asked { approver, token, mail } => promotion::asked(self, approver, token, mail),
+            Outcome::ApprovalRequested { approver, token, mail } => {
+                promotion::asked(self, approver, token, mail)
+            }
             // It keeps nothing else waiting, and says nothing of it.
             Outcome::NotifyFailed(_) => {
                 if let Some(operation) = &mut after.operation {
@@ -445,7 +447,7 @@ impl Transition {
         environment.pin = Some(record.clone());
         environment.tag_taken = None;
         environment.return_to(&record.digest);
-        self.audit(Entry {
+        self.audit(AuditEntry {
             kind: Kind::Pin,
             id: Some(record.by),
             digest: Some(record.digest.clone()),
@@ -464,7 +466,7 @@ impl Transition {
         let (by, reason) = (hold.by, hold.reason.clone());
         self.change.after.environment.hold = Some(hold);
         if !held {
-            self.audit(Entry {
+            self.audit(AuditEntry {
                 kind: Kind::Environment,
                 id: Some(by),
                 digest: None,
@@ -484,7 +486,7 @@ impl Transition {
         }
         *hold = before;
         if hold.is_none() {
-            self.audit(Entry {
+            self.audit(AuditEntry {
                 kind: Kind::Environment,
                 id: Some(of),
                 digest: None,
@@ -499,7 +501,7 @@ impl Transition {
     /// An approval that was given after the hold began.
     fn release(&mut self, actor: &Actor) {
         if let Some(hold) = self.change.after.environment.hold.take() {
-            self.audit(Entry {
+            self.audit(AuditEntry {
                 kind: Kind::Environment,
                 id: Some(hold.by),
                 digest: None,
@@ -540,7 +542,7 @@ impl Transition {
         }
     }
 
-    fn audit(&mut self, entry: Entry) {
+    fn audit(&mut self, entry: AuditEntry) {
         self.change.audit.push(AuditRecord {
             version: AuditRecord::VERSION,
             kind: entry.kind,
@@ -570,7 +572,7 @@ struct NewPin {
     revisions: BTreeMap<ServiceName, String>,
 }
 
-struct Entry {
+struct AuditEntry {
     kind: Kind,
     id: Option<OperationId>,
     digest: Option<ImageDigest>,

@@ -10,7 +10,7 @@ use stablepin_rules::name::ApplicationName;
 use stablepin_rules::one_line::bounded;
 
 use crate::reads::page_of;
-use crate::{Settings, ours};
+use crate::{AllowedResources, ours};
 
 /// `GET /v1/applications`: names, in order.
 pub(crate) async fn list(table: &Table, request: &Request) -> Result<Response, Problem> {
@@ -33,7 +33,11 @@ pub(crate) async fn read(table: &Table, request: &Request) -> Result<Response, P
 
 /// `PUT /v1/applications/{application}` with `application/toml`. All or nothing: the file, what it claims, and the
 /// audit record are one transaction. `?dry_run=true` checks, and shows what would change.
-pub(crate) async fn put(table: &Table, settings: &Settings, request: &Request) -> Result<Response, Problem> {
+pub(crate) async fn put(
+    table: &Table,
+    settings: &AllowedResources,
+    request: &Request,
+) -> Result<Response, Problem> {
     let name = request.parsed("application", ApplicationName::parse)?;
     let principal = request.signed_by()?.to_owned();
     let allowed = Allowed {

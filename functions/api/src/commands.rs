@@ -16,7 +16,7 @@ use crate::ours;
 /// The body may be absent where no reason is needed.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Body {
+struct CommandBody {
     reason: Option<String>,
 }
 
@@ -28,8 +28,8 @@ pub(crate) async fn carry_out(
     let actor = Actor::Principal { arn: request.signed_by()?.to_owned() };
     let application = request.parsed("application", ApplicationName::parse)?;
     let environment = request.parsed("environment", EnvironmentName::parse)?;
-    let body: Body = match request.body.trim() {
-        "" => Body::default(),
+    let body: CommandBody = match request.body.trim() {
+        "" => CommandBody::default(),
         body => serde_json::from_str(body).map_err(|error| {
             let example = r#"{"reason": "no releases until Monday"}"#;
             Problem::bad_request(format!("the body is not an order: {error}. Send JSON such as {example}"))

@@ -16,12 +16,12 @@ use stablepin_http::{Problem, Request, Response, json as answer, see_other};
 use stablepin_reconciler::clock::now;
 use stablepin_reconciler::errors::chain;
 use stablepin_reconciler::{Secret, live, token_hash};
-use stablepin_rules::application::{Environment as Policy, ServiceName};
+use stablepin_rules::application::{EnvironmentPolicy, ServiceName};
 use stablepin_rules::name::{ApplicationName, EnvironmentName};
 use stablepin_rules::records::{ConsoleLink, Operation, OperationId, Subject};
 
-use crate::{Settings, ours};
-use page::{Environment, Found, Live, Shown, Visit};
+use crate::{AllowedResources, ours};
+use page::{Environment, Found, LiveRow, Shown, Visit};
 
 /// How long a link opens the console.
 const OPEN_FOR: SignedDuration = SignedDuration::from_hours(1);
@@ -51,7 +51,11 @@ const MOST_SERVICES: usize = 20;
 const READ_WITHIN: Duration = Duration::from_secs(4);
 
 /// `POST /v1/console`, signed: a link that opens the console for an hour, as often as wanted.
-pub(crate) async fn mint(table: &Table, settings: &Settings, request: &Request) -> Result<Response, Problem> {
+pub(crate) async fn mint(
+    table: &Table,
+    settings: &AllowedResources,
+    request: &Request,
+) -> Result<Response, Problem> {
     let by = request.signed_by()?.to_owned();
     let secret = Secret::mint().map_err(|error| {
         tracing::error!(request.id = request.id, "no random bytes: {error}");
@@ -65,7 +69,12 @@ pub(crate) async fn mint(table: &Table, settings: &Settings, request: &Request) 
 }
 
 /// `GET /console…`: a page in any case. What is unknown, expired or not there at all looks the same.
-pub(crate) async fn open(table: &Table, ecs: &Ecs, settings: &Settings, request: &Request) -> Response {
+pub(crate) async fn open(
+    table: &Table,
+    ecs: &Ecs,
+    settings: &AllowedResources,
+    request: &Request,
+) -> Response {
     match visit(table, ecs, settings, request).await {
         Ok(response) => response,
         Err(error) => {
@@ -78,7 +87,12 @@ pub(crate) async fn open(table: &Table, ecs: &Ecs, settings: &Settings, request:
 
 type Failed = Box<dyn std::error::Error + Send + Sync>;
 
-async fn visit(table: &Table, ecs: &Ecs, settings: &Settings, request: &Request) -> Result<Response, Failed> {
+async fn visit(
+    table: &Table,
+    ecs: &Ecs,
+    settings: &AllowedResources,
+    request: &Request,
+) -> Result<Response, Failed> {
     let (now, fresh) = (now(), request.query("t"));
     let Some(secret) = fresh.or_else(|| request.cookie(COOKIE)) else { return Ok(page::refused(settings)) };
     let link = table.console_link(&token_hash(secret)).await?;
@@ -136,7 +150,7 @@ fn environment(subject: Subject, promotions: &[(EnvironmentName, Operation)]) ->
 async fn application(
     table: &Table,
     ecs: &Ecs,
-    settings: &Settings,
+    settings: &AllowedResources,
     request: &Request,
     visit: Visit,
     name: &ApplicationName,
@@ -177,8 +191,8 @@ async fn look(
         let policy = one.subject.policy().into_iter();
         policy.flat_map(move |policy| policy.services.iter().map(move |service| (at, service, policy)))
     });
-    let services: Vec<(usize, &ServiceName, &Policy)> = services.collect();
-    let read = async |index: usize, service: &ServiceName, policy: &Policy| {
+    let services: Vec<(usize, &ServiceName, &EnvironmentPolicy)> = services.collect();
+    let read = async |index: usize, service: &ServiceName, policy: &EnvironmentPolicy| {
         if index >= MOST_SERVICES {
             return Found::NotRead;
         }
@@ -197,9 +211,9 @@ async fn look(
     let reads =
         services.iter().enumerate().map(|(index, &(_, service, policy))| read(index, service, policy));
     let (pins, found) = tokio::join!(pins, join_all(reads));
-    let mut lives: BTreeMap<usize, Vec<Live>> = BTreeMap::new();
+    let mut lives: BTreeMap<usize, Vec<LiveRow>> = BTreeMap::new();
     for ((at, service, _), found) in services.into_iter().zip(found) {
-        lives.entry(at).or_default().push(Live { service: service.clone(), found });
+        lives.entry(at).or_default().push(LiveRow { service: service.clone(), found });
     }
     for (at, (one, pins)) in environments.iter_mut().zip(pins).enumerate() {
         one.pins = pins?.items;

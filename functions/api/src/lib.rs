@@ -16,7 +16,7 @@ use stablepin_rules::transition::EnvironmentAction;
 
 /// What the stack's parameters let applications name.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct AllowedResources {
     pub partition: String,
     pub region: String,
     /// Where the API is: scheme and host, without a slash at the end. From configuration, never from a request.
@@ -33,7 +33,7 @@ pub struct InvalidSettings {
     reason: String,
 }
 
-impl Settings {
+impl AllowedResources {
     /// From the two parameters, each a list with commas between.
     pub fn new(
         region: String,
@@ -60,7 +60,12 @@ fn patterns(name: &'static str, list: &str) -> Result<Vec<Pattern>, InvalidSetti
 }
 
 /// `ecs` only reads, for the console: what moves services has no door here.
-pub async fn handle(clients: &Clients, ecs: &Ecs, settings: &Settings, request: &Request) -> Response {
+pub async fn handle(
+    clients: &Clients,
+    ecs: &Ecs,
+    settings: &AllowedResources,
+    request: &Request,
+) -> Response {
     if let "GET /console" | "HEAD /console" | "GET /console/{application}" | "HEAD /console/{application}" =
         request.route.as_str()
     {
@@ -73,7 +78,11 @@ pub async fn handle(clients: &Clients, ecs: &Ecs, settings: &Settings, request: 
     answer.unwrap_or_else(|problem| problem.response())
 }
 
-async fn route(clients: &Clients, settings: &Settings, request: &Request) -> Result<Response, Problem> {
+async fn route(
+    clients: &Clients,
+    settings: &AllowedResources,
+    request: &Request,
+) -> Result<Response, Problem> {
     let table = &clients.table;
     match request.route.as_str() {
         "GET /v1/applications" => applications::list(table, request).await,

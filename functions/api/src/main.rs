@@ -1,5 +1,5 @@
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
-use stablepin_api::{Settings, handle};
+use stablepin_api::{AllowedResources, handle};
 use stablepin_aws::ecs::Ecs;
 use stablepin_http::{Event, Request};
 use stablepin_reconciler::start::{self, Capabilities};
@@ -8,7 +8,7 @@ use stablepin_reconciler::start::{self, Capabilities};
 async fn main() -> Result<(), Error> {
     start::logs();
     let (clients, session) = start::clients(Capabilities::default()).await?;
-    let settings = Settings::new(
+    let settings = AllowedResources::new(
         session.region().to_owned(),
         start::required("STABLEPIN_URL")?,
         &start::list("STABLEPIN_REPOSITORY_ARNS")?,

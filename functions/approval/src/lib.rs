@@ -20,7 +20,7 @@ use stablepin_rules::records::{OperationId, Subject, Token, Verdict};
 use stablepin_rules::refusal::Refusal;
 use stablepin_rules::transition::{Decision, Form, Input, may_decide};
 
-use page::{Field, Place, Standing};
+use page::{Field, PageAddress, PageState};
 
 /// Answers every request; an error that is ours shows its id, and Lambda need not try again.
 pub async fn handle(clients: &Clients, topics: &Topics, request: &Request, deadline: Deadline) -> Response {
@@ -53,12 +53,12 @@ pub async fn handle(clients: &Clients, topics: &Topics, request: &Request, deadl
         "GET" if request.route.ends_with("/status") => status(clients, request).await,
         "GET" | "HEAD" => show(clients, request).await,
         "POST" => decide(clients, request, deadline).await,
-        _ => Err(Answer::page(page::no_such_method())),
+        _ => Err(DecisionAnswer::page(page::no_such_method())),
     };
     match answer {
         Ok(response) => response,
-        Err(Answer::Page(response)) => *response,
-        Err(Answer::Ours(error)) => {
+        Err(DecisionAnswer::Page(response)) => *response,
+        Err(DecisionAnswer::Ours(error)) => {
             tracing::error!(request.id = request.id, "the decision page failed: {error}");
             page::ours(&request.id)
         }
@@ -66,18 +66,18 @@ pub async fn handle(clients: &Clients, topics: &Topics, request: &Request, deadl
 }
 
 /// Not the page that was asked for.
-enum Answer {
+enum DecisionAnswer {
     Page(Box<Response>),
     Ours(String),
 }
 
-impl Answer {
+impl DecisionAnswer {
     fn page(response: Response) -> Self {
         Self::Page(Box::new(response))
     }
 }
 
-impl From<ReconcileError> for Answer {
+impl From<ReconcileError> for DecisionAnswer {
     fn from(error: ReconcileError) -> Self {
         match error {
             ReconcileError::Refused(refusal) => Self::page(page::refused(&refusal)),
@@ -91,24 +91,24 @@ impl From<ReconcileError> for Answer {
 }
 
 /// One consistent read, no write.
-async fn show(clients: &Clients, request: &Request) -> Result<Response, Answer> {
+async fn show(clients: &Clients, request: &Request) -> Result<Response, DecisionAnswer> {
     let secret = request.query("t").unwrap_or_default();
     let (subject, token) = open(clients, request, secret).await?;
-    let place = Place { path: request.raw_path(), secret };
+    let place = PageAddress { path: request.raw_path(), secret };
     Ok(match may_decide(now(), &subject, &token.approver, Some(&token)) {
         Ok(()) => page::question(&subject, &token, place, None),
         Err(refusal) => {
-            page::stands(&subject, place, &Standing::refused(&subject, &token.approver, &refusal))
+            page::stands(&subject, place, &PageState::refused(&subject, &token.approver, &refusal))
         }
     })
 }
 
 /// For the page's script: the same read.
-async fn status(clients: &Clients, request: &Request) -> Result<Response, Answer> {
+async fn status(clients: &Clients, request: &Request) -> Result<Response, DecisionAnswer> {
     let (subject, token) = open(clients, request, request.query("t").unwrap_or_default()).await?;
     let standing = match may_decide(now(), &subject, &token.approver, Some(&token)) {
-        Ok(()) => Standing::now(&subject, &token.approver),
-        Err(refusal) => Standing::refused(&subject, &token.approver, &refusal),
+        Ok(()) => PageState::now(&subject, &token.approver),
+        Err(refusal) => PageState::refused(&subject, &token.approver, &refusal),
     };
     Ok(page::status(&subject, &standing))
 }
@@ -116,12 +116,16 @@ async fn status(clients: &Clients, request: &Request) -> Result<Response, Answer
 /// How often a form is looked at again, when others tried the same link at the same moment.
 const MOST_RACES: usize = 4;
 
-async fn decide(clients: &Clients, request: &Request, deadline: Deadline) -> Result<Response, Answer> {
+async fn decide(
+    clients: &Clients,
+    request: &Request,
+    deadline: Deadline,
+) -> Result<Response, DecisionAnswer> {
     let form = request.form();
     let field = |name: &str| form.get(name).map(String::as_str).unwrap_or_default();
-    let place = Place { path: request.raw_path(), secret: field("t") };
+    let place = PageAddress { path: request.raw_path(), secret: field("t") };
     let reason = one_line::reason(field("reason"));
-    let wrong = |status, message: String, field| page::Wrong {
+    let wrong = |status, message: String, field| page::FormProblem {
         status,
         message,
         field,
@@ -131,12 +135,13 @@ async fn decide(clients: &Clients, request: &Request, deadline: Deadline) -> Res
         let (subject, token) = open(clients, request, place.secret).await?;
         let approver = token.approver.clone();
         let refused = |subject: &Subject, refusal: &Refusal| {
-            page::stands(subject, place, &Standing::refused(subject, &approver, refusal))
+            page::stands(subject, place, &PageState::refused(subject, &approver, refusal))
         };
         if let Err(refusal) = may_decide(now(), &subject, &approver, Some(&token)) {
             return Ok(refused(&subject, &refusal));
         }
-        let asks_again = |wrong: page::Wrong<'_>| Ok(page::question(&subject, &token, place, Some(&wrong)));
+        let asks_again =
+            |wrong: page::FormProblem<'_>| Ok(page::question(&subject, &token, place, Some(&wrong)));
         let verdict = match field("decision") {
             "approve" => Verdict::Approve,
             "reject" => Verdict::Reject,
@@ -160,7 +165,7 @@ async fn decide(clients: &Clients, request: &Request, deadline: Deadline) -> Res
         };
         let start = || Source::Subject(Box::new(subject.clone()));
         match reconcile(clients, start(), vec![Input::Decision(decision)], deadline).await {
-            Ok(after) => return Ok(page::stands(&after, place, &Standing::now(&after, &approver))),
+            Ok(after) => return Ok(page::stands(&after, place, &PageState::now(&after, &approver))),
             Err(ReconcileError::Refused(Refusal::WrongCode)) => {
                 // Counted before anybody hears that it was wrong.
                 let observed = vec![Input::WrongCode(token.clone())];
@@ -196,19 +201,23 @@ async fn decide(clients: &Clients, request: &Request, deadline: Deadline) -> Res
             Err(error) => return Err(error.into()),
         }
     }
-    Err(Answer::from(ReconcileError::Contended))
+    Err(DecisionAnswer::from(ReconcileError::Contended))
 }
 
 /// The promotion that the path names, if the link is one of its own. An unknown link and an unknown promotion
 /// look the same.
-async fn open(clients: &Clients, request: &Request, secret: &str) -> Result<(Subject, Token), Answer> {
-    let unknown = || Answer::page(page::refused(&Refusal::UnknownLink));
+async fn open(
+    clients: &Clients,
+    request: &Request,
+    secret: &str,
+) -> Result<(Subject, Token), DecisionAnswer> {
+    let unknown = || DecisionAnswer::page(page::refused(&Refusal::UnknownLink));
     let application = ApplicationName::parse(request.path("application")).map_err(|_| unknown())?;
     let environment = EnvironmentName::parse(request.path("environment")).map_err(|_| unknown())?;
     let promotion = OperationId::parse(request.path("promotion")).ok_or_else(unknown)?;
     let key = Key { application, environment, operation: OperationKey::Promotion(promotion) };
     let found = clients.table.subject(&key, Some(&token_hash(secret))).await;
-    match found.map_err(|error| Answer::Ours(chain(&error)))? {
+    match found.map_err(|error| DecisionAnswer::Ours(chain(&error)))? {
         Some((subject, Some(token)))
             if token.promotion == promotion
                 && token.application == key.application

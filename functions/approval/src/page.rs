@@ -13,7 +13,7 @@ use stablepin_rules::refusal::Refusal;
 use stablepin_rules::transition::approvals;
 use stablepin_rules::words::time;
 
-pub(crate) use standing::Standing;
+pub(crate) use standing::PageState;
 
 const STYLE: &str = include_str!("page/style.css");
 
@@ -22,7 +22,7 @@ const LIVE: &str = include_str!("page/live.js");
 
 /// Where a page was opened: the link without its secret, and the secret.
 #[derive(Clone, Copy)]
-pub(crate) struct Place<'a> {
+pub(crate) struct PageAddress<'a> {
     pub(crate) path: &'a str,
     pub(crate) secret: &'a str,
 }
@@ -33,7 +33,7 @@ fn page(status: u16, title: &str, content: &Markup) -> Response {
 }
 
 /// What was sent and is not enough: the page asks again, and says why.
-pub(crate) struct Wrong<'a> {
+pub(crate) struct FormProblem<'a> {
     pub(crate) status: u16,
     pub(crate) message: String,
     /// The field to correct.
@@ -53,8 +53,8 @@ pub(crate) enum Field {
 pub(crate) fn question(
     subject: &Subject,
     token: &Token,
-    place: Place<'_>,
-    wrong: Option<&Wrong<'_>>,
+    place: PageAddress<'_>,
+    wrong: Option<&FormProblem<'_>>,
 ) -> Response {
     let (Some(promotion), Some(policy), Some(shown)) =
         (subject.promotion(), subject.policy(), facts(subject))
@@ -101,7 +101,7 @@ pub(crate) fn question(
 }
 
 /// What a robot that presses buttons does not type.
-fn extra(step: Step, subject: &Subject, wrong: Option<&Wrong<'_>>) -> Markup {
+fn extra(step: Step, subject: &Subject, wrong: Option<&FormProblem<'_>>) -> Markup {
     let wrong = wrong.is_some_and(|wrong| wrong.field == Field::Extra);
     let invalid = wrong.then_some("true");
     match step {
@@ -121,7 +121,7 @@ fn extra(step: Step, subject: &Subject, wrong: Option<&Wrong<'_>>) -> Markup {
     }
 }
 
-fn reason(wrong: Option<&Wrong<'_>>) -> Markup {
+fn reason(wrong: Option<&FormProblem<'_>>) -> Markup {
     let missing = wrong.is_some_and(|wrong| wrong.field == Field::Reason);
     let invalid = missing.then_some("true");
     html! {
@@ -133,7 +133,7 @@ fn reason(wrong: Option<&Wrong<'_>>) -> Markup {
 }
 
 /// How it stands: after a decision, and for whoever opens a link that has nothing left to decide.
-pub(crate) fn stands(subject: &Subject, place: Place<'_>, standing: &Standing) -> Response {
+pub(crate) fn stands(subject: &Subject, place: PageAddress<'_>, standing: &PageState) -> Response {
     let query = form_urlencoded::Serializer::new(String::new()).append_pair("t", place.secret).finish();
     let status = format!("{}/status?{query}", place.path);
     let again = format!("{}?{query}", place.path);
@@ -161,7 +161,7 @@ pub(crate) fn stands(subject: &Subject, place: Place<'_>, standing: &Standing) -
 }
 
 /// The same for the page's script.
-pub(crate) fn status(subject: &Subject, standing: &Standing) -> Response {
+pub(crate) fn status(subject: &Subject, standing: &PageState) -> Response {
     let body = serde_json::json!({
         "title": standing.title, "text": standing.text, "over": standing.over, "steps": steps(subject),
     });

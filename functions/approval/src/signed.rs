@@ -25,7 +25,7 @@ struct Decided {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Asked {
+struct DecisionBody {
     digest: String,
     reason: Option<String>,
 }
@@ -99,7 +99,8 @@ pub(crate) async fn ask(
     let application = request.parsed("application", ApplicationName::parse)?;
     let environment = request.parsed("environment", EnvironmentName::parse)?;
     let example = r#"{"digest": "sha256:…", "reason": "the hotfix"}"#;
-    let body: Asked = serde_json::from_str(&request.body).map_err(|error| not_understood(&error, example))?;
+    let body: DecisionBody =
+        serde_json::from_str(&request.body).map_err(|error| not_understood(&error, example))?;
     let digest = ImageDigest::parse(&body.digest)
         .map_err(|error| Problem::bad_request(error.to_string()).with("in", "digest"))?;
     let read = async || {

@@ -61,7 +61,7 @@ pub(crate) async fn put(table: &Table, topics: &Topics, request: &Request) -> Re
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Body {
+struct ConfirmationBody {
     token: String,
 }
 
@@ -69,7 +69,7 @@ struct Body {
 pub(crate) async fn confirm(table: &Table, topics: &Topics, request: &Request) -> Result<Response, Problem> {
     let approver = approver(table, request).await?;
     // Not echoed: the body is a secret.
-    let body: Body = serde_json::from_str(&request.body).map_err(|_| {
+    let body: ConfirmationBody = serde_json::from_str(&request.body).map_err(|_| {
         Problem::bad_request(r#"send the token of the mail from SNS: {"token": "2336412f37…"}"#)
     })?;
     let token = token(&body.token);

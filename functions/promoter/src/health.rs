@@ -104,7 +104,7 @@ async fn look(sns: &Sns, subscription: &Subscription, approvers: &BTreeSet<Strin
 pub(crate) async fn approvers(clients: &Clients, application: &Application) -> Result<(), HealthError> {
     let Some(approval_mailer) = &clients.approval_mailer else { return Ok(()) };
     let asked = |name| {
-        let of = |one: &stablepin_rules::application::Environment| {
+        let of = |one: &stablepin_rules::application::EnvironmentPolicy| {
             one.approval.required > 0 && one.approval.approvers.contains(name)
         };
         application.environments.iter().any(of)

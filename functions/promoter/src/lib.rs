@@ -21,7 +21,7 @@ use stablepin_rules::topic_policy::TopicRoles;
 use stablepin_rules::transition::Input;
 
 pub use health::HealthError;
-pub use outbox::{Bus, OutboxError};
+pub use outbox::{EventBus, OutboxError};
 pub use sweep::{Queue, SweepError};
 pub use trigger::{Trigger, Unreadable, is_foreign};
 
@@ -50,7 +50,7 @@ const EACH: SignedDuration = SignedDuration::from_secs(30);
 
 pub async fn handle(
     clients: &Clients,
-    bus: &Bus,
+    bus: &EventBus,
     queue: &Queue,
     roles: &TopicRoles,
     trigger: Trigger,

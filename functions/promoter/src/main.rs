@@ -2,7 +2,7 @@ use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use serde_json::{Value, json};
 use stablepin_aws::eventbridge::EventBridge;
 use stablepin_aws::sqs::Sqs;
-use stablepin_promoter::{Bus, Queue, Trigger, handle, is_foreign};
+use stablepin_promoter::{EventBus, Queue, Trigger, handle, is_foreign};
 use stablepin_reconciler::clock::now;
 use stablepin_reconciler::stack_location::{StackLocation, count_foreign_event};
 use stablepin_reconciler::start::{self, Capabilities};
@@ -13,7 +13,7 @@ async fn main() -> Result<(), Error> {
     start::logs();
     let (clients, session) =
         start::clients(Capabilities { ecs: true, approval_mailer: true, verify: true }).await?;
-    let bus = Bus { door: EventBridge::new(&session), name: start::required("STABLEPIN_BUS")? };
+    let bus = EventBus { door: EventBridge::new(&session), name: start::required("STABLEPIN_BUS")? };
     let queue = Queue { sqs: Sqs::new(&session), url: start::required("STABLEPIN_SWEEP_QUEUE")? };
     let location = StackLocation::from_env()?;
     let publishers = start::required("STABLEPIN_PUBLISHER_ROLE_ARNS")?;

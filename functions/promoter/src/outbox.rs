@@ -7,7 +7,7 @@ use stablepin_rules::audit::AuditRecord;
 
 /// The stack's bus.
 #[derive(Debug, Clone)]
-pub struct Bus {
+pub struct EventBus {
     pub door: EventBridge,
     pub name: String,
 }
@@ -15,7 +15,7 @@ pub struct Bus {
 #[derive(Debug, thiserror::Error)]
 pub enum OutboxError {
     #[error("the bus did not take it")]
-    Bus(#[from] EventBridgeError),
+    EventBus(#[from] EventBridgeError),
     #[error("an audit record is not readable")]
     Unreadable(#[source] serde_json::Error),
 }
@@ -23,7 +23,7 @@ pub enum OutboxError {
 /// As many as one call takes. <https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html>
 const PER_CALL: usize = 10;
 
-impl Bus {
+impl EventBus {
     /// All or an error: then the stream sends the whole batch again, and a subscriber may see a record twice.
     pub async fn publish(&self, records: &[Value]) -> Result<usize, OutboxError> {
         let mut entries = Vec::new();

@@ -12,7 +12,7 @@ use stablepin_reconciler::live_drift::{self, LiveDriftError};
 use stablepin_reconciler::push::{self, NoBuild, Push, PushError};
 use stablepin_reconciler::tag::{self, TagError};
 use stablepin_reconciler::{Clients, Deadline};
-use stablepin_rules::application::{Application, Environment};
+use stablepin_rules::application::{Application, EnvironmentPolicy};
 use stablepin_rules::build_tag::current;
 use stablepin_rules::image::{ImageDigest, ImageTag};
 use stablepin_rules::name::ApplicationName;
@@ -250,7 +250,7 @@ async fn live_drifted(
 }
 
 /// What our moving tags were put on so long ago that nothing can be told of it any more.
-async fn forget(clients: &Clients, subject: &Subject, policy: &Environment) -> Result<(), TableError> {
+async fn forget(clients: &Clients, subject: &Subject, policy: &EnvironmentPolicy) -> Result<(), TableError> {
     let application = subject.application();
     let tags = [policy.stable_tag.clone(), current(&policy.name)];
     for (tag, known) in clients.table.known_tags(application, &policy.repository, &tags).await? {

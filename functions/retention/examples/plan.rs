@@ -14,10 +14,10 @@ use stablepin_rules::name::EnvironmentName;
 use stablepin_rules::pattern::Pattern;
 use stablepin_rules::pin_number::PinNumber;
 use stablepin_rules::retention::inventory::{
-    Image, Images, Inventory, Named, Need, Needer, Pinned, Status, Tag,
+    Image, Images, Inventory, Need, NeededName, Needer, Pinned, StorageState, Tag,
 };
 use stablepin_rules::retention::plan::{Fate, plan};
-use stablepin_rules::retention::policy::{Policy, Removal};
+use stablepin_rules::retention::policy::{Removal, RetentionPolicy};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -26,7 +26,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let images = images(&ecr, &repository).await?;
     let stable = ImageTag::parse("production-stable")?;
     let inventory = needed(repository, images, &stable)?;
-    let policy = Policy {
+    let policy = RetentionPolicy {
         removal: Removal::Delete,
         days: 90,
         backup_days: 30,
@@ -72,9 +72,9 @@ fn read(image: FoundImage, children: &mut HashMap<ImageDigest, Vec<ImageDigest>>
         pushed_at: image.pushed_at,
         activated_at: image.activated_at,
         status: match image.status {
-            ImageStatus::Active => Status::Active,
-            ImageStatus::Archived => Status::Archived(image.archived_at),
-            ImageStatus::Activating => Status::Activating,
+            ImageStatus::Active => StorageState::Active,
+            ImageStatus::Archived => StorageState::Archived(image.archived_at),
+            ImageStatus::Activating => StorageState::Activating,
         },
         size_bytes: image.size_bytes,
         children: children.remove(&image.digest).unwrap_or_default(),
@@ -94,10 +94,11 @@ fn needed(
     let digest = live.ok_or("nothing has the stable tag")?.digest.clone();
     let environment = EnvironmentName::parse("production")?;
     let task = |number: u8| Need {
-        image: Named::Digest(digest.clone()),
+        image: NeededName::Digest(digest.clone()),
         by: Needer::Workload(format!("task {number} of service production/web")),
     };
-    let current = Need { image: Named::Digest(digest.clone()), by: Needer::Current(environment.clone()) };
+    let current =
+        Need { image: NeededName::Digest(digest.clone()), by: Needer::Current(environment.clone()) };
     Ok(Inventory {
         repository,
         images: Images::new(images),

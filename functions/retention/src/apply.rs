@@ -11,10 +11,10 @@ use stablepin_aws::ecr::{FoundImage, ImageId, ImageStatus, Manifest, PER_DELETE,
 use stablepin_reconciler::clock::now;
 use stablepin_rules::image::{ImageDigest, ImageTag};
 use stablepin_rules::retention::plan::{Fate, Plan, Planned};
-use stablepin_rules::retention::run::{Applied, Progress};
+use stablepin_rules::retention::run::{Applied, RunProgress};
 
 use crate::RetentionError;
-use crate::work::{Outcome, Outcomes, Work};
+use crate::work::{ImageOutcome, Outcomes, RepositoryWork};
 
 /// Marks that are written at once.
 const MARKS_AT_ONCE: usize = 16;
@@ -46,7 +46,7 @@ struct Kept<'a> {
 
 /// A plan that is being carried out.
 pub(crate) struct Apply<'a> {
-    work: &'a Work<'a>,
+    work: &'a RepositoryWork<'a>,
     /// What is still to go, wave by wave, as the fresh plan has it.
     waves: BTreeMap<u16, Vec<&'a Planned>>,
     untag: Vec<(&'a ImageDigest, &'a ImageTag)>,
@@ -59,7 +59,7 @@ impl<'a> Apply<'a> {
     /// Of the plan that was kept, what a fresh one lets go too: nothing is added, and what changed stays. `before` is
     /// what this run has done already; `begun`, that there may be more of it than anybody has noted.
     pub(crate) fn new(
-        work: &'a Work<'a>,
+        work: &'a RepositoryWork<'a>,
         saved: &'a Plan,
         fresh: &'a Plan,
         before: Outcomes,
@@ -70,7 +70,7 @@ impl<'a> Apply<'a> {
         let mut apply =
             Self { work, waves: BTreeMap::new(), untag: Vec::new(), planned_at: fresh.at, outcomes: before };
         for one in &saved.images {
-            let skipped = |why: &str| Outcome::Skipped { why: why.to_owned() };
+            let skipped = |why: &str| ImageOutcome::Skipped { why: why.to_owned() };
             let outcome = match (&one.fate, now.get(&one.digest)) {
                 (Fate::Keep, _) => continue,
                 (Fate::Untag { untag }, Some(Planned { fate: Fate::Untag { untag: still }, .. })) => {
@@ -81,7 +81,7 @@ impl<'a> Apply<'a> {
                 // It may be done; or there is a reason that keeps the tag. The next plan tells.
                 (Fate::Untag { .. }, _) => continue,
                 (Fate::Delete { .. } | Fate::Archive { .. }, _) if apply.is_done(&one.digest) => continue,
-                (Fate::Delete { .. }, None) if begun => Outcome::Deleted,
+                (Fate::Delete { .. }, None) if begun => ImageOutcome::Deleted,
                 (Fate::Delete { .. } | Fate::Archive { .. }, None) => skipped("is not there any more"),
                 (Fate::Delete { .. }, Some(still @ Planned { fate: Fate::Delete { wave }, .. }))
                 // What was to be deleted when it was planned is archived first by now: that is less.
@@ -95,7 +95,7 @@ impl<'a> Apply<'a> {
                     continue;
                 }
                 (_, Some(fresh)) if begun && fresh.rule.is_archived() && !one.rule.is_archived() => {
-                    Outcome::Archived
+                    ImageOutcome::Archived
                 }
                 (Fate::Delete { .. } | Fate::Archive { .. }, Some(fresh)) if fresh.tags != one.tags => {
                     skipped("its tags are others now")
@@ -109,7 +109,7 @@ impl<'a> Apply<'a> {
 
     /// What was skipped or refused before is tried again: its reason may be over.
     fn is_done(&self, digest: &ImageDigest) -> bool {
-        matches!(self.outcomes.get(digest), Some(Outcome::Deleted | Outcome::Archived))
+        matches!(self.outcomes.get(digest), Some(ImageOutcome::Deleted | ImageOutcome::Archived))
     }
 
     pub(crate) async fn carry_out(&mut self) -> Result<Cut, RetentionError> {
@@ -120,7 +120,7 @@ impl<'a> Apply<'a> {
                     return Ok(Cut::Short);
                 }
                 self.part(part, &format!("{wave:05}-{number:05}")).await?;
-                self.work.save_progress(&Progress::Applying(self.applied())).await?;
+                self.work.save_progress(&RunProgress::Applying(self.applied())).await?;
             }
         }
         for (digest, tag) in std::mem::take(&mut self.untag) {
@@ -137,12 +137,12 @@ impl<'a> Apply<'a> {
         let mut applied = Applied::default();
         for outcome in self.outcomes.values() {
             match outcome {
-                Outcome::Deleted => applied.deleted += 1,
-                Outcome::Archived => applied.archived += 1,
-                Outcome::Untagged { tags } => applied.untagged += tags.len() as u64,
-                Outcome::Restored => applied.restored += 1,
-                Outcome::Skipped { .. } => applied.skipped += 1,
-                Outcome::Refused { code, .. } => *applied.errors.entry(code.clone()).or_default() += 1,
+                ImageOutcome::Deleted => applied.deleted += 1,
+                ImageOutcome::Archived => applied.archived += 1,
+                ImageOutcome::Untagged { tags } => applied.untagged += tags.len() as u64,
+                ImageOutcome::Restored => applied.restored += 1,
+                ImageOutcome::Skipped { .. } => applied.skipped += 1,
+                ImageOutcome::Refused { code, .. } => *applied.errors.entry(code.clone()).or_default() += 1,
             }
         }
         applied
@@ -206,7 +206,7 @@ impl<'a> Apply<'a> {
             }
             marked.remove(&digest);
             let why = "its manifest could not be read, to be kept".to_owned();
-            self.outcomes.insert(digest.clone(), Outcome::Refused { code, why });
+            self.outcomes.insert(digest.clone(), ImageOutcome::Refused { code, why });
             clients.table.unmark(application, &digest).await?;
         }
 
@@ -243,7 +243,7 @@ impl<'a> Apply<'a> {
                     marked.remove(digest);
                     match fate {
                         Fate::Delete { .. } if after_an_attempt => {
-                            self.outcomes.insert(digest.clone(), Outcome::Deleted);
+                            self.outcomes.insert(digest.clone(), ImageOutcome::Deleted);
                         }
                         _ => self.skips(digest, "is not there any more"),
                     }
@@ -279,7 +279,7 @@ impl<'a> Apply<'a> {
     }
 
     fn skips(&mut self, digest: &ImageDigest, why: &str) {
-        self.outcomes.insert(digest.clone(), Outcome::Skipped { why: why.to_owned() });
+        self.outcomes.insert(digest.clone(), ImageOutcome::Skipped { why: why.to_owned() });
     }
 
     /// Those whose manifests ECR does not give, with its codes.
@@ -339,19 +339,19 @@ impl<'a> Apply<'a> {
         let clients = self.work.clients;
         let application = &self.work.run.application;
         let done = clients.once.delete(self.work.repository, digests).await?;
-        let mut failed: BTreeMap<ImageDigest, Outcome> = BTreeMap::new();
+        let mut failed: BTreeMap<ImageDigest, ImageOutcome> = BTreeMap::new();
         for failure in done.failures {
             let Some(digest) = failure.digest else { continue };
-            failed.insert(digest, Outcome::Refused { code: failure.code, why: failure.reason });
+            failed.insert(digest, ImageOutcome::Refused { code: failure.code, why: failure.reason });
         }
         let mut outcomes = Vec::new();
         for digest in digests {
             let outcome = match failed.remove(digest) {
-                _ if done.digests.contains(digest) => Outcome::Deleted,
+                _ if done.digests.contains(digest) => ImageOutcome::Deleted,
                 // Somebody else was quicker, or an earlier try of ours.
-                Some(Outcome::Refused { code, .. }) if code == "ImageNotFound" => Outcome::Deleted,
+                Some(ImageOutcome::Refused { code, .. }) if code == "ImageNotFound" => ImageOutcome::Deleted,
                 Some(refused) => refused,
-                None => Outcome::Refused {
+                None => ImageOutcome::Refused {
                     code: "Unanswered".to_owned(),
                     why: "ECR said neither that it was deleted nor that it was not".to_owned(),
                 },
@@ -362,7 +362,7 @@ impl<'a> Apply<'a> {
         let builds = &clients.table.known_builds(application, digests).await?;
         let settled = stream::iter(outcomes).map(|(digest, outcome)| async move {
             match outcome {
-                Outcome::Deleted if builds.contains(&digest) => {
+                ImageOutcome::Deleted if builds.contains(&digest) => {
                     clients.table.was_deleted(application, &digest).await?;
                 }
                 _ => clients.table.unmark(application, &digest).await?,
@@ -385,9 +385,9 @@ impl<'a> Apply<'a> {
         let archived = stream::iter(digests).map(|digest| async move {
             let archived = clients.once.set_storage_class(repository, &digest, StorageClass::Archive).await;
             let outcome = match archived {
-                Ok(()) => Outcome::Archived,
+                Ok(()) => ImageOutcome::Archived,
                 Err(error) => match error.of_one_image() {
-                    Some(code) => Outcome::Refused { code: code.to_owned(), why: error.to_string() },
+                    Some(code) => ImageOutcome::Refused { code: code.to_owned(), why: error.to_string() },
                     None => return Ok(Err(error.into())),
                 },
             };
@@ -416,8 +416,9 @@ impl<'a> Apply<'a> {
         if self.work.clients.once.untag(repository, tag, digest).await? != Untag::Untagged {
             return Ok(());
         }
-        let untagged = self.outcomes.entry(digest.clone()).or_insert(Outcome::Untagged { tags: Vec::new() });
-        if let Outcome::Untagged { tags } = untagged {
+        let untagged =
+            self.outcomes.entry(digest.clone()).or_insert(ImageOutcome::Untagged { tags: Vec::new() });
+        if let ImageOutcome::Untagged { tags } = untagged {
             tags.push(tag.clone());
         }
         let is_there = !ecr.describe_some(repository, std::slice::from_ref(digest)).await?.is_empty();

@@ -29,7 +29,7 @@ use stablepin_rules::retention::sources::Source;
 
 pub use sources::Sources;
 
-use self::sources::Started;
+use self::sources::SourcesRead;
 
 /// How many calls are under way at once: well below what ECS lets an account do in a second.
 const AT_ONCE: usize = 8;
@@ -77,12 +77,12 @@ struct Shared {
     /// The newest revisions of every family, each family's newest first.
     newest: Vec<String>,
     waived: BTreeSet<Source>,
-    started: Started,
+    started: SourcesRead,
 }
 
 /// What was being read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
+pub enum ReadStep {
     Clusters,
     Services,
     ServiceDeployments,
@@ -93,7 +93,7 @@ pub enum Step {
     TaskDefinitions,
 }
 
-impl fmt::Display for Step {
+impl fmt::Display for ReadStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Clusters => "its clusters",
@@ -112,7 +112,7 @@ impl fmt::Display for Step {
 pub enum InUseError {
     #[error("it is not known which images ECS uses: {step} could not be read")]
     Ecs {
-        step: Step,
+        step: ReadStep,
         #[source]
         source: EcsError,
     },
@@ -143,7 +143,7 @@ impl InUseError {
     }
 }
 
-fn at(step: Step) -> impl Fn(EcsError) -> InUseError + Copy + Send {
+fn at(step: ReadStep) -> impl Fn(EcsError) -> InUseError + Copy + Send {
     move |source| InUseError::Ecs { step, source }
 }
 
@@ -160,7 +160,7 @@ pub async fn in_use(
     let Account { ecs, lambda, sources, waived } = account;
     let mut used = Vec::new();
     let mut references = References::default();
-    let clusters = ecs.clusters().await.map_err(at(Step::Clusters))?;
+    let clusters = ecs.clusters().await.map_err(at(ReadStep::Clusters))?;
     services(ecs, &clusters, &mut references, &mut used).await?;
     tasks(ecs, &clusters, &mut used).await?;
     daemons(ecs, &clusters, &mut used).await?;
@@ -223,11 +223,11 @@ async fn services(
     used: &mut Vec<Used>,
 ) -> Result<(), InUseError> {
     let listed = side_by_side(clusters.to_vec(), |cluster| async move {
-        let arns = ecs.service_arns(&cluster).await.map_err(at(Step::Services))?;
+        let arns = ecs.service_arns(&cluster).await.map_err(at(ReadStep::Services))?;
         Ok(parts(&cluster, &arns, PER_DESCRIBE_SERVICES))
     });
     let described = side_by_side(listed.await?.concat(), |(cluster, arns)| async move {
-        let services = ecs.services_in_use(&cluster, &arns).await.map_err(at(Step::Services))?;
+        let services = ecs.services_in_use(&cluster, &arns).await.map_err(at(ReadStep::Services))?;
         Ok((cluster, services))
     });
     let mut revisions = BTreeMap::new();
@@ -250,7 +250,7 @@ async fn services(
     });
     revisions.extend(returns_to.await?.concat());
     let read = side_by_side(of_twenty(revisions.keys()), |arns| async move {
-        ecs.service_revisions(&arns).await.map_err(at(Step::ServiceRevisions))
+        ecs.service_revisions(&arns).await.map_err(at(ReadStep::ServiceRevisions))
     });
     for revision in read.await?.concat() {
         let place = revisions.get(&revision.arn).map_or("a service", String::as_str);
@@ -264,7 +264,7 @@ async fn services(
 /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html>
 async fn returns_to(ecs: &Ecs, cluster: &str, service: &str) -> Result<BTreeSet<String>, InUseError> {
     let deployments = ecs.all_service_deployments(cluster, service).await;
-    let deployments = deployments.map_err(at(Step::ServiceDeployments))?;
+    let deployments = deployments.map_err(at(ReadStep::ServiceDeployments))?;
     let went_well = deployments.iter().filter(|one| one.status == ServiceDeploymentStatus::Successful);
     let mut revisions: BTreeSet<String> = went_well
         .max_by_key(|one| one.created_at)
@@ -273,7 +273,7 @@ async fn returns_to(ecs: &Ecs, cluster: &str, service: &str) -> Result<BTreeSet<
         .collect();
     let open = deployments.iter().filter(|one| is_open(one)).map(|one| &one.arn);
     for arns in of_twenty(open) {
-        let more = ecs.revisions_of_deployments(&arns).await.map_err(at(Step::ServiceDeployments))?;
+        let more = ecs.revisions_of_deployments(&arns).await.map_err(at(ReadStep::ServiceDeployments))?;
         revisions.extend(more);
     }
     Ok(revisions)
@@ -298,12 +298,12 @@ fn is_open(deployment: &ListedServiceDeployment) -> bool {
 /// somebody looks at or starts again.
 async fn tasks(ecs: &Ecs, clusters: &[String], used: &mut Vec<Used>) -> Result<(), InUseError> {
     let listed = side_by_side(clusters.to_vec(), |cluster| async move {
-        let mut arns = ecs.task_arns(&cluster, Wanted::Running).await.map_err(at(Step::Tasks))?;
-        arns.extend(ecs.task_arns(&cluster, Wanted::Stopped).await.map_err(at(Step::Tasks))?);
+        let mut arns = ecs.task_arns(&cluster, Wanted::Running).await.map_err(at(ReadStep::Tasks))?;
+        arns.extend(ecs.task_arns(&cluster, Wanted::Stopped).await.map_err(at(ReadStep::Tasks))?);
         Ok(parts(&cluster, &arns, PER_DESCRIBE_TASKS))
     });
     let described = side_by_side(listed.await?.concat(), |(cluster, arns)| async move {
-        let tasks = ecs.tasks_in_use(&cluster, &arns).await.map_err(at(Step::Tasks))?;
+        let tasks = ecs.tasks_in_use(&cluster, &arns).await.map_err(at(ReadStep::Tasks))?;
         Ok((cluster, tasks))
     });
     for (cluster, tasks) in described.await? {
@@ -323,7 +323,7 @@ fn task_in_words(cluster: &str, task: &TaskInUse) -> String {
 }
 
 async fn daemons(ecs: &Ecs, clusters: &[String], used: &mut Vec<Used>) -> Result<(), InUseError> {
-    let failed = at(Step::Daemons);
+    let failed = at(ReadStep::Daemons);
     let listed =
         side_by_side(
             clusters.to_vec(),
@@ -353,7 +353,7 @@ async fn daemons(ecs: &Ecs, clusters: &[String], used: &mut Vec<Used>) -> Result
 }
 
 async fn newest_task_definitions(ecs: &Ecs, newest: usize) -> Result<Vec<String>, InUseError> {
-    let failed = at(Step::NewestTaskDefinitions);
+    let failed = at(ReadStep::NewestTaskDefinitions);
     let families = ecs.task_definition_families().await.map_err(failed)?;
     let listed = side_by_side(families, |family| async move {
         ecs.newest_task_definitions(&family, newest).await.map_err(failed)
@@ -371,7 +371,7 @@ async fn task_definitions(
     let unread: Vec<String> =
         references.0.keys().filter(|arn| !cache.images.contains_key(*arn)).cloned().collect();
     let read = side_by_side(unread, |arn| async move {
-        let images = ecs.task_definition_images(&arn).await.map_err(at(Step::TaskDefinitions))?;
+        let images = ecs.task_definition_images(&arn).await.map_err(at(ReadStep::TaskDefinitions))?;
         Ok((arn, images))
     });
     for (arn, images) in read.await? {
@@ -384,7 +384,7 @@ async fn task_definitions(
                     what: arn,
                     member: "taskDefinition",
                 };
-                return Err(at(Step::TaskDefinitions)(source));
+                return Err(at(ReadStep::TaskDefinitions)(source));
             }
             // Somebody names what is deleted, or is not there yet: nothing can be started by it now.
             None => {}

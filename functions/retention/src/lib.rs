@@ -28,13 +28,13 @@ use stablepin_reconciler::Deadline;
 use stablepin_reconciler::start::{StartError, required};
 
 pub use message::Message;
-pub use trigger::{Trigger, Unreadable};
+pub use trigger::{RetentionTrigger, UnreadableTrigger};
 
 use in_use::{Sources, TaskDefinitions};
 
 /// Everything that this function may do, and with what.
 #[derive(Debug, Clone)]
-pub struct Clients {
+pub struct RetentionClients {
     pub table: Table,
     /// The [patient](Ecr::patient) one, to read.
     pub ecr: Ecr,
@@ -56,7 +56,7 @@ pub struct Clients {
     pub role_arn: String,
 }
 
-impl Clients {
+impl RetentionClients {
     /// From the variables that the template sets.
     pub async fn open() -> Result<Self, StartError> {
         let session = Session::from_env()?;
@@ -119,21 +119,21 @@ impl RetentionError {
 
 /// One event. `cache` is what is kept from one to the next.
 pub async fn handle(
-    clients: &Clients,
+    clients: &RetentionClients,
     cache: &mut TaskDefinitions,
-    trigger: Trigger,
+    trigger: RetentionTrigger,
     deadline: Deadline,
 ) -> Result<Value, RetentionError> {
     match trigger {
-        Trigger::Night(night) => {
+        RetentionTrigger::Night(night) => {
             let begun = runs::nightly(clients, night).await?;
             Ok(json!({ "runs": begun }))
         }
-        Trigger::Work(message) => {
+        RetentionTrigger::Work(message) => {
             let how = work::one(clients, cache, &message, deadline).await?;
             Ok(json!({ "application": message.application, "repository": message.repository, "how": how }))
         }
-        Trigger::Request(request) => {
+        RetentionTrigger::Request(request) => {
             let answer = routes::handle(clients, &request).await;
             Ok(serde_json::to_value(answer).unwrap_or_default())
         }

@@ -2,19 +2,21 @@ use std::sync::Mutex;
 
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use serde_json::Value;
-use stablepin_retention::{Clients, Trigger, Unreadable, handle, in_use::TaskDefinitions};
+use stablepin_retention::{
+    RetentionClients, RetentionTrigger, UnreadableTrigger, handle, in_use::TaskDefinitions,
+};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     stablepin_reconciler::start::logs();
-    let clients = Clients::open().await?;
+    let clients = RetentionClients::open().await?;
     let kept = Mutex::new(TaskDefinitions::default());
     run(service_fn(async |event: LambdaEvent<Value>| {
         let deadline = stablepin_reconciler::start::deadline(event.context.deadline);
-        let trigger = match Trigger::read(event.payload) {
+        let trigger = match RetentionTrigger::read(event.payload) {
             Ok(trigger) => trigger,
-            Err(Unreadable::Request(problem)) => return Ok(serde_json::to_value(problem.response())?),
-            Err(Unreadable::Event(what)) => {
+            Err(UnreadableTrigger::Request(problem)) => return Ok(serde_json::to_value(problem.response())?),
+            Err(UnreadableTrigger::Event(what)) => {
                 return Err(format!(
                     "an event that retention does not know: {what}. The template sends it only what it knows"
                 )

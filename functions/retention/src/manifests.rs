@@ -299,7 +299,7 @@ mod tests {
 
     use stablepin_aws::session::{Session, Settings};
     use stablepin_rules::manifest::OCI_INDEX;
-    use stablepin_tests::ecr_fake::{EcrFake, NewImage, Repository, Status};
+    use stablepin_tests::ecr_fake::{EcrFake, NewImage, Repository, StorageStatus};
 
     use super::*;
 
@@ -311,7 +311,7 @@ mod tests {
     impl Story {
         fn begin() -> Self {
             let ecr = EcrFake::start_in("000000000000", "us-east-1");
-            let web = ecr.creates("web", stablepin_tests::ecr_fake::Mutability::Mutable);
+            let web = ecr.creates("web", stablepin_tests::ecr_fake::TagMutability::Mutable);
             Self { ecr, web }
         }
 
@@ -387,7 +387,7 @@ mod tests {
     async fn index_that_ecr_does_not_give_may_refer_to_anything() {
         let story = Story::begin();
         let child = story.web.put(NewImage::named("child"));
-        let archived = story.web.put(NewImage::index([&child]).status(Status::Archived));
+        let archived = story.web.put(NewImage::index([&child]).status(StorageStatus::Archived));
         let found = story.reads(0).await.unwrap();
         let why = "its manifest could not be read: ImageInaccessible".to_owned();
         assert_eq!(found, BTreeMap::from([(archived, (why, None))]));

@@ -6,7 +6,7 @@ use stablepin_rules::image::RepositoryName;
 use stablepin_rules::name::ApplicationName;
 use stablepin_rules::retention::run::{Run, RunId};
 
-use crate::Clients;
+use crate::RetentionClients;
 
 /// What one run does in one repository.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,13 +25,13 @@ impl Message {
     }
 
     /// The rest of it is another invocation's, some seconds later.
-    pub(crate) async fn later(&self, clients: &Clients, seconds: i32) -> Result<(), SqsError> {
+    pub(crate) async fn later(&self, clients: &RetentionClients, seconds: i32) -> Result<(), SqsError> {
         clients.sqs.send_later(&clients.queue_url, &self.text(), seconds).await
     }
 }
 
 /// One message for each of a run's repositories, kept back for so many seconds.
-pub(crate) async fn hand_out(clients: &Clients, run: &Run, seconds: usize) -> Result<(), SqsError> {
+pub(crate) async fn hand_out(clients: &RetentionClients, run: &Run, seconds: usize) -> Result<(), SqsError> {
     for repository in run.repositories.keys() {
         let message = Message {
             application: run.application.clone(),

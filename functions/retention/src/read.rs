@@ -5,20 +5,20 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
 use stablepin_aws::dynamodb::{Mark, TableError};
-use stablepin_aws::ecr::{EcrError, FoundImage, ImageStatus, Listed};
+use stablepin_aws::ecr::{EcrError, FoundImage, ImageStatus, ListedImages};
 use stablepin_reconciler::clock::now;
 use stablepin_rules::application::Application;
 use stablepin_rules::image::{ImageDigest, ImageReference, ImageTag, RepositoryName};
 use stablepin_rules::name::{ApplicationName, EnvironmentName};
 use stablepin_rules::pin_number::PinNumber;
 use stablepin_rules::retention::inventory::{
-    Image, Images, Inventory, Named, Need, Needer, Pinned, Status, Tag,
+    Image, Images, Inventory, Need, NeededName, Needer, Pinned, StorageState, Tag,
 };
 use stablepin_rules::retention::pullers::{external_accounts, pullers};
 use stablepin_rules::retention::sources::Source;
 use stablepin_rules::sweep::KnownTag;
 
-use crate::Clients;
+use crate::RetentionClients;
 use crate::in_use::{Account, InUseError, TaskDefinitions, Used, in_use};
 use crate::manifests::{Known, ManifestsError};
 
@@ -32,7 +32,7 @@ pub(crate) enum ReadError {
     #[error("its images could not be read")]
     Images(#[source] EcrError),
     #[error("its policy could not be read")]
-    Policy(#[source] EcrError),
+    RetentionPolicy(#[source] EcrError),
     #[error("the registry's policy could not be read")]
     RegistryPolicy(#[source] EcrError),
     #[error(transparent)]
@@ -46,7 +46,9 @@ impl ReadError {
     pub(crate) fn is_retryable(&self) -> bool {
         match self {
             Self::Table(error) => error.is_retryable(),
-            Self::Images(error) | Self::Policy(error) | Self::RegistryPolicy(error) => error.is_retryable(),
+            Self::Images(error) | Self::RetentionPolicy(error) | Self::RegistryPolicy(error) => {
+                error.is_retryable()
+            }
             Self::Manifests(error) => error.is_retryable(),
             Self::InUse(error) => error.is_retryable(),
         }
@@ -66,7 +68,7 @@ pub(crate) struct Read {
 /// What marks a crash has left is settled, what operations have ended need no image any more, and then everything is
 /// read: an operation that ends later still has its reference. Nothing that was read is older than `since`.
 pub(crate) async fn read(
-    clients: &Clients,
+    clients: &RetentionClients,
     application: &Application,
     repository: &RepositoryName,
     since: Timestamp,
@@ -74,7 +76,7 @@ pub(crate) async fn read(
     cache: &mut TaskDefinitions,
 ) -> Result<Read, ReadError> {
     let mut needs = open(clients, &application.name).await?;
-    let Listed { images: found, unnamed } =
+    let ListedImages { images: found, unnamed } =
         clients.ecr.inventory(repository).await.map_err(ReadError::Images)?;
     known.read_indexes(&clients.ecr, &clients.once, repository, &found).await?;
     let unread = known.unread().map(|digest| format!("the index {digest}"));
@@ -88,11 +90,11 @@ pub(crate) async fn read(
     let pins = clients.table.pins_of_all(&application.name).await?;
     for (name, environment) in clients.table.environments_of(&application.name).await? {
         if let Some(current) = environment.current {
-            needs.push(Need { image: Named::Digest(current.digest), by: Needer::Current(name.clone()) });
+            needs.push(Need { image: NeededName::Digest(current.digest), by: Needer::Current(name.clone()) });
         }
         if let Some(slot) = environment.slot {
             let by = Needer::Operation(format!("the rollout {} to {name}", slot.operation));
-            needs.push(Need { image: Named::Digest(slot.digest), by });
+            needs.push(Need { image: NeededName::Digest(slot.digest), by });
         }
     }
     let waived = application.retention.waived_sources();
@@ -103,7 +105,7 @@ pub(crate) async fn read(
     }
 
     let mut warnings = Vec::new();
-    let policy = clients.ecr.repository_policy(repository).await.map_err(ReadError::Policy)?;
+    let policy = clients.ecr.repository_policy(repository).await.map_err(ReadError::RetentionPolicy)?;
     // The registry's own allows beside it.
     // <https://docs.aws.amazon.com/AmazonECR/latest/userguide/registry-permissions.html>
     let of_all = clients.ecr.registry_policy().await.map_err(ReadError::RegistryPolicy)?;
@@ -115,7 +117,7 @@ pub(crate) async fn read(
     if !external_accounts.is_empty() {
         warnings.push(warning(&external_accounts));
     }
-    if clients.ecr.lifecycle_policy(repository).await.map_err(ReadError::Policy)?.is_some() {
+    if clients.ecr.lifecycle_policy(repository).await.map_err(ReadError::RetentionPolicy)?.is_some() {
         warnings.push(
             "the repository has a lifecycle policy: ECR deletes by it whatever Stablepin keeps; remove it"
                 .to_owned(),
@@ -157,8 +159,8 @@ fn absent(pins: &[(EnvironmentName, PinNumber, ImageDigest)], images: &[Image]) 
     let status = |digest: &ImageDigest| images.iter().find(|one| one.digest == *digest).map(|one| one.status);
     let wrong = newest.into_iter().filter_map(|(environment, (number, digest))| {
         let how = match status(digest) {
-            Some(Status::Active | Status::Activating) => return None,
-            Some(Status::Archived(_)) => "is archived: restore it, or nobody can go back to it",
+            Some(StorageState::Active | StorageState::Activating) => return None,
+            Some(StorageState::Archived(_)) => "is archived: restore it, or nobody can go back to it",
             None => "is not in the repository: nobody can go back to it",
         };
         Some(format!("{digest}, pin {} of {environment}, {how}", number.get()))
@@ -170,7 +172,7 @@ fn absent(pins: &[(EnvironmentName, PinNumber, ImageDigest)], images: &[Image]) 
 ///
 /// An application has one repository, and whoever calls this has it: no other run is about to delete.
 pub(crate) async fn settle(
-    clients: &Clients,
+    clients: &RetentionClients,
     application: &ApplicationName,
 ) -> Result<Vec<Mark>, TableError> {
     let marks = clients.table.marks(application).await?;
@@ -181,7 +183,7 @@ pub(crate) async fn settle(
 }
 
 /// Operations that are not over. References of those that are, and marks that a crash has left, are taken away.
-async fn open(clients: &Clients, application: &ApplicationName) -> Result<Vec<Need>, TableError> {
+async fn open(clients: &RetentionClients, application: &ApplicationName) -> Result<Vec<Need>, TableError> {
     let marks = settle(clients, application).await?;
     let operations: Vec<_> = marks.iter().flat_map(|mark| mark.needed_by.iter().copied()).collect();
     let ended = clients.table.ended(application, &operations).await?;
@@ -191,7 +193,7 @@ async fn open(clients: &Clients, application: &ApplicationName) -> Result<Vec<Ne
             mark.needed_by.into_iter().partition(|operation| ended.contains(operation));
         clients.table.release(application, &mark.digest, &over).await?;
         needs.extend(open.into_iter().map(|operation| Need {
-            image: Named::Digest(mark.digest.clone()),
+            image: NeededName::Digest(mark.digest.clone()),
             by: Needer::Operation(operation.to_string().to_lowercase().replace('#', " ")),
         }));
     }
@@ -212,7 +214,7 @@ fn unanswered(
         told || (elsewhere && is_build && !known.intents.contains(&image.digest))
     };
     let need = |image: &FoundImage, tag: &ImageTag| Need {
-        image: Named::Digest(image.digest.clone()),
+        image: NeededName::Digest(image.digest.clone()),
         by: Needer::Operation(format!("the push of {tag}, which is not answered yet,")),
     };
     let of = |image: &FoundImage| {
@@ -240,9 +242,9 @@ fn image(
         pushed_at: found.pushed_at,
         activated_at: found.activated_at,
         status: match found.status {
-            ImageStatus::Active => Status::Active,
-            ImageStatus::Archived => Status::Archived(found.archived_at),
-            ImageStatus::Activating => Status::Activating,
+            ImageStatus::Active => StorageState::Active,
+            ImageStatus::Archived => StorageState::Archived(found.archived_at),
+            ImageStatus::Activating => StorageState::Activating,
         },
         size_bytes: found.size_bytes,
         children: known.children(&found.digest).to_vec(),
@@ -263,11 +265,11 @@ fn of(used: Used, repository: &RepositoryName) -> Vec<Need> {
             (None, Some(_)) => None,
             (None, None) => Some("latest".to_owned()),
         };
-        named.extend(digest.map(Named::Digest));
-        named.extend(tag.and_then(|tag| ImageTag::parse(&tag).ok()).map(Named::Tag));
+        named.extend(digest.map(NeededName::Digest));
+        named.extend(tag.and_then(|tag| ImageTag::parse(&tag).ok()).map(NeededName::Tag));
     }
     // A digest is the same image wherever it was pulled from.
-    named.extend(used.digest.map(Named::Digest));
+    named.extend(used.digest.map(NeededName::Digest));
     named.dedup();
     named.into_iter().map(|image| Need { image, by: Needer::Workload(used.by.clone()) }).collect()
 }
@@ -284,8 +286,8 @@ mod tests {
         };
         let repository = RepositoryName::parse("prod/web").unwrap();
         let name = |need: Need| match need.image {
-            Named::Digest(digest) => digest.hex()[..4].to_owned(),
-            Named::Tag(tag) => tag.to_string(),
+            NeededName::Digest(digest) => digest.hex()[..4].to_owned(),
+            NeededName::Tag(tag) => tag.to_string(),
         };
         of(used, &repository).into_iter().map(name).collect()
     }

@@ -17,14 +17,14 @@ use stablepin_rules::retention::run::{DEFAULT_SHARE, Purpose, Run, RunId};
 
 use crate::message::hand_out;
 use crate::work::document;
-use crate::{Clients, runs};
+use crate::{RetentionClients, runs};
 
 /// Images on a page: a Lambda function answers 6 MB at most.
 const IMAGES: usize = 1_000;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Wanted {
+struct ApplyBody {
     dry_run: Option<bool>,
     /// Percent.
     share: Option<u8>,
@@ -33,11 +33,11 @@ struct Wanted {
 
 const EXAMPLE: &str = r#"{"dry_run": true, "share": 20, "reason": "before the audit"}"#;
 
-pub(crate) async fn handle(clients: &Clients, request: &Request) -> Response {
+pub(crate) async fn handle(clients: &RetentionClients, request: &Request) -> Response {
     route(clients, request).await.unwrap_or_else(|problem| problem.response())
 }
 
-async fn route(clients: &Clients, request: &Request) -> Result<Response, Problem> {
+async fn route(clients: &RetentionClients, request: &Request) -> Result<Response, Problem> {
     let by = Actor::Principal { arn: request.signed_by()?.to_owned() };
     match request.route.as_str() {
         "GET /v1/applications/{application}/retention" => list(clients, request).await,
@@ -87,9 +87,9 @@ async fn route(clients: &Clients, request: &Request) -> Result<Response, Problem
     }
 }
 
-fn wanted(request: &Request) -> Result<Wanted, Problem> {
-    let wanted: Wanted = match request.body.trim() {
-        "" => Wanted::default(),
+fn wanted(request: &Request) -> Result<ApplyBody, Problem> {
+    let wanted: ApplyBody = match request.body.trim() {
+        "" => ApplyBody::default(),
         text => serde_json::from_str(text).map_err(|error| {
             Problem::bad_request(format!("the body is not understood: {error}; write for example {EXAMPLE}"))
         })?,
@@ -103,23 +103,23 @@ fn wanted(request: &Request) -> Result<Wanted, Problem> {
 }
 
 /// What is carried out was decided when it was planned.
-fn wanted_of(request: &Request, run: &Run) -> Result<Wanted, Problem> {
+fn wanted_of(request: &Request, run: &Run) -> Result<ApplyBody, Problem> {
     let wanted = wanted(request)?;
     if wanted.dry_run.is_some() || wanted.share.is_some() {
         return Err(Problem::bad_request(
             "dry_run and share are of a run with a plan of its own (POST …/retention); here write a reason, or nothing",
         ));
     }
-    Ok(Wanted { share: Some(run.share), ..wanted })
+    Ok(ApplyBody { share: Some(run.share), ..wanted })
 }
 
 async fn begin(
-    clients: &Clients,
+    clients: &RetentionClients,
     request: &Request,
     application: &Application,
     purpose: Purpose,
     by: Actor,
-    wanted: Wanted,
+    wanted: ApplyBody,
 ) -> Result<Response, Problem> {
     if matches!(purpose, Purpose::Apply { .. }) && application.retention.mode == RetentionMode::DryRun {
         let detail = "retention.mode is \"dry-run\": write \"delete\" or \"archive\" into the application's file, and \
@@ -143,13 +143,13 @@ fn shown(run: &Run) -> serde_json::Value {
     shown
 }
 
-async fn application(clients: &Clients, request: &Request) -> Result<Application, Problem> {
+async fn application(clients: &RetentionClients, request: &Request) -> Result<Application, Problem> {
     let name = request.parsed("application", ApplicationName::parse)?;
     let configured = runs::configured(clients, &name).await.map_err(|error| ours(request, &error))?;
     configured.ok_or_else(|| Problem::not_found(&format!("application {name}")))
 }
 
-async fn run(clients: &Clients, request: &Request) -> Result<(Application, Run), Problem> {
+async fn run(clients: &RetentionClients, request: &Request) -> Result<(Application, Run), Problem> {
     let application = application(clients, request).await?;
     let text = request.path("run");
     let unknown = || Problem::not_found(&format!("run {text} of {}", application.name));
@@ -159,7 +159,7 @@ async fn run(clients: &Clients, request: &Request) -> Result<(Application, Run),
     Ok((application, run))
 }
 
-async fn list(clients: &Clients, request: &Request) -> Result<Response, Problem> {
+async fn list(clients: &RetentionClients, request: &Request) -> Result<Response, Problem> {
     let application = application(clients, request).await?;
     let (limit, after) = request.page()?;
     let page = clients.table.runs(&application.name, limit, after.map(Cursor)).await;
@@ -170,7 +170,7 @@ async fn list(clients: &Clients, request: &Request) -> Result<Response, Problem>
 
 /// Why each image stays or goes, of one repository, by digest; `action` and `rule` pick some of them, `tag` and `digest`
 /// one.
-async fn images(clients: &Clients, request: &Request) -> Result<Response, Problem> {
+async fn images(clients: &RetentionClients, request: &Request) -> Result<Response, Problem> {
     let (application, run) = run(clients, request).await?;
     let repository = match request.query("repository") {
         None => application.repository,

@@ -14,11 +14,11 @@ use stablepin_rules::audit::Actor;
 use stablepin_rules::image::RepositoryName;
 use stablepin_rules::name::ApplicationName;
 use stablepin_rules::retention::run::{
-    Asked, DEFAULT_SHARE, Progress, Purpose, RepositoryRun, Run, RunId, RunState,
+    DEFAULT_SHARE, Purpose, RepositoryRun, Run, RunId, RunProgress, RunRequest, RunState,
 };
 
 use crate::message::hand_out;
-use crate::{Clients, RetentionError};
+use crate::{RetentionClients, RetentionError};
 
 /// Over how many seconds a night's work is spread: SQS keeps a message back for 15 minutes at most.
 const SPREAD_SECONDS: usize = 900;
@@ -34,7 +34,7 @@ const LOOKED_AT: i32 = 20;
 
 /// One run for each application, and one message for each repository. The same night told of twice has the same runs. What
 /// fails for one application keeps nothing from the others; its error comes at the end.
-pub(crate) async fn nightly(clients: &Clients, night: Timestamp) -> Result<usize, RetentionError> {
+pub(crate) async fn nightly(clients: &RetentionClients, night: Timestamp) -> Result<usize, RetentionError> {
     // So that what is read here every night is not taken for use by those who look at pull times.
     if let Err(error) = clients.ecr.exclude_from_pull_times(&clients.role_arn).await {
         tracing::warn!("what retention reads counts as pulled: {}", chain(&error));
@@ -64,7 +64,7 @@ pub(crate) async fn nightly(clients: &Clients, night: Timestamp) -> Result<usize
 
 /// Whether it has a run.
 async fn of_application(
-    clients: &Clients,
+    clients: &RetentionClients,
     name: &ApplicationName,
     night: Timestamp,
     delay: usize,
@@ -90,7 +90,10 @@ async fn of_application(
 }
 
 /// A run whose messages were lost, by invocations that died, would be on its way for ever.
-async fn end_what_nobody_ended(clients: &Clients, name: &ApplicationName) -> Result<(), RetentionError> {
+async fn end_what_nobody_ended(
+    clients: &RetentionClients,
+    name: &ApplicationName,
+) -> Result<(), RetentionError> {
     for before in clients.table.runs(name, LOOKED_AT, None).await?.items {
         if before.ended_at.is_some() || now().duration_since(before.begun_at) < LONGEST {
             continue;
@@ -99,7 +102,7 @@ async fn end_what_nobody_ended(clients: &Clients, name: &ApplicationName) -> Res
         let open = before.repositories.iter().filter(|(_, one)| !one.state.is_terminal());
         for repository in open.map(|(repository, _)| repository) {
             let problem = "it was cut off, and not taken up again: the next run looks at it anew".to_owned();
-            let (after, records) = run.after(now(), repository, &Progress::Failed { problem });
+            let (after, records) = run.after(now(), repository, &RunProgress::Failed { problem });
             run = after;
             audit.extend(records);
         }
@@ -113,7 +116,7 @@ async fn end_what_nobody_ended(clients: &Clients, name: &ApplicationName) -> Res
 
 /// None: it is gone, or its file is not readable.
 pub(crate) async fn configured(
-    clients: &Clients,
+    clients: &RetentionClients,
     name: &ApplicationName,
 ) -> Result<Option<Application>, TableError> {
     let stored = clients.table.application(name).await?;
@@ -126,19 +129,19 @@ pub(crate) fn asked(
     by: Actor,
     reason: Option<String>,
     share: u8,
-) -> Asked {
+) -> RunRequest {
     let environments = application.environments.iter().map(|environment| environment.repository.clone());
     let repositories: BTreeSet<RepositoryName> =
         environments.chain([application.repository.clone()]).collect();
-    Asked { purpose, by, reason, share, repositories }
+    RunRequest { purpose, by, reason, share, repositories }
 }
 
 /// Writes it down. Its work has still to be handed out.
 pub(crate) async fn begin(
-    clients: &Clients,
+    clients: &RetentionClients,
     id: RunId,
     application: &ApplicationName,
-    asked: Asked,
+    asked: RunRequest,
 ) -> Result<Run, RetentionError> {
     let (run, audit) = Run::begin(id, application.clone(), asked, now());
     Ok(clients.table.put_run(&run, &audit).await?)
@@ -146,7 +149,7 @@ pub(crate) async fn begin(
 
 /// The run is as `after` says now. When it has ended, people are told, where there is something to tell. A mail that
 /// cannot be sent holds nothing up: the run says it all.
-pub(crate) async fn said(clients: &Clients, before: &Run, after: &Run, repository: &RepositoryName) {
+pub(crate) async fn said(clients: &RetentionClients, before: &Run, after: &Run, repository: &RepositoryName) {
     if before.state().is_terminal() || !after.state().is_terminal() || !is_worth_a_mail(after) {
         return;
     }

@@ -7,7 +7,7 @@ use stablepin_reconciler::clock::now;
 
 use crate::Message;
 
-pub enum Trigger {
+pub enum RetentionTrigger {
     /// The schedule: every repository of every application is due. Which night it is, by the time that was scheduled.
     Night(Timestamp),
     /// One repository's turn, from the queue. The template sends one message at a time.
@@ -17,28 +17,30 @@ pub enum Trigger {
 }
 
 /// Nothing that the template sends.
-pub enum Unreadable {
+pub enum UnreadableTrigger {
     Event(String),
     /// To be answered.
     Request(Problem),
 }
 
-impl Trigger {
-    pub fn read(event: Value) -> Result<Self, Unreadable> {
+impl RetentionTrigger {
+    pub fn read(event: Value) -> Result<Self, UnreadableTrigger> {
         if let Some(records) = event.get("Records").and_then(Value::as_array) {
             let body = records.first().and_then(|record| record.get("body")).and_then(Value::as_str);
             let message = serde_json::from_str(body.unwrap_or_default());
             return message
                 .map(Self::Work)
-                .map_err(|error| Unreadable::Event(format!("a message of the queue: {error}")));
+                .map_err(|error| UnreadableTrigger::Event(format!("a message of the queue: {error}")));
         }
         if event.get("detail-type").and_then(Value::as_str) == Some("Retention") {
             let scheduled = event.get("time").and_then(Value::as_str).and_then(|at| at.parse().ok());
             return Ok(Self::Night(scheduled.unwrap_or_else(now)));
         }
         let event: Event =
-            serde_json::from_value(event).map_err(|error| Unreadable::Event(error.to_string()))?;
-        Request::read(event).map(|request| Self::Request(Box::new(request))).map_err(Unreadable::Request)
+            serde_json::from_value(event).map_err(|error| UnreadableTrigger::Event(error.to_string()))?;
+        Request::read(event)
+            .map(|request| Self::Request(Box::new(request)))
+            .map_err(UnreadableTrigger::Request)
     }
 }
 
@@ -51,17 +53,22 @@ mod tests {
     #[test]
     fn what_the_template_sends_is_known_and_nothing_else() {
         let night = json!({"source": "stablepin.schedule", "detail-type": "Retention", "detail": {}});
-        assert!(matches!(Trigger::read(night), Ok(Trigger::Night(_))));
+        assert!(matches!(RetentionTrigger::read(night), Ok(RetentionTrigger::Night(_))));
         let night = json!({"detail-type": "Retention", "time": "2026-11-21T02:00:00Z"});
-        let Ok(Trigger::Night(at)) = Trigger::read(night) else { panic!("no night") };
+        let Ok(RetentionTrigger::Night(at)) = RetentionTrigger::read(night) else { panic!("no night") };
         assert_eq!(at.to_string(), "2026-11-21T02:00:00Z");
         let body =
             r#"{"application":"web","run":"019b0000-0000-7000-8000-000000000000","repository":"prod/web"}"#;
         let message = |body: &str| json!({"Records": [{"eventSource": "aws:sqs", "body": body}]});
-        let Ok(Trigger::Work(work)) = Trigger::read(message(body)) else { panic!("no work") };
+        let Ok(RetentionTrigger::Work(work)) = RetentionTrigger::read(message(body)) else {
+            panic!("no work")
+        };
         assert_eq!(work.repository.as_str(), "prod/web");
         for broken in ["", "{}", r#"{"application":"../x","run":"1","repository":"web"}"#] {
-            assert!(matches!(Trigger::read(message(broken)), Err(Unreadable::Event(_))), "{broken}");
+            assert!(
+                matches!(RetentionTrigger::read(message(broken)), Err(UnreadableTrigger::Event(_))),
+                "{broken}"
+            );
         }
     }
 }

@@ -4,21 +4,24 @@ use std::collections::BTreeMap;
 
 use stablepin_aws::ecr::{ImageStatus, StorageClass};
 use stablepin_rules::image::ImageDigest;
-use stablepin_rules::retention::run::{Applied, Progress, RunId};
+use stablepin_rules::retention::run::{Applied, RunId, RunProgress};
 
 use crate::RetentionError;
-use crate::work::{Noted, Outcome, Outcomes, Work, document};
+use crate::work::{ImageOutcome, Noted, Outcomes, RepositoryWork, document};
 
 /// None: there is more to do, and no time left. What is back already is not asked for again.
-pub(crate) async fn undo(work: &Work<'_>, of: RunId) -> Result<Option<Progress>, RetentionError> {
+pub(crate) async fn undo(
+    work: &RepositoryWork<'_>,
+    of: RunId,
+) -> Result<Option<RunProgress>, RetentionError> {
     let undone = work.clients.table.run(&work.run.application, of).await?;
     let stored = undone.and_then(|run| run.repositories.get(work.repository)?.report.clone());
     let Some(stored) = stored else {
         let problem = format!("run {of} has no report of this repository: there is nothing to undo");
-        return Ok(Some(Progress::Failed { problem }));
+        return Ok(Some(RunProgress::Failed { problem }));
     };
     let noted: Noted = document(&work.clients.bucket, &stored).await?;
-    let archived = noted.outcomes.into_iter().filter(|(_, outcome)| *outcome == Outcome::Archived);
+    let archived = noted.outcomes.into_iter().filter(|(_, outcome)| *outcome == ImageOutcome::Archived);
     let archived: Vec<ImageDigest> = archived.map(|(digest, _)| digest).collect();
     let ecr = &work.clients.ecr;
     let found = ecr.describe_some(work.repository, &archived).await?;
@@ -32,33 +35,34 @@ pub(crate) async fn undo(work: &Work<'_>, of: RunId) -> Result<Option<Progress>,
             break;
         }
         let outcome = match status.get(&digest) {
-            Some(ImageStatus::Active | ImageStatus::Activating) => Outcome::Restored,
+            Some(ImageStatus::Active | ImageStatus::Activating) => ImageOutcome::Restored,
             Some(ImageStatus::Archived) => {
                 match ecr.set_storage_class(work.repository, &digest, StorageClass::Standard).await {
-                    Ok(()) => Outcome::Restored,
+                    Ok(()) => ImageOutcome::Restored,
                     Err(error) => match error.of_one_image() {
-                        Some(code) => Outcome::Refused { code: code.to_owned(), why: error.to_string() },
+                        Some(code) => ImageOutcome::Refused { code: code.to_owned(), why: error.to_string() },
                         None => return Err(error.into()),
                     },
                 }
             }
-            None => {
-                Outcome::Refused { code: "ImageNotFound".to_owned(), why: "it was deleted since".to_owned() }
-            }
+            None => ImageOutcome::Refused {
+                code: "ImageNotFound".to_owned(),
+                why: "it was deleted since".to_owned(),
+            },
         };
         outcomes.insert(digest, outcome);
     }
     let mut applied = Applied { freed_is_exact: true, ..Applied::default() };
     for outcome in outcomes.values() {
         match outcome {
-            Outcome::Refused { code, .. } => *applied.errors.entry(code.clone()).or_default() += 1,
+            ImageOutcome::Refused { code, .. } => *applied.errors.entry(code.clone()).or_default() += 1,
             _ => applied.restored += 1,
         }
     }
     applied.report = Some(work.put_report(&outcomes).await?);
     if is_whole {
-        return Ok(Some(Progress::Done(applied)));
+        return Ok(Some(RunProgress::Done(applied)));
     }
-    work.save_progress(&Progress::Applying(applied)).await?;
+    work.save_progress(&RunProgress::Applying(applied)).await?;
     Ok(None)
 }

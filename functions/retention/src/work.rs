@@ -12,16 +12,16 @@ use stablepin_reconciler::clock::now;
 use stablepin_reconciler::errors::chain;
 use stablepin_rules::application::{Application, RetentionMode};
 use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
-use stablepin_rules::retention::inventory::Status;
-use stablepin_rules::retention::plan::{Fate, Plan, Rule, plan};
-use stablepin_rules::retention::policy::Policy;
-use stablepin_rules::retention::run::{Applied, Planned, Progress, Purpose, Run, RunId, Stored};
+use stablepin_rules::retention::inventory::StorageState;
+use stablepin_rules::retention::plan::{Fate, Plan, RetentionRule, plan};
+use stablepin_rules::retention::policy::RetentionPolicy;
+use stablepin_rules::retention::run::{Applied, Planned, Purpose, Run, RunId, RunProgress, Stored};
 
 use crate::apply::{Apply, Cut};
 use crate::in_use::TaskDefinitions;
 use crate::manifests::Known;
 use crate::read::{Read, ReadError, read, settle, warning};
-use crate::{Clients, Message, RetentionError, metrics, runs, undo};
+use crate::{Message, RetentionClients, RetentionError, metrics, runs, undo};
 
 /// How long after its deadline an invocation's last call may still be carried out.
 const LAST_CALL: SignedDuration = SignedDuration::from_secs(30);
@@ -40,7 +40,7 @@ pub(crate) const MOST_READS: u32 = 3;
 
 /// What became of one message, for the log.
 pub(crate) async fn one(
-    clients: &Clients,
+    clients: &RetentionClients,
     cache: &mut TaskDefinitions,
     message: &Message,
     deadline: Deadline,
@@ -59,7 +59,7 @@ pub(crate) async fn one(
         clients.table.give_repository_back(application, repository, holder).await?;
         return Ok("there is no such run, or it is done");
     };
-    let work = Work { clients, run: &run, repository, deadline: with_time_to_spare(deadline) };
+    let work = RepositoryWork { clients, run: &run, repository, deadline: with_time_to_spare(deadline) };
     let done = work.all(cache).await;
     let how = match done {
         Ok(Some(end)) => {
@@ -75,7 +75,7 @@ pub(crate) async fn one(
             if failures > MOST_FAILURES {
                 let problem =
                     "the time of an invocation was not enough to begin: nothing more is touched".to_owned();
-                work.save_progress(&Progress::Failed { problem }).await?;
+                work.save_progress(&RunProgress::Failed { problem }).await?;
             } else {
                 Message { failures, ..message.clone() }.later(clients, 0).await?;
             }
@@ -83,7 +83,7 @@ pub(crate) async fn one(
         }
         // Whoever has written it: it is no better the next time.
         Err(error @ (RetentionError::Changed { .. } | RetentionError::Document { .. })) => {
-            work.save_progress(&Progress::Failed { problem: chain(&error) }).await?;
+            work.save_progress(&RunProgress::Failed { problem: chain(&error) }).await?;
             "failed"
         }
         Err(error) => {
@@ -111,7 +111,7 @@ fn with_time_to_spare(deadline: Deadline) -> Deadline {
 /// It is tried again soon, and a few times: what is done is not done again. The queue itself brings it back only when an
 /// invocation has died, and much later.
 async fn failed(
-    work: &Work<'_>,
+    work: &RepositoryWork<'_>,
     message: &Message,
     error: &RetentionError,
 ) -> Result<&'static str, RetentionError> {
@@ -124,13 +124,13 @@ async fn failed(
     if let Err(error) = settle(work.clients, &work.run.application).await {
         tracing::error!(repository.name = %work.repository, "marks are left: {}", chain(&error));
     }
-    work.save_progress(&Progress::Failed { problem: chain(error) }).await?;
+    work.save_progress(&RunProgress::Failed { problem: chain(error) }).await?;
     Ok("it failed too often")
 }
 
 /// What is being done.
-pub(crate) struct Work<'a> {
-    pub(crate) clients: &'a Clients,
+pub(crate) struct RepositoryWork<'a> {
+    pub(crate) clients: &'a RetentionClients,
     pub(crate) run: &'a Run,
     pub(crate) repository: &'a RepositoryName,
     /// Nothing is begun after it.
@@ -140,7 +140,7 @@ pub(crate) struct Work<'a> {
 /// What became of one image that was to go.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "kebab-case")]
-pub(crate) enum Outcome {
+pub(crate) enum ImageOutcome {
     Deleted,
     Archived,
     Untagged {
@@ -158,7 +158,7 @@ pub(crate) enum Outcome {
 }
 
 /// By image, in the report.
-pub(crate) type Outcomes = BTreeMap<ImageDigest, Outcome>;
+pub(crate) type Outcomes = BTreeMap<ImageDigest, ImageOutcome>;
 
 /// What an earlier invocation of the run has noted.
 #[derive(Deserialize)]
@@ -167,7 +167,7 @@ pub(crate) struct Noted {
 }
 
 #[derive(Serialize)]
-struct Report<'a> {
+struct RunReport<'a> {
     run: RunId,
     repository: &'a RepositoryName,
     at: Timestamp,
@@ -176,18 +176,18 @@ struct Report<'a> {
     applied: &'a Applied,
 }
 
-impl Work<'_> {
+impl RepositoryWork<'_> {
     /// None: there is more to do, and no time left.
-    async fn all(&self, cache: &mut TaskDefinitions) -> Result<Option<Progress>, RetentionError> {
+    async fn all(&self, cache: &mut TaskDefinitions) -> Result<Option<RunProgress>, RetentionError> {
         let stored = self.clients.table.application(&self.run.application).await?;
         let Some(application) = stored.and_then(|stored| Application::parse(&stored.text, None).ok()) else {
             let problem = "there is no such application any more, or its file is not readable".to_owned();
-            return Ok(Some(Progress::LeftAlone { problem }));
+            return Ok(Some(RunProgress::LeftAlone { problem }));
         };
         let own = application.environments.iter().map(|environment| &environment.repository);
         if !own.chain([&application.repository]).any(|own| own == self.repository) {
             let problem = "the repository is not the application's any more: nothing was touched".to_owned();
-            return Ok(Some(Progress::LeftAlone { problem }));
+            return Ok(Some(RunProgress::LeftAlone { problem }));
         }
         if let Purpose::Undo { of } = self.run.purpose {
             return undo::undo(self, of).await;
@@ -196,9 +196,9 @@ impl Work<'_> {
             && application.retention.mode == RetentionMode::DryRun
         {
             let problem = "retention.mode is dry-run by now: nothing was touched".to_owned();
-            return Ok(Some(Progress::LeftAlone { problem }));
+            return Ok(Some(RunProgress::LeftAlone { problem }));
         }
-        self.save_progress(&Progress::Planning).await?;
+        self.save_progress(&RunProgress::Planning).await?;
         let mut known = Known::load(&self.clients.bucket, &self.run.application, self.repository).await?;
         let read = match self.read(&application, &mut known, cache).await {
             Ok(read) => read,
@@ -210,7 +210,7 @@ impl Work<'_> {
                     "the repository is left alone: {}",
                     chain(&error)
                 );
-                return Ok(Some(Progress::LeftAlone { problem: chain(&error) }));
+                return Ok(Some(RunProgress::LeftAlone { problem: chain(&error) }));
             }
         };
         let ended = self.plan_and_apply(&application, &read, &mut known).await?;
@@ -247,17 +247,17 @@ impl Work<'_> {
         application: &Application,
         read: &Read,
         known: &mut Known,
-    ) -> Result<Option<Progress>, RetentionError> {
+    ) -> Result<Option<RunProgress>, RetentionError> {
         let kept = self.kept_plan().await?;
         // What is to be carried out was bounded when it was planned.
         let share = if kept.is_some() { 100 } else { self.run.share };
-        let fresh = plan(&read.inventory, &Policy::of(application, share), now());
+        let fresh = plan(&read.inventory, &RetentionPolicy::of(application, share), now());
         let Some((saved, stored)) = kept else {
             let planned = self.keep_plan(&fresh, read, known).await?;
             let stored = planned.plan.clone();
-            self.save_progress(&Progress::Planned(planned)).await?;
+            self.save_progress(&RunProgress::Planned(planned)).await?;
             if self.run.purpose == Purpose::Plan {
-                return Ok(Some(Progress::Done(Applied::default())));
+                return Ok(Some(RunProgress::Done(Applied::default())));
             }
             // Of what is gone nobody can read it any more.
             known.keep(&self.clients.bucket, &self.run.application, self.repository).await?;
@@ -266,7 +266,7 @@ impl Work<'_> {
         known.keep(&self.clients.bucket, &self.run.application, self.repository).await?;
         if let Purpose::Apply { plan_of: Some(_) } = self.run.purpose {
             let planned = counted(&saved, Some(stored.clone()), read);
-            self.save_progress(&Progress::Planned(planned)).await?;
+            self.save_progress(&RunProgress::Planned(planned)).await?;
         }
         self.apply(application, &saved, &fresh, read, known, Some(stored)).await
     }
@@ -279,9 +279,9 @@ impl Work<'_> {
         read: &Read,
         known: &mut Known,
         stored: Option<Stored>,
-    ) -> Result<Option<Progress>, RetentionError> {
+    ) -> Result<Option<RunProgress>, RetentionError> {
         if !read.external_accounts.is_empty() {
-            return Ok(Some(Progress::LeftAlone { problem: warning(&read.external_accounts) }));
+            return Ok(Some(RunProgress::LeftAlone { problem: warning(&read.external_accounts) }));
         }
         let before = self.run.repositories.get(self.repository);
         let noted = before.and_then(|one| one.report.clone());
@@ -296,7 +296,7 @@ impl Work<'_> {
         let deleted: BTreeSet<&ImageDigest> = apply
             .outcomes
             .iter()
-            .filter(|(_, outcome)| **outcome == Outcome::Deleted)
+            .filter(|(_, outcome)| **outcome == ImageOutcome::Deleted)
             .map(|(digest, _)| digest)
             .collect();
         // To weigh it, more is read: not while ECR fails.
@@ -306,7 +306,7 @@ impl Work<'_> {
         };
         applied.freed_bytes = exact.unwrap_or_else(|| known.freed_at_most(saved, &deleted));
         applied.freed_is_exact = exact.is_some();
-        let report = Report {
+        let report = RunReport {
             run: self.run.id,
             repository: self.repository,
             at: now(),
@@ -319,11 +319,11 @@ impl Work<'_> {
         match cut {
             Ok(Cut::Whole) => {}
             Ok(Cut::Short) => {
-                self.save_progress(&Progress::Applying(applied)).await?;
+                self.save_progress(&RunProgress::Applying(applied)).await?;
                 return Ok(None);
             }
             Err(error) => {
-                self.save_progress(&Progress::Applying(applied)).await?;
+                self.save_progress(&RunProgress::Applying(applied)).await?;
                 return Err(error);
             }
         }
@@ -333,16 +333,16 @@ impl Work<'_> {
             self.missing(application, fresh, read).await?
         };
         if missing.is_empty() {
-            return Ok(Some(Progress::Done(applied)));
+            return Ok(Some(RunProgress::Done(applied)));
         }
-        self.save_progress(&Progress::Applying(applied)).await?;
+        self.save_progress(&RunProgress::Applying(applied)).await?;
         let problem = format!(
             "what has to be there is not there any more: {}. Its manifest may be in the bucket below {}",
             missing.join("; "),
             self.key("manifests")
         );
         tracing::error!(repository.name = %self.repository, "{problem}");
-        Ok(Some(Progress::Failed { problem }))
+        Ok(Some(RunProgress::Failed { problem }))
     }
 
     /// Whatever had to stay is still there, and can be pulled if it could be before: what the plan kept, and every pin
@@ -357,7 +357,7 @@ impl Work<'_> {
             .inventory
             .images
             .iter()
-            .filter(|image| !matches!(image.status, Status::Archived(_)))
+            .filter(|image| !matches!(image.status, StorageState::Archived(_)))
             .map(|image| &image.digest)
             .collect();
         let found = self.clients.ecr.inventory(self.repository).await?;
@@ -463,7 +463,7 @@ impl Work<'_> {
     }
 
     /// Writes it into the run, whatever else is written into it meanwhile. Who is to be told is told by whoever ends it.
-    pub(crate) async fn save_progress(&self, progress: &Progress) -> Result<(), RetentionError> {
+    pub(crate) async fn save_progress(&self, progress: &RunProgress) -> Result<(), RetentionError> {
         loop {
             let Some(before) = self.clients.table.run(&self.run.application, self.run.id).await? else {
                 return Ok(());
@@ -506,7 +506,7 @@ fn counted(plan: &Plan, stored: Option<Stored>, read: &Read) -> Planned {
         match (&one.fate, one.rule) {
             (Fate::Delete { .. } | Fate::Archive { .. }, _) => planned.to_remove += 1,
             (Fate::Keep | Fate::Untag { .. }, rule) => {
-                planned.later += u64::from(rule == Rule::OverShare);
+                planned.later += u64::from(rule == RetentionRule::OverShare);
                 *planned.by_rule.entry(rule.as_str().to_owned()).or_default() += 1;
             }
         }

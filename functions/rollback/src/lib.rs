@@ -16,7 +16,7 @@ use stablepin_reconciler::errors::chain;
 use stablepin_reconciler::{
     Clients, Deadline, ReconcileError, Snapshot, Source, reconcile, runnable, snapshot,
 };
-use stablepin_rules::application::{Environment as Policy, ServiceName};
+use stablepin_rules::application::{EnvironmentPolicy, ServiceName};
 use stablepin_rules::audit::Actor;
 use stablepin_rules::image::ImageDigest;
 use stablepin_rules::name::{ApplicationName, EnvironmentName};
@@ -36,7 +36,7 @@ const PREPARED_WITHIN: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Body {
+struct RollbackBody {
     to: serde_json::Value,
     confirm: Option<String>,
     #[serde(default)]
@@ -166,9 +166,9 @@ fn slow(request: &Request) -> Problem {
     Problem::new(503, "slow", "AWS is slow", detail)
 }
 
-fn read(body: &str) -> Result<Body, Problem> {
+fn read(body: &str) -> Result<RollbackBody, Problem> {
     let example = r#"{"to": "stable", "confirm": "ROLLBACK", "reason": "500s since 14:30"}"#;
-    let body: Body = serde_json::from_str(body).map_err(|error| {
+    let body: RollbackBody = serde_json::from_str(body).map_err(|error| {
         Problem::bad_request(format!("the body is not a rollback: {error}. Send JSON such as {example}"))
     })?;
     if !body.dry_run && body.confirm.as_deref() != Some(CONFIRM) {
@@ -190,7 +190,7 @@ fn text(to: &serde_json::Value) -> String {
     }
 }
 
-fn wanted(policy: &Policy, named: &[String]) -> Result<Vec<ServiceName>, Problem> {
+fn wanted(policy: &EnvironmentPolicy, named: &[String]) -> Result<Vec<ServiceName>, Problem> {
     if named.is_empty() {
         return Ok(policy.services.clone());
     }
@@ -208,7 +208,7 @@ fn wanted(policy: &Policy, named: &[String]) -> Result<Vec<ServiceName>, Problem
 
 async fn snapshots(
     clients: &Clients,
-    policy: &Policy,
+    policy: &EnvironmentPolicy,
     services: &[ServiceName],
     request: &Request,
 ) -> Result<Vec<Snapshot>, Problem> {
@@ -230,7 +230,7 @@ fn rollout(snapshot: &Snapshot) -> ServiceRollout {
 /// The image is there and can be pulled at once: that digest, if one was asked for.
 async fn there(
     clients: &Clients,
-    policy: &Policy,
+    policy: &EnvironmentPolicy,
     digest: Option<&ImageDigest>,
     request: &Request,
 ) -> Result<Option<ImageDigest>, Problem> {

@@ -13,19 +13,19 @@ use stablepin_rules::one_line::one_line;
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Event {
+pub struct EcrEvent {
     pub account: Option<String>,
     pub region: Option<String>,
     /// A push is known by it.
     #[serde(default)]
     pub time: String,
-    pub detail: Detail,
+    pub detail: EventDetail,
 }
 
 /// Real events carry more than the documented ones; anything may be absent.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Detail {
+pub struct EventDetail {
     pub action_type: Option<String>,
     pub result: Option<String>,
     pub repository_name: Option<String>,
@@ -38,41 +38,41 @@ pub struct Detail {
     #[serde(rename = "errorCode")]
     pub error_code: Option<String>,
     #[serde(rename = "userIdentity")]
-    pub user_identity: Option<Identity>,
+    pub user_identity: Option<SignerIdentity>,
     #[serde(rename = "responseElements")]
-    pub response_elements: Option<Answered>,
+    pub response_elements: Option<PutImageAnswer>,
 }
 
 /// Who signed a call.
 #[derive(Debug, Deserialize)]
-pub struct Identity {
+pub struct SignerIdentity {
     /// Absent where AWS itself called.
     pub arn: Option<String>,
 }
 
 /// What `PutImage` answered.
 #[derive(Debug, Deserialize)]
-pub struct Answered {
-    pub image: Option<Image>,
+pub struct PutImageAnswer {
+    pub image: Option<PutImage>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Image {
+pub struct PutImage {
     pub repository_name: Option<String>,
-    pub image_id: Option<ImageId>,
+    pub image_id: Option<PutImageId>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct ImageId {
+pub struct PutImageId {
     pub image_digest: Option<String>,
     pub image_tag: Option<String>,
 }
 
 /// What an event tells of one tag.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Told {
+pub enum TagEvent {
     Pushed(Push),
     Deleted { repository: RepositoryName, tag: ImageTag },
     Attributed(CloudTrailCall),
@@ -103,9 +103,9 @@ pub enum Ignored {
     NoBuild(#[from] NoBuild),
 }
 
-impl Event {
+impl EcrEvent {
     /// What it tells, as far as the event alone can say.
-    pub fn told(&self, location: &StackLocation) -> Result<Told, Ignored> {
+    pub fn told(&self, location: &StackLocation) -> Result<TagEvent, Ignored> {
         if !location.sent(self.account.as_deref(), self.region.as_deref()) {
             let said = |text: &Option<String>| text.clone().unwrap_or_else(|| "not said".to_owned());
             return Err(Ignored::Foreign { account: said(&self.account), region: said(&self.region) });
@@ -128,7 +128,7 @@ impl Event {
             .map_err(unreadable)?;
         let tag = ImageTag::parse(tag).map_err(unreadable)?;
         if deleted {
-            return Ok(Told::Deleted { repository, tag });
+            return Ok(TagEvent::Deleted { repository, tag });
         }
         let digest = ImageDigest::parse(detail.image_digest.as_deref().unwrap_or_default());
         let at = self.time.parse().map_err(|_| Ignored::NoTime(one_line(&self.time, LONGEST_TIME)))?;
@@ -136,11 +136,11 @@ impl Event {
         if push.tag.is_a_referrers() {
             return Err(Ignored::NoBuild(NoBuild::Artifact));
         }
-        Ok(Told::Pushed(push))
+        Ok(TagEvent::Pushed(push))
     }
 
     /// What CloudTrail tells of a `PutImage`. A push by the registry protocol is one too.
-    fn called(&self) -> Result<Told, Ignored> {
+    fn called(&self) -> Result<TagEvent, Ignored> {
         let detail = &self.detail;
         let arn = detail.user_identity.as_ref().and_then(|identity| identity.arn.as_deref());
         let image = detail.response_elements.as_ref().and_then(|answer| answer.image.as_ref());
@@ -160,7 +160,7 @@ impl Event {
         let unreadable = |error: stablepin_rules::name::InvalidName| Ignored::Unreadable(error.to_string());
         let repository = RepositoryName::parse(image.repository_name.as_deref().unwrap_or_default());
         let digest = ImageDigest::parse(id.and_then(|id| id.image_digest.as_deref()).unwrap_or_default());
-        Ok(Told::Attributed(CloudTrailCall {
+        Ok(TagEvent::Attributed(CloudTrailCall {
             repository: repository.map_err(unreadable)?,
             tag: ImageTag::parse(tag).map_err(unreadable)?,
             digest: digest.map_err(unreadable)?,
@@ -184,7 +184,7 @@ mod tests {
         StackLocation { account: "123456789012".to_owned(), region: "us-east-2".to_owned() }
     }
 
-    fn event(tag: &str) -> Event {
+    fn event(tag: &str) -> EcrEvent {
         let digest = format!("sha256:{}", "ab".repeat(32));
         let text = serde_json::json!({
             "version": "0", "id": "x", "detail-type": "ECR Image Action", "source": "aws.ecr",
@@ -200,7 +200,9 @@ mod tests {
 
     #[test]
     fn a_tagged_image_is_a_push() {
-        let Told::Pushed(push) = event("main").told(&location()).unwrap() else { panic!("it was pushed") };
+        let TagEvent::Pushed(push) = event("main").told(&location()).unwrap() else {
+            panic!("it was pushed")
+        };
         assert_eq!((push.repository.as_str(), push.tag.as_str()), ("web", "main"));
     }
 
@@ -219,7 +221,7 @@ mod tests {
         let mut deleted = event("prod-stable");
         deleted.detail.action_type = Some("DELETE".to_owned());
         assert!(
-            matches!(deleted.told(&location()), Ok(Told::Deleted { tag, .. }) if tag.as_str() == "prod-stable")
+            matches!(deleted.told(&location()), Ok(TagEvent::Deleted { tag, .. }) if tag.as_str() == "prod-stable")
         );
     }
 
@@ -232,8 +234,8 @@ mod tests {
 
     #[test]
     fn a_call_tells_who_put_the_tag() {
-        let event: Event = serde_json::from_value(call()).unwrap();
-        let Ok(Told::Attributed(call)) = event.told(&location()) else {
+        let event: EcrEvent = serde_json::from_value(call()).unwrap();
+        let Ok(TagEvent::Attributed(call)) = event.told(&location()) else {
             panic!("somebody called: {:?}", event.told(&location()))
         };
         assert_eq!((call.repository.as_str(), call.tag.as_str()), ("testrepo", "latest"));
@@ -247,7 +249,7 @@ mod tests {
             let mut call = call();
             let (at, name) = pointer.rsplit_once('/').unwrap();
             call.pointer_mut(at).unwrap()[name] = value;
-            serde_json::from_value::<Event>(call).unwrap().told(&location())
+            serde_json::from_value::<EcrEvent>(call).unwrap().told(&location())
         };
         let null = serde_json::Value::Null;
         assert_eq!(with("/detail/errorCode", "AccessDenied".into()), Err(Ignored::NoCaller));
@@ -268,11 +270,11 @@ mod tests {
             assert_eq!(pushed.told(&location()), Err(Ignored::NoTime(time.to_owned())));
             let mut deleted = event("prod-stable");
             (deleted.time, deleted.detail.action_type) = (time.to_owned(), Some("DELETE".to_owned()));
-            assert!(matches!(deleted.told(&location()), Ok(Told::Deleted { .. })), "needs no time");
-            let mut called: Event = serde_json::from_value(call()).unwrap();
+            assert!(matches!(deleted.told(&location()), Ok(TagEvent::Deleted { .. })), "needs no time");
+            let mut called: EcrEvent = serde_json::from_value(call()).unwrap();
             called.time = time.to_owned();
             assert!(
-                matches!(called.told(&location()), Ok(Told::Attributed(_))),
+                matches!(called.told(&location()), Ok(TagEvent::Attributed(_))),
                 "whoever pushed it counts all the same"
             );
         }

@@ -13,7 +13,7 @@ use stablepin_reconciler::{Clients, Deadline, StackLocation};
 use stablepin_rules::application::Application;
 use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
 
-pub use event::{Event, Ignored, Told};
+pub use event::{EcrEvent, Ignored, TagEvent};
 
 /// What came of an event. An ignored one is everyday traffic.
 #[derive(Debug, PartialEq, Eq)]
@@ -81,7 +81,7 @@ pub async fn handle(
     clients: &Clients,
     location: &StackLocation,
     own: &OwnRoles,
-    event: &Event,
+    event: &EcrEvent,
     deadline: Deadline,
 ) -> Result<Handled, TaggerError> {
     let told = match event.told(location) {
@@ -89,17 +89,17 @@ pub async fn handle(
         Err(ignored) => return Ok(Handled::Ignored(ignored)),
     };
     let (repository, tag, now_on) = match &told {
-        Told::Attributed(call) => return attribute(clients, own, call, deadline).await,
-        Told::Pushed(push) => (&push.repository, &push.tag, Some(&push.digest)),
-        Told::Deleted { repository, tag } => (repository, tag, None),
+        TagEvent::Attributed(call) => return attribute(clients, own, call, deadline).await,
+        TagEvent::Pushed(push) => (&push.repository, &push.tag, Some(&push.digest)),
+        TagEvent::Deleted { repository, tag } => (repository, tag, None),
     };
     let Some(application) = clients.table.claimant(repository).await? else {
         return Ok(Handled::Ignored(NoBuild::NotRegistered.into()));
     };
     // A tag that pipelines follow is never one that we keep: an application that claims both is refused.
     let taken = match &told {
-        Told::Pushed(push) => push::take(clients, &application, push, deadline).await?,
-        Told::Deleted { .. } | Told::Attributed(_) => Err(NoBuild::NotABuild),
+        TagEvent::Pushed(push) => push::take(clients, &application, push, deadline).await?,
+        TagEvent::Deleted { .. } | TagEvent::Attributed(_) => Err(NoBuild::NotABuild),
     };
     match taken {
         Ok(environments) => Ok(Handled::Opened { environments }),
@@ -107,7 +107,7 @@ pub async fn handle(
             let stored = clients.table.application(&application).await?;
             let configured = stored.and_then(|stored| Application::parse(&stored.text, None).ok());
             let Some(configured) = configured else { return Ok(Handled::Ignored(no_build.into())) };
-            if let (Told::Pushed(push), NoBuild::NotABuild) = (&told, &no_build) {
+            if let (TagEvent::Pushed(push), NoBuild::NotABuild) = (&told, &no_build) {
                 // A clock that is ahead keeps no image for ever.
                 let (at, kept) = (push.at.min(now()), kept(&configured));
                 clients.table.was_tagged(&application, repository, tag, &push.digest, at, kept).await?;

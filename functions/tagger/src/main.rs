@@ -2,7 +2,7 @@ use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use stablepin_reconciler::clock::now;
 use stablepin_reconciler::stack_location::{StackLocation, count_foreign_event};
 use stablepin_reconciler::start::{self, Capabilities};
-use stablepin_tagger::{Event, Handled, Ignored, OwnRoles, handle};
+use stablepin_tagger::{EcrEvent, Handled, Ignored, OwnRoles, handle};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -11,7 +11,7 @@ async fn main() -> Result<(), Error> {
         start::clients(Capabilities { approval_mailer: true, ..Capabilities::default() }).await?;
     let location = StackLocation::from_env()?;
     let own = OwnRoles::parse(&start::required("STABLEPIN_OWN_ROLES")?)?;
-    run(service_fn(async |event: LambdaEvent<Event>| {
+    run(service_fn(async |event: LambdaEvent<EcrEvent>| {
         let deadline = start::deadline(event.context.deadline);
         let detail = &event.payload.detail;
         // Boxed: else futures lie in one another deeper than the compiler follows.

@@ -3,12 +3,12 @@
 
 use serde_json::json;
 
-use super::images::{Digest, Failure, Id, Image, Status};
-use super::world::{Caller, World};
+use super::images::{BatchFailure, Digest, Id, StorageStatus, StoredImage};
+use super::world::{EcrCaller, EcrWorld};
 use crate::fake::input::{Answer, Input};
 
-impl World {
-    pub(super) fn batch_get_image(&mut self, input: &Input<'_>, caller: &Caller) -> Answer {
+impl EcrWorld {
+    pub(super) fn batch_get_image(&mut self, input: &Input<'_>, caller: &EcrCaller) -> Answer {
         input.knows(&["registryId", "repositoryName", "imageIds", "acceptedMediaTypes"])?;
         let accepted = input.texts("acceptedMediaTypes")?;
         let account = self.account.clone();
@@ -49,14 +49,17 @@ impl World {
 /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/archive-image.html>
 /// That this call then answers with the code `ImageInaccessible`, and that an image which is being restored cannot be
 /// pulled either, is assumed; so is that a type which is not accepted is as if it were not there.
-pub(super) fn pullable<'i>(image: &'i Image, accepted: &[&str]) -> Result<&'i Image, Failure> {
-    let fails = |code, reason: &str| Err(Failure { code, reason: reason.to_owned() });
+pub(super) fn pullable<'i>(
+    image: &'i StoredImage,
+    accepted: &[&str],
+) -> Result<&'i StoredImage, BatchFailure> {
+    let fails = |code, reason: &str| Err(BatchFailure { code, reason: reason.to_owned() });
     match image.status {
-        Status::Archived => fails("ImageInaccessible", "Requested image is archived"),
-        Status::Activating => fails("ImageInaccessible", "Requested image is being restored"),
-        Status::Active if !accepted.is_empty() && !accepted.contains(&&*image.media_type) => {
+        StorageStatus::Archived => fails("ImageInaccessible", "Requested image is archived"),
+        StorageStatus::Activating => fails("ImageInaccessible", "Requested image is being restored"),
+        StorageStatus::Active if !accepted.is_empty() && !accepted.contains(&&*image.media_type) => {
             fails("ImageNotFound", "Requested image not found with an accepted media type")
         }
-        Status::Active => Ok(image),
+        StorageStatus::Active => Ok(image),
     }
 }

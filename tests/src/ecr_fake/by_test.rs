@@ -10,14 +10,14 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use xtask::registry::Registry;
 
-use super::images::{Digest, Image, PushedAt, Status};
-use super::mutability::Mutability;
+use super::images::{Digest, PushedAt, StorageStatus, StoredImage};
+use super::mutability::TagMutability;
 use super::new_image::{LayerNames, NewImage};
-use super::pause::{Pause, Waiting};
+use super::pause::{Pause, PausedCall};
 use super::repositories::Repository as State;
-use super::throttle::{Every, Fault, TABLE};
+use super::throttle::{EcrFault, Every, TABLE};
 use super::wire;
-use super::world::{Call, World};
+use super::world::{EcrCall, EcrWorld};
 use crate::fake::buckets::Buckets;
 use crate::fake::input::Refused;
 use crate::fake::server::Server;
@@ -34,7 +34,7 @@ pub struct EcrFake {
 
 /// Everything that a test may say to the fake.
 #[derive(Clone)]
-pub struct Ecr(Arc<Mutex<World>>);
+pub struct Ecr(Arc<Mutex<EcrWorld>>);
 
 impl EcrFake {
     /// On a free port, in the account and region of the local cloud.
@@ -43,14 +43,14 @@ impl EcrFake {
     }
 
     pub fn start_in(account: &str, region: &str) -> Self {
-        Self::serve(World::new(account, region))
+        Self::serve(EcrWorld::new(account, region))
     }
 
     /// With a copy of a repository as it is now elsewhere, and nothing else. Its clock is no earlier than the other's.
     #[track_caller]
     pub fn with_copy_of(web: &Repository) -> (Self, Repository) {
         let copy = web.with(|repository| repository.clone());
-        let mut world = World::new(ACCOUNT, REGION);
+        let mut world = EcrWorld::new(ACCOUNT, REGION);
         let ahead = web.ecr.now().duration_since(world.clock.now());
         world.clock.time_passes(ahead.max(SignedDuration::ZERO));
         world.repositories.insert(copy.name.clone(), copy);
@@ -59,7 +59,7 @@ impl EcrFake {
         (ecr, copy)
     }
 
-    fn serve(world: World) -> Self {
+    fn serve(world: EcrWorld) -> Self {
         let ecr = Ecr(Arc::new(Mutex::new(world)));
         let asked = ecr.clone();
         Self { ecr, server: Server::start(move |request| wire::answer(&asked, request)) }
@@ -99,13 +99,13 @@ impl Drop for EcrFake {
 }
 
 impl Ecr {
-    pub(super) fn world(&self) -> MutexGuard<'_, World> {
+    pub(super) fn world(&self) -> MutexGuard<'_, EcrWorld> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A new repository, without images.
     #[track_caller]
-    pub fn creates(&self, name: &str, mutability: Mutability) -> Repository {
+    pub fn creates(&self, name: &str, mutability: TagMutability) -> Repository {
         let mut world = self.world();
         assert!(!world.repositories.contains_key(name), "there is a repository {name}");
         world.create(name, mutability);
@@ -173,7 +173,7 @@ impl Ecr {
     fn fault(&self, operation: &str, number: usize, forever: bool, status: u16, kind: &str) {
         let refused = Refused::new(status, kind, "told by the test");
         let (operation, after) = (operation.to_owned(), number.saturating_sub(1));
-        self.world().faults.push(Fault { operation, after, forever, refused });
+        self.world().faults.push(EcrFault { operation, after, forever, refused });
     }
 
     /// All goes well again.
@@ -185,7 +185,7 @@ impl Ecr {
 
     /// The next call of an operation (`BatchDeleteImage`, `PUT manifests`) waits before it is carried out.
     pub fn pauses(&self, operation: &str) -> Pause {
-        let waiting = Waiting::default();
+        let waiting = PausedCall::default();
         self.world().pauses.push((operation.to_owned(), waiting.clone()));
         Pause(waiting)
     }
@@ -202,7 +202,7 @@ impl Ecr {
     }
 
     /// Every call that came, in order, refused or not.
-    pub fn calls(&self) -> Vec<Call> {
+    pub fn calls(&self) -> Vec<EcrCall> {
         self.world().calls.clone()
     }
 
@@ -256,7 +256,7 @@ impl Repository {
     }
 
     #[track_caller]
-    fn with_image<T>(&self, digest: &str, act: impl FnOnce(&mut Image) -> T) -> T {
+    fn with_image<T>(&self, digest: &str, act: impl FnOnce(&mut StoredImage) -> T) -> T {
         self.with(|repository| {
             let image = repository.images.get_mut(digest);
             act(image.unwrap_or_else(|| panic!("there is no image {digest}")))
@@ -316,7 +316,7 @@ impl Repository {
     }
 
     #[track_caller]
-    pub fn status(&self, digest: &str) -> Option<Status> {
+    pub fn status(&self, digest: &str) -> Option<StorageStatus> {
         self.with(|repository| repository.images.get(digest).map(|image| image.status))
     }
 
@@ -406,7 +406,7 @@ impl Repository {
 
     /// Somebody changes which tags may move.
     #[track_caller]
-    pub fn becomes(&self, mutability: Mutability) -> &Self {
+    pub fn becomes(&self, mutability: TagMutability) -> &Self {
         self.with(|repository| repository.mutability = mutability);
         self
     }

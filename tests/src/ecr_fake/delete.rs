@@ -5,11 +5,11 @@ use std::collections::HashSet;
 
 use serde_json::{Value, json};
 
-use super::images::{Digest, Failure, Id};
-use super::world::World;
+use super::images::{BatchFailure, Digest, Id};
+use super::world::EcrWorld;
 use crate::fake::input::{Answer, Input};
 
-impl World {
+impl EcrWorld {
     /// One after the other, in the order of the request.
     pub(super) fn batch_delete_image(&mut self, input: &Input<'_>) -> Answer {
         input.knows(&["registryId", "repositoryName", "imageIds"])?;
@@ -34,7 +34,12 @@ impl World {
         Ok(json!({ "imageIds": deleted, "failures": failures }))
     }
 
-    fn delete_one(&mut self, name: &str, id: &Id<'_>, kept: &HashSet<Digest>) -> Result<Vec<Value>, Failure> {
+    fn delete_one(
+        &mut self,
+        name: &str,
+        id: &Id<'_>,
+        kept: &HashSet<Digest>,
+    ) -> Result<Vec<Value>, BatchFailure> {
         let repository = self.repositories.get_mut(name).expect("it was found");
         let digest = id.find(repository)?;
         let tags = repository.images[&digest].tags.len();
@@ -45,7 +50,7 @@ impl World {
         if !untags && kept.contains(&digest) {
             // Its only tag cannot be taken off either: <https://github.com/aws/containers-roadmap/issues/1567>
             let reason = "Requested image referenced by manifest list".to_owned();
-            return Err(Failure { code: "ImageReferencedByManifestList", reason });
+            return Err(BatchFailure { code: "ImageReferencedByManifestList", reason });
         }
         let gone: Vec<String> = if untags {
             let tag = id.tag.unwrap_or_default();

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::images::{Id, Image, Status, image_not_found};
-use super::repositories::{Place, Repository};
-use super::world::World;
+use super::images::{Id, StorageStatus, StoredImage, image_not_found};
+use super::repositories::{ListPosition, Repository};
+use super::world::EcrWorld;
 use crate::fake::input::{Answer, Input, Refused};
 
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeImages.html>
@@ -20,13 +20,13 @@ const GREATEST_PAGE: u32 = 1000;
 struct Filter {
     tagged: Option<bool>,
     /// Unless it is asked for otherwise, only active ones.
-    status: Option<Status>,
+    status: Option<StorageStatus>,
 }
 
 impl Filter {
     fn read(input: &Input<'_>) -> Result<Self, Refused> {
         let Some(members) = input.object("filter")? else {
-            return Ok(Self { tagged: None, status: Some(Status::Active) });
+            return Ok(Self { tagged: None, status: Some(StorageStatus::Active) });
         };
         let filter = Input { operation: "filter", members };
         filter.knows(&["tagStatus", "imageStatus"])?;
@@ -39,23 +39,23 @@ impl Filter {
         Ok(Self { tagged, status: status_filter(status) })
     }
 
-    fn takes(&self, image: &Image) -> bool {
+    fn takes(&self, image: &StoredImage) -> bool {
         self.tagged.is_none_or(|tagged| tagged != image.tags.is_empty())
             && self.status.is_none_or(|status| status == image.status)
     }
 }
 
 /// None: any.
-pub(super) fn status_filter(status: Option<&str>) -> Option<Status> {
+pub(super) fn status_filter(status: Option<&str>) -> Option<StorageStatus> {
     match status {
         Some("ANY") => None,
-        Some("ARCHIVED") => Some(Status::Archived),
-        Some("ACTIVATING") => Some(Status::Activating),
-        _ => Some(Status::Active),
+        Some("ARCHIVED") => Some(StorageStatus::Archived),
+        Some("ACTIVATING") => Some(StorageStatus::Activating),
+        _ => Some(StorageStatus::Active),
     }
 }
 
-impl World {
+impl EcrWorld {
     pub(super) fn describe_images(&mut self, input: &Input<'_>) -> Answer {
         input.knows(&["registryId", "repositoryName", "imageIds", "nextToken", "maxResults", "filter"])?;
         let (account, limit) = (self.account.clone(), self.greatest_page);
@@ -68,7 +68,7 @@ impl World {
         let from = input.text("nextToken")?.map(|token| mark("images", token)).transpose()?;
         let from = from.map(|mark| (mark.hash, mark.digest));
         let start = from.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
-        let mut found: Vec<&Image> =
+        let mut found: Vec<&StoredImage> =
             repository.listed(start).filter(|image| filter.takes(image)).take(size + 1).collect();
         let more = found.len() > size;
         found.truncate(size);
@@ -91,7 +91,7 @@ impl World {
         let from = input.text("nextToken")?.map(|token| mark("tags", token)).transpose()?;
         let place = from.as_ref().map(|mark| (mark.hash, Arc::clone(&mark.digest)));
         let start = place.as_ref().map_or(Bound::Unbounded, Bound::Included);
-        let mut rows: Vec<(&Image, Option<&str>)> = Vec::with_capacity(size + 1);
+        let mut rows: Vec<(&StoredImage, Option<&str>)> = Vec::with_capacity(size + 1);
         for image in repository.listed(start).filter(|image| filter.takes(image)) {
             let seen = from.as_ref().filter(|mark| mark.digest == image.digest).map(|mark| &*mark.tag);
             let tags = image.tags.iter().map(|tag| &**tag).filter(|tag| seen.is_none_or(|seen| *tag > seen));
@@ -157,23 +157,23 @@ fn page_size(input: &Input<'_>, limit: Option<usize>) -> Result<usize, Refused> 
 }
 
 /// Where a page ended.
-struct Mark {
+struct PageMark {
     hash: u64,
     digest: Arc<str>,
     tag: String,
 }
 
 /// Good for its kind of list.
-fn token(kind: &str, (hash, digest): &Place, tag: &str) -> String {
+fn token(kind: &str, (hash, digest): &ListPosition, tag: &str) -> String {
     format!("{kind}/{hash:016x}/{digest}/{tag}")
 }
 
-fn mark(kind: &str, token: &str) -> Result<Mark, Refused> {
+fn mark(kind: &str, token: &str) -> Result<PageMark, Refused> {
     let mut parts = token.split('/');
     let read = (|| {
         let its = parts.next()?;
         let hash = u64::from_str_radix(parts.next()?, 16).ok()?;
-        Some((its, Mark { hash, digest: parts.next()?.into(), tag: parts.next()?.to_owned() }))
+        Some((its, PageMark { hash, digest: parts.next()?.into(), tag: parts.next()?.to_owned() }))
     })();
     match read {
         Some((its, mark)) if its == kind => Ok(mark),

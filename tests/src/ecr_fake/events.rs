@@ -4,9 +4,9 @@
 use serde_json::{Value, json};
 
 use super::images::Digest;
-use super::world::World;
+use super::world::EcrWorld;
 
-impl World {
+impl EcrWorld {
     fn event(&mut self, kind: &str, detail: Value) {
         let event = json!({
             "version": "0",

@@ -14,7 +14,7 @@ use crate::fake::input::{Input, Refused, knows};
 pub(super) type Digest = Arc<str>;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Status {
+pub enum StorageStatus {
     Active,
     /// It is in the archive, and cannot be pulled.
     Archived,
@@ -22,7 +22,7 @@ pub enum Status {
     Activating,
 }
 
-impl Status {
+impl StorageStatus {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Active => "ACTIVE",
@@ -43,7 +43,7 @@ pub enum PushedAt {
 }
 
 #[derive(Clone)]
-pub(super) struct Image {
+pub(super) struct StoredImage {
     pub(super) digest: Digest,
     /// The manifest, as it came.
     pub(super) bytes: Arc<str>,
@@ -58,14 +58,14 @@ pub(super) struct Image {
     pub(super) tags: BTreeSet<Arc<str>>,
     pub(super) pushed_at: PushedAt,
     pub(super) pulled_at: Option<Timestamp>,
-    pub(super) status: Status,
+    pub(super) status: StorageStatus,
     pub(super) archived_at: Option<Timestamp>,
     pub(super) activated_at: Option<Timestamp>,
     /// When a restore will be done.
     pub(super) active_from: Option<Timestamp>,
 }
 
-impl Image {
+impl StoredImage {
     /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ImageDetail.html>
     pub(super) fn described(&self, account: &str, repository: &str) -> Value {
         let mut shown = Map::new();
@@ -142,8 +142,8 @@ impl<'a> Id<'a> {
 
     /// The image that it names, or why it names none: a code of `failures[]`, and its reason.
     /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ImageFailure.html>
-    pub(super) fn find(&self, repository: &Repository) -> Result<Digest, Failure> {
-        let fails = |code, reason: &str| Err(Failure { code, reason: reason.to_owned() });
+    pub(super) fn find(&self, repository: &Repository) -> Result<Digest, BatchFailure> {
+        let fails = |code, reason: &str| Err(BatchFailure { code, reason: reason.to_owned() });
         if self.digest.is_none() && self.tag.is_none() {
             return fails("MissingDigestAndTag", "Both imageDigest and imageTag are missing");
         }
@@ -168,12 +168,12 @@ impl<'a> Id<'a> {
         }
     }
 
-    pub(super) fn failed(&self, failure: &Failure) -> Value {
+    pub(super) fn failed(&self, failure: &BatchFailure) -> Value {
         json!({ "imageId": self.value, "failureCode": failure.code, "failureReason": failure.reason })
     }
 }
 
-pub(super) struct Failure {
+pub(super) struct BatchFailure {
     pub(super) code: &'static str,
     pub(super) reason: String,
 }

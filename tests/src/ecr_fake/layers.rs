@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::images::is_digest;
 use super::repositories::Repository;
-use super::world::{Caller, World};
+use super::world::{EcrCaller, EcrWorld};
 use crate::fake::input::{Answer, Input, Refused};
 
 /// What a signature in an address is good for.
@@ -21,7 +21,7 @@ const GOOD_FOR: SignedDuration = SignedDuration::from_hours(1);
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchCheckLayerAvailability.html>
 const DIGESTS: usize = 100;
 
-impl World {
+impl EcrWorld {
     pub(super) fn batch_check_layer_availability(&mut self, input: &Input<'_>) -> Answer {
         input.knows(&["registryId", "repositoryName", "layerDigests"])?;
         let digests = input.texts("layerDigests")?;
@@ -44,7 +44,7 @@ impl World {
     }
 
     /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetDownloadUrlForLayer.html>
-    pub(super) fn get_download_url_for_layer(&mut self, input: &Input<'_>, caller: &Caller) -> Answer {
+    pub(super) fn get_download_url_for_layer(&mut self, input: &Input<'_>, caller: &EcrCaller) -> Answer {
         input.knows(&["registryId", "repositoryName", "layerDigest"])?;
         let digest = input.needed("layerDigest")?;
         let account = self.account.clone();

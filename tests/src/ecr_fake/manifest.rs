@@ -13,7 +13,7 @@ const MANIFESTS: [&str; 2] = [OCI_MANIFEST, DOCKER_MANIFEST];
 const INDEXES: [&str; 2] = [OCI_INDEX, DOCKER_LIST];
 
 /// A blob that a manifest names.
-pub(super) struct Named {
+pub(super) struct NamedBlob {
     pub(super) digest: String,
     pub(super) size: u64,
 }
@@ -28,7 +28,7 @@ pub(super) struct Parsed {
     /// Of an index: the digests of its manifests.
     pub(super) children: Vec<String>,
     /// Of an image: its configuration and its layers, without those that are elsewhere (`urls`).
-    pub(super) blobs: Vec<Named>,
+    pub(super) blobs: Vec<NamedBlob>,
     pub(super) annotations: Option<Value>,
 }
 
@@ -66,7 +66,7 @@ impl Parsed {
             for one in [manifest["config"].clone()].iter().chain(&list("layers")).filter(here) {
                 parsed
                     .blobs
-                    .push(Named { digest: digest(one)?, size: one["size"].as_u64().unwrap_or_default() });
+                    .push(NamedBlob { digest: digest(one)?, size: one["size"].as_u64().unwrap_or_default() });
             }
         } else {
             return Err(format!("The media type {media_type} is not supported."));

@@ -8,7 +8,7 @@ use crate::fake::input::{Input, Refused, knows};
 /// Filters are wildcards: `*` stands for any characters, or none.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ImageTagMutabilityExclusionFilter.html>
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Mutability {
+pub enum TagMutability {
     Mutable,
     Immutable,
     /// Only tags that one of these matches may move.
@@ -22,7 +22,7 @@ const MODES: [&str; 4] = ["MUTABLE", "IMMUTABLE", "IMMUTABLE_WITH_EXCLUSION", "M
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_PutImageTagMutability.html>
 const FILTERS: usize = 5;
 
-impl Mutability {
+impl TagMutability {
     /// What a request asks for.
     pub(super) fn read(input: &Input<'_>) -> Result<Self, Refused> {
         const MEMBER: &str = "imageTagMutabilityExclusionFilters";

@@ -9,7 +9,7 @@ use serde_json::Value;
 use xtask::image::{CONFIG, LAYER};
 use xtask::registry::digest;
 
-use super::images::{Digest, PushedAt, Status};
+use super::images::{Digest, PushedAt, StorageStatus};
 use super::manifest::{OCI_INDEX, OCI_MANIFEST, Parsed};
 use super::put_image::image;
 use super::repositories::{Layer, Repository};
@@ -21,12 +21,12 @@ pub struct NewImage {
     tags: Vec<String>,
     pushed_at: Option<PushedAt>,
     pulled_at: Option<Timestamp>,
-    status: Status,
+    status: StorageStatus,
 }
 
 #[derive(Debug, Clone)]
 enum What {
-    Image { name: String, layers: Vec<(String, u64)>, labels: Vec<(String, String)> },
+    StoredImage { name: String, layers: Vec<(String, u64)>, labels: Vec<(String, String)> },
     Index { children: Vec<NewImage>, there: Vec<String> },
     Referrer { subject: String, artifact: String },
     Signature { subject: String },
@@ -43,7 +43,7 @@ const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 impl NewImage {
     /// One for one platform. Its name makes it another than all the rest.
     pub fn named(name: impl Into<String>) -> Self {
-        Self::new(What::Image { name: name.into(), layers: Vec::new(), labels: Vec::new() })
+        Self::new(What::StoredImage { name: name.into(), layers: Vec::new(), labels: Vec::new() })
     }
 
     /// An index of these, which are put before it.
@@ -75,7 +75,7 @@ impl NewImage {
     }
 
     fn new(what: What) -> Self {
-        Self { what, tags: Vec::new(), pushed_at: None, pulled_at: None, status: Status::Active }
+        Self { what, tags: Vec::new(), pushed_at: None, pulled_at: None, status: StorageStatus::Active }
     }
 
     #[must_use]
@@ -87,7 +87,7 @@ impl NewImage {
     /// Of the same name, the same layer: it is there once. Without any, an image has one of its own, of 1 MB.
     #[must_use]
     pub fn layer(mut self, name: impl Into<String>, bytes: u64) -> Self {
-        if let What::Image { layers, .. } = &mut self.what {
+        if let What::StoredImage { layers, .. } = &mut self.what {
             layers.push((name.into(), bytes));
         }
         self
@@ -95,7 +95,7 @@ impl NewImage {
 
     #[must_use]
     pub fn label(mut self, name: &str, value: &str) -> Self {
-        if let What::Image { labels, .. } = &mut self.what {
+        if let What::StoredImage { labels, .. } = &mut self.what {
             labels.push((name.to_owned(), value.to_owned()));
         }
         self
@@ -115,7 +115,7 @@ impl NewImage {
     }
 
     #[must_use]
-    pub fn status(mut self, status: Status) -> Self {
+    pub fn status(mut self, status: StorageStatus) -> Self {
         self.status = status;
         self
     }
@@ -128,7 +128,7 @@ impl Repository {
     /// Nothing is asked and nobody is told.
     pub(super) fn put_new(&mut self, new: NewImage, now: Timestamp, names: &mut LayerNames) -> Digest {
         let (bytes, media_type) = match new.what {
-            What::Image { name, layers, labels } => {
+            What::StoredImage { name, layers, labels } => {
                 (self.image_manifest(&name, layers, &labels, names), OCI_MANIFEST.to_owned())
             }
             What::Index { children, there } => {
@@ -171,7 +171,7 @@ impl Repository {
         image.pushed_at = new.pushed_at.unwrap_or(PushedAt::At(now));
         image.pulled_at = new.pulled_at;
         image.status = new.status;
-        image.archived_at = (new.status != Status::Active).then_some(now);
+        image.archived_at = (new.status != StorageStatus::Active).then_some(now);
         let digest = Arc::clone(&image.digest);
         self.add(image);
         for tag in new.tags {

@@ -16,12 +16,12 @@ struct State {
 }
 
 /// The next call of an operation waits for it. It goes on when this is dropped, at the latest.
-pub struct Pause(pub(super) Waiting);
+pub struct Pause(pub(super) PausedCall);
 
 #[derive(Clone, Default)]
-pub(super) struct Waiting(Arc<(Mutex<State>, Condvar)>);
+pub(super) struct PausedCall(Arc<(Mutex<State>, Condvar)>);
 
-impl Waiting {
+impl PausedCall {
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

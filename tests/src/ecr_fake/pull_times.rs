@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use super::images::Digest;
-use super::world::{Caller, World};
+use super::world::{EcrCaller, EcrWorld};
 use crate::fake::clock::epoch;
 use crate::fake::input::{Answer, Input, Refused};
 use crate::fake::pages::{Page, page};
@@ -14,9 +14,9 @@ use crate::fake::pages::{Page, page};
 const PAGE: Page = Page { default: 100, greatest: 100 };
 const EXCLUSIONS: usize = 100;
 
-impl World {
+impl EcrWorld {
     /// ECR renews the time "at least once every 24 hours"; here, at every pull.
-    pub(super) fn pulled(&mut self, name: &str, digest: &Digest, caller: &Caller) {
+    pub(super) fn pulled(&mut self, name: &str, digest: &Digest, caller: &EcrCaller) {
         let now = self.clock.now();
         let principal = caller.access_key.as_ref().and_then(|key| self.principals.get(key));
         if principal.is_some_and(|principal| self.exclusions.contains_key(principal)) {

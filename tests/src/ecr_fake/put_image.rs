@@ -7,10 +7,10 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use xtask::registry::digest;
 
-use super::images::{Digest, Image, PushedAt, Status, is_tag};
+use super::images::{Digest, PushedAt, StorageStatus, StoredImage, is_tag};
 use super::manifest::Parsed;
 use super::repositories::{Repository, repository_not_found};
-use super::world::World;
+use super::world::EcrWorld;
 use crate::fake::input::{Answer, Input, Refused};
 
 /// Of a manifest, in bytes.
@@ -29,7 +29,7 @@ pub(super) struct Put<'a> {
     pub(super) digest: Option<&'a str>,
 }
 
-impl World {
+impl EcrWorld {
     pub(super) fn put_image(&mut self, input: &Input<'_>) -> Answer {
         input.knows(&[
             "registryId",
@@ -81,13 +81,13 @@ impl World {
             return Err(Refused::new(400, "LimitExceededException", message));
         }
         if is_new {
-            repository.add(Image { pushed_at: PushedAt::At(at), ..image });
-        } else if repository.images[&digest].status == Status::Archived {
+            repository.add(StoredImage { pushed_at: PushedAt::At(at), ..image });
+        } else if repository.images[&digest].status == StorageStatus::Archived {
             // "The image can be restored as an active image by manually selecting it to be restored or by re-pushing
             // the image to the repository." That it is active at once, and tells no time of activation but a new time
             // of push, is assumed.
             // <https://docs.aws.amazon.com/AmazonECR/latest/userguide/archive-image.html>
-            repository.set_status(&digest, Status::Active);
+            repository.set_status(&digest, StorageStatus::Active);
             repository.images.get_mut(&digest).expect("it is there").pushed_at = PushedAt::At(at);
         }
         // A tag that is put does not renew the time of an image that is there.
@@ -101,7 +101,7 @@ impl World {
 }
 
 /// The image that it would become, and what it lacks here.
-fn read(repository: &Repository, put: &Put<'_>) -> Result<(Image, Option<Refused>), Refused> {
+fn read(repository: &Repository, put: &Put<'_>) -> Result<(StoredImage, Option<Refused>), Refused> {
     if put.bytes.len() > MAX_MANIFEST {
         let message = format!("Invalid parameter at 'imageManifest': more than {MAX_MANIFEST} bytes");
         return Err(Refused::parameter(message));
@@ -121,7 +121,7 @@ fn read(repository: &Repository, put: &Put<'_>) -> Result<(Image, Option<Refused
 }
 
 /// Of parts that are in the repository, or will be.
-pub(super) fn image(repository: &Repository, digest: String, bytes: &str, parsed: Parsed) -> Image {
+pub(super) fn image(repository: &Repository, digest: String, bytes: &str, parsed: Parsed) -> StoredImage {
     // "If the image is a manifest list, this will be the max size of all manifests in the list."
     // <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ImageDetail.html>
     // That an image's size is that of its configuration and layers is assumed.
@@ -137,7 +137,7 @@ pub(super) fn image(repository: &Repository, digest: String, bytes: &str, parsed
     let blob = |digest: &&String| {
         known(digest, repository.layers.get_key_value(digest.as_str()).map(|(key, _)| key))
     };
-    Image {
+    StoredImage {
         digest: digest.into(),
         bytes: bytes.into(),
         size: of_children.max().unwrap_or(of_blobs),
@@ -150,7 +150,7 @@ pub(super) fn image(repository: &Repository, digest: String, bytes: &str, parsed
         tags: BTreeSet::new(),
         pushed_at: PushedAt::Nothing,
         pulled_at: None,
-        status: Status::Active,
+        status: StorageStatus::Active,
         archived_at: None,
         activated_at: None,
         active_from: None,
@@ -185,7 +185,7 @@ fn lacks(repository: &Repository, parsed: &Parsed) -> Option<Refused> {
 
 fn already_there(repository: &Repository, digest: &Digest, tag: Option<&str>) -> Option<Refused> {
     let name = &repository.name;
-    let there = repository.images.get(digest).filter(|image| image.status != Status::Archived);
+    let there = repository.images.get(digest).filter(|image| image.status != StorageStatus::Archived);
     let tagged = tag.and_then(|tag| repository.tags.get(tag));
     // "The ImageTagAlreadyExistsException error is returned if you push an image with a tag that is already in the
     // repository": taken at its word, also where the tag is on this very image. Only a push that brings an image

@@ -5,14 +5,14 @@ use serde_json::{Value, json};
 
 use super::describe::status_filter;
 use super::images::{Digest, is_digest};
-use super::world::World;
+use super::world::EcrWorld;
 use crate::fake::input::{Answer, Input, Refused};
 use crate::fake::pages::{Page, page};
 
 const PAGE: Page = Page { default: 20, greatest: 50 };
 const TYPES: usize = 5;
 
-impl World {
+impl EcrWorld {
     /// A subject that is not there has whatever names it: assumed.
     pub(super) fn list_image_referrers(&mut self, input: &Input<'_>) -> Answer {
         input.knows(&["registryId", "repositoryName", "subjectId", "filter", "nextToken", "maxResults"])?;

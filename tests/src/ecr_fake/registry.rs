@@ -17,7 +17,7 @@ use super::images::{Digest, Id, is_digest};
 use super::put_image::Put;
 use super::repositories::Layer;
 use super::wire::caller;
-use super::world::{Call, Caller, World};
+use super::world::{EcrCall, EcrCaller, EcrWorld};
 use crate::fake::server::Answered;
 use crate::wire::Request;
 
@@ -76,12 +76,12 @@ pub(super) fn answer(ecr: &Ecr, request: &Request) -> Answered {
     };
     let sent = if request.method == "HEAD" { 0 } else { answered.body.len() };
     let (status, received) = (answered.status, request.body.len());
-    world.calls.push(Call { operation, body: Value::Null, status, received, sent });
+    world.calls.push(EcrCall { operation, body: Value::Null, status, received, sent });
     answered
 }
 
 /// The user is AWS and the password a token, of which any will do; or the address is signed.
-fn may(world: &World, request: &Request, path: &Path<'_>, query: &str) -> bool {
+fn may(world: &EcrWorld, request: &Request, path: &Path<'_>, query: &str) -> bool {
     if let (Path::Blob(name, digest), Some(signature)) = (path, member(query, "X-Amz-Signature")) {
         return world.presigned.get(&signature).is_some_and(|signed| {
             signed.repository == *name && signed.digest == *digest && signed.until > world.clock.now()
@@ -92,7 +92,7 @@ fn may(world: &World, request: &Request, path: &Path<'_>, query: &str) -> bool {
     user.is_some_and(|user| user.starts_with(b"AWS:"))
 }
 
-fn perform(world: &mut World, request: &Request, path: &Path<'_>, query: &str) -> Answered {
+fn perform(world: &mut EcrWorld, request: &Request, path: &Path<'_>, query: &str) -> Answered {
     let name = match path {
         Path::Version => return Answered::new(200, &[], "{}"),
         Path::Unknown => return unknown(world, request),
@@ -121,14 +121,14 @@ fn perform(world: &mut World, request: &Request, path: &Path<'_>, query: &str) -
     }
 }
 
-fn unknown(world: &mut World, request: &Request) -> Answered {
+fn unknown(world: &mut EcrWorld, request: &Request) -> Answered {
     let message = format!("the fake does not know {} {}", request.method, request.target);
     world.surprises.push(message.clone());
     error(501, "UNSUPPORTED", &message)
 }
 
 /// ECR leads to S3 with a redirect; here the bytes come at once. What only archived images have is not there.
-fn blob(world: &mut World, request: &Request, name: &str, digest: &str) -> Answered {
+fn blob(world: &mut EcrWorld, request: &Request, name: &str, digest: &str) -> Answered {
     let layer = world.repositories[name].layers.get(digest);
     let Some(layer) = layer.filter(|layer| layer.images == 0 || layer.not_archived > 0) else {
         return error(404, "BLOB_UNKNOWN", "blob unknown to registry");
@@ -141,7 +141,7 @@ fn blob(world: &mut World, request: &Request, name: &str, digest: &str) -> Answe
     }
 }
 
-fn upload(world: &mut World, request: &Request, name: &str, id: &str, query: &str) -> Answered {
+fn upload(world: &mut EcrWorld, request: &Request, name: &str, id: &str, query: &str) -> Answered {
     let Some(bytes) = world.uploads.get_mut(id) else {
         return error(404, "BLOB_UPLOAD_UNKNOWN", "blob upload unknown to registry");
     };
@@ -171,7 +171,7 @@ fn upload(world: &mut World, request: &Request, name: &str, id: &str, query: &st
 }
 
 /// What PutImage refuses is told in the protocol's codes; a push of what is there is a success.
-fn put(world: &mut World, request: &Request, name: &str, reference: &str) -> Answered {
+fn put(world: &mut EcrWorld, request: &Request, name: &str, reference: &str) -> Answered {
     let Ok(bytes) = str::from_utf8(&request.body) else {
         return error(400, "MANIFEST_INVALID", "the manifest is no text");
     };
@@ -203,7 +203,13 @@ fn put(world: &mut World, request: &Request, name: &str, reference: &str) -> Ans
 }
 
 /// That a HEAD is no pull is assumed.
-fn manifest(world: &mut World, request: &Request, name: &str, reference: &str, caller: &Caller) -> Answered {
+fn manifest(
+    world: &mut EcrWorld,
+    request: &Request,
+    name: &str,
+    reference: &str,
+    caller: &EcrCaller,
+) -> Answered {
     let id = if is_digest(reference) {
         Id { value: &Value::Null, digest: Some(reference), tag: None }
     } else {

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::images::{Digest, Image, Status};
-use super::mutability::Mutability;
-use super::world::World;
+use super::images::{Digest, StorageStatus, StoredImage};
+use super::mutability::TagMutability;
+use super::world::EcrWorld;
 use crate::fake::clock::{epoch, mixed};
 use crate::fake::input::{Answer, Input, Refused};
 use crate::fake::pages::{Page, page};
@@ -32,10 +32,10 @@ pub(super) struct Repository {
     pub(super) arn: String,
     pub(super) uri: String,
     pub(super) created_at: Timestamp,
-    pub(super) mutability: Mutability,
+    pub(super) mutability: TagMutability,
     pub(super) policy: Option<String>,
     pub(super) lifecycle: Option<String>,
-    pub(super) images: HashMap<Digest, Image>,
+    pub(super) images: HashMap<Digest, StoredImage>,
     pub(super) tags: HashMap<Arc<str>, Digest>,
     pub(super) layers: HashMap<Digest, Layer>,
     /// The indexes that a manifest is in.
@@ -43,22 +43,22 @@ pub(super) struct Repository {
     /// What is about an image, whether that is there or not.
     pub(super) referrers: HashMap<String, BTreeSet<Digest>>,
     /// How lists are ordered: neither by time nor by name.
-    order: BTreeSet<Place>,
+    order: BTreeSet<ListPosition>,
     seed: u64,
 }
 
 /// Where an image stands in lists.
-pub(super) type Place = (u64, Digest);
+pub(super) type ListPosition = (u64, Digest);
 
 impl Repository {
     /// By digest. An image that was deleted meanwhile still marks its place.
-    pub(super) fn place(&self, digest: &Digest) -> Place {
+    pub(super) fn place(&self, digest: &Digest) -> ListPosition {
         let number = digest.get(7..23).and_then(|digits| u64::from_str_radix(digits, 16).ok());
         (mixed(number.unwrap_or_default() ^ self.seed), Arc::clone(digest))
     }
 
     /// Images from a place on, in the order of lists.
-    pub(super) fn listed(&self, from: Bound<&Place>) -> impl Iterator<Item = &Image> {
+    pub(super) fn listed(&self, from: Bound<&ListPosition>) -> impl Iterator<Item = &StoredImage> {
         self.order.range((from, Bound::Unbounded)).filter_map(|(_, digest)| self.images.get(digest))
     }
 
@@ -68,12 +68,12 @@ impl Repository {
     }
 
     /// A new image, whose layers and children are there.
-    pub(super) fn add(&mut self, image: Image) {
+    pub(super) fn add(&mut self, image: StoredImage) {
         let digest = Arc::clone(&image.digest);
         for blob in &image.blobs {
             if let Some(layer) = self.layers.get_mut(blob) {
                 layer.images += 1;
-                layer.not_archived += u32::from(image.status != Status::Archived);
+                layer.not_archived += u32::from(image.status != StorageStatus::Archived);
             }
         }
         for child in &image.children {
@@ -91,7 +91,7 @@ impl Repository {
 
     /// The image with all its tags; what refers to it stays. Layers that no other image has go with it: that they go at
     /// once is assumed.
-    pub(super) fn remove(&mut self, digest: &Digest) -> Option<Image> {
+    pub(super) fn remove(&mut self, digest: &Digest) -> Option<StoredImage> {
         let image = self.images.remove(digest)?;
         self.order.remove(&self.place(digest));
         for tag in &image.tags {
@@ -111,7 +111,7 @@ impl Repository {
         for blob in &image.blobs {
             let Some(layer) = self.layers.get_mut(blob) else { continue };
             layer.images -= 1;
-            layer.not_archived -= u32::from(image.status != Status::Archived);
+            layer.not_archived -= u32::from(image.status != StorageStatus::Archived);
             if layer.images == 0 {
                 self.layers.remove(blob);
             }
@@ -139,9 +139,9 @@ impl Repository {
         Some(digest)
     }
 
-    pub(super) fn set_status(&mut self, digest: &Digest, status: Status) {
+    pub(super) fn set_status(&mut self, digest: &Digest, status: StorageStatus) {
         let Some(image) = self.images.get_mut(digest) else { return };
-        let (was, is) = (image.status == Status::Archived, status == Status::Archived);
+        let (was, is) = (image.status == StorageStatus::Archived, status == StorageStatus::Archived);
         image.status = status;
         for blob in &image.blobs {
             if let Some(layer) = self.layers.get_mut(blob) {
@@ -178,8 +178,8 @@ impl Repository {
 const PAGE: Page = Page { default: 100, greatest: 1000 };
 const NAMES: usize = 100;
 
-impl World {
-    pub(super) fn create(&mut self, name: &str, mutability: Mutability) -> &mut Repository {
+impl EcrWorld {
+    pub(super) fn create(&mut self, name: &str, mutability: TagMutability) -> &mut Repository {
         let repository = Repository {
             name: name.to_owned(),
             arn: format!("arn:aws:ecr:{}:{}:repository/{name}", self.region, self.account),
@@ -226,7 +226,7 @@ impl World {
         if !is_repository_name(name) {
             return Err(Refused::parameter(format!("Invalid parameter at 'repositoryName': {name}")));
         }
-        let mutability = Mutability::read(input)?;
+        let mutability = TagMutability::read(input)?;
         if self.repositories.contains_key(name) {
             let registry = &self.account;
             let message = format!(
@@ -293,7 +293,7 @@ impl World {
             "imageTagMutabilityExclusionFilters",
         ])?;
         input.needed("imageTagMutability")?;
-        let mutability = Mutability::read(input)?;
+        let mutability = TagMutability::read(input)?;
         let account = self.account.clone();
         let repository = self.of(input)?;
         repository.mutability = mutability;

@@ -4,15 +4,15 @@
 use jiff::SignedDuration;
 use serde_json::json;
 
-use super::images::{Digest, Id, Status, image_not_found};
-use super::world::World;
+use super::images::{Digest, Id, StorageStatus, image_not_found};
+use super::world::EcrWorld;
 use crate::fake::input::{Answer, Input, Refused};
 
 /// An image is restored within 20 minutes: here, after all of them.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/archive_restore_image.html>
 const RESTORE: SignedDuration = SignedDuration::from_mins(20);
 
-impl World {
+impl EcrWorld {
     pub(super) fn update_image_storage_class(&mut self, input: &Input<'_>) -> Answer {
         input.knows(&["registryId", "repositoryName", "imageId", "targetStorageClass"])?;
         let account = self.account.clone();
@@ -42,36 +42,36 @@ impl World {
 
     /// What is in an index that is active cannot go before it. Its children stay where they are when an index goes:
     /// assumed.
-    pub(super) fn archive(&mut self, name: &str, digest: &Digest) -> Result<Status, Refused> {
+    pub(super) fn archive(&mut self, name: &str, digest: &Digest) -> Result<StorageStatus, Refused> {
         let now = self.clock.stamp();
         let repository = self.repositories.get_mut(name).expect("it was found");
         let parents = repository.parents.get(digest).into_iter().flatten();
         let active = |parent: &&Digest| {
-            repository.images.get(&***parent).is_some_and(|image| image.status != Status::Archived)
+            repository.images.get(&***parent).is_some_and(|image| image.status != StorageStatus::Archived)
         };
         if let Some(parent) = { parents }.find(active) {
             return Err(not_supported(format!("the image is referenced by the manifest list {parent}")));
         }
         // That an image which is there already, or on its way out, cannot go is assumed.
-        if repository.images[digest].status != Status::Active {
+        if repository.images[digest].status != StorageStatus::Active {
             return Err(not_supported(format!("the image is {}", repository.images[digest].status.name())));
         }
-        repository.set_status(digest, Status::Archived);
+        repository.set_status(digest, StorageStatus::Archived);
         repository.images.get_mut(digest).expect("it was found").archived_at = Some(now);
         self.tell_of_storage_class(name, digest, "ARCHIVE");
-        Ok(Status::Archived)
+        Ok(StorageStatus::Archived)
     }
 
-    fn restore(&mut self, name: &str, digest: &Digest) -> Result<Status, Refused> {
+    fn restore(&mut self, name: &str, digest: &Digest) -> Result<StorageStatus, Refused> {
         let at = self.clock.stamp() + RESTORE;
         let repository = self.repositories.get_mut(name).expect("it was found");
-        if repository.images[digest].status != Status::Archived {
+        if repository.images[digest].status != StorageStatus::Archived {
             return Err(not_supported(format!("the image is {}", repository.images[digest].status.name())));
         }
-        repository.set_status(digest, Status::Activating);
+        repository.set_status(digest, StorageStatus::Activating);
         repository.images.get_mut(digest).expect("it was found").active_from = Some(at);
         self.restoring.push((name.to_owned(), Digest::clone(digest)));
-        Ok(Status::Activating)
+        Ok(StorageStatus::Activating)
     }
 
     pub(super) fn time_passes(&mut self, time: SignedDuration) {
@@ -85,7 +85,7 @@ impl World {
             let due = image.active_from.is_none_or(|at| at <= now);
             if due {
                 image.activated_at = image.active_from.take();
-                repository.set_status(digest, Status::Active);
+                repository.set_status(digest, StorageStatus::Active);
                 done.push((name.clone(), Digest::clone(digest)));
             }
             !due

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use xtask::aws::{Aws, AwsError};
 use xtask::image::{OciImage, Spec, assemble};
 
-use super::{EcrFake, Mutability, NewImage, Repository};
+use super::{EcrFake, NewImage, Repository, TagMutability};
 
 fn client(ecr: &EcrFake) -> Aws {
     Aws::new(&ecr.url(), "us-east-1", "AKIAEXAMPLE", "secret")
@@ -28,7 +28,7 @@ fn client(ecr: &EcrFake) -> Aws {
 /// With a repository `web`, whose tags move.
 fn fake() -> (EcrFake, Repository) {
     let ecr = EcrFake::start();
-    let web = ecr.creates("web", Mutability::Mutable);
+    let web = ecr.creates("web", TagMutability::Mutable);
     (ecr, web)
 }
 

@@ -1,6 +1,6 @@
 //! What calls are refused with that the test has asked for.
 
-use super::world::World;
+use super::world::EcrWorld;
 use crate::fake::buckets::{Row, throttled};
 use crate::fake::input::Refused;
 
@@ -16,7 +16,7 @@ pub(super) const TABLE: &[Row] = &[
 ];
 
 /// Some call of an operation goes wrong.
-pub(super) struct Fault {
+pub(super) struct EcrFault {
     pub(super) operation: String,
     /// So many more of them go well.
     pub(super) after: usize,
@@ -30,7 +30,7 @@ pub(super) struct Every {
     pub(super) count: usize,
 }
 
-impl World {
+impl EcrWorld {
     pub(super) fn goes_wrong(&mut self, operation: &str) -> Result<(), Refused> {
         if let Some(every) = &mut self.every {
             every.count += 1;

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::by_test::Ecr;
 use super::registry;
-use super::world::{Call, Caller};
+use super::world::{EcrCall, EcrCaller};
 use crate::fake::input::Input;
 use crate::fake::json::{self, Service};
 use crate::fake::server::Answered;
@@ -40,7 +40,7 @@ pub(super) fn answer(ecr: &Ecr, request: &Request) -> Answered {
         }
         let status = answer.as_ref().map_or_else(|refused| refused.status, |_| 200);
         let (body, received) = (Value::Object(members), request.body.len());
-        world.calls.push(Call { operation, body, status, received, sent: 0 });
+        world.calls.push(EcrCall { operation, body, status, received, sent: 0 });
         (answer, world.calls.len() - 1)
     };
     let answered = json::answered(answer);
@@ -50,8 +50,11 @@ pub(super) fn answer(ecr: &Ecr, request: &Request) -> Answered {
     answered
 }
 
-pub(super) fn caller(request: &Request) -> Caller {
+pub(super) fn caller(request: &Request) -> EcrCaller {
     let authorization = request.header("authorization").unwrap_or_default();
     let key = authorization.split_once("Credential=").and_then(|(_, rest)| rest.split('/').next());
-    Caller { access_key: key.map(str::to_owned), host: request.header("host").unwrap_or_default().to_owned() }
+    EcrCaller {
+        access_key: key.map(str::to_owned),
+        host: request.header("host").unwrap_or_default().to_owned(),
+    }
 }

@@ -9,16 +9,16 @@ use serde_json::{Value, json};
 
 use super::images::Digest;
 use super::layers::Presigned;
-use super::pause::Waiting;
+use super::pause::PausedCall;
 use super::repositories::Repository;
-use super::throttle::{Every, Fault};
+use super::throttle::{EcrFault, Every};
 use crate::fake::buckets::Buckets;
 use crate::fake::clock::{Clock, epoch};
 use crate::fake::input::{Answer, Input, Refused};
 
 /// A call as it came.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Call {
+pub struct EcrCall {
     /// Such as `PutImage`; of the registry protocol, such as `PUT manifests`.
     pub operation: String,
     /// Of the registry protocol, null.
@@ -31,13 +31,13 @@ pub struct Call {
 }
 
 /// Who asks.
-pub(super) struct Caller {
+pub(super) struct EcrCaller {
     pub(super) access_key: Option<String>,
     /// Where the fake was found.
     pub(super) host: String,
 }
 
-pub(super) struct World {
+pub(super) struct EcrWorld {
     pub(super) account: String,
     pub(super) region: String,
     pub(super) clock: Clock,
@@ -58,18 +58,18 @@ pub(super) struct World {
     pub(super) presigned: HashMap<String, Presigned>,
     /// What is being pushed: bytes by the upload's id.
     pub(super) uploads: HashMap<String, Vec<u8>>,
-    pub(super) calls: Vec<Call>,
-    pub(super) faults: Vec<Fault>,
+    pub(super) calls: Vec<EcrCall>,
+    pub(super) faults: Vec<EcrFault>,
     pub(super) every: Option<Every>,
     pub(super) buckets: Option<Buckets>,
-    pub(super) pauses: Vec<(String, Waiting)>,
+    pub(super) pauses: Vec<(String, PausedCall)>,
     pub(super) surprises: Vec<String>,
 }
 
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetAuthorizationToken.html>
 const TOKEN_LASTS: SignedDuration = SignedDuration::from_hours(12);
 
-impl World {
+impl EcrWorld {
     pub(super) fn new(account: &str, region: &str) -> Self {
         Self {
             account: account.to_owned(),
@@ -94,7 +94,7 @@ impl World {
         }
     }
 
-    pub(super) fn answer(&mut self, input: &Input<'_>, caller: &Caller) -> Answer {
+    pub(super) fn answer(&mut self, input: &Input<'_>, caller: &EcrCaller) -> Answer {
         self.goes_wrong(input.operation)?;
         match input.operation {
             "CreateRepository" => self.create_repository(input),
@@ -122,7 +122,7 @@ impl World {
     }
 
     /// The endpoint is the fake's own, without TLS.
-    fn get_authorization_token(&mut self, input: &Input<'_>, caller: &Caller) -> Answer {
+    fn get_authorization_token(&mut self, input: &Input<'_>, caller: &EcrCaller) -> Answer {
         input.knows(&[])?;
         let token = BASE64_STANDARD.encode(format!("AWS:{}", self.clock.hex()));
         Ok(json!({ "authorizationData": [{

@@ -8,13 +8,13 @@ use std::thread;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
-use super::deployments::{Outcome, WayBack};
+use super::deployments::{DeploymentOutcome, WayBack};
 use super::new_service::NewService;
-use super::services::State;
-use super::tasks::{Health, Last, Stop};
+use super::services::StoredService;
+use super::tasks::{Last, Stop, TaskHealth};
 use super::throttle::TABLE;
 use super::wire;
-use super::world::{Call, World};
+use super::world::{EcsCall, EcsWorld};
 use crate::fake::buckets::Buckets;
 use crate::fake::clock::epoch;
 use crate::fake::input::Refused;
@@ -32,7 +32,7 @@ pub struct EcsFake {
 
 /// Everything that a test may say to the fake.
 #[derive(Clone)]
-pub struct Ecs(Arc<Mutex<World>>);
+pub struct Ecs(Arc<Mutex<EcsWorld>>);
 
 /// Somebody who acts just before or after a call.
 pub(super) struct Meddling {
@@ -66,7 +66,7 @@ impl EcsFake {
     }
 
     pub fn start_in(account: &str, region: &str) -> Self {
-        let ecs = Ecs(Arc::new(Mutex::new(World::new(account, region))));
+        let ecs = Ecs(Arc::new(Mutex::new(EcsWorld::new(account, region))));
         let asked = ecs.clone();
         Self { ecs, server: Server::start(move |request| wire::answer(&asked, request)) }
     }
@@ -100,7 +100,7 @@ impl Drop for EcsFake {
 }
 
 impl Ecs {
-    pub(super) fn world(&self) -> MutexGuard<'_, World> {
+    pub(super) fn world(&self) -> MutexGuard<'_, EcsWorld> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -149,7 +149,7 @@ impl Ecs {
     /// One step of every service's deployments.
     pub fn advance(&self) {
         let mut world = self.world();
-        let World { services, home, .. } = &mut *world;
+        let EcsWorld { services, home, .. } = &mut *world;
         services.iter_mut().for_each(|service| service.advance(home));
     }
 
@@ -202,7 +202,7 @@ impl Ecs {
     }
 
     /// Every call that came, in order, refused or not.
-    pub fn calls(&self) -> Vec<Call> {
+    pub fn calls(&self) -> Vec<EcsCall> {
         self.world().calls.clone()
     }
 
@@ -256,17 +256,17 @@ impl<'a> Service<'a> {
     }
 
     #[track_caller]
-    fn with<T>(&self, act: impl FnOnce(&mut State, &mut super::home::Home) -> T) -> T {
+    fn with<T>(&self, act: impl FnOnce(&mut StoredService, &mut super::home::EcsHome) -> T) -> T {
         let mut world = self.ecs.world();
         let at = world.place(&self.cluster, &self.name);
         let at = at.unwrap_or_else(|| panic!("there is no service {}/{}", self.cluster, self.name));
-        let World { services, home, .. } = &mut *world;
+        let EcsWorld { services, home, .. } = &mut *world;
         act(&mut services[at], home)
     }
 
     /// What the next deployment that starts will come to. Of several, one after the other; then they succeed.
     #[track_caller]
-    pub fn will(&self, outcome: Outcome) -> &Self {
+    pub fn will(&self, outcome: DeploymentOutcome) -> &Self {
         self.with(|service, _| service.outcomes.push_back(outcome));
         self
     }
@@ -357,7 +357,7 @@ impl<'a> Service<'a> {
     pub fn becomes_unhealthy(&self) -> &Self {
         self.with(|service, home| {
             for task in service.tasks.iter_mut().filter(|task| task.last == Last::Running && task.wanted) {
-                task.becomes(Health::Unhealthy);
+                task.becomes(TaskHealth::Unhealthy);
                 home.tell_of_task(task);
             }
         });

@@ -8,14 +8,14 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::home::Home;
-use super::services::State;
-use super::tasks::{Health, Last, Stop, Task};
+use super::home::EcsHome;
+use super::services::StoredService;
+use super::tasks::{Last, Stop, StoredTask, TaskHealth};
 use crate::fake::clock::epoch;
 
 /// What a deployment will come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum DeploymentOutcome {
     Succeeds,
     /// Its tasks end as soon as they run. Without a circuit breaker it goes on like this for ever.
     CrashesUntilTheBreaker,
@@ -73,7 +73,7 @@ impl Stage {
 }
 
 /// An entry of `deployments[]`.
-pub(super) struct Deployment {
+pub(super) struct StoredDeployment {
     pub(super) id: String,
     pub(super) definition: String,
     /// The service revision's ARN.
@@ -111,7 +111,7 @@ pub(super) struct Back {
 }
 
 /// A service deployment.
-pub(super) struct Rollout {
+pub(super) struct StoredServiceDeployment {
     pub(super) arn: String,
     pub(super) source: Vec<String>,
     pub(super) target: String,
@@ -129,7 +129,7 @@ pub(super) struct Rollout {
     pub(super) finished_at: Option<Timestamp>,
     pub(super) stopped_at: Option<Timestamp>,
     pub(super) updated_at: Timestamp,
-    outcome: Outcome,
+    outcome: DeploymentOutcome,
     path: Vec<Stage>,
     /// Where on the path it is.
     at: usize,
@@ -157,7 +157,7 @@ impl Because {
     }
 }
 
-impl Rollout {
+impl StoredServiceDeployment {
     pub(super) fn stage(&self) -> Option<Stage> {
         self.started_at.and(self.path.get(self.at).copied())
     }
@@ -249,13 +249,13 @@ fn has_hook(configuration: &Value, stage: Stage) -> bool {
     hooks(configuration, stage).next().is_some()
 }
 
-impl State {
+impl StoredService {
     /// Starts a deployment of what the service should run now.
     ///
     /// "When a new deployment starts while another is in progress, that one is stopped": it is `STOP_REQUESTED`, and
     /// its tasks are there until the new one has completed.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-deployment.html>
-    pub(super) fn deploy(&mut self, home: &mut Home) {
+    pub(super) fn deploy(&mut self, home: &mut EcsHome) {
         let definition = self.definition.clone().expect("a service of ECS's own controller has one");
         let at = home.clock.stamp();
         if let Some(last) = self.rollouts.last_mut().filter(|last| !last.has_ended()) {
@@ -276,14 +276,14 @@ impl State {
                 source.push(one.revision.clone());
             }
         }
-        let outcome = self.outcomes.pop_front().unwrap_or(Outcome::Succeeds);
+        let outcome = self.outcomes.pop_front().unwrap_or(DeploymentOutcome::Succeeds);
         let pauses_at = match outcome {
-            Outcome::PausesAt(stage) => Some(stage),
+            DeploymentOutcome::PausesAt(stage) => Some(stage),
             _ => None,
         };
         let several = source.len() > 1;
         let letters = home.letters();
-        let mut rollout = Rollout {
+        let mut rollout = StoredServiceDeployment {
             arn: home.arn(&format!("service-deployment/{place}/{letters}")),
             source,
             target: revision.clone(),
@@ -322,12 +322,12 @@ impl State {
     }
 
     /// The first entry of `deployments[]` from now on.
-    fn begin(&mut self, home: &mut Home, definition: &str, revision: &str, reason: Option<String>) {
+    fn begin(&mut self, home: &mut EcsHome, definition: &str, revision: &str, reason: Option<String>) {
         let id = format!("ecs-svc/{}", home.digits());
         let at = home.clock.stamp();
         let reason = reason.unwrap_or_else(|| format!("ECS deployment {id} in progress."));
         home.tell_of_deployment(self, &id, "IN_PROGRESS", &reason);
-        let begun = Deployment {
+        let begun = StoredDeployment {
             id,
             definition: definition.to_owned(),
             revision: revision.to_owned(),
@@ -341,16 +341,16 @@ impl State {
         self.deployments.insert(0, begun);
     }
 
-    fn rollout(&mut self) -> &mut Rollout {
+    fn rollout(&mut self) -> &mut StoredServiceDeployment {
         self.rollouts.last_mut().expect("there is one in progress")
     }
 
-    fn primary(&mut self) -> &mut Deployment {
+    fn primary(&mut self) -> &mut StoredDeployment {
         self.deployments.first_mut().expect("a service has one")
     }
 
     /// One step of everything that is on its way.
-    pub(super) fn advance(&mut self, home: &mut Home) {
+    pub(super) fn advance(&mut self, home: &mut EcsHome) {
         self.drain(home);
         let at = home.clock.stamp();
         for stopping in self.rollouts.iter_mut().filter(|one| one.status == "STOP_REQUESTED") {
@@ -372,14 +372,14 @@ impl State {
     }
 
     /// Deployments that were replaced go when their tasks have drained.
-    fn drain(&mut self, home: &mut Home) {
+    fn drain(&mut self, home: &mut EcsHome) {
         if self.deployments.first().is_some_and(|primary| primary.state == "COMPLETED") {
             self.run(home, usize::MAX); // what early success did not wait for
         }
         self.let_go(home);
     }
 
-    fn let_go(&mut self, home: &mut Home) {
+    fn let_go(&mut self, home: &mut EcsHome) {
         let mut gone = Vec::new();
         for deployment in &mut self.deployments {
             match &mut deployment.drains {
@@ -395,7 +395,7 @@ impl State {
     }
 
     /// A stage begins.
-    fn enter(&mut self, home: &mut Home) {
+    fn enter(&mut self, home: &mut EcsHome) {
         let (now, outcome) = (home.clock.stamp(), self.rollout().outcome);
         let Some(stage) = self.rollout().stage() else { return self.succeed(home) };
         let configuration = self.rollout().configuration.clone();
@@ -406,7 +406,7 @@ impl State {
             (minutes, set["action"].as_str().unwrap_or("ROLLBACK").to_owned())
         };
         let mut pausing: Vec<_> = hooks(&configuration, stage).map(timeout).collect();
-        if outcome == Outcome::PausesAt(stage) && pausing.is_empty() {
+        if outcome == DeploymentOutcome::PausesAt(stage) && pausing.is_empty() {
             pausing.push((1440, "ROLLBACK".to_owned()));
         }
         for (minutes, timeout_action) in pausing {
@@ -427,7 +427,7 @@ impl State {
         }
     }
 
-    fn go_on(&mut self, home: &mut Home) {
+    fn go_on(&mut self, home: &mut EcsHome) {
         if self.desired == 0 {
             return self.succeed(home);
         }
@@ -445,9 +445,9 @@ impl State {
         let (outcome, stage) = (self.rollout().outcome, self.rollout().stage());
         if stage == Some(Stage::ScaleUp) {
             match outcome {
-                Outcome::CrashesUntilTheBreaker => return self.fail(home, &Stop::Exited(1)),
-                Outcome::NeverHealthy => return self.never_healthy(home),
-                Outcome::Stalls => {
+                DeploymentOutcome::CrashesUntilTheBreaker => return self.fail(home, &Stop::Exited(1)),
+                DeploymentOutcome::NeverHealthy => return self.never_healthy(home),
+                DeploymentOutcome::Stalls => {
                     let said = self
                         .events
                         .first()
@@ -457,14 +457,16 @@ impl State {
                     }
                     return;
                 }
-                Outcome::Succeeds | Outcome::PausesAt(_) | Outcome::AlarmFires => self.scaled_up(home),
+                DeploymentOutcome::Succeeds
+                | DeploymentOutcome::PausesAt(_)
+                | DeploymentOutcome::AlarmFires => self.scaled_up(home),
             }
         }
         self.rollout().at += 1;
         if self.rollout().stage().is_some() {
             return self.enter(home);
         }
-        if outcome == Outcome::AlarmFires && self.rollout().alarms.is_some() {
+        if outcome == DeploymentOutcome::AlarmFires && self.rollout().alarms.is_some() {
             self.rollout().alarms = Some("TRIGGERED");
             let back = self.rollout().is_on("alarms", "rollback");
             return self.break_off(home, Because::Alarm, back);
@@ -474,7 +476,13 @@ impl State {
 
     /// A paused stage goes on, or the deployment goes back.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/pause-lifecycle-hooks.html>
-    pub(super) fn settle_hook(&mut self, home: &mut Home, id: &str, status: &'static str, continues: bool) {
+    pub(super) fn settle_hook(
+        &mut self,
+        home: &mut EcsHome,
+        id: &str,
+        status: &'static str,
+        continues: bool,
+    ) {
         let arn = self.rollout().arn.clone();
         let hook = self.rollout().hooks.iter_mut().find(|hook| hook.id == id).expect("it was just found");
         hook.status = status;
@@ -486,7 +494,7 @@ impl State {
     }
 
     /// The number of tasks is what it should be, of the primary deployment.
-    pub(super) fn scale(&mut self, home: &mut Home) {
+    pub(super) fn scale(&mut self, home: &mut EcsHome) {
         let Some(primary) = self.deployments.first() else { return };
         let (id, definition, completed) =
             (primary.id.clone(), primary.definition.clone(), primary.state == "COMPLETED");
@@ -512,7 +520,7 @@ impl State {
         }
         let missing = wanted - live.len();
         for _ in 0..missing {
-            let Some(mut task) = Task::new(home, self, &definition, &id) else { return };
+            let Some(mut task) = StoredTask::new(home, self, &definition, &id) else { return };
             if completed {
                 task.runs(now);
             }
@@ -525,7 +533,7 @@ impl State {
     }
 
     /// The tasks of the primary deployment run, and are well.
-    fn scaled_up(&mut self, home: &mut Home) {
+    fn scaled_up(&mut self, home: &mut EcsHome) {
         let early = &self.rollout().configuration["earlySuccessCriteria"];
         let percent =
             if early["enable"] == true { early["healthyPercent"].as_u64().unwrap_or(100) } else { 100 };
@@ -533,10 +541,10 @@ impl State {
         self.run(home, usize::try_from(enough).unwrap_or(usize::MAX));
     }
 
-    fn run(&mut self, home: &mut Home, most: usize) {
+    fn run(&mut self, home: &mut EcsHome, most: usize) {
         let now = home.clock.stamp();
         let (id, revision) = (self.primary().id.clone(), self.primary().revision.clone());
-        let pending = |task: &&mut Task| task.is_of(&id) && task.last == Last::Pending && task.wanted;
+        let pending = |task: &&mut StoredTask| task.is_of(&id) && task.last == Last::Pending && task.wanted;
         let mut any = false;
         for task in self.tasks.iter_mut().filter(pending).take(most) {
             task.runs(now);
@@ -550,7 +558,7 @@ impl State {
         }
     }
 
-    fn never_healthy(&mut self, home: &mut Home) {
+    fn never_healthy(&mut self, home: &mut EcsHome) {
         let id = self.primary().id.clone();
         let waiting = self.tasks.iter().any(|task| task.is_of(&id) && task.last == Last::Pending);
         if !waiting {
@@ -558,12 +566,12 @@ impl State {
         }
         self.run(home, usize::MAX);
         for task in self.tasks.iter_mut().filter(|task| task.is_of(&id) && task.last == Last::Running) {
-            task.becomes(Health::Unhealthy);
+            task.becomes(TaskHealth::Unhealthy);
         }
     }
 
     /// Its tasks have ended, once more. First one failure, then as many as the circuit breaker wants.
-    fn fail(&mut self, home: &mut Home, why: &Stop) {
+    fn fail(&mut self, home: &mut EcsHome, why: &Stop) {
         let id = self.primary().id.clone();
         // What never ran has nothing to exit with.
         self.run(home, usize::MAX);
@@ -588,7 +596,7 @@ impl State {
     ///
     /// "A deployment in FAILED state doesn't launch any new tasks."
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Deployment.html>
-    fn break_off(&mut self, home: &mut Home, because: Because, back: bool) {
+    fn break_off(&mut self, home: &mut EcsHome, because: Because, back: bool) {
         let now = home.clock.stamp();
         // Of an alarm the words are made like those of the circuit breaker.
         let reason = match because {
@@ -621,7 +629,7 @@ impl State {
     /// To the most recent deployment that completed. It is in progress from then on, and there is none to go back to
     /// until it has completed again.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html>
-    pub(super) fn go_back(&mut self, home: &mut Home, because: Because) {
+    pub(super) fn go_back(&mut self, home: &mut EcsHome, because: Because) {
         let now = home.clock.stamp();
         let candidate = self.completed.take();
         let candidate = candidate.and_then(|id| self.deployments.iter().find(|one| one.id == id));
@@ -635,7 +643,7 @@ impl State {
                 rollout.reason = Some("No rollback candidate was found to run the rollback.".to_owned());
             } else if self.primary().state == "FAILED" {
                 self.primary().state = "IN_PROGRESS";
-                self.rollout().outcome = Outcome::Stalls;
+                self.rollout().outcome = DeploymentOutcome::Stalls;
             }
             return;
         };
@@ -661,7 +669,7 @@ impl State {
         self.scale(home);
     }
 
-    fn arrive_back(&mut self, home: &mut Home) {
+    fn arrive_back(&mut self, home: &mut EcsHome) {
         let now = home.clock.stamp();
         match self.way_back {
             WayBack::Stalls => {}
@@ -681,7 +689,7 @@ impl State {
         }
     }
 
-    fn succeed(&mut self, home: &mut Home) {
+    fn succeed(&mut self, home: &mut EcsHome) {
         if self.rollout().breaker == "MONITORING" {
             self.rollout().breaker = "MONITORING_COMPLETE";
         }
@@ -691,7 +699,7 @@ impl State {
         self.complete(home, "SUCCESSFUL");
     }
 
-    fn complete(&mut self, home: &mut Home, status: &'static str) {
+    fn complete(&mut self, home: &mut EcsHome, status: &'static str) {
         let now = home.clock.stamp();
         self.rollout().becomes(status, now);
         let drains = self.drains;
@@ -722,7 +730,7 @@ impl State {
     }
 
     /// All tasks of a deployment have stopped.
-    fn stop_all(&mut self, home: &mut Home, id: &str, why: &Stop) {
+    fn stop_all(&mut self, home: &mut EcsHome, id: &str, why: &Stop) {
         let now = home.clock.stamp();
         for task in self.tasks.iter_mut().filter(|task| task.is_of(id) && task.lives()) {
             task.stops(now, why);
@@ -731,10 +739,10 @@ impl State {
     }
 
     /// One of the primary deployment's running tasks ends by itself; another takes its place.
-    pub(super) fn crash_one(&mut self, home: &mut Home, exit_code: i64) {
+    pub(super) fn crash_one(&mut self, home: &mut EcsHome, exit_code: i64) {
         let now = home.clock.stamp();
         let id = self.primary().id.clone();
-        let running = |task: &&mut Task| task.is_of(&id) && task.last == Last::Running && task.wanted;
+        let running = |task: &&mut StoredTask| task.is_of(&id) && task.last == Last::Running && task.wanted;
         if let Some(task) = self.tasks.iter_mut().find(running) {
             task.stops(now, &Stop::Exited(exit_code));
             home.tell_of_task(task);
@@ -743,7 +751,7 @@ impl State {
     }
 
     /// A service revision as `DescribeServiceRevisions` shows it.
-    pub(super) fn described_revision(&self, home: &Home, revision: &Revision) -> Value {
+    pub(super) fn described_revision(&self, home: &EcsHome, revision: &Revision) -> Value {
         let definition = home.definitions.by_arn(&revision.definition);
         let containers = definition.map_or(&[][..], |definition| definition.containers());
         let images: Vec<_> = containers

@@ -3,15 +3,15 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::home::Home;
-use super::services::State;
-use super::tasks::Task;
+use super::home::EcsHome;
+use super::services::StoredService;
+use super::tasks::StoredTask;
 
 pub(super) fn iso(at: Timestamp) -> Value {
     json!(at.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string())
 }
 
-impl Home {
+impl EcsHome {
     fn event(&mut self, kind: &str, resource: &str, detail: &Value) {
         let event = json!({
             "version": "0",
@@ -30,7 +30,13 @@ impl Home {
     /// A rollback is an `IN_PROGRESS` whose reason says so. `clusterArn` is in no documented example, but in events as
     /// they come.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_service_deployment_events.html>
-    pub(super) fn tell_of_deployment(&mut self, service: &State, id: &str, state: &str, reason: &str) {
+    pub(super) fn tell_of_deployment(
+        &mut self,
+        service: &StoredService,
+        id: &str,
+        state: &str,
+        reason: &str,
+    ) {
         let kind = if state == "FAILED" { "ERROR" } else { "INFO" };
         let detail = json!({
             "eventType": kind,
@@ -44,7 +50,7 @@ impl Home {
     }
 
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_task_events.html>
-    pub(super) fn tell_of_task(&mut self, task: &Task) {
+    pub(super) fn tell_of_task(&mut self, task: &StoredTask) {
         let mut detail = task.described(self, iso);
         detail["updatedAt"] = iso(self.clock.now());
         // In events they are called otherwise than in answers.
@@ -61,7 +67,7 @@ impl Home {
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_hook_state_change_events.html>
     pub(super) fn tell_of_hook(
         &mut self,
-        service: &State,
+        service: &StoredService,
         deployment: &str,
         (hook, state, stage): (&str, &str, &str),
         expires_at: Timestamp,

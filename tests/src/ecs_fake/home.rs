@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::task_definitions::Definitions;
 use crate::fake::clock::Clock;
 
-pub(super) struct Home {
+pub(super) struct EcsHome {
     pub(super) account: String,
     pub(super) region: String,
     pub(super) definitions: Definitions,
@@ -18,7 +18,7 @@ pub(super) struct Home {
     pub(super) clock: Clock,
 }
 
-impl Home {
+impl EcsHome {
     pub(super) fn new(account: &str, region: &str) -> Self {
         Self {
             account: account.to_owned(),

@@ -4,18 +4,18 @@ use serde_json::{Map, Value, json};
 
 use super::by_test::{Ecs, Service};
 use super::deployments::Stage;
-use super::world::World;
+use super::world::EcsWorld;
 use crate::fake::input::{Input, Refused};
 
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentController.html>
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Controller {
+pub enum ControllerKind {
     Ecs,
     CodeDeploy,
     External,
 }
 
-impl Controller {
+impl ControllerKind {
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Ecs => "ECS",
@@ -43,7 +43,7 @@ pub struct NewService<'a> {
     name: String,
     desired: u32,
     daemon: bool,
-    controller: Controller,
+    controller: ControllerKind,
     configuration: Map<String, Value>,
     containers: Vec<Value>,
     bridge: bool,
@@ -63,7 +63,7 @@ impl<'a> NewService<'a> {
             name: name.to_owned(),
             desired: 1,
             daemon: false,
-            controller: Controller::Ecs,
+            controller: ControllerKind::Ecs,
             configuration: Map::new(),
             containers: Vec::new(),
             bridge: false,
@@ -106,7 +106,7 @@ impl<'a> NewService<'a> {
         self
     }
 
-    pub fn controller(mut self, controller: Controller) -> Self {
+    pub fn controller(mut self, controller: ControllerKind) -> Self {
         self.controller = controller;
         self
     }
@@ -223,7 +223,7 @@ impl<'a> NewService<'a> {
         service
     }
 
-    fn put(&self, world: &mut World) -> Result<(), Refused> {
+    fn put(&self, world: &mut EcsWorld) -> Result<(), Refused> {
         world.clusters.insert(self.cluster.clone());
         let definition = match &self.definition {
             Some(definition) => definition.clone(),
@@ -241,7 +241,7 @@ impl<'a> NewService<'a> {
         if !self.daemon {
             request["desiredCount"] = json!(self.desired);
         }
-        if self.controller != Controller::External {
+        if self.controller != ControllerKind::External {
             request["taskDefinition"] = json!(definition);
         }
         if !self.load_balancers.is_empty() {
@@ -252,10 +252,10 @@ impl<'a> NewService<'a> {
         }
         let members = request.as_object().cloned().unwrap_or_default();
         world.create_service(&Input { operation: "CreateService", members: &members })?;
-        let World { services, home, .. } = world;
+        let EcsWorld { services, home, .. } = world;
         let Some(service) = services.last_mut() else { return Ok(()) };
         service.desired = self.desired;
-        if self.controller == Controller::External {
+        if self.controller == ControllerKind::External {
             // Its task sets have it; what they run is theirs.
             service.definition = None;
         }

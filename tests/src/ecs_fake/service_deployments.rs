@@ -3,9 +3,9 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::deployments::{Hook, Rollout};
-use super::services::State;
-use super::world::World;
+use super::deployments::{Hook, StoredServiceDeployment};
+use super::services::StoredService;
+use super::world::EcsWorld;
 use crate::fake::clock::epoch;
 use crate::fake::input::{Answer, Input, Refused};
 use crate::fake::pages::{Page, page};
@@ -36,9 +36,9 @@ fn put_times(shown: &mut Value, times: &[(&str, Option<Timestamp>)]) {
     }
 }
 
-impl State {
+impl StoredService {
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ServiceDeployment.html>
-    pub(super) fn described_rollout(&self, rollout: &Rollout) -> Value {
+    pub(super) fn described_rollout(&self, rollout: &StoredServiceDeployment) -> Value {
         let mut shown = json!({
             "serviceDeploymentArn": rollout.arn,
             "serviceArn": self.arn,
@@ -98,7 +98,7 @@ impl State {
     }
 
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ServiceDeploymentBrief.html>
-    fn brief(&self, rollout: &Rollout) -> Value {
+    fn brief(&self, rollout: &StoredServiceDeployment) -> Value {
         let mut shown = json!({
             "serviceDeploymentArn": rollout.arn,
             "serviceArn": self.arn,
@@ -115,7 +115,7 @@ impl State {
     }
 }
 
-impl World {
+impl EcsWorld {
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListServiceDeployments.html>
     ///
     /// That the newest come first is not documented.

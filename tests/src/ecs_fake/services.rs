@@ -6,11 +6,11 @@ use std::collections::VecDeque;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::deployments::{Deployment, Outcome, Revision, Rollout, WayBack};
-use super::home::Home;
-use super::new_service::Controller;
-use super::tasks::{Last, Task};
-use super::world::World;
+use super::deployments::{DeploymentOutcome, Revision, StoredDeployment, StoredServiceDeployment, WayBack};
+use super::home::EcsHome;
+use super::new_service::ControllerKind;
+use super::tasks::{Last, StoredTask};
+use super::world::EcsWorld;
 use crate::fake::clock::epoch;
 use crate::fake::input::{Answer, Input, Refused, knows};
 use crate::fake::pages::{Page, page};
@@ -30,14 +30,14 @@ const DEPLOYING: [&str; 4] =
 const QUIET: [&str; 4] =
     ["healthCheckGracePeriodSeconds", "propagateTags", "enableExecuteCommand", "enableECSManagedTags"];
 
-pub(super) struct State {
+pub(super) struct StoredService {
     pub(super) arn: String,
     pub(super) name: String,
     pub(super) cluster: String,
     pub(super) cluster_arn: String,
     /// `ACTIVE`, `DRAINING` or `INACTIVE`.
     pub(super) status: &'static str,
-    pub(super) controller: Controller,
+    pub(super) controller: ControllerKind,
     pub(super) daemon: bool,
     pub(super) launch_type: String,
     pub(super) desired: u32,
@@ -50,15 +50,15 @@ pub(super) struct State {
     pub(super) created_at: Timestamp,
     pub(super) events: Vec<Value>,
     /// `deployments[]`: the first is `PRIMARY`.
-    pub(super) deployments: Vec<Deployment>,
+    pub(super) deployments: Vec<StoredDeployment>,
     pub(super) revisions: Vec<Revision>,
     /// Service deployments, oldest first.
-    pub(super) rollouts: Vec<Rollout>,
+    pub(super) rollouts: Vec<StoredServiceDeployment>,
     /// The deployment to which the circuit breaker may return.
     pub(super) completed: Option<String>,
-    pub(super) tasks: Vec<Task>,
+    pub(super) tasks: Vec<StoredTask>,
     /// What the next deployments will come to.
-    pub(super) outcomes: VecDeque<Outcome>,
+    pub(super) outcomes: VecDeque<DeploymentOutcome>,
     pub(super) way_back: WayBack,
     /// How many steps tasks take to drain.
     pub(super) drains: u32,
@@ -67,9 +67,9 @@ pub(super) struct State {
     pub(super) before_update: Option<Value>,
 }
 
-impl State {
+impl StoredService {
     /// As the service's own list of events has it, newest first.
-    pub(super) fn says(&mut self, home: &mut Home, what: &str) {
+    pub(super) fn says(&mut self, home: &mut EcsHome, what: &str) {
         let event = json!({
             "id": home.clock.uuid(),
             "createdAt": epoch(home.clock.stamp()),
@@ -80,7 +80,7 @@ impl State {
     }
 
     fn count(&self, deployment: Option<&str>, last: Last) -> usize {
-        let of = |task: &&Task| deployment.is_none_or(|id| task.is_of(id));
+        let of = |task: &&StoredTask| deployment.is_none_or(|id| task.is_of(id));
         self.tasks.iter().filter(of).filter(|task| task.last == last).count()
     }
 
@@ -114,9 +114,9 @@ impl State {
         if let Some(definition) = &self.definition {
             shown["taskDefinition"] = json!(definition);
         }
-        if self.controller == Controller::Ecs {
+        if self.controller == ControllerKind::Ecs {
             // ECS leaves the controller out where it is its own and nobody named it.
-            let summary = |one: &Deployment| {
+            let summary = |one: &StoredDeployment| {
                 let mut counts = self.summary(&one.revision);
                 counts["arn"] = json!(one.revision);
                 counts
@@ -160,11 +160,11 @@ impl State {
         })
     }
 
-    fn is_primary(&self, deployment: &Deployment) -> bool {
+    fn is_primary(&self, deployment: &StoredDeployment) -> bool {
         self.deployments.first().is_some_and(|primary| primary.id == deployment.id)
     }
 
-    fn wanted(&self, deployment: &Deployment) -> usize {
+    fn wanted(&self, deployment: &StoredDeployment) -> usize {
         if self.is_primary(deployment) {
             return self.desired as usize;
         }
@@ -172,7 +172,7 @@ impl State {
     }
 
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Deployment.html>
-    fn described_deployment(&self, deployment: &Deployment) -> Value {
+    fn described_deployment(&self, deployment: &StoredDeployment) -> Value {
         json!({
             "id": deployment.id,
             "status": if self.is_primary(deployment) { "PRIMARY" } else { "ACTIVE" },
@@ -206,7 +206,7 @@ impl State {
     }
 }
 
-impl World {
+impl EcsWorld {
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeServices.html>
     pub(super) fn describe_services(&mut self, input: &Input<'_>) -> Answer {
         input.knows(&["cluster", "services"])?;
@@ -218,7 +218,7 @@ impl World {
         let (mut services, mut failures, mut seen) = (Vec::new(), Vec::new(), Vec::new());
         for name in asked {
             // <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/api_failures_messages.html>
-            let mut fails = |home: &Home, reason: &str| {
+            let mut fails = |home: &EcsHome, reason: &str| {
                 let short = name.rsplit('/').next().unwrap_or(name);
                 let arn = home.arn(&format!("service/{cluster}/{short}"));
                 failures.push(json!({ "arn": arn, "reason": reason }));
@@ -279,9 +279,9 @@ impl World {
             return Err(Refused::parameter("Creation of service was not idempotent."));
         }
         let controller = match input.object("deploymentController")?.and_then(|one| one["type"].as_str()) {
-            None | Some("ECS") => Controller::Ecs,
-            Some("CODE_DEPLOY") => Controller::CodeDeploy,
-            Some("EXTERNAL") => Controller::External,
+            None | Some("ECS") => ControllerKind::Ecs,
+            Some("CODE_DEPLOY") => ControllerKind::CodeDeploy,
+            Some("EXTERNAL") => ControllerKind::External,
             Some(other) => return Err(Refused::parameter(format!("{other} is no deployment controller."))),
         };
         let daemon = input.one_of("schedulingStrategy", &["REPLICA", "DAEMON"])? == Some("DAEMON");
@@ -301,14 +301,14 @@ impl World {
             .transpose()?;
         // "A task definition must be specified if the service uses either the ECS or CODE_DEPLOY deployment
         // controllers."
-        if definition.is_none() && controller != Controller::External {
+        if definition.is_none() && controller != ControllerKind::External {
             return Err(Refused::parameter("TaskDefinition can not be blank."));
         }
         let launch_type = input.one_of("launchType", &["EC2", "FARGATE", "EXTERNAL"])?.unwrap_or("EC2");
         let kept = |(member, _): &(&String, &Value)| {
             DEPLOYING.contains(&member.as_str()) || QUIET.contains(&member.as_str())
         };
-        let mut service = State {
+        let mut service = StoredService {
             arn: self.home.arn(&format!("service/{cluster}/{name}")),
             name: name.to_owned(),
             cluster_arn: self.home.arn(&format!("cluster/{cluster}")),
@@ -335,7 +335,7 @@ impl World {
             out_of_reach: false,
             before_update: None,
         };
-        if controller == Controller::Ecs {
+        if controller == ControllerKind::Ecs {
             service.deploy(&mut self.home);
         }
         let answer = json!({ "service": service.described(self.names_late) });
@@ -403,11 +403,11 @@ impl World {
 
 /// What may be updated under a deployment controller.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateService.html>
-fn takes(controller: Controller, input: &Input<'_>) -> Result<(), Refused> {
+fn takes(controller: ControllerKind, input: &Input<'_>) -> Result<(), Refused> {
     let has = |member: &&str| input.get(member).is_some();
     let refused = match controller {
-        Controller::Ecs => return Ok(()),
-        Controller::CodeDeploy | Controller::External => {
+        ControllerKind::Ecs => return Ok(()),
+        ControllerKind::CodeDeploy | ControllerKind::External => {
             let deploying = DEPLOYING.iter().find(|member| has(member));
             if has(&"taskDefinition") {
                 "Unable to update task definition"
@@ -415,7 +415,7 @@ fn takes(controller: Controller, input: &Input<'_>) -> Result<(), Refused> {
                 "Unable to update network parameters"
             } else if has(&"forceNewDeployment") {
                 "Cannot force a new deployment"
-            } else if controller == Controller::External && has(&"deploymentConfiguration") {
+            } else if controller == ControllerKind::External && has(&"deploymentConfiguration") {
                 "Unable to update the deployment configuration"
             } else {
                 return Ok(());
@@ -424,7 +424,7 @@ fn takes(controller: Controller, input: &Input<'_>) -> Result<(), Refused> {
     };
     // The words for CODE_DEPLOY are those that its users report; those for EXTERNAL are made like them.
     let advice = match controller {
-        Controller::External => "Create a new task set instead.",
+        ControllerKind::External => "Create a new task set instead.",
         _ => "Use AWS CodeDeploy to trigger a new deployment.",
     };
     let kind = controller.as_str();

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::home::Home;
+use super::home::EcsHome;
 use crate::fake::clock::epoch;
 use crate::fake::input::{Answer, Input, Refused};
 use crate::fake::pages::{Page, page};
@@ -31,7 +31,7 @@ const BYTES: usize = 64 * 1024;
 /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs-using-tags.html>
 const TAGS: usize = 50;
 
-pub(super) struct Definition {
+pub(super) struct StoredTaskDefinition {
     pub(super) arn: String,
     family: String,
     revision: u32,
@@ -44,9 +44,9 @@ pub(super) struct Definition {
 }
 
 #[derive(Default)]
-pub(super) struct Definitions(Vec<Definition>);
+pub(super) struct Definitions(Vec<StoredTaskDefinition>);
 
-impl Definition {
+impl StoredTaskDefinition {
     /// The containers' definitions.
     pub(super) fn containers(&self) -> &[Value] {
         self.members.get("containerDefinitions").and_then(Value::as_array).map_or(&[], Vec::as_slice)
@@ -84,13 +84,13 @@ impl Definition {
 }
 
 impl Definitions {
-    pub(super) fn by_arn(&self, arn: &str) -> Option<&Definition> {
+    pub(super) fn by_arn(&self, arn: &str) -> Option<&StoredTaskDefinition> {
         self.0.iter().find(|one| one.arn == arn)
     }
 
     /// By ARN, by `family:revision`, or by `family`: its newest active revision.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTaskDefinition.html>
-    pub(super) fn named(&self, name: &str) -> Option<&Definition> {
+    pub(super) fn named(&self, name: &str) -> Option<&StoredTaskDefinition> {
         if name.starts_with("arn:") {
             return self.by_arn(name);
         }
@@ -108,14 +108,14 @@ impl Definitions {
     /// "You can't use an INACTIVE task definition to run new tasks or create new services, and you can't update an
     /// existing service to reference an INACTIVE task definition." The ten minutes that this may take are none here.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeregisterTaskDefinition.html>
-    pub(super) fn usable(&self, name: &str) -> Result<&Definition, Refused> {
+    pub(super) fn usable(&self, name: &str) -> Result<&StoredTaskDefinition, Refused> {
         let found = self.named(name).ok_or_else(|| client("TaskDefinition not found."))?;
         // The words that users of UpdateService report.
         if found.active { Ok(found) } else { Err(client("TaskDefinition is inactive")) }
     }
 }
 
-impl Home {
+impl EcsHome {
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RegisterTaskDefinition.html>
     pub(super) fn register_task_definition(&mut self, input: &Input<'_>) -> Answer {
         let tags = tags(input, false)?;
@@ -134,7 +134,7 @@ impl Home {
         Ok(self.registered(&input, tags)?.arn.clone())
     }
 
-    fn registered(&mut self, input: &Input<'_>, tags: Vec<Value>) -> Result<&Definition, Refused> {
+    fn registered(&mut self, input: &Input<'_>, tags: Vec<Value>) -> Result<&StoredTaskDefinition, Refused> {
         if let Some(member) = OUTPUT_ONLY.iter().find(|member| input.members.contains_key(**member)) {
             return Err(Refused::parameter(format!("{member} is no member of the request.")));
         }
@@ -164,7 +164,7 @@ impl Home {
         // <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-quotas.html>
         let revision = 1 + self.definitions.0.iter().filter(|one| one.family == family).count();
         let revision = u32::try_from(revision).unwrap_or(u32::MAX);
-        let definition = Definition {
+        let definition = StoredTaskDefinition {
             arn: self.arn(&format!("task-definition/{family}:{revision}")),
             family: family.to_owned(),
             revision,
@@ -202,7 +202,7 @@ impl Home {
         Ok(json!({ "taskDefinition": self.deregister(input.needed("taskDefinition")?)?.described() }))
     }
 
-    pub(super) fn deregister(&mut self, name: &str) -> Result<&Definition, Refused> {
+    pub(super) fn deregister(&mut self, name: &str) -> Result<&StoredTaskDefinition, Refused> {
         let at = self.clock.stamp();
         if !name.starts_with("arn:") && !name.contains(':') {
             return Err(client("Revision is missing."));
@@ -239,7 +239,7 @@ impl Home {
         let family = input.text("familyPrefix")?;
         let active = input.one_of("status", &["ACTIVE", "INACTIVE"])?.unwrap_or("ACTIVE") == "ACTIVE";
         let sort = input.one_of("sort", &["ASC", "DESC"])?.unwrap_or("ASC");
-        let of_family = |one: &&Definition| family.is_none_or(|family| one.family == family);
+        let of_family = |one: &&StoredTaskDefinition| family.is_none_or(|family| one.family == family);
         let mut found: Vec<_> =
             self.definitions.0.iter().filter(of_family).filter(|one| one.active == active).collect();
         // "By family name and revision."

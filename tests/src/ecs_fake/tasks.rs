@@ -4,10 +4,10 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::home::Home;
-use super::services::State;
-use super::task_definitions::Definition;
-use super::world::World;
+use super::home::EcsHome;
+use super::services::StoredService;
+use super::task_definitions::StoredTaskDefinition;
+use super::world::EcsWorld;
 use crate::fake::clock::epoch;
 use crate::fake::input::{Answer, Input, Refused};
 use crate::fake::pages::{Page, page};
@@ -19,14 +19,14 @@ const REMEMBERED: SignedDuration = SignedDuration::from_hours(1);
 const PER_DESCRIBE: usize = 100;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Health {
+pub(super) enum TaskHealth {
     Healthy,
     Unhealthy,
     /// No container has a health check, or none has answered yet.
     Unknown,
 }
 
-impl Health {
+impl TaskHealth {
     fn as_str(self) -> &'static str {
         match self {
             Self::Healthy => "HEALTHY",
@@ -62,7 +62,7 @@ pub(super) struct TaskContainer {
     pub(super) reports: Option<Option<String>>,
     essential: bool,
     checked: bool,
-    health: Health,
+    health: TaskHealth,
     /// It has ended while the task went on.
     ended: bool,
     exit_code: Option<i64>,
@@ -70,7 +70,7 @@ pub(super) struct TaskContainer {
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Task {
+pub(super) struct StoredTask {
     pub(super) arn: String,
     definition: String,
     family: String,
@@ -100,8 +100,13 @@ pub(super) enum Stop {
     Scaled,
 }
 
-impl Task {
-    pub(super) fn new(home: &mut Home, service: &State, definition: &str, deployment: &str) -> Option<Self> {
+impl StoredTask {
+    pub(super) fn new(
+        home: &mut EcsHome,
+        service: &StoredService,
+        definition: &str,
+        deployment: &str,
+    ) -> Option<Self> {
         let id = home.clock.hex();
         let number = service.tasks.len();
         let arn = home.arn(&format!("task/{}/{id}", service.cluster));
@@ -111,7 +116,7 @@ impl Task {
         );
         let container_ids: Vec<_> = (0..10).map(|_| home.clock.uuid()).collect();
         let created_at = home.clock.stamp();
-        let of: &Definition = home.definitions.by_arn(definition)?;
+        let of: &StoredTaskDefinition = home.definitions.by_arn(definition)?;
         let containers = of.containers().iter().zip(container_ids).map(|(container, uuid)| TaskContainer {
             arn: home.arn(&format!("container/{}/{id}/{uuid}", service.cluster)),
             name: container["name"].as_str().unwrap_or_default().to_owned(),
@@ -119,7 +124,7 @@ impl Task {
             reports: None,
             essential: container["essential"].as_bool().unwrap_or(true),
             checked: container["healthCheck"].is_object(),
-            health: Health::Unknown,
+            health: TaskHealth::Unknown,
             ended: false,
             exit_code: None,
             reason: None,
@@ -155,7 +160,7 @@ impl Task {
     }
 
     /// What a container without a health check is, is not known.
-    pub(super) fn becomes(&mut self, health: Health) {
+    pub(super) fn becomes(&mut self, health: TaskHealth) {
         for container in self.containers.iter_mut().filter(|container| container.checked) {
             container.health = health;
         }
@@ -165,7 +170,7 @@ impl Task {
     pub(super) fn runs(&mut self, at: Timestamp) {
         self.last = Last::Running;
         self.started_at = Some(at);
-        self.becomes(Health::Healthy);
+        self.becomes(TaskHealth::Healthy);
     }
 
     /// One of its containers ends, and the task goes on.
@@ -207,24 +212,24 @@ impl Task {
         self.stop = Some((code, reason));
         for container in &mut self.containers {
             container.exit_code = Some(exit);
-            container.health = Health::Unknown;
+            container.health = TaskHealth::Unknown;
         }
     }
 
     /// As `DescribeTasks` shows it, with times as `time` writes them.
-    pub(super) fn described(&self, home: &Home, time: fn(Timestamp) -> Value) -> Value {
+    pub(super) fn described(&self, home: &EcsHome, time: fn(Timestamp) -> Value) -> Value {
         let containers: Vec<_> =
             self.containers.iter().map(|container| self.described_container(home, container)).collect();
         // Of the essential containers, "with the following priority order": UNHEALTHY if one is, UNKNOWN if one is,
         // else HEALTHY. One without a health check is UNKNOWN.
         // <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_HealthCheck.html>
         let essential = self.containers.iter().filter(|one| one.essential).map(|one| one.health);
-        let worst = |one: &Health| match one {
-            Health::Healthy => 0,
-            Health::Unknown => 1,
-            Health::Unhealthy => 2,
+        let worst = |one: &TaskHealth| match one {
+            TaskHealth::Healthy => 0,
+            TaskHealth::Unknown => 1,
+            TaskHealth::Unhealthy => 2,
         };
-        let health = essential.max_by_key(worst).unwrap_or(Health::Unknown);
+        let health = essential.max_by_key(worst).unwrap_or(TaskHealth::Unknown);
         let mut task = json!({
             "taskArn": self.arn,
             "clusterArn": self.cluster_arn,
@@ -256,7 +261,7 @@ impl Task {
         task
     }
 
-    fn described_container(&self, home: &Home, container: &TaskContainer) -> Value {
+    fn described_container(&self, home: &EcsHome, container: &TaskContainer) -> Value {
         let mut shown = json!({
             "containerArn": container.arn,
             "taskArn": self.arn,
@@ -310,7 +315,7 @@ impl Task {
     }
 }
 
-impl World {
+impl EcsWorld {
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListTasks.html>
     pub(super) fn list_tasks(&self, input: &Input<'_>) -> Answer {
         const KNOWN: [&str; 8] = [

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value};
 
 use super::by_test::Ecs;
-use super::world::Call;
+use super::world::EcsCall;
 use crate::fake::input::{Answer, Input};
 use crate::fake::json::{self, Service};
 use crate::fake::server::Answered;
@@ -49,7 +49,7 @@ fn perform(ecs: &Ecs, operation: &str, members: Map<String, Value>) -> Answer {
         let mut world = ecs.world();
         let answer = world.answer(&Input { operation, members: &members });
         let status = answer.as_ref().map_or_else(|refused| refused.status, |_| 200);
-        world.calls.push(Call { operation: operation.to_owned(), body: Value::Object(members), status });
+        world.calls.push(EcsCall { operation: operation.to_owned(), body: Value::Object(members), status });
         answer
     };
     if let Some(number) = number {

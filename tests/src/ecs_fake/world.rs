@@ -5,15 +5,15 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::by_test::Meddling;
-use super::home::Home;
-use super::services::State;
+use super::home::EcsHome;
+use super::services::StoredService;
 use crate::fake::buckets::Buckets;
 use crate::fake::input::{Answer, Input, Refused};
 use crate::fake::pages::{Page, page};
 
 /// A call as it came.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Call {
+pub struct EcsCall {
     /// Such as `UpdateService`.
     pub operation: String,
     pub body: Value,
@@ -21,12 +21,12 @@ pub struct Call {
     pub status: u16,
 }
 
-pub(super) struct World {
-    pub(super) home: Home,
+pub(super) struct EcsWorld {
+    pub(super) home: EcsHome,
     /// Names.
     pub(super) clusters: BTreeSet<String>,
-    pub(super) services: Vec<State>,
-    pub(super) calls: Vec<Call>,
+    pub(super) services: Vec<StoredService>,
+    pub(super) calls: Vec<EcsCall>,
     /// How many calls came that change something.
     pub(super) changes: usize,
     pub(super) meddling: Vec<Meddling>,
@@ -41,10 +41,10 @@ pub(super) struct World {
     pub(super) surprises: Vec<String>,
 }
 
-impl World {
+impl EcsWorld {
     pub(super) fn new(account: &str, region: &str) -> Self {
         Self {
-            home: Home::new(account, region),
+            home: EcsHome::new(account, region),
             clusters: BTreeSet::new(),
             services: Vec::new(),
             calls: Vec::new(),
@@ -129,7 +129,8 @@ impl World {
 
     /// A service by its name or ARN.
     pub(super) fn place(&self, cluster: &str, service: &str) -> Option<usize> {
-        let is_it = |one: &State| one.cluster == cluster && (one.name == service || one.arn == service);
+        let is_it =
+            |one: &StoredService| one.cluster == cluster && (one.name == service || one.arn == service);
         // One that was deleted is followed by one of the same name.
         self.services.iter().rposition(is_it)
     }

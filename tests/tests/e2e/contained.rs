@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use stablepin_tests::ecr_fake::{NewImage, Status};
+use stablepin_tests::ecr_fake::{NewImage, StorageStatus};
 use stablepin_tests::{App, Plan};
 
 const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -95,7 +95,7 @@ fn an_index_that_cannot_be_read_stops_no_push() {
     let of = |members: &str| format!(r#"{{"mediaType":"{INDEX}","manifests":[{entry}],{members}}}"#);
     let odd = [r#""schemaVersion":3"#, r#""schemaVersion":2,"layers":[]"#];
     let odd = odd.map(|members| app.web().put(NewImage::manifest(of(members), INDEX)));
-    let archived = app.web().put(NewImage::index([&child]).status(Status::Archived));
+    let archived = app.web().put(NewImage::index([&child]).status(StorageStatus::Archived));
     let well = app.web().put(NewImage::index_of([NewImage::named("another child")]));
     let refusals = ["AccessDeniedException", "InvalidParameterException"].map(Some);
     let cases = odd.iter().chain([&archived]).map(|unread| (unread, None));

@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 use serde_json::{Value, json};
-use stablepin_tests::ecr_fake::Mutability;
+use stablepin_tests::ecr_fake::TagMutability;
 use stablepin_tests::{App, Plan, Release, until};
 use xtask::image::Spec;
 
@@ -119,7 +119,7 @@ fn a_tag_of_what_is_live_that_was_deleted_is_put_back_by_the_sweep() {
 
 #[test]
 fn a_numbered_stable_tag_that_was_deleted_is_put_back_by_the_sweep() {
-    let release = live(Plan::new("numbered").tags_are(Mutability::Immutable), "v1.0.0", |_| ());
+    let release = live(Plan::new("numbered").tags_are(TagMutability::Immutable), "v1.0.0", |_| ());
     let tag = "prod-stable-000001";
     assert_eq!(release.app.tag(tag), Some(release.digest.clone()));
     untag(&release, tag);

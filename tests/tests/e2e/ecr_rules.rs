@@ -1,7 +1,7 @@
 //! From a push to a stable tag beside a strict fake of ECR: with rules that the emulator has not, and calls that it
 //! never refuses.
 
-use stablepin_tests::ecr_fake::Mutability;
+use stablepin_tests::ecr_fake::TagMutability;
 use stablepin_tests::{App, Plan, Release};
 use xtask::image::Spec;
 
@@ -12,7 +12,7 @@ fn stable_tag(app: &App, number: u64, moves: bool) -> String {
 }
 
 #[track_caller]
-fn two_pins(mutability: Mutability, moves: bool) {
+fn two_pins(mutability: TagMutability, moves: bool) {
     let app = Plan::new("modes").tags_are(mutability).create_aside();
     let first = app.pin("v1.0.0", &Spec::new("1"));
     let second = app.pin("v1.0.1", &Spec::new("2"));
@@ -33,22 +33,22 @@ fn two_pins(mutability: Mutability, moves: bool) {
 
 #[test]
 fn in_a_mutable_repository_the_stable_tag_moves() {
-    two_pins(Mutability::Mutable, true);
+    two_pins(TagMutability::Mutable, true);
 }
 
 #[test]
 fn in_an_immutable_repository_each_pin_has_a_stable_tag_of_its_own() {
-    two_pins(Mutability::Immutable, false);
+    two_pins(TagMutability::Immutable, false);
 }
 
 #[test]
 fn where_a_filter_lets_the_stable_tag_move_it_moves() {
-    two_pins(Mutability::ImmutableExcept(vec!["latest".to_owned(), "*-stable".to_owned()]), true);
+    two_pins(TagMutability::ImmutableExcept(vec!["latest".to_owned(), "*-stable".to_owned()]), true);
 }
 
 #[test]
 fn where_a_filter_keeps_the_stable_tag_each_pin_has_its_own() {
-    two_pins(Mutability::MutableExcept(vec!["prod-*".to_owned()]), false);
+    two_pins(TagMutability::MutableExcept(vec!["prod-*".to_owned()]), false);
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn throttled_at_every_tenth_call_everything_is_done_all_the_same() {
 #[test]
 fn a_release_of_a_service_is_pinned_beside_both_fakes() {
     let plan = Plan::new("both").services(["web"]).deployed("bake = \"0s\"");
-    let app = plan.tags_are(Mutability::Immutable).create_aside();
+    let app = plan.tags_are(TagMutability::Immutable).create_aside();
     let before = app.push("quiet", &Spec::new("0"));
     let digest = app.push("v1.0.0", &Spec::new("1"));
     let link = app.link(&digest);

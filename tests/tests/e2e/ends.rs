@@ -5,7 +5,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use stablepin_tests::crash::{Fault, decision};
-use stablepin_tests::ecs_fake::{Controller, Outcome, Reported, Stage, WayBack};
+use stablepin_tests::ecs_fake::{ControllerKind, DeploymentOutcome, Reported, Stage, WayBack};
 use stablepin_tests::release::SERVICES;
 use stablepin_tests::{Release, until};
 
@@ -62,7 +62,7 @@ fn a_deployment_that_succeeds_and_is_proven_is_the_pin() {
 #[test]
 fn where_the_circuit_breaker_goes_back_to_the_pin_that_is_all() {
     let release = Release::next(&["web"]).with(&["web"]);
-    release.service("web").will(Outcome::CrashesUntilTheBreaker);
+    release.service("web").will(DeploymentOutcome::CrashesUntilTheBreaker);
     let record = release.runs_its_course();
     assert_eq!(record["state"], "RolledBack", "{record:#}");
     assert!(reason(&record).contains("the circuit breaker threshold was exceeded"), "{record:#}");
@@ -75,8 +75,10 @@ fn where_the_circuit_breaker_goes_back_to_the_pin_that_is_all() {
 /// ECS's answer to the update may still name the service deployment before ours.
 #[test]
 fn a_deployment_whose_name_comes_late_is_followed_all_the_same() {
-    for (outcome, end) in [(Outcome::Succeeds, "Completed"), (Outcome::CrashesUntilTheBreaker, "RolledBack")]
-    {
+    for (outcome, end) in [
+        (DeploymentOutcome::Succeeds, "Completed"),
+        (DeploymentOutcome::CrashesUntilTheBreaker, "RolledBack"),
+    ] {
         let release = Release::next(&["web"]).with(&["web"]);
         release.ecs.names_service_deployments_late();
         release.service("web").will(outcome);
@@ -116,7 +118,10 @@ fn another_deployments_end_is_not_taken_for_ours() {
     let begun = || {
         let release = Release::next(&["web"]).with(&["web"]);
         release.ecs.names_service_deployments_late();
-        release.service("web").will(Outcome::CrashesUntilTheBreaker).deploys_meanwhile(&release.image(ELSE));
+        release
+            .service("web")
+            .will(DeploymentOutcome::CrashesUntilTheBreaker)
+            .deploys_meanwhile(&release.image(ELSE));
         release.settle();
         release.approve(None);
         release
@@ -142,7 +147,11 @@ fn a_way_back_does_not_replace_what_somebody_else_has_deployed() {
     // To the pin; where ECS's answer did not name ours; to what ran before.
     for case in ["next", "named late", "first"] {
         let release = if case == "first" { Release::first(&["web"]) } else { Release::next(&["web"]) };
-        release.new_service("web").circuit_breaker(false).create().will(Outcome::CrashesUntilTheBreaker);
+        release
+            .new_service("web")
+            .circuit_breaker(false)
+            .create()
+            .will(DeploymentOutcome::CrashesUntilTheBreaker);
         if case == "named late" {
             release.ecs.names_service_deployments_late();
         }
@@ -164,7 +173,7 @@ fn a_way_back_does_not_replace_what_somebody_else_has_deployed() {
 #[test]
 fn a_build_that_ecs_has_gone_back_to_can_be_pinned_again() {
     let release = Release::next(&["web"]).with(&["web"]);
-    release.service("web").will(Outcome::CrashesUntilTheBreaker);
+    release.service("web").will(DeploymentOutcome::CrashesUntilTheBreaker);
     let record = release.runs_its_course();
     assert_eq!(record["state"], "RolledBack", "{record:#}");
     let later = Timestamp::now() + SignedDuration::from_secs(2);
@@ -195,7 +204,7 @@ fn a_rollback_completes_where_ecs_brings_one_of_the_services_back_itself() {
         let web = web.container("sidecar", "sidecar:1").circuit_breaker(true).create();
         release.new_service("worker").circuit_breaker(true).create();
         release.settle();
-        web.will(Outcome::CrashesUntilTheBreaker).way_back(way_back);
+        web.will(DeploymentOutcome::CrashesUntilTheBreaker).way_back(way_back);
         web.deploys_meanwhile(&release.image(&release.before));
         release.settle();
         let run = release.ask_back("1", None);
@@ -211,7 +220,7 @@ fn a_rollback_completes_where_ecs_brings_one_of_the_services_back_itself() {
 #[test]
 fn where_an_alarm_goes_back_to_the_pin_that_is_all() {
     let release = Release::next(&["web"]);
-    release.new_service("web").alarms(&["cpu"], true).create().will(Outcome::AlarmFires);
+    release.new_service("web").alarms(&["cpu"], true).create().will(DeploymentOutcome::AlarmFires);
     let record = release.runs_its_course();
     assert_eq!(record["state"], "RolledBack", "{record:#}");
     assert!(reason(&record).contains("alarms were triggered"), "{record:#}");
@@ -223,7 +232,7 @@ fn where_an_alarm_goes_back_to_the_pin_that_is_all() {
 fn where_ecs_goes_back_to_something_else_our_rollback_goes_on_to_the_pin() {
     let release = Release::next(&["web"]);
     let by_hand = release.service("web").runs(&release.image(ELSE)).container("sidecar", "sidecar:1");
-    by_hand.circuit_breaker(true).create().will(Outcome::CrashesUntilTheBreaker);
+    by_hand.circuit_breaker(true).create().will(DeploymentOutcome::CrashesUntilTheBreaker);
     let record = release.runs_its_course();
     is_back_at_the_pin(&release, &record, &["web"], "the circuit breaker threshold was exceeded");
     assert_eq!(release.ecs.count("UpdateService"), 2);
@@ -235,7 +244,7 @@ fn going_back_for_ever(before: Option<&str>) -> Release {
     let release = Release::next(&["web"]);
     let runs = release.image(before.unwrap_or(&release.before));
     let new = release.service("web").runs(&runs).container("sidecar", "sidecar:1").circuit_breaker(true);
-    new.create().will(Outcome::CrashesUntilTheBreaker).way_back(WayBack::Stalls);
+    new.create().will(DeploymentOutcome::CrashesUntilTheBreaker).way_back(WayBack::Stalls);
     release.begin();
     for _ in 0..3 {
         release.settle();
@@ -283,7 +292,11 @@ fn where_ecs_is_back_at_the_pin_just_as_we_wait_no_longer_that_is_all() {
 #[test]
 fn a_deployment_that_fails_without_a_way_back_of_ecs_is_rolled_back_by_us() {
     let release = Release::next(&["web"]);
-    release.new_service("web").circuit_breaker(false).create().will(Outcome::CrashesUntilTheBreaker);
+    release
+        .new_service("web")
+        .circuit_breaker(false)
+        .create()
+        .will(DeploymentOutcome::CrashesUntilTheBreaker);
     let record = release.runs_its_course();
     is_back_at_the_pin(&release, &record, &["web"], "ECS stopped it: ECS deployment circuit breaker");
 }
@@ -292,7 +305,7 @@ fn a_deployment_that_fails_without_a_way_back_of_ecs_is_rolled_back_by_us() {
 fn where_ecs_finds_nothing_to_go_back_to_we_go_back() {
     let release = Release::next(&["web"]);
     let web = release.new_service("web").circuit_breaker(true).create();
-    web.will(Outcome::CrashesUntilTheBreaker).way_back(WayBack::Fails);
+    web.will(DeploymentOutcome::CrashesUntilTheBreaker).way_back(WayBack::Fails);
     let record = release.runs_its_course();
     is_back_at_the_pin(&release, &record, &["web"], "ECS could not roll it back");
 }
@@ -308,7 +321,7 @@ fn a_proof_that_fails_is_rolled_back_by_us() {
 #[test]
 fn a_deployment_that_takes_too_long_and_is_still_ours_is_rolled_back_by_us() {
     let release = Release::next(&["web"]).with(&["web"]);
-    release.service("web").will(Outcome::Stalls);
+    release.service("web").will(DeploymentOutcome::Stalls);
     release.begin();
     release.settle();
     assert_eq!(release.looks()["state"], "InProgress");
@@ -353,7 +366,7 @@ fn what_moved_beside_what_somebody_else_supersedes_returns() {
 #[test]
 fn a_deployment_that_is_paused_is_shown_so_and_its_time_stands_still() {
     let release = Release::next(&["web"]).with(&["web"]);
-    release.service("web").will(Outcome::PausesAt(Stage::PostScaleUp));
+    release.service("web").will(DeploymentOutcome::PausesAt(Stage::PostScaleUp));
     release.begin();
     release.settle();
     let record = release.looks();
@@ -388,7 +401,7 @@ fn where_no_task_is_wanted_nothing_is_proven_and_nothing_is_pinned() {
 
 #[test]
 fn a_controller_that_is_not_ecs_is_refused_before_anything_is_touched() {
-    for controller in [Controller::CodeDeploy, Controller::External] {
+    for controller in [ControllerKind::CodeDeploy, ControllerKind::External] {
         let release = Release::next(&SERVICES).with(&["web"]);
         release.new_service("worker").controller(controller).create();
         let record = release.runs_its_course();
@@ -408,7 +421,7 @@ fn where_one_of_a_group_fails_the_one_that_moved_returns() {
         for service in SERVICES {
             release.new_service(service).circuit_breaker(rolls_back).create();
         }
-        release.service("worker").will(Outcome::CrashesUntilTheBreaker);
+        release.service("worker").will(DeploymentOutcome::CrashesUntilTheBreaker);
         let record = release.runs_its_course();
         is_back_at_the_pin(&release, &record, &SERVICES, "worker: ");
         let updates = if rolls_back { 3 } else { 4 };
@@ -423,7 +436,7 @@ fn a_first_release_that_fails_leaves_each_service_with_the_task_definition_that_
         release.new_service(service).circuit_breaker(false).create();
     }
     let before = SERVICES.map(|service| release.service(service).described()["taskDefinition"].clone());
-    release.service("worker").will(Outcome::CrashesUntilTheBreaker);
+    release.service("worker").will(DeploymentOutcome::CrashesUntilTheBreaker);
     let record = release.runs_its_course();
     assert_eq!(record["state"], "RolledBack", "{record:#}");
     let after = SERVICES.map(|service| release.service(service).described()["taskDefinition"].clone());
@@ -435,7 +448,7 @@ fn a_first_release_that_fails_leaves_each_service_with_the_task_definition_that_
 #[test]
 fn a_first_release_that_ecs_brings_back_has_nothing_else_to_go_back_to() {
     let release = Release::first(&["web"]).with(&["web"]);
-    release.service("web").will(Outcome::CrashesUntilTheBreaker);
+    release.service("web").will(DeploymentOutcome::CrashesUntilTheBreaker);
     let record = release.runs_its_course();
     assert_eq!(record["state"], "RolledBack", "{record:#}");
     assert!(reason(&record).contains("ECS went back by itself, to what ran before"), "{record:#}");
@@ -449,7 +462,7 @@ fn a_first_release_that_ecs_brings_back_has_nothing_else_to_go_back_to() {
 fn a_first_release_that_fails_goes_back_to_what_was_deregistered_meanwhile() {
     let release = Release::first(&["web"]);
     release.new_service("web").circuit_breaker(false).tag("aws:cloudformation:stack-name", "prod").create();
-    release.service("web").will(Outcome::CrashesUntilTheBreaker);
+    release.service("web").will(DeploymentOutcome::CrashesUntilTheBreaker);
     let before = release.service("web").described()["taskDefinition"].as_str().expect("an ARN").to_owned();
     release.begin();
     release.ecs.deregisters(&before);

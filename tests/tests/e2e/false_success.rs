@@ -3,7 +3,7 @@
 //! Where their users reported it, is in the comments.
 
 use serde_json::{Value, json};
-use stablepin_tests::ecs_fake::{Outcome, Reported};
+use stablepin_tests::ecs_fake::{DeploymentOutcome, Reported};
 use stablepin_tests::{Plan, Release};
 use xtask::image::{Spec, assemble, index};
 
@@ -30,7 +30,7 @@ fn is_a_success(release: &Release, record: &Value) {
 #[test]
 fn a_rollback_of_the_circuit_breaker_is_not_reported_as_success() {
     let release = Release::next(&["web"]).with(&["web"]);
-    release.service("web").will(Outcome::CrashesUntilTheBreaker);
+    release.service("web").will(DeploymentOutcome::CrashesUntilTheBreaker);
     release.begin();
     release.settle();
     assert!(release.service("web").described()["deployments"][0]["rolloutState"] == "COMPLETED");
@@ -107,7 +107,11 @@ fn a_service_that_is_scaled_to_zero_during_the_update_proves_nothing() {
 #[test]
 fn a_previous_revision_that_was_deregistered_is_registered_again() {
     let release = Release::next(&["web"]);
-    release.new_service("web").circuit_breaker(false).create().will(Outcome::CrashesUntilTheBreaker);
+    release
+        .new_service("web")
+        .circuit_breaker(false)
+        .create()
+        .will(DeploymentOutcome::CrashesUntilTheBreaker);
     let before = release.service("web").described()["taskDefinition"].as_str().expect("an ARN").to_owned();
     let definition = release.service("web").definition();
     release.begin();

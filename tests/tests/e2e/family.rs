@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use stablepin_tests::Release;
 use stablepin_tests::crash::Fault;
-use stablepin_tests::ecs_fake::Outcome;
+use stablepin_tests::ecs_fake::DeploymentOutcome;
 use stablepin_tests::release::SERVICES;
 
 /// The image of the first container of the family's newest revision, and that revision's ARN.
@@ -34,7 +34,7 @@ fn family_names_the_pin_after_our_rollback() {
     for service in SERVICES {
         release.new_service(service).circuit_breaker(false).create();
     }
-    release.service("web").will(Outcome::CrashesUntilTheBreaker);
+    release.service("web").will(DeploymentOutcome::CrashesUntilTheBreaker);
     let record = release.runs_its_course();
     assert_eq!(record["state"], "RolledBack", "{record:#}");
     SERVICES.iter().for_each(|service| runs_by_name(&release, service, &release.before));
@@ -44,7 +44,7 @@ fn family_names_the_pin_after_our_rollback() {
 #[test]
 fn family_names_the_pin_after_a_rollback_by_ecs() {
     let release = Release::next(&["web"]).with(&["web"]);
-    release.service("web").will(Outcome::CrashesUntilTheBreaker);
+    release.service("web").will(DeploymentOutcome::CrashesUntilTheBreaker);
     let record = release.runs_its_course();
     assert_eq!(record["state"], "RolledBack", "{record:#}");
     runs_by_name(&release, "web", &release.before);
@@ -54,7 +54,11 @@ fn family_names_the_pin_after_a_rollback_by_ecs() {
 #[test]
 fn family_names_what_ran_before_a_first_release() {
     let release = Release::first(&["web"]);
-    release.new_service("web").circuit_breaker(false).create().will(Outcome::CrashesUntilTheBreaker);
+    release
+        .new_service("web")
+        .circuit_breaker(false)
+        .create()
+        .will(DeploymentOutcome::CrashesUntilTheBreaker);
     let record = release.runs_its_course();
     assert_eq!(record["state"], "RolledBack", "{record:#}");
     runs_by_name(&release, "web", &release.before);
@@ -64,7 +68,11 @@ fn family_names_what_ran_before_a_first_release() {
 #[test]
 fn family_names_the_pin_where_the_way_back_fails() {
     let release = Release::next(&["web"]);
-    release.new_service("web").circuit_breaker(false).create().will(Outcome::CrashesUntilTheBreaker);
+    release
+        .new_service("web")
+        .circuit_breaker(false)
+        .create()
+        .will(DeploymentOutcome::CrashesUntilTheBreaker);
     release.begin();
     release.settle();
     release.ecs.keeps_refusing("UpdateService", "", (400, "AccessDeniedException", "not authorized"));
@@ -150,7 +158,11 @@ fn family_names_what_runs_where_a_revision_was_never_used() {
 #[test]
 fn persons_newer_revision_stays_the_newest() {
     let release = Release::next(&["web"]);
-    release.new_service("web").circuit_breaker(false).create().will(Outcome::CrashesUntilTheBreaker);
+    release
+        .new_service("web")
+        .circuit_breaker(false)
+        .create()
+        .will(DeploymentOutcome::CrashesUntilTheBreaker);
     release.begin();
     // With the failed image too: they look for what is wrong with it.
     let mut theirs = release.service("web").definition();
@@ -166,7 +178,7 @@ fn persons_newer_revision_stays_the_newest() {
 fn family_is_put_right_once_however_it_is_killed() {
     let begun = || {
         let release = Release::next(&["web"]).with(&["web"]);
-        release.service("web").will(Outcome::CrashesUntilTheBreaker);
+        release.service("web").will(DeploymentOutcome::CrashesUntilTheBreaker);
         release.begin();
         release.settle();
         release
@@ -193,7 +205,7 @@ fn family_is_put_right_once_however_it_is_killed() {
 #[test]
 fn family_that_cannot_be_put_right_is_left() {
     let release = Release::next(&["web"]).with(&["web"]);
-    release.service("web").will(Outcome::CrashesUntilTheBreaker);
+    release.service("web").will(DeploymentOutcome::CrashesUntilTheBreaker);
     release.begin();
     release.settle();
     release.ecs.keeps_refusing(

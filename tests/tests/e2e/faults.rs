@@ -6,7 +6,7 @@
 
 use stablepin_tests::Release;
 use stablepin_tests::crash::{Fault, Run};
-use stablepin_tests::ecs_fake::Outcome;
+use stablepin_tests::ecs_fake::DeploymentOutcome;
 use stablepin_tests::faults::{ANSWERS, KILLS, everywhere, some};
 use stablepin_tests::release::SERVICES;
 
@@ -91,7 +91,7 @@ const FAILED_RELEASE: Told = Told {
         for service in SERVICES {
             release.new_service(service).circuit_breaker(false).create();
         }
-        release.service("worker").will(Outcome::CrashesUntilTheBreaker);
+        release.service("worker").will(DeploymentOutcome::CrashesUntilTheBreaker);
         release
     },
     start: Release::approve,

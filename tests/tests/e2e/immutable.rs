@@ -3,13 +3,13 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use stablepin_tests::Plan;
-use stablepin_tests::ecr_fake::Mutability;
+use stablepin_tests::ecr_fake::TagMutability;
 use xtask::image::Spec;
 
 /// Two builds of one commit within one second would have one name.
 #[test]
 fn a_build_whose_name_is_taken_gets_another_and_nothing_moves() {
-    for plan in [Plan::new("taken-imm").tags_are(Mutability::Immutable), Plan::new("taken")] {
+    for plan in [Plan::new("taken-imm").tags_are(TagMutability::Immutable), Plan::new("taken")] {
         let app = plan.create_aside();
         let at = Timestamp::now();
         let spec = |version: &str| Spec::new(version).revision("a1b2c3d4e5f60718293a4b5c6d7e8f9001122334");
@@ -33,7 +33,7 @@ fn a_build_whose_name_is_taken_gets_another_and_nothing_moves() {
 /// The name was free in the table, and somebody had put such a tag.
 #[test]
 fn a_build_tag_that_somebody_else_has_put_on_another_image_is_left_where_it_is() {
-    let app = Plan::new("theirs").tags_are(Mutability::Immutable).create_aside();
+    let app = Plan::new("theirs").tags_are(TagMutability::Immutable).create_aside();
     let at = Timestamp::now();
     let name = format!("production-{}-a1b2c3d4", at.strftime("%Y%m%d-%H%M%S"));
     let spec = |version: &str| Spec::new(version).revision("a1b2c3d4e5f60718293a4b5c6d7e8f9001122334");
@@ -51,7 +51,7 @@ fn a_build_tag_that_somebody_else_has_put_on_another_image_is_left_where_it_is()
 /// Somebody put pin 1's tag on another image before there was a pin 1.
 #[test]
 fn pin_stands_where_its_numbered_tag_is_taken() {
-    let app = Plan::new("squatted").tags_are(Mutability::Immutable).create_aside();
+    let app = Plan::new("squatted").tags_are(TagMutability::Immutable).create_aside();
     let theirs = app.push("quiet-theirs", &Spec::new("theirs"));
     let first = "prod-stable-000001";
     app.push_image(Some(first), &stablepin_tests::app::image(&Spec::new("theirs")));
@@ -88,7 +88,7 @@ fn pin_stands_where_its_numbered_tag_is_taken() {
 /// It comes to the pin when somebody frees it.
 #[test]
 fn numbered_tag_that_is_freed_comes_to_its_pin() {
-    let app = Plan::new("freed").tags_are(Mutability::Immutable).create_aside();
+    let app = Plan::new("freed").tags_are(TagMutability::Immutable).create_aside();
     let first = "prod-stable-000001";
     app.push("quiet-theirs", &Spec::new("theirs"));
     app.push_image(Some(first), &stablepin_tests::app::image(&Spec::new("theirs")));

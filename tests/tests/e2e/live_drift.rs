@@ -1,7 +1,7 @@
 //! Somebody moves what runs, and nobody asked Stablepin for it: told once, audited, shown, and over by itself.
 
 use serde_json::{Value, json};
-use stablepin_tests::ecs_fake::{Outcome, Stage};
+use stablepin_tests::ecs_fake::{DeploymentOutcome, Stage};
 use stablepin_tests::{App, Console, Plan, Release, stack, until};
 use xtask::image::Spec;
 
@@ -177,9 +177,10 @@ fn our_own_rollout_is_no_drift() {
 /// A rollback of `web` has the slot, until ECS has told all that it tells of `worker`.
 #[test]
 fn a_deployment_during_a_rollback_is_found_at_its_end() {
-    for (outcome, end) in
-        [(Outcome::PausesAt(Stage::PostScaleUp), "Completed"), (Outcome::Stalls, "Incomplete")]
-    {
+    for (outcome, end) in [
+        (DeploymentOutcome::PausesAt(Stage::PostScaleUp), "Completed"),
+        (DeploymentOutcome::Stalls, "Incomplete"),
+    ] {
         let (release, old) = pinned(&["web", "worker"]);
         release.service("web").will(outcome);
         let run = release.ask_back_of("1", &["web"]);
@@ -227,7 +228,7 @@ fn is_found_at_its_end(release: &Release, service: &str) {
 #[test]
 fn ecs_going_back_by_itself_is_no_drift() {
     let release = Release::next(&["web"]).with(&["web"]);
-    release.service("web").will(Outcome::CrashesUntilTheBreaker);
+    release.service("web").will(DeploymentOutcome::CrashesUntilTheBreaker);
     let record = release.runs_its_course();
     assert_eq!(record["state"], "RolledBack", "{record:#}");
     release.hears_of_its_end();

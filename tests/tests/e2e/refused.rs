@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 use stablepin_tests::crash::{Fault, Run};
-use stablepin_tests::ecs_fake::Outcome;
+use stablepin_tests::ecs_fake::DeploymentOutcome;
 use stablepin_tests::release::SERVICES;
 use stablepin_tests::{Plan, Release};
 use xtask::image::Spec;
@@ -131,7 +131,11 @@ fn service_that_moved_goes_back_beside_a_refusal() {
 #[test]
 fn way_back_that_aws_refuses_ends_in_its_words() {
     let release = Release::next(&["web"]);
-    release.new_service("web").circuit_breaker(false).create().will(Outcome::CrashesUntilTheBreaker);
+    release
+        .new_service("web")
+        .circuit_breaker(false)
+        .create()
+        .will(DeploymentOutcome::CrashesUntilTheBreaker);
     release.begin();
     release.settle();
     release.ecs.keeps_refusing("UpdateService", "", NO_UPDATE);

@@ -104,7 +104,7 @@ impl DeserializeResponse for Reader {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", bound(deserialize = "T: Deserialize<'de>"))]
-struct Answer<T> {
+struct ImagesAnswer<T> {
     image_details: Option<Vec<T>>,
     next_token: Option<String>,
 }
@@ -112,7 +112,7 @@ struct Answer<T> {
 /// A page, and the token of the next one. One image that is not of the shape that ECR documents does not spoil it.
 fn page(body: &[u8]) -> Result<(Page, Option<String>), serde_json::Error> {
     let mut page = Page::default();
-    let next = match serde_json::from_slice::<Answer<Detail<'_>>>(body) {
+    let next = match serde_json::from_slice::<ImagesAnswer<ImageDetail<'_>>>(body) {
         Ok(answer) => {
             let details = answer.image_details.unwrap_or_default();
             page.images.reserve_exact(details.len());
@@ -120,10 +120,10 @@ fn page(body: &[u8]) -> Result<(Page, Option<String>), serde_json::Error> {
             answer.next_token
         }
         Err(_) => {
-            let answer: Answer<Value> = serde_json::from_slice(body)?;
+            let answer: ImagesAnswer<Value> = serde_json::from_slice(body)?;
             for detail in answer.image_details.unwrap_or_default() {
                 let (detail, odd) = as_far_as_understood(detail);
-                page.add(Detail::deserialize(&detail)?, odd);
+                page.add(ImageDetail::deserialize(&detail)?, odd);
             }
             answer.next_token
         }
@@ -137,7 +137,7 @@ fn as_far_as_understood(detail: Value) -> (Value, Option<String>) {
     let (mut read, mut odd) = (json!({}), None);
     for (name, member) in members {
         let alone = json!({ &name: &member });
-        if Detail::deserialize(&alone).is_ok() {
+        if ImageDetail::deserialize(&alone).is_ok() {
             read[name] = member;
         } else {
             odd.get_or_insert_with(|| words(&name, &member.to_string()));
@@ -157,7 +157,7 @@ const LONGEST_SHOWN: usize = 100;
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ImageDetail.html>
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Detail<'a> {
+struct ImageDetail<'a> {
     #[serde(borrow)]
     image_digest: Option<Text<'a>>,
     #[serde(borrow)]
@@ -182,7 +182,7 @@ struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl Page {
     /// What is not understood of an image is said with it: whoever plans keeps it.
-    fn add(&mut self, image: Detail<'_>, odd: Option<String>) {
+    fn add(&mut self, image: ImageDetail<'_>, odd: Option<String>) {
         let mut odd = odd;
         let mut is_odd = |member: &str, found: &str| {
             odd.get_or_insert_with(|| words(member, found));

@@ -69,7 +69,7 @@ pub struct Oddness(pub String);
 
 /// What a repository has.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Listed {
+pub struct ListedImages {
     pub images: Vec<FoundImage>,
     /// Images whose digests are none, as they are written: nothing can be asked about them.
     pub unnamed: Vec<String>,
@@ -80,13 +80,13 @@ pub struct Listed {
 pub struct Deleted {
     /// ECR names a digest once for each tag that it had.
     pub digests: BTreeSet<ImageDigest>,
-    pub failures: Vec<Failure>,
+    pub failures: Vec<FailedImage>,
 }
 
 /// Why an image is still there.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ImageFailure.html>
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
+pub struct FailedImage {
     pub digest: Option<ImageDigest>,
     /// Such as `ImageReferencedByManifestList`.
     pub code: String,
@@ -128,8 +128,8 @@ impl Ecr {
     }
 
     /// Every image, in any state, in no order.
-    pub async fn inventory(&self, repository: &RepositoryName) -> Result<Listed, EcrError> {
-        let mut found = Listed::default();
+    pub async fn inventory(&self, repository: &RepositoryName) -> Result<ListedImages, EcrError> {
+        let mut found = ListedImages::default();
         let mut pages = Pages::at_most(MOST_PAGES);
         loop {
             let reader = Reader::of(repository);
@@ -345,7 +345,7 @@ impl Ecr {
             member: "imageDigest",
         };
         let digests = answer.image_ids().iter().map(|id| digest(id.image_digest()).ok_or_else(lacks));
-        let failure = |failure: &ImageFailure| Failure {
+        let failure = |failure: &ImageFailure| FailedImage {
             digest: digest(failure.image_id().and_then(ImageIdentifier::image_digest)),
             code: code(failure),
             reason: failure.failure_reason().unwrap_or_default().to_owned(),

@@ -6,7 +6,7 @@ use stablepin_rules::retention::sources::{Mention, mentions};
 
 use crate::mentioned::{EcsParameters, Mentioned};
 use crate::session::{Service, Session};
-use crate::signed_json::{Call, SignedJson, SourceError, unless_deleted};
+use crate::signed_json::{JsonCall, SignedJson, SourceError, unless_deleted};
 
 const SERVICE: &str = "AWSEvents";
 const NOT_FOUND: &str = "ResourceNotFoundException";
@@ -36,13 +36,13 @@ impl RuleName {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Buses {
-    event_buses: Option<Vec<Bus>>,
+    event_buses: Option<Vec<EventBusName>>,
     next_token: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Bus {
+struct EventBusName {
     name: Option<String>,
 }
 
@@ -55,14 +55,14 @@ struct RuleNames {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Targets {
-    targets: Option<Vec<Target>>,
+struct RuleTargets {
+    targets: Option<Vec<RuleTarget>>,
     next_token: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Target {
+struct RuleTarget {
     input: Option<String>,
     ecs_parameters: Option<EcsParameters>,
     batch_parameters: Option<BatchParameters>,
@@ -86,7 +86,7 @@ impl Rules {
         const OPERATION: &str = "ListEventBuses";
         const WHAT: &str = "EventBridge's buses";
         let call = |token: Option<&str>| {
-            Call::json_1_1(OPERATION, SERVICE, &json!({ "Limit": 100, "NextToken": token }))
+            JsonCall::json_1_1(OPERATION, SERVICE, &json!({ "Limit": 100, "NextToken": token }))
         };
         let page = |page: Buses| (page.event_buses.unwrap_or_default(), page.next_token);
         let buses = self.client.list(WHAT, call, page).await?;
@@ -101,7 +101,7 @@ impl Rules {
         let what = format!("the rules of the bus {bus} that start something in {target}");
         let call = |token: Option<&str>| {
             let body = json!({ "EventBusName": bus, "TargetArn": target, "Limit": 100, "NextToken": token });
-            Call::json_1_1("ListRuleNamesByTarget", SERVICE, &body)
+            JsonCall::json_1_1("ListRuleNamesByTarget", SERVICE, &body)
         };
         let page = |page: RuleNames| (page.rule_names.unwrap_or_default(), page.next_token);
         let names = unless_deleted(self.client.list(&what, call, page).await, NOT_FOUND)?;
@@ -115,9 +115,9 @@ impl Rules {
         let call = |token: Option<&str>| {
             let body =
                 json!({ "EventBusName": name.bus, "Rule": name.rule, "Limit": 100, "NextToken": token });
-            Call::json_1_1("ListTargetsByRule", SERVICE, &body)
+            JsonCall::json_1_1("ListTargetsByRule", SERVICE, &body)
         };
-        let page = |page: Targets| (page.targets.unwrap_or_default(), page.next_token);
+        let page = |page: RuleTargets| (page.targets.unwrap_or_default(), page.next_token);
         let targets = self.client.list(&format!("the targets of {by}"), call, page).await;
         let mut found = Vec::new();
         for target in unless_deleted(targets, NOT_FOUND)? {

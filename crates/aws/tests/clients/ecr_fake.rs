@@ -6,7 +6,7 @@ use stablepin_aws::ecr::{Ecr, EcrError, ImageId, ImageStatus, Manifest, PutTag};
 use stablepin_aws::session::{Session, Settings};
 use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_rules::manifest::OCI_INDEX;
-use stablepin_tests::ecr_fake::{EcrFake, Mutability, NewImage, PushedAt, Repository, Status};
+use stablepin_tests::ecr_fake::{EcrFake, NewImage, PushedAt, Repository, StorageStatus, TagMutability};
 
 use crate::wire::chain;
 
@@ -28,7 +28,7 @@ fn missing() -> ImageDigest {
 
 fn fake() -> (EcrFake, Repository) {
     let ecr = EcrFake::start();
-    let web = ecr.creates("prod/web", Mutability::Mutable);
+    let web = ecr.creates("prod/web", TagMutability::Mutable);
     (ecr, web)
 }
 
@@ -97,9 +97,10 @@ async fn an_image_is_described_whatever_state_it_is_in() {
     assert!(found.size_bytes.is_some_and(|bytes| bytes > 1_000_000));
     assert_eq!(found.artifact_media_type.as_deref(), Some("application/vnd.oci.image.config.v1+json"));
 
-    for (status, expected) in
-        [(Status::Archived, ImageStatus::Archived), (Status::Activating, ImageStatus::Activating)]
-    {
+    for (status, expected) in [
+        (StorageStatus::Archived, ImageStatus::Archived),
+        (StorageStatus::Activating, ImageStatus::Activating),
+    ] {
         let other = digest(&repository.put(NewImage::named(format!("{status:?}")).status(status)));
         assert_eq!(door(&ecr).describe(&web(), &other).await.unwrap().expect("it is there").status, expected);
         let got = door(&ecr).image(&web(), &[ImageId::from(&other)]).await.unwrap();
@@ -153,7 +154,7 @@ async fn a_tag_is_put_once_and_moves_where_it_may() {
     assert_eq!(door.put_tag(&web, &second, &stable).await.unwrap(), PutTag::Put);
     assert_eq!(repository.tag("prod-stable"), Some(two.clone()));
 
-    repository.becomes(Mutability::Immutable);
+    repository.becomes(TagMutability::Immutable);
     assert_eq!(door.put_tag(&web, &second, &stable).await.unwrap(), PutTag::AlreadyThere);
     assert_eq!(door.put_tag(&web, &first, &stable).await.unwrap(), PutTag::PointsElsewhere);
     assert_eq!(door.put_tag(&web, &first, &tag("prod-stable-000001")).await.unwrap(), PutTag::Put);
@@ -193,10 +194,10 @@ async fn why_a_tag_is_not_put_is_understood() {
 async fn which_tags_move_is_read_as_ecr_does_it() {
     let stable = || vec!["*-stable".to_owned(), "latest".to_owned()];
     for mutability in [
-        Mutability::Mutable,
-        Mutability::Immutable,
-        Mutability::ImmutableExcept(stable()),
-        Mutability::MutableExcept(stable()),
+        TagMutability::Mutable,
+        TagMutability::Immutable,
+        TagMutability::ImmutableExcept(stable()),
+        TagMutability::MutableExcept(stable()),
     ] {
         let (ecr, repository) = fake();
         repository.becomes(mutability.clone());

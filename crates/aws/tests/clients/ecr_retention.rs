@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 use stablepin_aws::ecr::{
-    Deleted, Ecr, EcrError, Failure, ImageStatus, PER_DELETE, StorageClass, Untag, sha256,
+    Deleted, Ecr, EcrError, FailedImage, ImageStatus, PER_DELETE, StorageClass, Untag, sha256,
 };
 use stablepin_aws::session::Session;
 use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
@@ -45,7 +45,7 @@ fn with(member: &str, value: Value) -> Value {
 }
 
 /// The inventory of a repository with this one image.
-async fn inventory_of(image: Value) -> Result<stablepin_aws::ecr::Listed, EcrError> {
+async fn inventory_of(image: Value) -> Result<stablepin_aws::ecr::ListedImages, EcrError> {
     let wire = Wire::answering([ok(json!({"imageDetails": [image]}))]);
     door(&wire).inventory(&web()).await
 }
@@ -293,12 +293,12 @@ async fn what_was_deleted_is_counted_once_and_what_was_not_says_why() {
     assert_eq!(
         deleted.failures,
         [
-            Failure {
+            FailedImage {
                 digest: Some(digest(3)),
                 code: "ImageReferencedByManifestList".to_owned(),
                 reason: "Requested image referenced by manifest list".to_owned(),
             },
-            Failure { digest: None, code: "Tomorrow".to_owned(), reason: String::new() },
+            FailedImage { digest: None, code: "Tomorrow".to_owned(), reason: String::new() },
         ]
     );
     let request = wire.request();

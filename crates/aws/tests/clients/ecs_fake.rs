@@ -4,7 +4,7 @@
 use serde_json::json;
 use stablepin_aws::ecs::{Ecs, EcsError, Health, RolloutState, ServiceDeploymentStatus};
 use stablepin_aws::session::{Session, Settings};
-use stablepin_tests::ecs_fake::{EcsFake, Outcome, Service, Stage};
+use stablepin_tests::ecs_fake::{DeploymentOutcome, EcsFake, Service, Stage};
 
 fn digest(digit: u8) -> String {
     format!("sha256:{}", digit.to_string().repeat(64))
@@ -100,7 +100,7 @@ async fn a_rollback_of_ecss_own_and_a_pause_are_told() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).circuit_breaker(true).create();
     let door = door(&ecs);
-    web.will(Outcome::CrashesUntilTheBreaker).will(Outcome::PausesAt(Stage::PostScaleUp));
+    web.will(DeploymentOutcome::CrashesUntilTheBreaker).will(DeploymentOutcome::PausesAt(Stage::PostScaleUp));
     let first = door.start("prod", "web", &revision(&ecs, 2)).await.unwrap().service_deployment.unwrap();
     settle(&web);
     let one = door.service_deployment(&first).await.unwrap().unwrap();

@@ -7,7 +7,7 @@ use stablepin_aws::dynamodb::{CommitError, Cursor, Table};
 use stablepin_rules::audit::{Actor, AuditRecord};
 use stablepin_rules::image::RepositoryName;
 use stablepin_rules::name::ApplicationName;
-use stablepin_rules::retention::run::{Asked, DEFAULT_SHARE, Progress, Purpose, Run, RunId};
+use stablepin_rules::retention::run::{DEFAULT_SHARE, Purpose, Run, RunId, RunProgress, RunRequest};
 
 use crate::wire::{Wire, cancelled, ok};
 
@@ -26,7 +26,7 @@ fn repository() -> RepositoryName {
 const ID: &str = "0199184a-0100-7000-8000-000000000001";
 
 fn begun() -> (Run, AuditRecord) {
-    let asked = Asked {
+    let asked = RunRequest {
         purpose: Purpose::Apply { plan_of: None },
         by: Actor::Stablepin,
         reason: None,
@@ -73,7 +73,7 @@ async fn a_run_is_written_with_its_record_and_read_back() {
 async fn a_run_changes_only_from_what_it_was_decided_on() {
     let before = Run { version: 3, ..begun().0 };
     let now = "2026-11-21T02:01:00Z".parse().unwrap();
-    let (after, audit) = before.after(now, &repository(), &Progress::Planning);
+    let (after, audit) = before.after(now, &repository(), &RunProgress::Planning);
     let wire = Wire::answering([ok(json!({})), cancelled(&["ConditionalCheckFailed", "None"])]);
     let written = table(&wire).update_run(&before, &after, &audit).await.unwrap();
     assert_eq!(written.version, 4);

@@ -1,6 +1,6 @@
 //! Asks one approver: mints a link and a code, stores their hashes, mails them. They are in no record, event or log.
 
-use stablepin_rules::application::Environment as Policy;
+use stablepin_rules::application::EnvironmentPolicy;
 use stablepin_rules::effect::Outcome;
 use stablepin_rules::name::ApproverName;
 use stablepin_rules::records::{Subject, Token};
@@ -12,7 +12,7 @@ use crate::{Clients, approval_mailer, mail};
 pub(super) async fn ask(
     clients: &Clients,
     subject: &Subject,
-    policy: &Policy,
+    policy: &EnvironmentPolicy,
     approver: &ApproverName,
 ) -> Outcome {
     let (Some(door), Some(promotion)) = (&clients.approval_mailer, subject.promotion()) else {
@@ -55,7 +55,11 @@ pub(super) async fn ask(
     );
     let mail = mail::question(subject, policy, promotion, approver, &link, &code);
     match door.send(reader, &mail).await {
-        Ok(()) => Outcome::Asked { approver: approver.clone(), token: token.hash, mail: reader.mail.lower() },
+        Ok(()) => Outcome::ApprovalRequested {
+            approver: approver.clone(),
+            token: token.hash,
+            mail: reader.mail.lower(),
+        },
         Err(error) => problem(&error),
     }
 }

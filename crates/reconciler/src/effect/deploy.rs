@@ -6,7 +6,7 @@ use serde_json::Value;
 use stablepin_aws::ecs::{
     Controller, Ecs, EcsError, RawTaskDefinition, ServiceDeploymentStatus, ServiceState, Started as Begun,
 };
-use stablepin_rules::application::{Environment as Policy, ServiceName};
+use stablepin_rules::application::{EnvironmentPolicy, ServiceName};
 use stablepin_rules::effect::{Observation, Outcome};
 use stablepin_rules::image::ImageDigest;
 use stablepin_rules::records::{Destination, Direction, Live, ServiceRollout, Started, Subject, Work};
@@ -21,7 +21,7 @@ use crate::snapshot::{ServiceLocation, Snapshot, one};
 pub(super) async fn deploy(
     clients: &Clients,
     subject: &Subject,
-    policy: &Policy,
+    policy: &EnvironmentPolicy,
     direction: Direction,
     service: &ServiceName,
     known: Option<&Snapshot>,
@@ -60,7 +60,7 @@ fn failed_call(direction: Direction, service: &ServiceName, error: &EcsError) ->
 struct Going<'a> {
     ecs: &'a Ecs,
     subject: &'a Subject,
-    policy: &'a Policy,
+    policy: &'a EnvironmentPolicy,
     direction: Direction,
     rollout: &'a ServiceRollout,
     /// When it was decided to go this way.
@@ -68,7 +68,7 @@ struct Going<'a> {
 }
 
 /// A deployment that brings what we want, though we do not know that we have begun it.
-enum There {
+enum DeploymentInPlace {
     /// It is followed as ours. Its ARN, where ECS tells it.
     Going(Option<String>),
     /// ECS's own way back, which has failed, or takes longer than we wait. To ask for the same task definition would
@@ -158,13 +158,13 @@ impl Going<'_> {
             && primary.task_definition == definition.arn
         {
             match self.there(state, &definition.arn).await? {
-                There::Going(arn) => {
+                DeploymentInPlace::Going(arn) => {
                     return Ok(started(&primary.id, arn, &definition.arn, &clone.request));
                 }
-                There::Stuck if definition.status == "ACTIVE" => {
+                DeploymentInPlace::Stuck if definition.status == "ACTIVE" => {
                     return self.start_anew(state, &definition.arn, &clone.request).await;
                 }
-                There::Stuck => {}
+                DeploymentInPlace::Stuck => {}
             }
         }
         if let Some(seen) = self.is_taken(state) {
@@ -228,11 +228,13 @@ impl Going<'_> {
         let there = state.primary().filter(|primary| primary.task_definition == before.arn);
         if let Some(primary) = there {
             match self.there(state, &before.arn).await? {
-                There::Going(arn) => return Ok(started(&primary.id, arn, &before.arn, &before.described)),
-                There::Stuck if before.status == "ACTIVE" => {
+                DeploymentInPlace::Going(arn) => {
+                    return Ok(started(&primary.id, arn, &before.arn, &before.described));
+                }
+                DeploymentInPlace::Stuck if before.status == "ACTIVE" => {
                     return self.start_anew(state, &before.arn, &before.described).await;
                 }
-                There::Stuck => {}
+                DeploymentInPlace::Stuck => {}
             }
         }
         // We were here before, with a copy, and were cut off.
@@ -281,9 +283,11 @@ impl Going<'_> {
     }
 
     /// Whose deployment it is that brings this task definition, which the service is described by already.
-    async fn there(&self, state: &ServiceState, definition: &str) -> Result<There, EcsError> {
-        let Some(arn) = &state.service_deployment else { return Ok(There::Going(None)) };
-        let Some(current) = self.ecs.service_deployment(arn).await? else { return Ok(There::Going(None)) };
+    async fn there(&self, state: &ServiceState, definition: &str) -> Result<DeploymentInPlace, EcsError> {
+        let Some(arn) = &state.service_deployment else { return Ok(DeploymentInPlace::Going(None)) };
+        let Some(current) = self.ecs.service_deployment(arn).await? else {
+            return Ok(DeploymentInPlace::Going(None));
+        };
         let (back, stuck) = match current.status {
             ServiceDeploymentStatus::RollbackFailed => (true, true),
             // Our way back begins when ECS's own has had its time.
@@ -308,9 +312,9 @@ impl Going<'_> {
         };
         // ECS may still name the one before.
         if brings.is_none_or(|revision| revision.task_definition != definition) {
-            return Ok(There::Going(None));
+            return Ok(DeploymentInPlace::Going(None));
         }
-        Ok(if stuck { There::Stuck } else { There::Going(Some(arn.clone())) })
+        Ok(if stuck { DeploymentInPlace::Stuck } else { DeploymentInPlace::Going(Some(arn.clone())) })
     }
 
     async fn start(

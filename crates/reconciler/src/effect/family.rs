@@ -6,7 +6,7 @@
 
 use serde_json::Value;
 use stablepin_aws::ecs::{Ecs, EcsError, RawTaskDefinition};
-use stablepin_rules::application::{Environment as Policy, ServiceName};
+use stablepin_rules::application::{EnvironmentPolicy, ServiceName};
 use stablepin_rules::effect::Outcome;
 use stablepin_rules::image::ImageDigest;
 use stablepin_rules::records::{Direction, PromotionState, ServiceRollout, Subject, Work};
@@ -19,13 +19,13 @@ use crate::snapshot::{ServiceLocation, one};
 pub(super) async fn restore(
     clients: &Clients,
     subject: &Subject,
-    policy: &Policy,
+    policy: &EnvironmentPolicy,
     service: &ServiceName,
 ) -> Outcome {
     let Some(ecs) = &clients.ecs else {
         return Outcome::Problem("this function drives no services".to_owned());
     };
-    match (Family { subject, policy, service }).restore(ecs).await {
+    match (TaskDefinitionFamily { subject, policy, service }).restore(ecs).await {
         Ok(()) => {}
         // Nobody waits for it, and it is refused again.
         Err(error) if error.refusal().is_some() => {
@@ -37,13 +37,13 @@ pub(super) async fn restore(
 }
 
 /// A service's family, and the operation that has moved the service, or tried to.
-struct Family<'a> {
+struct TaskDefinitionFamily<'a> {
     subject: &'a Subject,
-    policy: &'a Policy,
+    policy: &'a EnvironmentPolicy,
     service: &'a ServiceName,
 }
 
-impl Family<'_> {
+impl TaskDefinitionFamily<'_> {
     /// A person's revision wins: only one that is known as ours is followed by another.
     async fn restore(&self, ecs: &Ecs) -> Result<(), EcsError> {
         let Some(state) = one(ecs, self.service).await? else { return Ok(()) };

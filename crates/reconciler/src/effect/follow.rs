@@ -7,14 +7,14 @@ mod target_groups;
 
 use jiff::Timestamp;
 use stablepin_aws::ecs::{Ecs, EcsError, ServiceDeployment, ServiceState, Task};
-use stablepin_rules::application::{Environment as Policy, ServiceName};
+use stablepin_rules::application::{EnvironmentPolicy, ServiceName};
 use stablepin_rules::effect::{Observation, Outcome};
 use stablepin_rules::image::ImageDigest;
 use stablepin_rules::records::{Direction, Progress, ServiceRollout, Started, Subject};
 use stablepin_rules::task_definition::{container_roles, described_digest};
 
-use self::proof::{Proof, Wanted};
-use self::standing::Standing;
+use self::proof::{Proof, WantedTasks};
+use self::standing::DeploymentState;
 use super::problem;
 use crate::Clients;
 use crate::clock::now;
@@ -25,7 +25,7 @@ use crate::snapshot::{ServiceLocation, one};
 pub(super) async fn follow(
     clients: &Clients,
     subject: &Subject,
-    policy: &Policy,
+    policy: &EnvironmentPolicy,
     direction: Direction,
     service: &ServiceName,
 ) -> Outcome {
@@ -51,7 +51,7 @@ struct Followed<'a> {
     clients: &'a Clients,
     ecs: &'a Ecs,
     subject: &'a Subject,
-    policy: &'a Policy,
+    policy: &'a EnvironmentPolicy,
     to: Option<&'a ImageDigest>,
     rollout: &'a ServiceRollout,
     started: &'a Started,
@@ -84,15 +84,15 @@ impl Followed<'_> {
             Err(error) => return Err(problem(&error)),
         };
         let seen = match standing::of(now(), &state, self.started, &self.rollout.before, ours.as_ref()) {
-            Standing::Finished => self.prove(&state, tasks, stopped).await?,
-            Standing::Going { seen, paused } => Observation::Going { seen, paused },
-            Standing::Failed(reason) => Observation::Failed { reason },
-            Standing::Returning(reason) => Observation::Returning { reason },
-            Standing::Returned(reason) => {
+            DeploymentState::Finished => self.prove(&state, tasks, stopped).await?,
+            DeploymentState::Going { seen, paused } => Observation::Going { seen, paused },
+            DeploymentState::Failed(reason) => Observation::Failed { reason },
+            DeploymentState::Returning(reason) => Observation::Returning { reason },
+            DeploymentState::Returned(reason) => {
                 let digest = described(ecs, &state, self.policy).await?;
                 Observation::Returned { reason, digest }
             }
-            Standing::Superseded(reason) => {
+            DeploymentState::Superseded(reason) => {
                 let late = self.subject.rollback().and_then(|rollback| rollback.preempted.as_ref());
                 if late.is_some() && late == described(ecs, &state, self.policy).await?.as_ref() {
                     Observation::Overtaken
@@ -138,7 +138,7 @@ impl Followed<'_> {
         let (started, proven_at) = (self.started, self.baking());
         let definition = self.ecs.task_definition(&started.task_definition).await;
         let definition = definition.map_err(|error| problem(&error))?;
-        let wanted = Wanted {
+        let wanted = WantedTasks {
             started,
             desired: state.desired,
             accepted,
@@ -201,7 +201,11 @@ async fn find(ecs: &Ecs, service: &ServiceName, started: &Started) -> Result<Opt
 }
 
 /// The digest that the service's task definition names now.
-async fn described(ecs: &Ecs, state: &ServiceState, policy: &Policy) -> Result<Option<ImageDigest>, Outcome> {
+async fn described(
+    ecs: &Ecs,
+    state: &ServiceState,
+    policy: &EnvironmentPolicy,
+) -> Result<Option<ImageDigest>, Outcome> {
     let (Some(arn), Some(location)) = (&state.task_definition, ServiceLocation::of(&state.arn)) else {
         return Ok(None);
     };

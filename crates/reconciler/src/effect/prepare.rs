@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 use stablepin_aws::ecr::EcrError;
 use stablepin_aws::ecs::Ecs;
-use stablepin_rules::application::Environment as Policy;
+use stablepin_rules::application::EnvironmentPolicy;
 use stablepin_rules::effect::Outcome;
 use stablepin_rules::image::{ImageDigest, RepositoryName};
 use stablepin_rules::records::Subject;
@@ -12,7 +12,7 @@ use super::{problem, words};
 use crate::snapshot::{Snapshot, snapshot};
 use crate::{Clients, runnable};
 
-pub(super) async fn prepare(clients: &Clients, subject: &Subject, policy: &Policy) -> Outcome {
+pub(super) async fn prepare(clients: &Clients, subject: &Subject, policy: &EnvironmentPolicy) -> Outcome {
     let (Some(ecs), Some(promotion)) = (&clients.ecs, subject.promotion()) else {
         return Outcome::Problem("this function drives no services".to_owned());
     };

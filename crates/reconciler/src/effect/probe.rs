@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use stablepin_aws::probe::Probe;
-use stablepin_rules::application::{Endpoint, Environment as Policy};
+use stablepin_rules::application::{Endpoint, EnvironmentPolicy};
 use stablepin_rules::effect::Outcome;
 
 use crate::Clients;
@@ -16,7 +16,7 @@ const ATTEMPTS: u32 = 5;
 const TIMEOUT: Duration = Duration::from_secs(3);
 const BETWEEN: Duration = Duration::from_secs(1);
 
-pub(super) async fn probe(clients: &Clients, policy: &Policy) -> Outcome {
+pub(super) async fn probe(clients: &Clients, policy: &EnvironmentPolicy) -> Outcome {
     let Some(probe) = clients.verify.as_ref().map(|verify| &verify.probe) else {
         return Outcome::Problem("this function asks no endpoints".to_owned());
     };

@@ -1,6 +1,6 @@
 //! Looks which approvers a mail reaches. Whoever is not subscribed does not know that anybody waits for them.
 
-use stablepin_rules::application::Environment as Policy;
+use stablepin_rules::application::EnvironmentPolicy;
 use stablepin_rules::effect::Outcome;
 use stablepin_rules::records::Subject;
 use stablepin_rules::subscription_status::SubscriptionStatus;
@@ -8,7 +8,7 @@ use stablepin_rules::subscription_status::SubscriptionStatus;
 use crate::Clients;
 use crate::errors::chain;
 
-pub(super) async fn check(clients: &Clients, subject: &Subject, policy: &Policy) -> Outcome {
+pub(super) async fn check(clients: &Clients, subject: &Subject, policy: &EnvironmentPolicy) -> Outcome {
     let Some(approval_mailer) = &clients.approval_mailer else {
         return Outcome::NotifyFailed("this function sends no mail".to_owned());
     };

@@ -1,7 +1,7 @@
 //! Tags: names put on manifest bytes that the registry has, exactly as it has them.
 
 use stablepin_aws::ecr::{EcrError, ImageId, Manifest, PutTag};
-use stablepin_rules::application::Environment as Policy;
+use stablepin_rules::application::EnvironmentPolicy;
 use stablepin_rules::build_tag::{current as current_tag, numbered};
 use stablepin_rules::effect::Outcome;
 use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
@@ -35,7 +35,12 @@ pub(super) async fn build(clients: &Clients, build: &Build) -> Outcome {
 }
 
 /// The stable tag: moved where the repository lets it move, else this pin's own numbered tag.
-pub(super) async fn stable(clients: &Clients, subject: &Subject, policy: &Policy, pin: &Pin) -> Outcome {
+pub(super) async fn stable(
+    clients: &Clients,
+    subject: &Subject,
+    policy: &EnvironmentPolicy,
+    pin: &Pin,
+) -> Outcome {
     let (manifest, repository) = tokio::join!(
         manifest(clients, &policy.repository, &pin.digest),
         clients.ecr.repository(&policy.repository),
@@ -65,7 +70,13 @@ pub(super) async fn stable(clients: &Clients, subject: &Subject, policy: &Policy
 }
 
 /// Another image has the name for good: which one, and by whom, as far as that can be told.
-async fn taken(clients: &Clients, subject: &Subject, policy: &Policy, pin: &Pin, tag: ImageTag) -> Outcome {
+async fn taken(
+    clients: &Clients,
+    subject: &Subject,
+    policy: &EnvironmentPolicy,
+    pin: &Pin,
+    tag: ImageTag,
+) -> Outcome {
     let on = match clients.ecr.image(&policy.repository, &[ImageId::Tag(tag.clone())]).await {
         Ok(found) => found.into_iter().next().map(|manifest| manifest.digest),
         Err(error) => return problem(&error),
@@ -85,7 +96,7 @@ async fn taken(clients: &Clients, subject: &Subject, policy: &Policy, pin: &Pin,
 pub(super) async fn current(
     clients: &Clients,
     subject: &Subject,
-    policy: &Policy,
+    policy: &EnvironmentPolicy,
     digest: &ImageDigest,
 ) -> Outcome {
     let tag = current_tag(&policy.name);
@@ -118,7 +129,7 @@ fn current_put(repairs: bool, tag: &ImageTag, digest: &ImageDigest, put: Result<
 /// A rollback does not wait for it, and does not fail with it.
 pub(super) async fn backup(
     clients: &Clients,
-    policy: &Policy,
+    policy: &EnvironmentPolicy,
     tag: &ImageTag,
     digest: &ImageDigest,
 ) -> Outcome {
@@ -134,7 +145,7 @@ fn warn(tag: &ImageTag, why: &str) {
 
 async fn put(
     clients: &Clients,
-    policy: &Policy,
+    policy: &EnvironmentPolicy,
     tag: &ImageTag,
     digest: &ImageDigest,
 ) -> Result<PutTag, String> {

@@ -3,11 +3,11 @@
 use serde_json::json;
 use stablepin_rules::name::ApplicationName;
 
-use super::Told;
-use super::notice::{About, Words};
+use super::WrittenNotice;
+use super::notice::{NoticeSubject, Words};
 
 /// None: the topics of secret links; else an application's approvers. An empty list: all is well again.
-pub fn health(application: Option<&ApplicationName>, findings: &[String]) -> Told {
+pub fn health(application: Option<&ApplicationName>, findings: &[String]) -> WrittenNotice {
     let well = findings.is_empty();
     let words = match application {
         None => Words {
@@ -65,5 +65,5 @@ pub fn health(application: Option<&ApplicationName>, findings: &[String]) -> Tol
         None => json!({}),
         Some(application) => json!({ "application": application }),
     };
-    About { id: format!("health-{place}"), place, context }.told(&words, "Found", findings)
+    NoticeSubject { id: format!("health-{place}"), place, context }.told(&words, "Found", findings)
 }

@@ -16,14 +16,14 @@ const MOST_IN_A_CHAT: usize = 6_000;
 
 /// One notice in its two forms.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Told {
+pub struct WrittenNotice {
     pub mail: Mail,
     /// <https://docs.aws.amazon.com/chatbot/latest/adminguide/custom-notifs.html>
     pub chat: Value,
 }
 
 /// None: there is nothing to tell of that.
-pub fn notice(subject: &Subject, notice: Notice) -> Option<Told> {
+pub fn notice(subject: &Subject, notice: Notice) -> Option<WrittenNotice> {
     let operation = subject.operation.as_ref()?;
     let words = match (&operation.work, notice) {
         (_, Notice::TagTaken) => tag_taken(subject, operation.tag_taken.as_ref()?),
@@ -37,7 +37,7 @@ pub fn notice(subject: &Subject, notice: Notice) -> Option<Told> {
         (Work::LiveDrift(_), Some(drift)) => drift.words(),
         _ => operation.rollout().map(|(_, rollout)| services(rollout)).unwrap_or_default(),
     };
-    let about = About {
+    let about = NoticeSubject {
         place: format!("{} {}", subject.application(), subject.name),
         id: operation.id().to_string(),
         context: json!({
@@ -49,15 +49,15 @@ pub fn notice(subject: &Subject, notice: Notice) -> Option<Told> {
 }
 
 /// Where it happened.
-pub(super) struct About {
+pub(super) struct NoticeSubject {
     pub(super) place: String,
     pub(super) id: String,
     pub(super) context: Value,
 }
 
-impl About {
+impl NoticeSubject {
     /// With a list of what it is about, by its name.
-    pub(super) fn told(&self, words: &Words, of: &str, list: &[String]) -> Told {
+    pub(super) fn told(&self, words: &Words, of: &str, list: &[String]) -> WrittenNotice {
         let title = format!("{}: {}", self.place, words.title);
         let lines = |name: &str, list: &[String]| {
             let lines: String = list.iter().map(|line| format!("\n- {line}")).collect();
@@ -89,7 +89,7 @@ impl About {
                 "additionalContext": self.context,
             },
         });
-        Told { mail: Mail { subject: title, body }, chat }
+        WrittenNotice { mail: Mail { subject: title, body }, chat }
     }
 }
 

@@ -4,11 +4,11 @@ use serde_json::json;
 use stablepin_rules::one_line::inert;
 use stablepin_rules::retention::run::{Purpose, RepositoryRun, Run, RunState};
 
-use super::Told;
-use super::notice::{About, Words};
+use super::WrittenNotice;
+use super::notice::{NoticeSubject, Words};
 
 /// Of a run that has ended.
-pub fn retention(run: &Run) -> Told {
+pub fn retention(run: &Run) -> WrittenNotice {
     let state = run.state();
     let changed = run.repositories.values().any(RepositoryRun::has_changed_something);
     let title = match (run.purpose, state) {
@@ -61,7 +61,7 @@ pub fn retention(run: &Run) -> Told {
         })
         .collect();
     let context = json!({ "application": run.application });
-    About { place: run.application.to_string(), id: run.id.to_string(), context }.told(
+    NoticeSubject { place: run.application.to_string(), id: run.id.to_string(), context }.told(
         &words,
         "Repositories",
         &repositories,
@@ -75,14 +75,14 @@ mod tests {
     use stablepin_rules::audit::Actor;
     use stablepin_rules::image::RepositoryName;
     use stablepin_rules::name::ApplicationName;
-    use stablepin_rules::retention::run::{Applied, Asked, Planned, Progress, RunId};
+    use stablepin_rules::retention::run::{Applied, Planned, RunId, RunProgress, RunRequest};
 
     use super::*;
 
-    fn run(purpose: Purpose, reason: Option<&str>, said: &[Progress]) -> String {
+    fn run(purpose: Purpose, reason: Option<&str>, said: &[RunProgress]) -> String {
         let id = RunId::parse("019b0000-0000-7000-8000-000000000000").unwrap();
         let repository = RepositoryName::parse("prod/web").unwrap();
-        let asked = Asked {
+        let asked = RunRequest {
             purpose,
             by: Actor::Stablepin,
             reason: reason.map(str::to_owned),
@@ -98,8 +98,8 @@ mod tests {
         format!("Subject: {}\n\n{}", told.mail.subject, told.mail.body)
     }
 
-    fn planned() -> Progress {
-        Progress::Planned(Planned {
+    fn planned() -> RunProgress {
+        RunProgress::Planned(Planned {
             images: 120,
             by_rule: BTreeMap::from([
                 ("newest".to_owned(), 20),
@@ -145,7 +145,7 @@ mod tests {
             errors: BTreeMap::from([("ImageNotFound".to_owned(), 1)]),
             ..Applied::default()
         };
-        let said = [planned(), Progress::Done(applied)];
+        let said = [planned(), RunProgress::Done(applied)];
         insta::assert_snapshot!(run(Purpose::Apply { plan_of: None }, None, &said), @"
         Subject: web: old images: not all could be done
 
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn what_was_left_alone() {
-        let said = [Progress::LeftAlone { problem: "its images could not be read".to_owned() }];
+        let said = [RunProgress::LeftAlone { problem: "its images could not be read".to_owned() }];
         insta::assert_snapshot!(run(Purpose::Apply { plan_of: None }, None, &said), @"
         Subject: web: old images: nothing could be done
 

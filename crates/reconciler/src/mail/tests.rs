@@ -9,9 +9,9 @@ use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_rules::live_drift::{Deviation, LiveDrift};
 use stablepin_rules::pin_number::PinNumber;
 use stablepin_rules::records::{
-    Asked, Configuration, Destination, DriftReport, Environment, Freeze, Hold, Live, NotPut, Notice,
-    Occurrence, Operation, OperationId, Pin, Progress, PromotionState, Rollback, RollbackState, Rollout,
-    ServiceRollout, Slot, SlotKind, TakenTag, Target, TokenHash, Verdict, Vote, Work,
+    ApprovalRequest, Configuration, Destination, DriftReport, Environment, Freeze, Hold, Live, NotPut,
+    Notice, Occurrence, Operation, OperationId, Pin, Progress, PromotionState, Rollback, RollbackState,
+    Rollout, ServiceRollout, Slot, SlotKind, TakenTag, Target, TokenHash, Verdict, Vote, Work,
 };
 use stablepin_rules::subscription_status::SubscriptionStatus;
 use stablepin_rules::transition::{Input, Opening, transition};
@@ -233,9 +233,10 @@ fn a_reminder_and_a_link_in_place_of_a_burnt_one() {
             panic!("a push opens a promotion")
         };
         let token = TokenHash("0f".repeat(32));
-        promotion
-            .asked
-            .insert(lead(), Asked { token, at: at("2025-07-17T14:31:00Z"), burnt, before: 0, mail: None });
+        promotion.asked.insert(
+            lead(),
+            ApprovalRequest { token, at: at("2025-07-17T14:31:00Z"), burnt, before: 0, mail: None },
+        );
         mail(&subject).lines().take(6).collect::<Vec<_>>().join("\n")
     };
     assert_snapshot!(asked_again(false), @"
@@ -752,7 +753,7 @@ fn what_was_written_with_bad_intent_stays_in_its_line_of_a_notice_and_is_inert_i
                    [approve](https://evil.example) *bold* `code` \u{202e}txt";
     let plain = notice(&failed(1, "plain words"), Notice::Ended).unwrap();
     let told = notice(&failed(1, hostile), Notice::Ended).unwrap();
-    let description = |told: &Told| told.chat["content"]["description"].as_str().unwrap().to_owned();
+    let description = |told: &WrittenNotice| told.chat["content"]["description"].as_str().unwrap().to_owned();
     assert_eq!(told.mail.body.lines().count(), plain.mail.body.lines().count(), "not one line more");
     assert_eq!(description(&told).lines().count(), description(&plain).lines().count());
     let why = description(&told).lines().find(|line| line.starts_with("Why")).unwrap().to_owned();

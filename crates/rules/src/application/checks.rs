@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::errors::{Problems, quoted};
 use super::values::shell_sign;
-use super::{Application, Environment, FourEyes, Principal};
+use super::{Application, EnvironmentPolicy, FourEyes, Principal};
 use crate::name::{ApproverName, EnvironmentName};
 
 pub(super) fn check(application: &Application, problems: &mut Problems<'_>) {
@@ -142,7 +142,12 @@ fn environments_differ(application: &Application, problems: &mut Problems<'_>) {
     }
 }
 
-fn approval(application: &Application, environment: &Environment, key: &str, problems: &mut Problems<'_>) {
+fn approval(
+    application: &Application,
+    environment: &EnvironmentPolicy,
+    key: &str,
+    problems: &mut Problems<'_>,
+) {
     let approval = &environment.approval;
     let named = if problems.is_written(&format!("{key}.approvers")) { approval.approvers.len() } else { 0 };
     for (index, name) in approval.approvers[..named].iter().enumerate() {
@@ -172,7 +177,12 @@ fn approval(application: &Application, environment: &Environment, key: &str, pro
 }
 
 /// Two names are two pairs of eyes only where it is known whose requests are whose.
-fn four_eyes(application: &Application, environment: &Environment, key: &str, problems: &mut Problems<'_>) {
+fn four_eyes(
+    application: &Application,
+    environment: &EnvironmentPolicy,
+    key: &str,
+    problems: &mut Problems<'_>,
+) {
     let approval = &environment.approval;
     if approval.four_eyes == FourEyes::Off {
         return;
@@ -198,7 +208,7 @@ fn four_eyes(application: &Application, environment: &Environment, key: &str, pr
 }
 
 /// `after` names another environment, and following it ends.
-fn order(application: &Application, environment: &Environment, key: &str, problems: &mut Problems<'_>) {
+fn order(application: &Application, environment: &EnvironmentPolicy, key: &str, problems: &mut Problems<'_>) {
     let Some(after) = &environment.after else { return };
     if application.environment(after).is_none() {
         let message = format!("\"{after}\" is not an environment of this file: write {}", names(application));
@@ -228,7 +238,7 @@ fn stable_tags(application: &Application, problems: &mut Problems<'_>) {
         let key = format!("environment[{index}].stable_tag");
         let tag = &environment.stable_tag;
         let written = if problems.is_written(&key) { "" } else { " (the default)" };
-        let same = |other: &&Environment| {
+        let same = |other: &&EnvironmentPolicy| {
             other.name != environment.name
                 && other.repository == environment.repository
                 && other.stable_tag == *tag
@@ -240,7 +250,7 @@ fn stable_tags(application: &Application, problems: &mut Problems<'_>) {
             );
             problems.add(&key, &message);
         }
-        let current = |other: &&Environment| {
+        let current = |other: &&EnvironmentPolicy| {
             other.repository == environment.repository && tag.as_str() == format!("{}-current", other.name)
         };
         if let Some(other) = application.environments.iter().find(current) {

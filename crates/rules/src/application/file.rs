@@ -10,7 +10,7 @@ use super::values::{
     stable_tag, tag_pattern,
 };
 use super::{
-    Application, Approval, Approver, CheckName, ContainerName, Deploy, Endpoint, Environment, FourEyes,
+    Application, Approval, Approver, CheckName, ContainerName, Deploy, Endpoint, EnvironmentPolicy, FourEyes,
     LabelName, Latest, Platform, Principal, Retention, RetentionMode, RoleArn, ServiceName, Signature, Step,
     Validate, Verify,
 };
@@ -45,7 +45,7 @@ pub(super) fn read(document: &DeTable<'_>, problems: &mut Problems<'_>) -> Optio
     let approvers: Option<Vec<Approver>> =
         all(file.tables("approver", problems, MOST_APPROVERS), |section| approver(section, problems));
     let names: Vec<ApproverName> = approvers.iter().flatten().map(|approver| approver.name.clone()).collect();
-    let environments: Option<Vec<Environment>> =
+    let environments: Option<Vec<EnvironmentPolicy>> =
         all(file.tables("environment", problems, MOST_ENVIRONMENTS), |section| {
             environment(section, repository.as_ref(), &names, problems)
         });
@@ -127,7 +127,7 @@ fn environment(
     application_repository: Option<&RepositoryName>,
     approvers: &[ApproverName],
     problems: &mut Problems<'_>,
-) -> Option<Environment> {
+) -> Option<EnvironmentPolicy> {
     let name = section.required_text("name", problems, parsed(EnvironmentName::parse));
     let repository = section.text("repository", problems, repository);
     let role = section.text("role", problems, parsed(RoleArn::parse));
@@ -149,7 +149,7 @@ fn environment(
 
     let name = name?;
     let stable_tag = stable_tag.unwrap_or_else(|| default_stable_tag(&name));
-    Some(Environment {
+    Some(EnvironmentPolicy {
         name,
         repository: repository.or_else(|| application_repository.cloned())?,
         role,

@@ -2,7 +2,7 @@
 //! that is written and not kept would be worse than none. What becomes available is deleted here.
 
 use super::errors::Problems;
-use super::{Application, Environment, Latest, Validate};
+use super::{Application, EnvironmentPolicy, Latest, Validate};
 
 pub(super) fn unsupported(application: &Application, problems: &mut Problems<'_>) {
     let mut refuse = |key: &str, instead: &str| {
@@ -17,7 +17,11 @@ pub(super) fn unsupported(application: &Application, problems: &mut Problems<'_>
     }
 }
 
-fn of_environment(application: &Application, environment: &Environment, refuse: &mut impl FnMut(&str, &str)) {
+fn of_environment(
+    application: &Application,
+    environment: &EnvironmentPolicy,
+    refuse: &mut impl FnMut(&str, &str),
+) {
     if environment.repository != application.repository {
         refuse("repository", "leave it out; the application's repository is used");
     }

@@ -161,7 +161,7 @@ fn promotion() -> Operation {
         ask_at: Some(at("2025-07-17T14:35:54.5Z")),
         asked: BTreeMap::from([(
             lead(),
-            Asked {
+            ApprovalRequest {
                 token: hash(),
                 at: at("2025-07-17T14:30:55Z"),
                 burnt: false,

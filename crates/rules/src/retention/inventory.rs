@@ -74,7 +74,7 @@ pub struct Image {
     pub pushed_at: Option<Timestamp>,
     /// When it was last restored from the archive.
     pub activated_at: Option<Timestamp>,
-    pub status: Status,
+    pub status: StorageState,
     /// Compressed; of an index, its largest manifest.
     pub size_bytes: Option<u64>,
     /// Of an index: what it refers to, in this repository or not.
@@ -87,7 +87,7 @@ pub struct Image {
 
 impl Image {
     /// Of two descriptions of one image the lesser goes first, so that they are in one order always.
-    fn rank(&self) -> (Status, Option<u64>, Option<&ImageDigest>, Option<&str>) {
+    fn rank(&self) -> (StorageState, Option<u64>, Option<&ImageDigest>, Option<&str>) {
         (self.status, self.size_bytes, self.subject.as_ref(), self.odd.as_deref())
     }
 
@@ -124,7 +124,7 @@ impl Tag {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Status {
+pub enum StorageState {
     Active,
     /// Cannot be pulled. Since when, if the registry says.
     Archived(Option<Timestamp>),
@@ -151,13 +151,13 @@ pub struct WasLive {
 /// Something that needs an image.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Need {
-    pub image: Named,
+    pub image: NeededName,
     pub by: Needer,
 }
 
 /// How the needed image is named: whatever has the tag now is needed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Named {
+pub enum NeededName {
     Digest(ImageDigest),
     Tag(ImageTag),
 }

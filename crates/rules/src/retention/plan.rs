@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::inventory::{Image, Inventory, Named, Needer, Status, Tag, WasLive};
+use super::inventory::{Image, Inventory, NeededName, Needer, StorageState, Tag, WasLive};
 use super::needed::{ImageGraph, subjects};
 use super::order::order;
-use super::policy::{Policy, Removal, is_past};
+use super::policy::{Removal, RetentionPolicy, is_past};
 use crate::build_tag::BackupTag;
 use crate::image::{ImageDigest, ImageTag, RepositoryName};
 use crate::name::EnvironmentName;
@@ -40,7 +40,7 @@ pub struct Planned {
     pub after: Vec<ImageDigest>,
     #[serde(flatten)]
     pub fate: Fate,
-    pub rule: Rule,
+    pub rule: RetentionRule,
     /// The rule as people read it.
     pub why: String,
 }
@@ -75,7 +75,7 @@ impl Fate {
 /// Why an image stays, the strongest reason first, or why it may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Rule {
+pub enum RetentionRule {
     /// It is an environment's pin.
     Pin,
     /// It was, not long ago.
@@ -123,7 +123,7 @@ pub enum Rule {
     ArchivedLongAgo,
 }
 
-impl Rule {
+impl RetentionRule {
     /// What is not to be deleted whatever its age: rule 8.
     pub fn is_needed(self) -> bool {
         self <= Self::MayBePart
@@ -164,10 +164,10 @@ impl Rule {
 }
 
 /// A rule with its words. The strongest is the least, so that of several one is always chosen.
-type Reason = (Rule, String);
+type Reason = (RetentionRule, String);
 
 /// Decides for every image. The same inventory, policy and time give the same plan.
-pub fn plan(inventory: &Inventory, policy: &Policy, now: Timestamp) -> Plan {
+pub fn plan(inventory: &Inventory, policy: &RetentionPolicy, now: Timestamp) -> Plan {
     // Whatever is asked of each image has a list as long as theirs: sets and maps of a hundred thousand are slow.
     let images: &[Image] = &inventory.images;
     let graph = ImageGraph::of(&inventory.images);
@@ -176,7 +176,7 @@ pub fn plan(inventory: &Inventory, policy: &Policy, now: Timestamp) -> Plan {
     needed(inventory, policy, &mut keeps);
     let with_indexes = graph.with_indexes((0..images.len()).filter(|place| is_used(&keeps[*place])));
     for (kept, _) in keeps.iter_mut().zip(with_indexes).filter(|(kept, with)| *with && !is_used(kept)) {
-        keep(kept, (Rule::IndexOfNeeded, "refers to an image that is needed".to_owned()));
+        keep(kept, (RetentionRule::IndexOfNeeded, "refers to an image that is needed".to_owned()));
     }
     newest(policy, images, &mut keeps);
     let times: Vec<Option<Timestamp>> = images.iter().map(age_of).collect();
@@ -187,13 +187,14 @@ pub fn plan(inventory: &Inventory, policy: &Policy, now: Timestamp) -> Plan {
             continue;
         }
         keeps[place] = too_young(image, times[place], was_live.get(&image.digest).copied(), policy, now);
-        waiting[place] = keeps[place].as_ref().is_some_and(|(rule, _)| *rule == Rule::Archived);
+        waiting[place] = keeps[place].as_ref().is_some_and(|(rule, _)| *rule == RetentionRule::Archived);
     }
 
     // What can be had back from the archive, now or after this run, holds what is below it back from deletion, not from
     // the archive.
-    let archives =
-        |place: usize| policy.removal == Removal::ArchiveFirst && images[place].status == Status::Active;
+    let archives = |place: usize| {
+        policy.removal == Removal::ArchiveFirst && images[place].status == StorageState::Active
+    };
     let firm = (0..images.len()).filter(|place| keeps[*place].is_some() && !waiting[*place]);
     let firm = graph.with_all_below(firm);
     for place in (0..images.len()).filter(|place| !firm[*place] && archives(*place)) {
@@ -220,13 +221,13 @@ pub fn plan(inventory: &Inventory, policy: &Policy, now: Timestamp) -> Plan {
             old_words(&images[place], times[place], policy),
             policy.share
         );
-        keeps[place] = Some((Rule::OverShare, words));
+        keeps[place] = Some((RetentionRule::OverShare, words));
     }
 
     let planned = images.iter().zip(keeps).enumerate().map(|(place, (image, kept))| {
         let (fate, (rule, why)) = match (kept, waves[place]) {
             // It goes soon, with its tags.
-            (Some(reason @ (Rule::OverShare, _)), _) => (Fate::Keep, reason),
+            (Some(reason @ (RetentionRule::OverShare, _)), _) => (Fate::Keep, reason),
             (Some(reason), _) => (stays_but_for_tags(image, inventory, policy, now), reason),
             (None, Some(wave)) if archives(place) => {
                 (Fate::Archive { wave }, old(image, times[place], policy))
@@ -262,7 +263,7 @@ fn keep(kept: &mut Option<Reason>, reason: Reason) {
 }
 
 /// What is needed by itself, whatever its age.
-fn needed(inventory: &Inventory, policy: &Policy, keeps: &mut [Option<Reason>]) {
+fn needed(inventory: &Inventory, policy: &RetentionPolicy, keeps: &mut [Option<Reason>]) {
     // What is needed and was not listed: pushed while the pages were read, perhaps. What belongs to it stays.
     let mut unlisted: BTreeSet<&ImageDigest> = BTreeSet::new();
     for (digest, reason) in pins(inventory, policy) {
@@ -275,17 +276,17 @@ fn needed(inventory: &Inventory, policy: &Policy, keeps: &mut [Option<Reason>]) 
     for need in &inventory.needs {
         let reason = match &need.by {
             Needer::Current(environment) => {
-                (Rule::Current, format!("was last proven to run in {environment}"))
+                (RetentionRule::Current, format!("was last proven to run in {environment}"))
             }
-            Needer::Operation(operation) => (Rule::Open, format!("{operation} is not over")),
-            Needer::Workload(workload) => (Rule::InUse, format!("in use by {workload}")),
+            Needer::Operation(operation) => (RetentionRule::Open, format!("{operation} is not over")),
+            Needer::Workload(workload) => (RetentionRule::InUse, format!("in use by {workload}")),
         };
         match &need.image {
-            Named::Digest(digest) => match inventory.images.place(digest) {
+            NeededName::Digest(digest) => match inventory.images.place(digest) {
                 Some(place) => keep(&mut keeps[place], reason),
                 None => drop(unlisted.insert(digest)),
             },
-            Named::Tag(tag) => {
+            NeededName::Tag(tag) => {
                 let there = tags.entry(tag).or_insert_with(|| reason.clone());
                 if reason < *there {
                     *there = reason;
@@ -295,33 +296,42 @@ fn needed(inventory: &Inventory, policy: &Policy, keeps: &mut [Option<Reason>]) 
     }
     for (image, kept) in inventory.images.iter().zip(keeps) {
         if let Some(why) = &image.odd {
-            keep(kept, (Rule::NotUnderstood, why.to_string()));
+            keep(kept, (RetentionRule::NotUnderstood, why.to_string()));
         }
         if let (Some(unread), true) = (inventory.unread.first(), image.tags.is_empty()) {
-            keep(kept, (Rule::MayBePart, format!("may be part of {unread}, whose parts are not known")));
+            keep(
+                kept,
+                (RetentionRule::MayBePart, format!("may be part of {unread}, whose parts are not known")),
+            );
         }
         if let Some(child) = image.children.iter().find(|child| unlisted.contains(child)) {
-            keep(kept, (Rule::IndexOfNeeded, format!("refers to {child}, which is needed")));
+            keep(kept, (RetentionRule::IndexOfNeeded, format!("refers to {child}, which is needed")));
         }
         if let Some(subject) = subjects(image).iter().find(|subject| unlisted.contains(subject)) {
-            keep(kept, (Rule::AboutKept, format!("says something about {subject}, which is needed")));
+            keep(
+                kept,
+                (RetentionRule::AboutKept, format!("says something about {subject}, which is needed")),
+            );
         }
         for tag in &image.tags {
             if let Some((rule, by)) = tags.get(&tag.tag) {
                 keep(kept, (*rule, format!("{by}, by its tag {}", tag.tag)));
             }
             if policy.standing.contains(&tag.tag) {
-                keep(kept, (Rule::Standing, format!("has the tag {}", tag.tag)));
+                keep(kept, (RetentionRule::Standing, format!("has the tag {}", tag.tag)));
             }
             if let Some(pattern) = protected(tag, policy) {
-                keep(kept, (Rule::Protected, format!("its tag {} is protected by {pattern}", tag.tag)));
+                keep(
+                    kept,
+                    (RetentionRule::Protected, format!("its tag {} is protected by {pattern}", tag.tag)),
+                );
             }
         }
     }
 }
 
 /// Build tags and backup tags of ours have rules of their own: a pattern never matches them.
-fn protected<'a>(tag: &Tag, policy: &'a Policy) -> Option<&'a str> {
+fn protected<'a>(tag: &Tag, policy: &'a RetentionPolicy) -> Option<&'a str> {
     if tag.ours && (tag.build().is_some() || tag.backup().is_some()) {
         return None;
     }
@@ -329,7 +339,7 @@ fn protected<'a>(tag: &Tag, policy: &'a Policy) -> Option<&'a str> {
 }
 
 /// Of each environment the newest pin, and as many digests before it as stay.
-fn pins<'a>(inventory: &'a Inventory, policy: &Policy) -> Vec<(&'a ImageDigest, Reason)> {
+fn pins<'a>(inventory: &'a Inventory, policy: &RetentionPolicy) -> Vec<(&'a ImageDigest, Reason)> {
     let mut of: BTreeMap<&EnvironmentName, Vec<_>> = BTreeMap::new();
     for pin in &inventory.pins {
         of.entry(&pin.environment).or_default().push(pin);
@@ -343,9 +353,9 @@ fn pins<'a>(inventory: &'a Inventory, policy: &Policy) -> Vec<(&'a ImageDigest, 
                 break;
             }
             let reason = match digests.is_empty() {
-                true => (Rule::Pin, format!("pin {} of {environment}", pin.number.get())),
+                true => (RetentionRule::Pin, format!("pin {} of {environment}", pin.number.get())),
                 false => (
-                    Rule::PinHistory,
+                    RetentionRule::PinHistory,
                     format!(
                         "was pin {} of {environment}; the newest {} of them stay to go back to",
                         pin.number.get(),
@@ -362,14 +372,14 @@ fn pins<'a>(inventory: &'a Inventory, policy: &Policy) -> Vec<(&'a ImageDigest, 
 
 /// Needed for what runs, or may have to run: the indexes of these are needed too.
 fn is_used(kept: &Option<Reason>) -> bool {
-    kept.as_ref().is_some_and(|(rule, _)| *rule <= Rule::InUse)
+    kept.as_ref().is_some_and(|(rule, _)| *rule <= RetentionRule::InUse)
 }
 
 /// The newest of each environment, by their build tags; and of what has other tags.
-fn newest(policy: &Policy, images: &[Image], keeps: &mut [Option<Reason>]) {
+fn newest(policy: &RetentionPolicy, images: &[Image], keeps: &mut [Option<Reason>]) {
     let mut of: BTreeMap<Option<EnvironmentName>, BTreeSet<(Timestamp, usize)>> = BTreeMap::new();
     for (place, image) in images.iter().enumerate() {
-        if matches!(image.status, Status::Archived(_)) {
+        if matches!(image.status, StorageState::Archived(_)) {
             continue; // nobody can go back to it at once
         }
         let mut built = false;
@@ -395,7 +405,10 @@ fn newest(policy: &Policy, images: &[Image], keeps: &mut [Option<Reason>]) {
                 Some(environment) => format!("builds of {environment}"),
                 None => "images that other tags name".to_owned(),
             };
-            keep(&mut keeps[place], (Rule::Newest, format!("one of the newest {} {whose}", policy.newest())));
+            keep(
+                &mut keeps[place],
+                (RetentionRule::Newest, format!("one of the newest {} {whose}", policy.newest())),
+            );
         }
     }
 }
@@ -416,7 +429,7 @@ const ECR_BEGAN: i64 = 1_450_656_000;
 /// Of each digest that was live when a rollback of late began: where.
 fn backups<'a>(
     inventory: &'a Inventory,
-    policy: &Policy,
+    policy: &RetentionPolicy,
     now: Timestamp,
 ) -> BTreeMap<&'a ImageDigest, &'a EnvironmentName> {
     let mut lately: Vec<&WasLive> =
@@ -430,22 +443,25 @@ fn too_young(
     image: &Image,
     at: Option<Timestamp>,
     was_live: Option<&EnvironmentName>,
-    policy: &Policy,
+    policy: &RetentionPolicy,
     now: Timestamp,
 ) -> Option<Reason> {
     let Some(at) = at else { return Some(no_time()) };
     if at > now {
-        return Some((Rule::Future, format!("its time, {}, is yet to come: a clock is wrong", time(at))));
+        return Some((
+            RetentionRule::Future,
+            format!("its time, {}, is yet to come: a clock is wrong", time(at)),
+        ));
     }
     if !is_past(at, policy.days, now) {
-        return Some((Rule::Young, format!("of {}: younger than {} days", time(at), policy.days)));
+        return Some((RetentionRule::Young, format!("of {}: younger than {} days", time(at), policy.days)));
     }
     let tagged = image.tags.iter().filter(|tag| !tag.ours);
     let tagged = tagged.filter_map(|tag| Some((tag.tagged_at?, &tag.tag))).max();
     if let Some((at, tag)) = tagged.filter(|(at, _)| !is_past(*at, policy.days, now)) {
         let words =
             format!("somebody put the tag {tag} on it {}: less than {} days ago", time(at), policy.days);
-        return Some((Rule::Young, words));
+        return Some((RetentionRule::Young, words));
     }
     let lately = |backup: &BackupTag| !is_past(backup.at(), policy.backup_days, now);
     let backup = image.tags.iter().filter_map(Tag::backup).find(lately);
@@ -453,29 +469,31 @@ fn too_young(
     if let Some(who) = who.or(was_live.map(|environment| format!("in {environment}, this"))) {
         let words =
             format!("{who} was live when a rollback began, less than {} days ago", policy.backup_days);
-        return Some((Rule::Backup, words));
+        return Some((RetentionRule::Backup, words));
     }
     match image.status {
-        Status::Active => None,
-        Status::Activating => Some((Rule::Activating, "is on its way back from the archive".to_owned())),
-        Status::Archived(Some(since)) if is_past(since, policy.archive_days, now) => None,
-        Status::Archived(Some(since)) => {
-            let words = format!("archived {}: can be had back for {} days", time(since), policy.archive_days);
-            Some((Rule::Archived, words))
+        StorageState::Active => None,
+        StorageState::Activating => {
+            Some((RetentionRule::Activating, "is on its way back from the archive".to_owned()))
         }
-        Status::Archived(None) => {
-            Some((Rule::NoTime, "archived, and the registry does not say since when".to_owned()))
+        StorageState::Archived(Some(since)) if is_past(since, policy.archive_days, now) => None,
+        StorageState::Archived(Some(since)) => {
+            let words = format!("archived {}: can be had back for {} days", time(since), policy.archive_days);
+            Some((RetentionRule::Archived, words))
+        }
+        StorageState::Archived(None) => {
+            Some((RetentionRule::NoTime, "archived, and the registry does not say since when".to_owned()))
         }
     }
 }
 
 fn tangled() -> Reason {
     let words = "is about an image that is, by its tags, about this one, or belongs to one of them: none can go first";
-    (Rule::Tangled, words.to_owned())
+    (RetentionRule::Tangled, words.to_owned())
 }
 
 fn no_time() -> Reason {
-    (Rule::NoTime, "neither a build tag nor the registry says how old it is".to_owned())
+    (RetentionRule::NoTime, "neither a build tag nor the registry says how old it is".to_owned())
 }
 
 /// Names, for what stays because of another, one of those.
@@ -490,28 +508,28 @@ fn because_of_others(
         let Some(above) = graph.above(place).filter(|above| there(*above)).min() else { continue };
         let other = &images[above].digest;
         let reason = match graph.subjects(place).contains(&above) {
-            true => (Rule::AboutKept, format!("says something about {other}, which stays")),
-            false => (Rule::PartOfKept, format!("part of the index {other}, which stays")),
+            true => (RetentionRule::AboutKept, format!("says something about {other}, which stays")),
+            false => (RetentionRule::PartOfKept, format!("part of the index {other}, which stays")),
         };
         keep(&mut keeps[place], reason);
     }
 }
 
-fn old(image: &Image, at: Option<Timestamp>, policy: &Policy) -> Reason {
+fn old(image: &Image, at: Option<Timestamp>, policy: &RetentionPolicy) -> Reason {
     let rule = match image.status {
-        Status::Active | Status::Activating => Rule::Old,
-        Status::Archived(_) => Rule::ArchivedLongAgo,
+        StorageState::Active | StorageState::Activating => RetentionRule::Old,
+        StorageState::Archived(_) => RetentionRule::ArchivedLongAgo,
     };
     (rule, old_words(image, at, policy))
 }
 
-fn old_words(image: &Image, at: Option<Timestamp>, policy: &Policy) -> String {
+fn old_words(image: &Image, at: Option<Timestamp>, policy: &RetentionPolicy) -> String {
     let of = at.map(time).unwrap_or_default();
     match image.status {
-        Status::Active | Status::Activating => {
+        StorageState::Active | StorageState::Activating => {
             format!("of {of}: older than {} days, and nothing needs it", policy.days)
         }
-        Status::Archived(since) => format!(
+        StorageState::Archived(since) => format!(
             "archived {}: more than {} days ago, and nobody had it back",
             since.map(time).unwrap_or_default(),
             policy.archive_days
@@ -524,13 +542,18 @@ fn old_words(image: &Image, at: Option<Timestamp>, policy: &Policy) -> String {
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchDeleteImage.html>
 ///
 /// Nor one that somebody uses the image by.
-fn stays_but_for_tags(image: &Image, inventory: &Inventory, policy: &Policy, now: Timestamp) -> Fate {
+fn stays_but_for_tags(
+    image: &Image,
+    inventory: &Inventory,
+    policy: &RetentionPolicy,
+    now: Timestamp,
+) -> Fate {
     let named = image.tags.iter().any(|tag| tag.build().is_some());
-    if !named || image.status != Status::Active || image.odd.is_some() {
+    if !named || image.status != StorageState::Active || image.odd.is_some() {
         return Fate::Keep;
     }
     let used = |tag: &Tag| {
-        inventory.needs.iter().any(|need| matches!(&need.image, Named::Tag(named) if *named == tag.tag))
+        inventory.needs.iter().any(|need| matches!(&need.image, NeededName::Tag(named) if *named == tag.tag))
     };
     let is_over =
         |tag: &Tag| tag.backup().is_some_and(|backup| is_past(backup.at(), policy.backup_days, now));

@@ -13,7 +13,7 @@ use crate::pattern::Pattern;
 pub const ALWAYS: usize = 5;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Policy {
+pub struct RetentionPolicy {
     pub removal: Removal,
     pub days: u32,
     pub backup_days: u32,
@@ -36,7 +36,7 @@ pub enum Removal {
     ArchiveFirst,
 }
 
-impl Policy {
+impl RetentionPolicy {
     /// As the file says. A dry run shows what would be deleted.
     pub fn of(application: &Application, share: u8) -> Self {
         let retention = &application.retention;

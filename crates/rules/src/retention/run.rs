@@ -81,7 +81,7 @@ pub struct Run {
 
 /// What somebody, or the schedule, wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Asked {
+pub struct RunRequest {
     pub purpose: Purpose,
     pub by: Actor,
     pub reason: Option<String>,
@@ -237,7 +237,7 @@ pub struct Applied {
 
 /// What is said of a repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Progress {
+pub enum RunProgress {
     /// It is read, and a plan is made.
     Planning,
     /// There is a plan. It is carried out, unless the run is only for the plan.
@@ -261,10 +261,10 @@ impl Run {
     pub fn begin(
         id: RunId,
         application: ApplicationName,
-        asked: Asked,
+        asked: RunRequest,
         now: Timestamp,
     ) -> (Self, AuditRecord) {
-        let Asked { purpose, by, reason, share, repositories } = asked;
+        let RunRequest { purpose, by, reason, share, repositories } = asked;
         let waiting = RepositoryRun { updated_at: now, ..RepositoryRun::default() };
         let mut run = Self {
             id,
@@ -310,19 +310,19 @@ impl Run {
         &self,
         now: Timestamp,
         repository: &RepositoryName,
-        said: &Progress,
+        said: &RunProgress,
     ) -> (Self, Vec<AuditRecord>) {
         let mut after = self.clone();
         let Some(one) = after.repositories.get_mut(repository) else { return (after, Vec::new()) };
         let state = match (one.state, said) {
             (RepositoryState::Done | RepositoryState::LeftAlone | RepositoryState::Failed, _)
-            | (RepositoryState::Applying, Progress::Planning | Progress::Planned(_)) => {
+            | (RepositoryState::Applying, RunProgress::Planning | RunProgress::Planned(_)) => {
                 return (after, Vec::new());
             }
-            (RepositoryState::Waiting | RepositoryState::Planning, Progress::Planning) => {
+            (RepositoryState::Waiting | RepositoryState::Planning, RunProgress::Planning) => {
                 RepositoryState::Planning
             }
-            (RepositoryState::Waiting | RepositoryState::Planning, Progress::Planned(planned)) => {
+            (RepositoryState::Waiting | RepositoryState::Planning, RunProgress::Planned(planned)) => {
                 one.planned(planned);
                 match self.purpose {
                     Purpose::Plan => {
@@ -333,19 +333,19 @@ impl Run {
                     Purpose::Apply { .. } | Purpose::Undo { .. } => RepositoryState::Applying,
                 }
             }
-            (_, Progress::Applying(applied)) => {
+            (_, RunProgress::Applying(applied)) => {
                 one.applied(applied);
                 RepositoryState::Applying
             }
-            (_, Progress::Done(applied)) => {
+            (_, RunProgress::Done(applied)) => {
                 one.applied(applied);
                 RepositoryState::Done
             }
-            (_, Progress::LeftAlone { problem }) => {
+            (_, RunProgress::LeftAlone { problem }) => {
                 one.problem = Some(one_line(problem, LONGEST_REASON));
                 RepositoryState::LeftAlone
             }
-            (_, Progress::Failed { problem }) => {
+            (_, RunProgress::Failed { problem }) => {
                 one.problem = Some(one_line(problem, LONGEST_REASON));
                 RepositoryState::Failed
             }

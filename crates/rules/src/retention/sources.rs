@@ -93,7 +93,7 @@ pub fn is_dynamic(text: &str) -> bool {
 
 /// A task definition or a job definition, as its service understands the name of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Definition<'a> {
+pub enum DefinitionName<'a> {
     Revision {
         name: &'a str,
         revision: u64,
@@ -117,17 +117,17 @@ pub struct Place<'a> {
 impl Place<'_> {
     /// Reads `web`, `web:3` or an ARN of either. None: it is no name of a task definition.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html>
-    pub fn task_definition<'a>(&self, text: &'a str) -> Option<Definition<'a>> {
+    pub fn task_definition<'a>(&self, text: &'a str) -> Option<DefinitionName<'a>> {
         self.definition(text, "ecs", "task-definition/")
     }
 
     /// Reads `web`, `web:3` or an ARN of either. None: it is no name of a job definition.
     /// <https://docs.aws.amazon.com/batch/latest/APIReference/API_SubmitJob.html>
-    pub fn job_definition<'a>(&self, text: &'a str) -> Option<Definition<'a>> {
+    pub fn job_definition<'a>(&self, text: &'a str) -> Option<DefinitionName<'a>> {
         self.definition(text, "batch", "job-definition/")
     }
 
-    fn definition<'a>(&self, text: &'a str, service: &str, kind: &str) -> Option<Definition<'a>> {
+    fn definition<'a>(&self, text: &'a str, service: &str, kind: &str) -> Option<DefinitionName<'a>> {
         let (name, is_here) = match text.strip_prefix("arn:") {
             None => (text, true),
             Some(arn) => {
@@ -150,9 +150,9 @@ impl Place<'_> {
             return None;
         }
         Some(match revision {
-            _ if !is_here => Definition::Elsewhere,
-            Some(revision) => Definition::Revision { name, revision },
-            None => Definition::Newest { name },
+            _ if !is_here => DefinitionName::Elsewhere,
+            Some(revision) => DefinitionName::Revision { name, revision },
+            None => DefinitionName::Newest { name },
         })
     }
 }
@@ -174,8 +174,8 @@ mod tests {
 
     #[test]
     fn definition_is_read_in_every_form() {
-        let revision = |name, revision| Some(Definition::Revision { name, revision });
-        let newest = |name| Some(Definition::Newest { name });
+        let revision = |name, revision| Some(DefinitionName::Revision { name, revision });
+        let newest = |name| Some(DefinitionName::Newest { name });
         let arn = "arn:aws:ecs:eu-west-1:111122223333:task-definition";
         for (text, expected) in [
             ("web".to_owned(), newest("web")),
@@ -185,11 +185,11 @@ mod tests {
             ("arn:aws-cn:ecs:eu-west-1:111122223333:task-definition/web:3".to_owned(), revision("web", 3)),
             (
                 "arn:aws:ecs:eu-west-1:444455556666:task-definition/web:3".to_owned(),
-                Some(Definition::Elsewhere),
+                Some(DefinitionName::Elsewhere),
             ),
             (
                 "arn:aws:ecs:us-east-1:111122223333:task-definition/web".to_owned(),
-                Some(Definition::Elsewhere),
+                Some(DefinitionName::Elsewhere),
             ),
             (format!("{arn}/web:new"), None),
             (format!("{arn}/"), None),

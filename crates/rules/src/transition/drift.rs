@@ -1,6 +1,6 @@
 //! Drift: a tag of ours that somebody moved or deleted by hand. Told, and put right: the table is the truth.
 
-use super::{Entry, Transition};
+use super::{AuditEntry, Transition};
 use crate::audit::{Actor, Kind};
 use crate::build_tag::current;
 use crate::caller::Caller;
@@ -112,7 +112,7 @@ fn tell(transition: &mut Transition, digest: Option<ImageDigest>, to: &str) {
         Some(_) => "was moved by hand",
         None => "was deleted by hand",
     };
-    let entry = Entry {
+    let entry = AuditEntry {
         kind: Kind::Drift,
         id: Some(repair.id),
         digest,

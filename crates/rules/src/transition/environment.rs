@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Entry, Transition};
+use super::{AuditEntry, Transition};
 use crate::audit::{Actor, Kind};
 use crate::one_line::reason;
 use crate::records::{Environment, Freeze};
@@ -54,7 +54,7 @@ pub(super) fn carry_out(transition: &mut Transition, order: &EnvironmentCommand)
             reset(environment, since)?
         }
     };
-    transition.audit(Entry {
+    transition.audit(AuditEntry {
         kind: Kind::Environment,
         id: None,
         digest: None,

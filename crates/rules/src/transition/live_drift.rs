@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Entry, Transition};
-use crate::application::{Environment as Policy, ServiceName};
+use super::{AuditEntry, Transition};
+use crate::application::{EnvironmentPolicy, ServiceName};
 use crate::audit::{Actor, Kind};
 use crate::live_drift::{Deviation, LiveDrift};
 use crate::records::{DriftReport, Environment, Operation, OperationId, Work};
@@ -25,7 +25,7 @@ const MOST_IN_A_REASON: usize = 10;
 /// What differs after this look.
 fn differing(
     environment: &Environment,
-    policy: Option<&Policy>,
+    policy: Option<&EnvironmentPolicy>,
     seen: &LiveSeen,
 ) -> BTreeMap<ServiceName, Deviation> {
     // Whoever deploys by themselves goes ahead of the pin: that is no drift.
@@ -46,7 +46,7 @@ fn open(environment: &Environment) -> Option<&LiveDrift> {
 }
 
 /// Whether the look tells nothing new.
-pub fn is_known(environment: &Environment, policy: Option<&Policy>, seen: &LiveSeen) -> bool {
+pub fn is_known(environment: &Environment, policy: Option<&EnvironmentPolicy>, seen: &LiveSeen) -> bool {
     let known = open(environment).map(|drift| drift.services.clone()).unwrap_or_default();
     differing(environment, policy, seen) == known
 }
@@ -119,7 +119,7 @@ fn audit(transition: &mut Transition, from: Option<&str>, to: &str, why: Option<
     let more = if more == 0 { String::new() } else { format!("; and {more} more") };
     let services = services[..services.len().min(MOST_IN_A_REASON)].join("; ");
     let found = || format!("{services}{more}; pin {} is {}", pin.number, pin.digest);
-    let entry = Entry {
+    let entry = AuditEntry {
         kind: Kind::LiveDrift,
         id: Some(drift.id),
         digest: Some(pin.digest.clone()),

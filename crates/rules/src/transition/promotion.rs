@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Entry, LONGEST_PAUSE, NewPin, Transition, build_intent};
-use crate::application::{Environment as Policy, ServiceName};
+use super::{AuditEntry, LONGEST_PAUSE, NewPin, Transition, build_intent};
+use crate::application::{EnvironmentPolicy, ServiceName};
 use crate::audit::{Actor, Kind};
 use crate::build_tag::BuildTag;
 use crate::caller::{Caller, keep_pusher};
@@ -19,8 +19,8 @@ use crate::image::{ImageDigest, ImageTag, RepositoryName};
 use crate::name::{ApproverName, EnvironmentName};
 use crate::one_line::{bounded, reason};
 use crate::records::{
-    Asked, Build, Environment, Hold, Latest, Occurrence, Operation, OperationId, Promotion, PromotionState,
-    Question, Slot, SlotKind, Subject, TokenHash, Waiting, Work,
+    ApprovalRequest, Build, Environment, Hold, Latest, Occurrence, Operation, OperationId, Promotion,
+    PromotionState, Question, Slot, SlotKind, Subject, TokenHash, Waiting, Work,
 };
 use crate::refusal::Refusal;
 
@@ -166,7 +166,7 @@ pub(super) fn open(transition: &mut Transition, opening: &Opening) -> Result<(),
         after.environment.latest =
             Some(Latest { occurrence, promotion: promotion.id, open: true, fresh_until });
     }
-    let entry = Entry {
+    let entry = AuditEntry {
         kind: Kind::Promotion,
         id: Some(promotion.id),
         digest: Some(promotion.digest.clone()),
@@ -239,9 +239,10 @@ pub(super) fn asked(transition: &mut Transition, approver: &ApproverName, token:
             None => 0,
         };
         let mail = Some(mail.to_owned());
-        promotion
-            .asked
-            .insert(approver.clone(), Asked { token: token.clone(), at, burnt: false, before, mail });
+        promotion.asked.insert(
+            approver.clone(),
+            ApprovalRequest { token: token.clone(), at, burnt: false, before, mail },
+        );
     }
 }
 
@@ -253,7 +254,7 @@ pub(super) fn called(transition: &mut Transition, caller: &Caller) {
         return;
     }
     let state = promotion.state.as_str().to_owned();
-    let entry = Entry {
+    let entry = AuditEntry {
         kind: Kind::Promotion,
         id: Some(promotion.id),
         digest: Some(promotion.digest.clone()),
@@ -380,7 +381,7 @@ fn begin(transition: &mut Transition) {
 }
 
 /// The hold that keeps an approved promotion back: no approval was given after it began.
-fn held<'a>(subject: &'a Subject, policy: &Policy, promotion: &Promotion) -> Option<&'a Hold> {
+fn held<'a>(subject: &'a Subject, policy: &EnvironmentPolicy, promotion: &Promotion) -> Option<&'a Hold> {
     let hold = subject.environment.hold.as_ref()?;
     let released = approvals(subject, policy, promotion).any(|(_, vote)| vote.at > hold.since);
     (!released).then_some(hold)
@@ -389,7 +390,7 @@ fn held<'a>(subject: &'a Subject, policy: &Policy, promotion: &Promotion) -> Opt
 /// Approved, and proven where it is deployed.
 pub(super) fn set_pin(
     transition: &mut Transition,
-    policy: &Policy,
+    policy: &EnvironmentPolicy,
     revisions: BTreeMap<ServiceName, String>,
 ) {
     let Some(promotion) = transition.change.after.promotion().cloned() else { return };
@@ -495,7 +496,7 @@ pub(super) fn move_to(
     let reason = reason.map(bounded);
     promotion.state = state;
     promotion.reason.clone_from(&reason);
-    let entry = Entry {
+    let entry = AuditEntry {
         kind: Kind::Promotion,
         id: Some(promotion.id),
         digest: Some(promotion.digest.clone()),

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::rollout::{RolloutVerdict, arrived};
-use super::{Entry, LONGEST_PAUSE, NewPin, Transition};
+use super::{AuditEntry, LONGEST_PAUSE, NewPin, Transition};
 use crate::application::ServiceName;
 use crate::audit::{Actor, Kind};
 use crate::build_tag::BackupTag;
@@ -99,7 +99,7 @@ pub(super) fn open(transition: &mut Transition, request: &RollbackRequest) -> Re
         backup,
         pin: None,
     };
-    let entry = Entry {
+    let entry = AuditEntry {
         kind: Kind::Rollback,
         id: Some(rollback.id),
         digest: Some(rollback.target.digest.clone()),
@@ -290,7 +290,7 @@ fn move_to(transition: &mut Transition, state: RollbackState, reason: Option<Str
     let reason = reason.map(bounded);
     rollback.state = state;
     rollback.reason.clone_from(&reason);
-    let entry = Entry {
+    let entry = AuditEntry {
         kind: Kind::Rollback,
         id: Some(rollback.id),
         digest: Some(rollback.target.digest.clone()),

@@ -204,7 +204,8 @@ fn a_mail_names_the_build_so_it_waits_for_the_name() {
     let [lead, second] = ["lead", "second"].map(|name| Effect::Ask(approver(name)));
     assert_eq!(owes(&world), [lead, second.clone(), Effect::CheckSubscriptions]);
     let token = TokenHash("a".repeat(64));
-    let asked = Outcome::Asked { approver: approver("lead"), token, mail: "lead@example.com".to_owned() };
+    let asked =
+        Outcome::ApprovalRequested { approver: approver("lead"), token, mail: "lead@example.com".to_owned() };
     world.observe(Some(id), None, &[Input::Outcome(asked)]).unwrap();
     assert_eq!(owes(&world), [second, Effect::CheckSubscriptions]);
 }

@@ -447,7 +447,7 @@ fn rule_5_a_newer_link_makes_the_older_one_worthless() {
     let old = world.token(id, "lead").unwrap();
     let newer = TokenHash("f".repeat(64));
     let mail = "lead@example.com".to_owned();
-    let outcome = Outcome::Asked { approver: approver("lead"), token: newer, mail };
+    let outcome = Outcome::ApprovalRequested { approver: approver("lead"), token: newer, mail };
     world.observe(Some(id), None, &[Input::Outcome(outcome)]).unwrap();
     let subject = world.subject(Some(id), None);
     let refused = may_decide(world.now, &subject, &approver("lead"), Some(&old));

@@ -11,10 +11,10 @@ use stablepin_rules::name::EnvironmentName;
 use stablepin_rules::pattern::Pattern;
 use stablepin_rules::pin_number::PinNumber;
 use stablepin_rules::retention::inventory::{
-    Image, Images, Inventory, Named, Need, Needer, Pinned, Status, Tag, WasLive,
+    Image, Images, Inventory, Need, NeededName, Needer, Pinned, StorageState, Tag, WasLive,
 };
-use stablepin_rules::retention::plan::{Fate, Plan, Rule, plan};
-use stablepin_rules::retention::policy::{ALWAYS, Policy, Removal};
+use stablepin_rules::retention::plan::{Fate, Plan, RetentionRule, plan};
+use stablepin_rules::retention::policy::{ALWAYS, Removal, RetentionPolicy};
 
 mod corpus;
 
@@ -40,8 +40,8 @@ fn tag(text: &str, ours: bool) -> Tag {
     Tag { tag: ImageTag::parse(text).unwrap(), ours, tagged_at: None }
 }
 
-fn policy() -> Policy {
-    Policy {
+fn policy() -> RetentionPolicy {
+    RetentionPolicy {
         removal: Removal::Delete,
         days: 90,
         backup_days: 30,
@@ -117,9 +117,9 @@ prop_compose! {
         pushed_at in any_time(),
         activated_at in prop_oneof![9 => Just(None), 1 => any_time()],
         status in prop_oneof![
-            8 => Just(Status::Active),
-            3 => any_time().prop_map(Status::Archived),
-            1 => Just(Status::Activating),
+            8 => Just(StorageState::Active),
+            3 => any_time().prop_map(StorageState::Archived),
+            1 => Just(StorageState::Activating),
         ],
         size_bytes in prop::option::of(any::<u64>()),
         children in prop_oneof![3 => Just(Vec::new()), 1 => prop::collection::vec(0..MOST + 3, 0..4)],
@@ -142,8 +142,8 @@ prop_compose! {
 
 fn any_need() -> impl Strategy<Value = Need> {
     let named = prop_oneof![
-        4 => (0..MOST + 3).prop_map(|n| Named::Digest(digest(n))),
-        1 => select(vec!["main", "feature-x", "gone"]).prop_map(|text| Named::Tag(ImageTag::parse(text).unwrap())),
+        4 => (0..MOST + 3).prop_map(|n| NeededName::Digest(digest(n))),
+        1 => select(vec!["main", "feature-x", "gone"]).prop_map(|text| NeededName::Tag(ImageTag::parse(text).unwrap())),
     ];
     let by = select(vec![
         Needer::Current(environment("production")),
@@ -173,10 +173,10 @@ prop_compose! {
     }
 }
 
-fn any_policy() -> impl Strategy<Value = Policy> {
+fn any_policy() -> impl Strategy<Value = RetentionPolicy> {
     let removal = select(vec![Removal::Delete, Removal::Delete, Removal::ArchiveFirst]);
     (removal, 1..200_u32, 1..60_u32, 1..200_u32, 5..8_usize).prop_map(
-        |(removal, days, backup_days, archive_days, keep)| Policy {
+        |(removal, days, backup_days, archive_days, keep)| RetentionPolicy {
             removal,
             days,
             backup_days,
@@ -197,7 +197,7 @@ fn gone(plan: &Plan) -> BTreeSet<&ImageDigest> {
 }
 
 /// What needs must not lose, told anew and plainly, from rule 8.
-fn rule_8(registry: &Registry, policy: &Policy) -> BTreeSet<ImageDigest> {
+fn rule_8(registry: &Registry, policy: &RetentionPolicy) -> BTreeSet<ImageDigest> {
     let mut runs: BTreeSet<ImageDigest> = BTreeSet::new();
     for environment in registry.pins.iter().map(|pin| &pin.environment) {
         let mut of: Vec<_> = registry.pins.iter().filter(|pin| pin.environment == *environment).collect();
@@ -216,8 +216,8 @@ fn rule_8(registry: &Registry, policy: &Policy) -> BTreeSet<ImageDigest> {
     };
     for need in &registry.needs {
         match &need.image {
-            Named::Digest(digest) => drop(runs.insert(digest.clone())),
-            Named::Tag(name) => runs.extend(has(name)),
+            NeededName::Digest(digest) => drop(runs.insert(digest.clone())),
+            NeededName::Tag(name) => runs.extend(has(name)),
         }
     }
     // An index of what runs, and an index of that one.
@@ -270,7 +270,7 @@ fn applied(registry: &Registry, plan: &Plan) -> Registry {
             match deletes {
                 true => assert_eq!(holders.next(), None, "{digest} is part of an index that is still there"),
                 false => assert!(
-                    holders.all(|index| index.status != Status::Active),
+                    holders.all(|index| index.status != StorageState::Active),
                     "{digest} is part of an index that is not archived"
                 ),
             }
@@ -279,7 +279,7 @@ fn applied(registry: &Registry, plan: &Plan) -> Registry {
         after.images.retain(|image| !of(image).is_some_and(|(_, _, deletes)| *deletes));
         for image in &mut after.images {
             if of(image).is_some() {
-                image.status = Status::Archived(Some(plan.at));
+                image.status = StorageState::Archived(Some(plan.at));
             }
         }
     }
@@ -298,8 +298,9 @@ fn is_empty(plan: &Plan) -> bool {
 
 /// Sorted, to be compared.
 fn state(registry: &Registry) -> BTreeMap<ImageDigest, (BTreeSet<Tag>, bool)> {
-    let of =
-        |image: &Image| (image.tags.iter().cloned().collect(), matches!(image.status, Status::Archived(_)));
+    let of = |image: &Image| {
+        (image.tags.iter().cloned().collect(), matches!(image.status, StorageState::Archived(_)))
+    };
     registry.images.iter().map(|image| (image.digest.clone(), of(image))).collect()
 }
 
@@ -316,7 +317,7 @@ proptest! {
     fn rule_8_what_is_needed_and_what_it_needs_is_never_deleted(
         registry in any_registry(), policy in any_policy(), share in 1..=100_u8,
     ) {
-        let policy = Policy { share, ..policy };
+        let policy = RetentionPolicy { share, ..policy };
         let plan = plan(&registry.inventory(), &policy, now());
         let (deleted, gone) = (deleted(&plan), gone(&plan));
         for needed in rule_8(&registry, &policy) {
@@ -327,7 +328,7 @@ proptest! {
                 continue;
             }
             // From the archive it can be had back whole; so what belongs to it may be archived, and not deleted.
-            let archived = matches!(image.status, Status::Archived(_)) || gone.contains(&image.digest);
+            let archived = matches!(image.status, StorageState::Archived(_)) || gone.contains(&image.digest);
             let lost = if archived { &deleted } else { &gone };
             let accessories = registry.images.iter().filter(|other| {
                 let by_tag = |tag: &Tag| tag.tag.as_str().starts_with(&format!("sha256-{}", image.digest.hex()));
@@ -350,9 +351,9 @@ proptest! {
             let built = image.tags.iter().filter_map(Tag::build).map(|build| build.at()).max();
             let at = built.or(image.pushed_at);
             prop_assert!(at.is_some_and(|at| now().duration_since(at) >= SignedDuration::from_hours(24) * i32::try_from(policy.days).unwrap()));
-            for build in image.tags.iter().filter_map(Tag::build).filter(|_| image.status == Status::Active) {
+            for build in image.tags.iter().filter_map(Tag::build).filter(|_| image.status == StorageState::Active) {
                 let newer = registry.images.iter().filter(|other| other.digest != image.digest).filter(|other| {
-                    !matches!(other.status, Status::Archived(_))
+                    !matches!(other.status, StorageState::Archived(_))
                         && other.tags.iter().filter_map(Tag::build).any(|one| one.environment() == build.environment() && one.at() >= build.at())
                 });
                 prop_assert!(newer.count() >= policy.keep);
@@ -364,7 +365,7 @@ proptest! {
     fn the_order_of_what_was_read_does_not_matter(
         registry in any_registry(), policy in any_policy(), share in 1..=100_u8, swaps in prop::collection::vec(any::<(Index, Index)>(), 40),
     ) {
-        let policy = Policy { share, ..policy };
+        let policy = RetentionPolicy { share, ..policy };
         let mut other = registry.clone();
         for (one, another) in &swaps {
             fn swap<T>(all: &mut [T], one: &Index, another: &Index) {
@@ -413,7 +414,7 @@ proptest! {
         registry in any_registry(), policy in any_policy(), share in 1..60_u8,
     ) {
         let all = applied(&registry, &plan(&registry.inventory(), &policy, now()));
-        let policy = Policy { share, ..policy };
+        let policy = RetentionPolicy { share, ..policy };
         let mut little = registry.clone();
         for _ in 0..=2 * MOST {
             let plan = plan(&little.inventory(), &policy, now());
@@ -421,7 +422,7 @@ proptest! {
             let gone = gone(&plan);
             prop_assert!(gone.len() <= most);
             let time = |digest: &ImageDigest| plan.images.iter().find(|one| one.digest == *digest).and_then(|one| one.time);
-            let later: Vec<_> = plan.images.iter().filter(|one| one.rule == Rule::OverShare).collect();
+            let later: Vec<_> = plan.images.iter().filter(|one| one.rule == RetentionRule::OverShare).collect();
             prop_assert!(later.is_empty() || gone.len() == most);
             for left in &later {
                 let below = |other: &Image| other.children.contains(&left.digest);
@@ -453,7 +454,7 @@ fn the_registries_that_are_tried_have_every_rule() {
     for _ in 0..3000 {
         let (registry, policy, share) =
             (any_registry(), any_policy(), 1..=100_u8).new_tree(&mut runner).unwrap().current();
-        for one in plan(&registry.inventory(), &Policy { share, ..policy }, now()).images {
+        for one in plan(&registry.inventory(), &RetentionPolicy { share, ..policy }, now()).images {
             *seen.entry(one.rule.as_str()).or_default() += 1;
             let fate = match one.fate {
                 Fate::Keep => "to keep",

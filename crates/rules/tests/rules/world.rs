@@ -480,7 +480,11 @@ impl World {
                     wrong_codes: 0,
                 };
                 self.tokens.insert(hash.clone(), token);
-                Outcome::Asked { approver: name.clone(), token: hash, mail: format!("{name}@example.com") }
+                Outcome::ApprovalRequested {
+                    approver: name.clone(),
+                    token: hash,
+                    mail: format!("{name}@example.com"),
+                }
             }
             Effect::TagStable(pin) if self.immutable => {
                 let tag = numbered(&self.stable_tag(), pin.number);

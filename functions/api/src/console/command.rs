@@ -4,10 +4,10 @@ use serde_json::json;
 use stablepin_rules::name::{ApplicationName, EnvironmentName};
 use stablepin_rules::shell::shell_quoted;
 
-use crate::Settings;
+use crate::AllowedResources;
 
 /// A signed request with curl, for any POSIX shell that has the caller's credentials in its environment.
-fn signed(settings: &Settings, path: &str, body: Option<&str>) -> String {
+fn signed(settings: &AllowedResources, path: &str, body: Option<&str>) -> String {
     let signs = shell_quoted(&format!("aws:amz:{}:execute-api", settings.region));
     let body = body.map_or_else(String::new, |body| format!(" \\\n  --json {}", shell_quoted(body)));
     let url = shell_quoted(&format!("{}{path}", settings.url));
@@ -20,7 +20,7 @@ fn signed(settings: &Settings, path: &str, body: Option<&str>) -> String {
 
 /// Takes every service of the environment to a pin: its number, or `stable`.
 pub(super) fn rollback(
-    settings: &Settings,
+    settings: &AllowedResources,
     application: &ApplicationName,
     environment: &EnvironmentName,
     to: &str,
@@ -32,7 +32,7 @@ pub(super) fn rollback(
 }
 
 /// Mints a link to the console.
-pub(super) fn console(settings: &Settings) -> String {
+pub(super) fn console(settings: &AllowedResources) -> String {
     signed(settings, "/v1/console", None)
 }
 
@@ -57,8 +57,8 @@ mod tests {
         text.split_terminator('\0').map(str::to_owned).collect()
     }
 
-    fn settings(url: &str) -> Settings {
-        Settings::new("eu-central-1".to_owned(), url.to_owned(), "", "").unwrap()
+    fn settings(url: &str) -> AllowedResources {
+        AllowedResources::new("eu-central-1".to_owned(), url.to_owned(), "", "").unwrap()
     }
 
     #[test]

@@ -19,7 +19,7 @@ use stablepin_rules::records::{Operation, Pin, PromotionState, Subject, Work};
 use stablepin_rules::words::time;
 
 use super::command;
-use crate::Settings;
+use crate::AllowedResources;
 
 pub(super) use application::{Application, application};
 pub(super) use overview::overview;
@@ -56,7 +56,7 @@ pub(super) struct Environment {
     pub(super) subject: Subject,
     pub(super) pending: Pending,
     /// Empty in the overview.
-    pub(super) live: Vec<Live>,
+    pub(super) live: Vec<LiveRow>,
     /// Newest first; empty in the overview.
     pub(super) pins: Vec<Pin>,
 }
@@ -70,7 +70,7 @@ pub(super) struct Pending {
 }
 
 #[derive(Debug)]
-pub(super) struct Live {
+pub(super) struct LiveRow {
     pub(super) service: ServiceName,
     pub(super) found: Found,
 }
@@ -115,7 +115,7 @@ fn framed(status: u16, title: &str, content: &Markup) -> Response {
 }
 
 /// For every link that opens nothing, whatever is wrong with it.
-pub(super) fn refused(settings: &Settings) -> Response {
+pub(super) fn refused(settings: &AllowedResources) -> Response {
     let content = html! {
         p { "The link is not known, or its hour is over. A new one is minted by whoever may call "
             code { "POST /v1/console" } ":" }

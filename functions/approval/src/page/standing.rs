@@ -9,7 +9,7 @@ use stablepin_rules::words::time;
 
 use super::{ended, line, sentence};
 
-pub(crate) struct Standing {
+pub(crate) struct PageState {
     pub(crate) status: u16,
     pub(crate) title: String,
     pub(crate) text: String,
@@ -17,7 +17,7 @@ pub(crate) struct Standing {
     pub(crate) over: bool,
 }
 
-impl Standing {
+impl PageState {
     /// Whether this person has decided or not.
     pub(crate) fn now(subject: &Subject, approver: &ApproverName) -> Self {
         Self::new(200, subject, approver, None)

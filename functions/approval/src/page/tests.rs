@@ -94,7 +94,7 @@ fn token(subject: &Subject) -> Token {
     }
 }
 
-const PLACE: Place<'_> = Place { path: "/decide/web/production/1", secret: "SECRET" };
+const PLACE: PageAddress<'_> = PageAddress { path: "/decide/web/production/1", secret: "SECRET" };
 
 /// After the lead's word.
 fn after(subject: &Subject, verdict: Verdict, reason: Option<&str>) -> Subject {
@@ -131,18 +131,18 @@ fn asks(subject: &Subject) -> Response {
 }
 
 fn asks_again(subject: &Subject, status: u16, message: &str, field: Field) -> Response {
-    let wrong = Wrong { status, message: message.to_owned(), field, reason: "it is slow" };
+    let wrong = FormProblem { status, message: message.to_owned(), field, reason: "it is slow" };
     question(subject, &token(subject), PLACE, Some(&wrong))
 }
 
 /// Just after the lead has decided.
 fn decided(subject: &Subject) -> Response {
-    stands(subject, PLACE, &Standing::now(subject, &lead()))
+    stands(subject, PLACE, &PageState::now(subject, &lead()))
 }
 
 /// The link of `who`, opened when it has nothing to decide.
 fn ended(subject: &Subject, who: &ApproverName, refusal: &Refusal) -> Response {
-    stands(subject, PLACE, &Standing::refused(subject, who, refusal))
+    stands(subject, PLACE, &PageState::refused(subject, who, refusal))
 }
 
 fn body(response: &Response) -> &str {
@@ -821,7 +821,7 @@ fn another_method_and_our_own_error() {
 #[test]
 fn the_script_is_told_what_the_page_shows() {
     let subject = tagged(&after(&asking(1, "main"), Verdict::Approve, None));
-    assert_snapshot!(body(&status(&subject, &Standing::now(&subject, &lead()))), @r#"{"over":true,"steps":[{"detail":"by lead","name":"Approved","state":"done"},{"detail":"pin 1 of production","name":"Pinned","state":"done"}],"text":"You approved it on 2025-07-17 15:00 UTC. It is pin 1 of production.","title":"Approved, and pinned"}"#);
+    assert_snapshot!(body(&status(&subject, &PageState::now(&subject, &lead()))), @r#"{"over":true,"steps":[{"detail":"by lead","name":"Approved","state":"done"},{"detail":"pin 1 of production","name":"Pinned","state":"done"}],"text":"You approved it on 2025-07-17 15:00 UTC. It is pin 1 of production.","title":"Approved, and pinned"}"#);
 }
 
 #[test]
@@ -831,11 +831,12 @@ fn what_was_pushed_or_written_with_bad_intent_is_text() {
     let subject = held(subject, &HOSTILE.repeat(20));
     let reason = subject.promotion().unwrap().reason.clone().unwrap();
     let refusal = Refusal::NotPending { state: PromotionState::Cancelled, reason };
-    let hostile = Place { path: HOSTILE, secret: HOSTILE };
-    let wrong = Wrong { status: 400, message: HOSTILE.to_owned(), field: Field::Reason, reason: HOSTILE };
+    let hostile = PageAddress { path: HOSTILE, secret: HOSTILE };
+    let wrong =
+        FormProblem { status: 400, message: HOSTILE.to_owned(), field: Field::Reason, reason: HOSTILE };
     let pages = [
         question(&subject, &token(&subject), hostile, Some(&wrong)),
-        stands(&subject, Place { path: PLACE.path, ..hostile }, &Standing::now(&subject, &lead())),
+        stands(&subject, PageAddress { path: PLACE.path, ..hostile }, &PageState::now(&subject, &lead())),
         ended(&subject, &second(), &refusal),
         refused(&Refusal::NeverPinned { to: HOSTILE.to_owned() }),
         ours(HOSTILE),

@@ -13,7 +13,7 @@ use stablepin_aws::pipes::Pipes;
 use stablepin_aws::scheduler::Scheduler;
 use stablepin_aws::session::Session;
 use stablepin_aws::signed_json::SourceError;
-use stablepin_rules::retention::sources::{Definition, Mention, Place, Source, is_dynamic};
+use stablepin_rules::retention::sources::{DefinitionName, Mention, Place, Source, is_dynamic};
 
 use super::{InUseError, Used, side_by_side};
 
@@ -30,7 +30,7 @@ pub struct Sources {
 
 /// What was read of all sources that are not waived.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Started {
+pub(super) struct SourcesRead {
     /// By the texts of rules, schedules and pipes.
     pub(super) images: Vec<Used>,
     /// Names of revisions, such as `web:3`, and who has each.
@@ -60,10 +60,10 @@ impl Sources {
         &self,
         clusters: &[String],
         waived: &BTreeSet<Source>,
-    ) -> Result<Started, InUseError> {
+    ) -> Result<SourcesRead, InUseError> {
         let is_read = |source| !waived.contains(&source);
         let mut found: Vec<(Source, Mentioned)> = Vec::new();
-        let (mut queues, mut definitions, mut started) = (Vec::new(), Vec::new(), Started::default());
+        let (mut queues, mut definitions, mut started) = (Vec::new(), Vec::new(), SourcesRead::default());
         if is_read(Source::Batch) {
             queues = self.batch.job_queues().await.map_err(failed(Source::Batch))?;
             definitions = self.batch.job_definitions().await.map_err(failed(Source::Batch))?;
@@ -89,7 +89,7 @@ impl Sources {
             });
             found.extend(read.await?.into_iter().flatten().map(|one| (Source::Pipes, one)));
         }
-        let mut jobs: Vec<(Definition<'_>, String)> = Vec::new();
+        let mut jobs: Vec<(DefinitionName<'_>, String)> = Vec::new();
         let place = Place { region: &self.region, account: &self.account };
         for (of, Mentioned { by, mention }) in &found {
             let unknown = |text: &str| InUseError::Unknown { of: *of, by: by.clone(), text: text.to_owned() };
@@ -98,15 +98,15 @@ impl Sources {
                 Mention::Image(image) => add(&mut started.images, by, [image.clone()]),
                 Mention::TaskDefinition(text) => {
                     match place.task_definition(text).ok_or_else(|| unknown(text))? {
-                        Definition::Revision { name, revision } => {
+                        DefinitionName::Revision { name, revision } => {
                             let named = started.revisions.entry(format!("{name}:{revision}")).or_default();
                             named.insert(by.clone());
                         }
-                        Definition::Newest { name } => {
+                        DefinitionName::Newest { name } => {
                             started.families.entry(name.to_owned()).or_default().insert(by.clone());
                         }
                         // ECS runs only what is of its own account and region.
-                        Definition::Elsewhere => {}
+                        DefinitionName::Elsewhere => {}
                     }
                 }
                 // Who waives Batch looks after its jobs.
@@ -163,7 +163,7 @@ impl Sources {
 /// names it.
 fn of_definitions(
     definitions: Vec<JobDefinition>,
-    named: &[(Definition<'_>, String)],
+    named: &[(DefinitionName<'_>, String)],
     images: &mut Vec<Used>,
 ) {
     let mut newest: BTreeMap<String, u64> = BTreeMap::new();
@@ -176,9 +176,9 @@ fn of_definitions(
         let is_newest = one.is_active && newest.get(&one.name) == Some(&one.revision);
         for (definition, by) in named {
             let names_it = match definition {
-                Definition::Revision { name, revision } => *name == one.name && *revision == one.revision,
-                Definition::Newest { name } => *name == one.name && is_newest,
-                Definition::Elsewhere => false,
+                DefinitionName::Revision { name, revision } => *name == one.name && *revision == one.revision,
+                DefinitionName::Newest { name } => *name == one.name && is_newest,
+                DefinitionName::Elsewhere => false,
             };
             if names_it {
                 add(images, &format!("{by}, {words}"), one.images.clone());

@@ -5,7 +5,7 @@ use std::thread;
 
 use serde_json::json;
 use stablepin_aws::session::{Session, Settings};
-use stablepin_tests::ecs_fake::{Controller, EcsFake, Outcome, Reported};
+use stablepin_tests::ecs_fake::{ControllerKind, DeploymentOutcome, EcsFake, Reported};
 use stablepin_tests::sources_fake::{ACCOUNT, SourcesFake, cluster, task_definition};
 
 use super::*;
@@ -68,7 +68,7 @@ fn converse(mut stream: TcpStream, answers: &[(&str, u16, &str)]) {
 
 const NO_FUNCTIONS: &[(&str, u16, &str)] = &[("/functions", 200, "{\"Functions\":[]}")];
 
-struct Account {
+struct AccountFake {
     ecs: EcsFake,
     sources: SourcesFake,
     waived: BTreeSet<Source>,
@@ -76,7 +76,7 @@ struct Account {
     cache: RefCell<TaskDefinitions>,
 }
 
-impl Account {
+impl AccountFake {
     fn new() -> Self {
         let ecs = EcsFake::start();
         ecs.by_hand();
@@ -143,7 +143,7 @@ fn without_ids(used: Vec<Used>) -> Vec<Used> {
 
 #[tokio::test]
 async fn what_a_settled_service_uses() {
-    let account = Account::new();
+    let account = AccountFake::new();
     let web = account.ecs.service("prod/web").runs(&tagged("main")).container("proxy", &image(2)).create();
     account.ecs.reports(&tagged("main"), &Reported::Digest(digest(1).to_string()));
     web.advance();
@@ -171,7 +171,7 @@ async fn what_a_settled_service_uses() {
 
 #[tokio::test]
 async fn a_service_scaled_to_zero_keeps_what_its_revision_resolved() {
-    let account = Account::new();
+    let account = AccountFake::new();
     account.ecs.reports(&tagged("main"), &Reported::Digest(digest(1).to_string()));
     let web = account.ecs.service("prod/web").runs(&tagged("main")).create();
     web.scales_to(0);
@@ -185,7 +185,7 @@ async fn a_service_scaled_to_zero_keeps_what_its_revision_resolved() {
 
 #[tokio::test]
 async fn a_deployment_that_goes_on_uses_what_it_came_from_and_what_it_brings() {
-    let account = Account::new();
+    let account = AccountFake::new();
     for (tag, digit) in [("one", 1), ("two", 2), ("three", 3)] {
         account.ecs.reports(&tagged(tag), &Reported::Digest(digest(digit).to_string()));
     }
@@ -202,7 +202,7 @@ async fn a_deployment_that_goes_on_uses_what_it_came_from_and_what_it_brings() {
     assert!(by_of(&found, &digest(2)).contains(&"service revision … of prod/web"), "{found:?}");
 
     // One that fails, and goes back: the last that went well is what it goes back to.
-    web.will(Outcome::CrashesUntilTheBreaker);
+    web.will(DeploymentOutcome::CrashesUntilTheBreaker);
     web.deploys_meanwhile(&tagged("three"));
     web.advance();
     account.cache.take();
@@ -214,8 +214,8 @@ async fn a_deployment_that_goes_on_uses_what_it_came_from_and_what_it_brings() {
 
 #[tokio::test]
 async fn a_service_of_another_controller_uses_what_its_task_sets_name() {
-    let account = Account::new();
-    account.ecs.service("prod/blue").runs(&image(1)).controller(Controller::CodeDeploy).create();
+    let account = AccountFake::new();
+    account.ecs.service("prod/blue").runs(&image(1)).controller(ControllerKind::CodeDeploy).create();
     let found = account.read().await.unwrap();
     assert!(found.contains(&used("service prod/blue, task definition blue:1", &image(1), None)), "{found:?}");
     assert_eq!(account.ecs.count("ListServiceDeployments"), 0);
@@ -223,7 +223,7 @@ async fn a_service_of_another_controller_uses_what_its_task_sets_name() {
 
 #[tokio::test]
 async fn a_task_that_stopped_within_the_hour_still_counts() {
-    let account = Account::new();
+    let account = AccountFake::new();
     let web = account.ecs.service("prod/web").runs(&image(1)).create();
     web.scales_to(0);
     for _ in 0..5 {
@@ -240,7 +240,7 @@ fn registers(ecs: &EcsFake, family: &str, digit: u8) -> String {
 
 #[tokio::test]
 async fn the_newest_three_active_revisions_of_each_family_count() {
-    let account = Account::new();
+    let account = AccountFake::new();
     for digit in 1..=5 {
         registers(&account.ecs, "job", digit);
     }
@@ -258,7 +258,7 @@ async fn the_newest_three_active_revisions_of_each_family_count() {
 
 #[tokio::test]
 async fn a_task_definition_is_read_once_and_forgotten_with_its_last_reference() {
-    let account = Account::new();
+    let account = AccountFake::new();
     for digit in 1..=4 {
         registers(&account.ecs, "job", digit);
     }
@@ -275,7 +275,7 @@ async fn a_task_definition_is_read_once_and_forgotten_with_its_last_reference() 
 
 #[tokio::test]
 async fn the_families_are_read_once_for_all_repositories_of_a_night_and_never_before_it_began() {
-    let account = Account::new();
+    let account = AccountFake::new();
     registers(&account.ecs, "job", 1);
     let web = account.ecs.service("prod/web").runs(&image(2)).create();
     let night: Timestamp = "2026-11-21T02:00:00Z".parse().unwrap();
@@ -305,7 +305,7 @@ async fn the_families_are_read_once_for_all_repositories_of_a_night_and_never_be
 
 #[tokio::test]
 async fn many_services_are_few_calls() {
-    let account = Account::new();
+    let account = AccountFake::new();
     for number in 0..45 {
         account.ecs.service(&format!("prod/web-{number}")).runs(&image(1)).create();
     }
@@ -341,7 +341,7 @@ async fn a_read_that_fails_fails_it_all_and_is_named() {
     ] {
         for (code, retryable) in [("AccessDeniedException", false), ("ThrottlingException", true)] {
             // One that goes on needs every call. What fails leaves others under way: the next has a fake of its own.
-            let account = Account::new();
+            let account = AccountFake::new();
             let web = account.ecs.service("prod/web").runs(&image(1)).create();
             web.deploys_meanwhile(&image(2));
             account.ecs.refuses_next(call, 400, code);
@@ -357,23 +357,23 @@ async fn a_read_that_fails_fails_it_all_and_is_named() {
 
 #[tokio::test]
 async fn a_service_that_may_not_be_seen_fails_it_all() {
-    let account = Account::new();
+    let account = AccountFake::new();
     account.ecs.service("prod/web").runs(&image(1)).create().is_unreachable();
     let failed = account.read().await.unwrap_err();
-    assert!(matches!(failed, InUseError::Ecs { step: Step::Services, .. }), "{failed}");
+    assert!(matches!(failed, InUseError::Ecs { step: ReadStep::Services, .. }), "{failed}");
     assert!(!failed.is_retryable());
 }
 
 #[tokio::test]
 async fn an_account_with_nothing_uses_nothing() {
-    let account = Account::new();
+    let account = AccountFake::new();
     account.ecs.cluster("empty");
     assert_eq!(account.read().await.unwrap(), []);
 }
 
 #[tokio::test]
 async fn functions_use_what_they_name_and_what_that_was_resolved_to() {
-    let mut account = Account::new();
+    let mut account = AccountFake::new();
     account.lambda = &[
         (
             "/functions/resize",
@@ -403,8 +403,8 @@ fn named_by(used: &[Used], digit: u8) -> Vec<&str> {
 }
 
 /// A family of seven revisions, each with an image of its own. The newest three count anyway.
-fn seven_revisions() -> Account {
-    let account = Account::new();
+fn seven_revisions() -> AccountFake {
+    let account = AccountFake::new();
     account.ecs.cluster("prod");
     (1..=7).for_each(|digit| drop(registers(&account.ecs, "nightly", digit)));
     account
@@ -479,7 +479,7 @@ async fn pipes_use_what_their_targets_name() {
 
 #[tokio::test]
 async fn batch_uses_active_definitions_open_jobs_and_what_is_named() {
-    let account = Account::new();
+    let account = AccountFake::new();
     let queue = account.sources.job_queue("jobs");
     let container = |digit| json!({ "image": image(digit) });
     let job = |revision, members| account.sources.job_definition("etl", revision, members);

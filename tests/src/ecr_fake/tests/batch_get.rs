@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::super::manifest::{OCI_INDEX, OCI_MANIFEST};
-use super::super::{NewImage, Status};
+use super::super::{NewImage, StorageStatus};
 use super::{ask, fake, kind, texts};
 
 fn failures(answer: &Value) -> Vec<String> {
@@ -69,7 +69,7 @@ fn what_cannot_be_had_is_a_failure_in_the_answer() {
 #[test]
 fn an_archived_image_and_one_that_is_being_restored_are_inaccessible() {
     let (ecr, web) = fake();
-    for status in [Status::Archived, Status::Activating] {
+    for status in [StorageStatus::Archived, StorageStatus::Activating] {
         let digest = web.put(NewImage::named(format!("{status:?}")).status(status));
         let answer = ask(&ecr, "BatchGetImage", json!({ "imageIds": [{ "imageDigest": digest }] }));
         assert_eq!(failures(&answer), ["ImageInaccessible"]);

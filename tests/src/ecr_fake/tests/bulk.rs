@@ -1,6 +1,6 @@
 use serde_json::json;
 
-use super::super::{EcrFake, Mutability, NewImage};
+use super::super::{EcrFake, NewImage, TagMutability};
 use super::{ask, fake, pages};
 
 #[test]
@@ -52,9 +52,9 @@ fn a_registry_of_many_images_is_read_in_as_many_pages_as_it_needs() {
         })
     };
     for repository in 0..4 {
-        ecr.creates(&format!("r{repository}"), Mutability::Mutable).put_all(images(repository));
+        ecr.creates(&format!("r{repository}"), TagMutability::Mutable).put_all(images(repository));
     }
-    ecr.creates("web", Mutability::Mutable).put_all(images(9));
+    ecr.creates("web", TagMutability::Mutable).put_all(images(9));
     assert_eq!(pages(&ecr, "DescribeImages", &json!({ "maxResults": 250 }), "imageDetails").1, 2);
     let bytes = ecr.repository("r0").layer_bytes();
     assert!((590_000_000..590_200_000).contains(&bytes), "a shared layer is there once: {bytes}");

@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use super::super::{Mutability, NewImage, Status};
+use super::super::{NewImage, StorageStatus, TagMutability};
 use super::{ask, fake, kind, texts};
 
 fn delete(ecr: &super::EcrFake, ids: Value) -> (Vec<String>, Vec<String>) {
@@ -49,7 +49,7 @@ fn a_digest_goes_with_all_its_tags_and_the_answer_has_a_row_for_each() {
 fn a_tag_that_cannot_move_can_be_deleted() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one").tag("v1").tag("v2"));
-    web.becomes(Mutability::Immutable);
+    web.becomes(TagMutability::Immutable);
     delete(&ecr, json!([{ "imageTag": "v1" }]));
     assert_eq!(web.tags(&digest), ["v2"]);
 }
@@ -157,7 +157,7 @@ fn what_is_about_an_image_stays_when_the_image_goes() {
 #[test]
 fn an_archived_image_can_be_deleted() {
     let (ecr, web) = fake();
-    let digest = web.put(NewImage::named("one").status(Status::Archived));
+    let digest = web.put(NewImage::named("one").status(StorageStatus::Archived));
     delete(&ecr, json!([{ "imageDigest": digest }]));
     assert!(!web.exists(&digest));
 }

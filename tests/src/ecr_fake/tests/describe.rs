@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::super::manifest::{OCI_INDEX, OCI_MANIFEST};
-use super::super::{NewImage, PushedAt, Status};
+use super::super::{NewImage, PushedAt, StorageStatus};
 use super::{ask, fake, kind, named, pages, texts};
 
 #[test]
@@ -152,8 +152,9 @@ fn a_test_can_have_small_pages() {
 #[test]
 fn only_active_images_are_shown_unless_others_are_asked_for() {
     let (ecr, web) = fake();
-    let [active, archived, activating] = [Status::Active, Status::Archived, Status::Activating]
-        .map(|status| web.put(NewImage::named(format!("{status:?}")).status(status)));
+    let [active, archived, activating] =
+        [StorageStatus::Active, StorageStatus::Archived, StorageStatus::Activating]
+            .map(|status| web.put(NewImage::named(format!("{status:?}")).status(status)));
     for (filter, expected) in [
         (json!({}), vec![&active]),
         (json!({ "tagStatus": "ANY" }), vec![&active]),
@@ -192,7 +193,7 @@ fn images_with_and_without_tags_can_be_told_apart() {
 fn images_are_asked_for_by_name_all_or_none() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one").tag("main"));
-    let archived = web.put(NewImage::named("two").status(Status::Archived));
+    let archived = web.put(NewImage::named("two").status(StorageStatus::Archived));
     let both = json!([{ "imageTag": "main" }, { "imageDigest": digest }]);
     let answer = ask(&ecr, "DescribeImages", json!({ "imageIds": both }));
     assert_eq!(texts(&answer["imageDetails"], "imageDigest"), [&*digest, &*digest]);

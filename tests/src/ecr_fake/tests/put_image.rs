@@ -3,7 +3,7 @@ use xtask::image::index;
 use xtask::registry::digest;
 
 use super::super::manifest::OCI_MANIFEST;
-use super::super::{EcrFake, Mutability, NewImage, PushedAt, Repository};
+use super::super::{EcrFake, NewImage, PushedAt, Repository, TagMutability};
 use super::{ask, built, fake, kind, refused, retag};
 
 /// Pushes the blobs of two builds, and no manifest.
@@ -101,10 +101,10 @@ fn which_tags_move_is_the_repositorys_setting() {
     let stable = || vec!["*-stable".to_owned()];
     let (put, exists) = ("put", "ImageTagAlreadyExistsException");
     for (mutability, expected) in [
-        (Mutability::Mutable, [put, put, put]),
-        (Mutability::Immutable, [exists; 3]),
-        (Mutability::ImmutableExcept(stable()), [put, exists, exists]),
-        (Mutability::MutableExcept(stable()), [exists, put, put]),
+        (TagMutability::Mutable, [put, put, put]),
+        (TagMutability::Immutable, [exists; 3]),
+        (TagMutability::ImmutableExcept(stable()), [put, exists, exists]),
+        (TagMutability::MutableExcept(stable()), [exists, put, put]),
     ] {
         let ecr = EcrFake::start();
         let web = ecr.creates("web", mutability.clone());
@@ -116,7 +116,7 @@ fn which_tags_move_is_the_repositorys_setting() {
 fn an_immutable_tag_is_refused_also_where_it_is_on_this_very_image() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one").tag("v1"));
-    web.becomes(Mutability::Immutable);
+    web.becomes(TagMutability::Immutable);
     assert_eq!(kind(&ecr, "PutImage", retag(&web, &digest, "v1")), "ImageTagAlreadyExistsException");
 }
 

@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use super::super::{NewImage, Status};
+use super::super::{NewImage, StorageStatus};
 use super::{ask, fake, kind, pages, texts};
 
 const LIST: &str = "ListImageReferrers";
@@ -27,7 +27,7 @@ fn they_are_filtered_by_type_and_status() {
     let (ecr, web) = fake();
     let subject = web.put(NewImage::named("one"));
     web.put(NewImage::referrer(&subject, "application/sbom"));
-    web.put(NewImage::referrer(&subject, "application/old").status(Status::Archived));
+    web.put(NewImage::referrer(&subject, "application/old").status(StorageStatus::Archived));
     let types = |filter: Value| {
         let mut members = of(&subject);
         members["filter"] = filter;

@@ -4,7 +4,7 @@ use serde_json::json;
 use xtask::image::{Blob, MANIFEST, Spec, assemble, index};
 use xtask::registry::Registry;
 
-use super::super::{EcrFake, Mutability};
+use super::super::{EcrFake, TagMutability};
 use super::{built, client, fake};
 
 #[test]
@@ -54,7 +54,7 @@ fn an_index_is_pushed_after_its_children() {
 #[test]
 fn a_tag_that_cannot_move_is_refused() {
     let ecr = EcrFake::start();
-    ecr.creates("web", Mutability::Immutable);
+    ecr.creates("web", TagMutability::Immutable);
     ecr.registry().push("web", Some("v1"), &built("1")).expect("a push");
     let refused = ecr.registry().push("web", Some("v1"), &built("2")).expect_err("it is taken");
     assert!(format!("{refused:#}").contains("TAG_INVALID"), "{refused:#}");

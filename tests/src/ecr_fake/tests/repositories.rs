@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use super::super::{EcrFake, Mutability, NewImage};
+use super::super::{EcrFake, NewImage, TagMutability};
 use super::{ask, client, fake, kind, refused, texts};
 
 fn names(ecr: &EcrFake, ask: Value) -> (Vec<String>, Option<Value>) {
@@ -72,7 +72,7 @@ fn the_mode_can_be_changed() {
 fn they_are_listed_a_hundred_to_a_page_or_as_many_as_are_wanted() {
     let ecr = EcrFake::start();
     for number in 0..150 {
-        ecr.creates(&format!("r{number:03}"), Mutability::Mutable);
+        ecr.creates(&format!("r{number:03}"), TagMutability::Mutable);
     }
     let (first, token) = names(&ecr, json!({}));
     let (second, none) = names(&ecr, json!({ "nextToken": token.expect("there is more") }));

@@ -1,7 +1,7 @@
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use super::super::{NewImage, Status};
+use super::super::{NewImage, StorageStatus};
 use super::{ask, fake, kind};
 
 fn to(class: &str, digest: &str) -> Value {
@@ -26,9 +26,9 @@ fn an_image_is_archived_and_comes_back_after_twenty_minutes() {
     ecr.time_passes(SignedDuration::from_hours(1));
     assert_eq!(ask(&ecr, UPDATE, to("STANDARD", &digest))["imageStatus"], "ACTIVATING");
     ecr.time_passes(SignedDuration::from_mins(19));
-    assert_eq!(web.status(&digest), Some(Status::Activating));
+    assert_eq!(web.status(&digest), Some(StorageStatus::Activating));
     ecr.time_passes(SignedDuration::from_mins(1));
-    assert_eq!(web.status(&digest), Some(Status::Active));
+    assert_eq!(web.status(&digest), Some(StorageStatus::Active));
     let shown = web.described(&digest);
     assert!(shown["lastActivatedAt"].as_f64() > shown["lastArchivedAt"].as_f64(), "{shown}");
 }
@@ -61,7 +61,7 @@ fn what_is_in_an_active_index_cannot_go_before_it() {
     let child = web.children(&index)[0].clone();
     assert_eq!(kind(&ecr, UPDATE, to("ARCHIVE", &child)), NOT_SUPPORTED);
     ask(&ecr, UPDATE, to("ARCHIVE", &index));
-    assert_eq!(web.status(&child), Some(Status::Active), "it does not take its children along");
+    assert_eq!(web.status(&child), Some(StorageStatus::Active), "it does not take its children along");
     ask(&ecr, UPDATE, to("ARCHIVE", &child));
 }
 

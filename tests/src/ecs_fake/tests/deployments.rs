@@ -1,7 +1,7 @@
 use jiff::SignedDuration;
 use serde_json::json;
 
-use super::super::{EcsFake, Outcome, WayBack};
+use super::super::{DeploymentOutcome, EcsFake, WayBack};
 use super::{ask, deployments, image, poll, settle, status, update};
 
 #[test]
@@ -61,7 +61,7 @@ fn a_circuit_breaker_breaks_and_goes_back_to_the_last_completed_deployment() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).desired(2).circuit_breaker(true).create();
     let before = web.described()["deployments"][0]["id"].as_str().unwrap().to_owned();
-    web.will(Outcome::CrashesUntilTheBreaker);
+    web.will(DeploymentOutcome::CrashesUntilTheBreaker);
     let ours = update(&ecs, 2)["deployments"][0]["id"].as_str().unwrap().to_owned();
     web.advance();
     web.advance();
@@ -100,7 +100,7 @@ fn a_circuit_breaker_breaks_and_goes_back_to_the_last_completed_deployment() {
 fn who_waits_for_one_steady_deployment_takes_a_rollback_for_success() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).circuit_breaker(true).create();
-    web.will(Outcome::NeverHealthy);
+    web.will(DeploymentOutcome::NeverHealthy);
     let ours = update(&ecs, 2)["deployments"][0]["id"].clone();
     settle(&web);
     let service = poll(&ecs, "prod/web");
@@ -113,7 +113,7 @@ fn who_waits_for_one_steady_deployment_takes_a_rollback_for_success() {
 fn without_a_way_back_the_failed_deployment_stays() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).circuit_breaker(false).create();
-    web.will(Outcome::CrashesUntilTheBreaker);
+    web.will(DeploymentOutcome::CrashesUntilTheBreaker);
     update(&ecs, 2);
     assert_eq!(settle(&web), "STOPPED");
     assert_eq!(deployments(&ecs, &web), ["PRIMARY FAILED 2", "ACTIVE COMPLETED 1"]);
@@ -124,7 +124,7 @@ fn without_a_way_back_the_failed_deployment_stays() {
 fn without_a_breaker_it_fails_for_ever() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
-    web.will(Outcome::CrashesUntilTheBreaker);
+    web.will(DeploymentOutcome::CrashesUntilTheBreaker);
     update(&ecs, 2);
     assert_eq!(settle(&web), "IN_PROGRESS");
     assert_eq!(deployments(&ecs, &web), ["PRIMARY IN_PROGRESS 2", "ACTIVE COMPLETED 1"]);
@@ -136,7 +136,7 @@ fn without_a_breaker_it_fails_for_ever() {
 fn a_breaker_with_nothing_completed_has_nothing_to_go_back_to() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).circuit_breaker(true).not_settled().create();
-    web.will(Outcome::CrashesUntilTheBreaker);
+    web.will(DeploymentOutcome::CrashesUntilTheBreaker);
     update(&ecs, 2); // the first one has not completed
     assert_eq!(settle(&web), "ROLLBACK_FAILED");
     let reason = &web.service_deployments()[0]["statusReason"];
@@ -144,7 +144,7 @@ fn a_breaker_with_nothing_completed_has_nothing_to_go_back_to() {
     assert_eq!(web.images(), [image(2)]);
 
     let stalls = ecs.service("prod/stalls").runs(&image(1)).circuit_breaker(true).not_settled().create();
-    stalls.will(Outcome::CrashesUntilTheBreaker).way_back(WayBack::Stalls);
+    stalls.will(DeploymentOutcome::CrashesUntilTheBreaker).way_back(WayBack::Stalls);
     stalls.deploys_meanwhile(&image(2));
     assert_eq!(settle(&stalls), "IN_PROGRESS");
     let live = stalls.tasks().iter().filter(|task| task["lastStatus"] != "STOPPED").count();
@@ -156,7 +156,7 @@ fn a_breaker_with_nothing_completed_has_nothing_to_go_back_to() {
 fn a_deployment_that_starts_during_a_rollback_has_no_way_back() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).circuit_breaker(true).create();
-    web.will(Outcome::CrashesUntilTheBreaker).will(Outcome::CrashesUntilTheBreaker);
+    web.will(DeploymentOutcome::CrashesUntilTheBreaker).will(DeploymentOutcome::CrashesUntilTheBreaker);
     update(&ecs, 2);
     for _ in 0..3 {
         web.advance();
@@ -173,7 +173,7 @@ fn ecss_own_way_back_may_fail_or_take_for_ever() {
     for (way, status) in [(WayBack::Fails, "ROLLBACK_FAILED"), (WayBack::Stalls, "ROLLBACK_IN_PROGRESS")] {
         let ecs = EcsFake::start();
         let web = ecs.service("prod/web").runs(&image(1)).circuit_breaker(true).create();
-        web.will(Outcome::CrashesUntilTheBreaker).way_back(way);
+        web.will(DeploymentOutcome::CrashesUntilTheBreaker).way_back(way);
         update(&ecs, 2);
         assert_eq!(settle(&web), status);
         assert_eq!(web.images(), [image(1)]);
@@ -218,7 +218,7 @@ fn a_newer_deployment_stops_the_one_in_progress() {
 fn a_superseding_deployment_that_fails_goes_back_past_the_one_it_superseded() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).circuit_breaker(true).create();
-    web.will(Outcome::Stalls).will(Outcome::CrashesUntilTheBreaker);
+    web.will(DeploymentOutcome::Stalls).will(DeploymentOutcome::CrashesUntilTheBreaker);
     update(&ecs, 2);
     web.advance();
     web.deploys_meanwhile(&image(3));
@@ -243,7 +243,7 @@ fn a_service_of_no_tasks_has_deployed_at_once_and_proves_nothing() {
 fn one_that_is_scaled_to_zero_meanwhile_completes_without_a_task() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).desired(2).create();
-    web.will(Outcome::CrashesUntilTheBreaker);
+    web.will(DeploymentOutcome::CrashesUntilTheBreaker);
     update(&ecs, 2);
     web.advance();
     web.scales_to(0);
@@ -256,7 +256,7 @@ fn one_that_is_scaled_to_zero_meanwhile_completes_without_a_task() {
 fn what_cannot_be_placed_neither_fails_nor_runs() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).circuit_breaker(true).create();
-    web.will(Outcome::Stalls);
+    web.will(DeploymentOutcome::Stalls);
     update(&ecs, 2);
     assert_eq!(settle(&web), "IN_PROGRESS");
     let service = web.described();
@@ -269,7 +269,7 @@ fn what_cannot_be_placed_neither_fails_nor_runs() {
 fn an_alarm_takes_it_back() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).alarms(&["5xx"], true).create();
-    web.will(Outcome::AlarmFires);
+    web.will(DeploymentOutcome::AlarmFires);
     update(&ecs, 2);
     assert_eq!(settle(&web), "ROLLBACK_SUCCESSFUL");
     let alarms = &web.service_deployments()[0]["alarms"];

@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use super::super::{EcsFake, Outcome, Stage};
+use super::super::{DeploymentOutcome, EcsFake, Stage};
 use super::{ask, digest, image, settle, update};
 
 fn of(kind: &str, events: &[Value]) -> Vec<Value> {
@@ -51,7 +51,7 @@ fn a_rollback_is_told_as_in_progress_and_then_as_completed() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).circuit_breaker(true).create();
     let before = web.described()["deployments"][0]["id"].as_str().unwrap().to_owned();
-    web.will(Outcome::CrashesUntilTheBreaker);
+    web.will(DeploymentOutcome::CrashesUntilTheBreaker);
     update(&ecs, 2);
     settle(&web);
     let told = told(&ecs);
@@ -66,7 +66,7 @@ fn a_rollback_is_told_as_in_progress_and_then_as_completed() {
 fn nothing_is_told_of_failure_without_a_breaker() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
-    web.will(Outcome::CrashesUntilTheBreaker);
+    web.will(DeploymentOutcome::CrashesUntilTheBreaker);
     update(&ecs, 2);
     settle(&web);
     assert_eq!(told(&ecs).len(), 1);
@@ -97,7 +97,7 @@ fn a_task_is_told_of_as_it_is_described_with_times_as_text() {
 fn a_pause_is_told_with_what_to_continue() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
-    web.will(Outcome::PausesAt(Stage::PreScaleUp));
+    web.will(DeploymentOutcome::PausesAt(Stage::PreScaleUp));
     update(&ecs, 2);
     settle(&web);
     let event = of("ECS Hook State Change", &ecs.events()).remove(0);

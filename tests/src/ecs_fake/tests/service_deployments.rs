@@ -1,7 +1,7 @@
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use super::super::{EcsFake, Outcome, Service, Stage, Strategy};
+use super::super::{DeploymentOutcome, EcsFake, Service, Stage, Strategy};
 use super::{ask, deployments, digest, image, poll, refused, settle, status, update};
 
 fn newest(service: &Service<'_>) -> String {
@@ -122,7 +122,7 @@ fn one_in_progress_is_stopped_by_rolling_it_back() {
     for steps in [0, 1] {
         let ecs = EcsFake::start();
         let web = ecs.service("prod/web").runs(&image(1)).create();
-        web.will(Outcome::Stalls);
+        web.will(DeploymentOutcome::Stalls);
         update(&ecs, 2);
         for _ in 0..steps {
             web.advance();
@@ -159,7 +159,7 @@ fn a_stop_is_refused_that_is_no_rollback_or_of_nothing() {
 fn a_paused_one_waits_until_somebody_continues_it() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
-    web.will(Outcome::PausesAt(Stage::PostScaleUp));
+    web.will(DeploymentOutcome::PausesAt(Stage::PostScaleUp));
     update(&ecs, 2);
     assert_eq!(settle(&web), "IN_PROGRESS");
     let one = web.service_deployments()[0].clone();

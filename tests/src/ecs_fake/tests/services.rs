@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use super::super::{Controller, EcsFake, Strategy};
+use super::super::{ControllerKind, EcsFake, Strategy};
 use super::{ask, image, poll, refused, revision, update};
 
 #[test]
@@ -166,13 +166,15 @@ fn what_an_update_does_not_name_stays() {
 #[test]
 fn another_controllers_services_take_no_task_definition() {
     let ecs = EcsFake::start();
-    for (controller, name) in [(Controller::CodeDeploy, "CODE_DEPLOY"), (Controller::External, "EXTERNAL")] {
+    for (controller, name) in
+        [(ControllerKind::CodeDeploy, "CODE_DEPLOY"), (ControllerKind::External, "EXTERNAL")]
+    {
         let place = format!("prod/{name}");
         let service = ecs.service(&place).runs(&image(1)).controller(controller).create();
         let described = service.described();
         assert_eq!(described["deploymentController"]["type"], name);
         assert_eq!(described["deployments"], json!([]));
-        assert_eq!(described["taskDefinition"].is_null(), controller == Controller::External);
+        assert_eq!(described["taskDefinition"].is_null(), controller == ControllerKind::External);
         let update = json!({ "cluster": "prod", "service": name, "taskDefinition": revision(&ecs, 2) });
         let (status, kind, message) = refused(&ecs, "UpdateService", &update);
         assert_eq!((status, &*kind), (400, "InvalidParameterException"));

@@ -1,7 +1,7 @@
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use super::super::{EcsFake, Outcome, Reported};
+use super::super::{DeploymentOutcome, EcsFake, Reported};
 use super::{ask, digest, image, refused, settle, update};
 
 fn list(ecs: &EcsFake, filter: Value) -> Vec<Value> {
@@ -174,7 +174,7 @@ fn a_task_that_crashed_says_so_and_is_replaced() {
 fn a_task_that_is_never_healthy_runs_and_is_stopped_for_it() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).health_check().circuit_breaker(true).create();
-    web.will(Outcome::NeverHealthy);
+    web.will(DeploymentOutcome::NeverHealthy);
     web.deploys_meanwhile(&image(2));
     web.advance();
     web.advance();

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
 use serde_json::json;
-use stablepin_tests::ecr_fake::{NewImage, Status};
+use stablepin_tests::ecr_fake::{NewImage, StorageStatus};
 use stablepin_tests::retention::{Retention, days_ago};
 use xtask::podman::ECR_HOST;
 
@@ -37,9 +37,9 @@ fn what_may_go_is_archived_comes_back_when_it_is_asked_for_and_goes_when_nobody_
 
     let first = story.runs();
     assert_eq!((first.number("archived"), first.number("deleted")), (2, 0), "{:#}", first.record());
-    assert_eq!(status(&wanted), Some(Status::Archived));
-    assert_eq!(status(&unneeded), Some(Status::Archived));
-    assert_eq!(status(&running), Some(Status::Active), "what runs must be pulled at any moment");
+    assert_eq!(status(&wanted), Some(StorageStatus::Archived));
+    assert_eq!(status(&unneeded), Some(StorageStatus::Archived));
+    assert_eq!(status(&running), Some(StorageStatus::Active), "what runs must be pulled at any moment");
     assert_eq!(story.ecr.count("BatchDeleteImage"), 0);
     assert_eq!(story.marked(), Vec::<String>::new());
 
@@ -47,7 +47,7 @@ fn what_may_go_is_archived_comes_back_when_it_is_asked_for_and_goes_when_nobody_
     let back = story.begins_of(&first, "undo");
     back.ends();
     assert_eq!(back.number("restored"), 2, "{:#}", back.record());
-    assert_eq!(status(&wanted), Some(Status::Activating));
+    assert_eq!(status(&wanted), Some(StorageStatus::Activating));
     // Within the 20 minutes nothing happens to it, and asking again is no error.
     let meanwhile = story.runs();
     assert_eq!((meanwhile.number("archived"), meanwhile.number("deleted")), (0, 0));
@@ -55,13 +55,19 @@ fn what_may_go_is_archived_comes_back_when_it_is_asked_for_and_goes_when_nobody_
     let again = story.begins_of(&first, "undo");
     assert_eq!(again.ends()["state"], "Done");
     story.ecr.time_passes(SignedDuration::from_mins(20));
-    assert_eq!((status(&wanted), status(&unneeded)), (Some(Status::Active), Some(Status::Active)));
+    assert_eq!(
+        (status(&wanted), status(&unneeded)),
+        (Some(StorageStatus::Active), Some(StorageStatus::Active))
+    );
 
     // It is 200 days ago that they came back: they go there once more, and one of them is deployed.
     web.is_tagged("latest", &wanted);
     let second = story.runs();
     assert_eq!((second.number("archived"), second.number("deleted")), (1, 0), "{:#}", second.record());
-    assert_eq!((status(&wanted), status(&unneeded)), (Some(Status::Active), Some(Status::Archived)));
+    assert_eq!(
+        (status(&wanted), status(&unneeded)),
+        (Some(StorageStatus::Active), Some(StorageStatus::Archived))
+    );
 
     let third = story.runs();
     assert_eq!(third.rule(&unneeded), "archived-long-ago");
@@ -79,7 +85,7 @@ fn what_is_archived_can_be_had_back_for_some_time() {
     let run = story.runs();
     assert_eq!((run.number("deleted"), run.rule(&image).as_str()), (0, "archived"));
     assert!(run.plan()[&image]["why"].as_str().unwrap_or_default().contains("can be had back for 90 days"));
-    assert_eq!(story.web.status(&image), Some(Status::Archived));
+    assert_eq!(story.web.status(&image), Some(StorageStatus::Archived));
 }
 
 #[test]
@@ -92,7 +98,7 @@ fn an_archived_index_is_known_by_what_was_kept_when_it_could_be_read() {
     let first = story.runs();
     assert_eq!(first.number("archived"), 3, "{:#}", first.record());
     for digest in [&index, &amd64, &arm64] {
-        assert_eq!(web.status(digest), Some(Status::Archived));
+        assert_eq!(web.status(digest), Some(StorageStatus::Archived));
     }
     let bytes = [&index, &amd64, &arm64].map(|digest| web.manifest(digest).expect("it is there"));
     story.ecr.forgets_calls();
@@ -118,15 +124,15 @@ fn archived_index_that_nobody_ever_read_keeps_what_it_may_contain() {
     let [child, other] = ["child", "other"].map(|name| web.put(old(name)));
     // One more than the newest that stay.
     web.put_all((0..6).map(|n| old(&format!("tagged {n}")).tag(format!("old-{n}"))));
-    let index = web.put(NewImage::index([&child]).pushed_at(days_ago(500)).status(Status::Archived));
+    let index = web.put(NewImage::index([&child]).pushed_at(days_ago(500)).status(StorageStatus::Archived));
     let run = story.runs();
     assert_eq!(run.in_repository()["state"], "Done", "{:#}", run.record());
     let by_rule = &run.in_repository()["by_rule"];
     assert_eq!((&by_rule["not-understood"], &by_rule["may-be-part"]), (&json!(1), &json!(2)), "{by_rule}");
     for kept in [&child, &other] {
-        assert_eq!(web.status(kept), Some(Status::Active), "it may be a part of the index");
+        assert_eq!(web.status(kept), Some(StorageStatus::Active), "it may be a part of the index");
     }
-    assert_eq!(web.status(&index), Some(Status::Archived));
+    assert_eq!(web.status(&index), Some(StorageStatus::Archived));
     assert_eq!(run.number("archived"), 1, "what has a tag is no part: {:#}", run.record());
 }
 
@@ -141,8 +147,8 @@ fn the_plan_of_a_dry_run_is_carried_out_by_the_archive_that_was_chosen_after_it(
     let run = story.begins_of(&plan, "apply");
     run.ends();
     assert_eq!((run.number("archived"), run.number("deleted")), (3, 0), "{:#}", run.record());
-    assert!(planned.iter().all(|digest| story.web.status(digest) == Some(Status::Archived)));
-    assert_eq!(story.web.status(&other), Some(Status::Active), "nothing is added");
+    assert!(planned.iter().all(|digest| story.web.status(digest) == Some(StorageStatus::Archived)));
+    assert_eq!(story.web.status(&other), Some(StorageStatus::Active), "nothing is added");
 }
 
 #[test]
@@ -153,16 +159,16 @@ fn what_was_archived_before_its_run_failed_can_be_had_back() {
     let run = story.begins(&json!({ "share": 100 }));
     story.ecr.keeps_failing("UpdateImageStorageClass", 101, 400, "AccessDeniedException");
     assert_eq!(run.comes(None).answer.expect("it was not killed")["how"], "it failed: again later");
-    assert_eq!((archived(Status::Archived), run.number("archived")), (100, 100));
+    assert_eq!((archived(StorageStatus::Archived), run.number("archived")), (100, 100));
 
     let undo = || story.asks(&run.application, Some((&run.id, "undo")), &json!({}));
     let (status, problem) = undo();
     assert_eq!((status, &problem["type"]), (409, &json!("urn:stablepin:problem:run-not-over")), "{problem}");
     run.comes_the_last_time();
-    assert_eq!((&run.in_repository()["state"], archived(Status::Archived)), (&json!("Failed"), 100));
+    assert_eq!((&run.in_repository()["state"], archived(StorageStatus::Archived)), (&json!("Failed"), 100));
 
     story.ecr.is_well();
     let back = story.begins_of(&run, "undo");
     assert_eq!(back.ends()["state"], "Done", "{:#}", back.record());
-    assert_eq!((back.number("restored"), archived(Status::Activating)), (100, 100));
+    assert_eq!((back.number("restored"), archived(StorageStatus::Activating)), (100, 100));
 }

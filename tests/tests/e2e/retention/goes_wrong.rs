@@ -6,7 +6,7 @@ use std::thread;
 
 use serde_json::{Value, json};
 use stablepin_tests::crash::{Fault, Run};
-use stablepin_tests::ecr_fake::{NewImage, Status};
+use stablepin_tests::ecr_fake::{NewImage, StorageStatus};
 use stablepin_tests::retention::{Retention, days_ago};
 use stablepin_tests::runs_deep;
 use stablepin_tests::sources_fake::{cluster, task_definition};
@@ -401,7 +401,7 @@ fn archived_and_cut_off(number: usize, fault: Fault) -> bool {
         story.leases_end();
         run.ends();
     }
-    assert!(images.iter().all(|image| story.web.status(image) == Some(Status::Archived)), "{what}");
+    assert!(images.iter().all(|image| story.web.status(image) == Some(StorageStatus::Archived)), "{what}");
     assert_eq!(run.number("archived"), 3, "{what} {:#}", run.in_repository());
     assert_eq!(story.app.marks(), Vec::<Value>::new(), "{what}");
     came.hit
@@ -432,7 +432,7 @@ fn undone_and_cut_off(number: usize, fault: Fault) -> Run {
         story.leases_end();
         run.ends();
     }
-    assert!(images.iter().all(|image| story.web.status(image) == Some(Status::Activating)), "{what}");
+    assert!(images.iter().all(|image| story.web.status(image) == Some(StorageStatus::Activating)), "{what}");
     assert_eq!((run.number("restored"), &run.in_repository()["errors"]), (3, &json!({})), "{what}");
     assert_eq!(story.ecr.count("UpdateImageStorageClass"), 3 + 3, "{what}");
     came

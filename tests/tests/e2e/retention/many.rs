@@ -6,7 +6,7 @@ use std::thread;
 
 use jiff::SignedDuration;
 use serde_json::json;
-use stablepin_tests::ecr_fake::{Mutability, NewImage, Repository, Status};
+use stablepin_tests::ecr_fake::{NewImage, Repository, StorageStatus, TagMutability};
 use stablepin_tests::retention::{Retention, days_ago};
 use stablepin_tests::{Plan, runs_deep};
 
@@ -63,7 +63,7 @@ fn fill(story: &Retention, plan: &Plan, web: Repository, number: usize) -> Fille
         if n < old_images { old(name) } else { young(name) }
     }));
     let mut stays: BTreeSet<String> = images.into_iter().skip(old_images).collect();
-    let archived = |n| old(format!("archived {n}")).status(Status::Archived);
+    let archived = |n| old(format!("archived {n}")).status(StorageStatus::Archived);
     stays.extend(web.put_all((0..40).map(archived)));
     for n in (0..100).filter(|n| *n >= old_indexes || protected(*n)) {
         stays.extend([&indexes[n], &own[n], &shared[n / 2], &signatures[n]].map(String::clone));
@@ -78,7 +78,7 @@ fn fill(story: &Retention, plan: &Plan, web: Repository, number: usize) -> Fille
 #[track_caller]
 fn fill_archive(web: &Repository, number: usize) {
     let archived = |n| NewImage::named(format!("long archived {n} of {number}")).pushed_at(days_ago(500));
-    web.put_all((0..LONG_ARCHIVED).map(|n| archived(n).status(Status::Archived)));
+    web.put_all((0..LONG_ARCHIVED).map(|n| archived(n).status(StorageStatus::Archived)));
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn of_20_000_images_in_40_repositories_all_goes_that_may_and_nothing_else_in_few
     let story = Retention::begin("ret-many", "mode = \"delete\"");
     let plans: Vec<Plan> = (0..REPOSITORIES).map(|_| Plan::new("ret-many")).collect();
     let repositories: Vec<Repository> =
-        plans.iter().map(|plan| story.ecr.creates(&plan.repository, Mutability::Mutable)).collect();
+        plans.iter().map(|plan| story.ecr.creates(&plan.repository, TagMutability::Mutable)).collect();
     let half_a_year = SignedDuration::from_hours(24 * 180);
     story.ecr.time_passes(-half_a_year);
     repositories.iter().enumerate().for_each(|(number, web)| fill_archive(web, number));

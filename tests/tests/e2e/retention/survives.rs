@@ -5,7 +5,7 @@ use std::thread;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use stablepin_tests::crash::{decision, promotion};
-use stablepin_tests::ecr_fake::{NewImage, Status};
+use stablepin_tests::ecr_fake::{NewImage, StorageStatus};
 use stablepin_tests::ecs_fake::Reported;
 use stablepin_tests::retention::{Retention, days_ago};
 use stablepin_tests::{Link, until};
@@ -99,7 +99,7 @@ fn a_pin_of_400_days_a_running_image_without_a_tag_and_a_revision_scaled_to_zero
 #[test]
 fn none_of_them_is_archived_either() {
     let (story, goes) = survive("mode = \"archive\"\nkeep = 5");
-    assert_eq!((story.web.count(), story.web.status(&goes)), (4, Some(Status::Archived)));
+    assert_eq!((story.web.count(), story.web.status(&goes)), (4, Some(StorageStatus::Archived)));
     assert_eq!(story.ecr.count("UpdateImageStorageClass"), 1);
 }
 
@@ -129,7 +129,7 @@ fn survive(settings: &str) -> (Retention, String) {
     for (digest, rule) in [(&pinned, "pin"), (&running, "in-use"), (&resolved, "in-use"), (&unneeded, "old")]
     {
         assert_eq!(run.rule(digest), rule, "{:#}", run.plan()[digest]);
-        assert_eq!(story.web.status(digest) == Some(Status::Active), rule != "old");
+        assert_eq!(story.web.status(digest) == Some(StorageStatus::Active), rule != "old");
     }
     let why = run.plan()[&resolved]["why"].as_str().unwrap_or_default().to_owned();
     assert!(why.contains("service revision") && why.contains("prod/idle"), "{why}");

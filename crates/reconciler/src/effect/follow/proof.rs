@@ -8,7 +8,7 @@ use stablepin_rules::image::ImageDigest;
 use stablepin_rules::records::Started;
 use stablepin_rules::task_definition::ContainerRole;
 
-pub(super) struct Wanted<'a> {
+pub(super) struct WantedTasks<'a> {
     pub(super) started: &'a Started,
     pub(super) desired: u32,
     /// Digests that a container may report; none: whatever its task definition names.
@@ -23,7 +23,7 @@ pub(super) struct Wanted<'a> {
     pub(super) classic_load_balancer: bool,
 }
 
-impl Wanted<'_> {
+impl WantedTasks<'_> {
     fn role(&self, container: &Container) -> Option<&ContainerRole> {
         self.roles.iter().find(|role| role.name == container.name)
     }
@@ -42,7 +42,7 @@ pub(super) enum Proof {
 }
 
 pub(super) fn prove(
-    wanted: &Wanted<'_>,
+    wanted: &WantedTasks<'_>,
     tasks: &[Task],
     stopped: &[Task],
     is_ours: impl Fn(&Container) -> bool,
@@ -80,7 +80,7 @@ pub(super) fn prove(
 }
 
 /// What keeps a container of ours from being proven; none: nothing does.
-fn objection(wanted: &Wanted<'_>, task: &Task, container: &Container) -> Option<Proof> {
+fn objection(wanted: &WantedTasks<'_>, task: &Task, container: &Container) -> Option<Proof> {
     let digest = container.running_digest();
     let accepted = |digest: &ImageDigest| wanted.accepted.as_ref().is_none_or(|all| all.contains(digest));
     if let Some(other) = digest.as_ref().filter(|digest| !accepted(digest)) {
@@ -97,7 +97,7 @@ fn objection(wanted: &Wanted<'_>, task: &Task, container: &Container) -> Option<
 /// A nonessential container that ends with 0 has done its work, such as a migration that others wait for with
 /// `SUCCESS` or `COMPLETE`. After another exit code ECS leaves the task as it is, and no other task comes.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerDependency.html>
-fn ended(wanted: &Wanted<'_>, task: &Task, container: &Container) -> Option<Proof> {
+fn ended(wanted: &WantedTasks<'_>, task: &Task, container: &Container) -> Option<Proof> {
     let what = format!("container {} of {}", container.name, task.arn);
     match (container.last_status.as_deref(), container.exit_code) {
         (Some("RUNNING"), _) => return None,
@@ -118,7 +118,7 @@ fn ended(wanted: &Wanted<'_>, task: &Task, container: &Container) -> Option<Proo
 /// How a task is, by its essential containers: those that have a health check tell. The task's own status decides
 /// only where they do not say, since one without a health check keeps that `UNKNOWN` for ever.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_HealthCheck.html>
-fn health(wanted: &Wanted<'_>, task: &Task) -> Health {
+fn health(wanted: &WantedTasks<'_>, task: &Task) -> Health {
     let unhealthy = || task.containers.iter().filter(|one| one.health == Health::Unhealthy);
     let is_told = unhealthy().next().is_some();
     if unhealthy().any(|one| wanted.is_essential(one)) || (task.health == Health::Unhealthy && !is_told) {
@@ -138,7 +138,7 @@ pub(super) fn stays(task: &Task) -> bool {
 }
 
 /// ECS starts another task and says nothing when one ends by itself: without a health check nobody else notices.
-fn exited(wanted: &Wanted<'_>, stopped: &[Task]) -> Option<String> {
+fn exited(wanted: &WantedTasks<'_>, stopped: &[Task]) -> Option<String> {
     let since = wanted.proven_at?;
     let ended = |task: &&Task| {
         task.task_definition == wanted.started.task_definition

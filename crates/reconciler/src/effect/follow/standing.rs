@@ -11,7 +11,7 @@ use super::Own;
 use crate::effect::SHOWN_WITHIN;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum DeploymentState {
     /// Ours is the one that finished. What runs is still to be proven.
     Finished,
     Going {
@@ -33,7 +33,7 @@ pub(super) fn of(
     started: &Started,
     before: &Live,
     ours: Option<&Own>,
-) -> Standing {
+) -> DeploymentState {
     let own = state.deployments.iter().find(|one| one.id == started.deployment);
     let is_primary = own.is_some_and(|one| one.status == DeploymentStatus::Primary);
     let counts = own.map_or_else(String::new, |own| {
@@ -41,7 +41,7 @@ pub(super) fn of(
         format!("{} of {} tasks running{failed}", own.running, own.desired)
     });
     let is_shown = own.is_some() || now >= started.at + SHOWN_WITHIN;
-    let not_shown = || Standing::Going { seen: "ECS does not show it yet".to_owned(), paused: false };
+    let not_shown = || DeploymentState::Going { seen: "ECS does not show it yet".to_owned(), paused: false };
     let Some(Own { deployment: ours, back_to }) = ours else {
         return if is_shown { of_deployments(state, started, before, counts) } else { not_shown() };
     };
@@ -56,76 +56,79 @@ pub(super) fn of(
             Some(pause) => {
                 let stage = pause.stage.as_deref().unwrap_or("a lifecycle hook");
                 let until = pause.expires_at.map(|at| format!(", until {at}")).unwrap_or_default();
-                Standing::Going { seen: format!("paused at {stage}{until}: {counts}"), paused: true }
+                DeploymentState::Going { seen: format!("paused at {stage}{until}: {counts}"), paused: true }
             }
             None => {
                 let stage =
                     ours.lifecycle_stage.as_ref().map(|stage| format!("{stage}: ")).unwrap_or_default();
-                Standing::Going { seen: format!("{stage}{counts}"), paused: false }
+                DeploymentState::Going { seen: format!("{stage}{counts}"), paused: false }
             }
         },
         Status::Successful | Status::StopRequested | Status::Stopped if !is_shown => not_shown(),
-        Status::Successful if is_primary => Standing::Finished,
-        Status::Successful => Standing::Superseded(replaced(state, started)),
+        Status::Successful if is_primary => DeploymentState::Finished,
+        Status::Successful => DeploymentState::Superseded(replaced(state, started)),
         Status::RollbackRequested | Status::RollbackInProgress if comes_here => {
-            Standing::Going { seen: format!("ECS goes back there by itself: {counts}"), paused: false }
+            DeploymentState::Going { seen: format!("ECS goes back there by itself: {counts}"), paused: false }
         }
-        Status::RollbackSuccessful if comes_here && brings(state, started) => Standing::Finished,
+        Status::RollbackSuccessful if comes_here && brings(state, started) => DeploymentState::Finished,
         Status::RollbackSuccessful if comes_here && !is_shown => not_shown(),
-        Status::RollbackSuccessful if comes_here => Standing::Superseded(replaced(state, started)),
+        Status::RollbackSuccessful if comes_here => DeploymentState::Superseded(replaced(state, started)),
         Status::RollbackRequested | Status::RollbackInProgress => {
-            Standing::Returning(said("ECS is rolling it back"))
+            DeploymentState::Returning(said("ECS is rolling it back"))
         }
-        Status::RollbackSuccessful => Standing::Returned(said("ECS has rolled it back")),
+        Status::RollbackSuccessful => DeploymentState::Returned(said("ECS has rolled it back")),
         Status::RollbackFailed => {
-            Standing::Failed(format!("ECS could not roll it back: {}", said("no reason")))
+            DeploymentState::Failed(format!("ECS could not roll it back: {}", said("no reason")))
         }
         // The circuit breaker stops what it does not roll back, and leaves it in its place.
         Status::StopRequested | Status::Stopped if is_primary => {
             let reason = own.and_then(|own| own.rollout_reason.clone());
-            Standing::Failed(format!("ECS stopped it: {}", reason.unwrap_or_else(|| said("no reason given"))))
+            DeploymentState::Failed(format!(
+                "ECS stopped it: {}",
+                reason.unwrap_or_else(|| said("no reason given"))
+            ))
         }
-        Status::StopRequested | Status::Stopped => Standing::Superseded(replaced(state, started)),
+        Status::StopRequested | Status::Stopped => DeploymentState::Superseded(replaced(state, started)),
     }
 }
 
 /// Where there are no service deployments to ask.
-fn of_deployments(state: &ServiceState, started: &Started, before: &Live, counts: String) -> Standing {
+fn of_deployments(state: &ServiceState, started: &Started, before: &Live, counts: String) -> DeploymentState {
     let own = state.deployments.iter().find(|one| one.id == started.deployment);
     let primary = state.primary();
     // ECS completes its own way back as a deployment of the old revision.
     let is_over = |primary: &Deployment| primary.rollout_state == Some(RolloutState::Completed);
     let back = |reason: String| match primary {
         // To what we want there, which ran before.
-        Some(primary) if brings(state, started) && is_over(primary) => Standing::Finished,
+        Some(primary) if brings(state, started) && is_over(primary) => DeploymentState::Finished,
         Some(_) if brings(state, started) => {
-            Standing::Going { seen: format!("ECS goes back there by itself: {reason}"), paused: false }
+            DeploymentState::Going { seen: format!("ECS goes back there by itself: {reason}"), paused: false }
         }
-        Some(primary) if is_over(primary) => Standing::Returned(reason),
-        Some(_) | None => Standing::Returning(reason),
+        Some(primary) if is_over(primary) => DeploymentState::Returned(reason),
+        Some(_) | None => DeploymentState::Returning(reason),
     };
     match own {
         Some(own) => {
             let reason = || own.rollout_reason.clone().unwrap_or_else(|| "ECS gave no reason".to_owned());
             match (own.status, own.rollout_state) {
-                (DeploymentStatus::Primary, Some(RolloutState::Completed)) => Standing::Finished,
+                (DeploymentStatus::Primary, Some(RolloutState::Completed)) => DeploymentState::Finished,
                 (DeploymentStatus::Primary, Some(RolloutState::Failed)) => {
-                    Standing::Failed(format!("ECS ended the deployment: {}", reason()))
+                    DeploymentState::Failed(format!("ECS ended the deployment: {}", reason()))
                 }
                 // A state that is newer than we are is no end.
                 (
                     DeploymentStatus::Primary,
                     Some(RolloutState::InProgress | RolloutState::Unknown) | None,
-                ) => Standing::Going { seen: counts, paused: false },
+                ) => DeploymentState::Going { seen: counts, paused: false },
                 (_, Some(RolloutState::Failed)) => back(reason()),
-                (_, _) => Standing::Superseded(replaced(state, started)),
+                (_, _) => DeploymentState::Superseded(replaced(state, started)),
             }
         }
         None => match primary {
             Some(primary) if primary.task_definition == before.task_definition => {
                 back(format!("ECS went back to {}", before.task_definition))
             }
-            Some(_) | None => Standing::Superseded(replaced(state, started)),
+            Some(_) | None => DeploymentState::Superseded(replaced(state, started)),
         },
     }
 }

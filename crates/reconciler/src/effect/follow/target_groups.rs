@@ -11,7 +11,7 @@ use super::proof::{Proof, stays};
 use crate::effect::problem;
 
 /// The targets of each target group, by its ARN.
-type Targets = BTreeMap<String, Vec<Target>>;
+type TargetsByGroup = BTreeMap<String, Vec<Target>>;
 
 /// `proven`: so many tasks are, but for this.
 pub(super) async fn prove(
@@ -20,7 +20,7 @@ pub(super) async fn prove(
     tasks: &[Task],
     proven: u32,
 ) -> Result<Proof, Outcome> {
-    let mut targets = Targets::new();
+    let mut targets = TargetsByGroup::new();
     for group in registrations.iter().flat_map(|registration| &registration.groups) {
         if !targets.contains_key(group) {
             targets.insert(group.clone(), elb.targets(group).await.map_err(|error| problem(&error))?);
@@ -33,7 +33,7 @@ pub(super) async fn prove(
 }
 
 /// Or what is still open.
-fn judge(registrations: &[Registration], targets: &Targets, tasks: &[Task]) -> Result<(), String> {
+fn judge(registrations: &[Registration], targets: &TargetsByGroup, tasks: &[Task]) -> Result<(), String> {
     for registration in registrations {
         let mut without_addresses = Vec::new();
         for task in tasks.iter().filter(|task| stays(task)) {
@@ -51,7 +51,7 @@ fn judge(registrations: &[Registration], targets: &Targets, tasks: &[Task]) -> R
 /// A task of network mode `awsvpc`: the target is one of its addresses, at the container's own port. A target group
 /// has addresses of one family only, so that of a task with two one is not in it.
 /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-target-groups.html#target-group-ip-address-type>
-fn by_address(registration: &Registration, targets: &Targets, task: &Task) -> Result<(), String> {
+fn by_address(registration: &Registration, targets: &TargetsByGroup, task: &Task) -> Result<(), String> {
     let is_its = |target: &&Target| {
         let here = target.port.is_none() || registration.port.is_none() || target.port == registration.port;
         here && task.addresses.iter().any(|address| is_same(address, &target.id))
@@ -73,7 +73,7 @@ fn by_address(registration: &Registration, targets: &Targets, task: &Task) -> Re
 /// Tasks of other network modes: the targets are container instances, at ports of the host's. Which instance a task
 /// is on takes another call; there are to be as many healthy targets at a port as tasks that have it.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_NetworkBinding.html>
-fn by_port(registration: &Registration, targets: &Targets, tasks: &[&Task]) -> Result<(), String> {
+fn by_port(registration: &Registration, targets: &TargetsByGroup, tasks: &[&Task]) -> Result<(), String> {
     let mut wanted: BTreeMap<Option<u16>, usize> = BTreeMap::new();
     for task in tasks {
         *wanted.entry(host_port(registration, task)).or_default() += 1;
@@ -101,7 +101,7 @@ fn host_port(registration: &Registration, task: &Task) -> Option<u16> {
 }
 
 /// In the group or in its alternate one: a blue/green deployment has its tasks in one of the two.
-fn of<'a>(registration: &'a Registration, targets: &'a Targets) -> impl Iterator<Item = &'a Target> {
+fn of<'a>(registration: &'a Registration, targets: &'a TargetsByGroup) -> impl Iterator<Item = &'a Target> {
     registration.groups.iter().filter_map(|group| targets.get(group)).flatten()
 }
 

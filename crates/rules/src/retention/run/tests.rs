@@ -17,7 +17,7 @@ const GB: u64 = 1_000_000_000;
 /// Of so many repositories: web, web-1, web-2.
 fn run(purpose: Purpose, repositories: usize) -> Run {
     let names = ["web", "web-1", "web-2"].map(name);
-    let asked = Asked {
+    let asked = RunRequest {
         purpose,
         by: Actor::Stablepin,
         reason: Some("the nightly run".to_owned()),
@@ -55,12 +55,12 @@ fn stored(what: &str) -> Stored {
     }
 }
 
-fn left_alone() -> Progress {
-    Progress::LeftAlone { problem: "ECS did not answer ListTasks".to_owned() }
+fn left_alone() -> RunProgress {
+    RunProgress::LeftAlone { problem: "ECS did not answer ListTasks".to_owned() }
 }
 
 /// What is said one after the other: the run after, and what was recorded, as `from → to: reason`.
-fn told(run: Run, said: &[(&str, Progress)]) -> (Run, Vec<String>) {
+fn told(run: Run, said: &[(&str, RunProgress)]) -> (Run, Vec<String>) {
     let (mut run, mut records) = (run, Vec::new());
     for (repository, progress) in said {
         let (after, audit) = run.after(at("2026-11-21T02:05:00Z"), &name(repository), progress);
@@ -76,7 +76,7 @@ fn told(run: Run, said: &[(&str, Progress)]) -> (Run, Vec<String>) {
 #[test]
 fn a_run_is_recorded_when_it_is_asked_for_and_when_its_state_changes() {
     let (run, record) = {
-        let asked = Asked {
+        let asked = RunRequest {
             purpose: APPLY,
             by: Actor::Principal { arn: "arn:aws:iam::111122223333:role/operator".to_owned() },
             reason: Some("make\nroom".to_owned()),
@@ -92,11 +92,11 @@ fn a_run_is_recorded_when_it_is_asked_for_and_when_its_state_changes() {
     assert_eq!((record.id, record.environment, record.digest), (Some(id(1).to_string()), None, None));
     assert_eq!((record.actor, record.reason.as_deref()), (run.by.clone(), Some("make room")));
     let said = [
-        ("web", Progress::Planning),
-        ("web", Progress::Planned(planned())),
-        ("web-1", Progress::Planning),
-        ("web", Progress::Applying(Applied { deleted: 7, ..Applied::default() })),
-        ("web", Progress::Done(applied())),
+        ("web", RunProgress::Planning),
+        ("web", RunProgress::Planned(planned())),
+        ("web-1", RunProgress::Planning),
+        ("web", RunProgress::Applying(Applied { deleted: 7, ..Applied::default() })),
+        ("web", RunProgress::Done(applied())),
         ("web-1", left_alone()),
     ];
     let (after, records) = told(run, &said);
@@ -113,7 +113,7 @@ fn a_run_is_recorded_when_it_is_asked_for_and_when_its_state_changes() {
 
 #[test]
 fn how_a_run_stands_is_what_its_repositories_say() {
-    let ended = |ends: &[Progress]| {
+    let ended = |ends: &[RunProgress]| {
         let mut run = run(APPLY, ends.len());
         let names: Vec<RepositoryName> = run.repositories.keys().cloned().collect();
         for (name, end) in names.iter().zip(ends) {
@@ -121,29 +121,29 @@ fn how_a_run_stands_is_what_its_repositories_say() {
         }
         run.state()
     };
-    let done = || Progress::Done(applied());
-    let failed = || Progress::Failed { problem: "the bucket is gone".to_owned() };
+    let done = || RunProgress::Done(applied());
+    let failed = || RunProgress::Failed { problem: "the bucket is gone".to_owned() };
     let refused = BTreeMap::from([("ImageReferencedByManifestList".to_owned(), 1)]);
     assert_eq!(ended(&[]), RunState::Completed, "nothing to do is done");
     assert_eq!(ended(&[done(), done()]), RunState::Completed);
     assert_eq!(ended(&[done(), left_alone()]), RunState::CompletedWithErrors);
     assert_eq!(ended(&[done(), failed()]), RunState::CompletedWithErrors);
     assert_eq!(
-        ended(&[Progress::Done(Applied { errors: refused, ..applied() })]),
+        ended(&[RunProgress::Done(Applied { errors: refused, ..applied() })]),
         RunState::CompletedWithErrors
     );
     assert_eq!(ended(&[left_alone(), failed()]), RunState::Failed, "not one repository was done");
-    assert_eq!(ended(&[done(), Progress::Planning]), RunState::InProgress);
+    assert_eq!(ended(&[done(), RunProgress::Planning]), RunState::InProgress);
     assert_eq!(run(APPLY, 2).state(), RunState::Requested);
 }
 
 #[test]
 fn what_is_said_twice_or_late_changes_nothing() {
     let said = [
-        Progress::Planning,
-        Progress::Planned(planned()),
-        Progress::Applying(Applied { deleted: 3, ..Applied::default() }),
-        Progress::Done(applied()),
+        RunProgress::Planning,
+        RunProgress::Planned(planned()),
+        RunProgress::Applying(Applied { deleted: 3, ..Applied::default() }),
+        RunProgress::Done(applied()),
     ];
     let once: Vec<_> = said.iter().map(|one| ("web", one.clone())).collect();
     let twice: Vec<_> = said.iter().flat_map(|one| [("web", one.clone()), ("web", one.clone())]).collect();
@@ -165,7 +165,7 @@ fn what_is_said_twice_or_late_changes_nothing() {
 
 #[test]
 fn a_plan_is_done_when_it_is_made_and_an_apply_is_not() {
-    let (plan, records) = told(run(Purpose::Plan, 1), &[("web", Progress::Planned(planned()))]);
+    let (plan, records) = told(run(Purpose::Plan, 1), &[("web", RunProgress::Planned(planned()))]);
     assert_eq!((plan.state(), plan.repositories[&name("web")].freed_bytes), (RunState::Completed, 4 * GB));
     assert_eq!(
         records,
@@ -174,7 +174,7 @@ fn a_plan_is_done_when_it_is_made_and_an_apply_is_not() {
              share of 20 %, left for later"
         ]
     );
-    let (apply, _) = told(run(APPLY, 1), &[("web", Progress::Planned(planned()))]);
+    let (apply, _) = told(run(APPLY, 1), &[("web", RunProgress::Planned(planned()))]);
     let repository = &apply.repositories[&name("web")];
     assert_eq!((apply.state(), repository.state), (RunState::InProgress, RepositoryState::Applying));
     assert_eq!((repository.to_remove, repository.freed_bytes), (12, 0), "nothing is freed yet");
@@ -192,7 +192,7 @@ fn a_plan_is_done_when_it_is_made_and_an_apply_is_not() {
 #[test]
 fn an_end_says_what_was_done_in_words() {
     let refused = BTreeMap::from([("ImageReferencedByManifestList".to_owned(), 1)]);
-    let summary = |applied: Applied| told(run(APPLY, 1), &[("web", Progress::Done(applied))]).0.summary();
+    let summary = |applied: Applied| told(run(APPLY, 1), &[("web", RunProgress::Done(applied))]).0.summary();
     let all = Applied {
         deleted: 1,
         archived: 2,
@@ -223,11 +223,11 @@ fn as_many_warnings_are_kept_as_a_record_can_hold() {
         warnings: (from..from + 15).map(|n| format!("warning\n{n}")).collect(),
         ..planned()
     };
-    let said = [("web", Progress::Planned(many(0))), ("web", Progress::Planned(many(10)))];
+    let said = [("web", RunProgress::Planned(many(0))), ("web", RunProgress::Planned(many(10)))];
     let run = told(run(Purpose::Apply { plan_of: Some(id(2)) }, 1), &said[..1]).0;
     assert_eq!(run.repositories[&name("web")].warnings.len(), 15);
     let more = Applied { warnings: many(10).warnings, ..applied() };
-    let run = told(run, &[("web", Progress::Done(more))]).0;
+    let run = told(run, &[("web", RunProgress::Done(more))]).0;
     let kept = &run.repositories[&name("web")].warnings;
     assert_eq!((kept.len(), kept[0].as_str(), kept[19].as_str()), (20, "warning 0", "warning 19"));
 }
@@ -256,7 +256,7 @@ fn a_run_is_written_and_read_as_in_its_sample() {
         ..applied()
     };
     let said =
-        [("web", Progress::Planned(planned())), ("web", Progress::Done(done)), ("web-1", left_alone())];
+        [("web", RunProgress::Planned(planned())), ("web", RunProgress::Done(done)), ("web-1", left_alone())];
     let run = Run { version: 4, ..told(run(purpose, 2), &said).0 };
     let written = serde_json::to_string_pretty(&run).unwrap();
     let sample = include_str!("../samples/run.json");
@@ -304,7 +304,7 @@ fn a_repository_of_which_little_is_known_is_readable() {
 #[test]
 fn audit_says_which_sources_were_waived() {
     let planned = Planned { waived: BTreeSet::from(["batch".to_owned(), "pipes".to_owned()]), ..planned() };
-    let (run, records) = told(run(Purpose::Plan, 1), &[("web", Progress::Planned(planned))]);
+    let (run, records) = told(run(Purpose::Plan, 1), &[("web", RunProgress::Planned(planned))]);
     let reason = records.last().unwrap();
     assert!(reason.contains("; waived, and not read: batch, pipes"), "{reason}");
     assert_eq!(run.repositories.values().next().unwrap().waived.len(), 2);

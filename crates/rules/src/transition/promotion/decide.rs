@@ -3,16 +3,16 @@
 use jiff::Timestamp;
 
 use super::{end, promotion};
-use crate::application::{Environment as Policy, FourEyes, Step};
+use crate::application::{EnvironmentPolicy, FourEyes, Step};
 use crate::audit::{Actor, Kind};
 use crate::caller::MORE_PUSHERS;
 use crate::effect::moved;
 use crate::facts::facts;
 use crate::name::ApproverName;
 use crate::one_line::reason;
-use crate::records::{Asked, CodeHash, Promotion, PromotionState, Subject, Token, Verdict, Vote};
+use crate::records::{ApprovalRequest, CodeHash, Promotion, PromotionState, Subject, Token, Verdict, Vote};
 use crate::refusal::Refusal;
-use crate::transition::{Entry, Transition};
+use crate::transition::{AuditEntry, Transition};
 
 /// One approver's word.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,7 +99,7 @@ fn may_vote(
         if token.expires_at <= now {
             return Err(Refusal::LinkExpired { at: token.expires_at });
         }
-        let replaced = |asked: &Asked| asked.token != token.hash || moved(subject, approver, asked);
+        let replaced = |asked: &ApprovalRequest| asked.token != token.hash || moved(subject, approver, asked);
         if promotion.asked.get(approver).is_some_and(replaced) {
             return Err(Refusal::LinkReplaced { approver: approver.clone() });
         }
@@ -124,7 +124,7 @@ fn voters<'a>(subject: &'a Subject, name: &'a ApproverName, actor: Option<&Actor
 /// Whoever asked for it does not decide it, nor whoever pushed it.
 fn four_eyes(
     subject: &Subject,
-    policy: &Policy,
+    policy: &EnvironmentPolicy,
     promotion: &Promotion,
     voters: &[&ApproverName],
 ) -> Result<(), Refusal> {
@@ -150,13 +150,18 @@ fn requesters(promotion: &Promotion) -> impl Iterator<Item = &str> {
 }
 
 /// Whether four eyes keep this approver from deciding: it is their own.
-pub fn is_own(subject: &Subject, policy: &Policy, promotion: &Promotion, approver: &ApproverName) -> bool {
+pub fn is_own(
+    subject: &Subject,
+    policy: &EnvironmentPolicy,
+    promotion: &Promotion,
+    approver: &ApproverName,
+) -> bool {
     let own = |arn: &str| arn == MORE_PUSHERS || subject.configuration.application.may_be(arn, approver);
     policy.approval.four_eyes != FourEyes::Off && requesters(promotion).any(own)
 }
 
 /// What the page asks for besides the button, so that a robot which follows links and presses buttons decides nothing.
-fn robots_stay_out(policy: &Policy, subject: &Subject, form: &Form) -> Result<(), Refusal> {
+fn robots_stay_out(policy: &EnvironmentPolicy, subject: &Subject, form: &Form) -> Result<(), Refusal> {
     match policy.approval.step {
         Step::None => Ok(()),
         Step::Type if form.typed.trim() == subject.name.as_str() => Ok(()),
@@ -245,7 +250,7 @@ pub(in crate::transition) fn withdraw(
 /// Something happened to a promotion that stays Pending.
 fn audit(transition: &mut Transition, reason: String, actor: Actor) {
     let Some(promotion) = promotion(transition) else { return };
-    let entry = Entry {
+    let entry = AuditEntry {
         kind: Kind::Promotion,
         id: Some(promotion.id),
         digest: Some(promotion.digest.clone()),
@@ -258,7 +263,7 @@ fn audit(transition: &mut Transition, reason: String, actor: Actor) {
 }
 
 /// Enough approvals by people who are approvers today.
-pub fn approved(subject: &Subject, policy: &Policy, promotion: &Promotion) -> bool {
+pub fn approved(subject: &Subject, policy: &EnvironmentPolicy, promotion: &Promotion) -> bool {
     approvals(subject, policy, promotion).count() >= usize::from(policy.approval.required)
 }
 
@@ -266,7 +271,7 @@ pub fn approved(subject: &Subject, policy: &Policy, promotion: &Promotion) -> bo
 /// by an earlier vote. Of two votes that one signer may have given, one counts.
 pub fn approvals<'a>(
     subject: &'a Subject,
-    policy: &'a Policy,
+    policy: &'a EnvironmentPolicy,
     promotion: &'a Promotion,
 ) -> impl Iterator<Item = (&'a ApproverName, &'a Vote)> {
     let mut heard: Vec<&ApproverName> = Vec::new();
@@ -285,7 +290,7 @@ pub fn approvals<'a>(
 /// Whose word made it approved, and what they said. Who has left since still did it.
 pub(super) fn decided_by(
     subject: &Subject,
-    policy: &Policy,
+    policy: &EnvironmentPolicy,
     promotion: &Promotion,
 ) -> (Actor, Option<String>) {
     let ever = || promotion.votes.values().filter(|vote| vote.verdict == Verdict::Approve);

@@ -8,7 +8,7 @@ use crate::records::{
     Bake, Destination, Hold, Live, Progress, Promotion, PromotionState, Rollout, ServiceRollout, Subject,
 };
 use crate::transition::rollout::{RolloutVerdict, arrived};
-use crate::transition::{Entry, Transition};
+use crate::transition::{AuditEntry, Transition};
 
 /// It holds the slot and has no pin yet: what is heard of services changes something.
 pub(in crate::transition) fn moves(subject: &Subject) -> bool {
@@ -211,7 +211,7 @@ fn go_back(transition: &mut Transition, promotion: &Promotion, rollout: &Rollout
         };
         return end(transition, state, reason, Actor::Stablepin);
     }
-    transition.audit(Entry {
+    transition.audit(AuditEntry {
         kind: Kind::Promotion,
         id: Some(promotion.id),
         digest: Some(promotion.digest.clone()),

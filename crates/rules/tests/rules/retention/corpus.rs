@@ -6,10 +6,10 @@ use jiff::{SignedDuration, Timestamp};
 use stablepin_rules::image::ImageTag;
 use stablepin_rules::pin_number::PinNumber;
 use stablepin_rules::retention::inventory::{
-    Image, Images, Inventory, Named, Need, Needer, Pinned, Status, Tag, WasLive,
+    Image, Images, Inventory, Need, NeededName, Needer, Pinned, StorageState, Tag, WasLive,
 };
-use stablepin_rules::retention::plan::{Fate, Plan, Planned, Rule, plan};
-use stablepin_rules::retention::policy::{Policy, Removal};
+use stablepin_rules::retention::plan::{Fate, Plan, Planned, RetentionRule, plan};
+use stablepin_rules::retention::policy::{Removal, RetentionPolicy};
 
 use super::{days_ago, digest, environment, inventory, now, policy, tag};
 
@@ -19,7 +19,7 @@ fn image(n: usize, days: i64, tags: &[Tag]) -> Image {
         tags: tags.to_vec(),
         pushed_at: Some(days_ago(days)),
         activated_at: None,
-        status: Status::Active,
+        status: StorageState::Active,
         size_bytes: Some(1_000_000),
         children: Vec::new(),
         subject: None,
@@ -54,7 +54,7 @@ fn of(plan: &Plan, n: usize) -> &Planned {
 }
 
 #[track_caller]
-fn stays(inventory: &Inventory, n: usize, rule: Rule) {
+fn stays(inventory: &Inventory, n: usize, rule: RetentionRule) {
     let plan = plan(inventory, &policy(), now());
     let one = of(&plan, n);
     assert_eq!((&one.fate, one.rule), (&Fate::Keep, rule), "{one:#?}");
@@ -64,10 +64,10 @@ fn stays(inventory: &Inventory, n: usize, rule: Rule) {
 fn goes(inventory: &Inventory, n: usize, wave: u16) {
     let plan = plan(inventory, &policy(), now());
     let one = of(&plan, n);
-    assert_eq!((&one.fate, one.rule), (&Fate::Delete { wave }, Rule::Old), "{one:#?}");
+    assert_eq!((&one.fate, one.rule), (&Fate::Delete { wave }, RetentionRule::Old), "{one:#?}");
 }
 
-fn workload(inventory: &mut Inventory, image: Named) {
+fn workload(inventory: &mut Inventory, image: NeededName) {
     inventory.needs.push(Need { image, by: Needer::Workload("task 1 of service prod/web".to_owned()) });
 }
 
@@ -75,7 +75,7 @@ fn workload(inventory: &mut Inventory, image: Named) {
 fn one_protected_tag_keeps_the_image_with_all_its_tags() {
     // awslabs/ecr-cleanup-lambda#34: the protected tag was deleted with its sibling.
     let inventory = with_newer([image(1, 400, &[other("v1.2.3"), other("feature-x"), build(400)])]);
-    stays(&inventory, 1, Rule::Protected);
+    stays(&inventory, 1, RetentionRule::Protected);
 }
 
 #[test]
@@ -83,16 +83,16 @@ fn what_runs_by_digest_stays_without_any_tag() {
     // awslabs/ecr-cleanup-lambda#44, aws/containers-roadmap#2394.
     let mut inventory = with_newer([image(1, 400, &[])]);
     goes(&inventory, 1, 0);
-    workload(&mut inventory, Named::Digest(digest(1)));
-    stays(&inventory, 1, Rule::InUse);
+    workload(&mut inventory, NeededName::Digest(digest(1)));
+    stays(&inventory, 1, RetentionRule::InUse);
 }
 
 #[test]
 fn what_a_task_definition_names_by_tag_is_what_has_the_tag_now() {
     let mut inventory =
         with_newer([image(1, 400, &[other("feature-x")]), image(2, 400, &[other("feature-y")])]);
-    workload(&mut inventory, Named::Tag(ImageTag::parse("feature-x").unwrap()));
-    stays(&inventory, 1, Rule::InUse);
+    workload(&mut inventory, NeededName::Tag(ImageTag::parse("feature-x").unwrap()));
+    stays(&inventory, 1, RetentionRule::InUse);
     goes(&inventory, 2, 0);
 }
 
@@ -102,7 +102,7 @@ fn a_pattern_is_of_the_whole_tag() {
     let inventory =
         with_newer([image(1, 400, &[other("my-latest-test")]), image(2, 400, &[other("latest")])]);
     goes(&inventory, 1, 0);
-    stays(&inventory, 2, Rule::Protected);
+    stays(&inventory, 2, RetentionRule::Protected);
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn a_pattern_never_matches_build_tags_of_ours() {
     }));
     let inventory = with_newer(images);
     goes(&inventory, 1, 0);
-    stays(&inventory, 2, Rule::Protected);
+    stays(&inventory, 2, RetentionRule::Protected);
 }
 
 #[test]
@@ -125,8 +125,8 @@ fn a_pipelines_tag_of_our_shape_is_a_pipelines() {
     let theirs = tag("staging-20250717-143052-a1b2c3d4", false);
     let young = tag("production-20200101-000000-a1b2c3d4", false);
     let inventory = with_newer([image(1, 400, &[theirs]), image(2, 20, &[young])]);
-    stays(&inventory, 1, Rule::Protected);
-    stays(&inventory, 2, Rule::Young);
+    stays(&inventory, 1, RetentionRule::Protected);
+    stays(&inventory, 2, RetentionRule::Young);
 }
 
 #[test]
@@ -134,8 +134,8 @@ fn an_index_keeps_its_children_and_they_have_no_tags() {
     // GHCR: vlaurin/action-ghcr-prune#76; docker/buildx#940.
     let index = Image { children: vec![digest(2), digest(3)], ..image(1, 400, &[other("main")]) };
     let inventory = with_newer([index, image(2, 400, &[]), image(3, 400, &[])]);
-    stays(&inventory, 2, Rule::PartOfKept);
-    stays(&inventory, 3, Rule::PartOfKept);
+    stays(&inventory, 2, RetentionRule::PartOfKept);
+    stays(&inventory, 3, RetentionRule::PartOfKept);
 }
 
 #[test]
@@ -143,7 +143,7 @@ fn a_child_of_two_indexes_stays_until_both_go_and_an_index_goes_first() {
     let index = |n, tags: &[Tag]| Image { children: vec![digest(3)], ..image(n, 400, tags) };
     let inventory = with_newer([index(1, &[]), index(2, &[other("main")]), image(3, 401, &[])]);
     goes(&inventory, 1, 0);
-    stays(&inventory, 3, Rule::PartOfKept);
+    stays(&inventory, 3, RetentionRule::PartOfKept);
     let inventory = with_newer([index(1, &[]), index(2, &[]), image(3, 401, &[])]);
     goes(&inventory, 1, 0);
     goes(&inventory, 2, 0);
@@ -155,10 +155,10 @@ fn where_a_task_runs_the_platforms_image_its_index_stays_whole() {
     // The service names the index; the task says the child.
     let index = Image { children: vec![digest(2), digest(3)], ..image(1, 400, &[]) };
     let mut inventory = with_newer([index, image(2, 400, &[]), image(3, 400, &[])]);
-    workload(&mut inventory, Named::Digest(digest(2)));
-    stays(&inventory, 1, Rule::IndexOfNeeded);
-    stays(&inventory, 2, Rule::InUse);
-    stays(&inventory, 3, Rule::PartOfKept);
+    workload(&mut inventory, NeededName::Digest(digest(2)));
+    stays(&inventory, 1, RetentionRule::IndexOfNeeded);
+    stays(&inventory, 2, RetentionRule::InUse);
+    stays(&inventory, 3, RetentionRule::PartOfKept);
 }
 
 #[test]
@@ -173,9 +173,9 @@ fn signatures_and_what_is_about_them_stay_with_what_they_sign() {
     for (n, wave) in [(1, 0), (2, 1), (3, 1), (4, 1), (5, 2)] {
         goes(&inventory, n, wave);
     }
-    workload(&mut inventory, Named::Digest(digest(1)));
+    workload(&mut inventory, NeededName::Digest(digest(1)));
     for n in 2..=5 {
-        stays(&inventory, n, Rule::AboutKept);
+        stays(&inventory, n, RetentionRule::AboutKept);
     }
 }
 
@@ -184,7 +184,7 @@ fn two_that_are_about_each_other_stay() {
     let about = |n, of| image(n, 400, &[other(&format!("sha256-{}.sig", digest(of).hex()))]);
     let inventory = with_newer([about(1, 2), about(2, 1), about(3, 3), about(4, 2)]);
     for n in [1, 2, 4] {
-        stays(&inventory, n, Rule::Tangled);
+        stays(&inventory, n, RetentionRule::Tangled);
     }
     goes(&inventory, 3, 0); // about itself: about nothing
 }
@@ -199,7 +199,7 @@ fn as_many_stay_as_are_to_be_kept_counted_by_image() {
     });
     let inventory = inventory(images.collect());
     for n in 0..5 {
-        stays(&inventory, n, Rule::Newest);
+        stays(&inventory, n, RetentionRule::Newest);
     }
     goes(&inventory, 5, 0);
     goes(&inventory, 6, 0);
@@ -210,7 +210,7 @@ fn fewer_than_are_to_be_kept_all_stay() {
     // PyPI ecr-cleaner: [-0:] deleted all.
     let inventory = inventory((0..5).map(|n| image(n, 400, &[other(&format!("build-{n}"))])).collect());
     for n in 0..5 {
-        stays(&inventory, n, Rule::Newest);
+        stays(&inventory, n, RetentionRule::Newest);
     }
 }
 
@@ -228,9 +228,9 @@ fn a_pin_of_400_days_ago_stays_and_so_do_those_before_it() {
         .into_iter()
         .map(|(number, n)| pin(number, n))
         .collect();
-    stays(&inventory, 8, Rule::Pin);
+    stays(&inventory, 8, RetentionRule::Pin);
     for n in [3, 4, 5, 7] {
-        stays(&inventory, n, Rule::PinHistory);
+        stays(&inventory, n, RetentionRule::PinHistory);
     }
     for n in [1, 2, 6] {
         goes(&inventory, n, 0);
@@ -249,13 +249,13 @@ fn what_nobody_knows_the_age_of_stays() {
         Image { pushed_at: None, ..image(6, 0, &[tag("production-20259999-999999-a1b2c3d4", true)]) },
         image(7, 400, &[build(-2)]),
     ]);
-    stays(&inventory, 1, Rule::NoTime);
-    stays(&inventory, 2, Rule::Future);
-    stays(&inventory, 3, Rule::Future);
-    stays(&inventory, 4, Rule::NoTime);
+    stays(&inventory, 1, RetentionRule::NoTime);
+    stays(&inventory, 2, RetentionRule::Future);
+    stays(&inventory, 3, RetentionRule::Future);
+    stays(&inventory, 4, RetentionRule::NoTime);
     goes(&inventory, 5, 0);
-    stays(&inventory, 6, Rule::NoTime);
-    stays(&inventory, 7, Rule::Newest); // a clock was wrong, and it counts as the newest
+    stays(&inventory, 6, RetentionRule::NoTime);
+    stays(&inventory, 7, RetentionRule::Newest); // a clock was wrong, and it counts as the newest
 }
 
 #[test]
@@ -264,7 +264,7 @@ fn a_thousand_tags_on_one_image_are_one_image() {
     let inventory = with_newer([image(1, 400, &tags)]);
     goes(&inventory, 1, 0);
     let tags: Vec<Tag> = tags.into_iter().chain([other("main")]).collect();
-    stays(&with_newer([image(1, 400, &tags)]), 1, Rule::Protected);
+    stays(&with_newer([image(1, 400, &tags)]), 1, RetentionRule::Protected);
 }
 
 #[test]
@@ -276,12 +276,12 @@ fn a_backup_goes_by_its_own_time_and_its_tag_never_takes_the_image_along() {
         image(4, 400, &[build(400), backup(40), other("main")]),
         image(5, 400, &[backup(40), other("main")]),
     ]);
-    stays(&inventory, 1, Rule::Backup);
+    stays(&inventory, 1, RetentionRule::Backup);
     goes(&inventory, 2, 0);
     let plan = plan(&inventory, &policy(), now());
     let untag = Fate::Untag { untag: vec![backup(40).tag] };
-    assert_eq!((&of(&plan, 3).fate, of(&plan, 3).rule), (&untag, Rule::Backup));
-    assert_eq!((&of(&plan, 4).fate, of(&plan, 4).rule), (&untag, Rule::Protected));
+    assert_eq!((&of(&plan, 3).fate, of(&plan, 3).rule), (&untag, RetentionRule::Backup));
+    assert_eq!((&of(&plan, 4).fate, of(&plan, 4).rule), (&untag, RetentionRule::Protected));
     assert_eq!(
         of(&plan, 5).fate,
         Fate::Keep,
@@ -298,7 +298,7 @@ fn a_backup_stays_where_its_tag_could_not_be_put() {
         digest: digest(n),
     };
     inventory.was_live = vec![live(1, 29), live(1, 300), live(2, 30), live(3, 1)];
-    stays(&inventory, 1, Rule::Backup);
+    stays(&inventory, 1, RetentionRule::Backup);
     goes(&inventory, 2, 0);
     let plan = plan(&inventory, &policy(), now());
     let why = "in production, this was live when a rollback began, less than 30 days ago";
@@ -308,11 +308,11 @@ fn a_backup_stays_where_its_tag_could_not_be_put() {
 #[test]
 fn a_backup_tag_that_somebody_uses_the_image_by_stays() {
     let mut inventory = with_newer([image(1, 400, &[build(400), backup(40), backup(50)])]);
-    workload(&mut inventory, Named::Tag(backup(40).tag));
+    workload(&mut inventory, NeededName::Tag(backup(40).tag));
     let plan = plan(&inventory, &policy(), now());
     assert_eq!(
         (&of(&plan, 1).fate, of(&plan, 1).rule),
-        (&Fate::Untag { untag: vec![backup(50).tag] }, Rule::InUse)
+        (&Fate::Untag { untag: vec![backup(50).tag] }, RetentionRule::InUse)
     );
 }
 
@@ -323,9 +323,9 @@ fn what_is_needed_and_was_not_listed_keeps_what_belongs_to_it() {
     let index = Image { children: vec![digest(1)], ..image(3, 400, &[]) };
     let mut inventory = with_newer([signature, index]);
     goes(&inventory, 2, 0);
-    workload(&mut inventory, Named::Digest(digest(1)));
-    stays(&inventory, 2, Rule::AboutKept);
-    stays(&inventory, 3, Rule::IndexOfNeeded);
+    workload(&mut inventory, NeededName::Digest(digest(1)));
+    stays(&inventory, 2, RetentionRule::AboutKept);
+    stays(&inventory, 3, RetentionRule::IndexOfNeeded);
 }
 
 #[test]
@@ -340,30 +340,34 @@ fn what_goes_names_what_goes_before_it() {
 
 #[test]
 fn what_is_archived_can_be_had_back_for_some_time_and_whole() {
-    let archived = |n, days| Image { status: Status::Archived(Some(days_ago(days))), ..image(n, 400, &[]) };
+    let archived =
+        |n, days| Image { status: StorageState::Archived(Some(days_ago(days))), ..image(n, 400, &[]) };
     let index = Image { children: vec![digest(4)], ..archived(3, 10) };
     let restored = Image { activated_at: Some(days_ago(10)), ..image(6, 400, &[]) };
     let inventory =
         with_newer([archived(1, 59), archived(2, 60), index, archived(4, 100), image(5, 400, &[]), restored]);
-    stays(&inventory, 1, Rule::Archived);
-    stays(&inventory, 3, Rule::Archived);
-    stays(&inventory, 4, Rule::PartOfKept);
-    stays(&inventory, 6, Rule::Young); // as if it were pushed then
-    let policy = Policy { removal: Removal::ArchiveFirst, ..policy() };
+    stays(&inventory, 1, RetentionRule::Archived);
+    stays(&inventory, 3, RetentionRule::Archived);
+    stays(&inventory, 4, RetentionRule::PartOfKept);
+    stays(&inventory, 6, RetentionRule::Young); // as if it were pushed then
+    let policy = RetentionPolicy { removal: Removal::ArchiveFirst, ..policy() };
     let plan = plan(&inventory, &policy, now());
-    assert_eq!((&of(&plan, 2).fate, of(&plan, 2).rule), (&Fate::Delete { wave: 0 }, Rule::ArchivedLongAgo));
-    assert_eq!((&of(&plan, 5).fate, of(&plan, 5).rule), (&Fate::Archive { wave: 0 }, Rule::Old));
+    assert_eq!(
+        (&of(&plan, 2).fate, of(&plan, 2).rule),
+        (&Fate::Delete { wave: 0 }, RetentionRule::ArchivedLongAgo)
+    );
+    assert_eq!((&of(&plan, 5).fate, of(&plan, 5).rule), (&Fate::Archive { wave: 0 }, RetentionRule::Old));
 }
 
 #[test]
 fn one_run_takes_a_share_and_the_oldest_first() {
     let images = (1..=20).map(|n| image(n, 400 - i64::try_from(n).unwrap(), &[]));
-    let policy = Policy { share: 20, ..policy() };
+    let policy = RetentionPolicy { share: 20, ..policy() };
     let plan = plan(&with_newer(images), &policy, now());
     let gone: Vec<_> =
         plan.images.iter().filter(|one| one.fate.wave().is_some()).map(|one| &one.digest).collect();
     assert_eq!(gone, (1..=6).map(digest).collect::<Vec<_>>().iter().collect::<Vec<_>>());
-    assert_eq!(of(&plan, 7).rule, Rule::OverShare);
+    assert_eq!(of(&plan, 7).rule, RetentionRule::OverShare);
 }
 
 #[test]
@@ -379,14 +383,14 @@ fn why_in_words() {
         image(7, 400, &[backup(3)]),
         image(8, 400, &[]),
         image(9, 400, &[]),
-        Image { status: Status::Archived(Some(days_ago(9))), ..image(10, 400, &[]) },
-        Image { status: Status::Archived(Some(days_ago(99))), ..image(11, 400, &[]) },
+        Image { status: StorageState::Archived(Some(days_ago(9))), ..image(10, 400, &[]) },
+        Image { status: StorageState::Archived(Some(days_ago(99))), ..image(11, 400, &[]) },
         image(12, 399, &[]),
         image(13, 399, &[]),
     ]);
     inventory.images =
         Images::new(inventory.images.iter().filter(|one| one.digest < digest(900)).cloned().collect());
-    workload(&mut inventory, Named::Digest(digest(6)));
+    workload(&mut inventory, NeededName::Digest(digest(6)));
     inventory.pins = vec![8, 9]
         .into_iter()
         .map(|n: u64| Pinned {
@@ -395,10 +399,11 @@ fn why_in_words() {
             digest: digest(usize::try_from(n).unwrap()),
         })
         .collect();
-    inventory
-        .needs
-        .push(Need { image: Named::Digest(digest(12)), by: Needer::Operation("promotion 0197".to_owned()) });
-    let plan = plan(&inventory, &Policy { share: 20, ..policy() }, now());
+    inventory.needs.push(Need {
+        image: NeededName::Digest(digest(12)),
+        by: Needer::Operation("promotion 0197".to_owned()),
+    });
+    let plan = plan(&inventory, &RetentionPolicy { share: 20, ..policy() }, now());
     let lines: Vec<String> = plan
         .images
         .iter()
@@ -432,8 +437,8 @@ fn odd_image_stays_with_its_reason_and_others_are_planned() {
     };
     let images = [odd(1, &[2]), image(2, 400, &[]), image(3, 400, &[]), image(4, 400, &[other("feature")])];
     let inventory = with_newer(images);
-    stays(&inventory, 1, Rule::NotUnderstood);
-    stays(&inventory, 2, Rule::PartOfKept);
+    stays(&inventory, 1, RetentionRule::NotUnderstood);
+    stays(&inventory, 2, RetentionRule::PartOfKept);
     goes(&inventory, 3, 0);
     goes(&inventory, 4, 0);
     assert_eq!(of(&plan(&inventory, &policy(), now()), 1).why, "its manifest is not understood");
@@ -446,8 +451,8 @@ fn unread_index_keeps_every_image_without_a_tag() {
         [image(1, 400, &[other("v1")]), image(2, 400, &[]), image(4, 400, &[other("old")]), signature];
     let mut inventory = with_newer(images);
     inventory.unread = vec!["the index sha256:1".to_owned()];
-    stays(&inventory, 2, Rule::MayBePart);
-    stays(&inventory, 5, Rule::AboutKept);
+    stays(&inventory, 2, RetentionRule::MayBePart);
+    stays(&inventory, 5, RetentionRule::AboutKept);
     goes(&inventory, 1, 0);
     goes(&inventory, 4, 0);
     let why = &of(&plan(&inventory, &policy(), now()), 2).why.clone();
@@ -457,8 +462,9 @@ fn unread_index_keeps_every_image_without_a_tag() {
 #[test]
 fn odd_image_keeps_its_tags() {
     let image = |odd: Option<Box<str>>| Image { odd, ..image(1, 400, &[build(400), backup(60)]) };
-    let fate =
-        |odd| of(&plan(&with_newer([image(odd)]), &Policy { keep: 10, ..policy() }, now()), 1).fate.clone();
+    let fate = |odd| {
+        of(&plan(&with_newer([image(odd)]), &RetentionPolicy { keep: 10, ..policy() }, now()), 1).fate.clone()
+    };
     assert!(matches!(fate(None), Fate::Untag { .. }));
     assert_eq!(fate(Some("odd".into())), Fate::Keep);
 }
@@ -473,8 +479,8 @@ fn old_image_that_somebody_tagged_lately_is_not_old() {
         image(3, 400, &[tagged("hotfix-2026-07-01", false, 91)]),
         image(4, 400, &[tagged("production-20200101-000000-a1b2c3d4", true, 1)]),
     ]);
-    stays(&inventory, 1, Rule::Young);
-    stays(&inventory, 2, Rule::Young);
+    stays(&inventory, 1, RetentionRule::Young);
+    stays(&inventory, 2, RetentionRule::Young);
     goes(&inventory, 3, 0);
     goes(&inventory, 4, 0);
     let why = &of(&plan(&inventory, &policy(), now()), 1).why.clone();

@@ -10,8 +10,10 @@ use stablepin_rules::records::{
 use stablepin_rules::words::time;
 
 use super::standing::{badges, called, drift, notes, pin, running};
-use super::{Environment, Found, Live, MOST_ENVIRONMENTS, ROOM, Visit, copied, fitting, page, short, words};
-use crate::Settings;
+use super::{
+    Environment, Found, LiveRow, MOST_ENVIRONMENTS, ROOM, Visit, copied, fitting, page, short, words,
+};
+use crate::AllowedResources;
 use crate::console::command;
 
 /// What the environments may take of the room, so that some of the history is on the page too.
@@ -31,7 +33,11 @@ pub(in super::super) struct Application<'a> {
     pub(in super::super) older: bool,
 }
 
-pub(in super::super) fn application(visit: Visit, settings: &Settings, shown: &Application<'_>) -> Response {
+pub(in super::super) fn application(
+    visit: Visit,
+    settings: &AllowedResources,
+    shown: &Application<'_>,
+) -> Response {
     let path = format!("/console/{}", shown.name);
     let (environments, count) = fitting(
         ENVIRONMENTS,
@@ -57,7 +63,7 @@ pub(in super::super) fn application(visit: Visit, settings: &Settings, shown: &A
     page(200, shown.name.as_str(), visit, &content)
 }
 
-fn section(settings: &Settings, application: &ApplicationName, environment: &Environment) -> Markup {
+fn section(settings: &AllowedResources, application: &ApplicationName, environment: &Environment) -> Markup {
     let record = &environment.subject.environment;
     let drift = drift(environment);
     html! {
@@ -110,7 +116,7 @@ fn live(environment: &Environment) -> Markup {
                 None => { "its services are not named" }
             }
         }
-        @for Live { service, found } in listed {
+        @for LiveRow { service, found } in listed {
             div {
                 code { (words(&service.to_string())) } ": "
                 @match found {
@@ -134,7 +140,11 @@ fn live(environment: &Environment) -> Markup {
 }
 
 /// Each as one command: to the newest pin before this one, and to this one where something else may run.
-fn rollbacks(settings: &Settings, application: &ApplicationName, environment: &Environment) -> Markup {
+fn rollbacks(
+    settings: &AllowedResources,
+    application: &ApplicationName,
+    environment: &Environment,
+) -> Markup {
     let record = &environment.subject.environment;
     let Some(pin) = &record.pin else { return html! {} };
     if record.slot.as_ref().is_some_and(|slot| slot.kind == SlotKind::Rollback) {

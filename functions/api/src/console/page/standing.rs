@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use maud::{Markup, html};
-use stablepin_rules::application::Environment as Policy;
+use stablepin_rules::application::EnvironmentPolicy;
 use stablepin_rules::image::ImageDigest;
 use stablepin_rules::records::{Pin, SlotKind, Subject};
 use stablepin_rules::words::time;
@@ -30,7 +30,7 @@ pub(super) fn drift(environment: &Environment) -> Vec<String> {
         runs = true;
     }
     // What the table knows counts where nothing newer was seen. Who deploys by themselves tell it nothing.
-    let deploys = environment.subject.policy().is_some_and(Policy::is_deployed);
+    let deploys = environment.subject.policy().is_some_and(EnvironmentPolicy::is_deployed);
     let proven = record.current.as_ref().map(|current| &current.digest);
     if !runs && deploys && proven.is_some_and(|digest| *digest != pin.digest) {
         drift.push(format!("What was last proven to run is not pin {}.", pin.number));
@@ -81,7 +81,7 @@ pub(super) fn badges(environment: &Environment, drift: &[String]) -> Markup {
 fn proven(environment: &Environment) -> bool {
     let record = &environment.subject.environment;
     let pinned = |digest: &ImageDigest| record.pin.as_ref().is_some_and(|pin| pin.digest == *digest);
-    let of = |live: &super::Live| match &live.found {
+    let of = |live: &super::LiveRow| match &live.found {
         Found::Tasks(tasks) => {
             !tasks.is_empty() && tasks.keys().all(|digest| digest.as_ref().is_some_and(pinned))
         }

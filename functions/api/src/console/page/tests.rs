@@ -23,8 +23,8 @@ fn visit() -> Visit {
     Visit { now: at("2026-11-21T15:00:00Z"), until: at("2026-11-21T15:40:00Z") }
 }
 
-fn settings() -> Settings {
-    Settings::new("eu-central-1".to_owned(), "https://api.example.com".to_owned(), "", "").unwrap()
+fn settings() -> AllowedResources {
+    AllowedResources::new("eu-central-1".to_owned(), "https://api.example.com".to_owned(), "", "").unwrap()
 }
 
 fn id(number: u32) -> OperationId {
@@ -83,7 +83,7 @@ fn healthy(mut subject: Subject) -> Environment {
     record.pin = Some(pin(7));
     record.applied = Some(pin(7).number);
     record.current = Some(Current { digest: digest(7), by: id(7), tagged: true });
-    let live = Live {
+    let live = LiveRow {
         service: subject.policy().unwrap().services[0].clone(),
         found: Found::Tasks(BTreeMap::from([(Some(digest(7)), 2)])),
     };

@@ -97,7 +97,7 @@ impl Look {
         let (accepted, proven_at) = (self.accepted.clone(), self.proven_at);
         let (roles, classic_load_balancer) = (&self.roles[..], self.classic_load_balancer);
         let wanted =
-            Wanted { started: &started, desired: 2, accepted, proven_at, roles, classic_load_balancer };
+            WantedTasks { started: &started, desired: 2, accepted, proven_at, roles, classic_load_balancer };
         prove(&wanted, tasks, stopped, |container| container.image.as_deref().is_some_and(&of_ours))
     }
 }

@@ -36,13 +36,13 @@ fn told(status: Status) -> ServiceDeployment {
     }
 }
 
-fn standing(deployments: Vec<Deployment>, ours: Option<&ServiceDeployment>) -> Standing {
+fn standing(deployments: Vec<Deployment>, ours: Option<&ServiceDeployment>) -> DeploymentState {
     let ours = ours.map(|ours| Own { deployment: ours.clone(), back_to: None });
     after(SHOWN_WITHIN, deployments, ours.as_ref())
 }
 
 /// So long after it was accepted.
-fn after(time: SignedDuration, deployments: Vec<Deployment>, ours: Option<&Own>) -> Standing {
+fn after(time: SignedDuration, deployments: Vec<Deployment>, ours: Option<&Own>) -> DeploymentState {
     let started = Started {
         deployment: "ecs-svc/2".to_owned(),
         service_deployment: None,
@@ -69,16 +69,19 @@ fn theirs_first() -> Vec<Deployment> {
     vec![primary, deployment("2", DeploymentStatus::Active, Some(RolloutState::InProgress), OURS)]
 }
 
-fn going(seen: &str, paused: bool) -> Standing {
-    Standing::Going { seen: seen.to_owned(), paused }
+fn going(seen: &str, paused: bool) -> DeploymentState {
+    DeploymentState::Going { seen: seen.to_owned(), paused }
 }
 
 #[test]
 fn a_service_deployment_that_succeeded_has_finished_only_while_it_is_the_services_own() {
     let done = told(Status::Successful);
-    assert_eq!(standing(ours_first(), Some(&done)), Standing::Finished);
-    assert!(matches!(standing(theirs_first(), Some(&done)), Standing::Superseded(_)));
-    assert!(matches!(standing(Vec::new(), Some(&done)), Standing::Superseded(_)), "it is not there any more");
+    assert_eq!(standing(ours_first(), Some(&done)), DeploymentState::Finished);
+    assert!(matches!(standing(theirs_first(), Some(&done)), DeploymentState::Superseded(_)));
+    assert!(
+        matches!(standing(Vec::new(), Some(&done)), DeploymentState::Superseded(_)),
+        "it is not there any more"
+    );
 }
 
 #[test]
@@ -106,13 +109,16 @@ fn ecss_own_way_back_is_told_in_its_words() {
     };
     for status in [Status::RollbackRequested, Status::RollbackInProgress] {
         let returning = back(status, Some("the breaker"));
-        assert_eq!(standing(ours_first(), Some(&returning)), Standing::Returning("the breaker".to_owned()));
+        assert_eq!(
+            standing(ours_first(), Some(&returning)),
+            DeploymentState::Returning("the breaker".to_owned())
+        );
     }
     let returned = back(Status::RollbackSuccessful, None);
-    let reason = Standing::Returned("the status's reason".to_owned());
+    let reason = DeploymentState::Returned("the status's reason".to_owned());
     assert_eq!(standing(ours_first(), Some(&returned)), reason);
     let failed = back(Status::RollbackFailed, Some("no candidate"));
-    let reason = Standing::Failed("ECS could not roll it back: no candidate".to_owned());
+    let reason = DeploymentState::Failed("ECS could not roll it back: no candidate".to_owned());
     assert_eq!(standing(ours_first(), Some(&failed)), reason);
 }
 
@@ -120,9 +126,9 @@ fn ecss_own_way_back_is_told_in_its_words() {
 fn one_that_was_stopped_has_failed_in_its_place_or_was_superseded() {
     for status in [Status::StopRequested, Status::Stopped] {
         let stopped = told(status);
-        let failed = Standing::Failed("ECS stopped it: as ECS says".to_owned());
+        let failed = DeploymentState::Failed("ECS stopped it: as ECS says".to_owned());
         assert_eq!(standing(ours_first(), Some(&stopped)), failed);
-        let Standing::Superseded(why) = standing(theirs_first(), Some(&stopped)) else {
+        let DeploymentState::Superseded(why) = standing(theirs_first(), Some(&stopped)) else {
             panic!("superseded");
         };
         let theirs = format!("another deployment, ecs-svc/3 of {THEIRS}, took the place of ours, ecs-svc/2");
@@ -138,18 +144,18 @@ fn ecss_own_way_back_to_where_we_go_is_the_way_there() {
     for status in [Status::RollbackRequested, Status::RollbackInProgress] {
         let seen = "ECS goes back there by itself: 1 of 2 tasks running";
         assert_eq!(standing(ours_first(), back(status.clone(), OURS)), going(seen, false));
-        assert!(matches!(standing(ours_first(), back(status, BEFORE)), Standing::Returning(_)));
+        assert!(matches!(standing(ours_first(), back(status, BEFORE)), DeploymentState::Returning(_)));
     }
     let done = || back(Status::RollbackSuccessful, OURS);
-    assert_eq!(standing(ours_first(), done()), Standing::Finished);
+    assert_eq!(standing(ours_first(), done()), DeploymentState::Finished);
     assert!(
-        matches!(standing(theirs_first(), done()), Standing::Superseded(_)),
+        matches!(standing(theirs_first(), done()), DeploymentState::Superseded(_)),
         "and then somebody deployed"
     );
     let elsewhere = back(Status::RollbackSuccessful, BEFORE);
-    assert!(matches!(standing(ours_first(), elsewhere), Standing::Returned(_)));
+    assert!(matches!(standing(ours_first(), elsewhere), DeploymentState::Returned(_)));
     let failed = back(Status::RollbackFailed, OURS);
-    assert!(matches!(standing(ours_first(), failed), Standing::Failed(_)));
+    assert!(matches!(standing(ours_first(), failed), DeploymentState::Failed(_)));
 }
 
 /// What ECS has accepted it may show late, and what was there before for as long.
@@ -168,31 +174,31 @@ fn what_is_not_shown_in_the_first_minute_is_going() {
         let own = Own { deployment: told(Status::RollbackSuccessful), back_to: Some(OURS.to_owned()) };
         assert_eq!(after(soon, stale, Some(&own)), not_shown());
     }
-    let back = Standing::Returned(format!("ECS went back to {BEFORE}"));
+    let back = DeploymentState::Returned(format!("ECS went back to {BEFORE}"));
     assert_eq!(after(SHOWN_WITHIN, as_before(), None), back);
-    assert!(matches!(after(soon, theirs_first(), None), Standing::Superseded(_)), "it is shown");
+    assert!(matches!(after(soon, theirs_first(), None), DeploymentState::Superseded(_)), "it is shown");
 }
 
 /// An ECS that knows no service deployments, as emulators.
 mod without_service_deployments {
     use super::*;
 
-    fn primary(state: Option<RolloutState>) -> Standing {
+    fn primary(state: Option<RolloutState>) -> DeploymentState {
         standing(vec![deployment("2", DeploymentStatus::Primary, state, OURS)], None)
     }
 
     #[test]
     fn only_the_primary_that_completed_has_finished() {
-        assert_eq!(primary(Some(RolloutState::Completed)), Standing::Finished);
+        assert_eq!(primary(Some(RolloutState::Completed)), DeploymentState::Finished);
         for state in [Some(RolloutState::InProgress), Some(RolloutState::Unknown), None] {
             assert_eq!(primary(state), going("1 of 2 tasks running", false));
         }
-        let failed = Standing::Failed("ECS ended the deployment: as ECS says".to_owned());
+        let failed = DeploymentState::Failed("ECS ended the deployment: as ECS says".to_owned());
         assert_eq!(primary(Some(RolloutState::Failed)), failed);
     }
 
     /// Ours is not the primary any more, and this one is.
-    fn replaced(ours: Option<RolloutState>, by: RolloutState, definition: &str) -> Standing {
+    fn replaced(ours: Option<RolloutState>, by: RolloutState, definition: &str) -> DeploymentState {
         let mut all = vec![deployment("3", DeploymentStatus::Primary, Some(by), definition)];
         all.extend(ours.map(|state| deployment("2", DeploymentStatus::Active, Some(state), OURS)));
         standing(all, None)
@@ -202,22 +208,22 @@ mod without_service_deployments {
     fn one_that_failed_and_gave_way_is_ecss_way_back() {
         let said = || "as ECS says".to_owned();
         let failed = Some(RolloutState::Failed);
-        assert_eq!(replaced(failed, RolloutState::InProgress, BEFORE), Standing::Returning(said()));
-        assert_eq!(replaced(failed, RolloutState::Completed, BEFORE), Standing::Returned(said()));
+        assert_eq!(replaced(failed, RolloutState::InProgress, BEFORE), DeploymentState::Returning(said()));
+        assert_eq!(replaced(failed, RolloutState::Completed, BEFORE), DeploymentState::Returned(said()));
     }
 
     #[test]
     fn one_that_is_gone_gave_way_to_what_ran_before_or_to_somebody_else() {
         let back = || format!("ECS went back to {BEFORE}");
-        assert_eq!(replaced(None, RolloutState::InProgress, BEFORE), Standing::Returning(back()));
-        assert_eq!(replaced(None, RolloutState::Completed, BEFORE), Standing::Returned(back()));
-        assert!(matches!(replaced(None, RolloutState::Completed, THEIRS), Standing::Superseded(_)));
+        assert_eq!(replaced(None, RolloutState::InProgress, BEFORE), DeploymentState::Returning(back()));
+        assert_eq!(replaced(None, RolloutState::Completed, BEFORE), DeploymentState::Returned(back()));
+        assert!(matches!(replaced(None, RolloutState::Completed, THEIRS), DeploymentState::Superseded(_)));
     }
 
     #[test]
     fn ecss_own_way_back_to_where_we_go_is_the_way_there() {
         let failed = Some(RolloutState::Failed);
-        assert_eq!(replaced(failed, RolloutState::Completed, OURS), Standing::Finished);
+        assert_eq!(replaced(failed, RolloutState::Completed, OURS), DeploymentState::Finished);
         let seen = "ECS goes back there by itself: as ECS says";
         assert_eq!(replaced(failed, RolloutState::InProgress, OURS), going(seen, false));
     }
@@ -226,8 +232,8 @@ mod without_service_deployments {
     fn one_that_had_not_failed_was_superseded() {
         for ours in [RolloutState::InProgress, RolloutState::Completed, RolloutState::Unknown] {
             let standing = replaced(Some(ours), RolloutState::Completed, THEIRS);
-            assert!(matches!(standing, Standing::Superseded(_)), "{standing:?}");
+            assert!(matches!(standing, DeploymentState::Superseded(_)), "{standing:?}");
         }
-        assert!(matches!(standing(Vec::new(), None), Standing::Superseded(_)));
+        assert!(matches!(standing(Vec::new(), None), DeploymentState::Superseded(_)));
     }
 }

@@ -59,7 +59,7 @@ fn stopping(addresses: &[&str]) -> Task {
 /// Its id, its port, its state.
 type Told<'a> = (&'a str, u16, TargetState);
 
-fn targets(groups: &[(&str, &[Told<'_>])]) -> Targets {
+fn targets(groups: &[(&str, &[Told<'_>])]) -> TargetsByGroup {
     let target = |(id, port, state): &Told<'_>| Target {
         id: (*id).to_owned(),
         port: Some(*port),
@@ -97,13 +97,13 @@ fn a_task_that_is_in_no_group_is_not_proven_by_another_one_nor_by_an_empty_group
         judge(&web, &targets(&[("web", &[])]), &[task(&["10.0.1.7"])]),
         "10.0.1.7 is not in targetgroup/web/",
     );
-    is_open(judge(&web, &Targets::new(), &[task(&["10.0.1.7"])]), "is not in");
+    is_open(judge(&web, &TargetsByGroup::new(), &[task(&["10.0.1.7"])]), "is not in");
     let others = targets(&[("web", &[("10.0.1.8", 80, OK)])]);
     is_open(judge(&web, &others, &[task(&["10.0.1.8"]), task(&["10.0.1.7"])]), "10.0.1.7 is not in");
     let sick = targets(&[("web", &[("10.0.1.8", 80, TargetState::Unhealthy)])]);
     is_open(judge(&web, &sick, &[task(&["10.0.1.7"])]), "10.0.1.7 is not in");
     is_open(
-        judge(&web, &Targets::new(), &[task(&["10.0.1.7", "2001:db8::7"])]),
+        judge(&web, &TargetsByGroup::new(), &[task(&["10.0.1.7", "2001:db8::7"])]),
         "10.0.1.7 or 2001:db8::7 is not",
     );
 }
