@@ -343,10 +343,12 @@ impl EcrError {
             | Self::DescribeImages { source, .. }
             | Self::DescribeRepositories { source, .. }
             | Self::RepositoryNotFound { source, .. }
+            | Self::ImageDigestDoesNotMatch { source, .. }
             | Self::LayersNotFound { source, .. }
             | Self::ReferencedImagesNotFound { source, .. }
+            | Self::LimitExceeded { source, .. }
             | Self::Kms { source, .. }
-            | Self::PutImage { source, .. } => source.is_refusal(),
+            | Self::PutImage { source, .. } => source.is_refusal_of_ecr(),
             _ => false,
         }
     }

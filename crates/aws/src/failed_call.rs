@@ -39,14 +39,17 @@ enum Kind {
 /// Codes that mean "less at a time, please". `LimitExceededException` is none of them: with the services that
 /// we call it means a quota, which waiting does not raise.
 /// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html>
-const THROTTLING: [&str; 11] = [
+const THROTTLING: [&str; 14] = [
     "BandwidthLimitExceeded",
+    "KMSThrottling",
+    "KMSThrottlingException",
     "PriorRequestNotComplete",
     "ProvisionedThroughputExceededException",
     "RequestLimitExceeded",
     "RequestThrottled",
     "RequestThrottledException",
     "SlowDown",
+    "Throttled",
     "ThrottledException",
     "Throttling",
     "ThrottlingException",
@@ -64,9 +67,10 @@ const TRANSIENT: [&str; 6] = [
 ];
 
 /// Codes that say nothing of what was asked: of credentials that have ended, of clocks that differ, of a quota, of
-/// somebody else who changes the same thing. The status is often 4xx all the same.
+/// somebody else who changes the same thing. The status is often 4xx all the same. Of a `LimitExceededException` of ECS,
+/// AWS does not say whether waiting helps: a rollout's deadline ends that. ECR's is [another](FailedCall::is_refusal_of_ecr).
 /// <https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html>
-const OF_THE_MOMENT: [&str; 22] = [
+const OF_THE_MOMENT: [&str; 23] = [
     "AuthFailure",
     "ConcurrentModificationException",
     "ConcurrentUpdateException",
@@ -75,6 +79,7 @@ const OF_THE_MOMENT: [&str; 22] = [
     "ExpiredTokenException",
     "IncompleteSignature",
     "InvalidClientTokenId",
+    "InvalidSecurity",
     "InvalidSignatureException",
     "LimitExceeded",
     "LimitExceededException",
@@ -186,6 +191,12 @@ impl FailedCall {
             && !WORDS_OF_THE_MOMENT.iter().any(|words| message.contains(words))
     }
 
+    /// The same of a call to ECR, whose limits (100,000 images of a repository, 1,000 tags of an image) no waiting raises.
+    /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html>
+    pub(crate) fn is_refusal_of_ecr(&self) -> bool {
+        self.is_refusal() || (self.is_answered() && self.code() == Some("LimitExceededException"))
+    }
+
     /// The role of a task may not be handed on: <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_passrole.html>
     pub fn is_about_passing_a_role(&self) -> bool {
         matches!(&self.0.kind, Kind::Refused { message: Some(message), .. } if message.contains("iam:PassRole"))
@@ -284,6 +295,10 @@ mod tests {
             (400, "PlatformUnknownException", ""),
             (404, "ServiceNotFoundException", "Service not found."),
             (400, "KmsException", "the key is disabled"),
+            (400, "KMSAccessDenied", "SNS may not use the key"),
+            (400, "KMSDisabled", "the key is disabled"),
+            (404, "NotFound", "Topic does not exist"),
+            (400, "InvalidParameter", "Invalid parameter: TopicArn"),
             (400, "ValidationError", "1 validation error detected"),
             (413, "RequestEntityTooLargeException", ""),
             (400, "SomethingNewException", "new words"),
@@ -293,6 +308,9 @@ mod tests {
         for (status, code, message) in [
             (400, "ThrottlingException", "Rate exceeded"),
             (400, "ClientException", "Rate exceeded"),
+            (400, "KMSThrottling", "The request was denied due to request throttling."),
+            (429, "Throttled", "Rate exceeded"),
+            (403, "InvalidSecurity", "The credential signature isn't valid."),
             (429, "SomethingNewException", ""),
             (400, "ServiceUnavailable", ""),
             (503, "AccessDeniedException", "an odd status"),
@@ -318,6 +336,20 @@ mod tests {
             assert!(!refused(status, Some(code), Some(message)), "{status} {code}: {message}");
         }
         assert!(!refused(403, None, None), "a gateway's page is nobody's word");
+    }
+
+    #[test]
+    fn limit_of_ecr_is_a_refusal() {
+        for (status, code, refusal) in [
+            (400, "LimitExceededException", true),
+            (400, "AccessDeniedException", true),
+            (503, "LimitExceededException", false),
+            (400, "ThrottlingException", false),
+            (400, "ExpiredTokenException", false),
+        ] {
+            let failed = FailedCall::refused(status, Some(code), None, None);
+            assert_eq!(failed.is_refusal_of_ecr(), refusal, "{status} {code}");
+        }
     }
 
     #[test]

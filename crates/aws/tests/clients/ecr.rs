@@ -84,6 +84,12 @@ async fn what_ecr_says_to_a_tag() {
         assert!(text.contains(named), "{text}");
         assert!(text.contains(&format!("{code}: told by the test (HTTP 400, request 7f2f)")), "{text}");
         assert!(!failed.is_retryable(), "{text}");
+        assert!(failed.is_refusal(), "{text}");
+    }
+    for code in ["ThrottlingException", "ExpiredTokenException", "ServerException"] {
+        let wire = Wire::answering([error(400, code)]);
+        let failed = Ecr::new(&wire.session()).put_tag(&web(), &odd(), &stable()).await.unwrap_err();
+        assert!(!failed.is_refusal(), "{}", chain(&failed));
     }
 }
 

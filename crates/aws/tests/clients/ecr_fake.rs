@@ -172,7 +172,8 @@ async fn why_a_tag_is_not_put_is_understood() {
     assert!(matches!(put(&altered).await, EcrError::ImageDigestDoesNotMatch { .. }));
     let full = (0..1000).fold(NewImage::named("full"), |image, number| image.tag(format!("t{number}")));
     let full = digest(&repository.put(full));
-    assert!(matches!(put(&manifest(&ecr, &full).await).await, EcrError::LimitExceeded { .. }));
+    let full = put(&manifest(&ecr, &full).await).await;
+    assert!(matches!(full, EcrError::LimitExceeded { .. }) && full.is_refusal());
 
     repository.loses(image.digest.as_str());
     assert!(matches!(put(&image).await, EcrError::LayersNotFound { .. }));

@@ -18,6 +18,7 @@ pub(super) async fn build(clients: &Clients, build: &Build) -> Outcome {
     let ids = [ImageId::Digest(build.digest.clone()), ImageId::Tag(tag.clone())];
     let found = match clients.ecr.image(&build.repository, &ids).await {
         Ok(found) => found,
+        Err(error) if error.is_refusal() => return Outcome::BuildTagRefused(words(&error)),
         Err(error) => return problem(&error),
     };
     if let Some(named) = found.iter().find(|manifest| manifest.tag.as_ref() == Some(&tag)) {
@@ -45,27 +46,31 @@ pub(super) async fn stable(
         manifest(clients, &policy.repository, &pin.digest),
         clients.ecr.repository(&policy.repository),
     );
-    let (manifest, repository) = match (manifest, repository) {
-        (Ok(Some(manifest)), Ok(Some(repository))) => (manifest, repository),
+    let tag = match &repository {
+        Ok(Some(repository)) if !repository.mutability.can_move(&policy.stable_tag) => {
+            numbered(&policy.stable_tag, pin.number)
+        }
+        Ok(_) | Err(_) => policy.stable_tag.clone(),
+    };
+    let failed = |error: &EcrError, tag: ImageTag| match error.is_refusal() {
+        true => {
+            let why = NotPut::Refused { reason: words(error), at: now() };
+            Outcome::StableTaken(TakenTag { pin: pin.number, tag, why })
+        }
+        false => problem(error),
+    };
+    let manifest = match (manifest, repository) {
+        (Ok(Some(manifest)), Ok(Some(_))) => manifest,
         (Ok(None), Ok(_)) => return gone(&policy.repository, &pin.digest),
         (Ok(_), Ok(None)) => {
             return Outcome::Problem(format!("there is no repository {}", policy.repository));
         }
-        (Err(error), _) | (_, Err(error)) => return problem(&error),
-    };
-    let tag = if repository.mutability.can_move(&policy.stable_tag) {
-        policy.stable_tag.clone()
-    } else {
-        numbered(&policy.stable_tag, pin.number)
+        (Err(error), _) | (_, Err(error)) => return failed(&error, tag),
     };
     match clients.ecr.put_tag(&policy.repository, &manifest, &tag).await {
         Ok(PutTag::Put | PutTag::AlreadyThere) => Outcome::StableTagged(pin.number),
         Ok(PutTag::PointsElsewhere) => taken(clients, subject, policy, pin, tag).await,
-        Err(error) if error.is_refusal() => {
-            let why = NotPut::Refused { reason: words(&error), at: now() };
-            Outcome::StableTaken(TakenTag { pin: pin.number, tag, why })
-        }
-        Err(error) => problem(&error),
+        Err(error) => failed(&error, tag),
     }
 }
 
