@@ -89,6 +89,7 @@ async fn start(clients: &Clients, request: &Request, deadline: Deadline) -> Resu
         &json!({
             "id": id,
             "state": after.rollback().map(|rollback| rollback.state),
+            "reason": after.rollback().and_then(|rollback| rollback.reason.as_deref()),
             "target": target,
             "services": after.rollback().map(|rollback| &rollback.rollout.services),
             "follow": follow,

@@ -165,6 +165,11 @@ pub(super) fn settle(transition: &mut Transition) {
     }
     // One that cannot go back does not keep the others from it.
     if !rollback.rollout.is_over() || may_be_overtaken(now, rollback) {
+        // What is known of a service is shown while the others are on their way.
+        rollback.reason = match rollback.rollout.verdict() {
+            RolloutVerdict::Broken(reason) | RolloutVerdict::Taken(reason) => Some(bounded(reason)),
+            RolloutVerdict::Going | RolloutVerdict::Arrived | RolloutVerdict::NothingProven => None,
+        };
         return;
     }
     let verdict = rollback.rollout.verdict();
@@ -187,15 +192,38 @@ pub(super) fn settle(transition: &mut Transition) {
     }
 }
 
-/// It ends as if it had not been asked for. What it pre-empted may have touched something.
+/// It ends as if it had not been asked for. What it pre-empted may have touched something: then the hold stays.
 fn untouched(transition: &mut Transition, reason: String) {
     let Some(rollback) = rollback(transition) else { return };
     let before = rollback.held_before.take();
-    let released = rollback.preempted.is_none().then_some(rollback.id);
-    move_to(transition, RollbackState::Failed, Some(format!("nothing was touched: {reason}")));
-    if let Some(id) = released {
-        transition.unhold(id, before);
+    let (id, left) = (rollback.id, left_behind(rollback));
+    let refused = format!("rollback to pin {} touched nothing", rollback.target.pin);
+    let reason = format!("nothing was touched: {reason}");
+    let Some(left) = left else {
+        move_to(transition, RollbackState::Failed, Some(reason));
+        return transition.unhold(id, before);
+    };
+    move_to(transition, RollbackState::Failed, Some(format!("{}. {left}", reason.trim_end_matches('.'))));
+    let hold = transition.change.after.environment.hold.as_mut();
+    if let Some(hold) = hold.filter(|hold| hold.by == id) {
+        hold.reason = bounded(format!("{refused}. {left}"));
     }
+}
+
+/// Where the services stand that the pre-empted promotion was moving, for people. None: there was no such promotion.
+fn left_behind(rollback: &Rollback) -> Option<String> {
+    let digest = rollback.preempted.as_ref()?;
+    let services = &rollback.rollout.services;
+    let moved = services.iter().filter(|one| one.before.described.as_ref() == Some(digest));
+    let moved: Vec<String> = moved.map(|one| one.service.to_string()).collect();
+    let left = match moved.as_slice() {
+        [] => format!("No service was found at {digest}, which the pre-empted promotion was to bring"),
+        moved => {
+            format!("The pre-empted promotion had moved {} to {digest}, and that stays", moved.join(", "))
+        }
+    };
+    let late = "; a call of that promotion may have moved others since".to_owned();
+    Some(left + &rollback.preempted_until.map(|_| late).unwrap_or_default())
 }
 
 /// What it pre-empted may still move a service, or has since that was looked at: nobody may take the slot yet.

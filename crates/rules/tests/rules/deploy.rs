@@ -1027,6 +1027,94 @@ fn refused_rollback_that_preempted_a_release_keeps_the_hold() {
     assert_eq!(promotion(&world, next).state, PromotionState::InProgress);
 }
 
+fn rollback_reason(world: &World, id: OperationId) -> Option<String> {
+    world.subject(Some(id), None).rollback().unwrap().reason.clone()
+}
+
+/// Whichever of the two records is read, it says where the services are. Nothing moves them until a person decides.
+#[test]
+fn refused_rollback_says_what_the_preempted_release_has_moved() {
+    for (moved, ticked) in [(0, false), (1, false), (1, true), (2, false), (2, true)] {
+        let mut world = World::new(deployed(ONE, BOTH));
+        promoted(&mut world, 0, 1);
+        let release = prepared(&mut world, 1, 2);
+        for n in 0..moved {
+            let web = service(&world, n);
+            world.take_effect(release, &Effect::Deploy(Direction::Forward, web));
+        }
+        let id = world.roll_back("stable").unwrap();
+        if ticked {
+            world.tick(release);
+        }
+        let refusals = [0, 1].map(|n| heard(&service(&world, n), refused()));
+        world.observe(Some(id), None, &refusals).unwrap();
+        assert_eq!(rollback_state(&world, id), RollbackState::Failed);
+        world.settle();
+
+        let said = rollback_reason(&world, id).unwrap();
+        let names = ["", "prod/web", "prod/web, prod/worker"][moved];
+        let left = match moved {
+            0 => format!("No service was found at {}", digest(2)),
+            _ => format!("had moved {names} to {}, and that stays", digest(2)),
+        };
+        assert!(said.starts_with("nothing was touched: prod/web: AccessDeniedException"), "{said}");
+        assert!(said.contains(&left), "{said}");
+        let hold = world.environment.hold.clone().unwrap();
+        assert!(hold.by == id && hold.reason.contains(&left), "{}", hold.reason);
+        let ended = promotion(&world, release);
+        let reason = ended.reason.unwrap();
+        let expected = if ticked { format!("pre-empted by rollback {id}: its record") } else { left };
+        assert_eq!(ended.state, PromotionState::Failed);
+        assert!(reason.contains("pre-empted by") && reason.contains(&expected), "{reason}");
+        assert_eq!(running(&world), [vec![1, 1], vec![2, 1], vec![2, 2]][moved], "nobody moved them");
+        assert_eq!(world.operations[&id].notified, [Notice::Ended].into());
+        assert_eq!(world.operations[&release].notified, [Notice::Ended].into());
+
+        let again = world.roll_back("stable");
+        assert_eq!(again.is_ok(), moved > 0);
+        world.settle();
+        assert_eq!(running(&world), [1, 1]);
+    }
+}
+
+/// Its slot was given to a rollback, and from that to the next release, before it looked again.
+#[test]
+fn preempted_release_names_no_other_release_as_its_rollback() {
+    let mut world = World::new(deployed(ONE, WEB));
+    promoted(&mut world, 0, 1);
+    let release = prepared(&mut world, 1, 2);
+    let id = world.roll_back("stable").unwrap();
+    world.observe(Some(id), None, &[heard(&service(&world, 0), refused())]).unwrap();
+    world.wait(1);
+    let next = prepared(&mut world, 2, 3);
+    assert_eq!(world.environment.slot.as_ref().map(|slot| slot.operation), Some(next));
+    world.wait(60);
+    world.tick(release);
+    let reason = promotion(&world, release).reason.unwrap();
+    assert!(reason.starts_with("pre-empted by a rollback, which has ended"), "{reason}");
+    assert!(!reason.contains(&next.to_string()), "{reason}");
+}
+
+#[test]
+fn refused_service_of_a_rollback_is_shown_while_the_others_move() {
+    let mut world = World::new(deployed(ONE, BOTH));
+    promoted(&mut world, 0, 1);
+    promoted(&mut world, 1, 2);
+    let id = world.roll_back("1").unwrap();
+    let (web, worker) = (service(&world, 0), service(&world, 1));
+    world.observe(Some(id), None, &[heard(&web, refused())]).unwrap();
+    let started = world.take_effect(id, &Effect::Deploy(Direction::Forward, worker));
+    world.observe(Some(id), None, &[Input::Outcome(started)]).unwrap();
+    assert_eq!(rollback_state(&world, id), RollbackState::InProgress);
+    let said = rollback_reason(&world, id).unwrap();
+    assert!(said.starts_with("prod/web: AccessDeniedException"), "{said}");
+    assert!(world.operations[&id].notified.is_empty(), "one notice, at the end");
+    world.settle();
+    assert_eq!(rollback_state(&world, id), RollbackState::Incomplete);
+    assert_eq!(rollback_reason(&world, id), Some(said));
+    assert_eq!(world.operations[&id].notified, [Notice::Ended].into());
+}
+
 #[test]
 fn unheard_call_of_a_rollback_makes_its_refusal_incomplete() {
     let mut world = World::new(deployed(ONE, WEB));

@@ -5,7 +5,8 @@ use crate::application::ServiceName;
 use crate::audit::{Actor, Kind};
 use crate::one_line::bounded;
 use crate::records::{
-    Bake, Destination, Hold, Live, Progress, Promotion, PromotionState, Rollout, ServiceRollout, Subject,
+    Bake, Destination, Hold, Live, Progress, Promotion, PromotionState, Rollout, ServiceRollout, SlotKind,
+    Subject,
 };
 use crate::transition::rollout::{RolloutVerdict, arrived};
 use crate::transition::{AuditEntry, Transition};
@@ -93,9 +94,23 @@ pub(super) fn settle(transition: &mut Transition) {
         return;
     };
     if !has_slot(after, &promotion) {
-        let by =
-            after.environment.slot.as_ref().map(|slot| format!(" {}", slot.operation)).unwrap_or_default();
-        let reason = format!("pre-empted by rollback{by}, which moves the services now");
+        // The rollback may have ended, and the next promotion begun.
+        let rollback = after.environment.slot.as_ref().filter(|slot| slot.kind == SlotKind::Rollback);
+        let reason = match (rollback, &after.environment.hold) {
+            (Some(slot), _) => {
+                format!(
+                    "pre-empted by rollback {}: its record says what becomes of the services",
+                    slot.operation
+                )
+            }
+            (None, Some(hold)) => {
+                format!("pre-empted by a rollback, which has ended. The environment is held: {}", hold.reason)
+            }
+            (None, None) => {
+                "pre-empted by a rollback, which has ended: its record says what became of the services"
+                    .to_owned()
+            }
+        };
         return end(transition, PromotionState::Failed, reason, Actor::Stablepin);
     }
     match (&promotion.rollout, &promotion.revert) {
