@@ -69,6 +69,16 @@ impl SnsError {
             Self::Answer | Self::TooLarge { .. } | Self::Full { .. } | Self::Different { .. } => false,
         }
     }
+
+    /// Whether SNS refuses the call, and will again.
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::Publish { source, .. } | Self::Notify { source, .. } | Self::Call { source, .. } => {
+                source.is_refusal()
+            }
+            Self::Answer | Self::TooLarge { .. } | Self::Full { .. } | Self::Different { .. } => false,
+        }
+    }
 }
 
 impl Sns {

@@ -56,7 +56,9 @@ impl ApprovalMailer {
         for answer in join_all(topics.into_iter().map(publish)).await {
             match answer {
                 Ok(_) => taken = true,
-                Err(error) => failed = Some(error),
+                // One that may come right is tried again.
+                Err(error) if failed.as_ref().is_none_or(SnsError::is_refusal) => failed = Some(error),
+                Err(_) => {}
             }
         }
         match failed.filter(|_| !taken) {

@@ -142,6 +142,7 @@ fn report(subject: &Subject, effect: &Effect, outcome: &Outcome) {
     if let Outcome::Problem(problem)
     | Outcome::NotifyFailed(problem)
     | Outcome::BuildTagRefused(problem)
+    | Outcome::AskRefused { reason: problem, .. }
     | Outcome::Service(
         _,
         _,

@@ -69,6 +69,11 @@ pub enum Outcome {
         /// To which address, in lower case.
         mail: String,
     },
+    /// SNS refuses the mail to this approver, in these words.
+    AskRefused {
+        approver: ApproverName,
+        reason: String,
+    },
     /// People were not told, or nobody could look whom mails reach.
     NotifyFailed(String),
     VoteConfirmed(ApproverName),
@@ -313,10 +318,16 @@ fn question(now: Timestamp, subject: &Subject, operation: &Operation, promotion:
     let looks = asks
         && promotion.unreachable.is_none()
         && next_notification_at(operation).is_some_and(|at| at <= now);
-    let told = operation.notified.contains(&Notice::Unreachable);
-    let notice =
-        (!told && is_unreachable(subject, policy, promotion)).then_some(Effect::Notify(Notice::Unreachable));
-    asked.into_iter().chain(looks.then_some(Effect::CheckSubscriptions)).chain(notice).collect()
+    let notices = [
+        (Notice::Unreachable, is_unreachable(subject, policy, promotion)),
+        (Notice::MailRefused, promotion.mail_refused.is_some()),
+    ];
+    // Where the notifications cannot be sent either, that ends too.
+    let is_owed =
+        |notice: &Notice| operation.failures < MAX_NOTIFY_FAILURES && !operation.notified.contains(notice);
+    let notices = notices.into_iter().filter(|(notice, is_true)| *is_true && is_owed(notice));
+    let notices = notices.map(|(notice, _)| Effect::Notify(notice));
+    asked.into_iter().chain(looks.then_some(Effect::CheckSubscriptions)).chain(notices).collect()
 }
 
 /// So many burnt links are replaced.
@@ -325,8 +336,10 @@ const MOST_LINKS: u8 = 3;
 fn ask(now: Timestamp, subject: &Subject, policy: &EnvironmentPolicy, promotion: &Promotion) -> Vec<Effect> {
     let begun = !promotion.asked.is_empty() || !promotion.votes.is_empty();
     let turn = promotion.ask_at.is_none_or(|at| begun || (at <= now && is_next(subject, promotion)));
+    let refused = promotion.mail_refused.as_ref().filter(|refused| now < refused.again_at());
     let unasked = |name: &&ApproverName| match promotion.asked.get(*name) {
         _ if promotion.votes.contains_key(*name) => false,
+        _ if refused.is_some_and(|refused| refused.approvers.contains(*name)) => false,
         _ if crate::transition::is_own(subject, policy, promotion, name) => false,
         None => turn,
         Some(asked) if moved(subject, name, asked) => asked.before < MOST_LINKS,

@@ -455,6 +455,9 @@ pub struct Promotion {
     /// Approvers whom no mail reaches, as it was when they were asked; none: nobody has looked yet.
     #[serde(default)]
     pub unreachable: Option<BTreeMap<ApproverName, SubscriptionStatus>>,
+    /// SNS refuses mails that ask for a decision.
+    #[serde(default)]
+    pub mail_refused: Option<RefusedMail>,
     /// On its way to the services, where the environment is deployed to.
     pub rollout: Option<Rollout>,
     /// Why that failed, for people.
@@ -463,6 +466,30 @@ pub struct Promotion {
     pub revert: Option<Rollout>,
     /// The pin that it became.
     pub pin: Option<PinNumber>,
+}
+
+/// SNS refuses to mail approvers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedMail {
+    pub approvers: BTreeSet<ApproverName>,
+    /// The newest refusal, in AWS's words.
+    pub reason: String,
+    pub at: Timestamp,
+}
+
+/// The time from a refusal to the next attempt to mail those approvers.
+const REFUSED_MAIL_AGAIN: SignedDuration = SignedDuration::from_hours(1);
+
+impl RefusedMail {
+    /// When those approvers are mailed again.
+    pub(crate) fn again_at(&self) -> Timestamp {
+        self.at + REFUSED_MAIL_AGAIN
+    }
+
+    /// The approvers, for people.
+    pub fn names(&self) -> String {
+        self.approvers.iter().map(ApproverName::as_str).collect::<Vec<_>>().join(", ")
+    }
 }
 
 impl Promotion {
@@ -568,6 +595,8 @@ pub enum Notice {
     Ended,
     /// Too few of its approvers get mails.
     Unreachable,
+    /// SNS refuses the mails that ask its approvers.
+    MailRefused,
     /// Services do not run the pin, moved by somebody else.
     LiveDrift,
     /// A pin stands, and its tag is on another image for good.

@@ -168,6 +168,16 @@ impl Transition {
             Outcome::ApprovalRequested { approver, token, mail } => {
                 promotion::asked(self, approver, token, mail)
             }
+            Outcome::AskRefused { approver, reason } => {
+                let known = after.promotion().is_some_and(|promotion| promotion.mail_refused.is_some());
+                if !promotion::mail_refused(self, approver, reason) {
+                    return self.problem(reason);
+                }
+                // Told again, it ends no other failure: such as that of the notice.
+                if known {
+                    return;
+                }
+            }
             // It keeps nothing else waiting, and says nothing of it.
             Outcome::NotifyFailed(_) => {
                 if let Some(operation) = &mut after.operation {

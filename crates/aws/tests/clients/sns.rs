@@ -111,7 +111,11 @@ async fn a_notification_that_was_not_sent_says_so() {
     for (status, code, retryable) in [
         (403, "AuthorizationError", false),
         (404, "NotFound", false),
+        (400, "InvalidParameter", false),
+        (400, "KMSAccessDenied", false),
         (400, "Throttling", true),
+        (400, "KMSThrottling", true),
+        (429, "Throttled", true),
         (500, "InternalError", true),
     ] {
         let wire = Wire::answering([xml_error(status, code)]);
@@ -122,7 +126,7 @@ async fn a_notification_that_was_not_sent_says_so() {
                 "could not publish a notification to {TOPIC} (Publish): {code}: told by the test (HTTP {status}, request 7f2f)"
             )
         );
-        assert_eq!(failed.is_retryable(), retryable, "{code}");
+        assert_eq!((failed.is_retryable(), failed.is_refusal()), (retryable, !retryable), "{code}");
     }
 }
 

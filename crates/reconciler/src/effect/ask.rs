@@ -5,7 +5,7 @@ use stablepin_rules::effect::Outcome;
 use stablepin_rules::name::ApproverName;
 use stablepin_rules::records::{Subject, Token};
 
-use super::problem;
+use super::{problem, words};
 use crate::link::{Secret, code_hash, mint_code};
 use crate::{Clients, approval_mailer, mail};
 
@@ -60,6 +60,9 @@ pub(super) async fn ask(
             token: token.hash,
             mail: reader.mail.lower(),
         },
+        Err(error) if error.is_refusal() => {
+            Outcome::AskRefused { approver: approver.clone(), reason: words(&error) }
+        }
         Err(error) => problem(&error),
     }
 }

@@ -28,6 +28,7 @@ pub fn notice(subject: &Subject, notice: Notice) -> Option<WrittenNotice> {
     let words = match (&operation.work, notice) {
         (_, Notice::TagTaken) => tag_taken(subject, operation.tag_taken.as_ref()?),
         (Work::Promotion(promotion), Notice::Unreachable) => out_of_reach(subject, promotion)?,
+        (Work::Promotion(promotion), Notice::MailRefused) => mail_refused(subject, promotion)?,
         (Work::Promotion(promotion), _) => of_promotion(subject, promotion, notice)?,
         (Work::Rollback(rollback), _) => of_rollback(subject, rollback, notice)?,
         (Work::LiveDrift(_), _) => live_drift(subject)?,
@@ -141,6 +142,32 @@ fn out_of_reach(subject: &Subject, promotion: &Promotion) -> Option<Words> {
     })
 }
 
+/// None: every mail was taken.
+fn mail_refused(subject: &Subject, promotion: &Promotion) -> Option<Words> {
+    let policy = subject.policy()?;
+    let refused = promotion.mail_refused.as_ref()?;
+    Some(Words {
+        title: "approvers could not be asked",
+        event: "approval-mail-refused",
+        what: format!(
+            "{} waits for {} of {} approvers, and SNS refuses the mail to {}.",
+            promotion.build.build_tag,
+            policy.approval.required,
+            policy.approval.approvers.len(),
+            refused.names()
+        ),
+        why: format!("Why: {}", line(&refused.reason)),
+        next: vec![
+            format!(
+                "Correct what the refusal names, such as the policy or the key of the approvals topic. The mail is tried \
+                 again once an hour, until {}.",
+                time(promotion.expires_at)
+            ),
+            "Until then they can decide by a signed request: POST …/promotions/{id}/decision.".to_owned(),
+        ],
+    })
+}
+
 /// The pin stands all the same.
 fn tag_taken(subject: &Subject, taken: &TakenTag) -> Words {
     let TakenTag { pin, tag, why } = taken;
@@ -187,7 +214,9 @@ fn of_promotion(subject: &Subject, promotion: &Promotion, notice: Notice) -> Opt
     let (failure, reason) = (promotion.failure.as_deref(), promotion.reason.as_deref());
     let why = match notice {
         Notice::GoingBack => failure.or(reason),
-        Notice::Ended | Notice::Unreachable | Notice::LiveDrift | Notice::TagTaken => reason.or(failure),
+        Notice::Ended | Notice::Unreachable | Notice::MailRefused | Notice::LiveDrift | Notice::TagTaken => {
+            reason.or(failure)
+        }
     };
     let why = why.unwrap_or("no reason is known");
     let rolling_back = subject.environment.slot.as_ref().is_some_and(|slot| slot.kind == SlotKind::Rollback);
@@ -236,7 +265,7 @@ fn of_promotion(subject: &Subject, promotion: &Promotion, notice: Notice) -> Opt
             | PromotionState::Completed
             | PromotionState::Cancelled,
         )
-        | (Notice::Unreachable | Notice::LiveDrift | Notice::TagTaken, _) => None,
+        | (Notice::Unreachable | Notice::MailRefused | Notice::LiveDrift | Notice::TagTaken, _) => None,
     }
 }
 
@@ -267,7 +296,14 @@ fn of_rollback(subject: &Subject, rollback: &Rollback, notice: Notice) -> Option
         (Notice::Ended, RollbackState::Incomplete) => ("a rollback is not proven", "rollback-incomplete"),
         (Notice::Ended, RollbackState::Failed) => ("a rollback failed", "rollback-failed"),
         (Notice::Ended, RollbackState::Requested | RollbackState::InProgress | RollbackState::Completed)
-        | (Notice::GoingBack | Notice::Unreachable | Notice::LiveDrift | Notice::TagTaken, _) => return None,
+        | (
+            Notice::GoingBack
+            | Notice::Unreachable
+            | Notice::MailRefused
+            | Notice::LiveDrift
+            | Notice::TagTaken,
+            _,
+        ) => return None,
     };
     let target = &rollback.target;
     let why = rollback.reason.as_deref().unwrap_or("no reason is known");

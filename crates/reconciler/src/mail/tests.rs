@@ -10,8 +10,8 @@ use stablepin_rules::live_drift::{Deviation, LiveDrift};
 use stablepin_rules::pin_number::PinNumber;
 use stablepin_rules::records::{
     ApprovalRequest, Configuration, Destination, DriftReport, Environment, Freeze, Hold, Live, NotPut,
-    Notice, Occurrence, Operation, OperationId, Pin, Progress, PromotionState, Rollback, RollbackState,
-    Rollout, ServiceRollout, Slot, SlotKind, TakenTag, Target, TokenHash, Verdict, Vote, Work,
+    Notice, Occurrence, Operation, OperationId, Pin, Progress, PromotionState, RefusedMail, Rollback,
+    RollbackState, Rollout, ServiceRollout, Slot, SlotKind, TakenTag, Target, TokenHash, Verdict, Vote, Work,
 };
 use stablepin_rules::subscription_status::SubscriptionStatus;
 use stablepin_rules::transition::{Input, Opening, transition};
@@ -917,6 +917,35 @@ fn notice_of_a_taken_tag_names_the_tag_its_image_and_who_put_it() {
     assert!(told.mail.body.contains("Who put it there is not known."));
     subject.operation.as_mut().unwrap().tag_taken = None;
     assert!(notice(&subject, Notice::TagTaken).is_none());
+}
+
+#[test]
+fn refused_approval_mail_says_what_to_correct() {
+    let mut subject = pushed(application("web", "production"), "main", |_| {});
+    assert!(notice(&subject, Notice::MailRefused).is_none());
+    let second = ApproverName::parse("second").unwrap();
+    promotion(&mut subject).mail_refused = Some(RefusedMail {
+        approvers: [lead(), second].into(),
+        reason: "could not publish to arn:aws:sns:eu-west-1:111122223333:approvals for lead (Publish): \
+                 AuthorizationError: f is not authorized to perform: SNS:Publish (HTTP 403)"
+            .to_owned(),
+        at: at("2025-07-17T14:32:00Z"),
+    });
+    let told = notice(&subject, Notice::MailRefused).unwrap();
+    assert_eq!(told.chat["metadata"]["eventType"], "approval-mail-refused");
+    assert_snapshot!(format!("Subject: {}\n\n{}", told.mail.subject, told.mail.body), @"
+    Subject: web production: approvers could not be asked
+
+    production-20250717-143052-a1b2c3d4 waits for 2 of 2 approvers, and SNS refuses the mail to lead, second.
+
+    Why: could not publish to arn:aws:sns:eu-west-1:111122223333:approvals for lead (Publish): AuthorizationError: f is not authorized to perform: SNS:Publish (HTTP 403)
+
+    What to do:
+    - Correct what the refusal names, such as the policy or the key of the approvals topic. The mail is tried again once an hour, until 2025-07-20 14:30 UTC.
+    - Until then they can decide by a signed request: POST …/promotions/{id}/decision.
+
+    Id: 0198184a-0100-7000-8000-000000000001
+    ");
 }
 
 #[test]

@@ -172,6 +172,11 @@ fn promotion() -> Operation {
         votes: BTreeMap::from([(lead(), vote(Verdict::Approve))]),
         vote_confirmations: BTreeSet::from([lead()]),
         unreachable: Some(BTreeMap::from([(lead(), SubscriptionStatus::Pending)])),
+        mail_refused: Some(RefusedMail {
+            approvers: BTreeSet::from([lead()]),
+            reason: "AuthorizationError: not authorized to perform: SNS:Publish".to_owned(),
+            at: at("2025-07-17T14:31:54Z"),
+        }),
         rollout: Some(Rollout {
             destination: Destination::Digest { digest: digest(0xa1) },
             services: vec![rollout(

@@ -20,7 +20,7 @@ use crate::name::{ApproverName, EnvironmentName};
 use crate::one_line::{bounded, reason};
 use crate::records::{
     ApprovalRequest, Build, Environment, Hold, Latest, Occurrence, Operation, OperationId, Promotion,
-    PromotionState, Question, Slot, SlotKind, Subject, TokenHash, Waiting, Work,
+    PromotionState, Question, RefusedMail, Slot, SlotKind, Subject, TokenHash, Waiting, Work,
 };
 use crate::refusal::Refusal;
 
@@ -156,6 +156,7 @@ pub(super) fn open(transition: &mut Transition, opening: &Opening) -> Result<(),
         votes: Default::default(),
         vote_confirmations: Default::default(),
         unreachable: None,
+        mail_refused: None,
         rollout: None,
         failure: None,
         revert: None,
@@ -233,6 +234,10 @@ pub(super) fn asked(transition: &mut Transition, approver: &ApproverName, token:
         after.environment.waiting.retain(|waiting| waiting.occurrence > occurrence);
     }
     if let Some(promotion) = promotion(transition) {
+        if let Some(refused) = &mut promotion.mail_refused {
+            refused.approvers.remove(approver);
+        }
+        promotion.mail_refused.take_if(|refused| refused.approvers.is_empty());
         let before = match promotion.asked.get(approver) {
             Some(asked) if asked.token == *token => return,
             Some(asked) => asked.before.saturating_add(1),
@@ -244,6 +249,25 @@ pub(super) fn asked(transition: &mut Transition, approver: &ApproverName, token:
             ApprovalRequest { token: token.clone(), at, burnt: false, before, mail },
         );
     }
+}
+
+/// Believes SNS's refusal of a mail when an earlier attempt failed too. Returns whether it does.
+pub(super) fn mail_refused(transition: &mut Transition, approver: &ApproverName, reason: &str) -> bool {
+    let at = transition.now;
+    // Several mails of one attempt may be refused.
+    let this = u32::from(transition.failed);
+    let again = transition.change.after.operation.as_ref().is_some_and(|operation| operation.failures > this);
+    let pending = |one: &&mut Promotion| one.state == PromotionState::Pending;
+    let Some(promotion) = promotion(transition).filter(pending) else { return true };
+    let refused = promotion.mail_refused.as_ref();
+    let known = refused.is_some_and(|refused| refused.at == at || refused.approvers.contains(approver));
+    if !again && !known {
+        return false;
+    }
+    let mut approvers = promotion.mail_refused.take().map(|refused| refused.approvers).unwrap_or_default();
+    approvers.insert(approver.clone());
+    promotion.mail_refused = Some(RefusedMail { approvers, reason: reason.to_owned(), at });
+    true
 }
 
 /// Told after it was opened. What whoever pushed has said of it counts no more.
@@ -440,7 +464,8 @@ pub(super) fn next_look(now: Timestamp, promotion: &Promotion, subject: &Subject
             let waits = subject.environment.waiting.iter().any(|waiting| waiting.promotion == promotion.id);
             let again = |at| if at > now { at } else { now + ASKED_AGAIN };
             let asking = promotion.ask_at.filter(|_| waits).map(again);
-            let expiry = asking.map_or(promotion.expires_at, |at| at.min(promotion.expires_at));
+            let mailing = promotion.mail_refused.as_ref().map(RefusedMail::again_at).filter(|at| *at > now);
+            let expiry = asking.into_iter().chain(mailing).fold(promotion.expires_at, Timestamp::min);
             let reminder = reminder(subject, promotion).filter(|at| *at > now);
             // Approved in time, and past its expiry: it still waits for a rollback's end.
             Some(if let Some(reminder) = reminder.filter(|_| !waiting) {

@@ -1,5 +1,7 @@
 //! Rule 5: who decides, and by what.
 
+use std::collections::BTreeSet;
+
 use jiff::SignedDuration;
 use stablepin_rules::application::{FourEyes, MailAddress, Principal};
 use stablepin_rules::audit::Actor;
@@ -7,7 +9,7 @@ use stablepin_rules::caller::Caller;
 use stablepin_rules::code::MOST_WRONG_CODES;
 use stablepin_rules::effect::{Effect, Outcome, pending_effects};
 use stablepin_rules::facts::facts;
-use stablepin_rules::records::{CodeHash, Notice, OperationId, PromotionState, Verdict};
+use stablepin_rules::records::{CodeHash, Notice, OperationId, PromotionState, RefusedMail, Verdict};
 use stablepin_rules::refusal::Refusal;
 use stablepin_rules::subscription_status::SubscriptionStatus;
 use stablepin_rules::transition::{Decision, Input, may_decide, transition};
@@ -269,6 +271,142 @@ fn approvers_out_of_reach_are_told_of_when_they_are_too_few() {
     assert!(!told(&[]));
     assert!(told(&[("second", SubscriptionStatus::Missing)]), "two of two are needed");
     assert!(told(&[("lead", SubscriptionStatus::Pending), ("second", SubscriptionStatus::Missing)]));
+}
+
+fn mail_refused(world: &World, id: OperationId) -> Option<RefusedMail> {
+    world.subject(Some(id), None).promotion().unwrap().mail_refused.clone()
+}
+
+/// Its questions wait for two days.
+fn patient(approval: &str) -> World {
+    let mut world = World::new(application(approval, ""));
+    world.configuration.application.environments[0].approval.expires = SignedDuration::from_hours(48);
+    world
+}
+
+/// Minutes pass, with a tick in each.
+fn minutes(world: &mut World, minutes: i64) {
+    for _ in 0..minutes {
+        world.wait(60);
+        world.settle();
+    }
+}
+
+#[test]
+fn refused_mail_is_told_once_and_sent_when_sns_takes_it() {
+    let mut world = patient(ONE);
+    world.mail_is_refused = [approver("lead")].into();
+    let id = world.push(0, 1).unwrap();
+    world.settle();
+    let first = world.operations[&id].clone();
+    assert_eq!((mail_refused(&world, id), first.failures), (None, 1), "a permission may not count yet");
+    assert!(first.problem.unwrap().contains("AuthorizationError") && first.told.is_empty());
+    minutes(&mut world, 1);
+    let refused = mail_refused(&world, id).unwrap();
+    assert_eq!(refused.names(), "lead");
+    assert!(refused.reason.contains("AuthorizationError"));
+    let known = world.operations[&id].clone();
+    assert_eq!((known.told, known.failures), ([Notice::MailRefused].into(), 0));
+    assert_eq!(state(&world, id), PromotionState::Pending);
+
+    world.mail_is_refused.clear();
+    world.wait(59 * 60);
+    world.settle();
+    assert!(world.token(id, "lead").is_none(), "once an hour");
+    minutes(&mut world, 1);
+    assert!(world.token(id, "lead").is_some());
+    assert_eq!(mail_refused(&world, id), None);
+    world.vote(id, "lead", Verdict::Approve).unwrap();
+    world.settle();
+    assert_eq!(state(&world, id), PromotionState::Completed);
+}
+
+#[test]
+fn refused_mail_that_stays_refused_expires_and_is_told_once() {
+    let mut world = patient(ONE);
+    world.mail_is_refused = [approver("lead")].into();
+    let id = world.push(0, 1).unwrap();
+    world.settle();
+    let mut tries = BTreeSet::new();
+    while state(&world, id) == PromotionState::Pending {
+        minutes(&mut world, 10);
+        tries.extend(mail_refused(&world, id).map(|refused| refused.at));
+    }
+    assert!((40..=48).contains(&tries.len()), "{} tries in two days", tries.len());
+    assert_eq!(world.operations[&id].notified, [Notice::MailRefused].into());
+    let subject = world.subject(Some(id), None);
+    assert_eq!(subject.promotion().unwrap().reason.as_deref(), Some("expired: nobody decided in time"));
+}
+
+#[test]
+fn two_mails_of_one_attempt_are_one_refusal() {
+    let mut world = patient(TWO);
+    let id = world.push(0, 1).unwrap();
+    let refused = ["lead", "second"].map(|name| {
+        let reason = "KMSAccessDenied".to_owned();
+        Input::Outcome(Outcome::AskRefused { approver: approver(name), reason })
+    });
+    world.observe(Some(id), None, &refused).unwrap();
+    assert_eq!((mail_refused(&world, id), world.operations[&id].failures), (None, 1));
+    world.observe(Some(id), None, &refused).unwrap();
+    assert_eq!(mail_refused(&world, id).unwrap().names(), "lead, second");
+}
+
+#[test]
+fn mail_of_one_approver_is_refused_and_the_other_is_asked() {
+    let mut world = patient(TWO);
+    world.mail_is_refused = [approver("second")].into();
+    let id = world.push(0, 1).unwrap();
+    world.settle();
+    minutes(&mut world, 2);
+    assert!(world.token(id, "lead").is_some());
+    assert_eq!(mail_refused(&world, id).unwrap().names(), "second");
+    world.mail_is_refused.clear();
+    minutes(&mut world, 61);
+    assert!(world.token(id, "second").is_some());
+    assert_eq!(mail_refused(&world, id), None);
+}
+
+#[test]
+fn throttled_mail_is_no_refusal() {
+    let mut world = patient(ONE);
+    let id = world.push(0, 1).unwrap();
+    for _ in 0..20 {
+        let throttled = Input::Outcome(Outcome::Problem("Throttled: Rate exceeded".to_owned()));
+        world.observe(Some(id), None, &[throttled]).unwrap();
+        let wakes = world.operations[&id].wake_at.unwrap();
+        assert!(wakes <= world.now + SignedDuration::from_mins(16), "it is tried again soon");
+        world.now = wakes;
+    }
+    assert_eq!((mail_refused(&world, id), &world.operations[&id].notified), (None, &[].into()));
+    world.settle();
+    assert!(world.token(id, "lead").is_some());
+}
+
+/// The topic of the notifications may be refused for the same reason.
+#[test]
+fn refused_notice_is_given_up_and_approvers_are_asked_all_the_same() {
+    for reached in [false, true] {
+        let mut world = patient(TWO);
+        match reached {
+            true => world.mail_is_refused = [approver("second")].into(),
+            false => world.unreachable = [(approver("second"), SubscriptionStatus::Missing)].into(),
+        }
+        world.notices_refused = Some(0);
+        let id = world.push(0, 1).unwrap();
+        world.settle();
+        minutes(&mut world, 24 * 60);
+        let tried = world.notices_refused.unwrap();
+        assert!((2..=30).contains(&tried), "{tried} notices in a day");
+        assert_eq!(state(&world, id), PromotionState::Pending);
+        world.mail_is_refused.clear();
+        minutes(&mut world, 61);
+        for name in ["lead", "second"] {
+            assert!(world.vote(id, name, Verdict::Approve).is_ok(), "{name} was asked");
+        }
+        world.settle();
+        assert_eq!(state(&world, id), PromotionState::Completed);
+    }
 }
 
 /// The registry does not say who pushed; CloudTrail does, minutes later.

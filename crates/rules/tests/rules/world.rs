@@ -129,6 +129,10 @@ pub(crate) struct World {
     /// The endpoints answer only these.
     /// Approvers whom no mail reaches.
     pub(crate) unreachable: BTreeMap<ApproverName, SubscriptionStatus>,
+    /// SNS refuses the mails of these approvers.
+    pub(crate) mail_is_refused: BTreeSet<ApproverName>,
+    /// SNS refuses the notifications; how many were tried.
+    pub(crate) notices_refused: Option<u32>,
     pub(crate) dumb: BTreeSet<ImageDigest>,
     pub(crate) flights: Vec<Flight>,
     ids: u128,
@@ -157,6 +161,8 @@ impl World {
             broken: BTreeSet::new(),
             breaker: false,
             unreachable: BTreeMap::new(),
+            mail_is_refused: BTreeSet::new(),
+            notices_refused: None,
             dumb: BTreeSet::new(),
             flights: Vec::new(),
             ids: 0,
@@ -463,6 +469,10 @@ impl World {
                     }
                 }
             }
+            Effect::Ask(name) if self.mail_is_refused.contains(name) => {
+                let reason = format!("could not publish for {name} (Publish): AuthorizationError");
+                Outcome::AskRefused { approver: name.clone(), reason }
+            }
             Effect::Ask(name) => {
                 self.ids += 1;
                 let hash = TokenHash(format!("{:064x}", self.ids));
@@ -528,7 +538,13 @@ impl World {
                 Outcome::Probed((!answers).then(|| "https://web.example.com/ answered 500".to_owned()))
             }
             Effect::RestoreFamily(service) => Outcome::FamilyRestored(service.clone()),
-            Effect::Notify(notice) => Outcome::Notified(*notice),
+            Effect::Notify(notice) => match &mut self.notices_refused {
+                Some(tried) => {
+                    *tried += 1;
+                    Outcome::Problem("could not publish a notification: AuthorizationError".to_owned())
+                }
+                None => Outcome::Notified(*notice),
+            },
             Effect::CheckSubscriptions => Outcome::SubscriptionsChecked(self.unreachable.clone()),
             Effect::ConfirmVote(name) => Outcome::VoteConfirmed(name.clone()),
         }

@@ -205,6 +205,7 @@ fn promoted(environment: &EnvironmentName, promotion: &Promotion, tag_taken: boo
     let approved = approved.collect::<Vec<_>>().join(", ");
     let why = promotion.reason.as_ref().or(promotion.failure.as_ref());
     let why = why.filter(|_| promotion.state != PromotionState::Completed || tag_taken);
+    let refused = promotion.mail_refused.as_ref().filter(|_| promotion.state == PromotionState::Pending);
     html! {
         li #(promotion.id) class=(class) {
             b { "Promotion to " (environment) i { " " (promotion.state.as_str()) } }
@@ -214,6 +215,9 @@ fn promoted(environment: &EnvironmentName, promotion: &Promotion, tag_taken: boo
                 @if let Some(asked_by) = &promotion.asked_by { ", asked for by " (words(&asked_by.to_string())) } }
             @if !approved.is_empty() { span { "approved by " (words(&approved)) } }
             @if let Some(reason) = why { span { (words(reason)) } }
+            @if let Some(refused) = refused {
+                span { "not asked: " (words(&refused.names())) ". SNS refuses the mail: " (words(&refused.reason)) }
+            }
         }
     }
 }

@@ -140,6 +140,7 @@ fn promotion(number: u32, state: PromotionState) -> Promotion {
         votes: BTreeMap::new(),
         vote_confirmations: Default::default(),
         unreachable: None,
+        mail_refused: None,
         rollout: None,
         failure: None,
         revert: None,
