@@ -300,13 +300,13 @@ fn refused_mail_is_told_once_and_sent_when_sns_takes_it() {
     world.settle();
     let first = world.operations[&id].clone();
     assert_eq!((mail_refused(&world, id), first.failures), (None, 1), "a permission may not count yet");
-    assert!(first.problem.unwrap().contains("AuthorizationError") && first.told.is_empty());
+    assert!(first.problem.unwrap().contains("AuthorizationError") && first.notified.is_empty());
     minutes(&mut world, 1);
     let refused = mail_refused(&world, id).unwrap();
     assert_eq!(refused.names(), "lead");
     assert!(refused.reason.contains("AuthorizationError"));
     let known = world.operations[&id].clone();
-    assert_eq!((known.told, known.failures), ([Notice::MailRefused].into(), 0));
+    assert_eq!((known.notified, known.failures), ([Notice::MailRefused].into(), 0));
     assert_eq!(state(&world, id), PromotionState::Pending);
 
     world.mail_is_refused.clear();
