@@ -1,4 +1,4 @@
-//! AWS Batch: which images its job definitions and its jobs name.
+//! AWS Batch: lists the images that job definitions and jobs name.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::session::{Service, Session};
 use crate::signed_json::{JsonCall, SignedJson, SourceError};
 
-/// How many jobs [`Batch::jobs`] takes.
+/// The most jobs that one call of [`Batch::jobs`] takes.
 /// <https://docs.aws.amazon.com/batch/latest/APIReference/API_DescribeJobs.html>
 pub const PER_DESCRIBE_JOBS: usize = 100;
 
@@ -27,7 +27,7 @@ pub struct Batch {
 pub struct JobDefinition {
     pub name: String,
     pub revision: u64,
-    /// Whether jobs can be submitted by it.
+    /// Whether Batch accepts new jobs of this revision.
     pub is_active: bool,
     pub images: BTreeSet<String>,
 }
@@ -144,7 +144,8 @@ struct JobSummary {
     job_id: Option<String>,
 }
 
-/// Every image that it names: of a container, of the containers of tasks and pods, of a multi-node job's nodes.
+/// Returns every image in a definition or job: of its container, its tasks and pods, and the nodes
+/// of a multi-node job.
 fn images(container: Option<JobContainer>, pods: Pods, nodes: Option<Nodes>) -> BTreeSet<String> {
     let mut found: Vec<JobContainer> = container.into_iter().collect();
     of_pods(pods, &mut found);
@@ -165,12 +166,12 @@ fn of_pods(pods: Pods, found: &mut Vec<JobContainer>) {
 }
 
 impl Batch {
-    /// A client that waits for its turn.
+    /// Creates a client that slows down when Batch throttles it.
     pub fn new(session: &Session) -> Self {
         Self { client: session.patient_json(Service::Batch) }
     }
 
-    /// All revisions that Batch remembers, deregistered ones too: it keeps them for 180 days.
+    /// Returns all revisions that Batch still knows. Batch keeps deregistered ones for 180 days.
     /// <https://docs.aws.amazon.com/batch/latest/APIReference/API_DescribeJobDefinitions.html>
     pub async fn job_definitions(&self) -> Result<Vec<JobDefinition>, SourceError> {
         const OPERATION: &str = "DescribeJobDefinitions";
@@ -227,7 +228,7 @@ impl Batch {
         jobs.into_iter().map(|job| job.job_id.ok_or_else(lacks)).collect()
     }
 
-    /// Up to [`PER_DESCRIBE_JOBS`] jobs, without those that Batch forgot meanwhile.
+    /// Returns up to [`PER_DESCRIBE_JOBS`] jobs. Jobs that Batch no longer knows are left out.
     pub async fn jobs(&self, ids: &[String]) -> Result<Vec<Job>, SourceError> {
         const OPERATION: &str = "DescribeJobs";
         const WHAT: &str = "the jobs of Batch";

@@ -1,4 +1,4 @@
-//! Elastic Load Balancing: whether a service's tasks are healthy in its target groups.
+//! Elastic Load Balancing: reads whether a service's tasks are healthy in its target groups.
 
 use aws_sdk_elasticloadbalancingv2::Client;
 use aws_sdk_elasticloadbalancingv2::types::{TargetHealthDescription, TargetHealthStateEnum as State};
@@ -6,37 +6,40 @@ use aws_sdk_elasticloadbalancingv2::types::{TargetHealthDescription, TargetHealt
 use crate::failed_call::FailedCall;
 use crate::session::Session;
 
-/// The target groups of the session's account and region.
+/// A client of the target groups of the session's account and region.
 #[derive(Debug, Clone)]
 pub struct Elb {
     client: Client,
 }
 
+/// The health of a target.
 /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_TargetHealth.html>
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TargetState {
     Healthy,
-    /// Being registered, or its first checks have not ended.
+    /// The target is being registered, or its first checks have not ended.
     Initial,
-    /// Also one whose connections are being drained for that: it is still registered.
+    /// The target fails its checks. This includes a target whose connections are drained for that
+    /// reason, because it is still registered.
     Unhealthy,
-    /// No listener sends anything to the target group, or not to the target's zone.
+    /// No listener sends requests to the target group or to the target's zone.
     Unused,
-    /// Being deregistered.
+    /// The target is being deregistered.
     Draining,
     /// Health checks are off.
     Unavailable,
-    /// One that this program does not know: neither healthy nor unhealthy.
+    /// A state that this version does not know. It counts as neither healthy nor unhealthy.
     Unknown(String),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// A task's address in a target group of type `ip`, a container instance's id in one of type `instance`.
+    /// The address of a task in a target group of type `ip`, the id of a container instance in one
+    /// of type `instance`.
     pub id: String,
     pub port: Option<u16>,
     pub state: TargetState,
-    /// Such as `Target.FailedHealthChecks`. None when healthy.
+    /// The reason code, such as `Target.FailedHealthChecks`. `None` for a healthy target.
     pub reason: Option<String>,
     pub description: Option<String>,
 }
@@ -54,7 +57,7 @@ pub enum ElbError {
 }
 
 impl ElbError {
-    /// Whether the same call may well succeed a little later.
+    /// Whether the same call may succeed a little later.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::DescribeTargetHealth { source, .. } => source.is_retryable(),
@@ -68,7 +71,7 @@ impl Elb {
         Self { client: session.elb() }
     }
 
-    /// All targets of a target group: the call has no pages.
+    /// Returns all targets of a target group. The call has no pages.
     /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_DescribeTargetHealth.html>
     pub async fn targets(&self, target_group_arn: &str) -> Result<Vec<Target>, ElbError> {
         let target_group = || target_group_arn.to_owned();
@@ -81,17 +84,18 @@ impl Elb {
             )?;
         let described = answer.target_health_descriptions().iter();
         described
-            .map(|told| {
-                target(told).map_err(|member| ElbError::Answer { target_group: target_group(), member })
+            .map(|description| {
+                target(description)
+                    .map_err(|member| ElbError::Answer { target_group: target_group(), member })
             })
             .collect()
     }
 }
 
-/// Or the member that is missing.
-fn target(told: &TargetHealthDescription) -> Result<Target, &'static str> {
-    let target = told.target().ok_or("Target")?;
-    let health = told.target_health().ok_or("TargetHealth")?;
+/// Converts a described target. On failure, it returns the name of the missing member.
+fn target(description: &TargetHealthDescription) -> Result<Target, &'static str> {
+    let target = description.target().ok_or("Target")?;
+    let health = description.target_health().ok_or("TargetHealth")?;
     Ok(Target {
         id: target.id().map(str::to_owned).ok_or("Id")?,
         port: target.port().map(u16::try_from).transpose().map_err(|_| "Port")?,

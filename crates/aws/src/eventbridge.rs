@@ -1,4 +1,4 @@
-//! Amazon EventBridge: what happened, told to the stack's bus.
+//! Amazon EventBridge: publishes Stablepin's events to the stack's bus.
 
 #[cfg(feature = "retention")]
 pub mod rules;
@@ -11,16 +11,16 @@ use jiff::Timestamp;
 use crate::failed_call::{FailedCall, is_retryable_code};
 use crate::session::Session;
 
-/// How many entries one PutEvents takes, and how large they may be together.
+/// How many entries one PutEvents call takes, and how many bytes they may have together.
 /// <https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevents.html>
 const PER_PUT: usize = 10;
 const BYTES_PER_PUT: usize = 256 * 1024;
-/// The time of an entry counts 14 bytes.
+/// The bytes that EventBridge counts for an entry's time.
 const TIME_BYTES: usize = 14;
 
 const SOURCE: &str = "stablepin";
 
-/// Puts events on buses.
+/// A client that puts events on buses.
 #[derive(Debug, Clone)]
 pub struct EventBridge {
     client: Client,
@@ -28,9 +28,9 @@ pub struct EventBridge {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Such as `Promotion State Change`.
+    /// The event's type, such as `Promotion State Change`.
     pub detail_type: String,
-    /// JSON.
+    /// The event's content as JSON.
     pub detail: String,
     pub time: Timestamp,
 }
@@ -41,10 +41,10 @@ impl Entry {
     }
 }
 
-/// An entry that the bus did not take.
+/// An entry that the bus did not accept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailedEntry {
-    /// Which of those that were given, from 0.
+    /// The entry's place in the given list, from 0.
     pub index: usize,
     pub code: String,
     pub message: String,
@@ -52,7 +52,7 @@ pub struct FailedEntry {
 
 #[derive(Debug, thiserror::Error)]
 pub enum EventBridgeError {
-    /// Entries before `from` were put, but for `failed`.
+    /// A call failed. Entries before `from` were put, except those in `failed`.
     #[error("could not put the events from number {from} on to {bus} (PutEvents)")]
     PutEvents {
         bus: String,
@@ -61,7 +61,7 @@ pub enum EventBridgeError {
         #[source]
         source: FailedCall,
     },
-    /// All others were put.
+    /// Some entries were not accepted. All others were put.
     #[error("{bus} did not take {} of {of} events: {}", failed.len(), list(failed))]
     Entries { bus: String, of: usize, failed: Vec<FailedEntry> },
     #[error("EventBridge's answer to PutEvents is about {found} events, not {put}")]
@@ -75,8 +75,8 @@ fn list(failed: &[FailedEntry]) -> String {
 }
 
 impl EventBridgeError {
-    /// Whether the same call may well succeed a little later. Events that were put are put again: whoever
-    /// receives them knows them by their id.
+    /// Whether the same call may succeed a little later. A retry also puts accepted events again;
+    /// receivers recognize them by their id.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::PutEvents { source, .. } => source.is_retryable(),
@@ -91,8 +91,8 @@ impl EventBridge {
         Self { client: session.eventbridge() }
     }
 
-    /// Puts the entries on the bus, in their order, as far as EventBridge keeps one. All are tried, also after
-    /// one that is refused.
+    /// Puts the entries on the bus in their order, as far as EventBridge keeps an order. A refused
+    /// entry does not stop the entries after it.
     pub async fn put(&self, bus: &str, entries: &[Entry]) -> Result<(), EventBridgeError> {
         let mut failed = Vec::new();
         let mut from = 0;
@@ -111,7 +111,7 @@ impl EventBridge {
                     return Err(EventBridgeError::PutEvents { bus: bus.to_owned(), from, failed, source });
                 }
             };
-            // The answer's entries are in the order of the request's.
+            // The answer's entries are in the same order as the request's.
             let results = answer.entries();
             if results.len() != batch.len() {
                 return Err(EventBridgeError::Answer { put: batch.len(), found: results.len() });
@@ -143,7 +143,8 @@ fn request(bus: &str, entry: &Entry) -> PutEventsRequestEntry {
         .build()
 }
 
-/// How many of these fit into one call: at least one, since one that is too large is EventBridge's to refuse.
+/// Returns how many of these entries fit into one call. It is at least one: EventBridge itself
+/// refuses an entry that is too large.
 fn batch_length(entries: &[Entry]) -> usize {
     let mut bytes = 0;
     let fit = entries.iter().take(PER_PUT).take_while(|entry| {

@@ -1,5 +1,5 @@
-//! Why a call of an AWS service did not give what it should: one type for all services, so that what is worth
-//! trying again is decided in one place.
+//! Why a call of an AWS service failed. All services share this type, so that one place decides
+//! which calls are worth a retry.
 
 use std::error::Error;
 use std::fmt;
@@ -11,33 +11,35 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
-/// A call that failed after all its attempts. Small, so that a door's errors are.
+/// A call that failed after all its attempts. The type is boxed, so that the clients' errors stay
+/// small.
 #[derive(Debug)]
 pub struct FailedCall(Box<Failure>);
 
 #[derive(Debug)]
 struct Failure {
     kind: Kind,
-    /// None where the service answered: what it said is in the text already.
+    /// The underlying error. `None` if the service answered, because the text already contains its
+    /// answer.
     source: Option<BoxError>,
 }
 
 #[derive(Debug)]
 enum Kind {
-    /// The service answered that it will not or cannot.
+    /// The service answered with an error.
     Refused { status: u16, code: Option<String>, message: Option<String>, request: Option<String> },
-    /// The answer did not come in time. The service may have done what was asked.
+    /// No answer arrived in time. The service may have carried out the request.
     Timeout,
-    /// No connection, or one that broke. The service may have done what was asked.
+    /// The connection failed or broke. The service may have carried out the request.
     Connection,
-    /// What came is not an answer of this service.
+    /// The answer is not one of this service.
     Answer,
-    /// The call never left: the request could not be made from what was given.
+    /// The request was never sent: it could not be built from its input.
     Request,
 }
 
-/// Codes that mean "less at a time, please". `LimitExceededException` is none of them: with the services that
-/// we call it means a quota, which waiting does not raise.
+/// Codes that ask the caller to slow down. `LimitExceededException` is not among them: our services
+/// use it for a quota, and waiting does not raise a quota.
 /// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html>
 const THROTTLING: [&str; 14] = [
     "BandwidthLimitExceeded",
@@ -56,7 +58,7 @@ const THROTTLING: [&str; 14] = [
     "TooManyRequestsException",
 ];
 
-/// Codes of the service's own trouble, which some services send with status 400.
+/// Codes of a failure inside the service. Some services send them with status 400.
 const TRANSIENT: [&str; 6] = [
     "InternalError",
     "InternalFailure",
@@ -66,9 +68,9 @@ const TRANSIENT: [&str; 6] = [
     "ServiceUnavailable",
 ];
 
-/// Codes that say nothing of what was asked: of credentials that have ended, of clocks that differ, of a quota, of
-/// somebody else who changes the same thing. The status is often 4xx all the same. Of a `LimitExceededException` of ECS,
-/// AWS does not say whether waiting helps: a rollout's deadline ends that. ECR's is [another](FailedCall::is_refusal_of_ecr).
+/// Codes that do not judge the request itself: expired credentials, differing clocks, a quota, a
+/// concurrent change. Their status is often 4xx. AWS does not say whether waiting helps after a
+/// `LimitExceededException` of ECS. For ECR see [`FailedCall::is_refusal_of_ecr`].
 /// <https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html>
 const OF_THE_MOMENT: [&str; 23] = [
     "AuthFailure",
@@ -96,12 +98,14 @@ const OF_THE_MOMENT: [&str; 23] = [
     "UpdateInProgressException",
 ];
 
-/// Words in which services say the same under a code for everything, such as ECS's `ClientException` of "Too many
-/// concurrent attempts to create a new revision of the specified family."
+/// Words with the same meaning in messages of a general code. An example is ECS's
+/// `ClientException`: "Too many concurrent attempts to create a new revision of the specified
+/// family."
 const WORDS_OF_THE_MOMENT: [&str; 6] =
     ["being updated", "in progress", "rate exceeded", "temporarily", "too many concurrent", "try again"];
 
-/// Whether a code, also one of a failure inside an answer, is worth another try.
+/// Whether an error code is worth a retry. It may be the code of one failure inside a successful
+/// answer.
 pub(crate) fn is_retryable_code(code: &str) -> bool {
     THROTTLING.contains(&code) || TRANSIENT.contains(&code)
 }
@@ -123,7 +127,7 @@ impl FailedCall {
                     header("x-amzn-requestid").or_else(|| header("x-amz-request-id")),
                 );
             }
-            // A gateway's error page, for example.
+            // The body is not the service's, for example a gateway's error page.
             SdkError::ResponseError(context) if !context.raw().status().is_success() => {
                 return Self::refused(context.raw().status().as_u16(), None, None, None);
             }
@@ -152,19 +156,19 @@ impl FailedCall {
         Self(Box::new(Failure { kind, source: None }))
     }
 
-    /// The service answered something that is not an answer to this call.
+    /// Makes a failure for an answer that could not be parsed.
     #[cfg(feature = "retention")]
     pub(crate) fn unreadable(error: serde_json::Error) -> Self {
         Self(Box::new(Failure { kind: Kind::Answer, source: Some(error.into()) }))
     }
 
-    /// The same without what it came from: for a call whose address nobody may see.
+    /// Drops the source of the failure, for a call whose address must stay secret.
     pub(crate) fn without_source(mut self) -> Self {
         self.0.source = None;
         self
     }
 
-    /// AWS's name for what was wrong, such as `AccessDeniedException`.
+    /// AWS's error code, such as `AccessDeniedException`.
     pub fn code(&self) -> Option<&str> {
         match &self.0.kind {
             Kind::Refused { code, .. } => code.as_deref(),
@@ -172,13 +176,14 @@ impl FailedCall {
         }
     }
 
-    /// The service answered, and with a 4xx: this attempt has changed nothing.
+    /// Whether the service answered with a 4xx status, which means that this attempt changed
+    /// nothing.
     pub(crate) fn is_answered(&self) -> bool {
         matches!(self.0.kind, Kind::Refused { status: 400..500, .. })
     }
 
-    /// Whether the service will answer the same again, until somebody changes a permission, a parameter or a resource.
-    /// Whatever speaks of the moment is no refusal, nor is what nobody has answered.
+    /// Whether the service will give the same answer until a permission, a parameter or a resource
+    /// changes. A passing condition is no refusal, and neither is a call without an answer.
     pub fn is_refusal(&self) -> bool {
         let Kind::Refused { status, code, message, .. } = &self.0.kind else { return false };
         let code = code.as_deref().unwrap_or_default();
@@ -191,18 +196,20 @@ impl FailedCall {
             && !WORDS_OF_THE_MOMENT.iter().any(|words| message.contains(words))
     }
 
-    /// The same of a call to ECR, whose limits (100,000 images of a repository, 1,000 tags of an image) no waiting raises.
+    /// Whether ECR refuses the call for good. Waiting does not raise its limits: 100,000 images of a
+    /// repository, 1,000 tags of an image.
     /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html>
     pub(crate) fn is_refusal_of_ecr(&self) -> bool {
         self.is_refusal() || (self.is_answered() && self.code() == Some("LimitExceededException"))
     }
 
-    /// The role of a task may not be handed on: <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_passrole.html>
+    /// Whether the caller lacks `iam:PassRole` for a task's role.
+    /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_passrole.html>
     pub fn is_about_passing_a_role(&self) -> bool {
         matches!(&self.0.kind, Kind::Refused { message: Some(message), .. } if message.contains("iam:PassRole"))
     }
 
-    /// The signer may not do that, or is not known: what is asked for makes no difference.
+    /// Whether the service rejects the signer: unknown, or without the permission.
     pub fn is_denied(&self) -> bool {
         match &self.0.kind {
             Kind::Refused { status, code, .. } => {
@@ -215,7 +222,8 @@ impl FailedCall {
         }
     }
 
-    /// Throttling, the service's own trouble, no connection, no answer in time.
+    /// Whether the same call may succeed a little later: throttling, a failure inside the service,
+    /// no connection, no answer in time.
     pub fn is_retryable(&self) -> bool {
         match &self.0.kind {
             Kind::Timeout | Kind::Connection | Kind::Answer => true,

@@ -1,4 +1,4 @@
-//! AWS Lambda: which images its functions run.
+//! AWS Lambda: lists the images that functions run.
 
 use aws_sdk_lambda::Client;
 use aws_sdk_lambda::types::{FunctionVersion, PackageType};
@@ -8,12 +8,13 @@ use crate::failed_call::FailedCall;
 use crate::pages::{Endless, Pages};
 use crate::session::Session;
 
-/// The most that a page has, "even if you set the number higher".
+/// The largest page that Lambda returns, "even if you set the number higher".
 /// <https://docs.aws.amazon.com/lambda/latest/api/API_ListFunctions.html>
 const PER_PAGE: i32 = 50;
-/// A hundred thousand versions.
+/// The most pages that one list may have: enough for 100,000 versions.
 const MOST_PAGES: usize = 2000;
-/// GetFunction has a hundred a second in an account and region.
+/// How many GetFunction calls run at the same time. Lambda allows 100 per second in an account and
+/// region.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html#api-requests>
 const AT_ONCE: usize = 8;
 
@@ -27,11 +28,12 @@ pub struct Lambda {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FunctionImage {
     pub function: String,
-    /// A number, or `$LATEST`.
+    /// A version number, or `$LATEST`.
     pub version: String,
-    /// As it was given: `Code.ImageUri`.
+    /// The image as the function's owner gave it: `Code.ImageUri`.
     pub image: String,
-    /// By digest: `Code.ResolvedImageUri`. What the function runs, wherever the tag points now.
+    /// The image by digest: `Code.ResolvedImageUri`. The function runs this image, even if the tag
+    /// has moved since.
     pub resolved: Option<String>,
 }
 
@@ -56,7 +58,7 @@ pub enum LambdaError {
 }
 
 impl LambdaError {
-    /// Whether the same call may well succeed a little later.
+    /// Whether the same call may succeed a little later.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::ListFunctions { source } | Self::GetFunction { source, .. } => source.is_retryable(),
@@ -66,14 +68,15 @@ impl LambdaError {
 }
 
 impl Lambda {
-    /// A door that waits for its turn: ListFunctions has 15 a second, which the account's other tools share.
+    /// Creates a client that slows down when Lambda throttles it. ListFunctions allows 15 calls per
+    /// second, and the account's other tools share them.
     /// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html#api-requests>
     pub fn new(session: &Session) -> Self {
         Self { client: session.patient_lambda() }
     }
 
-    /// The images of all functions' versions, `$LATEST` too. What an alias points at, also by weight, is always one
-    /// of these versions, so that aliases need no calls of their own.
+    /// Returns the images of all versions of all functions, `$LATEST` included. Aliases need no
+    /// calls of their own: an alias always points to one of these versions, or to two by weight.
     /// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-aliases.html>
     pub async fn images(&self) -> Result<Vec<FunctionImage>, LambdaError> {
         let versions = self.versions().await?;
@@ -85,7 +88,7 @@ impl Lambda {
         Ok(images)
     }
 
-    /// Those that are not made of a zip file.
+    /// Lists all versions except those made of a zip file.
     async fn versions(&self) -> Result<Vec<Version>, LambdaError> {
         let (mut versions, mut pages) = (Vec::new(), Pages::at_most(MOST_PAGES));
         loop {
@@ -102,7 +105,8 @@ impl Lambda {
                     function: what.to_owned(),
                     member,
                 };
-                // One of a type that this program does not know may well be an image.
+                // A function of an unknown package type may also run an image, so it stays in the
+                // list.
                 if function.package_type() == Some(&PackageType::Zip) {
                     continue;
                 }
@@ -118,7 +122,8 @@ impl Lambda {
         }
     }
 
-    /// None for a version that was deleted meanwhile, and for one that turns out to be no image.
+    /// Reads the image of one version. Returns `None` if the version was deleted meanwhile, or
+    /// turns out to have no image.
     async fn image(&self, of: Version) -> Result<Option<FunctionImage>, LambdaError> {
         let asked =
             self.client.get_function().function_name(&of.function).qualifier(&of.version).send().await;

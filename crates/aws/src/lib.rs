@@ -1,4 +1,5 @@
-//! The clients to AWS: one concrete struct per service, typed in, typed out. Only this package names an SDK crate.
+//! The clients of AWS services: one concrete struct per service, with typed requests and answers.
+//! Only this package uses the SDK crates.
 
 #[cfg(feature = "retention")]
 pub mod batch;

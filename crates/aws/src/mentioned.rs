@@ -1,24 +1,24 @@
-//! What schedules, rules and pipes have in common: each names what it starts.
+//! The common parts of schedules, rules and pipes: each names the task or job that it starts.
 
 use serde::Deserialize;
 use stablepin_rules::retention::sources::Mention;
 
-/// A name, and who has it.
+/// A task definition, job definition or image, and the resource that names it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mentioned {
-    /// In words: `the schedule default/nightly`.
+    /// The resource in words, such as `the schedule default/nightly`.
     pub by: String,
     pub mention: Mention,
 }
 
-/// What a target says of the task that it starts.
+/// The parameters of a target that starts an ECS task.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct EcsParameters {
     pub(crate) task_definition_arn: Option<String>,
 }
 
-/// The service in an ARN: `ecs` of `arn:aws:ecs:eu-west-1:111122223333:cluster/prod`.
+/// Returns the service in an ARN: `ecs` for `arn:aws:ecs:eu-west-1:111122223333:cluster/prod`.
 pub(crate) fn service_of(arn: &str) -> &str {
     arn.split(':').nth(2).unwrap_or_default()
 }

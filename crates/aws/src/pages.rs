@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-/// What is known of a list while it is read page by page. Half a list looks like a whole one, so that a list which
-/// does not end is an error, and never cut off.
+/// The state of a list that is read page by page. A partial list looks like a complete one, so an
+/// endless list is an error and is never cut off.
 #[derive(Debug)]
 pub(crate) struct Pages {
     most: usize,
@@ -11,7 +11,7 @@ pub(crate) struct Pages {
     next: Option<String>,
 }
 
-/// The list came back to a page that it had shown, or has more pages than anybody has reason to read.
+/// The list returned to an earlier page, or has more pages than allowed.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Endless;
 
@@ -20,18 +20,18 @@ impl Pages {
         Self { most, seen: BTreeSet::new(), next: None }
     }
 
-    /// For the next request; none for the first.
+    /// The token for the next request. `None` for the first request.
     pub(crate) fn token(&self) -> Option<String> {
         self.next.clone()
     }
 
-    /// Whether another page follows the one that told of this token.
-    pub(crate) fn follows(&mut self, told: Option<&str>) -> Result<bool, Endless> {
-        let Some(told) = told.filter(|token| !token.is_empty()) else { return Ok(false) };
-        if self.seen.len() + 1 >= self.most || !self.seen.insert(told.to_owned()) {
+    /// Whether another page follows. `token` is the token in the answer.
+    pub(crate) fn follows(&mut self, token: Option<&str>) -> Result<bool, Endless> {
+        let Some(token) = token.filter(|token| !token.is_empty()) else { return Ok(false) };
+        if self.seen.len() + 1 >= self.most || !self.seen.insert(token.to_owned()) {
             return Err(Endless);
         }
-        self.next = Some(told.to_owned());
+        self.next = Some(token.to_owned());
         Ok(true)
     }
 }

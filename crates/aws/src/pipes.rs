@@ -1,4 +1,4 @@
-//! What the pipes of EventBridge Pipes start.
+//! EventBridge Pipes: lists the tasks and jobs that pipes start.
 
 use serde::Deserialize;
 use stablepin_rules::retention::sources::Mention;
@@ -47,12 +47,13 @@ struct BatchJobParameters {
 }
 
 impl Pipes {
-    /// A client that waits for its turn.
+    /// Creates a client that slows down when EventBridge Pipes throttles it.
     pub fn new(session: &Session) -> Self {
         Self { client: session.patient_json(Service::Pipes) }
     }
 
-    /// The names of the pipes whose target is ECS or Batch. Stopped ones are among them: they can be started at any time.
+    /// The names of the pipes whose target is ECS or Batch. Stopped pipes are included, because
+    /// somebody can start them at any time.
     /// <https://docs.aws.amazon.com/eventbridge/latest/pipes-reference/API_ListPipes.html>
     pub async fn names(&self) -> Result<Vec<String>, SourceError> {
         const OPERATION: &str = "ListPipes";
@@ -72,7 +73,8 @@ impl Pipes {
         Ok(found)
     }
 
-    /// What a pipe names; nothing where it was deleted meanwhile.
+    /// Returns the definitions that a pipe names. The list is empty if the pipe was deleted
+    /// meanwhile.
     /// <https://docs.aws.amazon.com/eventbridge/latest/pipes-reference/API_DescribePipe.html>
     pub async fn mentioned(&self, name: &str) -> Result<Vec<Mentioned>, SourceError> {
         let by = format!("the pipe {name}");

@@ -1,4 +1,4 @@
-//! HTTP without AWS's signature, over the connections that the clients share: a presigned download, a ping.
+//! Unsigned HTTP over the connections that all clients share: presigned downloads and pings.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use aws_smithy_types::timeout::TimeoutConfig;
 
 use crate::failed_call::FailedCall;
 
-/// For the body, after the headers came.
+/// The longest time for a body, after the headers have arrived.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Clone)]
@@ -28,7 +28,8 @@ pub(crate) struct PlainHttp {
     retries: RetryConfig,
 }
 
-/// Why a download gave nothing. Its text never has the address: a presigned one is a credential.
+/// Why a download failed. The text never contains the address, because a presigned address is a
+/// credential.
 #[derive(Debug, thiserror::Error)]
 pub enum DownloadError {
     #[error("the address is not one that can be fetched from")]
@@ -54,31 +55,32 @@ impl DownloadError {
 }
 
 impl PlainHttp {
-    /// The timeouts must be those of the services' clients: the pool is shared only between equal ones.
+    /// Creates the client. The timeouts must equal those of the services' clients, because only
+    /// clients with equal timeouts share connections.
     pub(crate) fn new(client: SharedHttpClient, timeouts: TimeoutConfig, retries: RetryConfig) -> Self {
         Self { client, timeouts, retries }
     }
 
-    /// What sends requests: its connections are shared.
+    /// The underlying HTTP client with its shared connections.
     #[cfg(feature = "retention")]
     pub(crate) fn client(&self) -> SharedHttpClient {
         self.client.clone()
     }
 
-    /// Opens a connection and leaves it in the pool. Whatever is answered will do.
+    /// Opens a connection and leaves it in the pool. Any answer will do.
     pub(crate) async fn ping(&self, base: &str) {
         if let Ok(body) = self.get(base, "/ping", &RetryConfig::disabled()).await {
-            // A connection whose answer was not read to its end is not used again.
+            // The pool reuses a connection only if its last answer was read to the end.
             read(body, 64 * 1024).await.ok();
         }
     }
 
-    /// The body of a successful answer. No more than `limit` bytes of it are ever in memory.
+    /// Returns the body of a successful answer. At most `limit` bytes of it are in memory.
     pub(crate) async fn download(&self, url: &str, limit: usize) -> Result<Vec<u8>, DownloadError> {
         let scheme = url.find("://").ok_or(DownloadError::Address)? + "://".len();
         let path = scheme + url[scheme..].find('/').ok_or(DownloadError::Address)?;
         let (base, path) = url.split_at(path);
-        // What a failure comes from may be a debug text of the request, and so have the address.
+        // The source of a failure may contain the request's debug text, and thereby the address.
         let failed = |failed: FailedCall| DownloadError::Get(failed.without_source());
         let body = self.get(base, path, &self.retries).await.map_err(failed)?;
         tokio::time::timeout(BODY_TIMEOUT, read(body, limit)).await.unwrap_or(Err(DownloadError::Slow))
@@ -120,7 +122,7 @@ async fn read(body: SdkBody, limit: usize) -> Result<Vec<u8>, DownloadError> {
     Ok(bytes)
 }
 
-/// An answer with another status than success.
+/// An answer whose status is not a success.
 #[derive(Debug, thiserror::Error)]
 #[error("refused")]
 struct RefusedRequest(ErrorMetadata);
@@ -131,7 +133,7 @@ impl ProvideErrorMetadata for RefusedRequest {
     }
 }
 
-/// Hands the body out unread, so that the reader can stop.
+/// Hands the body out unread, so that the reader may stop early.
 #[derive(Debug)]
 struct TakeBody;
 

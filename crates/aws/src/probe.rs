@@ -1,7 +1,8 @@
-//! Asks an application's own endpoints whether it is well, without becoming a way into the network.
+//! Checks an application's health endpoints without giving anybody access to the network.
 //!
-//! Who writes an application's configuration chooses the address, and the function asks from inside: so it does
-//! not ask itself, the instance or the metadata of either (CWE-918), reads no body and follows nobody elsewhere.
+//! The author of an application's configuration chooses the address, and the function sends the
+//! request from inside the network. So the probe refuses the function itself, the instance and
+//! their metadata (CWE-918). It reads no body and follows no redirect.
 
 use std::error::Error;
 use std::net::{IpAddr, ToSocketAddrs};
@@ -21,15 +22,17 @@ mod network;
 
 pub use network::{Network, NetworkError};
 
-/// Sends `GET` without credentials or cookies. Every attempt has a connection of its own, as a new user has.
+/// A client that sends `GET` without credentials or cookies. Every attempt opens a new connection,
+/// as a new user does.
 #[derive(Debug, Clone)]
 pub struct Probe {
     allowed: Arc<[Network]>,
-    /// Made at the first attempt: reading the trusted roots takes milliseconds.
+    /// The connector. The first attempt creates it, because loading the trusted roots takes
+    /// milliseconds.
     connector: Arc<OnceLock<Connector>>,
 }
 
-/// Why an attempt gave no status.
+/// Why an attempt returned no status.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProbeError {
     #[error("the endpoint is not an address that can be asked")]
@@ -47,7 +50,7 @@ pub enum ProbeError {
 }
 
 impl ProbeError {
-    /// Whether the same attempt may well succeed a little later.
+    /// Whether the same attempt may succeed a little later.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Address | Self::Refused { .. } => false,
@@ -57,13 +60,14 @@ impl ProbeError {
 }
 
 impl Probe {
-    /// `allowed`: networks that may be asked although they are loopback, link-local or alike.
+    /// Creates a probe. It may connect to the `allowed` networks even if they are loopback,
+    /// link-local or similar.
     pub fn new(allowed: Vec<Network>) -> Self {
         Self { allowed: allowed.into(), connector: Arc::default() }
     }
 
-    /// The answer's status, whatever it is: that of a redirect is its own. The time is for everything, from the
-    /// look-up of the name to the last header.
+    /// Returns the status of the answer. A redirect is not followed: its own status is returned.
+    /// The timeout covers everything from DNS to the last header.
     pub async fn get(&self, endpoint: &Endpoint, timeout: Duration) -> Result<u16, ProbeError> {
         tokio::time::timeout(timeout, self.attempt(endpoint))
             .await
@@ -77,21 +81,22 @@ impl Probe {
         request.headers_mut().insert("accept", "*/*");
         let request = request.try_into_http1x().map_err(|_| ProbeError::Address)?;
         let host = request.uri().host().ok_or(ProbeError::Address)?;
-        // The resolver sees names only: the connector takes an address as it is, without these brackets.
+        // The resolver sees only names. The connector uses a literal address as it is, without the
+        // brackets.
         if let Ok(address) = host.trim_start_matches('[').trim_end_matches(']').parse() {
             permitted(vec![address], &self.allowed)
                 .map_err(|Refused { address, what }| ProbeError::Refused { address, what })?;
         }
         let request = HttpRequest::try_from(request).map_err(|_| ProbeError::Address)?;
         let answer = self.connector().call(request).await;
-        // Its body is dropped unread, and the connection with it.
+        // The body is dropped unread, together with the connection.
         answer.map(|answer| answer.status().as_u16()).map_err(|error| why(&error))
     }
 
     fn connector(&self) -> &Connector {
         self.connector.get_or_init(|| {
             Connector::builder()
-                // A connection that is kept would be used without its address being looked at again.
+                // A reused connection would skip the check of its address.
                 .pool_max_idle_per_host(0)
                 .tls_provider(tls())
                 .build_with_resolver(Resolver { allowed: self.allowed.clone() })
@@ -99,8 +104,8 @@ impl Probe {
     }
 }
 
-/// Looks names up for the connector, which connects to an address from here and to no other: there is no second
-/// look-up that could say something else.
+/// The connector's resolver. The connector connects only to addresses from here, so no second DNS
+/// answer can differ from the checked one.
 #[derive(Debug, Clone)]
 struct Resolver {
     allowed: Arc<[Network]>,
@@ -125,7 +130,7 @@ struct Refused {
     what: &'static str,
 }
 
-/// The addresses that may be connected to; fails if there are only others.
+/// Returns the addresses that the probe may connect to. It fails if it may connect to none.
 fn permitted(mut addresses: Vec<IpAddr>, allowed: &[Network]) -> Result<Vec<IpAddr>, Refused> {
     let mut refused = None;
     addresses.retain(|address| match network::refused(*address, allowed) {
@@ -141,7 +146,8 @@ fn permitted(mut addresses: Vec<IpAddr>, allowed: &[Network]) -> Result<Vec<IpAd
     }
 }
 
-/// From the connector's long chain of errors, what says something to a person: the kind, and the first cause.
+/// Returns the part of the connector's error chain that helps a person: the kind and the first
+/// cause.
 fn why(error: &(dyn Error + 'static)) -> ProbeError {
     let mut is_name = false;
     let mut cause = error;
@@ -163,7 +169,7 @@ fn why(error: &(dyn Error + 'static)) -> ProbeError {
 mod tests {
     use super::*;
 
-    /// Without a name server: a test asks nobody outside.
+    /// This test asks no name server, because tests must not use the network.
     #[test]
     fn a_name_that_was_not_resolved_says_why() {
         let failed = why(&ResolveDnsError::new("Name or service not known"));

@@ -1,4 +1,4 @@
-//! Amazon S3: what is too large for a table, and is kept for long.
+//! Amazon S3: stores objects that are too large for the table or must be kept for long.
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::operation::get_object::GetObjectError;
@@ -9,25 +9,25 @@ use sha2::{Digest, Sha256};
 use crate::failed_call::FailedCall;
 use crate::session::Session;
 
-/// A plan of some 150,000 images. By default a repository may have 100,000. What is larger could not be read back beside
-/// what is read for the next one, and is not put either.
+/// The largest object, a plan of some 150,000 images (ECR's quota is 100,000). A larger one would
+/// not fit into memory together with the next plan's data.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html>
 const MOST_BYTES: usize = 64 * 1024 * 1024;
 
-/// One bucket.
+/// A client of one bucket.
 #[derive(Debug, Clone)]
 pub struct Bucket {
     client: Client,
     name: String,
 }
 
-/// An object as it was put.
+/// A stored object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
     pub key: String,
-    /// None where the bucket keeps no versions.
+    /// The object's version. `None` if the bucket keeps no versions.
     pub version: Option<String>,
-    /// Of its bytes, in hexadecimal digits.
+    /// The SHA-256 of the object's bytes, in hexadecimal digits.
     pub sha256: String,
 }
 
@@ -61,7 +61,7 @@ pub enum S3Error {
 }
 
 impl S3Error {
-    /// Whether the same call may well succeed a little later.
+    /// Whether the same call may succeed a little later.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::PutObject { source, .. } | Self::GetObject { source, .. } => source.is_retryable(),
@@ -76,9 +76,10 @@ impl Bucket {
         Self { client: session.s3(), name: name.into() }
     }
 
-    /// Puts an object, over whatever has this key.
+    /// Puts an object and replaces an object with the same key.
     ///
-    /// The SHA-256 goes along: S3 takes no other bytes, and keeps it beside the object.
+    /// The request contains the SHA-256: S3 refuses other bytes and stores the hash with the
+    /// object.
     /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html>
     pub async fn put(&self, key: &str, bytes: Vec<u8>, content_type: &str) -> Result<Stored, S3Error> {
         if bytes.len() > MOST_BYTES {
@@ -107,7 +108,8 @@ impl Bucket {
         })
     }
 
-    /// An object's newest version. None where there is none; a role that may not list the bucket is refused instead.
+    /// Returns an object's newest version, or `None` if there is no object. S3 answers "access
+    /// denied" instead if the role may not list the bucket.
     /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html>
     pub async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, S3Error> {
         let (bucket, key) = (&self.name, key.to_owned());
@@ -141,7 +143,7 @@ impl Bucket {
     }
 }
 
-/// As [`Stored::sha256`] has it.
+/// The SHA-256 of the bytes in hexadecimal digits, as in [`Stored::sha256`].
 pub fn sha256(bytes: &[u8]) -> String {
     hexadecimal(&Sha256::digest(bytes))
 }

@@ -1,4 +1,4 @@
-//! What the schedules of EventBridge Scheduler start.
+//! EventBridge Scheduler: lists the tasks, jobs and images that schedules name.
 
 use serde::Deserialize;
 use stablepin_rules::retention::sources::{Mention, mentions};
@@ -13,7 +13,7 @@ pub struct Scheduler {
     client: SignedJson,
 }
 
-/// A schedule that may start something of ours.
+/// A schedule that may start an image.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ScheduleName {
     pub group: String,
@@ -35,7 +35,7 @@ struct ScheduleSummary {
     target: Option<ScheduleTarget>,
 }
 
-/// Of a schedule. In a list it has its ARN alone.
+/// The target of a schedule. In a list, only its ARN is present.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct ScheduleTarget {
@@ -51,13 +51,13 @@ struct Schedule {
 }
 
 impl Scheduler {
-    /// A client that waits for its turn.
+    /// Creates a client that slows down when EventBridge Scheduler throttles it.
     pub fn new(session: &Session) -> Self {
         Self { client: session.patient_json(Service::Scheduler) }
     }
 
-    /// The schedules of all groups whose target may name a task definition, a job definition or an image. Disabled ones are
-    /// among them: they can be enabled at any time.
+    /// The schedules of all groups whose target may name a task definition, a job definition or an
+    /// image. Disabled schedules are included, because somebody can enable them at any time.
     /// <https://docs.aws.amazon.com/scheduler/latest/APIReference/API_ListSchedules.html>
     pub async fn schedules(&self) -> Result<Vec<ScheduleName>, SourceError> {
         const OPERATION: &str = "ListSchedules";
@@ -78,7 +78,7 @@ impl Scheduler {
         Ok(found)
     }
 
-    /// What a schedule names; nothing where it was deleted meanwhile.
+    /// Returns what a schedule names. The list is empty if the schedule was deleted meanwhile.
     /// <https://docs.aws.amazon.com/scheduler/latest/APIReference/API_GetSchedule.html>
     pub async fn mentioned(&self, of: &ScheduleName) -> Result<Vec<Mentioned>, SourceError> {
         const OPERATION: &str = "GetSchedule";
@@ -95,7 +95,7 @@ impl Scheduler {
         let more = match target.input.as_deref().filter(|input| !input.is_empty()).map(mentions) {
             None => Default::default(),
             Some(Ok(found)) => found,
-            // The input is the whole call: what it names is not known.
+            // The input is the whole API call. If it cannot be parsed, nobody knows what it names.
             Some(Err(source)) if is_universal(arn) => return Err(SourceError::Input { what: by, source }),
             // The input of a cluster's target cannot change the image.
             Some(Err(_)) => Default::default(),
@@ -111,7 +111,8 @@ fn is_universal(arn: &str) -> bool {
     service_of(arn) == "scheduler" && arn.contains(":aws-sdk:")
 }
 
-/// Clusters, and every API call of ECS and Batch; of Lambda the two that give a function an image.
+/// Whether a target can start an image: clusters, every API call of ECS and Batch, and the two
+/// Lambda calls that give a function an image.
 fn starts_what_has_an_image(arn: &str) -> bool {
     let Some((_, call)) = arn.split_once(":aws-sdk:").filter(|_| is_universal(arn)) else {
         return matches!(service_of(arn), "ecs" | "batch");

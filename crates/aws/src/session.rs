@@ -1,7 +1,8 @@
-//! What all clients of one process share: region, credentials, connections, patience.
+//! The session that all clients of a process share: region, credentials, connections, timeouts and
+//! retries.
 //!
-//! Built by hand, without `aws-config`: in a function everything comes in environment variables, and
-//! `aws-config` would bring STS and the look-up of profiles and instance roles along, in size and in start time.
+//! The code does without `aws-config`. A function gets everything in environment variables, and
+//! `aws-config` would add STS, profiles and instance roles to its size and start time.
 
 use std::time::Duration;
 
@@ -22,25 +23,28 @@ use aws_types::region::Region;
 
 use crate::plain_http::PlainHttp;
 
-/// To connect, TLS handshake included. The SDK's own default: a lost SYN is sent again after 1 s and after 3 s.
+/// The time to connect, including the TLS handshake. This is the SDK's default: TCP sends a lost
+/// SYN again after 1 s and 3 s.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(3100);
-/// For one attempt, from the first byte sent to the last byte read. Our answers are small; DynamoDB and ECR
+/// The time for one attempt, from the first byte sent to the last byte read. DynamoDB and ECR
 /// answer within tens of milliseconds, UpdateService within about a second.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
-/// For a call with all its attempts and the waiting between them. A lease outlives it, so that no call of a
-/// holder that lost its lease is still being tried again.
+/// The time for a call with all its attempts and pauses. A lease lasts longer, so no call is
+/// retried after its caller has lost the lease.
 pub const OPERATION_TIMEOUT: Duration = Duration::from_secs(20);
-/// The first and three more.
+/// The first attempt and three retries.
 const ATTEMPTS: u32 = 4;
-/// As [`ATTEMPT_TIMEOUT`], for what is in no hurry: a page of a thousand images is most of a megabyte.
+/// The same as [`ATTEMPT_TIMEOUT`] for patient clients. A page of 1,000 images has almost a
+/// megabyte.
 const PATIENT_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
-/// As [`OPERATION_TIMEOUT`]: eight attempts wait 71 s between them at most.
+/// The same as [`OPERATION_TIMEOUT`] for patient clients. The pauses between eight attempts take at
+/// most 71 s.
 pub const PATIENT_OPERATION_TIMEOUT: Duration = Duration::from_secs(120);
 const PATIENT_ATTEMPTS: u32 = 8;
-/// What the warming of connections may cost a start.
+/// The most time that warming connections may add to a start.
 const WARM_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The AWS services that have a door.
+/// The AWS services that have a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Service {
     DynamoDb,
@@ -79,7 +83,7 @@ impl Service {
         Self::Scheduler,
     ];
 
-    /// The environment variable that points this service elsewhere.
+    /// The environment variable that sets another endpoint for this service.
     /// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html>
     fn endpoint_variable(self) -> &'static str {
         match self {
@@ -130,23 +134,24 @@ pub enum SessionError {
     NotSet(&'static str),
 }
 
-/// What a session is made of.
+/// The settings from which a session is made.
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub region: String,
-    /// Not renewed: Lambda replaces a function's environment before its credentials end.
+    /// The credentials of the process. They are not renewed: Lambda replaces a function's
+    /// environment before its credentials expire.
     pub credentials: Credentials,
-    /// For every service that has no endpoint of its own; none for AWS's.
+    /// The endpoint of every service that has none of its own. `None` means AWS's endpoints.
     pub endpoint: Option<String>,
     pub endpoints: Vec<(Service, String)>,
-    /// How often a call is tried, the first time included.
+    /// The most attempts of a call, the first one included.
     pub attempts: u32,
-    /// The same for calls that are in no hurry.
+    /// The most attempts of a call of a patient client.
     pub patient_attempts: u32,
 }
 
 impl Settings {
-    /// From the variables that Lambda sets, and those by which every AWS SDK is pointed at another endpoint.
+    /// Reads the variables that Lambda sets, and those that set another endpoint in every AWS SDK.
     /// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html#configuration-envvars-runtime>
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, SessionError> {
         let set = |name: &'static str| variable(name).filter(|value| !value.is_empty());
@@ -182,7 +187,8 @@ impl Settings {
     }
 }
 
-/// One per process. Clients that are made from it share its connections.
+/// The shared parts of all clients. A process has one session, and all its clients share the
+/// session's connections.
 #[derive(Debug, Clone)]
 pub struct Session {
     settings: Settings,
@@ -191,13 +197,14 @@ pub struct Session {
 }
 
 impl Session {
-    /// From the process's environment variables. See [`Settings::read`].
+    /// Creates a session from the process's environment variables. See [`Settings::read`].
     pub fn from_env() -> Result<Self, SessionError> {
         Settings::read(|name| std::env::var(name).ok()).map(Self::new)
     }
 
     pub fn new(settings: Settings) -> Self {
-        // One client, since reading the trusted roots into it takes milliseconds and its pool is per host.
+        // All clients share one HTTP client: loading the trusted roots takes milliseconds, and the
+        // pool is per host.
         let http = http_client();
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT_TIMEOUT)
@@ -206,16 +213,16 @@ impl Session {
             .build();
         let retries = RetryConfig::standard().with_max_attempts(settings.attempts);
         let config = SdkConfig::builder()
-            // Pinned: what a newer one changes should be read before it is taken.
+            // The version is pinned, so that an upgrade is a decision after reading what changes.
             .behavior_version(BehaviorVersion::v2026_01_12())
             .region(Region::new(settings.region.clone()))
             .credentials_provider(SharedCredentialsProvider::new(settings.credentials.clone()))
-            // The credentials are at hand: a cache only adds a lock and a timer.
+            // The credentials are static, so a cache would only add a lock and a timer.
             .identity_cache(IdentityCache::no_cache())
             .http_client(http.clone())
             .timeout_config(timeouts.clone())
             .retry_config(retries.clone())
-            // It gives a stalled transfer 20 s; an attempt has 5 s.
+            // This protection allows a stalled transfer 20 s; an attempt ends after 5 s anyway.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .build();
         Self { settings, config, http: PlainHttp::new(http, timeouts, retries) }
@@ -225,11 +232,13 @@ impl Session {
         &self.settings.region
     }
 
-    /// Opens connections to the services that a function calls first, so that the first event does not wait for
-    /// name look-up and TLS: at a small function's share of a CPU that takes up to most of a second, while
-    /// initialisation runs at full speed. Takes at most a second; what fails, the first call will tell.
+    /// Opens connections to the services that a function calls first, so that the first event does
+    /// not wait for DNS and TLS. That can take most of a second on a small function, but
+    /// initialization has a full CPU.
     ///
-    /// It is an unsigned `GET /ping`: it asks for no permission, and leaves nothing in CloudTrail.
+    /// Each ping is an unsigned `GET /ping`: it needs no permission and leaves nothing in
+    /// CloudTrail. Warming ends after a second at most. It ignores failures, because the first call
+    /// reports them.
     pub async fn warm(&self, services: &[Service]) {
         let pings = services.iter().map(|service| {
             let (http, url) = (self.http.clone(), self.url(*service));
@@ -259,13 +268,14 @@ impl Session {
         self.http.clone()
     }
 
-    /// For calls of which many are made, and none is in a hurry: when one is throttled, those that follow through the
-    /// same door slow down.
+    /// The retries of patient clients, which make many calls without hurry. When a service
+    /// throttles one call, the client slows down its next calls.
     fn patient_retries(&self) -> RetryConfig {
         RetryConfig::adaptive().with_max_attempts(self.settings.patient_attempts)
     }
 
-    /// What it is that slows down: one door. By default it would be all clients of a service in the process.
+    /// The scope of the slowing down: one client. The default scope is all clients of a service in
+    /// the process.
     fn patient_partition() -> RetryPartition {
         RetryPartition::custom("patient").build()
     }
@@ -287,7 +297,7 @@ impl Session {
         aws_sdk_ecr::Client::from_conf(config.build())
     }
 
-    /// One attempt.
+    /// A client that makes one attempt per call.
     pub(crate) fn impatient_ecr(&self) -> aws_sdk_ecr::Client {
         let mut config =
             aws_sdk_ecr::config::Builder::from(&self.config).retry_config(RetryConfig::disabled());
@@ -314,7 +324,7 @@ impl Session {
         aws_sdk_lambda::Client::from_conf(config.build())
     }
 
-    /// A client of a service whose SDK is not linked.
+    /// A client of a service without its SDK.
     #[cfg(feature = "retention")]
     pub(crate) fn patient_json(&self, service: Service) -> crate::signed_json::SignedJson {
         crate::signed_json::SignedJson::new(crate::signed_json::Reached {
@@ -337,13 +347,13 @@ impl Session {
             .retry_config(self.patient_retries())
             .retry_partition(Self::patient_partition())
             .timeout_config(Self::patient_timeouts())
-            // AWS's own endpoints have a host for each bucket, which is how S3 wants to be called. Of an endpoint that
-            // was given, only that host is known to exist (a VPC endpoint, an emulator): the bucket goes into the
-            // path. The SDK does so by itself where the host is an IP address.
+            // With AWS's own endpoints, each bucket has its own host, as S3 recommends. With a
+            // given endpoint (a VPC endpoint, an emulator) only that host is known to exist, so the
+            // bucket goes into the path.
             // <https://docs.aws.amazon.com/AmazonS3/latest/userguide/VirtualHosting.html>
             .force_path_style(endpoint.is_some())
-            // By default the SDK adds a CRC to what is sent, as a trailer behind the body, and computes one of what
-            // comes. The SHA-256 that we send with each object says the same and more.
+            // By default the SDK adds a CRC to each upload and checks one on each download. We send
+            // a SHA-256 with each object, which protects it better.
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
         config.set_endpoint_url(endpoint.map(str::to_owned));
@@ -393,13 +403,14 @@ impl Session {
     }
 }
 
-/// HTTPS by rustls and ring, trusting the system's roots. They are read once, at the first connection; set
-/// `SSL_CERT_FILE` on a function, so that only the bundle is read and not the directory of single files too.
+/// Creates the HTTPS client: rustls with ring, trusting the system's roots. The first connection
+/// loads the roots. Set `SSL_CERT_FILE` on a function: then rustls reads only that bundle, not a
+/// directory of single files.
 fn http_client() -> SharedHttpClient {
     Builder::new().tls_provider(tls()).build_https()
 }
 
-/// The one TLS stack of a process.
+/// The TLS stack of the process.
 pub(crate) fn tls() -> Provider {
     Provider::Rustls(CryptoMode::Ring)
 }

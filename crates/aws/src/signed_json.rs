@@ -1,5 +1,5 @@
-//! Signed calls of services that speak JSON, without an SDK of each. Retention reads a few lists of four services: their
-//! SDKs would take more of its zip than it has left.
+//! Signed calls of services that speak JSON, without their SDKs. Retention reads a few lists from
+//! four services; their SDKs would not fit into its zip file.
 
 use std::fmt;
 use std::sync::Arc;
@@ -35,10 +35,11 @@ use serde_json::Value;
 use crate::failed_call::FailedCall;
 use crate::pages::{Endless, Pages};
 
-/// A hundred thousand of whatever is listed, and ten times what an account may have unless AWS raised it.
+/// The most pages that one list may have: enough for 100,000 items, ten times an account's usual
+/// quota.
 const MOST_PAGES: usize = 1000;
 
-/// Why something that names tasks, jobs or images could not be read.
+/// Why Stablepin could not read a resource that names tasks, jobs or images.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     #[error("could not read {what} ({operation})")]
@@ -61,7 +62,7 @@ pub enum SourceError {
 }
 
 impl SourceError {
-    /// Whether the same call may well succeed a little later.
+    /// Whether the same call may succeed a little later.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::JsonCall { source, .. } => source.is_retryable(),
@@ -69,7 +70,7 @@ impl SourceError {
         }
     }
 
-    /// The service's name for what was wrong.
+    /// The service's error code.
     pub(crate) fn code(&self) -> Option<&str> {
         match self {
             Self::JsonCall { source, .. } => source.code(),
@@ -78,7 +79,7 @@ impl SourceError {
     }
 }
 
-/// Returns nothing for what was deleted between its listing and its reading.
+/// Returns an empty value if the resource was deleted after it was listed.
 pub(crate) fn unless_deleted<T: Default>(
     answer: Result<T, SourceError>,
     code: &str,
@@ -89,11 +90,11 @@ pub(crate) fn unless_deleted<T: Default>(
     }
 }
 
-/// One request.
+/// A request to one operation.
 #[derive(Debug, Clone)]
 pub(crate) struct JsonCall {
     operation: &'static str,
-    /// With its query.
+    /// The path with its query.
     path: String,
     sends: Sends,
 }
@@ -101,7 +102,7 @@ pub(crate) struct JsonCall {
 #[derive(Debug, Clone)]
 enum Sends {
     Nothing,
-    /// JSON. With a target, it is the JSON 1.1 protocol: the operation's name stands in a header.
+    /// A JSON body. `target` selects the JSON 1.1 protocol, which names the operation in a header.
     Json {
         target: Option<&'static str>,
         body: String,
@@ -109,7 +110,7 @@ enum Sends {
 }
 
 impl JsonCall {
-    /// Makes a `GET`. Names and values of the query are encoded here.
+    /// Makes a `GET`. It encodes the values of the query.
     pub(crate) fn get(operation: &'static str, path: &[&str], query: &[(&str, Option<&str>)]) -> Self {
         let mut all = String::new();
         for part in path {
@@ -133,7 +134,8 @@ impl JsonCall {
         Self { operation, path: path.to_owned(), sends }
     }
 
-    /// Makes a request of the JSON 1.1 protocol. `target` is the service's part of the header's value.
+    /// Makes a request of the JSON 1.1 protocol. `target` is the service's part of the header's
+    /// value.
     pub(crate) fn json_1_1(operation: &'static str, target: &'static str, body: &Value) -> Self {
         let sends = Sends::Json { target: Some(target), body: body.to_string() };
         Self { operation, path: "/".to_owned(), sends }
@@ -162,7 +164,7 @@ impl JsonCall {
     }
 }
 
-/// Percent-encodes all but the unreserved characters.
+/// Percent-encodes everything except the unreserved characters.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>
 fn encode(text: &str, into: &mut String) {
     for byte in text.bytes() {
@@ -175,9 +177,9 @@ fn encode(text: &str, into: &mut String) {
     }
 }
 
-/// How a service is reached.
+/// The settings for calling one service.
 pub(crate) struct Reached {
-    /// As in its ARNs and in the scope of a signature.
+    /// The service's name in its ARNs and in the scope of a signature.
     pub(crate) service: &'static str,
     pub(crate) url: String,
     pub(crate) region: String,
@@ -234,7 +236,8 @@ impl SignedJson {
         Self { operation: Arc::new(operation) }
     }
 
-    /// The answer to one request. `what` is read, in words.
+    /// Sends one request and returns the parsed answer. `what` names the resource in error
+    /// messages.
     pub(crate) async fn call<T: DeserializeOwned>(
         &self,
         call: JsonCall,
@@ -246,8 +249,8 @@ impl SignedJson {
         serde_json::from_slice(&bytes).map_err(|error| failed(FailedCall::unreadable(error)))
     }
 
-    /// Every item of a list, page by page. `call` makes the request for a token, `page` takes an answer apart: the items,
-    /// and the token of the next page.
+    /// Returns every item of a list, page by page. `call` makes the request for a page token.
+    /// `page` splits an answer into its items and the next page's token.
     pub(crate) async fn list<P: DeserializeOwned, T>(
         &self,
         what: &str,
@@ -287,13 +290,14 @@ fn read(response: &HttpResponse) -> Result<Vec<u8>, OrchestratorError<Refused>> 
     Err(OrchestratorError::operation(Refused(error.build())))
 }
 
-/// `ThrottlingException` of `aws.events#ThrottlingException:http://…`.
+/// Returns the bare error name: `ThrottlingException` for
+/// `aws.events#ThrottlingException:http://…`.
 fn name(code: &str) -> Option<&str> {
     let code = code.split(':').next()?;
     code.rsplit('#').next().filter(|name| !name.is_empty())
 }
 
-/// How the JSON protocols tell an error.
+/// The error body of the JSON protocols.
 #[derive(Default, Deserialize)]
 struct Said {
     #[serde(rename = "__type")]
@@ -304,7 +308,7 @@ struct Said {
     capital_message: Option<String>,
 }
 
-/// An answer with another status than success.
+/// An answer whose status is not a success.
 #[derive(Debug, thiserror::Error)]
 #[error("refused")]
 pub(crate) struct Refused(ErrorMetadata);

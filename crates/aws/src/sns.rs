@@ -14,13 +14,14 @@ use crate::session::Session;
 
 pub use subscriptions::ConfirmError;
 
-/// In bytes.
+/// The most bytes that a message may have.
 /// <https://docs.aws.amazon.com/sns/latest/api/API_Publish.html>
 const MAX_MESSAGE: usize = 262_144;
-/// What a mail that was cut ends with.
+/// The last line of a mail that was cut.
 const CUT: &str = "\n[cut: too long for a mail]\n";
 
-/// Publishes to topics. A subscription's filter policy on the attribute `mail` gives each mailbox its own.
+/// A client that publishes to topics. Each mailbox's subscription filters on the attribute `mail`,
+/// so that it receives only its own mails.
 /// <https://docs.aws.amazon.com/sns/latest/dg/sns-message-filtering.html>
 #[derive(Debug, Clone)]
 pub struct Sns {
@@ -60,7 +61,8 @@ pub enum SnsError {
 }
 
 impl SnsError {
-    /// Whether the same call may well succeed a little later. It may have succeeded already: a mail can come twice.
+    /// Whether the same call may succeed a little later. The failed call may have succeeded
+    /// already, so a retry can send a mail twice.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Publish { source, .. } | Self::Notify { source, .. } | Self::Call { source, .. } => {
@@ -86,7 +88,8 @@ impl Sns {
         Self { client: session.sns() }
     }
 
-    /// Gives the message's id. The body has links that decide: it is in no log and in no error.
+    /// Publishes a mail to one approver and returns the message's id. The body contains links that
+    /// decide, so it must not appear in a log or an error.
     pub async fn publish(
         &self,
         topic_arn: &str,
@@ -116,9 +119,9 @@ impl Sns {
         answer.message_id.ok_or(SnsError::Answer)
     }
 
-    /// Publishes what all subscribers of a topic may know, and gives the message's id. `default` is the text of
-    /// Amazon Q Developer's custom notification, a JSON object, which chats and queues get; `email` is what
-    /// people read. A mail that is too long is cut, a notification is not: half of a JSON text is none.
+    /// Publishes a notification to all subscribers of a topic and returns the message's id. Chats
+    /// and queues get `default`, the JSON of Amazon Q Developer's custom notification; people get
+    /// `email`. A long mail is cut; a notification is not, because a cut JSON text is invalid.
     /// <https://docs.aws.amazon.com/chatbot/latest/adminguide/custom-notifs.html>
     pub async fn notify(
         &self,
@@ -144,7 +147,7 @@ impl Sns {
     }
 }
 
-/// One text for each protocol, no longer than SNS takes.
+/// Builds the message with one text per protocol. It cuts the mail to SNS's limit.
 fn message(default: &str, email: &str) -> Result<String, SnsError> {
     let encoded = |email: &str| json!({"default": default, "email": email}).to_string();
     let whole = encoded(email);
@@ -162,8 +165,8 @@ fn message(default: &str, email: &str) -> Result<String, SnsError> {
     Ok(encoded(&(kept + CUT)))
 }
 
-/// A subject that SNS takes: ASCII, one line, fewer than 100 characters, beginning with a letter, a digit or
-/// punctuation. What does not fit is cut, what has no ASCII form becomes a question mark.
+/// Makes a subject that SNS accepts: ASCII, one line, fewer than 100 characters, not starting with
+/// a space. It cuts what is too long and replaces other characters by a question mark.
 /// <https://docs.aws.amazon.com/sns/latest/api/API_Publish.html>
 pub fn subject_line(text: &str) -> String {
     const MAX: usize = 99;

@@ -1,4 +1,4 @@
-//! Amazon SQS: work that is handed out, each piece to be taken once.
+//! Amazon SQS: sends work to queues.
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
@@ -6,12 +6,13 @@ use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use crate::failed_call::FailedCall;
 use crate::session::Session;
 
+/// The most messages that one call sends.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html>
 const PER_SEND: usize = 10;
-/// The longest that a message can be kept back, in seconds.
+/// The longest delay of a message, in seconds.
 const LONGEST_DELAY: usize = 900;
 
-/// Sends to queues.
+/// A client that sends to queues.
 #[derive(Debug, Clone)]
 pub struct Sqs {
     client: Client,
@@ -30,7 +31,8 @@ pub enum SqsError {
 }
 
 impl SqsError {
-    /// Whether the same call may well succeed a little later. Messages that were taken are sent again.
+    /// Whether the same call may succeed a little later. A retry also sends the accepted messages
+    /// again.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Send { source, .. } => source.is_retryable(),
@@ -44,12 +46,13 @@ impl Sqs {
         Self { client: session.sqs() }
     }
 
-    /// Sends one message, kept back for so many seconds (900 at most).
+    /// Sends one message with a delay in seconds (900 at most).
     pub async fn send_later(&self, queue_url: &str, message: &str, seconds: i32) -> Result<(), SqsError> {
         self.send(queue_url, &[(message, seconds)]).await
     }
 
-    /// Sends every message, spread evenly over `seconds` (900 at most): who takes them is not asked all at once.
+    /// Sends all messages with delays spread evenly over `seconds` (900 at most), so that the
+    /// receiver does not get all at once.
     pub async fn send_spread(
         &self,
         queue_url: &str,
@@ -69,7 +72,7 @@ impl Sqs {
         Ok(())
     }
 
-    /// Up to [`PER_SEND`], each with its delay in seconds.
+    /// Sends up to [`PER_SEND`] messages, each with its delay in seconds.
     async fn send(&self, queue_url: &str, messages: &[(&str, i32)]) -> Result<(), SqsError> {
         let queue = || queue_url.to_owned();
         let entry = |(place, (message, delay)): (usize, &(&str, i32))| {

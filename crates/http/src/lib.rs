@@ -1,5 +1,5 @@
-//! What every door to the web has in common: requests as they come from an HTTP API, answers, and problem
-//! documents (RFC 9457).
+//! The parts that all HTTP functions share: requests from an API Gateway HTTP API, responses, and
+//! problem documents (RFC 9457).
 
 pub mod page;
 mod problem;
@@ -15,7 +15,7 @@ use serde::Serialize;
 
 pub use aws_lambda_events::apigw::{ApiGatewayV2httpRequest as Event, ApiGatewayV2httpResponse as Response};
 
-/// An answer with these headers, and those that every answer has.
+/// Builds a response with these headers and the headers that every response has.
 pub fn response(status: u16, content_type: &str, headers: &[(&str, &str)], body: String) -> Response {
     let always = [
         ("content-type", content_type),
@@ -37,7 +37,8 @@ pub fn response(status: u16, content_type: &str, headers: &[(&str, &str)], body:
     answer
 }
 
-/// Leads on to a page of ours. A browser asks for it by `GET`, whatever it has asked for here.
+/// Redirects (303) to one of our pages. The browser requests that page with `GET`, whatever the
+/// method of the current request was.
 pub fn see_other(path: &str, cookie: String) -> Response {
     let mut answer = response(303, "text/plain; charset=utf-8", &[("location", path)], String::new());
     answer.cookies = vec![cookie];

@@ -1,5 +1,5 @@
-//! What every page is in: rendered on the server, whole without a script, nothing loaded from anywhere. Every value is
-//! escaped, whoever wrote it.
+//! The frame of every HTML page. The server renders the whole page: it works without a script and
+//! loads nothing from other hosts. Every value is escaped, whatever its source.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,23 +9,24 @@ use stablepin_rules::one_line::{LONGEST_REASON, one_line};
 
 use crate::{Response, response};
 
-/// What all pages look like, by day and by night, on a desk and on a phone.
+/// The style sheet that all pages share. It covers light and dark mode, desktops and phones.
 pub const STYLE: &str = include_str!("page/style.css");
 
 #[derive(Debug)]
 pub struct Page<'a> {
     pub title: &'a str,
-    /// Over the title: whose page it is.
+    /// Text above the title that names the owner of the page.
     pub above: Markup,
     pub content: &'a Markup,
-    /// What only these pages look like.
+    /// Style rules that only these pages need.
     pub style: &'a str,
-    /// What these pages may run, whether this one does or not.
+    /// The script that these pages may run, even if this page does not include it.
     pub script: Option<&'a str>,
 }
 
 impl Page<'_> {
-    /// With a policy that lets a browser take this style and this script, and nothing else from anywhere.
+    /// Renders the page with a Content-Security-Policy header. The policy lets the browser use this
+    /// style and this script, and load nothing else.
     pub fn response(&self, status: u16) -> Response {
         let style = format!("{STYLE}{}", self.style);
         let body = html! {
@@ -35,7 +36,7 @@ impl Page<'_> {
                     meta charset="utf-8";
                     meta name="viewport" content="width=device-width, initial-scale=1";
                     title { (self.title) " · Stablepin" }
-                    // None, so that no browser asks for one.
+                    // An empty icon, so that no browser requests `/favicon.ico`.
                     link rel="icon" href="data:,";
                     style { (PreEscaped(&style)) }
                 }
@@ -60,18 +61,18 @@ impl Page<'_> {
     }
 }
 
-/// As a policy names what may be on the page.
+/// Returns the hash of a style or a script, in the form that a Content-Security-Policy takes.
 /// <https://www.w3.org/TR/CSP3/#grammardef-hash-source>
 pub fn source(text: &str) -> String {
     format!("sha256-{}", STANDARD.encode(Sha256::digest(text.as_bytes())))
 }
 
-/// Free text in reading order.
+/// Cleans free text for display: one line, in reading order, not too long.
 pub fn line(text: &str) -> String {
     one_line(text, LONGEST_REASON)
 }
 
-/// A refusal as people read it.
+/// Turns the text of a refusal into a sentence: a capital letter first, a full stop last.
 pub fn sentence(text: &str) -> String {
     let text = line(text);
     let mut letters = text.chars();
@@ -79,7 +80,7 @@ pub fn sentence(text: &str) -> String {
     ended(&text)
 }
 
-/// With a full stop.
+/// Adds a full stop unless the text already ends with a punctuation mark.
 pub fn ended(text: &str) -> String {
     let end = if text.ends_with(['.', '!', '?']) { "" } else { "." };
     format!("{text}{end}")

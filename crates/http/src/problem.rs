@@ -1,4 +1,4 @@
-//! Errors as people and programs read them: a stable type, what, where, what to do.
+//! Errors for people and programs: a stable type, what happened, and what to do.
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -8,21 +8,21 @@ use crate::{Response, response};
 /// A problem document: `application/problem+json`. <https://www.rfc-editor.org/rfc/rfc9457>
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Problem {
-    /// Stable: programs compare it.
+    /// A URN that stays the same across releases, because programs compare it.
     #[serde(rename = "type")]
     pub kind: String,
-    /// The same for every problem of the type.
+    /// A title that is the same for every problem of this type.
     pub title: String,
     pub status: u16,
-    /// What happened here, and what to do.
+    /// A sentence that says what happened in this case, and what to do.
     pub detail: String,
-    /// More, by name.
+    /// Further members of the JSON object, by name.
     #[serde(flatten)]
     pub members: Map<String, Value>,
 }
 
 impl Problem {
-    /// `kind` becomes `urn:stablepin:problem:{kind}`.
+    /// Creates a problem. Its type is `urn:stablepin:problem:{kind}`.
     pub fn new(status: u16, kind: &str, title: &str, detail: impl Into<String>) -> Self {
         Self {
             kind: format!("urn:stablepin:problem:{kind}"),
@@ -41,7 +41,8 @@ impl Problem {
         Self::new(400, "bad-request", "The request is not understood", detail)
     }
 
-    /// Ours to fix: the request's id finds it in the logs. `what` happened, and what came of it.
+    /// Creates a problem that Stablepin's operators must fix. They find it in the logs by the
+    /// request's id. `what` says what happened and what the consequence is.
     pub fn internal(request_id: &str, what: &str) -> Self {
         let detail = format!("{what}: try again, and quote request {request_id} if it stays");
         Self::new(500, "internal", "Something went wrong here", detail)

@@ -1,4 +1,4 @@
-//! A request of an HTTP API (payload format 2.0), read once.
+//! A request that reached an API Gateway HTTP API (payload format 2.0), decoded.
 
 use std::collections::HashMap;
 
@@ -7,9 +7,10 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::{Event, Problem};
 
-/// What a handler needs of it. Has no Debug: a body, a query or a cookie may hold a link's secret.
+/// The parts of a request that a handler needs. The type has no `Debug`, because a body, a query or
+/// a cookie may hold a link's secret.
 pub struct Request {
-    /// `GET /v1/applications/{application}`: the route as the template names it, without any value.
+    /// The route as the template names it, without values: `GET /v1/applications/{application}`.
     pub route: String,
     pub method: String,
     pub id: String,
@@ -18,12 +19,13 @@ pub struct Request {
     query: HashMap<String, String>,
     cookies: HashMap<String, String>,
     pub body: String,
-    /// The IAM principal's ARN, on a route that wants a signature.
+    /// The IAM principal's ARN, on a route that requires a signature.
     pub principal: Option<String>,
     pub account: Option<String>,
 }
 
-/// What a body may have, in bytes, as API Gateway hands it on: twice an application file, the largest that any route takes.
+/// The most bytes that a body may have as API Gateway delivers it. An application file is the
+/// largest body of any route; this is twice its limit.
 pub(crate) const MAX_BODY_BYTES: usize = 128 * 1024;
 
 impl Request {
@@ -46,7 +48,7 @@ impl Request {
         };
         let iam = context.authorizer.and_then(|authorizer| authorizer.iam);
         let query = event.raw_query_string.unwrap_or_default();
-        // API Gateway has them in a list of their own, an emulator perhaps still in the header.
+        // API Gateway lists the cookies separately. An emulator may still send them in the header.
         let header = event.headers.get_all("cookie").iter().filter_map(|value| value.to_str().ok());
         let pairs = event.cookies.iter().flatten().map(String::as_str).chain(header);
         let pairs = pairs.flat_map(|line| line.split(';')).filter_map(|pair| pair.split_once('='));
@@ -65,12 +67,12 @@ impl Request {
         })
     }
 
-    /// The path as it was asked for, without the query: where the page's own form posts to.
+    /// The requested path without the query. The page's own form posts to the same path.
     pub fn raw_path(&self) -> &str {
         &self.raw_path
     }
 
-    /// A part of the path by the name that the route gives it.
+    /// Returns a part of the path by its name in the route.
     pub fn path(&self, name: &str) -> &str {
         self.path.get(name).map_or("", String::as_str)
     }
@@ -83,7 +85,7 @@ impl Request {
         self.cookies.get(name).map(String::as_str)
     }
 
-    /// A part of the path, parsed; a problem that names it otherwise.
+    /// Parses a part of the path. On failure, the problem names that part.
     pub fn parsed<T, E: std::fmt::Display>(
         &self,
         name: &str,
@@ -92,7 +94,8 @@ impl Request {
         parse(self.path(name)).map_err(|error| Problem::bad_request(error.to_string()).with("in", name))
     }
 
-    /// Which part of a list: `?limit=` (1 to 100, 50 if absent) and `?after=`, the `next` of the page before.
+    /// Returns which page of a list the caller wants: `?limit=` (1 to 100, 50 if absent), and
+    /// `?after=`, which is the `next` of the page before.
     pub fn page(&self) -> Result<(i32, Option<String>), Problem> {
         let limit = match self.query("limit") {
             None => 50,
@@ -105,7 +108,8 @@ impl Request {
         Ok((limit, self.query("after").map(str::to_owned)))
     }
 
-    /// Who signed it. IAM routes always have one; a request without is refused.
+    /// Returns the signer's ARN. IAM routes always have one; this function refuses a request
+    /// without.
     pub fn signed_by(&self) -> Result<&str, Problem> {
         self.principal.as_deref().ok_or_else(|| {
             Problem::new(403, "not-signed", "Not signed", "sign the request with AWS credentials (SigV4)")

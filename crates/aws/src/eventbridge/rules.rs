@@ -1,4 +1,4 @@
-//! What EventBridge's rules start: tasks of ECS and jobs of Batch.
+//! EventBridge rules: lists the ECS tasks and Batch jobs that they start.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -17,7 +17,7 @@ pub struct Rules {
     client: SignedJson,
 }
 
-/// One rule of a bus.
+/// A rule and its bus.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RuleName {
     pub bus: String,
@@ -75,7 +75,7 @@ struct BatchParameters {
 }
 
 impl Rules {
-    /// A client that waits for its turn.
+    /// Creates a client that slows down when EventBridge throttles it.
     pub fn new(session: &Session) -> Self {
         Self { client: session.patient_json(Service::EventBridge) }
     }
@@ -94,8 +94,8 @@ impl Rules {
         buses.into_iter().map(|bus| bus.name.ok_or_else(lacks)).collect()
     }
 
-    /// The rules of a bus that have this target, a cluster's ARN or a job queue's. Disabled ones are among them: they can
-    /// be enabled at any time.
+    /// The rules of a bus that have this target: the ARN of a cluster or of a job queue. Disabled
+    /// rules are included, because somebody can enable them at any time.
     /// <https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_ListRuleNamesByTarget.html>
     pub async fn with_target(&self, bus: &str, target: &str) -> Result<Vec<RuleName>, SourceError> {
         let what = format!("the rules of the bus {bus} that start something in {target}");
@@ -108,7 +108,7 @@ impl Rules {
         Ok(names.into_iter().map(|rule| RuleName { bus: bus.to_owned(), rule }).collect())
     }
 
-    /// What the targets of a rule name; nothing where the rule was deleted meanwhile.
+    /// Returns what a rule's targets name. The list is empty if the rule was deleted meanwhile.
     /// <https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_ListTargetsByRule.html>
     pub async fn mentioned(&self, name: &RuleName) -> Result<Vec<Mentioned>, SourceError> {
         let by = name.in_words();
@@ -127,7 +127,8 @@ impl Rules {
             let task = target.ecs_parameters.and_then(|ecs| ecs.task_definition_arn);
             let job = target.batch_parameters.and_then(|batch| batch.job_definition);
             let names = task.map(Mention::TaskDefinition).into_iter().chain(job.map(Mention::JobDefinition));
-            // The input of such a target cannot change the image. What it says all the same stays, where it can be read.
+            // The input of such a target cannot change the image. What a readable input names is
+            // protected all the same.
             let more = target.input.and_then(|input| mentions(&input).ok()).unwrap_or_default();
             found.extend(names.chain(more).map(|mention| Mentioned { by: by.clone(), mention }));
         }

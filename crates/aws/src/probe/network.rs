@@ -1,4 +1,4 @@
-//! Networks by their prefix, and the addresses that a probe does not go to unless such a network is allowed.
+//! Address blocks, and the addresses that a probe refuses unless an allowed network contains them.
 
 use std::fmt;
 use std::net::{AddrParseError, IpAddr, Ipv4Addr, Ipv6Addr};
@@ -46,12 +46,14 @@ impl Network {
         }
     }
 
-    /// As a template's parameter lists them: separated by commas. An empty text is none.
+    /// Parses a template parameter's list of networks, separated by commas. An empty text is an
+    /// empty list.
     pub fn parse_list(text: &str) -> Result<Vec<Self>, NetworkError> {
         text.split(',').map(str::trim).filter(|text| !text.is_empty()).map(Self::parse).collect()
     }
 
-    /// An IPv4 address is in no IPv6 network, and the other way round.
+    /// Whether the network contains the address. An IPv4 address is never in an IPv6 network, nor
+    /// an IPv6 address in an IPv4 network.
     pub fn contains(&self, address: IpAddr) -> bool {
         self.first.is_ipv4() == address.is_ipv4() && first(address, self.prefix) == self.first
     }
@@ -70,9 +72,9 @@ fn longest(address: IpAddr) -> u32 {
     }
 }
 
-/// The first address of the network of this prefix length that the address is in.
+/// The first address of the network with this prefix length that contains the address.
 fn first(address: IpAddr, prefix: u32) -> IpAddr {
-    // A shift by all bits is none that the language has: that network is everything.
+    // Rust has no shift by all bits. A prefix of 0 means every address.
     match address {
         IpAddr::V4(address) => {
             let mask = u32::MAX.checked_shl(Ipv4Addr::BITS - prefix).unwrap_or(0);
@@ -85,7 +87,8 @@ fn first(address: IpAddr, prefix: u32) -> IpAddr {
     }
 }
 
-/// What an address is, if a probe does not go there and none of the networks has it.
+/// Describes an address that a probe refuses. Returns `None` if the address is harmless or in an
+/// allowed network.
 pub(super) fn refused(address: IpAddr, allowed: &[Network]) -> Option<&'static str> {
     let embedded = match address {
         IpAddr::V6(address) => embedded(address).map(IpAddr::V4),
@@ -109,13 +112,13 @@ fn class_v4(address: Ipv4Addr) -> Option<&'static str> {
     match address.octets() {
         // https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html
         [169, 254, 169, 254] => Some("instance metadata"),
-        // Of ECS tasks, and of EKS pods.
+        // The credentials of ECS tasks and of EKS pods.
         // https://docs.aws.amazon.com/sdkref/latest/guide/feature-container-credentials.html
         [169, 254, 170, 2 | 23] => Some("a container's credentials"),
         [169, 254, ..] => Some("a link-local address"),
-        // A function's own Runtime API listens on it.
+        // A function's own Runtime API listens on loopback.
         [127, ..] => Some("a loopback address"),
-        // "This host": Linux connects 0.0.0.0 to loopback.
+        // Linux connects 0.0.0.0 ("this host") to loopback.
         [0, ..] => Some("an unspecified address"),
         [224..=239, ..] => Some("a multicast address"),
         [255, 255, 255, 255] => Some("the broadcast address"),
@@ -125,7 +128,8 @@ fn class_v4(address: Ipv4Addr) -> Option<&'static str> {
 
 fn class_v6(address: Ipv6Addr) -> Option<&'static str> {
     match address.segments() {
-        // Metadata is ::254, a pod's credentials ::23; name server and clock are there as well.
+        // Metadata is at ::254 and a pod's credentials at ::23. The name server and the clock are
+        // also in this range.
         [0xfd00, 0x0ec2, ..] => Some("one of AWS's own services on an instance, such as metadata"),
         [0, 0, 0, 0, 0, 0, 0, 1] => Some("a loopback address"),
         [0, 0, 0, 0, 0, 0, 0, 0] => Some("an unspecified address"),
@@ -135,14 +139,14 @@ fn class_v6(address: Ipv6Addr) -> Option<&'static str> {
     }
 }
 
-/// The IPv4 address that an IPv6 address leads to, or may lead to behind a translator.
+/// The IPv4 address that an IPv6 address leads to, or may lead to through a translator.
 /// <https://www.iana.org/assignments/iana-ipv6-special-registry>
 fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let (high, low) = match address.segments() {
-        // IPv4-compatible (two of them are not), mapped, translated.
+        // IPv4-compatible, mapped and translated addresses. `::` and `::1` are not among them.
         [0, 0, 0, 0, 0, 0, 0, 0 | 1] => return None,
         [0, 0, 0, 0, 0, 0 | 0xffff, high, low] | [0, 0, 0, 0, 0xffff, 0, high, low] => (high, low),
-        // NAT64, for the whole Internet and for one's own network.
+        // NAT64, with the public prefix and with the local one.
         [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x64, 0xff9b, 1, _, _, _, high, low] => (high, low),
         // 6to4.
         [0x2002, high, low, ..] => (high, low),
@@ -155,7 +159,7 @@ fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
 mod tests {
     use super::*;
 
-    /// The first and the last address of each, and what they are.
+    /// The first and the last address of each refused block, and a word from its description.
     const REFUSED: [(&str, &str, &str); 14] = [
         ("0.0.0.0", "0.255.255.255", "unspecified"),
         ("127.0.0.0", "127.255.255.255", "loopback"),
@@ -173,7 +177,7 @@ mod tests {
         ("ff00::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "multicast"),
     ];
 
-    /// Those beside, and those that people have.
+    /// Addresses just outside the refused blocks, and common private and public addresses.
     const OPEN: [&str; 20] = [
         "1.0.0.0",
         "10.0.0.1",
@@ -227,7 +231,8 @@ mod tests {
                 }
                 for address in all {
                     let class = refused(address, &[]);
-                    // As IPv4-compatible, 0.0.0.0 is `::`, which says itself what it is.
+                    // The IPv4-compatible form of 0.0.0.0 is `::`, which has a description of its
+                    // own.
                     assert!(class.is_some_and(|class| class.contains(what)), "{address}: {class:?}");
                 }
             }
@@ -247,7 +252,8 @@ mod tests {
         }
     }
 
-    /// Every IPv4 address of one byte's change from a refused one, and its forms: form and plain agree.
+    /// Tests every IPv4 address that differs in one byte from a refused one. Its IPv6 forms must
+    /// get the same result.
     #[test]
     fn an_address_and_its_forms_are_judged_alike() {
         for (first, _, _) in REFUSED {
@@ -259,7 +265,7 @@ mod tests {
                     let plain = Ipv4Addr::from(octets);
                     let judged = refused(IpAddr::V4(plain), &[]);
                     for form in forms(plain) {
-                        // These two have a name of their own.
+                        // These two IPv6 addresses have a description of their own.
                         if form != address("::") && form != address("::1") {
                             assert_eq!(refused(form, &[]), judged, "{form}");
                         }

@@ -1,4 +1,4 @@
-//! Who is subscribed to a topic, and how that comes about.
+//! The subscriptions of a topic: listing, subscribing, confirming.
 
 use aws_sdk_sns::error::ProvideErrorMetadata;
 use stablepin_rules::application::MailAddress;
@@ -7,14 +7,14 @@ use stablepin_rules::subscription_status::{Attributes, Subscription, filter};
 use super::{Sns, SnsError};
 use crate::failed_call::FailedCall;
 
-/// What SNS lists instead of an ARN, before anybody has confirmed, and after somebody has unsubscribed.
+/// The texts that SNS lists instead of an ARN: before a confirmation, and after an unsubscription.
 /// <https://docs.aws.amazon.com/sns/latest/dg/sns-delete-subscription-topic.html>
 const PENDING: &str = "PendingConfirmation";
 const DELETED: &str = "Deleted";
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConfirmError {
-    /// Of another topic, used before, too old (3 days), or no token.
+    /// The token belongs to another topic, was used, is older than 3 days, or is no token.
     #[error("SNS does not take this token")]
     Refused,
     #[error(transparent)]
@@ -22,7 +22,7 @@ pub enum ConfirmError {
 }
 
 impl Sns {
-    /// All of them, whatever their protocol.
+    /// Lists all subscriptions of a topic, of every protocol.
     /// <https://docs.aws.amazon.com/sns/latest/api/API_ListSubscriptionsByTopic.html>
     pub async fn subscriptions(&self, topic_arn: &str) -> Result<Vec<Subscription>, SnsError> {
         let mut found = Vec::new();
@@ -63,7 +63,8 @@ impl Sns {
         Ok(answer.attributes.unwrap_or_default().remove("Policy"))
     }
 
-    /// None: it has gone meanwhile.
+    /// Reads the attributes of a subscription. Returns `None` if the subscription was deleted
+    /// meanwhile.
     /// <https://docs.aws.amazon.com/sns/latest/api/API_GetSubscriptionAttributes.html>
     pub async fn attributes_of(&self, subscription_arn: &str) -> Result<Option<Attributes>, SnsError> {
         let answer =
@@ -86,8 +87,8 @@ impl Sns {
         }
     }
 
-    /// Subscribes a mailbox to its own mails, the filter in the same call: set later, others' mails would come first.
-    /// SNS mails a confirmation, again if it did before.
+    /// Subscribes a mailbox together with its filter. Without the filter, other approvers' mails
+    /// would arrive first. SNS mails a confirmation request, also if it sent one before.
     /// <https://docs.aws.amazon.com/sns/latest/api/API_Subscribe.html>
     pub async fn subscribe(&self, topic_arn: &str, mail: &MailAddress) -> Result<(), SnsError> {
         let answer = self
@@ -108,7 +109,7 @@ impl Sns {
             {
                 Err(SnsError::Full { topic: topic_arn.to_owned() })
             }
-            // It is there already, with other attributes.
+            // The subscription exists already, with other attributes.
             Err(error) if error.code().is_some_and(refuses) => {
                 Err(SnsError::Different { topic: topic_arn.to_owned(), mail: mail.to_string() })
             }
@@ -116,8 +117,8 @@ impl Sns {
         }
     }
 
-    /// From then on only a signed request unsubscribes: neither a click on the link that every mail ends with, nor a
-    /// scanner that follows it.
+    /// Confirms a subscription. From then on only a signed request can unsubscribe: a click on the
+    /// link at the end of each mail cannot, and neither can a scanner that follows it.
     /// <https://docs.aws.amazon.com/sns/latest/api/API_ConfirmSubscription.html>
     pub async fn confirm(&self, topic_arn: &str, token: &str) -> Result<(), ConfirmError> {
         let call = self.client.confirm_subscription().topic_arn(topic_arn).token(token);
@@ -129,7 +130,8 @@ impl Sns {
     }
 }
 
-/// `InvalidParameter` on the wire; also by the name that the API's model has for it.
+/// Whether SNS refuses the request itself. On the wire the code is `InvalidParameter`; the API's
+/// model has a longer name.
 fn refuses(code: &str) -> bool {
     matches!(code, "InvalidParameter" | "InvalidParameterException" | "NotFound" | "NotFoundException")
 }
