@@ -1,7 +1,8 @@
-//! The table: the truth. One item is `pk`, `sk`, `version`, what an index needs, and the record itself.
+//! The DynamoDB table, the source of truth. An item has `pk`, `sk`, `version`, the attributes of an
+//! index, and the record itself.
 //!
-//! Every write of more than one item is one transaction that checks the version of everything that was read to
-//! decide it; a lost race is a normal answer, named by what was lost.
+//! A write of several items is one transaction. It checks the versions of all items that the
+//! decision was based on. A lost race is a normal result, and its error names what was lost.
 
 mod applications;
 mod console;
@@ -45,7 +46,7 @@ pub use health::{About, Health};
 pub use lists::{Cursor, Page};
 pub use retention::Mark;
 
-/// The one table of a stack.
+/// A client of the stack's only table.
 #[derive(Debug, Clone)]
 pub struct Table {
     client: Client,
@@ -86,7 +87,7 @@ impl TableError {
     }
 }
 
-/// Why a change was not written. Nothing of it was.
+/// Why a change was not written. After such an error, no part of it was written.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {
     #[error("something that the decision was made on has changed meanwhile")]
@@ -107,7 +108,7 @@ pub enum CommitError {
     Table(#[from] TableError),
 }
 
-/// Which operation: names every key that its subject is read from.
+/// The key of an operation. It names every item that its subject is read from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
     pub application: ApplicationName,
@@ -123,16 +124,16 @@ pub enum OperationKey {
     LiveDrift(OperationId),
 }
 
-/// What a push event needs to know before anything is decided.
+/// Everything about a push event that the table knows.
 #[derive(Debug)]
 pub struct PushContext {
     pub configuration: Configuration,
-    /// We put this tag on this digest ourselves.
+    /// Whether Stablepin put this tag on this digest.
     pub ours: bool,
     pub build: Option<Build>,
-    /// Who has pushed it, ever, as far as CloudTrail has told.
+    /// The ARNs of everybody who pushed the image, as far as CloudTrail has reported.
     pub pushers: BTreeSet<String>,
-    /// The newest build that contains it.
+    /// The newest build that is an image index containing this image.
     pub contained_in: Option<ContainingIndex>,
 }
 
@@ -159,7 +160,7 @@ impl OperationKey {
     }
 }
 
-/// Its sort key.
+/// Writes the operation's sort key.
 impl std::fmt::Display for OperationKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -172,7 +173,8 @@ impl std::fmt::Display for OperationKey {
 }
 
 impl Key {
-    /// None while the operation does not exist.
+    /// Records a push that cannot be answered while retention deletes the image. The sweep answers
+    /// it later, however old the image is.
     pub fn of(subject: &Subject) -> Option<Self> {
         let operation = OperationKey::of(subject.operation.as_ref()?);
         Some(Self {
@@ -188,18 +190,18 @@ impl Table {
         Self { client: session.dynamodb(), name }
     }
 
-    /// The application that takes builds from a repository: one read.
+    /// Returns the application that takes builds from a repository, in one read.
     pub async fn claimant(&self, repository: &RepositoryName) -> Result<Option<ApplicationName>, TableError> {
         self.claimant_of(repository.as_str()).await
     }
 
-    /// The application that something is of: a repository's name, a service's ARN.
+    /// Returns the application that claims `what`: a repository's name or a service's ARN.
     pub async fn claimant_of(&self, what: &str) -> Result<Option<ApplicationName>, TableError> {
         let item = self.get(&keys::claim(what)).await?;
         item.map(|item| record("CLAIM", &item)).transpose()
     }
 
-    /// Everything about a push that the table knows, in one read. None when the application is gone.
+    /// Reads everything about a push in one read. Returns `None` if the application does not exist.
     pub async fn push_context(
         &self,
         application: &ApplicationName,
@@ -226,7 +228,7 @@ impl Table {
         Ok(Some(PushContext { configuration, ours, build, pushers, contained_in }))
     }
 
-    /// A subject before its operation exists: for a push or a request of a rollback.
+    /// Reads a subject that has no operation yet, for a push or a requested rollback.
     pub async fn environment(
         &self,
         configuration: Configuration,
@@ -244,7 +246,8 @@ impl Table {
         })
     }
 
-    /// Today's configuration and the environment's record in one read. None when there is no such application.
+    /// Reads the current configuration and the environment's record in one read. Returns `None` if
+    /// the application does not exist.
     pub async fn configured_environment(
         &self,
         application: &ApplicationName,
@@ -272,8 +275,9 @@ impl Table {
         item.map(|item| record("BUILD", &item)).transpose()
     }
 
-    /// An operation's subject, and the link that was shown for it, in one consistent read (a second one only
-    /// while the build has no certain name). None when there is no such operation.
+    /// Reads an operation's subject and the link that the caller presented, in one consistent read.
+    /// A build without a confirmed tag needs a second read. Returns `None` if the operation does
+    /// not exist.
     pub async fn subject(
         &self,
         key: &Key,
@@ -314,8 +318,8 @@ impl Table {
         Ok(Some((subject, token)))
     }
 
-    /// Writes a change in one transaction, on the condition that everything it was decided on still stands.
-    /// Answers the subject with its new versions.
+    /// Writes a change in one transaction, if everything that the decision was based on is
+    /// unchanged. Returns the subject with its new versions.
     pub async fn commit(&self, before: &Subject, change: &Change) -> Result<Subject, CommitError> {
         let mut after = change.after.clone();
         let mut writes = Writes::new(&self.name);
@@ -348,7 +352,7 @@ impl Table {
             }
             let stored = StoredOperation { environment: after.name.clone(), operation: operation.clone() };
             let mut item = item(&keys::of(&application, operation), operation.version, &stored)?;
-            // While it is leased, nobody need look before the lease ends.
+            // Nobody needs to look at a leased operation before the lease ends.
             let look = operation.lease.as_ref().map(|lease| lease.until).or(operation.wake_at);
             if let (Some(at), Some(_)) = (look, operation.wake_at) {
                 item.insert("wake".into(), AttributeValue::S(WAKE.into()));
@@ -380,10 +384,11 @@ impl Table {
         Ok(after)
     }
 
-    /// Stores a link that is about to be mailed.
+    /// Stores a link before it is mailed.
     pub async fn put_token(&self, token: &Token) -> Result<(), TableError> {
         let mut item = item(&keys::token(&token.hash), 1, token)?;
-        // DynamoDB removes it within days after; until then the page can say that the link has expired.
+        // DynamoDB deletes the item within days after its expiry. Until then the page can say that
+        // the link has expired.
         let ttl = token.expires_at.as_second().saturating_add(KEPT_AFTER_EXPIRY);
         item.insert("ttl".into(), AttributeValue::N(ttl.to_string()));
         self.client
@@ -413,7 +418,8 @@ impl Table {
                     wanted(part) && reason.code().is_some_and(|code| code == "ConditionalCheckFailed")
                 })
             };
-            // What names a cause goes before what only says that something moved.
+            // An error with a specific cause takes precedence over an error that only reports a
+            // change.
             if failed(&|part| *part == Part::Opened).is_some() {
                 return Err(CommitError::AlreadyOpened);
             }
@@ -444,12 +450,13 @@ impl Table {
         Err(TableError::call("TransactWriteItems")(error).into())
     }
 
-    /// As a batch of one: `GetItem` would be one more operation of the SDK's in each zip, and does no more.
+    /// Reads an item as a batch of one: `GetItem` would add another SDK operation to each zip file
+    /// and does nothing more.
     async fn get(&self, key: &ItemKey) -> Result<Option<Item>, TableError> {
         Ok(self.batch_get(std::slice::from_ref(key)).await?.remove(key))
     }
 
-    /// However many, as many at a time as DynamoDB takes.
+    /// Reads any number of items, in batches of [`PER_READ`].
     fn batch_get_many(
         &self,
         wanted: &[ItemKey],
@@ -457,7 +464,7 @@ impl Table {
         self.batch_get_attributes(wanted, None)
     }
 
-    /// None: the whole items.
+    /// Reads only the given attributes. `None` reads the whole items.
     async fn batch_get_attributes(
         &self,
         wanted: &[ItemKey],
@@ -477,7 +484,7 @@ impl Table {
         self.batch_get_part(wanted, None)
     }
 
-    /// Consistent, one round trip; what DynamoDB left unprocessed is asked for again.
+    /// Reads consistently, in one round trip. It requests again what DynamoDB left unprocessed.
     async fn batch_get_part(
         &self,
         wanted: &[ItemKey],
@@ -524,25 +531,26 @@ impl Table {
     }
 }
 
-/// So many promotions may be opened for one image until retention, every night, takes back those that have ended: with 47 bytes
-/// each, a ninth of what an item may hold. Rollbacks have as many again: promotions do not keep them out.
+/// The most promotions that may be opened for one image before retention's nightly run releases the
+/// ended ones. At 47 bytes each, they take a ninth of an item's space. Rollbacks have the same
+/// number on top, so promotions cannot keep them out.
 pub const MOST_NEEDED: usize = 1000;
 
-/// Seconds that a link is kept after its expiry.
+/// The seconds that a link is kept after its expiry.
 const KEPT_AFTER_EXPIRY: i64 = 7 * 24 * 3600;
 
-/// DynamoDB's own limit of one read.
+/// The most keys that DynamoDB takes in one read.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html>
 const PER_READ: usize = 100;
 
-/// How often what DynamoDB left unprocessed is asked for again.
+/// The most requests for one batch, counting those for what DynamoDB left unprocessed.
 const MOST_ROUNDS: u32 = 6;
 
-/// The one partition of the sparse index: operations sorted by when to look at them next.
+/// The only partition of the sparse index. It sorts operations by the time to look at them next.
 const WAKE: &str = "WAKE";
 
-/// Whole seconds in UTC, rounded up so that nothing is found before it is due; always 20 characters: text that
-/// sorts by time.
+/// Formats a time as text that sorts by time: whole seconds in UTC, always 20 characters. It rounds
+/// up, so that nothing is found before it is due.
 fn sortable(at: Timestamp) -> String {
     let up = if at.subsec_nanosecond() > 0 { jiff::SignedDuration::from_secs(1) } else { Default::default() };
     let at = at.saturating_add(up).unwrap_or(at);
@@ -589,7 +597,8 @@ fn item<T: Serialize>(key: &ItemKey, version: u64, value: &T) -> Result<Item, Ta
     Ok(item)
 }
 
-/// `place` keeps the records of one transaction in order: they have one time.
+/// Builds an audit record's item. The records of one transaction have the same time; `place` keeps
+/// their order.
 fn audit_item(audit: &AuditRecord, place: u8) -> Result<Item, TableError> {
     let id = uuid_v7_at(audit.at, Some(place)).to_string();
     let mut item = item(&keys::audit(audit, &id), 1, audit)?;
@@ -597,7 +606,7 @@ fn audit_item(audit: &AuditRecord, place: u8) -> Result<Item, TableError> {
     Ok(item)
 }
 
-/// A fresh id that sorts by that time.
+/// Creates a fresh id that sorts by this time.
 pub fn uuid_v7(at: Timestamp) -> Uuid {
     uuid_v7_at(at, None)
 }
@@ -605,7 +614,7 @@ pub fn uuid_v7(at: Timestamp) -> Uuid {
 fn uuid_v7_at(at: Timestamp, place: Option<u8>) -> Uuid {
     let mut random = [0; 10];
     getrandom::fill(&mut random).expect("the operating system gives random bytes");
-    // The bits that follow the time. https://www.rfc-editor.org/rfc/rfc9562#section-6.2
+    // These bits follow the time. <https://www.rfc-editor.org/rfc/rfc9562#section-6.2>
     if let Some(place) = place {
         [random[0], random[1]] = [0, place];
     }
@@ -613,7 +622,7 @@ fn uuid_v7_at(at: Timestamp, place: Option<u8>) -> Uuid {
     uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
 }
 
-/// What a write of a transaction stands for, so that its failure can be named.
+/// The meaning of a write in a transaction, so that an error can name what failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
     Version,
@@ -640,7 +649,7 @@ impl<'a> Writes<'a> {
         self.parts.push(part);
     }
 
-    /// The item still has that version; 0: it does not exist.
+    /// Requires that the item still has this version. 0 means that the item does not exist.
     fn check(&mut self, key: &ItemKey, version: u64, part: Part) {
         let (expression, values) = version_is(version);
         let check = ConditionCheck::builder()
@@ -653,7 +662,7 @@ impl<'a> Writes<'a> {
         self.push(TransactWriteItem::builder().condition_check(check).build(), part);
     }
 
-    /// Writes the item where it has that version; 0: where it does not exist.
+    /// Writes the item if it still has this version. 0 means that the item does not exist yet.
     fn put(&mut self, item: Item, version: Option<u64>, part: Part) {
         let mut put = Put::builder().table_name(self.table).set_item(Some(item));
         if let Some(version) = version {
@@ -664,13 +673,14 @@ impl<'a> Writes<'a> {
         self.push(TransactWriteItem::builder().put(put).build(), part);
     }
 
-    /// What is opened needs its image: retention may not have begun to delete it, and does not begin any more. Nothing
-    /// is written when it ends: retention itself takes the reference back.
+    /// Records that the opened operation needs its image. The write fails if retention is deleting
+    /// the image, and keeps retention from starting to. When the operation ends, retention itself
+    /// removes the reference.
     fn need(&mut self, application: &ApplicationName, opened: &Operation) {
         let (digest, most) = match &opened.work {
             Work::Promotion(promotion) => (&promotion.digest, MOST_NEEDED),
             Work::Rollback(rollback) => (&rollback.target.digest, MOST_NEEDED * 2),
-            // One puts a tag on what is pinned, the other only tells people.
+            // A repair restores a tag of the pinned image, and a drift report only notifies people.
             Work::Repair(_) | Work::LiveDrift(_) => return,
         };
         let operation = OperationKey::of(opened).to_string();
@@ -717,8 +727,8 @@ impl<'a> Writes<'a> {
         self.push(TransactWriteItem::builder().update(update).build(), Part::Version);
     }
 
-    /// A link as it is after it was used, or after a wrong code: where it has not expired, and nobody has used it or
-    /// tried another code meanwhile.
+    /// Stores a link after its use or after a wrong code. The write fails if the link has expired,
+    /// or if somebody used it or tried another code meanwhile.
     fn token(&mut self, token: &Token) {
         let (set, before) = match token.used_at {
             Some(at) => (("used_at", AttributeValue::S(at.to_string())), token.wrong_codes),
@@ -782,7 +792,7 @@ impl ItemKey {
     }
 }
 
-/// Every key of the table. No name can hold a `#`, so that no two keys meet.
+/// Every key of the table. A name cannot contain `#`, so no two keys are equal.
 mod keys {
     use super::{
         ApplicationName, AuditRecord, EnvironmentName, ImageDigest, ImageTag, ItemKey, Occurrence, Operation,
@@ -805,7 +815,7 @@ mod keys {
         key(format!("CONFIG#{application}"), "CONFIG".to_owned())
     }
 
-    /// The list of all applications.
+    /// The partition that lists all applications.
     pub(super) const DIRECTORY: &str = "CONFIG";
 
     pub(super) fn directory(application: &ApplicationName) -> ItemKey {
@@ -897,7 +907,8 @@ mod keys {
         app(application, format!("{RUNS}{id}"))
     }
 
-    /// What comes and goes: the only items that retention may delete, so that a role can say so.
+    /// The partition of marks and locks. Only here may retention delete items, so that its role's
+    /// policy can name the partition.
     pub(super) fn images(application: &ApplicationName) -> String {
         format!("IMAGES#{application}")
     }
@@ -908,7 +919,7 @@ mod keys {
         key(images(application), format!("{IMAGES}{digest}"))
     }
 
-    /// Who works on a repository's images.
+    /// The lock of the run that works on a repository's images.
     pub(super) fn retention(application: &ApplicationName, repository: &RepositoryName) -> ItemKey {
         key(images(application), format!("RETENTION#{repository}"))
     }
@@ -921,7 +932,7 @@ mod keys {
         key(format!("TOKEN#{}", hash.0), "TOKEN".to_owned())
     }
 
-    /// The list of all that is looked at.
+    /// The partition that lists all health findings.
     pub(super) const HEALTH: &str = "HEALTH";
 
     pub(super) fn health(about: String) -> ItemKey {

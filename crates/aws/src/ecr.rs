@@ -1,4 +1,4 @@
-//! Amazon ECR: images, their tags, their labels.
+//! Amazon ECR: images, their tags and their labels.
 
 use aws_sdk_ecr::Client;
 use aws_sdk_ecr::operation::batch_get_image::BatchGetImageOutput;
@@ -30,25 +30,26 @@ pub use retention::{
     Deleted, FailedImage, FoundImage, ListedImages, Oddness, PER_DELETE, StorageClass, Untag,
 };
 
-/// How many images one BatchGetImage may ask for.
+/// The most images that one BatchGetImage call takes.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchGetImage.html>
 const PER_BATCH_GET: usize = 100;
 
-/// The most that a page has.
+/// The largest page of DescribeImages.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeImages.html>
 const PER_DESCRIBE: i32 = 1000;
 
-/// No real image configuration comes near: labels and history are a few kilobytes.
+/// The largest image configuration that is read. Real ones are far smaller: labels and history take
+/// a few kilobytes.
 const MAX_CONFIG_BYTES: usize = 256 * 1024;
 
-/// The private registry of the session's account and region.
+/// A client of the private registry of the session's account and region.
 #[derive(Debug, Clone)]
 pub struct Ecr {
     client: Client,
     http: PlainHttp,
 }
 
-/// How an image is named: what it is, or what it is called.
+/// The name of an image in a call: its digest or one of its tags.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ImageId {
     Digest(ImageDigest),
@@ -85,18 +86,18 @@ impl ImageId {
     }
 }
 
-/// A manifest with the very bytes that the registry keeps: they hash to the digest.
+/// A manifest with exactly the bytes that the registry stores. They hash to the digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Manifest {
     pub digest: ImageDigest,
-    /// The tag it was asked for by.
+    /// The tag, if the manifest was requested by tag.
     pub tag: Option<ImageTag>,
     pub media_type: String,
     pub bytes: String,
 }
 
 impl Manifest {
-    /// What the bytes say.
+    /// Parses the bytes.
     pub fn parse(&self) -> Result<manifest::Manifest, ManifestError> {
         manifest::Manifest::parse(&self.media_type, &self.bytes)
     }
@@ -105,9 +106,9 @@ impl Manifest {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ImageStatus {
     Active,
-    /// Cannot be pulled until it is restored, which takes up to 20 minutes.
+    /// ECR cannot serve the image until it is restored, which takes up to 20 minutes.
     Archived,
-    /// Being restored.
+    /// ECR is restoring the image.
     Activating,
 }
 
@@ -115,9 +116,9 @@ pub enum ImageStatus {
 pub struct ImageDetail {
     pub digest: ImageDigest,
     pub tags: Vec<ImageTag>,
-    /// Compressed; of an index, its largest manifest.
+    /// The compressed size. For an index, the size of its largest manifest.
     pub size_bytes: Option<u64>,
-    /// Not renewed when a tag is put.
+    /// The time of the push. Putting a tag does not change it.
     pub pushed_at: Option<Timestamp>,
     pub status: ImageStatus,
     pub media_type: Option<String>,
@@ -127,7 +128,7 @@ pub struct ImageDetail {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repository {
     pub arn: String,
-    /// What a task definition names it by, without a tag.
+    /// The name of the repository in a task definition, without a tag.
     pub uri: String,
     pub mutability: Mutability,
 }
@@ -135,9 +136,9 @@ pub struct Repository {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PutTag {
     Put,
-    /// The tag was on this digest before: nothing changed, and ECR emits no event.
+    /// The tag was already on this digest. Nothing changed, and ECR emits no event.
     AlreadyThere,
-    /// The tag is on another digest, and the repository does not let it move.
+    /// The tag is on another digest, and the repository does not let tags move.
     PointsElsewhere,
 }
 
@@ -327,7 +328,7 @@ fn because(reason: &Option<String>) -> String {
 }
 
 impl EcrError {
-    /// Of what ECR refuses for one image, and does for others: its code.
+    /// Returns ECR's error code if the refusal concerns this image only.
     pub fn of_one_image(&self) -> Option<&'static str> {
         match self {
             Self::ImageNotFound { .. } => Some("ImageNotFound"),
@@ -336,7 +337,7 @@ impl EcrError {
         }
     }
 
-    /// Whether ECR refuses the call, and will again.
+    /// Whether ECR refuses the call and will refuse it again.
     pub fn is_refusal(&self) -> bool {
         match self {
             Self::BatchGetImage { source, .. }
@@ -353,7 +354,8 @@ impl EcrError {
         }
     }
 
-    /// Whether ECR would answer so about any image of the repository: it may not be read, or is not there.
+    /// Whether every image of the repository would give this error: the role may not read it, or it
+    /// does not exist.
     pub fn is_of_all_images(&self) -> bool {
         match self {
             Self::BatchGetImage { source, .. } => source.is_denied(),
@@ -362,7 +364,7 @@ impl EcrError {
         }
     }
 
-    /// Whether the same call may well succeed a little later.
+    /// Whether the same call may succeed a little later.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::BatchGetImage { source, .. }
@@ -408,8 +410,8 @@ impl Ecr {
         Self { client: session.ecr(), http: session.plain_http() }
     }
 
-    /// The manifests of these images, as they are stored; those that are not there are left out. An archived
-    /// image is not there either: [`describe`](Self::describe) tells the difference.
+    /// Reads the manifests of these images. Missing images are left out, and so are archived ones;
+    /// [`describe`](Self::describe) distinguishes the two.
     ///
     /// ECR counts this as a pull.
     /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/pull-time-update-exclusions.html>
@@ -422,7 +424,7 @@ impl Ecr {
         for ids in ids.chunks(PER_BATCH_GET) {
             let answer = self.batch_get(repository, ids.iter().map(ImageId::identifier).collect()).await?;
             for failure in answer.failures() {
-                // AWS documents the code, and not whether it or ImageNotFound is an archived image's.
+                // AWS does not document which of these two codes an archived image gets.
                 // <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ImageFailure.html>
                 let absent = [ImageFailureCode::ImageNotFound, ImageFailureCode::ImageInaccessible];
                 if failure.failure_code().is_some_and(|code| absent.contains(code)) {
@@ -468,7 +470,7 @@ impl Ecr {
         })
     }
 
-    /// What the registry knows of one image. None where there is none.
+    /// Describes one image. Returns `None` if it does not exist.
     pub async fn describe(
         &self,
         repository: &RepositoryName,
@@ -480,7 +482,8 @@ impl Ecr {
             .describe_images()
             .repository_name(repository.as_str())
             .image_ids(image.identifier())
-            // Without it, only ACTIVE images are seen, and an archived one looks deleted.
+            // Without this filter ECR returns only ACTIVE images, and an archived image would look
+            // deleted.
             .filter(DescribeImagesFilter::builder().image_status(ImageStatusFilter::Any).build())
             .send()
             .await;
@@ -506,7 +509,7 @@ impl Ecr {
         answer.image_details().first().map(|found| detail(repository, found)).transpose()
     }
 
-    /// Every image that has a tag, in no order.
+    /// Every tagged image, in no particular order.
     pub async fn tagged(&self, repository: &RepositoryName) -> Result<Vec<ImageDetail>, EcrError> {
         let mut found = Vec::new();
         let mut page = None;
@@ -534,7 +537,8 @@ impl Ecr {
         }
     }
 
-    /// None where there is no such repository in the account and region.
+    /// Describes a repository. Returns `None` if it does not exist in the session's account and
+    /// region.
     pub async fn repository(&self, repository: &RepositoryName) -> Result<Option<Repository>, EcrError> {
         let described =
             self.client.describe_repositories().repository_names(repository.as_str()).send().await;
@@ -566,7 +570,8 @@ impl Ecr {
         }))
     }
 
-    /// Puts a tag on an image that is in the repository: the very bytes again, and ECR must find the same digest.
+    /// Puts a tag on an image of the repository. The request repeats the manifest's bytes, and ECR
+    /// must compute the same digest.
     /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-retag.html>
     pub async fn put_tag(
         &self,
@@ -579,7 +584,7 @@ impl Ecr {
             .put_image()
             .repository_name(repository.as_str())
             .image_manifest(&manifest.bytes)
-            // An OCI manifest need not name its own type; then ECR needs it from us.
+            // An OCI manifest may omit its own media type; ECR then needs it in the request.
             .image_manifest_media_type(&manifest.media_type)
             .image_digest(manifest.digest.as_str())
             .image_tag(tag.as_str())
@@ -598,7 +603,7 @@ impl Ecr {
         let named: fn(RepositoryName, ImageDigest, FailedCall) -> EcrError = match service {
             PutImageError::ImageAlreadyExistsException(_) => return Ok(PutTag::AlreadyThere),
             PutImageError::ImageTagAlreadyExistsException(_) => {
-                // An immutable tag is refused also where it is on this very digest.
+                // ECR refuses an immutable tag even if it is already on this digest.
                 let on = self.describe(&repository, tag).await?.map(|image| image.digest);
                 return Ok(if on == Some(digest) { PutTag::AlreadyThere } else { PutTag::PointsElsewhere });
             }
@@ -626,8 +631,8 @@ impl Ecr {
         Err(named(repository, digest, FailedCall::new(error)))
     }
 
-    /// What the image's configuration says; of an index, that of its first image. None where there is nothing
-    /// to run: a signature, a chart, an index of attestations.
+    /// Reads the labels in the image's configuration. For an index, it reads the first image's.
+    /// Returns `None` if there is nothing to run: a signature, a chart, an index of attestations.
     pub async fn labels(
         &self,
         repository: &RepositoryName,
@@ -639,7 +644,7 @@ impl Ecr {
         };
         let mut parsed = manifest.parse().map_err(unreadable(&manifest.digest))?;
         let mut digest = manifest.digest.clone();
-        // An index may hold an index; a third level is nobody's image.
+        // An index may contain another index. A third level does not occur in real images.
         for _ in 0..2 {
             let manifest::Manifest::Index(index) = &parsed else { break };
             let Some(child) = index.images().next().filter(|_| index.kind().is_image()) else {
@@ -741,7 +746,7 @@ fn detail(
     };
     Ok(ImageDetail {
         digest: digest(detail.image_digest()).ok_or_else(|| lacks("imageDigest"))?,
-        // Tags of before the registry protocol's limit of 128 characters are none of ours.
+        // Tags older than the 128-character limit of the registry protocol are never Stablepin's.
         tags: detail.image_tags().iter().filter_map(|tag| ImageTag::parse(tag).ok()).collect(),
         size_bytes: detail.image_size_in_bytes().and_then(|bytes| u64::try_from(bytes).ok()),
         pushed_at: detail.image_pushed_at().and_then(timestamp),
@@ -751,7 +756,7 @@ fn detail(
     })
 }
 
-/// None for a time that no calendar has.
+/// Converts a time. Returns `None` if it is outside the calendar's range.
 fn timestamp(at: &DateTime) -> Option<Timestamp> {
     Timestamp::new(at.secs(), i32::try_from(at.subsec_nanos()).ok()?).ok()
 }
@@ -769,8 +774,8 @@ fn digest(text: Option<&str>) -> Option<ImageDigest> {
     text.and_then(|text| ImageDigest::parse(text).ok())
 }
 
-/// What this program does not know is taken for the narrower: then each pin gets a tag of its own, which
-/// every repository takes.
+/// Converts the repository's setting. An unknown setting counts as the stricter one: each pin then
+/// gets its own tag, which every repository accepts.
 fn mutability(
     setting: Option<&ImageTagMutability>,
     filters: &[ImageTagMutabilityExclusionFilter],

@@ -1,4 +1,4 @@
-//! Amazon ECS: services, their deployments, their tasks, task definitions.
+//! Amazon ECS: services, their deployments and tasks, and task definitions.
 
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::Failure;
@@ -29,7 +29,7 @@ pub use service_deployment::{
 pub use task::{Binding, Container, Health, Task};
 pub use task_definition::RawTaskDefinition;
 
-/// The services of the session's account and region.
+/// A client of ECS in the session's account and region.
 #[derive(Debug, Clone)]
 pub struct Ecs {
     client: Client,
@@ -76,7 +76,7 @@ pub enum EcsError {
         cluster: String,
         service: String,
         task_definition: String,
-        /// An attempt may have been carried out, though its answer is not known.
+        /// Whether ECS may have carried out an attempt whose answer is unknown.
         in_doubt: bool,
         #[source]
         source: FailedCall,
@@ -127,7 +127,7 @@ pub enum EcsError {
 }
 
 impl EcsError {
-    /// Whether the same call may well succeed a little later.
+    /// Whether the same call may succeed a little later.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::DescribeServices { source, .. }
@@ -150,7 +150,7 @@ impl EcsError {
 }
 
 impl EcsError {
-    /// AWS's refusal, where that is what it is: the same call is refused again.
+    /// Returns the failed call if ECS refused it and will refuse it again.
     pub fn refusal(&self) -> Option<&FailedCall> {
         match self {
             Self::UpdateService { in_doubt: true, .. } => None,
@@ -165,7 +165,7 @@ impl EcsError {
         }
     }
 
-    /// A service may have been moved by it.
+    /// Whether the failed call may have changed a service.
     pub fn may_have_moved(&self) -> bool {
         matches!(
             self,
@@ -179,14 +179,15 @@ impl Ecs {
         Self { client: session.ecs() }
     }
 
-    /// A door that waits for its turn: of the reads of a whole account there are many, and none is in a hurry.
+    /// Creates a client that slows down when ECS throttles it, for the many reads of a whole
+    /// account.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/request-throttling.html>
     pub fn patient(session: &Session) -> Self {
         Self { client: session.patient_ecs() }
     }
 }
 
-/// Fails at a failure that says something else than "there is none".
+/// Fails if a failure has another reason than `MISSING`.
 fn others_than_missing(operation: &'static str, failures: &[Failure]) -> Result<(), EcsError> {
     match failures.iter().find(|failure| failure.reason() != Some("MISSING")) {
         None => Ok(()),
@@ -206,12 +207,12 @@ fn timestamp(at: &DateTime) -> Option<Timestamp> {
     Timestamp::new(at.secs(), i32::try_from(at.subsec_nanos()).ok()?).ok()
 }
 
-/// What a member says, if it says anything.
+/// Returns the text unless it is empty.
 fn text(value: Option<&str>) -> Option<String> {
     value.filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
-/// 0 is none: it is chosen when a task starts.
+/// Converts a port. 0 means that the port is chosen when a task starts, and gives `None`.
 fn port(number: Option<i32>) -> Option<u16> {
     number.and_then(|number| u16::try_from(number).ok()).filter(|port| *port > 0)
 }

@@ -1,4 +1,4 @@
-//! Applications: their text, and what they claim. Two applications cannot claim one thing.
+//! Applications: their files and their claims. Two applications cannot claim the same thing.
 
 use std::collections::BTreeSet;
 
@@ -18,11 +18,11 @@ pub struct StoredApplication {
     pub text: String,
     pub version: u64,
     pub at: Timestamp,
-    /// The principal that put it.
+    /// The ARN of the principal that put the file.
     pub by: String,
 }
 
-/// A file that was read and checked, to take the place of `before`.
+/// A parsed and checked file that replaces `before`.
 #[derive(Debug)]
 pub struct PutApplication<'a> {
     pub application: &'a Application,
@@ -46,7 +46,8 @@ pub enum PutApplicationError {
     Table(#[from] TableError),
 }
 
-/// A transaction takes 100 writes; some of them are not claims.
+/// The most claims of an application. A transaction takes 100 writes, and some of them are not
+/// claims.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html>
 const MOST_CLAIMS: usize = 95;
 
@@ -62,7 +63,8 @@ impl Table {
         }))
     }
 
-    /// Writes an application with its claims and its audit record, in one transaction. Answers its version.
+    /// Writes an application with its claims and its audit record in one transaction. Returns its
+    /// version.
     pub async fn put_application(&self, put: &PutApplication<'_>) -> Result<u64, PutApplicationError> {
         let name = &put.application.name;
         let of = |application: &Application| -> BTreeSet<String> {

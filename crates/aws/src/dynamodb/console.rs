@@ -1,4 +1,4 @@
-//! The console's links, and what its pages read: nothing here writes anything but a link.
+//! The console's links, and the reads of its pages. The console writes nothing but links.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use stablepin_rules::name::{ApplicationName, EnvironmentName};
@@ -10,7 +10,7 @@ use super::{
     configuration_of, item, keys, record,
 };
 
-/// Every environment of one application, before any operation; in the file's order.
+/// The environments of an application without any operation, in the file's order.
 pub type Environments = Vec<Subject>;
 
 impl Table {
@@ -18,7 +18,8 @@ impl Table {
         let mut item = item(&keys::console_link(&link.hash), 1, link)?;
         let ttl = link.expires_at.as_second().saturating_add(KEPT_AFTER_EXPIRY);
         item.insert("ttl".into(), AttributeValue::N(ttl.to_string()));
-        // As a transaction of one: an operation of the SDK's more is 50 kB in the program that has no other use for it.
+        // A transaction with a single write: another SDK operation would add 50 kB to a program
+        // that does not need it otherwise.
         let mut writes = Writes::new(&self.name);
         writes.put(item, Some(0), Part::Version);
         self.transact(writes).await.map_err(|error| match error {
@@ -31,14 +32,15 @@ impl Table {
         })
     }
 
-    /// Expired or not.
+    /// Reads a console link, expired or not.
     pub async fn console_link(&self, hash: &TokenHash) -> Result<Option<ConsoleLink>, TableError> {
         let found = self.get(&keys::console_link(hash)).await?;
         found.map(|item| record("CONSOLE", &item)).transpose()
     }
 
-    /// How applications stand: two reads for all of them. None for one that is not there. One that cannot be read is an
-    /// error of its own, which does not hide the others.
+    /// Reads the environments of several applications in two reads. Returns `None` for an
+    /// application that does not exist. An unreadable application returns its own error and does
+    /// not hide the others.
     pub async fn standing(
         &self,
         applications: &[ApplicationName],
@@ -76,8 +78,8 @@ impl Table {
         Ok(standing.collect())
     }
 
-    /// What happened to an application, newest first: its promotions, its rollbacks, and tags of ours that were found
-    /// elsewhere, by their ids, which sort by time. `before` is the last one of the page before.
+    /// Returns an application's promotions, rollbacks and tag repairs, newest first. Their ids sort
+    /// by time. `before` is the last id of the previous page.
     pub async fn history(
         &self,
         application: &ApplicationName,

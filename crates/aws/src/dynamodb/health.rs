@@ -1,4 +1,5 @@
-//! What is not well with the stack itself, as it was last found; and how many mails somebody got this second.
+//! The latest problems found in the stack itself, and the number of mails to an address in each
+//! second.
 
 use std::collections::BTreeSet;
 
@@ -12,30 +13,31 @@ use stablepin_rules::name::ApplicationName;
 use super::lists::Range;
 use super::{ItemKey, Table, TableError, item, keys, record, sortable};
 
-/// What is looked at on its own.
+/// A subject of health checks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum About {
-    /// Whoever is subscribed to the topics of secret links.
+    /// The subscribers of the topics that carry secret links.
     Topics,
     /// An application's approvers.
     Approvers(ApplicationName),
 }
 
-/// What was found there, in words.
+/// The findings about one subject, in words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Health {
     /// `topics`, or the application's name.
     pub about: String,
     pub findings: BTreeSet<String>,
-    /// Since when these are all that is found.
+    /// The time since which the findings are the same.
     pub since: Timestamp,
 }
 
-/// SNS disables an address that gets more than 10 mails in a second. Half of that: clocks differ.
+/// The most mails to one address in one second. SNS disables an address above 10 a second; half of
+/// that allows for differing clocks.
 /// <https://repost.aws/knowledge-center/sns-email-subscription-disabled>
 const MAILS_A_SECOND: u8 = 5;
 
-/// Seconds that a second's count is kept.
+/// The seconds that the count of one second is kept.
 const COUNT_KEPT: i64 = 3600;
 
 impl About {
@@ -55,7 +57,7 @@ impl About {
 }
 
 impl Table {
-    /// None: nobody has looked yet.
+    /// Returns the latest findings. `None` if nobody has checked yet.
     pub async fn health(&self, about: &About) -> Result<Option<Health>, TableError> {
         self.get(&about.key()).await?.map(|item| record("HEALTH", &item)).transpose()
     }
@@ -77,7 +79,7 @@ impl Table {
         Ok(())
     }
 
-    /// Everything that was looked at.
+    /// The findings about all subjects.
     pub async fn all_health(&self) -> Result<Vec<Health>, TableError> {
         let (mut all, mut after) = (Vec::new(), None);
         loop {
@@ -98,7 +100,8 @@ impl Table {
         }
     }
 
-    /// Counts one more mail to an address in this second; false: it has had enough for this one.
+    /// Counts one more mail to an address in this second. Returns false if the address has reached
+    /// its limit.
     pub async fn may_mail(&self, mail: &MailAddress, now: Timestamp) -> Result<bool, TableError> {
         let ttl = now.as_second().saturating_add(COUNT_KEPT);
         let answer = self

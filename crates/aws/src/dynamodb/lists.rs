@@ -11,14 +11,14 @@ use stablepin_rules::records::{Operation, Pin, Work};
 
 use super::{Item, Key, OperationKey, StoredOperation, Table, TableError, WAKE, keys, record, sortable};
 
-/// Where a page ended: the sort key of its last item.
+/// The end of a page: the sort key of its last item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor(pub String);
 
 #[derive(Debug)]
 pub struct Page<T> {
     pub items: Vec<T>,
-    /// None on the last page.
+    /// The position after this page. `None` on the last page.
     pub next: Option<Cursor>,
 }
 
@@ -26,7 +26,7 @@ pub(super) struct Range<'a> {
     pub(super) partition: String,
     pub(super) prefix: &'a str,
     pub(super) newest_first: bool,
-    /// None: as many as DynamoDB reads at a time, 1 MB.
+    /// The most items of a page. `None` means one DynamoDB read, 1 MB.
     pub(super) limit: Option<i32>,
     pub(super) after: Option<Cursor>,
 }
@@ -41,7 +41,7 @@ impl Table {
         self.newest_pins(application, environment, usize::MAX).await
     }
 
-    /// At least so many, if there are; newest first.
+    /// Returns at least `least` pins, newest first, or all if there are fewer.
     pub async fn newest_pins(
         &self,
         application: &ApplicationName,
@@ -60,7 +60,7 @@ impl Table {
         Ok(pins)
     }
 
-    /// Pins, newest first.
+    /// A page of pins, newest first.
     pub async fn pins_page(
         &self,
         application: &ApplicationName,
@@ -78,7 +78,7 @@ impl Table {
         .await
     }
 
-    /// Promotions of all environments, newest first.
+    /// A page of promotions of all environments, newest first.
     pub async fn promotions(
         &self,
         application: &ApplicationName,
@@ -98,7 +98,7 @@ impl Table {
         Ok(Page { items, next: page.next })
     }
 
-    /// One operation with the environment that it is of, as it stands.
+    /// Reads an operation and the name of its environment.
     pub async fn operation(
         &self,
         application: &ApplicationName,
@@ -109,7 +109,7 @@ impl Table {
         Ok(stored.map(|stored| (stored.environment, stored.operation)))
     }
 
-    /// One month's audit records (`2026-11`), newest first.
+    /// A page of a month's audit records, newest first. A month is written `2026-11`.
     pub async fn audit(
         &self,
         application: &ApplicationName,
@@ -127,7 +127,7 @@ impl Table {
         .await
     }
 
-    /// The applications' names, in order.
+    /// A page of the applications' names, in order.
     pub async fn applications(
         &self,
         limit: i32,
@@ -143,8 +143,8 @@ impl Table {
         .await
     }
 
-    /// Operations that are due, the longest waiting first. Only finds them: what to do is decided on a fresh,
-    /// consistent read.
+    /// Lists the operations that are due, the longest waiting first. The index may lag behind, so
+    /// the caller decides on a fresh, consistent read.
     pub async fn due(&self, now: Timestamp, limit: i32) -> Result<Vec<Key>, TableError> {
         let answer = self
             .client
@@ -162,7 +162,7 @@ impl Table {
         for item in answer.items.unwrap_or_default() {
             match self.key_of(&item).await {
                 Ok(key) => due.extend(key),
-                // One record that nobody can read must not keep all the others waiting.
+                // An unreadable record must not keep all other operations waiting.
                 Err(error @ (TableError::Unreadable { .. } | TableError::Malformed { .. })) => {
                     tracing::error!(item.key = ?item.get("sk"), "what is due cannot be read: {error}");
                 }
@@ -172,7 +172,8 @@ impl Table {
         Ok(due)
     }
 
-    /// The index holds keys only: the environment is in the record.
+    /// Records a push that cannot be answered while retention deletes the image. The sweep answers
+    /// it later, however old the image is.
     async fn key_of(&self, item: &Item) -> Result<Option<Key>, TableError> {
         let text = |name: &str| match item.get(name) {
             Some(AttributeValue::S(text)) => text.as_str(),
@@ -186,7 +187,7 @@ impl Table {
         Ok(found.map(|(environment, _)| Key { application, environment, operation }))
     }
 
-    /// Tags that were found moved, newest first: the last ones.
+    /// The latest repairs, newest first. A repair is opened when a stable tag was found moved.
     pub async fn repairs(
         &self,
         application: &ApplicationName,
@@ -199,7 +200,7 @@ impl Table {
         Ok(page.items.into_iter().map(|stored| (stored.environment, stored.operation)).collect())
     }
 
-    /// Promotions of one environment, or of all, that are still open, newest first.
+    /// The open promotions of one environment, or of all environments, newest first.
     pub async fn open_promotions(
         &self,
         application: &ApplicationName,
@@ -230,7 +231,7 @@ impl Table {
 
     pub(super) async fn query<T: DeserializeOwned>(&self, range: Range<'_>) -> Result<Page<T>, TableError> {
         let prefix = range.prefix;
-        // A cursor of another list leads nowhere: an end, not an error.
+        // A cursor of another list gives an empty page, not an error.
         if range.after.as_ref().is_some_and(|Cursor(sk)| !sk.starts_with(prefix)) {
             return Ok(Page { items: Vec::new(), next: None });
         }
@@ -239,7 +240,7 @@ impl Table {
         Ok(Page { items, next: page.next })
     }
 
-    /// Every item below the prefix, in order.
+    /// Reads every item below the prefix, in order.
     pub(super) async fn query_all(&self, partition: String, prefix: &str) -> Result<Vec<Item>, TableError> {
         let (mut all, mut after) = (Vec::new(), None);
         loop {

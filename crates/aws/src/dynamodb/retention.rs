@@ -1,6 +1,6 @@
-//! What keeps an image from being deleted, and what is being deleted: one item for each digest, `IMAGE#{digest}`, with
-//! `needed_by`, the operations that were opened for it, and `marked_by`, the run that is about to delete it. One
-//! excludes the other. There is no item where there is neither.
+//! Marks on images: `IMAGE#{digest}` says whether operations need an image or a run is deleting it.
+//! `needed_by` lists the operations, `marked_by` names the run. An image never has both, and an
+//! image with neither has no item.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -25,36 +25,36 @@ use super::{
     item, keys, record, tags,
 };
 
-/// What the table knows of one image.
+/// The marks of one image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mark {
     pub digest: ImageDigest,
-    /// Operations that were opened for it. Some of them may have ended.
+    /// The operations that were opened for the image. Some of them may have ended.
     pub needed_by: BTreeSet<OperationKey>,
-    /// The run that is deleting it, or that was cut off there.
+    /// The run that is deleting the image, or that was interrupted while deleting it.
     pub marked_by: Option<RunId>,
 }
 
 impl Table {
-    /// Every image that is needed, or marked.
+    /// Every image that is needed or marked.
     pub async fn marks(&self, application: &ApplicationName) -> Result<Vec<Mark>, TableError> {
         let items = self.query_all(keys::images(application), keys::IMAGES).await?;
         items.iter().map(mark).collect()
     }
 
-    /// Those of which nothing is left to do, or that are not there at all. What has ended, and still owes a tag or a
-    /// mail, is not among them yet.
+    /// Returns the operations that are finished or do not exist. An operation that has ended but
+    /// still owes a tag or a mail is not finished.
     pub async fn ended(
         &self,
         application: &ApplicationName,
         operations: &[OperationKey],
     ) -> Result<BTreeSet<OperationKey>, TableError> {
-        // DynamoDB refuses to be asked for one key twice.
+        // DynamoDB refuses a request that names a key twice.
         let operations: BTreeSet<OperationKey> = operations.iter().copied().collect();
         let wanted: Vec<ItemKey> =
             operations.iter().map(|operation| keys::operation(application, *operation)).collect();
         let found = self.batch_get_attributes(&wanted, Some("pk, sk, wake")).await?;
-        // Whatever is unfinished has a time to look at it next, and is in the index by it.
+        // Every unfinished operation has the attribute `wake`, which puts it into the index.
         let ended = operations
             .iter()
             .zip(&wanted)
@@ -62,7 +62,7 @@ impl Table {
         Ok(ended.map(|(operation, _)| *operation).collect())
     }
 
-    /// Takes references of operations that have ended back. One that is added meanwhile stays.
+    /// Removes the references of ended operations. A reference that is added meanwhile stays.
     pub async fn release(
         &self,
         application: &ApplicationName,
@@ -92,8 +92,9 @@ impl Table {
         Ok(())
     }
 
-    /// From now on nothing is opened for it. False, and nothing is marked, where an operation needs it or another run
-    /// has marked it. Marked by the same run before: true.
+    /// Marks the image, so that no operation can be opened for it. Returns false, without marking,
+    /// if an operation needs the image or another run has marked it. Returns true if the same run
+    /// marked it before.
     pub async fn mark_for_deletion(
         &self,
         application: &ApplicationName,
@@ -113,14 +114,15 @@ impl Table {
         Ok(self.update_where(&keys::image(application, digest), mark_for_deletion).await?.is_some())
     }
 
-    /// It is not deleted, or it is gone: takes the mark away, whoever has set it.
+    /// Removes the mark, whichever run set it. The caller knows that the image was not deleted, or
+    /// is gone.
     pub async fn unmark(
         &self,
         application: &ApplicationName,
         digest: &ImageDigest,
     ) -> Result<(), TableError> {
         let key = keys::image(application, digest);
-        // Nothing is left where nothing needs it, and nothing that is marked is needed.
+        // No image is both needed and marked, so an item without `needed_by` can be deleted.
         let unneeded = self.client.delete_item().condition_expression("attribute_not_exists(needed_by)");
         if !self.delete_where(&key, unneeded).await? {
             let unmark = self
@@ -133,9 +135,9 @@ impl Table {
         Ok(())
     }
 
-    /// The registry has it no more. Its build has lost its build tag with it: a later push of the same digest puts it
-    /// again. Then the mark is taken away. Also for a mark that a crash has left, whether the image is there or not: it
-    /// may have been deleted and pushed again, and a build tag that is there is only looked at once more.
+    /// Records that the registry has deleted the image, and removes the mark. The build loses its
+    /// confirmed tag; a later push of the digest confirms it again. This is safe after a crash too:
+    /// for an image that still exists, the tag is only checked once more.
     pub async fn was_deleted(
         &self,
         application: &ApplicationName,
@@ -168,7 +170,7 @@ impl Table {
         Err(contended("TransactWriteItems", &keys::build(application, digest)))
     }
 
-    /// Every pin of every environment, also of one that has left the configuration.
+    /// Every pin of every environment, including environments that have left the configuration.
     pub async fn pins_of_all(
         &self,
         application: &ApplicationName,
@@ -184,7 +186,7 @@ impl Table {
         items.iter().map(pin).collect()
     }
 
-    /// What was live when a rollback began, of each that there ever was.
+    /// The images that were live when a rollback began, for every rollback.
     pub async fn was_live(&self, application: &ApplicationName) -> Result<Vec<WasLive>, TableError> {
         let items = self.query_all(keys::partition(application), keys::ROLLBACKS).await?;
         let mut found = Vec::new();
@@ -201,7 +203,7 @@ impl Table {
         Ok(found)
     }
 
-    /// Every environment that anything has happened to, also one that has left the configuration.
+    /// Every environment with a record, including environments that have left the configuration.
     pub async fn environments_of(
         &self,
         application: &ApplicationName,
@@ -214,7 +216,8 @@ impl Table {
         items.iter().map(environment).collect()
     }
 
-    /// What is known of each of the repository's tags: where we put it ourselves, ever, and which push of it was answered.
+    /// Returns what is known of each tag of the repository: where Stablepin ever put it, and which
+    /// push was answered.
     pub async fn tags_of(
         &self,
         application: &ApplicationName,
@@ -222,11 +225,12 @@ impl Table {
     ) -> Result<HashMap<ImageTag, KnownTag>, TableError> {
         let prefix = keys::tag_prefix(repository);
         let items = self.query_all(keys::partition(application), &prefix).await?;
-        let of = |item: &Item| Ok((named(item, &prefix, |tag| ImageTag::parse(tag).ok())?, tags::of(item)));
+        let of =
+            |item: &Item| Ok((named(item, &prefix, |tag| ImageTag::parse(tag).ok())?, tags::known_tag(item)));
         items.iter().map(of).collect()
     }
 
-    /// What somebody put tags on, and when, of those tags that are neither builds nor ours.
+    /// Returns the latest digest and time of each tag that is neither a build tag nor ours.
     pub async fn tagged_of(
         &self,
         application: &ApplicationName,
@@ -237,13 +241,13 @@ impl Table {
         let mut found = HashMap::with_capacity(items.len());
         for item in &items {
             let tag = named(item, &prefix, |tag| ImageTag::parse(tag).ok())?;
-            found.extend(tags::seen(item, "tagged", "tagged_at").map(|seen| (tag, seen)));
+            found.extend(tags::digest_and_time(item, "tagged", "tagged_at").map(|seen| (tag, seen)));
         }
         Ok(found)
     }
 
-    /// One run at a time works on a repository. False while another holder has it; whoever has it already may take it
-    /// for longer.
+    /// Locks a repository for one run until `until`. Returns false while another holder has the
+    /// lock. The current holder may extend it.
     pub async fn take_repository(
         &self,
         application: &ApplicationName,
@@ -269,7 +273,7 @@ impl Table {
         Ok(self.update_where(&keys::retention(application, repository), take).await?.is_some())
     }
 
-    /// Nothing happens where somebody else has it by now.
+    /// Releases the lock. Nothing happens if another holder has the lock by now.
     pub async fn give_repository_back(
         &self,
         application: &ApplicationName,
@@ -286,7 +290,7 @@ impl Table {
         Ok(())
     }
 
-    /// The item as it is after; none where the condition does not hold.
+    /// Updates the item and returns it. `None` if the condition does not hold.
     async fn update_where(
         &self,
         key: &ItemKey,
@@ -305,7 +309,7 @@ impl Table {
         Err(contended("UpdateItem", key))
     }
 
-    /// False where the condition does not hold.
+    /// Deletes the item. Returns false if the condition does not hold.
     async fn delete_where(&self, key: &ItemKey, delete: DeleteItemFluentBuilder) -> Result<bool, TableError> {
         let delete = delete.table_name(&self.name).set_key(Some(key.attributes()));
         for round in 0..MOST_ROUNDS {
@@ -326,11 +330,11 @@ impl Table {
     }
 }
 
-/// What came of a conditional write.
+/// The result of a conditional write.
 enum Held<T> {
     Done(T),
     ConditionFailed,
-    /// Something is being opened for it at this very moment. The SDK does not try that again.
+    /// A transaction is writing the item at this moment. The SDK does not retry that.
     /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html#transaction-conflict-handling>
     InTransaction,
 }
@@ -355,7 +359,7 @@ fn contended(operation: &'static str, key: &ItemKey) -> TableError {
     TableError::Call { operation, message, retryable: true }
 }
 
-/// What its sort key names, after the prefix.
+/// Parses the part of an item's sort key after the prefix.
 fn named<T>(item: &Item, prefix: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T, TableError> {
     let sk = match item.get("sk") {
         Some(AttributeValue::S(sk)) => sk.as_str(),
@@ -366,7 +370,7 @@ fn named<T>(item: &Item, prefix: &str, parse: impl Fn(&str) -> Option<T>) -> Res
     sk.strip_prefix(prefix).and_then(parse).ok_or_else(malformed)
 }
 
-/// What cannot be read protects: it is an error, and nothing is deleted.
+/// Reads a mark. An unreadable mark is an error, so that nothing is deleted.
 fn mark(item: &Item) -> Result<Mark, TableError> {
     let digest = named(item, keys::IMAGES, |digest| ImageDigest::parse(digest).ok())?;
     let malformed = |reason: &str| TableError::Malformed {

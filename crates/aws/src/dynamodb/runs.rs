@@ -1,4 +1,4 @@
-//! Runs of retention: `RUN#{id}`, whose ids sort by time.
+//! Retention's runs. Their keys are `RUN#{id}`, and the ids sort by time.
 
 use stablepin_rules::audit::AuditRecord;
 use stablepin_rules::name::ApplicationName;
@@ -8,13 +8,14 @@ use super::lists::Range;
 use super::{CommitError, Cursor, Page, Part, Table, TableError, Writes, audit_item, item, keys, record};
 
 impl Table {
-    /// A new run, with the record of it. Answers the run with its version; `Lost`: it is there already.
+    /// Writes a new run with its audit record. Returns the run with its version. `Lost` means that
+    /// the run exists already.
     pub async fn put_run(&self, run: &Run, audit: &AuditRecord) -> Result<Run, CommitError> {
         self.write_run(0, run, std::slice::from_ref(audit)).await
     }
 
-    /// What became of a run, with the records of it, where it is still as `before` was. Answers the run with its new
-    /// version; `Lost`: read it again, and decide again.
+    /// Writes a run's new state with its audit records, if the run is still as `before`. Returns
+    /// the run with its new version. On `Lost`, the caller reads the run again and decides again.
     pub async fn update_run(
         &self,
         before: &Run,
@@ -40,7 +41,7 @@ impl Table {
         item.map(|item| record("RUN", &item)).transpose()
     }
 
-    /// Newest first.
+    /// A page of runs, newest first.
     pub async fn runs(
         &self,
         application: &ApplicationName,

@@ -1,4 +1,5 @@
-//! What the table knows of tags: those that we put ourselves, and where followed ones were last seen.
+//! The table's knowledge of tags: where Stablepin put a tag, and which push of a tag was answered
+//! last.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,14 +16,16 @@ use stablepin_rules::sweep::KnownTag;
 
 use super::{CommitError, Item, ItemKey, Part, Table, TableError, Writes, item, keys, record, sortable};
 
-/// Seconds that a caller is kept for an event of the registry that is late: what it was needed for has a copy.
+/// The seconds that a caller is kept, in case ECR's event arrives late. Records that needed the
+/// caller have a copy.
 const CALLER_KEPT: i64 = 30 * 24 * 3600;
 
-/// Seconds that the index of an image is kept for an event of that image's push: EventBridge tries for a day.
+/// The seconds that a containing index is kept for the event of its image's push. EventBridge
+/// retries for one day.
 const CONTAINED_KEPT: i64 = 2 * 24 * 3600;
 
 impl Table {
-    /// The tags that the table knows anything of.
+    /// Returns what the table knows of these tags. Unknown tags are left out.
     pub async fn known_tags(
         &self,
         application: &ApplicationName,
@@ -31,12 +34,12 @@ impl Table {
     ) -> Result<BTreeMap<ImageTag, KnownTag>, TableError> {
         let wanted: Vec<ItemKey> = tags.iter().map(|tag| keys::tag(application, repository, tag)).collect();
         let found = self.batch_get_many(&wanted).await?;
-        let there =
-            tags.iter().zip(&wanted).filter_map(|(tag, key)| Some((tag.clone(), of(found.get(key)?))));
-        Ok(there.collect())
+        let known =
+            tags.iter().zip(&wanted).filter_map(|(tag, key)| Some((tag.clone(), known_tag(found.get(key)?))));
+        Ok(known.collect())
     }
 
-    /// Which of these digests a push was answered for.
+    /// Returns those digests for which a push was answered.
     pub async fn known_builds(
         &self,
         application: &ApplicationName,
@@ -44,11 +47,12 @@ impl Table {
     ) -> Result<BTreeSet<ImageDigest>, TableError> {
         let wanted: Vec<ItemKey> = digests.iter().map(|digest| keys::build(application, digest)).collect();
         let found = self.batch_get_many(&wanted).await?;
-        let there = digests.iter().zip(&wanted).filter(|(_, key)| found.contains_key(key));
-        Ok(there.map(|(digest, _)| digest.clone()).collect())
+        let known = digests.iter().zip(&wanted).filter(|(_, key)| found.contains_key(key));
+        Ok(known.map(|(digest, _)| digest.clone()).collect())
     }
 
-    /// Who put the tag on the digest, as CloudTrail recorded it; none: it has not told yet, or there is no trail.
+    /// Returns the principal that put the tag on the digest, as CloudTrail recorded it. `None` if
+    /// CloudTrail has not reported it yet, or if there is no trail.
     pub async fn caller(
         &self,
         application: &ApplicationName,
@@ -72,7 +76,7 @@ impl Table {
         self.put_newest(item, caller.at, CALLER_KEPT).await
     }
 
-    /// The newest build that is an image index and contains this image.
+    /// Returns the newest build that is an image index containing this image.
     pub async fn containing_index(
         &self,
         application: &ApplicationName,
@@ -92,7 +96,8 @@ impl Table {
         self.put_newest(item, index.pushed_at, CONTAINED_KEPT).await
     }
 
-    /// Keeps the item for so many seconds, also where it is told of late. The newest counts, in whatever order they are told.
+    /// Keeps the item for `seconds` from now, even if its report arrives late. The newest report
+    /// wins, in whatever order reports arrive.
     async fn put_newest(&self, mut item: Item, at: Timestamp, seconds: i64) -> Result<(), TableError> {
         let ttl = at.max(Timestamp::now()).as_second().saturating_add(seconds);
         item.insert("ttl".into(), AttributeValue::N(ttl.to_string()));
@@ -110,7 +115,7 @@ impl Table {
         or_newer("PutItem", answer)
     }
 
-    /// Who has put a build's tag on this digest, ever, as far as CloudTrail has told.
+    /// The ARNs of everybody who put a build tag on this digest, as far as CloudTrail has reported.
     pub async fn pushers(
         &self,
         application: &ApplicationName,
@@ -138,8 +143,8 @@ impl Table {
         Ok(())
     }
 
-    /// Nothing can be told any more of these digests having had this tag from us. False where the environment has changed since
-    /// that was decided: nothing is forgotten then.
+    /// Forgets that Stablepin put the tag on these digests, once no event about that can arrive any
+    /// more. Returns false, and changes nothing, if the environment has changed since the decision.
     pub async fn forget_intents(
         &self,
         before: &Subject,
@@ -159,7 +164,8 @@ impl Table {
         }
     }
 
-    /// The push of a tag was answered. An older one that comes late does not undo a newer one.
+    /// Records that the push of a tag was answered. An older push that arrives late does not
+    /// replace a newer one.
     pub async fn follow(
         &self,
         application: &ApplicationName,
@@ -172,7 +178,8 @@ impl Table {
         self.pushed(&keys::tag(application, repository, tag), update, digest, at).await
     }
 
-    /// The push of a tag was told of, and cannot be answered now: the sweep finds it, however old the image is.
+    /// Records a push that cannot be answered while retention deletes the image. The sweep answers
+    /// it later, however old the image is.
     pub async fn leave_unanswered(
         &self,
         application: &ApplicationName,
@@ -185,9 +192,9 @@ impl Table {
         self.pushed(&keys::tag(application, repository, tag), update, digest, at).await
     }
 
-    /// Somebody put a tag that is no build and none of ours: retention counts the image's age from then on. One item a tag,
-    /// which ends by itself when it is `kept` no longer. It is no part of what is known of tags that are ours or followed,
-    /// since that must not end.
+    /// Records that somebody put a tag that is neither a build tag nor ours. Retention counts the
+    /// image's age from then on. Each tag has its own item, which expires after `kept`;
+    /// [`KnownTag`] must not expire, so it has another item.
     pub async fn was_tagged(
         &self,
         application: &ApplicationName,
@@ -214,7 +221,7 @@ impl Table {
         or_newer("UpdateItem", answer)
     }
 
-    /// Nothing where a newer push was answered.
+    /// Records a push, unless a newer push was answered.
     async fn pushed(
         &self,
         tag: &ItemKey,
@@ -240,7 +247,8 @@ impl Table {
     }
 }
 
-/// A time that was stored and is later than this is no clock's: whatever comes now is newer.
+/// The latest time that a clock can tell. A later stored time is wrong, and any new report replaces
+/// it.
 fn ahead() -> String {
     sortable(place(Timestamp::now(), Timestamp::MAX))
 }
@@ -248,7 +256,7 @@ fn ahead() -> String {
 pub(super) fn pushers_of(item: &Item) -> BTreeSet<String> {
     match item.get("pushers") {
         Some(AttributeValue::Ss(arns)) => {
-            // Those that were kept before there was a bound, too.
+            // Items written before the limit existed may hold more ARNs than the limit allows.
             let mut known = BTreeSet::new();
             for arn in arns {
                 keep_pusher(&mut known, arn);
@@ -259,7 +267,7 @@ pub(super) fn pushers_of(item: &Item) -> BTreeSet<String> {
     }
 }
 
-/// Where the condition does not hold there is something newer, and that stays.
+/// Accepts a failed condition: the table holds something newer, and that stays.
 fn or_newer<T, E, R>(operation: &'static str, answer: Result<T, SdkError<E, R>>) -> Result<(), TableError>
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
@@ -272,20 +280,20 @@ where
     }
 }
 
-pub(super) fn of(item: &Item) -> KnownTag {
+pub(super) fn known_tag(item: &Item) -> KnownTag {
     let intents = match item.get("intents") {
         Some(AttributeValue::Ss(digests)) => {
             digests.iter().filter_map(|digest| ImageDigest::parse(digest).ok()).collect()
         }
         _ => BTreeSet::new(),
     };
-    let followed = seen(item, "followed", "followed_at");
-    let unanswered = seen(item, "unanswered", "unanswered_at");
+    let followed = digest_and_time(item, "followed", "followed_at");
+    let unanswered = digest_and_time(item, "unanswered", "unanswered_at");
     KnownTag { intents, followed, unanswered }
 }
 
-/// A digest, and when it was told of.
-pub(super) fn seen(item: &Item, digest: &str, at: &str) -> Option<(ImageDigest, Timestamp)> {
+/// Reads a digest and the time of its report.
+pub(super) fn digest_and_time(item: &Item, digest: &str, at: &str) -> Option<(ImageDigest, Timestamp)> {
     match (item.get(digest), item.get(at)) {
         (Some(AttributeValue::S(digest)), Some(AttributeValue::S(at))) => {
             ImageDigest::parse(digest).ok().zip(at.parse().ok())

@@ -1,6 +1,6 @@
-//! What DescribeImages answers, read into what decides and nothing else. The SDK makes fifteen members of each image, with
-//! copies of their texts: of a hundred thousand images that was half of what a plan takes. The call is the SDK's for the
-//! rest, and so is the reading of a refusal.
+//! Reads DescribeImages answers into the few members that retention needs. The SDK creates fifteen
+//! members per image, which was half of a plan's memory at 100,000 images. The SDK still makes the
+//! call and parses errors.
 
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,24 +25,24 @@ use stablepin_rules::manifest::{DOCKER_LIST, OCI_INDEX};
 
 use super::{EcrError, FoundImage, ImageStatus, Oddness, timestamp};
 
-/// Those of one page, or why it could not be read.
+/// The images of one page, or why the page could not be read.
 type Images = Result<Page, EcrError>;
 
-/// What a page tells.
+/// The content of one page.
 #[derive(Debug, Default)]
 pub(super) struct Page {
     pub(super) images: Vec<FoundImage>,
-    /// Images whose digests are none, as they are written.
+    /// Invalid digests, as ECR wrote them.
     pub(super) unnamed: Vec<String>,
 }
 
-/// Reads the answer of one call, that it is an interceptor of.
+/// An interceptor that reads the answer of one call.
 #[derive(Debug, Clone)]
 pub(super) struct Reader {
     repository: RepositoryName,
-    /// The SDK's own reading.
+    /// The SDK's deserializer, which reads error answers.
     sdk: Option<FrozenLayer>,
-    /// What was read, until the call has ended. None: nothing was.
+    /// The page, from its reading until the call ends. `None` before.
     read: Arc<Mutex<Option<Images>>>,
 }
 
@@ -51,8 +51,8 @@ impl Reader {
         Self { repository: repository.clone(), sdk: DescribeImages::new().config(), read: Arc::default() }
     }
 
-    /// The images, after the call went well. Where the SDK did not ask for them to be read, there is an error: a repository
-    /// does not look empty.
+    /// Returns the images after a successful call. If the SDK did not use this reader, it is an
+    /// error, so that the repository does not look empty.
     pub(super) fn found(&self) -> Images {
         let read = self.read.lock().unwrap_or_else(PoisonError::into_inner).take();
         read.unwrap_or_else(|| {
@@ -109,7 +109,8 @@ struct ImagesAnswer<T> {
     next_token: Option<String>,
 }
 
-/// A page, and the token of the next one. One image that is not of the shape that ECR documents does not spoil it.
+/// Parses a page and the token of the next one. An image of an undocumented shape does not make the
+/// page unreadable.
 fn page(body: &[u8]) -> Result<(Page, Option<String>), serde_json::Error> {
     let mut page = Page::default();
     let next = match serde_json::from_slice::<ImagesAnswer<ImageDetail<'_>>>(body) {
@@ -131,7 +132,7 @@ fn page(body: &[u8]) -> Result<(Page, Option<String>), serde_json::Error> {
     Ok((page, next))
 }
 
-/// The members that can be read, and what is odd about the first of the others.
+/// Returns the readable members, and a description of the first unreadable one.
 fn as_far_as_understood(detail: Value) -> (Value, Option<String>) {
     let Value::Object(members) = detail else { return (json!({}), None) };
     let (mut read, mut odd) = (json!({}), None);
@@ -151,9 +152,10 @@ fn words(member: &str, found: &str) -> String {
     format!("ECR says that its {member} is {shown:?}, which is not understood")
 }
 
-/// Characters of what was not understood.
+/// The most characters that are shown of a value that is not understood.
 const LONGEST_SHOWN: usize = 100;
 
+/// An image in an answer.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ImageDetail.html>
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -163,7 +165,7 @@ struct ImageDetail<'a> {
     #[serde(borrow)]
     image_tags: Option<Vec<Text<'a>>>,
     image_size_in_bytes: Option<i64>,
-    /// Times are in seconds since 1970.
+    /// All times are in seconds since 1970.
     image_pushed_at: Option<f64>,
     #[serde(borrow)]
     image_status: Option<Text<'a>>,
@@ -176,12 +178,13 @@ struct ImageDetail<'a> {
     subject_manifest_digest: Option<Text<'a>>,
 }
 
-/// Of the answer itself where nothing in it is escaped.
+/// A text that borrows from the answer, unless it contains escaped characters.
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl Page {
-    /// What is not understood of an image is said with it: whoever plans keeps it.
+    /// Adds an image. If something about it is not understood, the image says so, and the planner
+    /// keeps it.
     fn add(&mut self, image: ImageDetail<'_>, odd: Option<String>) {
         let mut odd = odd;
         let mut is_odd = |member: &str, found: &str| {

@@ -1,7 +1,7 @@
-//! What is there, what may be read of it, and what takes it away: the calls of retention.
+//! Retention's calls of ECR: list images, read them, delete them.
 //!
-//! They fail closed. A list is whole or an error; an image of which anything that decides cannot be read is listed
-//! with what is odd about it.
+//! They fail closed. A list is complete or an error. An image with an unreadable member is listed
+//! with a description of what is odd about it.
 
 use std::collections::BTreeSet;
 
@@ -23,111 +23,119 @@ use crate::failed_call::FailedCall;
 use crate::pages::{Endless, Pages};
 use crate::session::Session;
 
-/// How many images DescribeImages takes by name.
+/// The most images that one DescribeImages call takes by name.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeImages.html>
 const PER_DESCRIBE_BY_NAME: usize = 100;
 
-/// How many images one [`Ecr::delete`] takes.
+/// The most images that one [`Ecr::delete`] call takes.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchDeleteImage.html>
 pub const PER_DELETE: usize = 100;
 
-/// Two million images: twenty times what a repository may have unless AWS raised it, and more than fits into memory.
+/// The most pages of images: two million images, twenty times a repository's usual quota and more
+/// than fits into memory.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html>
 const MOST_PAGES: usize = 2000;
 
-/// An account may have a hundred exclusions.
+/// The most pages of exclusions. An account may have 100 exclusions.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/pull-time-update-exclusions.html>
 const MOST_PAGES_OF_EXCLUSIONS: usize = 100;
 
-/// An image of a repository, with what decides whether it stays. Small: there may be a hundred thousand.
+/// An image of a repository, with the members that decide whether it stays. The type is small,
+/// because a repository may have 100,000 images.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundImage {
     pub digest: ImageDigest,
     pub tags: Vec<ImageTag>,
-    /// Compressed; of an index, its largest manifest.
+    /// The compressed size. For an index, the size of its largest manifest.
     pub size_bytes: Option<u64>,
-    /// Not renewed when a tag is put.
+    /// The time of the push. Putting a tag does not change it.
     pub pushed_at: Option<Timestamp>,
     pub status: ImageStatus,
-    /// When it was last put into the archive, where it ever was.
+    /// The time when the image was last archived, if it ever was.
     pub archived_at: Option<Timestamp>,
-    /// When it was last restored: from then on ECR itself counts its age.
+    /// The time when the image was last restored. ECR's own lifecycle rules count its age from then
+    /// on.
     pub activated_at: Option<Timestamp>,
-    /// At most a day behind. Reading a manifest counts as a pull, see [`Ecr::exclude_from_pull_times`].
+    /// The time of the last pull, up to a day old. Reading a manifest counts as a pull, see
+    /// [`Ecr::exclude_from_pull_times`].
     pub pulled_at: Option<Timestamp>,
-    /// An OCI index or a Docker manifest list; also where ECR does not say what it is, so that it is looked into.
+    /// Whether the image is an OCI index or a Docker manifest list. True if ECR gives no media
+    /// type, so that retention reads the manifest.
     pub is_index: bool,
-    /// What it is a signature, an SBOM or an attestation of.
+    /// The image that this signature, SBOM or attestation belongs to.
     pub subject: Option<ImageDigest>,
-    /// What is not understood of it, in words.
+    /// A description of what is not understood.
     pub odd: Option<Box<Oddness>>,
 }
 
-/// What is not understood of an image, in words. Few images have any, so that it is one pointer of each image.
+/// A description of what is not understood about an image. It is boxed, because few images have
+/// one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Oddness(pub String);
 
-/// What a repository has.
+/// The images of a repository.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ListedImages {
     pub images: Vec<FoundImage>,
-    /// Images whose digests are none, as they are written: nothing can be asked about them.
+    /// Invalid digests, as ECR wrote them. Their images cannot be read or deleted.
     pub unnamed: Vec<String>,
 }
 
-/// What one call of [`Ecr::delete`] came to.
+/// The result of one [`Ecr::delete`] call.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Deleted {
-    /// ECR names a digest once for each tag that it had.
+    /// The deleted digests. ECR's answer repeats a digest for each of its tags.
     pub digests: BTreeSet<ImageDigest>,
     pub failures: Vec<FailedImage>,
 }
 
-/// Why an image is still there.
+/// Why ECR did not delete an image.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ImageFailure.html>
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailedImage {
     pub digest: Option<ImageDigest>,
-    /// Such as `ImageReferencedByManifestList`.
+    /// ECR's failure code, such as `ImageReferencedByManifestList`.
     pub code: String,
     pub reason: String,
 }
 
-/// What became of a tag that was to go.
+/// The result of an attempt to remove a tag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Untag {
-    /// It is gone; the image is there.
+    /// The tag was removed; the image still exists.
     Untagged,
-    /// It was not on that image, or is not any more. Nothing was done.
+    /// The tag is not on that image, or not any more. Nothing was done.
     NotThere,
-    /// It is the only one: without it, ECR would delete the image. Nothing was done.
+    /// The tag is the image's only one; without it, ECR would delete the image. Nothing was done.
     LastTag,
 }
 
+/// A storage class of ECR.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/archive_restore_image.html>
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StorageClass {
-    /// Cannot be pulled. Billed for 90 days at least.
+    /// The archive. Its images cannot be pulled and cost at least 90 days of storage.
     Archive,
-    /// Restored: within 20 minutes.
+    /// The standard class. ECR restores an archived image within 20 minutes.
     Standard,
 }
 
 impl Ecr {
-    /// A door that waits for its turn. ECR publishes no limits for DescribeImages, BatchDeleteImage and
-    /// UpdateImageStorageClass, and they are low: these calls slow down together when one of them is throttled
-    /// (adaptive retry), and are tried eight times, for two minutes at most.
+    /// Creates a client that slows down when ECR throttles one of its calls (adaptive retry). It
+    /// makes up to eight attempts within two minutes. ECR publishes no limits for DescribeImages,
+    /// BatchDeleteImage and UpdateImageStorageClass, and the limits are low.
     /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html>
     pub fn patient(session: &Session) -> Self {
         Self { client: session.patient_ecr(), http: session.plain_http() }
     }
 
-    /// A door that tries once: for what must not be carried out long after whoever asked for it has looked.
+    /// Creates a client that makes one attempt, for calls that must not run long after the caller's
+    /// last check.
     pub fn impatient(session: &Session) -> Self {
         Self { client: session.impatient_ecr(), http: session.plain_http() }
     }
 
-    /// Every image, in any state, in no order.
+    /// Every image in every state, in no particular order.
     pub async fn inventory(&self, repository: &RepositoryName) -> Result<ListedImages, EcrError> {
         let mut found = ListedImages::default();
         let mut pages = Pages::at_most(MOST_PAGES);
@@ -137,7 +145,8 @@ impl Ecr {
                 .client
                 .describe_images()
                 .repository_name(repository.as_str())
-                // Without it, only ACTIVE images are seen, and an archived one looks deleted.
+                // Without this filter ECR returns only ACTIVE images, and an archived image would
+                // look deleted.
                 .filter(any_status())
                 .max_results(PER_DESCRIBE)
                 .set_next_token(pages.token())
@@ -171,7 +180,7 @@ impl Ecr {
         }
     }
 
-    /// These images as they are now. One that is not there any more is not in the answer.
+    /// Describes these images as they are now. Missing images are left out.
     pub async fn describe_some(
         &self,
         repository: &RepositoryName,
@@ -184,7 +193,8 @@ impl Ecr {
         while let Some(part) = parts.pop() {
             match self.describe_named(repository, part).await? {
                 Some(mut images) => found.append(&mut images),
-                // One that is missing spoils the answer for all, and ECR does not say which: each half is asked for.
+                // One missing image fails the call for all, and ECR does not say which one. So each
+                // half is requested again.
                 // <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeImages.html#API_DescribeImages_Errors>
                 None if part.len() > 1 => {
                     let (first, second) = part.split_at(part.len() / 2);
@@ -196,7 +206,7 @@ impl Ecr {
         Ok(found)
     }
 
-    /// None where at least one of them is missing.
+    /// Describes these images. Returns `None` if at least one of them is missing.
     async fn describe_named(
         &self,
         repository: &RepositoryName,
@@ -227,10 +237,11 @@ impl Ecr {
         }
     }
 
-    /// Their manifests, and those that ECR did not give, each with its code (such as `ImageNotFound`). Each digest
-    /// is in one of the two.
+    /// Reads manifests. Returns the manifests, and the digests without one, each with ECR's code
+    /// (such as `ImageNotFound`). Each requested digest is in one of the two lists.
     ///
-    /// ECR counts this as a pull, unless [`exclude_from_pull_times`](Self::exclude_from_pull_times) was called.
+    /// ECR counts this as a pull, unless [`exclude_from_pull_times`](Self::exclude_from_pull_times)
+    /// was called.
     pub async fn manifests(
         &self,
         repository: &RepositoryName,
@@ -247,7 +258,7 @@ impl Ecr {
             let mut open: BTreeSet<&ImageDigest> = part.iter().copied().collect();
             for image in answer.images() {
                 let manifest = verified(repository, image)?;
-                // It may come once for each of its tags.
+                // ECR may return an image once for each of its tags.
                 if open.remove(&manifest.digest) {
                     manifests.push(manifest);
                 }
@@ -266,9 +277,9 @@ impl Ecr {
         Ok((manifests, failures))
     }
 
-    /// Deletes up to [`PER_DELETE`] images, with all their tags, in one call. There is no way back.
+    /// Deletes up to [`PER_DELETE`] images with all their tags in one call. This cannot be undone.
     ///
-    /// ECR answers 200 also where it deleted none of them: what it did not, is in the failures.
+    /// ECR answers 200 even if it deleted none of them; the failures list what it did not delete.
     /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchDeleteImage.html>
     pub async fn delete(
         &self,
@@ -281,12 +292,12 @@ impl Ecr {
         self.batch_delete(repository, digests.iter().map(identifier).collect()).await
     }
 
-    /// Takes a tag off an image that has others.
+    /// Removes a tag from an image that has other tags.
     ///
-    /// "You can remove a tag from an image by specifying the image's tag in your request. When you remove the last tag
-    /// from an image, the image is deleted from your repository." What ECR does with a tag and a digest together is
-    /// not documented, except that they must match; so the tag goes alone, after a look at the image. Between the
-    /// look and the call the tag can move: to whom two write at once, this is no protection.
+    /// AWS says: "When you remove the last tag from an image, the image is deleted from your
+    /// repository." It does not document a request with a tag and a digest, except that they must
+    /// match. So this function reads the image first and then sends only the tag. The tag can move
+    /// in between, so this does not protect against concurrent writers.
     /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchDeleteImage.html>
     pub async fn untag(
         &self,
@@ -356,7 +367,7 @@ impl Ecr {
         })
     }
 
-    /// Archives an image, or asks for it to be restored. ECR takes one image a call.
+    /// Archives an image, or starts its restoration. One call takes one image.
     /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_UpdateImageStorageClass.html>
     pub async fn set_storage_class(
         &self,
@@ -394,7 +405,7 @@ impl Ecr {
         Err(named(repository.clone(), digest.clone(), FailedCall::new(error)))
     }
 
-    /// Who may do what, as the repository's owner said it: JSON. None where nobody did.
+    /// The repository's policy, which grants permissions, as JSON. `None` if there is no policy.
     /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/repository-policies.html>
     pub async fn repository_policy(&self, repository: &RepositoryName) -> Result<Option<String>, EcrError> {
         let asked = self.client.get_repository_policy().repository_name(repository.as_str()).send().await;
@@ -418,8 +429,8 @@ impl Ecr {
         }
     }
 
-    /// What the registry's own policy says of who may do what in all repositories, or some: JSON. None where there is no
-    /// such policy.
+    /// The registry's policy, which grants permissions on some or all repositories, as JSON. `None`
+    /// if there is no policy.
     /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/registry-permissions.html>
     pub async fn registry_policy(&self) -> Result<Option<String>, EcrError> {
         match self.client.get_registry_policy().send().await {
@@ -431,7 +442,8 @@ impl Ecr {
         }
     }
 
-    /// What ECR itself deletes, without asking who uses it: JSON. None where there is no such policy.
+    /// The repository's lifecycle policy as JSON. By it ECR deletes images without checking who
+    /// uses them. `None` if there is no policy.
     /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/LifecyclePolicies.html>
     pub async fn lifecycle_policy(&self, repository: &RepositoryName) -> Result<Option<String>, EcrError> {
         let asked = self.client.get_lifecycle_policy().repository_name(repository.as_str()).send().await;
@@ -455,8 +467,8 @@ impl Ecr {
         }
     }
 
-    /// What this role reads is no pull from now on; whether it was one until now. Else a daily look at every manifest
-    /// makes each of them look used.
+    /// Stops ECR from counting this role's reads as pulls. Returns whether ECR counted them until
+    /// now. Otherwise a daily read of every manifest would make every image look used.
     /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/pull-time-update-exclusions.html>
     pub async fn exclude_from_pull_times(&self, role_arn: &str) -> Result<bool, EcrError> {
         let mut pages = Pages::at_most(MOST_PAGES_OF_EXCLUSIONS);
@@ -483,7 +495,7 @@ impl Ecr {
             self.client.register_pull_time_update_exclusion().principal_arn(role_arn).send().await;
         let Err(error) = registered else { return Ok(true) };
         match error.as_service_error() {
-            // Somebody was quicker.
+            // Another call registered the exclusion in the meantime.
             Some(RegisterPullTimeUpdateExclusionError::ExclusionAlreadyExistsException(_)) => Ok(false),
             _ => Err(EcrError::RegisterPullTimeUpdateExclusion {
                 role: role_arn.to_owned(),
@@ -513,7 +525,8 @@ mod tests {
     fn a_hundred_thousand_images_are_few_bytes() {
         let image = size_of::<FoundImage>();
         assert!(image <= 200, "{image}");
-        // A digest and a tag of 40 characters; a digest, a subject and two such tags. The allocator takes 16 each.
+        // A usual image has a digest and a tag of 40 characters. A large one has a digest, a
+        // subject and two such tags. The allocator adds 16 bytes to each text.
         let tag = size_of::<ImageTag>() + 40 + 16;
         let usual = image + (71 + 16) + (tag + 16);
         assert!(100_000 * usual <= 40_000_000, "{usual}");

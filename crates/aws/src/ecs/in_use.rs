@@ -1,8 +1,10 @@
-//! What names images, all over an account: clusters, services, tasks, revisions, task definitions, daemons.
+//! Everything in an account that names images: services, tasks, revisions, task definitions,
+//! daemons.
 //!
-//! These reads decide what must not be deleted, so they fail closed. A list is whole or an error; what ECS leaves out
-//! of an answer is an error, unless it is a task or a service that ended between its listing and its description.
-//! Each describing call is one request, of as many as ECS takes: who calls has them run side by side.
+//! These reads decide which images must not be deleted, so they fail closed. A list is complete or
+//! an error. An item missing from an answer is an error too, unless it is a task or service that
+//! ended after it was listed. Each describing call is one request with as many items as ECS takes;
+//! the caller runs them concurrently.
 
 use std::collections::BTreeSet;
 
@@ -21,89 +23,92 @@ use super::{Ecs, EcsError, ListedServiceDeployment, others_than_missing, text};
 use crate::failed_call::FailedCall;
 use crate::pages::{Endless, Pages};
 
-/// How many services [`Ecs::services_in_use`] takes.
+/// The most services that one [`Ecs::services_in_use`] call takes.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeServices.html>
 pub const PER_DESCRIBE_SERVICES: usize = 10;
-/// How many tasks [`Ecs::tasks_in_use`] takes.
+/// The most tasks that one [`Ecs::tasks_in_use`] call takes.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html>
 pub const PER_DESCRIBE_TASKS: usize = 100;
-/// How many service deployments, service revisions, daemon deployments and daemon revisions one call takes.
+/// The most service deployments, service revisions, daemon deployments or daemon revisions that one
+/// call takes.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeServiceRevisions.html>
 pub const PER_DESCRIBE_REVISIONS: usize = 20;
 
-/// The most that a page of any of these lists has. ListServices gives ten unless it is asked for more.
+/// The largest page of any of these lists. ListServices returns ten unless asked for more.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListServices.html>
 const PER_PAGE: i32 = 100;
 
-/// Ten times what a cluster may have of services, or of tasks, unless AWS raised it.
+/// The most pages of a list: ten times a cluster's usual quota of services or tasks.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-quotas.html>
 const MOST_PAGES: usize = 1000;
 
-/// An image as something names it.
+/// An image as a resource names it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NamedImage {
-    /// The reference as it was written.
+    /// The reference as it is written in the resource.
     pub image: Option<String>,
-    /// What it was resolved to, where anybody knows. It may be the image of one platform where the reference is to an
-    /// index.
+    /// The digest to which ECS resolved the reference, if it is known. For an index it may be the
+    /// digest of one platform's image.
     pub digest: Option<ImageDigest>,
 }
 
-/// A service, as to the images that it may run or return to.
+/// The images that a service may run or return to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceInUse {
     pub arn: String,
     pub name: String,
-    /// ARNs: its own, and those of its deployments and task sets.
+    /// The ARNs of the task definitions of the service, its deployments and its task sets.
     pub task_definitions: BTreeSet<String>,
-    /// ARNs of the service revisions that are current.
+    /// The ARNs of the current service revisions.
     pub revisions: BTreeSet<String>,
-    /// Whether ECS itself deploys it: only then there are service deployments and service revisions.
+    /// Whether ECS itself deploys the service. Only then are there service deployments and service
+    /// revisions.
     pub by_ecs: bool,
-    /// Whether its last deployment is over and went well: then the one current revision is all that ECS would return
-    /// to. Else the service deployments tell.
+    /// Whether the last deployment has completed. ECS would then return only to the one current
+    /// revision. Otherwise the caller reads the service deployments.
     pub is_settled: bool,
 }
 
-/// A task, as to its images.
+/// The images of a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskInUse {
     pub arn: String,
-    /// ARN with revision.
+    /// The task definition's ARN with its revision.
     pub task_definition: String,
-    /// Such as `service:web`, or `family:web` for one that was run by hand.
+    /// The task's group, such as `service:web`, or `family:web` for a task that was started by
+    /// hand.
     pub group: Option<String>,
     pub images: Vec<NamedImage>,
 }
 
-/// A revision of a service or of a daemon, as to its images: they do not change any more, but digests come when the
-/// first task has started.
+/// The images of a revision of a service or of a daemon. They do not change, but their digests are
+/// known only after the first task has started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RevisionInUse {
     pub arn: String,
     pub images: Vec<NamedImage>,
 }
 
-/// A daemon, as to the revisions that it may run or return to.
+/// The revisions that a daemon may run or return to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DaemonInUse {
     pub arn: String,
-    /// ARNs of the daemon revisions that are current.
+    /// The ARNs of the current daemon revisions.
     pub revisions: BTreeSet<String>,
-    /// The ARN of the deployment that goes on, or of the last one.
+    /// The ARN of the current or latest deployment.
     pub deployment: Option<String>,
 }
 
-/// Which tasks.
+/// The tasks to list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wanted {
-    /// Those that run or should.
+    /// Tasks that ECS has not decided to stop.
     Running,
-    /// Those that ECS stops or has stopped. It forgets them after about an hour.
+    /// Tasks that have stopped or that ECS is stopping. ECS keeps them for about an hour.
     Stopped,
 }
 
-/// As [`EcsError::Read`].
+/// Converts a failed call into [`EcsError::Read`].
 fn read<E>(
     operation: &'static str,
     what: impl Into<String>,
@@ -120,7 +125,8 @@ fn endless(operation: &'static str, what: impl Into<String>) -> impl FnOnce(Endl
     move |Endless| EcsError::Endless { operation, what }
 }
 
-/// A cluster that was there a moment ago holds nothing: ECS deletes none that has services, tasks or instances.
+/// Returns an empty value if the cluster was deleted after it was listed. ECS does not delete a
+/// cluster with services, tasks or instances.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeleteCluster.html>
 fn or_empty_if_gone<T: Default>(answer: Result<T, EcsError>) -> Result<T, EcsError> {
     match answer {
@@ -148,8 +154,8 @@ impl Ecs {
         }
     }
 
-    /// The ARNs of a cluster's services. Of all kinds: without a filter, Express Gateway services, which ECS manages,
-    /// are among them.
+    /// The ARNs of a cluster's services. Without a filter, ECS also lists Express Gateway services,
+    /// which it manages itself.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListServices.html>
     pub async fn service_arns(&self, cluster: &str) -> Result<Vec<String>, EcsError> {
         or_empty_if_gone(self.service_arns_of(cluster).await)
@@ -170,7 +176,8 @@ impl Ecs {
         }
     }
 
-    /// Up to [`PER_DESCRIBE_SERVICES`] services of a cluster, without those that were deleted meanwhile.
+    /// Reads up to [`PER_DESCRIBE_SERVICES`] services of a cluster. Services that were deleted
+    /// meanwhile are left out.
     pub async fn services_in_use(
         &self,
         cluster: &str,
@@ -181,12 +188,12 @@ impl Ecs {
         let call = self.client.describe_services().cluster(cluster).set_services(Some(arns.to_vec()));
         let answer = call.send().await.map_err(read(OPERATION, &what))?;
         others_than_missing(OPERATION, answer.failures())?;
-        let told = answer.services().iter().map(|service| service.service_arn());
-        all_told(OPERATION, arns, told, answer.failures())?;
+        let answered = answer.services().iter().map(|service| service.service_arn());
+        require_all(OPERATION, arns, answered, answer.failures())?;
         answer.services().iter().map(service_in_use).collect()
     }
 
-    /// The ARNs of a cluster's tasks, whoever started them.
+    /// The ARNs of a cluster's tasks, including tasks outside services.
     pub async fn task_arns(&self, cluster: &str, wanted: Wanted) -> Result<Vec<String>, EcsError> {
         or_empty_if_gone(self.task_arns_of(cluster, wanted).await)
     }
@@ -211,18 +218,20 @@ impl Ecs {
         }
     }
 
-    /// Up to [`PER_DESCRIBE_TASKS`] tasks of a cluster, without those that ECS forgot meanwhile.
+    /// Reads up to [`PER_DESCRIBE_TASKS`] tasks of a cluster. Tasks that ECS no longer knows are
+    /// left out.
     pub async fn tasks_in_use(&self, cluster: &str, arns: &[String]) -> Result<Vec<TaskInUse>, EcsError> {
         const OPERATION: &str = "DescribeTasks";
         let call = self.client.describe_tasks().cluster(cluster).set_tasks(Some(arns.to_vec()));
         let answer = call.send().await.map_err(read(OPERATION, format!("tasks of {cluster}")))?;
         others_than_missing(OPERATION, answer.failures())?;
-        let told = answer.tasks().iter().map(|task| task.task_arn());
-        all_told(OPERATION, arns, told, answer.failures())?;
+        let answered = answer.tasks().iter().map(|task| task.task_arn());
+        require_all(OPERATION, arns, answered, answer.failures())?;
         answer.tasks().iter().map(task_in_use).collect()
     }
 
-    /// All of a service's deployments that ECS remembers, in no order. None from an ECS that does not know them.
+    /// All known deployments of a service, in no particular order. Empty if ECS does not offer the
+    /// call.
     pub async fn all_service_deployments(
         &self,
         cluster: &str,
@@ -249,16 +258,16 @@ impl Ecs {
         }
     }
 
-    /// The ARNs of the revisions that up to [`PER_DESCRIBE_REVISIONS`] service deployments come from, bring, and go
-    /// back to.
+    /// The ARNs of the source, target and rollback revisions of up to [`PER_DESCRIBE_REVISIONS`]
+    /// service deployments.
     pub async fn revisions_of_deployments(&self, arns: &[String]) -> Result<BTreeSet<String>, EcsError> {
         const OPERATION: &str = "DescribeServiceDeployments";
         let call = self.client.describe_service_deployments();
         let answer = call.set_service_deployment_arns(Some(arns.to_vec())).send().await;
         let answer = answer.map_err(read(OPERATION, "service deployments"))?;
         none_left_out(OPERATION, answer.failures())?;
-        let told = answer.service_deployments().iter().map(|one| one.service_deployment_arn());
-        all_told(OPERATION, arns, told, &[])?;
+        let answered = answer.service_deployments().iter().map(|one| one.service_deployment_arn());
+        require_all(OPERATION, arns, answered, &[])?;
         let mut revisions = BTreeSet::new();
         for one in answer.service_deployments() {
             let source = one.source_service_revisions().iter().filter_map(|revision| revision.arn());
@@ -269,15 +278,15 @@ impl Ecs {
         Ok(revisions)
     }
 
-    /// Up to [`PER_DESCRIBE_REVISIONS`] service revisions.
+    /// Reads up to [`PER_DESCRIBE_REVISIONS`] service revisions.
     pub async fn service_revisions(&self, arns: &[String]) -> Result<Vec<RevisionInUse>, EcsError> {
         const OPERATION: &str = "DescribeServiceRevisions";
         let call = self.client.describe_service_revisions();
         let answer = call.set_service_revision_arns(Some(arns.to_vec())).send().await;
         let answer = answer.map_err(read(OPERATION, "service revisions"))?;
         none_left_out(OPERATION, answer.failures())?;
-        let told = answer.service_revisions().iter().map(|one| one.service_revision_arn());
-        all_told(OPERATION, arns, told, &[])?;
+        let answered = answer.service_revisions().iter().map(|one| one.service_revision_arn());
+        require_all(OPERATION, arns, answered, &[])?;
         let revision = |one: &aws_sdk_ecs::types::ServiceRevision| {
             let arn = one.service_revision_arn().unwrap_or_default();
             let images = one.container_images().iter();
@@ -287,7 +296,7 @@ impl Ecs {
         answer.service_revisions().iter().map(revision).collect()
     }
 
-    /// All families that have a revision with which tasks can be started.
+    /// All families with an active task definition, from which tasks can be started.
     pub async fn task_definition_families(&self) -> Result<Vec<String>, EcsError> {
         const OPERATION: &str = "ListTaskDefinitionFamilies";
         const WHAT: &str = "the families of task definitions";
@@ -304,10 +313,11 @@ impl Ecs {
         }
     }
 
-    /// The ARNs of a family's newest revisions with which tasks can be started, newest first. Fewer where there are
-    /// fewer.
+    /// The ARNs of a family's newest active revisions, newest first. There may be fewer than
+    /// `count`.
     ///
-    /// Despite its name, `familyPrefix` is "the full family name"; what another would be listed by it is passed over.
+    /// AWS describes `familyPrefix` as "the full family name". Revisions of other families are left
+    /// out in any case.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListTaskDefinitions.html>
     pub async fn newest_task_definitions(&self, family: &str, count: usize) -> Result<Vec<String>, EcsError> {
         const OPERATION: &str = "ListTaskDefinitions";
@@ -332,8 +342,8 @@ impl Ecs {
         }
     }
 
-    /// The images of a task definition's containers as they were written. They never change. None where there is no such
-    /// task definition: what was deleted is told like what never was.
+    /// The images of a task definition's containers as written there. They never change. `None` if
+    /// there is no such task definition; ECS does not distinguish a deleted one.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/delete-task-definition-v2.html>
     pub async fn task_definition_images(&self, arn: &str) -> Result<Option<Vec<String>>, EcsError> {
         const OPERATION: &str = "DescribeTaskDefinition";
@@ -359,8 +369,8 @@ impl Ecs {
         containers.iter().map(image).collect::<Result<_, _>>().map(Some)
     }
 
-    /// The ARNs of a cluster's daemons: one task on each of its managed instances, which no service has. None from an
-    /// ECS that does not know them.
+    /// The ARNs of a cluster's daemons. A daemon runs one task on each managed instance, outside
+    /// any service. Empty if ECS does not offer the call.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListDaemons.html>
     pub async fn daemon_arns(&self, cluster: &str) -> Result<Vec<String>, EcsError> {
         or_empty_if_gone(self.daemon_arns_of(cluster).await)
@@ -388,7 +398,7 @@ impl Ecs {
         }
     }
 
-    /// None for one that was deleted meanwhile.
+    /// Reads a daemon. Returns `None` if it was deleted meanwhile.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeDaemon.html>
     pub async fn daemon_in_use(&self, arn: &str) -> Result<Option<DaemonInUse>, EcsError> {
         const OPERATION: &str = "DescribeDaemon";
@@ -408,8 +418,8 @@ impl Ecs {
         }))
     }
 
-    /// The ARNs of the revisions that up to [`PER_DESCRIBE_REVISIONS`] daemon deployments come from, bring, and go back
-    /// to.
+    /// The ARNs of the source, target and rollback revisions of up to [`PER_DESCRIBE_REVISIONS`]
+    /// daemon deployments.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeDaemonDeployments.html>
     pub async fn revisions_of_daemon_deployments(
         &self,
@@ -420,8 +430,8 @@ impl Ecs {
         let answer = call.set_daemon_deployment_arns(Some(arns.to_vec())).send().await;
         let answer = answer.map_err(read(OPERATION, "daemon deployments"))?;
         none_left_out(OPERATION, answer.failures())?;
-        let told = answer.daemon_deployments().iter().map(|one| one.daemon_deployment_arn());
-        all_told(OPERATION, arns, told, &[])?;
+        let answered = answer.daemon_deployments().iter().map(|one| one.daemon_deployment_arn());
+        require_all(OPERATION, arns, answered, &[])?;
         let mut revisions = BTreeSet::new();
         for one in answer.daemon_deployments() {
             let source = one.source_daemon_revisions().iter().filter_map(|revision| revision.arn());
@@ -432,7 +442,7 @@ impl Ecs {
         Ok(revisions)
     }
 
-    /// Up to [`PER_DESCRIBE_REVISIONS`] daemon revisions.
+    /// Reads up to [`PER_DESCRIBE_REVISIONS`] daemon revisions.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeDaemonRevisions.html>
     pub async fn daemon_revisions(&self, arns: &[String]) -> Result<Vec<RevisionInUse>, EcsError> {
         const OPERATION: &str = "DescribeDaemonRevisions";
@@ -440,8 +450,8 @@ impl Ecs {
         let answer = call.set_daemon_revision_arns(Some(arns.to_vec())).send().await;
         let answer = answer.map_err(read(OPERATION, "daemon revisions"))?;
         none_left_out(OPERATION, answer.failures())?;
-        let told = answer.daemon_revisions().iter().map(|one| one.daemon_revision_arn());
-        all_told(OPERATION, arns, told, &[])?;
+        let answered = answer.daemon_revisions().iter().map(|one| one.daemon_revision_arn());
+        require_all(OPERATION, arns, answered, &[])?;
         let revision = |one: &aws_sdk_ecs::types::DaemonRevision| {
             let arn = one.daemon_revision_arn().unwrap_or_default();
             let images = one.container_images().iter();
@@ -452,7 +462,8 @@ impl Ecs {
     }
 }
 
-/// Fails at any failure: what was asked for does not end by itself.
+/// Fails at any failure. Deployments and revisions do not end by themselves, so none may be
+/// missing.
 fn none_left_out(operation: &'static str, failures: &[Failure]) -> Result<(), EcsError> {
     others_than_missing(operation, failures)?;
     match failures.first() {
@@ -465,15 +476,16 @@ fn none_left_out(operation: &'static str, failures: &[Failure]) -> Result<(), Ec
     }
 }
 
-/// Fails where something that was asked for is neither told nor missing.
-fn all_told<'a>(
+/// Fails if a requested item is neither in the answer nor missing.
+fn require_all<'a>(
     operation: &'static str,
     asked: &[String],
-    told: impl Iterator<Item = Option<&'a str>>,
+    answered: impl Iterator<Item = Option<&'a str>>,
     missing: &'a [Failure],
 ) -> Result<(), EcsError> {
-    let told: BTreeSet<&str> = told.flatten().chain(missing.iter().filter_map(Failure::arn)).collect();
-    match asked.iter().find(|arn| !told.contains(arn.as_str())) {
+    let answered: BTreeSet<&str> =
+        answered.flatten().chain(missing.iter().filter_map(Failure::arn)).collect();
+    match asked.iter().find(|arn| !answered.contains(arn.as_str())) {
         None => Ok(()),
         Some(arn) => Err(EcsError::LeftOut {
             operation,
@@ -483,7 +495,7 @@ fn all_told<'a>(
     }
 }
 
-/// A digest that cannot be read could be that of any image.
+/// Converts a container's image. An unreadable digest is an error, because it could be any image's.
 fn named(
     operation: &'static str,
     of: &str,

@@ -1,4 +1,4 @@
-//! Services and their deployments as `DescribeServices` tells them; the start of a deployment.
+//! Services and their deployments as DescribeServices returns them, and the start of a deployment.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,10 +16,12 @@ use aws_smithy_types::config_bag::ConfigBag;
 use super::{Ecs, EcsError, count, others_than_missing, port, text};
 use crate::failed_call::FailedCall;
 
+/// The most services that one DescribeServices call takes.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeServices.html>
 const PER_DESCRIBE_SERVICES: usize = 10;
 
-/// Which controller carries a service's deployments out. Only ECS's own is ours to reconcile.
+/// The controller of a service's deployments. Stablepin reconciles only services with ECS's own
+/// controller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Controller {
     Ecs,
@@ -29,9 +31,9 @@ pub enum Controller {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeploymentStatus {
-    /// The most recent.
+    /// The latest deployment.
     Primary,
-    /// Still has tasks, on its way out.
+    /// An older deployment that still has tasks and is being replaced.
     Active,
     Inactive,
 }
@@ -41,22 +43,24 @@ pub enum RolloutState {
     Completed,
     InProgress,
     Failed,
-    /// One that this program does not know: still going, neither success nor failure.
+    /// A state that this version does not know. It counts as still running, neither success nor
+    /// failure.
     Unknown,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deployment {
-    /// Such as `ecs-svc/1234567890123456789`; tasks that it started name it as `startedBy`.
+    /// The deployment's id, such as `ecs-svc/1234567890123456789`. Its tasks name it as
+    /// `startedBy`.
     pub id: String,
     pub status: DeploymentStatus,
     pub rollout_state: Option<RolloutState>,
     pub rollout_reason: Option<String>,
-    /// ARN with revision.
+    /// The task definition's ARN with its revision.
     pub task_definition: String,
     pub desired: u32,
     pub running: u32,
-    /// Consecutive tasks that did not start or did not become healthy.
+    /// How many tasks in a row did not start or did not become healthy.
     pub failed: u32,
 }
 
@@ -72,43 +76,49 @@ pub struct ServiceState {
     pub desired: u32,
     pub running: u32,
     pub pending: u32,
-    /// ARN with revision. None for a service whose task sets have their own.
+    /// The task definition's ARN with its revision. `None` if the service's task sets have their
+    /// own.
     pub task_definition: Option<String>,
     pub deployments: Vec<Deployment>,
-    /// The ARN of the service deployment that is going on, or of the last one. None from an ECS that has none.
+    /// The ARN of the current or latest service deployment. `None` if ECS has no service
+    /// deployments.
     pub service_deployment: Option<String>,
-    /// What each of its tasks is registered as.
+    /// The targets as which each task is registered.
     pub registrations: Vec<Registration>,
-    /// A Classic Load Balancer is among its load balancers: it has no target groups.
+    /// Whether a Classic Load Balancer is attached. It has no target groups.
     pub classic_load_balancer: bool,
-    /// Whether its tasks run on Fargate, or on instances of any kind. None: ECS does not say.
+    /// Whether the tasks run on Fargate; false means instances. `None` if ECS does not say.
     pub on_fargate: Option<bool>,
-    /// One task on each instance: the desired count follows from those.
+    /// Whether the service runs one task on each instance. The desired count then follows from the
+    /// instances.
     pub daemon: bool,
     pub minimum_healthy_percent: Option<u32>,
     pub maximum_percent: Option<u32>,
-    /// Such as `ROLLING` or `BLUE_GREEN`, as ECS says it. None is `ROLLING`.
+    /// ECS's name of the strategy, such as `ROLLING` or `BLUE_GREEN`. `None` means `ROLLING`.
     pub strategy: Option<String>,
-    /// None where it is off.
+    /// The circuit breaker. `None` if it is off.
     pub circuit_breaker: Option<CircuitBreaker>,
 }
 
-/// One port of each task, as a target of load balancing.
+/// A port of each task that is a target of a load balancer.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_LoadBalancer.html>
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Registration {
-    /// The target group's ARN, and that of the alternate one of a blue/green service: a task is in one of the two.
+    /// The target group's ARN. A blue/green service also has an alternate group, and a task is in
+    /// one of the two.
     pub groups: Vec<String>,
     pub container: Option<String>,
-    /// Within the task. Where tasks have no addresses of their own, the target is at another one: the host's.
+    /// The container's port. Where tasks have no addresses of their own, the target has the host's
+    /// port instead.
     pub port: Option<u16>,
 }
 
-/// ECS's own watch over a deployment.
+/// ECS's own check of a deployment.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html>
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CircuitBreaker {
-    /// Whether ECS goes back to the last completed deployment by itself, or leaves the failed one.
+    /// Whether ECS returns to the last completed deployment by itself. If not, it leaves the failed
+    /// deployment.
     pub rollback: bool,
 }
 
@@ -122,25 +132,25 @@ impl ServiceState {
     }
 }
 
-/// What an update began.
+/// The result of an update.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Started {
     pub deployment: Deployment,
-    /// The ARN that the answer names as current. It may still be that of the deployment before: its target
-    /// revision tells.
+    /// The service deployment that the answer names as current. It may still be the previous one;
+    /// its target revision tells.
     pub service_deployment: Option<String>,
 }
 
-/// Each service that was asked for is in one of the two.
+/// The result of a read of several services. Each requested service is in one of the two lists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Services {
     pub found: Vec<ServiceState>,
-    /// As they were asked for.
+    /// The missing services, by the names that the caller gave.
     pub missing: Vec<String>,
 }
 
 impl Ecs {
-    /// Services of one cluster, by name or ARN.
+    /// Reads services of one cluster, by name or ARN.
     pub async fn services(&self, cluster: &str, names: &[String]) -> Result<Services, EcsError> {
         const OPERATION: &str = "DescribeServices";
         let mut services = Services { found: Vec::with_capacity(names.len()), missing: Vec::new() };
@@ -162,8 +172,9 @@ impl Ecs {
                 if found.iter().any(|service| service.name == *name || service.arn == *name) {
                     continue;
                 }
-                let told = answer.failures().iter().filter_map(Failure::arn).any(|arn| is_of(arn, name));
-                if !told {
+                let is_missing =
+                    answer.failures().iter().filter_map(Failure::arn).any(|arn| is_of(arn, name));
+                if !is_missing {
                     return Err(EcsError::LeftOut {
                         operation: OPERATION,
                         what: format!("{cluster}/{name}"),
@@ -177,8 +188,8 @@ impl Ecs {
         Ok(services)
     }
 
-    /// Starts a deployment of this task definition, and gives it. Everything else of the service stays as it is:
-    /// what is not sent is not changed.
+    /// Starts a deployment of this task definition and returns it. The request sends nothing else,
+    /// so nothing else of the service changes.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateService.html>
     pub async fn start(
         &self,
@@ -189,8 +200,8 @@ impl Ecs {
         self.update(cluster, service, task_definition, None).await
     }
 
-    /// The same, also where the service has this task definition already: a deployment of it that does not get there
-    /// gives way to a new one.
+    /// Starts a new deployment even if the service already has this task definition. The new
+    /// deployment replaces one that does not complete.
     pub async fn start_anew(
         &self,
         cluster: &str,
@@ -251,8 +262,8 @@ impl Ecs {
     }
 }
 
-/// Whether an attempt of a call had no answer, or one that does not say that nothing was done: the next attempt's answer
-/// says nothing of it.
+/// Whether some attempt of a call may have been carried out: it had no answer, or a status other
+/// than 4xx. The answer to a later attempt does not tell.
 #[derive(Debug, Clone, Default)]
 struct Unanswered(Arc<AtomicBool>);
 
@@ -276,7 +287,7 @@ impl Intercept for Unanswered {
     }
 }
 
-/// Whether a failure's ARN is that of a service asked for by name or ARN.
+/// Whether a failure's ARN belongs to a service that was requested by this name or ARN.
 fn is_of(arn: &str, asked: &str) -> bool {
     arn == asked || arn.rsplit('/').next() == Some(asked)
 }
@@ -317,9 +328,9 @@ fn service_state(service: &aws_sdk_ecs::types::Service) -> Result<ServiceState, 
     })
 }
 
-/// The launch type says where tasks run, or the capacity provider strategy: its providers are all Fargate's or none is,
-/// also where the cluster's default strategy was taken. A platform version is "only specified for tasks that are hosted
-/// on Fargate".
+/// Whether a service's tasks run on Fargate. The launch type says so. Without one, the capacity
+/// providers do: either all are Fargate's or none is. A platform version is "only specified for
+/// tasks that are hosted on Fargate".
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Service.html>
 fn on_fargate(service: &aws_sdk_ecs::types::Service) -> Option<bool> {
     if let Some(kind) = service.launch_type() {
@@ -334,7 +345,8 @@ fn on_fargate(service: &aws_sdk_ecs::types::Service) -> Option<bool> {
     service.platform_version().filter(|version| !version.is_empty()).map(|_| true)
 }
 
-/// None for a Classic Load Balancer, which has no target groups.
+/// Converts a load balancer. Returns `None` for a Classic Load Balancer, which has no target
+/// groups.
 fn registration(balancer: &LoadBalancer) -> Option<Registration> {
     let alternate = balancer.advanced_configuration().and_then(|c| c.alternate_target_group_arn());
     let groups = [text(Some(balancer.target_group_arn()?)), text(alternate)];

@@ -1,6 +1,7 @@
-//! Service deployments and service revisions: what ECS itself thinks of a deployment, by its own name for it.
+//! Service deployments and service revisions: ECS's own records of a deployment.
 //!
-//! An emulator may know neither. That is an answer, not an error: who asks falls back on the service's deployments.
+//! An emulator may not offer these calls. That gives `None`, not an error; the caller then uses the
+//! service's deployments.
 //! <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-deployment.html>
 
 use std::cmp::Reverse;
@@ -15,24 +16,26 @@ use stablepin_rules::image::ImageDigest;
 use super::{Ecs, EcsError, count, others_than_missing, text, timestamp};
 use crate::failed_call::FailedCall;
 
-/// The most that a page has.
+/// The largest page of ListServiceDeployments.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListServiceDeployments.html>
 const PER_LIST: i32 = 100;
 
+/// The status of a service deployment.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ServiceDeployment.html>
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ServiceDeploymentStatus {
     Pending,
     InProgress,
     Successful,
-    /// Somebody asked, or another deployment began.
+    /// A person requested the stop, or another deployment began.
     StopRequested,
     Stopped,
     RollbackRequested,
     RollbackInProgress,
     RollbackSuccessful,
     RollbackFailed,
-    /// One that this program does not know: still going, neither success nor failure.
+    /// A status that this version does not know. It counts as still running, neither success nor
+    /// failure.
     Unknown(String),
 }
 
@@ -41,43 +44,44 @@ pub struct ServiceDeployment {
     pub arn: String,
     pub status: ServiceDeploymentStatus,
     pub status_reason: Option<String>,
-    /// Such as `BAKE_TIME`, as ECS says it.
+    /// ECS's name of the stage, such as `BAKE_TIME`.
     pub lifecycle_stage: Option<String>,
-    /// The ARN of the revision that it brings.
+    /// The ARN of the revision that is deployed.
     pub target_revision: Option<String>,
-    /// ECS's own way back.
+    /// ECS's own rollback, if there is one.
     pub rollback: Option<Rollback>,
-    /// The hook that waits for somebody.
+    /// The lifecycle hook that waits for an action, if there is one.
     pub paused: Option<Pause>,
-    /// None where it does not watch.
+    /// The circuit breaker's count. `None` if the circuit breaker is off.
     pub circuit_breaker: Option<BreakerCount>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rollback {
     pub reason: Option<String>,
-    /// The ARN of the revision that ECS goes back to.
+    /// The ARN of the revision that ECS returns to.
     pub service_revision: Option<String>,
 }
 
+/// A deployment's wait for an action.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/pause-lifecycle-hooks.html>
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pause {
-    /// What `ContinueServiceDeployment` asks for.
+    /// The id that `ContinueServiceDeployment` requires.
     pub hook_id: Option<String>,
     pub stage: Option<String>,
-    /// When ECS decides by itself.
+    /// The time at which ECS continues or rolls back by itself.
     pub expires_at: Option<Timestamp>,
 }
 
-/// How near the circuit breaker is to breaking.
+/// The circuit breaker's failures so far, and the number at which it triggers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BreakerCount {
     pub failures: u32,
     pub threshold: u32,
 }
 
-/// A service deployment as a list shows it.
+/// A service deployment as ListServiceDeployments returns it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedServiceDeployment {
     pub arn: String,
@@ -87,11 +91,11 @@ pub struct ListedServiceDeployment {
     pub created_at: Option<Timestamp>,
 }
 
-/// What a deployment brought or brings: it does not change any more.
+/// The immutable revision that a service deployment deploys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceRevision {
     pub arn: String,
-    /// ARN with revision.
+    /// The task definition's ARN with its revision.
     pub task_definition: String,
     pub images: Vec<RevisionImage>,
 }
@@ -100,12 +104,13 @@ pub struct ServiceRevision {
 pub struct RevisionImage {
     pub container: String,
     pub image: Option<String>,
-    /// What ECS resolved the image to. None before the first task has started.
+    /// The digest to which ECS resolved the image. `None` before the first task has started.
     pub digest: Option<ImageDigest>,
 }
 
 impl Ecs {
-    /// None: ECS does not know it, or knows no service deployments at all.
+    /// Reads a service deployment. Returns `None` if it does not exist, or if ECS does not offer
+    /// the call.
     pub async fn service_deployment(&self, arn: &str) -> Result<Option<ServiceDeployment>, EcsError> {
         const OPERATION: &str = "DescribeServiceDeployments";
         let answer = self.client.describe_service_deployments().service_deployment_arns(arn).send().await;
@@ -120,7 +125,7 @@ impl Ecs {
         Err(EcsError::DescribeServiceDeployments { arn: arn.to_owned(), source })
     }
 
-    /// A service's last ones, at most a hundred, newest first. None at all from an ECS that does not know them.
+    /// A service's latest 100 deployments, newest first. Empty if ECS does not offer the call.
     pub async fn newest_service_deployments(
         &self,
         cluster: &str,
@@ -131,7 +136,7 @@ impl Ecs {
             Ok(answer) => {
                 let mut listed =
                     answer.service_deployments().iter().map(listed).collect::<Result<Vec<_>, _>>()?;
-                // ECS lists the newest first, but nowhere says so.
+                // ECS lists the newest first but does not document that.
                 listed.sort_by_key(|one| Reverse(one.created_at));
                 return Ok(listed);
             }
@@ -145,7 +150,8 @@ impl Ecs {
         })
     }
 
-    /// None: ECS does not know it, or knows no service revisions at all.
+    /// Reads a service revision. Returns `None` if it does not exist, or if ECS does not offer the
+    /// call.
     pub async fn service_revision(&self, arn: &str) -> Result<Option<ServiceRevision>, EcsError> {
         const OPERATION: &str = "DescribeServiceRevisions";
         let answer = self.client.describe_service_revisions().service_revision_arns(arn).send().await;
@@ -161,7 +167,7 @@ impl Ecs {
     }
 }
 
-/// Whether the other side says that it has no such call.
+/// Whether the error says that the endpoint does not offer the call.
 pub(super) fn is_not_offered(failed: &FailedCall) -> bool {
     matches!(
         failed.code(),

@@ -1,4 +1,4 @@
-//! A service's tasks, and what their containers run.
+//! A service's tasks, and the images that their containers run.
 
 use aws_sdk_ecs::types::{Attachment, DesiredStatus, HealthStatus, NetworkBinding};
 use jiff::Timestamp;
@@ -8,6 +8,7 @@ use stablepin_rules::task_definition::OwnContainers;
 use super::{Ecs, EcsError, others_than_missing, port, text, timestamp};
 use crate::failed_call::FailedCall;
 
+/// The most tasks that one DescribeTasks call takes.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html>
 const PER_DESCRIBE_TASKS: usize = 100;
 
@@ -15,7 +16,7 @@ const PER_DESCRIBE_TASKS: usize = 100;
 pub enum Health {
     Healthy,
     Unhealthy,
-    /// No health check, or none has answered yet.
+    /// There is no health check, or none has returned yet.
     Unknown,
 }
 
@@ -23,19 +24,21 @@ pub enum Health {
 pub struct Container {
     pub name: String,
     pub image: Option<String>,
-    /// What was pulled, as ECS reports it. None before that, and where the agent does not report it.
+    /// The digest of the pulled image as ECS reports it. `None` before the pull, or if the agent
+    /// does not report it.
     pub digest: Option<ImageDigest>,
     pub last_status: Option<String>,
     pub health: Health,
     pub exit_code: Option<i32>,
-    /// Where its ports are on the container instance, in network modes without addresses of their own.
+    /// The container's ports on the host, in network modes where tasks have no addresses of their
+    /// own.
     pub bindings: Vec<Binding>,
     pub reason: Option<String>,
 }
 
 impl Container {
-    /// The digest that the container runs: the one that ECS reports, or the one that its image is named by, once it
-    /// has started. A container runtime checks what it pulls against the digest in the image's name.
+    /// Returns the digest that the container runs. If ECS reports none, a started container has the
+    /// digest in its image's name: the container runtime has verified it.
     /// <https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-manifests>
     pub fn running_digest(&self) -> Option<ImageDigest> {
         let has_started = self.last_status.as_deref() == Some("RUNNING") || self.exit_code.is_some();
@@ -46,13 +49,14 @@ impl Container {
         self.digest.clone().or_else(|| if has_started { named() } else { None })
     }
 
-    /// Whether the container runs an application.
+    /// Whether the container is one of the application's own.
     pub fn is_one_of(&self, own: &OwnContainers<'_>) -> bool {
         let image = self.image.as_deref().map(ImageReference::parse);
         image.is_some_and(|image| own.includes(&self.name, &image))
     }
 }
 
+/// A port of a container and the host's port for it.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_NetworkBinding.html>
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Binding {
@@ -63,29 +67,31 @@ pub struct Binding {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Task {
     pub arn: String,
-    /// ARN with revision.
+    /// The task definition's ARN with its revision.
     pub task_definition: String,
-    /// The id of the deployment that started it.
+    /// The id of the deployment that started the task.
     pub started_by: Option<String>,
     pub last_status: String,
     pub desired_status: String,
     pub health: Health,
     pub containers: Vec<Container>,
-    /// Of its own network interfaces: what a target group of type `ip` knows it by. None in other network modes.
+    /// The addresses of the task's own network interfaces. A target group of type `ip` uses them.
+    /// Empty in other network modes.
     pub addresses: Vec<String>,
     pub stop_code: Option<String>,
     pub stopped_reason: Option<String>,
-    /// None while it runs.
+    /// The time at which the task stopped. `None` while it runs.
     pub stopped_at: Option<Timestamp>,
 }
 
 impl Ecs {
-    /// The tasks of a service that run or should: those that ECS has not decided to stop.
+    /// The tasks of a service that ECS has not decided to stop.
     pub async fn running(&self, cluster: &str, service: &str) -> Result<Vec<Task>, EcsError> {
         self.tasks(cluster, service, DesiredStatus::Running).await
     }
 
-    /// The tasks of a service that stopped, or that ECS is stopping. ECS forgets them after about an hour.
+    /// The tasks of a service that have stopped or that ECS is stopping. ECS keeps them for about
+    /// an hour.
     pub async fn stopped(&self, cluster: &str, service: &str) -> Result<Vec<Task>, EcsError> {
         self.tasks(cluster, service, DesiredStatus::Stopped).await
     }
@@ -134,7 +140,7 @@ impl Ecs {
                     service: service.to_owned(),
                     source: FailedCall::new(error),
                 })?;
-            // Missing is a task that ended and was forgotten between the two calls.
+            // A missing task ended between the two calls, and ECS no longer knows it.
             others_than_missing(OPERATION, answer.failures())?;
             for described in answer.tasks() {
                 tasks.push(task(described)?);
@@ -182,7 +188,7 @@ fn task(task: &aws_sdk_ecs::types::Task) -> Result<Task, EcsError> {
     })
 }
 
-/// None for a range of ports: no target group can be given one.
+/// Converts a binding. Returns `None` for a range of ports, because a target group cannot use one.
 fn binding(binding: &NetworkBinding) -> Option<Binding> {
     Some(Binding { container_port: port(binding.container_port())?, host_port: port(binding.host_port())? })
 }
@@ -195,6 +201,7 @@ fn health(status: Option<&HealthStatus>) -> Health {
     }
 }
 
+/// The addresses of a task's network interfaces.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Attachment.html>
 fn addresses(attachments: &[Attachment]) -> Vec<String> {
     attachments

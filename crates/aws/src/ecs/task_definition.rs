@@ -1,4 +1,4 @@
-//! Task definitions as the JSON that they are on the wire.
+//! Task definitions as raw JSON.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,21 +14,22 @@ use serde_json::Value;
 use super::{Ecs, EcsError};
 use crate::failed_call::FailedCall;
 
-/// A task definition as ECS answered it, with members that this program does not know.
+/// A task definition as ECS returned it, including members that this version does not know.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RawTaskDefinition {
     pub arn: String,
     pub described: Value,
     /// A list of keys and values.
     pub tags: Value,
-    /// A service can only be updated to one that is `ACTIVE`.
+    /// The status. A service can only be updated to an `ACTIVE` task definition.
     pub status: String,
 }
 
 impl Ecs {
-    /// A task definition by ARN, or `family:revision`, or `family` for its newest active revision.
+    /// Reads a task definition by its ARN, by `family:revision`, or by `family` for the newest
+    /// active revision.
     ///
-    /// It is the JSON that ECS sent: the SDK's types would drop what they do not know.
+    /// It keeps the JSON that ECS sent, because the SDK's types drop unknown members.
     pub async fn task_definition(&self, task_definition: &str) -> Result<RawTaskDefinition, EcsError> {
         let body = Body::default();
         self.client
@@ -46,9 +47,9 @@ impl Ecs {
         raw("DescribeTaskDefinition", task_definition, &body)
     }
 
-    /// Registers a revision with exactly this JSON, and gives what ECS made of it.
+    /// Registers a revision with exactly this JSON. Returns the registered task definition.
     ///
-    /// There is no client token: a call that timed out may have registered a revision that nobody uses.
+    /// The call has no client token: a call that timed out may have registered an unused revision.
     pub async fn register(&self, request: &Value) -> Result<RawTaskDefinition, EcsError> {
         let family = request.get("family").and_then(Value::as_str).unwrap_or_default().to_owned();
         let body = request.to_string();
@@ -58,7 +59,7 @@ impl Ecs {
             .family(&family)
             .customize()
             .interceptor(answered.clone())
-            // Before the request is signed: length and hash are those of what is sent.
+            // This runs before the SDK signs the request, so length and hash match the new body.
             .mutate_request(move |request| {
                 request.headers_mut().insert("content-length", body.len().to_string());
                 *request.body_mut() = SdkBody::from(body.as_str());
@@ -73,7 +74,7 @@ impl Ecs {
     }
 }
 
-/// The task definition that ECS answered, as it answered it.
+/// Extracts the task definition from the answer's JSON.
 fn raw(operation: &'static str, what: &str, body: &Body) -> Result<RawTaskDefinition, EcsError> {
     let mut answer: Value = serde_json::from_slice(&body.take())
         .map_err(|source| EcsError::Json { task_definition: what.to_owned(), source })?;
@@ -89,7 +90,7 @@ fn raw(operation: &'static str, what: &str, body: &Body) -> Result<RawTaskDefini
     })
 }
 
-/// Keeps the bytes of the answer that the operation was read from.
+/// An interceptor that keeps the bytes of the answer.
 #[derive(Debug, Clone, Default)]
 struct Body(Arc<Mutex<Vec<u8>>>);
 
