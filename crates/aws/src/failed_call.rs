@@ -268,7 +268,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_worth_another_try() {
+    fn retryable_codes_are_recognized() {
         for (status, code, again) in [
             (400, Some("ThrottlingException"), true),
             (400, Some("TooManyRequestsException"), true),
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn refusal_is_what_the_service_answers_again() {
+    fn refusal_excludes_passing_conditions() {
         let refused = |status, code, message| FailedCall::refused(status, code, message, None).is_refusal();
         for (status, code, message) in [
             (400, "AccessDeniedException", "User: f is not authorized to perform: iam:PassRole"),
@@ -343,7 +343,7 @@ mod tests {
         ] {
             assert!(!refused(status, Some(code), Some(message)), "{status} {code}: {message}");
         }
-        assert!(!refused(403, None, None), "a gateway's page is nobody's word");
+        assert!(!refused(403, None, None), "a gateway's page is not the service's refusal");
     }
 
     #[test]
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn the_text_says_what_the_service_said() {
+    fn text_shows_the_service_answer() {
         let failed = FailedCall::refused(
             400,
             Some("ThrottlingException"),

@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_list_ends_where_there_is_no_token() {
+    fn list_ends_without_a_token() {
         let mut pages = Pages::at_most(3);
         assert_eq!(pages.token(), None);
         assert_eq!(pages.follows(Some("b")), Ok(true));
@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_goes_round_or_on_is_endless() {
+    fn repeating_or_too_long_list_is_endless() {
         let mut pages = Pages::at_most(10);
         assert_eq!(pages.follows(Some("b")), Ok(true));
         assert_eq!(pages.follows(Some("c")), Ok(true));

@@ -171,14 +171,14 @@ mod tests {
 
     /// This test asks no name server, because tests must not use the network.
     #[test]
-    fn a_name_that_was_not_resolved_says_why() {
+    fn unresolved_name_says_why() {
         let failed = why(&ResolveDnsError::new("Name or service not known"));
         assert_eq!(failed.to_string(), "the endpoint's name was not resolved: Name or service not known");
         assert!(failed.is_retryable());
     }
 
     #[test]
-    fn of_a_names_addresses_only_permitted_ones_are_connected_to() {
+    fn probe_uses_only_permitted_addresses() {
         let addresses = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<_>>();
         let mixed = addresses(&["127.0.0.1", "10.0.0.1", "169.254.169.254", "2001:db8::1"]);
         assert_eq!(permitted(mixed, &[]).unwrap(), addresses(&["10.0.0.1", "2001:db8::1"]));

@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn targets_that_may_name_an_image_are_told_from_others() {
+    fn targets_that_may_name_an_image_are_recognized() {
         for (arn, expected) in [
             ("arn:aws:ecs:eu-west-1:111122223333:cluster/prod", true),
             ("arn:aws-us-gov:ecs:us-gov-west-1:111122223333:cluster/prod", true),

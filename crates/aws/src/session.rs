@@ -433,7 +433,7 @@ mod tests {
     ];
 
     #[test]
-    fn what_is_missing_is_named() {
+    fn missing_variable_is_named() {
         for (index, name) in ["AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"].iter().enumerate() {
             let mut without = LAMBDA.to_vec();
             without.remove(index);
@@ -447,7 +447,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_goes_to_its_own_endpoint_first() {
+    fn own_endpoint_of_a_service_comes_first() {
         let mut variables = LAMBDA.to_vec();
         let session = Session::new(settings(&variables).unwrap());
         assert_eq!(session.url(Service::Ecr), "https://api.ecr.eu-west-1.amazonaws.com");
@@ -465,7 +465,7 @@ mod tests {
     }
 
     #[test]
-    fn no_secret_is_in_the_debug_text() {
+    fn debug_text_hides_secrets() {
         let shown = format!("{:?}", Session::new(settings(&LAMBDA).unwrap()));
         assert!(!shown.contains("not-to-be-shown") && !shown.contains("nor-this"), "{shown}");
     }

@@ -324,14 +324,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn query_is_encoded_and_leaves_out_what_is_not_set() {
+    fn query_is_encoded_and_skips_unset_values() {
         let call =
             JsonCall::get("Get", &["schedules", "a b"], &[("groupName", Some("x/y&z")), ("NextToken", None)]);
         assert_eq!(call.path, "/schedules/a%20b?groupName=x%2Fy%26z");
     }
 
     #[test]
-    fn code_of_an_error_is_its_name_alone() {
+    fn error_code_is_the_bare_name() {
         assert_eq!(name("aws.events#ThrottlingException:http://internal"), Some("ThrottlingException"));
         assert_eq!(name("AccessDeniedException"), Some("AccessDeniedException"));
         assert_eq!(name(""), None);

@@ -99,7 +99,7 @@ impl Sns {
     ) -> Result<String, SnsError> {
         let attribute = |value: &str| {
             let text = MessageAttributeValue::builder().data_type("String").string_value(value).build();
-            text.expect("the data type, all that is required, is given")
+            text.expect("the data type, the only required member, is set")
         };
         let answer = self
             .client
@@ -203,7 +203,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn subjects_that_people_read() {
+    fn subject_becomes_one_ascii_line() {
         for (text, line) in [
             ("Approve production-20250717-143052-a1b2c3d4?", "Approve production-20250717-143052-a1b2c3d4?"),
             ("web: staging → production", "web: staging -> production"),
@@ -219,16 +219,16 @@ mod tests {
     }
 
     #[test]
-    fn a_long_mail_is_cut_and_a_long_notification_is_not() {
+    fn long_mail_is_cut_but_long_notification_fails() {
         for letter in ["a", "é", "\"", "\u{1}", "😀"] {
             for length in [MAX_MESSAGE - 40, MAX_MESSAGE, MAX_MESSAGE + 1, 3 * MAX_MESSAGE] {
                 let mail = letter.repeat(length / letter.len());
                 let message = message(r#"{"version":"1.0"}"#, &mail).unwrap();
                 assert!(message.len() <= MAX_MESSAGE, "{}", message.len());
-                let told: serde_json::Value = serde_json::from_str(&message).unwrap();
-                assert_eq!(told["default"], r#"{"version":"1.0"}"#);
-                let sent = told["email"].as_str().unwrap();
-                assert!(sent == mail || message.len() > MAX_MESSAGE - 8, "no more is cut than must be");
+                let parsed: serde_json::Value = serde_json::from_str(&message).unwrap();
+                assert_eq!(parsed["default"], r#"{"version":"1.0"}"#);
+                let sent = parsed["email"].as_str().unwrap();
+                assert!(sent == mail || message.len() > MAX_MESSAGE - 8, "only the excess is cut");
                 assert!(sent == mail || mail.starts_with(sent.strip_suffix(CUT).unwrap()), "{letter}");
             }
         }
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mail_that_just_fits_is_whole() {
+    fn mail_at_the_limit_is_not_cut() {
         let around = message("{}", "").unwrap().len();
         let fits = "a".repeat(MAX_MESSAGE - around);
         assert!(!message("{}", &fits).unwrap().contains("[cut"));
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn any_text_becomes_a_subject() {
+    fn any_text_becomes_a_valid_subject() {
         for c in (0..0x3000).filter_map(char::from_u32) {
             for text in [format!("{c}"), format!("{c}x{c}"), c.to_string().repeat(300)] {
                 let line = subject_line(&text);

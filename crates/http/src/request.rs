@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn body_has_a_bound() {
+    fn body_size_is_limited() {
         let event = |bytes: usize| {
             let mut event = Event::default();
             event.body = Some("a".repeat(bytes));
@@ -136,7 +136,9 @@ mod tests {
         assert!(
             Request::read(event(MAX_BODY_BYTES)).is_ok_and(|request| request.body.len() == MAX_BODY_BYTES)
         );
-        let Err(refused) = Request::read(event(MAX_BODY_BYTES + 1)) else { panic!("it is too large") };
+        let Err(refused) = Request::read(event(MAX_BODY_BYTES + 1)) else {
+            panic!("a body over the limit was read")
+        };
         assert_eq!((refused.status, refused.kind.as_str()), (413, "urn:stablepin:problem:too-large"));
     }
 }

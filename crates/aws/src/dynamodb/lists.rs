@@ -164,7 +164,7 @@ impl Table {
                 Ok(key) => due.extend(key),
                 // An unreadable record must not keep all other operations waiting.
                 Err(error @ (TableError::Unreadable { .. } | TableError::Malformed { .. })) => {
-                    tracing::error!(item.key = ?item.get("sk"), "what is due cannot be read: {error}");
+                    tracing::error!(item.key = ?item.get("sk"), "a due operation cannot be read: {error}");
                 }
                 Err(error) => return Err(error),
             }

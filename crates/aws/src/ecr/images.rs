@@ -249,7 +249,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_not_read_is_no_empty_repository() {
+    fn unread_answer_is_an_error() {
         let reader = Reader::of(&RepositoryName::parse("web").unwrap());
         assert!(matches!(reader.found(), Err(EcrError::Odd { .. })));
     }

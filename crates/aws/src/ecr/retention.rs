@@ -522,7 +522,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hundred_thousand_images_are_few_bytes() {
+    fn images_take_little_memory() {
         let image = size_of::<FoundImage>();
         assert!(image <= 200, "{image}");
         // A usual image has a digest and a tag of 40 characters. A large one has a digest, a

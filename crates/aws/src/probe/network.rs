@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_is_refused_in_every_form() {
+    fn refused_address_is_refused_in_every_form() {
         for (first, last, what) in REFUSED {
             for text in [first, last] {
                 let mut all = vec![address(text)];
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_open_is_open_in_every_form() {
+    fn open_address_is_open_in_every_form() {
         for text in OPEN {
             let mut all = vec![address(text)];
             if let IpAddr::V4(plain) = address(text) {
@@ -255,7 +255,7 @@ mod tests {
     /// Tests every IPv4 address that differs in one byte from a refused one. Its IPv6 forms must
     /// get the same result.
     #[test]
-    fn an_address_and_its_forms_are_judged_alike() {
+    fn ipv6_forms_are_treated_like_their_ipv4_address() {
         for (first, _, _) in REFUSED {
             let IpAddr::V4(plain) = address(first) else { continue };
             for place in 0..4 {
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn an_allowed_network_is_open_and_nothing_else_is() {
+    fn only_allowed_networks_are_opened() {
         let allowed = Network::parse_list("127.0.0.0/8, fe80::/10").unwrap();
         for open in ["127.0.0.1", "127.9.9.9", "::ffff:127.0.0.1", "fe80::1"] {
             assert_eq!(refused(address(open), &allowed), None, "{open}");
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_has_its_addresses_and_not_those_beside() {
+    fn network_contains_exactly_its_addresses() {
         let bits = 0b1010_1010_1100_1100_1111_0000_0101_0101_u32;
         for prefix in 0..=32 {
             let IpAddr::V4(first) = first(IpAddr::V4(Ipv4Addr::from_bits(bits)), prefix) else { panic!() };
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_network_is_said() {
+    fn invalid_network_says_why() {
         for (text, said) in [
             ("10.0.0.1", "\"10.0.0.1\" has no prefix length: write 10.0.0.1/32 for one IPv4 address"),
             ("10.0.0/8", "does not begin with an IP address"),

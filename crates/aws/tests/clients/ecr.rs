@@ -18,7 +18,7 @@ fn digest(byte: &str) -> ImageDigest {
     ImageDigest::parse(&format!("sha256:{}", byte.repeat(32))).unwrap()
 }
 
-/// Bytes that no serialiser would write: they must come through as they are.
+/// Bytes that no serializer would write. The client must send them unchanged.
 const ODD: &str = "{\n\t\"schemaVersion\" : 2 ,\"config\":{ \"mediaType\":\"\\u0061pplication/é\"} }\n";
 
 fn odd() -> Manifest {
@@ -46,7 +46,7 @@ fn answer_of(manifests: &[&str], failures: Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_tag_is_put_on_the_very_bytes() {
+async fn put_tag_sends_the_exact_bytes() {
     let wire = Wire::answering([ok(json!({"image": {}}))]);
     let put = Ecr::new(&wire.session()).put_tag(&web(), &odd(), &stable()).await.unwrap();
     assert_eq!(put, PutTag::Put);
@@ -65,7 +65,7 @@ async fn a_tag_is_put_on_the_very_bytes() {
 }
 
 #[tokio::test]
-async fn what_ecr_says_to_a_tag() {
+async fn put_tag_returns_ecrs_error() {
     let wire = Wire::answering([error(400, "ImageAlreadyExistsException")]);
     let put = Ecr::new(&wire.session()).put_tag(&web(), &odd(), &stable()).await.unwrap();
     assert_eq!(put, PutTag::AlreadyThere);
@@ -94,7 +94,7 @@ async fn what_ecr_says_to_a_tag() {
 }
 
 #[tokio::test]
-async fn an_immutable_tag_is_looked_at_before_it_is_called_another_s() {
+async fn immutable_tag_on_the_same_digest_is_no_conflict() {
     let on = |digest: &ImageDigest| ok(json!({"imageDetails": [{"imageDigest": digest.as_str()}]}));
     for (described, expected) in [
         (on(&odd().digest), PutTag::AlreadyThere),
@@ -109,7 +109,7 @@ async fn an_immutable_tag_is_looked_at_before_it_is_called_another_s() {
 }
 
 #[tokio::test]
-async fn manifests_are_asked_for_as_they_are_stored() {
+async fn manifests_are_requested_in_their_stored_form() {
     let wire = Wire::answering([ok(answer_of(
         &[ODD],
         json!([{"imageId": {"imageTag": "gone"}, "failureCode": "ImageNotFound", "failureReason": "none"}]),
@@ -130,7 +130,7 @@ async fn manifests_are_asked_for_as_they_are_stored() {
 }
 
 #[tokio::test]
-async fn a_failure_that_is_not_absence_is_an_error() {
+async fn failure_other_than_absence_is_an_error() {
     for (code, retryable) in [("KmsError", false), ("UpstreamUnavailable", true)] {
         let failures =
             json!([{"imageId": {"imageTag": "main"}, "failureCode": code, "failureReason": "why"}]);
@@ -145,7 +145,7 @@ async fn a_failure_that_is_not_absence_is_an_error() {
 }
 
 #[tokio::test]
-async fn bytes_that_are_not_the_digest_s_are_not_taken() {
+async fn bytes_with_another_hash_are_rejected() {
     let mut answer = answer_of(&[ODD], json!([]));
     answer["images"][0]["imageManifest"] = ODD.trim().into();
     let wire = Wire::answering([ok(answer)]);
@@ -154,7 +154,7 @@ async fn bytes_that_are_not_the_digest_s_are_not_taken() {
 }
 
 #[tokio::test]
-async fn a_hundred_images_are_one_call() {
+async fn images_are_read_a_hundred_per_call() {
     let wire = Wire::answering([ok(answer_of(&[], json!([]))), ok(answer_of(&[], json!([])))]);
     let ids = vec![ImageId::from(&stable()); 101];
     assert_eq!(Ecr::new(&wire.session()).image(&web(), &ids).await.unwrap(), []);
@@ -164,7 +164,7 @@ async fn a_hundred_images_are_one_call() {
 }
 
 #[tokio::test]
-async fn an_archived_image_is_not_a_missing_one() {
+async fn archived_image_differs_from_a_missing_one() {
     let described = json!({"imageDetails": [{
         "imageDigest": digest("ab").as_str(),
         "imageTags": ["main", "v1", "x".repeat(200)],
@@ -193,7 +193,7 @@ async fn an_archived_image_is_not_a_missing_one() {
 }
 
 #[tokio::test]
-async fn a_repository_tells_which_tags_move() {
+async fn repository_says_which_tags_are_mutable() {
     let described = |mutability: &str, filters: Value| {
         ok(json!({"repositories": [{
             "repositoryArn": "arn:aws:ecr:eu-west-1:111122223333:repository/prod/web",
@@ -263,7 +263,7 @@ fn index(child: &str) -> String {
 }
 
 #[tokio::test]
-async fn labels_of_an_index_are_those_of_its_first_real_image() {
+async fn index_has_labels_of_its_first_image() {
     let child = image_with(CONFIG.as_bytes());
     let wire = Wire::answering([ok(answer_of(&[&child], json!([])))]);
     let url = format!("{}/blob?X-Amz-Signature=secret%2Fpath&b=2", wire.url);
@@ -278,12 +278,12 @@ async fn labels_of_an_index_are_those_of_its_first_real_image() {
     assert_eq!(requests[1].json()["layerDigest"], sha256(CONFIG.as_bytes()).as_str());
     assert_eq!(requests[2].method, "GET");
     assert_eq!(requests[2].path, "/blob?X-Amz-Signature=secret%2Fpath&b=2");
-    assert!(!requests[2].headers.contains_key("authorization"), "the address is signed already");
-    assert_eq!(wire.connections(), 1, "one pool for all");
+    assert!(!requests[2].headers.contains_key("authorization"), "the presigned address needs no signature");
+    assert_eq!(wire.connections(), 1, "all clients share one pool");
 }
 
 #[tokio::test]
-async fn a_configuration_is_checked_and_bounded() {
+async fn configuration_is_verified_and_limited() {
     let labels = async |blob: Vec<u8>| {
         let wire = Wire::answering([]);
         wire.will_answer(ok(json!({"downloadUrl": format!("{}/blob?X-Amz-Signature=secret", wire.url)})));
@@ -309,7 +309,7 @@ async fn a_configuration_is_checked_and_bounded() {
 }
 
 #[tokio::test]
-async fn an_address_that_ended_is_not_shown() {
+async fn presigned_address_is_not_in_errors() {
     for (status, retryable) in [(403, false), (503, true)] {
         let wire = Wire::answering([]);
         wire.will_answer(ok(json!({"downloadUrl": format!("{}/blob?X-Amz-Signature=secret", wire.url)})));
@@ -334,7 +334,7 @@ async fn an_address_that_ended_is_not_shown() {
 }
 
 #[tokio::test]
-async fn what_cannot_run_has_no_labels() {
+async fn artifact_without_an_image_has_no_labels() {
     let wire = Wire::answering([]);
     let chart = CONFIG.as_bytes();
     let chart = image_with(chart).replace("vnd.oci.image.config", "vnd.cncf.helm.config");
@@ -346,7 +346,7 @@ async fn what_cannot_run_has_no_labels() {
 }
 
 #[tokio::test]
-async fn every_tagged_image_is_listed_page_by_page() {
+async fn all_pages_of_tagged_images_are_read() {
     let image = |n: &str, tag: &str| {
         json!({
             "imageDigest": format!("sha256:{}", n.repeat(32)), "imageTags": [tag], "imagePushedAt": 1_752_762_652,

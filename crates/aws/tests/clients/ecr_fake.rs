@@ -1,5 +1,5 @@
-//! ECR's door and ECR's fake, face to face: the door understands all that the fake answers, and asks it nothing
-//! that it does not know.
+//! The ECR client against the ECR fake: the client understands all the fake's answers, and the fake
+//! knows all the client's requests.
 
 use jiff::Timestamp;
 use stablepin_aws::ecr::{Ecr, EcrError, ImageId, ImageStatus, Manifest, PutTag};
@@ -32,7 +32,7 @@ fn fake() -> (EcrFake, Repository) {
     (ecr, web)
 }
 
-fn door(ecr: &EcrFake) -> Ecr {
+fn client(ecr: &EcrFake) -> Ecr {
     let settings = Settings::read(|name| {
         let value = match name {
             "AWS_REGION" => "us-east-1".to_owned(),
@@ -43,18 +43,18 @@ fn door(ecr: &EcrFake) -> Ecr {
         };
         Some(value)
     });
-    let mut settings = settings.expect("the settings are whole");
+    let mut settings = settings.expect("the settings are complete");
     settings.attempts = 1;
     Ecr::new(&Session::new(settings))
 }
 
-/// The manifest of an image that is there.
+/// The manifest of an existing image.
 async fn manifest(ecr: &EcrFake, id: impl Into<ImageId>) -> Manifest {
-    door(ecr).image(&web(), &[id.into()]).await.unwrap().pop().expect("it is there")
+    client(ecr).image(&web(), &[id.into()]).await.unwrap().pop().expect("the image exists")
 }
 
 #[tokio::test]
-async fn manifests_are_got_by_tag_and_by_digest_and_what_is_not_there_is_left_out() {
+async fn manifests_are_read_by_tag_and_by_digest() {
     let (ecr, repository) = fake();
     let one = repository.put(NewImage::named("one").tag("main"));
     let index = repository.put(NewImage::index_of([NewImage::named("amd64"), NewImage::named("arm64")]));
@@ -64,7 +64,7 @@ async fn manifests_are_got_by_tag_and_by_digest_and_what_is_not_there_is_left_ou
         ImageId::from(&missing()),
         ImageId::from(&digest(&index)),
     ];
-    let found = door(&ecr).image(&web(), &ids).await.unwrap();
+    let found = client(&ecr).image(&web(), &ids).await.unwrap();
     assert_eq!(found.len(), 2);
     assert_eq!((&found[0].digest, &found[0].tag), (&digest(&one), &Some(tag("main"))));
     assert_eq!(Some(&found[0].bytes), repository.manifest(&one).as_ref());
@@ -72,26 +72,26 @@ async fn manifests_are_got_by_tag_and_by_digest_and_what_is_not_there_is_left_ou
     assert!(found[1].parse().is_ok());
 
     let nowhere = RepositoryName::parse("none").unwrap();
-    let failed = door(&ecr).image(&nowhere, &ids).await.unwrap_err();
+    let failed = client(&ecr).image(&nowhere, &ids).await.unwrap_err();
     assert!(matches!(failed, EcrError::RepositoryNotFound { .. }), "{failed}");
 }
 
 #[tokio::test]
-async fn more_images_than_one_call_takes_are_got_in_several() {
+async fn many_images_are_read_in_several_calls() {
     let (ecr, repository) = fake();
     let digests = repository.put_all((0..250).map(|number| NewImage::named(format!("build {number}"))));
     let ids: Vec<_> = digests.iter().map(|one| ImageId::Digest(digest(one))).collect();
-    assert_eq!(door(&ecr).image(&web(), &ids).await.unwrap().len(), 250);
+    assert_eq!(client(&ecr).image(&web(), &ids).await.unwrap().len(), 250);
     assert_eq!(ecr.count("BatchGetImage"), 3);
 }
 
 #[tokio::test]
-async fn an_image_is_described_whatever_state_it_is_in() {
+async fn image_is_described_in_every_state() {
     let (ecr, repository) = fake();
     let at: Timestamp = "2026-01-02T03:04:05.5Z".parse().unwrap();
     let one = NewImage::named("one").tag("main").tag("v1").pushed_at(PushedAt::At(at));
     let one = repository.put(one);
-    let found = door(&ecr).describe(&web(), &tag("v1")).await.unwrap().expect("it is there");
+    let found = client(&ecr).describe(&web(), &tag("v1")).await.unwrap().expect("the image exists");
     assert_eq!((found.digest, found.tags), (digest(&one), vec![tag("main"), tag("v1")]));
     assert_eq!((found.pushed_at, found.status), (Some(at), ImageStatus::Active));
     assert!(found.size_bytes.is_some_and(|bytes| bytes > 1_000_000));
@@ -102,71 +102,75 @@ async fn an_image_is_described_whatever_state_it_is_in() {
         (StorageStatus::Activating, ImageStatus::Activating),
     ] {
         let other = digest(&repository.put(NewImage::named(format!("{status:?}")).status(status)));
-        assert_eq!(door(&ecr).describe(&web(), &other).await.unwrap().expect("it is there").status, expected);
-        let got = door(&ecr).image(&web(), &[ImageId::from(&other)]).await.unwrap();
-        assert_eq!(got, [], "it cannot be had");
+        assert_eq!(
+            client(&ecr).describe(&web(), &other).await.unwrap().expect("the image exists").status,
+            expected
+        );
+        let got = client(&ecr).image(&web(), &[ImageId::from(&other)]).await.unwrap();
+        assert_eq!(got, [], "BatchGetImage does not return it");
     }
-    assert_eq!(door(&ecr).describe(&web(), &missing()).await.unwrap(), None);
+    assert_eq!(client(&ecr).describe(&web(), &missing()).await.unwrap(), None);
 }
 
 #[tokio::test]
-async fn a_time_of_push_that_is_missing_or_nonsense_is_none_or_harmless() {
+async fn invalid_push_time_is_no_error() {
     let (ecr, repository) = fake();
     let one = repository.put(NewImage::named("one"));
-    for (told, year) in [
+    for (pushed_at, year) in [
         (PushedAt::Nothing, None),
         (PushedAt::Seconds(-1.0), Some("1969")),
         (PushedAt::Seconds(1e13), None), // after the year 9999
     ] {
-        repository.is_pushed_at(&one, told);
-        let found = door(&ecr).describe(&web(), &digest(&one)).await.unwrap().expect("it is there");
+        repository.is_pushed_at(&one, pushed_at);
+        let found = client(&ecr).describe(&web(), &digest(&one)).await.unwrap().expect("the image exists");
         let shown = found.pushed_at.map(|at| at.strftime("%Y").to_string());
-        assert_eq!(shown.as_deref(), year, "{told:?}");
+        assert_eq!(shown.as_deref(), year, "{pushed_at:?}");
     }
 }
 
 #[tokio::test]
-async fn everything_that_has_a_tag_is_listed_over_all_pages() {
+async fn all_pages_of_tagged_images_are_listed() {
     let (ecr, repository) = fake();
     let image = |number| NewImage::named(format!("build {number}"));
     repository.put_all((0..1500).map(|number| image(number).tag(format!("v{number}"))));
     repository.put_all((1500..1600).map(image));
     let mut found: Vec<String> = Vec::new();
-    for one in door(&ecr).tagged(&web()).await.unwrap() {
+    for one in client(&ecr).tagged(&web()).await.unwrap() {
         found.extend(one.tags.iter().map(|tag| tag.as_str().to_owned()));
     }
     found.sort();
     found.dedup();
     assert_eq!((found.len(), ecr.count("DescribeImages")), (1500, 2));
     ecr.has_pages_of(100);
-    assert_eq!(door(&ecr).tagged(&web()).await.unwrap().len(), 1500, "also in pages that are not full");
+    assert_eq!(client(&ecr).tagged(&web()).await.unwrap().len(), 1500, "pages may have fewer images");
 }
 
 #[tokio::test]
-async fn a_tag_is_put_once_and_moves_where_it_may() {
+async fn tag_moves_only_if_it_is_mutable() {
     let (ecr, repository) = fake();
     let [one, two] = ["one", "two"].map(|name| repository.put(NewImage::named(name).tag(name)));
     let [first, second] = [manifest(&ecr, &tag("one")).await, manifest(&ecr, &tag("two")).await];
-    let door = door(&ecr);
+    let client = client(&ecr);
     let (web, stable) = (web(), tag("prod-stable"));
-    assert_eq!(door.put_tag(&web, &first, &stable).await.unwrap(), PutTag::Put);
-    assert_eq!(door.put_tag(&web, &first, &stable).await.unwrap(), PutTag::AlreadyThere);
-    assert_eq!(door.put_tag(&web, &second, &stable).await.unwrap(), PutTag::Put);
+    assert_eq!(client.put_tag(&web, &first, &stable).await.unwrap(), PutTag::Put);
+    assert_eq!(client.put_tag(&web, &first, &stable).await.unwrap(), PutTag::AlreadyThere);
+    assert_eq!(client.put_tag(&web, &second, &stable).await.unwrap(), PutTag::Put);
     assert_eq!(repository.tag("prod-stable"), Some(two.clone()));
 
     repository.becomes(TagMutability::Immutable);
-    assert_eq!(door.put_tag(&web, &second, &stable).await.unwrap(), PutTag::AlreadyThere);
-    assert_eq!(door.put_tag(&web, &first, &stable).await.unwrap(), PutTag::PointsElsewhere);
-    assert_eq!(door.put_tag(&web, &first, &tag("prod-stable-000001")).await.unwrap(), PutTag::Put);
+    assert_eq!(client.put_tag(&web, &second, &stable).await.unwrap(), PutTag::AlreadyThere);
+    assert_eq!(client.put_tag(&web, &first, &stable).await.unwrap(), PutTag::PointsElsewhere);
+    assert_eq!(client.put_tag(&web, &first, &tag("prod-stable-000001")).await.unwrap(), PutTag::Put);
     assert_eq!((repository.tag("prod-stable"), repository.tag("prod-stable-000001")), (Some(two), Some(one)));
 }
 
 #[tokio::test]
-async fn why_a_tag_is_not_put_is_understood() {
+async fn put_tag_reports_why_it_failed() {
     let (ecr, repository) = fake();
     repository.put(NewImage::named("one").tag("main"));
     let image = manifest(&ecr, &tag("main")).await;
-    let put = async |manifest: &Manifest| door(&ecr).put_tag(&web(), manifest, &tag("x")).await.unwrap_err();
+    let put =
+        async |manifest: &Manifest| client(&ecr).put_tag(&web(), manifest, &tag("x")).await.unwrap_err();
 
     let altered = Manifest { bytes: format!("{} ", image.bytes), ..image.clone() };
     assert!(matches!(put(&altered).await, EcrError::ImageDigestDoesNotMatch { .. }));
@@ -192,7 +196,7 @@ async fn why_a_tag_is_not_put_is_understood() {
 }
 
 #[tokio::test]
-async fn which_tags_move_is_read_as_ecr_does_it() {
+async fn mutability_matches_what_ecr_does() {
     let stable = || vec!["*-stable".to_owned(), "latest".to_owned()];
     for mutability in [
         TagMutability::Mutable,
@@ -202,34 +206,34 @@ async fn which_tags_move_is_read_as_ecr_does_it() {
     ] {
         let (ecr, repository) = fake();
         repository.becomes(mutability.clone());
-        let found = door(&ecr).repository(&web()).await.unwrap().expect("it is there");
+        let found = client(&ecr).repository(&web()).await.unwrap().expect("the repository exists");
         assert_eq!(found.uri, "000000000000.dkr.ecr.us-east-1.amazonaws.com/prod/web");
         repository.put(NewImage::named("one").tag("prod-stable").tag("v1"));
         repository.put(NewImage::named("two").tag("two"));
         let two = manifest(&ecr, &tag("two")).await;
         for name in ["prod-stable", "v1"] {
-            let moved = door(&ecr).put_tag(&web(), &two, &tag(name)).await.unwrap() == PutTag::Put;
+            let moved = client(&ecr).put_tag(&web(), &two, &tag(name)).await.unwrap() == PutTag::Put;
             assert_eq!(found.mutability.can_move(&tag(name)), moved, "{mutability:?} {name}");
         }
     }
     let (ecr, _) = fake();
     let none = RepositoryName::parse("none").unwrap();
-    assert_eq!(door(&ecr).repository(&none).await.unwrap(), None);
+    assert_eq!(client(&ecr).repository(&none).await.unwrap(), None);
 }
 
 #[tokio::test]
-async fn labels_are_read_over_the_address_that_ecr_gives() {
+async fn labels_are_downloaded_from_ecrs_address() {
     let (ecr, repository) = fake();
     let labelled = |name: &str| NewImage::named(name).label("org.opencontainers.image.revision", "a1b2c3d");
     repository.put(labelled("one").tag("main"));
     repository.put(NewImage::index_of([labelled("amd64"), labelled("arm64")]).tag("index"));
     for name in ["main", "index"] {
         let manifest = manifest(&ecr, &tag(name)).await;
-        let config = door(&ecr).labels(&web(), &manifest).await.unwrap().expect("an image");
+        let config = client(&ecr).labels(&web(), &manifest).await.unwrap().expect("the image has labels");
         assert_eq!(config.labels["org.opencontainers.image.revision"], "a1b2c3d");
         assert_eq!((config.os.as_str(), config.architecture.as_str()), ("linux", "amd64"));
     }
     let sbom = repository.put(NewImage::referrer(missing().as_str(), "application/spdx+json"));
     let sbom = manifest(&ecr, &digest(&sbom)).await;
-    assert_eq!(door(&ecr).labels(&web(), &sbom).await.unwrap(), None);
+    assert_eq!(client(&ecr).labels(&web(), &sbom).await.unwrap(), None);
 }

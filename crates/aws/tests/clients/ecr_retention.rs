@@ -34,7 +34,7 @@ fn images(numbers: impl IntoIterator<Item = usize>) -> Answer {
     ok(json!({"imageDetails": numbers.into_iter().map(image).collect::<Vec<_>>()}))
 }
 
-fn door(wire: &Wire) -> Ecr {
+fn client(wire: &Wire) -> Ecr {
     Ecr::patient(&wire.session())
 }
 
@@ -44,14 +44,14 @@ fn with(member: &str, value: Value) -> Value {
     image
 }
 
-/// The inventory of a repository with this one image.
+/// The inventory of a repository with only this image.
 async fn inventory_of(image: Value) -> Result<stablepin_aws::ecr::ListedImages, EcrError> {
     let wire = Wire::answering([ok(json!({"imageDetails": [image]}))]);
-    door(&wire).inventory(&web()).await
+    client(&wire).inventory(&web()).await
 }
 
 #[tokio::test]
-async fn an_inventory_has_all_pages_and_all_states() {
+async fn inventory_has_all_pages_and_states() {
     let first = json!({
         "imageDigest": digest(1).as_str(),
         "imageTags": ["main", "v1"],
@@ -70,7 +70,7 @@ async fn an_inventory_has_all_pages_and_all_states() {
         ok(json!({"imageDetails": [image(2)], "nextToken": "three"})),
         ok(json!({"imageDetails": [with("imageManifestMediaType", DOCKER_LIST.into())]})),
     ]);
-    let found = door(&wire).inventory(&web()).await.unwrap().images;
+    let found = client(&wire).inventory(&web()).await.unwrap().images;
     assert_eq!(found.len(), 3);
     let first = &found[0];
     assert_eq!(first.digest, digest(1));
@@ -94,27 +94,27 @@ async fn an_inventory_has_all_pages_and_all_states() {
 }
 
 #[tokio::test]
-async fn an_inventory_is_whole_or_an_error() {
+async fn incomplete_inventory_is_an_error() {
     let wire = Wire::answering([
         ok(json!({"imageDetails": [image(1)], "nextToken": "two"})),
         error(400, "AccessDeniedException"),
     ]);
-    let failed = door(&wire).inventory(&web()).await.unwrap_err();
+    let failed = client(&wire).inventory(&web()).await.unwrap_err();
     assert!(matches!(failed, EcrError::DescribeAll { .. }) && !failed.is_retryable(), "{failed}");
 
     let page = |token: &str| ok(json!({"imageDetails": [image(1)], "nextToken": token}));
     let wire = Wire::answering([page("two"), page("three"), page("two"), page("three")]);
-    let failed = door(&wire).inventory(&web()).await.unwrap_err();
+    let failed = client(&wire).inventory(&web()).await.unwrap_err();
     assert_eq!(failed.to_string(), "the list of images of prod/web does not end (DescribeImages)");
     assert_eq!(wire.requests().len(), 3);
 
     let wire = Wire::answering([error(400, "RepositoryNotFoundException")]);
-    let failed = door(&wire).inventory(&web()).await.unwrap_err();
+    let failed = client(&wire).inventory(&web()).await.unwrap_err();
     assert!(matches!(failed, EcrError::RepositoryNotFound { .. }), "{failed}");
 }
 
 #[tokio::test]
-async fn odd_image_is_listed_with_what_is_odd_and_others_as_they_are() {
+async fn odd_image_is_listed_with_its_oddness() {
     for (member, value) in [
         ("imageTags", json!(["v1", "-no tag"])),
         ("imageTags", json!("v1")),
@@ -127,7 +127,7 @@ async fn odd_image_is_listed_with_what_is_odd_and_others_as_they_are() {
     ] {
         let wire =
             Wire::answering([ok(json!({"imageDetails": [image(2), with(member, value.clone()), image(3)]}))]);
-        let listed = door(&wire).inventory(&web()).await.unwrap();
+        let listed = client(&wire).inventory(&web()).await.unwrap();
         let odd: Vec<Option<&str>> =
             listed.images.iter().map(|image| image.odd.as_ref().map(|odd| odd.0.as_str())).collect();
         let text = odd[1].unwrap_or_default();
@@ -147,7 +147,7 @@ async fn odd_image_is_listed_with_what_is_odd_and_others_as_they_are() {
 }
 
 #[tokio::test]
-async fn a_time_that_no_calendar_has_is_no_time() {
+async fn time_outside_the_calendar_is_none() {
     for (at, expected) in [
         (json!(0), Some("1970-01-01T00:00:00Z")),
         (json!(-1), Some("1969-12-31T23:59:59Z")),
@@ -171,7 +171,7 @@ async fn a_time_that_no_calendar_has_is_no_time() {
 }
 
 #[tokio::test]
-async fn a_size_below_nothing_is_no_size_and_an_unknown_type_is_looked_into() {
+async fn missing_or_invalid_members_get_defaults() {
     let found = inventory_of(with("imageSizeInBytes", json!(-5))).await.unwrap();
     assert_eq!(found.images[0].size_bytes, None);
     let found = inventory_of(with("imageManifestMediaType", Value::Null)).await.unwrap();
@@ -183,28 +183,28 @@ async fn a_size_below_nothing_is_no_size_and_an_unknown_type_is_looked_into() {
 }
 
 #[tokio::test]
-async fn images_are_described_again_a_hundred_at_a_time() {
+async fn images_are_described_a_hundred_per_call() {
     let wire = Wire::answering([images(0..100), images(100..150)]);
-    let found = door(&wire).describe_some(&web(), &digests(150)).await.unwrap();
+    let found = client(&wire).describe_some(&web(), &digests(150)).await.unwrap();
     assert_eq!(found.len(), 150);
     let asked = wire.requests()[0].json();
     assert_eq!(asked["filter"], json!({"imageStatus": "ANY"}));
     assert_eq!(asked["imageIds"][99], json!({"imageDigest": digest(99).as_str()}));
-    assert!(asked.get("maxResults").is_none(), "it does not go with names");
+    assert!(asked.get("maxResults").is_none(), "ECR refuses maxResults together with imageIds");
     assert_eq!(wire.requests()[1].json()["imageIds"].as_array().unwrap().len(), 50);
 
     let wire = Wire::answering([]);
-    assert_eq!(door(&wire).describe_some(&web(), &[]).await.unwrap(), []);
+    assert_eq!(client(&wire).describe_some(&web(), &[]).await.unwrap(), []);
     assert_eq!(wire.requests().len(), 0);
 }
 
 #[tokio::test]
-async fn one_that_is_missing_does_not_hide_the_others() {
+async fn missing_image_does_not_hide_others() {
     let missing = || error(400, "ImageNotFoundException");
-    // Of 0..8, 2 is missing: all, 0..4, 0..2, 2..4, 2, 3, 4..8.
+    // Image 2 of 0..8 is missing. The calls are: all, 0..4, 0..2, 2..4, 2, 3, 4..8.
     let answers = [missing(), missing(), images(0..2), missing(), missing(), images([3]), images(4..8)];
     let wire = Wire::answering(answers);
-    let found = door(&wire).describe_some(&web(), &digests(8)).await.unwrap();
+    let found = client(&wire).describe_some(&web(), &digests(8)).await.unwrap();
     let found: Vec<_> = found.into_iter().map(|image| image.digest).collect();
     let expected: Vec<_> = [0, 1, 3, 4, 5, 6, 7].map(digest).to_vec();
     assert_eq!(found, expected);
@@ -213,7 +213,7 @@ async fn one_that_is_missing_does_not_hide_the_others() {
     assert_eq!(sizes, [8, 4, 2, 2, 1, 1, 4]);
 
     let wire = Wire::answering([missing(), images([0]), error(400, "AccessDeniedException")]);
-    let failed = door(&wire).describe_some(&web(), &digests(2)).await.unwrap_err();
+    let failed = client(&wire).describe_some(&web(), &digests(2)).await.unwrap_err();
     assert!(chain(&failed).contains("AccessDeniedException"), "{failed}");
 }
 
@@ -221,7 +221,7 @@ const INDEX: &str =
     "{\"schemaVersion\":2,\"mediaType\":\"application/vnd.oci.image.index.v1+json\",\"manifests\":[]}";
 
 #[tokio::test]
-async fn manifests_come_with_those_that_ecr_keeps_back() {
+async fn manifests_are_returned_with_failures() {
     let index = sha256(INDEX.as_bytes());
     let stored = json!({
         "imageId": {"imageDigest": index.as_str(), "imageTag": "v1"},
@@ -234,7 +234,7 @@ async fn manifests_come_with_those_that_ecr_keeps_back() {
     });
     let wire = Wire::answering([ok(answer.clone())]);
     let asked = [index.clone(), digest(1), digest(2), digest(3)];
-    let (manifests, failures) = door(&wire).manifests(&web(), &asked).await.unwrap();
+    let (manifests, failures) = client(&wire).manifests(&web(), &asked).await.unwrap();
     assert_eq!(manifests.len(), 1);
     assert_eq!((&manifests[0].digest, manifests[0].bytes.as_str()), (&index, INDEX));
     let failures: Vec<_> = failures.iter().map(|(digest, code)| (digest.clone(), code.as_str())).collect();
@@ -246,38 +246,38 @@ async fn manifests_come_with_those_that_ecr_keeps_back() {
     assert_eq!(sent["acceptedMediaTypes"], json!(ACCEPTED));
     assert_eq!(sent["imageIds"].as_array().unwrap().len(), 4);
 
-    // One that is in neither list.
+    // An image that is in neither list.
     let wire = Wire::answering([ok(answer.clone())]);
     let more = [index.clone(), digest(4)];
-    let failed = door(&wire).manifests(&web(), &more).await.unwrap_err();
+    let failed = client(&wire).manifests(&web(), &more).await.unwrap_err();
     assert!(matches!(failed, EcrError::Answer { member: "images", .. }), "{failed}");
 
-    // Bytes that are not the digest's.
+    // Bytes that do not hash to the digest.
     let mut corrupt = answer;
     corrupt["images"][0]["imageManifest"] = format!("{INDEX} ").into();
     let wire = Wire::answering([ok(corrupt)]);
-    let failed = door(&wire).manifests(&web(), &asked).await.unwrap_err();
+    let failed = client(&wire).manifests(&web(), &asked).await.unwrap_err();
     assert!(matches!(failed, EcrError::Corrupt { .. }), "{failed}");
 
     let nameless = json!({"images": [], "failures": [{"failureCode": "KmsError"}]});
     let wire = Wire::answering([ok(nameless)]);
-    let failed = door(&wire).manifests(&web(), &[digest(1)]).await.unwrap_err();
+    let failed = client(&wire).manifests(&web(), &[digest(1)]).await.unwrap_err();
     assert!(matches!(failed, EcrError::Answer { member: "failures", .. }), "{failed}");
 }
 
 #[tokio::test]
-async fn manifests_are_read_a_hundred_at_a_time() {
+async fn manifests_are_read_a_hundred_per_call() {
     let failures = |range: std::ops::Range<usize>| {
         let of = |number: usize| json!({"imageId": {"imageDigest": digest(number).as_str()}, "failureCode": "ImageNotFound"});
         ok(json!({"images": [], "failures": range.map(of).collect::<Vec<_>>()}))
     };
     let wire = Wire::answering([failures(0..100), failures(100..101)]);
-    let (manifests, missing) = door(&wire).manifests(&web(), &digests(101)).await.unwrap();
+    let (manifests, missing) = client(&wire).manifests(&web(), &digests(101)).await.unwrap();
     assert_eq!((manifests.len(), missing.len(), wire.requests().len()), (0, 101, 2));
 }
 
 #[tokio::test]
-async fn what_was_deleted_is_counted_once_and_what_was_not_says_why() {
+async fn deletion_returns_digests_and_failures() {
     let id = |number: usize, tag: &str| json!({"imageDigest": digest(number).as_str(), "imageTag": tag});
     let answer = json!({
         "imageIds": [id(1, "main"), id(1, "v1"), {"imageDigest": digest(2).as_str()}],
@@ -288,7 +288,7 @@ async fn what_was_deleted_is_counted_once_and_what_was_not_says_why() {
         ],
     });
     let wire = Wire::answering([ok(answer)]);
-    let deleted = door(&wire).delete(&web(), &[digest(1), digest(2), digest(3)]).await.unwrap();
+    let deleted = client(&wire).delete(&web(), &[digest(1), digest(2), digest(3)]).await.unwrap();
     assert_eq!(deleted.digests, [digest(1), digest(2)].into());
     assert_eq!(
         deleted.failures,
@@ -308,38 +308,38 @@ async fn what_was_deleted_is_counted_once_and_what_was_not_says_why() {
 }
 
 #[tokio::test]
-async fn a_deletion_is_one_call_and_none_of_nothing() {
+async fn deletion_is_one_call() {
     let wire = Wire::answering([]);
-    assert_eq!(door(&wire).delete(&web(), &[]).await.unwrap(), Deleted::default());
+    assert_eq!(client(&wire).delete(&web(), &[]).await.unwrap(), Deleted::default());
     assert_eq!(wire.requests().len(), 0);
 
     let wire = Wire::answering([ok(json!({"imageIds": [], "failures": []}))]);
-    door(&wire).delete(&web(), &digests(PER_DELETE)).await.unwrap();
+    client(&wire).delete(&web(), &digests(PER_DELETE)).await.unwrap();
     assert_eq!(wire.request().json()["imageIds"].as_array().unwrap().len(), 100);
 
     for (code, retryable) in
         [("InvalidParameterException", false), ("ThrottlingException", true), ("ServerException", false)]
     {
         let wire = Wire::answering([error(400, code)]);
-        let failed = door(&wire).delete(&web(), &digests(1)).await.unwrap_err();
+        let failed = client(&wire).delete(&web(), &digests(1)).await.unwrap_err();
         assert!(matches!(failed, EcrError::BatchDeleteImage { .. }), "{failed}");
         assert_eq!(failed.is_retryable(), retryable, "{code}");
     }
     let wire = Wire::answering([error(400, "RepositoryNotFoundException")]);
-    let failed = door(&wire).delete(&web(), &digests(1)).await.unwrap_err();
+    let failed = client(&wire).delete(&web(), &digests(1)).await.unwrap_err();
     assert!(matches!(failed, EcrError::RepositoryNotFound { .. }), "{failed}");
 
     let wire = Wire::answering([ok(json!({"imageIds": [{"imageTag": "v1"}]}))]);
-    let failed = door(&wire).delete(&web(), &digests(1)).await.unwrap_err();
+    let failed = client(&wire).delete(&web(), &digests(1)).await.unwrap_err();
     assert!(matches!(failed, EcrError::Answer { operation: "BatchDeleteImage", .. }), "{failed}");
 }
 
 #[tokio::test]
-async fn a_tag_goes_alone_and_never_the_image_with_it() {
+async fn untag_never_deletes_the_image() {
     let tagged = |tags: &[&str]| ok(json!({"imageDetails": [with("imageTags", json!(tags))]}));
     let untag = async |answers: Vec<Answer>| {
         let wire = Wire::answering(answers);
-        (door(&wire).untag(&web(), &tag("v1"), &digest(1)).await, wire)
+        (client(&wire).untag(&web(), &tag("v1"), &digest(1)).await, wire)
     };
     let gone = json!({"imageIds": [{"imageDigest": digest(1).as_str(), "imageTag": "v1"}], "failures": []});
     let (untagged, wire) = untag(vec![tagged(&["main", "v1"]), ok(gone)]).await;
@@ -373,10 +373,10 @@ async fn a_tag_goes_alone_and_never_the_image_with_it() {
 }
 
 #[tokio::test]
-async fn an_image_is_archived_and_restored() {
+async fn image_is_archived_and_restored() {
     for (class, named) in [(StorageClass::Archive, "ARCHIVE"), (StorageClass::Standard, "STANDARD")] {
         let wire = Wire::answering([ok(json!({"imageStatus": "ARCHIVED"}))]);
-        door(&wire).set_storage_class(&web(), &digest(1), class).await.unwrap();
+        client(&wire).set_storage_class(&web(), &digest(1), class).await.unwrap();
         let request = wire.request();
         assert_eq!(request.operation(), "UpdateImageStorageClass");
         assert_eq!(
@@ -390,7 +390,7 @@ async fn an_image_is_archived_and_restored() {
     }
     let failed = async |code: &str| {
         let wire = Wire::answering([error(400, code)]);
-        door(&wire).set_storage_class(&web(), &digest(1), StorageClass::Archive).await.unwrap_err()
+        client(&wire).set_storage_class(&web(), &digest(1), StorageClass::Archive).await.unwrap_err()
     };
     assert!(matches!(failed("ImageNotFoundException").await, EcrError::ImageNotFound { .. }));
     let unsupported = failed("ImageStorageClassUpdateNotSupportedException").await;
@@ -402,7 +402,7 @@ async fn an_image_is_archived_and_restored() {
 }
 
 #[tokio::test]
-async fn a_repository_s_policies_are_read_or_absent() {
+async fn policies_of_a_repository_are_read() {
     let wire = Wire::answering([
         ok(json!({"policyText": "{\"Version\":\"2012-10-17\"}"})),
         error(400, "RepositoryPolicyNotFoundException"),
@@ -410,17 +410,17 @@ async fn a_repository_s_policies_are_read_or_absent() {
         error(400, "RepositoryNotFoundException"),
         ok(json!({})),
     ]);
-    let door = door(&wire);
+    let client = client(&wire);
     assert_eq!(
-        door.repository_policy(&web()).await.unwrap().as_deref(),
+        client.repository_policy(&web()).await.unwrap().as_deref(),
         Some("{\"Version\":\"2012-10-17\"}")
     );
-    assert_eq!(door.repository_policy(&web()).await.unwrap(), None);
-    let denied = door.repository_policy(&web()).await.unwrap_err();
+    assert_eq!(client.repository_policy(&web()).await.unwrap(), None);
+    let denied = client.repository_policy(&web()).await.unwrap_err();
     assert!(matches!(denied, EcrError::GetRepositoryPolicy { .. }) && !denied.is_retryable(), "{denied}");
-    let gone = door.repository_policy(&web()).await.unwrap_err();
+    let gone = client.repository_policy(&web()).await.unwrap_err();
     assert!(matches!(gone, EcrError::RepositoryNotFound { .. }), "{gone}");
-    let empty = door.repository_policy(&web()).await.unwrap_err();
+    let empty = client.repository_policy(&web()).await.unwrap_err();
     assert!(matches!(empty, EcrError::Answer { member: "policyText", .. }), "{empty}");
     assert_eq!(wire.requests()[0].json(), json!({"repositoryName": "prod/web"}));
     assert!(wire.operations().iter().all(|operation| operation == "GetRepositoryPolicy"));
@@ -432,20 +432,20 @@ async fn a_repository_s_policies_are_read_or_absent() {
         error(400, "RepositoryNotFoundException"),
         ok(json!({})),
     ]);
-    let door = Ecr::patient(&wire.session());
-    assert_eq!(door.lifecycle_policy(&web()).await.unwrap().as_deref(), Some("{\"rules\":[]}"));
-    assert_eq!(door.lifecycle_policy(&web()).await.unwrap(), None);
-    let denied = door.lifecycle_policy(&web()).await.unwrap_err();
+    let client = Ecr::patient(&wire.session());
+    assert_eq!(client.lifecycle_policy(&web()).await.unwrap().as_deref(), Some("{\"rules\":[]}"));
+    assert_eq!(client.lifecycle_policy(&web()).await.unwrap(), None);
+    let denied = client.lifecycle_policy(&web()).await.unwrap_err();
     assert!(matches!(denied, EcrError::GetLifecyclePolicy { .. }) && !denied.is_retryable(), "{denied}");
-    let gone = door.lifecycle_policy(&web()).await.unwrap_err();
+    let gone = client.lifecycle_policy(&web()).await.unwrap_err();
     assert!(matches!(gone, EcrError::RepositoryNotFound { .. }), "{gone}");
-    let empty = door.lifecycle_policy(&web()).await.unwrap_err();
+    let empty = client.lifecycle_policy(&web()).await.unwrap_err();
     assert!(matches!(empty, EcrError::Answer { member: "lifecyclePolicyText", .. }), "{empty}");
     assert!(wire.operations().iter().all(|operation| operation == "GetLifecyclePolicy"));
 }
 
 #[tokio::test]
-async fn a_role_is_excluded_from_pull_times_once() {
+async fn role_is_excluded_from_pull_times_once() {
     let others = |token: Option<&str>| {
         let mut page = json!({"pullTimeUpdateExclusions": ["arn:aws:iam::111122223333:role/other"]});
         if let Some(token) = token {
@@ -454,7 +454,7 @@ async fn a_role_is_excluded_from_pull_times_once() {
         ok(page)
     };
     let wire = Wire::answering([others(Some("two")), others(None), ok(json!({"principalArn": ROLE}))]);
-    assert!(door(&wire).exclude_from_pull_times(ROLE).await.unwrap());
+    assert!(client(&wire).exclude_from_pull_times(ROLE).await.unwrap());
     assert_eq!(
         wire.operations(),
         ["ListPullTimeUpdateExclusions", "ListPullTimeUpdateExclusions", "RegisterPullTimeUpdateExclusion"]
@@ -466,27 +466,27 @@ async fn a_role_is_excluded_from_pull_times_once() {
         others(Some("two")),
         ok(json!({"pullTimeUpdateExclusions": [ROLE], "nextToken": "three"})),
     ]);
-    assert!(!door(&wire).exclude_from_pull_times(ROLE).await.unwrap());
+    assert!(!client(&wire).exclude_from_pull_times(ROLE).await.unwrap());
     assert_eq!(wire.requests().len(), 2);
 
     let wire = Wire::answering([others(None), error(400, "ExclusionAlreadyExistsException")]);
-    assert!(!door(&wire).exclude_from_pull_times(ROLE).await.unwrap());
+    assert!(!client(&wire).exclude_from_pull_times(ROLE).await.unwrap());
 
     let wire = Wire::answering([others(None), error(400, "LimitExceededException")]);
-    let failed = door(&wire).exclude_from_pull_times(ROLE).await.unwrap_err();
+    let failed = client(&wire).exclude_from_pull_times(ROLE).await.unwrap_err();
     assert!(matches!(failed, EcrError::RegisterPullTimeUpdateExclusion { .. }), "{failed}");
 
     let wire = Wire::answering([error(400, "AccessDeniedException")]);
-    let failed = door(&wire).exclude_from_pull_times(ROLE).await.unwrap_err();
+    let failed = client(&wire).exclude_from_pull_times(ROLE).await.unwrap_err();
     assert!(matches!(failed, EcrError::ListPullTimeUpdateExclusions { .. }), "{failed}");
 
     let wire = Wire::answering([others(Some("two")), others(Some("two"))]);
-    let failed = door(&wire).exclude_from_pull_times(ROLE).await.unwrap_err();
+    let failed = client(&wire).exclude_from_pull_times(ROLE).await.unwrap_err();
     assert!(matches!(failed, EcrError::Endless { .. }), "{failed}");
 }
 
 #[tokio::test]
-async fn a_page_that_fails_is_asked_for_again() {
+async fn failed_page_is_retried() {
     let wire = Wire::answering([
         ok(json!({"imageDetails": [image(1)], "nextToken": "two"})),
         error(500, "ServerException"),

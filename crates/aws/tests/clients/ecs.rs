@@ -43,7 +43,7 @@ fn missing(name: &str) -> Value {
 }
 
 #[tokio::test]
-async fn services_are_described_ten_at_a_time() {
+async fn services_are_described_ten_per_call() {
     let names: Vec<String> = (0..12).map(|n| format!("s{n}")).collect();
     let first: Vec<_> = names[1..10].iter().map(|name| service(name)).collect();
     let wire = Wire::answering([
@@ -72,12 +72,12 @@ fn target_group(name: &str) -> String {
 }
 
 #[tokio::test]
-async fn how_a_service_deploys_is_told_with_it() {
-    let mut told = service("web");
-    told["currentServiceDeployment"] =
+async fn service_includes_its_deployment_settings() {
+    let mut answered = service("web");
+    answered["currentServiceDeployment"] =
         "arn:aws:ecs:eu-west-1:111122223333:service-deployment/prod/web/1".into();
-    told["schedulingStrategy"] = "DAEMON".into();
-    told["loadBalancers"] = json!([
+    answered["schedulingStrategy"] = "DAEMON".into();
+    answered["loadBalancers"] = json!([
         {
             "targetGroupArn": target_group("blue"), "containerName": "web", "containerPort": 80,
             "advancedConfiguration": {"alternateTargetGroupArn": target_group("green")},
@@ -85,13 +85,13 @@ async fn how_a_service_deploys_is_told_with_it() {
         {"targetGroupArn": target_group("blue"), "containerName": "web", "containerPort": 443},
         {"loadBalancerName": "classic", "containerName": "web", "containerPort": 80},
     ]);
-    told["deploymentConfiguration"] = json!({
+    answered["deploymentConfiguration"] = json!({
         "maximumPercent": 200, "minimumHealthyPercent": 0, "strategy": "STRATEGY_OF_TOMORROW",
         "deploymentCircuitBreaker": {"enable": true, "rollback": true},
     });
     let mut off = service("off");
     off["deploymentConfiguration"] = json!({"deploymentCircuitBreaker": {"enable": false, "rollback": true}});
-    let wire = Wire::answering([ok(json!({"services": [told, service("plain"), off], "failures": []}))]);
+    let wire = Wire::answering([ok(json!({"services": [answered, service("plain"), off], "failures": []}))]);
     let names = ["web", "plain", "off"].map(str::to_owned);
     let found = Ecs::new(&wire.session()).services("prod", &names).await.unwrap().found;
 
@@ -119,9 +119,10 @@ async fn how_a_service_deploys_is_told_with_it() {
     assert_eq!((plain.circuit_breaker, found[2].circuit_breaker), (None, None));
 }
 
-/// By the launch type, the capacity providers of the service or of its deployment, or a platform version.
+/// Sources: the launch type, the capacity providers of the service or of its deployment, the
+/// platform version.
 #[tokio::test]
-async fn service_tells_where_its_tasks_run() {
+async fn service_says_whether_tasks_run_on_fargate() {
     let strategy = |names: &[&str]| {
         let items = names.iter().map(|name| json!({"capacityProvider": name, "weight": 1, "base": 0}));
         json!({"capacityProviderStrategy": items.collect::<Vec<_>>()})
@@ -147,13 +148,13 @@ async fn service_tells_where_its_tasks_run() {
         (json!({"platformVersion": "", "capacityProviderStrategy": []}), None),
         (json!({}), None),
     ];
-    let told = cases.iter().enumerate().map(|(number, (members, _))| {
-        let mut told = service(&number.to_string());
-        told.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
-        told
+    let answered = cases.iter().enumerate().map(|(number, (members, _))| {
+        let mut answered = service(&number.to_string());
+        answered.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+        answered
     });
-    let told: Vec<_> = told.collect();
-    let (first, rest) = told.split_at(10);
+    let answered: Vec<_> = answered.collect();
+    let (first, rest) = answered.split_at(10);
     let page = |services: &[Value]| ok(json!({"services": services, "failures": []}));
     let wire = Wire::answering([page(first), page(rest)]);
     let names: Vec<_> = (0..cases.len()).map(|number| number.to_string()).collect();
@@ -164,7 +165,7 @@ async fn service_tells_where_its_tasks_run() {
 }
 
 #[tokio::test]
-async fn a_service_asked_for_by_arn_is_found_by_arn() {
+async fn service_is_found_by_arn() {
     let wire = Wire::answering([ok(json!({"services": [service("a")], "failures": [missing("b")]}))]);
     let services = Ecs::new(&wire.session()).services("prod", &[arn("a"), arn("b")]).await.unwrap();
     assert_eq!(services.found[0].name, "a");
@@ -172,7 +173,7 @@ async fn a_service_asked_for_by_arn_is_found_by_arn() {
 }
 
 #[tokio::test]
-async fn an_answer_that_leaves_a_service_out_is_an_error() {
+async fn answer_without_a_requested_service_is_an_error() {
     for answer in [
         json!({"services": [], "failures": []}),
         json!({"services": [], "failures": [missing("other")]}),
@@ -185,7 +186,7 @@ async fn an_answer_that_leaves_a_service_out_is_an_error() {
 }
 
 #[tokio::test]
-async fn what_this_program_does_not_know_is_neither_success_nor_failure() {
+async fn unknown_rollout_state_is_neither_success_nor_failure() {
     let mut new = service("web");
     new["deployments"][1]["rolloutState"] = "HALFWAY".into();
     let wire = Wire::answering([ok(json!({"services": [new], "failures": []}))]);
@@ -230,7 +231,7 @@ fn task(n: usize) -> Value {
 }
 
 #[tokio::test]
-async fn all_pages_of_tasks_are_read_and_a_task_that_is_gone_is_no_error() {
+async fn all_pages_of_tasks_are_read() {
     let pages: Vec<Vec<String>> = vec![(0..100).map(task_arn).collect(), (100..101).map(task_arn).collect()];
     let wire = Wire::answering([
         ok(json!({"taskArns": pages[0], "nextToken": "more"})),
@@ -254,16 +255,16 @@ async fn all_pages_of_tasks_are_read_and_a_task_that_is_gone_is_no_error() {
     let task = &tasks[0];
     assert_eq!(task.started_by.as_deref(), Some("ecs-svc/2"));
     assert_eq!(task.health, Health::Healthy);
-    assert_eq!((&task.stop_code, &task.stopped_reason), (&None, &None), "empty says nothing");
+    assert_eq!((&task.stop_code, &task.stopped_reason), (&None, &None), "an empty text counts as none");
     assert_eq!(task.containers[0].digest.as_ref().unwrap().hex(), "ab".repeat(32));
     assert_eq!(task.containers[1].digest, None);
     assert_eq!(task.containers[1].exit_code, Some(137));
 }
 
 #[tokio::test]
-async fn a_task_is_known_by_the_addresses_of_its_own_interfaces() {
-    let mut told = task(0);
-    told["attachments"] = json!([
+async fn task_has_addresses_of_its_network_interfaces() {
+    let mut answered = task(0);
+    answered["attachments"] = json!([
         {"type": "Service Connect", "details": [{"name": "privateIPv4Address", "value": "10.9.9.9"}]},
         {"type": "ElasticNetworkInterface", "status": "ATTACHED", "details": [
             {"name": "subnetId", "value": "subnet-1"},
@@ -271,10 +272,10 @@ async fn a_task_is_known_by_the_addresses_of_its_own_interfaces() {
             {"name": "ipv6Address", "value": "2001:db8::7"},
         ]},
     ]);
-    told["containers"][0]["healthStatus"] = "HEALTHY".into();
-    told["containers"][1]["healthStatus"] = "UNHEALTHY".into();
+    answered["containers"][0]["healthStatus"] = "HEALTHY".into();
+    answered["containers"][1]["healthStatus"] = "UNHEALTHY".into();
     let arns = json!({"taskArns": [task_arn(0), task_arn(1)]});
-    let wire = Wire::answering([ok(arns), ok(json!({"tasks": [told, task(1)], "failures": []}))]);
+    let wire = Wire::answering([ok(arns), ok(json!({"tasks": [answered, task(1)], "failures": []}))]);
     let tasks = Ecs::new(&wire.session()).running("prod", "web").await.unwrap();
     assert_eq!(tasks[0].addresses, ["10.0.1.7", "2001:db8::7"]);
     assert_eq!(tasks[0].containers[0].health, Health::Healthy);
@@ -284,15 +285,15 @@ async fn a_task_is_known_by_the_addresses_of_its_own_interfaces() {
 }
 
 #[tokio::test]
-async fn a_task_without_addresses_of_its_own_is_known_by_the_hosts_ports() {
-    let mut told = task(0);
-    told["containers"][0]["networkBindings"] = json!([
+async fn task_without_addresses_has_host_ports() {
+    let mut answered = task(0);
+    answered["containers"][0]["networkBindings"] = json!([
         {"bindIP": "0.0.0.0", "containerPort": 80, "hostPort": 49153, "protocol": "tcp"},
         {"bindIP": "0.0.0.0", "containerPortRange": "90-95", "hostPortRange": "49160-49165", "protocol": "tcp"},
     ]);
     let wire = Wire::answering([
         ok(json!({"taskArns": [task_arn(0)]})),
-        ok(json!({"tasks": [told], "failures": []})),
+        ok(json!({"tasks": [answered], "failures": []})),
     ]);
     let tasks = Ecs::new(&wire.session()).running("prod", "web").await.unwrap();
     assert_eq!(tasks[0].containers[0].bindings, [Binding { container_port: 80, host_port: 49153 }]);
@@ -300,14 +301,14 @@ async fn a_task_without_addresses_of_its_own_is_known_by_the_hosts_ports() {
 }
 
 #[tokio::test]
-async fn no_tasks_are_not_described() {
+async fn empty_task_list_is_not_described() {
     let wire = Wire::answering([ok(json!({"taskArns": []}))]);
     assert_eq!(Ecs::new(&wire.session()).stopped("prod", "web").await.unwrap(), []);
     assert_eq!(wire.request().json()["desiredStatus"], "STOPPED");
 }
 
 #[tokio::test]
-async fn tasks_that_are_left_out_are_an_error() {
+async fn answer_without_a_requested_task_is_an_error() {
     for answer in [
         json!({"tasks": [task(0)], "failures": []}),
         json!({"tasks": [task(0)], "failures": [{"arn": task_arn(1), "reason": "SOMETHING"}]}),
@@ -318,7 +319,7 @@ async fn tasks_that_are_left_out_are_an_error() {
     }
 }
 
-/// Members, kinds of numbers and an order that the SDK's types do not have.
+/// A task definition with members, numbers and an order that the SDK's types do not keep.
 const DESCRIBED: &str = r#"{
     "taskDefinition": {
         "memberOfTomorrow": {"b": 1, "a": [1.5, null, "é"]},
@@ -333,7 +334,7 @@ const DESCRIBED: &str = r#"{
 }"#;
 
 #[tokio::test]
-async fn a_task_definition_is_what_ecs_sent() {
+async fn task_definition_keeps_unknown_members() {
     let wire = Wire::answering([bytes(DESCRIBED)]);
     let raw = Ecs::new(&wire.session()).task_definition("web:8").await.unwrap();
     let expected: Value = serde_json::from_str(DESCRIBED).unwrap();
@@ -349,7 +350,7 @@ async fn a_task_definition_is_what_ecs_sent() {
 }
 
 #[tokio::test]
-async fn an_answer_after_a_retry_is_the_one_that_is_kept() {
+async fn answer_of_the_last_attempt_is_kept() {
     let wire = Wire::answering([error(500, "ServerException"), bytes(DESCRIBED)]);
     let mut settings = wire.settings();
     settings.attempts = 2;
@@ -360,7 +361,7 @@ async fn an_answer_after_a_retry_is_the_one_that_is_kept() {
 }
 
 #[tokio::test]
-async fn what_is_registered_is_sent_as_it_is_and_signed() {
+async fn registration_sends_and_signs_the_exact_json() {
     let registered = json!({"taskDefinition": {
         "taskDefinitionArn": "arn:aws:ecs:eu-west-1:111122223333:task-definition/web:9", "status": "ACTIVE",
         "memberOfTomorrow": {"b": 1},
@@ -372,20 +373,21 @@ async fn what_is_registered_is_sent_as_it_is_and_signed() {
         "containerDefinitions": [{"name": "web", "optionOfTomorrow": true}],
     });
     let made = Ecs::new(&wire.session()).register(&request).await.unwrap();
-    assert_eq!(made.described["memberOfTomorrow"]["b"], 1, "what ECS made of it, whole");
+    assert_eq!(made.described["memberOfTomorrow"]["b"], 1, "the answer keeps unknown members");
     assert_eq!(made.arn, "arn:aws:ecs:eu-west-1:111122223333:task-definition/web:9");
     let sent = wire.request();
     assert_eq!(sent.operation(), "RegisterTaskDefinition");
     assert_eq!(sent.json(), request);
     assert_eq!(sent.headers["content-length"], sent.body.len().to_string());
     assert_eq!(sent.headers["content-type"], "application/x-amz-json-1.1");
-    assert_eq!(signature(&sent), expected_signature(&sent), "the signature is of what was sent");
+    assert_eq!(signature(&sent), expected_signature(&sent), "the signature covers the sent body");
 }
 
 fn signature(request: &Request) -> &str {
     request.headers["authorization"].split("Signature=").nth(1).unwrap()
 }
 
+/// Computes the signature anew.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>
 fn expected_signature(request: &Request) -> String {
     let authorization = &request.headers["authorization"];
@@ -413,7 +415,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 #[tokio::test]
-async fn an_update_sends_the_task_definition_and_nothing_else() {
+async fn update_sends_only_the_task_definition() {
     let wire = Wire::answering([ok(json!({"service": service("web")}))]);
     let started = Ecs::new(&wire.session()).start("prod", "web", "web:9").await.unwrap().deployment;
     assert_eq!(started.id, "ecs-svc/2");
@@ -424,7 +426,7 @@ async fn an_update_sends_the_task_definition_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_start_names_the_service_deployment_where_ecs_does() {
+async fn start_returns_the_service_deployment() {
     let mut updated = service("web");
     updated["currentServiceDeployment"] = "arn:sd/2".into();
     let wire = Wire::answering([ok(json!({"service": updated})), ok(json!({"service": service("web")}))]);
@@ -435,9 +437,9 @@ async fn a_start_names_the_service_deployment_where_ecs_does() {
     assert_eq!(ecs.start("prod", "web", "web:9").await.unwrap().service_deployment, None);
 }
 
-/// An attempt that nobody answered may have been carried out, whatever the next one is answered.
+/// ECS may have carried out an unanswered attempt, whatever it answers to the next one.
 #[tokio::test]
-async fn update_is_refused_only_when_every_attempt_was() {
+async fn update_is_refused_only_if_every_attempt_was() {
     for (first, refused) in [(400, true), (500, false)] {
         let throttled = if first == 400 { "ThrottlingException" } else { "ServerException" };
         let wire = Wire::answering([error(first, throttled), error(400, "AccessDeniedException")]);
@@ -451,7 +453,7 @@ async fn update_is_refused_only_when_every_attempt_was() {
 }
 
 #[tokio::test]
-async fn why_an_update_did_not_start() {
+async fn failed_update_returns_its_error() {
     for (status, code, gone, retryable) in [
         (400, "ServiceNotActiveException", true, false),
         (400, "ServiceNotFoundException", true, false),

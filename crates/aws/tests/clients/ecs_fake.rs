@@ -1,5 +1,5 @@
-//! ECS's door and ECS's fake, face to face: the door understands all that the fake answers, and asks it nothing
-//! that it does not know.
+//! The ECS client against the ECS fake: the client understands all the fake's answers, and the fake
+//! knows all the client's requests.
 
 use serde_json::json;
 use stablepin_aws::ecs::{Ecs, EcsError, Health, RolloutState, ServiceDeploymentStatus};
@@ -14,20 +14,20 @@ fn image(digit: u8) -> String {
     format!("000000000000.dkr.ecr.us-east-1.amazonaws.com/web@{}", digest(digit))
 }
 
-/// A revision of `web` at another digest.
+/// Registers a revision of `web` with another digest.
 fn revision(ecs: &EcsFake, digit: u8) -> String {
     let containers = json!([{ "name": "web", "image": image(digit) }]);
     ecs.registers(&json!({ "family": "web", "networkMode": "awsvpc", "containerDefinitions": containers }))
 }
 
-/// Until nothing moves any more.
+/// Advances the service until nothing changes any more.
 fn settle(service: &Service<'_>) {
     for _ in 0..20 {
         service.advance();
     }
 }
 
-fn door(ecs: &EcsFake) -> Ecs {
+fn client(ecs: &EcsFake) -> Ecs {
     let settings = Settings::read(|name| {
         let value = match name {
             "AWS_REGION" => "us-east-1".to_owned(),
@@ -38,20 +38,20 @@ fn door(ecs: &EcsFake) -> Ecs {
         };
         Some(value)
     });
-    let mut settings = settings.expect("the settings are whole");
+    let mut settings = settings.expect("the settings are complete");
     settings.attempts = 1;
     settings.patient_attempts = 1;
     Ecs::new(&Session::new(settings))
 }
 
 #[tokio::test]
-async fn a_deployment_is_started_followed_and_proven() {
+async fn deployment_is_started_and_followed() {
     let ecs = EcsFake::start();
     let new = ecs.service("prod/web").runs(&image(1)).desired(2).circuit_breaker(true).health_check();
     let web = new.target_group("arn:tg").create();
-    let door = door(&ecs);
+    let client = client(&ecs);
 
-    let services = door.services("prod", &["web".to_owned(), "none".to_owned()]).await.unwrap();
+    let services = client.services("prod", &["web".to_owned(), "none".to_owned()]).await.unwrap();
     assert_eq!(services.missing, ["none"]);
     let state = &services.found[0];
     assert!(state.is_active());
@@ -59,30 +59,30 @@ async fn a_deployment_is_started_followed_and_proven() {
     assert_eq!((state.desired, state.running), (2, 2));
     assert_eq!(state.registrations[0].groups, ["arn:tg"]);
 
-    let raw = door.task_definition(state.task_definition.as_ref().unwrap()).await.unwrap();
+    let raw = client.task_definition(state.task_definition.as_ref().unwrap()).await.unwrap();
     assert_eq!(raw.status, "ACTIVE");
     let request = json!({
         "family": "web", "tomorrow": 1, "networkMode": "awsvpc",
         "containerDefinitions": [{ "name": "web", "image": image(2) }],
     });
-    let arn = door.register(&request).await.unwrap().arn;
-    assert_eq!(door.task_definition(&arn).await.unwrap().described["tomorrow"], 1);
+    let arn = client.register(&request).await.unwrap().arn;
+    assert_eq!(client.task_definition(&arn).await.unwrap().described["tomorrow"], 1);
 
-    let started = door.start("prod", "web", &arn).await.unwrap();
-    let ours = started.service_deployment.expect("it is named");
+    let started = client.start("prod", "web", &arn).await.unwrap();
+    let ours = started.service_deployment.expect("ECS names the service deployment");
     assert_eq!(started.deployment.rollout_state, Some(RolloutState::InProgress));
     web.advance();
     web.advance();
-    let one = door.service_deployment(&ours).await.unwrap().expect("it is there");
+    let one = client.service_deployment(&ours).await.unwrap().expect("the service deployment exists");
     assert_eq!(one.status, ServiceDeploymentStatus::Successful);
     assert_eq!(one.circuit_breaker.map(|count| (count.failures, count.threshold)), Some((0, 3)));
-    let listed = door.newest_service_deployments("prod", "web").await.unwrap();
+    let listed = client.newest_service_deployments("prod", "web").await.unwrap();
     assert_eq!(listed.iter().map(|one| &one.arn).collect::<Vec<_>>()[0], &ours);
-    let revision = door.service_revision(&one.target_revision.unwrap()).await.unwrap().unwrap();
+    let revision = client.service_revision(&one.target_revision.unwrap()).await.unwrap().unwrap();
     assert_eq!(revision.task_definition, arn);
     assert_eq!(revision.images[0].digest.as_ref().unwrap().to_string(), digest(2));
 
-    let tasks = door.running("prod", "web").await.unwrap();
+    let tasks = client.running("prod", "web").await.unwrap();
     assert_eq!(tasks.len(), 2);
     for task in &tasks {
         assert_eq!(task.started_by.as_ref(), Some(&started.deployment.id));
@@ -90,66 +90,72 @@ async fn a_deployment_is_started_followed_and_proven() {
         assert_eq!(task.containers[0].digest.as_ref().unwrap().to_string(), digest(2));
         assert_eq!(task.addresses.len(), 1);
     }
-    let stopped = door.stopped("prod", "web").await.unwrap();
+    let stopped = client.stopped("prod", "web").await.unwrap();
     assert_eq!(stopped[0].stop_code.as_deref(), Some("ServiceSchedulerInitiated"));
-    assert_eq!(door.service_deployment("arn:none").await.unwrap(), None);
+    assert_eq!(client.service_deployment("arn:none").await.unwrap(), None);
 }
 
 #[tokio::test]
-async fn a_rollback_of_ecss_own_and_a_pause_are_told() {
+async fn ecs_rollback_and_pause_are_reported() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).circuit_breaker(true).create();
-    let door = door(&ecs);
+    let client = client(&ecs);
     web.will(DeploymentOutcome::CrashesUntilTheBreaker).will(DeploymentOutcome::PausesAt(Stage::PostScaleUp));
-    let first = door.start("prod", "web", &revision(&ecs, 2)).await.unwrap().service_deployment.unwrap();
+    let first = client.start("prod", "web", &revision(&ecs, 2)).await.unwrap().service_deployment.unwrap();
     settle(&web);
-    let one = door.service_deployment(&first).await.unwrap().unwrap();
+    let one = client.service_deployment(&first).await.unwrap().unwrap();
     assert_eq!(one.status, ServiceDeploymentStatus::RollbackSuccessful);
     assert!(one.rollback.unwrap().reason.unwrap().contains("circuit breaker"));
 
-    let second = door.start("prod", "web", &revision(&ecs, 3)).await.unwrap().service_deployment.unwrap();
+    let second = client.start("prod", "web", &revision(&ecs, 3)).await.unwrap().service_deployment.unwrap();
     settle(&web);
-    let pause = door.service_deployment(&second).await.unwrap().unwrap().paused.expect("it is paused");
+    let pause = client
+        .service_deployment(&second)
+        .await
+        .unwrap()
+        .unwrap()
+        .paused
+        .expect("the service deployment is paused");
     assert_eq!(pause.stage.as_deref(), Some("POST_SCALE_UP"));
     assert!(pause.hook_id.is_some() && pause.expires_at.unwrap() > ecs.now());
 }
 
 #[tokio::test]
-async fn the_same_task_definition_starts_nothing_but_anew() {
+async fn only_start_anew_redeploys_the_same_task_definition() {
     let ecs = EcsFake::start();
     ecs.service("prod/web").runs(&image(1)).create();
-    let door = door(&ecs);
+    let client = client(&ecs);
     let at = revision(&ecs, 2);
-    let first = door.start("prod", "web", &at).await.unwrap();
-    let same = door.start("prod", "web", &at).await.unwrap();
+    let first = client.start("prod", "web", &at).await.unwrap();
+    let same = client.start("prod", "web", &at).await.unwrap();
     assert_eq!(same, first);
-    let anew = door.start_anew("prod", "web", &at).await.unwrap();
+    let anew = client.start_anew("prod", "web", &at).await.unwrap();
     assert_ne!(anew.deployment.id, first.deployment.id);
     assert_ne!(anew.service_deployment, first.service_deployment);
 }
 
 #[tokio::test]
-async fn what_is_refused_is_understood() {
+async fn refused_calls_return_their_errors() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
-    let door = door(&ecs);
+    let client = client(&ecs);
     let old = revision(&ecs, 2);
     ecs.deregisters(&old);
-    let inactive = door.start("prod", "web", &old).await.unwrap_err();
+    let inactive = client.start("prod", "web", &old).await.unwrap_err();
     assert!(matches!(&inactive, EcsError::UpdateService { .. }) && !inactive.is_retryable());
     web.is_deleted();
-    let gone = door.start("prod", "web", &revision(&ecs, 3)).await.unwrap_err();
+    let gone = client.start("prod", "web", &revision(&ecs, 3)).await.unwrap_err();
     assert!(matches!(gone, EcsError::ServiceNotActive { .. }));
     web.is_unreachable();
-    let hidden = door.services("prod", &["web".to_owned()]).await.unwrap_err();
+    let hidden = client.services("prod", &["web".to_owned()]).await.unwrap_err();
     assert!(matches!(hidden, EcsError::LeftOut { .. }), "{hidden}");
 
     ecs.refuses_next("DescribeTaskDefinition", 500, "ServerException");
-    assert!(door.task_definition("web:1").await.unwrap_err().is_retryable());
+    assert!(client.task_definition("web:1").await.unwrap_err().is_retryable());
     ecs.throttles();
     let mut refused = None;
     for _ in 0..60 {
-        refused = refused.or(door.task_definition("web:1").await.err());
+        refused = refused.or(client.task_definition("web:1").await.err());
     }
-    assert!(refused.expect("fifty at once are too many").is_retryable());
+    assert!(refused.expect("ECS throttles after fifty calls").is_retryable());
 }

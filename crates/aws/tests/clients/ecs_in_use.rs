@@ -1,4 +1,4 @@
-//! What is read of a whole account: the shapes, the pages, what is left out.
+//! Reads of a whole account: their requests, their pages, and items missing from an answer.
 
 use serde_json::{Value, json};
 use stablepin_aws::ecs::{Ecs, EcsError, NamedImage, ServiceDeploymentStatus, Wanted};
@@ -9,7 +9,7 @@ use crate::wire::{Answer, Wire, chain, error, error_of, ok};
 
 const CLUSTER: &str = "arn:aws:ecs:eu-west-1:111122223333:cluster/prod";
 
-fn door(wire: &Wire) -> Ecs {
+fn client(wire: &Wire) -> Ecs {
     Ecs::patient(&wire.session())
 }
 
@@ -25,21 +25,21 @@ fn digest(byte: &str) -> ImageDigest {
     ImageDigest::parse(&format!("sha256:{}", byte.repeat(32))).unwrap()
 }
 
-/// Every list: the call, its member, and what it sends beside the token.
+/// Calls one of the list operations.
 async fn list(wire: &Wire, call: &str) -> Result<Vec<String>, EcsError> {
-    let door = door(wire);
+    let client = client(wire);
     match call {
-        "ListClusters" => door.clusters().await,
-        "ListServices" => door.service_arns(CLUSTER).await,
-        "ListTasks" => door.task_arns(CLUSTER, Wanted::Stopped).await,
-        "ListTaskDefinitionFamilies" => door.task_definition_families().await,
-        "ListTaskDefinitions" => door.newest_task_definitions("web", 3).await,
+        "ListClusters" => client.clusters().await,
+        "ListServices" => client.service_arns(CLUSTER).await,
+        "ListTasks" => client.task_arns(CLUSTER, Wanted::Stopped).await,
+        "ListTaskDefinitionFamilies" => client.task_definition_families().await,
+        "ListTaskDefinitions" => client.newest_task_definitions("web", 3).await,
         "ListServiceDeployments" => {
-            let all = door.all_service_deployments(CLUSTER, "web").await?;
+            let all = client.all_service_deployments(CLUSTER, "web").await?;
             Ok(all.into_iter().map(|one| one.arn).collect())
         }
-        "ListDaemons" => door.daemon_arns(CLUSTER).await,
-        other => panic!("{other} is no list"),
+        "ListDaemons" => client.daemon_arns(CLUSTER).await,
+        other => panic!("{other} is not a list operation"),
     }
 }
 
@@ -63,7 +63,7 @@ fn lists() -> [(&'static str, &'static str, Value); 7] {
     ]
 }
 
-/// An entry of that list.
+/// An entry of that list, and the name that the client reads from it.
 fn entry(call: &str, number: usize) -> (Value, String) {
     let name = match call {
         "ListTaskDefinitionFamilies" => format!("family-{number}"),
@@ -79,7 +79,7 @@ fn entry(call: &str, number: usize) -> (Value, String) {
 }
 
 #[tokio::test]
-async fn a_list_has_all_its_pages() {
+async fn all_pages_of_a_list_are_read() {
     for (call, member, sent) in lists() {
         let page = |number: usize| json!({member: [entry(call, number).0]});
         let mut first = page(1);
@@ -97,7 +97,7 @@ async fn a_list_has_all_its_pages() {
 }
 
 #[tokio::test]
-async fn a_list_is_whole_or_an_error() {
+async fn incomplete_list_is_an_error() {
     for (call, member, _) in lists() {
         let page = |token: &str| ok(json!({member: [], "nextToken": token}));
         let wire = Wire::answering([page("two"), error(400, "AccessDeniedException")]);
@@ -117,7 +117,7 @@ async fn a_list_is_whole_or_an_error() {
 }
 
 #[tokio::test]
-async fn a_cluster_that_is_gone_holds_nothing() {
+async fn deleted_cluster_has_empty_lists() {
     for call in ["ListServices", "ListTasks", "ListDaemons"] {
         let wire = Wire::answering([error(400, "ClusterNotFoundException")]);
         assert_eq!(list(&wire, call).await.unwrap(), Vec::<String>::new(), "{call}");
@@ -125,7 +125,7 @@ async fn a_cluster_that_is_gone_holds_nothing() {
 }
 
 #[tokio::test]
-async fn what_an_ecs_does_not_offer_it_has_not() {
+async fn unsupported_call_returns_an_empty_list() {
     for call in ["ListServiceDeployments", "ListDaemons"] {
         for code in ["UnsupportedFeatureException", "InvalidAction"] {
             let wire = Wire::answering([error(400, code)]);
@@ -135,20 +135,20 @@ async fn what_an_ecs_does_not_offer_it_has_not() {
 }
 
 #[tokio::test]
-async fn the_newest_revisions_are_those_of_the_family_and_no_more() {
+async fn newest_revisions_exclude_other_families() {
     let of = |names: &[&str], token: Option<&str>| {
         let arns: Vec<_> = names.iter().map(|name| arn(&format!("task-definition/{name}"))).collect();
         ok(json!({"taskDefinitionArns": arns, "nextToken": token}))
     };
     let wire = Wire::answering([of(&["web:9", "web:8", "web:7"], Some("more"))]);
-    let found = door(&wire).newest_task_definitions("web", 3).await.unwrap();
+    let found = client(&wire).newest_task_definitions("web", 3).await.unwrap();
     assert_eq!(found, arns(&["task-definition/web:9", "task-definition/web:8", "task-definition/web:7"]));
-    assert_eq!(wire.requests().len(), 1, "three are enough");
+    assert_eq!(wire.requests().len(), 1, "the first page is enough");
 
-    // An emulator may take the family's name for the beginning of others'.
+    // An emulator may treat the family's name as a prefix.
     let wire =
         Wire::answering([of(&["web-worker:3", "web-worker:2", "web:9"], Some("two")), of(&["web:8"], None)]);
-    let found = door(&wire).newest_task_definitions("web", 3).await.unwrap();
+    let found = client(&wire).newest_task_definitions("web", 3).await.unwrap();
     assert_eq!(found, arns(&["task-definition/web:9", "task-definition/web:8"]));
 }
 
@@ -170,13 +170,13 @@ fn service(members: Value) -> Value {
 
 async fn described(members: Value) -> stablepin_aws::ecs::ServiceInUse {
     let wire = Wire::answering([ok(json!({"services": [service(members)], "failures": []}))]);
-    let mut found = door(&wire).services_in_use(CLUSTER, &arns(&["service/prod/web"])).await.unwrap();
+    let mut found = client(&wire).services_in_use(CLUSTER, &arns(&["service/prod/web"])).await.unwrap();
     assert_eq!(wire.request().json(), json!({"cluster": CLUSTER, "services": [arn("service/prod/web")]}));
     found.remove(0)
 }
 
 #[tokio::test]
-async fn a_service_names_task_definitions_in_three_places() {
+async fn service_names_task_definitions_in_three_places() {
     let settled = described(json!({})).await;
     assert!(settled.is_settled && settled.by_ecs);
     assert_eq!(settled.revisions, [arn("service-revision/prod/web/1")].into());
@@ -214,11 +214,11 @@ async fn a_service_names_task_definitions_in_three_places() {
 }
 
 #[tokio::test]
-async fn a_service_that_ended_meanwhile_is_left_out_and_no_other() {
+async fn only_missing_services_are_left_out() {
     let asked = arns(&["service/prod/web", "service/prod/gone"]);
     let answer = |failures: Value| ok(json!({"services": [service(json!({}))], "failures": failures}));
     let wire = Wire::answering([answer(json!([{"arn": arn("service/prod/gone"), "reason": "MISSING"}]))]);
-    assert_eq!(door(&wire).services_in_use(CLUSTER, &asked).await.unwrap().len(), 1);
+    assert_eq!(client(&wire).services_in_use(CLUSTER, &asked).await.unwrap().len(), 1);
 
     for failures in [
         json!([]),
@@ -227,14 +227,14 @@ async fn a_service_that_ended_meanwhile_is_left_out_and_no_other() {
         json!([{"reason": "MISSING"}]),
     ] {
         let wire = Wire::answering([answer(failures.clone())]);
-        let failed = door(&wire).services_in_use(CLUSTER, &asked).await.unwrap_err();
+        let failed = client(&wire).services_in_use(CLUSTER, &asked).await.unwrap_err();
         assert!(
             matches!(failed, EcsError::LeftOut { operation: "DescribeServices", .. }),
             "{failures}: {failed}"
         );
     }
     let wire = Wire::answering([ok(json!({"services": [service(json!({"deployments": [{"id": "x"}]}))]}))]);
-    let failed = door(&wire).services_in_use(CLUSTER, &asked[..1]).await.unwrap_err();
+    let failed = client(&wire).services_in_use(CLUSTER, &asked[..1]).await.unwrap_err();
     assert!(matches!(failed, EcsError::Answer { member: "deployments", .. }), "{failed}");
 }
 
@@ -246,13 +246,13 @@ fn task(container: Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_task_tells_what_it_was_given_and_what_it_pulled() {
+async fn task_has_its_image_and_the_pulled_digest() {
     let asked = arns(&["task/prod/01", "task/prod/02"]);
     let container =
         json!({"name": "web", "image": "111.example/web:main", "imageDigest": digest("ab").as_str()});
     let missing = json!([{"arn": arn("task/prod/02"), "reason": "MISSING"}]);
     let wire = Wire::answering([ok(json!({"tasks": [task(container)], "failures": missing}))]);
-    let found = door(&wire).tasks_in_use(CLUSTER, &asked).await.unwrap();
+    let found = client(&wire).tasks_in_use(CLUSTER, &asked).await.unwrap();
     assert_eq!((found.len(), found[0].group.as_deref()), (1, Some("service:web")));
     let image = NamedImage { image: Some("111.example/web:main".to_owned()), digest: Some(digest("ab")) };
     assert_eq!(found[0].images, [image]);
@@ -260,23 +260,23 @@ async fn a_task_tells_what_it_was_given_and_what_it_pulled() {
 
     let pending = json!({"name": "web", "image": "111.example/web:main"});
     let wire = Wire::answering([ok(json!({"tasks": [task(pending)]}))]);
-    let found = door(&wire).tasks_in_use(CLUSTER, &asked[..1]).await.unwrap();
+    let found = client(&wire).tasks_in_use(CLUSTER, &asked[..1]).await.unwrap();
     assert_eq!(found[0].images[0].digest, None);
 
     let odd = json!({"name": "web", "imageDigest": "sha512:00"});
     let wire = Wire::answering([ok(json!({"tasks": [task(odd)]}))]);
-    let failed = door(&wire).tasks_in_use(CLUSTER, &asked[..1]).await.unwrap_err();
+    let failed = client(&wire).tasks_in_use(CLUSTER, &asked[..1]).await.unwrap_err();
     assert!(matches!(failed, EcsError::Answer { member: "imageDigest", .. }), "{failed}");
 
     for failures in [json!([]), json!([{"arn": arn("task/prod/01"), "reason": "ACCESS"}])] {
         let wire = Wire::answering([ok(json!({"tasks": [], "failures": failures}))]);
-        let failed = door(&wire).tasks_in_use(CLUSTER, &asked[..1]).await.unwrap_err();
+        let failed = client(&wire).tasks_in_use(CLUSTER, &asked[..1]).await.unwrap_err();
         assert!(matches!(failed, EcsError::LeftOut { operation: "DescribeTasks", .. }), "{failed}");
     }
 }
 
 #[tokio::test]
-async fn a_deployment_names_where_it_comes_from_goes_and_returns_to() {
+async fn deployment_names_source_target_and_rollback_revisions() {
     let asked = arns(&["service-deployment/prod/web/1"]);
     let revision = |name: &str| json!({"arn": name});
     let one = json!({
@@ -285,7 +285,7 @@ async fn a_deployment_names_where_it_comes_from_goes_and_returns_to() {
         "rollback": {"reason": "alarm", "serviceRevisionArn": "d"},
     });
     let wire = Wire::answering([ok(json!({"serviceDeployments": [one], "failures": []}))]);
-    let found = door(&wire).revisions_of_deployments(&asked).await.unwrap();
+    let found = client(&wire).revisions_of_deployments(&asked).await.unwrap();
     assert_eq!(found, ["a", "b", "c", "d"].map(str::to_owned).into());
     assert_eq!(wire.request().json(), json!({"serviceDeploymentArns": asked}));
 
@@ -295,23 +295,23 @@ async fn a_deployment_names_where_it_comes_from_goes_and_returns_to() {
         (json!({"serviceDeployments": []}), "DescribeServiceDeployments"),
     ] {
         let wire = Wire::answering([ok(answer)]);
-        let failed = door(&wire).revisions_of_deployments(&asked).await.unwrap_err();
+        let failed = client(&wire).revisions_of_deployments(&asked).await.unwrap_err();
         assert!(
-            matches!(&failed, EcsError::LeftOut { operation: told, .. } if *told == operation),
+            matches!(&failed, EcsError::LeftOut { operation: failed_operation, .. } if *failed_operation == operation),
             "{failed}"
         );
     }
     let wire = Wire::answering([error(400, "AccessDeniedException")]);
-    assert!(door(&wire).revisions_of_deployments(&asked).await.is_err());
+    assert!(client(&wire).revisions_of_deployments(&asked).await.is_err());
 }
 
 #[tokio::test]
-async fn a_revision_that_ecs_does_not_tell_of_is_an_error() {
+async fn missing_service_revision_is_an_error() {
     let asked = arns(&["service-revision/prod/web/1"]);
     let containers = json!([{"containerName": "web", "image": "111.example/web:main", "imageDigest": digest("ab").as_str()}]);
     let revisions = json!([{"serviceRevisionArn": asked[0], "containerImages": containers}]);
     let wire = Wire::answering([ok(json!({"serviceRevisions": revisions}))]);
-    let found = door(&wire).service_revisions(&asked).await.unwrap();
+    let found = client(&wire).service_revisions(&asked).await.unwrap();
     assert_eq!(
         (found[0].arn.as_str(), found[0].images[0].digest.as_ref()),
         (asked[0].as_str(), Some(&digest("ab")))
@@ -321,7 +321,7 @@ async fn a_revision_that_ecs_does_not_tell_of_is_an_error() {
     let missing = json!({"serviceRevisions": [], "failures": [{"arn": asked[0], "reason": "MISSING"}]});
     for answer in [missing, json!({"serviceRevisions": []}), json!({})] {
         let wire = Wire::answering([ok(answer)]);
-        let failed = door(&wire).service_revisions(&asked).await.unwrap_err();
+        let failed = client(&wire).service_revisions(&asked).await.unwrap_err();
         assert!(
             matches!(failed, EcsError::LeftOut { operation: "DescribeServiceRevisions", .. }),
             "{failed}"
@@ -329,31 +329,31 @@ async fn a_revision_that_ecs_does_not_tell_of_is_an_error() {
     }
     let odd = json!([{"serviceRevisionArn": asked[0], "containerImages": [{"imageDigest": "main"}]}]);
     let wire = Wire::answering([ok(json!({"serviceRevisions": odd}))]);
-    let failed = door(&wire).service_revisions(&asked).await.unwrap_err();
+    let failed = client(&wire).service_revisions(&asked).await.unwrap_err();
     assert!(matches!(failed, EcsError::Answer { member: "imageDigest", .. }), "{failed}");
 }
 
 #[tokio::test]
-async fn a_task_definition_tells_the_images_of_its_containers() {
+async fn task_definition_lists_its_images() {
     let web = arn("task-definition/web:3");
     let answer = |containers: Value| ok(json!({"taskDefinition": {"containerDefinitions": containers}}));
     let wire = Wire::answering([answer(json!([{"image": "111.example/web:main"}, {"image": "proxy"}]))]);
-    let found = door(&wire).task_definition_images(&web).await.unwrap();
+    let found = client(&wire).task_definition_images(&web).await.unwrap();
     assert_eq!(found.unwrap(), ["111.example/web:main", "proxy"]);
     assert_eq!(wire.request().json(), json!({"taskDefinition": web}));
     for broken in
         [answer(json!([])), answer(json!([{"name": "web"}])), ok(json!({})), error(400, "ClientException")]
     {
         let wire = Wire::answering([broken]);
-        assert!(door(&wire).task_definition_images(&web).await.is_err());
+        assert!(client(&wire).task_definition_images(&web).await.is_err());
     }
     let gone = json!({"__type": "ClientException", "message": "Unable to describe task definition."});
     let wire = Wire::answering([error_of(400, gone)]);
-    assert_eq!(door(&wire).task_definition_images(&web).await.unwrap(), None);
+    assert_eq!(client(&wire).task_definition_images(&web).await.unwrap(), None);
 }
 
 #[tokio::test]
-async fn a_daemon_is_followed_to_its_images() {
+async fn images_of_a_daemon_are_found() {
     let (daemon, deployment, revision) =
         (arn("daemon/prod/agent"), arn("daemon-deployment/1"), arn("daemon-revision/1"));
     let wire = Wire::answering([
@@ -373,12 +373,12 @@ async fn a_daemon_is_followed_to_its_images() {
         ok(json!({"daemonRevisions": [], "failures": [{"arn": revision, "reason": "MISSING"}]})),
         ok(json!({"daemonDeployments": []})),
     ]);
-    let door = door(&wire);
-    let found = door.daemon_in_use(&daemon).await.unwrap().unwrap();
+    let client = client(&wire);
+    let found = client.daemon_in_use(&daemon).await.unwrap().unwrap();
     assert_eq!((found.revisions, found.deployment.as_ref()), ([revision.clone()].into(), Some(&deployment)));
-    let revisions = door.revisions_of_daemon_deployments(std::slice::from_ref(&deployment)).await.unwrap();
+    let revisions = client.revisions_of_daemon_deployments(std::slice::from_ref(&deployment)).await.unwrap();
     assert_eq!(revisions, ["a", "b", "c"].map(str::to_owned).into());
-    let images = door.daemon_revisions(std::slice::from_ref(&revision)).await.unwrap();
+    let images = client.daemon_revisions(std::slice::from_ref(&revision)).await.unwrap();
     assert_eq!(images[0].images[0].digest, Some(digest("cd")));
     let sent: Vec<Value> = wire.requests().iter().map(|request| request.json()).collect();
     assert_eq!(
@@ -390,18 +390,18 @@ async fn a_daemon_is_followed_to_its_images() {
         ]
     );
 
-    assert_eq!(door.daemon_in_use(&daemon).await.unwrap(), None, "it was deleted meanwhile");
-    assert!(door.daemon_in_use(&daemon).await.is_err());
-    assert!(door.daemon_revisions(&[revision]).await.is_err());
-    assert!(door.revisions_of_daemon_deployments(&[deployment]).await.is_err());
+    assert_eq!(client.daemon_in_use(&daemon).await.unwrap(), None, "a deleted daemon is none");
+    assert!(client.daemon_in_use(&daemon).await.is_err());
+    assert!(client.daemon_revisions(&[revision]).await.is_err());
+    assert!(client.revisions_of_daemon_deployments(&[deployment]).await.is_err());
 }
 
 #[tokio::test]
-async fn deployments_are_listed_with_how_they_ended() {
+async fn deployments_are_listed_with_their_status() {
     let brief = |status: &str| json!({"serviceDeploymentArn": "d", "status": status, "targetServiceRevisionArn": "r", "createdAt": 1});
     let statuses = ["SUCCESSFUL", "ROLLBACK_IN_PROGRESS", "TOMORROW"];
     let wire = Wire::answering([ok(json!({"serviceDeployments": statuses.map(brief)}))]);
-    let found = door(&wire).all_service_deployments(CLUSTER, "web").await.unwrap();
+    let found = client(&wire).all_service_deployments(CLUSTER, "web").await.unwrap();
     let found: Vec<_> = found.into_iter().map(|one| (one.status, one.target_revision)).collect();
     let of = |status| (status, Some("r".to_owned()));
     assert_eq!(
@@ -413,11 +413,14 @@ async fn deployments_are_listed_with_how_they_ended() {
         ]
     );
     let wire = Wire::answering([ok(json!({"serviceDeployments": [{"status": "SUCCESSFUL"}]}))]);
-    assert!(door(&wire).all_service_deployments(CLUSTER, "web").await.is_err(), "one without a name");
+    assert!(
+        client(&wire).all_service_deployments(CLUSTER, "web").await.is_err(),
+        "a deployment without an ARN is an error"
+    );
 }
 
 #[tokio::test]
-async fn a_read_that_fails_is_made_again() {
+async fn failed_read_is_retried() {
     let answers: [Answer; 3] = [
         error(500, "ServerException"),
         error(503, "ServiceUnavailable"),

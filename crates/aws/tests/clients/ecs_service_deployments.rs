@@ -40,7 +40,7 @@ async fn described(deployment: Value) -> ServiceDeployment {
 }
 
 #[tokio::test]
-async fn a_service_deployment_is_what_ecs_says_of_it() {
+async fn service_deployment_is_described() {
     let found = described(deployment("IN_PROGRESS")).await;
     assert_eq!(
         found,
@@ -58,7 +58,7 @@ async fn a_service_deployment_is_what_ecs_says_of_it() {
 }
 
 #[tokio::test]
-async fn every_status_is_told_apart_and_one_of_tomorrow_keeps_its_name() {
+async fn unknown_status_keeps_its_name() {
     use ServiceDeploymentStatus as Status;
     for (named, status) in [
         ("PENDING", Status::Pending),
@@ -77,16 +77,16 @@ async fn every_status_is_told_apart_and_one_of_tomorrow_keeps_its_name() {
 }
 
 #[tokio::test]
-async fn a_rollback_of_ecs_says_why_and_where_to() {
-    let mut told = deployment("ROLLBACK_IN_PROGRESS");
-    told["statusReason"] = "Circuit breaker triggered.".into();
-    told["rollback"] = json!({
+async fn ecs_rollback_has_a_reason_and_a_revision() {
+    let mut answered = deployment("ROLLBACK_IN_PROGRESS");
+    answered["statusReason"] = "Circuit breaker triggered.".into();
+    answered["rollback"] = json!({
         "reason": "Service deployment rolled back because of the circuit breaker.",
         "startedAt": 1_752_762_700,
         "serviceRevisionArn": revision_arn(1),
     });
-    told["deploymentCircuitBreaker"]["status"] = "TRIGGERED".into();
-    let found = described(told).await;
+    answered["deploymentCircuitBreaker"]["status"] = "TRIGGERED".into();
+    let found = described(answered).await;
     assert_eq!(found.status_reason.as_deref(), Some("Circuit breaker triggered."));
     assert_eq!(
         found.rollback,
@@ -103,27 +103,27 @@ async fn a_rollback_of_ecs_says_why_and_where_to() {
 }
 
 #[tokio::test]
-async fn only_a_hook_that_waits_for_somebody_is_a_pause() {
-    let mut told = deployment("IN_PROGRESS");
-    // The SDK's list of stages lacks this one.
-    told["lifecycleStage"] = "PRE_PRODUCTION_TRAFFIC_SHIFT".into();
-    told["lifecycleHookDetails"] = json!([
+async fn only_a_hook_awaiting_action_is_a_pause() {
+    let mut answered = deployment("IN_PROGRESS");
+    // The SDK does not know this stage.
+    answered["lifecycleStage"] = "PRE_PRODUCTION_TRAFFIC_SHIFT".into();
+    answered["lifecycleHookDetails"] = json!([
         {"hookId": "h1", "targetType": "PAUSE", "status": "SUCCEEDED"},
         {"hookId": "h2", "targetType": "AWS_LAMBDA", "status": "IN_PROGRESS"},
         {"hookId": "h3", "targetType": "PAUSE", "status": "STATUS_OF_TOMORROW"},
     ]);
-    let found = described(told.clone()).await;
+    let found = described(answered.clone()).await;
     assert_eq!(
         (found.paused, found.lifecycle_stage.as_deref()),
         (None, Some("PRE_PRODUCTION_TRAFFIC_SHIFT"))
     );
 
-    told["lifecycleHookDetails"][2] = json!({
+    answered["lifecycleHookDetails"][2] = json!({
         "hookId": "h3", "targetType": "PAUSE", "status": "AWAITING_ACTION",
         "expiresAt": 1_752_762_652, "timeoutAction": "ROLLBACK",
     });
     assert_eq!(
-        described(told).await.paused,
+        described(answered).await.paused,
         Some(Pause {
             hook_id: Some("h3".to_owned()),
             stage: Some("PRE_PRODUCTION_TRAFFIC_SHIFT".to_owned()),
@@ -133,20 +133,20 @@ async fn only_a_hook_that_waits_for_somebody_is_a_pause() {
 }
 
 #[tokio::test]
-async fn the_newest_service_deployments_come_first() {
+async fn newest_service_deployments_come_first() {
     let brief = |id: &str, at: f64, status: &str| {
         json!({
             "serviceDeploymentArn": deployment_arn(id), "serviceArn": SERVICE, "createdAt": at,
             "targetServiceRevisionArn": revision_arn(2), "status": status, "statusReason": "",
         })
     };
-    let told = [
+    let answered = [
         brief("old", 1_752_762_000.0, "SUCCESSFUL"),
         brief("new", 1_752_762_652.0, "HALFWAY"),
         brief("middle", 1_752_762_651.9, "STOPPED"),
     ];
-    // One page is enough: what we look for is new.
-    let wire = Wire::answering([ok(json!({"serviceDeployments": told, "nextToken": "more"}))]);
+    // The first page is enough: the client looks for new deployments.
+    let wire = Wire::answering([ok(json!({"serviceDeployments": answered, "nextToken": "more"}))]);
     let listed = Ecs::new(&wire.session()).newest_service_deployments("prod", "web").await.unwrap();
     let sent = wire.request();
     assert_eq!(sent.operation(), "ListServiceDeployments");
@@ -166,7 +166,7 @@ async fn the_newest_service_deployments_come_first() {
 }
 
 #[tokio::test]
-async fn a_revision_says_which_digests_it_brings() {
+async fn service_revision_has_image_digests() {
     let digest = format!("sha256:{}", "ab".repeat(32));
     let wire = Wire::answering([ok(json!({
         "serviceRevisions": [{
@@ -199,7 +199,7 @@ async fn a_revision_says_which_digests_it_brings() {
     );
 }
 
-/// The same answer to each of the three calls, and what they make of it: how many they found, or why they failed.
+/// Gives the same answer to the three calls. Returns how many items each found, or its error.
 async fn each(answer: Answer) -> [Result<usize, EcsError>; 3] {
     let wire = Wire::answering([answer.clone(), answer.clone(), answer]);
     let ecs = Ecs::new(&wire.session());
@@ -211,7 +211,7 @@ async fn each(answer: Answer) -> [Result<usize, EcsError>; 3] {
 }
 
 #[tokio::test]
-async fn an_ecs_that_knows_no_service_deployments_gives_none() {
+async fn unsupported_service_deployments_are_no_error() {
     for answer in [
         ok(json!({"serviceDeployments": [], "serviceRevisions": []})),
         ok(json!({"failures": [{"arn": deployment_arn("a"), "reason": "MISSING"}]})),
@@ -227,7 +227,7 @@ async fn an_ecs_that_knows_no_service_deployments_gives_none() {
 }
 
 #[tokio::test]
-async fn what_could_not_be_asked_is_not_none() {
+async fn failed_call_is_an_error() {
     for (code, status, retryable) in [
         ("AccessDeniedException", 400, false),
         ("InvalidParameterException", 400, false),
@@ -246,7 +246,7 @@ async fn what_could_not_be_asked_is_not_none() {
 }
 
 #[tokio::test]
-async fn a_failure_that_is_not_missing_is_an_error() {
+async fn failure_other_than_missing_is_an_error() {
     let answer =
         ok(json!({"failures": [{"arn": deployment_arn("a"), "reason": "ACCESS", "detail": "denied"}]}));
     let [deployment, _, revision] = each(answer).await;

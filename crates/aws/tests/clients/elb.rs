@@ -4,6 +4,7 @@ use crate::wire::{Wire, bytes, chain, xml_error};
 
 const GROUP: &str = "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/web/50dc6c495c0c9188";
 
+/// An answer with these targets.
 /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_DescribeTargetHealth.html#API_DescribeTargetHealth_Examples>
 fn answer(members: &str) -> String {
     format!(
@@ -30,7 +31,7 @@ async fn targets(members: &str) -> Result<Vec<Target>, ElbError> {
 }
 
 #[tokio::test]
-async fn the_health_of_all_targets_is_one_call() {
+async fn health_of_all_targets_is_read_in_one_call() {
     let members = state("healthy")
         + &member(
             "i-0f76fade",
@@ -70,7 +71,7 @@ async fn the_health_of_all_targets_is_one_call() {
 }
 
 #[tokio::test]
-async fn every_state_is_told_apart_and_one_of_tomorrow_keeps_its_name() {
+async fn unknown_target_state_keeps_its_name() {
     for (named, is) in [
         ("healthy", TargetState::Healthy),
         ("initial", TargetState::Initial),
@@ -86,15 +87,15 @@ async fn every_state_is_told_apart_and_one_of_tomorrow_keeps_its_name() {
 }
 
 #[tokio::test]
-async fn a_target_group_without_targets_has_none() {
+async fn empty_target_group_has_no_targets() {
     assert_eq!(targets("").await.unwrap(), []);
-    // A Lambda function as a target has no port.
+    // A Lambda function has no port.
     let lambda = "<member><TargetHealth><State>unavailable</State></TargetHealth><Target><Id>arn</Id></Target></member>";
     assert_eq!(targets(lambda).await.unwrap()[0].port, None);
 }
 
 #[tokio::test]
-async fn an_answer_without_a_state_is_an_error() {
+async fn incomplete_target_is_an_error() {
     for (members, missing) in [
         (member("10.0.1.7", ""), "State"),
         ("<member><TargetHealth><State>healthy</State></TargetHealth></member>".to_owned(), "Target"),
@@ -111,7 +112,7 @@ async fn an_answer_without_a_state_is_an_error() {
 }
 
 #[tokio::test]
-async fn why_the_health_is_not_known() {
+async fn failed_health_read_returns_its_error() {
     for (status, code, retryable) in [
         (400, "TargetGroupNotFound", false),
         (403, "AccessDenied", false),

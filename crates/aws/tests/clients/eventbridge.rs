@@ -21,7 +21,7 @@ fn lengths(wire: &Wire) -> Vec<usize> {
 }
 
 #[tokio::test]
-async fn events_are_put_ten_at_a_time() {
+async fn events_are_put_ten_per_call() {
     let wire = Wire::answering([
         ok(json!({"FailedEntryCount": 0, "Entries": taken(10)})),
         ok(json!({"FailedEntryCount": 0, "Entries": taken(2)})),
@@ -41,21 +41,21 @@ async fn events_are_put_ten_at_a_time() {
 }
 
 #[tokio::test]
-async fn large_events_are_fewer_at_a_time() {
+async fn large_events_are_fewer_per_call() {
     let wire = Wire::answering([1, 1, 1].map(|n| ok(json!({"FailedEntryCount": 0, "Entries": taken(n)}))));
     EventBridge::new(&wire.session()).put("stablepin", &entries(3, 200 * 1024)).await.unwrap();
     assert_eq!(lengths(&wire), [1, 1, 1]);
 }
 
 #[tokio::test]
-async fn nothing_to_put_is_no_call() {
+async fn no_events_make_no_call() {
     let wire = Wire::answering([]);
     EventBridge::new(&wire.session()).put("stablepin", &[]).await.unwrap();
     assert_eq!(wire.requests().len(), 0);
 }
 
 #[tokio::test]
-async fn an_event_that_was_not_taken_is_named() {
+async fn error_names_the_rejected_events() {
     let mut first = taken(10);
     first[3] = json!({"ErrorCode": "ThrottlingException", "ErrorMessage": "slower"});
     let mut second = taken(2);
@@ -89,7 +89,7 @@ async fn an_event_that_was_not_taken_is_named() {
 }
 
 #[tokio::test]
-async fn a_call_that_fails_says_from_where_on() {
+async fn error_names_the_first_event_of_the_failed_call() {
     let wire = Wire::answering([
         ok(json!({"FailedEntryCount": 0, "Entries": taken(10)})),
         error(400, "ThrottlingException"),

@@ -6,7 +6,7 @@ use crate::wire::{Answer, Wire, chain, error, ok};
 
 const URI: &str = "111122223333.dkr.ecr.eu-west-1.amazonaws.com/resize";
 
-fn door(wire: &Wire) -> Lambda {
+fn client(wire: &Wire) -> Lambda {
     Lambda::new(&wire.session())
 }
 
@@ -26,13 +26,13 @@ fn code(tag: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn every_version_that_is_an_image_is_read() {
+async fn images_of_all_versions_are_read() {
     let wire = Wire::answering([
         page(&[function("resize", "$LATEST", "Image"), function("zipped", "1", "Zip")], Some("more/of it")),
         page(&[function("zipped", "2", "Zip")], None),
         code("main"),
     ]);
-    let found = door(&wire).images().await.unwrap();
+    let found = client(&wire).images().await.unwrap();
     let expected = FunctionImage {
         function: "resize".to_owned(),
         version: "$LATEST".to_owned(),
@@ -53,58 +53,58 @@ async fn every_version_that_is_an_image_is_read() {
 }
 
 #[tokio::test]
-async fn versions_are_read_side_by_side_and_given_in_order() {
+async fn images_are_sorted_after_concurrent_reads() {
     let versions: Vec<Value> =
         (1..=30).map(|number| function("resize", &number.to_string(), "Image")).collect();
     let wire = Wire::answering([page(&versions, None)]);
     (0..30).for_each(|_| wire.will_answer(code("main")));
-    let found = door(&wire).images().await.unwrap();
+    let found = client(&wire).images().await.unwrap();
     assert_eq!((found.len(), wire.requests().len()), (30, 31));
     assert!(found.is_sorted());
 }
 
 #[tokio::test]
-async fn one_that_was_deleted_meanwhile_uses_nothing() {
+async fn deleted_function_is_left_out() {
     let wire = Wire::answering([
         page(&[function("resize", "3", "Image")], None),
         error(404, "ResourceNotFoundException"),
     ]);
-    assert_eq!(door(&wire).images().await.unwrap(), []);
+    assert_eq!(client(&wire).images().await.unwrap(), []);
 }
 
 #[tokio::test]
-async fn a_type_that_nobody_knows_is_looked_into() {
+async fn function_of_unknown_type_is_read() {
     let of = |package: Value| {
         page(&[json!({"FunctionName": "new", "Version": "1", "PackageType": package})], None)
     };
     for package in [json!("Tomorrow"), Value::Null] {
         let wire = Wire::answering([of(package.clone()), code("main")]);
-        assert_eq!(door(&wire).images().await.unwrap().len(), 1, "{package}");
+        assert_eq!(client(&wire).images().await.unwrap().len(), 1, "{package}");
         let wire = Wire::answering([of(package), ok(json!({"Code": {"Location": "https://zip"}}))]);
-        assert_eq!(door(&wire).images().await.unwrap(), []);
+        assert_eq!(client(&wire).images().await.unwrap(), []);
     }
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_is_an_error() {
+async fn unreadable_function_is_an_error() {
     let listed = || page(&[function("resize", "3", "Image")], None);
     let wire = Wire::answering([error(403, "AccessDeniedException")]);
-    let failed = door(&wire).images().await.unwrap_err();
+    let failed = client(&wire).images().await.unwrap_err();
     assert!(matches!(failed, LambdaError::ListFunctions { .. }) && !failed.is_retryable(), "{failed}");
     assert!(chain(&failed).contains("AccessDeniedException"), "{}", chain(&failed));
 
     let wire = Wire::answering([page(&[], Some("more")), error(429, "TooManyRequestsException")]);
-    let failed = door(&wire).images().await.unwrap_err();
+    let failed = client(&wire).images().await.unwrap_err();
     assert!(matches!(failed, LambdaError::ListFunctions { .. }) && failed.is_retryable(), "{failed}");
 
     let wire = Wire::answering([listed(), error(403, "AccessDeniedException")]);
-    let failed = door(&wire).images().await.unwrap_err();
+    let failed = client(&wire).images().await.unwrap_err();
     let text = failed.to_string();
     assert_eq!(text, "could not read the image of the function resize, version 3 (GetFunction)");
 
     for lacking in [json!({}), json!({"Code": {}}), json!({"Code": {"ImageUri": ""}})] {
         let wire = Wire::answering([listed(), ok(lacking)]);
-        let failed = door(&wire).images().await.unwrap_err();
+        let failed = client(&wire).images().await.unwrap_err();
         assert_eq!(failed.to_string(), "Lambda's answer to GetFunction about resize has no ImageUri");
         assert!(!failed.is_retryable());
     }
@@ -112,20 +112,20 @@ async fn what_cannot_be_read_is_an_error() {
         let mut one = function("resize", "3", "Image");
         one.as_object_mut().unwrap().remove(lacking);
         let wire = Wire::answering([page(&[one], None)]);
-        let failed = door(&wire).images().await.unwrap_err();
+        let failed = client(&wire).images().await.unwrap_err();
         assert!(failed.to_string().ends_with(&format!("has no {member}")), "{failed}");
     }
 }
 
 #[tokio::test]
-async fn a_list_of_functions_that_goes_round_is_an_error() {
+async fn repeating_list_of_functions_is_an_error() {
     let wire = Wire::answering([page(&[], Some("a")), page(&[], Some("b")), page(&[], Some("a"))]);
-    let failed = door(&wire).images().await.unwrap_err();
+    let failed = client(&wire).images().await.unwrap_err();
     assert!(matches!(failed, LambdaError::Endless) && !failed.is_retryable(), "{failed}");
 }
 
 #[tokio::test]
-async fn a_call_that_fails_is_made_again() {
+async fn failed_call_is_retried() {
     let wire = Wire::answering([
         error(500, "ServiceException"),
         page(&[function("resize", "3", "Image")], None),

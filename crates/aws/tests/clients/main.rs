@@ -1,6 +1,7 @@
-//! What the clients send and how they take what comes back, over a real connection.
+//! Contract tests of the clients over a real connection: the requests they send and how they read
+//! the answers.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+#![expect(clippy::unwrap_used, reason = "a failing test should say where")]
 
 mod ecr;
 mod ecr_fake;

@@ -17,10 +17,10 @@ fn allowing(networks: &str) -> Probe {
     Probe::new(Network::parse_list(networks).unwrap())
 }
 
-/// What a server saw: each connection's head, as it came.
+/// The heads of a server's requests, one per connection.
 type Seen = Receiver<Vec<String>>;
 
-/// A server on loopback that does this with every connection once the request's head is read.
+/// A server on loopback. After reading a request's head, it calls `answer` with the connection.
 fn serving(answer: impl Fn(TcpStream) + Send + Sync + Copy + 'static) -> (u16, Seen) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -47,7 +47,7 @@ fn with_status(status: &'static str) -> impl Fn(TcpStream) + Send + Sync + Copy 
 }
 
 #[tokio::test]
-async fn an_attempt_is_a_plain_get_that_tells_nothing_of_us() {
+async fn probe_sends_a_plain_get() {
     let (port, seen) = serving(with_status("200 OK"));
     let probe = allowing("127.0.0.0/8");
     let url = endpoint(&format!("http://127.0.0.1:{port}/health?deep=1"));
@@ -63,13 +63,13 @@ async fn an_attempt_is_a_plain_get_that_tells_nothing_of_us() {
                 format!("host: 127.0.0.1:{port}"),
                 "user-agent: stablepin".to_owned(),
             ],
-            "a connection for each attempt, and no more than this on it"
+            "each attempt opens a connection and sends only this"
         );
     }
 }
 
 #[tokio::test]
-async fn every_status_is_an_answer() {
+async fn every_http_status_is_an_answer() {
     for (line, status) in [("204 No Content", 204), ("404 Not Found", 404), ("503 Slow", 503), ("299", 299)] {
         let (port, _) = serving(with_status(line));
         let url = endpoint(&format!("http://127.0.0.1:{port}/"));
@@ -78,22 +78,22 @@ async fn every_status_is_an_answer() {
 }
 
 #[tokio::test]
-async fn a_redirect_is_not_followed_anywhere() {
+async fn redirect_is_not_followed() {
     let (port, seen) = serving(|mut stream| {
         let head = "HTTP/1.1 302 Found\r\nlocation: http://169.254.169.254/latest/meta-data/\r\n\
                     content-length: 0\r\n\r\n";
         stream.write_all(head.as_bytes()).ok();
     });
     let url = endpoint(&format!("http://127.0.0.1:{port}/"));
-    // Everything is allowed: not following is not a matter of networks.
+    // All networks are allowed, because redirects must not be followed in any case.
     assert_eq!(allowing("0.0.0.0/0,::/0").get(&url, SOON).await, Ok(302));
     assert!(seen.recv_timeout(SOON).is_ok());
     assert!(seen.try_recv().is_err());
 }
 
-/// No listener is behind these: what is refused is refused before a connection.
+/// No server listens on these addresses: the probe refuses them before it connects.
 #[tokio::test]
-async fn an_address_that_a_probe_does_not_go_to_is_refused() {
+async fn forbidden_address_is_refused() {
     for (url, at, what) in [
         ("http://127.0.0.1:9001/2018-06-01/runtime/invocation/next", "127.0.0.1", "a loopback address"),
         ("http://169.254.169.254/latest/meta-data/", "169.254.169.254", "instance metadata"),
@@ -102,7 +102,7 @@ async fn an_address_that_a_probe_does_not_go_to_is_refused() {
         ("http://0.0.0.0/", "0.0.0.0", "an unspecified address"),
         ("http://224.0.0.1/", "224.0.0.1", "a multicast address"),
         ("http://255.255.255.255/", "255.255.255.255", "the broadcast address"),
-        // Other ways to write them, which only a name's look-up understands.
+        // Other spellings of these addresses, which only the resolver understands.
         ("http://2130706433/", "127.0.0.1", "a loopback address"),
         ("http://0x7f000001/", "127.0.0.1", "a loopback address"),
         ("http://127.1/", "127.0.0.1", "a loopback address"),
@@ -116,7 +116,7 @@ async fn an_address_that_a_probe_does_not_go_to_is_refused() {
 }
 
 #[tokio::test]
-async fn a_name_is_judged_by_the_address_that_it_leads_to() {
+async fn host_name_is_checked_by_its_address() {
     let (port, seen) = serving(with_status("200 OK"));
     for name in ["localhost", "LocalHost"] {
         let url = endpoint(&format!("http://{name}:{port}/"));
@@ -129,10 +129,10 @@ async fn a_name_is_judged_by_the_address_that_it_leads_to() {
                 "the endpoint is at {address}, {what}: a probe goes there only if the stack's allowed networks have it"
             )
         );
-        // Another network's permission is none.
+        // Allowing another network does not help.
         let failed = allowing("169.254.0.0/16,10.0.0.0/8").get(&url, SOON).await;
         assert!(matches!(failed, Err(ProbeError::Refused { .. })), "{failed:?}");
-        assert!(seen.try_recv().is_err(), "nobody connected");
+        assert!(seen.try_recv().is_err(), "the probe did not connect");
 
         assert_eq!(allowing("127.0.0.0/8").get(&url, SOON).await, Ok(200));
         assert!(seen.recv_timeout(SOON).unwrap().contains(&format!("host: {name}:{port}")));
@@ -140,12 +140,12 @@ async fn a_name_is_judged_by_the_address_that_it_leads_to() {
 }
 
 #[tokio::test]
-async fn a_slow_server_times_out_wherever_it_is_slow() {
-    // Reads until the probe has gone away.
+async fn slow_server_times_out() {
+    // Reads until the probe closes the connection.
     fn silent(mut stream: TcpStream) {
         stream.read_to_end(&mut Vec::new()).ok();
     }
-    // A header line after the other for ever, each well within the time.
+    // Sends header lines without end, each well within the timeout.
     fn dripping(mut stream: TcpStream) {
         stream.write_all(b"HTTP/1.1 200 OK\r\n").ok();
         while stream.write_all(b"x: y\r\n").is_ok() {
@@ -155,7 +155,7 @@ async fn a_slow_server_times_out_wherever_it_is_slow() {
     let timeout = Duration::from_millis(300);
     for slow in [silent as fn(TcpStream), dripping] {
         let (port, _) = serving(slow);
-        // The second never gets through the handshake.
+        // An `https` probe does not complete the handshake.
         for scheme in ["http", "https"] {
             let url = endpoint(&format!("{scheme}://127.0.0.1:{port}/"));
             let from = Instant::now();
@@ -171,7 +171,7 @@ async fn a_slow_server_times_out_wherever_it_is_slow() {
 }
 
 #[tokio::test]
-async fn a_body_without_end_is_not_read() {
+async fn endless_body_is_not_read() {
     let (tell, written) = channel();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -181,7 +181,8 @@ async fn a_body_without_end_is_not_read() {
         BufReader::new(stream.try_clone().unwrap()).read_line(&mut line).unwrap();
         stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
         let mut sent = 0_u64;
-        // Ends when the other side has closed, and what the two kernels hold is full or thrown away.
+        // Ends when the probe has closed the connection and the kernels' buffers are full or
+        // dropped.
         while let Ok(length) = stream.write(&[b'x'; 64 * 1024]) {
             sent += length as u64;
         }
@@ -190,11 +191,11 @@ async fn a_body_without_end_is_not_read() {
     let url = endpoint(&format!("http://127.0.0.1:{port}/"));
     assert_eq!(allowing("127.0.0.0/8").get(&url, SOON).await, Ok(200));
     let sent = tokio::task::spawn_blocking(move || written.recv_timeout(SOON)).await.unwrap();
-    assert!(sent.unwrap() < 64 * 1024 * 1024, "the probe went away");
+    assert!(sent.unwrap() < 64 * 1024 * 1024, "the probe closed the connection");
 }
 
 #[tokio::test]
-async fn what_is_no_answer_says_what_happened() {
+async fn invalid_answer_says_what_happened() {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let (port, _) = serving(|mut stream| {
         stream.write_all(b"SSH-2.0-OpenSSH\r\n\r\n").ok();
@@ -211,9 +212,9 @@ async fn what_is_no_answer_says_what_happened() {
     }
 }
 
-/// An https endpoint gets a TLS handshake for its name, at the address that was looked at.
+/// The TLS handshake names the host, and goes to the checked address.
 #[tokio::test]
-async fn https_begins_with_a_handshake_for_the_name() {
+async fn tls_handshake_names_the_host() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let (tell, hello) = channel();
@@ -231,6 +232,6 @@ async fn https_begins_with_a_handshake_for_the_name() {
     let failed = allowing("127.0.0.0/8").get(&url, SOON).await.unwrap_err();
     assert!(failed.to_string().to_lowercase().contains("handshake"), "{failed}");
     let (kind, body) = hello.recv_timeout(SOON).unwrap();
-    assert_eq!(kind, 22, "a handshake record");
-    assert!(body.windows(9).any(|part| part == b"localhost"), "the name is asked for");
+    assert_eq!(kind, 22, "the record is a handshake");
+    assert!(body.windows(9).any(|part| part == b"localhost"), "the handshake names the host");
 }

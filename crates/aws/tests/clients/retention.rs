@@ -1,4 +1,4 @@
-//! What the table is asked for retention: references, marks, and who works on a repository.
+//! Retention's requests to the table: references, marks, and the lock of a repository.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -54,7 +54,7 @@ fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
 
-fn no() -> Answer {
+fn condition_failed() -> Answer {
     error(400, "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException")
 }
 
@@ -62,7 +62,7 @@ fn in_transaction() -> Answer {
     error(400, "com.amazonaws.dynamodb.v20120810#TransactionConflictException")
 }
 
-/// Before and after something is opened.
+/// A subject, and the change that opens an operation.
 fn opens(operation: &str) -> (Subject, Change) {
     let file = r#"
 name = "web"
@@ -91,7 +91,7 @@ approval = { required = 1, approvers = ["lead"] }
     (before, change)
 }
 
-/// The update of an image's item in a transaction.
+/// The updates of images' items in a transaction.
 fn references(request: &Request) -> Vec<Value> {
     let body = request.json();
     let items = body["TransactItems"].as_array().unwrap();
@@ -103,7 +103,7 @@ fn references(request: &Request) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn what_is_opened_refers_to_its_image_and_only_then() {
+async fn only_opening_adds_a_reference_to_the_image() {
     let promoted = "0198184a-0100-7000-8000-000000000001";
     for (sample, sk, digest, most) in [
         (PROMOTION, format!("PROMOTION#{promoted}"), digest(0xa1), "1000"),
@@ -128,12 +128,12 @@ async fn what_is_opened_refers_to_its_image_and_only_then() {
         let mut later = Change { after: opened.clone(), ..change };
         later.after.operation.as_mut().unwrap().failures = 3;
         table(&wire).commit(&opened, &later).await.unwrap();
-        assert!(references(&wire.requests()[1]).is_empty(), "it refers to it already");
+        assert!(references(&wire.requests()[1]).is_empty(), "a later change adds no reference");
     }
 }
 
 #[tokio::test]
-async fn image_that_too_many_operations_need_is_not_taken_for_marked() {
+async fn crowded_image_is_not_reported_as_marked() {
     let (before, change) = opens(PROMOTION);
     let failed = |item: Value| {
         let reasons = json!([
@@ -150,9 +150,9 @@ async fn image_that_too_many_operations_need_is_not_taken_for_marked() {
     assert!(matches!(marked, CommitError::Marked(_)), "{marked:?}");
 }
 
-/// An item as it was before there was a bound.
+/// Such an item was stored before the limit existed.
 #[tokio::test]
-async fn pushers_that_are_stored_are_read_up_to_their_bound() {
+async fn stored_pushers_are_read_up_to_the_limit() {
     let arns =
         |count: usize| (0..count).map(|n| format!("arn:aws:iam::111122223333:user/u{n}")).collect::<Vec<_>>();
     for (stored, read) in [(50, 50), (51, 51), (2400, 51)] {
@@ -167,7 +167,7 @@ async fn pushers_that_are_stored_are_read_up_to_their_bound() {
 }
 
 #[tokio::test]
-async fn intents_are_forgotten_only_where_the_environment_has_not_changed() {
+async fn intents_are_kept_if_the_environment_changed() {
     let (mut before, _) = opens(PROMOTION);
     before.environment.version = 7;
     let wire = Wire::answering([ok(json!({})), cancelled(&["ConditionalCheckFailed", "None"])]);
@@ -185,9 +185,9 @@ async fn intents_are_forgotten_only_where_the_environment_has_not_changed() {
 }
 
 #[tokio::test]
-async fn what_is_marked_is_named_before_what_only_moved() {
+async fn mark_is_reported_before_a_lost_race() {
     let (before, change) = opens(PROMOTION);
-    // The configuration, the environment, the operation, the image.
+    // The reasons belong to the configuration, the environment, the operation and the image.
     let failed = "ConditionalCheckFailed";
     for reasons in [["None", "None", "None", failed], [failed, failed, failed, failed]] {
         let wire = Wire::answering([cancelled(&reasons)]);
@@ -197,12 +197,12 @@ async fn what_is_marked_is_named_before_what_only_moved() {
     for reasons in [["None", failed, "None", "None"], ["None", "None", "None", "TransactionConflict"]] {
         let wire = Wire::answering([cancelled(&reasons)]);
         let lost = table(&wire).commit(&before, &change).await.unwrap_err();
-        assert!(matches!(lost, CommitError::Lost), "it is decided again: {lost:?}");
+        assert!(matches!(lost, CommitError::Lost), "the caller must decide again: {lost:?}");
     }
 }
 
 #[tokio::test]
-async fn marks_are_read_page_by_page_and_consistently() {
+async fn marks_are_read_consistently_over_all_pages() {
     let key = |n: u8| json!({"pk": {"S": "IMAGES#web"}, "sk": {"S": format!("IMAGE#{}", digest(n))}});
     let mut needed = key(1);
     needed["needed_by"] = json!({"SS": [operation(1).to_string(), rollback(2).to_string()]});
@@ -234,7 +234,7 @@ async fn marks_are_read_page_by_page_and_consistently() {
 }
 
 #[tokio::test]
-async fn a_mark_that_cannot_be_read_is_an_error_and_no_leave_to_delete() {
+async fn unreadable_mark_is_an_error() {
     for (attribute, value) in [
         ("needed_by", json!({"SS": ["PROMOTION#something"]})),
         ("needed_by", json!({"S": "PROMOTION#0198184a-0100-7000-8000-000000000001"})),
@@ -250,7 +250,7 @@ async fn a_mark_that_cannot_be_read_is_an_error_and_no_leave_to_delete() {
 }
 
 #[tokio::test]
-async fn what_is_gone_or_has_nothing_left_to_do_has_ended() {
+async fn finished_and_missing_operations_have_ended() {
     let there = |operation: OperationKey| json!({"pk": {"S": "APP#web"}, "sk": {"S": operation.to_string()}});
     let mut unfinished = there(operation(1));
     unfinished["wake"] = json!({"S": "WAKE"});
@@ -264,11 +264,11 @@ async fn what_is_gone_or_has_nothing_left_to_do_has_ended() {
         (&request["ConsistentRead"], &request["ProjectionExpression"]),
         (&json!(true), &json!("pk, sk, wake"))
     );
-    assert_eq!(request["Keys"].as_array().unwrap().len(), 3, "DynamoDB takes no key twice");
+    assert_eq!(request["Keys"].as_array().unwrap().len(), 3, "DynamoDB refuses duplicate keys");
 }
 
 #[tokio::test]
-async fn many_operations_are_asked_a_hundred_at_a_time() {
+async fn operations_are_read_a_hundred_per_call() {
     let operations: Vec<OperationKey> = (0..250_u32)
         .map(|n| {
             let id = format!("0198184a-{n:04x}-7000-8000-000000000001");
@@ -288,10 +288,10 @@ async fn many_operations_are_asked_a_hundred_at_a_time() {
 }
 
 #[tokio::test]
-async fn a_reference_is_taken_back_and_the_item_with_the_last_one() {
+async fn release_deletes_the_item_with_the_last_reference() {
     let ended = BTreeSet::from([operation(1), rollback(2)]);
     let key = json!({"pk": {"S": "IMAGES#web"}, "sk": {"S": format!("IMAGE#{}", digest(1))}});
-    // Nothing is left.
+    // No reference and no mark is left.
     let wire = Wire::answering([ok(json!({"Attributes": key})), ok(json!({}))]);
     table(&wire).release(&web(), &digest(1), &ended).await.unwrap();
     assert_eq!(wire.operations(), ["UpdateItem", "DeleteItem"]);
@@ -304,26 +304,26 @@ async fn a_reference_is_taken_back_and_the_item_with_the_last_one() {
     );
     assert_eq!(
         delete["ConditionExpression"], "attribute_not_exists(needed_by) AND attribute_not_exists(marked_by)",
-        "what was opened meanwhile is not lost"
+        "a reference added meanwhile must stay"
     );
-    // Somebody was faster.
-    let wire = Wire::answering([ok(json!({"Attributes": key})), no()]);
+    // Another writer changed the item first.
+    let wire = Wire::answering([ok(json!({"Attributes": key})), condition_failed()]);
     table(&wire).release(&web(), &digest(1), &ended).await.unwrap();
-    // Another reference is left, or there is none any more.
+    // Another reference is left, or the item has none.
     let mut left = key.clone();
     left["needed_by"] = json!({"SS": [operation(3).to_string()]});
-    for answer in [ok(json!({"Attributes": left})), no()] {
+    for answer in [ok(json!({"Attributes": left})), condition_failed()] {
         let wire = Wire::answering([answer]);
         table(&wire).release(&web(), &digest(1), &ended).await.unwrap();
         assert_eq!(wire.operations(), ["UpdateItem"]);
     }
     let none = Wire::answering([]);
     table(&none).release(&web(), &digest(1), &BTreeSet::new()).await.unwrap();
-    assert!(none.requests().is_empty(), "a set cannot be empty");
+    assert!(none.requests().is_empty(), "DynamoDB has no empty sets");
 }
 
 #[tokio::test]
-async fn one_conditional_update_condemns() {
+async fn image_is_marked_in_one_conditional_update() {
     let now = at("2026-11-21T02:00:00Z");
     let wire = Wire::answering([ok(json!({"Attributes": {}}))]);
     assert!(table(&wire).mark_for_deletion(&web(), &digest(1), run(1), now).await.unwrap());
@@ -337,10 +337,10 @@ async fn one_conditional_update_condemns() {
         "attribute_not_exists(needed_by) AND (attribute_not_exists(marked_by) OR marked_by = :run)"
     );
     assert_eq!(update["ExpressionAttributeValues"][":run"]["S"], run(1).to_string());
-    let wire = Wire::answering([no()]);
+    let wire = Wire::answering([condition_failed()]);
     assert!(
         !table(&wire).mark_for_deletion(&web(), &digest(1), run(1), now).await.unwrap(),
-        "it is needed, or another's"
+        "an operation needs it, or another run has marked it"
     );
     let wire = Wire::answering([error(400, "AccessDeniedException")]);
     let failed = table(&wire).mark_for_deletion(&web(), &digest(1), run(1), now).await.unwrap_err();
@@ -348,9 +348,9 @@ async fn one_conditional_update_condemns() {
 }
 
 #[tokio::test]
-async fn what_is_being_opened_at_this_moment_is_asked_about_again() {
+async fn transaction_conflict_is_retried() {
     let now = at("2026-11-21T02:00:00Z");
-    let wire = Wire::answering([in_transaction(), in_transaction(), no()]);
+    let wire = Wire::answering([in_transaction(), in_transaction(), condition_failed()]);
     assert!(!table(&wire).mark_for_deletion(&web(), &digest(1), run(1), now).await.unwrap());
     assert_eq!(wire.requests().len(), 3);
     let wire = Wire::answering([in_transaction(), ok(json!({}))]);
@@ -361,13 +361,13 @@ async fn what_is_being_opened_at_this_moment_is_asked_about_again() {
 }
 
 #[tokio::test]
-async fn a_pardon_takes_the_item_or_only_the_mark() {
+async fn unmark_deletes_an_item_without_references() {
     let wire = Wire::answering([ok(json!({}))]);
     table(&wire).unmark(&web(), &digest(1)).await.unwrap();
     assert_eq!(wire.operations(), ["DeleteItem"]);
     assert_eq!(wire.request().json()["ConditionExpression"], "attribute_not_exists(needed_by)");
-    for answer in [ok(json!({"Attributes": {}})), no()] {
-        let wire = Wire::answering([no(), answer]);
+    for answer in [ok(json!({"Attributes": {}})), condition_failed()] {
+        let wire = Wire::answering([condition_failed(), answer]);
         table(&wire).unmark(&web(), &digest(1)).await.unwrap();
         assert_eq!(wire.operations(), ["DeleteItem", "UpdateItem"]);
         let update = wire.requests()[1].json();
@@ -376,7 +376,7 @@ async fn a_pardon_takes_the_item_or_only_the_mark() {
     }
 }
 
-/// A build as the table has it.
+/// A build as the table stores it.
 fn build(tagged: bool, version: u64) -> Value {
     json!({
         "pk": {"S": "APP#web"},
@@ -400,7 +400,7 @@ fn build(tagged: bool, version: u64) -> Value {
 }
 
 #[tokio::test]
-async fn a_build_whose_image_is_gone_has_its_build_tag_no_more() {
+async fn build_of_a_deleted_image_loses_its_tag() {
     let failed = cancelled(&["ConditionalCheckFailed"]);
     let wire = Wire::answering([
         ok(json!({"Responses": {"stablepin": [build(true, 2)]}})),
@@ -413,7 +413,7 @@ async fn a_build_whose_image_is_gone_has_its_build_tag_no_more() {
     assert_eq!(
         wire.operations(),
         ["BatchGetItem", "TransactWriteItems", "BatchGetItem", "TransactWriteItems", "DeleteItem"],
-        "read again where somebody else was faster; then the mark"
+        "a lost race reads the build again; the mark goes last"
     );
     let put = &wire.requests()[3].json()["TransactItems"][0]["Put"];
     assert_eq!(put["Item"], build(false, 4));
@@ -421,12 +421,12 @@ async fn a_build_whose_image_is_gone_has_its_build_tag_no_more() {
     for read in [json!({}), json!({"Responses": {"stablepin": [build(false, 2)]}})] {
         let wire = Wire::answering([ok(read), ok(json!({}))]);
         table(&wire).was_deleted(&web(), &digest(1)).await.unwrap();
-        assert_eq!(wire.operations(), ["BatchGetItem", "DeleteItem"], "nothing to say of a build");
+        assert_eq!(wire.operations(), ["BatchGetItem", "DeleteItem"], "there is no tagged build to write");
     }
 }
 
 #[tokio::test]
-async fn what_was_live_is_what_a_rollback_noted_of_its_services() {
+async fn was_live_reads_digests_from_rollbacks() {
     let ran = |digests: Value, described: Value| {
         json!({"M": {
             "service": {"S": "prod/web"},
@@ -472,15 +472,15 @@ async fn what_was_live_is_what_a_rollback_noted_of_its_services() {
     });
     let wire = Wire::answering([ok(json!({"Items": [rollback]}))]);
     let live = table(&wire).was_live(&web()).await.unwrap();
-    let told: Vec<_> =
+    let listed: Vec<_> =
         live.iter().map(|one| (one.environment.as_str(), one.at.to_string(), &one.digest)).collect();
     let at = || "2025-07-17T15:00:00Z".to_owned();
-    assert_eq!(told, [("old-staging", at(), &digest(1)), ("old-staging", at(), &digest(2))]);
+    assert_eq!(listed, [("old-staging", at(), &digest(1)), ("old-staging", at(), &digest(2))]);
     assert_eq!(wire.request().json()["ExpressionAttributeValues"][":prefix"]["S"], "ROLLBACK#");
 }
 
 #[tokio::test]
-async fn pins_and_environments_are_those_of_all_environments() {
+async fn pins_and_records_of_all_environments_are_read() {
     let pin = json!({
         "pk": {"S": "APP#web"},
         "sk": {"S": "PIN#old-staging#000007"},
@@ -497,8 +497,8 @@ async fn pins_and_environments_are_those_of_all_environments() {
     });
     let wire = Wire::answering([ok(json!({"Items": [pin]}))]);
     let pins = table(&wire).pins_of_all(&web()).await.unwrap();
-    let told: Vec<_> = pins.iter().map(|(name, number, of)| (name.as_str(), number.get(), of)).collect();
-    assert_eq!(told, [("old-staging", 7, &digest(1))]);
+    let listed: Vec<_> = pins.iter().map(|(name, number, of)| (name.as_str(), number.get(), of)).collect();
+    assert_eq!(listed, [("old-staging", 7, &digest(1))]);
     assert_eq!(wire.request().json()["ExpressionAttributeValues"][":prefix"]["S"], "PIN#");
 
     let environment = json!({
@@ -513,13 +513,13 @@ async fn pins_and_environments_are_those_of_all_environments() {
     });
     let wire = Wire::answering([ok(json!({"Items": [environment]}))]);
     let environments = table(&wire).environments_of(&web()).await.unwrap();
-    let told: Vec<_> = environments.iter().map(|(name, one)| (name.as_str(), one.version)).collect();
-    assert_eq!(told, [("old-staging", 3)]);
+    let listed: Vec<_> = environments.iter().map(|(name, one)| (name.as_str(), one.version)).collect();
+    assert_eq!(listed, [("old-staging", 3)]);
     assert_eq!(wire.request().json()["ExpressionAttributeValues"][":prefix"]["S"], "ENV#");
 }
 
 #[tokio::test]
-async fn what_is_known_of_tags_is_of_one_repository() {
+async fn tags_are_read_for_one_repository() {
     let tag = |name: &str, attribute: &str, value: Value| {
         let mut item = json!({"pk": {"S": "APP#web"}, "sk": {"S": format!("TAG#team/web#{name}")}});
         item[attribute] = value;
@@ -538,31 +538,32 @@ async fn what_is_known_of_tags_is_of_one_repository() {
 }
 
 #[tokio::test]
-async fn tag_that_somebody_put_is_kept_for_a_time_and_read() {
+async fn foreign_tag_is_stored_with_an_expiry_and_read() {
     let hotfix = ImageTag::parse("hotfix").unwrap();
-    let told = at("2026-11-30T10:00:00Z");
+    let tagged_at = at("2026-11-30T10:00:00Z");
     let key = json!({"pk": {"S": "APP#web"}, "sk": {"S": "TAGGED#team/web#hotfix"}});
     let item = json!({
         "pk": key["pk"], "sk": key["sk"], "tagged": {"S": digest(1).to_string()},
         "tagged_at": {"S": "2026-11-30T10:00:00.000000000Z"},
     });
-    let wire = Wire::answering([ok(json!({})), no(), ok(json!({"Items": [item]}))]);
+    let wire = Wire::answering([ok(json!({})), condition_failed(), ok(json!({"Items": [item]}))]);
     let table = table(&wire);
     for _ in 0..2 {
         let kept = SignedDuration::from_hours(24);
-        table.was_tagged(&web(), &repository(), &hotfix, &digest(1), told, kept).await.unwrap();
+        table.was_tagged(&web(), &repository(), &hotfix, &digest(1), tagged_at, kept).await.unwrap();
     }
     let asked = wire.requests()[0].json();
     assert_eq!(asked["Key"], key);
     assert_eq!(asked["ExpressionAttributeValues"][":ttl"], json!({"N": "1796119200"}));
     assert_eq!(asked["ConditionExpression"], "attribute_not_exists(tagged_at) OR tagged_at <= :at");
     let found = table.tagged_of(&web(), &repository()).await.unwrap();
-    assert_eq!(found.into_iter().collect::<Vec<_>>(), [(hotfix, (digest(1), told))]);
+    assert_eq!(found.into_iter().collect::<Vec<_>>(), [(hotfix, (digest(1), tagged_at))]);
 }
 
-/// A sweep tells of a push of days ago, CloudTrail of a call of weeks ago: what is kept for either is needed from now on.
+/// The sweep reports pushes days later, and CloudTrail reports calls weeks later. Both records
+/// count from the report.
 #[tokio::test]
-async fn what_is_told_late_is_kept_from_now_on() {
+async fn late_report_is_kept_from_its_arrival() {
     let wire = Wire::answering((0..4).map(|_| ok(json!({}))));
     let table = table(&wire);
     let tag = ImageTag::parse("main").unwrap();
@@ -586,10 +587,10 @@ async fn what_is_told_late_is_kept_from_now_on() {
 }
 
 #[tokio::test]
-async fn one_holder_at_a_time_works_on_a_repository() {
+async fn repository_lock_has_one_holder() {
     let (holder, now) = (Uuid::from_u128(7), at("2026-11-21T02:00:00.5Z"));
     let until = at("2026-11-21T02:15:00Z");
-    let wire = Wire::answering([ok(json!({"Attributes": {}})), no()]);
+    let wire = Wire::answering([ok(json!({"Attributes": {}})), condition_failed()]);
     for taken in [true, false] {
         let answer = table(&wire).take_repository(&web(), &repository(), run(1), holder, now, until).await;
         assert_eq!(answer.unwrap(), taken);
@@ -609,7 +610,7 @@ async fn one_holder_at_a_time_works_on_a_repository() {
     assert_eq!(values[":until"], json!({"N": "1795227300000"}));
     assert_eq!(values[":holder"], json!({"S": holder.to_string()}));
 
-    let wire = Wire::answering([ok(json!({})), no()]);
+    let wire = Wire::answering([ok(json!({})), condition_failed()]);
     for _ in 0..2 {
         table(&wire).give_repository_back(&web(), &repository(), holder).await.unwrap();
     }

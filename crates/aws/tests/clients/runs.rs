@@ -1,4 +1,4 @@
-//! Runs of retention in the table.
+//! Retention's runs in the table.
 
 use std::collections::BTreeSet;
 
@@ -38,7 +38,7 @@ fn begun() -> (Run, AuditRecord) {
 }
 
 #[tokio::test]
-async fn a_run_is_written_with_its_record_and_read_back() {
+async fn run_is_written_with_its_audit_record_and_read() {
     let (run, record) = begun();
     let wire = Wire::answering([ok(json!({}))]);
     let written = table(&wire).put_run(&run, &record).await.unwrap();
@@ -70,7 +70,7 @@ async fn a_run_is_written_with_its_record_and_read_back() {
 }
 
 #[tokio::test]
-async fn a_run_changes_only_from_what_it_was_decided_on() {
+async fn run_is_updated_only_at_its_expected_version() {
     let before = Run { version: 3, ..begun().0 };
     let now = "2026-11-21T02:01:00Z".parse().unwrap();
     let (after, audit) = before.after(now, &repository(), &RunProgress::Planning);

@@ -4,7 +4,7 @@ use stablepin_aws::session::Session;
 use crate::wire::{Answer, Wire, bytes, chain, s3_error};
 
 const KEY: &str = "plans/prod/web/2026-11-21.json";
-/// Of `{}`.
+/// The SHA-256 of `{}`.
 const SHA256: &str = "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
 const SHA256_BASE64: &str = "RBNvo1WzZ4oRRq0W9+hknpT7T8If536DEMBg9hyq/4o=";
 
@@ -21,7 +21,7 @@ fn stored(version: Option<&str>) -> Answer {
 }
 
 #[tokio::test]
-async fn an_object_is_put_with_its_hash() {
+async fn object_is_put_with_its_hash() {
     let wire = Wire::answering([stored(Some("v1")), stored(None)]);
     let put = bucket(&wire).put(KEY, b"{}".to_vec(), "application/json").await.unwrap();
     let expected = Stored { key: KEY.to_owned(), version: Some("v1".to_owned()), sha256: SHA256.to_owned() };
@@ -32,20 +32,20 @@ async fn an_object_is_put_with_its_hash() {
     let requests = wire.requests();
     let request = &requests[0];
     assert_eq!(request.method, "PUT");
-    // The bucket is in the path: a host that was given is the host.
+    // With a given endpoint, the bucket is in the path.
     assert_eq!(request.path, format!("/plans/{KEY}?x-id=PutObject"));
     assert_eq!(format!("http://{}", request.headers["host"]), wire.url);
-    assert_eq!(request.body, "{}", "as it is: not in chunks, nothing behind it");
+    assert_eq!(request.body, "{}", "the body has no chunks and no trailer");
     assert_eq!(request.headers["content-type"], "application/json");
     assert_eq!(request.headers["x-amz-checksum-sha256"], SHA256_BASE64);
-    assert_eq!(request.headers["x-amz-content-sha256"], SHA256, "and it is signed");
+    assert_eq!(request.headers["x-amz-content-sha256"], SHA256, "the signature covers the hash");
     let others = request.headers.keys().filter(|name| name.starts_with("x-amz-checksum-"));
-    assert_eq!(others.count(), 1, "no second hash: {:?}", request.headers);
+    assert_eq!(others.count(), 1, "there is only one checksum: {:?}", request.headers);
     assert!(!request.headers.contains_key("x-amz-trailer"));
 }
 
 #[tokio::test]
-async fn an_object_is_got_or_is_not_there() {
+async fn missing_object_is_none() {
     let wire = Wire::answering([bytes("{}"), s3_error(404, "NoSuchKey"), s3_error(403, "AccessDenied")]);
     let bucket = bucket(&wire);
     assert_eq!(bucket.get(KEY).await.unwrap().as_deref(), Some(&b"{}"[..]));
@@ -62,12 +62,12 @@ async fn an_object_is_got_or_is_not_there() {
     );
     assert!(
         !request.headers.contains_key("x-amz-checksum-mode"),
-        "what we hash ourselves is not hashed twice"
+        "the SDK must not compute a second checksum"
     );
 }
 
 #[tokio::test]
-async fn what_s3_says_no_to() {
+async fn refused_put_returns_s3s_error() {
     for (status, code, retryable) in [
         (403, "AccessDenied", false),
         (404, "NoSuchBucket", false),
@@ -82,11 +82,11 @@ async fn what_s3_says_no_to() {
         assert_eq!(failed.is_retryable(), retryable, "{code}");
     }
     let wire = Wire::answering([s3_error(404, "NoSuchBucket")]);
-    assert!(bucket(&wire).get(KEY).await.is_err(), "no bucket is not no object");
+    assert!(bucket(&wire).get(KEY).await.is_err(), "a missing bucket is an error");
 }
 
 #[tokio::test]
-async fn a_put_that_fails_is_tried_again_with_the_same_bytes() {
+async fn failed_put_is_retried_with_the_same_bytes() {
     let wire = Wire::answering([s3_error(500, "InternalError"), stored(Some("v1"))]);
     let mut settings = wire.settings();
     settings.patient_attempts = 2;
@@ -97,7 +97,7 @@ async fn a_put_that_fails_is_tried_again_with_the_same_bytes() {
 }
 
 #[tokio::test]
-async fn a_key_goes_as_it_is() {
+async fn key_is_encoded_in_the_path() {
     let wire = Wire::answering([stored(None)]);
     let key = "plans/a b+c/ö@sha256:00.json";
     bucket(&wire).put(key, Vec::new(), "application/json").await.unwrap();
@@ -106,7 +106,7 @@ async fn a_key_goes_as_it_is() {
 }
 
 #[tokio::test]
-async fn what_could_not_be_got_again_is_not_put() {
+async fn too_large_object_is_not_put() {
     let wire = Wire::answering([]);
     let failed =
         bucket(&wire).put(KEY, vec![b' '; 64 * 1024 * 1024 + 1], "application/json").await.unwrap_err();
@@ -115,7 +115,7 @@ async fn what_could_not_be_got_again_is_not_put() {
 }
 
 #[tokio::test]
-async fn a_large_object_is_got_whole_and_an_endless_one_is_not() {
+async fn object_over_the_limit_is_not_read() {
     let wire = Wire::answering([bytes(vec![b'x'; 3_000_000]), bytes(vec![b'x'; 64 * 1024 * 1024 + 1])]);
     let bucket = bucket(&wire);
     assert_eq!(bucket.get(KEY).await.unwrap().map(|bytes| bytes.len()), Some(3_000_000));

@@ -13,7 +13,7 @@ fn web() -> RepositoryName {
 }
 
 #[tokio::test]
-async fn a_warm_connection_is_the_one_that_is_used() {
+async fn warm_connection_is_reused() {
     let wire = Wire::answering([bytes("healthy"), ok(json!({"repositories": []}))]);
     let session = wire.session();
     session.warm(&[Service::Ecr]).await;
@@ -26,11 +26,11 @@ async fn a_warm_connection_is_the_one_that_is_used() {
 }
 
 #[tokio::test]
-async fn warming_fails_silently_and_soon() {
+async fn warming_ignores_failures_and_ends_soon() {
     let wire = Wire::answering([error(503, "x")]);
     wire.session().warm(&[Service::Ecr, Service::Ecs, Service::DynamoDb]).await;
 
-    // Accepts and never answers.
+    // This server accepts connections and never answers.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut settings = wire.settings();
     settings.endpoint = Some(format!("http://{}", silent.local_addr().unwrap()));
@@ -40,7 +40,7 @@ async fn warming_fails_silently_and_soon() {
 }
 
 #[tokio::test]
-async fn a_service_that_is_not_there_is_worth_another_try() {
+async fn unreachable_service_is_retryable() {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut settings = Wire::answering([]).settings();
     settings.endpoint = Some(format!("http://{closed}"));
@@ -51,7 +51,7 @@ async fn a_service_that_is_not_there_is_worth_another_try() {
 }
 
 #[tokio::test]
-async fn throttling_is_tried_again() {
+async fn throttled_call_is_retried() {
     let wire = Wire::answering([error(400, "ThrottlingException"), ok(json!({"repositories": []}))]);
     let mut settings = wire.settings();
     settings.attempts = 2;

@@ -17,7 +17,7 @@ fn lead() -> Approver {
     Approver { name: ApproverName::parse("lead").unwrap(), mail: mail(), principals: Vec::new() }
 }
 
-/// What was sent, in order.
+/// The parameters of a request, sorted.
 fn form(body: &str) -> Vec<(String, String)> {
     let mut sent: Vec<_> = form_urlencoded::parse(body.as_bytes()).into_owned().collect();
     sent.sort_unstable();
@@ -37,7 +37,7 @@ fn answer(action: &str, content: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_mail_names_its_approver_so_that_nobody_else_gets_it() {
+async fn mail_is_addressed_to_one_approver() {
     let wire = Wire::answering([bytes(PUBLISHED)]);
     let id = Sns::new(&wire.session())
         .publish(TOPIC, "Approve web → production?", "https://example.com/?t=token", &lead())
@@ -54,7 +54,7 @@ async fn a_mail_names_its_approver_so_that_nobody_else_gets_it() {
     ] {
         assert!(sent.contains(&part), "{part} in {sent:?}");
     }
-    // In any order.
+    // SNS accepts the attributes in any order.
     let attribute = |n: u8, name: &str, value: &str| {
         let entry = format!("MessageAttributes.entry.{n}");
         [format!("{entry}.Name={name}"), format!("{entry}.Value.StringValue={value}")]
@@ -67,7 +67,7 @@ async fn a_mail_names_its_approver_so_that_nobody_else_gets_it() {
 }
 
 #[tokio::test]
-async fn a_mail_that_was_not_sent_is_not_shown() {
+async fn failed_mail_is_not_in_the_error() {
     for (status, retryable) in [(403, false), (500, true)] {
         let wire = Wire::answering([error(status, "x")]);
         let sns = Sns::new(&wire.session());
@@ -80,7 +80,7 @@ async fn a_mail_that_was_not_sent_is_not_shown() {
 }
 
 #[tokio::test]
-async fn a_notification_has_a_text_for_chats_and_one_for_people_and_goes_to_all() {
+async fn notification_has_texts_for_chats_and_people() {
     let wire = Wire::answering([bytes(PUBLISHED)]);
     let notification = r#"{"version":"1.0","source":"custom"}"#;
     let id = Sns::new(&wire.session())
@@ -102,12 +102,12 @@ async fn a_notification_has_a_text_for_chats_and_one_for_people_and_goes_to_all(
             "TopicArn=arn%3Aaws%3Asns%3Aeu-west-1%3A111122223333%3Aapprovals",
             "Version=2010-03-31",
         ],
-        "nobody's attribute: every subscriber gets it"
+        "without the attribute, every subscriber gets it"
     );
 }
 
 #[tokio::test]
-async fn a_notification_that_was_not_sent_says_so() {
+async fn failed_notification_returns_its_error() {
     for (status, code, retryable) in [
         (403, "AuthorizationError", false),
         (404, "NotFound", false),
@@ -131,7 +131,7 @@ async fn a_notification_that_was_not_sent_says_so() {
 }
 
 #[tokio::test]
-async fn subscribers_are_listed_to_the_last_page() {
+async fn all_pages_of_subscriptions_are_listed() {
     let member = |arn: &str, protocol: &str, endpoint: &str| {
         format!(
             "<member><SubscriptionArn>{arn}</SubscriptionArn><Owner>111122223333</Owner><Protocol>{protocol}</Protocol>\
@@ -168,7 +168,7 @@ async fn subscribers_are_listed_to_the_last_page() {
 }
 
 #[tokio::test]
-async fn topic_policy_is_read_from_its_attributes() {
+async fn topic_policy_is_read_from_attributes() {
     let attributes =
         |entries: &str| bytes(answer("GetTopicAttributes", &format!("<Attributes>{entries}</Attributes>")));
     let policy = "<entry><key>Policy</key><value>{&quot;Statement&quot;:[]}</value></entry>";
@@ -190,7 +190,7 @@ async fn topic_policy_is_read_from_its_attributes() {
 }
 
 #[tokio::test]
-async fn a_filter_is_what_sns_says_it_is() {
+async fn filter_policy_is_read_from_attributes() {
     let attributes = |entries: &str| {
         bytes(answer("GetSubscriptionAttributes", &format!("<Attributes>{entries}</Attributes>")))
     };
@@ -211,13 +211,13 @@ async fn a_filter_is_what_sns_says_it_is() {
     assert_eq!(filtered.scope.as_deref(), Some("MessageAttributes"));
     assert_eq!(filtered.authenticated, Some(false));
     assert_eq!(sns.attributes_of("arn:2").await.unwrap(), Some(Attributes::default()));
-    assert_eq!(sns.attributes_of("arn:3").await.unwrap(), None, "it has gone");
+    assert_eq!(sns.attributes_of("arn:3").await.unwrap(), None, "a deleted subscription has no attributes");
     let denied = sns.attributes_of("arn:4").await.unwrap_err();
     assert!(chain(&denied).starts_with("GetSubscriptionAttributes failed for arn:4: AuthorizationError"));
 }
 
 #[tokio::test]
-async fn a_mailbox_is_subscribed_with_its_filter_in_the_same_call() {
+async fn mailbox_is_subscribed_together_with_its_filter() {
     let wire = Wire::answering([
         bytes(answer("Subscribe", "<SubscriptionArn>pending confirmation</SubscriptionArn>")),
         xml_error(403, "FilterPolicyLimitExceeded"),
@@ -241,9 +241,9 @@ async fn a_mailbox_is_subscribed_with_its_filter_in_the_same_call() {
     assert!(matches!(there, SnsError::Different { .. }), "{there:?}");
 }
 
-/// A scanner follows the link that every mail ends with, and would unsubscribe its reader.
+/// A scanner follows the link at the end of each mail, and would unsubscribe its reader.
 #[tokio::test]
-async fn a_confirmed_subscription_is_not_ended_by_a_click() {
+async fn confirmation_prevents_unsubscribing_by_link() {
     let wire = Wire::answering([
         bytes(answer("ConfirmSubscription", "<SubscriptionArn>arn:1</SubscriptionArn>")),
         xml_error(400, "InvalidParameter"),

@@ -1,4 +1,4 @@
-//! The four services that start tasks and jobs by a name.
+//! The clients of the four services that start tasks and jobs by name.
 
 use serde_json::json;
 use stablepin_aws::batch::Batch;
@@ -25,7 +25,7 @@ fn is_signed_for(request: &Request, service: &str) -> bool {
 }
 
 #[tokio::test]
-async fn rules_are_asked_for_in_json_1_1() {
+async fn rules_are_requested_in_json_1_1() {
     let wire = Wire::answering([
         ok(json!({"EventBuses": [{"Name": "default"}], "NextToken": "2"})),
         ok(json!({"EventBuses": [{"Name": "shop"}]})),
@@ -42,7 +42,7 @@ async fn rules_are_asked_for_in_json_1_1() {
     assert_eq!(rules.with_target("shop", CLUSTER).await.unwrap(), std::slice::from_ref(&night));
     let found = rules.mentioned(&night).await.unwrap();
     assert_eq!(found, [task("the rule night of the bus shop", "web:3")]);
-    assert_eq!(rules.mentioned(&night).await.unwrap(), [], "it was deleted meanwhile");
+    assert_eq!(rules.mentioned(&night).await.unwrap(), [], "a deleted rule names nothing");
 
     let requests = wire.requests();
     let asked = &requests[2];
@@ -107,7 +107,7 @@ async fn only_pipes_to_ecs_and_batch_are_described() {
 }
 
 #[tokio::test]
-async fn batch_is_asked_by_post() {
+async fn batch_is_requested_by_post() {
     let container = |image: &str| json!({ "image": image, "vcpus": 1 });
     let wire = Wire::answering([
         ok(json!({"jobDefinitions": [{
@@ -126,8 +126,8 @@ async fn batch_is_asked_by_post() {
     ]);
     let batch = Batch::new(&wire.session());
     let found = batch.job_definitions().await.unwrap();
-    let told: Vec<_> = found.iter().map(|one| (one.revision, one.is_active, one.images.len())).collect();
-    assert_eq!(told, [(7, true, 3), (6, false, 0)]);
+    let listed: Vec<_> = found.iter().map(|one| (one.revision, one.is_active, one.images.len())).collect();
+    assert_eq!(listed, [(7, true, 3), (6, false, 0)]);
     assert_eq!(batch.job_ids("queue", "PENDING").await.unwrap(), ["1"]);
     let jobs = batch.jobs(&["1".to_owned()]).await.unwrap();
     assert_eq!(jobs[0].images.iter().collect::<Vec<_>>(), ["d"]);
@@ -141,7 +141,7 @@ async fn batch_is_asked_by_post() {
 }
 
 #[tokio::test]
-async fn what_a_source_refuses_is_told_with_its_own_words() {
+async fn error_repeats_the_service_message() {
     let wire = Wire::answering([
         error(403, "com.amazon.coral#AccessDeniedException"),
         error(429, "x").header("x-amzn-errortype", "ThrottlingException:http://internal"),
@@ -155,13 +155,13 @@ async fn what_a_source_refuses_is_told_with_its_own_words() {
     let text = "could not read the pipes of EventBridge Pipes (ListPipes): AccessDeniedException: told by the test (HTTP 403";
     assert!(chain(&refused).starts_with(text) && !refused.is_retryable(), "{}", chain(&refused));
     assert!(pipes.names().await.unwrap_err().is_retryable());
-    assert!(pipes.names().await.unwrap_err().is_retryable(), "that is no answer of this service");
+    assert!(pipes.names().await.unwrap_err().is_retryable(), "an unreadable answer is worth a retry");
     assert!(matches!(pipes.names().await.unwrap_err(), SourceError::Endless { .. }));
     assert!(matches!(pipes.names().await.unwrap_err(), SourceError::Answer { member: "Name", .. }));
 }
 
 #[tokio::test]
-async fn throttled_call_of_a_source_is_tried_again() {
+async fn throttled_call_is_retried() {
     let wire = Wire::answering([
         error(400, "ThrottlingException"),
         error(500, "InternalException"),

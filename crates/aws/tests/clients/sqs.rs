@@ -15,7 +15,7 @@ fn messages(count: usize) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn messages_go_ten_at_a_time_and_are_spread() {
+async fn messages_are_sent_ten_per_call_with_spread_delays() {
     let wire = Wire::answering([ok(taken(10)), ok(taken(5))]);
     Sqs::new(&wire.session()).send_spread(QUEUE, &messages(15), 900).await.unwrap();
     let sent: Vec<(String, i64)> = wire
@@ -33,14 +33,14 @@ async fn messages_go_ten_at_a_time_and_are_spread() {
 }
 
 #[tokio::test]
-async fn nobody_is_kept_waiting_longer_than_the_queue_can() {
+async fn delay_is_limited_to_the_queue_maximum() {
     let wire = Wire::answering([ok(taken(2))]);
     Sqs::new(&wire.session()).send_spread(QUEUE, &messages(2), 3600).await.unwrap();
     assert_eq!(wire.requests()[0].json()["Entries"][1]["DelaySeconds"], 450);
 }
 
 #[tokio::test]
-async fn a_message_that_was_not_taken_is_an_error() {
+async fn rejected_message_is_an_error() {
     let failed = json!({"Successful": [], "Failed": [{
         "Id": "0", "Code": "InternalError", "Message": "later", "SenderFault": false,
     }]});
@@ -51,7 +51,7 @@ async fn a_message_that_was_not_taken_is_an_error() {
 }
 
 #[tokio::test]
-async fn no_messages_are_no_call_and_a_refusal_is_final() {
+async fn no_messages_make_no_call() {
     let wire = Wire::answering([error(400, "com.amazonaws.sqs#QueueDoesNotExist")]);
     Sqs::new(&wire.session()).send_spread(QUEUE, &[], 900).await.unwrap();
     assert_eq!(wire.requests().len(), 0);

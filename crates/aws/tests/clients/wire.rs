@@ -1,4 +1,4 @@
-//! The other end of the wire: an HTTP server on loopback that notes what comes and gives prepared answers.
+//! An HTTP server on loopback that records requests and returns prepared answers.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{BufRead, BufReader, Write};
@@ -22,7 +22,7 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// The operation, for services that name it in a header.
+    /// The operation. It is the path for services that do not name it in a header.
     pub(crate) fn operation(&self) -> &str {
         self.headers
             .get("x-amz-target")
@@ -61,29 +61,29 @@ pub(crate) fn bytes(body: impl Into<Vec<u8>>) -> Answer {
     Answer::new(200, body)
 }
 
-/// As the JSON protocols tell an error.
+/// An error as the JSON protocols write it.
 pub(crate) fn error(status: u16, code: &str) -> Answer {
     Answer::new(status, json!({"__type": code, "message": "told by the test"}).to_string())
 }
 
-/// The same with words of its own.
+/// An error with a body of its own.
 pub(crate) fn error_of(status: u16, body: Value) -> Answer {
     Answer::new(status, body.to_string())
 }
 
-/// As DynamoDB tells why each part of a transaction was not written.
+/// A cancelled transaction with DynamoDB's reason for each of its writes.
 pub(crate) fn cancelled(reasons: &[&str]) -> Answer {
     cancelled_for(&reasons.iter().map(|code| json!({"Code": code})).collect())
 }
 
-/// With what else it tells of them.
+/// A cancelled transaction with whole reasons, items included.
 pub(crate) fn cancelled_for(each: &Value) -> Answer {
     let code = "com.amazonaws.dynamodb.v20120810#TransactionCanceledException";
     let body = json!({"__type": code, "Message": "told by the test", "CancellationReasons": each});
     Answer::new(400, body.to_string())
 }
 
-/// As the query protocol tells an error.
+/// An error as the query protocol writes it.
 pub(crate) fn xml_error(status: u16, code: &str) -> Answer {
     let error =
         format!("<Error><Type>Sender</Type><Code>{code}</Code><Message>told by the test</Message></Error>");
@@ -91,48 +91,48 @@ pub(crate) fn xml_error(status: u16, code: &str) -> Answer {
     Answer::new(status, body)
 }
 
-/// As S3 tells an error.
+/// An error as S3 writes it.
 pub(crate) fn s3_error(status: u16, code: &str) -> Answer {
     let error = format!("<Error><Code>{code}</Code><Message>told by the test</Message></Error>");
     Answer::new(status, error).header("x-amz-request-id", "7f2f")
 }
 
 #[derive(Debug, Default)]
-struct Seen {
+struct Received {
     requests: Vec<Request>,
     connections: usize,
 }
 
 pub(crate) struct Wire {
     pub(crate) url: String,
-    seen: Arc<Mutex<Seen>>,
+    received: Arc<Mutex<Received>>,
     answers: Arc<Mutex<VecDeque<Answer>>>,
 }
 
 impl Wire {
-    /// Gives these answers in their order, whatever is asked; then `501`.
+    /// Returns these answers in order, for any request. After the last one, it returns `501`.
     pub(crate) fn answering(answers: impl IntoIterator<Item = Answer>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let seen = Arc::new(Mutex::new(Seen::default()));
+        let received = Arc::new(Mutex::new(Received::default()));
         let answers: Arc<Mutex<VecDeque<_>>> = Arc::new(Mutex::new(answers.into_iter().collect()));
-        let wire = Self { url, seen: seen.clone(), answers: answers.clone() };
+        let wire = Self { url, received: received.clone(), answers: answers.clone() };
         thread::spawn(move || {
             for stream in listener.incoming() {
-                let (stream, seen, answers) = (stream.unwrap(), seen.clone(), answers.clone());
-                seen.lock().unwrap().connections += 1;
-                thread::spawn(move || serve(stream, &seen, &answers));
+                let (stream, received, answers) = (stream.unwrap(), received.clone(), answers.clone());
+                received.lock().unwrap().connections += 1;
+                thread::spawn(move || serve(stream, &received, &answers));
             }
         });
         wire
     }
 
-    /// For an answer that has this server's address in it.
+    /// Adds an answer later, for one that contains this server's address.
     pub(crate) fn will_answer(&self, answer: Answer) {
         self.answers.lock().unwrap().push_back(answer);
     }
 
-    /// One attempt, so that a refused call does not wait.
+    /// A session with one attempt per call, so that a refused call does not wait.
     pub(crate) fn session(&self) -> Session {
         Session::new(self.settings())
     }
@@ -155,10 +155,10 @@ impl Wire {
     }
 
     pub(crate) fn requests(&self) -> Vec<Request> {
-        self.seen.lock().unwrap().requests.clone()
+        self.received.lock().unwrap().requests.clone()
     }
 
-    /// The only one.
+    /// The only request. Fails if there were others.
     pub(crate) fn request(&self) -> Request {
         let mut requests = self.requests();
         assert_eq!(requests.len(), 1, "{requests:?}");
@@ -170,16 +170,16 @@ impl Wire {
     }
 
     pub(crate) fn connections(&self) -> usize {
-        self.seen.lock().unwrap().connections
+        self.received.lock().unwrap().connections
     }
 }
 
-/// Until the other side closes.
-fn serve(stream: TcpStream, seen: &Mutex<Seen>, answers: &Mutex<VecDeque<Answer>>) {
+/// Answers the requests of one connection until the client closes it.
+fn serve(stream: TcpStream, received: &Mutex<Received>, answers: &Mutex<VecDeque<Answer>>) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut writer = stream;
     while let Some(request) = read(&mut reader) {
-        seen.lock().unwrap().requests.push(request);
+        received.lock().unwrap().requests.push(request);
         let answer = answers.lock().unwrap().pop_front().unwrap_or_else(|| error(501, "NoAnswerPrepared"));
         let mut head = format!(
             "HTTP/1.1 {} X\r\ncontent-type: application/x-amz-json-1.1\r\nx-amzn-requestid: 7f2f\r\ncontent-length: {}\r\n",
@@ -214,13 +214,13 @@ fn read(reader: &mut impl BufRead) -> Option<Request> {
     Some(Request { method, path, headers, body: String::from_utf8(body).unwrap() })
 }
 
-/// What `error` and its sources say, as a log would show it.
+/// The text of an error with its sources, as a log shows it.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {
         let said = error.to_string();
-        assert!(!text.contains(&said), "{said:?} is said twice: {text:?}");
+        assert!(!text.contains(&said), "{said:?} appears twice in {text:?}");
         text = format!("{text}: {said}");
         source = error.source();
     }
