@@ -148,20 +148,20 @@ struct JobSummary {
 /// of a multi-node job.
 fn images(container: Option<JobContainer>, pods: Pods, nodes: Option<Nodes>) -> BTreeSet<String> {
     let mut found: Vec<JobContainer> = container.into_iter().collect();
-    of_pods(pods, &mut found);
+    add_containers(pods, &mut found);
     for range in nodes.and_then(|nodes| nodes.node_range_properties).into_iter().flatten() {
         found.extend(range.container);
-        of_pods(range.pods, &mut found);
+        add_containers(range.pods, &mut found);
     }
     found.into_iter().filter_map(|container| container.image).filter(|image| !image.is_empty()).collect()
 }
 
-fn of_pods(pods: Pods, found: &mut Vec<JobContainer>) {
+fn add_containers(pods: Pods, found: &mut Vec<JobContainer>) {
     let tasks = pods.ecs_properties.and_then(|ecs| ecs.task_properties).into_iter().flatten();
     let pod = pods.eks_properties.and_then(|eks| eks.pod_properties);
-    for one in tasks.chain(pod) {
-        found.extend(one.containers.into_iter().flatten());
-        found.extend(one.init_containers.into_iter().flatten());
+    for group in tasks.chain(pod) {
+        found.extend(group.containers.into_iter().flatten());
+        found.extend(group.init_containers.into_iter().flatten());
     }
 }
 
@@ -182,12 +182,12 @@ impl Batch {
         };
         let page = |page: JobDefinitions| (page.job_definitions.unwrap_or_default(), page.next_token);
         let lacks = |member| SourceError::Answer { operation: OPERATION, what: WHAT.to_owned(), member };
-        let definition = |one: Described| {
+        let definition = |described: Described| {
             Ok(JobDefinition {
-                name: one.job_definition_name.ok_or_else(|| lacks("jobDefinitionName"))?,
-                revision: one.revision.ok_or_else(|| lacks("revision"))?,
-                is_active: one.status.as_deref() != Some("INACTIVE"),
-                images: images(one.container_properties, one.pods, one.node_properties),
+                name: described.job_definition_name.ok_or_else(|| lacks("jobDefinitionName"))?,
+                revision: described.revision.ok_or_else(|| lacks("revision"))?,
+                is_active: described.status.as_deref() != Some("INACTIVE"),
+                images: images(described.container_properties, described.pods, described.node_properties),
             })
         };
         self.client.list(WHAT, call, page).await?.into_iter().map(definition).collect()
@@ -235,9 +235,9 @@ impl Batch {
         let call = JsonCall::post(OPERATION, "/v1/describejobs", &json!({ "jobs": ids }));
         let found: Jobs = self.client.call(call, WHAT).await?;
         let lacks = || SourceError::Answer { operation: OPERATION, what: WHAT.to_owned(), member: "jobId" };
-        let job = |one: DescribedJob| {
-            let images = images(one.container, one.pods, one.node_properties);
-            Ok(Job { id: one.job_id.ok_or_else(lacks)?, images })
+        let job = |described: DescribedJob| {
+            let images = images(described.container, described.pods, described.node_properties);
+            Ok(Job { id: described.job_id.ok_or_else(lacks)?, images })
         };
         found.jobs.unwrap_or_default().into_iter().map(job).collect()
     }

@@ -87,7 +87,7 @@ impl TableError {
     }
 }
 
-/// Why a change was not written. After such an error, no part of it was written.
+/// Why a change was not written. In each case DynamoDB wrote no part of it.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {
     #[error("something that the decision was made on has changed meanwhile")]
@@ -173,8 +173,7 @@ impl std::fmt::Display for OperationKey {
 }
 
 impl Key {
-    /// Records a push that cannot be answered while retention deletes the image. The sweep answers
-    /// it later, however old the image is.
+    /// Returns the key of the subject's operation. `None` if the operation does not exist yet.
     pub fn of(subject: &Subject) -> Option<Self> {
         let operation = OperationKey::of(subject.operation.as_ref()?);
         Some(Self {
@@ -351,7 +350,7 @@ impl Table {
                 promotion.build = build.clone();
             }
             let stored = StoredOperation { environment: after.name.clone(), operation: operation.clone() };
-            let mut item = item(&keys::of(&application, operation), operation.version, &stored)?;
+            let mut item = item(&keys::of_operation(&application, operation), operation.version, &stored)?;
             // Nobody needs to look at a leased operation before the lease ends.
             let look = operation.lease.as_ref().map(|lease| lease.until).or(operation.wake_at);
             if let (Some(at), Some(_)) = (look, operation.wake_at) {
@@ -361,21 +360,21 @@ impl Table {
             writes.put(item, Some(old), Part::Version);
         }
         if let (None, Some(opened)) = (&before.operation, &after.operation) {
-            writes.need(&application, opened);
+            writes.need_image(&application, opened);
         }
         if let Some(pin) = &change.pin {
             let item = item(&keys::pin(&application, &after.name, pin.number), 1, pin)?;
             writes.put(item, Some(0), Part::Version);
         }
         for intent in &change.intents {
-            writes.intent(&application, intent);
+            writes.put_intent(&application, intent);
         }
         if let Some(occurrence) = &change.opened {
             let item = item(&keys::opened(&application, &after.name, occurrence), 1, occurrence)?;
             writes.put(item, Some(0), Part::Opened);
         }
         if let Some(token) = &change.token {
-            writes.token(token);
+            writes.update_token(token);
         }
         for (place, audit) in (0..).zip(&change.audit) {
             writes.put(audit_item(audit, place)?, Some(0), Part::Version);
@@ -674,9 +673,9 @@ impl<'a> Writes<'a> {
     }
 
     /// Records that the opened operation needs its image. The write fails if retention is deleting
-    /// the image, and keeps retention from starting to. When the operation ends, retention itself
-    /// removes the reference.
-    fn need(&mut self, application: &ApplicationName, opened: &Operation) {
+    /// the image, and afterwards retention cannot mark it. When the operation ends, retention
+    /// itself removes the reference.
+    fn need_image(&mut self, application: &ApplicationName, opened: &Operation) {
         let (digest, most) = match &opened.work {
             Work::Promotion(promotion) => (&promotion.digest, MOST_NEEDED),
             Work::Rollback(rollback) => (&rollback.target.digest, MOST_NEEDED * 2),
@@ -699,7 +698,7 @@ impl<'a> Writes<'a> {
         self.push(TransactWriteItem::builder().update(update).build(), Part::Needed(digest.clone()));
     }
 
-    fn intent(&mut self, application: &ApplicationName, intent: &Intent) {
+    fn put_intent(&mut self, application: &ApplicationName, intent: &Intent) {
         let key = keys::tag(application, &intent.repository, &intent.tag);
         let mut update = Update::builder()
             .table_name(self.table)
@@ -716,7 +715,7 @@ impl<'a> Writes<'a> {
         self.push(TransactWriteItem::builder().update(update).build(), part);
     }
 
-    fn forget(&mut self, tag: &ItemKey, digests: Vec<String>) {
+    fn forget_intents(&mut self, tag: &ItemKey, digests: Vec<String>) {
         let update = Update::builder()
             .table_name(self.table)
             .set_key(Some(tag.attributes()))
@@ -729,7 +728,7 @@ impl<'a> Writes<'a> {
 
     /// Stores a link after its use or after a wrong code. The write fails if the link has expired,
     /// or if somebody used it or tried another code meanwhile.
-    fn token(&mut self, token: &Token) {
+    fn update_token(&mut self, token: &Token) {
         let (set, before) = match token.used_at {
             Some(at) => (("used_at", AttributeValue::S(at.to_string())), token.wrong_codes),
             None => {
@@ -852,7 +851,7 @@ mod keys {
         app(application, operation.to_string())
     }
 
-    pub(super) fn of(application: &ApplicationName, of: &Operation) -> ItemKey {
+    pub(super) fn of_operation(application: &ApplicationName, of: &Operation) -> ItemKey {
         operation(application, OperationKey::of(of))
     }
 

@@ -527,8 +527,8 @@ impl Ecr {
                     repository: repository.clone(),
                     source: FailedCall::new(error),
                 })?;
-            for one in answer.image_details() {
-                found.push(detail(repository, one)?);
+            for image in answer.image_details() {
+                found.push(detail(repository, image)?);
             }
             page = answer.next_token;
             if page.is_none() {

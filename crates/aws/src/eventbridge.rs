@@ -61,7 +61,7 @@ pub enum EventBridgeError {
         #[source]
         source: FailedCall,
     },
-    /// Some entries were not accepted. All others were put.
+    /// The bus rejected these entries and accepted all others.
     #[error("{bus} did not take {} of {of} events: {}", failed.len(), list(failed))]
     Entries { bus: String, of: usize, failed: Vec<FailedEntry> },
     #[error("EventBridge's answer to PutEvents is about {found} events, not {put}")]

@@ -64,10 +64,10 @@ impl Pipes {
         let page = |page: List| (page.pipes.unwrap_or_default(), page.next_token);
         let lacks = |member| SourceError::Answer { operation: OPERATION, what: WHAT.to_owned(), member };
         let mut found = Vec::new();
-        for one in self.client.list(WHAT, call, page).await? {
-            let target = one.target.ok_or_else(|| lacks("Target"))?;
+        for summary in self.client.list(WHAT, call, page).await? {
+            let target = summary.target.ok_or_else(|| lacks("Target"))?;
             if matches!(service_of(&target), "ecs" | "batch") {
-                found.push(one.name.ok_or_else(|| lacks("Name"))?);
+                found.push(summary.name.ok_or_else(|| lacks("Name"))?);
             }
         }
         Ok(found)

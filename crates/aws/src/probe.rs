@@ -90,7 +90,7 @@ impl Probe {
         let request = HttpRequest::try_from(request).map_err(|_| ProbeError::Address)?;
         let answer = self.connector().call(request).await;
         // The body is dropped unread, together with the connection.
-        answer.map(|answer| answer.status().as_u16()).map_err(|error| why(&error))
+        answer.map(|answer| answer.status().as_u16()).map_err(|error| explain(&error))
     }
 
     fn connector(&self) -> &Connector {
@@ -148,7 +148,7 @@ fn permitted(mut addresses: Vec<IpAddr>, allowed: &[Network]) -> Result<Vec<IpAd
 
 /// Returns the part of the connector's error chain that helps a person: the kind and the first
 /// cause.
-fn why(error: &(dyn Error + 'static)) -> ProbeError {
+fn explain(error: &(dyn Error + 'static)) -> ProbeError {
     let mut is_name = false;
     let mut cause = error;
     loop {
@@ -169,10 +169,10 @@ fn why(error: &(dyn Error + 'static)) -> ProbeError {
 mod tests {
     use super::*;
 
-    /// This test asks no name server, because tests must not use the network.
+    /// Tests must not use the network, so this one asks no name server.
     #[test]
     fn unresolved_name_says_why() {
-        let failed = why(&ResolveDnsError::new("Name or service not known"));
+        let failed = explain(&ResolveDnsError::new("Name or service not known"));
         assert_eq!(failed.to_string(), "the endpoint's name was not resolved: Name or service not known");
         assert!(failed.is_retryable());
     }

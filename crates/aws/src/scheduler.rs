@@ -68,11 +68,11 @@ impl Scheduler {
         let page = |page: Schedules| (page.schedules.unwrap_or_default(), page.next_token);
         let lacks = |member| SourceError::Answer { operation: OPERATION, what: WHAT.to_owned(), member };
         let mut found = Vec::new();
-        for one in self.client.list(WHAT, call, page).await? {
-            let target = one.target.and_then(|target| target.arn).ok_or_else(|| lacks("Target"))?;
+        for summary in self.client.list(WHAT, call, page).await? {
+            let target = summary.target.and_then(|target| target.arn).ok_or_else(|| lacks("Target"))?;
             if starts_what_has_an_image(&target) {
-                let group = one.group_name.ok_or_else(|| lacks("GroupName"))?;
-                found.push(ScheduleName { group, name: one.name.ok_or_else(|| lacks("Name"))? });
+                let group = summary.group_name.ok_or_else(|| lacks("GroupName"))?;
+                found.push(ScheduleName { group, name: summary.name.ok_or_else(|| lacks("Name"))? });
             }
         }
         Ok(found)

@@ -268,13 +268,13 @@ impl Session {
         self.http.clone()
     }
 
-    /// The retries of patient clients, which make many calls without hurry. When a service
-    /// throttles one call, the client slows down its next calls.
+    /// The retries of patient clients. Such a client makes many calls without hurry, and calls more
+    /// slowly after a service throttled it.
     fn patient_retries(&self) -> RetryConfig {
         RetryConfig::adaptive().with_max_attempts(self.settings.patient_attempts)
     }
 
-    /// The scope of the slowing down: one client. The default scope is all clients of a service in
+    /// The scope of the slower pace: one client. The SDK's default is all clients of a service in
     /// the process.
     fn patient_partition() -> RetryPartition {
         RetryPartition::custom("patient").build()

@@ -172,8 +172,8 @@ impl Table {
         Ok(due)
     }
 
-    /// Records a push that cannot be answered while retention deletes the image. The sweep answers
-    /// it later, however old the image is.
+    /// Reads the key of an operation from an index item. The index contains only keys; the
+    /// environment is in the record.
     async fn key_of(&self, item: &Item) -> Result<Option<Key>, TableError> {
         let text = |name: &str| match item.get(name) {
             Some(AttributeValue::S(text)) => text.as_str(),
@@ -187,7 +187,7 @@ impl Table {
         Ok(found.map(|(environment, _)| Key { application, environment, operation }))
     }
 
-    /// The latest repairs, newest first. A repair is opened when a stable tag was found moved.
+    /// The latest repairs, newest first. Stablepin opens a repair when it finds a stable tag moved.
     pub async fn repairs(
         &self,
         application: &ApplicationName,
@@ -235,7 +235,7 @@ impl Table {
         if range.after.as_ref().is_some_and(|Cursor(sk)| !sk.starts_with(prefix)) {
             return Ok(Page { items: Vec::new(), next: None });
         }
-        let page = page(self.ask(range).send().await.map_err(TableError::call("Query"))?);
+        let page = page(self.build_query(range).send().await.map_err(TableError::call("Query"))?);
         let items = page.items.iter().map(|item| record(prefix, item)).collect::<Result<_, _>>()?;
         Ok(Page { items, next: page.next })
     }
@@ -246,7 +246,7 @@ impl Table {
         loop {
             let range =
                 Range { partition: partition.clone(), prefix, newest_first: false, limit: None, after };
-            let page = page(self.ask(range).send().await.map_err(TableError::call("Query"))?);
+            let page = page(self.build_query(range).send().await.map_err(TableError::call("Query"))?);
             all.extend(page.items);
             match page.next {
                 Some(next) => after = Some(next),
@@ -255,7 +255,7 @@ impl Table {
         }
     }
 
-    fn ask(&self, range: Range<'_>) -> QueryFluentBuilder {
+    fn build_query(&self, range: Range<'_>) -> QueryFluentBuilder {
         let after = range.after.map(|Cursor(sk)| {
             Item::from([
                 ("pk".to_owned(), AttributeValue::S(range.partition.clone())),

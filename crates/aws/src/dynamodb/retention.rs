@@ -1,6 +1,6 @@
-//! Marks on images: `IMAGE#{digest}` says whether operations need an image or a run is deleting it.
-//! `needed_by` lists the operations, `marked_by` names the run. An image never has both, and an
-//! image with neither has no item.
+//! Marks on images. The item `IMAGE#{digest}` says why retention keeps or deletes an image.
+//! `needed_by` lists the operations that need it, `marked_by` names the run that deletes it. An
+//! item has one of the two, never both.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -300,10 +300,10 @@ impl Table {
             update.table_name(&self.name).set_key(Some(key.attributes())).return_values(ReturnValue::AllNew);
         for round in 0..MOST_ROUNDS {
             self.pause(round).await;
-            match held("UpdateItem", update.clone().send().await)? {
-                Held::Done(answer) => return Ok(Some(answer.attributes.unwrap_or_default())),
-                Held::ConditionFailed => return Ok(None),
-                Held::InTransaction => {}
+            match classify("UpdateItem", update.clone().send().await)? {
+                ConditionalWrite::Done(answer) => return Ok(Some(answer.attributes.unwrap_or_default())),
+                ConditionalWrite::ConditionFailed => return Ok(None),
+                ConditionalWrite::InTransaction => {}
             }
         }
         Err(contended("UpdateItem", key))
@@ -314,10 +314,10 @@ impl Table {
         let delete = delete.table_name(&self.name).set_key(Some(key.attributes()));
         for round in 0..MOST_ROUNDS {
             self.pause(round).await;
-            match held("DeleteItem", delete.clone().send().await)? {
-                Held::Done(_) => return Ok(true),
-                Held::ConditionFailed => return Ok(false),
-                Held::InTransaction => {}
+            match classify("DeleteItem", delete.clone().send().await)? {
+                ConditionalWrite::Done(_) => return Ok(true),
+                ConditionalWrite::ConditionFailed => return Ok(false),
+                ConditionalWrite::InTransaction => {}
             }
         }
         Err(contended("DeleteItem", key))
@@ -331,7 +331,7 @@ impl Table {
 }
 
 /// The result of a conditional write.
-enum Held<T> {
+enum ConditionalWrite<T> {
     Done(T),
     ConditionFailed,
     /// A transaction is writing the item at this moment. The SDK does not retry that.
@@ -339,16 +339,19 @@ enum Held<T> {
     InTransaction,
 }
 
-fn held<T, E, R>(operation: &'static str, answer: Result<T, SdkError<E, R>>) -> Result<Held<T>, TableError>
+fn classify<T, E, R>(
+    operation: &'static str,
+    answer: Result<T, SdkError<E, R>>,
+) -> Result<ConditionalWrite<T>, TableError>
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
     R: std::fmt::Debug,
 {
     match answer {
-        Ok(done) => Ok(Held::Done(done)),
+        Ok(done) => Ok(ConditionalWrite::Done(done)),
         Err(error) => match error.code() {
-            Some("ConditionalCheckFailedException") => Ok(Held::ConditionFailed),
-            Some("TransactionConflictException") => Ok(Held::InTransaction),
+            Some("ConditionalCheckFailedException") => Ok(ConditionalWrite::ConditionFailed),
+            Some("TransactionConflictException") => Ok(ConditionalWrite::InTransaction),
             Some(_) | None => Err(TableError::call(operation)(error)),
         },
     }

@@ -109,10 +109,10 @@ impl Table {
             .set_item(Some(item))
             .condition_expression("attribute_not_exists(called_at) OR called_at <= :at OR called_at > :ahead")
             .expression_attribute_values(":at", AttributeValue::S(sortable(at)))
-            .expression_attribute_values(":ahead", AttributeValue::S(ahead()))
+            .expression_attribute_values(":ahead", AttributeValue::S(latest_valid_time()))
             .send()
             .await;
-        or_newer("PutItem", answer)
+        accept_newer("PutItem", answer)
     }
 
     /// The ARNs of everybody who put a build tag on this digest, as far as CloudTrail has reported.
@@ -156,7 +156,7 @@ impl Table {
         let environment = keys::environment(before.application(), &before.name);
         writes.check(&environment, before.environment.version, Part::Version);
         let digests = digests.iter().map(ToString::to_string).collect();
-        writes.forget(&keys::tag(before.application(), repository, tag), digests);
+        writes.forget_intents(&keys::tag(before.application(), repository, tag), digests);
         match self.transact(writes).await {
             Ok(()) => Ok(true),
             Err(CommitError::Table(error)) => Err(error),
@@ -218,7 +218,7 @@ impl Table {
             .expression_attribute_values(":ttl", AttributeValue::N(ends.to_string()))
             .send()
             .await;
-        or_newer("UpdateItem", answer)
+        accept_newer("UpdateItem", answer)
     }
 
     /// Records a push, unless a newer push was answered.
@@ -240,16 +240,16 @@ impl Table {
             )
             .expression_attribute_values(":digest", AttributeValue::S(digest.to_string()))
             .expression_attribute_values(":at", AttributeValue::S(sortable(at)))
-            .expression_attribute_values(":ahead", AttributeValue::S(ahead()))
+            .expression_attribute_values(":ahead", AttributeValue::S(latest_valid_time()))
             .send()
             .await;
-        or_newer("UpdateItem", answer)
+        accept_newer("UpdateItem", answer)
     }
 }
 
-/// The latest time that a clock can tell. A later stored time is wrong, and any new report replaces
-/// it.
-fn ahead() -> String {
+/// The latest time that a correct clock can report. A stored time after it is wrong, and any new
+/// report replaces it.
+fn latest_valid_time() -> String {
     sortable(place(Timestamp::now(), Timestamp::MAX))
 }
 
@@ -268,7 +268,7 @@ pub(super) fn pushers_of(item: &Item) -> BTreeSet<String> {
 }
 
 /// Accepts a failed condition: the table holds something newer, and that stays.
-fn or_newer<T, E, R>(operation: &'static str, answer: Result<T, SdkError<E, R>>) -> Result<(), TableError>
+fn accept_newer<T, E, R>(operation: &'static str, answer: Result<T, SdkError<E, R>>) -> Result<(), TableError>
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
     R: std::fmt::Debug,

@@ -165,7 +165,7 @@ struct ImageDetail<'a> {
     #[serde(borrow)]
     image_tags: Option<Vec<Text<'a>>>,
     image_size_in_bytes: Option<i64>,
-    /// All times are in seconds since 1970.
+    /// The time of the push in seconds since 1970, like every time in the answer.
     image_pushed_at: Option<f64>,
     #[serde(borrow)]
     image_status: Option<Text<'a>>,

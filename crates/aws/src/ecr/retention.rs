@@ -442,8 +442,8 @@ impl Ecr {
         }
     }
 
-    /// The repository's lifecycle policy as JSON. By it ECR deletes images without checking who
-    /// uses them. `None` if there is no policy.
+    /// The repository's lifecycle policy as JSON. ECR deletes images by this policy without
+    /// checking who uses them. `None` if there is no policy.
     /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/LifecyclePolicies.html>
     pub async fn lifecycle_policy(&self, repository: &RepositoryName) -> Result<Option<String>, EcrError> {
         let asked = self.client.get_lifecycle_policy().repository_name(repository.as_str()).send().await;

@@ -230,7 +230,7 @@ impl Ecs {
         answer.tasks().iter().map(task_in_use).collect()
     }
 
-    /// All known deployments of a service, in no particular order. Empty if ECS does not offer the
+    /// Lists a service's known deployments, in no particular order. Empty if ECS does not offer the
     /// call.
     pub async fn all_service_deployments(
         &self,
@@ -266,13 +266,14 @@ impl Ecs {
         let answer = call.set_service_deployment_arns(Some(arns.to_vec())).send().await;
         let answer = answer.map_err(read(OPERATION, "service deployments"))?;
         none_left_out(OPERATION, answer.failures())?;
-        let answered = answer.service_deployments().iter().map(|one| one.service_deployment_arn());
+        let answered =
+            answer.service_deployments().iter().map(|deployment| deployment.service_deployment_arn());
         require_all(OPERATION, arns, answered, &[])?;
         let mut revisions = BTreeSet::new();
-        for one in answer.service_deployments() {
-            let source = one.source_service_revisions().iter().filter_map(|revision| revision.arn());
-            let target = one.target_service_revision().and_then(|revision| revision.arn());
-            let back = one.rollback().and_then(|rollback| rollback.service_revision_arn());
+        for deployment in answer.service_deployments() {
+            let source = deployment.source_service_revisions().iter().filter_map(|revision| revision.arn());
+            let target = deployment.target_service_revision().and_then(|revision| revision.arn());
+            let back = deployment.rollback().and_then(|rollback| rollback.service_revision_arn());
             revisions.extend(source.chain(target).chain(back).map(str::to_owned));
         }
         Ok(revisions)
@@ -285,18 +286,18 @@ impl Ecs {
         let answer = call.set_service_revision_arns(Some(arns.to_vec())).send().await;
         let answer = answer.map_err(read(OPERATION, "service revisions"))?;
         none_left_out(OPERATION, answer.failures())?;
-        let answered = answer.service_revisions().iter().map(|one| one.service_revision_arn());
+        let answered = answer.service_revisions().iter().map(|revision| revision.service_revision_arn());
         require_all(OPERATION, arns, answered, &[])?;
-        let revision = |one: &aws_sdk_ecs::types::ServiceRevision| {
-            let arn = one.service_revision_arn().unwrap_or_default();
-            let images = one.container_images().iter();
+        let revision = |described: &aws_sdk_ecs::types::ServiceRevision| {
+            let arn = described.service_revision_arn().unwrap_or_default();
+            let images = described.container_images().iter();
             let images = images.map(|image| named(OPERATION, arn, image.image(), image.image_digest()));
             Ok(RevisionInUse { arn: arn.to_owned(), images: images.collect::<Result<_, _>>()? })
         };
         answer.service_revisions().iter().map(revision).collect()
     }
 
-    /// All families with an active task definition, from which tasks can be started.
+    /// Lists the families with an active task definition, from which tasks can be started.
     pub async fn task_definition_families(&self) -> Result<Vec<String>, EcsError> {
         const OPERATION: &str = "ListTaskDefinitionFamilies";
         const WHAT: &str = "the families of task definitions";
@@ -430,13 +431,15 @@ impl Ecs {
         let answer = call.set_daemon_deployment_arns(Some(arns.to_vec())).send().await;
         let answer = answer.map_err(read(OPERATION, "daemon deployments"))?;
         none_left_out(OPERATION, answer.failures())?;
-        let answered = answer.daemon_deployments().iter().map(|one| one.daemon_deployment_arn());
+        let answered =
+            answer.daemon_deployments().iter().map(|deployment| deployment.daemon_deployment_arn());
         require_all(OPERATION, arns, answered, &[])?;
         let mut revisions = BTreeSet::new();
-        for one in answer.daemon_deployments() {
-            let source = one.source_daemon_revisions().iter().filter_map(|revision| revision.arn());
-            let target = one.target_daemon_revision().and_then(|revision| revision.arn());
-            let back = one.rollback().and_then(|rollback| rollback.rollback_target_daemon_revision_arn());
+        for deployment in answer.daemon_deployments() {
+            let source = deployment.source_daemon_revisions().iter().filter_map(|revision| revision.arn());
+            let target = deployment.target_daemon_revision().and_then(|revision| revision.arn());
+            let back =
+                deployment.rollback().and_then(|rollback| rollback.rollback_target_daemon_revision_arn());
             revisions.extend(source.chain(target).chain(back).map(str::to_owned));
         }
         Ok(revisions)
@@ -450,11 +453,11 @@ impl Ecs {
         let answer = call.set_daemon_revision_arns(Some(arns.to_vec())).send().await;
         let answer = answer.map_err(read(OPERATION, "daemon revisions"))?;
         none_left_out(OPERATION, answer.failures())?;
-        let answered = answer.daemon_revisions().iter().map(|one| one.daemon_revision_arn());
+        let answered = answer.daemon_revisions().iter().map(|revision| revision.daemon_revision_arn());
         require_all(OPERATION, arns, answered, &[])?;
-        let revision = |one: &aws_sdk_ecs::types::DaemonRevision| {
-            let arn = one.daemon_revision_arn().unwrap_or_default();
-            let images = one.container_images().iter();
+        let revision = |described: &aws_sdk_ecs::types::DaemonRevision| {
+            let arn = described.daemon_revision_arn().unwrap_or_default();
+            let images = described.container_images().iter();
             let images = images.map(|image| named(OPERATION, arn, image.image(), image.image_digest()));
             Ok(RevisionInUse { arn: arn.to_owned(), images: images.collect::<Result<_, _>>()? })
         };

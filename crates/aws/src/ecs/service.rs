@@ -83,7 +83,7 @@ pub struct ServiceState {
     /// The ARN of the current or latest service deployment. `None` if ECS has no service
     /// deployments.
     pub service_deployment: Option<String>,
-    /// The targets as which each task is registered.
+    /// The load-balancing targets that each task is registered as.
     pub registrations: Vec<Registration>,
     /// Whether a Classic Load Balancer is attached. It has no target groups.
     pub classic_load_balancer: bool,
@@ -136,8 +136,8 @@ impl ServiceState {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Started {
     pub deployment: Deployment,
-    /// The service deployment that the answer names as current. It may still be the previous one;
-    /// its target revision tells.
+    /// The service deployment that the answer names as current. It may still be the previous one,
+    /// so the caller compares its target revision.
     pub service_deployment: Option<String>,
 }
 
@@ -262,8 +262,8 @@ impl Ecs {
     }
 }
 
-/// Whether some attempt of a call may have been carried out: it had no answer, or a status other
-/// than 4xx. The answer to a later attempt does not tell.
+/// A flag for a call that ECS may have carried out: one attempt had no answer, or a status other
+/// than 4xx. The answer to a later attempt does not clear it.
 #[derive(Debug, Clone, Default)]
 struct Unanswered(Arc<AtomicBool>);
 
@@ -318,7 +318,10 @@ fn service_state(service: &aws_sdk_ecs::types::Service) -> Result<ServiceState, 
         deployments: deployments.collect::<Result<_, _>>()?,
         service_deployment: text(service.current_service_deployment()),
         registrations: service.load_balancers().iter().filter_map(registration).collect(),
-        classic_load_balancer: service.load_balancers().iter().any(|one| one.load_balancer_name().is_some()),
+        classic_load_balancer: service
+            .load_balancers()
+            .iter()
+            .any(|balancer| balancer.load_balancer_name().is_some()),
         on_fargate: on_fargate(service),
         daemon: service.scheduling_strategy() == Some(&SchedulingStrategy::Daemon),
         minimum_healthy_percent: configuration.and_then(|c| c.minimum_healthy_percent()).map(count),
@@ -336,11 +339,11 @@ fn on_fargate(service: &aws_sdk_ecs::types::Service) -> Option<bool> {
     if let Some(kind) = service.launch_type() {
         return Some(kind.as_str() == "FARGATE");
     }
-    let primary = service.deployments().iter().find(|one| one.status() == Some("PRIMARY"));
+    let primary = service.deployments().iter().find(|deployment| deployment.status() == Some("PRIMARY"));
     let of_primary = primary.map_or(&[][..], |primary| primary.capacity_provider_strategy());
     let mut providers = service.capacity_provider_strategy().iter().chain(of_primary).peekable();
     if providers.peek().is_some() {
-        return Some(providers.all(|one| matches!(one.capacity_provider(), "FARGATE" | "FARGATE_SPOT")));
+        return Some(providers.all(|item| matches!(item.capacity_provider(), "FARGATE" | "FARGATE_SPOT")));
     }
     service.platform_version().filter(|version| !version.is_empty()).map(|_| true)
 }

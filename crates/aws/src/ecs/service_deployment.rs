@@ -137,7 +137,7 @@ impl Ecs {
                 let mut listed =
                     answer.service_deployments().iter().map(listed).collect::<Result<Vec<_>, _>>()?;
                 // ECS lists the newest first but does not document that.
-                listed.sort_by_key(|one| Reverse(one.created_at));
+                listed.sort_by_key(|deployment| Reverse(deployment.created_at));
                 return Ok(listed);
             }
             Err(failed) if is_not_offered(&failed) => return Ok(Vec::new()),

@@ -16,7 +16,7 @@ const PER_DESCRIBE_TASKS: usize = 100;
 pub enum Health {
     Healthy,
     Unhealthy,
-    /// There is no health check, or none has returned yet.
+    /// The container has no health check, or no check has returned yet.
     Unknown,
 }
 

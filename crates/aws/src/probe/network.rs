@@ -148,7 +148,7 @@ fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
         [0, 0, 0, 0, 0, 0 | 0xffff, high, low] | [0, 0, 0, 0, 0xffff, 0, high, low] => (high, low),
         // NAT64, with the public prefix and with the local one.
         [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x64, 0xff9b, 1, _, _, _, high, low] => (high, low),
-        // 6to4.
+        // 6to4 addresses.
         [0x2002, high, low, ..] => (high, low),
         _ => return None,
     };

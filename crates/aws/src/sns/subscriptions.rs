@@ -36,14 +36,14 @@ impl Sns {
                 .send()
                 .await
                 .map_err(|error| failed("ListSubscriptionsByTopic", topic_arn, FailedCall::new(error)))?;
-            for one in answer.subscriptions.unwrap_or_default() {
-                let arn = one.subscription_arn.unwrap_or_default();
+            for subscription in answer.subscriptions.unwrap_or_default() {
+                let arn = subscription.subscription_arn.unwrap_or_default();
                 if arn != DELETED {
                     found.push(Subscription {
                         topic: topic_arn.to_owned(),
                         arn: (arn != PENDING).then_some(arn),
-                        protocol: one.protocol.unwrap_or_default(),
-                        endpoint: one.endpoint.unwrap_or_default(),
+                        protocol: subscription.protocol.unwrap_or_default(),
+                        endpoint: subscription.endpoint.unwrap_or_default(),
                     });
                 }
             }

@@ -263,7 +263,7 @@ fn index(child: &str) -> String {
 }
 
 #[tokio::test]
-async fn index_has_labels_of_its_first_image() {
+async fn index_gets_labels_of_its_first_image() {
     let child = image_with(CONFIG.as_bytes());
     let wire = Wire::answering([ok(answer_of(&[&child], json!([])))]);
     let url = format!("{}/blob?X-Amz-Signature=secret%2Fpath&b=2", wire.url);

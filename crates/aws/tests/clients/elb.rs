@@ -89,7 +89,7 @@ async fn unknown_target_state_keeps_its_name() {
 #[tokio::test]
 async fn empty_target_group_has_no_targets() {
     assert_eq!(targets("").await.unwrap(), []);
-    // A Lambda function has no port.
+    // The client accepts a target without a port, such as a Lambda function.
     let lambda = "<member><TargetHealth><State>unavailable</State></TargetHealth><Target><Id>arn</Id></Target></member>";
     assert_eq!(targets(lambda).await.unwrap()[0].port, None);
 }

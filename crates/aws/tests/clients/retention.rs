@@ -426,7 +426,7 @@ async fn build_of_a_deleted_image_loses_its_tag() {
 }
 
 #[tokio::test]
-async fn was_live_reads_digests_from_rollbacks() {
+async fn live_digests_are_read_from_rollbacks() {
     let ran = |digests: Value, described: Value| {
         json!({"M": {
             "service": {"S": "prod/web"},

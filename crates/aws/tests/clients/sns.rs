@@ -67,7 +67,7 @@ async fn mail_is_addressed_to_one_approver() {
 }
 
 #[tokio::test]
-async fn failed_mail_is_not_in_the_error() {
+async fn mail_body_is_not_in_the_error() {
     for (status, retryable) in [(403, false), (500, true)] {
         let wire = Wire::answering([error(status, "x")]);
         let sns = Sns::new(&wire.session());
