@@ -1,7 +1,7 @@
 //! The DynamoDB table, the source of truth. An item has `pk`, `sk`, `version`, the attributes of an
 //! index, and the record itself.
 //!
-//! A write of several items is one transaction. It checks the versions of all items that the
+//! A write of several items is one transaction, which checks the versions of all items that the
 //! decision was based on. A lost race is a normal result, and its error names what was lost.
 
 mod applications;
@@ -351,7 +351,7 @@ impl Table {
             }
             let stored = StoredOperation { environment: after.name.clone(), operation: operation.clone() };
             let mut item = item(&keys::of_operation(&application, operation), operation.version, &stored)?;
-            // Nobody needs to look at a leased operation before the lease ends.
+            // The sweep need not look at a leased operation before the lease ends.
             let look = operation.lease.as_ref().map(|lease| lease.until).or(operation.wake_at);
             if let (Some(at), Some(_)) = (look, operation.wake_at) {
                 item.insert("wake".into(), AttributeValue::S(WAKE.into()));
@@ -727,7 +727,7 @@ impl<'a> Writes<'a> {
     }
 
     /// Stores a link after its use or after a wrong code. The write fails if the link has expired,
-    /// or if somebody used it or tried another code meanwhile.
+    /// was used, or got another wrong code meanwhile.
     fn update_token(&mut self, token: &Token) {
         let (set, before) = match token.used_at {
             Some(at) => (("used_at", AttributeValue::S(at.to_string())), token.wrong_codes),

@@ -52,8 +52,8 @@ impl Pipes {
         Self { client: session.patient_json(Service::Pipes) }
     }
 
-    /// The names of the pipes whose target is ECS or Batch. Stopped pipes are included, because
-    /// somebody can start them at any time.
+    /// The names of the pipes whose target is ECS or Batch. The list includes stopped pipes,
+    /// because they can be started at any time.
     /// <https://docs.aws.amazon.com/eventbridge/latest/pipes-reference/API_ListPipes.html>
     pub async fn names(&self) -> Result<Vec<String>, SourceError> {
         const OPERATION: &str = "ListPipes";

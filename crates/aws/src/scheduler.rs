@@ -57,7 +57,7 @@ impl Scheduler {
     }
 
     /// The schedules of all groups whose target may name a task definition, a job definition or an
-    /// image. Disabled schedules are included, because somebody can enable them at any time.
+    /// image. The list includes disabled schedules, because they can be enabled at any time.
     /// <https://docs.aws.amazon.com/scheduler/latest/APIReference/API_ListSchedules.html>
     pub async fn schedules(&self) -> Result<Vec<ScheduleName>, SourceError> {
         const OPERATION: &str = "ListSchedules";
@@ -95,7 +95,7 @@ impl Scheduler {
         let more = match target.input.as_deref().filter(|input| !input.is_empty()).map(mentions) {
             None => Default::default(),
             Some(Ok(found)) => found,
-            // The input is the whole API call. If it cannot be parsed, nobody knows what it names.
+            // The input is the whole API call. Without it, the named images are unknown.
             Some(Err(source)) if is_universal(arn) => return Err(SourceError::Input { what: by, source }),
             // The input of a cluster's target cannot change the image.
             Some(Err(_)) => Default::default(),

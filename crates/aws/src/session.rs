@@ -233,11 +233,11 @@ impl Session {
     }
 
     /// Opens connections to the services that a function calls first, so that the first event does
-    /// not wait for DNS and TLS. That can take most of a second on a small function, but
+    /// not wait for DNS and TLS. Connecting can take most of a second on a small function, but
     /// initialization has a full CPU.
     ///
-    /// Each ping is an unsigned `GET /ping`: it needs no permission and leaves nothing in
-    /// CloudTrail. Warming ends after a second at most. It ignores failures, because the first call
+    /// Each ping is an unsigned `GET /ping`, which needs no permission and leaves nothing in
+    /// CloudTrail. Warming takes a second at most. It ignores failures, because the first call
     /// reports them.
     pub async fn warm(&self, services: &[Service]) {
         let pings = services.iter().map(|service| {

@@ -57,7 +57,7 @@ impl About {
 }
 
 impl Table {
-    /// Returns the latest findings. `None` if nobody has checked yet.
+    /// Returns the latest findings. `None` if no check has run yet.
     pub async fn health(&self, about: &About) -> Result<Option<Health>, TableError> {
         self.get(&about.key()).await?.map(|item| record("HEALTH", &item)).transpose()
     }

@@ -192,9 +192,9 @@ impl Table {
         self.pushed(&keys::tag(application, repository, tag), update, digest, at).await
     }
 
-    /// Records that somebody put a tag that is neither a build tag nor ours. Retention counts the
-    /// image's age from then on. Each tag has its own item, which expires after `kept`;
-    /// [`KnownTag`] must not expire, so it has another item.
+    /// Records that a person or tool put a tag that is neither a build tag nor ours. Retention
+    /// counts the image's age from then on. The record has an item of its own, which expires after
+    /// `kept`; a [`KnownTag`] must not expire.
     pub async fn was_tagged(
         &self,
         application: &ApplicationName,

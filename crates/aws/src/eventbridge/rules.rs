@@ -94,8 +94,8 @@ impl Rules {
         buses.into_iter().map(|bus| bus.name.ok_or_else(lacks)).collect()
     }
 
-    /// The rules of a bus that have this target: the ARN of a cluster or of a job queue. Disabled
-    /// rules are included, because somebody can enable them at any time.
+    /// The rules of a bus that have this target: the ARN of a cluster or of a job queue. The list
+    /// includes disabled rules, because they can be enabled at any time.
     /// <https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_ListRuleNamesByTarget.html>
     pub async fn with_target(&self, bus: &str, target: &str) -> Result<Vec<RuleName>, SourceError> {
         let what = format!("the rules of the bus {bus} that start something in {target}");

@@ -297,7 +297,7 @@ async fn deployment_names_source_target_and_rollback_revisions() {
         let wire = Wire::answering([ok(answer)]);
         let failed = client(&wire).revisions_of_deployments(&asked).await.unwrap_err();
         assert!(
-            matches!(&failed, EcsError::LeftOut { operation: failed_operation, .. } if *failed_operation == operation),
+            matches!(&failed, EcsError::LeftOut { operation: reported, .. } if *reported == operation),
             "{failed}"
         );
     }
