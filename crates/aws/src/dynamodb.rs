@@ -351,7 +351,7 @@ impl Table {
             }
             let stored = StoredOperation { environment: after.name.clone(), operation: operation.clone() };
             let mut item = item(&keys::of_operation(&application, operation), operation.version, &stored)?;
-            // The sweep need not look at a leased operation before the lease ends.
+            // The promoter need not look at a leased operation before the lease ends.
             let look = operation.lease.as_ref().map(|lease| lease.until).or(operation.wake_at);
             if let (Some(at), Some(_)) = (look, operation.wake_at) {
                 item.insert("wake".into(), AttributeValue::S(WAKE.into()));
