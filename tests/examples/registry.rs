@@ -1,8 +1,10 @@
-//! A repository of so many images, in a process of its own, for `cargo xtask bench`: `registry 10000`.
+//! Serves a repository with a given number of images, in its own process, for `cargo xtask bench`:
+//! `registry 10000`.
 //!
-//! It says what is there in a line of JSON. Then, to each line, a list of images that a tool would delete (each by what
-//! its digest begins with), it says what the tool has called since the last time, and what the list comes to. It ends
-//! with its input.
+//! The program first prints a line of JSON that describes the repository. Each line of input is a
+//! list of images that a tool would delete, named by the beginnings of their digests. The program
+//! answers with the calls that the tool has made since the last line, and with the effect of the
+//! list. It ends when its input ends.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::{self, BufRead as _};
@@ -12,20 +14,21 @@ use serde_json::json;
 use stablepin_tests::ecr_fake::{EcrFake, NewImage, PushedAt, Repository, TagMutability};
 use stablepin_tests::ecs_fake::EcsFake;
 
-/// What is put at a time: 90 images, two indexes of three with what they are of, a referrer, a signature.
+/// The number of images in one part. A part is 90 images, two indexes with three images each, a
+/// referrer, and a signature.
 const PART: usize = 100;
-/// Images are spread over so many days.
+/// The number of days over which pushes are spread.
 const DAYS: i64 = 400;
 
 fn main() {
     let wanted = std::env::args().nth(1).and_then(|count| count.parse::<usize>().ok());
-    let parts = wanted.expect("how many images there are to be") / PART;
+    let parts = wanted.expect("the first argument is the number of images") / PART;
     let (ecr, ecs) = (EcrFake::start(), EcsFake::start());
     let web = ecr.creates("web", TagMutability::Mutable);
     let mut shelf = Shelf { now: ecr.now(), web, count: 0, of: Vec::new() };
     (0..parts).for_each(|_| shelf.add_part());
     let Shelf { web, of, .. } = shelf;
-    let live = web.tag("production-stable").expect("an image is the newest");
+    let live = web.tag("production-stable").expect("the newest image has the tag");
     let image = format!("000000000000.dkr.ecr.us-east-1.amazonaws.com/web@{live}");
     ecs.service("production/web").runs(&image).desired(3).create();
 
@@ -52,31 +55,32 @@ fn main() {
     }
 }
 
-/// Tools abbreviate digests.
+/// Returns the digests that begin with the given texts, since tools abbreviate digests.
 fn resolved<'a>(digests: &'a [String], named: &[String]) -> BTreeSet<&'a String> {
     let all = |begins: &String| {
         let from = digests.partition_point(|digest| digest < begins);
         let mut found = digests[from..].iter().take_while(|digest| digest.starts_with(begins.as_str()));
-        let first = found.next().unwrap_or_else(|| panic!("there is no image {begins}"));
-        assert_eq!(found.next(), None, "{begins} is not one image");
+        let first = found.next().unwrap_or_else(|| panic!("no image begins with {begins}"));
+        assert_eq!(found.next(), None, "several images begin with {begins}");
         first
     };
     named.iter().map(all).collect()
 }
 
-/// A repository while it is filled.
+/// A repository while the program fills it.
 struct Shelf {
     now: Timestamp,
     web: Repository,
-    /// How many times something was pushed: an image, an index with all that is in it.
+    /// The number of pushes so far. An index counts once, together with everything in it.
     count: u32,
-    /// What is in an index or about an image, and that index or image.
+    /// Pairs of digests: a part of an index or a referrer, then that index or the referrer's
+    /// subject.
     of: Vec<(String, String)>,
 }
 
 impl Shelf {
     fn add_part(&mut self) {
-        // What is about an image is pushed with it.
+        // Referrers and signatures are pushed right after their subject.
         let mut signed = None;
         for _ in 0..90 {
             let (at, tags) = self.push();
@@ -104,15 +108,15 @@ impl Shelf {
         }
     }
 
-    /// An image of layers that others have too, and one of its own.
+    /// Returns an image of layers that other images share and one layer of its own.
     fn image(&self, name: &str, at: PushedAt) -> NewImage {
         let base = self.count % 7;
         let image = NewImage::named(name).layer(format!("base {base}"), 80_000_000);
         image.layer("packages", 30_000_000).layer(name, 2_000_000).pushed_at(at)
     }
 
-    /// When the next one is pushed, and what its pipeline calls it. Every tenth is a build of Stablepin's; every
-    /// thousandth is a release.
+    /// Returns when the next image is pushed, and its tags.
+    /// Every tenth image is a build of Stablepin. Every thousandth image is a release.
     fn push(&mut self) -> (PushedAt, Vec<String>) {
         self.count += 1;
         let (count, at) = (self.count, self.time());
@@ -124,7 +128,7 @@ impl Shelf {
         if count.is_multiple_of(1000) {
             tags.push(format!("v1.{}.0", count / 1000));
         }
-        // What is live is a month old.
+        // The live image is a month old.
         if count == 1 {
             tags.push("production-stable".to_owned());
             tags.push("latest".to_owned());
@@ -133,7 +137,9 @@ impl Shelf {
         (PushedAt::At(at), tags)
     }
 
-    /// In no order. Half an hour off the full one: no image comes of age between one tool's turn and the next's.
+    /// Returns a time of push, in no order.
+    /// Each time is half an hour off the full hour, so that no image reaches an age limit between
+    /// the turns of two tools.
     fn time(&self) -> Timestamp {
         let hours = i64::from(self.count.wrapping_mul(0x9e37_79b1) >> 8) % (24 * DAYS);
         self.now - SignedDuration::from_mins(60 * hours + 30)

@@ -1,4 +1,4 @@
-//! An application of a test's own, and its registry.
+//! A test's own application and its registry.
 
 use std::thread;
 
@@ -14,17 +14,17 @@ use crate::{Plan, stack, until};
 pub struct App {
     pub aws: Aws,
     pub plan: Plan,
-    /// The ARNs of the mailbox's subscription, and of its approvers'.
+    /// The ARNs of the subscriptions of the mailbox and of the approvers.
     pub(crate) mailbox: Vec<String>,
-    /// Where it is when it is aside.
+    /// The table, topic and fake of ECR of an isolated application.
     pub(crate) aside: Option<Isolated>,
 }
 
-/// Many tests share one emulator: each takes its own things away.
+/// Removes what the test has created, since many tests share one emulator.
 impl Drop for App {
     fn drop(&mut self) {
         if thread::panicking() {
-            return; // somebody may want to look
+            return; // the developer may want to inspect it
         }
         if let Some(aside) = &self.aside {
             return aside.close(&self.aws);
@@ -35,18 +35,18 @@ impl Drop for App {
     }
 }
 
-/// An image that is never run: small, and quick to push.
+/// Returns a small image that is quick to push. Nothing runs it.
 pub fn image(spec: &Spec) -> OciImage {
     assemble(spec, b"never run", "amd64").expect("an image")
 }
 
 impl App {
-    /// Of a plan of which nothing is there.
+    /// Returns an application of which nothing has been created yet.
     pub fn unborn(plan: Plan) -> Self {
         Self { aws: stack().aws(), plan, mailbox: Vec::new(), aside: None }
     }
 
-    /// Registers a file under the application's name.
+    /// Registers an application file under the application's name.
     #[track_caller]
     pub fn put(&self, text: &str) -> Response {
         let url = format!("{}/v1/applications/{}", stack().api(), self.plan.name);
@@ -55,13 +55,14 @@ impl App {
             .expect("the API answers")
     }
 
-    /// A signed request below the application; its JSON.
+    /// Sends a signed request to a path below the application. Returns its status and JSON.
     #[track_caller]
     pub fn api(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
         self.api_as(&self.aws, method, path, body)
     }
 
-    /// An approver's own credentials, as the [plan](Plan::who_sign) has them; for every request of the API.
+    /// Returns credentials of an approver's own IAM user, for every request of the API.
+    /// The [plan](Plan::who_sign) must say that approvers sign.
     #[track_caller]
     pub fn signs_as(&self, approver: &str) -> Aws {
         let api = stack().api().split_once("//").and_then(|(_, host)| host.split('.').next());
@@ -69,7 +70,7 @@ impl App {
         xtask::iam::user(&self.aws, self.approver(approver), api, &["*/v1/*"]).expect("a user")
     }
 
-    /// The same person once more.
+    /// Returns a second access key of the approver's IAM user.
     #[track_caller]
     pub fn signed_in(&self, approver: &str) -> Aws {
         let request =
@@ -79,7 +80,7 @@ impl App {
         self.aws.with_credentials(&text("AccessKeyId"), &text("SecretAccessKey"), None)
     }
 
-    /// The same, signed by somebody.
+    /// Sends a request that `signer` signs to a path below the application.
     #[track_caller]
     pub fn api_as(&self, signer: &Aws, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
         let url = format!("{}/v1/applications/{}{path}", stack().api(), self.plan.name);
@@ -98,20 +99,21 @@ impl App {
         Registry::new(stack().registry(), "AWS", "a token")
     }
 
-    /// Pushes as a pipeline does; answers with the digest.
+    /// Pushes an image under a tag, as a pipeline does. Returns its digest.
     #[track_caller]
     pub fn push(&self, tag: &str, spec: &Spec) -> String {
         self.push_image(Some(tag), &image(spec))
     }
 
-    /// Pushes a build that stands after another in the environment's order, which is the events', to the second.
+    /// Pushes a build that the environment orders after another build.
+    /// The order is that of the events' times, which have whole seconds.
     #[track_caller]
     pub fn push_after(&self, other: &str, spec: &Spec) -> String {
         let of_other = |one: &Value| one["digest"] == other;
         let promotion = until("the other's promotion", || self.promotions().into_iter().rfind(of_other));
         let at = &promotion["occurrence"]["at"];
         let before: Timestamp = at.as_str().expect("a time").parse().expect("a timestamp");
-        // Within one second the digests decide.
+        // The digests decide the order of two pushes within one second.
         let after = before + SignedDuration::from_secs(1);
         until("the next second", || (Timestamp::now() >= after).then_some(()));
         self.push("main", spec)
@@ -137,7 +139,8 @@ impl App {
         digest
     }
 
-    /// Delivers the event of a push aside. Otherwise the local cloud has sent it.
+    /// Delivers the push event to the tagger of an isolated application.
+    /// Elsewhere, the local cloud sends the event.
     #[track_caller]
     fn is_told(&self) {
         if self.aside.is_some() {
@@ -145,7 +148,7 @@ impl App {
         }
     }
 
-    /// The digest that a tag is on, by ECR's own API.
+    /// Returns the digest that a tag is on, read through ECR's API.
     #[track_caller]
     pub fn tag(&self, tag: &str) -> Option<String> {
         if let Some(aside) = &self.aside {
@@ -156,7 +159,7 @@ impl App {
         answer["images"][0]["imageId"]["imageDigest"].as_str().map(str::to_owned)
     }
 
-    /// All tags on a digest, sorted.
+    /// Returns all tags on a digest, sorted.
     #[track_caller]
     pub fn tags(&self, digest: &str) -> Vec<String> {
         if let Some(aside) = &self.aside {
@@ -176,7 +179,7 @@ impl App {
         self.plan.approvers.iter().find(is_it).expect("an approver of that name")
     }
 
-    /// Pushes a build, and has the lead approve it; answers with its digest.
+    /// Pushes a build and lets the lead approve it. Returns its digest.
     #[track_caller]
     pub fn pin(&self, tag: &str, spec: &Spec) -> String {
         let digest = self.push(tag, spec);
@@ -196,7 +199,8 @@ impl App {
         };
         assert_eq!(status, 200, "{page}");
         until("the stable tag on it", || self.stable_is(digest).then_some(()));
-        // The last that comes of it: after that nothing changes by itself.
+        // The vote confirmation is the last effect of a decision. Nothing changes by itself
+        // afterwards.
         until("the receipt", || {
             let told = self.promotion(link.promotion())["vote_confirmations"]
                 .as_array()
@@ -213,7 +217,7 @@ impl App {
         pin["digest"] == digest && self.environment()["applied"] == pin["number"]
     }
 
-    /// Waits until the promotion has ended, and answers with how and why.
+    /// Waits until the promotion has ended. Returns how it ended and why.
     #[track_caller]
     pub fn ended(&self, promotion: &str) -> (String, String) {
         until("the promotion's end", || {

@@ -1,13 +1,17 @@
-//! The pages as a person has them: in a real Chromium, which says all that goes wrong there.
+//! Opens pages in a real Chromium, as a person does, and reports everything that goes wrong there.
 //!
-//! One Chromium for all stories of a test program, and a private window for each page, so that stories run side by
-//! side. What a page may not do is found out when it is closed: [`Page`].
+//! The stories of a test program share one Chromium. Each page has a private window, so that
+//! stories run in parallel. Closing a page fails the story if the page did something forbidden:
+//! [`Page`].
 //!
-//! The client is our own. Chromium speaks its DevTools protocol over two pipes: JSON, with a zero byte between
-//! messages. That needs no crate, no port and no second program, and Chromium ends when we do, however that comes
-//! about. `headless_chrome`, which also blocks, brings 110 crates, and drops in silence what its types do not know of
-//! a newer Chromium's messages: a console error could be one of them. The others want an asynchronous runtime, those
-//! over WebDriver also a ChromeDriver of the same version.
+//! The client is our own. Chromium speaks its DevTools protocol over two pipes: JSON messages with
+//! a zero byte between them. The client needs no crate, no port and no second program. Chromium
+//! ends when the test program ends, even after a crash.
+//!
+//! The crate `headless_chrome`, which also blocks, brings 110 crates. It silently drops messages of
+//! a newer Chromium whose types it does not know, and a console error could be one of them. Other
+//! crates need an asynchronous runtime. Those that use WebDriver also need a ChromeDriver of the
+//! same version.
 
 mod axe;
 mod chromium;

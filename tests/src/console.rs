@@ -1,18 +1,18 @@
-//! A link to the console, as whoever minted it uses it.
+//! A link to the console, as the person who created it uses it.
 
 use xtask::aws::Response;
 use xtask::secrets;
 
 use crate::stack;
 
-/// `{api}/console?t={token}`
+/// A console link: `{api}/console?t={token}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Console {
     pub token: String,
 }
 
 impl Console {
-    /// Mints one, as the account.
+    /// Creates a link with the account's credentials.
     #[track_caller]
     pub fn mint() -> Self {
         let url = format!("{}/v1/console", stack().api());
@@ -25,7 +25,7 @@ impl Console {
         Self { token: token.to_owned() }
     }
 
-    /// The same, with another token.
+    /// Returns a link with another token.
     #[must_use]
     pub fn of(token: &str) -> Self {
         Self { token: token.to_owned() }
@@ -41,7 +41,7 @@ impl Console {
         stack().aws().call("GET", &self.url(), None, None, false).expect("the console answers")
     }
 
-    /// A page below `/console`, with the cookie that the link sets.
+    /// Opens a page below `/console` with the cookie that the link sets.
     #[track_caller]
     pub fn get(&self, path: &str) -> Response {
         self.look("GET", path)

@@ -1,7 +1,8 @@
-//! One invocation of a function's real program, under a Lambda Runtime API of our own, with a proxy between it and
-//! AWS that numbers its requests and lets one of them go wrong.
+//! Runs one invocation of a function's real program, and lets one of its AWS requests fail.
 //!
-//! The program is the one that SAM has built and deployed, with the deployed function's own variables and role.
+//! The program talks to a Lambda Runtime API of our own. A proxy between the program and AWS
+//! numbers the requests and injects the fault. The program is the deployed one that SAM has built,
+//! with the deployed function's variables and role.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -25,26 +26,26 @@ use crate::sources_fake::{self, SourcesFake};
 use crate::wire::{Connection, Request};
 use crate::{Console, Link, stack};
 
-/// What goes wrong with one request.
+/// The fault that hits one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// The process dies before AWS has heard of it.
+    /// The process dies before the request reaches AWS.
     KillBefore,
-    /// AWS has done it, and the process dies before it knows.
+    /// AWS carries out the request, and the process dies before it gets the answer.
     KillAfter,
     Throttle,
-    /// This one and every one after it: there is no end to it.
+    /// This request and every later one is throttled.
     KeepThrottling,
-    /// The function may not do that. It is no use to ask again.
+    /// AWS denies access. A retry does not help.
     Refuse,
-    /// 500, and AWS has not done it.
+    /// AWS answers with status 500 and does nothing.
     Fail,
     ResetBefore,
-    /// AWS has done it, and the connection breaks.
+    /// AWS carries out the request, and the connection breaks.
     ResetAfter,
 }
 
-/// The fakes that are where the emulator's services would be.
+/// The fakes that take the place of the emulator's services.
 #[derive(Clone, Copy, Default)]
 pub struct FakeEndpoints<'a> {
     pub ecs: Option<&'a EcsFake>,
@@ -58,30 +59,30 @@ impl<'a> From<&'a EcsFake> for FakeEndpoints<'a> {
     }
 }
 
-/// How it went.
+/// The course of an invocation.
 #[derive(Debug)]
 pub struct Run {
     /// The action of each request, in order: `BatchGetItem`, …
     pub requests: Vec<String>,
     pub hit: bool,
-    /// What the function returned; none when it was killed.
+    /// The function's answer. `None` if the process was killed.
     pub answer: Option<Value>,
 }
 
-/// How long an invocation may take. A lease ends with it, and a tick has to wait for that.
+/// The time limit of an invocation. A lease ends with it, and a later tick must wait for that.
 const TIME: SignedDuration = SignedDuration::from_secs(8);
-/// So long after its time a program that neither answers nor dies is broken.
+/// The time after its limit at which a program that neither answers nor dies is broken.
 const PATIENCE: Duration = Duration::from_secs(32);
-/// So long is AWS waited for. The program itself has given up before.
+/// The longest wait for AWS. The program itself gives up earlier.
 const SILENCE: Duration = Duration::from_secs(20);
 
-/// Invokes `function` (`approval`, …) once. The request of that number, from 1, goes wrong.
+/// Invokes `function` (`approval`, …) once. The request with that number, from 1, gets the fault.
 #[track_caller]
 pub fn invoke(function: &str, event: &Value, fault: Option<(usize, Fault)>) -> Run {
     invoke_with(function, &[], event, fault)
 }
 
-/// The same, with variables that another stack's parameters would give it.
+/// Invokes a function with additional variables, as another stack's parameters would set them.
 #[track_caller]
 pub fn invoke_with(
     function: &str,
@@ -92,9 +93,11 @@ pub fn invoke_with(
     run(function, others, FakeEndpoints::default(), event, fault, TIME)
 }
 
-/// The same, with fakes where the emulator's services would be. What is asked of them is numbered with all the rest.
+/// Invokes a function with fakes in place of the emulator's services.
+/// Requests to the fakes are numbered together with all others.
 ///
-/// The deployed functions know nothing of a fake: what they find in their table they carry out in the emulator.
+/// The deployed functions do not know the fakes: they carry out work that they find in their table
+/// in the emulator.
 #[track_caller]
 pub fn invoke_beside<'a>(
     beside: impl Into<FakeEndpoints<'a>>,
@@ -106,7 +109,7 @@ pub fn invoke_beside<'a>(
     run(function, others, beside.into(), event, fault, TIME)
 }
 
-/// The same, and the invocation may take so long.
+/// Invokes a function with fakes and with a given time limit.
 #[track_caller]
 pub fn invoke_within<'a>(
     time: SignedDuration,
@@ -154,7 +157,7 @@ fn run(
         program.kill();
         program.over.store(true, Ordering::SeqCst);
         for (listener, server) in servers {
-            // It sees that it is over when somebody connects.
+            // The servers notice that the invocation is over when a connection comes.
             while !server.is_finished() {
                 let _ = TcpStream::connect_timeout(&address(listener), SILENCE);
                 thread::yield_now();
@@ -169,7 +172,7 @@ fn run(
     Run { requests, hit, answer }
 }
 
-/// The event of a decision by a link.
+/// Returns the event of a decision by a link.
 pub fn decision(link: &Link, decision: &str, reason: &str) -> Value {
     let path = link.page.strip_prefix(stack().api()).expect("a link leads to the API");
     let parts: Vec<_> = path.trim_start_matches('/').split('/').collect();
@@ -178,14 +181,14 @@ pub fn decision(link: &Link, decision: &str, reason: &str) -> Value {
     http(route, path, &parameters, &link.form(decision, reason))
 }
 
-/// The event of a signed request that registers an application.
+/// Returns the event of a signed request that registers an application.
 pub fn registration(name: &str, file: &str) -> Value {
     let path = format!("/v1/applications/{name}");
     let parameters = json!({ "application": name });
     signed(http("PUT /v1/applications/{application}", &path, &parameters, file))
 }
 
-/// The event of a signed request of a rollback.
+/// Returns the event of a signed rollback request.
 pub fn rollback(name: &str, body: &Value) -> Value {
     let route = "POST /v1/applications/{application}/environments/{environment}/rollback";
     let path = format!("/v1/applications/{name}/environments/production/rollback");
@@ -193,7 +196,8 @@ pub fn rollback(name: &str, body: &Value) -> Value {
     signed(http(route, &path, &parameters, &body.to_string()))
 }
 
-/// The event of a signed request that begins a run of retention; or `apply`, `undo`, of a run.
+/// Returns the event of a signed request that begins a run of retention.
+/// With `run`, the request is `apply` or `undo` of that run.
 pub fn retention(name: &str, run: Option<(&str, &str)>, body: &Value) -> Value {
     let mut route = "POST /v1/applications/{application}/retention".to_owned();
     let mut path = format!("/v1/applications/{name}/retention");
@@ -206,7 +210,7 @@ pub fn retention(name: &str, run: Option<(&str, &str)>, body: &Value) -> Value {
     signed(http(&route, &path, &parameters, &body.to_string()))
 }
 
-/// The event of a signed request of a promotion.
+/// Returns the event of a signed promotion request.
 pub fn promotion(name: &str, body: &Value) -> Value {
     let route = "POST /v1/applications/{application}/environments/{environment}/promotions";
     let path = format!("/v1/applications/{name}/environments/production/promotions");
@@ -214,7 +218,7 @@ pub fn promotion(name: &str, body: &Value) -> Value {
     signed(http(route, &path, &parameters, &body.to_string()))
 }
 
-/// The event of a look at an application in the console.
+/// Returns the event of a request for an application's page in the console.
 pub fn console(console: &Console, name: &str) -> Value {
     let path = format!("/console/{name}");
     let mut event = http("GET /console/{application}", &path, &json!({ "application": name }), "");
@@ -228,7 +232,7 @@ fn signed(mut event: Value) -> Value {
     event
 }
 
-/// As API Gateway makes it.
+/// Returns an HTTP event in API Gateway's format.
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>
 fn http(route: &str, path: &str, parameters: &Value, body: &str) -> Value {
     let method = route.split(' ').next();
@@ -246,7 +250,7 @@ fn http(route: &str, path: &str, parameters: &Value, body: &str) -> Value {
     })
 }
 
-/// The deployed function's variables. They do not change while stories are told.
+/// Returns the deployed function's variables. They do not change while the tests run.
 fn variables(function: &str) -> Vec<(String, String)> {
     static KNOWN: Mutex<BTreeMap<String, Vec<(String, String)>>> = Mutex::new(BTreeMap::new());
     let mut known = lock(&KNOWN);
@@ -258,14 +262,14 @@ fn variables(function: &str) -> Vec<(String, String)> {
     variables.clone()
 }
 
-/// The program that was deployed, as SAM built it.
+/// Returns the path of the deployed program, as SAM has built it.
 fn program(function: &str) -> PathBuf {
     let mut name = function.to_owned();
     name[..1].make_ascii_uppercase();
     workspace::target().join("sam/debug").join(format!("{name}Function")).join("bootstrap")
 }
 
-/// `others` have the last word, also about credentials.
+/// Starts the program. `others` override its variables, including credentials.
 fn start(function: &str, others: &[(&str, &str)], proxy: SocketAddr, runtime: SocketAddr) -> Child {
     let mut command = Command::new(program(function));
     command.env_clear();
@@ -306,7 +310,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Each connection in a thread of its own, until it is over.
+/// Serves each connection in its own thread, until the invocation is over.
 fn serve<'scope>(
     scope: &'scope Scope<'scope, '_>,
     program: &'scope Program,
@@ -323,7 +327,7 @@ fn serve<'scope>(
     })
 }
 
-/// The running program, and what is known of it.
+/// The running program and the record of its requests.
 struct Program {
     child: Mutex<Option<Child>>,
     event: Value,
@@ -332,7 +336,7 @@ struct Program {
     over: AtomicBool,
     time: SignedDuration,
     fault: Option<(usize, Fault)>,
-    /// The fakes', where there are any.
+    /// The addresses of the fakes, if there are any.
     ecs: Option<SocketAddr>,
     ecr: Option<SocketAddr>,
     sources: Option<SocketAddr>,
@@ -351,12 +355,12 @@ impl Program {
         let _ = lock(&self.ended).send(answer);
     }
 
-    /// The Runtime API. <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
+    /// Serves the Runtime API. <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
     fn control(&self, mut connection: Connection) {
         while let Some(request) = connection.request() {
             if request.target.ends_with("/next") {
                 if self.handed_out.swap(true, Ordering::SeqCst) {
-                    continue; // one event is all there is: it waits until it is killed
+                    continue; // there is only one event: the program waits until it is killed
                 }
                 let deadline = (Timestamp::now() + self.time).as_millisecond().to_string();
                 let headers = [
@@ -378,10 +382,10 @@ impl Program {
         }
     }
 
-    /// The proxy in front of AWS.
+    /// Forwards requests to AWS.
     fn forward(&self, mut connection: Connection) {
         while let Some(request) = connection.request() {
-            // Connections are opened with it before there is an event.
+            // The AWS SDK opens connections with this request before there is an event.
             if request.target == "/ping" {
                 let _ = connection.answer(200, &[], b"");
                 continue;
@@ -422,18 +426,18 @@ impl Program {
                     return;
                 }
             };
-            // What AWS has answered ends the connection, as its answer says.
+            // The answer of AWS ends the connection, as its header says.
             if went_on.is_err() || fault.is_none() {
                 return;
             }
         }
     }
 
-    /// The emulator's answer, or a fake's, as it is. The connection ends with it.
+    /// Returns the unchanged answer of the emulator or of a fake. The connection ends with it.
     fn answer_of_aws(&self, request: &Request) -> io::Result<Vec<u8>> {
         let target = request.header("x-amz-target").unwrap_or_default();
         let ecs = self.ecs.filter(|_| target.starts_with("AmazonEC2ContainerService"));
-        // Layers are downloaded from addresses that the registry gives, which lead here.
+        // The registry's download addresses of layers lead to the same port.
         let of_registry =
             target.starts_with("AmazonEC2ContainerRegistry") || request.target.starts_with("/v2/");
         let ecr = self.ecr.filter(|_| of_registry);
@@ -443,7 +447,7 @@ impl Program {
         aws.set_read_timeout(Some(SILENCE))?;
         aws.write_all(&request.to_last_bytes())?;
         let mut answer = Vec::new();
-        // Without the limit, one connection that the emulator forgets would hold the story for ever.
+        // Without the limit, a connection that the emulator forgets would block the story forever.
         aws.read_to_end(&mut answer).inspect_err(|error| {
             eprintln!(
                 "{} from {:?}: {error}, after {} bytes",

@@ -1,11 +1,11 @@
-//! The tests that a document names are there.
+//! Checks that the tests that a document names exist.
 
 use std::fs;
 
 use xtask::workspace;
 
 #[test]
-fn every_test_that_security_names_is_there() {
+fn tests_named_in_security_md_exist() {
     let root = workspace::root();
     let text = fs::read_to_string(root.join("docs/security.md")).expect("the document");
     let (_, table) = text.split_once("## What is tried").expect("its table");

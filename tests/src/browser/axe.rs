@@ -1,4 +1,4 @@
-//! What people with a disability would stumble over, as far as a program can see it.
+//! Finds obstacles for people with a disability, as far as a program can find them.
 
 use std::fs;
 use std::sync::OnceLock;
@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use serde_json::Value;
 use xtask::setup;
 
+/// The audit that runs in the page, with the rules of WCAG.
 /// <https://www.deque.com/axe/core-documentation/api-documentation/#axecore-tags>
 const RUN: &str = r"
     axe.run(document, {
@@ -20,7 +21,7 @@ const RUN: &str = r"
     }))
 ";
 
-/// What is evaluated in a page: axe-core, and its answer.
+/// Returns the script that runs in a page: axe-core and the audit.
 pub(super) fn audit() -> String {
     static AXE: OnceLock<String> = OnceLock::new();
     let axe =
@@ -28,8 +29,8 @@ pub(super) fn audit() -> String {
     format!("{axe};\n{RUN}")
 }
 
-/// One text per rule: what it asks for, and where it is not so.
+/// Returns one text for each violated rule: the rule, and the elements that violate it.
 pub(super) fn violations(answer: &Value) -> Vec<&str> {
-    assert!(answer["passed"].as_u64() > Some(0), "axe has looked at nothing: {answer}");
+    assert!(answer["passed"].as_u64() > Some(0), "axe has checked nothing: {answer}");
     answer["violations"].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
 }

@@ -1,4 +1,5 @@
-//! The process, and its [DevTools protocol](https://chromedevtools.github.io/devtools-protocol/).
+//! The Chromium process and its [DevTools
+//! protocol](https://chromedevtools.github.io/devtools-protocol/).
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -13,8 +14,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use xtask::{setup, workspace};
 
-/// Chromium reads commands from descriptor 3 and answers on 4. When our end of them is closed it ends, and then its
-/// profile is removed: also after a crash of ours.
+/// The shell command that starts Chromium and removes its profile afterwards.
+/// Chromium reads commands from descriptor 3 and answers on 4. It ends when our end of the pipes
+/// closes, so the profile is removed even after a crash of the test program.
 const START: &str = r#"profile=$1; shift; "$@" 3<&0 4>&1 0</dev/null 1>&2; rm -rf "$profile""#;
 
 const FLAGS: [&str; 11] = [
@@ -27,12 +29,12 @@ const FLAGS: [&str; 11] = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    // Whatever a page asks for, nothing leaves this machine.
+    // No request of a page leaves this machine.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE *.localhost, EXCLUDE localhost",
     "about:blank",
 ];
 
-/// What takes longer on two busy cores is broken.
+/// The limit for one command. A command that takes longer on two busy cores is broken.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) struct Chromium {
@@ -45,13 +47,13 @@ pub(super) struct Chromium {
 #[derive(Default)]
 struct Heard {
     answers: HashMap<u64, Value>,
-    /// Of each session, oldest first.
+    /// The events of each session, oldest first.
     events: HashMap<String, Vec<Value>>,
-    /// Chromium has ended.
+    /// Whether Chromium has ended.
     over: bool,
 }
 
-/// The one that all tests of this program share.
+/// Returns the Chromium that all tests of this program share.
 pub(super) fn chromium() -> &'static Chromium {
     static CHROMIUM: LazyLock<Chromium> = LazyLock::new(|| {
         let mut child = start();
@@ -79,7 +81,7 @@ fn start() -> Child {
         .arg(program)
         .arg(format!("--user-data-dir={}", profile.display()))
         .args(FLAGS)
-        .process_group(0) // a terminal's Ctrl-C is for us; it would not let the profile be removed
+        .process_group(0) // Ctrl-C in a terminal must not kill the shell, which removes the profile
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(log)
@@ -88,7 +90,7 @@ fn start() -> Child {
 }
 
 impl Chromium {
-    /// Sends a command, and waits for its answer. The error is Chromium's own text.
+    /// Sends a command and waits for its answer. The error is Chromium's own text.
     pub(super) fn call(
         &self,
         session: Option<&str>,
@@ -120,7 +122,7 @@ impl Chromium {
         }
     }
 
-    /// What a session was told so far.
+    /// Returns the events of a session so far.
     pub(super) fn events(&self, session: &str) -> Vec<Value> {
         self.heard().events.get(session).cloned().unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! A page, opened and used.
+//! A page that a story opens and uses.
 
 use std::error::Error;
 use std::fs;
@@ -15,7 +15,7 @@ use super::served::serve;
 use super::watch::{DOMAINS, complaints, document};
 use crate::{Link, stack, until};
 
-/// What it is looked at with.
+/// The width of the window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Width {
     Desk,
@@ -23,7 +23,7 @@ pub enum Width {
 }
 
 impl Width {
-    /// In CSS pixels.
+    /// Returns the width in CSS pixels.
     pub fn pixels(self) -> u64 {
         match self {
             Self::Desk => 1280,
@@ -32,16 +32,18 @@ impl Width {
     }
 }
 
-/// Where the keyboard is.
+/// The element that has the keyboard focus.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Focus {
-    /// What the label says, or the button itself.
+    /// The text of the element's label, or of the button itself.
     pub name: String,
-    /// Whether one sees that it is there.
+    /// Whether a person can see that the element has the focus.
     pub is_visible: bool,
 }
 
-/// A private window. When it is dropped, it must have logged no error, broken no policy and asked no other origin.
+/// A page in a private window.
+/// Dropping it fails the story if the page logged an error, violated its policy, or sent a request
+/// to another origin.
 pub struct Page {
     chromium: &'static Chromium,
     context: String,
@@ -53,13 +55,13 @@ pub struct Page {
 }
 
 impl Page {
-    /// Opens a link that was mailed. The screenshots' names begin with the story.
+    /// Opens a mailed link. The names of the screenshots begin with the story.
     #[track_caller]
     pub fn open(link: &Link, story: &str, width: Width) -> Self {
         Self::visit(stack().api(), &link.url(), story, width)
     }
 
-    /// The same, where no script runs.
+    /// Opens a mailed link in a browser that runs no scripts.
     #[track_caller]
     pub fn open_without_scripts(link: &Link, story: &str, width: Width) -> Self {
         let mut page = Self::blank(stack().api(), story, width);
@@ -69,7 +71,7 @@ impl Page {
         page
     }
 
-    /// A function's own answer, which the stack in front of it would not bring about.
+    /// Opens a function's own answer, which the deployed stack would not return in this story.
     #[track_caller]
     pub fn answered(answer: &Value, story: &str, width: Width) -> Self {
         let text = |value: &Value| value.as_str().expect("a text").to_owned();
@@ -93,7 +95,7 @@ impl Page {
         page
     }
 
-    /// Nothing is opened yet.
+    /// Opens an empty window.
     #[track_caller]
     fn blank(origin: &str, story: &str, width: Width) -> Self {
         let chromium = chromium();
@@ -115,7 +117,7 @@ impl Page {
         let screen =
             json!({ "width": width.pixels(), "height": 800, "deviceScaleFactor": 1, "mobile": is_phone });
         page.call("Emulation.setDeviceMetricsOverride", &screen);
-        // Side by side with others, each has the keyboard for itself.
+        // Each page has the keyboard to itself, although several pages are open at once.
         page.call("Emulation.setFocusEmulationEnabled", &json!({ "enabled": true }));
         page
     }
@@ -125,14 +127,14 @@ impl Page {
         self.call("Emulation.setScriptExecutionDisabled", &json!({ "value": !they_do }));
     }
 
-    /// On to another page, with what this one left: its cookies.
+    /// Opens another page in the same window, which keeps its cookies.
     #[track_caller]
     pub fn go(&self, url: &str) {
         let answer = self.call("Page.navigate", &json!({ "url": url }));
         assert!(answer["errorText"].is_null(), "{url}: {answer}");
     }
 
-    /// With which status the page was answered.
+    /// Returns the HTTP status of the page.
     #[track_caller]
     pub fn status(&self) -> u64 {
         let events = self.chromium.events(&self.session);
@@ -140,24 +142,24 @@ impl Page {
         documents.expect("a page was answered").1
     }
 
-    /// How many pages were answered here: one that is watched stays the same.
+    /// Returns how many documents the window has loaded. A page that updates itself loads once.
     pub fn loads(&self) -> usize {
         self.chromium.events(&self.session).iter().filter_map(document).count()
     }
 
-    /// Whether one can read this now.
+    /// Returns whether a person can read this text now.
     pub fn reads(&self, text: &str) -> bool {
         let finds = "text => document.readyState === 'complete' && document.body.innerText.includes(text)";
         self.evaluate(finds, &json!(text)) == Ok(json!(true))
     }
 
-    /// Waits until one can read this.
+    /// Waits until a person can read this text.
     #[track_caller]
     pub fn says(&self, text: &str) {
         until(&format!("{text:?} on the page"), || self.reads(text).then_some(()));
     }
 
-    /// What stands beside a name in a list of facts.
+    /// Returns the value beside a name in a list of facts.
     #[track_caller]
     pub fn fact(&self, name: &str) -> String {
         let finds = "name => [...document.querySelectorAll('dt')].find(dt => dt.innerText.trim() === name)
@@ -167,7 +169,7 @@ impl Page {
         })
     }
 
-    /// What the field with this label holds, as it would be copied.
+    /// Returns the value of the field with this label, as a person would copy it.
     #[track_caller]
     pub fn field(&self, label: &str) -> String {
         let finds = "label => [...document.querySelectorAll('label')].find(one => one.textContent.trim() === label)?.control?.value";
@@ -176,21 +178,22 @@ impl Page {
         })
     }
 
-    /// Where the browser is: what its history and its bar show.
+    /// Returns the browser's address, as its history and its address bar show it.
     #[track_caller]
     pub fn address(&self) -> String {
         let address = self.evaluate("() => location.href", &Value::Null).expect("a page has an address");
         address.as_str().unwrap_or_default().to_owned()
     }
 
-    /// Types into the field with this label.
+    /// Types a text into the field with this label.
     #[track_caller]
     pub fn write(&self, label: &str, text: &str) {
         self.click(label);
         self.call("Input.insertText", &json!({ "text": text }));
     }
 
-    /// Clicks what has this name, in the middle, once it is there, enabled, and covered by nothing.
+    /// Clicks the middle of the element with this name. Waits until the element is present,
+    /// enabled, and uncovered.
     #[track_caller]
     pub fn click(&self, name: &str) {
         let place = until(&format!("{name:?} to click at"), || self.place(name));
@@ -201,12 +204,12 @@ impl Page {
         }
     }
 
-    /// Where to click, if one can.
+    /// Returns the point to click at, if a person can click the element.
     pub(super) fn place(&self, name: &str) -> Option<Value> {
         self.evaluate(PLACE, &json!(name)).ok().filter(Value::is_object)
     }
 
-    /// Presses the key, and answers where that leads.
+    /// Presses the tab key. Returns the element that has the focus then.
     #[track_caller]
     pub fn tab(&self) -> Focus {
         self.press("Tab", 9, "");
@@ -217,7 +220,7 @@ impl Page {
         }
     }
 
-    /// Presses the key on what has the keyboard.
+    /// Presses the enter key on the element that has the focus.
     #[track_caller]
     pub fn press_enter(&self) {
         self.press("Enter", 13, "\r");
@@ -232,15 +235,17 @@ impl Page {
         }
     }
 
-    /// Looks at it as it is now, by day and by night: everybody can use it, it fits the screen, and a person can look
-    /// at it in `target/screenshots`.
+    /// Checks the page as it is now, in the light and in the dark color scheme.
+    /// The page must be accessible and must fit the screen. The screenshots in `target/screenshots`
+    /// are for people.
     #[track_caller]
     pub fn inspect(&self, state: &str) {
         for scheme in ["light", "dark"] {
             let feature = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
             self.call("Emulation.setEmulatedMedia", &feature);
             self.screenshot(&format!("{state}-{scheme}")).expect("a screenshot");
-            // The page's own were left out when it was loaded; axe needs to run.
+            // A page without scripts needs them now, since axe is a script. The page's own scripts
+            // are not loaded.
             self.let_scripts_run(true);
             let audit = self.run(&axe::audit()).expect("axe looks at the page");
             self.let_scripts_run(self.runs_scripts);
@@ -252,7 +257,7 @@ impl Page {
         assert!(needs <= self.width.pixels(), "{state} is {needs} pixels wide, {:?} is not", self.width);
     }
 
-    /// The whole page, as `{story}-{state}-{width}.png`.
+    /// Writes a screenshot of the whole page to `{story}-{state}-{width}.png`.
     fn screenshot(&self, state: &str) -> Result<(), Box<dyn Error>> {
         let call = |method: &str, parameters| self.chromium.call(Some(&self.session), method, &parameters);
         let size = call("Page.getLayoutMetrics", json!({}))?["cssContentSize"].take();
@@ -266,7 +271,7 @@ impl Page {
         Ok(())
     }
 
-    /// Calls a function in the page. While another page comes, there is none to answer.
+    /// Calls a function in the page. Fails while the browser loads another page.
     fn evaluate(&self, function: &str, argument: &Value) -> Result<Value, String> {
         self.run(&format!("({function})({argument})"))
     }
@@ -285,11 +290,11 @@ impl Page {
         self.chromium.call(Some(&self.session), method, parameters).expect("Chromium does it")
     }
 
-    /// What it did so far that it may not.
+    /// Returns the forbidden things that the page has done so far.
     fn complaints(&self) -> Vec<String> {
         let run = json!({ "value": false });
         let _ = self.chromium.call(Some(&self.session), "Emulation.setScriptExecutionDisabled", &run);
-        // What the page has said before is told before this is answered.
+        // Chromium answers this only after it has reported all earlier events of the page.
         let _ = self.evaluate("() => new Promise(requestAnimationFrame)", &Value::Null);
         complaints(&self.chromium.events(&self.session), &self.origin)
     }
@@ -311,7 +316,7 @@ impl Drop for Page {
     }
 }
 
-/// The middle of the button, link or labelled field of a name.
+/// Finds the middle of the button, link or labelled field with a name.
 const PLACE: &str = "name => {
     const named = element => element.labels?.length
         ? [...element.labels].some(label => label.innerText.trim() === name)

@@ -1,10 +1,10 @@
-//! One answer, as an origin of its own.
+//! Serves one answer from an origin of its own.
 
 use std::thread;
 
 use crate::wire::Connection;
 
-/// Answers everything with it, from now on.
+/// Answers every request with this answer, from now on. Returns the origin.
 pub(super) fn serve(status: u16, mut headers: Vec<(String, String)>, body: String) -> String {
     let server = xtask::port::listen().expect("a port");
     let origin = format!("http://pages.localhost:{}", server.local_addr().expect("an address").port());
@@ -13,7 +13,7 @@ pub(super) fn serve(status: u16, mut headers: Vec<(String, String)>, body: Strin
         for stream in server.incoming() {
             let mut connection = Connection::new(stream.expect("a connection"));
             if connection.request().is_some() {
-                // Chromium may be gone before it has read it.
+                // Chromium may have closed the connection before it has read the answer.
                 let _ = connection.answer(status, &headers, body.as_bytes());
             }
         }

@@ -1,4 +1,4 @@
-//! What is wrong with a page is noticed: each of these does one thing that ours may not.
+//! Checks that the browser finds every fault of a page. Each bad page does one forbidden thing.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -7,7 +7,7 @@ use super::{Focus, Page, Width};
 
 const POLICY: &str = "default-src 'none'; form-action 'self'";
 
-/// A page of its own, as the server's one answer to everything.
+/// Opens a page whose server answers every request with this document.
 fn page(status: u16, policy: &'static str, main: &str) -> Page {
     let html = format!(
         "<!doctype html><html lang=en><meta name=viewport content='width=device-width'><title>A page</title>\
@@ -21,7 +21,7 @@ fn page(status: u16, policy: &'static str, main: &str) -> Page {
     page
 }
 
-/// What is found when it is closed.
+/// Returns the complaint when the page is closed.
 #[track_caller]
 fn closing(page: Page) -> String {
     found(|| drop(page))
@@ -30,7 +30,7 @@ fn closing(page: Page) -> String {
 #[track_caller]
 fn inspecting(page: Page) -> String {
     found(move || {
-        let page = page; // closed with it
+        let page = page; // the page is dropped at the end of this block
         page.inspect("now");
     })
 }
@@ -42,14 +42,14 @@ fn found(look: impl FnOnce()) -> String {
 }
 
 #[test]
-fn a_good_page_passes_also_when_it_says_no() {
+fn good_page_passes_even_with_an_error_status() {
     let page = page(404, "default-src 'none'; img-src data:", "<p>There is nothing here.</p>");
     assert_eq!(page.status(), 404);
     page.inspect("now");
 }
 
 #[test]
-fn an_error_or_a_warning_in_the_console() {
+fn console_error_or_warning_is_reported() {
     let said = closing(page(200, "", "<script>console.error('no', 7)</script>"));
     assert!(said.contains("console.error: \\\"no\\\" 7"), "{said}");
     let said = closing(page(200, "", "<script>console.warn('hm')</script>"));
@@ -57,13 +57,13 @@ fn an_error_or_a_warning_in_the_console() {
 }
 
 #[test]
-fn an_exception_that_nobody_caught() {
+fn uncaught_exception_is_reported() {
     let said = closing(page(200, "", "<script>throw new Error('lost')</script>"));
     assert!(said.contains("Error: lost"), "{said}");
 }
 
 #[test]
-fn what_the_policy_forbids() {
+fn policy_violation_is_reported() {
     let said = closing(page(200, POLICY, "<script>document.title = 'mine'</script>"));
     assert!(said.contains("ContentSecurityPolicyIssue") && said.contains("script-src"), "{said}");
     let said = closing(page(200, POLICY, "<p style='color: red'>Red</p>"));
@@ -71,19 +71,19 @@ fn what_the_policy_forbids() {
 }
 
 #[test]
-fn a_request_to_another_origin() {
+fn request_to_another_origin_is_reported() {
     let said = closing(page(200, "", "<img alt='' src='http://example.invalid/spy.png'>"));
     assert!(said.contains("a request elsewhere: http://example.invalid/spy.png"), "{said}");
 }
 
 #[test]
-fn what_is_not_there() {
+fn missing_file_is_reported() {
     let said = closing(page(404, "", "<img alt='' src='/nothing.png'>"));
     assert!(said.contains("nothing.png"), "{said}");
 }
 
 #[test]
-fn what_some_people_cannot_read_or_use() {
+fn accessibility_violation_is_reported() {
     let said = inspecting(page(200, "", "<p style='color: #ccc; background: #fff'>Pale</p>"));
     assert!(said.contains("color-contrast: "), "{said}");
     let said = inspecting(page(200, "", "<textarea></textarea>"));
@@ -91,20 +91,20 @@ fn what_some_people_cannot_read_or_use() {
 }
 
 #[test]
-fn what_can_be_read_by_day_only() {
+fn unreadable_dark_scheme_is_reported() {
     let night = "<style>@media (prefers-color-scheme: dark) { p { color: #222; background: #000 } }</style>";
     let said = inspecting(page(200, "", &format!("{night}<p>Dark</p>")));
     assert!(said.contains("now, dark:\ncolor-contrast: "), "{said}");
 }
 
 #[test]
-fn what_does_not_fit_a_phone() {
+fn page_wider_than_a_phone_is_reported() {
     let said = inspecting(page(200, "", "<p style='width: 500px'>Wide</p>"));
     assert!(said.contains("pixels wide"), "{said}");
 }
 
 #[test]
-fn where_the_keyboard_is_and_whether_one_sees_it() {
+fn page_reports_focus_and_its_visibility() {
     let style = "<style>:focus-visible { outline: 3px solid } .hidden { outline: 0 }</style>";
     let page = page(200, "", &format!("{style}<button>One</button><button class=hidden>Two</button>"));
     assert_eq!(page.tab(), Focus { name: "One".to_owned(), is_visible: true });
@@ -112,7 +112,7 @@ fn where_the_keyboard_is_and_whether_one_sees_it() {
 }
 
 #[test]
-fn what_is_covered_is_not_clicked() {
+fn covered_button_is_not_clicked() {
     let cover = "<style>button { position: fixed; top: 0; left: 0 }</style>\
                  <button>Below</button><button>Above it</button>";
     let page = page(200, "", cover);

@@ -1,13 +1,14 @@
-//! What a page did that it may not.
+//! Finds what a page did although it must not.
 
 use std::collections::HashSet;
 
 use serde_json::Value;
 
-/// The domains of the protocol that tell of it, enabled before the page opens.
+/// The domains of the protocol that report it. They are enabled before the page opens.
 pub(super) const DOMAINS: [&str; 6] = ["Page", "Runtime", "Network", "Log", "Audits", "Inspector"];
 
-/// Complaints about all that happened in a page which may only talk to one origin. None is as it should be.
+/// Returns a complaint for each forbidden thing in the events of a page that may only talk to one
+/// origin.
 pub(super) fn complaints(events: &[Value], origin: &str) -> Vec<String> {
     let documents = refused_documents(events);
     events.iter().filter_map(|event| complaint(event, origin, &documents)).collect()
@@ -37,7 +38,8 @@ fn complaint(event: &Value, origin: &str, refused: &HashSet<&str>) -> Option<Str
         "Log.entryAdded" => {
             let entry = &parameters["entry"];
             let is_bad = matches!(entry["level"].as_str(), Some("error" | "warning"));
-            // A page that says no with a status of its own is no mistake, but Chromium logs it.
+            // A page may answer with an error status on purpose, but Chromium logs every such
+            // status.
             let is_refusal = entry["source"] == "network" && refused.contains(entry["url"].as_str()?);
             (is_bad && !is_refusal).then(|| {
                 format!("{}: {} ({})", text(&entry["source"]), text(&entry["text"]), text(&entry["url"]))
@@ -55,19 +57,20 @@ fn complaint(event: &Value, origin: &str, refused: &HashSet<&str>) -> Option<Str
     }
 }
 
-/// What is in the page itself is asked of nobody.
+/// Returns the address if it is outside the origin. An address whose content is in the page itself
+/// needs no request.
 fn elsewhere(url: &str, origin: &str) -> Option<String> {
     let is_own = url.strip_prefix(origin).is_some_and(|path| path.starts_with('/'));
     (!is_own && !url.starts_with("data:")).then(|| format!("a request elsewhere: {url}"))
 }
 
-/// The addresses of pages that were answered with an error's status.
+/// Returns the addresses of the documents that had an error status.
 fn refused_documents(events: &[Value]) -> HashSet<&str> {
     let documents = events.iter().filter_map(document);
     documents.filter(|(_, status)| *status >= 400).map(|(url, _)| url).collect()
 }
 
-/// The page's address and status, if this is the answer to it.
+/// Returns the address and status of a document, if the event is the answer to its request.
 pub(super) fn document(event: &Value) -> Option<(&str, u64)> {
     let parameters = &event["params"];
     let is_document = event["method"] == "Network.responseReceived" && parameters["type"] == "Document";
