@@ -1,16 +1,16 @@
-//! A fake of Amazon ECR: a strict fake that keeps state, at the other end of a real wire.
+//! A strict fake of Amazon ECR that keeps state and answers over HTTP.
 //!
-//! It speaks ECR's protocol (JSON 1.1) and the registry protocol on one loopback port. `AWS_ENDPOINT_URL_ECR`, or a
-//! proxy in between, leads a function's real program to it; images are pushed to it as to any registry. What it does
-//! follows ECR's documentation; each rule names its page. Where the documentation is silent, the comment says what was
-//! assumed.
+//! The fake speaks ECR's protocol (JSON 1.1) and the registry protocol on one loopback port. A
+//! function's real program reaches it through `AWS_ENDPOINT_URL_ECR` or through a proxy. Tests push
+//! images to it as to any registry. The fake follows ECR's documentation, and each rule names its
+//! page. Where the documentation is silent, a comment states the assumption.
 //!
-//! A test says what is there and what happens ([`Ecr`], [`Repository`]), in words of the domain:
+//! A test sets up the repositories and changes them through [`Ecr`] and [`Repository`]:
 //!
 //! ```no_run
-//! use stablepin_tests::ecr_fake::{EcrFake, Mutability, NewImage};
+//! use stablepin_tests::ecr_fake::{EcrFake, NewImage, TagMutability};
 //! let ecr = EcrFake::start();
-//! let web = ecr.creates("prod/web", Mutability::Mutable);
+//! let web = ecr.creates("prod/web", TagMutability::Mutable);
 //! let builds = web.put_all((0..100_000).map(|n| NewImage::named(format!("build {n}")).layer("base", 90_000_000)));
 //! let index = web.put(NewImage::index_of([NewImage::named("amd64"), NewImage::named("arm64")]).tag("main"));
 //! let delete = ecr.pauses("BatchDeleteImage");
@@ -22,13 +22,15 @@
 //! assert_eq!(ecr.count("BatchDeleteImage"), 1);
 //! ```
 //!
-//! The fake has a clock of its own, which starts at the true time and then stands still until
-//! [`Ecr::time_passes`]: restores out of the archive and throttling go by it.
+//! The fake has its own clock, which starts at the true time and stands still until
+//! [`Ecr::time_passes`]. Restores out of the archive and throttling follow this clock.
 //!
-//! Lists come in no order of pushes or names, the same in each run ([`Ecr::shuffles`]).
+//! Lists are sorted neither by time of push nor by name. Their order is the same in each run, and
+//! [`Ecr::shuffles`] changes it.
 //!
-//! A call, or a member of a request, that the fake does not know is answered with 501 and fails the test when the
-//! fake is dropped: what we begin to call must be taught here first.
+//! The fake answers unknown calls, and unknown members of requests, with status 501. The test then
+//! fails when it drops the fake. Before our programs may use a new call or member, the fake must
+//! learn it.
 
 mod batch_get;
 mod by_test;

@@ -1,4 +1,4 @@
-//! BatchGetImage: manifests go out, and each is a pull.
+//! BatchGetImage returns manifests. Each returned manifest counts as a pull.
 //! <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchGetImage.html>
 
 use serde_json::json;
@@ -22,7 +22,7 @@ impl EcrWorld {
             match found {
                 Err(failure) => failures.push(id.failed(&failure)),
                 Ok(image) => {
-                    // Asked by its digest only, an image is told without a tag: assumed.
+                    // Assumption: if the request names only the digest, the answer has no tag.
                     let mut named = json!({ "imageDigest": &*image.digest });
                     if let Some(tag) = id.tag {
                         named["imageTag"] = tag.into();
@@ -45,10 +45,14 @@ impl EcrWorld {
     }
 }
 
-/// "Archived images cannot be pulled. Requests to pull the archived image will fail with a 404 error."
+/// Returns the image, or the failure if it cannot be pulled.
+///
+/// "Archived images cannot be pulled. Requests to pull the archived image will fail with a 404
+/// error."
 /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/archive-image.html>
-/// That this call then answers with the code `ImageInaccessible`, and that an image which is being restored cannot be
-/// pulled either, is assumed; so is that a type which is not accepted is as if it were not there.
+///
+/// Assumptions: the code of this failure is `ImageInaccessible`. An image that is being restored
+/// fails alike. An image whose media type is not accepted counts as missing.
 pub(super) fn pullable<'i>(
     image: &'i StoredImage,
     accepted: &[&str],

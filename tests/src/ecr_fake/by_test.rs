@@ -1,4 +1,4 @@
-//! What a test says and asks, beside the wire.
+//! The interface through which a test controls and inspects the fake, without HTTP.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -22,22 +22,23 @@ use crate::fake::buckets::Buckets;
 use crate::fake::input::Refused;
 use crate::fake::server::Server;
 
-/// The account that MiniStack is, so that names agree.
+/// The account of MiniStack, so that ARNs agree.
 const ACCOUNT: &str = "000000000000";
 const REGION: &str = "us-east-1";
 
-/// The running fake. It ends when this is dropped; it then fails a test in which it was asked what it does not know.
+/// The running fake, which stops when it is dropped.
+/// The drop fails the test if the fake has received a request that it does not know.
 pub struct EcrFake {
     ecr: Ecr,
     server: Server,
 }
 
-/// Everything that a test may say to the fake.
+/// A handle through which a test controls and inspects the fake.
 #[derive(Clone)]
 pub struct Ecr(Arc<Mutex<EcrWorld>>);
 
 impl EcrFake {
-    /// On a free port, in the account and region of the local cloud.
+    /// Starts the fake on a free port, in the account and region of the local cloud.
     pub fn start() -> Self {
         Self::start_in(ACCOUNT, REGION)
     }
@@ -46,7 +47,8 @@ impl EcrFake {
         Self::serve(EcrWorld::new(account, region))
     }
 
-    /// With a copy of a repository as it is now elsewhere, and nothing else. Its clock is no earlier than the other's.
+    /// Starts a fake with a copy of another fake's repository and nothing else.
+    /// The new fake's clock is not behind the other's clock.
     #[track_caller]
     pub fn with_copy_of(web: &Repository) -> (Self, Repository) {
         let copy = web.with(|repository| repository.clone());
@@ -65,17 +67,17 @@ impl EcrFake {
         Self { ecr, server: Server::start(move |request| wire::answer(&asked, request)) }
     }
 
-    /// What `AWS_ENDPOINT_URL_ECR` is to be.
+    /// Returns the value for `AWS_ENDPOINT_URL_ECR`.
     pub fn url(&self) -> String {
         format!("http://{}", self.server.address())
     }
 
-    /// For a proxy in front of it, and for pushes.
+    /// Returns the address, for a proxy in front of the fake and for pushes.
     pub fn address(&self) -> SocketAddr {
         self.server.address()
     }
 
-    /// To push images as a pipeline does.
+    /// Returns a registry client that pushes images as a pipeline does.
     pub fn registry(&self) -> Registry {
         Registry::new(&self.server.address().to_string(), "AWS", "a token")
     }
@@ -93,7 +95,7 @@ impl Drop for EcrFake {
     fn drop(&mut self) {
         let surprises = self.ecr.surprises();
         if !thread::panicking() {
-            assert_eq!(surprises, Vec::<String>::new(), "the fake was asked what it does not know");
+            assert_eq!(surprises, Vec::<String>::new(), "the fake received requests that it does not know");
         }
     }
 }
@@ -103,7 +105,7 @@ impl Ecr {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A new repository, without images.
+    /// Creates a repository without images.
     #[track_caller]
     pub fn creates(&self, name: &str, mutability: TagMutability) -> Repository {
         let mut world = self.world();
@@ -112,21 +114,21 @@ impl Ecr {
         Repository { ecr: self.clone(), name: name.to_owned() }
     }
 
-    /// One that is there.
+    /// Returns an existing repository.
     #[track_caller]
     pub fn repository(&self, name: &str) -> Repository {
         assert!(self.world().repositories.contains_key(name), "there is no repository {name}");
         Repository { ecr: self.clone(), name: name.to_owned() }
     }
 
-    /// Lists are in another order, from now on: none is promised.
+    /// Changes the order of lists from now on, since ECR promises no order.
     pub fn shuffles(&self, seed: u64) {
         let mut world = self.world();
         world.seed = seed;
         world.repositories.values_mut().for_each(|repository| repository.shuffle(seed));
     }
 
-    /// No page of images has more than that, whatever a request wants.
+    /// Limits pages of images to this size, even if a request wants more.
     pub fn has_pages_of(&self, images: usize) {
         self.world().greatest_page = Some(images);
     }
@@ -139,33 +141,35 @@ impl Ecr {
         self.world().time_passes(time);
     }
 
-    /// Who calls with that access key.
+    /// Maps an access key to the principal who uses it.
     pub fn knows_key(&self, access_key: &str, principal_arn: &str) {
         self.world().principals.insert(access_key.to_owned(), principal_arn.to_owned());
     }
 
-    /// The registry's own policy, of all repositories.
+    /// Sets the policy of the whole registry.
     pub fn has_registry_policy(&self, text: Option<&str>) {
         self.world().policy = text.map(str::to_owned);
     }
 
-    /// From now on, as ECR does: by its own clock.
+    /// Throttles calls from now on, as ECR does. The buckets follow the fake's clock.
     pub fn throttles(&self) {
         let mut world = self.world();
         world.buckets = Some(Buckets::full(TABLE, world.clock.now()));
     }
 
-    /// Each call of that number, whatever it is, is throttled and does nothing.
+    /// Throttles every call with a multiple of this number, of any operation. Throttled calls do
+    /// nothing.
     pub fn throttles_every(&self, number: usize) {
         self.world().every = Some(Every { number, count: 0 });
     }
 
-    /// The call of that number, from 1 and from now on, is answered with an error and does nothing.
+    /// Answers one call of an operation with an error. The call does nothing.
+    /// `number` counts the calls from now on, from 1.
     pub fn fails(&self, operation: &str, number: usize, status: u16, kind: &str) {
         self.fault(operation, number, false, status, kind);
     }
 
-    /// And every one after it.
+    /// Answers the call with this number and every later one with an error. The calls do nothing.
     pub fn keeps_failing(&self, operation: &str, number: usize, status: u16, kind: &str) {
         self.fault(operation, number, true, status, kind);
     }
@@ -176,14 +180,15 @@ impl Ecr {
         self.world().faults.push(EcrFault { operation, after, forever, refused });
     }
 
-    /// All goes well again.
+    /// Removes all faults and throttling.
     pub fn is_well(&self) {
         let mut world = self.world();
         world.faults.clear();
         (world.every, world.buckets) = (None, None);
     }
 
-    /// The next call of an operation (`BatchDeleteImage`, `PUT manifests`) waits before it is carried out.
+    /// Lets the next call of an operation (`BatchDeleteImage`, `PUT manifests`) wait before it
+    /// takes effect.
     pub fn pauses(&self, operation: &str) -> Pause {
         let waiting = PausedCall::default();
         self.world().pauses.push((operation.to_owned(), waiting.clone()));
@@ -201,17 +206,17 @@ impl Ecr {
         }
     }
 
-    /// Every call that came, in order, refused or not.
+    /// Returns every call so far, in order, including refused ones.
     pub fn calls(&self) -> Vec<EcrCall> {
         self.world().calls.clone()
     }
 
-    /// How many calls of an operation came.
+    /// Returns the number of calls of an operation.
     pub fn count(&self, operation: &str) -> usize {
         self.world().calls.iter().filter(|call| call.operation == operation).count()
     }
 
-    /// How many calls came, by operation.
+    /// Returns the number of calls by operation.
     pub fn counts(&self) -> BTreeMap<String, usize> {
         let mut counts = BTreeMap::new();
         for call in &self.world().calls {
@@ -220,23 +225,24 @@ impl Ecr {
         counts
     }
 
-    /// The calls so far are forgotten, for a test that counts only what follows.
+    /// Forgets the calls so far, for a test that counts only later ones.
     pub fn forgets_calls(&self) {
         self.world().calls.clear();
     }
 
-    /// What ECR would have sent to EventBridge since the last time that this was asked, in order.
+    /// Returns the events that ECR would have sent to EventBridge, in order, since the last call of
+    /// this method.
     pub fn events(&self) -> Vec<Value> {
         std::mem::take(&mut self.world().events)
     }
 
-    /// What it was asked and does not know, since the last time that this was asked.
+    /// Returns the requests that the fake did not know, since the last call of this method.
     pub fn surprises(&self) -> Vec<String> {
         std::mem::take(&mut self.world().surprises)
     }
 }
 
-/// One repository, and what happens to it.
+/// A repository of the fake.
 #[derive(Clone)]
 pub struct Repository {
     ecr: Ecr,
@@ -263,13 +269,15 @@ impl Repository {
         })
     }
 
-    /// An image that is there from now on, as if it had been before: no call, no event. Its digest.
+    /// Adds an image without a call or an event, as if it had always been there. Returns its
+    /// digest.
     #[track_caller]
     pub fn put(&self, image: NewImage) -> String {
         self.put_all([image]).remove(0)
     }
 
-    /// The same for many, a hundred thousand too; their digests, of an index its own.
+    /// Adds many images, even a hundred thousand, without calls or events. Returns their digests.
+    /// Of an index, this is the digest of the index itself.
     #[track_caller]
     pub fn put_all(&self, images: impl IntoIterator<Item = NewImage>) -> Vec<String> {
         let now = self.ecr.now();
@@ -285,13 +293,13 @@ impl Repository {
         self.with(|repository| repository.images.contains_key(digest))
     }
 
-    /// How many images there are: children, signatures and archived ones too.
+    /// Returns the number of images, including children, signatures and archived images.
     #[track_caller]
     pub fn count(&self) -> usize {
         self.with(|repository| repository.images.len())
     }
 
-    /// All of them, sorted.
+    /// Returns the digests of all images, sorted.
     #[track_caller]
     pub fn digests(&self) -> Vec<String> {
         let mut all: Vec<_> =
@@ -300,13 +308,13 @@ impl Repository {
         all
     }
 
-    /// The digest that a tag is on.
+    /// Returns the digest that a tag is on.
     #[track_caller]
     pub fn tag(&self, tag: &str) -> Option<String> {
         self.with(|repository| repository.tags.get(tag).map(ToString::to_string))
     }
 
-    /// The tags on an image, sorted; none if it is not there.
+    /// Returns the tags on an image, sorted, or no tags if the image does not exist.
     #[track_caller]
     pub fn tags(&self, digest: &str) -> Vec<String> {
         self.with(|repository| {
@@ -320,13 +328,13 @@ impl Repository {
         self.with(|repository| repository.images.get(digest).map(|image| image.status))
     }
 
-    /// The bytes.
+    /// Returns the bytes of a manifest.
     #[track_caller]
     pub fn manifest(&self, digest: &str) -> Option<String> {
         self.with(|repository| repository.images.get(digest).map(|image| image.bytes.to_string()))
     }
 
-    /// The digests that an index names.
+    /// Returns the digests that an index names.
     #[track_caller]
     pub fn children(&self, digest: &str) -> Vec<String> {
         self.with_image(digest, |image| image.children.iter().map(ToString::to_string).collect())
@@ -337,20 +345,21 @@ impl Repository {
         self.with_image(digest, |image| image.pulled_at)
     }
 
-    /// The bytes of all layers and configurations, each once.
+    /// Returns the total size of all layers and configurations in bytes. A shared layer counts
+    /// once.
     #[track_caller]
     pub fn layer_bytes(&self) -> u64 {
         self.with(|repository| repository.layers.values().map(|layer| layer.size).sum())
     }
 
-    /// As `DescribeImages` would show it now; it is no call.
+    /// Returns an image as `DescribeImages` would show it now. This is not a call.
     #[track_caller]
     pub fn described(&self, digest: &str) -> Value {
         let account = self.ecr.world().account.clone();
         self.with_image(digest, |image| image.described(&account, &self.name))
     }
 
-    /// From now on, DescribeImages says so.
+    /// Sets the time of push that `DescribeImages` shows.
     #[track_caller]
     pub fn is_pushed_at(&self, digest: &str, at: PushedAt) -> &Self {
         self.with_image(digest, |image| image.pushed_at = at);
@@ -363,7 +372,7 @@ impl Repository {
         self
     }
 
-    /// Somebody puts a tag on an image that is there, or moves it there, whatever the repository's setting.
+    /// Puts or moves a tag to an image, as another user does. Ignores the repository's mutability.
     #[track_caller]
     pub fn is_tagged(&self, tag: &str, digest: &str) -> &Self {
         let digest = self.with_image(digest, |image| Digest::clone(&image.digest));
@@ -372,7 +381,7 @@ impl Repository {
         self
     }
 
-    /// Somebody takes a tag off. The image stays, even if it was the last one.
+    /// Removes a tag, as another user does. The image stays, even without tags.
     #[track_caller]
     pub fn is_untagged(&self, tag: &str) -> &Self {
         let digest = self.with(|repository| repository.untag(tag));
@@ -381,7 +390,7 @@ impl Repository {
         self
     }
 
-    /// Somebody deletes an image, with all its tags.
+    /// Deletes an image and all its tags, as another user does.
     #[track_caller]
     pub fn loses(&self, digest: &str) -> &Self {
         let image = self.with(|repository| repository.remove(&Digest::from(digest)));
@@ -395,7 +404,7 @@ impl Repository {
         self
     }
 
-    /// Somebody sends an image to the archive.
+    /// Archives an image, as another user does.
     #[track_caller]
     pub fn is_archived(&self, digest: &str) -> &Self {
         let digest = self.with_image(digest, |image| Digest::clone(&image.digest));
@@ -404,7 +413,7 @@ impl Repository {
         self
     }
 
-    /// Somebody changes which tags may move.
+    /// Changes the repository's tag mutability, as another user does.
     #[track_caller]
     pub fn becomes(&self, mutability: TagMutability) -> &Self {
         self.with(|repository| repository.mutability = mutability);
@@ -423,7 +432,7 @@ impl Repository {
         self
     }
 
-    /// Somebody deletes it with all that is in it.
+    /// Deletes the repository with everything in it, as another user does.
     #[track_caller]
     pub fn is_deleted(&self) {
         self.ecr.world().repositories.remove(&self.name);

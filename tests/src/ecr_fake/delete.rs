@@ -1,4 +1,4 @@
-//! BatchDeleteImage: tags come off, images go.
+//! BatchDeleteImage removes tags and deletes images.
 //! <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchDeleteImage.html>
 
 use std::collections::HashSet;
@@ -10,13 +10,13 @@ use super::world::EcrWorld;
 use crate::fake::input::{Answer, Input};
 
 impl EcrWorld {
-    /// One after the other, in the order of the request.
+    /// Handles the images one after the other, in the order of the request.
     pub(super) fn batch_delete_image(&mut self, input: &Input<'_>) -> Answer {
         input.knows(&["registryId", "repositoryName", "imageIds"])?;
         let name = self.of(input)?.name.clone();
         let ids = Id::all(input)?;
-        // What is in an index when the call comes stays, also if the index goes with the same call. Assumed: AWS does
-        // not say, and people delete in several passes.
+        // Children of an index stay, even if the same call deletes the index. AWS does not say so,
+        // but people need several passes to delete such images.
         // <https://github.com/opensupplyhub/open-supply-hub/pull/1243>
         let repository = &self.repositories[&name];
         let kept: HashSet<Digest> = ids
@@ -40,15 +40,16 @@ impl EcrWorld {
         id: &Id<'_>,
         kept: &HashSet<Digest>,
     ) -> Result<Vec<Value>, BatchFailure> {
-        let repository = self.repositories.get_mut(name).expect("it was found");
+        let repository = self.repositories.get_mut(name).expect("the caller has found the repository");
         let digest = id.find(repository)?;
         let tags = repository.images[&digest].tags.len();
-        // "You can remove a tag from an image by specifying the image's tag in your request. When you remove the last
-        // tag from an image, the image is deleted from your repository." A digest takes all its tags along, also if a
-        // tag is named with it: assumed.
+        // "You can remove a tag from an image by specifying the image's tag in your request. When
+        // you remove the last tag from an image, the image is deleted from your repository."
+        // Assumption: a request with a digest removes all tags, even if it also names one tag.
         let untags = id.digest.is_none() && tags > 1;
         if !untags && kept.contains(&digest) {
-            // Its only tag cannot be taken off either: <https://github.com/aws/containers-roadmap/issues/1567>
+            // ECR does not remove the only tag of a child either:
+            // <https://github.com/aws/containers-roadmap/issues/1567>
             let reason = "Requested image referenced by manifest list".to_owned();
             return Err(BatchFailure { code: "ImageReferencedByManifestList", reason });
         }
@@ -57,13 +58,13 @@ impl EcrWorld {
             repository.untag(tag);
             vec![tag.to_owned()]
         } else {
-            // What refers to it stays.
+            // Referrers of the image stay.
             // <https://docs.aws.amazon.com/AmazonECR/latest/userguide/delete_image.html>
-            let image = repository.remove(&digest).expect("it was found");
+            let image = repository.remove(&digest).expect("the image was found above");
             image.tags.iter().map(|tag| (**tag).to_owned()).collect()
         };
-        // That there is one event for each tag, and one for an image without any, is assumed: the documented one has a
-        // tag.
+        // Assumption: ECR sends one event for each tag, and one event for an image without tags.
+        // The only documented example has a tag.
         let rows = if gone.is_empty() {
             self.tell_of_delete(name, &digest, "");
             vec![json!({ "imageDigest": &*digest })]

@@ -1,4 +1,4 @@
-//! DescribeImages and ListImages: everything that is there, in pages.
+//! DescribeImages and ListImages return the images of a repository in pages.
 
 use std::ops::Bound;
 use std::sync::Arc;
@@ -10,16 +10,17 @@ use super::repositories::{ListPosition, Repository};
 use super::world::EcrWorld;
 use crate::fake::input::{Answer, Input, Refused};
 
+/// The default number of items in a page. `GREATEST_PAGE` is the maximum.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeImages.html>
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ListImages.html>
 const PAGE: usize = 100;
 const GREATEST_PAGE: u32 = 1000;
 
-/// Which images are shown.
+/// The filter of a request.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeImagesFilter.html>
 struct Filter {
     tagged: Option<bool>,
-    /// Unless it is asked for otherwise, only active ones.
+    /// The wanted status. A request without one gets only active images.
     status: Option<StorageStatus>,
 }
 
@@ -45,7 +46,7 @@ impl Filter {
     }
 }
 
-/// None: any.
+/// Parses the wanted status. `None` means any status.
 pub(super) fn status_filter(status: Option<&str>) -> Option<StorageStatus> {
     match status {
         Some("ANY") => None,
@@ -81,7 +82,7 @@ impl EcrWorld {
         Ok(answer)
     }
 
-    /// One row for each tag, and one for an image that has none.
+    /// Returns one row for each tag, and one row for an image without tags.
     pub(super) fn list_images(&mut self, input: &Input<'_>) -> Answer {
         input.knows(&["registryId", "repositoryName", "nextToken", "maxResults", "filter"])?;
         let limit = self.greatest_page;
@@ -121,8 +122,8 @@ impl EcrWorld {
     }
 }
 
-/// Those that are asked for by their names. That one which the filter does not take is as if it were not there is
-/// assumed.
+/// Describes the images that the request names.
+/// Assumption: a named image that the filter excludes counts as missing.
 fn described(input: &Input<'_>, repository: &Repository, filter: &Filter, account: &str) -> Answer {
     if input.get("nextToken").is_some() || input.get("maxResults").is_some() {
         return Err(Refused::parameter("imageIds cannot be used with nextToken or maxResults."));
@@ -156,14 +157,14 @@ fn page_size(input: &Input<'_>, limit: Option<usize>) -> Result<usize, Refused> 
     Ok(limit.map_or(wanted, |limit| wanted.min(limit)))
 }
 
-/// Where a page ended.
+/// The end of the previous page.
 struct PageMark {
     hash: u64,
     digest: Arc<str>,
     tag: String,
 }
 
-/// Good for its kind of list.
+/// Returns a token for the next page. The token is valid only for its kind of list.
 fn token(kind: &str, (hash, digest): &ListPosition, tag: &str) -> String {
     format!("{kind}/{hash:016x}/{digest}/{tag}")
 }

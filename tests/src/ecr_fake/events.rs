@@ -1,4 +1,4 @@
-//! What ECR tells EventBridge.
+//! The events that ECR sends to EventBridge.
 //! <https://docs.aws.amazon.com/AmazonECR/latest/userguide/ecr-eventbridge.html>
 
 use serde_json::{Value, json};
@@ -22,7 +22,8 @@ impl EcrWorld {
         self.events.push(event);
     }
 
-    /// An image that is pushed without a tag has an empty one, as in events as they come.
+    /// Records a push event. For a push without a tag, the event has an empty tag, as real events
+    /// do.
     pub(super) fn tell_of_push(&mut self, repository: &str, digest: &Digest, tag: &str) {
         let mut detail = detail(repository, digest, "PUSH");
         detail["image-tag"] = tag.into();
@@ -30,14 +31,15 @@ impl EcrWorld {
         self.event(kind, detail);
     }
 
-    /// What it was is not told.
+    /// Records a delete event, which has no media types.
     pub(super) fn tell_of_delete(&mut self, repository: &str, digest: &Digest, tag: &str) {
         let mut detail = detail(repository, digest, "DELETE");
         detail["image-tag"] = tag.into();
         self.event("ECR Image Action", detail);
     }
 
-    /// The time of a restore is told as text: assumed.
+    /// Records an event of a new storage class. Assumption: the event shows the time of a restore
+    /// as text.
     pub(super) fn tell_of_storage_class(&mut self, repository: &str, digest: &Digest, class: &str) {
         let mut detail = detail(repository, digest, "UPDATE_STORAGE_CLASS");
         detail["target-storage-class"] = class.into();
@@ -48,11 +50,11 @@ impl EcrWorld {
         self.event(kind, detail);
     }
 
-    /// A signature, an SBOM, an attestation has its own kind of event.
+    /// Adds the media types to the detail. Returns the kind of event: referrers have their own.
     fn with_types(&self, repository: &str, digest: &Digest, detail: &mut Value) -> &'static str {
         let image = &self.repositories[repository].images[digest];
         detail["manifest-media-type"] = (*image.media_type).into();
-        // Of an index there is none: assumed to be left out.
+        // Assumption: the event of an index leaves the artifact type out.
         if let Some(artifact) = &image.artifact {
             detail["artifact-media-type"] = (**artifact).into();
         }

@@ -1,4 +1,4 @@
-//! An image as the registry keeps it, and how requests name it.
+//! Images as the registry stores them, and image ids in requests.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,15 +10,15 @@ use super::repositories::Repository;
 use crate::fake::clock::epoch;
 use crate::fake::input::{Input, Refused, knows};
 
-/// `sha256:` and 64 hexadecimal digits.
+/// A digest: `sha256:` and 64 hexadecimal digits.
 pub(super) type Digest = Arc<str>;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StorageStatus {
     Active,
-    /// It is in the archive, and cannot be pulled.
+    /// The image is in the archive and cannot be pulled.
     Archived,
-    /// It is being restored.
+    /// The image is being restored.
     Activating,
 }
 
@@ -32,27 +32,27 @@ impl StorageStatus {
     }
 }
 
-/// What `imagePushedAt` says.
+/// The value of `imagePushedAt` in answers.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum PushedAt {
     At(Timestamp),
-    /// It is left out.
+    /// The member is left out.
     Nothing,
-    /// Any number of seconds: negative, or of another millennium.
+    /// Any number of seconds, even a negative or a huge one.
     Seconds(f64),
 }
 
 #[derive(Clone)]
 pub(super) struct StoredImage {
     pub(super) digest: Digest,
-    /// The manifest, as it came.
+    /// The manifest's exact bytes.
     pub(super) bytes: Arc<str>,
     pub(super) media_type: Arc<str>,
     pub(super) artifact: Option<Arc<str>>,
     pub(super) annotations: Option<Value>,
     pub(super) subject: Option<String>,
     pub(super) children: Vec<Digest>,
-    /// Its configuration and its layers.
+    /// The configuration and the layers.
     pub(super) blobs: Vec<Digest>,
     pub(super) size: u64,
     pub(super) tags: BTreeSet<Arc<str>>,
@@ -61,11 +61,12 @@ pub(super) struct StoredImage {
     pub(super) status: StorageStatus,
     pub(super) archived_at: Option<Timestamp>,
     pub(super) activated_at: Option<Timestamp>,
-    /// When a restore will be done.
+    /// The time when the restore is complete.
     pub(super) active_from: Option<Timestamp>,
 }
 
 impl StoredImage {
+    /// Returns the image as `DescribeImages` shows it.
     /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ImageDetail.html>
     pub(super) fn described(&self, account: &str, repository: &str) -> Value {
         let mut shown = Map::new();
@@ -106,7 +107,7 @@ impl StoredImage {
     }
 }
 
-/// An `imageId`.
+/// An `imageId` in a request.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ImageIdentifier.html>
 pub(super) struct Id<'a> {
     pub(super) value: &'a Value,
@@ -114,7 +115,7 @@ pub(super) struct Id<'a> {
     pub(super) tag: Option<&'a str>,
 }
 
-/// As many as one call takes, of those that take several.
+/// The most image ids in one call.
 const IDS: usize = 100;
 
 impl<'a> Id<'a> {
@@ -129,7 +130,7 @@ impl<'a> Id<'a> {
         Ok(Self { value, digest: text("imageDigest")?, tag: text("imageTag")? })
     }
 
-    /// One to a hundred.
+    /// Parses the request's `imageIds`, which must be 1 to 100.
     pub(super) fn all(input: &Input<'a>) -> Result<Vec<Self>, Refused> {
         let all = input.list("imageIds")?;
         if all.is_empty() || all.len() > IDS {
@@ -140,7 +141,7 @@ impl<'a> Id<'a> {
         all.into_iter().map(Self::read).collect()
     }
 
-    /// The image that it names, or why it names none: a code of `failures[]`, and its reason.
+    /// Returns the image that this id names. The error has a code of `failures[]` and a reason.
     /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ImageFailure.html>
     pub(super) fn find(&self, repository: &Repository) -> Result<Digest, BatchFailure> {
         let fails = |code, reason: &str| Err(BatchFailure { code, reason: reason.to_owned() });
@@ -160,7 +161,7 @@ impl<'a> Id<'a> {
         };
         let Some(found) = found else { return fails("ImageNotFound", "Requested image not found") };
         match tagged {
-            // Both are given, and there is no such tag: assumed to be the same as on another image.
+            // Assumption: a missing tag beside a digest fails like a tag on another image.
             Some(tagged) if tagged != Some(found) => {
                 fails("ImageTagDoesNotMatchDigest", "Image tag does not match image digest")
             }
@@ -183,7 +184,8 @@ pub(super) fn is_digest(text: &str) -> bool {
     text.strip_prefix("sha256:").is_some_and(|hex| hex.len() == 64 && hex.bytes().all(digit))
 }
 
-/// The registry protocol's characters, and ECR's length.
+/// Whether the text has the characters that the registry protocol allows and the length that ECR
+/// allows.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_PutImage.html>
 pub(super) fn is_tag(text: &str) -> bool {
     let letter = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);

@@ -1,4 +1,4 @@
-//! Blobs: whether they are there, and where they can be had.
+//! Answers which blobs are available and where to download them.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -8,16 +8,17 @@ use super::repositories::Repository;
 use super::world::{EcrCaller, EcrWorld};
 use crate::fake::input::{Answer, Input, Refused};
 
-/// What a signature in an address is good for.
+/// The blob that a signed address gives access to.
 pub(super) struct Presigned {
     pub(super) repository: String,
     pub(super) digest: String,
     pub(super) until: Timestamp,
 }
 
-/// How long an address can be used: assumed.
+/// The time for which an address is valid. Assumption.
 const GOOD_FOR: SignedDuration = SignedDuration::from_hours(1);
 
+/// The most digests in one call.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchCheckLayerAvailability.html>
 const DIGESTS: usize = 100;
 
@@ -43,6 +44,7 @@ impl EcrWorld {
         Ok(json!({ "layers": layers, "failures": failures }))
     }
 
+    /// Returns a signed address from which the layer can be downloaded.
     /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetDownloadUrlForLayer.html>
     pub(super) fn get_download_url_for_layer(&mut self, input: &Input<'_>, caller: &EcrCaller) -> Answer {
         input.knows(&["registryId", "repositoryName", "layerDigest"])?;
@@ -56,8 +58,8 @@ impl EcrWorld {
             );
             return Err(Refused::new(400, "LayersNotFoundException", message));
         };
-        // "The specified layer is not available because it is not associated with an image." That one which only
-        // archived images have is no more available is assumed.
+        // "The specified layer is not available because it is not associated with an image."
+        // Assumption: layers that only archived images have are not available either.
         // <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetDownloadUrlForLayer.html>
         if layer.not_archived == 0 {
             let message = format!("The layer with digest '{digest}' is not available");
@@ -67,7 +69,7 @@ impl EcrWorld {
         let until = self.clock.now() + GOOD_FOR;
         let signed = Presigned { repository: name.clone(), digest: digest.to_owned(), until };
         self.presigned.insert(signature.clone(), signed);
-        // AWS's is of S3; this leads to where the call went.
+        // AWS returns an address of S3. This one leads to the host that the call used.
         let url = format!(
             "http://{}/v2/{name}/blobs/{digest}?X-Amz-Expires={}&X-Amz-Signature={signature}",
             caller.host,
@@ -77,12 +79,13 @@ impl EcrWorld {
     }
 }
 
-/// Without the layer's media type: it is not kept.
+/// Describes whether a layer is available. The media type is left out, since the fake does not
+/// store it.
 fn availability(repository: &Repository, digest: &str) -> Value {
     match repository.layers.get(digest) {
         None => json!({ "layerDigest": digest, "layerAvailability": "UNAVAILABLE" }),
         Some(layer) => {
-            // Of archived images only.
+            // Only archived images have this layer.
             let archived = layer.images > 0 && layer.not_archived == 0;
             json!({
                 "layerDigest": digest,

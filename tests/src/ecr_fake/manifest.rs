@@ -1,4 +1,4 @@
-//! What a manifest's bytes say.
+//! Parses the bytes of manifests.
 //! <https://github.com/opencontainers/image-spec/blob/main/manifest.md>
 
 use serde_json::Value;
@@ -8,6 +8,7 @@ pub(super) const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 
+/// The media types of images. `INDEXES` has those of indexes.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-manifest-formats.html>
 const MANIFESTS: [&str; 2] = [OCI_MANIFEST, DOCKER_MANIFEST];
 const INDEXES: [&str; 2] = [OCI_INDEX, DOCKER_LIST];
@@ -21,19 +22,20 @@ pub(super) struct NamedBlob {
 #[derive(Default)]
 pub(super) struct Parsed {
     pub(super) media_type: String,
-    /// What kind of thing it is. Of an index, usually nothing.
+    /// The artifact type. An index usually has none.
     pub(super) artifact: Option<String>,
-    /// The digest of what it is about.
+    /// The digest of the subject.
     pub(super) subject: Option<String>,
-    /// Of an index: the digests of its manifests.
+    /// The digests of an index's manifests.
     pub(super) children: Vec<String>,
-    /// Of an image: its configuration and its layers, without those that are elsewhere (`urls`).
+    /// An image's configuration and layers, except layers that are stored elsewhere (`urls`).
     pub(super) blobs: Vec<NamedBlob>,
     pub(super) annotations: Option<Value>,
 }
 
 impl Parsed {
-    /// With the media type that the request names, where it does. What is wrong, as a sentence.
+    /// Parses a manifest, with the media type that the request names, if any. The error is a
+    /// sentence.
     pub(super) fn read(bytes: &str, named: Option<&str>) -> Result<Self, String> {
         let manifest: Value = serde_json::from_str(bytes)
             .map_err(|_| "Invalid parameter at 'imageManifest': it is no JSON.".to_owned())?;
@@ -43,7 +45,7 @@ impl Parsed {
         let own = manifest["mediaType"].as_str();
         let media_type = match (own, named) {
             (None, None) => return Err("imageManifestMediaType is required for this manifest.".to_owned()),
-            // Assumed.
+            // Assumption: ECR refuses a request whose media type contradicts the manifest.
             (Some(own), Some(named)) if own != named => {
                 return Err(format!("imageManifestMediaType is {named}, and the manifest says {own}."));
             }

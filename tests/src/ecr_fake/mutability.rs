@@ -1,29 +1,31 @@
-//! Which tags may move.
+//! The tag mutability of a repository.
 //! <https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-tag-mutability.html>
 
 use serde_json::{Value, json};
 
 use crate::fake::input::{Input, Refused, knows};
 
-/// Filters are wildcards: `*` stands for any characters, or none.
+/// Which tags may move to another image.
+/// Filters are wildcards: `*` matches any characters, or none.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ImageTagMutabilityExclusionFilter.html>
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TagMutability {
     Mutable,
     Immutable,
-    /// Only tags that one of these matches may move.
+    /// Only tags that match one of these filters may move.
     ImmutableExcept(Vec<String>),
-    /// Tags that one of these matches may not move.
+    /// Tags that match one of these filters must not move.
     MutableExcept(Vec<String>),
 }
 
 const MODES: [&str; 4] = ["MUTABLE", "IMMUTABLE", "IMMUTABLE_WITH_EXCLUSION", "MUTABLE_WITH_EXCLUSION"];
 
+/// The most filters of a repository.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_PutImageTagMutability.html>
 const FILTERS: usize = 5;
 
 impl TagMutability {
-    /// What a request asks for.
+    /// Parses the mutability in a request.
     pub(super) fn read(input: &Input<'_>) -> Result<Self, Refused> {
         const MEMBER: &str = "imageTagMutabilityExclusionFilters";
         let mode = input.one_of("imageTagMutability", &MODES)?.unwrap_or("MUTABLE");
@@ -42,7 +44,7 @@ impl TagMutability {
             }
             filters.push(text.to_owned());
         }
-        // That a mode with exclusions needs some, and the others take none, is assumed.
+        // Assumption: a mode with exclusions needs filters, and the other modes take none.
         let excludes = mode.ends_with("_WITH_EXCLUSION");
         if excludes != (1..=FILTERS).contains(&filters.len()) || (!excludes && !filters.is_empty()) {
             return Err(Refused::parameter(format!("{mode} does not go with {} filters.", filters.len())));
@@ -97,7 +99,7 @@ mod tests {
     use super::matches;
 
     #[test]
-    fn a_star_is_any_characters_or_none() {
+    fn star_matches_any_characters_or_none() {
         for (filter, tag, expected) in [
             ("latest", "latest", true),
             ("latest", "latest-1", false),

@@ -1,4 +1,4 @@
-//! Images that a test puts there, many at once: they were there before.
+//! Images that a test adds to a repository, many at once, without pushing them.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -14,7 +14,7 @@ use super::manifest::{OCI_INDEX, OCI_MANIFEST, Parsed};
 use super::put_image::image;
 use super::repositories::{Layer, Repository};
 
-/// An image to be put. Of the same words comes the same digest.
+/// An image to add. The same description always gives the same digest.
 #[derive(Debug, Clone)]
 pub struct NewImage {
     what: What,
@@ -33,43 +33,44 @@ enum What {
     Manifest { bytes: String, media_type: String },
 }
 
-/// The size of an image's own layer, if nothing else is said.
+/// The default size of an image's own layer.
 const LAYER_BYTES: u64 = 1_000_000;
 
-/// `{}`, the configuration of what has none.
+/// The media type of `{}`, the configuration of a manifest that has no real one.
 /// <https://github.com/opencontainers/image-spec/blob/main/manifest.md#guidance-for-an-empty-descriptor>
 const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 
 impl NewImage {
-    /// One for one platform. Its name makes it another than all the rest.
+    /// Describes an image for one platform. Different names give different digests.
     pub fn named(name: impl Into<String>) -> Self {
         Self::new(What::StoredImage { name: name.into(), layers: Vec::new(), labels: Vec::new() })
     }
 
-    /// An index of these, which are put before it.
+    /// Describes an index and its children, which are added before it.
     pub fn index_of(children: impl IntoIterator<Item = Self>) -> Self {
         Self::new(What::Index { children: children.into_iter().collect(), there: Vec::new() })
     }
 
-    /// An index of images that are there.
+    /// Describes an index of existing images.
     pub fn index<S: AsRef<str>>(digests: impl IntoIterator<Item = S>) -> Self {
         let there = digests.into_iter().map(|digest| digest.as_ref().to_owned()).collect();
         Self::new(What::Index { children: Vec::new(), there })
     }
 
-    /// An SBOM, an attestation: something of that type about an image, which need not be there.
+    /// Describes a referrer, such as an SBOM or an attestation. Its subject need not exist.
     pub fn referrer(subject: &str, artifact_type: &str) -> Self {
         Self::new(What::Referrer { subject: subject.to_owned(), artifact: artifact_type.to_owned() })
     }
 
-    /// A signature as cosign has them by default: an image of its own, which only its tag ties to the signed one.
+    /// Describes a signature in cosign's default form: an image that only its tag ties to the
+    /// signed image.
     /// <https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md>
     pub fn cosign_signature(subject: &str) -> Self {
         let tag = format!("{}.sig", subject.replacen(':', "-", 1));
         Self::new(What::Signature { subject: subject.to_owned() }).tag(tag)
     }
 
-    /// Any manifest, whose blobs and children are there.
+    /// Describes any manifest. Its blobs and children must exist.
     pub fn manifest(bytes: impl Into<String>, media_type: &str) -> Self {
         Self::new(What::Manifest { bytes: bytes.into(), media_type: media_type.to_owned() })
     }
@@ -84,7 +85,8 @@ impl NewImage {
         self
     }
 
-    /// Of the same name, the same layer: it is there once. Without any, an image has one of its own, of 1 MB.
+    /// Adds a layer. Layers with the same name are the same layer.
+    /// An image without layers gets a layer of its own, of 1 MB.
     #[must_use]
     pub fn layer(mut self, name: impl Into<String>, bytes: u64) -> Self {
         if let What::StoredImage { layers, .. } = &mut self.what {
@@ -101,7 +103,7 @@ impl NewImage {
         self
     }
 
-    /// Otherwise now.
+    /// Sets the time of push. The default is now.
     #[must_use]
     pub fn pushed_at(mut self, at: PushedAt) -> Self {
         self.pushed_at = Some(at);
@@ -121,11 +123,11 @@ impl NewImage {
     }
 }
 
-/// The digests of layers by their names: each is computed once.
+/// The digests of layers by name, so that each is computed once.
 pub(super) type LayerNames = HashMap<String, Digest>;
 
 impl Repository {
-    /// Nothing is asked and nobody is told.
+    /// Adds the image without checks and without events.
     pub(super) fn put_new(&mut self, new: NewImage, now: Timestamp, names: &mut LayerNames) -> Digest {
         let (bytes, media_type) = match new.what {
             What::StoredImage { name, layers, labels } => {
@@ -159,12 +161,12 @@ impl Repository {
             }
             What::Manifest { bytes, media_type } => (bytes, media_type),
         };
-        let parsed = Parsed::read(&bytes, Some(&media_type)).expect("a manifest that ECR takes");
+        let parsed = Parsed::read(&bytes, Some(&media_type)).expect("a manifest that ECR accepts");
         for blob in &parsed.blobs {
-            assert!(self.layers.contains_key(&*blob.digest), "the blob {} is not there", blob.digest);
+            assert!(self.layers.contains_key(&*blob.digest), "the blob {} does not exist", blob.digest);
         }
         for child in &parsed.children {
-            assert!(self.images.contains_key(&**child), "the child {child} is not there");
+            assert!(self.images.contains_key(&**child), "the child {child} does not exist");
         }
         let mut image = image(self, digest(bytes.as_bytes()), &bytes, parsed);
         assert!(!self.images.contains_key(&image.digest), "{} is there already: {bytes}", image.digest);
@@ -209,7 +211,9 @@ impl Repository {
         manifest + "]}"
     }
 
-    /// The first for amd64, the second for arm64, what follows is unknown, as attestations are.
+    /// Returns the manifest of an index.
+    /// The first child is for amd64, the second for arm64. Later ones have an unknown platform, as
+    /// attestations do.
     fn index_manifest(&self, children: &[Digest]) -> String {
         let mut manifest = format!(r#"{{"schemaVersion":2,"mediaType":"{OCI_INDEX}","manifests":["#);
         for (at, child) in children.iter().enumerate() {
@@ -218,7 +222,7 @@ impl Repository {
                 1 => ("linux", "arm64"),
                 _ => ("unknown", "unknown"),
             };
-            let image = self.images.get(child).unwrap_or_else(|| panic!("the child {child} is not there"));
+            let image = self.images.get(child).unwrap_or_else(|| panic!("the child {child} does not exist"));
             let _ = write!(
                 manifest,
                 r#"{}{{"mediaType":"{}","digest":"{child}","size":{},"platform":{{"architecture":"{architecture}","os":"{os}"}}}}"#,
@@ -230,7 +234,7 @@ impl Repository {
         manifest + "]}"
     }
 
-    /// A blob with bytes; its descriptor.
+    /// Adds a blob with bytes. Returns its descriptor.
     fn blob(&mut self, media_type: &str, bytes: &str) -> String {
         let digest = Digest::from(digest(bytes.as_bytes()));
         let shown = descriptor(media_type, &digest, bytes.len() as u64);
@@ -244,7 +248,7 @@ impl Repository {
         shown
     }
 
-    /// A layer without bytes.
+    /// Adds a layer with a size but without bytes. Returns its digest.
     fn made_up(&mut self, name: &str, size: u64, names: &mut LayerNames) -> Digest {
         let known = names.get(name).cloned();
         let digest = known.unwrap_or_else(|| {

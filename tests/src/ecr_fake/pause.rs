@@ -1,21 +1,21 @@
-//! A call that waits, before it is carried out, until the test has done something.
+//! Lets a call wait before it takes effect, until the test lets it continue.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
 
-/// What takes longer than this on two busy cores is broken.
+/// The longest wait. A wait that takes longer on two busy cores is broken.
 const LIMIT: Duration = Duration::from_secs(60);
 
 #[derive(Default)]
 struct State {
-    /// The members of the call that waits, or waited.
+    /// The members of the waiting call.
     came: Option<Value>,
     over: bool,
 }
 
-/// The next call of an operation waits for it. It goes on when this is dropped, at the latest.
+/// A pause of the next call of an operation. Dropping it lets the call continue.
 pub struct Pause(pub(super) PausedCall);
 
 #[derive(Clone, Default)]
@@ -26,7 +26,7 @@ impl PausedCall {
         self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The call's side.
+    /// Blocks the call until the test lets it continue.
     pub(super) fn wait(&self, members: Value) {
         self.state().came = Some(members);
         self.0.1.notify_all();
@@ -36,7 +36,7 @@ impl PausedCall {
 }
 
 impl Pause {
-    /// Until a call is there; its members. It has not been carried out.
+    /// Waits until a call comes. Returns its members. The call has not taken effect yet.
     #[track_caller]
     pub fn comes(&self) -> Value {
         let waits = self.0.0.1.wait_timeout_while(self.0.state(), LIMIT, |state| state.came.is_none());
@@ -44,7 +44,7 @@ impl Pause {
         state.came.clone().unwrap_or_else(|| panic!("no such call within {} s", LIMIT.as_secs()))
     }
 
-    /// It is carried out now.
+    /// Lets the call take effect.
     pub fn goes_on(self) {
         drop(self);
     }

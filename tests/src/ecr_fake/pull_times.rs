@@ -1,4 +1,4 @@
-//! When an image was last pulled, and who does not count.
+//! The times of the last pulls, and the principals whose pulls do not count.
 //! <https://docs.aws.amazon.com/AmazonECR/latest/userguide/pull-time-update-exclusions.html>
 
 use serde_json::json;
@@ -9,13 +9,13 @@ use crate::fake::clock::epoch;
 use crate::fake::input::{Answer, Input, Refused};
 use crate::fake::pages::{Page, page};
 
+/// The page sizes of the list of exclusions. Assumption: the default page, which is not documented.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ListPullTimeUpdateExclusions.html>
-/// Its default page is in no documentation: assumed.
 const PAGE: Page = Page { default: 100, greatest: 100 };
 const EXCLUSIONS: usize = 100;
 
 impl EcrWorld {
-    /// ECR renews the time "at least once every 24 hours"; here, at every pull.
+    /// Records a pull. ECR updates the time "at least once every 24 hours", the fake at every pull.
     pub(super) fn pulled(&mut self, name: &str, digest: &Digest, caller: &EcrCaller) {
         let now = self.clock.now();
         let principal = caller.access_key.as_ref().and_then(|key| self.principals.get(key));
@@ -40,7 +40,7 @@ impl EcrWorld {
             return Err(Refused::new(400, "ExclusionAlreadyExistsException", message));
         }
         if self.exclusions.len() >= EXCLUSIONS {
-            return Err(Refused::new(400, "LimitExceededException", "There are as many as there may be"));
+            return Err(Refused::new(400, "LimitExceededException", "The limit of exclusions is reached"));
         }
         let now = self.clock.stamp();
         self.exclusions.insert(principal.to_owned(), now);

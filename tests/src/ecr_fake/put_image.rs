@@ -1,4 +1,4 @@
-//! PutImage: a manifest comes in, a tag is put.
+//! PutImage stores a manifest and puts a tag on it.
 //! <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_PutImage.html>
 
 use std::collections::BTreeSet;
@@ -13,19 +13,20 @@ use super::repositories::{Repository, repository_not_found};
 use super::world::EcrWorld;
 use crate::fake::input::{Answer, Input, Refused};
 
-/// Of a manifest, in bytes.
+/// The greatest size of a manifest in bytes.
 const MAX_MANIFEST: usize = 4_194_304;
 
+/// The most tags of an image. `IMAGES_PER_REPOSITORY` is the most images of a repository.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html>
 const TAGS_PER_IMAGE: usize = 1000;
 const IMAGES_PER_REPOSITORY: usize = 100_000;
 
-/// What is put.
+/// A manifest that a client puts.
 pub(super) struct Put<'a> {
     pub(super) bytes: &'a str,
     pub(super) media_type: Option<&'a str>,
     pub(super) tag: Option<&'a str>,
-    /// What the client has computed.
+    /// The digest that the client has computed.
     pub(super) digest: Option<&'a str>,
 }
 
@@ -83,14 +84,15 @@ impl EcrWorld {
         if is_new {
             repository.add(StoredImage { pushed_at: PushedAt::At(at), ..image });
         } else if repository.images[&digest].status == StorageStatus::Archived {
-            // "The image can be restored as an active image by manually selecting it to be restored or by re-pushing
-            // the image to the repository." That it is active at once, and tells no time of activation but a new time
-            // of push, is assumed.
+            // "The image can be restored as an active image by manually selecting it to be restored
+            // or by re-pushing the image to the repository."
+            // Assumption: the image is active at once. It gets a new time of push and no time of
+            // activation.
             // <https://docs.aws.amazon.com/AmazonECR/latest/userguide/archive-image.html>
             repository.set_status(&digest, StorageStatus::Active);
-            repository.images.get_mut(&digest).expect("it is there").pushed_at = PushedAt::At(at);
+            repository.images.get_mut(&digest).expect("the image exists").pushed_at = PushedAt::At(at);
         }
-        // A tag that is put does not renew the time of an image that is there.
+        // A new tag does not change an existing image's time of push.
         // <https://github.com/aws/containers-roadmap/issues/2746>
         if let Some(tag) = put.tag {
             repository.tag(tag, &digest);
@@ -100,7 +102,7 @@ impl EcrWorld {
     }
 }
 
-/// The image that it would become, and what it lacks here.
+/// Returns the image to store, and the refusal if parts of it are missing in the repository.
 fn read(repository: &Repository, put: &Put<'_>) -> Result<(StoredImage, Option<Refused>), Refused> {
     if put.bytes.len() > MAX_MANIFEST {
         let message = format!("Invalid parameter at 'imageManifest': more than {MAX_MANIFEST} bytes");
@@ -120,11 +122,11 @@ fn read(repository: &Repository, put: &Put<'_>) -> Result<(StoredImage, Option<R
     Ok((image(repository, computed, put.bytes, parsed), missing))
 }
 
-/// Of parts that are in the repository, or will be.
+/// Returns the image to store. Its parts are in the repository or will be.
 pub(super) fn image(repository: &Repository, digest: String, bytes: &str, parsed: Parsed) -> StoredImage {
     // "If the image is a manifest list, this will be the max size of all manifests in the list."
     // <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ImageDetail.html>
-    // That an image's size is that of its configuration and layers is assumed.
+    // Assumption: the size of an image is the total size of its configuration and layers.
     let of_children =
         parsed.children.iter().filter_map(|child| repository.images.get(child.as_str())).map(|one| one.size);
     let of_blobs = parsed.blobs.iter().map(|blob| blob.size).sum();
@@ -132,7 +134,7 @@ pub(super) fn image(repository: &Repository, digest: String, bytes: &str, parsed
         |digest: &String, known: Option<&Digest>| known.cloned().unwrap_or_else(|| digest.as_str().into());
     let child =
         |digest: &String| known(digest, repository.images.get_key_value(digest.as_str()).map(|(key, _)| key));
-    // A layer may be named twice, and is one.
+    // A manifest may name a layer twice. It counts once.
     let blobs: BTreeSet<&String> = parsed.blobs.iter().map(|blob| &blob.digest).collect();
     let blob = |digest: &&String| {
         known(digest, repository.layers.get_key_value(digest.as_str()).map(|(key, _)| key))
@@ -179,7 +181,7 @@ fn lacks(repository: &Repository, parsed: &Parsed) -> Option<Refused> {
         let message = format!("Images with digests '{children}' required for pushing image do not exist");
         return Some(Refused::new(400, "ReferencedImagesNotFoundException", message));
     }
-    // That a subject need not be there is assumed, as the registry protocol has it.
+    // Assumption: the subject need not exist, as in the registry protocol.
     None
 }
 
@@ -187,9 +189,9 @@ fn already_there(repository: &Repository, digest: &Digest, tag: Option<&str>) ->
     let name = &repository.name;
     let there = repository.images.get(digest).filter(|image| image.status != StorageStatus::Archived);
     let tagged = tag.and_then(|tag| repository.tags.get(tag));
-    // "The ImageTagAlreadyExistsException error is returned if you push an image with a tag that is already in the
-    // repository": taken at its word, also where the tag is on this very image. Only a push that brings an image
-    // back from the archive is let through: assumed.
+    // "The ImageTagAlreadyExistsException error is returned if you push an image with a tag that is
+    // already in the repository": literally, so even if the tag is on this very image. Assumption:
+    // a push that restores an archived image is allowed.
     // <https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-tag-mutability.html>
     let elsewhere_or_here = tagged.is_some_and(|on| on != digest || there.is_some());
     if let Some(tag) = tag.filter(|tag| elsewhere_or_here && !repository.mutability.lets_move(tag)) {
@@ -198,8 +200,8 @@ fn already_there(repository: &Repository, digest: &Digest, tag: Option<&str>) ->
         );
         return Some(Refused::new(400, "ImageTagAlreadyExistsException", message));
     }
-    // "The specified image has already been pushed, and there were no changes to the manifest or image tag after the
-    // last push."
+    // "The specified image has already been pushed, and there were no changes to the manifest or
+    // image tag after the last push."
     if there.is_some() && (tag.is_none() || tagged == Some(digest)) {
         let tag = tag.unwrap_or("null");
         let message = format!(

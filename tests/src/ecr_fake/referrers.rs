@@ -1,4 +1,4 @@
-//! ListImageReferrers: signatures, SBOMs, attestations of an image.
+//! ListImageReferrers returns the signatures, SBOMs and attestations of an image.
 //! <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ListImageReferrers.html>
 
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ const PAGE: Page = Page { default: 20, greatest: 50 };
 const TYPES: usize = 5;
 
 impl EcrWorld {
-    /// A subject that is not there has whatever names it: assumed.
+    /// Lists the referrers of a subject. Assumption: this works even if the subject does not exist.
     pub(super) fn list_image_referrers(&mut self, input: &Input<'_>) -> Answer {
         input.knows(&["registryId", "repositoryName", "subjectId", "filter", "nextToken", "maxResults"])?;
         let repository = &*self.of(input)?;

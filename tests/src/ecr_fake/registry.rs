@@ -1,4 +1,4 @@
-//! The registry protocol, as far as pushing and pulling need it.
+//! The part of the registry protocol that pushes and pulls need.
 //! <https://github.com/opencontainers/distribution-spec/blob/main/spec.md>
 //! <https://docs.aws.amazon.com/AmazonECR/latest/userguide/registry_auth.html>
 
@@ -21,9 +21,9 @@ use super::world::{EcrCall, EcrCaller, EcrWorld};
 use crate::fake::server::Answered;
 use crate::wire::Request;
 
-/// What a request is about.
+/// The path of a request.
 enum Path<'a> {
-    /// Whether the protocol is spoken here.
+    /// The check whether the server speaks the protocol.
     Version,
     Uploads(&'a str),
     Upload(&'a str, &'a str),
@@ -80,7 +80,9 @@ pub(super) fn answer(ecr: &Ecr, request: &Request) -> Answered {
     answered
 }
 
-/// The user is AWS and the password a token, of which any will do; or the address is signed.
+/// Whether the request is authorized.
+/// The user is AWS and the password is a token, which the fake does not check. Signed addresses
+/// need no user.
 fn may(world: &EcrWorld, request: &Request, path: &Path<'_>, query: &str) -> bool {
     if let (Path::Blob(name, digest), Some(signature)) = (path, member(query, "X-Amz-Signature")) {
         return world.presigned.get(&signature).is_some_and(|signed| {
@@ -104,7 +106,8 @@ fn perform(world: &mut EcrWorld, request: &Request, path: &Path<'_>, query: &str
     }
     match (&*request.method, path) {
         ("HEAD" | "GET", Path::Blob(name, digest)) => blob(world, request, name, digest),
-        // Mounting a blob is an account's setting, off by default; an upload it is then.
+        // Mounting a blob is an account setting, which is off by default. The request starts an
+        // upload instead.
         // <https://docs.aws.amazon.com/AmazonECR/latest/userguide/blob-mounting.html>
         ("POST", Path::Uploads(name)) => {
             let id = world.clock.uuid();
@@ -127,7 +130,8 @@ fn unknown(world: &mut EcrWorld, request: &Request) -> Answered {
     error(501, "UNSUPPORTED", &message)
 }
 
-/// ECR leads to S3 with a redirect; here the bytes come at once. What only archived images have is not there.
+/// Answers with a blob. ECR redirects to S3 instead. Layers that only archived images have count as
+/// missing.
 fn blob(world: &mut EcrWorld, request: &Request, name: &str, digest: &str) -> Answered {
     let layer = world.repositories[name].layers.get(digest);
     let Some(layer) = layer.filter(|layer| layer.images == 0 || layer.not_archived > 0) else {
@@ -137,7 +141,7 @@ fn blob(world: &mut EcrWorld, request: &Request, name: &str, digest: &str) -> An
     match &layer.bytes {
         Some(bytes) => Answered::new(200, &headers, bytes.to_vec()),
         None if request.method == "HEAD" => Answered::new(200, &headers, ""),
-        None => unknown(world, request), // a test has made it up, with a size and no bytes
+        None => unknown(world, request), // the test has described this layer only by its size
     }
 }
 
@@ -156,7 +160,7 @@ fn upload(world: &mut EcrWorld, request: &Request, name: &str, id: &str, query: 
     if member(query, "digest").as_ref() != Some(&computed) {
         return error(400, "DIGEST_INVALID", "provided digest did not match uploaded content");
     }
-    let repository = world.repositories.get_mut(name).expect("it was found");
+    let repository = world.repositories.get_mut(name).expect("the caller has found the repository");
     let location = format!("/v2/{name}/blobs/{computed}");
     let headers = [("location", &*location), ("docker-content-digest", &*computed)];
     let answered = Answered::new(201, &headers, "");
@@ -170,7 +174,8 @@ fn upload(world: &mut EcrWorld, request: &Request, name: &str, id: &str, query: 
     answered
 }
 
-/// What PutImage refuses is told in the protocol's codes; a push of what is there is a success.
+/// Puts a manifest. PutImage's refusals become the protocol's codes. Pushing an existing image
+/// succeeds.
 fn put(world: &mut EcrWorld, request: &Request, name: &str, reference: &str) -> Answered {
     let Ok(bytes) = str::from_utf8(&request.body) else {
         return error(400, "MANIFEST_INVALID", "the manifest is no text");
@@ -202,7 +207,7 @@ fn put(world: &mut EcrWorld, request: &Request, name: &str, reference: &str) -> 
     }
 }
 
-/// That a HEAD is no pull is assumed.
+/// Answers with a manifest. Assumption: a HEAD request is not a pull.
 fn manifest(
     world: &mut EcrWorld,
     request: &Request,

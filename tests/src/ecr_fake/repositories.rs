@@ -1,4 +1,4 @@
-//! Repositories: their settings, and the images in them.
+//! Repositories with their settings and images.
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Bound;
@@ -14,15 +14,15 @@ use crate::fake::clock::{epoch, mixed};
 use crate::fake::input::{Answer, Input, Refused};
 use crate::fake::pages::{Page, page};
 
-/// Bytes that images are made of.
+/// The bytes of a layer or configuration.
 #[derive(Clone)]
 pub(super) struct Layer {
     pub(super) size: u64,
-    /// None of those that a test has made up: nobody downloads them.
+    /// The content. A layer that a test has described only by its size has none.
     pub(super) bytes: Option<Arc<[u8]>>,
-    /// How many images name it.
+    /// The number of images that name this layer.
     pub(super) images: u32,
-    /// How many of those are not archived.
+    /// The number of those images that are not archived.
     pub(super) not_archived: u32,
 }
 
@@ -38,26 +38,26 @@ pub(super) struct Repository {
     pub(super) images: HashMap<Digest, StoredImage>,
     pub(super) tags: HashMap<Arc<str>, Digest>,
     pub(super) layers: HashMap<Digest, Layer>,
-    /// The indexes that a manifest is in.
+    /// The indexes that contain a manifest.
     pub(super) parents: HashMap<Digest, BTreeSet<Digest>>,
-    /// What is about an image, whether that is there or not.
+    /// The referrers of a subject, even if the subject does not exist.
     pub(super) referrers: HashMap<String, BTreeSet<Digest>>,
-    /// How lists are ordered: neither by time nor by name.
+    /// The order of lists, which follows neither time nor name.
     order: BTreeSet<ListPosition>,
     seed: u64,
 }
 
-/// Where an image stands in lists.
+/// The position of an image in lists.
 pub(super) type ListPosition = (u64, Digest);
 
 impl Repository {
-    /// By digest. An image that was deleted meanwhile still marks its place.
+    /// Returns the position of a digest. It stays valid after the image is deleted.
     pub(super) fn place(&self, digest: &Digest) -> ListPosition {
         let number = digest.get(7..23).and_then(|digits| u64::from_str_radix(digits, 16).ok());
         (mixed(number.unwrap_or_default() ^ self.seed), Arc::clone(digest))
     }
 
-    /// Images from a place on, in the order of lists.
+    /// Returns images from a position on, in the order of lists.
     pub(super) fn listed(&self, from: Bound<&ListPosition>) -> impl Iterator<Item = &StoredImage> {
         self.order.range((from, Bound::Unbounded)).filter_map(|(_, digest)| self.images.get(digest))
     }
@@ -67,7 +67,7 @@ impl Repository {
         self.order = self.images.keys().map(|digest| self.place(digest)).collect();
     }
 
-    /// A new image, whose layers and children are there.
+    /// Adds an image. Its layers and children must exist.
     pub(super) fn add(&mut self, image: StoredImage) {
         let digest = Arc::clone(&image.digest);
         for blob in &image.blobs {
@@ -89,8 +89,8 @@ impl Repository {
         self.images.insert(digest, image);
     }
 
-    /// The image with all its tags; what refers to it stays. Layers that no other image has go with it: that they go at
-    /// once is assumed.
+    /// Removes an image and all its tags. Its referrers stay.
+    /// Assumption: layers that no other image has are removed at once.
     pub(super) fn remove(&mut self, digest: &Digest) -> Option<StoredImage> {
         let image = self.images.remove(digest)?;
         self.order.remove(&self.place(digest));
@@ -119,7 +119,7 @@ impl Repository {
         Some(image)
     }
 
-    /// Puts a tag on an image that is there. The one that it leaves stays, untagged where that was its last.
+    /// Puts a tag on an existing image. The image that loses the tag stays, even without tags.
     /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-retag.html>
     pub(super) fn tag(&mut self, tag: &str, digest: &Digest) {
         let tag: Arc<str> = Arc::from(tag);
@@ -130,7 +130,7 @@ impl Repository {
         }
     }
 
-    /// Takes a tag off; the image stays.
+    /// Removes a tag. The image stays.
     pub(super) fn untag(&mut self, tag: &str) -> Option<Digest> {
         let digest = self.tags.remove(tag)?;
         if let Some(image) = self.images.get_mut(&digest) {
@@ -150,7 +150,7 @@ impl Repository {
         }
     }
 
-    /// Whether an index of this repository names it.
+    /// Whether an index of this repository names the digest.
     pub(super) fn is_child(&self, digest: &Digest) -> bool {
         self.parents.contains_key(digest)
     }
@@ -166,7 +166,7 @@ impl Repository {
             "imageScanningConfiguration": { "scanOnPush": false },
             "encryptionConfiguration": { "encryptionType": "AES256" },
         });
-        // Where there are none the member is left out: assumed.
+        // Assumption: the member is left out if there are no filters.
         if !self.mutability.filters().is_empty() {
             shown["imageTagMutabilityExclusionFilters"] = self.mutability.described();
         }
@@ -174,6 +174,7 @@ impl Repository {
     }
 }
 
+/// The page sizes of the list of repositories. `NAMES` is the most names in one call.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeRepositories.html>
 const PAGE: Page = Page { default: 100, greatest: 1000 };
 const NAMES: usize = 100;
@@ -197,10 +198,10 @@ impl EcrWorld {
             seed: self.seed,
         };
         self.repositories.insert(name.to_owned(), repository);
-        self.repositories.get_mut(name).expect("it was put there just now")
+        self.repositories.get_mut(name).expect("the repository was just inserted")
     }
 
-    /// The repository that a request names, in the registry that it may name.
+    /// Returns the repository that a request names. The request may also name the registry.
     pub(super) fn of<'w>(&'w mut self, input: &Input<'_>) -> Result<&'w mut Repository, Refused> {
         let name = input.needed("repositoryName")?;
         let registry = self.registry(input)?.to_owned();
@@ -249,12 +250,12 @@ impl EcrWorld {
             return Err(Refused::new(400, "RepositoryNotEmptyException", message));
         }
         let (name, shown) = (repository.name.clone(), repository.described(&account));
-        // No event is documented for the images that go with it.
+        // No event is documented for the images of a deleted repository.
         self.repositories.remove(&name);
         Ok(json!({ "repository": shown }))
     }
 
-    /// In the order of their names: the documentation promises none.
+    /// Lists repositories by name. The documentation promises no order.
     pub(super) fn describe_repositories(&mut self, input: &Input<'_>) -> Answer {
         input.knows(&["registryId", "repositoryNames", "nextToken", "maxResults"])?;
         let account = self.account.clone();
@@ -367,7 +368,8 @@ pub(super) fn repository_not_found(name: &str, registry: &str) -> Refused {
     Refused::new(400, "RepositoryNotFoundException", message)
 }
 
-/// `(?:[a-z0-9]+(?:[._-][a-z0-9]+)*/)*[a-z0-9]+(?:[._-][a-z0-9]+)*`, of 2 to 256 characters.
+/// Whether the name matches `(?:[a-z0-9]+(?:[._-][a-z0-9]+)*/)*[a-z0-9]+(?:[._-][a-z0-9]+)*` and
+/// has 2 to 256 characters.
 fn is_repository_name(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let word = |word: &str| !word.is_empty() && word.bytes().all(plain);

@@ -1,4 +1,4 @@
-//! UpdateImageStorageClass: into the archive, and back.
+//! UpdateImageStorageClass archives images and restores them.
 //! <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_UpdateImageStorageClass.html>
 
 use jiff::SignedDuration;
@@ -8,7 +8,7 @@ use super::images::{Digest, Id, StorageStatus, image_not_found};
 use super::world::EcrWorld;
 use crate::fake::input::{Answer, Input, Refused};
 
-/// An image is restored within 20 minutes: here, after all of them.
+/// The time of a restore. ECR restores within 20 minutes; the fake always takes the full time.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/archive_restore_image.html>
 const RESTORE: SignedDuration = SignedDuration::from_mins(20);
 
@@ -40,11 +40,11 @@ impl EcrWorld {
         }))
     }
 
-    /// What is in an index that is active cannot go before it. Its children stay where they are when an index goes:
-    /// assumed.
+    /// Archives an image. A child of an active index cannot be archived before its index.
+    /// Assumption: when an index is archived, its children stay active.
     pub(super) fn archive(&mut self, name: &str, digest: &Digest) -> Result<StorageStatus, Refused> {
         let now = self.clock.stamp();
-        let repository = self.repositories.get_mut(name).expect("it was found");
+        let repository = self.repositories.get_mut(name).expect("the caller has found the repository");
         let parents = repository.parents.get(digest).into_iter().flatten();
         let active = |parent: &&Digest| {
             repository.images.get(&***parent).is_some_and(|image| image.status != StorageStatus::Archived)
@@ -52,24 +52,24 @@ impl EcrWorld {
         if let Some(parent) = { parents }.find(active) {
             return Err(not_supported(format!("the image is referenced by the manifest list {parent}")));
         }
-        // That an image which is there already, or on its way out, cannot go is assumed.
+        // Assumption: only an active image can be archived.
         if repository.images[digest].status != StorageStatus::Active {
             return Err(not_supported(format!("the image is {}", repository.images[digest].status.name())));
         }
         repository.set_status(digest, StorageStatus::Archived);
-        repository.images.get_mut(digest).expect("it was found").archived_at = Some(now);
+        repository.images.get_mut(digest).expect("the image was found above").archived_at = Some(now);
         self.tell_of_storage_class(name, digest, "ARCHIVE");
         Ok(StorageStatus::Archived)
     }
 
     fn restore(&mut self, name: &str, digest: &Digest) -> Result<StorageStatus, Refused> {
         let at = self.clock.stamp() + RESTORE;
-        let repository = self.repositories.get_mut(name).expect("it was found");
+        let repository = self.repositories.get_mut(name).expect("the caller has found the repository");
         if repository.images[digest].status != StorageStatus::Archived {
             return Err(not_supported(format!("the image is {}", repository.images[digest].status.name())));
         }
         repository.set_status(digest, StorageStatus::Activating);
-        repository.images.get_mut(digest).expect("it was found").active_from = Some(at);
+        repository.images.get_mut(digest).expect("the image was found above").active_from = Some(at);
         self.restoring.push((name.to_owned(), Digest::clone(digest)));
         Ok(StorageStatus::Activating)
     }

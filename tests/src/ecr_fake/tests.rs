@@ -1,4 +1,4 @@
-//! The fake against its own rules, over the wire.
+//! Checks the fake of ECR against its rules, over HTTP.
 
 mod batch_get;
 mod bulk;
@@ -25,14 +25,14 @@ fn client(ecr: &EcrFake) -> Aws {
     Aws::new(&ecr.url(), "us-east-1", "AKIAEXAMPLE", "secret")
 }
 
-/// With a repository `web`, whose tags move.
+/// Starts a fake with a repository `web`, whose tags may move.
 fn fake() -> (EcrFake, Repository) {
     let ecr = EcrFake::start();
     let web = ecr.creates("web", TagMutability::Mutable);
     (ecr, web)
 }
 
-/// A request about `web`.
+/// Returns the members of a request about `web`.
 fn about(members: Value) -> Value {
     let mut body = members;
     body["repositoryName"] = "web".into();
@@ -44,29 +44,30 @@ fn ask(ecr: &EcrFake, operation: &str, members: Value) -> Value {
     client(ecr).ecr(operation, &about(members)).expect("the fake answers")
 }
 
-/// What it is refused with: status, type, message.
+/// Returns the refusal of a request: status, type, message.
 #[track_caller]
 fn refused(ecr: &EcrFake, operation: &str, members: Value) -> (u16, String, String) {
     match client(ecr).ecr(operation, &about(members)) {
         Err(AwsError::Refused { status, code, message, .. }) => (status, code, message),
-        other => panic!("it is not refused: {other:?}"),
+        other => panic!("the request is not refused: {other:?}"),
     }
 }
 
-/// The type of what it is refused with.
+/// Returns the type of a refusal.
 #[track_caller]
 fn kind(ecr: &EcrFake, operation: &str, members: Value) -> String {
     refused(ecr, operation, members).1
 }
 
-/// An image as a build makes it.
+/// Returns an image as a build produces it.
 fn built(version: &str) -> OciImage {
     assemble(&Spec::new(version), b"never run", "amd64").expect("an image")
 }
 
-/// Puts a tag on an image as our functions do: with the bytes that were got.
+/// Returns a request that tags an image, with the bytes that the registry returned, as our
+/// functions do.
 fn retag(web: &Repository, digest: &str, tag: &str) -> Value {
-    let manifest = web.manifest(digest).expect("it is there");
+    let manifest = web.manifest(digest).expect("the image exists");
     json!({ "imageManifest": manifest, "imageDigest": digest, "imageTag": tag })
 }
 
@@ -75,7 +76,7 @@ fn texts(list: &Value, member: &str) -> Vec<String> {
     all.iter().map(|one| one[member].as_str().unwrap_or("-").to_owned()).collect()
 }
 
-/// Everything that pages bring, and how many there were.
+/// Reads all pages. Returns the items and the number of pages.
 #[track_caller]
 fn pages(ecr: &EcrFake, operation: &str, members: &Value, list: &str) -> (Vec<Value>, usize) {
     let (mut all, mut count) = (Vec::new(), 0);

@@ -1,11 +1,12 @@
-//! What calls are refused with that the test has asked for.
+//! The errors and throttling that the test has requested.
 
 use super::world::EcrWorld;
 use crate::fake::buckets::{Row, throttled};
 use crate::fake::input::Refused;
 
-/// Operations, how many at once, how many a second. The documentation has no rate for Describe…, List…,
-/// BatchDeleteImage, UpdateImageStorageClass: they are not throttled by it here.
+/// The buckets of ECR: operations, burst, calls a second.
+/// The documentation has no rate for Describe…, List…, BatchDeleteImage and
+/// UpdateImageStorageClass, so the fake does not throttle them.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html>
 pub(super) const TABLE: &[Row] = &[
     (&["PutImage"], 10.0, 10.0),
@@ -15,16 +16,16 @@ pub(super) const TABLE: &[Row] = &[
     (&["GetAuthorizationToken"], 500.0, 500.0),
 ];
 
-/// Some call of an operation goes wrong.
+/// A fault of one or all later calls of an operation.
 pub(super) struct EcrFault {
     pub(super) operation: String,
-    /// So many more of them go well.
+    /// The number of calls that still succeed first.
     pub(super) after: usize,
     pub(super) forever: bool,
     pub(super) refused: Refused,
 }
 
-/// Each call of that number is throttled.
+/// Throttles every call with a multiple of `number`.
 pub(super) struct Every {
     pub(super) number: usize,
     pub(super) count: usize,

@@ -1,4 +1,4 @@
-//! ECR's two protocols, on one port: JSON 1.1, and the registry's below `/v2`.
+//! Serves ECR's two protocols on one port: JSON 1.1, and the registry protocol below `/v2`.
 //! <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/Welcome.html>
 
 use serde_json::Value;

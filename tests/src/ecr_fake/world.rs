@@ -1,4 +1,4 @@
-//! All that there is, and who answers which call.
+//! The state of the fake, and the dispatch of calls.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -16,24 +16,24 @@ use crate::fake::buckets::Buckets;
 use crate::fake::clock::{Clock, epoch};
 use crate::fake::input::{Answer, Input, Refused};
 
-/// A call as it came.
+/// A recorded call.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EcrCall {
-    /// Such as `PutImage`; of the registry protocol, such as `PUT manifests`.
+    /// The operation, such as `PutImage`, or `PUT manifests` in the registry protocol.
     pub operation: String,
-    /// Of the registry protocol, null.
+    /// The body in JSON, or null in the registry protocol.
     pub body: Value,
-    /// The HTTP status that it was answered with.
+    /// The HTTP status of the answer.
     pub status: u16,
-    /// The bytes of its body, and of the answer's.
+    /// The number of bytes of the request's body. `sent` counts those of the answer's body.
     pub received: usize,
     pub sent: usize,
 }
 
-/// Who asks.
+/// The caller of an operation.
 pub(super) struct EcrCaller {
     pub(super) access_key: Option<String>,
-    /// Where the fake was found.
+    /// The host that the caller used to reach the fake.
     pub(super) host: String,
 }
 
@@ -42,21 +42,21 @@ pub(super) struct EcrWorld {
     pub(super) region: String,
     pub(super) clock: Clock,
     pub(super) repositories: BTreeMap<String, Repository>,
-    /// Of the order of lists.
+    /// The seed of the order of lists.
     pub(super) seed: u64,
-    /// No page has more than that, whatever is asked for.
+    /// The greatest page, even if a request wants more.
     pub(super) greatest_page: Option<usize>,
     pub(super) events: Vec<Value>,
-    /// ARNs by access key.
+    /// The ARNs of principals by access key.
     pub(super) principals: HashMap<String, String>,
     pub(super) exclusions: BTreeMap<String, Timestamp>,
-    /// The registry's own.
+    /// The policy of the registry.
     pub(super) policy: Option<String>,
-    /// What is on its way out of the archive.
+    /// The images that are being restored: repository and digest.
     pub(super) restoring: Vec<(String, Digest)>,
-    /// By signature.
+    /// The signed addresses by signature.
     pub(super) presigned: HashMap<String, Presigned>,
-    /// What is being pushed: bytes by the upload's id.
+    /// The bytes of unfinished uploads by upload id.
     pub(super) uploads: HashMap<String, Vec<u8>>,
     pub(super) calls: Vec<EcrCall>,
     pub(super) faults: Vec<EcrFault>,
@@ -66,6 +66,7 @@ pub(super) struct EcrWorld {
     pub(super) surprises: Vec<String>,
 }
 
+/// The lifetime of an authorization token.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetAuthorizationToken.html>
 const TOKEN_LASTS: SignedDuration = SignedDuration::from_hours(12);
 
@@ -121,7 +122,7 @@ impl EcrWorld {
         }
     }
 
-    /// The endpoint is the fake's own, without TLS.
+    /// Returns a token. The endpoint is the fake itself, without TLS.
     fn get_authorization_token(&mut self, input: &Input<'_>, caller: &EcrCaller) -> Answer {
         input.knows(&[])?;
         let token = BASE64_STANDARD.encode(format!("AWS:{}", self.clock.hex()));

@@ -94,7 +94,7 @@ impl Drop for EcsFake {
     fn drop(&mut self) {
         let surprises = self.ecs.surprises();
         if !thread::panicking() {
-            assert_eq!(surprises, Vec::<String>::new(), "the fake was asked what it does not know");
+            assert_eq!(surprises, Vec::<String>::new(), "the fake received requests that it does not know");
         }
     }
 }

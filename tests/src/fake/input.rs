@@ -30,7 +30,7 @@ impl Refused {
 }
 
 /// No error of AWS, and none that a program could take for "this service does not offer that".
-const UNKNOWN: &str = "NotInTheDouble";
+const UNKNOWN: &str = "NotInTheFake";
 
 pub(crate) type Answer = Result<Value, Refused>;
 

@@ -9,7 +9,7 @@ fn failures(answer: &Value) -> Vec<String> {
 }
 
 #[test]
-fn manifests_come_as_they_were_put_by_tag_and_by_digest() {
+fn manifests_are_read_by_tag_and_by_digest() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one").tag("main").tag("v1"));
     let answer = ask(
@@ -34,7 +34,7 @@ fn manifests_come_as_they_were_put_by_tag_and_by_digest() {
 }
 
 #[test]
-fn what_cannot_be_had_is_a_failure_in_the_answer() {
+fn missing_images_are_failures_in_the_answer() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one").tag("main"));
     web.put(NewImage::named("two").tag("v2"));
@@ -67,7 +67,7 @@ fn what_cannot_be_had_is_a_failure_in_the_answer() {
 }
 
 #[test]
-fn an_archived_image_and_one_that_is_being_restored_are_inaccessible() {
+fn archived_and_activating_images_are_inaccessible() {
     let (ecr, web) = fake();
     for status in [StorageStatus::Archived, StorageStatus::Activating] {
         let digest = web.put(NewImage::named(format!("{status:?}")).status(status));
@@ -77,7 +77,7 @@ fn an_archived_image_and_one_that_is_being_restored_are_inaccessible() {
 }
 
 #[test]
-fn only_accepted_media_types_are_given() {
+fn only_accepted_media_types_are_returned() {
     let (ecr, web) = fake();
     web.put(NewImage::index_of([NewImage::named("amd64")]).tag("main"));
     let get = |types: Value| {
@@ -93,7 +93,7 @@ fn only_accepted_media_types_are_given() {
 }
 
 #[test]
-fn a_hundred_at_once_and_not_one_more_and_not_none() {
+fn request_names_1_to_100_images() {
     let (ecr, _) = fake();
     let ids = |count| json!({ "imageIds": vec![json!({ "imageTag": "none" }); count] });
     assert_eq!(failures(&ask(&ecr, "BatchGetImage", ids(100))).len(), 100);

@@ -4,7 +4,7 @@ use super::super::{EcrFake, NewImage, TagMutability};
 use super::{ask, fake, pages};
 
 #[test]
-fn the_same_words_are_the_same_digest() {
+fn same_description_gives_same_digest() {
     let image = || NewImage::named("one").layer("base", 10).label("a", "b");
     let digests = [1, 2].map(|_| {
         let (_ecr, web) = fake();
@@ -16,7 +16,7 @@ fn the_same_words_are_the_same_digest() {
 }
 
 #[test]
-fn what_is_put_can_be_read_like_anything_else() {
+fn added_images_can_be_read_over_the_wire() {
     let (ecr, web) = fake();
     let index = web.put(NewImage::index_of([NewImage::named("a"), NewImage::named("b")]).tag("main"));
     let mut all = web.children(&index);
@@ -37,13 +37,13 @@ fn what_is_put_can_be_read_like_anything_else() {
 
 #[test]
 #[should_panic(expected = "is there already")]
-fn what_is_there_is_not_put_twice() {
+fn adding_an_image_twice_panics() {
     let (_ecr, web) = fake();
     web.put_all([NewImage::named("one"), NewImage::named("one")]);
 }
 
 #[test]
-fn a_registry_of_many_images_is_read_in_as_many_pages_as_it_needs() {
+fn many_images_are_read_in_pages() {
     let ecr = EcrFake::start();
     let images = |repository: usize| {
         (0..500).map(move |number| {
@@ -57,5 +57,5 @@ fn a_registry_of_many_images_is_read_in_as_many_pages_as_it_needs() {
     ecr.creates("web", TagMutability::Mutable).put_all(images(9));
     assert_eq!(pages(&ecr, "DescribeImages", &json!({ "maxResults": 250 }), "imageDetails").1, 2);
     let bytes = ecr.repository("r0").layer_bytes();
-    assert!((590_000_000..590_200_000).contains(&bytes), "a shared layer is there once: {bytes}");
+    assert!((590_000_000..590_200_000).contains(&bytes), "a shared layer counts once: {bytes}");
 }

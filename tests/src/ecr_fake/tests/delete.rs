@@ -13,7 +13,7 @@ fn none() -> Vec<String> {
 }
 
 #[test]
-fn a_tag_comes_off_and_with_the_last_one_the_image_goes() {
+fn deleting_the_last_tag_deletes_the_image() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one").tag("a").tag("b").tag("c"));
     assert_eq!(delete(&ecr, json!([{ "imageTag": "a" }])), (vec!["a".to_owned()], none()));
@@ -23,7 +23,7 @@ fn a_tag_comes_off_and_with_the_last_one_the_image_goes() {
 }
 
 #[test]
-fn a_digest_goes_with_all_its_tags_and_the_answer_has_a_row_for_each() {
+fn deleting_a_digest_answers_one_row_for_each_tag() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one").tag("a").tag("prod-stable"));
     let untagged = web.put(NewImage::named("two"));
@@ -46,7 +46,7 @@ fn a_digest_goes_with_all_its_tags_and_the_answer_has_a_row_for_each() {
 }
 
 #[test]
-fn a_tag_that_cannot_move_can_be_deleted() {
+fn immutable_tag_can_be_deleted() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one").tag("v1").tag("v2"));
     web.becomes(TagMutability::Immutable);
@@ -55,7 +55,7 @@ fn a_tag_that_cannot_move_can_be_deleted() {
 }
 
 #[test]
-fn a_tag_and_a_digest_must_agree() {
+fn tag_and_digest_must_match() {
     let (ecr, web) = fake();
     let one = web.put(NewImage::named("one").tag("a").tag("b"));
     web.put(NewImage::named("two").tag("c"));
@@ -69,7 +69,7 @@ fn a_tag_and_a_digest_must_agree() {
 }
 
 #[test]
-fn what_cannot_be_deleted_is_a_failure_and_the_rest_is_done() {
+fn failed_deletes_do_not_stop_the_others() {
     let (ecr, web) = fake();
     web.put(NewImage::named("one").tag("a"));
     let (gone, failures) = delete(
@@ -90,7 +90,7 @@ fn what_cannot_be_deleted_is_a_failure_and_the_rest_is_done() {
 }
 
 #[test]
-fn one_to_a_hundred_at_once() {
+fn request_names_1_to_100_images() {
     let (ecr, web) = fake();
     let digests = web.put_all(super::named(101));
     let ids = |count: usize| {
@@ -105,7 +105,7 @@ fn one_to_a_hundred_at_once() {
 }
 
 #[test]
-fn what_is_in_an_index_stays_as_long_as_the_index() {
+fn child_cannot_be_deleted_before_its_index() {
     let (ecr, web) = fake();
     let index = web.put(NewImage::index_of([NewImage::named("amd64"), NewImage::named("arm64").tag("arm")]));
     let children = web.children(&index);
@@ -114,7 +114,7 @@ fn what_is_in_an_index_stays_as_long_as_the_index() {
     assert_eq!(delete(&ecr, json!([{ "imageTag": "arm" }])), (none(), referenced.clone()), "its last tag");
     assert_eq!(web.tags(&children[1]), ["arm"]);
 
-    // Also when the index goes with the same call, before it or after it.
+    // The same holds if the same call deletes the index, before or after the child.
     let both = json!([{ "imageDigest": index }, { "imageDigest": children[0] }]);
     assert_eq!(delete(&ecr, both), (vec!["-".to_owned()], referenced));
     assert!(!web.exists(&index) && web.exists(&children[0]));
@@ -123,7 +123,7 @@ fn what_is_in_an_index_stays_as_long_as_the_index() {
 }
 
 #[test]
-fn a_tag_that_is_not_the_last_one_comes_off_a_child() {
+fn child_can_lose_a_tag_but_not_the_last() {
     let (ecr, web) = fake();
     let index = web.put(NewImage::index_of([NewImage::named("amd64").tag("a").tag("b")]));
     let child = web.children(&index)[0].clone();
@@ -132,7 +132,7 @@ fn a_tag_that_is_not_the_last_one_comes_off_a_child() {
 }
 
 #[test]
-fn a_child_of_two_indexes_stays_until_both_are_gone() {
+fn child_of_two_indexes_stays_until_both_are_deleted() {
     let (ecr, web) = fake();
     let children = web.put_all(super::named(2));
     let [first, second] = [&children[..1], &children[..]].map(|these| web.put(NewImage::index(these)));
@@ -143,7 +143,7 @@ fn a_child_of_two_indexes_stays_until_both_are_gone() {
 }
 
 #[test]
-fn what_is_about_an_image_stays_when_the_image_goes() {
+fn referrers_stay_when_the_subject_is_deleted() {
     let (ecr, web) = fake();
     let subject = web.put(NewImage::named("one"));
     let sbom = web.put(NewImage::referrer(&subject, "application/spdx+json"));
@@ -155,7 +155,7 @@ fn what_is_about_an_image_stays_when_the_image_goes() {
 }
 
 #[test]
-fn an_archived_image_can_be_deleted() {
+fn archived_image_can_be_deleted() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one").status(StorageStatus::Archived));
     delete(&ecr, json!([{ "imageDigest": digest }]));
@@ -163,7 +163,7 @@ fn an_archived_image_can_be_deleted() {
 }
 
 #[test]
-fn layers_go_with_the_last_image_that_has_them() {
+fn layers_are_removed_with_their_last_image() {
     let (ecr, web) = fake();
     let image = |name: &str| NewImage::named(name).layer("base", 1000).layer(name, 100);
     let [one, two] = ["one", "two"].map(|name| web.put(image(name)));

@@ -7,7 +7,7 @@ use super::super::{NewImage, PushedAt, StorageStatus};
 use super::{ask, fake, kind, named, pages, texts};
 
 #[test]
-fn an_image_is_described() {
+fn image_is_described() {
     let (ecr, web) = fake();
     let at = "2026-01-02T03:04:05.5Z".parse().expect("a time");
     let image = NewImage::named("one").layer("base", 1000).layer("own", 234);
@@ -34,14 +34,14 @@ fn an_image_is_described() {
 }
 
 #[test]
-fn an_untagged_image_has_no_tags() {
+fn untagged_image_has_no_tags_member() {
     let (ecr, web) = fake();
     web.put(NewImage::named("one"));
     assert!(ask(&ecr, "DescribeImages", json!({}))["imageDetails"][0].get("imageTags").is_none());
 }
 
 #[test]
-fn an_index_is_as_large_as_its_largest_manifest_and_no_artifact() {
+fn index_size_is_its_largest_child() {
     let (_ecr, web) = fake();
     let sizes = [("a", 1000), ("b", 5000), ("c", 2000)];
     let children = sizes.map(|(name, size)| NewImage::named(name).layer(name, size));
@@ -54,7 +54,7 @@ fn an_index_is_as_large_as_its_largest_manifest_and_no_artifact() {
 }
 
 #[test]
-fn what_is_about_an_image_names_it() {
+fn referrer_names_its_subject() {
     let (_ecr, web) = fake();
     let subject = web.put(NewImage::named("one"));
     let sbom = web.put(NewImage::referrer(&subject, "application/spdx+json"));
@@ -65,7 +65,7 @@ fn what_is_about_an_image_names_it() {
 }
 
 #[test]
-fn a_time_of_push_may_be_missing_or_nonsense() {
+fn time_of_push_may_be_missing_or_nonsense() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one"));
     let shown = || ask(&ecr, "DescribeImages", json!({}))["imageDetails"][0].clone();
@@ -78,7 +78,7 @@ fn a_time_of_push_may_be_missing_or_nonsense() {
 }
 
 #[test]
-fn a_page_has_a_hundred_unless_up_to_a_thousand_are_wanted() {
+fn page_has_100_images_or_up_to_1000_if_wanted() {
     let (ecr, web) = fake();
     web.put_all(named(1001));
     for (members, count) in
@@ -95,7 +95,7 @@ fn a_page_has_a_hundred_unless_up_to_a_thousand_are_wanted() {
 }
 
 #[test]
-fn the_last_page_has_no_token_also_if_it_is_full() {
+fn full_last_page_has_no_token() {
     let (ecr, web) = fake();
     web.put_all(named(200));
     assert_eq!(pages(&ecr, "DescribeImages", &json!({}), "imageDetails").1, 2);
@@ -103,7 +103,7 @@ fn the_last_page_has_no_token_also_if_it_is_full() {
 }
 
 #[test]
-fn a_token_is_good_for_its_list_only() {
+fn token_is_valid_only_for_its_list() {
     let (ecr, web) = fake();
     web.put_all(named(2));
     let token = ask(&ecr, "DescribeImages", json!({ "maxResults": 1 }))["nextToken"].clone();
@@ -112,7 +112,7 @@ fn a_token_is_good_for_its_list_only() {
 }
 
 #[test]
-fn the_order_is_nobodys_and_the_same_in_each_run() {
+fn order_is_arbitrary_but_stable() {
     let (ecr, web) = fake();
     let pushed = web.put_all(named(50));
     let listed = || texts(&ask(&ecr, "DescribeImages", json!({}))["imageDetails"], "imageDigest");
@@ -128,7 +128,7 @@ fn the_order_is_nobodys_and_the_same_in_each_run() {
 }
 
 #[test]
-fn what_is_deleted_between_two_pages_skips_and_repeats_nothing() {
+fn deletes_between_pages_skip_and_repeat_nothing() {
     let (ecr, web) = fake();
     web.put_all(named(30));
     let first = ask(&ecr, "DescribeImages", json!({ "maxResults": 10 }));
@@ -141,7 +141,7 @@ fn what_is_deleted_between_two_pages_skips_and_repeats_nothing() {
 }
 
 #[test]
-fn a_test_can_have_small_pages() {
+fn test_can_limit_the_page_size() {
     let (ecr, web) = fake();
     web.put_all(named(10));
     ecr.has_pages_of(3);
@@ -150,7 +150,7 @@ fn a_test_can_have_small_pages() {
 }
 
 #[test]
-fn only_active_images_are_shown_unless_others_are_asked_for() {
+fn only_active_images_are_listed_by_default() {
     let (ecr, web) = fake();
     let [active, archived, activating] =
         [StorageStatus::Active, StorageStatus::Archived, StorageStatus::Activating]
@@ -175,7 +175,7 @@ fn only_active_images_are_shown_unless_others_are_asked_for() {
 }
 
 #[test]
-fn images_with_and_without_tags_can_be_told_apart() {
+fn filter_selects_tagged_or_untagged_images() {
     let (ecr, web) = fake();
     let tagged = web.put(NewImage::named("one").tag("main"));
     let untagged = web.put(NewImage::named("two"));
@@ -190,7 +190,7 @@ fn images_with_and_without_tags_can_be_told_apart() {
 }
 
 #[test]
-fn images_are_asked_for_by_name_all_or_none() {
+fn one_missing_image_fails_the_whole_request() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one").tag("main"));
     let archived = web.put(NewImage::named("two").status(StorageStatus::Archived));
@@ -209,7 +209,7 @@ fn images_are_asked_for_by_name_all_or_none() {
 }
 
 #[test]
-fn a_hundred_are_asked_for_by_name_and_not_in_pages() {
+fn request_names_1_to_100_images_without_paging() {
     let (ecr, web) = fake();
     web.put(NewImage::named("one").tag("main"));
     let ids = |count| vec![json!({ "imageTag": "main" }); count];
@@ -234,7 +234,7 @@ fn a_hundred_are_asked_for_by_name_and_not_in_pages() {
 }
 
 #[test]
-fn a_list_has_a_row_for_each_tag() {
+fn list_has_a_row_for_each_tag() {
     let (ecr, web) = fake();
     let one = web.put(NewImage::named("one").tag("a").tag("b").tag("c"));
     let two = web.put(NewImage::named("two"));
@@ -246,6 +246,6 @@ fn a_list_has_a_row_for_each_tag() {
             ["a", "b", "c"].iter().map(|tag| json!({ "imageDigest": one, "imageTag": tag })).collect();
         expected.push(json!({ "imageDigest": two }));
         expected.sort_by_key(ToString::to_string);
-        assert_eq!(rows, expected, "{size} to a page");
+        assert_eq!(rows, expected, "page size {size}");
     }
 }

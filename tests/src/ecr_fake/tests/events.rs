@@ -9,7 +9,7 @@ const PUSH: &str = include_str!("../../../../xtask/samples/ecr-image-push.json")
 const CHILD: &str = include_str!("../../../../xtask/samples/ecr-image-push-untagged.json");
 const DELETE: &str = include_str!("../../../../xtask/samples/ecr-image-delete.json");
 
-/// With every text another one.
+/// Returns the event with every text replaced.
 fn shape(event: &Value) -> Value {
     match event {
         Value::Object(members) => members.iter().map(|(name, value)| (name.clone(), shape(value))).collect(),
@@ -28,8 +28,8 @@ fn is_shaped_like(event: &Value, sample: &str) {
     assert_eq!(event["detail"]["action-type"], sample["detail"]["action-type"]);
 }
 
-/// What happened, in short.
-fn told(events: &[Value]) -> Vec<(String, String)> {
+/// Returns the action and the tag of each event.
+fn summaries(events: &[Value]) -> Vec<(String, String)> {
     let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
     events
         .iter()
@@ -42,25 +42,29 @@ fn is(action: &str, tag: &str) -> (String, String) {
 }
 
 #[test]
-fn each_manifest_and_each_tag_is_a_push() {
+fn each_manifest_and_each_tag_sends_a_push_event() {
     let (ecr, web) = fake();
     let index = index(vec![built("1"), built("2")]).expect("an index");
     ecr.registry().push_index("web", Some("main"), &index).expect("a push");
     let events = ecr.events();
-    assert_eq!(told(&events), [is("PUSH", ""), is("PUSH", ""), is("PUSH", "main")]);
+    assert_eq!(summaries(&events), [is("PUSH", ""), is("PUSH", ""), is("PUSH", "main")]);
     is_shaped_like(&events[0], CHILD);
     assert_eq!(events[2]["detail"]["image-digest"], index.digest());
     assert_eq!(events[2]["detail"]["manifest-media-type"], "application/vnd.oci.image.index.v1+json");
 
     ask(&ecr, "PutImage", retag(&web, built("1").digest(), "prod-stable"));
     let events = ecr.events();
-    assert_eq!(told(&events), [is("PUSH", "prod-stable")], "a tag that our functions put, too");
+    assert_eq!(
+        summaries(&events),
+        [is("PUSH", "prod-stable")],
+        "a tag that our functions put is also a push"
+    );
     is_shaped_like(&events[0], PUSH);
-    assert_eq!(ecr.events().len(), 0, "they are handed out once");
+    assert_eq!(ecr.events().len(), 0, "events are returned only once");
 }
 
 #[test]
-fn each_tag_that_goes_is_a_delete() {
+fn each_deleted_tag_sends_a_delete_event() {
     let (ecr, web) = fake();
     let one = web.put(NewImage::named("one").tag("a").tag("b").tag("c"));
     let two = web.put(NewImage::named("two"));
@@ -72,19 +76,22 @@ fn each_tag_that_goes_is_a_delete() {
         }),
     );
     let events = ecr.events();
-    assert_eq!(told(&events), [is("DELETE", "a"), is("DELETE", "b"), is("DELETE", "c"), is("DELETE", "")]);
+    assert_eq!(
+        summaries(&events),
+        [is("DELETE", "a"), is("DELETE", "b"), is("DELETE", "c"), is("DELETE", "")]
+    );
     events.iter().for_each(|event| is_shaped_like(event, DELETE));
 }
 
 #[test]
-fn the_archive_is_told_of_and_the_way_back_when_it_is_done() {
+fn archive_and_finished_restore_send_events() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one").tag("main"));
     let to = |class: &str| json!({ "imageId": { "imageDigest": digest }, "targetStorageClass": class });
     ask(&ecr, "UpdateImageStorageClass", to("ARCHIVE"));
     ask(&ecr, "UpdateImageStorageClass", to("STANDARD"));
     let events = ecr.events();
-    assert_eq!(told(&events), [is("UPDATE_STORAGE_CLASS", "-")]);
+    assert_eq!(summaries(&events), [is("UPDATE_STORAGE_CLASS", "-")]);
     assert_eq!(events[0]["detail"]["target-storage-class"], "ARCHIVE");
     ecr.time_passes(SignedDuration::from_mins(20));
     let event = ecr.events().pop().expect("an event");
@@ -93,7 +100,7 @@ fn the_archive_is_told_of_and_the_way_back_when_it_is_done() {
 }
 
 #[test]
-fn what_is_about_an_image_has_a_kind_of_its_own() {
+fn referrer_event_has_its_own_detail_type() {
     let (ecr, web) = fake();
     let subject = web.put(NewImage::named("one"));
     let sbom = web.put(NewImage::referrer(&subject, "application/spdx+json"));
@@ -104,14 +111,14 @@ fn what_is_about_an_image_has_a_kind_of_its_own() {
 }
 
 #[test]
-fn what_others_do_is_told_and_what_was_there_before_is_not() {
+fn changes_send_events_but_setup_does_not() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one").tag("main").tag("v1"));
     web.put_all(super::named(10));
     assert_eq!(ecr.events().len(), 0);
     web.is_tagged("v2", &digest).is_untagged("main").loses(&digest);
     assert_eq!(
-        told(&ecr.events()),
+        summaries(&ecr.events()),
         [is("PUSH", "v2"), is("DELETE", "main"), is("DELETE", "v1"), is("DELETE", "v2")]
     );
 }

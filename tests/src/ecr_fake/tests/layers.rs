@@ -16,7 +16,7 @@ fn get(ecr: &EcrFake, url: &str) -> Response {
 }
 
 #[test]
-fn a_layer_is_downloaded_from_an_address_that_is_signed() {
+fn layer_is_downloaded_from_a_signed_address() {
     let (ecr, _) = fake();
     let image = built("1");
     ecr.registry().push("web", Some("main"), &image).expect("a push");
@@ -24,13 +24,13 @@ fn a_layer_is_downloaded_from_an_address_that_is_signed() {
     let answer = get(&ecr, &url);
     assert_eq!((answer.status, answer.body), (200, image.config.bytes.clone()));
     let other = url.replace(&image.config.digest, &image.layers[0].digest);
-    assert_eq!(get(&ecr, &other).status, 401, "a signature is for one layer");
+    assert_eq!(get(&ecr, &other).status, 401, "a signature is valid for one layer");
     ecr.time_passes(SignedDuration::from_hours(1));
-    assert_eq!(get(&ecr, &url).status, 401, "and for a time");
+    assert_eq!(get(&ecr, &url).status, 401, "a signature expires");
 }
 
 #[test]
-fn a_layer_of_no_image_or_of_archived_ones_only_is_inaccessible() {
+fn layer_without_an_active_image_is_inaccessible() {
     let (ecr, web) = fake();
     let image = built("1");
     let ask_for = |digest: &str| kind(&ecr, "GetDownloadUrlForLayer", json!({ "layerDigest": digest }));
@@ -44,7 +44,7 @@ fn a_layer_of_no_image_or_of_archived_ones_only_is_inaccessible() {
 }
 
 #[test]
-fn which_layers_are_there_is_told_for_a_hundred_at_once() {
+fn availability_is_checked_for_1_to_100_layers() {
     let (ecr, web) = fake();
     let image = built("1");
     ecr.registry().push("web", None, &image).expect("a push");
@@ -63,10 +63,11 @@ fn which_layers_are_there_is_told_for_a_hundred_at_once() {
 }
 
 #[test]
-fn the_configuration_of_an_image_that_a_test_has_put_can_be_had() {
+fn configuration_of_an_added_image_can_be_downloaded() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one").label("org.opencontainers.image.revision", "a1b2c3d"));
-    let manifest: Value = serde_json::from_str(&web.manifest(&digest).expect("it is there")).expect("JSON");
+    let manifest: Value =
+        serde_json::from_str(&web.manifest(&digest).expect("the image exists")).expect("JSON");
     let config = manifest["config"]["digest"].as_str().expect("a digest");
     let config: Value = serde_json::from_slice(&get(&ecr, &url(&ecr, config)).body).expect("JSON");
     assert_eq!(config["config"]["Labels"]["org.opencontainers.image.revision"], "a1b2c3d");

@@ -11,7 +11,7 @@ fn call(ecr: &EcrFake, operation: &str, body: Value) -> Result<Value, String> {
 }
 
 #[test]
-fn getting_a_manifest_is_a_pull_and_describing_is_none() {
+fn reading_a_manifest_is_a_pull_but_describing_is_not() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one").tag("main"));
     ask(&ecr, "DescribeImages", json!({ "imageIds": [{ "imageTag": "main" }] }));
@@ -19,53 +19,55 @@ fn getting_a_manifest_is_a_pull_and_describing_is_none() {
     ask(&ecr, "BatchGetImage", json!({ "imageIds": [{ "imageTag": "main" }] }));
     assert_eq!(web.pulled_at(&digest), Some(ecr.now()));
     web.is_pulled_at(&digest, None);
-    ecr.registry().manifest("web", "main").expect("it answers").expect("it is there");
+    ecr.registry().manifest("web", "main").expect("the registry answers").expect("the image exists");
     assert_eq!(web.pulled_at(&digest), Some(ecr.now()));
 }
 
 #[test]
-fn a_principal_that_is_excluded_leaves_no_time() {
+fn excluded_principal_does_not_update_pull_time() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one").tag("main"));
     let excluded = Aws::new(&ecr.url(), "us-east-1", "AKIARETENTION", "secret");
     let get = json!({ "repositoryName": "web", "imageIds": [{ "imageTag": "main" }] });
     ecr.knows_key("AKIARETENTION", ROLE);
-    call(&ecr, "RegisterPullTimeUpdateExclusion", json!({ "principalArn": ROLE })).expect("it is registered");
-    excluded.ecr("BatchGetImage", &get).expect("it answers");
+    call(&ecr, "RegisterPullTimeUpdateExclusion", json!({ "principalArn": ROLE }))
+        .expect("the exclusion is registered");
+    excluded.ecr("BatchGetImage", &get).expect("ECR answers");
     assert_eq!(web.pulled_at(&digest), None);
-    client(&ecr).ecr("BatchGetImage", &get).expect("it answers");
+    client(&ecr).ecr("BatchGetImage", &get).expect("ECR answers");
     assert!(web.pulled_at(&digest).is_some(), "others count");
 
     web.is_pulled_at(&digest, None);
     let gone = call(&ecr, "DeregisterPullTimeUpdateExclusion", json!({ "principalArn": ROLE }));
-    assert_eq!(gone.expect("it is deregistered"), json!({ "principalArn": ROLE }));
-    excluded.ecr("BatchGetImage", &get).expect("it answers");
+    assert_eq!(gone.expect("the exclusion is deregistered"), json!({ "principalArn": ROLE }));
+    excluded.ecr("BatchGetImage", &get).expect("ECR answers");
     assert!(web.pulled_at(&digest).is_some());
 }
 
 #[test]
-fn exclusions_are_registered_once_and_listed() {
+fn exclusion_is_registered_only_once() {
     let ecr = EcrFake::start();
     let body = || json!({ "principalArn": ROLE });
-    let made = call(&ecr, "RegisterPullTimeUpdateExclusion", body()).expect("it is registered");
+    let made = call(&ecr, "RegisterPullTimeUpdateExclusion", body()).expect("the exclusion is registered");
     assert!(made["createdAt"].is_number());
-    let again = call(&ecr, "RegisterPullTimeUpdateExclusion", body()).expect_err("it is there");
+    let again = call(&ecr, "RegisterPullTimeUpdateExclusion", body()).expect_err("the exclusion exists");
     assert!(again.contains("ExclusionAlreadyExistsException"), "{again}");
     let listed = call(&ecr, "ListPullTimeUpdateExclusions", json!({})).expect("a list");
     assert_eq!(listed, json!({ "pullTimeUpdateExclusions": [ROLE] }));
-    call(&ecr, "DeregisterPullTimeUpdateExclusion", body()).expect("it is deregistered");
-    let none = call(&ecr, "DeregisterPullTimeUpdateExclusion", body()).expect_err("it is gone");
+    call(&ecr, "DeregisterPullTimeUpdateExclusion", body()).expect("the exclusion is deregistered");
+    let none =
+        call(&ecr, "DeregisterPullTimeUpdateExclusion", body()).expect_err("the exclusion does not exist");
     assert!(none.contains("ExclusionNotFoundException"), "{none}");
     let wrong = call(&ecr, "RegisterPullTimeUpdateExclusion", json!({ "principalArn": "me" }));
     assert!(wrong.expect_err("no ARN").contains("InvalidParameterException"));
 }
 
 #[test]
-fn a_hundred_may_be_excluded() {
+fn at_most_100_principals_are_excluded() {
     let ecr = EcrFake::start();
     let register = |number: usize| {
         call(&ecr, "RegisterPullTimeUpdateExclusion", json!({ "principalArn": format!("{ROLE}{number}") }))
     };
-    (0..100).for_each(|number| drop(register(number).expect("it is registered")));
+    (0..100).for_each(|number| drop(register(number).expect("the exclusion is registered")));
     assert!(register(100).expect_err("one too many").contains("LimitExceededException"));
 }

@@ -6,19 +6,19 @@ use super::super::manifest::OCI_MANIFEST;
 use super::super::{EcrFake, NewImage, PushedAt, Repository, TagMutability};
 use super::{ask, built, fake, kind, refused, retag};
 
-/// Pushes the blobs of two builds, and no manifest.
+/// Pushes the blobs of two builds. Returns their manifests, which are not pushed.
 fn with_blobs(ecr: &EcrFake) -> [String; 2] {
     ["1", "2"].map(|version| {
         let image = built(version);
         for blob in image.blobs() {
-            ecr.registry().put_blob("web", blob).expect("it takes blobs");
+            ecr.registry().put_blob("web", blob).expect("the registry takes blobs");
         }
         String::from_utf8(image.manifest.bytes).expect("JSON")
     })
 }
 
 #[test]
-fn a_manifest_is_kept_byte_for_byte_under_the_digest_of_its_bytes() {
+fn manifest_is_stored_byte_for_byte() {
     let (ecr, web) = fake();
     let [manifest, _] = with_blobs(&ecr);
     let odd = format!("{manifest}\n\t ");
@@ -31,7 +31,7 @@ fn a_manifest_is_kept_byte_for_byte_under_the_digest_of_its_bytes() {
 }
 
 #[test]
-fn a_tag_is_not_needed() {
+fn tag_is_optional() {
     let (ecr, web) = fake();
     let [manifest, _] = with_blobs(&ecr);
     let answer = ask(&ecr, "PutImage", json!({ "imageManifest": manifest }));
@@ -40,7 +40,7 @@ fn a_tag_is_not_needed() {
 }
 
 #[test]
-fn what_is_there_with_that_tag_already_exists() {
+fn existing_image_with_its_tag_is_refused() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one").tag("main"));
     let same = retag(&web, &digest, "main");
@@ -50,11 +50,11 @@ fn what_is_there_with_that_tag_already_exists() {
     assert_eq!(refused(&ecr, "PutImage", untagged).1, "ImageAlreadyExistsException");
     ask(&ecr, "PutImage", retag(&web, &digest, "v1"));
     assert_eq!(web.tags(&digest), ["main", "v1"]);
-    assert_eq!(ecr.events().len(), 1, "what was there already is no push");
+    assert_eq!(ecr.events().len(), 1, "pushing an existing image sends no event");
 }
 
 #[test]
-fn a_tag_that_moves_leaves_the_old_image_untagged() {
+fn moved_tag_leaves_the_old_image_untagged() {
     let (ecr, web) = fake();
     let [old, new] = ["old", "new"].map(|name| web.put(NewImage::named(name)));
     for digest in [&old, &new] {
@@ -65,7 +65,7 @@ fn a_tag_that_moves_leaves_the_old_image_untagged() {
 }
 
 #[test]
-fn a_tag_does_not_renew_the_time_of_push() {
+fn new_tag_does_not_change_the_time_of_push() {
     let (ecr, web) = fake();
     let long_ago = "2020-01-01T00:00:00Z".parse().expect("a time");
     let digest = web.put(NewImage::named("one").pushed_at(PushedAt::At(long_ago)));
@@ -73,7 +73,8 @@ fn a_tag_does_not_renew_the_time_of_push() {
     assert_eq!(web.described(&digest)["imagePushedAt"], 1_577_836_800.0);
 }
 
-/// Puts three tags that are on another image, or on this one.
+/// Tries to put two tags that are on another image and one that is on this image. Returns the
+/// results.
 fn moves(web: &Repository, ecr: &EcrFake) -> [String; 3] {
     let one = web.put(NewImage::named("one").tag("prod-stable").tag("v1"));
     let two = web.put(NewImage::named("two"));
@@ -91,13 +92,13 @@ fn moves(web: &Repository, ecr: &EcrFake) -> [String; 3] {
             |_| "put".to_owned(),
         )
     };
-    // A tag that is nowhere can be put in every mode.
+    // A new tag can be put in every mode.
     assert_eq!(put(&two, "fresh"), "put");
     [put(&two, "prod-stable"), put(&two, "v1"), put(&one, "v1")]
 }
 
 #[test]
-fn which_tags_move_is_the_repositorys_setting() {
+fn repository_mutability_decides_which_tags_move() {
     let stable = || vec!["*-stable".to_owned()];
     let (put, exists) = ("put", "ImageTagAlreadyExistsException");
     for (mutability, expected) in [
@@ -113,7 +114,7 @@ fn which_tags_move_is_the_repositorys_setting() {
 }
 
 #[test]
-fn an_immutable_tag_is_refused_also_where_it_is_on_this_very_image() {
+fn immutable_tag_is_refused_even_on_the_same_image() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one").tag("v1"));
     web.becomes(TagMutability::Immutable);
@@ -121,30 +122,30 @@ fn an_immutable_tag_is_refused_also_where_it_is_on_this_very_image() {
 }
 
 #[test]
-fn bytes_that_have_another_digest_are_refused() {
+fn bytes_with_a_wrong_digest_are_refused() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one"));
     let mut put = retag(&web, &digest, "main");
-    put["imageManifest"] = format!("{} ", web.manifest(&digest).expect("it is there")).into();
+    put["imageManifest"] = format!("{} ", web.manifest(&digest).expect("the image exists")).into();
     assert_eq!(kind(&ecr, "PutImage", put), "ImageDigestDoesNotMatchException");
     assert_eq!(web.count(), 1);
 }
 
 #[test]
-fn layers_must_be_there_before() {
+fn layers_must_exist_before_the_manifest() {
     let (ecr, web) = fake();
     let image = built("1");
     let put = || json!({ "imageManifest": String::from_utf8_lossy(&image.manifest.bytes) });
     assert_eq!(kind(&ecr, "PutImage", put()), "LayersNotFoundException");
     for blob in image.blobs() {
-        ecr.registry().put_blob("web", blob).expect("it takes blobs");
+        ecr.registry().put_blob("web", blob).expect("the registry takes blobs");
     }
     ask(&ecr, "PutImage", put());
     assert_eq!(web.count(), 1);
 }
 
 #[test]
-fn layers_that_are_elsewhere_need_not_be_there() {
+fn foreign_layers_need_not_exist() {
     let (ecr, web) = fake();
     let [manifest, _] = with_blobs(&ecr);
     let mut manifest: Value = serde_json::from_str(&manifest).expect("JSON");
@@ -157,7 +158,7 @@ fn layers_that_are_elsewhere_need_not_be_there() {
 }
 
 #[test]
-fn an_index_comes_after_its_children() {
+fn children_must_exist_before_their_index() {
     let (ecr, web) = fake();
     let all = index(vec![built("1"), built("2")]).expect("an index");
     let put = || json!({ "imageManifest": String::from_utf8_lossy(&all.manifest.bytes), "imageTag": "main" });
@@ -169,7 +170,7 @@ fn an_index_comes_after_its_children() {
 }
 
 #[test]
-fn a_manifest_without_a_media_type_needs_one_in_the_request() {
+fn manifest_needs_a_media_type_there_or_in_the_request() {
     let (ecr, _) = fake();
     let [manifest, _] = with_blobs(&ecr);
     let mut manifest: Value = serde_json::from_str(&manifest).expect("JSON");
@@ -181,10 +182,10 @@ fn a_manifest_without_a_media_type_needs_one_in_the_request() {
 }
 
 #[test]
-fn what_is_no_manifest_is_refused() {
+fn invalid_manifest_is_refused() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one"));
-    let large = format!("{}{}", web.manifest(&digest).expect("it is there"), " ".repeat(4_194_304));
+    let large = format!("{}{}", web.manifest(&digest).expect("the image exists"), " ".repeat(4_194_304));
     for put in [
         json!({ "imageManifest": "" }),
         json!({ "imageManifest": "no JSON" }),
@@ -201,7 +202,7 @@ fn what_is_no_manifest_is_refused() {
 }
 
 #[test]
-fn an_image_has_a_thousand_tags_and_no_more() {
+fn image_has_at_most_1000_tags() {
     let (ecr, web) = fake();
     let tags = (0..999).fold(NewImage::named("one"), |image, number| image.tag(format!("t{number}")));
     let digest = web.put(tags);
@@ -211,7 +212,7 @@ fn an_image_has_a_thousand_tags_and_no_more() {
 }
 
 #[test]
-fn an_archived_image_that_is_pushed_again_is_active() {
+fn pushing_an_archived_image_activates_it() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one").tag("main"));
     web.is_archived(&digest);

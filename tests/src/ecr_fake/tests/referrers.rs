@@ -10,7 +10,7 @@ fn of(subject: &str) -> Value {
 }
 
 #[test]
-fn they_are_listed_twenty_to_a_page_and_fifty_if_wanted() {
+fn page_has_20_referrers_or_up_to_50_if_wanted() {
     let (ecr, web) = fake();
     let subject = web.put(NewImage::named("one"));
     web.put_all((0..60).map(|number| NewImage::referrer(&subject, &format!("application/x{number}"))));
@@ -23,7 +23,7 @@ fn they_are_listed_twenty_to_a_page_and_fifty_if_wanted() {
 }
 
 #[test]
-fn they_are_filtered_by_type_and_status() {
+fn referrers_are_filtered_by_type_and_status() {
     let (ecr, web) = fake();
     let subject = web.put(NewImage::named("one"));
     web.put(NewImage::referrer(&subject, "application/sbom"));
@@ -44,7 +44,7 @@ fn they_are_filtered_by_type_and_status() {
 }
 
 #[test]
-fn a_cosign_tag_is_no_referrer() {
+fn cosign_tag_is_not_a_referrer() {
     let (ecr, web) = fake();
     let subject = web.put(NewImage::named("one"));
     web.put(NewImage::cosign_signature(&subject));

@@ -8,7 +8,7 @@ use super::super::{EcrFake, TagMutability};
 use super::{built, client, fake};
 
 #[test]
-fn an_image_is_pushed_and_pulled() {
+fn image_is_pushed_and_pulled() {
     let (ecr, web) = fake();
     let files = BTreeMap::from([("data".to_owned(), vec![7; 100_000])]);
     let image = assemble(&Spec { layers: vec![files], ..Spec::new("1") }, b"never run", "amd64");
@@ -17,7 +17,7 @@ fn an_image_is_pushed_and_pulled() {
     let digest = registry.push("web", Some("main"), &image).expect("a push");
     assert_eq!(web.tag("main"), Some(digest.clone()));
     for reference in ["main", &digest] {
-        let pulled = registry.manifest("web", reference).expect("an answer").expect("it is there");
+        let pulled = registry.manifest("web", reference).expect("an answer").expect("the image exists");
         assert_eq!((pulled.digest, pulled.media_type.as_str()), (digest.clone(), MANIFEST));
         assert_eq!(pulled.bytes, image.manifest.bytes);
     }
@@ -29,7 +29,7 @@ fn an_image_is_pushed_and_pulled() {
 }
 
 #[test]
-fn what_is_pushed_again_is_taken_and_changes_nothing() {
+fn pushing_again_succeeds_and_changes_nothing() {
     let (ecr, web) = fake();
     let registry = ecr.registry();
     registry.push("web", Some("main"), &built("1")).expect("a push");
@@ -38,30 +38,30 @@ fn what_is_pushed_again_is_taken_and_changes_nothing() {
     registry.push("web", Some("main"), &built("1")).expect("a push");
     assert_eq!(web.described(built("1").digest()), before);
     assert_eq!(ecr.events().len(), 0);
-    assert_eq!(ecr.count("POST uploads"), 2, "its blobs were there");
+    assert_eq!(ecr.count("POST uploads"), 2, "the blobs existed");
 }
 
 #[test]
-fn an_index_is_pushed_after_its_children() {
+fn index_is_pushed_after_its_children() {
     let (ecr, web) = fake();
     let index = index(vec![built("1"), built("2")]).expect("an index");
     let alone = ecr.registry().put_manifest("web", Some("main"), &index.manifest);
-    assert!(format!("{:#}", alone.expect_err("its children are missing")).contains("404"));
+    assert!(format!("{:#}", alone.expect_err("the children are missing")).contains("404"));
     ecr.registry().push_index("web", Some("main"), &index).expect("a push");
     assert_eq!((web.count(), web.tag("main")), (3, Some(index.digest().to_owned())));
 }
 
 #[test]
-fn a_tag_that_cannot_move_is_refused() {
+fn moving_an_immutable_tag_is_refused() {
     let ecr = EcrFake::start();
     ecr.creates("web", TagMutability::Immutable);
     ecr.registry().push("web", Some("v1"), &built("1")).expect("a push");
-    let refused = ecr.registry().push("web", Some("v1"), &built("2")).expect_err("it is taken");
+    let refused = ecr.registry().push("web", Some("v1"), &built("2")).expect_err("the tag is taken");
     assert!(format!("{refused:#}").contains("TAG_INVALID"), "{refused:#}");
 }
 
 #[test]
-fn what_is_wrong_is_told_in_the_protocols_codes() {
+fn errors_have_the_protocol_codes() {
     let (ecr, _) = fake();
     let registry = ecr.registry();
     let missing = registry.put_manifest("web", None, &built("1").manifest).expect_err("no blobs");
@@ -76,7 +76,7 @@ fn what_is_wrong_is_told_in_the_protocols_codes() {
 }
 
 #[test]
-fn an_archived_image_is_not_there_for_pulls() {
+fn archived_image_is_missing_for_pulls() {
     let (ecr, web) = fake();
     let image = built("1");
     let digest = ecr.registry().push("web", Some("main"), &image).expect("a push");
@@ -84,11 +84,14 @@ fn an_archived_image_is_not_there_for_pulls() {
     assert_eq!(ecr.registry().manifest("web", "main").expect("an answer"), None);
     assert_eq!(ecr.registry().blob("web", &image.config.digest).expect("an answer"), None);
     ecr.registry().push("web", Some("main"), &image).expect("a push");
-    assert!(ecr.registry().manifest("web", "main").expect("an answer").is_some(), "it is back");
+    assert!(
+        ecr.registry().manifest("web", "main").expect("an answer").is_some(),
+        "the image is active again"
+    );
 }
 
 #[test]
-fn nobody_comes_in_without_a_token() {
+fn requests_without_a_token_are_refused() {
     let (ecr, _) = fake();
     let url = format!("{}/v2/", ecr.url());
     let answer = client(&ecr).call("GET", &url, None, None, false).expect("an answer");

@@ -9,25 +9,25 @@ fn names(ecr: &EcrFake, ask: Value) -> (Vec<String>, Option<Value>) {
 }
 
 #[test]
-fn one_is_created_over_the_wire_and_described() {
+fn repository_is_created_and_described() {
     let ecr = EcrFake::start();
     let body = json!({ "repositoryName": "team/web", "imageTagMutability": "IMMUTABLE" });
-    let made = client(&ecr).ecr("CreateRepository", &body).expect("it is created");
+    let made = client(&ecr).ecr("CreateRepository", &body).expect("the repository is created");
     let shown = client(&ecr).ecr("DescribeRepositories", &json!({ "repositoryNames": ["team/web"] }));
-    assert_eq!(shown.expect("it is there")["repositories"][0], made["repository"]);
+    assert_eq!(shown.expect("the repository exists")["repositories"][0], made["repository"]);
     let made = &made["repository"];
     assert_eq!(made["repositoryArn"], "arn:aws:ecr:us-east-1:000000000000:repository/team/web");
     assert_eq!(made["repositoryUri"], "000000000000.dkr.ecr.us-east-1.amazonaws.com/team/web");
     assert_eq!(made["imageTagMutability"], "IMMUTABLE");
     assert!(made.get("imageTagMutabilityExclusionFilters").is_none());
-    let again = client(&ecr).ecr("CreateRepository", &body).expect_err("it is there");
+    let again = client(&ecr).ecr("CreateRepository", &body).expect_err("the repository exists");
     assert!(again.is("RepositoryAlreadyExistsException"));
     let bad = client(&ecr).ecr("CreateRepository", &json!({ "repositoryName": "Web//" }));
     assert!(bad.expect_err("no name").is("InvalidParameterException"));
 }
 
 #[test]
-fn filters_go_with_the_modes_that_have_exclusions_only() {
+fn only_modes_with_exclusions_take_filters() {
     let ecr = EcrFake::start();
     let filter = |filter: &str| json!({ "filterType": "WILDCARD", "filter": filter });
     let create = |mode: &str, filters: Value| {
@@ -38,7 +38,7 @@ fn filters_go_with_the_modes_that_have_exclusions_only() {
         client(&ecr).ecr("CreateRepository", &body)
     };
     let made = create("IMMUTABLE_WITH_EXCLUSION", json!([filter("*-stable"), filter("latest")]));
-    let made = made.expect("it is created");
+    let made = made.expect("the repository is created");
     assert_eq!(
         texts(&made["repository"]["imageTagMutabilityExclusionFilters"], "filter"),
         ["*-stable", "latest"]
@@ -52,13 +52,13 @@ fn filters_go_with_the_modes_that_have_exclusions_only() {
         ("MUTABLE_WITH_EXCLUSION", json!([{ "filterType": "REGEX", "filter": "a" }])),
         ("SOMETIMES", json!([])),
     ] {
-        let refused = create(mode, filters).expect_err("it is refused");
+        let refused = create(mode, filters).expect_err("the filters are refused");
         assert!(refused.is("InvalidParameterException"), "{mode}: {refused}");
     }
 }
 
 #[test]
-fn the_mode_can_be_changed() {
+fn mutability_can_be_changed() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one").tag("v1"));
     web.put(NewImage::named("two").tag("main"));
@@ -69,16 +69,17 @@ fn the_mode_can_be_changed() {
 }
 
 #[test]
-fn they_are_listed_a_hundred_to_a_page_or_as_many_as_are_wanted() {
+fn page_has_100_repositories_or_up_to_1000_if_wanted() {
     let ecr = EcrFake::start();
     for number in 0..150 {
         ecr.creates(&format!("r{number:03}"), TagMutability::Mutable);
     }
     let (first, token) = names(&ecr, json!({}));
-    let (second, none) = names(&ecr, json!({ "nextToken": token.expect("there is more") }));
+    let (second, none) = names(&ecr, json!({ "nextToken": token.expect("there is a second page") }));
     assert_eq!((first.len(), second.len(), none), (100, 50, None));
     assert_eq!(names(&ecr, json!({ "maxResults": 1000 })).0.len(), 150);
-    let call = |body: Value| client(&ecr).ecr("DescribeRepositories", &body).expect_err("it is refused");
+    let call =
+        |body: Value| client(&ecr).ecr("DescribeRepositories", &body).expect_err("the request is refused");
     for body in [
         json!({ "maxResults": 1001 }),
         json!({ "maxResults": 0 }),
@@ -91,10 +92,10 @@ fn they_are_listed_a_hundred_to_a_page_or_as_many_as_are_wanted() {
 }
 
 #[test]
-fn one_that_is_not_there_or_in_another_registry_is_not_found() {
+fn missing_repository_is_not_found() {
     let (ecr, web) = fake();
     let body = json!({ "repositoryNames": ["web", "none"] });
-    let refused_by = client(&ecr).ecr("DescribeRepositories", &body).expect_err("one is not there");
+    let refused_by = client(&ecr).ecr("DescribeRepositories", &body).expect_err("one repository is missing");
     assert!(refused_by.is("RepositoryNotFoundException"));
     let (status, kind, message) = refused(&ecr, "DescribeImages", json!({ "registryId": "111122223333" }));
     assert_eq!((status, &*kind), (400, "RepositoryNotFoundException"));
@@ -104,7 +105,7 @@ fn one_that_is_not_there_or_in_another_registry_is_not_found() {
 }
 
 #[test]
-fn policies_are_those_that_the_test_says() {
+fn test_sets_the_policies() {
     let (ecr, web) = fake();
     assert_eq!(kind(&ecr, "GetRepositoryPolicy", json!({})), "RepositoryPolicyNotFoundException");
     assert_eq!(kind(&ecr, "GetLifecyclePolicy", json!({})), "LifecyclePolicyNotFoundException");
@@ -118,7 +119,7 @@ fn policies_are_those_that_the_test_says() {
 }
 
 #[test]
-fn one_with_images_is_deleted_by_force_only() {
+fn repository_with_images_is_deleted_only_by_force() {
     let (ecr, web) = fake();
     web.put(NewImage::named("one"));
     assert_eq!(kind(&ecr, "DeleteRepository", json!({})), "RepositoryNotEmptyException");

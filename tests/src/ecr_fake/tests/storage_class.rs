@@ -12,7 +12,7 @@ const UPDATE: &str = "UpdateImageStorageClass";
 const NOT_SUPPORTED: &str = "ImageStorageClassUpdateNotSupportedException";
 
 #[test]
-fn an_image_is_archived_and_comes_back_after_twenty_minutes() {
+fn restore_from_the_archive_takes_20_minutes() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one").tag("main"));
     let answer = ask(&ecr, UPDATE, to("ARCHIVE", &digest));
@@ -21,7 +21,7 @@ fn an_image_is_archived_and_comes_back_after_twenty_minutes() {
         (&json!("ARCHIVED"), &json!(digest))
     );
     assert!(web.described(&digest)["lastArchivedAt"].is_number());
-    assert_eq!(web.tag("main"), Some(digest.clone()), "it keeps its tags");
+    assert_eq!(web.tag("main"), Some(digest.clone()), "an archived image keeps its tags");
 
     ecr.time_passes(SignedDuration::from_hours(1));
     assert_eq!(ask(&ecr, UPDATE, to("STANDARD", &digest))["imageStatus"], "ACTIVATING");
@@ -34,7 +34,7 @@ fn an_image_is_archived_and_comes_back_after_twenty_minutes() {
 }
 
 #[test]
-fn one_is_named_by_its_tag_too() {
+fn request_can_name_the_image_by_tag() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one").tag("main"));
     let members = json!({ "imageId": { "imageTag": "main" }, "targetStorageClass": "ARCHIVE" });
@@ -42,7 +42,7 @@ fn one_is_named_by_its_tag_too() {
 }
 
 #[test]
-fn what_is_where_it_should_go_cannot_go_there() {
+fn only_a_change_of_storage_class_is_accepted() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one"));
     assert_eq!(kind(&ecr, UPDATE, to("STANDARD", &digest)), NOT_SUPPORTED);
@@ -50,23 +50,23 @@ fn what_is_where_it_should_go_cannot_go_there() {
     assert_eq!(kind(&ecr, UPDATE, to("ARCHIVE", &digest)), NOT_SUPPORTED);
     ask(&ecr, UPDATE, to("STANDARD", &digest));
     for class in ["ARCHIVE", "STANDARD"] {
-        assert_eq!(kind(&ecr, UPDATE, to(class, &digest)), NOT_SUPPORTED, "it is on its way");
+        assert_eq!(kind(&ecr, UPDATE, to(class, &digest)), NOT_SUPPORTED, "the image is being restored");
     }
 }
 
 #[test]
-fn what_is_in_an_active_index_cannot_go_before_it() {
+fn child_of_an_active_index_cannot_be_archived() {
     let (ecr, web) = fake();
     let index = web.put(NewImage::index_of([NewImage::named("amd64")]));
     let child = web.children(&index)[0].clone();
     assert_eq!(kind(&ecr, UPDATE, to("ARCHIVE", &child)), NOT_SUPPORTED);
     ask(&ecr, UPDATE, to("ARCHIVE", &index));
-    assert_eq!(web.status(&child), Some(StorageStatus::Active), "it does not take its children along");
+    assert_eq!(web.status(&child), Some(StorageStatus::Active), "the children stay active");
     ask(&ecr, UPDATE, to("ARCHIVE", &child));
 }
 
 #[test]
-fn what_is_not_there_or_no_class_is_refused() {
+fn missing_image_or_unknown_class_is_refused() {
     let (ecr, web) = fake();
     let missing = format!("sha256:{}", "0".repeat(64));
     assert_eq!(kind(&ecr, UPDATE, to("ARCHIVE", &missing)), "ImageNotFoundException");
@@ -77,7 +77,7 @@ fn what_is_not_there_or_no_class_is_refused() {
 }
 
 #[test]
-fn one_that_is_deleted_meanwhile_does_not_come_back() {
+fn image_deleted_during_restore_does_not_return() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one"));
     ask(&ecr, UPDATE, to("ARCHIVE", &digest));

@@ -5,7 +5,7 @@ use super::super::NewImage;
 use super::{client, fake, refused, retag};
 
 #[test]
-fn nothing_is_throttled_that_a_test_has_not_asked_for() {
+fn nothing_is_throttled_by_default() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one"));
     for number in 0..50 {
@@ -14,7 +14,7 @@ fn nothing_is_throttled_that_a_test_has_not_asked_for() {
 }
 
 #[test]
-fn ten_images_are_put_a_second() {
+fn ten_images_can_be_put_a_second() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one"));
     ecr.throttles();
@@ -29,12 +29,12 @@ fn ten_images_are_put_a_second() {
     assert_eq!((status, &*kind, &*message), (400, "ThrottlingException", "Rate exceeded"));
     assert!(
         client(&ecr).ecr("DescribeImages", &json!({ "repositoryName": "web" })).is_ok(),
-        "another bucket"
+        "DescribeImages has another bucket"
     );
 }
 
 #[test]
-fn every_third_call_is_throttled_and_does_nothing() {
+fn test_can_throttle_every_third_call() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one"));
     ecr.throttles_every(3);

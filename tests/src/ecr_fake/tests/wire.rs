@@ -7,16 +7,16 @@ use super::super::{EcrFake, NewImage};
 use super::{ask, client, fake, kind, refused};
 
 #[test]
-fn a_call_that_it_does_not_know_is_answered_with_its_name() {
+fn unknown_call_is_refused_by_name() {
     let (ecr, _) = fake();
     let (status, kind, message) = refused(&ecr, "StartImageScan", json!({}));
-    assert_eq!((status, &*kind), (501, "NotInTheDouble"));
+    assert_eq!((status, &*kind), (501, "NotInTheFake"));
     assert!(message.contains("StartImageScan"), "{message}");
     assert_eq!(ecr.surprises().len(), 1);
 }
 
 #[test]
-fn a_member_that_it_does_not_know_is_refused_by_its_name() {
+fn unknown_member_is_refused() {
     let (ecr, _) = fake();
     for (operation, members) in [
         ("DescribeImages", json!({ "sort": "NEWEST" })),
@@ -30,29 +30,29 @@ fn a_member_that_it_does_not_know_is_refused_by_its_name() {
 }
 
 #[test]
-#[should_panic(expected = "the fake was asked what it does not know")]
-fn what_it_does_not_know_fails_the_test() {
+#[should_panic(expected = "the fake received requests that it does not know")]
+fn unknown_call_fails_the_test() {
     let ecr = EcrFake::start();
     let _ = client(&ecr).ecr("PutLifecyclePolicy", &json!({}));
 }
 
 #[test]
-fn a_call_that_is_not_signed_for_ecr_in_its_region_is_refused() {
+fn signature_for_another_region_is_refused() {
     let ecr = EcrFake::start();
     let elsewhere = Aws::new(&ecr.url(), "eu-west-1", "AKIAEXAMPLE", "secret");
     let answer = elsewhere.ecr("DescribeRepositories", &json!({}));
-    assert!(answer.expect_err("it is refused").is("IncompleteSignature"));
+    assert!(answer.expect_err("a wrong region is refused").is("IncompleteSignature"));
 }
 
 #[test]
-fn a_member_of_another_shape_is_a_serialization_error() {
+fn member_of_a_wrong_type_is_a_serialization_error() {
     let (ecr, _) = fake();
     assert_eq!(kind(&ecr, "BatchGetImage", json!({ "imageIds": "main" })), "SerializationException");
     assert_eq!(kind(&ecr, "BatchGetImage", json!({ "imageIds": ["main"] })), "SerializationException");
 }
 
 #[test]
-fn calls_are_noted_with_their_bodies_answers_and_sizes() {
+fn calls_are_recorded_with_bodies_and_sizes() {
     let (ecr, web) = fake();
     web.put(NewImage::named("one").tag("main"));
     ask(&ecr, "DescribeImages", json!({ "maxResults": 7 }));
@@ -68,12 +68,12 @@ fn calls_are_noted_with_their_bodies_answers_and_sizes() {
 }
 
 #[test]
-fn a_test_can_have_any_call_fail_once_or_from_then_on() {
+fn test_can_let_calls_fail_once_or_forever() {
     let (ecr, _) = fake();
     let list = || client(&ecr).ecr("DescribeImages", &json!({ "repositoryName": "web" }));
     ecr.fails("DescribeImages", 2, 500, "ServerException");
     assert!(list().is_ok());
-    assert!(list().expect_err("the second").is("ServerException"));
+    assert!(list().expect_err("the second call fails").is("ServerException"));
     assert!(list().is_ok());
     ecr.keeps_failing("DescribeImages", 2, 400, "AccessDeniedException");
     assert!(list().is_ok());
@@ -83,7 +83,7 @@ fn a_test_can_have_any_call_fail_once_or_from_then_on() {
 }
 
 #[test]
-fn a_call_waits_until_the_test_lets_it_go_on() {
+fn paused_call_waits_until_the_test_continues() {
     let (ecr, web) = fake();
     let digest = web.put(NewImage::named("one").tag("main"));
     let pause = ecr.pauses("BatchDeleteImage");
@@ -91,7 +91,7 @@ fn a_call_waits_until_the_test_lets_it_go_on() {
         let ids = json!({ "imageIds": [{ "imageDigest": digest }] });
         let call = scope.spawn(|| ask(&ecr, "BatchDeleteImage", ids));
         assert_eq!(pause.comes()["imageIds"][0]["imageDigest"], *digest);
-        assert!(web.exists(&digest), "it has not been carried out");
+        assert!(web.exists(&digest), "the waiting call has no effect yet");
         assert_eq!(ask(&ecr, "DescribeImages", json!({}))["imageDetails"][0]["imageDigest"], *digest);
         web.is_tagged("prod-stable", &digest);
         pause.goes_on();
@@ -102,7 +102,7 @@ fn a_call_waits_until_the_test_lets_it_go_on() {
 }
 
 #[test]
-fn only_the_next_call_waits_and_none_does_when_the_pause_is_given_up() {
+fn dropped_pause_lets_calls_continue() {
     let (ecr, web) = fake();
     web.put(NewImage::named("one"));
     drop(ecr.pauses("DescribeImages"));

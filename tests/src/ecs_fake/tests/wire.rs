@@ -11,7 +11,7 @@ use super::{ask, client, image, refused, revision};
 fn a_call_that_it_does_not_know_is_answered_with_its_name() {
     let ecs = EcsFake::start();
     let (status, kind, message) = refused(&ecs, "RunTask", &json!({}));
-    assert_eq!((status, &*kind), (501, "NotInTheDouble"));
+    assert_eq!((status, &*kind), (501, "NotInTheFake"));
     assert!(message.contains("RunTask"), "{message}");
     assert_eq!(ecs.surprises().len(), 1);
 }
@@ -31,7 +31,7 @@ fn a_member_that_it_does_not_know_is_refused_by_its_name() {
 }
 
 #[test]
-#[should_panic(expected = "the fake was asked what it does not know")]
+#[should_panic(expected = "the fake received requests that it does not know")]
 fn what_it_does_not_know_fails_the_test() {
     let ecs = EcsFake::start();
     let _ = client(&ecs).ecs("PutClusterCapacityProviders", &json!({}));
