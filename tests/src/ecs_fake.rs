@@ -1,28 +1,30 @@
-//! A fake of Amazon ECS: a strict fake that keeps state, at the other end of a real wire.
+//! A strict fake of Amazon ECS that keeps state and answers over HTTP.
 //!
-//! It speaks ECS's protocol (JSON 1.1) on a loopback port. `AWS_ENDPOINT_URL_ECS`, or a proxy in between, leads a
-//! function's real program to it. What it does follows ECS's documentation; each rule names its page. Where the
-//! documentation is silent, the comment says what was assumed.
+//! The fake speaks ECS's protocol (JSON 1.1) on a loopback port. A function's real program reaches
+//! it through `AWS_ENDPOINT_URL_ECS` or through a proxy. The fake follows ECS's documentation, and
+//! each rule names its page. Where the documentation is silent, a comment states the assumption.
 //!
-//! A test says what the world is like and what will happen ([`Ecs`], [`Service`]), in words of the domain:
+//! A test sets up services and decides how their deployments end, through [`Ecs`] and [`Service`]:
 //!
 //! ```no_run
-//! use stablepin_tests::ecs_fake::{EcsFake, Outcome};
+//! use stablepin_tests::ecs_fake::{DeploymentOutcome, EcsFake};
 //! let ecs = EcsFake::start();
 //! let web = ecs.service("prod/web").runs("111.example/web@sha256:…").desired(2).circuit_breaker(true).create();
-//! web.will(Outcome::CrashesUntilTheBreaker);
+//! web.will(DeploymentOutcome::CrashesUntilTheBreaker);
 //! // … the program deploys, and polls …
 //! assert_eq!(ecs.count("UpdateService"), 1);
 //! ```
 //!
-//! Deployments move one step each time that their service is described, after the answer: so that what polls sees
-//! `PENDING`, `IN_PROGRESS`, and the end. [`Ecs::by_hand`] leaves it to [`Ecs::advance`].
+//! A deployment moves one step after each answer that describes its service. A caller that polls
+//! therefore sees `PENDING`, `IN_PROGRESS`, and the end. After [`Ecs::by_hand`], deployments move
+//! only by [`Ecs::advance`].
 //!
-//! The fake has a clock of its own, which starts at the true time and then stands still until
+//! The fake has its own clock, which starts at the true time and stands still until
 //! [`Ecs::time_passes`].
 //!
-//! A call, or a member of a request, that the fake does not know is answered with 501 and fails the test when the
-//! fake is dropped: what we begin to call must be taught here first.
+//! The fake answers unknown calls, and unknown members of requests, with status 501. The test then
+//! fails when it drops the fake. Before our programs may use a new call or member, the fake must
+//! learn it.
 
 mod by_test;
 mod deployments;

@@ -1,4 +1,5 @@
-//! The members of a task definition are those of AWS's own service model, as botocore ships it with the tools.
+//! Checks that our list of task definition members agrees with AWS's service model, which botocore
+//! contains.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -7,7 +8,7 @@ use xtask::workspace;
 
 const LISTED: &str = include_str!("../../crates/rules/src/task_definition/compare/members.txt");
 
-/// Prints the path of every member, and whether it is a list.
+/// Prints the path of every member, and whether the member is a list.
 const WALK: &str = r#"
 import botocore.session
 model = botocore.session.get_session().get_service_model("ecs")
@@ -32,7 +33,7 @@ for name in answered:
         print(name, "answered")
 "#;
 
-/// How a member of each kind may be compared.
+/// Whether a member of this kind may be compared in the listed way.
 fn fits(kind: &str, listed: &str) -> bool {
     match kind {
         "structure" => listed == "members",
@@ -44,7 +45,7 @@ fn fits(kind: &str, listed: &str) -> bool {
 }
 
 #[test]
-fn comparison_names_every_member_of_the_model() {
+fn comparison_lists_every_member_of_the_model() {
     let python = workspace::tool("python");
     if !python.exists() {
         println!("not compared: {} is not there, `cargo xtask setup` installs it", python.display());
@@ -63,14 +64,14 @@ fn comparison_names_every_member_of_the_model() {
             Some((line, how)) if fits(kind, &how) => {
                 left.remove(line);
             }
-            Some((line, _)) => panic!("{line}: it is a {kind}"),
+            Some((line, _)) => panic!("{line}: the member is a {kind}"),
             None => {
                 missing.insert(path);
             }
         }
     }
     let what = "look at ECS's page of each: is a list a set, what does absence mean? Then members.txt, and compare.rs";
-    assert!(missing.is_empty(), "ECS has members that nobody decided about ({what}): {missing:?}");
-    assert!(left.is_empty(), "ECS has these no more: {left:?}");
+    assert!(missing.is_empty(), "ECS has members that are not listed ({what}): {missing:?}");
+    assert!(left.is_empty(), "ECS no longer has these members: {left:?}");
     assert!(walked.lines().count() > 150, "{walked}");
 }

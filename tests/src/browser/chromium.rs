@@ -22,7 +22,7 @@ const START: &str = r#"profile=$1; shift; "$@" 3<&0 4>&1 0</dev/null 1>&2; rm -r
 const FLAGS: [&str; 11] = [
     "--remote-debugging-pipe",
     "--headless",
-    "--no-sandbox", // root has none, and all that it opens is ours
+    "--no-sandbox", // root has no sandbox, and Chromium opens only our own pages
     "--disable-gpu",
     "--disable-quic",
     "--no-first-run",

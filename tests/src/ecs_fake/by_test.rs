@@ -1,4 +1,4 @@
-//! What a test says and asks, beside the wire.
+//! The interface through which a test controls and inspects the fake, without HTTP.
 
 use std::net::SocketAddr;
 use std::ops::Deref;
@@ -20,33 +20,34 @@ use crate::fake::clock::epoch;
 use crate::fake::input::Refused;
 use crate::fake::server::Server;
 
-/// The account that MiniStack is, so that names agree.
+/// The account of MiniStack, so that ARNs agree.
 const ACCOUNT: &str = "000000000000";
 const REGION: &str = "us-east-1";
 
-/// The running fake. It ends when this is dropped; it then fails a test in which it was asked what it does not know.
+/// The running fake, which stops when it is dropped.
+/// The drop fails the test if the fake has received a request that it does not know.
 pub struct EcsFake {
     ecs: Ecs,
     server: Server,
 }
 
-/// Everything that a test may say to the fake.
+/// A handle through which a test controls and inspects the fake.
 #[derive(Clone)]
 pub struct Ecs(Arc<Mutex<EcsWorld>>);
 
-/// Somebody who acts just before or after a call.
+/// An action that runs just before or after a call.
 pub(super) struct Meddling {
     number: usize,
     after: bool,
     act: Box<dyn FnOnce(&Ecs) + Send>,
 }
 
-/// What a container's `imageDigest` says.
+/// The `imageDigest` that a container reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reported {
-    /// Such as that of the platform's image within an index, or another one altogether.
+    /// A digest, such as that of the platform's image in an index, or of an unrelated image.
     Digest(String),
-    /// It is left out: agents do, and ECS before a pull.
+    /// The member is left out, as by some agents, and by ECS before a pull.
     Nothing,
 }
 
@@ -60,7 +61,7 @@ impl Reported {
 }
 
 impl EcsFake {
-    /// On a free port, in the account and region of the local cloud.
+    /// Starts the fake on a free port, in the account and region of the local cloud.
     pub fn start() -> Self {
         Self::start_in(ACCOUNT, REGION)
     }
@@ -71,12 +72,12 @@ impl EcsFake {
         Self { ecs, server: Server::start(move |request| wire::answer(&asked, request)) }
     }
 
-    /// What `AWS_ENDPOINT_URL_ECS` is to be.
+    /// Returns the value for `AWS_ENDPOINT_URL_ECS`.
     pub fn url(&self) -> String {
         format!("http://{}", self.server.address())
     }
 
-    /// For a proxy in front of it.
+    /// Returns the address, for a proxy in front of the fake.
     pub fn address(&self) -> SocketAddr {
         self.server.address()
     }
@@ -104,19 +105,21 @@ impl Ecs {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A cluster without services.
+    /// Creates a cluster without services.
     pub fn cluster(&self, name: &str) {
         self.world().clusters.insert(name.to_owned());
     }
 
-    /// A service, as `cluster/service`: one that is there, or one to create with [`Service::runs`].
+    /// Returns a service by `cluster/service`: an existing one, or one to create with
+    /// [`Service::runs`].
     #[track_caller]
     pub fn service(&self, name: &str) -> Service<'_> {
         let (cluster, name) = name.split_once('/').expect("a service is named cluster/service");
         Service { ecs: self, cluster: cluster.to_owned(), name: name.to_owned() }
     }
 
-    /// Somebody registers a revision (CloudFormation too, which sets `aws:` tags); its ARN.
+    /// Registers a revision, as another user does. Returns its ARN.
+    /// Tags that begin with `aws:` are allowed, as CloudFormation sets them.
     #[track_caller]
     pub fn registers(&self, request: &Value) -> String {
         let members: Map<_, _> = request.as_object().cloned().expect("a request is an object");
@@ -124,29 +127,30 @@ impl Ecs {
         registered.unwrap_or_else(|refused| panic!("{}: {}", refused.kind, refused.message))
     }
 
-    /// Somebody deregisters a revision, by its ARN or `family:revision`.
+    /// Deregisters a revision by its ARN or `family:revision`, as another user does.
     #[track_caller]
     pub fn deregisters(&self, task_definition: &str) {
         let done = self.world().home.deregister(task_definition).map(drop);
         done.unwrap_or_else(|refused| panic!("{}: {}", refused.kind, refused.message));
     }
 
-    /// What running containers of an image report as its digest, instead of the one in its name.
+    /// Sets the digest that running containers of an image report, instead of the one in its name.
     pub fn reports(&self, image: &str, reported: &Reported) {
         self.world().home.reported.push((image.to_owned(), reported.digest()));
     }
 
-    /// From now on ECS answers more members of what is registered than it was given, and sets in another order.
+    /// Behaves like a newer ECS from now on.
+    /// Answers show additional members of registered task definitions, and sets in another order.
     pub fn becomes_newer(&self) {
         self.world().home.is_newer = true;
     }
 
-    /// Deployments move by [`advance`](Self::advance) only, from now on.
+    /// Lets only [`advance`](Self::advance) move deployments, from now on.
     pub fn by_hand(&self) {
         self.world().by_hand = true;
     }
 
-    /// One step of every service's deployments.
+    /// Moves the deployments of every service by one step.
     pub fn advance(&self) {
         let mut world = self.world();
         let EcsWorld { services, home, .. } = &mut *world;
@@ -161,72 +165,77 @@ impl Ecs {
         self.world().home.clock.time_passes(time);
     }
 
-    /// From now on, as ECS does: by its own clock.
+    /// Throttles calls from now on, as ECS does. The buckets follow the fake's clock.
     pub fn throttles(&self) {
         let mut world = self.world();
         world.buckets = Some(Buckets::full(TABLE, world.home.clock.now()));
     }
 
-    /// The next call of an operation is answered with an error, and does nothing. Of several, in their order.
+    /// Answers the next call of an operation with an error. The call does nothing.
+    /// Several refusals apply in the order in which they were added.
     pub fn refuses_next(&self, operation: &str, status: u16, kind: &str) {
         let refused = Refused::new(status, kind, "told by the test");
         self.world().refusals.push((operation.to_owned(), refused));
     }
 
-    /// Every call of an operation is refused with these words from now on, where its body holds `part`.
+    /// Refuses every call of an operation whose body contains `part`, from now on.
     pub fn keeps_refusing(&self, operation: &str, part: &str, refusal: (u16, &str, &str)) {
         let (status, kind, message) = refusal;
         let refused = Refused::new(status, kind, message);
         self.world().standing_refusals.push((operation.to_owned(), part.to_owned(), refused));
     }
 
-    /// None of those refusals any more.
+    /// Removes the refusals of [`keeps_refusing`](Self::keeps_refusing).
     pub fn takes_all_again(&self) {
         self.world().standing_refusals.clear();
     }
 
-    /// What whoever runs a family by its name gets, its newest `ACTIVE` revision: the ARN, and as it was registered.
+    /// Returns the ARN and the registered members of a family's newest `ACTIVE` revision.
+    /// Tasks that are started by the family's name get this revision.
     pub fn newest_of(&self, family: &str) -> Option<(String, Value)> {
         let world = self.world();
         world.home.definitions.named(family).map(|newest| (newest.arn.clone(), newest.as_registered()))
     }
 
-    /// While a deployment is `PENDING`, its service still names the one before as current.
+    /// Lets a service name the previous service deployment as current while the newest is
+    /// `PENDING`.
     pub fn names_service_deployments_late(&self) {
         self.world().names_late = true;
     }
 
-    /// Until it is told otherwise, what is read of a service is as it was before its last update.
+    /// Lets answers show services as they were before their last update, while `late` is true.
     pub fn shows_updates_late(&self, late: bool) {
         self.world().shows_late = late;
     }
 
-    /// Every call that came, in order, refused or not.
+    /// Returns every call so far, in order, including refused ones.
     pub fn calls(&self) -> Vec<EcsCall> {
         self.world().calls.clone()
     }
 
-    /// How many calls of an operation came.
+    /// Returns the number of calls of an operation.
     pub fn count(&self, operation: &str) -> usize {
         self.world().calls.iter().filter(|call| call.operation == operation).count()
     }
 
-    /// What ECS would have sent to EventBridge since the last time that this was asked, in order.
+    /// Returns the events that ECS would have sent to EventBridge, in order, since the last call of
+    /// this method.
     pub fn events(&self) -> Vec<Value> {
         std::mem::take(&mut self.world().home.events)
     }
 
-    /// Somebody acts just before the call of that number, from 1, of those that change something.
+    /// Runs an action just before one of the calls that change something.
+    /// `number` counts these calls, from 1.
     pub fn before_change(&self, number: usize, act: impl FnOnce(&Self) + Send + 'static) {
         self.world().meddling.push(Meddling { number, after: false, act: Box::new(act) });
     }
 
-    /// The same, when it has been done and before it is answered.
+    /// Runs an action just after such a call has taken effect and before it is answered.
     pub fn after_change(&self, number: usize, act: impl FnOnce(&Self) + Send + 'static) {
         self.world().meddling.push(Meddling { number, after: true, act: Box::new(act) });
     }
 
-    /// What it was asked and does not know, since the last time that this was asked.
+    /// Returns the requests that the fake did not know, since the last call of this method.
     pub fn surprises(&self) -> Vec<String> {
         std::mem::take(&mut self.world().surprises)
     }
@@ -242,7 +251,7 @@ impl Ecs {
     }
 }
 
-/// One service, and what happens to it.
+/// A service of the fake.
 pub struct Service<'a> {
     ecs: &'a Ecs,
     cluster: String,
@@ -250,7 +259,7 @@ pub struct Service<'a> {
 }
 
 impl<'a> Service<'a> {
-    /// One to create, that runs this image.
+    /// Describes a service to create that runs this image.
     pub fn runs(&self, image: &str) -> NewService<'a> {
         NewService::new(self.ecs, &self.cluster, &self.name, image)
     }
@@ -264,44 +273,46 @@ impl<'a> Service<'a> {
         act(&mut services[at], home)
     }
 
-    /// What the next deployment that starts will come to. Of several, one after the other; then they succeed.
+    /// Decides how the next deployment ends. Several outcomes apply in order; later deployments
+    /// succeed.
     #[track_caller]
     pub fn will(&self, outcome: DeploymentOutcome) -> &Self {
         self.with(|service, _| service.outcomes.push_back(outcome));
         self
     }
 
-    /// What ECS's own rollback will come to.
+    /// Decides how ECS's own rollback ends.
     #[track_caller]
     pub fn way_back(&self, way: WayBack) -> &Self {
         self.with(|service, _| service.way_back = way);
         self
     }
 
-    /// One step of its deployments.
+    /// Moves the service's deployments by one step.
     #[track_caller]
     pub fn advance(&self) -> &Self {
         self.with(|service, home| service.advance(home));
         self
     }
 
-    /// Somebody continues what waits at a pause hook.
+    /// Continues a deployment that waits at a pause hook, as another user does.
     #[track_caller]
     pub fn continues(&self) -> &Self {
         self.with(|service, home| {
             let waits = service.rollouts.last().and_then(|last| last.waiting_hook());
-            let hook = waits.expect("it is paused").to_owned();
+            let hook = waits.expect("the deployment is paused").to_owned();
             service.settle_hook(home, &hook, "SUCCEEDED", true);
         });
         self
     }
 
-    /// Somebody else deploys another image in its first container; the deployment's id.
+    /// Deploys another image in the first container, as another user does. Returns the deployment's
+    /// id.
     #[track_caller]
     pub fn deploys_meanwhile(&self, image: &str) -> String {
         self.with(|service, home| {
             let arn = service.definition.clone().expect("a service that ECS deploys");
-            let definition = home.definitions.by_arn(&arn).expect("its revision is there");
+            let definition = home.definitions.by_arn(&arn).expect("the revision exists");
             let mut members = definition.members.clone();
             if let Some(container) = members.get_mut("containerDefinitions").and_then(|all| all.get_mut(0)) {
                 container["image"] = json!(image);
@@ -313,7 +324,7 @@ impl<'a> Service<'a> {
         })
     }
 
-    /// Somebody else deploys this revision.
+    /// Deploys this revision, as another user does.
     #[track_caller]
     pub fn deploys_revision_meanwhile(&self, task_definition: &str) -> &Self {
         self.with(|service, home| {
@@ -323,7 +334,7 @@ impl<'a> Service<'a> {
         self
     }
 
-    /// Somebody, or auto scaling, changes how many tasks there should be.
+    /// Changes the desired count, as another user or auto scaling does.
     #[track_caller]
     pub fn scales_to(&self, desired: u32) -> &Self {
         self.with(|service, home| {
@@ -333,14 +344,15 @@ impl<'a> Service<'a> {
         self
     }
 
-    /// One of its running tasks ends; another takes its place.
+    /// Ends one of the running tasks. A new task replaces it.
     #[track_caller]
     pub fn a_task_crashes(&self, exit_code: i64) -> &Self {
         self.with(|service, home| service.crash_one(home, exit_code));
         self
     }
 
-    /// A nonessential container of each running task ends, for a reason where ECS tells one.
+    /// Ends a nonessential container of each running task. The reason may be empty, since ECS often
+    /// gives none.
     #[track_caller]
     pub fn a_container_ends(&self, name: &str, exit_code: i64, reason: &str) -> &Self {
         self.with(|service, home| {
@@ -352,7 +364,7 @@ impl<'a> Service<'a> {
         self
     }
 
-    /// All its running tasks that have a health check fail it, from now on.
+    /// Makes all running tasks fail their health check, if they have one.
     #[track_caller]
     pub fn becomes_unhealthy(&self) -> &Self {
         self.with(|service, home| {
@@ -364,7 +376,7 @@ impl<'a> Service<'a> {
         self
     }
 
-    /// One of its running tasks says of its first container that it runs this.
+    /// Sets the digest that the first container of one running task reports.
     #[track_caller]
     pub fn a_task_reports(&self, reported: &Reported) -> &Self {
         self.with(|service, _| {
@@ -375,14 +387,15 @@ impl<'a> Service<'a> {
         self
     }
 
-    /// Somebody deletes it, and its tasks still run.
+    /// Marks the service as `DRAINING`, as if another user had deleted it, while its tasks still
+    /// run.
     #[track_caller]
     pub fn is_draining(&self) -> &Self {
         self.with(|service, _| (service.status, service.desired) = ("DRAINING", 0));
         self
     }
 
-    /// Somebody has deleted it.
+    /// Marks the service as deleted and stops its tasks, as another user does.
     #[track_caller]
     pub fn is_deleted(&self) -> &Self {
         self.with(|service, home| {
@@ -397,7 +410,7 @@ impl<'a> Service<'a> {
         self
     }
 
-    /// It is there, but not to be described: `failures[]` says `ACCESS`.
+    /// Makes the service impossible to describe: `failures[]` says `ACCESS`.
     #[track_caller]
     pub fn is_unreachable(&self) -> &Self {
         self.with(|service, _| service.out_of_reach = true);
@@ -409,19 +422,21 @@ impl<'a> Service<'a> {
         self.with(|service, _| service.arn.clone())
     }
 
-    /// As `DescribeServices` would show it now; nothing moves, and it is no call.
+    /// Returns the service as `DescribeServices` would show it now. This is not a call and moves
+    /// nothing.
     #[track_caller]
     pub fn described(&self) -> Value {
         self.with(|service, _| service.described(false))
     }
 
-    /// Its tasks as `DescribeTasks` would show them: all, stopped ones too.
+    /// Returns all tasks as `DescribeTasks` would show them, including stopped ones.
     #[track_caller]
     pub fn tasks(&self) -> Vec<Value> {
         self.with(|service, home| service.tasks.iter().map(|task| task.described(home, epoch)).collect())
     }
 
-    /// As `DescribeServiceDeployments` would show them: newest first.
+    /// Returns the service deployments as `DescribeServiceDeployments` would show them, newest
+    /// first.
     #[track_caller]
     pub fn service_deployments(&self) -> Vec<Value> {
         self.with(|service, _| {
@@ -429,7 +444,7 @@ impl<'a> Service<'a> {
         })
     }
 
-    /// Its task definition as it was registered, tags and all.
+    /// Returns the service's task definition as it was registered, with its tags.
     #[track_caller]
     pub fn definition(&self) -> Value {
         self.with(|service, home| {
@@ -438,7 +453,7 @@ impl<'a> Service<'a> {
         })
     }
 
-    /// The images of its task definition's containers, in their order.
+    /// Returns the images of the task definition's containers, in order.
     #[track_caller]
     pub fn images(&self) -> Vec<String> {
         self.with(|service, home| {

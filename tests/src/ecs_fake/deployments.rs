@@ -1,8 +1,9 @@
-//! How a deployment goes on: step by step, to the end that the test has chosen for it.
+//! Moves deployments step by step to the end that the test has chosen.
 //!
-//! A service has two accounts of it. `deployments[]` has an id (`ecs-svc/…`), `PRIMARY` or `ACTIVE`, and a rollout
-//! state. A *service deployment* has an ARN and a status, and lives on in the history. A rollback is a new entry in
-//! the first, and the same one, with another status, in the second.
+//! A service shows a deployment in two places. An entry of `deployments[]` has an id (`ecs-svc/…`),
+//! a status (`PRIMARY` or `ACTIVE`) and a rollout state. A *service deployment* has an ARN and a
+//! status, and stays in the history. A rollback adds an entry to `deployments[]`, but only changes
+//! the status of the service deployment.
 //! <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-deployment.html>
 
 use jiff::{SignedDuration, Timestamp};
@@ -13,31 +14,33 @@ use super::services::StoredService;
 use super::tasks::{Last, Stop, StoredTask, TaskHealth};
 use crate::fake::clock::epoch;
 
-/// What a deployment will come to.
+/// How a deployment ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeploymentOutcome {
     Succeeds,
-    /// Its tasks end as soon as they run. Without a circuit breaker it goes on like this for ever.
+    /// Tasks end as soon as they run. Without a circuit breaker this goes on forever.
     CrashesUntilTheBreaker,
-    /// Its tasks run and fail their health checks. Without a circuit breaker it goes on like this for ever.
+    /// Tasks run and fail their health checks. Without a circuit breaker this goes on forever.
     NeverHealthy,
-    /// No task can be placed: nothing fails, nothing runs.
+    /// ECS cannot place a task: nothing fails and nothing runs.
     Stalls,
-    /// As if a pause hook were configured there; then it succeeds.
+    /// The deployment pauses as if the stage had a pause hook. Then it succeeds.
     PausesAt(Stage),
-    /// An alarm of the service's goes off once it runs. Without alarms it succeeds.
+    /// One of the service's alarms fires once the tasks run. Without alarms the deployment
+    /// succeeds.
     AlarmFires,
 }
 
-/// What ECS's own rollback will come to.
+/// How ECS's own rollback ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WayBack {
     Succeeds,
     Fails,
-    /// It is in progress for ever.
+    /// The rollback stays in progress forever.
     Stalls,
 }
 
+/// A lifecycle stage of a service deployment.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ServiceDeployment.html>
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
@@ -76,18 +79,19 @@ impl Stage {
 pub(super) struct StoredDeployment {
     pub(super) id: String,
     pub(super) definition: String,
-    /// The service revision's ARN.
+    /// The ARN of the service revision.
     pub(super) revision: String,
     pub(super) state: &'static str,
     pub(super) reason: String,
     pub(super) failed: u32,
     pub(super) created_at: Timestamp,
     pub(super) updated_at: Timestamp,
-    /// On its way out: the steps that are left.
+    /// The steps until the replaced deployment has drained. `None` for a deployment that was not
+    /// replaced.
     drains: Option<u32>,
 }
 
-/// What a deployment brings; it does not change any more, but for the digests, which are known once a task runs.
+/// A service revision. It never changes, except that a first running task fixes the image digests.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ServiceRevision.html>
 pub(super) struct Revision {
     pub(super) arn: String,
@@ -131,11 +135,11 @@ pub(super) struct StoredServiceDeployment {
     pub(super) updated_at: Timestamp,
     outcome: DeploymentOutcome,
     path: Vec<Stage>,
-    /// Where on the path it is.
+    /// The index of the current stage in `path`.
     at: usize,
 }
 
-/// Who wants a deployment rolled back.
+/// The cause of a rollback.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Because {
     Breaker,
@@ -145,7 +149,8 @@ pub(super) enum Because {
 }
 
 impl Because {
-    /// The breaker's words are ECS's own, as its users report them. The others are made like them.
+    /// Returns the reason as ECS words it.
+    /// Users report ECS's words for the circuit breaker. The other texts imitate them.
     fn reason(self) -> String {
         let why = match self {
             Self::Breaker => "the circuit breaker threshold was exceeded.".to_owned(),
@@ -178,7 +183,7 @@ impl StoredServiceDeployment {
         }
     }
 
-    /// The id of the pause hook that it waits at.
+    /// Returns the id of the pause hook at which the deployment waits.
     pub(super) fn waiting_hook(&self) -> Option<&str> {
         self.hooks.iter().find(|hook| hook.status == "AWAITING_ACTION").map(|hook| hook.id.as_str())
     }
@@ -188,9 +193,9 @@ impl StoredServiceDeployment {
     }
 }
 
-/// The threshold of a circuit breaker.
+/// Returns the failure threshold of a circuit breaker.
 ///
-/// By default half of the desired count, but 3 at least and 200 at most.
+/// The default is half of the desired count, at least 3 and at most 200.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html>
 fn threshold(configuration: &Value, desired: u32) -> u32 {
     let set = &configuration["deploymentCircuitBreaker"]["thresholdConfiguration"];
@@ -203,10 +208,11 @@ fn threshold(configuration: &Value, desired: u32) -> u32 {
     }
 }
 
-/// The stages that a deployment goes through.
+/// Returns the stages of a deployment, in order.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/blue-green-deployment-how-it-works.html>
 ///
-/// A rolling one scales up, and stops elsewhere only for a hook: which stages it has besides is not documented.
+/// The other stages of a rolling deployment are not documented. The fake lets it scale up, and adds
+/// only stages with a pause hook.
 fn path(configuration: &Value, several: bool, pauses_at: Option<Stage>) -> Vec<Stage> {
     use Stage::*;
     let shift = [PreProductionTrafficShift, ProductionTrafficShift];
@@ -236,7 +242,7 @@ fn path(configuration: &Value, several: bool, pauses_at: Option<Stage>) -> Vec<S
     path
 }
 
-/// The configured pause hooks of a stage.
+/// Returns the configured pause hooks of a stage.
 fn hooks(configuration: &Value, stage: Stage) -> impl Iterator<Item = &Value> {
     let all = configuration["lifecycleHooks"].as_array().map_or(&[][..], Vec::as_slice);
     all.iter().filter(move |hook| {
@@ -250,13 +256,14 @@ fn has_hook(configuration: &Value, stage: Stage) -> bool {
 }
 
 impl StoredService {
-    /// Starts a deployment of what the service should run now.
+    /// Starts a deployment of the service's current task definition.
     ///
-    /// "When a new deployment starts while another is in progress, that one is stopped": it is `STOP_REQUESTED`, and
-    /// its tasks are there until the new one has completed.
+    /// "When a new deployment starts while another is in progress, that one is stopped": its status
+    /// becomes `STOP_REQUESTED`. Its tasks stay until the new deployment has completed.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-deployment.html>
     pub(super) fn deploy(&mut self, home: &mut EcsHome) {
-        let definition = self.definition.clone().expect("a service of ECS's own controller has one");
+        let definition =
+            self.definition.clone().expect("a service of the ECS controller has a task definition");
         let at = home.clock.stamp();
         if let Some(last) = self.rollouts.last_mut().filter(|last| !last.has_ended()) {
             last.becomes("STOP_REQUESTED", at);
@@ -314,14 +321,14 @@ impl StoredService {
         }
         self.rollouts.push(rollout);
         self.begin(home, &definition, &revision, None);
-        // Nothing is to be started, so that nothing can fail: it is there already.
+        // Without tasks to start, the deployment cannot fail. It completes at once.
         if self.desired == 0 {
             self.rollout().started_at = Some(at);
             self.succeed(home);
         }
     }
 
-    /// The first entry of `deployments[]` from now on.
+    /// Adds a new first entry to `deployments[]`.
     fn begin(&mut self, home: &mut EcsHome, definition: &str, revision: &str, reason: Option<String>) {
         let id = format!("ecs-svc/{}", home.digits());
         let at = home.clock.stamp();
@@ -342,14 +349,14 @@ impl StoredService {
     }
 
     fn rollout(&mut self) -> &mut StoredServiceDeployment {
-        self.rollouts.last_mut().expect("there is one in progress")
+        self.rollouts.last_mut().expect("the service has a service deployment")
     }
 
     fn primary(&mut self) -> &mut StoredDeployment {
-        self.deployments.first_mut().expect("a service has one")
+        self.deployments.first_mut().expect("the service has a deployment")
     }
 
-    /// One step of everything that is on its way.
+    /// Moves everything that is in progress by one step.
     pub(super) fn advance(&mut self, home: &mut EcsHome) {
         self.drain(home);
         let at = home.clock.stamp();
@@ -371,10 +378,10 @@ impl StoredService {
         }
     }
 
-    /// Deployments that were replaced go when their tasks have drained.
+    /// Removes replaced deployments whose tasks have drained.
     fn drain(&mut self, home: &mut EcsHome) {
         if self.deployments.first().is_some_and(|primary| primary.state == "COMPLETED") {
-            self.run(home, usize::MAX); // what early success did not wait for
+            self.run(home, usize::MAX); // early success did not wait for these tasks
         }
         self.let_go(home);
     }
@@ -394,12 +401,13 @@ impl StoredService {
         }
     }
 
-    /// A stage begins.
+    /// Begins a stage.
     fn enter(&mut self, home: &mut EcsHome) {
         let (now, outcome) = (home.clock.stamp(), self.rollout().outcome);
         let Some(stage) = self.rollout().stage() else { return self.succeed(home) };
         let configuration = self.rollout().configuration.clone();
-        // Minutes and action of each: <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/pause-lifecycle-hooks.html>
+        // The timeout in minutes and the action of each hook:
+        // <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/pause-lifecycle-hooks.html>
         let timeout = |hook: &Value| {
             let set = &hook["timeoutConfiguration"];
             let minutes = set["timeoutInMinutes"].as_i64().unwrap_or(1440);
@@ -474,7 +482,7 @@ impl StoredService {
         self.succeed(home);
     }
 
-    /// A paused stage goes on, or the deployment goes back.
+    /// Ends a pause: the stage continues, or the deployment rolls back.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/pause-lifecycle-hooks.html>
     pub(super) fn settle_hook(
         &mut self,
@@ -484,7 +492,12 @@ impl StoredService {
         continues: bool,
     ) {
         let arn = self.rollout().arn.clone();
-        let hook = self.rollout().hooks.iter_mut().find(|hook| hook.id == id).expect("it was just found");
+        let hook = self
+            .rollout()
+            .hooks
+            .iter_mut()
+            .find(|hook| hook.id == id)
+            .expect("the caller has found the hook");
         hook.status = status;
         let (stage, expires_at) = (hook.stage.as_str(), hook.expires_at);
         home.tell_of_hook(self, &arn, (id, status, stage), expires_at);
@@ -493,7 +506,7 @@ impl StoredService {
         }
     }
 
-    /// The number of tasks is what it should be, of the primary deployment.
+    /// Starts or stops tasks until the primary deployment has the desired count.
     pub(super) fn scale(&mut self, home: &mut EcsHome) {
         let Some(primary) = self.deployments.first() else { return };
         let (id, definition, completed) =
@@ -502,7 +515,7 @@ impl StoredService {
             let ids: Vec<_> = self.deployments.iter().map(|one| one.id.clone()).collect();
             return ids.iter().for_each(|id| self.stop_all(home, id, &Stop::Scaled));
         }
-        // One that has not come to its tasks yet will count then.
+        // A deployment that has not reached `SCALE_UP` yet starts its tasks there.
         let started = self.tasks.iter().any(|task| task.is_of(&id));
         let scales_up = self.rollouts.last().is_some_and(|last| last.stage() == Some(Stage::ScaleUp));
         let comes_back = self.rollouts.last().is_some_and(|last| last.status == "ROLLBACK_IN_PROGRESS");
@@ -514,7 +527,7 @@ impl StoredService {
             (0..self.tasks.len()).filter(|at| self.tasks[*at].is_of(&id) && self.tasks[*at].wanted).collect();
         let now = home.clock.stamp();
         while live.len() > wanted {
-            let at = live.pop().expect("there are too many");
+            let at = live.pop().expect("there are more tasks than wanted");
             self.tasks[at].stops(now, &Stop::Scaled);
             home.tell_of_task(&self.tasks[at]);
         }
@@ -532,7 +545,7 @@ impl StoredService {
         }
     }
 
-    /// The tasks of the primary deployment run, and are well.
+    /// Lets the pending tasks of the primary deployment run, or enough of them for early success.
     fn scaled_up(&mut self, home: &mut EcsHome) {
         let early = &self.rollout().configuration["earlySuccessCriteria"];
         let percent =
@@ -570,10 +583,12 @@ impl StoredService {
         }
     }
 
-    /// Its tasks have ended, once more. First one failure, then as many as the circuit breaker wants.
+    /// Fails the tasks of the primary deployment once more.
+    /// The first time counts as one failure. The second time reaches the circuit breaker's
+    /// threshold.
     fn fail(&mut self, home: &mut EcsHome, why: &Stop) {
         let id = self.primary().id.clone();
-        // What never ran has nothing to exit with.
+        // A task must run before it can exit.
         self.run(home, usize::MAX);
         self.stop_all(home, &id, why);
         let watched = self.rollout().breaker != "DISABLED";
@@ -592,13 +607,13 @@ impl StoredService {
         self.scale(home);
     }
 
-    /// ECS itself has found that it fails.
+    /// Marks the deployment as failed, as ECS does when it detects the failure.
     ///
     /// "A deployment in FAILED state doesn't launch any new tasks."
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Deployment.html>
     fn break_off(&mut self, home: &mut EcsHome, because: Because, back: bool) {
         let now = home.clock.stamp();
-        // Of an alarm the words are made like those of the circuit breaker.
+        // The text for an alarm imitates the one for the circuit breaker.
         let reason = match because {
             Because::Alarm => "ECS deployment alarm: an alarm was triggered.",
             _ => "ECS deployment circuit breaker: tasks failed to start.",
@@ -609,7 +624,7 @@ impl StoredService {
         primary.reason = reason.to_owned();
         primary.updated_at = now;
         let told = match because {
-            // In the event it is one task, in the service several.
+            // The event says "task", the service says "tasks".
             Because::Breaker => "ECS deployment circuit breaker: task failed to start.",
             _ => reason,
         };
@@ -626,17 +641,17 @@ impl StoredService {
         rollout.reason = Some(why);
     }
 
-    /// To the most recent deployment that completed. It is in progress from then on, and there is none to go back to
-    /// until it has completed again.
+    /// Begins a rollback to the most recent completed deployment.
+    /// Until that deployment has completed again, there is nothing else to roll back to.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html>
     pub(super) fn go_back(&mut self, home: &mut EcsHome, because: Because) {
         let now = home.clock.stamp();
         let candidate = self.completed.take();
         let candidate = candidate.and_then(|id| self.deployments.iter().find(|one| one.id == id));
         let Some(candidate) = candidate else {
-            // The guide: "no new tasks are launched, and the deployment is stalled." What users see is that it ends
-            // with these words, and stays where it is. The fake does the one where the way back stalls, else the
-            // other.
+            // The guide says "no new tasks are launched, and the deployment is stalled". Users
+            // report that it ends with the message below instead. `WayBack::Stalls` follows the
+            // guide, other values follow the users.
             if self.way_back != WayBack::Stalls || because != Because::Breaker {
                 let rollout = self.rollout();
                 rollout.becomes("ROLLBACK_FAILED", now);
@@ -710,7 +725,8 @@ impl StoredService {
         primary.updated_at = now;
         let reason = primary.reason.clone();
         self.completed = Some(id.clone());
-        // With early success, the remaining tasks start, and the old ones may stop, when it is `SUCCESSFUL` already.
+        // With early success the deployment is `SUCCESSFUL` before all new tasks have started, and
+        // with the deferred cleanup before the old ones stop.
         // <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentEarlySuccessCriteria.html>
         let early = &self.rollout().configuration["earlySuccessCriteria"];
         let deferred = early["enable"] == true && early["sourceServiceRevisionCleanup"] == "DEFERRED";
@@ -729,7 +745,7 @@ impl StoredService {
         self.says(home, "has reached a steady state.");
     }
 
-    /// All tasks of a deployment have stopped.
+    /// Stops all tasks of a deployment.
     fn stop_all(&mut self, home: &mut EcsHome, id: &str, why: &Stop) {
         let now = home.clock.stamp();
         for task in self.tasks.iter_mut().filter(|task| task.is_of(id) && task.lives()) {
@@ -738,7 +754,7 @@ impl StoredService {
         }
     }
 
-    /// One of the primary deployment's running tasks ends by itself; another takes its place.
+    /// Ends one running task of the primary deployment. A new task replaces it.
     pub(super) fn crash_one(&mut self, home: &mut EcsHome, exit_code: i64) {
         let now = home.clock.stamp();
         let id = self.primary().id.clone();
@@ -750,7 +766,7 @@ impl StoredService {
         self.scale(home);
     }
 
-    /// A service revision as `DescribeServiceRevisions` shows it.
+    /// Returns a service revision as `DescribeServiceRevisions` shows it.
     pub(super) fn described_revision(&self, home: &EcsHome, revision: &Revision) -> Value {
         let definition = home.definitions.by_arn(&revision.definition);
         let containers = definition.map_or(&[][..], |definition| definition.containers());

@@ -1,4 +1,4 @@
-//! What ECS tells EventBridge, in the shapes that its documentation shows.
+//! The events that ECS sends to EventBridge, in their documented formats.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -27,8 +27,8 @@ impl EcsHome {
         self.events.push(event);
     }
 
-    /// A rollback is an `IN_PROGRESS` whose reason says so. `clusterArn` is in no documented example, but in events as
-    /// they come.
+    /// Records a deployment event. A rollback is an `IN_PROGRESS` event whose reason says so.
+    /// Real events have `clusterArn`, although the documented examples do not.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_service_deployment_events.html>
     pub(super) fn tell_of_deployment(
         &mut self,
@@ -49,11 +49,12 @@ impl EcsHome {
         self.event("ECS Deployment State Change", &service.arn, &detail);
     }
 
+    /// Records a task event.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_task_events.html>
     pub(super) fn tell_of_task(&mut self, task: &StoredTask) {
         let mut detail = task.described(self, iso);
         detail["updatedAt"] = iso(self.clock.now());
-        // In events they are called otherwise than in answers.
+        // Events use another attachment type than answers do.
         for attachment in detail["attachments"].as_array_mut().into_iter().flatten() {
             attachment["type"] = json!("eni");
         }
@@ -64,6 +65,7 @@ impl EcsHome {
         self.event("ECS Task State Change", &task.arn, &detail);
     }
 
+    /// Records a hook event.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_hook_state_change_events.html>
     pub(super) fn tell_of_hook(
         &mut self,
@@ -72,7 +74,8 @@ impl EcsHome {
         (hook, state, stage): (&str, &str, &str),
         expires_at: Timestamp,
     ) {
-        // The documentation shows only the first; that the others are errors is assumed.
+        // The documentation shows only `HOOK_AWAITING_ACTION`. Assumption: `HOOK_FAILED` and
+        // `HOOK_TIMED_OUT` are errors.
         let kind = if matches!(state, "FAILED" | "TIMED_OUT") { "ERROR" } else { "INFO" };
         let detail = json!({
             "eventType": kind,

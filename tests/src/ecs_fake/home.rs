@@ -1,4 +1,4 @@
-//! The account and region that everything is in: names, ids, and the clock.
+//! The account and region of the fake: ARNs, ids, and the clock.
 
 use serde_json::Value;
 
@@ -9,11 +9,11 @@ pub(super) struct EcsHome {
     pub(super) account: String,
     pub(super) region: String,
     pub(super) definitions: Definitions,
-    /// What EventBridge would have got.
+    /// The events for EventBridge.
     pub(super) events: Vec<Value>,
-    /// What DescribeTasks reports for an image instead of the digest in its reference.
+    /// The digests that `DescribeTasks` reports for images instead of those in their references.
     pub(super) reported: Vec<(String, Option<String>)>,
-    /// It says more of what is registered than it was given.
+    /// Whether answers show more members of task definitions than were registered.
     pub(super) is_newer: bool,
     pub(super) clock: Clock,
 }
@@ -35,12 +35,12 @@ impl EcsHome {
         format!("arn:aws:ecs:{}:{}:{resource}", self.region, self.account)
     }
 
-    /// 19 digits, as ECS numbers deployments and service revisions.
+    /// Returns 19 digits, as in ECS's ids of deployments and service revisions.
     pub(super) fn digits(&mut self) -> String {
         (1_000_000_000_000_000_000 + self.clock.random() % 8_000_000_000_000_000_000).to_string()
     }
 
-    /// 21 letters and digits, as ECS names service deployments.
+    /// Returns 21 letters and digits, as in ECS's ids of service deployments.
     pub(super) fn letters(&mut self) -> String {
         const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
         let (mut left, mut right) = (self.clock.random(), self.clock.random());
@@ -53,7 +53,7 @@ impl EcsHome {
         letters + "Z"
     }
 
-    /// What a container's image turns out to be. None: ECS does not say.
+    /// Returns the digest that a container of the image reports. `None` if ECS shows no digest.
     pub(super) fn digest(&self, image: &str) -> Option<String> {
         if let Some((_, digest)) = self.reported.iter().rev().find(|(reported, _)| reported == image) {
             return digest.clone();
@@ -63,7 +63,7 @@ impl EcsHome {
     }
 }
 
-/// A tag that no test has said anything about resolves to something, always the same.
+/// Returns an invented digest for a tag, always the same one.
 fn made_up(image: &str) -> String {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     for byte in image.bytes() {

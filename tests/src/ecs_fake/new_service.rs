@@ -1,4 +1,4 @@
-//! A service as a test wants it.
+//! Describes a service that a test creates.
 
 use serde_json::{Map, Value, json};
 
@@ -7,6 +7,7 @@ use super::deployments::Stage;
 use super::world::EcsWorld;
 use crate::fake::input::{Input, Refused};
 
+/// The kind of deployment controller.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentController.html>
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ControllerKind {
@@ -25,17 +26,19 @@ impl ControllerKind {
     }
 }
 
+/// The deployment strategy.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentConfiguration.html>
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Strategy {
     Rolling,
     BlueGreen,
-    /// Half of the traffic, then the other half.
+    /// Half of the traffic shifts first, then the other half.
     Linear,
     Canary,
 }
 
-/// What is to be created: one essential container, on Fargate, one task, without a circuit breaker.
+/// A service to create. By default it has one essential container and one task on Fargate, and no
+/// circuit breaker.
 #[must_use = "nothing is there before create()"]
 pub struct NewService<'a> {
     ecs: &'a Ecs,
@@ -82,15 +85,16 @@ impl<'a> NewService<'a> {
         self
     }
 
-    /// One more container. The first one has the service's name.
+    /// Adds a container. The first container has the service's name.
     pub fn container(mut self, name: &str, image: &str) -> Self {
         self.containers.push(json!({ "name": name, "image": image, "essential": true, "memory": 64 }));
         self
     }
 
-    /// With these members, the last container so far.
+    /// Adds these members to the container that was added last.
     pub fn container_with(mut self, members: &Value) -> Self {
-        let container = self.containers.last_mut().and_then(Value::as_object_mut).expect("there is one");
+        let container =
+            self.containers.last_mut().and_then(Value::as_object_mut).expect("the service has a container");
         container.extend(members.as_object().cloned().expect("members are an object"));
         self
     }
@@ -100,7 +104,7 @@ impl<'a> NewService<'a> {
         self
     }
 
-    /// One task on each of so many instances.
+    /// Runs one task on each of the given number of instances.
     pub fn daemon(mut self, instances: u32) -> Self {
         (self.daemon, self.desired, self.bridge) = (true, instances, true);
         self
@@ -111,7 +115,7 @@ impl<'a> NewService<'a> {
         self
     }
 
-    /// It is on; with a way back or without.
+    /// Turns the circuit breaker on, with or without a rollback.
     pub fn circuit_breaker(self, rollback: bool) -> Self {
         self.configured("deploymentCircuitBreaker", json!({ "enable": true, "rollback": rollback }))
     }
@@ -141,7 +145,8 @@ impl<'a> NewService<'a> {
         }
     }
 
-    /// A pause hook; when nobody continues in time, ECS goes on or goes back by itself.
+    /// Adds a pause hook.
+    /// After the timeout in minutes, ECS continues or rolls back by itself.
     pub fn pauses_at(mut self, stage: Stage, minutes: u32, then_continues: bool) -> Self {
         let action = if then_continues { "CONTINUE" } else { "ROLLBACK" };
         let hook = json!({
@@ -156,7 +161,8 @@ impl<'a> NewService<'a> {
         self
     }
 
-    /// `SUCCESSFUL` as soon as so many percent are healthy; the rest, and the end of the old tasks, come later.
+    /// Makes a deployment `SUCCESSFUL` once this percentage of tasks is healthy.
+    /// The other new tasks start later, and the old tasks stop later.
     pub fn early_success(self, healthy_percent: u32) -> Self {
         let criteria = json!({
             "enable": true, "healthyPercent": healthy_percent, "sourceServiceRevisionCleanup": "DEFERRED",
@@ -164,14 +170,14 @@ impl<'a> NewService<'a> {
         self.configured("earlySuccessCriteria", criteria)
     }
 
-    /// Of the first container, at port 8080.
+    /// Adds a target group for port 8080 of the first container.
     pub fn target_group(mut self, arn: &str) -> Self {
         let balancer = json!({ "targetGroupArn": arn, "containerName": self.name, "containerPort": 8080 });
         self.load_balancers.push(balancer);
         self
     }
 
-    /// The containers so far tell how they are.
+    /// Adds a health check to the containers so far.
     pub fn health_check(mut self) -> Self {
         for container in &mut self.containers {
             container["healthCheck"] = json!({ "command": ["CMD-SHELL", "true"], "interval": 5 });
@@ -179,37 +185,37 @@ impl<'a> NewService<'a> {
         self
     }
 
-    /// On instances: tasks have no network interface of their own.
+    /// Runs the tasks on instances, where they have no network interface of their own.
     pub fn bridge(mut self) -> Self {
         self.bridge = true;
         self
     }
 
-    /// A tag of the task definition; `aws:` ones too, as CloudFormation puts them.
+    /// Adds a tag to the task definition. `aws:` tags are allowed, as CloudFormation sets them.
     pub fn tag(mut self, key: &str, value: &str) -> Self {
         self.tags.push(json!({ "key": key, "value": value }));
         self
     }
 
-    /// A member of the task definition, known to anybody or not.
+    /// Adds any member to the task definition, even an unknown one.
     pub fn with(mut self, member: &str, value: Value) -> Self {
         self.definition_members.insert(member.to_owned(), value);
         self
     }
 
-    /// Of a revision that is there, instead of one made of the containers.
+    /// Uses an existing revision instead of registering one.
     pub fn of_revision(mut self, task_definition: &str) -> Self {
         self.definition = Some(task_definition.to_owned());
         self
     }
 
-    /// Tasks that are replaced go on running for so many steps.
+    /// Lets replaced tasks run for this number of steps more.
     pub fn drains_for(mut self, steps: u32) -> Self {
         self.drains = steps;
         self
     }
 
-    /// Its first deployment has only begun: no deployment of it has ever completed.
+    /// Leaves the first deployment in progress, so that no deployment has completed.
     pub fn not_settled(mut self) -> Self {
         self.settled = false;
         self
@@ -256,11 +262,12 @@ impl<'a> NewService<'a> {
         let Some(service) = services.last_mut() else { return Ok(()) };
         service.desired = self.desired;
         if self.controller == ControllerKind::External {
-            // Its task sets have it; what they run is theirs.
+            // With an external controller, the task sets have the task definitions.
             service.definition = None;
         }
         if self.settled {
-            // A task may drain slowly, but there is none yet.
+            // `drains` is set only afterwards, so that the first deployment settles without
+            // draining.
             while service.rollouts.last().is_some_and(|last| !last.has_ended()) {
                 let paused = service.rollouts.last().and_then(|last| {
                     last.hooks

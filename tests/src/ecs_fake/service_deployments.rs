@@ -1,4 +1,4 @@
-//! Service deployments and service revisions: listed, described, stopped, continued.
+//! Lists, describes, stops and continues service deployments. Describes service revisions.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use crate::fake::clock::epoch;
 use crate::fake::input::{Answer, Input, Refused};
 use crate::fake::pages::{Page, page};
 
-/// "You can specify a maximum of 20 ARNs."
+/// The most ARNs in one call: "You can specify a maximum of 20 ARNs."
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeServiceDeployments.html>,
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeServiceRevisions.html>
 const PER_DESCRIBE: usize = 20;
@@ -27,7 +27,7 @@ const STATUSES: [&str; 9] = [
     "ROLLBACK_FAILED",
 ];
 
-/// Members that are there once they have a value.
+/// Adds each time that has a value.
 fn put_times(shown: &mut Value, times: &[(&str, Option<Timestamp>)]) {
     for (member, at) in times {
         if let Some(at) = at {
@@ -116,9 +116,8 @@ impl StoredService {
 }
 
 impl EcsWorld {
+    /// Lists service deployments, newest first. The documentation promises no order.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListServiceDeployments.html>
-    ///
-    /// That the newest come first is not documented.
     pub(super) fn list_service_deployments(&self, input: &Input<'_>) -> Answer {
         input.knows(&["service", "cluster", "status", "createdAt", "maxResults", "nextToken"])?;
         let cluster = self.cluster(input)?;
@@ -197,7 +196,7 @@ impl EcsWorld {
     pub(super) fn stop_service_deployment(&mut self, input: &Input<'_>) -> Answer {
         input.knows(&["serviceDeploymentArn", "stopType"])?;
         let arn = input.needed("serviceDeploymentArn")?;
-        // The model has ABORT too; "the valid values are ROLLBACK".
+        // The API's model also has ABORT, but "the valid values are ROLLBACK".
         // <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_StopServiceDeployment.html>
         input.one_of("stopType", &["ROLLBACK"])?;
         let (service, at) = self.rollout(arn)?;
@@ -205,7 +204,8 @@ impl EcsWorld {
         let rollout = &mut self.services[service].rollouts[at];
         match rollout.status {
             "PENDING" | "IN_PROGRESS" => rollout.becomes("ROLLBACK_REQUESTED", now),
-            // "Continues to stop"; "continues the rollback operation".
+            // A stop in progress "continues to stop", and a rollback in progress "continues the
+            // rollback operation".
             "STOP_REQUESTED" | "ROLLBACK_REQUESTED" | "ROLLBACK_IN_PROGRESS" => {}
             ended => {
                 let message = format!("Service deployment is {ended} and cannot be stopped.");
@@ -225,7 +225,7 @@ impl EcsWorld {
         let rollout = &service.rollouts[at];
         let waits = rollout.hooks.iter().any(|hook| hook.id == id && hook.status == "AWAITING_ACTION");
         if !waits || rollout.status != "IN_PROGRESS" {
-            // Which error it is, is not documented.
+            // The documentation does not say which error this is.
             return Err(Refused::parameter(format!("The hook {id} does not await an action.")));
         }
         let status = if continues { "SUCCEEDED" } else { "FAILED" };

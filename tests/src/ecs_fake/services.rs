@@ -1,4 +1,4 @@
-//! Services: created, updated, described, listed.
+//! Creates, updates, describes and lists services.
 //! <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Service.html>
 
 use std::collections::VecDeque;
@@ -15,18 +15,19 @@ use crate::fake::clock::epoch;
 use crate::fake::input::{Answer, Input, Refused, knows};
 use crate::fake::pages::{Page, page};
 
-/// "You may specify up to 10 services to describe in a single operation."
+/// The most services in one call: "You may specify up to 10 services to describe in a single
+/// operation."
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeServices.html>
 const PER_DESCRIBE: usize = 10;
-/// "The last 100 events."
+/// The most events that a service shows: "The last 100 events."
 const EVENTS: usize = 100;
 
-/// Members of a service that start a deployment when they change.
-/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateService.html>: "This parameter triggers a new
-/// service deployment."
+/// The members whose change starts a deployment.
+/// "This parameter triggers a new service deployment."
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateService.html>
 const DEPLOYING: [&str; 4] =
     ["networkConfiguration", "platformVersion", "loadBalancers", "serviceRegistries"];
-/// Those that do not.
+/// The members whose change starts no deployment.
 const QUIET: [&str; 4] =
     ["healthCheckGracePeriodSeconds", "propagateTags", "enableExecuteCommand", "enableECSManagedTags"];
 
@@ -41,34 +42,34 @@ pub(super) struct StoredService {
     pub(super) daemon: bool,
     pub(super) launch_type: String,
     pub(super) desired: u32,
-    /// The ARN of the revision that it should run.
+    /// The ARN of the revision that the service should run.
     pub(super) definition: Option<String>,
     /// `deploymentConfiguration`, with defaults.
     pub(super) configuration: Value,
-    /// `DEPLOYING` and `QUIET`, as they were given.
+    /// The members of `DEPLOYING` and `QUIET`, as requests set them.
     pub(super) members: Map<String, Value>,
     pub(super) created_at: Timestamp,
     pub(super) events: Vec<Value>,
-    /// `deployments[]`: the first is `PRIMARY`.
+    /// `deployments[]`. The first is `PRIMARY`.
     pub(super) deployments: Vec<StoredDeployment>,
     pub(super) revisions: Vec<Revision>,
     /// Service deployments, oldest first.
     pub(super) rollouts: Vec<StoredServiceDeployment>,
-    /// The deployment to which the circuit breaker may return.
+    /// The completed deployment to which ECS may roll back.
     pub(super) completed: Option<String>,
     pub(super) tasks: Vec<StoredTask>,
-    /// What the next deployments will come to.
+    /// The outcomes of the next deployments.
     pub(super) outcomes: VecDeque<DeploymentOutcome>,
     pub(super) way_back: WayBack,
-    /// How many steps tasks take to drain.
+    /// The number of steps in which replaced tasks drain.
     pub(super) drains: u32,
     pub(super) out_of_reach: bool,
-    /// As it was described before its last update.
+    /// The service as it was described before its last update.
     pub(super) before_update: Option<Value>,
 }
 
 impl StoredService {
-    /// As the service's own list of events has it, newest first.
+    /// Adds an event to the service's own list of events, which is newest first.
     pub(super) fn says(&mut self, home: &mut EcsHome, what: &str) {
         let event = json!({
             "id": home.clock.uuid(),
@@ -115,7 +116,7 @@ impl StoredService {
             shown["taskDefinition"] = json!(definition);
         }
         if self.controller == ControllerKind::Ecs {
-            // ECS leaves the controller out where it is its own and nobody named it.
+            // ECS leaves the controller out if it is ECS and no request has named it.
             let summary = |one: &StoredDeployment| {
                 let mut counts = self.summary(&one.revision);
                 counts["arn"] = json!(one.revision);
@@ -133,7 +134,9 @@ impl StoredService {
         shown
     }
 
-    /// Which one is current in the moment after an update is not documented: the test may have it late.
+    /// Returns the ARN of the current service deployment.
+    /// Which one this is just after an update is not documented. A test may choose the previous
+    /// one.
     fn current_rollout(&self, names_late: bool) -> Option<&str> {
         let mut newest = self.rollouts.iter().rev();
         let first = newest.next()?;
@@ -142,7 +145,7 @@ impl StoredService {
         Some(&current.arn)
     }
 
-    /// Counts of a revision's tasks.
+    /// Returns the task counts of a revision.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ServiceRevisionSummary.html>
     pub(super) fn summary(&self, revision: &str) -> Value {
         let deployments = self.deployments.iter().filter(|one| one.revision == revision);
@@ -189,7 +192,8 @@ impl StoredService {
         })
     }
 
-    /// What another controller drives. <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_TaskSet.html>
+    /// Returns a task set, which another deployment controller manages.
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_TaskSet.html>
     fn task_set(&self) -> Value {
         json!({
             "id": "ecs-svc/1111111111111111111",
@@ -227,7 +231,7 @@ impl EcsWorld {
                 None => fails(&self.home, "MISSING"),
                 Some(at) if self.services[at].out_of_reach => fails(&self.home, "ACCESS"),
                 Some(at) => {
-                    // "Might not be immediately visible to all subsequent commands":
+                    // A change "might not be immediately visible to all subsequent commands":
                     // <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html>
                     let late = self.services[at].before_update.clone().filter(|_| self.shows_late);
                     services.push(late.unwrap_or_else(|| self.services[at].described(self.names_late)));
@@ -249,7 +253,7 @@ impl EcsWorld {
         let cluster = self.cluster(input)?;
         let launch_type = input.text("launchType")?;
         let daemon = input.one_of("schedulingStrategy", &["REPLICA", "DAEMON"])?.map(|one| one == "DAEMON");
-        // Services that were deleted are described for a while, but not listed.
+        // Deleted services are described for a while, but never listed.
         let found = self.services.iter().filter(|one| {
             one.cluster == cluster
                 && one.status != "INACTIVE"
@@ -299,8 +303,8 @@ impl EcsWorld {
         let definition = definition
             .map(|name| self.home.definitions.usable(name).map(|found| found.arn.clone()))
             .transpose()?;
-        // "A task definition must be specified if the service uses either the ECS or CODE_DEPLOY deployment
-        // controllers."
+        // "A task definition must be specified if the service uses either the ECS or CODE_DEPLOY
+        // deployment controllers."
         if definition.is_none() && controller != ControllerKind::External {
             return Err(Refused::parameter("TaskDefinition can not be blank."));
         }
@@ -317,7 +321,7 @@ impl EcsWorld {
             controller,
             daemon,
             launch_type: launch_type.to_owned(),
-            // One for each instance: there is one.
+            // A daemon has one task on each instance, and the fake has one instance.
             desired: desired.unwrap_or(1),
             definition,
             configuration: configuration(input, daemon)?,
@@ -375,11 +379,11 @@ impl EcsWorld {
             None => None,
             Some(_) => Some(configuration(input, service.daemon)?),
         };
-        // Nothing is changed before everything is checked.
+        // All checks come before the first change.
         service.before_update = Some(service.described(self.names_late));
         let mut deploys = input.flag("forceNewDeployment")?;
-        // "If a revision is not specified, the latest ACTIVE revision is used."; that the same one starts nothing is
-        // not said in so many words.
+        // "If a revision is not specified, the latest ACTIVE revision is used."
+        // Assumption: an update to the same revision starts no deployment.
         deploys |= definition.is_some() && definition != service.definition;
         service.definition = definition.or(service.definition.take());
         for (member, value) in input.members {
@@ -401,7 +405,7 @@ impl EcsWorld {
     }
 }
 
-/// What may be updated under a deployment controller.
+/// Refuses updates that the deployment controller does not allow.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateService.html>
 fn takes(controller: ControllerKind, input: &Input<'_>) -> Result<(), Refused> {
     let has = |member: &&str| input.get(member).is_some();
@@ -422,7 +426,7 @@ fn takes(controller: ControllerKind, input: &Input<'_>) -> Result<(), Refused> {
             }
         }
     };
-    // The words for CODE_DEPLOY are those that its users report; those for EXTERNAL are made like them.
+    // Users report the text for CODE_DEPLOY. The text for EXTERNAL imitates it.
     let advice = match controller {
         ControllerKind::External => "Create a new task set instead.",
         _ => "Use AWS CodeDeploy to trigger a new deployment.",
@@ -431,6 +435,7 @@ fn takes(controller: ControllerKind, input: &Input<'_>) -> Result<(), Refused> {
     Err(Refused::parameter(format!("{refused} on services with a {kind} deployment controller. {advice}")))
 }
 
+/// Parses the deployment configuration and adds the defaults.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentConfiguration.html>
 fn configuration(input: &Input<'_>, daemon: bool) -> Result<Value, Refused> {
     const KNOWN: [&str; 10] = [

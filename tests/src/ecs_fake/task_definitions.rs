@@ -1,4 +1,4 @@
-//! Task definitions: their JSON as it came, revisions, `INACTIVE`.
+//! Task definitions and their revisions, which keep the registered JSON.
 
 use std::collections::BTreeSet;
 
@@ -10,9 +10,11 @@ use crate::fake::clock::epoch;
 use crate::fake::input::{Answer, Input, Refused};
 use crate::fake::pages::{Page, page};
 
-/// What ECS answers and does not take.
-/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_TaskDefinition.html>, without the members of
-/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RegisterTaskDefinition.html>
+/// The members that ECS returns but does not accept.
+/// These are the members of
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_TaskDefinition.html> without
+/// those of
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RegisterTaskDefinition.html>.
 const OUTPUT_ONLY: [&str; 9] = [
     "taskDefinitionArn",
     "revision",
@@ -25,9 +27,11 @@ const OUTPUT_ONLY: [&str; 9] = [
     "deleteRequestedAt",
 ];
 
+/// The most containers of a task definition. `BYTES` is its greatest size.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-quotas.html>
 const CONTAINERS: usize = 10;
 const BYTES: usize = 64 * 1024;
+/// The most tags.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs-using-tags.html>
 const TAGS: usize = 50;
 
@@ -36,7 +40,7 @@ pub(super) struct StoredTaskDefinition {
     family: String,
     revision: u32,
     pub(super) active: bool,
-    /// What was registered, with members that nobody here knows.
+    /// The registered members, including unknown ones.
     pub(super) members: Map<String, Value>,
     tags: Vec<Value>,
     registered_at: Timestamp,
@@ -47,7 +51,7 @@ pub(super) struct StoredTaskDefinition {
 pub(super) struct Definitions(Vec<StoredTaskDefinition>);
 
 impl StoredTaskDefinition {
-    /// The containers' definitions.
+    /// Returns the container definitions.
     pub(super) fn containers(&self) -> &[Value] {
         self.members.get("containerDefinitions").and_then(Value::as_array).map_or(&[], Vec::as_slice)
     }
@@ -56,14 +60,14 @@ impl StoredTaskDefinition {
         self.members.get("networkMode").and_then(Value::as_str) == Some("awsvpc")
     }
 
-    /// As the body of the request that registered it.
+    /// Returns the body of a request that would register this revision.
     pub(super) fn as_registered(&self) -> Value {
         let mut members = self.members.clone();
         members.insert("tags".into(), json!(self.tags));
         Value::Object(members)
     }
 
-    /// As `DescribeTaskDefinition` shows it.
+    /// Returns the revision as `DescribeTaskDefinition` shows it.
     fn described(&self) -> Value {
         let mut shown = self.members.clone();
         shown.insert("taskDefinitionArn".into(), json!(self.arn));
@@ -88,7 +92,7 @@ impl Definitions {
         self.0.iter().find(|one| one.arn == arn)
     }
 
-    /// By ARN, by `family:revision`, or by `family`: its newest active revision.
+    /// Returns a revision by ARN or `family:revision`, or the newest active revision of a `family`.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTaskDefinition.html>
     pub(super) fn named(&self, name: &str) -> Option<&StoredTaskDefinition> {
         if name.starts_with("arn:") {
@@ -103,14 +107,15 @@ impl Definitions {
         }
     }
 
-    /// As one that a service may be created with or updated to.
+    /// Returns a revision that a service may be created with or updated to.
     ///
-    /// "You can't use an INACTIVE task definition to run new tasks or create new services, and you can't update an
-    /// existing service to reference an INACTIVE task definition." The ten minutes that this may take are none here.
+    /// "You can't use an INACTIVE task definition to run new tasks or create new services, and you
+    /// can't update an existing service to reference an INACTIVE task definition." On AWS this may
+    /// take ten minutes; the fake refuses at once.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeregisterTaskDefinition.html>
     pub(super) fn usable(&self, name: &str) -> Result<&StoredTaskDefinition, Refused> {
         let found = self.named(name).ok_or_else(|| client("TaskDefinition not found."))?;
-        // The words that users of UpdateService report.
+        // Users of UpdateService report this text.
         if found.active { Ok(found) } else { Err(client("TaskDefinition is inactive")) }
     }
 }
@@ -127,7 +132,7 @@ impl EcsHome {
         Ok(answer)
     }
 
-    /// As AWS itself may register it: tags that begin with `aws:` are its own.
+    /// Registers a revision as AWS itself may: with tags that begin with `aws:`.
     pub(super) fn registered_by_aws(&mut self, members: &Map<String, Value>) -> Result<String, Refused> {
         let input = Input { operation: "RegisterTaskDefinition", members };
         let tags = tags(&input, true)?;
@@ -146,21 +151,21 @@ impl EcsHome {
         }
         let mut members = input.members.clone();
         members.remove("tags");
-        // A limit of the API: a task definition has at most 64 KiB.
+        // The API limits a task definition to 64 KiB.
         if Value::Object(members.clone()).to_string().len() > BYTES {
             return Err(client("Actual length exceeds the max allowed length: 65536"));
         }
         let containers = check_containers(input)?;
         check_fargate(input)?;
         members.insert("containerDefinitions".into(), json!(containers));
-        // ECS shows lists that were left out as empty ones.
+        // ECS shows omitted lists as empty lists.
         for list in ["volumes", "placementConstraints"] {
             members.entry(list).or_insert_with(|| json!([]));
         }
         if self.is_newer {
             as_a_newer_ecs_says_it(&mut members);
         }
-        // "Deregistering does not give revisions back":
+        // Deregistering does not free revision numbers:
         // <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-quotas.html>
         let revision = 1 + self.definitions.0.iter().filter(|one| one.family == family).count();
         let revision = u32::try_from(revision).unwrap_or(u32::MAX);
@@ -175,7 +180,7 @@ impl EcsHome {
             deregistered_at: None,
         };
         self.definitions.0.push(definition);
-        Ok(self.definitions.0.last().expect("it was just put there"))
+        Ok(self.definitions.0.last().expect("the revision was just added"))
     }
 
     pub(super) fn describe_task_definition(&self, input: &Input<'_>) -> Answer {
@@ -187,15 +192,15 @@ impl EcsHome {
         let found = self.definitions.named(input.needed("taskDefinition")?);
         let found = found.ok_or_else(|| client("Unable to describe task definition."))?;
         let mut answer = json!({ "taskDefinition": found.described() });
-        // "If TAGS is specified, the tags are included in the response. If this field is omitted, tags aren't
-        // included in the response."
+        // "If TAGS is specified, the tags are included in the response. If this field is omitted,
+        // tags aren't included in the response."
         if !include.is_empty() {
             answer["tags"] = json!(found.tags);
         }
         Ok(answer)
     }
 
-    /// "You must specify a revision."
+    /// Deregisters a revision: "You must specify a revision."
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeregisterTaskDefinition.html>
     pub(super) fn deregister_task_definition(&mut self, input: &Input<'_>) -> Answer {
         input.knows(&["taskDefinition"])?;
@@ -209,7 +214,8 @@ impl EcsHome {
         }
         let arn = self.definitions.named(name).map(|one| one.arn.clone());
         let arn = arn.ok_or_else(|| client("The specified task definition does not exist."))?;
-        let definition = self.definitions.0.iter_mut().find(|one| one.arn == arn).expect("it was just found");
+        let definition =
+            self.definitions.0.iter_mut().find(|one| one.arn == arn).expect("the revision was just found");
         definition.active = false;
         definition.deregistered_at.get_or_insert(at);
         Ok(definition)
@@ -218,12 +224,13 @@ impl EcsHome {
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListTaskDefinitionFamilies.html>
     pub(super) fn list_task_definition_families(&self, input: &Input<'_>) -> Answer {
         input.knows(&["familyPrefix", "status", "maxResults", "nextToken"])?;
-        // Here it is a prefix: "task definition families that start with the familyPrefix string".
+        // In this call, the member is a prefix: "task definition families that start with the
+        // familyPrefix string".
         let prefix = input.text("familyPrefix")?.unwrap_or_default();
         let status = input.one_of("status", &["ACTIVE", "INACTIVE", "ALL"])?.unwrap_or("ALL");
         let is_active =
             |family: &str| self.definitions.0.iter().any(|one| one.family == family && one.active);
-        // "ACTIVE": those that have an active revision. "INACTIVE": those that have none.
+        // "ACTIVE" selects families with an active revision, "INACTIVE" those without one.
         let families: BTreeSet<&str> = self.definitions.0.iter().map(|one| one.family.as_str()).collect();
         let found = families.into_iter().filter(|family| {
             family.starts_with(prefix) && (status == "ALL" || is_active(family) == (status == "ACTIVE"))
@@ -235,14 +242,14 @@ impl EcsHome {
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListTaskDefinitions.html>
     pub(super) fn list_task_definitions(&self, input: &Input<'_>) -> Answer {
         input.knows(&["familyPrefix", "status", "sort", "maxResults", "nextToken"])?;
-        // Despite its name: "the full family name".
+        // In this call, the member is "the full family name", despite its name.
         let family = input.text("familyPrefix")?;
         let active = input.one_of("status", &["ACTIVE", "INACTIVE"])?.unwrap_or("ACTIVE") == "ACTIVE";
         let sort = input.one_of("sort", &["ASC", "DESC"])?.unwrap_or("ASC");
         let of_family = |one: &&StoredTaskDefinition| family.is_none_or(|family| one.family == family);
         let mut found: Vec<_> =
             self.definitions.0.iter().filter(of_family).filter(|one| one.active == active).collect();
-        // "By family name and revision."
+        // Sorted "by family name and revision".
         found.sort_by_key(|one| (&one.family, one.revision));
         if sort == "DESC" {
             found.reverse();
@@ -252,7 +259,7 @@ impl EcsHome {
     }
 }
 
-/// The same task definition with more of its defaults written, and with sets in another order.
+/// Rewrites the members as a newer ECS might: more defaults, and sets in another order.
 fn as_a_newer_ecs_says_it(members: &mut Map<String, Value>) {
     members.insert("enableFaultInjection".into(), json!(false));
     let turn = |value: &mut Value| value.as_array_mut().into_iter().for_each(|list| list.reverse());
@@ -273,7 +280,7 @@ fn as_a_newer_ecs_says_it(members: &mut Map<String, Value>) {
     }
 }
 
-/// Up to 255 letters, numbers, underscores and hyphens.
+/// Whether the name has 1 to 255 letters, numbers, underscores and hyphens.
 fn is_name(name: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     (1..=255).contains(&name.len()) && name.bytes().all(allowed)
@@ -299,6 +306,7 @@ fn tags(input: &Input<'_>, of_aws: bool) -> Result<Vec<Value>, Refused> {
     Ok(tags)
 }
 
+/// Checks the container definitions and adds defaults.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerDefinition.html>
 fn check_containers(input: &Input<'_>) -> Result<Vec<Value>, Refused> {
     let definitions = input.list("containerDefinitions")?;
@@ -319,7 +327,7 @@ fn check_containers(input: &Input<'_>) -> Result<Vec<Value>, Refused> {
         names.push(name);
         check_image(container.text("image")?.unwrap_or_default())?;
         let mut members = members.clone();
-        // As ECS shows them when they were left out.
+        // ECS shows these members with defaults if they were omitted.
         for (member, value) in [
             ("cpu", json!(0)),
             ("essential", json!(true)),
@@ -339,7 +347,7 @@ fn check_containers(input: &Input<'_>) -> Result<Vec<Value>, Refused> {
     Ok(containers)
 }
 
-/// Up to 255 characters, and a digest of 64 hexadecimal ones.
+/// Checks that an image has at most 255 characters, and a digest has 64 hexadecimal digits.
 fn check_image(image: &str) -> Result<(), Refused> {
     let (name, digest) = match image.split_once('@') {
         None => (image, None),
@@ -358,6 +366,7 @@ fn check_image(image: &str) -> Result<(), Refused> {
     Ok(())
 }
 
+/// Checks the rules for Fargate.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-tasks-services.html>
 fn check_fargate(input: &Input<'_>) -> Result<(), Refused> {
     if !input.texts("requiresCompatibilities")?.contains(&"FARGATE") {

@@ -1,4 +1,4 @@
-//! Tasks: what they run, how they are, why they stopped.
+//! Tasks with their containers, their health, and why they stopped.
 //! <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Task.html>
 
 use jiff::{SignedDuration, Timestamp};
@@ -12,9 +12,11 @@ use crate::fake::clock::epoch;
 use crate::fake::input::{Answer, Input, Refused};
 use crate::fake::pages::{Page, page};
 
+/// The time for which a stopped task is still shown.
 /// "Stopped tasks only appear in the returned results for at least one hour."
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html>
 const REMEMBERED: SignedDuration = SignedDuration::from_hours(1);
+/// The most tasks in one call.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html>
 const PER_DESCRIBE: usize = 100;
 
@@ -22,7 +24,7 @@ const PER_DESCRIBE: usize = 100;
 pub(super) enum TaskHealth {
     Healthy,
     Unhealthy,
-    /// No container has a health check, or none has answered yet.
+    /// No container has a health check, or no check has run yet.
     Unknown,
 }
 
@@ -58,12 +60,13 @@ pub(super) struct TaskContainer {
     arn: String,
     pub(super) name: String,
     pub(super) image: String,
-    /// As the test says; none: as its image says.
+    /// The digest that the test has set for this container. `None`: the digest follows from the
+    /// image.
     pub(super) reports: Option<Option<String>>,
     essential: bool,
     checked: bool,
     health: TaskHealth,
-    /// It has ended while the task went on.
+    /// Whether the container has ended although the task still runs.
     ended: bool,
     exit_code: Option<i64>,
     reason: Option<String>,
@@ -79,7 +82,7 @@ pub(super) struct StoredTask {
     cluster_arn: String,
     launch_type: String,
     pub(super) last: Last,
-    /// Whether ECS wants it to run; else to stop.
+    /// Whether the task's desired status is running. Otherwise it is stopped.
     pub(super) wanted: bool,
     pub(super) containers: Vec<TaskContainer>,
     interface: Option<(String, String)>,
@@ -91,12 +94,13 @@ pub(super) struct StoredTask {
     version: u64,
 }
 
-/// Why a task stops. <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html>
+/// The cause of a task's stop.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html>
 pub(super) enum Stop {
-    /// A container that the task cannot be without has ended.
+    /// An essential container has exited with this code.
     Exited(i64),
     Unhealthy,
-    /// The service has no use for it any more.
+    /// The service no longer needs the task.
     Scaled,
 }
 
@@ -154,12 +158,12 @@ impl StoredTask {
         self.deployment == deployment
     }
 
-    /// Whether it is one of those that a deployment counts as there.
+    /// Whether the task has not stopped, so that a deployment counts it.
     pub(super) fn lives(&self) -> bool {
         self.last != Last::Stopped
     }
 
-    /// What a container without a health check is, is not known.
+    /// Sets the health of the containers that have a health check. The health of others is unknown.
     pub(super) fn becomes(&mut self, health: TaskHealth) {
         for container in self.containers.iter_mut().filter(|container| container.checked) {
             container.health = health;
@@ -173,17 +177,17 @@ impl StoredTask {
         self.becomes(TaskHealth::Healthy);
     }
 
-    /// One of its containers ends, and the task goes on.
+    /// Ends one of the containers. The task continues.
     pub(super) fn container_ends(&mut self, name: &str, exit_code: i64, reason: &str) {
         let container = self.containers.iter_mut().find(|container| container.name == name);
-        let container = container.expect("it has a container of that name");
-        assert!(!container.essential, "the task ends with it");
+        let container = container.expect("the task has a container of that name");
+        assert!(!container.essential, "an essential container would end the task");
         (container.ended, container.exit_code) = (true, Some(exit_code));
         container.reason = (!reason.is_empty()).then(|| reason.to_owned());
         self.version += 1;
     }
 
-    /// ECS has decided: from now on it drains.
+    /// Records ECS's decision to stop the task, which drains from now on.
     pub(super) fn is_unwanted(&mut self, at: Timestamp) {
         self.wanted = false;
         self.stopping_at.get_or_insert(at);
@@ -216,12 +220,13 @@ impl StoredTask {
         }
     }
 
-    /// As `DescribeTasks` shows it, with times as `time` writes them.
+    /// Returns the task as `DescribeTasks` shows it. `time` formats the times.
     pub(super) fn described(&self, home: &EcsHome, time: fn(Timestamp) -> Value) -> Value {
         let containers: Vec<_> =
             self.containers.iter().map(|container| self.described_container(home, container)).collect();
-        // Of the essential containers, "with the following priority order": UNHEALTHY if one is, UNKNOWN if one is,
-        // else HEALTHY. One without a health check is UNKNOWN.
+        // The essential containers decide "with the following priority order": UNHEALTHY if one is
+        // unhealthy, else UNKNOWN if one is unknown, else HEALTHY. A container without a health
+        // check is UNKNOWN.
         // <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_HealthCheck.html>
         let essential = self.containers.iter().filter(|one| one.essential).map(|one| one.health);
         let worst = |one: &TaskHealth| match one {
@@ -271,7 +276,7 @@ impl StoredTask {
             "healthStatus": container.health.as_str(),
             "networkBindings": [],
         });
-        // What has not been pulled has no digest yet.
+        // An image has no digest before it is pulled.
         let digest = match (&container.reports, self.started_at) {
             (_, None) => None,
             (Some(told), Some(_)) => told.clone(),
@@ -344,8 +349,9 @@ impl EcsWorld {
         let of_cluster = self.services.iter().enumerate().filter(|(_, one)| one.cluster == cluster);
         let of_service = of_cluster.filter(|(at, _)| service.is_none_or(|wanted| wanted == *at));
         let found = of_service.flat_map(|(_, one)| &one.tasks).filter(|task| {
-            // "Although you can filter results based on a desired status of PENDING, this doesn't return any
-            // results. Amazon ECS never sets the desired status of a task to that value."
+            // "Although you can filter results based on a desired status of PENDING, this doesn't
+            // return any results. Amazon ECS never sets the desired status of a task to that
+            // value."
             let of_status = match status {
                 "RUNNING" => task.wanted,
                 "STOPPED" => !task.wanted,

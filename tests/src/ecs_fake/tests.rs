@@ -1,4 +1,4 @@
-//! The fake against its own rules, over the wire.
+//! Checks the fake of ECS against its rules, over HTTP.
 
 mod deployments;
 mod events;
@@ -15,7 +15,7 @@ use super::{Ecs, EcsFake, Service};
 
 const IMAGE: &str = "000000000000.dkr.ecr.us-east-1.amazonaws.com/web";
 
-/// An image of the repository, by a digest of one digit.
+/// Returns an image of the repository. Its digest consists of one repeated digit.
 fn image(digit: u8) -> String {
     format!("{IMAGE}@{}", digest(digit))
 }
@@ -33,16 +33,16 @@ fn ask(ecs: &EcsFake, operation: &str, body: &Value) -> Value {
     client(ecs).ecs(operation, body).expect("the fake answers")
 }
 
-/// What it is refused with: status, type, message.
+/// Returns the refusal of a request: status, type, message.
 #[track_caller]
 fn refused(ecs: &EcsFake, operation: &str, body: &Value) -> (u16, String, String) {
     match client(ecs).ecs(operation, body) {
         Err(AwsError::Refused { status, code, message, .. }) => (status, code, message),
-        other => panic!("it is not refused: {other:?}"),
+        other => panic!("the request is not refused: {other:?}"),
     }
 }
 
-/// Somebody who polls the service, once.
+/// Describes the service once, as a caller that polls does.
 #[track_caller]
 fn poll(ecs: &EcsFake, service: &str) -> Value {
     let (cluster, name) = service.split_once('/').expect("cluster/service");
@@ -51,7 +51,7 @@ fn poll(ecs: &EcsFake, service: &str) -> Value {
     answer["services"][0].clone()
 }
 
-/// A revision of `web` at another digest.
+/// Registers a revision of `web` with another digest. Returns its ARN.
 fn revision(ecs: &Ecs, digit: u8) -> String {
     ecs.registers(&json!({
         "family": "web",
@@ -60,19 +60,19 @@ fn revision(ecs: &Ecs, digit: u8) -> String {
     }))
 }
 
-/// An update of `prod/web` to the digest; the service in the answer.
+/// Updates `prod/web` to the digest. Returns the service in the answer.
 #[track_caller]
 fn update(ecs: &EcsFake, digit: u8) -> Value {
     let request = json!({ "cluster": "prod", "service": "web", "taskDefinition": revision(ecs, digit) });
     ask(ecs, "UpdateService", &request)["service"].clone()
 }
 
-/// The newest service deployment's status.
+/// Returns the status of the newest service deployment.
 fn status(service: &Service<'_>) -> String {
     service.service_deployments()[0]["status"].as_str().expect("a status").to_owned()
 }
 
-/// Steps until the newest service deployment stays as it is.
+/// Advances until the newest service deployment no longer changes. Returns its status.
 fn settle(service: &Service<'_>) -> String {
     for _ in 0..30 {
         service.advance();
@@ -80,7 +80,7 @@ fn settle(service: &Service<'_>) -> String {
     status(service)
 }
 
-/// Each deployment's status, rollout state, and the digit of its image.
+/// Returns each deployment's status, rollout state, and the digit of its image.
 fn deployments(ecs: &EcsFake, service: &Service<'_>) -> Vec<String> {
     let described = service.described();
     let all = described["deployments"].as_array().cloned().unwrap_or_default();

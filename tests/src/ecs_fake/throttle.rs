@@ -1,9 +1,11 @@
-//! Token buckets per account and region.
+//! The token buckets of ECS, per account and region.
 //! <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/request-throttling.html>
 
 use crate::fake::buckets::Row;
 
-/// Stop- and ContinueServiceDeployment and ListDaemons are in no row of the table: they are not throttled here.
+/// The buckets: operations, burst, calls a second.
+/// AWS's table does not list StopServiceDeployment, ContinueServiceDeployment and ListDaemons, so
+/// the fake does not throttle them.
 pub(super) const TABLE: &[Row] = &[
     (&["RegisterTaskDefinition", "DeregisterTaskDefinition"], 20.0, 1.0),
     (&["DescribeTaskDefinition", "ListTaskDefinitions", "ListTaskDefinitionFamilies"], 50.0, 20.0),

@@ -1,4 +1,4 @@
-//! ECS's protocol: JSON 1.1.
+//! Serves ECS's protocol, JSON 1.1.
 //! <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/making-api-requests.html>
 
 use serde_json::{Map, Value};
@@ -13,7 +13,7 @@ use crate::wire::Request;
 const SERVICE: Service =
     Service { name: "ECS", signed: "ecs", target: "AmazonEC2ContainerServiceV20141113." };
 
-/// Those that change something: each may have somebody act just before or after it.
+/// The operations that change something. Tests can act just before or after them.
 const CHANGES: [&str; 6] = [
     "RegisterTaskDefinition",
     "DeregisterTaskDefinition",

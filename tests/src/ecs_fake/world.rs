@@ -1,4 +1,4 @@
-//! All that there is, and who answers which call.
+//! The state of the fake, and the dispatch of calls.
 
 use std::collections::BTreeSet;
 
@@ -11,28 +11,28 @@ use crate::fake::buckets::Buckets;
 use crate::fake::input::{Answer, Input, Refused};
 use crate::fake::pages::{Page, page};
 
-/// A call as it came.
+/// A recorded call.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EcsCall {
-    /// Such as `UpdateService`.
+    /// The operation, such as `UpdateService`.
     pub operation: String,
     pub body: Value,
-    /// The HTTP status that it was answered with.
+    /// The HTTP status of the answer.
     pub status: u16,
 }
 
 pub(super) struct EcsWorld {
     pub(super) home: EcsHome,
-    /// Names.
+    /// The names of the clusters.
     pub(super) clusters: BTreeSet<String>,
     pub(super) services: Vec<StoredService>,
     pub(super) calls: Vec<EcsCall>,
-    /// How many calls came that change something.
+    /// The number of calls so far that change something.
     pub(super) changes: usize,
     pub(super) meddling: Vec<Meddling>,
-    /// The next call of an operation is answered with this.
+    /// Errors for the next call of an operation.
     pub(super) refusals: Vec<(String, Refused)>,
-    /// Every call of an operation whose body holds the second text is answered with this.
+    /// Errors for every call of an operation whose body contains the second text.
     pub(super) standing_refusals: Vec<(String, String, Refused)>,
     pub(super) buckets: Option<Buckets>,
     pub(super) by_hand: bool,
@@ -105,7 +105,7 @@ impl EcsWorld {
         page(input, "clusterArns", arns, &Page { default: 100, greatest: 100 })
     }
 
-    /// No cluster of the fake's has any.
+    /// Lists no daemons, since the fake's clusters have none.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListDaemons.html>
     fn list_daemons(&self, input: &Input<'_>) -> Answer {
         input.knows(&["clusterArn", "maxResults", "nextToken"])?;
@@ -113,7 +113,8 @@ impl EcsWorld {
         page(input, "daemonSummariesList", Vec::new(), &Page { default: 100, greatest: 100 })
     }
 
-    /// A cluster's name, given its name or ARN, or nothing for the default one.
+    /// Returns the name of the cluster that the request names by name or ARN, or the default
+    /// cluster's.
     pub(super) fn cluster(&self, input: &Input<'_>) -> Result<String, Refused> {
         self.cluster_named(input.text("cluster")?)
     }
@@ -127,11 +128,11 @@ impl EcsWorld {
         }
     }
 
-    /// A service by its name or ARN.
+    /// Returns the index of a service by its name or ARN.
     pub(super) fn place(&self, cluster: &str, service: &str) -> Option<usize> {
         let is_it =
             |one: &StoredService| one.cluster == cluster && (one.name == service || one.arn == service);
-        // One that was deleted is followed by one of the same name.
+        // A deleted service may precede a new one of the same name.
         self.services.iter().rposition(is_it)
     }
 

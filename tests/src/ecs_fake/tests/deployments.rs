@@ -5,7 +5,7 @@ use super::super::{DeploymentOutcome, EcsFake, WayBack};
 use super::{ask, deployments, image, poll, settle, status, update};
 
 #[test]
-fn who_polls_sees_it_pending_then_in_progress_then_completed() {
+fn polling_shows_pending_then_in_progress_then_completed() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).desired(2).create();
     let id = update(&ecs, 2)["deployments"][0]["id"].clone();
@@ -29,7 +29,7 @@ fn who_polls_sees_it_pending_then_in_progress_then_completed() {
 }
 
 #[test]
-fn by_hand_only_the_test_moves_it() {
+fn by_hand_polling_moves_nothing() {
     let ecs = EcsFake::start();
     ecs.by_hand();
     let web = ecs.service("prod/web").runs(&image(1)).create();
@@ -45,7 +45,7 @@ fn by_hand_only_the_test_moves_it() {
 }
 
 #[test]
-fn the_old_tasks_run_until_the_new_ones_do() {
+fn old_tasks_run_until_new_tasks_run() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).desired(2).create();
     update(&ecs, 2);
@@ -57,7 +57,7 @@ fn the_old_tasks_run_until_the_new_ones_do() {
 }
 
 #[test]
-fn a_circuit_breaker_breaks_and_goes_back_to_the_last_completed_deployment() {
+fn circuit_breaker_rolls_back_to_the_last_completed_deployment() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).desired(2).circuit_breaker(true).create();
     let before = web.described()["deployments"][0]["id"].as_str().unwrap().to_owned();
@@ -74,7 +74,7 @@ fn a_circuit_breaker_breaks_and_goes_back_to_the_last_completed_deployment() {
     let way_back = &service["deployments"][0];
     let reason = format!("ECS deployment circuit breaker: rolling back to deploymentId {before}.");
     assert_eq!(way_back["rolloutStateReason"], reason);
-    assert!(way_back["id"] != json!(before) && way_back["id"] != json!(ours), "it has an id of its own");
+    assert!(way_back["id"] != json!(before) && way_back["id"] != json!(ours), "the rollback has its own id");
     assert_eq!(service["deployments"][1]["id"], ours);
     let failed = &service["deployments"][1]["rolloutStateReason"];
     assert_eq!(failed, "ECS deployment circuit breaker: tasks failed to start.");
@@ -93,11 +93,11 @@ fn a_circuit_breaker_breaks_and_goes_back_to_the_last_completed_deployment() {
     assert_eq!(deployments(&ecs, &web), ["PRIMARY COMPLETED 1"]);
     assert_eq!(web.described()["runningCount"], 2);
     assert_eq!(web.images(), [image(1)]);
-    assert_eq!(web.service_deployments().len(), 2, "it is the same service deployment");
+    assert_eq!(web.service_deployments().len(), 2, "the rollback is the same service deployment");
 }
 
 #[test]
-fn who_waits_for_one_steady_deployment_takes_a_rollback_for_success() {
+fn finished_rollback_looks_like_a_steady_service() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).circuit_breaker(true).create();
     web.will(DeploymentOutcome::NeverHealthy);
@@ -110,7 +110,7 @@ fn who_waits_for_one_steady_deployment_takes_a_rollback_for_success() {
 }
 
 #[test]
-fn without_a_way_back_the_failed_deployment_stays() {
+fn without_rollback_the_failed_deployment_stays() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).circuit_breaker(false).create();
     web.will(DeploymentOutcome::CrashesUntilTheBreaker);
@@ -121,7 +121,7 @@ fn without_a_way_back_the_failed_deployment_stays() {
 }
 
 #[test]
-fn without_a_breaker_it_fails_for_ever() {
+fn without_circuit_breaker_a_deployment_fails_forever() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
     web.will(DeploymentOutcome::CrashesUntilTheBreaker);
@@ -133,11 +133,11 @@ fn without_a_breaker_it_fails_for_ever() {
 }
 
 #[test]
-fn a_breaker_with_nothing_completed_has_nothing_to_go_back_to() {
+fn rollback_fails_if_nothing_has_completed() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).circuit_breaker(true).not_settled().create();
     web.will(DeploymentOutcome::CrashesUntilTheBreaker);
-    update(&ecs, 2); // the first one has not completed
+    update(&ecs, 2); // the first deployment has not completed
     assert_eq!(settle(&web), "ROLLBACK_FAILED");
     let reason = &web.service_deployments()[0]["statusReason"];
     assert_eq!(reason, "No rollback candidate was found to run the rollback.");
@@ -153,7 +153,7 @@ fn a_breaker_with_nothing_completed_has_nothing_to_go_back_to() {
 }
 
 #[test]
-fn a_deployment_that_starts_during_a_rollback_has_no_way_back() {
+fn deployment_started_during_a_rollback_cannot_roll_back() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).circuit_breaker(true).create();
     web.will(DeploymentOutcome::CrashesUntilTheBreaker).will(DeploymentOutcome::CrashesUntilTheBreaker);
@@ -169,7 +169,7 @@ fn a_deployment_that_starts_during_a_rollback_has_no_way_back() {
 }
 
 #[test]
-fn ecss_own_way_back_may_fail_or_take_for_ever() {
+fn ecs_rollback_can_fail_or_stall() {
     for (way, status) in [(WayBack::Fails, "ROLLBACK_FAILED"), (WayBack::Stalls, "ROLLBACK_IN_PROGRESS")] {
         let ecs = EcsFake::start();
         let web = ecs.service("prod/web").runs(&image(1)).circuit_breaker(true).create();
@@ -181,7 +181,7 @@ fn ecss_own_way_back_may_fail_or_take_for_ever() {
 }
 
 #[test]
-fn a_threshold_is_half_of_the_count_between_three_and_two_hundred() {
+fn threshold_is_half_the_count_between_3_and_200() {
     let ecs = EcsFake::start();
     for (desired, threshold) in [(1, 3), (6, 3), (7, 4), (100, 50), (1000, 200)] {
         let name = format!("prod/s{desired}");
@@ -195,7 +195,7 @@ fn a_threshold_is_half_of_the_count_between_three_and_two_hundred() {
 }
 
 #[test]
-fn a_newer_deployment_stops_the_one_in_progress() {
+fn newer_deployment_stops_the_one_in_progress() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
     update(&ecs, 2);
@@ -215,7 +215,7 @@ fn a_newer_deployment_stops_the_one_in_progress() {
 }
 
 #[test]
-fn a_superseding_deployment_that_fails_goes_back_past_the_one_it_superseded() {
+fn rollback_skips_a_superseded_deployment() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).circuit_breaker(true).create();
     web.will(DeploymentOutcome::Stalls).will(DeploymentOutcome::CrashesUntilTheBreaker);
@@ -227,7 +227,7 @@ fn a_superseding_deployment_that_fails_goes_back_past_the_one_it_superseded() {
 }
 
 #[test]
-fn a_service_of_no_tasks_has_deployed_at_once_and_proves_nothing() {
+fn deployment_without_tasks_completes_at_once() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).desired(0).create();
     let updated = update(&ecs, 2);
@@ -240,7 +240,7 @@ fn a_service_of_no_tasks_has_deployed_at_once_and_proves_nothing() {
 }
 
 #[test]
-fn one_that_is_scaled_to_zero_meanwhile_completes_without_a_task() {
+fn deployment_scaled_to_zero_completes() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).desired(2).create();
     web.will(DeploymentOutcome::CrashesUntilTheBreaker);
@@ -253,7 +253,7 @@ fn one_that_is_scaled_to_zero_meanwhile_completes_without_a_task() {
 }
 
 #[test]
-fn what_cannot_be_placed_neither_fails_nor_runs() {
+fn unplaceable_tasks_neither_fail_nor_run() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).circuit_breaker(true).create();
     web.will(DeploymentOutcome::Stalls);
@@ -266,7 +266,7 @@ fn what_cannot_be_placed_neither_fails_nor_runs() {
 }
 
 #[test]
-fn an_alarm_takes_it_back() {
+fn alarm_rolls_the_deployment_back() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).alarms(&["5xx"], true).create();
     web.will(DeploymentOutcome::AlarmFires);
@@ -278,7 +278,7 @@ fn an_alarm_takes_it_back() {
 }
 
 #[test]
-fn early_success_is_successful_before_all_is_rolled() {
+fn early_success_comes_before_all_tasks_run() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).desired(4).early_success(50).drains_for(2).create();
     update(&ecs, 2);
@@ -294,7 +294,7 @@ fn early_success_is_successful_before_all_is_rolled() {
 }
 
 #[test]
-fn old_tasks_may_drain_for_long_when_it_has_completed() {
+fn old_tasks_may_drain_after_completion() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).drains_for(2).create();
     update(&ecs, 2);
@@ -312,7 +312,7 @@ fn old_tasks_may_drain_for_long_when_it_has_completed() {
 }
 
 #[test]
-fn times_go_on_in_order_and_by_its_own_clock() {
+fn times_follow_the_clock_and_increase() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
     ecs.time_passes(SignedDuration::from_hours(1));

@@ -7,8 +7,8 @@ fn of(kind: &str, events: &[Value]) -> Vec<Value> {
     events.iter().filter(|event| event["detail-type"] == kind).cloned().collect()
 }
 
-/// Each deployment event's name and reason.
-fn told(ecs: &EcsFake) -> Vec<(String, String)> {
+/// Returns the name and reason of each deployment event.
+fn deployment_events(ecs: &EcsFake) -> Vec<(String, String)> {
     let word = |value: &Value| value.as_str().expect("a string").to_owned();
     let events = of("ECS Deployment State Change", &ecs.events());
     events
@@ -18,7 +18,7 @@ fn told(ecs: &EcsFake) -> Vec<(String, String)> {
 }
 
 #[test]
-fn a_deployment_event_has_the_documented_shape() {
+fn deployment_event_has_the_documented_format() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
     let id = update(&ecs, 2)["deployments"][0]["id"].clone();
@@ -47,33 +47,33 @@ fn a_deployment_event_has_the_documented_shape() {
 }
 
 #[test]
-fn a_rollback_is_told_as_in_progress_and_then_as_completed() {
+fn rollback_sends_in_progress_then_completed() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).circuit_breaker(true).create();
     let before = web.described()["deployments"][0]["id"].as_str().unwrap().to_owned();
     web.will(DeploymentOutcome::CrashesUntilTheBreaker);
     update(&ecs, 2);
     settle(&web);
-    let told = told(&ecs);
-    let names: Vec<_> = told.iter().map(|(name, _)| name.trim_start_matches("SERVICE_DEPLOYMENT_")).collect();
+    let events = deployment_events(&ecs);
+    let names: Vec<_> = events.iter().map(|(name, _)| name.trim_start_matches("SERVICE_DEPLOYMENT_")).collect();
     assert_eq!(names, ["IN_PROGRESS", "FAILED", "IN_PROGRESS", "COMPLETED"]);
-    assert_eq!(told[1].1, "ECS deployment circuit breaker: task failed to start.");
+    assert_eq!(events[1].1, "ECS deployment circuit breaker: task failed to start.");
     let reason = format!("ECS deployment circuit breaker: rolling back to deploymentId {before}.");
-    assert_eq!(told[2].1, reason);
+    assert_eq!(events[2].1, reason);
 }
 
 #[test]
-fn nothing_is_told_of_failure_without_a_breaker() {
+fn without_circuit_breaker_no_failure_event_is_sent() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
     web.will(DeploymentOutcome::CrashesUntilTheBreaker);
     update(&ecs, 2);
     settle(&web);
-    assert_eq!(told(&ecs).len(), 1);
+    assert_eq!(deployment_events(&ecs).len(), 1);
 }
 
 #[test]
-fn a_task_is_told_of_as_it_is_described_with_times_as_text() {
+fn task_event_shows_the_task_with_times_as_text() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
     let id = update(&ecs, 2)["deployments"][0]["id"].clone();
@@ -94,7 +94,7 @@ fn a_task_is_told_of_as_it_is_described_with_times_as_text() {
 }
 
 #[test]
-fn a_pause_is_told_with_what_to_continue() {
+fn pause_event_names_the_hook_to_continue() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
     web.will(DeploymentOutcome::PausesAt(Stage::PreScaleUp));

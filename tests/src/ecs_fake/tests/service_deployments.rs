@@ -16,7 +16,7 @@ fn awaiting(service: &Service<'_>) -> Vec<String> {
 }
 
 #[test]
-fn they_are_listed_newest_first_in_pages_of_twenty() {
+fn list_is_newest_first_in_pages_of_20() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
     for digit in 0..24 {
@@ -37,7 +37,7 @@ fn they_are_listed_newest_first_in_pages_of_twenty() {
 }
 
 #[test]
-fn they_are_filtered_by_status_and_time() {
+fn list_is_filtered_by_status_and_time() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
     ecs.time_passes(SignedDuration::from_hours(1));
@@ -62,7 +62,7 @@ fn they_are_filtered_by_status_and_time() {
 }
 
 #[test]
-fn twenty_are_described_at_once_and_what_is_missing_is_a_failure() {
+fn request_describes_1_to_20_and_reports_missing_ones() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
     for (operation, member, one) in [
@@ -83,7 +83,7 @@ fn twenty_are_described_at_once_and_what_is_missing_is_a_failure() {
 }
 
 #[test]
-fn one_is_described_with_where_it_comes_from_and_goes_to() {
+fn description_has_source_and_target_revisions() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).desired(2).create();
     let before = web.service_deployments()[0]["targetServiceRevision"]["arn"].clone();
@@ -101,7 +101,7 @@ fn one_is_described_with_where_it_comes_from_and_goes_to() {
 }
 
 #[test]
-fn a_revision_has_digests_once_a_task_has_run() {
+fn revision_has_digests_once_a_task_has_run() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).container("sidecar", "sidecar:1").create();
     update(&ecs, 2);
@@ -118,7 +118,7 @@ fn a_revision_has_digests_once_a_task_has_run() {
 }
 
 #[test]
-fn one_in_progress_is_stopped_by_rolling_it_back() {
+fn stop_rolls_a_deployment_in_progress_back() {
     for steps in [0, 1] {
         let ecs = EcsFake::start();
         let web = ecs.service("prod/web").runs(&image(1)).create();
@@ -131,7 +131,7 @@ fn one_in_progress_is_stopped_by_rolling_it_back() {
         assert_eq!(ask(&ecs, "StopServiceDeployment", &stop)["serviceDeploymentArn"], newest(&web));
         let mut seen = vec![status(&web)];
         for _ in 0..2 {
-            ask(&ecs, "StopServiceDeployment", &stop); // it goes on rolling back
+            ask(&ecs, "StopServiceDeployment", &stop); // the rollback continues
             web.advance();
             seen.push(status(&web));
         }
@@ -143,7 +143,7 @@ fn one_in_progress_is_stopped_by_rolling_it_back() {
 }
 
 #[test]
-fn a_stop_is_refused_that_is_no_rollback_or_of_nothing() {
+fn abort_or_stop_of_a_missing_deployment_is_refused() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
     update(&ecs, 2);
@@ -156,7 +156,7 @@ fn a_stop_is_refused_that_is_no_rollback_or_of_nothing() {
 }
 
 #[test]
-fn a_paused_one_waits_until_somebody_continues_it() {
+fn paused_deployment_waits_until_it_is_continued() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
     web.will(DeploymentOutcome::PausesAt(Stage::PostScaleUp));
@@ -176,7 +176,7 @@ fn a_paused_one_waits_until_somebody_continues_it() {
 }
 
 #[test]
-fn a_paused_one_can_be_rolled_back() {
+fn paused_deployment_can_be_rolled_back() {
     let ecs = EcsFake::start();
     let web = ecs
         .service("prod/web")
@@ -199,7 +199,7 @@ fn a_paused_one_can_be_rolled_back() {
 }
 
 #[test]
-fn nobody_continued_it_in_time() {
+fn pause_times_out() {
     for (continues, end) in [(true, "SUCCESSFUL"), (false, "ROLLBACK_SUCCESSFUL")] {
         let ecs = EcsFake::start();
         let hooked = ecs.service("prod/web").runs(&image(1)).pauses_at(Stage::PreScaleUp, 10, continues);
@@ -213,7 +213,7 @@ fn nobody_continued_it_in_time() {
 }
 
 #[test]
-fn a_pause_hook_cannot_be_where_traffic_shifts() {
+fn pause_hook_is_refused_at_traffic_shift_stages() {
     let ecs = EcsFake::start();
     ecs.service("prod/web").runs(&image(1)).create();
     for stage in ["TEST_TRAFFIC_SHIFT", "PRODUCTION_TRAFFIC_SHIFT"] {
@@ -226,7 +226,7 @@ fn a_pause_hook_cannot_be_where_traffic_shifts() {
 }
 
 #[test]
-fn a_linear_one_pauses_before_each_step_with_another_id() {
+fn linear_deployment_pauses_with_a_new_id_before_each_step() {
     let ecs = EcsFake::start();
     let web = ecs
         .service("prod/web")
@@ -247,7 +247,7 @@ fn a_linear_one_pauses_before_each_step_with_another_id() {
 }
 
 #[test]
-fn a_blue_green_one_goes_through_its_stages_and_both_run_until_the_end() {
+fn blue_green_deployment_passes_all_stages() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).strategy(Strategy::BlueGreen).create();
     update(&ecs, 2);
@@ -276,7 +276,7 @@ fn a_blue_green_one_goes_through_its_stages_and_both_run_until_the_end() {
 }
 
 #[test]
-fn with_two_revisions_running_a_blue_green_one_begins_by_reconciling() {
+fn blue_green_deployment_reconciles_two_running_revisions() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).strategy(Strategy::BlueGreen).create();
     update(&ecs, 2);

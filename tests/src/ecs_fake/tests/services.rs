@@ -4,7 +4,7 @@ use super::super::{ControllerKind, EcsFake, Strategy};
 use super::{ask, image, poll, refused, revision, update};
 
 #[test]
-fn a_created_service_is_steady_unless_the_test_says_otherwise() {
+fn created_service_is_steady_by_default() {
     let ecs = EcsFake::start();
     ecs.service("prod/web").runs(&image(1)).desired(2).create();
     let web = poll(&ecs, "prod/web");
@@ -23,7 +23,7 @@ fn a_created_service_is_steady_unless_the_test_says_otherwise() {
 }
 
 #[test]
-fn a_service_is_created_over_the_wire_and_comes_up() {
+fn service_created_over_the_wire_completes() {
     let ecs = EcsFake::start();
     ecs.cluster("prod");
     let create = json!({
@@ -38,7 +38,7 @@ fn a_service_is_created_over_the_wire_and_comes_up() {
 }
 
 #[test]
-fn a_replica_service_needs_a_count_and_a_daemon_takes_none() {
+fn replica_needs_a_desired_count_and_daemon_takes_none() {
     let ecs = EcsFake::start();
     ecs.cluster("prod");
     let definition = revision(&ecs, 1);
@@ -53,7 +53,7 @@ fn a_replica_service_needs_a_count_and_a_daemon_takes_none() {
 }
 
 #[test]
-fn ten_are_described_at_once_and_not_eleven() {
+fn request_describes_1_to_10_services() {
     let ecs = EcsFake::start();
     ecs.cluster("prod");
     let names = |count: usize| (0..count).map(|n| format!("s{n}")).collect::<Vec<_>>();
@@ -66,7 +66,7 @@ fn ten_are_described_at_once_and_not_eleven() {
 }
 
 #[test]
-fn what_is_missing_or_out_of_reach_is_a_failure_in_the_answer() {
+fn missing_or_unreachable_service_is_a_failure() {
     let ecs = EcsFake::start();
     ecs.service("prod/web").runs(&image(1)).create();
     ecs.service("prod/hidden").runs(&image(1)).create().is_unreachable();
@@ -82,7 +82,7 @@ fn what_is_missing_or_out_of_reach_is_a_failure_in_the_answer() {
 }
 
 #[test]
-fn names_and_arns_are_the_same() {
+fn service_and_cluster_can_be_named_by_arn() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
     let asked =
@@ -91,7 +91,7 @@ fn names_and_arns_are_the_same() {
 }
 
 #[test]
-fn they_are_listed_ten_to_a_page_unless_more_are_wanted() {
+fn page_has_10_services_unless_more_are_wanted() {
     let ecs = EcsFake::start();
     for n in 0..12 {
         ecs.service(&format!("prod/s{n}")).runs(&image(1)).create();
@@ -107,7 +107,7 @@ fn they_are_listed_ten_to_a_page_unless_more_are_wanted() {
 }
 
 #[test]
-fn what_does_not_change_how_tasks_are_run_starts_no_deployment() {
+fn change_that_does_not_affect_tasks_starts_no_deployment() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
     let before = web.described()["deployments"][0]["id"].clone();
@@ -130,7 +130,7 @@ fn what_does_not_change_how_tasks_are_run_starts_no_deployment() {
 }
 
 #[test]
-fn what_changes_how_tasks_are_run_starts_one() {
+fn change_that_affects_tasks_starts_a_deployment() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
     let balancer = json!([{ "targetGroupArn": "tg", "containerName": "web", "containerPort": 8080 }]);
@@ -153,7 +153,7 @@ fn what_changes_how_tasks_are_run_starts_one() {
 }
 
 #[test]
-fn what_an_update_does_not_name_stays() {
+fn update_keeps_members_that_it_does_not_name() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).desired(2).circuit_breaker(true).create();
     let before = web.described();
@@ -164,7 +164,7 @@ fn what_an_update_does_not_name_stays() {
 }
 
 #[test]
-fn another_controllers_services_take_no_task_definition() {
+fn other_controllers_refuse_a_task_definition() {
     let ecs = EcsFake::start();
     for (controller, name) in
         [(ControllerKind::CodeDeploy, "CODE_DEPLOY"), (ControllerKind::External, "EXTERNAL")]
@@ -188,7 +188,7 @@ fn another_controllers_services_take_no_task_definition() {
 }
 
 #[test]
-fn a_service_that_is_draining_or_gone_takes_no_update() {
+fn draining_or_deleted_service_refuses_updates() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
     let update = json!({ "cluster": "prod", "service": "web", "desiredCount": 2 });
@@ -203,7 +203,7 @@ fn a_service_that_is_draining_or_gone_takes_no_update() {
 }
 
 #[test]
-fn an_update_that_is_refused_changes_nothing() {
+fn refused_update_changes_nothing() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
     let before = web.described();
@@ -216,7 +216,7 @@ fn an_update_that_is_refused_changes_nothing() {
 }
 
 #[test]
-fn the_configuration_is_shown_with_its_defaults() {
+fn configuration_is_shown_with_defaults() {
     let ecs = EcsFake::start();
     let web = ecs
         .service("prod/web")
@@ -235,7 +235,7 @@ fn the_configuration_is_shown_with_its_defaults() {
 }
 
 #[test]
-fn a_test_can_have_the_current_service_deployment_named_late() {
+fn test_can_delay_the_current_service_deployment() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
     ecs.names_service_deployments_late();

@@ -8,7 +8,7 @@ fn request() -> Value {
 }
 
 #[test]
-fn members_that_nobody_knows_are_kept() {
+fn unknown_members_are_kept() {
     let ecs = EcsFake::start();
     let mut request = request();
     request["memberOfTomorrow"] = json!({ "b": 1, "a": [1.5, null, "é"] });
@@ -24,7 +24,7 @@ fn members_that_nobody_knows_are_kept() {
 }
 
 #[test]
-fn what_is_described_can_be_registered_again_without_its_output_only_members() {
+fn description_without_output_members_can_be_registered() {
     let ecs = EcsFake::start();
     ask(&ecs, "RegisterTaskDefinition", &request());
     let shown = |name: &str| {
@@ -52,7 +52,7 @@ fn what_is_described_can_be_registered_again_without_its_output_only_members() {
 }
 
 #[test]
-fn what_is_not_valid_is_refused() {
+fn invalid_task_definition_is_refused() {
     let ecs = EcsFake::start();
     let container = |change: Value| {
         let mut request = request();
@@ -96,7 +96,7 @@ fn what_is_not_valid_is_refused() {
 }
 
 #[test]
-fn images_may_be_named_in_all_four_ways() {
+fn images_may_have_tag_digest_both_or_neither() {
     let ecs = EcsFake::start();
     let digest = super::digest(1);
     for image in
@@ -109,7 +109,7 @@ fn images_may_be_named_in_all_four_ways() {
 }
 
 #[test]
-fn tags_come_only_when_they_are_asked_for() {
+fn tags_are_returned_only_on_request() {
     let ecs = EcsFake::start();
     let mut request = request();
     request["tags"] = json!([{ "key": "team", "value": "web" }]);
@@ -123,7 +123,7 @@ fn tags_come_only_when_they_are_asked_for() {
 }
 
 #[test]
-fn a_family_alone_is_its_newest_active_revision() {
+fn family_name_means_its_newest_active_revision() {
     let ecs = EcsFake::start();
     for digit in 1..=3 {
         revision(&ecs, digit);
@@ -138,7 +138,7 @@ fn a_family_alone_is_its_newest_active_revision() {
 }
 
 #[test]
-fn one_that_was_deregistered_is_described_still_and_its_number_is_not_given_again() {
+fn deregistered_revision_is_kept_and_its_number_not_reused() {
     let ecs = EcsFake::start();
     let first = revision(&ecs, 1);
     let answer = ask(&ecs, "DeregisterTaskDefinition", &json!({ "taskDefinition": first }));
@@ -152,7 +152,7 @@ fn one_that_was_deregistered_is_described_still_and_its_number_is_not_given_agai
 }
 
 #[test]
-fn an_inactive_one_starts_no_deployment() {
+fn inactive_revision_starts_no_deployment() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
     let old = revision(&ecs, 2);
@@ -169,7 +169,7 @@ fn an_inactive_one_starts_no_deployment() {
 }
 
 #[test]
-fn a_service_goes_on_with_one_that_was_deregistered() {
+fn service_keeps_running_a_deregistered_revision() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
     ecs.deregisters("web:1");
@@ -178,7 +178,7 @@ fn a_service_goes_on_with_one_that_was_deregistered() {
 }
 
 #[test]
-fn they_are_listed_in_pages_of_a_hundred() {
+fn list_has_pages_of_100() {
     let ecs = EcsFake::start();
     for _ in 0..101 {
         revision(&ecs, 1);
@@ -192,14 +192,14 @@ fn they_are_listed_in_pages_of_a_hundred() {
     assert_eq!(rest["taskDefinitionArns"].as_array().unwrap().len(), 1);
     assert_eq!(rest["nextToken"], Value::Null);
     let none = ask(&ecs, "ListTaskDefinitions", &json!({ "familyPrefix": "we" }));
-    assert_eq!(none["taskDefinitionArns"], json!([]), "the full name, despite the member's");
+    assert_eq!(none["taskDefinitionArns"], json!([]), "`familyPrefix` is the full name");
     for bad in [json!({ "maxResults": 101 }), json!({ "maxResults": 0 }), json!({ "nextToken": "made up" })] {
         assert_eq!(refused(&ecs, "ListTaskDefinitions", &bad).1, "InvalidParameterException");
     }
 }
 
 #[test]
-fn families_are_listed_by_whether_tasks_can_be_started_with_them() {
+fn families_are_listed_by_status() {
     let ecs = EcsFake::start();
     revision(&ecs, 1);
     let second = revision(&ecs, 2);
@@ -211,7 +211,7 @@ fn families_are_listed_by_whether_tasks_can_be_started_with_them() {
     assert_eq!(families(json!({})), json!(["old", "web"]));
     assert_eq!(families(json!({ "status": "ACTIVE" })), json!(["web"]));
     assert_eq!(families(json!({ "status": "INACTIVE" })), json!(["old"]));
-    assert_eq!(families(json!({ "familyPrefix": "we" })), json!(["web"]), "here it is a prefix");
+    assert_eq!(families(json!({ "familyPrefix": "we" })), json!(["web"]), "`familyPrefix` is a prefix");
     assert_eq!(families(json!({ "maxResults": 1 })), json!(["old"]));
     assert_eq!(
         refused(&ecs, "ListTaskDefinitionFamilies", &json!({ "status": "SOME" })).1,

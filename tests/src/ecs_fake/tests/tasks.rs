@@ -11,7 +11,7 @@ fn list(ecs: &EcsFake, filter: Value) -> Vec<Value> {
 }
 
 #[test]
-fn a_hundred_are_listed_and_described_at_once() {
+fn list_and_description_have_up_to_100_tasks() {
     let ecs = EcsFake::start();
     ecs.service("prod/web").runs(&image(1)).desired(101).create();
     let first = ask(&ecs, "ListTasks", &json!({ "cluster": "prod", "serviceName": "web" }));
@@ -28,7 +28,7 @@ fn a_hundred_are_listed_and_described_at_once() {
 }
 
 #[test]
-fn filters_take_what_they_name() {
+fn list_is_filtered_by_each_member() {
     let ecs = EcsFake::start();
     ecs.service("prod/web").runs(&image(1)).desired(2).create();
     let worker = ecs.service("prod/worker").runs(&image(1)).create();
@@ -36,7 +36,11 @@ fn filters_take_what_they_name() {
     assert_eq!(list(&ecs, json!({})).len(), 3);
     assert_eq!(list(&ecs, json!({ "serviceName": "web" })).len(), 2);
     assert_eq!(list(&ecs, json!({ "family": "worker" })).len(), 1);
-    assert_eq!(list(&ecs, json!({ "desiredStatus": "PENDING" })).len(), 0, "ECS never has that");
+    assert_eq!(
+        list(&ecs, json!({ "desiredStatus": "PENDING" })).len(),
+        0,
+        "ECS never wants a task to be pending"
+    );
     let id = worker.described()["deployments"][0]["id"].clone();
     assert_eq!(list(&ecs, json!({ "startedBy": id })).len(), 1);
     let two = json!({ "cluster": "prod", "startedBy": id, "family": "worker" });
@@ -46,7 +50,7 @@ fn filters_take_what_they_name() {
 }
 
 #[test]
-fn a_task_says_who_started_it_and_what_it_runs() {
+fn task_shows_its_deployment_and_images() {
     let ecs = EcsFake::start();
     let web =
         ecs.service("prod/web").runs(&image(1)).container("sidecar", "sidecar:1").health_check().create();
@@ -60,14 +64,14 @@ fn a_task_says_who_started_it_and_what_it_runs() {
     assert_eq!((&container["image"], &container["imageDigest"]), (&json!(image(1)), &json!(digest(1))));
     assert_eq!(container["healthStatus"], "HEALTHY");
     let sidecar = task["containers"][1]["imageDigest"].as_str().unwrap();
-    assert_eq!(sidecar.len(), 71, "a tag is something too");
+    assert_eq!(sidecar.len(), 71, "an image with a tag has a digest too");
     let details = task["attachments"][0]["details"].as_array().unwrap();
     let address = details.iter().find(|detail| detail["name"] == "privateIPv4Address").unwrap();
     assert_eq!(address["value"], container["networkInterfaces"][0]["privateIpv4Address"]);
 }
 
 #[test]
-fn each_task_has_an_address_of_its_own_and_on_instances_none() {
+fn each_fargate_task_has_its_own_address() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).desired(300).create();
     let tasks = web.tasks();
@@ -88,8 +92,8 @@ fn without_a_health_check_health_is_unknown() {
     assert_eq!(web.tasks()[0]["healthStatus"], "UNKNOWN");
 }
 
-/// By AWS's page a task is UNKNOWN for ever where an essential container has no check, and a nonessential one does not
-/// count.
+/// A task is UNKNOWN forever if an essential container has no check. Nonessential containers do not
+/// count, as AWS's page on health checks says.
 #[test]
 fn task_health_follows_essential_containers() {
     let ecs = EcsFake::start();
@@ -128,7 +132,7 @@ fn nonessential_container_ends_alone() {
 }
 
 #[test]
-fn what_a_container_runs_is_what_the_test_says() {
+fn test_sets_the_digest_that_a_container_reports() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).desired(2).create();
     let reported = || {
@@ -145,7 +149,7 @@ fn what_a_container_runs_is_what_the_test_says() {
 }
 
 #[test]
-fn a_task_that_has_not_pulled_its_image_has_no_digest() {
+fn pending_task_has_no_image_digest() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
     update(&ecs, 2);
@@ -156,7 +160,7 @@ fn a_task_that_has_not_pulled_its_image_has_no_digest() {
 }
 
 #[test]
-fn a_task_that_crashed_says_so_and_is_replaced() {
+fn crashed_task_shows_its_exit_code_and_is_replaced() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
     web.a_task_crashes(137);
@@ -171,7 +175,7 @@ fn a_task_that_crashed_says_so_and_is_replaced() {
 }
 
 #[test]
-fn a_task_that_is_never_healthy_runs_and_is_stopped_for_it() {
+fn unhealthy_task_runs_and_is_then_stopped() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).health_check().circuit_breaker(true).create();
     web.will(DeploymentOutcome::NeverHealthy);
@@ -187,7 +191,7 @@ fn a_task_that_is_never_healthy_runs_and_is_stopped_for_it() {
 }
 
 #[test]
-fn stopped_tasks_are_listed_for_an_hour_and_then_missing() {
+fn stopped_tasks_are_shown_for_an_hour() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).create();
     update(&ecs, 2);
@@ -201,7 +205,7 @@ fn stopped_tasks_are_listed_for_an_hour_and_then_missing() {
 }
 
 #[test]
-fn tasks_that_drain_are_listed_as_stopped_though_they_run() {
+fn draining_tasks_are_listed_as_stopped() {
     let ecs = EcsFake::start();
     let web = ecs.service("prod/web").runs(&image(1)).drains_for(9).create();
     update(&ecs, 2);

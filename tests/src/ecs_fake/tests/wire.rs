@@ -8,7 +8,7 @@ use super::super::EcsFake;
 use super::{ask, client, image, refused, revision};
 
 #[test]
-fn a_call_that_it_does_not_know_is_answered_with_its_name() {
+fn unknown_call_is_refused_by_name() {
     let ecs = EcsFake::start();
     let (status, kind, message) = refused(&ecs, "RunTask", &json!({}));
     assert_eq!((status, &*kind), (501, "NotInTheFake"));
@@ -17,7 +17,7 @@ fn a_call_that_it_does_not_know_is_answered_with_its_name() {
 }
 
 #[test]
-fn a_member_that_it_does_not_know_is_refused_by_its_name() {
+fn unknown_member_is_refused() {
     let ecs = EcsFake::start();
     ecs.cluster("prod");
     for (operation, body) in [
@@ -32,28 +32,28 @@ fn a_member_that_it_does_not_know_is_refused_by_its_name() {
 
 #[test]
 #[should_panic(expected = "the fake received requests that it does not know")]
-fn what_it_does_not_know_fails_the_test() {
+fn unknown_call_fails_the_test() {
     let ecs = EcsFake::start();
     let _ = client(&ecs).ecs("PutClusterCapacityProviders", &json!({}));
 }
 
 #[test]
-fn a_call_that_is_not_signed_for_ecs_in_its_region_is_refused() {
+fn signature_for_another_region_is_refused() {
     let ecs = EcsFake::start();
     let elsewhere = Aws::new(&ecs.url(), "eu-west-1", "AKIAEXAMPLE", "secret");
     let answer = elsewhere.ecs("DescribeServices", &json!({ "services": ["web"] }));
-    assert!(answer.expect_err("it is refused").is("IncompleteSignature"));
+    assert!(answer.expect_err("a wrong region is refused").is("IncompleteSignature"));
 }
 
 #[test]
-fn a_cluster_that_is_not_there_is_not_found() {
+fn missing_cluster_is_not_found() {
     let ecs = EcsFake::start();
     let (status, kind, message) = refused(&ecs, "ListTasks", &json!({ "cluster": "prod" }));
     assert_eq!((status, &*kind, &*message), (400, "ClusterNotFoundException", "Cluster not found."));
 }
 
 #[test]
-fn a_member_of_another_shape_is_a_serialization_error() {
+fn member_of_a_wrong_type_is_a_serialization_error() {
     let ecs = EcsFake::start();
     ecs.cluster("default");
     let (_, kind, _) = refused(&ecs, "DescribeServices", &json!({ "services": "web" }));
@@ -61,7 +61,7 @@ fn a_member_of_another_shape_is_a_serialization_error() {
 }
 
 #[test]
-fn calls_are_noted_with_their_bodies_and_answers() {
+fn calls_are_recorded_with_bodies_and_answers() {
     let ecs = EcsFake::start();
     ecs.service("prod/web").runs(&image(1)).create();
     let body = json!({ "cluster": "prod", "services": ["web"] });
@@ -75,7 +75,7 @@ fn calls_are_noted_with_their_bodies_and_answers() {
 }
 
 #[test]
-fn a_test_can_act_before_and_after_a_change() {
+fn test_can_act_before_and_after_a_change() {
     let ecs = EcsFake::start();
     ecs.service("prod/web").runs(&image(1)).create();
     let (seen, heard) = channel();
@@ -94,7 +94,7 @@ fn a_test_can_act_before_and_after_a_change() {
 }
 
 #[test]
-fn a_test_can_have_the_next_call_refused() {
+fn test_can_refuse_the_next_call() {
     let ecs = EcsFake::start();
     ecs.cluster("prod");
     ecs.refuses_next("ListTasks", 500, "ServerException");
@@ -104,7 +104,7 @@ fn a_test_can_have_the_next_call_refused() {
 }
 
 #[test]
-fn test_can_have_some_calls_refused_for_good() {
+fn test_can_refuse_some_calls_until_further_notice() {
     let ecs = EcsFake::start();
     ecs.cluster("prod");
     ecs.keeps_refusing("ListTasks", "worker", (403, "AccessDeniedException", "not authorized"));
@@ -119,7 +119,7 @@ fn test_can_have_some_calls_refused_for_good() {
 }
 
 #[test]
-fn nothing_is_throttled_that_a_test_has_not_asked_for() {
+fn nothing_is_throttled_by_default() {
     let ecs = EcsFake::start();
     for _ in 0..200 {
         revision(&ecs, 1);
@@ -128,26 +128,26 @@ fn nothing_is_throttled_that_a_test_has_not_asked_for() {
 }
 
 #[test]
-fn task_definitions_are_registered_twenty_at_once_and_then_one_a_second() {
+fn registrations_are_throttled_to_20_then_1_a_second() {
     let ecs = EcsFake::start();
     ecs.throttles();
     let register = json!({ "family": "web", "containerDefinitions": [{ "name": "web", "image": image(1) }] });
     for _ in 0..19 {
         ask(&ecs, "RegisterTaskDefinition", &register);
     }
-    // The two share a bucket.
+    // Both operations share a bucket.
     ask(&ecs, "DeregisterTaskDefinition", &json!({ "taskDefinition": "web:1" }));
     let (status, kind, message) = refused(&ecs, "RegisterTaskDefinition", &register);
     assert_eq!((status, &*kind, &*message), (400, "ThrottlingException", "Rate exceeded"));
     ecs.time_passes(SignedDuration::from_secs(1));
     ask(&ecs, "RegisterTaskDefinition", &register);
     assert_eq!(refused(&ecs, "RegisterTaskDefinition", &register).1, "ThrottlingException");
-    // Another bucket.
+    // DescribeTaskDefinition has another bucket.
     ask(&ecs, "DescribeTaskDefinition", &json!({ "taskDefinition": "web:2" }));
 }
 
 #[test]
-fn services_are_updated_fifty_at_once_and_then_five_a_second() {
+fn updates_are_throttled_to_50_then_5_a_second() {
     let ecs = EcsFake::start();
     ecs.service("prod/web").runs(&image(1)).create();
     ecs.throttles();
