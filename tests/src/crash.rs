@@ -34,7 +34,7 @@ pub enum Fault {
     /// AWS carries out the request, and the process dies before it gets the answer.
     KillAfter,
     Throttle,
-    /// This request and every later one is throttled.
+    /// AWS throttles this request and every later one.
     KeepThrottling,
     /// AWS denies access. A retry does not help.
     Refuse,

@@ -1,4 +1,4 @@
-//! Events as AWS would send them, sent as often and for whatever time a story wants.
+//! Sends events in the format of AWS, with any time and as often as a story needs.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -7,12 +7,13 @@ use xtask::inbox;
 
 use crate::{App, stack, unique};
 
-/// The schedule's.
+/// Returns the event of the schedule.
 pub(crate) fn tick_event() -> Value {
     json!({ "source": "stablepin.schedule", "detail-type": "Tick", "detail": {} })
 }
 
-/// A queue that gets the events of a bus that match a pattern, as a subscriber's own rule would send them.
+/// A queue that receives the events of a bus that match a pattern, through a rule as a subscriber
+/// has one.
 pub struct Listener<'a> {
     aws: &'a Aws,
     name: String,
@@ -53,7 +54,7 @@ impl<'a> Listener<'a> {
 
 impl Drop for Listener<'_> {
     fn drop(&mut self) {
-        // In a story that has failed, this may fail too.
+        // After a failed story, this cleanup may fail too.
         let rule = json!({ "Rule": self.name, "EventBusName": self.bus, "Ids": ["queue"] });
         let _ = self.aws.events("RemoveTargets", &rule);
         let _ = self.aws.events("DeleteRule", &json!({ "Name": self.name, "EventBusName": self.bus }));
@@ -61,7 +62,7 @@ impl Drop for Listener<'_> {
     }
 }
 
-/// Puts an event of a service of AWS on the default bus, as the emulator lets only its root do.
+/// Puts an AWS service's event on the default bus. The emulator allows this only to its root.
 #[track_caller]
 pub fn put_service_event(aws: &Aws, source: &str, detail_type: &str, detail: &Value) {
     let entry = json!({ "Source": source, "DetailType": detail_type, "Detail": detail.to_string() });
@@ -70,7 +71,7 @@ pub fn put_service_event(aws: &Aws, source: &str, detail_type: &str, detail: &Va
 }
 
 impl App {
-    /// ECR's event for a tag that was pushed on a digest, as a rule's target gets it.
+    /// Returns ECR's event for a pushed tag, as the target of a rule receives it.
     pub fn push_event(&self, tag: &str, digest: &str, at: Timestamp) -> Value {
         json!({
             "version": "0", "id": unique(), "detail-type": "ECR Image Action", "source": "aws.ecr",
@@ -85,7 +86,7 @@ impl App {
         })
     }
 
-    /// Gives an event to the tagger, and waits until it has taken it.
+    /// Gives an event to the tagger and waits until the tagger has handled it.
     #[track_caller]
     pub fn deliver(&self, event: &Value) {
         if self.aside.is_some() {
@@ -94,7 +95,7 @@ impl App {
         self.aws.invoke(stack().variable("STABLEPIN_TAGGER_FUNCTION"), event).expect("the tagger takes it");
     }
 
-    /// What the schedule does every minute. An error of another story's work is not ours.
+    /// Runs the tick of the schedule. Ignores errors, which may come from another story's work.
     #[track_caller]
     pub fn tick(&self) {
         if self.aside.is_some() {
@@ -104,7 +105,7 @@ impl App {
         }
         match self.aws.invoke(stack().variable("STABLEPIN_PROMOTER_FUNCTION"), &tick_event()) {
             Ok(_) | Err(AwsError::Function { .. }) => {}
-            Err(error) => panic!("no tick: {error}"),
+            Err(error) => panic!("the tick failed: {error}"),
         }
     }
 }

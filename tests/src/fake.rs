@@ -1,5 +1,5 @@
-//! What the fakes of AWS's services are made of: a server on loopback, JSON 1.1, requests that are read strictly,
-//! lists in pages, token buckets, a clock.
+//! The shared parts of the fakes: a server on loopback, JSON 1.1, strict parsing of requests, lists
+//! in pages, token buckets, and a clock.
 
 pub(crate) mod buckets;
 pub(crate) mod clock;

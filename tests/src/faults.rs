@@ -1,4 +1,4 @@
-//! One fault at each request of a story in turn.
+//! Runs a story once for each of its requests, with a fault at that request.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -8,16 +8,18 @@ use jiff::Timestamp;
 use crate::crash::Fault;
 use crate::runs_deep;
 
-/// Cut off: AWS has heard of the request, or not.
+/// The process dies before or after AWS carries out the request.
 pub const KILLS: [Fault; 2] = [Fault::KillBefore, Fault::KillAfter];
-/// What AWS may answer once, or not answer.
+/// The faults that AWS may cause once.
 pub const ANSWERS: [Fault; 4] = [Fault::Throttle, Fault::Fail, Fault::ResetBefore, Fault::ResetAfter];
 
-/// So many runs at a time: programs and the emulator share the machine.
+/// The number of parallel runs, since programs and the emulator share the machine.
 const SIDE_BY_SIDE: usize = 4;
 
-/// Tells the story with these faults at its first request, then at the second, until it has fewer: `story` answers
-/// whether it came to that. The other runs go on when one fails: all that fail are shown.
+/// Runs the story with faults at its first request, then at the second, until the story has no more
+/// requests.
+/// `story` returns whether it reached the faulty request. When a run fails, the others continue, so
+/// that all failures are shown.
 pub fn everywhere(
     faults_at: impl Fn(usize) -> Vec<Fault> + Sync,
     story: impl Fn(usize, Fault) -> bool + Sync,
@@ -40,10 +42,11 @@ pub fn everywhere(
             });
         }
     });
-    assert!(beyond.into_inner() > 4, "it asks AWS for something");
+    assert!(beyond.into_inner() > 4, "the story sends requests to AWS");
 }
 
-/// All of them at every request when the suite runs deep; else one at each, another one every hour.
+/// Returns all faults if the suite runs deep.
+/// Otherwise returns one of them, which depends on the request and changes every hour.
 pub fn some(faults: &[Fault], at: usize) -> Vec<Fault> {
     if runs_deep() {
         return faults.to_vec();

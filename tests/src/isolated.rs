@@ -1,12 +1,11 @@
-//! An application aside: with a table and a topic of its own, which no deployed function looks at, and its repository
-//! in a fake of ECR.
+//! An isolated application has its own table and topic, and its repository is in a fake of ECR.
 //!
-//! The deployed functions know nothing of a fake. What they would find in their table, woken by its stream or by the
-//! minute, they would carry out in the emulator, and get in the way of the story. Here only programs that the story
-//! starts itself work on it, beside the fakes: of ECR always, of ECS where the story has one.
+//! The deployed functions do not know the fakes. They would carry out work from their table in the
+//! emulator and disturb the story. They never see the isolated table. Only programs that the story
+//! itself starts work on it, against the fakes: always of ECR, and of ECS if the story has one.
 //!
-//! They work with the account's credentials, since no role may touch that table. The approvals topic takes nothing
-//! from those, so that what they tell goes to the topic of their own.
+//! These programs use the account's credentials, since no role may access the isolated table. The
+//! approvals topic refuses these credentials, so mails and notifications go to the isolated topic.
 
 use std::collections::BTreeMap;
 
@@ -23,24 +22,24 @@ use crate::event::tick_event;
 use crate::mail::lets_in;
 use crate::{App, Link, Plan, stack};
 
-/// Where an application is that is aside.
+/// The table, topic and fake of ECR of an isolated application.
 pub(crate) struct Isolated {
     pub(crate) table: String,
     pub(crate) ecr: EcrFake,
     pub(crate) web: Repository,
     topic: String,
-    /// The URL of the queue that gets everything that the topic is sent.
+    /// The URL of the queue that receives everything sent to the topic.
     inbox: String,
 }
 
-/// As many as one call takes.
+/// The most items in one call.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html>
 const PER_WRITE: usize = 25;
 
-/// What has not come about after so many ticks never will.
+/// The most ticks to wait for a result.
 const TICKS: usize = 12;
 
-/// A time that has passed.
+/// A time in the past.
 const PAST: &str = "2026-01-01T00:00:00.000Z";
 
 impl Isolated {
@@ -85,7 +84,7 @@ impl Isolated {
     }
 }
 
-/// As the template has it, without the stream.
+/// Creates a table with the template's schema, without the stream.
 #[track_caller]
 fn create_table(aws: &Aws, name: &str) {
     let attributes =
@@ -111,7 +110,7 @@ fn create_table(aws: &Aws, name: &str) {
 }
 
 impl Plan {
-    /// Creates the repository and registers the application, aside.
+    /// Creates the repository and registers the application, isolated.
     #[track_caller]
     pub fn create_aside(self) -> App {
         let app = App::begins_aside(self);
@@ -121,63 +120,63 @@ impl Plan {
 }
 
 impl App {
-    /// One of which nothing is there but its repository.
+    /// Creates an isolated application that has only its repository.
     #[track_caller]
     pub fn begins_aside(plan: Plan) -> Self {
         let mut app = Self::unborn(plan);
         let ecr = EcrFake::start();
         let web = ecr.creates(&app.plan.repository, app.plan.mutability.clone());
         let aside = Isolated::open(&app.aws, &app.plan.name, &[], (ecr, web));
-        app.subscribed(&aside.topic); // they go with the topic
+        app.subscribed(&aside.topic); // deleting the topic deletes the subscriptions
         app.aside = Some(aside);
         app
     }
 
     #[track_caller]
     fn its_aside(&self) -> &Isolated {
-        self.aside.as_ref().expect("it is aside")
+        self.aside.as_ref().expect("the application is isolated")
     }
 
-    /// The registry that its images are in.
+    /// Returns the fake of ECR that has the application's images.
     #[track_caller]
     pub fn ecr(&self) -> &EcrFake {
         &self.its_aside().ecr
     }
 
-    /// Its repository there.
+    /// Returns the application's repository.
     #[track_caller]
     pub fn web(&self) -> &Repository {
         &self.its_aside().web
     }
 
-    /// Any application, in this one's table.
+    /// Registers any application in this application's table.
     #[track_caller]
     pub fn registers(&self, name: &str, text: &str) {
         let run = self.invoke(None, "api", &registration(name, text), None);
-        let answer = run.answer.expect("it was not killed");
+        let answer = run.answer.expect("the function was not killed");
         assert!(matches!(answer["statusCode"].as_u64(), Some(200 | 201)), "{answer:#}");
     }
 
-    /// A pipeline pushes a build, and nobody has heard of it yet.
+    /// Pushes a build as a pipeline does. The tagger does not get the event yet.
     #[track_caller]
     pub fn push_unheard(&self, tag: &str, spec: &Spec) -> String {
         self.a_second_passes();
         self.push_untold(Some(tag), &image(spec))
     }
 
-    /// The tagger hears of all that ECR has told since the last time.
+    /// Gives the tagger all new events of ECR.
     #[track_caller]
     pub fn hears(&self) {
         self.ecr().events().iter().for_each(|event| self.deliver_aside(event));
         self.a_second_passes();
     }
 
-    /// Of two pushes within one second the digests decide which is the later.
+    /// Lets a second pass. For two pushes within one second, the digests decide which is later.
     fn a_second_passes(&self) {
         self.ecr().time_passes(SignedDuration::from_secs(1));
     }
 
-    /// Minutes pass until it has come to that.
+    /// Ticks until `look` returns true.
     #[track_caller]
     pub fn ticks_until(&self, what: &str, look: impl Fn(&Self) -> bool) {
         for _ in 0..TICKS {
@@ -189,7 +188,7 @@ impl App {
         assert!(look(self), "{what}: {:#?}", self.promotions());
     }
 
-    /// Of each promotion, the one approver.
+    /// Whether each promotion has asked its one approver.
     #[track_caller]
     pub fn everybody_is_asked(&self) -> bool {
         let promotions = self.promotions();
@@ -199,21 +198,22 @@ impl App {
 
     #[track_caller]
     pub(crate) fn deliver_aside(&self, event: &Value) {
-        let answer = self.invoke(None, "tagger", event, None).answer.expect("it was not killed");
+        let answer = self.invoke(None, "tagger", event, None).answer.expect("the function was not killed");
         assert!(answer["errorMessage"].is_null(), "{event:#}: {answer:#}");
     }
 
-    /// The link's form is sent, and the tagger hears of what comes of it; the status and the page.
+    /// Sends the link's form and gives the tagger the resulting events. Returns the status and the
+    /// page.
     #[track_caller]
     pub fn decides(&self, link: &Link, what: &str) -> (u64, String) {
         let run = self.invoke(None, "approval", &decision(link, what, "tried it"), None);
-        let answer = run.answer.expect("it was not killed");
+        let answer = run.answer.expect("the function was not killed");
         self.hears();
         let page = answer["body"].as_str().unwrap_or_default().to_owned();
         (answer["statusCode"].as_u64().unwrap_or_default(), page)
     }
 
-    /// Every item that is about it, as DynamoDB sends it.
+    /// Returns every item about the application, in DynamoDB's format.
     #[track_caller]
     pub(crate) fn all_items(&self) -> Vec<Value> {
         let mut items = Vec::new();
@@ -237,25 +237,25 @@ impl App {
         self.aside.as_ref().map_or_else(|| stack().table(), |aside| &aside.table)
     }
 
-    /// The ARN of the topic that its mails and notices go to.
+    /// Returns the ARN of the topic for the application's mails and notifications.
     #[track_caller]
     pub fn aside_topic(&self) -> &str {
         &self.its_aside().topic
     }
 
-    /// The URL of the queue that gets all that the topic is sent.
+    /// Returns the URL of the queue that receives everything sent to the topic.
     #[track_caller]
     pub fn aside_inbox(&self) -> &str {
         &self.its_aside().inbox
     }
 
-    /// Its own fake, and this one.
+    /// Returns the application's own fake of ECR and this fake of ECS.
     #[track_caller]
     pub(crate) fn beside<'a>(&'a self, ecs: Option<&'a EcsFake>) -> FakeEndpoints<'a> {
         FakeEndpoints { ecs, ecr: Some(self.ecr()), sources: None }
     }
 
-    /// Invokes a function's program once, beside the fakes.
+    /// Invokes a function's program once, against the fakes.
     #[track_caller]
     pub fn invoke(
         &self,
@@ -267,7 +267,7 @@ impl App {
         invoke_beside(self.beside(ecs), function, &self.others(), event, fault)
     }
 
-    /// As the sweep's queue wakes the promoter for this application.
+    /// Invokes the promoter with the message of the sweep's queue for this application.
     #[track_caller]
     pub fn sweep_beside(&self, ecs: Option<&EcsFake>) -> Run {
         self.invoke(ecs, "promoter", &self.sweep_event(), None)
@@ -290,16 +290,17 @@ impl App {
         ]
     }
 
-    /// What the schedule does every minute, beside the fakes.
+    /// Runs the minute's tick against the fakes.
     #[track_caller]
     pub fn tick_beside(&self, ecs: Option<&EcsFake>, fault: Option<(usize, Fault)>) -> Run {
         self.invoke(ecs, "promoter", &tick_event(), fault)
     }
 
-    /// Every pause is over, and every lease of a program that has died: the next tick finds all that is to be done.
+    /// Ends every pause, and every lease of a program that has died, so that the next tick finds
+    /// all due work.
     #[track_caller]
     pub fn pauses_end(&self) {
-        assert!(self.aside.is_some(), "elsewhere others work on it");
+        assert!(self.aside.is_some(), "only an isolated application has no other workers");
         for item in self.raw_items(&format!("APP#{}", self.plan.name)) {
             let operation = &plain_item(&item)["record"]["operation"];
             if !operation["wake_at"].is_string() {

@@ -1,7 +1,7 @@
-//! What the end-to-end stories are told with: an application of one's own in the stack that all share, and the
-//! outside world as an approver, a pipeline and an operator see it.
+//! The tools of the end-to-end tests: an application of one's own in the shared stack, and the
+//! views of an approver, a pipeline and an operator.
 //!
-//! A fixture that does not work fails the story, with the line of the story that used it.
+//! A broken fixture fails the story, with the line of the story that used it.
 
 pub mod app;
 pub mod browser;
@@ -46,7 +46,7 @@ mod documented;
 #[cfg(test)]
 mod ecs_model;
 
-/// The stack that this process's environment names.
+/// Returns the stack that the environment of this process names.
 #[track_caller]
 pub fn stack() -> &'static Stack {
     static STACK: OnceLock<Result<Stack, String>> = OnceLock::new();
@@ -56,15 +56,15 @@ pub fn stack() -> &'static Stack {
     }
 }
 
-/// Whether `cargo xtask test --deep` runs this: what takes long runs then only.
+/// Whether `cargo xtask test --deep` runs this. Slow tests run only then.
 pub fn runs_deep() -> bool {
     std::env::var_os("STABLEPIN_DEEP").is_some()
 }
 
-/// Part of a name that no other test has, nor an earlier run in the same stack.
+/// Returns a part of a name that no other test has, and no earlier run in the same stack.
 pub fn unique() -> String {
     use std::sync::atomic::{AtomicU16, Ordering};
     static COUNT: AtomicU16 = AtomicU16::new(0);
-    let micros = Timestamp::now().as_microsecond() & 0xff_ffff_ffff; // it comes round after twelve days
+    let micros = Timestamp::now().as_microsecond() & 0xff_ffff_ffff; // repeats after twelve days
     format!("{micros:010x}{:02x}", COUNT.fetch_add(1, Ordering::Relaxed) & 0xff)
 }

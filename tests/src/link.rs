@@ -1,4 +1,4 @@
-//! A link that was mailed, as its receiver uses it.
+//! A mailed link, as its receiver uses it.
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use xtask::aws::{Aws, Response};
@@ -6,17 +6,17 @@ use xtask::inbox::Mail;
 
 use crate::stack;
 
-/// `{api}/decide/{application}/{environment}/{promotion}?t={token}`
+/// An approval link: `{api}/decide/{application}/{environment}/{promotion}?t={token}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
-    /// Without the query.
+    /// The address without the query.
     pub page: String,
     pub token: String,
-    /// What the mail prints beside it.
+    /// The code that the mail shows beside the link.
     pub code: String,
-    /// What is typed where the environment's name is wanted.
+    /// The text that the approver types as the environment's name.
     pub typed: String,
-    /// The hash of what the page showed, once it was looked at.
+    /// The hash of the facts that the page showed. `None` until the page was opened.
     pub facts: Option<String>,
 }
 
@@ -29,35 +29,35 @@ impl Link {
         Self { page: page.to_owned(), token: token.to_owned(), code, typed: String::new(), facts: None }
     }
 
-    /// As it was mailed.
+    /// Returns the address in the mail.
     pub fn url(&self) -> String {
         format!("{}?t={}", self.page, self.token)
     }
 
-    /// The promotion's id.
+    /// Returns the promotion's id.
     pub fn promotion(&self) -> &str {
         self.page.rsplit('/').next().unwrap_or_default()
     }
 
-    /// The same page, opened with another token.
+    /// Returns the link with another token.
     #[must_use]
     pub fn with_token(&self, token: &str) -> Self {
         Self { token: token.to_owned(), ..self.clone() }
     }
 
-    /// Opened by the right token, and decided with another code.
+    /// Returns the link with another code and the right token.
     #[must_use]
     pub fn with_code(&self, code: &str) -> Self {
         Self { code: code.to_owned(), ..self.clone() }
     }
 
-    /// Decided with this typed.
+    /// Returns the link with this text as the typed name.
     #[must_use]
     pub fn typing(&self, text: &str) -> Self {
         Self { typed: text.to_owned(), ..self.clone() }
     }
 
-    /// Opened: what is decided from now on was seen on the page as it is now.
+    /// Opens the page, so that later decisions carry the facts that it shows now.
     #[track_caller]
     #[must_use]
     pub fn seen(&self) -> Self {
@@ -66,7 +66,7 @@ impl Link {
         Self { facts: Some(hash.expect("the page has a form").0.to_owned()), ..self.clone() }
     }
 
-    /// What the page's script asks for.
+    /// Requests the status, as the page's script does.
     #[track_caller]
     pub fn status(&self) -> Response {
         let url = format!("{}/status?t={}", self.page, self.token);

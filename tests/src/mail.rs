@@ -1,5 +1,7 @@
-//! The application's approvers' mailbox: a queue that is subscribed to the approvals topic as a person's address is,
-//! filtered by the approvers' addresses, beside these addresses themselves.
+//! The mailbox of an application's approvers.
+//!
+//! The mailbox is a queue that is subscribed to the approvals topic like a person's address. Its
+//! filter passes the mails to all approvers. The addresses themselves are subscribed too.
 
 use serde_json::{Value, json};
 use xtask::aws::{Aws, xml_text};
@@ -8,7 +10,7 @@ use xtask::inbox::{self, Mail};
 use crate::isolated::Isolated;
 use crate::{App, Link, stack, until};
 
-/// A queue takes what a topic sends, and nothing else.
+/// Lets only this topic send to the queue.
 #[track_caller]
 pub fn lets_in(aws: &Aws, queue_url: &Value, queue_arn: &str, topic_arn: &str) {
     let policy = json!({
@@ -23,7 +25,8 @@ pub fn lets_in(aws: &Aws, queue_url: &Value, queue_arn: &str, topic_arn: &str) {
     aws.sqs("SetQueueAttributes", &set).expect("the topic may send to the queue");
 }
 
-/// Answers with the subscription's ARN; the filter: only mails to these addresses.
+/// Subscribes an endpoint and returns the subscription's ARN. The filter passes only mails to these
+/// addresses.
 #[track_caller]
 pub fn subscribe(
     aws: &Aws,
@@ -53,7 +56,8 @@ pub fn unsubscribe(aws: &Aws, arn: &str) {
 }
 
 impl App {
-    /// Before the first push: what was sent earlier is not in it.
+    /// Creates the mailbox. It misses mails that were sent earlier, so open it before the first
+    /// push.
     #[track_caller]
     pub(crate) fn open_mailbox(&mut self) {
         let queue = self.aws.sqs("CreateQueue", &json!({ "QueueName": self.mailbox() })).expect("a queue");
@@ -65,7 +69,7 @@ impl App {
         self.mailbox = subscriptions;
     }
 
-    /// Each approver's address to its own mails, as an administrator would by hand.
+    /// Subscribes each approver's address to its own mails, as an administrator does by hand.
     #[track_caller]
     pub(crate) fn subscribed(&self, topic: &str) -> Vec<String> {
         let addresses = self.plan.approvers.iter().filter(|_| self.plan.subscribed);
@@ -93,13 +97,14 @@ impl App {
         format!("mail-{}", self.plan.name)
     }
 
-    /// The mails that asked one approver, by the first part of the name, oldest first.
+    /// Returns the approval mails to one approver, oldest first. `approver` is the first part of
+    /// the name.
     #[track_caller]
     pub fn mails(&self, approver: &str) -> Vec<Mail> {
         self.all_mails(approver).into_iter().filter(|mail| mail.link().is_some()).collect()
     }
 
-    /// Those that told one approver that the link was used.
+    /// Returns the vote confirmations to one approver.
     #[track_caller]
     pub fn vote_confirmations(&self, approver: &str) -> Vec<Mail> {
         let used = |mail: &Mail| mail.subject.starts_with("Your link was used");
@@ -115,7 +120,7 @@ impl App {
         mails.into_iter().filter(|mail| mail.approver.as_deref() == Some(name)).collect()
     }
 
-    /// The link that the approver was mailed for a digest; waits for it.
+    /// Waits for the mail to an approver about a digest. Returns its link.
     #[track_caller]
     pub fn link_of(&self, approver: &str, digest: &str) -> Link {
         let mail = until("the approver's mail", || {
@@ -124,7 +129,7 @@ impl App {
         Link::of(&mail)
     }
 
-    /// What everybody was told of the application, oldest first, as chats get it.
+    /// Returns the application's notifications, oldest first, as chats receive them.
     #[track_caller]
     pub fn notices(&self) -> Vec<Value> {
         let inbox = self.aside.as_ref().map_or(stack().inbox(), Isolated::inbox);
@@ -134,7 +139,7 @@ impl App {
             .collect()
     }
 
-    /// The link that the lead was mailed for a digest; waits for it.
+    /// Waits for the mail to the lead about a digest. Returns its link.
     #[track_caller]
     pub fn link(&self, digest: &str) -> Link {
         self.link_of("lead", digest)

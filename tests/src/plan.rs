@@ -1,4 +1,4 @@
-//! An application as it is going to be registered.
+//! A plan of an application that a test registers.
 
 use std::fmt::Write as _;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::ecr_fake::TagMutability;
 use crate::{App, unique};
 
-/// Every name in it is the test's own.
+/// A plan of an application. Every name in it belongs to this test only.
 #[derive(Debug, Clone)]
 pub struct Plan {
     pub name: String,
@@ -19,9 +19,9 @@ pub struct Plan {
     pub required: u8,
     pub services: Vec<String>,
     pub stable_tag: String,
-    /// What the file says of deployment.
+    /// The environment's deployment settings in the application file.
     deploy: String,
-    /// And of approval, besides how many are required.
+    /// The environment's approval settings, except the number of required approvals.
     approval: String,
     sign: bool,
     pub(crate) subscribed: bool,
@@ -29,7 +29,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// `story` becomes the beginning of the names.
+    /// Returns a plan whose names begin with `story`.
     pub fn new(story: &str) -> Self {
         let suffix = unique();
         let name = format!("{story}-{suffix}");
@@ -50,14 +50,14 @@ impl Plan {
         }
     }
 
-    /// How the repository treats a tag that is on another image already.
+    /// Sets the repository's tag mutability.
     #[must_use]
     pub fn tags_are(mut self, mutability: TagMutability) -> Self {
         self.mutability = mutability;
         self
     }
 
-    /// These people, of whom so many must approve.
+    /// Sets the approvers and the number of required approvals.
     #[must_use]
     pub fn approvers<const N: usize>(mut self, names: [&str; N], required: u8) -> Self {
         self.approvers = names.iter().map(|name| format!("{name}-{}", self.suffix)).collect();
@@ -65,47 +65,48 @@ impl Plan {
         self
     }
 
-    /// Each approver also decides by requests that the IAM user of their name signs.
+    /// Lets approvers also decide by signed requests, with the IAM user of their name.
     #[must_use]
     pub fn who_sign(mut self) -> Self {
         self.sign = true;
         self
     }
 
-    /// Nobody has subscribed the approvers' addresses.
+    /// Leaves the approvers' addresses without subscriptions.
     #[must_use]
     pub fn unsubscribed(mut self) -> Self {
         self.subscribed = false;
         self
     }
 
-    /// An approver's address, by the full name.
+    /// Returns an approver's address by the full name.
     pub fn mail(&self, name: &str) -> String {
         format!("{name}@example.com")
     }
 
-    /// More of how it is approved: `four_eyes = "on"`.
+    /// Adds settings of the approval, such as `four_eyes = "on"`.
     #[must_use]
     pub fn approved_with(mut self, keys: &str) -> Self {
         self.approval = format!(", {keys}");
         self
     }
 
-    /// Services of the plan's own cluster.
+    /// Sets services of the plan's own cluster.
     #[must_use]
     pub fn services<const N: usize>(mut self, names: [&str; N]) -> Self {
         self.services = names.map(|name| format!("{}/{name}", self.cluster)).to_vec();
         self
     }
 
-    /// What is approved goes to the services, and becomes the pin when it is proven there.
+    /// Deploys approved builds to the services. A build becomes the pin when it has proven itself
+    /// there.
     #[must_use]
     pub fn deployed(mut self, verify: &str) -> Self {
         self.deploy = format!("verify = {{ {verify} }}");
         self
     }
 
-    /// The application file.
+    /// Returns the application file.
     pub fn toml(&self) -> String {
         let mut text = format!(
             "name = \"{}\"\nrepository = \"{}\"\nbuilds = [\"main\", \"main-*\", \"v*\", \"production-2*\"]\n",
@@ -139,7 +140,7 @@ impl Plan {
         app
     }
 
-    /// Creates the repository, and registers nothing.
+    /// Creates the repository without registering the application.
     #[track_caller]
     pub fn with_repository(self) -> App {
         let mut app = App::unborn(self);

@@ -1,4 +1,5 @@
-//! A release, or a rollback, beside the fake: from a build that waits for its approval to whatever end it comes to.
+//! A release or rollback against the fake of ECS, from the build that waits for its approval to the
+//! end.
 
 use std::cell::Cell;
 use std::sync::OnceLock;
@@ -12,28 +13,29 @@ use crate::crash::{Fault, Run, decision, rollback};
 use crate::ecs_fake::{self, EcsFake, NewService};
 use crate::{App, Link, Plan, Seed};
 
-/// The services of its environment.
+/// The services of the environment.
 pub const SERVICES: [&str; 2] = ["web", "worker"];
 
-/// A rolling deployment has ended after so many steps of the fake.
+/// The number of steps after which a rolling deployment has ended in the fake.
 const STEPS: usize = 8;
 
-/// What does not come to an end within so many ticks never does.
+/// The most ticks to wait for the end.
 const TICKS: usize = 40;
 
-/// One application's builds, which every story begins with.
+/// The builds of one application, with which every story begins.
 struct Begun {
-    /// Nothing is pinned, and the first build waits.
+    /// No build is pinned, and the first build waits.
     first: Seed,
-    /// Pin 1, and a second build waits.
+    /// Pin 1 exists, and a second build waits.
     next: Seed,
-    /// Pins 1 and 2.
+    /// Pins 1 and 2 exist.
     pinned: Seed,
     links: [Link; 2],
     digests: [String; 2],
 }
 
-/// Told once; approvals are pins there, since it deploys nothing.
+/// Creates the builds once. Approved builds become pins at once, since the application deploys
+/// nothing.
 fn begun() -> &'static Begun {
     static BEGUN: OnceLock<Begun> = OnceLock::new();
     BEGUN.get_or_init(|| {
@@ -55,49 +57,50 @@ fn begun() -> &'static Begun {
 pub struct Release {
     pub app: App,
     pub ecs: EcsFake,
-    /// Where it goes.
+    /// The digest that the operation deploys.
     pub digest: String,
-    /// What runs when it begins.
+    /// The digest that runs before the operation.
     pub before: String,
     link: Option<Link>,
     is_rollback: Cell<bool>,
 }
 
 impl Release {
-    /// A second build that nobody has approved yet, for these of the services. Pin 1 is what runs.
+    /// Returns a second build that waits for its approval, for these services. Pin 1 runs.
     #[track_caller]
     pub fn next(services: &[&str]) -> Self {
         Self::next_with(services, "bake = \"0s\"")
     }
 
-    /// With this in the application file's `verify`.
+    /// Returns a second build, with these settings in the application file's `verify`.
     #[track_caller]
     pub fn next_with(services: &[&str], verify: &str) -> Self {
         Self::next_by(services, &format!("verify = {{ {verify} }}"))
     }
 
-    /// With these settings in the application file's environment.
+    /// Returns a second build, with these settings in the application file's environment.
     #[track_caller]
     pub fn next_by(services: &[&str], settings: &str) -> Self {
         let Begun { next, links: [_, link], digests: [one, two], .. } = begun();
         Self::of(deployed(next, services, settings), two, one, Some(link))
     }
 
-    /// The first build, where nothing is deployed: approved, it is pin 1.
+    /// Returns the first build of an application that deploys nothing. When approved, it becomes
+    /// pin 1.
     #[track_caller]
     pub fn pin_1() -> Self {
         let Begun { first, links: [link, _], digests: [one, two], .. } = begun();
         Self::of(first.copy(&[]), one, two, Some(link))
     }
 
-    /// The first build: there is no pin to go back to, and what runs is something else.
+    /// Returns the first build of an application without pins. Another image runs.
     #[track_caller]
     pub fn first(services: &[&str]) -> Self {
         let Begun { first, links: [link, _], digests: [one, two], .. } = begun();
         Self::of(deployed(first, services, "verify = { bake = \"0s\" }"), one, two, Some(link))
     }
 
-    /// Pins 1 and 2. Pin 2 is what runs, and pin 1 is where it goes.
+    /// Returns an application with pins 1 and 2, to roll back from pin 2, which runs, to pin 1.
     #[track_caller]
     pub fn back(services: &[&str]) -> Self {
         let Begun { pinned, digests: [one, two], .. } = begun();
@@ -106,7 +109,8 @@ impl Release {
         Self::of(pinned.copy(&[(&all, &these)]), one, two, None)
     }
 
-    /// A build of an application aside, while its approver is asked.
+    /// Returns a build of an isolated application. The link is the approver's, unless this is a
+    /// rollback.
     pub fn of(app: App, digest: &str, before: &str, link: Option<&Link>) -> Self {
         let (digest, before) = (digest.to_owned(), before.to_owned());
         let ecs = EcsFake::start();
@@ -114,12 +118,13 @@ impl Release {
         Self { app, ecs, digest, before, link: link.cloned(), is_rollback: Cell::new(link.is_none()) }
     }
 
-    /// An image of the environment's repository, as task definitions name it.
+    /// Returns an image of the environment's repository, as task definitions name it.
     pub fn image(&self, digest: &str) -> String {
         format!("{ECR_HOST}/{}@{digest}", self.app.plan.repository)
     }
 
-    /// One to create: two tasks of what runs before, each with a sidecar of somebody else's.
+    /// Describes a service with two tasks of the digest that runs before, each with a foreign
+    /// sidecar.
     pub fn new_service(&self, name: &str) -> NewService<'_> {
         let new = self.service(name).runs(&self.image(&self.before));
         new.desired(2).container("sidecar", "sidecar:1")
@@ -129,7 +134,7 @@ impl Release {
         self.ecs.service(&format!("{}/{name}", self.app.plan.cluster))
     }
 
-    /// Created, with a circuit breaker that rolls back.
+    /// Creates the services, with a circuit breaker that rolls back.
     #[track_caller]
     pub fn with(self, services: &[&str]) -> Self {
         for service in services {
@@ -138,23 +143,23 @@ impl Release {
         self
     }
 
-    /// The approver clicks.
+    /// Approves the build, as the approver does by link.
     #[track_caller]
     pub fn approve(&self, fault: Option<(usize, Fault)>) -> Run {
-        let link = self.link.as_ref().expect("somebody was asked");
+        let link = self.link.as_ref().expect("the approver has a link");
         self.app.invoke(Some(&self.ecs), "approval", &decision(link, "approve", "tried it"), fault)
     }
 
-    /// Somebody asks for a rollback: from now on, that is what this is about.
+    /// Requests a rollback, which becomes the operation of this story.
     #[track_caller]
     pub fn ask_back(&self, to: &str, fault: Option<(usize, Fault)>) -> Run {
         self.sends_back(&json!({ "to": to, "confirm": "ROLLBACK", "reason": "500s" }), fault)
     }
 
-    /// A rollback of a part of the environment's services.
+    /// Requests a rollback of some of the environment's services.
     pub fn ask_back_of(&self, to: &str, services: &[&str]) -> Run {
         let services: Value =
-            serde_json::from_str(&listed(&self.app.plan.cluster, services)).expect("a list");
+            serde_json::from_str(&listed(&self.app.plan.cluster, services)).expect("a JSON list");
         self.sends_back(
             &json!({ "to": to, "services": services, "confirm": "ROLLBACK", "reason": "500s" }),
             None,
@@ -166,21 +171,21 @@ impl Release {
         self.app.invoke(Some(&self.ecs), "rollback", &rollback(&self.app.plan.name, body), fault)
     }
 
-    /// A minute, or more.
+    /// Ticks after at least a minute has passed.
     #[track_caller]
     pub fn tick(&self, fault: Option<(usize, Fault)>) -> Run {
         self.a_minute_passes();
         self.looks_again(fault)
     }
 
-    /// A tick that comes at once.
+    /// Ticks at once.
     #[track_caller]
     pub fn looks_again(&self, fault: Option<(usize, Fault)>) -> Run {
         self.app.pauses_end();
         self.app.tick_beside(Some(&self.ecs), fault)
     }
 
-    /// Since its deployments were accepted.
+    /// Lets a minute pass since ECS has accepted the deployments.
     #[track_caller]
     fn a_minute_passes(&self) {
         let record = self.record();
@@ -195,7 +200,7 @@ impl Release {
         }
     }
 
-    /// The promoter hears of everything that ECS has told EventBridge of deployments since the last time.
+    /// Gives the promoter all new deployment events of ECS.
     #[track_caller]
     pub fn hears(&self) {
         for event in self.ecs.events() {
@@ -205,23 +210,24 @@ impl Release {
         }
     }
 
-    /// The promoter hears of how it ended, as the stack's bus tells it.
+    /// Gives the promoter the event of the operation's end, as the stack's bus delivers it.
     #[track_caller]
     pub fn hears_of_its_end(&self) {
         assert!(self.has_ended(), "{:#}", self.operation());
         let (record, mut audit) = (self.record(), self.app.audit());
         audit.retain(|one| one["id"] == record["id"] && one["to"] == record["state"]);
-        let detail = audit.pop().expect("its end is audited");
+        let detail = audit.pop().expect("the audit has the end");
         let event = json!({
             "version": "0", "source": "stablepin", "detail-type": detail["kind"],
             "account": "000000000000", "region": "us-east-1", "resources": [], "detail": detail,
         });
         let answer = self.app.invoke(Some(&self.ecs), "promoter", &event, None).answer;
-        let answer = answer.expect("it was not killed");
+        let answer = answer.expect("the function was not killed");
         assert!(answer["errorMessage"].is_null(), "{answer:#}");
     }
 
-    /// The service is described at this digest, beside its sidecar, and ECS has nothing left to do.
+    /// Asserts that the service runs this digest beside its sidecar, and that its deployment has
+    /// completed.
     #[track_caller]
     pub fn runs(&self, service: &str, digest: &str) {
         let service = self.service(service);
@@ -230,21 +236,22 @@ impl Release {
         assert_eq!(described["deployments"][0]["rolloutState"], "COMPLETED", "{described:#}");
     }
 
-    /// ECS comes to the end of what it does.
+    /// Advances ECS until its deployments have ended.
     pub fn settle(&self) {
         (0..STEPS).for_each(|_| self.ecs.advance());
     }
 
-    /// Approved, and the deployments were accepted: nothing has moved yet.
+    /// Approves the build and ticks until ECS has accepted the deployments. Nothing has moved yet.
     #[track_caller]
     pub fn begin(&self) -> Value {
         let run = self.approve(None);
-        assert_eq!(run.answer.expect("it was not killed")["statusCode"], 200);
+        assert_eq!(run.answer.expect("the function was not killed")["statusCode"], 200);
         self.tick(None);
         self.record()
     }
 
-    /// Approved, and then ECS does what it will do, and ticks come, until it has ended; its record.
+    /// Approves the build, lets ECS work and ticks until the operation has ended. Returns its
+    /// record.
     #[track_caller]
     pub fn runs_its_course(&self) -> Value {
         self.begin();
@@ -260,17 +267,17 @@ impl Release {
             self.settle();
             self.tick(None);
         }
-        panic!("it does not end: {:#}", self.record());
+        panic!("the operation does not end: {:#}", self.record());
     }
 
-    /// Ticks while ECS stands still, so that everything that may be done is done; the record then.
+    /// Ticks while ECS stands still. Returns the record.
     #[track_caller]
     pub fn looks(&self) -> Value {
         self.tick(None);
         self.record()
     }
 
-    /// Writes one of the record's times, as nobody but a test does.
+    /// Overwrites one of the record's times.
     #[track_caller]
     pub fn rewrite(&self, path: &str, at: &str) {
         let (kind, work) =
@@ -279,7 +286,7 @@ impl Release {
         self.app.rewrite(&format!("{kind}#{id}"), &format!("record.operation.work.{work}.{path}"), at);
     }
 
-    /// The newest promotion, or the rollback.
+    /// Returns the record of the newest promotion or of the rollback.
     #[track_caller]
     pub fn record(&self) -> Value {
         self.operation()["work"]
@@ -289,14 +296,14 @@ impl Release {
             .unwrap_or_default()
     }
 
-    /// What the table has of it; `Null` before there is one.
+    /// Returns the operation's item in the table, or `Null` before it exists.
     #[track_caller]
     pub fn operation(&self) -> Value {
         let prefix = if self.is_rollback.get() { "ROLLBACK#" } else { "PROMOTION#" };
         self.app.items(prefix).pop().map(|item| item["record"]["operation"].clone()).unwrap_or_default()
     }
 
-    /// And nobody is still to be told of it.
+    /// Whether the operation has ended and all its notifications are sent.
     #[track_caller]
     pub fn has_ended(&self) -> bool {
         let operation = self.operation();
@@ -311,7 +318,7 @@ fn deployed(seed: &Seed, services: &[&str], settings: &str) -> App {
     seed.copy(&[("deploy = \"never\"", settings), (&all, &these)])
 }
 
-/// As the application file lists them.
+/// Returns the services as the application file lists them.
 fn listed(cluster: &str, services: &[&str]) -> String {
     let names: Vec<_> = services.iter().map(|service| format!("{cluster}/{service}")).collect();
     json!(names).to_string()

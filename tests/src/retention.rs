@@ -1,5 +1,7 @@
-//! Retention beside both fakes: the function's real program, on a table and a queue that no deployed function looks
-//! at. The bucket is the stack's: what is kept there has the application's name in its key.
+//! Runs retention against the fakes, with the function's real program and an isolated table and
+//! queue.
+//!
+//! The bucket is that of the stack. Each key in it contains the application's name.
 
 use std::collections::BTreeMap;
 
@@ -13,26 +15,26 @@ use crate::role::configuration;
 use crate::sources_fake::SourcesFake;
 use crate::{App, Plan};
 
-/// How long an invocation may take, where the story does not say otherwise. The template gives it more.
+/// The default time limit of an invocation. The template allows more.
 const TIME: SignedDuration = SignedDuration::from_secs(300);
 
-/// What is not carried out by so many messages never is.
+/// The most messages until a run ends.
 const MESSAGES: usize = 20;
 
-/// One application, its repository, and everything beside it.
+/// An application with its repository and fakes.
 pub struct Retention {
     pub app: App,
     pub ecr: Ecr,
     pub ecs: EcsFake,
-    /// What starts tasks and jobs by a name.
+    /// The fake of the services that start tasks and jobs by a name.
     pub sources: SourcesFake,
     pub web: Repository,
-    /// The URL of the queue that gets the work.
+    /// The URL of the queue that receives the work.
     queue: String,
     bucket: String,
 }
 
-/// One run over one repository.
+/// A run over one repository.
 pub struct Run<'a> {
     of: &'a Retention,
     pub application: String,
@@ -40,13 +42,14 @@ pub struct Run<'a> {
     pub id: String,
 }
 
-/// So many days before now.
+/// Returns a time of push that many days ago.
 pub fn days_ago(days: i64) -> PushedAt {
     PushedAt::At(Timestamp::now() - SignedDuration::from_hours(24 * days))
 }
 
 impl Retention {
-    /// Of an application with this in its file's `[retention]`, such as `mode = "delete"`.
+    /// Creates an application with these settings in its file's `[retention]`, such as `mode =
+    /// "delete"`.
     #[track_caller]
     pub fn begin(story: &str, settings: &str) -> Self {
         Self::of(Plan::new(story), settings)
@@ -72,18 +75,18 @@ impl Retention {
         story
     }
 
-    /// The application's file has this in `[retention]`, from now on.
+    /// Replaces the `[retention]` settings in the application file.
     #[track_caller]
     pub fn configures(&self, settings: &str) {
         let text = format!("{}\n[retention]\n{settings}\n", self.app.plan.toml());
         self.app.registers(&self.app.plan.name, &text);
     }
 
-    /// Any function's program but retention's.
+    /// Invokes the program of any function except retention.
     #[track_caller]
     pub fn invoke(&self, function: &str, event: &Value) -> Value {
         let run = self.app.invoke(Some(&self.ecs), function, event, None);
-        run.answer.expect("it was not killed")
+        run.answer.expect("the function was not killed")
     }
 
     #[track_caller]
@@ -94,13 +97,13 @@ impl Retention {
         invoke_within(time, beside, "retention", &others, event, fault)
     }
 
-    /// Retention's program, with any event.
+    /// Invokes retention with any event.
     #[track_caller]
     pub fn wakes(&self, event: &Value) -> Value {
-        self.retention(event, None, TIME).answer.expect("it was not killed")
+        self.retention(event, None, TIME).answer.expect("the function was not killed")
     }
 
-    /// What the queue has, each once.
+    /// Removes all messages from the queue and returns them.
     #[track_caller]
     pub fn messages(&self) -> Vec<Value> {
         let mut found = Vec::new();
@@ -113,25 +116,25 @@ impl Retention {
             }
             for message in messages {
                 let receipt = json!({ "QueueUrl": self.queue, "ReceiptHandle": message["ReceiptHandle"] });
-                self.app.aws.sqs("DeleteMessage", &receipt).expect("the queue takes it");
+                self.app.aws.sqs("DeleteMessage", &receipt).expect("the queue deletes the message");
                 let body = message["Body"].as_str().unwrap_or_default();
                 found.push(serde_json::from_str(body).expect("a message is JSON"));
             }
         }
     }
 
-    /// The run that a message is about.
+    /// Returns the run that a message is about.
     pub fn run_of(&self, message: &Value) -> Run<'_> {
         let text = |name: &str| message[name].as_str().unwrap_or_default().to_owned();
         let (application, repository, id) = (text("application"), text("repository"), text("run"));
         Run { of: self, application, repository, id }
     }
 
-    /// Somebody asks for a run, in JSON; the answer.
+    /// Requests a run. Returns the status and the JSON answer.
     #[track_caller]
     pub fn asks(&self, name: &str, of: Option<(&str, &str)>, body: &Value) -> (u64, Value) {
         let run = self.retention(&crash::retention(name, of, body), None, TIME);
-        let answer = run.answer.expect("it was not killed");
+        let answer = run.answer.expect("the function was not killed");
         let body = answer["body"].as_str().and_then(|body| serde_json::from_str(body).ok());
         (answer["statusCode"].as_u64().unwrap_or_default(), body.unwrap_or(answer))
     }
@@ -148,25 +151,25 @@ impl Retention {
         }
     }
 
-    /// Begins a run; nothing of it is carried out.
+    /// Begins a run without carrying out anything.
     #[track_caller]
     pub fn begins(&self, body: &Value) -> Run<'_> {
         self.begun(&self.app.plan.name, &self.app.plan.repository, None, body)
     }
 
-    /// The same, of another application of this table.
+    /// Begins a run of another application in the same table.
     #[track_caller]
     pub fn begins_for(&self, application: &str, repository: &str, body: &Value) -> Run<'_> {
         self.begun(application, repository, None, body)
     }
 
-    /// Applies the plan of a run, or undoes it.
+    /// Begins to apply or undo the plan of a run.
     #[track_caller]
     pub fn begins_of(&self, run: &Run<'_>, what: &str) -> Run<'_> {
         self.begun(&run.application, &run.repository, Some((&run.id, what)), &json!({}))
     }
 
-    /// Begins a run over as much as may go, and carries all of it out.
+    /// Begins a run without a limit of its share, and carries it out to the end.
     #[track_caller]
     pub fn runs(&self) -> Run<'_> {
         let run = self.begins(&json!({ "share": 100 }));
@@ -174,7 +177,7 @@ impl Retention {
         run
     }
 
-    /// Every lease of a program that has died is over.
+    /// Ends every lease of a program that has died.
     #[track_caller]
     pub fn leases_end(&self) {
         for item in self.app.retention_leases() {
@@ -189,7 +192,7 @@ impl Retention {
         }
     }
 
-    /// As the tagger notes a tag before it puts it: what it names is a build or a backup of ours.
+    /// Records that a tag is ours, a build or a backup, as the tagger does before it puts a tag.
     #[track_caller]
     pub fn is_ours(&self, tag: &str, digest: &str) {
         let item = json!({
@@ -201,7 +204,7 @@ impl Retention {
         self.app.aws.dynamodb("PutItem", &put).expect("the table takes it");
     }
 
-    /// A promotion of it was open once, and has ended.
+    /// Records that an ended promotion needed the image.
     #[track_caller]
     pub fn was_needed(&self, digest: &str) {
         let item = json!({
@@ -213,13 +216,13 @@ impl Retention {
         self.app.aws.dynamodb("PutItem", &put).expect("the table takes it");
     }
 
-    /// An object of the stack's bucket.
+    /// Returns an object of the stack's bucket.
     #[track_caller]
     pub fn object(&self, key: &str) -> Vec<u8> {
         self.app.aws.s3(&format!("{}/{key}", self.bucket)).expect("the bucket has it")
     }
 
-    /// Somebody writes another one in its place.
+    /// Overwrites an object, as another user does.
     #[track_caller]
     pub fn overwrites(&self, key: &str, text: &str) {
         self.app.aws.put_s3(&format!("{}/{key}", self.bucket), text.as_bytes()).expect("the bucket takes it");
@@ -230,7 +233,7 @@ impl Retention {
         serde_json::from_slice(&self.object(key)).expect("a document is JSON")
     }
 
-    /// The keys below a prefix.
+    /// Returns the keys below a prefix.
     #[track_caller]
     pub fn keys(&self, prefix: &str) -> Vec<String> {
         let encoded = prefix.replace('/', "%2F");
@@ -240,14 +243,14 @@ impl Retention {
         keys.map(str::to_owned).collect()
     }
 
-    /// The digests that a mark of a deletion is on.
+    /// Returns the sort keys of the images that are marked for deletion.
     #[track_caller]
     pub fn marked(&self) -> Vec<String> {
         let marked = self.app.marks().into_iter().filter(|item| !item["marked_by"].is_null());
         marked.map(|item| item["sk"].as_str().unwrap_or_default().to_owned()).collect()
     }
 
-    /// The calls that change an image.
+    /// Returns the number of calls that change an image.
     pub fn changes(&self) -> usize {
         let changes = ["BatchDeleteImage", "UpdateImageStorageClass", "PutImage"];
         changes.iter().map(|operation| self.ecr.count(operation)).sum()
@@ -261,25 +264,25 @@ impl Drop for Retention {
 }
 
 impl Run<'_> {
-    /// As the queue brings it.
+    /// Returns the run's message, as the queue delivers it.
     pub fn message(&self) -> Value {
         let body = json!({ "application": self.application, "run": self.id, "repository": self.repository });
         json!({ "Records": [{ "eventSource": "aws:sqs", "messageId": "1", "body": body.to_string() }] })
     }
 
-    /// The message comes, once.
+    /// Delivers the run's message once.
     #[track_caller]
     pub fn comes(&self, fault: Option<(usize, Fault)>) -> crash::Run {
         self.comes_for(TIME, fault)
     }
 
-    /// Once, and there is so much time.
+    /// Delivers the run's message once, with this time limit.
     #[track_caller]
     pub fn comes_for(&self, time: SignedDuration, fault: Option<(usize, Fault)>) -> crash::Run {
         self.of.retention(&self.message(), fault, time)
     }
 
-    /// After so many failures that another one ends it.
+    /// Delivers the message with so many failures that one more ends the run.
     #[track_caller]
     pub fn comes_the_last_time(&self) {
         let body = json!({
@@ -289,17 +292,17 @@ impl Run<'_> {
         assert_eq!(self.of.wakes(&message)["how"], "it failed too often");
     }
 
-    /// It comes again until all is done; what became of the repository.
+    /// Delivers the message until the run has ended. Returns the result for the repository.
     #[track_caller]
     pub fn ends(&self) -> Value {
         for _ in 0..MESSAGES {
             if self.has_ended() {
                 return self.in_repository();
             }
-            let answer = self.comes(None).answer.expect("it was not killed");
+            let answer = self.comes(None).answer.expect("the function was not killed");
             assert!(answer["errorMessage"].is_null(), "{answer:#}");
         }
-        panic!("it has not ended: {:#}", self.in_repository())
+        panic!("the run has not ended: {:#}", self.in_repository())
     }
 
     #[track_caller]
@@ -308,7 +311,7 @@ impl Run<'_> {
         matches!(state.as_str(), Some("Done" | "LeftAlone" | "Failed"))
     }
 
-    /// As the table has it.
+    /// Returns the run's record in the table.
     #[track_caller]
     pub fn record(&self) -> Value {
         let item = self.of.app.item(&format!("APP#{}", self.application), &format!("RUN#{}", self.id));
@@ -320,41 +323,42 @@ impl Run<'_> {
         self.record()["repositories"][&self.repository].clone()
     }
 
-    /// One of its numbers.
+    /// Returns a number of the result.
     #[track_caller]
     pub fn number(&self, name: &str) -> u64 {
-        self.in_repository()[name].as_u64().unwrap_or_else(|| panic!("{name} is no number"))
+        self.in_repository()[name].as_u64().unwrap_or_else(|| panic!("{name} is not a number"))
     }
 
-    /// Why it was left alone, or failed.
+    /// Returns why retention left the repository alone or failed.
     #[track_caller]
     pub fn problem(&self) -> String {
         self.in_repository()["problem"].as_str().unwrap_or_default().to_owned()
     }
 
-    /// What the plan says, by digest.
+    /// Returns the plan's decisions by digest.
     #[track_caller]
     pub fn plan(&self) -> BTreeMap<String, Value> {
-        let key = self.in_repository()["plan"]["key"].as_str().expect("it has a plan").to_owned();
+        let key = self.in_repository()["plan"]["key"].as_str().expect("the run has a plan").to_owned();
         let images = self.of.document(&key)["images"].as_array().cloned().unwrap_or_default();
         images.into_iter().map(|one| (one["digest"].as_str().unwrap_or_default().to_owned(), one)).collect()
     }
 
-    /// The rule that decided on an image.
+    /// Returns the rule that decided on an image.
     #[track_caller]
     pub fn rule(&self, digest: &str) -> String {
         self.plan()[digest]["rule"].as_str().unwrap_or_default().to_owned()
     }
 
-    /// What became of what was to go, by digest.
+    /// Returns the results for the images to delete, by digest.
     #[track_caller]
     pub fn outcomes(&self) -> BTreeMap<String, Value> {
-        let key = self.in_repository()["report"]["key"].as_str().expect("it has a report").to_owned();
+        let key = self.in_repository()["report"]["key"].as_str().expect("the run has a report").to_owned();
         let outcomes = self.of.document(&key)["outcomes"].as_object().cloned().unwrap_or_default();
         outcomes.into_iter().collect()
     }
 
-    /// The manifests that it kept before it deleted them, by digest: media type and bytes.
+    /// Returns the manifests that retention saved before it deleted them, by digest: media type and
+    /// bytes.
     #[track_caller]
     pub fn manifests(&self) -> BTreeMap<String, (String, String)> {
         let prefix = format!("retention/{}/{}/{}/manifests/", self.application, self.repository, self.id);

@@ -1,4 +1,4 @@
-//! A deployed function as IAM sees it: its configuration, and its role's credentials.
+//! A deployed function's configuration and the credentials of its role.
 
 use serde_json::Value;
 use xtask::aws::{Aws, xml_text};
@@ -8,7 +8,7 @@ use crate::stack;
 /// The functions that the template deploys.
 pub const FUNCTIONS: [&str; 6] = ["tagger", "approval", "promoter", "rollback", "retention", "api"];
 
-/// The deployed name of `tagger`, `approval`, ….
+/// Returns the deployed name of `tagger`, `approval`, ….
 pub fn function_name(function: &str) -> &'static str {
     stack().variable(&format!("STABLEPIN_{}_FUNCTION", function.to_uppercase()))
 }
@@ -19,7 +19,7 @@ pub fn configuration(function: &str) -> Value {
     stack().aws().rest("lambda", &path).expect("the function's configuration")
 }
 
-/// Credentials that a function's role gives, and nobody else has.
+/// Credentials of a function's role.
 #[derive(Debug, Clone)]
 pub struct Credentials {
     pub access_key: String,
@@ -47,7 +47,7 @@ impl Credentials {
     }
 }
 
-/// The account as that function sees it.
+/// Returns a client with the credentials of a function's role.
 #[track_caller]
 pub fn aws_as(function: &str) -> Aws {
     let role = Credentials::of(function);

@@ -1,4 +1,5 @@
-//! An application aside as far as it has come once, copied for many stories: each goes on from there.
+//! Copies an isolated application at one point of its life, so that many stories can continue from
+//! there.
 
 use serde_json::Value;
 
@@ -6,8 +7,7 @@ use crate::ecr_fake::{EcrFake, Repository};
 use crate::isolated::Isolated;
 use crate::{App, Plan, unique, until};
 
-/// The copies have the name and the links of the one that they were made of; each has a table, a topic and a
-/// repository of its own.
+/// A copy has the name and the links of the original. It has its own table, topic and repository.
 pub struct Seed {
     pub(crate) plan: Plan,
     items: Vec<Value>,
@@ -15,10 +15,10 @@ pub struct Seed {
 }
 
 impl Seed {
-    /// As it is when nothing is owed any more.
+    /// Saves the application once it has no pending effects.
     #[track_caller]
     pub fn of(app: &App) -> Self {
-        let items = until("nothing is owed", || {
+        let items = until("no effects are pending", || {
             let items = app.all_items();
             let busy = |item: &Value| {
                 let operation = &item["record"]["M"]["operation"]["M"];
@@ -32,7 +32,8 @@ impl Seed {
         Self { plan: app.plan.clone(), items, web }
     }
 
-    /// Goes on, with other words in its items: `[("deploy = \"never\"", "verify = {}")]`.
+    /// Returns a copy with other words in its items, such as `[("deploy = \"never\"", "verify =
+    /// {}")]`.
     #[track_caller]
     pub fn copy(&self, others: &[(&str, &str)]) -> App {
         let mut text = Value::Array(self.items.clone()).to_string();
@@ -41,7 +42,7 @@ impl Seed {
             assert!(text.contains(&word), "{word} is nowhere");
             text = text.replace(&word, &other);
         }
-        let items: Vec<Value> = serde_json::from_str(&text).expect("still JSON");
+        let items: Vec<Value> = serde_json::from_str(&text).expect("the items are still JSON");
         let mut app = App::unborn(self.plan.clone());
         let name = format!("{}-{}", app.plan.name, unique());
         app.aside = Some(Isolated::open(&app.aws, &name, &items, EcrFake::with_copy_of(&self.web)));
@@ -49,7 +50,7 @@ impl Seed {
     }
 }
 
-/// As it is written within a JSON string.
+/// Returns the text as a JSON string contains it, without the quotes.
 fn inner(text: &str) -> String {
     let quoted = Value::from(text).to_string();
     quoted[1..quoted.len() - 1].to_owned()

@@ -1,4 +1,4 @@
-//! An ECS service of real containers: the application's own, and a sidecar of somebody else's.
+//! An ECS service of real containers: the application's own, and a foreign sidecar.
 
 use serde_json::{Value, json};
 use xtask::image::{PORT, Spec, build};
@@ -6,7 +6,7 @@ use xtask::podman::ECR_HOST;
 
 use crate::{App, stack, until};
 
-/// A service that runs; it is deleted when this is dropped.
+/// A running service. Dropping it deletes it.
 pub struct Service<'a> {
     app: &'a App,
     pub name: String,
@@ -17,13 +17,13 @@ pub struct Service<'a> {
 }
 
 impl App {
-    /// Pushes an image that runs.
+    /// Pushes an image that can run.
     #[track_caller]
     pub fn push_runnable(&self, tag: &str, spec: &Spec) -> String {
         self.push_image(Some(tag), &build(spec).expect("an image"))
     }
 
-    /// Creates a service with one task at the digest, and waits until it runs.
+    /// Creates a service with one task at the digest and waits until it runs.
     #[track_caller]
     pub fn service(&self, name: &str, digest: &str) -> Service<'_> {
         self.service_on(
@@ -34,7 +34,8 @@ impl App {
         )
     }
 
-    /// On a port of the host's, 0 for any; with a deployment configuration.
+    /// Creates a service on a port of the host, where 0 means any port, with this deployment
+    /// configuration.
     #[track_caller]
     pub fn service_on(&self, name: &str, digest: &str, port: u16, configuration: &Value) -> Service<'_> {
         let cluster = json!({ "clusterName": self.plan.cluster });
@@ -43,8 +44,10 @@ impl App {
         let repository = json!({ "repositoryName": sidecar_repository });
         self.aws.ecr("CreateRepository", &repository).expect("a repository");
         let image = build(&Spec::new("sidecar")).expect("an image");
-        let sidecar =
-            self.registry().push(&sidecar_repository, Some("1"), &image).expect("the registry takes it");
+        let sidecar = self
+            .registry()
+            .push(&sidecar_repository, Some("1"), &image)
+            .expect("the registry takes the sidecar");
         let service = Service {
             app: self,
             name: name.to_owned(),
@@ -86,13 +89,13 @@ impl App {
         format!("arn:aws:iam::000000000000:role/{name}")
     }
 
-    /// Asks for a rollback of the environment.
+    /// Requests a rollback of the environment.
     #[track_caller]
     pub fn rollback(&self, body: &Value) -> (u16, Value) {
         self.api("POST", "/environments/production/rollback", Some(body))
     }
 
-    /// Ticks until the rollback has ended; answers with its record.
+    /// Ticks until the rollback has ended. Returns its record.
     #[track_caller]
     pub fn rolled_back(&self, id: &str) -> Value {
         until("the rollback's end", || {
@@ -131,7 +134,7 @@ impl Service<'_> {
         answer["taskDefinition"]["taskDefinitionArn"].as_str().expect("an ARN").to_owned()
     }
 
-    /// As somebody does who does not know of Stablepin.
+    /// Deploys a digest without Stablepin, as another user does.
     #[track_caller]
     pub fn deploy_by_hand(&self, digest: &str) {
         let update = json!({
@@ -141,7 +144,7 @@ impl Service<'_> {
         self.runs(digest);
     }
 
-    /// Without a circuit breaker, ECS never ends a deployment that does not come up.
+    /// Removes the circuit breaker, so that ECS never ends a deployment whose tasks do not start.
     #[track_caller]
     pub fn never_gives_up(&self) {
         let update = json!({
@@ -151,20 +154,20 @@ impl Service<'_> {
         self.app.aws.ecs("UpdateService", &update).expect("ECS takes it");
     }
 
-    /// Waits until the application's containers of this service run this digest, and no other.
+    /// Waits until the application's containers of this service run only this digest.
     #[track_caller]
     pub fn runs(&self, digest: &str) {
         until(&format!("{} runs {digest}", self.name), || (self.running() == [digest]).then_some(()));
     }
 
-    /// The digests of the running containers of the application, as ECS reports them and as Podman has started
-    /// them.
+    /// Returns the digests of the application's running containers.
+    /// ECS reports them, and Podman confirms them.
     #[track_caller]
     pub fn running(&self) -> Vec<String> {
         self.containers("web")
     }
 
-    /// Those of the sidecar.
+    /// Returns the digests of the running sidecars.
     #[track_caller]
     pub fn sidecars(&self) -> Vec<String> {
         self.containers("sidecar")
@@ -191,7 +194,7 @@ impl Service<'_> {
             }
         }
         if let Some(engine) = stack().engine() {
-            // What ECS says is what really runs.
+            // Compares what ECS reports with the containers that really run.
             let running = engine.running().expect("the engine answers");
             let arns: Vec<_> = listed["taskArns"].as_array().into_iter().flatten().collect();
             let of_service =
@@ -202,7 +205,7 @@ impl Service<'_> {
         digests
     }
 
-    /// The ARN of the service's task definition.
+    /// Returns the ARN of the service's task definition.
     #[track_caller]
     pub fn revision(&self) -> String {
         let ask = json!({ "cluster": self.app.plan.cluster, "services": [self.name] });
@@ -210,7 +213,7 @@ impl Service<'_> {
         services["services"][0]["taskDefinition"].as_str().unwrap_or_default().to_owned()
     }
 
-    /// The service's task definition, without what ECS numbers and dates.
+    /// Returns the service's task definition without numbers and dates that ECS sets.
     #[track_caller]
     pub fn task_definition(&self) -> Value {
         let answer =
@@ -228,7 +231,7 @@ impl Service<'_> {
 impl Drop for Service<'_> {
     fn drop(&mut self) {
         let delete = json!({ "cluster": self.app.plan.cluster, "service": self.name, "force": true });
-        // In a story that has failed, this may fail too.
+        // After a failed story, this cleanup may fail too.
         let _ = self.app.aws.ecs("DeleteService", &delete);
         let repository = json!({ "repositoryName": self.sidecar_repository, "force": true });
         let _ = self.app.aws.ecr("DeleteRepository", &repository);

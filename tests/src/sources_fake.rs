@@ -1,8 +1,11 @@
-//! A fake of EventBridge, EventBridge Scheduler, EventBridge Pipes and AWS Batch, as far as retention reads them: what
-//! their rules, schedules, pipes and jobs start. One loopback port serves all four, since their requests differ.
+//! A fake of the parts of EventBridge, EventBridge Scheduler, EventBridge Pipes and AWS Batch that
+//! retention reads.
 //!
-//! Lists come in pages of the greatest size that AWS gives, or of the size that was asked for. A call or a path that the
-//! fake does not know is answered with 501.
+//! Retention reads there what rules, schedules, pipes and jobs start. One loopback port serves all
+//! four services, since their requests differ.
+//!
+//! Pages have the requested size, at most the greatest size that AWS allows. The fake answers
+//! unknown calls and paths with status 501.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -16,7 +19,7 @@ use crate::fake::json::answered;
 use crate::fake::server::Server;
 use crate::wire::Request;
 
-/// What every name stands in.
+/// The region of every ARN. `ACCOUNT` is the account.
 pub const REGION: &str = "us-east-1";
 pub const ACCOUNT: &str = "000000000000";
 
@@ -37,14 +40,14 @@ struct State {
     refusals: BTreeMap<String, (u16, String)>,
 }
 
-/// The four services. They end with it.
+/// The running fake of the four services, which stops when it is dropped.
 pub struct SourcesFake {
     server: Server,
     state: Arc<Mutex<State>>,
 }
 
 impl SourcesFake {
-    /// With the bus `default` and nothing else.
+    /// Starts a fake with the bus `default` and nothing else.
     pub fn start() -> Self {
         let state = Arc::new(Mutex::new(State::default()));
         lock(&state).buses.insert("default".to_owned(), BTreeMap::new());
@@ -61,66 +64,67 @@ impl SourcesFake {
         format!("http://{}", self.server.address())
     }
 
-    /// Puts a rule with these targets on a bus, which is made where it is not there.
+    /// Puts a rule with these targets on a bus, which is created if it does not exist.
     pub fn rule(&self, bus: &str, name: &str, targets: Value) {
         let targets = targets.as_array().cloned().unwrap_or_default();
         lock(&self.state).buses.entry(bus.to_owned()).or_default().insert(name.to_owned(), targets);
     }
 
-    /// Makes a schedule of the group `default`.
+    /// Creates a schedule in the group `default`.
     pub fn schedule(&self, name: &str, target: Value) {
         lock(&self.state).schedules.insert(("default".to_owned(), name.to_owned()), target);
     }
 
-    /// Makes a pipe.
+    /// Creates a pipe.
     pub fn pipe(&self, name: &str, target: &str, parameters: Value) {
         let pipe = json!({ "Name": name, "Target": target, "TargetParameters": parameters });
         lock(&self.state).pipes.insert(name.to_owned(), pipe);
     }
 
-    /// Registers a job definition, with the members of its description. It is active where they say nothing else.
+    /// Registers a job definition with the members of its description. It is active unless they say
+    /// otherwise.
     pub fn job_definition(&self, name: &str, revision: u64, members: Value) {
         let mut definition = json!({ "jobDefinitionName": name, "revision": revision, "status": "ACTIVE" });
         merge(&mut definition, members);
         lock(&self.state).definitions.push(definition);
     }
 
-    /// Makes a job queue; its ARN.
+    /// Creates a job queue. Returns its ARN.
     pub fn job_queue(&self, name: &str) -> String {
         let arn = format!("arn:aws:batch:{REGION}:{ACCOUNT}:job-queue/{name}");
         lock(&self.state).queues.push(arn.clone());
         arn
     }
 
-    /// Submits a job, with the members of its description.
+    /// Submits a job with the members of its description.
     pub fn job(&self, id: &str, queue: &str, status: &str, members: Value) {
         let mut job = json!({ "jobId": id, "jobQueue": queue, "status": status });
         merge(&mut job, members);
         lock(&self.state).jobs.insert(id.to_owned(), job);
     }
 
-    /// Answers every call of the operation so, from now on.
+    /// Answers every call of the operation with this error, from now on.
     pub fn refuses(&self, operation: &str, status: u16, code: &str) {
         lock(&self.state).refusals.insert(operation.to_owned(), (status, code.to_owned()));
     }
 
-    /// How often the operation was called.
+    /// Returns the number of calls of the operation.
     pub fn count(&self, operation: &str) -> usize {
         lock(&self.state).calls.iter().filter(|call| *call == operation).count()
     }
 }
 
-/// The ARN of a cluster.
+/// Returns the ARN of a cluster.
 pub fn cluster(name: &str) -> String {
     format!("arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/{name}")
 }
 
-/// The ARN of a task definition, with or without its revision.
+/// Returns the ARN of a task definition, with or without its revision.
 pub fn task_definition(name: &str) -> String {
     format!("arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/{name}")
 }
 
-/// The operation of a request of these services, as its service calls it; none of any other request.
+/// Returns the operation of a request of these services, or `None` for any other request.
 pub(crate) fn operation(request: &Request) -> Option<&'static str> {
     let path = request.target.split('?').next().unwrap_or_default();
     let target = request.header("x-amz-target").unwrap_or_default();
@@ -231,7 +235,7 @@ fn answer(state: &Mutex<State>, request: &Request) -> Answer {
     }
 }
 
-/// A hundred of the list, from where the token says.
+/// Returns a page of the list, at most 100 items, that begins at the token.
 fn page(member: &str, all: Vec<Value>, token: Option<&str>, next: &str) -> Value {
     let from: usize =
         token.and_then(|token| token.strip_prefix("from/")).map_or(0, |at| at.parse().unwrap_or(0));

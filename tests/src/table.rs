@@ -1,4 +1,4 @@
-//! The table as it is, read and changed through DynamoDB's own API.
+//! Reads and changes the table through DynamoDB's own API.
 
 use serde_json::{Value, json};
 use xtask::aws::plain_item;
@@ -6,7 +6,7 @@ use xtask::aws::plain_item;
 use crate::{App, until};
 
 impl App {
-    /// Every item of a partition as DynamoDB sent it, sorted by `sk`.
+    /// Returns every item of a partition in DynamoDB's format, sorted by `sk`.
     #[track_caller]
     pub fn raw_items(&self, pk: &str) -> Vec<Value> {
         let mut items = Vec::new();
@@ -30,19 +30,19 @@ impl App {
         }
     }
 
-    /// The application's items whose `sk` begins so, as plain JSON.
+    /// Returns the application's items whose `sk` begins with the prefix, as plain JSON.
     #[track_caller]
     pub fn items(&self, prefix: &str) -> Vec<Value> {
         self.items_in("APP", prefix)
     }
 
-    /// What keeps images from being deleted, and what is about to delete them.
+    /// Returns the items of all images: needs, which forbid deletion, and marks for deletion.
     #[track_caller]
     pub fn marks(&self) -> Vec<Value> {
         self.items_in("IMAGES", "IMAGE#")
     }
 
-    /// Who works on the images of which repository.
+    /// Returns retention's leases of the application's repositories.
     #[track_caller]
     pub fn retention_leases(&self) -> Vec<Value> {
         self.items_in("IMAGES", "RETENTION#")
@@ -55,7 +55,8 @@ impl App {
         items.filter(|item| item["sk"].as_str().is_some_and(|sk| sk.starts_with(prefix))).collect()
     }
 
-    /// Everything that the table has about the application, byte by byte, and the link's token with it.
+    /// Returns everything in the table about the application, byte by byte, including the link's
+    /// token.
     #[track_caller]
     pub fn everything(&self) -> String {
         let own = ["APP", "IMAGES"].map(|kind| format!("{kind}#{}", self.plan.name));
@@ -72,7 +73,8 @@ impl App {
         answer.get("Item").map(plain_item)
     }
 
-    /// Writes attributes of an item as nobody but a test does: to let time pass. Of a list, `services[0]`.
+    /// Overwrites an attribute of an item, so that time seems to have passed. A path may contain
+    /// `services[0]`.
     #[track_caller]
     pub fn rewrite(&self, sk: &str, path: &str, value: &str) {
         let parts = path.split('.').map(|part| part.split_at(part.find('[').unwrap_or(part.len())));
@@ -92,13 +94,14 @@ impl App {
         self.aws.dynamodb("UpdateItem", &ask).expect("the table takes it");
     }
 
-    /// What keeps an image from being deleted, and what is about to delete it; none: neither.
+    /// Returns the item of an image with its needs and its mark for deletion, if there is one.
     #[track_caller]
     pub fn marked(&self, digest: &str) -> Option<Value> {
         self.item(&format!("IMAGES#{}", self.plan.name), &format!("IMAGE#{digest}"))
     }
 
-    /// Waits until a push that is no build is noted, and forgets when it was, as if that were long ago.
+    /// Waits until the tagger has recorded an ignored push, and deletes the record, as if the push
+    /// were long ago.
     #[track_caller]
     pub fn forget_ignored_push(&self, tag: &str) {
         let sk = format!("TAGGED#{}#{tag}", self.plan.repository);
@@ -109,7 +112,7 @@ impl App {
         self.aws.dynamodb("DeleteItem", &ask).expect("the table takes it");
     }
 
-    /// As retention does before it deletes an image.
+    /// Marks an image for deletion, as retention does before it deletes the image.
     #[track_caller]
     pub fn mark_for_deletion(&self, digest: &str) {
         let run = "01a1fc8f-9c1e-7d43-b3a8-5b0c6f6a1e77";
@@ -117,7 +120,7 @@ impl App {
         self.mark(digest, "SET marked_by = :run, marked_at = :at", &values);
     }
 
-    /// As retention does when it has left the image alone.
+    /// Unmarks an image, as retention does when it leaves the image alone.
     #[track_caller]
     pub fn unmark(&self, digest: &str) {
         self.mark(digest, "REMOVE marked_by, marked_at", &Value::Null);
@@ -137,7 +140,7 @@ impl App {
         self.aws.dynamodb("UpdateItem", &ask).expect("the table takes it");
     }
 
-    /// What the promotion waits for is looked at by the next tick, and not only when its minute is over.
+    /// Lets the next tick look at the promotion, even before its pause is over.
     #[track_caller]
     pub fn pause_ends(&self, promotion: &str) {
         let sk = format!("PROMOTION#{promotion}");
@@ -148,7 +151,7 @@ impl App {
         }
     }
 
-    /// Waits for the last that the tagger writes of a push: after that nothing changes by itself.
+    /// Waits for the tagger's last write after a push. Nothing changes by itself afterwards.
     #[track_caller]
     pub fn settled(&self, digest: &str) {
         until("the push's last record", || {
@@ -156,14 +159,14 @@ impl App {
         });
     }
 
-    /// The file as it was registered; none while none was.
+    /// Returns the application file as it was registered, if there is one.
     #[track_caller]
     pub fn registered(&self) -> Option<String> {
         let item = self.item(&self.config_partition(), "CONFIG")?;
         item["record"]["text"].as_str().map(str::to_owned)
     }
 
-    /// The application that a repository, a service's ARN or a stable tag belongs to.
+    /// Returns the application that a repository, a service's ARN or a stable tag belongs to.
     #[track_caller]
     pub fn claimed(&self, what: &str) -> Option<String> {
         let item = self.item(&format!("CLAIM#{what}"), "CLAIM")?;
@@ -178,14 +181,14 @@ impl App {
         format!("CONFIG#{}", self.plan.name)
     }
 
-    /// This month's audit records, oldest first.
+    /// Returns this month's audit records, oldest first.
     #[track_caller]
     pub fn audit(&self) -> Vec<Value> {
         let items = self.raw_items(&self.audit_partition());
         items.iter().map(|item| plain_item(item)["record"].clone()).collect()
     }
 
-    /// Of one kind, as `from → to`.
+    /// Returns the audit records of one kind, as `from → to`.
     #[track_caller]
     pub fn audited(&self, kind: &str) -> Vec<String> {
         let records = self.audit();
@@ -198,14 +201,14 @@ impl App {
             .collect()
     }
 
-    /// The environment's record; `Null` while nothing happened to it.
+    /// Returns the environment's record, or `Null` if it has none yet.
     #[track_caller]
     pub fn environment(&self) -> Value {
         let pk = format!("APP#{}", self.plan.name);
         self.item(&pk, "ENV#production").map(|item| item["record"].clone()).unwrap_or_default()
     }
 
-    /// All promotions, oldest first.
+    /// Returns all promotions, oldest first.
     #[track_caller]
     pub fn promotions(&self) -> Vec<Value> {
         let items = self.items("PROMOTION#");
@@ -234,13 +237,13 @@ impl App {
         found.map(|item| item["record"].clone())
     }
 
-    /// The name that a build was given.
+    /// Returns the build tag of a digest.
     #[track_caller]
     pub fn build_tag(&self, digest: &str) -> String {
         self.build(digest).expect("a build")["build_tag"].as_str().expect("a tag").to_owned()
     }
 
-    /// The pins' history: `(number, digest)`, the first one first.
+    /// Returns the history of pins as `(number, digest)`, oldest first.
     #[track_caller]
     pub fn pins(&self) -> Vec<(u64, String)> {
         let pin = |item: &Value| {

@@ -1,4 +1,4 @@
-//! A CloudFormation template as a value: its short tags in their long form, as SAM reads them.
+//! Parses a CloudFormation template. Short tags get their long form, as in SAM.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -7,7 +7,7 @@ use serde_json::Value;
 use xtask::overlay;
 use xtask::workspace::{root, tool};
 
-/// SAM's own reader, so that no second one can read a template otherwise.
+/// A script that uses SAM's own reader, so that the tests read a template exactly as SAM does.
 const READER: &str = "import json, sys\n\
                       from samcli.yamlhelper import yaml_parse\n\
                       json.dump(yaml_parse(sys.stdin.read()), sys.stdout, default=str)";
@@ -16,13 +16,13 @@ const READER: &str = "import json, sys\n\
 pub struct Template(Value);
 
 impl Template {
-    /// The one that AWS gets.
+    /// Returns the template for AWS.
     #[track_caller]
     pub fn for_aws() -> Self {
         Self::parse(&read("template.yaml"))
     }
 
-    /// The one that the local cloud gets.
+    /// Returns the template for the local cloud.
     #[track_caller]
     pub fn for_local_cloud() -> Self {
         let applied = overlay::apply(&read("template.yaml"), &read("xtask/overlay.yaml"));
@@ -34,14 +34,15 @@ impl Template {
         let mut reader = Command::new(tool("python"));
         reader.args(["-c", READER]).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut reader = reader.spawn().expect("Python of the tools, which `cargo xtask setup` installs");
-        // Dropped at the end of the line: the reader reads to the end.
+        // The pipe is dropped at the end of this statement, so that the reader sees the end of its
+        // input.
         reader.stdin.take().expect("a pipe").write_all(text.as_bytes()).expect("the reader takes it");
         let output = reader.wait_with_output().expect("the reader ends");
         assert!(output.status.success(), "SAM cannot read the template");
         Self(serde_json::from_slice(&output.stdout).expect("JSON"))
     }
 
-    /// The properties of a resource.
+    /// Returns the properties of a resource.
     #[track_caller]
     pub fn properties(&self, resource: &str) -> &Value {
         let found = &self.0["Resources"][resource]["Properties"];
@@ -49,24 +50,24 @@ impl Template {
         found
     }
 
-    /// The names and properties of the resources of a type.
+    /// Returns the names and properties of the resources of a type.
     pub fn of_type<'a>(&'a self, wanted: &'a str) -> impl Iterator<Item = (&'a str, &'a Value)> {
         let all = self.0["Resources"].as_object().into_iter().flatten();
         all.filter(move |(_, one)| one["Type"] == wanted)
             .map(|(name, one)| (name.as_str(), &one["Properties"]))
     }
 
-    /// The address that all functions mail and show.
+    /// Returns the address that all functions mail and show.
     pub fn url_of_functions(&self) -> &Value {
         &self.0["Globals"]["Function"]["Environment"]["Variables"]["STABLEPIN_URL"]
     }
 
-    /// The value of an output.
+    /// Returns the value of an output.
     pub fn output(&self, name: &str) -> &Value {
         &self.0["Outputs"][name]["Value"]
     }
 
-    /// A parameter's declaration.
+    /// Returns a parameter's declaration.
     pub fn parameter(&self, name: &str) -> &Value {
         &self.0["Parameters"][name]
     }

@@ -1,13 +1,13 @@
-//! Waiting for what happens by itself: with a deadline, and never by sleeping through it.
+//! Waits for something that happens by itself, with a deadline.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// What takes longer than this on two busy cores is broken.
+/// The longest wait. A wait that takes longer on two busy cores is broken.
 const LIMIT: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(150);
 
-/// Looks until there is an answer.
+/// Calls `look` until it returns something.
 #[track_caller]
 pub fn until<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
     within(LIMIT, what, look)

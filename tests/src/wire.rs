@@ -1,11 +1,12 @@
-//! As much of HTTP/1.1 as the AWS SDK and the Lambda runtime speak: one request after the other, bodies with a
-//! length.
+//! The part of HTTP/1.1 that the AWS SDK and the Lambda runtime speak.
+//!
+//! A connection carries one request after the other. Bodies have a length.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-/// Nobody who has a connection says nothing for so long.
+/// The longest silence on a connection.
 const SILENCE: Duration = Duration::from_secs(120);
 
 pub(crate) struct Request {
@@ -26,7 +27,7 @@ impl Connection {
         Self { reader: BufReader::new(stream) }
     }
 
-    /// The next request; none when the other side has closed, died, or fallen silent.
+    /// Returns the next request. `None` if the other side has closed, died, or fallen silent.
     pub(crate) fn request(&mut self) -> Option<Request> {
         let line = self.line()?;
         let mut words = line.split(' ');
@@ -58,7 +59,7 @@ impl Connection {
         self.send(&[head(status, headers, body.len()).as_bytes(), body].concat())
     }
 
-    /// To a HEAD: the length is that of what GET would bring.
+    /// Answers a HEAD request. The length is that of the body of a GET.
     pub(crate) fn answer_head(
         &self,
         status: u16,
@@ -86,7 +87,7 @@ impl Request {
         self.headers.iter().find(|(theirs, _)| theirs == name).map(|(_, value)| value.as_str())
     }
 
-    /// As it came, signature and all, but the last one of its connection.
+    /// Returns the unchanged request with its signature, but as the last one of its connection.
     pub(crate) fn to_last_bytes(&self) -> Vec<u8> {
         let mut text = format!("{} {} HTTP/1.1\r\n", self.method, self.target);
         for (name, value) in self.headers.iter().filter(|(name, _)| name != "connection") {

@@ -5,16 +5,16 @@ use serde_json::{Value, json};
 
 use crate::fake::input::{Input, Refused, knows};
 
-/// Which tags may move to another image.
+/// The rule that decides which tags may move to another image.
 /// Filters are wildcards: `*` matches any characters, or none.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ImageTagMutabilityExclusionFilter.html>
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TagMutability {
     Mutable,
     Immutable,
-    /// Only tags that match one of these filters may move.
+    /// Tags may move only if they match one of these filters.
     ImmutableExcept(Vec<String>),
-    /// Tags that match one of these filters must not move.
+    /// Tags must not move if they match one of these filters.
     MutableExcept(Vec<String>),
 }
 

@@ -1,20 +1,20 @@
-//! Token buckets, as AWS throttles an account in a region.
+//! Token buckets, with which AWS throttles an account in a region.
 
 use jiff::Timestamp;
 
 use super::input::Refused;
 
-/// What shares a bucket: operations, how many tokens it holds, how many come back a second.
+/// A bucket: the operations that share it, its capacity in tokens, and the tokens added a second.
 pub(crate) type Row = (&'static [&'static str], f64, f64);
 
-/// One bucket for each row: what is left, and when that was.
+/// The state of each row's bucket: the tokens left at a time.
 pub(crate) struct Buckets {
     table: &'static [Row],
     left: Vec<(f64, Timestamp)>,
 }
 
 impl Buckets {
-    /// All of them full.
+    /// Returns buckets that are full.
     pub(crate) fn full(table: &'static [Row], now: Timestamp) -> Self {
         Self { table, left: table.iter().map(|(_, burst, _)| (*burst, now)).collect() }
     }

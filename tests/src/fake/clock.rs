@@ -1,9 +1,9 @@
-//! A fake's time, and what it makes up.
+//! A fake's time, and its invented ids.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-/// It starts at the true time, and then stands still until a test lets time pass.
+/// A clock that starts at the true time and stands still until a test lets time pass.
 pub(crate) struct Clock {
     now: Timestamp,
     serial: u64,
@@ -24,7 +24,8 @@ impl Clock {
         self.now += time;
     }
 
-    /// Now, and each later than the one before: what happened in an order can be put in it.
+    /// Returns the current time, always later than the last returned one, so that events have an
+    /// order.
     pub(crate) fn stamp(&mut self) -> Timestamp {
         self.now += SignedDuration::from_micros(1);
         self.now
@@ -35,26 +36,26 @@ impl Clock {
         mixed(self.serial.wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }
 
-    /// 32 hexadecimal digits.
+    /// Returns 32 hexadecimal digits.
     pub(crate) fn hex(&mut self) -> String {
         format!("{:016x}{:016x}", self.random(), self.random())
     }
 
-    /// As UUIDs look.
+    /// Returns an id in the format of a UUID.
     pub(crate) fn uuid(&mut self) -> String {
         let hex = self.hex();
         format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
     }
 }
 
-/// SplitMix64: looks like chance, and is the same in each run.
+/// Returns a pseudorandom number by SplitMix64, the same in each run.
 pub(crate) fn mixed(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
 }
 
-/// As JSON 1.1 has times: seconds, with a fraction.
+/// Returns a time as JSON 1.1 writes it: seconds with a fraction.
 pub(crate) fn epoch(at: Timestamp) -> Value {
     #[expect(clippy::cast_precision_loss, reason = "micros of this century fit")]
     let seconds = at.as_microsecond() as f64 / 1_000_000.0;

@@ -1,8 +1,8 @@
-//! A request's members, each read as what it has to be.
+//! Reads the members of a request by type.
 
 use serde_json::{Map, Value};
 
-/// What is answered instead of a result.
+/// An error answer.
 #[derive(Debug, Clone)]
 pub(crate) struct Refused {
     pub(crate) status: u16,
@@ -19,7 +19,7 @@ impl Refused {
         Self::new(400, "InvalidParameterException", message)
     }
 
-    /// The fake is not AWS here, and the test should know.
+    /// Returns the error for a request that the fake does not know, which also fails the test.
     pub(crate) fn unknown(message: impl Into<String>) -> Self {
         Self::new(501, UNKNOWN, message)
     }
@@ -29,7 +29,7 @@ impl Refused {
     }
 }
 
-/// No error of AWS, and none that a program could take for "this service does not offer that".
+/// An error type that AWS does not have, so that no program takes it for an answer of AWS.
 const UNKNOWN: &str = "NotInTheFake";
 
 pub(crate) type Answer = Result<Value, Refused>;
@@ -40,13 +40,13 @@ pub(crate) struct Input<'a> {
 }
 
 impl<'a> Input<'a> {
-    /// Refuses members that the fake would not heed.
+    /// Refuses members that the fake would ignore.
     pub(crate) fn knows(&self, known: &[&str]) -> Result<(), Refused> {
         knows(self.operation, self.members, known)
     }
 
     fn wrong(&self, member: &str, expected: &str) -> Refused {
-        // What AWS answers to JSON of another shape than its model's.
+        // AWS answers with this error if a member has the wrong type.
         let message = format!("{}: {member} is not {expected}", self.operation);
         Refused::new(400, "SerializationException", message)
     }
@@ -91,7 +91,7 @@ impl<'a> Input<'a> {
         value.map(|value| value.as_object().ok_or_else(|| self.wrong(member, "an object"))).transpose()
     }
 
-    /// One of an enumeration's values.
+    /// Returns the value, which must be one of an enumeration.
     pub(crate) fn one_of(&self, member: &str, values: &[&str]) -> Result<Option<&'a str>, Refused> {
         let text = self.text(member)?;
         match text.filter(|text| !values.contains(text)) {

@@ -1,4 +1,4 @@
-//! The protocol JSON 1.1: the operation in a header, its members in the body.
+//! The protocol JSON 1.1: a header names the operation, and the body has its members.
 //! <https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html>
 
 use serde_json::{Map, Value, json};
@@ -7,18 +7,18 @@ use super::input::{Answer, Refused};
 use super::server::Answered;
 use crate::wire::Request;
 
-/// A service, as its clients name it.
+/// The names of a service in requests.
 pub(crate) struct Service {
-    /// Such as `ECS`, for people.
+    /// The name for messages, such as `ECS`.
     pub(crate) name: &'static str,
-    /// What requests are signed for, such as `ecs`.
+    /// The name in signatures, such as `ecs`.
     pub(crate) signed: &'static str,
-    /// What the target's header begins with, up to the dot.
+    /// The prefix of the target header, up to the dot.
     pub(crate) target: &'static str,
 }
 
 impl Service {
-    /// The operation and its members.
+    /// Returns the operation and its members.
     pub(crate) fn read(
         &self,
         region: &str,

@@ -1,16 +1,16 @@
-//! Lists in pages.
+//! Splits lists into pages.
 
 use serde_json::{Value, json};
 
 use super::input::{Answer, Input, Refused};
 
-/// A list's default and greatest page.
+/// The default and the greatest page size of a list.
 pub(crate) struct Page {
     pub(crate) default: u32,
     pub(crate) greatest: u32,
 }
 
-/// The page that was asked for, as `member` of the answer. A token is good for the list that it is of.
+/// Returns the requested page as `member` of the answer. A token is valid only for its own list.
 pub(crate) fn page(input: &Input<'_>, member: &str, all: Vec<Value>, size: &Page) -> Answer {
     let wanted = input.count("maxResults")?.unwrap_or(size.default);
     if wanted < 1 || wanted > size.greatest {

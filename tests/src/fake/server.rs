@@ -1,4 +1,5 @@
-//! A server on loopback: each connection in a thread of its own, until it is dropped.
+//! An HTTP server on loopback that handles each connection in its own thread. It stops when it is
+//! dropped.
 
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::thread;
 
 use crate::wire::{Connection, Request};
 
-/// What comes back.
+/// An HTTP answer.
 pub(crate) struct Answered {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(String, String)>,
@@ -27,7 +28,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// On a free port.
+    /// Starts a server on a free port.
     pub(crate) fn start(answer: impl Fn(&Request) -> Answered + Send + Sync + 'static) -> Self {
         let listener = xtask::port::listen().expect("a free port");
         let address = listener.local_addr().expect("a listener has an address");
@@ -53,14 +54,14 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.over.store(true, Ordering::SeqCst);
-        let _ = TcpStream::connect(self.address); // so that it sees that it is over
+        let _ = TcpStream::connect(self.address); // wakes the listener, which then stops
     }
 }
 
 fn converse(stream: TcpStream, answer: &dyn Fn(&Request) -> Answered) {
     let mut connection = Connection::new(stream);
     while let Some(request) = connection.request() {
-        // Connections are opened with it before there is anything to ask.
+        // The AWS SDK opens connections with this request before it has anything to ask.
         let ping = request.target == "/ping";
         let mut answered = if ping { Answered::new(200, &[], "{}") } else { answer(&request) };
         let last = request.header("connection").is_some_and(|text| text.eq_ignore_ascii_case("close"));

@@ -55,7 +55,8 @@ fn rollback_sends_in_progress_then_completed() {
     update(&ecs, 2);
     settle(&web);
     let events = deployment_events(&ecs);
-    let names: Vec<_> = events.iter().map(|(name, _)| name.trim_start_matches("SERVICE_DEPLOYMENT_")).collect();
+    let names: Vec<_> =
+        events.iter().map(|(name, _)| name.trim_start_matches("SERVICE_DEPLOYMENT_")).collect();
     assert_eq!(names, ["IN_PROGRESS", "FAILED", "IN_PROGRESS", "COMPLETED"]);
     assert_eq!(events[1].1, "ECS deployment circuit breaker: task failed to start.");
     let reason = format!("ECS deployment circuit breaker: rolling back to deploymentId {before}.");
