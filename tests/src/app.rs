@@ -17,7 +17,7 @@ pub struct App {
     /// The ARNs of the subscriptions of the mailbox and of the approvers.
     pub(crate) mailbox: Vec<String>,
     /// The table, topic and fake of ECR of an isolated application.
-    pub(crate) aside: Option<Isolated>,
+    pub(crate) isolated: Option<Isolated>,
 }
 
 /// Removes what the test has created, since many tests share one emulator.
@@ -26,8 +26,8 @@ impl Drop for App {
         if thread::panicking() {
             return; // the developer may want to inspect it
         }
-        if let Some(aside) = &self.aside {
-            return aside.close(&self.aws);
+        if let Some(isolated) = &self.isolated {
+            return isolated.close(&self.aws);
         }
         let repository = json!({ "repositoryName": self.plan.repository, "force": true });
         let _ = self.aws.ecr("DeleteRepository", &repository);
@@ -43,7 +43,7 @@ pub fn image(spec: &Spec) -> OciImage {
 impl App {
     /// Returns an application of which nothing has been created yet.
     pub fn unborn(plan: Plan) -> Self {
-        Self { aws: stack().aws(), plan, mailbox: Vec::new(), aside: None }
+        Self { aws: stack().aws(), plan, mailbox: Vec::new(), isolated: None }
     }
 
     /// Registers an application file under the application's name.
@@ -93,8 +93,8 @@ impl App {
     }
 
     pub fn registry(&self) -> Registry {
-        if let Some(aside) = &self.aside {
-            return aside.ecr.registry();
+        if let Some(isolated) = &self.isolated {
+            return isolated.ecr.registry();
         }
         Registry::new(stack().registry(), "AWS", "a token")
     }
@@ -121,13 +121,13 @@ impl App {
 
     #[track_caller]
     pub fn push_image(&self, tag: Option<&str>, image: &OciImage) -> String {
-        let digest = self.push_untold(tag, image);
+        let digest = self.push_without_event(tag, image);
         self.is_told();
         digest
     }
 
     #[track_caller]
-    pub(crate) fn push_untold(&self, tag: Option<&str>, image: &OciImage) -> String {
+    pub(crate) fn push_without_event(&self, tag: Option<&str>, image: &OciImage) -> String {
         self.registry().push(&self.plan.repository, tag, image).expect("the registry takes a push")
     }
 
@@ -143,7 +143,7 @@ impl App {
     /// Elsewhere, the local cloud sends the event.
     #[track_caller]
     fn is_told(&self) {
-        if self.aside.is_some() {
+        if self.isolated.is_some() {
             self.hears();
         }
     }
@@ -151,8 +151,8 @@ impl App {
     /// Returns the digest that a tag is on, read through ECR's API.
     #[track_caller]
     pub fn tag(&self, tag: &str) -> Option<String> {
-        if let Some(aside) = &self.aside {
-            return aside.web.tag(tag);
+        if let Some(isolated) = &self.isolated {
+            return isolated.web.tag(tag);
         }
         let ask = json!({ "repositoryName": self.plan.repository, "imageIds": [{ "imageTag": tag }] });
         let answer = self.aws.ecr("BatchGetImage", &ask).expect("ECR answers");
@@ -162,8 +162,8 @@ impl App {
     /// Returns all tags on a digest, sorted.
     #[track_caller]
     pub fn tags(&self, digest: &str) -> Vec<String> {
-        if let Some(aside) = &self.aside {
-            return aside.web.tags(digest);
+        if let Some(isolated) = &self.isolated {
+            return isolated.web.tags(digest);
         }
         let ask = json!({ "repositoryName": self.plan.repository, "imageIds": [{ "imageDigest": digest }] });
         let answer = self.aws.ecr("DescribeImages", &ask).expect("ECR answers");
@@ -191,7 +191,7 @@ impl App {
     #[track_caller]
     pub fn approve(&self, digest: &str) {
         let link = self.link(digest);
-        let (status, page) = if self.aside.is_some() {
+        let (status, page) = if self.isolated.is_some() {
             self.decides(&link, "approve")
         } else {
             let answer = link.approve();

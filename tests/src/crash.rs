@@ -100,33 +100,33 @@ pub fn invoke_with(
 /// in the emulator.
 #[track_caller]
 pub fn invoke_beside<'a>(
-    beside: impl Into<FakeEndpoints<'a>>,
+    fakes: impl Into<FakeEndpoints<'a>>,
     function: &str,
     others: &[(&str, &str)],
     event: &Value,
     fault: Option<(usize, Fault)>,
 ) -> Run {
-    run(function, others, beside.into(), event, fault, TIME)
+    run(function, others, fakes.into(), event, fault, TIME)
 }
 
 /// Invokes a function with fakes and with a given time limit.
 #[track_caller]
 pub fn invoke_within<'a>(
     time: SignedDuration,
-    beside: impl Into<FakeEndpoints<'a>>,
+    fakes: impl Into<FakeEndpoints<'a>>,
     function: &str,
     others: &[(&str, &str)],
     event: &Value,
     fault: Option<(usize, Fault)>,
 ) -> Run {
-    run(function, others, beside.into(), event, fault, time)
+    run(function, others, fakes.into(), event, fault, time)
 }
 
 #[track_caller]
 fn run(
     function: &str,
     others: &[(&str, &str)],
-    beside: FakeEndpoints<'_>,
+    fakes: FakeEndpoints<'_>,
     event: &Value,
     fault: Option<(usize, Fault)>,
     time: SignedDuration,
@@ -142,9 +142,9 @@ fn run(
         over: AtomicBool::new(false),
         time,
         fault,
-        ecs: beside.ecs.map(EcsFake::address),
-        ecr: beside.ecr.map(EcrFake::address),
-        sources: beside.sources.map(SourcesFake::address),
+        ecs: fakes.ecs.map(EcsFake::address),
+        ecr: fakes.ecr.map(EcrFake::address),
+        sources: fakes.sources.map(SourcesFake::address),
         requests: Mutex::default(),
     };
     let answer = thread::scope(|scope| {

@@ -11,8 +11,10 @@
 //! use stablepin_tests::ecr_fake::{EcrFake, NewImage, TagMutability};
 //! let ecr = EcrFake::start();
 //! let web = ecr.creates("prod/web", TagMutability::Mutable);
-//! let builds = web.put_all((0..100_000).map(|n| NewImage::named(format!("build {n}")).layer("base", 90_000_000)));
-//! let index = web.put(NewImage::index_of([NewImage::named("amd64"), NewImage::named("arm64")]).tag("main"));
+//! let build = |n| NewImage::named(format!("build {n}")).layer("base", 90_000_000);
+//! let builds = web.put_all((0..100_000).map(build));
+//! let children = ["amd64", "arm64"].map(NewImage::named);
+//! let index = web.put(NewImage::index_of(children).tag("main"));
 //! let delete = ecr.pauses("BatchDeleteImage");
 //! // … the program begins to delete …
 //! delete.comes();

@@ -89,8 +89,8 @@ impl App {
     /// Gives an event to the tagger and waits until the tagger has handled it.
     #[track_caller]
     pub fn deliver(&self, event: &Value) {
-        if self.aside.is_some() {
-            return self.deliver_aside(event);
+        if self.isolated.is_some() {
+            return self.deliver_to_tagger(event);
         }
         self.aws.invoke(stack().variable("STABLEPIN_TAGGER_FUNCTION"), event).expect("the tagger takes it");
     }
@@ -98,7 +98,7 @@ impl App {
     /// Runs the tick of the schedule. Ignores errors, which may come from another story's work.
     #[track_caller]
     pub fn tick(&self) {
-        if self.aside.is_some() {
+        if self.isolated.is_some() {
             self.pauses_end();
             self.tick_beside(None, None);
             return;

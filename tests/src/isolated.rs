@@ -126,27 +126,27 @@ impl App {
         let mut app = Self::unborn(plan);
         let ecr = EcrFake::start();
         let web = ecr.creates(&app.plan.repository, app.plan.mutability.clone());
-        let aside = Isolated::open(&app.aws, &app.plan.name, &[], (ecr, web));
-        app.subscribed(&aside.topic); // deleting the topic deletes the subscriptions
-        app.aside = Some(aside);
+        let isolated = Isolated::open(&app.aws, &app.plan.name, &[], (ecr, web));
+        app.subscribed(&isolated.topic); // deleting the topic deletes the subscriptions
+        app.isolated = Some(isolated);
         app
     }
 
     #[track_caller]
-    fn its_aside(&self) -> &Isolated {
-        self.aside.as_ref().expect("the application is isolated")
+    fn isolated(&self) -> &Isolated {
+        self.isolated.as_ref().expect("the application is isolated")
     }
 
     /// Returns the fake of ECR that has the application's images.
     #[track_caller]
     pub fn ecr(&self) -> &EcrFake {
-        &self.its_aside().ecr
+        &self.isolated().ecr
     }
 
     /// Returns the application's repository.
     #[track_caller]
     pub fn web(&self) -> &Repository {
-        &self.its_aside().web
+        &self.isolated().web
     }
 
     /// Registers any application in this application's table.
@@ -161,13 +161,13 @@ impl App {
     #[track_caller]
     pub fn push_unheard(&self, tag: &str, spec: &Spec) -> String {
         self.a_second_passes();
-        self.push_untold(Some(tag), &image(spec))
+        self.push_without_event(Some(tag), &image(spec))
     }
 
     /// Gives the tagger all new events of ECR.
     #[track_caller]
     pub fn hears(&self) {
-        self.ecr().events().iter().for_each(|event| self.deliver_aside(event));
+        self.ecr().events().iter().for_each(|event| self.deliver_to_tagger(event));
         self.a_second_passes();
     }
 
@@ -197,7 +197,7 @@ impl App {
     }
 
     #[track_caller]
-    pub(crate) fn deliver_aside(&self, event: &Value) {
+    pub(crate) fn deliver_to_tagger(&self, event: &Value) {
         let answer = self.invoke(None, "tagger", event, None).answer.expect("the function was not killed");
         assert!(answer["errorMessage"].is_null(), "{event:#}: {answer:#}");
     }
@@ -234,24 +234,24 @@ impl App {
     }
 
     pub(crate) fn table(&self) -> &str {
-        self.aside.as_ref().map_or_else(|| stack().table(), |aside| &aside.table)
+        self.isolated.as_ref().map_or_else(|| stack().table(), |isolated| &isolated.table)
     }
 
     /// Returns the ARN of the topic for the application's mails and notifications.
     #[track_caller]
     pub fn aside_topic(&self) -> &str {
-        &self.its_aside().topic
+        &self.isolated().topic
     }
 
     /// Returns the URL of the queue that receives everything sent to the topic.
     #[track_caller]
     pub fn aside_inbox(&self) -> &str {
-        &self.its_aside().inbox
+        &self.isolated().inbox
     }
 
     /// Returns the application's own fake of ECR and this fake of ECS.
     #[track_caller]
-    pub(crate) fn beside<'a>(&'a self, ecs: Option<&'a EcsFake>) -> FakeEndpoints<'a> {
+    pub(crate) fn fakes<'a>(&'a self, ecs: Option<&'a EcsFake>) -> FakeEndpoints<'a> {
         FakeEndpoints { ecs, ecr: Some(self.ecr()), sources: None }
     }
 
@@ -264,7 +264,7 @@ impl App {
         event: &Value,
         fault: Option<(usize, Fault)>,
     ) -> Run {
-        invoke_beside(self.beside(ecs), function, &self.others(), event, fault)
+        invoke_beside(self.fakes(ecs), function, &self.others(), event, fault)
     }
 
     /// Invokes the promoter with the message of the sweep's queue for this application.
@@ -279,11 +279,11 @@ impl App {
     }
 
     pub(crate) fn others(&self) -> [(&str, &str); 6] {
-        let aside = self.its_aside();
+        let isolated = self.isolated();
         [
-            ("STABLEPIN_TABLE", aside.table.as_str()),
-            ("STABLEPIN_APPROVALS_TOPICS", &aside.topic),
-            ("STABLEPIN_NOTIFICATIONS_TOPIC", &aside.topic),
+            ("STABLEPIN_TABLE", isolated.table.as_str()),
+            ("STABLEPIN_APPROVALS_TOPICS", &isolated.topic),
+            ("STABLEPIN_NOTIFICATIONS_TOPIC", &isolated.topic),
             ("AWS_ACCESS_KEY_ID", stack().variable("AWS_ACCESS_KEY_ID")),
             ("AWS_SECRET_ACCESS_KEY", stack().variable("AWS_SECRET_ACCESS_KEY")),
             ("AWS_SESSION_TOKEN", ""),
@@ -300,7 +300,7 @@ impl App {
     /// all due work.
     #[track_caller]
     pub fn pauses_end(&self) {
-        assert!(self.aside.is_some(), "only an isolated application has no other workers");
+        assert!(self.isolated.is_some(), "only an isolated application has no other workers");
         for item in self.raw_items(&format!("APP#{}", self.plan.name)) {
             let operation = &plain_item(&item)["record"]["operation"];
             if !operation["wake_at"].is_string() {

@@ -115,7 +115,7 @@ impl App {
     fn all_mails(&self, approver: &str) -> Vec<Mail> {
         let name = self.approver(approver);
         let mailbox =
-            self.aside.as_ref().map_or_else(|| self.mailbox_url(), |aside| aside.inbox().to_owned());
+            self.isolated.as_ref().map_or_else(|| self.mailbox_url(), |isolated| isolated.inbox().to_owned());
         let mails = inbox::messages(&self.aws, &mailbox).expect("the mailbox answers");
         mails.into_iter().filter(|mail| mail.approver.as_deref() == Some(name)).collect()
     }
@@ -132,7 +132,7 @@ impl App {
     /// Returns the application's notifications, oldest first, as chats receive them.
     #[track_caller]
     pub fn notices(&self) -> Vec<Value> {
-        let inbox = self.aside.as_ref().map_or(stack().inbox(), Isolated::inbox);
+        let inbox = self.isolated.as_ref().map_or(stack().inbox(), Isolated::inbox);
         let mails = inbox::messages(&self.aws, inbox).expect("the inbox answers");
         let told = mails.iter().filter_map(|mail| serde_json::from_str::<Value>(&mail.body).ok());
         told.filter(|told| told["metadata"]["additionalContext"]["application"] == self.plan.name.as_str())

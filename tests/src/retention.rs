@@ -93,8 +93,8 @@ impl Retention {
     fn retention(&self, event: &Value, fault: Option<(usize, Fault)>, time: SignedDuration) -> crash::Run {
         let mut others = self.app.others().to_vec();
         others.push(("STABLEPIN_RETENTION_QUEUE", &self.queue));
-        let beside = FakeEndpoints { sources: Some(&self.sources), ..self.app.beside(Some(&self.ecs)) };
-        invoke_within(time, beside, "retention", &others, event, fault)
+        let fakes = FakeEndpoints { sources: Some(&self.sources), ..self.app.fakes(Some(&self.ecs)) };
+        invoke_within(time, fakes, "retention", &others, event, fault)
     }
 
     /// Invokes retention with any event.
@@ -192,7 +192,8 @@ impl Retention {
         }
     }
 
-    /// Records that a tag is ours, a build or a backup, as the tagger does before it puts a tag.
+    /// Records a tag as Stablepin's own, as the tagger does before it puts the tag.
+    /// The tag's image is then a build or a backup of Stablepin.
     #[track_caller]
     pub fn is_ours(&self, tag: &str, digest: &str) {
         let item = json!({

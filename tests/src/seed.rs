@@ -45,7 +45,7 @@ impl Seed {
         let items: Vec<Value> = serde_json::from_str(&text).expect("the items are still JSON");
         let mut app = App::unborn(self.plan.clone());
         let name = format!("{}-{}", app.plan.name, unique());
-        app.aside = Some(Isolated::open(&app.aws, &name, &items, EcrFake::with_copy_of(&self.web)));
+        app.isolated = Some(Isolated::open(&app.aws, &name, &items, EcrFake::with_copy_of(&self.web)));
         app
     }
 }

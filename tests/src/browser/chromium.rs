@@ -57,7 +57,7 @@ struct Heard {
 pub(super) fn chromium() -> &'static Chromium {
     static CHROMIUM: LazyLock<Chromium> = LazyLock::new(|| {
         let mut child = start();
-        let commands = child.stdin.take().expect("it is piped");
+        let commands = child.stdin.take().expect("stdin is piped");
         thread::spawn(|| CHROMIUM.listen(child));
         Chromium {
             commands: Mutex::new(commands),
@@ -128,7 +128,7 @@ impl Chromium {
     }
 
     fn listen(&self, mut child: Child) {
-        let mut answers = BufReader::new(child.stdout.take().expect("it is piped"));
+        let mut answers = BufReader::new(child.stdout.take().expect("stdout is piped"));
         let mut message = Vec::new();
         while answers.read_until(0, &mut message).is_ok_and(|read| read > 0) {
             message.pop();

@@ -26,8 +26,7 @@ pub enum DeploymentOutcome {
     Stalls,
     /// The deployment pauses as if the stage had a pause hook. Then it succeeds.
     PausesAt(Stage),
-    /// One of the service's alarms fires once the tasks run. Without alarms the deployment
-    /// succeeds.
+    /// An alarm of the service fires once the tasks run. Without alarms the deployment succeeds.
     AlarmFires,
 }
 
