@@ -1,8 +1,8 @@
 //! An isolated application has its own table and topic, and its repository is in a fake of ECR.
 //!
-//! The deployed functions do not know the fakes. They would carry out work from their table in the
-//! emulator and disturb the story. They never see the isolated table. Only programs that the story
-//! itself starts work on it, against the fakes: always of ECR, and of ECS if the story has one.
+//! The deployed functions do not know the fakes. They would carry out work in the emulator and
+//! disturb the story, so they never see the isolated table. Only programs that the story itself
+//! starts work on it, against the fakes: always of ECR, and of ECS if the story has one.
 //!
 //! These programs use the account's credentials, since no role may access the isolated table. The
 //! approvals topic refuses these credentials, so mails and notifications go to the isolated topic.

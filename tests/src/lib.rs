@@ -1,5 +1,7 @@
-//! The tools of the end-to-end tests: an application of one's own in the shared stack, and the
-//! views of an approver, a pipeline and an operator.
+//! The tools of the end-to-end tests.
+//!
+//! Each test has its own application in the shared stack, and acts as its approver, pipeline and
+//! operator.
 //!
 //! A broken fixture fails the story, with the line of the story that used it.
 

@@ -4,8 +4,8 @@
 //! Retention reads there what rules, schedules, pipes and jobs start. One loopback port serves all
 //! four services, since their requests differ.
 //!
-//! Pages have the requested size, at most the greatest size that AWS allows. The fake answers
-//! unknown calls and paths with status 501.
+//! Pages have the requested size, or the greatest size that AWS allows. The fake answers unknown
+//! calls and paths with status 501.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

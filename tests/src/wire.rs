@@ -59,7 +59,7 @@ impl Connection {
         self.send(&[head(status, headers, body.len()).as_bytes(), body].concat())
     }
 
-    /// Answers a HEAD request. The length is that of the body of a GET.
+    /// Answers a HEAD request. The length is that of the body that GET would return.
     pub(crate) fn answer_head(
         &self,
         status: u16,
@@ -87,7 +87,7 @@ impl Request {
         self.headers.iter().find(|(theirs, _)| theirs == name).map(|(_, value)| value.as_str())
     }
 
-    /// Returns the unchanged request with its signature, but as the last one of its connection.
+    /// Returns the request unchanged, signature included, except that it closes the connection.
     pub(crate) fn to_last_bytes(&self) -> Vec<u8> {
         let mut text = format!("{} {} HTTP/1.1\r\n", self.method, self.target);
         for (name, value) in self.headers.iter().filter(|(name, _)| name != "connection") {

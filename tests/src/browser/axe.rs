@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use serde_json::Value;
 use xtask::setup;
 
-/// The audit that runs in the page, with the rules of WCAG.
+/// The audit that runs in the page, with the rules of WCAG and the best practices of axe.
 /// <https://www.deque.com/axe/core-documentation/api-documentation/#axecore-tags>
 const RUN: &str = r"
     axe.run(document, {

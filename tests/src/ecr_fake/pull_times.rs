@@ -28,6 +28,7 @@ impl EcrWorld {
         }
     }
 
+    /// Excludes a principal, so that its pulls no longer update pull times.
     /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_RegisterPullTimeUpdateExclusion.html>
     pub(super) fn register_pull_time_update_exclusion(&mut self, input: &Input<'_>) -> Answer {
         input.knows(&["principalArn"])?;
@@ -47,6 +48,7 @@ impl EcrWorld {
         Ok(json!({ "principalArn": principal, "createdAt": epoch(now) }))
     }
 
+    /// Removes the exclusion of a principal.
     /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DeregisterPullTimeUpdateExclusion.html>
     pub(super) fn deregister_pull_time_update_exclusion(&mut self, input: &Input<'_>) -> Answer {
         input.knows(&["principalArn"])?;

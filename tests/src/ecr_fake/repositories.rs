@@ -215,6 +215,7 @@ impl EcrWorld {
         Ok(input.text("registryId")?.unwrap_or(&self.account))
     }
 
+    /// Creates a repository.
     /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_CreateRepository.html>
     pub(super) fn create_repository(&mut self, input: &Input<'_>) -> Answer {
         input.knows(&[
@@ -239,6 +240,7 @@ impl EcrWorld {
         Ok(json!({ "repository": self.create(name, mutability).described(&account) }))
     }
 
+    /// Deletes a repository. A repository with images needs `force`.
     /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DeleteRepository.html>
     pub(super) fn delete_repository(&mut self, input: &Input<'_>) -> Answer {
         input.knows(&["registryId", "repositoryName", "force"])?;
@@ -285,6 +287,7 @@ impl EcrWorld {
         Ok(json!({ "repositories": found }))
     }
 
+    /// Changes the tag mutability of a repository.
     /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_PutImageTagMutability.html>
     pub(super) fn put_image_tag_mutability(&mut self, input: &Input<'_>) -> Answer {
         input.knows(&[
@@ -310,6 +313,7 @@ impl EcrWorld {
         Ok(answer)
     }
 
+    /// Returns the policy of the registry.
     /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetRegistryPolicy.html>
     pub(super) fn get_registry_policy(&mut self, input: &Input<'_>) -> Answer {
         input.knows(&[])?;
@@ -323,6 +327,7 @@ impl EcrWorld {
         }
     }
 
+    /// Returns the policy of a repository.
     /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetRepositoryPolicy.html>
     pub(super) fn get_repository_policy(&mut self, input: &Input<'_>) -> Answer {
         input.knows(&["registryId", "repositoryName"])?;
@@ -342,6 +347,7 @@ impl EcrWorld {
         }
     }
 
+    /// Returns the lifecycle policy of a repository.
     /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetLifecyclePolicy.html>
     pub(super) fn get_lifecycle_policy(&mut self, input: &Input<'_>) -> Answer {
         input.knows(&["registryId", "repositoryName"])?;

@@ -85,12 +85,12 @@ pub(super) struct StoredDeployment {
     pub(super) failed: u32,
     pub(super) created_at: Timestamp,
     pub(super) updated_at: Timestamp,
-    /// The steps until the replaced deployment has drained. `None` for a deployment that was not
-    /// replaced.
+    /// The steps until a replaced deployment has drained. `None` until it is replaced.
     drains: Option<u32>,
 }
 
-/// A service revision. It never changes, except that a first running task fixes the image digests.
+/// A service revision. It never changes, except that its first running task fixes the image
+/// digests.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ServiceRevision.html>
 pub(super) struct Revision {
     pub(super) arn: String,
@@ -166,6 +166,7 @@ impl StoredServiceDeployment {
         self.started_at.and(self.path.get(self.at).copied())
     }
 
+    /// Whether the status is final.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-deployment.html>
     pub(super) fn has_ended(&self) -> bool {
         matches!(self.status, "SUCCESSFUL" | "STOPPED" | "ROLLBACK_SUCCESSFUL" | "ROLLBACK_FAILED")
@@ -650,7 +651,7 @@ impl StoredService {
         let Some(candidate) = candidate else {
             // The guide says "no new tasks are launched, and the deployment is stalled". Users
             // report that it ends with the message below instead. `WayBack::Stalls` follows the
-            // guide, other values follow the users.
+            // guide. The other values follow the users.
             if self.way_back != WayBack::Stalls || because != Because::Breaker {
                 let rollout = self.rollout();
                 rollout.becomes("ROLLBACK_FAILED", now);
@@ -724,8 +725,8 @@ impl StoredService {
         primary.updated_at = now;
         let reason = primary.reason.clone();
         self.completed = Some(id.clone());
-        // With early success the deployment is `SUCCESSFUL` before all new tasks have started, and
-        // with the deferred cleanup before the old ones stop.
+        // With early success, the deployment is `SUCCESSFUL` before all new tasks have started.
+        // With the deferred cleanup, it is `SUCCESSFUL` before the old tasks have stopped.
         // <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentEarlySuccessCriteria.html>
         let early = &self.rollout().configuration["earlySuccessCriteria"];
         let deferred = early["enable"] == true && early["sourceServiceRevisionCleanup"] == "DEFERRED";

@@ -37,6 +37,7 @@ fn put_times(shown: &mut Value, times: &[(&str, Option<Timestamp>)]) {
 }
 
 impl StoredService {
+    /// Returns a service deployment as `DescribeServiceDeployments` shows it.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ServiceDeployment.html>
     pub(super) fn described_rollout(&self, rollout: &StoredServiceDeployment) -> Value {
         let mut shown = json!({
@@ -97,6 +98,7 @@ impl StoredService {
         shown
     }
 
+    /// Returns a service deployment as `ListServiceDeployments` shows it.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ServiceDeploymentBrief.html>
     fn brief(&self, rollout: &StoredServiceDeployment) -> Value {
         let mut shown = json!({
@@ -192,6 +194,7 @@ impl EcsWorld {
         places.ok_or_else(lacks)
     }
 
+    /// Stops a service deployment, which then rolls back.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stop-service-deployment.html>
     pub(super) fn stop_service_deployment(&mut self, input: &Input<'_>) -> Answer {
         input.knows(&["serviceDeploymentArn", "stopType"])?;
@@ -215,6 +218,7 @@ impl EcsWorld {
         Ok(json!({ "serviceDeploymentArn": arn }))
     }
 
+    /// Continues or rolls back a service deployment that waits at a pause hook.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContinueServiceDeployment.html>
     pub(super) fn continue_service_deployment(&mut self, input: &Input<'_>) -> Answer {
         input.knows(&["serviceDeploymentArn", "hookId", "action"])?;

@@ -174,6 +174,7 @@ impl StoredService {
         self.tasks.iter().filter(|task| task.is_of(&deployment.id) && task.wanted).count()
     }
 
+    /// Returns an entry of `deployments[]`.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Deployment.html>
     fn described_deployment(&self, deployment: &StoredDeployment) -> Value {
         json!({
@@ -211,6 +212,7 @@ impl StoredService {
 }
 
 impl EcsWorld {
+    /// Describes services. Then moves their deployments by one step, unless the test moves them.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeServices.html>
     pub(super) fn describe_services(&mut self, input: &Input<'_>) -> Answer {
         input.knows(&["cluster", "services"])?;
@@ -247,6 +249,7 @@ impl EcsWorld {
         Ok(json!({ "services": services, "failures": failures }))
     }
 
+    /// Lists the ARNs of the services in a cluster.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListServices.html>
     pub(super) fn list_services(&self, input: &Input<'_>) -> Answer {
         input.knows(&["cluster", "launchType", "schedulingStrategy", "maxResults", "nextToken"])?;
@@ -264,6 +267,7 @@ impl EcsWorld {
         page(input, "serviceArns", arns, &Page { default: 10, greatest: 100 })
     }
 
+    /// Creates a service and starts its first deployment.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_CreateService.html>
     pub(super) fn create_service(&mut self, input: &Input<'_>) -> Answer {
         const KNOWN: [&str; 8] = [
@@ -347,6 +351,7 @@ impl EcsWorld {
         Ok(answer)
     }
 
+    /// Updates a service. Some changes start a deployment.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateService.html>
     pub(super) fn update_service(&mut self, input: &Input<'_>) -> Answer {
         const KNOWN: [&str; 6] = [

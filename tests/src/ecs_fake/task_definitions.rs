@@ -121,6 +121,7 @@ impl Definitions {
 }
 
 impl EcsHome {
+    /// Registers a new revision of a task definition.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RegisterTaskDefinition.html>
     pub(super) fn register_task_definition(&mut self, input: &Input<'_>) -> Answer {
         let tags = tags(input, false)?;
@@ -221,6 +222,7 @@ impl EcsHome {
         Ok(definition)
     }
 
+    /// Lists the families of task definitions.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListTaskDefinitionFamilies.html>
     pub(super) fn list_task_definition_families(&self, input: &Input<'_>) -> Answer {
         input.knows(&["familyPrefix", "status", "maxResults", "nextToken"])?;
@@ -239,6 +241,7 @@ impl EcsHome {
         page(input, "families", found, &Page { default: 100, greatest: 100 })
     }
 
+    /// Lists the ARNs of task definitions.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListTaskDefinitions.html>
     pub(super) fn list_task_definitions(&self, input: &Input<'_>) -> Answer {
         input.knows(&["familyPrefix", "status", "sort", "maxResults", "nextToken"])?;

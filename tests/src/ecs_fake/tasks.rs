@@ -298,6 +298,7 @@ impl StoredTask {
         shown
     }
 
+    /// Returns the network interface of the task, if it has one.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Attachment.html>
     fn attachments(&self) -> Value {
         let Some((id, address)) = &self.interface else { return json!([]) };
@@ -321,6 +322,7 @@ impl StoredTask {
 }
 
 impl EcsWorld {
+    /// Lists the ARNs of tasks.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListTasks.html>
     pub(super) fn list_tasks(&self, input: &Input<'_>) -> Answer {
         const KNOWN: [&str; 8] = [
@@ -367,6 +369,7 @@ impl EcsWorld {
         page(input, "taskArns", arns, &Page { default: 100, greatest: 100 })
     }
 
+    /// Describes tasks by their ARNs.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html>
     pub(super) fn describe_tasks(&self, input: &Input<'_>) -> Answer {
         input.knows(&["cluster", "tasks"])?;

@@ -97,6 +97,7 @@ impl EcsWorld {
         }
     }
 
+    /// Lists the ARNs of the clusters.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListClusters.html>
     fn list_clusters(&self, input: &Input<'_>) -> Answer {
         input.knows(&["maxResults", "nextToken"])?;
