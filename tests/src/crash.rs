@@ -157,7 +157,7 @@ fn run(
         program.kill();
         program.over.store(true, Ordering::SeqCst);
         for (listener, server) in servers {
-            // The servers notice that the invocation is over when a connection comes.
+            // A connection wakes the servers, which then notice that the invocation is over.
             while !server.is_finished() {
                 let _ = TcpStream::connect_timeout(&address(listener), SILENCE);
                 thread::yield_now();

@@ -48,8 +48,7 @@ pub fn days_ago(days: i64) -> PushedAt {
 }
 
 impl Retention {
-    /// Creates an application with these settings in its file's `[retention]`, such as `mode =
-    /// "delete"`.
+    /// Creates an application with these settings in its file's `[retention]`: `mode = "delete"`.
     #[track_caller]
     pub fn begin(story: &str, settings: &str) -> Self {
         Self::of(Plan::new(story), settings)

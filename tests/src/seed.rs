@@ -32,8 +32,8 @@ impl Seed {
         Self { plan: app.plan.clone(), items, web }
     }
 
-    /// Returns a copy with other words in its items, such as `[("deploy = \"never\"", "verify =
-    /// {}")]`.
+    /// Returns a copy with other words in its items.
+    /// An example is `[("deploy = \"never\"", "verify = {}")]`.
     #[track_caller]
     pub fn copy(&self, others: &[(&str, &str)]) -> App {
         let mut text = Value::Array(self.items.clone()).to_string();

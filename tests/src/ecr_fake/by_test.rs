@@ -277,7 +277,7 @@ impl Repository {
     }
 
     /// Adds many images, even a hundred thousand, without calls or events. Returns their digests.
-    /// Of an index, this is the digest of the index itself.
+    /// For an index, this is only the digest of the index itself.
     #[track_caller]
     pub fn put_all(&self, images: impl IntoIterator<Item = NewImage>) -> Vec<String> {
         let now = self.ecr.now();

@@ -190,8 +190,8 @@ fn already_there(repository: &Repository, digest: &Digest, tag: Option<&str>) ->
     let there = repository.images.get(digest).filter(|image| image.status != StorageStatus::Archived);
     let tagged = tag.and_then(|tag| repository.tags.get(tag));
     // "The ImageTagAlreadyExistsException error is returned if you push an image with a tag that is
-    // already in the repository": literally, so even if the tag is on this very image. Assumption:
-    // a push that restores an archived image is allowed.
+    // already in the repository". The fake takes this literally, even if the tag is on this very
+    // image. Assumption: a push that restores an archived image is allowed.
     // <https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-tag-mutability.html>
     let elsewhere_or_here = tagged.is_some_and(|on| on != digest || there.is_some());
     if let Some(tag) = tag.filter(|tag| elsewhere_or_here && !repository.mutability.lets_move(tag)) {

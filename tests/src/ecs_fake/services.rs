@@ -135,8 +135,8 @@ impl StoredService {
     }
 
     /// Returns the ARN of the current service deployment.
-    /// Which one this is just after an update is not documented. A test may choose the previous
-    /// one.
+    /// The documentation does not say which one is current just after an update. A test may choose
+    /// the previous one.
     fn current_rollout(&self, names_late: bool) -> Option<&str> {
         let mut newest = self.rollouts.iter().rev();
         let first = newest.next()?;
