@@ -1,5 +1,5 @@
-//! The decision page: `GET` shows and changes nothing, `POST` decides once. And what people order by signed
-//! requests: of a promotion, and of an approver's subscription.
+//! The decision page, and the signed requests about a promotion or an approver's subscription. The
+//! page's `GET` changes nothing, and its `POST` decides once.
 
 mod page;
 mod signed;
@@ -22,7 +22,8 @@ use stablepin_rules::transition::{Decision, Form, Input, may_decide};
 
 use page::{Field, PageAddress, PageState};
 
-/// Answers every request; an error that is ours shows its id, and Lambda need not try again.
+/// Answers every request. An internal error becomes a page with the request's id, since a retry by
+/// Lambda would not help.
 pub async fn handle(clients: &Clients, topics: &Topics, request: &Request, deadline: Deadline) -> Response {
     let table = &clients.table;
     let signed = match request.route.as_str() {
@@ -65,7 +66,7 @@ pub async fn handle(clients: &Clients, topics: &Topics, request: &Request, deadl
     }
 }
 
-/// Not the page that was asked for.
+/// The answer to a request that cannot show the page that it asked for.
 enum DecisionAnswer {
     Page(Box<Response>),
     Ours(String),
@@ -90,7 +91,7 @@ impl From<ReconcileError> for DecisionAnswer {
     }
 }
 
-/// One consistent read, no write.
+/// Shows the page: one consistent read, no write.
 async fn show(clients: &Clients, request: &Request) -> Result<Response, DecisionAnswer> {
     let secret = request.query("t").unwrap_or_default();
     let (subject, token) = open(clients, request, secret).await?;
@@ -98,12 +99,12 @@ async fn show(clients: &Clients, request: &Request) -> Result<Response, Decision
     Ok(match may_decide(now(), &subject, &token.approver, Some(&token)) {
         Ok(()) => page::question(&subject, &token, place, None),
         Err(refusal) => {
-            page::stands(&subject, place, &PageState::refused(&subject, &token.approver, &refusal))
+            page::state_page(&subject, place, &PageState::refused(&subject, &token.approver, &refusal))
         }
     })
 }
 
-/// For the page's script: the same read.
+/// Returns the state as JSON for the page's script, from the same read.
 async fn status(clients: &Clients, request: &Request) -> Result<Response, DecisionAnswer> {
     let (subject, token) = open(clients, request, request.query("t").unwrap_or_default()).await?;
     let standing = match may_decide(now(), &subject, &token.approver, Some(&token)) {
@@ -113,7 +114,7 @@ async fn status(clients: &Clients, request: &Request) -> Result<Response, Decisi
     Ok(page::status(&subject, &standing))
 }
 
-/// How often a form is looked at again, when others tried the same link at the same moment.
+/// How often to read again and retry, if other requests used the same link at the same moment.
 const MOST_RACES: usize = 4;
 
 async fn decide(
@@ -135,7 +136,7 @@ async fn decide(
         let (subject, token) = open(clients, request, place.secret).await?;
         let approver = token.approver.clone();
         let refused = |subject: &Subject, refusal: &Refusal| {
-            page::stands(subject, place, &PageState::refused(subject, &approver, refusal))
+            page::state_page(subject, place, &PageState::refused(subject, &approver, refusal))
         };
         if let Err(refusal) = may_decide(now(), &subject, &approver, Some(&token)) {
             return Ok(refused(&subject, &refusal));
@@ -165,9 +166,9 @@ async fn decide(
         };
         let start = || Source::Subject(Box::new(subject.clone()));
         match reconcile(clients, start(), vec![Input::Decision(decision)], deadline).await {
-            Ok(after) => return Ok(page::stands(&after, place, &PageState::now(&after, &approver))),
+            Ok(after) => return Ok(page::state_page(&after, place, &PageState::now(&after, &approver))),
             Err(ReconcileError::Refused(Refusal::WrongCode)) => {
-                // Counted before anybody hears that it was wrong.
+                // The wrong code is counted before the answer says that it was wrong.
                 let observed = vec![Input::WrongCode(token.clone())];
                 match reconcile(clients, start(), observed, deadline).await {
                     Ok(_) => {}
@@ -196,7 +197,8 @@ async fn decide(
                 let (subject, _) = open(clients, request, place.secret).await?;
                 return Ok(refused(&subject, &refusal));
             }
-            // Two clicks at once: the other one counts, and is shown. Or it was a wrong code, and counts too.
+            // Another request changed the link at the same moment. If it decided, the next round
+            // shows its decision. If it had a wrong code, the next round tries this form again.
             Err(ReconcileError::LinkUsed) => {}
             Err(error) => return Err(error.into()),
         }
@@ -204,8 +206,8 @@ async fn decide(
     Err(DecisionAnswer::from(ReconcileError::Contended))
 }
 
-/// The promotion that the path names, if the link is one of its own. An unknown link and an unknown promotion
-/// look the same.
+/// Reads the promotion that the path names, if the link belongs to it. An unknown link and an
+/// unknown promotion get the same answer.
 async fn open(
     clients: &Clients,
     request: &Request,

@@ -1,4 +1,5 @@
-//! The pages. Rendered on the server, whole without a script, no asset; every value is escaped, whoever wrote it.
+//! The decision pages. The server renders them completely: they work without the script and load no
+//! assets. Every value is escaped, whoever wrote it.
 
 mod standing;
 
@@ -17,10 +18,10 @@ pub(crate) use standing::PageState;
 
 const STYLE: &str = include_str!("page/style.css");
 
-/// Shows the steps as they are taken.
+/// The script that updates the promotion's steps while the page is open.
 const LIVE: &str = include_str!("page/live.js");
 
-/// Where a page was opened: the link without its secret, and the secret.
+/// The address of a page: the link without its secret, and the secret.
 #[derive(Clone, Copy)]
 pub(crate) struct PageAddress<'a> {
     pub(crate) path: &'a str,
@@ -32,13 +33,13 @@ fn page(status: u16, title: &str, content: &Markup) -> Response {
     page.response(status)
 }
 
-/// What was sent and is not enough: the page asks again, and says why.
+/// A submitted form that does not suffice. The page asks again and says why.
 pub(crate) struct FormProblem<'a> {
     pub(crate) status: u16,
     pub(crate) message: String,
-    /// The field to correct.
+    /// The field that the approver must correct.
     pub(crate) field: Field,
-    /// The reason that was written already.
+    /// The reason that the approver has already typed.
     pub(crate) reason: &'a str,
 }
 
@@ -49,7 +50,8 @@ pub(crate) enum Field {
     None,
 }
 
-/// Asks. The form posts to the page's own path: the link's secret stays in the body.
+/// Renders the form that asks for a decision. It posts to the page's own path, so the link's secret
+/// stays in the body.
 pub(crate) fn question(
     subject: &Subject,
     token: &Token,
@@ -88,7 +90,8 @@ pub(crate) fn question(
                 input type="hidden" name="facts" value=(shown.hash());
                 (extra(policy.approval.step, subject, wrong))
                 (reason(wrong))
-                // The first of them: a return key in a field presses it, and so decides nothing.
+                // The first submit button of the form: pressing Return in a field triggers it. It
+                // is disabled, so Return decides nothing.
                 button disabled hidden {}
                 div.buttons {
                     button.approve name="decision" value="approve" { "Approve" }
@@ -100,7 +103,7 @@ pub(crate) fn question(
     )
 }
 
-/// What a robot that presses buttons does not type.
+/// Renders the field that a robot would not fill in: the mailed code, or the environment's name.
 fn extra(step: Step, subject: &Subject, wrong: Option<&FormProblem<'_>>) -> Markup {
     let wrong = wrong.is_some_and(|wrong| wrong.field == Field::Extra);
     let invalid = wrong.then_some("true");
@@ -132,8 +135,8 @@ fn reason(wrong: Option<&FormProblem<'_>>) -> Markup {
     }
 }
 
-/// How it stands: after a decision, and for whoever opens a link that has nothing left to decide.
-pub(crate) fn stands(subject: &Subject, place: PageAddress<'_>, standing: &PageState) -> Response {
+/// Renders the promotion's state, after a decision or for a link that has nothing left to decide.
+pub(crate) fn state_page(subject: &Subject, place: PageAddress<'_>, standing: &PageState) -> Response {
     let query = form_urlencoded::Serializer::new(String::new()).append_pair("t", place.secret).finish();
     let status = format!("{}/status?{query}", place.path);
     let again = format!("{}?{query}", place.path);
@@ -160,7 +163,7 @@ pub(crate) fn stands(subject: &Subject, place: PageAddress<'_>, standing: &PageS
     )
 }
 
-/// The same for the page's script.
+/// Returns the same state as JSON for the page's script.
 pub(crate) fn status(subject: &Subject, standing: &PageState) -> Response {
     let body = serde_json::json!({
         "title": standing.title, "text": standing.text, "over": standing.over, "steps": steps(subject),
@@ -168,7 +171,7 @@ pub(crate) fn status(subject: &Subject, standing: &PageState) -> Response {
     json(200, &body)
 }
 
-/// Without a subject: an unknown link learns nothing.
+/// Renders a refusal without any fact about the promotion: an unknown link must reveal nothing.
 pub(crate) fn refused(refusal: &Refusal) -> Response {
     let status = if matches!(refusal, Refusal::UnknownLink) { 404 } else { 409 };
     page(
@@ -191,7 +194,7 @@ pub(crate) fn ours(request_id: &str) -> Response {
     page(500, "That did not work", &text)
 }
 
-/// What is signed.
+/// Renders the facts that the approver decides on.
 fn table(shown: &Facts) -> Markup {
     html! {
         dl {

@@ -1,5 +1,6 @@
-//! Signed requests: a decision, whose signer is the approver that the application file names them, or nobody; a promotion
-//! that is asked for, or withdrawn.
+//! Signed requests: to decide on a promotion, to request one, or to withdraw one. A decision counts
+//! for the approver whose `principals` in the application file name its signer. Any other signer is
+//! refused.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -46,7 +47,7 @@ pub(crate) async fn decide(
     let body: Decided =
         serde_json::from_str(&request.body).map_err(|error| not_understood(&error, example))?;
     let subject = subject(clients, request).await?;
-    // One who is an approver here, if the signer is several.
+    // A signer may be several approvers: prefer one of this environment.
     let here = |name: &&ApproverName| {
         subject.policy().is_some_and(|policy| policy.approval.approvers.contains(*name))
     };
@@ -70,7 +71,7 @@ pub(crate) async fn decide(
     carry_out(clients, request, subject, Input::Decision(decision), deadline).await
 }
 
-/// Whoever may call it takes the question back.
+/// Withdraws a promotion. Every caller whom IAM lets call this route may do so.
 pub(crate) async fn withdraw(
     clients: &Clients,
     request: &Request,
@@ -89,7 +90,8 @@ pub(crate) async fn withdraw(
     carry_out(clients, request, subject, observed, deadline).await
 }
 
-/// Without a push: it takes its place in the order now, as a push of the same image would.
+/// Requests a promotion of a known build, without a push. Its place in the order is now, as if the
+/// image were pushed now.
 pub(crate) async fn ask(
     clients: &Clients,
     request: &Request,
@@ -118,7 +120,7 @@ pub(crate) async fn ask(
         );
         return Err(Problem::new(404, "not-found", "Not found", detail));
     };
-    // Whoever pushed it is counted like whoever asks for it.
+    // Those who pushed the image count as its requesters, like the caller.
     let pushers = clients.table.pushers(&application, &digest).await;
     let pushers = pushers.map_err(|error| ours(request, &error))?;
     let opening = Opening {
@@ -139,7 +141,7 @@ pub(crate) async fn ask(
     let opened = vec![Input::Opened(Box::new(opening))];
     let promotion = match reconcile(clients, Source::Subject(Box::new(subject)), opened, deadline).await {
         Ok(after) => after.promotion().map(|promotion| promotion.id),
-        // Somebody asked in the same second: it is their promotion.
+        // Another caller requested the same promotion in the same second: return that promotion.
         Err(ReconcileError::AlreadyOpened) => {
             let latest = read().await?.environment.latest;
             latest.filter(|latest| latest.occurrence.digest == digest).map(|latest| latest.promotion)

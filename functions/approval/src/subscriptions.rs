@@ -1,5 +1,6 @@
-//! An approver's subscription to the mails with links: `PUT …/approvers/{approver}/subscription`, its confirmation, and
-//! how it stands. A mailbox is subscribed once, whatever number of applications name it.
+//! An approver's subscription to the mails with links: `PUT …/approvers/{approver}/subscription`,
+//! its confirmation, and its status. Each address is subscribed once, even if several applications
+//! name it.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -14,12 +15,13 @@ use stablepin_rules::subscription_status::{Subscription, SubscriptionStatus, fil
 
 use crate::signed::ours;
 
-/// How many filter policies one topic takes.
+/// The most filter policies of one topic.
 /// <https://docs.aws.amazon.com/sns/latest/dg/subscription-filter-policy-constraints.html>
 const MOST_FILTERS: usize = 200;
 
-/// What is wrong with the approver's own subscription; none: nothing.
-async fn wrong_of(topics: &Topics, own: &[&Subscription]) -> Result<Option<(String, String)>, SnsError> {
+/// Returns the ARN of the approver's first bad subscription and its defect, or `None` if all are
+/// good.
+async fn first_defect(topics: &Topics, own: &[&Subscription]) -> Result<Option<(String, String)>, SnsError> {
     for one in own {
         let Some(arn) = &one.arn else { continue };
         let Some(attributes) = topics.sns.attributes_of(arn).await? else { continue };
@@ -41,13 +43,14 @@ pub(crate) async fn read(table: &Table, topics: &Topics, request: &Request) -> R
     Ok(shown(&approver, &found))
 }
 
-/// Subscribes, or has SNS mail its confirmation once more; nothing changes where all is well.
+/// Subscribes the approver, or makes SNS mail its confirmation again. A good, confirmed
+/// subscription stays unchanged.
 pub(crate) async fn put(table: &Table, topics: &Topics, request: &Request) -> Result<Response, Problem> {
     let approver = approver(table, request).await?;
     let found = topics.subscriptions().await.map_err(|error| failed(request, &error))?;
     let own: Vec<_> = found.iter().filter(|one| one.is_of(&approver.mail)).collect();
     if SubscriptionStatus::of(&approver.mail, &found) == SubscriptionStatus::Confirmed {
-        return match wrong_of(topics, &own).await.map_err(|error| failed(request, &error))? {
+        return match first_defect(topics, &own).await.map_err(|error| failed(request, &error))? {
             None => Ok(shown(&approver, &found)),
             Some((arn, what)) => Err(exposed(&approver, &arn, &what)),
         };
@@ -65,10 +68,10 @@ struct ConfirmationBody {
     token: String,
 }
 
-/// By the token of SNS's mail, or the whole link that it has.
+/// Confirms a subscription by the token from SNS's mail, or by the whole link in that mail.
 pub(crate) async fn confirm(table: &Table, topics: &Topics, request: &Request) -> Result<Response, Problem> {
     let approver = approver(table, request).await?;
-    // Not echoed: the body is a secret.
+    // The problem does not repeat the body: it is a secret.
     let body: ConfirmationBody = serde_json::from_str(&request.body).map_err(|_| {
         Problem::bad_request(r#"send the token of the mail from SNS: {"token": "2336412f37…"}"#)
     })?;
@@ -94,7 +97,8 @@ pub(crate) async fn confirm(table: &Table, topics: &Topics, request: &Request) -
     ))
 }
 
-/// `https://sns.eu-central-1.amazonaws.com/confirmation.html?TopicArn=…&Token=…&Endpoint=…`, or the token alone.
+/// Returns the token from a confirmation link, or the text itself if it is not a link. A link is
+/// `https://sns.eu-central-1.amazonaws.com/confirmation.html?TopicArn=…&Token=…&Endpoint=…`.
 fn token(text: &str) -> &str {
     let parts = text.trim().split(['?', '&']);
     parts.filter_map(|part| part.strip_prefix("Token=")).next().unwrap_or(text.trim())
@@ -131,7 +135,8 @@ fn shown(approver: &Approver, found: &[Subscription]) -> Response {
     )
 }
 
-/// Nobody but an administrator changes a subscription: our role may not, since SNS has no resource to bound that by.
+/// A problem that asks an administrator to correct a subscription. The function's role must not
+/// change subscriptions, since IAM cannot limit that right to one topic.
 fn exposed(approver: &Approver, arn: &str, what: &str) -> Problem {
     Problem::new(
         409,
@@ -141,7 +146,7 @@ fn exposed(approver: &Approver, arn: &str, what: &str) -> Problem {
     )
 }
 
-/// Two commands, each in a line of its own.
+/// Returns two shell commands, each on its own line.
 fn remedies(arn: &str, mail: &MailAddress) -> String {
     let (arn, filter) = (shell_quoted(arn), shell_quoted(&filter(mail)));
     format!(
@@ -198,9 +203,9 @@ mod tests {
 
     use super::*;
 
-    /// A real shell reads the commands: `aws` prints its arguments, and nothing else is run.
+    /// A real shell runs the commands. `aws` is replaced by a function that prints its arguments.
     #[test]
-    fn commands_arrive_at_aws_as_they_are() {
+    fn remedy_commands_survive_the_shell() {
         let mail = MailAddress::parse("o'brien+%s@example.com").unwrap();
         for arn in [
             "arn:aws:sns:eu-central-1:111122223333:links:1a2b",
@@ -232,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_found_in_its_link() {
+    fn token_is_read_from_its_link() {
         let link = "https://sns.eu-central-1.amazonaws.com/confirmation.html?TopicArn=arn:aws:sns:eu-central-1:111122223333:a&Token=2336412f37&Endpoint=lead@example.com";
         assert_eq!(token(link), "2336412f37");
         assert_eq!(token(" 2336412f37\n"), "2336412f37");
@@ -240,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_topic_with_room_is_taken() {
+    fn first_topic_with_room_is_chosen() {
         let subscribed = |topic: &str, count: usize| {
             let one = |n: usize| Subscription {
                 topic: topic.to_owned(),

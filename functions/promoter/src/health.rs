@@ -1,5 +1,5 @@
-//! Once an hour: who is subscribed to the topics of secret links, and who is not. SNS ends a subscription by a click
-//! or by itself, and tells nobody.
+//! The hourly check of the topics that carry secret links: are exactly the right people subscribed?
+//! SNS may end a subscription after one click, or by itself, and tells nobody.
 
 use std::collections::BTreeSet;
 
@@ -23,14 +23,16 @@ pub enum HealthError {
     Table(#[from] TableError),
 }
 
-/// The most findings that one record and one notice list. A topic takes millions of subscriptions, a record 400 KB.
+/// The most findings in one record and one notice. A topic may have millions of subscriptions, but
+/// a record holds 400 KB.
 const MOST_FINDINGS: usize = 100;
 
 /// The most characters of a finding. A subscription's filter may name thousands of addresses.
 const LONGEST_FINDING: usize = 1000;
 
-/// Looks at the topics: whom their policies let subscribe and publish, and whether each subscriber is an approver who gets
-/// the own links only. Returns how many findings there are, those about what could not be read included.
+/// Checks who may subscribe and publish to the topics, and whether each subscriber is an approver
+/// who gets only their own links. Returns the number of findings, including one for everything that
+/// could not be read.
 pub(crate) async fn topics(clients: &Clients, roles: &TopicRoles) -> Result<usize, HealthError> {
     let Some(approval_mailer) = &clients.approval_mailer else { return Ok(0) };
     let Topics { sns, arns } = &approval_mailer.topics;
@@ -47,19 +49,19 @@ pub(crate) async fn topics(clients: &Clients, roles: &TopicRoles) -> Result<usiz
             }
         }
         match sns.subscriptions(topic).await {
-            Ok(subscriptions) => findings.extend(of(sns, &subscriptions, &approvers).await),
+            Ok(subscriptions) => findings.extend(findings_of(sns, &subscriptions, &approvers).await),
             Err(error) => {
                 tracing::error!(topic.arn = topic, "{}", chain(&error));
                 findings.insert(format!("the subscribers of {topic} could not be read"));
             }
         }
     }
-    tell(clients, &About::Topics, None, &findings).await?;
+    notify_changes(clients, &About::Topics, None, &findings).await?;
     Ok(findings.len())
 }
 
-/// The addresses of all applications' approvers, in lower case. A file that this version cannot read has none: it asks
-/// nobody.
+/// The addresses of all applications' approvers, in lower case. An application file that this
+/// version cannot read adds none, since it asks nobody.
 async fn all_approvers(clients: &Clients) -> Result<BTreeSet<String>, TableError> {
     let (mut addresses, mut after) = (BTreeSet::new(), None);
     loop {
@@ -76,9 +78,9 @@ async fn all_approvers(clients: &Clients) -> Result<BTreeSet<String>, TableError
     }
 }
 
-async fn of(sns: &Sns, subscriptions: &[Subscription], approvers: &BTreeSet<String>) -> Vec<String> {
+async fn findings_of(sns: &Sns, subscriptions: &[Subscription], approvers: &BTreeSet<String>) -> Vec<String> {
     let mut findings = Vec::new();
-    // A few at a time: SNS takes few of these in a second.
+    // Five at a time: SNS allows few of these calls a second.
     for some in subscriptions.chunks(5) {
         let looks = some.iter().map(|one| look(sns, one, approvers));
         findings.extend(join_all(looks).await.into_iter().flatten());
@@ -88,7 +90,7 @@ async fn of(sns: &Sns, subscriptions: &[Subscription], approvers: &BTreeSet<Stri
 
 async fn look(sns: &Sns, subscription: &Subscription, approvers: &BTreeSet<String>) -> Option<String> {
     let unknown = unknown_subscriber(subscription, approvers);
-    // Not confirmed, it gets nothing yet.
+    // An unconfirmed subscription receives nothing yet.
     let Some(arn) = subscription.arn.as_ref() else { return unknown };
     match sns.attributes_of(arn).await {
         Ok(Some(attributes)) => wrong(subscription, &attributes).or(unknown),
@@ -100,7 +102,7 @@ async fn look(sns: &Sns, subscription: &Subscription, approvers: &BTreeSet<Strin
     }
 }
 
-/// Of one application: approvers whom no mail reaches.
+/// Checks that mail reaches each approver whom the application asks.
 pub(crate) async fn approvers(clients: &Clients, application: &Application) -> Result<(), HealthError> {
     let Some(approval_mailer) = &clients.approval_mailer else { return Ok(()) };
     let asked = |name| {
@@ -115,14 +117,14 @@ pub(crate) async fn approvers(clients: &Clients, application: &Application) -> R
         (reach != SubscriptionStatus::Confirmed).then(|| format!("{} {}", one.name, reach.words()))
     });
     let about = About::Approvers(application.name.clone());
-    tell(clients, &about, Some(&application.name), &missing.collect()).await
+    notify_changes(clients, &about, Some(&application.name), &missing.collect()).await
 }
 
-/// The first of the findings, and how many more there are.
+/// Keeps the first findings, and adds how many more there are.
 fn bounded(findings: &BTreeSet<String>) -> BTreeSet<String> {
     let mut kept: BTreeSet<String> = findings.iter().take(MOST_FINDINGS).cloned().map(shortened).collect();
     if findings.len() > MOST_FINDINGS {
-        // Last, as they are sorted by their words.
+        // The line sorts last, since the set is ordered by text.
         kept.insert(format!("… and {} more findings of this kind", findings.len() - MOST_FINDINGS));
     }
     kept
@@ -133,8 +135,8 @@ fn shortened(mut finding: String) -> String {
     finding
 }
 
-/// Whatever has changed since it was last told.
-async fn tell(
+/// Sends the findings if they have changed since the last notice.
+async fn notify_changes(
     clients: &Clients,
     about: &About,
     application: Option<&ApplicationName>,
@@ -145,12 +147,12 @@ async fn tell(
     if before == *findings {
         return Ok(());
     }
-    // Before it is written: told twice is better than never.
+    // Notify first, save second: a repeated notice is better than a lost one.
     if let Some(verify) = &clients.verify {
         let list: Vec<String> = findings.iter().cloned().collect();
-        let told = mail::health(application, &list);
-        let chat = told.chat.to_string();
-        verify.sns.notify(&verify.topic_arn, &told.mail.subject, &chat, &told.mail.body).await?;
+        let notice = mail::health(application, &list);
+        let chat = notice.chat.to_string();
+        verify.sns.notify(&verify.topic_arn, &notice.mail.subject, &chat, &notice.mail.body).await?;
     }
     clients.table.put_health(about, findings, now()).await?;
     Ok(())
@@ -161,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn findings_stay_within_their_bound() {
+    fn findings_are_bounded_in_number_and_length() {
         let findings = |count: usize| -> BTreeSet<String> {
             (0..count).map(|n| format!("the sqs subscriber {n:05}")).collect()
         };

@@ -1,7 +1,8 @@
-//! Brings every promotion and rollback to its end, and publishes the audit trail.
+//! Completes every promotion and rollback, and publishes the audit trail.
 //!
-//! Trigger by the minute, by what starts work, by ECS's deployments, and by the table's stream. An event only says
-//! that something may be due: what to do is always read from the table.
+//! Its triggers are the minute and the hour, new work, ECS's deployment events, and the table's
+//! stream. An event only says that something may be due. The promoter always reads from the table
+//! what to do.
 
 mod health;
 mod outbox;
@@ -25,7 +26,7 @@ pub use outbox::{EventBus, OutboxError};
 pub use sweep::{Queue, SweepError};
 pub use trigger::{Trigger, Unreadable, is_foreign};
 
-/// Lambda or the stream tries again for these.
+/// The errors that make Lambda, or the stream, retry the event.
 #[derive(Debug, thiserror::Error)]
 pub enum PromoterError {
     #[error("what is due could not be read")]
@@ -42,10 +43,10 @@ pub enum PromoterError {
     Driven(usize),
 }
 
-/// How many due operations one tick takes; the rest is the next one's.
+/// The most due operations that one tick handles. The next tick handles the rest.
 const PER_TICK: i32 = 100;
 
-/// No operation takes more of a tick than this, so that one that hangs does not starve the others.
+/// The longest that one operation may take of a tick, so that a slow one does not block the others.
 const EACH: SignedDuration = SignedDuration::from_secs(30);
 
 pub async fn handle(
@@ -59,7 +60,7 @@ pub async fn handle(
     match trigger {
         Trigger::Tick => {
             let due = clients.table.due(now(), PER_TICK).await?;
-            let driven = all(clients, due, &[Input::Tick], deadline).await?;
+            let driven = reconcile_all(clients, due, &[Input::Tick], deadline).await?;
             Ok(json!({ "driven": driven }))
         }
         Trigger::Hour => {
@@ -70,24 +71,27 @@ pub async fn handle(
             let exposed = health::topics(clients, roles).await?;
             Ok(json!({ "findings": exposed }))
         }
-        Trigger::Sweep(application) => Ok(sweep::one(clients, &application, deadline).await?.into()),
+        Trigger::Sweep(application) => {
+            Ok(sweep::sweep_application(clients, &application, deadline).await?.into())
+        }
         Trigger::Operation(key) => {
-            let driven = all(clients, vec![key], &[Input::Nudge], deadline).await?;
+            let driven = reconcile_all(clients, vec![key], &[Input::Nudge], deadline).await?;
             Ok(json!({ "driven": driven }))
         }
-        // Once a later build is pinned, the earlier ones that wait cannot be any more: they end now, not when
-        // they expire.
+        // The new pin supersedes older builds that still wait for approval. Their promotions end
+        // now, not when they expire.
         Trigger::Pinned { application, environment } => {
             let open = clients.table.open_promotions(&application, Some(&environment)).await?;
-            let driven = all(clients, open, &[Input::Tick], deadline).await?;
+            let driven = reconcile_all(clients, open, &[Input::Tick], deadline).await?;
             Ok(json!({ "driven": driven }))
         }
         Trigger::Configured { application } => {
             let open = clients.table.open_promotions(&application, None).await?;
-            let driven = all(clients, open, &[Input::Tick, Input::Nudge], deadline).await?;
+            let driven = reconcile_all(clients, open, &[Input::Tick, Input::Nudge], deadline).await?;
             Ok(json!({ "driven": driven }))
         }
-        // While it had the slot, what ECS told of deployments by others was not looked into.
+        // While the operation had the slot, the promoter did not check deployments by others. It
+        // does so now.
         Trigger::Ended { application, environment } => {
             let Some(subject) = clients.table.configured_environment(&application, &environment).await?
             else {
@@ -97,14 +101,14 @@ pub async fn handle(
             Ok(json!({ "driven": 0, "drifted": drifted }))
         }
         Trigger::Deployment { service_arn } => {
-            let Some((subject, service)) = deployed(clients, &service_arn).await? else {
+            let Some((subject, service)) = environment_of(clients, &service_arn).await? else {
                 return Ok(json!({ "driven": 0 }));
             };
             let Some(key) = in_slot(&subject) else {
                 let drifted = live_drift::look(clients, subject, Some(&service), deadline).await?;
                 return Ok(json!({ "driven": 0, "drifted": drifted }));
             };
-            let driven = all(clients, vec![key], &[Input::Nudge], deadline).await?;
+            let driven = reconcile_all(clients, vec![key], &[Input::Nudge], deadline).await?;
             Ok(json!({ "driven": driven }))
         }
         Trigger::Audit(records) => {
@@ -114,8 +118,8 @@ pub async fn handle(
     }
 }
 
-/// The environment that the service belongs to.
-async fn deployed(
+/// Returns the environment that the service belongs to.
+async fn environment_of(
     clients: &Clients,
     service_arn: &str,
 ) -> Result<Option<(Subject, ServiceName)>, TableError> {
@@ -133,7 +137,7 @@ async fn deployed(
     Ok(None)
 }
 
-/// What moves the environment's services now.
+/// The key of the operation that has the environment's slot.
 fn in_slot(subject: &Subject) -> Option<Key> {
     let slot = subject.environment.slot.as_ref()?;
     Some(Key {
@@ -146,7 +150,7 @@ fn in_slot(subject: &Subject) -> Option<Key> {
     })
 }
 
-async fn all(
+async fn reconcile_all(
     clients: &Clients,
     keys: Vec<Key>,
     observed: &[Input],
@@ -167,7 +171,7 @@ async fn all(
                     application.name = %key.application,
                     environment.name = %key.environment,
                     operation.key = ?key.operation,
-                    "could not be driven: {}",
+                    "the operation could not be reconciled: {}",
                     chain(&error)
                 );
             }

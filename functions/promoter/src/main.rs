@@ -13,7 +13,7 @@ async fn main() -> Result<(), Error> {
     start::logs();
     let (clients, session) =
         start::clients(Capabilities { ecs: true, approval_mailer: true, verify: true }).await?;
-    let bus = EventBus { door: EventBridge::new(&session), name: start::required("STABLEPIN_BUS")? };
+    let bus = EventBus { client: EventBridge::new(&session), name: start::required("STABLEPIN_BUS")? };
     let queue = Queue { sqs: Sqs::new(&session), url: start::required("STABLEPIN_SWEEP_QUEUE")? };
     let location = StackLocation::from_env()?;
     let publishers = start::required("STABLEPIN_PUBLISHER_ROLE_ARNS")?;

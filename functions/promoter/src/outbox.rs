@@ -1,14 +1,15 @@
-//! The audit record is the outbox: what was committed is what is published, in order, at least once.
+//! Publishes the audit records, which serve as the outbox: every committed record is published at
+//! least once, in order.
 
 use serde_json::{Value, json};
 use stablepin_aws::eventbridge::{Entry, EventBridge, EventBridgeError};
 use stablepin_reconciler::errors::chain;
 use stablepin_rules::audit::AuditRecord;
 
-/// The stack's bus.
+/// The stack's event bus.
 #[derive(Debug, Clone)]
 pub struct EventBus {
-    pub door: EventBridge,
+    pub client: EventBridge,
     pub name: String,
 }
 
@@ -20,28 +21,31 @@ pub enum OutboxError {
     Unreadable(#[source] serde_json::Error),
 }
 
-/// As many as one call takes. <https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html>
+/// The most entries of one call.
+/// <https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html>
 const PER_CALL: usize = 10;
 
 impl EventBus {
-    /// All or an error: then the stream sends the whole batch again, and a subscriber may see a record twice.
+    /// Publishes all records, or returns an error. After an error, the stream sends the whole batch
+    /// again, so a subscriber may see a record twice.
     pub async fn publish(&self, records: &[Value]) -> Result<usize, OutboxError> {
         let mut entries = Vec::new();
         for record in records {
             match entry(record) {
                 Ok(entry) => entries.extend(entry),
-                // It stays so however often it is tried, and would hold up the others. It is in the table.
+                // A retry would not help, and would hold up the other records. The record stays in
+                // the table.
                 Err(error) => tracing::error!("an audit record is not published: {}", chain(&error)),
             }
         }
         for chunk in entries.chunks(PER_CALL) {
-            self.door.put(&self.name, chunk).await?;
+            self.client.put(&self.name, chunk).await?;
         }
         Ok(entries.len())
     }
 }
 
-/// None for what is no audit record: another item of the table.
+/// Converts an audit record to an entry. Returns `None` for any other item of the table.
 fn entry(record: &Value) -> Result<Option<Entry>, OutboxError> {
     let image = record.pointer("/dynamodb/NewImage");
     let key = image.and_then(|image| image.pointer("/pk/S")).and_then(Value::as_str).unwrap_or_default();
@@ -71,7 +75,7 @@ fn entry(record: &Value) -> Result<Option<Entry>, OutboxError> {
     }))
 }
 
-/// DynamoDB's JSON as plain JSON.
+/// Converts DynamoDB's JSON to plain JSON.
 fn plain(value: &Value) -> Value {
     let Some((kind, value)) = value.as_object().and_then(|object| object.iter().next()) else {
         return Value::Null;
@@ -114,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn other_items_are_passed_over() {
+    fn other_table_items_are_not_published() {
         let record = json!({"dynamodb": {"NewImage": {"pk": {"S": "APP#web"}, "record": {"M": {}}}}});
         assert!(matches!(entry(&record), Ok(None)));
         let record =

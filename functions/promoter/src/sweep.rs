@@ -1,5 +1,5 @@
-//! The sweep: what no event told of. Every hour each application is looked at once: pushes that were missed, and
-//! tags of ours that are not where they belong.
+//! The sweep finds what no event announced. It checks each application once an hour, for missed
+//! pushes and for kept tags in the wrong place.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ use stablepin_rules::sweep::{self, FoundTag, MOST_INTENTS, Missed, NEWEST_PINS};
 
 use crate::health::{self, HealthError};
 
-/// Where the sweep's work waits.
+/// The queue of the sweep's messages, one for each application.
 #[derive(Debug, Clone)]
 pub struct Queue {
     pub sqs: Sqs,
@@ -46,10 +46,10 @@ pub enum SweepError {
     Health(#[from] HealthError),
 }
 
-/// Over how many seconds the applications are spread: SQS keeps a message back for 15 minutes at most.
+/// The seconds over which the applications are spread. SQS delays a message by 15 minutes at most.
 const SPREAD_SECONDS: usize = 900;
 
-/// One message for each application.
+/// Sends one message for each application. Returns how many there are.
 pub(crate) async fn hand_out(clients: &Clients, queue: &Queue) -> Result<usize, SweepError> {
     let (mut messages, mut after) = (Vec::new(), None);
     loop {
@@ -64,7 +64,7 @@ pub(crate) async fn hand_out(clients: &Clients, queue: &Queue) -> Result<usize, 
     Ok(messages.len())
 }
 
-/// What was found and put right.
+/// The number of missed pushes and of drifted tags that the sweep corrected.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Swept {
     missed: usize,
@@ -77,9 +77,9 @@ impl From<Swept> for Value {
     }
 }
 
-/// One application. What cannot be put right keeps nothing else from it; its error comes at the end, so that the
-/// queue tries again.
-pub(crate) async fn one(
+/// Sweeps one application. A failure does not stop the rest of the sweep. The first error is
+/// returned at the end, so that the queue delivers the message again.
+pub(crate) async fn sweep_application(
     clients: &Clients,
     application: &ApplicationName,
     deadline: Deadline,
@@ -100,19 +100,19 @@ pub(crate) async fn one(
         }
         Err(error) => sweep.fails(error),
     }
-    drifted(clients, &configured, &images, deadline, &mut sweep).await;
-    live_drifted(clients, &configured, deadline, &mut sweep).await;
+    correct_tags(clients, &configured, &images, deadline, &mut sweep).await;
+    report_live_drift(clients, &configured, deadline, &mut sweep).await;
     match sweep.failed {
         None => Ok(sweep.swept),
         Some(error) => Err(error),
     }
 }
 
-/// How far one application's sweep has come.
+/// The progress of one application's sweep.
 struct Sweep<'a> {
     application: &'a ApplicationName,
     swept: Swept,
-    /// The first one. The others are in the log.
+    /// The first error. The log has the others.
     failed: Option<SweepError>,
 }
 
@@ -131,7 +131,7 @@ impl Sweep<'_> {
             repository.name = %push.repository,
             image.tag = %push.tag,
             image.digest = %push.digest,
-            "a push that no event told of: {how}"
+            "the sweep found a missed push: {how}"
         );
         match taken {
             Ok(taken) => self.swept.missed += usize::from(taken.is_ok()),
@@ -155,7 +155,7 @@ impl Sweep<'_> {
     }
 }
 
-/// With the times that the order of promotions goes by.
+/// Returns the missed pushes, each with the time that gives its promotion its place in the order.
 async fn missed(
     clients: &Clients,
     configured: &Application,
@@ -180,7 +180,7 @@ async fn missed(
     let digests: Vec<ImageDigest> = missed.iter().map(|one| one.digest.clone()).collect();
     let built = clients.table.known_builds(name, &digests).await?;
     let push = |one: Missed| Push {
-        // When an image that is known got a tag again, nobody knows: it is taken for now.
+        // Nobody knows when a known image got a tag again, so the push counts as of now.
         at: if built.contains(&one.digest) && !one.told { at } else { one.at },
         repository: repository.clone(),
         digest: one.digest,
@@ -189,8 +189,8 @@ async fn missed(
     Ok(missed.into_iter().map(push).collect())
 }
 
-/// Tags of ours that are not where they belong.
-async fn drifted(
+/// Corrects the kept tags that are in the wrong place.
+async fn correct_tags(
     clients: &Clients,
     configured: &Application,
     images: &[ImageDetail],
@@ -217,15 +217,15 @@ async fn drifted(
         for (tag, wanted) in tag::kept(policy, &subject.environment, &repository.mutability) {
             let on = images.iter().find(|image| image.tags.contains(&tag)).map(|image| image.digest.clone());
             if on.as_ref() != Some(&wanted) {
-                // The listing is some seconds old: it is looked at once more.
+                // The listing is some seconds old, so the tag is read again.
                 sweep.looked(tag::look_at(clients, subject.clone(), &tag, deadline).await);
             }
         }
     }
 }
 
-/// Services that do not run the pin.
-async fn live_drifted(
+/// Reports services that do not run the pin.
+async fn report_live_drift(
     clients: &Clients,
     configured: &Application,
     deadline: Deadline,
@@ -249,7 +249,7 @@ async fn live_drifted(
     }
 }
 
-/// What our moving tags were put on so long ago that nothing can be told of it any more.
+/// Forgets old intents of the environment's tags, those that can no longer explain any event.
 async fn forget(clients: &Clients, subject: &Subject, policy: &EnvironmentPolicy) -> Result<(), TableError> {
     let application = subject.application();
     let tags = [policy.stable_tag.clone(), current(&policy.name)];
@@ -279,7 +279,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_fails_is_told_at_the_end_and_the_rest_is_counted() {
+    fn sweep_counts_the_rest_and_fails_at_the_end() {
         let application = ApplicationName::parse("web").unwrap();
         let push = Push {
             at: Timestamp::UNIX_EPOCH,

@@ -1,4 +1,4 @@
-//! What woke the promoter.
+//! The events that start the promoter.
 
 use serde_json::Value;
 use stablepin_aws::dynamodb::{Key, OperationKey};
@@ -6,39 +6,43 @@ use stablepin_reconciler::StackLocation;
 use stablepin_rules::name::{ApplicationName, EnvironmentName};
 use stablepin_rules::records::OperationId;
 
-/// One event, read.
+/// The content of one event.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Trigger {
-    /// The minute.
+    /// The schedule, every minute.
     Tick,
-    /// The hour: every application is to be swept.
+    /// The schedule, every hour: sweep every application.
     Hour,
-    /// An application's file has changed: what is open may be decided by it, or may have to be asked anew.
+    /// An application's file has changed. Open promotions may now be decided, or must be asked
+    /// again.
     Configured { application: ApplicationName },
-    /// The schedule: time to look who is subscribed to secret links.
+    /// The schedule: check who is subscribed to secret links.
     Subscribers,
-    /// One application's turn, from the queue. The template sends one message at a time.
+    /// A message of the queue: sweep this application. The template sends one message at a time.
     Sweep(ApplicationName),
-    /// Something was opened, approved or asked for.
+    /// A promotion was opened, requested or approved, or a rollback was requested.
     Operation(Key),
     /// An environment has a new pin.
     Pinned { application: ApplicationName, environment: EnvironmentName },
-    /// A promotion or a rollback has ended: what others did to services meanwhile was left to it.
+    /// A promotion or a rollback has ended. The check of deployments by others had waited for its
+    /// end.
     Ended { application: ApplicationName, environment: EnvironmentName },
-    /// ECS tells of a deployment. <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_service_deployment_events.html>
+    /// ECS reports a deployment.
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_service_deployment_events.html>
     Deployment { service_arn: String },
-    /// New items of the table's stream.
+    /// New items in the table's stream.
     Audit(Vec<Value>),
 }
 
-/// How what moved services ends.
+/// The states that end an operation which moved services.
 const ENDS: [&str; 4] = ["Completed", "Incomplete", "Failed", "RolledBack"];
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("an event that the promoter does not know: {0}. The template sends it only what it knows")]
 pub struct Unreadable(String);
 
-/// Whether an event of a bus is of another account or region. The schedule's, the queue's and the stream's name none.
+/// Returns whether a bus's event comes from another account or region. Events of the schedule, the
+/// queue and the stream do not name them.
 pub fn is_foreign(event: &Value, location: &StackLocation) -> bool {
     let text = |name: &str| event.get(name).and_then(Value::as_str);
     let of_a_bus = event.get("Records").is_none() && text("source") != Some("stablepin.schedule");
@@ -106,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_event_that_the_template_sends_is_known() {
+    fn trigger_reads_every_event_of_the_template() {
         assert_eq!(
             Trigger::read(json!({"source": "stablepin.schedule", "detail-type": "Tick", "detail": {}})),
             Ok(Trigger::Tick)
@@ -123,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn end_of_an_operation_wakes_for_its_environment() {
+    fn end_of_an_operation_triggers_its_environment() {
         let event = |kind: &str, to: &str| {
             let id = "019b0000-0000-7000-8000-000000000000";
             let detail = json!({"application": "web", "environment": "production", "id": id, "to": to});
@@ -141,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hour_and_its_messages_are_known() {
+    fn hourly_event_and_sweep_messages_are_read() {
         let hour = json!({"source": "stablepin.schedule", "detail-type": "Sweep", "detail": {}});
         assert_eq!(Trigger::read(hour), Ok(Trigger::Hour));
         let other = json!({"source": "stablepin.schedule", "detail-type": "Subscribers", "detail": {}});
@@ -174,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_named() {
+    fn error_names_the_unknown_event() {
         let error = Trigger::read(json!({"source": "aws.ecr", "detail-type": "ECR Image Scan"})).unwrap_err();
         assert!(error.to_string().contains("ECR Image Scan from aws.ecr"), "{error}");
     }

@@ -1,5 +1,5 @@
-//! Starts rollbacks: resolves the target, checks that everything can move, persists, and starts the services'
-//! deployments. The promoter brings it to its end.
+//! Starts rollbacks. This function resolves the target, checks that every service can move, saves
+//! the rollback, and starts the deployments. The promoter completes it.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -25,13 +25,13 @@ use stablepin_rules::refusal::Refusal;
 use stablepin_rules::target::{To, intended, ready, resolve};
 use stablepin_rules::transition::{Input, RollbackRequest, transition};
 
-/// What has to be typed, so that nobody rolls back by a slip.
+/// The word that the caller must type, so that nobody rolls back by accident.
 const CONFIRM: &str = "ROLLBACK";
 
-/// The caller waits for no more than this; what did not fit is the promoter's.
+/// The longest that the caller waits. The promoter does the rest.
 const ANSWER_WITHIN: SignedDuration = SignedDuration::from_secs(10);
 
-/// What is only read before that may take so long.
+/// The longest that the reads before the first write may take.
 const PREPARED_WITHIN: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Deserialize)]
@@ -46,8 +46,10 @@ struct RollbackBody {
     dry_run: bool,
 }
 
-/// `POST /v1/applications/{application}/environments/{environment}/rollback`. Answers 202 with an id to follow, or
-/// a problem document, and then nothing was touched.
+/// Handles `POST /v1/applications/{application}/environments/{environment}/rollback`.
+///
+/// Answers 202 with the rollback's id, or a problem document. A problem means that nothing was
+/// changed, unless it says that the rollback may have started.
 pub async fn handle(clients: &Clients, request: &Request, deadline: Deadline) -> Response {
     match start(clients, request, deadline).await {
         Ok(response) => response,
@@ -97,7 +99,7 @@ async fn start(clients: &Clients, request: &Request, deadline: Deadline) -> Resu
     ))
 }
 
-/// Read and resolved; nothing was touched.
+/// A resolved rollback, before anything was changed.
 struct Prepared {
     subject: Box<Subject>,
     snapshots: Vec<Snapshot>,
@@ -123,11 +125,11 @@ async fn prepare(clients: &Clients, request: &Request) -> Result<Prepared, Probl
 
     let to = text(&body.to);
     let pinned = subject.environment.pin.as_ref().map(|pin| &pin.digest);
-    // Most rollbacks go to the pin: whether that is there is asked while everything else is.
+    // Most rollbacks go to the pin, so its image is checked while the other reads run.
     let (history, snapshots, stable) = tokio::join!(
         clients.table.pins(&application, &environment),
         snapshots(clients, &policy, &services, request),
-        there(clients, &policy, pinned.filter(|_| to == "stable"), request),
+        check_image(clients, &policy, pinned.filter(|_| to == "stable"), request),
     );
     let (history, snapshots) = (history.map_err(|error| ours(&error))?, snapshots?);
     let rollouts: Vec<ServiceRollout> = snapshots.iter().map(rollout).collect();
@@ -143,7 +145,7 @@ async fn prepare(clients: &Clients, request: &Request) -> Result<Prepared, Probl
     match stable? {
         Some(digest) if digest == target.digest => {}
         Some(_) | None => {
-            there(clients, &policy, Some(&target.digest), request).await?;
+            check_image(clients, &policy, Some(&target.digest), request).await?;
         }
     }
 
@@ -183,7 +185,7 @@ fn read(body: &str) -> Result<RollbackBody, Problem> {
     Ok(body)
 }
 
-/// A pin number may come as a number.
+/// Returns the target as text. JSON callers may send a pin number as a number.
 fn text(to: &serde_json::Value) -> String {
     match to {
         serde_json::Value::String(text) => text.trim().to_owned(),
@@ -228,8 +230,8 @@ fn rollout(snapshot: &Snapshot) -> ServiceRollout {
     ServiceRollout::waiting(snapshot.service.clone(), snapshot.live.clone())
 }
 
-/// The image is there and can be pulled at once: that digest, if one was asked for.
-async fn there(
+/// Checks that the image exists and can be pulled at once. Without a digest, it checks nothing.
+async fn check_image(
     clients: &Clients,
     policy: &EnvironmentPolicy,
     digest: Option<&ImageDigest>,
@@ -248,7 +250,7 @@ async fn there(
     }
 }
 
-/// Before anything was written.
+/// A problem for an AWS error before the first write.
 fn ours(request: &Request, error: &dyn std::error::Error) -> Problem {
     failed(request, error, "the rollback could not be started, and nothing was touched")
 }

@@ -1,5 +1,5 @@
-//! The event that ECR sends for a push or a deletion, and the one that CloudTrail sends for the call behind it, as far as
-//! we read them.
+//! The events about image tags, as far as the tagger reads them: ECR's push and deletion events,
+//! and CloudTrail's events of `PutImage`.
 //! <https://docs.aws.amazon.com/AmazonECR/latest/userguide/ecr-eventbridge.html>
 //! <https://docs.aws.amazon.com/AmazonECR/latest/userguide/logging-using-cloudtrail.html>
 
@@ -16,13 +16,14 @@ use stablepin_rules::one_line::one_line;
 pub struct EcrEvent {
     pub account: Option<String>,
     pub region: Option<String>,
-    /// A push is known by it.
+    /// The time of the event, RFC 3339. It identifies a push.
     #[serde(default)]
     pub time: String,
     pub detail: EventDetail,
 }
 
-/// Real events carry more than the documented ones; anything may be absent.
+/// The `detail` of an event. Real events carry more fields than AWS documents, and any field may be
+/// absent.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct EventDetail {
@@ -30,9 +31,9 @@ pub struct EventDetail {
     pub result: Option<String>,
     pub repository_name: Option<String>,
     pub image_digest: Option<String>,
-    /// Absent or empty for the children of an index.
+    /// Absent or empty for the child manifests of an image index.
     pub image_tag: Option<String>,
-    /// CloudTrail's: `PutImage`.
+    /// The name of the API call, only in CloudTrail's events: `PutImage`.
     #[serde(rename = "eventName")]
     pub event_name: Option<String>,
     #[serde(rename = "errorCode")]
@@ -43,14 +44,14 @@ pub struct EventDetail {
     pub response_elements: Option<PutImageAnswer>,
 }
 
-/// Who signed a call.
+/// The identity that signed a call.
 #[derive(Debug, Deserialize)]
 pub struct SignerIdentity {
-    /// Absent where AWS itself called.
+    /// Absent if an AWS service made the call.
     pub arn: Option<String>,
 }
 
-/// What `PutImage` answered.
+/// The response of `PutImage`.
 #[derive(Debug, Deserialize)]
 pub struct PutImageAnswer {
     pub image: Option<PutImage>,
@@ -70,7 +71,7 @@ pub struct PutImageId {
     pub image_tag: Option<String>,
 }
 
-/// What an event tells of one tag.
+/// The news that an event brings about one tag.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TagEvent {
     Pushed(Push),
@@ -78,7 +79,7 @@ pub enum TagEvent {
     Attributed(CloudTrailCall),
 }
 
-/// Why an event tells of nothing. None of them is an error: they are the registry's everyday traffic.
+/// The reasons to ignore an event. None is an error: such events arrive every day.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Ignored {
     #[error("it is of another account or region: {account}, {region}")]
@@ -104,15 +105,15 @@ pub enum Ignored {
 }
 
 impl EcrEvent {
-    /// What it tells, as far as the event alone can say.
-    pub fn told(&self, location: &StackLocation) -> Result<TagEvent, Ignored> {
+    /// Returns the news that the event brings, read from the event alone.
+    pub fn tag_event(&self, location: &StackLocation) -> Result<TagEvent, Ignored> {
         if !location.sent(self.account.as_deref(), self.region.as_deref()) {
             let said = |text: &Option<String>| text.clone().unwrap_or_else(|| "not said".to_owned());
             return Err(Ignored::Foreign { account: said(&self.account), region: said(&self.region) });
         }
         let detail = &self.detail;
         if detail.event_name.is_some() {
-            return self.called();
+            return self.attributed();
         }
         let said = |field: &Option<String>, wanted: &str| field.as_deref() == Some(wanted);
         let (pushed, deleted) = (said(&detail.action_type, "PUSH"), said(&detail.action_type, "DELETE"));
@@ -139,8 +140,9 @@ impl EcrEvent {
         Ok(TagEvent::Pushed(push))
     }
 
-    /// What CloudTrail tells of a `PutImage`. A push by the registry protocol is one too.
-    fn called(&self) -> Result<TagEvent, Ignored> {
+    /// Reads a CloudTrail event of `PutImage`. CloudTrail logs a push by the registry protocol as
+    /// `PutImage`, too.
+    fn attributed(&self) -> Result<TagEvent, Ignored> {
         let detail = &self.detail;
         let arn = detail.user_identity.as_ref().and_then(|identity| identity.arn.as_deref());
         let image = detail.response_elements.as_ref().and_then(|answer| answer.image.as_ref());
@@ -164,16 +166,18 @@ impl EcrEvent {
             repository: repository.map_err(unreadable)?,
             tag: ImageTag::parse(tag).map_err(unreadable)?,
             digest: digest.map_err(unreadable)?,
-            // Whoever pushed it counts, whenever that was.
+            // An unreadable time is no reason to ignore the call: the caller counts as a pusher
+            // anyway.
             caller: Caller { arn: arn.to_owned(), at: self.time.parse().unwrap_or_default() },
         }))
     }
 }
 
+/// The longest ARN, in characters.
 /// <https://docs.aws.amazon.com/IAM/latest/APIReference/API_User.html>
 const LONGEST_ARN: usize = 2048;
 
-/// What is repeated of a time that is none, in characters.
+/// How much of an unreadable time an error message repeats, in characters.
 const LONGEST_TIME: usize = 40;
 
 #[cfg(test)]
@@ -200,32 +204,32 @@ mod tests {
 
     #[test]
     fn a_tagged_image_is_a_push() {
-        let TagEvent::Pushed(push) = event("main").told(&location()).unwrap() else {
-            panic!("it was pushed")
+        let TagEvent::Pushed(push) = event("main").tag_event(&location()).unwrap() else {
+            panic!("it is a push")
         };
         assert_eq!((push.repository.as_str(), push.tag.as_str()), ("web", "main"));
     }
 
     #[test]
-    fn everyday_traffic_is_ignored_by_name() {
-        assert_eq!(event("").told(&location()), Err(Ignored::Untagged));
+    fn everyday_traffic_is_ignored_with_a_reason() {
+        assert_eq!(event("").tag_event(&location()), Err(Ignored::Untagged));
         let signature = format!("sha256-{}.sig", "ab".repeat(32));
-        assert_eq!(event(&signature).told(&location()), Err(Ignored::NoBuild(NoBuild::Artifact)));
+        assert_eq!(event(&signature).tag_event(&location()), Err(Ignored::NoBuild(NoBuild::Artifact)));
         let mut scanned = event("main");
         scanned.detail.action_type = Some("SCAN".to_owned());
-        assert_eq!(scanned.told(&location()), Err(Ignored::NotOfATag));
+        assert_eq!(scanned.tag_event(&location()), Err(Ignored::NotOfATag));
     }
 
     #[test]
-    fn a_deletion_tells_of_its_tag() {
+    fn deletion_event_names_its_tag() {
         let mut deleted = event("prod-stable");
         deleted.detail.action_type = Some("DELETE".to_owned());
         assert!(
-            matches!(deleted.told(&location()), Ok(TagEvent::Deleted { tag, .. }) if tag.as_str() == "prod-stable")
+            matches!(deleted.tag_event(&location()), Ok(TagEvent::Deleted { tag, .. }) if tag.as_str() == "prod-stable")
         );
     }
 
-    /// As AWS documents it, with a digest of today's length.
+    /// The example of AWS's documentation, with a digest of today's length.
     /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/logging-using-cloudtrail.html>
     fn call() -> serde_json::Value {
         let text = include_str!("../../../xtask/samples/cloudtrail-put-image.json");
@@ -233,10 +237,10 @@ mod tests {
     }
 
     #[test]
-    fn a_call_tells_who_put_the_tag() {
+    fn cloudtrail_call_names_who_put_the_tag() {
         let event: EcrEvent = serde_json::from_value(call()).unwrap();
-        let Ok(TagEvent::Attributed(call)) = event.told(&location()) else {
-            panic!("somebody called: {:?}", event.told(&location()))
+        let Ok(TagEvent::Attributed(call)) = event.tag_event(&location()) else {
+            panic!("the caller is known: {:?}", event.tag_event(&location()))
         };
         assert_eq!((call.repository.as_str(), call.tag.as_str()), ("testrepo", "latest"));
         assert_eq!(call.caller.arn, "arn:aws:sts::123456789012:assumed-role/pipeline/build-42");
@@ -244,12 +248,12 @@ mod tests {
     }
 
     #[test]
-    fn a_call_that_tells_nothing_is_ignored() {
+    fn cloudtrail_call_without_caller_or_tag_is_ignored() {
         let with = |pointer: &str, value: serde_json::Value| {
             let mut call = call();
             let (at, name) = pointer.rsplit_once('/').unwrap();
             call.pointer_mut(at).unwrap()[name] = value;
-            serde_json::from_value::<EcrEvent>(call).unwrap().told(&location())
+            serde_json::from_value::<EcrEvent>(call).unwrap().tag_event(&location())
         };
         let null = serde_json::Value::Null;
         assert_eq!(with("/detail/errorCode", "AccessDenied".into()), Err(Ignored::NoCaller));
@@ -263,19 +267,22 @@ mod tests {
     }
 
     #[test]
-    fn event_without_readable_time_is_left_to_the_sweep() {
+    fn push_with_unreadable_time_is_left_to_the_sweep() {
         for time in ["", "yesterday", "2026-13-01T00:00:00Z", "99999-01-01T00:00:00Z", "1767225600"] {
             let mut pushed = event("main");
             pushed.time = time.to_owned();
-            assert_eq!(pushed.told(&location()), Err(Ignored::NoTime(time.to_owned())));
+            assert_eq!(pushed.tag_event(&location()), Err(Ignored::NoTime(time.to_owned())));
             let mut deleted = event("prod-stable");
             (deleted.time, deleted.detail.action_type) = (time.to_owned(), Some("DELETE".to_owned()));
-            assert!(matches!(deleted.told(&location()), Ok(TagEvent::Deleted { .. })), "needs no time");
+            assert!(
+                matches!(deleted.tag_event(&location()), Ok(TagEvent::Deleted { .. })),
+                "a deletion needs no time"
+            );
             let mut called: EcrEvent = serde_json::from_value(call()).unwrap();
             called.time = time.to_owned();
             assert!(
-                matches!(called.told(&location()), Ok(TagEvent::Attributed(_))),
-                "whoever pushed it counts all the same"
+                matches!(called.tag_event(&location()), Ok(TagEvent::Attributed(_))),
+                "a call needs no time"
             );
         }
     }
@@ -286,7 +293,7 @@ mod tests {
         deleted.detail.action_type = Some("DELETE".to_owned());
         let called = serde_json::from_value(call()).unwrap();
         for mut event in [event("main"), deleted, called] {
-            assert!(event.told(&location()).is_ok());
+            assert!(event.tag_event(&location()).is_ok());
             for (account, region) in [
                 (Some("444455556666"), Some("us-east-2")),
                 (Some("123456789012"), Some("us-gov-east-1")),
@@ -294,16 +301,16 @@ mod tests {
                 (Some("123456789012"), None),
             ] {
                 (event.account, event.region) = (account.map(str::to_owned), region.map(str::to_owned));
-                let told = event.told(&location());
-                assert!(matches!(told, Err(Ignored::Foreign { .. })), "{account:?} {region:?}: {told:?}");
+                let read = event.tag_event(&location());
+                assert!(matches!(read, Err(Ignored::Foreign { .. })), "{account:?} {region:?}: {read:?}");
             }
         }
     }
 
     #[test]
-    fn hostile_tags_are_unreadable_and_not_a_panic() {
+    fn hostile_tags_are_rejected_without_a_panic() {
         for tag in ["<script>", "a\nb", "-x", "a b", &"a".repeat(300)] {
-            assert!(matches!(event(tag).told(&location()), Err(Ignored::Unreadable(_))), "{tag:?}");
+            assert!(matches!(event(tag).tag_event(&location()), Err(Ignored::Unreadable(_))), "{tag:?}");
         }
     }
 }

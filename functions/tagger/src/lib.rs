@@ -1,5 +1,5 @@
-//! Woken by ECR: a push becomes a build and opens a promotion for each environment; a tag of ours that somebody
-//! moved or deleted is put right.
+//! Handles ECR's events. A push becomes a build and opens a promotion for each environment. If
+//! somebody moved or deleted a tag that Stablepin keeps, the tagger restores it.
 
 mod event;
 
@@ -15,7 +15,7 @@ use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
 
 pub use event::{EcrEvent, Ignored, TagEvent};
 
-/// What came of an event. An ignored one is everyday traffic.
+/// The result of an event. `Ignored` is everyday traffic.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Handled {
     Ignored(Ignored),
@@ -25,13 +25,13 @@ pub enum Handled {
     PutRight {
         environments: usize,
     },
-    /// Of so many promotions and moved tags it is known now whose they are.
+    /// CloudTrail named the caller of this many promotions and moved tags.
     Attributed {
         count: usize,
     },
 }
 
-/// Lambda tries an event again for these: twice, then it goes to the dead-letter queue.
+/// The errors that make Lambda retry an event: twice, then the event goes to the dead-letter queue.
 #[derive(Debug, thiserror::Error)]
 pub enum TaggerError {
     #[error("the event could not be looked up")]
@@ -44,8 +44,9 @@ pub enum TaggerError {
     Attribution(#[from] AttributionError),
 }
 
-/// The stack's own roles: what they put is nobody's push. Each as the beginning of its sessions' ARNs, which name the
-/// partition and the account, and the role without its path.
+/// The stack's own roles: a tag that they put is not a push. Each role is stored as the prefix of
+/// its session ARNs. The prefix has the partition, the account and the role's name without its
+/// path.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html>
 #[derive(Debug, Clone)]
 pub struct OwnRoles(Vec<String>);
@@ -55,7 +56,7 @@ pub struct OwnRoles(Vec<String>);
 pub struct NoRole(String);
 
 impl OwnRoles {
-    /// ARNs with commas between.
+    /// Parses a list of role ARNs, separated by commas.
     pub fn parse(list: &str) -> Result<Self, NoRole> {
         let roles = list.split(',').map(str::trim).filter(|arn| !arn.is_empty());
         roles
@@ -69,7 +70,8 @@ impl OwnRoles {
     }
 }
 
-/// `arn:aws:iam::111122223333:role/path/name`: `arn:aws:sts::111122223333:assumed-role/name/`
+/// Converts `arn:aws:iam::111122223333:role/path/name` to
+/// `arn:aws:sts::111122223333:assumed-role/name/`.
 fn sessions(role_arn: &str) -> Option<String> {
     let parts: Vec<&str> = role_arn.split(':').collect();
     let ["arn", partition, "iam", "", account, role] = parts[..] else { return None };
@@ -84,11 +86,11 @@ pub async fn handle(
     event: &EcrEvent,
     deadline: Deadline,
 ) -> Result<Handled, TaggerError> {
-    let told = match event.told(location) {
-        Ok(told) => told,
+    let tag_event = match event.tag_event(location) {
+        Ok(tag_event) => tag_event,
         Err(ignored) => return Ok(Handled::Ignored(ignored)),
     };
-    let (repository, tag, now_on) = match &told {
+    let (repository, tag, now_on) = match &tag_event {
         TagEvent::Attributed(call) => return attribute(clients, own, call, deadline).await,
         TagEvent::Pushed(push) => (&push.repository, &push.tag, Some(&push.digest)),
         TagEvent::Deleted { repository, tag } => (repository, tag, None),
@@ -96,8 +98,9 @@ pub async fn handle(
     let Some(application) = clients.table.claimant(repository).await? else {
         return Ok(Handled::Ignored(NoBuild::NotRegistered.into()));
     };
-    // A tag that pipelines follow is never one that we keep: an application that claims both is refused.
-    let taken = match &told {
+    // No tag is both a build tag and a tag that Stablepin keeps: an application file that claims
+    // both is refused.
+    let taken = match &tag_event {
         TagEvent::Pushed(push) => push::take(clients, &application, push, deadline).await?,
         TagEvent::Deleted { .. } | TagEvent::Attributed(_) => Err(NoBuild::NotABuild),
     };
@@ -107,9 +110,9 @@ pub async fn handle(
             let stored = clients.table.application(&application).await?;
             let configured = stored.and_then(|stored| Application::parse(&stored.text, None).ok());
             let Some(configured) = configured else { return Ok(Handled::Ignored(no_build.into())) };
-            if let (TagEvent::Pushed(push), NoBuild::NotABuild) = (&told, &no_build) {
-                // A clock that is ahead keeps no image for ever.
-                let (at, kept) = (push.at.min(now()), kept(&configured));
+            if let (TagEvent::Pushed(push), NoBuild::NotABuild) = (&tag_event, &no_build) {
+                // `min`, so that a clock that is ahead does not keep an image for ever.
+                let (at, kept) = (push.at.min(now()), remember_for(&configured));
                 clients.table.was_tagged(&application, repository, tag, &push.digest, at, kept).await?;
             }
             let environments = look_after(clients, &configured, repository, tag, now_on, deadline).await?;
@@ -123,8 +126,9 @@ pub async fn handle(
     }
 }
 
-/// How long it is kept that somebody put a tag: as long as retention asks for it, and a day for the night that does.
-fn kept(configured: &Application) -> SignedDuration {
+/// How long to remember that somebody put a tag: the application's retention time, plus a day for
+/// the nightly run.
+fn remember_for(configured: &Application) -> SignedDuration {
     SignedDuration::from_hours(24 * (i64::from(configured.retention.days) + 1))
 }
 
@@ -146,8 +150,9 @@ async fn attribute(
     })
 }
 
-/// If it is a tag that we keep, is it where it belongs? Also one that we put there ourselves once may have been
-/// moved back there by somebody.
+/// Restores the tag if Stablepin keeps it and it is in the wrong place. Returns in how many
+/// environments it did so. A  tag on an image that Stablepin once chose may also be wrong: somebody
+/// may have moved it back.
 async fn look_after(
     clients: &Clients,
     configured: &Application,
@@ -163,7 +168,7 @@ async fn look_after(
         }
         let found = clients.table.configured_environment(&configured.name, &policy.name).await?;
         let Some(subject) = found else { continue };
-        // Our own doing: no call to the registry is needed to know it.
+        // The tag is on the pin, so Stablepin put it there. No call to the registry is needed.
         let pinned = subject.environment.pin.as_ref().map(|pin| &pin.digest);
         if now_on.is_some() && *tag == policy.stable_tag && pinned == now_on {
             continue;
@@ -185,7 +190,7 @@ mod tests {
         let own = OwnRoles::parse(ROLES).unwrap();
         let session = |role: &str| format!("arn:aws:sts::111122223333:assumed-role/{role}/session");
         assert!(own.have(&session("stablepin-production-TaggerRole-1A2B")));
-        // A session's ARN has no path.
+        // A session's ARN does not contain the role's path.
         assert!(own.have(&session("stablepin-production-PromoterRole-3C4D")));
         for other in
             ["pipeline", "stablepin-production-TaggerRole-1A2", "x/stablepin-production-TaggerRole-1A2B", ""]
@@ -219,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn own_roles_are_arns_of_roles() {
+    fn own_roles_must_be_role_arns() {
         for wrong in [
             "stablepin-production-TaggerRole-1A2B",
             "arn:aws:iam::111122223333:role/",

@@ -14,7 +14,7 @@ async fn main() -> Result<(), Error> {
     run(service_fn(async |event: LambdaEvent<EcrEvent>| {
         let deadline = start::deadline(event.context.deadline);
         let detail = &event.payload.detail;
-        // Boxed: else futures lie in one another deeper than the compiler follows.
+        // Boxed, since the compiler refuses futures that are nested too deeply.
         match Box::pin(handle(&clients, &location, &own, &event.payload, deadline)).await? {
             Handled::Ignored(why @ Ignored::Foreign { .. }) => {
                 count_foreign_event(now());
@@ -33,9 +33,9 @@ async fn main() -> Result<(), Error> {
                 repository.name = detail.repository_name,
                 image.tag = detail.image_tag,
                 environments,
-                "a tag of ours was moved or deleted by hand, and was put right"
+                "restored a tag that was moved or deleted by hand"
             ),
-            Handled::Attributed { count } => tracing::info!(count, "CloudTrail told whose a push is"),
+            Handled::Attributed { count } => tracing::info!(count, "CloudTrail named the caller of a push"),
             Handled::Opened { environments } => tracing::info!(
                 repository.name = detail.repository_name,
                 image.tag = detail.image_tag,

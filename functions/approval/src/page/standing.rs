@@ -1,4 +1,4 @@
-//! What a promotion has come to, in words for one approver.
+//! The state of a promotion, in words for one approver.
 
 use stablepin_rules::name::ApproverName;
 use stablepin_rules::progress::waits_for;
@@ -13,17 +13,17 @@ pub(crate) struct PageState {
     pub(crate) status: u16,
     pub(crate) title: String,
     pub(crate) text: String,
-    /// Nothing will change any more.
+    /// The promotion has ended, and its state cannot change.
     pub(crate) over: bool,
 }
 
 impl PageState {
-    /// Whether this person has decided or not.
+    /// Describes the promotion, whether this approver has voted or not.
     pub(crate) fn now(subject: &Subject, approver: &ApproverName) -> Self {
         Self::new(200, subject, approver, None)
     }
 
-    /// The link is good, but there is nothing to decide with it any more.
+    /// Describes the promotion for a valid link that has nothing left to decide.
     pub(crate) fn refused(subject: &Subject, approver: &ApproverName, refusal: &Refusal) -> Self {
         let status = match refusal {
             Refusal::LinkUsed { .. }
@@ -106,7 +106,7 @@ fn title(subject: &Subject, promotion: &Promotion, own: Option<&Vote>) -> String
     title.to_owned()
 }
 
-/// The reason begins with a word of ours, whatever else it says.
+/// The first word of the reason is one of Stablepin's own, whatever text follows.
 fn cancelled(promotion: &Promotion) -> &'static str {
     let reason = promotion.reason.as_deref().unwrap_or_default();
     match reason.split(|letter: char| !letter.is_ascii_alphabetic()).next().unwrap_or_default() {
@@ -133,7 +133,7 @@ fn word(verdict: Verdict) -> &'static str {
     }
 }
 
-/// Who was first.
+/// Lists the votes, oldest first.
 fn others(promotion: &Promotion) -> String {
     let mut votes: Vec<_> = promotion.votes.iter().collect();
     votes.sort_by_key(|(_, vote)| vote.at);

@@ -34,7 +34,7 @@ name = "production"
 deploy = "never"
 "#;
 
-/// What somebody might push or write who wants the page to say something else.
+/// A text for a commit, tag or reason that tries to change what the page says.
 const HOSTILE: &str = "</p><script>alert(\"1\")</script> 'x' &amp;\r\n\u{202e}evorppa";
 
 fn at(text: &str) -> Timestamp {
@@ -49,7 +49,7 @@ fn lead() -> ApproverName {
     ApproverName::parse("lead").unwrap()
 }
 
-/// A promotion that asks, by `required` of two approvers.
+/// A promotion of `tag` that needs `required` of two approvals.
 fn asking(required: u8, tag: &str) -> Subject {
     let mut application = Application::parse(FILE, None).unwrap();
     application.environments[0].approval.required = required;
@@ -96,7 +96,7 @@ fn token(subject: &Subject) -> Token {
 
 const PLACE: PageAddress<'_> = PageAddress { path: "/decide/web/production/1", secret: "SECRET" };
 
-/// After the lead's word.
+/// The promotion after the lead has voted.
 fn after(subject: &Subject, verdict: Verdict, reason: Option<&str>) -> Subject {
     let token = token(subject);
     let form = Form { code: Some(token.code.clone()), token, typed: String::new(), facts: None };
@@ -135,21 +135,21 @@ fn asks_again(subject: &Subject, status: u16, message: &str, field: Field) -> Re
     question(subject, &token(subject), PLACE, Some(&wrong))
 }
 
-/// Just after the lead has decided.
+/// The page right after the lead has voted.
 fn decided(subject: &Subject) -> Response {
-    stands(subject, PLACE, &PageState::now(subject, &lead()))
+    state_page(subject, PLACE, &PageState::now(subject, &lead()))
 }
 
-/// The link of `who`, opened when it has nothing to decide.
+/// The page of `who`'s link when it has nothing left to decide.
 fn ended(subject: &Subject, who: &ApproverName, refusal: &Refusal) -> Response {
-    stands(subject, PLACE, &PageState::refused(subject, who, refusal))
+    state_page(subject, PLACE, &PageState::refused(subject, who, refusal))
 }
 
 fn body(response: &Response) -> &str {
     std::str::from_utf8(response.body.as_ref().unwrap().as_ref()).unwrap()
 }
 
-/// Status, title and what is in `<main>`, one element a line.
+/// The page's status, its title, and the content of `<main>`, one element a line.
 fn shown(response: &Response) -> String {
     let (head, rest) = body(response).split_once("<main>").unwrap();
     let (main, _) = rest.split_once("</main>").unwrap();
@@ -178,7 +178,7 @@ fn shown(response: &Response) -> String {
     format!("{} {title}{main}", response.status_code)
 }
 
-/// Without the facts, which every page has: what it says.
+/// The page without the list of facts, which every page has.
 fn said(response: &Response) -> String {
     let shown = shown(response);
     let lines = shown
@@ -193,7 +193,7 @@ fn ended_by(refusal: &Refusal) -> String {
 }
 
 #[test]
-fn the_question() {
+fn question_shows_all_facts() {
     assert_snapshot!(shown(&asks(&asking(1, "main"))), @r#"
     200 Approve web for production? · Stablepin
     <p class="brand">Stablepin</p>
@@ -229,7 +229,7 @@ fn the_question() {
 }
 
 #[test]
-fn the_question_where_the_name_is_to_be_typed_or_nothing() {
+fn question_asks_for_the_name_or_for_nothing() {
     let with = |step| {
         let mut subject = asking(1, "main");
         subject.configuration.application.environments[0].approval.step = step;
@@ -246,14 +246,14 @@ fn the_question_where_the_name_is_to_be_typed_or_nothing() {
 }
 
 #[test]
-fn the_question_where_the_environment_is_held() {
+fn question_says_that_approval_releases_the_hold() {
     let page = shown(&asks(&held(asking(1, "main"), "rollback to pin 6")));
     let note: Vec<&str> = page.lines().filter(|line| line.contains("note")).collect();
     assert_snapshot!(note.join("\n"), @r#"<p class="note">production is held since 2025-07-17 09:15 UTC (rollback to pin 6). Your approval releases the hold.</p>"#);
 }
 
 #[test]
-fn the_question_after_somebody_else_has_approved() {
+fn question_names_earlier_approvers() {
     let subject = after(&asking(2, "main"), Verdict::Approve, None);
     let token = Token { approver: second(), ..token(&subject) };
     let page = said(&question(&subject, &token, PLACE, None));
@@ -261,7 +261,7 @@ fn the_question_after_somebody_else_has_approved() {
 }
 
 #[test]
-fn what_was_sent_and_is_not_enough_is_asked_for_again() {
+fn incomplete_form_is_asked_for_again() {
     let subject = asking(1, "main");
     assert_snapshot!(said(&asks_again(&subject, 422, "the code is wrong", Field::Extra)), @r#"
     422 Approve web for production? · Stablepin
@@ -295,7 +295,7 @@ fn what_was_sent_and_is_not_enough_is_asked_for_again() {
 }
 
 #[test]
-fn approved_and_pinned() {
+fn page_after_approval_shows_the_pin() {
     let subject = tagged(&after(&asking(1, "main"), Verdict::Approve, None));
     assert_snapshot!(shown(&decided(&subject)), @r#"
     200 Approved, and pinned · Stablepin
@@ -322,7 +322,7 @@ fn approved_and_pinned() {
 }
 
 #[test]
-fn approved_and_the_tag_follows() {
+fn page_after_approval_says_that_the_tag_follows() {
     assert_snapshot!(said(&decided(&after(&asking(1, "main"), Verdict::Approve, None))), @r#"
     200 Approved · Stablepin
     <h1>Approved</h1>
@@ -337,7 +337,7 @@ fn approved_and_the_tag_follows() {
 }
 
 #[test]
-fn approved_by_one_of_two() {
+fn page_says_that_one_approval_is_missing() {
     assert_snapshot!(said(&decided(&after(&asking(2, "main"), Verdict::Approve, None))), @r#"
     200 Approved by you · Stablepin
     <h1>Approved by you</h1>
@@ -352,7 +352,7 @@ fn approved_by_one_of_two() {
 }
 
 #[test]
-fn approved_while_a_rollback_runs() {
+fn page_says_that_approval_waits_for_a_rollback() {
     let mut subject = asking(1, "main");
     subject.environment.slot = Some(Slot {
         operation: id(),
@@ -375,7 +375,7 @@ fn approved_while_a_rollback_runs() {
 }
 
 #[test]
-fn rejected() {
+fn page_after_rejection_shows_the_reason() {
     let subject = after(&asking(2, "main"), Verdict::Reject, Some("the migration is missing"));
     assert_snapshot!(said(&decided(&subject)), @r#"
     200 Rejected · Stablepin
@@ -387,7 +387,7 @@ fn rejected() {
 }
 
 #[test]
-fn a_link_that_was_used() {
+fn used_link_shows_the_decision() {
     let subject = after(&asking(1, "main"), Verdict::Reject, Some("the migration is missing"));
     let refusal = Refusal::LinkUsed { at: at("2025-07-17T15:00:00Z") };
     assert_snapshot!(said(&ended(&subject, &lead(), &refusal)), @r#"
@@ -400,7 +400,7 @@ fn a_link_that_was_used() {
 }
 
 #[test]
-fn an_approver_who_has_decided() {
+fn second_decision_shows_the_first_vote() {
     let subject = after(&asking(2, "main"), Verdict::Approve, None);
     assert_snapshot!(said(&ended(&subject, &lead(), &Refusal::AlreadyDecided { approver: lead() })), @r#"
     409 Approved by you · Stablepin
@@ -416,7 +416,7 @@ fn an_approver_who_has_decided() {
 }
 
 #[test]
-fn a_promotion_that_another_has_ended() {
+fn page_shows_the_decision_of_another_approver() {
     let subject = tagged(&after(&asking(1, "main"), Verdict::Approve, None));
     let refusal = Refusal::NotPending { state: PromotionState::Completed, reason: "pinned".to_owned() };
     assert_snapshot!(said(&ended(&subject, &second(), &refusal)), @r#"
@@ -429,8 +429,8 @@ fn a_promotion_that_another_has_ended() {
     "#);
 }
 
-/// The reason after this one for which a link may have nothing to decide: a new refusal has to find its place here, or
-/// among those that no link meets.
+/// The refusal after this one, in the list of refusals that a link may show. A new refusal must get
+/// its place here, or among those that no link can cause.
 fn reason_after(refusal: &Refusal) -> Option<Refusal> {
     let soon = at("2025-07-20T14:30:54Z");
     match refusal {
@@ -447,7 +447,7 @@ fn reason_after(refusal: &Refusal) -> Option<Refusal> {
         Refusal::SharedSigner { .. } => Some(Refusal::RequesterUnknown),
         Refusal::RequesterUnknown => Some(Refusal::TooManyPushers),
         Refusal::TooManyPushers => Some(Refusal::NoSuchEnvironment),
-        // Tests of their own: the promotion as it stands, the form again, the unknown link.
+        // Other tests cover these: the promotion's state, the form again, the unknown link.
         Refusal::NoSuchEnvironment
         | Refusal::LinkUsed { .. }
         | Refusal::AlreadyDecided { .. }
@@ -456,7 +456,8 @@ fn reason_after(refusal: &Refusal) -> Option<Refusal> {
         | Refusal::NotTyped { .. }
         | Refusal::FactsChanged
         | Refusal::UnknownLink => None,
-        // A rollback's, a request's for a promotion, and what is ordered of an environment.
+        // A link never causes these. They refuse rollbacks, requests for a promotion, or
+        // environment commands.
         Refusal::ImageMarkedForDeletion { .. }
         | Refusal::TooManyOpened { .. }
         | Refusal::NothingPinned
@@ -477,7 +478,7 @@ fn reason_after(refusal: &Refusal) -> Option<Refusal> {
 }
 
 #[test]
-fn every_other_reason_that_there_is_nothing_to_decide() {
+fn each_other_refusal_has_its_page() {
     let first = Refusal::LinkExpired { at: at("2025-07-20T14:30:54Z") };
     let told: Vec<String> = std::iter::successors(Some(first), reason_after)
         .map(|refusal| ended_by(&refusal).lines().take(3).collect::<Vec<_>>().join("\n"))
@@ -530,7 +531,7 @@ fn every_other_reason_that_there_is_nothing_to_decide() {
     "#);
 }
 
-/// The promotion in another state, as if all that leads there had happened.
+/// The promotion in another state, as if everything before that state had happened.
 fn having(mut subject: Subject, change: impl FnOnce(&mut Promotion)) -> Subject {
     let Some(Work::Promotion(promotion)) = subject.operation.as_mut().map(|operation| &mut operation.work)
     else {
@@ -540,7 +541,7 @@ fn having(mut subject: Subject, change: impl FnOnce(&mut Promotion)) -> Subject 
     subject
 }
 
-/// Approved by the lead, and on its way to a service that has come so far.
+/// A promotion that the lead approved, with one service at this point of its rollout.
 fn deployed(state: PromotionState, progress: Progress, change: impl FnOnce(&mut Promotion)) -> Subject {
     let mut subject = asking(1, "main");
     let environment = &mut subject.configuration.application.environments[0];
@@ -567,9 +568,9 @@ fn deployed(state: PromotionState, progress: Progress, change: impl FnOnce(&mut 
 
 const CRASHED: &str = "prod/web: ECS deployment circuit breaker: tasks failed to start.";
 
-/// Every way that a promotion goes after its approval, one after the other.
+/// Each course that a promotion may take after its approval, one after the other.
 #[test]
-fn a_release_on_its_way_and_at_each_of_its_ends() {
+fn page_follows_a_rollout_to_each_end() {
     let proven = Progress::Proven { tasks: 2, at: at("2025-07-17T15:10:00Z") };
     let crashed = Progress::Failed { reason: CRASHED.to_owned() };
     let seen = |promotion: &mut Promotion| {
@@ -689,7 +690,7 @@ fn a_release_on_its_way_and_at_each_of_its_ends() {
 }
 
 #[test]
-fn a_promotion_that_nobody_decides_any_more() {
+fn page_says_why_a_promotion_was_cancelled() {
     let directions = [
         "superseded: a later build became pin 8",
         "expired: nobody decided in time",
@@ -739,7 +740,7 @@ fn a_promotion_that_nobody_decides_any_more() {
 }
 
 #[test]
-fn the_question_and_the_approval_where_the_environment_is_frozen() {
+fn page_names_a_freeze_before_and_after_approval() {
     let mut subject = asking(1, "main");
     let (since, reason) = (at("2025-07-17T09:15:00Z"), "autumn sale".to_owned());
     subject.environment.freeze = Some(Freeze { since, reason, by: Actor::Stablepin });
@@ -759,9 +760,9 @@ fn the_question_and_the_approval_where_the_environment_is_frozen() {
     "#);
 }
 
-/// What an approved promotion may wait for, besides.
+/// The other reasons why an approved promotion may wait.
 #[test]
-fn approved_and_held_or_behind_another_promotion_or_about_to_begin() {
+fn page_says_what_an_approved_promotion_waits_for() {
     let approved = after(&asking(2, "main"), Verdict::Approve, None);
     let enough = |mut subject: Subject| {
         subject.configuration.application.environments[0].approval.required = 1;
@@ -784,14 +785,14 @@ fn approved_and_held_or_behind_another_promotion_or_about_to_begin() {
 }
 
 #[test]
-fn approved_by_one_of_three() {
+fn page_says_that_two_approvals_are_missing() {
     let mut subject = after(&asking(2, "main"), Verdict::Approve, None);
     subject.configuration.application.environments[0].approval.required = 3;
     assert_snapshot!(said(&decided(&subject)).lines().nth(2).unwrap(), @r#"<p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. 2 more approvals are needed.</p>"#);
 }
 
 #[test]
-fn an_unknown_link_learns_nothing() {
+fn unknown_link_reveals_nothing() {
     assert_snapshot!(shown(&refused(&Refusal::UnknownLink)), @r#"
     404 This link is not known · Stablepin
     <p class="brand">Stablepin</p>
@@ -802,7 +803,7 @@ fn an_unknown_link_learns_nothing() {
 }
 
 #[test]
-fn another_method_and_our_own_error() {
+fn wrong_method_and_internal_error_have_pages() {
     assert_snapshot!(shown(&no_such_method()), @r#"
     405 Not here · Stablepin
     <p class="brand">Stablepin</p>
@@ -819,13 +820,13 @@ fn another_method_and_our_own_error() {
 }
 
 #[test]
-fn the_script_is_told_what_the_page_shows() {
+fn script_gets_the_same_state_as_the_page() {
     let subject = tagged(&after(&asking(1, "main"), Verdict::Approve, None));
     assert_snapshot!(body(&status(&subject, &PageState::now(&subject, &lead()))), @r#"{"over":true,"steps":[{"detail":"by lead","name":"Approved","state":"done"},{"detail":"pin 1 of production","name":"Pinned","state":"done"}],"text":"You approved it on 2025-07-17 15:00 UTC. It is pin 1 of production.","title":"Approved, and pinned"}"#);
 }
 
 #[test]
-fn what_was_pushed_or_written_with_bad_intent_is_text() {
+fn hostile_values_are_escaped() {
     let longest = format!("_{}", "x.-".repeat(42));
     let subject = after(&asking(1, &longest), Verdict::Reject, Some(&HOSTILE.repeat(20)));
     let subject = held(subject, &HOSTILE.repeat(20));
@@ -836,7 +837,7 @@ fn what_was_pushed_or_written_with_bad_intent_is_text() {
         FormProblem { status: 400, message: HOSTILE.to_owned(), field: Field::Reason, reason: HOSTILE };
     let pages = [
         question(&subject, &token(&subject), hostile, Some(&wrong)),
-        stands(&subject, PageAddress { path: PLACE.path, ..hostile }, &PageState::now(&subject, &lead())),
+        state_page(&subject, PageAddress { path: PLACE.path, ..hostile }, &PageState::now(&subject, &lead())),
         ended(&subject, &second(), &refusal),
         refused(&Refusal::NeverPinned { to: HOSTILE.to_owned() }),
         ours(HOSTILE),
@@ -855,7 +856,7 @@ fn what_was_pushed_or_written_with_bad_intent_is_text() {
 }
 
 #[test]
-fn no_page_is_kept_framed_or_lets_anything_else_run() {
+fn pages_forbid_caching_framing_and_other_scripts() {
     let subject = asking(1, "main");
     let after = after(&subject, Verdict::Approve, None);
     let pages = [asks(&subject), decided(&after), refused(&Refusal::UnknownLink), ours("1")];
@@ -869,7 +870,7 @@ fn no_page_is_kept_framed_or_lets_anything_else_run() {
         assert!(header("strict-transport-security").starts_with("max-age="));
         let text = body(page);
         assert!(text.len() < 20_000, "{} bytes", text.len());
-        // The policy names the style and the script that are there, and nothing else runs.
+        // The policy allows exactly the page's own style and script.
         let policy = header("content-security-policy");
         assert!(policy.starts_with("default-src 'none';") && !policy.contains("unsafe"), "{policy}");
         for (element, directive) in [("style", "style-src"), ("script", "script-src")] {
