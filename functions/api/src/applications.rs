@@ -1,4 +1,5 @@
-//! Applications: put as a TOML file, checked as a whole, stored as it was written.
+//! The routes of applications. A caller puts a TOML file, which is checked as a whole and stored as
+//! it was written.
 
 use serde_json::json;
 use stablepin_aws::dynamodb::{PutApplication, PutApplicationError, Table};
@@ -12,7 +13,7 @@ use stablepin_rules::one_line::bounded;
 use crate::reads::page_of;
 use crate::{AllowedResources, ours};
 
-/// `GET /v1/applications`: names, in order.
+/// Handles `GET /v1/applications`: the names, sorted.
 pub(crate) async fn list(table: &Table, request: &Request) -> Result<Response, Problem> {
     let (limit, after) = page_of(request)?;
     let page = table.applications(limit, after).await.map_err(|error| ours(request, &error))?;
@@ -20,7 +21,7 @@ pub(crate) async fn list(table: &Table, request: &Request) -> Result<Response, P
     Ok(answer(200, &json!({ "applications": page.items, "next": next })))
 }
 
-/// `GET /v1/applications/{application}`: the file as it was put, with who and when.
+/// Handles `GET /v1/applications/{application}`: the stored file, and who put it when.
 pub(crate) async fn read(table: &Table, request: &Request) -> Result<Response, Problem> {
     let name = request.parsed("application", ApplicationName::parse)?;
     let stored = table.application(&name).await.map_err(|error| ours(request, &error))?;
@@ -31,8 +32,10 @@ pub(crate) async fn read(table: &Table, request: &Request) -> Result<Response, P
     Ok(answer(200, &body))
 }
 
-/// `PUT /v1/applications/{application}` with `application/toml`. All or nothing: the file, what it claims, and the
-/// audit record are one transaction. `?dry_run=true` checks, and shows what would change.
+/// Handles `PUT /v1/applications/{application}` with `application/toml`.
+///
+/// One transaction writes the file, its claims and the audit record. `?dry_run=true` only checks
+/// the file and shows what would change.
 pub(crate) async fn put(
     table: &Table,
     settings: &AllowedResources,
@@ -113,7 +116,7 @@ pub(crate) async fn put(
     }
 }
 
-/// Says where in the file the claimed thing stands.
+/// A problem that points at the claimed resource in the file.
 fn claimed(error: &PutApplicationError, put: &PutApplication<'_>) -> Problem {
     let problem = Problem::new(409, "claimed", "Another application has it", error.to_string());
     let PutApplicationError::Claimed { what, by } = error else { return problem };

@@ -1,4 +1,4 @@
-//! What a person commands of an environment: `PUT …/freeze`, `DELETE …/freeze`, `DELETE …/hold`,
+//! The environment commands: `PUT …/freeze`, `DELETE …/freeze`, `DELETE …/hold`,
 //! `DELETE …/watermark`.
 
 use jiff::SignedDuration;
@@ -13,7 +13,7 @@ use stablepin_rules::transition::{EnvironmentAction, EnvironmentCommand, Input};
 
 use crate::ours;
 
-/// The body may be absent where no reason is needed.
+/// The body of a command. It may be absent if the command needs no reason.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CommandBody {

@@ -1,5 +1,5 @@
-//! The console: how everything stands, for whoever has a link that an IAM caller minted within the hour. Read only:
-//! whatever is asked for here, the one thing that is ever written is a link's hash, and that by a signed request.
+//! The console shows the state of all applications. It needs a link, minted by an IAM caller within
+//! the last hour. It is read-only: the only write is the hash of a new link, by a signed request.
 
 mod command;
 mod page;
@@ -26,31 +26,35 @@ use page::{Environment, Found, LiveRow, Shown, Visit};
 /// How long a link opens the console.
 const OPEN_FOR: SignedDuration = SignedDuration::from_hours(1);
 
-/// Holds the link's secret once it was opened, so that it is in no address and no history. `Lax`: after a click in a mail
-/// or a chat of another site, `Strict` would keep it from the very page that the link leads to; and nothing that is
-/// asked for with it changes anything.
+/// The cookie that holds the link's secret, so that the secret stays out of the address and the
+/// history.
+///
+/// `Strict` would withhold the cookie after a click in a mail or a chat. `Lax` is safe, since no
+/// request with it changes anything.
 const COOKIE: &str = "stablepin-console";
 
-/// How many applications one page has at most.
+/// The most applications on one page.
 const MOST_APPLICATIONS: i32 = 10;
 
-/// Of so many of an application's newest promotions it is told which are pending.
+/// How many of an application's newest promotions are searched for pending ones.
 const MOST_PROMOTIONS: i32 = 30;
 
-/// How many operations one page has at most.
+/// The most operations on one page.
 const MOST_OPERATIONS: i32 = 20;
 
-/// An environment's newest pins.
+/// How many of an environment's newest pins are read.
 const MOST_PINS: i32 = 6;
 
-/// ECS is asked about so many services for one page: its limits are the account's, and a rollback needs them more.
+/// The most services that one page reads from ECS. Its limits hold for the whole account, and
+/// rollbacks need them more.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/request-throttling.html>
 const MOST_SERVICES: usize = 20;
 
-/// After which a service is shown as one that could not be read.
+/// The longest that reading one service may take. A slower one is shown as unreadable.
 const READ_WITHIN: Duration = Duration::from_secs(4);
 
-/// `POST /v1/console`, signed: a link that opens the console for an hour, as often as wanted.
+/// Handles `POST /v1/console`, signed: mints a link that opens the console for an hour, any number
+/// of times.
 pub(crate) async fn mint(
     table: &Table,
     settings: &AllowedResources,
@@ -68,7 +72,8 @@ pub(crate) async fn mint(
     Ok(answer(201, &json!({ "url": url, "expires_at": link.expires_at })))
 }
 
-/// `GET /console…`: a page in any case. What is unknown, expired or not there at all looks the same.
+/// Handles `GET /console…`, always with a page. An unknown link and an expired link get the same
+/// page.
 pub(crate) async fn open(
     table: &Table,
     ecs: &Ecs,
@@ -110,13 +115,13 @@ async fn visit(
     }
 }
 
-/// Gone when the link is worthless. Browsers take `Secure` from `localhost` too.
+/// The cookie expires with its link. Browsers also accept `Secure` from `localhost`.
 fn cookie(secret: &str, now: Timestamp, until: Timestamp) -> String {
     let left = until.duration_since(now).as_secs();
     format!("{COOKIE}={secret}; Path=/console; Max-Age={left}; HttpOnly; Secure; SameSite=Lax")
 }
 
-/// Every application, as the table knows it: ECS is asked on an application's own page.
+/// Renders every application from the table. Only an application's own page reads ECS.
 async fn overview(table: &Table, request: &Request, visit: Visit) -> Result<Response, Failed> {
     let after = request.query("after").map(|after| Cursor(after.to_owned()));
     let names = table.applications(MOST_APPLICATIONS, after).await?;
@@ -132,7 +137,7 @@ async fn overview(table: &Table, request: &Request, visit: Visit) -> Result<Resp
                     Some(subjects.into_iter().map(|subject| environment(subject, &promotions)).collect())
                 }
                 Err(error) => {
-                    tracing::error!(application = %name, "it cannot be shown: {}", chain(&error));
+                    tracing::error!(application = %name, "the application cannot be shown: {}", chain(&error));
                     None
                 }
             };
@@ -146,7 +151,8 @@ fn environment(subject: Subject, promotions: &[(EnvironmentName, Operation)]) ->
     Environment { subject, pending, live: Vec::new(), pins: Vec::new() }
 }
 
-/// One application: its environments from the one that `?from=` names, or what happened before `?before=`.
+/// Renders one application: its environments, starting at `?from=`, or its history before
+/// `?before=`.
 async fn application(
     table: &Table,
     ecs: &Ecs,
@@ -168,7 +174,7 @@ async fn application(
     if before.is_none() {
         let subjects = subjects?.into_iter();
         let wanted = subjects.skip_while(|one| from.as_ref().is_some_and(|from| one.name != *from));
-        // One more, so that the page knows whether there are more.
+        // One more than fits, so that the page knows whether there are more.
         let wanted = wanted.take(page::MOST_ENVIRONMENTS + 1);
         environments = wanted.map(|subject| environment(subject, &promotions.items)).collect();
         look(table, ecs, name, &mut environments).await?;
@@ -178,7 +184,7 @@ async fn application(
     Ok(page::application(visit, settings, &application))
 }
 
-/// The pins of the environments, and what their services run.
+/// Reads the environments' pins and what their services run.
 async fn look(
     table: &Table,
     ecs: &Ecs,
@@ -199,11 +205,11 @@ async fn look(
         match tokio::time::timeout(READ_WITHIN, live(ecs, service, policy)).await {
             Ok(Ok(tasks)) => Found::Tasks(tasks),
             Ok(Err(error)) => {
-                tracing::warn!(%service, "what runs could not be read: {}", chain(&error));
+                tracing::warn!(%service, "the running images could not be read: {}", chain(&error));
                 Found::Unreadable
             }
             Err(_) => {
-                tracing::warn!(%service, "what runs could not be read in time");
+                tracing::warn!(%service, "the running images could not be read in time");
                 Found::Unreadable
             }
         }

@@ -1,6 +1,7 @@
-//! Applications, promotions, pins, rollbacks, the audit trail: read by anyone that IAM lets, written here only.
-//! Every route wants an IAM signature, which API Gateway checks before we are called; but for the console's pages, which
-//! want a link that such a caller minted.
+//! The API of applications, promotions, pins, rollbacks and the audit trail.
+//!
+//! API Gateway checks the IAM signature of every request before it calls this function. Only the
+//! console's pages need no signature, but a link that a signed caller minted.
 
 mod applications;
 mod commands;
@@ -14,18 +15,19 @@ use stablepin_reconciler::errors::chain;
 use stablepin_rules::pattern::Pattern;
 use stablepin_rules::transition::EnvironmentAction;
 
-/// What the stack's parameters let applications name.
+/// The resources that the stack's parameters let applications name.
 #[derive(Debug, Clone)]
 pub struct AllowedResources {
     pub partition: String,
     pub region: String,
-    /// Where the API is: scheme and host, without a slash at the end. From configuration, never from a request.
+    /// The API's own address: scheme and host, without a final slash. It comes from configuration,
+    /// never from a request.
     pub url: String,
     pub repositories: Vec<Pattern>,
     pub clusters: Vec<Pattern>,
 }
 
-/// A parameter of the template that is not what it must be.
+/// A parameter of the template that is not a list of ARN patterns.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{name} is not a list of ARN patterns: {reason}")]
 pub struct InvalidSettings {
@@ -34,7 +36,7 @@ pub struct InvalidSettings {
 }
 
 impl AllowedResources {
-    /// From the two parameters, each a list with commas between.
+    /// Parses the two parameters, each a list separated by commas.
     pub fn new(
         region: String,
         url: String,
@@ -59,7 +61,7 @@ fn patterns(name: &'static str, list: &str) -> Result<Vec<Pattern>, InvalidSetti
     list.split(',').map(str::trim).filter(|text| !text.is_empty()).map(parse).collect()
 }
 
-/// `ecs` only reads, for the console: what moves services has no door here.
+/// Answers a request. `ecs` only reads, for the console: this function has no client that deploys.
 pub async fn handle(
     clients: &Clients,
     ecs: &Ecs,

@@ -1,4 +1,4 @@
-//! What the table tells: one thing, or a page of them with a cursor.
+//! The routes that read the table: one record, or a page of records with a cursor.
 
 use serde_json::{Value, json};
 use stablepin_aws::dynamodb::{Cursor, OperationKey, Table};
@@ -58,7 +58,8 @@ async fn operation(
     Ok(answer(200, &shown(&environment, &operation)))
 }
 
-/// The record, without what is only for the loop around it; a link's hash is nobody's business either.
+/// Returns the record for the API, without the reconciler's own fields and without the hashes of
+/// links.
 fn shown(environment: &EnvironmentName, operation: &Operation) -> Value {
     let mut value = match &operation.work {
         Work::Promotion(promotion) => json!(promotion),
@@ -104,7 +105,7 @@ pub(crate) async fn pins(table: &Table, request: &Request) -> Result<Response, P
     Ok(answer(200, &json!({ "pins": page.items, "next": page.next.map(|cursor| cursor.0) })))
 }
 
-/// `?month=2026-11`; this month if absent.
+/// Handles `?month=2026-11`. The default is the current month.
 pub(crate) async fn audit(table: &Table, request: &Request) -> Result<Response, Problem> {
     let application = request.parsed("application", ApplicationName::parse)?;
     let this_month = now().strftime("%Y-%m").to_string();
@@ -119,7 +120,7 @@ pub(crate) async fn audit(table: &Table, request: &Request) -> Result<Response, 
     Ok(answer(200, &json!({ "month": month, "audit": page.items, "next": page.next.map(|cursor| cursor.0) })))
 }
 
-/// What the promoter found in its last hourly look at who is subscribed.
+/// Returns the findings of the promoter's last hourly check of subscriptions.
 pub(crate) async fn health(table: &Table, request: &Request) -> Result<Response, Problem> {
     let all = table.all_health().await.map_err(|error| ours(request, &error))?;
     let findings: Vec<_> = all.into_iter().filter(|health| !health.findings.is_empty()).collect();

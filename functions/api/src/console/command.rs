@@ -1,4 +1,4 @@
-//! The request that a person sends to roll back, to copy as it is.
+//! The shell commands that the console shows for copying, such as the one that rolls back.
 
 use serde_json::json;
 use stablepin_rules::name::{ApplicationName, EnvironmentName};
@@ -6,7 +6,8 @@ use stablepin_rules::shell::shell_quoted;
 
 use crate::AllowedResources;
 
-/// A signed request with curl, for any POSIX shell that has the caller's credentials in its environment.
+/// Returns a signed request with curl, for any POSIX shell whose environment has the caller's
+/// credentials.
 fn signed(settings: &AllowedResources, path: &str, body: Option<&str>) -> String {
     let signs = shell_quoted(&format!("aws:amz:{}:execute-api", settings.region));
     let body = body.map_or_else(String::new, |body| format!(" \\\n  --json {}", shell_quoted(body)));
@@ -18,7 +19,7 @@ fn signed(settings: &AllowedResources, path: &str, body: Option<&str>) -> String
     )
 }
 
-/// Takes every service of the environment to a pin: its number, or `stable`.
+/// Returns the command that rolls all services back to a pin: its number, or `stable`.
 pub(super) fn rollback(
     settings: &AllowedResources,
     application: &ApplicationName,
@@ -31,7 +32,7 @@ pub(super) fn rollback(
     signed(settings, &path, Some(&body))
 }
 
-/// Mints a link to the console.
+/// Returns the command that mints a link to the console.
 pub(super) fn console(settings: &AllowedResources) -> String {
     signed(settings, "/v1/console", None)
 }
@@ -42,7 +43,7 @@ mod tests {
 
     use super::*;
 
-    /// What a shell makes of it, word by word.
+    /// Runs the command in a real shell and returns the words that `curl` would get.
     fn words(command: &str) -> Vec<String> {
         let script = format!("curl() {{ for word; do printf '%s\\0' \"$word\"; done; }}\n{command}");
         let shell = Command::new("sh")
@@ -62,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shell_sends_exactly_the_request() {
+    fn rollback_command_sends_exactly_its_request() {
         let web = ApplicationName::parse("web").unwrap();
         let production = EnvironmentName::parse("production").unwrap();
         let settings = settings("https://a1b2.execute-api.eu-central-1.amazonaws.com");
@@ -96,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_in_it_is_run_whatever_it_is() {
+    fn hostile_values_never_run_in_the_shell() {
         for hostile in ["it's", "$(id)", "`id`", "a\nb; id", r"\", "\"; id #", "'; id; '", "é \u{202e}"] {
             let (web, to) = (ApplicationName::parse("web").unwrap(), hostile);
             let production = EnvironmentName::parse("production").unwrap();

@@ -1,5 +1,5 @@
-//! The console's pages. Every value is escaped, whoever wrote it; every page is under 20 kB, however much there is to
-//! show: what does not fit has a link.
+//! The console's pages. Every value is escaped, whoever wrote it. Every page is smaller than 20 kB:
+//! a link leads to what does not fit.
 
 mod application;
 mod overview;
@@ -26,16 +26,16 @@ pub(super) use overview::overview;
 
 const STYLE: &str = include_str!("page/style.css");
 
-/// A page's parts have so many bytes together; its frame and its style have the rest of 20 kB.
+/// The most bytes of a page's parts together. Its frame and its style need the rest of 20 kB.
 const ROOM: usize = 13_000;
 
-/// How many environments are looked at for one page. Fewer may fit.
+/// The most environments that are read for one page. Fewer may fit.
 pub(super) const MOST_ENVIRONMENTS: usize = 8;
 
-/// How much is shown of what people or AWS wrote freely.
+/// The most characters of a free text, by people or AWS, that a page shows.
 const LONGEST_WORDS: usize = 120;
 
-/// When it was looked, and until when the link can.
+/// The time of the page, and the time when the link expires.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Visit {
     pub(super) now: Timestamp,
@@ -46,11 +46,11 @@ pub(super) struct Visit {
 #[derive(Debug)]
 pub(super) struct Shown {
     pub(super) name: ApplicationName,
-    /// None: it could not be read.
+    /// `None` if the environments could not be read.
     pub(super) environments: Option<Vec<Environment>>,
 }
 
-/// An environment, with what was looked up for it.
+/// An environment, with everything that was read for it.
 #[derive(Debug)]
 pub(super) struct Environment {
     pub(super) subject: Subject,
@@ -61,11 +61,11 @@ pub(super) struct Environment {
     pub(super) pins: Vec<Pin>,
 }
 
-/// Promotions that wait for their approval.
+/// The promotions that wait for approval.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     pub(super) count: usize,
-    /// The build tag.
+    /// The build tag of the newest one.
     pub(super) newest: Option<String>,
 }
 
@@ -77,14 +77,14 @@ pub(super) struct LiveRow {
 
 #[derive(Debug)]
 pub(super) enum Found {
-    /// So many running tasks carry this digest; or one that is not known.
+    /// The number of running tasks for each digest. `None` stands for an unknown digest.
     Tasks(BTreeMap<Option<ImageDigest>, usize>),
     Unreadable,
-    /// There were too many before it.
+    /// The page had already read as many services as it may.
     NotRead,
 }
 
-/// Of one environment, among an application's newest promotions.
+/// Counts the environment's pending promotions among an application's newest ones.
 pub(super) fn pending(name: &EnvironmentName, promotions: &[(EnvironmentName, Operation)]) -> Pending {
     let mut pending = Pending::default();
     for (of, operation) in promotions {
@@ -114,7 +114,7 @@ fn framed(status: u16, title: &str, content: &Markup) -> Response {
     Page { title, above, content, style: STYLE, script: None }.response(status)
 }
 
-/// For every link that opens nothing, whatever is wrong with it.
+/// Renders the same page for every link that does not open the console, whatever the reason.
 pub(super) fn refused(settings: &AllowedResources) -> Response {
     let content = html! {
         p { "The link is not known, or its hour is over. A new one is minted by whoever may call "
@@ -138,7 +138,7 @@ pub(super) fn ours(request_id: &str) -> Response {
     framed(500, "That did not work", &content)
 }
 
-/// A command to copy: in a field, so that who has no mouse can select the whole of it too.
+/// Renders a command to copy. It stands in a text field, where the keyboard alone can select it.
 fn copied(id: &str, label: &str, command: &str) -> Markup {
     html! {
         label for=(id) { (label) ", in a shell with your AWS credentials" }
@@ -146,7 +146,7 @@ fn copied(id: &str, label: &str, command: &str) -> Markup {
     }
 }
 
-/// As many as fit, the first one in any case.
+/// Returns as many parts as fit, and their number. The first part always counts as fitting.
 fn fitting(room: usize, parts: impl IntoIterator<Item = Markup>) -> (Markup, usize) {
     let (mut text, mut count) = (String::new(), 0);
     for part in parts {
@@ -160,7 +160,7 @@ fn fitting(room: usize, parts: impl IntoIterator<Item = Markup>) -> (Markup, usi
     (PreEscaped(text), count)
 }
 
-/// What tells a digest from others, for people.
+/// The beginning of a digest, enough for people to tell it from others.
 fn short(digest: &ImageDigest) -> Markup {
     html! { code { "sha256:" (digest.hex()[..12]) } }
 }

@@ -1,4 +1,4 @@
-//! One application: its environments, and what happened to it.
+//! The page of one application: its environments and its history.
 
 use maud::{Markup, html};
 use stablepin_http::Response;
@@ -16,20 +16,20 @@ use super::{
 use crate::AllowedResources;
 use crate::console::command;
 
-/// What the environments may take of the room, so that some of the history is on the page too.
+/// The most bytes of the environments, so that some of the history fits, too.
 const ENVIRONMENTS: usize = ROOM * 2 / 3;
 
-/// So many services of an environment are listed one by one.
+/// The most services of an environment that are listed one by one.
 const MOST_LISTED: usize = 8;
 
 #[derive(Debug)]
 pub(in super::super) struct Application<'a> {
     pub(in super::super) name: &'a ApplicationName,
-    /// None where only the history goes on.
+    /// Empty on a page that only continues the history.
     pub(in super::super) environments: &'a [Environment],
     /// Newest first.
     pub(in super::super) history: &'a [(EnvironmentName, Operation)],
-    /// There is more before it.
+    /// Whether there is older history.
     pub(in super::super) older: bool,
 }
 
@@ -139,7 +139,8 @@ fn live(environment: &Environment) -> Markup {
     }
 }
 
-/// Each as one command: to the newest pin before this one, and to this one where something else may run.
+/// Renders the rollback commands: to the newest earlier pin, and to the current pin if a service
+/// runs another image.
 fn rollbacks(
     settings: &AllowedResources,
     application: &ApplicationName,
@@ -183,7 +184,7 @@ fn entry(environment: &EnvironmentName, operation: &Operation) -> Markup {
         Work::Promotion(promotion) => promoted(environment, promotion, operation.tag_taken.is_some()),
         Work::Rollback(rollback) => rolled_back(environment, rollback),
         Work::Repair(repair) => repaired(environment, repair),
-        // No list of operations has it: the environment shows it.
+        // Lists of operations never contain one. The environment's section shows it.
         Work::LiveDrift(_) => html! {},
     }
 }
@@ -196,7 +197,7 @@ fn promoted(environment: &EnvironmentName, promotion: &Promotion, tag_taken: boo
         PromotionState::Failed | PromotionState::RolledBack => "failed",
         PromotionState::Cancelled => "ahead",
     };
-    // Who rejected it is in the reason for which it ended.
+    // The reason of the promotion's end says who rejected it.
     let approved = promotion.votes.iter().filter(|(_, vote)| vote.verdict == Verdict::Approve);
     let approved = approved.map(|(name, vote)| match &vote.reason {
         Some(reason) => format!("{name} ({reason})"),

@@ -1,4 +1,4 @@
-//! Every application and environment, as the table knows them.
+//! The overview of all applications and environments, as the table has them.
 
 use maud::{Markup, html};
 use stablepin_http::Response;
@@ -6,10 +6,10 @@ use stablepin_http::Response;
 use super::standing::{badges, called, drift, notes, pin};
 use super::{Environment, ROOM, Shown, Visit, fitting, page, short};
 
-/// Of so many environments of each application; the others are on its own page.
+/// The most environments of each application. The application's own page shows the rest.
 const MOST: usize = 4;
 
-/// `more`: there are applications after these.
+/// Renders the overview. `more` means that further applications follow.
 pub(in super::super) fn overview(visit: Visit, shown: &[Shown], more: bool) -> Response {
     let (sections, count) = fitting(ROOM, shown.iter().map(section));
     let last = count.checked_sub(1).and_then(|last| shown.get(last)).filter(|_| more || count < shown.len());

@@ -1,4 +1,4 @@
-//! How an environment stands, in a few words.
+//! The state of an environment, in a few words.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,8 @@ use stablepin_rules::words::time;
 
 use super::{Environment, Found, words};
 
-/// What differs from the pin: whole sentences. What is on its way has not drifted.
+/// Returns how the environment differs from its pin, in whole sentences. A rollout or rollback on
+/// its way is no drift.
 pub(super) fn drift(environment: &Environment) -> Vec<String> {
     let record = &environment.subject.environment;
     let (Some(pin), None) = (&record.pin, &record.slot) else { return Vec::new() };
@@ -29,7 +30,8 @@ pub(super) fn drift(environment: &Environment) -> Vec<String> {
         drift.extend(seen.words().iter().map(|service| words(&format!("Since {since} {service}."))));
         runs = true;
     }
-    // What the table knows counts where nothing newer was seen. Who deploys by themselves tell it nothing.
+    // Without a newer observation, the table's record counts. It knows nothing about services that
+    // Stablepin does not deploy.
     let deploys = environment.subject.policy().is_some_and(EnvironmentPolicy::is_deployed);
     let proven = record.current.as_ref().map(|current| &current.digest);
     if !runs && deploys && proven.is_some_and(|digest| *digest != pin.digest) {
@@ -51,7 +53,8 @@ fn tag_behind(subject: &Subject, pin: &Pin) -> Option<String> {
     }
 }
 
-/// One word for each thing that a person should know of; one, if all is well.
+/// Renders a badge for each problem or event that a person should know, or one badge if all is
+/// well.
 pub(super) fn badges(environment: &Environment, drift: &[String]) -> Markup {
     let record = &environment.subject.environment;
     let pending = environment.pending.count;
@@ -77,7 +80,7 @@ pub(super) fn badges(environment: &Environment, drift: &[String]) -> Markup {
     }
 }
 
-/// That it runs the pin was seen: just now, or when that was last proven.
+/// Returns whether the services run the pin, as read just now or as last proven.
 fn proven(environment: &Environment) -> bool {
     let record = &environment.subject.environment;
     let pinned = |digest: &ImageDigest| record.pin.as_ref().is_some_and(|pin| pin.digest == *digest);
@@ -93,7 +96,7 @@ fn proven(environment: &Environment) -> bool {
     }
 }
 
-/// Drift, hold and freeze, in sentences.
+/// Renders drift, hold and freeze as sentences.
 pub(super) fn notes(environment: &Environment, drift: &[String]) -> Markup {
     let record = &environment.subject.environment;
     html! {
@@ -111,7 +114,7 @@ pub(super) fn notes(environment: &Environment, drift: &[String]) -> Markup {
     }
 }
 
-/// The pin, and its digest as long as the page wants it.
+/// Renders the pin. `digest` renders its digest, short or long.
 pub(super) fn pin(environment: &Environment, digest: impl Fn(&ImageDigest) -> Markup) -> Markup {
     html! {
         @match &environment.subject.environment.pin {
@@ -124,7 +127,7 @@ pub(super) fn pin(environment: &Environment, digest: impl Fn(&ImageDigest) -> Ma
     }
 }
 
-/// As this environment's people call a digest: by the pin, if it was one.
+/// Renders a digest as the pin it was, or as a short digest.
 pub(super) fn called(environment: &Environment, digest: &ImageDigest) -> Markup {
     let current = environment.subject.environment.pin.as_ref();
     let pin = current.into_iter().chain(&environment.pins).find(|pin| pin.digest == *digest);
@@ -133,7 +136,7 @@ pub(super) fn called(environment: &Environment, digest: &ImageDigest) -> Markup 
     }
 }
 
-/// Each digest that is known to run.
+/// The digests that are known to run.
 pub(super) fn running(environment: &Environment) -> BTreeSet<&ImageDigest> {
     let tasks = environment.live.iter().filter_map(|live| match &live.found {
         Found::Tasks(tasks) => Some(tasks),

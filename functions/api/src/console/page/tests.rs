@@ -12,7 +12,7 @@ use stablepin_rules::records::{
 
 use super::*;
 
-/// What somebody might push or write who wants the page to say something else.
+/// A text for a commit, tag or reason that tries to change what the page says.
 const HOSTILE: &str = "</textarea><script>alert(\"1\")</script> 'x' &amp;\r\n\u{202e}evorppa";
 
 fn at(text: &str) -> Timestamp {
@@ -40,7 +40,7 @@ fn build_tag(number: u32) -> BuildTag {
         .unwrap()
 }
 
-/// With so many environments: `production`, `production-1`, …
+/// The subjects of an application with this many environments: `production`, `production-1`, …
 fn subjects(name: &str, environments: usize) -> Vec<Subject> {
     let mut file = format!(
         "name = \"{name}\"\nrepository = \"web\"\nbuilds = [\"main\"]\n\
@@ -77,7 +77,7 @@ fn pin(number: u32) -> Pin {
     }
 }
 
-/// Pin 7, its tag, and nothing else than it runs.
+/// An environment that runs pin 7 and whose stable tag shows it.
 fn healthy(mut subject: Subject) -> Environment {
     let record = &mut subject.environment;
     record.pin = Some(pin(7));
@@ -90,7 +90,7 @@ fn healthy(mut subject: Subject) -> Environment {
     Environment { subject, pending: Pending::default(), live: vec![live], pins: vec![pin(7), pin(6), pin(5)] }
 }
 
-fn one() -> Environment {
+fn healthy_environment() -> Environment {
     healthy(subjects("web", 1).remove(0))
 }
 
@@ -175,7 +175,7 @@ fn body(response: &Response) -> &str {
     std::str::from_utf8(response.body.as_ref().unwrap().as_ref()).unwrap()
 }
 
-/// Status, title and what is in `<main>`, one element a line.
+/// The page's status, its title, and the content of `<main>`, one element a line.
 fn shown(response: &Response) -> String {
     let (head, rest) = body(response).split_once("<main>").unwrap();
     let main = rest.split_once("</main>").unwrap().0.to_owned();
@@ -186,7 +186,7 @@ fn shown(response: &Response) -> String {
     format!("{} {title}{main}", response.status_code)
 }
 
-/// The lines that have one of these words.
+/// The lines that contain one of these words.
 fn said(response: &Response, words: &[&str]) -> String {
     let shown = shown(response);
     let lines = shown.lines().filter(|line| words.iter().any(|word| line.contains(word)));
@@ -194,7 +194,7 @@ fn said(response: &Response, words: &[&str]) -> String {
 }
 
 #[test]
-fn nothing_is_registered() {
+fn overview_without_applications() {
     assert_snapshot!(shown(&overview(visit(), &[], false)), @r#"
     200 Applications · Stablepin
     <p class="brand"><a href="/console">Stablepin console</a></p>
@@ -205,8 +205,8 @@ fn nothing_is_registered() {
 }
 
 #[test]
-fn one_environment_as_it_should_be() {
-    assert_snapshot!(shown(&lists(one())), @r#"
+fn overview_shows_a_stable_environment() {
+    assert_snapshot!(shown(&lists(healthy_environment())), @r#"
     200 Applications · Stablepin
     <p class="brand"><a href="/console">Stablepin console</a></p>
     <h1>Applications</h1><div class="cards">
@@ -222,7 +222,7 @@ fn one_environment_as_it_should_be() {
 }
 
 #[test]
-fn an_application_with_its_history_and_the_way_back() {
+fn application_page_shows_history_and_rollback_commands() {
     let mut completed = voted(promotion(7, PromotionState::Completed), Verdict::Approve, "tried it");
     completed.pin = Some(pin(7).number);
     let mut rejected = voted(promotion(6, PromotionState::Cancelled), Verdict::Reject, "too slow");
@@ -239,7 +239,7 @@ fn an_application_with_its_history_and_the_way_back() {
     let (name, _) = of_production(promotion(1, PromotionState::Pending));
     let repair = (name, Operation::new(Work::Repair(repair), visit().now));
     let history = [of_production(completed), of_production(rejected), repair];
-    assert_snapshot!(shown(&shows(&[one()], &history)), @r#"
+    assert_snapshot!(shown(&shows(&[healthy_environment()], &history)), @r#"
     200 web · Stablepin
     <p class="brand"><a href="/console">Stablepin console</a></p>
     <h1>web</h1>
@@ -267,7 +267,7 @@ fn an_application_with_its_history_and_the_way_back() {
 }
 
 #[test]
-fn an_application_that_nothing_has_happened_to() {
+fn application_page_of_an_untouched_environment() {
     let untouched = Environment {
         subject: subjects("web", 1).remove(0),
         pending: Pending::default(),
@@ -292,8 +292,8 @@ fn an_application_that_nothing_has_happened_to() {
 }
 
 #[test]
-fn what_runs_is_not_the_pin() {
-    let mut drifted = one();
+fn running_image_other_than_the_pin_is_drift() {
+    let mut drifted = healthy_environment();
     drifted.live[0].found =
         Found::Tasks(BTreeMap::from([(Some(digest(6)), 1), (Some(digest(9)), 2), (None, 1)]));
     let page = shows(&[drifted], &[]);
@@ -312,8 +312,8 @@ fn what_runs_is_not_the_pin() {
 }
 
 #[test]
-fn what_was_last_proven_is_not_the_pin() {
-    let mut drifted = one();
+fn proven_image_other_than_the_pin_is_drift() {
+    let mut drifted = healthy_environment();
     drifted.live.clear();
     drifted.subject.environment.current = Some(Current { digest: digest(9), by: id(9), tagged: true });
     assert_snapshot!(said(&lists(drifted), &["<h3", "note", "Live"]), @r#"
@@ -338,7 +338,7 @@ fn live_drift_is_shown_without_asking_ecs() {
         notified_at: None,
     };
     let shown = |drift| {
-        let mut drifted = one();
+        let mut drifted = healthy_environment();
         drifted.live.clear();
         drifted.subject.environment.live_drift = Some(drift);
         said(&lists(drifted), &["note"])
@@ -347,26 +347,26 @@ fn live_drift_is_shown_without_asking_ecs() {
     assert!(text.contains("prod/web runs another image (task definition web:6"), "{text}");
     assert!(!text.contains("<script>"), "{text}");
     drift.ended_at = Some(visit().now);
-    assert_eq!(shown(drift), "", "it is over");
+    assert_eq!(shown(drift), "", "drift that ended is not shown");
 }
 
 #[test]
-fn the_stable_tag_is_behind() {
-    let mut behind = one();
+fn outdated_stable_tag_is_drift() {
+    let mut behind = healthy_environment();
     behind.subject.environment.applied = Some(pin(6).number);
     assert_snapshot!(said(&lists(behind), &["<h3", "note"]), @r#"
     <h3>production <span class="badges"><b class="badge bad">Drift</b> </span></h3>
     <p class="note"><strong>Drift: </strong>production-stable still shows pin 6, not pin 7.</p></article></section></div>
     "#);
-    let mut never = one();
+    let mut never = healthy_environment();
     never.subject.environment.applied = None;
     assert_snapshot!(said(&lists(never), &["note"]), @r#"<p class="note"><strong>Drift: </strong>production-stable does not show pin 7 yet.</p></article></section></div>"#);
 }
 
-/// A promotion on its way is no drift, whatever runs meanwhile.
+/// A promotion on its way is not drift, whatever the services run meanwhile.
 #[test]
-fn on_its_way() {
-    let mut moving = one();
+fn promotion_on_its_way_is_no_drift() {
+    let mut moving = healthy_environment();
     let since = at("2026-11-21T14:55:00Z");
     let slot =
         Slot { operation: id(9), kind: SlotKind::Promotion, digest: digest(9), since, moving_until: None };
@@ -379,8 +379,8 @@ fn on_its_way() {
 }
 
 #[test]
-fn a_rollback_on_its_way_offers_no_other() {
-    let mut going_back = one();
+fn running_rollback_hides_the_rollback_commands() {
+    let mut going_back = healthy_environment();
     let since = at("2026-11-21T14:55:00Z");
     let slot =
         Slot { operation: id(9), kind: SlotKind::Rollback, digest: digest(7), since, moving_until: None };
@@ -395,8 +395,8 @@ fn a_rollback_on_its_way_offers_no_other() {
 }
 
 #[test]
-fn pending() {
-    let mut waiting = one();
+fn overview_counts_pending_promotions() {
+    let mut waiting = healthy_environment();
     let history: Vec<_> =
         [(9, PromotionState::Pending), (8, PromotionState::Pending), (7, PromotionState::Completed)]
             .map(|(number, state)| of_production(promotion(number, state)))
@@ -410,8 +410,8 @@ fn pending() {
 }
 
 #[test]
-fn frozen_and_held() {
-    let page = lists(held(frozen(one(), "no releases until Monday"), "rollback to pin 6"));
+fn overview_shows_freeze_and_hold() {
+    let page = lists(held(frozen(healthy_environment(), "no releases until Monday"), "rollback to pin 6"));
     assert_snapshot!(said(&page, &["<h3", "note"]), @r#"
     <h3>production <span class="badges"><b class="badge bad">Held</b> <b class="badge now">Frozen</b> </span></h3>
     <p class="note"><strong>Held</strong> since 2026-11-21 09:15 UTC: rollback to pin 6 (<a href="/console/web#0198184a-0100-7000-8000-000000000003">what led to it</a>)</p>
@@ -420,8 +420,8 @@ fn frozen_and_held() {
 }
 
 #[test]
-fn what_could_not_be_read() {
-    let mut unread = one();
+fn page_says_what_could_not_be_read() {
+    let mut unread = healthy_environment();
     unread.live[0].found = Found::Unreadable;
     assert_snapshot!(said(&shows(&[unread], &[]), &["Live", "badges"]), @r#"
     <h2>production <span class="badges"><b class="badge">Live not read</b></span></h2>
@@ -436,7 +436,7 @@ fn what_could_not_be_read() {
 }
 
 #[test]
-fn refused_and_missing() {
+fn refused_missing_and_failed_pages() {
     assert_snapshot!(shown(&refused(&settings())), @r#"
     404 This link does not open the console · Stablepin
     <p class="brand"><a href="/console">Stablepin console</a></p>
@@ -465,7 +465,7 @@ fn refused_and_missing() {
     "#);
 }
 
-/// As much of everything as there may be, and all of it hostile.
+/// Environments with the most and longest values that can exist, all of them hostile.
 fn full(name: &str, environments: usize) -> Vec<Environment> {
     let of = |subject| {
         let mut environment = held(frozen(healthy(subject), &HOSTILE.repeat(9)), &"\"".repeat(500));
@@ -479,7 +479,7 @@ fn full(name: &str, environments: usize) -> Vec<Environment> {
 }
 
 #[test]
-fn every_page_is_small_and_leads_on() {
+fn every_page_is_small_and_links_to_the_rest() {
     let name = |number: usize| format!("{}{number}", "a".repeat(38));
     let shown: Vec<Shown> = (0..10)
         .map(|number| Shown {
@@ -528,12 +528,14 @@ fn every_page_is_small_and_leads_on() {
 }
 
 #[test]
-fn what_is_hostile_is_shown_and_nothing_else() {
+fn console_escapes_hostile_values() {
     let mut rejected = voted(promotion(6, PromotionState::Cancelled), Verdict::Reject, HOSTILE);
     rejected.reason = Some(HOSTILE.to_owned());
-    let environment = held(frozen(one(), HOSTILE), HOSTILE);
-    let pages =
-        [shows(&[environment], &[of_production(rejected)]), lists(held(frozen(one(), HOSTILE), HOSTILE))];
+    let environment = held(frozen(healthy_environment(), HOSTILE), HOSTILE);
+    let pages = [
+        shows(&[environment], &[of_production(rejected)]),
+        lists(held(frozen(healthy_environment(), HOSTILE), HOSTILE)),
+    ];
     for page in &pages {
         let text = body(page);
         assert!(
@@ -547,10 +549,10 @@ fn what_is_hostile_is_shown_and_nothing_else() {
 }
 
 #[test]
-fn every_page_lets_a_browser_do_nothing_else_than_show_it() {
+fn console_pages_forbid_scripts_framing_and_caching() {
     let pages = [
         overview(visit(), &[], false),
-        shows(&[one()], &[]),
+        shows(&[healthy_environment()], &[]),
         refused(&settings()),
         no_such_application(visit()),
         ours("0a1b"),
@@ -583,10 +585,10 @@ fn every_page_lets_a_browser_do_nothing_else_than_show_it() {
     }
 }
 
-/// The pin stands: said where the stable tag is, and where people look for what is not well.
+/// The page shows the taken tag twice: beside the stable tag, and among the drift.
 #[test]
-fn taken_tag_is_on_the_page_of_its_application_and_on_the_overview() {
-    let mut environment = one();
+fn application_page_shows_a_taken_tag_twice() {
+    let mut environment = healthy_environment();
     let record = &mut environment.subject.environment;
     record.applied = None;
     record.tag_taken = Some(TakenTag {
@@ -605,5 +607,5 @@ fn taken_tag_is_on_the_page_of_its_application_and_on_the_overview() {
     let shown = Application { name: &name, environments: &environments, history: &[], older: false };
     let response = application(visit(), &settings(), &shown);
     let page = body(&response);
-    assert_eq!(page.matches(&words).count(), 2, "as drift, and beside the stable tag: {page}");
+    assert_eq!(page.matches(&words).count(), 2, "once as drift, once beside the stable tag: {page}");
 }
