@@ -1,5 +1,5 @@
-//! The plan for one repository, and nothing else: what `cargo xtask bench` measures. It prints the digests that would
-//! be deleted.
+//! Plans one repository, for `cargo xtask bench` to measure. It prints the digests that the plan
+//! deletes.
 
 use std::collections::{BTreeSet, HashMap};
 use std::error::Error;
@@ -45,7 +45,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// All images of a repository, with what indexes refer to.
+/// Reads all images of a repository, and the children of indexes.
 async fn images(ecr: &Ecr, repository: &RepositoryName) -> Result<Vec<Image>, Box<dyn Error>> {
     let found = ecr.inventory(repository).await?.images;
     let indexes: Vec<ImageDigest> =
@@ -65,7 +65,8 @@ async fn images(ecr: &Ecr, repository: &RepositoryName) -> Result<Vec<Image>, Bo
 }
 
 fn read(image: FoundImage, children: &mut HashMap<ImageDigest, Vec<ImageDigest>>) -> Image {
-    // The table says which tags are ours, and no tag is read for that; here all of the environment are.
+    // The table knows which tags are Stablepin's own. Without the table, every tag of the
+    // environment counts as one.
     let ours = |tag: &ImageTag| tag.as_str().starts_with("production-");
     Image {
         tags: image.tags.into_iter().map(|tag| Tag { ours: ours(&tag), tag, tagged_at: None }).collect(),
@@ -84,7 +85,7 @@ fn read(image: FoundImage, children: &mut HashMap<ImageDigest, Vec<ImageDigest>>
     }
 }
 
-/// What has the stable tag is the pin, and three tasks run it.
+/// Adds what uses the images: the image with the stable tag is the pin, and three tasks run it.
 fn needed(
     repository: RepositoryName,
     images: Vec<Image>,

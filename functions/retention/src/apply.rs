@@ -1,5 +1,6 @@
-//! Carries a plan out. What is to go is marked first, so that nothing can be opened for it any more; then it is looked
-//! at once more, and what is not as the plan saw it stays.
+//! Carries out a plan. Each image is first marked for deletion, so that no promotion or rollback
+//! can begin to need it. Then it is checked once more, and an image that differs from the plan is
+//! kept.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -16,25 +17,27 @@ use stablepin_rules::retention::run::{Applied, RunProgress};
 use crate::RetentionError;
 use crate::work::{ImageOutcome, Outcomes, RepositoryWork};
 
-/// Marks that are written at once.
+/// How many marks are written at the same time.
 const MARKS_AT_ONCE: usize = 16;
 
-/// Images that are archived at once: ECR takes one a call, and publishes no limit.
+/// How many images are archived at the same time. ECR archives one image a call and publishes no
+/// limit.
 const ARCHIVED_AT_ONCE: usize = 4;
 
-/// How often a part is looked at again, when ECR did not take what came after the look: with 1, 2, 4 … seconds between.
+/// How often a part is checked and removed again, if ECR fails after the check. The pauses are 1,
+/// 2, 4 … seconds.
 const MOST_LOOKS: u32 = 7;
 
-/// Whether all of it was done.
+/// Whether the plan was carried out completely.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Cut {
-    Whole,
-    /// There was no time left. The next invocation goes on.
-    Short,
+pub(crate) enum Completion {
+    Complete,
+    /// The time was over. The next invocation continues.
+    Partial,
 }
 
-/// What ECR keeps under a digest, kept before it is deleted: with it, and as long as its layers are there, the image
-/// can be put back.
+/// The manifest of an image, saved before the image is deleted. The image can be restored from it
+/// while its layers still exist.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Kept<'a> {
@@ -44,20 +47,21 @@ struct Kept<'a> {
     image_manifest: &'a str,
 }
 
-/// A plan that is being carried out.
+/// A plan, and what has been carried out of it.
 pub(crate) struct Apply<'a> {
     work: &'a RepositoryWork<'a>,
-    /// What is still to go, wave by wave, as the fresh plan has it.
+    /// The images still to remove, wave by wave, as the fresh plan has them.
     waves: BTreeMap<u16, Vec<&'a Planned>>,
     untag: Vec<(&'a ImageDigest, &'a ImageTag)>,
-    /// When what is compared with was read.
+    /// When the inventory of the fresh plan was read.
     planned_at: Timestamp,
     pub(crate) outcomes: Outcomes,
 }
 
 impl<'a> Apply<'a> {
-    /// Of the plan that was kept, what a fresh one lets go too: nothing is added, and what changed stays. `before` is
-    /// what this run has done already; `begun`, that there may be more of it than anybody has noted.
+    /// Combines the saved plan with a fresh one: an image goes only if both plans remove it and its
+    /// tags are the same. `before` has this run's earlier outcomes. `begun` means that an earlier
+    /// invocation may have done more than it saved.
     pub(crate) fn new(
         work: &'a RepositoryWork<'a>,
         saved: &'a Plan,
@@ -78,13 +82,13 @@ impl<'a> Apply<'a> {
                     apply.untag.extend(still.map(|tag| (&one.digest, tag)));
                     continue;
                 }
-                // It may be done; or there is a reason that keeps the tag. The next plan tells.
+                // The tag is gone already, or something needs it now. The next plan decides.
                 (Fate::Untag { .. }, _) => continue,
                 (Fate::Delete { .. } | Fate::Archive { .. }, _) if apply.is_done(&one.digest) => continue,
                 (Fate::Delete { .. }, None) if begun => ImageOutcome::Deleted,
                 (Fate::Delete { .. } | Fate::Archive { .. }, None) => skipped("is not there any more"),
                 (Fate::Delete { .. }, Some(still @ Planned { fate: Fate::Delete { wave }, .. }))
-                // What was to be deleted when it was planned is archived first by now: that is less.
+                // Archiving instead of the planned deletion is allowed, since it removes less.
                 | (
                     Fate::Delete { .. } | Fate::Archive { .. },
                     Some(still @ Planned { fate: Fate::Archive { wave }, .. }),
@@ -107,32 +111,32 @@ impl<'a> Apply<'a> {
         apply
     }
 
-    /// What was skipped or refused before is tried again: its reason may be over.
+    /// Skipped and refused images are tried again, since the reason may be over.
     fn is_done(&self, digest: &ImageDigest) -> bool {
         matches!(self.outcomes.get(digest), Some(ImageOutcome::Deleted | ImageOutcome::Archived))
     }
 
-    pub(crate) async fn carry_out(&mut self) -> Result<Cut, RetentionError> {
+    pub(crate) async fn carry_out(&mut self) -> Result<Completion, RetentionError> {
         let waves = std::mem::take(&mut self.waves);
         for (wave, images) in waves {
             for (number, part) in images.chunks(PER_DELETE).enumerate() {
                 if self.work.deadline.is_near() {
-                    return Ok(Cut::Short);
+                    return Ok(Completion::Partial);
                 }
-                self.part(part, &format!("{wave:05}-{number:05}")).await?;
+                self.remove_part(part, &format!("{wave:05}-{number:05}")).await?;
                 self.work.save_progress(&RunProgress::Applying(self.applied())).await?;
             }
         }
         for (digest, tag) in std::mem::take(&mut self.untag) {
             if self.work.deadline.is_near() {
-                return Ok(Cut::Short);
+                return Ok(Completion::Partial);
             }
             self.untag(digest, tag).await?;
         }
-        Ok(Cut::Whole)
+        Ok(Completion::Complete)
     }
 
-    /// In numbers.
+    /// Counts the outcomes.
     pub(crate) fn applied(&self) -> Applied {
         let mut applied = Applied::default();
         for outcome in self.outcomes.values() {
@@ -148,17 +152,18 @@ impl<'a> Apply<'a> {
         applied
     }
 
-    /// Up to a hundred images, none of which needs another of them to be gone.
-    async fn part(&mut self, part: &[&'a Planned], name: &str) -> Result<(), RetentionError> {
+    /// Removes up to a hundred images. None of them has to be deleted before another.
+    async fn remove_part(&mut self, part: &[&'a Planned], name: &str) -> Result<(), RetentionError> {
         let clients = self.work.clients;
         let application = &self.work.run.application;
         let (run, at) = (self.work.run.id, now());
         let mut goes = Vec::with_capacity(part.len());
         for one in part {
-            // Nothing says so in ECR: the signatures of what stays would go.
+            // ECR does not protect signatures: they must not go while the image that they sign
+            // stays.
             match one.after.iter().find(|above| !self.is_done(above)) {
                 None => goes.push(*one),
-                Some(above) => self.skips(&one.digest, &format!("it belongs to {above}, which stays")),
+                Some(above) => self.skip(&one.digest, &format!("it belongs to {above}, which stays")),
             }
         }
         let attempts = stream::iter(goes).map(|one| async move {
@@ -174,14 +179,15 @@ impl<'a> Apply<'a> {
             if is_marked {
                 marked.insert(&one.digest, one);
             } else {
-                self.skips(&one.digest, "a promotion or a rollback needs it, or another run has it");
+                self.skip(&one.digest, "a promotion or a rollback needs it, or another run has it");
             }
         }
 
         let digests: Vec<&ImageDigest> = marked.keys().copied().collect();
-        let done = self.marked(marked, name).await;
+        let done = self.remove_marked(marked, name).await;
         if done.as_ref().is_err_and(RetentionError::is_a_refusal) {
-            // It will be refused again, tonight and tomorrow. Until somebody sees to it, nothing has to wait for it.
+            // ECR will refuse again until a person acts. Until then, no operation has to wait for
+            // these images.
             for digest in digests {
                 clients.table.was_deleted(application, digest).await?;
             }
@@ -189,8 +195,8 @@ impl<'a> Apply<'a> {
         done
     }
 
-    /// Of what is marked nothing is opened any more.
-    async fn marked(
+    /// Removes images that are marked for deletion, so that no operation can begin to need them.
+    async fn remove_marked(
         &mut self,
         mut marked: BTreeMap<&'a ImageDigest, &'a Planned>,
         name: &str,
@@ -200,7 +206,8 @@ impl<'a> Apply<'a> {
         let digests: Vec<ImageDigest> = marked.keys().map(|digest| (*digest).clone()).collect();
         for (digest, code) in self.keep_manifests(&marked, &digests, name).await? {
             let Some(one) = marked.get(&digest) else { continue };
-            // Archived ones cannot be read any more: theirs were kept when they were archived.
+            // Manifests of archived images cannot be read. They were saved when the images were
+            // archived.
             if one.rule.is_archived() || code == "ImageNotFound" {
                 continue;
             }
@@ -210,9 +217,9 @@ impl<'a> Apply<'a> {
             clients.table.unmark(application, &digest).await?;
         }
 
-        // Each look is followed by one attempt: what ECR does not take at once is looked at again.
+        // Each check is followed by one attempt. If ECR fails, both are repeated.
         for look in 1..=MOST_LOOKS {
-            match self.look_and_let_go(&mut marked, look > 1).await {
+            match self.check_and_remove(&mut marked, look > 1).await {
                 Ok(()) => break,
                 Err(RetentionError::Ecr(error)) if error.is_retryable() && look < MOST_LOOKS => {
                     tokio::time::sleep(Duration::from_secs(1 << (look - 1))).await;
@@ -223,9 +230,10 @@ impl<'a> Apply<'a> {
         Ok(())
     }
 
-    /// Describes them once more, and deletes or archives what is as it was planned. What is settled is taken from
-    /// `marked`. What is gone `after_an_attempt` is gone by it, though ECR did not say so.
-    async fn look_and_let_go(
+    /// Describes the images once more, and deletes or archives those that match the plan. Images
+    /// with an outcome leave `marked`. If an image is gone `after_an_attempt`, the attempt deleted
+    /// it, though ECR did not say so.
+    async fn check_and_remove(
         &mut self,
         marked: &mut BTreeMap<&'a ImageDigest, &'a Planned>,
         after_an_attempt: bool,
@@ -245,13 +253,13 @@ impl<'a> Apply<'a> {
                         Fate::Delete { .. } if after_an_attempt => {
                             self.outcomes.insert(digest.clone(), ImageOutcome::Deleted);
                         }
-                        _ => self.skips(digest, "is not there any more"),
+                        _ => self.skip(digest, "is not there any more"),
                     }
                     clients.table.was_deleted(application, digest).await?;
                 }
                 (Some(there), _) if !self.is_as_planned(one, there) => {
                     marked.remove(digest);
-                    self.skips(digest, "its tags or its state changed");
+                    self.skip(digest, "its tags or its state changed");
                     clients.table.unmark(application, digest).await?;
                 }
                 (Some(_), Fate::Archive { .. }) => archive.push(digest.clone()),
@@ -265,7 +273,8 @@ impl<'a> Apply<'a> {
         self.archive(archive, marked).await
     }
 
-    /// Nobody has named it otherwise, archived it, had it back or pushed it again since.
+    /// Returns whether the image still matches the plan: nobody has tagged, archived, restored or
+    /// pushed it since.
     fn is_as_planned(&self, planned: &Planned, there: &FoundImage) -> bool {
         let tags: BTreeSet<&ImageTag> = there.tags.iter().collect();
         let archived = there.status == ImageStatus::Archived;
@@ -278,11 +287,12 @@ impl<'a> Apply<'a> {
             && !is_newer(there.activated_at)
     }
 
-    fn skips(&mut self, digest: &ImageDigest, why: &str) {
+    fn skip(&mut self, digest: &ImageDigest, why: &str) {
         self.outcomes.insert(digest.clone(), ImageOutcome::Skipped { why: why.to_owned() });
     }
 
-    /// Those whose manifests ECR does not give, with its codes.
+    /// Saves the manifests. Returns the images whose manifests ECR does not return, with its error
+    /// codes.
     async fn keep_manifests(
         &self,
         marked: &BTreeMap<&ImageDigest, &Planned>,
@@ -304,14 +314,16 @@ impl<'a> Apply<'a> {
         };
         let kept: Vec<_> = manifests.iter().filter_map(kept).collect();
         if !kept.is_empty() {
-            // What a second try keeps does not take the place of what the first one deleted.
+            // A new key for each attempt, so that a second attempt does not overwrite the manifests
+            // of the first.
             let at = now().as_millisecond();
             self.work.put(&format!("manifests/{name}-{at}.json"), &kept).await?;
         }
         Ok(refused)
     }
 
-    /// One that is odd, and that ECR gives in a form which cannot be kept, does not hold up the others.
+    /// Reads the manifests. If ECR refuses the whole call because of one image, each is read by
+    /// itself.
     async fn manifests(
         &self,
         digests: &[ImageDigest],
@@ -338,7 +350,7 @@ impl<'a> Apply<'a> {
     async fn delete(&mut self, digests: &[ImageDigest]) -> Result<(), RetentionError> {
         let clients = self.work.clients;
         let application = &self.work.run.application;
-        let done = clients.once.delete(self.work.repository, digests).await?;
+        let done = clients.without_retries.delete(self.work.repository, digests).await?;
         let mut failed: BTreeMap<ImageDigest, ImageOutcome> = BTreeMap::new();
         for failure in done.failures {
             let Some(digest) = failure.digest else { continue };
@@ -348,7 +360,7 @@ impl<'a> Apply<'a> {
         for digest in digests {
             let outcome = match failed.remove(digest) {
                 _ if done.digests.contains(digest) => ImageOutcome::Deleted,
-                // Somebody else was quicker, or an earlier try of ours.
+                // Another caller deleted it first, or an earlier attempt of this run did.
                 Some(ImageOutcome::Refused { code, .. }) if code == "ImageNotFound" => ImageOutcome::Deleted,
                 Some(refused) => refused,
                 None => ImageOutcome::Refused {
@@ -358,7 +370,7 @@ impl<'a> Apply<'a> {
             };
             outcomes.push((digest.clone(), outcome));
         }
-        // None comes to be while an image is marked.
+        // No new build of an image appears while the image is marked.
         let builds = &clients.table.known_builds(application, digests).await?;
         let settled = stream::iter(outcomes).map(|(digest, outcome)| async move {
             match outcome {
@@ -374,7 +386,7 @@ impl<'a> Apply<'a> {
         Ok(())
     }
 
-    /// What could not be archived, and may be at the next look, stays in `marked`.
+    /// Archives images. An image stays in `marked` if the next check may archive it.
     async fn archive(
         &mut self,
         digests: Vec<ImageDigest>,
@@ -383,7 +395,8 @@ impl<'a> Apply<'a> {
         let (clients, repository) = (self.work.clients, self.work.repository);
         let application = &self.work.run.application;
         let archived = stream::iter(digests).map(|digest| async move {
-            let archived = clients.once.set_storage_class(repository, &digest, StorageClass::Archive).await;
+            let archived =
+                clients.without_retries.set_storage_class(repository, &digest, StorageClass::Archive).await;
             let outcome = match archived {
                 Ok(()) => ImageOutcome::Archived,
                 Err(error) => match error.of_one_image() {
@@ -408,12 +421,13 @@ impl<'a> Apply<'a> {
         failed.map_or(Ok(()), Err)
     }
 
-    /// Its image stays. Where somebody moved its other tags away in that very moment, ECR has deleted the image with
-    /// this one: then it is put back, by a tag that only we move.
+    /// Removes a tag and keeps its image. If somebody removes the other tags at the same moment,
+    /// ECR deletes the image, too. Then the image is put back under this tag, which only Stablepin
+    /// moves.
     async fn untag(&mut self, digest: &ImageDigest, tag: &ImageTag) -> Result<(), RetentionError> {
         let (ecr, repository) = (&self.work.clients.ecr, self.work.repository);
         let manifest = ecr.image(repository, &[ImageId::from(digest)]).await?.pop();
-        if self.work.clients.once.untag(repository, tag, digest).await? != Untag::Untagged {
+        if self.work.clients.without_retries.untag(repository, tag, digest).await? != Untag::Untagged {
             return Ok(());
         }
         let untagged =
@@ -423,7 +437,7 @@ impl<'a> Apply<'a> {
         }
         let is_there = !ecr.describe_some(repository, std::slice::from_ref(digest)).await?.is_empty();
         if let (false, Some(manifest)) = (is_there, manifest) {
-            tracing::error!(repository.name = %repository, "{tag} was the last tag of {digest} after all: it is put back");
+            tracing::error!(repository.name = %repository, "{tag} was the last tag of {digest} after all: putting the image back");
             ecr.put_tag(repository, &manifest, tag).await?;
         }
         Ok(())

@@ -1,14 +1,18 @@
-//! Which images something uses: the keep-set that the account's own state makes.
+//! Finds the images that the account uses.
 //!
-//! It fails closed: what cannot be read is an error, and nothing is deleted. It counts what runs, and what would run
-//! after ECS, Lambda or a scheduler did what they may do at any moment: a service scaled to 0 is scaled up again, a
-//! deployment goes back, a task is run by its family's name.
+//! It fails closed: if something cannot be read, it returns an error, and nothing is deleted. It
+//! counts what runs, and what ECS, Lambda or a scheduler may start at any moment. Examples are a
+//! service that scales up from 0, a deployment that rolls back, and a task that is started by its
+//! family's name.
 //!
-//! Calls, in an account of 500 services with 3,000 tasks and 500 task definitions in 500 families: 5 ListServices,
-//! 50 DescribeServices, 60 ListTasks and DescribeTasks, 25 DescribeServiceRevisions, 5 and 500 for the families'
-//! newest revisions, 500 DescribeTaskDefinition when it is the first time. The reads of task definitions, 20 a second,
-//! are what takes time. Which revisions are a family's newest, and what rules and schedules name ([`sources`]), is read once
-//! for the dry runs of some minutes. Service deployments are listed only of services whose last deployment is not over.
+//! The first read of an account with 500 services, 3,000 tasks and 500 task definitions in 500
+//! families takes these calls: 5 ListServices, 50 DescribeServices, 60 ListTasks and DescribeTasks,
+//! 25 DescribeServiceRevisions, 5 ListTaskDefinitionFamilies, 500 ListTaskDefinitions, 500
+//! DescribeTaskDefinition.
+//!
+//! DescribeTaskDefinition takes the most time, at 20 calls a second. Dry runs within a few minutes
+//! share the list of newest revisions and the [`sources`]. Service deployments are listed only for
+//! services with a deployment that has not ended or has failed.
 //! <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/request-throttling.html>
 
 mod sources;
@@ -31,18 +35,19 @@ pub use sources::Sources;
 
 use self::sources::SourcesRead;
 
-/// How many calls are under way at once: well below what ECS lets an account do in a second.
+/// The most calls at the same time. ECS allows an account many more a second.
 const AT_ONCE: usize = 8;
 
-/// That something uses an image.
+/// A use of an image by something in the account.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Used {
-    /// Who, in words: `task 0123… of service prod/web`.
+    /// The user, in words: `task 0123… of service prod/web`.
     pub by: String,
-    /// The reference as it was written. It may name another digest than `digest`: that of the index, where the other is
-    /// that of one platform's image. Both are used.
+    /// The reference as it is written. It may name another digest than `digest`: it may name an
+    /// index, and `digest` the image of one platform. Both are used.
     pub image: Option<String>,
-    /// What it was resolved to, by who uses it. None where nobody did: then it is what the reference names now.
+    /// The digest that the user resolved the reference to. `None` if it did not: then the
+    /// reference's current image counts.
     pub digest: Option<ImageDigest>,
 }
 
@@ -52,35 +57,35 @@ pub struct Account<'a> {
     pub ecs: &'a Ecs,
     pub lambda: &'a Lambda,
     pub sources: &'a Sources,
-    /// The sources that somebody else looks after: they are not read.
+    /// The sources that the application waives. They are not read.
     pub waived: &'a BTreeSet<Source>,
 }
 
-/// For so long the newest revisions, and what starts tasks and jobs by a name, are taken to be those that were read, where
-/// nothing is deleted by it. What a service, a task or a deployment uses is read each time.
+/// How long dry runs share the newest revisions and the sources. The images of services, tasks and
+/// deployments are read each time.
 const SHARED_FOR: SignedDuration = SignedDuration::from_mins(10);
 
-/// What is kept from one invocation to the next.
+/// The cache that survives from one invocation to the next.
 #[derive(Debug, Clone, Default)]
 pub struct TaskDefinitions {
-    /// The images by ARN. Task definitions never change: each is read once. Those that nothing refers to any more are
-    /// forgotten.
+    /// The images of each task definition, by its ARN. Task definitions never change, so each is
+    /// read once. An entry without any reference is removed.
     images: BTreeMap<String, Vec<String>>,
     shared: Option<Shared>,
 }
 
-/// What the dry runs of some minutes share.
+/// The reads that dry runs within a few minutes share.
 #[derive(Debug, Clone)]
 struct Shared {
-    /// When the reading began.
+    /// When the reads began.
     at: Timestamp,
-    /// The newest revisions of every family, each family's newest first.
+    /// The newest revisions of all families. Each family's newest revision comes first.
     newest: Vec<String>,
     waived: BTreeSet<Source>,
     started: SourcesRead,
 }
 
-/// What was being read.
+/// The step of the read that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReadStep {
     Clusters,
@@ -132,7 +137,7 @@ pub enum InUseError {
 }
 
 impl InUseError {
-    /// Whether the same reading may well succeed a little later.
+    /// Returns whether a later read may succeed.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Ecs { source, .. } => source.is_retryable(),
@@ -143,13 +148,13 @@ impl InUseError {
     }
 }
 
-fn at(step: ReadStep) -> impl Fn(EcsError) -> InUseError + Copy + Send {
+fn failed_at(step: ReadStep) -> impl Fn(EcsError) -> InUseError + Copy + Send {
     move |source| InUseError::Ecs { step, source }
 }
 
-/// All that is used in the account and region, sorted. `newest`: how many revisions of each family of task definitions
-/// count as used, since tasks are run by the family's name. What is shared was read after `since`; all else is as it is
-/// `now`.
+/// Returns everything that is used in the account and region, sorted. A family's `newest` revisions
+/// count as used, since tasks are started by the family's name. Shared reads are no older than
+/// `since`. All other reads are fresh.
 pub async fn in_use(
     account: Account<'_>,
     newest: usize,
@@ -160,7 +165,7 @@ pub async fn in_use(
     let Account { ecs, lambda, sources, waived } = account;
     let mut used = Vec::new();
     let mut references = References::default();
-    let clusters = ecs.clusters().await.map_err(at(ReadStep::Clusters))?;
+    let clusters = ecs.clusters().await.map_err(failed_at(ReadStep::Clusters))?;
     services(ecs, &clusters, &mut references, &mut used).await?;
     tasks(ecs, &clusters, &mut used).await?;
     daemons(ecs, &clusters, &mut used).await?;
@@ -177,19 +182,20 @@ pub async fn in_use(
         },
     };
     shared.newest.iter().for_each(|arn| references.add(arn, None));
-    started(&shared, &mut references, &mut used);
+    add_started(&shared, &mut references, &mut used);
     task_definitions(ecs, references, cache, &mut used).await?;
     functions(lambda, &mut used).await?;
-    // Where something failed, one of them may be gone.
+    // Shared again only after complete success: after a failure, a task definition may be missing
+    // from the cache.
     cache.shared = Some(shared);
     used.sort();
     used.dedup();
     Ok(used)
 }
 
-/// What schedules and the like name. A family's newest active revision is the first of those that were listed; a family
-/// that has none can start nothing.
-fn started(shared: &Shared, references: &mut References, used: &mut Vec<Used>) {
+/// Adds what schedules, rules and pipes start. A family's name means its newest active revision. A
+/// family without one can start nothing.
+fn add_started(shared: &Shared, references: &mut References, used: &mut Vec<Used>) {
     used.extend(shared.started.images.iter().cloned());
     let by_name = |by: &String| Some(by.clone());
     for (family, by) in &shared.started.families {
@@ -199,13 +205,14 @@ fn started(shared: &Shared, references: &mut References, used: &mut Vec<Used>) {
         }
     }
     for (revision, by) in &shared.started.revisions {
-        // By its ARN where it is one of the newest, so that it is read once.
+        // Use the ARN if it is one of the newest, so that the revision is read once.
         let arn = shared.newest.iter().find(|arn| last(arn) == revision).unwrap_or(revision);
         by.iter().for_each(|by| references.add(arn, by_name(by)));
     }
 }
 
-/// Who refers to which task definition, by its ARN. None: it is one of its family's newest.
+/// The users of each task definition, by its ARN. `None` means that it is one of its family's
+/// newest.
 #[derive(Default)]
 struct References(BTreeMap<String, BTreeSet<Option<String>>>);
 
@@ -215,19 +222,19 @@ impl References {
     }
 }
 
-/// Every service's revisions go to `used`, its task definitions to `references`.
+/// Adds the services' revisions to `used`, and their task definitions to `references`.
 async fn services(
     ecs: &Ecs,
     clusters: &[String],
     references: &mut References,
     used: &mut Vec<Used>,
 ) -> Result<(), InUseError> {
-    let listed = side_by_side(clusters.to_vec(), |cluster| async move {
-        let arns = ecs.service_arns(&cluster).await.map_err(at(ReadStep::Services))?;
-        Ok(parts(&cluster, &arns, PER_DESCRIBE_SERVICES))
+    let listed = read_concurrently(clusters.to_vec(), |cluster| async move {
+        let arns = ecs.service_arns(&cluster).await.map_err(failed_at(ReadStep::Services))?;
+        Ok(describe_batches(&cluster, &arns, PER_DESCRIBE_SERVICES))
     });
-    let described = side_by_side(listed.await?.concat(), |(cluster, arns)| async move {
-        let services = ecs.services_in_use(&cluster, &arns).await.map_err(at(ReadStep::Services))?;
+    let described = read_concurrently(listed.await?.concat(), |(cluster, arns)| async move {
+        let services = ecs.services_in_use(&cluster, &arns).await.map_err(failed_at(ReadStep::Services))?;
         Ok((cluster, services))
     });
     let mut revisions = BTreeMap::new();
@@ -244,13 +251,13 @@ async fn services(
             }
         }
     }
-    let returns_to = side_by_side(unsettled, |(cluster, arn, place)| async move {
+    let returns_to = read_concurrently(unsettled, |(cluster, arn, place)| async move {
         let returns_to = returns_to(ecs, &cluster, &arn).await?;
         Ok(returns_to.into_iter().map(|arn| (arn, place.clone())).collect::<Vec<_>>())
     });
     revisions.extend(returns_to.await?.concat());
-    let read = side_by_side(of_twenty(revisions.keys()), |arns| async move {
-        ecs.service_revisions(&arns).await.map_err(at(ReadStep::ServiceRevisions))
+    let read = read_concurrently(revision_batches(revisions.keys()), |arns| async move {
+        ecs.service_revisions(&arns).await.map_err(failed_at(ReadStep::ServiceRevisions))
     });
     for revision in read.await?.concat() {
         let place = revisions.get(&revision.arn).map_or("a service", String::as_str);
@@ -259,12 +266,12 @@ async fn services(
     Ok(())
 }
 
-/// The revisions that a service comes from, brings or may go back to, while a deployment is not over or has failed:
-/// those of the deployments that still go on, and that of the last which went well.
+/// Returns the revisions that a service may return to: those of its open deployments, and that of
+/// its last successful deployment. It is called while a deployment is open or has failed.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html>
 async fn returns_to(ecs: &Ecs, cluster: &str, service: &str) -> Result<BTreeSet<String>, InUseError> {
     let deployments = ecs.all_service_deployments(cluster, service).await;
-    let deployments = deployments.map_err(at(ReadStep::ServiceDeployments))?;
+    let deployments = deployments.map_err(failed_at(ReadStep::ServiceDeployments))?;
     let went_well = deployments.iter().filter(|one| one.status == ServiceDeploymentStatus::Successful);
     let mut revisions: BTreeSet<String> = went_well
         .max_by_key(|one| one.created_at)
@@ -272,8 +279,9 @@ async fn returns_to(ecs: &Ecs, cluster: &str, service: &str) -> Result<BTreeSet<
         .into_iter()
         .collect();
     let open = deployments.iter().filter(|one| is_open(one)).map(|one| &one.arn);
-    for arns in of_twenty(open) {
-        let more = ecs.revisions_of_deployments(&arns).await.map_err(at(ReadStep::ServiceDeployments))?;
+    for arns in revision_batches(open) {
+        let more =
+            ecs.revisions_of_deployments(&arns).await.map_err(failed_at(ReadStep::ServiceDeployments))?;
         revisions.extend(more);
     }
     Ok(revisions)
@@ -294,16 +302,16 @@ fn is_open(deployment: &ListedServiceDeployment) -> bool {
     }
 }
 
-/// All that ECS knows: also those that it stops, and those that stopped within about the last hour, which may be what
-/// somebody looks at or starts again.
+/// Adds all tasks that ECS lists, including those that stopped within about the last hour. Somebody
+/// may examine or restart them.
 async fn tasks(ecs: &Ecs, clusters: &[String], used: &mut Vec<Used>) -> Result<(), InUseError> {
-    let listed = side_by_side(clusters.to_vec(), |cluster| async move {
-        let mut arns = ecs.task_arns(&cluster, Wanted::Running).await.map_err(at(ReadStep::Tasks))?;
-        arns.extend(ecs.task_arns(&cluster, Wanted::Stopped).await.map_err(at(ReadStep::Tasks))?);
-        Ok(parts(&cluster, &arns, PER_DESCRIBE_TASKS))
+    let listed = read_concurrently(clusters.to_vec(), |cluster| async move {
+        let mut arns = ecs.task_arns(&cluster, Wanted::Running).await.map_err(failed_at(ReadStep::Tasks))?;
+        arns.extend(ecs.task_arns(&cluster, Wanted::Stopped).await.map_err(failed_at(ReadStep::Tasks))?);
+        Ok(describe_batches(&cluster, &arns, PER_DESCRIBE_TASKS))
     });
-    let described = side_by_side(listed.await?.concat(), |(cluster, arns)| async move {
-        let tasks = ecs.tasks_in_use(&cluster, &arns).await.map_err(at(ReadStep::Tasks))?;
+    let described = read_concurrently(listed.await?.concat(), |(cluster, arns)| async move {
+        let tasks = ecs.tasks_in_use(&cluster, &arns).await.map_err(failed_at(ReadStep::Tasks))?;
         Ok((cluster, tasks))
     });
     for (cluster, tasks) in described.await? {
@@ -323,27 +331,23 @@ fn task_in_words(cluster: &str, task: &TaskInUse) -> String {
 }
 
 async fn daemons(ecs: &Ecs, clusters: &[String], used: &mut Vec<Used>) -> Result<(), InUseError> {
-    let failed = at(ReadStep::Daemons);
-    let listed =
-        side_by_side(
-            clusters.to_vec(),
-            |cluster| async move { ecs.daemon_arns(&cluster).await.map_err(failed) },
-        );
-    let found =
-        side_by_side(
-            listed.await?.concat(),
-            |arn| async move { ecs.daemon_in_use(&arn).await.map_err(failed) },
-        );
+    let failed = failed_at(ReadStep::Daemons);
+    let listed = read_concurrently(clusters.to_vec(), |cluster| async move {
+        ecs.daemon_arns(&cluster).await.map_err(failed)
+    });
+    let found = read_concurrently(listed.await?.concat(), |arn| async move {
+        ecs.daemon_in_use(&arn).await.map_err(failed)
+    });
     let (mut revisions, mut deployments) = (BTreeSet::new(), BTreeSet::new());
     for daemon in found.await?.into_iter().flatten() {
         revisions.extend(daemon.revisions);
         deployments.extend(daemon.deployment);
     }
-    let more = side_by_side(of_twenty(&deployments), |arns| async move {
+    let more = read_concurrently(revision_batches(&deployments), |arns| async move {
         ecs.revisions_of_daemon_deployments(&arns).await.map_err(failed)
     });
     revisions.extend(more.await?.into_iter().flatten());
-    let read = side_by_side(of_twenty(&revisions), |arns| async move {
+    let read = read_concurrently(revision_batches(&revisions), |arns| async move {
         ecs.daemon_revisions(&arns).await.map_err(failed)
     });
     for revision in read.await?.concat() {
@@ -353,9 +357,9 @@ async fn daemons(ecs: &Ecs, clusters: &[String], used: &mut Vec<Used>) -> Result
 }
 
 async fn newest_task_definitions(ecs: &Ecs, newest: usize) -> Result<Vec<String>, InUseError> {
-    let failed = at(ReadStep::NewestTaskDefinitions);
+    let failed = failed_at(ReadStep::NewestTaskDefinitions);
     let families = ecs.task_definition_families().await.map_err(failed)?;
-    let listed = side_by_side(families, |family| async move {
+    let listed = read_concurrently(families, |family| async move {
         ecs.newest_task_definitions(&family, newest).await.map_err(failed)
     });
     Ok(listed.await?.concat())
@@ -370,23 +374,24 @@ async fn task_definitions(
     cache.images.retain(|arn, _| references.0.contains_key(arn));
     let unread: Vec<String> =
         references.0.keys().filter(|arn| !cache.images.contains_key(*arn)).cloned().collect();
-    let read = side_by_side(unread, |arn| async move {
-        let images = ecs.task_definition_images(&arn).await.map_err(at(ReadStep::TaskDefinitions))?;
+    let read = read_concurrently(unread, |arn| async move {
+        let images = ecs.task_definition_images(&arn).await.map_err(failed_at(ReadStep::TaskDefinitions))?;
         Ok((arn, images))
     });
     for (arn, images) in read.await? {
         match images {
             Some(images) => drop(cache.images.insert(arn, images)),
-            // ECS told its ARN a moment ago.
+            // ECS has just listed this ARN, so the definition must exist.
             None if arn.starts_with("arn:") => {
                 let source = EcsError::Answer {
                     operation: "DescribeTaskDefinition",
                     what: arn,
                     member: "taskDefinition",
                 };
-                return Err(at(ReadStep::TaskDefinitions)(source));
+                return Err(failed_at(ReadStep::TaskDefinitions)(source));
             }
-            // Somebody names what is deleted, or is not there yet: nothing can be started by it now.
+            // Somebody names a revision that was deleted or does not exist yet. It cannot start a
+            // task now.
             None => {}
         }
     }
@@ -408,7 +413,7 @@ async fn task_definitions(
 async fn functions(lambda: &Lambda, used: &mut Vec<Used>) -> Result<(), InUseError> {
     for function in lambda.images().await.map_err(InUseError::Lambda)? {
         let by = format!("function {}, version {}", function.function, function.version);
-        // What it was resolved to is written as a reference too, by digest.
+        // Lambda writes the resolved image as a reference by digest.
         if let Some(resolved) = function.resolved.filter(|resolved| *resolved != function.image) {
             used.push(Used { by: by.clone(), image: Some(resolved), digest: None });
         }
@@ -425,26 +430,27 @@ fn add(used: &mut Vec<Used>, by: &str, images: Vec<NamedImage>) {
     }));
 }
 
-/// One describing call's arguments each.
-fn parts(cluster: &str, arns: &[String], size: usize) -> Vec<(String, Vec<String>)> {
+/// Splits the ARNs into the arguments of single Describe calls.
+fn describe_batches(cluster: &str, arns: &[String], size: usize) -> Vec<(String, Vec<String>)> {
     arns.chunks(size).map(|arns| (cluster.to_owned(), arns.to_vec())).collect()
 }
 
-/// The same for revisions and deployments, which need no cluster.
-fn of_twenty<'a>(arns: impl IntoIterator<Item = &'a String>) -> Vec<Vec<String>> {
+/// Splits the ARNs of revisions or deployments, whose calls need no cluster.
+fn revision_batches<'a>(arns: impl IntoIterator<Item = &'a String>) -> Vec<Vec<String>> {
     let arns: Vec<String> = arns.into_iter().cloned().collect();
     arns.chunks(PER_DESCRIBE_REVISIONS).map(<[String]>::to_vec).collect()
 }
 
-/// What an ARN ends with: a name, an id, `family:revision`.
+/// Returns the last part of an ARN: a name, an id, or `family:revision`.
 fn last(arn: &str) -> &str {
     arn.rsplit('/').next().unwrap_or(arn)
 }
 
-/// All of them, a few at a time, in no order; or the first failure.
+/// Reads all items, a few at a time, in any order. Returns the first failure.
 ///
-/// They are owned: of what borrows, the compiler cannot tell that it may be moved between threads.
-async fn side_by_side<I, T, F>(items: Vec<I>, read: impl FnMut(I) -> F) -> Result<Vec<T>, InUseError>
+/// The items are owned: with borrowed items, the compiler cannot prove that the future may move
+/// between threads.
+async fn read_concurrently<I, T, F>(items: Vec<I>, read: impl FnMut(I) -> F) -> Result<Vec<T>, InUseError>
 where
     F: Future<Output = Result<T, InUseError>>,
 {

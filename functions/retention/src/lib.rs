@@ -1,7 +1,8 @@
-//! Old images: what of each repository may go, and that it goes. Every night, and when somebody asks for it.
+//! Retention deletes or archives old images, every night and on request.
 //!
-//! One repository of one run is one piece of work, from a queue. What it does may be cut off anywhere, and done twice:
-//! a plan is kept before it is carried out, and what is not as the plan saw it stays.
+//! The unit of work is one repository of one run, as a message in a queue. It may be interrupted at
+//! any point or run twice. The plan is saved before it is carried out, and an image that has
+//! changed since the plan is kept.
 
 mod apply;
 pub mod in_use;
@@ -32,39 +33,40 @@ pub use trigger::{RetentionTrigger, UnreadableTrigger};
 
 use in_use::{Sources, TaskDefinitions};
 
-/// Everything that this function may do, and with what.
+/// The clients of this function, and the settings of its stack.
 #[derive(Debug, Clone)]
 pub struct RetentionClients {
     pub table: Table,
-    /// The [patient](Ecr::patient) one, to read.
+    /// The [patient](Ecr::patient) client, for reads.
     pub ecr: Ecr,
-    /// The [one](Ecr::impatient) that deletes and archives: right after a look, or not.
-    pub once: Ecr,
+    /// The [client without retries](Ecr::impatient), for deleting and archiving. A call must follow
+    /// its check at once, or not at all.
+    pub without_retries: Ecr,
     pub ecs: Ecs,
     pub lambda: Lambda,
-    /// What starts tasks and jobs by a name.
+    /// The clients of everything that starts tasks or jobs by name.
     pub sources: Sources,
     pub bucket: Bucket,
     pub sqs: Sqs,
     pub queue_url: String,
     pub sns: Sns,
-    /// Everybody on it may know.
+    /// The topic for notifications. They hold no secret.
     pub topic_arn: String,
     /// The 12 digits of the stack's account.
     pub account: String,
-    /// This function's role: what it reads is no use of an image.
+    /// The ARN of this function's role. Its own reads of images must not count as pulls.
     pub role_arn: String,
 }
 
 impl RetentionClients {
-    /// From the variables that the template sets.
+    /// Creates the clients from the variables that the template sets.
     pub async fn open() -> Result<Self, StartError> {
         let session = Session::from_env()?;
         let account = required("STABLEPIN_ACCOUNT")?;
         let clients = Self {
             table: Table::new(&session, required("STABLEPIN_TABLE")?),
             ecr: Ecr::patient(&session),
-            once: Ecr::impatient(&session),
+            without_retries: Ecr::impatient(&session),
             ecs: Ecs::new(&session),
             lambda: Lambda::new(&session),
             sources: Sources::new(&session, account.clone()),
@@ -81,7 +83,7 @@ impl RetentionClients {
     }
 }
 
-/// Lambda or the queue tries again for these.
+/// The errors that make Lambda, or the queue, retry the event.
 #[derive(Debug, thiserror::Error)]
 pub enum RetentionError {
     #[error("the table could not be read or written")]
@@ -105,7 +107,7 @@ pub enum RetentionError {
 }
 
 impl RetentionError {
-    /// What was asked for was not done, and will not be done when it is asked for again.
+    /// Returns whether the work was refused, so that a retry would be refused, too.
     fn is_a_refusal(&self) -> bool {
         match self {
             Self::Ecr(error) => !error.is_retryable(),
@@ -117,7 +119,7 @@ impl RetentionError {
     }
 }
 
-/// One event. `cache` is what is kept from one to the next.
+/// Handles one event. `cache` survives from one event to the next.
 pub async fn handle(
     clients: &RetentionClients,
     cache: &mut TaskDefinitions,
@@ -130,7 +132,7 @@ pub async fn handle(
             Ok(json!({ "runs": begun }))
         }
         RetentionTrigger::Work(message) => {
-            let how = work::one(clients, cache, &message, deadline).await?;
+            let how = work::handle_message(clients, cache, &message, deadline).await?;
             Ok(json!({ "application": message.application, "repository": message.repository, "how": how }))
         }
         RetentionTrigger::Request(request) => {

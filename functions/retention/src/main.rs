@@ -23,7 +23,7 @@ async fn main() -> Result<(), Error> {
                 .into());
             }
         };
-        // One event at a time: whoever is first has it.
+        // Lambda sends one event at a time, so nobody else holds the cache.
         let mut cache = kept.lock().map(|mut kept| std::mem::take(&mut *kept)).unwrap_or_default();
         let done = Box::pin(handle(&clients, &mut cache, trigger, deadline)).await;
         if let Ok(mut kept) = kept.lock() {

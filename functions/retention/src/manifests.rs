@@ -1,4 +1,5 @@
-//! What manifests say, each read once: a digest never means anything else. What was read is kept in the bucket.
+//! The contents of manifests. Each manifest is read once, since a digest never changes its meaning.
+//! The bucket keeps what was read.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,51 +28,54 @@ impl ManifestsError {
     pub(crate) fn is_retryable(&self) -> bool {
         match self {
             Self::Ecr(error) => error.is_retryable(),
-            // The next look does not list it.
+            // The next inventory does not list it.
             Self::Gone { .. } => true,
         }
     }
 }
 
-/// In a larger repository only indexes are read: what would be freed is then said without layers that are shared.
+/// The largest repository whose image manifests are read. In a larger one, only indexes are read,
+/// and the freed bytes ignore shared layers.
 const MOST_WEIGHED: usize = 20_000;
 
-/// As many as one call takes.
+/// The most images of one call.
 const PER_CALL: usize = 100;
 
-/// Calls under way at once: a BatchGetImage of 100 counts as 100 of the 2,000 in a second.
+/// The most calls at the same time. A BatchGetImage of 100 images counts as 100 of the 2,000 that
+/// ECR allows a second.
 const AT_ONCE: usize = 4;
 
-/// What is known of a repository's manifests.
+/// The known contents of a repository's manifests.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Known {
-    /// Of indexes.
+pub(crate) struct KnownManifests {
+    /// The children of each index.
     #[serde(default)]
     children: BTreeMap<ImageDigest, Vec<ImageDigest>>,
-    /// Of everything else, as far as it was read.
+    /// The layers of every other manifest that was read.
     #[serde(default)]
     blobs: BTreeMap<ImageDigest, Blobs>,
-    /// Indexes that tell less than they should. They are read again each time.
+    /// The indexes that are not understood. They are read again each time.
     #[serde(skip)]
     odd: BTreeMap<ImageDigest, Odd>,
-    /// How often indexes were read.
+    /// How often the indexes were read.
     #[serde(skip)]
     rounds: u32,
-    /// The bucket has another.
+    /// Whether the bucket still has an older version.
     #[serde(skip)]
     is_new: bool,
 }
 
-/// What is known of an index that is not understood.
+/// An index that is not understood.
 #[derive(Debug)]
 struct Odd {
     why: String,
-    /// All that it may refer to. None: it may be anything.
+    /// The manifests that it may refer to. `None` if it may refer to any.
     children: Option<Vec<ImageDigest>>,
 }
 
-impl Known {
-    /// What was kept; nothing where nothing was, or it is not readable: then everything is read again.
+impl KnownManifests {
+    /// Loads the saved contents. Without readable contents, it returns none, and everything is read
+    /// again.
     pub(crate) async fn load(
         bucket: &Bucket,
         application: &ApplicationName,
@@ -81,7 +85,7 @@ impl Known {
         Ok(serde_json::from_slice(&bytes).unwrap_or_default())
     }
 
-    /// Forgets what is not there any more.
+    /// Forgets the manifests of images that do not exist any more.
     pub(crate) fn forget(&mut self, there: &BTreeSet<&ImageDigest>) {
         let before = self.children.len() + self.blobs.len();
         self.children.retain(|digest, _| there.contains(digest));
@@ -89,7 +93,7 @@ impl Known {
         self.is_new |= self.children.len() + self.blobs.len() < before;
     }
 
-    /// Keeps what is known, if that is another than the bucket has.
+    /// Saves the contents in the bucket, if they have changed.
     pub(crate) async fn keep(
         &mut self,
         bucket: &Bucket,
@@ -100,9 +104,9 @@ impl Known {
             let bytes = serde_json::to_vec(&self).unwrap_or_default();
             match bucket.put(&key(application, repository), bytes, "application/json").await {
                 Ok(_) => {}
-                // Then it is all read again.
+                // Without the saved contents, the next run reads everything again.
                 Err(error @ S3Error::TooLarge { .. }) => {
-                    tracing::warn!(repository.name = %repository, "what is known of manifests is not kept: {error}");
+                    tracing::warn!(repository.name = %repository, "the contents of manifests were not saved: {error}");
                 }
                 Err(error) => return Err(error),
             }
@@ -116,22 +120,22 @@ impl Known {
         self.children.get(digest).or_else(odd).map_or(&[], Vec::as_slice)
     }
 
-    /// Why an index stays: it is not understood.
+    /// Returns the reason to keep an index that is not understood.
     pub(crate) fn odd(&self, digest: &ImageDigest) -> Option<&str> {
         self.odd.get(digest).map(|odd| odd.why.as_str())
     }
 
-    /// The indexes of which nobody knows what they refer to.
+    /// The indexes whose children are unknown.
     pub(crate) fn unread(&self) -> impl Iterator<Item = &ImageDigest> {
         self.odd.iter().filter(|(_, odd)| odd.children.is_none()).map(|(digest, _)| digest)
     }
 
-    /// Reads those indexes of them that are not known yet. One that cannot be read, or is not understood, holds up no
-    /// other: it is odd, and what it may refer to is as much as its bytes tell. `once` tries a call a single time.
+    /// Reads the indexes that are not known yet. An index that is unreadable or not understood does
+    /// not stop the others: it becomes [`Odd`]. `without_retries` makes each call only once.
     pub(crate) async fn read_indexes(
         &mut self,
         ecr: &Ecr,
-        once: &Ecr,
+        without_retries: &Ecr,
         repository: &RepositoryName,
         found: &[FoundImage],
     ) -> Result<(), ManifestsError> {
@@ -139,7 +143,8 @@ impl Known {
         self.odd.clear();
         let unknown = |one: &&FoundImage| one.is_index && !self.children.contains_key(&one.digest);
         let unknown: Vec<_> = found.iter().filter(unknown).map(|one| one.digest.clone()).collect();
-        let (read, refused) = in_parts(ecr, Some(once), repository, &unknown, children).await?;
+        let (read, refused) =
+            read_in_parts(ecr, Some(without_retries), repository, &unknown, children).await?;
         for (digest, code) in refused {
             if code == "ImageNotFound" && self.rounds < MOST_READS {
                 return Err(ManifestsError::Gone { digest });
@@ -157,13 +162,13 @@ impl Known {
             }
         }
         for (digest, odd) in &self.odd {
-            tracing::warn!(repository.name = %repository, image.digest = %digest, "it stays: {}", odd.why);
+            tracing::warn!(repository.name = %repository, image.digest = %digest, "the index is kept: {}", odd.why);
         }
         Ok(())
     }
 
-    /// The bytes that those free, of all that are there. Those may be gone already. None where the manifest of one is
-    /// not known: then nobody knows which layers are shared.
+    /// Returns the bytes that removing the images frees, even if they are gone already. Returns
+    /// `None` if a manifest is unknown, since its layers may be shared.
     pub(crate) async fn freed(
         &mut self,
         ecr: &Ecr,
@@ -174,7 +179,7 @@ impl Known {
         if goes.is_empty() {
             return Some(0);
         }
-        // Of what is not understood nobody knows which layers it shares.
+        // An odd index may share any layer.
         if there.len() > MOST_WEIGHED || !self.odd.is_empty() {
             return None;
         }
@@ -183,8 +188,9 @@ impl Known {
             .filter(|digest| !self.blobs.contains_key(digest))
             .map(|digest| (*digest).clone())
             .collect();
-        let read =
-            in_parts(ecr, None, repository, &unknown, |manifest| manifest.parse().map(|one| Blobs::of(&one)));
+        let read = read_in_parts(ecr, None, repository, &unknown, |manifest| {
+            manifest.parse().map(|one| Blobs::of(&one))
+        });
         let (read, refused) = read.await.ok()?;
         let is_known =
             |digest: &ImageDigest| self.children.contains_key(digest) || self.blobs.contains_key(digest);
@@ -206,10 +212,11 @@ impl Known {
         exact.then(|| freed(of(&goes_too), of(&stays)))
     }
 
-    /// Without the layers: those free so many bytes at most. Layers that several images share are counted with each.
+    /// Returns the most bytes that the images may free. It counts a shared layer for each of its
+    /// images.
     pub(crate) fn freed_at_most(&self, plan: &Plan, goes: &BTreeSet<&ImageDigest>) -> u64 {
         let goes = plan.images.iter().filter(|one| goes.contains(&one.digest));
-        // An index has the size of one of its children, which are listed too.
+        // An index reports the size of one of its children, which the plan lists, too.
         let images = goes.filter(|one| !self.children.contains_key(&one.digest));
         images.fold(0, |sum, one| sum.saturating_add(one.size_bytes.unwrap_or_default()))
     }
@@ -221,7 +228,7 @@ fn key(application: &ApplicationName, repository: &RepositoryName) -> String {
 
 type Parts<T> = (Vec<(ImageDigest, T)>, Vec<(ImageDigest, String)>);
 
-/// What an index refers to. What is listed without a media type may turn out to be an image, which refers to nothing.
+/// Returns the children of an index. An entry without a media type may be an image, which has none.
 fn children(manifest: &Manifest) -> Result<Vec<ImageDigest>, Odd> {
     let (index, why) = match manifest.parse() {
         Ok(manifest::Manifest::Image(_)) => return Ok(Vec::new()),
@@ -240,11 +247,12 @@ fn children(manifest: &Manifest) -> Result<Vec<ImageDigest>, Odd> {
     Err(Odd { why, children: index.map(|digests| digests.into_iter().collect()) })
 }
 
-/// What is read of each manifest, and why others were not given, such as `ImageInaccessible`. No more than a few hundred
-/// manifests are held at once. With `once`, a call that fails for some of its images is made for each alone.
-async fn in_parts<T>(
+/// Reads manifests, and returns ECR's codes for those it does not return, such as
+/// `ImageInaccessible`. It holds a few hundred manifests at a time. With `without_retries`, a
+/// failed call is repeated for each image alone.
+async fn read_in_parts<T>(
     ecr: &Ecr,
-    once: Option<&Ecr>,
+    without_retries: Option<&Ecr>,
     repository: &RepositoryName,
     digests: &[ImageDigest],
     read: impl Fn(&Manifest) -> T,
@@ -252,9 +260,9 @@ async fn in_parts<T>(
     let read = &read;
     let parts = stream::iter(digests.chunks(PER_CALL).map(|part| part.to_vec()).collect::<Vec<_>>());
     let parts = parts.map(|part| async move {
-        let (manifests, failures) = match (ecr.manifests(repository, &part).await, once) {
-            (Err(error), Some(once)) if !error.is_of_all_images() => {
-                one_by_one(once, repository, &part, error).await?
+        let (manifests, failures) = match (ecr.manifests(repository, &part).await, without_retries) {
+            (Err(error), Some(without_retries)) if !error.is_of_all_images() => {
+                read_one_by_one(without_retries, repository, &part, error).await?
             }
             (all, _) => all?,
         };
@@ -270,9 +278,10 @@ async fn in_parts<T>(
     Ok((all, refused))
 }
 
-/// The same where one call for all has failed. While ECR answers for none of them, it is ECR that fails, and not an image.
-async fn one_by_one(
-    once: &Ecr,
+/// Reads each manifest by itself, after a call for all has failed. If no call succeeds, the error
+/// is ECR's, not an image's.
+async fn read_one_by_one(
+    without_retries: &Ecr,
     repository: &RepositoryName,
     digests: &[ImageDigest],
     failed: EcrError,
@@ -280,7 +289,7 @@ async fn one_by_one(
     let (mut manifests, mut failures) = (Vec::new(), Vec::new());
     let mut answered = false;
     for digest in digests {
-        match once.manifests(repository, std::slice::from_ref(digest)).await {
+        match without_retries.manifests(repository, std::slice::from_ref(digest)).await {
             Ok((mut one, mut none)) => {
                 answered = true;
                 manifests.append(&mut one);
@@ -315,7 +324,8 @@ mod tests {
             Self { ecr, web }
         }
 
-        /// Reads all indexes, and says of each odd one why and what it may refer to.
+        /// Reads all indexes. Returns, for each odd one, the reason and the number of its possible
+        /// children.
         async fn reads(
             &self,
             rounds: u32,
@@ -333,11 +343,11 @@ mod tests {
             let mut settings = settings.unwrap();
             settings.patient_attempts = 1;
             let session = Session::new(settings);
-            let (ecr, once) = (Ecr::patient(&session), Ecr::impatient(&session));
+            let (ecr, without_retries) = (Ecr::patient(&session), Ecr::impatient(&session));
             let repository = RepositoryName::parse("web").unwrap();
             let found = ecr.inventory(&repository).await.unwrap().images;
-            let mut known = Known { rounds, ..Known::default() };
-            known.read_indexes(&ecr, &once, &repository, &found).await?;
+            let mut known = KnownManifests { rounds, ..KnownManifests::default() };
+            known.read_indexes(&ecr, &without_retries, &repository, &found).await?;
             let odd = known.odd.into_iter();
             let told = |(digest, odd): (ImageDigest, Odd)| {
                 (digest.to_string(), (odd.why, odd.children.map(|children| children.len())))
@@ -347,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn index_that_is_not_understood_tells_what_its_bytes_mention() {
+    fn unreadable_index_keeps_every_digest_it_mentions() {
         let child = |n: usize| format!("sha256:{n:064x}");
         let of = |media_type: &str, bytes: String| {
             let digest = ImageDigest::parse(&child(0)).unwrap();
@@ -361,7 +371,7 @@ mod tests {
         let entry =
             |digest: &str, size: &str| format!(r#"{{"mediaType":"x","size":{size},"digest":"{digest}"}}"#);
         let twice = index(&[entry(&child(1), "1"), entry(&child(1), "1"), entry(&child(2), "1")]);
-        assert_eq!(of(OCI_INDEX, twice.clone()), Ok(2), "each once");
+        assert_eq!(of(OCI_INDEX, twice.clone()), Ok(2), "each child counts once");
         let odd = |media_type: &str, bytes: String| of(media_type, bytes).unwrap_err();
         for bytes in [
             index(&[entry(&child(1), "-1"), entry(&child(2), "1")]),
@@ -374,7 +384,7 @@ mod tests {
             assert!(why.starts_with("its manifest is not understood: "), "{why}");
             assert_eq!(children, Some(2), "{bytes}");
         }
-        assert_eq!(odd("", twice).1, Some(2), "no media type anywhere");
+        assert_eq!(odd("", twice).1, Some(2), "without any media type");
         let many: Vec<String> = (0..=MOST_CHILDREN).map(|n| entry(&child(n), "1")).collect();
         let (why, children) = odd(OCI_INDEX, index(&many));
         assert!(why.contains("more than 1000") && children.is_none(), "{why}");
@@ -384,7 +394,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn index_that_ecr_does_not_give_may_refer_to_anything() {
+    async fn index_without_a_manifest_may_refer_to_anything() {
         let story = Story::begin();
         let child = story.web.put(NewImage::named("child"));
         let archived = story.web.put(NewImage::index([&child]).status(StorageStatus::Archived));
@@ -394,11 +404,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn call_that_fails_for_all_is_made_for_each_alone() {
+    async fn failed_call_is_repeated_for_each_image_alone() {
         let story = Story::begin();
         let children = story.web.put_all((0..3).map(|n| NewImage::named(format!("{n}"))));
         let indexes = story.web.put_all(children.iter().map(|child| NewImage::index([child])));
-        // The call for all, and then the first of the three.
+        // The first failure is the call for all three indexes. The second is the call for the first
+        // index alone.
         story.ecr.fails("BatchGetImage", 1, 400, "InvalidParameterException");
         story.ecr.fails("BatchGetImage", 2, 500, "ServerException");
         let found = story.reads(0).await.unwrap();
@@ -406,7 +417,7 @@ mod tests {
         assert!(found.values().all(|(why, children)| why.contains("ServerException") && children.is_none()));
 
         story.ecr.keeps_failing("BatchGetImage", 1, 500, "ServerException");
-        assert!(story.reads(0).await.unwrap_err().is_retryable(), "it is ECR that fails");
+        assert!(story.reads(0).await.unwrap_err().is_retryable(), "ECR itself fails");
         story.ecr.is_well();
         story.ecr.keeps_failing("BatchGetImage", 1, 400, "AccessDeniedException");
         assert!(!story.reads(0).await.unwrap_err().is_retryable());

@@ -1,4 +1,4 @@
-//! One piece of work, as it waits in the queue.
+//! The message in the queue that stands for one unit of work.
 
 use serde::{Deserialize, Serialize};
 use stablepin_aws::sqs::SqsError;
@@ -8,13 +8,13 @@ use stablepin_rules::retention::run::{Run, RunId};
 
 use crate::RetentionClients;
 
-/// What one run does in one repository.
+/// The work of one run in one repository.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
     pub application: ApplicationName,
     pub run: RunId,
     pub repository: RepositoryName,
-    /// How often it has failed so far.
+    /// How often the work has failed so far.
     #[serde(default)]
     pub failures: u8,
 }
@@ -24,13 +24,13 @@ impl Message {
         serde_json::json!(self).to_string()
     }
 
-    /// The rest of it is another invocation's, some seconds later.
+    /// Sends the message again, so that another invocation continues after this many seconds.
     pub(crate) async fn later(&self, clients: &RetentionClients, seconds: i32) -> Result<(), SqsError> {
         clients.sqs.send_later(&clients.queue_url, &self.text(), seconds).await
     }
 }
 
-/// One message for each of a run's repositories, kept back for so many seconds.
+/// Sends a message for each of the run's repositories, delayed by this many seconds.
 pub(crate) async fn hand_out(clients: &RetentionClients, run: &Run, seconds: usize) -> Result<(), SqsError> {
     for repository in run.repositories.keys() {
         let message = Message {

@@ -1,4 +1,4 @@
-//! What a run did, as CloudWatch counts it: a line of the log that CloudWatch reads as metrics.
+//! The metrics of a run: a log line that CloudWatch reads as metrics.
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 
 use jiff::Timestamp;
@@ -7,8 +7,8 @@ use stablepin_rules::image::RepositoryName;
 use stablepin_rules::name::ApplicationName;
 use stablepin_rules::retention::run::{RepositoryRun, RepositoryState};
 
-/// Writes it. It is no message of a log, which would be wrapped into another object.
-pub(crate) fn tell(application: &ApplicationName, repository: &RepositoryName, run: &RepositoryRun) {
+/// Prints the line. `tracing` would wrap it in another JSON object.
+pub(crate) fn print(application: &ApplicationName, repository: &RepositoryName, run: &RepositoryRun) {
     println!("{}", line(application, repository, run));
 }
 
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_metric_that_is_named_has_a_number() {
+    fn every_named_metric_has_a_number() {
         let run = RepositoryRun {
             state: RepositoryState::Done,
             images: 40,

@@ -1,5 +1,5 @@
-//! The inventory of one repository: what is there, and everything that may need it. Whole, or an error that says what
-//! could not be read.
+//! Reads the inventory of one repository: its images, and everything that may need them. The result
+//! is complete, or an error that names what could not be read.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -20,9 +20,9 @@ use stablepin_rules::sweep::KnownTag;
 
 use crate::RetentionClients;
 use crate::in_use::{Account, InUseError, TaskDefinitions, Used, in_use};
-use crate::manifests::{Known, ManifestsError};
+use crate::manifests::{KnownManifests, ManifestsError};
 
-/// How many revisions of each task definition family count as in use.
+/// How many of the newest revisions of each task definition family count as in use.
 const NEWEST: usize = 3;
 
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +42,7 @@ pub(crate) enum ReadError {
 }
 
 impl ReadError {
-    /// Whether it may well be read a little later. Else somebody has to do something.
+    /// Returns whether a later read may succeed. Otherwise a person must act.
     pub(crate) fn is_retryable(&self) -> bool {
         match self {
             Self::Table(error) => error.is_retryable(),
@@ -55,35 +55,36 @@ impl ReadError {
     }
 }
 
-/// What was read.
+/// The result of reading a repository.
 pub(crate) struct Read {
     pub(crate) inventory: Inventory,
     pub(crate) warnings: Vec<String>,
-    /// Other accounts that may pull, and whose use of the images nobody has looked after.
+    /// The accounts that may pull, and whose use of the images is neither read nor waived.
     pub(crate) external_accounts: BTreeSet<String>,
     /// The sources that were not read.
     pub(crate) waived: BTreeSet<Source>,
 }
 
-/// What marks a crash has left is settled, what operations have ended need no image any more, and then everything is
-/// read: an operation that ends later still has its reference. Nothing that was read is older than `since`.
+/// Clears the marks of interrupted runs and the references of ended operations, then reads
+/// everything. An operation that ends meanwhile still counts. Nothing in the result is older than
+/// `since`.
 pub(crate) async fn read(
     clients: &RetentionClients,
     application: &Application,
     repository: &RepositoryName,
     since: Timestamp,
-    known: &mut Known,
+    known: &mut KnownManifests,
     cache: &mut TaskDefinitions,
 ) -> Result<Read, ReadError> {
-    let mut needs = open(clients, &application.name).await?;
+    let mut needs = needs_of_operations(clients, &application.name).await?;
     let ListedImages { images: found, unnamed } =
         clients.ecr.inventory(repository).await.map_err(ReadError::Images)?;
-    known.read_indexes(&clients.ecr, &clients.once, repository, &found).await?;
+    known.read_indexes(&clients.ecr, &clients.without_retries, repository, &found).await?;
     let unread = known.unread().map(|digest| format!("the index {digest}"));
     let unread: Vec<String> =
         unread.chain(unnamed.iter().map(|written| format!("the image {written:?}"))).collect();
     let tags = clients.table.tags_of(&application.name, repository).await?;
-    needs.extend(unanswered(application, &found, &tags));
+    needs.extend(needs_of_unanswered_pushes(application, &found, &tags));
     let tagged = clients.table.tagged_of(&application.name, repository).await?;
     let images: Vec<Image> = found.into_iter().map(|one| image(one, &tags, &tagged, known)).collect();
 
@@ -101,12 +102,12 @@ pub(crate) async fn read(
     let account =
         Account { ecs: &clients.ecs, lambda: &clients.lambda, sources: &clients.sources, waived: &waived };
     for used in in_use(account, NEWEST, since, now(), cache).await? {
-        needs.extend(of(used, repository));
+        needs.extend(needs_of_workload(used, repository));
     }
 
     let mut warnings = Vec::new();
     let policy = clients.ecr.repository_policy(repository).await.map_err(ReadError::RetentionPolicy)?;
-    // The registry's own allows beside it.
+    // The registry's policy grants access in addition to the repository's.
     // <https://docs.aws.amazon.com/AmazonECR/latest/userguide/registry-permissions.html>
     let of_all = clients.ecr.registry_policy().await.map_err(ReadError::RegistryPolicy)?;
     let anybody = || BTreeSet::from(["*".to_owned()]);
@@ -128,7 +129,7 @@ pub(crate) async fn read(
             "{unread} is not understood: it stays, with every image that has no tag. Delete or restore it"
         )
     }));
-    warnings.extend(absent(&pins, &images));
+    warnings.extend(absent_pins(&pins, &images));
     let pins = pins
         .into_iter()
         .map(|(environment, number, digest)| Pinned { environment, number, digest })
@@ -139,7 +140,7 @@ pub(crate) async fn read(
     Ok(Read { inventory, warnings, external_accounts, waived })
 }
 
-/// Where others may pull, and nobody has said what they use.
+/// The warning that other accounts may pull, and that nobody has said which images they use.
 pub(crate) fn warning(external_accounts: &BTreeSet<String>) -> String {
     let who: Vec<_> = external_accounts.iter().map(String::as_str).collect();
     format!(
@@ -149,8 +150,8 @@ pub(crate) fn warning(external_accounts: &BTreeSet<String>) -> String {
     )
 }
 
-/// Pins whose image is not there, or cannot be pulled: nobody could go back to them.
-fn absent(pins: &[(EnvironmentName, PinNumber, ImageDigest)], images: &[Image]) -> Vec<String> {
+/// Lists the newest pins whose image is missing or archived, so that no rollback can reach them.
+fn absent_pins(pins: &[(EnvironmentName, PinNumber, ImageDigest)], images: &[Image]) -> Vec<String> {
     let mut newest: BTreeMap<&EnvironmentName, (PinNumber, &ImageDigest)> = BTreeMap::new();
     for (environment, number, digest) in pins {
         let there = newest.entry(environment).or_insert((*number, digest));
@@ -168,10 +169,11 @@ fn absent(pins: &[(EnvironmentName, PinNumber, ImageDigest)], images: &[Image]) 
     wrong.collect()
 }
 
-/// Takes away the marks of a run that was cut off, or gives up. Answers all that there were.
+/// Clears the marks of a run that was interrupted or gave up. Returns the marks as they were
+/// before.
 ///
-/// An application has one repository, and whoever calls this has it: no other run is about to delete.
-pub(crate) async fn settle(
+/// The caller holds the application's only repository, so no other run is deleting.
+pub(crate) async fn clear_marks(
     clients: &RetentionClients,
     application: &ApplicationName,
 ) -> Result<Vec<Mark>, TableError> {
@@ -182,9 +184,13 @@ pub(crate) async fn settle(
     Ok(marks)
 }
 
-/// Operations that are not over. References of those that are, and marks that a crash has left, are taken away.
-async fn open(clients: &RetentionClients, application: &ApplicationName) -> Result<Vec<Need>, TableError> {
-    let marks = settle(clients, application).await?;
+/// Returns the needs of open operations. Clears the references of ended operations and the marks of
+/// interrupted runs.
+async fn needs_of_operations(
+    clients: &RetentionClients,
+    application: &ApplicationName,
+) -> Result<Vec<Need>, TableError> {
+    let marks = clear_marks(clients, application).await?;
     let operations: Vec<_> = marks.iter().flat_map(|mark| mark.needed_by.iter().copied()).collect();
     let ended = clients.table.ended(application, &operations).await?;
     let mut needs = Vec::new();
@@ -200,8 +206,9 @@ async fn open(clients: &RetentionClients, application: &ApplicationName) -> Resu
     Ok(needs)
 }
 
-/// Images with a tag whose push nobody has answered yet: the sweep takes it up, and has to find them.
-fn unanswered(
+/// Returns the needs of pushes that are not answered yet. The sweep will take them up, and needs
+/// their images.
+fn needs_of_unanswered_pushes(
     application: &Application,
     found: &[FoundImage],
     tags: &HashMap<ImageTag, KnownTag>,
@@ -228,7 +235,7 @@ fn image(
     found: FoundImage,
     tags: &HashMap<ImageTag, KnownTag>,
     tagged: &HashMap<ImageTag, (ImageDigest, Timestamp)>,
-    known: &Known,
+    known: &KnownManifests,
 ) -> Image {
     let ours = |tag: &ImageTag| tags.get(tag).is_some_and(|known| known.intents.contains(&found.digest));
     let tagged_at = |tag: &ImageTag| {
@@ -254,8 +261,9 @@ fn image(
     }
 }
 
-/// Whatever names this repository's path, under whatever host: one too many stays, which does no harm.
-fn of(used: Used, repository: &RepositoryName) -> Vec<Need> {
+/// Returns the needs of a workload in this repository. It ignores the registry's host: needing one
+/// image too many does no harm.
+fn needs_of_workload(used: Used, repository: &RepositoryName) -> Vec<Need> {
     let mut named = Vec::new();
     let reference = used.image.as_deref().map(ImageReference::parse);
     if let Some(reference) = reference.filter(|reference| reference.path == repository.as_str()) {
@@ -268,7 +276,7 @@ fn of(used: Used, repository: &RepositoryName) -> Vec<Need> {
         named.extend(digest.map(NeededName::Digest));
         named.extend(tag.and_then(|tag| ImageTag::parse(&tag).ok()).map(NeededName::Tag));
     }
-    // A digest is the same image wherever it was pulled from.
+    // A digest names the same image in every registry.
     named.extend(used.digest.map(NeededName::Digest));
     named.dedup();
     named.into_iter().map(|image| Need { image, by: Needer::Workload(used.by.clone()) }).collect()
@@ -289,11 +297,11 @@ mod tests {
             NeededName::Digest(digest) => digest.hex()[..4].to_owned(),
             NeededName::Tag(tag) => tag.to_string(),
         };
-        of(used, &repository).into_iter().map(name).collect()
+        needs_of_workload(used, &repository).into_iter().map(name).collect()
     }
 
     #[test]
-    fn a_reference_needs_what_it_names_and_what_it_was_resolved_to() {
+    fn reference_needs_its_named_and_its_resolved_image() {
         let digest = |letter: &str| format!("sha256:{}", letter.repeat(64));
         let host = "111122223333.dkr.ecr.eu-west-1.amazonaws.com";
         assert_eq!(needs(&format!("{host}/prod/web:v1"), None), ["v1"]);

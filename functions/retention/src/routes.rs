@@ -1,4 +1,4 @@
-//! What people ask for, and look at, by signed requests.
+//! The routes of retention, for signed requests.
 
 use std::collections::BTreeMap;
 
@@ -19,14 +19,14 @@ use crate::message::hand_out;
 use crate::work::document;
 use crate::{RetentionClients, runs};
 
-/// Images on a page: a Lambda function answers 6 MB at most.
+/// The most images on a page. A Lambda function may return 6 MB at most.
 const IMAGES: usize = 1_000;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ApplyBody {
     dry_run: Option<bool>,
-    /// Percent.
+    /// The largest share of a repository's images that may go, in percent.
     share: Option<u8>,
     reason: Option<String>,
 }
@@ -48,7 +48,7 @@ async fn route(clients: &RetentionClients, request: &Request) -> Result<Response
         "GET /v1/applications/{application}/retention/{run}/images" => images(clients, request).await,
         "POST /v1/applications/{application}/retention" => {
             let application = application(clients, request).await?;
-            let wanted = wanted(request)?;
+            let wanted = read_body(request)?;
             let is_dry = application.retention.mode == RetentionMode::DryRun;
             let purpose = match wanted.dry_run.unwrap_or(is_dry) {
                 true => Purpose::Plan,
@@ -63,7 +63,7 @@ async fn route(clients: &RetentionClients, request: &Request) -> Result<Response
                 let detail = format!("run {} has no plan yet: look at it again when it has ended", run.id);
                 return Err(Problem::new(409, "no-plan", "There is no plan", detail));
             }
-            let wanted = wanted_of(request, &run)?;
+            let wanted = read_body_for(request, &run)?;
             begin(clients, request, &application, Purpose::Apply { plan_of: Some(run.id) }, by, wanted).await
         }
         "POST /v1/applications/{application}/retention/{run}/undo" => {
@@ -80,14 +80,14 @@ async fn route(clients: &RetentionClients, request: &Request) -> Result<Response
                 let detail = format!("run {} still goes on, and archives: undo it when it has ended", run.id);
                 return Err(Problem::new(409, "run-not-over", "The run is not over", detail));
             }
-            let wanted = wanted_of(request, &run)?;
+            let wanted = read_body_for(request, &run)?;
             begin(clients, request, &application, Purpose::Undo { of: run.id }, by, wanted).await
         }
         route => Err(Problem::not_found(&format!("route {route}"))),
     }
 }
 
-fn wanted(request: &Request) -> Result<ApplyBody, Problem> {
+fn read_body(request: &Request) -> Result<ApplyBody, Problem> {
     let wanted: ApplyBody = match request.body.trim() {
         "" => ApplyBody::default(),
         text => serde_json::from_str(text).map_err(|error| {
@@ -102,9 +102,9 @@ fn wanted(request: &Request) -> Result<ApplyBody, Problem> {
     Ok(wanted)
 }
 
-/// What is carried out was decided when it was planned.
-fn wanted_of(request: &Request, run: &Run) -> Result<ApplyBody, Problem> {
-    let wanted = wanted(request)?;
+/// Reads the body of a request to apply or undo `run`, whose plan has already fixed the share.
+fn read_body_for(request: &Request, run: &Run) -> Result<ApplyBody, Problem> {
+    let wanted = read_body(request)?;
     if wanted.dry_run.is_some() || wanted.share.is_some() {
         return Err(Problem::bad_request(
             "dry_run and share are of a run with a plan of its own (POST …/retention); here write a reason, or nothing",
@@ -127,14 +127,14 @@ async fn begin(
         return Err(Problem::new(409, "dry-run", "This application only plans", detail));
     }
     let share = wanted.share.unwrap_or(DEFAULT_SHARE);
-    let asked = runs::asked(application, purpose, by, wanted.reason, share);
+    let asked = runs::run_request(application, purpose, by, wanted.reason, share);
     let begun = runs::begin(clients, RunId::new(uuid_v7(now())), &application.name, asked).await;
     let run = begun.map_err(|error| ours(request, &error))?;
     hand_out(clients, &run, 0).await.map_err(|error| ours(request, &error))?;
     Ok(answer(202, &shown(&run)))
 }
 
-/// A run, with how it stands and where to look on.
+/// Returns the run as JSON, with its state, a summary, and the path to follow it.
 fn shown(run: &Run) -> serde_json::Value {
     let mut shown = json!(run);
     shown["state"] = json!(run.state());
@@ -168,8 +168,8 @@ async fn list(clients: &RetentionClients, request: &Request) -> Result<Response,
     Ok(answer(200, &json!({ "runs": runs, "next": page.next.map(|next| next.0) })))
 }
 
-/// Why each image stays or goes, of one repository, by digest; `action` and `rule` pick some of them, `tag` and `digest`
-/// one.
+/// Answers why each image of a repository is kept or removed, sorted by digest. `action`, `rule`,
+/// `tag` and `digest` are filters.
 async fn images(clients: &RetentionClients, request: &Request) -> Result<Response, Problem> {
     let (application, run) = run(clients, request).await?;
     let repository = match request.query("repository") {

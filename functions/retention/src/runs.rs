@@ -1,4 +1,4 @@
-//! How runs begin, and who hears how they end.
+//! Begins runs, and notifies people when they end.
 
 use std::collections::BTreeSet;
 
@@ -20,24 +20,26 @@ use stablepin_rules::retention::run::{
 use crate::message::hand_out;
 use crate::{RetentionClients, RetentionError};
 
-/// Over how many seconds a night's work is spread: SQS keeps a message back for 15 minutes at most.
+/// The seconds over which a night's work is spread. SQS delays a message by 15 minutes at most.
 const SPREAD_SECONDS: usize = 900;
 
-/// How many applications are listed at once.
+/// The most applications of one page.
 const PER_PAGE: i32 = 100;
 
-/// How long a run may take. By then the queue has lost its messages.
+/// The longest that a run may take. The queue has dropped its messages by then.
 const LONGEST: SignedDuration = SignedDuration::from_hours(48);
 
-/// So many of an application's newest runs are looked at for one that nobody has ended.
+/// How many of an application's newest runs are searched for abandoned ones.
 const LOOKED_AT: i32 = 20;
 
-/// One run for each application, and one message for each repository. The same night told of twice has the same runs. What
-/// fails for one application keeps nothing from the others; its error comes at the end.
+/// Begins a run for each application, and sends a message for each repository. A second event of
+/// the same night finds the same runs. A failure does not stop the other applications. Its error is
+/// returned at the end.
 pub(crate) async fn nightly(clients: &RetentionClients, night: Timestamp) -> Result<usize, RetentionError> {
-    // So that what is read here every night is not taken for use by those who look at pull times.
+    // AWS must not record retention's own reads as pulls, since people look at pull times to see
+    // what is in use.
     if let Err(error) = clients.ecr.exclude_from_pull_times(&clients.role_arn).await {
-        tracing::warn!("what retention reads counts as pulled: {}", chain(&error));
+        tracing::warn!("the reads of retention count as pulls: {}", chain(&error));
     }
     let (mut names, mut after) = (Vec::new(), None);
     loop {
@@ -51,10 +53,10 @@ pub(crate) async fn nightly(clients: &RetentionClients, night: Timestamp) -> Res
     let (mut begun, mut failed) = (0, None);
     for (place, name) in names.iter().enumerate() {
         let delay = place * SPREAD_SECONDS / names.len();
-        match of_application(clients, name, night, delay).await {
+        match begin_night(clients, name, night, delay).await {
             Ok(one) => begun += usize::from(one),
             Err(error) => {
-                tracing::error!(application.name = %name, "its night did not begin: {}", chain(&error));
+                tracing::error!(application.name = %name, "the night did not begin: {}", chain(&error));
                 failed = Some(error);
             }
         }
@@ -62,16 +64,16 @@ pub(crate) async fn nightly(clients: &RetentionClients, night: Timestamp) -> Res
     failed.map_or(Ok(begun), Err)
 }
 
-/// Whether it has a run.
-async fn of_application(
+/// Begins the application's run of this night. Returns whether there is one.
+async fn begin_night(
     clients: &RetentionClients,
     name: &ApplicationName,
     night: Timestamp,
     delay: usize,
 ) -> Result<bool, RetentionError> {
-    end_what_nobody_ended(clients, name).await?;
+    end_abandoned_runs(clients, name).await?;
     let Some(application) = configured(clients, name).await? else {
-        tracing::error!(application.name = %name, "it has no night: its file is not readable");
+        tracing::error!(application.name = %name, "the night did not begin: the application's file is not readable");
         return Ok(false);
     };
     let purpose = match application.retention.mode {
@@ -79,7 +81,7 @@ async fn of_application(
         RetentionMode::Delete | RetentionMode::Archive => Purpose::Apply { plan_of: None },
     };
     let id = RunId::of_night(night, name);
-    let asked = asked(&application, purpose, Actor::Stablepin, None, DEFAULT_SHARE);
+    let asked = run_request(&application, purpose, Actor::Stablepin, None, DEFAULT_SHARE);
     let run = match begin(clients, id, name, asked).await {
         Err(RetentionError::Run(CommitError::Lost)) => clients.table.run(name, id).await?,
         begun => Some(begun?),
@@ -89,8 +91,9 @@ async fn of_application(
     Ok(true)
 }
 
-/// A run whose messages were lost, by invocations that died, would be on its way for ever.
-async fn end_what_nobody_ended(
+/// Ends abandoned runs: if an invocation dies, its messages may be lost, and its run would never
+/// end.
+async fn end_abandoned_runs(
     clients: &RetentionClients,
     name: &ApplicationName,
 ) -> Result<(), RetentionError> {
@@ -114,7 +117,7 @@ async fn end_what_nobody_ended(
     Ok(())
 }
 
-/// None: it is gone, or its file is not readable.
+/// Returns the application, or `None` if it does not exist or its file is not readable.
 pub(crate) async fn configured(
     clients: &RetentionClients,
     name: &ApplicationName,
@@ -123,7 +126,7 @@ pub(crate) async fn configured(
     Ok(stored.and_then(|stored| Application::parse(&stored.text, None).ok()))
 }
 
-pub(crate) fn asked(
+pub(crate) fn run_request(
     application: &Application,
     purpose: Purpose,
     by: Actor,
@@ -136,7 +139,7 @@ pub(crate) fn asked(
     RunRequest { purpose, by, reason, share, repositories }
 }
 
-/// Writes it down. Its work has still to be handed out.
+/// Saves a new run. The caller must still send its messages.
 pub(crate) async fn begin(
     clients: &RetentionClients,
     id: RunId,
@@ -147,27 +150,33 @@ pub(crate) async fn begin(
     Ok(clients.table.put_run(&run, &audit).await?)
 }
 
-/// The run is as `after` says now. When it has ended, people are told, where there is something to tell. A mail that
-/// cannot be sent holds nothing up: the run says it all.
-pub(crate) async fn said(clients: &RetentionClients, before: &Run, after: &Run, repository: &RepositoryName) {
+/// Notifies people if the run has just ended and is worth a mail. A failure to send is only logged,
+/// since the run itself has all the facts.
+pub(crate) async fn notify_end(
+    clients: &RetentionClients,
+    before: &Run,
+    after: &Run,
+    repository: &RepositoryName,
+) {
     if before.state().is_terminal() || !after.state().is_terminal() || !is_worth_a_mail(after) {
         return;
     }
-    let told = mail::retention(after);
-    let chat = told.chat.to_string();
+    let notice = mail::retention(after);
+    let chat = notice.chat.to_string();
     if let Err(error) =
-        clients.sns.notify(&clients.topic_arn, &told.mail.subject, &chat, &told.mail.body).await
+        clients.sns.notify(&clients.topic_arn, &notice.mail.subject, &chat, &notice.mail.body).await
     {
         tracing::error!(
             run.id = %after.id,
             repository.name = %repository,
-            "nobody was told of the run: {}",
+            "the end of the run could not be notified: {}",
             chain(&error)
         );
     }
 }
 
-/// Who asked for it hears of it. Else: what went, what went wrong, and once a week, on Mondays, what would go.
+/// Returns whether a run is worth a mail: it was requested, failed, or removed images. On Mondays,
+/// a plan to remove images also counts.
 fn is_worth_a_mail(run: &Run) -> bool {
     let asked = run.by != Actor::Stablepin;
     let monday = run.begun_at.to_zoned(TimeZone::UTC).weekday() == Weekday::Monday;

@@ -1,4 +1,4 @@
-//! What woke the function.
+//! The events that start this function.
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -8,18 +8,19 @@ use stablepin_reconciler::clock::now;
 use crate::Message;
 
 pub enum RetentionTrigger {
-    /// The schedule: every repository of every application is due. Which night it is, by the time that was scheduled.
+    /// The schedule: all repositories of all applications are due. The scheduled time identifies
+    /// the night.
     Night(Timestamp),
-    /// One repository's turn, from the queue. The template sends one message at a time.
+    /// A message of the queue: one repository of one run. The template sends one message at a time.
     Work(Message),
-    /// Somebody asks, by a signed request.
+    /// A signed request.
     Request(Box<Request>),
 }
 
-/// Nothing that the template sends.
+/// An event that the template does not send.
 pub enum UnreadableTrigger {
     Event(String),
-    /// To be answered.
+    /// The response to an invalid request.
     Request(Problem),
 }
 
@@ -51,17 +52,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_template_sends_is_known_and_nothing_else() {
+    fn only_events_of_the_template_are_read() {
         let night = json!({"source": "stablepin.schedule", "detail-type": "Retention", "detail": {}});
         assert!(matches!(RetentionTrigger::read(night), Ok(RetentionTrigger::Night(_))));
         let night = json!({"detail-type": "Retention", "time": "2026-11-21T02:00:00Z"});
-        let Ok(RetentionTrigger::Night(at)) = RetentionTrigger::read(night) else { panic!("no night") };
+        let Ok(RetentionTrigger::Night(at)) = RetentionTrigger::read(night) else {
+            panic!("it is not a night")
+        };
         assert_eq!(at.to_string(), "2026-11-21T02:00:00Z");
         let body =
             r#"{"application":"web","run":"019b0000-0000-7000-8000-000000000000","repository":"prod/web"}"#;
         let message = |body: &str| json!({"Records": [{"eventSource": "aws:sqs", "body": body}]});
         let Ok(RetentionTrigger::Work(work)) = RetentionTrigger::read(message(body)) else {
-            panic!("no work")
+            panic!("it is not a work message")
         };
         assert_eq!(work.repository.as_str(), "prod/web");
         for broken in ["", "{}", r#"{"application":"../x","run":"1","repository":"web"}"#] {

@@ -1,4 +1,4 @@
-//! Brings back what a run has archived.
+//! Restores what a run has archived.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,8 @@ use stablepin_rules::retention::run::{Applied, RunId, RunProgress};
 use crate::RetentionError;
 use crate::work::{ImageOutcome, Noted, Outcomes, RepositoryWork, document};
 
-/// None: there is more to do, and no time left. What is back already is not asked for again.
+/// Restores the images, or returns `None` if there is not enough time. It skips images that are
+/// restored already.
 pub(crate) async fn undo(
     work: &RepositoryWork<'_>,
     of: RunId,

@@ -1,4 +1,4 @@
-//! One run in one repository: read, plan, carry out, look again, report.
+//! Carries out one run in one repository: read, plan, apply, check, report.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,29 +17,30 @@ use stablepin_rules::retention::plan::{Fate, Plan, RetentionRule, plan};
 use stablepin_rules::retention::policy::RetentionPolicy;
 use stablepin_rules::retention::run::{Applied, Planned, Purpose, Run, RunId, RunProgress, Stored};
 
-use crate::apply::{Apply, Cut};
+use crate::apply::{Apply, Completion};
 use crate::in_use::TaskDefinitions;
-use crate::manifests::Known;
-use crate::read::{Read, ReadError, read, settle, warning};
+use crate::manifests::KnownManifests;
+use crate::read::{Read, ReadError, clear_marks, read, warning};
 use crate::{Message, RetentionClients, RetentionError, metrics, runs, undo};
 
-/// How long after its deadline an invocation's last call may still be carried out.
+/// How long after its deadline an invocation's last call may still take effect.
 const LAST_CALL: SignedDuration = SignedDuration::from_secs(30);
 
-/// After so many seconds a repository that another run has is tried again.
+/// The delay, in seconds, before a repository that another run holds is tried again.
 const BUSY_SECONDS: i32 = 60;
 
-/// A sixth of an invocation is left for what was begun, or this: longer than a call of a patient door lasts.
+/// The most time to spare at the end of an invocation, longer than any call of a patient client
+/// takes. A short invocation spares only a sixth.
 const MOST_SPARED: SignedDuration = SignedDuration::from_secs(150);
 
-/// How often one message may fail and be tried again.
+/// How often a message may fail and be tried again.
 const MOST_FAILURES: u8 = 3;
 
-/// How often everything is read, where it may well succeed a little later.
+/// How often the whole inventory is read if a later read may succeed.
 pub(crate) const MOST_READS: u32 = 3;
 
-/// What became of one message, for the log.
-pub(crate) async fn one(
+/// Handles one message. Returns the outcome, for the log.
+pub(crate) async fn handle_message(
     clients: &RetentionClients,
     cache: &mut TaskDefinitions,
     message: &Message,
@@ -52,7 +53,8 @@ pub(crate) async fn one(
         message.later(clients, BUSY_SECONDS).await?;
         return Ok("another run has the repository: later");
     }
-    // Read by whoever has the repository: what another delivery of the message has done, it has done.
+    // Read after taking the repository, so that the work of an earlier delivery of this message
+    // counts.
     let run = clients.table.run(application, *run).await?;
     let open = |run: &Run| run.repositories.get(repository).is_some_and(|one| !one.state.is_terminal());
     let Some(run) = run.filter(open) else {
@@ -60,14 +62,14 @@ pub(crate) async fn one(
         return Ok("there is no such run, or it is done");
     };
     let work = RepositoryWork { clients, run: &run, repository, deadline: with_time_to_spare(deadline) };
-    let done = work.all(cache).await;
+    let done = work.perform(cache).await;
     let how = match done {
         Ok(Some(end)) => {
             work.save_progress(&end).await?;
             "done"
         }
         Ok(None) => {
-            // Whoever comes no further in all that time would not ever.
+            // An invocation without any progress would make none the next time, either.
             let now = clients.table.run(application, run.id).await?;
             let further = now.as_ref().and_then(|now| now.repositories.get(repository))
                 != run.repositories.get(repository);
@@ -81,7 +83,7 @@ pub(crate) async fn one(
             }
             "the rest of it: later"
         }
-        // Whoever has written it: it is no better the next time.
+        // The document is unusable, and stays so.
         Err(error @ (RetentionError::Changed { .. } | RetentionError::Document { .. })) => {
             work.save_progress(&RunProgress::Failed { problem: chain(&error) }).await?;
             "failed"
@@ -91,7 +93,7 @@ pub(crate) async fn one(
                 application.name = %application,
                 repository.name = %repository,
                 failures = message.failures,
-                "the repository could not be worked on: {}",
+                "the work on the repository failed: {}",
                 chain(&error)
             );
             failed(&work, message, &error).await?
@@ -101,15 +103,16 @@ pub(crate) async fn one(
     Ok(how)
 }
 
-/// A hundred images may take a minute when ECR is slow. What is cut off in the middle of them is found again, but only when
-/// the queue brings the message back.
+/// Moves the deadline forward, so that a part that has begun can finish: a hundred images may take
+/// a minute when ECR is slow. After a cut-off, nothing goes on until the queue delivers the message
+/// again.
 fn with_time_to_spare(deadline: Deadline) -> Deadline {
     let left = deadline.ends_at().duration_since(now());
     deadline.within(left - (left / 6).min(MOST_SPARED))
 }
 
-/// It is tried again soon, and a few times: what is done is not done again. The queue itself brings it back only when an
-/// invocation has died, and much later.
+/// Sends the message again after a failure, a few times, without repeating finished work. The queue
+/// itself would deliver the message again only after a crash, and much later.
 async fn failed(
     work: &RepositoryWork<'_>,
     message: &Message,
@@ -120,24 +123,24 @@ async fn failed(
         again.later(work.clients, BUSY_SECONDS * i32::from(again.failures)).await?;
         return Ok("it failed: again later");
     }
-    // Nobody comes back for them before the next run.
-    if let Err(error) = settle(work.clients, &work.run.application).await {
-        tracing::error!(repository.name = %work.repository, "marks are left: {}", chain(&error));
+    // Clear the marks now: nobody else would before the next run.
+    if let Err(error) = clear_marks(work.clients, &work.run.application).await {
+        tracing::error!(repository.name = %work.repository, "the marks could not be cleared: {}", chain(&error));
     }
     work.save_progress(&RunProgress::Failed { problem: chain(error) }).await?;
     Ok("it failed too often")
 }
 
-/// What is being done.
+/// The work of one run in one repository, during this invocation.
 pub(crate) struct RepositoryWork<'a> {
     pub(crate) clients: &'a RetentionClients,
     pub(crate) run: &'a Run,
     pub(crate) repository: &'a RepositoryName,
-    /// Nothing is begun after it.
+    /// No call begins after it.
     pub(crate) deadline: Deadline,
 }
 
-/// What became of one image that was to go.
+/// The outcome of one image that the plan removes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "kebab-case")]
 pub(crate) enum ImageOutcome {
@@ -147,7 +150,7 @@ pub(crate) enum ImageOutcome {
         tags: Vec<ImageTag>,
     },
     Restored,
-    /// It is not as the plan saw it, or somebody needs it now.
+    /// The image differs from the plan, or is needed now.
     Skipped {
         why: String,
     },
@@ -157,10 +160,10 @@ pub(crate) enum ImageOutcome {
     },
 }
 
-/// By image, in the report.
+/// The outcomes of a report, by image.
 pub(crate) type Outcomes = BTreeMap<ImageDigest, ImageOutcome>;
 
-/// What an earlier invocation of the run has noted.
+/// The outcomes that an earlier invocation of the run has saved.
 #[derive(Deserialize)]
 pub(crate) struct Noted {
     pub(crate) outcomes: Outcomes,
@@ -177,8 +180,8 @@ struct RunReport<'a> {
 }
 
 impl RepositoryWork<'_> {
-    /// None: there is more to do, and no time left.
-    async fn all(&self, cache: &mut TaskDefinitions) -> Result<Option<RunProgress>, RetentionError> {
+    /// Carries out the run's work, or returns `None` if there is not enough time for the rest.
+    async fn perform(&self, cache: &mut TaskDefinitions) -> Result<Option<RunProgress>, RetentionError> {
         let stored = self.clients.table.application(&self.run.application).await?;
         let Some(application) = stored.and_then(|stored| Application::parse(&stored.text, None).ok()) else {
             let problem = "there is no such application any more, or its file is not readable".to_owned();
@@ -199,7 +202,8 @@ impl RepositoryWork<'_> {
             return Ok(Some(RunProgress::LeftAlone { problem }));
         }
         self.save_progress(&RunProgress::Planning).await?;
-        let mut known = Known::load(&self.clients.bucket, &self.run.application, self.repository).await?;
+        let mut known =
+            KnownManifests::load(&self.clients.bucket, &self.run.application, self.repository).await?;
         let read = match self.read(&application, &mut known, cache).await {
             Ok(read) => read,
             Err(error) => {
@@ -214,28 +218,30 @@ impl RepositoryWork<'_> {
             }
         };
         let ended = self.plan_and_apply(&application, &read, &mut known).await?;
-        // Until all is done, what went is weighed once more with the rest.
+        // Until the end, the removed images are weighed together with the rest.
         if ended.is_some() {
-            known.forget(&there(&read));
+            known.forget(&listed_digests(&read));
         }
         known.keep(&self.clients.bucket, &self.run.application, self.repository).await?;
         Ok(ended)
     }
 
-    /// What was broken off, or went while it was read, is read once more: all of it, so that it is of one time.
+    /// Reads the inventory. If a read fails or the repository changes meanwhile, everything is read
+    /// again, so that the inventory is one snapshot.
     async fn read(
         &self,
         application: &Application,
-        known: &mut Known,
+        known: &mut KnownManifests,
         cache: &mut TaskDefinitions,
     ) -> Result<Read, ReadError> {
         let mut rounds = 1..MOST_READS;
         loop {
-            // Where nothing is deleted, what was read for another repository of the same night will do.
+            // A plan without deletions may use what was read for another repository of the same
+            // night.
             let since = if self.run.purpose == Purpose::Plan { self.run.begun_at } else { now() };
             match read(self.clients, application, self.repository, since, known, cache).await {
                 Err(error) if error.is_retryable() && !self.deadline.is_near() && rounds.next().is_some() => {
-                    tracing::warn!(repository.name = %self.repository, "read once more: {}", chain(&error));
+                    tracing::warn!(repository.name = %self.repository, "reading the repository again: {}", chain(&error));
                 }
                 done => return done,
             }
@@ -246,20 +252,20 @@ impl RepositoryWork<'_> {
         &self,
         application: &Application,
         read: &Read,
-        known: &mut Known,
+        known: &mut KnownManifests,
     ) -> Result<Option<RunProgress>, RetentionError> {
-        let kept = self.kept_plan().await?;
-        // What is to be carried out was bounded when it was planned.
+        let kept = self.saved_plan().await?;
+        // The share was applied when the plan was made.
         let share = if kept.is_some() { 100 } else { self.run.share };
         let fresh = plan(&read.inventory, &RetentionPolicy::of(application, share), now());
         let Some((saved, stored)) = kept else {
-            let planned = self.keep_plan(&fresh, read, known).await?;
+            let planned = self.save_plan(&fresh, read, known).await?;
             let stored = planned.plan.clone();
             self.save_progress(&RunProgress::Planned(planned)).await?;
             if self.run.purpose == Purpose::Plan {
                 return Ok(Some(RunProgress::Done(Applied::default())));
             }
-            // Of what is gone nobody can read it any more.
+            // Manifests are saved first: those of deleted images cannot be read.
             known.keep(&self.clients.bucket, &self.run.application, self.repository).await?;
             return self.apply(application, &fresh, &fresh, read, known, stored).await;
         };
@@ -277,7 +283,7 @@ impl RepositoryWork<'_> {
         saved: &Plan,
         fresh: &Plan,
         read: &Read,
-        known: &mut Known,
+        known: &mut KnownManifests,
         stored: Option<Stored>,
     ) -> Result<Option<RunProgress>, RetentionError> {
         if !read.external_accounts.is_empty() {
@@ -291,7 +297,7 @@ impl RepositoryWork<'_> {
         };
         let begun = before.is_some_and(|one| one.plan.is_some());
         let mut apply = Apply::new(self, saved, fresh, noted, begun);
-        let cut = apply.carry_out().await;
+        let completion = apply.carry_out().await;
         let mut applied = apply.applied();
         let deleted: BTreeSet<&ImageDigest> = apply
             .outcomes
@@ -299,9 +305,9 @@ impl RepositoryWork<'_> {
             .filter(|(_, outcome)| **outcome == ImageOutcome::Deleted)
             .map(|(digest, _)| digest)
             .collect();
-        // To weigh it, more is read: not while ECR fails.
-        let exact = match cut {
-            Ok(_) => known.freed(&self.clients.ecr, self.repository, &deleted, &there(read)).await,
+        // Weighing reads more from ECR, so it is left out if ECR fails.
+        let exact = match completion {
+            Ok(_) => known.freed(&self.clients.ecr, self.repository, &deleted, &listed_digests(read)).await,
             Err(_) => None,
         };
         applied.freed_bytes = exact.unwrap_or_else(|| known.freed_at_most(saved, &deleted));
@@ -314,11 +320,11 @@ impl RepositoryWork<'_> {
             outcomes: &apply.outcomes,
             applied: &applied,
         };
-        // Also where it failed: what was archived is had back by its report.
+        // A report is saved after a failure, too: an undo needs it to restore the archived images.
         applied.report = Some(self.put_report(&report).await?);
-        match cut {
-            Ok(Cut::Whole) => {}
-            Ok(Cut::Short) => {
+        match completion {
+            Ok(Completion::Complete) => {}
+            Ok(Completion::Partial) => {
                 self.save_progress(&RunProgress::Applying(applied)).await?;
                 return Ok(None);
             }
@@ -345,8 +351,9 @@ impl RepositoryWork<'_> {
         Ok(Some(RunProgress::Failed { problem }))
     }
 
-    /// Whatever had to stay is still there, and can be pulled if it could be before: what the plan kept, and every pin
-    /// and stable tag as they are now. What was not there when it was read, this run has not taken.
+    /// Lists what the run must not have removed but is missing now: images that the plan keeps,
+    /// pins, and stable tags. An image that was archived counts as missing if it could be pulled
+    /// before. An image that was missing before does not count.
     async fn missing(
         &self,
         application: &Application,
@@ -385,7 +392,7 @@ impl RepositoryWork<'_> {
                 }
                 None => drop(missing.insert(format!("{}, the pin of {name}", pin.digest))),
             }
-            // While it follows a new pin, it is on its way.
+            // While the tag moves to a new pin, it may be missing.
             let follows = environment.applied == Some(pin.number);
             let stable = application.environment(&name).map(|environment| &environment.stable_tag);
             if let Some(stable) = stable.filter(|_| follows)
@@ -398,15 +405,15 @@ impl RepositoryWork<'_> {
         Ok(missing.into_iter().collect())
     }
 
-    /// The plan that is to be carried out, where there is one already: that of the run that somebody has looked at, or
-    /// this run's own, if it was cut off.
-    async fn kept_plan(&self) -> Result<Option<(Plan, Stored)>, RetentionError> {
+    /// Returns the plan to carry out, if one exists: the plan of the run that the caller has
+    /// reviewed, or this run's own plan from before an interruption.
+    async fn saved_plan(&self) -> Result<Option<(Plan, Stored)>, RetentionError> {
         let own = self.run.repositories.get(self.repository).and_then(|one| one.plan.clone());
         let stored = match (own, self.run.purpose) {
             (Some(own), _) => Some(own),
             (None, Purpose::Apply { plan_of: Some(of) }) => {
                 let run = self.clients.table.run(&self.run.application, of).await?;
-                // Without one, nothing was planned there; and nothing is added.
+                // The reviewed run has no plan here, so nothing may be removed: save an empty plan.
                 let stored = run.and_then(|run| run.repositories.get(self.repository)?.plan.clone());
                 let Some(stored) = stored else {
                     let none = Plan { repository: self.repository.clone(), at: now(), images: Vec::new() };
@@ -422,34 +429,36 @@ impl RepositoryWork<'_> {
         Ok(Some((plan, stored)))
     }
 
-    async fn keep_plan(
+    async fn save_plan(
         &self,
         plan: &Plan,
         read: &Read,
-        known: &mut Known,
+        known: &mut KnownManifests,
     ) -> Result<Planned, RetentionError> {
         let stored = self.put("plan.json", plan).await?;
         let mut planned = counted(plan, Some(stored), read);
         let goes: BTreeSet<&ImageDigest> =
             plan.images.iter().filter(|one| one.fate.wave().is_some()).map(|one| &one.digest).collect();
-        let mut exact = known.freed(&self.clients.ecr, self.repository, &goes, &there(read)).await;
-        // The archive frees nothing. What goes there was weighed all the same: from there nobody can read its manifest.
+        let mut exact = known.freed(&self.clients.ecr, self.repository, &goes, &listed_digests(read)).await;
+        // Archiving frees no bytes. Archived images are weighed anyway, since their manifests
+        // cannot be read later.
         let deleted = plan.images.iter().filter(|one| matches!(one.fate, Fate::Delete { .. }));
         let deleted: BTreeSet<&ImageDigest> = deleted.map(|one| &one.digest).collect();
         if deleted.len() < goes.len() {
-            exact = known.freed(&self.clients.ecr, self.repository, &deleted, &there(read)).await;
+            exact = known.freed(&self.clients.ecr, self.repository, &deleted, &listed_digests(read)).await;
         }
         planned.freed_bytes = exact.unwrap_or_else(|| known.freed_at_most(plan, &deleted));
         planned.freed_is_exact = exact.is_some();
         Ok(planned)
     }
 
-    /// Each has a key of its own, so that the one that the run names stays what it is until it names another.
+    /// Saves the report under a new key, so that the report that the run names stays unchanged
+    /// until the run names the new one.
     pub(crate) async fn put_report<T: Serialize>(&self, report: &T) -> Result<Stored, RetentionError> {
         self.put(&format!("report-{}.json", now().as_millisecond()), report).await
     }
 
-    /// A document of this run, in the bucket.
+    /// Saves a document of this run in the bucket.
     pub(crate) async fn put<T: Serialize>(&self, name: &str, document: &T) -> Result<Stored, RetentionError> {
         let key = self.key(name);
         let bytes = serde_json::to_vec(document)
@@ -462,7 +471,8 @@ impl RepositoryWork<'_> {
         format!("retention/{}/{}/{}/{name}", self.run.application, self.repository, self.run.id)
     }
 
-    /// Writes it into the run, whatever else is written into it meanwhile. Who is to be told is told by whoever ends it.
+    /// Saves the progress in the run, and retries if another writer was faster. The invocation that
+    /// ends the run notifies people.
     pub(crate) async fn save_progress(&self, progress: &RunProgress) -> Result<(), RetentionError> {
         loop {
             let Some(before) = self.clients.table.run(&self.run.application, self.run.id).await? else {
@@ -474,11 +484,11 @@ impl RepositoryWork<'_> {
             }
             match self.clients.table.update_run(&before, &after, &audit).await {
                 Ok(run) => {
-                    runs::said(self.clients, &before, &run, self.repository).await;
+                    runs::notify_end(self.clients, &before, &run, self.repository).await;
                     if let Some(one) =
                         run.repositories.get(self.repository).filter(|one| one.state.is_terminal())
                     {
-                        metrics::tell(&run.application, self.repository, one);
+                        metrics::print(&run.application, self.repository, one);
                     }
                     return Ok(());
                 }
@@ -489,7 +499,7 @@ impl RepositoryWork<'_> {
     }
 }
 
-fn there(read: &Read) -> BTreeSet<&ImageDigest> {
+fn listed_digests(read: &Read) -> BTreeSet<&ImageDigest> {
     read.inventory.images.iter().map(|image| &image.digest).collect()
 }
 
@@ -514,7 +524,7 @@ fn counted(plan: &Plan, stored: Option<Stored>, read: &Read) -> Planned {
     planned
 }
 
-/// A document that was kept, if it is still that.
+/// Reads a document from the bucket, and checks that it is unchanged.
 pub(crate) async fn document<T: serde::de::DeserializeOwned>(
     bucket: &Bucket,
     stored: &Stored,

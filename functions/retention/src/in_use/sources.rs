@@ -1,8 +1,10 @@
-//! What rules, schedules, pipes and Batch start by a name: it has no service and need not run now.
+//! Finds what rules, schedules, pipes and Batch start by name, without a service and perhaps not
+//! running now.
 //!
-//! Calls, where 1,000 rules and 1,000 schedules start tasks in one cluster: 1 ListEventBuses, 10 ListRuleNamesByTarget,
-//! 1,000 ListTargetsByRule, 10 ListSchedules, 1,000 GetSchedule. Rules and schedules that start something else cost no
-//! call of their own. A cluster or a job queue more costs one ListRuleNamesByTarget for each bus.
+//! If 1,000 rules and 1,000 schedules start tasks in one cluster, the reads take these calls: 1
+//! ListEventBuses, 10 ListRuleNamesByTarget, 1,000 ListTargetsByRule, 10 ListSchedules, 1,000
+//! GetSchedule. Other rules and schedules cost no call of their own. Each further cluster or job
+//! queue costs one ListRuleNamesByTarget for each bus.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,9 +17,9 @@ use stablepin_aws::session::Session;
 use stablepin_aws::signed_json::SourceError;
 use stablepin_rules::retention::sources::{DefinitionName, Mention, Place, Source, is_dynamic};
 
-use super::{InUseError, Used, side_by_side};
+use super::{InUseError, Used, read_concurrently};
 
-/// The clients of everything that starts tasks and jobs by a name.
+/// The clients of everything that starts tasks or jobs by name.
 #[derive(Debug, Clone)]
 pub struct Sources {
     rules: Rules,
@@ -28,14 +30,14 @@ pub struct Sources {
     account: String,
 }
 
-/// What was read of all sources that are not waived.
+/// The result of reading all sources that are not waived.
 #[derive(Debug, Clone, Default)]
 pub(super) struct SourcesRead {
-    /// By the texts of rules, schedules and pipes.
+    /// The images that the texts of rules, schedules and pipes name, and those of Batch.
     pub(super) images: Vec<Used>,
-    /// Names of revisions, such as `web:3`, and who has each.
+    /// The names of revisions, such as `web:3`, and who mentions each.
     pub(super) revisions: BTreeMap<String, BTreeSet<String>>,
-    /// Names of families, of each the newest active revision counts, and who has each.
+    /// The names of families, and who mentions each. A family's newest active revision counts.
     pub(super) families: BTreeMap<String, BTreeSet<String>>,
 }
 
@@ -55,7 +57,7 @@ impl Sources {
         }
     }
 
-    /// Reads every source but those that are waived. `clusters` are the ARNs of ECS's.
+    /// Reads every source that is not waived. `clusters` are the ARNs of the ECS clusters.
     pub(super) async fn read(
         &self,
         clusters: &[String],
@@ -77,14 +79,14 @@ impl Sources {
         }
         if is_read(Source::Scheduler) {
             let schedules = self.scheduler.schedules().await.map_err(failed(Source::Scheduler))?;
-            let read = side_by_side(schedules, |name| async move {
+            let read = read_concurrently(schedules, |name| async move {
                 self.scheduler.mentioned(&name).await.map_err(failed(Source::Scheduler))
             });
             found.extend(read.await?.into_iter().flatten().map(|one| (Source::Scheduler, one)));
         }
         if is_read(Source::Pipes) {
             let names = self.pipes.names().await.map_err(failed(Source::Pipes))?;
-            let read = side_by_side(names, |name| async move {
+            let read = read_concurrently(names, |name| async move {
                 self.pipes.mentioned(&name).await.map_err(failed(Source::Pipes))
             });
             found.extend(read.await?.into_iter().flatten().map(|one| (Source::Pipes, one)));
@@ -105,20 +107,21 @@ impl Sources {
                         DefinitionName::Newest { name } => {
                             started.families.entry(name.to_owned()).or_default().insert(by.clone());
                         }
-                        // ECS runs only what is of its own account and region.
+                        // ECS starts only task definitions of its own account and region.
                         DefinitionName::Elsewhere => {}
                     }
                 }
-                // Who waives Batch looks after its jobs.
+                // Batch is waived, so its jobs do not count.
                 Mention::JobDefinition(_) if !is_read(Source::Batch) => {}
-                // Whatever it becomes, it is an active revision: all of them are in use.
+                // The name is filled in later, but it can only name an active revision, and all of
+                // these count.
                 Mention::JobDefinition(text) if is_dynamic(text) => {}
                 Mention::JobDefinition(text) => {
                     jobs.push((place.job_definition(text).ok_or_else(|| unknown(text))?, by.clone()));
                 }
             }
         }
-        of_definitions(definitions, &jobs, &mut started.images);
+        add_definitions(definitions, &jobs, &mut started.images);
         Ok(started)
     }
 
@@ -132,36 +135,38 @@ impl Sources {
         let targets = clusters.iter().chain(queues);
         let pairs: Vec<(String, String)> =
             targets.flat_map(|target| buses.iter().map(|bus| (bus.clone(), target.clone()))).collect();
-        let rules = side_by_side(pairs, |(bus, target)| async move {
+        let rules = read_concurrently(pairs, |(bus, target)| async move {
             self.rules.with_target(&bus, &target).await.map_err(failed)
         });
-        // A rule may have several targets, and is read once.
+        // A set, since a rule may have several targets but is read once.
         let rules: BTreeSet<_> = rules.await?.into_iter().flatten().collect();
-        let read = side_by_side(rules.into_iter().collect(), |rule| async move {
+        let read = read_concurrently(rules.into_iter().collect(), |rule| async move {
             self.rules.mentioned(&rule).await.map_err(failed)
         });
         Ok(read.await?.concat())
     }
 
-    /// Those that wait or run: Batch starts each by its own description, also when its definition is deregistered.
+    /// Returns the jobs that wait or run. Batch keeps their images itself, even if the definition
+    /// is deregistered.
     async fn open_jobs(&self, queues: &[String]) -> Result<Vec<Job>, InUseError> {
         let failed = failed(Source::Batch);
         let states =
             queues.iter().flat_map(|queue| OPEN_STATES.map(|state| (queue.clone(), state.to_owned())));
-        let listed = side_by_side(states.collect(), |(queue, state)| async move {
+        let listed = read_concurrently(states.collect(), |(queue, state)| async move {
             self.batch.job_ids(&queue, &state).await.map_err(failed)
         });
         let ids: BTreeSet<String> = listed.await?.into_iter().flatten().collect();
         let ids: Vec<String> = ids.into_iter().collect();
         let parts: Vec<Vec<String>> = ids.chunks(PER_DESCRIBE_JOBS).map(<[String]>::to_vec).collect();
-        let jobs = side_by_side(parts, |part| async move { self.batch.jobs(&part).await.map_err(failed) });
+        let jobs =
+            read_concurrently(parts, |part| async move { self.batch.jobs(&part).await.map_err(failed) });
         Ok(jobs.await?.concat())
     }
 }
 
-/// Every active job definition is in use, since a person may submit a job by it; one that was deregistered where something
-/// names it.
-fn of_definitions(
+/// Adds the images of job definitions. Every active one counts, since a person may submit a job
+/// with it. A deregistered one counts if something names it.
+fn add_definitions(
     definitions: Vec<JobDefinition>,
     named: &[(DefinitionName<'_>, String)],
     images: &mut Vec<Used>,

@@ -14,9 +14,9 @@ const REPOSITORY: &str = "000000000000.dkr.ecr.us-east-1.amazonaws.com/web";
 
 fn is_send<T: Send>(_: &T) {}
 
-/// A runtime may move the function's work between threads.
+/// A runtime may move the function's future between threads.
 #[expect(dead_code, reason = "it need only compile")]
-fn it_can_be_moved(account: super::Account<'_>, cache: &mut TaskDefinitions) {
+fn in_use_future_is_send(account: super::Account<'_>, cache: &mut TaskDefinitions) {
     is_send(&in_use(account, 3, Timestamp::MIN, Timestamp::MIN, cache));
 }
 
@@ -32,7 +32,7 @@ fn tagged(tag: &str) -> String {
     format!("{REPOSITORY}:{tag}")
 }
 
-/// A Lambda that answers every call with this, by what its path ends with.
+/// A fake Lambda that chooses its answer by the end of the request's path.
 fn lambda_answering(answers: &'static [(&'static str, u16, &'static str)]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -84,7 +84,7 @@ impl AccountFake {
         Self { ecs, sources, waived, lambda: NO_FUNCTIONS, cache: RefCell::default() }
     }
 
-    /// For a run that begins now.
+    /// Reads for a run that begins now.
     async fn read(&self) -> Result<Vec<Used>, InUseError> {
         let now = Timestamp::now();
         self.read_for(now, now).await
@@ -127,7 +127,7 @@ fn by_of<'a>(used: &'a [Used], digest: &ImageDigest) -> Vec<&'a str> {
     used.iter().filter(|one| one.digest.as_ref() == Some(digest)).map(|one| one.by.as_str()).collect()
 }
 
-/// The ids in it are made up anew in each run.
+/// Replaces the ids, which differ in each run.
 fn without_ids(used: Vec<Used>) -> Vec<Used> {
     let named = |by: String| {
         let mut words: Vec<&str> = by.split(' ').collect();
@@ -142,7 +142,7 @@ fn without_ids(used: Vec<Used>) -> Vec<Used> {
 }
 
 #[tokio::test]
-async fn what_a_settled_service_uses() {
+async fn settled_service_uses_its_revision_and_tasks() {
     let account = AccountFake::new();
     let web = account.ecs.service("prod/web").runs(&tagged("main")).container("proxy", &image(2)).create();
     account.ecs.reports(&tagged("main"), &Reported::Digest(digest(1).to_string()));
@@ -162,7 +162,7 @@ async fn what_a_settled_service_uses() {
             used("task definition web:1", &image(2), None),
         ]
     );
-    assert_eq!(account.ecs.count("ListServiceDeployments"), 0, "nothing goes on");
+    assert_eq!(account.ecs.count("ListServiceDeployments"), 0, "no deployment is open");
     let calls =
         ["ListClusters", "ListServices", "DescribeServices", "DescribeServiceRevisions", "DescribeTasks"];
     assert!(calls.iter().all(|call| account.ecs.count(call) == 1));
@@ -170,7 +170,7 @@ async fn what_a_settled_service_uses() {
 }
 
 #[tokio::test]
-async fn a_service_scaled_to_zero_keeps_what_its_revision_resolved() {
+async fn service_scaled_to_zero_keeps_its_resolved_image() {
     let account = AccountFake::new();
     account.ecs.reports(&tagged("main"), &Reported::Digest(digest(1).to_string()));
     let web = account.ecs.service("prod/web").runs(&tagged("main")).create();
@@ -184,7 +184,7 @@ async fn a_service_scaled_to_zero_keeps_what_its_revision_resolved() {
 }
 
 #[tokio::test]
-async fn a_deployment_that_goes_on_uses_what_it_came_from_and_what_it_brings() {
+async fn open_deployment_uses_its_source_and_target_revisions() {
     let account = AccountFake::new();
     for (tag, digit) in [("one", 1), ("two", 2), ("three", 3)] {
         account.ecs.reports(&tagged(tag), &Reported::Digest(digest(digit).to_string()));
@@ -201,7 +201,7 @@ async fn a_deployment_that_goes_on_uses_what_it_came_from_and_what_it_brings() {
     let found = without_ids(account.read().await.unwrap());
     assert!(by_of(&found, &digest(2)).contains(&"service revision … of prod/web"), "{found:?}");
 
-    // One that fails, and goes back: the last that went well is what it goes back to.
+    // The next deployment fails and rolls back to the last successful revision.
     web.will(DeploymentOutcome::CrashesUntilTheBreaker);
     web.deploys_meanwhile(&tagged("three"));
     web.advance();
@@ -213,7 +213,7 @@ async fn a_deployment_that_goes_on_uses_what_it_came_from_and_what_it_brings() {
 }
 
 #[tokio::test]
-async fn a_service_of_another_controller_uses_what_its_task_sets_name() {
+async fn service_of_another_controller_uses_its_task_sets() {
     let account = AccountFake::new();
     account.ecs.service("prod/blue").runs(&image(1)).controller(ControllerKind::CodeDeploy).create();
     let found = account.read().await.unwrap();
@@ -222,7 +222,7 @@ async fn a_service_of_another_controller_uses_what_its_task_sets_name() {
 }
 
 #[tokio::test]
-async fn a_task_that_stopped_within_the_hour_still_counts() {
+async fn task_that_stopped_recently_still_counts() {
     let account = AccountFake::new();
     let web = account.ecs.service("prod/web").runs(&image(1)).create();
     web.scales_to(0);
@@ -239,7 +239,7 @@ fn registers(ecs: &EcsFake, family: &str, digit: u8) -> String {
 }
 
 #[tokio::test]
-async fn the_newest_three_active_revisions_of_each_family_count() {
+async fn newest_three_active_revisions_of_a_family_count() {
     let account = AccountFake::new();
     for digit in 1..=5 {
         registers(&account.ecs, "job", digit);
@@ -257,7 +257,7 @@ async fn the_newest_three_active_revisions_of_each_family_count() {
 }
 
 #[tokio::test]
-async fn a_task_definition_is_read_once_and_forgotten_with_its_last_reference() {
+async fn task_definition_is_read_once_and_forgotten_when_unused() {
     let account = AccountFake::new();
     for digit in 1..=4 {
         registers(&account.ecs, "job", digit);
@@ -274,7 +274,7 @@ async fn a_task_definition_is_read_once_and_forgotten_with_its_last_reference() 
 }
 
 #[tokio::test]
-async fn the_families_are_read_once_for_all_repositories_of_a_night_and_never_before_it_began() {
+async fn dry_runs_of_one_night_share_the_families() {
     let account = AccountFake::new();
     registers(&account.ecs, "job", 1);
     let web = account.ecs.service("prod/web").runs(&image(2)).create();
@@ -293,18 +293,18 @@ async fn the_families_are_read_once_for_all_repositories_of_a_night_and_never_be
     assert_eq!((families(), by_name(&first, 1), by_name(&next, 3)), (1, true, false));
     let brings =
         |used: &[Used]| used.iter().any(|one| one.by.starts_with("service") && one.image == Some(image(4)));
-    assert_eq!((brings(&first), brings(&next)), (false, true), "what a service brings is as it is now");
+    assert_eq!((brings(&first), brings(&next)), (false, true), "the images of services are read each time");
 
     let asked_later = account.read_for(minute(2), minute(10)).await.unwrap();
     assert_eq!((families(), by_name(&asked_later, 3)), (2, true));
     account.read_for(night, minute(19)).await.unwrap();
     assert_eq!(families(), 2);
     account.read_for(night, minute(20)).await.unwrap();
-    assert_eq!(families(), 3, "and not for longer");
+    assert_eq!(families(), 3, "the families are read again after ten minutes");
 }
 
 #[tokio::test]
-async fn many_services_are_few_calls() {
+async fn many_services_need_few_calls() {
     let account = AccountFake::new();
     for number in 0..45 {
         account.ecs.service(&format!("prod/web-{number}")).runs(&image(1)).create();
@@ -324,7 +324,7 @@ async fn many_services_are_few_calls() {
 }
 
 #[tokio::test]
-async fn a_read_that_fails_fails_it_all_and_is_named() {
+async fn failed_read_fails_everything_and_is_named() {
     for (call, named) in [
         ("ListClusters", "its clusters"),
         ("ListServices", "its services"),
@@ -340,7 +340,8 @@ async fn a_read_that_fails_fails_it_all_and_is_named() {
         ("DescribeTaskDefinition", "the images of its task definitions"),
     ] {
         for (code, retryable) in [("AccessDeniedException", false), ("ThrottlingException", true)] {
-            // One that goes on needs every call. What fails leaves others under way: the next has a fake of its own.
+            // An open deployment needs every call. Each case has its own fake, since a failure
+            // leaves other calls running.
             let account = AccountFake::new();
             let web = account.ecs.service("prod/web").runs(&image(1)).create();
             web.deploys_meanwhile(&image(2));
@@ -356,7 +357,7 @@ async fn a_read_that_fails_fails_it_all_and_is_named() {
 }
 
 #[tokio::test]
-async fn a_service_that_may_not_be_seen_fails_it_all() {
+async fn inaccessible_service_fails_everything() {
     let account = AccountFake::new();
     account.ecs.service("prod/web").runs(&image(1)).create().is_unreachable();
     let failed = account.read().await.unwrap_err();
@@ -365,14 +366,14 @@ async fn a_service_that_may_not_be_seen_fails_it_all() {
 }
 
 #[tokio::test]
-async fn an_account_with_nothing_uses_nothing() {
+async fn empty_account_uses_nothing() {
     let account = AccountFake::new();
     account.ecs.cluster("empty");
     assert_eq!(account.read().await.unwrap(), []);
 }
 
 #[tokio::test]
-async fn functions_use_what_they_name_and_what_that_was_resolved_to() {
+async fn functions_use_their_named_and_resolved_images() {
     let mut account = AccountFake::new();
     account.lambda = &[
         (
@@ -396,13 +397,14 @@ async fn functions_use_what_they_name_and_what_that_was_resolved_to() {
     assert_eq!(failed.to_string(), "it is not known which images Lambda uses");
 }
 
-/// Whose texts name this image, without `task definition …` by itself: its families' newest count anyway.
+/// The users that name this image. `task definition …` alone is left out, since a family's newest
+/// revisions count anyway.
 fn named_by(used: &[Used], digit: u8) -> Vec<&str> {
     let names = |one: &&Used| one.image == Some(image(digit)) && !one.by.starts_with("task definition");
     used.iter().filter(names).map(|one| one.by.as_str()).collect()
 }
 
-/// A family of seven revisions, each with an image of its own. The newest three count anyway.
+/// A family of seven revisions, each with its own image. The newest three count anyway.
 fn seven_revisions() -> AccountFake {
     let account = AccountFake::new();
     account.ecs.cluster("prod");
@@ -427,11 +429,11 @@ async fn rules_use_the_revisions_they_name() {
     assert_eq!(named_by(&found, 2), ["the rule noon of the bus shop, task definition nightly:2"]);
     assert_eq!(named_by(&found, 7), ["the rule newest, task definition nightly:7"]);
     assert_eq!(named_by(&found, 3), Vec::<&str>::new());
-    assert_eq!(account.sources.count("ListTargetsByRule"), 4, "other starts nothing of ours");
+    assert_eq!(account.sources.count("ListTargetsByRule"), 4, "the rule `other` starts no task or job");
 }
 
 #[tokio::test]
-async fn a_revision_that_a_rule_names_too_early_counts_once_it_is_there() {
+async fn revision_named_before_it_exists_counts_later() {
     let account = seven_revisions();
     account.sources.rule("default", "night", json!([runs("nightly:8")]));
     account.read().await.unwrap();
@@ -442,7 +444,7 @@ async fn a_revision_that_a_rule_names_too_early_counts_once_it_is_there() {
 }
 
 #[tokio::test]
-async fn schedules_use_what_their_targets_and_inputs_name() {
+async fn schedules_use_images_of_their_targets_and_inputs() {
     let account = seven_revisions();
     let call = |action: &str, input: &str| json!({ "Arn": format!("arn:aws:scheduler:::aws-sdk:{action}"), "Input": input });
     let schedule = |name: &str, target| account.sources.schedule(name, target);
@@ -466,7 +468,7 @@ async fn schedules_use_what_their_targets_and_inputs_name() {
 }
 
 #[tokio::test]
-async fn pipes_use_what_their_targets_name() {
+async fn pipes_use_images_of_their_targets() {
     let account = seven_revisions();
     let parameters =
         |name: &str| json!({ "EcsTaskParameters": { "TaskDefinitionArn": task_definition(name) } });
@@ -478,7 +480,7 @@ async fn pipes_use_what_their_targets_name() {
 }
 
 #[tokio::test]
-async fn batch_uses_active_definitions_open_jobs_and_what_is_named() {
+async fn batch_uses_active_definitions_open_jobs_and_named_ones() {
     let account = AccountFake::new();
     let queue = account.sources.job_queue("jobs");
     let container = |digit| json!({ "image": image(digit) });
@@ -512,7 +514,7 @@ async fn batch_uses_active_definitions_open_jobs_and_what_is_named() {
 }
 
 #[tokio::test]
-async fn a_source_that_cannot_be_read_fails_it_all_unless_it_is_waived() {
+async fn unreadable_source_fails_everything_unless_waived() {
     for (operation, source) in [
         ("ListEventBuses", Source::EventBridge),
         ("ListRuleNamesByTarget", Source::EventBridge),
@@ -552,7 +554,7 @@ async fn a_source_that_cannot_be_read_fails_it_all_unless_it_is_waived() {
 }
 
 #[tokio::test]
-async fn a_name_that_nobody_knows_in_advance_fails_it_all() {
+async fn dynamic_name_fails_everything() {
     let call = |input: &str| json!({ "Arn": "arn:aws:scheduler:::aws-sdk:ecs:runTask", "Input": input });
     for input in [r#"{"TaskDefinition":"nightly:<aws.scheduler.execution-id>"}"#, "TaskDefinition: nightly"] {
         let account = seven_revisions();
@@ -573,7 +575,7 @@ async fn a_name_that_nobody_knows_in_advance_fails_it_all() {
 }
 
 #[tokio::test]
-async fn a_thousand_rules_and_schedules_are_few_calls() {
+async fn thousand_rules_and_schedules_need_few_calls() {
     let account = seven_revisions();
     for number in 0..1000 {
         let other = json!({ "Arn": "arn:aws:lambda:us-east-1:000000000000:function:f" });
@@ -597,7 +599,7 @@ async fn a_thousand_rules_and_schedules_are_few_calls() {
         assert_eq!(account.sources.count(call), count, "{call}");
     }
     assert_eq!(account.ecs.count("DescribeTaskDefinition"), 4);
-    // A dry run of the same night reads them no second time.
+    // A dry run of the same night does not read them again.
     let now = Timestamp::now();
     account.read_for(now - SignedDuration::from_mins(5), now).await.unwrap();
     assert_eq!(account.sources.count("GetSchedule"), 100);
