@@ -1,6 +1,6 @@
 //! The API of applications, promotions, pins, rollbacks and the audit trail.
 //!
-//! API Gateway checks the IAM signature of every request before it calls this function. Only the
+//! API Gateway checks the IAM signature of every request before it calls this function. The
 //! console's pages need no signature, but a link that a signed caller minted.
 
 mod applications;

@@ -66,7 +66,7 @@ pub async fn handle(clients: &Clients, topics: &Topics, request: &Request, deadl
     }
 }
 
-/// The answer to a request that cannot show the page that it asked for.
+/// An answer other than the requested page: another page, or an internal error.
 enum DecisionAnswer {
     Page(Box<Response>),
     Ours(String),

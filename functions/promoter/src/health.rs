@@ -1,5 +1,5 @@
-//! The hourly check of the topics that carry secret links: are exactly the right people subscribed?
-//! SNS may end a subscription after one click, or by itself, and tells nobody.
+//! The hourly check of who is subscribed to the topics of secret links. SNS may end a subscription
+//! after one click, or by itself, and tells nobody.
 
 use std::collections::BTreeSet;
 
@@ -17,9 +17,9 @@ use stablepin_rules::topic_policy::{TopicRoles, open_to_others};
 
 #[derive(Debug, thiserror::Error)]
 pub enum HealthError {
-    #[error("who is subscribed could not be read, or told")]
+    #[error("the subscriptions could not be read, or the findings not sent")]
     Sns(#[from] SnsError),
-    #[error("what was found could not be read or written")]
+    #[error("the findings could not be read or written")]
     Table(#[from] TableError),
 }
 

@@ -29,17 +29,17 @@ pub use trigger::{Trigger, Unreadable, is_foreign};
 /// The errors that make Lambda, or the stream, retry the event.
 #[derive(Debug, thiserror::Error)]
 pub enum PromoterError {
-    #[error("what is due could not be read")]
+    #[error("the due operations could not be read")]
     Table(#[from] TableError),
     #[error("the audit trail could not be published")]
     Outbox(#[from] OutboxError),
     #[error("an application could not be swept")]
     Sweep(#[from] SweepError),
-    #[error("the topics of secret links could not be looked at")]
+    #[error("the topics of secret links could not be checked")]
     Health(#[from] HealthError),
-    #[error("whether services run the pin could not be looked at")]
+    #[error("the services could not be checked for live drift")]
     LiveDrift(#[from] LiveDriftError),
-    #[error("{0} operations could not be driven: the next tick tries again")]
+    #[error("{0} operations could not be reconciled: the next tick tries again")]
     Driven(usize),
 }
 

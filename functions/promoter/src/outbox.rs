@@ -15,7 +15,7 @@ pub struct EventBus {
 
 #[derive(Debug, thiserror::Error)]
 pub enum OutboxError {
-    #[error("the bus did not take it")]
+    #[error("the event bus did not accept the records")]
     EventBus(#[from] EventBridgeError),
     #[error("an audit record is not readable")]
     Unreadable(#[source] serde_json::Error),
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_audit_item_becomes_an_event() {
+    fn audit_item_becomes_an_event() {
         let record = json!({
             "eventName": "INSERT",
             "dynamodb": {"SequenceNumber": "1", "NewImage": {

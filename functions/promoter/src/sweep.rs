@@ -32,17 +32,17 @@ pub struct Queue {
 pub enum SweepError {
     #[error("the applications could not be read")]
     Table(#[from] TableError),
-    #[error("the work could not be handed out")]
+    #[error("the messages could not be sent")]
     Queue(#[from] SqsError),
     #[error("the registry could not be read")]
     Ecr(#[from] EcrError),
-    #[error("a push that was missed could not be taken")]
+    #[error("a missed push could not be handled")]
     Push(#[from] PushError),
-    #[error("a tag could not be put right")]
+    #[error("a tag could not be corrected")]
     Tag(#[from] TagError),
-    #[error("whether services run the pin could not be looked at")]
+    #[error("the services could not be checked for live drift")]
     LiveDrift(#[from] LiveDriftError),
-    #[error("the approvers could not be looked at")]
+    #[error("the approvers could not be checked")]
     Health(#[from] HealthError),
 }
 
@@ -249,7 +249,8 @@ async fn report_live_drift(
     }
 }
 
-/// Forgets old intents of the environment's tags, those that can no longer explain any event.
+/// Forgets the old digests that the environment's tags were on, once no late event can concern
+/// them.
 async fn forget(clients: &Clients, subject: &Subject, policy: &EnvironmentPolicy) -> Result<(), TableError> {
     let application = subject.application();
     let tags = [policy.stable_tag.clone(), current(&policy.name)];
@@ -297,6 +298,6 @@ mod tests {
         sweep.looked(Err(TagError::Reconcile(ReconcileError::Contended)));
         sweep.looked(Ok(false));
         assert_eq!(sweep.swept, Swept { missed: 1, drifted: 1 });
-        assert!(matches!(sweep.failed, Some(SweepError::Push(_))), "the first one: {:?}", sweep.failed);
+        assert!(matches!(sweep.failed, Some(SweepError::Push(_))), "the first error: {:?}", sweep.failed);
     }
 }

@@ -20,7 +20,7 @@ pub enum Trigger {
     Subscribers,
     /// A message of the queue: sweep this application. The template sends one message at a time.
     Sweep(ApplicationName),
-    /// A promotion was opened, requested or approved, or a rollback was requested.
+    /// A promotion or a rollback has moved on, for example by an approval.
     Operation(Key),
     /// An environment has a new pin.
     Pinned { application: ApplicationName, environment: EnvironmentName },

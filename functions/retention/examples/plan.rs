@@ -85,7 +85,7 @@ fn read(image: FoundImage, children: &mut HashMap<ImageDigest, Vec<ImageDigest>>
     }
 }
 
-/// Adds what uses the images: the image with the stable tag is the pin, and three tasks run it.
+/// Builds the inventory: the image with the stable tag is the pin, and three tasks run it.
 fn needed(
     repository: RepositoryName,
     images: Vec<Image>,

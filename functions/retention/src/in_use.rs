@@ -185,8 +185,7 @@ pub async fn in_use(
     add_started(&shared, &mut references, &mut used);
     task_definitions(ecs, references, cache, &mut used).await?;
     functions(lambda, &mut used).await?;
-    // Shared again only after complete success: after a failure, a task definition may be missing
-    // from the cache.
+    // Kept only after success: a failure may mean that a listed revision does not exist any more.
     cache.shared = Some(shared);
     used.sort();
     used.dedup();

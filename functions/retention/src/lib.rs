@@ -94,7 +94,7 @@ pub enum RetentionError {
     Ecr(#[from] EcrError),
     #[error("the bucket could not be read or written")]
     Bucket(#[from] S3Error),
-    #[error("the work could not be handed out")]
+    #[error("the messages could not be sent")]
     Queue(#[from] SqsError),
     #[error("the document {key} in the bucket is not the one that was kept there")]
     Changed { key: String },

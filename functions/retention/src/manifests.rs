@@ -179,7 +179,7 @@ impl KnownManifests {
         if goes.is_empty() {
             return Some(0);
         }
-        // An odd index may share any layer.
+        // An index that is not understood may share any layer.
         if there.len() > MOST_WEIGHED || !self.odd.is_empty() {
             return None;
         }
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn unreadable_index_keeps_every_digest_it_mentions() {
+    fn malformed_index_keeps_every_digest_it_mentions() {
         let child = |n: usize| format!("sha256:{n:064x}");
         let of = |media_type: &str, bytes: String| {
             let digest = ImageDigest::parse(&child(0)).unwrap();
@@ -394,7 +394,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn index_without_a_manifest_may_refer_to_anything() {
+    async fn index_with_unreadable_manifest_may_refer_to_anything() {
         let story = Story::begin();
         let child = story.web.put(NewImage::named("child"));
         let archived = story.web.put(NewImage::index([&child]).status(StorageStatus::Archived));

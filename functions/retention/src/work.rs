@@ -103,8 +103,8 @@ pub(crate) async fn handle_message(
     Ok(how)
 }
 
-/// Moves the deadline forward, so that a part that has begun can finish: a hundred images may take
-/// a minute when ECR is slow. After a cut-off, nothing goes on until the queue delivers the message
+/// Sets an earlier deadline, so that a part that has begun can finish: a hundred images may take a
+/// minute when ECR is slow. If a part is cut off, it waits until the queue delivers the message
 /// again.
 fn with_time_to_spare(deadline: Deadline) -> Deadline {
     let left = deadline.ends_at().duration_since(now());

@@ -82,23 +82,23 @@ pub enum TagEvent {
 /// The reasons to ignore an event. None is an error: such events arrive every day.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Ignored {
-    #[error("it is of another account or region: {account}, {region}")]
+    #[error("it comes from another account or region: {account}, {region}")]
     Foreign { account: String, region: String },
     #[error("it is neither a successful push nor a deletion")]
     NotOfATag,
     #[error("it has no tag: a part of an image index")]
     Untagged,
-    #[error("it names no repository, digest or tag that can be one: {0}")]
+    #[error("its repository, digest or tag is not valid: {0}")]
     Unreadable(String),
-    #[error("its time {0:?} is none: the sweep finds the push within the hour")]
+    #[error("its time {0:?} is not valid: the sweep finds the push within the hour")]
     NoTime(String),
-    #[error("the tag that was deleted is none that is kept")]
+    #[error("Stablepin does not keep the deleted tag")]
     Deleted,
     #[error("the call failed, or nobody signed it")]
     NoCaller,
     #[error("the call was our own")]
     OwnCall,
-    #[error("it is the call of nothing that is known yet")]
+    #[error("its push is not known yet")]
     NothingCalled,
     #[error(transparent)]
     NoBuild(#[from] NoBuild),
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tagged_image_is_a_push() {
+    fn tagged_image_is_a_push() {
         let TagEvent::Pushed(push) = event("main").tag_event(&location()).unwrap() else {
             panic!("it is a push")
         };

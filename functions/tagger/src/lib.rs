@@ -38,9 +38,9 @@ pub enum TaggerError {
     Table(#[from] TableError),
     #[error("the push could not be taken")]
     Push(#[from] PushError),
-    #[error("the tag could not be looked after")]
+    #[error("the tag could not be checked or restored")]
     Tag(#[from] TagError),
-    #[error("who called could not be recorded")]
+    #[error("the caller could not be recorded")]
     Attribution(#[from] AttributionError),
 }
 
@@ -150,9 +150,9 @@ async fn attribute(
     })
 }
 
-/// Restores the tag if Stablepin keeps it and it is in the wrong place. Returns in how many
-/// environments it did so. A  tag on an image that Stablepin once chose may also be wrong: somebody
-/// may have moved it back.
+/// Restores the tag in each environment that keeps it, if it is in the wrong place. Returns the
+/// number of such environments. Even a tag on an image that Stablepin once chose may be wrong:
+/// somebody may have moved it back.
 async fn look_after(
     clients: &Clients,
     configured: &Application,

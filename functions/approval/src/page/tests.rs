@@ -849,7 +849,7 @@ fn hostile_values_are_escaped() {
     }
     for page in [&pages[1], &pages[2], &pages[3]] {
         let text = body(page);
-        assert!(!text.contains('\u{202e}'), "what is shown is read in its own order: {text}");
+        assert!(!text.contains('\u{202e}'), "no mark may reverse the text: {text}");
     }
     let told = said(&ended(&asking(1, "main"), &second(), &Refusal::NeverPinned { to: HOSTILE.to_owned() }));
     assert_snapshot!(told.lines().nth(2).unwrap(), @r#"<p id="told" role="status">&lt;/p&gt;&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt; 'x' &amp;amp; evorppa was never pinned in this environment, so it was never verified here: promote it instead.</p>"#);
@@ -883,5 +883,5 @@ fn pages_forbid_caching_framing_and_other_scripts() {
             assert!(!text.contains(inline), "{inline}");
         }
     }
-    assert_eq!(body(&pages[0]).matches("SECRET").count(), 1, "in the form, and nowhere else");
+    assert_eq!(body(&pages[0]).matches("SECRET").count(), 1, "the secret is only in the form");
 }

@@ -15,7 +15,7 @@ const REPOSITORY: &str = "000000000000.dkr.ecr.us-east-1.amazonaws.com/web";
 fn is_send<T: Send>(_: &T) {}
 
 /// A runtime may move the function's future between threads.
-#[expect(dead_code, reason = "it need only compile")]
+#[expect(dead_code, reason = "it only has to compile")]
 fn in_use_future_is_send(account: super::Account<'_>, cache: &mut TaskDefinitions) {
     is_send(&in_use(account, 3, Timestamp::MIN, Timestamp::MIN, cache));
 }
@@ -324,7 +324,7 @@ async fn many_services_need_few_calls() {
 }
 
 #[tokio::test]
-async fn failed_read_fails_everything_and_is_named() {
+async fn failed_call_fails_the_whole_read_and_is_named() {
     for (call, named) in [
         ("ListClusters", "its clusters"),
         ("ListServices", "its services"),
@@ -357,7 +357,7 @@ async fn failed_read_fails_everything_and_is_named() {
 }
 
 #[tokio::test]
-async fn inaccessible_service_fails_everything() {
+async fn inaccessible_service_fails_the_whole_read() {
     let account = AccountFake::new();
     account.ecs.service("prod/web").runs(&image(1)).create().is_unreachable();
     let failed = account.read().await.unwrap_err();
@@ -480,7 +480,7 @@ async fn pipes_use_images_of_their_targets() {
 }
 
 #[tokio::test]
-async fn batch_uses_active_definitions_open_jobs_and_named_ones() {
+async fn batch_uses_active_definitions_and_open_jobs() {
     let account = AccountFake::new();
     let queue = account.sources.job_queue("jobs");
     let container = |digit| json!({ "image": image(digit) });
@@ -514,7 +514,7 @@ async fn batch_uses_active_definitions_open_jobs_and_named_ones() {
 }
 
 #[tokio::test]
-async fn unreadable_source_fails_everything_unless_waived() {
+async fn unreadable_source_fails_the_read_unless_waived() {
     for (operation, source) in [
         ("ListEventBuses", Source::EventBridge),
         ("ListRuleNamesByTarget", Source::EventBridge),
@@ -554,7 +554,7 @@ async fn unreadable_source_fails_everything_unless_waived() {
 }
 
 #[tokio::test]
-async fn dynamic_name_fails_everything() {
+async fn dynamic_name_fails_the_whole_read() {
     let call = |input: &str| json!({ "Arn": "arn:aws:scheduler:::aws-sdk:ecs:runTask", "Input": input });
     for input in [r#"{"TaskDefinition":"nightly:<aws.scheduler.execution-id>"}"#, "TaskDefinition: nightly"] {
         let account = seven_revisions();

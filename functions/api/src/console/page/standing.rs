@@ -53,7 +53,7 @@ fn tag_behind(subject: &Subject, pin: &Pin) -> Option<String> {
     }
 }
 
-/// Renders a badge for each problem or event that a person should know, or one badge if all is
+/// Renders a badge for each problem or event that people should know about, or one badge if all is
 /// well.
 pub(super) fn badges(environment: &Environment, drift: &[String]) -> Markup {
     let record = &environment.subject.environment;

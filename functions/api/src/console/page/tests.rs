@@ -194,7 +194,7 @@ fn said(response: &Response, words: &[&str]) -> String {
 }
 
 #[test]
-fn overview_without_applications() {
+fn overview_says_that_nothing_is_registered() {
     assert_snapshot!(shown(&overview(visit(), &[], false)), @r#"
     200 Applications · Stablepin
     <p class="brand"><a href="/console">Stablepin console</a></p>
@@ -267,7 +267,7 @@ fn application_page_shows_history_and_rollback_commands() {
 }
 
 #[test]
-fn application_page_of_an_untouched_environment() {
+fn application_page_shows_an_untouched_environment() {
     let untouched = Environment {
         subject: subjects("web", 1).remove(0),
         pending: Pending::default(),
@@ -436,7 +436,7 @@ fn page_says_what_could_not_be_read() {
 }
 
 #[test]
-fn refused_missing_and_failed_pages() {
+fn refusals_and_failures_have_pages() {
     assert_snapshot!(shown(&refused(&settings())), @r#"
     404 This link does not open the console · Stablepin
     <p class="brand"><a href="/console">Stablepin console</a></p>
