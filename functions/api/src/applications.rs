@@ -11,12 +11,12 @@ use stablepin_rules::name::ApplicationName;
 use stablepin_rules::one_line::bounded;
 
 use crate::reads::page_of;
-use crate::{AllowedResources, ours};
+use crate::{AllowedResources, internal_error};
 
 /// Handles `GET /v1/applications`: the names, sorted.
 pub(crate) async fn list(table: &Table, request: &Request) -> Result<Response, Problem> {
     let (limit, after) = page_of(request)?;
-    let page = table.applications(limit, after).await.map_err(|error| ours(request, &error))?;
+    let page = table.applications(limit, after).await.map_err(|error| internal_error(request, &error))?;
     let next = page.next.map(|cursor| cursor.0);
     Ok(answer(200, &json!({ "applications": page.items, "next": next })))
 }
@@ -24,7 +24,7 @@ pub(crate) async fn list(table: &Table, request: &Request) -> Result<Response, P
 /// Handles `GET /v1/applications/{application}`: the stored file, and who put it when.
 pub(crate) async fn read(table: &Table, request: &Request) -> Result<Response, Problem> {
     let name = request.parsed("application", ApplicationName::parse)?;
-    let stored = table.application(&name).await.map_err(|error| ours(request, &error))?;
+    let stored = table.application(&name).await.map_err(|error| internal_error(request, &error))?;
     let stored = stored.ok_or_else(|| Problem::not_found(&format!("application {name}")))?;
     let body = json!({
         "name": name, "version": stored.version, "at": stored.at, "by": stored.by, "text": stored.text,
@@ -67,7 +67,7 @@ pub(crate) async fn put(
             ),
         ));
     }
-    let before = table.application(&name).await.map_err(|error| ours(request, &error))?;
+    let before = table.application(&name).await.map_err(|error| internal_error(request, &error))?;
     let changes = difference(before.as_ref().map(|before| before.text.as_str()), text);
     let version = before.as_ref().map_or(0, |before| before.version);
     if before.as_ref().is_some_and(|before| before.text == text) || request.query("dry_run") == Some("true") {
@@ -112,7 +112,7 @@ pub(crate) async fn put(
         Err(error @ PutApplicationError::TooMany { .. }) => {
             Err(Problem::new(422, "too-many-claims", "It claims too much", error.to_string()))
         }
-        Err(PutApplicationError::Table(error)) => Err(ours(request, &error)),
+        Err(PutApplicationError::Table(error)) => Err(internal_error(request, &error)),
     }
 }
 

@@ -11,7 +11,7 @@ use stablepin_rules::audit::Actor;
 use stablepin_rules::name::{ApplicationName, EnvironmentName};
 use stablepin_rules::transition::{EnvironmentAction, EnvironmentCommand, Input};
 
-use crate::ours;
+use crate::internal_error;
 
 /// The body of a command. It may be absent if the command needs no reason.
 #[derive(Debug, Default, Deserialize)]
@@ -37,7 +37,7 @@ pub(crate) async fn carry_out(
     };
     let found = clients.table.configured_environment(&application, &environment).await;
     let subject = found
-        .map_err(|error| ours(request, &error))?
+        .map_err(|error| internal_error(request, &error))?
         .ok_or_else(|| Problem::not_found("application of that name"))?;
     let observed = vec![Input::Commanded(EnvironmentCommand { action, reason: body.reason, actor })];
     let deadline = Deadline::of_invocation(now() + SignedDuration::from_secs(10));
@@ -48,7 +48,7 @@ pub(crate) async fn carry_out(
         )),
         Err(error) => Err(match error.into_refusal() {
             Ok(refusal) => Problem::from(&refusal),
-            Err(error) => ours(request, &error),
+            Err(error) => internal_error(request, &error),
         }),
     }
 }

@@ -20,7 +20,7 @@ use stablepin_rules::application::{EnvironmentPolicy, ServiceName};
 use stablepin_rules::name::{ApplicationName, EnvironmentName};
 use stablepin_rules::records::{ConsoleLink, Operation, OperationId, Subject};
 
-use crate::{AllowedResources, ours};
+use crate::{AllowedResources, internal_error};
 use page::{Environment, Found, LiveRow, Shown, Visit};
 
 /// How long a link opens the console.
@@ -66,7 +66,7 @@ pub(crate) async fn mint(
         Problem::internal(&request.id, "no link could be minted")
     })?;
     let link = ConsoleLink { hash: secret.hash(), by, expires_at: now() + OPEN_FOR };
-    table.put_console_link(&link).await.map_err(|error| ours(request, &error))?;
+    table.put_console_link(&link).await.map_err(|error| internal_error(request, &error))?;
     tracing::info!(principal = link.by, expires_at = %link.expires_at, "a link to the console was minted");
     let url = format!("{}/console?t={}", settings.url, secret.reveal());
     Ok(answer(201, &json!({ "url": url, "expires_at": link.expires_at })))
@@ -85,7 +85,7 @@ pub(crate) async fn open(
         Err(error) => {
             let chain = chain(&*error);
             tracing::error!(request.id = request.id, "the console failed: {chain}");
-            page::ours(&request.id)
+            page::internal_error(&request.id)
         }
     }
 }
@@ -177,7 +177,7 @@ async fn application(
         // One more than fits, so that the page knows whether there are more.
         let wanted = wanted.take(page::MOST_ENVIRONMENTS + 1);
         environments = wanted.map(|subject| environment(subject, &promotions.items)).collect();
-        look(table, ecs, name, &mut environments).await?;
+        read_live(table, ecs, name, &mut environments).await?;
     }
     let older = history.next.is_some();
     let application = page::Application { name, environments: &environments, history: &history.items, older };
@@ -185,7 +185,7 @@ async fn application(
 }
 
 /// Reads the environments' pins and what their services run.
-async fn look(
+async fn read_live(
     table: &Table,
     ecs: &Ecs,
     name: &ApplicationName,

@@ -119,7 +119,7 @@ async fn route(
     }
 }
 
-fn ours(request: &Request, error: &dyn std::error::Error) -> Problem {
+fn internal_error(request: &Request, error: &dyn std::error::Error) -> Problem {
     let chain = chain(error);
     tracing::error!(request.id = request.id, "the request failed: {chain}");
     Problem::internal(&request.id, "the table could not be read or written; nothing was half done")

@@ -8,7 +8,7 @@ use stablepin_rules::image::ImageDigest;
 use stablepin_rules::name::{ApplicationName, EnvironmentName};
 use stablepin_rules::records::{Operation, OperationId, Work};
 
-use crate::ours;
+use crate::internal_error;
 
 pub(crate) fn page_of(request: &Request) -> Result<(i32, Option<Cursor>), Problem> {
     let (limit, after) = request.page()?;
@@ -18,7 +18,7 @@ pub(crate) fn page_of(request: &Request) -> Result<(i32, Option<Cursor>), Proble
 pub(crate) async fn build(table: &Table, request: &Request) -> Result<Response, Problem> {
     let application = request.parsed("application", ApplicationName::parse)?;
     let digest = request.parsed("digest", ImageDigest::parse)?;
-    let found = table.build(&application, &digest).await.map_err(|error| ours(request, &error))?;
+    let found = table.build(&application, &digest).await.map_err(|error| internal_error(request, &error))?;
     let build = found.ok_or_else(|| Problem::not_found(&format!("build {digest} of {application}")))?;
     Ok(answer(200, &build))
 }
@@ -26,9 +26,12 @@ pub(crate) async fn build(table: &Table, request: &Request) -> Result<Response, 
 pub(crate) async fn promotions(table: &Table, request: &Request) -> Result<Response, Problem> {
     let application = request.parsed("application", ApplicationName::parse)?;
     let (limit, after) = page_of(request)?;
-    let page = table.promotions(&application, limit, after).await.map_err(|error| ours(request, &error))?;
+    let page = table
+        .promotions(&application, limit, after)
+        .await
+        .map_err(|error| internal_error(request, &error))?;
     let items: Vec<Value> =
-        page.items.iter().map(|(environment, operation)| shown(environment, operation)).collect();
+        page.items.iter().map(|(environment, operation)| operation_json(environment, operation)).collect();
     Ok(answer(200, &json!({ "promotions": items, "next": page.next.map(|cursor| cursor.0) })))
 }
 
@@ -53,14 +56,14 @@ async fn operation(
     let found = table
         .operation(&application, key.ok_or_else(missing)?)
         .await
-        .map_err(|error| ours(request, &error))?;
+        .map_err(|error| internal_error(request, &error))?;
     let (environment, operation) = found.ok_or_else(missing)?;
-    Ok(answer(200, &shown(&environment, &operation)))
+    Ok(answer(200, &operation_json(&environment, &operation)))
 }
 
 /// Returns the record for the API, without the reconciler's own fields and without the hashes of
 /// links.
-fn shown(environment: &EnvironmentName, operation: &Operation) -> Value {
+fn operation_json(environment: &EnvironmentName, operation: &Operation) -> Value {
     let mut value = match &operation.work {
         Work::Promotion(promotion) => json!(promotion),
         Work::Rollback(rollback) => json!(rollback),
@@ -85,7 +88,7 @@ pub(crate) async fn environment(table: &Table, request: &Request) -> Result<Resp
     let environment = request.parsed("environment", EnvironmentName::parse)?;
     let found = table.configured_environment(&application, &environment).await;
     let subject = found
-        .map_err(|error| ours(request, &error))?
+        .map_err(|error| internal_error(request, &error))?
         .filter(|subject| subject.policy().is_some())
         .ok_or_else(|| Problem::not_found(&format!("environment {environment} of {application}")))?;
     Ok(answer(
@@ -101,7 +104,7 @@ pub(crate) async fn pins(table: &Table, request: &Request) -> Result<Response, P
     let page = table
         .pins_page(&application, &environment, limit, after)
         .await
-        .map_err(|error| ours(request, &error))?;
+        .map_err(|error| internal_error(request, &error))?;
     Ok(answer(200, &json!({ "pins": page.items, "next": page.next.map(|cursor| cursor.0) })))
 }
 
@@ -116,13 +119,16 @@ pub(crate) async fn audit(table: &Table, request: &Request) -> Result<Response, 
         return Err(Problem::bad_request("`month` must be a year and a month, such as 2026-11"));
     }
     let (limit, after) = page_of(request)?;
-    let page = table.audit(&application, month, limit, after).await.map_err(|error| ours(request, &error))?;
+    let page = table
+        .audit(&application, month, limit, after)
+        .await
+        .map_err(|error| internal_error(request, &error))?;
     Ok(answer(200, &json!({ "month": month, "audit": page.items, "next": page.next.map(|cursor| cursor.0) })))
 }
 
 /// Returns the findings of the promoter's last hourly check of subscriptions.
 pub(crate) async fn health(table: &Table, request: &Request) -> Result<Response, Problem> {
-    let all = table.all_health().await.map_err(|error| ours(request, &error))?;
+    let all = table.all_health().await.map_err(|error| internal_error(request, &error))?;
     let findings: Vec<_> = all.into_iter().filter(|health| !health.findings.is_empty()).collect();
     let status = if findings.is_empty() { "ok" } else { "degraded" };
     Ok(answer(200, &json!({ "status": status, "findings": findings })))

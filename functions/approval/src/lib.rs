@@ -59,9 +59,9 @@ pub async fn handle(clients: &Clients, topics: &Topics, request: &Request, deadl
     match answer {
         Ok(response) => response,
         Err(DecisionAnswer::Page(response)) => *response,
-        Err(DecisionAnswer::Ours(error)) => {
+        Err(DecisionAnswer::Internal(error)) => {
             tracing::error!(request.id = request.id, "the decision page failed: {error}");
-            page::ours(&request.id)
+            page::internal_error(&request.id)
         }
     }
 }
@@ -69,7 +69,7 @@ pub async fn handle(clients: &Clients, topics: &Topics, request: &Request, deadl
 /// An answer other than the requested page: another page, or an internal error.
 enum DecisionAnswer {
     Page(Box<Response>),
-    Ours(String),
+    Internal(String),
 }
 
 impl DecisionAnswer {
@@ -85,7 +85,7 @@ impl From<ReconcileError> for DecisionAnswer {
             ReconcileError::LinkUsed => Self::page(page::refused(&Refusal::LinkUsed { at: now() })),
             ReconcileError::NotFound => Self::page(page::refused(&Refusal::UnknownLink)),
             ReconcileError::AlreadyOpened | ReconcileError::Contended | ReconcileError::Table(_) => {
-                Self::Ours(chain(&error))
+                Self::Internal(chain(&error))
             }
         }
     }
@@ -219,7 +219,7 @@ async fn open(
     let promotion = OperationId::parse(request.path("promotion")).ok_or_else(unknown)?;
     let key = Key { application, environment, operation: OperationKey::Promotion(promotion) };
     let found = clients.table.subject(&key, Some(&token_hash(secret))).await;
-    match found.map_err(|error| DecisionAnswer::Ours(chain(&error)))? {
+    match found.map_err(|error| DecisionAnswer::Internal(chain(&error)))? {
         Some((subject, Some(token)))
             if token.promotion == promotion
                 && token.application == key.application

@@ -185,7 +185,7 @@ pub(crate) fn no_such_method() -> Response {
     page(405, "Not here", &html! { p { "This page knows GET and POST." } })
 }
 
-pub(crate) fn ours(request_id: &str) -> Response {
+pub(crate) fn internal_error(request_id: &str) -> Response {
     let text = html! {
         p { "Something went wrong on our side. If you have just decided, it may not count: open the link in the mail again \
              to see." }

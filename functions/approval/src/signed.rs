@@ -108,11 +108,12 @@ pub(crate) async fn ask(
     let read = async || {
         let found = clients.table.configured_environment(&application, &environment).await;
         found
-            .map_err(|error| ours(request, &error))?
+            .map_err(|error| internal_error(request, &error))?
             .ok_or_else(|| Problem::not_found("application of that name"))
     };
     let mut subject = read().await?;
-    let build = clients.table.build(&application, &digest).await.map_err(|error| ours(request, &error))?;
+    let build =
+        clients.table.build(&application, &digest).await.map_err(|error| internal_error(request, &error))?;
     let Some(build) = build else {
         let detail = format!(
             "there is no build {digest} of {application}: only what was pushed to {} under a tag that `builds` names is one",
@@ -122,7 +123,7 @@ pub(crate) async fn ask(
     };
     // Those who pushed the image count as its requesters, like the caller.
     let pushers = clients.table.pushers(&application, &digest).await;
-    let pushers = pushers.map_err(|error| ours(request, &error))?;
+    let pushers = pushers.map_err(|error| internal_error(request, &error))?;
     let opening = Opening {
         id: OperationId::new(uuid_v7(now())),
         occurrence: Occurrence { at: now(), digest: digest.clone() },
@@ -149,7 +150,7 @@ pub(crate) async fn ask(
         Err(error) => return Err(refused(request, error)),
     };
     let told = attribution::catch_up(clients, &application, &digest, &pushers, deadline).await;
-    told.map_err(|error| ours(request, &error))?;
+    told.map_err(|error| internal_error(request, &error))?;
     let body = json!({ "application": application, "environment": environment, "promotion": promotion });
     Ok(answer(202, &body))
 }
@@ -164,9 +165,9 @@ async fn subject(clients: &Clients, request: &Request) -> Result<Subject, Proble
     let id = OperationId::parse(request.path("promotion")).ok_or_else(missing)?;
     let operation = OperationKey::Promotion(id);
     let found = clients.table.operation(&application, operation).await;
-    let (environment, _) = found.map_err(|error| ours(request, &error))?.ok_or_else(missing)?;
+    let (environment, _) = found.map_err(|error| internal_error(request, &error))?.ok_or_else(missing)?;
     let key = Key { application: application.clone(), environment, operation };
-    let found = clients.table.subject(&key, None).await.map_err(|error| ours(request, &error))?;
+    let found = clients.table.subject(&key, None).await.map_err(|error| internal_error(request, &error))?;
     found.map(|(subject, _)| subject).ok_or_else(missing)
 }
 
@@ -197,11 +198,11 @@ async fn carry_out(
 fn refused(request: &Request, error: ReconcileError) -> Problem {
     match error.into_refusal() {
         Ok(refusal) => Problem::from(&refusal),
-        Err(error) => ours(request, &error),
+        Err(error) => internal_error(request, &error),
     }
 }
 
-pub(crate) fn ours(request: &Request, error: &dyn std::error::Error) -> Problem {
+pub(crate) fn internal_error(request: &Request, error: &dyn std::error::Error) -> Problem {
     let chain = chain(error);
     tracing::error!(request.id = request.id, "the request failed: {chain}");
     let what = "it may have been carried out or not: read the promotion to see";

@@ -13,7 +13,7 @@ use stablepin_rules::name::{ApplicationName, ApproverName};
 use stablepin_rules::shell::shell_quoted;
 use stablepin_rules::subscription_status::{Subscription, SubscriptionStatus, filter, wrong};
 
-use crate::signed::ours;
+use crate::signed::internal_error;
 
 /// The most filter policies of one topic.
 /// <https://docs.aws.amazon.com/sns/latest/dg/subscription-filter-policy-constraints.html>
@@ -40,7 +40,7 @@ fn with_room<'a>(topics: &'a [String], subscriptions: &[Subscription]) -> Option
 pub(crate) async fn read(table: &Table, topics: &Topics, request: &Request) -> Result<Response, Problem> {
     let approver = approver(table, request).await?;
     let found = topics.subscriptions().await.map_err(|error| failed(request, &error))?;
-    Ok(shown(&approver, &found))
+    Ok(status_response(&approver, &found))
 }
 
 /// Subscribes the approver, or makes SNS mail its confirmation again. A good, confirmed
@@ -51,7 +51,7 @@ pub(crate) async fn put(table: &Table, topics: &Topics, request: &Request) -> Re
     let own: Vec<_> = found.iter().filter(|one| one.is_of(&approver.mail)).collect();
     if SubscriptionStatus::of(&approver.mail, &found) == SubscriptionStatus::Confirmed {
         return match first_defect(topics, &own).await.map_err(|error| failed(request, &error))? {
-            None => Ok(shown(&approver, &found)),
+            None => Ok(status_response(&approver, &found)),
             Some((arn, what)) => Err(exposed(&approver, &arn, &what)),
         };
     }
@@ -59,7 +59,7 @@ pub(crate) async fn put(table: &Table, topics: &Topics, request: &Request) -> Re
     let topic = topic.ok_or_else(|| full(topics))?;
     topics.sns.subscribe(topic, &approver.mail).await.map_err(|error| failed(request, &error))?;
     let found = topics.subscriptions().await.map_err(|error| failed(request, &error))?;
-    Ok(shown(&approver, &found))
+    Ok(status_response(&approver, &found))
 }
 
 #[derive(Deserialize)]
@@ -80,7 +80,7 @@ pub(crate) async fn confirm(table: &Table, topics: &Topics, request: &Request) -
         match topics.sns.confirm(topic, token).await {
             Ok(()) => {
                 let found = topics.subscriptions().await.map_err(|error| failed(request, &error))?;
-                return Ok(shown(&approver, &found));
+                return Ok(status_response(&approver, &found));
             }
             Err(ConfirmError::Refused) => {}
             Err(ConfirmError::Sns(error)) => return Err(failed(request, &error)),
@@ -108,14 +108,14 @@ async fn approver(table: &Table, request: &Request) -> Result<Approver, Problem>
     request.signed_by()?;
     let application = request.parsed("application", ApplicationName::parse)?;
     let name = request.parsed("approver", ApproverName::parse)?;
-    let stored = table.application(&application).await.map_err(|error| ours(request, &error))?;
+    let stored = table.application(&application).await.map_err(|error| internal_error(request, &error))?;
     let stored = stored.ok_or_else(|| Problem::not_found("application of that name"))?;
     let parsed = Application::parse(&stored.text, None).ok();
     let found = parsed.as_ref().and_then(|parsed| parsed.approver(&name)).cloned();
     found.ok_or_else(|| Problem::not_found(&format!("approver {name} in {application}'s configuration")))
 }
 
-fn shown(approver: &Approver, found: &[Subscription]) -> Response {
+fn status_response(approver: &Approver, found: &[Subscription]) -> Response {
     let reach = SubscriptionStatus::of(&approver.mail, found);
     let own = found.iter().find(|one| one.is_of(&approver.mail));
     let next = match reach {

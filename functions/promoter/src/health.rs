@@ -82,13 +82,17 @@ async fn findings_of(sns: &Sns, subscriptions: &[Subscription], approvers: &BTre
     let mut findings = Vec::new();
     // Five at a time: SNS allows few of these calls a second.
     for some in subscriptions.chunks(5) {
-        let looks = some.iter().map(|one| look(sns, one, approvers));
-        findings.extend(join_all(looks).await.into_iter().flatten());
+        let checks = some.iter().map(|one| check_subscription(sns, one, approvers));
+        findings.extend(join_all(checks).await.into_iter().flatten());
     }
     findings
 }
 
-async fn look(sns: &Sns, subscription: &Subscription, approvers: &BTreeSet<String>) -> Option<String> {
+async fn check_subscription(
+    sns: &Sns,
+    subscription: &Subscription,
+    approvers: &BTreeSet<String>,
+) -> Option<String> {
     let unknown = unknown_subscriber(subscription, approvers);
     // An unconfirmed subscription receives nothing yet.
     let Some(arn) = subscription.arn.as_ref() else { return unknown };

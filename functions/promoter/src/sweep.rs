@@ -88,17 +88,17 @@ pub(crate) async fn sweep_application(
     let Ok(configured) = Application::parse(&stored.text, None) else { return Ok(Swept::default()) };
     let mut sweep = Sweep { application, swept: Swept::default(), failed: None };
     if let Err(error) = health::approvers(clients, &configured).await {
-        sweep.fails(error.into());
+        sweep.record_failure(error.into());
     }
     let images = clients.ecr.tagged(&configured.repository).await?;
     match missed(clients, &configured, stored.at, &images).await {
         Ok(missed) => {
             for push in &missed {
                 let taken = push::take(clients, application, push, deadline).await;
-                sweep.took(push, taken);
+                sweep.record_push(push, taken);
             }
         }
-        Err(error) => sweep.fails(error),
+        Err(error) => sweep.record_failure(error),
     }
     correct_tags(clients, &configured, &images, deadline, &mut sweep).await;
     report_live_drift(clients, &configured, deadline, &mut sweep).await;
@@ -117,7 +117,7 @@ struct Sweep<'a> {
 }
 
 impl Sweep<'_> {
-    fn took(&mut self, push: &Push, taken: Result<Result<usize, NoBuild>, PushError>) {
+    fn record_push(&mut self, push: &Push, taken: Result<Result<usize, NoBuild>, PushError>) {
         let how = match &taken {
             Ok(Ok(_)) => "taken now".to_owned(),
             Ok(Err(none)) => none.to_string(),
@@ -136,18 +136,18 @@ impl Sweep<'_> {
         match taken {
             Ok(taken) => self.swept.missed += usize::from(taken.is_ok()),
             Err(error) if error.is_of_marked_image() => {}
-            Err(error) => self.fails(error.into()),
+            Err(error) => self.record_failure(error.into()),
         }
     }
 
-    fn looked(&mut self, looked: Result<bool, TagError>) {
+    fn record_tag(&mut self, looked: Result<bool, TagError>) {
         match looked {
             Ok(drifted) => self.swept.drifted += usize::from(drifted),
-            Err(error) => self.fails(error.into()),
+            Err(error) => self.record_failure(error.into()),
         }
     }
 
-    fn fails(&mut self, error: SweepError) {
+    fn record_failure(&mut self, error: SweepError) {
         if self.failed.is_some() {
             tracing::error!(application.name = %self.application, "{}", chain(&error));
         }
@@ -200,25 +200,25 @@ async fn correct_tags(
     let repository = match clients.ecr.repository(&configured.repository).await {
         Ok(Some(repository)) => repository,
         Ok(None) => return,
-        Err(error) => return sweep.fails(error.into()),
+        Err(error) => return sweep.record_failure(error.into()),
     };
     for policy in &configured.environments {
         let subject = match clients.table.configured_environment(&configured.name, &policy.name).await {
             Ok(Some(subject)) => subject,
             Ok(None) => continue,
             Err(error) => {
-                sweep.fails(error.into());
+                sweep.record_failure(error.into());
                 continue;
             }
         };
         if let Err(error) = forget(clients, &subject, policy).await {
-            sweep.fails(error.into());
+            sweep.record_failure(error.into());
         }
         for (tag, wanted) in tag::kept(policy, &subject.environment, &repository.mutability) {
             let on = images.iter().find(|image| image.tags.contains(&tag)).map(|image| image.digest.clone());
             if on.as_ref() != Some(&wanted) {
                 // The listing is some seconds old, so the tag is read again.
-                sweep.looked(tag::look_at(clients, subject.clone(), &tag, deadline).await);
+                sweep.record_tag(tag::look_at(clients, subject.clone(), &tag, deadline).await);
             }
         }
     }
@@ -244,7 +244,7 @@ async fn report_live_drift(
                 environment.name = %policy.name,
                 "services do not run the pin"
             ),
-            Err(error) => sweep.fails(error.into()),
+            Err(error) => sweep.record_failure(error.into()),
         }
     }
 }
@@ -289,14 +289,14 @@ mod tests {
             tag: ImageTag::parse("main").unwrap(),
         };
         let mut sweep = Sweep { application: &application, swept: Swept::default(), failed: None };
-        sweep.took(&push, Err(PushError::Reconcile(ReconcileError::Contended)));
-        sweep.took(&push, Ok(Ok(1)));
-        sweep.took(&push, Ok(Err(NoBuild::Gone)));
+        sweep.record_push(&push, Err(PushError::Reconcile(ReconcileError::Contended)));
+        sweep.record_push(&push, Ok(Ok(1)));
+        sweep.record_push(&push, Ok(Err(NoBuild::Gone)));
         let marked = Refusal::ImageMarkedForDeletion { digest: push.digest.clone() };
-        sweep.took(&push, Err(PushError::Reconcile(ReconcileError::Refused(marked))));
-        sweep.looked(Ok(true));
-        sweep.looked(Err(TagError::Reconcile(ReconcileError::Contended)));
-        sweep.looked(Ok(false));
+        sweep.record_push(&push, Err(PushError::Reconcile(ReconcileError::Refused(marked))));
+        sweep.record_tag(Ok(true));
+        sweep.record_tag(Err(TagError::Reconcile(ReconcileError::Contended)));
+        sweep.record_tag(Ok(false));
         assert_eq!(sweep.swept, Swept { missed: 1, drifted: 1 });
         assert!(matches!(sweep.failed, Some(SweepError::Push(_))), "the first error: {:?}", sweep.failed);
     }

@@ -43,7 +43,7 @@ async fn route(clients: &RetentionClients, request: &Request) -> Result<Response
         "GET /v1/applications/{application}/retention" => list(clients, request).await,
         "GET /v1/applications/{application}/retention/{run}" => {
             let (_, run) = run(clients, request).await?;
-            Ok(answer(200, &shown(&run)))
+            Ok(answer(200, &run_json(&run)))
         }
         "GET /v1/applications/{application}/retention/{run}/images" => images(clients, request).await,
         "POST /v1/applications/{application}/retention" => {
@@ -129,13 +129,13 @@ async fn begin(
     let share = wanted.share.unwrap_or(DEFAULT_SHARE);
     let asked = runs::run_request(application, purpose, by, wanted.reason, share);
     let begun = runs::begin(clients, RunId::new(uuid_v7(now())), &application.name, asked).await;
-    let run = begun.map_err(|error| ours(request, &error))?;
-    hand_out(clients, &run, 0).await.map_err(|error| ours(request, &error))?;
-    Ok(answer(202, &shown(&run)))
+    let run = begun.map_err(|error| internal_error(request, &error))?;
+    hand_out(clients, &run, 0).await.map_err(|error| internal_error(request, &error))?;
+    Ok(answer(202, &run_json(&run)))
 }
 
 /// Returns the run as JSON, with its state, a summary, and the path to follow it.
-fn shown(run: &Run) -> serde_json::Value {
+fn run_json(run: &Run) -> serde_json::Value {
     let mut shown = json!(run);
     shown["state"] = json!(run.state());
     shown["summary"] = json!(run.summary());
@@ -145,7 +145,8 @@ fn shown(run: &Run) -> serde_json::Value {
 
 async fn application(clients: &RetentionClients, request: &Request) -> Result<Application, Problem> {
     let name = request.parsed("application", ApplicationName::parse)?;
-    let configured = runs::configured(clients, &name).await.map_err(|error| ours(request, &error))?;
+    let configured =
+        runs::configured(clients, &name).await.map_err(|error| internal_error(request, &error))?;
     configured.ok_or_else(|| Problem::not_found(&format!("application {name}")))
 }
 
@@ -154,7 +155,8 @@ async fn run(clients: &RetentionClients, request: &Request) -> Result<(Applicati
     let text = request.path("run");
     let unknown = || Problem::not_found(&format!("run {text} of {}", application.name));
     let id = RunId::parse(text).ok_or_else(unknown)?;
-    let run = clients.table.run(&application.name, id).await.map_err(|error| ours(request, &error))?;
+    let run =
+        clients.table.run(&application.name, id).await.map_err(|error| internal_error(request, &error))?;
     let run = run.ok_or_else(unknown)?;
     Ok((application, run))
 }
@@ -163,8 +165,8 @@ async fn list(clients: &RetentionClients, request: &Request) -> Result<Response,
     let application = application(clients, request).await?;
     let (limit, after) = request.page()?;
     let page = clients.table.runs(&application.name, limit, after.map(Cursor)).await;
-    let page = page.map_err(|error| ours(request, &error))?;
-    let runs: Vec<_> = page.items.iter().map(shown).collect();
+    let page = page.map_err(|error| internal_error(request, &error))?;
+    let runs: Vec<_> = page.items.iter().map(run_json).collect();
     Ok(answer(200, &json!({ "runs": runs, "next": page.next.map(|next| next.0) })))
 }
 
@@ -182,7 +184,8 @@ async fn images(clients: &RetentionClients, request: &Request) -> Result<Respons
         let detail = format!("run {} has no plan of {repository} yet, or could not make one", run.id);
         return Err(Problem::new(409, "no-plan", "There is no plan", detail));
     };
-    let plan: Plan = document(&clients.bucket, &stored).await.map_err(|error| ours(request, &error))?;
+    let plan: Plan =
+        document(&clients.bucket, &stored).await.map_err(|error| internal_error(request, &error))?;
     let wants = |one: &&Planned| {
         let is = |name: &str, value: &str| request.query(name).is_none_or(|wanted| wanted == value);
         let tagged = |wanted: &str| one.tags.iter().any(|tag| tag.as_str() == wanted);
@@ -216,7 +219,7 @@ fn action(fate: &Fate) -> &'static str {
     }
 }
 
-fn ours(request: &Request, error: &dyn std::error::Error) -> Problem {
+fn internal_error(request: &Request, error: &dyn std::error::Error) -> Problem {
     let chain = chain(error);
     tracing::error!(request.id = request.id, "the request failed: {chain}");
     Problem::internal(&request.id, "the table, the queue or the bucket could not be read or written")

@@ -112,16 +112,17 @@ async fn prepare(clients: &Clients, request: &Request) -> Result<Prepared, Probl
     let application = request.parsed("application", ApplicationName::parse)?;
     let environment = request.parsed("environment", EnvironmentName::parse)?;
     let body = read(&request.body)?;
-    let ours = |error: &dyn std::error::Error| ours(request, error);
+    let internal_error = |error: &dyn std::error::Error| internal_error(request, error);
 
     let found = clients.table.configured_environment(&application, &environment).await;
-    let subject =
-        found.map_err(|error| ours(&error))?.ok_or_else(|| Problem::not_found("application of that name"))?;
+    let subject = found
+        .map_err(|error| internal_error(&error))?
+        .ok_or_else(|| Problem::not_found("application of that name"))?;
     let Some(policy) = subject.policy().cloned() else {
         return Err(Problem::from(&Refusal::NoSuchEnvironment));
     };
     let resolved_at = ready(&subject.environment).map_err(|refusal| Problem::from(&refusal))?.number;
-    let services = wanted(&policy, &body.services)?;
+    let services = named_services(&policy, &body.services)?;
 
     let to = text(&body.to);
     let pinned = subject.environment.pin.as_ref().map(|pin| &pin.digest);
@@ -131,7 +132,7 @@ async fn prepare(clients: &Clients, request: &Request) -> Result<Prepared, Probl
         snapshots(clients, &policy, &services, request),
         check_image(clients, &policy, pinned.filter(|_| to == "stable"), request),
     );
-    let (history, snapshots) = (history.map_err(|error| ours(&error))?, snapshots?);
+    let (history, snapshots) = (history.map_err(|error| internal_error(&error))?, snapshots?);
     let rollouts: Vec<ServiceRollout> = snapshots.iter().map(rollout).collect();
     let intended = intended(&rollouts, pinned);
     let target = resolve(&To::parse(&to), &subject.environment, &history, &intended, &policy.stable_tag)
@@ -193,7 +194,7 @@ fn text(to: &serde_json::Value) -> String {
     }
 }
 
-fn wanted(policy: &EnvironmentPolicy, named: &[String]) -> Result<Vec<ServiceName>, Problem> {
+fn named_services(policy: &EnvironmentPolicy, named: &[String]) -> Result<Vec<ServiceName>, Problem> {
     if named.is_empty() {
         return Ok(policy.services.clone());
     }
@@ -220,7 +221,7 @@ async fn snapshots(
     let all = join_all(services.iter().map(read)).await;
     all.into_iter().collect::<Result<_, _>>().map_err(|error| {
         if error.is_retryable() {
-            return ours(request, &error);
+            return internal_error(request, &error);
         }
         Problem::new(409, "service-cannot-move", "A service cannot be rolled back", chain(&error))
     })
@@ -239,7 +240,7 @@ async fn check_image(
 ) -> Result<Option<ImageDigest>, Problem> {
     let Some(digest) = digest else { return Ok(None) };
     let found = clients.ecr.describe(&policy.repository, digest).await;
-    let status = found.map_err(|error| ours(request, &error))?.map(|detail| detail.status);
+    let status = found.map_err(|error| internal_error(request, &error))?.map(|detail| detail.status);
     let (kind, title) = match &status {
         Some(_) => ("image-archived", "The image is archived"),
         None => ("image-gone", "The image is gone"),
@@ -251,7 +252,7 @@ async fn check_image(
 }
 
 /// A problem for an AWS error before the first write.
-fn ours(request: &Request, error: &dyn std::error::Error) -> Problem {
+fn internal_error(request: &Request, error: &dyn std::error::Error) -> Problem {
     failed(request, error, "the rollback could not be started, and nothing was touched")
 }
 

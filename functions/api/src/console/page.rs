@@ -130,7 +130,7 @@ pub(super) fn no_such_application(visit: Visit) -> Response {
     page(404, "Not here", visit, &content)
 }
 
-pub(super) fn ours(request_id: &str) -> Response {
+pub(super) fn internal_error(request_id: &str) -> Response {
     let content = html! {
         p { "Something went wrong on our side. Reload the page to try again." }
         p { "If it stays so, quote " code { (request_id) } "." }

@@ -810,7 +810,7 @@ fn wrong_method_and_internal_error_have_pages() {
     <h1>Not here</h1>
     <p>This page knows GET and POST.</p>
     "#);
-    assert_snapshot!(shown(&ours("JKJaXmPLvHcESHA=")), @r#"
+    assert_snapshot!(shown(&internal_error("JKJaXmPLvHcESHA=")), @r#"
     500 That did not work · Stablepin
     <p class="brand">Stablepin</p>
     <h1>That did not work</h1>
@@ -840,7 +840,7 @@ fn hostile_values_are_escaped() {
         state_page(&subject, PageAddress { path: PLACE.path, ..hostile }, &PageState::now(&subject, &lead())),
         ended(&subject, &second(), &refusal),
         refused(&Refusal::NeverPinned { to: HOSTILE.to_owned() }),
-        ours(HOSTILE),
+        internal_error(HOSTILE),
     ];
     for page in &pages {
         let text = body(page).replace(&format!("<script>{LIVE}</script>"), "");
@@ -859,7 +859,7 @@ fn hostile_values_are_escaped() {
 fn pages_forbid_caching_framing_and_other_scripts() {
     let subject = asking(1, "main");
     let after = after(&subject, Verdict::Approve, None);
-    let pages = [asks(&subject), decided(&after), refused(&Refusal::UnknownLink), ours("1")];
+    let pages = [asks(&subject), decided(&after), refused(&Refusal::UnknownLink), internal_error("1")];
     for page in &pages {
         let header = |name: &str| page.headers[name].to_str().unwrap();
         assert_eq!(header("cache-control"), "no-store");

@@ -456,7 +456,7 @@ fn refusals_and_failures_have_pages() {
     <p><a href="/console">All applications</a></p>
     <p class="small">Observation on 2026-11-21 15:00 UTC. Your link ends on 2026-11-21 15:40 UTC. Nothing can be changed here: what changes something is a signed request.</p>
     "#);
-    assert_snapshot!(shown(&ours("0a1b")), @r#"
+    assert_snapshot!(shown(&internal_error("0a1b")), @r#"
     500 That did not work · Stablepin
     <p class="brand"><a href="/console">Stablepin console</a></p>
     <h1>That did not work</h1>
@@ -555,7 +555,7 @@ fn console_pages_forbid_scripts_framing_and_caching() {
         shows(&[healthy_environment()], &[]),
         refused(&settings()),
         no_such_application(visit()),
-        ours("0a1b"),
+        internal_error("0a1b"),
     ];
     for page in &pages {
         let header =
