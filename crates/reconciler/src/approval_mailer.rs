@@ -1,5 +1,5 @@
-//! How approvers' mails go out: to the topic that the approver's address is subscribed to, and never more of them in a second
-//! than SNS lets an address have.
+//! Sends approvers' mails. Each goes to the topic that the approver's address is subscribed to.
+//! An address gets no more mails in a second than SNS allows.
 
 use std::time::Duration;
 
@@ -17,7 +17,8 @@ use crate::{Clients, Topics};
 #[derive(Debug, Clone)]
 pub struct ApprovalMailer {
     pub topics: Topics,
-    /// Where links lead: scheme and host, without a slash at the end. From configuration, never from a request.
+    /// The scheme and host of links, without a slash at the end. Configuration sets it, never a
+    /// request.
     pub url: String,
 }
 
@@ -29,12 +30,13 @@ pub(crate) enum PostError {
     Table(#[from] TableError),
 }
 
-/// How many seconds a mail waits for its turn, before it is left to the next attempt.
+/// The seconds that a mail waits for its turn. After that it is left to the next attempt.
 const SECONDS: u32 = 5;
 
 impl ApprovalMailer {
-    /// To the topic that the address is subscribed to; where that is none, or is not known, to all of them: then it is sent when
-    /// one has taken it. The mail may hold a link that decides: it is in no log and in no error.
+    /// Sends the mail to the topic that the approver's address is subscribed to.
+    /// If no such topic is known, all topics get it, and one that accepts it is enough.
+    /// The mail may hold a link that decides, so no log and no error contains it.
     pub(crate) async fn send(&self, approver: &Approver, mail: &Mail) -> Result<(), SnsError> {
         let Topics { sns, arns } = &self.topics;
         let publish = |topic: &String| {

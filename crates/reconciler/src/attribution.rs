@@ -1,4 +1,5 @@
-//! CloudTrail tells who put a tag: who pushed a build, or who moved a tag of ours. It tells minutes later, or never.
+//! CloudTrail attribution: who pushed a build, and who moved one of Stablepin's tags.
+//! CloudTrail's event comes minutes after the call, or never.
 
 use std::collections::BTreeSet;
 
@@ -31,11 +32,12 @@ pub enum AttributionError {
     Reconcile(#[from] ReconcileError),
 }
 
-/// How far back open promotions are looked for: they are among the newest.
+/// The most promotions that are searched for open ones, which are among the newest.
 pub(crate) const PROMOTIONS: i32 = 100;
 const REPAIRS: i32 = 20;
 
-/// Answers how many promotions and repairs it was news for. What comes after it finds it in the table.
+/// Records who put the tag, and returns how many promotions and repairs did not know it yet.
+/// Operations that open later read the caller from the table.
 pub async fn take(
     clients: &Clients,
     application: &ApplicationName,
@@ -47,10 +49,10 @@ pub async fn take(
     let Some(configured) = stored.and_then(|stored| Application::parse(&stored.text, None).ok()) else {
         return Ok(0);
     };
-    // Whoever puts another tag on a build has not pushed it.
+    // A caller who puts another tag on a build has not pushed it.
     let is_build = configured.repository == *repository && configured.builds.matches(tag);
     if is_build {
-        // At once, several may be added beyond the bound: what is read is cut to it.
+        // Callers that are added at the same time may exceed the bound. Readers cut the list to it.
         if let Some(new) = new_pusher(&clients.table.pushers(application, digest).await?, &caller.arn) {
             clients.table.add_pusher(application, digest, new).await?;
         }
@@ -70,7 +72,7 @@ pub async fn take(
     Ok(told)
 }
 
-/// Every open promotion of the digest.
+/// Attributes every open promotion of the digest to the caller, and returns how many are changed.
 async fn push(
     clients: &Clients,
     application: &ApplicationName,
@@ -92,7 +94,8 @@ async fn push(
     Ok(told)
 }
 
-/// What CloudTrail told while a promotion was opened: it found none, and whoever opened it did not know.
+/// Attributes a new promotion to pushers that CloudTrail reported while it was being opened.
+/// The attribution did not find the promotion yet, and the promotion did not know the pushers.
 pub async fn catch_up(
     clients: &Clients,
     application: &ApplicationName,

@@ -1,9 +1,9 @@
-//! One release in several pushes: an image that a build's image index contains asks for nothing of its own.
+//! Keeps a release that is several pushes to one request: images inside an index need no approval.
 //!
-//! The index records what it contains before its promotion is opened, and cancels afterwards the open questions that it
-//! finds. The contained image looks before its promotion is opened, and once more afterwards, for an index that has been
-//! opened. So one of the two sees the other, in whatever order their events come, and the image of an index that is never
-//! asked for is asked for itself.
+//! The index records its images before its promotion opens. Afterwards it cancels their open
+//! questions. Each image looks for an open index before its own promotion opens, and once more
+//! afterwards. So in any order of events, one of the two sees the other.
+//! If the index is never asked for, its images are asked for themselves.
 
 use std::collections::BTreeSet;
 
@@ -21,14 +21,15 @@ use crate::attribution::PROMOTIONS;
 use crate::errors::chain;
 use crate::{Clients, Deadline, ReconcileError, Source, reconcile};
 
-/// The most images of an index that are looked at, and how deep indexes may contain indexes. No real build has more.
+/// The most images of an index that are examined, and the most levels of nested indexes.
+/// No real build has more.
 const MOST_CONTAINED: usize = 100;
 const DEEPEST: usize = 4;
 
-/// How many are written at a time.
+/// The number of records that are written at the same time.
 const AT_A_TIME: usize = 25;
 
-/// Everything that the index contains, and that indexes in it contain.
+/// Returns all images that the index contains, including those of nested indexes.
 pub(crate) async fn images(
     clients: &Clients,
     repository: &RepositoryName,
@@ -55,8 +56,8 @@ pub(crate) async fn images(
     Ok(all)
 }
 
-/// None for what ECR will not give however often it is asked, or what is no index: nothing is known of its images, and
-/// the build that contains it is asked for all the same.
+/// Returns the nested index, or none if ECR refuses it for good or if it is no index.
+/// The images of an unreadable index stay unknown, and the outer build is still asked for.
 async fn nested_index(
     clients: &Clients,
     repository: &RepositoryName,
@@ -75,13 +76,14 @@ async fn nested_index(
     tracing::warn!(
         repository.name = %repository,
         image.digest = %digest,
-        "an index in an index was passed over: {unread}"
+        "a nested image index was ignored: {unread}"
     );
     Ok(None)
 }
 
-/// The index that is asked for instead of the image. None while the index has no promotion, which may never come to it:
-/// ECR or retention refuse it. Where it comes later, the index cancels the image's question.
+/// Returns the index that is asked for instead of the image, if the index has a promotion.
+/// The index may never get one, if ECR or retention refuses it. If it gets one later, it cancels
+/// the image's question.
 pub(crate) async fn asked_instead(
     clients: &Clients,
     application: &ApplicationName,
@@ -92,7 +94,7 @@ pub(crate) async fn asked_instead(
     Ok((!builds.is_empty()).then_some(index))
 }
 
-/// Before the index's promotion is opened.
+/// Records the images that the index contains, before the index's promotion opens.
 pub(crate) async fn record(
     clients: &Clients,
     application: &ApplicationName,
@@ -107,7 +109,8 @@ pub(crate) async fn record(
     Ok(())
 }
 
-/// Cancels the questions about what the index contains that nobody has answered: those are among the newest promotions.
+/// Cancels the unanswered questions about images that the index contains.
+/// Such questions are among the newest promotions.
 pub(crate) async fn cancel(
     clients: &Clients,
     application: &ApplicationName,

@@ -1,4 +1,5 @@
-//! Carries out what an operation owes. Each may run twice, or be cut off anywhere: doing it again is safe.
+//! Carries out the pending effects of an operation.
+//! An effect may run twice or stop at any point, and repeating it is safe.
 
 mod ask;
 mod deploy;
@@ -26,13 +27,14 @@ use crate::Clients;
 use crate::errors::chain;
 use crate::snapshot::Snapshot;
 
-/// "The result of an API command you run that affects your Amazon ECS resources might not be immediately visible to
-/// all subsequent commands": what is not there so soon after it was asked for may only not be shown yet.
+/// The time within which ECS shows a change. A resource that is absent sooner may still appear.
+/// "The result of an API command you run that affects your Amazon ECS resources might not be
+/// immediately visible to all subsequent commands".
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html>
 const SHOWN_WITHIN: SignedDuration = SignedDuration::from_mins(1);
 
-/// Never fails: what went wrong is an outcome, written to the record for people and for the next attempt.
-/// `known`: services that were read a moment ago, before anything was touched.
+/// Carries out one effect. An error becomes an outcome in the record, for people and for a retry.
+/// `known`: services that were read a moment ago, before the first write.
 pub(crate) async fn carry_out(
     clients: &Clients,
     subject: &Subject,
@@ -48,8 +50,9 @@ pub(crate) async fn carry_out(
     outcome
 }
 
-/// Whose code is in this program: of a constant that is false nothing is linked, not even the SDK behind it. That takes
-/// boxed futures: one that is awaited in place is a state of its function's, which is linked whether it is reached or not.
+/// The effects that this program has code for. A false constant keeps its code and SDK out.
+/// The futures must be boxed for that: the linker keeps the code of a future that a function awaits
+/// in place, even if no path reaches it.
 pub(crate) struct Linked {
     pub(crate) ecr: bool,
     ecs: bool,
@@ -100,7 +103,7 @@ fn under<'a>(
         }
         Effect::Probe if LINKED.verify => Box::pin(probe::probe(clients, policy)),
         Effect::Notify(notice) if LINKED.verify => Box::pin(notify::notify(clients, subject, *notice)),
-        // A function that has no door for it leaves it to the promoter, and does not come here.
+        // A function without the client leaves the effect to the promoter, and does not come here.
         Effect::TagBuild(_)
         | Effect::TagStable(_)
         | Effect::TagBackup { .. }
@@ -119,7 +122,8 @@ fn under<'a>(
     }
 }
 
-/// The environment left the configuration: nothing of it is touched, but people still hear how it ended.
+/// Carries out an effect of an environment that has left the configuration.
+/// Nothing in AWS changes any more, but people still learn how the operation ended.
 fn without_policy<'a>(
     clients: &'a Clients,
     subject: &'a Subject,
@@ -184,10 +188,10 @@ fn problem(error: &dyn std::error::Error) -> Outcome {
     Outcome::Problem(chain(error))
 }
 
-/// So much of what AWS says fits a reason beside what it is about, in characters.
+/// The most characters of an AWS message inside a reason.
 const LONGEST_WORDS: usize = 400;
 
-/// AWS's own words, for people.
+/// Returns AWS's own message, on one line, for people.
 fn words(error: &dyn std::error::Error) -> String {
     one_line(&chain(error), LONGEST_WORDS)
 }

@@ -1,8 +1,8 @@
-//! Errors as they are logged and shown: once, at the top, with their causes.
+//! Formats errors for logs and for people: once, at the top, with their causes.
 
 use std::error::Error;
 
-/// An error with its causes, on one line.
+/// Returns an error and its causes, on one line.
 pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

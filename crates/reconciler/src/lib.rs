@@ -1,4 +1,5 @@
-//! The loop around the rules: load, decide, commit, carry out what is pending_effects, observe, again. One file per effect.
+//! The loop around the rules: load, decide, commit, carry out effects, observe, and repeat.
+//! Each effect has its own file.
 
 mod approval_mailer;
 pub mod attribution;
@@ -34,8 +35,8 @@ pub use snapshot::{Snapshot, SnapshotError, snapshot};
 pub use stack_location::StackLocation;
 pub use topics::Topics;
 
-/// Every door that a function has. What a function's role may not do, it has no door for: that work is left to
-/// the promoter, which finds it due.
+/// The clients of a function. A function has no client for what its role does not allow.
+/// Such work waits for the promoter.
 #[derive(Debug, Clone)]
 pub struct Clients {
     pub table: Table,
@@ -45,13 +46,13 @@ pub struct Clients {
     pub approval_mailer: Option<ApprovalMailer>,
 }
 
-/// All that proves a rollout besides ECS, and how people hear of one that failed.
+/// The clients that prove a rollout besides ECS, and notify people of a failed one.
 #[derive(Debug, Clone)]
 pub struct Verify {
-    /// What target groups think of tasks.
+    /// The client for the health of targets.
     pub elb: Elb,
     pub probe: Probe,
     pub sns: Sns,
-    /// Everybody on it may know.
+    /// The topic of notices without secrets. Anybody may subscribe.
     pub topic_arn: String,
 }

@@ -1,4 +1,4 @@
-//! Links that decide in an approver's name, or open the console.
+//! The secrets of links that vote in an approver's name, or open the console.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -6,7 +6,8 @@ use sha2::{Digest as _, Sha256};
 use stablepin_rules::code::Code;
 use stablepin_rules::records::{CodeHash, TokenHash};
 
-/// 32 random bytes as 43 characters of base64url. Has no Debug: it cannot be printed by accident.
+/// A secret of 32 random bytes, as 43 characters of base64url.
+/// The type has no Debug, so that nothing prints it by accident.
 pub struct Secret(String);
 
 impl Secret {
@@ -25,19 +26,20 @@ impl Secret {
     }
 }
 
-/// For the mail, beside the link.
+/// Mints the code that the mail shows next to the link.
 pub(crate) fn mint_code() -> Result<Code, getrandom::Error> {
     let mut bytes = [0; 6];
     getrandom::fill(&mut bytes)?;
     Ok(Code::new(bytes))
 }
 
-/// A code is short: its hash is worth nothing to whoever does not have the link.
+/// Returns a code's hash. A code is short, so its hash includes the link's secret.
 pub fn code_hash(secret: &str, code: &Code) -> CodeHash {
     CodeHash(token_hash(&format!("{secret} {}", code.letters())).0)
 }
 
-/// The only form in which a link's secret is stored. It has 256 random bits: a plain hash is enough.
+/// Returns a secret's hash, the only form in which a link's secret is stored.
+/// The secret has 256 random bits, so a plain hash is enough.
 pub fn token_hash(secret: &str) -> TokenHash {
     let hash = Sha256::digest(secret.as_bytes());
     TokenHash(hash.iter().map(|byte| format!("{byte:02x}")).collect())

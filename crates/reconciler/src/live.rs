@@ -1,4 +1,4 @@
-//! What a service's tasks run now: looked at, and nothing else.
+//! Reads what a service's tasks run now, and writes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,8 +10,8 @@ use stablepin_rules::manifest::Manifest;
 
 use crate::snapshot::ServiceLocation;
 
-/// How many running tasks carry which digest of the application; those of which it is not known are under none. Two
-/// calls.
+/// Counts the running tasks of each digest of the application, in two calls.
+/// Tasks with an unknown digest count under none.
 pub async fn live(
     ecs: &Ecs,
     service: &ServiceName,
@@ -30,7 +30,7 @@ pub async fn live(
     Ok(carried)
 }
 
-/// The digest, and for an index its children: a task may report the one for its platform.
+/// Returns the digest, and an index's children too: a task may report its platform's digest.
 pub(crate) async fn digests_of(
     ecr: &Ecr,
     repository: &RepositoryName,

@@ -1,4 +1,4 @@
-//! Looks whether services run the pin, where no rollout is on its way.
+//! Checks that services run the pin, while no rollout is in progress.
 
 use std::collections::BTreeMap;
 
@@ -28,12 +28,12 @@ pub enum LiveDriftError {
     Reconcile(#[from] ReconcileError),
 }
 
-/// How often ECS is asked again, where the environment's record changed meanwhile.
+/// The most times that ECS is read while the environment's record keeps changing.
 const MOST_LOOKS: usize = 3;
 
-/// Looks at the one service, or at all of the environment. Answers whether something differs.
+/// Checks one service or the whole environment, and returns whether one differs from the pin.
 ///
-/// A service that runs the revision that its pin was proven with costs a tenth of a call.
+/// A service with the task definition that proved its pin costs a tenth of a call.
 pub async fn look(
     clients: &Clients,
     mut subject: Subject,
@@ -62,7 +62,7 @@ pub async fn look(
         if is_known(&subject.environment, subject.policy(), &seen) {
             return Ok(differs);
         }
-        // It changed while ECS was asked: what was seen says nothing of it.
+        // The record changed while ECS was read, so the observation may be out of date.
         subject.operation = None;
     }
     Ok(false)
@@ -89,7 +89,7 @@ async fn services(
             seen.insert(service.clone(), deviation(clients, ecs, policy, pin, service, state).await?);
         }
     }
-    // What a promotion or a rollback left there: people were told how it ended.
+    // A promotion or a rollback left this task definition, and its own notice reported that.
     for (service, deviation) in &mut seen {
         let left = subject.environment.left.get(service);
         deviation.take_if(|one| one.task_definition.is_some() && one.task_definition.as_ref() == left);
@@ -97,7 +97,7 @@ async fn services(
     Ok(seen)
 }
 
-/// None: the service runs the pin, or nothing is known against that.
+/// Returns how the service differs from the pin, or none if no difference is known.
 async fn deviation(
     clients: &Clients,
     ecs: &Ecs,
@@ -109,7 +109,7 @@ async fn deviation(
     let Some(state) = state.filter(|state| state.is_active()) else {
         return Ok(Some(Deviation { task_definition: None, digest: None, registered_by: None }));
     };
-    // What another controller deploys is not driven from here.
+    // Stablepin does not check services that another controller deploys.
     let (Controller::Ecs, Some(arn), Some(location)) =
         (state.controller, &state.task_definition, ServiceLocation::of(&state.arn))
     else {
@@ -122,7 +122,7 @@ async fn deviation(
     let described = described_digest(&definition.described, &location.own(policy));
     let digest = match described.ok().flatten() {
         Some(digest) => Some(digest),
-        // Named by a tag, or not at all: what the tasks run decides.
+        // The task definition has a tag or no image of ours, so the running tasks decide.
         None => {
             let tasks = live(ecs, service, policy).await?;
             // A task may report the digest for its platform.

@@ -1,4 +1,4 @@
-//! Every mail's text. Plain text; what comes from a push is shown on one line and cannot leave it.
+//! The texts of all mails, in plain text. Text from a push stays on one line.
 
 mod health;
 mod notice;
@@ -25,7 +25,8 @@ pub struct Mail {
     pub body: String,
 }
 
-/// Asks an approver. The link is secret, and so is the code: together they decide in the approver's name.
+/// Returns the approval request. It holds the secret link and the secret code.
+/// Together they vote in the approver's name.
 pub fn question(
     subject: &Subject,
     policy: &EnvironmentPolicy,
@@ -37,7 +38,7 @@ pub fn question(
     let application = subject.application();
     let Facts { facts, notes } =
         facts(subject).unwrap_or_else(|| Facts { facts: Vec::new(), notes: Vec::new() });
-    // The first two are in the first sentence.
+    // The first sentence contains these two facts.
     let facts: String = facts
         .iter()
         .filter(|fact| !["Application", "Environment"].contains(&fact.name))
@@ -89,7 +90,7 @@ pub fn question(
     Mail { subject: format!("{reminder}Approve {application} for {}? {build_tag}", subject.name), body }
 }
 
-/// Free text in its place: wherever it came from, it ends no line.
+/// Returns free text on one line, whatever its source.
 fn line(text: &str) -> String {
     one_line(text, LONGEST_REASON)
 }

@@ -1,4 +1,4 @@
-//! A push becomes a build, and a promotion for each environment that takes builds from its repository.
+//! Turns a push into a build, and into a promotion of each environment that uses its repository.
 
 use std::collections::BTreeSet;
 
@@ -28,7 +28,7 @@ pub struct Push {
     pub tag: ImageTag,
 }
 
-/// Why a push is no build. None of them is an error: they are the registry's everyday traffic.
+/// The reason why a push is no build. Such pushes are the registry's normal traffic, not errors.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoBuild {
     #[error("it is a signature, an attestation or another artifact")]
@@ -45,7 +45,7 @@ pub enum NoBuild {
     Gone,
 }
 
-/// Lambda tries again for these. Nothing is half done: every step can be done twice.
+/// An error that makes Lambda try again. Every step may run twice, so nothing is left half done.
 #[derive(Debug, thiserror::Error)]
 pub enum PushError {
     #[error("the push could not be looked up")]
@@ -59,7 +59,8 @@ pub enum PushError {
 }
 
 impl PushError {
-    /// Retention is deleting the image. If it does not come to that, the push is taken later.
+    /// Returns whether retention marked the image for deletion.
+    /// If retention does not delete it, the push is handled later.
     pub fn is_of_marked_image(&self) -> bool {
         matches!(self, Self::Reconcile(ReconcileError::Refused(Refusal::ImageMarkedForDeletion { .. })))
     }
@@ -67,7 +68,7 @@ impl PushError {
 
 const REVISION: &str = "org.opencontainers.image.revision";
 
-/// Answers with the number of environments that were asked to take it.
+/// Handles a push, and returns the number of environments that were asked to take it.
 pub async fn take(
     clients: &Clients,
     application: &ApplicationName,
@@ -84,7 +85,7 @@ pub async fn take(
     else {
         return Ok(Err(NoBuild::NotRegistered));
     };
-    // Known by what we recorded before we put it, never by how it looks.
+    // A tag is ours if the table recorded it before it was put. Its form does not matter.
     if context.ours {
         return Ok(Err(NoBuild::Ours));
     }
@@ -98,7 +99,7 @@ pub async fn take(
     let parsed = manifest.parse().ok().filter(|manifest| manifest.kind().is_image());
     let same_release = |index: &ContainingIndex| index.includes_push(place(now(), push.at));
     let mut news = false;
-    // What cannot be read as an image for certain is none.
+    // A manifest that does not parse as an image makes no build.
     let containing = context.contained_in.clone().filter(same_release);
     let taken = if let Some(index) = contained::asked_instead(clients, application, containing).await? {
         Err(NoBuild::Contained(Box::new(index)))
@@ -114,14 +115,14 @@ pub async fn take(
             opened.environments
         });
         if opened.as_ref().is_err_and(PushError::is_of_marked_image) {
-            // Lambda tries it three times. Who deletes the image may be cut off, and the image stay: the sweep, which
-            // would take an image of that age as answered long ago, has to know of the push.
+            // Lambda tries three times. Retention may stop early and keep the image. The sweep
+            // regards an image of that age as answered, so the push is recorded as unanswered.
             let Push { at, repository, digest, tag } = push;
             clients.table.leave_unanswered(application, repository, tag, digest, *at).await?;
         }
         let opened = opened?;
         contained::cancel(clients, application, &index, &contained, deadline).await?;
-        // The index may have come while this was opened.
+        // The index may have arrived while this promotion opened.
         let containing = clients.table.containing_index(application, &push.digest).await?;
         if let Some(index) = contained::asked_instead(clients, application, containing).await? {
             let this = BTreeSet::from([push.digest.clone()]);
@@ -131,8 +132,8 @@ pub async fn take(
     } else {
         Err(NoBuild::Artifact)
     };
-    // Answered, whatever the answer: the sweep need not wonder about it. Told again, a push of the future would take a
-    // later place than it had: what was followed meanwhile stays.
+    // The push is answered now, so the sweep does not check it again. A repeated push from the
+    // future would get a later place than before. So its record stays as it is.
     if news || !is_ahead(now(), push.at) {
         let at = place(now(), push.at);
         clients.table.follow(application, &push.repository, &push.tag, &push.digest, at).await?;
@@ -143,15 +144,15 @@ pub async fn take(
     Ok(taken)
 }
 
-/// What it is for the images that it contains. A push from the future is one of now, so that it does not silence later
-/// pushes of them.
+/// Returns the record of this index for the images in it.
+/// A push from the future counts as one of now, so that it does not silence later pushes of them.
 fn as_index(push: &Push) -> ContainingIndex {
     ContainingIndex { digest: push.digest.clone(), tag: push.tag.clone(), pushed_at: push.at.min(now()) }
 }
 
 struct Opened {
     environments: usize,
-    /// Of one of them the push was not answered before.
+    /// Whether the push is new to at least one of them.
     news: bool,
 }
 
@@ -167,7 +168,7 @@ async fn open(
     let (commit, platforms) = match &build {
         Some(_) => (None, Vec::new()),
         None => {
-            // The label is only where the commit's name comes from: without it, the tag or the digest names it.
+            // The label only names the commit. Without it, the tag or the digest names the build.
             let config = clients.ecr.labels(&push.repository, &manifest).await.unwrap_or_else(|error| {
                 tracing::warn!(image.digest = %push.digest, "the image's labels could not be read: {}", chain(&error));
                 None
@@ -201,7 +202,7 @@ async fn open(
         let observed = vec![Input::Opened(Box::new(opening))];
         match reconcile(clients, Source::Subject(Box::new(subject)), observed, deadline).await {
             Ok(after) => (build, news) = (after.build, true),
-            // The same event came before: what it began is finished by whoever began it, or by a tick.
+            // The same event arrived before. Its first handler or a tick finishes the work.
             Err(ReconcileError::AlreadyOpened) => {
                 build = clients.table.build(&configuration.application.name, &push.digest).await?;
             }
@@ -211,7 +212,7 @@ async fn open(
     Ok(Opened { environments: environments.len(), news })
 }
 
-/// Compressed, of a single platform's image. An index has a size per platform.
+/// Returns the compressed size of a single-platform image. An index has a size per platform.
 fn size(manifest: &Manifest) -> Option<u64> {
     match manifest.parse() {
         Ok(Parsed::Image(image)) => image.size_bytes().ok(),
@@ -219,11 +220,11 @@ fn size(manifest: &Manifest) -> Option<u64> {
     }
 }
 
-/// More than this is no real image's.
+/// The most platforms of a build. No real image has more.
 const MOST_PLATFORMS: usize = 20;
 
-/// What it runs on: of an index its children's word, of an image its configuration's. Written by whoever pushed it:
-/// what does not look like a platform is left out.
+/// Returns the platforms of an index's children, or of an image's configuration.
+/// The pusher wrote them, so text that does not look like a platform is left out.
 fn platforms(manifest: &Manifest, config: Option<&ImageConfig>) -> Vec<String> {
     let said: Vec<String> = match manifest.parse() {
         Ok(Parsed::Index(index)) => {

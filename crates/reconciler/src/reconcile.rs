@@ -1,4 +1,4 @@
-//! Drives one operation until nothing is pending_effects, or the deadline is near.
+//! Reconciles one operation until no effect is pending, or the deadline is near.
 
 use std::time::Duration;
 
@@ -17,14 +17,14 @@ use crate::clock::now;
 use crate::snapshot::Snapshot;
 use crate::{Clients, effect};
 
-/// What to reconcile.
+/// The subject to reconcile, and how much of it was read before.
 #[derive(Debug, Clone)]
 pub enum Source {
-    /// An operation, read fresh.
+    /// An operation, which is read now.
     Operation(Key),
-    /// One that was just read, or that does not exist yet.
+    /// A subject that was just read, or that does not exist yet.
     Subject(Box<Subject>),
-    /// The same, with what its services were found to be a moment ago.
+    /// A subject, with its services as they were read a moment ago.
     Services(Box<Subject>, Vec<Snapshot>),
 }
 
@@ -34,7 +34,7 @@ pub enum ReconcileError {
     NotFound,
     #[error(transparent)]
     Refused(Refusal),
-    /// Somebody else answered the same push. What they owe, they or a tick will do.
+    /// Another handler answered the same push. That handler or a tick carries out its effects.
     #[error("this push was answered before")]
     AlreadyOpened,
     #[error("the link was used meanwhile")]
@@ -46,7 +46,7 @@ pub enum ReconcileError {
 }
 
 impl ReconcileError {
-    /// What the rules say to whoever asked; otherwise it is ours.
+    /// Returns the rules' refusal for the caller, or the error if it is ours.
     pub fn into_refusal(self) -> Result<Refusal, Self> {
         match self {
             Self::Refused(refusal) => Ok(refusal),
@@ -65,16 +65,16 @@ impl ReconcileError {
     }
 }
 
-/// How often a lost race is decided again.
+/// The most times that a decision is repeated after a lost race.
 const MOST_RACES: u32 = 12;
 
-/// What is left of the time when no further effect is begun.
+/// The remaining time at which no further effect starts.
 const MARGIN: SignedDuration = SignedDuration::from_secs(3);
 
-/// What it takes to answer.
+/// The time that the function needs to answer.
 const TO_ANSWER: SignedDuration = SignedDuration::from_secs(1);
 
-/// Until when to go on.
+/// The time limits of a reconcile. `soft` ends the work, and `hard` is Lambda's own limit.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadline {
     soft: Timestamp,
@@ -82,42 +82,43 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// When Lambda ends the invocation.
+    /// Returns the deadline at which Lambda ends the invocation.
     pub fn of_invocation(hard: Timestamp) -> Self {
         Self { soft: hard, hard }
     }
 
-    /// Begins nothing new shortly before this long is over, and waits for nothing after it.
+    /// Limits the deadline: no effect starts shortly before `limit` has passed.
+    /// The reconcile also waits for no running effect after it.
     #[must_use]
     pub fn within(self, limit: SignedDuration) -> Self {
         Self { soft: self.soft.min(now() + limit), ..self }
     }
 
-    /// Whether it is too late to begin anything.
+    /// Returns whether it is too late to start an effect.
     pub fn is_near(&self) -> bool {
         now() + MARGIN >= self.soft
     }
 
-    /// When Lambda ends the invocation.
+    /// Returns when Lambda ends the invocation.
     pub fn ends_at(&self) -> Timestamp {
         self.hard
     }
 
-    /// Until something has to be answered.
+    /// Returns the time left until the function must answer.
     fn left(&self) -> Duration {
         let answer_by = self.soft.min(self.hard - TO_ANSWER);
         Duration::try_from(answer_by.duration_since(now())).unwrap_or_default()
     }
 
-    /// When every call that was begun has ended, or the process has.
+    /// Returns when the lease ends: by then all started calls have ended, or the process has.
     fn of_lease(&self) -> Timestamp {
         let last_call = SignedDuration::try_from(OPERATION_TIMEOUT).unwrap_or(MARGIN);
         (self.hard + MARGIN).min(self.soft + last_call)
     }
 }
 
-/// Observes, decides, commits, and carries out what is pending_effects. Answers the subject as it was last committed; an
-/// effect that failed is in its record, to be tried again, and is no error here.
+/// Observes, decides, commits, and carries out the pending effects. Returns the last committed
+/// subject. The record holds an effect that failed, for a retry, so that is no error here.
 pub async fn reconcile(
     clients: &Clients,
     source: Source,
@@ -173,23 +174,24 @@ pub async fn reconcile(
         let carry_out = |effect| effect::carry_out(clients, &subject, effect, &known);
         let all = join_all(effects.iter().map(carry_out));
         let Ok(outcomes) = tokio::time::timeout(deadline.left(), all).await else {
-            // What was begun may have arrived. When the lease has ended, the next one looks and goes on.
-            tracing::warn!("no time is left: what was begun is finished by the next tick");
+            // The started effects may have succeeded. After the lease, the next reconcile checks
+            // them.
+            tracing::warn!("no time is left: the next tick finishes the started effects");
             return Ok(subject);
         };
-        // From now on they are as we left them.
+        // The effects may have changed the services.
         known.clear();
         observed = outcomes.into_iter().map(Input::Outcome).collect();
     }
 }
 
-/// Somebody else carries it out now, and we bring no news: whatever is due is theirs.
+/// Returns whether another holder works on the operation, and these inputs bring no news.
 fn in_good_hands(at: Timestamp, subject: &Subject, holder: Uuid, observed: &[Input]) -> bool {
     let no_news = observed.iter().all(|one| matches!(one, Input::Tick | Input::Nudge));
     no_news && subject.operation.as_ref().is_some_and(|operation| leased_to_another(at, operation, holder))
 }
 
-/// What is pending_effects that this function can do.
+/// Returns the pending effects that this function has clients for.
 fn effects(clients: &Clients, at: Timestamp, subject: &Subject, holder: Uuid) -> Vec<Effect> {
     pending_effects(at, subject, holder)
         .into_iter()
@@ -201,7 +203,7 @@ fn effects(clients: &Clients, at: Timestamp, subject: &Subject, holder: Uuid) ->
                 clients.approval_mailer.is_some()
             }
             Effect::Deploy(..) => clients.ecs.is_some(),
-            // Whoever follows has to prove it, by all that there is to ask.
+            // Only a function that can run all checks follows a rollout.
             Effect::Prepare
             | Effect::Follow(..)
             | Effect::Probe
@@ -211,7 +213,7 @@ fn effects(clients: &Clients, at: Timestamp, subject: &Subject, holder: Uuid) ->
         .collect()
 }
 
-/// What the lost race teaches; the rest is decided again on what is there now.
+/// Adds what the lost race has shown. The decision is then repeated on fresh records.
 fn retry_with(observed: &mut Vec<Input>, lost: CommitError) -> Result<(), ReconcileError> {
     match lost {
         CommitError::Lost | CommitError::Claimed { .. } => {}
@@ -267,7 +269,7 @@ async fn reload(clients: &Clients, subject: &Subject, observed: &[Input]) -> Res
     join(clients, fresh, digest).await
 }
 
-/// With the open question that the push joins, if there is one.
+/// Adds the open question that the push joins, if there is one.
 async fn join(
     clients: &Clients,
     mut subject: Subject,
@@ -298,7 +300,7 @@ fn pushed(observed: &[Input]) -> Option<&ImageDigest> {
     })
 }
 
-/// Grows with each race, and differs between those who race.
+/// Returns a random wait that grows with each race, so that rivals do not stay in step.
 fn jitter(races: u32) -> Duration {
     let mut random = [0; 2];
     let share = match getrandom::fill(&mut random) {

@@ -1,8 +1,8 @@
-//! Whether an image can be pulled: asked before anything is touched.
+//! Checks whether an image can be pulled, before any write.
 
 use stablepin_aws::ecr::ImageStatus;
 
-/// What keeps the image from being pulled, and what to do; none: nothing does.
+/// Returns why the image cannot be pulled and what to do, or none if it can.
 pub fn why_not(image: &str, status: Option<&ImageStatus>) -> Option<String> {
     match status {
         Some(ImageStatus::Active) => None,

@@ -1,4 +1,4 @@
-//! What a service runs now and whether it can move, read before anything is touched.
+//! Reads what a service runs now and whether it can be deployed, before any write.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,7 +30,7 @@ pub enum SnapshotError {
 }
 
 impl SnapshotError {
-    /// Whether asking again may give another answer, without anybody having done something about it.
+    /// Returns whether a repeated read may succeed without a person's action.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Ecs { source, .. } => source.refusal().is_none(),
@@ -43,7 +43,7 @@ impl SnapshotError {
     }
 }
 
-/// A service that can be moved, as it was found.
+/// A service that can be deployed, as it was read.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     pub service: ServiceName,
@@ -52,7 +52,7 @@ pub struct Snapshot {
     pub definition: RawTaskDefinition,
 }
 
-/// The account and the region of an ARN of ECS.
+/// The account and the region of a service, from its ARN.
 pub(crate) struct ServiceLocation {
     account: String,
     region: String,
@@ -65,7 +65,7 @@ impl ServiceLocation {
         Some(Self { account: account.to_owned(), region: region.to_owned() })
     }
 
-    /// The containers here that run an environment's application.
+    /// Returns the service's containers that run an environment's application.
     pub(crate) fn own<'a>(&'a self, policy: &'a EnvironmentPolicy) -> OwnContainers<'a> {
         let (account, region) = (self.account.as_str(), self.region.as_str());
         OwnContainers { account, region, repository: &policy.repository, named: &policy.containers }
@@ -77,7 +77,7 @@ pub(crate) async fn one(ecs: &Ecs, service: &ServiceName) -> Result<Option<Servi
     Ok(services.found.into_iter().next())
 }
 
-/// The beginning of a rollout of one service: preflight, without writes.
+/// Checks one service before its rollout, without writes.
 pub async fn snapshot(
     ecs: &Ecs,
     service: &ServiceName,
@@ -102,7 +102,7 @@ pub async fn snapshot(
     if state.controller != Controller::Ecs {
         return Err(SnapshotError::Controller(service.clone()));
     }
-    // A service without one has task sets, which another controller drives.
+    // A service without a task definition has task sets, which another controller deploys.
     let Some(definition) = definition else {
         return Err(SnapshotError::Controller(service.clone()));
     };
@@ -132,12 +132,13 @@ pub async fn snapshot(
 }
 
 impl Snapshot {
-    /// Why an image that is built for these platforms does not run here; none: it does, or nobody knows.
+    /// Returns why an image for these platforms does not run here, or none if it runs or is
+    /// unknown.
     pub fn wrong_platform(&self, platforms: &[String]) -> Option<String> {
         task_definition::wrong_platform(&self.definition.described, self.state.on_fargate, platforms)
     }
 
-    /// A deployment of somebody's is on its way.
+    /// Returns whether a deployment of any caller is in progress.
     pub(crate) fn is_in_flight(&self) -> bool {
         self.state.primary().is_some_and(|primary| {
             matches!(primary.rollout_state, Some(RolloutState::InProgress | RolloutState::Unknown))
@@ -145,8 +146,8 @@ impl Snapshot {
     }
 }
 
-/// How many tasks ECS keeps at least and allows at most, where that leaves no room to replace one. It rounds the
-/// least up and the most down.
+/// Returns the least and the most tasks that ECS allows, if those leave no room to replace one.
+/// ECS rounds the least up and the most down.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentConfiguration.html>
 fn stuck(state: &ServiceState) -> Option<(u32, u32)> {
     let desired = u64::from(state.desired);

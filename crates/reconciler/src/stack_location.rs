@@ -1,4 +1,4 @@
-//! Where the stack is: events of elsewhere are not its own, whatever a rule lets through.
+//! The stack's account and region. Events of others are ignored, even if a rule lets them through.
 
 use std::env;
 
@@ -18,14 +18,15 @@ impl StackLocation {
         Ok(Self { account: required("STABLEPIN_ACCOUNT")?, region: required("AWS_REGION")? })
     }
 
-    /// Whether an event says that it is of this account and region. One that does not say it is not.
+    /// Returns whether an event names this account and region. An event without them is refused.
     /// <https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-events-structure.html>
     pub fn sent(&self, account: Option<&str>, region: Option<&str>) -> bool {
         account == Some(self.account.as_str()) && region == Some(self.region.as_str())
     }
 }
 
-/// Counts an event of another account or region as the metric `ForeignEvents`: a line of the log that CloudWatch reads.
+/// Counts an event of another account or region: CloudWatch reads `ForeignEvents` from the log
+/// line.
 /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 pub fn count_foreign_event(at: jiff::Timestamp) {
     println!("{}", foreign_event(at, &env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default()));

@@ -1,5 +1,5 @@
-//! What a function does once, before its first event: read its configuration, build one session, open the
-//! connection.
+//! Starts a function, once before its first event: reads the configuration, builds one session, and
+//! opens the connection.
 
 use std::env;
 
@@ -29,12 +29,13 @@ pub enum StartError {
     Session(#[from] SessionError),
 }
 
-/// Logs to standard output, as Lambda's own log controls say: the stack's parameter `LogLevel`, and JSON.
+/// Logs to standard output, in the level and format that Lambda's log controls set.
+/// The stack's parameter `LogLevel` sets the level.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-logformat.html>
 pub fn logs() {
     let lines = tracing_subscriber::fmt::layer().with_target(false).without_time();
     let level = level(env::var("AWS_LAMBDA_LOG_LEVEL").as_deref().unwrap_or("INFO"));
-    // What others log below INFO is for them, and may hold what must not be logged.
+    // Dependencies may log secrets below INFO, so their lower levels stay off.
     let filter = Targets::new().with_target("stablepin", level).with_default(level.min(LevelFilter::INFO));
     let json = env::var("AWS_LAMBDA_LOG_FORMAT").is_ok_and(|format| format.eq_ignore_ascii_case("json"));
     let all = tracing_subscriber::registry().with(filter);
@@ -51,16 +52,17 @@ fn level(name: &str) -> LevelFilter {
     }
 }
 
-/// The clients beyond the table and the registry that a function's role opens. Each is a feature of this crate too.
+/// The clients that a function's role allows, besides the table and the registry.
+/// Each is a feature of this crate too.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Capabilities {
     pub ecs: bool,
     pub approval_mailer: bool,
-    /// All that proves a rollout, and tells when one failed.
+    /// The clients that prove a rollout and notify people of a failed one.
     pub verify: bool,
 }
 
-/// The clients, and the session that they share, for what else a function opens.
+/// Opens the clients, and returns their session for a function's other clients.
 pub async fn clients(capabilities: Capabilities) -> Result<(Clients, Session), StartError> {
     let session = Session::from_env()?;
     let clients = Clients {
@@ -91,7 +93,7 @@ pub async fn clients(capabilities: Capabilities) -> Result<(Clients, Session), S
     Ok((clients, session))
 }
 
-/// The topics of secret links: at least one.
+/// Reads the topics of secret links from the environment.
 pub fn topics(session: &Session) -> Result<Topics, StartError> {
     let list = required("STABLEPIN_APPROVALS_TOPICS")?;
     let arns = list.split(',').map(str::trim).filter(|arn| !arn.is_empty()).map(str::to_owned).collect();
@@ -102,14 +104,14 @@ pub fn required(name: &'static str) -> Result<String, StartError> {
     env::var(name).ok().filter(|value| !value.is_empty()).ok_or(StartError::Missing(name))
 }
 
-/// A list that may be empty: the variable is always there.
+/// Reads a list that may be empty. Its variable must still be set.
 pub fn list(name: &'static str) -> Result<String, StartError> {
     env::var(name).map_err(|_| StartError::Missing(name))
 }
 
-/// From the milliseconds since 1970 that Lambda's context names.
+/// Returns the deadline from Lambda's milliseconds since 1970.
 pub fn deadline(milliseconds: u64) -> Deadline {
     let hard = i64::try_from(milliseconds).ok().and_then(|at| Timestamp::from_millisecond(at).ok());
-    // Without one, as long as the shortest of our functions may take.
+    // Without a valid time, the shortest limit of our functions applies.
     Deadline::of_invocation(hard.unwrap_or_else(|| now() + SignedDuration::from_secs(15)))
 }

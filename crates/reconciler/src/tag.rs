@@ -1,4 +1,5 @@
-//! Our own tags, looked at from outside: one that somebody moved or deleted is told and put right.
+//! Checks Stablepin's own tags. If a tag was moved or deleted, people are notified and it is
+//! repaired.
 
 use stablepin_aws::dynamodb::{TableError, uuid_v7};
 use stablepin_aws::ecr::{EcrError, ImageId};
@@ -22,7 +23,7 @@ pub enum TagError {
     Reconcile(#[from] ReconcileError),
 }
 
-/// Whether a tag is one that we keep for this environment.
+/// Returns whether Stablepin keeps this tag for the environment.
 pub fn is_kept(policy: &EnvironmentPolicy, tag: &ImageTag) -> bool {
     let number =
         tag.as_str().strip_prefix(policy.stable_tag.as_str()).and_then(|rest| rest.strip_prefix('-'));
@@ -31,7 +32,7 @@ pub fn is_kept(policy: &EnvironmentPolicy, tag: &ImageTag) -> bool {
     *tag == policy.stable_tag || *tag == current(&policy.name) || is_numbered
 }
 
-/// What each of our tags should be on: the one that shows the pin, and that of what is live.
+/// Returns the digest that each tag should be on: the pin's tag, and the tag of what is live.
 pub fn kept(
     policy: &EnvironmentPolicy,
     environment: &Environment,
@@ -45,7 +46,7 @@ pub fn kept(
         };
         (tag, pin.digest.clone())
     });
-    // Where it cannot move, there is none to keep.
+    // A repository where the tag cannot move has no such tag.
     let live = environment
         .current
         .as_ref()
@@ -54,7 +55,7 @@ pub fn kept(
     stable.into_iter().chain(live).collect()
 }
 
-/// An event told of this tag: where is it now? Answers whether it had drifted.
+/// Reads where a tag is after an event about it, and returns whether it had drifted.
 pub async fn look_at(
     clients: &Clients,
     subject: Subject,
@@ -74,7 +75,7 @@ pub async fn look_at(
     put_right(clients, subject, tag, found, deadline).await
 }
 
-/// It was found there now. Answers whether it had drifted.
+/// Repairs a tag that was just read, and returns whether it had drifted.
 pub async fn put_right(
     clients: &Clients,
     subject: Subject,
@@ -85,7 +86,7 @@ pub async fn put_right(
     let by = match (&found, subject.policy()) {
         (Some(digest), Some(policy)) => {
             let found = clients.table.caller(subject.application(), &policy.repository, tag, digest).await?;
-            // Somebody may have put it there before, and somebody else now.
+            // The recorded caller may have put the tag long ago, and another caller now.
             found.filter(|caller| caller.is_recent(now()))
         }
         _ => None,

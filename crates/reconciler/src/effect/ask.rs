@@ -1,4 +1,5 @@
-//! Asks one approver: mints a link and a code, stores their hashes, mails them. They are in no record, event or log.
+//! Asks one approver: mints a link and a code, stores their hashes, and mails them.
+//! The link and the code are in no record, event or log.
 
 use stablepin_rules::application::EnvironmentPolicy;
 use stablepin_rules::effect::Outcome;

@@ -1,5 +1,6 @@
-//! Starts one service's deployment: the service's own task definition, with only the image of the containers that
-//! run the repository changed.
+//! Starts the deployment of one service.
+//! The new task definition is the service's own. Only the image of the containers that run the
+//! repository changes.
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -17,7 +18,8 @@ use crate::Clients;
 use crate::clock::now;
 use crate::snapshot::{ServiceLocation, Snapshot, one};
 
-/// `known`: what was read of the service a moment ago, and nothing was written since.
+/// Deploys one service in one direction, unless it was not moved at all.
+/// `known`: the service as it was read a moment ago, with no write since.
 pub(super) async fn deploy(
     clients: &Clients,
     subject: &Subject,
@@ -43,7 +45,8 @@ pub(super) async fn deploy(
     }
 }
 
-/// A refusal of AWS's ends it. What AWS may have done, though nobody heard its answer, is no refusal.
+/// Turns a failed call into an outcome. AWS's refusal ends the attempt.
+/// A call that may have worked is no refusal, even if its answer was lost.
 fn failed_call(direction: Direction, service: &ServiceName, error: &EcsError) -> Outcome {
     let seen = match error.refusal() {
         Some(refusal) if refusal.is_about_passing_a_role() => Observation::Refused {
@@ -56,23 +59,23 @@ fn failed_call(direction: Direction, service: &ServiceName, error: &EcsError) ->
     Outcome::Service(direction, service.clone(), seen)
 }
 
-/// One service on its way.
+/// The deployment of one service that is to start.
 struct Going<'a> {
     ecs: &'a Ecs,
     subject: &'a Subject,
     policy: &'a EnvironmentPolicy,
     direction: Direction,
     rollout: &'a ServiceRollout,
-    /// When it was decided to go this way.
+    /// The time when this direction was decided.
     since: Timestamp,
 }
 
-/// A deployment that brings what we want, though we do not know that we have begun it.
+/// A deployment that already brings what we want, although no record says that we started it.
 enum DeploymentInPlace {
-    /// It is followed as ours. Its ARN, where ECS tells it.
+    /// A deployment that is followed as ours, with its ARN if ECS names it.
     Going(Option<String>),
-    /// ECS's own way back, which has failed, or takes longer than we wait. To ask for the same task definition would
-    /// start nothing.
+    /// A rollback by ECS that failed, or that takes longer than we wait.
+    /// A request for the same task definition would start nothing.
     Stuck,
 }
 
@@ -81,7 +84,7 @@ fn failed(reason: String) -> Observation {
 }
 
 impl Going<'_> {
-    /// None: what is seen may be out of date.
+    /// Starts the deployment, or returns none while ECS may still show old data.
     async fn deploy(
         &self,
         destination: &Destination,
@@ -121,7 +124,8 @@ impl Going<'_> {
         Ok(Ok((state, definition)))
     }
 
-    /// It may have been moved by a call whose answer was lost: then it is described at the promotion's digest.
+    /// Returns that the service was not moved, unless it names the promotion's digest.
+    /// A call whose answer was lost may have moved it.
     fn not_moved(&self, location: &ServiceLocation, definition: &RawTaskDefinition) -> Option<Observation> {
         let promoted = match &self.subject.operation.as_ref()?.work {
             Work::Promotion(promotion) => &promotion.digest,
@@ -152,7 +156,8 @@ impl Going<'_> {
             Ok(clone) => clone,
             Err(error) => return Ok(failed(error.to_string())),
         };
-        // We were here before and were cut off, or it is described so already: that deployment is ours to follow.
+        // An earlier attempt stopped here, or the service already has this image.
+        // In both cases that deployment is followed as ours.
         if let Some(primary) = state.primary()
             && clone.already
             && primary.task_definition == definition.arn
@@ -193,8 +198,9 @@ impl Going<'_> {
         self.start(state, &revision, &clone.request).await
     }
 
-    /// A revision that says just this: that of the pin, or the one that ran before. Registering is what ECS allows
-    /// least of: <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/request-throttling.html>
+    /// Finds a revision with the same content: the pin's, or the one that ran before.
+    /// ECS throttles registrations the most.
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/request-throttling.html>
     async fn same(
         &self,
         clone: &Clone,
@@ -211,7 +217,7 @@ impl Going<'_> {
             .or_else(|| of_pin.and_then(|pin| pin.revisions.get(&self.rollout.service)))
             .or_else(|| (before.described.as_ref() == Some(digest)).then_some(&before.task_definition));
         let Some(arn) = candidate else { return Ok(None) };
-        // One that was deleted meanwhile is none.
+        // A revision that was deleted meanwhile cannot be used.
         let Ok(found) = self.ecs.task_definition(arn).await else { return Ok(None) };
         let at =
             task_definition::at_digest(&found.described, &found.tags, &location.own(self.policy), digest);
@@ -222,7 +228,7 @@ impl Going<'_> {
         Ok(same.then_some(found.arn))
     }
 
-    /// The recorded task definition itself; where it was deregistered meanwhile, what it said.
+    /// Returns to the recorded task definition, or to a copy if it was deregistered meanwhile.
     async fn to_before(&self, state: &ServiceState) -> Result<Observation, EcsError> {
         let before = self.ecs.task_definition(&self.rollout.before.task_definition).await?;
         let there = state.primary().filter(|primary| primary.task_definition == before.arn);
@@ -237,7 +243,7 @@ impl Going<'_> {
                 DeploymentInPlace::Stuck => {}
             }
         }
-        // We were here before, with a copy, and were cut off.
+        // An earlier attempt stopped here, after it had deployed a copy.
         if before.status != "ACTIVE"
             && let Some(primary) = state.primary()
             && let copy = self.ecs.task_definition(&primary.task_definition).await?
@@ -259,8 +265,8 @@ impl Going<'_> {
         self.start(state, &registered.arn, &request).await
     }
 
-    /// Somebody has deployed since we looked what is live, or since ours has failed: that is not ours to replace, nor
-    /// what we would go back to. A rollback takes the place of whatever there is.
+    /// Returns a failure if another caller has deployed since the last read, or since ours failed.
+    /// A promotion must not replace or revert that deployment. A rollback replaces any deployment.
     fn is_taken(&self, state: &ServiceState) -> Option<Observation> {
         let operation = self.subject.operation.as_ref()?;
         let Work::Promotion(_) = &operation.work else { return None };
@@ -282,7 +288,7 @@ impl Going<'_> {
         )))
     }
 
-    /// Whose deployment it is that brings this task definition, which the service is described by already.
+    /// Returns which deployment brings this task definition, which the service already names.
     async fn there(&self, state: &ServiceState, definition: &str) -> Result<DeploymentInPlace, EcsError> {
         let Some(arn) = &state.service_deployment else { return Ok(DeploymentInPlace::Going(None)) };
         let Some(current) = self.ecs.service_deployment(arn).await? else {
@@ -290,7 +296,7 @@ impl Going<'_> {
         };
         let (back, stuck) = match current.status {
             ServiceDeploymentStatus::RollbackFailed => (true, true),
-            // Our way back begins when ECS's own has had its time.
+            // Our revert starts when ECS's own rollback has had its time.
             ServiceDeploymentStatus::RollbackRequested | ServiceDeploymentStatus::RollbackInProgress => {
                 (true, self.direction == Direction::Revert)
             }
@@ -310,7 +316,7 @@ impl Going<'_> {
             Some(revision) => self.ecs.service_revision(&revision).await?,
             None => None,
         };
-        // ECS may still name the one before.
+        // ECS may still name the deployment before.
         if brings.is_none_or(|revision| revision.task_definition != definition) {
             return Ok(DeploymentInPlace::Going(None));
         }
@@ -340,18 +346,19 @@ impl Going<'_> {
     }
 
     fn begun(state: &ServiceState, begun: Begun, revision: &str, definition: &Value) -> Observation {
-        // The answer may still name the one before.
+        // The answer may still name the deployment before.
         let arn = begun.service_deployment.filter(|arn| state.service_deployment.as_ref() != Some(arn));
         started(&begun.deployment.id, arn, revision, definition)
     }
 }
 
-/// Whether what the service has now is neither ours, which has failed, nor ECS's own way back of it.
+/// Returns whether the service's deployment is another caller's.
+/// Our failed deployment and ECS's rollback of it are not.
 fn is_anothers(state: &ServiceState, ours: &Started, before: &Live) -> bool {
     match (&state.service_deployment, &ours.service_deployment) {
-        // ECS's own way back has the same name.
+        // ECS's rollback keeps the same service deployment.
         (Some(now), Some(ours)) => now != ours,
-        // Here it is a deployment of its own, of what ran before.
+        // Without service deployments, ECS's rollback is a new deployment of what ran before.
         (_, None) | (None, _) => state
             .primary()
             .is_some_and(|one| one.id != ours.deployment && one.task_definition != before.task_definition),

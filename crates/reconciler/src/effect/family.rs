@@ -1,7 +1,8 @@
-//! Puts a service's family right when an operation has ended: whoever runs the family by its name gets its newest
-//! `ACTIVE` revision, and that must not be one of ours that failed or was never used.
+//! Restores the newest revision of a service's task definition family, after an operation.
+//! A caller who runs the family by its name gets its newest `ACTIVE` revision. A revision of ours
+//! that failed or was never used must not be that one.
 //!
-//! Nothing is deregistered: that shares the quota of registering, which rollbacks need.
+//! Nothing is deregistered, because that uses the quota of registrations, which rollbacks need.
 //! <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/request-throttling.html>
 
 use serde_json::Value;
@@ -27,16 +28,19 @@ pub(super) async fn restore(
     };
     match (TaskDefinitionFamily { subject, policy, service }).restore(ecs).await {
         Ok(()) => {}
-        // Nobody waits for it, and it is refused again.
+        // A refusal would repeat, and nothing waits for this effect.
         Err(error) if error.refusal().is_some() => {
-            tracing::warn!("the family of {service} stays as it is: {}", words(&error));
+            tracing::warn!(
+                "the task definition family of {service} could not be restored: {}",
+                words(&error)
+            );
         }
         Err(error) => return problem(&error),
     }
     Outcome::FamilyRestored(service.clone())
 }
 
-/// A service's family, and the operation that has moved the service, or tried to.
+/// The family of a service that an operation moved or tried to move.
 struct TaskDefinitionFamily<'a> {
     subject: &'a Subject,
     policy: &'a EnvironmentPolicy,
@@ -44,7 +48,8 @@ struct TaskDefinitionFamily<'a> {
 }
 
 impl TaskDefinitionFamily<'_> {
-    /// A person's revision wins: only one that is known as ours is followed by another.
+    /// Registers the good revision again, if the newest revision is ours and is not good.
+    /// A person's revision stays the newest.
     async fn restore(&self, ecs: &Ecs) -> Result<(), EcsError> {
         let Some(state) = one(ecs, self.service).await? else { return Ok(()) };
         let (Some(has), Some(location)) = (state.task_definition, ServiceLocation::of(&state.arn)) else {
@@ -64,11 +69,16 @@ impl TaskDefinitionFamily<'_> {
         }
         let Ok(request) = copy(&good.described, &good.tags) else { return Ok(()) };
         let again = ecs.register(&Value::Object(request)).await?;
-        tracing::info!("{} says what {} says: {} is not to be run by name", again.arn, good.arn, newest.arn);
+        tracing::info!(
+            "registered {} as a copy of {}, so that the family does not run {}",
+            again.arn,
+            good.arn,
+            newest.arn
+        );
         Ok(())
     }
 
-    /// What its service was to be, on each way.
+    /// Returns the service's rollouts of this operation, in both directions.
     fn rollouts(&self) -> impl Iterator<Item = &ServiceRollout> {
         let operation = self.subject.operation.as_ref();
         let directions = [Direction::Forward, Direction::Revert]
@@ -77,12 +87,12 @@ impl TaskDefinitionFamily<'_> {
         directions.flat_map(|rollout| &rollout.services).filter(|one| one.service == *self.service)
     }
 
-    /// The revision that the environment's pin was proven with.
+    /// Returns the revision that proved the environment's pin.
     fn pinned(&self) -> Option<&String> {
         self.subject.environment.pin.as_ref()?.revisions.get(self.service)
     }
 
-    /// The service still has what failed: the revision that is good.
+    /// Returns the good revision, if the service still has the one that failed.
     fn instead_of(&self, has: &str) -> Option<&String> {
         let promotion = self.subject.promotion().filter(|one| one.state != PromotionState::Completed)?;
         let there = promotion.rollout.iter().flat_map(|rollout| &rollout.services);
@@ -92,7 +102,8 @@ impl TaskDefinitionFamily<'_> {
         (failed == has && failed != before).then(|| self.pinned().unwrap_or(before))
     }
 
-    /// It is known by its ARN; or, since a registration's answer may be lost, by what it says: all that is good, with an
+    /// Returns whether this operation registered the newest revision. Its ARN shows that. If the
+    /// registration's answer was lost, its content does: it equals the good revision, except for an
     /// image that only this operation brings.
     fn is_ours(
         &self,
@@ -119,7 +130,7 @@ impl TaskDefinitionFamily<'_> {
             })
     }
 
-    /// The operation registers revisions of this image.
+    /// Returns whether the operation registers revisions with this image.
     fn brings(&self, digest: &ImageDigest) -> bool {
         let Some(operation) = &self.subject.operation else { return false };
         let own = match &operation.work {
@@ -128,14 +139,14 @@ impl TaskDefinitionFamily<'_> {
             Work::Repair(_) | Work::LiveDrift(_) => [None, None],
         };
         let back = operation.rollout_to(Direction::Revert).and_then(|back| back.destination.digest());
-        // What a rollback left may have been registered again, when the release before it had ended.
+        // A release that ended before the rollback may have registered its image again.
         let is_left = |one: &ServiceRollout| one.before.described.as_ref() == Some(digest);
         let left = matches!(operation.work, Work::Rollback(_)) && self.rollouts().any(is_left);
         own.contains(&Some(digest)) || back == Some(digest) || left
     }
 }
 
-/// Of a revision's ARN, `…:task-definition/{family}:{revision}`.
+/// Returns the family of a revision's ARN, `…:task-definition/{family}:{revision}`.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_TaskDefinition.html>
 fn family(arn: &str) -> Option<&str> {
     let (_, named) = arn.rsplit_once('/')?;
@@ -145,7 +156,7 @@ fn family(arn: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn family_stands_in_a_revisions_arn() {
+    fn revision_arn_contains_the_family() {
         let arn = "arn:aws:ecs:eu-central-1:111122223333:task-definition/web-api_2:41";
         assert_eq!(super::family(arn), Some("web-api_2"));
         assert_eq!(super::family("web"), None);

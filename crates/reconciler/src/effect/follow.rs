@@ -1,5 +1,6 @@
-//! Looks how our deployment is doing, and proves the digest on the tasks that run. Nothing else counts as
-//! success: not a steady state, not another deployment's, not one that ECS has rolled back.
+//! Observes our deployment, and proves the digest on the running tasks.
+//! Only that proof counts as success. A steady state, another deployment, or one that ECS has
+//! rolled back does not count.
 
 mod proof;
 mod standing;
@@ -46,7 +47,7 @@ pub(super) async fn follow(
     }
 }
 
-/// One deployment of ours.
+/// A deployment of ours, and what is needed to follow it.
 struct Followed<'a> {
     clients: &'a Clients,
     ecs: &'a Ecs,
@@ -58,7 +59,7 @@ struct Followed<'a> {
 }
 
 impl Followed<'_> {
-    /// What is seen of it, and the ARN of its service deployment, where ECS tells of one.
+    /// Returns the observation and the service deployment's ARN, if ECS has one.
     async fn look(&self) -> Result<(Observation, Option<String>), Outcome> {
         let (ecs, service) = (self.ecs, &self.rollout.service);
         let stopped = async {
@@ -104,7 +105,7 @@ impl Followed<'_> {
         Ok((seen, arn))
     }
 
-    /// Since when it is proven, if it is.
+    /// Returns when the deployment was proven, if it was.
     fn baking(&self) -> Option<Timestamp> {
         match self.rollout.progress {
             Progress::Proven { at, .. } => Some(at),
@@ -132,7 +133,7 @@ impl Followed<'_> {
                 let all = digests_of(&self.clients.ecr, &self.policy.repository, digest).await;
                 Some(all.map_err(|error| problem(&error))?)
             }
-            // It was named by a tag before: its own task definition is all that there is to prove.
+            // The service used a tag before. Then only its own task definition can be proven.
             None => None,
         };
         let (started, proven_at) = (self.started, self.baking());
@@ -161,10 +162,10 @@ impl Followed<'_> {
     }
 }
 
-/// Our service deployment, where ECS tells of such.
+/// Our service deployment, if ECS has one.
 struct Own {
     deployment: ServiceDeployment,
-    /// The task definition that ECS goes back to by itself, or has gone back to.
+    /// The task definition that ECS rolls back to, or has rolled back to.
     back_to: Option<String>,
 }
 
@@ -183,10 +184,10 @@ async fn own(ecs: &Ecs, service: &ServiceName, started: &Started) -> Result<Opti
     Ok(Some(Own { deployment, back_to }))
 }
 
-/// The ARN of the one that brings our task definition.
+/// Returns the ARN of the service deployment that brings our task definition.
 async fn find(ecs: &Ecs, service: &ServiceName, started: &Started) -> Result<Option<String>, EcsError> {
     for listed in ecs.newest_service_deployments(service.cluster(), service.service()).await? {
-        // Clocks differ; a minute is no deployment's time.
+        // A minute allows for clocks that differ. No deployment is as short as that.
         let before = listed.created_at.is_some_and(|at| at < started.at - jiff::SignedDuration::from_mins(1));
         if before {
             break;
@@ -200,7 +201,7 @@ async fn find(ecs: &Ecs, service: &ServiceName, started: &Started) -> Result<Opt
     Ok(None)
 }
 
-/// The digest that the service's task definition names now.
+/// Returns the digest that the service's current task definition names.
 async fn described(
     ecs: &Ecs,
     state: &ServiceState,
@@ -213,7 +214,7 @@ async fn described(
     match described_digest(&definition.described, &location.own(policy)) {
         Ok(digest) => Ok(digest),
         Err(error) => {
-            tracing::warn!("the task definition {arn} names no image of ours: {}", chain(&error));
+            tracing::warn!("the task definition {arn} has no image of the repository: {}", chain(&error));
             Ok(None)
         }
     }

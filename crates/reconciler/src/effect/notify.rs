@@ -14,7 +14,7 @@ pub(super) async fn notify(clients: &Clients, subject: &Subject, notice: Notice)
     let chat = told.chat.to_string();
     match verify.sns.notify(&verify.topic_arn, &told.mail.subject, &chat, &told.mail.body).await {
         Ok(_) => Outcome::Notified(notice),
-        // It keeps nothing else waiting.
+        // A failure of this notice delays nothing else.
         Err(error) if notice == Notice::GoingBack => Outcome::NotifyFailed(words(&error)),
         Err(error) => problem(&error),
     }

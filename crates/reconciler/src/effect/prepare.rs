@@ -1,4 +1,5 @@
-//! Looks whether an environment's services can be brought to a digest, and what they run now. Writes nothing.
+//! Checks that an environment's services can run a digest, and reads what they run now.
+//! This step writes nothing.
 
 use futures_util::future::join_all;
 use stablepin_aws::ecr::EcrError;
@@ -40,7 +41,7 @@ pub(super) async fn prepare(clients: &Clients, subject: &Subject, policy: &Envir
             return Outcome::Unfit(format!("{}: {why}", one.service));
         }
     }
-    // Only a rollback takes the place of a deployment on its way.
+    // Only a rollback replaces a deployment in progress.
     if let Some(busy) = found.iter().find(|one| one.is_in_flight()) {
         let service = &busy.service;
         return Outcome::Problem(format!("a deployment of {service} is on its way: waiting for its end"));
@@ -48,7 +49,7 @@ pub(super) async fn prepare(clients: &Clients, subject: &Subject, policy: &Envir
     Outcome::Prepared(found.into_iter().map(|one| (one.service, one.live)).collect())
 }
 
-/// What keeps the image from being pulled, if anything does.
+/// Returns why the image cannot be pulled, if it cannot.
 async fn image(
     clients: &Clients,
     repository: &RepositoryName,

@@ -1,4 +1,5 @@
-//! Asks an environment's endpoints. Each is asked a few times: one slow answer of a new task is no failure.
+//! Probes an environment's endpoints. Each gets several requests, so that one slow answer of a new
+//! task is no failure.
 
 use std::time::Duration;
 
@@ -9,9 +10,9 @@ use stablepin_rules::effect::Outcome;
 
 use crate::Clients;
 
-/// As many must be answered …
+/// The requests of `ATTEMPTS` that must succeed.
 const SUCCESSES: u32 = 3;
-/// … of so many.
+/// The requests that each endpoint gets.
 const ATTEMPTS: u32 = 5;
 const TIMEOUT: Duration = Duration::from_secs(3);
 const BETWEEN: Duration = Duration::from_secs(1);
@@ -25,7 +26,7 @@ pub(super) async fn probe(clients: &Clients, policy: &EnvironmentPolicy) -> Outc
     Outcome::Probed((!failed.is_empty()).then(|| failed.join("; ")))
 }
 
-/// What was wrong with one endpoint, if anything was.
+/// Returns what was wrong with one endpoint, if anything was.
 async fn ask(probe: &Probe, endpoint: &Endpoint) -> Option<String> {
     let (mut good, mut last) = (0, String::new());
     for attempt in 1..=ATTEMPTS {

@@ -1,4 +1,5 @@
-//! Looks which approvers a mail reaches. Whoever is not subscribed does not know that anybody waits for them.
+//! Checks which approvers a mail reaches.
+//! An approver without a subscription does not know about the request.
 
 use stablepin_rules::application::EnvironmentPolicy;
 use stablepin_rules::effect::Outcome;

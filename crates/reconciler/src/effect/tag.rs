@@ -1,4 +1,4 @@
-//! Tags: names put on manifest bytes that the registry has, exactly as it has them.
+//! Puts tags on manifests. The manifest's bytes are sent exactly as the registry holds them.
 
 use stablepin_aws::ecr::{EcrError, ImageId, Manifest, PutTag};
 use stablepin_rules::application::EnvironmentPolicy;
@@ -12,7 +12,7 @@ use crate::Clients;
 use crate::clock::now;
 use crate::errors::chain;
 
-/// The build tag: unique, so that a name on another digest is never moved.
+/// Puts the build tag. It is unique, and never moves from another digest.
 pub(super) async fn build(clients: &Clients, build: &Build) -> Outcome {
     let tag = build.build_tag.tag();
     let ids = [ImageId::Digest(build.digest.clone()), ImageId::Tag(tag.clone())];
@@ -35,7 +35,7 @@ pub(super) async fn build(clients: &Clients, build: &Build) -> Outcome {
     }
 }
 
-/// The stable tag: moved where the repository lets it move, else this pin's own numbered tag.
+/// Puts the stable tag. If the repository forbids moves, this pin gets its own numbered tag.
 pub(super) async fn stable(
     clients: &Clients,
     subject: &Subject,
@@ -74,7 +74,7 @@ pub(super) async fn stable(
     }
 }
 
-/// Another image has the name for good: which one, and by whom, as far as that can be told.
+/// Reports that another image has the tag and keeps it, with its digest and caller if known.
 async fn taken(
     clients: &Clients,
     subject: &Subject,
@@ -97,7 +97,8 @@ async fn taken(
     }
 }
 
-/// What runs now, for people and pipelines. Where the repository does not let the tag move, there is none.
+/// Puts the tag of the live digest, for people and pipelines.
+/// A repository that does not let the tag move has no such tag.
 pub(super) async fn current(
     clients: &Clients,
     subject: &Subject,
@@ -110,11 +111,12 @@ pub(super) async fn current(
     current_put(repairs, &tag, digest, put)
 }
 
-/// Nobody waits for it but a repair, which is only over when it is there.
+/// Returns the outcome of putting the current tag.
+/// Only a repair waits for the tag, and ends when the tag is put.
 fn current_put(repairs: bool, tag: &ImageTag, digest: &ImageDigest, put: Result<PutTag, String>) -> Outcome {
     let why = match put {
         Ok(PutTag::Put | PutTag::AlreadyThere) => None,
-        // Where tags cannot move, it stays on the first.
+        // In a repository where tags cannot move, the tag stays on its first digest.
         Ok(PutTag::PointsElsewhere) if !repairs => None,
         Ok(PutTag::PointsElsewhere) => {
             Some("it is on another image, and the repository does not let it move: delete it".to_owned())
@@ -131,7 +133,7 @@ fn current_put(repairs: bool, tag: &ImageTag, digest: &ImageDigest, put: Result<
     }
 }
 
-/// A rollback does not wait for it, and does not fail with it.
+/// Puts a backup tag. A rollback neither waits for it nor fails with it.
 pub(super) async fn backup(
     clients: &Clients,
     policy: &EnvironmentPolicy,
@@ -190,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_of_what_is_live_that_cannot_be_put_keeps_nobody_waiting() {
+    fn refused_current_tag_blocks_nothing() {
         for tried in [
             Ok(PutTag::Put),
             Ok(PutTag::AlreadyThere),
@@ -202,11 +204,13 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_of_what_is_live_is_repaired_when_it_is_there() {
+    fn current_tag_is_repaired_once_it_is_put() {
         for there in [PutTag::Put, PutTag::AlreadyThere] {
             assert_eq!(put(true, Ok(there)), Outcome::CurrentTried(digest()));
         }
-        let Outcome::Problem(why) = put(true, Err("refused".to_owned())) else { panic!("it is not there") };
+        let Outcome::Problem(why) = put(true, Err("refused".to_owned())) else {
+            panic!("a refused tag must be a problem")
+        };
         assert_eq!(why, "the tag production-current was not put: refused");
         assert!(matches!(put(true, Ok(PutTag::PointsElsewhere)), Outcome::Problem(_)));
     }

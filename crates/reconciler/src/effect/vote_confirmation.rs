@@ -1,4 +1,5 @@
-//! Tells an approver that the link was used: whoever has the mail decides in its reader's name.
+//! Confirms to an approver that the approval link was used.
+//! A thief of the mail can vote in the approver's name, so the approver learns of each vote.
 
 use stablepin_rules::effect::Outcome;
 use stablepin_rules::name::ApproverName;
@@ -13,10 +14,10 @@ pub(super) async fn confirm_vote(clients: &Clients, subject: &Subject, approver:
         return Outcome::NotifyFailed("this function sends no mail".to_owned());
     };
     let sent = Outcome::VoteConfirmed(approver.clone());
-    // Who has left the configuration has no address any more.
+    // An approver who has left the configuration has no address any more.
     let Some(reader) = subject.configuration.application.approver(approver) else { return sent };
     let Some(mail) = mail::vote_confirmation(subject, approver) else { return sent };
-    // It waits for no turn: what else is due in this reconcile does not wait for a mail.
+    // The confirmation does not wait for its turn, because other effects would wait with it.
     match clients.table.may_mail(&reader.mail, now()).await {
         Ok(true) => {}
         Ok(false) => return Outcome::NotifyFailed("the address gets enough mails in this second".to_owned()),

@@ -1,4 +1,5 @@
-//! What people are told of the stack itself: who is subscribed to secret links and should not be, and who should be.
+//! Notices about the stack itself: unknown subscribers of secret links, and approvers without a
+//! subscription.
 
 use serde_json::json;
 use stablepin_rules::name::ApplicationName;
@@ -6,7 +7,8 @@ use stablepin_rules::name::ApplicationName;
 use super::WrittenNotice;
 use super::notice::{NoticeSubject, Words};
 
-/// None: the topics of secret links; else an application's approvers. An empty list: all is well again.
+/// Returns the notice about an application's approvers, or about the topics of secret links if the
+/// application is none. An empty list of findings means that all is well again.
 pub fn health(application: Option<&ApplicationName>, findings: &[String]) -> WrittenNotice {
     let well = findings.is_empty();
     let words = match application {
@@ -65,5 +67,5 @@ pub fn health(application: Option<&ApplicationName>, findings: &[String]) -> Wri
         None => json!({}),
         Some(application) => json!({ "application": application }),
     };
-    NoticeSubject { id: format!("health-{place}"), place, context }.told(&words, "Found", findings)
+    NoticeSubject { id: format!("health-{place}"), place, context }.write(&words, "Found", findings)
 }

@@ -1,4 +1,4 @@
-//! What people are told when something failed: a mail, and the same for chats.
+//! The notices of failures, as a mail and as a chat message.
 
 use serde_json::{Value, json};
 use stablepin_rules::one_line::inert;
@@ -10,19 +10,20 @@ use stablepin_rules::words::time;
 
 use super::{Mail, line};
 
-/// What a chat's description may have, in bytes. A description has 8,000 characters at most.
+/// The most bytes of a chat message's description. AWS allows 8,000 characters.
 /// <https://docs.aws.amazon.com/chatbot/latest/adminguide/custom-notifs.html>
 const MOST_IN_A_CHAT: usize = 6_000;
 
-/// One notice in its two forms.
+/// A notice as a mail and as a chat message.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WrittenNotice {
     pub mail: Mail,
+    /// The chat message, as a custom notification of Amazon Q Developer.
     /// <https://docs.aws.amazon.com/chatbot/latest/adminguide/custom-notifs.html>
     pub chat: Value,
 }
 
-/// None: there is nothing to tell of that.
+/// Returns the text of a notice, or none if the subject has nothing to report.
 pub fn notice(subject: &Subject, notice: Notice) -> Option<WrittenNotice> {
     let operation = subject.operation.as_ref()?;
     let words = match (&operation.work, notice) {
@@ -46,10 +47,10 @@ pub fn notice(subject: &Subject, notice: Notice) -> Option<WrittenNotice> {
             "environment": subject.name.to_string(),
         }),
     };
-    Some(about.told(&words, "Services", &services))
+    Some(about.write(&words, "Services", &services))
 }
 
-/// Where it happened.
+/// The application and environment that a notice is about.
 pub(super) struct NoticeSubject {
     pub(super) place: String,
     pub(super) id: String,
@@ -57,8 +58,8 @@ pub(super) struct NoticeSubject {
 }
 
 impl NoticeSubject {
-    /// With a list of what it is about, by its name.
-    pub(super) fn told(&self, words: &Words, of: &str, list: &[String]) -> WrittenNotice {
+    /// Writes the notice, with a list of its details under the name `of`.
+    pub(super) fn write(&self, words: &Words, of: &str, list: &[String]) -> WrittenNotice {
         let title = format!("{}: {}", self.place, words.title);
         let lines = |name: &str, list: &[String]| {
             let lines: String = list.iter().map(|line| format!("\n- {line}")).collect();
@@ -94,7 +95,8 @@ impl NoticeSubject {
     }
 }
 
-/// In a chat, where words are markdown: what others wrote is none. As many services as there is room for.
+/// Returns a chat's description with as many list entries as fit.
+/// A chat reads it as Markdown, so text from others is escaped.
 fn description(words: &Words, list: &[String]) -> String {
     let said = [&words.what, &words.why].map(|text| inert(text)).join("\n\n");
     let mut text = format!("{}\n", said.trim_end());
@@ -117,11 +119,11 @@ pub(super) struct Words {
     pub(super) next: Vec<String>,
 }
 
-/// None: nobody is missed.
+/// Returns the notice about approvers that mails do not reach, or none if all are reached.
 fn out_of_reach(subject: &Subject, promotion: &Promotion) -> Option<Words> {
     let policy = subject.policy()?;
     let unreachable = promotion.unreachable.as_ref().filter(|unreachable| !unreachable.is_empty())?;
-    // By name: addresses are in no notice.
+    // Approvers appear by name, because a notice contains no addresses.
     let missing: Vec<String> =
         unreachable.iter().map(|(name, reach)| format!("{name} {}", reach.words())).collect();
     let required = policy.approval.required;
@@ -168,7 +170,7 @@ fn mail_refused(subject: &Subject, promotion: &Promotion) -> Option<Words> {
     })
 }
 
-/// The pin stands all the same.
+/// Returns the notice that the tag was not put. The pin itself is valid.
 fn tag_taken(subject: &Subject, taken: &TakenTag) -> Words {
     let TakenTag { pin, tag, why } = taken;
     let what = format!("Pin {pin} of {} stands, and its tag {tag} could not be put.", subject.name);
@@ -269,7 +271,7 @@ fn of_promotion(subject: &Subject, promotion: &Promotion, notice: Notice) -> Opt
     }
 }
 
-/// None: it is over.
+/// Returns the notice about live drift, or none if the drift has ended.
 fn live_drift(subject: &Subject) -> Option<Words> {
     let drift = subject.environment.live_drift.as_ref().filter(|drift| drift.is_open())?;
     let pin = subject.environment.pin.as_ref()?;

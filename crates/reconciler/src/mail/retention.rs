@@ -1,4 +1,4 @@
-//! What people are told of a run of retention: what went, what was left alone, and how to have it back.
+//! The notice of a retention run: what was deleted, what was kept, and how to restore an image.
 
 use serde_json::json;
 use stablepin_rules::one_line::inert;
@@ -7,7 +7,7 @@ use stablepin_rules::retention::run::{Purpose, RepositoryRun, Run, RunState};
 use super::WrittenNotice;
 use super::notice::{NoticeSubject, Words};
 
-/// Of a run that has ended.
+/// Returns the notice of a retention run that has ended.
 pub fn retention(run: &Run) -> WrittenNotice {
     let state = run.state();
     let changed = run.repositories.values().any(RepositoryRun::has_changed_something);
@@ -61,7 +61,7 @@ pub fn retention(run: &Run) -> WrittenNotice {
         })
         .collect();
     let context = json!({ "application": run.application });
-    NoticeSubject { place: run.application.to_string(), id: run.id.to_string(), context }.told(
+    NoticeSubject { place: run.application.to_string(), id: run.id.to_string(), context }.write(
         &words,
         "Repositories",
         &repositories,
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_go() {
+    fn plan_notice_lists_images_to_delete() {
         insta::assert_snapshot!(run(Purpose::Plan, Some("before <b>Monday</b>"), &[planned()]), @r#"
         Subject: web: old images: what would go
 
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_archived() {
+    fn run_notice_lists_archived_images() {
         let applied = Applied {
             archived: 22,
             skipped: 1,
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_left_alone() {
+    fn run_notice_lists_kept_images() {
         let said = [RunProgress::LeftAlone { problem: "its images could not be read".to_owned() }];
         insta::assert_snapshot!(run(Purpose::Apply { plan_of: None }, None, &said), @"
         Subject: web: old images: nothing could be done

@@ -61,7 +61,7 @@ approval = {{ required = 2 }}
     Application::parse(&text, None).unwrap()
 }
 
-/// A push that was just seen.
+/// Returns the subject of a push that just arrived.
 fn pushed(application: Application, tag: &str, opening: impl FnOnce(&mut Opening)) -> Subject {
     let name = application.environments[0].name.clone();
     let subject = Subject {
@@ -121,7 +121,7 @@ fn mail(subject: &Subject) -> String {
 }
 
 #[test]
-fn the_question_about_the_first_build() {
+fn approval_request_for_the_first_build() {
     let subject = pushed(application("web", "production"), "main", |push| {
         (push.commit, push.size_bytes) = (None, None);
     });
@@ -151,7 +151,7 @@ fn the_question_about_the_first_build() {
 }
 
 #[test]
-fn the_question_about_a_build_that_replaces_a_pin() {
+fn approval_request_names_the_replaced_pin() {
     assert_snapshot!(mail(&with_a_pin(pushed(application("web", "production"), "v1.2.3", |_| ()))), @"
     Subject: Approve web for production? production-20250717-143052-a1b2c3d4
 
@@ -178,7 +178,7 @@ fn the_question_about_a_build_that_replaces_a_pin() {
 }
 
 #[test]
-fn the_question_where_the_environment_is_held() {
+fn approval_request_shows_the_hold() {
     let subject = with_a_pin(pushed(application("web", "production"), "main", |_| ()));
     assert_snapshot!(mail(&held(subject, "rollback to pin 6")), @"
     Subject: Approve web for production? production-20250717-143052-a1b2c3d4
@@ -208,7 +208,7 @@ fn the_question_where_the_environment_is_held() {
 }
 
 #[test]
-fn the_question_where_the_environment_is_frozen_and_somebody_asked_for_it() {
+fn approval_request_shows_the_freeze_and_the_requester() {
     let arn = "arn:aws:iam::111122223333:role/lead".to_owned();
     let mut subject = pushed(application("web", "production"), "main", |opening| {
         opening.asked_by = Some(Actor::Principal { arn });
@@ -224,13 +224,13 @@ fn the_question_where_the_environment_is_frozen_and_somebody_asked_for_it() {
 }
 
 #[test]
-fn a_reminder_and_a_link_in_place_of_a_burnt_one() {
+fn reminder_and_replaced_link_say_so() {
     let asked_again = |burnt| {
         let mut subject = pushed(application("web", "production"), "main", |_| ());
         let Some(Work::Promotion(promotion)) =
             subject.operation.as_mut().map(|operation| &mut operation.work)
         else {
-            panic!("a push opens a promotion")
+            panic!("a push must open a promotion")
         };
         let token = TokenHash("0f".repeat(32));
         promotion.asked.insert(
@@ -258,15 +258,15 @@ fn a_reminder_and_a_link_in_place_of_a_burnt_one() {
 }
 
 #[test]
-fn what_was_pushed_or_written_with_bad_intent_stays_in_its_line() {
+fn hostile_text_stays_on_its_line_in_a_mail() {
     let tag = format!("_{}", "x.-".repeat(42));
     let mut subject = pushed(application("web", "production"), &tag, |_| ());
-    // No type of ours lets these in: were they in the table all the same, they would do no harm.
+    // Our types do not allow these characters. Even if the table held them, the mail would be safe.
     let hostile = "ok\r\n\r\nDecide here instead:\nhttps://evil.example/\u{202e}txt\u{2028}<script>alert(\"'1'\")</script>";
     let Some(stablepin_rules::records::Work::Promotion(promotion)) =
         subject.operation.as_mut().map(|operation| &mut operation.work)
     else {
-        panic!("a push opens a promotion")
+        panic!("a push must open a promotion")
     };
     promotion.build.commit = Some(hostile.to_owned());
     let text = mail(&held(subject, &format!("{hostile}{}", "y".repeat(600))));
@@ -274,7 +274,7 @@ fn what_was_pushed_or_written_with_bad_intent_stays_in_its_line() {
         assert!(character == '\n' || (!character.is_control() && character.is_ascii()) || character == '…');
     }
     let clean = mail(&held(pushed(application("web", "production"), "main", |_| ()), "rollback to pin 6"));
-    assert_eq!(text.lines().count(), clean.lines().count(), "not one line more");
+    assert_eq!(text.lines().count(), clean.lines().count(), "the text adds a line");
     let shown: Vec<&str> = text
         .lines()
         .filter(|line| ["Commit", "Pushed", "production is held"].iter().any(|start| line.starts_with(start)))
@@ -287,7 +287,7 @@ fn what_was_pushed_or_written_with_bad_intent_stays_in_its_line() {
 }
 
 #[test]
-fn the_longest_names_fit_a_subject_that_sns_takes() {
+fn longest_names_fit_an_sns_subject() {
     let longest = "n".repeat(40);
     let subject = pushed(application(&longest, &longest), "main", |_| ());
     let mail =
@@ -300,7 +300,7 @@ fn the_longest_names_fit_a_subject_that_sns_takes() {
 }
 
 #[test]
-fn the_link_is_in_the_mail_once_and_on_a_line_of_its_own() {
+fn link_appears_once_on_its_own_line() {
     let text = mail(&pushed(application("web", "production"), "main", |_| ()));
     assert_eq!(text.lines().filter(|line| *line == LINK).count(), 1);
     assert_eq!(text.matches("SECRET").count(), 1);
@@ -308,7 +308,7 @@ fn the_link_is_in_the_mail_once_and_on_a_line_of_its_own() {
 }
 
 #[test]
-fn what_the_page_asks_for_besides_is_in_the_mail() {
+fn mail_contains_what_the_page_asks_for() {
     let asked = |step| {
         let mut application = application("web", "production");
         application.environments[0].approval.step = step;
@@ -321,11 +321,11 @@ fn what_the_page_asks_for_besides_is_in_the_mail() {
     assert_eq!(asked(Step::None), "");
 }
 
-/// A promotion that went to services and ended like this.
+/// Returns a promotion that deployed to services and ended in this state.
 fn ended(state: PromotionState, progress: Progress, failure: &str) -> Subject {
     let mut subject = with_a_pin(pushed(application("web", "production"), "main", |_| ()));
     let operation = subject.operation.as_mut().unwrap();
-    let Work::Promotion(promotion) = &mut operation.work else { panic!("it is a promotion") };
+    let Work::Promotion(promotion) = &mut operation.work else { panic!("the operation must be a promotion") };
     let before = Live {
         task_definition: "arn:aws:ecs:eu-west-1:111122223333:task-definition/web:6".to_owned(),
         deployment: "ecs-svc/1".to_owned(),
@@ -346,7 +346,7 @@ fn ended(state: PromotionState, progress: Progress, failure: &str) -> Subject {
 }
 
 #[test]
-fn live_drift_names_what_runs_and_what_to_do() {
+fn live_drift_notice_names_digests_and_next_steps() {
     let mut subject = with_a_pin(pushed(application("web", "production"), "main", |_| ()));
     let since = at("2025-07-17T16:20:00Z");
     let report = DriftReport { id: id(), detected_at: since };
@@ -383,23 +383,27 @@ fn live_drift_names_what_runs_and_what_to_do() {
     if let Some(drift) = &mut subject.environment.live_drift {
         drift.ended_at = Some(since);
     }
-    assert_eq!(notice(&subject, Notice::LiveDrift), None, "it is over");
+    assert_eq!(notice(&subject, Notice::LiveDrift), None, "the drift has ended");
 }
 
-fn told(subject: &Subject, of: Notice) -> String {
+fn write_notice(subject: &Subject, of: Notice) -> String {
     let told = notice(subject, of).unwrap();
     let content = &told.chat["content"];
-    assert_eq!(content["title"].as_str(), Some(told.mail.subject.as_str()), "both say the same");
+    assert_eq!(
+        content["title"].as_str(),
+        Some(told.mail.subject.as_str()),
+        "the chat's title differs from the mail's subject"
+    );
     format!("Subject: {}\n\n{}\n{content:#}", told.mail.subject, told.mail.body)
 }
 
 const CRASHED: &str = "prod/web: ECS deployment circuit breaker: tasks failed to start.";
 
 #[test]
-fn a_release_that_goes_back() {
+fn notice_of_a_release_that_rolls_back() {
     let crashed =
         Progress::Failed { reason: "ECS deployment circuit breaker: tasks failed to start.".to_owned() };
-    assert_snapshot!(told(&ended(PromotionState::InProgress, crashed, CRASHED), Notice::GoingBack), @r#"
+    assert_snapshot!(write_notice(&ended(PromotionState::InProgress, crashed, CRASHED), Notice::GoingBack), @r#"
     Subject: web production: a release failed, going back
 
     production-20250717-143052-a1b2c3d4 failed in production. Its services go back by themselves.
@@ -426,9 +430,9 @@ fn a_release_that_goes_back() {
 }
 
 #[test]
-fn a_release_that_was_rolled_back() {
+fn notice_of_a_rolled_back_release() {
     let proven = Progress::Proven { tasks: 2, at: at("2025-07-17T15:10:00Z") };
-    assert_snapshot!(told(&ended(PromotionState::RolledBack, proven, CRASHED), Notice::Ended), @r#"
+    assert_snapshot!(write_notice(&ended(PromotionState::RolledBack, proven, CRASHED), Notice::Ended), @r#"
     Subject: web production: a release failed and was rolled back
 
     production-20250717-143052-a1b2c3d4 failed in production. Its services are back; the environment has pin 6 (production-20250716-101500-b2b2b2b2).
@@ -457,10 +461,10 @@ fn a_release_that_was_rolled_back() {
 }
 
 #[test]
-fn a_release_that_somebody_else_replaced() {
+fn notice_of_a_superseded_release() {
     let taken = Progress::Superseded { reason: "another deployment took the place of ours".to_owned() };
     let why = "prod/web: another deployment took the place of ours";
-    assert_snapshot!(told(&ended(PromotionState::Failed, taken, why), Notice::Ended), @r#"
+    assert_snapshot!(write_notice(&ended(PromotionState::Failed, taken, why), Notice::Ended), @r#"
     Subject: web production: a release failed
 
     production-20250717-143052-a1b2c3d4 failed in production; the environment has pin 6 (production-20250716-101500-b2b2b2b2).
@@ -491,12 +495,12 @@ fn a_release_that_somebody_else_replaced() {
 }
 
 #[test]
-fn a_release_that_failed_before_anything_was_touched() {
+fn notice_of_a_release_that_failed_untouched() {
     let why = "nothing was touched: there is no service prod/web";
     let mut subject = ended(PromotionState::Failed, Progress::Waiting, why);
     let Work::Promotion(promotion) = &mut subject.operation.as_mut().unwrap().work else { panic!() };
     promotion.rollout = None;
-    assert_snapshot!(told(&subject, Notice::Ended), @r#"
+    assert_snapshot!(write_notice(&subject, Notice::Ended), @r#"
     Subject: web production: a release failed
 
     production-20250717-143052-a1b2c3d4 failed in production; the environment has pin 6 (production-20250716-101500-b2b2b2b2).
@@ -519,19 +523,19 @@ fn a_release_that_failed_before_anything_was_touched() {
     "#);
 }
 
-/// Whatever there was to move: AWS has refused it.
+/// AWS refused the deployment of every service.
 #[test]
-fn refused_release_is_told_as_untouched() {
+fn refused_release_is_reported_as_untouched() {
     let why = "AccessDeniedException: not authorized to perform: iam:PassRole";
     let refused = Progress::Failed { reason: why.to_owned() };
     let subject = ended(PromotionState::Failed, refused, &format!("nothing was touched: prod/web: {why}"));
-    let told = told(&subject, Notice::Ended);
+    let told = write_notice(&subject, Notice::Ended);
     assert!(told.contains("- Nothing was touched. Correct what is named above, and push again."), "{told}");
     assert!(told.contains(why) && !told.contains("is held"), "{told}");
 }
 
 #[test]
-fn a_release_that_a_rollback_has_cut_off() {
+fn notice_of_a_release_stopped_by_a_rollback() {
     let taken = Progress::Superseded { reason: "a rollback took the place of ours".to_owned() };
     let mut subject = ended(PromotionState::Failed, taken, "a rollback was asked for");
     subject.environment.slot = Some(Slot {
@@ -541,7 +545,7 @@ fn a_release_that_a_rollback_has_cut_off() {
         since: at("2025-07-17T15:00:00Z"),
         moving_until: None,
     });
-    assert_snapshot!(told(&subject, Notice::Ended).lines().skip(8).take(4).collect::<Vec<_>>().join("\n"), @"
+    assert_snapshot!(write_notice(&subject, Notice::Ended).lines().skip(8).take(4).collect::<Vec<_>>().join("\n"), @"
 
     What to do:
     - Follow the rollback: it moves the services now.
@@ -549,11 +553,11 @@ fn a_release_that_a_rollback_has_cut_off() {
     ");
 }
 
-/// A rollback to pin 6 that came to this.
+/// Returns a rollback to pin 6 in this state.
 fn rolled_back(state: RollbackState, progress: Progress, reason: &str) -> Subject {
     let mut subject = ended(PromotionState::Failed, progress, "");
     let operation = subject.operation.as_mut().unwrap();
-    let Work::Promotion(promotion) = &operation.work else { panic!("it is a promotion") };
+    let Work::Promotion(promotion) = &operation.work else { panic!("the operation must be a promotion") };
     let target = Target {
         pin: PinNumber::new(6).unwrap(),
         digest: digest(0xb2),
@@ -583,10 +587,10 @@ fn rolled_back(state: RollbackState, progress: Progress, reason: &str) -> Subjec
 }
 
 #[test]
-fn a_rollback_that_is_not_proven_and_one_that_failed() {
+fn notices_of_incomplete_and_failed_rollbacks() {
     let unproven = Progress::Unproven { at: at("2025-07-17T15:10:00Z") };
     let subject = rolled_back(RollbackState::Incomplete, unproven, "prod/web: the desired count is 0");
-    assert_snapshot!(told(&subject, Notice::Ended), @r#"
+    assert_snapshot!(write_notice(&subject, Notice::Ended), @r#"
     Subject: web production: a rollback is not proven
 
     The rollback of production to pin 6 (production-20250716-101500-b2b2b2b2) ended as Incomplete.
@@ -614,7 +618,7 @@ fn a_rollback_that_is_not_proven_and_one_that_failed() {
     "#);
     let failed = Progress::Failed { reason: CRASHED.to_owned() };
     let subject = rolled_back(RollbackState::Failed, failed, CRASHED);
-    assert_snapshot!(told(&subject, Notice::Ended), @r#"
+    assert_snapshot!(write_notice(&subject, Notice::Ended), @r#"
     Subject: web production: a rollback failed
 
     The rollback of production to pin 6 (production-20250716-101500-b2b2b2b2) ended as Failed.
@@ -643,7 +647,7 @@ fn a_rollback_that_is_not_proven_and_one_that_failed() {
 }
 
 #[test]
-fn how_a_service_stands_is_told_in_words() {
+fn notice_describes_each_service_progress() {
     let reason = || "ECS deployment circuit breaker: tasks failed to start.".to_owned();
     let (time, until) = (at("2025-07-17T15:10:00Z"), at("2025-07-17T15:20:00Z"));
     let every = [
@@ -657,7 +661,7 @@ fn how_a_service_stands_is_told_in_words() {
         Progress::Failed { reason: reason() },
     ];
     let told = every.map(|progress| {
-        // A new one does not compile before it has its words here too.
+        // A new variant does not compile before this test lists its words.
         match progress {
             Progress::Waiting
             | Progress::Deployed
@@ -683,9 +687,9 @@ fn how_a_service_stands_is_told_in_words() {
     ");
 }
 
-/// Whatever happens, by what was noticed: the subject of the mail, or nothing. What ends well is not told.
+/// Each state shows the subject of its mail, or none. A success sends no mail.
 #[test]
-fn who_is_told_of_what() {
+fn only_failures_send_notices() {
     let of_promotion = [
         PromotionState::Pending,
         PromotionState::InProgress,
@@ -708,7 +712,7 @@ fn who_is_told_of_what() {
     for (kind, subjects) in every {
         for (state, subject) in subjects {
             for of in [Notice::GoingBack, Notice::Ended] {
-                // A release only goes back while it is under way.
+                // A release can only roll back while it is in progress.
                 if of == Notice::GoingBack && state != "InProgress" {
                     continue;
                 }
@@ -734,7 +738,7 @@ fn who_is_told_of_what() {
     ");
 }
 
-/// With the names of so many services, each of which failed with these words.
+/// Returns a promotion of this many services, each of which failed with these words.
 fn failed(services: usize, words: &str) -> Subject {
     let reason = Progress::Failed { reason: words.to_owned() };
     let mut subject = ended(PromotionState::RolledBack, reason, words);
@@ -748,17 +752,17 @@ fn failed(services: usize, words: &str) -> Subject {
 }
 
 #[test]
-fn what_was_written_with_bad_intent_stays_in_its_line_of_a_notice_and_is_inert_in_a_chat() {
+fn hostile_text_is_inert_in_a_notice() {
     let hostile = "x\n\n## Approved by everybody\r\n<!channel> <@U012AB3CD> @here <https://evil.example|approve> \
                    [approve](https://evil.example) *bold* `code` \u{202e}txt";
     let plain = notice(&failed(1, "plain words"), Notice::Ended).unwrap();
     let told = notice(&failed(1, hostile), Notice::Ended).unwrap();
     let description = |told: &WrittenNotice| told.chat["content"]["description"].as_str().unwrap().to_owned();
-    assert_eq!(told.mail.body.lines().count(), plain.mail.body.lines().count(), "not one line more");
+    assert_eq!(told.mail.body.lines().count(), plain.mail.body.lines().count(), "the text adds a line");
     assert_eq!(description(&told).lines().count(), description(&plain).lines().count());
     let why = description(&told).lines().find(|line| line.starts_with("Why")).unwrap().to_owned();
     assert_snapshot!(why, @"Why: x ＃＃ Approved by everybody ＜!channel＞ ＜＠U012AB3CD＞ ＠here ＜https：//evil.example｜approve＞ ［approve］(https：//evil.example) ＊bold＊ ｀code｀ txt");
-    // The rest of the message is our own words, and names.
+    // The rest of the message is our own text and names.
     let (mut ours, mut others) = (told.chat.clone(), plain.chat);
     ours["content"]["description"].take();
     others["content"]["description"].take();
@@ -769,7 +773,7 @@ fn what_was_written_with_bad_intent_stays_in_its_line_of_a_notice_and_is_inert_i
 }
 
 #[test]
-fn a_notice_of_many_services_fits_a_chat_and_says_how_many_it_leaves_out() {
+fn long_notice_fits_a_chat_and_counts_omitted_services() {
     for words in ["x".repeat(600), "<".repeat(600), "🚀".repeat(600)] {
         let told = notice(&failed(80, &words), Notice::Ended).unwrap();
         let description = told.chat["content"]["description"].as_str().unwrap();
@@ -788,7 +792,7 @@ fn a_notice_of_many_services_fits_a_chat_and_says_how_many_it_leaves_out() {
 }
 
 #[test]
-fn the_question_about_the_newest_of_a_storm() {
+fn approval_request_for_the_newest_of_many_builds() {
     let mut subject = pushed(application("web", "production"), "main", |_| {});
     promotion(&mut subject).ask_at = Some(at("2025-07-17T14:35:00Z"));
     assert_snapshot!(mail(&subject), @"
@@ -820,7 +824,9 @@ fn the_question_about_the_newest_of_a_storm() {
 fn promotion(subject: &mut Subject) -> &mut Promotion {
     match &mut subject.operation.as_mut().unwrap().work {
         Work::Promotion(promotion) => promotion,
-        Work::Rollback(_) | Work::Repair(_) | Work::LiveDrift(_) => panic!("a promotion"),
+        Work::Rollback(_) | Work::Repair(_) | Work::LiveDrift(_) => {
+            panic!("the operation must be a promotion")
+        }
     }
 }
 
@@ -838,7 +844,7 @@ fn voted(verdict: Verdict, reason: Option<&str>) -> Subject {
 }
 
 #[test]
-fn the_receipt_of_an_approval() {
+fn vote_confirmation_of_an_approval() {
     let Mail { subject, body } = vote_confirmation(&voted(Verdict::Approve, None), &lead()).unwrap();
     assert_snapshot!(format!("Subject: {subject}\n\n{body}"), @"
     Subject: Your link was used: web production approved, production-20250717-143052-a1b2c3d4
@@ -859,7 +865,7 @@ fn the_receipt_of_an_approval() {
 }
 
 #[test]
-fn the_receipt_of_a_rejection_keeps_its_reason_in_line() {
+fn vote_confirmation_keeps_its_reason_on_one_line() {
     let Mail { subject, body } =
         vote_confirmation(&voted(Verdict::Reject, Some("late\r\nBcc: x")), &lead()).unwrap();
     assert_snapshot!(format!("Subject: {subject}\n\n{body}"), @"
@@ -881,7 +887,7 @@ fn the_receipt_of_a_rejection_keeps_its_reason_in_line() {
 }
 
 #[test]
-fn a_signed_decision_has_no_receipt() {
+fn signed_decision_gets_no_vote_confirmation() {
     let mut subject = voted(Verdict::Approve, None);
     let vote = promotion(&mut subject).votes.get_mut(&lead()).unwrap();
     vote.actor = Actor::Principal { arn: "arn:aws:iam::111122223333:role/lead".to_owned() };
@@ -889,7 +895,7 @@ fn a_signed_decision_has_no_receipt() {
 }
 
 #[test]
-fn notice_of_a_taken_tag_names_the_tag_its_image_and_who_put_it() {
+fn taken_tag_notice_names_tag_image_and_caller() {
     let mut subject = with_a_pin(pushed(application("web", "production"), "main", |_| {}));
     let taken = |by: Option<&str>| TakenTag {
         pin: PinNumber::new(6).unwrap(),
@@ -949,7 +955,7 @@ fn refused_approval_mail_says_what_to_correct() {
 }
 
 #[test]
-fn approvers_out_of_reach() {
+fn notice_of_unreachable_approvers() {
     let mut subject = pushed(application("web", "production"), "main", |_| {});
     let second = ApproverName::parse("second").unwrap();
     promotion(&mut subject).unreachable =
@@ -996,7 +1002,7 @@ fn approvers_out_of_reach() {
 }
 
 #[test]
-fn what_is_found_about_subscribers() {
+fn notices_of_subscriber_findings() {
     let web = stablepin_rules::name::ApplicationName::parse("web").unwrap();
     let nosy =
         ["the sqs subscriber arn:aws:sqs:eu-central-1:111122223333:audit gets everybody's links".to_owned()];

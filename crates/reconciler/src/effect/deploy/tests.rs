@@ -3,7 +3,7 @@ use stablepin_aws::ecs::{Deployment, DeploymentStatus};
 use super::*;
 use crate::effect::sample::{BEFORE, OURS, THEIRS, service};
 
-/// What the service has now.
+/// Returns a service with this primary deployment.
 fn now_has(service_deployment: Option<&str>, deployment: &str, definition: &str) -> ServiceState {
     let deployment = Deployment {
         id: deployment.to_owned(),
@@ -22,7 +22,7 @@ fn now_has(service_deployment: Option<&str>, deployment: &str, definition: &str)
     }
 }
 
-/// Ours was `ecs-svc/2`.
+/// Judges the service against our deployment `ecs-svc/2`.
 fn is_anothers(state: &ServiceState, service_deployment: Option<&str>) -> bool {
     let ours = Started {
         deployment: "ecs-svc/2".to_owned(),
@@ -41,19 +41,22 @@ fn is_anothers(state: &ServiceState, service_deployment: Option<&str>) -> bool {
 }
 
 #[test]
-fn by_its_name_a_deployment_is_ours_however_ecs_went_on_with_it() {
+fn service_deployment_arn_identifies_our_deployment() {
     assert!(!is_anothers(&now_has(Some("a"), "ecs-svc/2", OURS), Some("a")));
-    assert!(!is_anothers(&now_has(Some("a"), "ecs-svc/3", BEFORE), Some("a")), "ECS's own way back");
-    assert!(!is_anothers(&now_has(Some("a"), "ecs-svc/3", THEIRS), Some("a")), "to something else");
+    assert!(!is_anothers(&now_has(Some("a"), "ecs-svc/3", BEFORE), Some("a")), "ECS's rollback");
+    assert!(
+        !is_anothers(&now_has(Some("a"), "ecs-svc/3", THEIRS), Some("a")),
+        "ECS's rollback to another revision"
+    );
     assert!(is_anothers(&now_has(Some("b"), "ecs-svc/3", THEIRS), Some("a")));
 }
 
 #[test]
-fn where_a_name_is_not_known_a_deployment_is_known_by_its_id() {
+fn deployment_id_identifies_ours_without_a_service_deployment() {
     for (now, ours) in [(Some("a"), None), (None, None), (None, Some("a"))] {
         assert!(!is_anothers(&now_has(now, "ecs-svc/2", OURS), ours));
-        assert!(!is_anothers(&now_has(now, "ecs-svc/3", BEFORE), ours), "ECS's own way back");
-        assert!(is_anothers(&now_has(now, "ecs-svc/3", THEIRS), ours), "a hotfix: it is not replaced");
-        assert!(is_anothers(&now_has(now, "ecs-svc/3", OURS), ours), "or ours once more");
+        assert!(!is_anothers(&now_has(now, "ecs-svc/3", BEFORE), ours), "ECS's rollback");
+        assert!(is_anothers(&now_has(now, "ecs-svc/3", THEIRS), ours), "another caller's hotfix");
+        assert!(is_anothers(&now_has(now, "ecs-svc/3", OURS), ours), "our task definition, deployed again");
     }
 }

@@ -1,4 +1,4 @@
-//! What runs, task by task: the digest, and the containers' health.
+//! Proves the digest and the containers' health on each running task.
 
 use std::collections::BTreeSet;
 
@@ -11,14 +11,15 @@ use stablepin_rules::task_definition::ContainerRole;
 pub(super) struct WantedTasks<'a> {
     pub(super) started: &'a Started,
     pub(super) desired: u32,
-    /// Digests that a container may report; none: whatever its task definition names.
+    /// The digests that a container may report. None allows what its task definition names.
     pub(super) accepted: Option<BTreeSet<ImageDigest>>,
-    /// It was proven then, and must have stayed so.
+    /// The time when the rollout was proven, if it was. It must have stayed so since.
     pub(super) proven_at: Option<Timestamp>,
-    /// Of our task definition. A container that AWS adds to a task has none.
+    /// The containers' roles in our task definition. A container that AWS adds to a task has none.
     pub(super) roles: &'a [ContainerRole],
-    /// "Container health checks aren't supported for tasks that are part of a service that's configured to use a
-    /// Classic Load Balancer": their health stays unknown.
+    /// Whether the service uses a Classic Load Balancer, which leaves container health unknown.
+    /// "Container health checks aren't supported for tasks that are part of a service that's
+    /// configured to use a Classic Load Balancer".
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_HealthCheck.html>
     pub(super) classic_load_balancer: bool,
 }
@@ -35,7 +36,7 @@ impl WantedTasks<'_> {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Proof {
-    /// So many tasks of our task definition, all carrying the digest, all healthy.
+    /// The number of tasks of our task definition. All carry the digest and are healthy.
     Running(u32),
     Open(String),
     Wrong(String),
@@ -79,7 +80,7 @@ pub(super) fn prove(
     Proof::Running(proven)
 }
 
-/// What keeps a container of ours from being proven; none: nothing does.
+/// Returns why the container is not proven, or none if it is.
 fn objection(wanted: &WantedTasks<'_>, task: &Task, container: &Container) -> Option<Proof> {
     let digest = container.running_digest();
     let accepted = |digest: &ImageDigest| wanted.accepted.as_ref().is_none_or(|all| all.contains(digest));
@@ -92,10 +93,11 @@ fn objection(wanted: &WantedTasks<'_>, task: &Task, container: &Container) -> Op
     ended(wanted, task, container).or_else(|| is_unknown.then(unknown))
 }
 
-/// Whether a container of ours does not run; none: it runs, or it has done what it was there for.
+/// Returns why the container does not run, or none if it runs or has done its work.
 ///
-/// A nonessential container that ends with 0 has done its work, such as a migration that others wait for with
-/// `SUCCESS` or `COMPLETE`. After another exit code ECS leaves the task as it is, and no other task comes.
+/// A nonessential container that exits with 0 has done its work. An example is a migration that
+/// others wait for with `SUCCESS` or `COMPLETE`. After another exit code ECS leaves the task as it
+/// is, and starts no other task.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerDependency.html>
 fn ended(wanted: &WantedTasks<'_>, task: &Task, container: &Container) -> Option<Proof> {
     let what = format!("container {} of {}", container.name, task.arn);
@@ -109,14 +111,15 @@ fn ended(wanted: &WantedTasks<'_>, task: &Task, container: &Container) -> Option
     let why = container.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
     let said = format!("{what} {code}{why}");
     let restarts = wanted.role(container).is_some_and(|role| role.restarts);
-    // ECS ends the task with an essential container, and starts another one.
+    // ECS stops a task whose essential container ended, and starts another task.
     let comes_again = restarts || container.exit_code.is_none();
     let comes_again = comes_again || wanted.is_essential(container) && wanted.proven_at.is_none();
     Some(if comes_again { Proof::Open(said) } else { Proof::Wrong(said) })
 }
 
-/// How a task is, by its essential containers: those that have a health check tell. The task's own status decides
-/// only where they do not say, since one without a health check keeps that `UNKNOWN` for ever.
+/// Returns a task's health by its essential containers that have a health check.
+/// The task's own status decides only if none of them reports health. Without a health check, that
+/// status stays `UNKNOWN`.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_HealthCheck.html>
 fn health(wanted: &WantedTasks<'_>, task: &Task) -> Health {
     let unhealthy = || task.containers.iter().filter(|one| one.health == Health::Unhealthy);
@@ -132,12 +135,14 @@ fn health(wanted: &WantedTasks<'_>, task: &Task) -> Health {
     if is_known || deciding.all(is_healthy) { Health::Healthy } else { Health::Unknown }
 }
 
-/// It runs, and is to run. What ECS has told to stop may drain for hours: it is on its way out.
+/// Returns whether the task runs and ECS keeps it.
+/// A task that ECS is stopping may drain for hours.
 pub(super) fn stays(task: &Task) -> bool {
     task.last_status == "RUNNING" && task.desired_status == "RUNNING"
 }
 
-/// ECS starts another task and says nothing when one ends by itself: without a health check nobody else notices.
+/// Returns why a task of ours ended by itself since the proof, if one did.
+/// ECS replaces such a task without a report. Without a health check nothing else shows it.
 fn exited(wanted: &WantedTasks<'_>, stopped: &[Task]) -> Option<String> {
     let since = wanted.proven_at?;
     let ended = |task: &&Task| {

@@ -1,4 +1,5 @@
-//! What ECS says of our deployment: its service deployment where ECS tells of one, else the service's deployments.
+//! Reads the state of our deployment from ECS: from its service deployment, if there is one.
+//! Otherwise the state comes from the service's list of deployments.
 //! <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-deployment.html>
 
 use jiff::Timestamp;
@@ -12,17 +13,18 @@ use crate::effect::SHOWN_WITHIN;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum DeploymentState {
-    /// Ours is the one that finished. What runs is still to be proven.
+    /// Our deployment finished. Its tasks must still be proven.
     Finished,
     Going {
         seen: String,
         paused: bool,
     },
-    /// ECS goes back by itself: the circuit breaker, an alarm, a hook, or somebody who stopped it.
+    /// ECS rolls back, because of the circuit breaker, an alarm, a hook, or a person who stopped
+    /// it.
     Returning(String),
-    /// ECS has gone back by itself.
+    /// ECS has rolled back.
     Returned(String),
-    /// Somebody else's took its place.
+    /// A deployment of another caller replaced ours.
     Superseded(String),
     Failed(String),
 }
@@ -45,7 +47,7 @@ pub(super) fn of(
     let Some(Own { deployment: ours, back_to }) = ours else {
         return if is_shown { of_deployments(state, started, before, counts) } else { not_shown() };
     };
-    // ECS was on its way back to just where we go, and so we follow that.
+    // ECS rolls back to exactly the task definition that we want, so that rollback is followed.
     let comes_here = back_to.as_ref() == Some(&started.task_definition);
     let said = |fallback: &str| {
         let reason = ours.rollback.as_ref().and_then(|rollback| rollback.reason.clone());
@@ -80,7 +82,7 @@ pub(super) fn of(
         Status::RollbackFailed => {
             DeploymentState::Failed(format!("ECS could not roll it back: {}", said("no reason")))
         }
-        // The circuit breaker stops what it does not roll back, and leaves it in its place.
+        // The circuit breaker stops a deployment without a rollback, and leaves it in place.
         Status::StopRequested | Status::Stopped if is_primary => {
             let reason = own.and_then(|own| own.rollout_reason.clone());
             DeploymentState::Failed(format!(
@@ -92,14 +94,14 @@ pub(super) fn of(
     }
 }
 
-/// Where there are no service deployments to ask.
+/// Reads the state from the service's deployments, if ECS has no service deployments.
 fn of_deployments(state: &ServiceState, started: &Started, before: &Live, counts: String) -> DeploymentState {
     let own = state.deployments.iter().find(|one| one.id == started.deployment);
     let primary = state.primary();
-    // ECS completes its own way back as a deployment of the old revision.
+    // ECS completes its own rollback as a deployment of the old revision.
     let is_over = |primary: &Deployment| primary.rollout_state == Some(RolloutState::Completed);
     let back = |reason: String| match primary {
-        // To what we want there, which ran before.
+        // ECS rolled back to the task definition that we want, which ran before.
         Some(primary) if brings(state, started) && is_over(primary) => DeploymentState::Finished,
         Some(_) if brings(state, started) => {
             DeploymentState::Going { seen: format!("ECS goes back there by itself: {reason}"), paused: false }
@@ -115,7 +117,7 @@ fn of_deployments(state: &ServiceState, started: &Started, before: &Live, counts
                 (DeploymentStatus::Primary, Some(RolloutState::Failed)) => {
                     DeploymentState::Failed(format!("ECS ended the deployment: {}", reason()))
                 }
-                // A state that is newer than we are is no end.
+                // A state that this program does not know yet is no end.
                 (
                     DeploymentStatus::Primary,
                     Some(RolloutState::InProgress | RolloutState::Unknown) | None,
@@ -133,7 +135,7 @@ fn of_deployments(state: &ServiceState, started: &Started, before: &Live, counts
     }
 }
 
-/// Whether the service's own deployment is one of our task definition.
+/// Returns whether the service's primary deployment has our task definition.
 fn brings(state: &ServiceState, started: &Started) -> bool {
     state.primary().is_some_and(|primary| primary.task_definition == started.task_definition)
 }

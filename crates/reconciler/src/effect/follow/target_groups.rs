@@ -1,4 +1,4 @@
-//! What load balancing thinks of the tasks: each is to be healthy wherever the service registers it.
+//! Proves the tasks in load balancing: each must be healthy in every target group of the service.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -13,7 +13,8 @@ use crate::effect::problem;
 /// The targets of each target group, by its ARN.
 type TargetsByGroup = BTreeMap<String, Vec<Target>>;
 
-/// `proven`: so many tasks are, but for this.
+/// Proves the tasks in the target groups, if the service has any.
+/// `proven`: the number of tasks that everything else has proven.
 pub(super) async fn prove(
     elb: &Elb,
     registrations: &[Registration],
@@ -32,7 +33,7 @@ pub(super) async fn prove(
     })
 }
 
-/// Or what is still open.
+/// Returns an error that says which task or target group is not healthy yet.
 fn judge(registrations: &[Registration], targets: &TargetsByGroup, tasks: &[Task]) -> Result<(), String> {
     for registration in registrations {
         let mut without_addresses = Vec::new();
@@ -48,8 +49,9 @@ fn judge(registrations: &[Registration], targets: &TargetsByGroup, tasks: &[Task
     Ok(())
 }
 
-/// A task of network mode `awsvpc`: the target is one of its addresses, at the container's own port. A target group
-/// has addresses of one family only, so that of a task with two one is not in it.
+/// Judges a task of network mode `awsvpc`: its target is an address at the container's own port.
+/// A target group has addresses of one IP version only. So a task with both kinds has just one of
+/// them in it.
 /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-target-groups.html#target-group-ip-address-type>
 fn by_address(registration: &Registration, targets: &TargetsByGroup, task: &Task) -> Result<(), String> {
     let is_its = |target: &&Target| {
@@ -70,8 +72,9 @@ fn by_address(registration: &Registration, targets: &TargetsByGroup, task: &Task
     })
 }
 
-/// Tasks of other network modes: the targets are container instances, at ports of the host's. Which instance a task
-/// is on takes another call; there are to be as many healthy targets at a port as tasks that have it.
+/// Judges tasks of other network modes: targets are container instances, at ports of the host.
+/// The instance of a task would take another call. So each port must have as many healthy targets
+/// as it has tasks.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_NetworkBinding.html>
 fn by_port(registration: &Registration, targets: &TargetsByGroup, tasks: &[&Task]) -> Result<(), String> {
     let mut wanted: BTreeMap<Option<u16>, usize> = BTreeMap::new();
@@ -92,7 +95,7 @@ fn by_port(registration: &Registration, targets: &TargetsByGroup, tasks: &[&Task
     Ok(())
 }
 
-/// None: ECS does not say.
+/// Returns the port on the host, or none if ECS does not name it.
 fn host_port(registration: &Registration, task: &Task) -> Option<u16> {
     let named = |name: &String| registration.container.as_ref().is_none_or(|container| container == name);
     let containers = task.containers.iter().filter(|container| named(&container.name));
@@ -100,18 +103,19 @@ fn host_port(registration: &Registration, task: &Task) -> Option<u16> {
     bindings.find(|binding| registration.port == Some(binding.container_port)).map(|one| one.host_port)
 }
 
-/// In the group or in its alternate one: a blue/green deployment has its tasks in one of the two.
+/// Returns the targets in the group and in its alternate group.
+/// A blue/green deployment has its tasks in one of the two.
 fn of<'a>(registration: &'a Registration, targets: &'a TargetsByGroup) -> impl Iterator<Item = &'a Target> {
     registration.groups.iter().filter_map(|group| targets.get(group)).flatten()
 }
 
-/// An IPv6 address can be written in several ways.
+/// Returns whether two addresses are the same. An IPv6 address has several spellings.
 fn is_same(address: &str, other: &str) -> bool {
     let parsed = |text: &str| text.parse::<IpAddr>().ok();
     address == other || parsed(address).is_some_and(|address| parsed(other) == Some(address))
 }
 
-/// For people.
+/// Returns the target groups' names, for people.
 fn name(registration: &Registration) -> String {
     let names: Vec<_> = registration.groups.iter().map(|arn| arn.rsplit(':').next().unwrap_or(arn)).collect();
     names.join(" or ")

@@ -25,7 +25,7 @@ fn container(name: &str, image: &str, digest: Option<ImageDigest>) -> Container 
     }
 }
 
-/// One of ours, that runs digest 1 beside a sidecar.
+/// Returns a task of ours that runs digest 1 next to a sidecar.
 fn task() -> Task {
     Task {
         arn: "task/a".to_owned(),
@@ -58,7 +58,7 @@ fn ended(code: &str, at: Timestamp) -> Task {
     }
 }
 
-/// Two tasks at digest 1 are wanted.
+/// The circumstances of a look that wants two tasks at digest 1.
 struct Look {
     roles: Vec<ContainerRole>,
     accepted: Option<BTreeSet<ImageDigest>>,
@@ -81,7 +81,7 @@ impl Look {
         self.look(tasks, stopped, |image| image == IMAGE)
     }
 
-    /// Every container is one of the repository, by whatever name.
+    /// Proves the tasks, with every image named `web` as one of the repository.
     fn sees_any(&self, tasks: &[Task]) -> Proof {
         self.look(tasks, &[], |image| image.contains("/web"))
     }
@@ -115,7 +115,7 @@ fn is_wrong(proof: Proof, because: &str) {
 }
 
 #[test]
-fn as_many_tasks_as_are_wanted_that_run_the_digest_are_proof() {
+fn desired_number_of_tasks_at_the_digest_is_proof() {
     let look = Look::at_digest_1();
     assert_eq!(look.sees(&[task(), task()], &[]), Proof::Running(2));
     assert_eq!(look.sees(&[task(), task(), task()], &[]), Proof::Running(3));
@@ -124,7 +124,7 @@ fn as_many_tasks_as_are_wanted_that_run_the_digest_are_proof() {
 }
 
 #[test]
-fn what_does_not_run_yet_or_is_on_its_way_out_neither_counts_nor_stands_in_the_way() {
+fn pending_and_stopping_tasks_do_not_count() {
     let look = Look::at_digest_1();
     let pending = Task { last_status: "PENDING".to_owned(), ..running(None) };
     let leaving = Task {
@@ -137,13 +137,13 @@ fn what_does_not_run_yet_or_is_on_its_way_out_neither_counts_nor_stands_in_the_w
 }
 
 #[test]
-fn a_task_of_another_task_definition_is_not_over_yet() {
+fn task_of_another_definition_keeps_the_proof_open() {
     let theirs = Task { task_definition: THEIRS.to_owned(), ..task() };
     is_open(Look::at_digest_1().sees(&[task(), task(), theirs], &[]), "still runs");
 }
 
 #[test]
-fn one_container_at_another_digest_is_wrong_and_one_that_is_not_told_is_open() {
+fn wrong_digest_fails_and_unknown_digest_waits() {
     let look = Look::at_digest_1();
     is_wrong(look.sees(&[task(), running(Some(digest(2)))], &[]), "container web of task/a runs sha256:0202");
     is_open(look.sees(&[task(), running(None)], &[]), "does not say yet which digest");
@@ -151,10 +151,10 @@ fn one_container_at_another_digest_is_wrong_and_one_that_is_not_told_is_open() {
     is_open(look.sees(&[task(), without], &[]), "no container of task/a that runs the repository");
     let index = Look { accepted: Some(BTreeSet::from([digest(1), digest(2)])), ..FIRST };
     assert_eq!(index.sees(&[task(), running(Some(digest(2)))], &[]), Proof::Running(2));
-    assert_eq!(FIRST.sees(&[task(), running(None)], &[]), Proof::Running(2), "named by a tag before");
+    assert_eq!(FIRST.sees(&[task(), running(None)], &[]), Proof::Running(2), "the service used a tag before");
 }
 
-/// The same image, by each way to write it, at a digest.
+/// Returns the same image at a digest, in each form of its reference.
 fn named(digest: &ImageDigest) -> [String; 3] {
     let web = "111122223333.dkr.ecr.eu-west-1.amazonaws.com/web";
     let dual_stack = "111122223333.dkr-ecr.eu-west-1.on.aws/web";
@@ -162,7 +162,7 @@ fn named(digest: &ImageDigest) -> [String; 3] {
 }
 
 #[test]
-fn image_reference_proves_a_container_that_runs() {
+fn image_reference_proves_a_running_container() {
     let (ours, child, another) = (digest(1), digest(2), digest(3));
     let look = Look { accepted: Some(BTreeSet::from([ours.clone(), child.clone()])), ..FIRST };
     let sees = |image: &str, reported: Option<&ImageDigest>, status: Option<&str>, exit_code| {
@@ -190,7 +190,7 @@ fn image_reference_proves_a_container_that_runs() {
 }
 
 #[test]
-fn task_health_counts_where_a_container_does_not_tell() {
+fn task_health_counts_without_container_health() {
     let is = |health| Task { health, ..task() };
     let checked = || vec![role("web", true, true), role("side", true, false)];
     let look = Look { roles: checked(), ..FIRST };
@@ -204,8 +204,8 @@ fn task_health_counts_where_a_container_does_not_tell() {
     is_open(classic.sees(&[is(Health::Unknown), is(Health::Unhealthy)], &[]), "task/a is unhealthy");
 }
 
-/// One container beside `web` in each of two tasks: of our repository or not.
-struct Beside {
+/// A second container next to `web` in each of two tasks, which is ours or not.
+struct SecondContainer {
     ours: bool,
     essential: bool,
     checked: bool,
@@ -214,14 +214,14 @@ struct Beside {
     exit_code: Option<i32>,
 }
 
-impl Beside {
+impl SecondContainer {
     fn each(mut visit: impl FnMut(&Self)) {
         let bools = [true, false];
         for (ours, essential, checked) in
             bools.into_iter().flat_map(|a| bools.into_iter().flat_map(move |b| bools.map(|c| (a, b, c))))
         {
             for status in ["PENDING", "RUNNING", "STOPPED"] {
-                // ECS leaves it out, or says UNKNOWN: that is one here.
+                // ECS leaves health out or reports UNKNOWN. Both are `Unknown` here.
                 for health in [Health::Unknown, Health::Healthy, Health::Unhealthy] {
                     for exit_code in [None, Some(0), Some(1), Some(137)] {
                         visit(&Self { ours, essential, checked, status, health, exit_code });
@@ -236,7 +236,7 @@ impl Beside {
         let mut beside = container("beside", image, self.ours.then(|| digest(1)));
         beside.last_status = Some(self.status.to_owned());
         (beside.health, beside.exit_code) = (self.health, self.exit_code);
-        // By AWS's page: of essential containers, and one without a check is UNKNOWN.
+        // According to AWS, essential containers decide, and one without a check is UNKNOWN.
         let health = if self.essential && self.checked && self.health == Health::Unhealthy {
             Health::Unhealthy
         } else {
@@ -252,18 +252,18 @@ impl Beside {
         look.sees(&[self.in_a_task(), self.in_a_task()], &[])
     }
 
-    /// Whether it does what a container of ours is there for.
+    /// Returns whether the container runs or has done its work, or is not ours.
     fn works(&self) -> bool {
         let has_done_its_work = self.status == "STOPPED" && self.exit_code == Some(0) && !self.essential;
         !self.ours || self.status == "RUNNING" || has_done_its_work
     }
 
-    /// Whether the task's health, as its essential containers tell it, is good.
+    /// Returns whether the task is healthy according to its essential containers.
     fn is_well(&self) -> bool {
         match (self.essential, self.checked, self.health) {
             (false, _, _) => true,
             (true, true, health) => health == Health::Healthy,
-            // Without a check it tells nothing.
+            // Without a check the container reports no health.
             (true, false, health) => health != Health::Unhealthy,
         }
     }
@@ -272,9 +272,9 @@ impl Beside {
 #[test]
 fn containers_decide_by_role_state_health_and_exit_code() {
     let (mut seen, mut proven) = (0, 0);
-    Beside::each(|beside| {
+    SecondContainer::each(|beside| {
         seen += 1;
-        let Beside { ours, essential, checked, status, health, exit_code } = beside;
+        let SecondContainer { ours, essential, checked, status, health, exit_code } = beside;
         let what = format!("{ours} {essential} {checked} {status} {health:?} {exit_code:?}");
         let expected = beside.works() && beside.is_well();
         assert_eq!(beside.proof(None) == Proof::Running(2), expected, "{what}");
@@ -285,8 +285,8 @@ fn containers_decide_by_role_state_health_and_exit_code() {
 }
 
 #[test]
-fn container_that_died_is_told_with_its_exit_code() {
-    let beside = |essential, exit_code| Beside {
+fn dead_container_is_reported_with_its_exit_code() {
+    let beside = |essential, exit_code| SecondContainer {
         ours: true,
         essential,
         checked: false,
@@ -309,9 +309,9 @@ fn container_that_died_is_told_with_its_exit_code() {
     is_open(look(restarts(true)), said);
 }
 
-/// A sidecar's health decides nothing, and a proxy that AWS adds to the task is in no task definition.
+/// A sidecar's health decides nothing. A proxy that AWS adds to a task is in no task definition.
 #[test]
-fn health_of_a_nonessential_container_decides_nothing() {
+fn nonessential_container_health_decides_nothing() {
     let with = |name: &str, health, of_task| {
         let mut task = Task { health: of_task, ..task() };
         task.containers[1].name = name.to_owned();
@@ -326,7 +326,7 @@ fn health_of_a_nonessential_container_decides_nothing() {
     assert_eq!(
         with("agent", Health::Unhealthy, Health::Unhealthy),
         Proof::Running(2),
-        "it is only the agent"
+        "only the agent is unhealthy"
     );
     is_open(with("agent", Health::Healthy, Health::Unhealthy), "task/a is unhealthy");
     is_open(with("ecs-service-connect-a1", Health::Unhealthy, Health::Unhealthy), "task/a is unhealthy");
@@ -334,7 +334,7 @@ fn health_of_a_nonessential_container_decides_nothing() {
 }
 
 #[test]
-fn a_task_that_ends_by_itself_while_it_bakes_is_wrong() {
+fn task_that_exits_during_the_bake_fails_the_proof() {
     let baking = Look { proven_at: Some(at(1)), ..FIRST };
     let two = [task(), task()];
     for code in ["EssentialContainerExited", "TaskFailedToStart"] {

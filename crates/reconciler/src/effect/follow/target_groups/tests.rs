@@ -47,7 +47,8 @@ fn task(addresses: &[&str]) -> Task {
     }
 }
 
-/// On a container instance, with the ports of its container `web` as (in the container, on the host).
+/// Returns a task on a container instance. Its container `web` has the ports `bindings`, each as
+/// (in the container, on the host).
 fn on_host(bindings: &[(u16, u16)]) -> Task {
     Task { containers: vec![container("side", &[(80, 1)]), container("web", bindings)], ..task(&[]) }
 }
@@ -56,11 +57,11 @@ fn stopping(addresses: &[&str]) -> Task {
     Task { desired_status: "STOPPED".to_owned(), ..task(addresses) }
 }
 
-/// Its id, its port, its state.
-type Told<'a> = (&'a str, u16, TargetState);
+/// A target's id, port and state.
+type TargetRow<'a> = (&'a str, u16, TargetState);
 
-fn targets(groups: &[(&str, &[Told<'_>])]) -> TargetsByGroup {
-    let target = |(id, port, state): &Told<'_>| Target {
+fn targets(groups: &[(&str, &[TargetRow<'_>])]) -> TargetsByGroup {
+    let target = |(id, port, state): &TargetRow<'_>| Target {
         id: (*id).to_owned(),
         port: Some(*port),
         state: state.clone(),
@@ -74,12 +75,12 @@ const OK: TargetState = TargetState::Healthy;
 
 #[track_caller]
 fn is_open(judged: Result<(), String>, because: &str) {
-    let open = judged.expect_err("it is not proven");
+    let open = judged.expect_err("the targets must not be proven");
     assert!(open.contains(because), "{open}");
 }
 
 #[test]
-fn a_task_is_proven_by_its_address_of_the_groups_family() {
+fn either_ip_address_proves_a_task() {
     let (v4, v6) = ("10.0.1.7", "2001:db8::7");
     let web = [group(&["web"], 80)];
     for (addresses, id) in [(vec![v4], v4), (vec![v6], v6), (vec![v4, v6], v4), (vec![v4, v6], v6)] {
@@ -87,11 +88,11 @@ fn a_task_is_proven_by_its_address_of_the_groups_family() {
         assert_eq!(judge(&web, &found, &[task(&addresses)]), Ok(()), "{addresses:?} as {id}");
     }
     let long = targets(&[("web", &[("2001:0db8:0:0:0:0:0:7", 80, OK)])]);
-    assert_eq!(judge(&web, &long, &[task(&[v4, v6])]), Ok(()), "however the address is written");
+    assert_eq!(judge(&web, &long, &[task(&[v4, v6])]), Ok(()), "the address in its long form");
 }
 
 #[test]
-fn a_task_that_is_in_no_group_is_not_proven_by_another_one_nor_by_an_empty_group() {
+fn task_outside_the_target_group_is_not_proven() {
     let web = [group(&["web"], 80)];
     is_open(
         judge(&web, &targets(&[("web", &[])]), &[task(&["10.0.1.7"])]),
@@ -109,7 +110,7 @@ fn a_task_that_is_in_no_group_is_not_proven_by_another_one_nor_by_an_empty_group
 }
 
 #[test]
-fn only_healthy_is_healthy() {
+fn only_the_state_healthy_proves_a_target() {
     let states = [
         TargetState::Initial,
         TargetState::Unhealthy,
@@ -126,7 +127,7 @@ fn only_healthy_is_healthy() {
 }
 
 #[test]
-fn what_is_on_its_way_out_is_not_asked_for() {
+fn stopping_task_needs_no_healthy_target() {
     let found = targets(&[("web", &[("10.0.1.7", 80, OK), ("10.0.1.8", 80, TargetState::Draining)])]);
     let tasks = [task(&["10.0.1.7"]), stopping(&["10.0.1.8"])];
     assert_eq!(judge(&[group(&["web"], 80)], &found, &tasks), Ok(()));
@@ -134,7 +135,7 @@ fn what_is_on_its_way_out_is_not_asked_for() {
 }
 
 #[test]
-fn a_target_at_another_port_is_another_containers() {
+fn target_at_another_port_proves_nothing() {
     let found = targets(&[("web", &[("10.0.1.7", 9000, OK)])]);
     is_open(judge(&[group(&["web"], 80)], &found, &[task(&["10.0.1.7"])]), "is not in");
     let both = [group(&["web"], 80), group(&["web"], 443)];
@@ -145,7 +146,7 @@ fn a_target_at_another_port_is_another_containers() {
 }
 
 #[test]
-fn a_task_is_to_be_healthy_in_every_group_that_the_service_registers_it_with() {
+fn task_must_be_healthy_in_every_target_group() {
     let two = [group(&["public"], 80), group(&["private"], 80)];
     let one = targets(&[("public", &[("10.0.1.7", 80, OK)]), ("private", &[])]);
     is_open(judge(&two, &one, &[task(&["10.0.1.7"])]), "is not in targetgroup/private/");
@@ -154,7 +155,7 @@ fn a_task_is_to_be_healthy_in_every_group_that_the_service_registers_it_with() {
 }
 
 #[test]
-fn of_a_group_and_its_alternate_one_is_enough() {
+fn alternate_target_group_proves_a_task() {
     let pair = [group(&["blue", "green"], 80)];
     let green = targets(&[("blue", &[("10.0.1.6", 80, OK)]), ("green", &[("10.0.1.7", 80, OK)])]);
     assert_eq!(judge(&pair, &green, &[task(&["10.0.1.7"])]), Ok(()));
@@ -165,7 +166,7 @@ fn of_a_group_and_its_alternate_one_is_enough() {
 }
 
 #[test]
-fn without_addresses_there_are_as_many_healthy_targets_at_a_port_as_tasks_that_have_it() {
+fn host_port_needs_a_healthy_target_for_each_task() {
     let web = [group(&["web"], 80)];
     let tasks = [on_host(&[(80, 49153)]), on_host(&[(80, 49153)]), on_host(&[(443, 1), (80, 49160)])];
     let all = targets(&[("web", &[("i-1", 49153, OK), ("i-2", 49153, OK), ("i-1", 49160, OK)])]);
@@ -182,7 +183,7 @@ fn without_addresses_there_are_as_many_healthy_targets_at_a_port_as_tasks_that_h
 }
 
 #[test]
-fn where_ecs_tells_no_port_there_are_as_many_healthy_targets_as_tasks() {
+fn unknown_port_needs_a_healthy_target_for_each_task() {
     let web = [group(&["web"], 80)];
     let found = targets(&[("web", &[("i-1", 80, OK), ("i-2", 80, TargetState::Draining)])]);
     assert_eq!(judge(&web, &found, &[on_host(&[])]), Ok(()));
