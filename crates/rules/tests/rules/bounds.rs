@@ -1,4 +1,4 @@
-//! What outside events can lengthen ends at its bound, and what was beyond it makes nothing less safe.
+//! Lists and texts that outside events lengthen have bounds. Nothing beyond them weakens a rule.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ use stablepin_rules::transition::{Input, LiveSeen, is_known, may_decide};
 use crate::world::{World, application, approver, deployed, digest, start};
 use crate::{ONE, TWO, asked, pinned, state};
 
-/// A build whose approvers have principals, under four eyes.
+/// Opens a build whose approvers have principals, with four eyes.
 fn watched(four_eyes: FourEyes) -> (World, OperationId) {
     let mut world = World::new(application(TWO, ""));
     let configured = &mut world.configuration.application;
@@ -36,14 +36,14 @@ fn pushed_by(world: &mut World, id: OperationId, role: &str) {
 }
 
 #[test]
-fn rule_5_so_many_pushers_that_nobody_is_told_apart_leave_nobody_to_decide() {
+fn rule_5_too_many_pushers_block_the_decision() {
     for four_eyes in [FourEyes::On, FourEyes::Strict] {
         let (mut world, id) = watched(four_eyes);
         for n in 0..MOST_PUSHERS {
             pushed_by(&mut world, id, &format!("pipeline-{n}"));
         }
         world.vote(id, "lead", Verdict::Approve).unwrap();
-        // One more, and it may have been any of them.
+        // One pusher more, who may be any of them.
         pushed_by(&mut world, id, "approver-0");
         let subject = world.subject(Some(id), None);
         let pushers = &subject.promotion().unwrap().pushers;
@@ -53,20 +53,20 @@ fn rule_5_so_many_pushers_that_nobody_is_told_apart_leave_nobody_to_decide() {
         world.configuration.application.environments[0].approval.required = 1;
         world.observe(Some(id), None, &[Input::Tick]).unwrap();
         world.settle();
-        assert_eq!(state(&world, id), PromotionState::Pending, "the vote before it counts no more");
+        assert_eq!(state(&world, id), PromotionState::Pending, "the earlier vote must not count");
         assert_eq!(world.pins, []);
     }
 }
 
 #[test]
-fn pushers_beyond_the_bound_hinder_nobody_without_four_eyes() {
+fn too_many_pushers_are_fine_without_four_eyes() {
     let (mut world, id) = watched(FourEyes::Off);
     for n in 0..MOST_PUSHERS * 3 {
         pushed_by(&mut world, id, &format!("pipeline-{n}"));
     }
     let audited = world.audit.len();
     pushed_by(&mut world, id, "another");
-    assert_eq!(world.audit.len(), audited, "and is audited no more");
+    assert_eq!(world.audit.len(), audited, "further pushers are not audited");
     world.vote(id, "lead", Verdict::Approve).unwrap();
     world.vote(id, "second", Verdict::Approve).unwrap();
     world.settle();
@@ -74,7 +74,7 @@ fn pushers_beyond_the_bound_hinder_nobody_without_four_eyes() {
 }
 
 #[test]
-fn push_that_joins_a_question_brings_no_more_pushers_than_may_be() {
+fn joined_push_keeps_the_pushers_bounded() {
     let (mut world, id) = watched(FourEyes::On);
     let mut again = world.opening(1, 1);
     again.pushers = (0..2400).map(|n| format!("arn:aws:iam::111122223333:user/pipeline-{n}")).collect();
@@ -88,7 +88,7 @@ fn push_that_joins_a_question_brings_no_more_pushers_than_may_be() {
 }
 
 #[test]
-fn storm_of_pushes_leaves_short_lists() {
+fn burst_of_pushes_keeps_lists_short() {
     let mut world = World::new(application(ONE, ""));
     for n in 1..=200 {
         world.push(i64::from(n), n).unwrap();
@@ -99,7 +99,7 @@ fn storm_of_pushes_leaves_short_lists() {
 }
 
 #[test]
-fn words_of_others_are_cut() {
+fn external_text_is_cut() {
     let mut world = World::new(application(ONE, ""));
     let id = asked(&mut world, 0, 1);
     let long = "é".repeat(LONGEST_TEXT * 20);
@@ -108,16 +108,17 @@ fn words_of_others_are_cut() {
     assert_eq!((problem.chars().count(), problem.ends_with("… (cut)")), (LONGEST_TEXT, true));
     let just = "é".repeat(LONGEST_TEXT);
     world.observe(Some(id), None, &[Input::Outcome(Outcome::Problem(just.clone()))]).unwrap();
-    assert_eq!(world.operations[&id].problem, Some(just), "at the bound, all of it");
+    assert_eq!(world.operations[&id].problem, Some(just), "text at the bound is not cut");
     let holder = world.uuid();
     let due = pending_effects(world.now, &world.subject(Some(id), None), holder);
-    assert!(!due.iter().any(|effect| matches!(effect, Effect::TagBuild(_))), "it goes on: {due:?}");
+    assert!(!due.iter().any(|effect| matches!(effect, Effect::TagBuild(_))), "the effect must wait: {due:?}");
 }
 
-/// What an item holds. <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html>
+/// The bytes of a DynamoDB item.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html>
 const ITEM: usize = 400_000;
 
-/// As many services as a file may name beside its repository and its stable tag.
+/// The most services that a file can name besides its repository and its stable tag.
 const SERVICES: usize = 78;
 
 fn most_services() -> Vec<ServiceName> {
@@ -134,7 +135,7 @@ fn long_arn(kind: &str, n: usize) -> String {
     format!("arn:aws:ecs:eu-central-1:111122223333:{kind}/{}{n:03}:1000", "x".repeat(250))
 }
 
-/// A service whose tasks run so many digests.
+/// Returns a service whose tasks run this many digests.
 fn live(n: usize, digests: usize) -> Live {
     let of = |n: usize| ImageDigest::parse(&format!("sha256:{n:064x}")).unwrap();
     Live {
@@ -156,7 +157,7 @@ fn size(record: &impl serde::Serialize) -> usize {
 }
 
 #[test]
-fn promotion_of_many_services_that_say_much_fits_an_item() {
+fn promotion_with_long_service_texts_fits_an_item() {
     let mut world = with_most_services();
     let id = asked(&mut world, 0, 1);
     world.vote(id, "lead", Verdict::Approve).unwrap();
@@ -180,19 +181,22 @@ fn promotion_of_many_services_that_say_much_fits_an_item() {
         rollout = world.operations[&id].rollout_to(direction).unwrap().clone();
     }
     let bytes = size(&world.operations[&id]);
-    // Beside it, fifty approvers with a reason each.
+    // Fifty approvers with a reason each take this much more.
     let votes = 50 * 1000;
     assert!(bytes + votes < ITEM, "{bytes} bytes");
     assert_eq!(state(&world, id), PromotionState::Failed);
     for (n, one) in rollout.services.iter().enumerate() {
         let Progress::Failed { reason } = &one.progress else { panic!("{:?}", one.progress) };
-        assert!(reason.starts_with(&format!("task {n} failed: é")), "each has its own: {reason}");
+        assert!(
+            reason.starts_with(&format!("task {n} failed: é")),
+            "each service has its own reason: {reason}"
+        );
         assert!(reason.ends_with("é… (cut)") && one.seen.as_ref().unwrap().ends_with("… (cut)"));
     }
 }
 
 #[test]
-fn one_service_says_all_that_a_text_may_hold() {
+fn single_service_keeps_the_longest_text() {
     let mut world = World::new(deployed(ONE, "\"prod/web\""));
     let id = asked(&mut world, 0, 1);
     world.vote(id, "lead", Verdict::Approve).unwrap();
@@ -208,7 +212,7 @@ fn one_service_says_all_that_a_text_may_hold() {
 }
 
 #[test]
-fn rollback_keeps_few_of_the_digests_that_ran() {
+fn rollback_keeps_two_running_digests() {
     for running in [2, 3, 5000] {
         let mut world = World::new(application(ONE, "\"prod/web\""));
         pinned(&mut world, 0, 1);
@@ -218,12 +222,12 @@ fn rollback_keeps_few_of_the_digests_that_ran() {
         world.observe(None, None, &[Input::RollbackRequested(Box::new(request))]).unwrap();
         let rollback = world.subject(Some(id), None).rollback().unwrap().clone();
         assert_eq!(rollback.rollout.services[0].before.digests.len(), 2);
-        assert_eq!(rollback.backup, None, "what was live is known to be several");
+        assert_eq!(rollback.backup, None, "several digests were live");
     }
 }
 
 #[test]
-fn refusal_of_a_tag_is_cut() {
+fn tag_refusal_text_is_cut() {
     let mut world = World::new(application(ONE, ""));
     let id = asked(&mut world, 0, 1);
     world.vote(id, "lead", Verdict::Approve).unwrap();
@@ -258,8 +262,11 @@ fn drift_of_many_services_fits_an_item() {
     assert_eq!(drift.services.len(), SERVICES);
     let long = |one: &Deviation| one.registered_by.as_ref().is_some_and(|by| by.len() > 510);
     assert!(!drift.services.values().any(long));
-    assert!(is_known(&world.environment, world.subject(None, None).policy(), &seen), "it is not news again");
-    // As many digests as are left.
+    assert!(
+        is_known(&world.environment, world.subject(None, None).policy(), &seen),
+        "the same drift must be known"
+    );
+    // The other lists of digests at their bounds.
     let left = 1000 * (digest(1).to_string().len() + 3);
     assert!(size(&world.environment) + left < ITEM, "{} bytes", size(&world.environment));
 }

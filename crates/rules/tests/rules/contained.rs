@@ -1,4 +1,4 @@
-//! One release in several pushes: images that a build's image index contains.
+//! Keeps a release of several pushes to one request: images inside a build's image index.
 
 use jiff::SignedDuration;
 use stablepin_rules::containing_index::ContainingIndex;
@@ -9,7 +9,7 @@ use stablepin_rules::transition::Input;
 use crate::world::{World, application, digest, start};
 use crate::{ONE, TWO, asked, pinned, state};
 
-/// The digest 9 is an index that was pushed so many seconds after the beginning.
+/// Returns the index with digest 9, pushed this many seconds after the start.
 pub(crate) fn index(at: i64) -> ContainingIndex {
     let tag = ImageTag::parse("main").unwrap();
     ContainingIndex { digest: digest(9), tag, pushed_at: start() + SignedDuration::from_secs(at) }
@@ -20,7 +20,7 @@ fn contained(world: &mut World, promotion: OperationId, at: i64) {
 }
 
 #[test]
-fn index_cancels_the_question_about_its_image() {
+fn index_cancels_its_images_question() {
     let mut world = World::new(application(ONE, ""));
     let id = asked(&mut world, 0, 1);
     contained(&mut world, id, 5);
@@ -32,19 +32,19 @@ fn index_cancels_the_question_about_its_image() {
         "part of an image index: main ({index}), pushed at 2026-11-21 10:00 UTC, contains it and is asked for instead"
     );
     assert_eq!(record.reason, Some(why));
-    assert!(world.vote(id, "lead", Verdict::Approve).is_err(), "its link decides nothing any more");
+    assert!(world.vote(id, "lead", Verdict::Approve).is_err(), "the link must not work");
     let records = world.audit.len();
     contained(&mut world, id, 5);
-    assert_eq!(world.audit.len(), records, "rule 6: twice is the same as once");
+    assert_eq!(world.audit.len(), records, "rule 6: repetition changes nothing");
 }
 
 #[test]
-fn index_does_not_undo_a_vote() {
+fn index_does_not_cancel_after_a_vote() {
     let mut world = World::new(application(TWO, ""));
     let id = asked(&mut world, 0, 1);
     world.vote(id, "lead", Verdict::Approve).unwrap();
     contained(&mut world, id, 5);
-    assert_eq!(state(&world, id), PromotionState::Pending, "somebody has approved it");
+    assert_eq!(state(&world, id), PromotionState::Pending, "the build has an approval");
     world.vote(id, "second", Verdict::Approve).unwrap();
     world.settle();
     assert_eq!(world.pins.len(), 1);
@@ -62,7 +62,7 @@ fn index_does_not_stop_a_deployment() {
 }
 
 #[test]
-fn index_does_not_cancel_what_somebody_asked_for() {
+fn index_does_not_cancel_a_requested_promotion() {
     let mut world = World::new(application(ONE, ""));
     let mut opening = world.opening(0, 1);
     opening.asked_by =
@@ -74,7 +74,7 @@ fn index_does_not_cancel_what_somebody_asked_for() {
 }
 
 #[test]
-fn a_later_push_of_the_image_is_a_release_of_its_own() {
+fn image_pushed_an_hour_later_is_its_own_release() {
     let mut world = World::new(application(ONE, ""));
     world.now += SignedDuration::from_secs(3601);
     let id = asked(&mut world, 3601, 1);
@@ -84,9 +84,9 @@ fn a_later_push_of_the_image_is_a_release_of_its_own() {
     assert_eq!(state(&world, id), PromotionState::Cancelled, "pushed within the hour");
 }
 
-/// Rule 4: the image's push may be the later one of the two, and the index is still what becomes the pin.
+/// Rule 4 allows the image's push to be the later one. The index still becomes the pin.
 #[test]
-fn the_index_is_pinned_whichever_push_was_later() {
+fn index_is_pinned_in_either_push_order() {
     for (image, of_index) in [(0, 5), (5, 0)] {
         let mut world = World::new(application(ONE, ""));
         let id = asked(&mut world, image, 1);
@@ -99,9 +99,9 @@ fn the_index_is_pinned_whichever_push_was_later() {
     }
 }
 
-/// An index that names the digest of the pin, of itself, or of something that never was, changes nothing.
+/// An index that names a pinned digest, itself or no operation changes nothing.
 #[test]
-fn index_leaves_what_has_ended_alone() {
+fn index_does_not_change_ended_promotions() {
     let mut world = World::new(application(ONE, ""));
     pinned(&mut world, 0, 1);
     let pin = world.pins[0].by;
@@ -111,5 +111,5 @@ fn index_leaves_what_has_ended_alone() {
     contained(&mut world, itself, 5);
     assert_eq!(state(&world, itself), PromotionState::Pending);
     world.observe(None, None, &[Input::Contained(index(5))]).unwrap();
-    assert_eq!(world.audit.len(), before + 1, "only the opening of the index");
+    assert_eq!(world.audit.len(), before + 1, "only the opening of the index is recorded");
 }

@@ -131,7 +131,7 @@ fn what_is_broken_goes_back_to_the_pin_by_itself_and_is_told() {
 fn an_endpoint_that_does_not_answer_sends_it_back() {
     let mut world = World::new(deployed(ONE, WEB));
     promoted(&mut world, 0, 1);
-    world.dumb.insert(digest(2));
+    world.unresponsive.insert(digest(2));
     let bad = promoted(&mut world, 1, 2);
     assert_eq!((running(&world), state(&world, bad)), (vec![1], PromotionState::RolledBack));
     assert!(promotion(&world, bad).reason.unwrap().contains("answered 500"));
@@ -853,13 +853,13 @@ proptest! {
     fn rules_hold_where_builds_are_deployed(
         events in prop::collection::vec(event(), 0..80),
         broken in prop::collection::btree_set(1..5_u8, 0..3),
-        dumb in prop::collection::btree_set(1..5_u8, 0..2),
+        unresponsive in prop::collection::btree_set(1..5_u8, 0..2),
         breaker in any::<bool>(),
         stranger in prop::option::of(0..80_usize),
     ) {
         let mut world = World::new(deployed(ONE, BOTH));
         world.broken = broken.iter().map(|n| digest(*n)).collect();
-        world.dumb = dumb.iter().map(|n| digest(*n)).collect();
+        world.unresponsive = unresponsive.iter().map(|n| digest(*n)).collect();
         world.breaker = breaker;
         for (place, event) in events.iter().enumerate() {
             if stranger == Some(place) {

@@ -1,4 +1,4 @@
-//! Tags of ours that somebody moves or deletes by hand.
+//! Tags of ours that a person moves or deletes.
 
 use stablepin_rules::audit::Kind;
 use stablepin_rules::effect::{Effect, Outcome};
@@ -9,7 +9,7 @@ use stablepin_rules::transition::Input;
 use crate::world::{self, World, application, deployed, digest};
 use crate::{ONE, asked, check, pinned};
 
-fn told(world: &World) -> Vec<(String, String)> {
+fn drift_records(world: &World) -> Vec<(String, String)> {
     let of = |record: &&stablepin_rules::audit::AuditRecord| {
         (record.from.clone().unwrap_or_default(), record.to.clone())
     };
@@ -21,7 +21,7 @@ fn stable() -> ImageTag {
 }
 
 #[test]
-fn rule_2_a_stable_tag_moved_by_hand_is_told_and_put_back() {
+fn rule_2_moved_stable_tag_is_reported_and_repaired() {
     let mut world = World::new(application(ONE, ""));
     pinned(&mut world, 0, 1);
     world.move_by_hand(&stable(), Some(digest(9)));
@@ -29,34 +29,37 @@ fn rule_2_a_stable_tag_moved_by_hand_is_told_and_put_back() {
     world.settle();
     check(&world);
     let moved = digest(9).to_string();
-    assert_eq!(told(&world), [(moved.clone(), "Detected".to_owned()), (moved, "Repaired".to_owned())]);
-    assert_eq!(world.look_at_tag(&stable()), None, "it is where it belongs");
+    assert_eq!(
+        drift_records(&world),
+        [(moved.clone(), "Detected".to_owned()), (moved, "Repaired".to_owned())]
+    );
+    assert_eq!(world.look_at_tag(&stable()), None, "the tag is on the pin");
 }
 
 #[test]
-fn one_that_was_deleted_is_put_again() {
+fn deleted_stable_tag_is_put_again() {
     let mut world = World::new(application(ONE, ""));
     pinned(&mut world, 0, 1);
     world.move_by_hand(&stable(), None);
     world.look_at_tag(&stable());
     world.settle();
     check(&world);
-    assert_eq!(told(&world)[0], ("deleted".to_owned(), "Detected".to_owned()));
+    assert_eq!(drift_records(&world)[0], ("deleted".to_owned(), "Detected".to_owned()));
 }
 
 #[test]
-fn a_tag_that_is_still_on_its_way_has_not_drifted() {
+fn pending_tag_has_not_drifted() {
     let mut world = World::new(application(ONE, ""));
     pinned(&mut world, 0, 1);
     let next = asked(&mut world, 1, 2);
     world.vote(next, "lead", stablepin_rules::records::Verdict::Approve).unwrap();
-    assert_eq!(world.look_at_tag(&stable()), None, "pin 2 is set, its tag is owed");
+    assert_eq!(world.look_at_tag(&stable()), None, "pin 2 is set, and its tag is pending");
     world.settle();
-    assert!(told(&world).is_empty());
+    assert!(drift_records(&world).is_empty());
 }
 
 #[test]
-fn what_is_live_is_put_back_too() {
+fn current_tag_is_repaired() {
     let mut world = World::new(deployed(ONE, "\"prod/web\""));
     let id = asked(&mut world, 0, 1);
     world.vote(id, "lead", stablepin_rules::records::Verdict::Approve).unwrap();
@@ -70,9 +73,9 @@ fn what_is_live_is_put_back_too() {
     check(&world);
 }
 
-/// As in a repository that lets the tag move no more, or refuses it.
+/// The repository may no longer let the tag move, or refuse it.
 #[test]
-fn repair_of_the_live_tag_ends_when_it_is_refused_for_hours() {
+fn refused_repair_of_the_current_tag_ends_after_a_day() {
     let mut world = World::new(deployed(ONE, "\"prod/web\""));
     let id = asked(&mut world, 0, 1);
     world.vote(id, "lead", stablepin_rules::records::Verdict::Approve).unwrap();
@@ -92,12 +95,12 @@ fn repair_of_the_live_tag_ends_when_it_is_refused_for_hours() {
         world.wait(60);
         world.tick(repair);
     }
-    assert_eq!((tries, world.operations[&repair].wake_at), (12, None), "a day has passed");
+    assert_eq!((tries, world.operations[&repair].wake_at), (12, None), "retries end after a day");
     let last = world.audited(Kind::Drift).last().copied().unwrap().clone();
     assert_eq!(last.to, "Not Put");
     let why = last.reason.unwrap();
     assert!(why.ends_with("was moved by hand: AccessDeniedException: ecr:PutImage"), "{why}");
-    assert_eq!(world.look_at_tag(&tag), None, "it is not begun anew every hour");
+    assert_eq!(world.look_at_tag(&tag), None, "no new repair starts every hour");
 
     let next = asked(&mut world, 1, 2);
     world.vote(next, "lead", stablepin_rules::records::Verdict::Approve).unwrap();
@@ -107,12 +110,12 @@ fn repair_of_the_live_tag_ends_when_it_is_refused_for_hours() {
 }
 
 #[test]
-fn two_who_notice_the_same_drift_repair_it_once() {
+fn drift_noticed_twice_is_repaired_once() {
     let mut world = World::new(application(ONE, ""));
     pinned(&mut world, 0, 1);
     world.move_by_hand(&stable(), None);
     assert!(world.look_at_tag(&stable()).is_some());
     assert_eq!(world.look_at_tag(&stable()), None);
     world.settle();
-    assert_eq!(told(&world).len(), 2);
+    assert_eq!(drift_records(&world).len(), 2);
 }

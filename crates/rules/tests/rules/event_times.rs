@@ -1,5 +1,5 @@
-//! Rule 4 where another clock is wrong: a push keeps its event's time as its identity, and its place in the order is no later
-//! than our own clock allows.
+//! Rule 4 with wrong clocks: a push is identified by its event's time.
+//! Its place in the order is at most a few minutes ahead of our own clock.
 
 use jiff::{SignedDuration, Timestamp};
 use stablepin_rules::audit::{Actor, Kind};
@@ -14,7 +14,7 @@ fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
 
-/// A push whose event has that time, taken now.
+/// Handles a push now, with this event time.
 fn push(world: &mut World, time: Timestamp, n: u8) -> OperationId {
     let mut opening = world.opening(0, n);
     opening.occurrence.at = time;
@@ -52,7 +52,7 @@ fn reset(world: &mut World, reason: Option<&str>) -> Result<(), Refusal> {
 }
 
 #[test]
-fn rule_4_push_of_the_future_supersedes_for_minutes_only() {
+fn rule_4_future_push_supersedes_only_for_minutes() {
     for time in ["2099-01-01T00:00:00Z", "2026-11-22T10:00:00Z", "9999-12-30T22:00:00Z"] {
         let mut world = World::new(application(ONE, ""));
         let seen = world.now;
@@ -66,9 +66,9 @@ fn rule_4_push_of_the_future_supersedes_for_minutes_only() {
     }
 }
 
-/// A clock that is a little ahead is believed.
+/// An event time slightly ahead is trusted.
 #[test]
-fn rule_4_push_of_the_next_minutes_keeps_its_place() {
+fn rule_4_push_slightly_ahead_keeps_its_place() {
     let mut world = World::new(application(ONE, ""));
     let time = world.now + SignedDuration::from_secs(299);
     let id = push(&mut world, time, 1);
@@ -76,7 +76,7 @@ fn rule_4_push_of_the_next_minutes_keeps_its_place() {
 }
 
 #[test]
-fn rule_4_push_of_the_future_that_is_told_again_is_the_same() {
+fn rule_4_repeated_future_push_opens_nothing() {
     let mut world = World::new(application(ONE, ""));
     let mut opening = world.opening(0, 1);
     opening.occurrence.at = at("2099-01-01T00:00:00Z");
@@ -90,15 +90,15 @@ fn rule_4_push_of_the_future_that_is_told_again_is_the_same() {
     let again = world.id();
     take(&mut world, Opening { id: again, ..opening });
     world.settle();
-    assert_eq!(world.operations.len(), 2, "it was answered");
-    assert_eq!(place(&world, id), first, "its place is that of first sight");
+    assert_eq!(world.operations.len(), 2, "the repeated push opens nothing");
+    assert_eq!(place(&world, id), first, "the first delivery sets the place");
     assert!(place(&world, next) > first);
     let opened = Occurrence { at: at("2099-01-01T00:00:00Z"), digest: digest(1) };
-    assert!(world.opened.contains(&opened), "known by its event's time");
+    assert!(world.opened.contains(&opened), "the event's time identifies the push");
 }
 
 #[test]
-fn build_of_a_nonsense_time_is_named_by_our_clock() {
+fn build_with_an_absurd_time_is_named_by_our_clock() {
     for (time, name) in [
         ("2099-01-01T00:00:00Z", "production-20261121-100500-"),
         ("1970-01-01T00:00:00Z", "production-20151221-000000-"),
@@ -112,7 +112,7 @@ fn build_of_a_nonsense_time_is_named_by_our_clock() {
     }
 }
 
-/// As tables have it that were written before.
+/// Returns a table from before places existed, with a watermark of 2099.
 fn of_2099() -> (World, OperationId) {
     let mut world = World::new(application(ONE, ""));
     let now = world.now;
@@ -125,21 +125,21 @@ fn of_2099() -> (World, OperationId) {
 }
 
 #[test]
-fn rule_4_watermark_of_the_future_is_reset_by_a_person() {
+fn rule_4_person_can_reset_a_future_watermark() {
     let (mut world, _) = of_2099();
     world.wait(60);
     let now = world.now;
     let lost = push(&mut world, now, 2);
-    assert_eq!(approve(&mut world, lost), PromotionState::Cancelled, "superseded by 2099");
+    assert_eq!(approve(&mut world, lost), PromotionState::Cancelled, "the watermark of 2099 supersedes it");
 
     assert_eq!(reset(&mut world, None), Err(Refusal::ReasonNeeded));
     assert_eq!(reset(&mut world, Some("  ")), Err(Refusal::ReasonNeeded));
     reset(&mut world, Some("a test event had a wrong clock")).unwrap();
-    let told = world.audited(Kind::Environment).last().cloned().unwrap();
-    assert_eq!(told.from.as_deref(), Some("watermark 2099-01-01T00:00:00Z"));
-    assert_eq!(told.to, format!("watermark {now}"));
-    assert_eq!(told.reason.as_deref(), Some("a test event had a wrong clock"));
-    assert!(told.actor.to_string().ends_with("user/operator"));
+    let record = world.audited(Kind::Environment).last().cloned().unwrap();
+    assert_eq!(record.from.as_deref(), Some("watermark 2099-01-01T00:00:00Z"));
+    assert_eq!(record.to, format!("watermark {now}"));
+    assert_eq!(record.reason.as_deref(), Some("a test event had a wrong clock"));
+    assert!(record.actor.to_string().ends_with("user/operator"));
 
     world.wait(60);
     let now = world.now;
@@ -149,9 +149,9 @@ fn rule_4_watermark_of_the_future_is_reset_by_a_person() {
     assert!(matches!(reset(&mut world, Some("again")), Err(Refusal::WatermarkNotAhead { at: Some(_) })));
 }
 
-/// What was pushed before the reset is not later than what was pinned.
+/// A push from before the reset is not later than the pinned one.
 #[test]
-fn rule_4_reset_lets_no_earlier_push_pass() {
+fn rule_4_reset_does_not_admit_an_earlier_push() {
     let (mut world, _) = of_2099();
     world.wait(60);
     let now = world.now;
@@ -168,9 +168,9 @@ fn rule_4_reset_lets_no_earlier_push_pass() {
     );
 }
 
-/// Opened before there were places, approved after.
+/// The promotion was opened before places existed, and approved after.
 #[test]
-fn rule_4_stored_promotion_of_the_future_sets_no_watermark_there() {
+fn rule_4_stored_future_promotion_keeps_the_watermark_near() {
     let mut world = World::new(application(ONE, ""));
     let now = world.now;
     let id = push(&mut world, now, 1);

@@ -1,10 +1,10 @@
-//! Every interleaving of small cases, on the real `step` and `owed`: not a sample of them, all.
+//! Explores every interleaving of small cases, with the real `transition` and `pending_effects`.
 //!
-//! A state is the world and up to two processes in it, each somewhere between two calls, each on what it has read.
-//! From every state everything that can happen next is tried: a push is delivered (also again), somebody clicks, asks
-//! for a rollback, moves the stable tag by hand, a tick comes, time passes, a process takes its next turn, or dies
-//! over it. The rules are checked in every state; where nobody is at work, everything is let run to its end, and it
-//! must become quiet with the stable tag on the pin.
+//! A state is the world and up to two processes, each between two calls with what it has read.
+//! Every state tries every possible next action: a delivered or repeated push, a click, a rollback,
+//! a manual move of the stable tag, a tick, a wait, a process's next turn, or its crash.
+//! The rules are checked in every state. In each state without processes, the world runs on alone
+//! and must settle with the stable tag on the pin.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -19,17 +19,17 @@ use crate::process::{Fault, Process, Turn};
 use crate::world::{World, application, deployed, digest, start};
 use crate::{ONE, check};
 
-/// What may still happen. Each is finite, and so is the whole.
+/// The actions that are still allowed. Each count is finite, and so is the exploration.
 #[derive(Debug, Clone, Hash)]
 struct Left {
-    /// How often each push is still delivered.
+    /// How often each push may still be delivered.
     pushes: [u8; 2],
     clicks: [u8; 2],
     rollbacks: u8,
     ticks: u8,
-    /// The clock jumps to the next moment at which something is due.
+    /// How often the clock may jump to the next due time.
     jumps: u8,
-    /// Nobody comes for longer than a rollout may take.
+    /// How often the clock may pass the longest rollout.
     sleeps: u8,
     faults: u8,
     hands: u8,
@@ -54,7 +54,7 @@ enum Action {
     Turn { process: usize, effect: usize, fault: Fault },
 }
 
-/// Two at a time are enough for every race between two.
+/// The processes at a time. Two are enough for every race between two.
 const AT_ONCE: usize = 2;
 
 fn id(n: usize) -> OperationId {
@@ -72,7 +72,7 @@ impl State {
         Self { world, processes: Vec::new(), left }
     }
 
-    /// All that can happen next.
+    /// Returns all actions that are possible next.
     fn actions(&self) -> Vec<Action> {
         let mut actions = Vec::new();
         let (world, left) = (&self.world, &self.left);
@@ -112,7 +112,7 @@ impl State {
         actions
     }
 
-    /// When something is due next, or a lease ends.
+    /// Returns the next due time or lease end.
     fn next(&self) -> Option<Timestamp> {
         let of = |one: &stablepin_rules::records::Operation| {
             let lease = one.lease.as_ref().map(|lease| lease.until);
@@ -177,8 +177,8 @@ impl State {
         after
     }
 
-    /// The same for every path that leads to the same: what was numbered on the way is numbered by its first
-    /// appearance, and what only tells the way is left out.
+    /// Returns a key that is the same for all paths to the same state.
+    /// Generated ids are numbered by first appearance, and audit times are left out.
     fn key(&self) -> u64 {
         let mut world = self.world.clone();
         for record in &mut world.audit {
@@ -191,7 +191,7 @@ impl State {
     }
 }
 
-/// Long hexadecimal numbers that are no digest, each replaced by its place among them.
+/// Splits the text, with each long hexadecimal number that is no digest replaced by its index.
 fn renumbered(text: &str) -> Vec<&str> {
     let mut seen: Vec<&str> = Vec::new();
     let mut out = Vec::new();
@@ -225,7 +225,7 @@ fn renumbered(text: &str) -> Vec<&str> {
     out
 }
 
-/// What must be true at every moment, half way through anything.
+/// Checks what must hold in every state, even during an operation.
 fn holds(world: &World) {
     let numbers: Vec<u64> = world.pins.iter().map(|pin| pin.number.get()).collect();
     assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>(), "rule 3: numbers without gaps");
@@ -235,11 +235,11 @@ fn holds(world: &World) {
         match &world.operations[&pin.by].work {
             Work::Promotion(promotion) => {
                 assert_eq!(pin.digest, promotion.digest, "rule 1");
-                assert!(!promotion.votes.is_empty(), "rule 3: only what was approved");
+                assert!(!promotion.votes.is_empty(), "rule 3: the pin was approved");
                 pushed.push(promotion.occurrence.clone());
             }
             Work::Rollback(rollback) => assert_eq!(pin.digest, rollback.target.digest, "rule 1"),
-            Work::Repair(_) | Work::LiveDrift(_) => panic!("a repair pins nothing"),
+            Work::Repair(_) | Work::LiveDrift(_) => panic!("a repair or live drift must not pin"),
         }
     }
     assert!(pushed.is_sorted(), "rule 4: the latest run wins");
@@ -259,23 +259,27 @@ fn holds(world: &World) {
     for operation in world.operations.values() {
         if let Work::Promotion(promotion) = &operation.work {
             let pre_empted = promotion.reason.as_ref().is_some_and(|why| why.contains("pre-empted"));
-            assert!(!pre_empted || rollbacks > 0, "the slot: only a rollback takes it away");
+            assert!(!pre_empted || rollbacks > 0, "only a rollback takes the slot away");
         }
     }
     let holder = world.environment.slot.as_ref().map(|slot| slot.operation);
     for operation in world.operations.values().filter(|one| moving(&one.work)) {
         let rollback = matches!(operation.work, Work::Rollback(_));
-        assert!(!rollback || holder == Some(operation.id()), "rule 9: who rolls back has the slot");
+        assert!(!rollback || holder == Some(operation.id()), "rule 9: the rollback holds the slot");
         if let Work::Promotion(promotion) = &operation.work
             && let Some(back) = &promotion.revert
         {
-            assert_ne!(back.destination.digest(), Some(&promotion.digest), "rule 9: never to what failed");
+            assert_ne!(
+                back.destination.digest(),
+                Some(&promotion.digest),
+                "rule 9: a revert never goes to the failed digest"
+            );
         }
     }
 }
 
-/// What ended as back, or as never moved, is not what runs. What ended as completed is.
-fn is_as_it_says(world: &World) {
+/// Checks outcomes: a reverted or unmoved digest must not run, and a completed one must.
+fn outcomes_match_services(world: &World) {
     for operation in world.operations.values() {
         let (digest, reason) = match &operation.work {
             Work::Promotion(promotion) => (&promotion.digest, &promotion.reason),
@@ -286,7 +290,7 @@ fn is_as_it_says(world: &World) {
         let gone = reason.as_ref().is_some_and(|reason| unmoved.iter().any(|said| reason.contains(said)));
         let pinned = world.pins.iter().any(|pin| pin.digest == *digest);
         let runs = world.services.values().any(|running| running.digest == *digest);
-        assert!(!gone || pinned || !runs, "rule 10: {reason:?}, and it runs");
+        assert!(!gone || pinned || !runs, "rule 10: {reason:?}, but the digest runs");
     }
     for operation in world.operations.values() {
         let Work::Rollback(rollback) = &operation.work else { continue };
@@ -301,14 +305,14 @@ fn is_as_it_says(world: &World) {
         let completed = rollback.state == RollbackState::Completed;
         assert!(
             !(completed && last) || there,
-            "rule 10: {:?}, and {:?} runs",
+            "rule 10: {:?}, but {:?} runs",
             rollback.reason,
             world.services
         );
     }
 }
 
-/// All states, depth first: few are open at a time. Answers how many there were, and how many ends.
+/// Explores all states depth-first, which keeps few open. Returns how many states and ends it saw.
 fn explore(first: State) -> (usize, usize) {
     let mut seen = HashSet::from([first.key()]);
     let mut ends = HashSet::new();
@@ -320,12 +324,12 @@ fn explore(first: State) -> (usize, usize) {
             let mut hasher = DefaultHasher::new();
             renumbered(&format!("{:?}", quiet.facts())).hash(&mut hasher);
             if ends.insert(hasher.finish()) {
-                // Half an hour later nothing that was begun is still in anybody's hand.
+                // After half an hour, no started effect is still in flight.
                 quiet.wait(31 * 60);
                 quiet.settle();
                 check(&quiet);
                 holds(&quiet);
-                is_as_it_says(&quiet);
+                outcomes_match_services(&quiet);
             }
         }
         for action in state.actions() {
@@ -342,7 +346,7 @@ fn left() -> Left {
     Left { pushes: [1, 1], clicks: [1, 1], rollbacks: 0, ticks: 0, jumps: 0, sleeps: 0, faults: 0, hands: 0 }
 }
 
-/// Both builds were pushed, named and asked about.
+/// Returns a world where both builds were pushed, tagged and asked about.
 fn asked(mut world: World) -> World {
     for n in 0..2 {
         let before = world.read(None, Some(&digest(n as u8 + 1)));
@@ -354,57 +358,57 @@ fn asked(mut world: World) -> World {
     world
 }
 
-fn shown(what: &str, (states, ends): (usize, usize), at_least: usize) {
+fn report(what: &str, (states, ends): (usize, usize), at_least: usize) {
     println!("{what}: {states} states, {ends} ends");
-    assert!(states >= at_least, "{what}: only {states} states: it has become too small to find anything");
+    assert!(states >= at_least, "{what}: only {states} states: the case is too small to find anything");
 }
 
 #[test]
-fn two_pushes_in_any_order_told_twice() {
+fn two_pushes_delivered_twice_in_any_order() {
     let first = State::new(
         World::new(application(ONE, "")),
         Left { pushes: [2, 2], ticks: 1, clicks: [0, 0], ..left() },
     );
-    shown("two pushes, told twice", explore(first), 1_000);
+    report("two pushes, delivered twice", explore(first), 1_000);
 }
 
 #[test]
-fn two_approvals_with_a_crash_anywhere_and_a_tag_moved_by_hand() {
+fn two_approvals_with_a_crash_and_a_moved_tag() {
     let world = asked(World::new(application(ONE, "")));
     let left = Left { pushes: [0, 0], faults: 1, ticks: 1, jumps: 1, hands: 1, ..left() };
-    shown("two approvals, a crash, a hand", explore(State::new(world, left)), 1_000);
+    report("two approvals, a crash, a manual tag move", explore(State::new(world, left)), 1_000);
 }
 
 #[test]
-fn an_approval_and_a_rollback_with_a_crash_anywhere() {
+fn approval_and_rollback_with_a_crash_anywhere() {
     let mut world = asked(World::new(application(ONE, "\"prod/web\"")));
     world.vote(id(0), "lead", Verdict::Approve).unwrap();
     world.settle();
     let left = Left { pushes: [0, 0], clicks: [0, 1], rollbacks: 1, faults: 1, ticks: 1, jumps: 1, ..left() };
-    shown("an approval and a rollback, a crash", explore(State::new(world, left)), 1_000);
+    report("an approval and a rollback, a crash", explore(State::new(world, left)), 1_000);
 }
 
 #[test]
-fn a_deployment_and_a_rollback_with_a_crash_anywhere() {
+fn deployment_and_rollback_with_a_crash_anywhere() {
     let mut world = asked(World::new(deployed(ONE, "\"prod/web\"")));
     world.vote(id(0), "lead", Verdict::Approve).unwrap();
     world.settle();
     let left = Left { pushes: [0, 0], clicks: [0, 1], rollbacks: 1, faults: 1, ticks: 1, jumps: 1, ..left() };
-    shown("a deployment and a rollback, a crash", explore(State::new(world, left)), 1_000);
+    report("a deployment and a rollback, a crash", explore(State::new(world, left)), 1_000);
 }
 
-/// Nobody comes for as long as a rollout may take, at any moment.
+/// No tick comes until the rollout's time is over. The pause may start at any point.
 #[test]
-fn a_deployment_whose_time_is_over_with_a_crash_anywhere() {
+fn timed_out_deployment_with_a_crash_anywhere() {
     let mut world = asked(World::new(deployed(ONE, "\"prod/web\", \"prod/worker\"")));
     world.vote(id(0), "lead", Verdict::Approve).unwrap();
     world.settle();
     let left = Left { pushes: [0, 0], clicks: [0, 1], faults: 1, ticks: 2, sleeps: 1, ..left() };
-    shown("a deployment whose time is over, a crash", explore(State::new(world, left)), 500);
+    report("a timed-out deployment, a crash", explore(State::new(world, left)), 500);
 }
 
 #[test]
-fn two_deployments_a_rollback_and_a_tag_moved_by_hand_with_a_crash_anywhere() {
+fn two_deployments_and_a_rollback_with_a_crash_anywhere() {
     let mut world = World::new(deployed(ONE, "\"prod/web\""));
     let before = world.push(-100, 7).unwrap();
     world.settle();
@@ -413,22 +417,26 @@ fn two_deployments_a_rollback_and_a_tag_moved_by_hand_with_a_crash_anywhere() {
     let mut world = asked(world);
     world.vote(id(0), "lead", Verdict::Approve).unwrap();
     let left = Left { pushes: [0, 0], clicks: [0, 1], rollbacks: 1, faults: 1, ticks: 1, hands: 1, ..left() };
-    shown("two deployments, a rollback, a crash, a hand", explore(State::new(world, left)), 1_000);
+    report(
+        "two deployments, a rollback, a crash, a manual tag move",
+        explore(State::new(world, left)),
+        1_000,
+    );
 }
 
 #[test]
 fn two_deployments_wait_for_each_other() {
     let world = asked(World::new(deployed(ONE, "\"prod/web\"")));
     let left = Left { pushes: [0, 0], faults: 1, ticks: 1, jumps: 1, ..left() };
-    shown("two deployments, a crash", explore(State::new(world, left)), 1_000);
+    report("two deployments, a crash", explore(State::new(world, left)), 1_000);
 }
 
 #[test]
-fn a_deployment_that_fails_with_a_crash_anywhere() {
+fn failing_deployment_with_a_crash_anywhere() {
     let mut world = asked(World::new(deployed(ONE, "\"prod/web\"")));
     world.vote(id(0), "lead", Verdict::Approve).unwrap();
     world.settle();
     world.broken.insert(digest(2));
     let left = Left { pushes: [0, 0], clicks: [0, 1], faults: 1, ticks: 2, jumps: 2, ..left() };
-    shown("a deployment that fails, a crash", explore(State::new(world, left)), 500);
+    report("a failing deployment, a crash", explore(State::new(world, left)), 500);
 }

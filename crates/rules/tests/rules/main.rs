@@ -1,4 +1,4 @@
-//! The rules that never break, on the real `step` and `owed`.
+//! Tests of the rules that always hold, with the real `transition` and `pending_effects`.
 
 #![expect(clippy::unwrap_used, reason = "how a test fails")]
 
@@ -34,7 +34,7 @@ use world::{World, application, approver, digest, start};
 const ONE: &str = "required = 1, approvers = [\"lead\"]";
 const TWO: &str = "required = 2";
 
-/// Something that happens, to which of what is there.
+/// An event in the world. `which` selects an operation or a flight.
 #[derive(Debug, Clone)]
 enum Event {
     Push {
@@ -51,11 +51,11 @@ enum Event {
     Tick {
         which: usize,
     },
-    /// Somebody begins what is owed.
+    /// A function starts an operation's pending effects.
     Begin {
         which: usize,
     },
-    /// Something that was begun takes effect; its outcome may be lost.
+    /// A started effect takes place. Its outcome may be lost.
     Land {
         which: usize,
         heard: bool,
@@ -63,12 +63,12 @@ enum Event {
     Wait {
         seconds: i64,
     },
-    /// A build's image index contains its image.
+    /// A build's image index turns out to contain the promotion's image.
     Contained {
         which: usize,
         at: i64,
     },
-    /// Somebody moves a tag of ours by hand, or deletes it; its event comes, or is lost.
+    /// A person moves or deletes one of our tags. The event may be lost.
     MoveTag {
         stable: bool,
         to: Option<u8>,
@@ -103,7 +103,7 @@ fn happen(world: &mut World, event: &Event) {
         Event::Vote { which, approve } => {
             if let Some(id) = pick(world, *which) {
                 let verdict = if *approve { Verdict::Approve } else { Verdict::Reject };
-                // Refused or not, both are everyday answers.
+                // A refusal is as normal as a success here.
                 let _ = world.vote(id, "lead", verdict);
             }
         }
@@ -148,20 +148,20 @@ fn check(world: &World) {
         let approved = match &world.operations[&pin.by].work {
             Work::Promotion(promotion) => &promotion.digest,
             Work::Rollback(rollback) => &rollback.target.digest,
-            Work::Repair(_) | Work::LiveDrift(_) => panic!("it pins nothing"),
+            Work::Repair(_) | Work::LiveDrift(_) => panic!("a repair or live drift must not pin"),
         };
-        assert_eq!(&pin.digest, approved, "rule 1: what is pinned is what was approved");
+        assert_eq!(&pin.digest, approved, "rule 1: the approved digest is pinned");
     }
     // Rule 2.
     if let Some(pin) = current {
-        assert_eq!(world.tag(world::STABLE), Some(&pin.digest), "rule 2: stable tag = pin");
+        assert_eq!(world.tag(world::STABLE), Some(&pin.digest), "rule 2: the stable tag is on the pin");
     }
     // Rule 3.
     let numbers: Vec<u64> = world.pins.iter().map(|pin| pin.number.get()).collect();
     assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>(), "rule 3: numbers without gaps");
-    let told: Vec<String> = world.audited(Kind::Pin).iter().map(|record| record.to.clone()).collect();
+    let recorded: Vec<String> = world.audited(Kind::Pin).iter().map(|record| record.to.clone()).collect();
     let kept: Vec<String> = numbers.iter().map(u64::to_string).collect();
-    assert_eq!(told, kept, "rule 3: one audit record per pin");
+    assert_eq!(recorded, kept, "rule 3: one audit record per pin");
     for pin in &world.pins {
         if let Work::Promotion(promotion) = &world.operations[&pin.by].work {
             assert!(
@@ -185,7 +185,7 @@ fn check(world: &World) {
         pushed.iter().max(),
         "rule 4: the watermark never falls"
     );
-    // Rule 9, and that everything comes to an end.
+    // Rule 9. Every rollback also ends.
     assert_eq!(world.environment.slot, None);
     for operation in world.operations.values() {
         if let Work::Rollback(rollback) = &operation.work {
@@ -195,9 +195,9 @@ fn check(world: &World) {
 }
 
 proptest! {
-    /// Whatever happens, in whatever order, however often, and whoever dies over it.
+    /// The rules hold for any events, in any order and number, with a crash at any point.
     #[test]
-    fn rules_1_to_4_hold_whatever_happens(events in prop::collection::vec(event(), 0..60)) {
+    fn rules_1_to_4_hold_for_any_events(events in prop::collection::vec(event(), 0..60)) {
         let mut world = World::new(application(ONE, ""));
         for event in &events {
             happen(&mut world, event);
@@ -207,7 +207,7 @@ proptest! {
     }
 
     #[test]
-    fn they_hold_with_services_too(events in prop::collection::vec(event(), 0..60)) {
+    fn rules_1_to_4_hold_with_services(events in prop::collection::vec(event(), 0..60)) {
         let mut world = World::new(application(ONE, "\"prod/web\", \"prod/worker\""));
         for event in &events {
             happen(&mut world, event);
@@ -216,10 +216,10 @@ proptest! {
         check(&world);
     }
 
-    /// The same pushes and votes, with everything said twice: the same pin.
+    /// Pushes and votes that are repeated lead to the same pin.
     #[test]
-    fn rule_6_twice_is_the_same_as_once(pushes in prop::collection::vec((0..20_i64, 1..5_u8), 1..8)) {
-        let tell = |times: usize| {
+    fn rule_6_repetition_changes_nothing(pushes in prop::collection::vec((0..20_i64, 1..5_u8), 1..8)) {
+        let repeat = |times: usize| {
             let mut world = World::new(application(ONE, ""));
             for (at, digest) in &pushes {
                 for _ in 0..times {
@@ -238,11 +238,11 @@ proptest! {
             let pins: Vec<_> = world.pins.iter().map(|pin| (pin.number, pin.digest.clone())).collect();
             (pins, world.audit.len(), world.operations.len())
         };
-        prop_assert_eq!(tell(1), tell(3));
+        prop_assert_eq!(repeat(1), repeat(3));
     }
 }
 
-/// A promotion whose approvers are asked.
+/// Opens a promotion and asks its approvers.
 fn asked(world: &mut World, at: i64, n: u8) -> OperationId {
     let id = world.push(at, n).unwrap();
     world.settle();
@@ -265,10 +265,10 @@ fn rollback_state(world: &World, id: OperationId) -> RollbackState {
 }
 
 #[test]
-fn rule_1_the_digest_is_what_is_approved_pinned_and_tagged() {
+fn rule_1_approved_digest_is_pinned_and_tagged() {
     let mut world = World::new(application(ONE, ""));
     let first = asked(&mut world, 0, 1);
-    // The tag moves on before the first is approved.
+    // The tag moves on before the first promotion is approved.
     asked(&mut world, 1, 2);
     world.vote(first, "lead", Verdict::Approve).unwrap();
     world.settle();
@@ -278,13 +278,13 @@ fn rule_1_the_digest_is_what_is_approved_pinned_and_tagged() {
 }
 
 #[test]
-fn rule_2_a_crash_between_pin_and_tag_is_finished_by_a_tick() {
+fn rule_2_tick_repairs_a_crash_between_pin_and_tag() {
     let mut world = World::new(application(ONE, ""));
     let id = asked(&mut world, 0, 1);
     world.vote(id, "lead", Verdict::Approve).unwrap();
     assert_eq!((world.pins.len(), world.tag(world::STABLE)), (1, None));
     world.begin(id);
-    world.land(0, false); // The tag was put, and nobody lived to say so.
+    world.land(0, false); // The tag was put, but its outcome was lost.
     assert_eq!(state(&world, id), PromotionState::InProgress);
     world.settle();
     assert_eq!(state(&world, id), PromotionState::Completed);
@@ -293,24 +293,24 @@ fn rule_2_a_crash_between_pin_and_tag_is_finished_by_a_tick() {
 }
 
 #[test]
-fn rule_2_a_late_tag_of_an_older_pin_is_put_right() {
+fn rule_2_late_tag_of_an_older_pin_is_repaired() {
     let mut world = World::new(application(ONE, ""));
     let first = asked(&mut world, 0, 1);
     let second = asked(&mut world, 1, 2);
     world.vote(first, "lead", Verdict::Approve).unwrap();
-    world.begin(first); // Holds the older pin's tag in its hand,
+    world.begin(first); // The older pin's tag is about to be put,
     world.vote(second, "lead", Verdict::Approve).unwrap();
     world.begin(second);
-    world.land(1, true); // while the newer one is put,
+    world.land(1, true); // the newer pin's tag is put first,
     assert_eq!(world.tag(world::STABLE), Some(&digest(2)));
-    world.land(0, true); // and then lets go of it.
+    world.land(0, true); // and the older pin's tag overwrites it.
     assert_eq!(world.tag(world::STABLE), Some(&digest(1)));
     world.settle();
     assert_eq!(world.tag(world::STABLE), Some(&digest(2)));
 }
 
 #[test]
-fn rule_3_numbers_grow_by_one_with_one_record_each() {
+fn rule_3_each_pin_has_the_next_number_and_one_record() {
     let mut world = World::new(application(ONE, ""));
     for n in 1..5 {
         pinned(&mut world, i64::from(n), n);
@@ -323,7 +323,7 @@ fn rule_3_numbers_grow_by_one_with_one_record_each() {
 }
 
 #[test]
-fn rule_4_an_earlier_push_cannot_be_pinned_after_a_later_one() {
+fn rule_4_earlier_push_is_not_pinned_after_a_later_one() {
     let mut world = World::new(application(ONE, ""));
     let earlier = asked(&mut world, 0, 1);
     pinned(&mut world, 1, 2);
@@ -337,7 +337,7 @@ fn rule_4_an_earlier_push_cannot_be_pinned_after_a_later_one() {
 }
 
 #[test]
-fn rule_4_an_earlier_push_can_be_pinned_before_a_later_one() {
+fn rule_4_earlier_push_may_be_pinned_before_a_later_one() {
     let mut world = World::new(application(ONE, ""));
     let earlier = asked(&mut world, 0, 1);
     let later = asked(&mut world, 1, 2);
@@ -349,7 +349,7 @@ fn rule_4_an_earlier_push_can_be_pinned_before_a_later_one() {
 }
 
 #[test]
-fn rule_4_a_tag_that_moves_back_opens_again_and_a_redelivery_does_not() {
+fn rule_4_moved_back_tag_opens_a_new_promotion() {
     let mut world = World::new(application(ONE, ""));
     let first = asked(&mut world, 0, 1);
     asked(&mut world, 1, 2);
@@ -359,7 +359,7 @@ fn rule_4_a_tag_that_moves_back_opens_again_and_a_redelivery_does_not() {
 }
 
 #[test]
-fn rule_4_the_watermark_does_not_fall_by_a_rollback() {
+fn rule_4_rollback_does_not_lower_the_watermark() {
     let mut world = World::new(application(ONE, ""));
     pinned(&mut world, 0, 1);
     let between = asked(&mut world, 1, 3);
@@ -368,13 +368,13 @@ fn rule_4_the_watermark_does_not_fall_by_a_rollback() {
     world.settle();
     assert_eq!(world.environment.pin.as_ref().unwrap().digest, digest(1));
     assert!(world.vote(between, "lead", Verdict::Approve).is_err());
-    // Nor can a push from before that is only heard of now.
+    // A push from before the rollback that arrives now cannot be pinned either.
     let late = world.push(1, 4).unwrap();
     assert_eq!(state(&world, late), PromotionState::Cancelled);
 }
 
 #[test]
-fn two_tags_on_one_image_ask_once() {
+fn two_tags_on_one_image_open_one_promotion() {
     let mut world = World::new(application(ONE, ""));
     asked(&mut world, 0, 1);
     assert_eq!(world.push(1, 1), None);
@@ -382,7 +382,7 @@ fn two_tags_on_one_image_ask_once() {
 }
 
 #[test]
-fn rule_4_a_question_stands_where_the_latest_push_that_joined_it_does() {
+fn rule_4_joined_push_sets_the_promotions_order() {
     let mut world = World::new(application(ONE, ""));
     let joined = asked(&mut world, 0, 1);
     assert_eq!(world.push(3, 1), None);
@@ -396,20 +396,20 @@ fn rule_4_a_question_stands_where_the_latest_push_that_joined_it_does() {
 }
 
 #[test]
-fn a_push_long_after_the_question_asks_again() {
+fn late_push_of_the_same_digest_asks_again() {
     let mut world = World::new(application(ONE, ""));
     let first = asked(&mut world, 0, 1);
     world.now += SignedDuration::from_mins(10);
     let again = world.push(600, 1).unwrap();
     world.settle();
-    assert_eq!(world.tokens.len(), 2, "its approver has a new mail");
+    assert_eq!(world.tokens.len(), 2, "the approver got a new mail");
     world.vote(again, "lead", Verdict::Approve).unwrap();
     world.settle();
     assert_eq!((state(&world, first), world.pins.len()), (PromotionState::Cancelled, 1));
 }
 
 #[test]
-fn rule_5_a_link_works_once_for_its_own_promotion_and_approver() {
+fn rule_5_link_works_once_for_its_promotion_and_approver() {
     let mut world = World::new(application(TWO, ""));
     let one = asked(&mut world, 0, 1);
     let other = asked(&mut world, 1, 2);
@@ -433,7 +433,7 @@ fn rule_5_a_link_works_once_for_its_own_promotion_and_approver() {
         may_decide(world.now, &subject, &approver("lead"), Some(&used)),
         Err(Refusal::LinkUsed { .. })
     ));
-    // Nor without a link, by another way in: votes count names.
+    // A signed request cannot vote again either, because votes count per approver.
     assert!(matches!(
         may_decide(world.now, &subject, &approver("lead"), None),
         Err(Refusal::AlreadyDecided { .. })
@@ -441,7 +441,7 @@ fn rule_5_a_link_works_once_for_its_own_promotion_and_approver() {
 }
 
 #[test]
-fn rule_5_a_newer_link_makes_the_older_one_worthless() {
+fn rule_5_newer_link_replaces_the_older_one() {
     let mut world = World::new(application(ONE, ""));
     let id = asked(&mut world, 0, 1);
     let old = world.token(id, "lead").unwrap();
@@ -455,7 +455,7 @@ fn rule_5_a_newer_link_makes_the_older_one_worthless() {
 }
 
 #[test]
-fn rule_5_one_approver_is_no_quorum_of_two() {
+fn rule_5_one_approver_cannot_vote_twice() {
     let mut world = World::new(application(TWO, ""));
     let id = asked(&mut world, 0, 1);
     world.vote(id, "lead", Verdict::Approve).unwrap();
@@ -468,20 +468,20 @@ fn rule_5_one_approver_is_no_quorum_of_two() {
 }
 
 #[test]
-fn rule_5_who_left_the_configuration_does_not_decide_and_does_not_count() {
+fn rule_5_former_approvers_do_not_count() {
     let mut world = World::new(application(TWO, ""));
     let id = asked(&mut world, 0, 1);
     world.vote(id, "second", Verdict::Approve).unwrap();
     world.configuration.application = application(ONE, "");
     assert!(world.vote(id, "second", Verdict::Approve).is_err());
     world.settle();
-    assert_eq!(world.pins.len(), 0, "a vote of somebody who is no approver today");
+    assert_eq!(world.pins.len(), 0, "the vote is of a former approver");
     world.vote(id, "lead", Verdict::Approve).unwrap();
     assert_eq!(world.pins.len(), 1);
 }
 
 #[test]
-fn one_rejection_ends_it_with_its_reason() {
+fn one_rejection_cancels_with_its_reason() {
     let mut world = World::new(application(TWO, ""));
     let id = asked(&mut world, 0, 1);
     world.vote(id, "second", Verdict::Reject).unwrap();
@@ -492,7 +492,7 @@ fn one_rejection_ends_it_with_its_reason() {
 }
 
 #[test]
-fn nobody_decides_and_it_expires() {
+fn undecided_promotion_expires() {
     let mut world = World::new(application(ONE, ""));
     let id = asked(&mut world, 0, 1);
     world.now += SignedDuration::from_hours(2);
@@ -502,7 +502,7 @@ fn nobody_decides_and_it_expires() {
 }
 
 #[test]
-fn rule_7_a_name_that_is_another_digests_is_left_and_the_next_one_recorded_first() {
+fn rule_7_taken_build_tag_is_left_for_the_next_name() {
     let mut world = World::new(application(ONE, ""));
     let id = world.push(0, 1).unwrap();
     let taken = world.builds[&digest(1)].build_tag.tag();
@@ -516,7 +516,7 @@ fn rule_7_a_name_that_is_another_digests_is_left_and_the_next_one_recorded_first
 }
 
 #[test]
-fn rule_7_the_stable_tag_is_recorded_as_ours_before_it_is_put() {
+fn rule_7_stable_tag_is_recorded_before_it_is_put() {
     let mut world = World::new(application(ONE, ""));
     let id = asked(&mut world, 0, 1);
     world.vote(id, "lead", Verdict::Approve).unwrap();
@@ -527,7 +527,7 @@ fn rule_7_the_stable_tag_is_recorded_as_ours_before_it_is_put() {
 }
 
 #[test]
-fn rule_9_one_rollback_at_a_time_and_never_to_what_is_live() {
+fn rule_9_one_rollback_runs_and_never_to_the_live_digest() {
     let mut world = World::new(application(ONE, "\"prod/web\""));
     pinned(&mut world, 0, 1);
     let id = world.roll_back("stable").unwrap();
@@ -540,7 +540,7 @@ fn rule_9_one_rollback_at_a_time_and_never_to_what_is_live() {
 }
 
 #[test]
-fn rule_10_nothing_is_completed_that_is_not_proven_on_every_service() {
+fn rule_10_rollback_completes_only_when_all_services_prove() {
     let mut world = World::new(application(ONE, "\"prod/web\", \"prod/worker\""));
     pinned(&mut world, 0, 1);
     let id = world.roll_back("stable").unwrap();
@@ -554,13 +554,13 @@ fn rule_10_nothing_is_completed_that_is_not_proven_on_every_service() {
     let follow = |flight: &world::Flight| matches!(flight.effect, Effect::Follow(..));
     assert_eq!(world.flights.iter().filter(|flight| follow(flight)).count(), 2);
     world.land(0, true);
-    assert_eq!(rollback_state(&world, id), RollbackState::InProgress, "one of two is proven");
+    assert_eq!(rollback_state(&world, id), RollbackState::InProgress, "one of two services is proven");
     world.land(0, true);
     assert_eq!(rollback_state(&world, id), RollbackState::Completed);
 }
 
 #[test]
-fn rule_10_what_is_not_proven_in_time_is_incomplete() {
+fn rule_10_rollback_unproven_in_time_is_incomplete() {
     let mut world = World::new(application(ONE, "\"prod/web\""));
     pinned(&mut world, 0, 1);
     let id = world.roll_back("stable").unwrap();
@@ -575,7 +575,7 @@ fn rule_10_what_is_not_proven_in_time_is_incomplete() {
 }
 
 #[test]
-fn a_rollback_that_changed_nothing_has_failed() {
+fn rollback_that_changed_nothing_failed() {
     let mut world = World::new(application(ONE, "\"prod/web\""));
     pinned(&mut world, 0, 1);
     let id = world.roll_back("stable").unwrap();
@@ -588,25 +588,25 @@ fn a_rollback_that_changed_nothing_has_failed() {
 }
 
 #[test]
-fn rule_10_a_rollback_that_may_have_changed_something_is_incomplete() {
+fn rule_10_rollback_with_possible_changes_is_incomplete() {
     let mut world = World::new(application(ONE, "\"prod/web\""));
     pinned(&mut world, 0, 1);
     let id = world.roll_back("stable").unwrap();
     world.begin(id);
     let deploy = world.flights.iter().position(|flight| matches!(flight.effect, Effect::Deploy(..)));
-    world.land(deploy.unwrap(), false); // It was applied, and nobody lived to say so.
+    world.land(deploy.unwrap(), false); // The service was deployed, but the outcome was lost.
     world.wait(31 * 60);
     world.tick(id);
     assert_eq!(rollback_state(&world, id), RollbackState::Incomplete);
     assert!(
         world.environment.rolled_back_from.contains(&digest(0)),
-        "what was left is no place to go back to"
+        "the digest that was left is no rollback target"
     );
     assert_eq!(world.environment.slot, None);
 }
 
 #[test]
-fn one_of_two_services_failing_is_incomplete_and_pins_nothing() {
+fn partly_failed_rollback_is_incomplete_and_pins_nothing() {
     let mut world = World::new(application(ONE, "\"prod/web\", \"prod/worker\""));
     pinned(&mut world, 0, 1);
     pinned(&mut world, 1, 2);
@@ -621,7 +621,7 @@ fn one_of_two_services_failing_is_incomplete_and_pins_nothing() {
 }
 
 #[test]
-fn what_is_approved_during_a_rollback_waits_and_then_releases_the_hold() {
+fn approval_during_a_rollback_waits_and_releases_the_hold() {
     let mut world = World::new(application(ONE, "\"prod/web\""));
     pinned(&mut world, 0, 1);
     let next = asked(&mut world, 1, 2);
@@ -639,20 +639,20 @@ fn what_is_approved_during_a_rollback_waits_and_then_releases_the_hold() {
 }
 
 #[test]
-fn a_hold_stops_what_nobody_has_to_approve() {
+fn hold_stops_builds_that_need_no_approval() {
     let mut world = World::new(application("required = 0", "\"prod/web\""));
     world.push(0, 1).unwrap();
     world.settle();
-    assert_eq!(world.pins.len(), 1, "none is asked: pinned at once");
+    assert_eq!(world.pins.len(), 1, "no approval is required");
     world.roll_back("stable").unwrap();
     world.settle();
     world.push(1, 2).unwrap();
     world.settle();
-    assert_eq!(world.pins.len(), 1, "held after a rollback");
+    assert_eq!(world.pins.len(), 1, "the rollback holds the environment");
 }
 
 #[test]
-fn previous_is_neither_live_nor_rolled_back_from() {
+fn previous_skips_live_and_rolled_back_pins() {
     let mut world = World::new(application(ONE, ""));
     for n in 1..4 {
         pinned(&mut world, i64::from(n), n);
@@ -667,7 +667,7 @@ fn previous_is_neither_live_nor_rolled_back_from() {
 }
 
 #[test]
-fn what_was_never_pinned_is_no_target() {
+fn unpinned_digest_is_no_rollback_target() {
     let mut world = World::new(application(ONE, ""));
     assert_eq!(world.roll_back("stable"), Err(Refusal::NothingPinned));
     pinned(&mut world, 0, 1);
@@ -679,7 +679,7 @@ fn what_was_never_pinned_is_no_target() {
 }
 
 #[test]
-fn a_failing_effect_is_tried_again_after_longer_and_longer() {
+fn failing_effect_is_retried_with_backoff() {
     let mut world = World::new(application(ONE, ""));
     let id = world.push(0, 1).unwrap();
     let mut pauses = Vec::new();
@@ -688,7 +688,7 @@ fn a_failing_effect_is_tried_again_after_longer_and_longer() {
         world.observe(Some(id), None, &[Input::Outcome(problem)]).unwrap();
         let wake = world.operations[&id].wake_at.unwrap();
         pauses.push((wake - world.now).get_seconds() / 60);
-        // A tick before that changes nothing.
+        // A tick before that time changes nothing.
         world.tick(id);
         assert_eq!(pending_effects(world.now, &world.subject(Some(id), None), Uuid::nil()), []);
         world.now = wake;
@@ -699,10 +699,10 @@ fn a_failing_effect_is_tried_again_after_longer_and_longer() {
 }
 
 #[test]
-fn pushes_are_ordered_by_their_own_time_not_by_their_arrival() {
+fn pushes_are_ordered_by_push_time() {
     let mut world = World::new(application(ONE, ""));
     pinned(&mut world, 10, 2);
     let late = world.push(5, 1).unwrap();
-    assert_eq!(state(&world, late), PromotionState::Cancelled, "it was pushed before what is pinned");
+    assert_eq!(state(&world, late), PromotionState::Cancelled, "it was pushed before the pinned build");
     assert!(world.subject(Some(late), None).promotion().unwrap().opened_at > start());
 }

@@ -1,5 +1,6 @@
-//! A process that drives an operation as the functions do, one turn at a time: it decides on what it has read,
-//! which may be stale, loses races, carries out one effect after the other, and may die before or after each.
+//! A process that reconciles an operation as the functions do, one turn at a time.
+//! It decides on what it has read, which may be stale, and carries out effects one by one.
+//! It can lose a race, and it can crash before or after each turn.
 
 use jiff::{SignedDuration, Timestamp};
 use stablepin_rules::effect::{Effect, Outcome, leased_to_another, pending_effects, take_lease};
@@ -11,7 +12,7 @@ use uuid::Uuid;
 
 use crate::world::World;
 
-/// How long an invocation may take at most: every call that it began has ended then, or it has.
+/// The longest invocation. After this time, its calls have ended, or the invocation has.
 const LIFE: SignedDuration = SignedDuration::from_secs(30);
 
 #[derive(Debug, Clone)]
@@ -22,25 +23,25 @@ pub(crate) struct Process {
     pushed: Option<ImageDigest>,
     subject: Subject,
     observed: Vec<Input>,
-    owed: Vec<Effect>,
+    pending: Vec<Effect>,
     outcomes: Vec<Outcome>,
 }
 
-/// What goes wrong in a turn.
+/// A fault in a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
     None,
-    /// It dies before the turn does anything.
+    /// The process crashes before the turn does anything.
     DiesBefore,
-    /// The turn takes effect, and it dies before it hears of it.
+    /// The turn takes place, and the process crashes before it gets the answer.
     DiesAfter,
-    /// Throttled, refused, out of reach.
+    /// The call fails: it is throttled, refused or unreachable.
     NotDone,
-    /// Done, but the answer was an error.
+    /// The call succeeds, but its answer is an error.
     DoneUnheard,
 }
 
-/// How a turn left the process.
+/// The process's state after a turn.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Turn {
     Goes,
@@ -61,20 +62,29 @@ impl Process {
         let holder = world.uuid();
         let subject = world.read(operation, pushed.as_ref());
         let until = world.now + LIFE;
-        Self { holder, until, operation, pushed, subject, observed, owed: Vec::new(), outcomes: Vec::new() }
+        Self {
+            holder,
+            until,
+            operation,
+            pushed,
+            subject,
+            observed,
+            pending: Vec::new(),
+            outcomes: Vec::new(),
+        }
     }
 
-    /// Its time is over: Lambda has ended it.
+    /// Returns whether Lambda has ended the process.
     pub(crate) fn is_over(&self, now: Timestamp) -> bool {
         self.until <= now
     }
 
-    /// How many turns it may take next: one for each effect that it owes, or its decision.
+    /// Returns the number of possible next turns: one for each pending effect, or one decision.
     pub(crate) fn choices(&self) -> usize {
-        self.owed.len().max(1)
+        self.pending.len().max(1)
     }
 
-    /// To its end, without faults.
+    /// Runs the process to its end, without faults.
     pub(crate) fn finish(mut self, world: &mut World) -> Turn {
         for _ in 0..1000 {
             let turn = self.turn(world, Fault::None, 0);
@@ -82,19 +92,19 @@ impl Process {
                 return turn;
             }
         }
-        panic!("it never ends: {self:#?}");
+        panic!("the process never ends: {self:#?}");
     }
 
-    /// One effect, or one decision and its commit.
+    /// Takes one turn: one effect, or one decision with its commit.
     pub(crate) fn turn(&mut self, world: &mut World, fault: Fault, which: usize) -> Turn {
         if fault == Fault::DiesBefore {
             return Turn::Died;
         }
-        let turn = if self.owed.is_empty() {
+        let turn = if self.pending.is_empty() {
             self.observed.extend(self.outcomes.drain(..).map(Input::Outcome));
             self.decide(world, fault)
         } else {
-            let effect = self.owed.swap_remove(which % self.owed.len());
+            let effect = self.pending.swap_remove(which % self.pending.len());
             self.carry_out(world, &effect, fault);
             Turn::Goes
         };
@@ -125,9 +135,9 @@ impl Process {
             Ok(change) => change,
             Err(refusal) => return Turn::Refused(refusal),
         };
-        let owed_now = pending_effects(now, &change.after, self.holder);
+        let pending_now = pending_effects(now, &change.after, self.holder);
         let lease = Lease { holder: self.holder, until: self.until };
-        take_lease(now, &mut change.after, lease, &owed_now);
+        take_lease(now, &mut change.after, lease, &pending_now);
         if let Some(occurrence) = &change.opened
             && world.opened.contains(occurrence)
         {
@@ -137,13 +147,13 @@ impl Process {
         if used.is_some_and(|token| token.used_at.is_some()) {
             return Turn::LinkUsed;
         }
-        let stands = world.read(self.operation, self.pushed.as_ref());
-        let lost = stands.environment.version != self.subject.environment.version
-            || stands.configuration.version != self.subject.configuration.version
-            || version(&stands) != version(&self.subject)
-            || (change.after.build != self.subject.build && stands.build != self.subject.build);
+        let current = world.read(self.operation, self.pushed.as_ref());
+        let lost = current.environment.version != self.subject.environment.version
+            || current.configuration.version != self.subject.configuration.version
+            || version(&current) != version(&self.subject)
+            || (change.after.build != self.subject.build && current.build != self.subject.build);
         if lost || fault == Fault::NotDone {
-            self.subject = stands;
+            self.subject = current;
             return Turn::Goes;
         }
         if change.after != self.subject || change.opened.is_some() || !change.audit.is_empty() {
@@ -151,21 +161,21 @@ impl Process {
         }
         self.operation = self.subject.operation.as_ref().map(|operation| operation.id());
         if fault == Fault::DoneUnheard {
-            // It decides once more on what it finds.
+            // The process decides once more on what it reads now.
             self.subject = world.subject(self.operation, self.pushed.as_ref());
             return Turn::Goes;
         }
         self.observed.clear();
-        // What only tells people, or comes after the end, makes no difference to anything else: it takes no turn of its
-        // own.
-        let aside = |effect: &Effect| effect.is_notification() || matches!(effect, Effect::RestoreFamily(_));
-        let owed = pending_effects(now, &self.subject, self.holder);
-        let (told, owed): (Vec<_>, Vec<_>) = owed.into_iter().partition(aside);
-        for effect in &told {
+        // Notifications and the family's restore affect no other effect, so they take no turn.
+        let takes_no_turn =
+            |effect: &Effect| effect.is_notification() || matches!(effect, Effect::RestoreFamily(_));
+        let pending = pending_effects(now, &self.subject, self.holder);
+        let (immediate, pending): (Vec<_>, Vec<_>) = pending.into_iter().partition(takes_no_turn);
+        for effect in &immediate {
             self.carry_out(world, effect, Fault::None);
         }
-        self.owed = owed;
-        if self.owed.is_empty() && self.outcomes.is_empty() { Turn::Done } else { Turn::Goes }
+        self.pending = pending;
+        if self.pending.is_empty() && self.outcomes.is_empty() { Turn::Done } else { Turn::Goes }
     }
 }
 

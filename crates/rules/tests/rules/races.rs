@@ -1,4 +1,4 @@
-//! Several processes at once, each on what it has read: they lose races, die between any two calls, and come back.
+//! Several processes at once, each with what it has read. They lose races, crash and are repeated.
 
 use jiff::SignedDuration;
 use proptest::prelude::*;
@@ -19,7 +19,7 @@ enum Event {
     RollBack { to: &'static str },
     Tick { which: usize },
     Turn { which: usize, effect: usize, fault: Fault },
-    SomebodyElseDeploys { which: usize },
+    DeployByHand { which: usize },
     Wait { seconds: i64 },
 }
 
@@ -41,7 +41,7 @@ fn event() -> impl Strategy<Value = Event> {
         3 => (0..20_usize).prop_map(|which| Event::Tick { which }),
         30 => (0..8_usize, 0..4_usize, fault)
             .prop_map(|(which, effect, fault)| Event::Turn { which, effect, fault }),
-        1 => (0..2_usize).prop_map(|which| Event::SomebodyElseDeploys { which }),
+        1 => (0..2_usize).prop_map(|which| Event::DeployByHand { which }),
         3 => (0..70_i64).prop_map(|seconds| Event::Wait { seconds }),
     ]
 }
@@ -84,7 +84,7 @@ fn play(approval: &str, services: &str, events: &[Event]) -> World {
                     }
                 }
             }
-            Event::SomebodyElseDeploys { which } => {
+            Event::DeployByHand { which } => {
                 let service = world.services.keys().nth(which).cloned();
                 if let Some(service) = service {
                     world.deploy_by_hand(&service, digest(9));
@@ -101,7 +101,7 @@ fn play(approval: &str, services: &str, events: &[Event]) -> World {
     world
 }
 
-/// Whatever was decided, by whom it was decided.
+/// Checks that every vote used one link, and that every pin has enough approvals.
 fn check_votes(world: &World, required: usize) {
     for operation in world.operations.values() {
         let Work::Promotion(promotion) = &operation.work else { continue };
@@ -110,16 +110,16 @@ fn check_votes(world: &World, required: usize) {
                 token.used_at.is_some() && token.promotion == promotion.id && token.approver == *name
             });
             let digests: Vec<&ImageDigest> = used.map(|token| &token.digest).collect();
-            assert_eq!(digests, [&promotion.digest], "rule 5: one link, once, for this digest");
+            assert_eq!(digests, [&promotion.digest], "rule 5: one link of this digest, used once");
         }
         let approvals = promotion.votes.values().filter(|vote| vote.verdict == Verdict::Approve).count();
         assert!(promotion.pin.is_none() || approvals >= required, "rule 5: enough approvers");
     }
     let used = world.tokens.values().filter(|token| token.used_at.is_some()).count();
-    assert_eq!(used, votes(world).iter().sum::<usize>(), "rule 5: a link that was used is a vote");
+    assert_eq!(used, votes(world).iter().sum::<usize>(), "rule 5: each used link is one vote");
 }
 
-/// How many each operation has.
+/// Returns the number of votes of each operation.
 fn votes(world: &World) -> Vec<usize> {
     let of = |work: &Work| match work {
         Work::Promotion(promotion) => promotion.votes.len(),
@@ -136,13 +136,13 @@ fn check_rollbacks(world: &World) {
             let all = rollback.rollout.services.iter().all(|rollout| proven(&rollout.progress));
             assert!(all, "rule 10: {rollback:#?}");
         } else {
-            assert_eq!(rollback.pin, None, "rule 10: what is not proven is not pinned");
+            assert_eq!(rollback.pin, None, "rule 10: an unproven rollback pins nothing");
         }
         let live = |digests: &std::collections::BTreeSet<ImageDigest>| {
             digests.iter().all(|digest| *digest == rollback.target.digest)
         };
         let already = rollback.rollout.services.iter().all(|rollout| live(&rollout.before.digests));
-        assert!(rollback.rollout.services.is_empty() || !already, "rule 9: never to what is live");
+        assert!(rollback.rollout.services.is_empty() || !already, "rule 9: no rollback to the live digest");
     }
     let running = |id: &str, upto: usize| {
         let said = world.audit[..upto].iter().rev().find(|record| record.id.as_deref() == Some(id));
@@ -169,7 +169,7 @@ proptest! {
     }
 
     #[test]
-    fn rules_hold_in_every_race_with_services_and_two_approvers(
+    fn rules_hold_in_races_with_services_and_two_approvers(
         events in prop::collection::vec(event(), 0..120),
     ) {
         let mut world = play(TWO, "\"prod/web\", \"prod/worker\"", &events);
@@ -179,9 +179,9 @@ proptest! {
         check_rollbacks(&world);
     }
 
-    /// What is heard twice changes nothing the second time.
+    /// An outcome that arrives again changes nothing.
     #[test]
-    fn rule_6_an_outcome_heard_twice_is_an_outcome_heard_once(
+    fn rule_6_repeated_outcome_changes_nothing(
         events in prop::collection::vec(event(), 0..80),
     ) {
         let mut world = play(ONE, "\"prod/web\", \"prod/worker\"", &events);
@@ -204,8 +204,8 @@ proptest! {
     }
 }
 
-/// A story, with one fault at its turn `at`. What a process did not live to take is sent again: EventBridge tries
-/// again, people click again. Answers what came of it, and how many turns it took.
+/// Plays a story with one fault at turn `at`, and returns the world and the number of turns. Events
+/// that a crashed process did not handle come again: EventBridge retries, people click again.
 fn story(fault: Fault, at: Option<usize>, services: &str) -> (World, usize) {
     let mut world = World::new(application(TWO, services));
     let mut turns = 0;
@@ -218,7 +218,7 @@ fn story(fault: Fault, at: Option<usize>, services: &str) -> (World, usize) {
                 break;
             }
         }
-        // Until its lease has ended, it may still be alive for all that anybody knows.
+        // Until the lease ends, the crashed process may still be at work.
         world.wait(31);
     };
     let rest = |world: &mut World| {
@@ -259,7 +259,7 @@ fn story(fault: Fault, at: Option<usize>, services: &str) -> (World, usize) {
     (world, turns)
 }
 
-/// What a story comes to: pins, tags, what was said of it.
+/// Returns a story's result: pins, tags, audit records, votes, and running digests.
 fn ending(world: &World) -> impl PartialEq + std::fmt::Debug + use<> {
     let pins: Vec<_> = world.pins.iter().map(|pin| (pin.number, pin.digest.clone())).collect();
     let backup = |tag: &str| tag.contains("-rollback-");
@@ -274,7 +274,7 @@ fn ending(world: &World) -> impl PartialEq + std::fmt::Debug + use<> {
 }
 
 #[test]
-fn rule_6_a_fault_in_any_turn_ends_as_if_there_had_been_none() {
+fn rule_6_fault_in_any_turn_does_not_change_the_result() {
     for services in ["", "\"prod/web\", \"prod/worker\""] {
         let (undisturbed, turns) = story(Fault::None, None, services);
         check(&undisturbed);
@@ -292,7 +292,7 @@ fn rule_6_a_fault_in_any_turn_ends_as_if_there_had_been_none() {
 }
 
 #[test]
-fn rule_2_a_lost_race_is_decided_again_on_what_is_there() {
+fn rule_2_lost_race_is_decided_again_on_fresh_records() {
     let mut world = World::new(application(ONE, ""));
     let first = asked(&mut world, 0, 1);
     let second = asked(&mut world, 1, 2);
@@ -300,7 +300,7 @@ fn rule_2_a_lost_race_is_decided_again_on_what_is_there() {
         let decision = Input::Decision(world.decision(id, "lead", Verdict::Approve));
         Process::start(world, Some(id), None, vec![decision])
     };
-    // Both have read the environment before either writes.
+    // Both processes read the environment before either writes.
     let (one, two) = (click(&mut world, first), click(&mut world, second));
     assert_eq!(two.finish(&mut world), Turn::Done);
     let late = one.finish(&mut world);
@@ -311,7 +311,7 @@ fn rule_2_a_lost_race_is_decided_again_on_what_is_there() {
 }
 
 #[test]
-fn rule_5_two_clicks_on_one_link_at_once_are_one_vote() {
+fn rule_5_simultaneous_clicks_on_one_link_are_one_vote() {
     let mut world = World::new(application(TWO, ""));
     let id = asked(&mut world, 0, 1);
     let decision = || vec![Input::Decision(world.decision(id, "lead", Verdict::Approve))];
@@ -325,10 +325,10 @@ fn rule_5_two_clicks_on_one_link_at_once_are_one_vote() {
 }
 
 #[test]
-fn rule_7_a_stable_tag_that_was_renamed_meanwhile_is_recorded_under_its_new_name() {
+fn rule_7_renamed_stable_tag_is_recorded_under_its_new_name() {
     let mut world = World::new(application(ONE, ""));
     let id = asked(&mut world, 0, 1);
-    world.vote(id, "lead", Verdict::Approve).unwrap(); // Pinned, and nobody has tagged it yet.
+    world.vote(id, "lead", Verdict::Approve).unwrap(); // The build is pinned, but not tagged yet.
     world.configuration.application.environments[0].stable_tag =
         stablepin_rules::image::ImageTag::parse("prod-good").unwrap();
     world.configuration.version += 1;
@@ -339,7 +339,7 @@ fn rule_7_a_stable_tag_that_was_renamed_meanwhile_is_recorded_under_its_new_name
 }
 
 #[test]
-fn rule_9_two_rollbacks_asked_for_at_once_are_one() {
+fn rule_9_simultaneous_rollbacks_run_once() {
     let mut world = World::new(application(ONE, "\"prod/web\""));
     pinned(&mut world, 0, 1);
     let mut ask = || {
@@ -358,30 +358,30 @@ fn rule_9_two_rollbacks_asked_for_at_once_are_one() {
 }
 
 #[test]
-fn nobody_touches_what_another_carries_out() {
+fn leased_operation_is_left_to_its_holder() {
     let mut world = World::new(application(ONE, ""));
     let id = asked(&mut world, 0, 1);
     let decision = Input::Decision(world.decision(id, "lead", Verdict::Approve));
     let mut working = Process::start(&mut world, Some(id), None, vec![decision]);
-    assert_eq!(working.turn(&mut world, Fault::None, 0), Turn::Goes); // Pinned; the tag is in its hand.
+    assert_eq!(working.turn(&mut world, Fault::None, 0), Turn::Goes); // The pin is set, and the tag is next.
     let before = world.subject(Some(id), None);
     let tick = Process::start(&mut world, Some(id), None, vec![Input::Tick]);
     assert_eq!(tick.finish(&mut world), Turn::Done);
     assert_eq!(world.subject(Some(id), None), before);
-    world.wait(31); // It died.
+    world.wait(31); // The process crashed.
     let tick = Process::start(&mut world, Some(id), None, vec![Input::Tick]);
     assert_eq!(tick.finish(&mut world), Turn::Done);
     assert_eq!(world.tag(world::STABLE), Some(&digest(1)));
 }
 
 #[test]
-fn a_late_outcome_does_not_reopen_what_has_ended() {
+fn late_outcome_does_not_reopen_an_ended_rollback() {
     let mut world = World::new(application(ONE, "\"prod/web\""));
     pinned(&mut world, 0, 1);
     let id = world.roll_back("stable").unwrap();
     world.now += SignedDuration::from_hours(1);
     world.tick(id);
-    world.settle(); // Everybody is told.
+    world.settle(); // All notices are sent.
     let service = world.services.keys().next().unwrap().clone();
     let outcomes = [
         world::deployed_as("d", service.clone()),

@@ -1,5 +1,5 @@
-//! Rule 5: one signer is one approver, also under a stored file whose principals overlap. New files with such principals are
-//! refused.
+//! Rule 5: one signer is one approver, even in a stored file whose principals overlap.
+//! New files with overlapping principals are refused.
 
 use stablepin_rules::application::{FourEyes, Principal};
 use stablepin_rules::audit::Actor;
@@ -18,7 +18,7 @@ const ANNA: &str = "arn:aws:sts::111122223333:assumed-role/AWSReservedSSO_Lead_0
 const BOB: &str = "arn:aws:sts::111122223333:assumed-role/AWSReservedSSO_Lead_0123456789abcdef/bob";
 const SESSION: &str = "arn:aws:sts::111122223333:assumed-role/leads/anything";
 
-/// A build whose approvers were asked. They have one principal each.
+/// Opens a build and asks its approvers, who have one principal each.
 fn asked(approval: &str, lead: &str, second: &str, asked_by: Option<&str>) -> (World, OperationId) {
     let mut world = World::new(application(approval, ""));
     let configured = &mut world.configuration.application;
@@ -37,7 +37,7 @@ fn asked(approval: &str, lead: &str, second: &str, asked_by: Option<&str>) -> (W
     (world, id)
 }
 
-/// A signed request in an approver's name. Answers with the refusal's text.
+/// Votes by a signed request in an approver's name. Returns the refusal's text.
 fn sign(world: &mut World, id: OperationId, name: &str, arn: &str) -> Result<(), String> {
     let decision = Decision {
         approver: approver(name),
@@ -55,23 +55,23 @@ fn state(world: &World, id: OperationId) -> PromotionState {
 }
 
 #[test]
-fn rule_5_one_signer_is_no_quorum_of_two() {
+fn rule_5_one_signer_cannot_give_two_votes() {
     for (lead, second, signer) in [(SSO, ANNA, ANNA), (ANNA, SSO, ANNA), (ROLE, SAME_ROLE, SESSION)] {
         for (first, then) in [("lead", "second"), ("second", "lead")] {
             let (mut world, id) = asked(TWO, lead, second, None);
             sign(&mut world, id, first, signer).unwrap();
             let refused = sign(&mut world, id, then, signer).unwrap_err();
             assert!(refused.contains("one signer has one vote"), "{refused}");
-            assert!(world.vote(id, then, Verdict::Approve).is_err(), "also by the mailed link");
+            assert!(world.vote(id, then, Verdict::Approve).is_err(), "the mailed link must not vote either");
             world.settle();
             assert_eq!((state(&world, id), world.pins.len()), (PromotionState::Pending, 0));
         }
     }
 }
 
-/// The file was another one when they voted.
+/// The file changed after they voted.
 #[test]
-fn rule_5_votes_that_one_signer_may_have_given_count_once() {
+fn rule_5_votes_that_may_share_a_signer_count_once() {
     let (mut world, id) = asked(TWO, ANNA, BOB, None);
     world.configuration.application.environments[0].approval.required = 3;
     sign(&mut world, id, "lead", ANNA).unwrap();
@@ -99,7 +99,7 @@ fn rule_5_two_sessions_of_a_reserved_role_are_two_signers() {
 }
 
 #[test]
-fn rule_5_requester_does_not_decide_under_another_name() {
+fn rule_5_requester_cannot_vote_under_another_name() {
     for (lead, second, signer) in [(SSO, ANNA, ANNA), (ROLE, SAME_ROLE, SESSION)] {
         for name in ["lead", "second"] {
             let (mut world, id) = asked(ONE, lead, second, Some(signer));
@@ -107,16 +107,16 @@ fn rule_5_requester_does_not_decide_under_another_name() {
             assert!(world.vote(id, name, Verdict::Approve).is_err(), "{name}, by the mailed link");
         }
     }
-    // A user is the same under another path.
+    // A user stays the same under another path.
     let (user, moved) = ("arn:aws:iam::111122223333:user/anna", "arn:aws:iam::111122223333:user/team/anna");
     let (mut world, id) = asked(ONE, user, BOB, Some(moved));
     assert!(sign(&mut world, id, "lead", user).is_err());
     sign(&mut world, id, "second", BOB).unwrap();
 }
 
-/// Before it was known who pushed.
+/// The approver voted before the pusher was known.
 #[test]
-fn rule_5_pushers_vote_under_another_name_counts_no_more() {
+fn rule_5_pushers_earlier_vote_stops_counting() {
     let (mut world, id) = asked(TWO, SSO, BOB, None);
     world.configuration.application.environments[0].approval.four_eyes = FourEyes::On;
     sign(&mut world, id, "second", BOB).unwrap();

@@ -1,4 +1,4 @@
-//! A pin's numbered tag that another image has, in a repository where no tag moves.
+//! Pins whose tag cannot be put: another image has it and it cannot move, or ECR refuses it.
 
 use stablepin_rules::build_tag::numbered;
 use stablepin_rules::effect::pending_effects;
@@ -19,11 +19,11 @@ fn immutable() -> World {
     world
 }
 
-fn told(world: &World) -> usize {
+fn tag_taken_notices(world: &World) -> usize {
     world.operations.values().filter(|operation| operation.notified.contains(&Notice::TagTaken)).count()
 }
 
-/// Nothing is owed any more, and nobody looks again.
+/// Returns whether no effect is pending and no further check is planned.
 fn is_quiet(world: &mut World, id: OperationId) -> bool {
     let holder = world.uuid();
     world.wait(3600);
@@ -32,7 +32,7 @@ fn is_quiet(world: &mut World, id: OperationId) -> bool {
 }
 
 #[test]
-fn promotion_whose_tag_is_taken_completes_and_says_so() {
+fn promotion_with_a_taken_tag_completes_with_a_notice() {
     let mut world = immutable();
     world.tags.insert(tag(1), digest(9));
     let id = pinned(&mut world, 0, 1);
@@ -41,15 +41,15 @@ fn promotion_whose_tag_is_taken_completes_and_says_so() {
     let said = promotion.reason.unwrap();
     let taken = format!("the tag prod-stable-000001 of pin 1 could not be put: it is on {}", digest(9));
     assert!(said.starts_with("pinned as pin 1; ") && said.contains(&taken), "{said}");
-    assert_eq!(world.environment.pin.as_ref().unwrap().digest, digest(1), "the pin stands");
-    assert_eq!((world.environment.applied, told(&world)), (None, 1));
+    assert_eq!(world.environment.pin.as_ref().unwrap().digest, digest(1), "the pin is valid");
+    assert_eq!((world.environment.applied, tag_taken_notices(&world)), (None, 1));
     assert!(world.environment.tag_taken.is_some());
     assert!(is_quiet(&mut world, id));
-    assert_eq!(world.tags[&tag(1)], digest(9), "it is another's");
+    assert_eq!(world.tags[&tag(1)], digest(9), "the tag stays on the other image");
 }
 
 #[test]
-fn tag_of_the_next_pin_is_put_all_the_same() {
+fn next_pins_tag_is_put_after_a_taken_tag() {
     let mut world = immutable();
     world.tags.insert(tag(1), digest(9));
     pinned(&mut world, 0, 1);
@@ -60,11 +60,11 @@ fn tag_of_the_next_pin_is_put_all_the_same() {
         (world.environment.applied, world.environment.tag_taken.clone()),
         (PinNumber::new(2).ok(), None)
     );
-    assert_eq!(told(&world), 1);
+    assert_eq!(tag_taken_notices(&world), 1);
 }
 
 #[test]
-fn rollback_whose_tag_is_taken_completes_and_says_so() {
+fn rollback_with_a_taken_tag_completes_with_a_notice() {
     let mut world = immutable();
     pinned(&mut world, 0, 1);
     pinned(&mut world, 1, 2);
@@ -74,13 +74,16 @@ fn rollback_whose_tag_is_taken_completes_and_says_so() {
     assert_eq!(rollback_state(&world, id), RollbackState::Completed);
     let said = world.subject(Some(id), None).rollback().unwrap().reason.clone().unwrap();
     assert!(said.contains("prod-stable-000003 of pin 3 could not be put"), "{said}");
-    assert_eq!((world.environment.pin.as_ref().unwrap().digest.clone(), told(&world)), (digest(1), 1));
+    assert_eq!(
+        (world.environment.pin.as_ref().unwrap().digest.clone(), tag_taken_notices(&world)),
+        (digest(1), 1)
+    );
     assert!(is_quiet(&mut world, id));
 }
 
-/// Both would put the newest pin's tag, and one of them tells.
+/// Both promotions would put the newest pin's tag, and only one of them sends a notice.
 #[test]
-fn people_are_told_once_of_a_taken_tag() {
+fn taken_tag_sends_one_notice() {
     let mut world = immutable();
     let first = asked(&mut world, 0, 1);
     let second = asked(&mut world, 1, 2);
@@ -92,16 +95,16 @@ fn people_are_told_once_of_a_taken_tag() {
         (state(&world, first), state(&world, second)),
         (PromotionState::Completed, PromotionState::Completed)
     );
-    assert_eq!(told(&world), 1);
+    assert_eq!(tag_taken_notices(&world), 1);
 }
 
 #[test]
-fn tag_that_is_freed_is_put_on_the_pin() {
+fn freed_tag_is_put_on_the_pin() {
     for put_right in [false, true] {
         let mut world = immutable();
         world.tags.insert(tag(1), digest(9));
         pinned(&mut world, 0, 1);
-        assert_eq!(world.look_at_tag(&tag(1)), None, "people know of it");
+        assert_eq!(world.look_at_tag(&tag(1)), None, "a notice was sent before");
         world.move_by_hand(&tag(1), put_right.then(|| digest(1)));
         let repair = world.look_at_tag(&tag(1));
         assert_eq!(repair.is_none(), put_right);
@@ -115,16 +118,18 @@ fn tag_that_is_freed_is_put_on_the_pin() {
 }
 
 #[test]
-fn tag_that_is_taken_again_is_told_again_and_not_tried_for_ever() {
+fn retaken_tag_sends_a_new_notice_and_stops_retries() {
     let mut world = immutable();
     pinned(&mut world, 0, 1);
     for again in 1..=3 {
         world.move_by_hand(&tag(1), Some(digest(8 + again)));
         let repair = world.look_at_tag(&tag(1)).unwrap();
         world.settle();
-        let Work::Repair(ended) = &world.operations[&repair].work else { panic!("a repair") };
-        assert!(ended.repaired_at.is_some(), "it is over");
-        assert_eq!(told(&world), usize::from(again));
+        let Work::Repair(ended) = &world.operations[&repair].work else {
+            panic!("the operation must be a repair")
+        };
+        assert!(ended.repaired_at.is_some(), "the repair has ended");
+        assert_eq!(tag_taken_notices(&world), usize::from(again));
         assert!(is_quiet(&mut world, repair));
     }
     let ends: Vec<&str> =
@@ -132,27 +137,29 @@ fn tag_that_is_taken_again_is_told_again_and_not_tried_for_ever() {
     assert_eq!(ends.len(), 3);
 }
 
-/// A permission that is missing stays so: the pin stands, and the tag is tried once a day.
+/// A missing permission stays missing. The pin is valid, and the tag is tried once a day.
 #[test]
-fn promotion_whose_tag_is_refused_completes_and_says_so() {
+fn promotion_with_a_refused_tag_completes_with_a_notice() {
     let mut world = World::new(application(ONE, ""));
     world.tags_are_refused = true;
     let id = pinned(&mut world, 0, 1);
     assert_eq!(state(&world, id), PromotionState::Completed);
     let said = world.subject(Some(id), None).promotion().unwrap().reason.clone().unwrap();
     assert!(said.contains("of pin 1 could not be put: AccessDeniedException"), "{said}");
-    assert_eq!((world.environment.applied, told(&world)), (None, 1));
+    assert_eq!((world.environment.applied, tag_taken_notices(&world)), (None, 1));
     assert!(is_quiet(&mut world, id));
     let stable = ImageTag::parse(crate::world::STABLE).unwrap();
-    assert_eq!(world.look_at_tag(&stable), None, "people know of it");
+    assert_eq!(world.look_at_tag(&stable), None, "a notice was sent before");
 
     world.wait(24 * 3600);
     let again = world.look_at_tag(&stable).unwrap();
     world.settle();
     world.wait(60);
-    let Work::Repair(repair) = &world.operations[&again].work else { panic!("a repair") };
+    let Work::Repair(repair) = &world.operations[&again].work else {
+        panic!("the operation must be a repair")
+    };
     assert!(repair.repaired_at.is_some() && is_quiet(&mut world, again));
-    assert_eq!(told(&world), 2, "it lasts");
+    assert_eq!(tag_taken_notices(&world), 2, "the refusal is reported again");
     assert!(
         world.audit.iter().all(|record| !record.reason.as_deref().unwrap_or_default().contains("by hand"))
     );

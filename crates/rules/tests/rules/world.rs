@@ -1,5 +1,5 @@
-//! The world around the rules, in memory: a table with versions, a registry, services, approvers. It carries out
-//! what is owed as late, as often and as incompletely as it is told to.
+//! The world around the rules, in memory: a table with versions, a registry, services, approvers.
+//! Tests choose how late and how often it carries out pending effects, and which outcomes it loses.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,12 +25,12 @@ use uuid::Uuid;
 
 pub(crate) const STABLE: &str = "prod-stable";
 
-/// The team deploys by itself, and only wants the pin.
+/// Returns an application whose team deploys by itself and only uses the pin.
 pub(crate) fn application(approval: &str, services: &str) -> Application {
     configured(approval, services, "deploy = \"never\"")
 }
 
-/// What is approved goes to the services.
+/// Returns an application that deploys each approved build to its services.
 pub(crate) fn deployed(approval: &str, services: &str) -> Application {
     configured(approval, services, "verify = { bake = \"2m\", endpoints = [\"https://web.example.com/\"] }")
 }
@@ -61,7 +61,7 @@ approval = {{ {approval}, expires = "1h" }}
     Application::parse(&text, None).unwrap()
 }
 
-/// ECS accepted a deployment of ours.
+/// Returns the outcome of a deployment that ECS accepted.
 pub(crate) fn deployed_as(deployment: &str, service: ServiceName) -> Outcome {
     let started = Started {
         deployment: deployment.to_owned(),
@@ -85,7 +85,8 @@ pub(crate) fn start() -> Timestamp {
     "2026-11-21T10:00:00Z".parse().unwrap()
 }
 
-/// Something that was begun and has not reached the world yet. It does so before its lease ends, or never.
+/// An effect that was started but has not taken place yet.
+/// It takes place before its lease ends, or never.
 #[derive(Debug, Clone)]
 pub(crate) struct Flight {
     pub(crate) operation: OperationId,
@@ -95,7 +96,7 @@ pub(crate) struct Flight {
 
 const LEASE: SignedDuration = SignedDuration::from_secs(30);
 
-/// By which deployment.
+/// A service's digest, and the deployment that brought it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Running {
     pub(crate) digest: ImageDigest,
@@ -114,26 +115,26 @@ pub(crate) struct World {
     pub(crate) intents: BTreeSet<(ImageTag, ImageDigest)>,
     pub(crate) audit: Vec<AuditRecord>,
     pub(crate) tokens: BTreeMap<TokenHash, Token>,
-    /// What the registry has.
+    /// The registry's tags.
     pub(crate) tags: BTreeMap<ImageTag, ImageDigest>,
-    /// No tag moves: each pin has its own.
+    /// Whether tags cannot move, so that each pin has its own.
     pub(crate) immutable: bool,
-    /// ECR refuses the stable tag.
+    /// Whether ECR refuses the stable tag.
     pub(crate) tags_are_refused: bool,
-    /// What each service runs.
+    /// The digest that each service runs.
     pub(crate) services: BTreeMap<ServiceName, Running>,
-    /// Digests that never become healthy.
+    /// The digests that never become healthy.
     pub(crate) broken: BTreeSet<ImageDigest>,
-    /// ECS goes back by itself from what is broken.
+    /// Whether ECS rolls broken digests back by itself.
     pub(crate) breaker: bool,
-    /// The endpoints answer only these.
-    /// Approvers whom no mail reaches.
+    /// The approvers that mails do not reach.
     pub(crate) unreachable: BTreeMap<ApproverName, SubscriptionStatus>,
     /// SNS refuses the mails of these approvers.
     pub(crate) mail_is_refused: BTreeSet<ApproverName>,
     /// SNS refuses the notifications; how many were tried.
     pub(crate) notices_refused: Option<u32>,
-    pub(crate) dumb: BTreeSet<ImageDigest>,
+    /// The digests whose endpoints do not answer.
+    pub(crate) unresponsive: BTreeSet<ImageDigest>,
     pub(crate) flights: Vec<Flight>,
     ids: u128,
 }
@@ -163,13 +164,13 @@ impl World {
             unreachable: BTreeMap::new(),
             mail_is_refused: BTreeSet::new(),
             notices_refused: None,
-            dumb: BTreeSet::new(),
+            unresponsive: BTreeSet::new(),
             flights: Vec::new(),
             ids: 0,
         }
     }
 
-    /// Everything that can matter for what happens next.
+    /// Returns all state that affects what can happen next.
     pub(crate) fn facts(&self) -> impl std::fmt::Debug + '_ {
         (
             (self.now, &self.environment, &self.builds, &self.operations, &self.opened),
@@ -187,7 +188,7 @@ impl World {
         Uuid::from_u128(u128::MAX - self.ids)
     }
 
-    /// Under the name that the configuration gives it today.
+    /// Returns the stable tag's current name in the configuration.
     pub(crate) fn stable_tag(&self) -> ImageTag {
         self.configuration.application.environments[0].stable_tag.clone()
     }
@@ -203,7 +204,7 @@ impl World {
         };
     }
 
-    /// Its event, or the sweep; answers with the repair that it began.
+    /// Observes a tag, as its event or the sweep does, and returns the repair that started.
     pub(crate) fn look_at_tag(&mut self, tag: &ImageTag) -> Option<OperationId> {
         let (id, tag, found) = (self.id(), tag.clone(), self.tags.get(tag).cloned());
         self.observe(None, None, &[Input::Drifted(Drifted { id, tag, found, by: None })]).unwrap();
@@ -226,13 +227,13 @@ impl World {
         }
     }
 
-    /// As it is read to decide: a push with the open question that it joins.
+    /// Reads the subject of a decision. A push gets the open question that it joins.
     pub(crate) fn read(&self, operation: Option<OperationId>, pushed: Option<&ImageDigest>) -> Subject {
         let asked = pushed.and_then(|digest| joined(self.now, &self.environment, digest));
         self.subject(operation.or(asked), pushed)
     }
 
-    /// Decides and commits. The table here is never contended: each call is one after the other.
+    /// Decides and commits. Calls never overlap, so the table has no conflicts.
     pub(crate) fn observe(
         &mut self,
         operation: Option<OperationId>,
@@ -268,13 +269,14 @@ impl World {
                 Work::Promotion(promotion) => promotion.state.is_terminal(),
                 Work::Rollback(rollback) => rollback.state.is_terminal(),
                 Work::Repair(repair) => repair.repaired_at.is_some(),
-                // It has ended when nobody is to be told of it.
+                // Live drift counts as ended, because its notices need no tick.
                 Work::LiveDrift(_) => true,
             };
-            // The tick finds it; and retention, which goes by it, does not take its image's reference back.
+            // The tick finds the operation by this time. Retention also keeps its image while it is
+            // set.
             assert!(
                 ended || operation.wake_at.is_some(),
-                "what is unfinished is looked at again: {operation:?}"
+                "an unfinished operation must have a next check: {operation:?}"
             );
             self.operations.insert(operation.id(), operation.clone());
         }
@@ -294,7 +296,7 @@ impl World {
         self.operations.contains_key(&id).then_some(id)
     }
 
-    /// The event of a push, as the tagger sees it.
+    /// Returns the event of a push, as the tagger sees it.
     pub(crate) fn opening(&mut self, at: i64, n: u8) -> Opening {
         let id = self.id();
         let digest = digest(n);
@@ -314,7 +316,7 @@ impl World {
         }
     }
 
-    /// A link as it was mailed for it.
+    /// Returns the newest link that was mailed to the approver.
     pub(crate) fn token(&self, operation: OperationId, name: &str) -> Option<Token> {
         let subject = self.subject(Some(operation), None);
         let asked = subject.promotion()?.asked.get(&approver(name))?;
@@ -331,7 +333,7 @@ impl World {
         self.observe(Some(operation), None, &[Input::Decision(decision)])
     }
 
-    /// A click on the newest link.
+    /// Returns a vote by the newest link.
     pub(crate) fn decision(&self, operation: OperationId, name: &str, verdict: Verdict) -> Decision {
         Decision {
             approver: approver(name),
@@ -354,7 +356,7 @@ impl World {
         Ok(id)
     }
 
-    /// Resolved against what runs now.
+    /// Returns a rollback request that is resolved against the running digests.
     pub(crate) fn rollback_request(&mut self, to: &str) -> Result<RollbackRequest, Refusal> {
         let id = self.id();
         let live = self.prepare();
@@ -375,7 +377,7 @@ impl World {
         })
     }
 
-    /// What each service runs, as ECS tells it.
+    /// Returns what each service runs, as ECS reports it.
     fn prepare(&self) -> Vec<(ServiceName, Live)> {
         let live = |running: &Running| Live {
             task_definition: format!("td of {}", running.digest),
@@ -386,28 +388,29 @@ impl World {
         self.services.iter().map(|(service, running)| (service.clone(), live(running))).collect()
     }
 
-    /// Somebody deploys it, without asking us.
+    /// Deploys a digest to a service without Stablepin.
     pub(crate) fn deploy_by_hand(&mut self, service: &ServiceName, digest: ImageDigest) {
         self.ids += 1;
         let running = Running { digest, deployment: format!("theirs {}", self.ids) };
         self.services.insert(service.clone(), running);
     }
 
-    /// What is owed by an operation now, begun by somebody, and not arrived.
+    /// Starts an operation's pending effects, and takes a lease for them.
     pub(crate) fn begin(&mut self, operation: OperationId) {
         let lease = Lease { holder: self.uuid(), until: self.now + LEASE };
-        let told = pending_effects(self.now, &self.subject(Some(operation), None), lease.holder)
+        let notifications = pending_effects(self.now, &self.subject(Some(operation), None), lease.holder)
             .into_iter()
             .filter(Effect::is_notification);
-        let told: Vec<_> = told.map(|effect| Input::Outcome(self.take_effect(operation, &effect))).collect();
-        if !told.is_empty() {
-            self.observe(Some(operation), None, &told).unwrap();
+        let notifications: Vec<_> =
+            notifications.map(|effect| Input::Outcome(self.take_effect(operation, &effect))).collect();
+        if !notifications.is_empty() {
+            self.observe(Some(operation), None, &notifications).unwrap();
         }
-        let owed = pending_effects(self.now, &self.subject(Some(operation), None), lease.holder);
-        if !owed.is_empty() {
+        let effects = pending_effects(self.now, &self.subject(Some(operation), None), lease.holder);
+        if !effects.is_empty() {
             let until = lease.until;
-            self.lease(operation, lease, &owed);
-            self.flights.extend(owed.into_iter().map(|effect| Flight { operation, effect, until }));
+            self.lease(operation, lease, &effects);
+            self.flights.extend(effects.into_iter().map(|effect| Flight { operation, effect, until }));
         }
     }
 
@@ -424,7 +427,7 @@ impl World {
         self.flights.retain(|flight| flight.until > now);
     }
 
-    /// It takes effect. `heard`: and whoever began it lived to write down what came of it.
+    /// Lets a started effect take place. Its outcome is committed only if `heard` is true.
     pub(crate) fn land(&mut self, flight: usize, heard: bool) {
         let Flight { operation, effect, .. } = self.flights.swap_remove(flight);
         let outcome = self.take_effect(operation, &effect);
@@ -456,7 +459,7 @@ impl World {
         };
         if let Some((tag, digest)) = named {
             let ours = self.intents.contains(&(tag.clone(), digest.clone()));
-            assert!(ours, "rule 7: {tag} is put on {digest}, and nothing says that it is ours");
+            assert!(ours, "rule 7: {tag} is put on {digest}, but no record says that it is ours");
         }
         match effect {
             Effect::TagBuild(build) => {
@@ -534,7 +537,8 @@ impl World {
                 Outcome::Service(*direction, service.clone(), self.follow(operation, *direction, service))
             }
             Effect::Probe => {
-                let answers = self.services.values().all(|running| !self.dumb.contains(&running.digest));
+                let answers =
+                    self.services.values().all(|running| !self.unresponsive.contains(&running.digest));
                 Outcome::Probed((!answers).then(|| "https://web.example.com/ answered 500".to_owned()))
             }
             Effect::RestoreFamily(service) => Outcome::FamilyRestored(service.clone()),
@@ -589,7 +593,7 @@ impl World {
     fn follow(&mut self, operation: OperationId, direction: Direction, service: &ServiceName) -> Observation {
         let (one, to) = self.rollout_of(operation, direction, service);
         let running = self.services[service].clone();
-        // Begun before it was overtaken, and heard of after.
+        // The follow started before another operation overtook this one.
         let Some(started) = one.started else { return Observation::Overtaken };
         if running.deployment != started.deployment {
             let reason = format!("{} took the place of {}", running.deployment, started.deployment);
@@ -619,7 +623,7 @@ impl World {
         self.observe(Some(operation), None, &[Input::Tick]).unwrap();
     }
 
-    /// Minutes pass, ticks come, everything that was begun arrives, until nothing changes.
+    /// Lets time pass, with ticks and all started effects, until nothing changes.
     pub(crate) fn settle(&mut self) {
         for _ in 0..200 + 30 * self.operations.len() {
             while !self.flights.is_empty() {
@@ -631,7 +635,7 @@ impl World {
                 self.begin(id);
             }
             if self.flights.is_empty() && self.in_progress() == 0 {
-                // The sweep finds what no event told of.
+                // The sweep finds the tags that moved without an event.
                 let number = self.environment.pin.as_ref().map(|pin| pin.number).filter(|_| self.immutable);
                 let stable = self.stable_tag();
                 let stable = number.map_or(stable.clone(), |number| numbered(&stable, number));
@@ -643,7 +647,7 @@ impl World {
             }
             self.wait(10);
         }
-        panic!("it never becomes quiet: {:#?}", self.operations);
+        panic!("the world never settles: {:#?}", self.operations);
     }
 
     fn in_progress(&self) -> usize {
