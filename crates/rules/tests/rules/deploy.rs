@@ -1,4 +1,4 @@
-//! Promotions that go to services: proven, or back where they were.
+//! Promotions that deploy to services, and end proven or reverted.
 
 use jiff::SignedDuration;
 use proptest::prelude::*;
@@ -27,7 +27,7 @@ fn approve(world: &mut World, id: OperationId) {
     world.vote(id, "lead", Verdict::Approve).unwrap();
 }
 
-/// Approved, and everything that can happen has happened.
+/// Opens and approves a build, and lets the world settle.
 fn promoted(world: &mut World, at: i64, n: u8) -> OperationId {
     let id = asked(world, at, n);
     approve(world, id);
@@ -46,7 +46,7 @@ fn pins(world: &World) -> usize {
     world.pins.len()
 }
 
-/// Everything that is owed now is done, and heard of.
+/// Carries out all effects that are pending now, and commits their outcomes.
 fn carries_out(world: &mut World, id: OperationId) {
     world.begin(id);
     while !world.flights.is_empty() {
@@ -54,7 +54,7 @@ fn carries_out(world: &mut World, id: OperationId) {
     }
 }
 
-/// Approved, and every service described at the build; nobody has looked yet.
+/// Approves a build and deploys it to every service, without a look at the result.
 fn deployed_everywhere(world: &mut World, at: i64, n: u8) -> OperationId {
     let id = asked(world, at, n);
     approve(world, id);
@@ -64,7 +64,7 @@ fn deployed_everywhere(world: &mut World, at: i64, n: u8) -> OperationId {
     id
 }
 
-/// Approved, deployed, proven: it bakes.
+/// Approves, deploys and proves a build, so that its bake starts.
 fn baking(world: &mut World, at: i64, n: u8) -> OperationId {
     let id = deployed_everywhere(world, at, n);
     while promotion(world, id).rollout.unwrap().bake.is_none() {
@@ -92,7 +92,7 @@ fn out_of_reach() -> Input {
 }
 
 #[test]
-fn an_approved_build_is_deployed_proven_baked_and_then_the_pin() {
+fn approved_build_is_deployed_proven_baked_and_pinned() {
     let mut world = World::new(deployed(ONE, BOTH));
     let id = asked(&mut world, 0, 1);
     approve(&mut world, id);
@@ -101,19 +101,19 @@ fn an_approved_build_is_deployed_proven_baked_and_then_the_pin() {
     world.begin(id);
     assert!(matches!(world.flights[..], [crate::world::Flight { effect: Effect::Prepare, .. }]));
     world.land(0, true);
-    assert_eq!(running(&world), [0, 0], "looking touches nothing");
+    assert_eq!(running(&world), [0, 0], "prepare changes no service");
     let approved = world.now;
     world.settle();
     assert_eq!((running(&world), state(&world, id)), (vec![1, 1], PromotionState::Completed));
     let pin = world.environment.pin.clone().unwrap();
-    assert!(pin.at >= approved + SignedDuration::from_mins(2), "it has baked");
-    assert_eq!(pin.revisions.len(), 2, "what each service was proven with");
+    assert!(pin.at >= approved + SignedDuration::from_mins(2), "the pin comes after the bake");
+    assert_eq!(pin.revisions.len(), 2, "the revision that proved each service");
     assert_eq!((world.tag("production-current"), world.environment.slot.clone()), (Some(&digest(1)), None));
     check(&world);
 }
 
 #[test]
-fn what_is_broken_goes_back_to_the_pin_by_itself_and_is_told() {
+fn broken_release_reverts_to_the_pin_with_notices() {
     let mut world = World::new(deployed(ONE, BOTH));
     promoted(&mut world, 0, 1);
     world.broken.insert(digest(2));
@@ -128,7 +128,7 @@ fn what_is_broken_goes_back_to_the_pin_by_itself_and_is_told() {
 }
 
 #[test]
-fn an_endpoint_that_does_not_answer_sends_it_back() {
+fn silent_endpoint_reverts_the_release() {
     let mut world = World::new(deployed(ONE, WEB));
     promoted(&mut world, 0, 1);
     world.unresponsive.insert(digest(2));
@@ -138,7 +138,7 @@ fn an_endpoint_that_does_not_answer_sends_it_back() {
 }
 
 #[test]
-fn what_breaks_while_it_bakes_goes_back() {
+fn release_that_breaks_during_the_bake_reverts() {
     let mut world = World::new(deployed(ONE, WEB));
     promoted(&mut world, 0, 1);
     let id = asked(&mut world, 1, 2);
@@ -151,14 +151,14 @@ fn what_breaks_while_it_bakes_goes_back() {
         }
         world.wait(5);
     }
-    assert_eq!(pins(&world), 1, "it bakes");
+    assert_eq!(pins(&world), 1, "the bake is in progress");
     world.broken.insert(digest(2));
     world.settle();
     assert_eq!((running(&world), state(&world, id), pins(&world)), (vec![1], PromotionState::RolledBack, 1));
 }
 
 #[test]
-fn a_first_promotion_that_fails_returns_each_service_to_what_it_had() {
+fn failed_first_promotion_restores_each_service() {
     let mut world = World::new(deployed(ONE, BOTH));
     let worker = world.services.keys().nth(1).unwrap().clone();
     world.deploy_by_hand(&worker, digest(9));
@@ -170,20 +170,20 @@ fn a_first_promotion_that_fails_returns_each_service_to_what_it_had() {
 }
 
 #[test]
-fn where_ecs_goes_back_by_itself_it_is_left_to() {
+fn ecs_rollback_is_left_to_ecs() {
     let mut world = World::new(deployed(ONE, BOTH));
     promoted(&mut world, 0, 1);
     world.broken.insert(digest(2));
     world.breaker = true;
     let bad = promoted(&mut world, 1, 2);
     assert_eq!((running(&world), state(&world, bad)), (vec![1, 1], PromotionState::RolledBack));
-    assert_eq!(promotion(&world, bad).revert, None, "we moved nothing");
+    assert_eq!(promotion(&world, bad).revert, None, "we reverted nothing");
     assert!(promotion(&world, bad).reason.unwrap().contains("ECS went back by itself, to pin 1"));
     assert!(world.services.values().all(|running| running.deployment == "breaker"));
 }
 
 #[test]
-fn where_ecs_went_back_to_something_else_we_go_on_to_the_pin() {
+fn ecs_rollback_to_another_digest_is_reverted_to_the_pin() {
     let mut world = World::new(deployed(ONE, WEB));
     promoted(&mut world, 0, 1);
     let web = world.services.keys().next().unwrap().clone();
@@ -195,7 +195,7 @@ fn where_ecs_went_back_to_something_else_we_go_on_to_the_pin() {
 }
 
 #[test]
-fn an_ecs_that_never_finishes_going_back_is_superseded() {
+fn endless_ecs_rollback_is_replaced_by_a_revert() {
     let mut world = World::new(deployed(ONE, WEB));
     promoted(&mut world, 0, 1);
     let id = asked(&mut world, 1, 2);
@@ -212,7 +212,7 @@ fn an_ecs_that_never_finishes_going_back_is_superseded() {
     );
     for _ in 0..14 {
         world.observe(Some(id), None, &[Input::Outcome(returning.clone()), Input::Tick]).unwrap();
-        assert_eq!(promotion(&world, id).revert, None, "never against ECS's own going back");
+        assert_eq!(promotion(&world, id).revert, None, "no revert during ECS's rollback");
         world.wait(60);
     }
     world.wait(120);
@@ -223,7 +223,7 @@ fn an_ecs_that_never_finishes_going_back_is_superseded() {
 }
 
 #[test]
-fn somebody_elses_deployment_is_not_touched() {
+fn other_callers_deployment_is_not_touched() {
     let mut world = World::new(deployed(ONE, WEB));
     promoted(&mut world, 0, 1);
     let id = deployed_everywhere(&mut world, 1, 2);
@@ -237,7 +237,7 @@ fn somebody_elses_deployment_is_not_touched() {
 }
 
 #[test]
-fn what_moved_beside_somebody_elses_deployment_goes_back() {
+fn other_services_revert_when_one_is_superseded() {
     for theirs in [0, 1] {
         let mut world = World::new(deployed(ONE, BOTH));
         promoted(&mut world, 0, 1);
@@ -259,7 +259,7 @@ fn what_moved_beside_somebody_elses_deployment_goes_back() {
 }
 
 #[test]
-fn beside_somebody_elses_deployment_ecs_still_goes_back_first() {
+fn superseded_release_waits_for_ecs_rollbacks() {
     let mut world = World::new(deployed(ONE, BOTH));
     promoted(&mut world, 0, 1);
     let id = deployed_everywhere(&mut world, 1, 2);
@@ -277,7 +277,7 @@ fn beside_somebody_elses_deployment_ecs_still_goes_back_first() {
 }
 
 #[test]
-fn scaled_to_zero_everywhere_proves_nothing() {
+fn release_scaled_to_zero_everywhere_fails() {
     let mut world = World::new(deployed(ONE, BOTH));
     promoted(&mut world, 0, 1);
     let id = asked(&mut world, 1, 2);
@@ -293,17 +293,17 @@ fn scaled_to_zero_everywhere_proves_nothing() {
     };
     let outcomes: Vec<_> = world.services.keys().map(none).collect();
     world.observe(Some(id), None, &outcomes[..1]).unwrap();
-    assert_eq!(state(&world, id), PromotionState::InProgress, "the other one may still prove it");
+    assert_eq!(state(&world, id), PromotionState::InProgress, "the other service may still prove it");
     world.observe(Some(id), None, &outcomes).unwrap();
     assert_eq!((state(&world, id), pins(&world)), (PromotionState::Failed, 1));
     assert!(promotion(&world, id).reason.unwrap().starts_with("nothing proven"));
-    assert_eq!(world.environment.hold.as_ref().map(|hold| hold.by), Some(id), "held");
+    assert_eq!(world.environment.hold.as_ref().map(|hold| hold.by), Some(id), "the environment is held");
     world.settle();
     assert_eq!(world.operations[&id].notified, [Notice::Ended].into());
 }
 
 #[test]
-fn one_of_two_scaled_to_zero_is_proven_by_the_other() {
+fn running_service_proves_a_service_scaled_to_zero() {
     let mut world = World::new(deployed(ONE, BOTH));
     let id = asked(&mut world, 0, 1);
     approve(&mut world, id);
@@ -326,7 +326,7 @@ fn one_of_two_scaled_to_zero_is_proven_by_the_other() {
 }
 
 #[test]
-fn one_that_is_scaled_up_while_it_bakes_is_proven_too() {
+fn service_scaled_up_during_the_bake_is_proven() {
     let mut world = World::new(deployed(ONE, BOTH));
     let id = deployed_everywhere(&mut world, 0, 1);
     let worker = service(&world, 1);
@@ -340,7 +340,7 @@ fn one_that_is_scaled_up_while_it_bakes_is_proven_too() {
 }
 
 #[test]
-fn one_that_is_scaled_up_while_it_bakes_and_is_broken_sends_it_back() {
+fn broken_service_scaled_up_during_the_bake_reverts() {
     let mut world = World::new(deployed(ONE, BOTH));
     promoted(&mut world, 0, 1);
     let id = deployed_everywhere(&mut world, 1, 2);
@@ -350,16 +350,20 @@ fn one_that_is_scaled_up_while_it_bakes_and_is_broken_sends_it_back() {
     while promotion(&world, id).rollout.unwrap().bake.is_none() {
         world.tick(id);
         let web = service(&world, 0);
-        let owed = pending_effects(world.now, &world.subject(Some(id), None), world.uuid());
+        let pending = pending_effects(world.now, &world.subject(Some(id), None), world.uuid());
         assert!(
-            !owed.contains(&Effect::Follow(Direction::Forward, worker.clone())),
-            "it has not begun to bake"
+            !pending.contains(&Effect::Follow(Direction::Forward, worker.clone())),
+            "the unproven service is not followed before the bake"
         );
         world.observe(Some(id), None, &[heard(&web, Observation::Proven { tasks: 1 })]).unwrap();
     }
     world.wait(35);
     world.observe(Some(id), None, &[Input::Tick, heard(&worker, going(false))]).unwrap();
-    assert_eq!(promotion(&world, id).rollout.unwrap().bake, None, "it bakes again when that is proven");
+    assert_eq!(
+        promotion(&world, id).rollout.unwrap().bake,
+        None,
+        "the bake restarts when the service is proven"
+    );
     world
         .observe(Some(id), None, &[heard(&worker, Observation::Failed { reason: "it crashes".to_owned() })])
         .unwrap();
@@ -368,7 +372,7 @@ fn one_that_is_scaled_up_while_it_bakes_and_is_broken_sends_it_back() {
 }
 
 #[test]
-fn what_cannot_move_is_refused_before_anything_is_touched() {
+fn unfit_service_fails_the_release_untouched() {
     let mut world = World::new(deployed(ONE, WEB));
     let id = asked(&mut world, 0, 1);
     approve(&mut world, id);
@@ -380,7 +384,7 @@ fn what_cannot_move_is_refused_before_anything_is_touched() {
 }
 
 #[test]
-fn a_pause_at_a_lifecycle_hook_is_not_our_time() {
+fn lifecycle_hook_pause_does_not_use_up_time() {
     let mut world = World::new(deployed(ONE, WEB));
     let id = asked(&mut world, 0, 1);
     approve(&mut world, id);
@@ -399,7 +403,7 @@ fn a_pause_at_a_lifecycle_hook_is_not_our_time() {
         assert_eq!(state(&world, id), PromotionState::InProgress);
         world.wait(60);
     }
-    // When it goes on, it has the time that it had left.
+    // When the deployment continues, it has the rest of its time.
     let going_on = [heard(&service(&world, 0), going(false))];
     world.observe(Some(id), None, &going_on).unwrap();
     world.wait(60);
@@ -410,7 +414,7 @@ fn a_pause_at_a_lifecycle_hook_is_not_our_time() {
 }
 
 #[test]
-fn what_is_not_proven_in_time_goes_back_once() {
+fn unproven_release_reverts_only_once() {
     let mut world = World::new(deployed(ONE, WEB));
     promoted(&mut world, 0, 1);
     let id = asked(&mut world, 1, 2);
@@ -423,7 +427,7 @@ fn what_is_not_proven_in_time_goes_back_once() {
     world.tick(id);
     let back = promotion(&world, id).revert.unwrap();
     assert_eq!(back.destination, Destination::Digest { digest: digest(1) });
-    // The way back fails too: that is the end, nothing bounces.
+    // The revert fails too. The promotion then ends, and nothing is deployed again.
     world.broken.insert(digest(1));
     world.settle();
     assert_eq!((state(&world, id), pins(&world)), (PromotionState::Failed, 1));
@@ -431,9 +435,9 @@ fn what_is_not_proven_in_time_goes_back_once() {
     assert!(world.environment.hold.is_some());
 }
 
-/// The call arrived, whoever made it died, and nobody came for as long as a rollout may take.
+/// The call succeeded but its outcome was lost, and no tick came before the timeout.
 #[test]
-fn what_was_moved_unheard_goes_back_when_its_time_is_over() {
+fn deployment_with_a_lost_answer_reverts_after_its_timeout() {
     for services in [WEB, BOTH] {
         let mut world = World::new(deployed(ONE, services));
         promoted(&mut world, 0, 1);
@@ -453,14 +457,14 @@ fn what_was_moved_unheard_goes_back_when_its_time_is_over() {
 }
 
 #[test]
-fn what_was_not_moved_in_time_is_looked_at_and_left() {
+fn unmoved_services_are_left_after_the_timeout() {
     let mut world = World::new(deployed(ONE, BOTH));
     promoted(&mut world, 0, 1);
     let id = asked(&mut world, 1, 2);
     approve(&mut world, id);
     carries_out(&mut world, id);
     let web = service(&world, 0);
-    // Somebody has deployed since, and our call never arrives.
+    // Another caller has deployed since, and our call never takes place.
     world.deploy_by_hand(&web, digest(9));
     world.wait(31 * 60);
     world.settle();
@@ -470,13 +474,13 @@ fn what_was_not_moved_in_time_is_looked_at_and_left() {
 }
 
 #[test]
-fn a_bake_whose_last_look_keeps_failing_goes_back() {
+fn bake_that_cannot_be_checked_reverts() {
     let mut world = World::new(deployed(ONE, WEB));
     promoted(&mut world, 0, 1);
     let id = baking(&mut world, 1, 2);
     let until = promotion(&world, id).rollout.unwrap().bake.unwrap().until;
     while world.now < until + SignedDuration::from_mins(30) {
-        assert_eq!(promotion(&world, id).revert, None, "as long as for a rollout");
+        assert_eq!(promotion(&world, id).revert, None, "a look may fail for as long as a rollout may take");
         world.observe(Some(id), None, &[Input::Tick, out_of_reach()]).unwrap();
         world.wait(60);
     }
@@ -488,7 +492,7 @@ fn a_bake_whose_last_look_keeps_failing_goes_back() {
 }
 
 #[test]
-fn a_bake_whose_endpoints_cannot_be_asked_goes_back() {
+fn bake_with_unreachable_endpoints_reverts() {
     let mut world = World::new(deployed(ONE, WEB));
     promoted(&mut world, 0, 1);
     let id = baking(&mut world, 1, 2);
@@ -501,9 +505,9 @@ fn a_bake_whose_endpoints_cannot_be_asked_goes_back() {
     assert!(promotion(&world, id).failure.unwrap().contains("endpoints could not be asked"));
 }
 
-/// A bake that is longer than the timeout is a valid configuration.
+/// A bake that is longer than the timeout is valid.
 #[test]
-fn a_wobble_late_in_a_bake_is_no_failure() {
+fn short_unproven_phase_late_in_a_bake_is_no_failure() {
     let mut world = World::new(deployed(ONE, WEB));
     promoted(&mut world, 0, 1);
     world.configuration.application.environments[0].verify.bake = SignedDuration::from_hours(2);
@@ -528,7 +532,7 @@ fn a_wobble_late_in_a_bake_is_no_failure() {
 }
 
 #[test]
-fn what_never_stays_proven_for_a_bake_ends() {
+fn release_that_never_completes_a_bake_ends() {
     for wobble in [Observation::Unproven, going(false)] {
         let mut world = World::new(deployed(ONE, BOTH));
         promoted(&mut world, 0, 1);
@@ -542,13 +546,13 @@ fn what_never_stays_proven_for_a_bake_ends() {
                 let probed = Input::Outcome(Outcome::Probed(None));
                 world.observe(Some(id), None, &[Input::Tick, proven, heard(&worker, seen), probed]).unwrap();
             }
-            assert!(world.now < began + SignedDuration::from_mins(6 * 32), "the slot is not taken for ever");
+            assert!(world.now < began + SignedDuration::from_mins(6 * 32), "the slot must become free");
         }
     }
 }
 
 #[test]
-fn one_that_is_paused_gives_the_others_no_time() {
+fn paused_service_does_not_extend_the_others_time() {
     for paused in [0, 1] {
         let mut world = World::new(deployed(ONE, BOTH));
         promoted(&mut world, 0, 1);
@@ -560,14 +564,14 @@ fn one_that_is_paused_gives_the_others_no_time() {
             world.observe(Some(id), None, &[Input::Tick]).unwrap();
             world.observe(Some(id), None, &seen).unwrap();
             world.wait(60);
-            assert!(world.now < began + SignedDuration::from_mins(35), "{paused} is paused");
+            assert!(world.now < began + SignedDuration::from_mins(35), "service {paused} is paused");
         }
         assert!(promotion(&world, id).failure.unwrap().starts_with(&names[1 - paused].to_string()));
     }
 }
 
 #[test]
-fn a_pause_that_ends_in_another_way_is_over() {
+fn pause_that_ends_with_an_ecs_rollback_is_over() {
     let mut world = World::new(deployed(ONE, BOTH));
     promoted(&mut world, 0, 1);
     for n in 0..2 {
@@ -590,7 +594,7 @@ fn a_pause_that_ends_in_another_way_is_over() {
 }
 
 #[test]
-fn a_pause_that_nobody_can_look_at_ends_too() {
+fn pause_that_cannot_be_checked_times_out() {
     let mut world = World::new(deployed(ONE, WEB));
     promoted(&mut world, 0, 1);
     let id = deployed_everywhere(&mut world, 1, 2);
@@ -604,7 +608,7 @@ fn a_pause_that_nobody_can_look_at_ends_too() {
 }
 
 #[test]
-fn rule_9_never_back_to_what_just_failed() {
+fn rule_9_no_revert_to_the_failed_digest() {
     let mut world = World::new(deployed(ONE, WEB));
     promoted(&mut world, 0, 1);
     world.broken.insert(digest(1));
@@ -615,15 +619,15 @@ fn rule_9_never_back_to_what_just_failed() {
 }
 
 #[test]
-fn a_rollback_pre_empts_a_promotion_and_a_late_call_of_it_is_undone() {
+fn rollback_undoes_a_preempted_promotions_late_call() {
     let mut world = World::new(deployed(ONE, BOTH));
     promoted(&mut world, 0, 1);
     let id = asked(&mut world, 1, 2);
     approve(&mut world, id);
     world.begin(id);
     world.land(0, true);
-    world.begin(id); // Two deployments are in its hand,
-    world.land(0, true); // one arrives,
+    world.begin(id); // Two deployments are started,
+    world.land(0, true); // one takes place,
     let rollback = world.roll_back("stable").unwrap();
     assert_eq!(world.environment.slot.as_ref().unwrap().operation, rollback);
     world.begin(rollback);
@@ -639,14 +643,14 @@ fn a_rollback_pre_empts_a_promotion_and_a_late_call_of_it_is_undone() {
 }
 
 #[test]
-fn a_late_call_on_what_a_rollback_has_proven_is_undone_before_it_ends() {
+fn rollback_undoes_a_late_call_on_a_proven_service() {
     let mut world = World::new(deployed(ONE, BOTH));
     promoted(&mut world, 0, 1);
     let id = asked(&mut world, 1, 2);
     approve(&mut world, id);
     carries_out(&mut world, id);
-    world.begin(id); // Two deployments are in its hand,
-    world.land(0, true); // one arrives,
+    world.begin(id); // Two deployments are started,
+    world.land(0, true); // one takes place,
     let late = world.flights.remove(0); // and the other one is slow.
     let rollback = world.roll_back("stable").unwrap();
     for _ in 0..2 {
@@ -666,7 +670,7 @@ fn a_late_call_on_what_a_rollback_has_proven_is_undone_before_it_ends() {
 }
 
 #[test]
-fn a_rollback_waits_for_no_promotion_that_moves_nothing_now() {
+fn rollback_does_not_wait_for_an_idle_promotion() {
     let mut world = World::new(deployed(ONE, WEB));
     promoted(&mut world, 0, 1);
     deployed_everywhere(&mut world, 1, 2);
@@ -676,7 +680,7 @@ fn a_rollback_waits_for_no_promotion_that_moves_nothing_now() {
 }
 
 #[test]
-fn a_rollback_whose_last_look_keeps_failing_ends() {
+fn rollback_that_cannot_be_checked_ends() {
     let mut world = World::new(deployed(ONE, WEB));
     promoted(&mut world, 0, 1);
     let id = asked(&mut world, 1, 2);
@@ -696,9 +700,9 @@ fn a_rollback_whose_last_look_keeps_failing_ends() {
     assert_eq!(rollback_state(&world, rollback), RollbackState::Incomplete);
 }
 
-/// What runs is what is asked for, and the release that is about to replace it is what it is asked for against.
+/// The pinned digest still runs, but the release is about to replace it. The rollback stops that.
 #[test]
-fn a_rollback_stops_a_promotion_that_has_moved_nothing_yet() {
+fn rollback_stops_a_promotion_before_it_deploys() {
     for prepared in [false, true] {
         let mut world = World::new(deployed(ONE, BOTH));
         promoted(&mut world, 0, 1);
@@ -714,13 +718,16 @@ fn a_rollback_stops_a_promotion_that_has_moved_nothing_yet() {
         assert!(promotion(&world, id).reason.unwrap().contains("pre-empted by rollback"));
         assert_eq!((rollback_state(&world, rollback), &world.services), (RollbackState::Completed, &before));
         assert!(world.environment.hold.is_some());
-        assert!(matches!(world.roll_back("stable"), Err(Refusal::AlreadyLive { .. })), "now it is");
+        assert!(
+            matches!(world.roll_back("stable"), Err(Refusal::AlreadyLive { .. })),
+            "the target is live now"
+        );
         check(&world);
     }
 }
 
 #[test]
-fn the_next_promotion_waits_for_the_slot() {
+fn next_promotion_waits_for_the_slot() {
     let mut world = World::new(deployed(ONE, WEB));
     let first = asked(&mut world, 0, 1);
     let second = asked(&mut world, 1, 2);
@@ -749,7 +756,7 @@ fn order(world: &mut World, action: EnvironmentAction) -> Result<(), Refusal> {
 }
 
 #[test]
-fn a_freeze_keeps_promotions_out_and_lets_rollbacks_in() {
+fn freeze_stops_promotions_but_not_rollbacks() {
     let mut world = World::new(deployed(ONE, WEB));
     promoted(&mut world, 0, 1);
     order(&mut world, EnvironmentAction::Freeze).unwrap();
@@ -765,7 +772,7 @@ fn a_freeze_keeps_promotions_out_and_lets_rollbacks_in() {
     assert_eq!(order(&mut world, EnvironmentAction::Thaw), Err(Refusal::NotFrozen));
     world.wait(60);
     world.tick(id);
-    assert_eq!(state(&world, id), PromotionState::Pending, "held since the rollback");
+    assert_eq!(state(&world, id), PromotionState::Pending, "the rollback holds the environment");
     order(&mut world, EnvironmentAction::ReleaseHold).unwrap();
     world.wait(60);
     world.settle();
@@ -774,7 +781,7 @@ fn a_freeze_keeps_promotions_out_and_lets_rollbacks_in() {
 }
 
 #[test]
-fn what_is_frozen_until_it_expires_says_so() {
+fn promotion_that_expires_in_a_freeze_says_so() {
     let mut world = World::new(deployed(ONE, WEB));
     order(&mut world, EnvironmentAction::Freeze).unwrap();
     let id = promoted(&mut world, 0, 1);
@@ -785,7 +792,7 @@ fn what_is_frozen_until_it_expires_says_so() {
 }
 
 #[test]
-fn a_hold_that_nobody_approves_past_is_released_by_a_person() {
+fn person_releases_a_hold_without_approvals() {
     let mut world = World::new(deployed("required = 0", WEB));
     world.push(0, 1).unwrap();
     world.settle();
@@ -794,7 +801,11 @@ fn a_hold_that_nobody_approves_past_is_released_by_a_person() {
     world.settle();
     let fix = world.push(2, 3).unwrap();
     world.settle();
-    assert_eq!((running(&world), state(&world, fix)), (vec![1], PromotionState::Pending), "held");
+    assert_eq!(
+        (running(&world), state(&world, fix)),
+        (vec![1], PromotionState::Pending),
+        "the environment is held"
+    );
     order(&mut world, EnvironmentAction::ReleaseHold).unwrap();
     assert_eq!(order(&mut world, EnvironmentAction::ReleaseHold), Err(Refusal::NotHeld));
     world.wait(60);
@@ -802,9 +813,9 @@ fn a_hold_that_nobody_approves_past_is_released_by_a_person() {
     assert_eq!((running(&world), state(&world, fix)), (vec![3], PromotionState::Completed));
 }
 
-/// 200 at once, shuffled and said twice.
+/// The 200 pushes come at the same time, shuffled and repeated.
 #[test]
-fn two_hundred_promotions_at_once_end_on_the_latest_push() {
+fn two_hundred_promotions_end_on_the_latest_push() {
     let mut world = World::new(deployed(ONE, WEB));
     let mut order: Vec<i64> = (0..200).collect();
     // A fixed shuffle: 77 and 200 have no common divisor.
@@ -813,7 +824,7 @@ fn two_hundred_promotions_at_once_end_on_the_latest_push() {
         world.push(*at, u8::try_from(*at + 1).unwrap());
     }
     let ids: Vec<_> = world.operations.keys().copied().collect();
-    assert_eq!(ids.len(), 200, "one for each push");
+    assert_eq!(ids.len(), 200, "one promotion for each push");
     world.settle();
     for id in ids.iter().chain(&ids) {
         let _ = world.vote(*id, "lead", Verdict::Approve);
@@ -830,7 +841,7 @@ fn two_hundred_promotions_at_once_end_on_the_latest_push() {
     check(&world);
 }
 
-/// What ended well was proven, what went back did so once, and nothing is left half way.
+/// Checks that each pin was proven, and that no revert goes to the promotion's own digest.
 fn check_deployed(world: &World) {
     for operation in world.operations.values() {
         let Work::Promotion(promotion) = &operation.work else { continue };
@@ -839,30 +850,34 @@ fn check_deployed(world: &World) {
         };
         if promotion.pin.is_some() {
             assert!(promotion.rollout.as_ref().is_some_and(proven), "rule 10: {promotion:#?}");
-            assert_eq!(promotion.revert, None, "what went back is no pin");
+            assert_eq!(promotion.revert, None, "a reverted promotion is no pin");
         }
         if let Some(back) = &promotion.revert {
-            assert_ne!(back.destination.digest(), Some(&promotion.digest), "rule 9: never to what is live");
+            assert_ne!(
+                back.destination.digest(),
+                Some(&promotion.digest),
+                "rule 9: no revert to the failed digest"
+            );
         }
     }
 }
 
 proptest! {
-    /// Whatever happens to services, in whatever order, whoever dies over it.
+    /// The rules hold for any deployments, in any order, with a crash at any point.
     #[test]
-    fn rules_hold_where_builds_are_deployed(
+    fn rules_hold_for_deployed_builds(
         events in prop::collection::vec(event(), 0..80),
         broken in prop::collection::btree_set(1..5_u8, 0..3),
         unresponsive in prop::collection::btree_set(1..5_u8, 0..2),
         breaker in any::<bool>(),
-        stranger in prop::option::of(0..80_usize),
+        other_deploys_at in prop::option::of(0..80_usize),
     ) {
         let mut world = World::new(deployed(ONE, BOTH));
         world.broken = broken.iter().map(|n| digest(*n)).collect();
         world.unresponsive = unresponsive.iter().map(|n| digest(*n)).collect();
         world.breaker = breaker;
         for (place, event) in events.iter().enumerate() {
-            if stranger == Some(place) {
+            if other_deploys_at == Some(place) {
                 let web = world.services.keys().next().unwrap().clone();
                 world.deploy_by_hand(&web, digest(9));
             }
@@ -875,7 +890,7 @@ proptest! {
 }
 
 #[test]
-fn nobody_is_kept_waiting_by_what_ended() {
+fn completed_promotion_has_no_next_check() {
     let mut world = World::new(deployed(ONE, WEB));
     happen(&mut world, &Event::Push { at: 0, digest: 1 });
     let id = *world.operations.keys().next().unwrap();
@@ -890,7 +905,7 @@ fn refused() -> Observation {
     Observation::Refused { reason: "AccessDeniedException: not authorized (HTTP 400)".to_owned() }
 }
 
-/// Approved and looked at: its deployments are to be started next.
+/// Approves a build and prepares it, so that its deployments start next.
 fn prepared(world: &mut World, at: i64, n: u8) -> OperationId {
     let id = asked(world, at, n);
     approve(world, id);
@@ -900,7 +915,7 @@ fn prepared(world: &mut World, at: i64, n: u8) -> OperationId {
 }
 
 #[test]
-fn refused_release_ends_untouched_at_the_second_try() {
+fn refused_release_fails_untouched_at_the_second_try() {
     for services in [WEB, BOTH] {
         let mut world = World::new(deployed(ONE, services));
         promoted(&mut world, 0, 1);
@@ -908,7 +923,7 @@ fn refused_release_ends_untouched_at_the_second_try() {
         let names: Vec<_> = world.services.keys().cloned().collect();
         let all: Vec<_> = names.iter().map(|service| heard(service, refused())).collect();
         world.observe(Some(id), None, &all).unwrap();
-        assert_eq!(state(&world, id), PromotionState::InProgress, "a permission may be a moment old");
+        assert_eq!(state(&world, id), PromotionState::InProgress, "a new permission may take a moment");
         let wakes = world.operations[&id].wake_at.unwrap();
         assert!(wakes <= world.now + SignedDuration::from_mins(1), "{wakes}");
         world.observe(Some(id), None, &all).unwrap();
@@ -918,13 +933,13 @@ fn refused_release_ends_untouched_at_the_second_try() {
         assert_eq!((world.environment.hold.clone(), world.environment.slot.clone()), (None, None));
         assert!(world.environment.rolled_back_from.is_empty() && promotion(&world, id).is_untouched());
         world.settle();
-        assert_eq!(world.operations[&id].notified, [Notice::Ended].into(), "nothing goes back");
+        assert_eq!(world.operations[&id].notified, [Notice::Ended].into(), "there is no revert to report");
         check(&world);
     }
 }
 
 #[test]
-fn refused_service_sends_the_moved_one_back() {
+fn refused_service_reverts_the_moved_service() {
     let mut world = World::new(deployed(ONE, BOTH));
     promoted(&mut world, 0, 1);
     let id = prepared(&mut world, 1, 2);
@@ -945,9 +960,9 @@ fn refused_service_sends_the_moved_one_back() {
     assert_eq!(world.environment.hold.as_ref().map(|hold| hold.by), Some(id));
 }
 
-/// An answer was lost before, or whoever began it was cut off: then the service is looked at, and goes back if it moved.
+/// After a lost answer or a crash, the service is read, and reverted if it moved.
 #[test]
-fn refusal_after_an_unheard_call_is_looked_into() {
+fn refusal_after_a_lost_answer_reads_the_service() {
     for moved in [false, true] {
         for cut_off in [false, true] {
             let mut world = World::new(deployed(ONE, WEB));
@@ -959,7 +974,7 @@ fn refusal_after_an_unheard_call_is_looked_into() {
                 world.take_effect(id, &Effect::Deploy(Direction::Forward, web.clone()));
             }
             if cut_off {
-                // Its lease ends, and the next one begins.
+                // The lease ends, and the next process starts.
                 world.wait(60);
                 world.begin(id);
             } else {
@@ -969,7 +984,7 @@ fn refusal_after_an_unheard_call_is_looked_into() {
             world.flights.clear();
             world.observe(Some(id), None, &[heard(&web, refused())]).unwrap();
             world.observe(Some(id), None, &[heard(&web, refused())]).unwrap();
-            assert!(promotion(&world, id).revert.is_some(), "it may have been moved");
+            assert!(promotion(&world, id).revert.is_some(), "the service may have moved");
             assert!(world.environment.hold.is_some());
             world.wait(60);
             world.settle();
@@ -986,7 +1001,7 @@ fn refusal_after_an_unheard_call_is_looked_into() {
 }
 
 #[test]
-fn refused_rollback_fails_at_once_and_holds_as_before() {
+fn refused_rollback_fails_and_keeps_the_earlier_hold() {
     let mut world = World::new(deployed(ONE, WEB));
     promoted(&mut world, 0, 1);
     promoted(&mut world, 1, 2);
@@ -1003,14 +1018,14 @@ fn refused_rollback_fails_at_once_and_holds_as_before() {
         let said = subject.rollback().unwrap().reason.clone().unwrap();
         assert!(said.starts_with("nothing was touched: prod/web: AccessDeniedException"), "{said}");
         assert_eq!((world.environment.hold.clone(), world.environment.slot.clone()), (hold, None));
-        // And then one that works.
+        // A second rollback works.
         world.roll_back(to).unwrap();
         world.settle();
     }
 }
 
 #[test]
-fn refused_rollback_that_preempted_a_release_keeps_the_hold() {
+fn refused_rollback_after_a_preemption_keeps_its_hold() {
     let mut world = World::new(deployed(ONE, WEB));
     promoted(&mut world, 0, 1);
     let next = prepared(&mut world, 1, 2);
@@ -1022,7 +1037,7 @@ fn refused_rollback_that_preempted_a_release_keeps_the_hold() {
     assert_eq!(
         world.environment.hold.as_ref().map(|hold| hold.by),
         Some(id),
-        "the release may have moved it"
+        "the release may have moved the service"
     );
     assert_eq!(promotion(&world, next).state, PromotionState::InProgress);
 }
@@ -1116,7 +1131,7 @@ fn refused_service_of_a_rollback_is_shown_while_the_others_move() {
 }
 
 #[test]
-fn unheard_call_of_a_rollback_makes_its_refusal_incomplete() {
+fn refused_rollback_after_a_lost_answer_is_incomplete() {
     let mut world = World::new(deployed(ONE, WEB));
     promoted(&mut world, 0, 1);
     promoted(&mut world, 1, 2);
@@ -1131,7 +1146,7 @@ fn unheard_call_of_a_rollback_makes_its_refusal_incomplete() {
 }
 
 #[test]
-fn refused_way_back_ends_at_the_second_try() {
+fn refused_revert_fails_at_the_second_try() {
     let mut world = World::new(deployed(ONE, WEB));
     promoted(&mut world, 0, 1);
     world.broken.insert(digest(2));
@@ -1154,35 +1169,39 @@ fn refused_way_back_ends_at_the_second_try() {
     assert!(world.environment.hold.is_some());
 }
 
-/// A notice that cannot be sent has a pause of its own.
+/// A notice that cannot be sent is retried on its own schedule.
 #[test]
-fn way_back_does_not_wait_for_its_notice() {
+fn revert_does_not_wait_for_its_notice() {
     let mut world = World::new(deployed(ONE, WEB));
     promoted(&mut world, 0, 1);
     let id = deployed_everywhere(&mut world, 1, 2);
     let broken = Observation::Failed { reason: "it crashes".to_owned() };
     world.observe(Some(id), None, &[heard(&service(&world, 0), broken)]).unwrap();
-    let untold = Input::Outcome(Outcome::NotifyFailed("AuthorizationError".to_owned()));
-    world.observe(Some(id), None, &[untold]).unwrap();
+    let failed_notice = Input::Outcome(Outcome::NotifyFailed("AuthorizationError".to_owned()));
+    world.observe(Some(id), None, &[failed_notice]).unwrap();
     let operation = world.operations[&id].clone();
     assert_eq!((operation.failures, operation.problem, operation.notify_failures), (0, None, 1));
-    let owed = pending_effects(world.now, &world.subject(Some(id), None), world.uuid());
-    assert_eq!(owed, [Effect::Deploy(Direction::Revert, service(&world, 0))]);
+    let pending = pending_effects(world.now, &world.subject(Some(id), None), world.uuid());
+    assert_eq!(pending, [Effect::Deploy(Direction::Revert, service(&world, 0))]);
     world.wait(60);
     world.settle();
     assert_eq!(world.operations[&id].notified, [Notice::GoingBack, Notice::Ended].into());
 }
 
-/// However an operation ends, each of its services' families is put right, once.
+/// Each service's task definition family is restored once, in whatever way an operation ends.
 #[test]
-fn families_are_put_right_when_an_operation_has_ended() {
+fn families_are_restored_after_an_operation() {
     let restores = |world: &World, id| {
         let all = pending_effects(world.now, &world.subject(Some(id), None), uuid::Uuid::nil());
         all.into_iter().filter(|effect| matches!(effect, Effect::RestoreFamily(_))).count()
     };
     let mut world = World::new(deployed(ONE, BOTH));
     let id = baking(&mut world, 0, 1);
-    assert_eq!((restores(&world, id), world.operations[&id].families.len()), (0, 0), "it has not ended");
+    assert_eq!(
+        (restores(&world, id), world.operations[&id].families.len()),
+        (0, 0),
+        "the promotion has not ended"
+    );
     world.settle();
     assert_eq!((state(&world, id), world.operations[&id].families.len()), (PromotionState::Completed, 0));
 
@@ -1192,11 +1211,11 @@ fn families_are_put_right_when_an_operation_has_ended() {
         world.observe(Some(refused_one), None, &both).unwrap();
     }
     assert_eq!(state(&world, refused_one), PromotionState::Failed);
-    assert_eq!(restores(&world, refused_one), 2, "what was registered is not used");
-    // Throttled: it is tried again, and does not keep people from being told.
+    assert_eq!(restores(&world, refused_one), 2, "the registered revisions are unused");
+    // The restore is throttled and retried, and it does not delay notices.
     let throttled = Input::Outcome(Outcome::Problem("ThrottlingException".to_owned()));
-    let told = Input::Outcome(Outcome::Notified(Notice::Ended));
-    world.observe(Some(refused_one), None, &[told, throttled]).unwrap();
+    let notified = Input::Outcome(Outcome::Notified(Notice::Ended));
+    world.observe(Some(refused_one), None, &[notified, throttled]).unwrap();
     assert!(world.operations[&refused_one].wake_at.is_some());
     world.wait(60);
     let first = Input::Outcome(Outcome::FamilyRestored(service(&world, 0)));
@@ -1214,9 +1233,9 @@ fn families_are_put_right_when_an_operation_has_ended() {
     check(&world);
 }
 
-/// One that cannot be put right is given up, and what ended long ago is never begun with.
+/// A family that cannot be restored is given up. An operation that ended earlier never starts one.
 #[test]
-fn family_that_keeps_failing_is_given_up() {
+fn failing_family_restore_is_given_up() {
     let mut world = World::new(deployed(ONE, WEB));
     let id = promoted(&mut world, 0, 1);
     world.observe(Some(id), None, &[Input::Nudge]).unwrap();
@@ -1224,8 +1243,8 @@ fn family_that_keeps_failing_is_given_up() {
     let rollback = prepared(&mut world, 1, 2);
     let gone = Observation::Failed { reason: "gone".to_owned() };
     world.observe(Some(rollback), None, &[heard(&service(&world, 0), gone)]).unwrap();
-    let told = Input::Outcome(Outcome::Notified(Notice::Ended));
-    world.observe(Some(rollback), None, &[told]).unwrap();
+    let notified = Input::Outcome(Outcome::Notified(Notice::Ended));
+    world.observe(Some(rollback), None, &[notified]).unwrap();
     for _ in 0..12 {
         assert!(world.operations[&rollback].wake_at.is_some());
         let throttled = Input::Outcome(Outcome::Problem("ThrottlingException".to_owned()));

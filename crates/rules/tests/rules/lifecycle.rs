@@ -1,4 +1,4 @@
-//! How promotions and rollbacks begin, wait and end.
+//! How promotions and rollbacks start, wait and end.
 
 use jiff::SignedDuration;
 use stablepin_rules::audit::Actor;
@@ -26,26 +26,26 @@ fn pause(world: &World, id: OperationId) -> i64 {
 }
 
 #[test]
-fn four_approvers_three_of_whom_must_approve() {
+fn three_of_four_approvers_set_the_pin() {
     let mut application = application(TWO, "");
     let names: Vec<ApproverName> = ["ann", "bob", "cyd", "dan"].map(approver).to_vec();
     application.environments[0].approval.approvers = names;
     application.environments[0].approval.required = 3;
     let mut world = World::new(application);
     let id = asked(&mut world, 0, 1);
-    assert_eq!(world.tokens.len(), 4, "each is asked");
+    assert_eq!(world.tokens.len(), 4, "every approver is asked");
     for (name, pins) in [("dan", 0), ("ann", 0), ("cyd", 1)] {
         world.now += SignedDuration::from_secs(1);
         world.vote(id, name, Verdict::Approve).unwrap();
         assert_eq!(world.pins.len(), pins, "after {name}");
     }
-    assert!(world.vote(id, "bob", Verdict::Approve).is_err(), "it is decided");
+    assert!(world.vote(id, "bob", Verdict::Approve).is_err(), "the promotion is decided");
     let said = world.audit.iter().find(|record| record.to == "1").unwrap();
-    assert_eq!(said.actor, Actor::Link { approver: approver("cyd") }, "who made it a pin");
+    assert_eq!(said.actor, Actor::Link { approver: approver("cyd") }, "the last needed approver set the pin");
 }
 
 #[test]
-fn what_nobody_decides_expires_and_says_so() {
+fn undecided_promotion_expires_with_a_reason() {
     let mut world = World::new(application(ONE, ""));
     let id = asked(&mut world, 0, 1);
     world.now += SignedDuration::from_hours(1);
@@ -57,7 +57,7 @@ fn what_nobody_decides_expires_and_says_so() {
 }
 
 #[test]
-fn what_was_approved_in_time_does_not_expire_while_a_rollback_runs() {
+fn approved_promotion_does_not_expire_during_a_rollback() {
     let mut world = World::new(application(ONE, "\"prod/web\""));
     pinned(&mut world, 0, 1);
     let next = asked(&mut world, 1, 2);
@@ -69,7 +69,7 @@ fn what_was_approved_in_time_does_not_expire_while_a_rollback_runs() {
     world.now += SignedDuration::from_mins(15);
     world.tick(next);
     assert_eq!(state(&world, next), PromotionState::Pending);
-    assert_eq!(pause(&world, next), 60, "looked at again every minute");
+    assert_eq!(pause(&world, next), 60, "the next check is in a minute");
     world.settle();
     assert_eq!(rollback_state(&world, rollback), RollbackState::Completed);
     world.now += SignedDuration::from_mins(1);
@@ -78,18 +78,22 @@ fn what_was_approved_in_time_does_not_expire_while_a_rollback_runs() {
 }
 
 #[test]
-fn what_a_hold_keeps_back_expires_and_says_why() {
+fn promotion_that_expires_in_a_hold_says_so() {
     let mut world = World::new(application(TWO, "\"prod/web\""));
     pinned_by_both(&mut world, 0, 1);
     let next = asked(&mut world, 1, 2);
     world.vote(next, "lead", Verdict::Approve).unwrap();
     world.roll_back("stable").unwrap();
     world.settle();
-    // One is enough from now on: both approvals that there are were given before the hold.
+    // One approval is enough from now on. Both approvals were given before the hold.
     world.configuration.application.environments[0].approval.required = 1;
     world.now += SignedDuration::from_mins(1);
     world.tick(next);
-    assert_eq!((state(&world, next), world.pins.len()), (PromotionState::Pending, 1), "held");
+    assert_eq!(
+        (state(&world, next), world.pins.len()),
+        (PromotionState::Pending, 1),
+        "the environment is held"
+    );
     world.now += SignedDuration::from_hours(1);
     world.tick(next);
     let held = Some("expired: approved, but the environment is held (rollback to pin 1)".to_owned());
@@ -104,21 +108,21 @@ fn pinned_by_both(world: &mut World, at: i64, n: u8) {
 }
 
 #[test]
-fn an_approval_given_after_the_rollback_began_releases_the_hold() {
+fn approval_after_the_rollbacks_start_releases_the_hold() {
     let mut world = World::new(application(TWO, "\"prod/web\""));
     pinned_by_both(&mut world, 0, 1);
     let next = asked(&mut world, 1, 2);
     world.vote(next, "lead", Verdict::Approve).unwrap();
     world.roll_back("stable").unwrap();
     world.settle();
-    assert!(world.environment.hold.is_some(), "also when the rollback has ended");
+    assert!(world.environment.hold.is_some(), "the hold outlasts the rollback");
     world.now += SignedDuration::from_secs(1);
     world.vote(next, "second", Verdict::Approve).unwrap();
     assert_eq!((world.pins.len(), world.environment.hold.clone()), (2, None));
 }
 
 #[test]
-fn the_approval_of_who_has_left_releases_no_hold() {
+fn former_approvers_vote_does_not_release_the_hold() {
     let mut world = World::new(application(TWO, "\"prod/web\""));
     pinned_by_both(&mut world, 0, 1);
     let next = asked(&mut world, 1, 2);
@@ -131,7 +135,8 @@ fn the_approval_of_who_has_left_releases_no_hold() {
     let decision = world.decision(next, "third", Verdict::Approve);
     world.configuration.application.environments[0].approval.required = 3;
     world.observe(Some(next), None, &[Input::Decision(Decision { form: None, ..decision })]).unwrap();
-    // The third leaves, and one approval is enough: the one that is left was given before the hold.
+    // The third approver leaves, and one approval is enough. The remaining one is older than the
+    // hold.
     let policy = &mut world.configuration.application.environments[0].approval;
     (policy.required, policy.approvers) = (1, ["lead", "second"].map(approver).to_vec());
     world.now += SignedDuration::from_mins(1);
@@ -140,10 +145,10 @@ fn the_approval_of_who_has_left_releases_no_hold() {
 }
 
 #[test]
-fn nobody_is_asked_where_nobody_must_approve() {
+fn push_is_pinned_without_required_approvals() {
     let mut world = World::new(application("required = 0", ""));
     let id = world.push(0, 1).unwrap();
-    assert_eq!(world.pins.len(), 1, "pinned with the push");
+    assert_eq!(world.pins.len(), 1, "the push sets the pin");
     world.settle();
     assert_eq!((state(&world, id), world.tokens.len()), (PromotionState::Completed, 0));
     let said = world.audit.iter().find(|record| record.to == "1").unwrap();
@@ -151,7 +156,7 @@ fn nobody_is_asked_where_nobody_must_approve() {
 }
 
 #[test]
-fn an_environment_that_leaves_the_configuration_withdraws_what_is_open() {
+fn removed_environment_withdraws_open_promotions() {
     let mut world = World::new(application(ONE, ""));
     let id = asked(&mut world, 0, 1);
     world.configuration.application.environments[0].name =
@@ -163,7 +168,7 @@ fn an_environment_that_leaves_the_configuration_withdraws_what_is_open() {
 }
 
 #[test]
-fn names_are_tried_until_one_is_free() {
+fn build_tags_are_tried_until_one_is_free() {
     let mut world = World::new(application(ONE, ""));
     let mut opening = world.opening(0, 1);
     opening.commit = Some(stablepin_rules::commit::Commit::parse("a1b2c3d4e5f6").unwrap());
@@ -176,38 +181,38 @@ fn names_are_tried_until_one_is_free() {
         let id = *world.operations.keys().next().unwrap();
         let taken = Input::Outcome(Outcome::BuildTagTaken(name));
         world.observe(Some(id), None, std::slice::from_ref(&taken)).unwrap();
-        // An answer about a name that was left is no answer about the next.
+        // A repeated answer about the old name does not change the new name.
         world.observe(Some(id), None, &[taken]).unwrap();
     }
     assert_eq!(
         tried,
         [
-            "production-20261121-100000-a1b2c3d4", // the commit's
-            "production-20261121-100000-01010101", // the digest's
-            "production-20261121-100001-01010101", // and a second later, and again
+            "production-20261121-100000-a1b2c3d4", // with the commit
+            "production-20261121-100000-01010101", // with the digest
+            "production-20261121-100001-01010101", // with a later second, and so on
             "production-20261121-100002-01010101",
         ]
     );
     world.settle();
     let build = &world.builds[&digest(1)];
     assert_eq!((build.tagged, build.names_taken), (true, 4));
-    assert!(tried.iter().all(|name| world.tag(name) == Some(&digest(9))), "what others have is left");
+    assert!(tried.iter().all(|name| world.tag(name) == Some(&digest(9))), "taken tags stay on their images");
 }
 
 #[test]
-fn a_mail_names_the_build_so_it_waits_for_the_name() {
+fn approval_request_waits_for_the_build_tag() {
     let mut world = World::new(application(TWO, ""));
     let id = world.push(0, 1).unwrap();
-    let owes = |world: &World| pending_effects(world.now, &world.subject(Some(id), None), Uuid::nil());
-    assert!(matches!(owes(&world)[..], [Effect::TagBuild(_)]));
+    let pending = |world: &World| pending_effects(world.now, &world.subject(Some(id), None), Uuid::nil());
+    assert!(matches!(pending(&world)[..], [Effect::TagBuild(_)]));
     world.observe(Some(id), None, &[Input::Outcome(Outcome::BuildTagged)]).unwrap();
     let [lead, second] = ["lead", "second"].map(|name| Effect::Ask(approver(name)));
-    assert_eq!(owes(&world), [lead, second.clone(), Effect::CheckSubscriptions]);
+    assert_eq!(pending(&world), [lead, second.clone(), Effect::CheckSubscriptions]);
     let token = TokenHash("a".repeat(64));
     let asked =
         Outcome::ApprovalRequested { approver: approver("lead"), token, mail: "lead@example.com".to_owned() };
     world.observe(Some(id), None, &[Input::Outcome(asked)]).unwrap();
-    assert_eq!(owes(&world), [second, Effect::CheckSubscriptions]);
+    assert_eq!(pending(&world), [second, Effect::CheckSubscriptions]);
 }
 
 fn fail(world: &mut World, id: OperationId, times: usize) -> i64 {
@@ -217,14 +222,14 @@ fn fail(world: &mut World, id: OperationId, times: usize) -> i64 {
 }
 
 #[test]
-fn several_failures_of_one_attempt_are_one() {
+fn failures_of_one_attempt_count_once() {
     let mut world = World::new(application(TWO, ""));
     let id = world.push(0, 1).unwrap();
     assert_eq!([fail(&mut world, id, 4), fail(&mut world, id, 4)], [60, 120]);
 }
 
 #[test]
-fn a_stable_tag_that_cannot_be_put_is_tried_after_longer_and_longer() {
+fn failing_stable_tag_is_retried_with_backoff() {
     let mut world = World::new(application(ONE, ""));
     let id = asked(&mut world, 0, 1);
     world.vote(id, "lead", Verdict::Approve).unwrap();
@@ -237,7 +242,7 @@ fn a_stable_tag_that_cannot_be_put_is_tried_after_longer_and_longer() {
 }
 
 #[test]
-fn a_rollback_is_tried_every_minute_however_often_it_failed() {
+fn failing_rollback_is_retried_every_minute() {
     let mut world = World::new(application(ONE, "\"prod/web\""));
     pinned(&mut world, 0, 1);
     let id = world.roll_back("stable").unwrap();
@@ -247,11 +252,11 @@ fn a_rollback_is_tried_every_minute_however_often_it_failed() {
     let deployed = world::deployed_as("d", service);
     world.observe(Some(id), None, &[Input::Outcome(deployed)]).unwrap();
     let operation = &world.operations[&id];
-    assert_eq!((operation.failures, operation.problem.clone()), (0, None), "it worked");
+    assert_eq!((operation.failures, operation.problem.clone()), (0, None), "a success clears the failures");
 }
 
 #[test]
-fn time_alone_does_not_cut_a_pause_short_but_news_do() {
+fn nudge_ends_a_retry_pause_but_a_tick_does_not() {
     let mut world = World::new(application(TWO, ""));
     let id = asked(&mut world, 0, 1);
     world.configuration.application.environments[0].approval.approvers.push(approver("third"));
@@ -265,7 +270,7 @@ fn time_alone_does_not_cut_a_pause_short_but_news_do() {
 }
 
 #[test]
-fn a_rollback_to_another_pin_is_a_new_pin_and_only_when_it_is_proven() {
+fn rollback_to_another_pin_pins_only_when_proven() {
     let mut world = World::new(application(ONE, "\"prod/web\""));
     pinned(&mut world, 0, 1);
     pinned(&mut world, 1, 2);
@@ -273,7 +278,7 @@ fn a_rollback_to_another_pin_is_a_new_pin_and_only_when_it_is_proven() {
     world.begin(id);
     while !world.flights.is_empty() {
         world.land(0, true);
-        assert_eq!(world.pins.len(), 2, "deployed is not proven");
+        assert_eq!(world.pins.len(), 2, "a deployed service is not proven yet");
     }
     world.settle();
     assert_eq!(rollback_state(&world, id), RollbackState::Completed);
@@ -284,7 +289,7 @@ fn a_rollback_to_another_pin_is_a_new_pin_and_only_when_it_is_proven() {
 }
 
 #[test]
-fn a_rollback_to_the_current_pin_changes_no_pin() {
+fn rollback_to_the_current_pin_changes_no_pin() {
     let mut world = World::new(application(ONE, "\"prod/web\""));
     pinned(&mut world, 0, 1);
     let id = world.roll_back("stable").unwrap();
@@ -293,12 +298,12 @@ fn a_rollback_to_the_current_pin_changes_no_pin() {
 }
 
 #[test]
-fn an_environment_without_services_only_moves_its_pin() {
+fn environment_without_services_only_moves_its_pin() {
     let mut world = World::new(application(ONE, ""));
     pinned(&mut world, 0, 1);
     pinned(&mut world, 1, 2);
     let id = world.roll_back("1").unwrap();
-    assert_eq!(world.pins.len(), 3, "there is nothing to wait for");
+    assert_eq!(world.pins.len(), 3, "there is no service to wait for");
     world.settle();
     let subject = world.subject(Some(id), None);
     let rollback = subject.rollback().unwrap();
@@ -309,14 +314,14 @@ fn an_environment_without_services_only_moves_its_pin() {
 }
 
 #[test]
-fn what_was_live_gets_a_backup_tag_and_nobody_waits_for_it() {
+fn rollback_does_not_wait_for_the_backup_tag() {
     let mut world = World::new(application(ONE, "\"prod/web\""));
     pinned(&mut world, 0, 1);
     let id = world.roll_back("stable").unwrap();
     let subject = world.subject(Some(id), None);
     let backup = subject.rollback().unwrap().backup.clone().unwrap();
     assert_eq!(backup.digest, digest(0));
-    assert!(world.intents.contains(&(backup.tag.clone(), digest(0))), "it is known as ours");
+    assert!(world.intents.contains(&(backup.tag.clone(), digest(0))), "the backup tag is recorded as ours");
     let service = world.services.keys().next().unwrap().clone();
     let outcomes = [
         world::deployed_as("d", service.clone()),
@@ -328,7 +333,7 @@ fn what_was_live_gets_a_backup_tag_and_nobody_waits_for_it() {
 }
 
 #[test]
-fn where_more_than_one_digest_is_live_there_is_no_one_backup() {
+fn several_live_digests_get_no_backup_tag() {
     let mut world = World::new(application(ONE, "\"prod/web\", \"prod/worker\""));
     pinned(&mut world, 0, 1);
     let service = world.services.keys().next().unwrap().clone();
@@ -340,7 +345,7 @@ fn where_more_than_one_digest_is_live_there_is_no_one_backup() {
 }
 
 #[test]
-fn a_rollback_that_failed_says_which_service_and_why() {
+fn failed_rollback_names_each_service_and_reason() {
     let mut world = World::new(application(ONE, "\"prod/web\", \"prod/worker\""));
     pinned(&mut world, 0, 1);
     let id = world.roll_back("stable").unwrap();
@@ -359,17 +364,17 @@ fn a_rollback_that_failed_says_which_service_and_why() {
     world.observe(Some(id), None, &failed).unwrap();
     let subject = world.subject(Some(id), None);
     let rollback = subject.rollback().unwrap();
-    assert_eq!(rollback.state, RollbackState::Failed, "nothing was applied");
+    assert_eq!(rollback.state, RollbackState::Failed, "no service was moved");
     assert_eq!(rollback.reason.as_deref(), Some("nothing was touched: prod/web: gone; prod/worker: gone"));
     assert!(
         rollback.rollout.services.iter().all(|rollout| matches!(rollout.progress, Progress::Failed { .. }))
     );
     assert_eq!((world.environment.slot.clone(), world.pins.len()), (None, 1));
-    world.roll_back("stable").expect("it can be asked for again");
+    world.roll_back("stable").expect("a new rollback must be possible");
 }
 
 #[test]
-fn a_stable_tag_that_cannot_be_put_keeps_no_other_rollback_waiting() {
+fn failing_stable_tag_does_not_block_the_next_rollback() {
     let mut world = World::new(application(ONE, "\"prod/web\""));
     pinned(&mut world, 0, 1);
     pinned(&mut world, 1, 2);
@@ -382,8 +387,12 @@ fn a_stable_tag_that_cannot_be_put_keeps_no_other_rollback_waiting() {
         world.wait(5);
         world.begin(id);
     }
-    assert_eq!([fail(&mut world, id, 1), fail(&mut world, id, 1)], [60, 120], "tried less and less often");
-    assert_eq!(rollback_state(&world, id), RollbackState::InProgress, "the tag is owed");
+    assert_eq!(
+        [fail(&mut world, id, 1), fail(&mut world, id, 1)],
+        [60, 120],
+        "the tag is retried with backoff"
+    );
+    assert_eq!(rollback_state(&world, id), RollbackState::InProgress, "the tag is still pending");
     world.roll_back("2").unwrap();
     world.flights.clear();
     world.settle();
@@ -392,7 +401,7 @@ fn a_stable_tag_that_cannot_be_put_keeps_no_other_rollback_waiting() {
 }
 
 #[test]
-fn an_environment_that_leaves_the_configuration_ends_what_is_on_its_way() {
+fn removed_environment_ends_running_operations() {
     let mut world = World::new(application(ONE, "\"prod/web\""));
     let approved = asked(&mut world, 0, 1);
     world.vote(approved, "lead", Verdict::Approve).unwrap();
@@ -404,9 +413,9 @@ fn an_environment_that_leaves_the_configuration_ends_what_is_on_its_way() {
     assert_eq!(ended(&world, approved).0, PromotionState::Failed);
     assert_eq!(rollback_state(&world, rollback), RollbackState::Failed);
     assert_eq!(world.environment.slot, None);
-    world.settle(); // Everybody is told.
+    world.settle(); // All notices are sent.
     let looked_at = world.operations.values().filter(|operation| operation.wake_at.is_some()).count();
-    assert_eq!(looked_at, 0, "nothing is looked at again");
+    assert_eq!(looked_at, 0, "no operation has a next check");
 }
 
 #[test]
@@ -429,12 +438,12 @@ fn reasons_are_kept_on_one_readable_line() {
 }
 
 #[test]
-fn the_same_image_may_have_been_named_by_another_environment() {
+fn pushed_again_build_keeps_its_build_tag() {
     let mut world = World::new(application(ONE, ""));
     pinned(&mut world, 0, 1);
     let name = world.builds[&digest(1)].build_tag.clone();
     let again = asked(&mut world, 9, 1);
-    assert_eq!(world.builds[&digest(1)].build_tag, name, "chosen once, at first sight");
+    assert_eq!(world.builds[&digest(1)].build_tag, name, "a build keeps its first name");
     assert_eq!(state(&world, again), PromotionState::Pending);
     let tags: Vec<&ImageTag> =
         world.tags.keys().filter(|tag| tag.as_str().starts_with("production-")).collect();
@@ -442,13 +451,13 @@ fn the_same_image_may_have_been_named_by_another_environment() {
 }
 
 #[test]
-fn a_rollback_that_was_prepared_before_the_pin_moved_touches_nothing() {
+fn rollback_resolved_before_a_new_pin_is_refused() {
     let mut world = World::new(application(ONE, "\"prod/web\""));
     pinned(&mut world, 0, 1);
     let stale = world.rollback_request("stable").unwrap();
     pinned(&mut world, 1, 2);
     let asked = world.observe(None, None, &[Input::RollbackRequested(Box::new(stale))]);
-    assert!(matches!(asked, Err(Refusal::PinMoved { .. })), "`stable` means another pin by now: {asked:?}");
+    assert!(matches!(asked, Err(Refusal::PinMoved { .. })), "`stable` is another pin now: {asked:?}");
     assert_eq!(
         (world.environment.slot.clone(), world.environment.pin.as_ref().unwrap().number.get()),
         (None, 2)
@@ -456,7 +465,7 @@ fn a_rollback_that_was_prepared_before_the_pin_moved_touches_nothing() {
 }
 
 #[test]
-fn a_rollback_that_moved_nothing_left_nothing() {
+fn rollback_without_changes_keeps_all_targets() {
     let mut world = World::new(application(ONE, "\"prod/web\""));
     pinned(&mut world, 0, 1);
     let id = world.roll_back("stable").unwrap();
@@ -467,11 +476,11 @@ fn a_rollback_that_moved_nothing_left_nothing() {
         .observe(Some(id), None, &[Input::Outcome(Outcome::Service(Direction::Forward, service, gone))])
         .unwrap();
     assert_eq!(rollback_state(&world, id), RollbackState::Failed);
-    assert!(world.environment.rolled_back_from.is_empty(), "what runs is as good as it was");
+    assert!(world.environment.rolled_back_from.is_empty(), "the running digest is still a valid target");
 }
 
 #[test]
-fn a_part_of_the_services_does_not_move_the_pin() {
+fn partial_rollback_does_not_move_the_pin() {
     let mut world = World::new(application(ONE, "\"prod/web\", \"prod/worker\""));
     pinned(&mut world, 0, 1);
     pinned(&mut world, 1, 2);
@@ -486,9 +495,9 @@ fn a_part_of_the_services_does_not_move_the_pin() {
     check(&world);
 }
 
-/// ECS's circuit breaker brought it there, not our deployment: nobody has proven it.
+/// ECS's circuit breaker went back to this digest, so our deployment did not prove it.
 #[test]
-fn rule_10_what_ecs_went_back_to_by_itself_is_not_proven() {
+fn rule_10_ecs_rollback_proves_nothing() {
     let mut world = World::new(application(ONE, "\"prod/web\""));
     pinned(&mut world, 0, 1);
     let id = world.roll_back("stable").unwrap();
@@ -502,29 +511,29 @@ fn rule_10_what_ecs_went_back_to_by_itself_is_not_proven() {
 }
 
 #[test]
-fn a_build_whose_image_was_deleted_gets_its_build_tag_again_when_it_is_pushed_again() {
+fn deleted_build_gets_its_tag_again_when_pushed_again() {
     let mut world = World::new(application(ONE, ""));
     let id = asked(&mut world, 0, 1);
     world.vote(id, "lead", Verdict::Reject).unwrap();
     world.settle();
     let named = world.builds[&digest(1)].build_tag.clone();
-    // Retention deletes the image, and its tags with it.
+    // Retention deletes the image together with its tags.
     world.builds.get_mut(&digest(1)).unwrap().tagged = false;
     world.tags.remove(&named.tag());
     let again = world.push(900, 1).unwrap();
     let build = &world.builds[&digest(1)];
-    let owes = pending_effects(world.now, &world.subject(Some(again), None), Uuid::nil());
-    assert_eq!(owes, [Effect::TagBuild(build.clone())], "its approver is asked when it has its name again");
-    assert!(world.intents.contains(&(named.tag(), digest(1))), "recorded before it is put");
+    let pending = pending_effects(world.now, &world.subject(Some(again), None), Uuid::nil());
+    assert_eq!(pending, [Effect::TagBuild(build.clone())], "the approver is asked after the tag is put");
+    assert!(world.intents.contains(&(named.tag(), digest(1))), "the tag is recorded before it is put");
     world.settle();
     assert_eq!((world.tag(named.tag().as_str()), world.builds[&digest(1)].tagged), (Some(&digest(1)), true));
     world.vote(again, "lead", Verdict::Approve).unwrap();
     world.settle();
-    assert_eq!(world.pins[0].build_tag, named, "the name that it always had");
+    assert_eq!(world.pins[0].build_tag, named, "the build keeps its name");
 }
 
 #[test]
-fn build_whose_tag_is_refused_ends_at_the_second_try() {
+fn refused_build_tag_fails_at_the_second_try() {
     let mut world = World::new(application(ONE, ""));
     let id = world.push(0, 1).unwrap();
     let refused = || Input::Outcome(Outcome::BuildTagRefused("AccessDeniedException".to_owned()));

@@ -1,4 +1,4 @@
-//! Services that do not run the pin, moved by somebody else.
+//! Services that do not run the pin, because another caller deployed.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::world::{World, application, digest};
 use crate::{ONE, asked, check, pinned};
 
-/// Pin 1 is the digest 1, and runs on both services.
+/// Returns a world where pin 1 is digest 1 and runs on both services.
 fn deployed() -> World {
     let mut application = application(ONE, "\"prod/web\", \"prod/worker\"");
     application.environments[0].deploy = Deploy::OnApproval;
@@ -28,7 +28,7 @@ fn deployed() -> World {
     world
 }
 
-/// What ECS shows of every service, as it was when the environment was read.
+/// Returns an observation of every service, at the environment's current version.
 fn seen(world: &mut World) -> LiveSeen {
     let pin = world.environment.pin.as_ref().unwrap().digest.clone();
     let deviation = |running: &crate::world::Running| {
@@ -47,7 +47,7 @@ fn look(world: &mut World) {
     world.observe(None, None, &[Input::LiveSeen(seen)]).unwrap();
 }
 
-fn somebody_deploys(world: &mut World, service: usize, n: u8) {
+fn deploy_by_hand(world: &mut World, service: usize, n: u8) {
     let service = world.services.keys().nth(service).unwrap().clone();
     world.deploy_by_hand(&service, digest(n));
 }
@@ -61,20 +61,20 @@ fn reports(world: &World) -> Vec<OperationId> {
     world.operations.keys().filter(is_report).copied().collect()
 }
 
-/// Carries out what the reports owe now; how many times people were told.
-fn told(world: &mut World) -> usize {
-    let mut told = 0;
+/// Sends the notices that are pending now, and returns how many were sent.
+fn notices_sent(world: &mut World) -> usize {
+    let mut sent = 0;
     for id in reports(world) {
         let notices = pending_effects(world.now, &world.subject(Some(id), None), Uuid::nil());
         for effect in notices {
             assert_eq!(effect, Effect::Notify(Notice::LiveDrift));
             let outcome = world.take_effect(id, &effect);
             world.observe(Some(id), None, &[Input::Outcome(outcome)]).unwrap();
-            told += 1;
+            sent += 1;
         }
         world.tick(id);
     }
-    told
+    sent
 }
 
 fn audited(world: &World) -> Vec<String> {
@@ -82,16 +82,16 @@ fn audited(world: &World) -> Vec<String> {
 }
 
 #[test]
-fn live_drift_is_told_once_and_ends_by_itself() {
+fn live_drift_is_reported_once_and_ends_by_itself() {
     let mut world = deployed();
     look(&mut world);
-    assert_eq!(drift(&world), None, "what we deployed ourselves");
-    assert_eq!(told(&mut world), 0);
-    somebody_deploys(&mut world, 0, 7);
+    assert_eq!(drift(&world), None, "our own deployment is no drift");
+    assert_eq!(notices_sent(&mut world), 0);
+    deploy_by_hand(&mut world, 0, 7);
     look(&mut world);
     look(&mut world);
     assert_eq!(drift(&world).unwrap().services.len(), 1);
-    assert_eq!((told(&mut world), told(&mut world)), (1, 0));
+    assert_eq!((notices_sent(&mut world), notices_sent(&mut world)), (1, 0));
     let record = world.audited(Kind::LiveDrift)[0].clone();
     let (seven, one) = (digest(7), digest(1));
     assert_eq!(
@@ -103,63 +103,63 @@ fn live_drift_is_told_once_and_ends_by_itself() {
     assert_eq!(record.digest, Some(one));
     world.now += SignedDuration::from_hours(5);
     look(&mut world);
-    assert_eq!(told(&mut world), 0, "however long it lasts");
-    somebody_deploys(&mut world, 0, 1);
+    assert_eq!(notices_sent(&mut world), 0, "the same drift is not reported again");
+    deploy_by_hand(&mut world, 0, 1);
     look(&mut world);
     assert_eq!(drift(&world), None);
-    assert_eq!(told(&mut world), 0);
+    assert_eq!(notices_sent(&mut world), 0);
     assert_eq!(audited(&world), ["Detected", "Ended"]);
     assert!(reports(&world).iter().all(|id| world.operations[id].wake_at.is_none()));
 }
 
 #[test]
-fn flapping_is_told_once_within_the_hour() {
+fn flapping_service_is_reported_once_an_hour() {
     let mut world = deployed();
     let mut notices = 0;
     for minute in 0..20 {
-        somebody_deploys(&mut world, 0, if minute % 2 == 0 { 7 } else { 1 });
+        deploy_by_hand(&mut world, 0, if minute % 2 == 0 { 7 } else { 1 });
         look(&mut world);
         world.now += SignedDuration::from_mins(1);
-        notices += told(&mut world);
+        notices += notices_sent(&mut world);
     }
     assert_eq!(notices, 1);
-    assert_eq!(audited(&world).len(), 20, "each change is audited");
-    // What lasts when the hour is over is told again.
-    somebody_deploys(&mut world, 0, 7);
+    assert_eq!(audited(&world).len(), 20, "every change is audited");
+    // A drift that outlasts the hour is reported again.
+    deploy_by_hand(&mut world, 0, 7);
     look(&mut world);
     let report = *reports(&world).last().unwrap();
     let wake = world.operations[&report].wake_at.unwrap();
-    assert_eq!(told(&mut world), 0);
+    assert_eq!(notices_sent(&mut world), 0);
     world.now = wake;
-    assert_eq!(told(&mut world), 1);
+    assert_eq!(notices_sent(&mut world), 1);
 }
 
 #[test]
-fn a_drift_that_ended_untold_is_not_told() {
+fn ended_drift_is_not_reported() {
     let mut world = deployed();
-    somebody_deploys(&mut world, 0, 7);
+    deploy_by_hand(&mut world, 0, 7);
     look(&mut world);
-    somebody_deploys(&mut world, 0, 1);
+    deploy_by_hand(&mut world, 0, 1);
     look(&mut world);
-    assert_eq!(told(&mut world), 0);
+    assert_eq!(notices_sent(&mut world), 0);
 }
 
 #[test]
-fn a_rollout_on_its_way_is_no_drift() {
+fn rollout_in_progress_is_no_drift() {
     let mut world = deployed();
     let next = asked(&mut world, 5, 2);
     world.vote(next, "lead", Verdict::Approve).unwrap();
     assert!(world.environment.slot.is_some());
-    somebody_deploys(&mut world, 0, 2);
+    deploy_by_hand(&mut world, 0, 2);
     look(&mut world);
     assert_eq!(drift(&world), None);
 }
 
-/// ECS was asked, then a promotion was pinned: what was seen is no drift from the new pin.
+/// ECS was read before a promotion was pinned, so the observation is no drift from the new pin.
 #[test]
-fn what_was_seen_before_a_change_tells_nothing() {
+fn observation_before_a_change_is_ignored() {
     let mut world = deployed();
-    somebody_deploys(&mut world, 0, 2);
+    deploy_by_hand(&mut world, 0, 2);
     let late = seen(&mut world);
     world.environment.version += 1;
     world.observe(None, None, &[Input::LiveSeen(late)]).unwrap();
@@ -167,9 +167,9 @@ fn what_was_seen_before_a_change_tells_nothing() {
 }
 
 #[test]
-fn a_rollback_to_the_pin_ends_the_drift() {
+fn rollback_to_the_pin_ends_the_drift() {
     let mut world = deployed();
-    somebody_deploys(&mut world, 0, 7);
+    deploy_by_hand(&mut world, 0, 7);
     look(&mut world);
     world.roll_back("stable").unwrap();
     for _ in 0..3 {
@@ -182,7 +182,7 @@ fn a_rollback_to_the_pin_ends_the_drift() {
 }
 
 #[test]
-fn a_hold_and_a_freeze_do_not_silence_it() {
+fn hold_and_freeze_do_not_silence_live_drift() {
     let mut world = deployed();
     let by = world.id();
     world.environment.hold = Some(Hold { since: world.now, reason: "rollback to pin 1".to_owned(), by });
@@ -192,50 +192,50 @@ fn a_hold_and_a_freeze_do_not_silence_it() {
         Input::Commanded(stablepin_rules::transition::EnvironmentCommand { action, reason, actor })
     };
     world.observe(None, None, &[order(stablepin_rules::transition::EnvironmentAction::Freeze)]).unwrap();
-    somebody_deploys(&mut world, 0, 7);
+    deploy_by_hand(&mut world, 0, 7);
     look(&mut world);
-    assert_eq!(told(&mut world), 1);
+    assert_eq!(notices_sent(&mut world), 1);
 }
 
 #[test]
-fn a_second_service_joins_the_same_drift() {
+fn second_service_joins_the_same_drift() {
     let mut world = deployed();
-    somebody_deploys(&mut world, 0, 7);
+    deploy_by_hand(&mut world, 0, 7);
     look(&mut world);
     let id = drift(&world).unwrap().id;
-    somebody_deploys(&mut world, 1, 8);
-    // Only that one is looked at, as after an event of ECS.
+    deploy_by_hand(&mut world, 1, 8);
+    // Only this service is read, as after an event of ECS.
     let mut seen = seen(&mut world);
     seen.services.pop_first();
     world.observe(None, None, &[Input::LiveSeen(seen)]).unwrap();
     let both = drift(&world).unwrap();
     assert_eq!((both.id, both.services.len()), (id, 2));
-    assert_eq!(told(&mut world), 1);
+    assert_eq!(notices_sent(&mut world), 1);
     assert_eq!(audited(&world), ["Detected", "Detected"]);
 }
 
-/// What people were told of is not all of it any more.
+/// The earlier notice does not name every service any more.
 #[test]
-fn a_service_that_joins_a_drift_that_was_told_is_told_too() {
+fn service_that_joins_a_reported_drift_is_reported() {
     let mut world = deployed();
-    somebody_deploys(&mut world, 0, 7);
+    deploy_by_hand(&mut world, 0, 7);
     look(&mut world);
-    assert_eq!(told(&mut world), 1);
+    assert_eq!(notices_sent(&mut world), 1);
     world.now += SignedDuration::from_hours(20);
-    somebody_deploys(&mut world, 1, 8);
+    deploy_by_hand(&mut world, 1, 8);
     look(&mut world);
     assert_eq!(drift(&world).unwrap().services.len(), 2);
-    assert_eq!((told(&mut world), told(&mut world)), (1, 0));
-    // One of them returns: that is no news.
-    somebody_deploys(&mut world, 1, 1);
+    assert_eq!((notices_sent(&mut world), notices_sent(&mut world)), (1, 0));
+    // One service runs the pin again, which is no news.
+    deploy_by_hand(&mut world, 1, 1);
     look(&mut world);
     world.now += SignedDuration::from_hours(20);
-    assert_eq!((told(&mut world), drift(&world).unwrap().services.len()), (0, 1));
+    assert_eq!((notices_sent(&mut world), drift(&world).unwrap().services.len()), (0, 1));
     assert_eq!(audited(&world), ["Detected", "Detected", "Detected"]);
 }
 
 #[test]
-fn what_our_rollouts_left_is_remembered() {
+fn rollouts_record_the_task_definitions_they_left() {
     let mut world = deployed();
     let services: Vec<_> = world.services.keys().cloned().collect();
     assert_eq!(world.environment.left.keys().cloned().collect::<Vec<_>>(), services);
@@ -247,7 +247,7 @@ fn what_our_rollouts_left_is_remembered() {
     }
     world.configuration.application.environments[0].services.pop();
     asked_and_pinned(&mut world);
-    assert_eq!(world.environment.left.len(), 1, "no service that left the configuration");
+    assert_eq!(world.environment.left.len(), 1, "a removed service is forgotten");
 }
 
 fn asked_and_pinned(world: &mut World) {
@@ -260,7 +260,7 @@ fn asked_and_pinned(world: &mut World) {
 }
 
 #[test]
-fn a_service_that_is_gone_is_named() {
+fn deleted_service_is_named_in_the_drift() {
     let mut world = deployed();
     let mut seen = seen(&mut world);
     let gone = Deviation { task_definition: None, digest: None, registered_by: None };
@@ -270,11 +270,12 @@ fn a_service_that_is_gone_is_named() {
     assert_eq!(drift(&world).unwrap().words(), ["prod/web is not there any more"]);
 }
 
-/// Whoever deploys by themselves goes ahead of the pin; and a service that left the configuration is nobody's drift.
+/// A team that deploys by itself may run ahead of the pin. A service outside the configuration
+/// cannot drift.
 #[test]
-fn what_is_not_deployed_to_has_no_live_drift() {
+fn environment_without_deployments_has_no_live_drift() {
     let mut world = deployed();
-    somebody_deploys(&mut world, 0, 7);
+    deploy_by_hand(&mut world, 0, 7);
     look(&mut world);
     world.configuration.application.environments[0].deploy = Deploy::Never;
     look(&mut world);

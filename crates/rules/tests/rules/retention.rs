@@ -1,4 +1,4 @@
-//! What holds of every plan, whatever the registry looks like.
+//! Properties of every retention plan, for any registry.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -64,7 +64,7 @@ fn inventory(images: Vec<Image>) -> Inventory {
     }
 }
 
-/// What is generated: plain, so that it can be put in any order.
+/// A generated registry, as plain lists that can be shuffled.
 #[derive(Debug, Clone)]
 struct Registry {
     images: Vec<Image>,
@@ -132,7 +132,7 @@ prop_compose! {
             activated_at,
             status,
             size_bytes,
-            // Digests say what is in them: nothing holds itself, however far down.
+            // A digest depends on its content, so no image contains itself at any depth.
             children: children.into_iter().filter(|child| *child > n).map(digest).collect(),
             subject: subject.map(digest),
             odd: None,
@@ -191,12 +191,12 @@ fn deleted(plan: &Plan) -> BTreeSet<&ImageDigest> {
     plan.images.iter().filter(|one| matches!(one.fate, Fate::Delete { .. })).map(|one| &one.digest).collect()
 }
 
-/// Deleted or archived.
+/// Returns the images that the plan deletes or archives.
 fn gone(plan: &Plan) -> BTreeSet<&ImageDigest> {
     plan.images.iter().filter(|one| one.fate.wave().is_some()).map(|one| &one.digest).collect()
 }
 
-/// What needs must not lose, told anew and plainly, from rule 8.
+/// Returns what rule 8 protects, computed in a second, simpler way.
 fn rule_8(registry: &Registry, policy: &RetentionPolicy) -> BTreeSet<ImageDigest> {
     let mut runs: BTreeSet<ImageDigest> = BTreeSet::new();
     for environment in registry.pins.iter().map(|pin| &pin.environment) {
@@ -220,7 +220,7 @@ fn rule_8(registry: &Registry, policy: &RetentionPolicy) -> BTreeSet<ImageDigest
             NeededName::Tag(name) => runs.extend(has(name)),
         }
     }
-    // An index of what runs, and an index of that one.
+    // An index of a needed image is needed too, and so is an index of that index.
     loop {
         let more: Vec<_> = registry
             .images
@@ -251,7 +251,7 @@ fn present(registry: &Registry, digest: &ImageDigest) -> bool {
     registry.images.iter().any(|image| image.digest == *digest)
 }
 
-/// What a registry does with a plan; it refuses to delete what an index that is there refers to.
+/// Returns the registry after the plan. It refuses to delete an image that an index still contains.
 fn applied(registry: &Registry, plan: &Plan) -> Registry {
     let mut after = registry.clone();
     let mut waves: Vec<(u16, &ImageDigest, bool)> = plan
@@ -268,7 +268,7 @@ fn applied(registry: &Registry, plan: &Plan) -> Registry {
         for (_, digest, deletes) in wave {
             let mut holders = after.images.iter().filter(|image| image.children.contains(digest));
             match deletes {
-                true => assert_eq!(holders.next(), None, "{digest} is part of an index that is still there"),
+                true => assert_eq!(holders.next(), None, "{digest} is part of an existing index"),
                 false => assert!(
                     holders.all(|index| index.status != StorageState::Active),
                     "{digest} is part of an index that is not archived"
@@ -287,7 +287,7 @@ fn applied(registry: &Registry, plan: &Plan) -> Registry {
         let Fate::Untag { untag } = &one.fate else { continue };
         let image = after.images.iter_mut().find(|image| image.digest == one.digest).unwrap();
         image.tags.retain(|tag| !untag.contains(&tag.tag));
-        assert!(image.tags.iter().any(|tag| tag.build().is_some()), "the last tag takes the image along");
+        assert!(image.tags.iter().any(|tag| tag.build().is_some()), "an image must keep a tag");
     }
     after
 }
@@ -296,7 +296,7 @@ fn is_empty(plan: &Plan) -> bool {
     plan.images.iter().all(|one| one.fate == Fate::Keep)
 }
 
-/// Sorted, to be compared.
+/// Returns a registry's sorted state, for comparison.
 fn state(registry: &Registry) -> BTreeMap<ImageDigest, (BTreeSet<Tag>, bool)> {
     let of = |image: &Image| {
         (image.tags.iter().cloned().collect(), matches!(image.status, StorageState::Archived(_)))
@@ -305,7 +305,7 @@ fn state(registry: &Registry) -> BTreeMap<ImageDigest, (BTreeSet<Tag>, bool)> {
 }
 
 fn config() -> ProptestConfig {
-    // What is to be trusted with deleting is tried more often than the rest.
+    // Retention deletes images, so its properties run more cases than the others.
     let default = ProptestConfig::default();
     ProptestConfig { cases: default.cases.max(10_000), ..default }
 }
@@ -314,7 +314,7 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn rule_8_what_is_needed_and_what_it_needs_is_never_deleted(
+    fn rule_8_needed_images_and_their_parts_are_never_deleted(
         registry in any_registry(), policy in any_policy(), share in 1..=100_u8,
     ) {
         let policy = RetentionPolicy { share, ..policy };
@@ -327,7 +327,8 @@ proptest! {
             if deleted.contains(&image.digest) {
                 continue;
             }
-            // From the archive it can be had back whole; so what belongs to it may be archived, and not deleted.
+            // An archived image can be restored whole. Its parts may be archived too, but not
+            // deleted.
             let archived = matches!(image.status, StorageState::Archived(_)) || gone.contains(&image.digest);
             let lost = if archived { &deleted } else { &gone };
             let accessories = registry.images.iter().filter(|other| {
@@ -342,7 +343,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_young_or_of_no_known_age_or_among_the_newest_stays(
+    fn young_newest_and_undated_images_stay(
         registry in any_registry(), policy in any_policy(),
     ) {
         let plan = plan(&registry.inventory(), &policy, now());
@@ -362,7 +363,7 @@ proptest! {
     }
 
     #[test]
-    fn the_order_of_what_was_read_does_not_matter(
+    fn read_order_does_not_change_the_plan(
         registry in any_registry(), policy in any_policy(), share in 1..=100_u8, swaps in prop::collection::vec(any::<(Index, Index)>(), 40),
     ) {
         let policy = RetentionPolicy { share, ..policy };
@@ -381,12 +382,12 @@ proptest! {
                 swap(&mut image.children, one, another);
             }
         }
-        other.images.extend(registry.images.first().cloned()); // listed twice
+        other.images.extend(registry.images.first().cloned()); // the first image is listed twice
         prop_assert_eq!(plan(&registry.inventory(), &policy, now()), plan(&other.inventory(), &policy, now()));
     }
 
     #[test]
-    fn a_second_run_finds_nothing_to_do(registry in any_registry(), policy in any_policy()) {
+    fn second_run_finds_nothing_to_do(registry in any_registry(), policy in any_policy()) {
         let first = plan(&registry.inventory(), &policy, now());
         let after = applied(&registry, &first);
         let second = plan(&after.inventory(), &policy, now());
@@ -394,7 +395,7 @@ proptest! {
     }
 
     #[test]
-    fn to_keep_more_never_deletes_more(
+    fn stricter_policy_never_deletes_more(
         registry in any_registry(), policy in any_policy(), need in any_need(), more in 0..4_u8,
     ) {
         let (mut larger, mut stricter) = (registry.clone(), policy.clone());
@@ -410,7 +411,7 @@ proptest! {
     }
 
     #[test]
-    fn small_runs_take_the_oldest_first_and_come_to_the_same_end(
+    fn limited_runs_take_the_oldest_and_reach_the_same_end(
         registry in any_registry(), policy in any_policy(), share in 1..60_u8,
     ) {
         let all = applied(&registry, &plan(&registry.inventory(), &policy, now()));
@@ -444,9 +445,9 @@ proptest! {
     }
 }
 
-/// What the properties were tried on is of every kind: else they would say little.
+/// The generated registries contain every rule and fate, so that the properties mean something.
 #[test]
-fn the_registries_that_are_tried_have_every_rule() {
+fn generated_registries_cover_every_rule() {
     use proptest::strategy::ValueTree;
     use proptest::test_runner::TestRunner;
     let mut runner = TestRunner::deterministic();

@@ -1,4 +1,4 @@
-//! Mistakes that other cleaners shipped, and our own: what each registry looks like, and what becomes of it.
+//! Mistakes that other cleaners and ours have made, each as a registry and its plan.
 //! The numbers are those of the projects' issues.
 
 use jiff::{SignedDuration, Timestamp};
@@ -27,7 +27,7 @@ fn image(n: usize, days: i64, tags: &[Tag]) -> Image {
     }
 }
 
-/// A build tag of ours, of so many days ago.
+/// Returns one of our build tags, this many days old.
 fn build(days: i64) -> Tag {
     tag(&format!("production-{}-a1b2c3d4", days_ago(days).strftime("%Y%m%d-%H%M%S")), true)
 }
@@ -40,7 +40,7 @@ fn other(text: &str) -> Tag {
     tag(text, false)
 }
 
-/// Enough newer builds that what a case is about is not among the newest.
+/// Adds enough newer builds that the tested images are not among the newest.
 fn with_newer(images: impl IntoIterator<Item = Image>) -> Inventory {
     let newer = (0..5).flat_map(|n| {
         let at = i64::try_from(n).unwrap();
@@ -72,14 +72,14 @@ fn workload(inventory: &mut Inventory, image: NeededName) {
 }
 
 #[test]
-fn one_protected_tag_keeps_the_image_with_all_its_tags() {
+fn protected_tag_keeps_the_image_and_all_its_tags() {
     // awslabs/ecr-cleanup-lambda#34: the protected tag was deleted with its sibling.
     let inventory = with_newer([image(1, 400, &[other("v1.2.3"), other("feature-x"), build(400)])]);
     stays(&inventory, 1, RetentionRule::Protected);
 }
 
 #[test]
-fn what_runs_by_digest_stays_without_any_tag() {
+fn untagged_image_that_runs_by_digest_stays() {
     // awslabs/ecr-cleanup-lambda#44, aws/containers-roadmap#2394.
     let mut inventory = with_newer([image(1, 400, &[])]);
     goes(&inventory, 1, 0);
@@ -88,7 +88,7 @@ fn what_runs_by_digest_stays_without_any_tag() {
 }
 
 #[test]
-fn what_a_task_definition_names_by_tag_is_what_has_the_tag_now() {
+fn task_definitions_tag_keeps_the_image_that_has_it_now() {
     let mut inventory =
         with_newer([image(1, 400, &[other("feature-x")]), image(2, 400, &[other("feature-y")])]);
     workload(&mut inventory, NeededName::Tag(ImageTag::parse("feature-x").unwrap()));
@@ -97,7 +97,7 @@ fn what_a_task_definition_names_by_tag_is_what_has_the_tag_now() {
 }
 
 #[test]
-fn a_pattern_is_of_the_whole_tag() {
+fn pattern_matches_the_whole_tag() {
     // awslabs/ecr-cleanup-lambda: "latest" protected my-latest-test.
     let inventory =
         with_newer([image(1, 400, &[other("my-latest-test")]), image(2, 400, &[other("latest")])]);
@@ -106,8 +106,9 @@ fn a_pattern_is_of_the_whole_tag() {
 }
 
 #[test]
-fn a_pattern_never_matches_build_tags_of_ours() {
-    // Ours: staging-* protects the tag staging-api, not the builds staging-20250717-….
+fn pattern_never_matches_our_build_tags() {
+    // Our own mistake: staging-* protects the tag staging-api, but not builds like
+    // staging-20250717-….
     let ours = tag("staging-20250717-143052-a1b2c3d4", true);
     let mut images = vec![image(1, 400, &[ours]), image(2, 400, &[other("staging-api")])];
     images.extend((0..5).map(|n| {
@@ -120,8 +121,8 @@ fn a_pattern_never_matches_build_tags_of_ours() {
 }
 
 #[test]
-fn a_pipelines_tag_of_our_shape_is_a_pipelines() {
-    // It says nothing about the age, and patterns match it.
+fn pipelines_tag_in_our_format_is_not_ours() {
+    // The tag says nothing about the image's age, and patterns match it.
     let theirs = tag("staging-20250717-143052-a1b2c3d4", false);
     let young = tag("production-20200101-000000-a1b2c3d4", false);
     let inventory = with_newer([image(1, 400, &[theirs]), image(2, 20, &[young])]);
@@ -130,7 +131,7 @@ fn a_pipelines_tag_of_our_shape_is_a_pipelines() {
 }
 
 #[test]
-fn an_index_keeps_its_children_and_they_have_no_tags() {
+fn index_keeps_its_untagged_children() {
     // GHCR: vlaurin/action-ghcr-prune#76; docker/buildx#940.
     let index = Image { children: vec![digest(2), digest(3)], ..image(1, 400, &[other("main")]) };
     let inventory = with_newer([index, image(2, 400, &[]), image(3, 400, &[])]);
@@ -139,7 +140,7 @@ fn an_index_keeps_its_children_and_they_have_no_tags() {
 }
 
 #[test]
-fn a_child_of_two_indexes_stays_until_both_go_and_an_index_goes_first() {
+fn child_of_two_indexes_goes_after_both() {
     let index = |n, tags: &[Tag]| Image { children: vec![digest(3)], ..image(n, 400, tags) };
     let inventory = with_newer([index(1, &[]), index(2, &[other("main")]), image(3, 401, &[])]);
     goes(&inventory, 1, 0);
@@ -151,8 +152,8 @@ fn a_child_of_two_indexes_stays_until_both_go_and_an_index_goes_first() {
 }
 
 #[test]
-fn where_a_task_runs_the_platforms_image_its_index_stays_whole() {
-    // The service names the index; the task says the child.
+fn running_platform_image_keeps_its_whole_index() {
+    // The service names the index, and the task reports the child.
     let index = Image { children: vec![digest(2), digest(3)], ..image(1, 400, &[]) };
     let mut inventory = with_newer([index, image(2, 400, &[]), image(3, 400, &[])]);
     workload(&mut inventory, NeededName::Digest(digest(2)));
@@ -162,7 +163,7 @@ fn where_a_task_runs_the_platforms_image_its_index_stays_whole() {
 }
 
 #[test]
-fn signatures_and_what_is_about_them_stay_with_what_they_sign() {
+fn signatures_and_their_referrers_stay_with_the_image() {
     // google/go-containerregistry#1767; harbor's accessories.
     let cosign =
         |n, of, suffix: &str| image(n, 400, &[other(&format!("sha256-{}{suffix}", digest(of).hex()))]);
@@ -180,17 +181,17 @@ fn signatures_and_what_is_about_them_stay_with_what_they_sign() {
 }
 
 #[test]
-fn two_that_are_about_each_other_stay() {
+fn images_that_refer_to_each_other_stay() {
     let about = |n, of| image(n, 400, &[other(&format!("sha256-{}.sig", digest(of).hex()))]);
     let inventory = with_newer([about(1, 2), about(2, 1), about(3, 3), about(4, 2)]);
     for n in [1, 2, 4] {
         stays(&inventory, n, RetentionRule::Tangled);
     }
-    goes(&inventory, 3, 0); // about itself: about nothing
+    goes(&inventory, 3, 0); // an image about itself is about no other image
 }
 
 #[test]
-fn as_many_stay_as_are_to_be_kept_counted_by_image() {
+fn newest_images_stay_counted_by_image() {
     // PyPI ecr-cleaner skips the first of each bucket; harbor#8717 counts tags.
     let thrice = [build(200), build(201), build(202)];
     let images = (0..7).map(|n| match n {
@@ -206,7 +207,7 @@ fn as_many_stay_as_are_to_be_kept_counted_by_image() {
 }
 
 #[test]
-fn fewer_than_are_to_be_kept_all_stay() {
+fn all_images_stay_below_the_kept_number() {
     // PyPI ecr-cleaner: [-0:] deleted all.
     let inventory = inventory((0..5).map(|n| image(n, 400, &[other(&format!("build-{n}"))])).collect());
     for n in 0..5 {
@@ -215,7 +216,7 @@ fn fewer_than_are_to_be_kept_all_stay() {
 }
 
 #[test]
-fn a_pin_of_400_days_ago_stays_and_so_do_those_before_it() {
+fn pin_of_400_days_and_its_history_stay() {
     // aws/containers-roadmap#1128, #2746: promoted, and its push is old.
     let mut inventory = with_newer((1..=8).map(|n| image(n, 400, &[])));
     let pin = |number, n| Pinned {
@@ -223,7 +224,7 @@ fn a_pin_of_400_days_ago_stays_and_so_do_those_before_it() {
         number: PinNumber::new(number).unwrap(),
         digest: digest(n),
     };
-    // 8 was pinned last, again; 7 is no other digest.
+    // Image 8 is pinned last. Image 7 is pinned twice and counts once.
     inventory.pins = [(1, 1), (2, 2), (3, 3), (4, 4), (5, 5), (6, 7), (7, 7), (8, 8)]
         .into_iter()
         .map(|(number, n)| pin(number, n))
@@ -238,7 +239,7 @@ fn a_pin_of_400_days_ago_stays_and_so_do_those_before_it() {
 }
 
 #[test]
-fn what_nobody_knows_the_age_of_stays() {
+fn image_of_unknown_age_stays() {
     let at = |n, pushed_at| Image { pushed_at, ..image(n, 0, &[]) };
     let inventory = with_newer([
         at(1, None),
@@ -255,11 +256,11 @@ fn what_nobody_knows_the_age_of_stays() {
     stays(&inventory, 4, RetentionRule::NoTime);
     goes(&inventory, 5, 0);
     stays(&inventory, 6, RetentionRule::NoTime);
-    stays(&inventory, 7, RetentionRule::Newest); // a clock was wrong, and it counts as the newest
+    stays(&inventory, 7, RetentionRule::Newest); // a wrong clock makes it the newest
 }
 
 #[test]
-fn a_thousand_tags_on_one_image_are_one_image() {
+fn thousand_tags_on_one_image_count_as_one_image() {
     let tags: Vec<Tag> = (0..1000).map(|n| other(&format!("nightly-{n}"))).collect();
     let inventory = with_newer([image(1, 400, &tags)]);
     goes(&inventory, 1, 0);
@@ -268,7 +269,7 @@ fn a_thousand_tags_on_one_image_are_one_image() {
 }
 
 #[test]
-fn a_backup_goes_by_its_own_time_and_its_tag_never_takes_the_image_along() {
+fn backup_tag_expires_without_deleting_its_image() {
     let inventory = with_newer([
         image(1, 400, &[backup(29)]),
         image(2, 400, &[backup(30)]),
@@ -282,15 +283,11 @@ fn a_backup_goes_by_its_own_time_and_its_tag_never_takes_the_image_along() {
     let untag = Fate::Untag { untag: vec![backup(40).tag] };
     assert_eq!((&of(&plan, 3).fate, of(&plan, 3).rule), (&untag, RetentionRule::Backup));
     assert_eq!((&of(&plan, 4).fate, of(&plan, 4).rule), (&untag, RetentionRule::Protected));
-    assert_eq!(
-        of(&plan, 5).fate,
-        Fate::Keep,
-        "main may move away at any moment, and then it is the last one"
-    );
+    assert_eq!(of(&plan, 5).fate, Fate::Keep, "the backup may become the last tag when main moves away");
 }
 
 #[test]
-fn a_backup_stays_where_its_tag_could_not_be_put() {
+fn backup_without_its_tag_stays() {
     let mut inventory = with_newer([image(1, 400, &[build(400)]), image(2, 400, &[build(400)])]);
     let live = |n: usize, days: i64| WasLive {
         environment: environment("production"),
@@ -306,7 +303,7 @@ fn a_backup_stays_where_its_tag_could_not_be_put() {
 }
 
 #[test]
-fn a_backup_tag_that_somebody_uses_the_image_by_stays() {
+fn backup_tag_that_a_workload_names_stays() {
     let mut inventory = with_newer([image(1, 400, &[build(400), backup(40), backup(50)])]);
     workload(&mut inventory, NeededName::Tag(backup(40).tag));
     let plan = plan(&inventory, &policy(), now());
@@ -317,8 +314,8 @@ fn a_backup_tag_that_somebody_uses_the_image_by_stays() {
 }
 
 #[test]
-fn what_is_needed_and_was_not_listed_keeps_what_belongs_to_it() {
-    // Somebody pushed while the pages were read.
+fn needed_unlisted_image_keeps_its_signature_and_index() {
+    // A push arrived while the registry's pages were read.
     let signature = image(2, 400, &[other(&format!("sha256-{}.sig", digest(1).hex()))]);
     let index = Image { children: vec![digest(1)], ..image(3, 400, &[]) };
     let mut inventory = with_newer([signature, index]);
@@ -329,7 +326,7 @@ fn what_is_needed_and_was_not_listed_keeps_what_belongs_to_it() {
 }
 
 #[test]
-fn what_goes_names_what_goes_before_it() {
+fn planned_image_lists_images_to_delete_first() {
     let index = Image { children: vec![digest(2)], ..image(1, 400, &[]) };
     let sbom = Image { subject: Some(digest(2)), ..image(3, 400, &[]) };
     let plan = plan(&with_newer([index, image(2, 400, &[]), sbom]), &policy(), now());
@@ -339,7 +336,7 @@ fn what_goes_names_what_goes_before_it() {
 }
 
 #[test]
-fn what_is_archived_can_be_had_back_for_some_time_and_whole() {
+fn archived_image_stays_whole_for_its_archive_days() {
     let archived =
         |n, days| Image { status: StorageState::Archived(Some(days_ago(days))), ..image(n, 400, &[]) };
     let index = Image { children: vec![digest(4)], ..archived(3, 10) };
@@ -349,7 +346,7 @@ fn what_is_archived_can_be_had_back_for_some_time_and_whole() {
     stays(&inventory, 1, RetentionRule::Archived);
     stays(&inventory, 3, RetentionRule::Archived);
     stays(&inventory, 4, RetentionRule::PartOfKept);
-    stays(&inventory, 6, RetentionRule::Young); // as if it were pushed then
+    stays(&inventory, 6, RetentionRule::Young); // a restore counts like a push
     let policy = RetentionPolicy { removal: Removal::ArchiveFirst, ..policy() };
     let plan = plan(&inventory, &policy, now());
     assert_eq!(
@@ -360,7 +357,7 @@ fn what_is_archived_can_be_had_back_for_some_time_and_whole() {
 }
 
 #[test]
-fn one_run_takes_a_share_and_the_oldest_first() {
+fn run_takes_a_share_of_the_oldest_images() {
     let images = (1..=20).map(|n| image(n, 400 - i64::try_from(n).unwrap(), &[]));
     let policy = RetentionPolicy { share: 20, ..policy() };
     let plan = plan(&with_newer(images), &policy, now());
@@ -371,7 +368,7 @@ fn one_run_takes_a_share_and_the_oldest_first() {
 }
 
 #[test]
-fn why_in_words() {
+fn plan_explains_each_image() {
     let index = Image { children: vec![digest(2)], ..image(1, 400, &[other("main")]) };
     let mut inventory = with_newer([
         index,
@@ -429,7 +426,7 @@ fn why_in_words() {
 }
 
 #[test]
-fn odd_image_stays_with_its_reason_and_others_are_planned() {
+fn unreadable_image_stays_and_others_are_planned() {
     let odd = |n, children: &[usize]| Image {
         odd: Some("its manifest is not understood".into()),
         children: children.iter().map(|n| digest(*n)).collect(),
@@ -445,7 +442,7 @@ fn odd_image_stays_with_its_reason_and_others_are_planned() {
 }
 
 #[test]
-fn unread_index_keeps_every_image_without_a_tag() {
+fn unread_index_keeps_every_untagged_image() {
     let signature = Image { subject: Some(digest(2)), ..image(5, 400, &[other("signature")]) };
     let images =
         [image(1, 400, &[other("v1")]), image(2, 400, &[]), image(4, 400, &[other("old")]), signature];
@@ -460,7 +457,7 @@ fn unread_index_keeps_every_image_without_a_tag() {
 }
 
 #[test]
-fn odd_image_keeps_its_tags() {
+fn unreadable_image_keeps_its_tags() {
     let image = |odd: Option<Box<str>>| Image { odd, ..image(1, 400, &[build(400), backup(60)]) };
     let fate = |odd| {
         of(&plan(&with_newer([image(odd)]), &RetentionPolicy { keep: 10, ..policy() }, now()), 1).fate.clone()
@@ -470,7 +467,7 @@ fn odd_image_keeps_its_tags() {
 }
 
 #[test]
-fn old_image_that_somebody_tagged_lately_is_not_old() {
+fn recently_tagged_old_image_is_young() {
     // aws/containers-roadmap#2746: pushed 400 days ago, tagged today.
     let tagged = |text: &str, ours, days| Tag { tagged_at: Some(days_ago(days)), ..tag(text, ours) };
     let inventory = with_newer([
