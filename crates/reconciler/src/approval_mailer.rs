@@ -17,20 +17,19 @@ use crate::{Clients, Topics};
 #[derive(Debug, Clone)]
 pub struct ApprovalMailer {
     pub topics: Topics,
-    /// The scheme and host of links, without a slash at the end. Configuration sets it, never a
-    /// request.
+    /// The scheme and host of links, without a slash at the end. A request never sets it.
     pub url: String,
 }
 
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum PostError {
+pub(crate) enum ApprovalMailerError {
     #[error("{approver} gets as many mails a second as SNS lets an address have: this one goes out later")]
     Busy { approver: ApproverName },
     #[error(transparent)]
     Table(#[from] TableError),
 }
 
-/// The seconds that a mail waits for its turn. After that it is left to the next attempt.
+/// The seconds that a mail waits for its turn. After them, the next attempt sends it.
 const SECONDS: u32 = 5;
 
 impl ApprovalMailer {
@@ -71,7 +70,7 @@ impl ApprovalMailer {
 }
 
 /// Waits until the approver may get one more mail.
-pub(crate) async fn turn(clients: &Clients, approver: &Approver) -> Result<(), PostError> {
+pub(crate) async fn wait_for_turn(clients: &Clients, approver: &Approver) -> Result<(), ApprovalMailerError> {
     for _ in 0..SECONDS {
         let at = now();
         if clients.table.may_mail(&approver.mail, at).await? {
@@ -80,5 +79,5 @@ pub(crate) async fn turn(clients: &Clients, approver: &Approver) -> Result<(), P
         let past = u64::try_from(at.subsec_nanosecond()).unwrap_or_default();
         tokio::time::sleep(Duration::from_secs(1).saturating_sub(Duration::from_nanos(past))).await;
     }
-    Err(PostError::Busy { approver: approver.name.clone() })
+    Err(ApprovalMailerError::Busy { approver: approver.name.clone() })
 }

@@ -15,7 +15,7 @@ use stablepin_rules::transition::Input;
 use crate::clock::now;
 use crate::{Clients, Deadline, ReconcileError, Source, reconcile};
 
-/// A tag that somebody put on a digest.
+/// A tag that a caller put on a digest, as CloudTrail reported it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CloudTrailCall {
     pub repository: RepositoryName,
@@ -56,42 +56,42 @@ pub async fn take(
         if let Some(new) = new_pusher(&clients.table.pushers(application, digest).await?, &caller.arn) {
             clients.table.add_pusher(application, digest, new).await?;
         }
-        return push(clients, application, digest, caller, deadline).await;
+        return attribute_promotions(clients, application, digest, caller, deadline).await;
     }
     let caller = &Caller { at: place(now(), caller.at), ..caller.clone() };
     clients.table.put_caller(application, repository, tag, digest, caller).await?;
-    let mut told = 0;
+    let mut count = 0;
     for (environment, operation) in clients.table.repairs(application, REPAIRS).await? {
         let Work::Repair(repair) = &operation.work else { continue };
         let moved = repair.tag == *tag && repair.found.as_ref() == Some(digest) && repair.moved_by.is_none();
         if moved && caller.is_recent(repair.detected_at) {
-            tell(clients, application, environment, &operation, caller, deadline).await?;
-            told += 1;
+            attribute(clients, application, environment, &operation, caller, deadline).await?;
+            count += 1;
         }
     }
-    Ok(told)
+    Ok(count)
 }
 
 /// Attributes every open promotion of the digest to the caller, and returns how many are changed.
-async fn push(
+async fn attribute_promotions(
     clients: &Clients,
     application: &ApplicationName,
     digest: &ImageDigest,
     caller: &Caller,
     deadline: Deadline,
 ) -> Result<usize, AttributionError> {
-    let mut told = 0;
+    let mut count = 0;
     for (environment, operation) in clients.table.promotions(application, PROMOTIONS, None).await?.items {
         let Work::Promotion(promotion) = &operation.work else { continue };
         let news = promotion.digest == *digest
             && !promotion.state.is_terminal()
             && !promotion.pushers.contains(&caller.arn);
         if news {
-            tell(clients, application, environment, &operation, caller, deadline).await?;
-            told += 1;
+            attribute(clients, application, environment, &operation, caller, deadline).await?;
+            count += 1;
         }
     }
-    Ok(told)
+    Ok(count)
 }
 
 /// Attributes a new promotion to pushers that CloudTrail reported while it was being opened.
@@ -105,12 +105,12 @@ pub async fn catch_up(
 ) -> Result<(), AttributionError> {
     for arn in clients.table.pushers(application, digest).await?.difference(known) {
         let caller = Caller { arn: arn.clone(), at: now() };
-        push(clients, application, digest, &caller, deadline).await?;
+        attribute_promotions(clients, application, digest, &caller, deadline).await?;
     }
     Ok(())
 }
 
-async fn tell(
+async fn attribute(
     clients: &Clients,
     application: &ApplicationName,
     environment: EnvironmentName,

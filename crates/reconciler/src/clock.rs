@@ -1,8 +1,8 @@
-//! The time, asked for at the edge and handed to the rules.
+//! The current time. Only the outermost code reads it, and passes it to the rules.
 
 use jiff::Timestamp;
 
-/// Now, in whole milliseconds: what the records keep.
+/// Returns the current time in whole milliseconds, as the records store it.
 pub fn now() -> Timestamp {
     let now = Timestamp::now();
     Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)

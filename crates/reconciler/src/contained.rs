@@ -1,9 +1,8 @@
-//! Keeps a release that is several pushes to one request: images inside an index need no approval.
+//! Asks once for a release of several pushes: images inside an index need no approval.
 //!
-//! The index records its images before its promotion opens. Afterwards it cancels their open
-//! questions. Each image looks for an open index before its own promotion opens, and once more
-//! afterwards. So in any order of events, one of the two sees the other.
-//! If the index is never asked for, its images are asked for themselves.
+//! The index records its images before its promotion opens, and then cancels their open questions.
+//! Each image looks for an open index before its own promotion opens, and once more afterwards.
+//! So one of the two always sees the other. Without a promotion of the index, its images ask.
 
 use std::collections::BTreeSet;
 

@@ -27,7 +27,7 @@ use crate::Clients;
 use crate::errors::chain;
 use crate::snapshot::Snapshot;
 
-/// The time within which ECS shows a change. A resource that is absent sooner may still appear.
+/// The time within which ECS shows a change. A resource may be absent until then.
 /// "The result of an API command you run that affects your Amazon ECS resources might not be
 /// immediately visible to all subsequent commands".
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html>
@@ -42,7 +42,7 @@ pub(crate) async fn carry_out(
     known: &[Snapshot],
 ) -> Outcome {
     let outcome = match subject.policy() {
-        Some(policy) => under(clients, subject, policy, effect, known),
+        Some(policy) => with_policy(clients, subject, policy, effect, known),
         None => without_policy(clients, subject, effect),
     };
     let outcome = outcome.await;
@@ -50,9 +50,8 @@ pub(crate) async fn carry_out(
     outcome
 }
 
-/// The effects that this program has code for. A false constant keeps its code and SDK out.
-/// The futures must be boxed for that: the linker keeps the code of a future that a function awaits
-/// in place, even if no path reaches it.
+/// The effects whose code is linked into this program. A false field keeps code and SDK out.
+/// Its futures must be boxed: a future that a function awaits in place is always linked.
 pub(crate) struct Linked {
     pub(crate) ecr: bool,
     ecs: bool,
@@ -67,7 +66,7 @@ pub(crate) const LINKED: Linked = Linked {
     verify: cfg!(feature = "verify"),
 };
 
-fn under<'a>(
+fn with_policy<'a>(
     clients: &'a Clients,
     subject: &'a Subject,
     policy: &'a EnvironmentPolicy,
@@ -103,7 +102,7 @@ fn under<'a>(
         }
         Effect::Probe if LINKED.verify => Box::pin(probe::probe(clients, policy)),
         Effect::Notify(notice) if LINKED.verify => Box::pin(notify::notify(clients, subject, *notice)),
-        // A function without the client leaves the effect to the promoter, and does not come here.
+        // A function without the client does not get here. The promoter carries out the effect.
         Effect::TagBuild(_)
         | Effect::TagStable(_)
         | Effect::TagBackup { .. }
@@ -117,7 +116,7 @@ fn under<'a>(
         | Effect::Probe
         | Effect::RestoreFamily(_)
         | Effect::Notify(_) => {
-            Box::pin(ready(Outcome::Problem("this function has no door for it".to_owned())))
+            Box::pin(ready(Outcome::Problem("this function has no client for it".to_owned())))
         }
     }
 }
@@ -188,7 +187,7 @@ fn problem(error: &dyn std::error::Error) -> Outcome {
     Outcome::Problem(chain(error))
 }
 
-/// The most characters of an AWS message inside a reason.
+/// The most characters of an AWS message that a reason quotes.
 const LONGEST_WORDS: usize = 400;
 
 /// Returns AWS's own message, on one line, for people.

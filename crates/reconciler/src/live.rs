@@ -11,7 +11,7 @@ use stablepin_rules::manifest::Manifest;
 use crate::snapshot::ServiceLocation;
 
 /// Counts the running tasks of each digest of the application, in two calls.
-/// Tasks with an unknown digest count under none.
+/// Tasks whose digest is unknown count under the key none.
 pub async fn live(
     ecs: &Ecs,
     service: &ServiceName,
@@ -30,7 +30,7 @@ pub async fn live(
     Ok(carried)
 }
 
-/// Returns the digest, and an index's children too: a task may report its platform's digest.
+/// Returns the digest and, for an index, its children. A task may report its platform's digest.
 pub(crate) async fn digests_of(
     ecr: &Ecr,
     repository: &RepositoryName,

@@ -122,7 +122,7 @@ async fn deviation(
     let described = described_digest(&definition.described, &location.own(policy));
     let digest = match described.ok().flatten() {
         Some(digest) => Some(digest),
-        // The task definition has a tag or no image of ours, so the running tasks decide.
+        // The task definition names no digest of ours, so the running tasks decide.
         None => {
             let tasks = live(ecs, service, policy).await?;
             // A task may report the digest for its platform.

@@ -85,7 +85,7 @@ pub async fn take(
     else {
         return Ok(Err(NoBuild::NotRegistered));
     };
-    // A tag is ours if the table recorded it before it was put. Its form does not matter.
+    // A tag is ours if the table recorded it before it was put, whatever its form.
     if context.ours {
         return Ok(Err(NoBuild::Ours));
     }
@@ -132,8 +132,8 @@ pub async fn take(
     } else {
         Err(NoBuild::Artifact)
     };
-    // The push is answered now, so the sweep does not check it again. A repeated push from the
-    // future would get a later place than before. So its record stays as it is.
+    // The push is answered, so the sweep does not check it again. A push from the future keeps its
+    // first record, because a repeat would get a later place.
     if news || !is_ahead(now(), push.at) {
         let at = place(now(), push.at);
         clients.table.follow(application, &push.repository, &push.tag, &push.digest, at).await?;
@@ -144,7 +144,7 @@ pub async fn take(
     Ok(taken)
 }
 
-/// Returns the record of this index for the images in it.
+/// Returns the record of this index that its images get.
 /// A push from the future counts as one of now, so that it does not silence later pushes of them.
 fn as_index(push: &Push) -> ContainingIndex {
     ContainingIndex { digest: push.digest.clone(), tag: push.tag.clone(), pushed_at: push.at.min(now()) }
@@ -152,7 +152,7 @@ fn as_index(push: &Push) -> ContainingIndex {
 
 struct Opened {
     environments: usize,
-    /// Whether the push is new to at least one of them.
+    /// Whether at least one environment did not know the push.
     news: bool,
 }
 

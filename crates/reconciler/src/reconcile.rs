@@ -74,7 +74,7 @@ const MARGIN: SignedDuration = SignedDuration::from_secs(3);
 /// The time that the function needs to answer.
 const TO_ANSWER: SignedDuration = SignedDuration::from_secs(1);
 
-/// The time limits of a reconcile. `soft` ends the work, and `hard` is Lambda's own limit.
+/// The time limits of a reconcile. `soft` ends the work, and `hard` ends the invocation.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadline {
     soft: Timestamp,
@@ -82,13 +82,13 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// Returns the deadline at which Lambda ends the invocation.
+    /// Returns a deadline at the time when Lambda ends the invocation.
     pub fn of_invocation(hard: Timestamp) -> Self {
         Self { soft: hard, hard }
     }
 
-    /// Limits the deadline: no effect starts shortly before `limit` has passed.
-    /// The reconcile also waits for no running effect after it.
+    /// Returns this deadline, or an earlier one at `limit` from now.
+    /// Shortly before it no effect starts, and after it the reconcile waits for none.
     #[must_use]
     pub fn within(self, limit: SignedDuration) -> Self {
         Self { soft: self.soft.min(now() + limit), ..self }
@@ -142,7 +142,7 @@ pub async fn reconcile(
     let mut races = 0;
     loop {
         let at = now();
-        if in_good_hands(at, &subject, holder, &observed) {
+        if is_handled_by_another(at, &subject, holder, &observed) {
             return Ok(subject);
         }
         let mut change = transition(at, &subject, &observed).map_err(ReconcileError::Refused)?;
@@ -186,7 +186,7 @@ pub async fn reconcile(
 }
 
 /// Returns whether another holder works on the operation, and these inputs bring no news.
-fn in_good_hands(at: Timestamp, subject: &Subject, holder: Uuid, observed: &[Input]) -> bool {
+fn is_handled_by_another(at: Timestamp, subject: &Subject, holder: Uuid, observed: &[Input]) -> bool {
     let no_news = observed.iter().all(|one| matches!(one, Input::Tick | Input::Nudge));
     no_news && subject.operation.as_ref().is_some_and(|operation| leased_to_another(at, operation, holder))
 }
@@ -203,7 +203,7 @@ fn effects(clients: &Clients, at: Timestamp, subject: &Subject, holder: Uuid) ->
                 clients.approval_mailer.is_some()
             }
             Effect::Deploy(..) => clients.ecs.is_some(),
-            // Only a function that can run all checks follows a rollout.
+            // A function that follows a rollout must be able to run all checks.
             Effect::Prepare
             | Effect::Follow(..)
             | Effect::Probe
@@ -300,7 +300,7 @@ fn pushed(observed: &[Input]) -> Option<&ImageDigest> {
     })
 }
 
-/// Returns a random wait that grows with each race, so that rivals do not stay in step.
+/// Returns a random wait that grows with each race, so that rivals do not collide again.
 fn jitter(races: u32) -> Duration {
     let mut random = [0; 2];
     let share = match getrandom::fill(&mut random) {

@@ -72,7 +72,7 @@ impl ServiceLocation {
     }
 }
 
-pub(crate) async fn one(ecs: &Ecs, service: &ServiceName) -> Result<Option<ServiceState>, EcsError> {
+pub(crate) async fn read_service(ecs: &Ecs, service: &ServiceName) -> Result<Option<ServiceState>, EcsError> {
     let services = ecs.services(service.cluster(), &[service.service().to_owned()]).await?;
     Ok(services.found.into_iter().next())
 }
@@ -85,7 +85,7 @@ pub async fn snapshot(
 ) -> Result<Snapshot, SnapshotError> {
     let failed = |source| SnapshotError::Ecs { service: service.clone(), source };
     let described = async {
-        let state = one(ecs, service).await?;
+        let state = read_service(ecs, service).await?;
         let arn = state.as_ref().and_then(|state| state.task_definition.clone());
         let definition = match arn {
             Some(arn) => Some(ecs.task_definition(&arn).await?),
@@ -132,8 +132,7 @@ pub async fn snapshot(
 }
 
 impl Snapshot {
-    /// Returns why an image for these platforms does not run here, or none if it runs or is
-    /// unknown.
+    /// Returns why an image for these platforms cannot run here, or none if no reason is known.
     pub fn wrong_platform(&self, platforms: &[String]) -> Option<String> {
         task_definition::wrong_platform(&self.definition.described, self.state.on_fargate, platforms)
     }

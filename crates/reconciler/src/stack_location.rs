@@ -1,4 +1,4 @@
-//! The stack's account and region. Events of others are ignored, even if a rule lets them through.
+//! The stack's account and region. Functions ignore events of others, whatever a rule lets through.
 
 use std::env;
 
@@ -25,8 +25,8 @@ impl StackLocation {
     }
 }
 
-/// Counts an event of another account or region: CloudWatch reads `ForeignEvents` from the log
-/// line.
+/// Counts an event of another account or region, as the metric `ForeignEvents`.
+/// The metric is a log line that CloudWatch reads.
 /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 pub fn count_foreign_event(at: jiff::Timestamp) {
     println!("{}", foreign_event(at, &env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default()));

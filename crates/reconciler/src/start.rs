@@ -1,5 +1,4 @@
-//! Starts a function, once before its first event: reads the configuration, builds one session, and
-//! opens the connection.
+//! Starts a function once, before its first event: configuration, session and connection.
 
 use std::env;
 

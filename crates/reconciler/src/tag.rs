@@ -1,5 +1,4 @@
-//! Checks Stablepin's own tags. If a tag was moved or deleted, people are notified and it is
-//! repaired.
+//! Checks Stablepin's own tags, and repairs those that were moved or deleted.
 
 use stablepin_aws::dynamodb::{TableError, uuid_v7};
 use stablepin_aws::ecr::{EcrError, ImageId};

@@ -7,8 +7,7 @@ use stablepin_rules::subscription_status::Subscription;
 #[derive(Debug, Clone)]
 pub struct Topics {
     pub sns: Sns,
-    /// The topics' ARNs. SNS allows 200 filter policies a topic, so more approvers need more
-    /// topics.
+    /// The topics' ARNs. SNS allows 200 filter policies a topic, so many approvers need several.
     /// <https://docs.aws.amazon.com/sns/latest/dg/subscription-filter-policy-constraints.html>
     pub arns: Vec<String>,
 }

@@ -16,7 +16,7 @@ pub(super) async fn ask(
     policy: &EnvironmentPolicy,
     approver: &ApproverName,
 ) -> Outcome {
-    let (Some(door), Some(promotion)) = (&clients.approval_mailer, subject.promotion()) else {
+    let (Some(mailer), Some(promotion)) = (&clients.approval_mailer, subject.promotion()) else {
         return Outcome::Problem("this function sends no mail".to_owned());
     };
     let Some(reader) = subject.configuration.application.approver(approver) else {
@@ -39,7 +39,7 @@ pub(super) async fn ask(
         wrong_codes: 0,
     };
     let (stored, turn) =
-        tokio::join!(clients.table.put_token(&token), approval_mailer::turn(clients, reader));
+        tokio::join!(clients.table.put_token(&token), approval_mailer::wait_for_turn(clients, reader));
     if let Err(error) = stored {
         return problem(&error);
     }
@@ -48,14 +48,14 @@ pub(super) async fn ask(
     }
     let link = format!(
         "{}/decide/{}/{}/{}?t={}",
-        door.url,
+        mailer.url,
         subject.application(),
         subject.name,
         promotion.id,
         secret.reveal()
     );
     let mail = mail::question(subject, policy, promotion, approver, &link, &code);
-    match door.send(reader, &mail).await {
+    match mailer.send(reader, &mail).await {
         Ok(()) => Outcome::ApprovalRequested {
             approver: approver.clone(),
             token: token.hash,

@@ -16,9 +16,9 @@ use stablepin_rules::task_definition::{self, Clone};
 use super::{SHOWN_WITHIN, problem, words};
 use crate::Clients;
 use crate::clock::now;
-use crate::snapshot::{ServiceLocation, Snapshot, one};
+use crate::snapshot::{ServiceLocation, Snapshot, read_service};
 
-/// Deploys one service in one direction, unless it was not moved at all.
+/// Deploys one service in one direction.
 /// `known`: the service as it was read a moment ago, with no write since.
 pub(super) async fn deploy(
     clients: &Clients,
@@ -34,9 +34,15 @@ pub(super) async fn deploy(
     let (Some(ecs), Some((whole, rollout))) = (&clients.ecs, found) else {
         return Outcome::Problem("this function drives no services".to_owned());
     };
-    let going =
-        Going { ecs, subject, policy, direction, rollout, since: whole.deadline - policy.verify.timeout };
-    match going.deploy(&whole.destination, known).await {
+    let attempt = DeploymentAttempt {
+        ecs,
+        subject,
+        policy,
+        direction,
+        rollout,
+        since: whole.deadline - policy.verify.timeout,
+    };
+    match attempt.deploy(&whole.destination, known).await {
         Ok(Some(seen)) => Outcome::Service(direction, service.clone(), seen),
         Ok(None) => Outcome::Problem(format!(
             "it is not certain yet that {service} was not moved: ECS may show a change late, and is asked again"
@@ -45,8 +51,8 @@ pub(super) async fn deploy(
     }
 }
 
-/// Turns a failed call into an outcome. AWS's refusal ends the attempt.
-/// A call that may have worked is no refusal, even if its answer was lost.
+/// Turns a failed call into an outcome. A refusal by AWS ends the attempt.
+/// A call that may have succeeded is no refusal, even if its answer was lost.
 fn failed_call(direction: Direction, service: &ServiceName, error: &EcsError) -> Outcome {
     let seen = match error.refusal() {
         Some(refusal) if refusal.is_about_passing_a_role() => Observation::Refused {
@@ -59,8 +65,8 @@ fn failed_call(direction: Direction, service: &ServiceName, error: &EcsError) ->
     Outcome::Service(direction, service.clone(), seen)
 }
 
-/// The deployment of one service that is to start.
-struct Going<'a> {
+/// An attempt to start one service's deployment in one direction.
+struct DeploymentAttempt<'a> {
     ecs: &'a Ecs,
     subject: &'a Subject,
     policy: &'a EnvironmentPolicy,
@@ -83,7 +89,7 @@ fn failed(reason: String) -> Observation {
     Observation::Failed { reason }
 }
 
-impl Going<'_> {
+impl DeploymentAttempt<'_> {
     /// Starts the deployment, or returns none while ECS may still show old data.
     async fn deploy(
         &self,
@@ -113,7 +119,7 @@ impl Going<'_> {
     }
 
     async fn read(&self) -> Result<Result<(ServiceState, RawTaskDefinition), Observation>, EcsError> {
-        let Some(state) = one(self.ecs, &self.rollout.service).await? else {
+        let Some(state) = read_service(self.ecs, &self.rollout.service).await? else {
             return Ok(Err(failed("the service is not there any more".to_owned())));
         };
         let arn = state.task_definition.clone().filter(|_| state.controller == Controller::Ecs);
@@ -124,8 +130,8 @@ impl Going<'_> {
         Ok(Ok((state, definition)))
     }
 
-    /// Returns that the service was not moved, unless it names the promotion's digest.
-    /// A call whose answer was lost may have moved it.
+    /// Returns an observation that nothing moved the service, if it has another digest.
+    /// A call whose answer was lost may have moved it to the promotion's digest.
     fn not_moved(&self, location: &ServiceLocation, definition: &RawTaskDefinition) -> Option<Observation> {
         let promoted = match &self.subject.operation.as_ref()?.work {
             Work::Promotion(promotion) => &promotion.digest,
@@ -162,7 +168,7 @@ impl Going<'_> {
             && clone.already
             && primary.task_definition == definition.arn
         {
-            match self.there(state, &definition.arn).await? {
+            match self.deployment_in_place(state, &definition.arn).await? {
                 DeploymentInPlace::Going(arn) => {
                     return Ok(started(&primary.id, arn, &definition.arn, &clone.request));
                 }
@@ -175,7 +181,7 @@ impl Going<'_> {
         if let Some(seen) = self.is_taken(state) {
             return Ok(seen);
         }
-        let revision = match self.same(&clone, definition, location, digest).await? {
+        let revision = match self.find_same_revision(&clone, definition, location, digest).await? {
             Some(revision) => revision,
             None => {
                 let registered = self.ecs.register(&clone.request).await?;
@@ -201,7 +207,7 @@ impl Going<'_> {
     /// Finds a revision with the same content: the pin's, or the one that ran before.
     /// ECS throttles registrations the most.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/request-throttling.html>
-    async fn same(
+    async fn find_same_revision(
         &self,
         clone: &Clone,
         definition: &RawTaskDefinition,
@@ -231,9 +237,9 @@ impl Going<'_> {
     /// Returns to the recorded task definition, or to a copy if it was deregistered meanwhile.
     async fn to_before(&self, state: &ServiceState) -> Result<Observation, EcsError> {
         let before = self.ecs.task_definition(&self.rollout.before.task_definition).await?;
-        let there = state.primary().filter(|primary| primary.task_definition == before.arn);
-        if let Some(primary) = there {
-            match self.there(state, &before.arn).await? {
+        let in_place = state.primary().filter(|primary| primary.task_definition == before.arn);
+        if let Some(primary) = in_place {
+            match self.deployment_in_place(state, &before.arn).await? {
                 DeploymentInPlace::Going(arn) => {
                     return Ok(started(&primary.id, arn, &before.arn, &before.described));
                 }
@@ -276,8 +282,8 @@ impl Going<'_> {
                 !before.is_empty() && state.primary().is_some_and(|primary| primary.id != *before)
             }
             Direction::Revert => {
-                let mut there = operation.rollout_to(Direction::Forward)?.services.iter();
-                let ours = there.find(|one| one.service == self.rollout.service)?.started.as_ref()?;
+                let mut forward = operation.rollout_to(Direction::Forward)?.services.iter();
+                let ours = forward.find(|one| one.service == self.rollout.service)?.started.as_ref()?;
                 is_anothers(state, ours, &self.rollout.before)
             }
         };
@@ -288,8 +294,12 @@ impl Going<'_> {
         )))
     }
 
-    /// Returns which deployment brings this task definition, which the service already names.
-    async fn there(&self, state: &ServiceState, definition: &str) -> Result<DeploymentInPlace, EcsError> {
+    /// Returns the state of the deployment that already brings this task definition.
+    async fn deployment_in_place(
+        &self,
+        state: &ServiceState,
+        definition: &str,
+    ) -> Result<DeploymentInPlace, EcsError> {
         let Some(arn) = &state.service_deployment else { return Ok(DeploymentInPlace::Going(None)) };
         let Some(current) = self.ecs.service_deployment(arn).await? else {
             return Ok(DeploymentInPlace::Going(None));
@@ -316,7 +326,7 @@ impl Going<'_> {
             Some(revision) => self.ecs.service_revision(&revision).await?,
             None => None,
         };
-        // ECS may still name the deployment before.
+        // ECS may still name the previous deployment.
         if brings.is_none_or(|revision| revision.task_definition != definition) {
             return Ok(DeploymentInPlace::Going(None));
         }
@@ -346,7 +356,7 @@ impl Going<'_> {
     }
 
     fn begun(state: &ServiceState, begun: Begun, revision: &str, definition: &Value) -> Observation {
-        // The answer may still name the deployment before.
+        // The answer may still name the previous deployment.
         let arn = begun.service_deployment.filter(|arn| state.service_deployment.as_ref() != Some(arn));
         started(&begun.deployment.id, arn, revision, definition)
     }

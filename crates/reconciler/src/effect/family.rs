@@ -1,6 +1,6 @@
-//! Restores the newest revision of a service's task definition family, after an operation.
-//! A caller who runs the family by its name gets its newest `ACTIVE` revision. A revision of ours
-//! that failed or was never used must not be that one.
+//! Restores a task definition family after an operation, so that its newest revision is good.
+//! A caller who runs the family by its name gets the newest `ACTIVE` revision. That must not be a
+//! revision of ours that failed or was never used.
 //!
 //! Nothing is deregistered, because that uses the quota of registrations, which rollbacks need.
 //! <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/request-throttling.html>
@@ -15,7 +15,7 @@ use stablepin_rules::task_definition::{at_digest, copy, described_digest, same_b
 
 use super::{problem, words};
 use crate::Clients;
-use crate::snapshot::{ServiceLocation, one};
+use crate::snapshot::{ServiceLocation, read_service};
 
 pub(super) async fn restore(
     clients: &Clients,
@@ -51,7 +51,7 @@ impl TaskDefinitionFamily<'_> {
     /// Registers the good revision again, if the newest revision is ours and is not good.
     /// A person's revision stays the newest.
     async fn restore(&self, ecs: &Ecs) -> Result<(), EcsError> {
-        let Some(state) = one(ecs, self.service).await? else { return Ok(()) };
+        let Some(state) = read_service(ecs, self.service).await? else { return Ok(()) };
         let (Some(has), Some(location)) = (state.task_definition, ServiceLocation::of(&state.arn)) else {
             return Ok(());
         };
@@ -95,16 +95,16 @@ impl TaskDefinitionFamily<'_> {
     /// Returns the good revision, if the service still has the one that failed.
     fn instead_of(&self, has: &str) -> Option<&String> {
         let promotion = self.subject.promotion().filter(|one| one.state != PromotionState::Completed)?;
-        let there = promotion.rollout.iter().flat_map(|rollout| &rollout.services);
-        let there = there.into_iter().find(|one| one.service == *self.service)?;
-        let failed = &there.started.as_ref()?.task_definition;
-        let before = &there.before.task_definition;
+        let rolled_out = promotion.rollout.iter().flat_map(|rollout| &rollout.services);
+        let rolled_out = rolled_out.into_iter().find(|one| one.service == *self.service)?;
+        let failed = &rolled_out.started.as_ref()?.task_definition;
+        let before = &rolled_out.before.task_definition;
         (failed == has && failed != before).then(|| self.pinned().unwrap_or(before))
     }
 
-    /// Returns whether this operation registered the newest revision. Its ARN shows that. If the
-    /// registration's answer was lost, its content does: it equals the good revision, except for an
-    /// image that only this operation brings.
+    /// Returns whether this operation registered the newest revision, by its ARN or its content.
+    /// The content counts because a registration's answer may be lost. It must equal the good
+    /// revision, except for an image that only this operation brings.
     fn is_ours(
         &self,
         newest: &RawTaskDefinition,

@@ -21,7 +21,7 @@ use crate::Clients;
 use crate::clock::now;
 use crate::errors::chain;
 use crate::live::digests_of;
-use crate::snapshot::{ServiceLocation, one};
+use crate::snapshot::{ServiceLocation, read_service};
 
 pub(super) async fn follow(
     clients: &Clients,
@@ -69,10 +69,10 @@ impl Followed<'_> {
             }
         };
         let (state, tasks, stopped, ours) = tokio::join!(
-            one(ecs, service),
+            read_service(ecs, service),
             ecs.running(service.cluster(), service.service()),
             stopped,
-            own(ecs, service, self.started),
+            own_deployment(ecs, service, self.started),
         );
         let ours = ours.map_err(|error| problem(&error))?;
         let arn = ours.as_ref().map(|ours| ours.deployment.arn.clone());
@@ -84,24 +84,25 @@ impl Followed<'_> {
             }
             Err(error) => return Err(problem(&error)),
         };
-        let seen = match standing::of(now(), &state, self.started, &self.rollout.before, ours.as_ref()) {
-            DeploymentState::Finished => self.prove(&state, tasks, stopped).await?,
-            DeploymentState::Going { seen, paused } => Observation::Going { seen, paused },
-            DeploymentState::Failed(reason) => Observation::Failed { reason },
-            DeploymentState::Returning(reason) => Observation::Returning { reason },
-            DeploymentState::Returned(reason) => {
-                let digest = described(ecs, &state, self.policy).await?;
-                Observation::Returned { reason, digest }
-            }
-            DeploymentState::Superseded(reason) => {
-                let late = self.subject.rollback().and_then(|rollback| rollback.preempted.as_ref());
-                if late.is_some() && late == described(ecs, &state, self.policy).await?.as_ref() {
-                    Observation::Overtaken
-                } else {
-                    Observation::Superseded { reason }
+        let seen =
+            match standing::read_state(now(), &state, self.started, &self.rollout.before, ours.as_ref()) {
+                DeploymentState::Finished => self.prove(&state, tasks, stopped).await?,
+                DeploymentState::Going { seen, paused } => Observation::Going { seen, paused },
+                DeploymentState::Failed(reason) => Observation::Failed { reason },
+                DeploymentState::Returning(reason) => Observation::Returning { reason },
+                DeploymentState::Returned(reason) => {
+                    let digest = described(ecs, &state, self.policy).await?;
+                    Observation::Returned { reason, digest }
                 }
-            }
-        };
+                DeploymentState::Superseded(reason) => {
+                    let late = self.subject.rollback().and_then(|rollback| rollback.preempted.as_ref());
+                    if late.is_some() && late == described(ecs, &state, self.policy).await?.as_ref() {
+                        Observation::Overtaken
+                    } else {
+                        Observation::Superseded { reason }
+                    }
+                }
+            };
         Ok((seen, arn))
     }
 
@@ -133,7 +134,8 @@ impl Followed<'_> {
                 let all = digests_of(&self.clients.ecr, &self.policy.repository, digest).await;
                 Some(all.map_err(|error| problem(&error))?)
             }
-            // The service used a tag before. Then only its own task definition can be proven.
+            // The service named its image by a tag before. Then only our task definition can be
+            // proven.
             None => None,
         };
         let (started, proven_at) = (self.started, self.baking());
@@ -163,13 +165,17 @@ impl Followed<'_> {
 }
 
 /// Our service deployment, if ECS has one.
-struct Own {
+struct OwnDeployment {
     deployment: ServiceDeployment,
     /// The task definition that ECS rolls back to, or has rolled back to.
     back_to: Option<String>,
 }
 
-async fn own(ecs: &Ecs, service: &ServiceName, started: &Started) -> Result<Option<Own>, EcsError> {
+async fn own_deployment(
+    ecs: &Ecs,
+    service: &ServiceName,
+    started: &Started,
+) -> Result<Option<OwnDeployment>, EcsError> {
     let arn = match &started.service_deployment {
         Some(arn) => Some(arn.clone()),
         None => find(ecs, service, started).await?,
@@ -181,7 +187,7 @@ async fn own(ecs: &Ecs, service: &ServiceName, started: &Started) -> Result<Opti
         Some(revision) => ecs.service_revision(revision).await?.map(|revision| revision.task_definition),
         None => None,
     };
-    Ok(Some(Own { deployment, back_to }))
+    Ok(Some(OwnDeployment { deployment, back_to }))
 }
 
 /// Returns the ARN of the service deployment that brings our task definition.

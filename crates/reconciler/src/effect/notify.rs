@@ -1,4 +1,4 @@
-//! Tells people what failed: by mail, and in chats by Amazon Q Developer.
+//! Notifies people of a failure: by mail, and in chats through Amazon Q Developer.
 
 use stablepin_rules::effect::Outcome;
 use stablepin_rules::records::{Notice, Subject};
@@ -10,11 +10,11 @@ pub(super) async fn notify(clients: &Clients, subject: &Subject, notice: Notice)
     let Some(verify) = &clients.verify else {
         return Outcome::Problem("this function tells nobody".to_owned());
     };
-    let Some(told) = mail::notice(subject, notice) else { return Outcome::Notified(notice) };
-    let chat = told.chat.to_string();
-    match verify.sns.notify(&verify.topic_arn, &told.mail.subject, &chat, &told.mail.body).await {
+    let Some(written) = mail::notice(subject, notice) else { return Outcome::Notified(notice) };
+    let chat = written.chat.to_string();
+    match verify.sns.notify(&verify.topic_arn, &written.mail.subject, &chat, &written.mail.body).await {
         Ok(_) => Outcome::Notified(notice),
-        // A failure of this notice delays nothing else.
+        // The operation does not wait for this notice.
         Err(error) if notice == Notice::GoingBack => Outcome::NotifyFailed(words(&error)),
         Err(error) => problem(&error),
     }

@@ -10,9 +10,9 @@ use stablepin_rules::effect::Outcome;
 
 use crate::Clients;
 
-/// The requests of `ATTEMPTS` that must succeed.
+/// The number of requests, out of `ATTEMPTS`, that must succeed.
 const SUCCESSES: u32 = 3;
-/// The requests that each endpoint gets.
+/// The number of requests to each endpoint.
 const ATTEMPTS: u32 = 5;
 const TIMEOUT: Duration = Duration::from_secs(3);
 const BETWEEN: Duration = Duration::from_secs(1);

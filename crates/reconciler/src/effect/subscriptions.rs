@@ -1,5 +1,4 @@
-//! Checks which approvers a mail reaches.
-//! An approver without a subscription does not know about the request.
+//! Checks which approvers' mails arrive. An approver without a subscription gets no request.
 
 use stablepin_rules::application::EnvironmentPolicy;
 use stablepin_rules::effect::Outcome;

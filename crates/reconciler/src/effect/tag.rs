@@ -74,7 +74,8 @@ pub(super) async fn stable(
     }
 }
 
-/// Reports that another image has the tag and keeps it, with its digest and caller if known.
+/// Returns the outcome for a tag that another image has and keeps.
+/// The outcome names that image and the caller who tagged it, if they are known.
 async fn taken(
     clients: &Clients,
     subject: &Subject,
@@ -111,12 +112,12 @@ pub(super) async fn current(
     current_put(repairs, &tag, digest, put)
 }
 
-/// Returns the outcome of putting the current tag.
-/// Only a repair waits for the tag, and ends when the tag is put.
+/// Returns the outcome of an attempt to put the current tag.
+/// Only a repair waits for this tag, and ends when the tag is put.
 fn current_put(repairs: bool, tag: &ImageTag, digest: &ImageDigest, put: Result<PutTag, String>) -> Outcome {
     let why = match put {
         Ok(PutTag::Put | PutTag::AlreadyThere) => None,
-        // In a repository where tags cannot move, the tag stays on its first digest.
+        // Where tags cannot move, the tag stays on its first digest.
         Ok(PutTag::PointsElsewhere) if !repairs => None,
         Ok(PutTag::PointsElsewhere) => {
             Some("it is on another image, and the repository does not let it move: delete it".to_owned())
@@ -205,8 +206,8 @@ mod tests {
 
     #[test]
     fn current_tag_is_repaired_once_it_is_put() {
-        for there in [PutTag::Put, PutTag::AlreadyThere] {
-            assert_eq!(put(true, Ok(there)), Outcome::CurrentTried(digest()));
+        for answer in [PutTag::Put, PutTag::AlreadyThere] {
+            assert_eq!(put(true, Ok(answer)), Outcome::CurrentTried(digest()));
         }
         let Outcome::Problem(why) = put(true, Err("refused".to_owned())) else {
             panic!("a refused tag must be a problem")

@@ -1,5 +1,5 @@
 //! Confirms to an approver that the approval link was used.
-//! A thief of the mail can vote in the approver's name, so the approver learns of each vote.
+//! Anybody who gets the mail can vote in the approver's name, so each vote is confirmed.
 
 use stablepin_rules::effect::Outcome;
 use stablepin_rules::name::ApproverName;
@@ -10,20 +10,20 @@ use crate::errors::chain;
 use crate::{Clients, mail};
 
 pub(super) async fn confirm_vote(clients: &Clients, subject: &Subject, approver: &ApproverName) -> Outcome {
-    let Some(door) = &clients.approval_mailer else {
+    let Some(mailer) = &clients.approval_mailer else {
         return Outcome::NotifyFailed("this function sends no mail".to_owned());
     };
     let sent = Outcome::VoteConfirmed(approver.clone());
     // An approver who has left the configuration has no address any more.
     let Some(reader) = subject.configuration.application.approver(approver) else { return sent };
     let Some(mail) = mail::vote_confirmation(subject, approver) else { return sent };
-    // The confirmation does not wait for its turn, because other effects would wait with it.
+    // A wait for the next turn would delay the other effects of this reconcile.
     match clients.table.may_mail(&reader.mail, now()).await {
         Ok(true) => {}
         Ok(false) => return Outcome::NotifyFailed("the address gets enough mails in this second".to_owned()),
         Err(error) => return Outcome::NotifyFailed(chain(&error)),
     }
-    match door.send(reader, &mail).await {
+    match mailer.send(reader, &mail).await {
         Ok(()) => sent,
         Err(error) => Outcome::NotifyFailed(chain(&error)),
     }

@@ -1,5 +1,4 @@
-//! Notices about the stack itself: unknown subscribers of secret links, and approvers without a
-//! subscription.
+//! The notices about subscriptions: unknown subscribers of links, and approvers who have none.
 
 use serde_json::json;
 use stablepin_rules::name::ApplicationName;
@@ -7,8 +6,9 @@ use stablepin_rules::name::ApplicationName;
 use super::WrittenNotice;
 use super::notice::{NoticeSubject, Words};
 
-/// Returns the notice about an application's approvers, or about the topics of secret links if the
-/// application is none. An empty list of findings means that all is well again.
+/// Returns the notice about the approvers of an application.
+/// If the application is none, the notice is about the topics of secret links.
+/// An empty list of findings means that all is well again.
 pub fn health(application: Option<&ApplicationName>, findings: &[String]) -> WrittenNotice {
     let well = findings.is_empty();
     let words = match application {

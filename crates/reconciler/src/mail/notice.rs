@@ -170,7 +170,7 @@ fn mail_refused(subject: &Subject, promotion: &Promotion) -> Option<Words> {
     })
 }
 
-/// Returns the notice that the tag was not put. The pin itself is valid.
+/// Returns the notice about a tag that was not put. The pin itself is valid.
 fn tag_taken(subject: &Subject, taken: &TakenTag) -> Words {
     let TakenTag { pin, tag, why } = taken;
     let what = format!("Pin {pin} of {} stands, and its tag {tag} could not be put.", subject.name);
@@ -282,7 +282,7 @@ fn live_drift(subject: &Subject) -> Option<Words> {
             "Services of {} do not run pin {}, and Stablepin has not moved them. The pin is {} ({}).",
             subject.name, pin.number, pin.build_tag, pin.digest
         ),
-        why: format!("Observation at {}. Until it ends, nobody is told of it again.", time(drift.since)),
+        why: format!("Seen at {}. Until it ends, nobody is told of it again.", time(drift.since)),
         next: vec![
             "If it was not meant: roll back with to = \"stable\". The services run the pin again.".to_owned(),
             "If an apply of Terraform, CloudFormation or CDK did it, it will again: see \

@@ -94,8 +94,8 @@ mod tests {
         for progress in said {
             run = run.after(at, &repository, progress).0;
         }
-        let told = retention(&run);
-        format!("Subject: {}\n\n{}", told.mail.subject, told.mail.body)
+        let written = retention(&run);
+        format!("Subject: {}\n\n{}", written.mail.subject, written.mail.body)
     }
 
     fn planned() -> RunProgress {

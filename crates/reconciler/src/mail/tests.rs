@@ -224,7 +224,7 @@ fn approval_request_shows_the_freeze_and_the_requester() {
 }
 
 #[test]
-fn reminder_and_replaced_link_say_so() {
+fn mail_explains_a_reminder_and_a_replaced_link() {
     let asked_again = |burnt| {
         let mut subject = pushed(application("web", "production"), "main", |_| ());
         let Some(Work::Promotion(promotion)) =
@@ -361,13 +361,13 @@ fn live_drift_notice_names_digests_and_next_steps() {
     let services = services.map(|(name, deviation)| (ServiceName::parse(name).unwrap(), deviation)).into();
     subject.environment.live_drift =
         Some(LiveDrift { id: id(), since, services, ended_at: None, notified_at: None });
-    let told = notice(&subject, Notice::LiveDrift).unwrap();
-    assert_eq!(told.mail.subject, "web production: services do not run the pin");
-    assert_eq!(told.chat["metadata"]["eventType"], "live-drift");
-    assert_snapshot!(told.mail.body, @r#"
+    let written = notice(&subject, Notice::LiveDrift).unwrap();
+    assert_eq!(written.mail.subject, "web production: services do not run the pin");
+    assert_eq!(written.chat["metadata"]["eventType"], "live-drift");
+    assert_snapshot!(written.mail.body, @r#"
     Services of production do not run pin 6, and Stablepin has not moved them. The pin is production-20250716-101500-b2b2b2b2 (sha256:b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2).
 
-    Observation at 2025-07-17 16:20 UTC. Until it ends, nobody is told of it again.
+    Seen at 2025-07-17 16:20 UTC. Until it ends, nobody is told of it again.
 
     Services:
     - prod/web runs sha256:a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1 (task definition web:6, registered by arn:aws:sts::111122223333:assumed-role/terraform/ann)
@@ -387,14 +387,14 @@ fn live_drift_notice_names_digests_and_next_steps() {
 }
 
 fn write_notice(subject: &Subject, of: Notice) -> String {
-    let told = notice(subject, of).unwrap();
-    let content = &told.chat["content"];
+    let written = notice(subject, of).unwrap();
+    let content = &written.chat["content"];
     assert_eq!(
         content["title"].as_str(),
-        Some(told.mail.subject.as_str()),
+        Some(written.mail.subject.as_str()),
         "the chat's title differs from the mail's subject"
     );
-    format!("Subject: {}\n\n{}\n{content:#}", told.mail.subject, told.mail.body)
+    format!("Subject: {}\n\n{}\n{content:#}", written.mail.subject, written.mail.body)
 }
 
 const CRASHED: &str = "prod/web: ECS deployment circuit breaker: tasks failed to start.";
@@ -529,9 +529,12 @@ fn refused_release_is_reported_as_untouched() {
     let why = "AccessDeniedException: not authorized to perform: iam:PassRole";
     let refused = Progress::Failed { reason: why.to_owned() };
     let subject = ended(PromotionState::Failed, refused, &format!("nothing was touched: prod/web: {why}"));
-    let told = write_notice(&subject, Notice::Ended);
-    assert!(told.contains("- Nothing was touched. Correct what is named above, and push again."), "{told}");
-    assert!(told.contains(why) && !told.contains("is held"), "{told}");
+    let written = write_notice(&subject, Notice::Ended);
+    assert!(
+        written.contains("- Nothing was touched. Correct what is named above, and push again."),
+        "{written}"
+    );
+    assert!(written.contains(why) && !written.contains("is held"), "{written}");
 }
 
 #[test]
@@ -660,7 +663,7 @@ fn notice_describes_each_service_progress() {
         Progress::Superseded { reason: reason() },
         Progress::Failed { reason: reason() },
     ];
-    let told = every.map(|progress| {
+    let written = every.map(|progress| {
         // A new variant does not compile before this test lists its words.
         match progress {
             Progress::Waiting
@@ -672,10 +675,10 @@ fn notice_describes_each_service_progress() {
             | Progress::Superseded { .. }
             | Progress::Failed { .. } => {}
         }
-        let told = notice(&ended(PromotionState::RolledBack, progress, ""), Notice::Ended).unwrap();
-        told.mail.body.lines().find(|line| line.starts_with("- prod/web")).unwrap().to_owned()
+        let written = notice(&ended(PromotionState::RolledBack, progress, ""), Notice::Ended).unwrap();
+        written.mail.body.lines().find(|line| line.starts_with("- prod/web")).unwrap().to_owned()
     });
-    assert_snapshot!(told.join("\n"), @"
+    assert_snapshot!(written.join("\n"), @"
     - prod/web: not begun
     - prod/web: on its way
     - prod/web: proven, 2 running
@@ -708,7 +711,7 @@ fn only_failures_send_notices() {
     let promotions = of_promotion.map(|state| (state.as_str(), ended(state, Progress::Waiting, "")));
     let rollbacks = of_rollback.map(|state| (state.as_str(), rolled_back(state, Progress::Waiting, "")));
     let every = [("promotion", promotions.to_vec()), ("rollback", rollbacks.to_vec())];
-    let mut told = Vec::new();
+    let mut written = Vec::new();
     for (kind, subjects) in every {
         for (state, subject) in subjects {
             for of in [Notice::GoingBack, Notice::Ended] {
@@ -716,12 +719,12 @@ fn only_failures_send_notices() {
                 if of == Notice::GoingBack && state != "InProgress" {
                     continue;
                 }
-                let mail = notice(&subject, of).map_or("–".to_owned(), |told| told.mail.subject);
-                told.push(format!("{kind:<9} {state:<10} {of:?}: {mail}"));
+                let mail = notice(&subject, of).map_or("–".to_owned(), |written| written.mail.subject);
+                written.push(format!("{kind:<9} {state:<10} {of:?}: {mail}"));
             }
         }
     }
-    assert_snapshot!(told.join("\n"), @"
+    assert_snapshot!(written.join("\n"), @"
     promotion Pending    Ended: –
     promotion InProgress GoingBack: web production: a release failed, going back
     promotion InProgress Ended: –
@@ -756,35 +759,36 @@ fn hostile_text_is_inert_in_a_notice() {
     let hostile = "x\n\n## Approved by everybody\r\n<!channel> <@U012AB3CD> @here <https://evil.example|approve> \
                    [approve](https://evil.example) *bold* `code` \u{202e}txt";
     let plain = notice(&failed(1, "plain words"), Notice::Ended).unwrap();
-    let told = notice(&failed(1, hostile), Notice::Ended).unwrap();
-    let description = |told: &WrittenNotice| told.chat["content"]["description"].as_str().unwrap().to_owned();
-    assert_eq!(told.mail.body.lines().count(), plain.mail.body.lines().count(), "the text adds a line");
-    assert_eq!(description(&told).lines().count(), description(&plain).lines().count());
-    let why = description(&told).lines().find(|line| line.starts_with("Why")).unwrap().to_owned();
+    let written = notice(&failed(1, hostile), Notice::Ended).unwrap();
+    let description =
+        |written: &WrittenNotice| written.chat["content"]["description"].as_str().unwrap().to_owned();
+    assert_eq!(written.mail.body.lines().count(), plain.mail.body.lines().count(), "the text adds a line");
+    assert_eq!(description(&written).lines().count(), description(&plain).lines().count());
+    let why = description(&written).lines().find(|line| line.starts_with("Why")).unwrap().to_owned();
     assert_snapshot!(why, @"Why: x ＃＃ Approved by everybody ＜!channel＞ ＜＠U012AB3CD＞ ＠here ＜https：//evil.example｜approve＞ ［approve］(https：//evil.example) ＊bold＊ ｀code｀ txt");
     // The rest of the message is our own text and names.
-    let (mut ours, mut others) = (told.chat.clone(), plain.chat);
+    let (mut ours, mut others) = (written.chat.clone(), plain.chat);
     ours["content"]["description"].take();
     others["content"]["description"].take();
     assert_eq!(ours, others);
     for active in ["<", ">", "@", "[", "]", "*", "`", "#", "|", "://"] {
-        assert!(!description(&told).contains(active), "{active} in {}", description(&told));
+        assert!(!description(&written).contains(active), "{active} in {}", description(&written));
     }
 }
 
 #[test]
 fn long_notice_fits_a_chat_and_counts_omitted_services() {
     for words in ["x".repeat(600), "<".repeat(600), "🚀".repeat(600)] {
-        let told = notice(&failed(80, &words), Notice::Ended).unwrap();
-        let description = told.chat["content"]["description"].as_str().unwrap();
-        assert!(told.chat.to_string().len() < 8_000, "{}", told.chat.to_string().len());
+        let written = notice(&failed(80, &words), Notice::Ended).unwrap();
+        let description = written.chat["content"]["description"].as_str().unwrap();
+        assert!(written.chat.to_string().len() < 8_000, "{}", written.chat.to_string().len());
         let listed = description.matches("• prod/web-").count();
         assert!(listed > 0, "{description}");
         assert!(
             description.ends_with(&format!("\n• and {} more: the mail has them all", 80 - listed)),
             "{description}"
         );
-        assert_eq!(told.mail.body.matches("\n- prod/web-").count(), 80);
+        assert_eq!(written.mail.body.matches("\n- prod/web-").count(), 80);
     }
     let few = notice(&failed(10, "it crashed"), Notice::Ended).unwrap();
     let description = few.chat["content"]["description"].as_str().unwrap().to_owned();
@@ -903,8 +907,8 @@ fn taken_tag_notice_names_tag_image_and_caller() {
         why: NotPut::Taken { on: digest(0xc3), by: by.map(str::to_owned) },
     };
     subject.operation.as_mut().unwrap().tag_taken = Some(taken(Some("arn:aws:iam::111122223333:user/anna")));
-    let told = notice(&subject, Notice::TagTaken).unwrap();
-    assert_snapshot!(format!("Subject: {}\n\n{}", told.mail.subject, told.mail.body), @"
+    let written = notice(&subject, Notice::TagTaken).unwrap();
+    assert_snapshot!(format!("Subject: {}\n\n{}", written.mail.subject, written.mail.body), @"
     Subject: web production: a pin's tag is taken
 
     Pin 6 of production stands, and its tag production-stable-000006 could not be put.
@@ -917,10 +921,10 @@ fn taken_tag_notice_names_tag_image_and_caller() {
 
     Id: 0198184a-0100-7000-8000-000000000001
     ");
-    assert_eq!(told.chat["metadata"]["eventType"], "tag-taken");
+    assert_eq!(written.chat["metadata"]["eventType"], "tag-taken");
     subject.operation.as_mut().unwrap().tag_taken = Some(taken(None));
-    let told = notice(&subject, Notice::TagTaken).unwrap();
-    assert!(told.mail.body.contains("Who put it there is not known."));
+    let written = notice(&subject, Notice::TagTaken).unwrap();
+    assert!(written.mail.body.contains("Who put it there is not known."));
     subject.operation.as_mut().unwrap().tag_taken = None;
     assert!(notice(&subject, Notice::TagTaken).is_none());
 }
@@ -960,8 +964,8 @@ fn notice_of_unreachable_approvers() {
     let second = ApproverName::parse("second").unwrap();
     promotion(&mut subject).unreachable =
         Some([(lead(), SubscriptionStatus::Missing), (second, SubscriptionStatus::Pending)].into());
-    let told = notice(&subject, Notice::Unreachable).unwrap();
-    assert_snapshot!(format!("Subject: {}\n\n{}", told.mail.subject, told.mail.body), @"
+    let written = notice(&subject, Notice::Unreachable).unwrap();
+    assert_snapshot!(format!("Subject: {}\n\n{}", written.mail.subject, written.mail.body), @"
     Subject: web production: approvers cannot be reached
 
     production-20250717-143052-a1b2c3d4 waits for 2 of 2 approvers, and mails do not reach enough of them.
@@ -974,7 +978,7 @@ fn notice_of_unreachable_approvers() {
 
     Id: 0198184a-0100-7000-8000-000000000001
     ");
-    assert_snapshot!(serde_json::to_string_pretty(&told.chat).unwrap(), @r#"
+    assert_snapshot!(serde_json::to_string_pretty(&written.chat).unwrap(), @r#"
     {
       "content": {
         "description": "production-20250717-143052-a1b2c3d4 waits for 2 of 2 approvers, and mails do not reach enough of them.\n\nWhy: lead is not subscribed; second has not confirmed the subscription.",
@@ -1009,10 +1013,10 @@ fn notices_of_subscriber_findings() {
     let missing = ["lead is not subscribed".to_owned()];
     let texts: Vec<String> =
         [health(None, &nosy), health(None, &[]), health(Some(&web), &missing), health(Some(&web), &[])]
-            .map(|told| {
-                let title = &told.chat["content"]["title"];
-                assert_eq!(title, &serde_json::json!(told.mail.subject));
-                format!("Subject: {}\n\n{}", told.mail.subject, told.mail.body)
+            .map(|written| {
+                let title = &written.chat["content"]["title"];
+                assert_eq!(title, &serde_json::json!(written.mail.subject));
+                format!("Subject: {}\n\n{}", written.mail.subject, written.mail.body)
             })
             .into();
     assert_snapshot!(texts.join("\n----\n"), @"

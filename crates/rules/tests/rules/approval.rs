@@ -176,7 +176,7 @@ fn older_build_sends_no_reminder() {
     assert_eq!(pending_effects(world.now, &world.subject(Some(id), None), holder), []);
 }
 
-/// A thief of the mail can vote in the approver's name, so the approver learns of each vote.
+/// Anybody who gets the mail can vote in the approver's name, so the approver learns of each vote.
 #[test]
 fn used_link_sends_one_vote_confirmation() {
     for verdict in [Verdict::Approve, Verdict::Reject] {
@@ -450,7 +450,7 @@ fn pushed_by_lead(four_eyes: FourEyes, approval: &str) -> (World, OperationId) {
     (world, id)
 }
 
-/// The vote was one of two, before the pusher was known. If the voter pushed, it does not count.
+/// The pusher votes before CloudTrail names the pusher. The vote then stops counting.
 #[test]
 fn rule_5_attributed_pushers_vote_stops_counting() {
     let (mut world, id) = pushed_by_lead(FourEyes::On, "required = 2");
@@ -506,9 +506,10 @@ fn rule_5_new_address_invalidates_the_old_link() {
     );
 }
 
-/// The newest of many pushes ends before its request is sent. The one before it is asked instead.
+/// The newest of many builds is withdrawn before its request is sent. The approvers are then asked
+/// about the build before it.
 #[test]
-fn withdrawn_newest_build_lets_the_one_before_ask() {
+fn older_build_is_asked_for_when_the_newest_is_withdrawn() {
     let mut world = World::new(application(ONE, ""));
     let ids: Vec<OperationId> = (0..8)
         .map(|n| {
@@ -525,7 +526,7 @@ fn withdrawn_newest_build_lets_the_one_before_ask() {
 }
 
 #[test]
-fn answered_build_lets_the_next_ask_immediately() {
+fn next_build_is_asked_for_right_after_an_answer() {
     let mut world = World::new(application(ONE, ""));
     for n in 0..20 {
         let id = world.push(n, n as u8 + 1).unwrap();

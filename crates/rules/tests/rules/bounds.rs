@@ -1,4 +1,4 @@
-//! Lists and texts that outside events lengthen have bounds. Nothing beyond them weakens a rule.
+//! The bounds of lists and texts that outside events lengthen. No bound weakens a rule.
 
 use std::collections::BTreeMap;
 
@@ -43,7 +43,7 @@ fn rule_5_too_many_pushers_block_the_decision() {
             pushed_by(&mut world, id, &format!("pipeline-{n}"));
         }
         world.vote(id, "lead", Verdict::Approve).unwrap();
-        // One pusher more, who may be any of them.
+        // One pusher too many: the list no longer shows who has pushed.
         pushed_by(&mut world, id, "approver-0");
         let subject = world.subject(Some(id), None);
         let pushers = &subject.promotion().unwrap().pushers;
@@ -181,7 +181,7 @@ fn promotion_with_long_service_texts_fits_an_item() {
         rollout = world.operations[&id].rollout_to(direction).unwrap().clone();
     }
     let bytes = size(&world.operations[&id]);
-    // Fifty approvers with a reason each take this much more.
+    // Fifty votes with a reason each need this many more bytes.
     let votes = 50 * 1000;
     assert!(bytes + votes < ITEM, "{bytes} bytes");
     assert_eq!(state(&world, id), PromotionState::Failed);
@@ -266,7 +266,7 @@ fn drift_of_many_services_fits_an_item() {
         is_known(&world.environment, world.subject(None, None).policy(), &seen),
         "the same drift must be known"
     );
-    // The other lists of digests at their bounds.
+    // The environment's other lists of digests, at their bounds.
     let left = 1000 * (digest(1).to_string().len() + 3);
     assert!(size(&world.environment) + left < ITEM, "{} bytes", size(&world.environment));
 }

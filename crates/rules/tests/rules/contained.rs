@@ -1,4 +1,4 @@
-//! Keeps a release of several pushes to one request: images inside a build's image index.
+//! Images inside a build's image index, which need no approval of their own.
 
 use jiff::SignedDuration;
 use stablepin_rules::containing_index::ContainingIndex;

@@ -54,7 +54,7 @@ fn carries_out(world: &mut World, id: OperationId) {
     }
 }
 
-/// Approves a build and deploys it to every service, without a look at the result.
+/// Approves a build and deploys it to every service. Nothing has followed the deployments yet.
 fn deployed_everywhere(world: &mut World, at: i64, n: u8) -> OperationId {
     let id = asked(world, at, n);
     approve(world, id);
@@ -303,7 +303,7 @@ fn release_scaled_to_zero_everywhere_fails() {
 }
 
 #[test]
-fn running_service_proves_a_service_scaled_to_zero() {
+fn one_running_service_is_enough_proof() {
     let mut world = World::new(deployed(ONE, BOTH));
     let id = asked(&mut world, 0, 1);
     approve(&mut world, id);
@@ -700,7 +700,7 @@ fn rollback_that_cannot_be_checked_ends() {
     assert_eq!(rollback_state(&world, rollback), RollbackState::Incomplete);
 }
 
-/// The pinned digest still runs, but the release is about to replace it. The rollback stops that.
+/// The pinned digest still runs, but a release is about to replace it. The rollback stops that.
 #[test]
 fn rollback_stops_a_promotion_before_it_deploys() {
     for prepared in [false, true] {
@@ -1233,7 +1233,7 @@ fn families_are_restored_after_an_operation() {
     check(&world);
 }
 
-/// A family that cannot be restored is given up. An operation that ended earlier never starts one.
+/// A family that cannot be restored is given up. An operation that ended earlier restores nothing.
 #[test]
 fn failing_family_restore_is_given_up() {
     let mut world = World::new(deployed(ONE, WEB));

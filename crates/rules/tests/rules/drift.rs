@@ -73,7 +73,7 @@ fn current_tag_is_repaired() {
     check(&world);
 }
 
-/// The repository may no longer let the tag move, or refuse it.
+/// Either the repository no longer lets the tag move, or ECR refuses the call.
 #[test]
 fn refused_repair_of_the_current_tag_ends_after_a_day() {
     let mut world = World::new(deployed(ONE, "\"prod/web\""));

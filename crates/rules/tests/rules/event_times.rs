@@ -112,7 +112,7 @@ fn build_with_an_absurd_time_is_named_by_our_clock() {
     }
 }
 
-/// Returns a table from before places existed, with a watermark of 2099.
+/// Returns a world with a stored watermark of 2099, from before event times were limited.
 fn of_2099() -> (World, OperationId) {
     let mut world = World::new(application(ONE, ""));
     let now = world.now;
@@ -168,9 +168,9 @@ fn rule_4_reset_does_not_admit_an_earlier_push() {
     );
 }
 
-/// The promotion was opened before places existed, and approved after.
+/// The promotion is stored before event times were limited, and approved afterwards.
 #[test]
-fn rule_4_stored_future_promotion_keeps_the_watermark_near() {
+fn rule_4_stored_future_promotion_limits_the_watermark() {
     let mut world = World::new(application(ONE, ""));
     let now = world.now;
     let id = push(&mut world, now, 1);

@@ -54,7 +54,7 @@ enum Action {
     Turn { process: usize, effect: usize, fault: Fault },
 }
 
-/// The processes at a time. Two are enough for every race between two.
+/// The most processes at a time. Two are enough for every race between two.
 const AT_ONCE: usize = 2;
 
 fn id(n: usize) -> OperationId {

@@ -135,8 +135,7 @@ fn former_approvers_vote_does_not_release_the_hold() {
     let decision = world.decision(next, "third", Verdict::Approve);
     world.configuration.application.environments[0].approval.required = 3;
     world.observe(Some(next), None, &[Input::Decision(Decision { form: None, ..decision })]).unwrap();
-    // The third approver leaves, and one approval is enough. The remaining one is older than the
-    // hold.
+    // The third approver leaves, and one approval is enough. The one that is left is too old.
     let policy = &mut world.configuration.application.environments[0].approval;
     (policy.required, policy.approvers) = (1, ["lead", "second"].map(approver).to_vec());
     world.now += SignedDuration::from_mins(1);
@@ -495,7 +494,7 @@ fn partial_rollback_does_not_move_the_pin() {
     check(&world);
 }
 
-/// ECS's circuit breaker went back to this digest, so our deployment did not prove it.
+/// ECS's circuit breaker, not our deployment, brought this digest. So nothing has proven it.
 #[test]
 fn rule_10_ecs_rollback_proves_nothing() {
     let mut world = World::new(application(ONE, "\"prod/web\""));

@@ -214,7 +214,7 @@ fn second_service_joins_the_same_drift() {
     assert_eq!(audited(&world), ["Detected", "Detected"]);
 }
 
-/// The earlier notice does not name every service any more.
+/// The second service starts to drift after the notice about the first one.
 #[test]
 fn service_that_joins_a_reported_drift_is_reported() {
     let mut world = deployed();
@@ -270,8 +270,8 @@ fn deleted_service_is_named_in_the_drift() {
     assert_eq!(drift(&world).unwrap().words(), ["prod/web is not there any more"]);
 }
 
-/// A team that deploys by itself may run ahead of the pin. A service outside the configuration
-/// cannot drift.
+/// A team that deploys by itself may run ahead of the pin, which is no drift.
+/// A service outside the configuration cannot drift either.
 #[test]
 fn environment_without_deployments_has_no_live_drift() {
     let mut world = deployed();

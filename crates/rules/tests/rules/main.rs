@@ -103,7 +103,7 @@ fn happen(world: &mut World, event: &Event) {
         Event::Vote { which, approve } => {
             if let Some(id) = pick(world, *which) {
                 let verdict = if *approve { Verdict::Approve } else { Verdict::Reject };
-                // A refusal is as normal as a success here.
+                // A refusal is an expected answer here.
                 let _ = world.vote(id, "lead", verdict);
             }
         }
@@ -527,7 +527,7 @@ fn rule_7_stable_tag_is_recorded_before_it_is_put() {
 }
 
 #[test]
-fn rule_9_one_rollback_runs_and_never_to_the_live_digest() {
+fn rule_9_one_rollback_at_a_time_and_none_to_the_live_digest() {
     let mut world = World::new(application(ONE, "\"prod/web\""));
     pinned(&mut world, 0, 1);
     let id = world.roll_back("stable").unwrap();
@@ -540,7 +540,7 @@ fn rule_9_one_rollback_runs_and_never_to_the_live_digest() {
 }
 
 #[test]
-fn rule_10_rollback_completes_only_when_all_services_prove() {
+fn rule_10_rollback_completes_only_when_all_are_proven() {
     let mut world = World::new(application(ONE, "\"prod/web\", \"prod/worker\""));
     pinned(&mut world, 0, 1);
     let id = world.roll_back("stable").unwrap();

@@ -1,4 +1,4 @@
-//! Several processes at once, each with what it has read. They lose races, crash and are repeated.
+//! Several processes at once. Each acts on what it has read, loses races, crashes and is repeated.
 
 use jiff::SignedDuration;
 use proptest::prelude::*;

@@ -251,7 +251,7 @@ fn present(registry: &Registry, digest: &ImageDigest) -> bool {
     registry.images.iter().any(|image| image.digest == *digest)
 }
 
-/// Returns the registry after the plan. It refuses to delete an image that an index still contains.
+/// Returns the registry after the plan. Fails if the plan deletes a part of an index that stays.
 fn applied(registry: &Registry, plan: &Plan) -> Registry {
     let mut after = registry.clone();
     let mut waves: Vec<(u16, &ImageDigest, bool)> = plan
@@ -327,7 +327,7 @@ proptest! {
             if deleted.contains(&image.digest) {
                 continue;
             }
-            // An archived image can be restored whole. Its parts may be archived too, but not
+            // An archived image can be restored whole, so its parts may be archived, but not
             // deleted.
             let archived = matches!(image.status, StorageState::Archived(_)) || gone.contains(&image.digest);
             let lost = if archived { &deleted } else { &gone };

@@ -269,11 +269,11 @@ impl World {
                 Work::Promotion(promotion) => promotion.state.is_terminal(),
                 Work::Rollback(rollback) => rollback.state.is_terminal(),
                 Work::Repair(repair) => repair.repaired_at.is_some(),
-                // Live drift counts as ended, because its notices need no tick.
+                // Live drift may have no next check, because only its notices need one.
                 Work::LiveDrift(_) => true,
             };
-            // The tick finds the operation by this time. Retention also keeps its image while it is
-            // set.
+            // The tick finds the operation by this time. While it is set, retention keeps the
+            // image.
             assert!(
                 ended || operation.wake_at.is_some(),
                 "an unfinished operation must have a next check: {operation:?}"

@@ -13,7 +13,7 @@ pub(super) struct WantedTasks<'a> {
     pub(super) desired: u32,
     /// The digests that a container may report. None allows what its task definition names.
     pub(super) accepted: Option<BTreeSet<ImageDigest>>,
-    /// The time when the rollout was proven, if it was. It must have stayed so since.
+    /// The time of the first proof, if there was one. The tasks must have stayed proven since.
     pub(super) proven_at: Option<Timestamp>,
     /// The containers' roles in our task definition. A container that AWS adds to a task has none.
     pub(super) roles: &'a [ContainerRole],
@@ -123,8 +123,8 @@ fn ended(wanted: &WantedTasks<'_>, task: &Task, container: &Container) -> Option
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_HealthCheck.html>
 fn health(wanted: &WantedTasks<'_>, task: &Task) -> Health {
     let unhealthy = || task.containers.iter().filter(|one| one.health == Health::Unhealthy);
-    let is_told = unhealthy().next().is_some();
-    if unhealthy().any(|one| wanted.is_essential(one)) || (task.health == Health::Unhealthy && !is_told) {
+    let is_reported = unhealthy().next().is_some();
+    if unhealthy().any(|one| wanted.is_essential(one)) || (task.health == Health::Unhealthy && !is_reported) {
         return Health::Unhealthy;
     }
     let is_healthy = |role: &ContainerRole| {
@@ -141,7 +141,7 @@ pub(super) fn stays(task: &Task) -> bool {
     task.last_status == "RUNNING" && task.desired_status == "RUNNING"
 }
 
-/// Returns why a task of ours ended by itself since the proof, if one did.
+/// Returns why a task of ours exited after the proof, if one did.
 /// ECS replaces such a task without a report. Without a health check nothing else shows it.
 fn exited(wanted: &WantedTasks<'_>, stopped: &[Task]) -> Option<String> {
     let since = wanted.proven_at?;

@@ -1,4 +1,4 @@
-//! Reads the state of our deployment from ECS: from its service deployment, if there is one.
+//! Reads the state of our deployment from its service deployment, if ECS has one.
 //! Otherwise the state comes from the service's list of deployments.
 //! <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-deployment.html>
 
@@ -8,7 +8,7 @@ use stablepin_aws::ecs::{
 };
 use stablepin_rules::records::{Live, Started};
 
-use super::Own;
+use super::OwnDeployment;
 use crate::effect::SHOWN_WITHIN;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,8 +19,7 @@ pub(super) enum DeploymentState {
         seen: String,
         paused: bool,
     },
-    /// ECS rolls back, because of the circuit breaker, an alarm, a hook, or a person who stopped
-    /// it.
+    /// ECS rolls back, because of the circuit breaker, an alarm, a hook or a person.
     Returning(String),
     /// ECS has rolled back.
     Returned(String),
@@ -29,12 +28,12 @@ pub(super) enum DeploymentState {
     Failed(String),
 }
 
-pub(super) fn of(
+pub(super) fn read_state(
     now: Timestamp,
     state: &ServiceState,
     started: &Started,
     before: &Live,
-    ours: Option<&Own>,
+    ours: Option<&OwnDeployment>,
 ) -> DeploymentState {
     let own = state.deployments.iter().find(|one| one.id == started.deployment);
     let is_primary = own.is_some_and(|one| one.status == DeploymentStatus::Primary);
@@ -44,8 +43,8 @@ pub(super) fn of(
     });
     let is_shown = own.is_some() || now >= started.at + SHOWN_WITHIN;
     let not_shown = || DeploymentState::Going { seen: "ECS does not show it yet".to_owned(), paused: false };
-    let Some(Own { deployment: ours, back_to }) = ours else {
-        return if is_shown { of_deployments(state, started, before, counts) } else { not_shown() };
+    let Some(OwnDeployment { deployment: ours, back_to }) = ours else {
+        return if is_shown { read_deployments(state, started, before, counts) } else { not_shown() };
     };
     // ECS rolls back to exactly the task definition that we want, so that rollback is followed.
     let comes_here = back_to.as_ref() == Some(&started.task_definition);
@@ -95,7 +94,12 @@ pub(super) fn of(
 }
 
 /// Reads the state from the service's deployments, if ECS has no service deployments.
-fn of_deployments(state: &ServiceState, started: &Started, before: &Live, counts: String) -> DeploymentState {
+fn read_deployments(
+    state: &ServiceState,
+    started: &Started,
+    before: &Live,
+    counts: String,
+) -> DeploymentState {
     let own = state.deployments.iter().find(|one| one.id == started.deployment);
     let primary = state.primary();
     // ECS completes its own rollback as a deployment of the old revision.
@@ -117,7 +121,7 @@ fn of_deployments(state: &ServiceState, started: &Started, before: &Live, counts
                 (DeploymentStatus::Primary, Some(RolloutState::Failed)) => {
                     DeploymentState::Failed(format!("ECS ended the deployment: {}", reason()))
                 }
-                // A state that this program does not know yet is no end.
+                // A state that is unknown to this program does not end the deployment.
                 (
                     DeploymentStatus::Primary,
                     Some(RolloutState::InProgress | RolloutState::Unknown) | None,

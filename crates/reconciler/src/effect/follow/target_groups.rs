@@ -1,4 +1,4 @@
-//! Proves the tasks in load balancing: each must be healthy in every target group of the service.
+//! Proves the tasks in load balancing: each must be healthy in all target groups of its service.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -33,7 +33,7 @@ pub(super) async fn prove(
     })
 }
 
-/// Returns an error that says which task or target group is not healthy yet.
+/// Checks the tasks, and returns an error that names the first one not yet healthy.
 fn judge(registrations: &[Registration], targets: &TargetsByGroup, tasks: &[Task]) -> Result<(), String> {
     for registration in registrations {
         let mut without_addresses = Vec::new();
@@ -49,16 +49,15 @@ fn judge(registrations: &[Registration], targets: &TargetsByGroup, tasks: &[Task
     Ok(())
 }
 
-/// Judges a task of network mode `awsvpc`: its target is an address at the container's own port.
-/// A target group has addresses of one IP version only. So a task with both kinds has just one of
-/// them in it.
+/// Checks a task of network mode `awsvpc`: its target is its address at the container's own port.
+/// A target group has one IP version only, so a task with two addresses has one of them in it.
 /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-target-groups.html#target-group-ip-address-type>
 fn by_address(registration: &Registration, targets: &TargetsByGroup, task: &Task) -> Result<(), String> {
     let is_its = |target: &&Target| {
         let here = target.port.is_none() || registration.port.is_none() || target.port == registration.port;
         here && task.addresses.iter().any(|address| is_same(address, &target.id))
     };
-    let its: Vec<&Target> = of(registration, targets).filter(is_its).collect();
+    let its: Vec<&Target> = targets_of(registration, targets).filter(is_its).collect();
     if its.iter().any(|target| target.state == TargetState::Healthy) {
         return Ok(());
     }
@@ -72,9 +71,9 @@ fn by_address(registration: &Registration, targets: &TargetsByGroup, task: &Task
     })
 }
 
-/// Judges tasks of other network modes: targets are container instances, at ports of the host.
-/// The instance of a task would take another call. So each port must have as many healthy targets
-/// as it has tasks.
+/// Checks tasks of other network modes: targets are container instances, at ports of the host.
+/// Only another call would tell the instance of a task. So each port must have as many healthy
+/// targets as it has tasks.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_NetworkBinding.html>
 fn by_port(registration: &Registration, targets: &TargetsByGroup, tasks: &[&Task]) -> Result<(), String> {
     let mut wanted: BTreeMap<Option<u16>, usize> = BTreeMap::new();
@@ -83,7 +82,7 @@ fn by_port(registration: &Registration, targets: &TargetsByGroup, tasks: &[&Task
     }
     for (port, tasks) in wanted {
         let here = |target: &&Target| port.is_none() || target.port.is_none() || target.port == port;
-        let healthy = of(registration, targets)
+        let healthy = targets_of(registration, targets)
             .filter(here)
             .filter(|target| target.state == TargetState::Healthy)
             .count();
@@ -105,7 +104,10 @@ fn host_port(registration: &Registration, task: &Task) -> Option<u16> {
 
 /// Returns the targets in the group and in its alternate group.
 /// A blue/green deployment has its tasks in one of the two.
-fn of<'a>(registration: &'a Registration, targets: &'a TargetsByGroup) -> impl Iterator<Item = &'a Target> {
+fn targets_of<'a>(
+    registration: &'a Registration,
+    targets: &'a TargetsByGroup,
+) -> impl Iterator<Item = &'a Target> {
     registration.groups.iter().filter_map(|group| targets.get(group)).flatten()
 }
 

@@ -1,5 +1,5 @@
-//! Mistakes that other cleaners and ours have made, each as a registry and its plan.
-//! The numbers are those of the projects' issues.
+//! Mistakes of other cleaners and of ours, each as a registry and its correct plan.
+//! Numbers refer to the projects' issues.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -80,7 +80,7 @@ fn protected_tag_keeps_the_image_and_all_its_tags() {
 
 #[test]
 fn untagged_image_that_runs_by_digest_stays() {
-    // awslabs/ecr-cleanup-lambda#44, aws/containers-roadmap#2394.
+    // Reported in awslabs/ecr-cleanup-lambda#44 and aws/containers-roadmap#2394.
     let mut inventory = with_newer([image(1, 400, &[])]);
     goes(&inventory, 1, 0);
     workload(&mut inventory, NeededName::Digest(digest(1)));
@@ -88,7 +88,7 @@ fn untagged_image_that_runs_by_digest_stays() {
 }
 
 #[test]
-fn task_definitions_tag_keeps_the_image_that_has_it_now() {
+fn task_definitions_tag_keeps_its_current_image() {
     let mut inventory =
         with_newer([image(1, 400, &[other("feature-x")]), image(2, 400, &[other("feature-y")])]);
     workload(&mut inventory, NeededName::Tag(ImageTag::parse("feature-x").unwrap()));
@@ -132,7 +132,7 @@ fn pipelines_tag_in_our_format_is_not_ours() {
 
 #[test]
 fn index_keeps_its_untagged_children() {
-    // GHCR: vlaurin/action-ghcr-prune#76; docker/buildx#940.
+    // Reported for GHCR in vlaurin/action-ghcr-prune#76 and docker/buildx#940.
     let index = Image { children: vec![digest(2), digest(3)], ..image(1, 400, &[other("main")]) };
     let inventory = with_newer([index, image(2, 400, &[]), image(3, 400, &[])]);
     stays(&inventory, 2, RetentionRule::PartOfKept);
@@ -164,7 +164,7 @@ fn running_platform_image_keeps_its_whole_index() {
 
 #[test]
 fn signatures_and_their_referrers_stay_with_the_image() {
-    // google/go-containerregistry#1767; harbor's accessories.
+    // Reported in google/go-containerregistry#1767, and for Harbor's accessories.
     let cosign =
         |n, of, suffix: &str| image(n, 400, &[other(&format!("sha256-{}{suffix}", digest(of).hex()))]);
     let sbom = Image { subject: Some(digest(1)), ..image(4, 400, &[]) };
@@ -192,7 +192,7 @@ fn images_that_refer_to_each_other_stay() {
 
 #[test]
 fn newest_images_stay_counted_by_image() {
-    // PyPI ecr-cleaner skips the first of each bucket; harbor#8717 counts tags.
+    // PyPI's ecr-cleaner skips the first image of each bucket. harbor#8717 counts tags.
     let thrice = [build(200), build(201), build(202)];
     let images = (0..7).map(|n| match n {
         0 => image(n, 200, &thrice),
@@ -208,7 +208,7 @@ fn newest_images_stay_counted_by_image() {
 
 #[test]
 fn all_images_stay_below_the_kept_number() {
-    // PyPI ecr-cleaner: [-0:] deleted all.
+    // PyPI's ecr-cleaner deleted all images, because of the slice [-0:].
     let inventory = inventory((0..5).map(|n| image(n, 400, &[other(&format!("build-{n}"))])).collect());
     for n in 0..5 {
         stays(&inventory, n, RetentionRule::Newest);
@@ -217,7 +217,7 @@ fn all_images_stay_below_the_kept_number() {
 
 #[test]
 fn pin_of_400_days_and_its_history_stay() {
-    // aws/containers-roadmap#1128, #2746: promoted, and its push is old.
+    // aws/containers-roadmap#1128 and #2746: the image is pinned, but its push is old.
     let mut inventory = with_newer((1..=8).map(|n| image(n, 400, &[])));
     let pin = |number, n| Pinned {
         environment: environment("production"),

@@ -58,7 +58,7 @@ fn ended(code: &str, at: Timestamp) -> Task {
     }
 }
 
-/// The circumstances of a look that wants two tasks at digest 1.
+/// The inputs of a proof that wants two tasks at digest 1.
 struct Look {
     roles: Vec<ContainerRole>,
     accepted: Option<BTreeSet<ImageDigest>>,
@@ -81,7 +81,7 @@ impl Look {
         self.look(tasks, stopped, |image| image == IMAGE)
     }
 
-    /// Proves the tasks, with every image named `web` as one of the repository.
+    /// Returns the proof, with every image named `web` as one of ours.
     fn sees_any(&self, tasks: &[Task]) -> Proof {
         self.look(tasks, &[], |image| image.contains("/web"))
     }

@@ -37,12 +37,16 @@ fn service_deployment(status: Status) -> ServiceDeployment {
 }
 
 fn deployment_state(deployments: Vec<Deployment>, ours: Option<&ServiceDeployment>) -> DeploymentState {
-    let ours = ours.map(|ours| Own { deployment: ours.clone(), back_to: None });
+    let ours = ours.map(|ours| OwnDeployment { deployment: ours.clone(), back_to: None });
     after(SHOWN_WITHIN, deployments, ours.as_ref())
 }
 
 /// Returns the state at `time` after ECS accepted our deployment.
-fn after(time: SignedDuration, deployments: Vec<Deployment>, ours: Option<&Own>) -> DeploymentState {
+fn after(
+    time: SignedDuration,
+    deployments: Vec<Deployment>,
+    ours: Option<&OwnDeployment>,
+) -> DeploymentState {
     let started = Started {
         deployment: "ecs-svc/2".to_owned(),
         service_deployment: None,
@@ -56,7 +60,7 @@ fn after(time: SignedDuration, deployments: Vec<Deployment>, ours: Option<&Own>)
         digests: Default::default(),
         described: None,
     };
-    of(started.at + time, &service(deployments), &started, &before, ours)
+    read_state(started.at + time, &service(deployments), &started, &before, ours)
 }
 
 fn ours_first() -> Vec<Deployment> {
@@ -136,11 +140,13 @@ fn stopped_deployment_failed_or_was_superseded() {
     }
 }
 
-/// We found ECS rolling back an earlier deployment to the very task definition that we want.
+/// ECS is already rolling back an earlier deployment to the task definition that we want.
 #[test]
 fn ecss_own_way_back_to_where_we_go_is_the_way_there() {
-    let back =
-        |status, to: &str| Own { deployment: service_deployment(status), back_to: Some(to.to_owned()) };
+    let back = |status, to: &str| OwnDeployment {
+        deployment: service_deployment(status),
+        back_to: Some(to.to_owned()),
+    };
     let deployment_state = |deployments, own| after(SHOWN_WITHIN, deployments, Some(&own));
     for status in [Status::RollbackRequested, Status::RollbackInProgress] {
         let seen = "ECS goes back there by itself: 1 of 2 tasks running";
@@ -162,7 +168,7 @@ fn ecss_own_way_back_to_where_we_go_is_the_way_there() {
     assert!(matches!(deployment_state(ours_first(), failed), DeploymentState::Failed(_)));
 }
 
-/// ECS may show an accepted deployment late, and show the old one until then.
+/// ECS may show an accepted deployment late, and the previous one until then.
 #[test]
 fn deployment_hidden_for_a_minute_is_in_progress() {
     let soon = SHOWN_WITHIN - SignedDuration::from_secs(1);
@@ -172,10 +178,10 @@ fn deployment_hidden_for_a_minute_is_in_progress() {
     for stale in [as_before(), Vec::new()] {
         assert_eq!(after(soon, stale.clone(), None), not_shown());
         for status in [Status::Successful, Status::StopRequested, Status::Stopped] {
-            let own = Own { deployment: service_deployment(status), back_to: None };
+            let own = OwnDeployment { deployment: service_deployment(status), back_to: None };
             assert_eq!(after(soon, stale.clone(), Some(&own)), not_shown());
         }
-        let own = Own {
+        let own = OwnDeployment {
             deployment: service_deployment(Status::RollbackSuccessful),
             back_to: Some(OURS.to_owned()),
         };
