@@ -1,5 +1,5 @@
-//! Which commit an image was built from, as far as its label and its tag tell. Both are written by whoever
-//! pushed, so they are read as hints: anything that is not plainly a commit is passed over.
+//! The commit that an image was built from, read from its label or its tag. The pusher writes both,
+//! so they are hints. Text that is not clearly a commit is ignored.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ use crate::name::InvalidName;
 pub struct Commit(String);
 
 impl Commit {
-    /// Accepts upper-case digits, and keeps them in lower case.
+    /// Parses a commit. Upper-case digits become lower case.
     pub fn parse(text: &str) -> Result<Self, InvalidName> {
         if (7..=40).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit()) {
             Ok(Self(text.to_ascii_lowercase()))
@@ -32,25 +32,26 @@ impl Commit {
         &self.0
     }
 
-    /// The first 8 digits; all 7 of a commit that was shortened to 7.
+    /// Returns the first 8 digits, or all 7 of a commit that was shortened to 7.
     pub fn commit8(&self) -> Commit8 {
         Commit8(self.0[..self.0.len().min(8)].to_owned())
     }
 
-    /// Git's "no commit", which pipelines write when they do not know better.
+    /// Returns whether all digits are 0, Git's "no commit". Pipelines write it when they know no
+    /// commit.
     fn is_null(&self) -> bool {
         self.0.bytes().all(|b| b == b'0')
     }
 }
 
-/// What a build tag says of the commit: 8 lower-case hexadecimal digits, or the 7 that Git itself shortens
-/// to. A seventh digit is never padded: the eighth would be invented, and could name another commit.
+/// The commit part of a build tag: 8 lower-case hexadecimal digits, or the 7 digits of Git's own
+/// short form. Seven digits are never padded, because an invented eighth could name another commit.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Commit8(String);
 
 impl Commit8 {
-    /// Lower case only: a build tag has one spelling.
+    /// Parses lower-case digits only, because a build tag has one spelling.
     pub fn parse(text: &str) -> Result<Self, InvalidName> {
         let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
         if (7..=8).contains(&text.len()) && text.bytes().all(hex) {
@@ -64,7 +65,7 @@ impl Commit8 {
         }
     }
 
-    /// A digest's first 8 digits, which stand in where no commit is known.
+    /// Returns the first 8 digits of a digest, for builds without a known commit.
     pub fn of_digest(digest: &ImageDigest) -> Self {
         Self(digest.hex()[..8].to_owned())
     }
@@ -97,7 +98,7 @@ macro_rules! text_type {
 text_type!(Commit);
 text_type!(Commit8);
 
-/// Where a build's commit was read from. In JSON `{"source": "tag", "commit": "047b82e"}`.
+/// The source of a build's commit. As JSON: `{"source": "tag", "commit": "047b82e"}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "source", content = "commit", rename_all = "snake_case")]
 pub enum Origin {
@@ -105,12 +106,12 @@ pub enum Origin {
     Label(Commit),
     /// The pushed tag.
     Tag(Commit),
-    /// Nothing named a commit: these are the first 8 digits of the image's own digest.
+    /// The first 8 digits of the image's own digest, because no commit is known.
     Digest(Commit8),
 }
 
 impl Origin {
-    /// What the build tag carries.
+    /// Returns the digits for the build tag.
     pub fn commit8(&self) -> Commit8 {
         match self {
             Self::Label(commit) | Self::Tag(commit) => commit.commit8(),
@@ -118,7 +119,7 @@ impl Origin {
         }
     }
 
-    /// The commit, where one is known.
+    /// Returns the commit, if one is known.
     pub fn commit(&self) -> Option<&Commit> {
         match self {
             Self::Label(commit) | Self::Tag(commit) => Some(commit),
@@ -127,8 +128,8 @@ impl Origin {
     }
 }
 
-/// The commit that an image was built from: from its revision label, else from the pushed tag, else none, and
-/// the digest's first digits stand in. Total: the label may be any text.
+/// Finds the commit of an image: in its revision label, else in the pushed tag. If neither names
+/// one, the digest's first digits replace it. Accepts any label.
 /// <https://github.com/opencontainers/image-spec/blob/main/annotations.md#pre-defined-annotation-keys>
 pub fn commit_of(revision_label: Option<&str>, tag: &ImageTag, digest: &ImageDigest) -> Origin {
     if let Some(commit) = revision_label.and_then(|label| Commit::parse(label.trim()).ok())
@@ -138,19 +139,19 @@ pub fn commit_of(revision_label: Option<&str>, tag: &ImageTag, digest: &ImageDig
     }
     let stand_in = Commit8::of_digest(digest);
     match commit_in_tag(tag) {
-        // A build tag that was pushed again: its last part stood in for a commit the first time, too.
+        // The tag is a build tag whose last part already replaced an unknown commit.
         Some(commit) if commit.commit8() == stand_in => Origin::Digest(stand_in),
         Some(commit) if !commit.is_null() => Origin::Tag(commit),
         _ => Origin::Digest(stand_in),
     }
 }
 
-/// The commit that a tag names: `{40 digits}`, `main-047b82e`, `sha-0471234`, `v1.4-14-g2414721` (as
-/// `git describe` writes it), or a build tag.
+/// Finds the commit in a tag: `{40 digits}`, `main-047b82e`, `sha-0471234`, `v1.4-14-g2414721`
+/// (from `git describe`), or a build tag.
 ///
-/// Elsewhere a part must have both a letter and a digit, because dates (`main-20250717`), run numbers
-/// (`build-16234567890`) and words (`main-defaced`) are hexadecimal too. One short commit in 25 is all
-/// digits; it is passed over, because a wrong commit is worse than none.
+/// Other parts need both a letter and a digit, because dates (`main-20250717`), run numbers
+/// (`build-16234567890`) and words (`main-defaced`) are hexadecimal too. One short commit in 25 has
+/// digits only and is missed: a wrong commit is worse than none.
 fn commit_in_tag(tag: &ImageTag) -> Option<Commit> {
     let text = tag.as_str();
     if let Ok(build) = BuildTag::parse(text) {
@@ -162,9 +163,9 @@ fn commit_in_tag(tag: &ImageTag) -> Option<Commit> {
     {
         return Some(commit);
     }
-    let said_to_be = before == "sha" || before.ends_with("-sha");
+    let is_marked_as_commit = before == "sha" || before.ends_with("-sha");
     let mixed = last.bytes().any(|b| b.is_ascii_digit()) && last.bytes().any(|b| b.is_ascii_alphabetic());
-    if said_to_be || mixed || last.len() == 40 { Commit::parse(last).ok() } else { None }
+    if is_marked_as_commit || mixed || last.len() == 40 { Commit::parse(last).ok() } else { None }
 }
 
 #[cfg(test)]
@@ -191,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn the_label_comes_first() {
+    fn label_wins_over_tag() {
         let tag = ImageTag::parse("main-a1b2c3d").unwrap();
         for (label, commit) in
             [(FULL, FULL), (" 047b82e\n", "047b82e"), ("047B82E5", "047b82e5"), ("1234567", "1234567")]
@@ -202,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_label_that_is_no_commit_is_passed_over() {
+    fn label_without_commit_is_ignored() {
         let tag = ImageTag::parse("main-a1b2c3d").unwrap();
         let long = "a1".repeat(150);
         let null = "0".repeat(40);
@@ -226,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn commits_in_tags() {
+    fn tag_names_commit() {
         for (tag, commit) in [
             (FULL, FULL),
             ("main-047b82e", "047b82e"),
@@ -243,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_looks_like_a_commit() {
+    fn lookalike_in_tag_is_ignored() {
         for tag in [
             "latest",
             "main",
@@ -266,13 +267,13 @@ mod tests {
     }
 
     #[test]
-    fn a_build_tag_whose_commit_was_the_digest_stays_without_a_commit() {
+    fn build_tag_with_digest_digits_names_no_commit() {
         let tag = ImageTag::parse("production-20250717-143052-5eed5eed").unwrap();
         assert_eq!(commit_of(None, &tag, &digest()), Origin::Digest(Commit8::parse("5eed5eed").unwrap()));
     }
 
     #[test]
-    fn origins_in_json() {
+    fn origin_round_trips_through_json() {
         let origin = commit_of(None, &ImageTag::parse("main-047b82e").unwrap(), &digest());
         let json = serde_json::to_string(&origin).unwrap();
         assert_eq!(json, r#"{"source":"tag","commit":"047b82e"}"#);
@@ -282,7 +283,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_label_and_any_tag_give_digits_that_fit_a_build_tag(
+        fn any_label_and_tag_give_valid_build_tag_digits(
             label in proptest::option::of("\\PC{0,300}|[0-9a-fA-F\\s]{0,60}|[\\x00-\\x7f]{0,60}"),
             tag in "[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}|[a-z]{1,5}-[0-9a-f]{6,41}",
         ) {
@@ -296,7 +297,7 @@ mod tests {
         }
 
         #[test]
-        fn a_commit_in_a_label_is_found_whatever_the_tag(
+        fn commit_in_label_wins_over_any_tag(
             commit in "[0-9a-f]{6}[1-9a-f][0-9a-f]{0,33}",
             tag in "[a-z0-9][a-z0-9-]{0,40}",
         ) {

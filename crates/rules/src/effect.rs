@@ -1,4 +1,5 @@
-//! What an operation owes the world, and what came of it. Effects are derived from the record, never stored.
+//! The pending effects of an operation, and their outcomes. Effects are derived from the record and
+//! never stored.
 
 use std::collections::BTreeMap;
 
@@ -21,52 +22,53 @@ use crate::subscription_status::{SubscriptionStatus, is_unreachable};
 pub enum Effect {
     /// Puts the build tag on the build.
     TagBuild(Build),
-    /// Mints a link and mails it.
+    /// Mints a link and mails it to the approver.
     Ask(ApproverName),
-    /// Looks whom mails reach.
+    /// Checks which approvers receive mails.
     CheckSubscriptions,
-    /// Tells an approver that the link was used.
+    /// Confirms to an approver that a vote was given by the mailed link.
     ConfirmVote(ApproverName),
-    /// Looks what the services run and whether they can move. Writes nothing.
+    /// Reads what the services run, and checks that they can move. Writes nothing.
     Prepare,
-    /// Makes the stable tag show the environment's pin.
+    /// Puts the stable tag on the environment's pin.
     TagStable(Pin),
-    /// Puts the backup tag on what was live. Best effort.
+    /// Puts the backup tag on the digest that was live. Best effort.
     TagBackup { tag: ImageTag, digest: ImageDigest },
-    /// Puts the tag `{environment}-current` on what is live. Best effort.
+    /// Puts the tag `{environment}-current` on the live digest. Best effort.
     TagCurrent(ImageDigest),
     /// Starts one service's deployment.
     Deploy(Direction, ServiceName),
-    /// Looks how that deployment is doing, or whether it still is as it was proven.
+    /// Observes that deployment, or checks that the service is still proven.
     Follow(Direction, ServiceName),
-    /// Asks the configured endpoints.
+    /// Probes the configured endpoints.
     Probe,
-    /// Registers what is good again, where the newest revision of the service's family is one that failed or was never
-    /// used.
+    /// Registers the good task definition again, if the family's newest revision failed or was
+    /// never used.
     RestoreFamily(ServiceName),
-    /// Tells people.
+    /// Notifies people.
     Notify(Notice),
 }
 
 impl Effect {
-    /// It tells people, or looks who can be told: nothing else waits for it, and nothing else fails with it.
+    /// Returns whether this effect only serves notifications. It delays no other effect, and its
+    /// failure does not count as a failure of the operation.
     pub fn is_notification(&self) -> bool {
         matches!(self, Self::CheckSubscriptions | Self::ConfirmVote(_))
     }
 }
 
-/// What came of an effect.
+/// The outcome of an effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     BuildTagged,
-    /// Another digest has the name.
+    /// Another digest has this build tag.
     BuildTagTaken(ImageTag),
-    /// The registry refuses the tag, in these words.
+    /// The registry refuses the build tag for this reason.
     BuildTagRefused(String),
     ApprovalRequested {
         approver: ApproverName,
         token: TokenHash,
-        /// To which address, in lower case.
+        /// The address that the link was mailed to, in lower case.
         mail: String,
     },
     /// SNS refuses the mail to this approver, in these words.
@@ -74,57 +76,59 @@ pub enum Outcome {
         approver: ApproverName,
         reason: String,
     },
-    /// People were not told, or nobody could look whom mails reach.
+    /// A notification, or the check of the mail subscriptions, failed.
     NotifyFailed(String),
     VoteConfirmed(ApproverName),
-    /// Whom mails do not reach.
+    /// The approvers whom mails do not reach.
     SubscriptionsChecked(BTreeMap<ApproverName, SubscriptionStatus>),
-    /// Everything can move; what runs now.
+    /// Every service can move. This is what the services run now.
     Prepared(Vec<(ServiceName, Live)>),
-    /// Something cannot move: nothing was touched.
+    /// A service cannot move. Nothing was touched.
     Unfit(String),
     StableTagged(PinNumber),
-    /// Another image has the pin's tag, and it cannot be moved.
+    /// The pin's tag could not be put: another image has it, or ECR refuses it.
     StableTaken(TakenTag),
     BackupTried,
     CurrentTried(ImageDigest),
-    /// What was seen of one service.
+    /// An observation of one service.
     Service(Direction, ServiceName, Observation),
-    /// What was seen of one service's deployment, and the ARN of its service deployment, where ECS tells of one.
+    /// An observation of one service's deployment, with the service deployment's ARN if ECS reports
+    /// one.
     Followed {
         direction: Direction,
         service: ServiceName,
         seen: Observation,
         service_deployment: Option<String>,
     },
-    /// Nothing is left to do for the service's family.
+    /// The service's task definition family needs no more work.
     FamilyRestored(ServiceName),
-    /// None: every endpoint answered.
+    /// The endpoint that failed. None: every endpoint answered.
     Probed(Option<String>),
     Notified(Notice),
-    /// It may work later: throttled, refused, out of reach.
+    /// A failure that may pass: throttling, a refused permission, an unreachable service.
     Problem(String),
 }
 
-/// What was seen of one service's deployment.
+/// An observation of one service's deployment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Observation {
-    /// ECS accepted ours.
+    /// ECS accepted our deployment.
     Deployed(Started),
-    /// ECS may have accepted ours: nobody has heard.
+    /// ECS may have accepted our deployment, but no answer arrived.
     Unheard {
         problem: String,
     },
-    /// AWS refused it in these words: nothing was moved.
+    /// AWS refused our deployment for this reason. Nothing was moved.
     Refused {
         reason: String,
     },
-    /// A revision was registered for it that is not what was asked for: nothing was moved.
+    /// The registered revision does not match the request. Nothing was moved.
     Unused {
         reason: String,
         revision: String,
     },
-    /// Still on its way; what was seen, for people. Paused: ECS waits at a lifecycle hook.
+    /// The deployment is still in progress. `seen` describes it for people. `paused`: ECS waits at
+    /// a lifecycle hook.
     Going {
         seen: String,
         paused: bool,
@@ -132,30 +136,31 @@ pub enum Observation {
     Proven {
         tasks: u32,
     },
-    /// It is there, and the desired count is 0.
+    /// The deployment is complete, but the desired count is 0.
     Unproven,
-    /// ECS goes back by itself.
+    /// ECS rolls back by itself.
     Returning {
         reason: String,
     },
-    /// ECS has gone back by itself, or it never was moved.
+    /// ECS has rolled back by itself, or the service was never moved.
     Returned {
         reason: String,
         digest: Option<ImageDigest>,
     },
-    /// Somebody else's deployment took the place of ours.
+    /// Another deployment replaced ours.
     Superseded {
         reason: String,
     },
-    /// A late call of the operation that this one pre-empted took the place of ours.
+    /// A late call of the pre-empted operation replaced our deployment.
     Overtaken,
-    /// It will not come right by itself.
+    /// The deployment failed and cannot recover by itself.
     Failed {
         reason: String,
     },
 }
 
-/// What is to be carried out now by this holder. Empty while `wake_at` is ahead or another holds the lease.
+/// Returns the effects that this holder carries out now. Empty before `wake_at`, or while another
+/// holder has the lease.
 pub fn pending_effects(now: Timestamp, subject: &Subject, holder: Uuid) -> Vec<Effect> {
     let Some(operation) = &subject.operation else { return Vec::new() };
     let awake = operation.wake_at.is_some_and(|at| at <= now);
@@ -165,20 +170,21 @@ pub fn pending_effects(now: Timestamp, subject: &Subject, holder: Uuid) -> Vec<E
     remaining_effects(now, subject)
 }
 
-/// Whether somebody else is carrying this out now.
+/// Returns whether another holder has the lease now.
 pub fn leased_to_another(now: Timestamp, operation: &Operation, holder: Uuid) -> bool {
     operation.lease.as_ref().is_some_and(|Lease { holder: other, until }| *other != holder && *until > now)
 }
 
-/// Takes the lease for what is carried out now, or gives it back when that is nothing. Another's stays. Where it moves
-/// services, the slot says until when: whoever takes the slot away has to know, and reads nothing else.
+/// Takes the lease for the effects that are carried out now, or returns it if there are none.
+/// Another holder's lease stays. While a promotion moves services, the slot records the lease's
+/// end, because a rollback that takes the slot reads nothing else.
 pub fn take_lease(now: Timestamp, subject: &mut Subject, lease: Lease, carried_out: &[Effect]) {
     let Some(operation) = &mut subject.operation else { return };
     if leased_to_another(now, operation, lease.holder) {
         return;
     }
     let moves = carried_out.iter().any(|effect| matches!(effect, Effect::Deploy(..)));
-    // Whoever had it before was cut off: what was begun may arrive, or has.
+    // The previous holder was interrupted, so the calls that it began may still arrive.
     let cut_off = operation.lease.as_ref().is_some_and(|had| had.holder != lease.holder);
     if cut_off
         && moves
@@ -197,7 +203,7 @@ pub fn take_lease(now: Timestamp, subject: &mut Subject, lease: Lease, carried_o
     operation.lease = (!carried_out.is_empty()).then_some(lease);
 }
 
-/// What is left to do, whoever does it.
+/// Returns the effects that remain, whoever carries them out.
 pub(crate) fn remaining_effects(now: Timestamp, subject: &Subject) -> Vec<Effect> {
     let Some(operation) = &subject.operation else { return Vec::new() };
     match &operation.work {
@@ -218,8 +224,8 @@ fn promotion_effects(
     let pending_effects = match promotion.state {
         PromotionState::Pending => {
             let naming: Vec<_> = untagged.collect();
-            // A mail names the build tag: it goes out when the name is certain.
-            if naming.is_empty() { question(now, subject, operation, promotion) } else { naming }
+            // A mail names the build tag, so it waits until the tag is final.
+            if naming.is_empty() { question_effects(now, subject, operation, promotion) } else { naming }
         }
         PromotionState::InProgress if promotion.pin.is_some() => {
             untagged.chain(stable_tag(subject)).chain(current_tag(subject, operation)).collect()
@@ -233,18 +239,18 @@ fn promotion_effects(
                     rollout_effects(now, subject, direction, rollout, until)
                 }
             };
-            // In its own time: the way back does not wait for a notice that cannot be sent.
+            // The notice has its own schedule, so that the revert never waits for it.
             let telling = next_notification_at(operation).is_some_and(|at| at <= now);
-            let told = (going_back && telling).then_some(Effect::Notify(Notice::GoingBack));
-            rollout.into_iter().chain(untagged).chain(told).collect()
+            let notice = (going_back && telling).then_some(Effect::Notify(Notice::GoingBack));
+            rollout.into_iter().chain(untagged).chain(notice).collect()
         }
         PromotionState::Failed | PromotionState::RolledBack => current_tag(subject, operation)
             .into_iter()
-            .chain(ended(operation))
-            .chain(families(subject, operation))
+            .chain(ended_notice(operation))
+            .chain(family_restorations(subject, operation))
             .collect(),
         PromotionState::Completed => {
-            taken(operation).into_iter().chain(families(subject, operation)).collect()
+            tag_taken_notice(operation).into_iter().chain(family_restorations(subject, operation)).collect()
         }
         PromotionState::Cancelled => Vec::new(),
     };
@@ -252,15 +258,15 @@ fn promotion_effects(
     pending_effects.into_iter().chain(vote_confirmations(promotion).filter(|_| telling)).collect()
 }
 
-/// How many attempts it takes to give up telling people.
+/// The failed attempts after which a notification is given up.
 pub(crate) const MAX_NOTIFY_FAILURES: u32 = 12;
 
-/// When people are told next of what they are not told yet; none: that was given up.
+/// Returns the time of the next notification attempt. None after it was given up.
 fn next_notification_at(operation: &Operation) -> Option<Timestamp> {
     (operation.notify_failures < MAX_NOTIFY_FAILURES).then(|| operation.notify_at.unwrap_or(Timestamp::MIN))
 }
 
-/// When to look again because of what people are not told yet.
+/// Returns when the next open notification of this promotion is due.
 pub(crate) fn notification_due_at(subject: &Subject) -> Option<Timestamp> {
     let operation = subject.operation.as_ref()?;
     let promotion = subject.promotion()?;
@@ -273,7 +279,7 @@ pub(crate) fn notification_due_at(subject: &Subject) -> Option<Timestamp> {
         .flatten()
 }
 
-/// Whoever has the mail decides in its reader's name: who did not, learns of it.
+/// Confirms each vote by link to its approver, so that misuse is noticed.
 fn vote_confirmations(promotion: &Promotion) -> impl Iterator<Item = Effect> {
     let by_link = promotion.votes.iter().filter(|(name, vote)| {
         matches!(vote.actor, Actor::Link { .. }) && !promotion.vote_confirmations.contains(*name)
@@ -281,39 +287,45 @@ fn vote_confirmations(promotion: &Promotion) -> impl Iterator<Item = Effect> {
     by_link.map(|(name, _)| Effect::ConfirmVote(name.clone()))
 }
 
-/// Of all that nobody was asked for yet.
+/// Returns whether this promotion is the newest of those that wait for their approvers to be asked.
 pub(crate) fn is_next(subject: &Subject, promotion: &Promotion) -> bool {
     subject.environment.waiting.last().is_some_and(|next| next.promotion == promotion.id)
 }
 
-/// The approver has another address today than the one that this link was mailed to.
-pub(crate) fn moved(subject: &Subject, approver: &ApproverName, asked: &ApprovalRequest) -> bool {
+/// Returns whether the approver's address has changed since this link was mailed.
+pub(crate) fn address_changed(subject: &Subject, approver: &ApproverName, asked: &ApprovalRequest) -> bool {
     let today = subject.configuration.application.approver(approver).map(|one| one.mail.lower());
     asked.mail.is_some() && today.is_some() && asked.mail != today
 }
 
-/// Of all that the environment was asked to take.
+/// Returns whether this promotion is the newest that was offered to the environment.
 pub(crate) fn is_newest(subject: &Subject, promotion: &Promotion) -> bool {
     subject.environment.latest.as_ref().is_some_and(|latest| latest.promotion == promotion.id)
 }
 
-/// When whoever has not decided is reminded, once: when a quarter of the time is left, and at most a day. Of the newest build only:
-/// the others may still be approved, but nobody is asked for them twice.
+/// Returns when undecided approvers get their one reminder: when a quarter of the time is left, but
+/// at most a day before the end. Only the newest build has a reminder; older ones may still be
+/// approved.
 pub(crate) fn reminder(subject: &Subject, promotion: &Promotion) -> Option<Timestamp> {
     let newest = is_newest(subject, promotion) && !promotion.asked.is_empty();
     let left = promotion.expires_at.duration_since(promotion.opened_at) / 4;
     newest.then(|| promotion.expires_at - left.min(SignedDuration::from_hours(24)))
 }
 
-/// All that an open question takes.
-fn question(now: Timestamp, subject: &Subject, operation: &Operation, promotion: &Promotion) -> Vec<Effect> {
+/// Returns the effects of a promotion that waits for approval.
+fn question_effects(
+    now: Timestamp,
+    subject: &Subject,
+    operation: &Operation,
+    promotion: &Promotion,
+) -> Vec<Effect> {
     let Some(policy) =
         subject.policy().filter(|policy| !crate::transition::approved(subject, policy, promotion))
     else {
         return Vec::new();
     };
-    let asked = ask(now, subject, policy, promotion);
-    // Of whoever is asked, when they are asked.
+    let asked = approval_requests(now, subject, policy, promotion);
+    // Subscriptions are checked when approvers are asked.
     let asks = !asked.is_empty() || !promotion.asked.is_empty();
     let looks = asks
         && promotion.unreachable.is_none()
@@ -327,13 +339,21 @@ fn question(now: Timestamp, subject: &Subject, operation: &Operation, promotion:
         |notice: &Notice| operation.failures < MAX_NOTIFY_FAILURES && !operation.notified.contains(notice);
     let notices = notices.into_iter().filter(|(notice, is_true)| *is_true && is_owed(notice));
     let notices = notices.map(|(notice, _)| Effect::Notify(notice));
-    asked.into_iter().chain(looks.then_some(Effect::CheckSubscriptions)).chain(notices).collect()
+    let is_notified = operation.notified.contains(&Notice::Unreachable);
+    let notice = (!is_notified && is_unreachable(subject, policy, promotion))
+        .then_some(Effect::Notify(Notice::Unreachable));
+    asked.into_iter().chain(looks.then_some(Effect::CheckSubscriptions)).chain(notice).collect()
 }
 
-/// So many burnt links are replaced.
+/// The most links that are replaced per approver.
 const MOST_LINKS: u8 = 3;
 
-fn ask(now: Timestamp, subject: &Subject, policy: &EnvironmentPolicy, promotion: &Promotion) -> Vec<Effect> {
+fn approval_requests(
+    now: Timestamp,
+    subject: &Subject,
+    policy: &EnvironmentPolicy,
+    promotion: &Promotion,
+) -> Vec<Effect> {
     let begun = !promotion.asked.is_empty() || !promotion.votes.is_empty();
     let turn = promotion.ask_at.is_none_or(|at| begun || (at <= now && is_next(subject, promotion)));
     let refused = promotion.mail_refused.as_ref().filter(|refused| now < refused.again_at());
@@ -342,63 +362,65 @@ fn ask(now: Timestamp, subject: &Subject, policy: &EnvironmentPolicy, promotion:
         _ if refused.is_some_and(|refused| refused.approvers.contains(*name)) => false,
         _ if crate::transition::is_own(subject, policy, promotion, name) => false,
         None => turn,
-        Some(asked) if moved(subject, name, asked) => asked.before < MOST_LINKS,
-        // Whoever tried the codes has the old link, and does not get the new one.
+        Some(asked) if address_changed(subject, name, asked) => asked.before < MOST_LINKS,
+        // Only the reader of the old link can have tried the codes, and does not get the new link.
         Some(asked) if asked.burnt => asked.before < MOST_LINKS,
         Some(asked) => reminder(subject, promotion).is_some_and(|at| asked.at < at && at <= now),
     };
     policy.approval.approvers.iter().filter(unasked).cloned().map(Effect::Ask).collect()
 }
 
-/// Always the environment's own pin, whoever set it: when two promotions race, the later tag wins.
+/// Returns the effect for the environment's current pin, whoever set it. If two promotions race,
+/// the later pin wins the tag.
 fn stable_tag(subject: &Subject) -> Option<Effect> {
     subject.environment.pin.clone().map(Effect::TagStable)
 }
 
-/// What this operation brought there, if nothing came after it.
+/// Returns the effect for the current tag, unless a later operation has changed what is live.
 fn current_tag(subject: &Subject, operation: &Operation) -> Option<Effect> {
     let current = subject.environment.current.as_ref()?;
     (current.by == operation.id() && !current.tagged).then(|| Effect::TagCurrent(current.digest.clone()))
 }
 
-/// Once nobody moves the services: a rollout registers revisions itself, and its newest one is not to be followed by an
-/// older operation's.
-fn families(subject: &Subject, operation: &Operation) -> impl Iterator<Item = Effect> {
+/// Returns the repairs of task definition families while no rollout has the slot. A rollout
+/// registers revisions itself, and an older operation must not register one after it.
+fn family_restorations(subject: &Subject, operation: &Operation) -> impl Iterator<Item = Effect> {
     let is_free = subject.environment.slot.is_none();
     operation.families.iter().filter(move |_| is_free).cloned().map(Effect::RestoreFamily)
 }
 
-fn ended(operation: &Operation) -> Option<Effect> {
+fn ended_notice(operation: &Operation) -> Option<Effect> {
     (!operation.notified.contains(&Notice::Ended)).then_some(Effect::Notify(Notice::Ended))
 }
 
-/// People are told that a pin's tag could not be put.
-fn taken(operation: &Operation) -> Option<Effect> {
-    let untold = operation.tag_taken.is_some() && !operation.notified.contains(&Notice::TagTaken);
-    untold.then_some(Effect::Notify(Notice::TagTaken))
+/// Returns the notice that a pin's tag could not be put.
+fn tag_taken_notice(operation: &Operation) -> Option<Effect> {
+    let is_due = operation.tag_taken.is_some() && !operation.notified.contains(&Notice::TagTaken);
+    is_due.then_some(Effect::Notify(Notice::TagTaken))
 }
 
-/// The stable tag, until it is seen to show the pin; and the tag of what is live, if that is what was moved.
+/// Returns the effects that put the moved tag back: the stable tag, or the tag of the live digest.
 fn repair_effects(subject: &Subject, operation: &Operation, repair: &Repair) -> Vec<Effect> {
     if repair.repaired_at.is_some() {
-        return taken(operation).into_iter().collect();
+        return tag_taken_notice(operation).into_iter().collect();
     }
     let environment = &subject.environment;
     let shown = environment.applied == environment.pin.as_ref().map(|pin| pin.number);
     let stable = stable_tag(subject).filter(|_| !shown && environment.tag_taken.is_none());
-    // Nobody needs the tag of what is live: it is not tried for ever.
+    // No rollback needs the tag of the live digest, so the tries are limited.
     let current = current_tag(subject, operation).filter(|_| operation.failures < MAX_NOTIFY_FAILURES);
     stable.into_iter().chain(current).collect()
 }
 
-/// People are told once of what lasts, and not again within the hour.
+/// Returns the notice of a live drift: once for each drift, and at most once an hour.
 fn drift_notice(now: Timestamp, subject: &Subject, operation: &Operation) -> Option<Effect> {
     let pending_effects = drift_notice_at(subject).is_some_and(|at| at <= now);
     (pending_effects && !operation.notified.contains(&Notice::LiveDrift))
         .then_some(Effect::Notify(Notice::LiveDrift))
 }
 
-/// When people are told of the drift that this operation reports; none: it is over.
+/// Returns when people are notified of the drift that this operation reports. None after the drift
+/// has ended.
 pub(crate) fn drift_notice_at(subject: &Subject) -> Option<Timestamp> {
     let drift = subject.environment.live_drift.as_ref().filter(|drift| drift.is_open())?;
     let operation = subject.operation.as_ref()?;
@@ -415,11 +437,14 @@ fn rollback_effects(
     match rollback.state {
         RollbackState::Requested | RollbackState::InProgress => {}
         RollbackState::Completed => {
-            let tags = current_tag(subject, operation).into_iter().chain(taken(operation));
-            return tags.chain(families(subject, operation)).collect();
+            let tags = current_tag(subject, operation).into_iter().chain(tag_taken_notice(operation));
+            return tags.chain(family_restorations(subject, operation)).collect();
         }
         RollbackState::Incomplete | RollbackState::Failed => {
-            return ended(operation).into_iter().chain(families(subject, operation)).collect();
+            return ended_notice(operation)
+                .into_iter()
+                .chain(family_restorations(subject, operation))
+                .collect();
         }
     }
     let backup = rollback
@@ -437,7 +462,8 @@ fn rollback_effects(
     services.into_iter().chain(tag).chain(backup).collect()
 }
 
-/// `until`: what is where it should be is looked at until then, and once more.
+/// Returns the effects of a rollout. Services that have arrived are observed until `until`, and
+/// once after it.
 fn rollout_effects(
     now: Timestamp,
     subject: &Subject,

@@ -1,29 +1,30 @@
-//! Times that other clocks tell: of a push, of a call. What has its place by such a time keeps the time as its identity; its
-//! place is no later than our own clock allows.
+//! Times from other clocks, such as the time of a push or a call. Such a time identifies its event
+//! unchanged. The event's place in an order is at most as late as our clock allows.
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::records::Occurrence;
 
-/// How far ahead of ours another clock may be. What is later than that was not pushed then.
+/// How far another clock may be ahead of ours. A later time cannot be true.
 pub const MOST_AHEAD: SignedDuration = SignedDuration::from_mins(5);
 
-/// When Amazon ECR began: nothing was pushed before, and tags have four digits for a year.
+/// The start of Amazon ECR. No push is older, and tags have four digits for a year.
 /// <https://aws.amazon.com/blogs/aws/ec2-container-registry-now-generally-available/>
 const EARLIEST: Timestamp = Timestamp::constant(1_450_656_000, 0);
 
-/// Where what was told of now has its place. To be kept: asked an hour later, it is another.
-pub fn place(now: Timestamp, told: Timestamp) -> Timestamp {
-    told.min(now + MOST_AHEAD).max(EARLIEST)
+/// Returns the place in the order of an event that is seen now. The caller must store it, because
+/// the result changes with `now`.
+pub fn place(now: Timestamp, reported: Timestamp) -> Timestamp {
+    reported.min(now + MOST_AHEAD).max(EARLIEST)
 }
 
-/// Whether no clock can have told it.
-pub fn is_ahead(now: Timestamp, told: Timestamp) -> bool {
-    told > now + MOST_AHEAD
+/// Returns whether the reported time is later than any clock may show.
+pub fn is_ahead(now: Timestamp, reported: Timestamp) -> bool {
+    reported > now + MOST_AHEAD
 }
 
 impl Occurrence {
-    /// The same push at its [place].
+    /// Returns the same push at its [place].
     pub fn placed(&self, now: Timestamp) -> Self {
         Self { at: place(now, self.at), digest: self.digest.clone() }
     }
@@ -34,17 +35,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_no_clock_can_tell_gets_another_place() {
+    fn only_impossible_times_are_moved() {
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
         let now = at("2026-11-21T10:00:00Z");
-        for told in ["2026-11-21T10:00:00Z", "2026-11-21T10:05:00Z", "2015-12-21T00:00:00Z"] {
-            assert_eq!((place(now, at(told)), is_ahead(now, at(told))), (at(told), false));
+        for reported in ["2026-11-21T10:00:00Z", "2026-11-21T10:05:00Z", "2015-12-21T00:00:00Z"] {
+            assert_eq!((place(now, at(reported)), is_ahead(now, at(reported))), (at(reported), false));
         }
-        for told in ["2026-11-21T10:05:00.001Z", "2099-01-01T00:00:00Z", "9999-12-30T22:00:00Z"] {
-            assert_eq!((place(now, at(told)), is_ahead(now, at(told))), (now + MOST_AHEAD, true), "{told}");
+        for reported in ["2026-11-21T10:05:00.001Z", "2099-01-01T00:00:00Z", "9999-12-30T22:00:00Z"] {
+            assert_eq!(
+                (place(now, at(reported)), is_ahead(now, at(reported))),
+                (now + MOST_AHEAD, true),
+                "{reported}"
+            );
         }
-        for told in ["1970-01-01T00:00:00Z", "-009999-01-02T01:59:59Z"] {
-            assert_eq!(place(now, at(told)), EARLIEST, "{told}");
+        for reported in ["1970-01-01T00:00:00Z", "-009999-01-02T01:59:59Z"] {
+            assert_eq!(place(now, at(reported)), EARLIEST, "{reported}");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! What an approver is shown: the same words in the mail, on the page, and in the hash that a decision is recorded
-//! with. What they see is what they sign.
+//! The facts that an approver sees. The mail, the page and the recorded hash use the same words, so
+//! an approver signs exactly these facts.
 
 use sha2::{Digest as _, Sha256};
 
@@ -9,11 +9,11 @@ use crate::one_line::{LONGEST_REASON, one_line};
 use crate::records::{Pin, Promotion, Subject};
 use crate::words::{size, time};
 
-/// About one promotion, as things stand now.
+/// The facts about one promotion, as they are now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
     pub facts: Vec<Fact>,
-    /// What is special about the environment now: whole sentences.
+    /// The special conditions of the environment now, in whole sentences.
     pub notes: Vec<String>,
 }
 
@@ -21,12 +21,12 @@ pub struct Facts {
 pub struct Fact {
     pub name: &'static str,
     pub value: String,
-    /// To be compared or copied letter by letter: a digest, a tag.
+    /// Whether the value is a digest or a tag, which people compare or copy letter by letter.
     pub is_literal: bool,
 }
 
 impl Facts {
-    /// SHA-256 of every word of it, in lower-case hexadecimal.
+    /// Returns the SHA-256 of all facts and notes, in lower-case hexadecimal.
     pub fn hash(&self) -> String {
         let mut hash = Sha256::new();
         let words = self.facts.iter().map(|fact| format!("{}: {}\n", fact.name, fact.value));
@@ -37,7 +37,7 @@ impl Facts {
     }
 }
 
-/// None where there is no promotion.
+/// Returns the facts of the subject's promotion. None if there is no promotion.
 pub fn facts(subject: &Subject) -> Option<Facts> {
     let promotion = subject.promotion()?;
     let build = &promotion.build;
@@ -103,10 +103,10 @@ fn pushed(promotion: &Promotion) -> String {
     format!("{}:{tag}, {}", build.repository, time(at))
 }
 
-/// So many of those who pushed it are named in a mail.
+/// The most pushers that a mail names.
 const MOST_NAMED: usize = 5;
 
-/// And how sure that is.
+/// Names the requester and the source of that knowledge.
 fn asked_by(promotion: &Promotion) -> String {
     let known = promotion.pushers.iter().map(String::as_str).filter(|arn| *arn != MORE_PUSHERS);
     let pushers: Vec<&str> = known.take(MOST_NAMED).collect();

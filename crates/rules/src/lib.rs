@@ -1,5 +1,5 @@
-//! The rules of Stablepin. Plain data and functions: no I/O, no clock, no environment, no logging. The time
-//! comes in as an argument, and the same arguments always give the same decision.
+//! The rules of Stablepin, as plain data and functions: no I/O, no clock, no environment, no
+//! logging. The caller passes the time in. The same arguments always give the same decision.
 
 pub mod application;
 pub mod audit;

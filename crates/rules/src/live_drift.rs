@@ -1,5 +1,5 @@
-//! Drift of what runs: services that do not run the pin although nobody asked Stablepin for that. Somebody deployed by
-//! hand, an apply put an old revision back, a service was deleted.
+//! Live drift: services do not run the pin although Stablepin did not move them. Causes are a
+//! deployment by hand, an apply that restored an old revision, or a deleted service.
 
 use std::collections::BTreeMap;
 
@@ -14,23 +14,24 @@ use crate::records::OperationId;
 /// What a service runs instead of the pin, as ECS describes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deviation {
-    /// ARN with revision; none: there is no such service any more.
+    /// The task definition's ARN with revision. None: the service no longer exists.
     pub task_definition: Option<String>,
-    /// What it runs of the repository; none: another image, or it is not known.
+    /// The digest from the environment's repository. None: another image runs, or the digest is
+    /// unknown.
     pub digest: Option<ImageDigest>,
     /// The principal that registered the task definition.
     pub registered_by: Option<String>,
 }
 
 impl Deviation {
-    /// Without the end of an ARN that is longer than people read: an environment keeps one for each service.
+    /// Returns a copy with a shortened ARN, because an environment keeps one for each service.
     pub(crate) fn cut(&self) -> Self {
         let mut kept = self.clone();
         kept.registered_by.iter_mut().for_each(|by| cut(by, LONGEST_REASON));
         kept
     }
 
-    /// For people, after the service's name.
+    /// Describes the deviation for people, after the service's name.
     pub fn words(&self) -> String {
         let Some(arn) = &self.task_definition else { return "is not there any more".to_owned() };
         let revision = arn.rsplit('/').next().unwrap_or(arn);
@@ -40,20 +41,20 @@ impl Deviation {
     }
 }
 
-/// Services of an environment that do not run its pin.
+/// The services of an environment that do not run its pin.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LiveDrift {
     pub id: OperationId,
     pub since: Timestamp,
-    /// The environment's services that differ now; after its end, those that differed last.
+    /// The services that differ now. After the end: those that differed last.
     pub services: BTreeMap<ServiceName, Deviation>,
-    /// None while it lasts.
+    /// The end of the drift. None while it lasts.
     pub ended_at: Option<Timestamp>,
-    /// When people were last told of a drift of this environment.
+    /// The last notification about a drift of this environment.
     pub notified_at: Option<Timestamp>,
 }
 
-/// People are told at most once in this time, however often services drift and return.
+/// The least time between two notifications, however often services drift and return.
 const QUIET: SignedDuration = SignedDuration::from_hours(1);
 
 impl LiveDrift {
@@ -61,12 +62,12 @@ impl LiveDrift {
         self.ended_at.is_none()
     }
 
-    /// When people may be told of it.
+    /// Returns the earliest time of the next notification.
     pub fn notify_at(&self) -> Timestamp {
         self.notified_at.map_or(self.since, |at| at + QUIET)
     }
 
-    /// Each service and what it runs, for people.
+    /// Describes each service and what it runs, for people.
     pub fn words(&self) -> Vec<String> {
         self.services.iter().map(|(service, deviation)| format!("{service} {}", deviation.words())).collect()
     }

@@ -1,4 +1,4 @@
-//! How far a promotion has come, for people who watch it.
+//! The progress of a promotion, for people who watch it.
 
 use serde::Serialize;
 
@@ -13,7 +13,7 @@ use crate::words::time;
 pub struct ProgressStep {
     pub name: &'static str,
     pub state: StepState,
-    /// What is known of it; empty before it begins.
+    /// A description for people. Empty before the step begins.
     pub detail: String,
 }
 
@@ -22,7 +22,7 @@ pub struct ProgressStep {
 pub enum StepState {
     Done,
     Now,
-    /// Not begun.
+    /// The step has not begun.
     Ahead,
     Failed,
 }
@@ -38,7 +38,8 @@ impl StepState {
     }
 }
 
-/// In order; the steps after one that is not done are ahead, and after one that failed there are none.
+/// Returns the steps in order. The steps after an unfinished one are ahead. A failed step is the
+/// last.
 pub fn steps(subject: &Subject) -> Vec<ProgressStep> {
     let Some(promotion) = subject.promotion() else { return Vec::new() };
     let policy = subject.policy();
@@ -69,7 +70,7 @@ fn step(name: &'static str, state: StepState, detail: impl Into<String>) -> Prog
     ProgressStep { name, state, detail: detail.into() }
 }
 
-/// It ended without a pin: what people are told of it.
+/// Returns the reason of a promotion that ended without a pin.
 fn ended(promotion: &Promotion) -> Option<String> {
     let failed = promotion.state.is_terminal() && promotion.state != PromotionState::Completed;
     failed.then(|| line(promotion.reason.as_deref().unwrap_or("no reason is known")))
@@ -98,7 +99,7 @@ fn approval(subject: &Subject, promotion: &Promotion) -> ProgressStep {
     }
 }
 
-/// What an approved promotion waits for.
+/// Describes what an approved promotion waits for.
 pub fn waits_for(subject: &Subject) -> String {
     let environment = &subject.environment;
     match (&environment.freeze, &environment.hold, &environment.slot) {

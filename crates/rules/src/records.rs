@@ -1,5 +1,5 @@
-//! The records that the table keeps: builds, environments, pins, promotions, rollbacks. Plain data; only
-//! [`crate::transition`] changes them.
+//! The records that the table keeps: builds, environments, pins, promotions, rollbacks. They are
+//! plain data, and only [`crate::transition`] changes them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,7 +24,7 @@ mod rollout;
 pub(crate) use rollout::look_again;
 pub use rollout::{Bake, Destination, Direction, Live, Pause, Progress, Rollout, ServiceRollout, Started};
 
-/// A promotion's or a rollback's id: UUIDv7, so that ids sort by time.
+/// The id of a promotion or a rollback: a UUIDv7, so that ids sort by time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct OperationId(Uuid);
@@ -45,18 +45,18 @@ impl std::fmt::Display for OperationId {
     }
 }
 
-/// SHA-256 of a link's token, in lower-case hexadecimal. The token itself is in no record.
+/// The SHA-256 of a link's token, in lower-case hexadecimal. No record contains the token itself.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct TokenHash(pub String);
 
-/// SHA-256 of a link's token and the code that its mail prints, in lower-case hexadecimal: whoever reads the table
-/// cannot try codes without the token.
+/// The SHA-256 of a link's token and its mailed code, in lower-case hexadecimal. The token is part
+/// of it, so a reader of the table cannot guess codes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct CodeHash(pub String);
 
-/// A link that was mailed: opens one promotion's page for one approver, decides once.
+/// A mailed link. It opens one promotion's page for one approver, and decides once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Token {
     pub hash: TokenHash,
@@ -69,86 +69,91 @@ pub struct Token {
     pub used_at: Option<Timestamp>,
     #[serde(default)]
     pub code: CodeHash,
-    /// How many were tried with it.
+    /// The number of wrong codes that were tried with this link.
     #[serde(default)]
     pub wrong_codes: u8,
 }
 
 impl Token {
-    /// Too many wrong codes: it opens the page, and decides nothing any more.
+    /// Returns whether too many wrong codes were tried. A burnt link still opens the page, but
+    /// cannot decide.
     pub fn is_burnt(&self) -> bool {
         self.wrong_codes >= MOST_WRONG_CODES
     }
 }
 
-/// A link that somebody minted: opens the console's pages until it expires, and changes nothing.
+/// A link to the console's pages that a principal minted. It is valid until it expires, and changes
+/// nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConsoleLink {
     pub hash: TokenHash,
-    /// The principal that minted it.
+    /// The principal that minted the link.
     pub by: String,
     pub expires_at: Timestamp,
 }
 
-/// Where a push stands in an environment's order: by the event's time, then the digest. Fixed at first sight, no later than
-/// our own clock [allows](crate::event_time::place).
+/// The place of a push in an environment's order: by the event's time, then by the digest. The
+/// place is fixed when the push is first seen, and is at most as late as our clock
+/// [allows](crate::event_time::place).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Occurrence {
     pub at: Timestamp,
     pub digest: ImageDigest,
 }
 
-/// One pushed image, recorded once per digest.
+/// A pushed image, recorded once per digest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Build {
     pub digest: ImageDigest,
     pub repository: RepositoryName,
     pub build_tag: BuildTag,
-    /// The build tag is on the digest in the registry.
+    /// Whether the registry has the build tag on the digest.
     pub tagged: bool,
-    /// How many names were found taken by another digest.
+    /// The number of build tag names that another digest already had.
     pub names_taken: u32,
-    /// As far as known, 7 to 40 hexadecimal digits. From a label or a tag: a hint from the pusher, no proof.
+    /// The commit, if known: 7 to 40 hexadecimal digits. It comes from a label or a tag, so it is a
+    /// hint from the pusher and no proof.
     pub commit: Option<String>,
-    /// The tag whose push was first seen.
+    /// The tag of the first push that was seen.
     pub pushed_tag: ImageTag,
     pub pushed_at: Timestamp,
     pub media_type: String,
-    /// Compressed, summed from the manifest; none for an index, which has a size per platform.
+    /// The compressed size, summed from the manifest. None for an image index, whose size differs
+    /// per platform.
     pub size_bytes: Option<u64>,
-    /// What it runs on, such as `linux/amd64`, as far as known.
+    /// The known platforms that the image runs on, such as `linux/amd64`.
     pub platforms: Vec<String>,
     pub version: u64,
 }
 
-/// An environment's last known-good build.
+/// A known-good build of an environment. The newest pin is the current one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pin {
     pub number: PinNumber,
     pub digest: ImageDigest,
     pub build_tag: BuildTag,
     pub commit: Option<String>,
-    /// The promotion or rollback that set it.
+    /// The promotion or rollback that set the pin.
     pub by: OperationId,
     pub at: Timestamp,
-    /// Compressed, as the build has it.
+    /// The compressed size, copied from the build.
     #[serde(default)]
     pub size_bytes: Option<u64>,
     pub platforms: Vec<String>,
-    /// The task definition that each service was proven with, to be used again on the way back.
+    /// The task definition that each service was proven with. A rollback to this pin reuses it.
     pub revisions: BTreeMap<ServiceName, String>,
 }
 
-/// Automation leaves the environment alone until a person releases it.
+/// A stop for automation: the environment stays as it is until a person releases the hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {
     pub since: Timestamp,
     pub reason: String,
-    /// The rollback, or the promotion that failed.
+    /// The rollback, or the failed promotion, that caused the hold.
     pub by: OperationId,
 }
 
-/// A person keeps promotions out. Rollbacks still work.
+/// A person's stop for promotions. Rollbacks still work.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Freeze {
     pub since: Timestamp,
@@ -156,15 +161,16 @@ pub struct Freeze {
     pub by: Actor,
 }
 
-/// The one rollout that may touch an environment's services now. Whoever is not in it touches nothing.
+/// The one operation that may touch an environment's services now. Every other operation must leave
+/// them alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Slot {
     pub operation: OperationId,
     pub kind: SlotKind,
     pub digest: ImageDigest,
     pub since: Timestamp,
-    /// Until when a promotion's call that moves a service may arrive: the lease of whoever has begun one. None: nobody
-    /// has.
+    /// The end of the promotion's lease while it makes a call that moves a service. The call may
+    /// arrive until then. None: no such call has begun.
     #[serde(default)]
     pub moving_until: Option<Timestamp>,
 }
@@ -172,22 +178,22 @@ pub struct Slot {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SlotKind {
-    /// Gives way to a rollback.
+    /// A promotion, which gives way to a rollback.
     Promotion,
     Rollback,
 }
 
-/// What was last proven to run, for the tag `{environment}-current`.
+/// The digest that was last proven to run. It gets the tag `{environment}-current`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Current {
     pub digest: ImageDigest,
-    /// Who puts the tag.
+    /// The operation that puts the tag.
     pub by: OperationId,
-    /// Best effort: tried once, it counts as put.
+    /// Whether the tag was tried. This is best effort: one try is enough.
     pub tagged: bool,
 }
 
-/// A pin's tag that could not be put. The pin stands.
+/// A pin's tag that could not be put. The pin itself remains valid.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TakenTag {
     pub pin: PinNumber,
@@ -195,25 +201,25 @@ pub struct TakenTag {
     pub why: NotPut,
 }
 
-/// Why a tag could not be put.
+/// The reason why a tag could not be put.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum NotPut {
-    /// Another image has it, in a repository that does not let it move.
+    /// Another image has the tag, and the repository does not let tags move.
     Taken {
         on: ImageDigest,
-        /// Who put it there, as CloudTrail recorded: an ARN.
+        /// The ARN of the principal that put the tag there, as CloudTrail recorded.
         by: Option<String>,
     },
-    /// ECR refused it in these words.
+    /// ECR refused the tag, with this reason.
     Refused { reason: String, at: Timestamp },
 }
 
-/// How long after a refusal a tag is tried again, unless there is a new pin before.
+/// The time from a refusal to the next try of the same tag. A new pin is tried at once.
 const REFUSED_AGAIN: SignedDuration = SignedDuration::from_hours(24);
 
 impl TakenTag {
-    /// For people, without a stop at its end.
+    /// Describes the problem for people, without a full stop at the end.
     pub fn words(&self) -> String {
         let Self { pin, tag, why } = self;
         let why = match why {
@@ -226,7 +232,7 @@ impl TakenTag {
         format!("the tag {tag} of pin {pin} could not be put: {why}")
     }
 
-    /// Whether this is no news of the tag: what keeps it from the pin is known.
+    /// Returns whether this record already explains why the tag is not on the pin.
     pub(crate) fn explains(&self, tag: &ImageTag, found: Option<&ImageDigest>, now: Timestamp) -> bool {
         self.tag == *tag
             && match &self.why {
@@ -235,7 +241,7 @@ impl TakenTag {
             }
     }
 
-    /// Without what ECR says beyond the longest text that is kept.
+    /// Returns a copy in which ECR's reason is cut to the longest text that is kept.
     pub(crate) fn cut(&self) -> Self {
         let mut kept = self.clone();
         if let NotPut::Refused { reason, .. } = &mut kept.why {
@@ -248,61 +254,63 @@ impl TakenTag {
         matches!(self.why, NotPut::Refused { .. })
     }
 
-    /// Whether people who were told of the one know of the other.
+    /// Returns whether people who know `known` learn nothing new from this.
     pub(crate) fn says_no_more_than(&self, known: &Self) -> bool {
         self == known || (self.is_refused() && known.is_refused() && self.pin == known.pin)
     }
 }
 
-/// The newest push that an environment was asked to take.
+/// The newest push that was offered to an environment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Latest {
     pub occurrence: Occurrence,
     pub promotion: OperationId,
-    /// Still Pending.
+    /// Whether its promotion is still Pending.
     pub open: bool,
-    /// Until then a second tag pushed on the same digest asks nobody again.
+    /// The end of the time in which a second tag on the same digest asks no approver again.
     pub fresh_until: Timestamp,
 }
 
-/// So many digests that were left are known: 71 KB of the 400 KB that an item may hold.
+/// The most digests in `rolled_back_from`: 71 KB of the 400 KB that an item may hold.
 pub const MOST_LEFT: usize = 1000;
 
-/// What is true of an environment, whichever promotion or rollback asks.
+/// The state of an environment, shared by all its promotions and rollbacks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Environment {
     pub pin: Option<Pin>,
     /// The pin that the stable tag was last seen to show.
     pub applied: Option<PinNumber>,
-    /// The pin's tag cannot be put until somebody frees it. Tried again when it is found free.
+    /// The pin's tag that another image blocks. It is tried again once it is free.
     #[serde(default)]
     pub tag_taken: Option<TakenTag>,
-    /// The latest push that was ever pinned. Never falls.
+    /// The latest push that was ever pinned. It never falls by itself; a person may reset it.
     pub watermark: Option<Occurrence>,
     pub latest: Option<Latest>,
-    /// Questions of the last minutes that nobody has answered, oldest first: so that not too many are asked.
+    /// The unanswered questions of the last minutes, oldest first. They limit how many questions
+    /// are asked at once.
     #[serde(default)]
     pub asked: Vec<Question>,
-    /// Open promotions that nobody was asked for yet: of these the newest is asked for next.
+    /// Open promotions whose approvers were not asked yet. The newest of them is asked next.
     #[serde(default)]
     pub waiting: BTreeSet<Waiting>,
     pub slot: Option<Slot>,
     pub hold: Option<Hold>,
     pub freeze: Option<Freeze>,
     pub current: Option<Current>,
-    /// Digests that a rollback left: `previous` never goes there. The one that was left last is the last.
+    /// Digests that a rollback left, the most recently left one last. `previous` never returns to
+    /// them.
     pub rolled_back_from: Vec<ImageDigest>,
-    /// Services that were last seen not to run the pin, moved by somebody else.
+    /// Services that were last seen not to run the pin, because another deployment moved them.
     #[serde(default)]
     pub live_drift: Option<LiveDrift>,
-    /// The revision that our last rollout of each configured service left it at.
+    /// The task definition revision that our last rollout left on each configured service.
     #[serde(default)]
     pub left: BTreeMap<ServiceName, String>,
     pub version: u64,
 }
 
 impl Environment {
-    /// An environment that nothing happened to.
+    /// Returns a new environment without any history.
     pub fn untouched() -> Self {
         Self {
             pin: None,
@@ -323,21 +331,22 @@ impl Environment {
         }
     }
 
-    /// `previous` does not go there. The oldest is forgotten: `previous` looks at newer pins first.
-    pub(crate) fn leave(&mut self, digest: ImageDigest) {
-        self.return_to(&digest);
+    /// Excludes a digest from `previous`. The oldest entry is dropped when the list is full,
+    /// because `previous` looks at newer pins first.
+    pub(crate) fn exclude_from_previous(&mut self, digest: ImageDigest) {
+        self.allow_as_previous(&digest);
         self.rolled_back_from.push(digest);
         let beyond = self.rolled_back_from.len().saturating_sub(MOST_LEFT);
         self.rolled_back_from.drain(..beyond);
     }
 
-    /// It is as good as any other again.
-    pub(crate) fn return_to(&mut self, digest: &ImageDigest) {
+    /// Makes a digest eligible for `previous` again.
+    pub(crate) fn allow_as_previous(&mut self, digest: &ImageDigest) {
         self.rolled_back_from.retain(|left| left != digest);
     }
 }
 
-/// Who carries out what an operation owes, and until when nobody else does.
+/// The process that carries out an operation's pending effects, and the end of its exclusive right.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
     pub holder: Uuid,
@@ -387,23 +396,24 @@ pub struct Vote {
     pub reason: Option<String>,
     pub at: Timestamp,
     pub actor: Actor,
-    /// What was decided on: the hash of the [facts](crate::facts::Facts).
+    /// The hash of the [facts](crate::facts::Facts) that the approver saw.
     #[serde(default)]
     pub facts: Option<String>,
 }
 
-/// An approver was mailed this link. A newer one makes it worthless.
+/// The last link that was mailed to an approver. A newer link replaces it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApprovalRequest {
     pub token: TokenHash,
     pub at: Timestamp,
-    /// Too many wrong codes were tried with it.
+    /// Whether too many wrong codes were tried with the link.
     #[serde(default)]
     pub burnt: bool,
-    /// How many links were mailed before it.
+    /// The number of links that were mailed to this approver before.
     #[serde(default)]
     pub before: u8,
-    /// The address that it was mailed to, in lower case. Whoever has it today is asked anew.
+    /// The address that the link was mailed to, in lower case. If the approver's address changes,
+    /// the new address gets a new link.
     #[serde(default)]
     pub mail: Option<String>,
 }
@@ -415,56 +425,58 @@ pub struct Question {
     pub promotion: OperationId,
 }
 
-/// A promotion whose approvers are asked later, because many came at once.
+/// A promotion whose approvers are asked later, because many pushes came at once.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Waiting {
     pub occurrence: Occurrence,
     pub promotion: OperationId,
 }
 
-/// One build on its way to one environment.
+/// The promotion of one build to one environment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Promotion {
     pub id: OperationId,
     pub digest: ImageDigest,
-    /// As last seen: so that one read serves the page. The build's own record is the truth until it is tagged.
+    /// A copy of the build, so that one read serves the page. Until the build is tagged, its own
+    /// record is the truth.
     pub build: Build,
     pub occurrence: Occurrence,
     pub state: PromotionState,
-    /// Why it ended, for people.
+    /// The reason of the last state change, for people.
     pub reason: Option<String>,
     pub opened_at: Timestamp,
-    /// Who asked for it by a signed request; none: a push, and the registry does not say whose.
+    /// The signer of the request for this promotion. None: a push opened it, and the registry does
+    /// not say whose.
     #[serde(default)]
     pub asked_by: Option<Actor>,
-    /// Who put a build's tag on this digest, ever, as far as CloudTrail has told: ARNs.
+    /// The ARNs of all principals that put a build's tag on this digest, as CloudTrail recorded.
     #[serde(default)]
     pub pushers: BTreeSet<String>,
-    /// The tag whose push it was; none: it was asked for by a signed request.
+    /// The pushed tag. None: a signed request opened the promotion.
     #[serde(default)]
     pub pushed_tag: Option<ImageTag>,
     pub expires_at: Timestamp,
-    /// When approvers are asked, if it is the newest build by then; none: at once.
+    /// When approvers are asked, if this is the newest build by then. None: they are asked at once.
     #[serde(default)]
     pub ask_at: Option<Timestamp>,
     pub asked: BTreeMap<ApproverName, ApprovalRequest>,
     pub votes: BTreeMap<ApproverName, Vote>,
-    /// Approvers who were told that their link was used.
+    /// The approvers who received a vote confirmation.
     #[serde(default)]
     pub vote_confirmations: BTreeSet<ApproverName>,
-    /// Approvers whom no mail reaches, as it was when they were asked; none: nobody has looked yet.
+    /// The approvers whom no mail reached when they were asked. None: nobody has checked yet.
     #[serde(default)]
     pub unreachable: Option<BTreeMap<ApproverName, SubscriptionStatus>>,
     /// SNS refuses mails that ask for a decision.
     #[serde(default)]
     pub mail_refused: Option<RefusedMail>,
-    /// On its way to the services, where the environment is deployed to.
+    /// The rollout to the services. None before it begins, and where Stablepin deploys nothing.
     pub rollout: Option<Rollout>,
-    /// Why that failed, for people.
+    /// Why the rollout failed, for people.
     pub failure: Option<String>,
-    /// On their way back, once that has failed.
+    /// The rollout that reverts the services after the failure.
     pub revert: Option<Rollout>,
-    /// The pin that it became.
+    /// The number of the pin that this promotion set.
     pub pin: Option<PinNumber>,
 }
 
@@ -493,7 +505,7 @@ impl RefusedMail {
 }
 
 impl Promotion {
-    /// No service was moved, and that is known.
+    /// Returns whether the promotion certainly moved no service.
     pub fn is_untouched(&self) -> bool {
         let refused = |one: &ServiceRollout| {
             matches!(one.progress, Progress::Failed { .. }) && one.started.is_none() && !one.if_moved
@@ -501,8 +513,10 @@ impl Promotion {
         let unmoved = |one: &ServiceRollout| matches!(one.progress, Progress::Returned { .. });
         match (&self.rollout, &self.revert) {
             (None, _) => true,
-            (Some(there), None) => there.services.iter().all(refused),
-            (Some(there), Some(back)) => !there.applied_anywhere() && back.services.iter().all(unmoved),
+            (Some(forward), None) => forward.services.iter().all(refused),
+            (Some(forward), Some(revert)) => {
+                !forward.applied_anywhere() && revert.services.iter().all(unmoved)
+            }
         }
     }
 }
@@ -512,7 +526,7 @@ pub enum RollbackState {
     Requested,
     InProgress,
     Completed,
-    /// Applied, not proven healthy.
+    /// Applied, but not proven healthy.
     Incomplete,
     Failed,
 }
@@ -536,7 +550,7 @@ impl RollbackState {
     }
 }
 
-/// What a rollback goes back to: always something that this environment has pinned.
+/// The pin that a rollback goes back to. The environment has always pinned it before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Target {
     pub pin: PinNumber,
@@ -550,12 +564,12 @@ pub struct Target {
     pub revisions: BTreeMap<ServiceName, String>,
 }
 
-/// Services of one environment on their way back to a pin.
+/// A rollback of an environment's services to a pin.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rollback {
     pub id: OperationId,
     pub target: Target,
-    /// As it was asked for: `stable`, `previous`, `7`, …
+    /// The target as the caller wrote it: `stable`, `previous`, `7`, …
     pub to: String,
     pub asked_by: Actor,
     pub ask_reason: Option<String>,
@@ -564,17 +578,21 @@ pub struct Rollback {
     pub reason: Option<String>,
     #[serde(flatten)]
     pub rollout: Rollout,
-    /// What held the environment when it was asked for: holds it again where nothing was touched.
+    /// The hold that existed before the rollback. It returns if the rollback touches nothing.
     #[serde(default)]
     pub held_before: Option<Hold>,
-    /// The digest of the promotion that it pre-empted: a late call of its may still arrive.
+    /// The digest of the promotion that this rollback pre-empted. A late call of that promotion may
+    /// still arrive.
     pub preempted: Option<ImageDigest>,
-    /// Until then: it ends later, and every service is looked at once more.
+    /// The earliest end of the rollback after a pre-emption. Every service is observed once more
+    /// after this time.
     #[serde(default)]
     pub preempted_until: Option<Timestamp>,
-    /// The tag for what was live. Best effort: none when nothing or more than one digest was live.
+    /// The tag for the digest that was live. It is best effort. None if zero or several digests
+    /// were live.
     pub backup: Option<Backup>,
-    /// The new pin that it set; none while it is not proven, or when it went to the current pin.
+    /// The number of the new pin that this rollback set. None until it is proven, or if the target
+    /// is already the pin.
     pub pin: Option<PinNumber>,
 }
 
@@ -585,21 +603,21 @@ pub struct Backup {
     pub tried: bool,
 }
 
-/// Something that people are told of.
+/// A kind of notification for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Notice {
-    /// A promotion failed, and its services go back.
+    /// A promotion failed, and its services revert.
     GoingBack,
-    /// It ended, and not well.
+    /// The operation ended badly.
     Ended,
-    /// Too few of its approvers get mails.
+    /// Too few approvers of the promotion receive mails.
     Unreachable,
     /// SNS refuses the mails that ask its approvers.
     MailRefused,
-    /// Services do not run the pin, moved by somebody else.
+    /// Services do not run the pin, because another deployment moved them.
     LiveDrift,
-    /// A pin stands, and its tag is on another image for good.
+    /// A pin is set, but its tag could not be put.
     TagTaken,
 }
 
@@ -612,53 +630,55 @@ pub enum Work {
     LiveDrift(DriftReport),
 }
 
-/// Tells people of a drift of what runs. What is true of it stands in the environment's record.
+/// The notification of one live drift. The environment's record holds the drift itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DriftReport {
     pub id: OperationId,
     pub detected_at: Timestamp,
 }
 
-/// A tag of ours that was found where it does not belong, on its way back. Whoever moved it, the table is the truth.
+/// The repair of one of our tags that was moved or deleted. The table is the truth, whoever moved
+/// the tag.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Repair {
     pub id: OperationId,
     pub tag: ImageTag,
-    /// What it was found on; none: it was gone.
+    /// The digest that the tag was found on. None: the tag was gone.
     pub found: Option<ImageDigest>,
     pub detected_at: Timestamp,
-    /// None while it is on its way.
+    /// The end of the repair. None while it is in progress.
     pub repaired_at: Option<Timestamp>,
-    /// Who moved it, once CloudTrail has told.
+    /// The principal that moved the tag, once CloudTrail has recorded it.
     #[serde(default)]
     pub moved_by: Option<Caller>,
-    /// Nobody moved it: ECR refused it before.
+    /// Whether no one moved the tag: ECR refused it earlier.
     #[serde(default)]
     pub refused: bool,
 }
 
-/// Something on its way, with what the loop around it needs.
+/// A promotion, rollback, repair or drift report, with the state that the reconciler needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Operation {
     pub work: Work,
-    /// When there is next something to do; none when it has ended.
+    /// The time of the next work. None after the end.
     pub wake_at: Option<Timestamp>,
     pub lease: Option<Lease>,
-    /// What only tells people has a count and a pause of its own: it keeps nothing else waiting.
+    /// Failed notifications in a row. They have their own count and pause, so that they delay
+    /// nothing else.
     #[serde(default)]
     pub notify_failures: u32,
     #[serde(default)]
     pub notify_at: Option<Timestamp>,
-    /// Attempts in a row that failed, for the pause before the next.
+    /// Failed attempts in a row. They set the pause before the next attempt.
     pub failures: u32,
-    /// What the last of them said, for people.
+    /// The last failure, for people.
     pub problem: Option<String>,
-    /// It was the first to find the pin's tag on another image: people are told.
+    /// The blocked pin tag, if this operation was the first to find it. People are notified once.
     #[serde(default)]
     pub tag_taken: Option<TakenTag>,
-    /// What people were told.
+    /// The notifications that people have received.
     pub notified: BTreeSet<Notice>,
-    /// It has ended; services whose families nobody has looked at since.
+    /// After the end: services whose task definition family still needs a check.
     #[serde(default)]
     pub families: BTreeSet<ServiceName>,
     pub version: u64,
@@ -690,10 +710,10 @@ impl Operation {
         }
     }
 
-    /// What moves services now, and which way.
+    /// Returns the rollout that moves services now, and its direction.
     pub fn rollout(&self) -> Option<(Direction, &Rollout)> {
-        let back = self.rollout_to(Direction::Revert).map(|rollout| (Direction::Revert, rollout));
-        back.or_else(|| self.rollout_to(Direction::Forward).map(|rollout| (Direction::Forward, rollout)))
+        let revert = self.rollout_to(Direction::Revert).map(|rollout| (Direction::Revert, rollout));
+        revert.or_else(|| self.rollout_to(Direction::Forward).map(|rollout| (Direction::Forward, rollout)))
     }
 
     pub fn rollout_to(&self, direction: Direction) -> Option<&Rollout> {
@@ -715,26 +735,26 @@ impl Operation {
     }
 }
 
-/// Today's configuration: policy is never copied into a promotion.
+/// The current configuration. A promotion never keeps a copy of its policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Configuration {
     pub application: Application,
     pub version: u64,
 }
 
-/// Everything that a decision about one operation reads, each part with its version.
+/// The data that one decision reads, each part with its version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subject {
     pub configuration: Configuration,
     pub name: EnvironmentName,
     pub environment: Environment,
     pub build: Option<Build>,
-    /// None before it is opened.
+    /// The operation. None before it is opened.
     pub operation: Option<Operation>,
 }
 
 impl Subject {
-    /// The environment's policy; none when it left the configuration.
+    /// Returns the environment's policy. None after the environment left the configuration.
     pub fn policy(&self) -> Option<&EnvironmentPolicy> {
         self.configuration.application.environment(&self.name)
     }

@@ -1,7 +1,8 @@
-//! What of a repository may go: every image, with the rule that keeps it or lets it go; and the runs that carry it out.
+//! Retention: which images of a repository are kept or deleted, by which rule, and the runs that do
+//! it.
 //!
-//! [`plan`](plan::plan) is a pure function of what was read, what the application's file says, and the time. It deletes
-//! nothing, and knows of nothing that was not read: whoever could not read a part of the inventory makes no plan.
+//! [`plan`](plan::plan) is a pure function of the inventory, the application's file and the time.
+//! It deletes nothing. It needs a complete inventory: if any part cannot be read, there is no plan.
 
 pub mod inventory;
 pub mod plan;

@@ -1,4 +1,4 @@
-//! What a rollback goes back to. However it is named, it is something that this environment has pinned.
+//! The target of a rollback. It is always something that the environment has pinned.
 
 use std::collections::BTreeSet;
 
@@ -9,20 +9,21 @@ use crate::pin_number::PinNumber;
 use crate::records::{Environment, Pin, ServiceRollout, SlotKind, Target};
 use crate::refusal::Refusal;
 
-/// The forms of `to`.
+/// The forms of a rollback's `to`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum To {
     Stable,
     Previous,
-    /// As it was written, too: seven digits and more may be the beginning of a commit.
+    /// A pin number and its text. Seven or more digits may also be the start of a commit.
     Pin(PinNumber, String),
     Digest(ImageDigest),
-    /// A build tag, a numbered stable tag, or the beginning of a commit.
+    /// A build tag, a numbered stable tag, or the start of a commit.
     Name(String),
 }
 
 impl To {
-    /// `stable`, `previous`, a pin number, a digest; anything else names a build by its tag or commit.
+    /// Parses `stable`, `previous`, a pin number or a digest. Any other text names a build by its
+    /// tag or commit.
     pub fn parse(text: &str) -> Self {
         match text {
             "stable" => Self::Stable,
@@ -35,7 +36,7 @@ impl To {
     }
 }
 
-/// Whether a rollback may begin, and what the environment has pinned.
+/// Returns the current pin, if a rollback may begin.
 pub fn ready(environment: &Environment) -> Result<&Pin, Refusal> {
     match &environment.slot {
         Some(slot) if slot.kind == SlotKind::Rollback => Err(Refusal::RollbackRunning { id: slot.operation }),
@@ -43,9 +44,10 @@ pub fn ready(environment: &Environment) -> Result<&Pin, Refusal> {
     }
 }
 
-/// What an environment is meant to run: what its services' task definitions name, which may be crashing; where
-/// one names no digest, what the service's containers carry; without services, what is pinned. The tasks of an
-/// older deployment that a newer one has yet to replace do not count: they may be just what to go back to.
+/// Returns the digests that an environment should run: those in its services' task definitions,
+/// even if they crash. A service whose task definition has no digest adds what its containers run.
+/// Without services, it is the pin. Tasks of an older, replaced deployment do not count, because
+/// they may run the rollback's goal.
 pub fn intended(services: &[ServiceRollout], pinned: Option<&ImageDigest>) -> BTreeSet<ImageDigest> {
     let of = |rollout: &ServiceRollout| match &rollout.before.described {
         Some(digest) => BTreeSet::from([digest.clone()]),
@@ -54,8 +56,8 @@ pub fn intended(services: &[ServiceRollout], pinned: Option<&ImageDigest>) -> BT
     or_pinned(services.iter().flat_map(of).collect(), pinned)
 }
 
-/// What an environment runs, as far as can be told: what its containers carry, and what its services are described
-/// to run. Where neither says, what it has pinned.
+/// Returns the digests that an environment runs, as far as known, from its containers and task
+/// definitions. If neither gives a digest, it is the pin.
 pub fn live(services: &[ServiceRollout], pinned: Option<&ImageDigest>) -> BTreeSet<ImageDigest> {
     let seen: BTreeSet<ImageDigest> = services
         .iter()
@@ -69,8 +71,8 @@ fn or_pinned(seen: BTreeSet<ImageDigest>, pinned: Option<&ImageDigest>) -> BTree
     if seen.is_empty() { pinned.cloned().into_iter().collect() } else { seen }
 }
 
-/// Finds it among the environment's pins. `history` holds every pin, in any order; `intended` what
-/// the environment is meant to run now.
+/// Finds the target among the environment's pins. `history` holds every pin, in any order.
+/// `intended` holds the digests that the environment should run now.
 pub fn resolve(
     to: &To,
     environment: &Environment,
@@ -91,7 +93,7 @@ pub fn resolve(
             pin.build_tag.to_string() == name || numbered(stable_tag, pin.number).as_str() == name
         });
         let (None, Ok(wanted)) = (tagged, Commit::parse(name)) else { return Ok(tagged) };
-        // Either may have been shortened.
+        // Either of the two commits may be a short form.
         let same = |pin: &Pin| {
             pin.commit.as_ref().is_some_and(|kept| {
                 kept.starts_with(wanted.as_str()) || wanted.as_str().starts_with(kept.as_str())
@@ -124,7 +126,7 @@ pub fn resolve(
             .ok_or_else(|| Refusal::NeverPinned { to: digest.to_string() }),
         To::Name(name) => named(name)?.ok_or_else(|| Refusal::NeverPinned { to: name.clone() }),
     }?;
-    // The digest's newest number: going back to what is pinned now, by an older name, changes no pin.
+    // An older pin of the current digest resolves to the current pin, so that no new pin is set.
     let pin = if found.digest == current.digest { current } else { found };
     Ok(Target {
         pin: pin.number,

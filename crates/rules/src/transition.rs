@@ -1,4 +1,5 @@
-//! The only place where a state changes: a subject, what was observed, and the time give the subject after.
+//! The transition: the only place where a state changes. It takes a subject, inputs and the time,
+//! and returns the subject after.
 
 mod drift;
 mod environment;
@@ -33,63 +34,65 @@ pub use live_drift::{LiveSeen, is_known};
 pub use promotion::{Decision, Form, Opening, approvals, approved, is_own, joined, may_decide};
 pub use rollback::RollbackRequest;
 
-/// What was seen. Everything may be seen twice, late, or in any order.
+/// An input of the transition. The same input may arrive twice, late, or in any order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
-    /// A push to a repository that the environment takes builds from.
+    /// A push to a repository from which the environment takes builds.
     Opened(Box<Opening>),
     RollbackRequested(Box<RollbackRequest>),
     Decision(Decision),
-    /// Somebody has the link, and not the code.
+    /// A wrong code that was entered with a valid link.
     WrongCode(Token),
-    /// CloudTrail tells who pushed it, or who moved the tag.
+    /// A CloudTrail attribution: the principal that pushed the image or moved the tag.
     Attributed(Caller),
-    /// A build that is an image index contains its image.
+    /// An image index that contains the promotion's image.
     Contained(ContainingIndex),
-    /// The question is taken back.
+    /// The withdrawal of an open promotion.
     Withdrawn {
         actor: Actor,
         reason: Option<String>,
     },
     Outcome(Outcome),
-    /// A tag of ours was found elsewhere, or not at all.
+    /// A tag of ours that was found on another image, or not found.
     Drifted(Drifted),
-    /// What services run, where no rollout is on its way.
+    /// An observation of what the services run, while no rollout moves them.
     LiveSeen(LiveSeen),
-    /// A person freezes the environment, thaws it, or releases its hold.
+    /// A person's environment command: freeze, thaw, release the hold, reset the watermark.
     Commanded(EnvironmentCommand),
     /// Time has passed.
     Tick,
-    /// Something that it waits for may have happened: look now, whatever the clock says.
+    /// A hint that something may have happened. The operation is looked at now, before `wake_at`.
     Nudge,
 }
 
-/// The subject after, and what is written with it, in one transaction.
+/// The result of a transition: the subject after, and all that is written with it in one
+/// transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     pub after: Subject,
-    /// The pin's place in the history.
+    /// The new pin, for the history.
     pub pin: Option<Pin>,
-    /// Tags that we are about to write ourselves: recorded before the registry hears of them.
+    /// The tags that we are about to put. They are recorded before the registry receives them.
     pub intents: Vec<Intent>,
-    /// The push that this answers: a second answer is refused.
+    /// The push that this change answers. A second answer is refused.
     pub opened: Option<Occurrence>,
-    /// A link, as it is after.
+    /// The link's record after the change.
     pub token: Option<Token>,
     pub audit: Vec<AuditRecord>,
 }
 
-/// `tag` of `repository` is going to be put on `digest` by us.
+/// Our plan to put `tag` of `repository` on `digest`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Intent {
     pub repository: RepositoryName,
     pub tag: ImageTag,
     pub digest: ImageDigest,
-    /// No other digest may have had this name from us.
+    /// Whether the transaction fails if we have given this tag to another digest.
     pub exclusive: bool,
 }
 
-/// Decides. The same arguments always give the same change; a refusal changes nothing.
+/// Applies the inputs to the subject. The same arguments always give the same change. A refusal
+/// changes nothing.
 pub fn transition(now: Timestamp, subject: &Subject, observed: &[Input]) -> Result<Change, Refusal> {
     let mut transition = Transition::new(now, subject);
     for one in observed {
@@ -99,7 +102,7 @@ pub fn transition(now: Timestamp, subject: &Subject, observed: &[Input]) -> Resu
             Input::RollbackRequested(request) => rollback::open(&mut transition, request)?,
             Input::Decision(decision) => promotion::decide(&mut transition, decision)?,
             Input::WrongCode(token) => promotion::wrong_code(&mut transition, token)?,
-            Input::Attributed(caller) => transition.called(caller),
+            Input::Attributed(caller) => transition.attribute(caller),
             Input::Contained(index) => promotion::contained(&mut transition, index),
             Input::Withdrawn { actor, reason } => {
                 promotion::withdraw(&mut transition, actor, reason.as_deref())?;
@@ -117,15 +120,15 @@ pub fn transition(now: Timestamp, subject: &Subject, observed: &[Input]) -> Resu
     Ok(transition.change)
 }
 
-/// A change in the making.
+/// A change that is being built.
 struct Transition {
     now: Timestamp,
     change: Change,
-    /// Something failed, or a service is still on its way: pause before the next look.
+    /// The pause before the next look, after a failure or while a service still moves.
     pause: Option<SignedDuration>,
-    /// Something failed: however much of it, that is one more attempt in a row.
+    /// Whether something failed. Several failures in one transition count as one failed attempt.
     failed: bool,
-    /// Something new was learned: what is pending_effects after it is pending_effects at once.
+    /// Whether an input brought news. Pending effects are then due at once.
     learned: bool,
 }
 
@@ -142,7 +145,7 @@ impl Transition {
         Self { now, change, pause: None, failed: false, learned: false }
     }
 
-    /// Cuts what was told of services, before it is decided on and stored.
+    /// Cuts the texts from AWS before they are used and stored.
     fn cut(&mut self) {
         if let Some(operation) = &mut self.change.after.operation {
             for direction in [Direction::Forward, Direction::Revert] {
@@ -161,7 +164,7 @@ impl Transition {
             }
             Outcome::BuildTagTaken(tag) => self.rename_build(tag),
             Outcome::BuildTagRefused(reason) => {
-                if !promotion::untaggable(self, reason) {
+                if !promotion::fail_untaggable(self, reason) {
                     return self.problem(reason);
                 }
             }
@@ -178,7 +181,7 @@ impl Transition {
                     return;
                 }
             }
-            // It keeps nothing else waiting, and says nothing of it.
+            // A failed notification delays nothing else, and is not the operation's problem.
             Outcome::NotifyFailed(_) => {
                 if let Some(operation) = &mut after.operation {
                     operation.notify_failures = operation.notify_failures.saturating_add(1);
@@ -190,13 +193,13 @@ impl Transition {
                 if let Some(promotion) = promotion::promotion(self) {
                     promotion.vote_confirmations.insert(approver.clone());
                 }
-                return self.told();
+                return self.reset_notify_failures();
             }
             Outcome::SubscriptionsChecked(unreachable) => {
                 if let Some(promotion) = promotion::promotion(self) {
                     promotion.unreachable = Some(unreachable.clone());
                 }
-                return self.told();
+                return self.reset_notify_failures();
             }
             Outcome::StableTagged(number) => {
                 if after.environment.pin.as_ref().is_some_and(|pin| pin.number == *number) {
@@ -205,7 +208,7 @@ impl Transition {
                     self.stable_tagged();
                 }
             }
-            // Heard once, it may be a permission of a moment ago that does not count yet.
+            // A first refusal may mean that a new permission is not effective yet.
             Outcome::StableTaken(taken)
                 if taken.is_refused() && after.operation.as_ref().is_some_and(|one| one.failures == 0) =>
             {
@@ -215,7 +218,7 @@ impl Transition {
                 let taken = &taken.cut();
                 let environment = &mut after.environment;
                 if environment.pin.as_ref().is_some_and(|pin| pin.number == taken.pin) {
-                    // Told once, by whoever found it first.
+                    // Only the first operation that finds a blocked tag notifies people.
                     let known = environment.tag_taken.as_ref();
                     if !known.is_some_and(|known| taken.says_no_more_than(known))
                         && let Some(operation) = &mut after.operation
@@ -264,7 +267,7 @@ impl Transition {
             Outcome::Followed { direction, service, seen, service_deployment } => {
                 if promotion::deploy::moves(after) || rollback::moves(after) {
                     if let Some(arn) = service_deployment {
-                        rollout::named(self, *direction, service, arn);
+                        rollout::record_deployment_arn(self, *direction, service, arn);
                     }
                     rollout::seen(self, *direction, service, seen);
                 }
@@ -286,7 +289,7 @@ impl Transition {
         }
     }
 
-    /// It may work later.
+    /// Records a failure that may pass, and the pause before the next attempt.
     fn problem(&mut self, text: &str) {
         if let Some(operation) = &mut self.change.after.operation {
             operation.failures = operation.failures.saturating_add(u32::from(!self.failed));
@@ -296,17 +299,18 @@ impl Transition {
         self.failed = true;
     }
 
-    fn told(&mut self) {
+    fn reset_notify_failures(&mut self) {
         if let Some(operation) = &mut self.change.after.operation {
             (operation.notify_failures, operation.notify_at) = (0, None);
         }
     }
 
-    /// The first word counts: a later call put the same tag on the same digest once more.
-    fn called(&mut self, caller: &Caller) {
+    /// Attributes a push or a moved tag to its caller. The first attribution of a moved tag wins,
+    /// because a later call only repeats it.
+    fn attribute(&mut self, caller: &Caller) {
         match self.change.after.operation.as_ref().map(|operation| &operation.work) {
-            Some(Work::Promotion(_)) => promotion::called(self, caller),
-            Some(Work::Repair(_)) => drift::called(self, caller),
+            Some(Work::Promotion(_)) => promotion::attribute(self, caller),
+            Some(Work::Repair(_)) => drift::attribute(self, caller),
             Some(Work::Rollback(_) | Work::LiveDrift(_)) | None => {}
         }
     }
@@ -320,7 +324,7 @@ impl Transition {
         }
     }
 
-    /// The name that we chose is another digest's: takes the next.
+    /// Gives the build its next name, because another digest has the one that we chose.
     fn rename_build(&mut self, taken: &ImageTag) {
         let Some(build) = &mut self.change.after.build else { return };
         if build.tagged || build.build_tag.tag() != *taken {
@@ -336,7 +340,7 @@ impl Transition {
         );
     }
 
-    /// The stable tag shows the environment's pin: whoever waited for that has ended.
+    /// Ends the operation that waited for the stable tag to show the environment's pin.
     fn stable_tagged(&mut self) {
         match self.change.after.operation.as_ref().map(|operation| &operation.work) {
             Some(Work::Promotion(_)) => promotion::stable_tagged(self),
@@ -345,15 +349,15 @@ impl Transition {
         }
     }
 
-    /// What is true of the pin's tag, behind what is said of the pin.
-    fn and_its_tag(&self, said: String) -> String {
+    /// Appends the problem of the pin's tag, if there is one.
+    fn with_tag_problem(&self, said: String) -> String {
         match &self.change.after.environment.tag_taken {
             None => said,
             Some(taken) => format!("{said}; {}", taken.words()),
         }
     }
 
-    /// Ends, moves on, and says when to look again.
+    /// Ends or advances the operation, and sets the time of the next look.
     fn settle(&mut self) {
         match self.change.after.operation.as_ref().map(|operation| &operation.work) {
             Some(Work::Promotion(_)) => promotion::settle(self),
@@ -364,7 +368,7 @@ impl Transition {
         }
         let due = remaining_effects(self.now, &self.change.after);
         for effect in &due {
-            self.intend(effect);
+            self.record_intents(effect);
         }
         let (now, pause, learned) = (self.now, self.pause, self.learned);
         let later = match self.change.after.operation.as_ref().map(|operation| &operation.work) {
@@ -374,13 +378,13 @@ impl Transition {
             Some(Work::LiveDrift(_)) => drift_notice_at(&self.change.after).filter(|at| *at > now),
             None => None,
         };
-        // It has ended, and somebody is still to be told: that does not go on for ever.
+        // After too many failures, an ended operation gives up its notifications.
         let given_up =
             self.change.after.operation.as_ref().is_some_and(|one| one.failures >= MAX_NOTIFY_FAILURES);
         let telling = notification_due_at(&self.change.after).map(|at| at.max(now));
         let nothing = due.iter().all(Effect::is_notification);
         let later = later.or_else(|| (!nothing && !given_up).then_some(now + LONGEST_PAUSE));
-        // Families wait until nobody moves the services.
+        // Families are repaired only after the rollout in the slot has ended.
         let waits = self.change.after.environment.slot.is_some()
             && self.change.after.operation.as_ref().is_some_and(|one| !one.families.is_empty());
         let later = later.or_else(|| (waits && !given_up).then_some(now + SignedDuration::from_mins(1)));
@@ -389,22 +393,22 @@ impl Transition {
             (None, _) => None,
             (Some(later), Some(pause)) => Some(later.min(now + pause)),
             (Some(later), None) if nothing => Some(later),
-            // Time alone does not cut a pause short.
+            // A tick does not shorten a pause.
             (Some(_), None) => match operation.wake_at {
                 Some(ahead) if ahead > now && !learned => Some(ahead),
                 _ => Some(now),
             },
         };
         operation.wake_at = match (look, telling) {
-            // Nor does what only tells people.
+            // Notifications do not shorten a pause either.
             (Some(look), Some(telling)) if operation.failures == 0 => Some(look.min(telling)),
             (look, telling) => look.or(telling),
         };
     }
 
-    /// Whatever tag is pending_effects is recorded with the change that owes it, under today's name: before the registry hears
-    /// of it, and again when the configuration has renamed it meanwhile.
-    fn intend(&mut self, effect: &Effect) {
+    /// Records each tag that a pending effect puts, before the registry receives it. A later change
+    /// records it again, because the configuration may have renamed the tag.
+    fn record_intents(&mut self, effect: &Effect) {
         let Some(policy) = self.change.after.policy() else { return };
         let ours = |tag: ImageTag, digest: &ImageDigest| Intent {
             repository: policy.repository.clone(),
@@ -414,7 +418,7 @@ impl Transition {
         };
         let intents = match effect {
             Effect::TagBuild(build) => vec![build_intent(build)],
-            // Which of the two it will be, the repository decides when we get there.
+            // The repository's mutability decides later which of the two tags is put.
             Effect::TagStable(pin) => vec![
                 ours(policy.stable_tag.clone(), &pin.digest),
                 ours(numbered(&policy.stable_tag, pin.number), &pin.digest),
@@ -456,7 +460,7 @@ impl Transition {
         };
         environment.pin = Some(record.clone());
         environment.tag_taken = None;
-        environment.return_to(&record.digest);
+        environment.allow_as_previous(&record.digest);
         self.audit(AuditEntry {
             kind: Kind::Pin,
             id: Some(record.by),
@@ -469,7 +473,7 @@ impl Transition {
         self.change.pin = Some(record);
     }
 
-    /// Automation leaves the environment alone from now on.
+    /// Sets a hold: automation leaves the environment alone from now on.
     fn hold(&mut self, hold: Hold) {
         let hold = Hold { reason: bounded(hold.reason), ..hold };
         let held = self.change.after.environment.hold.is_some();
@@ -488,7 +492,7 @@ impl Transition {
         }
     }
 
-    /// What held it has touched nothing: as it was before.
+    /// Restores the earlier hold, because the operation that held the environment touched nothing.
     fn unhold(&mut self, of: OperationId, before: Option<Hold>) {
         let hold = &mut self.change.after.environment.hold;
         if hold.as_ref().is_none_or(|hold| hold.by != of) {
@@ -508,7 +512,7 @@ impl Transition {
         }
     }
 
-    /// An approval that was given after the hold began.
+    /// Releases the hold after a newer approval.
     fn release(&mut self, actor: &Actor) {
         if let Some(hold) = self.change.after.environment.hold.take() {
             self.audit(AuditEntry {
@@ -523,8 +527,9 @@ impl Transition {
         }
     }
 
-    /// It has ended. Whoever runs the families of its services by name must not get what has failed, and what it left is
-    /// nobody else's doing.
+    /// Records what an ended operation left behind. Its families are checked, so that users of the
+    /// family name do not get a failed revision. Its revisions are kept, so that they are not
+    /// reported as drift.
     fn leave_services(&mut self) {
         let after = &mut self.change.after;
         let Some(operation) = &mut after.operation else { return };
@@ -544,7 +549,7 @@ impl Transition {
         }
     }
 
-    /// Whoever is in it, if it is this one.
+    /// Frees the slot if this operation has it.
     fn free_slot(&mut self, of: OperationId) {
         let slot = &mut self.change.after.environment.slot;
         if slot.as_ref().is_some_and(|slot| slot.operation == of) {
@@ -601,10 +606,11 @@ fn build_intent(build: &Build) -> Intent {
     }
 }
 
-/// 1, 2, 4 … minutes: the tick comes once a minute.
+/// Returns the pause after so many failures: 1, 2, 4 … minutes, because the tick comes once a
+/// minute.
 fn pause_after(failures: u32) -> SignedDuration {
     SignedDuration::from_mins(1 << failures.saturating_sub(1).min(4)).min(LONGEST_PAUSE)
 }
 
-/// Between two attempts of what keeps failing.
+/// The longest pause between two attempts.
 const LONGEST_PAUSE: SignedDuration = SignedDuration::from_mins(16);

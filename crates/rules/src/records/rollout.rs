@@ -1,4 +1,5 @@
-//! A rollout: one digest on its way to an environment's services. What a promotion and a rollback have in common.
+//! Rollouts: one digest is brought to an environment's services. Promotions and rollbacks share
+//! this part.
 
 use std::collections::BTreeSet;
 
@@ -9,21 +10,21 @@ use crate::application::ServiceName;
 use crate::image::ImageDigest;
 use crate::one_line::{LONGEST_TEXT, cut};
 
-/// The most characters of AWS's words that a rollout keeps. Its services share them: 80 services, there and back, leave
-/// room in the 400 KB of an item.
+/// The most characters of AWS's texts that a rollout keeps, shared by its services. Two rollouts of
+/// 80 services leave room in the 400 KB of an item.
 const MOST_WORDS: usize = 8_000;
 
-/// The most digests that are kept of what one service ran: two tell that there were several.
+/// The most digests that are kept per service. Two are enough to show that there were several.
 const MOST_DIGESTS: usize = 2;
 
-/// Services on their way, each followed by its own deployment.
+/// The services of a rollout, each followed by its own deployment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rollout {
     pub destination: Destination,
     pub services: Vec<ServiceRollout>,
-    /// Not done by then: timed out. For each service later by as long as ECS was paused.
+    /// The time limit. For each service it moves by the time that ECS was paused.
     pub deadline: Timestamp,
-    /// Begins when every service is proven.
+    /// The bake. It begins when every service is proven.
     pub bake: Option<Bake>,
     /// How often a bake began anew, and the deadline with it.
     #[serde(default)]
@@ -31,14 +32,14 @@ pub struct Rollout {
 }
 
 impl Rollout {
-    /// It was begun now, and nothing was done for any service yet.
+    /// Returns a rollout that begins now and has done nothing for any service yet.
     pub fn begun(destination: Destination, services: Vec<ServiceRollout>, deadline: Timestamp) -> Self {
         Self { destination, services, deadline, bake: None, rebaked: 0 }
     }
 }
 
 impl Rollout {
-    /// Cuts what AWS's answers can lengthen.
+    /// Cuts the texts and lists that come from AWS.
     pub(crate) fn cut(&mut self) {
         let most = (MOST_WORDS / self.services.len().max(1)).min(LONGEST_TEXT);
         for one in &mut self.services {
@@ -64,33 +65,35 @@ impl Rollout {
         }
     }
 
-    /// ECS has accepted a deployment of ours.
+    /// Returns whether ECS accepted a deployment of ours for any service.
     pub fn applied_anywhere(&self) -> bool {
         self.services.iter().any(|one| one.started.is_some())
     }
 
-    /// It has, or may have.
+    /// Returns whether ECS accepted, or may have accepted, a deployment of ours.
     pub fn maybe_applied(&self) -> bool {
         let unheard = |one: &ServiceRollout| one.if_moved && matches!(one.progress, Progress::Failed { .. });
         self.applied_anywhere() || self.services.iter().any(unheard)
     }
 }
 
-/// A promotion that failed goes back. What is heard of the way there says nothing of the way back.
+/// The direction of a promotion's rollout: forward to the new digest, or a revert after a failure.
+/// An observation of one direction says nothing about the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
     Forward,
     Revert,
 }
 
-/// Where the services go.
+/// The goal of a rollout.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum Destination {
     Digest {
         digest: ImageDigest,
     },
-    /// Each to the task definition that it had before: a first promotion that failed has no pin to go back to.
+    /// The task definition that each service had before. A failed first promotion has no pin to
+    /// revert to.
     Before,
 }
 
@@ -103,67 +106,71 @@ impl Destination {
     }
 }
 
-/// It must stay proven until then.
+/// The time in which every service must stay proven.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bake {
     pub until: Timestamp,
-    /// When every endpoint was last seen to answer.
+    /// When every endpoint last answered.
     pub probed_at: Option<Timestamp>,
-    /// What did not answer.
+    /// The probe's failure.
     pub failed: Option<String>,
 }
 
-/// How often it is looked at meanwhile.
+/// The time between two observations during a bake.
 const BETWEEN_LOOKS: SignedDuration = SignedDuration::from_secs(30);
 
-/// Whether what has to stay so until then, and was last seen so, has to be looked at again: now and then meanwhile, and
-/// once at its end.
+/// Returns whether a service that was last observed at `seen` must be observed again. It is
+/// observed regularly until `until`, and once after it.
 pub(crate) fn look_again(until: Timestamp, now: Timestamp, seen: Timestamp) -> bool {
     if now < until { seen + BETWEEN_LOOKS <= now } else { seen < until }
 }
 
-/// One digest on its way to one service.
+/// The rollout of one service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceRollout {
     pub service: ServiceName,
-    /// What ran when the rollout began: the way back.
+    /// The service's state before the rollout, for a revert.
     pub before: Live,
     /// Our deployment, once ECS has accepted it.
     pub started: Option<Started>,
     pub progress: Progress,
-    /// Not known to have been moved: it goes back only if it was.
+    /// Whether it is unknown if the service was moved. The revert then only moves it back if it was
+    /// moved.
     pub if_moved: bool,
-    /// A late call of an operation that this one pre-empted took its deployment's place, and it was started once more.
+    /// Whether our deployment was started a second time, because a late call of the pre-empted
+    /// operation replaced it.
     pub again: bool,
-    /// What was last seen of it, for people.
+    /// The last observation, for people.
     pub seen: Option<String>,
-    /// ECS waits at a lifecycle hook.
+    /// The current pause, while ECS waits at a lifecycle hook.
     #[serde(default)]
     pub pause: Option<Pause>,
-    /// How long it has waited at others before.
+    /// The total length of earlier pauses.
     #[serde(default)]
     pub paused_for: SignedDuration,
-    /// How often AWS has refused to move it.
+    /// How often AWS refused to move the service.
     #[serde(default)]
     pub refused: u32,
-    /// A call that moves it was begun, and nobody knows what came of it.
+    /// Whether a call that moves the service began, and its result is unknown.
     #[serde(default)]
     pub unheard: bool,
-    /// A revision that was registered for it and is not used, since it is not what was asked for.
+    /// A revision that was registered for the service but does not match the request. It is not
+    /// used.
     #[serde(default)]
     pub unused: Option<String>,
 }
 
-/// A deployment that waits at a lifecycle hook waits for somebody else: that time is not ours.
+/// A wait at a lifecycle hook. The hook's owner decides when it ends, so the wait does not count
+/// against the deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pause {
     pub since: Timestamp,
-    /// When it was last seen to wait.
+    /// When the wait was last observed.
     pub seen: Timestamp,
 }
 
 impl ServiceRollout {
-    /// One that nothing was done for yet.
+    /// Returns the rollout of a service for which nothing was done yet.
     pub fn waiting(service: ServiceName, before: Live) -> Self {
         let progress = Progress::Waiting;
         Self {
@@ -183,52 +190,53 @@ impl ServiceRollout {
     }
 }
 
-/// What a service runs.
+/// The observed state of a service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Live {
     pub task_definition: String,
     pub deployment: String,
-    /// Of the running containers that run the environment's repository. Stored: a [few](MOST_DIGESTS) of them.
+    /// The digests of running containers from the environment's repository. A record keeps only [a
+    /// few](MOST_DIGESTS).
     pub digests: BTreeSet<ImageDigest>,
-    /// Every container that runs the repository is described at this digest by the service's task definition.
+    /// The digest in the service's task definition, if all containers from the repository share it.
     pub described: Option<ImageDigest>,
 }
 
-/// A deployment that ECS accepted from us.
+/// A deployment of ours that ECS accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Started {
-    /// Such as `ecs-svc/1234567890123456789`.
+    /// The deployment's id, such as `ecs-svc/1234567890123456789`.
     pub deployment: String,
-    /// The service deployment's ARN, where ECS tells it.
+    /// The ARN of the service deployment, if ECS reports one.
     pub service_deployment: Option<String>,
-    /// ARN with revision.
+    /// The task definition's ARN with revision.
     pub task_definition: String,
-    /// An essential container has a health check: ECS tells how its tasks are.
+    /// Whether an essential container has a health check, so that ECS reports the health of tasks.
     pub health_checked: bool,
     pub at: Timestamp,
 }
 
-/// Where one service is on its way.
+/// The progress of one service's rollout.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum Progress {
-    /// Nothing was changed yet, as far as is known.
+    /// Nothing is known to have changed yet.
     Waiting,
     /// ECS accepted our deployment.
     Deployed,
-    /// Our deployment finished and every running task carries the digest.
+    /// Our deployment finished, and every running task carries the digest.
     Proven { tasks: u32, at: Timestamp },
-    /// Our deployment finished, and the desired count is 0: nothing runs, nothing is proven.
+    /// Our deployment finished, but the desired count is 0. Nothing runs, so nothing is proven.
     Unproven {
         #[serde(default)]
         at: Timestamp,
     },
-    /// ECS gave our deployment up and goes back by itself; then it is over, or we no longer wait.
+    /// ECS gave our deployment up and rolls back by itself. We wait until `until`.
     Returning { reason: String, until: Timestamp },
-    /// ECS went back by itself, to this digest. Or it never was moved.
+    /// ECS rolled back by itself to this digest, or the service was never moved.
     Returned { reason: String, digest: Option<ImageDigest> },
-    /// Somebody else's deployment took the place of ours.
+    /// Another deployment replaced ours.
     Superseded { reason: String },
-    /// ECS's or AWS's own words.
+    /// The rollout of this service failed, with the reason in AWS's words.
     Failed { reason: String },
 }

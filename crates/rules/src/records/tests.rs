@@ -367,13 +367,13 @@ fn every_record_is_written_and_read_as_in_its_sample() {
 fn digests_that_were_left_are_kept_up_to_their_bound() {
     let of = |n: usize| ImageDigest::parse(&format!("sha256:{n:064x}")).unwrap();
     let mut environment = Environment::untouched();
-    (0..MOST_LEFT).for_each(|n| environment.leave(of(n)));
-    environment.leave(of(0));
+    (0..MOST_LEFT).for_each(|n| environment.exclude_from_previous(of(n)));
+    environment.exclude_from_previous(of(0));
     assert_eq!(
         (environment.rolled_back_from.len(), environment.rolled_back_from.last()),
         (MOST_LEFT, Some(&of(0)))
     );
-    environment.leave(of(MOST_LEFT));
+    environment.exclude_from_previous(of(MOST_LEFT));
     assert_eq!(environment.rolled_back_from.len(), MOST_LEFT);
     assert!(!environment.rolled_back_from.contains(&of(1)), "the oldest is forgotten");
     assert!(environment.rolled_back_from.contains(&of(0)) && environment.rolled_back_from.contains(&of(2)));

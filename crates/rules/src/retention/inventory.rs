@@ -1,4 +1,4 @@
-//! What was read of one repository, and of everything that may need its images.
+//! The inventory: one repository, and everything that may need its images.
 
 use jiff::Timestamp;
 
@@ -7,29 +7,35 @@ use crate::image::{ImageDigest, ImageTag, RepositoryName};
 use crate::name::EnvironmentName;
 use crate::pin_number::PinNumber;
 
-/// One repository. Complete: what could not be read is no empty list, but no inventory.
+/// The inventory of one repository. It is complete: if a part cannot be read, there is no inventory
+/// at all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inventory {
     pub repository: RepositoryName,
     pub images: Images,
-    /// Every pin that there ever was, of every environment, also of those that left the application's file.
+    /// Every pin that any environment ever had, including environments that have left the
+    /// application's file.
     pub pins: Vec<Pinned>,
     pub needs: Vec<Need>,
-    /// What a backup tag says too, where it could be put.
+    /// The digests that were live when a rollback began. A backup tag says the same, if it could be
+    /// put.
     pub was_live: Vec<WasLive>,
-    /// What may be an index and whose parts are not known, in words. Any image without a tag may be one of them.
+    /// Descriptions of possible indexes whose parts are unknown. Any image without a tag may be one
+    /// of those parts.
     pub unread: Vec<String>,
 }
 
-/// Sorted by digest, each once: what a registry lists twice while something is pushed is one image.
+/// The images of a repository, sorted by digest. Each image occurs once, even if the registry
+/// listed it twice during a push.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Images(Vec<Image>);
 
 impl Images {
-    /// In any order.
+    /// Sorts images that come in any order, and merges duplicates.
     pub fn new(mut images: Vec<Image>) -> Self {
-        // Of a hundred thousand, the texts are scattered in memory, and an image is large to move: by numbers first, each
-        // image moved once. What is left to the texts is in order but for what begins alike.
+        // Comparing texts is slow for a hundred thousand images, and so is moving an image. The
+        // first sort compares numbers and moves each image once. The second sort then finds them
+        // almost in order.
         images.sort_by_cached_key(|image| image.digest.beginning());
         images
             .sort_by(|one, other| one.digest.cmp(&other.digest).then_with(|| one.rank().cmp(&other.rank())));
@@ -46,12 +52,12 @@ impl Images {
             image.children.sort_unstable();
             image.children.dedup();
         }
-        // Their texts are in memory as they were read. A plan goes through all of them many times, in this order: copied
-        // once, those of neighbours are neighbours too.
+        // The copy places the texts of neighbours side by side in memory, because a plan reads all
+        // images many times in this order.
         Self(images.to_vec())
     }
 
-    /// Where in the list it is.
+    /// Returns the position of a digest in the list.
     pub(super) fn place(&self, digest: &ImageDigest) -> Option<usize> {
         self.0.binary_search_by(|image| image.digest.cmp(digest)).ok()
     }
@@ -65,33 +71,34 @@ impl std::ops::Deref for Images {
     }
 }
 
-/// What the registry has under one digest: an image, an index, or something that is said about one of them.
+/// An entry of the registry: an image, an index, or an accessory such as a signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
     pub digest: ImageDigest,
     pub tags: Vec<Tag>,
-    /// Not renewed when a tag is put. None where the registry gives none, or none that is a time.
+    /// The time of the first push, which a later tag does not renew. None if the registry gives no
+    /// valid time.
     pub pushed_at: Option<Timestamp>,
-    /// When it was last restored from the archive.
+    /// The last restoration from the archive.
     pub activated_at: Option<Timestamp>,
     pub status: StorageState,
-    /// Compressed; of an index, its largest manifest.
+    /// The compressed size. For an index, the size of its largest manifest.
     pub size_bytes: Option<u64>,
-    /// Of an index: what it refers to, in this repository or not.
+    /// The digests that an index refers to, in this repository or elsewhere.
     pub children: Vec<ImageDigest>,
-    /// Of a referrer: what it is about.
+    /// The digest that a referrer describes.
     pub subject: Option<ImageDigest>,
-    /// Why it stays whatever else is known of it: something about it is not understood.
+    /// Why the image is always kept: a part of it is not understood.
     pub odd: Option<Box<str>>,
 }
 
 impl Image {
-    /// Of two descriptions of one image the lesser goes first, so that they are in one order always.
+    /// The sort key of two descriptions of one image, which makes their order unique.
     fn rank(&self) -> (StorageState, Option<u64>, Option<&ImageDigest>, Option<&str>) {
         (self.status, self.size_bytes, self.subject.as_ref(), self.odd.as_deref())
     }
 
-    /// All that either description says, and the younger of the times.
+    /// Merges another description of the same image. The later of two times wins.
     fn absorb(&mut self, other: &mut Self) {
         self.tags.append(&mut other.tags);
         self.children.append(&mut other.children);
@@ -105,19 +112,20 @@ impl Image {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Tag {
     pub tag: ImageTag,
-    /// The table recorded that Stablepin puts this tag on this digest. A tag of the same shape may be a pipeline's.
+    /// Whether the table recorded that Stablepin puts this tag on this digest. A pipeline may push
+    /// a tag of the same shape.
     pub ours: bool,
-    /// When somebody put it there, as far as the registry's events told.
+    /// When the tag was put, if a registry event recorded it.
     pub tagged_at: Option<Timestamp>,
 }
 
 impl Tag {
-    /// A build tag of ours; of a pipeline's tag that looks like one nothing follows.
+    /// Parses a build tag of ours. A pipeline's tag of the same shape means nothing.
     pub fn build(&self) -> Option<BuildTag> {
         self.ours.then(|| BuildTag::parse(self.tag.as_str()).ok()).flatten()
     }
 
-    /// A backup tag of ours.
+    /// Parses a backup tag of ours.
     pub fn backup(&self) -> Option<BackupTag> {
         self.ours.then(|| BackupTag::parse(self.tag.as_str()).ok()).flatten()
     }
@@ -126,13 +134,13 @@ impl Tag {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum StorageState {
     Active,
-    /// Cannot be pulled. Since when, if the registry says.
+    /// The image cannot be pulled. It has the time of archiving, if the registry reports one.
     Archived(Option<Timestamp>),
-    /// On its way back from the archive.
+    /// The image is being restored from the archive.
     Activating,
 }
 
-/// One pin of an environment.
+/// A pin of an environment.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Pinned {
     pub environment: EnvironmentName,
@@ -140,7 +148,7 @@ pub struct Pinned {
     pub digest: ImageDigest,
 }
 
-/// What ran when a rollback began, as the rollback noted it first of all.
+/// A digest that was live when a rollback began, as the rollback recorded it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct WasLive {
     pub environment: EnvironmentName,
@@ -148,14 +156,14 @@ pub struct WasLive {
     pub digest: ImageDigest,
 }
 
-/// Something that needs an image.
+/// A need for an image.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Need {
     pub image: NeededName,
     pub by: Needer,
 }
 
-/// How the needed image is named: whatever has the tag now is needed.
+/// The name of a needed image. For a tag, the image that has the tag now is needed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum NeededName {
     Digest(ImageDigest),
@@ -164,10 +172,10 @@ pub enum NeededName {
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Needer {
-    /// What was last proven to run there.
+    /// The environment in which the image was last proven to run.
     Current(EnvironmentName),
-    /// An open promotion or rollback, in words: `promotion 0197…`.
+    /// The description of an open promotion or rollback: `promotion 0197…`.
     Operation(String),
-    /// A workload, in words: `task 0123… of service prod/web`.
+    /// The description of a workload: `task 0123… of service prod/web`.
     Workload(String),
 }

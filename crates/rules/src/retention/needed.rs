@@ -1,11 +1,12 @@
-//! What is needed, and what goes with it: an index needs its children, and an image keeps what is said about it.
+//! The image graph: an index needs its children, and an image keeps its accessories.
 
 use std::collections::BTreeSet;
 
 use super::inventory::{Image, Images};
 use crate::image::ImageDigest;
 
-/// How the images of a repository hang together, by their places in the list. Most belong to nothing, and take a word.
+/// The relations between the images of a repository, by their places in the list. Most images have
+/// no relations, and take one word of memory.
 pub(super) struct ImageGraph(Vec<Option<Box<Relations>>>);
 
 #[derive(Default)]
@@ -14,9 +15,9 @@ struct Relations {
     children: Vec<usize>,
     /// The indexes that refer to it.
     parents: Vec<usize>,
-    /// Signatures, attestations, SBOMs and the like that are about it.
+    /// The accessories of this image: signatures, attestations, SBOMs and the like.
     accessories: Vec<usize>,
-    /// What it is about.
+    /// The images that this accessory describes.
     subjects: Vec<usize>,
 }
 
@@ -41,14 +42,16 @@ impl ImageGraph {
         self.0[place].get_or_insert_default()
     }
 
-    /// What cannot be had without it: of an index its children, of anything what is said about it.
+    /// Returns the images that are useless without this one: the children of an index, and all
+    /// accessories.
     pub(super) fn below(&self, place: usize) -> impl Iterator<Item = usize> + '_ {
         self.0[place]
             .iter()
             .flat_map(|relations| relations.children.iter().chain(&relations.accessories).copied())
     }
 
-    /// What it goes with: indexes that refer to it, and what it is about.
+    /// Returns the images that need this one: indexes that refer to it, and images that it
+    /// describes.
     pub(super) fn above(&self, place: usize) -> impl Iterator<Item = usize> + '_ {
         self.parents(place).iter().chain(self.subjects(place)).copied()
     }
@@ -61,13 +64,13 @@ impl ImageGraph {
         self.0[place].as_ref().map_or(&[], |relations| &relations.subjects)
     }
 
-    /// Of each image whether it is one of those or, again and again, an index that refers to one: a task runs a platform's
-    /// image, and the service names the index.
+    /// Marks the given images and, repeatedly, the indexes that refer to a marked one. A task runs
+    /// the image of one platform, but the service names the index.
     pub(super) fn with_indexes(&self, from: impl IntoIterator<Item = usize>) -> Vec<bool> {
         self.closure(from, |place| self.parents(place).iter().copied())
     }
 
-    /// Of each image whether it is one of those or, again and again, below one.
+    /// Marks the given images and, repeatedly, all images below a marked one.
     pub(super) fn with_all_below(&self, from: impl IntoIterator<Item = usize>) -> Vec<bool> {
         self.closure(from, |place| self.below(place))
     }
@@ -89,7 +92,8 @@ impl ImageGraph {
     }
 }
 
-/// What it says something about: by its manifest, or by its tag where referrers are not known.
+/// Returns the digests that an accessory describes, from its manifest, or from its tag if the
+/// registry does not know referrers.
 /// <https://github.com/opencontainers/distribution-spec/blob/main/spec.md#referrers-tag-schema>
 pub(super) fn subjects(image: &Image) -> BTreeSet<ImageDigest> {
     let by_tag = image.tags.iter().filter_map(|tag| tag.tag.subject());

@@ -1,5 +1,5 @@
-//! In which order images go: oldest first, an index before its children, an image before what is said about it. So
-//! that wherever it is cut off, nothing is left that lacks a part.
+//! The order of deletion: oldest first, an index before its children, an image before its
+//! accessories. If the deletion stops anywhere, no remaining image lacks a part.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -8,12 +8,13 @@ use jiff::Timestamp;
 
 use super::needed::ImageGraph;
 
-/// Of those that have a time the places with their waves: what is of one wave may go in one call. Places are sorted by
-/// digest, so that equal times are in one order always.
+/// Returns the places of the images that have a time, each with its wave. One call may delete all
+/// images of a wave. Places are sorted by digest, so that equal times always give the same order.
 ///
-/// Tags may say of two that each is about the other. Somebody made that up: neither is first, and both are left out.
+/// Forged tags may claim that two images describe each other. Neither can be first, so both are
+/// left out.
 pub(super) fn order(times: &[Option<Timestamp>], graph: &ImageGraph) -> Vec<(usize, u16)> {
-    // How many of those above it are still to go.
+    // For each image, the number of images above it that are not yet ordered.
     let mut above: Vec<usize> = (0..times.len())
         .map(|place| graph.above(place).filter(|one| times[*one].is_some()).count())
         .collect();

@@ -1,4 +1,4 @@
-//! The plan: for each image of a repository what becomes of it, and the rule that decided, in words.
+//! The plan: the fate of each image of a repository, and the rule that decided it, in words.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,34 +14,36 @@ use crate::image::{ImageDigest, ImageTag, RepositoryName};
 use crate::name::EnvironmentName;
 use crate::words::time;
 
-/// What becomes of every image of a repository. What it says of one follows from what was read, whatever its order.
+/// The plan for every image of a repository. It does not depend on the order in which the images
+/// were read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     pub repository: RepositoryName,
-    /// What was read is as it was then.
+    /// The time of the inventory.
     pub at: Timestamp,
-    /// Sorted by digest.
+    /// The images, sorted by digest.
     pub images: Vec<Planned>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Planned {
     pub digest: ImageDigest,
-    /// Sorted. An image that has others when it is to go is left for the next run.
+    /// The tags, sorted. If the image has other tags when it is removed, it is left for the next
+    /// run.
     pub tags: Vec<ImageTag>,
-    /// How old it counts: by its build tag, or when it was pushed.
+    /// The time that counts for the image's age: from its build tag, or its push.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub time: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub size_bytes: Option<u64>,
-    /// Of what goes: what goes before it, an index that it is part of, or what it is about. Where one of them stays after
-    /// all, this one stays too.
+    /// The removed images that must go before this one: indexes that contain it, and images that it
+    /// describes. If one of them is kept after all, this one is kept too.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub after: Vec<ImageDigest>,
     #[serde(flatten)]
     pub fate: Fate,
     pub rule: RetentionRule,
-    /// The rule as people read it.
+    /// The rule's explanation for people.
     pub why: String,
 }
 
@@ -49,11 +51,11 @@ pub struct Planned {
 #[serde(tag = "action", rename_all = "kebab-case")]
 pub enum Fate {
     Keep,
-    /// The image stays; these tags of ours, sorted, are taken off.
+    /// Keeps the image, but removes these tags of ours, sorted.
     Untag {
         untag: Vec<ImageTag>,
     },
-    /// Those of one wave may go in one call; those of a later one may not go before.
+    /// Deletes the image. One call may delete a whole wave, but a later wave must wait.
     Delete {
         wave: u16,
     },
@@ -63,7 +65,7 @@ pub enum Fate {
 }
 
 impl Fate {
-    /// Of what goes: its wave.
+    /// Returns the wave of an image that is removed.
     pub fn wave(&self) -> Option<u16> {
         match self {
             Self::Keep | Self::Untag { .. } => None,
@@ -72,64 +74,64 @@ impl Fate {
     }
 }
 
-/// Why an image stays, the strongest reason first, or why it may go.
+/// The reason why an image is kept, the strongest first, or why it may be removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RetentionRule {
-    /// It is an environment's pin.
+    /// The image is an environment's pin.
     Pin,
-    /// It was, not long ago.
+    /// The image was recently an environment's pin.
     PinHistory,
-    /// It was last proven to run.
+    /// The image was last proven to run.
     Current,
-    /// A promotion or a rollback of it is not over.
+    /// A promotion or rollback of the image is open.
     Open,
-    /// A workload runs it, or may go back to it.
+    /// A workload runs the image, or may return to it.
     InUse,
-    /// It has an environment's stable tag or current tag.
+    /// The image has an environment's stable tag or current tag.
     Standing,
-    /// One of its tags is protected by the application's file.
+    /// The application's file protects a tag of the image.
     Protected,
-    /// Something about it is not understood, so that nobody knows what it is for.
+    /// A part of the image is not understood, so its use is unknown.
     NotUnderstood,
-    /// An index that refers to what is needed.
+    /// The image is an index that refers to a needed image.
     IndexOfNeeded,
-    /// An index that stays refers to it.
+    /// A kept index refers to the image.
     PartOfKept,
-    /// It is a signature, an attestation, an SBOM or the like of something that stays.
+    /// The image is an accessory of a kept image: a signature, attestation, SBOM or the like.
     AboutKept,
-    /// It has no tag, and may be a part of something whose parts are not known.
+    /// The image has no tag, and may be part of an index whose parts are unknown.
     MayBePart,
-    /// One of the newest of its environment.
+    /// The image is one of the newest of its environment.
     Newest,
     Young,
-    /// What was live when a rollback began, not long ago.
+    /// The image was live when a recent rollback began.
     Backup,
-    /// Nothing says how old it is.
+    /// The age of the image is unknown.
     NoTime,
-    /// Its time is yet to come.
+    /// The time of the image lies in the future.
     Future,
-    /// On its way back from the archive.
+    /// The image is being restored from the archive.
     Activating,
-    /// Archived, and can be had back for some time yet.
+    /// The image is archived and can still be restored.
     Archived,
-    /// Tags say of two images that each is about the other: neither can go first.
+    /// Two images describe each other by their tags, so neither can go first.
     Tangled,
-    /// It may go, and not all that may go does in one run.
+    /// The image may be removed, but is over this run's limit.
     OverShare,
-    /// Old, and nothing needs it.
+    /// The image is old, and nothing needs it.
     Old,
-    /// Archived for as long as it can be had back.
+    /// The image is archived, and the time to restore it is over.
     ArchivedLongAgo,
 }
 
 impl RetentionRule {
-    /// What is not to be deleted whatever its age: rule 8.
+    /// Returns whether the image must never be deleted, whatever its age (rule 8).
     pub fn is_needed(self) -> bool {
         self <= Self::MayBePart
     }
 
-    /// It is in the archive, as far as this decided.
+    /// Returns whether the decision shows that the image is archived.
     pub fn is_archived(self) -> bool {
         matches!(self, Self::Archived | Self::ArchivedLongAgo)
     }
@@ -163,22 +165,24 @@ impl RetentionRule {
     }
 }
 
-/// A rule with its words. The strongest is the least, so that of several one is always chosen.
+/// A rule with its explanation. The strongest rule is the smallest value, so one of several reasons
+/// always wins.
 type Reason = (RetentionRule, String);
 
-/// Decides for every image. The same inventory, policy and time give the same plan.
+/// Decides the fate of every image. The same inventory, policy and time give the same plan.
 pub fn plan(inventory: &Inventory, policy: &RetentionPolicy, now: Timestamp) -> Plan {
-    // Whatever is asked of each image has a list as long as theirs: sets and maps of a hundred thousand are slow.
+    // Facts about images are kept in lists by place, because sets and maps of a hundred thousand
+    // images are slow.
     let images: &[Image] = &inventory.images;
     let graph = ImageGraph::of(&inventory.images);
 
     let mut keeps: Vec<Option<Reason>> = vec![None; images.len()];
-    needed(inventory, policy, &mut keeps);
+    keep_needed(inventory, policy, &mut keeps);
     let with_indexes = graph.with_indexes((0..images.len()).filter(|place| is_used(&keeps[*place])));
     for (kept, _) in keeps.iter_mut().zip(with_indexes).filter(|(kept, with)| *with && !is_used(kept)) {
         keep(kept, (RetentionRule::IndexOfNeeded, "refers to an image that is needed".to_owned()));
     }
-    newest(policy, images, &mut keeps);
+    keep_newest(policy, images, &mut keeps);
     let times: Vec<Option<Timestamp>> = images.iter().map(age_of).collect();
     let was_live = backups(inventory, policy, now);
     let mut waiting = vec![false; images.len()];
@@ -190,8 +194,8 @@ pub fn plan(inventory: &Inventory, policy: &RetentionPolicy, now: Timestamp) -> 
         waiting[place] = keeps[place].as_ref().is_some_and(|(rule, _)| *rule == RetentionRule::Archived);
     }
 
-    // What can be had back from the archive, now or after this run, holds what is below it back from deletion, not from
-    // the archive.
+    // An image that can be restored, now or after this run, needs the images below it. They are not
+    // deleted, but may be archived.
     let archives = |place: usize| {
         policy.removal == Removal::ArchiveFirst && images[place].status == StorageState::Active
     };
@@ -204,8 +208,8 @@ pub fn plan(inventory: &Inventory, policy: &RetentionPolicy, now: Timestamp) -> 
     let stays: Vec<bool> = (0..images.len())
         .map(|place| keeps[place].is_some() || firm[place] || (held[place] && !archives(place)))
         .collect();
-    let there = |place: usize| stays[place] || waiting[place];
-    because_of_others(images, &graph, &stays, there, &mut keeps);
+    let remains = |place: usize| stays[place] || waiting[place];
+    keep_because_of_others(images, &graph, &stays, remains, &mut keeps);
 
     let due: Vec<Option<Timestamp>> =
         times.iter().zip(&stays).map(|(at, stays)| at.filter(|_| !stays)).collect();
@@ -226,7 +230,7 @@ pub fn plan(inventory: &Inventory, policy: &RetentionPolicy, now: Timestamp) -> 
 
     let planned = images.iter().zip(keeps).enumerate().map(|(place, (image, kept))| {
         let (fate, (rule, why)) = match (kept, waves[place]) {
-            // It goes soon, with its tags.
+            // A later run removes this image with its tags.
             (Some(reason @ (RetentionRule::OverShare, _)), _) => (Fate::Keep, reason),
             (Some(reason), _) => (stays_but_for_tags(image, inventory, policy, now), reason),
             (None, Some(wave)) if archives(place) => {
@@ -257,14 +261,15 @@ pub fn plan(inventory: &Inventory, policy: &RetentionPolicy, now: Timestamp) -> 
 }
 
 fn keep(kept: &mut Option<Reason>, reason: Reason) {
-    if kept.as_ref().is_none_or(|there| reason < *there) {
+    if kept.as_ref().is_none_or(|known| reason < *known) {
         *kept = Some(reason);
     }
 }
 
-/// What is needed by itself, whatever its age.
-fn needed(inventory: &Inventory, policy: &RetentionPolicy, keeps: &mut [Option<Reason>]) {
-    // What is needed and was not listed: pushed while the pages were read, perhaps. What belongs to it stays.
+/// Keeps the images that are needed by themselves, whatever their age.
+fn keep_needed(inventory: &Inventory, policy: &RetentionPolicy, keeps: &mut [Option<Reason>]) {
+    // A needed image may be missing in the list, if it was pushed while the pages were read. Its
+    // relatives are kept.
     let mut unlisted: BTreeSet<&ImageDigest> = BTreeSet::new();
     for (digest, reason) in pins(inventory, policy) {
         match inventory.images.place(digest) {
@@ -287,9 +292,9 @@ fn needed(inventory: &Inventory, policy: &RetentionPolicy, keeps: &mut [Option<R
                 None => drop(unlisted.insert(digest)),
             },
             NeededName::Tag(tag) => {
-                let there = tags.entry(tag).or_insert_with(|| reason.clone());
-                if reason < *there {
-                    *there = reason;
+                let known = tags.entry(tag).or_insert_with(|| reason.clone());
+                if reason < *known {
+                    *known = reason;
                 }
             }
         }
@@ -330,7 +335,8 @@ fn needed(inventory: &Inventory, policy: &RetentionPolicy, keeps: &mut [Option<R
     }
 }
 
-/// Build tags and backup tags of ours have rules of their own: a pattern never matches them.
+/// Returns the pattern that protects a tag. Our build tags and backup tags have their own rules, so
+/// no pattern protects them.
 fn protected<'a>(tag: &Tag, policy: &'a RetentionPolicy) -> Option<&'a str> {
     if tag.ours && (tag.build().is_some() || tag.backup().is_some()) {
         return None;
@@ -338,7 +344,8 @@ fn protected<'a>(tag: &Tag, policy: &'a RetentionPolicy) -> Option<&'a str> {
     policy.protect.iter().find(|pattern| pattern.matches(tag.tag.as_str())).map(|pattern| pattern.as_str())
 }
 
-/// Of each environment the newest pin, and as many digests before it as stay.
+/// Returns the pins that are kept: for each environment the newest pin, and the configured number
+/// of earlier digests.
 fn pins<'a>(inventory: &'a Inventory, policy: &RetentionPolicy) -> Vec<(&'a ImageDigest, Reason)> {
     let mut of: BTreeMap<&EnvironmentName, Vec<_>> = BTreeMap::new();
     for pin in &inventory.pins {
@@ -346,7 +353,7 @@ fn pins<'a>(inventory: &'a Inventory, policy: &RetentionPolicy) -> Vec<(&'a Imag
     }
     let mut found = Vec::new();
     for (environment, mut pins) in of {
-        pins.sort_by(|one, other| other.cmp(one)); // of one environment: by number
+        pins.sort_by(|one, other| other.cmp(one)); // newest number first
         let mut digests = BTreeSet::new();
         for pin in &pins {
             if digests.len() == policy.newest() && !digests.contains(&pin.digest) {
@@ -370,17 +377,18 @@ fn pins<'a>(inventory: &'a Inventory, policy: &RetentionPolicy) -> Vec<(&'a Imag
     found
 }
 
-/// Needed for what runs, or may have to run: the indexes of these are needed too.
+/// Returns whether the image runs or may have to run. The indexes of such images are needed too.
 fn is_used(kept: &Option<Reason>) -> bool {
     kept.as_ref().is_some_and(|(rule, _)| *rule <= RetentionRule::InUse)
 }
 
-/// The newest of each environment, by their build tags; and of what has other tags.
-fn newest(policy: &RetentionPolicy, images: &[Image], keeps: &mut [Option<Reason>]) {
+/// Keeps the newest images of each environment, by their build tags, and the newest images with
+/// other tags.
+fn keep_newest(policy: &RetentionPolicy, images: &[Image], keeps: &mut [Option<Reason>]) {
     let mut of: BTreeMap<Option<EnvironmentName>, BTreeSet<(Timestamp, usize)>> = BTreeMap::new();
     for (place, image) in images.iter().enumerate() {
         if matches!(image.status, StorageState::Archived(_)) {
-            continue; // nobody can go back to it at once
+            continue; // an archived image cannot be deployed at once
         }
         let mut built = false;
         for build in image.tags.iter().filter_map(Tag::build) {
@@ -413,8 +421,8 @@ fn newest(policy: &RetentionPolicy, images: &[Image], keeps: &mut [Option<Reason
     }
 }
 
-/// By its newest build tag, else by its push, and not older than its return from the archive. A push before there was an
-/// ECR is no time.
+/// Returns the time that counts for the age: from the newest build tag, else from the push. A later
+/// restoration from the archive replaces it. Push times before the start of ECR are invalid.
 fn age_of(image: &Image) -> Option<Timestamp> {
     let built = image.tags.iter().filter_map(Tag::build).map(|build| build.at()).max();
     built
@@ -422,11 +430,11 @@ fn age_of(image: &Image) -> Option<Timestamp> {
         .map(|at| image.activated_at.map_or(at, |restored| at.max(restored)))
 }
 
-/// 2015-12-21, in seconds since 1970.
+/// The start of ECR, 2015-12-21, in seconds since 1970.
 /// <https://aws.amazon.com/about-aws/whats-new/2015/12/introducing-amazon-ec2-container-registry/>
 const ECR_BEGAN: i64 = 1_450_656_000;
 
-/// Of each digest that was live when a rollback of late began: where.
+/// Returns the digests that were live when a recent rollback began, each with its environment.
 fn backups<'a>(
     inventory: &'a Inventory,
     policy: &RetentionPolicy,
@@ -438,7 +446,7 @@ fn backups<'a>(
     lately.into_iter().map(|one| (&one.digest, &one.environment)).collect()
 }
 
-/// Why it stays for its age alone.
+/// Returns why an image is kept for its age alone.
 fn too_young(
     image: &Image,
     at: Option<Timestamp>,
@@ -496,16 +504,16 @@ fn no_time() -> Reason {
     (RetentionRule::NoTime, "neither a build tag nor the registry says how old it is".to_owned())
 }
 
-/// Names, for what stays because of another, one of those.
-fn because_of_others(
+/// For each image that is kept because of another, records one of those others as the reason.
+fn keep_because_of_others(
     images: &[Image],
     graph: &ImageGraph,
     stays: &[bool],
-    there: impl Fn(usize) -> bool,
+    remains: impl Fn(usize) -> bool,
     keeps: &mut [Option<Reason>],
 ) {
     for place in (0..images.len()).filter(|place| stays[*place]) {
-        let Some(above) = graph.above(place).filter(|above| there(*above)).min() else { continue };
+        let Some(above) = graph.above(place).filter(|above| remains(*above)).min() else { continue };
         let other = &images[above].digest;
         let reason = match graph.subjects(place).contains(&above) {
             true => (RetentionRule::AboutKept, format!("says something about {other}, which stays")),
@@ -537,11 +545,10 @@ fn old_words(image: &Image, at: Option<Timestamp>, policy: &RetentionPolicy) -> 
     }
 }
 
-/// A backup's tag goes when its time is over, though its image stays: where a build tag of ours, which nobody moves,
-/// stays on it. The last tag is never taken off: with it ECR deletes the image.
+/// Removes expired backup tags from an image that is kept, if a build tag of ours stays on it. The
+/// last tag is never removed, because ECR would delete the image. A tag by which a workload uses
+/// the image stays too.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchDeleteImage.html>
-///
-/// Nor one that somebody uses the image by.
 fn stays_but_for_tags(
     image: &Image,
     inventory: &Inventory,

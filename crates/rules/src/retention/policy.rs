@@ -1,4 +1,4 @@
-//! What the application's file says about old images.
+//! The retention policy, from the application's file.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use crate::build_tag::current;
 use crate::image::ImageTag;
 use crate::pattern::Pattern;
 
-/// The newest of each environment that stay, whatever the file says.
+/// The number of newest images per environment that are always kept, whatever the file says.
 pub const ALWAYS: usize = 5;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,27 +17,28 @@ pub struct RetentionPolicy {
     pub removal: Removal,
     pub days: u32,
     pub backup_days: u32,
-    /// How long an archived image can be had back before it is deleted.
+    /// How long an archived image can be restored before it is deleted.
     pub archive_days: u32,
-    /// How many of the newest builds, and of the newest pins, of each environment stay.
+    /// The number of newest builds, and of newest pins, that are kept per environment.
     pub keep: usize,
     pub protect: Vec<Pattern>,
-    /// Stable tags and current tags: whatever has one stays.
+    /// The stable tags and current tags. An image with one of them is kept.
     pub standing: BTreeSet<ImageTag>,
-    /// Percent of the repository's images that may go: 1 to 100. One image may go in any case.
+    /// The percentage of the repository's images that one run may remove: 1 to 100. One image may
+    /// always be removed.
     pub share: u8,
 }
 
-/// What is done with an image that may go.
+/// How images are removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Removal {
     Delete,
-    /// It is archived, and deleted some time after that.
+    /// Archives the image, and deletes it some time later.
     ArchiveFirst,
 }
 
 impl RetentionPolicy {
-    /// As the file says. A dry run shows what would be deleted.
+    /// Reads the policy from an application's file. A dry run shows what would be deleted.
     pub fn of(application: &Application, share: u8) -> Self {
         let retention = &application.retention;
         let standing = application
@@ -60,18 +61,18 @@ impl RetentionPolicy {
         }
     }
 
-    /// How many of the newest stay.
+    /// Returns the number of newest images that are kept.
     pub(super) fn newest(&self) -> usize {
         self.keep.max(ALWAYS)
     }
 
-    /// How many of so many images one run may take.
+    /// Returns the number of images that one run may remove, from so many images.
     pub(super) fn at_most(&self, images: usize) -> usize {
         (images.saturating_mul(usize::from(self.share.min(100))) / 100).max(1)
     }
 }
 
-/// Whether that time is so many days ago, or more. What cannot be counted is not.
+/// Returns whether the time is at least so many days ago. False if the sum is out of range.
 pub(super) fn is_past(at: Timestamp, days: u32, now: Timestamp) -> bool {
     let age = SignedDuration::from_hours(24 * i64::from(days));
     at.checked_add(age).is_ok_and(|until| until <= now)

@@ -1,4 +1,4 @@
-//! Who else may pull, by a repository's policy: what they run cannot be read from here.
+//! External accounts that a repository's policy lets pull. Stablepin cannot see what they run.
 
 use std::collections::BTreeSet;
 
@@ -8,11 +8,11 @@ use crate::application::Waived;
 use crate::image::RepositoryName;
 use crate::pattern::Pattern;
 
-/// Accounts other than our own that the policy lets pull, or `*` where it names none. None if the policy cannot be
-/// understood: then nobody knows who pulls.
+/// Returns the external accounts that the policy lets pull, or `*` for a principal without an
+/// account. None if the policy cannot be parsed.
 ///
-/// Conditions are not weighed: they narrow, and what is left may be anything. A service of our own account, such as
-/// Lambda, is no other account.
+/// Conditions are ignored, because what they still allow is unknown. A service of our own account,
+/// such as Lambda, is not external.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/repository-policies.html>
 pub fn pullers(policy: &str, own: &str, repository: &RepositoryName) -> Option<BTreeSet<String>> {
     let document: Document = serde_json::from_str(policy).ok()?;
@@ -23,7 +23,7 @@ pub fn pullers(policy: &str, own: &str, repository: &RepositoryName) -> Option<B
     };
     for statement in statements.iter().filter(lets) {
         match &statement.principal {
-            // NotPrincipal: everybody but somebody.
+            // `NotPrincipal` allows everyone except the named principals.
             None => drop(found.insert("*".to_owned())),
             Some(Principal::One(name)) => drop(found.insert(account(name).unwrap_or("*").to_owned())),
             Some(Principal::Some(principals)) => {
@@ -40,7 +40,7 @@ pub fn pullers(policy: &str, own: &str, repository: &RepositoryName) -> Option<B
     Some(found)
 }
 
-/// Those of them that nobody has looked after.
+/// Returns the accounts that the application's file does not waive.
 pub fn external_accounts(pullers: &BTreeSet<String>, waived: &[Waived]) -> BTreeSet<String> {
     let is_waived = |account: &String| {
         waived.iter().any(|waived| matches!(waived, Waived::Account(waived) if waived.as_str() == account))
@@ -48,7 +48,7 @@ pub fn external_accounts(pullers: &BTreeSet<String>, waived: &[Waived]) -> BTree
     pullers.iter().filter(|one| !is_waived(one)).cloned().collect()
 }
 
-/// Of `arn:aws:iam::111122223333:root` or `111122223333`.
+/// Reads the account from `arn:aws:iam::111122223333:root` or `111122223333`.
 fn account(principal: &str) -> Option<&str> {
     let account = if principal.starts_with("arn:") { principal.split(':').nth(4)? } else { principal };
     (account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit())).then_some(account)
@@ -66,29 +66,30 @@ struct Statement {
     effect: String,
     principal: Option<Principal>,
     action: Option<OneOrMore<String>>,
-    /// In the registry's policy only.
+    /// The resources. Only the registry's policy has them.
     resource: Option<OneOrMore<String>>,
 }
 
 impl Statement {
-    /// Of which repositories; without a word of it, and where it is not understood, of all.
+    /// Returns whether the statement covers the repository. A statement without resources, or with
+    /// resources that cannot be parsed, covers every repository.
     fn is_of(&self, repository: &RepositoryName) -> bool {
         let names = |resource: &String| {
             let Some((_, name)) = resource.split_once(":repository/") else { return true };
-            // A policy variable is whatever it is when it is used.
+            // The value of a policy variable is unknown here.
             let is_known = !name.contains("${");
             !is_known || Pattern::parse(name).map_or(true, |pattern| pattern.matches(repository.as_str()))
         };
         self.resource.as_ref().is_none_or(|resources| resources.as_slice().iter().any(names))
     }
 
-    /// NotAction allows all but some.
+    /// Returns whether the statement allows a pull. A statement with `NotAction` does.
     fn pulls(&self) -> bool {
         self.action.as_ref().is_none_or(|actions| actions.as_slice().iter().any(|action| pulls(action)))
     }
 }
 
-/// Whether that action, or pattern of actions, gets an image: its manifest, or its layers.
+/// Returns whether an action, or a pattern of actions, reads an image's manifest or layers.
 fn pulls(action: &str) -> bool {
     let action = action.to_ascii_lowercase();
     let pattern = Pattern::parse(&action);
@@ -99,7 +100,7 @@ fn pulls(action: &str) -> bool {
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Principal {
-    /// `*`.
+    /// The principal `*`.
     One(String),
     Some(Principals),
 }
@@ -156,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_may_pull_is_named_by_account() {
+    fn pullers_are_named_by_account() {
         let pull = r#"["ecr:BatchGetImage","ecr:GetDownloadUrlForLayer"]"#;
         assert_eq!(of(r#"{"AWS":"arn:aws:iam::444455556666:root"}"#, pull), "444455556666");
         assert_eq!(
@@ -173,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_not_nobody() {
+    fn unparsable_policy_has_unknown_pullers() {
         assert_eq!(pullers("", "111122223333", &web()), None);
         assert_eq!(pullers(r#"{"Statement": 7}"#, "111122223333", &web()), None);
         let all_but = r#"{"Statement":{"Effect":"Allow","NotPrincipal":{"AWS":"444455556666"},"NotAction":"ecr:PutImage"}}"#;
@@ -183,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_registrys_policy_is_of_the_repositories_that_it_names() {
+    fn registry_policy_covers_named_repositories() {
         let of = |resource: &str| {
             let policy = format!(
                 r#"{{"Statement":[{{"Effect":"Allow","Principal":{{"AWS":"444455556666"}},"Action":"ecr:*","Resource":{resource}}}]}}"#
@@ -200,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_waived_is_no_stranger() {
+    fn waived_account_is_not_external() {
         let pullers = BTreeSet::from(["444455556666".to_owned(), "*".to_owned()]);
         let waived = [Waived::Account(AccountId::parse("444455556666").unwrap())];
         assert_eq!(external_accounts(&pullers, &waived), BTreeSet::from(["*".to_owned()]));

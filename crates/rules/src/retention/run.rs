@@ -1,5 +1,5 @@
-//! What retention did, or would do: one run over the repositories of an application. Plain data, and how it changes:
-//! what is said of a repository twice, or late, is the same as said once.
+//! A retention run over the repositories of an application, as plain data. Reports of progress may
+//! be repeated or late; each report counts once.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ use crate::name::ApplicationName;
 use crate::one_line::{self, LONGEST_REASON, one_line};
 use crate::words;
 
-/// A run's id: UUIDv7, so that ids sort by time.
+/// The id of a run: a UUIDv7, so that ids sort by time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RunId(Uuid);
@@ -28,7 +28,8 @@ impl RunId {
         Uuid::try_parse(text).ok().filter(|id| id.to_string() == text).map(Self)
     }
 
-    /// Of that night's run of an application: always the same one, however often the night is told of.
+    /// Returns the id of an application's run in one night. It is the same for every event of that
+    /// night.
     pub fn of_night(at: Timestamp, application: &ApplicationName) -> Self {
         let hash = Sha256::digest(format!("{at} {application}"));
         let mut random = [0; 10];
@@ -44,23 +45,23 @@ impl std::fmt::Display for RunId {
     }
 }
 
-/// What a run is for.
+/// The purpose of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum Purpose {
-    /// Says what would go, and touches nothing.
+    /// Shows what would be removed, and changes nothing.
     Plan,
-    /// Deletes or archives what its plan says.
+    /// Deletes or archives the images that its plan names.
     Apply {
-        /// No more than this plan said, as somebody has looked at it.
+        /// The earlier plan that a person has reviewed. The run removes no more than that plan.
         #[serde(default)]
         plan_of: Option<RunId>,
     },
-    /// Brings back what that run has archived.
+    /// Restores the images that the given run archived.
     Undo { of: RunId },
 }
 
-/// One run.
+/// A retention run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {
     pub id: RunId,
@@ -72,61 +73,62 @@ pub struct Run {
     pub begun_at: Timestamp,
     #[serde(default)]
     pub ended_at: Option<Timestamp>,
-    /// Percent of a repository's images that may go.
+    /// The percentage of a repository's images that may be removed.
     #[serde(default = "default_share")]
     pub share: u8,
     pub repositories: BTreeMap<RepositoryName, RepositoryRun>,
     pub version: u64,
 }
 
-/// What somebody, or the schedule, wants.
+/// A request of a person or the schedule for a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunRequest {
     pub purpose: Purpose,
     pub by: Actor,
     pub reason: Option<String>,
-    /// Percent.
+    /// The percentage of a repository's images that may be removed.
     pub share: u8,
     pub repositories: BTreeSet<RepositoryName>,
 }
 
-/// Percent of a repository's images that one run may delete without being told to.
+/// The percentage of a repository's images that one run may remove by default.
 pub const DEFAULT_SHARE: u8 = 20;
 
 fn default_share() -> u8 {
     DEFAULT_SHARE
 }
 
-/// What a run does in one repository.
+/// The part of a run in one repository.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RepositoryRun {
     pub state: RepositoryState,
-    /// How many there were.
+    /// The number of images in the repository.
     pub images: u64,
-    /// How many stay, by the rule that keeps them.
+    /// The number of kept images, by rule.
     pub by_rule: BTreeMap<String, u64>,
-    /// How many the plan lets go in this run.
+    /// The number of images that this run's plan removes.
     pub to_remove: u64,
-    /// How many may go, and are over the share: a later run's.
+    /// The number of removable images that are over this run's limit. A later run removes them.
     pub later: u64,
     pub deleted: u64,
     pub archived: u64,
-    /// Tags that were taken off an image that stays.
+    /// The number of tags that were removed from kept images.
     pub untagged: u64,
     pub restored: u64,
-    /// What has changed since the plan was made, and stays.
+    /// The number of images that changed after the plan, and are therefore kept.
     pub skipped: u64,
-    /// By layers that nothing else has. Where the run is only for the plan: what would be.
+    /// The bytes of layers that no other image uses. If the run only plans: the bytes that would be
+    /// freed.
     pub freed_bytes: u64,
-    /// False where some manifest could not be read, and what is shared is not known.
+    /// False if a manifest could not be read, so that shared layers are unknown.
     pub freed_is_exact: bool,
-    /// How many images ECR did not delete, by its code.
+    /// The number of images that ECR did not delete, by error code.
     pub errors: BTreeMap<String, u64>,
     pub warnings: Vec<String>,
-    /// What may use images and was not read, because the application's file waives it.
+    /// The possible users of images that were not read, because the application's file waives them.
     pub waived: BTreeSet<String>,
-    /// Why it was left alone, or failed.
+    /// Why the repository was left alone, or failed.
     pub problem: Option<String>,
     pub plan: Option<Stored>,
     pub report: Option<Stored>,
@@ -140,7 +142,7 @@ pub enum RepositoryState {
     Planning,
     Applying,
     Done,
-    /// Something could not be read: nothing was touched.
+    /// A part could not be read. Nothing was touched.
     LeftAlone,
     Failed,
 }
@@ -165,25 +167,25 @@ impl RepositoryState {
     }
 }
 
-/// A document in the bucket: a plan, a report.
+/// A stored document in the bucket: a plan or a report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stored {
     pub key: String,
     #[serde(default)]
     pub version: Option<String>,
-    /// In lower-case hexadecimal.
+    /// The document's SHA-256, in lower-case hexadecimal.
     pub sha256: String,
 }
 
-/// How a run stands: nobody writes it, it is what its repositories say.
+/// The state of a run. It is never stored, but derived from the states of its repositories.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RunState {
     Requested,
     InProgress,
     Completed,
-    /// Some repository was left alone, or some image could not be deleted.
+    /// A repository was left alone, or an image could not be deleted.
     CompletedWithErrors,
-    /// Not one repository was done, and nothing was changed.
+    /// No repository was completed, and nothing was changed.
     Failed,
 }
 
@@ -206,7 +208,7 @@ impl RunState {
     }
 }
 
-/// What a plan says, in numbers.
+/// The numbers of a plan.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Planned {
     pub images: u64,
@@ -220,7 +222,7 @@ pub struct Planned {
     pub plan: Option<Stored>,
 }
 
-/// What was done so far, all of it: not what came on top since it was said last.
+/// The totals of all work so far, not only of the work since the last report.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Applied {
     pub deleted: u64,
@@ -235,14 +237,14 @@ pub struct Applied {
     pub report: Option<Stored>,
 }
 
-/// What is said of a repository.
+/// A report of progress in one repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RunProgress {
-    /// It is read, and a plan is made.
+    /// The inventory is read, and a plan is made.
     Planning,
-    /// There is a plan. It is carried out, unless the run is only for the plan.
+    /// The plan exists. The run carries it out, unless it only plans.
     Planned(Planned),
-    /// So much of it is done.
+    /// A part of the plan is done.
     Applying(Applied),
     Done(Applied),
     LeftAlone {
@@ -253,11 +255,11 @@ pub enum RunProgress {
     },
 }
 
-/// So many are kept of a repository's warnings; the report has them all.
+/// The most warnings that are kept per repository. The report has all of them.
 const MOST_WARNINGS: usize = 20;
 
 impl Run {
-    /// A new one, with the record of it.
+    /// Begins a new run, and returns it with its audit record.
     pub fn begin(
         id: RunId,
         application: ApplicationName,
@@ -278,7 +280,7 @@ impl Run {
             repositories: repositories.into_iter().map(|name| (name, waiting.clone())).collect(),
             version: 0,
         };
-        // Where there is no repository there is nothing to wait for.
+        // A run without repositories ends at once.
         run.ended_at = run.state().is_terminal().then_some(now);
         let record = run.record(None, now);
         (run, record)
@@ -304,8 +306,8 @@ impl Run {
         }
     }
 
-    /// The run after, and the record of it where its state has changed. What has ended stays as it ended; what goes
-    /// back, or is said of another repository, changes nothing.
+    /// Returns the run after a report, with an audit record if the state changed. Reports after the
+    /// end, earlier steps and unknown repositories change nothing.
     pub fn after(
         &self,
         now: Timestamp,
@@ -356,13 +358,13 @@ impl Run {
         if to.is_terminal() {
             after.ended_at = Some(now);
         }
-        let told = (from != to).then(|| after.record(Some(from), now));
-        (after, told.into_iter().collect())
+        let record = (from != to).then(|| after.record(Some(from), now));
+        (after, record.into_iter().collect())
     }
 
     fn record(&self, from: Option<RunState>, at: Timestamp) -> AuditRecord {
         let to = self.state();
-        // Whoever asked for it began it; what comes of it is ours.
+        // The requester begins the run. Stablepin causes every later change.
         let actor = if from.is_none() { self.by.clone() } else { Actor::Stablepin };
         AuditRecord {
             version: AuditRecord::VERSION,
@@ -380,7 +382,7 @@ impl Run {
         }
     }
 
-    /// What was done, or would be, in words: "12 images deleted, 3.4 GB freed; 1 repository left alone: web: …".
+    /// Summarizes the result: "12 images deleted, 3.4 GB freed; 1 repository left alone: web: …".
     pub fn summary(&self) -> String {
         let sum =
             |of: fn(&RepositoryRun) -> u64| self.repositories.values().map(of).fold(0, u64::saturating_add);
@@ -504,11 +506,11 @@ fn count(of: u64, one: &str, more: &str) -> String {
     format!("{of} {}", if of == 1 { one } else { more })
 }
 
-/// Cents that ECR takes for a GB (2^30 bytes) of a private repository's images in a month.
+/// The monthly price in cents of a GB (2^30 bytes) in a private ECR repository.
 /// <https://aws.amazon.com/ecr/pricing/>
 const CENTS_PER_GB_MONTH: u128 = 10;
 
-/// What keeping so much costs, as a price is written: "about $0.34 a month".
+/// Returns the monthly price of so many bytes: "about $0.34 a month".
 pub fn price_a_month(bytes: u64) -> String {
     let gb = 1_u128 << 30;
     let cents = (u128::from(bytes) * CENTS_PER_GB_MONTH + gb / 2) / gb;

@@ -1,4 +1,4 @@
-//! The AWS services that start tasks and jobs by a name that somebody wrote, and how such a name is read.
+//! The AWS services that start tasks and jobs by a written name, and the parser of such names.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -8,20 +8,20 @@ use serde_json::Value;
 /// A service whose resources name task definitions, job definitions or images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Source {
-    /// The rules of EventBridge's buses.
+    /// Rules of EventBridge event buses.
     EventBridge,
-    /// The schedules of EventBridge Scheduler.
+    /// Schedules of EventBridge Scheduler.
     Scheduler,
-    /// The pipes of EventBridge Pipes.
+    /// Pipes of EventBridge Pipes.
     Pipes,
-    /// The job definitions and the jobs of AWS Batch.
+    /// Job definitions and jobs of AWS Batch.
     Batch,
 }
 
 impl Source {
     pub const ALL: [Self; 4] = [Self::EventBridge, Self::Scheduler, Self::Pipes, Self::Batch];
 
-    /// As `retention.waive` names it.
+    /// Returns the name in `retention.waive`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::EventBridge => "eventbridge",
@@ -42,7 +42,7 @@ impl fmt::Display for Source {
     }
 }
 
-/// Something that a schedule, a rule or a pipe names, as it is written there.
+/// A name in a schedule, rule or pipe, as it is written there.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mention {
     TaskDefinition(String),
@@ -50,8 +50,9 @@ pub enum Mention {
     Image(String),
 }
 
-/// Everything that the input of an API call names, at any depth. The members `taskDefinition`, `jobDefinition`, `image`
-/// and `imageUri` count in any case, because Scheduler writes them in another case than the services.
+/// Returns all names in the input of an API call, at any depth. The members `taskDefinition`,
+/// `jobDefinition`, `image` and `imageUri` match in any case, because Scheduler uses another case
+/// than the services.
 /// <https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-targets-universal.html>
 pub fn mentions(input: &str) -> Result<BTreeSet<Mention>, serde_json::Error> {
     let mut found = BTreeSet::new();
@@ -83,15 +84,15 @@ fn mention_in(member: &str) -> Option<fn(String) -> Mention> {
     }
 }
 
-/// Whether a part of the text is only known when it is used: an attribute of Scheduler's (`<aws.scheduler.…>`), a JSON
-/// path of a pipe's (`$.body.image`).
+/// Returns whether a part of the text is only known at run time: a Scheduler attribute
+/// (`<aws.scheduler.…>`) or the JSON path of a pipe (`$.body.image`).
 /// <https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-schedule-context-attributes.html>
 /// <https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-pipes-event-target.html>
 pub fn is_dynamic(text: &str) -> bool {
     text.starts_with('$') || text.contains('<')
 }
 
-/// A task definition or a job definition, as its service understands the name of one.
+/// The name of a task definition or a job definition, as its service reads it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DefinitionName<'a> {
     Revision {
@@ -102,26 +103,27 @@ pub enum DefinitionName<'a> {
     Newest {
         name: &'a str,
     },
-    /// A definition of another account or region. ECS and Batch start nothing by it here.
+    /// A definition of another account or region. ECS and Batch cannot start it here.
     Elsewhere,
 }
 
-/// Where the names are read.
+/// The region and account in which names are read.
 #[derive(Debug, Clone, Copy)]
 pub struct Place<'a> {
     pub region: &'a str,
-    /// 12 digits.
+    /// The account id, with 12 digits.
     pub account: &'a str,
 }
 
 impl Place<'_> {
-    /// Reads `web`, `web:3` or an ARN of either. None: it is no name of a task definition.
+    /// Parses `web`, `web:3` or the ARN of either. None if the text does not name a task
+    /// definition.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html>
     pub fn task_definition<'a>(&self, text: &'a str) -> Option<DefinitionName<'a>> {
         self.definition(text, "ecs", "task-definition/")
     }
 
-    /// Reads `web`, `web:3` or an ARN of either. None: it is no name of a job definition.
+    /// Parses `web`, `web:3` or the ARN of either. None if the text does not name a job definition.
     /// <https://docs.aws.amazon.com/batch/latest/APIReference/API_SubmitJob.html>
     pub fn job_definition<'a>(&self, text: &'a str) -> Option<DefinitionName<'a>> {
         self.definition(text, "batch", "job-definition/")
@@ -131,7 +133,8 @@ impl Place<'_> {
         let (name, is_here) = match text.strip_prefix("arn:") {
             None => (text, true),
             Some(arn) => {
-                // Partition, service, region, account, resource. The partition follows from the region.
+                // The parts are partition, service, region, account and resource. The region
+                // implies the partition.
                 let mut parts = arn.splitn(5, ':').skip(1);
                 let (of, region, account) = (parts.next()?, parts.next()?, parts.next()?);
                 let name = parts.next()?.strip_prefix(kind)?;
@@ -164,7 +167,7 @@ mod tests {
     const HERE: Place<'_> = Place { region: "eu-west-1", account: "111122223333" };
 
     #[test]
-    fn sources_are_read_by_their_names() {
+    fn source_parses_its_own_name() {
         for source in Source::ALL {
             assert_eq!(Source::parse(&source.to_string()), Some(source));
         }
@@ -173,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn definition_is_read_in_every_form() {
+    fn definition_name_parses_in_every_form() {
         let revision = |name, revision| Some(DefinitionName::Revision { name, revision });
         let newest = |name| Some(DefinitionName::Newest { name });
         let arn = "arn:aws:ecs:eu-west-1:111122223333:task-definition";
@@ -209,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn input_mentions_names_at_any_depth_and_in_any_case() {
+    fn mentions_match_at_any_depth_and_case() {
         let task = |text: &str| Mention::TaskDefinition(text.to_owned());
         let job = |text: &str| Mention::JobDefinition(text.to_owned());
         let image = |text: &str| Mention::Image(text.to_owned());
@@ -235,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn dynamic_text_is_noticed() {
+    fn dynamic_text_is_detected() {
         assert!(is_dynamic("$.body.definition"));
         assert!(is_dynamic("h/web:<aws.scheduler.execution-id>"));
         assert!(!is_dynamic("h/web:v1"));

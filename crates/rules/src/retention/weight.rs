@@ -1,4 +1,4 @@
-//! What deleting images frees: the layers that nothing keeps any more.
+//! The bytes that a deletion frees: layers that no remaining image uses.
 
 use std::collections::HashMap;
 
@@ -7,13 +7,14 @@ use serde::{Deserialize, Serialize};
 use crate::image::ImageDigest;
 use crate::manifest::Manifest;
 
-/// What is stored for one image: its configuration and its layers, each with its size in bytes.
+/// The stored blobs of one image: its configuration and its layers, each with its size in bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Blobs(Vec<(ImageDigest, u64)>);
 
 impl Blobs {
-    /// Of an index none: what it refers to has manifests of its own.
+    /// Returns the blobs of a manifest. An index has none, because its images have their own
+    /// manifests.
     pub fn of(manifest: &Manifest) -> Self {
         match manifest {
             Manifest::Index(_) => Self(Vec::new()),
@@ -25,14 +26,15 @@ impl Blobs {
     }
 }
 
-/// The bytes of those blobs of what goes that nothing of what stays has. Each counts once.
+/// Returns the bytes of the deleted images' blobs that no remaining image has. Each blob counts
+/// once.
 pub fn freed<'a>(
-    goes: impl IntoIterator<Item = &'a Blobs>,
-    stays: impl IntoIterator<Item = &'a Blobs>,
+    deleted: impl IntoIterator<Item = &'a Blobs>,
+    remaining: impl IntoIterator<Item = &'a Blobs>,
 ) -> u64 {
     let mut freed: HashMap<&ImageDigest, u64> =
-        goes.into_iter().flat_map(|blobs| &blobs.0).map(|(digest, size)| (digest, *size)).collect();
-    for (digest, _) in stays.into_iter().flat_map(|blobs| &blobs.0) {
+        deleted.into_iter().flat_map(|blobs| &blobs.0).map(|(digest, size)| (digest, *size)).collect();
+    for (digest, _) in remaining.into_iter().flat_map(|blobs| &blobs.0) {
         freed.remove(digest);
     }
     freed.values().fold(0, |sum, size| sum.saturating_add(*size))
@@ -51,11 +53,11 @@ mod tests {
     }
 
     #[test]
-    fn a_layer_is_freed_once_and_only_if_nothing_that_stays_has_it() {
-        let goes = [blobs(&[('a', 10), ('b', 5), ('c', 1)]), blobs(&[('a', 10), ('d', 7)])];
-        assert_eq!(freed(&goes, &[]), 23);
-        assert_eq!(freed(&goes, &[blobs(&[('a', 10), ('e', 100)])]), 13);
-        assert_eq!(freed(&[], &goes), 0);
+    fn deletion_frees_each_unshared_layer_once() {
+        let deleted = [blobs(&[('a', 10), ('b', 5), ('c', 1)]), blobs(&[('a', 10), ('d', 7)])];
+        assert_eq!(freed(&deleted, &[]), 23);
+        assert_eq!(freed(&deleted, &[blobs(&[('a', 10), ('e', 100)])]), 13);
+        assert_eq!(freed(&[], &deleted), 0);
         assert_eq!(freed(&[blobs(&[('a', u64::MAX), ('b', 1)])], &[]), u64::MAX);
     }
 }

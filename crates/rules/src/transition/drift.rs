@@ -1,4 +1,5 @@
-//! Drift: a tag of ours that somebody moved or deleted by hand. Told, and put right: the table is the truth.
+//! Tag drift: one of our tags that a person moved or deleted by hand. People are notified and the
+//! tag is put back, because the table is the truth.
 
 use super::{AuditEntry, Transition};
 use crate::audit::{Actor, Kind};
@@ -7,22 +8,23 @@ use crate::caller::Caller;
 use crate::image::{ImageDigest, ImageTag};
 use crate::records::{Operation, OperationId, Repair, TakenTag, Work};
 
-/// How a repair ends that was given up.
+/// The final state of a repair that was given up.
 const NOT_PUT: &str = "Not Put";
 
-/// One of our tags, as the registry has it now.
+/// A tag of ours, as the registry shows it now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Drifted {
-    /// A fresh id, used when it is a drift.
+    /// A fresh id, which a new repair gets.
     pub id: OperationId,
     pub tag: ImageTag,
-    /// None: there is no such tag.
+    /// The digest that the tag is on. None: the tag does not exist.
     pub found: Option<ImageDigest>,
-    /// Who moved it, where that is known already.
+    /// The principal that moved the tag, if known.
     pub by: Option<Caller>,
 }
 
-/// On a subject without an operation. A tag that is still on its way to where it belongs has not drifted.
+/// Opens a repair, on a subject without an operation. A tag that has not been put yet has not
+/// drifted.
 pub(super) fn open(transition: &mut Transition, drifted: &Drifted) {
     let now = transition.now;
     let Some(policy) = transition.change.after.policy() else { return };
@@ -34,12 +36,12 @@ pub(super) fn open(transition: &mut Transition, drifted: &Drifted) {
     } else {
         let taken = environment.tag_taken.as_ref();
         if taken.is_some_and(|taken| taken.explains(&drifted.tag, drifted.found.as_ref(), now)) {
-            return; // People know.
+            return; // People were already notified.
         }
         refused = taken.is_some_and(TakenTag::is_refused);
         let ours = |number| environment.applied == Some(number) || taken.is_some();
         let pin = environment.pin.as_ref().filter(|pin| ours(pin.number));
-        // Somebody freed the tag, and put it where it belongs.
+        // The blocking tag was removed, and our tag was put on the right image.
         if let Some(pin) = pin.filter(|pin| drifted.found.as_ref() == Some(&pin.digest)) {
             (environment.applied, environment.tag_taken) = (Some(pin.number), None);
             return;
@@ -85,8 +87,8 @@ pub(super) fn settle(transition: &mut Transition) {
     }
 }
 
-/// Told after it was found, also after it was put right.
-pub(super) fn called(transition: &mut Transition, caller: &Caller) {
+/// Adds the attribution, which may arrive after the repair.
+pub(super) fn attribute(transition: &mut Transition, caller: &Caller) {
     let Some(repair) = repair(transition).filter(|repair| repair.moved_by.is_none()) else { return };
     repair.moved_by = Some(caller.clone());
     let digest = transition.change.after.environment.pin.as_ref().map(|pin| pin.digest.clone());
@@ -101,7 +103,7 @@ fn end(transition: &mut Transition, to: &str) {
     tell(transition, digest, to);
 }
 
-/// What was found, and what belongs there.
+/// Writes an audit record with the digest that was found and the digest that belongs there.
 fn tell(transition: &mut Transition, digest: Option<ImageDigest>, to: &str) {
     let problem = transition.change.after.operation.as_ref().and_then(|operation| operation.problem.clone());
     let why = problem.filter(|_| to == NOT_PUT).map(|why| format!(": {why}")).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What a person orders of an environment: freeze it, thaw it, release its hold, reset its watermark.
+//! Environment commands of a person: freeze, thaw, release the hold, reset the watermark.
 
 use jiff::Timestamp;
 
@@ -8,7 +8,7 @@ use crate::one_line::reason;
 use crate::records::{Environment, Freeze};
 use crate::refusal::Refusal;
 
-/// A person's order. Rollbacks work whatever is ordered.
+/// A person's command. Rollbacks work in every state of the environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EnvironmentCommand {
     pub action: EnvironmentAction,
@@ -18,12 +18,12 @@ pub struct EnvironmentCommand {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EnvironmentAction {
-    /// No promotion begins.
+    /// Stops new promotions.
     Freeze,
     Thaw,
-    /// Automation may go on after a rollback or a failure.
+    /// Lets automation continue after a rollback or a failure.
     ReleaseHold,
-    /// A push that was pinned says that it is of the future: what is pushed from now on is later all the same.
+    /// Moves a watermark that lies in the future back to now, so that new pushes are later than it.
     ResetWatermark,
 }
 
@@ -66,14 +66,15 @@ pub(super) fn carry_out(transition: &mut Transition, order: &EnvironmentCommand)
     Ok(())
 }
 
-/// Never to before now: an earlier push could become the pin after a later one.
+/// Sets the watermark to now. It is never set to an earlier time, because then an earlier push
+/// could become the pin after a later one.
 fn reset(environment: &mut Environment, now: Timestamp) -> Result<(String, String), Refusal> {
     let Environment { watermark, latest, .. } = environment;
     let at = watermark.as_ref().map(|mark| mark.at);
     let marks = watermark.iter_mut().chain(latest.iter_mut().map(|latest| &mut latest.occurrence));
     let mut ahead: Vec<_> = marks.filter(|mark| mark.at > now).collect();
     let from = ahead.iter().map(|mark| mark.at).max().ok_or(Refusal::WatermarkNotAhead { at })?;
-    // Events have whole seconds.
+    // Event times have whole seconds.
     let to = Timestamp::from_second(now.as_second()).unwrap_or(now);
     for mark in &mut ahead {
         mark.at = to;

@@ -1,4 +1,5 @@
-//! Drift of what runs: found, told once, and over when every service runs the pin again.
+//! Live drift: services do not run the pin. It is detected, notified once, and ends when every
+//! service runs the pin again.
 
 use std::collections::BTreeMap;
 
@@ -8,27 +9,28 @@ use crate::audit::{Actor, Kind};
 use crate::live_drift::{Deviation, LiveDrift};
 use crate::records::{DriftReport, Environment, Operation, OperationId, Work};
 
-/// What ECS was seen to run, of the services that were looked at.
+/// An observation of what some services run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LiveSeen {
     /// A fresh id, used when a drift begins.
     pub id: OperationId,
-    /// The version of the environment's record when ECS was asked. What has changed since may explain what was seen.
+    /// The version of the environment's record when ECS was asked. A later change may explain the
+    /// observation.
     pub environment_version: u64,
-    /// None: it runs the pin, or nothing is known against that.
+    /// The deviation of each service. None: the service runs the pin, or nothing is known about it.
     pub services: BTreeMap<ServiceName, Option<Deviation>>,
 }
 
-/// How many services the reason of an audit record names.
+/// The most services that an audit record's reason names.
 const MOST_IN_A_REASON: usize = 10;
 
-/// What differs after this look.
+/// Returns the services that differ after this observation.
 fn differing(
     environment: &Environment,
     policy: Option<&EnvironmentPolicy>,
     seen: &LiveSeen,
 ) -> BTreeMap<ServiceName, Deviation> {
-    // Whoever deploys by themselves goes ahead of the pin: that is no drift.
+    // An environment that Stablepin does not deploy runs ahead of its pin. That is no drift.
     let Some(policy) = policy.filter(|policy| policy.is_deployed()) else { return BTreeMap::new() };
     let mut services = open(environment).map(|drift| drift.services.clone()).unwrap_or_default();
     for (service, deviation) in &seen.services {
@@ -45,13 +47,14 @@ fn open(environment: &Environment) -> Option<&LiveDrift> {
     environment.live_drift.as_ref().filter(|drift| drift.is_open())
 }
 
-/// Whether the look tells nothing new.
+/// Returns whether the observation brings no news.
 pub fn is_known(environment: &Environment, policy: Option<&EnvironmentPolicy>, seen: &LiveSeen) -> bool {
     let known = open(environment).map(|drift| drift.services.clone()).unwrap_or_default();
     differing(environment, policy, seen) == known
 }
 
-/// On a subject without an operation. While a rollout has the slot, what runs is its business.
+/// Records an observation, on a subject without an operation. Observations are ignored while a
+/// rollout has the slot.
 pub(super) fn seen(transition: &mut Transition, seen: &LiveSeen) {
     let now = transition.now;
     let after = &transition.change.after;
@@ -69,7 +72,7 @@ pub(super) fn seen(transition: &mut Transition, seen: &LiveSeen) {
         return end(transition, &again);
     }
     let before = open(environment).cloned();
-    // What people were told of is not all of it any more.
+    // People need a new notification if the drift has grown since the last one.
     let was_told = |drift: &LiveDrift| drift.notified_at.is_some_and(|at| at >= drift.since);
     let is_more =
         |drift: &LiveDrift| services.iter().any(|(service, one)| drift.services.get(service) != Some(one));
@@ -91,7 +94,7 @@ pub(super) fn seen(transition: &mut Transition, seen: &LiveSeen) {
     audit(transition, from, "Detected", None);
 }
 
-/// Every service runs the pin.
+/// Ends the drift: every service runs the pin.
 pub(super) fn end(transition: &mut Transition, why: &str) {
     let now = transition.now;
     let drift = transition.change.after.environment.live_drift.as_mut().filter(|drift| drift.is_open());
@@ -100,7 +103,7 @@ pub(super) fn end(transition: &mut Transition, why: &str) {
     audit(transition, Some("Detected"), "Ended", Some(why));
 }
 
-/// People were told of it.
+/// Records that people were notified of the drift.
 pub(super) fn notified(transition: &mut Transition) {
     let now = transition.now;
     let told = transition.change.after.operation.as_ref().map(Operation::id);

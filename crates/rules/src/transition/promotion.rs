@@ -1,4 +1,4 @@
-//! Promotions: opened by a push, decided by people, ended by a pin.
+//! Promotions: a push opens them, people decide them, a pin ends them.
 
 mod decide;
 pub(super) mod deploy;
@@ -29,10 +29,10 @@ pub(super) use decide::{decide, withdraw, wrong_code};
 
 use decide::decided_by;
 
-/// A push, as the tagger saw it.
+/// A push, as the tagger read it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Opening {
-    /// A fresh id, used when it does open a promotion.
+    /// A fresh id, which a new promotion gets.
     pub id: OperationId,
     pub occurrence: Occurrence,
     pub repository: RepositoryName,
@@ -41,18 +41,18 @@ pub struct Opening {
     pub media_type: String,
     pub size_bytes: Option<u64>,
     pub platforms: Vec<String>,
-    /// How many build tags were found taken by another digest.
+    /// The number of build tags that another digest already had.
     pub names_taken: u32,
-    /// Who asked for it by a signed request; none: a push.
+    /// The signer of the request. None: a push.
     pub asked_by: Option<Actor>,
-    /// Who has pushed it, ever, as far as CloudTrail has told.
+    /// The principals that pushed the digest, as CloudTrail recorded.
     pub pushers: BTreeSet<String>,
-    /// And why.
+    /// The requester's reason.
     pub reason: Option<String>,
 }
 
-/// The name of a build: with the commit's digits; with the digest's when that name is another build's; then
-/// with seconds counted on until a name is free.
+/// Returns the build's name. The first choice has the commit's digits, the second has the digest's
+/// digits. Later choices add seconds until a name is free.
 pub(super) fn build_tag(
     environment: &EnvironmentName,
     pushed_at: Timestamp,
@@ -69,22 +69,26 @@ pub(super) fn build_tag(
     BuildTag::new(environment.clone(), pushed_at + later, commit8)
 }
 
-/// How long another push of the same image asks nobody again. After that it does: a mail may have been lost.
+/// How long another push of the same image asks no approver again. A later push does, because a
+/// mail may have been lost.
 const FRESH: SignedDuration = SignedDuration::from_mins(10);
 
-/// The open question that another push of this digest joins: to be read before the push is decided.
+/// Returns the open promotion that another push of this digest joins. The caller reads it before
+/// the transition.
 pub fn joined(now: Timestamp, environment: &Environment, digest: &ImageDigest) -> Option<OperationId> {
     let latest = environment.latest.as_ref()?;
     let same = latest.open && latest.occurrence.digest == *digest;
     (same && now < latest.fresh_until).then_some(latest.promotion)
 }
 
-/// On a subject without an operation, or with the one that the push [joins](joined).
+/// Opens a promotion for a push. The subject has no operation, or the one that the push
+/// [joins](joined).
 pub(super) fn open(transition: &mut Transition, opening: &Opening) -> Result<(), Refusal> {
     let now = transition.now;
     let policy = transition.change.after.policy().ok_or(Refusal::NoSuchEnvironment)?.clone();
     let after = &mut transition.change.after;
-    // A push is known by its event's time, also when it is told again; its place in the order is fixed now.
+    // The event's time identifies a push, also when the event is repeated. Only the place in the
+    // order is adjusted to our clock.
     transition.change.opened = Some(opening.occurrence.clone());
     let occurrence = opening.occurrence.placed(now);
 
@@ -117,8 +121,8 @@ pub(super) fn open(transition: &mut Transition, opening: &Opening) -> Result<(),
         build
     };
 
-    // The same image under a second tag, just after its approvers were asked: one question is enough, and it
-    // stands where the latest of the pushes does.
+    // A second tag of the same image, just after its approvers were asked: the open question is
+    // enough. It takes the place of the later push.
     if let Some(Work::Promotion(asked)) = after.operation.as_mut().map(|operation| &mut operation.work) {
         asked.occurrence = asked.occurrence.clone().max(occurrence);
         asked.asked_by = asked.asked_by.take().or_else(|| opening.asked_by.clone());
@@ -131,7 +135,7 @@ pub(super) fn open(transition: &mut Transition, opening: &Opening) -> Result<(),
         return Ok(());
     }
 
-    let ask_at = coalesced(now, policy.approval.expires, opening.id, &mut after.environment);
+    let ask_at = ask_later_at(now, policy.approval.expires, opening.id, &mut after.environment);
     if ask_at.is_some() {
         let waiting = &mut after.environment.waiting;
         waiting.insert(Waiting { occurrence: occurrence.clone(), promotion: opening.id });
@@ -184,17 +188,19 @@ pub(super) fn open(transition: &mut Transition, opening: &Opening) -> Result<(),
     Ok(())
 }
 
-/// As many builds of an environment wait for an answer that were asked for within this time. Whoever is asked for more reads
-/// none of it, and SNS disables an address that gets more than 10 mails in a second.
+/// The most unanswered approval requests of an environment within `AT_ONCE`. Approvers ignore more,
+/// and SNS disables an address that gets more than 10 mails in a second.
 /// <https://repost.aws/knowledge-center/sns-email-subscription-disabled>
 const MOST_AT_ONCE: usize = 5;
 const AT_ONCE: SignedDuration = SignedDuration::from_mins(5);
 
-/// So many wait to be the newest, if those after them end before anybody was asked.
+/// The most promotions that wait to be asked about. They get their turn if all newer ones end
+/// before their approvers are asked.
 const MOST_WAITING: usize = 20;
 
-/// When approvers are asked for what is opened now, with half its time left at least; none: at once.
-fn coalesced(
+/// Returns when to ask approvers about a new promotion, if many came at once. At least half its
+/// time is left then. None: ask at once.
+fn ask_later_at(
     now: Timestamp,
     expires: SignedDuration,
     promotion: OperationId,
@@ -212,9 +218,10 @@ fn coalesced(
     }
 }
 
-/// Nobody was asked yet, and nobody can be: a mail names the build tag, which the registry refuses. Believed when nothing
-/// else was heard since a failure before it. Returns whether it has ended.
-pub(super) fn untaggable(transition: &mut Transition, reason: &str) -> bool {
+/// Fails a promotion whose build tag the registry refuses. Approvers cannot be asked, because a
+/// mail names the build tag. A single failure is not enough. Returns whether the promotion has
+/// ended.
+pub(super) fn fail_untaggable(transition: &mut Transition, reason: &str) -> bool {
     let operation = transition.change.after.operation.as_ref();
     let again = operation.is_some_and(|operation| operation.failures > 0);
     let pending = transition.change.after.promotion().is_some_and(|one| one.state == PromotionState::Pending);
@@ -230,7 +237,7 @@ pub(super) fn asked(transition: &mut Transition, approver: &ApproverName, token:
     let first = after.promotion().filter(|one| one.ask_at.is_some() && one.asked.is_empty());
     if let Some((promotion, occurrence)) = first.map(|one| (one.id, one.occurrence.clone())) {
         after.environment.asked.push(Question { at, promotion });
-        // What came before it was overtaken.
+        // Older promotions no longer wait for their turn.
         after.environment.waiting.retain(|waiting| waiting.occurrence > occurrence);
     }
     if let Some(promotion) = promotion(transition) {
@@ -270,8 +277,9 @@ pub(super) fn mail_refused(transition: &mut Transition, approver: &ApproverName,
     true
 }
 
-/// Told after it was opened. What whoever pushed has said of it counts no more.
-pub(super) fn called(transition: &mut Transition, caller: &Caller) {
+/// Adds a pusher that CloudTrail recorded after the promotion was opened. Approvals by a pusher
+/// count no more.
+pub(super) fn attribute(transition: &mut Transition, caller: &Caller) {
     let open = |promotion: &&mut Promotion| !promotion.state.is_terminal();
     let Some(promotion) = promotion(transition).filter(open) else { return };
     if !keep_pusher(&mut promotion.pushers, &caller.arn) {
@@ -290,8 +298,8 @@ pub(super) fn called(transition: &mut Transition, caller: &Caller) {
     transition.audit(entry);
 }
 
-/// Cancels a question that nobody has answered. One that somebody voted on, or asked for by a signed request, stays:
-/// whoever may push must not be able to undo that.
+/// Cancels a promotion whose image is part of an index that was pushed with it. A promotion with a
+/// vote or a signed request stays, because a pusher must not be able to undo those.
 pub(super) fn contained(transition: &mut Transition, index: &ContainingIndex) {
     let Some(promotion) = transition.change.after.promotion() else { return };
     let unanswered = promotion.state == PromotionState::Pending
@@ -307,10 +315,10 @@ pub(super) fn tick(transition: &mut Transition) {
     match transition.change.after.promotion().map(|promotion| promotion.state) {
         Some(PromotionState::Pending) => expire(transition),
         Some(PromotionState::InProgress) if transition.change.after.policy().is_none() => {
-            deploy::gone(transition)
+            deploy::environment_removed(transition)
         }
         Some(PromotionState::InProgress) => {
-            deploy::never_began(transition);
+            deploy::fail_if_never_begun(transition);
             deploy::time_out(transition);
         }
         Some(
@@ -341,7 +349,7 @@ fn expire(transition: &mut Transition) {
             } else if let Some(hold) = held(after, policy, promotion) {
                 format!("expired: approved, but the environment is held ({})", hold.reason)
             } else {
-                // Decided in time: it only waits for another rollout, which has a deadline of its own.
+                // An approved promotion only waits for another rollout, which has its own deadline.
                 return;
             }
         }
@@ -368,10 +376,11 @@ pub(super) fn settle(transition: &mut Transition) {
     }
 }
 
-/// How soon to look again whether it has become the next.
+/// The time until a waiting promotion checks again whether it is the next.
 const ASKED_AGAIN: SignedDuration = SignedDuration::from_mins(5);
 
-/// Approved, and nothing is in its way: to the services, or where none are deployed to, straight to the pin.
+/// Begins an approved promotion that nothing blocks. It deploys to the services, or sets the pin at
+/// once if there is no deployment.
 fn begin(transition: &mut Transition) {
     let Some(policy) = transition.change.after.policy().cloned() else { return };
     let Some(promotion) = transition.change.after.promotion().cloned() else { return };
@@ -404,14 +413,14 @@ fn begin(transition: &mut Transition) {
     }
 }
 
-/// The hold that keeps an approved promotion back: no approval was given after it began.
+/// Returns the hold that blocks this promotion: no approval was given after the hold began.
 fn held<'a>(subject: &'a Subject, policy: &EnvironmentPolicy, promotion: &Promotion) -> Option<&'a Hold> {
     let hold = subject.environment.hold.as_ref()?;
     let released = approvals(subject, policy, promotion).any(|(_, vote)| vote.at > hold.since);
     (!released).then_some(hold)
 }
 
-/// Approved, and proven where it is deployed.
+/// Sets the pin for a promotion that is approved, and proven if it was deployed.
 pub(super) fn set_pin(
     transition: &mut Transition,
     policy: &EnvironmentPolicy,
@@ -432,7 +441,7 @@ pub(super) fn set_pin(
         revisions,
     });
     transition.free_slot(promotion.id);
-    // Placed once more: promotions were stored that had no place yet.
+    // Old records may contain an occurrence that was never placed.
     let occurrence = promotion.occurrence.placed(transition.now);
     let environment = &mut transition.change.after.environment;
     environment.watermark =
@@ -450,7 +459,7 @@ pub(super) fn stable_tagged(transition: &mut Transition) {
         && let Some(pin) = promotion.pin
         && named
     {
-        let reason = transition.and_its_tag(format!("pinned as pin {pin}"));
+        let reason = transition.with_tag_problem(format!("pinned as pin {pin}"));
         end(transition, PromotionState::Completed, reason, Actor::Stablepin);
     }
 }
@@ -460,14 +469,15 @@ pub(super) fn next_look(now: Timestamp, promotion: &Promotion, subject: &Subject
         PromotionState::Pending => {
             let waiting = subject.policy().is_some_and(|policy| approved(subject, policy, promotion));
             let soon = now + SignedDuration::from_mins(1);
-            // Those after it may end: then it is the next to be asked for.
+            // This promotion is asked about if all newer ones end first.
             let waits = subject.environment.waiting.iter().any(|waiting| waiting.promotion == promotion.id);
             let again = |at| if at > now { at } else { now + ASKED_AGAIN };
             let asking = promotion.ask_at.filter(|_| waits).map(again);
             let mailing = promotion.mail_refused.as_ref().map(RefusedMail::again_at).filter(|at| *at > now);
             let expiry = asking.into_iter().chain(mailing).fold(promotion.expires_at, Timestamp::min);
             let reminder = reminder(subject, promotion).filter(|at| *at > now);
-            // Approved in time, and past its expiry: it still waits for a rollback's end.
+            // A promotion that was approved in time may outlive its expiry while it waits for a
+            // rollback.
             Some(if let Some(reminder) = reminder.filter(|_| !waiting) {
                 reminder.min(expiry)
             } else if waiting && expiry > now {
@@ -478,7 +488,7 @@ pub(super) fn next_look(now: Timestamp, promotion: &Promotion, subject: &Subject
                 expiry
             })
         }
-        // The pin is set, only its tags are pending_effects: those are tried after longer and longer pauses.
+        // The pin is set and only its tags are pending. They are tried with growing pauses.
         PromotionState::InProgress if promotion.pin.is_some() => Some(now + LONGEST_PAUSE),
         PromotionState::InProgress => {
             let soon = now + SignedDuration::from_mins(1);
@@ -496,7 +506,7 @@ pub(super) fn next_look(now: Timestamp, promotion: &Promotion, subject: &Subject
     }
 }
 
-/// A later push was pinned.
+/// Returns the current pin if a later push was pinned.
 fn superseded(environment: &Environment, promotion: &Promotion) -> Option<crate::pin_number::PinNumber> {
     let mark = environment.watermark.as_ref()?;
     let pin = environment.pin.as_ref()?;
@@ -537,7 +547,7 @@ pub(super) fn move_to(
         transition.change.after.environment.waiting.retain(|waiting| waiting.promotion != id);
     }
     transition.change.after.environment.asked.retain(|question| question.promotion != id);
-    // What comes now has failed at nothing yet.
+    // The new state has no failures yet.
     if let Some(operation) = &mut transition.change.after.operation {
         operation.failures = 0;
     }

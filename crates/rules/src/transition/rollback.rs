@@ -1,4 +1,4 @@
-//! Rollbacks: asked for by a person, applied to services, ended by proof.
+//! Rollbacks: a person requests them, services are moved, and proof ends them.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -17,25 +17,28 @@ use crate::records::{
 use crate::refusal::Refusal;
 use crate::target::{intended, live, ready};
 
-/// A look takes no longer: one that has ended later than this after something was begun after it.
+/// The longest time that one observation takes. If an observation ends this long after a call, it
+/// also began after that call.
 const A_LOOK: SignedDuration = SignedDuration::from_secs(20);
 
-/// A rollback as it was asked for, resolved and checked: nothing was touched yet.
+/// A rollback request, resolved and checked. Nothing was touched yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RollbackRequest {
     pub id: OperationId,
     pub to: String,
     pub target: Target,
-    /// The pin that there was when it was resolved: against another one, `to` may mean something else.
+    /// The current pin when the target was resolved. If the pin changes, `to` may mean something
+    /// else.
     pub resolved_at: PinNumber,
     pub reason: Option<String>,
     pub actor: Actor,
-    /// The services that go back, each with what it runs now.
+    /// The services to roll back, each with what it runs now.
     pub services: Vec<ServiceRollout>,
 }
 
 impl RollbackRequest {
-    /// Every service is described and runs at the target. Without services, what is pinned is what is live.
+    /// Returns whether every service's task definition and running tasks have the target. An
+    /// environment without services runs its pin.
     fn already_live(&self, pinned: &ImageDigest) -> bool {
         let target = &self.target.digest;
         if self.services.is_empty() {
@@ -57,7 +60,7 @@ pub(super) fn open(transition: &mut Transition, request: &RollbackRequest) -> Re
     if pin.number != request.resolved_at {
         return Err(Refusal::PinMoved { from: request.resolved_at, to: pin.number });
     }
-    // While a promotion has the slot it is not, or not for long: whoever asks wants that stopped.
+    // A promotion in the slot is about to change what is live. The caller wants it stopped.
     if environment.slot.is_none() && request.already_live(&pin.digest) {
         return Err(Refusal::AlreadyLive { pin: request.target.pin, digest: request.target.digest.clone() });
     }
@@ -68,7 +71,7 @@ pub(super) fn open(transition: &mut Transition, request: &RollbackRequest) -> Re
         }
         _ => None,
     };
-    // A promotion gives way. What it has begun and not heard of may still arrive.
+    // A promotion gives way, but the calls that it has begun may still arrive.
     let slot = environment.slot.take();
     let moving_until = slot.as_ref().and_then(|slot| slot.moving_until).filter(|until| *until > now);
     let preempted = slot.map(|slot| slot.digest);
@@ -116,7 +119,7 @@ pub(super) fn open(transition: &mut Transition, request: &RollbackRequest) -> Re
     Ok(())
 }
 
-/// What is heard of services changes something.
+/// Returns whether the rollback moves services. Only then do observations of services count.
 pub(super) fn moves(subject: &Subject) -> bool {
     subject.rollback().is_some_and(|rollback| !rollback.state.is_terminal() && rollback.pin.is_none())
 }
@@ -156,14 +159,14 @@ pub(super) fn settle(transition: &mut Transition) {
     let Some(rollback) = rollback(transition) else { return };
     let begun = rollback.rollout.services.is_empty() || rollback.rollout.applied_anywhere();
     if rollback.state == RollbackState::Requested && begun {
-        leave(transition);
+        exclude_left_digests(transition);
         move_to(transition, RollbackState::InProgress, None);
     }
     let Some(rollback) = self::rollback(transition) else { return };
     if rollback.state.is_terminal() || rollback.pin.is_some() {
         return;
     }
-    // One that cannot go back does not keep the others from it.
+    // A service that cannot roll back does not keep the other services from it.
     if !rollback.rollout.is_over() || may_be_overtaken(now, rollback) {
         // What is known of a service is shown while the others are on their way.
         rollback.reason = match rollback.rollout.verdict() {
@@ -176,11 +179,11 @@ pub(super) fn settle(transition: &mut Transition) {
     let applied = rollback.rollout.maybe_applied();
     let not_proven = if applied { RollbackState::Incomplete } else { RollbackState::Failed };
     if applied && rollback.state == RollbackState::Requested {
-        leave(transition);
+        exclude_left_digests(transition);
     }
     match verdict {
         RolloutVerdict::Going => {}
-        RolloutVerdict::Arrived => done(transition),
+        RolloutVerdict::Arrived => complete(transition),
         RolloutVerdict::NothingProven => {
             let reason = "applied, but the desired count is 0 everywhere: nothing runs, so nothing is proven";
             move_to(transition, not_proven, Some(reason.to_owned()));
@@ -192,7 +195,8 @@ pub(super) fn settle(transition: &mut Transition) {
     }
 }
 
-/// It ends as if it had not been asked for. What it pre-empted may have touched something: then the hold stays.
+/// Ends a rollback that touched nothing, and restores the earlier hold. The hold stays after a
+/// pre-emption, because the promotion may have touched something.
 fn untouched(transition: &mut Transition, reason: String) {
     let Some(rollback) = rollback(transition) else { return };
     let before = rollback.held_before.take();
@@ -226,30 +230,31 @@ fn left_behind(rollback: &Rollback) -> Option<String> {
     Some(left + &rollback.preempted_until.map(|_| late).unwrap_or_default())
 }
 
-/// What it pre-empted may still move a service, or has since that was looked at: nobody may take the slot yet.
+/// Returns whether the pre-empted promotion may still move a service, or may have moved one since
+/// the last observation. The slot stays taken meanwhile.
 fn may_be_overtaken(now: Timestamp, rollback: &Rollback) -> bool {
     rollback
         .preempted_until
         .is_some_and(|until| now < until || rollback.rollout.seen_since().is_some_and(|seen| seen < until))
 }
 
-/// What is left now is no place to go back to.
-fn leave(transition: &mut Transition) {
+/// Excludes the digests that the rollback leaves from `previous`.
+fn exclude_left_digests(transition: &mut Transition) {
     let Some(rollback) = rollback(transition) else { return };
     let (services, target) = (rollback.rollout.services.clone(), rollback.target.digest.clone());
     let environment = &mut transition.change.after.environment;
     for digest in intended(&services, environment.pin.as_ref().map(|pin| &pin.digest)) {
-        environment.leave(digest);
+        environment.exclude_from_previous(digest);
     }
-    environment.return_to(&target);
+    environment.allow_as_previous(&target);
 }
 
-/// Every service is back.
-fn done(transition: &mut Transition) {
+/// Completes a rollback whose services are all proven.
+fn complete(transition: &mut Transition) {
     let services = transition.change.after.policy().map(|policy| policy.services.clone()).unwrap_or_default();
     let Some(rollback) = rollback(transition) else { return };
     let named = |service: &ServiceName| rollback.rollout.services.iter().any(|one| one.service == *service);
-    // What a part of the environment runs is not what the environment runs.
+    // A rollback of some services does not change what the whole environment runs.
     let whole = services.iter().all(named);
     let proven = format!("{} at {}", rollback.rollout.proven(), rollback.target.digest);
     let new_pin = NewPin {
@@ -277,7 +282,7 @@ fn done(transition: &mut Transition) {
     }
     transition.pin(new_pin);
     let environment = &mut transition.change.after.environment;
-    // The services are where they belong. The stable tag follows by itself, in nobody's way.
+    // The services are done, so the slot is free. The stable tag follows by itself.
     environment.slot = None;
     let number = environment.pin.as_ref().map(|pin| pin.number);
     if let Some(rollback) = self::rollback(transition) {
@@ -291,7 +296,7 @@ pub(super) fn stable_tagged(transition: &mut Transition) {
         && !rollback.state.is_terminal()
     {
         let reason = format!("{} at {}, pin {pin}", rollback.rollout.proven(), rollback.target.digest);
-        let reason = transition.and_its_tag(reason);
+        let reason = transition.with_tag_problem(reason);
         move_to(transition, RollbackState::Completed, Some(reason));
     }
 }
@@ -303,7 +308,7 @@ pub(super) fn next_look(now: Timestamp, rollback: &Rollback) -> Option<Timestamp
     if rollback.pin.is_some() {
         return Some(now + LONGEST_PAUSE);
     }
-    // However often it failed: production waits.
+    // A rollback never pauses for long, because production waits.
     let soon = now + SignedDuration::from_mins(1);
     let times = rollback.rollout.next_time_out(now).into_iter().chain(rollback.preempted_until);
     Some(times.filter(|at| *at > now).fold(soon, Timestamp::min))

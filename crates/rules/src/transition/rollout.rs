@@ -1,5 +1,5 @@
-//! Rollouts: what is heard of each service, what it comes to, and when it takes too long. The same for a promotion
-//! on its way, for its way back, and for a rollback.
+//! The transitions of a rollout: observations of each service, the verdict, and the timeout.
+//! Promotions, their reverts and rollbacks share them.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -9,39 +9,40 @@ use crate::effect::Observation;
 use crate::image::ImageDigest;
 use crate::records::{Current, Direction, Pause, Progress, Rollout, ServiceRollout};
 
-/// A deployment was only just accepted: containers take their time.
+/// The time from an accepted deployment to the first look, because containers need time to start.
 const FIRST_LOOK: SignedDuration = SignedDuration::from_secs(3);
-/// It was looked at and is on its way.
+/// The time between later looks.
 const NEXT_LOOK: SignedDuration = SignedDuration::from_secs(5);
-/// How long ECS may take to go back by itself before we do.
+/// How long ECS may take to roll back by itself before we do it.
 const RETURNS_WITHIN: SignedDuration = SignedDuration::from_mins(15);
-/// How long a pause counts that nobody has seen again.
+/// How long an observed pause counts without a newer observation.
 const PAUSE_COUNTS: SignedDuration = SignedDuration::from_mins(15);
-/// How often a bake begins anew. ECS replaces a task now and then, and a service may scale: that is no failure, and each
-/// time gets a deadline of its own. What was never proven for as long as one bake, in six times the time, is not healthy;
-/// and the next release waits for the slot.
+/// How often a bake may begin anew, each time with a new deadline. A task that ECS replaces or a
+/// scaling service is no failure. But a service that does not stay proven for one bake in six tries
+/// is unhealthy, and the next promotion waits for the slot.
 const REBAKES: u32 = 5;
 
-/// What a rollout has come to.
+/// The verdict on a rollout.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum RolloutVerdict {
     Going,
-    /// Every service is there, and at least one is proven.
+    /// Every service has arrived, and at least one is proven.
     Arrived,
-    /// It is applied, and nothing runs that could prove it.
+    /// The rollout is applied, but nothing runs that could prove it.
     NothingProven,
-    /// It will not arrive by itself.
+    /// The rollout cannot succeed by itself.
     Broken(String),
-    /// Somebody else has deployed meanwhile: what runs is theirs.
+    /// Another deployment replaced ours. What runs now is not ours.
     Taken(String),
 }
 
-/// How often AWS's refusal to move a service is heard before it is believed: a permission that was given a moment ago may
-/// not count yet, and some of what AWS says only sounds like a refusal. A rollback believes the first one, since whoever
-/// asked for it waits for the answer.
+/// How often AWS must refuse to move a service before the refusal counts. A new permission may need
+/// a moment, and some AWS errors only look like a refusal. A rollback counts the first one, because
+/// its caller waits for the answer.
 const REFUSALS: u32 = 2;
 
-/// What was seen of one service. Only called while its operation may move services. Returns what is to be tried again.
+/// Records an observation of one service. The caller makes sure that the operation may move
+/// services. Returns a problem that is tried again.
 pub(super) fn seen(
     transition: &mut Transition,
     direction: Direction,
@@ -71,7 +72,7 @@ pub(super) fn seen(
             if matches!(one.progress, Progress::Proven { .. } | Progress::Unproven { .. }) {
                 one.progress = Progress::Deployed;
                 rollout.bakes_anew(now + timeout);
-                // Also when that is not another deadline: then it is the last time.
+                // The last bake keeps its deadline, and begins anew too.
                 rollout.bake = None;
             }
         }
@@ -131,7 +132,7 @@ pub(super) fn seen(
     None
 }
 
-/// What a call that moves a service comes to.
+/// Returns whether this is an answer to the call that moves a service.
 fn is_of_a_call(seen: &Observation) -> bool {
     match seen {
         Observation::Deployed(_)
@@ -149,8 +150,14 @@ fn is_of_a_call(seen: &Observation) -> bool {
     }
 }
 
-/// What ECS calls our deployment. It may not have said so when it accepted it.
-pub(super) fn named(transition: &mut Transition, direction: Direction, service: &ServiceName, arn: &str) {
+/// Records the ARN of our service deployment, which ECS may not report when it accepts the
+/// deployment.
+pub(super) fn record_deployment_arn(
+    transition: &mut Transition,
+    direction: Direction,
+    service: &ServiceName,
+    arn: &str,
+) {
     let Some(rollout) = current(transition, direction) else { return };
     let one = rollout.services.iter_mut().find(|one| one.service == *service && moves(one));
     if let Some(started) = one.and_then(|one| one.started.as_mut()) {
@@ -158,7 +165,7 @@ pub(super) fn named(transition: &mut Transition, direction: Direction, service: 
     }
 }
 
-/// Ends of a service that may come before our deployment does.
+/// Returns whether a service can end this way before our deployment is accepted.
 fn is_an_end(seen: &Observation) -> bool {
     matches!(seen, Observation::Returned { .. } | Observation::Failed { .. })
 }
@@ -171,14 +178,14 @@ pub(super) fn probed(transition: &mut Transition, failed: Option<&String>) {
     }
 }
 
-/// The rollout that moves services now, if it goes this way.
+/// Returns the rollout that moves services now, if it has this direction.
 fn current(transition: &mut Transition, direction: Direction) -> Option<&mut Rollout> {
     let operation = transition.change.after.operation.as_mut()?;
     operation.rollout().filter(|(now, _)| *now == direction)?;
     operation.rollout_to_mut(direction)
 }
 
-/// Our deployment was accepted, and may yet change.
+/// Returns whether our deployment was accepted and may still change.
 fn moves(one: &ServiceRollout) -> bool {
     match one.progress {
         Progress::Deployed
@@ -203,7 +210,7 @@ impl ServiceRollout {
 }
 
 impl Rollout {
-    /// A bake that has begun begins again when every service is proven again, with the time for that.
+    /// Restarts a bake that has begun: every service must be proven again, with a new deadline.
     fn bakes_anew(&mut self, deadline: Timestamp) {
         if self.bake.is_some() && self.rebaked < REBAKES {
             self.bake = None;
@@ -212,7 +219,8 @@ impl Rollout {
         }
     }
 
-    /// Each service has its own: one that waits at a lifecycle hook is none of the others' business.
+    /// Returns the deadline of one service. A service's wait at a lifecycle hook extends only its
+    /// own deadline.
     fn deadline_of(&self, one: &ServiceRollout) -> Timestamp {
         let later = |at: Timestamp, by: SignedDuration| at.saturating_add(by).unwrap_or(at);
         let deadline = later(self.deadline, one.paused_for);
@@ -224,7 +232,8 @@ impl Rollout {
         }
     }
 
-    /// What takes too long fails. `until`: what is proven has to stay so until then, and be seen so after it.
+    /// Fails the services that take too long. A proven service must stay proven until `until`, and
+    /// must be observed after it.
     pub(super) fn time_out(
         &mut self,
         now: Timestamp,
@@ -232,13 +241,13 @@ impl Rollout {
         until: Option<Timestamp>,
         problem: Option<&str>,
     ) {
-        // Whoever looks has had as long for that as for the rollout.
+        // The observation after `until` may take as long as the rollout itself.
         let unseen = until.filter(|until| *until + verify.timeout <= now);
         let late: Vec<bool> = self.services.iter().map(|one| self.deadline_of(one) <= now).collect();
         for (one, late) in self.services.iter_mut().zip(late) {
             let reason = match &one.progress {
                 Progress::Waiting if late => {
-                    // Its call may have arrived, and only the answer was lost.
+                    // The call may have arrived even though its answer was lost.
                     one.if_moved = true;
                     let problem = problem.map(|problem| format!(": {problem}")).unwrap_or_default();
                     format!("not known to be applied in time{problem}")
@@ -274,7 +283,7 @@ impl Rollout {
         }
     }
 
-    /// When it next times out.
+    /// Returns the next time at which a service times out.
     pub(super) fn next_time_out(&self, now: Timestamp) -> Option<Timestamp> {
         let times = self.services.iter().filter_map(|one| match &one.progress {
             Progress::Waiting | Progress::Deployed => Some(self.deadline_of(one)),
@@ -293,7 +302,8 @@ impl Rollout {
             let each = self.services.iter().filter_map(|one| Some((&one.service, wanted(one)?)));
             each.map(|(service, reason)| format!("{service}: {reason}")).collect()
         };
-        // Never against ECS's own going back: first it is over, or too late.
+        // We never move a service while ECS rolls back by itself. We wait for its end or for the
+        // timeout.
         if self.services.iter().any(|one| matches!(one.progress, Progress::Returning { .. })) {
             return RolloutVerdict::Going;
         }
@@ -303,7 +313,7 @@ impl Rollout {
         });
         let broken = said(&|one| match &one.progress {
             Progress::Failed { reason } => Some(reason),
-            // What ECS brought back is where ECS wanted it, and nobody has proven it.
+            // ECS rolled back where it wanted to, but the result is not proven.
             Progress::Returned { reason, .. } if !one.if_moved => Some(reason),
             _ => None,
         });
@@ -327,7 +337,7 @@ impl Rollout {
         }
     }
 
-    /// No service is on its way any more.
+    /// Returns whether no service is in progress any more.
     pub(super) fn is_over(&self) -> bool {
         self.services.iter().all(|one| match one.progress {
             Progress::Waiting | Progress::Deployed | Progress::Returning { .. } => false,
@@ -339,7 +349,7 @@ impl Rollout {
         })
     }
 
-    /// When the service that was not looked at for longest was last seen where it should be.
+    /// Returns the oldest of the last observations that found each service where it should be.
     pub(super) fn seen_since(&self) -> Option<Timestamp> {
         let at = |one: &ServiceRollout| match one.progress {
             Progress::Proven { at, .. } | Progress::Unproven { at } => Some(at),
@@ -353,7 +363,7 @@ impl Rollout {
         self.services.iter().filter_map(at).min()
     }
 
-    /// The task definition that each service was proven with.
+    /// Returns the task definition that each service was proven with.
     pub(super) fn revisions(&self) -> std::collections::BTreeMap<ServiceName, String> {
         let proven = self.services.iter().filter(|one| matches!(one.progress, Progress::Proven { .. }));
         proven
@@ -361,7 +371,7 @@ impl Rollout {
             .collect()
     }
 
-    /// For people: how many are proven.
+    /// Describes for people how many services are proven.
     pub(super) fn proven(&self) -> String {
         match self.services.len() {
             0 => "no services here; pinned".to_owned(),
@@ -371,7 +381,7 @@ impl Rollout {
     }
 }
 
-/// The environment runs this digest now, as far as is proven.
+/// Records that the environment provably runs this digest.
 pub(super) fn arrived(transition: &mut Transition, digest: ImageDigest) {
     let Some(by) = transition.change.after.operation.as_ref().map(|operation| operation.id()) else { return };
     let current = &mut transition.change.after.environment.current;

@@ -14,7 +14,7 @@ fn id(n: u8) -> RunId {
 
 const GB: u64 = 1_000_000_000;
 
-/// Of so many repositories: web, web-1, web-2.
+/// Returns a run over the first `repositories` of web, web-1 and web-2.
 fn run(purpose: Purpose, repositories: usize) -> Run {
     let names = ["web", "web-1", "web-2"].map(name);
     let asked = RunRequest {
@@ -59,8 +59,9 @@ fn left_alone() -> RunProgress {
     RunProgress::LeftAlone { problem: "ECS did not answer ListTasks".to_owned() }
 }
 
-/// What is said one after the other: the run after, and what was recorded, as `from → to: reason`.
-fn told(run: Run, said: &[(&str, RunProgress)]) -> (Run, Vec<String>) {
+/// Applies reports one after the other. Returns the run and its audit records, as `from → to:
+/// reason`.
+fn after_reports(run: Run, said: &[(&str, RunProgress)]) -> (Run, Vec<String>) {
     let (mut run, mut records) = (run, Vec::new());
     for (repository, progress) in said {
         let (after, audit) = run.after(at("2026-11-21T02:05:00Z"), &name(repository), progress);
@@ -74,7 +75,7 @@ fn told(run: Run, said: &[(&str, RunProgress)]) -> (Run, Vec<String>) {
 }
 
 #[test]
-fn a_run_is_recorded_when_it_is_asked_for_and_when_its_state_changes() {
+fn run_audits_its_begin_and_state_changes() {
     let (run, record) = {
         let asked = RunRequest {
             purpose: APPLY,
@@ -99,7 +100,7 @@ fn a_run_is_recorded_when_it_is_asked_for_and_when_its_state_changes() {
         ("web", RunProgress::Done(applied())),
         ("web-1", left_alone()),
     ];
-    let (after, records) = told(run, &said);
+    let (after, records) = after_reports(run, &said);
     assert_eq!(
         records,
         [
@@ -112,7 +113,7 @@ fn a_run_is_recorded_when_it_is_asked_for_and_when_its_state_changes() {
 }
 
 #[test]
-fn how_a_run_stands_is_what_its_repositories_say() {
+fn run_state_follows_from_repositories() {
     let ended = |ends: &[RunProgress]| {
         let mut run = run(APPLY, ends.len());
         let names: Vec<RepositoryName> = run.repositories.keys().cloned().collect();
@@ -124,7 +125,7 @@ fn how_a_run_stands_is_what_its_repositories_say() {
     let done = || RunProgress::Done(applied());
     let failed = || RunProgress::Failed { problem: "the bucket is gone".to_owned() };
     let refused = BTreeMap::from([("ImageReferencedByManifestList".to_owned(), 1)]);
-    assert_eq!(ended(&[]), RunState::Completed, "nothing to do is done");
+    assert_eq!(ended(&[]), RunState::Completed, "a run without repositories is complete");
     assert_eq!(ended(&[done(), done()]), RunState::Completed);
     assert_eq!(ended(&[done(), left_alone()]), RunState::CompletedWithErrors);
     assert_eq!(ended(&[done(), failed()]), RunState::CompletedWithErrors);
@@ -132,13 +133,13 @@ fn how_a_run_stands_is_what_its_repositories_say() {
         ended(&[RunProgress::Done(Applied { errors: refused, ..applied() })]),
         RunState::CompletedWithErrors
     );
-    assert_eq!(ended(&[left_alone(), failed()]), RunState::Failed, "not one repository was done");
+    assert_eq!(ended(&[left_alone(), failed()]), RunState::Failed, "no repository was done");
     assert_eq!(ended(&[done(), RunProgress::Planning]), RunState::InProgress);
     assert_eq!(run(APPLY, 2).state(), RunState::Requested);
 }
 
 #[test]
-fn what_is_said_twice_or_late_changes_nothing() {
+fn repeated_and_late_reports_change_nothing() {
     let said = [
         RunProgress::Planning,
         RunProgress::Planned(planned()),
@@ -147,25 +148,25 @@ fn what_is_said_twice_or_late_changes_nothing() {
     ];
     let once: Vec<_> = said.iter().map(|one| ("web", one.clone())).collect();
     let twice: Vec<_> = said.iter().flat_map(|one| [("web", one.clone()), ("web", one.clone())]).collect();
-    let (end, records) = told(run(APPLY, 1), &once);
-    assert_eq!(told(run(APPLY, 1), &twice), (end.clone(), records));
+    let (end, records) = after_reports(run(APPLY, 1), &once);
+    assert_eq!(after_reports(run(APPLY, 1), &twice), (end.clone(), records));
     for late in said.iter().chain(&[left_alone()]) {
         assert_eq!(
-            told(end.clone(), &[("web", late.clone())]),
+            after_reports(end.clone(), &[("web", late.clone())]),
             (end.clone(), Vec::new()),
             "after its end: {late:?}"
         );
     }
     let elsewhere = run(APPLY, 1);
-    assert_eq!(told(elsewhere.clone(), &[("other", left_alone())]), (elsewhere, Vec::new()));
-    let (applying, _) = told(run(APPLY, 1), &once[..3]);
-    let (after, _) = told(applying.clone(), &once[..2]);
-    assert_eq!(after, applying, "a plan that is late does not begin again");
+    assert_eq!(after_reports(elsewhere.clone(), &[("other", left_alone())]), (elsewhere, Vec::new()));
+    let (applying, _) = after_reports(run(APPLY, 1), &once[..3]);
+    let (after, _) = after_reports(applying.clone(), &once[..2]);
+    assert_eq!(after, applying, "a late plan does not restart the repository");
 }
 
 #[test]
-fn a_plan_is_done_when_it_is_made_and_an_apply_is_not() {
-    let (plan, records) = told(run(Purpose::Plan, 1), &[("web", RunProgress::Planned(planned()))]);
+fn plan_run_ends_with_its_plan() {
+    let (plan, records) = after_reports(run(Purpose::Plan, 1), &[("web", RunProgress::Planned(planned()))]);
     assert_eq!((plan.state(), plan.repositories[&name("web")].freed_bytes), (RunState::Completed, 4 * GB));
     assert_eq!(
         records,
@@ -174,11 +175,11 @@ fn a_plan_is_done_when_it_is_made_and_an_apply_is_not() {
              share of 20 %, left for later"
         ]
     );
-    let (apply, _) = told(run(APPLY, 1), &[("web", RunProgress::Planned(planned()))]);
+    let (apply, _) = after_reports(run(APPLY, 1), &[("web", RunProgress::Planned(planned()))]);
     let repository = &apply.repositories[&name("web")];
     assert_eq!((apply.state(), repository.state), (RunState::InProgress, RepositoryState::Applying));
     assert_eq!((repository.to_remove, repository.freed_bytes), (12, 0), "nothing is freed yet");
-    let (alone, records) = told(apply, &[("web", left_alone())]);
+    let (alone, records) = after_reports(apply, &[("web", left_alone())]);
     assert_eq!(alone.state(), RunState::Failed);
     assert_eq!(
         records,
@@ -190,9 +191,10 @@ fn a_plan_is_done_when_it_is_made_and_an_apply_is_not() {
 }
 
 #[test]
-fn an_end_says_what_was_done_in_words() {
+fn summary_describes_the_result() {
     let refused = BTreeMap::from([("ImageReferencedByManifestList".to_owned(), 1)]);
-    let summary = |applied: Applied| told(run(APPLY, 1), &[("web", RunProgress::Done(applied))]).0.summary();
+    let summary =
+        |applied: Applied| after_reports(run(APPLY, 1), &[("web", RunProgress::Done(applied))]).0.summary();
     let all = Applied {
         deleted: 1,
         archived: 2,
@@ -212,28 +214,28 @@ fn an_end_says_what_was_done_in_words() {
     assert_eq!(summary(Applied::default()), "nothing changed");
     let three = [("web", left_alone()), ("web-1", left_alone()), ("web-2", left_alone())];
     assert_eq!(
-        told(run(APPLY, 3), &three).0.summary(),
+        after_reports(run(APPLY, 3), &three).0.summary(),
         "nothing changed; 3 repositories left alone: web: ECS did not answer ListTasks, and 2 more"
     );
 }
 
 #[test]
-fn as_many_warnings_are_kept_as_a_record_can_hold() {
+fn run_keeps_twenty_warnings_per_repository() {
     let many = |from: usize| Planned {
         warnings: (from..from + 15).map(|n| format!("warning\n{n}")).collect(),
         ..planned()
     };
     let said = [("web", RunProgress::Planned(many(0))), ("web", RunProgress::Planned(many(10)))];
-    let run = told(run(Purpose::Apply { plan_of: Some(id(2)) }, 1), &said[..1]).0;
+    let run = after_reports(run(Purpose::Apply { plan_of: Some(id(2)) }, 1), &said[..1]).0;
     assert_eq!(run.repositories[&name("web")].warnings.len(), 15);
     let more = Applied { warnings: many(10).warnings, ..applied() };
-    let run = told(run, &[("web", RunProgress::Done(more))]).0;
+    let run = after_reports(run, &[("web", RunProgress::Done(more))]).0;
     let kept = &run.repositories[&name("web")].warnings;
     assert_eq!((kept.len(), kept[0].as_str(), kept[19].as_str()), (20, "warning 0", "warning 19"));
 }
 
 #[test]
-fn what_a_month_costs() {
+fn price_is_rounded_to_cents() {
     let gb = 1_u64 << 30;
     assert_eq!(price_a_month(0), "nothing a month");
     assert_eq!(price_a_month(1), "less than $0.01 a month");
@@ -244,7 +246,7 @@ fn what_a_month_costs() {
 }
 
 #[test]
-fn a_run_is_written_and_read_as_in_its_sample() {
+fn run_matches_its_sample() {
     let purpose = Purpose::Apply { plan_of: Some(id(2)) };
     let done = Applied {
         archived: 1,
@@ -257,15 +259,15 @@ fn a_run_is_written_and_read_as_in_its_sample() {
     };
     let said =
         [("web", RunProgress::Planned(planned())), ("web", RunProgress::Done(done)), ("web-1", left_alone())];
-    let run = Run { version: 4, ..told(run(purpose, 2), &said).0 };
+    let run = Run { version: 4, ..after_reports(run(purpose, 2), &said).0 };
     let written = serde_json::to_string_pretty(&run).unwrap();
     let sample = include_str!("../samples/run.json");
-    assert_eq!(written, sample.trim_end(), "what is in a table must still be readable");
+    assert_eq!(written, sample.trim_end(), "stored records must stay readable");
     assert_eq!(serde_json::from_str::<Run>(sample).unwrap(), run);
 }
 
 #[test]
-fn every_purpose_and_state_has_its_name() {
+fn purposes_and_states_serialize_by_name() {
     let written = |purpose: Purpose| serde_json::to_string(&purpose).unwrap();
     assert_eq!(written(Purpose::Plan), r#"{"type":"plan"}"#);
     assert_eq!(written(APPLY), r#"{"type":"apply","plan_of":null}"#);
@@ -294,17 +296,17 @@ fn every_purpose_and_state_has_its_name() {
     }
 }
 
-/// What an older version has written lacks what came later.
+/// A record of an older version lacks newer fields.
 #[test]
-fn a_repository_of_which_little_is_known_is_readable() {
+fn repository_record_without_newer_fields_parses() {
     let repository: RepositoryRun = serde_json::from_str(r#"{"state":"Done","deleted":3}"#).unwrap();
     assert_eq!(repository.deleted, 3);
 }
 
 #[test]
-fn audit_says_which_sources_were_waived() {
+fn audit_names_waived_sources() {
     let planned = Planned { waived: BTreeSet::from(["batch".to_owned(), "pipes".to_owned()]), ..planned() };
-    let (run, records) = told(run(Purpose::Plan, 1), &[("web", RunProgress::Planned(planned))]);
+    let (run, records) = after_reports(run(Purpose::Plan, 1), &[("web", RunProgress::Planned(planned))]);
     let reason = records.last().unwrap();
     assert!(reason.contains("; waived, and not read: batch, pipes"), "{reason}");
     assert_eq!(run.repositories.values().next().unwrap().waived.len(), 2);

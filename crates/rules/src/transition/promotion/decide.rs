@@ -1,4 +1,5 @@
-//! Decisions of people: one gate, whichever way they came.
+//! Decisions of people. Every decision passes the same check, whether it comes from a page or from
+//! a signed request.
 
 use jiff::Timestamp;
 
@@ -6,7 +7,7 @@ use super::{end, promotion};
 use crate::application::{EnvironmentPolicy, FourEyes, Step};
 use crate::audit::{Actor, Kind};
 use crate::caller::MORE_PUSHERS;
-use crate::effect::moved;
+use crate::effect::address_changed;
 use crate::facts::facts;
 use crate::name::ApproverName;
 use crate::one_line::reason;
@@ -14,31 +15,32 @@ use crate::records::{ApprovalRequest, CodeHash, Promotion, PromotionState, Subje
 use crate::refusal::Refusal;
 use crate::transition::{AuditEntry, Transition};
 
-/// One approver's word.
+/// The decision of one approver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
     pub approver: ApproverName,
     pub verdict: Verdict,
     pub reason: Option<String>,
     pub actor: Actor,
-    /// The page that it came from; none: a signed request, whose signer is the approver.
+    /// The page form that was sent. None: a signed request, whose signer is the approver.
     pub form: Option<Form>,
 }
 
-/// A page's form, as it was sent.
+/// The fields of a page's form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Form {
-    /// The link that the page was opened by.
+    /// The link that opened the page.
     pub token: Token,
-    /// What was typed, where that has the shape of a code.
+    /// The typed code, if it has the shape of a code.
     pub code: Option<CodeHash>,
-    /// What was typed where the environment's name is wanted.
+    /// The typed environment name.
     pub typed: String,
-    /// The hash of the facts that the page showed; none: whoever sent it has seen no page.
+    /// The hash of the facts on the page. None: the sender has seen no page.
     pub facts: Option<String>,
 }
 
-/// Whether this person may decide now, and by this link: also for the page that offers it.
+/// Checks whether this approver may decide now, with this link. The page uses it before it offers
+/// the buttons.
 pub fn may_decide(
     now: Timestamp,
     subject: &Subject,
@@ -48,7 +50,7 @@ pub fn may_decide(
     may_vote(now, subject, approver, None, token)
 }
 
-/// With the signer of a signed request.
+/// Checks a vote, with the signer of a signed request.
 fn may_vote(
     now: Timestamp,
     subject: &Subject,
@@ -99,7 +101,8 @@ fn may_vote(
         if token.expires_at <= now {
             return Err(Refusal::LinkExpired { at: token.expires_at });
         }
-        let replaced = |asked: &ApprovalRequest| asked.token != token.hash || moved(subject, approver, asked);
+        let replaced =
+            |asked: &ApprovalRequest| asked.token != token.hash || address_changed(subject, approver, asked);
         if promotion.asked.get(approver).is_some_and(replaced) {
             return Err(Refusal::LinkReplaced { approver: approver.clone() });
         }
@@ -110,7 +113,8 @@ fn may_vote(
     Ok(())
 }
 
-/// Every approver that gives this vote, or may give it: in a stored file one signer may be several.
+/// Returns every approver that may have given this vote. In a stored file, one signer may match
+/// several approvers.
 fn voters<'a>(subject: &'a Subject, name: &'a ApproverName, actor: Option<&Actor>) -> Vec<&'a ApproverName> {
     let application = &subject.configuration.application;
     let others = application.approvers.iter().map(|approver| &approver.name);
@@ -121,7 +125,7 @@ fn voters<'a>(subject: &'a Subject, name: &'a ApproverName, actor: Option<&Actor
     std::iter::once(name).chain(others.filter(may_be)).collect()
 }
 
-/// Whoever asked for it does not decide it, nor whoever pushed it.
+/// Refuses a vote of the requester or a pusher.
 fn four_eyes(
     subject: &Subject,
     policy: &EnvironmentPolicy,
@@ -140,7 +144,7 @@ fn four_eyes(
     }
 }
 
-/// Whoever is known to have asked for it or pushed it.
+/// Returns the ARNs of the known requester and pushers.
 fn requesters(promotion: &Promotion) -> impl Iterator<Item = &str> {
     let asked_by = match &promotion.asked_by {
         Some(Actor::Principal { arn }) => Some(arn.as_str()),
@@ -149,7 +153,7 @@ fn requesters(promotion: &Promotion) -> impl Iterator<Item = &str> {
     asked_by.into_iter().chain(promotion.pushers.iter().map(String::as_str))
 }
 
-/// Whether four eyes keep this approver from deciding: it is their own.
+/// Returns whether the four-eyes rule excludes this approver, who requested or pushed the build.
 pub fn is_own(
     subject: &Subject,
     policy: &EnvironmentPolicy,
@@ -160,8 +164,9 @@ pub fn is_own(
     policy.approval.four_eyes != FourEyes::Off && requesters(promotion).any(own)
 }
 
-/// What the page asks for besides the button, so that a robot which follows links and presses buttons decides nothing.
-fn robots_stay_out(policy: &EnvironmentPolicy, subject: &Subject, form: &Form) -> Result<(), Refusal> {
+/// Checks the page's extra step, so that a robot that follows links and presses buttons decides
+/// nothing.
+fn check_human_step(policy: &EnvironmentPolicy, subject: &Subject, form: &Form) -> Result<(), Refusal> {
     match policy.approval.step {
         Step::None => Ok(()),
         Step::Type if form.typed.trim() == subject.name.as_str() => Ok(()),
@@ -179,13 +184,13 @@ pub(in crate::transition) fn decide(transition: &mut Transition, decision: &Deci
     let today = facts(after).map(|facts| facts.hash());
     if let Some(form) = &decision.form {
         let policy = after.policy().ok_or(Refusal::NoSuchEnvironment)?;
-        robots_stay_out(policy, after, form)?;
+        check_human_step(policy, after, form)?;
         if form.facts.is_some() && form.facts != today {
             return Err(Refusal::FactsChanged);
         }
         transition.change.token = Some(Token { used_at: Some(now), ..form.token.clone() });
     }
-    // Who has seen no page has signed none of its facts.
+    // A voter who has seen no page has approved none of its facts.
     let facts = decision.form.as_ref().and_then(|form| form.facts.clone());
     let Some(promotion) = promotion(transition) else { return Ok(()) };
     let why = decision.reason.as_deref().and_then(reason);
@@ -213,7 +218,8 @@ pub(in crate::transition) fn decide(transition: &mut Transition, decision: &Deci
     Ok(())
 }
 
-/// Counted before another one is tried; the last one burns the link, and its approver is asked anew.
+/// Counts a wrong code before the next try. The last one burns the link, and the approver gets a
+/// new one.
 pub(in crate::transition) fn wrong_code(transition: &mut Transition, token: &Token) -> Result<(), Refusal> {
     may_decide(transition.now, &transition.change.after, &token.approver, Some(token))?;
     let token = Token { wrong_codes: token.wrong_codes.saturating_add(1), ..token.clone() };
@@ -231,7 +237,7 @@ pub(in crate::transition) fn wrong_code(transition: &mut Transition, token: &Tok
     Ok(())
 }
 
-/// By whoever may: the links are worth nothing any more.
+/// Withdraws an open promotion. The caller was authorized. Mailed links stop working.
 pub(in crate::transition) fn withdraw(
     transition: &mut Transition,
     actor: &Actor,
@@ -247,7 +253,7 @@ pub(in crate::transition) fn withdraw(
     Ok(())
 }
 
-/// Something happened to a promotion that stays Pending.
+/// Writes an audit record about a promotion that stays Pending.
 fn audit(transition: &mut Transition, reason: String, actor: Actor) {
     let Some(promotion) = promotion(transition) else { return };
     let entry = AuditEntry {
@@ -262,13 +268,13 @@ fn audit(transition: &mut Transition, reason: String, actor: Actor) {
     transition.audit(entry);
 }
 
-/// Enough approvals by people who are approvers today.
+/// Returns whether enough of today's approvers have approved.
 pub fn approved(subject: &Subject, policy: &EnvironmentPolicy, promotion: &Promotion) -> bool {
     approvals(subject, policy, promotion).count() >= usize::from(policy.approval.required)
 }
 
-/// The votes that count: whoever left the configuration decides nothing, nor whoever turns out to have pushed it, also not
-/// by an earlier vote. Of two votes that one signer may have given, one counts.
+/// Returns the votes that count. A vote does not count if its approver has left the configuration
+/// or turns out to have pushed the build. Of two votes that one signer may have given, one counts.
 pub fn approvals<'a>(
     subject: &'a Subject,
     policy: &'a EnvironmentPolicy,
@@ -287,7 +293,7 @@ pub fn approvals<'a>(
     })
 }
 
-/// Whose word made it approved, and what they said. Who has left since still did it.
+/// Returns the actor and reason of the decisive approval, even if that approver has left since.
 pub(super) fn decided_by(
     subject: &Subject,
     policy: &EnvironmentPolicy,

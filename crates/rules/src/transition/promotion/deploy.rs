@@ -1,4 +1,4 @@
-//! A promotion on its way to services: prepared, deployed, proven, baked; or on their way back.
+//! The deployment of a promotion: prepared, deployed, proven and baked, or reverted.
 
 use super::{end, promotion, set_pin};
 use crate::application::ServiceName;
@@ -11,7 +11,8 @@ use crate::records::{
 use crate::transition::rollout::{RolloutVerdict, arrived};
 use crate::transition::{AuditEntry, Transition};
 
-/// It holds the slot and has no pin yet: what is heard of services changes something.
+/// Returns whether the promotion moves services: it has the slot and no pin yet. Only then do
+/// observations of services count.
 pub(in crate::transition) fn moves(subject: &Subject) -> bool {
     subject.promotion().is_some_and(|promotion| {
         promotion.state == PromotionState::InProgress
@@ -24,7 +25,7 @@ fn has_slot(subject: &Subject, promotion: &Promotion) -> bool {
     subject.environment.slot.as_ref().is_some_and(|slot| slot.operation == promotion.id)
 }
 
-/// Everything can move: what runs now is the way back.
+/// Begins the rollout: every service can move. What the services run now is kept for a revert.
 pub(in crate::transition) fn prepared(transition: &mut Transition, live: &[(ServiceName, Live)]) {
     let now = transition.now;
     let Some(timeout) = transition.change.after.policy().map(|policy| policy.verify.timeout) else { return };
@@ -46,8 +47,9 @@ pub(in crate::transition) fn unfit(transition: &mut Transition, reason: &str) {
     }
 }
 
-/// The services could not be looked at, or somebody else's deployment did not end, for as long as a rollout may take.
-pub(super) fn never_began(transition: &mut Transition) {
+/// Fails a promotion that could not begin within the rollout's timeout. Either the services could
+/// not be read, or another deployment did not end.
+pub(super) fn fail_if_never_begun(transition: &mut Transition) {
     let after = &transition.change.after;
     let waits =
         after.promotion().is_some_and(|promotion| promotion.rollout.is_none() && promotion.pin.is_none());
@@ -62,7 +64,7 @@ pub(super) fn never_began(transition: &mut Transition) {
     end(transition, PromotionState::Failed, reason, Actor::Stablepin);
 }
 
-/// What takes too long fails: on its way there, or back.
+/// Fails the services that take too long, in either direction.
 pub(super) fn time_out(transition: &mut Transition) {
     let now = transition.now;
     let Some(verify) = transition.change.after.policy().map(|policy| policy.verify.clone()) else { return };
@@ -74,8 +76,9 @@ pub(super) fn time_out(transition: &mut Transition) {
     }
 }
 
-/// The environment left the configuration: nobody may touch its services or its tags any more.
-pub(super) fn gone(transition: &mut Transition) {
+/// Ends the promotion because its environment left the configuration. Its services and tags must
+/// not be touched any more.
+pub(super) fn environment_removed(transition: &mut Transition) {
     let pinned = transition.change.after.promotion().is_some_and(|promotion| promotion.pin.is_some());
     let reason = if pinned {
         "the environment left the configuration before its tags were put"
@@ -139,7 +142,8 @@ fn forward(transition: &mut Transition, promotion: &Promotion, rollout: &Rollout
     }
 }
 
-/// Proven everywhere: it stays so for as long as is wanted, and the endpoints answer; then it is the pin.
+/// Bakes: every service must stay proven for the configured time, and the endpoints must answer.
+/// Then the pin is set.
 fn bake(transition: &mut Transition, promotion: &Promotion, rollout: &Rollout) {
     let now = transition.now;
     let Some(policy) = transition.change.after.policy().cloned() else { return };
@@ -160,7 +164,8 @@ fn bake(transition: &mut Transition, promotion: &Promotion, rollout: &Rollout) {
     }
 }
 
-/// At most once: to the pin, or without one each service to what it had.
+/// Reverts the services, at most once. They go to the pin, or without a pin each to what it ran
+/// before.
 fn go_back(transition: &mut Transition, promotion: &Promotion, rollout: &Rollout, failure: String) {
     let now = transition.now;
     let Some(timeout) = transition.change.after.policy().map(|policy| policy.verify.timeout) else { return };
@@ -170,14 +175,14 @@ fn go_back(transition: &mut Transition, promotion: &Promotion, rollout: &Rollout
         None => Destination::Before,
     };
     let goes = |one: &&ServiceRollout| match &one.progress {
-        // ECS has brought it where it belongs.
+        // ECS already rolled this service back to the pin.
         Progress::Returned { digest, .. } => {
             pin.as_ref().is_some_and(|pin| digest.as_ref() != Some(&pin.digest))
         }
-        // Never to what is live already: there is nothing else that it ran.
+        // The service already ran this digest before, so there is nothing else to revert to.
         _ if pin.is_none() && one.before.described.as_ref() == Some(&promotion.digest) => false,
         Progress::Failed { .. } => one.started.is_some() || one.if_moved,
-        // Somebody else's.
+        // Another deployment owns this service now.
         Progress::Superseded { .. } => false,
         Progress::Waiting
         | Progress::Deployed
@@ -195,7 +200,7 @@ fn go_back(transition: &mut Transition, promotion: &Promotion, rollout: &Rollout
         })
         .collect();
     let to = pin.as_ref().map_or("what ran before".to_owned(), |pin| format!("pin {}", pin.number));
-    // ECS's words are sentences, and ours go on.
+    // AWS's texts end with a full stop, but our sentence continues.
     let failure = bounded(failure.trim_end_matches('.').to_owned());
     if services.is_empty() && !rollout.maybe_applied() {
         return end(
@@ -206,11 +211,11 @@ fn go_back(transition: &mut Transition, promotion: &Promotion, rollout: &Rollout
         );
     }
     hold(transition, &failure);
-    if is_taken(rollout) && services.is_empty() {
+    if any_superseded(rollout) && services.is_empty() {
         return end(transition, PromotionState::Failed, failure, Actor::Stablepin);
     }
     if rollout.applied_anywhere() {
-        transition.change.after.environment.leave(promotion.digest.clone());
+        transition.change.after.environment.exclude_from_previous(promotion.digest.clone());
     }
     if services.is_empty() {
         let returned = rollout.services.iter().all(|one| match &one.progress {
@@ -241,8 +246,8 @@ fn go_back(transition: &mut Transition, promotion: &Promotion, rollout: &Rollout
     }
 }
 
-/// Part of it is somebody else's now.
-fn is_taken(rollout: &Rollout) -> bool {
+/// Returns whether another deployment replaced ours on some service.
+fn any_superseded(rollout: &Rollout) -> bool {
     rollout.services.iter().any(|one| matches!(one.progress, Progress::Superseded { .. }))
 }
 
@@ -262,7 +267,7 @@ fn back(transition: &mut Transition, promotion: &Promotion, revert: &Rollout) {
             let moved = !revert.services.iter().all(is_returned);
             let there = promotion.rollout.iter().flat_map(|rollout| &rollout.services);
             let by_ecs = there.clone().any(is_returned);
-            let taken = promotion.rollout.as_ref().is_some_and(is_taken);
+            let taken = promotion.rollout.as_ref().is_some_and(any_superseded);
             let (state, what) = match (taken, moved || by_ecs) {
                 (false, true) => (PromotionState::RolledBack, "Every service is back"),
                 (false, false) => (PromotionState::Failed, "No service was moved"),
@@ -287,7 +292,7 @@ fn back(transition: &mut Transition, promotion: &Promotion, revert: &Rollout) {
     }
 }
 
-/// Automation leaves the environment alone from now on.
+/// Sets a hold: automation leaves the environment alone from now on.
 fn hold(transition: &mut Transition, reason: &str) {
     let since = transition.now;
     let Some(by) = transition.change.after.promotion().map(|promotion| promotion.id) else { return };
