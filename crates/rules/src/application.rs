@@ -1,7 +1,7 @@
-//! An application as its file describes it: names, approvers, environments, retention. The text is kept in
-//! the table and parsed again wherever it is needed; only here is it decided what it means.
+//! An application, as its file describes it: names, approvers, environments, retention. The table
+//! stores the text, and each reader parses it here.
 //!
-//! [`Application::parse`] reports everything that is wrong with a file at once, each with line, column and key.
+//! [`Application::parse`] reports all mistakes of a file at once, each with line, column and key.
 
 mod checks;
 mod difference;
@@ -32,33 +32,33 @@ use crate::name::{ApplicationName, ApproverName, EnvironmentName};
 use crate::pattern::Pattern;
 use crate::retention::sources::Source;
 
-/// What an application file may have at most, in bytes.
+/// The most bytes of an application file.
 pub const MAX_FILE_BYTES: usize = 64 * 1024;
 
-/// What one source repository builds, and what becomes of it.
+/// An application: what one source repository builds, and how its images are promoted and kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Application {
     pub name: ApplicationName,
-    /// Where pipelines push.
+    /// The repository that pipelines push to.
     pub repository: RepositoryName,
-    /// Which pushed tags are builds; at least one pattern includes some.
+    /// The patterns of build tags. At least one pattern includes tags.
     pub builds: BuildPatterns,
-    /// The environment whose name build tags begin with; by default the first.
+    /// The environment whose name begins the build tags. The default is the first environment.
     pub build_environment: EnvironmentName,
     pub latest: Latest,
-    /// In the file's order; names, mail addresses and principals differ.
+    /// The approvers in the file's order. Their names, mail addresses and principals are distinct.
     pub approvers: Vec<Approver>,
-    /// In the file's order; at least one, names differ.
+    /// The environments in the file's order, at least one. Their names are distinct.
     pub environments: Vec<EnvironmentPolicy>,
     pub retention: Retention,
 }
 
-/// Who moves the tag `latest`.
+/// The event that moves the tag `latest`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Latest {
-    /// Not Stablepin.
+    /// Stablepin never moves it.
     Off,
-    /// Each push that is a build.
+    /// Each push of a build.
     Push,
     /// Each new pin of the build environment.
     Pin,
@@ -69,38 +69,40 @@ pub enum Latest {
 pub struct Approver {
     pub name: ApproverName,
     pub mail: MailAddress,
-    /// Who may decide in this name by IAM-signed requests; none: only by mail.
+    /// The principals that may decide in this name by a signed request. Empty: the approver decides
+    /// only by mail.
     pub principals: Vec<Principal>,
 }
 
-/// A place that runs the application.
+/// The policy of an environment, which is a place that runs the application.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EnvironmentPolicy {
     pub name: EnvironmentName,
-    /// Where its images are; by default the application's repository.
+    /// The repository with the environment's images. The default is the application's repository.
     pub repository: RepositoryName,
-    /// The role to assume where the repository or the services are another account's.
+    /// The role to assume if the repository or the services belong to another account.
     pub role: Option<RoleArn>,
-    /// By default `{name}-stable`; at most 100 characters.
+    /// The stable tag, `{name}-stable` by default. It has at most 100 characters.
     pub stable_tag: ImageTag,
     pub deploy: Deploy,
-    /// The ECS services that run the application here; none: nothing to deploy, an approved build is pinned.
+    /// The ECS services that run the application. Empty: an approved build is pinned without a
+    /// deployment.
     pub services: Vec<ServiceName>,
-    /// The containers that run the application, of those that run the repository; none: all of them.
+    /// The containers that run the application. Empty: all containers that run the repository.
     pub containers: Vec<ContainerName>,
     pub approval: Approval,
-    /// Checks that a pipeline must have reported as passed for the digest.
+    /// The checks that a pipeline must have reported as passed for the digest.
     pub requires: Vec<CheckName>,
     /// The environment in which the digest must have been verified before.
     pub after: Option<EnvironmentName>,
-    /// How long since then.
+    /// The time that must pass after that verification.
     pub soak: SignedDuration,
     pub verify: Verify,
     pub validate: Validate,
 }
 
 impl EnvironmentPolicy {
-    /// An approved build goes to services before it becomes the pin.
+    /// Returns whether an approved build is deployed before it becomes the pin.
     pub fn is_deployed(&self) -> bool {
         self.deploy == Deploy::OnApproval && !self.services.is_empty()
     }
@@ -110,94 +112,96 @@ impl EnvironmentPolicy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deploy {
     OnApproval,
-    /// The team deploys by itself and only wants the pin, and rollbacks to it.
+    /// The team deploys by itself, and uses only the pin and rollbacks to it.
     Never,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Approval {
-    /// How many of the approvers must approve; 0: none is asked, the build is promoted at once.
+    /// The number of required approvals. 0: every build is promoted without asking.
     pub required: u8,
-    /// Who is asked; by default every approver of the application. At least as many as are required.
+    /// The approvers who are asked, at least as many as are required. The default is every approver
+    /// of the application.
     pub approvers: Vec<ApproverName>,
-    /// After how long an undecided promotion is cancelled.
+    /// The time after which an undecided promotion is cancelled.
     pub expires: SignedDuration,
     pub four_eyes: FourEyes,
     pub step: Step,
 }
 
-/// Whether the person who asked for a promotion may approve it.
+/// Whether the requester of a promotion may approve it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FourEyes {
     Off,
-    /// Not, where it is known who asked.
+    /// The requester must not approve, if the requester is known.
     On,
-    /// Not, and it must be known who asked.
+    /// The requester must not approve, and must be known.
     Strict,
 }
 
-/// What an approver does on the decision page besides pressing a button.
+/// The step on the decision page besides the button.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     None,
-    /// Types the environment's name.
+    /// The approver types the environment's name.
     Type,
-    /// Types a code that the mail prints and the link does not have.
+    /// The approver types a code from the mail. The link does not contain the code.
     Code,
 }
 
-/// When a rollout counts as healthy.
+/// The conditions under which a rollout is healthy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verify {
-    /// How long it must stay healthy.
+    /// How long every service must stay healthy.
     pub bake: SignedDuration,
-    /// After how long without an end it has failed.
+    /// The time after which an unfinished rollout fails.
     pub timeout: SignedDuration,
-    /// What must answer.
+    /// The endpoints that must answer.
     pub endpoints: Vec<Endpoint>,
 }
 
-/// What an image must be before anyone is asked about it.
+/// The properties that an image must have before its approvers are asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Validate {
-    /// Compressed bytes per platform, summed from the manifests.
+    /// The most compressed bytes per platform, summed from the manifests.
     pub max_bytes: u64,
-    /// What an image must be built for; none: anything.
+    /// The platforms that an image must be built for. Empty: any platform.
     pub platforms: Vec<Platform>,
-    /// Labels that it must have, with any value.
+    /// The labels that an image must have, with any value.
     pub labels: Vec<LabelName>,
     pub signature: Signature,
 }
 
-/// How an image must be signed.
+/// The required signature of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signature {
     Off,
-    /// By ECR managed signing.
+    /// A signature by ECR managed signing.
     Managed,
     Cosign,
 }
 
-/// What the nightly run does to old images.
+/// The nightly run's treatment of old images.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retention {
     pub mode: RetentionMode,
-    /// Builds younger than this stay.
+    /// Builds younger than this are kept.
     pub days: u32,
-    /// Backups younger than this stay.
+    /// Backups younger than this are kept.
     pub backup_days: u32,
-    /// Archived images can be had back for so long; then they are deleted.
+    /// The days in which an archived image can be restored. It is deleted after them.
     pub archive_days: u32,
-    /// The newest builds, and the newest pins, of each environment that stay, whatever their age.
+    /// The number of newest builds, and of newest pins, that each environment keeps whatever their
+    /// age.
     pub keep: u32,
-    /// Tags that keep their image.
+    /// The tags that protect their image.
     pub protect: Vec<Pattern>,
-    /// What is not read, and whose use of the images somebody has looked after.
+    /// The accounts and services that are not read. The team checks their use of the images itself.
     pub waive: Vec<Waived>,
 }
 
 impl Retention {
-    /// The services that are not read.
+    /// Returns the waived services.
     pub fn waived_sources(&self) -> BTreeSet<Source> {
         let source = |waived: &Waived| match waived {
             Waived::Source(source) => Some(*source),
@@ -209,22 +213,24 @@ impl Retention {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RetentionMode {
-    /// Plans, reports, touches nothing.
+    /// Plans and reports, but changes nothing.
     DryRun,
     Delete,
-    /// Archives first, deletes later.
+    /// Archives first, and deletes later.
     Archive,
 }
 
 impl Application {
-    /// Reads an application file (TOML). With `allowed` it is a new one: whether the stack may touch what it names, and what
-    /// files were not always checked for. A stored file was valid when it was put, and stays readable.
-    /// The errors are all that are wrong with it, in the file's order; of broken TOML only the first.
+    /// Parses an application file (TOML). With `allowed`, the file is new: the stack must be
+    /// allowed to touch its resources, and newer checks apply. A stored file passed the checks of
+    /// its time, and stays readable.
+    ///
+    /// Returns all errors in the file's order, or only the first error of invalid TOML.
     pub fn parse(text: &str, allowed: Option<&Allowed>) -> Result<Self, Vec<ConfigError>> {
         if text.len() > MAX_FILE_BYTES {
             return Err(vec![ConfigError::too_long(text.len())]);
         }
-        // A byte order mark is an editor's, not the author's: columns are counted without it.
+        // An editor may add a byte order mark. Columns do not count it.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut problems = Problems::in_text(text);
         let document = DeTable::parse(text).map_err(|error| vec![ConfigError::not_toml(text, &error)])?;
@@ -242,7 +248,7 @@ impl Application {
         problems.or(application)
     }
 
-    /// An error that only became known after the file was read, with the place of the setting that it is about.
+    /// Returns an error that was found after parsing, with the position of its setting.
     pub fn error_at(text: &str, key: &str, message: &str) -> Vec<ConfigError> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut problems = Problems::in_text(text);
@@ -260,14 +266,14 @@ impl Application {
         self.approvers.iter().find(|approver| approver.name == *name)
     }
 
-    /// In whose name a signed request may decide, by its signer's ARN as API Gateway tells it. More than one only in a stored
-    /// file whose principals overlap.
+    /// Returns the approvers whose principals match the signer of a request, by the ARN that API
+    /// Gateway reports. Several match only in a stored file whose principals overlap.
     pub fn approvers_of(&self, arn: &str) -> impl Iterator<Item = &ApproverName> {
         let signs = move |approver: &&Approver| approver.principals.iter().any(|one| one.is(arn));
         self.approvers.iter().filter(signs).map(|approver| &approver.name)
     }
 
-    /// Whether this signer may be that approver.
+    /// Returns whether this signer may be that approver.
     pub fn may_be(&self, arn: &str, approver: &ApproverName) -> bool {
         self.approver(approver).is_some_and(|one| one.principals.iter().any(|one| one.may_be(arn)))
     }

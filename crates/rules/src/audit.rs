@@ -1,5 +1,5 @@
-//! What happened, by whom, why. An audit record is also the outbox: the table's stream publishes it to the
-//! stack's bus.
+//! Audit records: what happened, who did it, and why. They are also the outbox: the table's stream
+//! publishes them to the stack's bus.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::image::ImageDigest;
 use crate::name::{ApplicationName, ApproverName, EnvironmentName};
 
-/// The `detail-type` on the bus.
+/// The kind of a record, which is the `detail-type` on the bus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
     #[serde(rename = "Promotion State Change")]
@@ -51,17 +51,17 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Who did it. Taken from the credential that was shown, never from a request's body.
+/// The actor of a change. It comes from the presented credential, never from a request's body.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum Actor {
-    /// An approver, by a link that was mailed to them.
+    /// An approver, by a mailed link.
     Link { approver: ApproverName },
     /// An IAM principal, by a signed request.
     Principal { arn: String },
     /// A push to the registry.
     Push,
-    /// Stablepin by itself: a tick, an expiry.
+    /// Stablepin itself, such as on a tick or an expiry.
     Stablepin,
 }
 
@@ -76,22 +76,22 @@ impl fmt::Display for Actor {
     }
 }
 
-/// One record. `version` is the shape's: a reader of another version knows what it reads.
+/// An audit record. `version` is the version of its shape, so that readers can tell shapes apart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditRecord {
     pub version: u8,
     pub kind: Kind,
     pub application: ApplicationName,
     pub environment: Option<EnvironmentName>,
-    /// The promotion, rollback or run of retention that it belongs to.
+    /// The id of the promotion, rollback or retention run.
     pub id: Option<String>,
     pub digest: Option<ImageDigest>,
-    /// What was: a state, a pin number, a configuration's version.
+    /// The value before: a state, a pin number, a configuration's version.
     pub from: Option<String>,
     pub to: String,
     pub reason: Option<String>,
     pub actor: Actor,
-    /// Of a decision: the hash of what was decided on.
+    /// The hash of the facts that the approver saw. Only decisions have it.
     #[serde(default)]
     pub facts: Option<String>,
     pub at: Timestamp,

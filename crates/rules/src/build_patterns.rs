@@ -1,23 +1,23 @@
-//! Which pushed tags are builds: the list `builds` of an application's file.
+//! The patterns of build tags, from `builds` in an application's file.
 
 use crate::image::ImageTag;
 use crate::pattern::Pattern;
 
-/// Patterns for tags that are builds, and patterns for tags that are none. The order does not matter.
+/// The patterns that include and exclude build tags. Their order does not matter.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BuildPatterns {
     pub include: Vec<Pattern>,
-    /// Written with a `!` before them.
+    /// The patterns that the file writes with a leading `!`.
     pub exclude: Vec<Pattern>,
 }
 
 impl BuildPatterns {
-    /// A tag is a build when one pattern includes it and none excludes it.
+    /// Returns whether the tag is a build: a pattern includes it and none excludes it.
     pub fn matches(&self, tag: &ImageTag) -> bool {
         self.pattern_of(tag).is_some()
     }
 
-    /// The pattern that makes the tag a build.
+    /// Returns the pattern that makes the tag a build.
     pub fn pattern_of(&self, tag: &ImageTag) -> Option<&Pattern> {
         let tag = tag.as_str();
         let include = self.include.iter().find(|pattern| pattern.matches(tag))?;
@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn an_excluded_tag_is_no_build() {
+    fn excluded_tag_is_no_build() {
         let tags = ["main", "main-amd64", "main-arm64", "main-1a2b3c4", "v1", "v1-arm64"];
         assert_eq!(builds(&["main", "main-*", "!main-amd64"], &tags), ["main", "main-arm64", "main-1a2b3c4"]);
         assert_eq!(builds(&["main*", "v*", "!*-a??64"], &tags), ["main", "main-1a2b3c4", "v1"]);
@@ -58,7 +58,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn order_of_the_patterns_does_not_matter(
+        fn pattern_order_does_not_matter(
             list in proptest::collection::vec("!?[ab*?]{1,4}", 1..6),
             tag in "[ab]{1,6}",
         ) {

@@ -1,5 +1,5 @@
-//! The tags that Stablepin gives to images. Each is read back exactly as it was written, so that a tag says
-//! by itself what it is; whether Stablepin wrote it, only the table knows.
+//! The tags that Stablepin puts on images. Each one parses back exactly, so its text shows what it
+//! is. Only the table knows whether Stablepin put it.
 
 use std::fmt;
 
@@ -13,8 +13,9 @@ use crate::image::ImageTag;
 use crate::name::{EnvironmentName, InvalidName};
 use crate::pin_number::PinNumber;
 
-/// The unique name of a build: `{environment}-{YYYYMMDD-HHMMSS}-{commit8}`, in UTC, for example
-/// `production-20250717-143052-a1b2c3d4`. The tags of one environment sort by time, as text too.
+/// The unique name of a build: `{environment}-{YYYYMMDD-HHMMSS}-{commit8}`, in UTC, such as
+/// `production-20250717-143052-a1b2c3d4`. The build tags of an environment sort by time, also as
+/// text.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct BuildTag {
@@ -24,7 +25,7 @@ pub struct BuildTag {
 }
 
 impl BuildTag {
-    /// The time is cut to the whole second before it.
+    /// Makes a build tag. The time is cut to the whole second.
     pub fn new(environment: EnvironmentName, at: Timestamp, commit8: Commit8) -> Self {
         Self { environment, at: Second::of(at), commit8 }
     }
@@ -46,7 +47,7 @@ impl BuildTag {
         &self.environment
     }
 
-    /// When the build was first seen; a whole second.
+    /// Returns when the build was first seen, as a whole second.
     pub fn at(&self) -> Timestamp {
         self.at.0
     }
@@ -66,7 +67,8 @@ impl fmt::Display for BuildTag {
     }
 }
 
-/// The name of what was live when a rollback began: `{environment}-rollback-{YYYYMMDD-HHMMSS}`, in UTC.
+/// The tag of the digest that was live when a rollback began:
+/// `{environment}-rollback-{YYYYMMDD-HHMMSS}`, in UTC.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct BackupTag {
@@ -75,7 +77,7 @@ pub struct BackupTag {
 }
 
 impl BackupTag {
-    /// The time is cut to the whole second before it.
+    /// Makes a backup tag. The time is cut to the whole second.
     pub fn new(environment: EnvironmentName, at: Timestamp) -> Self {
         Self { environment, at: Second::of(at) }
     }
@@ -97,7 +99,7 @@ impl BackupTag {
         &self.environment
     }
 
-    /// When the rollback began; a whole second.
+    /// Returns when the rollback began, as a whole second.
     pub fn at(&self) -> Timestamp {
         self.at.0
     }
@@ -113,13 +115,13 @@ impl fmt::Display for BackupTag {
     }
 }
 
-/// What an environment runs: `{environment}-current`.
+/// Returns the tag of the digest that an environment runs: `{environment}-current`.
 pub fn current(environment: &EnvironmentName) -> ImageTag {
     always_a_tag(&format!("{environment}-current"))
 }
 
-/// The tag of one pin, where the repository forbids the stable tag to move: `prod-stable-000042`.
-/// A stable tag so long that the number does not fit is cut; an application file allows none that long.
+/// Returns the tag of one pin, for repositories whose stable tag cannot move: `prod-stable-000042`.
+/// A stable tag is cut if the number does not fit, but application files allow none that long.
 pub fn numbered(stable_tag: &ImageTag, pin: PinNumber) -> ImageTag {
     let number = pin.padded();
     let room = 128 - 1 - number.len();
@@ -127,7 +129,7 @@ pub fn numbered(stable_tag: &ImageTag, pin: PinNumber) -> ImageTag {
     always_a_tag(&format!("{}-{number}", &stable_tag[..stable_tag.len().min(room)]))
 }
 
-/// `{environment}-{YYYYMMDD-HHMMSS}`.
+/// Parses `{environment}-{YYYYMMDD-HHMMSS}`.
 fn environment_and_time(text: &str) -> Option<(EnvironmentName, Second)> {
     let (environment, at) = split_time(text)?;
     Some((EnvironmentName::parse(environment).ok()?, at))
@@ -143,12 +145,13 @@ fn always_a_tag(text: &str) -> ImageTag {
     ImageTag::parse(text).expect("names, digits and hyphens, 128 at most, make a tag")
 }
 
-/// A whole second in the years 1 to 9999, so that its text has a fixed width: `YYYYMMDD-HHMMSS`, UTC.
+/// A whole second in the years 1 to 9999, so that its text has a fixed width: `YYYYMMDD-HHMMSS`, in
+/// UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Second(Timestamp);
 
 impl Second {
-    /// Of a time before the year 1, its first second.
+    /// Cuts a time to its second. Times before the year 1 become its first second.
     fn of(at: Timestamp) -> Self {
         let whole = at.as_second() - i64::from(at.subsec_nanosecond() < 0);
         let first = Timestamp::constant(-62_135_596_800, 0);
@@ -223,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_build_tag_says_where_when_and_what() {
+    fn build_tag_has_environment_time_and_commit() {
         let commit8 = Commit8::parse("a1b2c3d4").unwrap();
         let build = BuildTag::new(environment("production"), at("2025-07-17T14:30:52.999Z"), commit8.clone());
         assert_eq!(build.to_string(), "production-20250717-143052-a1b2c3d4");
@@ -237,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn an_environment_may_look_like_the_rest_of_a_tag() {
+    fn environment_name_may_contain_tag_parts() {
         let tag = "eu-1-20250717-143052-20240101-000000-1234567";
         let build = BuildTag::parse(tag).unwrap();
         assert_eq!(build.environment().as_str(), "eu-1-20250717-143052");
@@ -250,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_build_tag() {
+    fn invalid_build_and_backup_tags_are_refused() {
         for bad in [
             "",
             "production",
@@ -284,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ends_of_time_still_make_tags() {
+    fn extreme_times_make_valid_tags() {
         for (time, text) in [
             (Timestamp::MIN, "a-00010101-000000-1234567"),
             (at("1969-12-31T23:59:58.5Z"), "a-19691231-235958-1234567"),
@@ -297,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pin_has_a_tag_of_its_own() {
+    fn each_pin_has_its_own_tag() {
         let stable = ImageTag::parse("prod-stable").unwrap();
         let tag = |number| numbered(&stable, PinNumber::new(number).unwrap()).to_string();
         assert_eq!(tag(42), "prod-stable-000042");
@@ -319,7 +322,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn build_tags_read_back(environment in any_environment(), at in any_time(), commit8 in "[0-9a-f]{7,8}") {
+        fn build_tags_round_trip(environment in any_environment(), at in any_time(), commit8 in "[0-9a-f]{7,8}") {
             let build = BuildTag::new(environment.clone(), at, Commit8::parse(&commit8).unwrap());
             let text = build.to_string();
             prop_assert_eq!(BuildTag::parse(&text), Ok(build.clone()));
@@ -330,7 +333,7 @@ mod tests {
         }
 
         #[test]
-        fn backup_tags_read_back(environment in any_environment(), at in any_time()) {
+        fn backup_tags_round_trip(environment in any_environment(), at in any_time()) {
             let backup = BackupTag::new(environment, at);
             let text = backup.to_string();
             prop_assert_eq!(BackupTag::parse(&text), Ok(backup.clone()));
@@ -338,9 +341,9 @@ mod tests {
             prop_assert!(BuildTag::parse(&text).is_err());
         }
 
-        /// One change to a tag: either it is no tag any more, or it prints exactly as it stands.
+        /// Changes one character of a tag. The result is no tag, or prints unchanged.
         #[test]
-        fn what_nearly_is_a_tag_is_none_or_prints_as_it_stands(
+        fn changed_tag_is_invalid_or_round_trips(
             environment in any_environment(),
             at in any_time(),
             commit8 in "[0-9a-f]{7,8}",
@@ -359,7 +362,7 @@ mod tests {
         }
 
         #[test]
-        fn any_text_is_none_or_prints_as_it_stands(text in "[a-z-]{0,8}-?[0-9-]{8,9}-[0-9-]{6,7}(-[0-9a-f]{6,9})?|\\PC{0,60}") {
+        fn any_text_is_invalid_or_round_trips(text in "[a-z-]{0,8}-?[0-9-]{8,9}-[0-9-]{6,7}(-[0-9a-f]{6,9})?|\\PC{0,60}") {
             if let Ok(read) = BuildTag::parse(&text) {
                 prop_assert_eq!(read.to_string(), text.clone());
             }
@@ -369,7 +372,7 @@ mod tests {
         }
 
         #[test]
-        fn the_tags_of_one_environment_sort_by_time(
+        fn tags_of_an_environment_sort_by_time(
             name in any_environment(),
             (earlier, later) in (any_time(), any_time()),
             (one, other) in ("[0-9a-f]{7,8}", "[0-9a-f]{7,8}"),

@@ -1,4 +1,4 @@
-//! Who called the registry, as CloudTrail recorded it. The registry's own event does not say.
+//! CloudTrail attributions: who called the registry. The registry's own event does not say.
 
 use std::collections::BTreeSet;
 
@@ -7,23 +7,24 @@ use serde::{Deserialize, Serialize};
 
 use crate::audit::Actor;
 
-/// Who put a tag on a digest.
+/// The caller that put a tag on a digest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Caller {
-    /// The ARN of the principal that signed the request: of a role's session, of a user.
+    /// The ARN of the user or role session that signed the request.
     pub arn: String,
     pub at: Timestamp,
 }
 
-/// How many of those who pushed one digest are told apart: with the longest ARNs there are, of 2,048 bytes, a quarter of what an
-/// item may hold. <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html>
+/// The most pushers of one digest that are stored. With the longest ARNs, of 2,048 bytes, they take
+/// a quarter of an item.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html>
 pub const MOST_PUSHERS: usize = 50;
 
-/// Stands for everybody beyond them: of nobody can it be said that they did not push it.
+/// The entry that stands for all further pushers. It may be anyone, so it counts as everyone.
 pub const MORE_PUSHERS: &str = "*";
 
-/// What is to be kept of one more who pushed; none: nothing new. Sessions of one role are one, as they are for votes, but for
-/// those whose names AWS gives.
+/// Returns the entry to store for a further pusher. None if the pusher is known. The sessions of a
+/// role count as one pusher, as they do for votes, except sessions whose names AWS assigns.
 pub fn new_pusher<'a>(known: &BTreeSet<String>, arn: &'a str) -> Option<&'a str> {
     if known.contains(MORE_PUSHERS) || known.iter().any(|one| who(one) == who(arn)) {
         return None;
@@ -31,22 +32,23 @@ pub fn new_pusher<'a>(known: &BTreeSet<String>, arn: &'a str) -> Option<&'a str>
     Some(if known.len() < MOST_PUSHERS { arn } else { MORE_PUSHERS })
 }
 
-/// Answers whether that is news.
+/// Stores a pusher. Returns whether the pusher was new.
 pub fn keep_pusher(known: &mut BTreeSet<String>, arn: &str) -> bool {
     new_pusher(known, arn).is_some_and(|new| known.insert(new.to_owned()))
 }
 
-/// A session's name is chosen by whoever assumes the role, but for a reserved one.
+/// Returns the identity in an ARN. A role's caller chooses the session name, so it is dropped,
+/// except for reserved roles.
 fn who(arn: &str) -> &str {
     let session = arn.split_once(":assumed-role/").filter(|(_, role)| !role.starts_with("AWSReservedSSO_"));
     session.and(arn.rsplit_once('/')).map_or(arn, |(role, _)| role)
 }
 
-/// A tag that was moved is found at once, or by the sweep.
+/// How long after the call a moved tag is found, at once or by the sweep.
 const FOUND_WITHIN: SignedDuration = SignedDuration::from_hours(2);
 
 impl Caller {
-    /// Whether it can be the call behind what was found at this time.
+    /// Returns whether this call can have caused a change that was found at the given time.
     pub fn is_recent(&self, found_at: Timestamp) -> bool {
         found_at.duration_since(self.at).abs() <= FOUND_WITHIN
     }
@@ -61,13 +63,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pushers_are_kept_up_to_their_bound() {
+    fn pushers_are_stored_up_to_their_limit() {
         let role = |n: usize| format!("arn:aws:sts::111122223333:assumed-role/pipeline-{n}/build");
         let mut known = BTreeSet::new();
         for n in 0..MOST_PUSHERS {
             assert!(keep_pusher(&mut known, &role(n)) && !keep_pusher(&mut known, &role(n)));
         }
-        assert!(!known.contains(MORE_PUSHERS), "at the bound, all are told apart");
+        assert!(!known.contains(MORE_PUSHERS), "at the limit, every pusher has an entry");
         assert!(keep_pusher(&mut known, &role(MOST_PUSHERS)));
         assert!(known.contains(MORE_PUSHERS) && known.len() == MOST_PUSHERS + 1);
         for n in 0..3000 {
@@ -76,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn sessions_of_a_role_are_one_pusher() {
+    fn role_sessions_count_as_one_pusher() {
         let session =
             |role: &str, name: &str| format!("arn:aws:sts::111122223333:assumed-role/{role}/{name}");
         let mut known = BTreeSet::new();
@@ -95,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_found_today_was_not_moved_yesterday() {
+    fn call_of_yesterday_is_not_recent() {
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
         let caller =
             Caller { arn: "arn:aws:iam::111122223333:user/a".to_owned(), at: at("2026-11-21T12:00:00Z") };

@@ -1,28 +1,29 @@
-//! The code that a mail prints and its link does not have: a robot that follows links cannot type it.
+//! The code in a mail that its link does not contain. A robot that follows links cannot type it.
 
 use std::fmt;
 
-/// Digits and letters that nobody takes for another: Crockford's base 32.
+/// The digits and letters of Crockford's base 32, which people do not confuse.
 /// <https://www.crockford.com/base32.html>
 const LETTERS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
-/// How many letters a code has: 30 bits, of which five may be tried.
+/// The number of letters in a code. They give 30 bits, of which five guesses are allowed.
 const LENGTH: usize = 6;
 
-/// How many wrong codes a link takes. The last of them burns it.
+/// The number of wrong codes that burn a link.
 pub const MOST_WRONG_CODES: u8 = 5;
 
-/// Has no Debug: it decides, together with its link.
+/// A code, which decides together with its link. It has no `Debug`, so that it is never logged.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Code(String);
 
 impl Code {
-    /// From random bytes, of which five bits each are used.
+    /// Makes a code from random bytes, using five bits of each.
     pub fn new(random: [u8; LENGTH]) -> Self {
         Self(random.map(|byte| char::from(LETTERS[usize::from(byte % 32)])).iter().collect())
     }
 
-    /// As people type it: in either case, divided as they like, with an O for the 0 and an I or L for the 1.
+    /// Parses a code as people type it: in either case, with spaces and hyphens anywhere, with O
+    /// for 0, and with I or L for 1.
     pub fn parse(text: &str) -> Option<Self> {
         let read = |c: char| match c.to_ascii_uppercase() {
             'O' => Some('0'),
@@ -34,13 +35,13 @@ impl Code {
         letters.filter(|letters| letters.len() == LENGTH).map(Self)
     }
 
-    /// As it is hashed: six letters, nothing between.
+    /// Returns the six letters without a separator, as they are hashed.
     pub fn letters(&self) -> &str {
         &self.0
     }
 }
 
-/// As it is mailed: `K7Q-2MD`.
+/// Shows the code as it is mailed: `K7Q-2MD`.
 impl fmt::Display for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (left, right) = self.0.split_at(LENGTH / 2);
@@ -55,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn people_type_it_as_they_read_it() {
+    fn code_parses_as_people_type_it() {
         let code = Code::new([19, 7, 23, 2, 20, 32]);
         assert_eq!(code.to_string(), "K7Q-2M0");
         for typed in ["K7Q-2M0", "k7q2m0", " k7q 2mo ", "K7Q\u{a0}2MO", "k-7-q-2-m-o"] {
@@ -68,14 +69,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_code_reads_back(random: [u8; LENGTH]) {
+        fn code_round_trips(random: [u8; LENGTH]) {
             let code = Code::new(random);
             prop_assert!(Code::parse(&code.to_string()) == Some(code.clone()));
             prop_assert!(Code::parse(&code.to_string().to_lowercase()) == Some(code));
         }
 
         #[test]
-        fn no_text_is_too_much(text in any::<String>()) {
+        fn code_parser_accepts_any_text(text in any::<String>()) {
             if let Some(code) = Code::parse(&text) {
                 prop_assert_eq!(code.letters().len(), LENGTH);
             }

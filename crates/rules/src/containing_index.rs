@@ -1,5 +1,5 @@
-//! One release in several pushes: a pipeline pushes an image for each architecture, and an image index of them. The index
-//! is the build. An image that it contains asks for nothing of its own.
+//! Releases of several pushes: a pipeline pushes an image for each architecture, and then an image
+//! index of them. The index is the build. Its images open no promotions.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::image::{ImageDigest, ImageTag};
 use crate::words::time;
 
-/// The newest build that is an image index and contains a certain image.
+/// The newest build that is an image index and contains a given image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContainingIndex {
     pub digest: ImageDigest,
@@ -15,17 +15,17 @@ pub struct ContainingIndex {
     pub pushed_at: Timestamp,
 }
 
-/// How long after its index an image of the same release may be pushed. What comes later is a release of its own.
+/// How long after its index an image may be pushed and still belong to the same release.
 const ONE_RELEASE: SignedDuration = SignedDuration::from_hours(1);
 
 impl ContainingIndex {
-    /// Whether the push of a contained image belongs to the index's release, by the times of both pushes. Events come in
-    /// any order.
+    /// Returns whether the push of a contained image belongs to the index's release, by the times
+    /// of both pushes. Their events may arrive in any order.
     pub fn includes_push(&self, at: Timestamp) -> bool {
         at <= self.pushed_at + ONE_RELEASE
     }
 
-    /// Why nobody is asked for the contained image.
+    /// Returns why no promotion is opened for the contained image.
     pub fn reason(&self) -> String {
         let Self { digest, tag, pushed_at } = self;
         format!(

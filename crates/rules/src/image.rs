@@ -1,4 +1,4 @@
-//! The registry's words: digest, tag, repository, image reference.
+//! The registry's names: digest, tag, repository, image reference.
 
 use std::fmt;
 
@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::InvalidName;
 
-/// `sha256:` and 64 lower-case hexadecimal digits. What is approved, deployed, pinned and verified.
+/// An image digest: `sha256:` and 64 lower-case hexadecimal digits. Approvals, deployments, pins
+/// and proofs refer to it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ImageDigest(String);
@@ -30,18 +31,20 @@ impl ImageDigest {
         &self.0
     }
 
-    /// The 64 hexadecimal digits.
+    /// Returns the 64 hexadecimal digits.
     pub fn hex(&self) -> &str {
         &self.0["sha256:".len()..]
     }
 
-    /// The first sixteen of them as a number: of two digests, the lesser never has the greater one.
+    /// Returns the first sixteen digits as a number. Sorting by it never contradicts sorting by
+    /// digest.
     pub(crate) fn beginning(&self) -> u64 {
         u64::from_str_radix(&self.hex()[..16], 16).expect("hexadecimal digits were parsed")
     }
 }
 
-/// A tag: up to 128 characters (ECR's event and the registry protocol agree on this set). Only ever a name.
+/// A tag of up to 128 characters, in the set that ECR and the registry protocol share. It is only a
+/// name, and never identifies an image.
 /// <https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-manifests>
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -68,14 +71,15 @@ impl ImageTag {
         &self.0
     }
 
-    /// Whether this is how a signature, an attestation or an SBOM of another image is tagged where referrers are
-    /// not known: `sha256-` and 64 hexadecimal digits, often with `.sig`, `.att` or `.sbom` behind.
+    /// Returns whether this is the tag of a signature, attestation or SBOM, for registries that do
+    /// not know referrers. Such a tag is `sha256-` and 64 hexadecimal digits, often followed by
+    /// `.sig`, `.att` or `.sbom`.
     /// <https://github.com/opencontainers/distribution-spec/blob/main/spec.md#referrers-tag-schema>
     pub fn is_a_referrers(&self) -> bool {
         self.subject().is_some()
     }
 
-    /// Of such a tag: the image that it is about.
+    /// Returns the image that a referrer's tag describes.
     pub fn subject(&self) -> Option<ImageDigest> {
         let (hex, rest) = self.0.strip_prefix("sha256-")?.split_at_checked(64)?;
         let tagged = rest.is_empty() || rest.starts_with('.');
@@ -140,10 +144,10 @@ text_type!(ImageDigest);
 text_type!(ImageTag);
 text_type!(RepositoryName);
 
-/// An image as a task definition names it: `host[:port]/path[:tag][@digest]`.
+/// An image name in a task definition: `host[:port]/path[:tag][@digest]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageReference {
-    /// The registry's host with its port; none for an image of the default registry (`nginx`).
+    /// The registry's host and port. None for an image of the default registry (`nginx`).
     pub host: Option<String>,
     pub path: String,
     pub tag: Option<String>,
@@ -151,7 +155,7 @@ pub struct ImageReference {
 }
 
 impl ImageReference {
-    /// Total: any text is some reference. What is compared with it afterwards is exact.
+    /// Parses a reference. It accepts any text; later comparisons are exact.
     pub fn parse(text: &str) -> Self {
         let (name, digest) = match text.split_once('@') {
             Some((name, digest)) => (name, Some(digest.to_owned())),
@@ -170,8 +174,8 @@ impl ImageReference {
         Self { host, path: path.to_owned(), tag, digest }
     }
 
-    /// Whether this names an image of that ECR repository, under any of the host names that a private
-    /// registry has (plain, FIPS, dual-stack; also the China partition's).
+    /// Returns whether this names an image of the given ECR repository. A private registry has
+    /// several host names: plain, FIPS, dual-stack, and those of the China partition.
     /// <https://docs.aws.amazon.com/general/latest/gr/ecr.html>
     pub fn is_of(&self, account: &str, region: &str, repository: &RepositoryName) -> bool {
         let Some(host) = &self.host else { return false };
@@ -185,7 +189,7 @@ impl ImageReference {
         self.path == repository.as_str() && known.contains(host)
     }
 
-    /// The same image name at exactly this digest, without a tag: `host/path@sha256:…`.
+    /// Returns the same image name at exactly this digest, without a tag: `host/path@sha256:…`.
     pub fn at(&self, digest: &ImageDigest) -> String {
         match &self.host {
             Some(host) => format!("{host}/{}@{digest}", self.path),
@@ -205,7 +209,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_four_forms_of_an_image_string() {
+    fn image_reference_parses_in_four_forms() {
         let digest = ImageDigest::parse(&format!("sha256:{}", "ab".repeat(32))).unwrap();
         for text in [
             "h.example:5000/a/b",
@@ -223,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_of_another_account_region_or_repository_is_not_ours() {
+    fn foreign_image_is_not_ours() {
         let web = RepositoryName::parse("web").unwrap();
         let ours = |text: &str| ImageReference::parse(text).is_of("111122223333", "eu-west-1", &web);
         assert!(ours("111122223333.dkr.ecr.eu-west-1.amazonaws.com/web:main"));
@@ -242,7 +246,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn of_two_digests_the_lesser_does_not_begin_with_more(
+        fn digest_beginnings_sort_like_digests(
             one in "sha256:[0-9a-f]{64}", same in 0..=64_usize, other in "[0-9a-f]{64}"
         ) {
             let other = format!("{}{}", &one[.."sha256:".len() + same], &other[same..]);

@@ -11,7 +11,7 @@ use crate::image::ImageDigest;
 use crate::one_line::{LONGEST_REASON, cut, one_line};
 use crate::records::OperationId;
 
-/// What a service runs instead of the pin, as ECS describes it.
+/// The deviation of a service from the pin, as ECS describes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deviation {
     /// The task definition's ARN with revision. None: the service no longer exists.

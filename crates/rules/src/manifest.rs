@@ -1,8 +1,9 @@
 //! Image manifests, image indexes and image configurations, as far as the rules need them.
 //!
-//! Reading is strict, since a manifest that can be read in two ways can be approved as one image and run as
-//! another (<https://github.com/opencontainers/image-spec/security/advisories/GHSA-77vh-xpmg-72qh>), and total:
-//! any text gives a manifest or an error.
+//! The parser is strict: a manifest with two meanings could be approved as one image and run as
+//! another
+//! (<https://github.com/opencontainers/image-spec/security/advisories/GHSA-77vh-xpmg-72qh>). Any
+//! text gives a manifest or an error.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +11,8 @@ use serde::Deserialize;
 
 use crate::image::ImageDigest;
 
-/// What a registry is asked for, so that it never converts and never picks a platform for us.
+/// The media types that are requested, so that a registry neither converts a manifest nor selects a
+/// platform.
 pub const ACCEPTED: [&str; 4] = [DOCKER_MANIFEST, DOCKER_LIST, OCI_MANIFEST, OCI_INDEX];
 
 pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
@@ -21,7 +23,7 @@ pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const CONFIGS: [&str; 2] =
     ["application/vnd.docker.container.image.v1+json", "application/vnd.oci.image.config.v1+json"];
 
-/// ECR's limit on a manifest, in bytes.
+/// ECR's limit for a manifest, in bytes.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_PutImage.html>
 pub const MAX_BYTES: usize = 4_194_304;
 
@@ -45,11 +47,12 @@ pub enum ManifestError {
     Sizes,
 }
 
-/// How many children of one index are followed. An image for twelve platforms with attestations has 24.
+/// The most children of an index that are followed. An image for twelve platforms with attestations
+/// has 24.
 pub const MOST_CHILDREN: usize = 1000;
 
-/// Every digest that stands somewhere in a text, each once: all that a manifest which is not understood may refer to. None
-/// where that is not known: more than [`MOST_CHILDREN`], or text that is escaped.
+/// Returns every digest that occurs in a text. A manifest that is not understood can refer only to
+/// these. None if there are more than [`MOST_CHILDREN`], or if the text has escapes.
 pub fn mentioned(bytes: &str) -> Option<BTreeSet<ImageDigest>> {
     const BEGINS: &str = "sha256:";
     if bytes.contains("\\u") {
@@ -69,13 +72,13 @@ pub fn mentioned(bytes: &str) -> Option<BTreeSet<ImageDigest>> {
     Some(found)
 }
 
-/// What a manifest says of a blob or of another manifest.
+/// A manifest's description of a blob or of another manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Descriptor {
     pub media_type: String,
     pub digest: ImageDigest,
-    /// In bytes, as stored: layers are compressed.
+    /// The stored size in bytes. Layers are compressed.
     pub size: u64,
     pub platform: Option<Platform>,
     pub artifact_type: Option<String>,
@@ -83,13 +86,13 @@ pub struct Descriptor {
 }
 
 impl Descriptor {
-    /// Whether it describes an image index.
+    /// Returns whether it describes an image index.
     pub fn is_index(&self) -> bool {
         [DOCKER_LIST, OCI_INDEX].contains(&self.media_type.as_str())
     }
 }
 
-/// Which machine an image runs on, such as `linux/amd64`.
+/// The machine that an image runs on, such as `linux/amd64`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Platform {
     pub os: String,
@@ -110,26 +113,26 @@ pub enum Manifest {
     Index(ImageIndex),
 }
 
-/// One platform's image, or an artifact that is stored as if it were one.
+/// The image of one platform, or an artifact that is stored in the same form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageManifest {
     pub config: Descriptor,
     pub layers: Vec<Descriptor>,
-    /// The manifest that this one says something about.
+    /// The manifest that this one describes.
     pub subject: Option<Descriptor>,
     pub artifact_type: Option<String>,
 }
 
-/// An image for several platforms, each with a manifest of its own.
+/// An image for several platforms, each with its own manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageIndex {
-    /// All of them, also attestations. ECR keeps each for as long as the index is there.
+    /// The children, including attestations. ECR keeps each one as long as the index exists.
     pub children: Vec<Descriptor>,
     pub subject: Option<Descriptor>,
     pub artifact_type: Option<String>,
 }
 
-/// What is stored under a digest: something that can run, or something said about it.
+/// The kind of a manifest: an image that can run, or an artifact that describes one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
     Image,
@@ -137,12 +140,12 @@ pub enum Kind {
     Attestation,
     Sbom,
     HelmChart,
-    /// Anything else, with the type that it gives itself.
+    /// Anything else, with the type that it declares.
     Other(String),
 }
 
 impl Kind {
-    /// Only this can be promoted.
+    /// Returns whether it is an image. Only images can be promoted.
     pub fn is_image(&self) -> bool {
         *self == Self::Image
     }
@@ -158,12 +161,13 @@ struct Raw {
     layers: Option<Vec<Descriptor>>,
     manifests: Option<Vec<Descriptor>>,
     subject: Option<Descriptor>,
-    /// Of schema 1 only.
+    /// The layers of a schema 1 manifest.
     fs_layers: Option<serde::de::IgnoredAny>,
 }
 
 impl Manifest {
-    /// `media_type` is what the registry said beside the bytes; empty if it said nothing.
+    /// Parses a manifest. `media_type` is the type from the registry's answer, or empty if it gave
+    /// none.
     pub fn parse(media_type: &str, bytes: &str) -> Result<Self, ManifestError> {
         if bytes.len() > MAX_BYTES {
             return Err(ManifestError::TooLarge { bytes: bytes.len() });
@@ -231,8 +235,8 @@ impl Manifest {
 }
 
 impl ImageManifest {
-    /// An image has an image's configuration and layers, and is about nothing else. Signatures and attestations
-    /// borrow the configuration's media type, but not that of the layers.
+    /// Returns the kind. An image has the configuration and layers of an image, and no subject.
+    /// Signatures and attestations use the same configuration type, but other layer types.
     pub fn kind(&self) -> Kind {
         let layers = self.layers.iter().map(|layer| layer.media_type.as_str());
         let runs = CONFIGS.contains(&self.config.media_type.as_str()) && layers.clone().all(is_layer);
@@ -247,7 +251,8 @@ impl ImageManifest {
         artifact(types)
     }
 
-    /// The configuration and every layer, each once: what is stored, and about what is pulled, in bytes.
+    /// Returns the total bytes of the configuration and all layers, each counted once. This is the
+    /// stored size, and about the pulled size.
     pub fn size_bytes(&self) -> Result<u64, ManifestError> {
         let mut seen = BTreeSet::new();
         std::iter::once(&self.config)
@@ -259,13 +264,14 @@ impl ImageManifest {
 }
 
 impl ImageIndex {
-    /// The digests of all children, each once. None where there are more than [`MOST_CHILDREN`].
+    /// Returns the distinct digests of all children. None if there are more than [`MOST_CHILDREN`].
     pub fn digests(&self) -> Option<BTreeSet<ImageDigest>> {
         let digests: BTreeSet<&ImageDigest> = self.children.iter().map(|child| &child.digest).collect();
         (digests.len() <= MOST_CHILDREN).then(|| digests.into_iter().cloned().collect())
     }
 
-    /// The children that can run: not attestations, which BuildKit adds for a platform `unknown/unknown`.
+    /// Returns the children that can run. They exclude attestations, which BuildKit adds with the
+    /// platform `unknown/unknown`.
     /// <https://github.com/moby/buildkit/blob/master/docs/attestations/attestation-storage.md>
     pub fn images(&self) -> impl Iterator<Item = &Descriptor> {
         self.children.iter().filter(|child| {
@@ -288,7 +294,8 @@ impl ImageIndex {
     }
 }
 
-/// A file system layer, in any of its compressions, also one that is not distributed.
+/// Returns whether the type is a file system layer, in any compression, including layers that are
+/// not distributed.
 fn is_layer(media_type: &str) -> bool {
     ["application/vnd.oci.image.layer.", "application/vnd.docker.image.rootfs."]
         .iter()
@@ -310,11 +317,11 @@ fn artifact<'a>(types: impl Iterator<Item = &'a str> + Clone) -> Kind {
     }
 }
 
-/// What an image's configuration says, as far as it is of interest.
+/// The part of an image's configuration that is used here.
 /// <https://github.com/opencontainers/image-spec/blob/main/config.md>
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageConfig {
-    /// Set by whoever built the image: hints, no proof.
+    /// The labels. The image's author sets them, so they are hints and no proof.
     pub labels: BTreeMap<String, String>,
     pub architecture: String,
     pub os: String,
@@ -382,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_is_known_by_its_configuration_and_its_layers() {
+    fn image_has_image_configuration_and_layers() {
         assert_eq!(kind(&image(CONFIG, &[LAYER, LAYER])), Kind::Image);
         assert_eq!(kind(&image(CONFIG, &[])), Kind::Image);
         assert_eq!(kind(&image(CONFIG, &["application/vnd.oci.image.layer.v1.tar+zstd"])), Kind::Image);
@@ -398,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_about_an_image_is_no_image() {
+    fn accessories_are_no_images() {
         let with = |mut value: Value, member: &str, what: Value| {
             value[member] = what;
             value
@@ -449,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn attestations_in_an_index_are_not_its_images() {
+    fn index_images_exclude_attestations() {
         let linux = json!({"os": "linux", "architecture": "arm64", "variant": "v8"});
         let mut annotated = child(OCI_MANIFEST, linux.clone());
         annotated["annotations"] = json!({"vnd.docker.reference.type": "attestation-manifest"});
@@ -470,7 +477,7 @@ mod tests {
     }
 
     #[test]
-    fn children_count_once_and_up_to_a_bound() {
+    fn index_children_count_once_up_to_a_limit() {
         let digest = |n: usize| format!("sha256:{n:064x}");
         let children = |count: usize| {
             let child = |n| json!({"mediaType": OCI_MANIFEST, "digest": digest(n % count), "size": 1});
@@ -486,7 +493,7 @@ mod tests {
     }
 
     #[test]
-    fn text_mentions_every_digest_once() {
+    fn mentioned_digests_are_distinct() {
         let digest = |n: usize| format!("sha256:{n:064x}");
         let of = |text: &str| {
             mentioned(text).map(|found| found.iter().map(ToString::to_string).collect::<Vec<_>>())
@@ -495,20 +502,24 @@ mod tests {
         assert_eq!(of(&text), Some(vec![digest(1), digest(2)]));
         assert_eq!(of("no manifest sha256:12 sha512:00 ä"), Some(vec![]));
         assert_eq!(of(&format!("sha256:{}", digest(3))), Some(vec![digest(3)]));
-        assert_eq!(of(&format!("\\u0073ha256:{} {}", digest(1), digest(2))), None, "it may say more");
+        assert_eq!(
+            of(&format!("\\u0073ha256:{} {}", digest(1), digest(2))),
+            None,
+            "the escape may hide a digest"
+        );
         let many: String = (0..=MOST_CHILDREN).map(digest).collect();
         assert_eq!(of(&many), None);
     }
 
     #[test]
-    fn an_index_of_referrers_is_what_they_are() {
+    fn index_of_signatures_is_a_signature() {
         let mut signature = blob(OCI_MANIFEST, "dd", 300);
         signature["artifactType"] = "application/vnd.dev.sigstore.bundle.v0.3+json".into();
         assert_eq!(kind(&index(&[signature])), Kind::Signature);
     }
 
     #[test]
-    fn a_layer_that_comes_twice_is_stored_once() {
+    fn repeated_layer_counts_once() {
         let size = |value: &Value| match read(value).unwrap() {
             Manifest::Image(image) => image.size_bytes(),
             Manifest::Index(_) => panic!("an image"),
@@ -520,7 +531,7 @@ mod tests {
     }
 
     #[test]
-    fn a_manifest_that_can_be_read_in_two_ways_is_refused() {
+    fn ambiguous_manifest_is_refused() {
         let mut both = image(CONFIG, &[LAYER]);
         both["manifests"] = json!([]);
         assert!(matches!(read(&both), Err(ManifestError::Ambiguous("manifests"))));
@@ -534,7 +545,7 @@ mod tests {
     }
 
     #[test]
-    fn an_oci_manifest_need_not_name_itself() {
+    fn oci_manifest_may_omit_its_media_type() {
         let mut silent = image(CONFIG, &[LAYER]);
         silent.as_object_mut().unwrap().remove("mediaType");
         assert!(Manifest::parse(OCI_MANIFEST, &silent.to_string()).is_ok());
@@ -542,7 +553,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_manifest() {
+    fn invalid_manifests_are_refused() {
         let change = |pointer: &str, value: Value| {
             let mut changed = image(CONFIG, &[LAYER]);
             *changed.pointer_mut(pointer).unwrap() = value;
@@ -564,7 +575,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_are_optional() {
+    fn configuration_may_omit_labels() {
         let config = |text: &str| ImageConfig::parse(text.as_bytes());
         let full = config(r#"{"architecture":"amd64","os":"linux","config":{"Labels":{"a":"b"},"Env":[]}}"#)
             .unwrap();

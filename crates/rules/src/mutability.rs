@@ -1,4 +1,4 @@
-//! Whether a repository lets a tag move.
+//! Tag mutability: whether a repository lets a tag move.
 
 use crate::image::ImageTag;
 use crate::pattern::Pattern;
@@ -9,14 +9,14 @@ use crate::pattern::Pattern;
 pub enum Mutability {
     Mutable,
     Immutable,
-    /// Mutable, but tags that match a filter are immutable.
+    /// Mutable, except for tags that match a filter.
     MutableExcept(Vec<Pattern>),
-    /// Immutable, but tags that match a filter are mutable.
+    /// Immutable, except for tags that match a filter.
     ImmutableExcept(Vec<Pattern>),
 }
 
 impl Mutability {
-    /// Whether this tag, once put, can be put on another image. Where it cannot, each pin gets a tag of its own.
+    /// Returns whether the tag can move to another image. If it cannot, each pin gets its own tag.
     pub fn can_move(&self, tag: &ImageTag) -> bool {
         let excluded = |filters: &[Pattern]| filters.iter().any(|filter| filter.matches(tag.as_str()));
         match self {
@@ -39,7 +39,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_of_the_four_settings() {
+    fn each_setting_decides_whether_a_tag_moves() {
         let stable = ImageTag::parse("prod-stable").unwrap();
         for (mutability, moves) in [
             (Mutability::Mutable, true),
@@ -57,7 +57,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_two_exclusions_are_each_others_opposite(
+        fn exclusion_settings_are_opposites(
             patterns in prop::collection::vec("[a-z*.-]{1,8}", 0..=5),
             tag in "[a-z][a-z.-]{0,10}",
         ) {

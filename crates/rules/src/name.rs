@@ -1,10 +1,10 @@
-//! Names that people choose: applications, environments, approvers.
+//! Names that people choose, for applications, environments and approvers.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A name was not of the form that it must have. Says what was found and what is expected.
+/// The error for an invalid name. It has the text and the expected form.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what} {found:?} is not valid: {expected}")]
 pub struct InvalidName {
@@ -66,17 +66,17 @@ macro_rules! slug {
 }
 
 slug!(
-    /// What one source repository builds.
+    /// The name of an application, which one source repository builds.
     ApplicationName,
     "application name"
 );
 slug!(
-    /// A place that runs an application. Also the first part of its build tags.
+    /// The name of an environment that runs an application. Its build tags begin with it.
     EnvironmentName,
     "environment name"
 );
 slug!(
-    /// A person who may approve. Votes count these names, whichever way they came.
+    /// The name of a person who may approve. Votes count names, whichever way they were given.
     ApproverName,
     "approver name"
 );
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slugs_are_narrow_enough_for_keys_tags_and_paths() {
+    fn slugs_are_safe_in_keys_tags_and_paths() {
         for good in ["a", "web", "prod-eu-1", "a".repeat(40).as_str()] {
             assert_eq!(ApplicationName::parse(good).unwrap().as_str(), good);
         }

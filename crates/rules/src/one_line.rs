@@ -1,11 +1,11 @@
-//! Words that people or AWS wrote freely, made harmless to show: one line, in reading order, not too long.
+//! Free text from people or AWS, made safe to show: one line, in reading order, of limited length.
 
-/// What a reason may have at most, in characters.
+/// The longest reason that is kept, in characters.
 pub const LONGEST_REASON: usize = 500;
 
-/// On one line, at most `most` characters. What is no visible character is a space: line ends, so that a text
-/// cannot forge a line of a mail; marks that turn the direction of reading, so that it cannot be shown as what it
-/// is not (<https://www.unicode.org/reports/tr36/#Bidirectional_Text_Spoofing>).
+/// Returns the text on one line, with at most `most` characters. Invisible characters become
+/// spaces. Line ends could forge a line of a mail, and direction marks could disguise the text.
+/// <https://www.unicode.org/reports/tr36/#Bidirectional_Text_Spoofing>
 pub fn one_line(text: &str, most: usize) -> String {
     let visible: String = text.chars().map(|c| if is_hidden(c) { ' ' } else { c }).collect();
     let line = visible.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -18,9 +18,9 @@ pub fn one_line(text: &str, most: usize) -> String {
     }
 }
 
-/// For a chat, which takes markdown: what would be a mention, a link with another text, or a format in Slack or Teams
-/// is written with the full-width form of its sign, which is none there and reads the same. Escapes are not: which of
-/// the two a message ends in, and what it makes of them, its sender does not know.
+/// Disarms a text for a chat that reads Markdown. The signs of mentions, links and formats in Slack
+/// and Teams become their full-width forms, which look the same and do nothing. Escapes do not
+/// work, because the sender does not know which chat receives the message.
 /// <https://docs.aws.amazon.com/chatbot/latest/adminguide/custom-notifs.html>,
 /// <https://docs.slack.dev/messaging/formatting-message-text/>
 pub fn inert(text: &str) -> String {
@@ -32,9 +32,9 @@ pub fn inert(text: &str) -> String {
         let next = after.next();
         let active = match c {
             '<' | '>' | '&' | '@' | '#' | '*' | '~' | '`' | '[' | ']' | '|' | '\\' => true,
-            // Names such as `SCALE_UP` stay as they are.
+            // Names such as `SCALE_UP` stay unchanged.
             '_' => !(within_word(before) && within_word(next)),
-            // An address that nobody can follow is not shown with a preview either.
+            // A disarmed URL gets no preview either.
             ':' => next == Some('/') && after.clone().next() == Some('/'),
             _ => false,
         };
@@ -44,18 +44,20 @@ pub fn inert(text: &str) -> String {
     inert
 }
 
-/// Of a visible ASCII character. <https://www.unicode.org/charts/PDF/UFF00.pdf>
+/// Returns the full-width form of a visible ASCII character.
+/// <https://www.unicode.org/charts/PDF/UFF00.pdf>
 fn full_width(c: char) -> char {
     char::from_u32(u32::from(c) + 0xfee0).unwrap_or(c)
 }
 
-/// What is kept of AWS's words, in characters: ECS's own are shorter, and what several services say goes in one record.
+/// The longest text from AWS that is kept, in characters. ECS's own texts are shorter, but one
+/// record holds the texts of several services.
 pub const LONGEST_TEXT: usize = 4000;
 
-/// How a text ends that was cut.
+/// The end of a text that was cut.
 const CUT: &str = "… (cut)";
 
-/// Cuts a text to so many characters at most. It says so at its end.
+/// Cuts a text to at most `most` characters, and marks the cut at its end.
 pub fn cut(text: &mut String, most: usize) {
     if text.chars().nth(most).is_some() {
         let kept = most.saturating_sub(CUT.chars().count());
@@ -64,18 +66,19 @@ pub fn cut(text: &mut String, most: usize) {
     }
 }
 
-/// The text, cut to the [longest](LONGEST_TEXT) that is kept.
+/// Returns the text, cut to the [longest](LONGEST_TEXT) that is kept.
 pub fn bounded(mut text: String) -> String {
     cut(&mut text, LONGEST_TEXT);
     text
 }
 
-/// A person's reason; none when nothing is left of it.
+/// Returns a person's reason on one line. None if nothing visible is left.
 pub fn reason(text: &str) -> Option<String> {
     Some(one_line(text, LONGEST_REASON)).filter(|line| !line.is_empty())
 }
 
-/// Control characters, and Unicode's format characters (general category Cf) with its separators of lines.
+/// Returns whether a character is a control character, a Unicode format character (category Cf), or
+/// a line separator.
 /// <https://www.unicode.org/Public/UNIDATA/extracted/DerivedGeneralCategory.txt>
 fn is_hidden(c: char) -> bool {
     c.is_control()
@@ -111,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_people_write_stays_as_it_is() {
+    fn plain_text_stays_unchanged() {
         for plain in
             ["500s since 14:30", "größer als nötig", "日本語のテキスト", "<b>\"it's\"</b> & so on", "🚀"]
         {
@@ -121,14 +124,14 @@ mod tests {
     }
 
     #[test]
-    fn a_text_cannot_forge_a_line_or_be_read_backwards() {
+    fn text_cannot_forge_lines_or_reading_direction() {
         assert_eq!(one_line("ok\r\n\r\nhttps://evil.example", 100), "ok https://evil.example");
         assert_eq!(one_line("approve \u{202e}tcejer\u{202c}", 100), "approve tcejer");
         assert_eq!(one_line("a\u{2028}b\u{85}c\u{0}d\u{1b}[31me\u{feff}", 100), "a b c d [31me");
     }
 
     #[test]
-    fn in_a_chat_it_is_no_mention_no_link_and_no_format() {
+    fn inert_text_has_no_mention_link_or_format() {
         for hostile in [
             "<!channel>",
             "<@U012AB3CD>",
@@ -157,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn in_a_chat_plain_words_stay_as_they_are() {
+    fn inert_keeps_plain_words() {
         for plain in [
             "SCALE_UP: 1 of 2 (tasks), 50 %",
             "größer als nötig!",
@@ -169,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_is_cut_and_says_so() {
+    fn long_text_is_cut_with_an_ellipsis() {
         assert_eq!(one_line("12345", 5), "12345");
         assert_eq!(one_line("123456", 5), "1234…");
         assert_eq!(one_line("éééééé", 5), "éééé…");
@@ -179,7 +182,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_it_was_it_is_one_visible_line(text in any::<String>(), most in 1..80_usize) {
+        fn any_text_becomes_one_visible_line(text in any::<String>(), most in 1..80_usize) {
             let line = one_line(&text, most);
             prop_assert!(line.chars().count() <= most);
             prop_assert!(!line.chars().any(|c| is_hidden(c) || (c.is_whitespace() && c != ' ')));

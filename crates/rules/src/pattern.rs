@@ -1,5 +1,5 @@
-//! Patterns for tags and ARNs: `*` stands for any run of characters, also an empty one, and `?` for exactly
-//! one. There is no escape and no character class, as in ECR's filters and IAM's resources.
+//! Patterns for tags and ARNs: `*` matches any run of characters, also an empty one, and `?`
+//! exactly one. As in ECR's filters and IAM's resources, there is no escape and no character class.
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_resource.html>
 
 use std::fmt;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::InvalidName;
 
-/// A pattern of 1 to 2048 visible ASCII characters. Upper and lower case differ.
+/// A pattern of 1 to 2048 visible ASCII characters. It is case-sensitive.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Pattern(String);
@@ -30,22 +30,23 @@ impl Pattern {
         &self.0
     }
 
-    /// Whether this pattern certainly matches every text that the other matches: its `*` takes the other's `*` and
-    /// `?` like any other character. A `?` of its own could take a `*` for one character, so it is not sure then.
+    /// Returns whether this pattern certainly matches every text that the other matches. Its `*`
+    /// matches the other's `*` and `?` as characters. Its own `?` must not match the other's `*`,
+    /// so the answer is then false.
     pub fn covers(&self, other: &Self) -> bool {
         let sure = !self.0.contains('?') || !other.0.contains(['*', '?']);
         sure && self.matches(&other.0)
     }
 
-    /// Whether the pattern describes the whole text.
+    /// Returns whether the pattern matches the whole text.
     ///
-    /// Only the latest `*` is ever reconsidered: an earlier one that took less could not help, because what
-    /// follows it was already found at the earliest place. So the work is at most the text's length times the
-    /// pattern's, whatever they are.
+    /// Only the latest `*` is ever tried again. An earlier one need not be, because the part after
+    /// it was already found at the earliest place. The work is at most the text's length times the
+    /// pattern's.
     pub fn matches(&self, text: &str) -> bool {
         let mut pattern = self.0.chars();
         let mut text = text.chars();
-        // After the latest `*`: the pattern behind it, and the text behind what it takes.
+        // The state after the latest `*`: the pattern behind it, and the text behind its match.
         let mut retry = None;
         loop {
             let mut next = pattern.clone();
@@ -104,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn stars_and_question_marks() {
+    fn stars_and_question_marks_match() {
         for (pattern, text) in [
             ("main", "main"),
             ("*", ""),
@@ -139,20 +140,20 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_pattern() {
+    fn invalid_patterns_are_refused() {
         for bad in ["", "a b", "a\n", "é", "\u{0}", "a".repeat(2049).as_str()] {
             assert!(Pattern::parse(bad).is_err(), "{bad:?}");
         }
     }
 
     #[test]
-    fn many_stars_do_not_blow_up() {
+    fn many_stars_match_in_bounded_time() {
         let pattern = Pattern::parse(&"*a".repeat(1000)).unwrap();
         assert!(!pattern.matches(&format!("{}b", "a".repeat(20_000))));
         assert!(pattern.matches(&"a".repeat(20_000)));
     }
 
-    /// As the definition reads, for short texts.
+    /// Matches by the definition, for short texts.
     fn naive(pattern: &[u8], text: &[u8]) -> bool {
         match (pattern.split_first(), text.split_first()) {
             (None, None) => true,
@@ -165,18 +166,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn agrees_with_the_definition(pattern in "[ab*?]{1,10}", text in "[ab]{0,12}") {
+        fn matching_agrees_with_the_definition(pattern in "[ab*?]{1,10}", text in "[ab]{0,12}") {
             prop_assert_eq!(matches(&pattern, &text), naive(pattern.as_bytes(), text.as_bytes()));
         }
 
         #[test]
-        fn what_is_covered_is_matched(wide in "[ab*?]{1,4}", pattern in "[ab*?]{1,4}", text in "[ab]{0,6}") {
+        fn covering_pattern_matches_covered_texts(wide in "[ab*?]{1,4}", pattern in "[ab*?]{1,4}", text in "[ab]{0,6}") {
             let [wide, pattern] = [wide, pattern].map(|text| Pattern::parse(&text).unwrap());
             prop_assert!(!wide.covers(&pattern) || !pattern.matches(&text) || wide.matches(&text));
         }
 
         #[test]
-        fn any_text_is_answered(pattern in "[!-~]{1,40}", text in any::<String>()) {
+        fn matching_accepts_any_text(pattern in "[!-~]{1,40}", text in any::<String>()) {
             let pattern = Pattern::parse(&pattern).unwrap();
             pattern.matches(&text);
             prop_assert!(Pattern::parse("*").unwrap().matches(&text));

@@ -1,4 +1,4 @@
-//! The number of a pin: 1, 2, 3 …, per environment, growing without gaps.
+//! Pin numbers: 1, 2, 3 … for each environment, without gaps.
 
 use std::fmt;
 
@@ -6,12 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::InvalidName;
 
-/// Which pin of an environment: the first is 1. In JSON a number, in keys and tags [padded](Self::padded).
+/// The number of an environment's pin, from 1. It is a number in JSON, and [padded](Self::padded)
+/// in keys and tags.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "u64", into = "u64")]
 pub struct PinNumber(u64);
 
-/// What every JSON reader reads exactly (RFC 8259, section 6).
+/// The largest number that every JSON reader reads exactly (RFC 8259, section 6).
 const MAX: u64 = (1 << 53) - 1;
 
 const EXPECTED: &str = "use a whole number from 1, such as 42";
@@ -23,7 +24,7 @@ impl PinNumber {
         if (1..=MAX).contains(&number) { Ok(Self(number)) } else { Err(invalid(&number.to_string())) }
     }
 
-    /// From decimal digits, with or without the zeros that [`padded`](Self::padded) puts before them.
+    /// Parses decimal digits, with or without the leading zeros of [`padded`](Self::padded).
     pub fn parse(text: &str) -> Result<Self, InvalidName> {
         let digits = (1..=20).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
         match text.parse() {
@@ -36,13 +37,14 @@ impl PinNumber {
         self.0
     }
 
-    /// The number of the pin that follows this one.
+    /// Returns the number of the following pin.
     #[must_use]
     pub fn next(self) -> Self {
         Self(self.0 + 1)
     }
 
-    /// At least six digits, so that the first million pins sort as text: `000042`.
+    /// Returns the number with at least six digits, so that the first million pins sort as text:
+    /// `000042`.
     pub fn padded(self) -> String {
         format!("{:06}", self.0)
     }
@@ -78,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_begin_at_one_and_grow_by_one() {
+    fn pin_numbers_begin_at_one_and_grow_by_one() {
         assert_eq!(PinNumber::FIRST.get(), 1);
         assert_eq!(PinNumber::FIRST.next().next().to_string(), "3");
         assert_eq!(PinNumber::new(42).unwrap().padded(), "000042");
@@ -86,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_pin_number() {
+    fn invalid_pin_numbers_are_refused() {
         for bad in ["", "0", "000000", "+1", "-1", "1.0", " 1", "1e3", "٣", "9007199254740992", "1\n"] {
             assert!(PinNumber::parse(bad).is_err(), "{bad:?}");
         }
@@ -97,7 +99,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_form_reads_back(number in 1..=MAX) {
+        fn pin_number_round_trips(number in 1..=MAX) {
             let pin = PinNumber::new(number).unwrap();
             prop_assert_eq!(PinNumber::parse(&pin.to_string()), Ok(pin));
             prop_assert_eq!(PinNumber::parse(&pin.padded()), Ok(pin));

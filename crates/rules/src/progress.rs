@@ -8,7 +8,7 @@ use crate::records::{Progress, Promotion, PromotionState, Rollout, SlotKind, Sub
 use crate::transition::{approvals, approved};
 use crate::words::time;
 
-/// One of the steps that every promotion of its environment takes.
+/// A step that every promotion of its environment takes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ProgressStep {
     pub name: &'static str,

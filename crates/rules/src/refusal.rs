@@ -1,4 +1,5 @@
-//! Why something was not done. Nothing was changed; each says what to do instead.
+//! Refusals: why a request was not carried out. Nothing was changed. Each text says what to do
+//! instead.
 
 use jiff::Timestamp;
 
@@ -118,7 +119,7 @@ fn list(pins: &[PinNumber]) -> String {
     format!("{}. Name one by its number", each.join(", "))
 }
 
-/// For people; seconds and less tell them nothing.
+/// Formats a time for people, without seconds.
 fn minute(at: &Timestamp) -> impl std::fmt::Display {
     at.strftime("%Y-%m-%d %H:%M UTC")
 }

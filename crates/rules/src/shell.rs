@@ -1,6 +1,6 @@
-//! Commands that people copy out of a text into their shell.
+//! Commands that people copy from a text into their shell.
 
-/// One word of a POSIX shell, whatever is in it: nothing in it is run or expanded.
+/// Quotes a text as one word of a POSIX shell. The shell runs and expands nothing in it.
 /// <https://pubs.opengroup.org/onlinepubs/9799919799/utilities/V3_chap02.html#tag_19_02_02>
 pub fn shell_quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
@@ -14,7 +14,7 @@ mod tests {
 
     use super::*;
 
-    /// The arguments that a real shell gives to a command that is written with these words.
+    /// Returns the arguments that a real shell passes to a command with these words.
     fn arguments(words: &[&str]) -> Vec<String> {
         let quoted: Vec<String> = words.iter().map(|word| shell_quoted(word)).collect();
         let script =
@@ -26,7 +26,7 @@ mod tests {
     }
 
     #[test]
-    fn hostile_words_arrive_as_they_are() {
+    fn shell_passes_hostile_words_unchanged() {
         let words = [
             "it's",
             "''",
@@ -57,7 +57,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
-        fn any_word_arrives_as_it_is(words in proptest::collection::vec("[^\0]{0,20}|[ '\"`$();|&<>\\\\!*?~#{}a]{1,12}", 1..8)) {
+        fn shell_passes_any_word_unchanged(words in proptest::collection::vec("[^\0]{0,20}|[ '\"`$();|&<>\\\\!*?~#{}a]{1,12}", 1..8)) {
             let words: Vec<&str> = words.iter().map(String::as_str).collect();
             prop_assert_eq!(arguments(&words), words);
         }

@@ -1,4 +1,5 @@
-//! Who can be reached by mail: what is subscribed to the topics of secret links, against the approvers' addresses.
+//! The approvers whom mails reach: the subscriptions of the topics with secret links, compared with
+//! the approvers' addresses.
 
 use std::collections::BTreeSet;
 
@@ -10,27 +11,28 @@ use crate::name::ApproverName;
 use crate::records::{Promotion, Subject};
 use crate::transition::is_own;
 
-/// The message attribute that subscriptions filter by: a name is one application's, an address is one mailbox.
+/// The message attribute that subscriptions filter by. It holds the address, because an approver's
+/// name is unique only within one application.
 pub const ATTRIBUTE: &str = "mail";
 
-/// One subscription of a topic, as SNS lists it.
+/// A topic's subscription, as SNS lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subscription {
     pub topic: String,
-    /// None while nobody has confirmed it: SNS names it then.
+    /// The subscription's ARN. None until the mailbox's owner confirms the subscription.
     pub arn: Option<String>,
     pub protocol: String,
     pub endpoint: String,
 }
 
-/// Whether a mail to somebody arrives.
+/// Whether mails reach an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SubscriptionStatus {
     Confirmed,
-    /// Subscribed, and not confirmed: SNS forgets it after two days.
+    /// Subscribed but not confirmed. SNS deletes the subscription after two days.
     Pending,
-    /// Never subscribed, or gone: unsubscribed by a click, or disabled by SNS.
+    /// Never subscribed, unsubscribed by a click, or disabled by SNS.
     Missing,
 }
 
@@ -44,7 +46,7 @@ impl SubscriptionStatus {
         }
     }
 
-    /// As people read it, after an address.
+    /// Returns the status in words, to follow an address.
     pub fn words(self) -> &'static str {
         match self {
             Self::Confirmed => "is subscribed",
@@ -60,23 +62,25 @@ impl Subscription {
     }
 }
 
-/// What a subscription filters by. Set when it is made: a change takes up to 15 minutes.
+/// Returns the filter policy of a mailbox's subscription. A later change of it takes up to 15
+/// minutes.
 /// <https://docs.aws.amazon.com/sns/latest/dg/sns-subscription-filter-policies.html>
 pub fn filter(mail: &MailAddress) -> String {
     serde_json::json!({ ATTRIBUTE: [mail.lower()] }).to_string()
 }
 
-/// What SNS says of a subscription, beside what it lists.
+/// The attributes of a subscription that SNS does not list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Attributes {
     pub filter: Option<String>,
     pub scope: Option<String>,
-    /// False: a click on the mail's link confirmed it, and a click ends it. None: SNS does not say.
+    /// Whether unsubscribing needs authentication. False: a click on a mail's link confirmed the
+    /// subscription, and a click can end it. None: SNS does not say.
     pub authenticated: Option<bool>,
 }
 
-/// What is wrong with a subscription of a topic with secret links; none: nothing. It is a mailbox, gets its own links and nobody
-/// else's, and a click does not end it.
+/// Returns the problem of a subscription to a topic with secret links. None if it is a mailbox that
+/// gets only its own links and that a click cannot unsubscribe.
 pub fn wrong(subscription: &Subscription, attributes: &Attributes) -> Option<String> {
     let name = subscription.name();
     let parsed: Value =
@@ -108,9 +112,9 @@ impl Subscription {
     }
 }
 
-/// The finding about a subscription that is no approver's mailbox; none: it is one. A topic's policy that denies new
-/// subscriptions does not end one that is there, so that also a pending one counts: it may still be confirmed.
-/// `approvers` are the addresses of all applications' approvers, in lower case.
+/// Returns the problem of a subscription that is not an approver's mailbox. A pending one counts
+/// too, because it may still be confirmed: a topic policy only denies new subscriptions.
+/// `approvers` holds the addresses of the approvers of all applications, in lower case.
 pub fn unknown_subscriber(subscription: &Subscription, approvers: &BTreeSet<String>) -> Option<String> {
     let name = subscription.name();
     if subscription.protocol != "email" {
@@ -120,7 +124,7 @@ pub fn unknown_subscriber(subscription: &Subscription, approvers: &BTreeSet<Stri
     (!known).then(|| format!("{name} is no approver's address in any application"))
 }
 
-/// Whether the approvers whom mails reach are too few for the quorum. Unknown: they are not.
+/// Returns whether mails reach too few approvers for the quorum. False if that is unknown.
 pub fn is_unreachable(subject: &Subject, policy: &EnvironmentPolicy, promotion: &Promotion) -> bool {
     let Some(unreachable) = &promotion.unreachable else { return false };
     let hears = |name: &&ApproverName| {
@@ -148,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_reached_by_its_own_confirmed_subscription() {
+    fn own_confirmed_subscription_reaches_address() {
         let reach = |list: &[(&str, &str, Option<&str>)]| {
             let list: Vec<_> = list.iter().map(|(a, b, c)| subscription(a, b, *c)).collect();
             SubscriptionStatus::of(&lead(), &list)
@@ -162,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn subscribers_that_are_no_approvers_are_found() {
+    fn unknown_subscribers_are_found() {
         let approvers = BTreeSet::from(["lead@example.com".to_owned()]);
         let found = |protocol: &str, endpoint: &str, arn: Option<&str>| {
             unknown_subscriber(&subscription(protocol, endpoint, arn), &approvers)
@@ -199,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_names_the_one_address() {
+    fn filter_names_only_its_address() {
         assert_eq!(filter(&lead()), r#"{"mail":["lead@example.com"]}"#);
         let own = subscription("email", "lead@example.com", Some("arn"));
         let right = attributes(Some(&filter(&lead())));
@@ -213,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_gets_the_links_of_others_is_found() {
+    fn subscribers_to_foreign_links_are_found() {
         let mailbox = subscription("email", "lead@example.com", Some("arn"));
         let said = |filter: Option<&str>| wrong(&mailbox, &attributes(filter)).unwrap_or_default();
         for filter in [None, Some(""), Some("{}"), Some("not JSON"), Some("[]")] {

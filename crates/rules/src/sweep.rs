@@ -1,4 +1,5 @@
-//! Pushes that no event told of: what the registry has, against what was answered.
+//! The sweep: it finds pushes whose events never arrived, by comparing the registry with the
+//! answered pushes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,55 +9,58 @@ use crate::build_patterns::BuildPatterns;
 use crate::event_time::is_ahead;
 use crate::image::{ImageDigest, ImageTag};
 
-/// A tag as the registry has it.
+/// A tag in the registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundTag {
     pub tag: ImageTag,
     pub digest: ImageDigest,
-    /// Of the image: its first push. A tag that is put on it later does not renew it.
+    /// The first push of the image. A later tag on the same image does not renew it.
     pub pushed_at: Option<Timestamp>,
 }
 
-/// A tag as the table has it.
+/// A tag in the table.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KnownTag {
-    /// Digests that we put it on ourselves, or were about to.
+    /// The digests that we have put the tag on, or were about to.
     pub intents: BTreeSet<ImageDigest>,
-    /// The digest of the newest push of it that was answered, and when that was.
+    /// The newest answered push of the tag: its digest and its time.
     pub followed: Option<(ImageDigest, Timestamp)>,
-    /// A push of it that was told of, and could not be answered: retention was deleting that image.
+    /// A push that could not be answered, because retention was deleting the image.
     pub unanswered: Option<(ImageDigest, Timestamp)>,
 }
 
 impl KnownTag {
-    /// When a push of the tag on this digest was last told of.
+    /// Returns the time of the last known push of the tag on this digest.
     pub fn pushed_at(&self, digest: &ImageDigest) -> Option<Timestamp> {
         let told = [&self.followed, &self.unanswered].into_iter().flatten();
         told.filter(|(on, _)| on == digest).map(|(_, at)| *at).max()
     }
 }
 
-/// A push that was missed, and when it was, at the earliest.
+/// A missed push, with its earliest possible time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Missed {
     pub tag: ImageTag,
     pub digest: ImageDigest,
     pub at: Timestamp,
-    /// `at` is when it was, as its event said.
+    /// Whether `at` is the exact time, from the push's event.
     pub told: bool,
 }
 
-/// So many digests are known that a tag of ours was put on: 71 KB of the 400 KB that an item may hold.
+/// The most digests that are recorded for a tag of ours: 71 KB of the 400 KB that an item may hold.
 pub const MOST_INTENTS: usize = 1000;
 
-/// So many of the newest pins stay known as ours whenever the others are forgotten: more than can be pinned while an event is on
-/// its way, for which EventBridge tries a day.
+/// The newest pins whose digests are never forgotten. More pins cannot be set while an event is on
+/// its way, which EventBridge retries for a day.
 /// <https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-retry-policy.html>
 pub const NEWEST_PINS: usize = 500;
 
-/// Digests that a moving tag of ours was on so long ago that nothing can still be told of it; none while there is room.
-/// `newest` are those of the newest pins, and what is shown now. A late event of what was forgotten is still no push: a tag that
-/// we keep is none that `builds` names.
+/// Returns the digests that a moving tag of ours had so long ago that no event can still arrive.
+/// None are forgotten while there is room. `newest` holds the digests of the newest pins, and the
+/// one that the tag shows now.
+///
+/// A late event of a forgotten digest still opens no promotion, because `builds` never matches our
+/// own tags.
 pub fn forgotten(intents: &BTreeSet<ImageDigest>, newest: &BTreeSet<ImageDigest>) -> Vec<ImageDigest> {
     if intents.len() <= MOST_INTENTS {
         return Vec::new();
@@ -64,11 +68,11 @@ pub fn forgotten(intents: &BTreeSet<ImageDigest>, newest: &BTreeSet<ImageDigest>
     intents.difference(newest).cloned().collect()
 }
 
-/// An event may still be on its way: what is younger is left to it.
+/// The time in which an event may still arrive. A younger push is left to its event.
 const EVENTS_COME_WITHIN: SignedDuration = SignedDuration::from_mins(5);
 
-/// Followed tags that are on another digest than the newest push that was answered. What was there before the
-/// configuration that is in force (`configured_at`) was never asked for, unless it was followed before.
+/// Returns the build tags that are on another digest than their newest answered push. Pushes from
+/// before the configuration (`configured_at`) do not count, unless the tag was followed before.
 pub fn missed(
     now: Timestamp,
     builds: &BuildPatterns,
@@ -76,7 +80,7 @@ pub fn missed(
     found: &[FoundTag],
     known: &BTreeMap<ImageTag, KnownTag>,
 ) -> Vec<Missed> {
-    // Nor is what no clock can have told.
+    // A time that no clock can have reported counts as settled too.
     let settled = |time: Timestamp| now.duration_since(time) > EVENTS_COME_WITHIN || is_ahead(now, time);
     let of = |one: &FoundTag| {
         let known = known.get(&one.tag);
@@ -85,7 +89,7 @@ pub fn missed(
             return None;
         }
         let found = |at, told| Missed { tag: one.tag.clone(), digest: one.digest.clone(), at, told };
-        // However old the image is, and whatever was answered before.
+        // An unanswered push counts whatever the image's age, and whatever was answered before.
         match known.and_then(|known| known.unanswered.as_ref()) {
             Some((digest, at)) if *digest == one.digest => return Some(found(*at, true)),
             Some(_) | None => {}
@@ -93,7 +97,8 @@ pub fn missed(
         let pushed_at = one.pushed_at.filter(|at| settled(*at))?;
         let at = match known.and_then(|known| known.followed.as_ref()) {
             Some((digest, _)) if *digest == one.digest => None,
-            // Back on an older image: nobody knows since when, but it was after the last push that was answered.
+            // The tag moved back to an older image, at an unknown time after the last answered
+            // push.
             Some((_, seen)) => settled(*seen).then_some(pushed_at.max(*seen)),
             None => (pushed_at > configured_at).then_some(pushed_at),
         };
@@ -124,7 +129,8 @@ mod tests {
         ImageTag::parse(text).unwrap()
     }
 
-    /// An hour after the configuration; each tag on a digest, pushed so many minutes after it.
+    /// Runs the sweep an hour after the configuration. Each tag has a digest, and minutes from the
+    /// configuration to its push.
     fn found(tags: &[(&str, u8, i64)], known: &[(&str, KnownTag)]) -> Vec<(String, u8, i64)> {
         let found: Vec<FoundTag> = tags
             .iter()
@@ -155,18 +161,18 @@ mod tests {
     }
 
     #[test]
-    fn a_push_that_nobody_answered_is_found() {
+    fn sweep_finds_unanswered_push() {
         assert_eq!(found(&[("main", 1, 20)], &[]), [("main".to_owned(), 1, 20)]);
         assert_eq!(found(&[("main", 2, 20)], &[("main", followed(1, 10))]), [("main".to_owned(), 2, 20)]);
     }
 
     #[test]
-    fn a_tag_that_moved_back_is_found_with_the_time_of_the_last_answer() {
+    fn sweep_dates_moved_back_tag_by_last_answer() {
         assert_eq!(found(&[("main", 1, 5)], &[("main", followed(2, 10))]), [("main".to_owned(), 1, 10)]);
     }
 
     #[test]
-    fn what_was_answered_is_not() {
+    fn sweep_skips_answered_pushes() {
         assert!(
             found(&[("main", 1, 20), ("v1", 1, 20)], &[("main", followed(1, 20)), ("v1", followed(1, 21))])
                 .is_empty()
@@ -174,46 +180,45 @@ mod tests {
     }
 
     #[test]
-    fn what_may_still_be_told_of_is_left_to_its_event() {
+    fn sweep_leaves_recent_push_to_its_event() {
         assert!(found(&[("main", 1, 56)], &[]).is_empty());
         assert!(found(&[("main", 1, 20)], &[("main", followed(2, 57))]).is_empty());
     }
 
     #[test]
-    fn what_was_there_before_anybody_asked_is_left_alone() {
+    fn sweep_skips_pushes_before_configuration() {
         assert!(found(&[("v1", 1, -600)], &[]).is_empty());
     }
 
     #[test]
-    fn a_push_that_could_not_be_answered_is_found_however_old_its_image_is() {
+    fn sweep_finds_unanswerable_push_of_old_image() {
         let unanswered = |n| KnownTag { unanswered: Some((digest(n), at(59))), ..followed(1, 20) };
         let main = [("main".to_owned(), 1, 59)];
         assert_eq!(
             found(&[("main", 1, -600)], &[("main", unanswered(1))]),
             main,
-            "also of what was answered once"
+            "even if an earlier push was answered"
         );
         assert!(
             found(&[("main", 1, -600)], &[("main", unanswered(2))]).is_empty(),
-            "it is on another image by now"
+            "the tag is on another image now"
         );
-        assert!(found(&[("latest", 1, -600)], &[("latest", unanswered(1))]).is_empty(), "no build any more");
+        assert!(
+            found(&[("latest", 1, -600)], &[("latest", unanswered(1))]).is_empty(),
+            "the tag is no longer a build"
+        );
     }
 
     #[test]
-    fn neither_other_tags_nor_our_own_are_builds() {
+    fn sweep_skips_other_tags_and_our_own() {
         assert!(found(&[("latest", 1, 20)], &[]).is_empty());
         let ours = KnownTag { intents: BTreeSet::from([digest(1)]), ..KnownTag::default() };
         assert!(found(&[("v1", 1, 20)], &[("v1", ours.clone())]).is_empty());
-        assert_eq!(
-            found(&[("v1", 2, 20)], &[("v1", ours)]).len(),
-            1,
-            "a name of ours on another digest is a push"
-        );
+        assert_eq!(found(&[("v1", 2, 20)], &[("v1", ours)]).len(), 1, "our tag on another digest is a push");
     }
 
     #[test]
-    fn push_behind_a_time_of_the_future_is_found() {
+    fn sweep_finds_push_despite_future_times() {
         let years = 60 * 24 * 365 * 50;
         assert_eq!(
             found(&[("main", 1, years)], &[]),
@@ -221,12 +226,12 @@ mod tests {
             "the registry's time is wrong"
         );
         let ahead = found(&[("main", 2, 20)], &[("main", followed(1, years))]);
-        assert_eq!(ahead.len(), 1, "what was answered before says that it is of the future");
+        assert_eq!(ahead.len(), 1, "the answered push has a future time");
         assert!(found(&[("main", 1, years)], &[("main", followed(1, years))]).is_empty());
     }
 
     #[test]
-    fn old_intents_are_forgotten_beyond_the_bound() {
+    fn old_intents_are_forgotten_beyond_the_limit() {
         let of = |n: usize| ImageDigest::parse(&format!("sha256:{n:064x}")).unwrap();
         let intents = |count: usize| (0..count).map(of).collect::<BTreeSet<_>>();
         let newest: BTreeSet<_> = (900..1400).map(of).collect();
@@ -237,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_without_a_time_is_left_alone() {
+    fn sweep_skips_image_without_push_time() {
         let found = [FoundTag { tag: tag("main"), digest: digest(1), pushed_at: None }];
         let builds = including(&["*"]);
         assert!(missed(at(60), &builds, at(0), &found, &BTreeMap::new()).is_empty());

@@ -1,8 +1,8 @@
-//! A task definition's next revision: the same in everything but the image of the containers that run one
-//! repository.
+//! The next revision of a task definition: unchanged except for the image of the containers that
+//! run one repository.
 //!
-//! It works on the JSON that ECS answers, not on types: a member that is newer than this program must
-//! survive, and a type would drop it.
+//! The code works on the JSON from ECS and not on types. A type would drop members that are newer
+//! than this program.
 
 mod compare;
 mod containers;
@@ -19,9 +19,11 @@ pub use self::platform::wrong_platform;
 use crate::application::ContainerName;
 use crate::image::{ImageDigest, ImageReference, RepositoryName};
 
-/// Members that ECS answers and does not take.
-/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_TaskDefinition.html> against
-/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RegisterTaskDefinition.html>
+/// The members that ECS answers but does not accept: those of [TaskDefinition] that are not in
+/// [RegisterTaskDefinition].
+///
+/// [TaskDefinition]: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_TaskDefinition.html
+/// [RegisterTaskDefinition]: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RegisterTaskDefinition.html
 pub const OUTPUT_ONLY: [&str; 9] = [
     "taskDefinitionArn",
     "revision",
@@ -34,14 +36,14 @@ pub const OUTPUT_ONLY: [&str; 9] = [
     "deleteRequestedAt",
 ];
 
-/// What to register so that a task definition runs another digest, and nothing else changes.
+/// A copy of a task definition at another digest, ready to be registered.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Clone {
     /// The body of `RegisterTaskDefinition`.
     pub request: Value,
     /// The containers that run the repository, in their order.
     pub containers: Vec<String>,
-    /// Each of them is at the digest already: there is nothing to register.
+    /// Whether all of them already have the digest, so that nothing must be registered.
     pub already: bool,
 }
 
@@ -52,12 +54,12 @@ pub enum TaskDefinitionError {
         list(found)
     )]
     NotRun {
-        /// The family, and the containers that the application's file names, if it does.
+        /// The family, and the containers that the application's file names.
         wanted: String,
         repository: RepositoryName,
         account: String,
         region: String,
-        /// Each container's name and image.
+        /// The name and image of each container.
         found: Vec<(String, String)>,
     },
     #[error(
@@ -68,7 +70,7 @@ pub enum TaskDefinitionError {
     )]
     Differ {
         repository: RepositoryName,
-        /// Each container's name and image.
+        /// The name and image of each container.
         found: Vec<(String, String)>,
     },
     #[error("the task definition is not as ECS documents it: {path} is not {expected}")]
@@ -92,8 +94,8 @@ fn malformed<T>(path: impl Into<String>, expected: &'static str) -> Result<T, Ta
     Err(TaskDefinitionError::Malformed { path: path.into(), expected })
 }
 
-/// The digest that every container of the application is described at; none where they differ, or where one is
-/// named by a tag.
+/// Returns the digest that all containers of the application have in the task definition. None if
+/// they differ, or if one has only a tag.
 pub fn described_digest(
     described: &Value,
     own: &OwnContainers<'_>,
@@ -110,10 +112,12 @@ pub fn described_digest(
     Ok(clone.already.then_some(digest))
 }
 
-/// `described` is the `taskDefinition` of `DescribeTaskDefinition`, `tags` the `tags` beside it (null for none).
+/// Returns the task definition with the application's containers at the given digest. `described`
+/// is the `taskDefinition` of `DescribeTaskDefinition`. `tags` is the `tags` beside it, or null.
 ///
-/// Every container of the application moves, by whatever host name and tag it names the image; others never.
-/// Tags whose key begins with `aws:` are AWS's own and cannot be set.
+/// Every container of the application moves, whatever host name and tag its image has. Other
+/// containers never move. Tags with the prefix `aws:` belong to AWS and are dropped, because they
+/// cannot be set.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs-using-tags.html>
 pub fn at_digest(
     described: &Value,
@@ -166,7 +170,8 @@ pub fn at_digest(
     Ok(Clone { request: Value::Object(request), containers, already })
 }
 
-/// What to register so that a task definition is there once more: one that was deregistered takes no deployment.
+/// Returns the request that registers the same task definition again. A deregistered revision
+/// cannot be deployed.
 pub fn copy(described: &Value, tags: &Value) -> Result<Map<String, Value>, TaskDefinitionError> {
     let Value::Object(described) = described else {
         return malformed("taskDefinition", "an object");
@@ -222,7 +227,7 @@ mod tests {
         at_digest(described, tags, &own, &digest("ab"))
     }
 
-    /// As `DescribeTaskDefinition` answers, with members that the SDK of today does not know.
+    /// Returns an answer of `DescribeTaskDefinition` with members that today's SDK does not know.
     fn described() -> Value {
         json!({
             "taskDefinitionArn": "arn:aws:ecs:eu-west-1:111122223333:task-definition/web:7",
@@ -259,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn every_container_of_the_repository_moves_and_nothing_else() {
+    fn only_containers_of_the_repository_move() {
         let clone = clone(&described(), &Value::Null).unwrap();
         assert_eq!(clone.containers, ["web", "migrate"]);
         assert!(!clone.already);
@@ -275,16 +280,16 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_beside_the_digest_still_is_that_digest() {
+    fn image_with_tag_and_digest_has_the_digest() {
         let mut all = described();
         all["containerDefinitions"][0]["image"] = format!("{WEB}:main@{}", digest("ab")).into();
-        assert!(!clone(&all, &Value::Null).unwrap().already, "migrate runs another");
+        assert!(!clone(&all, &Value::Null).unwrap().already, "migrate runs another digest");
         all["containerDefinitions"][1]["image"] = format!("{WEB}@{}", digest("ab")).into();
         assert!(clone(&all, &Value::Null).unwrap().already);
     }
 
     #[test]
-    fn tags_come_along_but_not_those_of_aws() {
+    fn clone_keeps_own_tags_without_aws_tags() {
         let tags = json!([
             {"key": "team", "value": "web"},
             {"key": "aws:cloudformation:stack-name", "value": "web"},
@@ -303,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_container_to_change_it_says_what_runs() {
+    fn error_lists_images_if_no_container_matches() {
         let mut other = described();
         other["containerDefinitions"].as_array_mut().unwrap().drain(..2);
         assert_eq!(
@@ -317,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ecs_would_never_answer_is_refused() {
+    fn malformed_task_definitions_are_refused() {
         let broken = |pointer: &str, value: Value| {
             let mut described = described();
             *described.pointer_mut(pointer).unwrap() = value;
@@ -345,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn a_difference_other_than_the_image_is_named_without_its_value() {
+    fn differences_are_paths_without_values() {
         for (pointer, path) in [
             ("/memory", "memory"),
             ("/memberOfTomorrow/deep/1", "memberOfTomorrow.deep[1]"),
@@ -380,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn the_image_of_a_named_container_and_what_ecs_writes_may_differ() {
+    fn image_and_output_members_may_differ() {
         assert_eq!(
             differences(|after| {
                 after["containerDefinitions"][0]["image"] = "another".into();
@@ -393,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn absent_null_and_empty_say_the_same() {
+    fn absent_null_and_empty_are_equal() {
         assert_eq!(
             differences(|after| {
                 after.as_object_mut().unwrap().remove("volumes");
@@ -441,7 +446,8 @@ mod tests {
     }
 
     prop_compose! {
-        /// Any members at the top and in the containers, some of them those that ECS writes.
+        /// Generates any members at the top and in the containers, including those that only ECS
+        /// writes.
         fn any_described()(
             members in prop::collection::hash_map(
                 prop_oneof!["[a-zA-Z]{1,10}", prop::sample::select(&OUTPUT_ONLY[..]).prop_map(str::to_owned)],
@@ -462,7 +468,7 @@ mod tests {
         }
     }
 
-    /// What ECS answers when asked for a definition that was registered by this request.
+    /// Returns ECS's description of a definition that was registered with this request.
     fn as_registered(request: &Value) -> Value {
         let mut described = request.clone();
         let members = described.as_object_mut().unwrap();
@@ -475,11 +481,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_clone_differs_in_the_image_only(described in any_described()) {
+        fn clone_differs_only_in_the_image(described in any_described()) {
             let Ok(clone) = clone(&described, &Value::Null) else { return Ok(()) };
             prop_assert!(!clone.containers.is_empty());
             let registered = as_registered(&clone.request);
-            // `tags` is a member of the request and none of a described definition.
+            // `tags` is a member of the request, but not of a described definition.
             let mut before = described.clone();
             before.as_object_mut().unwrap().remove("tags");
             prop_assert_eq!(same_but_image(&before, &registered, &clone.containers), Ok(()));
@@ -500,7 +506,7 @@ mod tests {
         }
 
         #[test]
-        fn cloning_a_clone_changes_nothing(described in any_described()) {
+        fn clone_of_a_clone_is_equal(described in any_described()) {
             let Ok(first) = clone(&described, &Value::Null) else { return Ok(()) };
             let second = clone(&as_registered(&first.request), &Value::Null).unwrap();
             prop_assert!(second.already);
@@ -511,9 +517,9 @@ mod tests {
         }
 
         #[test]
-        fn any_other_change_is_noticed(
+        fn any_other_change_is_a_difference(
             described in any_described(),
-            // Not one of those whose meaning is known.
+            // Members with a known meaning are left out.
             member in prop_oneof!["x[a-z]{0,7}", Just("image".to_owned()), Just("revision".to_owned())],
             value in any_json(),
             inside in any::<bool>(),
@@ -540,13 +546,13 @@ mod tests {
         }
 
         #[test]
-        fn any_json_is_answered(described in any_json(), tags in any_json(), other in any_json()) {
+        fn clone_accepts_any_json(described in any_json(), tags in any_json(), other in any_json()) {
             clone(&described, &tags).ok();
             same_but_image(&described, &other, &[]).ok();
         }
     }
 
-    /// Members that say nothing, left out, at every depth.
+    /// Removes empty members at every depth.
     fn without_empty(value: Value) -> Value {
         let says = |value: &Value| match value {
             Value::Null => false,

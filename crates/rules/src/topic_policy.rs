@@ -1,4 +1,4 @@
-//! The policy of a topic with secret links: who may subscribe to it, and who may publish.
+//! The policy of a topic with secret links: which roles may subscribe and publish.
 //! <https://docs.aws.amazon.com/sns/latest/dg/sns-access-policy-language-api-permissions-reference.html>
 
 use serde_json::Value;
@@ -6,20 +6,20 @@ use serde_json::Value;
 use crate::pattern::Pattern;
 
 const KEY: &str = "aws:principalarn";
-/// Operators that a statement exempts a principal with.
+/// The condition operators that exempt a principal from a denial.
 const EXEMPTIONS: [&str; 4] = ["arnnotequals", "arnnotlike", "stringnotequals", "stringnotlike"];
 
-/// The roles that a topic's policy must leave out of its denials.
+/// The roles that a topic's policy must exempt from its denials.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicRoles {
-    /// ARN of the only role that may subscribe.
+    /// The ARN of the only role that may subscribe.
     pub subscriber: String,
-    /// ARNs of the only roles that may publish.
+    /// The ARNs of the only roles that may publish.
     pub publishers: Vec<String>,
 }
 
-/// The findings about a topic that others than these roles may subscribe or publish to; none: its policy denies it to
-/// them. What this program does not understand for certain denies nothing.
+/// Returns the problems of a topic to which other principals may subscribe or publish. Empty if its
+/// policy denies both to them. A statement that is not fully understood counts as no denial.
 pub fn open_to_others(policy: Option<&str>, topic_arn: &str, roles: &TopicRoles) -> Vec<String> {
     let document: Value = policy.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     let is_open = |action: &str, roles: &[String]| {
@@ -58,7 +58,8 @@ fn denies_others(statement: &Value, action: &str, topic_arn: &str, roles: &[Stri
         && exempts_only(&statement["Condition"], roles)
 }
 
-/// Without a condition the statement denies it to the roles too.
+/// Returns whether the condition exempts only these roles. Without a condition, the statement
+/// denies the action to everyone.
 fn exempts_only(condition: &Value, roles: &[String]) -> bool {
     let Some(operators) = condition.as_object() else { return condition.is_null() };
     operators.iter().all(|(operator, keys)| {
@@ -72,7 +73,7 @@ fn exempts_only(condition: &Value, roles: &[String]) -> bool {
     })
 }
 
-/// One value stands for a list of one, as in every policy.
+/// Returns the values of a policy element. A single value counts as a list of one.
 fn list(value: &Value) -> impl Iterator<Item = &Value> {
     let one = (!value.is_array() && !value.is_null()).then_some(value);
     value.as_array().into_iter().flatten().chain(one)
@@ -103,7 +104,7 @@ mod tests {
         open_to_others(policy, TOPIC, &roles())
     }
 
-    /// As the template writes it.
+    /// Returns the publish statement of the stack's template.
     fn publish_statement() -> Value {
         json!({
             "Effect": "Deny", "Principal": "*", "Action": "sns:Publish", "Resource": TOPIC,
@@ -111,7 +112,7 @@ mod tests {
         })
     }
 
-    /// As the template writes it.
+    /// Returns the subscribe statement of the stack's template.
     fn statement() -> Value {
         json!({
             "Effect": "Deny", "Principal": "*", "Action": "sns:Subscribe", "Resource": TOPIC,
@@ -127,7 +128,7 @@ mod tests {
         !findings(Some(&policy.to_string())).iter().any(|said| said.contains("lets others publish"))
     }
 
-    /// The policy of this statement with one member of it changed.
+    /// Returns a policy with the subscribe statement, in which one member is replaced.
     fn with(member: &str, value: Value) -> Value {
         let mut one = statement();
         one[member] = value;
@@ -135,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_topic_is_closed_by_a_denial_to_all_but_the_role() {
+    fn denial_to_all_but_the_role_closes_topic() {
         assert!(is_closed(&json!({ "Version": "2012-10-17", "Statement": statement() })));
         let others = json!({ "Effect": "Allow", "Principal": "*", "Action": "sns:*", "Resource": TOPIC });
         assert!(is_closed(&json!({ "Statement": [others, statement()] })));
@@ -155,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_topic_that_lets_others_subscribe_is_named() {
+    fn finding_names_topic_open_to_subscribers() {
         let said = &findings(None)[0];
         assert!(
             said.starts_with(&format!("{TOPIC} lets others subscribe")) && said.ends_with(ROLE),
@@ -192,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn topic_is_closed_to_publishers_by_its_own_denial() {
+    fn publish_denial_closes_topic_to_publishers() {
         let policy = json!({ "Statement": [statement(), publish_statement()] });
         assert_eq!(findings(Some(&policy.to_string())), [""; 0]);
         for (member, value) in [
@@ -209,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn topic_that_lets_others_publish_is_named() {
+    fn finding_names_topic_open_to_publishers() {
         let only_subscribers = json!({ "Statement": statement() }).to_string();
         let said = findings(Some(&only_subscribers));
         let wanted = format!("deny sns:Publish to everybody but {TAGGER} and {PROMOTER}");

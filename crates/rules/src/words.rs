@@ -1,16 +1,17 @@
-//! Times and sizes as people read them.
+//! Times and sizes in words for people.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-/// Absolute, with the zone: a mail may arrive hours late.
+/// Formats a time as date, time and zone, because a mail may arrive hours late.
 pub fn time(at: Timestamp) -> String {
-    // A plan says it of each of a hundred thousand images, and a format that is parsed takes three times as long.
+    // Parsing a format string takes three times as long, and a plan formats the time of a hundred
+    // thousand images.
     let at = TimeZone::UTC.to_datetime(at);
     format!("{:04}-{:02}-{:02} {:02}:{:02} UTC", at.year(), at.month(), at.day(), at.hour(), at.minute())
 }
 
-/// Decimal units, as registries show them.
+/// Formats a size in decimal units, as registries do.
 pub fn size(bytes: u64) -> String {
     let tenths = |unit: u64| format!("{}.{}", bytes / unit, bytes % unit / (unit / 10));
     match bytes {
@@ -26,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes() {
+    fn sizes_have_decimal_units() {
         assert_eq!(size(999), "999 B");
         assert_eq!(size(1_000), "1.0 kB");
         assert_eq!(size(1_999_999), "1.9 MB");
@@ -34,7 +35,7 @@ mod tests {
     }
 
     #[test]
-    fn times() {
+    fn times_have_minutes_and_zone() {
         assert_eq!(time("2025-07-17T14:30:52.9Z".parse().unwrap()), "2025-07-17 14:30 UTC");
     }
 }

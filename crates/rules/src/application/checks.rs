@@ -1,4 +1,4 @@
-//! What must fit together in an application file, beyond each setting by itself.
+//! The checks of an application file across several settings.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +29,7 @@ pub(super) fn check(application: &Application, problems: &mut Problems<'_>) {
     size(application, problems);
 }
 
-/// What a file is checked for when it is put, and stored ones may have.
+/// Runs the checks that only new files must pass. Stored files may be older than these checks.
 pub(super) fn check_new(application: &Application, problems: &mut Problems<'_>) {
     principals_name_different_signers(application, problems);
     lists(application, problems);
@@ -41,16 +41,18 @@ pub(super) fn check_new(application: &Application, problems: &mut Problems<'_>) 
     }
 }
 
-/// Patterns of one list: each tag of a push and of a repository is held against all of them.
+/// The most patterns in one list. Each pushed tag, and each tag of a repository, is compared with
+/// all of them.
 const MOST_PATTERNS: usize = 50;
 
-/// Of one approver: each request's signer is held against all of them.
+/// The most principals of an approver. Each request's signer is compared with all of them.
 const MOST_PRINCIPALS: usize = 20;
 
-/// Of one environment. They are asked at once, up to five times each, while other work waits.
+/// The most endpoints of an environment. They are probed at the same time, up to five times each,
+/// while other work waits.
 const MOST_ENDPOINTS: usize = 20;
 
-/// Accounts that may pull: more than a repository's policy has room for need not be written.
+/// The most waived accounts and services. A repository's policy has no room for more accounts.
 const MOST_WAIVED: usize = 50;
 
 fn lists(application: &Application, problems: &mut Problems<'_>) {
@@ -78,7 +80,7 @@ fn lists(application: &Application, problems: &mut Problems<'_>) {
     }
 }
 
-/// One person under two names would have two votes.
+/// Checks that approvers are distinct. A person with two names would have two votes.
 fn approvers_differ(application: &Application, problems: &mut Problems<'_>) {
     let mut names = BTreeMap::new();
     let mut mails = BTreeMap::new();
@@ -106,7 +108,7 @@ fn approvers_differ(application: &Application, problems: &mut Problems<'_>) {
     }
 }
 
-/// Every principal, with the key of its place.
+/// Returns every principal with its key.
 fn principals(application: &Application) -> Vec<(String, &Principal)> {
     let mut principals = Vec::new();
     for (index, approver) in application.approvers.iter().enumerate() {
@@ -117,7 +119,7 @@ fn principals(application: &Application) -> Vec<(String, &Principal)> {
     principals
 }
 
-/// A signer that two principals can name could be two approvers.
+/// Checks that no signer matches two principals, because such a signer could be two approvers.
 fn principals_name_different_signers(application: &Application, problems: &mut Problems<'_>) {
     let principals = principals(application);
     for (index, (key, principal)) in principals.iter().enumerate() {
@@ -161,7 +163,8 @@ fn approval(
         }
     }
     let (required, available) = (usize::from(approval.required), approval.approvers.len());
-    // Who is wrong in the list is reported; whether the others are enough, only the next file tells.
+    // A wrong name in the list is already reported. Whether the others suffice can only be judged
+    // in a corrected file.
     if required > available && !problems.is_reported(&format!("{key}.approvers")) {
         let message = match available {
             0 => format!(
@@ -176,7 +179,8 @@ fn approval(
     }
 }
 
-/// Two names are two pairs of eyes only where it is known whose requests are whose.
+/// Checks that the four-eyes rule can work: each approver's requests must be recognizable, and an
+/// approval must be required.
 fn four_eyes(
     application: &Application,
     environment: &EnvironmentPolicy,
@@ -207,7 +211,7 @@ fn four_eyes(
     }
 }
 
-/// `after` names another environment, and following it ends.
+/// Checks that `after` names another environment, and that the chain has no cycle.
 fn order(application: &Application, environment: &EnvironmentPolicy, key: &str, problems: &mut Problems<'_>) {
     let Some(after) = &environment.after else { return };
     if application.environment(after).is_none() {
@@ -221,7 +225,7 @@ fn order(application: &Application, environment: &EnvironmentPolicy, key: &str, 
         way.push(name);
         next = application.environment(name).and_then(|environment| environment.after.as_ref());
     }
-    // A circle is reported by its first environment in the file.
+    // A cycle is reported once, at its first environment in the file.
     let is_first = || {
         let position = |name: &EnvironmentName| application.environments.iter().position(|e| e.name == *name);
         way.iter().all(|name| position(name) >= position(&environment.name))
@@ -297,7 +301,8 @@ fn containers(application: &Application, problems: &mut Problems<'_>) {
     }
 }
 
-/// What one application claims is written in one transaction, of 100 items at most.
+/// The most claims of an application. They are written in one transaction, which may have 100
+/// items.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html>
 const MOST_CLAIMS: usize = 80;
 
@@ -313,7 +318,8 @@ fn size(application: &Application, problems: &mut Problems<'_>) {
     }
 }
 
-/// What a rollout keeps of each service has its name several times: so much of an item is left to that.
+/// The most characters of all service names together. A rollout's record contains each name several
+/// times, and an item has limited room.
 const MOST_SERVICE_LETTERS: usize = 8_000;
 
 fn service_names(application: &Application, problems: &mut Problems<'_>) {

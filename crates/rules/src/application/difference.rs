@@ -1,4 +1,4 @@
-//! What changes between two application files, setting by setting, for people to read and for the audit.
+//! The differences between two application files, setting by setting, for people and for the audit.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -6,30 +6,31 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use toml::de::{DeTable, DeValue};
 
-/// One setting that two files do not agree on. Values are as TOML writes them: `"72h"`, `2`, `["lead"]`.
+/// A setting that differs between two files. Values are in TOML notation: `"72h"`, `2`, `["lead"]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Difference {
-    /// Such as `retention.days`, or `environment[production].approval.expires`: tables that have names are
-    /// called by them, so that nothing seems to change when their order does.
+    /// The setting, such as `retention.days` or `environment[production].approval.expires`. Tables
+    /// with names are listed by name, so that a new order is no difference.
     pub key: String,
-    /// None: it was not written.
+    /// The value before. None: the file did not have the setting.
     pub from: Option<String>,
-    /// None: it is not written any more.
+    /// The value after. None: the file does not have the setting.
     pub to: Option<String>,
 }
 
 impl fmt::Display for Difference {
-    /// `retention.days: 90 → 30`; what is not written is a dash.
+    /// Shows `retention.days: 90 → 30`, with a dash for a missing value.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "–".to_owned());
         write!(f, "{}: {} → {}", self.key, shown(&self.from), shown(&self.to))
     }
 }
 
-/// The settings that are written differently, sorted by key; before the first file, nothing was written. A
-/// setting that is written with its default's value differs from one that is not written.
+/// Returns the settings that differ, sorted by key. Without an earlier file, every setting is new.
+/// A setting that is written with its default differs from a missing one.
 ///
-/// Both texts must have been parsed as application files; what is not TOML counts as nothing written.
+/// Both texts must have been parsed as application files. Text that is not TOML counts as an empty
+/// file.
 pub fn difference(before: Option<&str>, after: &str) -> Vec<Difference> {
     let (before, after) = (before.map(settings).unwrap_or_default(), settings(after));
     let keys: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
@@ -52,7 +53,8 @@ fn settings(text: &str) -> BTreeMap<String, String> {
     settings
 }
 
-/// How many tables within tables are taken apart; an application file has three.
+/// The deepest level of tables that is compared setting by setting. An application file has three
+/// levels.
 const DEEPEST: usize = 5;
 
 fn flatten(key: String, value: &DeValue<'_>, deeper: usize, settings: &mut BTreeMap<String, String>) {
@@ -81,7 +83,7 @@ fn name<'a>(item: &'a DeValue<'_>) -> Option<&'a str> {
     item.get("name").and_then(|name| name.get_ref().as_str())
 }
 
-/// The value in one line, however the file writes it.
+/// Returns the value on one line, in whichever form the file has it.
 fn written(value: &DeValue<'_>, deeper: usize) -> String {
     match value {
         DeValue::String(text) => toml::Value::String(text.to_string()).to_string(),

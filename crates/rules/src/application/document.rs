@@ -1,5 +1,5 @@
-//! Reads the tables and values of a TOML document. Every mistake is reported where it stands, and reading goes
-//! on, so that one look at the errors is enough. A setting that is wrong is then absent for the caller.
+//! The reader of TOML tables and values. It reports each mistake at its position and continues, so
+//! that one run finds all of them. The caller sees a wrong setting as absent.
 
 use std::ops::RangeInclusive;
 
@@ -8,12 +8,13 @@ use toml::de::{DeInteger, DeTable, DeValue};
 
 use super::errors::{Problems, quoted};
 
-/// One table of the file, such as `environment[0].approval`. A table that is not written is an empty one.
+/// A table of the file, such as `environment[0].approval`. A missing table counts as empty.
 pub(super) struct Section<'a> {
     key: String,
     table: Option<&'a DeTable<'a>>,
     known: Vec<&'static str>,
-    /// What the table around this one knows: TOML gives a key to the latest table that was begun.
+    /// The keys of the table around this one. In TOML, a key belongs to the latest table header, so
+    /// people misplace them.
     known_around: Vec<&'static str>,
 }
 
@@ -22,7 +23,7 @@ impl<'a> Section<'a> {
         Self { key: String::new(), table: Some(document), known: Vec::new(), known_around: Vec::new() }
     }
 
-    /// The path of one of this table's keys.
+    /// Returns the path of one of this table's keys.
     pub(super) fn path(&self, key: &str) -> String {
         if self.key.is_empty() { key.to_owned() } else { format!("{}.{key}", self.key) }
     }
@@ -35,7 +36,8 @@ impl<'a> Section<'a> {
         Some((path, value.get_ref()))
     }
 
-    /// A text, as `read` understands it; its error continues the sentence that the quoted text begins.
+    /// Reads a text with the parser `read`. The parser's error continues a sentence that begins
+    /// with the quoted text.
     pub(super) fn text<T>(
         &mut self,
         key: &'static str,
@@ -46,7 +48,7 @@ impl<'a> Section<'a> {
         text(&path, value, problems, read)
     }
 
-    /// A text that must be there.
+    /// Reads a text that must be present.
     pub(super) fn required_text<T>(
         &mut self,
         key: &'static str,
@@ -78,7 +80,7 @@ impl<'a> Section<'a> {
         number
     }
 
-    /// A list of texts; none if it is not written, or if one of them is wrong.
+    /// Reads a list of texts. None if it is missing or one of the texts is wrong.
     pub(super) fn texts<T>(
         &mut self,
         key: &'static str,
@@ -89,7 +91,7 @@ impl<'a> Section<'a> {
         texts(&path, value, problems, read)
     }
 
-    /// One text, or a list of them.
+    /// Reads one text or a list of texts.
     pub(super) fn text_or_texts<T>(
         &mut self,
         key: &'static str,
@@ -103,7 +105,7 @@ impl<'a> Section<'a> {
         texts(&path, value, problems, read)
     }
 
-    /// A table within this one: `approval = { … }` or `[environment.approval]`.
+    /// Reads a table within this one: `approval = { … }` or `[environment.approval]`.
     pub(super) fn table(&mut self, key: &'static str, problems: &mut Problems<'_>) -> Section<'a> {
         let table = self.take(key, problems).and_then(|(path, value)| {
             if value.as_table().is_none() {
@@ -119,7 +121,8 @@ impl<'a> Section<'a> {
         Section { key, table, known: Vec::new(), known_around: self.known.clone() }
     }
 
-    /// Tables of one kind, each begun by `[[key]]`; none if they are not that, or too many.
+    /// Reads the tables that begin with `[[key]]`. None if the value has another kind, or there are
+    /// too many.
     pub(super) fn tables(
         &mut self,
         key: &'static str,
@@ -147,7 +150,7 @@ impl<'a> Section<'a> {
         Some(items.iter().enumerate().map(section).collect())
     }
 
-    /// Reports every key that nobody asked for; to be called when all that the table may have was read.
+    /// Reports every unknown key. The caller must first read all known keys.
     pub(super) fn refuse_other_keys(self, problems: &mut Problems<'_>) {
         for written in self.table.into_iter().flat_map(DeTable::keys) {
             let name = written.get_ref().as_ref();
@@ -162,7 +165,7 @@ impl<'a> Section<'a> {
                 "is not a key of this table, but of the one around it: write it above the line that begins this table"
                     .to_owned()
             } else {
-                let meant = self.known.iter().find(|known| is_nearly(name, known));
+                let meant = self.known.iter().find(|known| is_similar(name, known));
                 let meant = meant.map_or(String::new(), |known| format!("; did you mean {known}?"));
                 format!("is not known here{meant} (known: {})", self.known.join(", "))
             };
@@ -230,13 +233,14 @@ fn shortened(written: &DeInteger<'_>) -> String {
     if text.len() > 24 { format!("{}…", &text[..24]) } else { text }
 }
 
-/// Whether a known key differs by at most two letters (one, if it is short), or by its hyphens.
-fn is_nearly(written: &str, known: &str) -> bool {
+/// Returns whether a known key differs by at most two letters (one, if it is short), or by its
+/// hyphens.
+fn is_similar(written: &str, known: &str) -> bool {
     let written = written.to_lowercase().replace('-', "_");
     written.len() <= 40 && distance(&written, known) <= if known.len() > 4 { 2 } else { 1 }
 }
 
-/// Letters to insert, delete or replace to make one word of the other (Levenshtein).
+/// Returns the Levenshtein distance: the letters to insert, delete or replace.
 fn distance(one: &str, other: &str) -> usize {
     let other: Vec<char> = other.chars().collect();
     let mut row: Vec<usize> = (0..=other.len()).collect();

@@ -1,4 +1,4 @@
-//! What is wrong with an application file, and where.
+//! The mistakes in an application file, with their positions.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,14 +7,14 @@ use serde::Serialize;
 
 use super::MAX_FILE_BYTES;
 
-/// One thing that is wrong with an application file: where it stands, what it is, what to write instead.
+/// A mistake in an application file: its position, the problem, and what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
 pub struct ConfigError {
-    /// From 1.
+    /// The line, from 1.
     pub line: usize,
-    /// From 1, in characters; a tab is one.
+    /// The column in characters, from 1. A tab counts as one.
     pub column: usize,
-    /// Which setting, such as `environment[0].services[1]`; empty where it is the file as a whole.
+    /// The setting, such as `environment[0].services[1]`. Empty for the whole file.
     pub key: String,
     pub message: String,
 }
@@ -45,7 +45,7 @@ impl ConfigError {
     }
 }
 
-/// Line and column, from 1, of a place in the text.
+/// Returns the line and column of an offset, both from 1.
 fn position(text: &str, offset: usize) -> (usize, usize) {
     let before = &text[..text.floor_char_boundary(offset)];
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
@@ -53,10 +53,10 @@ fn position(text: &str, offset: usize) -> (usize, usize) {
     (line, 1 + before[line_start..].chars().count())
 }
 
-/// How many errors one answer holds; who has more, has another kind of file.
+/// The most errors that are listed. A file with more is probably not an application file.
 const MOST: usize = 50;
 
-/// Gathers what is wrong while a file is read, and knows where each key stands.
+/// The mistakes that were found so far, and the positions of all keys.
 pub(super) struct Problems<'a> {
     text: &'a str,
     places: BTreeMap<String, usize>,
@@ -69,23 +69,23 @@ impl<'a> Problems<'a> {
         Self { text, places: BTreeMap::new(), found: Vec::new(), beyond: 0 }
     }
 
-    /// Remembers that the value of this key stands at this byte.
+    /// Stores the byte offset of a key's value.
     pub(super) fn place(&mut self, key: &str, offset: usize) {
         self.places.insert(key.to_owned(), offset);
     }
 
-    /// Whether the file writes this key.
+    /// Returns whether the file has this key.
     pub(super) fn is_written(&self, key: &str) -> bool {
         self.places.contains_key(key)
     }
 
-    /// Whether the key, or something in it, is reported.
+    /// Returns whether a mistake was reported for the key or a part of it.
     pub(super) fn is_reported(&self, key: &str) -> bool {
         let within = |rest: &str| rest.is_empty() || rest.starts_with(['.', '[']);
         self.found.iter().any(|error| error.key.strip_prefix(key).is_some_and(within))
     }
 
-    /// Reports a key, unless it or something in it is reported already: one mistake is one error.
+    /// Reports a mistake, unless the key or a part of it has one already.
     pub(super) fn add(&mut self, key: &str, message: &str) {
         if self.is_reported(key) {
             return;
@@ -98,7 +98,7 @@ impl<'a> Problems<'a> {
         self.found.push(ConfigError { line, column, key: key.to_owned(), message: message.to_owned() });
     }
 
-    /// Where the key stands; where it is not written, what it would be part of.
+    /// Returns the offset of the key, or of the nearest table around it that the file has.
     fn nearest(&self, key: &str) -> usize {
         let mut key = key;
         loop {
@@ -112,7 +112,7 @@ impl<'a> Problems<'a> {
         }
     }
 
-    /// The value, if nothing was wrong.
+    /// Returns the value if there were no mistakes.
     pub(super) fn or<T>(mut self, value: Option<T>) -> Result<T, Vec<ConfigError>> {
         self.found.sort_by_key(|error| (error.line, error.column));
         match value {
@@ -129,7 +129,7 @@ impl<'a> Problems<'a> {
     }
 }
 
-/// A text of the file as an error repeats it: in quotes, control characters escaped, its beginning if long.
+/// Quotes a text of the file in an error. Control characters are escaped, and a long text is cut.
 pub(super) fn quoted(text: &str) -> String {
     match text.char_indices().nth(80) {
         Some((end, _)) => format!("{:?}…", &text[..end]),

@@ -1,4 +1,4 @@
-//! The keys of an application file: what each is, what it must be, what it is when it is not written.
+//! The keys of an application file, with their types, ranges and defaults.
 
 use jiff::SignedDuration;
 use toml::de::DeTable;
@@ -29,8 +29,8 @@ const GIGABYTE: u64 = 1_000 * MEGABYTE;
 const MOST_APPROVERS: usize = 50;
 const MOST_ENVIRONMENTS: usize = 20;
 
-/// None only where something is wrong that everything else hangs on: a name, a repository. All other
-/// settings that are wrong are reported, and have their default in what is returned.
+/// Reads the file. None only if a name or a repository is wrong, because everything depends on
+/// those. Every other wrong setting is reported, and has its default in the result.
 pub(super) fn read(document: &DeTable<'_>, problems: &mut Problems<'_>) -> Option<Application> {
     let mut file = Section::of_file(document);
     let name = file.required_text("name", problems, parsed(ApplicationName::parse));
@@ -70,7 +70,7 @@ pub(super) fn read(document: &DeTable<'_>, problems: &mut Problems<'_>) -> Optio
     })
 }
 
-/// Which tags are builds: some at least.
+/// Reads the patterns of build tags. At least one must include tags.
 fn builds(list: Option<Vec<BuildPattern>>, problems: &mut Problems<'_>) -> BuildPatterns {
     let mut builds = BuildPatterns::default();
     let list = list.unwrap_or_default();
@@ -105,7 +105,7 @@ fn builds(list: Option<Vec<BuildPattern>>, problems: &mut Problems<'_>) -> Build
     builds
 }
 
-/// Reads every table, also after one that is wrong; none if one is.
+/// Reads every table, even after a wrong one. None if any is wrong.
 fn all<'a, T>(
     sections: Option<Vec<Section<'a>>>,
     read: impl FnMut(Section<'a>) -> Option<T>,
@@ -190,7 +190,7 @@ fn approval(mut section: Section<'_>, approvers: &[ApproverName], problems: &mut
         approvers: named.unwrap_or_else(|| approvers.to_vec()),
         expires: expires.unwrap_or(HOUR * 72),
         four_eyes: four_eyes.unwrap_or(FourEyes::Off),
-        // Becomes `Code` as soon as codes are sent (see `supported`).
+        // The default became `Code` when codes were introduced (see `supported`).
         step: step.unwrap_or(Step::Code),
     }
 }

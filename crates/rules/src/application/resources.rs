@@ -1,4 +1,4 @@
-//! What an application claims, and whether the stack may touch it.
+//! The resources that an application claims, and the check that the stack may touch them.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -7,7 +7,8 @@ use super::{Application, ServiceName};
 use crate::image::{ImageTag, RepositoryName};
 use crate::pattern::Pattern;
 
-/// What belongs to this application alone: two applications cannot claim one thing. Sorted, each once.
+/// The resources that belong to this application alone, sorted and distinct. Two applications
+/// cannot claim the same resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resources {
     pub repositories: Vec<RepositoryName>,
@@ -15,27 +16,29 @@ pub struct Resources {
     pub stable_tags: Vec<(RepositoryName, ImageTag)>,
 }
 
-/// What the stack's parameters let its functions touch, and where the stack is.
+/// The resources that the stack's parameters let its functions touch, and the stack's location.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Allowed {
-    /// `aws`, `aws-cn`, `aws-us-gov` …
+    /// The partition: `aws`, `aws-cn`, `aws-us-gov` …
     pub partition: String,
     pub region: String,
-    /// 12 digits.
+    /// The account id, with 12 digits.
     pub account: String,
-    /// The parameter `RepositoryArns`.
+    /// The patterns from the parameter `RepositoryArns`.
     pub repositories: Vec<Pattern>,
-    /// The parameter `ClusterArns`.
+    /// The patterns from the parameter `ClusterArns`.
     pub clusters: Vec<Pattern>,
 }
 
 impl Allowed {
+    /// Returns the ARN of a repository.
     /// <https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerregistry.html>
     pub fn repository_arn(&self, repository: &RepositoryName) -> String {
         let Self { partition, region, account, .. } = self;
         format!("arn:{partition}:ecr:{region}:{account}:repository/{repository}")
     }
 
+    /// Returns the ARN of a service's cluster.
     /// <https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerservice.html>
     pub fn cluster_arn(&self, service: &ServiceName) -> String {
         let Self { partition, region, account, .. } = self;
@@ -48,13 +51,13 @@ impl Allowed {
     }
 }
 
-/// A resource that an application names and that the stack may not touch.
+/// A resource that an application names but the stack may not touch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outside {
-    /// Which setting names it, such as `environment[0].services[1]`.
+    /// The setting that names it, such as `environment[0].services[1]`.
     pub key: String,
     pub arn: String,
-    /// The stack's parameter that would have to allow it.
+    /// The stack's parameter that must allow it.
     pub parameter: &'static str,
 }
 
@@ -68,17 +71,18 @@ impl fmt::Display for Outside {
     }
 }
 
-/// One thing that belongs to one application alone.
+/// A resource that belongs to one application alone.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Claim {
     /// A repository's name, `repository#tag`, or a service's ARN.
     pub what: String,
-    /// Which setting names it, such as `environment[0].services[1]`.
+    /// The setting that names it, such as `environment[0].services[1]`.
     pub key: String,
 }
 
 impl Application {
-    /// Everything that this application claims, each once, with the setting that names it first.
+    /// Returns everything that this application claims, each once, with the first setting that
+    /// names it.
     pub fn claims(&self, allowed: &Allowed) -> Vec<Claim> {
         let mut claims = vec![Claim { what: self.repository.to_string(), key: "repository".to_owned() }];
         for (index, environment) in self.environments.iter().enumerate() {
@@ -113,7 +117,8 @@ impl Application {
         }
     }
 
-    /// The resources that the stack's parameters do not allow, in the file's order; each ARN once.
+    /// Returns the resources that the stack's parameters do not allow, in the file's order, each
+    /// ARN once.
     pub fn outside(&self, allowed: &Allowed) -> Vec<Outside> {
         let mut named = vec![("repository".to_owned(), allowed.repository_arn(&self.repository), true)];
         for (index, environment) in self.environments.iter().enumerate() {

@@ -1,5 +1,6 @@
-//! What a file may say already, and this version does not carry out. Such a setting is refused: a safeguard
-//! that is written and not kept would be worse than none. What becomes available is deleted here.
+//! The settings that a file may have but this version does not support. They are refused, because a
+//! safeguard that is written but not enforced is worse than none. A setting is removed from here
+//! once it is supported.
 
 use super::errors::Problems;
 use super::{Application, EnvironmentPolicy, Latest, Validate};
@@ -13,11 +14,11 @@ pub(super) fn unsupported(application: &Application, problems: &mut Problems<'_>
     }
     for (index, environment) in application.environments.iter().enumerate() {
         let mut refuse = |key: &str, instead: &str| refuse(&format!("environment[{index}].{key}"), instead);
-        of_environment(application, environment, &mut refuse);
+        refuse_in_environment(application, environment, &mut refuse);
     }
 }
 
-fn of_environment(
+fn refuse_in_environment(
     application: &Application,
     environment: &EnvironmentPolicy,
     refuse: &mut impl FnMut(&str, &str),

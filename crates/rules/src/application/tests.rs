@@ -2,10 +2,10 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// The example of the documentation, which this version carries out as it stands.
+/// The example of the documentation. This version supports all of it.
 const EXAMPLE: &str = include_str!("example.toml");
 
-/// Everything that a file may say.
+/// A file with every possible setting.
 const EVERYTHING: &str = r#"
 name = "web"
 repository = "web"                         # where pipelines push
@@ -62,19 +62,19 @@ fn errors(text: &str) -> String {
     errors.iter().map(ConfigError::to_string).collect::<Vec<_>>().join("\n")
 }
 
-/// The errors of the smallest file with a line replaced.
+/// Returns the errors of the smallest file with one line replaced.
 fn changed(line: &str, by: &str) -> String {
     assert!(SMALLEST.contains(line), "{line}");
     errors(&SMALLEST.replace(line, by))
 }
 
-/// The errors of the smallest file with something at its end, in the table of its environment.
+/// Returns the errors of the smallest file with text added to its environment's table.
 fn extended(by: &str) -> String {
     errors(&format!("{SMALLEST}{by}\n"))
 }
 
 #[test]
-fn the_example_is_read() {
+fn example_file_parses() {
     let application = Application::parse(EXAMPLE, None).unwrap();
     assert_eq!(application.name.as_str(), "web");
     let tags = ["main", "main-047b82e", "v1.2.3", "prod-stable", "main-arm64"];
@@ -94,7 +94,7 @@ fn the_example_is_read() {
 }
 
 #[test]
-fn what_is_not_written_has_its_default() {
+fn missing_settings_have_defaults() {
     let defaults = r#"
         repository = "web"
         stable_tag = "production-stable"
@@ -127,7 +127,7 @@ fn what_is_not_written_has_its_default() {
 }
 
 #[test]
-fn container_is_a_name_or_a_list_of_names() {
+fn container_is_one_name_or_a_list() {
     let read = |written: &str| {
         let text = format!("{SMALLEST}\ncontainer = {written}\n");
         let application = Application::parse(&text, None).map_err(|errors| errors[0].to_string())?;
@@ -153,7 +153,7 @@ fn container_is_a_name_or_a_list_of_names() {
 }
 
 #[test]
-fn what_this_version_does_not_carry_out_is_refused() {
+fn unsupported_settings_are_refused() {
     insta::assert_snapshot!(errors(EVERYTHING), @r#"
     line 6, column 10: latest: is not available in this version: write "off", and let the pipeline push the tag latest
     line 19, column 14: environment[1].repository: is not available in this version: leave it out; the application's repository is used
@@ -170,7 +170,7 @@ fn what_this_version_does_not_carry_out_is_refused() {
 }
 
 #[test]
-fn an_empty_file_says_what_is_needed() {
+fn empty_file_error_lists_required_settings() {
     insta::assert_snapshot!(errors(""), @r#"
     line 1, column 1: name: is missing
     line 1, column 1: repository: is missing
@@ -188,7 +188,7 @@ fn an_empty_file_says_what_is_needed() {
 }
 
 #[test]
-fn broken_toml() {
+fn broken_toml_is_refused() {
     insta::assert_snapshot!(errors("name = \"web"), @r#"line 1, column 12: not TOML from here: invalid basic string, expected `"`"#);
     insta::assert_snapshot!(errors("name = web"), @"line 1, column 8: not TOML from here: string values must be quoted, expected literal string");
     insta::assert_snapshot!(errors("name \"web\""), @"line 1, column 6: not TOML from here: key with no value, expected `=`");
@@ -201,7 +201,7 @@ fn broken_toml() {
 }
 
 #[test]
-fn keys_that_are_not_known() {
+fn unknown_keys_are_refused() {
     insta::assert_snapshot!(changed("[[approver]]", "colour = 1\nBuilds = []\n\"a.b\\n\" = 1\n[[approver]]"), @r#"
     line 6, column 1: colour: is not known here (known: name, repository, builds, build_environment, latest, approver, environment, retention)
     line 7, column 1: Builds: is not known here; did you mean builds? (known: name, repository, builds, build_environment, latest, approver, environment, retention)
@@ -218,7 +218,7 @@ fn keys_that_are_not_known() {
 }
 
 #[test]
-fn values_of_another_kind() {
+fn values_of_wrong_type_are_refused() {
     insta::assert_snapshot!(changed("name = \"web\"", "name = 1"), @"line 2, column 8: name: is the number 1, and must be text: write it in quotes");
     insta::assert_snapshot!(changed("[\"main-*\"]", "\"main-*\""), @r#"line 4, column 10: builds: is "main-*", and must be a list: write it in [ ]"#);
     insta::assert_snapshot!(changed("[\"main-*\"]", "[\"main-*\", 2, true]"), @"
@@ -241,7 +241,7 @@ fn values_of_another_kind() {
 }
 
 #[test]
-fn names_and_addresses() {
+fn invalid_names_and_addresses_are_refused() {
     insta::assert_snapshot!(changed("name = \"web\"", "name = \"Web Shop\""), @r#"line 2, column 8: name: "Web Shop" is not a valid application name: use 1 to 40 lower-case letters, digits and single hyphens, beginning with a letter"#);
     insta::assert_snapshot!(changed("repository = \"web\"", "repository = \"https://web\""), @r#"line 3, column 14: repository: "https://web" is not a valid repository name: use 2 to 256 lower-case letters, digits, hyphens, underscores, periods and slashes, each part beginning and ending with a letter or digit"#);
     insta::assert_snapshot!(changed("[\"main-*\"]", "[\"main-*\", \"\", \"a b\", \"feature/*\"]"), @r#"
@@ -257,14 +257,14 @@ fn names_and_addresses() {
             .chain([("\"", "\\\"".to_owned()), ("\\", "\\\\".to_owned())])
     {
         let hostile = SMALLEST.replace("lead@example.com", &format!("a{written}id{written}@example.com"));
-        let told = new_errors(&hostile);
+        let said = new_errors(&hostile);
         assert!(
-            told.ends_with(&format!(
+            said.ends_with(&format!(
                 "has a {sign}, which a shell may read as a command: write an address without it"
             )),
-            "{told}"
+            "{said}"
         );
-        assert_eq!(told.lines().count(), 1, "{told}");
+        assert_eq!(said.lines().count(), 1, "{said}");
     }
     let stored = SMALLEST.replace("lead@example.com", "o&m@example.com");
     assert!(Application::parse(&stored, None).is_ok(), "a file that was put before is still read");
@@ -304,7 +304,7 @@ fn names_and_addresses() {
 }
 
 #[test]
-fn numbers_durations_and_sizes() {
+fn numbers_durations_and_sizes_have_ranges() {
     insta::assert_snapshot!(
         extended("approval.required = -1\n[retention]\ndays = 0\nbackup_days = 99999\nkeep = 4"),
         @"
@@ -358,7 +358,7 @@ fn one_person_has_one_vote() {
     insta::assert_snapshot!(extended("approval = { approvers = [] }"), @"line 12, column 12: environment[0].approval.required: 1 must approve, and there is no approver: describe them, each begun by [[approver]], or write required = 0 to promote every build without approval");
 }
 
-/// A file with two approvers, by their principals.
+/// Returns a file with two approvers that have these principals.
 fn principals(lead: &[&str], second: &[&str]) -> String {
     let list = |arns: &[&str]| format!("{arns:?}");
     SMALLEST.replace(
@@ -383,7 +383,7 @@ fn everything_allowed() -> Allowed {
     }
 }
 
-/// The errors of a file that is put now.
+/// Returns the errors of a new file.
 fn new_errors(text: &str) -> String {
     let Err(errors) = Application::parse(text, Some(&everything_allowed())) else {
         return "no error".to_owned();
@@ -440,7 +440,7 @@ fn one_signer_cannot_be_two_approvers() {
     }
 }
 
-/// Whoever has the account's root user, a federated user or any session is no one person.
+/// The root user, a federated user or a group is not one person.
 #[test]
 fn account_root_is_no_principal() {
     for arn in [
@@ -458,8 +458,8 @@ fn account_root_is_no_principal() {
 }
 
 #[test]
-fn service_names_of_a_new_file_have_a_bound() {
-    // 50 services of 160 characters fill the bound.
+fn new_file_has_limited_service_names() {
+    // 50 services with 160 characters each reach the limit.
     let with = |last: usize| {
         let name = |n: usize| {
             let letters = if n == 49 { last } else { 58 };
@@ -471,11 +471,11 @@ fn service_names_of_a_new_file_have_a_bound() {
     assert!(!new_errors(&with(58)).contains("characters together"));
     let said = "environment: names services with 8001 characters together, and may have 8000";
     assert!(new_errors(&with(59)).contains(said), "{}", new_errors(&with(59)));
-    assert!(!errors(&with(59)).contains("characters together"), "what is stored stays in force");
+    assert!(!errors(&with(59)).contains("characters together"), "a stored file stays in force");
 }
 
 #[test]
-fn lists_of_a_new_file_have_a_bound() {
+fn new_file_has_limited_lists() {
     let list =
         |count: usize, item: fn(usize) -> String| format!("{:?}", (0..count).map(item).collect::<Vec<_>>());
     let principal = |n| format!("arn:aws:iam::111122223333:role/r{n}");
@@ -506,7 +506,7 @@ fn lists_of_a_new_file_have_a_bound() {
 }
 
 #[test]
-fn two_pairs_of_eyes_must_be_there_and_be_told_apart() {
+fn four_eyes_rule_needs_known_approvers() {
     insta::assert_snapshot!(extended("approval = { four_eyes = \"on\" }"), @r#"line 12, column 26: environment[0].approval.four_eyes: wants to know who asked, and nobody knows which requests are those of lead: write their principals, or four_eyes = "off""#);
     insta::assert_snapshot!(
         changed(
@@ -519,13 +519,13 @@ fn two_pairs_of_eyes_must_be_there_and_be_told_apart() {
 }
 
 #[test]
-fn builds_may_leave_tags_out() {
+fn builds_may_exclude_tags() {
     let with = |builds: &str| Application::parse(&SMALLEST.replace("[\"main-*\"]", builds), None).unwrap();
     let application = with("[\"!main-amd64\", \"main\", \"main-*\", \"!*-arm64\"]");
     let tags = ["main", "main-1a2b3c4", "main-amd64", "main-arm64"];
     let builds = tags.map(|tag| application.builds.matches(&ImageTag::parse(tag).unwrap()));
     assert_eq!(builds, [true, true, false, false]);
-    // The stable tag would be a build, and is left out.
+    // The stable tag would be a build, but the second pattern excludes it.
     assert_eq!(changed("[\"main-*\"]", "[\"*\", \"!*-stable*\"]"), "no error");
 
     insta::assert_snapshot!(changed("[\"main-*\"]", "[\"!main-amd64\", \"!*-arm64\"]"), @r#"line 4, column 10: builds: only leaves tags out: say which pushed tags are builds as well, such as builds = ["main-*", "!main-amd64"]"#);
@@ -539,12 +539,12 @@ fn builds_may_leave_tags_out() {
     line 4, column 25: builds[2]: names no build, because "!main*" leaves out every tag that it names: delete one of the two
     "#);
     insta::assert_snapshot!(changed("[\"main-*\"]", "[\"*\", \"!main-amd64\"]"), @r#"line 10, column 1: environment[0].stable_tag: "production-stable" (the default) would be taken for a build, because builds has "*": write another tag, or narrower builds"#);
-    // `protect` only names.
+    // `protect` has no exclusions.
     insta::assert_snapshot!(extended("[retention]\nprotect = [\"!main\"]"), @r#"line 13, column 12: retention.protect[0]: "!main" is not a pattern for tags: use 1 to 128 letters, digits, underscores, periods and hyphens; * stands for any run of characters, ? for one"#);
 }
 
 #[test]
-fn environments_fit_together() {
+fn conflicting_environments_are_refused() {
     insta::assert_snapshot!(extended("[[environment]]\nname = \"production\""), @r#"
     line 13, column 8: environment[1].name: "production" is environment[0]'s name already
     "#);
@@ -573,7 +573,7 @@ fn environments_fit_together() {
 }
 
 #[test]
-fn too_much_of_anything() {
+fn oversized_files_are_refused() {
     insta::assert_snapshot!(errors(&"# \n".repeat(10 * 1024 * 1024 / 3)), @"line 1, column 1: the file has 10485759 bytes, and may have 65536: one file describes one application");
     insta::assert_snapshot!(errors(&format!("a = {}", "[".repeat(60_000))), @"line 1, column 85: not TOML from here: cannot recurse further; max recursion depth met");
     insta::assert_snapshot!(errors(&format!("a = {}", "{a=".repeat(20_000))), @"line 1, column 245: not TOML from here: cannot recurse further; max recursion depth met");
@@ -586,7 +586,8 @@ fn too_much_of_anything() {
     insta::assert_snapshot!(extended(&many).lines().last().unwrap(), @"line 113, column 1: 50 more errors are not listed");
 }
 
-/// Tables within tables, as deep as TOML goes, are taken apart and dropped on a small stack.
+/// Tables nested as deep as TOML allows fit a small stack, when they are compared and when they are
+/// dropped.
 #[test]
 fn deep_nesting_fits_the_stack() {
     let path = ["a"; 78].join(".");
@@ -599,7 +600,7 @@ fn deep_nesting_fits_the_stack() {
 }
 
 #[test]
-fn places_are_counted_as_an_editor_counts_them() {
+fn error_positions_match_an_editor() {
     insta::assert_snapshot!(errors(&SMALLEST.replace('\n', "\r\n").replace("\"lead\"", "\"Lead\"")), @r#"line 7, column 8: approver[0].name: "Lead" is not a valid approver name: use 1 to 40 lower-case letters, digits and single hyphens, beginning with a letter"#);
     insta::assert_snapshot!(errors(&format!("\u{feff}{}", &SMALLEST[1..]).replace("name = \"web\"", "name = \"Web\"")), @r#"line 1, column 8: name: "Web" is not a valid application name: use 1 to 40 lower-case letters, digits and single hyphens, beginning with a letter"#);
     insta::assert_snapshot!(extended("\tdeploy\t=\t\"no\""), @r#"line 12, column 11: environment[0].deploy: "no" is not known here: write "on_approval" or "never""#);
@@ -610,7 +611,7 @@ fn places_are_counted_as_an_editor_counts_them() {
 }
 
 #[test]
-fn a_stack_allows_what_its_parameters_name() {
+fn stack_parameters_limit_resources() {
     let patterns = |texts: &[&str]| texts.iter().map(|text| Pattern::parse(text).unwrap()).collect();
     let allowed = |repositories: &[&str], clusters: &[&str]| Allowed {
         partition: "aws".to_owned(),
@@ -645,7 +646,7 @@ fn a_stack_allows_what_its_parameters_name() {
 }
 
 #[test]
-fn an_application_claims_each_thing_once() {
+fn application_claims_each_resource_once() {
     let application = Application::parse(EXAMPLE, None).unwrap();
     let Resources { repositories, services, stable_tags } = application.resources();
     let web = RepositoryName::parse("web").unwrap();
@@ -654,12 +655,12 @@ fn an_application_claims_each_thing_once() {
     assert_eq!(repositories, [web]);
 }
 
-fn told(differences: &[Difference]) -> String {
+fn difference_lines(differences: &[Difference]) -> String {
     differences.iter().map(Difference::to_string).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
-fn differences_are_told_by_name() {
+fn differences_name_their_tables() {
     let after = EXAMPLE
         .replace("expires = \"72h\"", "expires = \"24h\"")
         .replace("days = 90\n", "")
@@ -669,7 +670,7 @@ fn differences_are_told_by_name() {
             "[[environment]]\nname = \"staging\"\ndeploy = \"never\"\n\n[[environment]]",
         );
     assert_ne!(after, EXAMPLE);
-    insta::assert_snapshot!(told(&difference(Some(EXAMPLE), &after)), @r#"
+    insta::assert_snapshot!(difference_lines(&difference(Some(EXAMPLE), &after)), @r#"
     environment[production].approval.expires: "72h" → "24h"
     environment[production].services: ["prod/web", "prod/worker"] → ["prod/web", "prod/worker", "prod/mail"]
     environment[staging].deploy: – → "never"
@@ -678,7 +679,7 @@ fn differences_are_told_by_name() {
     "#);
     assert_eq!(difference(Some(EXAMPLE), &EXAMPLE.replace('\n', "\r\n")), []);
     let first = "name = \"a\"\n[[environment]]\ndeploy = \"never\"\n[[environment]]\nvalidate.labels = [ # ours\n'é\"',\n]";
-    insta::assert_snapshot!(told(&difference(None, first)), @r#"
+    insta::assert_snapshot!(difference_lines(&difference(None, first)), @r#"
     environment[0].deploy: – → "never"
     environment[1].validate.labels: – → ['é"']
     name: – → "a"
@@ -687,15 +688,15 @@ fn differences_are_told_by_name() {
 
 proptest! {
     #[test]
-    fn any_text_is_answered(text in "\\PC{0,200}|[a-z\\[\\]{}=\"'.,#\n\t 0-9]{0,200}") {
+    fn parser_accepts_any_text(text in "\\PC{0,200}|[a-z\\[\\]{}=\"'.,#\n\t 0-9]{0,200}") {
         let _ = Application::parse(&text, None);
         let _ = difference(Some(EXAMPLE), &text);
         let _ = difference(Some(&text), EXAMPLE);
     }
 
-    /// A file with a few changes: it is refused at a place that it has, or it keeps every promise of the type.
+    /// A file with a few changes is refused at a valid position, or it is consistent.
     #[test]
-    fn a_changed_file_is_refused_in_place_or_consistent(
+    fn changed_file_is_refused_or_consistent(
         base in proptest::sample::select(vec![EXAMPLE, EVERYTHING, SMALLEST]),
         changes in proptest::collection::vec((any::<proptest::sample::Index>(), 0..6_usize, change()), 1..6),
     ) {
@@ -707,7 +708,7 @@ proptest! {
         }
         let text: String = text.into_iter().collect();
         match Application::parse(&text, None) {
-            Ok(application) => consistent(&application)?,
+            Ok(application) => is_consistent(&application)?,
             Err(errors) => {
                 prop_assert!(!errors.is_empty());
                 for error in errors {
@@ -759,7 +760,7 @@ fn change() -> impl Strategy<Value = String> {
     proptest::sample::select(words.to_vec()).prop_map(str::to_owned)
 }
 
-fn consistent(application: &Application) -> Result<(), TestCaseError> {
+fn is_consistent(application: &Application) -> Result<(), TestCaseError> {
     prop_assert!(!application.builds.include.is_empty());
     prop_assert!(application.environment(&application.build_environment).is_some());
     let resources = application.resources();

@@ -1,6 +1,7 @@
 //! The settings that are written as text: durations, sizes, addresses, ARNs, services.
 //!
-//! An error here continues a sentence that begins with the text in quotes: `"2 weeks" is not a duration: …`.
+//! An error here continues a sentence that begins with the quoted text: `"2 weeks" is not a
+//! duration: …`.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -13,7 +14,7 @@ use crate::name::InvalidName;
 use crate::pattern::Pattern;
 use crate::retention::sources::Source;
 
-/// Reads what has a type of its own.
+/// Reads a value whose type has a parser.
 pub(super) fn parsed<T>(parse: fn(&str) -> Result<T, InvalidName>) -> impl Fn(&str) -> Result<T, String> {
     move |text| parse(text).map_err(|error| format!("is not a valid {}: {}", error.what, error.expected))
 }
@@ -29,7 +30,7 @@ pub(super) fn one_of<T: Copy>(words: &[(&str, T)]) -> impl Fn(&str) -> Result<T,
     }
 }
 
-/// Reads a duration of one unit, such as `72h`: s, m, h, or d of 24 hours.
+/// Reads a duration in one unit, such as `72h`. The units are s, m, h, and d of 24 hours.
 pub(super) fn duration(
     range: RangeInclusive<SignedDuration>,
 ) -> impl Fn(&str) -> Result<SignedDuration, String> {
@@ -59,7 +60,7 @@ pub(super) fn duration(
     }
 }
 
-/// A duration in the largest unit that shows it whole.
+/// Formats a duration in the largest unit that divides it.
 fn short(duration: SignedDuration) -> String {
     let seconds = duration.as_secs();
     let units = [(24 * 60 * 60, "d"), (60 * 60, "h"), (60, "m")];
@@ -69,7 +70,7 @@ fn short(duration: SignedDuration) -> String {
     }
 }
 
-/// Reads a size in decimal units, such as `1GB`: 1,000,000,000 bytes.
+/// Reads a size in decimal units, such as `1GB` for 1,000,000,000 bytes.
 pub(super) fn bytes(range: RangeInclusive<u64>) -> impl Fn(&str) -> Result<u64, String> {
     move |text| {
         let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -91,7 +92,7 @@ pub(super) fn bytes(range: RangeInclusive<u64>) -> impl Fn(&str) -> Result<u64, 
     }
 }
 
-/// A repository's name; one of another account is written as an ARN, which this version does not follow.
+/// Reads a repository's name. This version refuses the ARN of another account's repository.
 pub(super) fn repository(text: &str) -> Result<RepositoryName, String> {
     if text.starts_with("arn:") {
         let message = "is another repository's ARN, which is not available in this version: \
@@ -101,7 +102,7 @@ pub(super) fn repository(text: &str) -> Result<RepositoryName, String> {
     parsed(RepositoryName::parse)(text)
 }
 
-/// A stable tag; 28 characters of a tag's 128 are left to what is put behind it, as a pin's number.
+/// Reads a stable tag. It leaves 28 of a tag's 128 characters for a suffix such as a pin's number.
 pub(super) fn stable_tag(text: &str) -> Result<ImageTag, String> {
     if text.len() > 100 {
         return Err("is too long: use 100 characters at most".to_owned());
@@ -109,7 +110,7 @@ pub(super) fn stable_tag(text: &str) -> Result<ImageTag, String> {
     parsed(ImageTag::parse)(text)
 }
 
-/// One of `builds`: a pattern for tags, with a `!` before it one that leaves tags out.
+/// An entry of `builds`: a pattern for tags. A leading `!` makes it exclude tags.
 pub(super) enum BuildPattern {
     Include(Pattern),
     Exclude(Pattern),
@@ -124,7 +125,7 @@ pub(super) fn build_pattern(text: &str) -> Result<BuildPattern, String> {
     }
 }
 
-/// A pattern that some tag can match.
+/// Reads a pattern that some tag can match.
 pub(super) fn tag_pattern(text: &str) -> Result<Pattern, String> {
     let possible = |b: u8| b.is_ascii_alphanumeric() || b"_.-*?".contains(&b);
     if !(1..=128).contains(&text.len()) || !text.bytes().all(possible) {
@@ -178,14 +179,15 @@ macro_rules! text_type {
 }
 
 text_type!(
-    /// A mail address such as `lead@example.com`: ASCII, without a display name, safe to put into a header.
+    /// A mail address such as `lead@example.com`. It is ASCII without a display name, so it is safe
+    /// in a mail header.
     MailAddress,
     "mail address",
     "write it as name@example.com"
 );
 
 impl MailAddress {
-    /// For comparing: mailboxes do not tell cases apart.
+    /// Returns the address in lower case, for comparisons. Mailboxes ignore case.
     pub fn lower(&self) -> String {
         self.0.to_ascii_lowercase()
     }
@@ -203,21 +205,22 @@ impl MailAddress {
     }
 }
 
-/// A mail address; a sign that it must not have is named.
+/// Reads a mail address. The error names a forbidden character.
 pub(super) fn mail_address(text: &str) -> Result<MailAddress, String> {
     parsed(MailAddress::parse)(text).map_err(|error| shell_sign(text).unwrap_or(error))
 }
 
-/// Refuses a sign to which a shell gives a meaning. RFC 5322 allows some of them in an address, and no mailbox needs them.
+/// Returns an error if the address has a character with a meaning in a shell. RFC 5322 allows some
+/// of them, but no mailbox needs them.
 pub(super) fn shell_sign(mail: &str) -> Option<String> {
     let sign = mail.chars().find(|sign| "!#$&*?^`{|}~;<>()\"\\".contains(*sign))?;
     Some(format!("has a {sign}, which a shell may read as a command: write an address without it"))
 }
 
 text_type!(
-    /// Who signs an IAM request: the ARN of a role, of a user, or of a session of a role whose sessions AWS
-    /// names (`AWSReservedSSO_*`). Whoever assumes any other role chooses the session's name, also somebody
-    /// else's, so such a session proves nothing and is refused.
+    /// The signer of an IAM request: the ARN of a role, a user, or a session of a role whose
+    /// session names AWS assigns (`AWSReservedSSO_*`). Sessions of other roles are refused, because
+    /// the caller chooses their names and could use another person's.
     /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html>
     Principal,
     "principal",
@@ -236,8 +239,9 @@ impl Principal {
         }
     }
 
-    /// Whether a request's signer is this. A role signs as a session of its own, whose ARN has the role's name
-    /// without its path; who chose the session's name is not known, and it does not count.
+    /// Returns whether a request's signer is this principal. A role signs as a session, whose ARN
+    /// has the role's name without its path. The session's name is ignored, because the caller
+    /// chooses it.
     pub fn is(&self, signer: &str) -> bool {
         if self.as_str() == signer {
             return true;
@@ -252,22 +256,22 @@ impl Principal {
         own.is_some() && own == theirs && account(self.as_str()) == account(signer)
     }
 
-    /// Whether one signer can be this principal and also what the ARN names. Looser than [`Principal::is`]: it gives nobody
-    /// a right, it only keeps one person from being two.
+    /// Returns whether one signer can match both this principal and the given ARN. It is looser
+    /// than [`Principal::is`], because it grants no right and only keeps one person from being two.
     pub fn may_be(&self, arn: &str) -> bool {
         let (Some(own), Some(other)) = (Identity::of(self.as_str()), Identity::of(arn)) else { return false };
         let same = |one: &str, another: &str| one.eq_ignore_ascii_case(another);
         let session = match (own.session, other.session) {
             (Some(one), Some(another)) => same(one, another),
-            // A role signs as any of its sessions.
+            // A role may sign as any of its sessions.
             (None, _) | (_, None) => true,
         };
         own.account == other.account && own.kind == other.kind && same(own.name, other.name) && session
     }
 }
 
-/// Which role or user of an account an ARN names. An account has each name once, whatever its path and its case; the ARN of
-/// a role's session has no path.
+/// The role or user that an ARN names. A name is unique in its account, whatever its path and case.
+/// The ARN of a role's session has no path.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
 struct Identity<'a> {
     account: &'a str,
@@ -306,7 +310,7 @@ impl RoleArn {
     }
 }
 
-/// Service, kind and name of `arn:{partition}:{service}::{account}:{kind}/{name}`.
+/// Returns service, kind and name of `arn:{partition}:{service}::{account}:{kind}/{name}`.
 fn iam_resource(text: &str) -> Option<(&str, &str, &str)> {
     let parts: Vec<&str> = text.splitn(6, ':').collect();
     let ["arn", partition, service, "", account, resource] = parts[..] else { return None };
@@ -322,8 +326,8 @@ fn iam_resource(text: &str) -> Option<(&str, &str, &str)> {
 }
 
 text_type!(
-    /// A URL that is asked whether the application is well: http or https, a host name or an IPv4 address, no
-    /// user, no fragment.
+    /// A URL that is probed to see whether the application is healthy. It is http or https, with a
+    /// host name or an IPv4 address, and has no user and no fragment.
     Endpoint,
     "endpoint",
     "write a URL of http:// or https://, a host name and a path, without user, password or fragment"
@@ -344,7 +348,7 @@ impl Endpoint {
     }
 }
 
-/// A DNS name, or an IPv4 address.
+/// Returns whether the text is a DNS name or an IPv4 address.
 fn is_host(text: &str) -> bool {
     let label = |label: &str| {
         (1..=63).contains(&label.len())
@@ -383,7 +387,7 @@ impl LabelName {
 }
 
 text_type!(
-    /// What an image is built for: `linux/amd64`, `linux/arm64/v8`.
+    /// The platform that an image is built for: `linux/amd64`, `linux/arm64/v8`.
     /// <https://github.com/opencontainers/image-spec/blob/main/image-index.md>
     Platform,
     "platform",
@@ -414,7 +418,8 @@ impl ContainerName {
 }
 
 text_type!(
-    /// An AWS account, or `*` for whoever a repository's policy lets in without naming an account.
+    /// An AWS account, or `*` for all principals that a repository's policy allows without an
+    /// account.
     AccountId,
     "account",
     "write the 12 digits of an AWS account, or * for everybody whom the policy lets in without naming an account"
@@ -426,7 +431,7 @@ impl AccountId {
     }
 }
 
-/// What retention does not read, because the file says that somebody looks after it.
+/// An account or service that retention does not read, because the file waives it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Waived {
     /// An account that may pull.
@@ -447,7 +452,7 @@ impl Waived {
 }
 
 text_type!(
-    /// An ECS service, by its cluster's name and its own: `prod/web`.
+    /// An ECS service, as the names of its cluster and itself: `prod/web`.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_CreateService.html>
     ServiceName,
     "service",
@@ -468,12 +473,12 @@ impl ServiceName {
         self.0.split_once('/').expect("a service has a slash")
     }
 
-    /// The cluster's name.
+    /// Returns the cluster's name.
     pub fn cluster(&self) -> &str {
         self.parts().0
     }
 
-    /// The service's own name.
+    /// Returns the service's own name.
     pub fn service(&self) -> &str {
         self.parts().1
     }

@@ -220,7 +220,7 @@ pub struct Started {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum Progress {
-    /// Nothing is known to have changed yet.
+    /// The call that moves the service was not answered yet, or was not made.
     Waiting,
     /// ECS accepted our deployment.
     Deployed,

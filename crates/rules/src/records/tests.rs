@@ -1,6 +1,6 @@
-//! What the table keeps is read again by later versions: each record has a committed sample, which must be what is
-//! written today, and read back whole. A field that is added needs a default, and its sample renewed; one that is
-//! renamed or removed breaks every table there is.
+//! Tests that later versions can read stored records. Each record has a committed sample, which
+//! must equal today's output and parse back. A new field needs a default and a new sample. A
+//! renamed or removed field would break every existing table.
 
 use std::fmt::Debug;
 
@@ -341,30 +341,26 @@ fn audit() -> AuditRecord {
     }
 }
 
-fn is_kept<T: Serialize + DeserializeOwned + PartialEq + Debug>(record: &T, sample: &str) {
+fn check_sample<T: Serialize + DeserializeOwned + PartialEq + Debug>(record: &T, sample: &str) {
     let written = serde_json::to_string_pretty(record).unwrap();
-    assert_eq!(
-        written,
-        sample.trim_end(),
-        "the shape has changed: what is in a table must still be readable"
-    );
+    assert_eq!(written, sample.trim_end(), "the shape has changed: stored records must stay readable");
     assert_eq!(serde_json::from_str::<T>(sample).unwrap(), *record);
 }
 
 #[test]
-fn every_record_is_written_and_read_as_in_its_sample() {
-    is_kept(&build(), include_str!("samples/build.json"));
-    is_kept(&pin(), include_str!("samples/pin.json"));
-    is_kept(&environment(), include_str!("samples/environment.json"));
-    is_kept(&promotion(), include_str!("samples/promotion.json"));
-    is_kept(&rollback(), include_str!("samples/rollback.json"));
-    is_kept(&token(), include_str!("samples/token.json"));
-    is_kept(&console_link(), include_str!("samples/console_link.json"));
-    is_kept(&audit(), include_str!("samples/audit.json"));
+fn records_match_their_samples() {
+    check_sample(&build(), include_str!("samples/build.json"));
+    check_sample(&pin(), include_str!("samples/pin.json"));
+    check_sample(&environment(), include_str!("samples/environment.json"));
+    check_sample(&promotion(), include_str!("samples/promotion.json"));
+    check_sample(&rollback(), include_str!("samples/rollback.json"));
+    check_sample(&token(), include_str!("samples/token.json"));
+    check_sample(&console_link(), include_str!("samples/console_link.json"));
+    check_sample(&audit(), include_str!("samples/audit.json"));
 }
 
 #[test]
-fn digests_that_were_left_are_kept_up_to_their_bound() {
+fn left_digests_are_kept_up_to_their_limit() {
     let of = |n: usize| ImageDigest::parse(&format!("sha256:{n:064x}")).unwrap();
     let mut environment = Environment::untouched();
     (0..MOST_LEFT).for_each(|n| environment.exclude_from_previous(of(n)));
@@ -380,7 +376,7 @@ fn digests_that_were_left_are_kept_up_to_their_bound() {
 }
 
 #[test]
-fn an_environment_that_nothing_happened_to_is_read_back() {
+fn untouched_environment_round_trips() {
     let untouched = Environment::untouched();
     let written = serde_json::to_string(&untouched).unwrap();
     assert_eq!(serde_json::from_str::<Environment>(&written).unwrap(), untouched);
@@ -391,7 +387,7 @@ fn written<T: Serialize>(value: &T) -> String {
 }
 
 #[test]
-fn every_name_is_the_one_that_people_see() {
+fn states_serialize_by_the_names_people_see() {
     for state in [
         PromotionState::Pending,
         PromotionState::InProgress,
@@ -430,7 +426,7 @@ fn every_name_is_the_one_that_people_see() {
 }
 
 #[test]
-fn an_id_has_one_spelling() {
+fn id_has_one_spelling() {
     let text = "0198184a-0100-7000-8000-00000000000f";
     assert_eq!(OperationId::parse(text).unwrap().to_string(), text);
     for other in [

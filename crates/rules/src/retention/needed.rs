@@ -11,9 +11,9 @@ pub(super) struct ImageGraph(Vec<Option<Box<Relations>>>);
 
 #[derive(Default)]
 struct Relations {
-    /// Of an index: its children that are here.
+    /// The children of an index that are in the repository.
     children: Vec<usize>,
-    /// The indexes that refer to it.
+    /// The indexes that refer to this image.
     parents: Vec<usize>,
     /// The accessories of this image: signatures, attestations, SBOMs and the like.
     accessories: Vec<usize>,

@@ -504,7 +504,7 @@ fn no_time() -> Reason {
     (RetentionRule::NoTime, "neither a build tag nor the registry says how old it is".to_owned())
 }
 
-/// For each image that is kept because of another, records one of those others as the reason.
+/// Records, for each image that is kept because of another, one of those others as the reason.
 fn keep_because_of_others(
     images: &[Image],
     graph: &ImageGraph,

@@ -24,7 +24,7 @@ fn stable() -> ImageTag {
     ImageTag::parse("prod-stable").unwrap()
 }
 
-/// Pin `n` of the build `build`.
+/// Returns pin number `n` with the given build.
 fn pin(n: u64, build: u8) -> Pin {
     let environment = EnvironmentName::parse("production").unwrap();
     let at = jiff::Timestamp::from_second(1_752_762_652 + i64::from(build)).unwrap();
@@ -53,7 +53,7 @@ fn to(environment: &Environment, pins: &[Pin], live: &[u8], to: &str) -> Result<
 }
 
 #[test]
-fn a_target_is_named_in_many_ways() {
+fn target_has_many_names() {
     let (environment, pins) = history(&[0xa1, 0xb2, 0xc3]);
     let resolved = |text: &str| to(&environment, &pins, &[0xc3], text);
     let second = Ok((2, digest(0xb2)));
@@ -65,12 +65,12 @@ fn a_target_is_named_in_many_ways() {
     assert_eq!(resolved(&pins[1].build_tag.to_string()), second);
     assert_eq!(resolved("prod-stable-000002"), second);
     assert_eq!(resolved(&commit(0xb2)), second);
-    assert_eq!(resolved("b2b2b2b"), second, "as Git shortens it");
+    assert_eq!(resolved("b2b2b2b"), second, "Git's short form");
     assert_eq!(resolved("B2B2B2B2"), second);
 }
 
 #[test]
-fn what_this_environment_never_pinned_is_no_target() {
+fn never_pinned_build_is_no_target() {
     let (environment, pins) = history(&[0xa1, 0xb2]);
     for never in [
         digest(0xc3).to_string(),
@@ -92,7 +92,7 @@ fn what_this_environment_never_pinned_is_no_target() {
 }
 
 #[test]
-fn previous_passes_over_what_is_live_and_what_was_left() {
+fn previous_skips_live_and_left_digests() {
     let (mut environment, pins) = history(&[1, 2, 3]);
     assert_eq!(to(&environment, &pins, &[9], "previous"), Ok((3, digest(3))), "the pin is not live");
     assert_eq!(to(&environment, &pins, &[3], "previous"), Ok((2, digest(2))));
@@ -102,14 +102,14 @@ fn previous_passes_over_what_is_live_and_what_was_left() {
 }
 
 #[test]
-fn an_older_name_of_what_is_pinned_now_is_the_current_pin() {
+fn older_pin_of_current_digest_is_current_pin() {
     let (environment, pins) = history(&[1, 2, 1]);
     assert_eq!(to(&environment, &pins, &[], "1"), Ok((3, digest(1))));
     assert_eq!(to(&environment, &pins, &[], "prod-stable-000001"), Ok((3, digest(1))));
 }
 
 #[test]
-fn a_pin_that_was_read_and_is_newer_than_the_environment_does_not_exist_yet() {
+fn pin_newer_than_environment_is_ignored() {
     let (environment, mut pins) = history(&[1, 2]);
     pins.push(pin(3, 3));
     assert_eq!(to(&environment, &pins, &[2], "previous"), Ok((1, digest(1))));
@@ -128,9 +128,10 @@ fn rollout(running: &[u8], described: Option<u8>) -> ServiceRollout {
     ServiceRollout::waiting(ServiceName::parse("prod/web").unwrap(), before)
 }
 
-/// Half way from pin 2 to pin 3, which crashes: the tasks of pin 2 still run, and are where to go.
+/// The deployment from pin 2 to pin 3 is half finished and crashes. The tasks of pin 2 still run,
+/// and pin 2 is the target.
 #[test]
-fn the_way_back_from_a_half_finished_deployment_is_what_still_runs() {
+fn previous_is_what_runs_in_unfinished_deployment() {
     let (environment, pins) = history(&[1, 2, 3]);
     let intended = intended(&[rollout(&[2], Some(3)), rollout(&[2, 3], Some(3))], Some(&digest(3)));
     let target = resolve(&To::Previous, &environment, &pins, &intended, &stable()).unwrap();
@@ -138,7 +139,7 @@ fn the_way_back_from_a_half_finished_deployment_is_what_still_runs() {
 }
 
 #[test]
-fn where_a_service_names_no_digest_what_its_containers_carry_is_meant() {
+fn running_digests_stand_in_for_undescribed_ones() {
     let pinned = digest(1);
     let intended = |services: &[ServiceRollout]| intended(services, Some(&pinned));
     assert_eq!(intended(&[rollout(&[2], None), rollout(&[4], Some(3))]), [2, 3].map(digest).into());
@@ -151,34 +152,34 @@ fn seven_digits_may_be_a_pin_or_a_commit() {
     let (environment, mut pins) = history(&[1, 2]);
     pins[0].commit = Some("1234567890".repeat(4));
     assert_eq!(to(&environment, &pins, &[2], "1234567"), Ok((1, digest(1))));
-    assert_eq!(to(&environment, &pins, &[2], "0000001"), Ok((1, digest(1))), "a number first");
+    assert_eq!(to(&environment, &pins, &[2], "0000001"), Ok((1, digest(1))), "pin numbers win over commits");
     let unknown = Err(Refusal::UnknownPin { number: number(7_654_321), newest: number(2) });
     assert_eq!(to(&environment, &pins, &[2], "7654321"), unknown);
 }
 
 #[test]
-fn either_commit_may_have_been_shortened() {
+fn either_commit_may_be_short() {
     let (environment, mut pins) = history(&[0xa1, 0xb2]);
     pins[0].commit = Some("a1a1a1a".to_owned());
     assert_eq!(
         to(&environment, &pins, &[0xb2], &commit(0xa1)),
         Ok((1, digest(0xa1))),
-        "kept short, asked whole"
+        "the stored commit is short, the requested one is full"
     );
 }
 
 #[test]
-fn a_commit_of_two_builds_is_ambiguous() {
+fn commit_of_two_builds_is_ambiguous() {
     let (environment, mut pins) = history(&[0xa1, 0xb2, 0xc3]);
     pins[1].commit = Some(commit(0xa1));
     let refused = to(&environment, &pins, &[0xc3], "a1a1a1a1");
     let candidates = vec![number(1), number(2)];
     assert_eq!(refused, Err(Refusal::Ambiguous { to: "a1a1a1a1".to_owned(), candidates }));
-    assert_eq!(to(&environment, &pins, &[0xc3], "1"), Ok((1, digest(0xa1))), "a number is not");
+    assert_eq!(to(&environment, &pins, &[0xc3], "1"), Ok((1, digest(0xa1))), "a pin number is not ambiguous");
 }
 
 #[test]
-fn while_a_rollback_runs_whatever_is_named_waits_for_it() {
+fn running_rollback_refuses_every_target() {
     let (mut environment, pins) = history(&[1]);
     let id = OperationId::new(Uuid::from_u128(9));
     environment.slot = Some(Slot {
@@ -194,7 +195,7 @@ fn while_a_rollback_runs_whatever_is_named_waits_for_it() {
 }
 
 #[test]
-fn what_is_live_is_what_runs_and_what_is_described_else_the_pin() {
+fn live_digests_are_running_or_described_or_pinned() {
     let pinned = digest(1);
     let live = |services: &[ServiceRollout]| live(services, Some(&pinned));
     assert_eq!(live(&[rollout(&[2], Some(3)), rollout(&[4], None)]), [2, 3, 4].map(digest).into());
@@ -205,7 +206,7 @@ fn what_is_live_is_what_runs_and_what_is_described_else_the_pin() {
 
 proptest! {
     #[test]
-    fn however_it_is_named_it_is_a_pin_of_the_history(
+    fn target_is_always_a_pin_of_the_history(
         builds in prop::collection::vec(1..6_u8, 1..12),
         live in prop::collection::btree_set(1..7_u8, 0..4),
         left in prop::collection::btree_set(1..7_u8, 0..4),
@@ -229,7 +230,7 @@ proptest! {
             Ok((found, what)) => {
                 prop_assert!(pins.iter().any(|pin| pin.number.get() == found && pin.digest == what));
                 prop_assert_eq!(what == current.digest, found == current.number.get(),
-                    "what is pinned already is the current pin");
+                    "the pinned digest resolves to the current pin");
                 if form == 1 {
                     prop_assert!(!live.iter().any(|n| digest(*n) == what));
                     prop_assert!(!environment.rolled_back_from.contains(&what));
@@ -251,14 +252,14 @@ proptest! {
             Err(Refusal::UnknownPin { number, newest }) => {
                 prop_assert!(number > newest);
             }
-            // `0` is no number, so it is a name.
+            // `0` is not a pin number, so it is read as a name.
             Err(Refusal::NeverPinned { .. }) => prop_assert!(named == 0 || usize::from(named) >= builds.len()),
             Err(other) => prop_assert!(false, "{other}"),
         }
     }
 
     #[test]
-    fn any_text_names_something_or_is_refused(text in any::<String>()) {
+    fn any_text_names_a_pin_or_is_refused(text in any::<String>()) {
         let (environment, pins) = history(&[1, 2, 3]);
         if let Ok((found, what)) = to(&environment, &pins, &[3], &text) {
             prop_assert!(pins.iter().any(|pin| pin.number.get() == found && pin.digest == what));

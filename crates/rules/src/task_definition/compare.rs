@@ -1,24 +1,26 @@
-//! Whether two task definitions say the same, by what their members mean: the order of a set says nothing, and a
-//! default that is written says what its absence says.
+//! The comparison of two task definitions by the meaning of their members. The order of a set has
+//! no meaning, and a written default means the same as an absent member.
 //!
-//! A member that is not known here is compared as it is: a difference in it is a difference.
+//! An unknown member is compared literally.
 
 use serde_json::{Map, Value};
 
 use super::OUTPUT_ONLY;
 use super::platform::is_for_fargate_alone;
 
-/// What the value of a member means beyond its JSON. A list without a rule is compared in its order, and a plain
-/// value as it is.
+/// The meaning of a member's value beyond its JSON. A list without a rule is compared in order, and
+/// any other value literally.
 #[derive(Debug, Clone, Copy)]
 enum Rule {
-    /// Entries that are told apart by this member. Only among those of one name does their order count.
+    /// A list whose entries are matched by this member. Order counts only among entries with the
+    /// same name.
     By(&'static str),
-    /// A set. Where it is absent, this one.
+    /// A set, with its default.
     Set(&'static [&'static str]),
-    /// What an absent member means.
+    /// The meaning of an absent member.
     Default(Plain),
-    /// The same, of what runs on Fargate alone. Elsewhere the instance or its agent decides.
+    /// The meaning of an absent member in a definition that is only for Fargate. Elsewhere the
+    /// instance or its agent decides.
     OnFargate(Plain),
 }
 
@@ -40,11 +42,12 @@ const fn text(text: &'static str) -> Rule {
     Rule::Default(Plain::Text(text))
 }
 
-/// What ECS documents of the members of a task definition, by their path.
+/// The rules of ECS for the members of a task definition, by path.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RegisterTaskDefinition.html>
 ///
-/// `entryPoint` and `command` are command lines. `environmentFiles` are "processed from the top down", name servers
-/// are asked and domains are searched in their order, and of mount options a later one overrides an earlier.
+/// Lists that are missing here have an order: `entryPoint` and `command` are command lines, and
+/// `environmentFiles` are "processed from the top down". Name servers and search domains are tried
+/// in order, and a later mount option overrides an earlier one.
 const RULES: [(&str, Rule); 60] = [
     ("containerDefinitions", Rule::By("name")),
     ("containerDefinitions.cpu", number(0)),
@@ -89,7 +92,8 @@ const RULES: [(&str, Rule); 60] = [
     ("containerDefinitions.volumesFrom", Rule::By("sourceContainer")),
     ("containerDefinitions.volumesFrom.readOnly", NO),
     ("enableFaultInjection", NO),
-    // "20 GiB": <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-task-storage.html>
+    // The default is "20 GiB":
+    // <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-task-storage.html>
     ("ephemeralStorage.sizeInGiB", Rule::OnFargate(Plain::Number(20))),
     ("inferenceAccelerators", Rule::By("deviceName")),
     ("networkMode", text("bridge")),
@@ -110,11 +114,12 @@ const RULES: [(&str, Rule); 60] = [
     ("volumes.s3filesVolumeConfiguration.rootDirectory", text("/")),
 ];
 
-/// Proves that two described task definitions differ in nothing but the image of these containers and what
-/// ECS itself writes. Else the paths that differ: paths only, since a value may be a secret.
+/// Checks that two described task definitions differ only in the image of these containers and in
+/// ECS's own members. Returns the paths that differ, without values, because a value may be a
+/// secret.
 ///
-/// A member that is absent, null, an empty list or object, or written with its default says the same: ECS has come to
-/// answer more members over the years, and an old revision must stay comparable with its copy.
+/// An absent member equals null, an empty list or object, and its written default. ECS answers more
+/// members over the years, and an old revision must stay comparable with its copy.
 pub fn same_but_image(before: &Value, after: &Value, containers: &[String]) -> Result<(), Vec<String>> {
     let mode = before.get("networkMode").and_then(Value::as_str);
     let mut comparison = Comparison {
@@ -130,7 +135,8 @@ pub fn same_but_image(before: &Value, after: &Value, containers: &[String]) -> R
     if comparison.differences.is_empty() { Ok(()) } else { Err(comparison.differences) }
 }
 
-/// Where a value is: for people, with each entry's name or number; and the path of its rule, without them.
+/// The place of a value: the text for people has the names or numbers of entries, and the rule's
+/// path does not.
 #[derive(Debug, Clone, Default)]
 struct Place {
     shown: String,
@@ -153,10 +159,10 @@ impl Place {
 }
 
 struct Comparison<'a> {
-    /// Whose image may differ.
+    /// The containers whose image may differ.
     containers: &'a [String],
-    /// Where tasks or hosts are at the containers' own ports, a host port is that or not written; elsewhere none and 0
-    /// are any free one.
+    /// Whether a missing host port means the container's port, which depends on the network mode.
+    /// In other modes, a missing port or 0 means any free port.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_PortMapping.html>
     host_port_is_container_port: bool,
     on_fargate: bool,
@@ -236,9 +242,9 @@ impl Comparison<'_> {
     }
 
     fn is_same(&self, one: &Value, other: &Value, at: &Place) -> bool {
-        let mut apart = Comparison { differences: Vec::new(), ..*self };
-        apart.values(one, other, at);
-        apart.differences.is_empty()
+        let mut comparison = Comparison { differences: Vec::new(), ..*self };
+        comparison.values(one, other, at);
+        comparison.differences.is_empty()
     }
 
     fn differs(&mut self, at: &Place) {
@@ -247,7 +253,7 @@ impl Comparison<'_> {
         }
     }
 
-    /// What a member says: nothing, if it says what its absence does.
+    /// Returns the value of a member. None if it means the same as an absent member.
     fn said<'v>(&self, of: &'v Map<String, Value>, member: &str, at: &Place) -> Option<&'v Value> {
         let value = of.get(member)?;
         let is_default = match (value, at.rule()) {
@@ -284,7 +290,7 @@ fn is(value: &Value, plain: Plain) -> bool {
     }
 }
 
-/// An entry's name, where entries are told apart by one.
+/// Returns an entry's name, or its number if entries have no names.
 fn label(entry: &Value, name: Option<&str>, index: usize) -> String {
     let name = name.and_then(|name| entry.get(name)).and_then(Value::as_str);
     name.map_or_else(|| index.to_string(), str::to_owned)

@@ -1,22 +1,22 @@
-//! What a task definition says of its containers, for judging their tasks.
+//! The roles of a task definition's containers, which decide the health of its tasks.
 
 use serde_json::Value;
 
-/// What one container means to its task.
+/// The role of a container in its task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContainerRole {
     pub name: String,
-    /// The task ends with it.
+    /// Whether the task ends when this container ends.
     pub essential: bool,
-    /// ECS tells how it is.
+    /// Whether ECS reports the container's health.
     pub health_check: bool,
-    /// The agent starts it again when it has ended by itself.
+    /// Whether the agent restarts the container after it has ended by itself.
     pub restarts: bool,
 }
 
-/// The role of each container that a task definition names.
+/// Returns the role of each container in a task definition.
 ///
-/// A container is essential where nothing is said.
+/// A container is essential by default.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerDefinition.html>
 pub fn container_roles(definition: &Value) -> Vec<ContainerRole> {
     let is_true = |value: Option<&Value>, default| value.and_then(Value::as_bool).unwrap_or(default);
@@ -29,7 +29,8 @@ pub fn container_roles(definition: &Value) -> Vec<ContainerRole> {
     containers(definition).map(role).collect()
 }
 
-/// Whether an essential container has a health check: only those decide the health of a task.
+/// Returns whether an essential container has a health check. Only such containers decide a task's
+/// health.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_HealthCheck.html>
 pub fn is_health_checked(definition: &Value) -> bool {
     let is_essential = |one: &Value| one.get("essential").and_then(Value::as_bool).unwrap_or(true);
@@ -40,7 +41,7 @@ fn containers(definition: &Value) -> impl Iterator<Item = &Value> {
     definition.get("containerDefinitions").and_then(Value::as_array).into_iter().flatten()
 }
 
-/// `NONE` instead of a command turns a health check off, as Docker does.
+/// Returns whether the container has a health check. The command `NONE` turns it off, as in Docker.
 /// <https://docs.docker.com/reference/dockerfile/#healthcheck>
 fn has_health_check(container: &Value) -> bool {
     let command = container.pointer("/healthCheck/command").and_then(Value::as_array);
@@ -54,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn essential_containers_with_a_check_decide() {
+    fn essential_containers_decide_health_checks() {
         let checked = |container: Value| {
             let definition = json!({ "containerDefinitions": [{ "name": "web" }, container] });
             let role = container_roles(&definition).pop().expect("there are two");

@@ -1,4 +1,4 @@
-//! Which containers of a task definition run an application's image.
+//! The containers of a task definition that run an application's image.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,14 +8,14 @@ use super::TaskDefinitionError;
 use crate::application::ContainerName;
 use crate::image::{ImageDigest, ImageReference, RepositoryName};
 
-/// The containers of an environment's services that run its application: by their image's repository, and by name
-/// where the application's file says so.
+/// The rule that selects an application's containers: by their image's repository, and by name if
+/// the application's file has names.
 #[derive(Debug, Clone, Copy)]
 pub struct OwnContainers<'a> {
     pub account: &'a str,
     pub region: &'a str,
     pub repository: &'a RepositoryName,
-    /// None: every container that runs the repository.
+    /// The container names. Empty: every container that runs the repository.
     pub named: &'a [ContainerName],
 }
 
@@ -25,7 +25,7 @@ impl OwnContainers<'_> {
         is_named && image.is_of(self.account, self.region, self.repository)
     }
 
-    /// Those of a task definition, each with its image.
+    /// Returns the selected containers of a task definition, each with its image.
     pub(super) fn found_in<'v>(
         &self,
         definition: &'v Value,
@@ -38,11 +38,11 @@ impl OwnContainers<'_> {
         })
     }
 
-    /// Refuses containers that run different images: one digest for all of them would replace what one of them is.
-    /// `running`: the digests that tasks of the task definition carry, by their containers' names.
+    /// Checks that the selected containers run the same image, because one digest for all would
+    /// replace the others. `running` holds the digests that tasks run, by container name.
     ///
-    /// Images of one name are one image, and so are those that run the same digests. Where one is named by a tag that runs
-    /// nowhere, nothing is known against its being the digest that the other names; two tags are two images.
+    /// Equal tags are one image, and so are equal running digests. Different tags are different
+    /// images. A digest and a tag that runs nowhere may be the same image, so they pass.
     pub fn agree(
         &self,
         definition: &Value,
@@ -68,7 +68,7 @@ impl OwnContainers<'_> {
             return Ok(());
         }
         let shown = |(name, image): &(&str, ImageReference)| {
-            // As many digits of a digest as people compare.
+            // The digits that people compare are enough.
             let digest = image.digest.as_ref().map(|digest| digest.chars().take(19).collect::<String>());
             let said = digest.or_else(|| image.tag.clone());
             ((*name).to_owned(), said.unwrap_or_else(|| "latest".to_owned()))
@@ -91,7 +91,7 @@ mod tests {
         ImageDigest::parse(&format!("sha256:{}", byte.repeat(32))).unwrap()
     }
 
-    /// With `app`, `nginx` and a sidecar of another repository.
+    /// Returns a definition with `app`, `nginx`, and a sidecar from another repository.
     fn definition(app: &str, nginx: &str) -> Value {
         json!({ "family": "web", "containerDefinitions": [
             { "name": "app", "image": format!("{WEB}{app}") },
@@ -106,9 +106,10 @@ mod tests {
         look(&OwnContainers { account: "111122223333", region: "eu-west-1", repository, named: &named })
     }
 
+    /// A regression test for a bug of another tool:
     /// <https://github.com/fabfuel/ecs-deploy/issues/30>
     #[test]
-    fn named_container_moves_alone() {
+    fn only_named_container_moves() {
         let before = definition(":main", &format!("@{}", digest("cd")));
         let moved = |named: &[&str]| {
             with(named, |own| at_digest(&before, &Value::Null, own, &digest("ab")))
@@ -154,7 +155,8 @@ mod tests {
         agree(&differ, &["app", "nginx"], &[]).unwrap_err();
         agree(&definition(&at("ab"), &format!(":v1{}", at("ab"))), &[], &[]).unwrap();
 
-        // By tags: what runs tells, and one tag is one image.
+        // Containers with tags: equal tags are one image. For different tags, the running digests
+        // decide.
         agree(&definition(":main", ":main"), &[], &[]).unwrap();
         agree(&definition("", ""), &[], &[("app", &["ab"]), ("nginx", &["cd"])]).unwrap();
         let tags = definition(":app", ":nginx");

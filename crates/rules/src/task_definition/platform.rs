@@ -1,15 +1,16 @@
-//! Whether an image is built for the machine that a service runs on.
+//! The check that an image is built for the machine that a service runs on.
 
 use serde_json::Value;
 
-/// Why an image that is built for these platforms does not run by a task definition; none: it does, or nobody knows.
+/// Returns why an image for these platforms cannot run with a task definition. None if it can run,
+/// or if that is unknown.
 ///
-/// `on_fargate`: whether the service runs there; none: ECS does not say, and a task definition that is for Fargate
-/// alone does. Fargate takes Linux on x86-64 where nothing is said. Elsewhere the instance decides, and only what the
-/// task definition says of it is known.
+/// `on_fargate` is whether the service runs on Fargate. If ECS does not say, a definition that is
+/// only for Fargate counts as such. Fargate's default is Linux on x86-64. Elsewhere the instance
+/// decides, so only the task definition's own settings are known.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RuntimePlatform.html>
 ///
-/// A text that is empty or that nobody knows says nothing: it refuses no image.
+/// An empty or unknown text refuses no image.
 pub fn wrong_platform(definition: &Value, on_fargate: Option<bool>, platforms: &[String]) -> Option<String> {
     let on_fargate = on_fargate.unwrap_or_else(|| is_for_fargate_alone(definition));
     let said = |member: &str, default| match definition.get("runtimePlatform").and_then(|all| all.get(member))
@@ -31,7 +32,7 @@ pub fn wrong_platform(definition: &Value, on_fargate: Option<bool>, platforms: &
     Some(format!("it runs on {}, and the image is built for {}", wanted.join("/"), platforms.join(", ")))
 }
 
-/// Whether a task definition may run on Fargate, and nowhere else.
+/// Returns whether a task definition may run only on Fargate.
 pub(super) fn is_for_fargate_alone(definition: &Value) -> bool {
     let all = definition.get("requiresCompatibilities").and_then(Value::as_array);
     all.is_some_and(|all| !all.is_empty() && all.iter().all(|one| one == "FARGATE"))
@@ -41,7 +42,7 @@ fn fits(wanted: Option<&str>, built_for: Option<&str>) -> bool {
     wanted.is_none() || built_for.is_none() || wanted == built_for
 }
 
-/// As OCI names it: of an image's platform, or of a task definition's.
+/// Returns the OCI name of the operating system of an image or a task definition.
 fn system(text: &str) -> Option<&'static str> {
     let text = text.to_ascii_lowercase();
     match text.as_str() {
@@ -51,7 +52,7 @@ fn system(text: &str) -> Option<&'static str> {
     }
 }
 
-/// As OCI names it, however it is written.
+/// Returns the OCI name of an architecture, in any of its spellings.
 /// <https://github.com/opencontainers/image-spec/blob/main/image-index.md>
 fn architecture(text: &str) -> Option<&'static str> {
     Some(match text.to_ascii_lowercase().as_str() {
@@ -82,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_for_another_machine_is_told_before_it_is_deployed() {
+    fn image_for_another_machine_is_refused() {
         let arm = runtime("LINUX", "ARM64");
         for on_fargate in [Some(true), Some(false), None] {
             let said = "it runs on linux/arm64, and the image is built for linux/amd64";
@@ -96,9 +97,10 @@ mod tests {
         assert!(why(&arm, None, &["linux/arm/v7", "linux/s390x"]).is_some());
     }
 
+    /// A regression test for a bug of another tool:
     /// <https://github.com/fabfuel/ecs-deploy/issues/214>
     #[test]
-    fn platform_is_that_of_where_the_service_runs() {
+    fn service_location_decides_platform() {
         let both = json!({ "requiresCompatibilities": ["EC2", "FARGATE"] });
         let arm = ["linux/arm64"];
         assert_eq!(why(&both, Some(false), &arm), None, "the instance's");
@@ -124,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn platform_text_counts_however_it_is_written() {
+    fn platform_text_matches_in_any_spelling() {
         for (system, architecture) in [("linux", "arm64"), ("Linux", "aarch64"), ("LINUX", "Arm64")] {
             let arm = runtime(system, architecture);
             for other in ["linux/amd64", "Linux/x86_64", "LINUX/AMD64", "linux/x86-64"] {
@@ -138,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn platform_text_that_nobody_knows_refuses_nothing() {
+    fn unknown_platform_text_refuses_nothing() {
         for (system, architecture) in [("", ""), ("LINUX", ""), ("LINUX", "ARM128"), ("BEOS", "")] {
             for on_fargate in [Some(true), Some(false), None] {
                 let definition = runtime(system, architecture);

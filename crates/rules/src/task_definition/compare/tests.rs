@@ -3,8 +3,8 @@ use serde_json::json;
 
 use super::*;
 
-/// Every member of a task definition, and how it is compared: of a task definition that ECS answers, those of its
-/// request and those that it writes itself. `tests/src/ecs_model.rs` holds this against AWS's own model.
+/// Every member of a described task definition, and how it is compared. `tests/src/ecs_model.rs`
+/// checks the list against AWS's own model.
 const MEMBERS: &str = include_str!("members.txt");
 
 fn members() -> impl Iterator<Item = (&'static str, &'static str)> {
@@ -28,7 +28,7 @@ fn written(path: &str) -> Option<String> {
 }
 
 #[test]
-fn every_member_is_compared_as_it_is_listed() {
+fn member_list_matches_comparison_rules() {
     for (path, listed) in members() {
         match (written(path), listed) {
             (Some(rule), listed) => assert_eq!(rule, listed, "{path}"),
@@ -47,13 +47,13 @@ fn every_member_is_compared_as_it_is_listed() {
 }
 
 fn differences(before: &Value, after: &Value) -> Vec<String> {
-    let there = same_but_image(before, after, &["web".to_owned()]).err().unwrap_or_default();
-    let back = same_but_image(after, before, &["web".to_owned()]).err().unwrap_or_default();
-    assert_eq!(there.is_empty(), back.is_empty(), "{there:?} {back:?}");
-    there
+    let forward = same_but_image(before, after, &["web".to_owned()]).err().unwrap_or_default();
+    let backward = same_but_image(after, before, &["web".to_owned()]).err().unwrap_or_default();
+    assert_eq!(forward.is_empty(), backward.is_empty(), "{forward:?} {backward:?}");
+    forward
 }
 
-/// A task definition that has this at a path.
+/// Returns a task definition with this value at a path.
 fn with(path: &str, value: Value) -> Value {
     let value = path.rsplit('.').fold(value, |value, member| match member {
         "containerDefinitions" => json!({ member: [{ "name": "web" }, value] }),
@@ -71,7 +71,7 @@ fn with(path: &str, value: Value) -> Value {
 }
 
 #[test]
-fn written_default_says_what_absence_says() {
+fn written_default_equals_absent_member() {
     for (path, rule) in RULES {
         let json = |plain| match plain {
             Plain::Bool(truth) => (json!(truth), json!(!truth)),
@@ -85,7 +85,7 @@ fn written_default_says_what_absence_says() {
             Rule::OnFargate(plain) => (json(plain).0, json(plain).1, true),
         };
         if matches!(path, "containerDefinitions" | "requiresCompatibilities") {
-            continue; // Of every other member here, and never absent.
+            continue; // These two are in every definition.
         }
         let absent = with(path, Value::Null);
         assert_eq!(differences(&absent, &with(path, default.clone())), [""; 0], "{path}");
@@ -94,17 +94,17 @@ fn written_default_says_what_absence_says() {
             definition["requiresCompatibilities"] = json!(["EC2", "FARGATE"]);
             definition
         };
-        let there = differences(&on_instances(absent), &on_instances(with(path, default)));
-        assert_eq!(there.is_empty(), !on_fargate, "{path}");
+        let forward = differences(&on_instances(absent), &on_instances(with(path, default)));
+        assert_eq!(forward.is_empty(), !on_fargate, "{path}");
     }
 }
 
 #[test]
-fn order_counts_where_it_means_something() {
+fn order_counts_only_where_it_matters() {
     let check = |path: &str, one: Value, other: Value, same: bool| {
         let mut turned = vec![other.clone(), one.clone()];
-        let there = differences(&with(path, json!([one, other])), &with(path, json!(turned)));
-        assert_eq!(there.is_empty(), same, "{path}: {there:?}");
+        let forward = differences(&with(path, json!([one, other])), &with(path, json!(turned)));
+        assert_eq!(forward.is_empty(), same, "{path}: {forward:?}");
         turned.pop();
         assert_ne!(differences(&with(path, json!([one, other])), &with(path, json!(turned))), [""; 0]);
     };
@@ -125,9 +125,9 @@ fn order_counts_where_it_means_something() {
     }
 }
 
-/// Where a variable is there twice, the last one counts; one that is there twice is not one that is there once.
+/// The last value of a repeated variable counts, so a repeated entry differs from a single one.
 #[test]
-fn sets_keep_what_is_there_twice() {
+fn repeated_entries_count() {
     let environment = |all: &[(&str, &str)]| {
         let all: Vec<_> = all.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
         with("containerDefinitions.environment", json!(all))
@@ -143,7 +143,7 @@ fn sets_keep_what_is_there_twice() {
 }
 
 #[test]
-fn host_port_means_what_the_network_mode_says() {
+fn host_port_default_follows_network_mode() {
     let mapped = |mode: &str, host: Value| {
         let port = json!({ "containerPort": 8080, "hostPort": host });
         let mut definition = with("containerDefinitions.portMappings", json!([port]));
@@ -158,8 +158,8 @@ fn host_port_means_what_the_network_mode_says() {
         ("bridge", json!(0), true),
         ("awsvpc", json!(0), false),
     ] {
-        let there = differences(&mapped(mode, Value::Null), &mapped(mode, host_port.clone()));
-        assert_eq!(there.is_empty(), same, "{mode} {host_port}: {there:?}");
+        let forward = differences(&mapped(mode, Value::Null), &mapped(mode, host_port.clone()));
+        assert_eq!(forward.is_empty(), same, "{mode} {host_port}: {forward:?}");
     }
     let mut both = mapped("bridge", json!(0));
     both["containerDefinitions"][1]["portMappings"] =
@@ -170,9 +170,10 @@ fn host_port_means_what_the_network_mode_says() {
     assert_eq!(differences(&both, &turned), [""; 0]);
 }
 
-/// <https://github.com/hashicorp/terraform-provider-aws/issues/3035>: ECS answers another order than it was given.
+/// ECS may answer containers in another order than they were registered:
+/// <https://github.com/hashicorp/terraform-provider-aws/issues/3035>
 #[test]
-fn containers_are_told_apart_by_their_names() {
+fn containers_are_matched_by_name() {
     let container = |name: &str, memory: u32| json!({ "name": name, "memory": memory, "image": "one" });
     let before = json!({ "containerDefinitions": [container("web", 64), container("side", 128)] });
     let mut after = json!({ "containerDefinitions": [container("side", 128), container("web", 64)] });
@@ -182,13 +183,13 @@ fn containers_are_told_apart_by_their_names() {
     assert_eq!(differences(&before, &after), ["containerDefinitions[side].image"]);
 }
 
-/// A member that is newer than this program is compared as it is: in its order, and without a default.
+/// A member that is newer than this program is compared literally: in order, and without a default.
 #[test]
-fn unknown_member_that_differs_is_a_difference() {
+fn unknown_member_is_compared_literally() {
     let of = |value: Value| with("containerDefinitions.memberOfTomorrow", value);
     for value in [json!(false), json!(0), json!(""), json!(["a"]), json!({ "a": 1 })] {
-        let there = differences(&of(Value::Null), &of(value));
-        assert_eq!(there, ["containerDefinitions[side].memberOfTomorrow"]);
+        let forward = differences(&of(Value::Null), &of(value));
+        assert_eq!(forward, ["containerDefinitions[side].memberOfTomorrow"]);
     }
     assert_eq!(differences(&of(json!(["a", "b"])), &of(json!(["b", "a"]))).len(), 2);
     for nothing in [json!([]), json!({}), json!({ "a": null, "b": [] })] {
@@ -236,12 +237,13 @@ fn definition_in_full() -> Value {
     })
 }
 
-/// As an ECS of another day answers it: sets turned, defaults written.
-fn as_of_another_day(value: &mut Value, path: &str, on: &mut impl FnMut() -> bool) {
+/// Changes a value as another version of ECS might answer it: sets are reversed and defaults are
+/// written.
+fn as_of_another_version(value: &mut Value, path: &str, on: &mut impl FnMut() -> bool) {
     let rule = |path: &str| RULES.iter().find(|(of, _)| *of == path).map(|(_, rule)| *rule);
     match value {
         Value::Array(values) => {
-            values.iter_mut().for_each(|value| as_of_another_day(value, path, on));
+            values.iter_mut().for_each(|value| as_of_another_version(value, path, on));
             if matches!(rule(path), Some(Rule::By(_) | Rule::Set(_))) && on() {
                 values.reverse();
             }
@@ -250,7 +252,7 @@ fn as_of_another_day(value: &mut Value, path: &str, on: &mut impl FnMut() -> boo
             let below =
                 |member: &str| if path.is_empty() { member.to_owned() } else { format!("{path}.{member}") };
             for (member, value) in members.iter_mut() {
-                as_of_another_day(value, &below(member), on);
+                as_of_another_version(value, &below(member), on);
             }
             for (of, rule) in RULES {
                 let member = if path.is_empty() { Some(of) } else { of.strip_prefix(&format!("{path}.")) };
@@ -276,10 +278,10 @@ fn as_of_another_day(value: &mut Value, path: &str, on: &mut impl FnMut() -> boo
 
 proptest! {
     #[test]
-    fn answer_of_another_day_says_the_same(choices in prop::collection::vec(any::<bool>(), 400)) {
+    fn answer_of_another_version_is_equal(choices in prop::collection::vec(any::<bool>(), 400)) {
         let mut choices = choices.into_iter().cycle();
         let mut answered = definition_in_full();
-        as_of_another_day(&mut answered, "", &mut || choices.next().unwrap_or_default());
+        as_of_another_version(&mut answered, "", &mut || choices.next().unwrap_or_default());
         prop_assert_eq!(differences(&definition_in_full(), &answered), vec![""; 0]);
     }
 }
