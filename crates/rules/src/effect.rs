@@ -191,8 +191,11 @@ pub fn take_lease(now: Timestamp, subject: &mut Subject, lease: Lease, carried_o
         && let Some((direction, _)) = operation.rollout()
         && let Some(rollout) = operation.rollout_to_mut(direction)
     {
-        let waiting = rollout.services.iter_mut().filter(|one| one.progress == Progress::Waiting);
-        waiting.for_each(|one| one.unheard = true);
+        let waiting = rollout
+            .services
+            .iter_mut()
+            .filter(|service_rollout| service_rollout.progress == Progress::Waiting);
+        waiting.for_each(|service_rollout| service_rollout.unheard = true);
     }
     if let Some(slot) = &mut subject.environment.slot
         && slot.kind == SlotKind::Promotion
@@ -294,7 +297,7 @@ pub(crate) fn is_next(subject: &Subject, promotion: &Promotion) -> bool {
 
 /// Returns whether the approver's address has changed since this link was mailed.
 pub(crate) fn address_changed(subject: &Subject, approver: &ApproverName, asked: &ApprovalRequest) -> bool {
-    let today = subject.configuration.application.approver(approver).map(|one| one.mail.lower());
+    let today = subject.configuration.application.approver(approver).map(|approver| approver.mail.lower());
     asked.mail.is_some() && today.is_some() && asked.mail != today
 }
 
@@ -473,14 +476,16 @@ fn rollout_effects(
 ) -> Vec<Effect> {
     let again = |seen: Timestamp| until.is_some_and(|until| look_again(until, now, seen));
     let mut pending_effects: Vec<Effect> = Vec::new();
-    for one in &rollout.services {
-        match &one.progress {
-            Progress::Waiting => pending_effects.push(Effect::Deploy(direction, one.service.clone())),
+    for service_rollout in &rollout.services {
+        match &service_rollout.progress {
+            Progress::Waiting => {
+                pending_effects.push(Effect::Deploy(direction, service_rollout.service.clone()))
+            }
             Progress::Deployed | Progress::Returning { .. } => {
-                pending_effects.push(Effect::Follow(direction, one.service.clone()))
+                pending_effects.push(Effect::Follow(direction, service_rollout.service.clone()))
             }
             Progress::Proven { at, .. } | Progress::Unproven { at } if again(*at) => {
-                pending_effects.push(Effect::Follow(direction, one.service.clone()))
+                pending_effects.push(Effect::Follow(direction, service_rollout.service.clone()))
             }
             Progress::Proven { .. }
             | Progress::Unproven { .. }

@@ -1,5 +1,5 @@
-//! Times from other clocks, such as the time of a push or a call. Such a time identifies its event
-//! unchanged. The event's place in an order is at most as late as our clock allows.
+//! Times from other clocks, such as the time of a push or a call. An event keeps the reported time
+//! as its identity. Its place in an order is at most as late as our clock allows.
 
 use jiff::{SignedDuration, Timestamp};
 

@@ -246,8 +246,8 @@ impl ImageManifest {
         {
             return Kind::Image;
         }
-        let told = self.artifact_type.as_deref();
-        let types = told.into_iter().chain([self.config.media_type.as_str()]).chain(layers);
+        let declared = self.artifact_type.as_deref();
+        let types = declared.into_iter().chain([self.config.media_type.as_str()]).chain(layers);
         artifact(types)
     }
 
@@ -285,12 +285,12 @@ impl ImageIndex {
     }
 
     pub fn kind(&self) -> Kind {
-        let told = self.artifact_type.as_deref();
-        if self.subject.is_none() && told.is_none() && self.images().next().is_some() {
+        let declared = self.artifact_type.as_deref();
+        if self.subject.is_none() && declared.is_none() && self.images().next().is_some() {
             return Kind::Image;
         }
         let children = self.children.iter().filter_map(|child| child.artifact_type.as_deref());
-        artifact(told.into_iter().chain(children).chain([OCI_INDEX]))
+        artifact(declared.into_iter().chain(children).chain([OCI_INDEX]))
     }
 }
 

@@ -126,7 +126,7 @@ pub struct Build {
     pub version: u64,
 }
 
-/// A known-good build of an environment. The newest pin is the current one.
+/// A known-good build of an environment. The newest pin is the current service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pin {
     pub number: PinNumber,
@@ -280,7 +280,7 @@ pub struct Environment {
     pub pin: Option<Pin>,
     /// The pin that the stable tag was last seen to show.
     pub applied: Option<PinNumber>,
-    /// The pin's tag that another image blocks. It is tried again once it is free.
+    /// The pin's tag that could not be put. It is tried again once it is free.
     #[serde(default)]
     pub tag_taken: Option<TakenTag>,
     /// The latest push that was ever pinned. It never falls by itself; a person may reset it.
@@ -300,7 +300,7 @@ pub struct Environment {
     /// Digests that a rollback left, the most recently left one last. `previous` never returns to
     /// them.
     pub rolled_back_from: Vec<ImageDigest>,
-    /// Services that were last seen not to run the pin, because another deployment moved them.
+    /// Services that were last seen not to run the pin, although Stablepin did not move them.
     #[serde(default)]
     pub live_drift: Option<LiveDrift>,
     /// The task definition revision that our last rollout left on each configured service.
@@ -507,10 +507,12 @@ impl RefusedMail {
 impl Promotion {
     /// Returns whether the promotion certainly moved no service.
     pub fn is_untouched(&self) -> bool {
-        let refused = |one: &ServiceRollout| {
-            matches!(one.progress, Progress::Failed { .. }) && one.started.is_none() && !one.if_moved
+        let refused = |service: &ServiceRollout| {
+            matches!(service.progress, Progress::Failed { .. })
+                && service.started.is_none()
+                && !service.if_moved
         };
-        let unmoved = |one: &ServiceRollout| matches!(one.progress, Progress::Returned { .. });
+        let unmoved = |service: &ServiceRollout| matches!(service.progress, Progress::Returned { .. });
         match (&self.rollout, &self.revert) {
             (None, _) => true,
             (Some(forward), None) => forward.services.iter().all(refused),
@@ -550,7 +552,7 @@ impl RollbackState {
     }
 }
 
-/// The pin that a rollback goes back to. The environment has always pinned it before.
+/// The pin that a rollback goes back to. It is always a pin of the same environment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Target {
     pub pin: PinNumber,
@@ -615,7 +617,7 @@ pub enum Notice {
     Unreachable,
     /// SNS refuses the mails that ask its approvers.
     MailRefused,
-    /// Services do not run the pin, because another deployment moved them.
+    /// Services do not run the pin, although Stablepin did not move them.
     LiveDrift,
     /// A pin is set, but its tag could not be put.
     TagTaken,
@@ -646,7 +648,7 @@ pub struct Repair {
     /// The digest that the tag was found on. None: the tag was gone.
     pub found: Option<ImageDigest>,
     pub detected_at: Timestamp,
-    /// The end of the repair. None while it is in progress.
+    /// The time when the repair ended. None while it is in progress.
     pub repaired_at: Option<Timestamp>,
     /// The principal that moved the tag, once CloudTrail has recorded it.
     #[serde(default)]

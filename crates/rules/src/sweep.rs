@@ -32,8 +32,8 @@ pub struct KnownTag {
 impl KnownTag {
     /// Returns the time of the last known push of the tag on this digest.
     pub fn pushed_at(&self, digest: &ImageDigest) -> Option<Timestamp> {
-        let told = [&self.followed, &self.unanswered].into_iter().flatten();
-        told.filter(|(on, _)| on == digest).map(|(_, at)| *at).max()
+        let pushes = [&self.followed, &self.unanswered].into_iter().flatten();
+        pushes.filter(|(on, _)| on == digest).map(|(_, at)| *at).max()
     }
 }
 
@@ -44,7 +44,7 @@ pub struct Missed {
     pub digest: ImageDigest,
     pub at: Timestamp,
     /// Whether `at` is the exact time, from the push's event.
-    pub told: bool,
+    pub is_exact: bool,
 }
 
 /// The most digests that are recorded for a tag of ours: 71 KB of the 400 KB that an item may hold.
@@ -57,7 +57,7 @@ pub const NEWEST_PINS: usize = 500;
 
 /// Returns the digests that a moving tag of ours had so long ago that no event can still arrive.
 /// None are forgotten while there is room. `newest` holds the digests of the newest pins, and the
-/// one that the tag shows now.
+/// found_tag that the tag shows now.
 ///
 /// A late event of a forgotten digest still opens no promotion, because `builds` never matches our
 /// own tags.
@@ -82,21 +82,26 @@ pub fn missed(
 ) -> Vec<Missed> {
     // A time that no clock can have reported counts as settled too.
     let settled = |time: Timestamp| now.duration_since(time) > EVENTS_COME_WITHIN || is_ahead(now, time);
-    let of = |one: &FoundTag| {
-        let known = known.get(&one.tag);
-        let ours = known.is_some_and(|known| known.intents.contains(&one.digest));
-        if ours || !builds.matches(&one.tag) {
+    let of = |found_tag: &FoundTag| {
+        let known = known.get(&found_tag.tag);
+        let ours = known.is_some_and(|known| known.intents.contains(&found_tag.digest));
+        if ours || !builds.matches(&found_tag.tag) {
             return None;
         }
-        let found = |at, told| Missed { tag: one.tag.clone(), digest: one.digest.clone(), at, told };
+        let found = |at, is_exact| Missed {
+            tag: found_tag.tag.clone(),
+            digest: found_tag.digest.clone(),
+            at,
+            is_exact,
+        };
         // An unanswered push counts whatever the image's age, and whatever was answered before.
         match known.and_then(|known| known.unanswered.as_ref()) {
-            Some((digest, at)) if *digest == one.digest => return Some(found(*at, true)),
+            Some((digest, at)) if *digest == found_tag.digest => return Some(found(*at, true)),
             Some(_) | None => {}
         }
-        let pushed_at = one.pushed_at.filter(|at| settled(*at))?;
+        let pushed_at = found_tag.pushed_at.filter(|at| settled(*at))?;
         let at = match known.and_then(|known| known.followed.as_ref()) {
-            Some((digest, _)) if *digest == one.digest => None,
+            Some((digest, _)) if *digest == found_tag.digest => None,
             // The tag moved back to an older image, at an unknown time after the last answered
             // push.
             Some((_, seen)) => settled(*seen).then_some(pushed_at.max(*seen)),

@@ -1,4 +1,4 @@
-//! The target of a rollback. It is always something that the environment has pinned.
+//! The target of a rollback, which is always a pin of the environment.
 
 use std::collections::BTreeSet;
 

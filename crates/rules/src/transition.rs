@@ -95,9 +95,9 @@ pub struct Intent {
 /// changes nothing.
 pub fn transition(now: Timestamp, subject: &Subject, observed: &[Input]) -> Result<Change, Refusal> {
     let mut transition = Transition::new(now, subject);
-    for one in observed {
-        transition.learned |= *one != Input::Tick;
-        match one {
+    for input in observed {
+        transition.learned |= *input != Input::Tick;
+        match input {
             Input::Opened(opening) => promotion::open(&mut transition, opening)?,
             Input::RollbackRequested(request) => rollback::open(&mut transition, request)?,
             Input::Decision(decision) => promotion::decide(&mut transition, decision)?,
@@ -210,7 +210,8 @@ impl Transition {
             }
             // A first refusal may mean that a new permission is not effective yet.
             Outcome::StableTaken(taken)
-                if taken.is_refused() && after.operation.as_ref().is_some_and(|one| one.failures == 0) =>
+                if taken.is_refused()
+                    && after.operation.as_ref().is_some_and(|operation| operation.failures == 0) =>
             {
                 return self.problem(&taken.words());
             }
@@ -379,14 +380,18 @@ impl Transition {
             None => None,
         };
         // After too many failures, an ended operation gives up its notifications.
-        let given_up =
-            self.change.after.operation.as_ref().is_some_and(|one| one.failures >= MAX_NOTIFY_FAILURES);
+        let given_up = self
+            .change
+            .after
+            .operation
+            .as_ref()
+            .is_some_and(|operation| operation.failures >= MAX_NOTIFY_FAILURES);
         let telling = notification_due_at(&self.change.after).map(|at| at.max(now));
         let nothing = due.iter().all(Effect::is_notification);
         let later = later.or_else(|| (!nothing && !given_up).then_some(now + LONGEST_PAUSE));
         // Families are repaired only after the rollout in the slot has ended.
         let waits = self.change.after.environment.slot.is_some()
-            && self.change.after.operation.as_ref().is_some_and(|one| !one.families.is_empty());
+            && self.change.after.operation.as_ref().is_some_and(|operation| !operation.families.is_empty());
         let later = later.or_else(|| (waits && !given_up).then_some(now + SignedDuration::from_mins(1)));
         let Some(operation) = &mut self.change.after.operation else { return };
         let look = match (later, pause) {
@@ -535,13 +540,16 @@ impl Transition {
         let Some(operation) = &mut after.operation else { return };
         let services =
             operation.rollout_to(Direction::Forward).into_iter().flat_map(|rollout| &rollout.services);
-        operation.families = services.map(|one| one.service.clone()).collect();
+        operation.families = services.map(|service_rollout| service_rollout.service.clone()).collect();
         let directions = [Direction::Forward, Direction::Revert]
             .into_iter()
             .filter_map(|direction| operation.rollout_to(direction));
-        for one in directions.flat_map(|rollout| &rollout.services) {
-            if let Some(started) = &one.started {
-                after.environment.left.insert(one.service.clone(), started.task_definition.clone());
+        for service_rollout in directions.flat_map(|rollout| &rollout.services) {
+            if let Some(started) = &service_rollout.started {
+                after
+                    .environment
+                    .left
+                    .insert(service_rollout.service.clone(), started.task_definition.clone());
             }
         }
         if let Some(policy) = after.configuration.application.environment(&after.name) {

@@ -13,8 +13,8 @@ pub(super) struct Section<'a> {
     key: String,
     table: Option<&'a DeTable<'a>>,
     known: Vec<&'static str>,
-    /// The keys of the table around this one. In TOML, a key belongs to the latest table header, so
-    /// people misplace them.
+    /// The keys of the table around this one. In TOML, a key belongs to the table that was begun
+    /// last, so people often write a key below the wrong header.
     known_around: Vec<&'static str>,
 }
 

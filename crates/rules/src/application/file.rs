@@ -190,7 +190,7 @@ fn approval(mut section: Section<'_>, approvers: &[ApproverName], problems: &mut
         approvers: named.unwrap_or_else(|| approvers.to_vec()),
         expires: expires.unwrap_or(HOUR * 72),
         four_eyes: four_eyes.unwrap_or(FourEyes::Off),
-        // The default became `Code` when codes were introduced (see `supported`).
+        // By default, approvers type the code from the mail.
         step: step.unwrap_or(Step::Code),
     }
 }

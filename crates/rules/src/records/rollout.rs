@@ -22,11 +22,11 @@ const MOST_DIGESTS: usize = 2;
 pub struct Rollout {
     pub destination: Destination,
     pub services: Vec<ServiceRollout>,
-    /// The time limit. For each service it moves by the time that ECS was paused.
+    /// The time limit. A service whose deployment was paused has that much more time.
     pub deadline: Timestamp,
     /// The bake. It begins when every service is proven.
     pub bake: Option<Bake>,
-    /// How often a bake began anew, and the deadline with it.
+    /// How often the bake began anew, each time with a new deadline.
     #[serde(default)]
     pub rebaked: u32,
 }
@@ -42,11 +42,11 @@ impl Rollout {
     /// Cuts the texts and lists that come from AWS.
     pub(crate) fn cut(&mut self) {
         let most = (MOST_WORDS / self.services.len().max(1)).min(LONGEST_TEXT);
-        for one in &mut self.services {
-            while one.before.digests.len() > MOST_DIGESTS {
-                one.before.digests.pop_last();
+        for service in &mut self.services {
+            while service.before.digests.len() > MOST_DIGESTS {
+                service.before.digests.pop_last();
             }
-            let reason = match &mut one.progress {
+            let reason = match &mut service.progress {
                 Progress::Returning { reason, .. }
                 | Progress::Returned { reason, .. }
                 | Progress::Superseded { reason }
@@ -56,7 +56,7 @@ impl Rollout {
                 | Progress::Proven { .. }
                 | Progress::Unproven { .. } => None,
             };
-            for text in reason.into_iter().chain(&mut one.seen) {
+            for text in reason.into_iter().chain(&mut service.seen) {
                 cut(text, most);
             }
         }
@@ -67,12 +67,14 @@ impl Rollout {
 
     /// Returns whether ECS accepted a deployment of ours for any service.
     pub fn applied_anywhere(&self) -> bool {
-        self.services.iter().any(|one| one.started.is_some())
+        self.services.iter().any(|service| service.started.is_some())
     }
 
     /// Returns whether ECS accepted, or may have accepted, a deployment of ours.
     pub fn maybe_applied(&self) -> bool {
-        let unheard = |one: &ServiceRollout| one.if_moved && matches!(one.progress, Progress::Failed { .. });
+        let unheard = |service: &ServiceRollout| {
+            service.if_moved && matches!(service.progress, Progress::Failed { .. })
+        };
         self.applied_anywhere() || self.services.iter().any(unheard)
     }
 }
@@ -134,8 +136,7 @@ pub struct ServiceRollout {
     /// Our deployment, once ECS has accepted it.
     pub started: Option<Started>,
     pub progress: Progress,
-    /// Whether it is unknown if the service was moved. The revert then only moves it back if it was
-    /// moved.
+    /// Whether it is uncertain that the service was moved. A revert moves it only if it was.
     pub if_moved: bool,
     /// Whether our deployment was started a second time, because a late call of the pre-empted
     /// operation replaced it.

@@ -50,7 +50,7 @@ impl ImageGraph {
             .flat_map(|relations| relations.children.iter().chain(&relations.accessories).copied())
     }
 
-    /// Returns the images that need this one: indexes that refer to it, and images that it
+    /// Returns the images that keep this one: indexes that refer to it, and images that it
     /// describes.
     pub(super) fn above(&self, place: usize) -> impl Iterator<Item = usize> + '_ {
         self.parents(place).iter().chain(self.subjects(place)).copied()

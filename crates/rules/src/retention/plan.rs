@@ -268,8 +268,8 @@ fn keep(kept: &mut Option<Reason>, reason: Reason) {
 
 /// Keeps the images that are needed by themselves, whatever their age.
 fn keep_needed(inventory: &Inventory, policy: &RetentionPolicy, keeps: &mut [Option<Reason>]) {
-    // A needed image may be missing in the list, if it was pushed while the pages were read. Its
-    // relatives are kept.
+    // A needed image may be missing in the list, if it was pushed while the pages were read. The
+    // images that belong to it are kept.
     let mut unlisted: BTreeSet<&ImageDigest> = BTreeSet::new();
     for (digest, reason) in pins(inventory, policy) {
         match inventory.images.place(digest) {
@@ -395,7 +395,7 @@ fn keep_newest(policy: &RetentionPolicy, images: &[Image], keeps: &mut [Option<R
             built = true;
             of.entry(Some(build.environment().clone())).or_default().insert((build.at(), place));
         }
-        let tagged = image.tags.iter().any(|tag| tag.backup().is_none() && !tag.tag.is_a_referrers());
+        let tagged = image.tags.iter().any(|tag| tag.backup().is_none() && !tag.tag.is_referrer_tag());
         if let (false, true, None, Some(at)) = (built, tagged, &image.subject, image.pushed_at) {
             of.entry(None).or_default().insert((at, place));
         }
@@ -441,9 +441,9 @@ fn backups<'a>(
     now: Timestamp,
 ) -> BTreeMap<&'a ImageDigest, &'a EnvironmentName> {
     let mut lately: Vec<&WasLive> =
-        inventory.was_live.iter().filter(|one| !is_past(one.at, policy.backup_days, now)).collect();
+        inventory.was_live.iter().filter(|was_live| !is_past(was_live.at, policy.backup_days, now)).collect();
     lately.sort_unstable();
-    lately.into_iter().map(|one| (&one.digest, &one.environment)).collect()
+    lately.into_iter().map(|was_live| (&was_live.digest, &was_live.environment)).collect()
 }
 
 /// Returns why an image is kept for its age alone.

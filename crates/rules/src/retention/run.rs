@@ -287,7 +287,7 @@ impl Run {
     }
 
     pub fn state(&self) -> RunState {
-        let states = || self.repositories.values().map(|one| one.state);
+        let states = || self.repositories.values().map(|repository_run| repository_run.state);
         if states().any(|state| !state.is_terminal()) {
             return if states().all(|state| state == RepositoryState::Waiting) {
                 RunState::Requested
@@ -296,7 +296,7 @@ impl Run {
             };
         }
         let done = states().filter(|state| *state == RepositoryState::Done).count();
-        let errors = self.repositories.values().any(|one| !one.errors.is_empty());
+        let errors = self.repositories.values().any(|repository_run| !repository_run.errors.is_empty());
         let changed = self.repositories.values().any(RepositoryRun::has_changed_something);
         match done {
             0 if changed => RunState::CompletedWithErrors,
@@ -315,8 +315,8 @@ impl Run {
         said: &RunProgress,
     ) -> (Self, Vec<AuditRecord>) {
         let mut after = self.clone();
-        let Some(one) = after.repositories.get_mut(repository) else { return (after, Vec::new()) };
-        let state = match (one.state, said) {
+        let Some(repository_run) = after.repositories.get_mut(repository) else { return (after, Vec::new()) };
+        let state = match (repository_run.state, said) {
             (RepositoryState::Done | RepositoryState::LeftAlone | RepositoryState::Failed, _)
             | (RepositoryState::Applying, RunProgress::Planning | RunProgress::Planned(_)) => {
                 return (after, Vec::new());
@@ -325,35 +325,35 @@ impl Run {
                 RepositoryState::Planning
             }
             (RepositoryState::Waiting | RepositoryState::Planning, RunProgress::Planned(planned)) => {
-                one.planned(planned);
+                repository_run.planned(planned);
                 match self.purpose {
                     Purpose::Plan => {
-                        one.freed_bytes = planned.freed_bytes;
-                        one.freed_is_exact = planned.freed_is_exact;
+                        repository_run.freed_bytes = planned.freed_bytes;
+                        repository_run.freed_is_exact = planned.freed_is_exact;
                         RepositoryState::Done
                     }
                     Purpose::Apply { .. } | Purpose::Undo { .. } => RepositoryState::Applying,
                 }
             }
             (_, RunProgress::Applying(applied)) => {
-                one.applied(applied);
+                repository_run.applied(applied);
                 RepositoryState::Applying
             }
             (_, RunProgress::Done(applied)) => {
-                one.applied(applied);
+                repository_run.applied(applied);
                 RepositoryState::Done
             }
             (_, RunProgress::LeftAlone { problem }) => {
-                one.problem = Some(one_line(problem, LONGEST_REASON));
+                repository_run.problem = Some(one_line(problem, LONGEST_REASON));
                 RepositoryState::LeftAlone
             }
             (_, RunProgress::Failed { problem }) => {
-                one.problem = Some(one_line(problem, LONGEST_REASON));
+                repository_run.problem = Some(one_line(problem, LONGEST_REASON));
                 RepositoryState::Failed
             }
         };
-        one.state = state;
-        one.updated_at = now;
+        repository_run.state = state;
+        repository_run.updated_at = now;
         let (from, to) = (self.state(), after.state());
         if to.is_terminal() {
             after.ended_at = Some(now);
@@ -386,8 +386,12 @@ impl Run {
     pub fn summary(&self) -> String {
         let sum =
             |of: fn(&RepositoryRun) -> u64| self.repositories.values().map(of).fold(0, u64::saturating_add);
-        let freed = sum(|one| one.freed_bytes);
-        let about = if self.repositories.values().all(|one| one.freed_is_exact || one.freed_bytes == 0) {
+        let freed = sum(|repository_run| repository_run.freed_bytes);
+        let about = if self
+            .repositories
+            .values()
+            .all(|repository_run| repository_run.freed_is_exact || repository_run.freed_bytes == 0)
+        {
             ""
         } else {
             "up to "
@@ -396,22 +400,22 @@ impl Run {
         match self.purpose {
             Purpose::Plan => said.push(format!(
                 "{} would go, {about}{} would be freed, {}",
-                images(sum(|one| one.to_remove)),
+                images(sum(|repository_run| repository_run.to_remove)),
                 words::size(freed),
                 price_a_month(freed)
             )),
             Purpose::Apply { .. } | Purpose::Undo { .. } => {
                 let counted = [
-                    (sum(|one| one.deleted), "deleted"),
-                    (sum(|one| one.archived), "archived"),
-                    (sum(|one| one.restored), "restored"),
+                    (sum(|repository_run| repository_run.deleted), "deleted"),
+                    (sum(|repository_run| repository_run.archived), "archived"),
+                    (sum(|repository_run| repository_run.restored), "restored"),
                 ];
                 let mut done: Vec<String> = counted
                     .iter()
                     .filter(|(count, _)| *count > 0)
                     .map(|(count, what)| format!("{} {what}", images(*count)))
                     .collect();
-                let untagged = sum(|one| one.untagged);
+                let untagged = sum(|repository_run| repository_run.untagged);
                 if untagged > 0 {
                     done.push(format!("{} taken off", count(untagged, "tag", "tags")));
                 }
@@ -422,30 +426,36 @@ impl Run {
                     done.push(format!("{about}{} freed", words::size(freed)));
                 }
                 said.push(done.join(", "));
-                let skipped = sum(|one| one.skipped);
+                let skipped = sum(|repository_run| repository_run.skipped);
                 if skipped > 0 {
                     said.push(format!("{} changed meanwhile and left", images(skipped)));
                 }
             }
         }
-        let later = sum(|one| one.later);
+        let later = sum(|repository_run| repository_run.later);
         if later > 0 {
             said.push(format!("{} over the share of {} %, left for later", images(later), self.share));
         }
-        let errors = self.repositories.values().flat_map(|one| one.errors.values()).copied();
+        let errors =
+            self.repositories.values().flat_map(|repository_run| repository_run.errors.values()).copied();
         let errors = errors.fold(0, u64::saturating_add);
         if errors > 0 {
             said.push(format!("{} refused by ECR", images(errors)));
         }
-        let waived: BTreeSet<&str> =
-            self.repositories.values().flat_map(|one| &one.waived).map(String::as_str).collect();
+        let waived: BTreeSet<&str> = self
+            .repositories
+            .values()
+            .flat_map(|repository_run| &repository_run.waived)
+            .map(String::as_str)
+            .collect();
         if !waived.is_empty() {
             let waived: Vec<&str> = waived.into_iter().collect();
             said.push(format!("waived, and not read: {}", waived.join(", ")));
         }
         let ended = [(RepositoryState::LeftAlone, "left alone"), (RepositoryState::Failed, "failed")];
         for (state, how) in ended {
-            let those = || self.repositories.iter().filter(|(_, one)| one.state == state);
+            let those =
+                || self.repositories.iter().filter(|(_, repository_run)| repository_run.state == state);
             if let Some((name, first)) = those().next() {
                 let repositories = count(those().count() as u64, "repository", "repositories");
                 let problem = first.problem.as_deref().unwrap_or("nobody knows why");
@@ -502,8 +512,8 @@ fn images(of: u64) -> String {
     count(of, "image", "images")
 }
 
-fn count(of: u64, one: &str, more: &str) -> String {
-    format!("{of} {}", if of == 1 { one } else { more })
+fn count(number: u64, singular: &str, plural: &str) -> String {
+    format!("{number} {}", if number == 1 { singular } else { plural })
 }
 
 /// The monthly price in cents of a GB (2^30 bytes) in a private ECR repository.

@@ -101,6 +101,7 @@ const RULES: [(&str, Rule); 60] = [
     ("proxyConfiguration.properties", Rule::By("name")),
     ("proxyConfiguration.type", text("APPMESH")),
     ("requiresCompatibilities", SET),
+    // The defaults of Fargate:
     // <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-tasks-services.html>
     ("runtimePlatform.cpuArchitecture", Rule::OnFargate(Plain::Text("X86_64"))),
     ("runtimePlatform.operatingSystemFamily", Rule::OnFargate(Plain::Text("LINUX"))),

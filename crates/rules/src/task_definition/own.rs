@@ -106,8 +106,7 @@ mod tests {
         look(&OwnContainers { account: "111122223333", region: "eu-west-1", repository, named: &named })
     }
 
-    /// A regression test for a bug of another tool:
-    /// <https://github.com/fabfuel/ecs-deploy/issues/30>
+    /// The same problem in another tool: <https://github.com/fabfuel/ecs-deploy/issues/30>
     #[test]
     fn only_named_container_moves() {
         let before = definition(":main", &format!("@{}", digest("cd")));

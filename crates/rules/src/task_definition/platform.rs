@@ -97,8 +97,7 @@ mod tests {
         assert!(why(&arm, None, &["linux/arm/v7", "linux/s390x"]).is_some());
     }
 
-    /// A regression test for a bug of another tool:
-    /// <https://github.com/fabfuel/ecs-deploy/issues/214>
+    /// The same problem in another tool: <https://github.com/fabfuel/ecs-deploy/issues/214>
     #[test]
     fn service_location_decides_platform() {
         let both = json!({ "requiresCompatibilities": ["EC2", "FARGATE"] });

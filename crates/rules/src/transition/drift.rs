@@ -76,11 +76,11 @@ pub(super) fn tick(transition: &mut Transition) {
 }
 
 pub(super) fn settle(transition: &mut Transition) {
-    let there = crate::effect::remaining_effects(transition.now, &transition.change.after).is_empty();
-    if there {
+    let is_done = crate::effect::remaining_effects(transition.now, &transition.change.after).is_empty();
+    if is_done {
         let current = transition.change.after.environment.current.as_ref().filter(|current| !current.tagged);
-        let not_put = |one: &Operation| {
-            one.tag_taken.is_some() || current.is_some_and(|current| current.by == one.id())
+        let not_put = |operation: &Operation| {
+            operation.tag_taken.is_some() || current.is_some_and(|current| current.by == operation.id())
         };
         let not_put = transition.change.after.operation.as_ref().is_some_and(not_put);
         end(transition, if not_put { NOT_PUT } else { "Repaired" });

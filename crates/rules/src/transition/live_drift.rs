@@ -30,7 +30,7 @@ fn differing(
     policy: Option<&EnvironmentPolicy>,
     seen: &LiveSeen,
 ) -> BTreeMap<ServiceName, Deviation> {
-    // An environment that Stablepin does not deploy runs ahead of its pin. That is no drift.
+    // An environment that the team deploys by itself may run ahead of its pin. That is no drift.
     let Some(policy) = policy.filter(|policy| policy.is_deployed()) else { return BTreeMap::new() };
     let mut services = open(environment).map(|drift| drift.services.clone()).unwrap_or_default();
     for (service, deviation) in &seen.services {
@@ -73,10 +73,11 @@ pub(super) fn seen(transition: &mut Transition, seen: &LiveSeen) {
     }
     let before = open(environment).cloned();
     // People need a new notification if the drift has grown since the last one.
-    let was_told = |drift: &LiveDrift| drift.notified_at.is_some_and(|at| at >= drift.since);
-    let is_more =
-        |drift: &LiveDrift| services.iter().any(|(service, one)| drift.services.get(service) != Some(one));
-    let is_new = before.as_ref().is_none_or(|drift| was_told(drift) && is_more(drift));
+    let was_notified = |drift: &LiveDrift| drift.notified_at.is_some_and(|at| at >= drift.since);
+    let is_more = |drift: &LiveDrift| {
+        services.iter().any(|(service, deviation)| drift.services.get(service) != Some(deviation))
+    };
+    let is_new = before.as_ref().is_none_or(|drift| was_notified(drift) && is_more(drift));
     let drift = match before {
         Some(before) if is_new => LiveDrift { id: seen.id, since: now, services, ..before },
         Some(before) => LiveDrift { services, ..before },
@@ -106,9 +107,9 @@ pub(super) fn end(transition: &mut Transition, why: &str) {
 /// Records that people were notified of the drift.
 pub(super) fn notified(transition: &mut Transition) {
     let now = transition.now;
-    let told = transition.change.after.operation.as_ref().map(Operation::id);
+    let notified = transition.change.after.operation.as_ref().map(Operation::id);
     let drift = transition.change.after.environment.live_drift.as_mut();
-    if let Some(drift) = drift.filter(|drift| Some(drift.id) == told) {
+    if let Some(drift) = drift.filter(|drift| Some(drift.id) == notified) {
         drift.notified_at = Some(now);
     }
 }

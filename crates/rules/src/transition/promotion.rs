@@ -121,8 +121,8 @@ pub(super) fn open(transition: &mut Transition, opening: &Opening) -> Result<(),
         build
     };
 
-    // A second tag of the same image, just after its approvers were asked: the open question is
-    // enough. It takes the place of the later push.
+    // A second tag of the same image arrived just after its approvers were asked. One question is
+    // enough. The promotion takes the later push's place in the order.
     if let Some(Work::Promotion(asked)) = after.operation.as_mut().map(|operation| &mut operation.work) {
         asked.occurrence = asked.occurrence.clone().max(occurrence);
         asked.asked_by = asked.asked_by.take().or_else(|| opening.asked_by.clone());
@@ -194,11 +194,11 @@ pub(super) fn open(transition: &mut Transition, opening: &Opening) -> Result<(),
 const MOST_AT_ONCE: usize = 5;
 const AT_ONCE: SignedDuration = SignedDuration::from_mins(5);
 
-/// The most promotions that wait to be asked about. They get their turn if all newer ones end
-/// before their approvers are asked.
+/// The most promotions that wait until their approvers are asked. A waiting promotion gets its turn
+/// if all newer ones end first.
 const MOST_WAITING: usize = 20;
 
-/// Returns when to ask approvers about a new promotion, if many came at once. At least half its
+/// Returns when to ask the approvers of a new promotion, if many came at once. At least half of its
 /// time is left then. None: ask at once.
 fn ask_later_at(
     now: Timestamp,
@@ -224,7 +224,11 @@ fn ask_later_at(
 pub(super) fn fail_untaggable(transition: &mut Transition, reason: &str) -> bool {
     let operation = transition.change.after.operation.as_ref();
     let again = operation.is_some_and(|operation| operation.failures > 0);
-    let pending = transition.change.after.promotion().is_some_and(|one| one.state == PromotionState::Pending);
+    let pending = transition
+        .change
+        .after
+        .promotion()
+        .is_some_and(|promotion| promotion.state == PromotionState::Pending);
     if again && pending {
         end(transition, PromotionState::Failed, format!("nothing was touched: {reason}"), Actor::Stablepin);
     }
@@ -234,8 +238,10 @@ pub(super) fn fail_untaggable(transition: &mut Transition, reason: &str) -> bool
 pub(super) fn asked(transition: &mut Transition, approver: &ApproverName, token: &TokenHash, mail: &str) {
     let at = transition.now;
     let after = &mut transition.change.after;
-    let first = after.promotion().filter(|one| one.ask_at.is_some() && one.asked.is_empty());
-    if let Some((promotion, occurrence)) = first.map(|one| (one.id, one.occurrence.clone())) {
+    let first =
+        after.promotion().filter(|promotion| promotion.ask_at.is_some() && promotion.asked.is_empty());
+    if let Some((promotion, occurrence)) = first.map(|promotion| (promotion.id, promotion.occurrence.clone()))
+    {
         after.environment.asked.push(Question { at, promotion });
         // Older promotions no longer wait for their turn.
         after.environment.waiting.retain(|waiting| waiting.occurrence > occurrence);
@@ -277,8 +283,8 @@ pub(super) fn mail_refused(transition: &mut Transition, approver: &ApproverName,
     true
 }
 
-/// Adds a pusher that CloudTrail recorded after the promotion was opened. Approvals by a pusher
-/// count no more.
+/// Adds a pusher that CloudTrail recorded after the promotion was opened. The pusher's own approval
+/// does not count any more.
 pub(super) fn attribute(transition: &mut Transition, caller: &Caller) {
     let open = |promotion: &&mut Promotion| !promotion.state.is_terminal();
     let Some(promotion) = promotion(transition).filter(open) else { return };
@@ -469,15 +475,14 @@ pub(super) fn next_look(now: Timestamp, promotion: &Promotion, subject: &Subject
         PromotionState::Pending => {
             let waiting = subject.policy().is_some_and(|policy| approved(subject, policy, promotion));
             let soon = now + SignedDuration::from_mins(1);
-            // This promotion is asked about if all newer ones end first.
+            // The approvers of this promotion are asked if all newer ones end first.
             let waits = subject.environment.waiting.iter().any(|waiting| waiting.promotion == promotion.id);
             let again = |at| if at > now { at } else { now + ASKED_AGAIN };
             let asking = promotion.ask_at.filter(|_| waits).map(again);
             let mailing = promotion.mail_refused.as_ref().map(RefusedMail::again_at).filter(|at| *at > now);
             let expiry = asking.into_iter().chain(mailing).fold(promotion.expires_at, Timestamp::min);
             let reminder = reminder(subject, promotion).filter(|at| *at > now);
-            // A promotion that was approved in time may outlive its expiry while it waits for a
-            // rollback.
+            // An approved promotion may wait for a rollback beyond its expiry.
             Some(if let Some(reminder) = reminder.filter(|_| !waiting) {
                 reminder.min(expiry)
             } else if waiting && expiry > now {

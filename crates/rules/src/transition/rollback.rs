@@ -253,7 +253,9 @@ fn exclude_left_digests(transition: &mut Transition) {
 fn complete(transition: &mut Transition) {
     let services = transition.change.after.policy().map(|policy| policy.services.clone()).unwrap_or_default();
     let Some(rollback) = rollback(transition) else { return };
-    let named = |service: &ServiceName| rollback.rollout.services.iter().any(|one| one.service == *service);
+    let named = |service: &ServiceName| {
+        rollback.rollout.services.iter().any(|service_rollout| service_rollout.service == *service)
+    };
     // A rollback of some services does not change what the whole environment runs.
     let whole = services.iter().all(named);
     let proven = format!("{} at {}", rollback.rollout.proven(), rollback.target.digest);

@@ -17,9 +17,9 @@ const NEXT_LOOK: SignedDuration = SignedDuration::from_secs(5);
 const RETURNS_WITHIN: SignedDuration = SignedDuration::from_mins(15);
 /// How long an observed pause counts without a newer observation.
 const PAUSE_COUNTS: SignedDuration = SignedDuration::from_mins(15);
-/// How often a bake may begin anew, each time with a new deadline. A task that ECS replaces or a
-/// scaling service is no failure. But a service that does not stay proven for one bake in six tries
-/// is unhealthy, and the next promotion waits for the slot.
+/// How often a bake may begin anew with a new deadline. A task that ECS replaces is no failure, nor
+/// is a service that scales. But a service that does not stay proven for one bake in six tries is
+/// unhealthy, and the next promotion waits for the slot.
 const REBAKES: u32 = 5;
 
 /// The verdict on a rollout.
@@ -53,77 +53,82 @@ pub(super) fn seen(
     let timeout = transition.change.after.policy().map(|policy| policy.verify.timeout).unwrap_or_default();
     let most = if transition.change.after.rollback().is_some() { 1 } else { REFUSALS };
     let rollout = current(transition, direction)?;
-    let one = rollout.services.iter_mut().find(|one| one.service == *service)?;
-    let waits = one.progress == Progress::Waiting;
-    if waits != is_of_a_call(seen) && !(waits && is_an_end(seen)) || !(waits || moves(one)) {
+    let service_rollout =
+        rollout.services.iter_mut().find(|service_rollout| service_rollout.service == *service)?;
+    let waits = service_rollout.progress == Progress::Waiting;
+    if waits != is_of_a_call(seen) && !(waits && is_an_end(seen)) || !(waits || moves(service_rollout)) {
         return None;
     }
     let mut pause = None;
-    one.paused(now, matches!(seen, Observation::Going { paused: true, .. }));
+    service_rollout.paused(now, matches!(seen, Observation::Going { paused: true, .. }));
     match seen {
         Observation::Deployed(started) => {
-            one.started = Some(started.clone());
-            one.progress = Progress::Deployed;
+            service_rollout.started = Some(started.clone());
+            service_rollout.progress = Progress::Deployed;
             pause = Some(FIRST_LOOK);
         }
         Observation::Going { seen, .. } => {
-            one.seen = Some(seen.clone());
+            service_rollout.seen = Some(seen.clone());
             pause = Some(NEXT_LOOK);
-            if matches!(one.progress, Progress::Proven { .. } | Progress::Unproven { .. }) {
-                one.progress = Progress::Deployed;
+            if matches!(service_rollout.progress, Progress::Proven { .. } | Progress::Unproven { .. }) {
+                service_rollout.progress = Progress::Deployed;
                 rollout.bakes_anew(now + timeout);
-                // The last bake keeps its deadline, and begins anew too.
+                // The bake restarts even if it gets no new deadline.
                 rollout.bake = None;
             }
         }
         Observation::Proven { tasks } => {
-            let scaled_up = matches!(one.progress, Progress::Unproven { .. });
-            one.progress = Progress::Proven { tasks: *tasks, at: now };
-            one.seen = Some(format!("{tasks} running at the digest, seen {now}"));
+            let scaled_up = matches!(service_rollout.progress, Progress::Unproven { .. });
+            service_rollout.progress = Progress::Proven { tasks: *tasks, at: now };
+            service_rollout.seen = Some(format!("{tasks} running at the digest, seen {now}"));
             if scaled_up {
                 rollout.bakes_anew(now + timeout);
             }
         }
         Observation::Unproven => {
-            one.progress = Progress::Unproven { at: now };
-            one.seen = Some("the desired count is 0".to_owned());
+            service_rollout.progress = Progress::Unproven { at: now };
+            service_rollout.seen = Some("the desired count is 0".to_owned());
         }
         Observation::Returning { reason } => {
-            let until = match one.progress {
+            let until = match service_rollout.progress {
                 Progress::Returning { until, .. } => until,
                 _ => now + RETURNS_WITHIN,
             };
-            one.progress = Progress::Returning { reason: reason.clone(), until };
+            service_rollout.progress = Progress::Returning { reason: reason.clone(), until };
             pause = Some(NEXT_LOOK);
         }
         Observation::Returned { reason, digest } => {
-            one.progress = Progress::Returned { reason: reason.clone(), digest: digest.clone() };
+            service_rollout.progress = Progress::Returned { reason: reason.clone(), digest: digest.clone() };
         }
-        Observation::Superseded { reason } => one.progress = Progress::Superseded { reason: reason.clone() },
-        Observation::Overtaken if one.again => {
-            one.progress = Progress::Superseded { reason: "it was overtaken twice".to_owned() };
+        Observation::Superseded { reason } => {
+            service_rollout.progress = Progress::Superseded { reason: reason.clone() }
+        }
+        Observation::Overtaken if service_rollout.again => {
+            service_rollout.progress = Progress::Superseded { reason: "it was overtaken twice".to_owned() };
         }
         Observation::Overtaken => {
-            one.progress = Progress::Waiting;
-            one.again = true;
+            service_rollout.progress = Progress::Waiting;
+            service_rollout.again = true;
         }
-        Observation::Failed { reason } => one.progress = Progress::Failed { reason: reason.clone() },
+        Observation::Failed { reason } => {
+            service_rollout.progress = Progress::Failed { reason: reason.clone() }
+        }
         Observation::Unheard { problem } => {
-            one.unheard = true;
+            service_rollout.unheard = true;
             return Some(problem.clone());
         }
         Observation::Refused { reason } => {
-            one.refused += 1;
-            if one.refused < most {
+            service_rollout.refused += 1;
+            if service_rollout.refused < most {
                 return Some(reason.clone());
             }
-            one.progress = Progress::Failed { reason: reason.clone() };
-            one.if_moved |= one.unheard;
+            service_rollout.progress = Progress::Failed { reason: reason.clone() };
+            service_rollout.if_moved |= service_rollout.unheard;
         }
         Observation::Unused { reason, revision } => {
-            one.unused = Some(revision.clone());
-            one.progress = Progress::Failed { reason: reason.clone() };
-            one.if_moved |= one.unheard;
+            service_rollout.unused = Some(revision.clone());
+            service_rollout.progress = Progress::Failed { reason: reason.clone() };
+            service_rollout.if_moved |= service_rollout.unheard;
         }
     }
     if let Some(pause) = pause {
@@ -159,8 +164,11 @@ pub(super) fn record_deployment_arn(
     arn: &str,
 ) {
     let Some(rollout) = current(transition, direction) else { return };
-    let one = rollout.services.iter_mut().find(|one| one.service == *service && moves(one));
-    if let Some(started) = one.and_then(|one| one.started.as_mut()) {
+    let service_rollout = rollout
+        .services
+        .iter_mut()
+        .find(|service_rollout| service_rollout.service == *service && moves(service_rollout));
+    if let Some(started) = service_rollout.and_then(|service_rollout| service_rollout.started.as_mut()) {
         started.service_deployment.get_or_insert_with(|| arn.to_owned());
     }
 }
@@ -186,8 +194,8 @@ fn current(transition: &mut Transition, direction: Direction) -> Option<&mut Rol
 }
 
 /// Returns whether our deployment was accepted and may still change.
-fn moves(one: &ServiceRollout) -> bool {
-    match one.progress {
+fn moves(service: &ServiceRollout) -> bool {
+    match service.progress {
         Progress::Deployed
         | Progress::Proven { .. }
         | Progress::Unproven { .. }
@@ -221,10 +229,10 @@ impl Rollout {
 
     /// Returns the deadline of one service. A service's wait at a lifecycle hook extends only its
     /// own deadline.
-    fn deadline_of(&self, one: &ServiceRollout) -> Timestamp {
+    fn deadline_of(&self, service: &ServiceRollout) -> Timestamp {
         let later = |at: Timestamp, by: SignedDuration| at.saturating_add(by).unwrap_or(at);
-        let deadline = later(self.deadline, one.paused_for);
-        match one.pause {
+        let deadline = later(self.deadline, service.paused_for);
+        match service.pause {
             Some(Pause { since, seen }) => {
                 later(deadline, seen.duration_since(since)).max(later(seen, PAUSE_COUNTS))
             }
@@ -243,16 +251,16 @@ impl Rollout {
     ) {
         // The observation after `until` may take as long as the rollout itself.
         let unseen = until.filter(|until| *until + verify.timeout <= now);
-        let late: Vec<bool> = self.services.iter().map(|one| self.deadline_of(one) <= now).collect();
-        for (one, late) in self.services.iter_mut().zip(late) {
-            let reason = match &one.progress {
+        let late: Vec<bool> = self.services.iter().map(|service| self.deadline_of(service) <= now).collect();
+        for (service, late) in self.services.iter_mut().zip(late) {
+            let reason = match &service.progress {
                 Progress::Waiting if late => {
                     // The call may have arrived even though its answer was lost.
-                    one.if_moved = true;
+                    service.if_moved = true;
                     let problem = problem.map(|problem| format!(": {problem}")).unwrap_or_default();
                     format!("not known to be applied in time{problem}")
                 }
-                Progress::Deployed if late => match &one.seen {
+                Progress::Deployed if late => match &service.seen {
                     Some(seen) => format!("not proven in time: {seen}"),
                     None => "not proven in time".to_owned(),
                 },
@@ -273,7 +281,7 @@ impl Rollout {
                 | Progress::Superseded { .. }
                 | Progress::Failed { .. } => continue,
             };
-            one.progress = Progress::Failed { reason };
+            service.progress = Progress::Failed { reason };
         }
         if let (Some(bake), Some(until)) = (&mut self.bake, unseen)
             && !verify.endpoints.is_empty()
@@ -285,8 +293,8 @@ impl Rollout {
 
     /// Returns the next time at which a service times out.
     pub(super) fn next_time_out(&self, now: Timestamp) -> Option<Timestamp> {
-        let times = self.services.iter().filter_map(|one| match &one.progress {
-            Progress::Waiting | Progress::Deployed => Some(self.deadline_of(one)),
+        let times = self.services.iter().filter_map(|service| match &service.progress {
+            Progress::Waiting | Progress::Deployed => Some(self.deadline_of(service)),
             Progress::Returning { until, .. } => Some(*until),
             Progress::Proven { .. }
             | Progress::Unproven { .. }
@@ -299,22 +307,25 @@ impl Rollout {
 
     pub(super) fn verdict(&self) -> RolloutVerdict {
         let said = |wanted: &dyn Fn(&ServiceRollout) -> Option<&String>| -> Vec<String> {
-            let each = self.services.iter().filter_map(|one| Some((&one.service, wanted(one)?)));
+            let each = self
+                .services
+                .iter()
+                .filter_map(|service_rollout| Some((&service_rollout.service, wanted(service_rollout)?)));
             each.map(|(service, reason)| format!("{service}: {reason}")).collect()
         };
         // We never move a service while ECS rolls back by itself. We wait for its end or for the
         // timeout.
-        if self.services.iter().any(|one| matches!(one.progress, Progress::Returning { .. })) {
+        if self.services.iter().any(|service| matches!(service.progress, Progress::Returning { .. })) {
             return RolloutVerdict::Going;
         }
-        let taken = said(&|one| match &one.progress {
+        let taken = said(&|service| match &service.progress {
             Progress::Superseded { reason } => Some(reason),
             _ => None,
         });
-        let broken = said(&|one| match &one.progress {
+        let broken = said(&|service| match &service.progress {
             Progress::Failed { reason } => Some(reason),
             // ECS rolled back where it wanted to, but the result is not proven.
-            Progress::Returned { reason, .. } if !one.if_moved => Some(reason),
+            Progress::Returned { reason, .. } if !service.if_moved => Some(reason),
             _ => None,
         });
         if !taken.is_empty() {
@@ -326,10 +337,15 @@ impl Rollout {
         if let Some(failed) = self.bake.as_ref().and_then(|bake| bake.failed.clone()) {
             return RolloutVerdict::Broken(failed);
         }
-        if self.services.iter().any(|one| matches!(one.progress, Progress::Waiting | Progress::Deployed)) {
+        if self
+            .services
+            .iter()
+            .any(|service| matches!(service.progress, Progress::Waiting | Progress::Deployed))
+        {
             return RolloutVerdict::Going;
         }
-        let nothing = self.services.iter().all(|one| matches!(one.progress, Progress::Unproven { .. }));
+        let nothing =
+            self.services.iter().all(|service| matches!(service.progress, Progress::Unproven { .. }));
         if nothing && !self.services.is_empty() {
             RolloutVerdict::NothingProven
         } else {
@@ -339,7 +355,7 @@ impl Rollout {
 
     /// Returns whether no service is in progress any more.
     pub(super) fn is_over(&self) -> bool {
-        self.services.iter().all(|one| match one.progress {
+        self.services.iter().all(|service| match service.progress {
             Progress::Waiting | Progress::Deployed | Progress::Returning { .. } => false,
             Progress::Proven { .. }
             | Progress::Unproven { .. }
@@ -351,7 +367,7 @@ impl Rollout {
 
     /// Returns the oldest of the last observations that found each service where it should be.
     pub(super) fn seen_since(&self) -> Option<Timestamp> {
-        let at = |one: &ServiceRollout| match one.progress {
+        let at = |service: &ServiceRollout| match service.progress {
             Progress::Proven { at, .. } | Progress::Unproven { at } => Some(at),
             Progress::Waiting
             | Progress::Deployed
@@ -365,9 +381,15 @@ impl Rollout {
 
     /// Returns the task definition that each service was proven with.
     pub(super) fn revisions(&self) -> std::collections::BTreeMap<ServiceName, String> {
-        let proven = self.services.iter().filter(|one| matches!(one.progress, Progress::Proven { .. }));
+        let proven =
+            self.services.iter().filter(|service| matches!(service.progress, Progress::Proven { .. }));
         proven
-            .filter_map(|one| Some((one.service.clone(), one.started.as_ref()?.task_definition.clone())))
+            .filter_map(|service_rollout| {
+                Some((
+                    service_rollout.service.clone(),
+                    service_rollout.started.as_ref()?.task_definition.clone(),
+                ))
+            })
             .collect()
     }
 

@@ -237,7 +237,8 @@ pub(in crate::transition) fn wrong_code(transition: &mut Transition, token: &Tok
     Ok(())
 }
 
-/// Withdraws an open promotion. The caller was authorized. Mailed links stop working.
+/// Withdraws an open promotion, whose mailed links stop working. The API has already checked the
+/// caller's rights.
 pub(in crate::transition) fn withdraw(
     transition: &mut Transition,
     actor: &Actor,

@@ -174,14 +174,14 @@ fn go_back(transition: &mut Transition, promotion: &Promotion, rollout: &Rollout
         Some(pin) => Destination::Digest { digest: pin.digest.clone() },
         None => Destination::Before,
     };
-    let goes = |one: &&ServiceRollout| match &one.progress {
+    let goes = |service: &&ServiceRollout| match &service.progress {
         // ECS already rolled this service back to the pin.
         Progress::Returned { digest, .. } => {
             pin.as_ref().is_some_and(|pin| digest.as_ref() != Some(&pin.digest))
         }
         // The service already ran this digest before, so there is nothing else to revert to.
-        _ if pin.is_none() && one.before.described.as_ref() == Some(&promotion.digest) => false,
-        Progress::Failed { .. } => one.started.is_some() || one.if_moved,
+        _ if pin.is_none() && service.before.described.as_ref() == Some(&promotion.digest) => false,
+        Progress::Failed { .. } => service.started.is_some() || service.if_moved,
         // Another deployment owns this service now.
         Progress::Superseded { .. } => false,
         Progress::Waiting
@@ -194,9 +194,9 @@ fn go_back(transition: &mut Transition, promotion: &Promotion, rollout: &Rollout
         .services
         .iter()
         .filter(goes)
-        .map(|one| ServiceRollout {
-            if_moved: one.started.is_none(),
-            ..ServiceRollout::waiting(one.service.clone(), one.before.clone())
+        .map(|service_rollout| ServiceRollout {
+            if_moved: service_rollout.started.is_none(),
+            ..ServiceRollout::waiting(service_rollout.service.clone(), service_rollout.before.clone())
         })
         .collect();
     let to = pin.as_ref().map_or("what ran before".to_owned(), |pin| format!("pin {}", pin.number));
@@ -218,12 +218,13 @@ fn go_back(transition: &mut Transition, promotion: &Promotion, rollout: &Rollout
         transition.change.after.environment.exclude_from_previous(promotion.digest.clone());
     }
     if services.is_empty() {
-        let returned = rollout.services.iter().all(|one| match &one.progress {
+        let returned = rollout.services.iter().all(|service| match &service.progress {
             Progress::Returned { .. } => true,
-            Progress::Failed { .. } => one.started.is_none(),
+            Progress::Failed { .. } => service.started.is_none(),
             _ => false,
         });
-        let ecs = rollout.services.iter().any(|one| matches!(one.progress, Progress::Returned { .. }));
+        let ecs =
+            rollout.services.iter().any(|service| matches!(service.progress, Progress::Returned { .. }));
         let (state, reason) = match (ecs && returned, returned) {
             (true, _) => (PromotionState::RolledBack, format!("{failure}. ECS went back by itself, to {to}")),
             (_, true) => (PromotionState::Failed, format!("{failure}. No service was moved")),
@@ -248,7 +249,7 @@ fn go_back(transition: &mut Transition, promotion: &Promotion, rollout: &Rollout
 
 /// Returns whether another deployment replaced ours on some service.
 fn any_superseded(rollout: &Rollout) -> bool {
-    rollout.services.iter().any(|one| matches!(one.progress, Progress::Superseded { .. }))
+    rollout.services.iter().any(|service| matches!(service.progress, Progress::Superseded { .. }))
 }
 
 fn back(transition: &mut Transition, promotion: &Promotion, revert: &Rollout) {
@@ -263,7 +264,8 @@ fn back(transition: &mut Transition, promotion: &Promotion, revert: &Rollout) {
             end(transition, PromotionState::Failed, reason, Actor::Stablepin);
         }
         RolloutVerdict::Arrived => {
-            let is_returned = |one: &ServiceRollout| matches!(one.progress, Progress::Returned { .. });
+            let is_returned =
+                |service: &ServiceRollout| matches!(service.progress, Progress::Returned { .. });
             let moved = !revert.services.iter().all(is_returned);
             let there = promotion.rollout.iter().flat_map(|rollout| &rollout.services);
             let by_ecs = there.clone().any(is_returned);
