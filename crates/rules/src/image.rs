@@ -75,7 +75,7 @@ impl ImageTag {
     /// not know referrers. Such a tag is `sha256-` and 64 hexadecimal digits, often followed by
     /// `.sig`, `.att` or `.sbom`.
     /// <https://github.com/opencontainers/distribution-spec/blob/main/spec.md#referrers-tag-schema>
-    pub fn is_referrer_tag(&self) -> bool {
+    pub fn is_a_referrers(&self) -> bool {
         self.subject().is_some()
     }
 

@@ -44,7 +44,7 @@ pub struct Missed {
     pub digest: ImageDigest,
     pub at: Timestamp,
     /// Whether `at` is the exact time, from the push's event.
-    pub is_exact: bool,
+    pub told: bool,
 }
 
 /// The most digests that are recorded for a tag of ours: 71 KB of the 400 KB that an item may hold.
@@ -88,12 +88,8 @@ pub fn missed(
         if ours || !builds.matches(&found_tag.tag) {
             return None;
         }
-        let found = |at, is_exact| Missed {
-            tag: found_tag.tag.clone(),
-            digest: found_tag.digest.clone(),
-            at,
-            is_exact,
-        };
+        let found =
+            |at, told| Missed { tag: found_tag.tag.clone(), digest: found_tag.digest.clone(), at, told };
         // An unanswered push counts whatever the image's age, and whatever was answered before.
         match known.and_then(|known| known.unanswered.as_ref()) {
             Some((digest, at)) if *digest == found_tag.digest => return Some(found(*at, true)),

@@ -395,7 +395,7 @@ fn keep_newest(policy: &RetentionPolicy, images: &[Image], keeps: &mut [Option<R
             built = true;
             of.entry(Some(build.environment().clone())).or_default().insert((build.at(), place));
         }
-        let tagged = image.tags.iter().any(|tag| tag.backup().is_none() && !tag.tag.is_referrer_tag());
+        let tagged = image.tags.iter().any(|tag| tag.backup().is_none() && !tag.tag.is_a_referrers());
         if let (false, true, None, Some(at)) = (built, tagged, &image.subject, image.pushed_at) {
             of.entry(None).or_default().insert((at, place));
         }
