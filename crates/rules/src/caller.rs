@@ -26,7 +26,7 @@ pub const MORE_PUSHERS: &str = "*";
 /// Returns the entry to store for a further pusher. None if the pusher is known. The sessions of a
 /// role count as one pusher, as they do for votes, except sessions whose names AWS assigns.
 pub fn new_pusher<'a>(known: &BTreeSet<String>, arn: &'a str) -> Option<&'a str> {
-    if known.contains(MORE_PUSHERS) || known.iter().any(|one| who(one) == who(arn)) {
+    if known.contains(MORE_PUSHERS) || known.iter().any(|one| identity(one) == identity(arn)) {
         return None;
     }
     Some(if known.len() < MOST_PUSHERS { arn } else { MORE_PUSHERS })
@@ -39,7 +39,7 @@ pub fn keep_pusher(known: &mut BTreeSet<String>, arn: &str) -> bool {
 
 /// Returns the identity in an ARN. A role's caller chooses the session name, so it is dropped,
 /// except for reserved roles.
-fn who(arn: &str) -> &str {
+fn identity(arn: &str) -> &str {
     let session = arn.split_once(":assumed-role/").filter(|(_, role)| !role.starts_with("AWSReservedSSO_"));
     session.and(arn.rsplit_once('/')).map_or(arn, |(role, _)| role)
 }

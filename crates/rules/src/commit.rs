@@ -187,7 +187,7 @@ mod tests {
                 assert_eq!(digits.as_str(), "5eed5eed");
                 None
             }
-            Origin::Label(commit) => panic!("no label was given, yet it said {commit}"),
+            Origin::Label(commit) => panic!("no label was given, but the origin is {commit}"),
         }
     }
 

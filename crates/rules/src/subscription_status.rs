@@ -153,16 +153,16 @@ mod tests {
 
     #[test]
     fn own_confirmed_subscription_reaches_address() {
-        let reach = |list: &[(&str, &str, Option<&str>)]| {
+        let status = |list: &[(&str, &str, Option<&str>)]| {
             let list: Vec<_> = list.iter().map(|(a, b, c)| subscription(a, b, *c)).collect();
             SubscriptionStatus::of(&lead(), &list)
         };
-        assert_eq!(reach(&[]), SubscriptionStatus::Missing);
-        assert_eq!(reach(&[("email", "deputy@example.com", Some("arn"))]), SubscriptionStatus::Missing);
-        assert_eq!(reach(&[("sqs", "lead@example.com", Some("arn"))]), SubscriptionStatus::Missing);
-        assert_eq!(reach(&[("email", "lead@example.com", None)]), SubscriptionStatus::Pending);
+        assert_eq!(status(&[]), SubscriptionStatus::Missing);
+        assert_eq!(status(&[("email", "deputy@example.com", Some("arn"))]), SubscriptionStatus::Missing);
+        assert_eq!(status(&[("sqs", "lead@example.com", Some("arn"))]), SubscriptionStatus::Missing);
+        assert_eq!(status(&[("email", "lead@example.com", None)]), SubscriptionStatus::Pending);
         let both = [("email", "lead@example.com", None), ("email", "lead@example.com", Some("arn"))];
-        assert_eq!(reach(&both), SubscriptionStatus::Confirmed, "on any of the topics");
+        assert_eq!(status(&both), SubscriptionStatus::Confirmed, "one confirmed subscription is enough");
     }
 
     #[test]

@@ -8,8 +8,8 @@ use super::{Application, EnvironmentPolicy, FourEyes, Principal};
 use crate::name::{ApproverName, EnvironmentName};
 
 pub(super) fn check(application: &Application, problems: &mut Problems<'_>) {
-    approvers_differ(application, problems);
-    environments_differ(application, problems);
+    check_approvers_differ(application, problems);
+    check_environments_differ(application, problems);
     if application.environment(&application.build_environment).is_none() {
         let message = format!(
             "\"{}\" is not an environment of this file: write {}",
@@ -31,7 +31,7 @@ pub(super) fn check(application: &Application, problems: &mut Problems<'_>) {
 
 /// Runs the checks that only new files must pass. Stored files may be older than these checks.
 pub(super) fn check_new(application: &Application, problems: &mut Problems<'_>) {
-    principals_name_different_signers(application, problems);
+    check_signers_differ(application, problems);
     lists(application, problems);
     service_names(application, problems);
     for (index, approver) in application.approvers.iter().enumerate() {
@@ -81,7 +81,7 @@ fn lists(application: &Application, problems: &mut Problems<'_>) {
 }
 
 /// Checks that approvers are distinct. A person with two names would have two votes.
-fn approvers_differ(application: &Application, problems: &mut Problems<'_>) {
+fn check_approvers_differ(application: &Application, problems: &mut Problems<'_>) {
     let mut names = BTreeMap::new();
     let mut mails = BTreeMap::new();
     for (index, approver) in application.approvers.iter().enumerate() {
@@ -120,7 +120,7 @@ fn principals(application: &Application) -> Vec<(String, &Principal)> {
 }
 
 /// Checks that no signer matches two principals, because such a signer could be two approvers.
-fn principals_name_different_signers(application: &Application, problems: &mut Problems<'_>) {
+fn check_signers_differ(application: &Application, problems: &mut Problems<'_>) {
     let principals = principals(application);
     for (index, (key, principal)) in principals.iter().enumerate() {
         let same = |(_, other): &&(String, &Principal)| other.may_be(principal.as_str());
@@ -134,7 +134,7 @@ fn principals_name_different_signers(application: &Application, problems: &mut P
     }
 }
 
-fn environments_differ(application: &Application, problems: &mut Problems<'_>) {
+fn check_environments_differ(application: &Application, problems: &mut Problems<'_>) {
     let mut names = BTreeMap::new();
     for (index, environment) in application.environments.iter().enumerate() {
         if let Some(first) = names.insert(&environment.name, index) {

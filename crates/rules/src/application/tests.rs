@@ -267,7 +267,7 @@ fn invalid_names_and_addresses_are_refused() {
         assert_eq!(said.lines().count(), 1, "{said}");
     }
     let stored = SMALLEST.replace("lead@example.com", "o&m@example.com");
-    assert!(Application::parse(&stored, None).is_ok(), "a file that was put before is still read");
+    assert!(Application::parse(&stored, None).is_ok(), "a stored file is still readable");
     for mail in ["o'brien@example.com", "first.last+builds@example.co.uk", "a_b-c=d/e%f@example.com"] {
         assert_eq!(changed("lead@example.com", mail), "no error", "{mail}");
     }
@@ -423,7 +423,7 @@ fn one_signer_cannot_be_two_approvers() {
                 )),
                 "{errors}"
             );
-            assert!(Application::parse(&text, None).is_ok(), "a file that was put before is still read");
+            assert!(Application::parse(&text, None).is_ok(), "a stored file is still readable");
         }
     }
     let other_account = "arn:aws:iam::444455556666";
@@ -497,11 +497,11 @@ fn new_file_has_limited_lists() {
         ("protect", "retention.protect", 50, |n| format!("v{n}")),
         ("waive", "retention.waive", 50, |n| format!("{n:012}")),
     ] {
-        assert_eq!(new_errors(&with(key, most, item, 0)), "no error", "{key}, at its bound");
+        assert_eq!(new_errors(&with(key, most, item, 0)), "no error", "{key}, at its limit");
         let beyond = with(key, most, item, 1);
         let said = format!("{place}: has {} entries, and may have {most}", most + 1);
         assert!(new_errors(&beyond).ends_with(&said), "{}", new_errors(&beyond));
-        assert!(Application::parse(&beyond, None).is_ok(), "a file that was put before is still read");
+        assert!(Application::parse(&beyond, None).is_ok(), "a stored file is still readable");
     }
 }
 

@@ -232,7 +232,7 @@ pub fn plan(inventory: &Inventory, policy: &RetentionPolicy, now: Timestamp) -> 
         let (fate, (rule, why)) = match (kept, waves[place]) {
             // A later run removes this image with its tags.
             (Some(reason @ (RetentionRule::OverShare, _)), _) => (Fate::Keep, reason),
-            (Some(reason), _) => (stays_but_for_tags(image, inventory, policy, now), reason),
+            (Some(reason), _) => (untag_expired_backups(image, inventory, policy, now), reason),
             (None, Some(wave)) if archives(place) => {
                 (Fate::Archive { wave }, old(image, times[place], policy))
             }
@@ -549,7 +549,7 @@ fn old_words(image: &Image, at: Option<Timestamp>, policy: &RetentionPolicy) -> 
 /// last tag is never removed, because ECR would delete the image. A tag by which a workload uses
 /// the image stays too.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchDeleteImage.html>
-fn stays_but_for_tags(
+fn untag_expired_backups(
     image: &Image,
     inventory: &Inventory,
     policy: &RetentionPolicy,

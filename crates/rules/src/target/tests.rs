@@ -94,7 +94,11 @@ fn never_pinned_build_is_no_target() {
 #[test]
 fn previous_skips_live_and_left_digests() {
     let (mut environment, pins) = history(&[1, 2, 3]);
-    assert_eq!(to(&environment, &pins, &[9], "previous"), Ok((3, digest(3))), "the pin is not live");
+    assert_eq!(
+        to(&environment, &pins, &[9], "previous"),
+        Ok((3, digest(3))),
+        "the pin counts as previous if it is not live"
+    );
     assert_eq!(to(&environment, &pins, &[3], "previous"), Ok((2, digest(2))));
     environment.rolled_back_from.push(digest(2));
     assert_eq!(to(&environment, &pins, &[3], "previous"), Ok((1, digest(1))));

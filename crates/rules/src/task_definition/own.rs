@@ -116,7 +116,7 @@ mod tests {
         };
         assert_eq!(moved(&["app"]).unwrap(), ["app"]);
         assert_eq!(moved(&["nginx", "app"]).unwrap(), ["app", "nginx"]);
-        assert_eq!(moved(&["app", "worker"]).unwrap(), ["app"], "the worker is another service's");
+        assert_eq!(moved(&["app", "worker"]).unwrap(), ["app"], "the worker belongs to another service");
         assert_eq!(
             moved(&["worker", "agent"]).unwrap_err().to_string(),
             format!(

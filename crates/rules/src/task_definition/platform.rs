@@ -89,7 +89,7 @@ mod tests {
             let said = "it runs on linux/arm64, and the image is built for linux/amd64";
             assert_eq!(why(&arm, on_fargate, &["linux/amd64"]).as_deref(), Some(said));
             assert_eq!(why(&arm, on_fargate, &["linux/amd64", "linux/arm64/v8"]), None);
-            assert_eq!(why(&arm, on_fargate, &[]), None, "nobody knows");
+            assert_eq!(why(&arm, on_fargate, &[]), None, "the platforms are unknown");
             let windows = runtime("WINDOWS_SERVER_2022_CORE", "X86_64");
             assert!(why(&windows, on_fargate, &["linux/amd64"]).is_some());
             assert_eq!(why(&windows, on_fargate, &["windows/amd64"]), None);
@@ -102,14 +102,14 @@ mod tests {
     fn service_location_decides_platform() {
         let both = json!({ "requiresCompatibilities": ["EC2", "FARGATE"] });
         let arm = ["linux/arm64"];
-        assert_eq!(why(&both, Some(false), &arm), None, "the instance's");
+        assert_eq!(why(&both, Some(false), &arm), None, "the instance decides");
         let said = "it runs on linux/amd64, and the image is built for linux/arm64";
         assert_eq!(why(&both, Some(true), &arm).as_deref(), Some(said), "Fargate's default");
-        assert_eq!(why(&both, None, &arm), None, "nobody knows where it runs");
+        assert_eq!(why(&both, None, &arm), None, "the place is unknown");
 
         let fargate = json!({ "requiresCompatibilities": ["FARGATE"] });
-        assert!(why(&fargate, None, &arm).is_some(), "it runs nowhere else");
-        assert_eq!(why(&fargate, Some(false), &arm), None, "ECS says where");
+        assert!(why(&fargate, None, &arm).is_some(), "the definition is only for Fargate");
+        assert_eq!(why(&fargate, Some(false), &arm), None, "ECS says that it is not Fargate");
         for other in
             [json!(["EC2"]), json!(["EXTERNAL"]), json!(["MANAGED_INSTANCES"]), json!([]), json!(null)]
         {
@@ -121,7 +121,7 @@ mod tests {
         let system = json!({ "runtimePlatform": { "operatingSystemFamily": "WINDOWS_SERVER_2022_FULL" } });
         let said = "it runs on windows, and the image is built for linux/arm64";
         assert_eq!(why(&system, Some(false), &arm).as_deref(), Some(said));
-        assert_eq!(why(&system, Some(false), &["windows/arm64"]), None, "the instance's");
+        assert_eq!(why(&system, Some(false), &["windows/arm64"]), None, "the instance decides");
     }
 
     #[test]
@@ -157,7 +157,7 @@ mod tests {
         }
         assert!(
             why(&runtime("BEOS", "ARM64"), None, &["linux/amd64"]).is_some(),
-            "the architecture says enough"
+            "the architecture is enough"
         );
     }
 }

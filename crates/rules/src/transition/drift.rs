@@ -66,7 +66,7 @@ pub(super) fn open(transition: &mut Transition, drifted: &Drifted) {
         refused,
     };
     transition.change.after.operation = Some(Operation::new(Work::Repair(repair), now));
-    tell(transition, Some(expected), "Detected");
+    audit_drift(transition, Some(expected), "Detected");
 }
 
 pub(super) fn tick(transition: &mut Transition) {
@@ -92,7 +92,7 @@ pub(super) fn attribute(transition: &mut Transition, caller: &Caller) {
     let Some(repair) = repair(transition).filter(|repair| repair.moved_by.is_none()) else { return };
     repair.moved_by = Some(caller.clone());
     let digest = transition.change.after.environment.pin.as_ref().map(|pin| pin.digest.clone());
-    tell(transition, digest, "Attributed");
+    audit_drift(transition, digest, "Attributed");
 }
 
 fn end(transition: &mut Transition, to: &str) {
@@ -100,11 +100,11 @@ fn end(transition: &mut Transition, to: &str) {
     let Some(repair) = repair(transition).filter(|repair| repair.repaired_at.is_none()) else { return };
     repair.repaired_at = Some(now);
     let digest = transition.change.after.environment.pin.as_ref().map(|pin| pin.digest.clone());
-    tell(transition, digest, to);
+    audit_drift(transition, digest, to);
 }
 
 /// Writes an audit record with the digest that was found and the digest that belongs there.
-fn tell(transition: &mut Transition, digest: Option<ImageDigest>, to: &str) {
+fn audit_drift(transition: &mut Transition, digest: Option<ImageDigest>, to: &str) {
     let problem = transition.change.after.operation.as_ref().and_then(|operation| operation.problem.clone());
     let why = problem.filter(|_| to == NOT_PUT).map(|why| format!(": {why}")).unwrap_or_default();
     let Some(repair) = repair(transition) else { return };

@@ -383,7 +383,7 @@ pub(super) fn settle(transition: &mut Transition) {
 }
 
 /// The time until a waiting promotion checks again whether it is the next.
-const ASKED_AGAIN: SignedDuration = SignedDuration::from_mins(5);
+const CHECK_TURN_EVERY: SignedDuration = SignedDuration::from_mins(5);
 
 /// Begins an approved promotion that nothing blocks. It deploys to the services, or sets the pin at
 /// once if there is no deployment.
@@ -477,7 +477,7 @@ pub(super) fn next_look(now: Timestamp, promotion: &Promotion, subject: &Subject
             let soon = now + SignedDuration::from_mins(1);
             // The approvers of this promotion are asked if all newer ones end first.
             let waits = subject.environment.waiting.iter().any(|waiting| waiting.promotion == promotion.id);
-            let again = |at| if at > now { at } else { now + ASKED_AGAIN };
+            let again = |at| if at > now { at } else { now + CHECK_TURN_EVERY };
             let asking = promotion.ask_at.filter(|_| waits).map(again);
             let mailing = promotion.mail_refused.as_ref().map(RefusedMail::again_at).filter(|at| *at > now);
             let expiry = asking.into_iter().chain(mailing).fold(promotion.expires_at, Timestamp::min);

@@ -19,7 +19,7 @@ use crate::target::{intended, live, ready};
 
 /// The longest time that one observation takes. If an observation ends this long after a call, it
 /// also began after that call.
-const A_LOOK: SignedDuration = SignedDuration::from_secs(20);
+const LONGEST_OBSERVATION: SignedDuration = SignedDuration::from_secs(20);
 
 /// A rollback request, resolved and checked. Nothing was touched yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,7 +98,7 @@ pub(super) fn open(transition: &mut Transition, request: &RollbackRequest) -> Re
         ),
         held_before: environment.hold.clone(),
         preempted,
-        preempted_until: moving_until.map(|until| until + A_LOOK),
+        preempted_until: moving_until.map(|until| until + LONGEST_OBSERVATION),
         backup,
         pin: None,
     };
@@ -191,13 +191,13 @@ pub(super) fn settle(transition: &mut Transition) {
         RolloutVerdict::Broken(reason) | RolloutVerdict::Taken(reason) if applied => {
             move_to(transition, not_proven, Some(reason));
         }
-        RolloutVerdict::Broken(reason) | RolloutVerdict::Taken(reason) => untouched(transition, reason),
+        RolloutVerdict::Broken(reason) | RolloutVerdict::Taken(reason) => end_untouched(transition, reason),
     }
 }
 
 /// Ends a rollback that touched nothing, and restores the earlier hold. The hold stays after a
 /// pre-emption, because the promotion may have touched something.
-fn untouched(transition: &mut Transition, reason: String) {
+fn end_untouched(transition: &mut Transition, reason: String) {
     let Some(rollback) = rollback(transition) else { return };
     let before = rollback.held_before.take();
     let (id, left) = (rollback.id, left_behind(rollback));

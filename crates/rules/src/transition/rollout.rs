@@ -56,7 +56,7 @@ pub(super) fn seen(
     let service_rollout =
         rollout.services.iter_mut().find(|service_rollout| service_rollout.service == *service)?;
     let waits = service_rollout.progress == Progress::Waiting;
-    if waits != is_of_a_call(seen) && !(waits && is_an_end(seen)) || !(waits || moves(service_rollout)) {
+    if waits != is_call_answer(seen) && !(waits && is_end(seen)) || !(waits || moves(service_rollout)) {
         return None;
     }
     let mut pause = None;
@@ -72,7 +72,7 @@ pub(super) fn seen(
             pause = Some(NEXT_LOOK);
             if matches!(service_rollout.progress, Progress::Proven { .. } | Progress::Unproven { .. }) {
                 service_rollout.progress = Progress::Deployed;
-                rollout.bakes_anew(now + timeout);
+                rollout.restart_bake(now + timeout);
                 // The bake restarts even if it gets no new deadline.
                 rollout.bake = None;
             }
@@ -82,7 +82,7 @@ pub(super) fn seen(
             service_rollout.progress = Progress::Proven { tasks: *tasks, at: now };
             service_rollout.seen = Some(format!("{tasks} running at the digest, seen {now}"));
             if scaled_up {
-                rollout.bakes_anew(now + timeout);
+                rollout.restart_bake(now + timeout);
             }
         }
         Observation::Unproven => {
@@ -138,7 +138,7 @@ pub(super) fn seen(
 }
 
 /// Returns whether this is an answer to the call that moves a service.
-fn is_of_a_call(seen: &Observation) -> bool {
+fn is_call_answer(seen: &Observation) -> bool {
     match seen {
         Observation::Deployed(_)
         | Observation::Unheard { .. }
@@ -174,7 +174,7 @@ pub(super) fn record_deployment_arn(
 }
 
 /// Returns whether a service can end this way before our deployment is accepted.
-fn is_an_end(seen: &Observation) -> bool {
+fn is_end(seen: &Observation) -> bool {
     matches!(seen, Observation::Returned { .. } | Observation::Failed { .. })
 }
 
@@ -219,7 +219,7 @@ impl ServiceRollout {
 
 impl Rollout {
     /// Restarts a bake that has begun: every service must be proven again, with a new deadline.
-    fn bakes_anew(&mut self, deadline: Timestamp) {
+    fn restart_bake(&mut self, deadline: Timestamp) {
         if self.bake.is_some() && self.rebaked < REBAKES {
             self.bake = None;
             self.rebaked += 1;

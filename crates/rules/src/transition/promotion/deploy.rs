@@ -174,7 +174,7 @@ fn go_back(transition: &mut Transition, promotion: &Promotion, rollout: &Rollout
         Some(pin) => Destination::Digest { digest: pin.digest.clone() },
         None => Destination::Before,
     };
-    let goes = |service: &&ServiceRollout| match &service.progress {
+    let must_revert = |service: &&ServiceRollout| match &service.progress {
         // ECS already rolled this service back to the pin.
         Progress::Returned { digest, .. } => {
             pin.as_ref().is_some_and(|pin| digest.as_ref() != Some(&pin.digest))
@@ -193,7 +193,7 @@ fn go_back(transition: &mut Transition, promotion: &Promotion, rollout: &Rollout
     let services: Vec<ServiceRollout> = rollout
         .services
         .iter()
-        .filter(goes)
+        .filter(must_revert)
         .map(|service_rollout| ServiceRollout {
             if_moved: service_rollout.started.is_none(),
             ..ServiceRollout::waiting(service_rollout.service.clone(), service_rollout.before.clone())
