@@ -337,15 +337,12 @@ fn question_effects(
         (Notice::Unreachable, is_unreachable(subject, policy, promotion)),
         (Notice::MailRefused, promotion.mail_refused.is_some()),
     ];
-    // Where the notifications cannot be sent either, that ends too.
-    let is_owed =
+    // The notifications may be refused for the same reason, so that these are given up too.
+    let is_pending =
         |notice: &Notice| operation.failures < MAX_NOTIFY_FAILURES && !operation.notified.contains(notice);
-    let notices = notices.into_iter().filter(|(notice, is_true)| *is_true && is_owed(notice));
+    let notices = notices.into_iter().filter(|(notice, holds)| *holds && is_pending(notice));
     let notices = notices.map(|(notice, _)| Effect::Notify(notice));
-    let is_notified = operation.notified.contains(&Notice::Unreachable);
-    let notice = (!is_notified && is_unreachable(subject, policy, promotion))
-        .then_some(Effect::Notify(Notice::Unreachable));
-    asked.into_iter().chain(looks.then_some(Effect::CheckSubscriptions)).chain(notice).collect()
+    asked.into_iter().chain(looks.then_some(Effect::CheckSubscriptions)).chain(notices).collect()
 }
 
 /// The most links that are replaced per approver.
