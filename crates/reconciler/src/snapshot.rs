@@ -15,7 +15,7 @@ pub enum SnapshotError {
     #[error("{service} is {status}: only an ACTIVE service takes a deployment")]
     NotActive { service: ServiceName, status: String },
     #[error(
-        "{0} is deployed by CodeDeploy or an external controller, which Stablepin does not reconcile: use that"
+        "{0} is deployed by CodeDeploy or an external controller, which Stablepin does not deploy: use that"
     )]
     Controller(ServiceName),
     #[error("{service}")]

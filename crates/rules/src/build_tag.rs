@@ -193,23 +193,8 @@ impl fmt::Display for Second {
     }
 }
 
-macro_rules! text_type {
-    ($name:ident) => {
-        impl TryFrom<String> for $name {
-            type Error = InvalidName;
-            fn try_from(text: String) -> Result<Self, InvalidName> {
-                Self::parse(&text)
-            }
-        }
-        impl From<$name> for String {
-            fn from(value: $name) -> String {
-                value.to_string()
-            }
-        }
-    };
-}
-text_type!(BuildTag);
-text_type!(BackupTag);
+text_conversions!(BuildTag);
+text_conversions!(BackupTag);
 
 #[cfg(test)]
 mod tests {

@@ -1,8 +1,6 @@
 //! The commit that an image was built from, read from its label or its tag. The pusher writes both,
 //! so they are hints. Text that is not clearly a commit is ignored.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 use crate::build_tag::BuildTag;
@@ -75,26 +73,6 @@ impl Commit8 {
     }
 }
 
-macro_rules! text_type {
-    ($name:ident) => {
-        impl TryFrom<String> for $name {
-            type Error = InvalidName;
-            fn try_from(text: String) -> Result<Self, InvalidName> {
-                Self::parse(&text)
-            }
-        }
-        impl From<$name> for String {
-            fn from(value: $name) -> String {
-                value.0
-            }
-        }
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-    };
-}
 text_type!(Commit);
 text_type!(Commit8);
 

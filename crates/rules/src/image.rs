@@ -1,7 +1,5 @@
 //! The registry's names: digest, tag, repository, image reference.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 use crate::name::InvalidName;
@@ -120,26 +118,6 @@ impl RepositoryName {
     }
 }
 
-macro_rules! text_type {
-    ($name:ident) => {
-        impl TryFrom<String> for $name {
-            type Error = InvalidName;
-            fn try_from(text: String) -> Result<Self, InvalidName> {
-                Self::parse(&text)
-            }
-        }
-        impl From<$name> for String {
-            fn from(value: $name) -> String {
-                value.0
-            }
-        }
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-    };
-}
 text_type!(ImageDigest);
 text_type!(ImageTag);
 text_type!(RepositoryName);

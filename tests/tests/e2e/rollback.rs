@@ -29,7 +29,7 @@ fn a_rollback_to_what_retention_deletes_is_refused() {
     let first = app.pin("main", &Spec::new("1"));
     app.pin("main", &Spec::new("2"));
     app.mark_for_deletion(&first);
-    refused(&app, &to("1"), 409, "image-marked", "or go back to another pin");
+    refused(&app, &to("1"), 409, "image-marked-for-deletion", "or go back to another pin");
     app.unmark(&first);
     let (status, begun) = app.rollback(&to("1"));
     assert_eq!(status, 202, "{begun}");

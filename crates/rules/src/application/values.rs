@@ -3,11 +3,9 @@
 //! An error here continues a sentence that begins with the quoted text: `"2 weeks" is not a
 //! duration: …`.
 
-use std::fmt;
 use std::ops::RangeInclusive;
 
 use jiff::SignedDuration;
-use serde::{Deserialize, Serialize};
 
 use crate::image::{ImageTag, RepositoryName};
 use crate::name::InvalidName;
@@ -136,54 +134,13 @@ pub(super) fn tag_pattern(text: &str) -> Result<Pattern, String> {
     parsed(Pattern::parse)(text)
 }
 
-macro_rules! text_type {
-    ($(#[$doc:meta])* $name:ident, $what:literal, $expected:literal) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
-
-        impl $name {
-            pub fn parse(text: &str) -> Result<Self, InvalidName> {
-                if Self::is_valid(text) {
-                    Ok(Self(text.to_owned()))
-                } else {
-                    Err(InvalidName { what: $what, found: text.to_owned(), expected: $expected })
-                }
-            }
-
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl TryFrom<String> for $name {
-            type Error = InvalidName;
-            fn try_from(text: String) -> Result<Self, InvalidName> {
-                Self::parse(&text)
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(value: $name) -> String {
-                value.0
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-    };
-}
-
 text_type!(
     /// A mail address such as `lead@example.com`. It is ASCII without a display name, so it is safe
     /// in a mail header.
     MailAddress,
     "mail address",
-    "write it as name@example.com"
+    "write it as name@example.com",
+    Self::is_valid
 );
 
 impl MailAddress {
@@ -225,7 +182,8 @@ text_type!(
     Principal,
     "principal",
     "write the ARN of an IAM role or user, such as arn:aws:iam::111122223333:role/lead, without wildcards; \
-     sessions count only under AWSReservedSSO_* roles"
+     sessions count only under AWSReservedSSO_* roles",
+    Self::is_valid
 );
 
 impl Principal {
@@ -301,7 +259,8 @@ text_type!(
     /// The ARN of an IAM role.
     RoleArn,
     "role",
-    "write the ARN of an IAM role, such as arn:aws:iam::111122223333:role/stablepin-spoke"
+    "write the ARN of an IAM role, such as arn:aws:iam::111122223333:role/stablepin-spoke",
+    Self::is_valid
 );
 
 impl RoleArn {
@@ -330,7 +289,8 @@ text_type!(
     /// host name or an IPv4 address, and has no user and no fragment.
     Endpoint,
     "endpoint",
-    "write a URL of http:// or https://, a host name and a path, without user, password or fragment"
+    "write a URL of http:// or https://, a host name and a path, without user, password or fragment",
+    Self::is_valid
 );
 
 impl Endpoint {
@@ -363,7 +323,8 @@ text_type!(
     /// The name under which a pipeline reports a check, such as `staging-tests`.
     CheckName,
     "check name",
-    "use 1 to 64 letters, digits, hyphens, underscores and periods"
+    "use 1 to 64 letters, digits, hyphens, underscores and periods",
+    Self::is_valid
 );
 
 impl CheckName {
@@ -377,7 +338,8 @@ text_type!(
     /// The key of an image label, such as `org.opencontainers.image.revision`.
     LabelName,
     "label",
-    "use 1 to 255 characters without spaces, such as org.opencontainers.image.revision"
+    "use 1 to 255 characters without spaces, such as org.opencontainers.image.revision",
+    Self::is_valid
 );
 
 impl LabelName {
@@ -391,7 +353,8 @@ text_type!(
     /// <https://github.com/opencontainers/image-spec/blob/main/image-index.md>
     Platform,
     "platform",
-    "write system and architecture, such as linux/amd64"
+    "write system and architecture, such as linux/amd64",
+    Self::is_valid
 );
 
 impl Platform {
@@ -407,7 +370,8 @@ text_type!(
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerDefinition.html>
     ContainerName,
     "container",
-    "use 1 to 255 letters, digits, hyphens and underscores, as the task definition names it"
+    "use 1 to 255 letters, digits, hyphens and underscores, as the task definition names it",
+    Self::is_valid
 );
 
 impl ContainerName {
@@ -422,7 +386,8 @@ text_type!(
     /// account.
     AccountId,
     "account",
-    "write the 12 digits of an AWS account, or * for everybody whom the policy lets in without naming an account"
+    "write the 12 digits of an AWS account, or * for everybody whom the policy lets in without naming an account",
+    Self::is_valid
 );
 
 impl AccountId {
@@ -457,7 +422,8 @@ text_type!(
     ServiceName,
     "service",
     "write the cluster's name, a slash and the service's name, such as prod/web; each has letters, digits, \
-     hyphens and underscores"
+     hyphens and underscores",
+    Self::is_valid
 );
 
 impl ServiceName {

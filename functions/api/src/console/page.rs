@@ -102,7 +102,7 @@ fn page(status: u16, title: &str, visit: Visit, content: &Markup) -> Response {
     let content = html! {
         (content)
         p.small {
-            "Observation on " (time(visit.now)) ". Your link ends on " (time(visit.until))
+            "As of " (time(visit.now)) ". Your link ends on " (time(visit.until))
             ". Nothing can be changed here: what changes something is a signed request."
         }
     };

@@ -186,7 +186,7 @@ fn what_is_being_deleted_is_refused_and_what_is_approved_at_that_moment_survives
         let (status, problem) = asks_to_promote(&story, &goes);
         assert_eq!(
             (status, &problem["type"]),
-            (409, &json!("urn:stablepin:problem:image-marked")),
+            (409, &json!("urn:stablepin:problem:image-marked-for-deletion")),
             "{problem}"
         );
         assert_eq!(story.app.everything(), before, "nothing was begun");

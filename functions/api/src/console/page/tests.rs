@@ -200,7 +200,7 @@ fn overview_says_that_nothing_is_registered() {
     <p class="brand"><a href="/console">Stablepin console</a></p>
     <h1>Applications</h1>
     <p>No application is registered here. One is put as a file, by <code>PUT /v1/applications/…</code>.</p>
-    <p class="small">Observation on 2026-11-21 15:00 UTC. Your link ends on 2026-11-21 15:40 UTC. Nothing can be changed here: what changes something is a signed request.</p>
+    <p class="small">As of 2026-11-21 15:00 UTC. Your link ends on 2026-11-21 15:40 UTC. Nothing can be changed here: what changes something is a signed request.</p>
     "#);
 }
 
@@ -217,7 +217,7 @@ fn overview_shows_a_stable_environment() {
     <dl>
     <dt>Pin</dt><dd><strong>7</strong>, since 2026-11-21 14:40 UTC<br><code>production-20261121-143007-a1b2c3d4</code><br><code>sha256:000000000000</code></dd>
     <dt>Live</dt><dd>pin 7, when last proven</dd></dl></article></section></div>
-    <p class="small">Observation on 2026-11-21 15:00 UTC. Your link ends on 2026-11-21 15:40 UTC. Nothing can be changed here: what changes something is a signed request.</p>
+    <p class="small">As of 2026-11-21 15:00 UTC. Your link ends on 2026-11-21 15:40 UTC. Nothing can be changed here: what changes something is a signed request.</p>
     "#);
 }
 
@@ -262,7 +262,7 @@ fn application_page_shows_history_and_rollback_commands() {
     <li id="0198184a-0100-7000-8000-000000000007" class="done"><b>Promotion to production<i> Completed</i></b> <b class="badge good">Pin 7</b><span>2026-11-21 14:31 UTC, build <code>production-20261121-143007-a1b2c3d4</code> <code>sha256:000000000000</code>, pushed as <code>main</code></span><span>approved by lead (tried it)</span></li>
     <li id="0198184a-0100-7000-8000-000000000006" class="ahead"><b>Promotion to production<i> Cancelled</i></b><span>2026-11-21 14:31 UTC, build <code>production-20261121-143006-a1b2c3d4</code> <code>sha256:000000000000</code>, pushed as <code>main</code></span><span>rejected by lead: too slow</span></li>
     <li class="done"><b>Drift of production<i> put right</i></b><span>2026-11-21 14:00 UTC, <code>prod-stable</code> was found on <code>sha256:000000000000</code></span></li></ol>
-    <p class="small">Observation on 2026-11-21 15:00 UTC. Your link ends on 2026-11-21 15:40 UTC. Nothing can be changed here: what changes something is a signed request.</p>
+    <p class="small">As of 2026-11-21 15:00 UTC. Your link ends on 2026-11-21 15:40 UTC. Nothing can be changed here: what changes something is a signed request.</p>
     "#);
 }
 
@@ -287,7 +287,7 @@ fn application_page_shows_an_untouched_environment() {
     <dt>Pending</dt><dd>none</dd></dl></section>
     <h2 id="history">Builds, promotions, pins and rollbacks</h2>
     <p>Nothing has happened yet. A push to its repository begins it.</p>
-    <p class="small">Observation on 2026-11-21 15:00 UTC. Your link ends on 2026-11-21 15:40 UTC. Nothing can be changed here: what changes something is a signed request.</p>
+    <p class="small">As of 2026-11-21 15:00 UTC. Your link ends on 2026-11-21 15:40 UTC. Nothing can be changed here: what changes something is a signed request.</p>
     "#);
 }
 
@@ -390,7 +390,7 @@ fn running_rollback_hides_the_rollback_commands() {
     <h2>production <span class="badges"><b class="badge now">Rollback on its way</b> </span></h2>
     <dt>On its way</dt><dd>a rollback to pin 7, since 2026-11-21 14:55 UTC</dd>
     <p class="small">A rollback is on its way. Until it has ended, there is no other.</p></section>
-    <p class="small">Observation on 2026-11-21 15:00 UTC. Your link ends on 2026-11-21 15:40 UTC. Nothing can be changed here: what changes something is a signed request.</p>
+    <p class="small">As of 2026-11-21 15:00 UTC. Your link ends on 2026-11-21 15:40 UTC. Nothing can be changed here: what changes something is a signed request.</p>
     "#);
 }
 
@@ -454,7 +454,7 @@ fn refusals_and_failures_have_pages() {
     <h1>Not here</h1>
     <p>There is no application of that name.</p>
     <p><a href="/console">All applications</a></p>
-    <p class="small">Observation on 2026-11-21 15:00 UTC. Your link ends on 2026-11-21 15:40 UTC. Nothing can be changed here: what changes something is a signed request.</p>
+    <p class="small">As of 2026-11-21 15:00 UTC. Your link ends on 2026-11-21 15:40 UTC. Nothing can be changed here: what changes something is a signed request.</p>
     "#);
     assert_snapshot!(shown(&internal_error("0a1b")), @r#"
     500 That did not work · Stablepin
