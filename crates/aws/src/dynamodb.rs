@@ -30,9 +30,10 @@ use stablepin_rules::audit::AuditRecord;
 use stablepin_rules::containing_index::ContainingIndex;
 use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_rules::name::{ApplicationName, EnvironmentName};
+use stablepin_rules::operation_id::OperationId;
 use stablepin_rules::pin_number::PinNumber;
 use stablepin_rules::records::{
-    Build, Configuration, Environment, Occurrence, Operation, OperationId, Subject, Token, TokenHash, Work,
+    Build, Configuration, Environment, Occurrence, Operation, Subject, Token, TokenHash, Work,
 };
 use stablepin_rules::retention::run::RunId;
 use stablepin_rules::transition::{Change, Intent};

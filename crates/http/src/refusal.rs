@@ -8,7 +8,9 @@ impl From<&Refusal> for Problem {
     fn from(refusal: &Refusal) -> Self {
         let (status, kind, title) = match refusal {
             Refusal::NoSuchEnvironment => (404, "not-found", "Not found"),
-            Refusal::ImageMarkedForDeletion { .. } => (409, "image-marked-for-deletion", "The image is being deleted"),
+            Refusal::ImageMarkedForDeletion { .. } => {
+                (409, "image-marked-for-deletion", "The image is being deleted")
+            }
             Refusal::UnknownLink => (404, "unknown-link", "The link is not known"),
             Refusal::LinkUsed { .. } => (409, "link-used", "The link was used"),
             Refusal::LinkExpired { .. } | Refusal::Expired { .. } => (410, "expired", "Expired"),

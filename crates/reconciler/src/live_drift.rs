@@ -7,7 +7,8 @@ use stablepin_aws::ecr::EcrError;
 use stablepin_aws::ecs::{Controller, Ecs, EcsError, ServiceState};
 use stablepin_rules::application::{EnvironmentPolicy, ServiceName};
 use stablepin_rules::live_drift::Deviation;
-use stablepin_rules::records::{OperationId, Pin, Subject};
+use stablepin_rules::operation_id::OperationId;
+use stablepin_rules::records::{Pin, Subject};
 use stablepin_rules::task_definition::described_digest;
 use stablepin_rules::transition::{Input, LiveSeen, is_known};
 

@@ -10,7 +10,8 @@ use stablepin_rules::event_time::{is_ahead, place};
 use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_rules::manifest::{ImageConfig, Manifest as Parsed};
 use stablepin_rules::name::ApplicationName;
-use stablepin_rules::records::{Occurrence, OperationId};
+use stablepin_rules::operation_id::OperationId;
+use stablepin_rules::records::Occurrence;
 use stablepin_rules::refusal::Refusal;
 use stablepin_rules::transition::{Input, Opening};
 

@@ -6,7 +6,8 @@ use stablepin_rules::application::EnvironmentPolicy;
 use stablepin_rules::build_tag::{current, numbered};
 use stablepin_rules::image::{ImageDigest, ImageTag};
 use stablepin_rules::mutability::Mutability;
-use stablepin_rules::records::{Environment, OperationId, Subject};
+use stablepin_rules::operation_id::OperationId;
+use stablepin_rules::records::{Environment, Subject};
 use stablepin_rules::transition::{Drifted, Input};
 
 use crate::clock::now;

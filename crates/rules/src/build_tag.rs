@@ -8,7 +8,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
-use crate::commit::Commit8;
+use crate::commit8::Commit8;
 use crate::image::ImageTag;
 use crate::name::{EnvironmentName, InvalidName};
 use crate::pin_number::PinNumber;

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::build_tag::BuildTag;
+use crate::commit8::Commit8;
 use crate::image::{ImageDigest, ImageTag};
 use crate::name::InvalidName;
 
@@ -42,39 +43,7 @@ impl Commit {
     }
 }
 
-/// The commit part of a build tag: 8 lower-case hexadecimal digits, or the 7 digits of Git's own
-/// short form. Seven digits are never padded, because an invented eighth could name another commit.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Commit8(String);
-
-impl Commit8 {
-    /// Parses lower-case digits only, because a build tag has one spelling.
-    pub fn parse(text: &str) -> Result<Self, InvalidName> {
-        let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-        if (7..=8).contains(&text.len()) && text.bytes().all(hex) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(InvalidName {
-                what: "short commit",
-                found: text.to_owned(),
-                expected: "use 7 or 8 lower-case hexadecimal digits",
-            })
-        }
-    }
-
-    /// Returns the first 8 digits of a digest, for builds without a known commit.
-    pub fn of_digest(digest: &ImageDigest) -> Self {
-        Self(digest.hex()[..8].to_owned())
-    }
-
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
 text_type!(Commit);
-text_type!(Commit8);
 
 /// The source of a build's commit. As JSON: `{"source": "tag", "commit": "047b82e"}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

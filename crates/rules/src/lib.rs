@@ -5,12 +5,14 @@
 mod text_type;
 
 pub mod application;
+pub mod approval;
 pub mod audit;
 pub mod build_patterns;
 pub mod build_tag;
 pub mod caller;
 pub mod code;
 pub mod commit;
+pub mod commit8;
 pub mod containing_index;
 pub mod effect;
 pub mod event_time;
@@ -21,7 +23,9 @@ pub mod manifest;
 pub mod mutability;
 pub mod name;
 pub mod one_line;
+pub mod operation_id;
 pub mod pattern;
+pub mod pending_effects;
 pub mod pin_number;
 pub mod progress;
 pub mod records;

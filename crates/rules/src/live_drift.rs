@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::application::ServiceName;
 use crate::image::ImageDigest;
 use crate::one_line::{LONGEST_REASON, cut, one_line};
-use crate::records::OperationId;
+use crate::operation_id::OperationId;
 
 /// The deviation of a service from the pin, as ECS describes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

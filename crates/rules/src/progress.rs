@@ -3,9 +3,9 @@
 use serde::Serialize;
 
 use crate::application::EnvironmentPolicy;
+use crate::approval::{approvals, approved};
 use crate::one_line::{LONGEST_REASON, one_line};
 use crate::records::{Progress, Promotion, PromotionState, Rollout, SlotKind, Subject, Verdict};
-use crate::transition::{approvals, approved};
 use crate::words::time;
 
 /// A step that every promotion of its environment takes.

@@ -16,6 +16,7 @@ use crate::image::{ImageDigest, ImageTag, RepositoryName};
 use crate::live_drift::LiveDrift;
 use crate::name::{ApplicationName, ApproverName, EnvironmentName};
 use crate::one_line::{LONGEST_TEXT, cut};
+use crate::operation_id::OperationId;
 use crate::pin_number::PinNumber;
 use crate::subscription_status::SubscriptionStatus;
 
@@ -23,27 +24,6 @@ mod rollout;
 
 pub(crate) use rollout::look_again;
 pub use rollout::{Bake, Destination, Direction, Live, Pause, Progress, Rollout, ServiceRollout, Started};
-
-/// The id of a promotion or a rollback: a UUIDv7, so that ids sort by time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct OperationId(Uuid);
-
-impl OperationId {
-    pub fn new(id: Uuid) -> Self {
-        Self(id)
-    }
-
-    pub fn parse(text: &str) -> Option<Self> {
-        Uuid::try_parse(text).ok().filter(|id| id.to_string() == text).map(Self)
-    }
-}
-
-impl std::fmt::Display for OperationId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
-    }
-}
 
 /// The SHA-256 of a link's token, in lower-case hexadecimal. No record contains the token itself.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -5,8 +5,9 @@ use jiff::Timestamp;
 
 use crate::image::ImageDigest;
 use crate::name::{ApproverName, EnvironmentName};
+use crate::operation_id::OperationId;
 use crate::pin_number::PinNumber;
-use crate::records::{OperationId, PromotionState};
+use crate::records::PromotionState;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {

@@ -6,10 +6,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::application::{EnvironmentPolicy, MailAddress};
-use crate::name::ApproverName;
-use crate::records::{Promotion, Subject};
-use crate::transition::is_own;
+use crate::application::MailAddress;
 
 /// The message attribute that subscriptions filter by. It holds the address, because an approver's
 /// name is unique only within one application.
@@ -122,16 +119,6 @@ pub fn unknown_subscriber(subscription: &Subscription, approvers: &BTreeSet<Stri
     }
     let known = approvers.contains(&subscription.endpoint.to_ascii_lowercase());
     (!known).then(|| format!("{name} is no approver's address in any application"))
-}
-
-/// Returns whether mails reach too few approvers for the quorum. False if that is unknown.
-pub fn is_unreachable(subject: &Subject, policy: &EnvironmentPolicy, promotion: &Promotion) -> bool {
-    let Some(unreachable) = &promotion.unreachable else { return false };
-    let hears = |name: &&ApproverName| {
-        (!unreachable.contains_key(*name) || promotion.votes.contains_key(*name))
-            && !is_own(subject, policy, promotion, name)
-    };
-    policy.approval.approvers.iter().filter(hears).count() < usize::from(policy.approval.required)
 }
 
 #[cfg(test)]

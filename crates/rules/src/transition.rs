@@ -17,21 +17,19 @@ use crate::audit::{Actor, AuditRecord, Kind};
 use crate::build_tag::{current, numbered};
 use crate::caller::Caller;
 use crate::containing_index::ContainingIndex;
-use crate::effect::{
-    Effect, MAX_NOTIFY_FAILURES, Outcome, drift_notice_at, notification_due_at, remaining_effects,
-};
+use crate::effect::{Effect, Outcome};
 use crate::image::{ImageDigest, ImageTag, RepositoryName};
 use crate::one_line::bounded;
+use crate::operation_id::OperationId;
+use crate::pending_effects::{MAX_NOTIFY_FAILURES, drift_notice_at, notification_due_at, remaining_effects};
 use crate::pin_number::PinNumber;
-use crate::records::{
-    Build, Direction, Hold, Notice, Occurrence, OperationId, Pin, Rollout, Subject, Token, Work,
-};
+use crate::records::{Build, Direction, Hold, Notice, Occurrence, Pin, Rollout, Subject, Token, Work};
 use crate::refusal::Refusal;
 
 pub use drift::Drifted;
 pub use environment::{EnvironmentAction, EnvironmentCommand};
 pub use live_drift::{LiveSeen, is_known};
-pub use promotion::{Decision, Form, Opening, approvals, approved, is_own, joined, may_decide};
+pub use promotion::{Decision, Form, Opening, joined, may_decide};
 pub use rollback::RollbackRequest;
 
 /// An input of the transition. The same input may arrive twice, late, or in any order.

@@ -18,7 +18,8 @@ use stablepin_reconciler::errors::chain;
 use stablepin_reconciler::{Secret, live, token_hash};
 use stablepin_rules::application::{EnvironmentPolicy, ServiceName};
 use stablepin_rules::name::{ApplicationName, EnvironmentName};
-use stablepin_rules::records::{ConsoleLink, Operation, OperationId, Subject};
+use stablepin_rules::operation_id::OperationId;
+use stablepin_rules::records::{ConsoleLink, Operation, Subject};
 
 use crate::{AllowedResources, internal_error};
 use page::{Environment, Found, LiveRow, Shown, Visit};

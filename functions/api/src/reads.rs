@@ -6,7 +6,8 @@ use stablepin_http::{Problem, Request, Response, json as answer};
 use stablepin_reconciler::clock::now;
 use stablepin_rules::image::ImageDigest;
 use stablepin_rules::name::{ApplicationName, EnvironmentName};
-use stablepin_rules::records::{Operation, OperationId, Work};
+use stablepin_rules::operation_id::OperationId;
+use stablepin_rules::records::{Operation, Work};
 
 use crate::internal_error;
 

@@ -16,7 +16,8 @@ use stablepin_rules::audit::Actor;
 use stablepin_rules::code::{Code, MOST_WRONG_CODES};
 use stablepin_rules::name::{ApplicationName, EnvironmentName};
 use stablepin_rules::one_line;
-use stablepin_rules::records::{OperationId, Subject, Token, Verdict};
+use stablepin_rules::operation_id::OperationId;
+use stablepin_rules::records::{Subject, Token, Verdict};
 use stablepin_rules::refusal::Refusal;
 use stablepin_rules::transition::{Decision, Form, Input, may_decide};
 

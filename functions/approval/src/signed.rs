@@ -13,8 +13,9 @@ use stablepin_rules::audit::Actor;
 use stablepin_rules::commit::Commit;
 use stablepin_rules::image::ImageDigest;
 use stablepin_rules::name::{ApplicationName, ApproverName, EnvironmentName};
+use stablepin_rules::operation_id::OperationId;
 use stablepin_rules::progress::steps;
-use stablepin_rules::records::{Occurrence, OperationId, Subject, Verdict};
+use stablepin_rules::records::{Occurrence, Subject, Verdict};
 use stablepin_rules::transition::{Decision, Input, Opening};
 
 #[derive(Debug, Deserialize)]

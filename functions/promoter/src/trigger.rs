@@ -4,7 +4,7 @@ use serde_json::Value;
 use stablepin_aws::dynamodb::{Key, OperationKey};
 use stablepin_reconciler::StackLocation;
 use stablepin_rules::name::{ApplicationName, EnvironmentName};
-use stablepin_rules::records::OperationId;
+use stablepin_rules::operation_id::OperationId;
 
 /// The content of one event.
 #[derive(Debug, Clone, PartialEq)]

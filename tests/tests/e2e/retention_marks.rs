@@ -50,7 +50,11 @@ fn a_promotion_of_a_marked_image_is_refused_when_it_is_asked_for() {
     let before = app.everything();
     let ask = json!({ "digest": digest });
     let (status, problem) = app.api("POST", "/environments/production/promotions", Some(&ask));
-    assert_eq!((status, &problem["type"]), (409, &json!("urn:stablepin:problem:image-marked-for-deletion")), "{problem}");
+    assert_eq!(
+        (status, &problem["type"]),
+        (409, &json!("urn:stablepin:problem:image-marked-for-deletion")),
+        "{problem}"
+    );
     let detail = problem["detail"].as_str().unwrap_or_default();
     assert!(detail.contains("nothing was begun: push the build again"), "{detail}");
     assert_eq!(app.everything(), before, "nothing was begun");

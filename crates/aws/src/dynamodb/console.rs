@@ -2,7 +2,8 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use stablepin_rules::name::{ApplicationName, EnvironmentName};
-use stablepin_rules::records::{ConsoleLink, Environment, Operation, OperationId, Subject, TokenHash};
+use stablepin_rules::operation_id::OperationId;
+use stablepin_rules::records::{ConsoleLink, Environment, Operation, Subject, TokenHash};
 
 use super::lists::Range;
 use super::{

@@ -1,17 +1,17 @@
 use insta::assert_snapshot;
 use jiff::Timestamp;
-use stablepin_rules::application::Application;
-use stablepin_rules::application::ServiceName;
+use stablepin_rules::application::{Application, ServiceName};
 use stablepin_rules::audit::Actor;
 use stablepin_rules::build_tag::BuildTag;
 use stablepin_rules::commit::Commit;
 use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_rules::live_drift::{Deviation, LiveDrift};
+use stablepin_rules::operation_id::OperationId;
 use stablepin_rules::pin_number::PinNumber;
 use stablepin_rules::records::{
     ApprovalRequest, Configuration, Destination, DriftReport, Environment, Freeze, Hold, Live, NotPut,
-    Notice, Occurrence, Operation, OperationId, Pin, Progress, PromotionState, RefusedMail, Rollback,
-    RollbackState, Rollout, ServiceRollout, Slot, SlotKind, TakenTag, Target, TokenHash, Verdict, Vote, Work,
+    Notice, Occurrence, Operation, Pin, Progress, PromotionState, RefusedMail, Rollback, RollbackState,
+    Rollout, ServiceRollout, Slot, SlotKind, TakenTag, Target, TokenHash, Verdict, Vote, Work,
 };
 use stablepin_rules::subscription_status::SubscriptionStatus;
 use stablepin_rules::transition::{Input, Opening, transition};

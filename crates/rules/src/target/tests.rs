@@ -3,10 +3,11 @@ use uuid::Uuid;
 
 use super::*;
 use crate::build_tag::BuildTag;
-use crate::commit::Commit8;
+use crate::commit8::Commit8;
 use crate::name::EnvironmentName;
+use crate::operation_id::OperationId;
 use crate::pin_number::PinNumber;
-use crate::records::{OperationId, Slot, SlotKind};
+use crate::records::{Slot, SlotKind};
 
 fn digest(n: u8) -> ImageDigest {
     ImageDigest::parse(&format!("sha256:{}", format!("{n:02x}").repeat(32))).unwrap()

@@ -6,7 +6,8 @@ use crate::audit::{Actor, Kind};
 use crate::build_tag::current;
 use crate::caller::Caller;
 use crate::image::{ImageDigest, ImageTag};
-use crate::records::{Operation, OperationId, Repair, TakenTag, Work};
+use crate::operation_id::OperationId;
+use crate::records::{Operation, Repair, TakenTag, Work};
 
 /// The final state of a repair that was given up.
 const NOT_PUT: &str = "Not Put";
@@ -76,7 +77,8 @@ pub(super) fn tick(transition: &mut Transition) {
 }
 
 pub(super) fn settle(transition: &mut Transition) {
-    let is_done = crate::effect::remaining_effects(transition.now, &transition.change.after).is_empty();
+    let is_done =
+        crate::pending_effects::remaining_effects(transition.now, &transition.change.after).is_empty();
     if is_done {
         let current = transition.change.after.environment.current.as_ref().filter(|current| !current.tagged);
         let not_put = |operation: &Operation| {

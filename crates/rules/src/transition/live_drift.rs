@@ -7,7 +7,8 @@ use super::{AuditEntry, Transition};
 use crate::application::{EnvironmentPolicy, ServiceName};
 use crate::audit::{Actor, Kind};
 use crate::live_drift::{Deviation, LiveDrift};
-use crate::records::{DriftReport, Environment, Operation, OperationId, Work};
+use crate::operation_id::OperationId;
+use crate::records::{DriftReport, Environment, Operation, Work};
 
 /// An observation of what some services run.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,25 +9,26 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{AuditEntry, LONGEST_PAUSE, NewPin, Transition, build_intent};
 use crate::application::{EnvironmentPolicy, ServiceName};
+use crate::approval::{approvals, approved, decided_by};
 use crate::audit::{Actor, Kind};
 use crate::build_tag::BuildTag;
 use crate::caller::{Caller, keep_pusher};
-use crate::commit::{Commit, Commit8};
+use crate::commit::Commit;
+use crate::commit8::Commit8;
 use crate::containing_index::ContainingIndex;
-use crate::effect::reminder;
 use crate::image::{ImageDigest, ImageTag, RepositoryName};
 use crate::name::{ApproverName, EnvironmentName};
 use crate::one_line::{bounded, reason};
+use crate::operation_id::OperationId;
+use crate::pending_effects::reminder;
 use crate::records::{
-    ApprovalRequest, Build, Environment, Hold, Latest, Occurrence, Operation, OperationId, Promotion,
-    PromotionState, Question, RefusedMail, Slot, SlotKind, Subject, TokenHash, Waiting, Work,
+    ApprovalRequest, Build, Environment, Hold, Latest, Occurrence, Operation, Promotion, PromotionState,
+    Question, RefusedMail, Slot, SlotKind, Subject, TokenHash, Waiting, Work,
 };
 use crate::refusal::Refusal;
 
-pub use decide::{Decision, Form, approvals, approved, is_own, may_decide};
+pub use decide::{Decision, Form, may_decide};
 pub(super) use decide::{decide, withdraw, wrong_code};
-
-use decide::decided_by;
 
 /// A push, as the tagger read it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,10 +9,11 @@ use crate::audit::{Actor, Kind};
 use crate::build_tag::BackupTag;
 use crate::image::ImageDigest;
 use crate::one_line::{bounded, reason};
+use crate::operation_id::OperationId;
 use crate::pin_number::PinNumber;
 use crate::records::{
-    Backup, Destination, Hold, Operation, OperationId, Rollback, RollbackState, Rollout, ServiceRollout,
-    Slot, SlotKind, Subject, Target, Work,
+    Backup, Destination, Hold, Operation, Rollback, RollbackState, Rollout, ServiceRollout, Slot, SlotKind,
+    Subject, Target, Work,
 };
 use crate::refusal::Refusal;
 use crate::target::{intended, live, ready};

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use stablepin_rules::application::{FourEyes, Principal, ServiceName};
 use stablepin_rules::caller::{Caller, MORE_PUSHERS, MOST_PUSHERS};
-use stablepin_rules::effect::{Effect, Observation, Outcome, pending_effects};
+use stablepin_rules::effect::{Effect, Observation, Outcome};
 use stablepin_rules::image::ImageDigest;
 use stablepin_rules::live_drift::Deviation;
 use stablepin_rules::one_line::LONGEST_TEXT;
+use stablepin_rules::operation_id::OperationId;
+use stablepin_rules::pending_effects::pending_effects;
 use stablepin_rules::records::{
-    Direction, Live, NotPut, OperationId, Progress, PromotionState, Rollout, Started, TakenTag, Verdict,
+    Direction, Live, NotPut, Progress, PromotionState, Rollout, Started, TakenTag, Verdict,
 };
 use stablepin_rules::refusal::Refusal;
 use stablepin_rules::transition::{Input, LiveSeen, is_known, may_decide};

@@ -3,7 +3,8 @@
 use jiff::SignedDuration;
 use stablepin_rules::containing_index::ContainingIndex;
 use stablepin_rules::image::ImageTag;
-use stablepin_rules::records::{OperationId, PromotionState, Verdict};
+use stablepin_rules::operation_id::OperationId;
+use stablepin_rules::records::{PromotionState, Verdict};
 use stablepin_rules::transition::Input;
 
 use crate::world::{World, application, digest, start};

@@ -4,10 +4,12 @@ use jiff::SignedDuration;
 use proptest::prelude::*;
 use stablepin_rules::application::ServiceName;
 use stablepin_rules::audit::{Actor, Kind};
-use stablepin_rules::effect::{Effect, Observation, Outcome, pending_effects};
+use stablepin_rules::effect::{Effect, Observation, Outcome};
+use stablepin_rules::operation_id::OperationId;
+use stablepin_rules::pending_effects::pending_effects;
 use stablepin_rules::records::{
-    Destination, Direction, Notice, OperationId, Progress, Promotion, PromotionState, RollbackState,
-    SlotKind, Verdict, Work,
+    Destination, Direction, Notice, Progress, Promotion, PromotionState, RollbackState, SlotKind, Verdict,
+    Work,
 };
 use stablepin_rules::refusal::Refusal;
 use stablepin_rules::transition::{EnvironmentAction, EnvironmentCommand, Input};

@@ -3,7 +3,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 use stablepin_rules::audit::{Actor, Kind};
-use stablepin_rules::records::{Occurrence, OperationId, PromotionState, Verdict};
+use stablepin_rules::operation_id::OperationId;
+use stablepin_rules::records::{Occurrence, PromotionState, Verdict};
 use stablepin_rules::refusal::Refusal;
 use stablepin_rules::transition::{EnvironmentAction, EnvironmentCommand, Input, Opening};
 

@@ -11,7 +11,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use jiff::{SignedDuration, Timestamp};
 use stablepin_rules::audit::Kind;
-use stablepin_rules::records::{OperationId, PromotionState, RollbackState, Verdict, Work};
+use stablepin_rules::operation_id::OperationId;
+use stablepin_rules::records::{PromotionState, RollbackState, Verdict, Work};
 use stablepin_rules::transition::{Input, Opening};
 use uuid::Uuid;
 

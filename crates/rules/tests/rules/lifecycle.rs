@@ -2,12 +2,12 @@
 
 use jiff::SignedDuration;
 use stablepin_rules::audit::Actor;
-use stablepin_rules::effect::{Effect, Observation, Outcome, pending_effects};
+use stablepin_rules::effect::{Effect, Observation, Outcome};
 use stablepin_rules::image::ImageTag;
 use stablepin_rules::name::ApproverName;
-use stablepin_rules::records::{
-    Direction, OperationId, Progress, PromotionState, RollbackState, TokenHash, Verdict,
-};
+use stablepin_rules::operation_id::OperationId;
+use stablepin_rules::pending_effects::pending_effects;
+use stablepin_rules::records::{Direction, Progress, PromotionState, RollbackState, TokenHash, Verdict};
 use stablepin_rules::refusal::Refusal;
 use stablepin_rules::transition::{Decision, Input};
 use uuid::Uuid;

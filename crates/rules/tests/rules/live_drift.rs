@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 use stablepin_rules::application::Deploy;
 use stablepin_rules::audit::Kind;
-use stablepin_rules::effect::{Effect, pending_effects};
+use stablepin_rules::effect::Effect;
 use stablepin_rules::live_drift::{Deviation, LiveDrift};
-use stablepin_rules::records::{Direction, Hold, Notice, OperationId, Verdict, Work};
+use stablepin_rules::operation_id::OperationId;
+use stablepin_rules::pending_effects::pending_effects;
+use stablepin_rules::records::{Direction, Hold, Notice, Verdict, Work};
 use stablepin_rules::transition::{Input, LiveSeen};
 use uuid::Uuid;
 

@@ -21,11 +21,11 @@ mod world;
 use jiff::SignedDuration;
 use proptest::prelude::*;
 use stablepin_rules::audit::Kind;
-use stablepin_rules::effect::{Effect, Observation, Outcome, pending_effects};
+use stablepin_rules::effect::{Effect, Observation, Outcome};
 use stablepin_rules::image::ImageTag;
-use stablepin_rules::records::{
-    Direction, OperationId, PromotionState, RollbackState, TokenHash, Verdict, Work,
-};
+use stablepin_rules::operation_id::OperationId;
+use stablepin_rules::pending_effects::pending_effects;
+use stablepin_rules::records::{Direction, PromotionState, RollbackState, TokenHash, Verdict, Work};
 use stablepin_rules::refusal::Refusal;
 use stablepin_rules::transition::{Input, may_decide};
 use uuid::Uuid;

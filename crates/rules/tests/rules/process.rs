@@ -3,9 +3,11 @@
 //! It can lose a race, and it can crash before or after each turn.
 
 use jiff::{SignedDuration, Timestamp};
-use stablepin_rules::effect::{Effect, Outcome, leased_to_another, pending_effects, take_lease};
+use stablepin_rules::effect::{Effect, Outcome};
 use stablepin_rules::image::ImageDigest;
-use stablepin_rules::records::{Lease, OperationId, Subject};
+use stablepin_rules::operation_id::OperationId;
+use stablepin_rules::pending_effects::{leased_to_another, pending_effects, take_lease};
+use stablepin_rules::records::{Lease, Subject};
 use stablepin_rules::refusal::Refusal;
 use stablepin_rules::transition::{Input, transition};
 use uuid::Uuid;

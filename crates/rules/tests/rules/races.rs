@@ -5,7 +5,8 @@ use proptest::prelude::*;
 use stablepin_rules::audit::Kind;
 use stablepin_rules::effect::{Observation, Outcome};
 use stablepin_rules::image::ImageDigest;
-use stablepin_rules::records::{Direction, OperationId, Progress, RollbackState, Verdict, Work};
+use stablepin_rules::operation_id::OperationId;
+use stablepin_rules::records::{Direction, Progress, RollbackState, Verdict, Work};
 use stablepin_rules::transition::{Input, transition};
 
 use crate::process::{Fault, Process, Turn};
@@ -188,7 +189,7 @@ proptest! {
         let ids: Vec<_> = world.operations.keys().copied().collect();
         for id in ids {
             let before = world.subject(Some(id), None);
-            for effect in stablepin_rules::effect::pending_effects(world.now, &before, world.uuid()) {
+            for effect in stablepin_rules::pending_effects::pending_effects(world.now, &before, world.uuid()) {
                 let heard = vec![Input::Outcome(world.take_effect(id, &effect))];
                 let once = transition(world.now, &before, &heard).unwrap();
                 let twice = transition(world.now, &once.after, &heard).unwrap();

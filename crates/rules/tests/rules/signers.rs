@@ -4,7 +4,8 @@
 use stablepin_rules::application::{FourEyes, Principal};
 use stablepin_rules::audit::Actor;
 use stablepin_rules::caller::Caller;
-use stablepin_rules::records::{OperationId, PromotionState, Verdict};
+use stablepin_rules::operation_id::OperationId;
+use stablepin_rules::records::{PromotionState, Verdict};
 use stablepin_rules::transition::{Decision, Input};
 
 use crate::world::{World, application, approver};

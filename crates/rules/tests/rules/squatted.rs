@@ -1,10 +1,11 @@
 //! Pins whose tag cannot be put: another image has it and it cannot move, or ECR refuses it.
 
 use stablepin_rules::build_tag::numbered;
-use stablepin_rules::effect::pending_effects;
 use stablepin_rules::image::ImageTag;
+use stablepin_rules::operation_id::OperationId;
+use stablepin_rules::pending_effects::pending_effects;
 use stablepin_rules::pin_number::PinNumber;
-use stablepin_rules::records::{Notice, OperationId, PromotionState, RollbackState, Verdict, Work};
+use stablepin_rules::records::{Notice, PromotionState, RollbackState, Verdict, Work};
 
 use crate::world::{World, application, digest};
 use crate::{ONE, asked, pinned, rollback_state, state};

@@ -7,13 +7,14 @@ use jiff::{SignedDuration, Timestamp};
 use stablepin_rules::application::{Application, ServiceName};
 use stablepin_rules::audit::{Actor, AuditRecord, Kind};
 use stablepin_rules::build_tag::numbered;
-use stablepin_rules::effect::{Effect, Observation, Outcome, pending_effects, take_lease};
+use stablepin_rules::effect::{Effect, Observation, Outcome};
 use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_rules::name::{ApproverName, EnvironmentName};
+use stablepin_rules::operation_id::OperationId;
+use stablepin_rules::pending_effects::{pending_effects, take_lease};
 use stablepin_rules::records::{
-    Build, CodeHash, Configuration, Direction, Environment, Lease, Live, NotPut, Occurrence, Operation,
-    OperationId, Pin, PromotionState, ServiceRollout, Started, Subject, TakenTag, Token, TokenHash, Verdict,
-    Work,
+    Build, CodeHash, Configuration, Direction, Environment, Lease, Live, NotPut, Occurrence, Operation, Pin,
+    PromotionState, ServiceRollout, Started, Subject, TakenTag, Token, TokenHash, Verdict, Work,
 };
 use stablepin_rules::refusal::Refusal;
 use stablepin_rules::subscription_status::SubscriptionStatus;

@@ -5,10 +5,11 @@ use stablepin_rules::audit::Actor;
 use stablepin_rules::commit::Commit;
 use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_rules::name::{ApproverName, EnvironmentName};
+use stablepin_rules::operation_id::OperationId;
 use stablepin_rules::pin_number::PinNumber;
 use stablepin_rules::records::{
-    Bake, CodeHash, Configuration, Destination, Environment, Freeze, Hold, Live, Occurrence, OperationId,
-    Progress, Promotion, PromotionState, Rollout, ServiceRollout, Slot, SlotKind, TokenHash, Verdict, Work,
+    Bake, CodeHash, Configuration, Destination, Environment, Freeze, Hold, Live, Occurrence, Progress,
+    Promotion, PromotionState, Rollout, ServiceRollout, Slot, SlotKind, TokenHash, Verdict, Work,
 };
 use stablepin_rules::transition::{Decision, Form, Input, Opening, transition};
 

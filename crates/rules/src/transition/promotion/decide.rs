@@ -5,9 +5,10 @@ use jiff::Timestamp;
 
 use super::{end, promotion};
 use crate::application::{EnvironmentPolicy, FourEyes, Step};
+use crate::approval::address_changed;
+use crate::approval::{is_own, requesters, voters};
 use crate::audit::{Actor, Kind};
 use crate::caller::MORE_PUSHERS;
-use crate::effect::address_changed;
 use crate::facts::facts;
 use crate::name::ApproverName;
 use crate::one_line::reason;
@@ -91,7 +92,7 @@ fn may_vote(
     }
     let voters = voters(subject, approver, signer);
     let shares = |(name, vote): &(&ApproverName, &Vote)| {
-        self::voters(subject, name, Some(&vote.actor)).iter().any(|name| voters.contains(name))
+        crate::approval::voters(subject, name, Some(&vote.actor)).iter().any(|name| voters.contains(name))
     };
     if let Some((other, _)) = promotion.votes.iter().find(shares) {
         return Err(Refusal::SharedSigner { approver: approver.clone(), other: other.clone() });
@@ -113,18 +114,6 @@ fn may_vote(
     Ok(())
 }
 
-/// Returns every approver that may have given this vote. In a stored file, one signer may match
-/// several approvers.
-fn voters<'a>(subject: &'a Subject, name: &'a ApproverName, actor: Option<&Actor>) -> Vec<&'a ApproverName> {
-    let application = &subject.configuration.application;
-    let others = application.approvers.iter().map(|approver| &approver.name);
-    let may_be = |other: &&ApproverName| match actor {
-        Some(Actor::Principal { arn }) => application.may_be(arn, other),
-        Some(Actor::Link { .. } | Actor::Push | Actor::Stablepin) | None => false,
-    };
-    std::iter::once(name).chain(others.filter(may_be)).collect()
-}
-
 /// Refuses a vote of the requester or a pusher.
 fn four_eyes(
     subject: &Subject,
@@ -142,26 +131,6 @@ fn four_eyes(
         FourEyes::Strict if requesters(promotion).next().is_none() => Err(Refusal::RequesterUnknown),
         FourEyes::Off | FourEyes::On | FourEyes::Strict => Ok(()),
     }
-}
-
-/// Returns the ARNs of the known requester and pushers.
-fn requesters(promotion: &Promotion) -> impl Iterator<Item = &str> {
-    let asked_by = match &promotion.asked_by {
-        Some(Actor::Principal { arn }) => Some(arn.as_str()),
-        Some(Actor::Link { .. } | Actor::Push | Actor::Stablepin) | None => None,
-    };
-    asked_by.into_iter().chain(promotion.pushers.iter().map(String::as_str))
-}
-
-/// Returns whether the four-eyes rule excludes this approver, who requested or pushed the build.
-pub fn is_own(
-    subject: &Subject,
-    policy: &EnvironmentPolicy,
-    promotion: &Promotion,
-    approver: &ApproverName,
-) -> bool {
-    let own = |arn: &str| arn == MORE_PUSHERS || subject.configuration.application.may_be(arn, approver);
-    policy.approval.four_eyes != FourEyes::Off && requesters(promotion).any(own)
 }
 
 /// Checks the page's extra step, so that a robot that follows links and presses buttons decides
@@ -267,41 +236,4 @@ fn audit(transition: &mut Transition, reason: String, actor: Actor) {
         actor,
     };
     transition.audit(entry);
-}
-
-/// Returns whether enough of today's approvers have approved.
-pub fn approved(subject: &Subject, policy: &EnvironmentPolicy, promotion: &Promotion) -> bool {
-    approvals(subject, policy, promotion).count() >= usize::from(policy.approval.required)
-}
-
-/// Returns the votes that count. A vote does not count if its approver has left the configuration
-/// or turns out to have pushed the build. Of two votes that one signer may have given, one counts.
-pub fn approvals<'a>(
-    subject: &'a Subject,
-    policy: &'a EnvironmentPolicy,
-    promotion: &'a Promotion,
-) -> impl Iterator<Item = (&'a ApproverName, &'a Vote)> {
-    let mut heard: Vec<&ApproverName> = Vec::new();
-    promotion.votes.iter().filter(move |(name, vote)| {
-        let voters = voters(subject, name, Some(&vote.actor));
-        let counts = vote.verdict == Verdict::Approve
-            && policy.approval.approvers.contains(name)
-            && !voters.iter().any(|name| heard.contains(name) || is_own(subject, policy, promotion, name));
-        if counts {
-            heard.extend(voters);
-        }
-        counts
-    })
-}
-
-/// Returns the actor and reason of the decisive approval, even if that approver has left since.
-pub(super) fn decided_by(
-    subject: &Subject,
-    policy: &EnvironmentPolicy,
-    promotion: &Promotion,
-) -> (Actor, Option<String>) {
-    let ever = || promotion.votes.values().filter(|vote| vote.verdict == Verdict::Approve);
-    let counted = approvals(subject, policy, promotion).map(|(_, vote)| vote);
-    let last = counted.max_by_key(|vote| vote.at).or_else(|| ever().max_by_key(|vote| vote.at));
-    last.map_or((Actor::Push, None), |vote| (vote.actor.clone(), vote.reason.clone()))
 }

@@ -4,10 +4,11 @@ use stablepin_rules::application::Application as File;
 use stablepin_rules::audit::Actor;
 use stablepin_rules::build_tag::BuildTag;
 use stablepin_rules::image::{ImageTag, RepositoryName};
+use stablepin_rules::operation_id::OperationId;
 use stablepin_rules::pin_number::PinNumber;
 use stablepin_rules::records::{
-    Build, Configuration, Current, Environment as Record, Freeze, Hold, NotPut, Occurrence, OperationId,
-    Promotion, Repair, Slot, SlotKind, TakenTag, Verdict, Vote,
+    Build, Configuration, Current, Environment as Record, Freeze, Hold, NotPut, Occurrence, Promotion,
+    Repair, Slot, SlotKind, TakenTag, Verdict, Vote,
 };
 
 use super::*;

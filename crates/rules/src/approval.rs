@@ -1,0 +1,96 @@
+//! Votes on a promotion, and which of them count. Every way in asks here: page, signed request, rules.
+
+use crate::application::{EnvironmentPolicy, FourEyes};
+use crate::audit::Actor;
+use crate::caller::MORE_PUSHERS;
+use crate::name::ApproverName;
+use crate::records::{ApprovalRequest, Promotion, Subject, Verdict, Vote};
+
+/// Returns whether enough of today's approvers have approved.
+pub fn approved(subject: &Subject, policy: &EnvironmentPolicy, promotion: &Promotion) -> bool {
+    approvals(subject, policy, promotion).count() >= usize::from(policy.approval.required)
+}
+
+/// Returns the votes that count. A vote does not count if its approver has left the configuration
+/// or turns out to have pushed the build. Of two votes that one signer may have given, one counts.
+pub fn approvals<'a>(
+    subject: &'a Subject,
+    policy: &'a EnvironmentPolicy,
+    promotion: &'a Promotion,
+) -> impl Iterator<Item = (&'a ApproverName, &'a Vote)> {
+    let mut heard: Vec<&ApproverName> = Vec::new();
+    promotion.votes.iter().filter(move |(name, vote)| {
+        let voters = voters(subject, name, Some(&vote.actor));
+        let counts = vote.verdict == Verdict::Approve
+            && policy.approval.approvers.contains(name)
+            && !voters.iter().any(|name| heard.contains(name) || is_own(subject, policy, promotion, name));
+        if counts {
+            heard.extend(voters);
+        }
+        counts
+    })
+}
+
+/// Returns the actor and reason of the decisive approval, even if that approver has left since.
+pub(crate) fn decided_by(
+    subject: &Subject,
+    policy: &EnvironmentPolicy,
+    promotion: &Promotion,
+) -> (Actor, Option<String>) {
+    let ever = || promotion.votes.values().filter(|vote| vote.verdict == Verdict::Approve);
+    let counted = approvals(subject, policy, promotion).map(|(_, vote)| vote);
+    let last = counted.max_by_key(|vote| vote.at).or_else(|| ever().max_by_key(|vote| vote.at));
+    last.map_or((Actor::Push, None), |vote| (vote.actor.clone(), vote.reason.clone()))
+}
+
+/// Returns every approver that may have given this vote. In a stored file, one signer may match
+/// several approvers.
+pub(crate) fn voters<'a>(
+    subject: &'a Subject,
+    name: &'a ApproverName,
+    actor: Option<&Actor>,
+) -> Vec<&'a ApproverName> {
+    let application = &subject.configuration.application;
+    let others = application.approvers.iter().map(|approver| &approver.name);
+    let may_be = |other: &&ApproverName| match actor {
+        Some(Actor::Principal { arn }) => application.may_be(arn, other),
+        Some(Actor::Link { .. } | Actor::Push | Actor::Stablepin) | None => false,
+    };
+    std::iter::once(name).chain(others.filter(may_be)).collect()
+}
+
+/// Returns the ARNs of the known requester and pushers.
+pub(crate) fn requesters(promotion: &Promotion) -> impl Iterator<Item = &str> {
+    let asked_by = match &promotion.asked_by {
+        Some(Actor::Principal { arn }) => Some(arn.as_str()),
+        Some(Actor::Link { .. } | Actor::Push | Actor::Stablepin) | None => None,
+    };
+    asked_by.into_iter().chain(promotion.pushers.iter().map(String::as_str))
+}
+
+/// Returns whether the four-eyes rule excludes this approver, who requested or pushed the build.
+pub fn is_own(
+    subject: &Subject,
+    policy: &EnvironmentPolicy,
+    promotion: &Promotion,
+    approver: &ApproverName,
+) -> bool {
+    let own = |arn: &str| arn == MORE_PUSHERS || subject.configuration.application.may_be(arn, approver);
+    policy.approval.four_eyes != FourEyes::Off && requesters(promotion).any(own)
+}
+
+/// Returns whether the approver's address has changed since this link was mailed.
+pub(crate) fn address_changed(subject: &Subject, approver: &ApproverName, asked: &ApprovalRequest) -> bool {
+    let today = subject.configuration.application.approver(approver).map(|approver| approver.mail.lower());
+    asked.mail.is_some() && today.is_some() && asked.mail != today
+}
+
+/// Returns whether mails reach too few approvers for the quorum. False if that is unknown.
+pub fn is_unreachable(subject: &Subject, policy: &EnvironmentPolicy, promotion: &Promotion) -> bool {
+    let Some(unreachable) = &promotion.unreachable else { return false };
+    let hears = |name: &&ApproverName| {
+        (!unreachable.contains_key(*name) || promotion.votes.contains_key(*name))
+            && !is_own(subject, policy, promotion, name)
+    };
+    policy.approval.approvers.iter().filter(hears).count() < usize::from(policy.approval.required)
+}
