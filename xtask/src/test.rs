@@ -29,23 +29,22 @@ const TEST_RUN: &str = "STABLEPIN_TEST_RUN";
 
 /// End-to-end tests whose tasks have to be real containers, by what their names contain.
 const NEED_CONTAINERS: [&str; 13] = [
-    "a_deployment_by_hand_is_told_once_until_the_pin_is_back",
-    "a_first_release_that_fails_returns_to_what_ran_before",
-    "a_pin_that_does_not_start_is_never_called_rolled_back",
-    "a_release_is_watched_until_it_is_completed_and_the_next_one_until_it_is_rolled_back",
-    "a_release_that_answers_its_health_check_with_500_is_rolled_back_by_itself",
-    "a_release_whose_container_crashes_is_rolled_back_by_itself",
-    "a_rollback_that_is_not_proven_by_its_deadline_is_incomplete",
-    "a_service_that_is_not_there_is_refused_before_anything_is_touched",
-    "after_somebody_deployed_by_hand_every_service_runs_the_pin_again",
-    "an_approved_build_reaches_every_service_and_is_then_the_pin",
-    "what_runs_is_read_and_what_cannot_be_read_hides_nothing",
-    "where_the_circuit_breaker_rolls_back_ecs_is_left_to_it",
-    "whoever_is_on_call_looks_and_rolls_back",
+    "approved_build_reaches_every_service_and_becomes_the_pin",
+    "circuit_breaker_rollback_is_left_to_ecs",
+    "console_shows_drift_and_its_command_rolls_back",
+    "console_shows_what_runs_and_what_it_cannot_read",
+    "deployment_by_hand_is_reported_once_until_it_ends",
+    "failed_first_release_returns_to_the_previous_image",
+    "missing_service_is_refused_before_any_change",
+    "page_follows_a_release_and_a_rollback",
+    "pin_that_does_not_start_is_no_successful_rollback",
+    "release_with_a_crashing_container_is_rolled_back",
+    "release_with_a_failing_health_check_is_rolled_back",
+    "rollback_after_a_deployment_by_hand_restores_the_pin",
+    "rollback_not_proven_by_its_deadline_is_incomplete",
 ];
 /// Tests that open pages in Chromium, by what their names contain.
-const NEED_BROWSER: [&str; 2] =
-    ["browser", "hostile_tags_labels_and_reasons_are_inert_in_mail_page_json_logs_and_terminal"];
+const NEED_BROWSER: [&str; 2] = ["browser", "hostile_text_is_inert_in_each_output"];
 
 /// Fails with a code of its own, so that the line with the sums stays the last one.
 pub fn test(deep: bool) -> Result<ExitCode> {

@@ -1,10 +1,11 @@
-//! Applications: taken as a whole, or refused with the place of every mistake.
+//! Registration of applications: a file is accepted whole, or refused with the place of each
+//! mistake.
 
 use serde_json::{Value, json};
 use stablepin_tests::crash::{invoke_with, registration};
 use stablepin_tests::{App, Plan};
 
-/// Nothing of a refused file is kept: no file, no claim, no audit record.
+/// Asserts that a refused file left no file, no claim and no audit record.
 #[track_caller]
 fn nothing_is_stored(app: &App) {
     assert_eq!(app.registered(), None);
@@ -13,7 +14,8 @@ fn nothing_is_stored(app: &App) {
     assert_eq!(app.audit(), [] as [Value; 0]);
 }
 
-/// Refused, and one of the errors is at this line and key and says this.
+/// Asserts that the file is refused, and that one of its errors has this line, this key and this
+/// word.
 #[track_caller]
 fn refused(app: &App, file: &str, line: usize, key: &str, word: &str) {
     let answer = app.put(file);
@@ -36,13 +38,13 @@ fn has_error(problem: &Value, line: usize, key: &str, word: &str) {
     assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains(&said)), "{problem:#}");
 }
 
-/// The line of the file that has this text, from 1.
+/// Returns the number, from 1, of the file's first line that contains this text.
 fn line_of(file: &str, text: &str) -> usize {
     file.lines().position(|line| line.contains(text)).map_or(0, |at| at + 1)
 }
 
 #[test]
-fn a_wrong_file_is_refused_where_it_is_wrong_and_nothing_is_stored() {
+fn wrong_file_is_refused_by_line_and_stores_nothing() {
     let app = Plan::new("wrong").services(["web"]).with_repository();
     let good = app.plan.toml();
     let cluster = &app.plan.cluster;
@@ -77,12 +79,12 @@ fn a_wrong_file_is_refused_where_it_is_wrong_and_nothing_is_stored() {
     assert!(answer.text().contains("wrong-name"), "{}", answer.text());
     nothing_is_stored(&app);
 
-    assert_eq!(app.put(&good).status, 201, "and the right one is taken");
+    assert_eq!(app.put(&good).status, 201, "the correct file is accepted");
     assert_eq!(app.claimed(&app.plan.repository).as_ref(), Some(&app.plan.name));
 }
 
 #[test]
-fn an_unsigned_registration_is_forbidden() {
+fn unsigned_registration_is_forbidden() {
     let app = Plan::new("unsigned-put").with_repository();
     let url = format!("{}/v1/applications/{}", stablepin_tests::stack().api(), app.plan.name);
     let answer = app.aws.call("PUT", &url, Some(app.plan.toml().as_bytes()), Some("application/toml"), false);
@@ -91,10 +93,10 @@ fn an_unsigned_registration_is_forbidden() {
 }
 
 #[test]
-fn what_another_application_has_claimed_is_refused_with_its_name_and_the_line() {
+fn claimed_resource_is_refused_with_its_owner_and_the_line() {
     let first = Plan::new("claims").services(["web"]).create();
 
-    // Its repository, and with it the stable tag in it.
+    // The other application claims the repository, and with it the stable tag there.
     let app = Plan::new("claims-b").with_repository();
     let file = app.plan.toml().replace(
         &format!("repository = \"{}\"", app.plan.repository),
@@ -103,12 +105,12 @@ fn what_another_application_has_claimed_is_refused_with_its_name_and_the_line() 
     claimed(&app, &file, &first, "repository = ", "repository");
     assert_eq!(first.claimed(&first.plan.repository).as_ref(), Some(&first.plan.name));
 
-    // Its service.
+    // The other application claims the service.
     let mut plan = app.plan.clone();
     plan.services.clone_from(&first.plan.services);
     claimed(&app, &plan.toml(), &first, "services", "environment[0].services[0]");
 
-    // What it gives up is free.
+    // A service that its application gives up is free.
     let mut without = first.plan.clone();
     without.services.clear();
     assert_eq!(first.put(&without.toml()).status, 200);
@@ -130,9 +132,9 @@ fn claimed(app: &App, file: &str, by: &App, at: &str, key: &str) {
     nothing_is_stored(app);
 }
 
-/// The local stack allows every repository; another stack's parameters are given to the same program here.
+/// The local stack allows every repository, so the program runs with another stack's parameters.
 #[test]
-fn a_resource_outside_the_stacks_parameters_is_refused_with_the_parameters_name() {
+fn resource_outside_the_stack_is_refused_with_the_parameter() {
     let app = Plan::new("outside").services(["web"]).with_repository();
     let file = app.plan.toml();
     let narrow = [
@@ -163,7 +165,7 @@ fn a_resource_outside_the_stacks_parameters_is_refused_with_the_parameters_name(
 }
 
 #[test]
-fn a_change_is_shown_versioned_and_audited_and_the_same_file_again_is_no_change() {
+fn changed_file_is_shown_versioned_and_audited() {
     let app = Plan::new("change").create();
     let again = app.put(&app.plan.toml());
     assert_eq!(again.status, 200);
@@ -189,9 +191,9 @@ fn a_change_is_shown_versioned_and_audited_and_the_same_file_again_is_no_change(
     assert_eq!(audit["audit"].as_array().map(Vec::len), Some(2), "newest first: {audit}");
 }
 
-/// Two people register different applications on one repository in the same moment.
+/// Two people register different applications on one repository at the same moment.
 #[test]
-fn of_two_that_claim_the_same_at_once_one_gets_it() {
+fn one_of_two_simultaneous_claims_wins() {
     let plan = Plan::new("both");
     let apps = [plan.clone(), plan].map(|mut plan| {
         let suffix = stablepin_tests::unique();
@@ -209,7 +211,7 @@ fn of_two_that_claim_the_same_at_once_one_gets_it() {
 }
 
 #[test]
-fn principals_that_one_signer_can_be_are_refused_by_their_places() {
+fn principals_that_match_the_same_signer_are_refused() {
     let app = App::unborn(Plan::new("signers"));
     let lead = "arn:aws:iam::111122223333:role/AWSReservedSSO_Lead_0123456789abcdef";
     let second = "arn:aws:sts::111122223333:assumed-role/AWSReservedSSO_Lead_0123456789abcdef/anna";

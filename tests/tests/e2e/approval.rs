@@ -1,4 +1,4 @@
-//! Who may decide, by which way, and who may not: what others got wrong, one story each.
+//! Approvals by link and by signature: who may decide, and what decides nothing.
 
 use std::collections::BTreeSet;
 use std::sync::Barrier;
@@ -16,9 +16,10 @@ fn signed(app: &App, approver: &str, link: &Link, decision: &str, reason: &str) 
     app.api_as(&app.signs_as(approver), "POST", &path, Some(&body))
 }
 
-/// A robot that follows links and presses buttons does not have the code; whoever guesses has five tries.
+/// A robot that follows links and presses buttons has no code. An attacker who guesses has five
+/// tries.
 #[test]
-fn a_wrong_code_decides_nothing_and_five_burn_the_link() {
+fn wrong_code_decides_nothing_and_five_burn_the_link() {
     let app = Plan::new("codes").create();
     let digest = app.push("main", &Spec::new("1"));
     let link = app.link(&digest);
@@ -34,11 +35,11 @@ fn a_wrong_code_decides_nothing_and_five_burn_the_link() {
     for burnt in [link.approve(), link.get()] {
         assert_eq!(burnt.status, 410, "the right code comes too late");
     }
-    assert_eq!(app.promotion(link.promotion())["state"], "Pending", "the question is still open");
+    assert_eq!(app.promotion(link.promotion())["state"], "Pending", "the promotion is still open");
     let last = app.audit().pop().expect("an audit record");
     assert!(last["reason"].as_str().is_some_and(|reason| reason.contains("5 wrong codes")), "{last}");
 
-    // Whoever tried has the old link; the approver gets another one.
+    // The attacker has the old link. The approver gets another one.
     app.tick();
     let fresh = until("another mail", || app.mails("lead").get(1).map(Link::of));
     assert_ne!(fresh.token, link.token);
@@ -47,7 +48,7 @@ fn a_wrong_code_decides_nothing_and_five_burn_the_link() {
 }
 
 #[test]
-fn the_code_may_be_typed_as_people_type() {
+fn code_may_have_spaces_and_lower_case() {
     let app = Plan::new("typing").create();
     let digest = app.push("main", &Spec::new("1"));
     let link = app.link(&digest);
@@ -56,11 +57,11 @@ fn the_code_may_be_typed_as_people_type() {
 }
 
 #[test]
-fn where_the_name_is_to_be_typed_nothing_else_decides() {
+fn only_the_typed_environment_name_decides() {
     let app = Plan::new("typed").approved_with("step = \"type\"").create();
     let digest = app.push("main", &Spec::new("1"));
     let link = app.link(&digest);
-    assert!(app.mails("lead")[0].code().is_none(), "no code is mailed that nobody asks for");
+    assert!(app.mails("lead")[0].code().is_none(), "the mail has no code when the page asks for none");
     let answer = link.approve();
     assert_eq!(answer.status, 422);
     assert!(answer.text().contains("Type the environment"), "{}", answer.text());
@@ -68,9 +69,9 @@ fn where_the_name_is_to_be_typed_nothing_else_decides() {
     assert_eq!(link.typing("production").approve().status, 200);
 }
 
-/// What they see is what they sign.
+/// An approver's vote counts only for the facts that the page showed.
 #[test]
-fn a_page_that_shows_what_is_no_longer_true_decides_nothing() {
+fn outdated_page_decides_nothing() {
     let app = Plan::new("stale").create();
     let first = app.push("main", &Spec::new("1"));
     app.link(&first);
@@ -87,13 +88,17 @@ fn a_page_that_shows_what_is_no_longer_true_decides_nothing() {
     let seen = link.seen();
     assert_eq!(seen.approve().status, 200);
     let vote = app.promotion(link.promotion())["votes"][app.approver("lead")].clone();
-    assert_eq!(vote["facts"].as_str(), seen.facts.as_deref(), "what was decided on is on the record");
+    assert_eq!(
+        vote["facts"].as_str(),
+        seen.facts.as_deref(),
+        "the vote records the facts that the approver saw"
+    );
     let audit = app.audit();
-    assert!(audit.iter().any(|one| one["facts"] == vote["facts"]), "and in the audit trail");
+    assert!(audit.iter().any(|one| one["facts"] == vote["facts"]), "the audit trail records them too");
 }
 
 #[test]
-fn two_approvers_at_once_make_one_pin_and_the_second_hears_who_was_first() {
+fn simultaneous_approvals_make_one_pin() {
     for (required, pinned) in [(1, 1), (2, 1)] {
         let app = Plan::new("at-once").approvers(["lead", "deputy"], required).create();
         let digest = app.push("main", &Spec::new("1"));
@@ -118,7 +123,7 @@ fn two_approvers_at_once_make_one_pin_and_the_second_hears_who_was_first() {
 }
 
 #[test]
-fn one_person_has_one_vote_whichever_way() {
+fn person_has_one_vote_by_link_or_signature() {
     let app = Plan::new("ways").approvers(["lead", "deputy"], 2).who_sign().create();
     let digest = app.push("main", &Spec::new("1"));
     let [lead, deputy] = ["lead", "deputy"].map(|name| app.link_of(name, &digest));
@@ -134,16 +139,16 @@ fn one_person_has_one_vote_whichever_way() {
     let (status, answer) = signed(&app, "deputy", &deputy, "approve", "tried it");
     assert_eq!(status, 200, "{answer}");
     assert_eq!(app.pins(), [(1, digest)]);
-    // Whoever was telling the lead meanwhile puts the tag, if not this request itself.
+    // If the notifier holds the lease meanwhile, it moves the tag instead of this request.
     assert_eq!(app.ended(lead.promotion()).0, "Completed");
-    assert_eq!(deputy.approve().status, 409, "and the link is worth nothing");
+    assert_eq!(deputy.approve().status, 409, "the link decides nothing more");
     let vote = app.promotion(lead.promotion())["votes"][app.approver("deputy")].clone();
     let user = format!("arn:aws:iam::000000000000:user/{}", app.approver("deputy"));
     assert_eq!((&vote["actor"]["arn"], &vote["reason"]), (&json!(user), &json!("tried it")));
 }
 
 #[test]
-fn a_signature_that_is_no_approvers_decides_nothing() {
+fn signature_of_a_non_approver_decides_nothing() {
     let app = Plan::new("stranger").create();
     let link = app.link(&app.push("main", &Spec::new("1")));
     let path = format!("/promotions/{}/decision", link.promotion());
@@ -163,9 +168,9 @@ fn a_signature_that_is_no_approvers_decides_nothing() {
     assert_eq!(app.promotion(link.promotion())["state"], "Pending");
 }
 
-/// By whichever way: the link, or a signature.
+/// Neither a link nor a signature lets a requester decide their own request.
 #[test]
-fn whoever_asked_for_it_does_not_decide_it() {
+fn requester_cannot_decide_own_request() {
     let plan = Plan::new("eyes").approvers(["lead", "deputy"], 1).who_sign();
     let app = plan.approved_with("four_eyes = \"strict\"").create();
     let digest = app.push("main", &Spec::new("1"));
@@ -179,7 +184,7 @@ fn whoever_asked_for_it_does_not_decide_it() {
         app.api_as(&app.signs_as("lead"), "POST", "/environments/production/promotions", Some(&ask));
     assert_eq!(status, 202, "{answer}");
     let promotion = answer["promotion"].as_str().expect("an id").to_owned();
-    assert_eq!(promotion, pushed.promotion(), "just asked: the same question");
+    assert_eq!(promotion, pushed.promotion(), "a recent promotion of the same build is reused");
     let lead = pushed;
     let own = lead.approve();
     assert_eq!(own.status, 410);
@@ -195,7 +200,7 @@ fn whoever_asked_for_it_does_not_decide_it() {
 }
 
 #[test]
-fn a_build_is_asked_for_again_without_a_push() {
+fn signed_request_asks_again_without_a_push() {
     let app = Plan::new("ask").create();
     let digest = app.push("main", &Spec::new("1"));
     let link = app.link(&digest);
@@ -217,9 +222,9 @@ fn a_build_is_asked_for_again_without_a_push() {
     assert_eq!(app.api("POST", path, Some(&json!({ "digest": "latest" }))).0, 400);
 }
 
-/// A retry, or two people: also within the second that the order is kept in.
+/// A retry, or two people, may ask again within the second to which the order is kept.
 #[test]
-fn a_build_that_many_ask_for_at_once_is_asked_about_once() {
+fn simultaneous_requests_open_one_promotion() {
     let app = Plan::new("asks").create();
     let digest = app.push("main", &Spec::new("1"));
     app.link(&digest).reject("not today");
@@ -233,12 +238,13 @@ fn a_build_that_many_ask_for_at_once_is_asked_about_once() {
     let promotions: BTreeSet<&str> =
         answers.iter().map(|(_, answer)| answer["promotion"].as_str().expect("an id")).collect();
     assert_eq!(promotions.len(), 1, "{answers:?}");
-    assert_eq!(app.promotions().len(), 2, "the rejected one, and this");
+    assert_eq!(app.promotions().len(), 2, "the rejected promotion and the new one");
 }
 
-/// Nobody has to approve: it is the pin at once, its tag too.
+/// If the environment needs no approval, the build is the pin at once, and its stable tag moves
+/// too.
 #[test]
-fn a_build_that_is_asked_for_where_nobody_approves_is_the_pin() {
+fn request_pins_the_build_when_no_approval_is_needed() {
     let mut plan = Plan::new("ask-none");
     plan.required = 0;
     let app = plan.create();
@@ -250,12 +256,16 @@ fn a_build_that_is_asked_for_where_nobody_approves_is_the_pin() {
     app.settled(&second);
     let ask = json!({ "digest": first });
     assert_eq!(app.api("POST", "/environments/production/promotions", Some(&ask)).0, 202);
-    assert_eq!(app.tag("prod-stable"), Some(first.clone()), "by whoever answered, not a minute later");
+    assert_eq!(
+        app.tag("prod-stable"),
+        Some(first.clone()),
+        "the request itself moves the tag, not a later tick"
+    );
     assert_eq!(app.pins().last(), Some(&(3, first)));
 }
 
 #[test]
-fn what_was_withdrawn_is_not_decided() {
+fn withdrawn_promotion_cannot_be_decided() {
     let app = Plan::new("withdraw").create();
     let digest = app.push("main", &Spec::new("1"));
     let link = app.link(&digest);
@@ -265,13 +275,13 @@ fn what_was_withdrawn_is_not_decided() {
     let page = link.get();
     assert!(page.text().contains("wrong branch"), "{}", page.text());
     assert_eq!(link.approve().status, 409);
-    assert_eq!(app.api("POST", &path, None).0, 409, "once is enough");
+    assert_eq!(app.api("POST", &path, None).0, 409, "a promotion is withdrawn once");
     assert_eq!(app.pins(), []);
 }
 
-/// DynamoDB removes what has expired within days: until then it must not decide.
+/// DynamoDB may remove expired items days later. Until then they must not decide.
 #[test]
-fn a_link_that_has_expired_and_is_still_there_decides_nothing() {
+fn expired_link_decides_nothing() {
     let app = Plan::new("old-link").create();
     let digest = app.push("main", &Spec::new("1"));
     let link = app.link(&digest);
@@ -292,9 +302,9 @@ fn a_link_that_has_expired_and_is_still_there_decides_nothing() {
     assert_eq!(app.pins(), []);
 }
 
-/// A page for each, so that people know what to do; and all of them alike in what they do: nothing.
+/// Each such link has its own page, which tells the approver why. None of them changes anything.
 #[test]
-fn every_link_that_has_nothing_to_decide_says_why() {
+fn link_with_nothing_to_decide_says_why() {
     let app = Plan::new("why").approvers(["lead", "deputy"], 1).create();
     let first = app.push("main", &Spec::new("1"));
     let [lead, deputy] = ["lead", "deputy"].map(|name| app.link_of(name, &first));
@@ -307,7 +317,7 @@ fn every_link_that_has_nothing_to_decide_says_why() {
     let others = lead.with_token(&overtaken.token);
     let withdrawn = app.link(&app.push_after(&third, &Spec::new("4")));
     app.api("POST", &format!("/promotions/{}/withdraw", withdrawn.promotion()), None);
-    // Elsewhere: here so many were asked for that the next would wait.
+    // This part needs another application: the first one has reached its limit of open requests.
     let other = Plan::new("why-not").approvers(["lead", "deputy"], 1).create();
     let last = other.push("main", &Spec::new("5"));
     let [expired, removed] = ["lead", "deputy"].map(|name| other.link_of(name, &last));
@@ -333,17 +343,18 @@ fn every_link_that_has_nothing_to_decide_says_why() {
         })
         .into();
     assert_eq!(titles.len(), 5, "{titles:?}");
-    assert!(deputy.get().text().contains("rejected it on"), "who was first");
+    assert!(deputy.get().text().contains("rejected it on"), "the page names the first voter");
     assert_eq!(app.pins(), [(1, third)]);
 }
 
 #[test]
-fn a_hundred_clicks_at_once_are_one_vote() {
+fn hundred_simultaneous_clicks_are_one_vote() {
     let clicks = if runs_deep() { 1000 } else { 100 };
     let app = Plan::new("hundred").create();
     let digest = app.push("main", &Spec::new("1"));
     let link = app.link(&digest);
-    // A hundred wait for each other, and click at once, and again: more connections at a time the emulator does not take.
+    // The emulator takes no more than 100 connections at a time, so the clicks come in rounds of
+    // 100.
     let start = Barrier::new(100);
     let click = || {
         (0..clicks / 100)
@@ -359,7 +370,7 @@ fn a_hundred_clicks_at_once_are_one_vote() {
     });
     let count = |wanted: u16| statuses.iter().filter(|status| **status == wanted).count();
     assert_eq!((statuses.len(), count(200)), (clicks, 1), "{statuses:?}");
-    // One that was throttled, or given up after many races, is no vote either.
+    // A request that was throttled, or that gave up after many conflicts, is no vote either.
     assert!(
         statuses.iter().all(|status| matches!(status, 200 | 409 | 429 | 500 | 502 | 503)),
         "{statuses:?}"
@@ -370,10 +381,11 @@ fn a_hundred_clicks_at_once_are_one_vote() {
     assert_eq!(votes, Some(1));
 }
 
-/// Whatever is throttled, for as long as whoever decides waits: a vote that was not taken is none, and the page says
-/// that it may be so. API Gateway's own limits never come so far as to the function.
+/// DynamoDB throttles every call until the function gives up. A vote that was not stored does not
+/// count, and the page says that it may not count. API Gateway's own limits never reach the
+/// function.
 #[test]
-fn a_decision_that_is_throttled_is_no_vote_and_its_page_says_so() {
+fn throttled_decision_is_no_vote_and_the_page_says_so() {
     let mut untaken = 0;
     for at in 1.. {
         let app = Plan::new("throttled").create();
@@ -388,22 +400,22 @@ fn a_decision_that_is_throttled_is_no_vote_and_its_page_says_so() {
             assert_eq!(answer["statusCode"], 500, "{at}: {page}");
             assert!(page.contains("it may not count") && page.contains("a-request"), "{at}: {page}");
             assert_eq!(app.pins(), [], "{at}");
-            assert_eq!(link.get().status, 200, "{at}: it still asks");
-            assert_eq!(link.approve().status, 200, "{at}: and now it counts");
+            assert_eq!(link.get().status, 200, "{at}: the link still asks");
+            assert_eq!(link.approve().status, 200, "{at}: now the vote counts");
         } else {
-            assert_eq!(link.approve().status, 409, "{at}: once taken, it counts once");
+            assert_eq!(link.approve().status, 409, "{at}: a stored vote counts once");
         }
         assert_eq!(app.pins(), [(1, digest)], "{at}");
         if !run.hit {
             break;
         }
     }
-    assert_eq!(untaken, 2, "the read, and the transaction");
+    assert_eq!(untaken, 2, "throttling prevents the vote at the read and at the transaction");
 }
 
-/// Approved in a freeze that outlasts it.
+/// The environment stays frozen for longer than the approved promotion lives.
 #[test]
-fn an_approval_given_in_a_freeze_that_does_not_end_in_time_expires() {
+fn approval_expires_if_the_freeze_lasts_too_long() {
     let app = Plan::new("frozen").create();
     let digest = app.push("main", &Spec::new("1"));
     let link = app.link(&digest);
@@ -420,12 +432,12 @@ fn an_approval_given_in_a_freeze_that_does_not_end_in_time_expires() {
     assert!(link.get().text().contains("but the environment is frozen (sale)"));
     app.api("DELETE", "/environments/production/freeze", None);
     app.tick();
-    assert_eq!(app.pins(), [], "a thaw brings nothing back");
+    assert_eq!(app.pins(), [], "the end of the freeze does not revive it");
 }
 
-/// For the page's script: the same read, and no more than the page shows.
+/// The status for the page's script comes from the same read and has no more than the page shows.
 #[test]
-fn the_status_tells_how_far_it_has_come() {
+fn status_shows_the_progress_of_a_promotion() {
     let app = Plan::new("status").create();
     let digest = app.push("main", &Spec::new("1"));
     let link = app.link(&digest);
@@ -442,15 +454,18 @@ fn the_status_tells_how_far_it_has_come() {
     assert_eq!(unknown.status, 404);
 }
 
-/// Approved while it is frozen: recorded, applied when it thaws.
+/// An approval during a freeze is recorded at once and applied when the freeze ends.
 #[test]
-fn an_approval_given_in_a_freeze_waits_for_its_end() {
+fn approval_waits_for_the_end_of_a_freeze() {
     let app = Plan::new("thaw").create();
     let digest = app.push("main", &Spec::new("1"));
     let link = app.link(&digest);
     app.settled(&digest);
     app.api("PUT", "/environments/production/freeze", Some(&json!({ "reason": "sale" })));
-    assert!(link.get().text().contains("is frozen since"), "the page says so before anybody decides");
+    assert!(
+        link.get().text().contains("is frozen since"),
+        "the page shows the freeze before anybody decides"
+    );
     let answer = link.approve();
     assert_eq!(answer.status, 200);
     assert!(answer.text().contains("waits: production is frozen (sale)"), "{}", answer.text());

@@ -1,4 +1,5 @@
-//! The pages in a real browser, on a desk and on a phone: what an approver reads, does, and reads then.
+//! The approval page in a real browser, on a desktop and on a phone: what an approver reads and
+//! does.
 
 mod live;
 mod states;
@@ -9,7 +10,7 @@ use xtask::image::Spec;
 
 const WIDTHS: [Width; 2] = [Width::Desk, Width::Phone];
 
-/// Opened on a desk and on a phone, it says this, and everybody can read it.
+/// Asserts that the page shows this text on a desktop and on a phone, and that it is accessible.
 #[track_caller]
 fn is_seen(link: &Link, story: &str, state: &str, text: &str) {
     for width in WIDTHS {
@@ -19,7 +20,7 @@ fn is_seen(link: &Link, story: &str, state: &str, text: &str) {
     }
 }
 
-/// Minutes pass until all of the pages say this, by themselves.
+/// Lets minutes pass until every page shows this text without a reload.
 #[track_caller]
 fn come_to_say(app: &App, pages: &[&Page], text: &str) {
     until(&format!("{text:?} on every page"), || {
@@ -28,7 +29,7 @@ fn come_to_say(app: &App, pages: &[&Page], text: &str) {
     });
 }
 
-/// An application with a build, and the link that its lead was mailed for it.
+/// Creates an application with one build, and returns the link that the build's mail gave the lead.
 fn pushed(story: &str) -> (App, String, Link) {
     let app = Plan::new(story).create();
     let digest = app.push("main", &Spec::new("1"));
@@ -37,12 +38,12 @@ fn pushed(story: &str) -> (App, String, Link) {
 }
 
 #[test]
-fn an_approver_reads_the_facts_and_approves_on_a_desk() {
+fn approver_reads_the_facts_and_approves_on_a_desktop() {
     approves(Width::Desk);
 }
 
 #[test]
-fn an_approver_reads_the_facts_and_approves_on_a_phone() {
+fn approver_reads_the_facts_and_approves_on_a_phone() {
     approves(Width::Phone);
 }
 
@@ -76,12 +77,12 @@ fn approves(width: Width) {
 }
 
 #[test]
-fn an_approver_rejects_with_a_reason_on_a_desk() {
+fn approver_rejects_with_a_reason_on_a_desktop() {
     rejects(Width::Desk);
 }
 
 #[test]
-fn an_approver_rejects_with_a_reason_on_a_phone() {
+fn approver_rejects_with_a_reason_on_a_phone() {
     rejects(Width::Phone);
 }
 
@@ -109,19 +110,19 @@ fn rejects(width: Width) {
 }
 
 #[test]
-fn an_approver_needs_no_mouse() {
+fn approver_needs_no_mouse() {
     let (_app, _, link) = pushed("page-keyboard");
     let page = Page::open(&link, "keyboard", Width::Desk);
     page.says("Approve");
     for name in ["Code", "Reason", "Approve", "Reject"] {
         let focus = page.tab();
         assert_eq!(focus.name, name);
-        assert!(focus.is_visible, "one sees that {name} has the keyboard");
+        assert!(focus.is_visible, "{name} shows that it has the focus");
     }
 }
 
 #[test]
-fn a_link_that_is_not_known() {
+fn unknown_link_says_so() {
     let (_app, _, link) = pushed("page-unknown");
     let unknown = link.with_token("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
     for width in WIDTHS {
@@ -133,7 +134,7 @@ fn a_link_that_is_not_known() {
 }
 
 #[test]
-fn a_link_to_what_a_later_build_has_overtaken() {
+fn link_to_a_superseded_build_says_so() {
     let (app, first, link) = pushed("page-later");
     let later = app.push_after(&first, &Spec::new("2"));
     app.approve(&later);

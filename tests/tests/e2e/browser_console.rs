@@ -1,4 +1,5 @@
-//! The console in a real browser, on a desk and on a phone: what whoever is on call reads there, and copies.
+//! The console in a real browser, on a desktop and on a phone: what the person on call reads and
+//! copies.
 
 use stablepin_tests::browser::{Page, Width};
 use stablepin_tests::{App, Console, Plan, stack, until};
@@ -7,7 +8,8 @@ use xtask::image::Spec;
 use crate::console::{beginning_with, run};
 use serde_json::json;
 
-/// Two pins and a service that runs the second, a third build that waits, and a fourth that failed to convince.
+/// An application with two pins, a service that runs the second, a rejected build, and a build that
+/// waits.
 fn busy(story: &str) -> (App, String) {
     let app = Plan::new(story).services(["web"]).create();
     let first = app.push_runnable("main", &Spec::new("1"));
@@ -22,22 +24,26 @@ fn busy(story: &str) -> (App, String) {
 }
 
 #[test]
-fn whoever_is_on_call_looks_and_rolls_back_on_a_desk() {
-    looks(Width::Desk);
+fn console_shows_drift_and_its_command_rolls_back_on_desktop() {
+    rolls_back(Width::Desk);
 }
 
 #[test]
-fn whoever_is_on_call_looks_and_rolls_back_on_a_phone() {
-    looks(Width::Phone);
+fn console_shows_drift_and_its_command_rolls_back_on_phone() {
+    rolls_back(Width::Phone);
 }
 
-fn looks(width: Width) {
+fn rolls_back(width: Width) {
     let (app, second) = busy("console");
     let service = app.service("web", &second);
     let console = Console::mint();
     let page = Page::at(&console.url(), "console", width);
     page.says("Applications");
-    assert_eq!(page.address(), format!("{}/console", stack().api()), "the secret is in no address");
+    assert_eq!(
+        page.address(),
+        format!("{}/console", stack().api()),
+        "the address does not contain the secret"
+    );
 
     page.go(&format!("{}/console{}", stack().api(), beginning_with(&app)));
     page.says(&app.plan.name);
@@ -71,7 +77,7 @@ fn looks(width: Width) {
 }
 
 #[test]
-fn a_link_that_opens_nothing_says_how_to_get_one() {
+fn invalid_console_link_says_how_to_get_one() {
     for width in [Width::Desk, Width::Phone] {
         let unknown = Console::of("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
         let page = Page::at(&unknown.url(), "console-refused", width);
@@ -83,7 +89,7 @@ fn a_link_that_opens_nothing_says_how_to_get_one() {
 }
 
 #[test]
-fn the_console_needs_no_mouse() {
+fn console_needs_no_mouse() {
     let app = Plan::new("console-keys").create();
     app.pin("main", &Spec::new("1"));
     app.pin("main", &Spec::new("2"));

@@ -1,4 +1,4 @@
-//! What others hear of: the audit trail on the stack's bus.
+//! The audit trail as events on the stack's bus.
 
 use serde_json::{Value, json};
 use stablepin_tests::event::Listener;
@@ -6,7 +6,7 @@ use stablepin_tests::{Plan, stack, until};
 use xtask::image::Spec;
 
 #[test]
-fn every_change_is_told_on_the_bus_once_it_is_committed() {
+fn bus_has_an_event_for_each_audit_record() {
     let app = Plan::new("bus").with_repository();
     let pattern = json!({ "source": ["stablepin"], "detail": { "application": [app.plan.name] } });
     let events = Listener::new(&app.aws, &format!("bus-{}", app.plan.name), stack().bus(), &pattern);
@@ -20,7 +20,7 @@ fn every_change_is_told_on_the_bus_once_it_is_committed() {
     let audit = app.audit();
     let events = until("an event for each audit record", || {
         let events = events.all();
-        // A subscriber may see one twice, and not always in order.
+        // A subscriber may receive an event twice, and out of order.
         let told = |record: &Value| events.iter().any(|event| same(event, record));
         audit.iter().all(told).then_some(events)
     });
@@ -29,8 +29,11 @@ fn every_change_is_told_on_the_bus_once_it_is_committed() {
             (&event["source"], &event["detail-type"]),
             (&"stablepin".into(), &event["detail"]["kind"])
         );
-        assert!(audit.iter().any(|record| same(event, record)), "told, and not in the audit trail: {event}");
-        assert!(!event.to_string().contains("?t="), "no link is in an event");
+        assert!(
+            audit.iter().any(|record| same(event, record)),
+            "the audit trail has no record of this event: {event}"
+        );
+        assert!(!event.to_string().contains("?t="), "an event contains no link");
     }
     let pin =
         events.iter().find(|event| event["detail-type"] == "Pin Change" && event["detail"]["to"] == "3");

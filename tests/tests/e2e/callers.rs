@@ -1,4 +1,5 @@
-//! Who pushed, and who moved a tag: what CloudTrail tells, minutes after the registry.
+//! CloudTrail attribution: who pushed and who moved a tag, which arrives minutes after ECR's own
+//! event.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -6,7 +7,7 @@ use stablepin_tests::event::put_service_event;
 use stablepin_tests::{App, Link, Plan, until};
 use xtask::image::Spec;
 
-/// What CloudTrail tells of a `PutImage`.
+/// The detail of CloudTrail's record of a `PutImage` call.
 fn call(app: &App, tag: &str, digest: &str, arn: &str) -> Value {
     json!({
         "eventVersion": "1.08", "eventSource": "ecr.amazonaws.com", "eventName": "PutImage",
@@ -20,7 +21,7 @@ fn call(app: &App, tag: &str, digest: &str, arn: &str) -> Value {
     })
 }
 
-/// On the bus that AWS sends it to.
+/// Puts CloudTrail's record on the bus on which AWS delivers it.
 #[track_caller]
 fn trail_tells(app: &App, tag: &str, digest: &str, arn: &str) {
     let detail = call(app, tag, digest, arn);
@@ -30,7 +31,7 @@ fn trail_tells(app: &App, tag: &str, digest: &str, arn: &str) {
 const PIPELINE: &str = "arn:aws:sts::000000000000:assumed-role/pipeline/build-42";
 
 #[test]
-fn whoever_pushed_is_known_from_cloudtrail_and_does_not_approve() {
+fn pusher_known_from_cloudtrail_cannot_approve() {
     let plan = Plan::new("caller").approvers(["lead", "deputy"], 1).who_sign();
     let app = plan.approved_with("four_eyes = \"strict\"").create();
     let digest = app.push("main", &Spec::new("1"));
@@ -38,21 +39,21 @@ fn whoever_pushed_is_known_from_cloudtrail_and_does_not_approve() {
     app.settled(&digest);
     let unknown = deputy.approve();
     assert!(unknown.status >= 400, "{}", unknown.status);
-    assert_eq!(app.pins(), [], "nobody knows yet whose push it is: {}", unknown.text());
+    assert_eq!(app.pins(), [], "the pusher is not known yet: {}", unknown.text());
 
     let arn = format!("arn:aws:iam::000000000000:user/{}", app.approver("lead"));
     trail_tells(&app, "main", &digest, &arn);
     until("who pushed it", || (pushers(&app, &lead) == [arn.clone()]).then_some(()));
     assert!(deputy.get().text().contains(&format!("a push by {arn}, as CloudTrail recorded")));
     lead.approve();
-    assert_eq!(app.pins(), [], "it was the lead's own push");
+    assert_eq!(app.pins(), [], "the lead pushed it and must not approve it");
     assert_eq!(deputy.approve().status, 200);
     assert_eq!(app.pins(), [(1, digest)]);
 }
 
-/// In whatever order the two events come.
+/// The two events may come in either order.
 #[test]
-fn a_call_that_is_told_before_its_push_is_kept_for_it() {
+fn cloudtrail_record_before_its_push_is_kept() {
     let app = Plan::new("early").create();
     let digest = app.push("quiet", &Spec::new("1"));
     trail_tells(&app, "main", &digest, PIPELINE);
@@ -65,7 +66,7 @@ fn a_call_that_is_told_before_its_push_is_kept_for_it() {
 }
 
 #[test]
-fn a_stable_tag_moved_by_hand_is_told_with_who_moved_it() {
+fn stable_tag_moved_by_hand_is_attributed_to_its_caller() {
     let app = Plan::new("mover").create();
     let pinned = app.pin("main", &Spec::new("1"));
     let other = app.push("quiet", &Spec::new("2"));
@@ -80,11 +81,11 @@ fn a_stable_tag_moved_by_hand_is_told_with_who_moved_it() {
     });
     let reason = told["reason"].as_str().unwrap_or_default();
     assert!(reason.contains(&format!("moved by hand, by {PIPELINE}")), "{told}");
-    assert_eq!(app.tag("prod-stable"), Some(pinned), "and nothing else happened");
+    assert_eq!(app.tag("prod-stable"), Some(pinned), "the attribution moves no tag");
 }
 
 #[test]
-fn our_own_calls_are_nobodys_push() {
+fn calls_of_the_stack_itself_are_no_pushes() {
     let app = Plan::new("own").create();
     let digest = app.push("main", &Spec::new("1"));
     let link = app.link(&digest);
@@ -93,7 +94,7 @@ fn our_own_calls_are_nobodys_push() {
     let role = configuration["Role"].as_str().expect("a role");
     let name = role.rsplit('/').next().unwrap_or_default();
     let session = format!("arn:aws:sts::000000000000:assumed-role/{name}/tagger");
-    // Nor is it a push to put another tag on what was pushed.
+    // Another tag on an image that was pushed already is no push either.
     let collector = "arn:aws:iam::000000000000:user/collector";
     for (tag, arn) in [("main", session.as_str()), ("kept-for-later", collector), ("main", PIPELINE)] {
         app.deliver(&json!({
@@ -105,9 +106,9 @@ fn our_own_calls_are_nobodys_push() {
     assert_eq!(pushers(&app, &link), [PIPELINE]);
 }
 
-/// A role of that name in another account, or in another partition, is not the stack's.
+/// A role of the same name in another account, or in another partition, is not the stack's role.
 #[test]
-fn roles_of_other_accounts_named_alike_are_pushers() {
+fn roles_of_the_same_name_elsewhere_are_pushers() {
     let app = Plan::new("alike").create();
     let digest = app.push("main", &Spec::new("1"));
     let link = app.link(&digest);
@@ -125,9 +126,9 @@ fn roles_of_other_accounts_named_alike_are_pushers() {
     until("both", || (pushers(&app, &link) == arns).then_some(()));
 }
 
-/// Also where a rule would let it through.
+/// The function refuses such events even if an EventBridge rule passes them on.
 #[test]
-fn events_of_other_accounts_and_regions_open_nothing() {
+fn events_of_other_accounts_and_regions_are_ignored() {
     let app = Plan::new("foreign").create_aside();
     let digest = app.push_unheard("main", &Spec::new("1"));
     for (member, value) in [
@@ -146,12 +147,16 @@ fn events_of_other_accounts_and_regions_open_nothing() {
     }
     app.deliver(&app.push_event("main", &digest, Timestamp::now()));
     let promotions = app.promotions();
-    assert_eq!((promotions.len(), &promotions[0]["pushers"]), (1, &json!([])), "and nobody pushed it");
+    assert_eq!(
+        (promotions.len(), &promotions[0]["pushers"]),
+        (1, &json!([])),
+        "the foreign records named no pusher"
+    );
 }
 
-/// Whoever pushed it cannot have somebody else ask for it once more, and approve that.
+/// The pusher cannot let another person ask again and then approve that request.
 #[test]
-fn a_request_for_a_build_remembers_who_pushed_it() {
+fn request_remembers_who_pushed_the_build() {
     let plan = Plan::new("again").approvers(["lead", "deputy"], 1).who_sign();
     let app = plan.approved_with("four_eyes = \"strict\"").create();
     let digest = app.push("main", &Spec::new("1"));

@@ -1,4 +1,4 @@
-//! The console: who opens it, what it shows, and that it changes nothing.
+//! The console: who can open it, what it shows, and that it changes nothing.
 
 use std::process::Command;
 
@@ -9,12 +9,12 @@ use stablepin_tests::{App, Console, Link, Plan, stack};
 use xtask::aws::Response;
 use xtask::image::Spec;
 
-/// The first page that has the application: the list goes on after any name.
+/// The query of the first page that contains the application: the list starts after any name.
 pub(crate) fn beginning_with(app: &App) -> String {
     format!("?after={}", &app.plan.name[..app.plan.name.len() - 1])
 }
 
-/// The record of a link that opens something.
+/// The stored record of a console link.
 fn record(app: &App, console: &Console) -> Value {
     app.item(&key(console), "CONSOLE").expect("the table has the link")["record"].clone()
 }
@@ -23,8 +23,8 @@ fn key(console: &Console) -> String {
     format!("CONSOLE#{}", xtask::secrets::hash(&console.token))
 }
 
-/// The page without the text that no two requests share.
-fn told(answer: &Response) -> (u16, String, Vec<(String, String)>) {
+/// The parts of an answer that must not differ: status, text, and the headers that Stablepin sets.
+fn comparable(answer: &Response) -> (u16, String, Vec<(String, String)>) {
     let ours = |name: &str| {
         [
             "content-",
@@ -45,7 +45,7 @@ fn told(answer: &Response) -> (u16, String, Vec<(String, String)>) {
 }
 
 #[test]
-fn a_link_is_minted_by_a_signed_request_and_by_no_other() {
+fn only_a_signed_request_mints_a_console_link() {
     let app = Plan::new("console-mint").create();
     let url = format!("{}/v1/console", stack().api());
     let unsigned = app.aws.call("POST", &url, None, None, false).expect("an answer");
@@ -62,11 +62,11 @@ fn a_link_is_minted_by_a_signed_request_and_by_no_other() {
     let left =
         record["expires_at"].as_str().expect("a time").parse::<jiff::Timestamp>().expect("a timestamp");
     let left = left.duration_since(jiff::Timestamp::now()).as_secs();
-    assert!((3500..=3600).contains(&left), "an hour, not {left} s");
+    assert!((3500..=3600).contains(&left), "the link lives for an hour, not for {left} s");
 }
 
 #[test]
-fn a_link_gives_its_secret_to_a_cookie_and_opens_everything() {
+fn console_link_sets_a_cookie_that_opens_every_page() {
     let app = Plan::new("console-open").create();
     let console = Console::mint();
     let opened = console.open();
@@ -105,9 +105,10 @@ fn a_link_gives_its_secret_to_a_cookie_and_opens_everything() {
     assert_eq!(console.get("/Not%20a%20name").status, 404);
 }
 
-/// A scanner may open the link as often as it likes; whoever minted it still can.
+/// A mail scanner may open the link as often as it likes. The person who minted it can still use
+/// it.
 #[test]
-fn a_hundred_looks_change_nothing() {
+fn hundred_console_views_change_nothing() {
     let app = Plan::new("console-looks").create();
     app.pin("main", &Spec::new("1"));
     let console = Console::mint();
@@ -123,13 +124,13 @@ fn a_hundred_looks_change_nothing() {
         let url = format!("{}/console", stack().api());
         let cookie = format!("stablepin-console={}", console.token);
         let answer = app.aws.call_with(method, &url, &[("cookie", &cookie)], None, false).expect("an answer");
-        assert_eq!(answer.status, 404, "{method}: there is no such route");
+        assert_eq!(answer.status, 404, "{method}: no such route exists");
     }
 }
 
-/// However it is worthless, nobody learns more.
+/// An invalid link reveals nothing, whatever makes it invalid.
 #[test]
-fn what_opens_nothing_all_looks_the_same() {
+fn invalid_console_links_all_look_the_same() {
     let app = Plan::new("console-not").create();
     let expired = Console::mint();
     let ask = json!({
@@ -151,20 +152,24 @@ fn what_opens_nothing_all_looks_the_same() {
     assert!(without.text().contains("This link does not open the console"), "{}", without.text());
     assert_eq!(without.header("set-cookie"), None);
     for not in [&expired, &unknown, &hash, &Console::of(&approvers.token), &Console::of("")] {
-        assert_eq!(told(&not.open()), told(&without));
-        assert_eq!(told(&not.get("")), told(&without));
-        assert_eq!(told(&not.get(&format!("/{}", app.plan.name))), told(&without));
-        assert_eq!(told(&not.get("/nobody-at-all")), told(&without), "nor which applications there are");
+        assert_eq!(comparable(&not.open()), comparable(&without));
+        assert_eq!(comparable(&not.get("")), comparable(&without));
+        assert_eq!(comparable(&not.get(&format!("/{}", app.plan.name))), comparable(&without));
+        assert_eq!(
+            comparable(&not.get("/nobody-at-all")),
+            comparable(&without),
+            "the answer does not reveal which applications exist"
+        );
     }
 
     let console = Console::mint();
     let other: Link = approvers.with_token(&console.token);
-    assert_eq!((other.get().status, other.approve().status), (404, 404), "nor does it decide");
+    assert_eq!((other.get().status, other.approve().status), (404, 404), "a console link decides nothing");
     assert_eq!(approvers.approve().status, 200);
 }
 
 #[test]
-fn an_applications_page_has_its_history_page_by_page() {
+fn application_page_shows_its_history_page_by_page() {
     let app = Plan::new("console-story").create();
     let console = Console::mint();
     let path = format!("/{}", app.plan.name);
@@ -200,7 +205,7 @@ fn an_applications_page_has_its_history_page_by_page() {
         assert!(overview.contains(says), "{says}: {overview}");
     }
 
-    // The ids of promotions lead through the rollbacks too.
+    // The ids of promotions page through the rollbacks too.
     let older = console.get(&format!("{path}?before={}", promotions[1])).text();
     assert_eq!(older.matches("<li id").count(), 1, "{older}");
     assert!(older.contains(&promotions[0]) && !older.contains("Stable tag"), "{older}");
@@ -215,9 +220,9 @@ fn an_applications_page_has_its_history_page_by_page() {
     assert_eq!(older.matches("<li id").count(), 3, "{older}");
 }
 
-/// Whoever copies it has nothing else to write.
+/// The copied command needs no editing.
 #[test]
-fn the_command_on_the_page_rolls_back() {
+fn copied_console_command_rolls_back() {
     let app = Plan::new("console-back").create();
     let first = app.pin("main", &Spec::new("1"));
     app.pin("main", &Spec::new("2"));
@@ -232,7 +237,7 @@ fn the_command_on_the_page_rolls_back() {
     assert_eq!(pins[2], (3, first));
 }
 
-/// In a shell that has credentials; with which status it was answered.
+/// Runs the command in a shell that has credentials, and returns the answer's HTTP status.
 #[track_caller]
 pub(crate) fn run(command: &str) -> u16 {
     let shell = Command::new("sh")
@@ -247,7 +252,7 @@ pub(crate) fn run(command: &str) -> u16 {
 }
 
 #[test]
-fn what_runs_is_read_and_what_cannot_be_read_hides_nothing() {
+fn console_shows_what_runs_and_what_it_cannot_read() {
     let app = Plan::new("console-live").services(["web"]).create();
     let first = app.push_runnable("main", &Spec::new("1"));
     app.approve(&first);
@@ -259,7 +264,7 @@ fn what_runs_is_read_and_what_cannot_be_read_hides_nothing() {
     let page = console.get(&path).text();
     assert!(page.contains("/web</code>: pin 1 on 1 task"), "{page}");
     assert!(page.contains(">Stable<") && !page.contains(">Drift<"), "{page}");
-    // As where ECS does not answer: there it knows of no cluster.
+    // A fresh fake knows no cluster, which looks as if ECS did not answer.
     let run = invoke_beside(&EcsFake::start(), "api", &[], &crash::console(&console, &app.plan.name), None);
     let answer = run.answer.expect("the program answers");
     let unread = answer["body"].as_str().expect("a page");

@@ -1,4 +1,4 @@
-//! One release in several pushes: an image for each architecture, and an image index of them.
+//! A release in several pushes: an image for each architecture, and an image index of them.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -8,12 +8,12 @@ use stablepin_tests::{App, Plan};
 const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
-/// Puts images there without telling anybody: the events are the story's own.
+/// Puts images into the fake registry without events. Each test delivers its own events.
 fn quiet<const N: usize>(app: &App, images: [NewImage; N]) -> [String; N] {
     images.map(|image| app.web().put(image))
 }
 
-/// What became of each promotion, in the order in which they were opened.
+/// Each promotion's digest and state, in the order in which the promotions were opened.
 fn ends(app: &App) -> Vec<(String, Value)> {
     let promotions = app.promotions().into_iter();
     promotions
@@ -38,13 +38,13 @@ fn after(seconds: i64) -> Timestamp {
 }
 
 #[test]
-fn index_cancels_questions_about_its_images() {
+fn index_cancels_promotions_of_its_images() {
     let app = Plan::new("per-architecture").create_aside();
     let [amd, arm] = quiet(&app, [NewImage::named("amd"), NewImage::named("arm")]);
     let [index] = quiet(&app, [NewImage::index([&amd, &arm])]);
     app.deliver(&app.push_event("main-amd64", &amd, after(0)));
     app.deliver(&app.push_event("main-arm64", &arm, after(1)));
-    assert_eq!(app.promotions().len(), 2, "nobody can know yet");
+    assert_eq!(app.promotions().len(), 2, "no index is known yet");
     let event = app.push_event("main", &index, after(2));
     app.deliver(&event);
     app.deliver(&event);
@@ -58,12 +58,13 @@ fn index_cancels_questions_about_its_images() {
 }
 
 #[test]
-fn images_pushed_after_their_index_ask_nobody() {
+fn images_of_a_known_index_open_no_promotion() {
     let app = Plan::new("index-first").create_aside();
     let [amd, arm] = quiet(&app, [NewImage::named("amd"), NewImage::named("arm")]);
     let [index] = quiet(&app, [NewImage::index([&amd, &arm])]);
     app.deliver(&app.push_event("main", &index, after(1)));
-    // One was pushed before it and is told of late, one was pushed after it.
+    // The first image was pushed before the index, but its event comes late. The other was pushed
+    // after it.
     app.deliver(&app.push_event("main-amd64", &amd, after(0)));
     app.deliver(&app.push_event("main-arm64", &arm, after(2)));
     assert_eq!(app.promotions().len(), 1);
@@ -73,7 +74,7 @@ fn images_pushed_after_their_index_ask_nobody() {
 
 /// `docker buildx imagetools create` of indexes gives an index of indexes.
 #[test]
-fn nested_index_cancels_questions_about_its_images() {
+fn nested_index_cancels_promotions_of_its_images() {
     let app = Plan::new("nested").create_aside();
     let [amd, arm, other] = quiet(&app, ["amd", "arm", "other"].map(NewImage::named));
     let [linux] = quiet(&app, [NewImage::index([&amd, &arm])]);
@@ -86,9 +87,10 @@ fn nested_index_cancels_questions_about_its_images() {
     asks_for_the_index_only(&app, &index, &[&amd, &linux]);
 }
 
-/// An index of two indexes, of which one cannot be read: what the other contains is known.
+/// An index of two indexes of which one is unreadable. The images of the other one are still
+/// recognized.
 #[test]
-fn an_index_that_cannot_be_read_stops_no_push() {
+fn unreadable_index_stops_no_push() {
     let app = Plan::new("unread-index").create_aside();
     let child = app.web().put(NewImage::named("child"));
     let entry = format!(r#"{{"mediaType":"{IMAGE}","digest":"{child}","size":1}}"#);
@@ -114,9 +116,9 @@ fn an_index_that_cannot_be_read_stops_no_push() {
     }
 }
 
-/// What may work a moment later is tried again, with the whole push.
+/// If a read may work a moment later, Lambda retries the whole push.
 #[test]
-fn an_index_that_cannot_be_read_now_is_read_later() {
+fn failed_read_of_an_index_is_retried() {
     let app = Plan::new("unread-now").create_aside();
     let [image] = quiet(&app, [NewImage::named("image")]);
     let [nested] = quiet(&app, [NewImage::index([&image])]);
@@ -131,9 +133,9 @@ fn an_index_that_cannot_be_read_now_is_read_later() {
     asks_for_the_index_only(&app, &index, &[]);
 }
 
-/// Retention is deleting the index: its push is refused, and may be taken later.
+/// Retention is deleting the index, so its push is refused. The push may be accepted later.
 #[test]
-fn an_image_is_asked_for_while_its_index_is_refused() {
+fn image_opens_a_promotion_while_its_index_is_refused() {
     let app = Plan::new("refused-index").create_aside();
     let [image] = quiet(&app, [NewImage::named("image")]);
     let [index] = quiet(&app, [NewImage::index([&image])]);
@@ -149,7 +151,7 @@ fn an_image_is_asked_for_while_its_index_is_refused() {
 }
 
 #[test]
-fn an_image_of_a_tag_left_out_is_asked_for() {
+fn image_opens_a_promotion_if_its_index_is_excluded() {
     let plan = Plan::new("left-out-index");
     let file = plan.toml().replace("builds = [", "builds = [\"!main-index\", ");
     let app = plan.create_aside();
@@ -161,9 +163,9 @@ fn an_image_of_a_tag_left_out_is_asked_for() {
     assert_eq!(ends(&app), [(image, json!("Pending"))]);
 }
 
-/// A person said no to the release.
+/// A person rejected the whole release.
 #[test]
-fn an_image_of_a_rejected_index_asks_nobody() {
+fn image_of_a_rejected_index_opens_no_promotion() {
     let app = Plan::new("rejected-index").create_aside();
     let [image] = quiet(&app, [NewImage::named("image")]);
     let [index] = quiet(&app, [NewImage::index([&image])]);
@@ -173,7 +175,7 @@ fn an_image_of_a_rejected_index_asks_nobody() {
     assert_eq!(ends(&app), [(index, json!("Cancelled"))]);
 }
 
-/// An index that names another's digest must not undo what an approver has said.
+/// An index that names another build's digest must not undo an approver's vote.
 #[test]
 fn index_does_not_undo_a_vote_about_its_image() {
     let app = Plan::new("hostile-index").approvers(["lead", "second"], 2).create_aside();
@@ -188,7 +190,7 @@ fn index_does_not_undo_a_vote_about_its_image() {
 }
 
 #[test]
-fn an_image_of_an_older_index_is_asked_for() {
+fn image_of_an_older_index_opens_a_promotion() {
     let app = Plan::new("older-index").create_aside();
     let [image] = quiet(&app, [NewImage::named("image")]);
     let [index] = quiet(&app, [NewImage::index([&image])]);
@@ -198,7 +200,7 @@ fn an_image_of_an_older_index_is_asked_for() {
 }
 
 #[test]
-fn tags_left_out_of_builds_ask_nobody() {
+fn excluded_tags_open_no_promotion() {
     let plan = Plan::new("left-out");
     let file = plan.toml().replace(
         "builds = [\"main\", \"main-*\"",

@@ -1,7 +1,9 @@
-//! Rule 2: cut off anywhere, and the next tick finishes it; nobody repairs by hand. Rule 6: whatever AWS answers.
+//! Rules 2 and 6: a tick finishes work that was cut off at any request, and an odd answer of AWS is
+//! survived.
 //!
-//! The functions' real programs beside the fake of ECR, of an application that deploys nothing; [`super::faults`] is
-//! about services. And once as deployed, where a tick waits until the lease of what has died is over.
+//! The functions' real programs run against the ECR fake, for an application that deploys nothing.
+//! [`super::faults`] tests services. One test runs the deployed functions, where a tick waits until
+//! the lease of the killed invocation has ended.
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -16,7 +18,7 @@ fn status(run: &Run) -> Option<u64> {
     run.answer.as_ref().and_then(|answer| answer["statusCode"].as_u64())
 }
 
-/// Pinned once, tagged, audited once for each change.
+/// Asserts that the build was pinned once, tagged, and audited once for each change.
 #[track_caller]
 fn is_pinned_once(app: &App, digest: &str, what: &str) {
     assert_eq!(app.pins(), [(1, digest.to_owned())], "{what}");
@@ -31,7 +33,7 @@ fn is_completed(app: &App) -> bool {
     app.promotions().iter().all(|promotion| promotion["state"] == "Completed")
 }
 
-/// The approver clicks, and one request goes wrong; answers whether it came to that.
+/// The approver clicks, and one request goes wrong. Returns whether the fault happened.
 fn approved(number: usize, fault: Fault) -> bool {
     let release = Release::pin_1();
     let run = release.approve(Some((number, fault)));
@@ -40,7 +42,7 @@ fn approved(number: usize, fault: Fault) -> bool {
     if run.answer.is_some() {
         assert!(matches!(status(&run), Some(200 | 409)), "{what}: {run:?}");
     } else {
-        // Whoever was told nothing looks again, and clicks again.
+        // An approver who got no answer opens the page again and approves again.
         let decided = !app.pins().is_empty();
         if !decided {
             assert_eq!(app.promotions()[0]["votes"], json!({}), "{what}");
@@ -54,37 +56,37 @@ fn approved(number: usize, fault: Fault) -> bool {
 }
 
 #[test]
-fn a_decision_that_is_killed_at_any_request_is_finished_by_a_tick() {
+fn tick_finishes_a_decision_killed_at_any_request() {
     everywhere(|_| KILLS.to_vec(), approved);
 }
 
 #[test]
-fn a_decision_gets_through_whatever_aws_answers_once() {
+fn decision_survives_each_odd_aws_answer_once() {
     everywhere(|_| ANSWERS.to_vec(), approved);
 }
 
-/// An application to which nothing was pushed yet.
+/// The saved state of an application to which nothing was pushed yet.
 fn unpushed() -> &'static Seed {
     static BEGUN: OnceLock<Seed> = OnceLock::new();
     BEGUN.get_or_init(|| Seed::of(&Plan::new("crash-push").create_aside()))
 }
 
-/// Pushes, and one request goes wrong.
+/// Pushes, and one request goes wrong. Returns whether the fault happened.
 fn pushed(number: usize, fault: Fault) -> bool {
     let app = unpushed().copy(&[]);
     let digest = app.push_unheard("main", &Spec::new("1"));
-    let event = app.ecr().events().pop().expect("a push is told");
+    let event = app.ecr().events().pop().expect("a push event");
     let run = app.invoke(None, "tagger", &event, Some((number, fault)));
     let what = format!("{number} {fault:?}: {:?}", run.requests);
     if run.answer.is_none() {
-        app.deliver(&event); // Lambda tries again
+        app.deliver(&event); // Lambda retries.
     }
     app.ticks_until(&what, App::everybody_is_asked);
     assert_eq!(app.promotions().len(), 1, "{what}");
     assert_eq!(app.audited("Promotion State Change"), ["- → Pending"], "{what}");
     let name = app.build_tag(&digest);
     assert_eq!(app.tag(&name).as_ref(), Some(&digest), "{what}");
-    // A mail that was sent and not noted is sent again; its link is the one that counts.
+    // A mail that was sent but not recorded is sent again. Only its newer link counts.
     assert!((1..=2).contains(&app.mails("lead").len()), "{what}");
     app.approve(&digest);
     assert_eq!(app.pins(), [(1, digest.clone())], "{what}");
@@ -93,11 +95,11 @@ fn pushed(number: usize, fault: Fault) -> bool {
 }
 
 #[test]
-fn a_push_that_is_cut_off_at_any_request_still_asks_its_approver() {
+fn push_killed_at_any_request_still_asks_its_approver() {
     everywhere(|_| KILLS.to_vec(), pushed);
 }
 
-/// Asks for a rollback, and one request goes wrong.
+/// Asks for a rollback, and one request goes wrong. Returns whether the fault happened.
 fn asked_back(number: usize, fault: Fault) -> bool {
     let release = Release::back(&[]);
     let run = release.ask_back("1", Some((number, fault)));
@@ -117,15 +119,15 @@ fn asked_back(number: usize, fault: Fault) -> bool {
 }
 
 #[test]
-fn a_rollback_that_is_killed_at_any_request_is_finished_by_a_tick_or_was_never_begun() {
+fn tick_finishes_a_rollback_killed_at_any_request() {
     everywhere(|_| KILLS.to_vec(), asked_back);
 }
 
-/// A lease outlives the invocation that took it by some seconds.
+/// A lease outlives its invocation by some seconds, so a tick must wait for that long.
 const UNTIL_A_TICK_MAY: Duration = Duration::from_secs(40);
 
 #[test]
-fn as_deployed_too_what_dies_between_its_pin_and_its_tag_is_finished_by_a_tick() {
+fn deployed_tick_moves_a_tag_after_a_kill() {
     let told = |fault| {
         let app = Plan::new("crash").create();
         let digest = app.push("main", &Spec::new("1"));

@@ -1,4 +1,4 @@
-//! Who decides, when, and how often.
+//! Decisions about a promotion: quorum, rejection, expiry and simultaneous clicks.
 
 use std::thread;
 
@@ -8,7 +8,7 @@ use xtask::aws::Response;
 use xtask::image::Spec;
 
 #[test]
-fn a_rejection_ends_the_promotion_and_its_reason_is_kept() {
+fn rejection_ends_the_promotion_and_keeps_its_reason() {
     let app = Plan::new("reject").create();
     let digest = app.push("main", &Spec::new("1"));
     let link = app.link(&digest);
@@ -34,7 +34,7 @@ fn a_rejection_ends_the_promotion_and_its_reason_is_kept() {
 }
 
 #[test]
-fn two_must_approve_where_two_are_required() {
+fn quorum_of_two_needs_two_approvers() {
     let app = Plan::new("quorum").approvers(["lead", "deputy", "third"], 2).create();
     let digest = app.push("main", &Spec::new("1"));
     let [lead, deputy, third] = ["lead", "deputy", "third"].map(|name| app.link_of(name, &digest));
@@ -45,15 +45,16 @@ fn two_must_approve_where_two_are_required() {
 
     assert_eq!(deputy.approve().status, 200);
     assert_eq!(app.pins(), [(1, digest)]);
-    // Who still tells the lead that their link was used has the promotion for that moment, and puts the tag too.
+    // The notifier may hold the promotion for a moment. It then moves the tag too.
     until("the page's word", || deputy.get().text().contains("It is pin 1").then_some(()));
-    assert_eq!(third.approve().status, 409, "it is decided");
+    assert_eq!(third.approve().status, 409, "the promotion is decided already");
     assert_eq!(app.audited("Pin Change"), ["- → 1"]);
 }
 
-/// What is open is decided by today's file: the promoter looks at once, nobody has to click anew.
+/// Today's file decides open promotions. The promoter checks them at once, so nobody must click
+/// again.
 #[test]
-fn a_file_that_wants_fewer_approvals_decides_what_waits_and_a_new_approver_is_asked() {
+fn changed_file_decides_and_asks_about_open_promotions() {
     let app = Plan::new("fewer").approvers(["lead", "deputy", "third"], 3).create();
     let digest = app.push("main", &Spec::new("1"));
     let link = app.link(&digest);
@@ -77,7 +78,7 @@ fn a_file_that_wants_fewer_approvals_decides_what_waits_and_a_new_approver_is_as
 }
 
 #[test]
-fn one_rejection_is_enough_to_stop_it() {
+fn one_rejection_stops_a_promotion() {
     let app = Plan::new("veto").approvers(["lead", "deputy"], 2).create();
     let digest = app.push("main", &Spec::new("1"));
     let [lead, deputy] = ["lead", "deputy"].map(|name| app.link_of(name, &digest));
@@ -87,9 +88,9 @@ fn one_rejection_is_enough_to_stop_it() {
     assert_eq!(app.pins(), []);
 }
 
-/// Policy is today's configuration, not what it was when the mail went out.
+/// Today's configuration is the policy, not the configuration at the time of the mail.
 #[test]
-fn somebody_who_is_no_approver_any_more_cannot_decide() {
+fn removed_approver_cannot_decide() {
     let plan = Plan::new("removed").approvers(["lead", "deputy"], 1);
     let app = plan.clone().create();
     let digest = app.push("main", &Spec::new("1"));
@@ -106,11 +107,11 @@ fn somebody_who_is_no_approver_any_more_cannot_decide() {
 }
 
 #[test]
-fn a_promotion_that_nobody_decides_expires() {
+fn undecided_promotion_expires() {
     let app = Plan::new("expires").create();
     let link = app.link(&app.push("main", &Spec::new("1")));
     let sk = format!("PROMOTION#{}", link.promotion());
-    // The mail goes out before the tagger has written down that it did.
+    // The mail goes out before the tagger has recorded it.
     until("the tagger has ended", || {
         app.items(&sk).iter().any(|item| item["record"]["operation"]["lease"].is_null()).then_some(())
     });
@@ -126,7 +127,7 @@ fn a_promotion_that_nobody_decides_expires() {
     assert_eq!(app.pins(), []);
 }
 
-/// A wrong link learns nothing: not even whether the promotion exists.
+/// A wrong link reveals nothing, not even whether the promotion exists.
 #[test]
 fn wrong_links_all_get_the_same_answer() {
     let app = Plan::new("oracle").create();
@@ -158,19 +159,19 @@ fn wrong_links_all_get_the_same_answer() {
         assert_eq!((status.status, answered(&status)), (404, answered(&get)));
     }
     assert_eq!(app.everything(), before);
-    assert_eq!(link.approve().status, 200, "the right one still works");
+    assert_eq!(link.approve().status, 200, "the correct link still works");
 }
 
-/// All of it, but what tells one answer to the same request from another.
+/// The whole answer without the headers that differ between answers to the same request.
 fn answered(answer: &Response) -> (Vec<u8>, Vec<(String, String)>) {
     let own = ["date", "apigw-requestid", "x-amzn-requestid", "x-amz-request-id", "x-amz-id-2"];
     let headers = answer.headers.iter().filter(|(name, _)| !own.contains(&name.as_str()));
     (answer.body.clone(), headers.cloned().collect())
 }
 
-/// A fake click, and two browsers.
+/// Eight clicks at once stand for a forged click and two open browsers.
 #[test]
-fn a_link_that_is_used_by_many_at_once_decides_once() {
+fn simultaneous_clicks_on_a_link_decide_once() {
     let app = Plan::new("clicks").create();
     let digest = app.push("main", &Spec::new("1"));
     let link = app.link(&digest);
@@ -184,9 +185,9 @@ fn a_link_that_is_used_by_many_at_once_decides_once() {
     assert_eq!(app.audited("Pin Change"), ["- → 1"]);
 }
 
-/// Rule 3: two approvers of two builds at the same moment.
+/// Rule 3: several approvers approve several builds at the same moment.
 #[test]
-fn builds_approved_at_once_get_numbers_without_a_gap() {
+fn simultaneous_approvals_get_pin_numbers_without_a_gap() {
     let app = Plan::new("race").create();
     let builds: Vec<_> =
         (0..4).map(|at| app.push(&format!("main-{at}"), &Spec::new(&at.to_string()))).collect();

@@ -1,11 +1,12 @@
-//! The way there: an approved build reaches the services and is proven, or production is back where it was.
+//! Deployments: an approved build reaches every service and is proven, or the services run again
+//! what ran before.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use stablepin_tests::{App, Plan, Service, until};
 use xtask::image::{Mode, Spec};
 
-/// Approves, and ticks until the promotion has ended; answers with its record.
+/// Approves the build, ticks until its promotion has ended, and returns the promotion's record.
 #[track_caller]
 pub(crate) fn promoted(app: &App, digest: &str) -> Value {
     let link = app.link(digest);
@@ -19,7 +20,7 @@ pub(crate) fn promoted(app: &App, digest: &str) -> Value {
     })
 }
 
-/// What ran before Stablepin came, pushed under a tag that is no build.
+/// Pushes the image that ran before Stablepin, under a tag that names no build.
 #[track_caller]
 fn before(app: &App) -> String {
     app.push_runnable("by-hand", &Spec::new("before"))
@@ -33,9 +34,9 @@ fn notices(app: &App) -> Vec<String> {
         .collect()
 }
 
-/// The first goes out, the next one after it, each with the services' own settings.
+/// The first build is deployed, then the second. Each service keeps its own settings.
 #[test]
-fn an_approved_build_reaches_every_service_and_is_then_the_pin() {
+fn approved_build_reaches_every_service_and_becomes_the_pin() {
     let app = Plan::new("deploy").services(["web", "worker"]).deployed("bake = \"0s\"").create();
     let old = before(&app);
     let services = [app.service("web", &old), app.service("worker", &old)];
@@ -49,9 +50,9 @@ fn an_approved_build_reaches_every_service_and_is_then_the_pin() {
         assert_eq!(service.running(), std::slice::from_ref(&first), "{}", service.name);
         let mut is = service.task_definition();
         is["containerDefinitions"][0]["image"] = was["containerDefinitions"][0]["image"].clone();
-        assert_eq!(&is, was, "only the image has changed");
+        assert_eq!(&is, was, "only the image changed");
     }
-    assert_eq!(services.each_ref().map(Service::sidecars), sidecars, "a sidecar is not touched");
+    assert_eq!(services.each_ref().map(Service::sidecars), sidecars, "no sidecar was changed");
     assert_eq!(app.pins(), [(1, first.clone())]);
     assert_eq!(
         (app.tag("prod-stable"), app.tag("production-current")),
@@ -63,7 +64,7 @@ fn an_approved_build_reaches_every_service_and_is_then_the_pin() {
     assert_eq!(promoted(&app, &second)["state"], "Completed");
     assert_eq!(app.pins(), [(1, first.clone()), (2, second.clone())]);
 
-    // The way back uses the revision that the pin was proven with.
+    // The rollback uses the revision with which the pin was proven.
     let (_, pins) = app.api("GET", "/environments/production/pins", None);
     let proven = pins["pins"].as_array().expect("pins").iter().find(|pin| pin["number"] == 1).expect("pin 1")
         ["revisions"]
@@ -82,7 +83,7 @@ fn an_approved_build_reaches_every_service_and_is_then_the_pin() {
 }
 
 #[test]
-fn a_release_whose_container_crashes_is_rolled_back_by_itself() {
+fn release_with_a_crashing_container_is_rolled_back() {
     let app = Plan::new("crash").services(["web"]).deployed("bake = \"0s\"").create();
     let old = before(&app);
     let service = app.service("web", &old);
@@ -95,13 +96,13 @@ fn a_release_whose_container_crashes_is_rolled_back_by_itself() {
     service.runs(&good);
     assert_eq!((app.pins().len(), app.tag("prod-stable")), (1, Some(good.clone())));
     let environment = app.environment();
-    assert_eq!(environment["hold"]["by"], record["id"], "automation leaves it alone: {environment}");
+    assert_eq!(environment["hold"]["by"], record["id"], "automation must leave it alone: {environment}");
     until("both notices", || (app.notices().len() == 2).then_some(()));
     let said = notices(&app);
     assert!(said[0].ends_with("a release failed, going back"), "{said:?}");
     assert!(said[1].ends_with("a release failed and was rolled back"), "{said:?}");
 
-    // The fix is approved on a page that says that the environment is held.
+    // The approver of the fix sees on the page that the environment is held.
     let fix = app.push_runnable("main", &Spec::new("3"));
     assert!(app.link(&fix).get().text().contains("held"));
     assert_eq!(promoted(&app, &fix)["state"], "Completed");
@@ -109,7 +110,7 @@ fn a_release_whose_container_crashes_is_rolled_back_by_itself() {
 }
 
 #[test]
-fn where_the_circuit_breaker_rolls_back_ecs_is_left_to_it() {
+fn circuit_breaker_rollback_is_left_to_ecs() {
     let app = Plan::new("breaker").services(["web"]).deployed("bake = \"0s\"").create();
     let old = before(&app);
     let breaker = json!({ "deploymentCircuitBreaker": { "enable": true, "rollback": true } });
@@ -118,18 +119,18 @@ fn where_the_circuit_breaker_rolls_back_ecs_is_left_to_it() {
     assert_eq!(promoted(&app, &good)["state"], "Completed");
     let bad = app.push_runnable("main", &Spec::new("2").mode(Mode::Crash));
     let record = promoted(&app, &bad);
-    assert_eq!(record["state"], "RolledBack", "never a success: {record}");
+    assert_eq!(record["state"], "RolledBack", "a rollback of ECS is no success: {record}");
     service.runs(&good);
     assert_eq!((app.pins().len(), app.tag("prod-stable")), (1, Some(good)));
 }
 
 #[test]
-fn a_release_that_answers_its_health_check_with_500_is_rolled_back_by_itself() {
+fn release_with_a_failing_health_check_is_rolled_back() {
     let port = xtask::port::free().expect("a port");
     let verify = format!("bake = \"0s\", endpoints = [\"http://127.0.0.1:{port}/health\"]");
     let app = Plan::new("health").services(["web"]).deployed(&verify).create();
     let old = before(&app);
-    // One task on one port of the host: the old one ends before the new one begins.
+    // One task uses the host's one port, so the old task stops before the new one starts.
     let one_port = json!({ "minimumHealthyPercent": 0, "maximumPercent": 100 });
     let service = app.service_on("web", &old, port, &one_port);
     let good = app.push_runnable("main", &Spec::new("1"));
@@ -144,7 +145,7 @@ fn a_release_that_answers_its_health_check_with_500_is_rolled_back_by_itself() {
 }
 
 #[test]
-fn a_first_release_that_fails_returns_to_what_ran_before() {
+fn failed_first_release_returns_to_the_previous_image() {
     let app = Plan::new("first").services(["web"]).deployed("bake = \"0s\"").create();
     let old = before(&app);
     let service = app.service("web", &old);
@@ -157,7 +158,7 @@ fn a_first_release_that_fails_returns_to_what_ran_before() {
 }
 
 #[test]
-fn a_service_that_is_not_there_is_refused_before_anything_is_touched() {
+fn missing_service_is_refused_before_any_change() {
     let app = Plan::new("missing").services(["web", "gone"]).deployed("bake = \"0s\"").create();
     let old = before(&app);
     let service = app.service("web", &old);
@@ -174,7 +175,7 @@ fn a_service_that_is_not_there_is_refused_before_anything_is_touched() {
 }
 
 #[test]
-fn a_freeze_keeps_a_release_out_until_it_is_thawed() {
+fn freeze_delays_a_release_until_its_end() {
     let app = Plan::new("freeze").create();
     let path = "/environments/production/freeze";
     let (status, problem) = app.api("PUT", path, Some(&json!({})));
@@ -203,9 +204,9 @@ fn a_freeze_keeps_a_release_out_until_it_is_thawed() {
     assert_eq!(app.audited("Environment State Change"), ["open → frozen", "frozen → open"]);
 }
 
-/// A table of before has a watermark that no push of this century passes.
+/// A table of an older version can have a watermark so far ahead that no push passes it.
 #[test]
-fn watermark_of_the_future_is_reset_by_a_signed_request() {
+fn signed_request_resets_a_future_watermark() {
     let app = Plan::new("watermark").create();
     let bad = app.pin("main", &Spec::new("1"));
     for path in ["record.watermark.at", "record.latest.occurrence.at"] {
@@ -227,7 +228,7 @@ fn watermark_of_the_future_is_reset_by_a_signed_request() {
     let audited = app.audited("Environment State Change");
     assert_eq!(audited, [format!("watermark 2099-01-01T00:00:00Z → watermark {at}")]);
 
-    // Within one second the digests decide.
+    // Within one second the order of the digests decides, so this waits for the next second.
     let after = at.parse::<Timestamp>().expect("a time") + SignedDuration::from_secs(1);
     until("the next second", || (Timestamp::now() >= after).then_some(()));
     let next = app.pin("main", &Spec::new("2"));

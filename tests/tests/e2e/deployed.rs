@@ -1,4 +1,4 @@
-//! The deployed template: what its functions may do, and what becomes of what they say.
+//! The deployed template: what its functions may do, and what their logs contain.
 
 use serde_json::{Value, json};
 use stablepin_tests::role::{FUNCTIONS, aws_as, configuration, function_name};
@@ -16,7 +16,7 @@ fn denied(who: &str, answer: Result<Value, AwsError>) {
 }
 
 #[test]
-fn no_role_can_do_what_its_function_does_not() {
+fn role_cannot_do_more_than_its_function() {
     let app = Plan::new("iam").services(["web"]).create();
     let digest = app.push("quiet", &Spec::new("1"));
     let table = stack().table();
@@ -35,7 +35,7 @@ fn no_role_can_do_what_its_function_does_not() {
         denied(aws.dynamodb("Scan", &json!({ "TableName": table })));
         denied(aws.sqs("PurgeQueue", &json!({ "QueueUrl": stack().inbox() })));
         denied(aws.ecs("DeleteService", &json!({ "cluster": app.plan.cluster, "service": "web" })));
-        // Whose keys it may delete is a condition, which the emulator does not know.
+        // A condition limits which keys a function may delete. The emulator ignores that condition.
         if !matches!(function, "api" | "retention") {
             denied(aws.dynamodb("DeleteItem", &json!({ "TableName": table, "Key": key })));
         }
@@ -65,7 +65,7 @@ fn no_role_can_do_what_its_function_does_not() {
 }
 
 #[test]
-fn no_policy_allows_a_whole_service_or_everything() {
+fn policies_name_each_action_without_wildcards() {
     for function in FUNCTIONS {
         assert!(policies(function).len() >= 2, "{function}");
         for statement in statements(function, "Allow") {
@@ -80,9 +80,9 @@ fn no_policy_allows_a_whole_service_or_everything() {
     }
 }
 
-/// The emulator does not look at which items a request names; that AWS refuses it is in the deployed policies.
+/// The emulator ignores which items a request names, so this reads the deployed policies instead.
 #[test]
-fn the_audit_trail_is_put_only_and_only_the_api_writes_the_configuration() {
+fn audit_is_append_only_and_only_the_api_configures() {
     for function in FUNCTIONS {
         let denies = |keys: &str, action: &str| {
             statements(function, "Deny").iter().any(|statement| {
@@ -101,9 +101,10 @@ fn the_audit_trail_is_put_only_and_only_the_api_writes_the_configuration() {
     }
 }
 
-/// As above: no record of what was built, asked, pinned or decided can be deleted by any function.
+/// No function can delete a record of a build, request, pin or decision. This reads the policies
+/// too.
 #[test]
-fn only_marks_leases_and_claims_may_be_deleted() {
+fn only_marks_leases_and_claims_can_be_deleted() {
     for function in FUNCTIONS {
         let delete = |one: &Value| actions(one).iter().any(|action| action == "dynamodb:DeleteItem");
         let may: Vec<_> = statements(function, "Allow").into_iter().filter(delete).collect();
@@ -119,7 +120,7 @@ fn only_marks_leases_and_claims_may_be_deleted() {
     }
 }
 
-/// What the policies of the function's role say, with that effect.
+/// The statements with this effect in the policies of the function's role.
 fn statements(function: &str, effect: &str) -> Vec<Value> {
     let policies = policies(function).into_iter();
     let all = policies.flat_map(|policy| policy["Statement"].as_array().cloned().unwrap_or_default());
@@ -133,7 +134,7 @@ fn actions(statement: &Value) -> Vec<Value> {
     }
 }
 
-/// Every document that is attached to the function's role.
+/// The policy documents that are attached to the function's role.
 fn policies(function: &str) -> Vec<Value> {
     let aws = stack().aws();
     let role = configuration(function)["Role"].as_str().expect("a role").to_owned();
@@ -161,7 +162,7 @@ fn policies(function: &str) -> Vec<Value> {
 }
 
 #[test]
-fn every_function_has_a_log_with_an_end_and_an_alarm() {
+fn function_has_an_expiring_log_and_an_alarm() {
     let aws = stack().aws();
     let alarms = aws
         .query("monitoring", &[("Action", "DescribeAlarms"), ("Version", "2010-08-01")])
@@ -173,7 +174,7 @@ fn every_function_has_a_log_with_an_end_and_an_alarm() {
         assert_eq!(configuration["LoggingConfig"]["LogFormat"], "JSON", "{name}");
         let group = configuration["LoggingConfig"]["LogGroup"].as_str().expect("a log group").to_owned();
         let groups = ask_logs("DescribeLogGroups", &json!({ "logGroupNamePrefix": group }));
-        assert!(groups["logGroups"][0]["retentionInDays"].is_u64(), "{group} is kept for ever: {groups}");
+        assert!(groups["logGroups"][0]["retentionInDays"].is_u64(), "{group} never expires: {groups}");
         assert!(alarms.contains(&format!("{name}-errors")), "{name} has no alarm");
     }
     for function in ["tagger", "promoter"] {
@@ -181,9 +182,9 @@ fn every_function_has_a_log_with_an_end_and_an_alarm() {
     }
 }
 
-/// An event that is given up is kept: by its rule when it cannot be delivered, by Lambda when it is not taken.
+/// A failed event is kept: by its rule if delivery fails, by Lambda if the function fails.
 #[test]
-fn every_event_that_is_given_up_goes_to_a_dead_letter_queue() {
+fn failed_event_goes_to_a_dead_letter_queue() {
     let aws = stack().aws();
     let prefix = function_name("tagger").trim_end_matches("tagger");
     let rules =
@@ -194,16 +195,16 @@ fn every_event_that_is_given_up_goes_to_a_dead_letter_queue() {
         let queue = &targets["Targets"][0]["DeadLetterConfig"]["Arn"];
         let queue = queue.as_str().unwrap_or_default();
         assert!(queue.ends_with("-dead-letters"), "{rule}: {targets}");
-        // And the queue lets that rule in.
+        // The queue's policy accepts messages from that rule.
         let name = queue.rsplit(':').next().unwrap_or_default();
-        let url = aws.sqs("GetQueueUrl", &json!({ "QueueName": name })).expect("the queue is there");
+        let url = aws.sqs("GetQueueUrl", &json!({ "QueueName": name })).expect("the queue exists");
         let ask = json!({ "QueueUrl": url["QueueUrl"], "AttributeNames": ["Policy"] });
         let policy = aws.sqs("GetQueueAttributes", &ask).expect("the queue's policy");
         let policy = policy["Attributes"]["Policy"].as_str().unwrap_or_default().to_owned();
         let of = format!("{}\"", rule_arn(bus, &format!("{prefix}{rule}")));
         assert!(policy.contains(&of), "{of} in {policy}");
     }
-    // The emulator forgets what Lambda does with an event that is not taken: the template says it.
+    // The emulator drops Lambda's settings for failed events, so this reads the template.
     let template = std::fs::read_to_string(workspace::root().join("template.yaml")).expect("the template");
     for function in ["Tagger", "Promoter"] {
         let (_, rest) = template.split_once(&format!("\n  {function}Function:\n")).expect("the function");
@@ -221,22 +222,22 @@ fn rule_arn(bus: &str, rule: &str) -> String {
     format!(":rule/{bus}{rule}")
 }
 
-/// The emulator's log service fails while somebody writes a new stream: it is asked again.
+/// The emulator's log service fails while a new stream is written, so this repeats the call.
 #[track_caller]
 fn ask_logs(action: &str, body: &Value) -> Value {
     let aws = stack().aws();
     until("an answer of the logs", || aws.json("logs", &format!("Logs_20140328.{action}"), body).ok())
 }
 
-/// Everything that the stack's log groups hold.
+/// The text of all of the stack's log groups.
 fn logs() -> String {
     let groups = xtask::secrets::logs(&stack().aws()).expect("the log service answers");
     groups.into_iter().map(|(_, text)| text).collect()
 }
 
-/// Whoever reads the logs must not be able to decide in somebody's name.
+/// A reader of the logs must not be able to decide as an approver.
 #[test]
-fn no_link_is_in_any_log() {
+fn logs_contain_no_link() {
     let app = Plan::new("logs").create();
     let rejected = app.link(&app.push("main", &Spec::new("1")));
     rejected.get();
@@ -260,5 +261,5 @@ fn no_link_is_in_any_log() {
     assert!(!logs.contains("?t="), "an address of a page is in a log");
     assert!(!logs.contains("decision=approve"), "a form is in a log");
     assert!(!logs.contains("stablepin-console="), "a cookie is in a log");
-    assert!(logs.contains("a link to the console was minted"), "who opened the console is");
+    assert!(logs.contains("a link to the console was minted"), "the log records who minted a console link");
 }

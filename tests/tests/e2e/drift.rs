@@ -1,4 +1,5 @@
-//! Tags of ours that somebody moves by hand, and what no event told of.
+//! Drift of tags and missed pushes: Stablepin's tags that a person moves, and pushes without an
+//! event.
 
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -7,7 +8,7 @@ use stablepin_tests::{App, Plan, Release, until};
 use xtask::image::Spec;
 
 #[test]
-fn a_stable_tag_moved_by_hand_is_told_and_put_back() {
+fn stable_tag_moved_by_hand_is_reported_and_restored() {
     let app = Plan::new("moved").create();
     let pinned = app.pin("main", &Spec::new("1"));
     let other = app.push("quiet", &Spec::new("2"));
@@ -20,13 +21,13 @@ fn a_stable_tag_moved_by_hand_is_told_and_put_back() {
     assert_eq!(
         (app.pins().len(), app.environment()["applied"].clone()),
         (1, json!(1)),
-        "the pin never moved"
+        "the pin did not move"
     );
 }
 
-/// By our own doing it was on that digest before: that is a drift all the same.
+/// Stablepin itself put the tag on that digest before. It is a drift all the same.
 #[test]
-fn a_stable_tag_moved_back_to_an_earlier_pin_is_found_by_the_sweep() {
+fn sweep_restores_a_stable_tag_moved_to_an_earlier_pin() {
     let app = Plan::new("back").create_aside();
     app.pin("main", &Spec::new("1"));
     let second = app.pin("main", &Spec::new("2"));
@@ -38,7 +39,7 @@ fn a_stable_tag_moved_back_to_an_earlier_pin_is_found_by_the_sweep() {
 }
 
 #[test]
-fn a_sweep_where_nothing_is_wrong_changes_nothing() {
+fn sweep_without_drift_changes_nothing() {
     let app = Plan::new("sweep").create_aside();
     app.pin("main", &Spec::new("1"));
     app.push("latest", &Spec::new("2"));
@@ -48,9 +49,10 @@ fn a_sweep_where_nothing_is_wrong_changes_nothing() {
     assert_eq!((app.everything(), app.ecr().count("PutImage")), (before, tags));
 }
 
-/// Its event may still be on its way: the sweep finds it when that is late, and not before.
+/// The event of a recent push may still come. The sweep takes such a push only once its event is
+/// late.
 #[test]
-fn a_push_that_may_still_be_told_of_is_left_to_its_event() {
+fn sweep_leaves_a_recent_push_to_its_event() {
     let app = Plan::new("young").create_aside();
     app.pin("main", &Spec::new("1"));
     app.push_unheard("main", &Spec::new("2"));
@@ -60,27 +62,28 @@ fn a_push_that_may_still_be_told_of_is_left_to_its_event() {
     assert_eq!(app.everything(), before);
 }
 
-/// As the sweep's queue wakes the promoter for this application.
+/// Sweeps the application once, in the way in which the sweep's queue triggers the promoter.
 #[track_caller]
 fn sweep(app: &App) -> Value {
     app.sweep_beside(None).answer.expect("it was not killed")
 }
 
-/// Of nobody's build.
+/// A digest that belongs to no build.
 const ELSE: &str = "sha256:eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee";
 
-/// What is pushed there was pushed so long ago that its event would have come.
+/// Creates the application with a registry clock ten minutes in the past, so that each missed event
+/// counts as late.
 #[track_caller]
-fn aside_for_long(plan: Plan) -> App {
+fn created_ten_minutes_ago(plan: Plan) -> App {
     let app = plan.create_aside();
     app.ecr().time_passes(SignedDuration::from_mins(-10));
     app
 }
 
-/// A first build that runs and is pinned.
+/// A first build that runs and is pinned. `before` prepares the application.
 #[track_caller]
 fn live(plan: Plan, tag: &str, before: impl FnOnce(&App)) -> Release {
-    let app = aside_for_long(plan.services(["web"]).deployed("bake = \"0s\""));
+    let app = created_ten_minutes_ago(plan.services(["web"]).deployed("bake = \"0s\""));
     before(&app);
     let digest = app.push(tag, &Spec::new("1"));
     let link = app.link(&digest);
@@ -90,16 +93,16 @@ fn live(plan: Plan, tag: &str, before: impl FnOnce(&App)) -> Release {
     release
 }
 
-/// Somebody deletes a tag of the first build, which has others.
+/// Deletes one tag of the first build, which keeps other tags.
 #[track_caller]
 fn untag(release: &Release, tag: &str) {
     let app = &release.app;
     app.web().is_untagged(tag);
     assert_eq!(app.tag(tag), None);
-    assert_ne!(app.tags(&release.digest), Vec::<String>::new(), "the image is there");
+    assert_ne!(app.tags(&release.digest), Vec::<String>::new(), "the image still exists");
 }
 
-/// No event tells of its tag's later pushes: of the last one, it knows from long ago.
+/// The tag's last followed push is long ago, so the sweep treats a newer push as missed.
 #[track_caller]
 fn was_followed_long_ago(app: &App, tag: &str) {
     let followed = format!("TAG#{}#{tag}", app.plan.repository);
@@ -107,7 +110,7 @@ fn was_followed_long_ago(app: &App, tag: &str) {
 }
 
 #[test]
-fn a_tag_of_what_is_live_that_was_deleted_is_put_back_by_the_sweep() {
+fn sweep_restores_a_deleted_current_tag() {
     let release = live(Plan::new("current"), "main", |_| ());
     assert_eq!(release.app.tag("production-current"), Some(release.digest.clone()));
     untag(&release, "production-current");
@@ -118,7 +121,7 @@ fn a_tag_of_what_is_live_that_was_deleted_is_put_back_by_the_sweep() {
 }
 
 #[test]
-fn a_numbered_stable_tag_that_was_deleted_is_put_back_by_the_sweep() {
+fn sweep_restores_a_deleted_numbered_stable_tag() {
     let release = live(Plan::new("numbered").tags_are(TagMutability::Immutable), "v1.0.0", |_| ());
     let tag = "prod-stable-000001";
     assert_eq!(release.app.tag(tag), Some(release.digest.clone()));
@@ -130,8 +133,8 @@ fn a_numbered_stable_tag_that_was_deleted_is_put_back_by_the_sweep() {
 }
 
 #[test]
-fn a_push_that_no_event_told_of_is_found_by_the_sweep_and_asked_about_once() {
-    let app = aside_for_long(Plan::new("missed"));
+fn sweep_asks_once_about_a_push_without_an_event() {
+    let app = created_ten_minutes_ago(Plan::new("missed"));
     app.push("main", &Spec::new("1"));
     let missed = app.push_unheard("main", &Spec::new("2"));
     was_followed_long_ago(&app, "main");
@@ -149,13 +152,13 @@ fn a_push_that_no_event_told_of_is_found_by_the_sweep_and_asked_about_once() {
 }
 
 #[test]
-fn a_push_that_cannot_be_taken_keeps_the_sweep_from_nothing_else() {
+fn failed_push_does_not_stop_the_sweep() {
     let mut second = String::new();
     let release = live(Plan::new("one-bad"), "main", |app| {
         second = app.push("v1.0.0", &Spec::new("2"));
     });
     let app = &release.app;
-    // `main` moves to a build whose record nobody can read; `v1.0.0` to one that nobody knows.
+    // `main` moves to a build with an unreadable record, `v1.0.0` to an unknown build.
     app.push_unheard("main", &Spec::new("2"));
     let third = app.push_unheard("v1.0.0", &Spec::new("3"));
     for tag in ["main", "v1.0.0"] {
@@ -164,7 +167,7 @@ fn a_push_that_cannot_be_taken_keeps_the_sweep_from_nothing_else() {
     app.rewrite(&format!("BUILD#{second}"), "record", "not a record");
     untag(&release, "production-current");
     let answer = app.sweep_beside(Some(&release.ecs)).answer.expect("it ends");
-    assert_eq!(answer["errorMessage"], "an application could not be swept", "the queue tries again");
+    assert_eq!(answer["errorMessage"], "an application could not be swept", "the queue retries");
     assert!(app.promotions().iter().any(|promotion| promotion["digest"] == third.as_str()));
     assert_eq!(app.tag("production-current"), Some(release.digest.clone()));
     assert_eq!(app.audited("Drift Detected"), ["deleted → Detected", "deleted → Repaired"]);

@@ -1,11 +1,11 @@
-//! From a push to a stable tag beside a strict fake of ECR: with rules that the emulator has not, and calls that it
-//! never refuses.
+//! Pushes, builds and stable tags against a strict ECR fake. It enforces rules and refuses calls
+//! where the emulator does neither.
 
 use stablepin_tests::ecr_fake::TagMutability;
 use stablepin_tests::{App, Plan, Release};
 use xtask::image::Spec;
 
-/// The tag that the pin of this number has.
+/// The stable tag of the pin with this number.
 fn stable_tag(app: &App, number: u64, moves: bool) -> String {
     let stable = &app.plan.stable_tag;
     if moves { stable.clone() } else { format!("{stable}-{number:06}") }
@@ -24,35 +24,35 @@ fn two_pins(mutability: TagMutability, moves: bool) {
     let mut expected = ["v1.0.0".to_owned(), app.build_tag(&first)].to_vec();
     expected.extend((!moves).then_some(one));
     expected.sort();
-    assert_eq!(app.tags(&first), expected, "the first build keeps its names");
+    assert_eq!(app.tags(&first), expected, "the first build keeps its tags");
     assert_eq!(app.tag(&app.build_tag(&second)), Some(second));
-    assert_eq!(app.web().count(), 2, "not a byte was changed on the way: nothing else has come to be");
-    assert_eq!(app.promotions().len(), 2, "our own tags are nobody's push");
+    assert_eq!(app.web().count(), 2, "retagging created no other image");
+    assert_eq!(app.promotions().len(), 2, "Stablepin's own tags open no promotion");
     assert_eq!(app.environment()["applied"], 2);
 }
 
 #[test]
-fn in_a_mutable_repository_the_stable_tag_moves() {
+fn stable_tag_moves_in_a_mutable_repository() {
     two_pins(TagMutability::Mutable, true);
 }
 
 #[test]
-fn in_an_immutable_repository_each_pin_has_a_stable_tag_of_its_own() {
+fn pin_has_its_own_stable_tag_if_tags_are_immutable() {
     two_pins(TagMutability::Immutable, false);
 }
 
 #[test]
-fn where_a_filter_lets_the_stable_tag_move_it_moves() {
+fn stable_tag_moves_if_a_filter_excludes_it() {
     two_pins(TagMutability::ImmutableExcept(vec!["latest".to_owned(), "*-stable".to_owned()]), true);
 }
 
 #[test]
-fn where_a_filter_keeps_the_stable_tag_each_pin_has_its_own() {
+fn pin_has_its_own_stable_tag_if_a_filter_locks_it() {
     two_pins(TagMutability::MutableExcept(vec!["prod-*".to_owned()]), false);
 }
 
 #[test]
-fn throttled_at_every_tenth_call_everything_is_done_all_the_same() {
+fn pins_survive_throttling_of_every_tenth_call() {
     let app = Plan::new("throttled").create_aside();
     app.ecr().throttles_every(10);
     let digests = ["1", "2", "3"].map(|version| {
@@ -76,9 +76,9 @@ fn throttled_at_every_tenth_call_everything_is_done_all_the_same() {
     }
 }
 
-/// Both fakes beside one program: what is asked of either is numbered with all the rest.
+/// Runs one program against both fakes. One counter numbers the requests to both.
 #[test]
-fn a_release_of_a_service_is_pinned_beside_both_fakes() {
+fn release_of_a_service_is_pinned_against_both_fakes() {
     let plan = Plan::new("both").services(["web"]).deployed("bake = \"0s\"");
     let app = plan.tags_are(TagMutability::Immutable).create_aside();
     let before = app.push("quiet", &Spec::new("0"));

@@ -1,6 +1,7 @@
-//! Every end that a deployment can come to, and what follows from it: the design's table, row by row.
+//! The results of a deployment and what follows from each: the design's table, row by row.
 //!
-//! ECS is the fake here, since it does on request what real ECS does rarely; the promoter is the real program.
+//! The promoter is the real program. ECS is a fake, since it does on request what real ECS does
+//! rarely.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -9,7 +10,7 @@ use stablepin_tests::ecs_fake::{ControllerKind, DeploymentOutcome, Reported, Sta
 use stablepin_tests::release::SERVICES;
 use stablepin_tests::{Release, until};
 
-/// Of nobody's build.
+/// A digest that belongs to no build.
 const ELSE: &str = "sha256:eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee";
 const PAST: &str = "2026-01-01T00:00:00Z";
 
@@ -17,7 +18,8 @@ fn reason(record: &Value) -> &str {
     record["reason"].as_str().unwrap_or_default()
 }
 
-/// Nothing was pinned, the environment is held, and nobody has it.
+/// Asserts the number of pins, that the promotion holds the environment, and that no work has its
+/// slot.
 #[track_caller]
 fn is_held(release: &Release, pins: usize) {
     let environment = release.app.environment();
@@ -26,8 +28,8 @@ fn is_held(release: &Release, pins: usize) {
     assert!(environment["slot"].is_null(), "{environment:#}");
 }
 
-/// As people read them, in their order.
-fn told(release: &Release) -> Vec<String> {
+/// The titles of the notices that people received, in order.
+fn notice_titles(release: &Release) -> Vec<String> {
     let title = |notice: &Value| notice["content"]["title"].as_str().unwrap_or_default().to_owned();
     let all: Vec<_> = release.app.notices().iter().map(title).collect();
     all.iter().map(|title| title.rsplit(": ").next().unwrap_or_default().to_owned()).collect()
@@ -35,7 +37,7 @@ fn told(release: &Release) -> Vec<String> {
 
 const WENT_BACK: [&str; 2] = ["a release failed, going back", "a release failed and was rolled back"];
 
-/// It failed, and our own rollback brought everything back to pin 1.
+/// Asserts that the release failed and that Stablepin rolled every service back to pin 1.
 #[track_caller]
 fn is_back_at_the_pin(release: &Release, record: &Value, services: &[&str], why: &str) {
     assert_eq!(record["state"], "RolledBack", "{record:#}");
@@ -44,12 +46,12 @@ fn is_back_at_the_pin(release: &Release, record: &Value, services: &[&str], why:
         release.runs(service, &release.before);
     }
     is_held(release, 1);
-    assert_eq!(told(release), WENT_BACK);
+    assert_eq!(notice_titles(release), WENT_BACK);
     assert_eq!(release.app.environment()["rolled_back_from"], json!([release.digest]));
 }
 
 #[test]
-fn a_deployment_that_succeeds_and_is_proven_is_the_pin() {
+fn proven_deployment_becomes_the_pin() {
     let release = Release::next(&SERVICES).with(&SERVICES);
     let record = release.runs_its_course();
     assert_eq!(record["state"], "Completed", "{record:#}");
@@ -60,7 +62,7 @@ fn a_deployment_that_succeeds_and_is_proven_is_the_pin() {
 }
 
 #[test]
-fn where_the_circuit_breaker_goes_back_to_the_pin_that_is_all() {
+fn circuit_breaker_rollback_to_the_pin_is_enough() {
     let release = Release::next(&["web"]).with(&["web"]);
     release.service("web").will(DeploymentOutcome::CrashesUntilTheBreaker);
     let record = release.runs_its_course();
@@ -68,13 +70,13 @@ fn where_the_circuit_breaker_goes_back_to_the_pin_that_is_all() {
     assert!(reason(&record).contains("the circuit breaker threshold was exceeded"), "{record:#}");
     assert!(reason(&record).contains("ECS went back by itself, to pin 1"), "{record:#}");
     release.runs("web", &release.before);
-    assert_eq!(release.ecs.count("UpdateService"), 1, "nobody fights ECS's own rollback");
+    assert_eq!(release.ecs.count("UpdateService"), 1, "Stablepin does not disturb the rollback of ECS");
     is_held(&release, 1);
 }
 
-/// ECS's answer to the update may still name the service deployment before ours.
+/// The answer to `UpdateService` may still name the previous service deployment.
 #[test]
-fn a_deployment_whose_name_comes_late_is_followed_all_the_same() {
+fn deployment_is_followed_though_ecs_names_it_late() {
     for (outcome, end) in [
         (DeploymentOutcome::Succeeds, "Completed"),
         (DeploymentOutcome::CrashesUntilTheBreaker, "RolledBack"),
@@ -90,9 +92,9 @@ fn a_deployment_whose_name_comes_late_is_followed_all_the_same() {
     }
 }
 
-/// It has accepted our deployment, and for some seconds everything that it tells is from before.
+/// ECS has accepted the deployment, but for some seconds its answers still show the earlier state.
 #[test]
-fn a_deployment_that_ecs_does_not_show_yet_is_not_over() {
+fn deployment_hidden_by_ecs_is_still_in_progress() {
     let release = Release::next(&["web"]).with(&["web"]);
     release.settle();
     release.ecs.names_service_deployments_late();
@@ -112,9 +114,10 @@ fn a_deployment_that_ecs_does_not_show_yet_is_not_over() {
     release.runs("web", &release.digest);
 }
 
-/// Cut off after the update, and ECS still names the service deployment before ours, which it had rolled back.
+/// The promoter is killed after the update. ECS then still names the earlier, rolled-back service
+/// deployment.
 #[test]
-fn another_deployments_end_is_not_taken_for_ours() {
+fn end_of_an_earlier_deployment_is_ignored() {
     let begun = || {
         let release = Release::next(&["web"]).with(&["web"]);
         release.ecs.names_service_deployments_late();
@@ -131,7 +134,7 @@ fn another_deployments_end_is_not_taken_for_ours() {
     let release = begun();
     let run = release.tick(Some((update, Fault::KillAfter)));
     assert!(run.hit, "{:?}", run.requests);
-    // It is found to be ours, and then it has not even begun.
+    // The promoter first finds that the deployment is its own. The deployment has not even begun.
     release.looks();
     let record = release.looks();
     assert_eq!(record["state"], "InProgress", "{record:#}");
@@ -141,10 +144,11 @@ fn another_deployments_end_is_not_taken_for_ours() {
     release.runs("web", &release.digest);
 }
 
-/// Somebody else deploys what is theirs after ours has failed, and before our way back was begun.
+/// Another person deploys after the release has failed and before its rollback has begun.
 #[test]
-fn a_way_back_does_not_replace_what_somebody_else_has_deployed() {
-    // To the pin; where ECS's answer did not name ours; to what ran before.
+fn rollback_does_not_replace_a_deployment_by_others() {
+    // Three cases: back to the pin, the same without a named deployment, and back to the previous
+    // image.
     for case in ["next", "named late", "first"] {
         let release = if case == "first" { Release::first(&["web"]) } else { Release::next(&["web"]) };
         release
@@ -169,9 +173,9 @@ fn a_way_back_does_not_replace_what_somebody_else_has_deployed() {
     }
 }
 
-/// ECS has gone back to the pin, and then the pin's own build is asked for once more.
+/// ECS has gone back to the pin. Then a push asks for the pin's own build again.
 #[test]
-fn a_build_that_ecs_has_gone_back_to_can_be_pinned_again() {
+fn build_that_ecs_returned_to_can_be_pinned_again() {
     let release = Release::next(&["web"]).with(&["web"]);
     release.service("web").will(DeploymentOutcome::CrashesUntilTheBreaker);
     let record = release.runs_its_course();
@@ -189,15 +193,15 @@ fn a_build_that_ecs_has_gone_back_to_can_be_pinned_again() {
     assert_eq!(record["digest"], release.before.as_str(), "{record:#}");
     assert_eq!(record["state"], "Completed", "{record:#}");
     release.runs("web", &release.before);
-    assert_eq!(release.ecs.count("UpdateService"), 1, "it is there already");
+    assert_eq!(release.ecs.count("UpdateService"), 1, "the build runs already");
     assert_eq!(release.app.pins(), [(1, release.before.clone()), (2, release.before.clone())]);
     assert!(release.app.environment()["hold"].is_null());
     assert_eq!(release.app.environment()["rolled_back_from"], json!([release.digest]));
 }
 
-/// Of two services ECS has brought one back before, or is about to.
+/// ECS has brought one of two services back before, or is doing so.
 #[test]
-fn a_rollback_completes_where_ecs_brings_one_of_the_services_back_itself() {
+fn rollback_completes_though_ecs_returns_one_service() {
     for way_back in [WayBack::Succeeds, WayBack::Stalls] {
         let release = Release::back(&SERVICES);
         let web = release.service("web").runs(&release.image(&release.digest)).desired(2);
@@ -213,12 +217,12 @@ fn a_rollback_completes_where_ecs_brings_one_of_the_services_back_itself() {
         let record = release.ends();
         assert_eq!(record["state"], "Completed", "{way_back:?}: {record:#}");
         SERVICES.iter().for_each(|service| release.runs(service, &release.digest));
-        assert_eq!(release.ecs.count("UpdateService"), 1, "the worker's");
+        assert_eq!(release.ecs.count("UpdateService"), 1, "only the worker needs an update");
     }
 }
 
 #[test]
-fn where_an_alarm_goes_back_to_the_pin_that_is_all() {
+fn alarm_rollback_to_the_pin_is_enough() {
     let release = Release::next(&["web"]);
     release.new_service("web").alarms(&["cpu"], true).create().will(DeploymentOutcome::AlarmFires);
     let record = release.runs_its_course();
@@ -229,7 +233,7 @@ fn where_an_alarm_goes_back_to_the_pin_that_is_all() {
 }
 
 #[test]
-fn where_ecs_goes_back_to_something_else_our_rollback_goes_on_to_the_pin() {
+fn rollback_corrects_ecs_that_returns_to_another_image() {
     let release = Release::next(&["web"]);
     let by_hand = release.service("web").runs(&release.image(ELSE)).container("sidecar", "sidecar:1");
     by_hand.circuit_breaker(true).create().will(DeploymentOutcome::CrashesUntilTheBreaker);
@@ -238,7 +242,7 @@ fn where_ecs_goes_back_to_something_else_our_rollback_goes_on_to_the_pin() {
     assert_eq!(release.ecs.count("UpdateService"), 2);
 }
 
-/// ECS goes back, and does not get there.
+/// Begins a release whose rollback by ECS never finishes, until the promoter's patience has ended.
 #[track_caller]
 fn going_back_for_ever(before: Option<&str>) -> Release {
     let release = Release::next(&["web"]);
@@ -253,8 +257,8 @@ fn going_back_for_ever(before: Option<&str>) -> Release {
     }
     let record = release.record();
     assert_eq!(record["rollout"]["services"][0]["progress"]["state"], "returning", "{record:#}");
-    assert_eq!(release.ecs.count("UpdateService"), 1, "ECS is left to it");
-    // Our own time-out does not count meanwhile.
+    assert_eq!(release.ecs.count("UpdateService"), 1, "the promoter leaves the rollback to ECS");
+    // The promoter's own deadline does not count meanwhile.
     release.rewrite("rollout.deadline", PAST);
     assert_eq!(release.looks()["way_back"], Value::Null);
     release.rewrite("rollout.services[0].progress.until", PAST);
@@ -263,7 +267,7 @@ fn going_back_for_ever(before: Option<&str>) -> Release {
 }
 
 #[test]
-fn a_rollback_of_ecs_to_something_else_that_never_ends_is_superseded() {
+fn rollback_supersedes_stalled_ecs_rollback_to_another() {
     let release = going_back_for_ever(Some(ELSE));
     release.looks();
     assert_eq!(release.ecs.count("UpdateService"), 2);
@@ -272,7 +276,7 @@ fn a_rollback_of_ecs_to_something_else_that_never_ends_is_superseded() {
 }
 
 #[test]
-fn a_rollback_of_ecs_to_the_pin_that_never_ends_is_superseded() {
+fn rollback_supersedes_stalled_ecs_rollback_to_the_pin() {
     let release = going_back_for_ever(None);
     release.looks();
     assert_eq!(release.ecs.count("UpdateService"), 2, "{:#}", release.record());
@@ -281,7 +285,7 @@ fn a_rollback_of_ecs_to_the_pin_that_never_ends_is_superseded() {
 }
 
 #[test]
-fn where_ecs_is_back_at_the_pin_just_as_we_wait_no_longer_that_is_all() {
+fn ecs_rollback_that_ends_at_the_deadline_is_enough() {
     let release = going_back_for_ever(None);
     release.settle();
     let record = release.ends();
@@ -290,7 +294,7 @@ fn where_ecs_is_back_at_the_pin_just_as_we_wait_no_longer_that_is_all() {
 }
 
 #[test]
-fn a_deployment_that_fails_without_a_way_back_of_ecs_is_rolled_back_by_us() {
+fn stablepin_rolls_back_if_the_breaker_does_not() {
     let release = Release::next(&["web"]);
     release
         .new_service("web")
@@ -302,7 +306,7 @@ fn a_deployment_that_fails_without_a_way_back_of_ecs_is_rolled_back_by_us() {
 }
 
 #[test]
-fn where_ecs_finds_nothing_to_go_back_to_we_go_back() {
+fn stablepin_rolls_back_if_ecs_cannot() {
     let release = Release::next(&["web"]);
     let web = release.new_service("web").circuit_breaker(true).create();
     web.will(DeploymentOutcome::CrashesUntilTheBreaker).way_back(WayBack::Fails);
@@ -311,7 +315,7 @@ fn where_ecs_finds_nothing_to_go_back_to_we_go_back() {
 }
 
 #[test]
-fn a_proof_that_fails_is_rolled_back_by_us() {
+fn stablepin_rolls_back_after_a_failed_proof() {
     let release = Release::next(&["web"]).with(&["web"]);
     release.ecs.reports(&release.image(&release.digest), &Reported::Digest(ELSE.to_owned()));
     let record = release.runs_its_course();
@@ -319,7 +323,7 @@ fn a_proof_that_fails_is_rolled_back_by_us() {
 }
 
 #[test]
-fn a_deployment_that_takes_too_long_and_is_still_ours_is_rolled_back_by_us() {
+fn stablepin_rolls_back_after_the_deadline() {
     let release = Release::next(&["web"]).with(&["web"]);
     release.service("web").will(DeploymentOutcome::Stalls);
     release.begin();
@@ -330,7 +334,7 @@ fn a_deployment_that_takes_too_long_and_is_still_ours_is_rolled_back_by_us() {
     is_back_at_the_pin(&release, &record, &["web"], "not proven in time");
 }
 
-/// Nobody goes on, and what runs is left alone.
+/// Asserts that the promotion failed and that the other person's deployment is left alone.
 #[track_caller]
 fn is_left_to_others(release: &Release, record: &Value, updates: usize) {
     assert_eq!(record["state"], "Failed", "{record:#}");
@@ -342,17 +346,17 @@ fn is_left_to_others(release: &Release, record: &Value, updates: usize) {
 }
 
 #[test]
-fn what_somebody_else_supersedes_is_left_to_them() {
+fn superseding_deployment_is_left_alone() {
     let release = Release::next(&["web"]).with(&["web"]);
     release.begin();
     release.service("web").deploys_meanwhile(&release.image(ELSE));
     let record = release.ends();
     is_left_to_others(&release, &record, 1);
-    assert_eq!(told(&release), ["a release failed"]);
+    assert_eq!(notice_titles(&release), ["a release failed"]);
 }
 
 #[test]
-fn what_moved_beside_what_somebody_else_supersedes_returns() {
+fn other_services_roll_back_when_one_is_superseded() {
     let release = Release::next(&SERVICES).with(&SERVICES);
     release.begin();
     release.service("web").deploys_meanwhile(&release.image(ELSE));
@@ -360,11 +364,11 @@ fn what_moved_beside_what_somebody_else_supersedes_returns() {
     is_left_to_others(&release, &record, 3);
     assert!(reason(&record).ends_with("Every other service is back"), "{record:#}");
     release.runs("worker", &release.before);
-    assert_eq!(told(&release), ["a release failed, going back", "a release failed"]);
+    assert_eq!(notice_titles(&release), ["a release failed, going back", "a release failed"]);
 }
 
 #[test]
-fn a_deployment_that_is_paused_is_shown_so_and_its_time_stands_still() {
+fn paused_deployment_is_shown_and_stops_its_deadline() {
     let release = Release::next(&["web"]).with(&["web"]);
     release.service("web").will(DeploymentOutcome::PausesAt(Stage::PostScaleUp));
     release.begin();
@@ -373,7 +377,7 @@ fn a_deployment_that_is_paused_is_shown_so_and_its_time_stands_still() {
     assert_eq!(record["state"], "InProgress", "{record:#}");
     let seen = record["rollout"]["services"][0]["seen"].as_str().unwrap_or_default();
     assert!(seen.starts_with("paused at POST_SCALE_UP"), "{seen}");
-    // Five minutes were left when it paused, long ago.
+    // Five minutes were left at the pause, which was long ago.
     release.rewrite("rollout.deadline", "2026-01-01T00:10:00Z");
     release.rewrite("rollout.services[0].pause.since", "2026-01-01T00:05:00Z");
     for _ in 0..2 {
@@ -387,20 +391,20 @@ fn a_deployment_that_is_paused_is_shown_so_and_its_time_stands_still() {
 }
 
 #[test]
-fn where_no_task_is_wanted_nothing_is_proven_and_nothing_is_pinned() {
+fn desired_count_of_zero_pins_nothing() {
     let release = Release::next(&SERVICES);
     SERVICES.iter().for_each(|name| drop(release.new_service(name).desired(0).create()));
     let record = release.runs_its_course();
     assert_eq!(record["state"], "Failed", "{record:#}");
     assert!(reason(&record).starts_with("nothing proven: the desired count is 0 everywhere"), "{record:#}");
     is_held(&release, 1);
-    assert_eq!(told(&release), ["a release failed"]);
+    assert_eq!(notice_titles(&release), ["a release failed"]);
     let stable = release.app.tag(&release.app.plan.stable_tag);
-    assert_eq!(stable, Some(release.before.clone()), "the tag was not moved");
+    assert_eq!(stable, Some(release.before.clone()), "the stable tag was not moved");
 }
 
 #[test]
-fn a_controller_that_is_not_ecs_is_refused_before_anything_is_touched() {
+fn other_controllers_are_refused_before_any_change() {
     for controller in [ControllerKind::CodeDeploy, ControllerKind::External] {
         let release = Release::next(&SERVICES).with(&["web"]);
         release.new_service("worker").controller(controller).create();
@@ -410,12 +414,12 @@ fn a_controller_that_is_not_ecs_is_refused_before_anything_is_touched() {
         assert!(reason(&record).contains("CodeDeploy or an external controller"), "{record:#}");
         let changes = ["RegisterTaskDefinition", "UpdateService"].map(|call| release.ecs.count(call));
         assert_eq!(changes, [0, 0], "{controller:?}");
-        assert!(release.app.environment()["hold"].is_null(), "nothing happened");
+        assert!(release.app.environment()["hold"].is_null(), "a refusal holds nothing");
     }
 }
 
 #[test]
-fn where_one_of_a_group_fails_the_one_that_moved_returns() {
+fn updated_service_returns_when_another_fails() {
     for rolls_back in [true, false] {
         let release = Release::next(&SERVICES);
         for service in SERVICES {
@@ -425,12 +429,16 @@ fn where_one_of_a_group_fails_the_one_that_moved_returns() {
         let record = release.runs_its_course();
         is_back_at_the_pin(&release, &record, &SERVICES, "worker: ");
         let updates = if rolls_back { 3 } else { 4 };
-        assert_eq!(release.ecs.count("UpdateService"), updates, "ECS has brought the worker back by itself");
+        assert_eq!(
+            release.ecs.count("UpdateService"),
+            updates,
+            "ECS brings the worker back itself if it can"
+        );
     }
 }
 
 #[test]
-fn a_first_release_that_fails_leaves_each_service_with_the_task_definition_that_it_had() {
+fn failed_first_release_restores_task_definitions() {
     let release = Release::first(&SERVICES);
     for service in SERVICES {
         release.new_service(service).circuit_breaker(false).create();
@@ -442,11 +450,11 @@ fn a_first_release_that_fails_leaves_each_service_with_the_task_definition_that_
     let after = SERVICES.map(|service| release.service(service).described()["taskDefinition"].clone());
     assert_eq!(after, before);
     is_held(&release, 0);
-    assert_eq!(told(&release), WENT_BACK);
+    assert_eq!(notice_titles(&release), WENT_BACK);
 }
 
 #[test]
-fn a_first_release_that_ecs_brings_back_has_nothing_else_to_go_back_to() {
+fn ecs_rollback_of_a_first_release_is_enough() {
     let release = Release::first(&["web"]).with(&["web"]);
     release.service("web").will(DeploymentOutcome::CrashesUntilTheBreaker);
     let record = release.runs_its_course();
@@ -457,9 +465,9 @@ fn a_first_release_that_ecs_brings_back_has_nothing_else_to_go_back_to() {
     is_held(&release, 0);
 }
 
-/// As CloudFormation and Terraform do with every revision that they replace.
+/// CloudFormation and Terraform deregister each revision that they replace.
 #[test]
-fn a_first_release_that_fails_goes_back_to_what_was_deregistered_meanwhile() {
+fn failed_first_release_restores_a_deregistered_revision() {
     let release = Release::first(&["web"]);
     release.new_service("web").circuit_breaker(false).tag("aws:cloudformation:stack-name", "prod").create();
     release.service("web").will(DeploymentOutcome::CrashesUntilTheBreaker);

@@ -1,4 +1,4 @@
-//! The events of ECR and ECS, which the emulator sends at the moment of the change.
+//! The emulator's events of ECR and ECS, which it sends at the moment of the change.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -10,7 +10,7 @@ use stablepin_tests::{Plan, stack, unique};
 use xtask::aws::Aws;
 use xtask::workspace::{root, tool};
 
-/// Repositories of one test, deleted when this is dropped.
+/// The repositories of one test, deleted when this is dropped.
 struct Repositories {
     aws: Aws,
     names: Vec<String>,
@@ -36,19 +36,19 @@ impl Drop for Repositories {
     }
 }
 
-/// The events of repositories whose names begin so.
+/// Listens to the events of the repositories whose names have this prefix.
 #[track_caller]
 fn listen<'a>(aws: &'a Aws, prefix: &str) -> Listener<'a> {
     let pattern = json!({ "source": ["aws.ecr"], "detail": { "repository-name": [{ "prefix": prefix }] } });
     Listener::new(aws, prefix, "default", &pattern)
 }
 
-/// Puts the tag `main` on one of a repository's builds; answers with its digest.
+/// Puts the tag `main` on one of a repository's builds, and returns the build's digest.
 #[track_caller]
 fn put(aws: &Aws, repository: &str, build: u32) -> String {
     let manifest = json!({ "schemaVersion": 2, "layers": [], "build": build }).to_string();
     let image = json!({ "repositoryName": repository, "imageTag": "main", "imageManifest": manifest });
-    let put = aws.ecr("PutImage", &image).expect("ECR takes it");
+    let put = aws.ecr("PutImage", &image).expect("ECR accepts the image");
     put["image"]["imageId"]["imageDigest"].as_str().expect("a digest").to_owned()
 }
 
@@ -57,13 +57,13 @@ fn word<'a>(event: &'a Value, name: &str) -> &'a str {
 }
 
 #[test]
-fn bus_has_every_push_of_many_at_once() {
+fn bus_has_an_event_for_each_simultaneous_push() {
     let prefix = format!("burst-{}", unique());
     let repositories = Repositories::create(&prefix, 25);
     let events = listen(&repositories.aws, &prefix);
     let pushed: BTreeSet<_> = thread::scope(|scope| {
         let aws = &repositories.aws;
-        // One tag moves, as a branch's does.
+        // The tag moves from build to build, as a branch's tag does.
         let push = |name| {
             scope.spawn(move || (0..5).map(|build| (String::clone(name), put(aws, name, build))).collect())
         };
@@ -77,22 +77,22 @@ fn bus_has_every_push_of_many_at_once() {
     let events = events.all();
     let told: BTreeSet<_> = events.iter().filter(tagged).map(told).collect();
     assert_eq!(pushed.difference(&told).count(), 0, "pushes without an event of 125");
-    assert_eq!(events.len(), 125, "and none twice");
+    assert_eq!(events.len(), 125, "no event comes twice");
 }
 
 #[test]
-fn bus_has_every_move_of_a_tag_in_order() {
+fn bus_has_the_moves_of_a_tag_in_order() {
     let prefix = format!("moves-{}", unique());
     let repositories = Repositories::create(&prefix, 1);
     let (aws, name) = (&repositories.aws, &repositories.names[0]);
     let events = listen(aws, &prefix);
     let moves: Vec<_> = (0..20).map(|number| put(aws, name, number % 2)).collect();
     let told: Vec<_> = events.all().iter().map(|event| word(event, "image-digest").to_owned()).collect();
-    assert_eq!(told, moves, "each is on the bus before ECR answers");
+    assert_eq!(told, moves, "each event is on the bus before ECR answers");
 }
 
 #[test]
-fn bus_has_every_deployment_of_a_service() {
+fn bus_has_the_events_of_each_deployment() {
     let app = Plan::new("deployments").with_repository();
     let aws = &app.aws;
     let cluster = &app.plan.cluster;
@@ -104,7 +104,7 @@ fn bus_has_every_deployment_of_a_service() {
     let service = format!("arn:aws:ecs:us-east-1:000000000000:service/{cluster}/web");
     let pattern = json!({ "source": ["aws.ecs"], "resources": [service] });
     let events = Listener::new(aws, &format!("deployments-{family}"), "default", &pattern);
-    // Without tasks, each is complete at once.
+    // The service wants no task, so each deployment is complete at once.
     let create =
         json!({ "cluster": cluster, "serviceName": "web", "taskDefinition": family, "desiredCount": 0 });
     let mut answers = vec![aws.ecs("CreateService", &create).expect("a service")];
@@ -120,7 +120,7 @@ fn bus_has_every_deployment_of_a_service() {
     let told = told.iter().map(|event| (word(event, "deploymentId").into(), word(event, "eventName").into()));
     assert_eq!(told.collect::<Vec<_>>(), wanted.collect::<Vec<_>>());
     let delete = json!({ "cluster": cluster, "service": "web", "force": true });
-    aws.ecs("DeleteService", &delete).expect("it is deleted");
+    aws.ecs("DeleteService", &delete).expect("ECS deletes the service");
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn put_events_refuses_a_source_of_aws() {
 }
 
 #[test]
-fn put_service_events_refuses_all_but_root() {
+fn put_service_events_refuses_users_other_than_root() {
     let aws = stack().aws();
     let name = format!("administrator-{}", unique());
     let administrator = xtask::iam::user(&aws, &name, "", &[]).expect("a user");
@@ -151,8 +151,8 @@ fn put_service_events_refuses_all_but_root() {
         let entry = json!({ "Source": source, "DetailType": "Test", "Detail": "{}" });
         administrator.events(action, &json!({ "Entries": [entry] }))
     };
-    assert_eq!(put("PutEvents", "their.own").expect("the bus takes it")["FailedEntryCount"], 0);
-    let refused = put("PutServiceEvents", "aws.ecr").expect_err("only root may");
+    assert_eq!(put("PutEvents", "their.own").expect("the bus accepts the event")["FailedEntryCount"], 0);
+    let refused = put("PutServiceEvents", "aws.ecr").expect_err("only root may put service events");
     assert!(refused.is("AccessDeniedException"), "{refused}");
 }
 

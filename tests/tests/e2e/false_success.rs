@@ -1,22 +1,22 @@
-//! What other tools have called a success: each story is one of them, and here it is none.
+//! Failures that other deployment tools reported as successes. Stablepin must not.
 //!
-//! Where their users reported it, is in the comments.
+//! The comments link to the reports of those tools' users.
 
 use serde_json::{Value, json};
 use stablepin_tests::ecs_fake::{DeploymentOutcome, Reported};
 use stablepin_tests::{Plan, Release};
 use xtask::image::{Spec, assemble, index};
 
-/// Of nobody's build.
+/// A digest that belongs to no build.
 const ELSE: &str = "sha256:eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee";
 
 #[track_caller]
 fn is_no_success(release: &Release, record: &Value, state: &str, why: &str) {
     assert_eq!(record["state"], state, "{record:#}");
     assert!(record["reason"].as_str().is_some_and(|reason| reason.contains(why)), "{record:#}");
-    assert_eq!(release.app.pins(), [(1, release.before.clone())], "nothing was pinned");
+    assert_eq!(release.app.pins(), [(1, release.before.clone())], "the failed release is no pin");
     let stable = release.app.tag(&release.app.plan.stable_tag);
-    assert_eq!(stable.as_ref(), Some(&release.before), "and the tag was not moved");
+    assert_eq!(stable.as_ref(), Some(&release.before), "the stable tag was not moved");
 }
 
 #[track_caller]
@@ -25,10 +25,10 @@ fn is_a_success(release: &Release, record: &Value) {
     assert_eq!(release.app.pins().pop().map(|(_, digest)| digest), Some(release.digest.clone()));
 }
 
-/// <https://github.com/aws-actions/amazon-ecs-deploy-task-definition/issues/191>: ECS ends its own rollback with
-/// `SERVICE_DEPLOYMENT_COMPLETED`, of the old version.
+/// <https://github.com/aws-actions/amazon-ecs-deploy-task-definition/issues/191>: ECS ends its own
+/// rollback to the old version with `SERVICE_DEPLOYMENT_COMPLETED`.
 #[test]
-fn a_rollback_of_the_circuit_breaker_is_not_reported_as_success() {
+fn circuit_breaker_rollback_is_no_success() {
     let release = Release::next(&["web"]).with(&["web"]);
     release.service("web").will(DeploymentOutcome::CrashesUntilTheBreaker);
     release.begin();
@@ -40,16 +40,17 @@ fn a_rollback_of_the_circuit_breaker_is_not_reported_as_success() {
     release.runs("web", &release.before);
 }
 
-/// The same thread: the service is steady, with what somebody else has deployed.
+/// The same thread: the service is steady, but it runs another person's deployment.
 #[test]
-fn another_deployment_that_landed_meanwhile_is_not_reported_as_ours() {
-    // When ours was accepted; when it had succeeded, and nobody had looked yet; while it bakes.
+fn deployment_by_others_is_no_success_of_ours() {
+    // The other deployment comes after ECS accepted ours, after an unobserved success, or while it
+    // bakes.
     for moment in ["accepted", "succeeded", "baking"] {
         let release = Release::next_with(&["web"], "bake = \"5m\"").with(&["web"]);
         if moment == "accepted" {
             let service = format!("{}/web", release.app.plan.cluster);
             let image = release.image(ELSE);
-            // The first change is our revision, the second one the update.
+            // The first change registers the promoter's revision. The second one is its update.
             release.ecs.after_change(2, move |ecs| drop(ecs.service(&service).deploys_meanwhile(&image)));
         }
         release.begin();
@@ -65,15 +66,19 @@ fn another_deployment_that_landed_meanwhile_is_not_reported_as_ours() {
         let record = release.ends();
         is_no_success(&release, &record, "Failed", "took the place of ours");
         release.runs("web", ELSE);
-        assert_eq!(release.ecs.count("UpdateService"), 1, "{moment}: what runs is not ours to touch");
+        assert_eq!(
+            release.ecs.count("UpdateService"),
+            1,
+            "{moment}: the promoter leaves the other deployment alone"
+        );
     }
 }
 
-/// What was to be replaced is not there any more: neither is it replaced, nor is it what to go back to.
+/// The release neither replaces the other deployment nor goes back to the earlier image.
 #[test]
-fn another_deployment_that_landed_before_ours_is_not_replaced() {
+fn earlier_deployment_by_others_is_not_replaced() {
     let release = Release::next(&["web"]).with(&["web"]);
-    // Looked at, and then ours does not come about at first.
+    // The promoter has looked at the service, but its first attempt to register a revision fails.
     release.ecs.refuses_next("RegisterTaskDefinition", 400, "ClientException");
     let record = release.begin();
     assert_eq!(record["rollout"]["services"][0]["progress"]["state"], "waiting", "{record:#}");
@@ -84,9 +89,9 @@ fn another_deployment_that_landed_before_ours_is_not_replaced() {
     assert_eq!(release.ecs.count("UpdateService"), 0);
 }
 
-/// The same thread: all of the no tasks that are wanted run.
+/// The same thread: with a desired count of 0, every wanted task runs.
 #[test]
-fn a_service_that_is_scaled_to_zero_during_the_update_proves_nothing() {
+fn service_scaled_to_zero_proves_nothing() {
     for proven_before in [false, true] {
         let release = Release::next_with(&["web"], "bake = \"5m\"").with(&["web"]);
         release.begin();
@@ -102,10 +107,11 @@ fn a_service_that_is_scaled_to_zero_during_the_update_proves_nothing() {
     }
 }
 
-/// <https://github.com/fabfuel/ecs-deploy/issues/92>, <https://github.com/aws/aws-cdk/issues/24372>: Terraform and
-/// CloudFormation deregister what they replace, and an update to that fails.
+/// <https://github.com/fabfuel/ecs-deploy/issues/92>,
+/// <https://github.com/aws/aws-cdk/issues/24372>: Terraform and CloudFormation deregister the
+/// revision that they replace. An update to such a revision fails.
 #[test]
-fn a_previous_revision_that_was_deregistered_is_registered_again() {
+fn deregistered_previous_revision_is_registered_again() {
     let release = Release::next(&["web"]);
     release
         .new_service("web")
@@ -123,7 +129,7 @@ fn a_previous_revision_that_was_deregistered_is_registered_again() {
 }
 
 #[test]
-fn a_pins_own_revision_that_was_deregistered_is_registered_again() {
+fn deregistered_pin_revision_is_registered_again() {
     let release = Release::next(&["web"]).with(&["web"]);
     let record = release.runs_its_course();
     is_a_success(&release, &record);
@@ -139,9 +145,9 @@ fn a_pins_own_revision_that_was_deregistered_is_registered_again() {
     assert_ne!(release.service("web").described()["taskDefinition"], proven.as_str());
 }
 
-/// `DescribeTasks` takes a hundred, `ListTasks` gives a hundred.
+/// `DescribeTasks` accepts at most 100 tasks, and `ListTasks` returns at most 100.
 #[test]
-fn of_more_than_a_hundred_tasks_every_one_is_proven() {
+fn proof_covers_more_than_a_hundred_tasks() {
     let release = Release::next(&["web"]);
     release.new_service("web").desired(120).create();
     let record = release.runs_its_course();
@@ -151,7 +157,7 @@ fn of_more_than_a_hundred_tasks_every_one_is_proven() {
 }
 
 #[test]
-fn of_more_than_a_hundred_tasks_the_last_one_that_runs_something_else_is_found() {
+fn proof_finds_one_wrong_task_among_more_than_a_hundred() {
     let release = Release::next(&["web"]);
     release.new_service("web").desired(120).create();
     release.begin();
@@ -161,9 +167,10 @@ fn of_more_than_a_hundred_tasks_the_last_one_that_runs_something_else_is_found()
     is_no_success(&release, &record, "RolledBack", ELSE);
 }
 
-/// `ecs-deploy --tag` splits at the colon: <https://github.com/fabfuel/ecs-deploy>, `EcsTaskDefinition.set_images`.
+/// <https://github.com/fabfuel/ecs-deploy>, `EcsTaskDefinition.set_images`: `ecs-deploy --tag`
+/// splits at the colon.
 #[test]
-fn a_tag_or_a_port_in_an_image_reference_does_not_corrupt_its_digest() {
+fn tag_or_port_in_a_reference_does_not_corrupt_it() {
     let release = Release::next(&["web"]);
     let name = release.image("").trim_end_matches('@').to_owned();
     let repository = &release.app.plan.repository;
@@ -173,7 +180,7 @@ fn a_tag_or_a_port_in_an_image_reference_does_not_corrupt_its_digest() {
         format!("public.ecr.aws/team/{repository}:1@{ELSE}"),
         format!("{name}-sidecar:1"),
     ];
-    // The tag is on the image that the other container names by its digest.
+    // The other container names the same image by its tag instead of its digest.
     release.ecs.reports(&format!("{name}:main"), &Reported::Digest(release.before.clone()));
     let mut new = release.service("web").runs(&format!("{name}:v1@{}", release.before));
     new = new.container("migrate", &format!("{name}:main"));
@@ -188,9 +195,10 @@ fn a_tag_or_a_port_in_an_image_reference_does_not_corrupt_its_digest() {
     assert_eq!(images[2..], others);
 }
 
-/// What <https://github.com/silinternational/ecs-deploy> drops, and what no tool of today can know.
+/// <https://github.com/silinternational/ecs-deploy> drops members of a task definition. Members
+/// that AWS adds later must survive too.
 #[test]
-fn nothing_but_the_image_changes_not_a_sidecar_nor_what_nobody_knows_yet() {
+fn release_changes_the_image_and_nothing_else() {
     let release = Release::next(&["web"]);
     let containers = json!([
         {
@@ -207,14 +215,14 @@ fn nothing_but_the_image_changes_not_a_sidecar_nor_what_nobody_knows_yet() {
     let record = release.runs_its_course();
     is_a_success(&release, &record);
     expected["containerDefinitions"][0]["image"] = json!(release.image(&release.digest));
-    // Nobody but AWS may set the tags that begin with `aws:`.
+    // Only AWS may set tags that begin with `aws:`.
     expected["tags"] = json!([{ "key": "team", "value": "a" }]);
     assert_eq!(release.service("web").definition(), expected);
 }
 
-/// The pin's own revision says what the sidecar was, not what it is.
+/// The pin's own revision has the old sidecar. A rollback must keep today's sidecar.
 #[test]
-fn a_sidecar_that_was_changed_since_stays_as_it_is() {
+fn rollback_keeps_the_current_sidecar() {
     let release = Release::next(&["web"]).with(&["web"]);
     let record = release.runs_its_course();
     is_a_success(&release, &record);
@@ -230,10 +238,10 @@ fn a_sidecar_that_was_changed_since_stays_as_it_is() {
     assert_eq!(release.service("web").images(), [release.image(&release.digest), "sidecar:2".to_owned()]);
 }
 
-/// An agent that reports no digest, and a cloud that simulates tasks: the container's image is named by the digest,
-/// and the runtime checks what it pulls against that.
+/// A task may report no digest, for example in a simulated cloud. The container's image is named by
+/// its digest, and the runtime checks the pulled image against it.
 #[test]
-fn a_task_without_a_reported_digest_is_proven_by_its_image() {
+fn task_without_a_reported_digest_is_proven_by_its_image() {
     let release = Release::next(&["web"]).with(&["web"]);
     release.ecs.reports(&release.image(&release.digest), &Reported::Nothing);
     let record = release.runs_its_course();
@@ -246,10 +254,10 @@ fn a_task_without_a_reported_digest_is_proven_by_its_image() {
     is_a_success(&release, &record);
 }
 
-/// <https://github.com/aws/amazon-ecs-agent/issues/4094>: the task's own health stays UNKNOWN for ever, and it is not
-/// what decides.
+/// <https://github.com/aws/amazon-ecs-agent/issues/4094>: the health of the task itself stays
+/// UNKNOWN for ever, so it must not decide.
 #[test]
-fn health_check_of_a_sidecar_holds_nothing_up() {
+fn sidecar_health_check_delays_nothing() {
     let check = json!({ "command": ["CMD-SHELL", "true"] });
     for (essential, sidecar, state) in [
         (json!({}), json!({ "essential": false, "healthCheck": check }), "Completed"),
@@ -264,8 +272,9 @@ fn health_check_of_a_sidecar_holds_nothing_up() {
     }
 }
 
-/// <https://github.com/aws/amazon-ecs-agent/issues/1021>, <https://github.com/fabfuel/ecs-deploy/pull/222>: the task runs
-/// on, and one of its containers does not.
+/// <https://github.com/aws/amazon-ecs-agent/issues/1021>,
+/// <https://github.com/fabfuel/ecs-deploy/pull/222>: the task runs on although one of its
+/// containers has stopped.
 #[test]
 fn dead_container_of_a_running_task_is_no_success() {
     for (exit_code, state) in [(1, "RolledBack"), (137, "RolledBack"), (0, "Completed")] {
@@ -285,10 +294,10 @@ fn dead_container_of_a_running_task_is_no_success() {
 }
 
 /// <https://github.com/hashicorp/terraform-provider-aws/issues/3035>,
-/// <https://github.com/aws-actions/amazon-ecs-deploy-task-definition/pull/706>: an old revision, and an ECS that answers
-/// its copy in another order and with more defaults.
+/// <https://github.com/aws-actions/amazon-ecs-deploy-task-definition/pull/706>: ECS returns the
+/// copy of an old revision in another order and with more defaults.
 #[test]
-fn copy_that_only_says_more_is_used() {
+fn revision_returned_with_more_defaults_is_used() {
     let release = Release::next(&["web"]);
     let variable = |name: &str| json!({ "name": name, "value": name });
     let members = json!({
@@ -303,13 +312,18 @@ fn copy_that_only_says_more_is_used() {
     let record = release.runs_its_course();
     is_a_success(&release, &record);
     let definition = release.service("web").definition();
-    assert_eq!(definition["containerDefinitions"][1]["environment"][2], variable("LOG"), "it was turned");
+    assert_eq!(
+        definition["containerDefinitions"][1]["environment"][2],
+        variable("LOG"),
+        "ECS reversed the order"
+    );
     assert_eq!(definition["enableFaultInjection"], false);
 }
 
-/// <https://github.com/fabfuel/ecs-deploy/issues/30>: a proxy beside the application, built from the same repository.
+/// <https://github.com/fabfuel/ecs-deploy/issues/30>: the task has a proxy that is built from the
+/// same repository.
 #[test]
-fn release_moves_the_named_container_alone() {
+fn release_changes_only_the_named_container() {
     let proxy = |release: &Release| {
         let new = release.service("web").runs(&release.image(&release.before));
         new.container("nginx", &release.image(ELSE)).create();
@@ -328,7 +342,7 @@ fn release_moves_the_named_container_alone() {
 }
 
 #[test]
-fn rollback_is_refused_where_containers_differ() {
+fn rollback_is_refused_if_container_images_differ() {
     let release = Release::back(&["web"]);
     let new = release.service("web").runs(&release.image(&release.before));
     new.container("nginx", &release.image(ELSE)).create();
@@ -338,7 +352,7 @@ fn rollback_is_refused_where_containers_differ() {
     assert_eq!(release.ecs.count("RegisterTaskDefinition") + release.ecs.count("UpdateService"), 0);
 }
 
-/// A build for two platforms, as far as its question.
+/// A build for two platforms whose approver has been asked, and the digests of its two images.
 fn for_two_platforms() -> (Release, [String; 2]) {
     let app = Plan::new("platforms").services(["web"]).deployed("bake = \"0s\"").create_aside();
     let children = ["amd64", "arm64"]
@@ -349,9 +363,9 @@ fn for_two_platforms() -> (Release, [String; 2]) {
     (Release::of(app, &digest, ELSE, Some(&link)), digests)
 }
 
-/// Whether a task reports the index or the image for its platform, no page of AWS says.
+/// The AWS documentation does not say whether a task reports the index or its platform's image.
 #[test]
-fn tasks_may_report_the_index_or_its_child_for_their_platform_and_nothing_else() {
+fn task_may_report_the_index_or_its_platform_image() {
     let (release, children) = for_two_platforms();
     let web = release.new_service("web").create();
     release.ecs.reports(&release.image(&release.digest), &Reported::Digest(children[1].clone()));

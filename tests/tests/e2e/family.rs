@@ -1,5 +1,7 @@
-//! Whoever runs a family by its name gets its newest `ACTIVE` revision. Once an operation has ended, that is not a
-//! revision of ours that failed or was never used.
+//! The newest `ACTIVE` revision of a task definition family, which runs when somebody names the
+//! family alone.
+//!
+//! After an operation that revision must not be one of Stablepin's that failed or was never used.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -16,7 +18,7 @@ fn newest(release: &Release, family: &str) -> (String, String) {
     (image, arn)
 }
 
-/// Whoever runs the family gets this digest, and everything else as the service has it.
+/// Asserts that the newest revision has this digest and otherwise equals the service's definition.
 #[track_caller]
 fn runs_by_name(release: &Release, family: &str, digest: &str) {
     assert_eq!(newest(release, family).0, release.image(digest));
@@ -29,7 +31,7 @@ fn registrations(release: &Release) -> usize {
 }
 
 #[test]
-fn family_names_the_pin_after_our_rollback() {
+fn newest_revision_has_the_pin_after_our_rollback() {
     let release = Release::next(&SERVICES);
     for service in SERVICES {
         release.new_service(service).circuit_breaker(false).create();
@@ -42,17 +44,17 @@ fn family_names_the_pin_after_our_rollback() {
 }
 
 #[test]
-fn family_names_the_pin_after_a_rollback_by_ecs() {
+fn newest_revision_has_the_pin_after_a_rollback_by_ecs() {
     let release = Release::next(&["web"]).with(&["web"]);
     release.service("web").will(DeploymentOutcome::CrashesUntilTheBreaker);
     let record = release.runs_its_course();
     assert_eq!(record["state"], "RolledBack", "{record:#}");
     runs_by_name(&release, "web", &release.before);
-    assert_eq!(release.ecs.count("UpdateService"), 1, "no deployment begins for it");
+    assert_eq!(release.ecs.count("UpdateService"), 1, "registering it begins no deployment");
 }
 
 #[test]
-fn family_names_what_ran_before_a_first_release() {
+fn newest_revision_is_restored_after_a_first_release() {
     let release = Release::first(&["web"]);
     release
         .new_service("web")
@@ -64,9 +66,9 @@ fn family_names_what_ran_before_a_first_release() {
     runs_by_name(&release, "web", &release.before);
 }
 
-/// The way back did not work, and the service still has the revision that failed.
+/// The rollback fails, so the service keeps the failed revision.
 #[test]
-fn family_names_the_pin_where_the_way_back_fails() {
+fn newest_revision_has_the_pin_if_the_rollback_fails() {
     let release = Release::next(&["web"]);
     release
         .new_service("web")
@@ -83,7 +85,7 @@ fn family_names_the_pin_where_the_way_back_fails() {
 }
 
 #[test]
-fn completed_release_registers_nothing_more() {
+fn completed_release_registers_no_extra_revision() {
     let release = Release::next(&SERVICES).with(&SERVICES);
     let record = release.runs_its_course();
     assert_eq!(record["state"], "Completed", "{record:#}");
@@ -91,9 +93,9 @@ fn completed_release_registers_nothing_more() {
     assert_eq!(registrations(&release), 2);
 }
 
-/// A pin's own revision is used again: what was left has the highest number.
+/// The rollback uses the pin's own revision again, but a later revision has the highest number.
 #[test]
-fn family_names_the_target_of_a_rollback() {
+fn newest_revision_has_the_target_of_a_rollback() {
     let release = Release::next(&["web"]).with(&["web"]);
     let record = release.runs_its_course();
     assert_eq!(record["state"], "Completed", "{record:#}");
@@ -103,7 +105,7 @@ fn family_names_the_target_of_a_rollback() {
     let before = registrations(&release);
     let run = release.ask_back("stable", None);
     assert_eq!(run.answer.expect("it was not killed")["statusCode"], 202);
-    assert_eq!(registrations(&release), before, "the revision is used again, at once");
+    assert_eq!(registrations(&release), before, "the rollback uses the revision again without a new one");
     let record = release.ends();
     assert_eq!(record["state"], "Completed", "{record:#}");
     assert_eq!(release.service("web").described()["taskDefinition"], proven.as_str());
@@ -111,9 +113,10 @@ fn family_names_the_target_of_a_rollback() {
     assert_eq!(registrations(&release), before + 1);
 }
 
-/// A release that failed had the pin's definition registered again: a rollback to an older pin leaves that copy behind.
+/// After a failed release, the pin's definition was registered again. A rollback to an older pin
+/// leaves that copy behind.
 #[test]
-fn family_names_the_target_where_the_pin_was_registered_again() {
+fn newest_revision_has_the_target_despite_a_newer_pin_copy() {
     let release = Release::next(&["web"]).with(&["web"]);
     let record = release.runs_its_course();
     assert_eq!(record["state"], "Completed", "{record:#}");
@@ -125,9 +128,10 @@ fn family_names_the_target_where_the_pin_was_registered_again() {
     runs_by_name(&release, "web", &release.before);
 }
 
-/// Registered, and killed before the update: the next try registers another one, which is then refused.
+/// The function registers a revision and is killed before the update. The next try registers
+/// another one, and ECS refuses its update.
 #[test]
-fn family_names_what_runs_where_a_revision_was_never_used() {
+fn newest_revision_is_what_runs_after_an_unused_revision() {
     for killed in [false, true] {
         let release = Release::next(&["web"]).with(&["web"]);
         release.approve(None);
@@ -144,7 +148,7 @@ fn family_names_what_runs_where_a_revision_was_never_used() {
         release.ecs.keeps_refusing("UpdateService", "", (400, "AccessDeniedException", "not authorized"));
         if killed {
             while release.looks()["way_back"].is_null() {}
-            // It is not certain at once that ECS shows what was done.
+            // ECS may not show at once what was done, so the deadline must leave time.
             let deadline = Timestamp::now() + SignedDuration::from_mins(25);
             release.rewrite("way_back.deadline", &deadline.to_string());
         }
@@ -154,9 +158,9 @@ fn family_names_what_runs_where_a_revision_was_never_used() {
     }
 }
 
-/// One that somebody registered after ours, and has not deployed.
+/// A person registered a revision after Stablepin's and did not deploy it.
 #[test]
-fn persons_newer_revision_stays_the_newest() {
+fn newer_revision_of_a_person_stays_the_newest() {
     let release = Release::next(&["web"]);
     release
         .new_service("web")
@@ -164,7 +168,7 @@ fn persons_newer_revision_stays_the_newest() {
         .create()
         .will(DeploymentOutcome::CrashesUntilTheBreaker);
     release.begin();
-    // With the failed image too: they look for what is wrong with it.
+    // The person uses the failed image too, to find its fault.
     let mut theirs = release.service("web").definition();
     theirs["containerDefinitions"][0]["environment"] = json!([{ "name": "DEBUG", "value": "1" }]);
     let arn = release.ecs.registers(&theirs);
@@ -173,9 +177,10 @@ fn persons_newer_revision_stays_the_newest() {
     assert_eq!(newest(&release, "web").1, arn);
 }
 
-/// The moment between looking at the family and registering cannot be closed, but nothing is registered twice.
+/// A killed promoter registers nothing twice. A short gap between the look at the family and the
+/// registration remains.
 #[test]
-fn family_is_put_right_once_however_it_is_killed() {
+fn killed_promoter_restores_the_family_once() {
     let begun = || {
         let release = Release::next(&["web"]).with(&["web"]);
         release.service("web").will(DeploymentOutcome::CrashesUntilTheBreaker);
@@ -183,10 +188,10 @@ fn family_is_put_right_once_however_it_is_killed() {
         release.settle();
         release
     };
-    // Everything that is left is carried out in one tick.
+    // One tick does all of the remaining work.
     let requests = begun().tick(None).requests;
     let register = requests.iter().position(|request| request == "RegisterTaskDefinition");
-    let register = register.unwrap_or_else(|| panic!("it is not put right: {requests:?}")) + 1;
+    let register = register.unwrap_or_else(|| panic!("the family is not restored: {requests:?}")) + 1;
     for at in register - 3..=requests.len() {
         for fault in [Fault::KillBefore, Fault::KillAfter, Fault::ResetAfter] {
             let release = begun();
@@ -195,7 +200,8 @@ fn family_is_put_right_once_however_it_is_killed() {
             let record = release.ends();
             assert_eq!(record["state"], "RolledBack", "{at} {fault:?}: {record:#}");
             runs_by_name(&release, "web", &release.before);
-            // A connection that broke may have brought it twice: ECS takes no token.
+            // The broken connection may have delivered the request twice: ECS has no idempotency
+            // token here.
             let most = if fault == Fault::ResetAfter { 3 } else { 2 };
             assert!((2..=most).contains(&registrations(&release)), "{at} {fault:?}");
         }
@@ -203,7 +209,7 @@ fn family_is_put_right_once_however_it_is_killed() {
 }
 
 #[test]
-fn family_that_cannot_be_put_right_is_left() {
+fn family_that_cannot_be_restored_is_left() {
     let release = Release::next(&["web"]).with(&["web"]);
     release.service("web").will(DeploymentOutcome::CrashesUntilTheBreaker);
     release.begin();

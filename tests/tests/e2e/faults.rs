@@ -1,8 +1,8 @@
-//! Rules 2 and 6, for a release and a rollback of two services: whatever happens at any of their requests to AWS, to
-//! whichever function it happens, ticks end them, and each thing was done once.
+//! Rules 2 and 6 for a release and a rollback of two services. Whatever one request to AWS suffers,
+//! in whichever function, ticks finish the operation and each effect happens once.
 //!
-//! The requests are counted by running: at the first of them something goes wrong, then at the second, until a run has
-//! fewer.
+//! A run counts the requests: the fault happens at the first request, then at the second, until a
+//! run has fewer.
 
 use stablepin_tests::Release;
 use stablepin_tests::crash::{Fault, Run};
@@ -10,22 +10,22 @@ use stablepin_tests::ecs_fake::DeploymentOutcome;
 use stablepin_tests::faults::{ANSWERS, KILLS, everywhere, some};
 use stablepin_tests::release::SERVICES;
 
-/// What has not ended by then never will.
+/// The number of ticks within which each operation must end.
 const TICKS: usize = 12;
 
-/// An operation, from what starts it.
-struct Told {
+/// An operation under test, from its first request.
+struct Operation {
     new: fn() -> Release,
     start: fn(&Release, Option<(usize, Fault)>) -> Run,
-    /// Nothing was written yet: whoever asked asks again.
+    /// Returns whether nothing was written yet. The caller then asks again.
     is_not_begun: fn(&Release) -> bool,
-    /// That it has ended well, with everything done once.
+    /// Asserts that the operation succeeded and that each effect happened once.
     check: fn(&Release, &str),
 }
 
-/// Runs it to its end, with one fault; answers whether it came to that.
-fn run(told: &Told, at: usize, fault: Fault) -> bool {
-    let release = (told.new)();
+/// Runs the operation to its end with one fault, and returns whether the fault happened.
+fn run(operation: &Operation, at: usize, fault: Fault) -> bool {
+    let release = (operation.new)();
     let mut left = at;
     let mut hit = false;
     let mut requests = Vec::new();
@@ -35,9 +35,9 @@ fn run(told: &Told, at: usize, fault: Fault) -> bool {
         left -= run.requests.len().min(left);
         requests.push(run.requests);
     };
-    invoked(&|fault| (told.start)(&release, fault));
-    if (told.is_not_begun)(&release) {
-        invoked(&|fault| (told.start)(&release, fault));
+    invoked(&|fault| (operation.start)(&release, fault));
+    if (operation.is_not_begun)(&release) {
+        invoked(&|fault| (operation.start)(&release, fault));
     }
     for _ in 0..TICKS {
         if release.has_ended() {
@@ -48,11 +48,11 @@ fn run(told: &Told, at: usize, fault: Fault) -> bool {
     }
     let what = format!("{at} {fault:?}: {requests:?}");
     assert!(release.has_ended(), "{what}: {:#}", release.operation());
-    (told.check)(&release, &what);
+    (operation.check)(&release, &what);
     hit
 }
 
-const RELEASE: Told = Told {
+const RELEASE: Operation = Operation {
     new: || Release::next(&SERVICES).with(&SERVICES),
     start: Release::approve,
     is_not_begun: |release| release.record()["votes"].as_object().is_none_or(serde_json::Map::is_empty),
@@ -69,7 +69,7 @@ const RELEASE: Told = Told {
     },
 };
 
-const ROLLBACK: Told = Told {
+const ROLLBACK: Operation = Operation {
     new: || Release::back(&SERVICES).with(&SERVICES),
     start: |release, fault| release.ask_back("1", fault),
     is_not_begun: |release| release.operation().is_null(),
@@ -84,8 +84,9 @@ const ROLLBACK: Told = Told {
     },
 };
 
-/// The worker's containers crash, and ECS only stops: both go back to the pin.
-const FAILED_RELEASE: Told = Told {
+/// The worker's containers crash, and ECS only stops its deployment. Both services go back to the
+/// pin.
+const FAILED_RELEASE: Operation = Operation {
     new: || {
         let release = Release::next(&SERVICES);
         for service in SERVICES {
@@ -102,7 +103,7 @@ const FAILED_RELEASE: Told = Told {
         for service in SERVICES {
             release.runs(service, &release.before);
             let begun = release.service(service).service_deployments().len();
-            assert_eq!(begun, 3, "{what}: the first one, ours, and our way back");
+            assert_eq!(begun, 3, "{what}: the first deployment, the release and its rollback");
         }
         let audited = app.audited("Promotion State Change");
         let changes = ["Pending → InProgress", "InProgress → InProgress", "InProgress → RolledBack"];
@@ -111,12 +112,12 @@ const FAILED_RELEASE: Told = Told {
         let environment = app.environment();
         assert_eq!(environment["hold"]["by"], release.record()["id"], "{what}");
         assert!(environment["slot"].is_null(), "{what}: {environment:#}");
-        // What was sent and not noted is sent again.
+        // A notice that was sent but not recorded is sent again.
         assert!((2..=3).contains(&app.notices().len()), "{what}");
     },
 };
 
-/// Completed; each service by one deployment; the tag; the slot.
+/// Asserts completion, one deployment for each service, a moved tag and a free slot.
 fn is_everywhere(release: &Release, what: &str) {
     let app = &release.app;
     assert_eq!(release.record()["state"], "Completed", "{what}: {:#}", release.record());
@@ -124,7 +125,7 @@ fn is_everywhere(release: &Release, what: &str) {
         let service = release.service(name);
         let images = [release.image(&release.digest), "sidecar:1".to_owned()];
         assert_eq!(service.images(), images, "{what}");
-        assert_eq!(service.service_deployments().len(), 2, "{what}: the first one, and ours");
+        assert_eq!(service.service_deployments().len(), 2, "{what}: the first deployment and this one");
         for task in service.tasks().iter().filter(|task| task["lastStatus"] == "RUNNING") {
             assert_eq!(task["containers"][0]["imageDigest"], release.digest.as_str(), "{what}");
         }
@@ -134,30 +135,30 @@ fn is_everywhere(release: &Release, what: &str) {
     assert!(environment["slot"].is_null(), "{what}: {environment:#}");
     assert_eq!(environment["applied"], environment["pin"]["number"], "{what}");
     assert_eq!(environment["pin"]["digest"], release.digest.as_str(), "{what}");
-    assert_eq!(app.notices(), Vec::<serde_json::Value>::new(), "{what}: nothing has failed");
+    assert_eq!(app.notices(), Vec::<serde_json::Value>::new(), "{what}: no notice of a failure");
 }
 
 #[test]
-fn a_release_that_is_killed_at_any_request_is_completed_by_ticks() {
+fn ticks_complete_a_release_killed_at_any_request() {
     everywhere(|_| KILLS.to_vec(), |at, fault| run(&RELEASE, at, fault));
 }
 
 #[test]
-fn a_rollback_of_services_that_is_killed_at_any_request_is_completed_by_ticks() {
+fn ticks_complete_a_rollback_killed_at_any_request() {
     everywhere(|_| KILLS.to_vec(), |at, fault| run(&ROLLBACK, at, fault));
 }
 
 #[test]
-fn a_release_gets_through_whatever_aws_answers_once() {
+fn release_survives_each_odd_aws_answer_once() {
     everywhere(|at| some(&ANSWERS, at), |at, fault| run(&RELEASE, at, fault));
 }
 
 #[test]
-fn a_rollback_of_services_gets_through_whatever_aws_answers_once() {
+fn rollback_survives_each_odd_aws_answer_once() {
     everywhere(|at| some(&ANSWERS, at), |at, fault| run(&ROLLBACK, at, fault));
 }
 
 #[test]
-fn a_release_that_fails_and_is_killed_at_any_request_goes_back_once() {
+fn failed_release_killed_at_any_request_goes_back_once() {
     everywhere(|at| some(&KILLS, at), |at, fault| run(&FAILED_RELEASE, at, fault));
 }

@@ -1,17 +1,18 @@
-//! What somebody pushes or writes with bad intent is text, wherever it is shown.
+//! Hostile pushes and reasons: each output shows them as plain text.
 
 use serde_json::{Value, json};
 use stablepin_tests::browser::{Page, Width};
 use stablepin_tests::{Plan, until};
 use xtask::image::Spec;
 
-/// HTML, another mail's header, an escape of the terminal, another direction of reading, a chat's mention; and long.
+/// A long text with HTML, a mail header, a terminal escape, a reversed reading direction and a chat
+/// mention.
 fn hostile(about: &str) -> String {
     let words = "</p><script>alert(1)</script>\r\nBcc: all@example.com\r\n\u{1b}[31m\u{202e}<!channel>";
     format!("{about} {words} {}", "x".repeat(300))
 }
 
-/// One line, in reading order, with nothing in it that a terminal obeys.
+/// Asserts that the text has no control character, no change of direction and no injected header.
 #[track_caller]
 fn is_inert(text: &str) {
     let bad = |c: &char| {
@@ -22,11 +23,11 @@ fn is_inert(text: &str) {
 }
 
 #[test]
-fn hostile_tags_labels_and_reasons_are_inert_in_mail_page_json_logs_and_terminal() {
+fn hostile_text_is_inert_in_each_output() {
     let app = Plan::new("hostile").create();
     let freeze = json!({ "reason": hostile("freeze") });
     assert_eq!(app.api("PUT", "/environments/production/freeze", Some(&freeze)).0, 200);
-    // As bad as a registry takes a tag; one of other characters never gets in.
+    // This tag uses every kind of character that a registry allows. A registry refuses others.
     let tag = format!("main-{}", "x_.-".repeat(30));
     let label = |name: &str| (name.to_owned(), hostile(name));
     let mut spec = Spec::new("1").revision(&hostile("commit"));
@@ -43,7 +44,7 @@ fn hostile_tags_labels_and_reasons_are_inert_in_mail_page_json_logs_and_terminal
     is_inert(&mail.body);
     assert!(mail.body.contains("freeze </p><script>alert(1)</script> Bcc:"), "as text: {}", mail.body);
     assert!(mail.body.contains(&tag));
-    // What `cargo xtask inbox` prints.
+    // `cargo xtask inbox` prints this text.
     is_inert(&mail.to_string());
 
     for width in [Width::Desk, Width::Phone] {
@@ -78,10 +79,10 @@ fn hostile_tags_labels_and_reasons_are_inert_in_mail_page_json_logs_and_terminal
         logs.contains(&digest).then_some(logs)
     });
     is_inert(&logs.replace('\t', " "));
-    assert!(!logs.contains("alert(1)"), "what people write is not logged at all");
+    assert!(!logs.contains("alert(1)"), "the logs contain no text that people write");
 }
 
-/// Every text in it.
+/// Collects every text of the value.
 fn texts<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
     match value {
         Value::String(text) => found.push(text),

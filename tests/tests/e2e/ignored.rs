@@ -1,4 +1,4 @@
-//! What is pushed and is no build.
+//! Pushes that open no promotion.
 
 use jiff::Timestamp;
 use serde_json::json;
@@ -6,22 +6,22 @@ use stablepin_tests::app::image;
 use stablepin_tests::{App, Plan};
 use xtask::image::{Blob, MANIFEST, Spec, assemble, index};
 
-/// The tagger has taken the event and every event before it; nothing was opened but what is expected.
+/// Delivers a push event, and returns how many promotions the application has afterwards.
 fn promotions_after(app: &App, tag: &str, digest: &str) -> usize {
     app.deliver(&app.push_event(tag, digest, Timestamp::now()));
     app.promotions().len()
 }
 
 #[test]
-fn a_repository_that_nobody_registered_is_left_alone() {
+fn unregistered_repository_is_left_alone() {
     let app = App::begins_aside(Plan::new("unregistered"));
     let digest = app.push("main", &Spec::new("1"));
     assert_eq!(promotions_after(&app, "main", &digest), 0);
-    assert_eq!(app.tags(&digest), ["main"], "no tag was put");
+    assert_eq!(app.tags(&digest), ["main"], "no tag was added");
 }
 
 #[test]
-fn a_tag_that_builds_does_not_name_is_no_build() {
+fn tag_that_builds_does_not_match_is_no_build() {
     let app = Plan::new("other-tag").create_aside();
     for tag in ["feature-x", "latest", "prod-stable", "mainline", "xv1"] {
         let digest = app.push(tag, &Spec::new(tag));
@@ -30,9 +30,9 @@ fn a_tag_that_builds_does_not_name_is_no_build() {
     }
 }
 
-/// buildx pushes the children first, without a tag; the index is the build.
+/// buildx pushes the children first, without a tag. The index is the build.
 #[test]
-fn a_multi_platform_build_asks_once_for_the_index() {
+fn multi_platform_build_asks_once_for_the_index() {
     let app = Plan::new("platforms").create_aside();
     let arm = assemble(&Spec::new("1"), b"arm", "arm64").expect("an image");
     let index = index(vec![image(&Spec::new("1")), arm]).expect("an index");
@@ -48,12 +48,12 @@ fn a_multi_platform_build_asks_once_for_the_index() {
     assert_eq!(app.tag(&app.build_tag(&digest)), Some(digest));
     assert!(
         index.children.iter().all(|child| app.tags(child.digest()).is_empty()),
-        "and they are as they were"
+        "the children keep no tag"
     );
     assert_eq!(app.web().count(), 3);
 }
 
-/// cosign and `oras attach` put their artifacts beside the image.
+/// cosign and `oras attach` store their artifacts in the image's repository.
 #[test]
 fn signatures_and_artifacts_are_no_builds() {
     let app = Plan::new("artifacts").create_aside();
@@ -72,16 +72,16 @@ fn signatures_and_artifacts_are_no_builds() {
     };
     let put = |tag: &str, manifest: &Blob| {
         let digest = app.registry().put_manifest(&app.plan.repository, Some(tag), manifest);
-        let digest = digest.expect("the registry takes an artifact");
+        let digest = digest.expect("the registry accepts an artifact");
         app.hears();
         assert_eq!(app.promotions().len(), 1, "{tag}");
-        // And where the event does not tell what it is.
+        // This event does not say what the artifact is.
         assert_eq!(promotions_after(&app, tag, &digest), 1, "{tag}");
     };
     let signature = artifact("application/vnd.dev.cosign.artifact.sig.v1+json");
     put(&format!("{}.sig", digest.replace(':', "-")), &signature);
     put(&digest.replace(':', "-"), &signature);
-    // Even under a name that `builds` has.
+    // An artifact is no build even under a tag that `builds` names.
     put("main-sbom", &artifact("application/spdx+json"));
     let chart = Blob::new("application/vnd.cncf.helm.config.v1+json", b"{}".to_vec());
     let helm = json!({
@@ -92,9 +92,10 @@ fn signatures_and_artifacts_are_no_builds() {
     put("v1.0.0", &Blob::new(MANIFEST, helm.to_string().into_bytes()));
 }
 
-/// Rule 7: known by what the table recorded, not by how it looks. `builds` has `production-2*` here.
+/// Rule 7: the table's record marks a tag as Stablepin's own, not its form. Here `builds` has
+/// `production-2*`.
 #[test]
-fn our_own_tags_start_nothing_and_a_pipelines_tag_of_the_same_shape_does() {
+fn only_recorded_tags_count_as_our_own() {
     let app = Plan::new("own-tags").create_aside();
     let digest = app.pin("main", &Spec::new("1"));
     let build_tag = app.build(&digest).expect("a build")["build_tag"].as_str().expect("a tag").to_owned();
@@ -107,13 +108,13 @@ fn our_own_tags_start_nothing_and_a_pipelines_tag_of_the_same_shape_does() {
     app.link(&pushed);
     assert_eq!(app.build(&pushed).expect("a build")["commit"], "a1b2c3d4");
 
-    // Our own name on an image that we never put it on is somebody's push.
+    // Stablepin never put its own tag on this image, so this is another person's push.
     let moved = app.push(&build_tag, &Spec::new("3"));
     app.link(&moved);
 }
 
 #[test]
-fn an_event_for_an_image_that_is_gone_is_ignored() {
+fn event_for_a_deleted_image_is_ignored() {
     let app = Plan::new("gone").create_aside();
     let never = format!("sha256:{}", "5eed".repeat(16));
     assert_eq!(promotions_after(&app, "main", &never), 0);

@@ -1,4 +1,4 @@
-//! Repositories whose tags cannot move.
+//! Repositories with immutable tags.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -6,9 +6,9 @@ use stablepin_tests::Plan;
 use stablepin_tests::ecr_fake::TagMutability;
 use xtask::image::Spec;
 
-/// Two builds of one commit within one second would have one name.
+/// Two builds of one commit within one second would get the same build tag.
 #[test]
-fn a_build_whose_name_is_taken_gets_another_and_nothing_moves() {
+fn build_with_a_taken_tag_gets_another_tag() {
     for plan in [Plan::new("taken-imm").tags_are(TagMutability::Immutable), Plan::new("taken")] {
         let app = plan.create_aside();
         let at = Timestamp::now();
@@ -30,9 +30,9 @@ fn a_build_whose_name_is_taken_gets_another_and_nothing_moves() {
     }
 }
 
-/// The name was free in the table, and somebody had put such a tag.
+/// The table shows that the build tag is free, but another person has put it on an image.
 #[test]
-fn a_build_tag_that_somebody_else_has_put_on_another_image_is_left_where_it_is() {
+fn build_tag_on_another_image_is_not_moved() {
     let app = Plan::new("theirs").tags_are(TagMutability::Immutable).create_aside();
     let at = Timestamp::now();
     let name = format!("production-{}-a1b2c3d4", at.strftime("%Y%m%d-%H%M%S"));
@@ -48,9 +48,9 @@ fn a_build_tag_that_somebody_else_has_put_on_another_image_is_left_where_it_is()
     assert_eq!(app.tag(&ours), Some(digest));
 }
 
-/// Somebody put pin 1's tag on another image before there was a pin 1.
+/// A person has put the tag of pin 1 on another image before pin 1 exists.
 #[test]
-fn pin_stands_where_its_numbered_tag_is_taken() {
+fn pin_is_kept_though_its_numbered_tag_is_taken() {
     let app = Plan::new("squatted").tags_are(TagMutability::Immutable).create_aside();
     let theirs = app.push("quiet-theirs", &Spec::new("theirs"));
     let first = "prod-stable-000001";
@@ -59,7 +59,7 @@ fn pin_stands_where_its_numbered_tag_is_taken() {
     app.deliver(&app.push_event("main", &digest, Timestamp::now()));
     let link = app.link(&digest);
     assert_eq!(app.decides(&link, "approve").0, 200);
-    app.ticks_until("its end, told", |app| {
+    app.ticks_until("its end and its notice", |app| {
         let operation = app.operation(&format!("PROMOTION#{}", link.promotion()));
         operation["told"] == json!(["tag-taken"]) && operation["wake_at"].is_null()
     });
@@ -74,10 +74,10 @@ fn pin_stands_where_its_numbered_tag_is_taken() {
     assert_eq!(
         (app.pins(), app.tag(first)),
         (vec![(1, digest.clone())], Some(theirs)),
-        "it is left where it is"
+        "the taken tag stays where it is"
     );
 
-    // The next pin has a tag of its own.
+    // The next pin has its own tag.
     let next = app.push("quiet-next", &Spec::new("next"));
     app.deliver(&app.push_event("main", &next, Timestamp::now()));
     app.approve(&next);
@@ -85,9 +85,9 @@ fn pin_stands_where_its_numbered_tag_is_taken() {
     assert_eq!(app.environment()["tag_taken"], Value::Null);
 }
 
-/// It comes to the pin when somebody frees it.
+/// The tag is put on its pin once the other image loses it.
 #[test]
-fn numbered_tag_that_is_freed_comes_to_its_pin() {
+fn freed_numbered_tag_is_put_on_its_pin() {
     let app = Plan::new("freed").tags_are(TagMutability::Immutable).create_aside();
     let first = "prod-stable-000001";
     app.push("quiet-theirs", &Spec::new("theirs"));
@@ -100,7 +100,7 @@ fn numbered_tag_that_is_freed_comes_to_its_pin() {
     app.sweep_beside(None);
     assert!(
         app.tag(first) != Some(digest.clone()) && app.audited("Drift Detected").is_empty(),
-        "people know"
+        "people know already, so the sweep reports no drift"
     );
     app.web().is_untagged(first);
     app.hears();

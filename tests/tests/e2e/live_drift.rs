@@ -1,4 +1,5 @@
-//! Somebody moves what runs, and nobody asked Stablepin for it: told once, audited, shown, and over by itself.
+//! Live drift: deployments that no operation of Stablepin made are reported once, audited and
+//! shown, and end without a command.
 
 use serde_json::{Value, json};
 use stablepin_tests::ecs_fake::{DeploymentOutcome, Stage};
@@ -10,9 +11,9 @@ use crate::deploy::promoted;
 
 const KIND: &str = "Live Drift State Change";
 
-/// Real containers, and the events that ECS sends by itself.
+/// Runs real containers, and ECS sends the events itself.
 #[test]
-fn a_deployment_by_hand_is_told_once_until_the_pin_is_back() {
+fn deployment_by_hand_is_reported_once_until_it_ends() {
     let app = Plan::new("by-hand").services(["web"]).deployed("bake = \"0s\"").create();
     let other = app.push_runnable("by-hand", &Spec::new("before"));
     let service = app.service("web", &other);
@@ -49,9 +50,10 @@ fn a_deployment_by_hand_is_told_once_until_the_pin_is_back() {
     let page = console.get(&format!("/{}", app.plan.name)).text();
     assert!(!page.contains("does not run pin"), "{page}");
 
-    // ECS sends no event of a deployment for this. The end of a promotion or a rollback is a look, too.
+    // ECS sends no deployment event for a deletion. The end of a promotion or rollback also
+    // triggers a check.
     let delete = json!({ "cluster": app.plan.cluster, "service": "web", "force": true });
-    app.aws.ecs("DeleteService", &delete).expect("ECS takes it");
+    app.aws.ecs("DeleteService", &delete).expect("ECS deletes the service");
     let id = "019b0000-0000-7000-8000-000000000000";
     let detail =
         json!({ "application": app.plan.name, "environment": "production", "id": id, "to": "Completed" });
@@ -61,12 +63,13 @@ fn a_deployment_by_hand_is_told_once_until_the_pin_is_back() {
     });
     let put = app.aws.events("PutEvents", &json!({ "Entries": [entry] })).expect("the bus answers");
     assert_eq!(put["FailedEntryCount"], 0, "{put}");
-    until("the look at an end", || (app.audited(KIND).len() == 3).then_some(()));
+    until("the check at the end of a rollback", || (app.audited(KIND).len() == 3).then_some(()));
     assert_eq!(drift()["services"][&name]["task_definition"], Value::Null);
-    assert_eq!(notices(&app).len(), 1, "nobody is told anew within the hour");
+    assert_eq!(notices(&app).len(), 1, "no second notice within the hour");
 }
 
-/// Pin 2 runs on every service, and ECS has nothing left to tell. With the revision that each service had before.
+/// A release whose pin 2 runs on every service, and each service's earlier revision. ECS has no
+/// event left.
 #[track_caller]
 fn pinned(services: &[&str]) -> (Release, Vec<String>) {
     let release = Release::next(services).with(services);
@@ -75,17 +78,17 @@ fn pinned(services: &[&str]) -> (Release, Vec<String>) {
     let record = release.runs_its_course();
     assert_eq!(record["state"], "Completed", "{record:#}");
     release.hears();
-    assert_eq!(told(&release), Vec::<Value>::new());
+    assert_eq!(drift_notices(&release), Vec::<Value>::new());
     (release, old)
 }
 
-/// What people were told of it.
+/// The notices of live drift that people received.
 fn notices(app: &App) -> Vec<Value> {
     let of = |notice: &Value| notice["metadata"]["eventType"] == "live-drift";
     app.notices().into_iter().filter(of).collect()
 }
 
-fn told(release: &Release) -> Vec<Value> {
+fn drift_notices(release: &Release) -> Vec<Value> {
     notices(&release.app)
 }
 
@@ -103,12 +106,12 @@ fn applies(release: &Release, service: &str, revision: &str) {
 }
 
 #[test]
-fn an_apply_that_puts_the_old_revision_back_is_told_once() {
+fn apply_of_the_old_revision_is_reported_once() {
     let (release, old) = pinned(&["web"]);
     let pinned = release.service("web").described()["taskDefinition"].as_str().expect("an ARN").to_owned();
     applies(&release, "web", &old[0]);
     release.tick(None);
-    let notices = told(&release);
+    let notices = drift_notices(&release);
     assert_eq!(notices.len(), 1, "{notices:#?}");
     let text = notices[0]["content"]["description"].as_str().expect("a text");
     assert!(text.contains(&release.before), "{text}");
@@ -116,24 +119,24 @@ fn an_apply_that_puts_the_old_revision_back_is_told_once() {
     assert_eq!(found["services"].as_object().map(serde_json::Map::len), Some(1), "{found:#}");
     assert_eq!(release.app.audited(KIND), ["- → Detected"]);
 
-    // It ends by itself when somebody puts the pin back.
+    // The drift ends when a person deploys the pin again.
     applies(&release, "web", &pinned);
     assert_eq!(drift(&release), Value::Null);
     assert_eq!(release.app.audited(KIND), ["- → Detected", "Detected → Ended"]);
 
-    // And back again, and again: nobody is told anew within the hour.
+    // The drift begins and ends twice more. No further notice comes within the hour.
     for revision in [&old[0], &pinned, &old[0], &pinned] {
         applies(&release, "web", revision);
     }
     release.tick(None);
-    assert_eq!(told(&release).len(), 1);
+    assert_eq!(drift_notices(&release).len(), 1);
 }
 
 #[test]
-fn a_rollback_to_the_pin_ends_the_drift() {
+fn rollback_to_the_pin_ends_the_drift() {
     let (release, old) = pinned(&["web", "worker"]);
     applies(&release, "worker", &old[1]);
-    assert_eq!(told(&release).len(), 1);
+    assert_eq!(drift_notices(&release).len(), 1);
     let run = release.ask_back("stable", None);
     assert_eq!(run.answer.expect("it was not killed")["statusCode"], 202);
     let record = release.ends();
@@ -143,9 +146,9 @@ fn a_rollback_to_the_pin_ends_the_drift() {
     assert_eq!(release.app.audited(KIND), ["- → Detected", "Detected → Ended"]);
 }
 
-/// The pin stays, and each part of the services was brought to another one, by a rollback of its own.
+/// The pin stays. One rollback for each service has brought it to another image.
 #[test]
-fn what_rollbacks_of_a_part_left_is_no_drift() {
+fn result_of_partial_rollbacks_is_no_drift() {
     let (release, _) = pinned(&["web", "worker"]);
     for service in ["web", "worker"] {
         let run = release.ask_back_of("1", &[service]);
@@ -156,11 +159,11 @@ fn what_rollbacks_of_a_part_left_is_no_drift() {
     }
     release.hears();
     release.app.sweep_beside(Some(&release.ecs));
-    assert_eq!((drift(&release), told(&release).len()), (Value::Null, 0));
+    assert_eq!((drift(&release), drift_notices(&release).len()), (Value::Null, 0));
 }
 
 #[test]
-fn our_own_rollout_is_no_drift() {
+fn own_rollout_is_no_drift() {
     let release = Release::next(&["web", "worker"]).with(&["web", "worker"]);
     release.begin();
     for _ in 0..8 {
@@ -171,12 +174,12 @@ fn our_own_rollout_is_no_drift() {
     release.ends();
     release.hears_of_its_end();
     release.hears();
-    assert_eq!((release.app.audited(KIND), told(&release).len()), (Vec::new(), 0));
+    assert_eq!((release.app.audited(KIND), drift_notices(&release).len()), (Vec::new(), 0));
 }
 
-/// A rollback of `web` has the slot, until ECS has told all that it tells of `worker`.
+/// A rollback of `web` has the slot while ECS sends every event of `worker`.
 #[test]
-fn a_deployment_during_a_rollback_is_found_at_its_end() {
+fn drift_during_a_rollback_is_found_at_its_end() {
     for (outcome, end) in [
         (DeploymentOutcome::PausesAt(Stage::PostScaleUp), "Completed"),
         (DeploymentOutcome::Stalls, "Incomplete"),
@@ -192,14 +195,14 @@ fn a_deployment_during_a_rollback_is_found_at_its_end() {
             _ => release.rewrite("deadline", "2026-01-01T00:00:00Z"),
         }
         let record = release.ends();
-        assert_eq!((&record["state"], told(&release).len()), (&json!(end), 0), "{record:#}");
+        assert_eq!((&record["state"], drift_notices(&release).len()), (&json!(end), 0), "{record:#}");
         is_found_at_its_end(&release, "worker");
     }
 }
 
-/// The promotion fails for that, and what it has moved itself is no drift.
+/// The deployment by others fails the promotion. The promotion's own changes are no drift.
 #[test]
-fn a_deployment_during_a_promotion_is_found_at_its_end() {
+fn drift_during_a_promotion_is_found_at_its_end() {
     let release = Release::next(&["web", "worker"]).with(&["web", "worker"]);
     release.begin();
     release.service("worker").deploys_meanwhile("somebody/else:1");
@@ -207,26 +210,30 @@ fn a_deployment_during_a_promotion_is_found_at_its_end() {
     release.hears();
     assert!(release.app.environment()["slot"].is_object());
     let record = release.ends();
-    assert_eq!((&record["state"], told(&release).len()), (&json!("Failed"), 0), "{record:#}");
+    assert_eq!((&record["state"], drift_notices(&release).len()), (&json!("Failed"), 0), "{record:#}");
     is_found_at_its_end(&release, "worker");
 }
 
-/// That service alone drifted, and people are told once, also where the end is told twice.
+/// Asserts that only this service drifted and that one notice came, even if the end's event comes
+/// twice.
 #[track_caller]
 fn is_found_at_its_end(release: &Release, service: &str) {
     assert_eq!(release.app.audited(KIND), Vec::<String>::new());
     for _ in 0..2 {
         release.hears_of_its_end();
-        assert_eq!((release.app.audited(KIND), told(release).len()), (vec!["- → Detected".to_owned()], 1));
+        assert_eq!(
+            (release.app.audited(KIND), drift_notices(release).len()),
+            (vec!["- → Detected".to_owned()], 1)
+        );
     }
     let found = drift(release)["services"].clone();
     let services: Vec<_> = found.as_object().expect("services").keys().collect();
     assert_eq!(services, [&format!("{}/{service}", release.app.plan.cluster)], "{found:#}");
 }
 
-/// The release fails, ECS's circuit breaker goes back to the pin, and the environment is held.
+/// The release fails, the circuit breaker of ECS goes back to the pin, and the environment is held.
 #[test]
-fn ecs_going_back_by_itself_is_no_drift() {
+fn rollback_by_ecs_is_no_drift() {
     let release = Release::next(&["web"]).with(&["web"]);
     release.service("web").will(DeploymentOutcome::CrashesUntilTheBreaker);
     let record = release.runs_its_course();
@@ -234,12 +241,12 @@ fn ecs_going_back_by_itself_is_no_drift() {
     release.hears_of_its_end();
     release.hears();
     release.app.sweep_beside(Some(&release.ecs));
-    assert_eq!((release.app.audited(KIND), told(&release).len()), (Vec::new(), 0));
-    // A hold does not silence what somebody does afterwards.
+    assert_eq!((release.app.audited(KIND), drift_notices(&release).len()), (Vec::new(), 0));
+    // A hold must not hide a later deployment by another person.
     release.service("web").deploys_meanwhile("somebody/else:1");
     release.settle();
     release.hears();
-    assert_eq!(told(&release).len(), 1);
+    assert_eq!(drift_notices(&release).len(), 1);
 }
 
 #[test]
@@ -251,23 +258,23 @@ fn scaling_is_no_drift() {
         release.hears();
         release.app.sweep_beside(Some(&release.ecs));
     }
-    assert_eq!((release.app.audited(KIND), told(&release).len()), (Vec::new(), 0));
+    assert_eq!((release.app.audited(KIND), drift_notices(&release).len()), (Vec::new(), 0));
 }
 
 #[test]
-fn sweep_finds_a_service_that_was_deleted() {
+fn sweep_finds_a_deleted_service() {
     let (release, _) = pinned(&["web"]);
     release.service("web").is_deleted();
     release.app.sweep_beside(Some(&release.ecs));
-    let notices = told(&release);
+    let notices = drift_notices(&release);
     assert_eq!(notices.len(), 1, "{notices:#?}");
     let text = notices[0]["content"]["description"].as_str().expect("a text");
     assert!(text.contains("web is not there any more"), "{text}");
     release.app.sweep_beside(Some(&release.ecs));
-    assert_eq!(told(&release).len(), 1);
+    assert_eq!(drift_notices(&release).len(), 1);
 }
 
-/// A change of the team's that keeps the image, such as a new variable.
+/// The team changes the revision but keeps the image, for example to add a variable.
 #[test]
 fn another_revision_of_the_pinned_image_is_no_drift() {
     let (release, _) = pinned(&["web"]);
@@ -276,12 +283,12 @@ fn another_revision_of_the_pinned_image_is_no_drift() {
     release.settle();
     release.hears();
     release.app.sweep_beside(Some(&release.ecs));
-    assert_eq!((release.app.audited(KIND), told(&release).len()), (Vec::new(), 0));
+    assert_eq!((release.app.audited(KIND), drift_notices(&release).len()), (Vec::new(), 0));
 }
 
-/// The sweep of services that run the revisions that were proven: one call of ECS.
+/// The services run the proven revisions, so the sweep needs one call to ECS.
 #[test]
-fn sweep_asks_ecs_once_where_nothing_drifted() {
+fn sweep_without_drift_asks_ecs_once() {
     let (release, _) = pinned(&["web", "worker"]);
     let before = release.ecs.calls().len();
     release.app.sweep_beside(Some(&release.ecs));
@@ -289,9 +296,9 @@ fn sweep_asks_ecs_once_where_nothing_drifted() {
     assert_eq!(calls, ["DescribeServices"]);
 }
 
-/// What ECS does not answer is asked again by the queue.
+/// If ECS does not answer, the queue retries the sweep.
 #[test]
-fn a_look_that_fails_is_an_error_and_no_drift() {
+fn failed_check_is_an_error_and_no_drift() {
     let (release, old) = pinned(&["web"]);
     release.service("web").deploys_revision_meanwhile(&old[0]);
     release.settle();
@@ -300,5 +307,5 @@ fn a_look_that_fails_is_an_error_and_no_drift() {
     assert_eq!(answer["errorMessage"], "an application could not be swept", "{answer}");
     assert_eq!(release.app.audited(KIND), Vec::<String>::new());
     release.app.sweep_beside(Some(&release.ecs));
-    assert_eq!(told(&release).len(), 1);
+    assert_eq!(drift_notices(&release).len(), 1);
 }

@@ -1,4 +1,4 @@
-//! Tests of who gets an answer from the local cloud, whose port every page in a browser of this machine can reach.
+//! Access to the local cloud: every page in a browser of this machine can reach its port.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -17,7 +17,8 @@ fn port() -> &'static str {
     stack().endpoint().rsplit(':').next().expect("a port")
 }
 
-/// Sends a request with exactly these headers, as a browser would; answers with the status and the whole answer.
+/// Sends a request with exactly these headers, as a browser would. Returns the status and the whole
+/// answer.
 #[track_caller]
 fn send(method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(format!("127.0.0.1:{}", port())).expect("the cloud listens");
@@ -27,9 +28,9 @@ fn send(method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> (u16,
         stream,
         "{method} {path} HTTP/1.1\r\n{headers}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
     )
-    .expect("it takes a request");
+    .expect("the cloud accepts a request");
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).expect("it answers");
+    stream.read_to_end(&mut answer).expect("the cloud answers");
     let answer = String::from_utf8_lossy(&answer).into_owned();
     let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
     (status.unwrap_or_else(|| panic!("no status: {answer}")), answer)
@@ -91,12 +92,12 @@ fn local_cloud_refuses_the_form_of_another_site() {
     for path in ["/_ministack/no-such", "/_aws/execute-api/x/y", "/v2/web/manifests/main"] {
         is_refused(&send("PUT", path, &[("Host", api_host), ("Origin", stack().api())], "{}"), path);
     }
-    // Without an Origin, as a link or an image would ask: there is no signature.
+    // A link or an image sends no Origin. Such a request has no signature.
     let (status, answer) = send("POST", &query, &[("Host", host.as_str()), FORM], &body);
     assert!(status >= 400, "{answer}");
     let user = [("Action", "GetUser"), ("Version", "2010-05-08"), ("UserName", &name)];
     let found = stack().aws().query("iam", &user);
-    assert!(found.is_err_and(|error| error.is("NoSuchEntity")), "nothing was made");
+    assert!(found.is_err_and(|error| error.is("NoSuchEntity")), "no user was created");
 }
 
 #[test]
@@ -114,7 +115,7 @@ fn local_cloud_answers_no_preflight() {
 }
 
 #[test]
-fn local_cloud_takes_the_form_of_a_page_of_its_own() {
+fn local_cloud_accepts_a_form_of_its_own_page() {
     let app = Plan::new("own-form").create();
     let digest = app.push("main", &Spec::new("1"));
     let link = app.link(&digest);
@@ -126,7 +127,8 @@ fn local_cloud_takes_the_form_of_a_page_of_its_own() {
     let fetch = |site| ("Sec-Fetch-Site", site);
     let (own, foreign) = (("Origin", api), ("Origin", EVIL));
     let null = ("Origin", "null");
-    // A page with `no-referrer` sends its forms with `null`, and a frame of another site does, too.
+    // A page with `no-referrer` sends its forms with the Origin `null`. A frame of another site
+    // does too.
     let passes: [&[(&str, &str)]; 3] = [&[own], &[own, fetch("same-origin")], &[null, fetch("same-origin")]];
     for headers in passes {
         let headers = [&[("Host", host), FORM], headers].concat();
@@ -147,28 +149,28 @@ fn local_cloud_takes_the_form_of_a_page_of_its_own() {
 }
 
 #[test]
-fn local_cloud_refuses_an_access_key_that_it_does_not_know() {
+fn local_cloud_refuses_an_unknown_access_key() {
     let aws = stack().aws();
     let unknown = ["test", "000000000000", "AKIAIOSFODNN7EXAMPLE", "ASIAIOSFODNN7EXAMPLE", "-"];
     for key in unknown {
-        let stranger = aws.with_credentials(key, "test", None);
+        let unknown_caller = aws.with_credentials(key, "test", None);
         let calls = [
-            stranger.sqs("ListQueues", &json!({})),
-            stranger.dynamodb("ListTables", &json!({})),
-            stranger.ecr("GetAuthorizationToken", &json!({})),
-            stranger.ecs("ListClusters", &json!({})),
-            stranger.rest("lambda", "/2015-03-31/functions/"),
-            stranger.events("PutServiceEvents", &json!({ "Entries": [] })),
-            stranger
+            unknown_caller.sqs("ListQueues", &json!({})),
+            unknown_caller.dynamodb("ListTables", &json!({})),
+            unknown_caller.ecr("GetAuthorizationToken", &json!({})),
+            unknown_caller.ecs("ListClusters", &json!({})),
+            unknown_caller.rest("lambda", "/2015-03-31/functions/"),
+            unknown_caller.events("PutServiceEvents", &json!({ "Entries": [] })),
+            unknown_caller
                 .query("sts", &[("Action", "GetCallerIdentity"), ("Version", "2011-06-15")])
                 .map(Into::into),
-            stranger.s3("").map(|_| "buckets".into()),
+            unknown_caller.s3("").map(|_| "buckets".into()),
         ];
         for call in calls {
             is_unknown(key, call);
         }
         let route = format!("{}/v1/applications", stack().api());
-        let answer = stranger.call("GET", &route, None, None, true).expect("the API answers");
+        let answer = unknown_caller.call("GET", &route, None, None, true).expect("the API answers");
         assert_eq!(answer.status, 403, "{key}: {}", answer.text());
     }
 }
@@ -214,7 +216,7 @@ fn local_cloud_refuses_a_wrong_secret_key() {
 
 /// Tries the keys that MiniStack itself derives from names, the same in every cloud.
 #[test]
-fn local_cloud_gives_functions_keys_that_nobody_can_guess() {
+fn local_cloud_gives_functions_unguessable_keys() {
     let aws = stack().aws();
     let name = stack().variable("STABLEPIN_API_FUNCTION");
     let function = aws.rest("lambda", &format!("/2015-03-31/functions/{name}")).expect("a function");

@@ -1,12 +1,13 @@
-//! Stories against the deployed stack: the real template, functions, registry, containers. And stories aside, where the
-//! functions' programs work beside fakes of ECR and ECS: ARCHITECTURE.md says which.
+//! End-to-end tests against the deployed stack: the real template, functions, registry and
+//! containers. Others run the functions' programs against fakes of ECR and ECS; ARCHITECTURE.md
+//! says which.
 //!
-//! `cargo xtask test` runs them; by hand: `cargo xtask up`, `. target/local/env`, `cargo test -p stablepin-tests`.
-//! They run side by side in one stack: each has an application, a repository, a cluster and approvers of its own.
+//! `cargo xtask test` runs them. By hand: `cargo xtask up`, then `. target/local/env`, then
+//! `cargo test -p stablepin-tests`. They run in parallel in one stack: each has its own
+//! application, repository, cluster and approvers.
 
 mod applications;
 mod approval;
-mod beside;
 mod browser;
 mod browser_console;
 mod bus;
@@ -41,3 +42,4 @@ mod retention_marks;
 mod rollback;
 mod subscriptions;
 mod template;
+mod two_services;

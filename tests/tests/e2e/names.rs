@@ -1,4 +1,4 @@
-//! What a build is called.
+//! Build tags and the commits that they name.
 
 use jiff::Timestamp;
 use stablepin_tests::{App, Plan};
@@ -7,18 +7,18 @@ use xtask::image::Spec;
 const COMMIT: &str = "047b82e5c1a94e0f6d3b2a1908f7e6d5c4b3a291";
 const OTHER: &str = "9f8e7d6c5b4a39281706f5e4d3c2b1a09f8e7d6c";
 
-/// The commit that the build is recorded with, and the last part of its name.
+/// The commit in the build's record, and the last part of its build tag.
 fn named(app: &App, digest: &str) -> (String, String) {
     app.link(digest);
     let build = app.build(digest).expect("a build");
     let tag = build["build_tag"].as_str().expect("a tag").to_owned();
-    assert_eq!(app.tag(&tag).as_deref(), Some(digest), "{tag} is on the digest");
+    assert_eq!(app.tag(&tag).as_deref(), Some(digest), "{tag} is on its own build");
     let last = tag.rsplit('-').next().unwrap_or_default().to_owned();
     (build["commit"].as_str().unwrap_or("none").to_owned(), last)
 }
 
 #[test]
-fn a_build_is_named_by_its_commit_from_the_label_then_the_tag_then_by_its_digest() {
+fn build_is_named_by_label_then_tag_then_digest() {
     let app = Plan::new("names").create_aside();
     let push = |tag: &str, spec: &Spec| app.push(tag, spec);
     let digests = [
@@ -41,7 +41,7 @@ fn a_build_is_named_by_its_commit_from_the_label_then_the_tag_then_by_its_digest
 }
 
 #[test]
-fn a_known_build_keeps_its_name_when_it_is_pushed_again_as_something_else() {
+fn build_keeps_its_name_under_another_tag() {
     let app = Plan::new("keeps").create_aside();
     let spec = Spec::new("1");
     let digest = app.push("main-047b82e", &spec);
@@ -54,7 +54,7 @@ fn a_known_build_keeps_its_name_when_it_is_pushed_again_as_something_else() {
 }
 
 #[test]
-fn a_hostile_label_names_nothing() {
+fn hostile_label_names_no_build() {
     let app = Plan::new("label").create_aside();
     let spec = Spec::new("1").revision("deadbeef\r\nBcc: everybody@example.com <script>alert(1)</script>");
     let digest = app.push("main-047b82e", &spec);

@@ -1,4 +1,4 @@
-//! Retention as it is deployed: asked for over the API, carried out by the queue, in the emulator's registry.
+//! Deployed retention: requests over the API, work by the queue, images in the emulator's registry.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use xtask::image::Spec;
 
 const BUILDS: i64 = 8;
 
-/// Builds of many days ago, oldest first. Each was the pin; the last one is.
+/// Pushes and pins builds of about 400 days ago, oldest first. The last one stays the pin.
 fn aged(app: &App) -> Vec<String> {
     let pinned = (0..BUILDS).map(|n| {
         let digest = app.push(&format!("quiet-{n}"), &Spec::new(&format!("old {n}")));
@@ -38,7 +38,7 @@ fn begins(app: &App, path: &str, body: &Value) -> String {
     run["id"].as_str().expect("a run has an id").to_owned()
 }
 
-/// As it ended.
+/// Waits until the run has ended, and returns its record.
 #[track_caller]
 fn ended(app: &App, id: &str) -> Value {
     until("the run's end", || {
@@ -56,7 +56,7 @@ fn there(app: &App) -> BTreeSet<String> {
 }
 
 #[test]
-fn a_dry_run_says_why_and_touches_nothing_and_that_plan_is_carried_out() {
+fn dry_run_explains_a_plan_that_can_then_be_applied() {
     let app = plan("aged").create();
     let builds = aged(&app);
     with_retention(&app, "");
@@ -79,7 +79,7 @@ fn a_dry_run_says_why_and_touches_nothing_and_that_plan_is_carried_out() {
     let (_, image) = app.api("GET", &format!("/retention/{id}/images?digest={}", builds[7]), None);
     assert_eq!(image["images"][0]["why"], "pin 8 of production", "{image}");
 
-    // The file says dry-run: a plan is all there is.
+    // The file says dry-run, so a plan cannot be applied.
     let (status, problem) = app.api("POST", &format!("/retention/{id}/apply"), None);
     assert_eq!((status, &problem["type"]), (409, &json!("urn:stablepin:problem:dry-run")), "{problem}");
 
@@ -94,7 +94,7 @@ fn a_dry_run_says_why_and_touches_nothing_and_that_plan_is_carried_out() {
     left.retain(|digest| !builds[..3].contains(digest));
     assert_eq!(there(&app), left);
     assert_eq!(app.tag("prod-stable").as_ref(), Some(&builds[7]));
-    assert!(app.marks().iter().all(|mark| mark["marked_by"].is_null()), "nothing stays marked");
+    assert!(app.marks().iter().all(|mark| mark["marked_by"].is_null()), "no image stays marked");
     until("the end on the bus", || {
         let told = app.audited("Retention Run State Change");
         (told.iter().filter(|line| line.ends_with("→ Completed")).count() == 2).then_some(())
@@ -102,21 +102,24 @@ fn a_dry_run_says_why_and_touches_nothing_and_that_plan_is_carried_out() {
 }
 
 #[test]
-fn what_is_archived_is_had_back() {
+fn archived_images_are_restored() {
     let app = plan("archived").create();
     let builds = aged(&app);
     with_retention(&app, "mode = \"archive\"");
     let id = begins(&app, "/retention", &json!({ "share": 100 }));
     let done = ended(&app, &id);
     assert_eq!(done["repositories"][&app.plan.repository]["archived"], 3, "{done}");
-    assert!(builds[..3].iter().all(|digest| !there(&app).contains(digest)), "they cannot be pulled");
+    assert!(
+        builds[..3].iter().all(|digest| !there(&app).contains(digest)),
+        "archived images cannot be pulled"
+    );
     let undone = ended(&app, &begins(&app, &format!("/retention/{id}/undo"), &json!({})));
     assert_eq!(undone["repositories"][&app.plan.repository]["restored"], 3, "{undone}");
-    until("all of them back", || builds.iter().all(|digest| there(&app).contains(digest)).then_some(()));
+    until("the restored images", || builds.iter().all(|digest| there(&app).contains(digest)).then_some(()));
 }
 
 #[test]
-fn what_cannot_be_asked_for_is_refused_with_what_to_do() {
+fn invalid_retention_requests_are_refused() {
     let app = plan("asks").create();
     let ask = |path: &str, body: Value| {
         let (status, problem) = app.api("POST", path, Some(&body));

@@ -1,4 +1,5 @@
-//! The ready-made policies of `infra/personas.yaml`, tried on every signed route under enforced IAM.
+//! The ready-made policies of `infra/personas.yaml`, tried on every signed route under enforced
+//! IAM.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +12,8 @@ use xtask::{iam, workspace};
 
 const PERSONAS: [&str; 5] = ["Pipeline", "Approver", "Operator", "Owner", "Reader"];
 
-/// What each may send, of all signed routes; `…` is the application's path. Reading of the application is everybody's.
+/// The personas that may send each signed route. `…` is the application's path. Every persona may
+/// read the application.
 const MAY: [(&str, &[&str]); 17] = [
     ("GET /v1/health", &["Operator", "Reader"]),
     ("GET /v1/applications", &["Operator", "Reader"]),
@@ -32,7 +34,8 @@ const MAY: [(&str, &[&str]); 17] = [
     ("POST …/retention/{run}/undo", &["Owner"]),
 ];
 
-/// Users of each persona, for one application that is not registered: what they are let send changes nothing.
+/// A user of each persona, for one application that is not registered, so that no accepted request
+/// changes anything.
 struct Personas {
     application: String,
     users: Vec<(&'static str, Aws)>,
@@ -68,7 +71,7 @@ impl Personas {
             ("Capabilities.member.1", "CAPABILITY_IAM"),
         ];
         request.extend(named.iter().map(|(key, value)| (key.as_str(), *value)));
-        aws.query("cloudformation", &request).expect("CloudFormation takes it");
+        aws.query("cloudformation", &request).expect("CloudFormation creates the stack");
         let described = until("the policies", || {
             let ask = [
                 ("Action", "DescribeStacks"),
@@ -91,7 +94,8 @@ impl Personas {
         Self { application, users }
     }
 
-    /// Whether the gateway lets it through. The function refuses it then, since it is about nothing that is there.
+    /// Returns whether the gateway passes the request on. The function then refuses it, since the
+    /// application does not exist.
     #[track_caller]
     fn is_let(&self, user: &Aws, method: &str, path: &str) -> bool {
         let body = matches!(method, "POST" | "PUT").then_some(b"{}".as_slice());
@@ -104,7 +108,8 @@ impl Personas {
     }
 }
 
-/// `GET /v1/applications/{application}/pins`: the method, and the path with names in it.
+/// Returns a route's method and its path with real names, such as `GET` and
+/// `/v1/applications/web/pins`.
 fn instance(route: &str, application: &str, environment: &str) -> (String, String) {
     let (method, path) = route.split_once(' ').expect("a route");
     let path = path.replace("{application}", application).replace("{environment}", environment);
@@ -112,7 +117,7 @@ fn instance(route: &str, application: &str, environment: &str) -> (String, Strin
     (method.to_owned(), parts.collect::<Vec<_>>().join("/"))
 }
 
-/// The signed routes that the template has.
+/// The signed routes of the template.
 fn signed_routes() -> BTreeSet<String> {
     let template = Template::for_aws();
     let routes = template.of_type("AWS::ApiGatewayV2::Route");
@@ -120,7 +125,7 @@ fn signed_routes() -> BTreeSet<String> {
     signed.map(|(_, route)| route["RouteKey"].as_str().expect("a key").to_owned()).collect()
 }
 
-/// Who may send a route.
+/// The personas that may send a route.
 #[track_caller]
 fn permitted(route: &str) -> Vec<&'static str> {
     let short = route.replace("/v1/applications/{application}", "…");
@@ -132,7 +137,7 @@ fn permitted(route: &str) -> Vec<&'static str> {
 }
 
 #[test]
-fn personas_may_send_their_own_routes_only() {
+fn personas_may_send_only_their_own_routes() {
     let personas = Personas::deploy("*");
     for route in signed_routes() {
         let permitted = permitted(&route);
@@ -140,7 +145,7 @@ fn personas_may_send_their_own_routes_only() {
         for (persona, user) in &personas.users {
             let is_let = personas.is_let(user, &method, &path);
             assert_eq!(is_let, permitted.contains(persona), "{persona}: {route}");
-            // Of another application, also of one that begins alike.
+            // A persona must not send it for another application, even if the names begin alike.
             if route.contains("{application}") {
                 let (method, path) = instance(&route, &format!("{}-2", personas.application), "production");
                 assert!(!personas.is_let(user, &method, &path), "{persona}: {method} {path}");
@@ -174,7 +179,7 @@ fn denied<T: std::fmt::Debug>(who: &str, answer: Result<T, AwsError>) {
 }
 
 #[test]
-fn personas_go_through_the_api_only() {
+fn personas_can_act_only_through_the_api() {
     let personas = Personas::deploy("*");
     let own = json!({ "repositoryName": personas.application });
     stack().aws().ecr("CreateRepository", &own).expect("a repository");
@@ -199,7 +204,7 @@ fn personas_go_through_the_api_only() {
         denied(persona, user.ecr("InitiateLayerUpload", &other));
         let begins = user.ecr("InitiateLayerUpload", &own);
         match *persona {
-            "Pipeline" => assert!(begins.expect("it may push")["uploadId"].is_string()),
+            "Pipeline" => assert!(begins.expect("a pipeline may push")["uploadId"].is_string()),
             _ => denied(persona, begins),
         }
     }

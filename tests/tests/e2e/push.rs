@@ -1,11 +1,11 @@
-//! From a push to a pin, and to the next one.
+//! The path of a build from its push to its pin, and the next build.
 
 use stablepin_tests::Plan;
 use xtask::image::Spec;
 
-/// The job: pushed, mailed, looked at, approved once, pinned, tagged.
+/// The product's main job: a build is pushed, mailed, looked at, approved once, pinned and tagged.
 #[test]
-fn a_pushed_build_becomes_pin_1_when_its_approver_approves() {
+fn approved_build_becomes_the_first_pin() {
     let app = Plan::new("push").create();
     let digest = app.push("main", &Spec::new("1").revision("a1b2c3d4e5f60718293a4b5c6d7e8f9001122334"));
 
@@ -14,8 +14,8 @@ fn a_pushed_build_becomes_pin_1_when_its_approver_approves() {
     let build_tag = app.build(&digest).expect("a build")["build_tag"].as_str().expect("a tag").to_owned();
     assert!(build_tag.starts_with("production-2") && build_tag.ends_with("-a1b2c3d4"), "{build_tag}");
     assert!(mail.subject.contains(&build_tag), "{}", mail.subject);
-    assert_eq!(app.tag(&build_tag), Some(digest.clone()), "the build tag is on the digest");
-    assert_eq!(app.tag("prod-stable"), None, "nothing is pinned before anybody decided");
+    assert_eq!(app.tag(&build_tag), Some(digest.clone()), "the build tag is on the build");
+    assert_eq!(app.tag("prod-stable"), None, "nothing is pinned before a decision");
 
     let page = link.get();
     assert_eq!(page.status, 200);
@@ -39,9 +39,9 @@ fn a_pushed_build_becomes_pin_1_when_its_approver_approves() {
     assert_eq!(app.pins(), [(1, digest)], "a used link decides nothing");
 }
 
-/// Rule 5: mail scanners, previews and a curious approver open the link as often as they like.
+/// Rule 5: mail scanners, previews and approvers may open the link as often as they like.
 #[test]
-fn a_hundred_looks_at_the_page_change_nothing() {
+fn hundred_page_views_change_nothing() {
     let app = Plan::new("looks").create();
     let build = app.push("main", &Spec::new("1"));
     let link = app.link(&build);
@@ -54,7 +54,7 @@ fn a_hundred_looks_at_the_page_change_nothing() {
         let head = link.head();
         assert_eq!((head.status, head.body.len()), (200, 0));
     }
-    // As links are that decide when a robot follows them.
+    // A robot may follow links with these parameters. They must not decide.
     for more in
         ["&decision=approve", "&decision=reject&reason=x", &format!("&code={}&decision=approve", link.code)]
     {
@@ -62,13 +62,14 @@ fn a_hundred_looks_at_the_page_change_nothing() {
         let answer = app.aws.call("GET", &url, None, None, false).expect("the page answers");
         assert_eq!(answer.status, 200, "{more}");
     }
-    assert_eq!(app.everything(), before, "not a byte in the table has changed");
-    assert!(link.get().text().contains("Approve"), "and the link is still good");
+    assert_eq!(app.everything(), before, "the table has not changed");
+    assert!(link.get().text().contains("Approve"), "the link still works");
 }
 
-/// Rules 3 and 4: numbers without gaps, the tag follows, and no way back to an earlier push.
+/// Rules 3 and 4: pin numbers have no gaps, the tag follows the pin, and an earlier push is never
+/// pinned later.
 #[test]
-fn the_next_build_becomes_pin_2_and_an_earlier_one_cannot_become_the_pin_after_it() {
+fn next_build_becomes_pin_2_and_an_earlier_one_cannot() {
     let app = Plan::new("next").create();
     let first = app.pin("main", &Spec::new("1"));
     let skipped = app.push("main", &Spec::new("2"));
@@ -84,7 +85,7 @@ fn the_next_build_becomes_pin_2_and_an_earlier_one_cannot_become_the_pin_after_i
     assert!(answer.text().contains("later build"), "{}", answer.text());
     let (state, reason) = app.ended(skipped_link.promotion());
     assert_eq!((state.as_str(), reason.as_str()), ("Cancelled", "superseded: a later build became pin 2"));
-    assert_eq!(app.tag("prod-stable"), Some(second), "the pin did not move");
+    assert_eq!(app.tag("prod-stable"), Some(second), "the stable tag did not move");
     assert_eq!(app.pins().len(), 2);
     assert_eq!(app.audited("Pin Change"), ["- → 1", "1 → 2"]);
 }

@@ -1,4 +1,4 @@
-//! What the API tells: the same as the table, and no secret.
+//! Reads over the API: they show the table's records and no secret.
 
 use serde_json::{Value, json};
 use stablepin_tests::{App, Plan, stack};
@@ -12,7 +12,7 @@ fn get(app: &App, path: &str) -> Value {
 }
 
 #[test]
-fn the_api_tells_what_the_table_has() {
+fn api_shows_the_records_of_the_table() {
     let app = Plan::new("reads").create();
     let first = app.pin("main", &Spec::new("1"));
     let second = app.pin("main", &Spec::new("2"));
@@ -23,7 +23,7 @@ fn the_api_tells_what_the_table_has() {
     let newest = |page: &Value, list: &str| -> Vec<Value> {
         page[list].as_array().into_iter().flatten().map(|one| one["digest"].clone()).collect()
     };
-    // Page by page; the last page may be empty.
+    // Reads page by page. The last page may be empty.
     let (mut pins, mut after) = (Vec::new(), String::new());
     loop {
         let page = get(&app, &format!("/environments/production/pins?limit=1{after}"));
@@ -40,7 +40,7 @@ fn the_api_tells_what_the_table_has() {
     let link = app.link(&second);
     let hash = app.promotion(link.promotion())["asked"][app.approver("lead")]["token"].clone();
     let hash = hash.as_str().expect("the table has the link's hash");
-    assert!(!promotions.to_string().contains(hash), "and the API does not show it");
+    assert!(!promotions.to_string().contains(hash), "the API does not show the hash");
 
     let audit = get(&app, "/audit");
     let told: Vec<_> = audit["audit"].as_array().cloned().unwrap_or_default();
@@ -48,7 +48,7 @@ fn the_api_tells_what_the_table_has() {
 }
 
 #[test]
-fn what_is_not_there_is_a_problem_document() {
+fn missing_records_are_problem_documents() {
     let app = Plan::new("missing").create();
     let id = "019b0000-0000-7000-8000-000000000000";
     let never = format!("sha256:{}", "5eed".repeat(16));
@@ -69,7 +69,7 @@ fn what_is_not_there_is_a_problem_document() {
 }
 
 #[test]
-fn nothing_is_told_without_a_signature() {
+fn unsigned_reads_are_forbidden() {
     let app = Plan::new("unsigned-get").create();
     for path in ["", "/promotions", "/audit", "/environments/production", "/environments/production/pins"] {
         let url = format!("{}/v1/applications/{}{path}", stack().api(), app.plan.name);

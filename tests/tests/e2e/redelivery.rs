@@ -1,4 +1,4 @@
-//! Rules 4 and 6: everything may come twice, late, or at once.
+//! Rules 4 and 6: events that come twice, late, or at once.
 
 use std::thread;
 
@@ -6,13 +6,14 @@ use jiff::{SignedDuration, Timestamp};
 use stablepin_tests::{App, Plan};
 use xtask::image::Spec;
 
-/// An image in the repository under a tag that is no build: the events are the story's own.
+/// Puts an image into the repository under a tag that is no build. Each test delivers its own
+/// events.
 fn quiet(app: &App, version: &str) -> String {
     app.push(&format!("quiet-{version}"), &Spec::new(version))
 }
 
 #[test]
-fn the_same_event_five_times_asks_once() {
+fn repeated_event_asks_once() {
     let app = Plan::new("five").create_aside();
     let digest = quiet(&app, "1");
     let event = app.push_event("main", &digest, Timestamp::now());
@@ -28,7 +29,7 @@ fn the_same_event_five_times_asks_once() {
 }
 
 #[test]
-fn the_same_event_ten_times_at_once_asks_once() {
+fn simultaneous_copies_of_an_event_ask_once() {
     let app = Plan::new("ten").create_aside();
     let digest = quiet(&app, "1");
     let event = app.push_event("main", &digest, Timestamp::now());
@@ -43,7 +44,7 @@ fn the_same_event_ten_times_at_once_asks_once() {
 }
 
 #[test]
-fn a_tag_that_moves_there_and_back_asks_again_for_the_build_that_it_is_on() {
+fn tag_that_returns_to_a_build_asks_again() {
     let app = Plan::new("back").create_aside();
     let (a, b) = (quiet(&app, "a"), quiet(&app, "b"));
     let start = Timestamp::now() - SignedDuration::from_secs(60);
@@ -56,13 +57,13 @@ fn a_tag_that_moves_there_and_back_asks_again_for_the_build_that_it_is_on() {
     let name = |promotion: usize| app.promotions()[promotion]["build"]["build_tag"].clone();
     assert_eq!(name(0), name(2), "a known build keeps its name");
 
-    // The newest question is the one that counts: an answer to it is later than both others.
+    // The newest promotion counts: its approval is later than those of the other two.
     app.approve(&a);
     assert_eq!(app.pins(), [(1, a)]);
 }
 
 #[test]
-fn events_in_the_wrong_order_are_put_in_theirs() {
+fn late_event_of_an_older_push_stays_older() {
     let app = Plan::new("order").create_aside();
     let (old, new) = (quiet(&app, "old"), quiet(&app, "new"));
     let now = Timestamp::now();
@@ -71,7 +72,7 @@ fn events_in_the_wrong_order_are_put_in_theirs() {
     let old_link = app.link(&old);
     app.approve(&new);
     assert!(matches!(app.decides(&old_link, "approve").0, 409 | 410));
-    assert_eq!(app.pins(), [(1, new)], "the older push came later, and is still the older");
+    assert_eq!(app.pins(), [(1, new)], "the older push stays older, though its event came later");
 }
 
 #[test]
@@ -85,9 +86,9 @@ fn two_tags_on_one_digest_ask_once() {
     assert_eq!((app.promotions().len(), app.mails("lead").len()), (1, 1));
 }
 
-/// Its event's time stays what it is known by; its place is of the minutes in which it came.
+/// The event's time identifies the push. The time at which the event came gives the push its place.
 #[test]
-fn push_of_the_future_is_asked_once_and_the_next_one_is_pinned_after_it() {
+fn push_with_a_future_time_does_not_block_the_next() {
     let app = Plan::new("future").create_aside();
     let (future, next) = (quiet(&app, "future"), quiet(&app, "next"));
     let event = app.push_event("main", &future, "2099-01-01T00:00:00Z".parse().expect("a time"));
@@ -95,7 +96,11 @@ fn push_of_the_future_is_asked_once_and_the_next_one_is_pinned_after_it() {
     app.approve(&future);
     let place = app.promotions()[0]["occurrence"]["at"].clone();
     app.deliver(&event);
-    assert_eq!((app.promotions().len(), app.mails("lead").len()), (1, 1), "told again, it is the same push");
+    assert_eq!(
+        (app.promotions().len(), app.mails("lead").len()),
+        (1, 1),
+        "a repeated event is the same push"
+    );
     assert_eq!(app.promotions()[0]["occurrence"]["at"], place);
     let at: Timestamp = place.as_str().expect("a time").parse().expect("a time");
     assert!(at <= Timestamp::now() + SignedDuration::from_mins(5), "{at}");

@@ -1,6 +1,7 @@
-//! A refusal of AWS's that stays: the operation ends in a try or two, says what was touched, and in AWS's own words why.
+//! Final refusals by AWS: the operation ends within two tries, says what it changed, and quotes the
+//! refusal.
 //!
-//! What is no refusal, whatever its status, is tried again as before.
+//! An error that is no refusal is retried, whatever its HTTP status.
 
 use serde_json::Value;
 use stablepin_tests::crash::{Fault, Run};
@@ -9,7 +10,8 @@ use stablepin_tests::release::SERVICES;
 use stablepin_tests::{Plan, Release};
 use xtask::image::Spec;
 
-/// As ECS answers whoever may not pass a task role.
+/// The answer of ECS to a caller that may not pass a task role.
+///
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_passrole.html>
 const NO_PASS_ROLE: (u16, &str, &str) = (
     400,
@@ -39,8 +41,8 @@ fn reason(record: &Value) -> &str {
     record["reason"].as_str().unwrap_or_default()
 }
 
-/// The titles of what people were told, and all of their words.
-fn told(release: &Release) -> (Vec<String>, String) {
+/// The titles of the notices that people received, and the whole text of all notices.
+fn sent_notices(release: &Release) -> (Vec<String>, String) {
     let notices = release.app.notices();
     let title = |notice: &Value| notice["content"]["title"].as_str().unwrap_or_default().to_owned();
     let short = |title: String| title.rsplit(": ").next().unwrap_or_default().to_owned();
@@ -48,11 +50,12 @@ fn told(release: &Release) -> (Vec<String>, String) {
     (notices.iter().map(title).map(short).collect(), words)
 }
 
-/// Nothing runs that did not run before, and nothing keeps the next build out.
+/// Asserts that the service runs what it ran before, and that the environment is free for the next
+/// build.
 #[track_caller]
 fn is_untouched(release: &Release, before: &str, pins: usize) {
     release.runs("web", before);
-    assert_eq!(release.service("web").service_deployments().len(), 1, "only the first one");
+    assert_eq!(release.service("web").service_deployments().len(), 1, "no deployment but the first");
     let environment = release.app.environment();
     assert!(environment["hold"].is_null(), "{environment:#}");
     assert!(environment["slot"].is_null(), "{environment:#}");
@@ -60,7 +63,7 @@ fn is_untouched(release: &Release, before: &str, pins: usize) {
 }
 
 #[test]
-fn release_that_aws_refuses_ends_untouched() {
+fn refused_release_ends_without_a_change() {
     for (call, refusal) in REFUSALS {
         let release = Release::next(&["web"]).with(&["web"]);
         release.ecs.keeps_refusing(call, "", refusal);
@@ -72,7 +75,7 @@ fn release_that_aws_refuses_ends_untouched() {
         assert_eq!(reason(&record).contains("PassRoleArns"), refusal == NO_PASS_ROLE, "{record:#}");
         is_untouched(&release, &release.before, 1);
         release.looks();
-        let (titles, words) = told(&release);
+        let (titles, words) = sent_notices(&release);
         assert_eq!(titles, ["a release failed"]);
         assert!(words.contains("Nothing was touched") && words.contains("Correct what is named"), "{words}");
         assert!(!words.contains("is held") && !words.contains("go back"), "{words}");
@@ -80,9 +83,9 @@ fn release_that_aws_refuses_ends_untouched() {
     }
 }
 
-/// Of codes and words that AWS sends with a status of 4xx, and that say nothing of the request itself.
+/// AWS sends these codes with a status of 4xx, although they say nothing about the request itself.
 #[test]
-fn release_survives_what_is_no_refusal() {
+fn release_survives_errors_that_are_no_refusals() {
     for (call, refusal) in [
         ("RegisterTaskDefinition", (400, "ThrottlingException", "Rate exceeded")),
         (
@@ -117,7 +120,7 @@ fn release_survives_what_is_no_refusal() {
 }
 
 #[test]
-fn service_that_moved_goes_back_beside_a_refusal() {
+fn updated_service_goes_back_after_a_refusal_for_another() {
     let release = Release::next(&SERVICES).with(&SERVICES);
     release.ecs.keeps_refusing("UpdateService", "worker", NO_UPDATE);
     let record = release.runs_its_course();
@@ -125,11 +128,11 @@ fn service_that_moved_goes_back_beside_a_refusal() {
     assert!(reason(&record).contains(NO_UPDATE.2), "{record:#}");
     SERVICES.iter().for_each(|service| release.runs(service, &release.before));
     assert_eq!(release.app.environment()["hold"]["by"], record["id"]);
-    assert_eq!(release.service("worker").service_deployments().len(), 1, "it was never touched");
+    assert_eq!(release.service("worker").service_deployments().len(), 1, "the worker was never updated");
 }
 
 #[test]
-fn way_back_that_aws_refuses_ends_in_its_words() {
+fn refused_way_back_quotes_the_refusal() {
     let release = Release::next(&["web"]);
     release
         .new_service("web")
@@ -143,7 +146,11 @@ fn way_back_that_aws_refuses_ends_in_its_words() {
     let record = release.looks();
     assert_eq!(record["state"], "Failed", "{record:#}");
     assert!(reason(&record).contains("Going back did not work") && reason(&record).contains(NO_UPDATE.2));
-    assert_eq!(release.app.environment()["hold"]["by"], record["id"], "what runs is not good");
+    assert_eq!(
+        release.app.environment()["hold"]["by"],
+        record["id"],
+        "the environment is held, since a failed build runs"
+    );
 }
 
 fn answered(run: &Run) -> (u64, Value) {
@@ -153,7 +160,7 @@ fn answered(run: &Run) -> (u64, Value) {
 }
 
 #[test]
-fn rollback_answers_in_the_words_of_the_refusal() {
+fn rollback_answer_quotes_the_refusal() {
     for (call, refusal) in REFUSALS {
         let release = Release::back(&["web"]).with(&["web"]);
         release.ecs.keeps_refusing(call, "", refusal);
@@ -171,14 +178,14 @@ fn rollback_answers_in_the_words_of_the_refusal() {
         assert!(reason(&record).contains(refusal.2), "{record:#}");
         is_untouched(&release, &release.before, 2);
         release.looks();
-        let (titles, words) = told(&release);
+        let (titles, words) = sent_notices(&release);
         assert_eq!(titles, ["a rollback failed"]);
         assert!(words.contains("Nothing was touched"), "{words}");
     }
 }
 
 #[test]
-fn rollback_that_is_refused_later_is_told_at_once() {
+fn rollback_refused_later_is_reported_at_once() {
     let release = Release::back(&["web"]).with(&["web"]);
     let requests = {
         let other = Release::back(&["web"]).with(&["web"]);
@@ -190,16 +197,16 @@ fn rollback_that_is_refused_later_is_told_at_once() {
     release.ecs.keeps_refusing("RegisterTaskDefinition", "", NO_PASS_ROLE);
     let record = release.looks();
     assert!(reason(&record).contains(NO_PASS_ROLE.2), "{record:#}");
-    // Whoever was killed may have moved it: that is not known.
+    // The killed call may have changed the service, which the rollback cannot know.
     assert_eq!(record["state"], "Incomplete", "{record:#}");
-    let (titles, words) = told(&release);
+    let (titles, words) = sent_notices(&release);
     assert_eq!(titles, ["a rollback is not proven"]);
     assert!(words.contains("PassRoleArns"), "{words}");
 }
 
-/// ECS has done it, the connection broke, and the same call once more is refused.
+/// ECS has done the update, but the connection broke. ECS then refuses the repeated call.
 #[test]
-fn refusal_after_a_lost_answer_is_not_believed() {
+fn refusal_after_a_lost_answer_is_ignored() {
     let requests = {
         let other = Release::next(&["web"]).with(&["web"]);
         other.approve(None);
@@ -208,22 +215,24 @@ fn refusal_after_a_lost_answer_is_not_believed() {
     let update = requests.iter().position(|request| request == "UpdateService").expect("an update") + 1;
     let release = Release::next(&["web"]).with(&["web"]);
     release.approve(None);
-    // The first change is our revision, the second one the update.
+    // The first change registers the promoter's revision. The second one is its update.
     release.ecs.after_change(2, |ecs| ecs.keeps_refusing("UpdateService", "", NO_UPDATE));
     let run = release.tick(Some((update, Fault::ResetAfter)));
     assert!(run.hit, "{:?}", run.requests);
     let record = release.ends();
-    assert_eq!(record["state"], "Completed", "it was moved: {record:#}");
+    assert_eq!(record["state"], "Completed", "the update had happened: {record:#}");
     release.runs("web", &release.digest);
 }
 
-/// Nobody was asked yet: a mail names the build tag.
+/// No approver was asked yet, since the mail names the build tag.
 #[test]
-fn build_whose_tag_is_refused_is_told_and_not_waited_for() {
+fn refused_build_tag_is_reported_and_ends_the_promotion() {
     let app = Plan::new("untaggable").create_aside();
     app.ecr().keeps_failing("PutImage", 1, 400, "AccessDeniedException");
     let digest = app.push("main", &Spec::new("1"));
-    app.ticks_until("it ends", |app| app.promotions().iter().any(|one| one["state"] == "Failed"));
+    app.ticks_until("the end of the promotion", |app| {
+        app.promotions().iter().any(|one| one["state"] == "Failed")
+    });
     let promotion = app.promotions().pop().expect("a promotion");
     assert_eq!(promotion["digest"], digest.as_str());
     let said = reason(&promotion);
@@ -238,16 +247,18 @@ fn build_whose_tag_is_refused_is_told_and_not_waited_for() {
     app.link(&next);
 }
 
-/// The pin stands, and its tag is put when the permission is there, once a day or with the next pin.
+/// The pin stays. Its tag is put once the permission exists: within a day, or with the next pin.
 #[test]
-fn stable_tag_that_is_refused_ends_its_promotion() {
+fn refused_stable_tag_is_reported_and_keeps_the_pin() {
     let app = Plan::new("unstable").create_aside();
     let digest = app.push("main", &Spec::new("1"));
     let link = app.link(&digest);
     app.ecr().keeps_failing("PutImage", 1, 400, "AccessDeniedException");
     let (status, page) = app.decides(&link, "approve");
     assert_eq!(status, 200, "{page}");
-    app.ticks_until("it ends", |app| app.promotions().iter().any(|one| one["state"] == "Completed"));
+    app.ticks_until("the end of the promotion", |app| {
+        app.promotions().iter().any(|one| one["state"] == "Completed")
+    });
     let promotion = app.promotions().pop().expect("a promotion");
     let said = reason(&promotion);
     assert!(said.contains("of pin 1 could not be put") && said.contains("AccessDenied"), "{said}");

@@ -1,4 +1,5 @@
-//! Old images go, and nothing that anybody needs: retention's real program beside both fakes.
+//! Retention deletes old images and keeps every image in use: its real program runs against the ECR
+//! and ECS fakes.
 
 mod archived;
 mod goes_wrong;

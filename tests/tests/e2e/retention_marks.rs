@@ -1,17 +1,17 @@
-//! What retention is about to delete, and what is opened meanwhile.
+//! Images that are marked for deletion, and promotions of them.
 
 use serde_json::{Value, json};
 use stablepin_tests::{App, Plan, stack, until};
 use xtask::image::Spec;
 
-/// As the sweep's queue wakes the promoter for this application.
+/// Sweeps the application once, in the way in which the sweep's queue triggers the promoter.
 #[track_caller]
 fn sweep(app: &App) -> Value {
     let promoter = stack().variable("STABLEPIN_PROMOTER_FUNCTION");
     app.aws.invoke(promoter, &app.sweep_event()).expect("the sweep ends well")
 }
 
-/// What is known of the tag that the builds are pushed under.
+/// The stored record of the tag under which the builds are pushed.
 #[track_caller]
 fn followed(app: &App, tag: &str) -> Value {
     let sk = format!("TAG#{}#{tag}", app.plan.repository);
@@ -19,18 +19,18 @@ fn followed(app: &App, tag: &str) -> Value {
 }
 
 #[test]
-fn a_push_of_a_marked_image_is_not_lost() {
+fn push_of_a_marked_image_is_not_lost() {
     let app = Plan::new("marked").create();
     let digest = app.push("quiet", &Spec::new("1"));
     app.mark_for_deletion(&digest);
-    assert_eq!(app.push("main", &Spec::new("1")), digest, "an image that is there already");
+    assert_eq!(app.push("main", &Spec::new("1")), digest, "the image exists already");
     until("the push's note", || (followed(&app, "main")["unanswered"] == digest).then_some(()));
-    assert_eq!(sweep(&app), json!({ "missed_pushes": 0, "drifted_tags": 0 }), "it is still being deleted");
+    assert_eq!(sweep(&app), json!({ "missed_pushes": 0, "drifted_tags": 0 }), "the image is still marked");
     assert!(app.promotions().is_empty() && app.build(&digest).is_none() && app.mails("lead").is_empty());
     assert_eq!(app.marked(&digest).expect("the mark").get("needed_by"), None);
 
     app.unmark(&digest);
-    // Or the event itself, which Lambda tries again.
+    // The sweep takes the push here. Lambda's retry of the event would take it too.
     sweep(&app);
     app.link(&digest);
     app.settled(&digest);
@@ -38,12 +38,12 @@ fn a_push_of_a_marked_image_is_not_lost() {
     let [promotion] = &promotions[..] else { panic!("{promotions:?}") };
     let id = promotion["id"].as_str().expect("an id");
     assert_eq!(app.marked(&digest).expect("the reference")["needed_by"], json!([format!("PROMOTION#{id}")]));
-    assert_eq!(followed(&app, "main").get("unanswered"), None, "it is answered");
+    assert_eq!(followed(&app, "main").get("unanswered"), None, "the push is handled");
     assert_eq!(sweep(&app), json!({ "missed_pushes": 0, "drifted_tags": 0 }));
 }
 
 #[test]
-fn a_promotion_of_a_marked_image_is_refused_when_it_is_asked_for() {
+fn requested_promotion_of_a_marked_image_is_refused() {
     let app = Plan::new("asked").create();
     let digest = app.pin("main", &Spec::new("1"));
     app.mark_for_deletion(&digest);
@@ -57,8 +57,8 @@ fn a_promotion_of_a_marked_image_is_refused_when_it_is_asked_for() {
     );
     let detail = problem["detail"].as_str().unwrap_or_default();
     assert!(detail.contains("nothing was begun: push the build again"), "{detail}");
-    assert_eq!(app.everything(), before, "nothing was begun");
+    assert_eq!(app.everything(), before, "the refused request changed nothing");
     app.unmark(&digest);
     assert_eq!(app.api("POST", "/environments/production/promotions", Some(&ask)).0, 202);
-    assert_eq!(app.marked(&digest).expect("both")["needed_by"].as_array().map(Vec::len), Some(2));
+    assert_eq!(app.marked(&digest).expect("both references")["needed_by"].as_array().map(Vec::len), Some(2));
 }

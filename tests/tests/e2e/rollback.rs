@@ -1,4 +1,4 @@
-//! The way back.
+//! Rollbacks of an environment to an earlier pin.
 
 use serde_json::{Value, json};
 use stablepin_tests::{App, Plan, stack, until};
@@ -8,7 +8,8 @@ fn to(target: &str) -> Value {
     json!({ "to": target, "confirm": "ROLLBACK", "reason": "500s since 14:30" })
 }
 
-/// Refused with this status and problem type, with a word of advice, and nothing has changed.
+/// Asserts that the rollback is refused with this status, problem type and advice, and changes
+/// nothing.
 #[track_caller]
 fn refused(app: &App, body: &Value, status: u16, kind: &str, advice: &str) {
     let before = app.everything();
@@ -20,11 +21,11 @@ fn refused(app: &App, body: &Value, status: u16, kind: &str, advice: &str) {
     );
     let detail = problem["detail"].as_str().unwrap_or_default();
     assert!(detail.contains(advice), "{detail}");
-    assert_eq!(app.everything(), before, "nothing was touched");
+    assert_eq!(app.everything(), before, "a refusal changes nothing");
 }
 
 #[test]
-fn a_rollback_to_what_retention_deletes_is_refused() {
+fn rollback_to_a_marked_image_is_refused() {
     let app = Plan::new("marked").create();
     let first = app.pin("main", &Spec::new("1"));
     app.pin("main", &Spec::new("2"));
@@ -39,7 +40,7 @@ fn a_rollback_to_what_retention_deletes_is_refused() {
 }
 
 #[test]
-fn a_rollback_that_is_not_signed_is_forbidden() {
+fn unsigned_rollback_is_forbidden() {
     let app = Plan::new("unsigned").create();
     app.pin("main", &Spec::new("1"));
     let before = app.everything();
@@ -51,7 +52,7 @@ fn a_rollback_that_is_not_signed_is_forbidden() {
 }
 
 #[test]
-fn a_rollback_that_cannot_be_is_refused_with_what_to_do() {
+fn invalid_rollback_is_refused_with_advice() {
     let app = Plan::new("refused").create();
     refused(&app, &to("stable"), 409, "nothing-pinned", "approve a build first");
     let first = app.pin("main", &Spec::new("1"));
@@ -87,9 +88,9 @@ fn a_rollback_that_cannot_be_is_refused_with_what_to_do() {
     assert_eq!((status, &problem["type"]), (404, &"urn:stablepin:problem:not-found".into()));
 }
 
-/// An environment whose services Stablepin does not reconcile has a pin that can go back all the same.
+/// An environment whose services Stablepin does not reconcile still has a pin that can go back.
 #[test]
-fn a_rollback_to_an_earlier_pin_commits_a_new_pin_and_moves_the_tag() {
+fn rollback_commits_a_new_pin_and_moves_the_tag() {
     let app = Plan::new("number").create();
     let commit = "a1b2c3d4e5f60718293a4b5c6d7e8f9001122334";
     let first = app.pin("main", &Spec::new("1").revision(commit));
@@ -103,7 +104,7 @@ fn a_rollback_to_an_earlier_pin_commits_a_new_pin_and_moves_the_tag() {
     assert_eq!(app.tag("prod-stable"), Some(first.clone()));
     assert_eq!(app.audited("Pin Change"), ["- → 1", "1 → 2", "2 → 3"]);
 
-    // The watermark did not fall, and the environment is held: only a human approval given after it goes on.
+    // The watermark stays, and the environment is held until a person approves a later promotion.
     let environment = app.environment();
     assert_eq!(environment["watermark"]["digest"], json!(second));
     assert!(environment["hold"]["reason"].as_str().is_some_and(|reason| reason.contains("rollback")));
@@ -113,9 +114,10 @@ fn a_rollback_to_an_earlier_pin_commits_a_new_pin_and_moves_the_tag() {
     assert_eq!(app.environment()["hold"], Value::Null);
 }
 
-/// Nobody has to approve here, and what is pushed is the pin at once: but not after a rollback.
+/// The environment needs no approval, so each push becomes the pin at once. After a rollback it
+/// must wait.
 #[test]
-fn after_a_rollback_the_next_push_waits_until_a_person_releases_the_hold() {
+fn push_after_a_rollback_waits_for_the_hold_to_end() {
     let mut plan = Plan::new("held");
     plan.required = 0;
     let app = plan.create();
@@ -137,7 +139,11 @@ fn after_a_rollback_the_next_push_waits_until_a_person_releases_the_hold() {
     let third = app.push_after(&second, &Spec::new("3"));
     app.settled(&third);
     app.tick();
-    assert_eq!(app.pins().last(), Some(&(3, first.clone())), "automation leaves it alone");
+    assert_eq!(
+        app.pins().last(),
+        Some(&(3, first.clone())),
+        "automation must leave a held environment alone"
+    );
     assert_eq!(app.tag("prod-stable"), Some(first));
     let waits = app.promotions().pop().expect("a promotion");
     assert_eq!((&waits["digest"], &waits["state"]), (&json!(third), &json!("Pending")));
@@ -147,7 +153,7 @@ fn after_a_rollback_the_next_push_waits_until_a_person_releases_the_hold() {
 }
 
 #[test]
-fn a_dry_run_of_a_rollback_says_what_it_would_do_and_does_nothing() {
+fn rollback_dry_run_shows_the_plan_and_changes_nothing() {
     let app = Plan::new("dry-run").create();
     let first = app.pin("main", &Spec::new("1"));
     app.pin("main", &Spec::new("2"));
@@ -158,9 +164,9 @@ fn a_dry_run_of_a_rollback_says_what_it_would_do_and_does_nothing() {
     assert_eq!(app.everything(), before);
 }
 
-/// The promise, with real containers.
+/// The product's promise, with real containers.
 #[test]
-fn after_somebody_deployed_by_hand_every_service_runs_the_pin_again() {
+fn rollback_after_a_deployment_by_hand_restores_the_pin() {
     let app = Plan::new("return").services(["web", "worker"]).create();
     let good = app.push_runnable("main", &Spec::new("1"));
     app.approve(&good);
@@ -193,17 +199,13 @@ fn after_somebody_deployed_by_hand_every_service_runs_the_pin_again() {
     for service in &services {
         service.runs(&good);
     }
-    assert_eq!(
-        services.each_ref().map(|service| service.sidecars()),
-        sidecars,
-        "the sidecars are as they were"
-    );
+    assert_eq!(services.each_ref().map(|service| service.sidecars()), sidecars, "no sidecar was changed");
     for rollout in record["services"].as_array().into_iter().flatten() {
         assert_eq!(
             (&rollout["progress"]["state"], &rollout["progress"]["tasks"]),
             (&"proven".into(), &1.into())
         );
-        assert_eq!(rollout["before"]["digests"], json!([bad]), "what ran before is recorded");
+        assert_eq!(rollout["before"]["digests"], json!([bad]), "the record names the image that ran before");
     }
     for (service, mut before) in services.iter().zip(by_hand) {
         let image =
@@ -211,7 +213,7 @@ fn after_somebody_deployed_by_hand_every_service_runs_the_pin_again() {
         before["containerDefinitions"][0]["image"] = json!(image);
         assert_eq!(service.task_definition(), before, "only the image differs");
     }
-    assert_eq!(app.pins(), [(1, good.clone())], "the pin is what it was");
+    assert_eq!(app.pins(), [(1, good.clone())], "the pin did not change");
     assert_eq!((app.tag("prod-stable"), &app.environment()["slot"]), (Some(good), &Value::Null));
     assert!(app.tags(&bad).iter().any(|tag| tag.starts_with("production-rollback-")), "{:?}", app.tags(&bad));
     let changes = ["- → Requested", "Requested → InProgress", "InProgress → Completed"];
@@ -220,9 +222,9 @@ fn after_somebody_deployed_by_hand_every_service_runs_the_pin_again() {
     assert_eq!(shown["state"], "Completed");
 }
 
-/// Rule 10: what cannot be proven is not called a success.
+/// Rule 10: an unproven rollback is not called a success.
 #[test]
-fn a_pin_that_does_not_start_is_never_called_rolled_back() {
+fn pin_that_does_not_start_is_no_successful_rollback() {
     let app = Plan::new("crashing").services(["web"]).create();
     let crashing = app.push_runnable("main", &Spec::new("1").mode(Mode::Crash));
     app.approve(&crashing);
@@ -238,7 +240,7 @@ fn a_pin_that_does_not_start_is_never_called_rolled_back() {
 }
 
 #[test]
-fn a_rollback_that_is_not_proven_by_its_deadline_is_incomplete() {
+fn rollback_not_proven_by_its_deadline_is_incomplete() {
     let app = Plan::new("late").services(["web"]).create();
     let crashing = app.push_runnable("main", &Spec::new("1").mode(Mode::Crash));
     app.approve(&crashing);
@@ -261,5 +263,5 @@ fn a_rollback_that_is_not_proven_by_its_deadline_is_incomplete() {
     });
     assert_eq!(record["state"], "Incomplete", "{record}");
     assert!(record["reason"].as_str().is_some_and(|why| why.contains("not proven in time")), "{record}");
-    assert_eq!(app.environment()["slot"], Value::Null, "and another one may be asked for");
+    assert_eq!(app.environment()["slot"], Value::Null, "the slot is free for another rollback");
 }

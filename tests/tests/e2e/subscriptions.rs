@@ -1,4 +1,5 @@
-//! Who is subscribed to the mails with links, who should be, and what approvers are mailed.
+//! Subscriptions to approval mails: who has one, who should have one, and which mails approvers
+//! get.
 
 use std::io::{Read as _, Write as _};
 
@@ -26,23 +27,23 @@ fn attributes(aws: &Aws, arn: &str) -> String {
     sns(aws, "GetSubscriptionAttributes", &[("SubscriptionArn", arn)])
 }
 
-/// The schedule's event for the hourly look at the topics.
+/// The schedule's event for the hourly check of the topics.
 fn hour_event() -> Value {
     json!({ "source": "stablepin.schedule", "detail-type": "Subscribers", "detail": {} })
 }
 
-/// As the schedule wakes the promoter every hour.
+/// Triggers the promoter's hourly check in the way in which the schedule does.
 fn hour(aws: &Aws) {
     let hour = hour_event();
-    aws.invoke(stack().variable("STABLEPIN_PROMOTER_FUNCTION"), &hour).expect("the look ends well");
+    aws.invoke(stack().variable("STABLEPIN_PROMOTER_FUNCTION"), &hour).expect("the check succeeds");
 }
 
 fn sweep(app: &App) {
     let promoter = stack().variable("STABLEPIN_PROMOTER_FUNCTION");
-    app.aws.invoke(promoter, &app.sweep_event()).expect("the sweep ends well");
+    app.aws.invoke(promoter, &app.sweep_event()).expect("the sweep succeeds");
 }
 
-/// What `GET /v1/health` finds about something.
+/// The findings of `GET /v1/health` about this application or topic.
 fn findings(aws: &Aws, about: &str) -> Vec<String> {
     let answer = aws.call("GET", &format!("{}/v1/health", stack().api()), None, None, true);
     let health = answer.expect("the API answers").json("health").expect("JSON");
@@ -56,7 +57,7 @@ fn findings(aws: &Aws, about: &str) -> Vec<String> {
 }
 
 #[test]
-fn an_approver_is_subscribed_by_a_signed_request_and_only_to_own_mails() {
+fn signed_request_subscribes_an_approver_to_own_mails() {
     let app = Plan::new("subscribe").unsubscribed().create();
     let mail = app.plan.mail(app.approver("lead"));
     let path = format!("/approvers/{}/subscription", app.approver("lead"));
@@ -65,10 +66,11 @@ fn an_approver_is_subscribed_by_a_signed_request_and_only_to_own_mails() {
     assert_eq!(unsigned.status, 403);
     assert_eq!(app.api("GET", &path, None).1["state"], "missing");
 
-    // The emulator confirms an address at once. AWS asks it first, which the door's own tests have.
+    // The emulator confirms an address at once. AWS asks the address first, which the client's own
+    // tests cover.
     let (status, subscribed) = app.api("PUT", &path, None);
     assert_eq!((status, &subscribed["state"], &subscribed["mail"]), (200, &json!("confirmed"), &json!(mail)));
-    assert_eq!(app.api("PUT", &path, None).1, subscribed, "once more changes nothing");
+    assert_eq!(app.api("PUT", &path, None).1, subscribed, "a repeated request changes nothing");
     let [arn] = &subscriptions_of(&app.aws, &mail)[..] else { panic!("one subscription") };
     let shown = attributes(&app.aws, arn);
     assert!(shown.contains(&format!("{{&quot;mail&quot;:[&quot;{mail}&quot;]}}")), "{shown}");
@@ -76,12 +78,12 @@ fn an_approver_is_subscribed_by_a_signed_request_and_only_to_own_mails() {
     let (status, unknown) = app.api("PUT", "/approvers/nobody/subscription", None);
     assert_eq!((status, &unknown["type"]), (404, &json!("urn:stablepin:problem:not-found")));
     unsubscribe(&app.aws, arn);
-    assert_eq!(app.api("GET", &path, None).1["state"], "missing", "gone by a click");
+    assert_eq!(app.api("GET", &path, None).1["state"], "missing", "the subscription is gone");
 }
 
-/// What the approver does with the token that SNS mails; here SNS posts it, as it does to an endpoint.
+/// The approver enters the token that SNS mails. Here SNS posts it to an HTTP endpoint instead.
 #[test]
-fn a_subscription_is_confirmed_by_its_token() {
+fn token_confirms_a_subscription() {
     let app = Plan::new("confirm").create();
     let listener = xtask::port::listen().expect("a port");
     let endpoint = format!("http://{}/", listener.local_addr().expect("an address"));
@@ -96,21 +98,21 @@ fn a_subscription_is_confirmed_by_its_token() {
     assert_eq!((status, &refused["type"]), (409, &json!("urn:stablepin:problem:token-refused")));
     let (status, misspelt) = app.api("POST", &path, Some(&json!({ "tokn": token })));
     assert_eq!(status, 400);
-    assert!(!misspelt.to_string().contains(&token), "what was sent is not echoed: {misspelt}");
+    assert!(!misspelt.to_string().contains(&token), "the answer does not echo the body: {misspelt}");
     let (status, _) = app.api("POST", &path, Some(&json!({ "token": token })));
     assert_eq!(status, 200);
     assert!(attributes(&app.aws, arn).contains("<key>PendingConfirmation</key><value>false</value>"));
     unsubscribe(&app.aws, arn);
 }
 
-/// Takes the one request that SNS sends.
+/// Reads the token from the one request that SNS sends.
 fn token_of(listener: &std::net::TcpListener) -> String {
     let (mut stream, _) = listener.accept().expect("SNS asks for a confirmation");
     stream.set_read_timeout(Some(std::time::Duration::from_secs(20))).expect("a time limit");
     let mut sent = String::new();
     let token = loop {
         let mut bytes = [0; 4096];
-        let read = stream.read(&mut bytes).expect("SNS sends all of it");
+        let read = stream.read(&mut bytes).expect("SNS sends the whole request");
         assert!(read > 0, "no token in {sent}");
         sent.push_str(&String::from_utf8_lossy(&bytes[..read]));
         let body = sent.split_once("\r\n\r\n").map_or("", |(_, body)| body);
@@ -118,12 +120,12 @@ fn token_of(listener: &std::net::TcpListener) -> String {
             break message["Token"].as_str().expect("a token").to_owned();
         }
     };
-    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").expect("it is answered");
+    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").expect("SNS gets an answer");
     token
 }
 
 #[test]
-fn a_subscriber_without_a_filter_is_detected() {
+fn subscriber_without_a_filter_is_reported() {
     let app = Plan::new("nosy").create();
     let queue = app.plan.name.clone();
     let created = app.aws.sqs("CreateQueue", &json!({ "QueueName": queue })).expect("a queue");
@@ -148,9 +150,10 @@ fn a_subscriber_without_a_filter_is_detected() {
     let _ = app.aws.sqs("DeleteQueue", &json!({ "QueueUrl": created["QueueUrl"] }));
 }
 
-/// Who subscribes reads links and codes, and decides as the approver: IAM alone must not let anybody.
+/// A subscriber can read links and codes and decide as the approver. An IAM permission alone must
+/// not allow that.
 #[test]
-fn nobody_but_the_approval_function_subscribes_to_links() {
+fn only_the_approval_function_can_subscribe_to_links() {
     let app = Plan::new("eavesdrop").unsubscribed().create();
     let statement = json!({ "Effect": "Allow", "Action": "sns:*", "Resource": "*" });
     let nosy = iam::user_with(&app.aws, &app.plan.name, Some(&statement), &[]).expect("a user");
@@ -178,13 +181,13 @@ fn nobody_but_the_approval_function_subscribes_to_links() {
         assert_eq!(subscriptions_of(&app.aws, endpoint), [""; 0]);
     }
     let path = format!("/approvers/{}/subscription", app.approver("lead"));
-    assert_eq!(app.api("PUT", &path, None).0, 200, "the function itself may");
+    assert_eq!(app.api("PUT", &path, None).0, 200, "the function itself may subscribe");
     for arn in subscriptions_of(&app.aws, &mail) {
         unsubscribe(&app.aws, &arn);
     }
 }
 
-/// A denial ends no subscription that is there already.
+/// The topic's denial does not end an existing subscription.
 #[test]
 fn subscribers_that_are_no_approvers_are_reported() {
     let app = Plan::new("strangers").create();
@@ -195,13 +198,13 @@ fn subscribers_that_are_no_approvers_are_reported() {
     let hook = format!("http://{}/", listener.local_addr().expect("an address"));
     let own = |endpoint: &str| vec![endpoint.to_owned()];
     let mailbox_arn = subscribe(&app.aws, stack().topic(), "email", &mailbox, Some(&own(&mailbox)));
-    // Not confirmed yet.
+    // This subscription is not confirmed yet.
     subscribe(&app.aws, stack().topic(), "http", &hook, Some(&own(&lead)));
     hour(&app.aws);
     assert!(found(&mailbox) && found(&hook), "{:?}", findings(&app.aws, "topics"));
     assert!(
         !found(&format!("the email subscriber {lead}")),
-        "an approver is no stranger: {:?}",
+        "an approver is a proper subscriber: {:?}",
         findings(&app.aws, "topics")
     );
 
@@ -213,7 +216,7 @@ fn subscribers_that_are_no_approvers_are_reported() {
     assert!(!found(&mailbox) && !found(&hook), "{:?}", findings(&app.aws, "topics"));
 }
 
-/// As of a topic that `MoreApprovalsTopicArns` names, whose policy is the operator's.
+/// `MoreApprovalsTopicArns` may name such a topic, whose policy belongs to the operator.
 #[test]
 fn topic_that_is_open_to_others_is_reported() {
     let app = Plan::new("open").create_aside();
@@ -242,12 +245,12 @@ fn topic_that_is_open_to_others_is_reported() {
     look();
     let after = notices();
     let last = after.last().expect("a notice");
-    // The notice itself is published there, so that publishing is not denied.
+    // The notice itself is published to this topic, so publishing must not be denied.
     assert!(after.len() > before && !last.contains(&said) && last.contains(&publishes), "{after:?}");
 }
 
 #[test]
-fn an_approver_whose_subscription_is_gone_is_reported_until_it_is_back() {
+fn lost_subscription_is_reported_until_it_is_back() {
     let app = Plan::new("gone").unsubscribed().create();
     sweep(&app);
     let lead = app.approver("lead");
@@ -256,20 +259,20 @@ fn an_approver_whose_subscription_is_gone_is_reported_until_it_is_back() {
     let told = || {
         app.notices().iter().filter(|told| told["metadata"]["eventType"] == "approvers-subscribed").count()
     };
-    assert_eq!(told(), 1, "told once, however often it is found");
+    assert_eq!(told(), 1, "one notice, however often the check finds it");
 
     let (status, _) = app.api("PUT", &format!("/approvers/{lead}/subscription"), None);
     assert_eq!(status, 200);
     sweep(&app);
     assert_eq!(findings(&app.aws, &app.plan.name), [""; 0]);
-    assert_eq!(told(), 2, "and that it is well again");
+    assert_eq!(told(), 2, "a second notice for the recovery");
     for arn in subscriptions_of(&app.aws, &app.plan.mail(lead)) {
         unsubscribe(&app.aws, &arn);
     }
 }
 
 #[test]
-fn a_promotion_that_too_few_approvers_hear_of_says_so_at_once() {
+fn promotion_reports_approvers_that_get_no_mail() {
     let app = Plan::new("reach").approvers(["lead", "deputy"], 2).unsubscribed().create();
     let digest = app.push("main", &Spec::new("1"));
     let link = app.link(&digest);
@@ -286,14 +289,14 @@ fn a_promotion_that_too_few_approvers_hear_of_says_so_at_once() {
     assert!(text.contains("is not subscribed"), "{text}");
 }
 
-/// Whoever has the mail decides in its reader's name: the reader hears of it.
+/// A person who has the mail can decide as its approver. The approver must notice that.
 #[test]
-fn an_approver_is_told_that_the_link_was_used() {
+fn approver_gets_a_vote_confirmation() {
     let app = Plan::new("receipt").create();
     let digest = app.push("main", &Spec::new("1"));
     let link = app.link(&digest);
     assert_eq!(link.approve().status, 200);
-    let receipt = until("the receipt", || {
+    let receipt = until("the vote confirmation", || {
         app.tick();
         app.vote_confirmations("lead").pop()
     });
@@ -306,9 +309,10 @@ fn an_approver_is_told_that_the_link_was_used() {
     assert_eq!(app.vote_confirmations("lead").len(), 1);
 }
 
-/// Of two topics one is gone: the mail comes once, by the one that its address is subscribed to.
+/// The first of two topics no longer exists. The mail comes once, from the topic to which its
+/// address is subscribed.
 #[test]
-fn a_mail_goes_to_the_topic_that_its_address_is_subscribed_to() {
+fn mail_is_sent_through_the_subscribed_topic() {
     let app = Plan::new("topics").unsubscribed().create();
     let name = app.plan.name.as_str();
     let topic = xml_text(&sns(&app.aws, "CreateTopic", &[("Name", name)]), "TopicArn").expect("a topic");
@@ -319,7 +323,7 @@ fn a_mail_goes_to_the_topic_that_its_address_is_subscribed_to() {
     let mail = app.plan.mail(app.approver("lead"));
     subscribe(&app.aws, &topic, "email", &mail, Some(std::slice::from_ref(&mail)));
 
-    // No role of the stack may publish there.
+    // No role of the stack may publish to the new topic, so the program runs with the root key.
     let others = [
         ("STABLEPIN_APPROVALS_TOPICS", format!("{topic}-gone, {topic}")),
         ("AWS_ACCESS_KEY_ID", stack().variable("AWS_ACCESS_KEY_ID").to_owned()),
@@ -335,14 +339,17 @@ fn a_mail_goes_to_the_topic_that_its_address_is_subscribed_to() {
     assert_eq!(mails.len(), 1, "{mails:?}");
     assert_eq!(mails[0].attributes["mail"], mail);
     let promotion = app.promotions().pop().expect("a promotion");
-    assert!(promotion["asked"][app.approver("lead")].is_object(), "and it is not asked again: {promotion}");
+    assert!(
+        promotion["asked"][app.approver("lead")].is_object(),
+        "the approver is not asked again: {promotion}"
+    );
     sns(&app.aws, "DeleteTopic", &[("TopicArn", &topic)]);
     let _ = app.aws.sqs("DeleteQueue", &json!({ "QueueUrl": url }));
 }
 
-/// As if other applications had mailed the same address in these seconds, as often as it may be.
+/// Other applications seem to have used up the address's mails of these seconds.
 #[test]
-fn an_address_that_gets_enough_mails_in_a_second_gets_the_next_one_later() {
+fn busy_address_gets_its_next_mail_later() {
     let app = Plan::new("busy").create();
     let mail = app.plan.mail(app.approver("lead"));
     let digest = app.push("quiet", &Spec::new("1"));
@@ -358,13 +365,13 @@ fn an_address_that_gets_enough_mails_in_a_second_gets_the_next_one_later() {
     }
     app.deliver(&app.push_event("main", &digest, now));
     let mails = app.mails("lead");
-    assert_eq!(mails.len(), 1, "it came while the push was taken");
+    assert_eq!(mails.len(), 1, "the mail came during the tagger's run");
     assert!(mails[0].at.as_second() >= seconds[3].as_second(), "{} is not after {}", mails[0].at, seconds[3]);
 }
 
 /// SNS disables an address that gets too many mails at once.
 #[test]
-fn a_storm_of_pushes_is_a_few_mails_and_one_for_its_newest() {
+fn push_storm_sends_five_mails_and_one_for_the_newest() {
     let app = Plan::new("storm").create();
     let mut digests = Vec::new();
     for n in 0..8 {
@@ -381,25 +388,26 @@ fn a_storm_of_pushes_is_a_few_mails_and_one_for_its_newest() {
     };
     until("five mails", || (asked().len() == 5).then_some(()));
     let waiting: Vec<Value> = app.promotions().into_iter().filter(|one| one["ask_at"].is_string()).collect();
-    assert_eq!(waiting.len(), 3, "the others wait");
+    assert_eq!(waiting.len(), 3, "the other promotions wait");
 
-    // As if the five minutes were over.
+    // Five minutes seem to have passed.
     for one in &waiting {
         let sk = format!("PROMOTION#{}", one["id"].as_str().expect("an id"));
         for path in ["record.operation.work.Promotion.ask_at", "record.operation.wake_at", "wake_at"] {
             app.rewrite(&sk, path, "2026-01-01T00:00:00Z");
         }
     }
-    let newest = waiting.iter().max_by_key(|one| one["occurrence"].to_string()).expect("some wait");
+    let newest =
+        waiting.iter().max_by_key(|one| one["occurrence"].to_string()).expect("some promotions wait");
     let newest = newest["digest"].as_str().expect("a digest").to_owned();
     until("the newest one's mail", || {
         app.tick();
         asked().contains(&newest).then_some(())
     });
     let mails = app.mails("lead");
-    let last = mails.iter().find(|mail| mail.body.contains(&newest)).expect("it came");
+    let last = mails.iter().find(|mail| mail.body.contains(&newest)).expect("the newest build's mail");
     assert!(last.body.contains("Many builds came within minutes"), "{last}");
     app.tick();
-    assert_eq!(asked().len(), 6, "nobody is asked for those that were overtaken");
-    assert!(app.promotions().iter().all(|one| one["state"] == "Pending"), "they are open all the same");
+    assert_eq!(asked().len(), 6, "no mail for superseded builds");
+    assert!(app.promotions().iter().all(|one| one["state"] == "Pending"), "all promotions stay open");
 }

@@ -1,4 +1,5 @@
-//! The template that AWS gets, where the local cloud cannot show what it does; and how the local cloud's differs.
+//! The template for AWS, where the local cloud cannot show its effect, and how the local cloud's
+//! template differs.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +16,7 @@ fn statements(document: &Value) -> &[Value] {
     document["Statement"].as_array().expect("statements")
 }
 
-/// Whom the denial of an action on the approvals topic exempts.
+/// The principals that are exempt from the approvals topic's denial of an action.
 #[track_caller]
 fn exempt_from_denial(template: &Template, action: &str) -> Vec<Value> {
     let document = &template.properties("ApprovalsTopicPolicy")["PolicyDocument"];
@@ -35,7 +36,7 @@ fn exempt_from_denial(template: &Template, action: &str) -> Vec<Value> {
 }
 
 #[test]
-fn approvals_topic_lets_only_stablepins_roles_in() {
+fn approvals_topic_admits_only_the_roles_of_the_stack() {
     let template = Template::for_aws();
     let publish = exempt_from_denial(&template, "sns:Publish");
     assert_eq!(publish, [arn_of("TaggerRole"), arn_of("PromoterRole")]);
@@ -44,9 +45,9 @@ fn approvals_topic_lets_only_stablepins_roles_in() {
     assert_eq!(statements(document).len(), 2, "{document}");
 }
 
-/// The inbox is subscribed by the developer, who is the account's root there.
+/// The developer subscribes the inbox. There the developer is the account's root.
 #[test]
-fn local_cloud_also_lets_its_developer_subscribe() {
+fn local_cloud_also_admits_its_developer() {
     let template = Template::for_local_cloud();
     let arn = |of: &str| json!({ "Fn::Sub": format!("arn:${{AWS::Partition}}:{of}") });
     let sessions = |role: &str| arn(&format!("sts::${{AWS::AccountId}}:assumed-role/${{{role}}}/*"));
@@ -58,7 +59,7 @@ fn local_cloud_also_lets_its_developer_subscribe() {
     assert_eq!(publish, roles.collect::<Vec<_>>());
 }
 
-/// The functions that the gateway calls, by their resources.
+/// The functions that the gateway calls, by their logical ids.
 fn behind_the_gateway(template: &Template) -> BTreeSet<String> {
     let integrations = template.of_type("AWS::ApiGatewayV2::Integration");
     let function = |(_, integration): (&str, &Value)| {
@@ -67,9 +68,10 @@ fn behind_the_gateway(template: &Template) -> BTreeSet<String> {
     integrations.map(function).collect()
 }
 
-/// Each believes its event: whoever invokes it directly could name any signer.
+/// The functions behind the gateway trust the signer in their event, so a direct invocation could
+/// name any signer.
 #[test]
-fn only_the_gateway_invokes_what_believes_its_signers() {
+fn only_the_gateway_invokes_functions_that_trust_a_signer() {
     let template = Template::for_aws();
     let functions = behind_the_gateway(&template);
     let expected = ["ApiFunction", "ApprovalFunction", "RetentionFunction", "RollbackFunction"];
@@ -106,9 +108,9 @@ fn only_the_gateway_invokes_what_believes_its_signers() {
     }
 }
 
-/// A permission and a policy of one function overwrite each other.
+/// A permission and a resource policy of one function overwrite each other.
 #[test]
-fn no_function_has_a_permission_beside_its_policy() {
+fn function_has_no_permission_besides_its_policy() {
     let of = |template: &Template, kind: &'static str, member: &str| -> BTreeSet<String> {
         let function = |one: &Value| {
             let named = &one[member];
@@ -120,7 +122,7 @@ fn no_function_has_a_permission_beside_its_policy() {
     let policies = of(&aws, "AWS::Lambda::ResourcePolicy", "ResourceArn");
     assert_eq!(policies, behind_the_gateway(&aws));
     assert_eq!(of(&aws, "AWS::Lambda::Permission", "FunctionName"), BTreeSet::new());
-    // SAM makes a permission for each of these events.
+    // SAM makes a permission for each event of another kind.
     for function in &policies {
         let events = aws.properties(function)["Events"].as_object().into_iter().flatten();
         let kinds: Vec<_> = events.map(|(_, event)| event["Type"].as_str().unwrap_or_default()).collect();
@@ -142,16 +144,16 @@ fn concurrency_is_reserved_by_parameters() {
         let none = json!({ "Ref": "AWS::NoValue" });
         assert_eq!(*reserved, json!({ "Fn::If": [condition, { "Ref": parameter }, none] }), "{function}");
         let parameter = template.parameter(parameter);
-        assert_eq!(parameter["Default"], "", "none");
+        assert_eq!(parameter["Default"], "", "no concurrency is reserved by default");
         assert_eq!(
             parameter["AllowedPattern"], "([1-9][0-9]{0,3})?",
-            "and 1 at least: 0 would stop the function"
+            "at least 1, since 0 would stop the function"
         );
     }
 }
 
 #[test]
-fn functions_variables_are_read_only_where_a_parameter_says_so() {
+fn lambda_variables_are_read_only_if_a_parameter_allows() {
     let template = Template::for_aws();
     let may = |one: &Value| one.to_string().contains("lambda:GetFunction");
     for (role, properties) in template.of_type("AWS::IAM::Role").filter(|(_, one)| may(one)) {
@@ -165,7 +167,7 @@ fn functions_variables_are_read_only_where_a_parameter_says_so() {
 }
 
 #[test]
-fn links_lead_to_the_custom_domain() {
+fn links_use_the_custom_domain() {
     let template = Template::for_aws();
     let domain = template.properties("Domain");
     assert_eq!(domain["DomainName"], json!({ "Ref": "DomainName" }));
@@ -185,7 +187,7 @@ fn links_lead_to_the_custom_domain() {
     }
 }
 
-/// Whatever the open routes answer with 4xx is counted, also what the gateway throttles.
+/// The alarm counts every 4xx answer of an open route, including the gateway's throttling.
 #[test]
 fn open_routes_have_an_alarm_on_4xx() {
     let template = Template::for_aws();
@@ -199,8 +201,8 @@ fn open_routes_have_an_alarm_on_4xx() {
     let transformation = &filter["MetricTransformations"][0];
     assert_eq!(transformation["MetricName"], counted(&metrics[2])["MetricName"]);
     assert_eq!(transformation["MetricNamespace"], counted(&metrics[2])["Namespace"]);
-    assert_eq!(transformation["DefaultValue"], 0, "the metric is there before anybody was refused");
-    // What the filter looks for is what the access log writes.
+    assert_eq!(transformation["DefaultValue"], 0, "the metric exists before the first refusal");
+    // The filter's pattern matches the fields that the access log writes.
     let format =
         template.properties("ApiStage")["AccessLogSettings"]["Format"].as_str().expect("a format").to_owned();
     for field in [r#""status": "$context.status""#, r#""principal": "$context.identity.userArn""#] {
@@ -209,9 +211,10 @@ fn open_routes_have_an_alarm_on_4xx() {
     assert_eq!(filter["FilterPattern"], r#"{ $.status = "4*" && $.principal = "arn:*" }"#);
 }
 
-/// Of these, only a promotion that is opened or cancelled moves nothing and pins nothing.
+/// Every other change starts or ends a movement of services. An opened or cancelled promotion moves
+/// nothing.
 #[test]
-fn an_operation_that_moves_services_wakes_the_promoter() {
+fn operation_that_moves_services_triggers_the_promoter() {
     let template = Template::for_aws();
     let pattern = &template.properties("PromoterFunction")["Events"]["Work"]["Properties"]["Pattern"];
     assert_eq!(pattern["detail"], json!({ "to": [{ "anything-but": ["Pending", "Cancelled"] }] }));

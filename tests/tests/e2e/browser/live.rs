@@ -1,4 +1,4 @@
-//! What is watched after a decision: the page goes on by itself, and is never loaded again.
+//! Progress after a decision: the page updates itself without a reload.
 
 use serde_json::json;
 use stablepin_tests::browser::{Page, Width};
@@ -7,7 +7,8 @@ use xtask::image::{Mode, Spec};
 
 use super::{come_to_say, is_seen};
 
-/// The lead approves on a desk; the deputy, who was asked too, looks at a phone. Both watch.
+/// The lead approves on a desktop. The deputy, who was asked too, looks on a phone. Both pages stay
+/// open.
 #[track_caller]
 fn approved(app: &App, digest: &str, story: &str) -> [Page; 2] {
     let link = app.link(digest);
@@ -20,11 +21,11 @@ fn approved(app: &App, digest: &str, story: &str) -> [Page; 2] {
     [lead, deputy]
 }
 
-/// Real containers: what the page says is what they did.
+/// The page shows what real containers do.
 #[test]
-fn a_release_is_watched_until_it_is_completed_and_the_next_one_until_it_is_rolled_back() {
+fn page_follows_a_release_and_a_rollback() {
     let plan = Plan::new("page-live").approvers(["lead", "deputy"], 1).services(["web"]);
-    // While it bakes, there is time to look.
+    // The bake time leaves time to look at the page.
     let app = plan.deployed("bake = \"5s\"").create();
     let old = app.push_runnable("by-hand", &Spec::new("before"));
     let service = app.service("web", &old);
@@ -44,7 +45,7 @@ fn a_release_is_watched_until_it_is_completed_and_the_next_one_until_it_is_rolle
         page.inspect("completed");
     }
     assert_eq!(service.running(), std::slice::from_ref(&good));
-    assert_eq!([lead.loads(), deputy.loads()], loads, "nobody has loaded it again");
+    assert_eq!([lead.loads(), deputy.loads()], loads, "no page was loaded again");
     drop(pages);
 
     let bad = app.push_runnable("main", &Spec::new("2").mode(Mode::Crash));
@@ -60,16 +61,17 @@ fn a_release_is_watched_until_it_is_completed_and_the_next_one_until_it_is_rolle
         page.inspect("rolled-back");
     }
     service.runs(&good);
-    assert_eq!([lead.loads(), deputy.loads()], loads, "nobody has loaded it again");
+    assert_eq!([lead.loads(), deputy.loads()], loads, "no page was loaded again");
 
-    // The next question says that the environment is held, and what an approval does about it.
+    // The next question says that the environment is held and that an approval releases the hold.
     let fix = app.push_runnable("main", &Spec::new("3"));
     is_seen(&app.link(&fix), "live", "held", "Your approval releases the hold.");
 }
 
-/// Frozen: before anybody decides, after, and when it is over; also where no script runs.
+/// The page follows a freeze before the decision, after it, and after the freeze, also without
+/// scripts.
 #[test]
-fn an_approval_given_in_a_freeze_is_watched_until_it_counts() {
+fn page_follows_an_approval_through_a_freeze() {
     let app = Plan::new("page-freeze").create();
     let digest = app.push("main", &Spec::new("1"));
     let link = app.link(&digest);
@@ -92,16 +94,17 @@ fn an_approval_given_in_a_freeze_is_watched_until_it_counts() {
     app.api("DELETE", "/environments/production/freeze", None);
     app.pause_ends(link.promotion());
     come_to_say(&app, &[&desk, &phone], "It is pin 1 of production.");
-    assert_eq!([desk.loads(), phone.loads()], [1, 1], "by themselves");
-    assert!(quiet.reads("production is frozen"), "it does nothing by itself");
+    assert_eq!([desk.loads(), phone.loads()], [1, 1], "the pages update without a reload");
+    assert!(quiet.reads("production is frozen"), "without scripts the page does not update itself");
     quiet.click("Look again");
     quiet.says("It is pin 1 of production.");
     quiet.inspect("pinned");
 }
 
-/// Two must approve: what the first one sees, what the second one is asked, and how both and a third one hear of it.
+/// Two must approve. The first approver sees the wait, the second sees the first vote, the third
+/// sees the result.
 #[test]
-fn whoever_approved_first_watches_until_a_second_one_has() {
+fn first_approver_watches_until_the_second_approves() {
     let app = Plan::new("page-quorum").approvers(["lead", "deputy", "third"], 2).create();
     let digest = app.push("main", &Spec::new("1"));
     let [lead, deputy, third] = ["lead", "deputy", "third"].map(|name| app.link_of(name, &digest));
@@ -118,7 +121,7 @@ fn whoever_approved_first_watches_until_a_second_one_has() {
     assert_eq!(deputy.approve().status, 200);
     for page in [&desk, &phone] {
         page.says("It is pin 1 of production.");
-        assert_eq!(page.loads(), 1, "by itself");
+        assert_eq!(page.loads(), 1, "the page updates without a reload");
     }
     is_seen(&third, "quorum", "decided-by-others", &format!("{} approved it on", app.approver("deputy")));
 }

@@ -1,4 +1,4 @@
-//! Every other state that a link can be found in.
+//! The other states that a link's page can show.
 
 use serde_json::json;
 use stablepin_tests::browser::{Page, Width};
@@ -9,7 +9,7 @@ use xtask::image::Spec;
 use super::{WIDTHS, come_to_say, is_seen, pushed};
 
 #[test]
-fn a_link_to_what_was_withdrawn() {
+fn link_to_a_withdrawn_promotion_says_so() {
     let (app, _, link) = pushed("page-withdrawn");
     let path = format!("/promotions/{}/withdraw", link.promotion());
     assert_eq!(app.api("POST", &path, Some(&json!({ "reason": "wrong branch" }))).0, 200);
@@ -17,7 +17,7 @@ fn a_link_to_what_was_withdrawn() {
 }
 
 #[test]
-fn a_link_that_has_expired_before_and_after_a_tick_has_ended_its_promotion() {
+fn expired_link_says_so_before_and_after_the_next_tick() {
     let (app, digest, link) = pushed("page-expired");
     app.settled(&digest);
     let sk = format!("PROMOTION#{}", link.promotion());
@@ -25,15 +25,16 @@ fn a_link_that_has_expired_before_and_after_a_tick_has_ended_its_promotion() {
     let page = Page::open(&link, "expired", Width::Desk);
     page.says("The promotion expired on 2026-01-01 00:00 UTC: push again, or ask for it again.");
     page.inspect("not-ended-yet");
-    // Only now a tick finds it.
+    // Only now does a tick find that the promotion has expired.
     app.pause_ends(link.promotion());
     come_to_say(&app, &[&page], "Expired: nobody decided in time.");
     is_seen(&link, "expired", "ended", "Expired: nobody decided in time.");
 }
 
-/// Five wrong codes burn a link, and only that one; a newer mail replaces it; and who is no approver any more has none.
+/// Five wrong codes burn one link and no other. A newer mail replaces it. A removed approver's link
+/// is void.
 #[test]
-fn a_link_that_was_burnt_then_replaced_and_one_of_somebody_who_is_no_approver_any_more() {
+fn burnt_replaced_and_removed_links_say_why() {
     let plan = Plan::new("page-burnt").approvers(["lead", "deputy"], 1);
     let app = plan.clone().create();
     let digest = app.push("main", &Spec::new("1"));
@@ -55,7 +56,7 @@ fn a_link_that_was_burnt_then_replaced_and_one_of_somebody_who_is_no_approver_an
     });
     is_seen(lead, "replaced", "page", &format!("A newer link was mailed to {}", app.approver("lead")));
     let newest = app.mails("lead").pop().map(|mail| Link::of(&mail)).expect("a mail");
-    assert_eq!(newest.get().status, 200, "the newer one asks");
+    assert_eq!(newest.get().status, 200, "the newer link still asks");
 
     let mut without = plan;
     without.approvers.retain(|name| !name.starts_with("deputy"));
@@ -64,7 +65,7 @@ fn a_link_that_was_burnt_then_replaced_and_one_of_somebody_who_is_no_approver_an
 }
 
 #[test]
-fn a_question_that_wants_the_environment_typed_and_one_that_wants_nothing() {
+fn page_asks_for_a_typed_environment_or_for_nothing() {
     let app = Plan::new("page-typed").approved_with("step = \"type\"").create();
     let digest = app.push("main", &Spec::new("1"));
     let link = app.link(&digest);
@@ -93,9 +94,9 @@ fn a_question_that_wants_the_environment_typed_and_one_that_wants_nothing() {
     assert_eq!(app.pins(), [(1, digest)]);
 }
 
-/// The record is unreadable for a while: whoever reports the id, helps to find why.
+/// The record is unreadable for a while. The page shows an id that leads an operator to the log.
 #[test]
-fn an_error_of_ours_has_an_id_that_the_log_has_too() {
+fn error_page_shows_an_id_that_is_in_the_log() {
     let (app, digest, link) = pushed("page-error");
     app.settled(&digest);
     let sk = format!("PROMOTION#{}", link.promotion());
@@ -114,12 +115,12 @@ fn an_error_of_ours_has_an_id_that_the_log_has_too() {
         logs.iter().any(|(_, log)| log.contains(id)).then_some(())
     });
     app.rewrite(&sk, state, "Pending");
-    assert_eq!(link.approve().status, 200, "and nothing was decided");
+    assert_eq!(link.approve().status, 200, "the error decided nothing");
 }
 
-/// API Gateway knows no such route: this is the function's own answer.
+/// API Gateway has no such route, so the function's program answers here.
 #[test]
-fn another_method() {
+fn unknown_method_is_refused() {
     let (_app, _, link) = pushed("page-method");
     let mut event = decision(&link, "approve", "");
     event["routeKey"] = json!("PUT /decide/{application}/{environment}/{promotion}");
@@ -133,9 +134,9 @@ fn another_method() {
     }
 }
 
-/// What four eyes keep from deciding, and what has changed since it was shown.
+/// Pages for an unknown requester, for the approver's own request, and for facts that have changed.
 #[test]
-fn a_question_that_is_ones_own_that_nobody_knows_the_asker_of_and_that_has_changed() {
+fn four_eyes_and_changed_facts_prevent_a_decision() {
     let plan = Plan::new("page-eyes").approvers(["lead", "deputy"], 1).who_sign();
     let app = plan.approved_with("four_eyes = \"strict\"").create();
     let digest = app.push("main", &Spec::new("1"));

@@ -1,4 +1,4 @@
-//! Archive first: what may go can be had back for some time.
+//! Archived images: retention archives an image first, and it can be restored for some time.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ fn days(days: i64) -> SignedDuration {
     SignedDuration::from_hours(24 * days)
 }
 
-/// As long before now as that, in ECR's clock.
+/// Begins with the clock of ECR so many days in the past.
 #[track_caller]
 fn begin_days_ago(story: &str, ago: i64) -> Retention {
     let story = Retention::begin(story, ARCHIVE);
@@ -27,7 +27,7 @@ fn old(name: &str) -> NewImage {
 }
 
 #[test]
-fn what_may_go_is_archived_comes_back_when_it_is_asked_for_and_goes_when_nobody_asks() {
+fn unneeded_image_is_archived_then_restored_or_deleted() {
     let story = begin_days_ago("ret-archive", 200);
     let web = &story.web;
     let [wanted, unneeded, running] = ["wanted", "unneeded", "running"].map(|name| web.put(old(name)));
@@ -39,16 +39,17 @@ fn what_may_go_is_archived_comes_back_when_it_is_asked_for_and_goes_when_nobody_
     assert_eq!((first.number("archived"), first.number("deleted")), (2, 0), "{:#}", first.record());
     assert_eq!(status(&wanted), Some(StorageStatus::Archived));
     assert_eq!(status(&unneeded), Some(StorageStatus::Archived));
-    assert_eq!(status(&running), Some(StorageStatus::Active), "what runs must be pulled at any moment");
+    assert_eq!(status(&running), Some(StorageStatus::Active), "a running image must stay pullable");
     assert_eq!(story.ecr.count("BatchDeleteImage"), 0);
     assert_eq!(story.marked(), Vec::<String>::new());
 
-    // Somebody needs it after all.
+    // A person needs an archived image after all.
     let back = story.begins_of(&first, "undo");
     back.ends();
     assert_eq!(back.number("restored"), 2, "{:#}", back.record());
     assert_eq!(status(&wanted), Some(StorageStatus::Activating));
-    // Within the 20 minutes nothing happens to it, and asking again is no error.
+    // ECR needs 20 minutes to restore an image. Meanwhile nothing happens to it, and a second
+    // request is no error.
     let meanwhile = story.runs();
     assert_eq!((meanwhile.number("archived"), meanwhile.number("deleted")), (0, 0));
     assert_eq!(meanwhile.rule(&wanted), "activating");
@@ -60,7 +61,8 @@ fn what_may_go_is_archived_comes_back_when_it_is_asked_for_and_goes_when_nobody_
         (Some(StorageStatus::Active), Some(StorageStatus::Active))
     );
 
-    // It is 200 days ago that they came back: they go there once more, and one of them is deployed.
+    // The images were restored 200 days ago. One of them has a tag now, and the other is archived
+    // again.
     web.is_tagged("latest", &wanted);
     let second = story.runs();
     assert_eq!((second.number("archived"), second.number("deleted")), (1, 0), "{:#}", second.record());
@@ -78,7 +80,7 @@ fn what_may_go_is_archived_comes_back_when_it_is_asked_for_and_goes_when_nobody_
 }
 
 #[test]
-fn what_is_archived_can_be_had_back_for_some_time() {
+fn archived_image_can_be_restored_for_archive_days() {
     let story = begin_days_ago("ret-window", 60);
     let image = story.web.put(old("1"));
     assert_eq!(story.runs().number("archived"), 1);
@@ -89,7 +91,7 @@ fn what_is_archived_can_be_had_back_for_some_time() {
 }
 
 #[test]
-fn an_archived_index_is_known_by_what_was_kept_when_it_could_be_read() {
+fn archived_index_is_known_by_its_saved_manifest() {
     let story = begin_days_ago("ret-index", 200);
     let web = &story.web;
     let [amd64, arm64] = ["amd64", "arm64"].map(|name| web.put(old(name)));
@@ -100,17 +102,17 @@ fn an_archived_index_is_known_by_what_was_kept_when_it_could_be_read() {
     for digest in [&index, &amd64, &arm64] {
         assert_eq!(web.status(digest), Some(StorageStatus::Archived));
     }
-    let bytes = [&index, &amd64, &arm64].map(|digest| web.manifest(digest).expect("it is there"));
+    let bytes = [&index, &amd64, &arm64].map(|digest| web.manifest(digest).expect("the image exists"));
     story.ecr.forgets_calls();
     let run = story.runs();
     assert_eq!((run.number("deleted"), web.count()), (3, 0), "{:#}", run.record());
     assert_eq!((run.number("freed_bytes"), before - web.layer_bytes()), (before, before));
     assert_eq!(run.in_repository()["freed_is_exact"], true);
-    // The index goes before what is in it.
+    // The index goes before its images.
     let deletes: Vec<_> =
         story.ecr.calls().into_iter().filter(|call| call.operation == "BatchDeleteImage").collect();
     assert_eq!(deletes[0].body["imageIds"], json!([{ "imageDigest": index }]));
-    // Their manifests were kept when they were archived: now nobody can read them.
+    // Their manifests were saved before they were archived, since nobody can read them now.
     let kept = first.manifests();
     for (digest, bytes) in [&index, &amd64, &arm64].iter().zip(bytes) {
         assert_eq!(kept[*digest].1, bytes);
@@ -118,11 +120,11 @@ fn an_archived_index_is_known_by_what_was_kept_when_it_could_be_read() {
 }
 
 #[test]
-fn archived_index_that_nobody_ever_read_keeps_what_it_may_contain() {
+fn archived_index_never_read_keeps_its_possible_images() {
     let story = begin_days_ago("ret-unread", 200);
     let web = &story.web;
     let [child, other] = ["child", "other"].map(|name| web.put(old(name)));
-    // One more than the newest that stay.
+    // One image more than the newest tagged ones that stay.
     web.put_all((0..6).map(|n| old(&format!("tagged {n}")).tag(format!("old-{n}"))));
     let index = web.put(NewImage::index([&child]).pushed_at(days_ago(500)).status(StorageStatus::Archived));
     let run = story.runs();
@@ -130,14 +132,14 @@ fn archived_index_that_nobody_ever_read_keeps_what_it_may_contain() {
     let by_rule = &run.in_repository()["by_rule"];
     assert_eq!((&by_rule["not-understood"], &by_rule["may-be-part"]), (&json!(1), &json!(2)), "{by_rule}");
     for kept in [&child, &other] {
-        assert_eq!(web.status(kept), Some(StorageStatus::Active), "it may be a part of the index");
+        assert_eq!(web.status(kept), Some(StorageStatus::Active), "the image may be a part of the index");
     }
     assert_eq!(web.status(&index), Some(StorageStatus::Archived));
-    assert_eq!(run.number("archived"), 1, "what has a tag is no part: {:#}", run.record());
+    assert_eq!(run.number("archived"), 1, "a tagged image is no part: {:#}", run.record());
 }
 
 #[test]
-fn the_plan_of_a_dry_run_is_carried_out_by_the_archive_that_was_chosen_after_it() {
+fn dry_run_plan_can_be_applied_by_archiving() {
     let story = Retention::begin("ret-chosen", "mode = \"dry-run\"\nkeep = 5");
     let planned = story.web.put_all((0..3).map(|number| old(&format!("{number}"))));
     let plan = story.runs();
@@ -148,11 +150,11 @@ fn the_plan_of_a_dry_run_is_carried_out_by_the_archive_that_was_chosen_after_it(
     run.ends();
     assert_eq!((run.number("archived"), run.number("deleted")), (3, 0), "{:#}", run.record());
     assert!(planned.iter().all(|digest| story.web.status(digest) == Some(StorageStatus::Archived)));
-    assert_eq!(story.web.status(&other), Some(StorageStatus::Active), "nothing is added");
+    assert_eq!(story.web.status(&other), Some(StorageStatus::Active), "no image is added to the plan");
 }
 
 #[test]
-fn what_was_archived_before_its_run_failed_can_be_had_back() {
+fn images_archived_by_a_failed_run_can_be_restored() {
     let story = Retention::begin("ret-half", ARCHIVE);
     let images = story.web.put_all((0..101).map(|number| old(&format!("{number}"))));
     let archived = |status| images.iter().filter(|digest| story.web.status(digest) == Some(status)).count();

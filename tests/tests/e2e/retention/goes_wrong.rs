@@ -1,4 +1,5 @@
-//! Whatever fails: what cannot be read is not touched, and what is cut off is finished by the next message.
+//! Failures of a retention run: an unreadable repository is left alone, and the next message
+//! finishes a cut-off run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
@@ -13,17 +14,17 @@ use stablepin_tests::sources_fake::{cluster, task_definition};
 use xtask::image::Spec;
 use xtask::podman::ECR_HOST;
 
-/// So many runs at a time: programs and the emulator share the machine.
+/// The number of parallel runs: the programs and the emulator share one machine.
 const SIDE_BY_SIDE: usize = 4;
 
-/// Of those faults that a machine in a hurry leaves out, every so many are tried.
+/// The step of the sample of less important faults, without `--deep`.
 const SAMPLED: usize = 4;
 
-/// Two indexes that share a child, of which one stays; signatures; tags and none; a service whose deployment is under
-/// way, so that every call is needed.
+/// A repository that needs every call of a run: two indexes that share a child, signatures, tagged
+/// and untagged images, and a service with a deployment in progress.
 struct Story {
     at: Retention,
-    /// What is to be there in the end.
+    /// The images that must exist at the end.
     stays: BTreeSet<String>,
     goes: usize,
 }
@@ -60,29 +61,30 @@ impl Story {
         let mut stays: BTreeSet<String> = [kept, shared, one, signed, running].into();
         let mut goes: Vec<String> = [gone, two, unsigned].into();
         goes.extend(unneeded);
-        // The newest five that have such tags stay: one of them is the index.
+        // The newest five with such tags stay. One of them is the index.
         let (older, newer) = tagged.split_at(2);
         goes.extend(older.iter().cloned());
         stays.extend(newer.iter().cloned());
-        // Of what has ended nothing is left.
+        // The reference of an operation that has ended does not protect its image.
         at.was_needed(&goes[0]);
         Self { stays, goes: goes.len(), at }
     }
 
-    /// All of it, and nothing else, has gone; nothing is left of it on the way.
+    /// Asserts that the right images are gone, and that no mark or lease remains.
     #[track_caller]
     fn is_done(&self, what: &str) {
         let there: BTreeSet<String> = self.at.web.digests().into_iter().collect();
         assert_eq!(there, self.stays, "{what}");
         assert_eq!(self.at.marked(), Vec::<String>::new(), "{what}");
         assert_eq!(self.at.app.marks(), Vec::<Value>::new(), "{what}");
-        // A program that dies at its very end does not give it back.
+        // A program that dies at its very end cannot release its lease, so a lease may remain if it
+        // has expired.
         let leases = self.at.app.retention_leases();
         assert!(leases.iter().all(|lease| lease["until"] == 0), "{what}: {leases:?}");
     }
 }
 
-/// A few at a time. The others go on when one fails: all that fail are shown.
+/// Runs a few cases at a time. If one fails, the others continue, so that all failures are shown.
 fn side_by_side<T: Send>(cases: impl IntoIterator<Item = T>, act: impl Fn(T) + Sync) {
     let cases = Mutex::new(cases.into_iter().collect::<Vec<_>>().into_iter());
     let next = || cases.lock().unwrap_or_else(PoisonError::into_inner).next();
@@ -98,7 +100,7 @@ fn side_by_side<T: Send>(cases: impl IntoIterator<Item = T>, act: impl Fn(T) + S
 }
 
 #[test]
-fn what_may_go_goes_whole_and_the_numbers_are_those_of_the_registry() {
+fn run_deletes_the_unneeded_and_reports_true_numbers() {
     let story = Story::begin("ret-whole");
     let before = story.at.web.layer_bytes();
     let run = story.at.runs();
@@ -109,19 +111,19 @@ fn what_may_go_goes_whole_and_the_numbers_are_those_of_the_registry() {
     assert_eq!(run.in_repository()["freed_is_exact"], true);
 }
 
-/// How many requests there are until the plan is kept and the first mark is written.
+/// Returns the number of requests before the first mark, which follows the saved plan.
 #[track_caller]
 fn place_of_first_mark(requests: &[String]) -> usize {
     let kept = requests.iter().position(|request| request.contains("/plan.json")).expect("a plan is kept");
     let mark = requests[kept..].iter().position(|request| request == "UpdateItem");
-    kept + mark.expect("it marks what is to go")
+    kept + mark.expect("the run marks images for deletion")
 }
 
-/// What a run reads before it plans, and what is said where it may not.
+/// The reads of a run before its plan, and the problem that the run reports if a read is refused.
 const READS: [(&str, &str); 33] = [
     ("Query", "what the table knows of its images could not be read"),
     ("BatchGetItem", "what the table knows of its images could not be read"),
-    // References of what has ended are given back.
+    // The references of ended operations are released.
     ("UpdateItem", "what the table knows of its images could not be read"),
     ("DeleteItem", "what the table knows of its images could not be read"),
     ("DescribeImages", "its images could not be read"),
@@ -155,10 +157,10 @@ const READS: [(&str, &str); 33] = [
     ("DescribeJobs", "which images batch uses"),
 ];
 
-/// What the others do: the run itself, its lease, what was known of manifests, its plan.
+/// The other requests: the run itself, its lease, the saved manifests and the plan.
 const OTHERS: [&str; 3] = ["TransactWriteItems", "GetObject", "PutObject"];
 
-/// Those that name what they read in their path have a name too.
+/// Returns the name of a request, also if its path contains the read resource.
 fn kind(request: &str) -> &str {
     match request {
         path if path.contains("/functions") => "ListFunctions",
@@ -167,7 +169,7 @@ fn kind(request: &str) -> &str {
 }
 
 #[test]
-fn a_failed_read_whichever_it_is_deletes_nothing_and_is_named() {
+fn failed_read_deletes_nothing_and_is_named() {
     let good = Story::begin("ret-reads");
     let requests = good.at.begins(&json!({ "share": 100 })).comes(None).requests;
     let planned = place_of_first_mark(&requests);
@@ -184,7 +186,8 @@ fn a_failed_read_whichever_it_is_deletes_nothing_and_is_named() {
         let what = format!("{number}, {request}: {:#}", run.in_repository());
         let answer = came.answer.expect("it was not killed");
         if run.in_repository()["state"] == "Done" {
-            // What stays is known by then: what is read of the rest tells how much it weighs.
+            // The plan knows by now which images stay. The other reads only tell how many bytes are
+            // freed.
             assert_eq!(
                 (request, &run.in_repository()["freed_is_exact"]),
                 ("BatchGetImage", &json!(false)),
@@ -198,7 +201,7 @@ fn a_failed_read_whichever_it_is_deletes_nothing_and_is_named() {
             let mut refused = refused.lock().unwrap_or_else(PoisonError::into_inner);
             refused.entry(request.to_owned()).or_default().insert(run.problem());
         } else {
-            // Then the queue brings it again.
+            // The queue then delivers the message again.
             let again = answer["how"] == "it failed: again later";
             assert!(again || answer["errorMessage"].is_string(), "{what} {answer:#}");
             assert!(!run.has_ended(), "{what}");
@@ -216,7 +219,7 @@ fn a_failed_read_whichever_it_is_deletes_nothing_and_is_named() {
 }
 
 #[test]
-fn what_can_never_be_read_is_left_alone_every_night_until_it_can() {
+fn unreadable_repository_is_left_alone() {
     let story = Story::begin("ret-denied");
     let there = story.at.web.digests();
     for read in ["DescribeImages", "BatchGetImage", "GetRepositoryPolicy", "GetLifecyclePolicy"] {
@@ -234,7 +237,7 @@ fn what_can_never_be_read_is_left_alone_every_night_until_it_can() {
 }
 
 #[test]
-fn an_index_that_goes_while_everything_is_read_is_read_once_more() {
+fn deletion_during_the_read_starts_it_again() {
     let story = Story::begin("ret-vanishes");
     let web = &story.at.web;
     let index = web.put(NewImage::index(story.stays.iter().take(1)).tag("quiet").pushed_at(days_ago(1)));
@@ -251,7 +254,7 @@ fn an_index_that_goes_while_everything_is_read_is_read_once_more() {
 }
 
 #[test]
-fn throttled_at_every_tenth_call_only_the_time_is_another() {
+fn throttled_run_ends_with_the_same_result() {
     let story = Story::begin("ret-throttled");
     story.at.ecr.has_pages_of(3);
     story.at.ecr.throttles_every(10);
@@ -262,8 +265,8 @@ fn throttled_at_every_tenth_call_only_the_time_is_another() {
     assert_eq!((run.number("deleted"), &run.in_repository()["errors"]), (story.goes as u64, &json!({})));
 }
 
-/// Something happens to an applying run at a request, and the next message carries the rest out; answers whether it
-/// came to that.
+/// Makes one request of an applying run go wrong, and lets the next message finish the run. Returns
+/// whether the fault happened.
 fn cut_off(number: usize, fault: Fault) -> bool {
     let story = Story::begin("ret-killed");
     let before = story.at.web.layer_bytes();
@@ -284,18 +287,18 @@ fn cut_off(number: usize, fault: Fault) -> bool {
         true => assert_eq!(run.number("freed_bytes"), freed, "{what}"),
         false => assert!(run.number("freed_bytes") >= freed, "{what}"),
     }
-    // What was kept is what was there, whichever try has kept it.
+    // The saved manifests are those of the deleted images, whichever try saved them.
     let kept = run.manifests();
     assert_eq!(kept.len(), story.goes, "{what}");
     came.hit
 }
 
 #[test]
-fn a_kill_at_any_call_leaves_nothing_marked_for_ever() {
+fn kill_at_any_call_leaves_no_permanent_mark() {
     let run = Story::begin("ret-counted");
     let requests = run.at.begins(&json!({ "share": 100 })).comes(None).requests;
     let mark = place_of_first_mark(&requests);
-    // Before the marks nothing is at stake.
+    // Before the marks, nothing can be lost.
     let sampled = |number: &usize| {
         let step = if *number > mark { 2 } else { SAMPLED };
         runs_deep() || number.is_multiple_of(step)
@@ -310,7 +313,7 @@ fn a_kill_at_any_call_leaves_nothing_marked_for_ever() {
 }
 
 #[test]
-fn a_call_that_fails_while_images_go_is_made_up_for_by_the_next_message() {
+fn next_message_makes_up_for_a_failed_call() {
     let run = Story::begin("ret-counted");
     let requests = run.at.begins(&json!({ "share": 100 })).comes(None).requests;
     let mark = place_of_first_mark(&requests);
@@ -324,12 +327,12 @@ fn a_call_that_fails_while_images_go_is_made_up_for_by_the_next_message() {
 }
 
 #[test]
-fn where_stablepin_may_not_delete_nothing_stays_marked() {
+fn forbidden_deletion_leaves_no_mark() {
     for refused in ["BatchDeleteImage", "DescribeImages"] {
         let story = Retention::begin("ret-forbidden", "mode = \"delete\"");
         let image = story.web.put(NewImage::named("1").pushed_at(days_ago(400)));
         let run = story.begins(&json!({ "share": 100 }));
-        // Of the looks at images the first is the plan's.
+        // The plan makes the first read of images.
         let number = if refused == "DescribeImages" { 2 } else { 1 };
         story.ecr.keeps_failing(refused, number, 400, "AccessDeniedException");
         let answer = run.comes(None).answer.expect("it was not killed");
@@ -342,7 +345,7 @@ fn where_stablepin_may_not_delete_nothing_stays_marked() {
 }
 
 #[test]
-fn what_fails_too_often_ends_and_says_why() {
+fn run_that_fails_too_often_ends_and_says_why() {
     let story = Retention::begin("ret-too-often", "mode = \"delete\"");
     let image = story.web.put(NewImage::named("1").pushed_at(days_ago(400)));
     let run = story.begins(&json!({ "share": 100 }));
@@ -354,7 +357,7 @@ fn what_fails_too_often_ends_and_says_why() {
 }
 
 #[test]
-fn what_was_gone_before_is_told_and_what_goes_meanwhile_fails_the_run() {
+fn lost_pin_warns_before_a_run_and_fails_it_during_one() {
     for meanwhile in [false, true] {
         let story = Retention::begin("ret-lost", "mode = \"delete\"");
         let pinned = story.app.pin("main", &Spec::new("1"));
@@ -390,7 +393,7 @@ fn what_was_gone_before_is_told_and_what_goes_meanwhile_fails_the_run() {
     }
 }
 
-/// What may go is archived, and the run is killed.
+/// A run that archives images is killed. Returns whether the fault happened.
 fn archived_and_cut_off(number: usize, fault: Fault) -> bool {
     let story = Retention::begin("ret-archiving", "mode = \"archive\"");
     let images = story.web.put_all((0..3).map(|n| NewImage::named(format!("{n}")).pushed_at(days_ago(400))));
@@ -408,7 +411,7 @@ fn archived_and_cut_off(number: usize, fault: Fault) -> bool {
 }
 
 #[test]
-fn a_kill_while_images_are_archived_leaves_nothing_marked_for_ever() {
+fn kill_during_archiving_leaves_no_permanent_mark() {
     let story = Retention::begin("ret-archiving", "mode = \"archive\"");
     story.web.put_all((0..3).map(|n| NewImage::named(format!("{n}")).pushed_at(days_ago(400))));
     let requests = story.begins(&json!({ "share": 100 })).comes(None).requests;
@@ -420,7 +423,7 @@ fn a_kill_while_images_are_archived_leaves_nothing_marked_for_ever() {
     });
 }
 
-/// What was archived is brought back, and that is killed.
+/// A run that restores archived images is killed.
 fn undone_and_cut_off(number: usize, fault: Fault) -> Run {
     let story = Retention::begin("ret-undoing", "mode = \"archive\"");
     let images = story.web.put_all((0..3).map(|n| NewImage::named(format!("{n}")).pushed_at(days_ago(400))));
@@ -439,7 +442,7 @@ fn undone_and_cut_off(number: usize, fault: Fault) -> Run {
 }
 
 #[test]
-fn a_kill_while_images_are_brought_back_leaves_none_behind() {
+fn kill_during_a_restore_leaves_no_image_behind() {
     let requests = undone_and_cut_off(usize::MAX, Fault::KillBefore).requests.len();
     let step = if runs_deep() { 1 } else { 2 };
     side_by_side((1..=requests).step_by(step), |number| {

@@ -1,4 +1,4 @@
-//! Many images at once.
+//! Retention of many images in many repositories.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -17,19 +17,21 @@ const LONG_ARCHIVED: usize = 10;
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchDeleteImage.html>
 const PER_CALL: usize = 100;
 
-/// So many runs at a time: programs and the emulator share the machine.
+/// The number of parallel runs: the programs and the emulator share one machine.
 const SIDE_BY_SIDE: usize = 4;
 
-/// What is in one of them: 100 indexes of two platforms, of which each two share a child, 100 signatures, 100 images of
-/// their own, 50 in the archive.
+/// A filled repository: 100 two-platform indexes that share children in pairs, 100 signatures, 100
+/// single images and 50 archived ones.
 struct Filled {
     web: Repository,
     stays: BTreeSet<String>,
-    /// In how many calls what goes can go: what others need gone first, and the rest.
+    /// The number of calls that the deletion needs: one wave for images that must go first, one for
+    /// the rest.
     deletions: usize,
 }
 
-/// How many of 100 are old. All of them where there is time: each that goes is marked before, and after.
+/// How many of 100 indexes and of 100 images are old. `--deep` takes more, since each deletion also
+/// writes marks.
 fn old_ones() -> (usize, usize) {
     if runs_deep() { (100, 90) } else { (24, 75) }
 }
@@ -46,7 +48,8 @@ fn fill(story: &Retention, plan: &Plan, web: Repository, number: usize) -> Fille
     let young = |name: String| named(name).pushed_at(days_ago(10));
     let shared = web.put_all((0..50).map(|n| old(format!("shared {n}"))));
     let own = web.put_all((0..100).map(|n| old(format!("own {n}"))));
-    // Every other of the first ones is protected: it shares a child with one that goes.
+    // Every other one of the first eight indexes is protected. It shares a child with one that
+    // goes.
     let protected = |n: usize| n < 8 && n.is_multiple_of(2);
     let indexes = web.put_all((0..100).map(|n| {
         let index = NewImage::index([&own[n], &shared[n / 2]]);
@@ -74,7 +77,7 @@ fn fill(story: &Retention, plan: &Plan, web: Repository, number: usize) -> Fille
     Filled { web, deletions: first.div_ceil(PER_CALL) + after.div_ceil(PER_CALL), stays }
 }
 
-/// What was archived long ago.
+/// Puts images into the archive that were archived long ago.
 #[track_caller]
 fn fill_archive(web: &Repository, number: usize) {
     let archived = |n| NewImage::named(format!("long archived {n} of {number}")).pushed_at(days_ago(500));
@@ -82,7 +85,7 @@ fn fill_archive(web: &Repository, number: usize) {
 }
 
 #[test]
-fn of_20_000_images_in_40_repositories_all_goes_that_may_and_nothing_else_in_few_calls() {
+fn thousands_of_images_are_deleted_in_few_calls() {
     let story = Retention::begin("ret-many", "mode = \"delete\"");
     let plans: Vec<Plan> = (0..REPOSITORIES).map(|_| Plan::new("ret-many")).collect();
     let repositories: Vec<Repository> =
@@ -117,9 +120,10 @@ fn of_20_000_images_in_40_repositories_all_goes_that_may_and_nothing_else_in_few
     let deletions = deletions.into_inner().unwrap_or_else(PoisonError::into_inner);
     assert_eq!(deletions.len(), REPOSITORIES);
     let deletions: usize = deletions.iter().sum();
-    assert!(deletions > 2 * REPOSITORIES, "some wave is more than one call");
+    assert!(deletions > 2 * REPOSITORIES, "some wave needs more than one call");
 
-    // Of each repository one look before and one after; and those that go are looked at once more before they do.
+    // Each repository is read once before and once after. Images are also read again before each
+    // deletion.
     let counts = story.ecr.counts();
     assert_eq!(counts["DescribeImages"], 2 * REPOSITORIES + deletions, "{counts:?}");
     assert_eq!(counts["BatchDeleteImage"], deletions, "{counts:?}");

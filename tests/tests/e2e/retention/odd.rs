@@ -1,4 +1,4 @@
-//! One image that is not understood stays with its reason, and holds up no other.
+//! Images that retention does not understand: each stays with its reason and delays no other image.
 
 use serde_json::json;
 use stablepin_tests::ecr_fake::NewImage;
@@ -11,7 +11,7 @@ fn old(name: &str) -> NewImage {
     NewImage::named(name).pushed_at(days_ago(400))
 }
 
-/// An index of one image, with these members beside it.
+/// An index of one image, with these members added to its JSON.
 fn odd(child: &str, size: &str, members: &str) -> NewImage {
     let media_type = "application/vnd.oci.image.manifest.v1+json";
     let entry = format!(r#"{{"mediaType":"{media_type}","digest":"{child}","size":{size}}}"#);
@@ -20,7 +20,7 @@ fn odd(child: &str, size: &str, members: &str) -> NewImage {
 }
 
 #[test]
-fn odd_indexes_keep_what_they_mention_and_the_others_go() {
+fn odd_index_keeps_its_images_and_delays_no_other() {
     let story = Retention::begin("ret-odd", DELETE);
     let web = &story.web;
     let shapes = [
@@ -48,24 +48,24 @@ fn odd_indexes_keep_what_they_mention_and_the_others_go() {
         let why = run.plan()[index]["why"].as_str().unwrap_or_default().to_owned();
         assert!(why.contains("its manifest is not understood: "), "{why}");
     }
-    // A person looks at one, and deletes it: what it mentioned is free.
+    // A person inspects one index and deletes it. Its child is then unprotected.
     let (index, child) = &kept[0];
     web.loses(index);
     let run = story.runs();
     assert_eq!((run.number("deleted"), web.exists(child)), (1, false), "{:#}", run.record());
 }
 
-/// Nobody knows what it contains: until it can be read, images without a tag stay.
+/// The index's contents are unknown, so all untagged images stay until the index can be read.
 #[test]
-fn an_index_that_ecr_refuses_keeps_what_it_may_contain() {
+fn unreadable_index_keeps_untagged_images() {
     let story = Retention::begin("ret-refused", DELETE);
     let web = &story.web;
-    // One more than the newest that stay.
+    // One image more than the newest tagged ones that stay.
     web.put_all((0..6).map(|n| old(&format!("tagged {n}")).tag(format!("old-{n}"))));
     for name in ["one", "two"] {
         web.put(NewImage::index_of([old(name)]).pushed_at(days_ago(400)));
     }
-    // The call for both, and the first of those for each alone.
+    // ECR refuses the read of both indexes, and then the read of the first one alone.
     story.ecr.fails("BatchGetImage", 1, 400, "InvalidParameterException");
     story.ecr.fails("BatchGetImage", 2, 400, "InvalidParameterException");
     let run = story.runs();
@@ -76,6 +76,6 @@ fn an_index_that_ecr_refuses_keeps_what_it_may_contain() {
     let refused = plan.values().find(|one| one["rule"] == "not-understood").expect("one that was refused");
     let why = refused["why"].as_str().unwrap_or_default();
     assert!(why.contains("its manifest could not be read: "), "{why}");
-    // The next night it can be read.
+    // The index can be read the next night.
     assert_eq!((story.runs().number("deleted"), web.count()), (4, 5));
 }

@@ -1,4 +1,4 @@
-//! What a plan says, and that no more than that is done.
+//! Retention plans: what a plan says, and that applying it does no more.
 
 use std::collections::BTreeSet;
 use std::thread;
@@ -15,13 +15,13 @@ fn old(name: &str) -> NewImage {
     NewImage::named(name).pushed_at(days_ago(400))
 }
 
-/// So many that nothing needs, each a day younger than the one before.
+/// Returns unneeded images, each a day younger than the one before.
 fn olds(count: i64) -> impl Iterator<Item = NewImage> {
     (0..count).map(|n| NewImage::named(format!("old {n}")).pushed_at(days_ago(1000 - n)))
 }
 
 #[test]
-fn a_saved_plan_is_applied_without_what_changed_and_with_nothing_added() {
+fn saved_plan_skips_changed_images_and_adds_none() {
     let story = Retention::begin("ret-saved", DELETE);
     let web = &story.web;
     let [goes, tagged, lost, deployed] =
@@ -42,7 +42,7 @@ fn a_saved_plan_is_applied_without_what_changed_and_with_nothing_added() {
     assert_eq!((run.number("deleted"), run.number("skipped")), (1, 3), "{:#}", run.in_repository());
     let there: BTreeSet<String> = web.digests().into_iter().collect();
     assert_eq!(there, [tagged.clone(), deployed.clone(), late].into());
-    assert_eq!(run.plan(), saved, "it is that very plan");
+    assert_eq!(run.plan(), saved, "the run applies the saved plan");
     let outcomes = run.outcomes();
     let why = |digest: &str| outcomes[digest]["why"].as_str().unwrap_or_default().to_owned();
     assert_eq!(outcomes[&goes]["outcome"], "deleted");
@@ -53,7 +53,7 @@ fn a_saved_plan_is_applied_without_what_changed_and_with_nothing_added() {
 }
 
 #[test]
-fn a_saved_plan_that_somebody_has_changed_is_not_applied() {
+fn forged_plan_is_not_applied() {
     let story = Retention::begin("ret-forged", DELETE);
     let image = story.web.put(old("1"));
     for forged in [true, false] {
@@ -68,11 +68,11 @@ fn a_saved_plan_that_somebody_has_changed_is_not_applied() {
         assert!(run.problem().contains("is not the one that was kept there"), "{}", run.problem());
         assert!(story.web.exists(&image) && story.changes() == 0);
     }
-    assert_eq!(story.app.retention_leases(), Vec::<Value>::new(), "others may have the repository");
+    assert_eq!(story.app.retention_leases(), Vec::<Value>::new(), "the repository is free for other runs");
 }
 
 #[test]
-fn a_run_takes_a_fifth_of_a_repository_the_oldest_first_and_reports_the_rest() {
+fn run_deletes_a_fifth_and_reports_the_rest() {
     let story = Retention::begin("ret-share", DELETE);
     let digests = story.web.put_all(olds(20));
     let run = story.begins(&json!({}));
@@ -82,12 +82,12 @@ fn a_run_takes_a_fifth_of_a_repository_the_oldest_first_and_reports_the_rest() {
     let there: BTreeSet<String> = story.web.digests().into_iter().collect();
     assert_eq!(there, digests[4..].iter().cloned().collect());
     assert_eq!(run.in_repository()["by_rule"], json!({ "over-share": 16 }));
-    assert_eq!(story.runs().number("deleted"), 16, "whoever says so has it all");
+    assert_eq!(story.runs().number("deleted"), 16, "a share of 100 deletes the rest");
     assert_eq!(story.web.count(), 0);
 }
 
 #[test]
-fn a_dry_run_touches_nothing_and_is_all_that_a_new_application_has() {
+fn dry_run_is_the_default_and_deletes_nothing() {
     let story = Retention::begin("ret-dry", "");
     story.web.put_all(olds(10));
     let (status, problem) =
@@ -99,7 +99,7 @@ fn a_dry_run_touches_nothing_and_is_all_that_a_new_application_has() {
     assert_eq!((story.web.count(), story.changes()), (10, 0));
     assert_eq!(story.app.marks(), Vec::<Value>::new());
 
-    // What was to be applied when the file changed is not.
+    // A run that was begun before the file changed back to dry-run deletes nothing.
     story.configures(DELETE);
     let run = story.begins(&json!({ "share": 100 }));
     story.configures("mode = \"dry-run\"");
@@ -108,7 +108,7 @@ fn a_dry_run_touches_nothing_and_is_all_that_a_new_application_has() {
 }
 
 #[test]
-fn a_repository_that_another_account_pulls_from_is_left_alone_until_it_is_waived() {
+fn repository_of_an_external_account_needs_a_waiver() {
     let story = Retention::begin("ret-policy", DELETE);
     story.web.put_all(olds(3));
     let policy = json!({ "Version": "2012-10-17", "Statement": [{
@@ -122,7 +122,7 @@ fn a_repository_that_another_account_pulls_from_is_left_alone_until_it_is_waived
     let problem = run.problem();
     assert!(problem.contains("lets 111122223333 pull") && problem.contains("retention.waive"), "{problem}");
     assert_eq!((story.web.count(), story.changes()), (3, 0));
-    assert_eq!(run.number("to_remove"), 3, "a plan is made all the same");
+    assert_eq!(run.number("to_remove"), 3, "the run still makes a plan");
     let warnings = run.in_repository()["warnings"].to_string();
     assert!(warnings.contains("lifecycle policy"), "{warnings}");
 
@@ -131,7 +131,7 @@ fn a_repository_that_another_account_pulls_from_is_left_alone_until_it_is_waived
 }
 
 #[test]
-fn what_a_rule_or_a_schedule_names_survives_and_its_source_can_be_waived() {
+fn image_of_a_rule_or_schedule_survives() {
     let story = Retention::begin("ret-started", DELETE);
     let images = story.web.put_all((0..8).map(|n| old(&format!("{n}"))));
     let register = |digest: &String| {
@@ -151,7 +151,7 @@ fn what_a_rule_or_a_schedule_names_survives_and_its_source_can_be_waived() {
     story.sources.job_definition("etl", 1, json!({ "containerProperties": { "image": image } }));
     let run = story.runs();
     let plan = run.plan();
-    assert_eq!(run.number("deleted"), 2, "revision 3, and what nothing names: {plan:#?}");
+    assert_eq!(run.number("deleted"), 2, "revision 3 and the image that nothing names: {plan:#?}");
     let kept = |n: usize| story.web.exists(&images[n]);
     assert_eq!((0..8).map(kept).collect::<Vec<_>>(), [true, true, false, true, true, true, true, false]);
     let why = plan[&images[0]]["why"].as_str().unwrap_or_default();
@@ -171,7 +171,7 @@ fn what_a_rule_or_a_schedule_names_survives_and_its_source_can_be_waived() {
 }
 
 #[test]
-fn what_ecr_refuses_is_counted_by_its_code_and_is_no_longer_marked() {
+fn refused_deletion_is_counted_and_unmarked() {
     let story = Retention::begin("ret-codes", DELETE);
     let web = &story.web;
     let [referred, goes] = ["referred", "goes"].map(|name| web.put(old(name)));
@@ -195,7 +195,7 @@ fn what_ecr_refuses_is_counted_by_its_code_and_is_no_longer_marked() {
 }
 
 #[test]
-fn manifests_are_kept_byte_for_byte_before_they_are_deleted() {
+fn manifests_are_saved_before_deletion() {
     let story = Retention::begin("ret-bytes", DELETE);
     let web = &story.web;
     let image = web.put(old("image").tag("feature-1").label("team", "a \"quoted\" \u{e9}"));
@@ -217,7 +217,7 @@ fn manifests_are_kept_byte_for_byte_before_they_are_deleted() {
 }
 
 #[test]
-fn what_has_no_time_or_one_that_cannot_be_stays_and_is_said() {
+fn image_with_an_impossible_time_stays() {
     let story = Retention::begin("ret-times", DELETE);
     let web = &story.web;
     let at = |name: &str, at: PushedAt| web.put(NewImage::named(name).pushed_at(at));
@@ -244,7 +244,7 @@ fn what_has_no_time_or_one_that_cannot_be_stays_and_is_said() {
 }
 
 #[test]
-fn a_backup_tag_that_is_over_comes_off_a_build_that_stays() {
+fn expired_backup_tag_is_removed_from_a_kept_build() {
     let story = Retention::begin("ret-untag", &format!("{DELETE}\nbackup_days = 30"));
     let (build, backup, recent) = (
         "production-20261101-000000-a1b2c3d4",

@@ -1,4 +1,4 @@
-//! Rule 8: what is needed stays, whatever its age, and whenever it came to be needed.
+//! Rule 8: an image in use stays, whatever its age, and whenever its use began.
 
 use std::thread;
 
@@ -14,12 +14,12 @@ use xtask::podman::ECR_HOST;
 
 const DELETE: &str = "mode = \"delete\"\nkeep = 5";
 
-/// An image that nothing needs, 400 days old.
+/// An image of 400 days ago that nothing needs.
 fn old(name: &str) -> NewImage {
     NewImage::named(name).pushed_at(days_ago(400))
 }
 
-/// A pipeline pushes a build, and the tagger hears of it as late, or as early, as that.
+/// A pipeline pushes a build, and the tagger gets an event with this time.
 #[track_caller]
 fn is_pushed(story: &Retention, tag: &str, version: &str, at: Timestamp) -> String {
     let digest = story.app.push_unheard(tag, &Spec::new(version));
@@ -31,7 +31,7 @@ fn is_pushed(story: &Retention, tag: &str, version: &str, at: Timestamp) -> Stri
     digest
 }
 
-/// A build of 400 days ago, of which nobody wanted to know; it is one of many.
+/// Pushes a build of 400 days ago that its approver rejected.
 #[track_caller]
 fn was_rejected(story: &Retention, tag: &str, version: &str) -> String {
     let digest = is_pushed(story, tag, version, long_ago());
@@ -42,7 +42,7 @@ fn was_rejected(story: &Retention, tag: &str, version: &str) -> String {
     digest
 }
 
-/// Builds that are newer than all the others, and as many as stay.
+/// Puts the newest builds into the repository, as many as stay in any case.
 #[track_caller]
 fn newer_builds(story: &Retention) {
     for number in 0..5 {
@@ -91,19 +91,19 @@ fn image(story: &Retention, digest: &str) -> String {
 }
 
 #[test]
-fn a_pin_of_400_days_a_running_image_without_a_tag_and_a_revision_scaled_to_zero_survive() {
+fn images_in_use_survive_deletion() {
     let (story, goes) = survive(DELETE);
     assert_eq!((story.web.count(), story.web.status(&goes)), (3, None));
 }
 
 #[test]
-fn none_of_them_is_archived_either() {
+fn images_in_use_are_not_archived() {
     let (story, goes) = survive("mode = \"archive\"\nkeep = 5");
     assert_eq!((story.web.count(), story.web.status(&goes)), (4, Some(StorageStatus::Archived)));
     assert_eq!(story.ecr.count("UpdateImageStorageClass"), 1);
 }
 
-/// What is needed does; and what went.
+/// Asserts that images in use stay. Returns the test's objects and the image that went.
 #[track_caller]
 fn survive(settings: &str) -> (Retention, String) {
     let story = Retention::begin("ret-needed", settings);
@@ -115,7 +115,8 @@ fn survive(settings: &str) -> (Retention, String) {
     let [running, resolved, unneeded] =
         ["running", "resolved", "unneeded"].map(|name| story.web.put(old(name)));
     story.ecs.service("prod/web").runs(&image(&story, &running)).desired(2).create();
-    // Its revision alone knows what it ran: the tag is on another image by now, and its tasks are long gone.
+    // Only the service's revision knows which image ran. The tag has moved, and the tasks ended
+    // long ago.
     let named = format!("{ECR_HOST}/{}:release", story.web.name());
     story.ecs.reports(&named, &Reported::Digest(resolved.clone()));
     let idle = story.ecs.service("prod/idle").runs(&named).create();
@@ -138,17 +139,18 @@ fn survive(settings: &str) -> (Retention, String) {
 }
 
 #[test]
-fn an_image_whose_promotion_is_approved_between_plan_and_apply_survives() {
+fn image_approved_between_plan_and_apply_survives() {
     let story = Retention::begin("ret-between", DELETE);
     let [wanted, unneeded] =
         [("v1", "1"), ("v2", "2")].map(|(tag, version)| was_rejected(&story, tag, version));
-    // Nothing in ECR keeps a signature with its image.
+    // Nothing in ECR protects a signature together with its image.
     let [signed, other] =
         [&wanted, &unneeded].map(|of| story.web.put(NewImage::cosign_signature(of).pushed_at(days_ago(400))));
     newer_builds(&story);
     let run = story.begins(&json!({ "share": 100 }));
     thread::scope(|scope| {
-        // There are no indexes: what is read now is what the plan would free.
+        // The repository has no index, so this read belongs to the sum of freed bytes after the
+        // plan.
         let planned = story.ecr.pauses("BatchGetImage");
         let applies = scope.spawn(|| run.ends());
         planned.comes();
@@ -158,7 +160,7 @@ fn an_image_whose_promotion_is_approved_between_plan_and_apply_survives() {
         planned.goes_on();
         applies.join().expect("the run ends");
     });
-    assert_eq!(run.plan()[&wanted]["action"], "delete", "it was to go");
+    assert_eq!(run.plan()[&wanted]["action"], "delete", "the plan deletes the image");
     let outcome = &run.outcomes()[&wanted];
     assert_eq!(outcome["outcome"], "skipped", "{outcome}");
     assert!(story.web.exists(&wanted) && !story.web.exists(&unneeded));
@@ -170,7 +172,7 @@ fn an_image_whose_promotion_is_approved_between_plan_and_apply_survives() {
 }
 
 #[test]
-fn what_is_being_deleted_is_refused_and_what_is_approved_at_that_moment_survives() {
+fn image_approved_during_a_deletion_survives() {
     let story = Retention::begin("ret-moment", DELETE);
     let [wanted, goes] = [("v1", "1"), ("v2", "2")].map(|(tag, version)| was_rejected(&story, tag, version));
     newer_builds(&story);
@@ -181,7 +183,7 @@ fn what_is_being_deleted_is_refused_and_what_is_approved_at_that_moment_survives
         let deletes = story.ecr.pauses("BatchDeleteImage");
         let applies = scope.spawn(|| run.ends());
         let asked = deletes.comes();
-        assert_eq!(asked["imageIds"], json!([{ "imageDigest": goes }]), "it was looked at once more");
+        assert_eq!(asked["imageIds"], json!([{ "imageDigest": goes }]), "the run looked at the images again");
         let before = story.app.everything();
         let (status, problem) = asks_to_promote(&story, &goes);
         assert_eq!(
@@ -189,7 +191,7 @@ fn what_is_being_deleted_is_refused_and_what_is_approved_at_that_moment_survives
             (409, &json!("urn:stablepin:problem:image-marked-for-deletion")),
             "{problem}"
         );
-        assert_eq!(story.app.everything(), before, "nothing was begun");
+        assert_eq!(story.app.everything(), before, "the refused request changed nothing");
         approves(&story);
         deletes.goes_on();
         applies.join().expect("the run ends");
@@ -198,5 +200,5 @@ fn what_is_being_deleted_is_refused_and_what_is_approved_at_that_moment_survives
     assert_eq!(story.app.pins(), [(1, wanted.clone())]);
     assert_eq!(run.rule(&wanted), "open");
     assert_eq!((run.number("deleted"), story.marked().len()), (1, 0));
-    assert_eq!(story.app.promotions().len(), 3, "of what went, none was opened");
+    assert_eq!(story.app.promotions().len(), 3, "no promotion was opened for the deleted image");
 }

@@ -1,4 +1,4 @@
-//! An image that somebody tagged lately is not old, whenever it was pushed.
+//! Recently tagged images: a person's new tag makes an old image young again.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -13,7 +13,7 @@ fn old(name: &str) -> NewImage {
     NewImage::named(name).pushed_at(days_ago(400))
 }
 
-/// With as many newer images that have tags as stay in any case.
+/// Begins with five newer tagged images, the number that stays in any case.
 #[track_caller]
 fn begin(story: &str) -> Retention {
     let story = Retention::begin(story, DELETE);
@@ -21,7 +21,7 @@ fn begin(story: &str) -> Retention {
     story
 }
 
-/// One night, and all that is done in it.
+/// Lets one night pass and runs its retention.
 #[track_caller]
 fn passes(story: &Retention) -> Run<'_> {
     assert_eq!(story.wakes(&night()), json!({ "runs": 1 }));
@@ -33,7 +33,7 @@ fn passes(story: &Retention) -> Run<'_> {
 }
 
 #[test]
-fn an_old_image_tagged_today_goes_when_that_is_long_ago() {
+fn new_tag_protects_an_old_image_for_some_time() {
     let story = begin("ret-tagged");
     let [hotfix, forgotten] = ["hotfix", "forgotten"].map(|name| story.web.put(old(name)));
     story.web.is_tagged("hotfix-1", &hotfix);
@@ -55,9 +55,9 @@ fn an_old_image_tagged_today_goes_when_that_is_long_ago() {
     assert_eq!(story.web.count(), 5);
 }
 
-/// The tag is what somebody wants. Where it went, it keeps the next one.
+/// The tag marks an image that a person wants. When it moves, it protects the next image instead.
 #[test]
-fn a_tag_that_was_moved_on_keeps_no_old_image() {
+fn moved_tag_no_longer_protects_its_old_image() {
     let story = begin("ret-moved-on");
     let [first, second] = ["first", "second"].map(|name| story.web.put(old(name)));
     for digest in [&first, &second] {
@@ -69,9 +69,9 @@ fn a_tag_that_was_moved_on_keeps_no_old_image() {
     assert!(story.web.exists(&second));
 }
 
-/// Its event comes late, or a tag of ours is put: neither makes it young.
+/// Neither a late event nor one of Stablepin's own tags makes the image young.
 #[test]
-fn a_tag_of_long_ago_and_one_of_ours_keep_no_old_image() {
+fn old_tags_and_own_tags_protect_no_image() {
     let story = begin("ret-tagged-late");
     let [late, ours] = ["late", "ours"].map(|name| story.web.put(old(name)));
     let at = Timestamp::now() - SignedDuration::from_hours(24 * 91);

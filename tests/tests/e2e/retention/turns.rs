@@ -1,4 +1,4 @@
-//! Who begins a run, and whose turn it is.
+//! The beginning of retention runs, and their turns on a repository.
 
 use std::thread;
 
@@ -18,7 +18,7 @@ pub(super) fn night() -> Value {
 }
 
 #[test]
-fn every_night_each_application_has_a_run_as_its_file_says() {
+fn nightly_run_follows_the_application_file() {
     for (settings, deleted) in [("", 0), (DELETE, 1)] {
         let story = Retention::begin("ret-night", settings);
         story.web.put_all(old(4));
@@ -27,15 +27,19 @@ fn every_night_each_application_has_a_run_as_its_file_says() {
         let [message] = &messages[..] else { panic!("{messages:?}") };
         let run = story.run_of(message);
         run.ends();
-        // A fifth of four is less than one: one may go in any case.
+        // A fifth of four is less than one, but a run may always delete one image.
         assert_eq!((run.number("deleted"), story.web.count()), (deleted, 4 - deleted as usize));
         assert_eq!(run.record()["by"], json!({ "type": "stablepin" }), "{:#}", run.record());
-        assert_eq!(story.ecr.count("RegisterPullTimeUpdateExclusion"), 1, "what it reads is no use");
+        assert_eq!(
+            story.ecr.count("RegisterPullTimeUpdateExclusion"),
+            1,
+            "retention's own reads must not count as pulls"
+        );
     }
 }
 
 #[test]
-fn a_night_that_is_told_of_twice_is_one_run_for_each_application() {
+fn repeated_night_event_begins_one_run() {
     let story = Retention::begin("ret-twice", DELETE);
     let mut night = night();
     night["time"] = json!("2026-11-21T02:00:00Z");
@@ -43,14 +47,14 @@ fn a_night_that_is_told_of_twice_is_one_run_for_each_application() {
         assert_eq!(story.wakes(&night), json!({ "runs": 1 }));
     }
     let mut runs = story.app.items("RUN#");
-    assert_eq!(runs.len(), 1, "told twice, it is one night");
+    assert_eq!(runs.len(), 1, "two events of one night begin one run");
     let run = runs.pop().expect("a run of this night");
     assert_eq!(run["record"]["by"], json!({ "type": "stablepin" }), "{run}");
     assert_eq!(run["record"]["purpose"], json!({ "type": "apply", "plan_of": null }), "{run}");
 }
 
 #[test]
-fn one_run_at_a_time_works_on_a_repository_and_the_other_comes_later() {
+fn second_run_waits_for_its_repository() {
     let story = Retention::begin("ret-turns", DELETE);
     story.web.put_all(old(3));
     let [first, second] = [(), ()].map(|()| story.begins(&json!({ "share": 100 })));
@@ -72,13 +76,13 @@ fn one_run_at_a_time_works_on_a_repository_and_the_other_comes_later() {
 }
 
 #[test]
-fn what_there_is_no_time_for_the_next_message_does() {
+fn next_message_continues_a_run_that_lacks_time() {
     let story = Retention::begin("ret-short", DELETE);
     story.web.put_all(old(3));
     let before = story.web.layer_bytes();
     let run = story.begins(&json!({ "share": 100 }));
     story.messages();
-    // So near its end nothing is begun.
+    // Three seconds before its end the function begins nothing.
     let answer = run.comes_for(SignedDuration::from_secs(3), None).answer.expect("it was not killed");
     assert_eq!(answer["how"], "the rest of it: later", "{answer:#}");
     assert_eq!((story.web.count(), story.changes(), story.marked().len()), (3, 0, 0));
@@ -91,7 +95,7 @@ fn what_there_is_no_time_for_the_next_message_does() {
 }
 
 #[test]
-fn who_asked_is_told_how_it_ended() {
+fn notice_reports_the_end_of_a_run() {
     let story = Retention::begin("ret-told", DELETE);
     story.web.put_all(old(2));
     let run = story.runs();

@@ -1,4 +1,5 @@
-//! The functions' real programs beside the fake of ECS, on a table that no deployed function looks at.
+//! Rollbacks of services: the functions' real programs against the ECS fake, on a table that no
+//! deployed function reads.
 
 use serde_json::json;
 use stablepin_tests::crash::rollback;
@@ -9,7 +10,7 @@ use xtask::podman::ECR_HOST;
 
 const SERVICES: [&str; 2] = ["web", "worker"];
 
-/// A service of the plan's cluster.
+/// The name of a service in the plan's cluster.
 fn place(app: &App, service: &str) -> String {
     format!("{}/{service}", app.plan.cluster)
 }
@@ -19,7 +20,7 @@ fn image(app: &App, digest: &str) -> String {
 }
 
 #[test]
-fn a_rollback_of_two_services_completes_and_asks_for_each_deployment_once() {
+fn rollback_of_two_services_deploys_each_once() {
     let app = Plan::new("beside").services(SERVICES).create_aside();
     let one = app.pin("main", &Spec::new("1"));
     let two = app.pin("main", &Spec::new("2"));
