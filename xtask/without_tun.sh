@@ -1,6 +1,6 @@
 #!/bin/sh
-# Stands for slirp4netns, which connects rootless containers with the world through /dev/net/tun. Where that is closed,
-# containers are reached on their published ports, which need no device, and cannot call out.
+# Replaces slirp4netns, which connects rootless containers to the network through /dev/net/tun.
+# Without that device, containers are reachable on their published ports but cannot call out.
 while [ $# -gt 0 ]; do
     case $1 in
         --help) echo "Usage: slirp4netns [--mtu] [--enable-ipv6] [--netns-type]"; exit ;;

@@ -1,4 +1,7 @@
-"""Starts MiniStack with repairs: `access` says who is answered, the others repair one service each."""
+"""Starts MiniStack with repairs.
+
+`access` decides which requests get an answer. Each other module repairs one service.
+"""
 
 import sys
 

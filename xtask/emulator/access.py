@@ -1,11 +1,16 @@
-"""Who is answered. The port is open to every page that a browser of this machine shows, and MiniStack trusts too many.
+"""Decides which requests the local cloud answers.
 
-- A request's `Host` is loopback or `*.localhost`. A name of somebody else's that leads here is DNS rebinding.
-- A request with an `Origin` comes from a page. Only the pages of an API of this cloud may ask, and only that API.
+Every page in a browser of this machine can reach the port, and MiniStack trusts too many callers.
+
+- A request's `Host` must be loopback or `*.localhost`. Any other name that leads here is DNS
+  rebinding.
+- A request with an `Origin` comes from a page. Only a page of this cloud's API may send requests,
+  and only to its own API.
 - No answer allows another site to read it: there are no CORS headers, and no answer to a preflight.
-- MiniStack takes no key, `test` and every account's number for root, and checks no signature of root's. Here root has the one
-  key that the process was given, and its signature is checked as any other.
-- MiniStack derives the keys of a function's role from names that are the same in every cloud. Here they are random.
+- MiniStack treats a missing key, `test` and every account's number as root, and never checks root's
+  signature. Here root has the one key of this process, and its signature is checked as any other.
+- MiniStack derives the keys of a function's role from names that are the same in every cloud. Here
+  the keys are random.
 """
 
 import hashlib
@@ -30,7 +35,7 @@ PORT = r"(:[0-9]{1,5})?"
 LOCALHOST = re.compile(r"([a-z0-9_-]+\.)*localhost" + PORT)
 ADDRESS = re.compile(r"(\[(?P<v6>[0-9a-f:.]+)\]|(?P<v4>[0-9.]+))" + PORT)
 API = re.compile(r"[a-z0-9]+\.execute-api\.localhost" + PORT)
-# MiniStack looks at these paths before it looks at the host, and asks for no signature there.
+# MiniStack serves these paths for any host, and without a signature.
 NOT_OF_AN_API = ("/_", "/v2/")
 
 
@@ -45,7 +50,7 @@ def is_local(host):
 
 
 def refusal(headers, path):
-    """Returns why a request is not answered, or None."""
+    """Returns the reason to refuse a request, or None."""
     headers = [(name.lower(), value) for name, value in headers]
     hosts = [value.lower() for name, value in headers if name == "host"]
     if len(hosts) != 1 or not is_local(hosts[0]):
@@ -55,8 +60,8 @@ def refusal(headers, path):
     if not origins:
         return None
     sites = [value for name, value in headers if name == "sec-fetch-site"]
-    # A page with `Referrer-Policy: no-referrer` sends its own forms with the origin `null`. So does a frame of another
-    # site, but no script can write Sec-Fetch-Site.
+    # A page with `Referrer-Policy: no-referrer` sends its own forms with the origin `null`. So does
+    # a frame of another site, but no script can write Sec-Fetch-Site.
     own = [f"http://{host}"] == origins or (origins == ["null"] and sites == ["same-origin"])
     if own and API.fullmatch(host) and not path.startswith(NOT_OF_AN_API):
         return None
@@ -95,7 +100,8 @@ def guarded(answer):
 
 application.app = guarded(application.app)
 
-# A function gets its events from a port of its own, Lambda's runtime API, which MiniStack serves with this class.
+# A function gets its events from its own port, Lambda's runtime API. MiniStack serves it with this
+# class.
 parse_request = BaseHTTPRequestHandler.parse_request
 
 
@@ -112,7 +118,7 @@ def parse_guarded_request(self):
 BaseHTTPRequestHandler.parse_request = parse_guarded_request
 
 
-# --- the root's key ---
+# --- root's key ---
 
 
 def is_root(key):
@@ -121,7 +127,7 @@ def is_root(key):
 
 iam_evaluator.is_root_access_key = is_root
 sts.is_root_access_key = is_root
-# Where MiniStack asks this, it means: whose signature is not checked.
+# MiniStack uses this function only to decide whose signature it skips.
 iam_evaluator._is_root_key = lambda key: False
 
 identity = iam_evaluator.resolve_caller_identity
@@ -144,7 +150,8 @@ def identity_or_root(key):
 
 iam_evaluator.resolve_caller_identity = identity_or_root
 
-# MiniStack took who signs nothing for root here, too. The links in SNS's messages have no signature on AWS either.
+# MiniStack treated unsigned requests as root's here, too. The links in SNS's messages have no
+# signature on AWS either, so they stay allowed.
 
 enforce = iam_evaluator.enforce
 
@@ -158,7 +165,7 @@ def enforced_but_for_links(access_key_id, iam_action, *others, **named):
 
 iam_evaluator.enforce = enforced_but_for_links
 
-# A path without a route is not found, whoever asks.
+# A path without a route is not found, with or without a signature.
 
 enforce_api = application._enforce_execute_api
 
@@ -179,7 +186,7 @@ seed = secrets.token_bytes(32)
 
 
 def execution_credentials(config):
-    """Returns the same keys for the same function and role, as long as this cloud runs."""
+    """Returns keys that stay the same for a function and its role while this cloud runs."""
     account, _ = lambda_runtime._account_region_from_function_config(config)
     role, function = config.get("Role", ""), config["FunctionArn"]
 

@@ -1,4 +1,7 @@
-"""The default bus, where services of AWS send their events. `PutEvents` refuses `aws.` sources here as on AWS."""
+"""The default bus, to which AWS services send their events.
+
+`PutEvents` refuses `aws.` sources here, as on AWS.
+"""
 
 import json
 import logging
@@ -10,7 +13,7 @@ logger = logging.getLogger("events")
 
 
 def put(source, detail_type, resources, detail):
-    """Puts one event of a service on the bus, which gives it an id, the account, the region and the time."""
+    """Puts one event of a service on the bus, which adds the id, account, region and time."""
     text = json.dumps(detail)
     put_entries([{"Source": source, "DetailType": detail_type, "Resources": resources, "Detail": text}])
     logger.info("%s: %s %s", detail_type, " ".join(resources), text)
@@ -22,7 +25,7 @@ def put_entries(entries):
 
 
 def put_service_events(data):
-    """`PutEvents` for events of AWS's own services that MiniStack has not, as CloudTrail's. Only root may call it."""
+    """Puts events of services that MiniStack lacks, such as CloudTrail. Only for root."""
     if not iam_evaluator.caller_arn().endswith(":root"):
         return eventbridge.error_response_json("AccessDeniedException", "PutServiceEvents is for root only", 400)
     return put_entries(data.get("Entries", []))

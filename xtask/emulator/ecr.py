@@ -1,11 +1,12 @@
-"""Repairs of MiniStack's ECR, each as AWS documents the call.
+"""Repairs MiniStack's ECR, so that each call does what AWS documents.
 
-- The address from which it gives an image's blobs. On AWS that is a signed one of S3's, which anyone who has it can
-  read. MiniStack names the registry's own host name, which leads nowhere from here; the same blob is on the port that it
-  listens on.
-- What retention reads and does in ECR. MiniStack deletes an image with any of its tags, and shows images without
-  pages, filters and states; it has no archive, and no list of those whose pulls do not count.
-- Events, at the moment of the change: MiniStack sends none.
+- The address of an image's blob. On AWS it is a signed address of S3, which anybody who has it can
+  read. MiniStack returns the registry's own host name, which leads nowhere from here. The same blob
+  is on the port of this cloud.
+- The calls with which retention reads and changes ECR. MiniStack deletes an image with any of its
+  tags, and lists images without pages, filters and states. It has no archive, and no exclusions
+  from pull times.
+- Events at the moment of a change. MiniStack sends none.
 """
 
 import json
@@ -63,7 +64,10 @@ def no_repository(data):
 
 
 def page_of(data, member, everything, default):
-    """https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeImages.html: maxResults"""
+    """Returns a page of a list, with the limits of `maxResults`.
+
+    https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeImages.html
+    """
     size = data.get("maxResults", default)
     if not 1 <= size <= 1000:
         return refused("InvalidParameterException", "maxResults must be between 1 and 1000")
@@ -74,7 +78,8 @@ def page_of(data, member, everything, default):
     return ecr.json_response(answer)
 
 
-# --- DescribeImages: https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeImages.html ---
+# --- DescribeImages ---
+# https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeImages.html
 
 describe = ecr._describe_images
 
@@ -140,11 +145,12 @@ def got_unless_archived(data):
 ecr._batch_get_image = got_unless_archived
 
 
-# --- events: https://docs.aws.amazon.com/AmazonECR/latest/userguide/ecr-eventbridge.html ---
+# --- events ---
+# https://docs.aws.amazon.com/AmazonECR/latest/userguide/ecr-eventbridge.html
 
 
 def detail_of(action, name, digest, tag, **more):
-    """Returns the detail of an event of one tag. An untagged image has an empty tag in AWS's events."""
+    """Returns the detail of one tag's event. An untagged image has an empty tag, as on AWS."""
     detail = {"result": "SUCCESS", "repository-name": name, "image-digest": digest, "action-type": action}
     return {**detail, "image-tag": tag, **more}
 
@@ -159,10 +165,10 @@ def pushed(name, digest, tag):
     more = {"manifest-media-type": image["imageManifestMediaType"]}
     config = manifest.get("config")
     artifact = manifest.get("artifactType") or (config.get("mediaType") if isinstance(config, dict) else None)
-    # An index has neither, and no capture tells what AWS sends then: left out.
+    # An index has neither. No published capture shows what AWS sends then, so it is left out.
     if artifact:
         more["artifact-media-type"] = artifact
-    # A signature, an SBOM, an attestation has its own kind of event.
+    # A signature, an SBOM or an attestation has its own kind of event.
     kind = "ECR Referrer Action" if isinstance(manifest.get("subject"), dict) else "ECR Image Action"
     bus.put("aws.ecr", kind, [], detail_of("PUSH", name, digest, tag, **more))
 
@@ -172,7 +178,7 @@ def has(name, digest, tag):
     return image is not None and (not tag or tag in image["imageTags"])
 
 
-# A push that changes nothing has no event, a tag that moves has one: of the image that it moves to.
+# A push that changes nothing has no event. A tag that moves has one, for its new image.
 
 put_image = ecr._put_image
 
@@ -219,7 +225,8 @@ def delete_manifest_with_events(name, reference):
 ecr._v2_delete_manifest = delete_manifest_with_events
 
 
-# --- BatchDeleteImage: https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchDeleteImage.html ---
+# --- BatchDeleteImage ---
+# https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchDeleteImage.html
 
 
 def deleted_or_untagged(data):
@@ -230,7 +237,7 @@ def deleted_or_untagged(data):
     if not 1 <= len(ids) <= MOST_IDS:
         return refused("InvalidParameterException", "imageIds must be 1 to 100")
     images = ecr._images[name]
-    # Children of an index that is there when the call comes.
+    # The children of each index that exists when the call comes.
     held = {child.get("digest") for image in images for child in manifest_of(image).get("manifests") or []}
     gone, failures = [], []
     for asked in ids:
@@ -255,7 +262,7 @@ def deleted_or_untagged(data):
         image["imageTags"] = [one for one in image["imageTags"] if one not in tags]
         if digest or not image["imageTags"]:
             images.remove(image)
-            # The registry gives a manifest as long as it has its bytes.
+            # The registry serves a manifest while it has the manifest's bytes.
             ecr._manifest_blobs.get(name, {}).pop(image["imageDigest"], None)
         elif image["imageId"].get("imageTag") not in image["imageTags"]:
             image["imageId"]["imageTag"] = image["imageTags"][-1]
@@ -267,13 +274,16 @@ def deleted_or_untagged(data):
 ecr._batch_delete_image = deleted_or_untagged
 
 
-# --- calls that MiniStack has not ---
+# --- calls that MiniStack lacks ---
 
 excluded = {}
 
 
 def update_image_storage_class(data):
-    """https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_UpdateImageStorageClass.html. Restored at once."""
+    """Archives an image, or restores it at once.
+
+    https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_UpdateImageStorageClass.html
+    """
     missing = no_repository(data)
     if missing:
         return missing
@@ -294,13 +304,19 @@ def update_image_storage_class(data):
 
 
 def list_pull_time_update_exclusions(data):
-    """https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ListPullTimeUpdateExclusions.html"""
+    """Lists the principals whose pulls do not count.
+
+    https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ListPullTimeUpdateExclusions.html
+    """
     of_account = sorted(excluded.setdefault(ecr.get_account_id(), set()))
     return page_of(data, "pullTimeUpdateExclusions", of_account, 100)
 
 
 def register_pull_time_update_exclusion(data):
-    """https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_RegisterPullTimeUpdateExclusion.html"""
+    """Adds a principal whose pulls do not count.
+
+    https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_RegisterPullTimeUpdateExclusion.html
+    """
     of_account, principal = excluded.setdefault(ecr.get_account_id(), set()), data.get("principalArn", "")
     if not principal.startswith("arn:"):
         return refused("InvalidParameterException", "principalArn is no ARN")
@@ -311,7 +327,10 @@ def register_pull_time_update_exclusion(data):
 
 
 def deregister_pull_time_update_exclusion(data):
-    """https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DeregisterPullTimeUpdateExclusion.html"""
+    """Removes a principal from the exclusions.
+
+    https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DeregisterPullTimeUpdateExclusion.html
+    """
     of_account, principal = excluded.setdefault(ecr.get_account_id(), set()), data.get("principalArn", "")
     if principal not in of_account:
         return refused("ExclusionNotFoundException", f"There is no exclusion of {principal}")
@@ -320,7 +339,10 @@ def deregister_pull_time_update_exclusion(data):
 
 
 def get_registry_policy(data):
-    """https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetRegistryPolicy.html"""
+    """Answers that the registry has no policy.
+
+    https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetRegistryPolicy.html
+    """
     return refused("RegistryPolicyNotFoundException", "Registry policy does not exist")
 
 

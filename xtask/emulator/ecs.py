@@ -1,4 +1,4 @@
-"""Events of MiniStack's ECS, which sends none: what becomes of a service's deployments.
+"""Sends the deployment events of a service, which MiniStack's ECS does not send.
 
 https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_service_deployment_events.html
 """
@@ -10,16 +10,18 @@ import bus
 from ministack.core.concurrency import resource_lock
 from ministack.services import ecs
 
-# The deployments of a service as they were when events were last sent: ARN -> id -> (rollout state, is primary).
+# Each service's deployments when its events were last sent:
+# ARN -> id -> (rollout state, is primary).
 sent = {}
 sending = threading.Lock()
 
 
 def changes(before, after):
-    """Yields what happened to deployments: a name of an event, the deployment's id, whether it is a rollback.
+    """Returns the changes of deployments as tuples.
 
-    In the order in which ECS does these things: a deployment begins, fails, the circuit breaker goes back to an older
-    one, one completes. A deployment that another one superseded has no event, as on AWS.
+    A tuple has the event's name, the deployment's id, and whether it is a rollback. They are in ECS's
+    own order: a deployment begins, one fails, the circuit breaker returns to an older one, one
+    completes. A superseded deployment has no event, as on AWS.
     """
     begun, failed, back, completed = [], [], [], []
     for name, (state, is_primary) in after.items():
@@ -40,7 +42,7 @@ def changes(before, after):
 
 
 def detail_of(cluster, event, deployment, is_rollback):
-    """Returns the detail of an event. `clusterArn` is not in AWS's documentation, and is in what AWS sends."""
+    """Returns the detail of an event. AWS sends `clusterArn`, but does not document it."""
     reasons = {
         "IN_PROGRESS": f"ECS deployment {deployment} in progress.",
         "COMPLETED": f"ECS deployment {deployment} completed.",
@@ -58,7 +60,7 @@ def detail_of(cluster, event, deployment, is_rollback):
 
 
 def send(key):
-    """Sends the events of a service since it was last looked at."""
+    """Sends the events of a service's changes since the last call."""
     with sending:
         with resource_lock("ecs-service", key):
             service = ecs._services.get(key)
@@ -74,7 +76,8 @@ def send(key):
             bus.put("aws.ecs", "ECS Deployment State Change", [arn], detail)
 
 
-# MiniStack calls this after each change of a service and of its tasks, and before it waits for a container to stop.
+# MiniStack calls this after each change of a service or its tasks, and before it waits for a
+# container to stop.
 refresh = ecs._refresh_service_state
 
 

@@ -1,7 +1,8 @@
-"""Names of images for an engine that is the machine's own, Docker or Podman.
+"""Renames images for the machine's own engine, Docker or Podman.
 
-That engine is not configured for one local cloud, so it would look for ECR's host on the internet. Both are asked for
-`localhost:{port}/…` instead: Docker takes it without TLS by itself, Podman when the pull says so.
+That engine is not configured for one local cloud, so it would look for ECR's host on the internet.
+Instead it gets the name `localhost:{port}/…`. Docker then needs no TLS. Podman needs none if the
+pull says so.
 """
 
 import os

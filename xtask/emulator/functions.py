@@ -1,15 +1,16 @@
-"""Repairs of MiniStack's Lambda, each as AWS documents the call.
+"""Repairs MiniStack's Lambda, so that each call does what AWS documents.
 
-- The list of functions has all their versions, when it is asked for them.
-- How many batches of a queue a function takes at once. A template's parameter is text, also where it is a number, and
-  MiniStack compares it with one.
+- `ListFunctions` returns every version on request.
+- The limit of a queue's parallel batches is a number. A template's parameter is always text, which
+  MiniStack would compare with a number.
 """
 
 import json
 
 from ministack.services import lambda_svc
 
-# --- ListFunctions: https://docs.aws.amazon.com/lambda/latest/api/API_ListFunctions.html ---
+# --- ListFunctions ---
+# https://docs.aws.amazon.com/lambda/latest/api/API_ListFunctions.html
 
 functions = lambda_svc._list_functions
 
@@ -29,7 +30,8 @@ def with_all_versions(query_params):
 lambda_svc._list_functions = with_all_versions
 
 
-# --- ScalingConfig: https://docs.aws.amazon.com/lambda/latest/api/API_ScalingConfig.html ---
+# --- ScalingConfig ---
+# https://docs.aws.amazon.com/lambda/latest/api/API_ScalingConfig.html
 
 concurrency = lambda_svc._sqs_esm_concurrency
 

@@ -1,4 +1,4 @@
-"""Who is answered where a story does not come: the ports of functions, and WebSockets."""
+"""Tests of `access` that the end-to-end tests cannot make: functions' ports and WebSockets."""
 
 import asyncio
 import http.client
@@ -12,7 +12,7 @@ API = "abc123.execute-api.localhost:4566"
 
 
 class Access(unittest.TestCase):
-    def test_page_of_an_api_asks_its_own_api_only(self):
+    def test_page_of_an_api_reaches_only_its_own_api(self):
         def answered(host, path, *headers):
             return access.refusal([("Host", host), *headers], path) is None
 
@@ -50,7 +50,7 @@ class Access(unittest.TestCase):
         for headers in ({"Host": "evil.example"}, {"Origin": "https://evil.example"}, {"Origin": "null"}):
             self.assertEqual(status(**headers), 403, headers)
 
-    def test_page_of_another_site_opens_no_websocket(self):
+    def test_page_of_another_site_cannot_open_a_websocket(self):
         sent = []
 
         async def answer(scope, receive, send):

@@ -1,4 +1,4 @@
-"""The events of ECR and ECS, compared with AWS's samples: every key, every type, and every fixed word."""
+"""Compares the events of ECR and ECS with AWS's samples: every key, type and fixed word."""
 
 import json
 import pathlib
@@ -26,7 +26,7 @@ class Case(unittest.TestCase):
         self.events = []
         dispatch = eventbridge._dispatch_event
         self.addCleanup(setattr, eventbridge, "_dispatch_event", dispatch)
-        # What a rule's target gets.
+        # This is the event that a rule's target gets.
         eventbridge._dispatch_event = lambda event, view: self.events.append(view.event_with_detail())
 
     def assert_like(self, event, sample, *fixed):
@@ -54,7 +54,7 @@ class EcrEvents(Case):
             ecr._v2_put_manifest("web", tag or digest, {"content-type": MANIFEST}, text.encode())
         return digest
 
-    def told(self):
+    def take_events(self):
         details = [event["detail"] for event in self.events]
         self.events.clear()
         return [(one["action-type"], one["image-digest"], one["image-tag"]) for one in details]
@@ -72,51 +72,51 @@ class EcrEvents(Case):
     def test_push_has_one_event_by_registry_and_by_api(self):
         for by_api in (False, True):
             digest = self.push(f"v{by_api}", {"by": by_api}, by_api)
-            self.assertEqual(self.told(), [("PUSH", digest, f"v{by_api}")])
+            self.assertEqual(self.take_events(), [("PUSH", digest, f"v{by_api}")])
             self.push(f"v{by_api}", {"by": by_api})
-            self.assertEqual(self.told(), [], "a push that changes nothing")
+            self.assertEqual(self.take_events(), [], "a push that changes nothing")
             self.push("", {"by": by_api})
-            self.assertEqual(self.told(), [], "a push by digest of what is there")
+            self.assertEqual(self.take_events(), [], "a push by digest of an existing image")
 
-    def test_tag_that_moves_back_has_two_events(self):
+    def test_each_move_of_a_tag_has_one_event(self):
         one, other = self.push("main", {"n": 1}), self.push("v2", {"n": 2})
-        self.told()
+        self.take_events()
         for number in (2, 1, 2):
             self.push("main", {"n": number}, by_api=number == 1)
-        self.assertEqual(self.told(), [("PUSH", other, "main"), ("PUSH", one, "main"), ("PUSH", other, "main")])
+        self.assertEqual(self.take_events(), [("PUSH", other, "main"), ("PUSH", one, "main"), ("PUSH", other, "main")])
 
-    def test_untagging_and_deleting_are_deletes(self):
+    def test_untagging_and_deleting_send_delete_events(self):
         a, child, b = self.push("main", {"n": 1}), self.push("", {"n": 2}), self.push("v1", {"n": 3})
         self.push("v2", {"n": 3})
-        self.told()
+        self.take_events()
         ids = [{"imageTag": "main"}, {"imageDigest": child}, {"imageDigest": b}, {"imageTag": "missing"}]
         ecr._batch_delete_image({"repositoryName": "web", "imageIds": ids})
         wanted = [("DELETE", a, "main"), ("DELETE", child, ""), ("DELETE", b, "v1"), ("DELETE", b, "v2")]
-        self.assertEqual(self.told(), wanted)
+        self.assertEqual(self.take_events(), wanted)
         c = self.push("v3", {"n": 4})
-        self.told()
+        self.take_events()
         ecr._v2_delete_manifest("web", c)
-        self.assertEqual(self.told(), [("DELETE", c, "v3")])
+        self.assertEqual(self.take_events(), [("DELETE", c, "v3")])
 
     def test_refused_push_has_no_event(self):
         ecr._put_image_tag_mutability({"repositoryName": "web", "imageTagMutability": "IMMUTABLE"})
         self.push("v1", {"n": 1})
-        self.told()
+        self.take_events()
         for by_api in (False, True):
             self.push("v1", {"n": 2}, by_api)
         ecr._put_image({"repositoryName": "missing", "imageManifest": "{}"})
-        self.assertEqual(self.told(), [])
+        self.assertEqual(self.take_events(), [])
 
-    def test_referrer_has_a_kind_of_its_own(self):
+    def test_referrer_has_its_own_kind_of_event(self):
         self.push("", {"artifactType": "application/vnd.example", "subject": {"digest": "sha256:cd"}})
         [event] = self.events
         self.assertEqual(event["detail-type"], "ECR Referrer Action")
         self.assertEqual(event["detail"]["artifact-media-type"], "application/vnd.example")
 
-    def test_push_of_nonsense_is_a_push(self):
+    def test_push_of_an_odd_manifest_has_an_event(self):
         for body in (b"no JSON", b"[]", b'{"config": []}', b'{"subject": 1}'):
             ecr._v2_put_manifest("web", "odd", {"content-type": MANIFEST}, body)
-            self.assertEqual(self.told(), [("PUSH", ecr._image_digest(body), "odd")])
+            self.assertEqual(self.take_events(), [("PUSH", ecr._image_digest(body), "odd")])
 
 
 class EcsEvents(Case):
@@ -132,7 +132,7 @@ class EcsEvents(Case):
         service = {"cluster": "prod", "serviceName": "web", "taskDefinition": "web", "desiredCount": 1}
         ecs._create_service({**service, "deploymentConfiguration": breaker})
 
-    def told(self):
+    def take_events(self):
         details = [event["detail"] for event in self.events]
         self.events.clear()
         names = [one["eventName"].removeprefix("SERVICE_DEPLOYMENT_") for one in details]
@@ -143,7 +143,7 @@ class EcsEvents(Case):
         ecs._update_service({"cluster": "prod", "service": "web", "forceNewDeployment": True})
 
     def fail(self):
-        """Fails the newest deployment's tasks until the circuit breaker goes back."""
+        """Fails the newest deployment's tasks until the circuit breaker returns to the old one."""
         complete = ecs._complete_service_deployment
         ecs._complete_service_deployment = lambda *_, **__: None
         self.addCleanup(setattr, ecs, "_complete_service_deployment", complete)
@@ -163,16 +163,16 @@ class EcsEvents(Case):
             self.assertEqual(event["resources"], [ecs._services["prod/web"]["serviceArn"]])
 
     def test_deployment_begins_and_completes(self):
-        self.assertEqual(self.told(), ["IN_PROGRESS", "COMPLETED"])
+        self.assertEqual(self.take_events(), ["IN_PROGRESS", "COMPLETED"])
         self.update()
-        self.assertEqual(self.told(), ["IN_PROGRESS", "COMPLETED"])
+        self.assertEqual(self.take_events(), ["IN_PROGRESS", "COMPLETED"])
         ecs._update_service({"cluster": "prod", "service": "web", "desiredCount": 2})
-        self.assertEqual(self.told(), [], "scaling is no deployment")
+        self.assertEqual(self.take_events(), [], "scaling is no deployment")
 
-    def test_circuit_breaker_goes_back_to_the_old_one(self):
-        self.told()
+    def test_circuit_breaker_returns_to_the_old_deployment(self):
+        self.take_events()
         self.fail()
-        self.assertEqual(self.told(), ["IN_PROGRESS", "FAILED", "IN_PROGRESS back"])
+        self.assertEqual(self.take_events(), ["IN_PROGRESS", "FAILED", "IN_PROGRESS back"])
 
     def test_changes_are_in_the_order_of_ecs(self):
         during = {"b": ("IN_PROGRESS", True), "a": ("COMPLETED", False)}

@@ -1,8 +1,8 @@
-//! The demo as an ordinary user of this machine tells it, where the tests run as root.
+//! The demo as an ordinary user of this machine, for tests that run as root.
 //!
-//! The user is made for it and removed afterwards. They get a checkout of their own with what is built already, so that
-//! nothing is compiled again, and see the checkout and root's tools through a mount namespace of their own
-//! (`xtask/as_user.sh`).
+//! The tests create the user and delete it afterwards. The user gets a checkout with the finished
+//! builds, so that nothing is compiled again. A mount namespace shows them root's checkout and
+//! tools (`xtask/as_user.sh`).
 
 mod user;
 mod view;
@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use user::{MARK, Made, USER};
 use view::View;
 
-/// What the demo reads of a checkout.
+/// The files of a checkout that the demo reads.
 const READS: [&str; 7] = [
     "Cargo.lock",
     "template.yaml",
@@ -35,7 +35,8 @@ const READS: [&str; 7] = [
     "target/workload",
     "target/tools",
 ];
-/// Paths of a checkout that the user must be able to use, each with the operator of `test` that says so.
+/// Paths of a checkout that the user must be able to use, each with the operator of `test` that
+/// checks it.
 const PROBES: [(&str, &str); 10] = [
     ("-r", "Cargo.lock"),
     ("-r", "template.yaml"),
@@ -48,12 +49,12 @@ const PROBES: [(&str, &str); 10] = [
     ("-x", "target/tools/venv/bin"),
     ("-x", "target/tools/venv/bin/python3"),
 ];
-/// A shell script that prints each path for which the operator before it is false.
+/// A shell script that prints each path whose preceding operator is false.
 const PROBE: &str = r#"while [ $# -gt 0 ]; do test "$1" "$2" || echo "$2"; shift 2; done"#;
-/// The longest that the demos may take.
+/// The time limit of the demos.
 const LIMIT: Duration = Duration::from_secs(15 * 60);
 
-/// Why root cannot run the demo as another user here, if that is so.
+/// Returns why root cannot run the demo as another user here, or `None` if root can.
 fn impossible() -> Option<String> {
     if !rustix::process::geteuid().is_root() {
         return Some("only root can make a user".to_owned());
@@ -66,13 +67,13 @@ fn impossible() -> Option<String> {
     (!mounts.is_ok_and(|ran| ran.status.success())).then(|| "no mount namespace can be made".to_owned())
 }
 
-/// Tells the story as an ordinary user with the engine that they have, and without any, side by side. Returns why that
-/// is left out, where this machine cannot do it.
+/// Runs the demo as an ordinary user, once with the engine that the user has and once with none, in
+/// parallel. Returns the reason if this machine cannot do it.
 pub fn demos() -> Result<Option<String>> {
     if let Some(reason) = impossible() {
         return Ok(Some(reason));
     }
-    // The user cannot compile it where it goes.
+    // The user cannot compile the workload's file system.
     image::file_system()?;
     let user = Made::new()?;
     let ways = [("any engine", "engine", None), ("no engine", "simulated", Some((SIMULATED, "1")))];
@@ -112,14 +113,14 @@ pub fn demos() -> Result<Option<String>> {
     Ok(None)
 }
 
-/// What a demo says at its end, and how its tasks ran.
+/// The last lines of a demo, and how its tasks ran.
 fn summary(log: &str) -> String {
     let tasks = log.lines().find(|line| line.contains("ECS tasks are")).unwrap_or_default();
     let end = log.rsplit_once("\nShown, ").map_or(log, |(_, end)| end);
     format!("{}\nShown, {}", tasks.trim(), end.trim_end())
 }
 
-/// Makes a checkout of the user's own, of links to what is built here.
+/// Creates the user's own checkout, which links to the builds here.
 fn checkout(home: &Path, name: &str) -> Result<PathBuf> {
     let checkout = home.join(name);
     for path in READS {
@@ -133,7 +134,7 @@ fn checkout(home: &Path, name: &str) -> Result<PathBuf> {
     Ok(checkout)
 }
 
-/// A command that the user runs in a folder, with a program to follow.
+/// Returns a command that runs a program as the user in a folder. The caller adds the program.
 fn command(home: &Path, folder: &Path) -> Result<Command> {
     let view = View::of(&needed(home)?);
     let mut command = bound("unshare");
@@ -151,7 +152,7 @@ fn command(home: &Path, folder: &Path) -> Result<Command> {
     Ok(command)
 }
 
-/// The files and folders that the user needs to see, wherever they are.
+/// The files and folders that the user must see.
 fn needed(home: &Path) -> Result<Vec<PathBuf>> {
     let python = tool("python3").canonicalize().context("the tools have no Python")?;
     let python = python.ancestors().nth(2).context("Python is in a folder")?.to_owned();
@@ -161,7 +162,8 @@ fn needed(home: &Path) -> Result<Vec<PathBuf>> {
     Ok(needed)
 }
 
-/// Why the user cannot use this checkout, if that is so: a mask opens the folders above a file, not the file.
+/// Returns why the user cannot use this checkout. A mask opens the folders above a file, but not
+/// the file itself.
 fn closed(home: &Path, checkout: &Path) -> Result<Option<String>> {
     let mut command = command(home, checkout)?;
     command.args(["sh", "-c", PROBE, "sh"]);
@@ -171,7 +173,7 @@ fn closed(home: &Path, checkout: &Path) -> Result<Option<String>> {
     Ok(reason_closed(&output(&mut command)?))
 }
 
-/// The reason, of the paths that the probe has printed.
+/// The reason that follows from the paths that the probe printed.
 fn reason_closed(printed: &str) -> Option<String> {
     let paths: Vec<_> = printed.lines().collect();
     let verb = if paths.len() == 1 { "is" } else { "are" };
@@ -179,7 +181,7 @@ fn reason_closed(printed: &str) -> Option<String> {
     (!paths.is_empty()).then(|| format!("in {}, {list} {verb} closed to other users", root().display()))
 }
 
-/// The folder that cargo and rustup use when no variable names one.
+/// The folder that cargo and rustup use by default.
 fn cargo_home(name: &str) -> PathBuf {
     env::home_dir().unwrap_or_else(|| PathBuf::from("/root")).join(name)
 }
@@ -196,7 +198,7 @@ mod tests {
     use std::process::Command;
 
     #[test]
-    fn probe_names_what_the_user_cannot_use() {
+    fn probe_names_files_that_the_user_cannot_use() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("python3"), "").unwrap();
         let mut command = Command::new("sh");
@@ -207,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn summary_tells_how_tasks_ran_and_what_was_shown() {
+    fn summary_has_the_mode_of_tasks_and_the_claims() {
         let log = "==> Starting\n    http://localhost:1, ECS tasks are containers\n\nShown, with 9 claims:\n  - a;\nTotal: 2 s.\n";
         let expected =
             "http://localhost:1, ECS tasks are containers\nShown, with 9 claims:\n  - a;\nTotal: 2 s.";

@@ -1,7 +1,7 @@
-//! A small, blocking AWS client for the local cloud, over the wire and without an SDK.
+//! A small, blocking AWS client for the local cloud, without an SDK.
 //!
-//! It is the independent witness of the demo and the tests: what it reads is what the emulator
-//! answered, unchanged, and nothing is retried. It talks to loopback only.
+//! It is the independent witness of the demo and the tests. It returns each answer of the emulator
+//! unchanged, retries nothing, and talks to loopback only.
 
 mod item;
 mod sigv4;
@@ -16,10 +16,10 @@ pub use item::plain_item;
 use sigv4::{Signable, Signer, amz_date};
 pub(crate) use sigv4::{encode, sha256_hex};
 
-/// How long one request may take. A function may run inside it.
+/// The time limit of one request, which may include a run of a function.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// One account of the local cloud, seen with one access key.
+/// A client of one account of the local cloud, with one access key.
 #[derive(Clone)]
 pub struct Aws {
     http: ureq::Agent,
@@ -30,21 +30,21 @@ pub struct Aws {
     session_token: Option<String>,
 }
 
-/// An HTTP answer, whatever its status.
+/// An HTTP answer of any status.
 #[derive(Debug, Clone)]
 pub struct Response {
     pub status: u16,
-    /// Names in lower case, in the order they came.
+    /// Names in lower case, in the order of the answer.
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum AwsError {
-    /// The service answered, and said no.
+    /// The service answered with an error.
     #[error("{service} answered {status} {code}: {message}")]
     Refused { service: String, status: u16, code: String, message: String },
-    /// The function ran and failed; `payload` is what it returned.
+    /// The function ran and failed. `payload` is its answer.
     #[error("function {function} failed: {payload}")]
     Function { function: String, payload: String },
     #[error("no answer from {url}")]
@@ -65,7 +65,8 @@ pub enum AwsError {
 }
 
 impl AwsError {
-    /// Is this the service's answer with the error code `code` (`RepositoryNotFoundException`, …)?
+    /// Returns whether the service answered with the error code `code`, such as
+    /// `RepositoryNotFoundException`.
     pub fn is(&self, code: &str) -> bool {
         matches!(self, AwsError::Refused { code: theirs, .. } if theirs == code)
     }
@@ -82,7 +83,7 @@ impl fmt::Debug for Aws {
 }
 
 impl Aws {
-    /// `endpoint`: for example `http://localhost:4566`.
+    /// Creates a client of an endpoint such as `http://localhost:4566`.
     pub fn new(endpoint: &str, region: &str, access_key: &str, secret_key: &str) -> Self {
         Self {
             http: agent(),
@@ -94,7 +95,7 @@ impl Aws {
         }
     }
 
-    /// The same cloud seen as somebody else, for example a role that STS handed out.
+    /// The same cloud with other credentials, for example of a role that STS issued.
     #[must_use]
     pub fn with_credentials(&self, access_key: &str, secret_key: &str, session_token: Option<&str>) -> Self {
         Self {
@@ -133,8 +134,9 @@ impl Aws {
         self.json("sqs", &format!("AmazonSQS.{action}"), body)
     }
 
-    /// A call of a service that names its action in `x-amz-target`.
-    /// `service` is the name that is signed for: `ecr`, `ecs`, `dynamodb`, `events`, `sqs`.
+    /// Calls a service that names its action in `x-amz-target`.
+    ///
+    /// `service` is the signing name: `ecr`, `ecs`, `dynamodb`, `events`, `sqs`.
     pub fn json(&self, service: &str, target: &str, body: &Value) -> Result<Value, AwsError> {
         let protocol = match service {
             "dynamodb" | "sqs" => "application/x-amz-json-1.0",
@@ -146,8 +148,8 @@ impl Aws {
         response.of(service)?.json(service)
     }
 
-    /// A call of a service that speaks the query protocol: IAM, STS, CloudFormation, SNS. Answers
-    /// with the XML; [`xml_text`] reads one element of it. Each names its own `Version`.
+    /// Calls a service with the query protocol: IAM, STS, CloudFormation, SNS. Each needs its own
+    /// `Version`. Returns the XML, of which [`xml_text`] reads one element.
     pub fn query(&self, service: &str, params: &[(&str, &str)]) -> Result<String, AwsError> {
         let body: Vec<_> =
             params.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
@@ -157,13 +159,13 @@ impl Aws {
         Ok(response.of(service)?.text())
     }
 
-    /// A read of a service that names what is read in its path: Lambda.
+    /// Reads a resource of a service that names it in the path: Lambda.
     pub fn rest(&self, service: &str, path: &str) -> Result<Value, AwsError> {
         let response = self.send("GET", &format!("{}{path}", self.endpoint), &[], None, Some(service))?;
         response.of(service)?.json(service)
     }
 
-    /// An object of a bucket, or a bucket's list.
+    /// Reads an object of a bucket, or a bucket's list.
     pub fn s3(&self, path: &str) -> Result<Vec<u8>, AwsError> {
         let response = self.send("GET", &format!("{}/{path}", self.endpoint), &[], None, Some("s3"))?;
         Ok(response.of("s3")?.body)
@@ -175,7 +177,7 @@ impl Aws {
         self.send("PUT", &url, &[], Some(bytes), Some("s3"))?.of("s3").map(drop)
     }
 
-    /// Invokes a Lambda function, waits for it, and answers with what it returned.
+    /// Invokes a Lambda function, waits for it, and returns its answer.
     pub fn invoke(&self, function: &str, payload: &Value) -> Result<Value, AwsError> {
         let url = format!("{}/2015-03-31/functions/{}/invocations", self.endpoint, encode(function));
         let headers = [("content-type", "application/json")];
@@ -188,8 +190,9 @@ impl Aws {
         if response.body.is_empty() { Ok(Value::Null) } else { response.json("lambda") }
     }
 
-    /// A request of the HTTP API, for example of
-    /// `http://{api-id}.execute-api.localhost:4566/v1/health`, signed for `execute-api` or not.
+    /// Sends a request to the HTTP API, signed for `execute-api` or unsigned, for example to
+    /// `http://{api-id}.execute-api.localhost:4566/v1/health`.
+    ///
     /// Any status is an answer, and redirects are not followed.
     pub fn call(
         &self,
@@ -203,7 +206,8 @@ impl Aws {
         self.call_with(method, url, &headers, body, signed)
     }
 
-    /// The same with any headers; their names are lower case, and all of them are signed.
+    /// Sends the request with any headers. Their names must be lower case, and all of them are
+    /// signed.
     pub fn call_with(
         &self,
         method: &str,
@@ -215,7 +219,7 @@ impl Aws {
         self.send(method, url, headers, body, signed.then_some("execute-api"))
     }
 
-    /// A plain, unsigned GET below the endpoint: the emulator's own pages.
+    /// Sends a plain, unsigned GET below the endpoint, for the emulator's own pages.
     pub(crate) fn get(&self, path_and_query: &str) -> Result<Response, AwsError> {
         self.send("GET", &format!("{}{path_and_query}", self.endpoint), &[], None, None)?.of("local cloud")
     }
@@ -283,7 +287,7 @@ pub(crate) fn request(
     for (name, value) in headers {
         builder = builder.header(name, value);
     }
-    // Without a body, ureq would send such a request in chunks, of which there are none.
+    // Without a body, ureq would send such a request in chunks, but with no chunk.
     let body = body.or_else(|| matches!(method, "POST" | "PUT" | "PATCH").then_some(b""));
     let answer = match body {
         Some(body) => agent.run(builder.body(body).map_err(Problem::Build)?),
@@ -297,9 +301,9 @@ pub(crate) fn request(
     Ok(Response { status: parts.status.as_u16(), headers, body: bytes })
 }
 
-/// A URL of the local cloud, apart.
+/// The parts of a URL of the local cloud.
 struct Place {
-    /// As in the Host header: name and port.
+    /// The value of the Host header: name and port.
     host: String,
     port: Option<String>,
     path: String,
@@ -325,8 +329,8 @@ impl Place {
         Ok(Self { host: host.to_owned(), port, path: path.to_owned(), query: query.to_owned() })
     }
 
-    /// Names below `.localhost` resolve in browsers, and not everywhere else: connect to the
-    /// address, and leave the name to the Host header.
+    /// The address to connect to. Not every resolver knows names below `.localhost`, so the name is
+    /// only sent in the Host header.
     fn connect_url(&self) -> String {
         let port = self.port.as_ref().map(|port| format!(":{port}")).unwrap_or_default();
         let query = if self.query.is_empty() { String::new() } else { format!("?{}", self.query) };
@@ -350,7 +354,7 @@ impl Response {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// The body as JSON. `service` names who answered, for the error.
+    /// The body as JSON. `service` names the answering service in the error.
     pub fn json(&self, service: &str) -> Result<Value, AwsError> {
         serde_json::from_slice(&self.body).map_err(|source| AwsError::NotJson {
             service: service.to_owned(),
@@ -359,7 +363,7 @@ impl Response {
         })
     }
 
-    /// The answer if it is a success, else the service's error.
+    /// Returns the answer if it is a success, else the service's error.
     fn of(self, service: &str) -> Result<Self, AwsError> {
         if self.is_success() {
             return Ok(self);
@@ -369,7 +373,7 @@ impl Response {
     }
 }
 
-/// Error code and message, as each protocol writes them.
+/// The error code and message, in the form of any protocol.
 fn refusal(response: &Response) -> (String, String) {
     let text = response.text();
     let Ok(body) = serde_json::from_slice::<Value>(&response.body) else {
@@ -380,14 +384,15 @@ fn refusal(response: &Response) -> (String, String) {
     let code =
         field(&["__type", "code", "Code"]).or_else(|| response.header("x-amzn-errortype").map(str::to_owned));
     let code = code.unwrap_or_default();
-    // `com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException`, `X:http://…`
+    // Examples: `com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException`, `X:http://…`
     let code = code.rsplit('#').next().unwrap_or_default().split(':').next().unwrap_or_default().to_owned();
-    // A cancelled transaction says which of its parts failed only here.
+    // Only these reasons say which part of a cancelled transaction failed.
     let reasons = body.get("CancellationReasons").map(|reasons| format!(" {reasons}")).unwrap_or_default();
     (code, field(&["message", "Message"]).unwrap_or(text) + &reasons)
 }
 
-/// The text of the first element `tag` in an answer of the query protocol, its entities resolved.
+/// The text of the first element `tag` in an answer of the query protocol, with its entities
+/// resolved.
 pub fn xml_text(xml: &str, tag: &str) -> Option<String> {
     let start = xml.find(&format!("<{tag}>"))? + tag.len() + 2;
     let end = start + xml[start..].find(&format!("</{tag}>"))?;
@@ -401,7 +406,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_loopback_is_asked() {
+    fn client_refuses_hosts_other_than_loopback() {
         for url in [
             "http://example.com/",
             "http://169.254.169.254/",

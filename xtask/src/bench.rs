@@ -1,6 +1,8 @@
-//! `cargo xtask bench`: what a dry run of retention takes, and what it takes tools that others wrote for the same task.
-//! Each reads the same repository of the same registry, our fake of ECR. What is required of ours are ratios, counts
-//! and one size; never a time.
+//! `cargo xtask bench`: the cost of a dry run of retention, compared with other tools for the same
+//! task.
+//!
+//! Each tool reads the same repository of the ECR fake. The checks cover ratios, counts and one
+//! memory size, but no absolute time.
 
 mod checks;
 mod registry;
@@ -20,33 +22,35 @@ use crate::workspace::{host, root, target};
 
 const SMALL: usize = 1_000;
 const MIDDLE: usize = 10_000;
-/// As many as a repository may have unless AWS raised it.
+/// The most images of a repository by AWS's default quota.
+///
 /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html>
 const LARGE: usize = 100_000;
 
-/// One tool, one repository.
+/// The result of one tool on one repository.
 struct Row {
     images: usize,
     indexes: usize,
     tool: Tool,
-    /// User and system.
+    /// The CPU time, user and system together.
     cpu: Duration,
-    /// The most that was resident.
+    /// The greatest resident memory.
     peak_bytes: u64,
     calls: BTreeMap<String, usize>,
     end: End,
 }
 
-/// What a tool came to.
+/// The result of a tool.
 enum End {
     Planned {
         deletes: usize,
-        /// Of these: children of indexes that stay, signatures and the like of images that stay.
+        /// How many of these are children of indexes that stay, or signatures and the like of
+        /// images that stay.
         torn: usize,
     },
-    /// It took more CPU time than it was given.
+    /// The tool exceeded its limit of CPU time.
     OutOfTime,
-    /// It gave up, in its words.
+    /// The tool failed, with its last words.
     Failed(String),
 }
 
@@ -78,18 +82,20 @@ pub fn bench(quick: bool) -> Result<()> {
 
 fn build() -> Result<()> {
     let mut cargo = bound("cargo");
-    // In the function's folder, as SAM does: what is compiled for speed stands there, in `.cargo/config.toml`.
+    // cargo runs in the function's folder, as SAM does, since `.cargo/config.toml` there optimizes
+    // for speed.
     cargo.current_dir(root().join("functions/retention")).args(["build", "--quiet", "--release"]);
     cargo.args(["--package", "stablepin-retention", "--example", "plan"]);
     run(cargo.args(["--package", "stablepin-tests", "--example", "registry"]))
 }
 
-/// A program that was built as an example of its package.
+/// The path of a program that was built as an example of its package.
 fn example(name: &str) -> std::path::PathBuf {
     target().join(host()).join("release/examples").join(name)
 }
 
-/// The least CPU time and the greatest memory of its runs: what else the machine does only ever adds time.
+/// Measures the least CPU time and the greatest memory of a tool's runs. Other work on the machine
+/// only adds time.
 fn measured(registry: &mut Registry, tool: Tool) -> Result<Row> {
     let mut row = None;
     for _ in 0..tool.runs() {
@@ -119,7 +125,7 @@ fn measured(registry: &mut Registry, tool: Tool) -> Result<Row> {
     row.ok_or_else(|| anyhow::anyhow!("{} never runs", tool.name()))
 }
 
-/// As Markdown has it.
+/// The results as a Markdown table.
 fn table(rows: &[Row]) -> String {
     let head = "| images | tool | CPU time | peak memory | API calls | would delete | of these, parts of what stays |\n\
                 | ---: | --- | ---: | ---: | --- | ---: | ---: |\n";
@@ -159,7 +165,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn a_number_is_read_in_groups_of_three() {
+    fn numbers_are_grouped_by_three_digits() {
         assert_eq!(
             [0, 999, 1_000, 10_000, 1_234_567].map(thousands),
             ["0", "999", "1,000", "10,000", "1,234,567"]
@@ -167,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_end_well_is_said_in_its_row() {
+    fn table_shows_failures_and_timeouts() {
         let row = |tool, end| Row {
             images: 100_000,
             indexes: 2_000,

@@ -1,5 +1,6 @@
-//! The local cloud: MiniStack for the AWS services and Podman for the containers of ECS tasks, in one
-//! directory, on ports of its own, under one supervisor that stops them (`supervisor.rs`).
+//! The local cloud: MiniStack for the AWS services and Podman for the containers of ECS tasks.
+//!
+//! Each cloud has one directory, its own ports, and one supervisor that stops it (`supervisor.rs`).
 
 use crate::as_user;
 use crate::engine::Engine;
@@ -22,7 +23,8 @@ use std::time::Duration;
 pub const REGION: &str = "us-east-1";
 pub const ACCOUNT: &str = "000000000000";
 
-/// The access key of the account's root, made for one cloud: no page and no other program can guess it.
+/// The access key of the account's root. It is random for each cloud, so no page and no other
+/// program can guess it.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct RootKey {
     pub access_key: String,
@@ -50,7 +52,7 @@ const ACCESS_KEY_LETTERS: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 pub struct Home(PathBuf);
 
 impl Home {
-    /// `target/{name}`.
+    /// The cloud in `target/{name}`.
     pub fn named(name: &str) -> Self {
         Self(workspace::target().join(name))
     }
@@ -67,12 +69,12 @@ impl Home {
         self.0.join("logs").join(name)
     }
 
-    /// `export` lines for a shell, and what `Stack::read` reads.
+    /// The file of `export` lines for a shell, which `Stack::read` also reads.
     pub fn env(&self) -> PathBuf {
         self.0.join("env")
     }
 
-    /// What a cloud's processes use as temporary folder, and are known by.
+    /// The temporary folder of the cloud's processes, by which they are recognized.
     pub(crate) fn temporary(&self) -> PathBuf {
         self.0.join("tmp")
     }
@@ -85,7 +87,7 @@ impl Home {
         self.0.join("cloud.json")
     }
 
-    /// Unix sockets have paths of at most 107 bytes.
+    /// The path of the cloud's Unix socket. Such a path has at most 107 bytes.
     pub(crate) fn socket(&self, port: u16) -> PathBuf {
         let inside = self.0.join("podman.sock");
         if inside.as_os_str().len() < 100 {
@@ -96,21 +98,21 @@ impl Home {
     }
 }
 
-/// What a running cloud is known by: `cloud.json` in its directory.
+/// The state of a running cloud, stored as `cloud.json` in its directory.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct State {
     pub(crate) port: u16,
     pub(crate) socket: Option<PathBuf>,
-    /// The socket is the machine's own engine's.
+    /// Whether the socket belongs to this machine's own engine.
     #[serde(default)]
     pub(crate) machine: bool,
-    /// Why there is no socket, and ECS tasks are simulated.
+    /// The reason why ECS tasks are simulated without a socket.
     pub(crate) simulated: Option<String>,
     pub(crate) root_key: RootKey,
 }
 
-/// A running local cloud. One that was started here stops when this is dropped, when this process is
-/// interrupted, or when it dies, unless it was told to stay.
+/// A running local cloud. Unless `stay` was called, a cloud that this process started stops when
+/// this is dropped, when the process is interrupted, or when it dies.
 #[derive(Debug)]
 pub struct Cloud {
     home: Home,
@@ -119,7 +121,7 @@ pub struct Cloud {
 }
 
 impl Cloud {
-    /// Starts one in a directory of the target folder, cleaned first of what a crash left.
+    /// Starts a cloud in a directory of the target folder, and first cleans up after a crash.
     pub fn start(home: Home) -> Result<Self> {
         fs::create_dir_all(home.log(""))?;
         if running(&home)? {
@@ -149,7 +151,7 @@ impl Cloud {
         Ok(Self { home, state, owned: true })
     }
 
-    /// The one that runs in this directory, if one does.
+    /// Returns the cloud that runs in this directory, if there is one.
     pub fn running(home: Home) -> Result<Option<Self>> {
         if !home.0.exists() || !running(&home)? || !home.state().exists() {
             return Ok(None);
@@ -158,7 +160,7 @@ impl Cloud {
         Ok(Some(Self { home, state, owned: false }))
     }
 
-    /// Leaves it running when this process ends.
+    /// Keeps the cloud running after this process ends.
     pub fn stay(mut self) -> Result<()> {
         let mut owners = owners();
         if let Some(at) = owners.iter().position(|owner| owner.home == self.home.0) {
@@ -169,7 +171,7 @@ impl Cloud {
         Ok(())
     }
 
-    /// Stops it, and says what went wrong, which dropping does not.
+    /// Stops the cloud. Unlike dropping, this returns the error.
     pub fn stop(mut self) -> Result<()> {
         self.owned = false;
         disown(&self.home)
@@ -187,12 +189,12 @@ impl Cloud {
         &self.state.root_key
     }
 
-    /// For `AWS_ENDPOINT_URL`.
+    /// The value of `AWS_ENDPOINT_URL`.
     pub fn endpoint(&self) -> String {
         format!("http://localhost:{}", self.state.port)
     }
 
-    /// How ECS tasks run here, for people.
+    /// A text for people that says how ECS tasks run here.
     pub fn tasks(&self) -> String {
         match (&self.state.simulated, &self.state.socket) {
             (None, Some(socket)) if self.state.machine => {
@@ -218,8 +220,8 @@ impl Drop for Cloud {
     }
 }
 
-/// Stops what runs in a directory, and cleans up after what has crashed there. Says whether there was
-/// anything.
+/// Stops the cloud that runs in a directory, or cleans up after one that crashed there. Returns
+/// whether there was one.
 pub fn stop(home: &Home) -> Result<bool> {
     if !home.0.exists() {
         return Ok(false);
@@ -237,8 +239,7 @@ pub fn stop(home: &Home) -> Result<bool> {
     Ok(true)
 }
 
-/// Removes what a cloud leaves behind, alive or not: its containers, its processes, its files.
-/// The logs stay.
+/// Removes the containers, processes and files of a cloud, whether it runs or not. The logs stay.
 pub(crate) fn clean(home: &Home) -> Result<()> {
     let podman = Podman::of(&home.0);
     if let Some(podman) = &podman {
@@ -277,14 +278,14 @@ pub(crate) fn clean(home: &Home) -> Result<()> {
     Ok(())
 }
 
-/// Container storage that is still mounted cannot be removed.
+/// Unmounts container storage, which cannot be removed while it is mounted.
 fn unmount(folder: &Path) -> Result<()> {
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     let below = mounts
         .lines()
         .filter_map(|line| line.split(' ').nth(1))
         .filter(|point| Path::new(point).starts_with(folder));
-    // The innermost first.
+    // The innermost mounts come first.
     for point in below.collect::<Vec<_>>().into_iter().rev() {
         process::run(Command::new("umount").arg(point))?;
     }
@@ -295,7 +296,7 @@ pub(crate) fn write_state(home: &Home, state: &State) -> Result<()> {
     write_private(&home.state(), &serde_json::to_vec_pretty(state)?)
 }
 
-/// Writes a file that only this user may read, since it has the root key.
+/// Writes a file that only this user may read, since it contains the root key.
 pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
     file.and_then(|mut file| file.write_all(bytes))
@@ -308,8 +309,8 @@ fn read_state(home: &Home) -> Result<State> {
         .context("cannot read cloud.json; `cargo xtask down` stops a cloud that another version started")
 }
 
-/// The right to a cloud's directory: the supervisor holds it as long as it lives, and the system
-/// releases it however the supervisor ends. `None` when another process has it.
+/// Locks a cloud's directory. The supervisor holds the lock as long as it lives, and the system
+/// releases it however the supervisor ends. Returns `None` if another process has it.
 fn lock(home: &Home) -> Result<Option<File>> {
     let file = OpenOptions::new().write(true).create(true).truncate(false).open(home.lock());
     let file = file.context("cannot open the lock")?;
@@ -320,9 +321,9 @@ fn lock(home: &Home) -> Result<Option<File>> {
     }
 }
 
-/// Takes the lock and leaves this process's id in it, for `stop`.
+/// Takes the lock, and writes this process's id into it for `stop`.
 pub(crate) fn take(home: &Home) -> Result<File> {
-    // Somebody who only looks whether a cloud is running has it for a moment too.
+    // A process that checks whether a cloud is running holds the lock for a moment too.
     let mut file =
         wait_for("the lock of the local cloud's directory", Duration::from_secs(2), || lock(home))?;
     file.set_len(0)?;
@@ -334,7 +335,7 @@ fn running(home: &Home) -> Result<bool> {
     Ok(lock(home)?.is_none())
 }
 
-/// A supervisor that stops when its line from here closes.
+/// A running supervisor, which stops when `line` closes.
 struct Owner {
     home: PathBuf,
     child: Child,
@@ -347,7 +348,8 @@ fn owners() -> MutexGuard<'static, Vec<Owner>> {
     OWNERS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Ends a supervisor of ours. An error says why it had ended before, or that it could not clean up.
+/// Ends a supervisor of this process. An error says why it had ended before, or why it could not
+/// clean up.
 fn disown(home: &Home) -> Result<()> {
     let mut owners = owners();
     let Some(at) = owners.iter().position(|owner| owner.home == home.0) else { return Ok(()) };
@@ -366,8 +368,8 @@ impl Owner {
     }
 }
 
-/// Stops every cloud that this process has started when it is interrupted, deletes the user that it has made, then
-/// exits. Whoever ends meanwhile waits for it, because both stay locked.
+/// Handles an interrupt: stops every cloud that this process started, deletes the user that it
+/// created, and exits. Another thread that ends meanwhile waits, since both stay locked.
 pub fn stop_on_interrupt() -> Result<()> {
     ctrlc::set_handler(|| {
         let mut owners = owners();
@@ -391,8 +393,8 @@ pub fn stop_on_interrupt() -> Result<()> {
     .context("cannot handle interrupts")
 }
 
-/// This program: `xtask` itself, or the one beside the test program that uses this library. Not simply the
-/// running file: cargo replaces it while `cargo xtask test` runs.
+/// The path of the `xtask` program, also from a test program that uses this library. The running
+/// file itself is unsuitable, since cargo replaces it during `cargo xtask test`.
 pub(crate) fn xtask() -> Result<PathBuf> {
     let this = std::env::current_exe().context("cannot tell which program this is")?;
     if this.file_stem().is_some_and(|name| name == "xtask") {
@@ -410,13 +412,13 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
-    fn root_key_looks_as_those_of_aws_and_is_another_each_time() {
+    fn root_key_has_the_form_of_aws_keys_and_is_random() {
         let [one, other] = [(); 2].map(|()| RootKey::random().unwrap());
         for key in [&one, &other] {
             let letters = key.access_key.strip_prefix("AKIA").unwrap();
             assert!(letters.len() == 16 && letters.chars().all(|one| matches!(one, 'A'..='Z' | '2'..='7')));
             assert_eq!(key.secret_key.len(), 40);
-            // `env` quotes it so.
+            // `env` puts the key between single quotes.
             assert!(!key.secret_key.contains('\''));
         }
         assert_ne!(one.access_key, other.access_key);
@@ -424,7 +426,7 @@ mod tests {
     }
 
     #[test]
-    fn private_file_is_its_users_alone() {
+    fn private_file_is_readable_by_its_user_only() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("cloud.json");
         write_private(&file, b"{}").unwrap();

@@ -1,9 +1,11 @@
-//! `cargo xtask demo`: the whole story in a local cloud of its own.
+//! `cargo xtask demo`: the whole product in its own local cloud.
 //!
-//! A team's service runs in containers. Builds are pushed, approved and pinned; one of them is broken in
-//! production; an operator rolls back. Then the team leaves deploying to Stablepin, and what fails goes back by
-//! itself. Whatever the story claims is asked from the emulator's own API, the registry and the containers. A
-//! wrong claim ends it with an error.
+//! A team's service runs in containers. Builds are pushed, approved and pinned. One build breaks
+//! production, and an operator rolls back. Then Stablepin takes over deployment, and failed
+//! releases roll back by themselves.
+//!
+//! The emulator's own API, the registry and the containers confirm each claim. A wrong claim ends
+//! the demo with an error.
 
 mod builds;
 mod claims;
@@ -35,7 +37,7 @@ use std::fs;
 use std::time::Instant;
 use witness::Witness;
 
-/// The directory of its cloud, below `target`.
+/// The directory of the demo's cloud, below `target`.
 const CLOUD: &str = "local-demo";
 
 const APPLICATION: &str = "web";
@@ -44,18 +46,18 @@ const REPOSITORY: &str = "web";
 const CLUSTER: &str = "prod";
 const SERVICE: &str = "web";
 const STABLE: &str = "prod-stable";
-/// How many tasks the service wants.
+/// The service's desired count.
 const DESIRED: usize = 2;
 
 const CHAPTERS: usize = 15;
-/// Chapters that only containers can tell.
+/// The chapters that need real containers, with their numbers.
 const NEED_CONTAINERS: [(usize, &str); 3] = [
     (13, "Build 5 crashes in its container, and is rolled back by itself"),
     (14, "Build 6 answers its health check with 500, and is rolled back by itself"),
     (15, "Build 7, the fix, is approved past the hold, and pinned"),
 ];
 
-/// Tells the story; `keep` leaves its cloud running.
+/// Runs the demo. `keep` leaves its cloud running.
 pub fn demo(profile: Profile, work: Work, keep: bool) -> Result<()> {
     let start = Instant::now();
     println!(
@@ -76,7 +78,7 @@ pub fn demo(profile: Profile, work: Work, keep: bool) -> Result<()> {
         note("what only containers can show is LEFT OUT, and counted at the end");
     }
     let story = Instant::now();
-    let told = tell(&stack).map(|claims| (claims, seconds(story.elapsed())));
+    let outcome = tell(&stack).map(|claims| (claims, seconds(story.elapsed())));
     save_function_logs(&stack);
     let logs = stack.folder().join("logs");
     let logs = short(&logs).display().to_string();
@@ -85,19 +87,19 @@ pub fn demo(profile: Profile, work: Work, keep: bool) -> Result<()> {
         println!("The local cloud stays up, as the story left it:\n\n{}", kept(&stack));
         stack.stay()?;
     } else if let Err(error) = step("Stopping the local cloud", || stack.stop()) {
-        // What went wrong before it is the story's own error, which must not get lost.
-        if told.is_ok() {
+        // The error of the story itself came first and must not get lost.
+        if outcome.is_ok() {
             return Err(error);
         }
         eprintln!("error: {}", chain(&error));
     }
-    let (claims, story) = told.with_context(|| format!("the demo FAILED; logs: {logs}"))?;
+    let (claims, story) = outcome.with_context(|| format!("the demo FAILED; logs: {logs}"))?;
     summary(claims, &story, containers_are_real);
     println!("Total: {}.", seconds(start.elapsed()));
     Ok(())
 }
 
-/// The chapters, in order. Answers how many claims were checked.
+/// Runs the chapters in order, and returns how many claims were checked.
 fn tell(stack: &Stack) -> Result<Count> {
     let demo = Demo::new(stack)?;
     chapter(1, "A team runs a service on ECS", || demo.run_service())?;
@@ -146,18 +148,18 @@ fn chapter<T>(number: usize, title: &str, tell: impl FnOnce() -> Result<T>) -> R
     step(&format!("{number}/{CHAPTERS}  {title}"), tell)
 }
 
-/// One telling.
+/// A run of the demo.
 struct Demo<'a> {
     stack: &'a Stack,
     witness: Witness,
     claims: Claims,
-    /// May register applications.
+    /// A user that may register applications.
     team: Aws,
-    /// May read, and roll back.
+    /// A user that may read and roll back.
     operator: Aws,
-    /// May nothing.
+    /// A user without permissions.
     intern: Aws,
-    /// Queues that get the pushes from the default bus, and what Stablepin publishes on its own.
+    /// The URL of the queue that gets push events from the default bus.
     pushes: String,
     published: String,
 }
@@ -184,7 +186,7 @@ impl<'a> Demo<'a> {
         })
     }
 
-    /// From the push to the containers.
+    /// Pushes a build, approves it, and deploys it to the containers.
     fn release(&self, number: usize) -> Result<Build> {
         let build = self.push(number)?;
         self.approve(&build, u64::try_from(number)?)?;
@@ -192,7 +194,7 @@ impl<'a> Demo<'a> {
         Ok(build)
     }
 
-    /// A request of Stablepin's API below `/v1/applications/web`, signed by somebody.
+    /// Sends a request below `/v1/applications/web`, signed by a user.
     fn api(&self, who: &Aws, method: &str, path: &str, body: Option<&Value>) -> Result<Response> {
         let url = self.url(path);
         let body = body.map(Value::to_string);
@@ -208,14 +210,14 @@ impl<'a> Demo<'a> {
         self.witness.record(&format!("APP#{APPLICATION}"), &format!("ENV#{ENVIRONMENT}"))
     }
 
-    /// What the schedule sends to the promoter every minute.
+    /// Sends the promoter the event that the schedule sends every minute.
     fn tick(&self) -> Result<()> {
         let tick = json!({ "source": "stablepin.schedule", "detail-type": "Tick", "detail": {} });
         self.witness.aws.invoke(self.stack.variable("STABLEPIN_PROMOTER_FUNCTION"), &tick)?;
         Ok(())
     }
 
-    /// Checks claims about containers, or names them where no container runs.
+    /// Checks claims about containers, or counts them as left out if no container runs.
     fn only_with_containers<const N: usize>(
         &self,
         claims: [&str; N],
@@ -231,32 +233,32 @@ impl<'a> Demo<'a> {
     }
 }
 
-/// A digest as people tell it.
+/// The first characters of a digest, for people.
 fn brief(digest: &str) -> &str {
     digest.get(..19).unwrap_or(digest)
 }
 
-/// A text of somebody else's, set off from the story.
+/// Prints quoted text, set off from the story.
 fn quote(text: &str) {
     for line in visible(text).lines() {
         note(format!("  | {line}").trim_end());
     }
 }
 
-/// The functions' own logs are in the emulator, and end with it.
+/// Saves the functions' logs, which the emulator holds and which end with it.
 fn save_function_logs(stack: &Stack) {
     let witness = Witness::of(stack);
     for (variable, function) in stack.variables() {
         if variable.ends_with("_FUNCTION")
             && let Ok(log) = witness.function_log(function)
         {
-            // That one is missing is no news beside a story that has failed, and none after one that has not.
+            // A missing log matters neither after a failure nor after a success.
             let _ = fs::write(stack.folder().join("logs").join(format!("{function}.log")), log);
         }
     }
 }
 
-/// How to look around, and how to end it.
+/// Instructions to look around and to stop the cloud.
 fn kept(stack: &Stack) -> String {
     let env = format!(". {}", short(&stack.folder().join("env")).display());
     let down = format!("cargo xtask down --name {CLOUD}");

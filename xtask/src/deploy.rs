@@ -1,4 +1,4 @@
-//! Builds the functions and deploys the template into a local cloud, with SAM as on AWS.
+//! Builds the functions, and deploys the template into a local cloud with SAM, as on AWS.
 
 use crate::aws::{Aws, xml_text};
 use crate::cloud::{Cloud, REGION, write_private};
@@ -15,16 +15,16 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What the local cloud gets, beside the built `template.yaml`, which is AWS's.
+/// The local cloud's template, in the folder of the built `template.yaml` for AWS.
 const LOCAL_TEMPLATE: &str = "local.yaml";
 
-/// Which binaries are deployed.
+/// The kind of binaries to deploy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Profile {
-    /// Shares every compiled crate with the tests.
+    /// Debug binaries, which share every compiled crate with the tests.
     #[default]
     Debug,
-    /// What runs on AWS.
+    /// Release binaries, as on AWS.
     Release,
 }
 
@@ -37,16 +37,16 @@ impl Profile {
     }
 }
 
-/// What is done before a deployment.
+/// The work before a deployment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Work {
-    /// The tools are installed, the functions are built.
+    /// Install the tools and build the functions.
     Builds,
-    /// Both are there.
+    /// Use the existing tools and build.
     Built,
 }
 
-/// The variables of a deployed stack, as `env` in the cloud's directory exports them.
+/// The variables of a deployed stack, which `env` in the cloud's directory exports.
 pub type Variables = BTreeMap<String, String>;
 
 /// Builds, deploys, and writes the cloud's `env`.
@@ -63,7 +63,8 @@ pub fn deploy(cloud: &Cloud, profile: Profile, work: Work) -> Result<Variables> 
     Ok(variables)
 }
 
-/// What SAM deploys from. No other build touches it meanwhile: two clouds side by side share it.
+/// The build that SAM deploys. Its lock keeps other builds away, since two parallel clouds share
+/// it.
 pub struct Build {
     pub folder: PathBuf,
     pub functions: Vec<Function>,
@@ -90,12 +91,12 @@ pub fn build(profile: Profile) -> Result<Build> {
         fs::read_to_string(root().join("xtask/overlay.yaml")).context("cannot read overlay.yaml")?;
     fs::write(folder.join(LOCAL_TEMPLATE), overlay::apply(&built, &overlay)?)
         .context("cannot write the local template")?;
-    // Many may deploy at once.
+    // Several tasks may deploy this build at the same time.
     lock.unlock().and_then(|()| lock.lock_shared()).context("cannot share the build")?;
     Ok(Build { folder, functions, _lock: lock })
 }
 
-/// What was built before.
+/// Returns the existing build.
 fn built(profile: Profile) -> Result<Build> {
     let folder = folder(profile);
     let lock = File::open(folder.join("template.yaml")).context("nothing is built here")?;
@@ -107,11 +108,12 @@ fn folder(profile: Profile) -> PathBuf {
     target().join("sam").join(profile.name())
 }
 
-/// What `sam build` makes, of the binaries that the tests' build shares. SAM itself would call cargo for each function
-/// alone, where features are others, and most of the dependencies would compile a second time.
+/// Makes the result of `sam build` from binaries that share the tests' build. SAM itself would call
+/// cargo for each function alone, with other features, so most dependencies would compile twice.
 fn debug_build(folder: &Path, template: String, functions: &[Function]) -> Result<()> {
     step(&format!("Compiling {} functions (debug)", functions.len()), || {
-        // Out of the whole workspace, as the tests: a selection of packages would select features too.
+        // The whole workspace is built, as for the tests: a selection of packages would select
+        // other features.
         let binaries =
             functions.iter().flat_map(|one| ["--bin".to_owned(), format!("stablepin-{}", one.name)]);
         run(bound("cargo")
@@ -125,7 +127,8 @@ fn debug_build(folder: &Path, template: String, functions: &[Function]) -> Resul
         fs::create_dir_all(&place)?;
         let binary = target().join(host()).join("debug").join(format!("stablepin-{}", function.name));
         let bootstrap = place.join("bootstrap");
-        // Beside it first: a crash test may be running the one that is there.
+        // A crash test may be running the old file, so the new one is copied first and then
+        // renamed.
         let fresh = place.with_extension("fresh");
         fs::copy(&binary, &fresh).with_context(|| format!("cannot copy {}", binary.display()))?;
         fs::rename(&fresh, &bootstrap).with_context(|| format!("cannot write {}", bootstrap.display()))?;
@@ -137,12 +140,12 @@ fn debug_build(folder: &Path, template: String, functions: &[Function]) -> Resul
     fs::write(folder.join("template.yaml"), built).context("cannot write the built template")
 }
 
-/// One that the template deploys.
+/// A function that the template deploys.
 #[derive(Debug)]
 pub struct Function {
-    /// Its resource, and the folder that its package is built in.
+    /// The function's resource, which is also the folder of its built package.
     pub resource: String,
-    /// Its folder under `functions/`.
+    /// The function's folder under `functions/`.
     pub name: String,
 }
 
@@ -163,7 +166,7 @@ fn functions(template: &str) -> Result<Vec<Function>> {
     Ok(functions)
 }
 
-/// As for AWS, but for the architecture: linked against the glibc that Lambda has.
+/// Builds as for AWS, except for the architecture. The binaries link against the glibc of Lambda.
 fn sam_build(folder: &Path) -> Result<()> {
     let mut sam = sam();
     sam.arg("build")
@@ -195,16 +198,16 @@ fn sam_deploy(cloud: &Cloud, folder: &Path, settings: &Settings) -> Result<()> {
     run_logged(&mut sam, &cloud.home().log("sam-deploy.log"))
 }
 
-/// SAM with the tools on its path, and nothing of a developer's own account.
+/// SAM with the tools on its path, isolated from the developer's own account.
 fn sam() -> Command {
     let mut command = bound(tool("sam"));
     command
         .current_dir(root())
         .env("PATH", setup::path())
         .env("SAM_CLI_TELEMETRY", "0")
-        // Else it keeps an id of the user's and a cache in `~/.aws-sam`.
+        // Without this, SAM keeps a user id and a cache in `~/.aws-sam`.
         .env("__SAM_CLI_APP_DIR", target().join("sam/home"))
-        // cargo-lambda and zig keep what they compile there.
+        // The cache of cargo-lambda and zig.
         .env("XDG_CACHE_HOME", target().join("sam/cache"))
         .env("AWS_REGION", REGION)
         .env("AWS_DEFAULT_REGION", REGION)
@@ -219,8 +222,8 @@ fn sam() -> Command {
     command
 }
 
-/// What `samconfig.toml` says about the local stack. A command line's parameters replace a file's,
-/// all of them, so that they have to be read to add to them.
+/// The settings of the local stack in `samconfig.toml`. Parameters on the command line replace all
+/// parameters of the file, so they are read here and passed on with more.
 struct Settings {
     stack: String,
     parameters: Vec<String>,
@@ -253,7 +256,7 @@ fn machine_parameters(port: u16) -> Vec<String> {
     parameters
 }
 
-/// The one file that a function reads root certificates from, where Debian, Fedora and Alpine have it.
+/// The file from which a function reads root certificates, on Debian, Fedora and Alpine.
 pub fn certificate_bundle() -> Option<&'static str> {
     let bundles =
         ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
@@ -275,7 +278,7 @@ fn variables(cloud: &Cloud, settings: &Settings) -> Result<Variables> {
         outputs.get(name).cloned().with_context(|| format!("the stack has no output {name}: {outputs:?}"))
     };
     let topic = output("ApprovalsTopicArn")?;
-    // Mail goes nowhere in the local cloud: a queue keeps what approvers would have got.
+    // The local cloud sends no mail, so a queue keeps the mails for approvers.
     let notifications = output("NotificationsTopicArn")?;
     let inbox = inbox::subscribe(&aws, [&topic, &notifications])?;
 
@@ -319,7 +322,7 @@ fn outputs(aws: &Aws, stack: &str) -> Result<BTreeMap<String, String>> {
 fn write_env(cloud: &Cloud, variables: &Variables) -> Result<()> {
     let mut text = String::new();
     for (name, value) in variables {
-        // No value holds a quote: they are names, URLs and paths that we made.
+        // No value contains a quote: all are names, URLs and paths from this code.
         writeln!(text, "export {name}='{value}'")?;
     }
     write_private(&cloud.home().env(), text.as_bytes())?;

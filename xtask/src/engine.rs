@@ -1,5 +1,6 @@
-//! The engine that runs the containers of ECS tasks, by the Docker API on its socket: Podman in the cloud's
-//! directory, or the machine's own Docker or Podman.
+//! The engine that runs the containers of ECS tasks, used through the Docker API on its socket.
+//!
+//! It is Podman in the cloud's directory, or the machine's own Docker or Podman.
 
 use crate::image::{self, PORT};
 use crate::podman::ECR_HOST;
@@ -16,9 +17,9 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The longest that the engine may take for one answer.
+/// The time limit of one answer of the engine.
 const ANSWERS: Duration = Duration::from_secs(30);
-/// The longest that a container of the probe may take until it answers.
+/// The time limit within which the probe's container must answer.
 const PROBE_ANSWERS: Duration = Duration::from_secs(15);
 /// The label that the emulator gives to the containers of ECS tasks.
 const TASK: &str = "com.amazonaws.ecs.task-arn";
@@ -27,11 +28,11 @@ const TASK: &str = "com.amazonaws.ecs.task-arn";
 #[derive(Clone, Debug)]
 pub struct Engine {
     socket: PathBuf,
-    /// The port of the cloud, by which its images are known.
+    /// The port of the cloud, which marks its images.
     port: u16,
 }
 
-/// The sockets on which this machine may have an engine of its own.
+/// The sockets on which this machine may have its own engine.
 pub(crate) fn machine_sockets() -> Vec<PathBuf> {
     let named = env::var("DOCKER_HOST").ok();
     let named = named.as_deref().and_then(|host| host.strip_prefix("unix://")).map(PathBuf::from);
@@ -48,7 +49,7 @@ impl Engine {
         Self { socket: socket.into(), port }
     }
 
-    /// The containers of this cloud's ECS tasks that run now.
+    /// The running containers of this cloud's ECS tasks.
     pub fn running(&self) -> Result<Vec<Container>> {
         self.containers("/containers/json")
     }
@@ -67,13 +68,14 @@ impl Engine {
         Ok(())
     }
 
-    /// Runs a container, asks it on its published port, and removes it. An error says what is not possible here.
+    /// Runs a container, sends a request to its published port, and removes it. An error says what
+    /// is not possible here.
     pub(crate) fn probe(&self) -> Result<()> {
         let tar = image::file_system()?;
-        let told = self
+        let answer = self
             .call("POST", "/images/create?fromSrc=-", Some(("application/x-tar", &tar)))
             .context("it does not take an image")?;
-        let image = imported(&told).context("it does not take an image")?;
+        let image = imported(&answer).context("it does not take an image")?;
         let ran = self.run_probe(&image);
         let _ = self.call("DELETE", &format!("/images/{image}?force=true"), None);
         ran
@@ -89,7 +91,7 @@ impl Engine {
             "ExposedPorts": { &port: {} },
             "HostConfig": {
                 "PortBindings": { &port: [{ "HostIp": "", "HostPort": "0" }] },
-                // The emulator asks for it.
+                // The emulator passes the same entry.
                 "ExtraHosts": ["host.docker.internal:host-gateway"],
             },
         });
@@ -115,7 +117,8 @@ impl Engine {
         answered
     }
 
-    /// Whether the engine asks this machine's registry for an image, without TLS. The port is free meanwhile.
+    /// Checks that the engine asks this machine's registry for an image without TLS. The cloud's
+    /// port must be free.
     pub(crate) fn reaches_registry(&self) -> Result<()> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, self.port)).context("the port is taken")?;
         listener.set_nonblocking(true)?;
@@ -144,7 +147,8 @@ impl Engine {
         bail!("it does not ask a registry on localhost without TLS")
     }
 
-    /// What the names of this cloud's images begin with, for an engine that cannot be told about the registry's host.
+    /// The prefix of this cloud's image names, for an engine that cannot be configured with the
+    /// registry's host.
     fn registry(&self) -> String {
         format!("localhost:{}/", self.port)
     }
@@ -173,7 +177,7 @@ impl Engine {
         serde_json::from_slice(&answer).with_context(|| format!("cannot read the engine's answer to {path}"))
     }
 
-    /// Calls the engine. HTTP/1.0: the answer ends with the connection.
+    /// Calls the engine with HTTP/1.0, in which the end of the connection ends the answer.
     fn call(&self, method: &str, path: &str, body: Option<(&str, &[u8])>) -> Result<Vec<u8>> {
         let socket = self.socket.display();
         let mut stream =
@@ -186,7 +190,8 @@ impl Engine {
             stream,
             "{method} {path} HTTP/1.0\r\nHost: localhost\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n"
         )?;
-        // An engine that refuses may answer before it has read everything: its answer says more.
+        // An engine that refuses may answer before it has read the whole body. Its answer says
+        // more.
         let sent = stream.write_all(body);
         let mut answer = Vec::new();
         stream
@@ -207,14 +212,15 @@ impl Engine {
     }
 }
 
-/// The id of the image that an engine has imported: the last status that it told, one JSON value after another.
-fn imported(told: &[u8]) -> Option<String> {
-    let values = serde_json::Deserializer::from_slice(told).into_iter::<Value>();
+/// The id of an imported image: the last status in the engine's answer, which is a sequence of JSON
+/// values.
+fn imported(answer: &[u8]) -> Option<String> {
+    let values = serde_json::Deserializer::from_slice(answer).into_iter::<Value>();
     let last = values.map_while(Result::ok).last()?;
     Some(last["status"].as_str()?.trim().to_owned())
 }
 
-/// The engine's own words.
+/// The engine's own error message.
 fn message(body: &[u8]) -> String {
     let value: Value = serde_json::from_slice(body).unwrap_or_default();
     let text =
@@ -236,22 +242,23 @@ fn ask(port: u16) -> std::io::Result<String> {
 pub struct Container {
     pub id: String,
     pub name: String,
-    /// The image as it was asked for: `host/repository@sha256:…` for the task of a deployment.
+    /// The requested image: `host/repository@sha256:…` for the task of a deployment.
     pub image: String,
-    /// The task, where ECS started it.
+    /// The ARN of the task, if ECS started the container.
     pub task_arn: Option<String>,
-    /// The ports of this machine that lead to it.
+    /// The ports of this machine that lead to the container.
     pub host_ports: Vec<u16>,
 }
 
 impl Container {
-    /// The digest that it was pulled and started by. What the engine itself calls an image's digest may be
-    /// another one that the same image is known by.
+    /// The digest by which the container's image was pulled and started. The engine itself may name
+    /// another digest of the same image.
     pub fn digest(&self) -> Option<&str> {
         self.image.split_once('@').map(|(_, digest)| digest)
     }
 }
 
+/// An entry of
 /// <https://docs.docker.com/reference/api/engine/version/v1.44/#tag/Container/operation/ContainerList>
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -280,7 +287,7 @@ impl From<Listed> for Container {
         let Listed { id, names, image, labels, ports } = listed;
         let mut host_ports: Vec<_> =
             ports.unwrap_or_default().into_iter().filter_map(|port| port.public_port).collect();
-        // One for each version of IP.
+        // The engine lists a port once for each version of IP.
         host_ports.dedup();
         let name = names.into_iter().next().unwrap_or_default();
         Self {

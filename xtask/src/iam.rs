@@ -1,10 +1,11 @@
-//! People who sign requests.
+//! IAM users that sign requests.
 
 use crate::aws::{Aws, xml_text};
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
-/// An IAM user who may send exactly these requests (`METHOD/path`, patterns allowed) to the API.
+/// Creates an IAM user who may send exactly these requests (`METHOD/path`, patterns allowed) to the
+/// API.
 pub fn user(aws: &Aws, name: &str, api: &str, requests: &[&str]) -> Result<Aws> {
     let arn = |request: &&str| format!("arn:aws:execute-api:{}:*:{api}/*/{request}", aws.region());
     let statement = json!({
@@ -15,7 +16,8 @@ pub fn user(aws: &Aws, name: &str, api: &str, requests: &[&str]) -> Result<Aws> 
     user_with(aws, name, (!requests.is_empty()).then_some(&statement), &[])
 }
 
-/// An IAM user with a policy of this one statement, if any, and with these managed policies.
+/// Creates an IAM user with a policy of this one statement, if any, and with these managed
+/// policies.
 pub fn user_with(aws: &Aws, name: &str, statement: Option<&Value>, policy_arns: &[&str]) -> Result<Aws> {
     let iam = |action: &str, more: &[(&str, &str)]| {
         let mut parameters = vec![("Action", action), ("Version", "2010-05-08"), ("UserName", name)];

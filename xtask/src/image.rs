@@ -1,7 +1,7 @@
-//! Builds real, runnable images in code: FROM scratch, one static program.
+//! Real, runnable images, built in code: FROM scratch, with one static program.
 //!
-//! No base image can be pulled here, and none is needed. The same input gives the same bytes, so
-//! the same digest; a new version gives a new one, as a new build would.
+//! No base image can be pulled here, and none is needed. The same input gives the same bytes and
+//! the same digest. A new version gives a new digest, as a new build would.
 
 mod program;
 
@@ -18,13 +18,13 @@ pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 pub const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 pub const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
-/// The port that the program listens on.
+/// The port on which the program listens.
 pub const PORT: u16 = 8080;
 
-/// What to build.
+/// The input of a build.
 #[derive(Debug, Clone, Default)]
 pub struct Spec {
-    /// What `/version` answers.
+    /// The answer of `/version`.
     pub version: String,
     pub mode: Mode,
     /// OCI labels, for example `org.opencontainers.image.revision`.
@@ -35,14 +35,14 @@ pub struct Spec {
     pub layers: Vec<BTreeMap<String, Vec<u8>>>,
 }
 
-/// How the built program fares.
+/// The behaviour of the built program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mode {
     #[default]
     Healthy,
-    /// It runs, and `/health` answers 500.
+    /// The program runs, but `/health` answers 500.
     Unhealthy,
-    /// It exits with 1 at once.
+    /// The program exits with 1 at once.
     Crash,
 }
 
@@ -54,7 +54,7 @@ pub struct Blob {
     pub bytes: Vec<u8>,
 }
 
-/// One image for one platform.
+/// An image for one platform.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OciImage {
     pub manifest: Blob,
@@ -62,7 +62,7 @@ pub struct OciImage {
     pub layers: Vec<Blob>,
 }
 
-/// Several images under one digest.
+/// An index of several images under one digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OciIndex {
     pub manifest: Blob,
@@ -86,7 +86,7 @@ impl Spec {
         self
     }
 
-    /// The commit that it was built from: `org.opencontainers.image.revision`.
+    /// Sets the source commit: the label `org.opencontainers.image.revision`.
     #[must_use]
     pub fn revision(self, commit: &str) -> Self {
         self.label("org.opencontainers.image.revision", commit)
@@ -113,13 +113,13 @@ impl Blob {
     }
 }
 
-/// Builds the image of `spec`, compiling the program on first use.
+/// Builds the image of `spec`, and compiles the program on first use.
 pub fn build(spec: &Spec) -> Result<OciImage> {
     let program = program::compiled()?;
     assemble(spec, &program, architecture())
 }
 
-/// The files of an image, as a tar: for an engine that takes an image without a registry.
+/// The files of an image as a tar, for an engine that accepts an image without a registry.
 pub(crate) fn file_system() -> Result<Vec<u8>> {
     tar([("server", program::compiled()?.as_slice(), 0o755)].into_iter())
 }
@@ -137,8 +137,8 @@ pub fn index(children: Vec<OciImage>) -> Result<OciIndex> {
     Ok(OciIndex { manifest: Blob::new(INDEX, serde_json::to_vec(&manifest)?), children })
 }
 
-/// Builds the image of `spec` around any program, for any architecture: for an index whose other
-/// platform is never run here.
+/// Builds the image of `spec` around any program, for any architecture. An index needs it for a
+/// platform that never runs here.
 pub fn assemble(spec: &Spec, program: &[u8], architecture: &str) -> Result<OciImage> {
     let mut tars = vec![tar([("server", program, 0o755)].into_iter())?];
     for files in &spec.layers {
@@ -157,8 +157,8 @@ pub fn assemble(spec: &Spec, program: &[u8], architecture: &str) -> Result<OciIm
             "Entrypoint": ["/server"],
             "ExposedPorts": { format!("{PORT}/tcp"): {} },
             "Labels": spec.labels,
-            // As process 1 without a handler it would not see SIGTERM, and each stop would take the
-            // whole grace period. It has no state to save.
+            // Process 1 has no handler for SIGTERM, so each stop would take the whole grace period.
+            // The program has no state to save.
             "StopSignal": "SIGKILL",
         },
         "rootfs": { "type": "layers", "diff_ids": diff_ids },
@@ -178,7 +178,7 @@ impl OciImage {
         &self.manifest.digest
     }
 
-    /// Everything that must be there before the manifest.
+    /// The blobs that must be pushed before the manifest.
     pub fn blobs(&self) -> impl Iterator<Item = &Blob> {
         self.layers.iter().chain([&self.config])
     }
@@ -190,7 +190,7 @@ impl OciIndex {
     }
 }
 
-/// This machine's, in Go's words, as image configs have it.
+/// The name of this machine's architecture in Go, which image configs use.
 fn architecture() -> &'static str {
     match ARCH {
         "x86_64" => "amd64",
@@ -199,7 +199,7 @@ fn architecture() -> &'static str {
     }
 }
 
-/// A tar without a time and an owner, so that it depends on its files only.
+/// A tar without times and owners, which depends on its files only.
 fn tar<'a>(files: impl Iterator<Item = (&'a str, &'a [u8], u32)>) -> Result<Vec<u8>> {
     let mut archive = tar::Builder::new(Vec::new());
     for (path, bytes, mode) in files {
@@ -234,15 +234,15 @@ mod tests {
     }
 
     #[test]
-    fn the_same_input_is_the_same_digest() {
+    fn same_input_gives_the_same_digest() {
         let spec = Spec::new("1.0.0").revision("a1b2c3d4").label("b", "2").label("a", "1");
         assert_eq!(image(&spec), image(&spec));
-        // Frozen: a change here means that every build of an old input gets a new name.
+        // This snapshot must not change: a change would give every old input a new digest.
         insta::assert_snapshot!(String::from_utf8(image(&spec).config.bytes).unwrap());
     }
 
     #[test]
-    fn whatever_differs_makes_another_digest() {
+    fn different_input_gives_another_digest() {
         let base = Spec::new("1.0.0");
         let more = Spec { layers: vec![BTreeMap::from([("data".into(), vec![0; 10])])], ..base.clone() };
         let others = [Spec::new("1.0.1"), base.clone().mode(Mode::Crash), base.clone().revision("a1"), more];
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn diff_ids_are_the_hashes_of_the_unpacked_layers() {
+    fn diff_ids_are_hashes_of_the_unpacked_layers() {
         let files = BTreeMap::from([("etc/data".into(), b"x".repeat(5000))]);
         let image = image(&Spec { layers: vec![files], ..Spec::new("1") });
         let config: Value = serde_json::from_slice(&image.config.bytes).unwrap();
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn an_index_names_its_children_and_their_platforms() {
+    fn index_names_its_children_and_their_platforms() {
         let arm = assemble(&Spec::new("1"), b"arm", "arm64").unwrap();
         let index = index(vec![image(&Spec::new("1")), arm]).unwrap();
         let manifest: Value = serde_json::from_slice(&index.manifest.bytes).unwrap();

@@ -1,7 +1,7 @@
-//! The mails that approvers would have got: what the approvals topic sent to the local inbox queue.
+//! The local inbox: a queue with the mails that the approvals topic sent to approvers.
 //!
-//! Nothing is consumed. MiniStack shows a queue's messages without receiving them, so that the
-//! demo, a test and a person can all read the same mail, as often as they like.
+//! MiniStack shows a queue's messages without receiving them. So the demo, a test and a person can
+//! all read the same mail, as often as they like.
 
 mod show;
 
@@ -18,26 +18,28 @@ use serde_json::{Value, json};
 use crate::aws::{Aws, encode};
 pub use show::visible;
 
-/// The queue that the local configuration subscribes to the topics of approvals and of notifications.
+/// The queue that the local configuration subscribes to the topics of approvals and of
+/// notifications.
 pub const QUEUE: &str = "stablepin-inbox";
 
-/// How often the inbox is looked at while waiting.
+/// The interval between two looks at the inbox.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// One mail. Its text comes from pushes and is shown with [`visible`] only; `Display` does that.
+/// A mail. Its text comes from pushes, so it is shown only through [`visible`], which `Display`
+/// uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mail {
     pub at: Timestamp,
-    /// The message attribute that subscriptions filter by.
+    /// The message attribute by which subscriptions filter.
     pub approver: Option<String>,
     pub subject: String,
     pub body: String,
     pub topic: String,
-    /// All message attributes by name, as text.
+    /// The message attributes by name, as text.
     pub attributes: BTreeMap<String, String>,
 }
 
-/// The URL of the inbox queue: `STABLEPIN_INBOX`, or else looked up by its name.
+/// The URL of the inbox queue, from `STABLEPIN_INBOX` or by the queue's name.
 pub fn queue_url(aws: &Aws) -> Result<String> {
     if let Ok(url) = std::env::var("STABLEPIN_INBOX") {
         return Ok(url);
@@ -48,8 +50,8 @@ pub fn queue_url(aws: &Aws) -> Result<String> {
     Ok(answer["QueueUrl"].as_str().context("SQS named no queue URL")?.to_owned())
 }
 
-/// Makes the queue, subscribes it to the topics without a filter, and answers with its URL.
-/// Doing it again changes nothing.
+/// Creates the queue, subscribes it to the topics without a filter, and returns its URL. A repeated
+/// call changes nothing.
 pub fn subscribe(aws: &Aws, topic_arns: [&str; 2]) -> Result<String> {
     let [.., region, account, _] = topic_arns[0].split(':').collect::<Vec<_>>()[..] else {
         bail!("not the ARN of a topic: {}", topic_arns[0]);
@@ -57,7 +59,7 @@ pub fn subscribe(aws: &Aws, topic_arns: [&str; 2]) -> Result<String> {
     let queue_arn = format!("arn:aws:sqs:{region}:{account}:{QUEUE}");
     let answer = aws.sqs("CreateQueue", &json!({ "QueueName": QUEUE })).context("cannot make the inbox")?;
     let queue_url = answer["QueueUrl"].as_str().context("SQS named no queue URL")?.to_owned();
-    // Where IAM is enforced, SNS delivers to a queue only if the queue's own policy lets it.
+    // With IAM enforced, SNS delivers to a queue only if the queue's own policy allows it.
     let policy = json!({
         "Version": "2012-10-17",
         "Statement": [{
@@ -83,20 +85,20 @@ pub fn subscribe(aws: &Aws, topic_arns: [&str; 2]) -> Result<String> {
     Ok(queue_url)
 }
 
-/// All mails, newest last.
+/// The mails in the queue, newest last.
 pub fn messages(aws: &Aws, queue_url: &str) -> Result<Vec<Mail>> {
     let bodies = bodies(aws, queue_url)?;
     let mut mails = bodies.iter().map(|body| Mail::parse(body)).collect::<Result<Vec<_>>>()?;
-    // Stable: within a second they stay as they came.
+    // The sort is stable, so mails of one second keep their order.
     mails.sort_by_key(|mail| mail.at);
     Ok(mails)
 }
 
-/// The bodies of all messages of a queue, as they came.
+/// The bodies of a queue's messages, in order of arrival.
 pub fn bodies(aws: &Aws, queue_url: &str) -> Result<Vec<String>> {
-    // A look that receives nothing: it hides no message and raises no receive count.
+    // This read receives nothing: it hides no message and raises no receive count.
     let answer = aws.get(&format!("/_ministack/sqs/messages?QueueUrl={}", encode(queue_url)))?.json("sqs")?;
-    // By account, then region, then queue.
+    // The answer is nested by account, then region, then queue.
     let scopes = answer["messages"].as_object().into_iter().flat_map(|accounts| accounts.values());
     let queues =
         scopes.flat_map(|regions| regions.as_object().into_iter().flat_map(|regions| regions.values()));
@@ -105,7 +107,7 @@ pub fn bodies(aws: &Aws, queue_url: &str) -> Result<Vec<String>> {
     Ok(messages.map(|message| message["Body"].as_str().unwrap_or_default().to_owned()).collect())
 }
 
-/// Prints all mails, newest last, for `cargo xtask inbox`.
+/// Prints the mails, newest last, for `cargo xtask inbox`.
 pub fn print(aws: &Aws) -> Result<()> {
     let mails = messages(aws, &queue_url(aws)?)?;
     for mail in &mails {
@@ -136,7 +138,8 @@ pub fn wait_for(aws: &Aws, queue_url: &str, limit: Duration, is_it: impl Fn(&Mai
 }
 
 impl Mail {
-    /// Reads what SNS puts into a queue.
+    /// Reads the envelope that SNS puts into a queue.
+    ///
     /// <https://docs.aws.amazon.com/sns/latest/dg/sns-message-and-json-formats.html>
     fn parse(body: &str) -> Result<Self> {
         let envelope: Value = serde_json::from_str(body).context("a message in the inbox is not from SNS")?;
@@ -160,7 +163,7 @@ impl Mail {
         })
     }
 
-    /// The code that is printed beside the link.
+    /// The code that is printed near the link.
     pub fn code(&self) -> Option<&str> {
         self.body.lines().find_map(|line| line.strip_prefix("Your code: ")).map(str::trim)
     }
@@ -180,7 +183,7 @@ impl fmt::Display for Mail {
             "To:      {}",
             visible(self.approver.as_deref().unwrap_or("(everybody)")).replace('\n', " ")
         )?;
-        // A subject has one line, whatever is in it.
+        // A newline in the subject must not start a new line of the header.
         writeln!(f, "Subject: {}\n", visible(&self.subject).replace('\n', "\\n"))?;
         writeln!(f, "{}", visible(&self.body))
     }
@@ -204,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mail_is_read_from_its_envelope() {
+    fn mail_is_read_from_its_envelope() {
         let mail =
             Mail::parse(&envelope("Approve web", "Hello.\n\nhttp://localhost:1/decide?t=x\n")).unwrap();
         assert_eq!(mail.approver.as_deref(), Some("lead"));
@@ -213,13 +216,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_notification_is_refused() {
+    fn message_that_is_no_notification_is_refused() {
         assert!(Mail::parse("hello").is_err());
         assert!(Mail::parse(r#"{"Type": "SubscriptionConfirmation"}"#).is_err());
     }
 
     #[test]
-    fn a_hostile_mail_cannot_pretend() {
+    fn hostile_mail_cannot_forge_a_header_or_an_escape() {
         let mail = Mail::parse(&envelope(
             "ok\nTo: \u{1b}]0;owned\u{7}",
             "\u{1b}[2J\u{1b}[31mAPPROVED\r\u{202e}kcab\u{2066}\u{200b}\u{9b}1m\u{8}",

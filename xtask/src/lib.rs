@@ -1,4 +1,4 @@
-//! Developer tasks, and the local cloud that the demo and the tests run in.
+//! Developer tasks, and the local cloud for the demo and the tests.
 
 pub mod as_user;
 pub mod aws;

@@ -1,4 +1,4 @@
-//! `cargo xtask`: the one entry to what a developer does here.
+//! `cargo xtask`: the one entry point of the developer tasks.
 
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
@@ -22,7 +22,7 @@ struct Arguments {
 enum Task {
     /// Install the tools that the other tasks use
     Setup,
-    /// Tell the whole story in a local cloud of its own: push, approve, pin, break, roll back
+    /// Run the whole demo in its own local cloud: push, approve, pin, break, roll back
     Demo {
         /// Leave the cloud running afterwards
         #[arg(long)]
@@ -30,39 +30,39 @@ enum Task {
         /// Deploy release binaries, as on AWS
         #[arg(long)]
         release: bool,
-        /// Deploy what was built before, with the tools that are there: for a user who may not change them
+        /// Deploy the existing build with the existing tools, for a user who may not change them
         #[arg(long, hide = true)]
         built: bool,
     },
-    /// Tell it as an ordinary user of this machine, with what the tests have built; as root
+    /// Run the demo as an ordinary user of this machine, with the tests' build; needs root
     DemoAsUser,
     /// Start the local cloud, deploy into it, and leave it running
     Up {
         /// Deploy release binaries, as on AWS
         #[arg(long)]
         release: bool,
-        /// Its directory below `target`: clouds of different names run side by side
+        /// The cloud's directory below `target`; clouds of different names run at the same time
         #[arg(long, default_value = up::LOCAL)]
         name: String,
     },
-    /// Stop the local cloud and remove what it has left
+    /// Stop the local cloud, and remove its containers and files
     Down {
         #[arg(long, default_value = up::LOCAL)]
         name: String,
     },
     /// Show the mails that approvers would have got, newest last
     Inbox,
-    /// Run all that CI runs
+    /// Run everything that CI runs
     Test {
-        /// Big counts, ten rounds
+        /// Use big counts, and run ten rounds
         #[arg(long)]
         deep: bool,
     },
-    /// Break each rule on purpose, and see the named test fail
+    /// Break each rule on purpose, and check that the named test fails
     Mutants,
-    /// Measure what a dry run of retention takes, and other tools beside it
+    /// Measure a dry run of retention, and compare it with other tools
     Bench {
-        /// Without the repository of 100,000 images
+        /// Leave out the repository of 100,000 images
         #[arg(long)]
         quick: bool,
     },

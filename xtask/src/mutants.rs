@@ -1,5 +1,7 @@
-//! `cargo xtask mutants`: for each rule that never breaks, a committed change that breaks it, and the named test
-//! that must fail. A test that still passes then proves nothing.
+//! `cargo xtask mutants`: for each rule, a committed change that breaks it, and the named test that
+//! must then fail.
+//!
+//! If that test passes with the change, it proves nothing.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +13,7 @@ use crate::process::{bound, output, run};
 use crate::step::{note, step};
 use crate::workspace::{root, target};
 
-/// One patch of `tests/mutants`: its first lines say what it breaks, and which test notices.
+/// A patch of `tests/mutants`. Its first lines say what it breaks and which test must fail.
 struct Mutant {
     name: String,
     patch: PathBuf,
@@ -51,7 +53,8 @@ pub fn mutants() -> Result<()> {
     Ok(())
 }
 
-/// No patch has been left behind by the code that it breaks. Whether tests notice, `cargo xtask mutants` tells.
+/// Checks that every patch still applies to the code. `cargo xtask mutants` checks that the tests
+/// fail.
 pub fn all_apply() -> Result<()> {
     for mutant in read()? {
         run(Command::new("git").args(["apply", "--check"]).arg(&mutant.patch).current_dir(root()))
@@ -82,7 +85,7 @@ fn read() -> Result<Vec<Mutant>> {
     Ok(mutants)
 }
 
-/// The files as they are now, also those that are not committed yet.
+/// Copies the current files, including those that are not committed yet.
 fn copy_workspace(to: &Path) -> Result<()> {
     if to.exists() {
         fs::remove_dir_all(to)?;
@@ -102,7 +105,7 @@ fn copy_workspace(to: &Path) -> Result<()> {
 
 fn apply(copy: &Path, patch: &Path, back: bool) -> Result<()> {
     let mut git = Command::new("git");
-    // Not a repository of its own: git must not find the one around it.
+    // The copy is no repository, and git must not find the repository around it.
     git.env("GIT_CEILING_DIRECTORIES", target().join("mutants")).current_dir(copy).arg("apply");
     if back {
         git.arg("--reverse");
@@ -110,7 +113,8 @@ fn apply(copy: &Path, patch: &Path, back: bool) -> Result<()> {
     run(git.arg(patch)).with_context(|| format!("{} does not apply: make it anew", patch.display()))
 }
 
-/// Whether that one test runs and passes. What does not compile is no mutant.
+/// Returns whether this one test passes. Code that does not compile is an error, not a killed
+/// mutant.
 fn passes(copy: &Path, test: &str) -> Result<bool> {
     let cargo = || {
         let mut command = bound("cargo");

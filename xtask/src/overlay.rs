@@ -1,11 +1,12 @@
-//! The local cloud's template: the built one, with the resources of `overlay.yaml` in the place of their namesakes.
+//! The local cloud's template: the built template, with the resources of `overlay.yaml` in place of
+//! those of the same name.
 //!
-//! MiniStack lacks resource types that AWS has. The template that is deployed to AWS knows nothing of that.
+//! MiniStack lacks some resource types of AWS. The template for AWS stays unaffected.
 
 use anyhow::{Result, bail};
 
-/// Replaces each resource that the overlay has. Both texts have their resources' names behind two spaces, as
-/// `template.yaml` and what `sam build` writes.
+/// Replaces each resource that the overlay contains. In both texts two spaces precede a resource's
+/// name, as in `template.yaml` and in the output of `sam build`.
 pub fn apply(template: &str, overlay: &str) -> Result<String> {
     let mut applied = template.to_owned();
     for name in names(overlay) {
@@ -19,12 +20,12 @@ pub fn apply(template: &str, overlay: &str) -> Result<String> {
     Ok(applied)
 }
 
-/// The names of a template's resources, in their order.
+/// The names of a template's resources, in order.
 pub fn names(template: &str) -> impl Iterator<Item = &str> {
     section(template).lines().filter_map(name)
 }
 
-/// The lines of a resource, its name's included.
+/// The lines of a resource, including the line of its name.
 pub fn resource<'a>(template: &'a str, wanted: &str) -> Option<&'a str> {
     let mut begin = None;
     let mut at = 0;
@@ -40,7 +41,7 @@ pub fn resource<'a>(template: &'a str, wanted: &str) -> Option<&'a str> {
     begin.and_then(|begin| section.get(begin..))
 }
 
-/// What stands below `Resources:`.
+/// The text below `Resources:`.
 fn section(template: &str) -> &str {
     let begins_another = |line: &str| line.starts_with(|first: char| first.is_ascii_alphabetic());
     let mut lines = template.split_inclusive('\n');
@@ -66,7 +67,7 @@ mod tests {
                             Queue:\n    Type: AWS::SQS::Queue\nOutputs:\n  Url:\n    Value: x\n";
 
     #[test]
-    fn overlay_replaces_resources_of_its_names() {
+    fn overlay_replaces_resources_of_the_same_name() {
         let overlay = "# Why.\nResources:\n  Policy:\n    Type: AWS::Lambda::Permission\n  Queue:\n    Type: AWS::SNS::Topic\n";
         let applied = apply(TEMPLATE, overlay).unwrap();
         let wanted = TEMPLATE
@@ -78,19 +79,23 @@ mod tests {
     }
 
     #[test]
-    fn overlay_names_only_resources_of_the_template() {
+    fn overlay_resource_must_be_in_the_template() {
         let unknown = apply(TEMPLATE, "Resources:\n  Stage:\n    Type: String\n").unwrap_err();
         assert!(unknown.to_string().contains("the resource Stage"), "{unknown}");
         assert_eq!((resource(TEMPLATE, "Url"), resource(TEMPLATE, "Poli")), (None, None));
     }
 
     #[test]
-    fn overlay_fits_the_template() {
+    fn overlay_replaces_only_what_differs_from_aws() {
         let read = |file: &str| std::fs::read_to_string(crate::workspace::root().join(file)).unwrap();
         let (template, overlay) = (read("template.yaml"), read("xtask/overlay.yaml"));
         let applied = apply(&template, &overlay).unwrap();
         for name in names(&overlay) {
-            assert_ne!(resource(&applied, name), resource(&template, name), "{name} is as on AWS: remove it");
+            assert_ne!(
+                resource(&applied, name),
+                resource(&template, name),
+                "{name} does not differ from AWS: remove it"
+            );
         }
         assert_eq!(names(&applied).collect::<Vec<_>>(), names(&template).collect::<Vec<_>>());
     }

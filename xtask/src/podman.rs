@@ -1,10 +1,10 @@
-//! Podman, kept inside one local cloud's directory: it runs the containers of ECS tasks.
+//! Podman inside one local cloud's directory, for the containers of ECS tasks.
 //!
-//! Two clouds side by side share nothing but the kernel: each has its own storage, its own state, its
-//! own locks, and a bridge, a subnet and firewall chains of its own, named after its port.
+//! Two parallel clouds share nothing but the kernel. Each has its own storage, state and locks, and
+//! its own bridge, subnet and firewall chains, named after its port.
 //!
-//! Root's Podman makes its networks on the machine. An ordinary user's is rootless: its networks are in a
-//! namespace of its own, and a small proxy holds each published port.
+//! Root's Podman makes its networks on the machine. An ordinary user's Podman is rootless: its
+//! networks are in its own namespace, and a small proxy serves each published port.
 
 use crate::process::{bound, on_path, output, run_logged, spawn, sweep, wait_for};
 use anyhow::{Context, Result, bail};
@@ -16,31 +16,32 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::Duration;
 
-/// The account's registry host, as task definitions name it. Podman is told that it is the local one.
+/// The account's registry host, as task definitions name it. Podman's configuration maps it to the
+/// local registry.
 pub const ECR_HOST: &str = "000000000000.dkr.ecr.us-east-1.amazonaws.com";
 
-/// The file with the path of that folder.
+/// The name of the file that holds the path of `runtime`.
 const RUNTIME: &str = "runtime.txt";
 const WITHOUT_TUN: &str = include_str!("../without_tun.sh");
 
-/// `podman` with the configuration of one local cloud.
+/// The `podman` command with the configuration of one local cloud.
 #[derive(Clone, Debug)]
 pub struct Podman {
     folder: PathBuf,
-    /// What lives as long as the containers, as `XDG_RUNTIME_DIR` has it.
+    /// The folder for files that live as long as the containers, as `XDG_RUNTIME_DIR` does.
     runtime: PathBuf,
 }
 
-/// Podman refuses a longer path of its run root when it cleans up after a container that has ended. The container would
-/// then never be seen as ended.
+/// The longest path of a run root. With a longer one Podman cannot clean up after an ended
+/// container, which then never looks ended.
 const LONGEST_RUN_ROOT: usize = 50;
 
-/// Why Podman cannot be started on this machine, if it cannot.
+/// Returns why Podman cannot be started on this machine, or `None` if it can.
 pub fn unavailable() -> Option<String> {
     if !cfg!(target_os = "linux") {
         return Some("containers need Linux".to_owned());
     }
-    // An ordinary user's network has its own programs, which Podman looks for by itself.
+    // An ordinary user's network needs other programs, which Podman finds itself.
     let needed: &[&str] = if is_root() { &["podman", "iptables"] } else { &["podman"] };
     let missing = needed.iter().find(|program| on_path(program).is_none())?;
     Some(format!("{missing} is not installed"))
@@ -51,7 +52,7 @@ fn is_root() -> bool {
 }
 
 impl Podman {
-    /// The one of a local cloud that was configured before.
+    /// Returns the Podman of a local cloud that was configured before.
     pub fn of(cloud: &Path) -> Option<Self> {
         let folder = cloud.join("podman");
         let runtime = fs::read_to_string(folder.join(RUNTIME)).ok()?;
@@ -64,18 +65,18 @@ impl Podman {
         let path = |name: &str| folder.join(name).display().to_string();
         fs::create_dir_all(folder.join("networks")).context("cannot make Podman's folder")?;
         let runtime = runtime(&folder, port);
-        // Written first, so that whatever is made is removed.
+        // This file is written first, so that a later clean-up finds every created folder.
         fs::write(folder.join(RUNTIME), runtime.display().to_string())
             .context("cannot write Podman's folder")?;
-        // In a folder that all users share, only one that we make is ours.
+        // All users share the parent folder, so the folder must be created here to be safe.
         DirBuilder::new()
             .mode(0o700)
             .create(&runtime)
             .with_context(|| format!("cannot make {}", runtime.display()))?;
 
-        // Without the ulimits, a container is refused where CAP_SYS_RESOURCE is missing ("setrlimit …
-        // not permitted"). File locks, because the others are one shared segment per machine, which
-        // each new Podman state empties.
+        // Without ulimits, a container fails where CAP_SYS_RESOURCE is missing ("setrlimit … not
+        // permitted"). File locks are necessary: the others use one shared segment per machine,
+        // which each new Podman state empties.
         let network = network_name(port);
         // crun, the default, refuses hosts with both versions of cgroups.
         let oci_runtime = if on_path("runc").is_some() { "runtime = \"runc\"\n" } else { "" };
@@ -98,7 +99,7 @@ network_backend = "netavark"
 network_config_dir = {networks:?}
 default_network = {network:?}
 {rootless_network}"#,
-            // Where Podman has it that cleans up after a container.
+            // The Podman process that cleans up after a container expects this path.
             libpod = path("graph/libpod"),
             tmp = path("tmp"),
             volumes = path("volumes"),
@@ -124,7 +125,7 @@ insecure = true
         {
             fs::write(folder.join(name), text).with_context(|| format!("cannot write {name}"))?;
         }
-        // A default network that Podman makes itself is `podman0` everywhere, whatever its name.
+        // A default network that Podman creates itself is always `podman0`, whatever its name.
         let [high, low] = port.to_be_bytes();
         let config = json!({
             "name": network,
@@ -143,7 +144,7 @@ insecure = true
         Ok(Self { folder, runtime })
     }
 
-    /// `podman` against this cloud's containers and images.
+    /// The `podman` command for this cloud's containers and images.
     pub fn command(&self) -> Command {
         self.with_configuration(Command::new("podman"))
     }
@@ -167,20 +168,21 @@ insecure = true
         })
     }
 
-    /// Removes every container: all of them are this cloud's.
+    /// Removes every container of this Podman, which are all this cloud's.
     pub(crate) fn remove_containers(&self, temporary: &Path, log: &Path) -> Result<()> {
         let mut command = self.command();
-        // What it leaves running is found by this.
+        // This variable marks the processes that the command leaves running.
         command.args(["rm", "--all", "--force", "--time", "0"]).env("TMPDIR", temporary);
         run_logged(&mut command, log)
     }
 
-    /// The folder of what lives as long as the containers.
+    /// The folder for files that live as long as the containers.
     pub(crate) fn runtime(&self) -> &Path {
         &self.runtime
     }
 
-    /// Removes what containers wrote. An ordinary user's wrote some of it as other users: only their own namespace may.
+    /// Removes the containers' files. Rootless containers wrote some as other users, so only their
+    /// own namespace may remove those.
     pub(crate) fn remove_storage(&self, temporary: &Path) -> Result<()> {
         let folders = ["graph", "volumes"].map(|name| self.folder.join(name));
         if !is_root() && folders.iter().any(|folder| remove(folder).is_err()) {
@@ -189,7 +191,7 @@ insecure = true
             let mut command = self.command();
             command.args(["unshare", "sh", "-c", script, "sh"]).args(&folders).env("TMPDIR", temporary);
             output(&mut command)?;
-            // The process that keeps the namespace.
+            // This ends the process that keeps the namespace.
             sweep("TMPDIR", temporary)?;
         }
         remove(&self.runtime).with_context(|| format!("cannot remove {}", self.runtime.display()))
@@ -200,11 +202,11 @@ insecure = true
             .env("CONTAINERS_CONF", self.folder.join("containers.conf"))
             .env("CONTAINERS_STORAGE_CONF", self.folder.join("storage.conf"))
             .env("CONTAINERS_REGISTRIES_CONF", self.folder.join("registries.conf"))
-            // A developer's own Podman or Docker is not to be asked.
+            // The developer's own Podman or Docker must not be used.
             .env_remove("CONTAINER_HOST")
             .env_remove("DOCKER_HOST");
         if !is_root() {
-            // Nor are that developer's own containers, caches and short names.
+            // The developer's own containers, caches and short names must not be used either.
             command.env("HOME", &self.folder).env("XDG_RUNTIME_DIR", &self.runtime);
             for name in ["XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME"] {
                 command.env_remove(name);
@@ -214,7 +216,7 @@ insecure = true
     }
 }
 
-/// Podman's settings for an ordinary user: of the engine, and of its networks.
+/// Podman's settings for an ordinary user: those of the engine, and those of its networks.
 fn rootless_settings(folder: &Path) -> Result<(String, String)> {
     if OpenOptions::new().read(true).write(true).open("/dev/net/tun").is_ok()
         && on_path("slirp4netns").is_some()
@@ -225,7 +227,7 @@ fn rootless_settings(folder: &Path) -> Result<(String, String)> {
     fs::write(&program, WITHOUT_TUN).context("cannot write Podman's network program")?;
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
     let program = program.display().to_string();
-    // From Podman 5 on another program is the default, with another way to be called.
+    // Since version 5, Podman's default is another program with other arguments.
     let network = "default_rootless_network_cmd = \"slirp4netns\"\n".to_owned();
     Ok((format!("network_cmd_path = {program:?}\n"), network))
 }
@@ -234,7 +236,8 @@ fn remove(folder: &Path) -> std::io::Result<()> {
     if folder.exists() { fs::remove_dir_all(folder) } else { Ok(()) }
 }
 
-/// The folder for what lives as long as the containers: in the cloud's directory, or outside where that is too long.
+/// The folder for files that live as long as the containers: in the cloud's directory, or in `/tmp`
+/// if that path is too long.
 fn runtime(folder: &Path, port: u16) -> PathBuf {
     let inside = folder.join("run");
     if run_root(&inside).as_os_str().len() <= LONGEST_RUN_ROOT {
@@ -244,7 +247,7 @@ fn runtime(folder: &Path, port: u16) -> PathBuf {
     }
 }
 
-/// Podman's run root. An ordinary user's is in `XDG_RUNTIME_DIR`, whatever its configuration says.
+/// Podman's run root. For an ordinary user it is always in `XDG_RUNTIME_DIR`.
 fn run_root(runtime: &Path) -> PathBuf {
     if is_root() { runtime.to_owned() } else { runtime.join("containers") }
 }
@@ -259,7 +262,7 @@ mod tests {
     use std::path::Path;
 
     #[test]
-    fn run_root_is_short_in_a_checkout_with_a_long_path() {
+    fn run_root_is_short_even_in_a_long_checkout_path() {
         let short = Path::new("/work/stablepin/target/local");
         assert_eq!(runtime(short, 18000), Path::new("/work/stablepin/target/local/run"));
         let long = Path::new("/home/somebody/source/work/stablepin/target/local-demo/podman");
@@ -268,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn configured_podman_is_found_again_with_its_folders() {
+    fn configured_podman_is_found_again() {
         let cloud = tempfile::tempdir().unwrap();
         assert!(Podman::of(cloud.path()).is_none());
         let made = Podman::configure(cloud.path(), 18000).unwrap();

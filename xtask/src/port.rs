@@ -1,16 +1,16 @@
-//! Ports of this machine that nobody else gets.
+//! Ports of this machine that no other program gets.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 
-/// Below those that the kernel gives to whoever wants any (32768 and up, `ip_local_port_range`). Podman publishes
-/// containers on such ports, by firewall rules that go before every listener, and that may stay when a container goes: who
-/// listens there is not reached, and nobody says why.
+/// The ports below the kernel's range for arbitrary ports (32768 and up, `ip_local_port_range`).
+/// Podman publishes containers in that range with firewall rules, which precede every listener and
+/// may outlive the container. A listener there is then silently unreachable.
 const PORTS: std::ops::Range<u16> = 10_240..32_768;
 
-/// Listens on loopback, at a port that no container is published on.
+/// Listens on loopback, at a port on which no container is published.
 pub fn listen() -> io::Result<TcpListener> {
     let count = usize::from(PORTS.end - PORTS.start);
     let start =
@@ -25,7 +25,7 @@ pub fn listen() -> io::Result<TcpListener> {
     Err(last)
 }
 
-/// One that is free now.
+/// Returns a port that is free now.
 pub fn free() -> io::Result<u16> {
     Ok(listen()?.local_addr()?.port())
 }

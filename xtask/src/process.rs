@@ -1,4 +1,4 @@
-//! Programs that are started, watched and, above all, stopped.
+//! Programs that tasks start, watch and stop.
 
 use crate::step::note;
 use crate::workspace::short;
@@ -13,10 +13,10 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// How often a condition is looked at again.
+/// The interval between two checks of a condition.
 const POLL: Duration = Duration::from_millis(50);
 
-/// Looks until there is an answer or the deadline has passed.
+/// Calls `look` until it returns a value or the time limit has passed.
 pub fn wait_for<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
     let start = Instant::now();
     loop {
@@ -35,8 +35,8 @@ pub fn on_path(program: &str) -> Option<PathBuf> {
     std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
 }
 
-/// A command that is killed when the thread that started it ends, however that comes about:
-/// the kernel does it (Linux; elsewhere an ordinary command).
+/// A command that the kernel kills when the thread that started it ends, for whatever reason. Only
+/// Linux does this; elsewhere it is an ordinary command.
 pub fn bound(program: impl AsRef<OsStr>) -> Command {
     match on_path("setpriv") {
         Some(setpriv) => {
@@ -48,8 +48,8 @@ pub fn bound(program: impl AsRef<OsStr>) -> Command {
     }
 }
 
-/// Starts a long-running program as the head of its own process group, so that what it starts in
-/// turn is stopped with it, and a terminal's Ctrl-C does not reach it before we have cleaned up.
+/// Starts a long-running program as the head of its own process group. Its children are then
+/// stopped with it, and a terminal's Ctrl-C does not reach it before the clean-up.
 pub fn spawn(mut command: Command, log: &Path) -> Result<Child> {
     let log = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
     command
@@ -61,10 +61,10 @@ pub fn spawn(mut command: Command, log: &Path) -> Result<Child> {
         .with_context(|| format!("cannot start {}", typed(&command)))
 }
 
-/// Asks a process group to end, then makes it.
+/// Asks a process group to end, and kills it after the grace period.
 pub fn stop(child: &mut Child, grace: Duration) -> Result<()> {
     let group = pid(child.id())?;
-    // An error says that nobody is left in the group, which is what we want.
+    // An error means that the group is empty already, which is fine.
     let _ = kill_process_group(group, Signal::TERM);
     let _ = wait_for("its end", grace, || Ok(child.try_wait()?));
     let _ = kill_process_group(group, Signal::KILL);
@@ -78,9 +78,10 @@ pub fn terminate(id: u32) -> Result<()> {
     Ok(())
 }
 
-/// Kills whatever was started with this variable in its environment, directly or through others,
-/// and says how many there were. It finds what a crash left behind without trusting recorded ids,
-/// which the system gives out again.
+/// Kills every process with this variable in its environment, and returns how many there were.
+///
+/// It needs no recorded process ids, which the system reuses, so it also finds processes that a
+/// crash left behind.
 pub fn sweep(variable: &str, value: impl AsRef<OsStr>) -> Result<usize> {
     let mark = [variable.as_bytes(), b"=", value.as_ref().as_encoded_bytes()].concat();
     kill_where(|process| {
@@ -89,7 +90,7 @@ pub fn sweep(variable: &str, value: impl AsRef<OsStr>) -> Result<usize> {
     })
 }
 
-/// Kills the processes that users with these ids run, and says how many there were.
+/// Kills the processes of users with these ids, and returns how many there were.
 pub fn sweep_users(ids: &[Range<u32>]) -> Result<usize> {
     kill_where(|process| {
         let status = fs::read_to_string(process.join("status")).unwrap_or_default();
@@ -97,13 +98,13 @@ pub fn sweep_users(ids: &[Range<u32>]) -> Result<usize> {
     })
 }
 
-/// The user that a process runs as, of its `/proc/…/status`.
+/// The user of a process, from its `/proc/…/status`.
 fn user(status: &str) -> Option<u32> {
     let ids = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
     ids.split_whitespace().next()?.parse().ok()
 }
 
-/// Kills each process whose folder in `/proc` matches, and says how many there were.
+/// Kills each process whose folder in `/proc` matches, and returns how many there were.
 fn kill_where(matches: impl Fn(&Path) -> bool) -> Result<usize> {
     let mut killed = 0;
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
@@ -116,8 +117,8 @@ fn kill_where(matches: impl Fn(&Path) -> bool) -> Result<usize> {
     Ok(killed)
 }
 
-/// Waits for the right to do what only one task does at a time, saying so when it is not to be had at
-/// once. It ends with the file.
+/// Waits for an exclusive lock, and prints a note if another task holds it. The lock ends with the
+/// file.
 pub fn lock(file: &Path, what: &str) -> Result<File> {
     let lock = File::create(file).with_context(|| format!("cannot open {}", file.display()))?;
     if lock.try_lock().is_err() {
@@ -127,7 +128,7 @@ pub fn lock(file: &Path, what: &str) -> Result<File> {
     Ok(lock)
 }
 
-/// Runs a program to its end with its output in a file; an error shows the end of that file.
+/// Runs a program to its end with its output in a file. An error shows the end of that file.
 pub fn run_logged(command: &mut Command, log: &Path) -> Result<()> {
     let file = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
     let status = command
@@ -142,7 +143,7 @@ pub fn run_logged(command: &mut Command, log: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Runs a program to its end with its output where ours goes.
+/// Runs a program to its end with this program's output.
 pub fn run(command: &mut Command) -> Result<()> {
     let status =
         command.stdin(Stdio::null()).status().with_context(|| format!("cannot start {}", typed(command)))?;
@@ -152,7 +153,7 @@ pub fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs a program to its end and returns what it printed.
+/// Runs a program to its end, and returns what it printed.
 pub fn output(command: &mut Command) -> Result<String> {
     let output =
         command.stdin(Stdio::null()).output().with_context(|| format!("cannot start {}", typed(command)))?;
@@ -169,7 +170,7 @@ pub fn tail(file: &Path, lines: usize) -> String {
     all[all.len().saturating_sub(lines)..].join("\n")
 }
 
-/// A command as one would type it, without its environment.
+/// A command as a person would type it, without its environment.
 pub(crate) fn typed(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     let words: Vec<_> = words.map(|word| word.to_string_lossy()).collect();

@@ -1,4 +1,5 @@
-//! Pushes images over the registry protocol, as `docker push` does, to the local cloud's ECR.
+//! Pushes images to the local cloud's ECR over the registry protocol, as `docker push` does.
+//!
 //! <https://github.com/opencontainers/distribution-spec/blob/main/spec.md>
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -9,10 +10,10 @@ use crate::{
     image::{Blob, OciImage, OciIndex},
 };
 
-/// A registry on loopback, with a user of it.
+/// A registry on loopback, with a user's credentials.
 pub struct Registry {
     http: ureq::Agent,
-    /// `http://localhost:4566`
+    /// The base URL, such as `http://localhost:4566`.
     base: String,
     authorization: String,
 }
@@ -25,19 +26,19 @@ pub struct Manifest {
     pub bytes: Vec<u8>,
 }
 
-/// `sha256:` and the hash of `bytes`.
+/// The digest of `bytes`: `sha256:` and their hash.
 pub fn digest(bytes: &[u8]) -> String {
     format!("sha256:{}", sha256_hex(bytes))
 }
 
-/// Pushes `image` as `repository:tag` and answers with its digest.
+/// Pushes `image` as `repository:tag`, and returns its digest.
 pub fn push(registry: &Registry, repository: &str, tag: &str, image: &OciImage) -> Result<String> {
     registry.push(repository, Some(tag), image)
 }
 
 impl Registry {
-    /// `host`: where images are pushed, for example `localhost:4566`. ECR takes `AWS` and a token
-    /// as user and password; the local cloud takes any.
+    /// Creates a client of a registry host, for example `localhost:4566`. ECR takes `AWS` and a
+    /// token as user and password; the local cloud takes any.
     pub fn new(host: &str, user: &str, password: &str) -> Self {
         Self {
             http: agent(),
@@ -47,7 +48,7 @@ impl Registry {
         }
     }
 
-    /// Pushes an image; without a tag it can be reached by its digest only. Answers with the digest.
+    /// Pushes an image, and returns its digest. Without a tag only the digest names the image.
     pub fn push(&self, repository: &str, tag: Option<&str>, image: &OciImage) -> Result<String> {
         for blob in image.blobs() {
             self.put_blob(repository, blob)?;
@@ -81,7 +82,7 @@ impl Registry {
         Ok(())
     }
 
-    /// Puts a manifest, whatever it holds, under a tag or under its own digest.
+    /// Puts a manifest of any content under a tag, or under its own digest.
     pub fn put_manifest(&self, repository: &str, tag: Option<&str>, manifest: &Blob) -> Result<String> {
         let path = format!("/v2/{repository}/manifests/{}", tag.unwrap_or(&manifest.digest));
         let headers = [("content-type", manifest.media_type.as_str())];
@@ -95,7 +96,7 @@ impl Registry {
         Ok(manifest.digest.clone())
     }
 
-    /// The manifest under a tag or digest; `None` where there is none.
+    /// The manifest under a tag or digest, or `None` if there is none.
     pub fn manifest(&self, repository: &str, reference: &str) -> Result<Option<Manifest>> {
         let path = format!("/v2/{repository}/manifests/{reference}");
         let accept = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
@@ -111,7 +112,7 @@ impl Registry {
         Ok(Some(Manifest { digest: digest(&answer.body), media_type, bytes: answer.body }))
     }
 
-    /// The bytes of a blob; `None` where there is none.
+    /// The bytes of a blob, or `None` if there is none.
     pub fn blob(&self, repository: &str, digest: &str) -> Result<Option<Vec<u8>>> {
         let path = format!("/v2/{repository}/blobs/{digest}");
         let answer = self.send("GET", &path, &[], None)?;

@@ -1,4 +1,4 @@
-//! After the end-to-end tests: nothing that decides was ever logged.
+//! The check after the end-to-end tests that no log contains a secret.
 
 use crate::aws::{Aws, sha256_hex};
 use crate::inbox;
@@ -13,22 +13,22 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
-/// Below the local cloud's folder: a secret a line that no mail has.
+/// The file in the local cloud's folder with the secrets that are in no mail, one a line.
 const REMEMBERED: &str = "secrets";
 
-/// What else than mails hold names a person or a session: `check` looks for it too.
+/// Stores a secret that is in no mail, so that `check` looks for it too.
 pub fn remember(folder: &Path, secret: &str) -> io::Result<()> {
     let mut file = OpenOptions::new().create(true).append(true).open(folder.join(REMEMBERED))?;
-    // One write, so that tests side by side do not mix their lines.
+    // One write keeps the lines of parallel tests apart.
     file.write_all(format!("{secret}\n").as_bytes())
 }
 
-/// As the table knows a link by: SHA-256 of its token, in lower-case hexadecimal.
+/// The hash by which the table knows a link: SHA-256 of its token, in lower-case hexadecimal.
 pub fn hash(token: &str) -> String {
     sha256_hex(token.as_bytes())
 }
 
-/// How an address, a cookie or a form of ours begins that has a secret in it.
+/// The starts of Stablepin's addresses, cookies and forms that contain a secret.
 const MARKS: [&str; 6] = [
     "?t=",
     "stablepin-console=",
@@ -38,14 +38,16 @@ const MARKS: [&str; 6] = [
     "X-Amz-Credential=",
 ];
 
-/// Looks for the token and the code of every mail that was sent, and for every link to the console, in every log group of
-/// the stack: those of the functions, which log as much as they can here, and the API's access log.
+/// Searches every log group of the stack for each mail's token and code, and for each console link.
+///
+/// The groups are those of the functions, which log at the most detailed level here, and the API's
+/// access log.
 pub fn check(stack: &Stack) -> Result<()> {
     let aws = &stack.aws();
     let mails = inbox::messages(aws, &inbox::queue_url(aws)?)?;
     let token = |link: &str| link.split_once("?t=").map(|(_, token)| token.to_owned());
     let tokens = mails.iter().filter_map(|mail| token(mail.link()?));
-    // As it is printed, as it is compared, and as people type it.
+    // A code in its printed, compared and typed forms.
     let spelt = |code: &str| [code.to_owned(), code.replace('-', ""), code.to_lowercase()];
     let codes = mails.iter().filter_map(|mail| mail.code().map(spelt)).flatten();
     let remembered = fs::read_to_string(stack.folder().join(REMEMBERED)).unwrap_or_default();
@@ -60,7 +62,7 @@ pub fn check(stack: &Stack) -> Result<()> {
         if let Some(mark) = MARKS.iter().find(|mark| text.contains(**mark)) {
             bail!("{group} has {mark:?} in it: look for where an address, a cookie or a form is logged");
         }
-        // What a token or a code is made of.
+        // Tokens and codes consist of these characters.
         for word in text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '_')) {
             words += 1;
             known |= subjects.contains(word) && word.len() > 20;
@@ -79,9 +81,9 @@ pub fn check(stack: &Stack) -> Result<()> {
     Ok(())
 }
 
-/// Each group's name, and all that it holds.
+/// The name and the whole text of each log group.
 pub fn logs(aws: &Aws) -> Result<Vec<(String, String)>> {
-    // The emulator's log service fails while somebody writes a new stream.
+    // The emulator's log service fails while a new stream is written.
     let ask = |action: &str, body: &Value| {
         wait_for("the log service's answer", Duration::from_secs(60), || {
             Ok(aws.json("logs", &format!("Logs_20140328.{action}"), body).ok())

@@ -1,4 +1,5 @@
-//! `cargo xtask setup`: the tools that the other tasks use. Quick when there is nothing to do.
+//! `cargo xtask setup`: installs the tools that the other tasks use. It is quick if they exist
+//! already.
 
 mod browser;
 
@@ -11,22 +12,23 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// `uidmap` lets an ordinary user run it too.
+/// The packages of Podman. `uidmap` lets an ordinary user run it too.
 const PODMAN_PACKAGES: [&str; 6] = ["podman", "runc", "netavark", "aardvark-dns", "iptables", "uidmap"];
-/// As Debian calls it.
+/// The name of Chromium in Debian.
 const CHROMIUM: &str = "chromium";
-/// Without a font, Chromium shows boxes for letters.
+/// The packages of Chromium. Without a font it shows boxes instead of letters.
 const CHROMIUM_PACKAGES: [&str; 2] = [CHROMIUM, "fonts-liberation"];
 
 pub fn setup() -> Result<()> {
     fs::create_dir_all(tools())?;
-    // Two tasks at once (two clouds side by side) must not both install.
+    // Two tasks, such as those of two clouds, must not install at the same time.
     let _lock = lock(&tools().join("lock"), "installing the tools")?;
     python_tools()?;
     containers()
 }
 
-/// What the tests of the pages need, and nothing else does. Answers why there is no browser, where there cannot be one.
+/// Installs the browser that only the tests of the pages need. Returns the reason if it is
+/// impossible.
 pub fn browser() -> Result<Option<String>> {
     fs::create_dir_all(tools())?;
     let _lock = lock(&tools().join("lock"), "installing the tools")?;
@@ -50,12 +52,12 @@ pub fn browser() -> Result<Option<String>> {
     }
 }
 
-/// Debian's Chromium, or the one that was installed here.
+/// The path of Debian's Chromium, or of the one that was installed here.
 pub fn chromium() -> Option<PathBuf> {
     on_path(CHROMIUM).or_else(browser::installed)
 }
 
-/// axe-core, in a package that brings it along.
+/// Installs axe-core, as a part of a Python package.
 fn accessibility_checks() -> Result<()> {
     let pinned = root().join("xtask/axe.txt");
     let wanted = fs::read_to_string(&pinned).context("cannot read axe.txt")?;
@@ -80,13 +82,13 @@ pub fn axe() -> PathBuf {
     axe_folder().join("axe_playwright_python/axe.min.js")
 }
 
-/// MiniStack, SAM, cargo-lambda and zig.
+/// Installs MiniStack, SAM, cargo-lambda and zig.
 fn python_tools() -> Result<()> {
     let title = "Installing MiniStack, SAM CLI and cargo-lambda into target/tools (800 MB, a minute or two)";
     environment("requirements.txt", "venv", "installed.txt", title)
 }
 
-/// What `cargo xtask bench` measures beside ours.
+/// Installs the tools that `cargo xtask bench` compares with Stablepin.
 pub fn peers() -> Result<()> {
     fs::create_dir_all(tools())?;
     let _lock = lock(&tools().join("lock"), "installing the tools")?;
@@ -94,18 +96,19 @@ pub fn peers() -> Result<()> {
     environment("peers.txt", "peers", "peers-installed.txt", title)
 }
 
-/// A program of [`peers`].
+/// The path of a program of [`peers`].
 pub fn peer(name: &str) -> PathBuf {
     tools().join("peers/bin").join(name)
 }
 
-/// A Python environment below `target/tools`, of exactly the versions and hashes of a list.
+/// Installs a Python environment below `target/tools` with exactly the versions and hashes of a
+/// list.
 fn environment(list: &str, folder: &str, stamp: &str, title: &str) -> Result<()> {
     let pinned = root().join("xtask").join(list);
     let wanted = fs::read_to_string(&pinned).with_context(|| format!("cannot read {list}"))?;
-    // Without links, since scripts keep this path: a link to the tools may be gone one day.
+    // The path is resolved, since scripts keep it and a link to the tools may disappear.
     let tools = tools().canonicalize().context("cannot resolve target/tools")?;
-    // Written last, so that an interrupted installation starts over.
+    // The stamp is written last, so that an interrupted installation starts again.
     let wanted = stamp_of(&tools, &wanted);
     let stamp = tools.join(stamp);
     let venv = tools.join(folder);
@@ -124,13 +127,15 @@ fn environment(list: &str, folder: &str, stamp: &str, title: &str) -> Result<()>
     })
 }
 
-/// The stamp of an installation: the folder that it is in, then the list of what it is. What is installed has that
-/// folder's path in it, so that a copy elsewhere would run this one's programs, and is not current.
+/// The stamp of an installation: its folder, then its list.
+///
+/// Installed programs contain the folder's path. A copy elsewhere would run the original's
+/// programs, so its stamp must not match.
 fn stamp_of(folder: &Path, list: &str) -> String {
     format!("# {}\n{list}", folder.display())
 }
 
-/// Of exactly the versions and hashes of a list.
+/// A pip command that installs exactly the versions and hashes of a list.
 fn pip_install(pip: &Path, pinned: &Path) -> Command {
     let mut command = Command::new(pip);
     command.args([
@@ -145,7 +150,7 @@ fn pip_install(pip: &Path, pinned: &Path) -> Command {
     command
 }
 
-/// Podman, which runs the containers of ECS tasks. Without it the tasks are simulated.
+/// Installs Podman, which runs the containers of ECS tasks. Without it the tasks are simulated.
 fn containers() -> Result<()> {
     if podman::unavailable().is_none() {
         return Ok(());
@@ -165,7 +170,7 @@ fn containers() -> Result<()> {
     Ok(())
 }
 
-/// Or why not.
+/// Returns the reason if packages cannot be installed here.
 fn may_install() -> Result<(), &'static str> {
     if !rustix::process::geteuid().is_root() {
         Err("only root can install it")
@@ -198,7 +203,7 @@ fn simulated(reason: &str) -> String {
     )
 }
 
-/// The environment's version, for `cargo xtask setup` to show.
+/// The versions of the main tools, for `cargo xtask setup`.
 pub fn versions() -> Result<String> {
     let listed =
         output(Command::new(tool("pip")).args(["list", "--disable-pip-version-check", "--format=freeze"]))?;
@@ -207,7 +212,7 @@ pub fn versions() -> Result<String> {
     Ok(lines.collect::<Vec<_>>().join(", "))
 }
 
-/// `PATH` with the tools in front.
+/// The value of `PATH` with the tools first.
 pub fn path() -> std::ffi::OsString {
     let bin = tools().join("venv/bin");
     match std::env::var_os("PATH") {
@@ -225,12 +230,12 @@ mod tests {
     use std::path::Path;
 
     #[test]
-    fn stamp_of_another_folder_is_not_current() {
+    fn stamp_of_another_folder_does_not_match() {
         let [here, there] =
             ["/a/target/tools", "/b/target/tools"].map(|folder| stamp_of(Path::new(folder), "sam==1\n"));
         assert_eq!(here, "# /a/target/tools\nsam==1\n");
         assert_ne!(here, there);
-        // Of a version that wrote the list alone.
+        // An older version's stamp was the list alone.
         assert_ne!(here, "sam==1\n");
     }
 }

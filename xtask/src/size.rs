@@ -1,4 +1,4 @@
-//! What a function's zip may weigh: a cold start loads all of it.
+//! The size budgets of the functions' zips. A cold start loads the whole zip.
 
 use crate::deploy::{Build, Function};
 use crate::step::note;
@@ -8,17 +8,18 @@ use flate2::write::DeflateEncoder;
 use std::fs;
 use std::io::Write as _;
 
-/// In bytes, of the zip that `sam deploy` uploads.
+/// The budget of a function's zip in bytes, as `sam deploy` uploads it.
 fn budget(function: &str) -> usize {
     match function {
         "promoter" | "retention" => 6_000_000,
-        // Over the 3 MB of the others by a part of ECS's SDK, whose types are the largest of all.
+        // This function exceeds the 3 MB of the others by a part of ECS's SDK, whose types are the
+        // largest of all.
         "rollback" => 3_250_000,
         _ => 3_000_000,
     }
 }
 
-/// Prints each function's size beside its budget, and fails when one is over.
+/// Prints each function's size and budget. Fails if a function exceeds its budget.
 pub fn check(build: &Build) -> Result<()> {
     let mut over = Vec::new();
     for Function { resource, name } in &build.functions {
@@ -37,7 +38,8 @@ pub fn check(build: &Build) -> Result<()> {
     Ok(())
 }
 
-/// Compressed as SAM does, at zlib's default level. What a zip adds to one file is 150 bytes.
+/// The size after compression as SAM does it, at zlib's default level. A zip adds 150 bytes to one
+/// file.
 fn zipped(program: &[u8]) -> Result<usize> {
     let mut zip = DeflateEncoder::new(Vec::new(), Compression::default());
     zip.write_all(program)?;
@@ -53,13 +55,13 @@ mod tests {
     use super::{megabytes, zipped};
 
     #[test]
-    fn a_size_is_told_in_megabytes() {
+    fn size_is_shown_in_megabytes() {
         assert_eq!(megabytes(3_019_999), "3.01");
         assert_eq!(megabytes(999), "0.00");
     }
 
     #[test]
-    fn what_repeats_is_small() {
+    fn repeated_bytes_are_compressed() {
         assert!(zipped(&[7; 100_000]).unwrap() < 1000);
     }
 }

@@ -1,4 +1,4 @@
-//! A deployed stack in a running local cloud, as the demo and the tests see it.
+//! A deployed stack in a running local cloud, for the demo and the tests.
 
 use crate::aws::Aws;
 use crate::cloud::{Cloud, Home};
@@ -16,14 +16,15 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Starts a local cloud in `target/{name}` and deploys into it. It stops when this is dropped.
+    /// Starts a local cloud in `target/{name}` and deploys into it. The cloud stops when this is
+    /// dropped.
     pub fn start(name: &str, profile: Profile, work: Work) -> Result<Self> {
         let cloud = crate::up::start_cloud(Home::named(name))?;
         let variables = deploy::deploy(&cloud, profile, work)?;
         Ok(Self { variables, home: cloud.home().clone(), cloud: Some(cloud) })
     }
 
-    /// The one that this process's environment names (`. target/local/env`).
+    /// Returns the stack that this process's environment names (`. target/local/env`).
     pub fn from_env() -> Result<Self> {
         let mut variables: Variables =
             std::env::vars().filter(|(name, _)| name.starts_with("STABLEPIN_")).collect();
@@ -35,7 +36,7 @@ impl Stack {
         Ok(Self { variables, home, cloud: None })
     }
 
-    /// The one that was deployed into this cloud before.
+    /// Returns the stack that was deployed into this cloud before.
     pub fn read(home: Home) -> Result<Self> {
         let text = fs::read_to_string(home.env()).context("no stack: run `cargo xtask up`")?;
         let parse = |line: &str| {
@@ -45,27 +46,29 @@ impl Stack {
         Ok(Self { variables: text.lines().filter_map(parse).collect(), home, cloud: None })
     }
 
-    /// The one that this process's environment names, or else the one that `cargo xtask up` left.
+    /// Returns the stack that this process's environment names, or else the one of
+    /// `cargo xtask up`.
     pub fn current() -> Result<Self> {
         Self::from_env().or_else(|_| Self::read(Home::named(crate::up::LOCAL)))
     }
 
-    /// Leaves it running when this process ends.
+    /// Keeps the cloud running after this process ends.
     pub fn stay(mut self) -> Result<()> {
         self.cloud.take().map_or(Ok(()), Cloud::stay)
     }
 
-    /// Stops the cloud that was started with it, and says what went wrong, which dropping does not.
+    /// Stops the cloud that was started with the stack. Unlike dropping, this returns the error.
     pub fn stop(mut self) -> Result<()> {
         self.cloud.take().map_or(Ok(()), Cloud::stop)
     }
 
-    /// A variable of the stack: `STABLEPIN_TABLE`, for example. Empty when it has none of that name.
+    /// A variable of the stack, for example `STABLEPIN_TABLE`. It is empty if the stack has none of
+    /// that name.
     pub fn variable(&self, name: &str) -> &str {
         self.variables.get(name).map_or("", String::as_str)
     }
 
-    /// All of them, for a child process.
+    /// The variables of the stack, for a child process.
     pub fn variables(&self) -> &Variables {
         &self.variables
     }
@@ -74,7 +77,7 @@ impl Stack {
         self.variable("AWS_ENDPOINT_URL")
     }
 
-    /// `http://{id}.execute-api.localhost:{port}`, without a slash at its end.
+    /// The API's URL, `http://{id}.execute-api.localhost:{port}`, without a slash at its end.
     pub fn api(&self) -> &str {
         self.variable("STABLEPIN_API")
     }
@@ -91,12 +94,12 @@ impl Stack {
         self.variable("STABLEPIN_BUS")
     }
 
-    /// The queue with the mails that approvers would have got.
+    /// The queue with the mails for approvers.
     pub fn inbox(&self) -> &str {
         self.variable("STABLEPIN_INBOX")
     }
 
-    /// `host:port` that images are pushed to.
+    /// The registry's `host:port`, for pushes.
     pub fn registry(&self) -> &str {
         self.variable("STABLEPIN_REGISTRY")
     }
@@ -111,7 +114,7 @@ impl Stack {
         )
     }
 
-    /// What runs the containers of ECS tasks. `None` where they are simulated.
+    /// The engine that runs the containers of ECS tasks, or `None` if the tasks are simulated.
     pub fn engine(&self) -> Option<Engine> {
         let socket = self.variables.get("STABLEPIN_CONTAINERS")?.strip_prefix("unix://")?;
         let port = self.registry().rsplit(':').next()?.parse().ok()?;
@@ -122,7 +125,7 @@ impl Stack {
         self.home.folder()
     }
 
-    /// What the cloud's programs wrote: `supervisor.log`, `ministack.log`, `podman.log`.
+    /// A log of the cloud's programs: `supervisor.log`, `ministack.log`, `podman.log`.
     pub fn log(&self, name: &str) -> String {
         fs::read_to_string(self.home.log(name)).unwrap_or_default()
     }

@@ -1,9 +1,9 @@
-//! What a task tells while it works: a title, then how long it took.
+//! The output of a task: a title, then the time that the step took.
 
 use anyhow::Result;
 use std::time::{Duration, Instant};
 
-/// Runs one titled step and prints the time it took, also when it failed.
+/// Runs one titled step, and prints the time that it took, even if it failed.
 pub fn step<T>(title: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     println!("==> {title}");
     let start = Instant::now();
@@ -13,7 +13,7 @@ pub fn step<T>(title: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     result
 }
 
-/// A line under the current step.
+/// Prints a text under the current step.
 pub fn note(text: impl AsRef<str>) {
     for line in text.as_ref().lines() {
         println!("    {line}");

@@ -1,6 +1,8 @@
-//! The process that keeps one local cloud: it starts MiniStack and Podman, tells when they are ready,
-//! and stops and removes everything when it is asked to, when its owner has gone, or when one of them
-//! ends by itself. Being a process of its own, it also does so when the owner was killed.
+//! The process that keeps one local cloud running. It starts MiniStack and Podman and reports when
+//! they are ready.
+//!
+//! It stops and removes everything on request, when its owner has gone, or when one of them ends.
+//! As a separate process it does so even if the owner was killed.
 
 use crate::cloud::{self, Home, RootKey, State};
 use crate::engine::{Engine, machine_sockets};
@@ -18,17 +20,17 @@ use std::time::{Duration, Instant};
 
 /// The hidden subcommand: `xtask supervise-local-cloud DIRECTORY`.
 pub const COMMAND: &str = "supervise-local-cloud";
-/// What it prints when everything is up.
+/// The line that it prints when everything is up.
 pub(crate) const READY: &str = "ready";
-/// What its owner says before leaving without it.
+/// The line that its owner sends before it leaves the cloud running.
 pub(crate) const STAY: &str = "stay";
 
-/// Set by who wants no containers, also where an engine serves.
+/// The variable that turns containers off, even if an engine serves.
 pub const SIMULATED: &str = "STABLEPIN_SIMULATED";
 
-/// How long a child may take to end by itself.
+/// The time that a child process has to end after a request.
 const GRACE: Duration = Duration::from_secs(5);
-/// How often the children are looked at.
+/// The interval between two checks of the children.
 const WATCH: Duration = Duration::from_millis(200);
 
 pub fn supervise(folder: &Path) -> Result<()> {
@@ -40,7 +42,7 @@ pub fn supervise(folder: &Path) -> Result<()> {
 
     let mut children = Vec::new();
     let outcome = start(&home, &mut children, &stop_signal).and_then(|()| {
-        // Nobody reads this line when the owner has gone; the owner's pipe says so too.
+        // If the owner has gone, nobody reads this line, and the owner's pipe reports that too.
         let _ = writeln!(std::io::stdout(), "{READY}");
         keep(&mut children, &stop_signal)
     });
@@ -49,7 +51,7 @@ pub fn supervise(folder: &Path) -> Result<()> {
     outcome.and(end)
 }
 
-/// A child process and what it is called.
+/// A child process and its name.
 type Named = (&'static str, Child);
 
 fn start(home: &Home, children: &mut Vec<Named>, stop_signal: &Receiver<()>) -> Result<()> {
@@ -68,8 +70,8 @@ fn start(home: &Home, children: &mut Vec<Named>, stop_signal: &Receiver<()>) -> 
     cloud::write_state(home, &state)
 }
 
-/// Finds an engine that serves, and returns its socket, and whether it is the machine's own. Without one ECS tasks are
-/// simulated, for the reasons in the error.
+/// Finds an engine that serves. Returns its socket, and whether it is the machine's own. An error
+/// gives the reasons why ECS tasks are simulated.
 fn containers(home: &Home, port: u16, children: &mut Vec<Named>) -> Result<(PathBuf, bool)> {
     if std::env::var_os(SIMULATED).is_some() {
         bail!("{SIMULATED} is set");
@@ -89,7 +91,7 @@ fn containers(home: &Home, port: u16, children: &mut Vec<Named>) -> Result<(Path
     bail!(reasons.join("\n"))
 }
 
-/// Starts Podman in the cloud's directory, root's or an ordinary user's, and returns its socket.
+/// Starts Podman in the cloud's directory, as root or as an ordinary user, and returns its socket.
 fn own_podman(home: &Home, port: u16, children: &mut Vec<Named>) -> Result<PathBuf> {
     if let Some(reason) = podman::unavailable() {
         bail!(reason);
@@ -110,16 +112,16 @@ fn own_podman(home: &Home, port: u16, children: &mut Vec<Named>) -> Result<PathB
     Ok(socket)
 }
 
-/// MiniStack with an environment of our own: what it has, the functions inherit.
+/// Starts MiniStack with a fresh environment, which the functions inherit.
 fn ministack(home: &Home, state: &State) -> Result<Child> {
     let port = state.port.to_string();
     let mut command = bound(tool("python3"));
-    // Without bytecode files in the checkout.
+    // `-B` keeps bytecode files out of the checkout.
     command.arg("-B").arg(workspace::root().join("xtask/emulator"));
     if state.machine {
         command.arg("--machine-engine");
     }
-    // Without a socket it would look for an engine by itself.
+    // Without a socket MiniStack would look for an engine itself.
     let socket = state.socket.clone().unwrap_or_else(|| home.folder().join("no-containers.sock"));
     command
         .env_clear()
@@ -134,9 +136,10 @@ fn ministack(home: &Home, state: &State) -> Result<Child> {
         .env("BIND_HOST", "127.0.0.1")
         .env("IOT_MTLS_ENABLED", "false") // it would take a fixed port, on every interface
         .env("GATEWAY_PORT", &port)
-        // Lambda gives them the stack's LogLevel; here they log as much as they can, and no secret.
+        // On AWS the functions get the stack's LogLevel. Here they log at the most detailed level,
+        // but no secret.
         .env("AWS_LAMBDA_LOG_LEVEL", "TRACE")
-        // Functions get it too. Without it they would look for AWS.
+        // The functions inherit this variable. Without it they would call AWS.
         .env("AWS_ENDPOINT_URL", format!("http://localhost:{port}"))
         .env("DOCKER_HOST", format!("unix://{}", socket.display()))
         .env("AWS_ACCESS_KEY_ID", &state.root_key.access_key)
@@ -173,7 +176,7 @@ fn ready(port: u16) -> bool {
     ask().unwrap_or(false)
 }
 
-/// Until somebody asks to stop, or a child ends.
+/// Waits until a stop is requested or a child ends.
 fn keep(children: &mut [Named], stop_signal: &Receiver<()>) -> Result<()> {
     loop {
         match stop_signal.recv_timeout(WATCH) {
@@ -193,14 +196,15 @@ fn check(children: &mut [Named]) -> Result<()> {
 }
 
 fn end(home: &Home, children: &mut Vec<Named>) -> Result<()> {
-    // The last one first: MiniStack would start containers again that are removed under it.
+    // The children stop in reverse order: MiniStack would restart containers that are removed
+    // before it.
     for (_, mut child) in children.drain(..).rev() {
         stop(&mut child, GRACE)?;
     }
     cloud::clean(home)
 }
 
-/// Says when to stop: a signal, or the end of the owner's line without a word that it leaves us here.
+/// Signals when to stop: on a signal, or when the owner's pipe closes without `STAY`.
 fn listen(sender: Sender<()>) -> Result<()> {
     let signal = sender.clone();
     ctrlc::set_handler(move || {
@@ -217,7 +221,7 @@ fn listen(sender: Sender<()>) -> Result<()> {
     Ok(())
 }
 
-/// A port that is free and whose subnet (`10.{high}.{low}.0/24`) this machine does not use otherwise.
+/// Returns a free port whose subnet (`10.{high}.{low}.0/24`) this machine does not use otherwise.
 fn free_port() -> Result<u16> {
     let routes = std::fs::read_to_string("/proc/net/route").unwrap_or_default();
     for _ in 0..50 {
@@ -229,7 +233,8 @@ fn free_port() -> Result<u16> {
     bail!("no port whose subnet is free: this machine routes all of 10.0.0.0/8")
 }
 
-/// Whether a line of `/proc/net/route` other than the default route covers the port's subnet.
+/// Returns whether a line of `/proc/net/route`, except for the default route, covers the port's
+/// subnet.
 fn covers(route: &str, port: u16) -> bool {
     let mut fields = route.split_whitespace();
     let hex =
@@ -245,7 +250,7 @@ mod tests {
     use super::covers;
 
     #[test]
-    fn a_subnet_is_taken_by_a_wider_a_narrower_and_its_own_route_but_not_by_the_default_one() {
+    fn each_route_but_the_default_one_covers_its_subnet() {
         let port = 0x8102; // 10.129.2.0/24
         let route = |destination: &str, mask: &str| {
             format!("eth0\t{destination}\t00000000\t0001\t0\t0\t0\t{mask}\t0\t0\t0")

@@ -1,4 +1,5 @@
-//! `cargo xtask test`: all that CI runs. A failure hides no other: every step runs that can.
+//! `cargo xtask test`: everything that CI runs. After a failure the other steps still run, if they
+//! can.
 
 use crate::deploy::{self, Profile, Work};
 use crate::process::{bound, sweep, typed};
@@ -17,17 +18,17 @@ use std::time::{Duration, Instant};
 
 /// The directory of the local cloud that the tests use, below `target`.
 const CLOUD: &str = "local-test";
-/// How many end-to-end tests run at a time: they wait for functions and containers more than they work.
+/// How many end-to-end tests run at the same time. They mostly wait for functions and containers.
 const SIDE_BY_SIDE: &str = "8";
-/// How often `--deep` runs the end-to-end tests: once with every fault and the big counts, and then as CI does, to see
-/// that they pass each time.
+/// How often `--deep` runs the end-to-end tests. The first round has every fault and the big
+/// counts. The others repeat what CI runs, to find tests that fail now and then.
 const DEEP_ROUNDS: usize = 10;
-/// How many cases `--deep` has each property tested with; else it is proptest's 256.
+/// How many cases `--deep` tests each property with. The default of proptest is 256.
 const DEEP_CASES: &str = "20000";
-/// Set for the tests of one step and all that they start, so that nothing of it outlives the step.
+/// The variable of a step's tests and all of their child processes, so that none outlives the step.
 const TEST_RUN: &str = "STABLEPIN_TEST_RUN";
 
-/// End-to-end tests whose tasks have to be real containers, by what their names contain.
+/// Parts of the names of end-to-end tests whose tasks must be real containers.
 const NEED_CONTAINERS: [&str; 13] = [
     "approved_build_reaches_every_service_and_becomes_the_pin",
     "circuit_breaker_rollback_is_left_to_ecs",
@@ -43,10 +44,11 @@ const NEED_CONTAINERS: [&str; 13] = [
     "rollback_after_a_deployment_by_hand_restores_the_pin",
     "rollback_not_proven_by_its_deadline_is_incomplete",
 ];
-/// Tests that open pages in Chromium, by what their names contain.
+/// Parts of the names of tests that open pages in Chromium.
 const NEED_BROWSER: [&str; 2] = ["browser", "hostile_text_is_inert_in_each_output"];
 
-/// Fails with a code of its own, so that the line with the sums stays the last one.
+/// Runs every step. A failure is reported in the exit code, so that the line with the sums stays
+/// the last one.
 pub fn test(deep: bool) -> Result<ExitCode> {
     let mut report = Report::default();
     report.check("Setting up the tools", setup::setup);
@@ -81,7 +83,7 @@ pub fn test(deep: bool) -> Result<ExitCode> {
     Ok(report.close())
 }
 
-/// The deployed template in a local cloud of its own, which is gone afterwards.
+/// Tests the deployed template in its own local cloud, which is removed afterwards.
 fn end_to_end(report: &mut Report, deep: bool, no_browser: bool) {
     let mut stack = None;
     report.check("Local cloud and deployment", || {
@@ -112,7 +114,7 @@ fn end_to_end(report: &mut Report, deep: bool, no_browser: bool) {
     report.check("Tear-down", || stack.stop());
 }
 
-/// What AWS gets, built once as a user builds it: its size, and the story told with it.
+/// Checks the release build, which users build for AWS: its size, and the demo with it.
 fn release(report: &mut Report) {
     let mut build = None;
     report.check("Release build", || {
@@ -124,7 +126,7 @@ fn release(report: &mut Report) {
     drop(build);
     report.check("Demo with the release build", || demo::demo(Profile::Release, Work::Builds, false));
     if !rustix::process::geteuid().is_root() {
-        // That was the demo as an ordinary user.
+        // The demo above has run as an ordinary user already.
         return;
     }
     let mut left_out = None;
@@ -137,7 +139,7 @@ fn release(report: &mut Report) {
     }
 }
 
-/// How long the tests of one step may take, compiling them included.
+/// The time limit of one step's tests, including their compilation.
 fn limit(deep: bool) -> Duration {
     Duration::from_secs(60 * if deep { 60 } else { 25 })
 }
@@ -148,15 +150,15 @@ fn deepen(command: &mut Command, deep: bool) {
     }
 }
 
-/// The SDK's default features would bring it back: megabytes in each function, and a TLS stack that is
-/// no longer maintained.
+/// Checks that no crate brings the second TLS stack back. The SDK's default features would:
+/// megabytes in each function, and code that is no longer maintained.
 fn no_second_tls_stack() -> Result<()> {
     for banned in ["hyper@0.14", "rustls@0.21"] {
         let found = cargo(&["tree", "--quiet", "--workspace", "--target", "all", "--invert", banned])
             .stderr(Stdio::null())
             .output()
             .context("cannot start cargo")?;
-        // cargo fails on a package that is nowhere in the tree, which is what we want.
+        // cargo fails if no crate in the tree uses the package, which is the wanted result.
         if !found.stdout.is_empty() {
             bail!("{banned} is used:\n{}", String::from_utf8_lossy(&found.stdout));
         }
@@ -185,8 +187,9 @@ fn run(mut command: Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs a cargo test command, shows what it prints but for what passes, and counts what it says of each test
-/// program. What hangs is stopped and named: CI has to end.
+/// Runs a cargo test command, prints its output except for passed tests, and counts the results.
+///
+/// After the time limit the tests are stopped and the running ones are named, since CI must end.
 fn run_tests(mut command: Command, limit: Duration) -> Result<Counts> {
     let run = std::process::id().to_string();
     let mut child = command
@@ -210,7 +213,7 @@ fn run_tests(mut command: Command, limit: Duration) -> Result<Counts> {
             Some((test, _)) => _ = slow.remove(test),
             None => {}
         }
-        // Of the many programs without a test, not a word.
+        // Programs without a test print nothing.
         let is_quiet = line.is_empty() || line == "running 0 tests" || line.ends_with(" ... ok");
         if more != Some(Counts::default()) && !is_quiet {
             println!("{line}");
@@ -239,7 +242,8 @@ impl Counts {
     const FAILED: Self = Self { passed: 0, failed: 1, skipped: 0 };
     const SKIPPED: Self = Self { passed: 0, failed: 0, skipped: 1 };
 
-    /// From a test program's last line: `test result: ok. 12 passed; 0 failed; 0 ignored; 0 measured; 2 filtered out; …`.
+    /// Reads the last line of a test program, such as
+    /// `test result: ok. 12 passed; 0 failed; 0 ignored; 0 measured; 2 filtered out; …`.
     fn read(line: &str) -> Option<Self> {
         let (_, numbers) = line.strip_prefix("test result: ")?.split_once(". ")?;
         let number = |word: &str| {
@@ -271,28 +275,28 @@ impl fmt::Display for Counts {
     }
 }
 
-/// What ran, for how long, and how it ended.
+/// The steps that ran, their times and their results.
 #[derive(Default)]
 struct Report {
     steps: Vec<(String, Duration, Counts)>,
     sum: Counts,
-    /// What this machine cannot show, with the reason.
+    /// The parts that this machine cannot test, with the reasons.
     left_out: Vec<String>,
 }
 
 impl Report {
-    /// A step that passes or fails as one.
+    /// Runs a step that passes or fails as a whole.
     fn check(&mut self, title: &str, work: impl FnOnce() -> Result<()>) {
         self.tests(title, || work().map(|()| Counts::PASSED));
     }
 
-    /// Names what does not run here.
+    /// Names a part that does not run here.
     fn leave_out(&mut self, what: String) {
         note(format!("LEFT OUT: {what}"));
         self.left_out.push(what);
     }
 
-    /// A step of many tests.
+    /// Runs a step of many tests.
     fn tests(&mut self, title: &str, work: impl FnOnce() -> Result<Counts>) {
         println!("\n==> {title}");
         let start = Instant::now();
@@ -307,7 +311,7 @@ impl Report {
         self.steps.push((title.to_owned(), time, counts));
     }
 
-    /// What was left out, and the line with the sums.
+    /// The list of left-out parts, and the line with the sums.
     fn last_lines(&self) -> String {
         let mut lines = String::new();
         if !self.left_out.is_empty() {
@@ -338,7 +342,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     #[test]
-    fn what_hangs_is_stopped_with_all_that_it_started_and_named() {
+    fn hanging_tests_are_stopped_and_named() {
         let mut command = Command::new("sh");
         let says =
             "echo 'test a::b has been running for over 60 seconds'; echo 'test c ... ok'; sleep 99 & wait";
@@ -350,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn a_test_programs_last_line_is_read() {
+    fn last_line_of_a_test_program_is_read() {
         let line = "test result: FAILED. 12 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s";
         assert_eq!(Counts::read(line), Some(Counts { passed: 12, failed: 3, skipped: 0 }));
         let line =
@@ -360,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn report_names_what_is_left_out_before_its_last_line() {
+    fn report_names_left_out_parts_before_its_last_line() {
         let mut report = Report::default();
         report.tests("some tests", || Ok(Counts { passed: 7, failed: 0, skipped: 2 }));
         report.check("a step", || Ok(()));
@@ -374,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn last_line_counts_what_is_left_out() {
+    fn last_line_counts_skipped_tests() {
         assert_eq!(Counts { passed: 3, failed: 1, skipped: 0 }.to_string(), "3 passed, 1 failed");
         assert_eq!(Counts { passed: 3, failed: 0, skipped: 2 }.to_string(), "3 passed, 0 failed, 2 skipped");
     }
@@ -398,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn tests_with_containers_are_named() {
+    fn tests_with_containers_are_listed() {
         let all = functions(&root().join("tests/tests/e2e"));
         for (file, name, text) in &all {
             if text.contains("app.service") {
@@ -411,7 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn tests_with_pages_are_named() {
+    fn tests_with_pages_are_listed() {
         for (file, name, text) in functions(&root().join("tests/tests/e2e")) {
             let named = NEED_BROWSER.iter().any(|one| file.contains(one) || one.contains(name.as_str()));
             assert!(!text.contains("Page::open") || named, "{file}: {name}");

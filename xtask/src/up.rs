@@ -1,4 +1,4 @@
-//! `cargo xtask up` and `cargo xtask down`.
+//! The tasks `cargo xtask up` and `cargo xtask down`.
 
 use crate::cloud::{self, Cloud, Home};
 use crate::deploy::{self, Profile, Work};
@@ -11,7 +11,7 @@ use std::time::Instant;
 /// The directory of the local cloud that stays up, below `target`.
 pub const LOCAL: &str = "local";
 
-/// Starts the local cloud, or takes the one that runs, and deploys what the checkout has now.
+/// Starts the local cloud, or uses the running one, and deploys the checkout's current state.
 pub fn up(name: &str, profile: Profile) -> Result<()> {
     let start = Instant::now();
     setup()?;
@@ -37,7 +37,7 @@ pub fn up(name: &str, profile: Profile) -> Result<()> {
     cloud.stay()
 }
 
-/// Starts a local cloud, telling so.
+/// Starts a local cloud, and prints where it is.
 pub fn start_cloud(home: Home) -> Result<Cloud> {
     step("Starting the local cloud", || {
         let cloud = Cloud::start(home)?;
@@ -46,7 +46,7 @@ pub fn start_cloud(home: Home) -> Result<Cloud> {
     })
 }
 
-/// Stops the local cloud and removes what it has left, however it ended.
+/// Stops the local cloud, and removes its remains even after a crash.
 pub fn down(name: &str) -> Result<()> {
     let home = Home::named(name);
     step("Stopping the local cloud", || {

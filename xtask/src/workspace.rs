@@ -1,20 +1,21 @@
-//! Where things are in the checkout.
+//! Paths of the checkout.
 
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-/// The root of the checkout that this program was called in, whichever checkout compiled it.
+/// The root of the checkout in which this program was called, whichever checkout compiled it.
 ///
 /// # Panics
 ///
-/// Outside a checkout. `xtask` asks `find_root` first, and tests run in their package's folder.
+/// Panics outside a checkout. `xtask` calls `find_root` first, and tests run in their package's
+/// folder.
 pub fn root() -> PathBuf {
     static ROOT: OnceLock<PathBuf> = OnceLock::new();
     ROOT.get_or_init(|| find_root().unwrap_or_else(|error| panic!("{error:#}"))).clone()
 }
 
-/// Finds the checkout by the current folder.
+/// Finds the checkout that contains the current folder.
 pub fn find_root() -> Result<PathBuf> {
     let here = std::env::current_dir().context("cannot tell the current folder")?;
     let found = workspace_above(&here).with_context(|| {
@@ -30,7 +31,7 @@ fn workspace_above(folder: &Path) -> Option<&Path> {
         .find(|folder| folder.join("Cargo.lock").is_file() && folder.join("xtask/Cargo.toml").is_file())
 }
 
-/// Everything that tasks make is in here, and `cargo clean` removes it.
+/// The folder for all output of tasks. `cargo clean` removes it.
 pub fn target() -> PathBuf {
     root().join("target")
 }
@@ -46,13 +47,13 @@ pub fn tools() -> PathBuf {
     target().join("tools")
 }
 
-/// A program of that environment.
+/// The path of a program of that environment.
 pub fn tool(name: &str) -> PathBuf {
     tools().join("venv/bin").join(name)
 }
 
-/// The target that everything is compiled for, so that the functions, their tests and the tasks
-/// share what is compiled: `.cargo/config.toml` says the same.
+/// The compilation target, which `.cargo/config.toml` names too. With it the functions, their tests
+/// and the tasks share compiled crates.
 pub fn host() -> String {
     format!("{}-unknown-linux-gnu", std::env::consts::ARCH)
 }
@@ -65,7 +66,7 @@ mod tests {
     use std::path::Path;
     use std::process::Command;
 
-    /// A folder that looks like a checkout, gone when this is dropped.
+    /// A folder that looks like a checkout. It is removed when this is dropped.
     fn checkout(name: &str) -> tempfile::TempDir {
         let folder = tempfile::Builder::new().prefix(name).tempdir().unwrap();
         fs::create_dir_all(folder.path().join("xtask")).unwrap();
@@ -77,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_checkout_is_found_from_any_folder_in_it() {
+    fn checkout_is_found_from_any_folder_in_it() {
         let checkout = checkout("one");
         for folder in ["", "xtask", "crates/rules/src"] {
             assert_eq!(workspace_above(&checkout.path().join(folder)), Some(checkout.path()), "{folder}");
@@ -85,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copied_program_works_in_the_checkout_that_calls_it() {
+    fn copied_program_uses_the_checkout_of_its_caller() {
         let other = checkout("other");
         let this = std::env::current_exe().unwrap();
         let copy = other.path().join("copied-test");
@@ -107,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_outside_every_checkout_has_no_root() {
+    fn folder_outside_a_checkout_has_no_root() {
         assert_eq!(workspace_above(Path::new("/")), None);
     }
 }

@@ -1,8 +1,8 @@
-//! What the images of the local cloud run: one static program, FROM scratch.
+//! The program in the local cloud's images: one static program, FROM scratch.
 //!
-//! It says which version it is, and is well or ill as it was built to be:
-//! `APP_VERSION` is its version; `APP_MODE` is `healthy`, `unhealthy` (health checks fail) or
-//! `crash` (it exits at once). `POST /break` and `POST /mend` change a running one.
+//! `APP_VERSION` is the version that it reports. `APP_MODE` is `healthy`, `unhealthy` (health
+//! checks fail) or `crash` (it exits at once). `POST /break` and `POST /mend` change a running
+//! program.
 
 use std::{
     env,
@@ -31,7 +31,7 @@ fn main() -> Result<()> {
     println!("listening on {}", listener.local_addr()?.port());
     for stream in listener.incoming().flatten() {
         let version = version.clone();
-        // One client that sends nothing must not fail the next one's health check.
+        // A client that sends nothing must not delay another client's health check.
         thread::spawn(move || answer(stream, &version));
     }
     Ok(())

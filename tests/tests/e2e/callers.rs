@@ -74,13 +74,13 @@ fn stable_tag_moved_by_hand_is_attributed_to_its_caller() {
     until("the stable tag back", || (app.tag("prod-stable") == Some(pinned.clone())).then_some(()));
     until("both records", || (app.audited("Drift Detected").len() == 2).then_some(()));
     trail_tells(&app, "prod-stable", &other, PIPELINE);
-    let told = until("who it was", || {
+    let attribution = until("who it was", || {
         let audit = app.api("GET", "/audit", None).1;
         let all = audit["audit"].as_array().cloned().unwrap_or_default();
         all.into_iter().find(|one| one["kind"] == "Drift Detected" && one["to"] == "Attributed")
     });
-    let reason = told["reason"].as_str().unwrap_or_default();
-    assert!(reason.contains(&format!("moved by hand, by {PIPELINE}")), "{told}");
+    let reason = attribution["reason"].as_str().unwrap_or_default();
+    assert!(reason.contains(&format!("moved by hand, by {PIPELINE}")), "{attribution}");
     assert_eq!(app.tag("prod-stable"), Some(pinned), "the attribution moves no tag");
 }
 

@@ -128,18 +128,18 @@ const UNTIL_A_TICK_MAY: Duration = Duration::from_secs(40);
 
 #[test]
 fn deployed_tick_moves_a_tag_after_a_kill() {
-    let told = |fault| {
+    let approve_with = |fault| {
         let app = Plan::new("crash").create();
         let digest = app.push("main", &Spec::new("1"));
         let run = invoke("approval", &decision(&app.link(&digest), "approve", "tried it"), fault);
         (app, digest, run)
     };
-    let (app, digest, undisturbed) = told(None);
+    let (app, digest, undisturbed) = approve_with(None);
     assert_eq!(status(&undisturbed), Some(200));
     is_pinned_once(&app, &digest, "undisturbed");
     let tag = undisturbed.requests.iter().position(|request| request == "PutImage").expect("a tag is put");
 
-    let (app, digest, run) = told(Some((tag + 1, Fault::KillBefore)));
+    let (app, digest, run) = approve_with(Some((tag + 1, Fault::KillBefore)));
     let what = format!("{:?}", run.requests);
     assert!(run.hit, "{what}");
     assert_eq!((app.pins().len(), app.tag("prod-stable")), (1, None), "{what}");

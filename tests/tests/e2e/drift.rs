@@ -15,8 +15,8 @@ fn stable_tag_moved_by_hand_is_reported_and_restored() {
     app.push_image(Some("prod-stable"), &stablepin_tests::app::image(&Spec::new("2")));
     until("the stable tag back", || (app.tag("prod-stable") == Some(pinned.clone())).then_some(()));
     until("both records", || {
-        let told = app.audited("Drift Detected");
-        (told == [format!("{other} → Detected"), format!("{other} → Repaired")]).then_some(())
+        let drifts = app.audited("Drift Detected");
+        (drifts == [format!("{other} → Detected"), format!("{other} → Repaired")]).then_some(())
     });
     assert_eq!(
         (app.pins().len(), app.environment()["applied"].clone()),

@@ -72,11 +72,11 @@ fn bus_has_an_event_for_each_simultaneous_push() {
     });
     assert_eq!(pushed.len(), 125);
 
-    let told = |event: &Value| (word(event, "repository-name").into(), word(event, "image-digest").into());
+    let seen = |event: &Value| (word(event, "repository-name").into(), word(event, "image-digest").into());
     let tagged = |event: &&Value| word(event, "image-tag") == "main";
     let events = events.all();
-    let told: BTreeSet<_> = events.iter().filter(tagged).map(told).collect();
-    assert_eq!(pushed.difference(&told).count(), 0, "pushes without an event of 125");
+    let seen: BTreeSet<_> = events.iter().filter(tagged).map(seen).collect();
+    assert_eq!(pushed.difference(&seen).count(), 0, "pushes without an event of 125");
     assert_eq!(events.len(), 125, "no event comes twice");
 }
 
@@ -87,8 +87,8 @@ fn bus_has_the_moves_of_a_tag_in_order() {
     let (aws, name) = (&repositories.aws, &repositories.names[0]);
     let events = listen(aws, &prefix);
     let moves: Vec<_> = (0..20).map(|number| put(aws, name, number % 2)).collect();
-    let told: Vec<_> = events.all().iter().map(|event| word(event, "image-digest").to_owned()).collect();
-    assert_eq!(told, moves, "each event is on the bus before ECR answers");
+    let seen: Vec<_> = events.all().iter().map(|event| word(event, "image-digest").to_owned()).collect();
+    assert_eq!(seen, moves, "each event is on the bus before ECR answers");
 }
 
 #[test]
@@ -116,9 +116,9 @@ fn bus_has_the_events_of_each_deployment() {
     let wanted = answers.iter().flat_map(|answer| {
         ["IN_PROGRESS", "COMPLETED"].map(|name| (id(answer), format!("SERVICE_DEPLOYMENT_{name}")))
     });
-    let told: Vec<_> = events.all();
-    let told = told.iter().map(|event| (word(event, "deploymentId").into(), word(event, "eventName").into()));
-    assert_eq!(told.collect::<Vec<_>>(), wanted.collect::<Vec<_>>());
+    let seen: Vec<_> = events.all();
+    let seen = seen.iter().map(|event| (word(event, "deploymentId").into(), word(event, "eventName").into()));
+    assert_eq!(seen.collect::<Vec<_>>(), wanted.collect::<Vec<_>>());
     let delete = json!({ "cluster": cluster, "service": "web", "force": true });
     aws.ecs("DeleteService", &delete).expect("ECS deletes the service");
 }

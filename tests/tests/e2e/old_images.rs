@@ -96,8 +96,8 @@ fn dry_run_explains_a_plan_that_can_then_be_applied() {
     assert_eq!(app.tag("prod-stable").as_ref(), Some(&builds[7]));
     assert!(app.marks().iter().all(|mark| mark["marked_by"].is_null()), "no image stays marked");
     until("the end on the bus", || {
-        let told = app.audited("Retention Run State Change");
-        (told.iter().filter(|line| line.ends_with("→ Completed")).count() == 2).then_some(())
+        let recorded = app.audited("Retention Run State Change");
+        (recorded.iter().filter(|line| line.ends_with("→ Completed")).count() == 2).then_some(())
     });
 }
 

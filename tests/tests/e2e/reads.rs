@@ -43,8 +43,8 @@ fn api_shows_the_records_of_the_table() {
     assert!(!promotions.to_string().contains(hash), "the API does not show the hash");
 
     let audit = get(&app, "/audit");
-    let told: Vec<_> = audit["audit"].as_array().cloned().unwrap_or_default();
-    assert_eq!(told.into_iter().rev().collect::<Vec<_>>(), app.audit(), "newest first");
+    let shown: Vec<_> = audit["audit"].as_array().cloned().unwrap_or_default();
+    assert_eq!(shown.into_iter().rev().collect::<Vec<_>>(), app.audit(), "newest first");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The user of this machine that the tests make and delete.
+//! The user of this machine that the tests create and delete.
 
 use crate::process::{lock, output, sweep, sweep_users};
 use anyhow::{Context, Result, ensure};
@@ -11,17 +11,18 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The user's name.
 pub(super) const USER: &str = "stablepin-test";
-/// The comment of the user's entry: a user without it is somebody else's, and is not deleted.
+/// The comment of the user's entry. A user without it belongs to another person and is not deleted.
 const COMMENT: &str = "Stablepin tests";
-/// Set for all that runs as that user, so that nothing of it outlives the demo.
+/// The variable of every process of that user, so that no process outlives the demo.
 pub(super) const MARK: &str = "STABLEPIN_AS_USER";
-/// Held as long as the user exists, by one task of the whole machine, whichever its checkout.
+/// The lock of the whole machine: one task of any checkout holds it while the user exists.
 const LOCK: &str = "/run/stablepin-test.lock";
 
-/// The user that this process has made.
+/// The user that this process has created.
 static MADE: Mutex<Option<User>> = Mutex::new(None);
 
-/// The user that this process has made, for as long as nobody else may make or delete one.
+/// Locks and returns the user that this process has created. Meanwhile no other thread can create
+/// or delete one.
 pub(crate) fn made() -> MutexGuard<'static, Option<User>> {
     MADE.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -33,12 +34,12 @@ pub(super) struct Made {
 }
 
 impl Made {
-    /// Makes the user, once no other task has one.
+    /// Creates the user, once no other task has one.
     pub(super) fn new() -> Result<Self> {
         let lock = lock(Path::new(LOCK), "telling the demo as an ordinary user")?;
         let mut made = made();
         if let Ok(entry) = passwd() {
-            // A task that was killed has left it.
+            // A task that was killed has left this user.
             User::read(&entry)?.delete()?;
         }
         output(Command::new("useradd").args([
@@ -59,7 +60,7 @@ impl Made {
         &self.home
     }
 
-    /// Deletes the user, and says what went wrong.
+    /// Deletes the user. Unlike dropping, this returns the error.
     pub(super) fn delete(self) -> Result<()> {
         made().take().map_or(Ok(()), |user| user.delete())
     }
@@ -75,7 +76,7 @@ impl Drop for Made {
     }
 }
 
-/// A user that the tests have made.
+/// A user that the tests have created.
 #[derive(Debug)]
 pub(crate) struct User {
     id: u32,
@@ -83,7 +84,7 @@ pub(crate) struct User {
 }
 
 impl User {
-    /// Reads the user's entry. An error says that the tests have not made that user.
+    /// Reads the user's entry. Returns an error if the tests did not create that user.
     fn read(entry: &str) -> Result<Self> {
         let fields: Vec<_> = entry.trim_end().split(':').collect();
         let &[_, _, id, _, comment, home, _] = fields.as_slice() else {
@@ -97,16 +98,16 @@ impl User {
         Ok(Self { id: id.parse().context("the user's id is no number")?, home: PathBuf::from(home) })
     }
 
-    /// Ends all that the user runs, and removes the user with their files.
+    /// Ends every process of the user, and removes the user with their files.
     pub(crate) fn delete(&self) -> Result<()> {
         sweep(MARK, &self.home)?;
-        // Containers do not have the mark, and may run as other ids of the user.
+        // Containers do not have the mark, and may run under other ids of the user.
         let others = fs::read_to_string("/etc/subuid").unwrap_or_default();
         let mut ids = subordinate(&others);
         ids.push(self.id..self.id + 1);
         sweep_users(&ids)?;
         remove_temporary(Path::new("/tmp"), self.id)?;
-        // Processes that have ended, and that nobody has asked about yet, count as the user's.
+        // Ended processes that no parent has waited for still count as the user's, hence `--force`.
         output(Command::new("userdel").args(["--force", "--remove", USER])).map(drop)
     }
 }
@@ -115,7 +116,7 @@ fn passwd() -> Result<String> {
     output(Command::new("getent").args(["passwd", USER]))
 }
 
-/// The ids that the user's containers may run as, of `/etc/subuid`.
+/// The ids in `/etc/subuid` under which the user's containers may run.
 fn subordinate(text: &str) -> Vec<Range<u32>> {
     let range = |line: &str| {
         let (start, count) = line.strip_prefix(USER)?.strip_prefix(':')?.split_once(':')?;
@@ -125,10 +126,10 @@ fn subordinate(text: &str) -> Vec<Range<u32>> {
     text.lines().filter_map(range).collect()
 }
 
-/// Removes what local clouds of the user have left among the temporary files.
+/// Removes the temporary files of the user's local clouds.
 fn remove_temporary(folder: &Path, id: u32) -> Result<()> {
     for entry in fs::read_dir(folder)?.flatten() {
-        // Others add and remove files here meanwhile.
+        // Other processes add and remove files here meanwhile.
         let Ok(metadata) = entry.metadata() else { continue };
         let is_ours = entry.file_name().to_string_lossy().starts_with("stablepin-") && metadata.uid() == id;
         let path = entry.path();
@@ -149,7 +150,7 @@ mod tests {
     use std::os::unix::fs::MetadataExt as _;
 
     #[test]
-    fn user_of_somebody_else_is_not_deleted() {
+    fn user_without_the_comment_is_not_deleted() {
         let ours = "stablepin-test:x:1001:1002:Stablepin tests:/home/stablepin-test:/bin/sh\n";
         let user = User::read(ours).unwrap();
         assert_eq!((user.id, user.home.to_str()), (1001, Some("/home/stablepin-test")));
@@ -161,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_of_containers_are_read() {
+    fn container_ids_are_read_from_subuid() {
         let text = "ann:100000:65536\nstablepin-test:165536:65536\nstablepin-test2:1:2\nstablepin-test:9:x\n\
                     stablepin-test:300000:5";
         assert_eq!(subordinate(text), [165_536..231_072, 300_000..300_005]);

@@ -1,29 +1,31 @@
-//! The part of root's files that an ordinary user needs, where folders above them are closed to other users.
+//! The part of root's files that an ordinary user needs, even below folders that are closed to
+//! other users.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-/// The changes of a mount namespace that let other users reach files, as `xtask/as_user.sh` makes them.
+/// The changes of a mount namespace that let other users reach files. `xtask/as_user.sh` makes
+/// them.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) struct View {
-    /// The closed folders, which open ones hide.
+    /// The closed folders. Open folders are mounted over them.
     masks: Vec<PathBuf>,
-    /// The files and folders that are put back.
+    /// The files and folders that are mounted again inside the masks.
     entries: Vec<PathBuf>,
 }
 
 impl View {
-    /// The view of a user who needs these, of which some may not exist.
+    /// Returns the view of a user who needs these paths. Paths that do not exist are skipped.
     pub(super) fn of(needed: &[PathBuf]) -> Self {
-        // Outer folders come before what is in them.
+        // Sorting puts outer folders before their contents.
         let sorted = |mut paths: Vec<PathBuf>| {
             paths.sort();
             paths.dedup();
             paths
         };
         let mut entries = sorted(needed.iter().filter_map(|path| path.canonicalize().ok()).collect());
-        // Other names of the same, through links.
+        // These names lead to the same files through links.
         let names = needed.iter().filter(|path| path.exists() && !entries.contains(path)).cloned();
         let names = sorted(names.collect());
         entries.extend(names);
@@ -35,7 +37,7 @@ impl View {
         Self { masks, entries }
     }
 
-    /// The masks, then the entries, one a line.
+    /// The masks, then the entries, as two texts with one path a line.
     pub(super) fn lines(&self) -> [String; 2] {
         [&self.masks, &self.entries].map(|paths| {
             let lines: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
@@ -114,9 +116,9 @@ mod tests {
         assert_eq!(view.entries, [clone.join("template.yaml"), link.join("template.yaml")]);
     }
 
-    /// Only root can tell.
+    /// Checks the view as another user, for which the test must run as root.
     #[test]
-    fn user_reads_what_it_needs_of_a_closed_clone() {
+    fn user_reads_the_needed_files_of_a_closed_clone() {
         if impossible().is_some() {
             return;
         }

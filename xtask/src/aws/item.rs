@@ -2,10 +2,10 @@
 
 use serde_json::{Map, Value};
 
-/// An item (`{"pk": {"S": "x"}}`) as plain JSON (`{"pk": "x"}`).
+/// Converts an item (`{"pk": {"S": "x"}}`) to plain JSON (`{"pk": "x"}`).
 ///
-/// Numbers stay exact: what JSON cannot hold (38 digits) becomes a string. Sets become arrays,
-/// sorted, because DynamoDB gives them no order; binary stays base64.
+/// Numbers stay exact: one that JSON cannot hold (38 digits) becomes a string. Sets become sorted
+/// arrays, since DynamoDB gives them no order. Binary stays base64.
 pub fn plain_item(item: &Value) -> Value {
     let plain = |(name, value): (&String, &Value)| (name.clone(), plain_attribute(value));
     Value::Object(item.as_object().map(|item| item.iter().map(plain).collect()).unwrap_or_default())
@@ -25,7 +25,7 @@ fn plain_attribute(attribute: &Value) -> Value {
         "SS" | "BS" => set(value, Clone::clone),
         "NS" => set(value, number),
         "S" | "B" | "BOOL" => value.clone(),
-        // Shown, not hidden: whoever reads it sees what the emulator sent.
+        // An unknown type is shown as the emulator sent it.
         _ => Value::Object(Map::from_iter([(kind.clone(), value.clone())])),
     }
 }

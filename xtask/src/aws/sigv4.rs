@@ -1,8 +1,9 @@
-//! AWS Signature Version 4, for one request whose body is at hand.
+//! AWS Signature Version 4 for one request with a complete body.
 //!
-//! Written out here, on `hmac` and `sha2`, and not taken from the SDK: the functions sign with the
-//! SDK, and this client is what the demo and the tests check them with. It is also what keeps
-//! `cargo xtask` quick to compile (2 s for these crates; the SDK's signer and what it needs: 9 s).
+//! The functions sign with the SDK. This separate code, on `hmac` and `sha2`, checks them in the
+//! demo and the tests. It also keeps `cargo xtask` quick to compile: 2 s for these crates, 9 s for
+//! the SDK's signer.
+//!
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>
 
 use hmac::{Hmac, Mac as _};
@@ -10,7 +11,7 @@ use jiff::{Timestamp, tz::TimeZone};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use sha2::{Digest as _, Sha256};
 
-/// What signs: an access key, and the region and service it signs for.
+/// The signer: an access key, and the region and service for which it signs.
 pub(crate) struct Signer<'a> {
     pub access_key: &'a str,
     pub secret_key: &'a str,
@@ -18,10 +19,10 @@ pub(crate) struct Signer<'a> {
     pub service: &'a str,
 }
 
-/// What is signed. `headers` must hold `host`; their names are lower case.
+/// The signed parts of a request. `headers` must contain `host`, and its names are lower case.
 pub(crate) struct Signable<'a> {
     pub method: &'a str,
-    /// The path as it is sent, already percent-encoded.
+    /// The percent-encoded path, as it is sent.
     pub path: &'a str,
     /// The query as it is sent, without the question mark.
     pub query: &'a str,
@@ -29,16 +30,16 @@ pub(crate) struct Signable<'a> {
     pub body: &'a [u8],
 }
 
-/// RFC 3986's unreserved characters stay, everything else is encoded.
+/// The unreserved characters of RFC 3986 stay. All others are encoded.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// `x-amz-date`, for example `20150830T123600Z`.
+/// The value of `x-amz-date`, for example `20150830T123600Z`.
 pub(crate) fn amz_date(at: Timestamp) -> String {
     at.to_zoned(TimeZone::UTC).strftime("%Y%m%dT%H%M%SZ").to_string()
 }
 
 impl Signer<'_> {
-    /// The value of the `authorization` header. `amz_date` is also one of the headers.
+    /// The value of the `authorization` header. `amz_date` must also be one of the headers.
     pub(crate) fn authorization(&self, amz_date: &str, request: &Signable<'_>) -> String {
         let date = &amz_date[..amz_date.len().min(8)];
         let scope = format!("{date}/{}/{}/aws4_request", self.region, self.service);
@@ -63,7 +64,7 @@ impl Signer<'_> {
 }
 
 fn canonical_request(request: &Signable<'_>, headers: &[&(String, String)], signed: &str) -> String {
-    // Every service but S3 wants the path encoded once more than it is sent.
+    // Every service but S3 signs the path with one more encoding.
     let path = request.path.split('/').map(encode).collect::<Vec<_>>().join("/");
     let mut query: Vec<_> = request
         .query
@@ -86,7 +87,7 @@ fn canonical_request(request: &Signable<'_>, headers: &[&(String, String)], sign
     canonical
 }
 
-/// One part of a path or query, encoded as AWS encodes it.
+/// Encodes a part of a path or query as AWS does.
 pub(crate) fn encode(text: &str) -> String {
     utf8_percent_encode(text, ENCODED).to_string()
 }
@@ -127,9 +128,9 @@ mod tests {
         ]
     }
 
-    /// `get-vanilla` of AWS's Signature Version 4 test suite.
+    /// The case `get-vanilla` of AWS's test suite for Signature Version 4.
     #[test]
-    fn signs_as_the_test_suite_of_aws() {
+    fn signature_matches_the_test_suite_of_aws() {
         let request = Signable { method: "GET", path: "/", query: "", headers: &suite_headers(), body: b"" };
         assert_eq!(
             SUITE.authorization("20150830T123600Z", &request),
@@ -139,9 +140,9 @@ mod tests {
         );
     }
 
-    /// `get-vanilla-query-order-key-case` of the same suite: the query is signed in order.
+    /// The case `get-vanilla-query-order-key-case` of the same suite: the query is signed in order.
     #[test]
-    fn signs_the_query_in_order() {
+    fn signature_sorts_the_query() {
         let request = Signable {
             method: "GET",
             path: "/",
@@ -157,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn encodes_the_path_once_more_and_the_query_once() {
+    fn path_is_encoded_twice_and_query_once() {
         let request = Signable {
             method: "GET",
             path: "/v1/sha256%3Aab",
@@ -172,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn writes_the_time_as_aws_does() {
+    fn time_is_written_as_aws_does() {
         let at: Timestamp = "2015-08-30T12:36:00.9Z".parse().unwrap();
         assert_eq!(amz_date(at), "20150830T123600Z");
     }

@@ -1,4 +1,4 @@
-//! The registry that all read, in a process of its own: `tests/examples/registry.rs`.
+//! The registry that every tool reads, in its own process: `tests/examples/registry.rs`.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -15,7 +15,7 @@ pub(super) struct Registry {
     process: Child,
     says: ChildStdin,
     answers: BufReader<ChildStdout>,
-    /// The addresses of ECR and of ECS.
+    /// The addresses of the fakes, this one for ECR and the next one for ECS.
     pub(super) ecr: String,
     pub(super) ecs: String,
     pub(super) images: usize,
@@ -30,7 +30,7 @@ struct There {
     indexes: usize,
 }
 
-/// What a tool has done since the last time, and what its plan comes to.
+/// The calls of a tool since the last judgement, and the effect of its plan.
 #[derive(Deserialize)]
 pub(super) struct Judged {
     pub(super) calls: BTreeMap<String, usize>,
@@ -49,7 +49,7 @@ impl Registry {
         Ok(Self { process, says, answers, ecr, ecs, images, indexes })
     }
 
-    /// Each image by its digest, or what that begins with.
+    /// Judges a plan. `deletes` names each image by its digest or a prefix of it.
     pub(super) fn judge(&mut self, deletes: &[String]) -> Result<Judged> {
         serde_json::to_writer(&mut self.says, deletes)?;
         writeln!(self.says).context("cannot ask the registry")?;
@@ -59,7 +59,7 @@ impl Registry {
 
 impl Drop for Registry {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The process may have ended already.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

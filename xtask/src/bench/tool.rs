@@ -1,4 +1,4 @@
-//! The tools that are measured: how each is asked for a dry run, and how its answer is read.
+//! The measured tools: the arguments of a dry run, and how its output is read.
 
 use std::fs::{self, File};
 use std::os::unix::process::ExitStatusExt as _;
@@ -16,15 +16,16 @@ use crate::process::tail;
 use crate::setup::peer;
 use crate::workspace::target;
 
-/// What a tool may take: user and system.
+/// The limit of a tool's CPU time, user and system together.
 pub(super) const CPU_LIMIT: Duration = Duration::from_secs(180);
 
-/// Images that are older may go; ecr-cleaner, which counts instead, keeps as many as are younger.
+/// The age in days from which images may go. ecr-cleaner counts instead and keeps as many images as
+/// are younger.
 const DAYS: usize = 90;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tool {
-    /// `functions/retention/examples/plan.rs`
+    /// The program `functions/retention/examples/plan.rs`.
     Ours,
     /// <https://pypi.org/project/ecr-cleaner/>
     EcrCleaner,
@@ -39,10 +40,10 @@ pub(super) struct Run {
 }
 
 pub(super) enum Ended {
-    /// With what it would delete: digests, or what they begin with.
+    /// The tool succeeded. These are the digests, or prefixes of them, that it would delete.
     Well(Vec<String>),
     OutOfTime,
-    /// With the last that it said.
+    /// The tool failed. This is the last line of its output.
     Badly(String),
 }
 
@@ -58,7 +59,8 @@ impl Tool {
         }
     }
 
-    /// Ours takes so little that a neighbour is felt.
+    /// How often the tool runs. Ours is so quick that other work on the machine shows, so it runs
+    /// more often.
     pub(super) fn runs(self) -> usize {
         match self {
             Self::Ours => 3,
@@ -66,19 +68,21 @@ impl Tool {
         }
     }
 
-    /// Each as its documentation says, with the rule that comes closest to ours: what is older than 90 days goes.
+    /// The arguments that each tool's documentation gives, with the rule that comes closest to
+    /// ours: delete images of more than 90 days.
     fn arguments(self, images: usize) -> Result<Vec<PathBuf>> {
         let words = |words: &[&str]| words.iter().map(PathBuf::from).collect::<Vec<_>>();
         Ok(match self {
             Self::Ours => [vec![example("plan")], words(&["web"])].concat(),
             Self::EcrCleaner => {
-                // 92 of 100 have a tag of a pipeline, and they are spread over 400 days.
+                // 92 of 100 images have a pipeline's tag, and their ages are spread over 400 days.
                 let policy = format!("web:build-={},untagged=0", images * 92 / 100 * DAYS / 400);
                 let arguments = words(&["--dry-run", "--region", "us-east-1", "--repositories", &policy]);
                 [vec![peer("ecr-cleaner")], arguments].concat()
             }
             Self::AwsEcrCleanup => {
-                // It counts from the oldest image that has a significant tag, which is 30 days old.
+                // The tool counts from the oldest image with a significant tag, which is 30 days
+                // old.
                 let config = format!(
                     "- name: bench\n  protected_period: {}\n  protected_count: 10\n  \
                      significant_tags: [production-stable]\n  repositories: [web]\n",
@@ -94,8 +98,8 @@ impl Tool {
     pub(super) fn run(self, registry: &Registry) -> Result<Run> {
         let log = folder()?.join(format!("{} {}.log", self.name(), registry.images));
         let output = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
-        // A limit that the kernel keeps. Between this process and the tool is a small one, since a process counts as large
-        // as the one that it comes from.
+        // The kernel enforces this limit. The small shell stands between this process and the tool,
+        // since a new process counts as large as its parent.
         let limit = format!("ulimit -t {}; exec \"$@\"", CPU_LIMIT.as_secs());
         let mut command = Command::new("sh");
         command.args(["-c", &limit, "sh"]).args(self.arguments(registry.images)?);
@@ -107,7 +111,7 @@ impl Tool {
             ("AWS_ACCESS_KEY_ID", "test"),
             ("AWS_SECRET_ACCESS_KEY", "test"),
         ]);
-        // As the template sets it for the functions: nothing else names certificates.
+        // The template sets the same for the functions: no other variable may name certificates.
         command.env_remove("SSL_CERT_DIR").envs(certificate_bundle().map(|bundle| ("SSL_CERT_FILE", bundle)));
         let mut child = command
             .stdin(Stdio::null())
@@ -131,7 +135,7 @@ impl Tool {
         })
     }
 
-    /// What its output says that it would delete.
+    /// The digests, or prefixes of them, that the tool's output would delete.
     fn deletes(self, output: &str) -> Vec<String> {
         const DIGEST: usize = "sha256:".len() + 64;
         match self {
@@ -140,7 +144,7 @@ impl Tool {
                 .filter_map(|(at, _)| output.get(at..at + DIGEST))
                 .map(str::to_owned)
                 .collect(),
-            // `0123456789a, build-1, 31/12/2026 23:59`
+            // Example: `0123456789a, build-1, 31/12/2026 23:59`
             Self::AwsEcrCleanup => output
                 .lines()
                 .filter_map(|line| line.split_once(", "))
@@ -162,7 +166,7 @@ mod tests {
     use super::Tool;
 
     #[test]
-    fn what_a_tool_would_delete_is_read_from_what_it_prints() {
+    fn planned_deletions_are_read_from_the_output() {
         let digest = format!("sha256:{}", "0123456789abcdef".repeat(4));
         let cleaner = format!(
             "[info] Dry-run: Skip deletion of the following images: image_ids=[{{'imageDigest': '{digest}'}}, {{'imageDigest': '{digest}'}}]\n"

@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use std::time::Instant;
 
-/// What the pipeline built: version, commit, and how it fares.
+/// The pipeline's builds: version, commit, and behaviour of the container.
 const BUILDS: [(&str, &str, Mode); 7] = [
     ("1.0", "a1b2c3d4e5f60718293a4b5c6d7e8f9001122334", Mode::Healthy),
     ("2.0", "b2c3d4e5f60718293a4b5c6d7e8f900112233445", Mode::Healthy),
@@ -24,10 +24,10 @@ const BUILDS: [(&str, &str, Mode); 7] = [
     ("7.0", "0718293a4b5c6d7e8f900112233445566778899a", Mode::Healthy),
 ];
 
-/// How often the link is opened before anybody decides.
+/// How often the link is opened before the decision.
 const LOOKS: usize = 100;
 
-/// One that was pushed.
+/// A pushed build.
 #[derive(Clone, Debug)]
 pub(super) struct Build {
     pub(super) number: usize,
@@ -39,7 +39,7 @@ pub(super) struct Build {
 }
 
 impl Build {
-    /// What its `/health` answers.
+    /// The status that the build's `/health` answers.
     pub(super) fn health(&self) -> u16 {
         if self.mode == Mode::Healthy { 200 } else { 500 }
     }
@@ -48,7 +48,7 @@ impl Build {
         self.mail.link().context("the mail has no link")
     }
 
-    /// The link's secret.
+    /// The secret of the approval link.
     fn secret(&self) -> Result<&str> {
         self.link()?.split_once("?t=").map(|(_, secret)| secret).context("the link has no secret")
     }
@@ -122,7 +122,7 @@ impl Demo<'_> {
         Ok(self.witness.record(&format!("APP#{APPLICATION}"), &sk)?["operation"].take())
     }
 
-    /// Opens the page, and opens it again and again.
+    /// Opens the page once, and then many times more.
     pub(super) fn look(&self, build: &Build) -> Result<()> {
         let before = self.witness.table()?;
         let page = self.open(build)?;
@@ -139,8 +139,10 @@ impl Demo<'_> {
         self.claims.equal(&claim, &(changed, after.len()), &(vec![], before.len()))
     }
 
-    /// Opens the page many times: how often it was shown, and the table before and after. On a slow machine the minute's
-    /// tick may write meanwhile: then the table is compared once more.
+    /// Opens the page many times. Returns how often it was shown, and the table before and after.
+    ///
+    /// On a slow machine the minute's tick may write meanwhile. Then the table is compared a second
+    /// time.
     fn looks(&self, build: &Build, mut before: Vec<Value>) -> Result<(usize, Vec<Value>, Vec<Value>)> {
         let mut again = true;
         loop {
@@ -156,16 +158,18 @@ impl Demo<'_> {
         }
     }
 
-    /// Presses the button, and the build is the pin.
+    /// Approves the build on the page, and checks that it is the pin and that the lead gets a vote
+    /// confirmation.
     pub(super) fn approve(&self, build: &Build, pin: u64) -> Result<()> {
         self.say_yes(build)?;
         self.is_pinned(build, pin)?;
-        self.lead_is_told(build)
+        self.lead_gets_a_confirmation(build)
     }
 
-    /// Whoever has a mail decides in its reader's name: the reader hears of it, within the minute.
-    fn lead_is_told(&self, build: &Build) -> Result<()> {
-        let told = wait_for("the mail that the link was used", SOON, || {
+    /// Checks that the lead gets a vote confirmation within a minute. A person who has the mail
+    /// could decide as its reader.
+    fn lead_gets_a_confirmation(&self, build: &Build) -> Result<()> {
+        let mail = wait_for("the mail that the link was used", SOON, || {
             let mails = self.witness.mails()?;
             let of = |mail: &&Mail| {
                 mail.subject.starts_with("Your link was used") && mail.body.contains(&build.digest)
@@ -176,11 +180,11 @@ impl Demo<'_> {
             }
             Ok(found)
         })?;
-        quote(&told.subject);
-        self.claims.equal("the lead is told, without a link", &told.link(), &None)
+        quote(&mail.subject);
+        self.claims.equal("the lead is told, without a link", &mail.link(), &None)
     }
 
-    /// Presses the button.
+    /// Approves the build on the page.
     pub(super) fn say_yes(&self, build: &Build) -> Result<()> {
         let pressed = Instant::now();
         let answer = self.press(build)?;
@@ -191,7 +195,7 @@ impl Demo<'_> {
         self.claims.equal("the page says so", &said, &(200, true))
     }
 
-    /// The table, ECR and the registry agree.
+    /// Checks that the table, ECR and the registry agree on the pin.
     pub(super) fn is_pinned(&self, build: &Build, pin: u64) -> Result<()> {
         let digest = build.digest.as_str();
         let record = self.environment_record()?;
@@ -232,7 +236,7 @@ impl Demo<'_> {
         Ok(self.witness.aws.call("GET", build.link()?, None, None, false)?)
     }
 
-    /// What the page's form sends.
+    /// Sends the request that the page's form sends.
     pub(super) fn press(&self, build: &Build) -> Result<Response> {
         let action = build.link()?.split('?').next().unwrap_or_default();
         let code = build.mail.code().context("the mail has no code")?;

@@ -1,4 +1,4 @@
-//! What the story claims. Each claim is looked at, and a wrong one ends the story.
+//! The claims of the demo. Each claim is checked, and a wrong one ends the demo.
 
 use crate::process::wait_for;
 use crate::step::note;
@@ -7,11 +7,11 @@ use std::cell::Cell;
 use std::fmt::Debug;
 use std::time::Duration;
 
-/// How long a claim that becomes true may take: functions start cold, containers are pulled, and other
-/// work may share the machine.
+/// The time within which a claim must become true. Functions start cold, containers are pulled, and
+/// other work may share the machine.
 pub(super) const SOON: Duration = Duration::from_secs(90);
 
-/// Counts what was claimed and found true, and what could not be looked at.
+/// Counts the claims that were true, and those that could not be checked.
 #[derive(Debug, Default)]
 pub(super) struct Claims {
     held: Cell<usize>,
@@ -38,13 +38,14 @@ impl Claims {
         Count { checked: self.held.get(), left_out: self.left_out.get() }
     }
 
-    /// Names a claim that nothing here can show.
+    /// Names a claim that this machine cannot check.
     pub(super) fn leave_out(&self, claim: &str) {
         self.left_out.set(self.left_out.get() + 1);
         note(format!("LEFT OUT, tasks are simulated: {claim}"));
     }
 
-    /// `actual` is what the emulator, the registry or a container said.
+    /// Checks that `actual`, which the emulator, the registry or a container returned, equals
+    /// `expected`.
     pub(super) fn equal<A, E>(&self, claim: &str, actual: &A, expected: &E) -> Result<()>
     where
         A: PartialEq<E> + Debug + ?Sized,
@@ -57,7 +58,7 @@ impl Claims {
         Ok(())
     }
 
-    /// It is so now, or soon.
+    /// Checks that `look` returns the expected value now or soon.
     pub(super) fn becomes<T: PartialEq + Debug>(
         &self,
         claim: &str,
@@ -96,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wrong_claim_says_what_was_expected_and_what_is() {
+    fn wrong_claim_shows_the_expected_and_the_actual_value() {
         let claims = Claims::default();
         claims.equal("one is one", &1, &1).unwrap();
         let error = claims.equal("the pin is 2", &1, &2).unwrap_err();
@@ -105,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn claim_that_is_left_out_is_not_checked() {
+    fn left_out_claim_is_not_counted_as_checked() {
         let claims = Claims::default();
         claims.leave_out("two containers run");
         claims.equal("one is one", &1, &1).unwrap();
@@ -113,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_may_become_true() {
+    fn claim_may_become_true_later() {
         let claims = Claims::default();
         let mut looks = 0;
         claims

@@ -20,7 +20,7 @@ mod tests {
     use super::columns;
 
     #[test]
-    fn cells_stand_below_each_other() {
+    fn cells_are_aligned_in_columns() {
         let rows = [["1".to_owned(), "lead".to_owned()], ["12".to_owned(), "x".to_owned()]];
         assert_eq!(columns(["pin", "by"], &rows), "pin  by\n1    lead\n12   x\n");
     }

@@ -1,4 +1,4 @@
-//! The console, as whoever is on call opens it.
+//! The console, as a person on call opens it.
 
 use super::builds::Build;
 use super::{APPLICATION, Demo};
@@ -6,7 +6,8 @@ use crate::step::note;
 use anyhow::{Context, Result};
 
 impl Demo<'_> {
-    /// A signed request mints a link; the link opens the pages, and leaves its secret in a cookie.
+    /// Checks that a signed request mints a link, which opens the pages and puts its secret into a
+    /// cookie.
     pub(super) fn console(&self, builds: &[Build; 3]) -> Result<()> {
         let before = self.witness.table()?.len();
         let mint = format!("{}/v1/console", self.stack.api());

@@ -1,4 +1,4 @@
-//! Stablepin deploys what is approved: proven in its container first, and only then the pin.
+//! Deployment by Stablepin: an approved build is proven in its container before it becomes the pin.
 
 use super::builds::Build;
 use super::claims::SOON;
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// How long a promotion may take to its end.
+/// The time limit of a promotion.
 const LIMIT: Duration = Duration::from_secs(300);
 
 /// The service's name in the application's file.
@@ -23,7 +23,8 @@ pub(super) fn service() -> String {
 }
 
 impl Demo<'_> {
-    /// The service moves to one port, where its endpoint can be asked; the file says the rest. Answers the port.
+    /// Moves the service to one port at which its endpoint answers, and registers a file that
+    /// deploys. Returns the port.
     pub(super) fn hand_over(&self, pinned: &Build) -> Result<u16> {
         let port = crate::port::free().context("no port is free")?;
         let update = json!({
@@ -32,10 +33,11 @@ impl Demo<'_> {
             "taskDefinition": self.register_task_definition(&pinned.digest, port)?,
             "desiredCount": 1,
             "deploymentConfiguration": {
-                // One task on one port of the host: the old one ends before the new one begins.
+                // One task uses the host's one port, so the old task stops before the new one
+                // starts.
                 "minimumHealthyPercent": 0,
                 "maximumPercent": 100,
-                // It ends a deployment that does not come up. Who goes back is Stablepin.
+                // The breaker ends a failing deployment. Stablepin, not ECS, rolls it back.
                 "deploymentCircuitBreaker": { "enable": true, "rollback": false },
             },
         });
@@ -43,7 +45,7 @@ impl Demo<'_> {
         note(format!("service {} now has one task, on port {port}", service()));
         self.is_live("build 2 runs there and is well", pinned)?;
 
-        // Of a simulated task nothing answers.
+        // A simulated task answers no request.
         let endpoints = if self.witness.containers_are_real() {
             format!(r#", endpoints = ["http://127.0.0.1:{port}/health"]"#)
         } else {
@@ -67,7 +69,7 @@ verify = {{ timeout = "10m", bake = "5s"{endpoints} }}"#,
         Ok(port)
     }
 
-    /// From the push to the pin, past the hold that the failure before it left.
+    /// Pushes, approves and deploys a build although an earlier failure holds the environment.
     pub(super) fn is_deployed(&self, number: usize) -> Result<Build> {
         let before = self.environment_record()?;
         self.claims.equal("the environment is held", &before["hold"].is_object(), &true)?;
@@ -93,7 +95,7 @@ verify = {{ timeout = "10m", bake = "5s"{endpoints} }}"#,
         Ok(build)
     }
 
-    /// What the environment says of the one that was deployed.
+    /// Checks the environment's record after a deployment.
     fn is_on_record(&self, build: &Build) -> Result<()> {
         let after = self.environment_record()?;
         let revision = self.witness.service(CLUSTER, SERVICE)?["taskDefinition"].take();
@@ -109,7 +111,8 @@ verify = {{ timeout = "10m", bake = "5s"{endpoints} }}"#,
         self.claims.equal("the hold is released, the slot free", &free, &(&Value::Null, &Value::Null))
     }
 
-    /// ECS has finished, and the service's one container runs this build and answers well.
+    /// Checks that ECS has finished, and that the service's one container runs this build and
+    /// answers well.
     pub(super) fn is_live(&self, claim: &str, build: &Build) -> Result<()> {
         wait_for("ECS's end of the deployment", SOON, || {
             let state = self.witness.service(CLUSTER, SERVICE)?;
@@ -126,7 +129,8 @@ verify = {{ timeout = "10m", bake = "5s"{endpoints} }}"#,
         })
     }
 
-    /// Until it has ended and owes nothing more; answers with what the table then says of it.
+    /// Waits until the promotion has ended without pending effects, and returns its record in the
+    /// table.
     pub(super) fn follow_promotion(&self, build: &Build) -> Result<Value> {
         let start = Instant::now();
         let path = format!("/promotions/{}", build.promotion()?);
@@ -154,7 +158,7 @@ verify = {{ timeout = "10m", bake = "5s"{endpoints} }}"#,
     }
 }
 
-/// How far it is, on one line.
+/// The progress of a promotion, on one line.
 fn progress(promotion: &Value) -> String {
     let state = promotion["state"].as_str().unwrap_or("unreadable");
     let back = promotion["way_back"].is_object();
@@ -179,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn progress_is_one_line_whichever_way_it_goes() {
+    fn progress_is_one_line_in_either_direction() {
         let rollout =
             json!({ "services": [{ "progress": { "state": "deployed" }, "seen": "0 of 1 tasks running" }] });
         let there = json!({ "state": "InProgress", "rollout": rollout, "way_back": null });

@@ -1,4 +1,4 @@
-//! Releases that fail and go back by themselves, and what people are told of it.
+//! Failed releases, their rollbacks, and the notices to people.
 
 use super::builds::Build;
 use super::deployment::service;
@@ -25,7 +25,7 @@ impl Demo<'_> {
         self.claims.equal(&format!("port {port} answers 200 again"), &health, &200)
     }
 
-    /// Pushed and approved as any other; answers with its record.
+    /// Pushes and approves a build that fails, and returns its promotion's record.
     fn fails(&self, number: usize, live: &Build) -> Result<Value> {
         let before = self.environment_record()?;
         let build = self.push(number)?;
@@ -37,11 +37,11 @@ impl Demo<'_> {
         self.is_live(&format!("one container runs build {} again, and is well", live.number), live)?;
         self.is_as_before(&before, live)?;
         self.is_held_by(&build)?;
-        self.told(&build, ["a release failed, going back", "a release failed and was rolled back"])?;
+        self.notices_came(&build, ["a release failed, going back", "a release failed and was rolled back"])?;
         Ok(promotion)
     }
 
-    /// It was in production: a revision with its digest was deployed.
+    /// Checks that a revision with the build's digest had been deployed.
     fn had_gone_out(&self, build: &Build, promotion: &Value) -> Result<()> {
         let definition = self.witness.task_definition(revision(promotion))?;
         let image = definition["containerDefinitions"][0]["image"].as_str().unwrap_or_default();
@@ -52,7 +52,7 @@ impl Demo<'_> {
         )
     }
 
-    /// The pin, its tag and the service's revision are those of before.
+    /// Checks that the pin, its tag and the service's revision are those from before.
     fn is_as_before(&self, before: &Value, live: &Build) -> Result<()> {
         let after = self.environment_record()?;
         self.claims.equal("the pin is what it was", &after["pin"], &before["pin"])?;
@@ -72,16 +72,17 @@ impl Demo<'_> {
         self.claims.equal(&format!("the environment is held: {reason}"), &hold["by"], build.promotion()?)
     }
 
-    /// The build's notices, as they came into the inbox, oldest first.
+    /// The build's notices in the inbox, oldest first.
     pub(super) fn notices(&self, build: &Build) -> Result<Vec<Value>> {
         let thread = build.promotion()?;
         let mails = self.witness.mails()?;
-        let told = mails.iter().filter_map(|mail| serde_json::from_str::<Value>(&mail.body).ok());
-        Ok(told.filter(|told| told["metadata"]["threadId"] == thread).collect())
+        let notice = mails.iter().filter_map(|mail| serde_json::from_str::<Value>(&mail.body).ok());
+        Ok(notice.filter(|notice| notice["metadata"]["threadId"] == thread).collect())
     }
 
-    /// These two notices, in the form that Amazon Q Developer in chat applications shows.
-    pub(super) fn told(&self, build: &Build, titles: [&str; 2]) -> Result<()> {
+    /// Checks that these two notices came, in the form that Amazon Q Developer in chat applications
+    /// shows.
+    pub(super) fn notices_came(&self, build: &Build, titles: [&str; 2]) -> Result<()> {
         let notices = wait_for("both notices", super::claims::SOON, || {
             let notices = self.notices(build)?;
             Ok((notices.len() >= titles.len()).then_some(notices))
@@ -102,7 +103,7 @@ impl Demo<'_> {
     }
 }
 
-/// The task definition that a promotion was deployed with.
+/// The task definition with which a promotion was deployed.
 pub(super) fn revision(promotion: &Value) -> &str {
     promotion["rollout"]["services"][0]["started"]["task_definition"].as_str().unwrap_or_default()
 }

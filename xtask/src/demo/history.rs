@@ -1,4 +1,4 @@
-//! What is left of it all: nothing happens twice, and everything is on record.
+//! The records that remain: repeated events change nothing, and each change has its audit record.
 
 use super::builds::Build;
 use super::columns::columns;
@@ -11,7 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 const AGAIN: usize = 5;
 
 impl Demo<'_> {
-    /// EventBridge delivers at least once: the same event, with the same id and time, to the same function.
+    /// Delivers one push event again. EventBridge may deliver an event more than once, with the
+    /// same id and time.
     pub(super) fn redeliver(&self, bad: &Build) -> Result<()> {
         let pushes = self.witness.tapped(&self.pushes)?;
         let event = pushes
@@ -49,19 +50,19 @@ impl Demo<'_> {
         let expected: Vec<_> = (1..=pins).map(|number| number.to_string()).collect();
         self.claims.equal("each pin has its one audit record, in order", &numbers, &expected)?;
 
-        // At least once: a record may come twice.
-        let told = |one: &Value, kind: &Value| {
+        // EventBridge delivers at least once, so a record may come twice.
+        let parts = |one: &Value, kind: &Value| {
             [kind, &one["id"], &one["from"], &one["to"], &one["at"], &one["reason"]].map(Value::to_string)
         };
-        let wanted: BTreeSet<_> = audit.iter().map(|one| told(one, &one["kind"])).collect();
+        let wanted: BTreeSet<_> = audit.iter().map(|one| parts(one, &one["kind"])).collect();
         let claim = format!("all {} audit records came over the stack's bus too", audit.len());
         self.claims.becomes(&claim, &wanted, || {
             let events = self.witness.tapped(&self.published)?;
-            Ok(events.iter().map(|event| told(&event["detail"], &event["detail-type"])).collect())
+            Ok(events.iter().map(|event| parts(&event["detail"], &event["detail-type"])).collect())
         })
     }
 
-    /// Prints them, newest last, and answers how many there are.
+    /// Prints the pins, newest last, and returns how many there are.
     fn pins(&self, builds: &[Build; 3]) -> Result<usize> {
         let path = format!("/environments/{ENVIRONMENT}/pins?limit=100");
         let mut answer = self.api(&self.operator, "GET", &path, None)?.json("pins")?;
@@ -101,15 +102,15 @@ impl Demo<'_> {
                 table.entry(month).or_default().push(item["record"].take());
             }
         }
-        let mut told = Vec::new();
+        let mut shown = Vec::new();
         for month in table.keys() {
             let path = format!("/audit?month={month}&limit=100");
             let mut answer = self.api(&self.operator, "GET", &path, None)?.json("audit")?;
-            told.extend(answer["audit"].as_array_mut().map(std::mem::take).unwrap_or_default());
+            shown.extend(answer["audit"].as_array_mut().map(std::mem::take).unwrap_or_default());
         }
         let table: Vec<Value> = table.into_values().flatten().collect();
-        told.sort_by_key(|one| table.iter().position(|other| other == one));
-        let rows: Vec<_> = told
+        shown.sort_by_key(|one| table.iter().position(|other| other == one));
+        let rows: Vec<_> = shown
             .iter()
             .map(|one| {
                 let kind = text(&one["kind"]);
@@ -122,8 +123,8 @@ impl Demo<'_> {
             })
             .collect();
         note(columns(["at (UTC)", "what", "change", "who", "why"], &rows));
-        self.claims.equal("these are the table's audit records", &told, &table)?;
-        Ok(told)
+        self.claims.equal("these are the table's audit records", &shown, &table)?;
+        Ok(shown)
     }
 
     fn pin_digest(&self) -> Result<Option<String>> {
@@ -135,7 +136,7 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-/// The time of day.
+/// The time of day in a timestamp.
 fn clock(at: &Value) -> String {
     text(at).get(11..19).unwrap_or_default().to_owned()
 }

@@ -1,4 +1,4 @@
-//! What of the repository may go, and why each image stays: a plan, that touches nothing.
+//! A retention plan: which images may go and why each image stays. It deletes nothing.
 
 use super::builds::Build;
 use super::columns::columns;
@@ -49,7 +49,7 @@ impl Demo<'_> {
         self.claims.equal("and nothing was touched", &self.digests()?, &before)
     }
 
-    /// What the registry has, sorted.
+    /// The registry's digests, sorted.
     fn digests(&self) -> Result<Vec<String>> {
         let ask = json!({ "repositoryName": REPOSITORY, "maxResults": 1000 });
         let answer = self.witness.aws.ecr("DescribeImages", &ask)?;

@@ -1,6 +1,6 @@
 //! A decision page as a person reads it.
 
-/// The heading, and what follows line by line: paragraphs, and facts as `name: value`.
+/// The heading and the lines below it: paragraphs, and facts as `name: value`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Page {
     pub(super) heading: String,
@@ -44,7 +44,7 @@ mod tests {
     use super::Page;
 
     #[test]
-    fn a_page_is_read_as_text() {
+    fn html_page_is_read_as_lines_of_text() {
         let html = "<!DOCTYPE html><head><title>x</title></head><body><main><h1>Approve a &amp; b?</h1><p>As <strong>lead</strong>.</p>\
                     <dl><dt>Digest</dt> <dd><code>sha256:ab</code></dd></dl><div><button name=\"x\">Approve</button><button>Reject</button></div></main></body>";
         let page = Page::read(html);

@@ -1,4 +1,4 @@
-//! The operator's way back.
+//! The operator's rollback.
 
 use super::builds::Build;
 use super::team::OLD;
@@ -11,14 +11,14 @@ use serde_json::{Value, json};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// What every ARN of ECS begins with here, and people need not read.
+/// The prefix of every ECS ARN here, which people need not read.
 pub(super) const ARN: &str = "arn:aws:ecs:us-east-1:000000000000:";
 
-/// How long it may take to its end.
+/// The time limit of a rollback.
 const LIMIT: Duration = Duration::from_secs(180);
-/// How often it is looked at.
+/// The interval between two looks at an operation.
 pub(super) const LOOK: Duration = Duration::from_millis(200);
-/// The schedule wakes the promoter once a minute; we do it this often.
+/// The interval of the demo's ticks. On AWS the schedule triggers the promoter once a minute.
 pub(super) const TICK: Duration = Duration::from_secs(5);
 
 impl Demo<'_> {
@@ -54,7 +54,7 @@ impl Demo<'_> {
         self.is_held(&id)
     }
 
-    /// What is refused is refused before anything is touched.
+    /// Checks that invalid rollbacks are refused before any change.
     fn refusals(&self) -> Result<()> {
         let table = self.witness.table()?;
         let task_definition = self.described()?;
@@ -116,7 +116,7 @@ impl Demo<'_> {
         self.claims.equal("it changed nothing", &same, &true)
     }
 
-    /// Until it has ended, and how.
+    /// Waits until the rollback has ended, and returns its state.
     fn follow(&self, id: &str, start: Instant) -> Result<String> {
         let mut last = String::new();
         let mut ticked = Instant::now();
@@ -143,7 +143,7 @@ impl Demo<'_> {
         bail!("rollback {id} has not ended within {} s; last seen: {last}", LIMIT.as_secs())
     }
 
-    /// The service's task definition is what it was, but for the image.
+    /// Checks that only the image of the service's task definition has changed.
     fn is_described(&self, before: &Value, good: &Build) -> Result<()> {
         let now = self.described()?;
         let image = now["containerDefinitions"][0]["image"].as_str().unwrap_or_default();
@@ -164,7 +164,7 @@ impl Demo<'_> {
         self.claims.equal("and differs from build 3's in nothing else", &rest(&now), &rest(before))
     }
 
-    /// ECS, the pin and the tag say what the containers say.
+    /// Checks that ECS, the pin and the tag agree with the containers.
     fn is_proven(&self, good: &Build) -> Result<()> {
         self.only_with_containers(["ECS reports that digest for each task"], |[claim]| {
             let reported = self.witness.digests_in_ecs(CLUSTER, SERVICE)?;

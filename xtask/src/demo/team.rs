@@ -1,4 +1,4 @@
-//! The team and its service, before and beside Stablepin.
+//! The team and its service, before Stablepin and with it.
 
 use super::builds::Build;
 use super::claims::SOON;
@@ -11,10 +11,10 @@ use crate::step::note;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-/// What ran before there was a pin. `builds` does not name its tag.
+/// The version that ran before there was a pin. `builds` does not match its tag.
 pub(super) const OLD: &str = "0.9";
 
-/// The application's file, with what it says of its environment's deployment.
+/// The application's file with these lines about its deployment.
 pub(super) fn file(deployment: &str) -> String {
     format!(
         r#"name = "{APPLICATION}"
@@ -96,7 +96,7 @@ verify = {{ timeout = "30m" }}"#
         self.claims.equal("the tag that was there before, `legacy`, is no build", &opened.len(), &0)
     }
 
-    /// The lead's address to the lead's mails, and to nobody else's.
+    /// Subscribes the lead's address to the lead's own mails.
     pub(super) fn subscribe(&self) -> Result<()> {
         let path = "/approvers/lead/subscription";
         let refused = self.api(&self.intern, "PUT", path, None)?;
@@ -112,7 +112,8 @@ verify = {{ timeout = "30m" }}"#
         )
     }
 
-    /// The team's own pipeline: its task definition with the build's digest, and an update of its service.
+    /// Deploys a build as the team's own pipeline does: a new task definition, and an update of the
+    /// service.
     pub(super) fn deploy(&self, build: &Build) -> Result<()> {
         let task_definition = self.register_task_definition(&build.digest, 0)?;
         let update = json!({ "cluster": CLUSTER, "service": SERVICE, "taskDefinition": task_definition });
@@ -128,7 +129,7 @@ verify = {{ timeout = "30m" }}"#
         self.runs(&claim, &build.digest, build.version, build.health())
     }
 
-    /// ECS has finished, and these containers run, and no others.
+    /// Checks that ECS has finished, and that exactly these containers run.
     pub(super) fn runs(&self, claim: &str, digest: &str, version: &str, health: u16) -> Result<()> {
         wait_for("ECS's end of the deployment", SOON, || {
             let service = self.witness.service(CLUSTER, SERVICE)?;
@@ -143,7 +144,8 @@ verify = {{ timeout = "30m" }}"#
         })
     }
 
-    /// With its port on one of the host's, 0 for any.
+    /// Registers a task definition with this digest and port of the host. Port 0 stands for any
+    /// port.
     pub(super) fn register_task_definition(&self, digest: &str, host_port: u16) -> Result<String> {
         let role = |name: &str| format!("arn:aws:iam::000000000000:role/{name}");
         let definition = json!({
@@ -166,7 +168,7 @@ verify = {{ timeout = "30m" }}"#
         arn.map(str::to_owned).context("ECS named no task definition")
     }
 
-    /// What the service is described to run.
+    /// The task definition of the service.
     pub(super) fn described(&self) -> Result<Value> {
         let service = self.witness.service(CLUSTER, SERVICE)?;
         let arn = service["taskDefinition"].as_str().context("the service has no task definition")?;

@@ -1,4 +1,4 @@
-//! What is really there: asked from the emulator's own API, the registry and the containers, and never from
+//! An independent witness: it asks the emulator's own API, the registry and the containers, never
 //! Stablepin.
 
 use crate::aws::{Aws, encode, plain_item, xml_text};
@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// A container that does not answer within this is one that does not answer.
+/// The time limit within which a container must answer.
 const CONTAINER_ANSWERS: Duration = Duration::from_secs(2);
 
 pub(super) struct Witness {
@@ -23,13 +23,14 @@ pub(super) struct Witness {
     http: ureq::Agent,
 }
 
-/// A running container of the service, as the engine lists it and as it answers on its published port.
+/// A running container of the service, as the engine lists it and as it answers on its published
+/// port.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Running {
     pub(super) digest: String,
-    /// What `/version` answers.
+    /// The answer of `/version`.
     pub(super) version: String,
-    /// The status of `/health`; 0 without an answer.
+    /// The status of `/health`, or 0 without an answer.
     pub(super) health: u16,
 }
 
@@ -54,7 +55,7 @@ impl Witness {
         self.engine.is_some()
     }
 
-    /// Everything in the table, sorted by key.
+    /// The items of the whole table, sorted by key.
     pub(super) fn table(&self) -> Result<Vec<Value>> {
         let mut items = Vec::new();
         let mut start = Value::Null;
@@ -74,7 +75,7 @@ impl Witness {
         Ok(items)
     }
 
-    /// What one item of the table records; null where there is none.
+    /// The record of one item of the table, or null if there is none.
     pub(super) fn record(&self, pk: &str, sk: &str) -> Result<Value> {
         let key = json!({ "pk": { "S": pk }, "sk": { "S": sk } });
         let request = json!({ "TableName": self.table, "ConsistentRead": true, "Key": key });
@@ -82,14 +83,14 @@ impl Witness {
         Ok(plain_item(&answer["Item"])["record"].take())
     }
 
-    /// The records of a partition whose sort key begins so, in order.
+    /// The records of a partition whose sort keys have this prefix, in order.
     pub(super) fn records(&self, pk: &str, prefix: &str) -> Result<Vec<Value>> {
         let mut all = self.table()?;
         all.retain(|item| item["pk"] == pk && item["sk"].as_str().is_some_and(|sk| sk.starts_with(prefix)));
         Ok(all.into_iter().map(|mut item| item["record"].take()).collect())
     }
 
-    /// By what SNS filters the mails to an address, of each of its subscriptions.
+    /// The filters of an address's subscriptions, by which SNS selects its mails.
     pub(super) fn filters_of(&self, address: &str) -> Result<Vec<Value>> {
         let sns = |action: &str, name: &str, value: &str| {
             self.aws.query("sns", &[("Action", action), ("Version", "2010-03-31"), (name, value)])
@@ -110,7 +111,7 @@ impl Witness {
         inbox::messages(&self.aws, &self.inbox)
     }
 
-    /// The mail that names this digest, as soon as it is there.
+    /// Waits for the mail that names this digest.
     pub(super) fn mail_about(&self, digest: &str, limit: Duration) -> Result<Mail> {
         inbox::wait_for(&self.aws, &self.inbox, limit, |mail| mail.body.contains(digest))
     }
@@ -125,12 +126,12 @@ impl Witness {
         Ok(answer["imageDetails"][0]["imageDigest"].as_str().map(str::to_owned))
     }
 
-    /// The digest that the registry protocol answers for a tag.
+    /// The digest that the registry protocol returns for a tag.
     pub(super) fn tag_in_registry(&self, repository: &str, tag: &str) -> Result<Option<String>> {
         Ok(self.registry.manifest(repository, tag)?.map(|manifest| manifest.digest))
     }
 
-    /// Every tag that ECR has on a digest, sorted.
+    /// The tags that ECR has on a digest, sorted.
     pub(super) fn tags_of(&self, repository: &str, digest: &str) -> Result<Vec<String>> {
         let request = json!({ "repositoryName": repository, "imageIds": [{ "imageDigest": digest }] });
         let answer = self.aws.ecr("DescribeImages", &request)?;
@@ -151,7 +152,7 @@ impl Witness {
         Ok(answer["taskDefinition"].take())
     }
 
-    /// The digests that ECS reports of the service's running tasks.
+    /// The digests that ECS reports for the service's running tasks.
     pub(super) fn digests_in_ecs(&self, cluster: &str, service: &str) -> Result<Vec<String>> {
         let request = json!({ "cluster": cluster, "serviceName": service, "desiredStatus": "RUNNING" });
         let listed = self.aws.ecs("ListTasks", &request)?;
@@ -162,7 +163,7 @@ impl Witness {
         Ok(containers.map(|one| one["imageDigest"].as_str().unwrap_or("none").to_owned()).collect())
     }
 
-    /// The exit codes of the containers of a service's stopped tasks, those of one task definition.
+    /// The exit codes of the containers in the service's stopped tasks of one task definition.
     pub(super) fn exit_codes(&self, cluster: &str, service: &str, task_definition: &str) -> Result<Vec<i64>> {
         let request = json!({ "cluster": cluster, "serviceName": service, "desiredStatus": "STOPPED" });
         let listed = self.aws.ecs("ListTasks", &request)?;
@@ -174,7 +175,7 @@ impl Witness {
         Ok(containers.filter_map(|one| one["exitCode"].as_i64()).collect())
     }
 
-    /// Every container that runs, sorted; none where tasks are simulated.
+    /// The running containers, sorted. There are none if tasks are simulated.
     pub(super) fn containers(&self) -> Result<Vec<Running>> {
         let Some(engine) = &self.engine else { return Ok(Vec::new()) };
         let mut all = Vec::new();
@@ -189,7 +190,7 @@ impl Witness {
         Ok(all)
     }
 
-    /// What is answered on a port of the host's: the status, 0 without an answer, and the text.
+    /// The answer on a port of the host: the status, or 0 without an answer, and the text.
     pub(super) fn ask(&self, port: u16, path: &str) -> (u16, String) {
         let answer = self.http.get(format!("http://127.0.0.1:{port}{path}")).call();
         match answer {
@@ -200,7 +201,7 @@ impl Witness {
         }
     }
 
-    /// Makes a queue that gets every event of a bus which the pattern matches, and answers with its URL.
+    /// Creates a queue that gets every matching event of a bus, and returns its URL.
     pub(super) fn tap(&self, name: &str, bus: &str, pattern: &Value) -> Result<String> {
         let answer = self.aws.sqs("CreateQueue", &json!({ "QueueName": name }))?;
         let url = answer["QueueUrl"].as_str().context("SQS named no queue URL")?.to_owned();
@@ -225,14 +226,14 @@ impl Witness {
         Ok(url)
     }
 
-    /// What has come into such a queue, as EventBridge delivered it.
+    /// The events that have come into such a queue, as EventBridge delivered them.
     pub(super) fn tapped(&self, queue_url: &str) -> Result<Vec<Value>> {
         let bodies = inbox::bodies(&self.aws, queue_url)?;
         let events = bodies.iter().map(|body| serde_json::from_str(body));
         events.collect::<Result<_, _>>().context("a message in the queue is no event")
     }
 
-    /// What a function has logged.
+    /// The log of a function.
     pub(super) fn function_log(&self, function: &str) -> Result<String> {
         let request = json!({ "logGroupName": format!("/aws/lambda/{function}") });
         let answer = self.aws.json("logs", "Logs_20140328.FilterLogEvents", &request)?;
@@ -242,7 +243,7 @@ impl Witness {
     }
 }
 
-/// A value as a part of a URL's query or of a form.
+/// A value encoded for a URL's query or a form.
 pub(super) fn form(value: &str) -> String {
     encode(value)
 }

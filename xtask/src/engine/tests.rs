@@ -3,7 +3,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixListener;
 use std::thread;
 
-/// As Docker 20.10 and Podman 4.3 list them, shortened.
+/// A shortened container list of Docker 20.10 and Podman 4.3.
 const LISTED: &str = r#"[{
     "Id": "0b5c", "Names": ["/ministack-ecs-0cd25f3e-web"],
     "Image": "000000000000.dkr.ecr.us-east-1.amazonaws.com/web@sha256:c0af",
@@ -42,7 +42,7 @@ fn engine_that_answers(status: &'static str, body: &'static str) -> (tempfile::T
 }
 
 #[test]
-fn listed_container_is_known_by_the_digest_of_its_start() {
+fn listed_container_has_the_digest_of_its_start() {
     let listed: Vec<Listed> = serde_json::from_str(LISTED).unwrap();
     let mut listed = listed.into_iter().map(Container::from);
     let (task, other) = (listed.next().unwrap(), listed.next().unwrap());
@@ -61,7 +61,7 @@ fn engine_shows_only_the_tasks_of_its_cloud() {
 }
 
 #[test]
-fn engine_that_refuses_says_why_in_its_own_words() {
+fn probe_error_quotes_the_engine() {
     let (_folder, engine) =
         engine_that_answers("500 Internal Server Error", r#"{"message":"no space left"}"#);
     let error = engine.probe().unwrap_err();
@@ -69,13 +69,13 @@ fn engine_that_refuses_says_why_in_its_own_words() {
 }
 
 #[test]
-fn engine_without_a_listener_is_named_by_its_socket() {
+fn connection_error_names_the_socket() {
     let error = Engine::new("/nowhere/engine.sock", 18000).running().unwrap_err();
     assert!(format!("{error:#}").starts_with("cannot connect to /nowhere/engine.sock: "), "{error:#}");
 }
 
 #[test]
-fn engine_that_never_asks_does_not_reach_the_registry() {
+fn engine_that_sends_no_request_reaches_no_registry() {
     let (_folder, engine) = engine_that_answers("200 OK", "{}");
     let port = crate::port::free().unwrap();
     let error = Engine { port, ..engine }.reaches_registry().unwrap_err();
@@ -84,8 +84,8 @@ fn engine_that_never_asks_does_not_reach_the_registry() {
 
 #[test]
 fn imported_image_is_the_last_status() {
-    let told = b"{\"status\":\"Importing\"}\r\n{\"status\":\"sha256:c0af\\n\"}\r\n";
-    assert_eq!(imported(told).as_deref(), Some("sha256:c0af"));
+    let answer = b"{\"status\":\"Importing\"}\r\n{\"status\":\"sha256:c0af\\n\"}\r\n";
+    assert_eq!(imported(answer).as_deref(), Some("sha256:c0af"));
     assert_eq!(imported(b""), None);
 }
 

@@ -1,4 +1,4 @@
-//! Compiles the program that the images run, once per source and compiler.
+//! Compiles the program inside the images, once for each source and compiler.
 
 use std::{
     env, fs,
@@ -13,15 +13,16 @@ use crate::{aws::sha256_hex, workspace};
 
 const SOURCE: &str = include_str!("../../workload/server.rs");
 
-/// `crt-static` on the host's own gnu target: no other target is installed everywhere.
+/// The flags use `crt-static` on the host's own gnu target, since no other target is installed
+/// everywhere.
 const FLAGS: &[&str] =
     &["--edition=2024", "-O", "-Ctarget-feature=+crt-static", "-Cpanic=abort", "-Cstrip=symbols"];
 
 /// The program's bytes.
 ///
-/// Only Linux can build a program for Linux images with what Rust installs. Elsewhere the image
-/// holds a text in its place: it is pushed, copied, tagged and pruned as any other, and no
-/// container runs it.
+/// Only Linux can build a program for Linux images with an ordinary Rust installation. On other
+/// systems the image holds a text instead. Such an image is pushed, copied, tagged and deleted as
+/// any other, but no container runs it.
 pub(super) fn compiled() -> Result<Vec<u8>> {
     if !cfg!(target_os = "linux") {
         return Ok(b"Built where no program for Linux could be compiled; it cannot run.\n".to_vec());
@@ -30,7 +31,7 @@ pub(super) fn compiled() -> Result<Vec<u8>> {
     fs::read(&program).with_context(|| format!("cannot read {}", program.display()))
 }
 
-/// Where the program is; it is compiled if it is not there yet.
+/// Returns the path of the program, and compiles it if it does not exist yet.
 fn executable() -> Result<PathBuf> {
     let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let version = Command::new(&rustc).arg("-vV").output().context("cannot run rustc")?;
@@ -38,7 +39,7 @@ fn executable() -> Result<PathBuf> {
     let key = [SOURCE.as_bytes(), FLAGS.join(" ").as_bytes(), &version.stdout].concat();
     let home = workspace::target().join("workload").join(&sha256_hex(&key)[..16]);
     let program = home.join("server");
-    // Within this process one thread compiles; the others find what it made.
+    // One thread of this process compiles, and the others use its result.
     static COMPILING: Mutex<()> = Mutex::new(());
     let _one = COMPILING.lock().unwrap_or_else(PoisonError::into_inner);
     if program.exists() {
@@ -46,8 +47,8 @@ fn executable() -> Result<PathBuf> {
     }
 
     fs::create_dir_all(&home).with_context(|| format!("cannot make {}", home.display()))?;
-    // Several processes may be here at once: each compiles its own, the last rename wins, and the
-    // bytes are the same, for rustc sees the same relative paths.
+    // Several processes may compile at the same time, each in its own folder, and the last rename
+    // wins. The bytes are the same, since rustc sees the same relative paths.
     let own = home.join(process::id().to_string());
     fs::create_dir_all(&own)?;
     fs::write(own.join("server.rs"), SOURCE)?;
@@ -65,7 +66,7 @@ fn executable() -> Result<PathBuf> {
         );
     }
     fs::rename(own.join("server"), &program)?;
-    // Only the source is left in it; a leftover does no harm.
+    // Only the source remains in the folder. It does no harm if this fails.
     let _ = fs::remove_dir_all(&own);
     Ok(program)
 }
@@ -81,7 +82,7 @@ mod tests {
     use super::*;
     use crate::aws::Aws;
 
-    /// Starts the program and waits for its port; `None` when it has ended instead.
+    /// Starts the program and waits for its port. The port is `None` if the program has ended.
     fn start(mode: &str) -> (Child, Option<u16>) {
         let mut child = Command::new(executable().unwrap())
             .env_clear()
@@ -103,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_healthy_build_can_be_broken_and_mended() {
+    fn healthy_build_can_be_broken_and_mended() {
         let (mut child, port) = start("healthy");
         let port = port.unwrap();
         assert_eq!(ask("GET", port, "/version"), (200, "1.2.3".into()));
@@ -118,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unhealthy_build_runs_and_says_so() {
+    fn unhealthy_build_answers_500() {
         let (mut child, port) = start("unhealthy");
         assert_eq!(ask("GET", port.unwrap(), "/health").0, 500);
         child.kill().unwrap();
@@ -126,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crashing_build_ends_at_once() {
+    fn crashing_build_exits_at_once() {
         let (mut child, port) = start("crash");
         assert_eq!(port, None);
         assert_eq!(child.wait().unwrap().code(), Some(1));

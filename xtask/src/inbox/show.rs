@@ -1,10 +1,10 @@
-//! Text from strangers, made safe for a terminal.
+//! Untrusted text, made safe for a terminal.
 
-/// `text` with everything visible and nothing obeyed: control characters, terminal escapes,
-/// direction marks, invisible and combining characters appear as `\u{…}`. Newlines stay.
+/// Returns the text with every character visible and none effective. Control characters, terminal
+/// escapes, direction marks, invisible and combining characters become `\u{…}`. Newlines stay.
 ///
-/// Commit messages, labels and tags come from whoever can push. An escape sequence could paint
-/// over what a mail says, and a direction mark could make it read otherwise.
+/// Commit messages, labels and tags come from anybody who can push. An escape sequence could hide a
+/// part of a mail, and a direction mark could reverse its meaning.
 pub fn visible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
@@ -22,13 +22,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn plain_text_stays() {
+    fn printable_text_stays_unchanged() {
         let text = "Größe \"1\"\n日本語 – C:\\x 🚀";
         assert_eq!(visible(text), text);
     }
 
     #[test]
-    fn whatever_a_terminal_would_obey_is_shown() {
+    fn terminal_controls_are_shown_as_text() {
         let hostile = "\u{0}\u{7}\u{8}\u{1b}\u{7f}\u{85}\u{9b}\u{ad}\u{61c}\u{180e}\u{200b}\u{200e}\u{202e}\u{2028}\u{2066}\u{2069}\u{feff}\u{e0041}\r";
         let shown = visible(hostile);
         assert!(shown.chars().all(|character| character.is_ascii_graphic()), "{shown}");

@@ -1,4 +1,4 @@
-//! Chromium from npm, where it cannot be installed from Debian's packages: a package that has the program in it.
+//! Chromium from an npm package that contains the program, for machines without Debian's packages.
 
 use super::stamp_of;
 use crate::process::{on_path, output, run_logged};
@@ -14,18 +14,20 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use tar::Archive;
 
-/// <https://www.npmjs.com/package/@sparticuz/chromium>: the program, and the libraries and a font that it needs.
+/// The package <https://www.npmjs.com/package/@sparticuz/chromium>: the program, and the libraries
+/// and a font that it needs.
 const PACKAGE: &str = "@sparticuz/chromium@147.0.2";
 const SHA512: &str =
     "oqXyPAlGQuT9wdZAhcx4nmhehVgEsDc2adL/+FlX8qsLh/YyOgl9GQp8dPMDIBRmktxgA9c1QSNJIQUj2UeHhQ==";
-/// What is in it, in the order in which it is unpacked. The program comes last: it says that all is there.
+/// The package's parts, in the order of unpacking. The program comes last, so its presence shows
+/// that all parts are there.
 const PARTS: [&str; 4] = ["al2023.tar", "fonts.tar", "swiftshader.tar", "chromium"];
 
-/// Decompresses a file: only Node, of what is needed anyway, knows Brotli.
+/// A script that decompresses a file with Node, the only tool here that knows Brotli.
 const DECOMPRESS: &str = "const [from, to] = process.argv.slice(1); const fs = require('fs'); \
                           fs.writeFileSync(to, require('zlib').brotliDecompressSync(fs.readFileSync(from)));";
 
-/// Why it cannot be installed on this machine, if it cannot.
+/// Returns why the package cannot be installed on this machine, or `None` if it can.
 pub(super) fn unavailable() -> Option<String> {
     if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
         return Some("npm has one for Linux on x86-64 only".to_owned());
@@ -34,7 +36,7 @@ pub(super) fn unavailable() -> Option<String> {
     Some(format!("npm has one, but {missing} is not installed"))
 }
 
-/// The program that was installed.
+/// The path of the installed program.
 pub(super) fn installed() -> Option<PathBuf> {
     installed_in(&folder())
 }
@@ -42,7 +44,7 @@ pub(super) fn installed() -> Option<PathBuf> {
 fn installed_in(folder: &Path) -> Option<PathBuf> {
     let program = folder.join("run");
     let installed = fs::read_to_string(folder.join("installed.txt")).ok()?;
-    // `fonts.conf` has the folder's path in it.
+    // `fonts.conf` contains the folder's path.
     (installed == stamp(folder).ok()? && program.is_file()).then_some(program)
 }
 
@@ -77,7 +79,7 @@ pub(super) fn install() -> Result<()> {
     fs::write(folder().join("installed.txt"), stamp(&folder())?).context("cannot write the stamp")
 }
 
-/// The package, of exactly this version and hash.
+/// Downloads the package of exactly this version and hash.
 fn download() -> Result<Vec<u8>> {
     let mut npm = Command::new("npm");
     npm.args(["pack", PACKAGE, "--ignore-scripts", "--cache"]).arg(folder().join("cache"));
@@ -93,7 +95,7 @@ fn download() -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Its libraries and fonts go before the system's, which may have none.
+/// The start script. The package's libraries and fonts precede the system's, which may have none.
 const RUN: &str = r#"#!/bin/sh
 here=$(dirname "$0")
 export LD_LIBRARY_PATH="$here/lib" FONTCONFIG_FILE="$here/fonts.conf"

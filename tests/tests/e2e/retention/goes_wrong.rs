@@ -212,8 +212,11 @@ fn failed_read_deletes_nothing_and_is_named() {
     });
     let refused = refused.into_inner().unwrap_or_else(PoisonError::into_inner);
     for (read, words) in READS {
-        let told = refused.get(read).unwrap_or_else(|| panic!("{read} was never refused: {refused:#?}"));
-        assert!(told.iter().all(|told| told.contains(words) && told.contains("AccessDenied")), "{told:#?}");
+        let recorded = refused.get(read).unwrap_or_else(|| panic!("{read} was never refused: {refused:#?}"));
+        assert!(
+            recorded.iter().all(|recorded| recorded.contains(words) && recorded.contains("AccessDenied")),
+            "{recorded:#?}"
+        );
     }
     assert_eq!(refused.len(), READS.len(), "{refused:#?}");
 }
@@ -279,11 +282,11 @@ fn cut_off(number: usize, fault: Fault) -> bool {
     }
     story.at.leases_end();
     story.is_done(&what);
-    let told = run.in_repository();
-    let what = format!("{what} {told:#}");
-    assert_eq!((&told["state"], run.number("deleted")), (&json!("Done"), story.goes as u64), "{what}");
+    let recorded = run.in_repository();
+    let what = format!("{what} {recorded:#}");
+    assert_eq!((&recorded["state"], run.number("deleted")), (&json!("Done"), story.goes as u64), "{what}");
     let freed = before - story.at.web.layer_bytes();
-    match told["freed_is_exact"] == true {
+    match recorded["freed_is_exact"] == true {
         true => assert_eq!(run.number("freed_bytes"), freed, "{what}"),
         false => assert!(run.number("freed_bytes") >= freed, "{what}"),
     }
@@ -376,15 +379,15 @@ fn lost_pin_warns_before_a_run_and_fails_it_during_one() {
             deletes.goes_on();
             applies.join().expect("the run ends");
         });
-        let told = run.in_repository();
-        assert!(!story.web.exists(&old) && run.number("deleted") == 1, "{told:#}");
+        let recorded = run.in_repository();
+        assert!(!story.web.exists(&old) && run.number("deleted") == 1, "{recorded:#}");
         if meanwhile {
-            assert_eq!(told["state"], "Failed");
+            assert_eq!(recorded["state"], "Failed");
             let problem = run.problem();
             assert!(problem.contains("what has to be there") && problem.contains(&pinned), "{problem}");
         } else {
-            assert_eq!(told["state"], "Done");
-            let warnings = told["warnings"].to_string();
+            assert_eq!(recorded["state"], "Done");
+            let warnings = recorded["warnings"].to_string();
             assert!(
                 warnings.contains(&pinned) && warnings.contains("is not in the repository"),
                 "{warnings}"

@@ -106,12 +106,16 @@ fn thousands_of_images_are_deleted_in_few_calls() {
                     assert_eq!(filled.web.count(), IMAGES);
                     let before = filled.web.layer_bytes();
                     let run = story.begins_for(&plan.name, &plan.repository, &json!({ "share": 100 }));
-                    let told = run.ends();
+                    let recorded = run.ends();
                     let there: BTreeSet<String> = filled.web.digests().into_iter().collect();
-                    assert_eq!(there, filled.stays, "{told:#}");
-                    assert_eq!((&told["state"], &told["errors"]), (&json!("Done"), &json!({})), "{told:#}");
-                    assert_eq!(run.number("deleted") as usize, IMAGES - there.len(), "{told:#}");
-                    assert!(run.number("freed_bytes") >= before - filled.web.layer_bytes(), "{told:#}");
+                    assert_eq!(there, filled.stays, "{recorded:#}");
+                    assert_eq!(
+                        (&recorded["state"], &recorded["errors"]),
+                        (&json!("Done"), &json!({})),
+                        "{recorded:#}"
+                    );
+                    assert_eq!(run.number("deleted") as usize, IMAGES - there.len(), "{recorded:#}");
+                    assert!(run.number("freed_bytes") >= before - filled.web.layer_bytes(), "{recorded:#}");
                     deletions.lock().unwrap_or_else(PoisonError::into_inner).push(filled.deletions);
                 }
             });

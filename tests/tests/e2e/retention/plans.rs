@@ -77,8 +77,8 @@ fn run_deletes_a_fifth_and_reports_the_rest() {
     let digests = story.web.put_all(olds(20));
     let run = story.begins(&json!({}));
     run.ends();
-    let told = ["images", "to_remove", "deleted", "later"].map(|name| run.number(name));
-    assert_eq!(told, [20, 4, 4, 16], "{:#}", run.in_repository());
+    let recorded = ["images", "to_remove", "deleted", "later"].map(|name| run.number(name));
+    assert_eq!(recorded, [20, 4, 4, 16], "{:#}", run.in_repository());
     let there: BTreeSet<String> = story.web.digests().into_iter().collect();
     assert_eq!(there, digests[4..].iter().cloned().collect());
     assert_eq!(run.in_repository()["by_rule"], json!({ "over-share": 16 }));
@@ -166,8 +166,8 @@ fn image_of_a_rule_or_schedule_survives() {
     assert_eq!((run.number("deleted"), kept(6)), (1, false));
     assert_eq!(run.in_repository()["waived"], json!(["batch"]));
     let audit = story.app.audit();
-    let told = audit.last().expect("the run is audited")["reason"].as_str().unwrap_or_default();
-    assert!(told.contains("waived, and not read: batch"), "{told}");
+    let recorded = audit.last().expect("the run is audited")["reason"].as_str().unwrap_or_default();
+    assert!(recorded.contains("waived, and not read: batch"), "{recorded}");
 }
 
 #[test]
@@ -185,8 +185,8 @@ fn refused_deletion_is_counted_and_unmarked() {
         applies.join().expect("the run ends");
         index
     });
-    let told = run.in_repository();
-    assert_eq!(told["errors"], json!({ "ImageReferencedByManifestList": 1 }), "{told:#}");
+    let recorded = run.in_repository();
+    assert_eq!(recorded["errors"], json!({ "ImageReferencedByManifestList": 1 }), "{recorded:#}");
     assert_eq!((run.number("deleted"), run.record()["ended_at"].is_string()), (1, true));
     assert_eq!(run.outcomes()[&referred]["code"], "ImageReferencedByManifestList");
     assert!(web.exists(&referred) && web.exists(&index) && !web.exists(&goes));

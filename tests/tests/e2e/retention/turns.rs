@@ -96,12 +96,12 @@ fn next_message_continues_a_run_that_lacks_time() {
 
 #[test]
 fn notice_reports_the_end_of_a_run() {
-    let story = Retention::begin("ret-told", DELETE);
+    let story = Retention::begin("ret-notice", DELETE);
     story.web.put_all(old(2));
     let run = story.runs();
     let notices = story.app.notices();
-    let told = notices.iter().find(|told| told.to_string().contains("2 images deleted"));
-    assert!(told.is_some(), "{notices:#?}");
+    let notice = notices.iter().find(|notice| notice.to_string().contains("2 images deleted"));
+    assert!(notice.is_some(), "{notices:#?}");
     let states = story.app.audited("Retention Run State Change");
     assert_eq!(states.last().map(String::as_str), Some("InProgress → Completed"), "{states:?}");
     assert!(run.has_ended());
