@@ -73,7 +73,7 @@ pub fn demos() -> Result<Option<String>> {
     if let Some(reason) = impossible() {
         return Ok(Some(reason));
     }
-    // The user cannot compile the workload's file system.
+    // The workload is compiled first, since the user cannot compile it.
     image::file_system()?;
     let user = Made::new()?;
     let ways = [("any engine", "engine", None), ("no engine", "simulated", Some((SIMULATED, "1")))];

@@ -106,7 +106,7 @@ pub(crate) struct State {
     /// Whether the socket belongs to this machine's own engine.
     #[serde(default)]
     pub(crate) machine: bool,
-    /// The reason why ECS tasks are simulated without a socket.
+    /// The reason why ECS tasks are simulated, if there is no socket.
     pub(crate) simulated: Option<String>,
     pub(crate) root_key: RootKey,
 }
@@ -134,7 +134,7 @@ impl Cloud {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log)
-            .process_group(0) // a terminal's Ctrl-C is for us, not for it
+            .process_group(0) // a terminal's Ctrl-C must not reach the supervisor
             .spawn()
             .context("cannot start the supervisor")?;
         let line = child.stdin.take().context("no pipe to the supervisor")?;

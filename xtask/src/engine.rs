@@ -190,8 +190,8 @@ impl Engine {
             stream,
             "{method} {path} HTTP/1.0\r\nHost: localhost\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n"
         )?;
-        // An engine that refuses may answer before it has read the whole body. Its answer says
-        // more.
+        // An engine that refuses may answer before it has read the whole body. Its answer says more
+        // than the failed write.
         let sent = stream.write_all(body);
         let mut answer = Vec::new();
         stream

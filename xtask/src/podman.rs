@@ -75,8 +75,8 @@ impl Podman {
             .with_context(|| format!("cannot make {}", runtime.display()))?;
 
         // Without ulimits, a container fails where CAP_SYS_RESOURCE is missing ("setrlimit … not
-        // permitted"). File locks are necessary: the others use one shared segment per machine,
-        // which each new Podman state empties.
+        // permitted"). Locks must be files: Podman's shared-memory locks use one segment per
+        // machine, which each new Podman state empties.
         let network = network_name(port);
         // crun, the default, refuses hosts with both versions of cgroups.
         let oci_runtime = if on_path("runc").is_some() { "runtime = \"runc\"\n" } else { "" };

@@ -42,7 +42,7 @@ pub fn supervise(folder: &Path) -> Result<()> {
 
     let mut children = Vec::new();
     let outcome = start(&home, &mut children, &stop_signal).and_then(|()| {
-        // If the owner has gone, nobody reads this line, and the owner's pipe reports that too.
+        // The write fails if the owner has gone. The owner's pipe reports that, too.
         let _ = writeln!(std::io::stdout(), "{READY}");
         keep(&mut children, &stop_signal)
     });
@@ -196,8 +196,8 @@ fn check(children: &mut [Named]) -> Result<()> {
 }
 
 fn end(home: &Home, children: &mut Vec<Named>) -> Result<()> {
-    // The children stop in reverse order: MiniStack would restart containers that are removed
-    // before it.
+    // The children stop in reverse order. Otherwise MiniStack would restart the containers that are
+    // removed.
     for (_, mut child) in children.drain(..).rev() {
         stop(&mut child, GRACE)?;
     }

@@ -44,7 +44,7 @@ fn line_of(file: &str, text: &str) -> usize {
 }
 
 #[test]
-fn wrong_file_is_refused_by_line_and_stores_nothing() {
+fn invalid_file_is_refused_with_its_line_and_not_stored() {
     let app = Plan::new("wrong").services(["web"]).with_repository();
     let good = app.plan.toml();
     let cluster = &app.plan.cluster;

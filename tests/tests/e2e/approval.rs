@@ -139,7 +139,8 @@ fn person_has_one_vote_by_link_or_signature() {
     let (status, answer) = signed(&app, "deputy", &deputy, "approve", "tried it");
     assert_eq!(status, 200, "{answer}");
     assert_eq!(app.pins(), [(1, digest)]);
-    // If the notifier holds the lease meanwhile, it moves the tag instead of this request.
+    // Another invocation may still be mailing the lead's vote confirmation. That invocation then
+    // moves the tag.
     assert_eq!(app.ended(lead.promotion()).0, "Completed");
     assert_eq!(deputy.approve().status, 409, "the link decides nothing more");
     let vote = app.promotion(lead.promotion())["votes"][app.approver("deputy")].clone();
@@ -222,7 +223,8 @@ fn signed_request_asks_again_without_a_push() {
     assert_eq!(app.api("POST", path, Some(&json!({ "digest": "latest" }))).0, 400);
 }
 
-/// A retry, or two people, may ask again within the second to which the order is kept.
+/// Retries and other people may ask within the same second, which is the precision of the order of
+/// builds.
 #[test]
 fn simultaneous_requests_open_one_promotion() {
     let app = Plan::new("asks").create();
@@ -304,7 +306,7 @@ fn expired_link_decides_nothing() {
 
 /// Each such link has its own page, which tells the approver why. None of them changes anything.
 #[test]
-fn link_with_nothing_to_decide_says_why() {
+fn link_that_cannot_decide_says_why() {
     let app = Plan::new("why").approvers(["lead", "deputy"], 1).create();
     let first = app.push("main", &Spec::new("1"));
     let [lead, deputy] = ["lead", "deputy"].map(|name| app.link_of(name, &first));

@@ -110,7 +110,7 @@ fn rejects(width: Width) {
 }
 
 #[test]
-fn approver_needs_no_mouse() {
+fn approval_page_needs_no_mouse() {
     let (_app, _, link) = pushed("page-keyboard");
     let page = Page::open(&link, "keyboard", Width::Desk);
     page.says("Approve");

@@ -1,4 +1,4 @@
-//! CloudTrail attribution: who pushed and who moved a tag, which arrives minutes after ECR's own
+//! CloudTrail attribution: who pushed an image or moved a tag. It arrives minutes after ECR's own
 //! event.
 
 use jiff::Timestamp;
@@ -21,7 +21,7 @@ fn call(app: &App, tag: &str, digest: &str, arn: &str) -> Value {
     })
 }
 
-/// Puts CloudTrail's record on the bus on which AWS delivers it.
+/// Puts CloudTrail's record on the default bus, as AWS does.
 #[track_caller]
 fn trail_tells(app: &App, tag: &str, digest: &str, arn: &str) {
     let detail = call(app, tag, digest, arn);
@@ -53,7 +53,7 @@ fn pusher_known_from_cloudtrail_cannot_approve() {
 
 /// The two events may come in either order.
 #[test]
-fn cloudtrail_record_before_its_push_is_kept() {
+fn cloudtrail_record_that_precedes_its_push_is_kept() {
     let app = Plan::new("early").create();
     let digest = app.push("quiet", &Spec::new("1"));
     trail_tells(&app, "main", &digest, PIPELINE);
@@ -94,7 +94,7 @@ fn calls_of_the_stack_itself_are_no_pushes() {
     let role = configuration["Role"].as_str().expect("a role");
     let name = role.rsplit('/').next().unwrap_or_default();
     let session = format!("arn:aws:sts::000000000000:assumed-role/{name}/tagger");
-    // Another tag on an image that was pushed already is no push either.
+    // Another tag on an already pushed image is no push either.
     let collector = "arn:aws:iam::000000000000:user/collector";
     for (tag, arn) in [("main", session.as_str()), ("kept-for-later", collector), ("main", PIPELINE)] {
         app.deliver(&json!({

@@ -128,7 +128,7 @@ fn hundred_console_views_change_nothing() {
     }
 }
 
-/// An invalid link reveals nothing, whatever makes it invalid.
+/// Invalid links all get the same answer, whatever makes them invalid.
 #[test]
 fn invalid_console_links_all_look_the_same() {
     let app = Plan::new("console-not").create();
@@ -205,7 +205,7 @@ fn application_page_shows_its_history_page_by_page() {
         assert!(overview.contains(says), "{says}: {overview}");
     }
 
-    // The ids of promotions page through the rollbacks too.
+    // A promotion's id can also start a page of rollbacks.
     let older = console.get(&format!("{path}?before={}", promotions[1])).text();
     assert_eq!(older.matches("<li id").count(), 1, "{older}");
     assert!(older.contains(&promotions[0]) && !older.contains("Stable tag"), "{older}");
@@ -264,7 +264,7 @@ fn console_shows_what_runs_and_what_it_cannot_read() {
     let page = console.get(&path).text();
     assert!(page.contains("/web</code>: pin 1 on 1 task"), "{page}");
     assert!(page.contains(">Stable<") && !page.contains(">Drift<"), "{page}");
-    // A fresh fake knows no cluster, which looks as if ECS did not answer.
+    // A new ECS fake has no cluster, so the console cannot read what runs.
     let run = invoke_beside(&EcsFake::start(), "api", &[], &crash::console(&console, &app.plan.name), None);
     let answer = run.answer.expect("the program answers");
     let unread = answer["body"].as_str().expect("a page");

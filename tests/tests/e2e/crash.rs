@@ -1,5 +1,5 @@
-//! Rules 2 and 6: a tick finishes work that was cut off at any request, and an odd answer of AWS is
-//! survived.
+//! Rules 2 and 6: a tick finishes work that was killed at any request, and a single fault of AWS
+//! does no harm.
 //!
 //! The functions' real programs run against the ECR fake, for an application that deploys nothing.
 //! [`super::faults`] tests services. One test runs the deployed functions, where a tick waits until
@@ -61,7 +61,7 @@ fn tick_finishes_a_decision_killed_at_any_request() {
 }
 
 #[test]
-fn decision_survives_each_odd_aws_answer_once() {
+fn decision_survives_any_single_aws_fault() {
     everywhere(|_| ANSWERS.to_vec(), approved);
 }
 
@@ -123,11 +123,11 @@ fn tick_finishes_a_rollback_killed_at_any_request() {
     everywhere(|_| KILLS.to_vec(), asked_back);
 }
 
-/// A lease outlives its invocation by some seconds, so a tick must wait for that long.
+/// A lease outlives its invocation by some seconds, so the ticks need that time.
 const UNTIL_A_TICK_MAY: Duration = Duration::from_secs(40);
 
 #[test]
-fn deployed_tick_moves_a_tag_after_a_kill() {
+fn deployed_tick_moves_the_tag_after_a_killed_decision() {
     let approve_with = |fault| {
         let app = Plan::new("crash").create();
         let digest = app.push("main", &Spec::new("1"));

@@ -45,7 +45,8 @@ fn quorum_of_two_needs_two_approvers() {
 
     assert_eq!(deputy.approve().status, 200);
     assert_eq!(app.pins(), [(1, digest)]);
-    // The notifier may hold the promotion for a moment. It then moves the tag too.
+    // Another invocation may still be mailing the lead's vote confirmation. That invocation then
+    // moves the tag.
     until("the page's word", || deputy.get().text().contains("It is pin 1").then_some(()));
     assert_eq!(third.approve().status, 409, "the promotion is decided already");
     assert_eq!(app.audited("Pin Change"), ["- → 1"]);
@@ -54,7 +55,7 @@ fn quorum_of_two_needs_two_approvers() {
 /// Today's file decides open promotions. The promoter checks them at once, so nobody must click
 /// again.
 #[test]
-fn changed_file_decides_and_asks_about_open_promotions() {
+fn changed_file_applies_to_open_promotions() {
     let app = Plan::new("fewer").approvers(["lead", "deputy", "third"], 3).create();
     let digest = app.push("main", &Spec::new("1"));
     let link = app.link(&digest);
@@ -88,7 +89,7 @@ fn one_rejection_stops_a_promotion() {
     assert_eq!(app.pins(), []);
 }
 
-/// Today's configuration is the policy, not the configuration at the time of the mail.
+/// Today's configuration decides, not the configuration at the time of the mail.
 #[test]
 fn removed_approver_cannot_decide() {
     let plan = Plan::new("removed").approvers(["lead", "deputy"], 1);

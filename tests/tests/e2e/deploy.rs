@@ -1,5 +1,5 @@
-//! Deployments: an approved build reaches every service and is proven, or the services run again
-//! what ran before.
+//! Deployments: an approved build reaches every service and is proven. If it fails, the services
+//! run the previous image again.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};

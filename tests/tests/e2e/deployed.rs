@@ -80,9 +80,9 @@ fn policies_name_each_action_without_wildcards() {
     }
 }
 
-/// The emulator ignores which items a request names, so this reads the deployed policies instead.
+/// The emulator ignores which items a request names, so this test reads the deployed policies.
 #[test]
-fn audit_is_append_only_and_only_the_api_configures() {
+fn audit_is_append_only_and_only_api_writes_configuration() {
     for function in FUNCTIONS {
         let denies = |keys: &str, action: &str| {
             statements(function, "Deny").iter().any(|statement| {
@@ -101,7 +101,7 @@ fn audit_is_append_only_and_only_the_api_configures() {
     }
 }
 
-/// No function can delete a record of a build, request, pin or decision. This reads the policies
+/// No function can delete a record of a build, request, pin or decision. This test reads policies,
 /// too.
 #[test]
 fn only_marks_leases_and_claims_can_be_deleted() {

@@ -1,5 +1,4 @@
-//! Drift of tags and missed pushes: Stablepin's tags that a person moves, and pushes without an
-//! event.
+//! Drift of Stablepin's tags, and pushes whose event never came.
 
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -25,7 +24,7 @@ fn stable_tag_moved_by_hand_is_reported_and_restored() {
     );
 }
 
-/// Stablepin itself put the tag on that digest before. It is a drift all the same.
+/// Stablepin itself put the tag on that digest before. The move still counts as drift.
 #[test]
 fn sweep_restores_a_stable_tag_moved_to_an_earlier_pin() {
     let app = Plan::new("back").create_aside();
@@ -62,7 +61,7 @@ fn sweep_leaves_a_recent_push_to_its_event() {
     assert_eq!(app.everything(), before);
 }
 
-/// Sweeps the application once, in the way in which the sweep's queue triggers the promoter.
+/// Invokes the promoter with the message of the sweep's queue for this application.
 #[track_caller]
 fn sweep(app: &App) -> Value {
     app.sweep_beside(None).answer.expect("it was not killed")
@@ -102,7 +101,7 @@ fn untag(release: &Release, tag: &str) {
     assert_ne!(app.tags(&release.digest), Vec::<String>::new(), "the image still exists");
 }
 
-/// The tag's last followed push is long ago, so the sweep treats a newer push as missed.
+/// Marks the tag's last push as long ago, so that the sweep treats a newer push as missed.
 #[track_caller]
 fn was_followed_long_ago(app: &App, tag: &str) {
     let followed = format!("TAG#{}#{tag}", app.plan.repository);

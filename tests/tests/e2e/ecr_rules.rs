@@ -1,5 +1,5 @@
-//! Pushes, builds and stable tags against a strict ECR fake. It enforces rules and refuses calls
-//! where the emulator does neither.
+//! Pushes, builds and stable tags against a strict ECR fake, which enforces rules that the emulator
+//! ignores.
 
 use stablepin_tests::ecr_fake::TagMutability;
 use stablepin_tests::{App, Plan, Release};
@@ -47,7 +47,7 @@ fn stable_tag_moves_if_a_filter_excludes_it() {
 }
 
 #[test]
-fn pin_has_its_own_stable_tag_if_a_filter_locks_it() {
+fn pin_has_its_own_stable_tag_if_a_filter_fixes_tags() {
     two_pins(TagMutability::MutableExcept(vec!["prod-*".to_owned()]), false);
 }
 

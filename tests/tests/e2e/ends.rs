@@ -62,7 +62,7 @@ fn proven_deployment_becomes_the_pin() {
 }
 
 #[test]
-fn circuit_breaker_rollback_to_the_pin_is_enough() {
+fn stablepin_accepts_a_breaker_rollback_to_the_pin() {
     let release = Release::next(&["web"]).with(&["web"]);
     release.service("web").will(DeploymentOutcome::CrashesUntilTheBreaker);
     let record = release.runs_its_course();
@@ -134,7 +134,8 @@ fn end_of_an_earlier_deployment_is_ignored() {
     let release = begun();
     let run = release.tick(Some((update, Fault::KillAfter)));
     assert!(run.hit, "{:?}", run.requests);
-    // The promoter first finds that the deployment is its own. The deployment has not even begun.
+    // The first look finds that the deployment is the promoter's own, the second that it has not
+    // begun.
     release.looks();
     let record = release.looks();
     assert_eq!(record["state"], "InProgress", "{record:#}");
@@ -199,9 +200,9 @@ fn build_that_ecs_returned_to_can_be_pinned_again() {
     assert_eq!(release.app.environment()["rolled_back_from"], json!([release.digest]));
 }
 
-/// ECS has brought one of two services back before, or is doing so.
+/// ECS has already returned one of two services to the old image, or is still doing so.
 #[test]
-fn rollback_completes_though_ecs_returns_one_service() {
+fn rollback_completes_when_ecs_returns_one_service() {
     for way_back in [WayBack::Succeeds, WayBack::Stalls] {
         let release = Release::back(&SERVICES);
         let web = release.service("web").runs(&release.image(&release.digest)).desired(2);
@@ -222,7 +223,7 @@ fn rollback_completes_though_ecs_returns_one_service() {
 }
 
 #[test]
-fn alarm_rollback_to_the_pin_is_enough() {
+fn stablepin_accepts_an_alarm_rollback_to_the_pin() {
     let release = Release::next(&["web"]);
     release.new_service("web").alarms(&["cpu"], true).create().will(DeploymentOutcome::AlarmFires);
     let record = release.runs_its_course();
@@ -233,7 +234,7 @@ fn alarm_rollback_to_the_pin_is_enough() {
 }
 
 #[test]
-fn rollback_corrects_ecs_that_returns_to_another_image() {
+fn ecs_rollback_to_another_image_is_corrected() {
     let release = Release::next(&["web"]);
     let by_hand = release.service("web").runs(&release.image(ELSE)).container("sidecar", "sidecar:1");
     by_hand.circuit_breaker(true).create().will(DeploymentOutcome::CrashesUntilTheBreaker);
@@ -242,8 +243,8 @@ fn rollback_corrects_ecs_that_returns_to_another_image() {
     assert_eq!(release.ecs.count("UpdateService"), 2);
 }
 
-/// Begins a release whose rollback by ECS never finishes, until the promoter's patience has ended.
-#[track_caller]
+/// Begins a release that ECS rolls back without an end, up to the moment when the promoter stops
+/// waiting.
 fn going_back_for_ever(before: Option<&str>) -> Release {
     let release = Release::next(&["web"]);
     let runs = release.image(before.unwrap_or(&release.before));
@@ -258,7 +259,7 @@ fn going_back_for_ever(before: Option<&str>) -> Release {
     let record = release.record();
     assert_eq!(record["rollout"]["services"][0]["progress"]["state"], "returning", "{record:#}");
     assert_eq!(release.ecs.count("UpdateService"), 1, "the promoter leaves the rollback to ECS");
-    // The promoter's own deadline does not count meanwhile.
+    // While ECS rolls back, the promoter's own deadline does not count.
     release.rewrite("rollout.deadline", PAST);
     assert_eq!(release.looks()["way_back"], Value::Null);
     release.rewrite("rollout.services[0].progress.until", PAST);
@@ -267,7 +268,7 @@ fn going_back_for_ever(before: Option<&str>) -> Release {
 }
 
 #[test]
-fn rollback_supersedes_stalled_ecs_rollback_to_another() {
+fn stalled_ecs_rollback_to_another_image_is_superseded() {
     let release = going_back_for_ever(Some(ELSE));
     release.looks();
     assert_eq!(release.ecs.count("UpdateService"), 2);
@@ -276,7 +277,7 @@ fn rollback_supersedes_stalled_ecs_rollback_to_another() {
 }
 
 #[test]
-fn rollback_supersedes_stalled_ecs_rollback_to_the_pin() {
+fn stalled_ecs_rollback_to_the_pin_is_superseded() {
     let release = going_back_for_ever(None);
     release.looks();
     assert_eq!(release.ecs.count("UpdateService"), 2, "{:#}", release.record());
@@ -285,7 +286,7 @@ fn rollback_supersedes_stalled_ecs_rollback_to_the_pin() {
 }
 
 #[test]
-fn ecs_rollback_that_ends_at_the_deadline_is_enough() {
+fn stablepin_accepts_an_ecs_rollback_at_the_deadline() {
     let release = going_back_for_ever(None);
     release.settle();
     let record = release.ends();
@@ -377,7 +378,7 @@ fn paused_deployment_is_shown_and_stops_its_deadline() {
     assert_eq!(record["state"], "InProgress", "{record:#}");
     let seen = record["rollout"]["services"][0]["seen"].as_str().unwrap_or_default();
     assert!(seen.starts_with("paused at POST_SCALE_UP"), "{seen}");
-    // Five minutes were left at the pause, which was long ago.
+    // The pause began long ago, five minutes before the deadline.
     release.rewrite("rollout.deadline", "2026-01-01T00:10:00Z");
     release.rewrite("rollout.services[0].pause.since", "2026-01-01T00:05:00Z");
     for _ in 0..2 {
@@ -454,7 +455,7 @@ fn failed_first_release_restores_task_definitions() {
 }
 
 #[test]
-fn ecs_rollback_of_a_first_release_is_enough() {
+fn stablepin_accepts_an_ecs_rollback_of_a_first_release() {
     let release = Release::first(&["web"]).with(&["web"]);
     release.service("web").will(DeploymentOutcome::CrashesUntilTheBreaker);
     let record = release.runs_its_course();

@@ -40,11 +40,12 @@ fn circuit_breaker_rollback_is_no_success() {
     release.runs("web", &release.before);
 }
 
-/// The same thread: the service is steady, but it runs another person's deployment.
+/// Issue 191 above reports this too: the service is steady, but it runs another person's
+/// deployment.
 #[test]
 fn deployment_by_others_is_no_success_of_ours() {
-    // The other deployment comes after ECS accepted ours, after an unobserved success, or while it
-    // bakes.
+    // The other deployment comes after ECS has accepted ours, after ours has succeeded unnoticed,
+    // or while ours bakes.
     for moment in ["accepted", "succeeded", "baking"] {
         let release = Release::next_with(&["web"], "bake = \"5m\"").with(&["web"]);
         if moment == "accepted" {
@@ -89,7 +90,7 @@ fn earlier_deployment_by_others_is_not_replaced() {
     assert_eq!(release.ecs.count("UpdateService"), 0);
 }
 
-/// The same thread: with a desired count of 0, every wanted task runs.
+/// Issue 191 above reports this too: with a desired count of 0, every wanted task runs.
 #[test]
 fn service_scaled_to_zero_proves_nothing() {
     for proven_before in [false, true] {
@@ -170,7 +171,7 @@ fn proof_finds_one_wrong_task_among_more_than_a_hundred() {
 /// <https://github.com/fabfuel/ecs-deploy>, `EcsTaskDefinition.set_images`: `ecs-deploy --tag`
 /// splits at the colon.
 #[test]
-fn tag_or_port_in_a_reference_does_not_corrupt_it() {
+fn tag_or_port_does_not_corrupt_an_image_reference() {
     let release = Release::next(&["web"]);
     let name = release.image("").trim_end_matches('@').to_owned();
     let repository = &release.app.plan.repository;

@@ -54,7 +54,7 @@ fn newest_revision_has_the_pin_after_a_rollback_by_ecs() {
 }
 
 #[test]
-fn newest_revision_is_restored_after_a_first_release() {
+fn newest_revision_is_restored_after_a_failed_first_release() {
     let release = Release::first(&["web"]);
     release
         .new_service("web")
@@ -116,7 +116,7 @@ fn newest_revision_has_the_target_of_a_rollback() {
 /// After a failed release, the pin's definition was registered again. A rollback to an older pin
 /// leaves that copy behind.
 #[test]
-fn newest_revision_has_the_target_despite_a_newer_pin_copy() {
+fn newest_revision_has_the_target_despite_a_copied_pin() {
     let release = Release::next(&["web"]).with(&["web"]);
     let record = release.runs_its_course();
     assert_eq!(record["state"], "Completed", "{record:#}");
@@ -131,7 +131,7 @@ fn newest_revision_has_the_target_despite_a_newer_pin_copy() {
 /// The function registers a revision and is killed before the update. The next try registers
 /// another one, and ECS refuses its update.
 #[test]
-fn newest_revision_is_what_runs_after_an_unused_revision() {
+fn unused_revision_does_not_stay_the_newest() {
     for killed in [false, true] {
         let release = Release::next(&["web"]).with(&["web"]);
         release.approve(None);
@@ -148,7 +148,7 @@ fn newest_revision_is_what_runs_after_an_unused_revision() {
         release.ecs.keeps_refusing("UpdateService", "", (400, "AccessDeniedException", "not authorized"));
         if killed {
             while release.looks()["way_back"].is_null() {}
-            // ECS may not show at once what was done, so the deadline must leave time.
+            // ECS may show a change late, so the deadline must leave time.
             let deadline = Timestamp::now() + SignedDuration::from_mins(25);
             release.rewrite("way_back.deadline", &deadline.to_string());
         }

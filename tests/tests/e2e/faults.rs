@@ -1,8 +1,7 @@
-//! Rules 2 and 6 for a release and a rollback of two services. Whatever one request to AWS suffers,
-//! in whichever function, ticks finish the operation and each effect happens once.
+//! Rules 2 and 6 for a release and a rollback of two services. If one request to AWS fails in any
+//! way, in any function, ticks still finish the operation, and each effect happens once.
 //!
-//! A run counts the requests: the fault happens at the first request, then at the second, until a
-//! run has fewer.
+//! Each run moves the fault to the next request, until a run has fewer requests.
 
 use stablepin_tests::Release;
 use stablepin_tests::crash::{Fault, Run};
@@ -13,7 +12,7 @@ use stablepin_tests::release::SERVICES;
 /// The number of ticks within which each operation must end.
 const TICKS: usize = 12;
 
-/// An operation under test, from its first request.
+/// An operation under test, and the request that starts it.
 struct Operation {
     new: fn() -> Release,
     start: fn(&Release, Option<(usize, Fault)>) -> Run,
@@ -149,12 +148,12 @@ fn ticks_complete_a_rollback_killed_at_any_request() {
 }
 
 #[test]
-fn release_survives_each_odd_aws_answer_once() {
+fn release_survives_any_single_aws_fault() {
     everywhere(|at| some(&ANSWERS, at), |at, fault| run(&RELEASE, at, fault));
 }
 
 #[test]
-fn rollback_survives_each_odd_aws_answer_once() {
+fn rollback_survives_any_single_aws_fault() {
     everywhere(|at| some(&ANSWERS, at), |at, fault| run(&ROLLBACK, at, fault));
 }
 

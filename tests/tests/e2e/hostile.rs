@@ -27,7 +27,7 @@ fn hostile_text_is_inert_in_each_output() {
     let app = Plan::new("hostile").create();
     let freeze = json!({ "reason": hostile("freeze") });
     assert_eq!(app.api("PUT", "/environments/production/freeze", Some(&freeze)).0, 200);
-    // This tag uses every kind of character that a registry allows. A registry refuses others.
+    // A registry accepts no worse tag: it refuses other characters.
     let tag = format!("main-{}", "x_.-".repeat(30));
     let label = |name: &str| (name.to_owned(), hostile(name));
     let mut spec = Spec::new("1").revision(&hostile("commit"));

@@ -92,8 +92,8 @@ fn signatures_and_artifacts_are_no_builds() {
     put("v1.0.0", &Blob::new(MANIFEST, helm.to_string().into_bytes()));
 }
 
-/// Rule 7: the table's record marks a tag as Stablepin's own, not its form. Here `builds` has
-/// `production-2*`.
+/// Rule 7: a tag is Stablepin's own if the table's record says so, whatever its form. Here `builds`
+/// has `production-2*`.
 #[test]
 fn only_recorded_tags_count_as_our_own() {
     let app = Plan::new("own-tags").create_aside();

@@ -1,5 +1,5 @@
-//! Live drift: deployments that no operation of Stablepin made are reported once, audited and
-//! shown, and end without a command.
+//! Live drift: a deployment that Stablepin did not make is reported once, audited and shown. Live
+//! drift ends without a command.
 
 use serde_json::{Value, json};
 use stablepin_tests::ecs_fake::{DeploymentOutcome, Stage};
@@ -11,7 +11,7 @@ use crate::deploy::promoted;
 
 const KIND: &str = "Live Drift State Change";
 
-/// Runs real containers, and ECS sends the events itself.
+/// Runs real containers. ECS sends the events itself.
 #[test]
 fn deployment_by_hand_is_reported_once_until_it_ends() {
     let app = Plan::new("by-hand").services(["web"]).deployed("bake = \"0s\"").create();

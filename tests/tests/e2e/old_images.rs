@@ -56,7 +56,7 @@ fn there(app: &App) -> BTreeSet<String> {
 }
 
 #[test]
-fn dry_run_explains_a_plan_that_can_then_be_applied() {
+fn dry_run_plan_has_reasons_and_can_be_applied() {
     let app = plan("aged").create();
     let builds = aged(&app);
     with_retention(&app, "");

@@ -179,7 +179,7 @@ fn denied<T: std::fmt::Debug>(who: &str, answer: Result<T, AwsError>) {
 }
 
 #[test]
-fn personas_can_act_only_through_the_api() {
+fn personas_have_access_only_through_the_api() {
     let personas = Personas::deploy("*");
     let own = json!({ "repositoryName": personas.application });
     stack().aws().ecr("CreateRepository", &own).expect("a repository");

@@ -41,7 +41,7 @@ fn approved_build_becomes_the_first_pin() {
 
 /// Rule 5: mail scanners, previews and approvers may open the link as often as they like.
 #[test]
-fn hundred_page_views_change_nothing() {
+fn hundred_views_of_an_approval_page_change_nothing() {
     let app = Plan::new("looks").create();
     let build = app.push("main", &Spec::new("1"));
     let link = app.link(&build);
@@ -69,7 +69,7 @@ fn hundred_page_views_change_nothing() {
 /// Rules 3 and 4: pin numbers have no gaps, the tag follows the pin, and an earlier push is never
 /// pinned later.
 #[test]
-fn next_build_becomes_pin_2_and_an_earlier_one_cannot() {
+fn skipped_build_cannot_become_a_later_pin() {
     let app = Plan::new("next").create();
     let first = app.pin("main", &Spec::new("1"));
     let skipped = app.push("main", &Spec::new("2"));

@@ -57,13 +57,13 @@ fn tag_that_returns_to_a_build_asks_again() {
     let name = |promotion: usize| app.promotions()[promotion]["build"]["build_tag"].clone();
     assert_eq!(name(0), name(2), "a known build keeps its name");
 
-    // The newest promotion counts: its approval is later than those of the other two.
+    // The newest promotion counts, since it is later than the other two.
     app.approve(&a);
     assert_eq!(app.pins(), [(1, a)]);
 }
 
 #[test]
-fn late_event_of_an_older_push_stays_older() {
+fn late_event_does_not_make_an_older_push_newer() {
     let app = Plan::new("order").create_aside();
     let (old, new) = (quiet(&app, "old"), quiet(&app, "new"));
     let now = Timestamp::now();
@@ -86,7 +86,8 @@ fn two_tags_on_one_digest_ask_once() {
     assert_eq!((app.promotions().len(), app.mails("lead").len()), (1, 1));
 }
 
-/// The event's time identifies the push. The time at which the event came gives the push its place.
+/// The event's time identifies the push. The push's place in the order comes from its time of
+/// arrival.
 #[test]
 fn push_with_a_future_time_does_not_block_the_next() {
     let app = Plan::new("future").create_aside();

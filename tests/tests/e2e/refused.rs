@@ -120,7 +120,7 @@ fn release_survives_errors_that_are_no_refusals() {
 }
 
 #[test]
-fn updated_service_goes_back_after_a_refusal_for_another() {
+fn updated_service_goes_back_when_another_is_refused() {
     let release = Release::next(&SERVICES).with(&SERVICES);
     release.ecs.keeps_refusing("UpdateService", "worker", NO_UPDATE);
     let record = release.runs_its_course();

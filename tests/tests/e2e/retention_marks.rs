@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use stablepin_tests::{App, Plan, stack, until};
 use xtask::image::Spec;
 
-/// Sweeps the application once, in the way in which the sweep's queue triggers the promoter.
+/// Invokes the promoter with the message of the sweep's queue for this application.
 #[track_caller]
 fn sweep(app: &App) -> Value {
     let promoter = stack().variable("STABLEPIN_PROMOTER_FUNCTION");

@@ -32,7 +32,7 @@ fn hour_event() -> Value {
     json!({ "source": "stablepin.schedule", "detail-type": "Subscribers", "detail": {} })
 }
 
-/// Triggers the promoter's hourly check in the way in which the schedule does.
+/// Invokes the promoter with the schedule's hourly event.
 fn hour(aws: &Aws) {
     let hour = hour_event();
     aws.invoke(stack().variable("STABLEPIN_PROMOTER_FUNCTION"), &hour).expect("the check succeeds");
@@ -289,7 +289,7 @@ fn promotion_reports_approvers_that_get_no_mail() {
     assert!(text.contains("is not subscribed"), "{text}");
 }
 
-/// A person who has the mail can decide as its approver. The approver must notice that.
+/// A person who has the mail can decide as its approver, so the approver gets a confirmation.
 #[test]
 fn approver_gets_a_vote_confirmation() {
     let app = Plan::new("receipt").create();
@@ -347,7 +347,8 @@ fn mail_is_sent_through_the_subscribed_topic() {
     let _ = app.aws.sqs("DeleteQueue", &json!({ "QueueUrl": url }));
 }
 
-/// Other applications seem to have used up the address's mails of these seconds.
+/// The table counts the most allowed mails to this address in these seconds, from other
+/// applications.
 #[test]
 fn busy_address_gets_its_next_mail_later() {
     let app = Plan::new("busy").create();
@@ -390,7 +391,7 @@ fn push_storm_sends_five_mails_and_one_for_the_newest() {
     let waiting: Vec<Value> = app.promotions().into_iter().filter(|one| one["ask_at"].is_string()).collect();
     assert_eq!(waiting.len(), 3, "the other promotions wait");
 
-    // Five minutes seem to have passed.
+    // This has the effect of five minutes passing.
     for one in &waiting {
         let sk = format!("PROMOTION#{}", one["id"].as_str().expect("an id"));
         for path in ["record.operation.work.Promotion.ask_at", "record.operation.wake_at", "wake_at"] {

@@ -1,5 +1,5 @@
-//! The template for AWS, where the local cloud cannot show its effect, and how the local cloud's
-//! template differs.
+//! The template for AWS, in the parts that the local cloud cannot show, and the local cloud's
+//! differences.
 
 use std::collections::BTreeSet;
 
@@ -45,7 +45,7 @@ fn approvals_topic_admits_only_the_roles_of_the_stack() {
     assert_eq!(statements(document).len(), 2, "{document}");
 }
 
-/// The developer subscribes the inbox. There the developer is the account's root.
+/// The developer subscribes the inbox, and is the account's root in the local cloud.
 #[test]
 fn local_cloud_also_admits_its_developer() {
     let template = Template::for_local_cloud();
@@ -122,7 +122,7 @@ fn function_has_no_permission_besides_its_policy() {
     let policies = of(&aws, "AWS::Lambda::ResourcePolicy", "ResourceArn");
     assert_eq!(policies, behind_the_gateway(&aws));
     assert_eq!(of(&aws, "AWS::Lambda::Permission", "FunctionName"), BTreeSet::new());
-    // SAM makes a permission for each event of another kind.
+    // SAM makes a permission for each event that is not a queue's.
     for function in &policies {
         let events = aws.properties(function)["Events"].as_object().into_iter().flatten();
         let kinds: Vec<_> = events.map(|(_, event)| event["Type"].as_str().unwrap_or_default()).collect();
@@ -211,8 +211,8 @@ fn open_routes_have_an_alarm_on_4xx() {
     assert_eq!(filter["FilterPattern"], r#"{ $.status = "4*" && $.principal = "arn:*" }"#);
 }
 
-/// Every other change starts or ends a movement of services. An opened or cancelled promotion moves
-/// nothing.
+/// The promoter ignores opened and cancelled promotions, which move no service. Every other change
+/// concerns it.
 #[test]
 fn operation_that_moves_services_triggers_the_promoter() {
     let template = Template::for_aws();

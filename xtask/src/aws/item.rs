@@ -51,7 +51,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn every_type_becomes_plain() {
+    fn attribute_of_any_type_becomes_plain_json() {
         let item = json!({
             "pk": {"S": "APP#web"}, "pin": {"N": "42"}, "share": {"N": "0.2"}, "held": {"BOOL": false},
             "big": {"N": "12345678901234567890123456789012345678"},

@@ -42,7 +42,7 @@ fn engine_that_answers(status: &'static str, body: &'static str) -> (tempfile::T
 }
 
 #[test]
-fn listed_container_has_the_digest_of_its_start() {
+fn listed_container_has_the_digest_that_it_started_from() {
     let listed: Vec<Listed> = serde_json::from_str(LISTED).unwrap();
     let mut listed = listed.into_iter().map(Container::from);
     let (task, other) = (listed.next().unwrap(), listed.next().unwrap());
@@ -83,7 +83,7 @@ fn engine_that_sends_no_request_reaches_no_registry() {
 }
 
 #[test]
-fn imported_image_is_the_last_status() {
+fn id_of_an_imported_image_is_its_last_status() {
     let answer = b"{\"status\":\"Importing\"}\r\n{\"status\":\"sha256:c0af\\n\"}\r\n";
     assert_eq!(imported(answer).as_deref(), Some("sha256:c0af"));
     assert_eq!(imported(b""), None);

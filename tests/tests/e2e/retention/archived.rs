@@ -14,7 +14,7 @@ fn days(days: i64) -> SignedDuration {
     SignedDuration::from_hours(24 * days)
 }
 
-/// Begins with the clock of ECR so many days in the past.
+/// Begins a test with ECR's clock so many days in the past.
 #[track_caller]
 fn begin_days_ago(story: &str, ago: i64) -> Retention {
     let story = Retention::begin(story, ARCHIVE);
@@ -61,8 +61,8 @@ fn unneeded_image_is_archived_then_restored_or_deleted() {
         (Some(StorageStatus::Active), Some(StorageStatus::Active))
     );
 
-    // The images were restored 200 days ago. One of them has a tag now, and the other is archived
-    // again.
+    // By ECR's clock the images were restored 200 days ago, so they are old again. One of them has
+    // a tag now.
     web.is_tagged("latest", &wanted);
     let second = story.runs();
     assert_eq!((second.number("archived"), second.number("deleted")), (1, 0), "{:#}", second.record());
@@ -112,7 +112,8 @@ fn archived_index_is_known_by_its_saved_manifest() {
     let deletes: Vec<_> =
         story.ecr.calls().into_iter().filter(|call| call.operation == "BatchDeleteImage").collect();
     assert_eq!(deletes[0].body["imageIds"], json!([{ "imageDigest": index }]));
-    // Their manifests were saved before they were archived, since nobody can read them now.
+    // Each manifest was saved before its image was archived, since an archived image cannot be
+    // read.
     let kept = first.manifests();
     for (digest, bytes) in [&index, &amd64, &arm64].iter().zip(bytes) {
         assert_eq!(kept[*digest].1, bytes);
@@ -120,7 +121,7 @@ fn archived_index_is_known_by_its_saved_manifest() {
 }
 
 #[test]
-fn archived_index_never_read_keeps_its_possible_images() {
+fn unread_archived_index_keeps_its_possible_images() {
     let story = begin_days_ago("ret-unread", 200);
     let web = &story.web;
     let [child, other] = ["child", "other"].map(|name| web.put(old(name)));

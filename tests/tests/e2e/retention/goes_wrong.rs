@@ -17,7 +17,7 @@ use xtask::podman::ECR_HOST;
 /// The number of parallel runs: the programs and the emulator share one machine.
 const SIDE_BY_SIDE: usize = 4;
 
-/// The step of the sample of less important faults, without `--deep`.
+/// Every fourth of the less important faults is tried, unless `--deep` is set.
 const SAMPLED: usize = 4;
 
 /// A repository that needs every call of a run: two indexes that share a child, signatures, tagged
@@ -100,7 +100,7 @@ fn side_by_side<T: Send>(cases: impl IntoIterator<Item = T>, act: impl Fn(T) + S
 }
 
 #[test]
-fn run_deletes_the_unneeded_and_reports_true_numbers() {
+fn run_deletes_unneeded_images_and_reports_exact_numbers() {
     let story = Story::begin("ret-whole");
     let before = story.at.web.layer_bytes();
     let run = story.at.runs();
@@ -160,7 +160,7 @@ const READS: [(&str, &str); 33] = [
 /// The other requests: the run itself, its lease, the saved manifests and the plan.
 const OTHERS: [&str; 3] = ["TransactWriteItems", "GetObject", "PutObject"];
 
-/// Returns the name of a request, also if its path contains the read resource.
+/// Returns the name of a request, which some services put into the path.
 fn kind(request: &str) -> &str {
     match request {
         path if path.contains("/functions") => "ListFunctions",
@@ -240,7 +240,7 @@ fn unreadable_repository_is_left_alone() {
 }
 
 #[test]
-fn deletion_during_the_read_starts_it_again() {
+fn image_deleted_during_a_read_restarts_the_read() {
     let story = Story::begin("ret-vanishes");
     let web = &story.at.web;
     let index = web.put(NewImage::index(story.stays.iter().take(1)).tag("quiet").pushed_at(days_ago(1)));
@@ -316,7 +316,7 @@ fn kill_at_any_call_leaves_no_permanent_mark() {
 }
 
 #[test]
-fn next_message_makes_up_for_a_failed_call() {
+fn next_message_continues_after_a_failed_call() {
     let run = Story::begin("ret-counted");
     let requests = run.at.begins(&json!({ "share": 100 })).comes(None).requests;
     let mark = place_of_first_mark(&requests);
@@ -335,7 +335,7 @@ fn forbidden_deletion_leaves_no_mark() {
         let story = Retention::begin("ret-forbidden", "mode = \"delete\"");
         let image = story.web.put(NewImage::named("1").pushed_at(days_ago(400)));
         let run = story.begins(&json!({ "share": 100 }));
-        // The plan makes the first read of images.
+        // The first read of images belongs to the plan.
         let number = if refused == "DescribeImages" { 2 } else { 1 };
         story.ecr.keeps_failing(refused, number, 400, "AccessDeniedException");
         let answer = run.comes(None).answer.expect("it was not killed");
@@ -360,7 +360,7 @@ fn run_that_fails_too_often_ends_and_says_why() {
 }
 
 #[test]
-fn lost_pin_warns_before_a_run_and_fails_it_during_one() {
+fn pin_lost_before_a_run_warns_and_lost_during_it_fails() {
     for meanwhile in [false, true] {
         let story = Retention::begin("ret-lost", "mode = \"delete\"");
         let pinned = story.app.pin("main", &Spec::new("1"));

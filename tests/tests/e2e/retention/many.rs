@@ -14,6 +14,8 @@ const REPOSITORIES: usize = 40;
 const IMAGES: usize = 500;
 const LONG_ARCHIVED: usize = 10;
 
+/// ECR's limit of images in one call.
+///
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchDeleteImage.html>
 const PER_CALL: usize = 100;
 

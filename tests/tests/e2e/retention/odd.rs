@@ -65,7 +65,7 @@ fn unreadable_index_keeps_untagged_images() {
     for name in ["one", "two"] {
         web.put(NewImage::index_of([old(name)]).pushed_at(days_ago(400)));
     }
-    // ECR refuses the read of both indexes, and then the read of the first one alone.
+    // ECR refuses the read of both indexes together, and then the read of one alone.
     story.ecr.fails("BatchGetImage", 1, 400, "InvalidParameterException");
     story.ecr.fails("BatchGetImage", 2, 400, "InvalidParameterException");
     let run = story.runs();

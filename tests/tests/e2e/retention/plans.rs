@@ -99,7 +99,7 @@ fn dry_run_is_the_default_and_deletes_nothing() {
     assert_eq!((story.web.count(), story.changes()), (10, 0));
     assert_eq!(story.app.marks(), Vec::<Value>::new());
 
-    // A run that was begun before the file changed back to dry-run deletes nothing.
+    // A run begins in delete mode. Then the file returns to dry-run, so the run deletes nothing.
     story.configures(DELETE);
     let run = story.begins(&json!({ "share": 100 }));
     story.configures("mode = \"dry-run\"");

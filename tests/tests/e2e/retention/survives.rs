@@ -19,7 +19,7 @@ fn old(name: &str) -> NewImage {
     NewImage::named(name).pushed_at(days_ago(400))
 }
 
-/// A pipeline pushes a build, and the tagger gets an event with this time.
+/// Pushes a build as a pipeline does. The tagger gets the push's event with this time.
 #[track_caller]
 fn is_pushed(story: &Retention, tag: &str, version: &str, at: Timestamp) -> String {
     let digest = story.app.push_unheard(tag, &Spec::new(version));
@@ -103,7 +103,7 @@ fn images_in_use_are_not_archived() {
     assert_eq!(story.ecr.count("UpdateImageStorageClass"), 1);
 }
 
-/// Asserts that images in use stay. Returns the test's objects and the image that went.
+/// Asserts that images in use stay. Returns the retention under test, and the digest that went.
 #[track_caller]
 fn survive(settings: &str) -> (Retention, String) {
     let story = Retention::begin("ret-needed", settings);
@@ -149,8 +149,7 @@ fn image_approved_between_plan_and_apply_survives() {
     newer_builds(&story);
     let run = story.begins(&json!({ "share": 100 }));
     thread::scope(|scope| {
-        // The repository has no index, so this read belongs to the sum of freed bytes after the
-        // plan.
+        // There is no index to read, so this read belongs to the sum of freed bytes after the plan.
         let planned = story.ecr.pauses("BatchGetImage");
         let applies = scope.spawn(|| run.ends());
         planned.comes();

@@ -55,7 +55,8 @@ fn new_tag_protects_an_old_image_for_some_time() {
     assert_eq!(story.web.count(), 5);
 }
 
-/// The tag marks an image that a person wants. When it moves, it protects the next image instead.
+/// The tag marks an image that a person wants. When the tag moves, it protects its new image
+/// instead.
 #[test]
 fn moved_tag_no_longer_protects_its_old_image() {
     let story = begin("ret-moved-on");

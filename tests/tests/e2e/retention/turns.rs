@@ -1,4 +1,4 @@
-//! The beginning of retention runs, and their turns on a repository.
+//! Retention runs: what begins a run, and which of two runs works on a repository.
 
 use std::thread;
 
