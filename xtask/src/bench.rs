@@ -56,7 +56,7 @@ enum End {
 
 pub fn bench(quick: bool) -> Result<()> {
     setup::peers()?;
-    step("Building the plan and the registry as they are released", build)?;
+    step("Building the plan and the registry in release mode", build)?;
     let sizes: &[usize] = if quick { &[SMALL, MIDDLE] } else { &[SMALL, MIDDLE, LARGE] };
     let mut rows = Vec::new();
     for images in sizes {

@@ -52,8 +52,8 @@ const DESIRED: usize = 2;
 const CHAPTERS: usize = 15;
 /// The chapters that need real containers, with their numbers.
 const NEED_CONTAINERS: [(usize, &str); 3] = [
-    (13, "Build 5 crashes in its container, and is rolled back by itself"),
-    (14, "Build 6 answers its health check with 500, and is rolled back by itself"),
+    (13, "Build 5 crashes in its container, and is rolled back automatically"),
+    (14, "Build 6 answers its health check with 500, and is rolled back automatically"),
     (15, "Build 7, the fix, is approved past the hold, and pinned"),
 ];
 
@@ -75,7 +75,7 @@ pub fn demo(profile: Profile, work: Work, keep: bool) -> Result<()> {
 
     let containers_are_real = stack.engine().is_some();
     if !containers_are_real {
-        note("what only containers can show is LEFT OUT, and counted at the end");
+        note("claims about containers are LEFT OUT, and counted at the end");
     }
     let story = Instant::now();
     let outcome = tell(&stack).map(|claims| (claims, seconds(story.elapsed())));
@@ -84,7 +84,7 @@ pub fn demo(profile: Profile, work: Work, keep: bool) -> Result<()> {
     let logs = short(&logs).display().to_string();
     println!();
     if keep {
-        println!("The local cloud stays up, as the story left it:\n\n{}", kept(&stack));
+        println!("The local cloud stays up, as the demo left it:\n\n{}", kept(&stack));
         stack.stay()?;
     } else if let Err(error) = step("Stopping the local cloud", || stack.stop()) {
         // The error of the story itself came first and must not get lost.
@@ -117,15 +117,17 @@ fn tell(stack: &Stack) -> Result<Count> {
     let good = chapter(5, "Build 2 becomes pin 2", || demo.release(2))?;
     let bad = chapter(6, "Build 3 is approved too, pin 3, and is broken in production", || demo.release(3))?;
     chapter(7, "The operator rolls back", || demo.roll_back(&good, &bad))?;
-    chapter(8, "The push of build 3 is delivered five times more", || demo.redeliver(&bad))?;
+    chapter(8, "The push of build 3 is delivered five more times", || demo.redeliver(&bad))?;
     let pinned = good.clone();
     chapter(9, "History, audit trail and the console", || {
         let builds = [first, good, bad];
         demo.history(&builds)?;
         demo.console(&builds)
     })?;
-    chapter(10, "What of the repository may go, and why all of it stays", || demo.plan_old_images(&pinned))?;
-    let port = chapter(11, "The team leaves deploying to Stablepin", || demo.hand_over(&pinned))?;
+    chapter(10, "A retention plan: which images may go, and why all of them stay", || {
+        demo.plan_old_images(&pinned)
+    })?;
+    let port = chapter(11, "Stablepin takes over the deployment", || demo.hand_over(&pinned))?;
     let live = chapter(12, "Build 4 is approved, deployed, proven, and pinned", || demo.is_deployed(4))?;
     if !demo.witness.containers_are_real() {
         for (number, title) in NEED_CONTAINERS {
@@ -283,7 +285,7 @@ fn summary(count: Count, story: &str, containers_are_real: bool) {
         );
         println!("  - an approved release deployed to its service, proven there, and only then the pin;");
         println!(
-            "  - one that crashes and one that answers 500, both rolled back by themselves, with a word to people;"
+            "  - one that crashes and one that answers 500, both rolled back automatically, with notices to people;"
         );
     } else {
         println!(

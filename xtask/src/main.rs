@@ -98,7 +98,7 @@ fn run(task: Task) -> Result<ExitCode> {
         }
         Task::DemoAsUser => {
             if let Some(reason) = as_user::demos()? {
-                bail!("the demo cannot be told as another user: {reason}");
+                bail!("the demo cannot run as another user: {reason}");
             }
         }
         Task::Up { release, name } => up::up(&name, profile(release))?,

@@ -53,7 +53,7 @@ pub fn check(stack: &Stack) -> Result<()> {
     let remembered = fs::read_to_string(stack.folder().join(REMEMBERED)).unwrap_or_default();
     let remembered: Vec<String> = remembered.lines().map(str::to_owned).collect();
     if remembered.is_empty() {
-        bail!("no link to the console was minted: nothing can be told of them");
+        bail!("no link to the console was minted, so no log could be searched for one");
     }
     let secrets: HashSet<String> = tokens.chain(codes).chain(remembered).collect();
     let subjects: HashSet<&str> = mails.iter().flat_map(|mail| mail.subject.split(' ')).collect();
@@ -73,7 +73,7 @@ pub fn check(stack: &Stack) -> Result<()> {
     }
     if secrets.is_empty() || !known {
         bail!(
-            "of {} secrets and {words} words of logs, nothing can be told: no build of a mail is in them",
+            "the search for {} secrets in {words} words of logs proves nothing: no build of a mail is in them",
             secrets.len()
         );
     }

@@ -58,7 +58,7 @@ pub fn test(deep: bool) -> Result<ExitCode> {
         Ok(())
     });
     if let Some(reason) = &no_browser {
-        report.leave_out(format!("the pages in a browser: {reason}"));
+        report.leave_out(format!("tests of the pages in a browser: {reason}"));
     }
     report.check("Formatting", || run(cargo(&["fmt", "--all", "--check"])));
     report.check("Lints", || {
@@ -78,7 +78,7 @@ pub fn test(deep: bool) -> Result<ExitCode> {
     end_to_end(&mut report, deep, no_browser.is_some());
     release(&mut report);
     if deep {
-        report.check("What a dry run of retention takes", || bench::bench(true));
+        report.check("Cost of a dry run of retention", || bench::bench(true));
     }
     Ok(report.close())
 }
@@ -97,7 +97,7 @@ fn end_to_end(report: &mut Report, deep: bool, no_browser: bool) {
     }
     if stack.engine().is_none() {
         left_out.extend(NEED_CONTAINERS);
-        report.leave_out("what needs real containers: no engine serves here".to_owned());
+        report.leave_out("tests that need real containers: no engine serves here".to_owned());
     }
     for round in 1..=if deep { DEEP_ROUNDS } else { 1 } {
         let title =
@@ -222,7 +222,7 @@ fn run_tests(mut command: Command, limit: Duration) -> Result<Counts> {
     drop(over);
     let status = child.wait().context("cannot wait for the tests")?;
     if watch.join().ok().flatten().is_some() {
-        bail!("not done after {}, and stopped; these were still running: {slow:?}", seconds(limit));
+        bail!("not done after {}, so the tests were stopped; still running: {slow:?}", seconds(limit));
     }
     if !status.success() && counts.failed == 0 {
         bail!("{status}, though no test has failed: does it compile?");

@@ -297,7 +297,7 @@ fn expired_link_decides_nothing() {
         "ExpressionAttributeNames": { "#record": "record" },
         "ExpressionAttributeValues": { ":past": { "S": "2026-01-01T00:00:00Z" } },
     });
-    app.aws.dynamodb("UpdateItem", &ask).expect("the table takes it");
+    app.aws.dynamodb("UpdateItem", &ask).expect("the table accepts the change");
     let answer = link.approve();
     assert_eq!(answer.status, 410);
     assert!(answer.text().contains("This link has expired"), "{}", answer.text());
@@ -394,7 +394,7 @@ fn throttled_decision_is_no_vote_and_the_page_says_so() {
         let digest = app.push("main", &Spec::new("1"));
         let link = app.link(&digest);
         let run = invoke("approval", &decision(&link, "approve", ""), Some((at, Fault::KeepThrottling)));
-        let answer = run.answer.expect("it was not killed");
+        let answer = run.answer.expect("the function was not killed");
         let page = answer["body"].as_str().unwrap_or_default();
         let votes = app.promotion(link.promotion())["votes"].as_object().map_or(0, serde_json::Map::len);
         if votes == 0 {

@@ -43,7 +43,7 @@ fn pusher_known_from_cloudtrail_cannot_approve() {
 
     let arn = format!("arn:aws:iam::000000000000:user/{}", app.approver("lead"));
     trail_tells(&app, "main", &digest, &arn);
-    until("who pushed it", || (pushers(&app, &lead) == [arn.clone()]).then_some(()));
+    until("the pusher", || (pushers(&app, &lead) == [arn.clone()]).then_some(()));
     assert!(deputy.get().text().contains(&format!("a push by {arn}, as CloudTrail recorded")));
     lead.approve();
     assert_eq!(app.pins(), [], "the lead pushed it and must not approve it");
@@ -57,7 +57,7 @@ fn cloudtrail_record_that_precedes_its_push_is_kept() {
     let app = Plan::new("early").create();
     let digest = app.push("quiet", &Spec::new("1"));
     trail_tells(&app, "main", &digest, PIPELINE);
-    until("the call", || app.items("PUSHERS#").first().map(|_| ()));
+    until("the CloudTrail record", || app.items("PUSHERS#").first().map(|_| ()));
     app.deliver(&app.push_event("main", &digest, Timestamp::now()));
     let link = app.link(&digest);
     assert_eq!(pushers(&app, &link), [PIPELINE]);
@@ -72,9 +72,9 @@ fn stable_tag_moved_by_hand_is_attributed_to_its_caller() {
     let other = app.push("quiet", &Spec::new("2"));
     app.push_image(Some("prod-stable"), &stablepin_tests::app::image(&Spec::new("2")));
     until("the stable tag back", || (app.tag("prod-stable") == Some(pinned.clone())).then_some(()));
-    until("both records", || (app.audited("Drift Detected").len() == 2).then_some(()));
+    until("both audit records", || (app.audited("Drift Detected").len() == 2).then_some(()));
     trail_tells(&app, "prod-stable", &other, PIPELINE);
-    let attribution = until("who it was", || {
+    let attribution = until("the attribution", || {
         let audit = app.api("GET", "/audit", None).1;
         let all = audit["audit"].as_array().cloned().unwrap_or_default();
         all.into_iter().find(|one| one["kind"] == "Drift Detected" && one["to"] == "Attributed")
@@ -123,7 +123,7 @@ fn roles_of_the_same_name_elsewhere_are_pushers() {
     for arn in &arns {
         trail_tells(&app, "main", &digest, arn);
     }
-    until("both", || (pushers(&app, &link) == arns).then_some(()));
+    until("both pushers", || (pushers(&app, &link) == arns).then_some(()));
 }
 
 /// The function refuses such events even if an EventBridge rule passes them on.
@@ -164,7 +164,7 @@ fn request_remembers_who_pushed_the_build() {
     app.settled(&digest);
     let arn = format!("arn:aws:iam::000000000000:user/{}", app.approver("lead"));
     trail_tells(&app, "main", &digest, &arn);
-    until("who pushed it", || (pushers(&app, &first) == [arn.clone()]).then_some(()));
+    until("the pusher", || (pushers(&app, &first) == [arn.clone()]).then_some(()));
     app.api("POST", &format!("/promotions/{}/withdraw", first.promotion()), None);
 
     let ask = json!({ "digest": digest });

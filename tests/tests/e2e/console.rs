@@ -141,7 +141,7 @@ fn invalid_console_links_all_look_the_same() {
         "ExpressionAttributeNames": { "#record": "record" },
         "ExpressionAttributeValues": { ":past": { "S": "2026-01-01T00:00:00Z" } },
     });
-    app.aws.dynamodb("UpdateItem", &ask).expect("the table takes it");
+    app.aws.dynamodb("UpdateItem", &ask).expect("the table accepts the change");
     let approvers = app.link(&app.push("main", &Spec::new("1")));
     let hash = Console::of(&xtask::secrets::hash(&Console::mint().token));
     let unknown = Console::of("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");

@@ -125,7 +125,7 @@ fn failed_read_of_an_index_is_retried() {
     let [index] = quiet(&app, [NewImage::index([&nested])]);
     app.ecr().keeps_failing("BatchGetImage", 2, 500, "ServerException");
     let event = app.push_event("main", &index, after(0));
-    let answer = app.invoke(None, "tagger", &event, None).answer.expect("it was not killed");
+    let answer = app.invoke(None, "tagger", &event, None).answer.expect("the function was not killed");
     assert_eq!(answer["errorMessage"], "the push could not be taken", "{answer}");
     app.ecr().is_well();
     app.deliver(&event);
@@ -141,7 +141,7 @@ fn image_opens_a_promotion_while_its_index_is_refused() {
     let [index] = quiet(&app, [NewImage::index([&image])]);
     app.mark_for_deletion(&index);
     let event = app.push_event("main", &index, after(0));
-    let answer = app.invoke(None, "tagger", &event, None).answer.expect("it was not killed");
+    let answer = app.invoke(None, "tagger", &event, None).answer.expect("the function was not killed");
     assert!(answer["errorMessage"].is_string(), "{answer}");
     app.deliver(&app.push_event("main-amd64", &image, after(1)));
     assert_eq!(ends(&app), [(image.clone(), json!("Pending"))]);

@@ -144,7 +144,7 @@ fn deployed_tick_moves_the_tag_after_a_killed_decision() {
     assert!(run.hit, "{what}");
     assert_eq!((app.pins().len(), app.tag("prod-stable")), (1, None), "{what}");
     let deadline = Instant::now() + UNTIL_A_TICK_MAY;
-    until("its end", || {
+    until("the end of the promotion", || {
         assert!(Instant::now() < deadline, "no tick has finished {:#?}", app.promotions());
         app.tick();
         is_completed(&app).then_some(())

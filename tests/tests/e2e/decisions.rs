@@ -47,7 +47,7 @@ fn quorum_of_two_needs_two_approvers() {
     assert_eq!(app.pins(), [(1, digest)]);
     // Another invocation may still be mailing the lead's vote confirmation. That invocation then
     // moves the tag.
-    until("the page's word", || deputy.get().text().contains("It is pin 1").then_some(()));
+    until("the pin on the page", || deputy.get().text().contains("It is pin 1").then_some(()));
     assert_eq!(third.approve().status, 409, "the promotion is decided already");
     assert_eq!(app.audited("Pin Change"), ["- → 1"]);
 }

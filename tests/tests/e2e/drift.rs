@@ -13,7 +13,7 @@ fn stable_tag_moved_by_hand_is_reported_and_restored() {
     let other = app.push("quiet", &Spec::new("2"));
     app.push_image(Some("prod-stable"), &stablepin_tests::app::image(&Spec::new("2")));
     until("the stable tag back", || (app.tag("prod-stable") == Some(pinned.clone())).then_some(()));
-    until("both records", || {
+    until("both audit records", || {
         let drifts = app.audited("Drift Detected");
         (drifts == [format!("{other} → Detected"), format!("{other} → Repaired")]).then_some(())
     });
@@ -64,7 +64,7 @@ fn sweep_leaves_a_recent_push_to_its_event() {
 /// Invokes the promoter with the message of the sweep's queue for this application.
 #[track_caller]
 fn sweep(app: &App) -> Value {
-    app.sweep_beside(None).answer.expect("it was not killed")
+    app.sweep_beside(None).answer.expect("the function was not killed")
 }
 
 /// A digest that belongs to no build.
@@ -165,7 +165,7 @@ fn failed_push_does_not_stop_the_sweep() {
     }
     app.rewrite(&format!("BUILD#{second}"), "record", "not a record");
     untag(&release, "production-current");
-    let answer = app.sweep_beside(Some(&release.ecs)).answer.expect("it ends");
+    let answer = app.sweep_beside(Some(&release.ecs)).answer.expect("the sweep ends");
     assert_eq!(answer["errorMessage"], "an application could not be swept", "the queue retries");
     assert!(app.promotions().iter().any(|promotion| promotion["digest"] == third.as_str()));
     assert_eq!(app.tag("production-current"), Some(release.digest.clone()));

@@ -185,7 +185,7 @@ fn build_that_ecs_returned_to_can_be_pinned_again() {
     let event = release.app.push_event("main", &release.before, later);
     release.app.invoke(Some(&release.ecs), "tagger", &event, None);
     let asked = release.record()["id"].clone();
-    let link = until("the question's mail", || {
+    let link = until("the mail about the promotion", || {
         Some(release.app.link(&release.before)).filter(|link| link.promotion() == asked)
     });
     release.app.invoke(Some(&release.ecs), "approval", &decision(&link, "approve", "it was good"), None);
@@ -213,7 +213,7 @@ fn rollback_completes_when_ecs_returns_one_service() {
         web.deploys_meanwhile(&release.image(&release.before));
         release.settle();
         let run = release.ask_back("1", None);
-        assert_eq!(run.answer.expect("it was not killed")["statusCode"], 202);
+        assert_eq!(run.answer.expect("the function was not killed")["statusCode"], 202);
         web.way_back(WayBack::Succeeds);
         let record = release.ends();
         assert_eq!(record["state"], "Completed", "{way_back:?}: {record:#}");

@@ -139,7 +139,7 @@ fn deregistered_pin_revision_is_registered_again() {
     release.settle();
     release.ecs.deregisters(&proven);
     let run = release.ask_back("stable", None);
-    assert_eq!(run.answer.expect("it was not killed")["statusCode"], 202);
+    assert_eq!(run.answer.expect("the function was not killed")["statusCode"], 202);
     let record = release.ends();
     is_a_success(&release, &record);
     release.runs("web", &release.digest);
@@ -347,7 +347,7 @@ fn rollback_is_refused_if_container_images_differ() {
     let release = Release::back(&["web"]);
     let new = release.service("web").runs(&release.image(&release.before));
     new.container("nginx", &release.image(ELSE)).create();
-    let answer = release.ask_back("previous", None).answer.expect("it was not killed");
+    let answer = release.ask_back("previous", None).answer.expect("the function was not killed");
     assert_eq!(answer["statusCode"], 409, "{answer:#}");
     assert!(answer["body"].as_str().is_some_and(|body| body.contains("its containers run different images")));
     assert_eq!(release.ecs.count("RegisterTaskDefinition") + release.ecs.count("UpdateService"), 0);

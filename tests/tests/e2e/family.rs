@@ -104,7 +104,7 @@ fn newest_revision_has_the_target_of_a_rollback() {
     release.settle();
     let before = registrations(&release);
     let run = release.ask_back("stable", None);
-    assert_eq!(run.answer.expect("it was not killed")["statusCode"], 202);
+    assert_eq!(run.answer.expect("the function was not killed")["statusCode"], 202);
     assert_eq!(registrations(&release), before, "the rollback uses the revision again without a new one");
     let record = release.ends();
     assert_eq!(record["state"], "Completed", "{record:#}");
@@ -122,7 +122,7 @@ fn newest_revision_has_the_target_despite_a_copied_pin() {
     assert_eq!(record["state"], "Completed", "{record:#}");
     release.ecs.registers(&release.service("web").definition());
     let run = release.ask_back("previous", None);
-    assert_eq!(run.answer.expect("it was not killed")["statusCode"], 202);
+    assert_eq!(run.answer.expect("the function was not killed")["statusCode"], 202);
     let record = release.ends();
     assert_eq!(record["state"], "Completed", "{record:#}");
     runs_by_name(&release, "web", &release.before);
@@ -142,7 +142,7 @@ fn unused_revision_does_not_stay_the_newest() {
                 other.tick(None).requests
             };
             let register = requests.iter().position(|request| request == "RegisterTaskDefinition");
-            let run = release.tick(Some((register.expect("one") + 1, Fault::KillAfter)));
+            let run = release.tick(Some((register.expect("a registration") + 1, Fault::KillAfter)));
             assert!(run.hit, "{:?}", run.requests);
         }
         release.ecs.keeps_refusing("UpdateService", "", (400, "AccessDeniedException", "not authorized"));

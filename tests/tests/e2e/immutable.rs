@@ -59,7 +59,7 @@ fn pin_is_kept_though_its_numbered_tag_is_taken() {
     app.deliver(&app.push_event("main", &digest, Timestamp::now()));
     let link = app.link(&digest);
     assert_eq!(app.decides(&link, "approve").0, 200);
-    app.ticks_until("its end and its notice", |app| {
+    app.ticks_until("the end of the promotion and its notice", |app| {
         let operation = app.operation(&format!("PROMOTION#{}", link.promotion()));
         operation["told"] == json!(["tag-taken"]) && operation["wake_at"].is_null()
     });
@@ -96,7 +96,9 @@ fn freed_numbered_tag_is_put_on_its_pin() {
     app.deliver(&app.push_event("main", &digest, Timestamp::now()));
     let link = app.link(&digest);
     assert_eq!(app.decides(&link, "approve").0, 200);
-    app.ticks_until("its end", |app| app.promotion(link.promotion())["state"] == "Completed");
+    app.ticks_until("the end of the promotion", |app| {
+        app.promotion(link.promotion())["state"] == "Completed"
+    });
     app.sweep_beside(None);
     assert!(
         app.tag(first) != Some(digest.clone()) && app.audited("Drift Detected").is_empty(),

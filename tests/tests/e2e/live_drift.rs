@@ -138,7 +138,7 @@ fn rollback_to_the_pin_ends_the_drift() {
     applies(&release, "worker", &old[1]);
     assert_eq!(drift_notices(&release).len(), 1);
     let run = release.ask_back("stable", None);
-    assert_eq!(run.answer.expect("it was not killed")["statusCode"], 202);
+    assert_eq!(run.answer.expect("the function was not killed")["statusCode"], 202);
     let record = release.ends();
     assert_eq!(record["state"], "Completed", "{record:#}");
     release.hears();
@@ -152,7 +152,7 @@ fn result_of_partial_rollbacks_is_no_drift() {
     let (release, _) = pinned(&["web", "worker"]);
     for service in ["web", "worker"] {
         let run = release.ask_back_of("1", &[service]);
-        assert_eq!(run.answer.expect("it was not killed")["statusCode"], 202);
+        assert_eq!(run.answer.expect("the function was not killed")["statusCode"], 202);
         let record = release.ends();
         assert_eq!(record["state"], "Completed", "{record:#}");
         release.hears_of_its_end();
@@ -187,7 +187,7 @@ fn drift_during_a_rollback_is_found_at_its_end() {
         let (release, old) = pinned(&["web", "worker"]);
         release.service("web").will(outcome);
         let run = release.ask_back_of("1", &["web"]);
-        assert_eq!(run.answer.expect("it was not killed")["statusCode"], 202);
+        assert_eq!(run.answer.expect("the function was not killed")["statusCode"], 202);
         applies(&release, "worker", &old[1]);
         assert!(release.app.environment()["slot"].is_object(), "{end}");
         match end {
@@ -303,7 +303,7 @@ fn failed_check_is_an_error_and_no_drift() {
     release.service("web").deploys_revision_meanwhile(&old[0]);
     release.settle();
     release.ecs.refuses_next("DescribeServices", 400, "AccessDeniedException");
-    let answer = release.app.sweep_beside(Some(&release.ecs)).answer.expect("it ends");
+    let answer = release.app.sweep_beside(Some(&release.ecs)).answer.expect("the sweep ends");
     assert_eq!(answer["errorMessage"], "an application could not be swept", "{answer}");
     assert_eq!(release.app.audited(KIND), Vec::<String>::new());
     release.app.sweep_beside(Some(&release.ecs));

@@ -131,9 +131,9 @@ fn permitted(route: &str) -> Vec<&'static str> {
     let short = route.replace("/v1/applications/{application}", "…");
     let listed = MAY.iter().find(|(one, _)| *one == short).map(|(_, who)| who.to_vec());
     let reads = short.starts_with("GET …").then(|| PERSONAS.to_vec());
-    listed
-        .or(reads)
-        .unwrap_or_else(|| panic!("{route} is new: say in infra/personas.yaml and here who may send it"))
+    listed.or(reads).unwrap_or_else(|| {
+        panic!("{route} is new: name the personas that may send it, here and in infra/personas.yaml")
+    })
 }
 
 #[test]

@@ -154,7 +154,7 @@ fn refused_way_back_quotes_the_refusal() {
 }
 
 fn answered(run: &Run) -> (u64, Value) {
-    let answer = run.answer.as_ref().expect("it was not killed");
+    let answer = run.answer.as_ref().expect("the function was not killed");
     let body = serde_json::from_str(answer["body"].as_str().unwrap_or_default()).unwrap_or_default();
     (answer["statusCode"].as_u64().unwrap_or_default(), body)
 }
@@ -191,7 +191,8 @@ fn rollback_refused_later_is_reported_at_once() {
         let other = Release::back(&["web"]).with(&["web"]);
         other.ask_back("1", None).requests
     };
-    let register = requests.iter().position(|request| request == "RegisterTaskDefinition").expect("one") + 1;
+    let register =
+        requests.iter().position(|request| request == "RegisterTaskDefinition").expect("a registration") + 1;
     let run = release.ask_back("1", Some((register, Fault::KillBefore)));
     assert!(run.hit, "{:?}", run.requests);
     release.ecs.keeps_refusing("RegisterTaskDefinition", "", NO_PASS_ROLE);

@@ -8,7 +8,7 @@ use xtask::image::Spec;
 #[track_caller]
 fn sweep(app: &App) -> Value {
     let promoter = stack().variable("STABLEPIN_PROMOTER_FUNCTION");
-    app.aws.invoke(promoter, &app.sweep_event()).expect("the sweep ends well")
+    app.aws.invoke(promoter, &app.sweep_event()).expect("the sweep succeeds")
 }
 
 /// The stored record of the tag under which the builds are pushed.
@@ -24,7 +24,7 @@ fn push_of_a_marked_image_is_not_lost() {
     let digest = app.push("quiet", &Spec::new("1"));
     app.mark_for_deletion(&digest);
     assert_eq!(app.push("main", &Spec::new("1")), digest, "the image exists already");
-    until("the push's note", || (followed(&app, "main")["unanswered"] == digest).then_some(()));
+    until("the record of the push", || (followed(&app, "main")["unanswered"] == digest).then_some(()));
     assert_eq!(sweep(&app), json!({ "missed_pushes": 0, "drifted_tags": 0 }), "the image is still marked");
     assert!(app.promotions().is_empty() && app.build(&digest).is_none() && app.mails("lead").is_empty());
     assert_eq!(app.marked(&digest).expect("the mark").get("needed_by"), None);

@@ -250,7 +250,7 @@ fn rollback_not_proven_by_its_deadline_is_incomplete() {
     let (status, answer) = app.rollback(&to("stable"));
     assert_eq!(status, 202, "{answer}");
     let id = answer["id"].as_str().expect("an id");
-    let record = until("the end of its time", || {
+    let record = until("the end of the rollback", || {
         let sk = format!("ROLLBACK#{id}");
         if app.rollback_record(id)["state"] == "InProgress" {
             for path in ["record.operation.work.Rollback.deadline", "record.operation.wake_at", "wake_at"] {

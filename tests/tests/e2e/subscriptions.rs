@@ -226,7 +226,8 @@ fn topic_that_is_open_to_others_is_reported() {
         let told = mails.into_iter().filter(|mail| mail.body.contains("approval-subscribers"));
         told.map(|mail| mail.body).collect()
     };
-    let look = || app.invoke(None, "promoter", &hour_event(), None).answer.expect("it was not killed");
+    let look =
+        || app.invoke(None, "promoter", &hour_event(), None).answer.expect("the function was not killed");
     let said = format!("{topic} lets others subscribe");
     let publishes = format!("{topic} lets others publish");
     look();
@@ -276,7 +277,7 @@ fn promotion_reports_approvers_that_get_no_mail() {
     let app = Plan::new("reach").approvers(["lead", "deputy"], 2).unsubscribed().create();
     let digest = app.push("main", &Spec::new("1"));
     let link = app.link(&digest);
-    let unreachable = until("who is out of reach", || {
+    let unreachable = until("the unreachable approvers", || {
         let record = app.api("GET", &format!("/promotions/{}", link.promotion()), None).1;
         record["unreachable"].is_object().then(|| record["unreachable"].clone())
     });
@@ -377,7 +378,7 @@ fn push_storm_sends_five_mails_and_one_for_the_newest() {
     let mut digests = Vec::new();
     for n in 0..8 {
         let digest = app.push(&format!("main-{n}"), &Spec::new(&n.to_string()));
-        until("its promotion", || {
+        until("the promotion", || {
             app.promotions().iter().any(|one| one["digest"] == digest.as_str()).then_some(())
         });
         digests.push(digest);
@@ -401,7 +402,7 @@ fn push_storm_sends_five_mails_and_one_for_the_newest() {
     let newest =
         waiting.iter().max_by_key(|one| one["occurrence"].to_string()).expect("some promotions wait");
     let newest = newest["digest"].as_str().expect("a digest").to_owned();
-    until("the newest one's mail", || {
+    until("the mail about the newest build", || {
         app.tick();
         asked().contains(&newest).then_some(())
     });

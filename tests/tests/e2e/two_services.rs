@@ -32,7 +32,7 @@ fn rollback_of_two_services_deploys_each_once() {
 
     let body = json!({ "to": 1, "confirm": "ROLLBACK", "reason": "500s" });
     let run = app.invoke(Some(&ecs), "rollback", &rollback(&app.plan.name, &body), None);
-    assert_eq!(run.answer.expect("it was not killed")["statusCode"], 202);
+    assert_eq!(run.answer.expect("the function was not killed")["statusCode"], 202);
     until("the rollback's end", || {
         app.tick_beside(Some(&ecs), None);
         let states = app.audited("Rollback State Change");

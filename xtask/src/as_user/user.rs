@@ -36,7 +36,7 @@ pub(super) struct Made {
 impl Made {
     /// Creates the user, once no other task has one.
     pub(super) fn new() -> Result<Self> {
-        let lock = lock(Path::new(LOCK), "telling the demo as an ordinary user")?;
+        let lock = lock(Path::new(LOCK), "running the demo as an ordinary user")?;
         let mut made = made();
         if let Ok(entry) = passwd() {
             // A task that was killed has left this user.

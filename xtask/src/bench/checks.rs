@@ -57,7 +57,7 @@ fn calls(row: &Row) -> Check {
 
 fn whole(row: &Row) -> Check {
     Check {
-        what: format!("of {} images some go, and no part of one that stays", thousands(row.images)),
+        what: format!("of {} images some are deleted, and no part of a kept one", thousands(row.images)),
         holds: matches!(row.end, End::Planned { deletes: 1.., torn: 0 }),
     }
 }
@@ -143,9 +143,9 @@ mod tests {
             large,
         ];
         insta::assert_snapshot!(failed(&rows).join("\n"), @r"
-        of 10,000 images some go, and no part of one that stays
+        of 10,000 images some are deleted, and no part of a kept one
         100,000 images: DescribeImages 100, BatchGetImage 20 for 2,000 indexes, and no other call
-        of 100,000 images some go, and no part of one that stays
+        of 100,000 images some are deleted, and no part of a kept one
         100,000 images take 12.1 × the CPU time of 10,000; 12 × at most
         100,000 images take 129 MB; 128 MB at most
         aws-ecr-cleanup 0.1.5 takes 14.9 × our CPU time for 10,000 images; 15 × at least

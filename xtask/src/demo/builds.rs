@@ -169,7 +169,7 @@ impl Demo<'_> {
     /// Checks that the lead gets a vote confirmation within a minute. A person who has the mail
     /// could decide as its reader.
     fn lead_gets_a_confirmation(&self, build: &Build) -> Result<()> {
-        let mail = wait_for("the mail that the link was used", SOON, || {
+        let mail = wait_for("the vote confirmation", SOON, || {
             let mails = self.witness.mails()?;
             let of = |mail: &&Mail| {
                 mail.subject.starts_with("Your link was used") && mail.body.contains(&build.digest)
@@ -181,7 +181,7 @@ impl Demo<'_> {
             Ok(found)
         })?;
         quote(&mail.subject);
-        self.claims.equal("the lead is told, without a link", &mail.link(), &None)
+        self.claims.equal("the lead's vote confirmation has no link", &mail.link(), &None)
     }
 
     /// Approves the build on the page.

@@ -61,7 +61,7 @@ verify = {{ timeout = "10m", bake = "5s"{endpoints} }}"#,
         quote(&deployment);
         let put =
             self.team.call("PUT", &self.url(""), Some(file.as_bytes()), Some("application/toml"), true)?;
-        self.claims.equal("the team's signed PUT is taken: 200", &put.status, &200)?;
+        self.claims.equal("the team's signed PUT is accepted: 200", &put.status, &200)?;
         let stored = self.witness.record(&format!("CONFIG#{APPLICATION}"), "CONFIG")?;
         self.claims.equal("the table holds the file as it was sent", &stored["text"], file.as_str())?;
         let hold = self.environment_record()?["hold"]["reason"].take();
@@ -91,7 +91,7 @@ verify = {{ timeout = "10m", bake = "5s"{endpoints} }}"#,
         self.is_on_record(&build)
             .with_context(|| format!("the environment's record after build {number}"))?;
         let notices = self.notices(&build)?;
-        self.claims.equal("nobody was told of a failure", &notices, &Vec::<Value>::new())?;
+        self.claims.equal("no notice of a failure came", &notices, &Vec::<Value>::new())?;
         Ok(build)
     }
 

@@ -31,7 +31,11 @@ impl Demo<'_> {
         let build = self.push(number)?;
         self.say_yes(&build)?;
         let promotion = self.follow_promotion(&build)?;
-        self.claims.equal("it is RolledBack, and nobody did anything", &promotion["state"], "RolledBack")?;
+        self.claims.equal(
+            "it is RolledBack, without a person's action",
+            &promotion["state"],
+            "RolledBack",
+        )?;
         note(format!("why: {}", promotion["failure"].as_str().unwrap_or_default()));
         self.had_gone_out(&build, &promotion)?;
         self.is_live(&format!("one container runs build {} again, and is well", live.number), live)?;
@@ -59,7 +63,7 @@ impl Demo<'_> {
         self.stable_tag_shows(&live.digest)?;
         let revision = self.witness.service(CLUSTER, SERVICE)?["taskDefinition"].take();
         self.claims.equal(
-            "the service has the pin's own revision, none was registered for the way back",
+            "the service has the pin's own revision, no new one",
             &revision,
             &before["pin"]["revisions"][service()],
         )?;

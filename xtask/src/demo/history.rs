@@ -27,7 +27,7 @@ impl Demo<'_> {
         for _ in 0..AGAIN {
             self.witness.aws.invoke(tagger, event)?;
         }
-        note(format!("the tagger took it {AGAIN} times"));
+        note(format!("the tagger handled it {AGAIN} times"));
         let after = (self.witness.table()?, self.witness.mails()?.len(), self.pin_digest()?);
         let count =
             |prefix: &str| before.0.iter().filter(|item| text(&item["sk"]).starts_with(prefix)).count();

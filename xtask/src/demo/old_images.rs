@@ -21,7 +21,7 @@ impl Demo<'_> {
             let run = self.api(&self.operator, "GET", &format!("/retention/{id}"), None)?.json("the run")?;
             Ok(run["ended_at"].is_string().then_some(run))
         })?;
-        self.claims.equal("the run has ended well", &run["state"], &json!("Completed"))?;
+        self.claims.equal("the run has succeeded", &run["state"], &json!("Completed"))?;
         let path = format!("/retention/{id}/images");
         let images = self.api(&self.operator, "GET", &path, None)?.json("the images")?;
         let images = images["images"].as_array().context("a plan lists its images")?;
@@ -41,12 +41,12 @@ impl Demo<'_> {
         let planned: Vec<_> = images.iter().map(|one| text(&one["digest"])).collect();
         self.claims.equal("every image of the registry has its reason", &planned, &before)?;
         let kept = images.iter().all(|one| one["action"] == "keep");
-        self.claims.equal("none may go: all of them are of today", &kept, &true)?;
+        self.claims.equal("none may go, since all are from today", &kept, &true)?;
         let stable = images.iter().find(|one| one["digest"] == pinned.digest).context("the pin is listed")?;
         let why = text(&stable["why"]);
         ensure!(why.starts_with("pin "), "why the pin stays: {why}");
         self.claims.equal("the pin stays because it is the pin", &stable["rule"], &json!("pin"))?;
-        self.claims.equal("and nothing was touched", &self.digests()?, &before)
+        self.claims.equal("and no image was changed", &self.digests()?, &before)
     }
 
     /// The registry's digests, sorted.

@@ -65,7 +65,7 @@ impl Demo<'_> {
             self.operator.call("POST", &url, Some(body.as_bytes()), Some("application/json"), false)?;
         self.claims.equal("an unsigned rollback is refused: 403", &unsigned.status, &403)?;
         let intern = self.ask(&self.intern, &stable)?;
-        self.claims.equal("so is one by a user that IAM does not let", &intern.status, &403)?;
+        self.claims.equal("a rollback without the IAM permission is refused: 403", &intern.status, &403)?;
 
         let old = image::build(&Spec::new(OLD))?;
         let refused = [
@@ -171,7 +171,7 @@ impl Demo<'_> {
             self.claims.equal(claim, &reported, &vec![good.digest.clone(); DESIRED])
         })?;
         let pin = self.environment_record()?["pin"].take();
-        self.claims.equal("another target than the pin is a new pin: pin 4", &pin["number"], &4)?;
+        self.claims.equal("the target of the rollback becomes a new pin: pin 4", &pin["number"], &4)?;
         self.claims.equal("with pin 2's digest", &pin["digest"], good.digest.as_str())?;
         self.stable_tag_shows(&good.digest)
     }

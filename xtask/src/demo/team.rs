@@ -87,23 +87,31 @@ verify = {{ timeout = "30m" }}"#
             who.call("PUT", &self.url(""), Some(file.as_bytes()), Some("application/toml"), signed)
         };
         self.claims.equal("an unsigned PUT of it is refused: 403", &put(&self.team, false)?.status, &403)?;
-        self.claims.equal("so is one that IAM does not allow", &put(&self.intern, true)?.status, &403)?;
+        self.claims.equal(
+            "a PUT without the IAM permission is refused: 403",
+            &put(&self.intern, true)?.status,
+            &403,
+        )?;
         let answer = put(&self.team, true)?;
-        self.claims.equal("the team's signed PUT is taken: 201", &answer.status, &201)?;
+        self.claims.equal("the team's signed PUT is accepted: 201", &answer.status, &201)?;
         let stored = self.witness.record(&format!("CONFIG#{APPLICATION}"), "CONFIG")?;
         self.claims.equal("the table holds the file as it was sent", &stored["text"], file.as_str())?;
         let opened = self.witness.records(&format!("APP#{APPLICATION}"), "PROMOTION#")?;
-        self.claims.equal("the tag that was there before, `legacy`, is no build", &opened.len(), &0)
+        self.claims.equal("the existing tag, `legacy`, is no build", &opened.len(), &0)
     }
 
     /// Subscribes the lead's address to the lead's own mails.
     pub(super) fn subscribe(&self) -> Result<()> {
         let path = "/approvers/lead/subscription";
         let refused = self.api(&self.intern, "PUT", path, None)?;
-        self.claims.equal("nor may everybody subscribe the lead: 403", &refused.status, &403)?;
+        self.claims.equal(
+            "a user without the IAM permission cannot subscribe the lead: 403",
+            &refused.status,
+            &403,
+        )?;
         let answer = self.api(&self.team, "PUT", path, None)?;
         self.claims.equal("the team's signed PUT subscribes the lead: 200", &answer.status, &200)?;
-        note("on AWS the lead confirms first; the emulator takes an address for confirmed");
+        note("on AWS the lead confirms first; the emulator confirms an address itself");
         let filters = self.witness.filters_of("lead@example.com")?;
         self.claims.equal(
             "SNS filters what goes to that address by the address itself",

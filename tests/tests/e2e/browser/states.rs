@@ -125,7 +125,7 @@ fn unknown_method_is_refused() {
     let mut event = decision(&link, "approve", "");
     event["routeKey"] = json!("PUT /decide/{application}/{environment}/{promotion}");
     event["requestContext"]["http"]["method"] = json!("PUT");
-    let answer = invoke("approval", &event, None).answer.expect("it was not killed");
+    let answer = invoke("approval", &event, None).answer.expect("the function was not killed");
     for width in WIDTHS {
         let page = Page::answered(&answer, "method", width);
         page.says("This page knows GET and POST.");

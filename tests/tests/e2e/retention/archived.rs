@@ -161,7 +161,7 @@ fn images_archived_by_a_failed_run_can_be_restored() {
     let archived = |status| images.iter().filter(|digest| story.web.status(digest) == Some(status)).count();
     let run = story.begins(&json!({ "share": 100 }));
     story.ecr.keeps_failing("UpdateImageStorageClass", 101, 400, "AccessDeniedException");
-    assert_eq!(run.comes(None).answer.expect("it was not killed")["how"], "it failed: again later");
+    assert_eq!(run.comes(None).answer.expect("the function was not killed")["how"], "it failed: again later");
     assert_eq!((archived(StorageStatus::Archived), run.number("archived")), (100, 100));
 
     let undo = || story.asks(&run.application, Some((&run.id, "undo")), &json!({}));

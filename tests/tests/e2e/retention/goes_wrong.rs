@@ -184,7 +184,7 @@ fn failed_read_deletes_nothing_and_is_named() {
         let came = run.comes(Some((number, Fault::Refuse)));
         let request = kind(&came.requests[number - 1]);
         let what = format!("{number}, {request}: {:#}", run.in_repository());
-        let answer = came.answer.expect("it was not killed");
+        let answer = came.answer.expect("the function was not killed");
         if run.in_repository()["state"] == "Done" {
             // The plan knows by now which images stay. The other reads only tell how many bytes are
             // freed.
@@ -338,7 +338,7 @@ fn forbidden_deletion_leaves_no_mark() {
         // The first read of images belongs to the plan.
         let number = if refused == "DescribeImages" { 2 } else { 1 };
         story.ecr.keeps_failing(refused, number, 400, "AccessDeniedException");
-        let answer = run.comes(None).answer.expect("it was not killed");
+        let answer = run.comes(None).answer.expect("the function was not killed");
         assert_eq!(answer["how"], "it failed: again later", "{answer:#}");
         assert_eq!(story.marked(), Vec::<String>::new());
         assert!(story.web.exists(&image) && !run.has_ended());

@@ -64,7 +64,7 @@ fn second_run_waits_for_its_repository() {
         let applies = scope.spawn(|| first.ends());
         deletes.comes();
         let before = story.app.everything();
-        let answer = second.comes(None).answer.expect("it was not killed");
+        let answer = second.comes(None).answer.expect("the function was not killed");
         assert_eq!(answer["how"], "another run has the repository: later");
         assert_eq!(story.app.everything(), before);
         deletes.goes_on();
@@ -83,7 +83,8 @@ fn next_message_continues_a_run_that_lacks_time() {
     let run = story.begins(&json!({ "share": 100 }));
     story.messages();
     // Three seconds before its end the function begins nothing.
-    let answer = run.comes_for(SignedDuration::from_secs(3), None).answer.expect("it was not killed");
+    let answer =
+        run.comes_for(SignedDuration::from_secs(3), None).answer.expect("the function was not killed");
     assert_eq!(answer["how"], "the rest of it: later", "{answer:#}");
     assert_eq!((story.web.count(), story.changes(), story.marked().len()), (3, 0, 0));
     assert_eq!(run.in_repository()["state"], "Applying");
