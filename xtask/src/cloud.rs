@@ -322,7 +322,7 @@ fn lock(home: &Home) -> Result<Option<File>> {
 }
 
 /// Takes the lock, and writes this process's id into it for `stop`.
-pub(crate) fn take(home: &Home) -> Result<File> {
+pub(crate) fn take_lock(home: &Home) -> Result<File> {
     // A process that checks whether a cloud is running holds the lock for a moment too.
     let mut file =
         wait_for("the lock of the local cloud's directory", Duration::from_secs(2), || lock(home))?;

@@ -37,7 +37,7 @@ pub fn supervise(folder: &Path) -> Result<()> {
     let home = Home::at(folder);
     let (stop_sender, stop_signal) = channel();
     listen(stop_sender)?;
-    let lock = cloud::take(&home)?;
+    let lock = cloud::take_lock(&home)?;
     cloud::clean(&home).context("cannot clean up after the last one")?;
 
     let mut children = Vec::new();

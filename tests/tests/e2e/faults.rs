@@ -13,7 +13,7 @@ use stablepin_tests::release::SERVICES;
 const TICKS: usize = 12;
 
 /// An operation under test, and the request that starts it.
-struct Operation {
+struct TestedOperation {
     new: fn() -> Release,
     start: fn(&Release, Option<(usize, Fault)>) -> Run,
     /// Returns whether nothing was written yet. The caller then asks again.
@@ -23,7 +23,7 @@ struct Operation {
 }
 
 /// Runs the operation to its end with one fault, and returns whether the fault happened.
-fn run(operation: &Operation, at: usize, fault: Fault) -> bool {
+fn run(operation: &TestedOperation, at: usize, fault: Fault) -> bool {
     let release = (operation.new)();
     let mut left = at;
     let mut hit = false;
@@ -51,7 +51,7 @@ fn run(operation: &Operation, at: usize, fault: Fault) -> bool {
     hit
 }
 
-const RELEASE: Operation = Operation {
+const RELEASE: TestedOperation = TestedOperation {
     new: || Release::next(&SERVICES).with(&SERVICES),
     start: Release::approve,
     is_not_begun: |release| release.record()["votes"].as_object().is_none_or(serde_json::Map::is_empty),
@@ -68,7 +68,7 @@ const RELEASE: Operation = Operation {
     },
 };
 
-const ROLLBACK: Operation = Operation {
+const ROLLBACK: TestedOperation = TestedOperation {
     new: || Release::back(&SERVICES).with(&SERVICES),
     start: |release, fault| release.ask_back("1", fault),
     is_not_begun: |release| release.operation().is_null(),
@@ -85,7 +85,7 @@ const ROLLBACK: Operation = Operation {
 
 /// The worker's containers crash, and ECS only stops its deployment. Both services go back to the
 /// pin.
-const FAILED_RELEASE: Operation = Operation {
+const FAILED_RELEASE: TestedOperation = TestedOperation {
     new: || {
         let release = Release::next(&SERVICES);
         for service in SERVICES {

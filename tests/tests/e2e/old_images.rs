@@ -48,7 +48,7 @@ fn ended(app: &App, id: &str) -> Value {
     })
 }
 
-fn there(app: &App) -> BTreeSet<String> {
+fn stored_digests(app: &App) -> BTreeSet<String> {
     let ask = json!({ "repositoryName": app.plan.repository });
     let answer = app.aws.ecr("DescribeImages", &ask).expect("ECR answers");
     let images = answer["imageDetails"].as_array().cloned().unwrap_or_default();
@@ -60,10 +60,10 @@ fn dry_run_plan_has_reasons_and_can_be_applied() {
     let app = plan("aged").create();
     let builds = aged(&app);
     with_retention(&app, "");
-    let before = there(&app);
+    let before = stored_digests(&app);
     let id = begins(&app, "/retention", &json!({ "share": 100 }));
     let planned = ended(&app, &id);
-    assert_eq!((&planned["state"], there(&app)), (&json!("Completed"), before.clone()), "{planned}");
+    assert_eq!((&planned["state"], stored_digests(&app)), (&json!("Completed"), before.clone()), "{planned}");
     let one = &planned["repositories"][&app.plan.repository];
     assert_eq!((&one["to_remove"], &one["deleted"]), (&json!(3), &json!(0)), "{planned}");
     assert!(one["freed_bytes"].as_u64().is_some_and(|bytes| bytes > 0), "{planned}");
@@ -92,7 +92,7 @@ fn dry_run_plan_has_reasons_and_can_be_applied() {
     let mut left = before;
     left.insert(young);
     left.retain(|digest| !builds[..3].contains(digest));
-    assert_eq!(there(&app), left);
+    assert_eq!(stored_digests(&app), left);
     assert_eq!(app.tag("prod-stable").as_ref(), Some(&builds[7]));
     assert!(app.marks().iter().all(|mark| mark["marked_by"].is_null()), "no image stays marked");
     until("the end on the bus", || {
@@ -110,12 +110,14 @@ fn archived_images_are_restored() {
     let done = ended(&app, &id);
     assert_eq!(done["repositories"][&app.plan.repository]["archived"], 3, "{done}");
     assert!(
-        builds[..3].iter().all(|digest| !there(&app).contains(digest)),
+        builds[..3].iter().all(|digest| !stored_digests(&app).contains(digest)),
         "archived images cannot be pulled"
     );
     let undone = ended(&app, &begins(&app, &format!("/retention/{id}/undo"), &json!({})));
     assert_eq!(undone["repositories"][&app.plan.repository]["restored"], 3, "{undone}");
-    until("the restored images", || builds.iter().all(|digest| there(&app).contains(digest)).then_some(()));
+    until("the restored images", || {
+        builds.iter().all(|digest| stored_digests(&app).contains(digest)).then_some(())
+    });
 }
 
 #[test]

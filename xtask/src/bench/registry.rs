@@ -23,7 +23,7 @@ pub(super) struct Registry {
 }
 
 #[derive(Deserialize)]
-struct There {
+struct RegistryReady {
     ecr: String,
     ecs: String,
     images: usize,
@@ -45,7 +45,7 @@ impl Registry {
         let mut process = command.spawn().context("cannot start the registry")?;
         let says = process.stdin.take().context("no pipe to the registry")?;
         let mut answers = BufReader::new(process.stdout.take().context("no pipe from the registry")?);
-        let There { ecr, ecs, images, indexes } = read(&mut answers)?;
+        let RegistryReady { ecr, ecs, images, indexes } = read(&mut answers)?;
         Ok(Self { process, says, answers, ecr, ecs, images, indexes })
     }
 
