@@ -31,10 +31,10 @@ address = ecr._get_download_url_for_layer
 def with_an_address_of_ours(data):
     status, headers, body = address(data)
     if status == 200:
-        told = json.loads(body)
-        path = told["downloadUrl"].split("/", 3)[3]
-        told["downloadUrl"] = f"http://localhost:{os.environ['GATEWAY_PORT']}/{path}"
-        body = json.dumps(told).encode()
+        answer = json.loads(body)
+        path = answer["downloadUrl"].split("/", 3)[3]
+        answer["downloadUrl"] = f"http://localhost:{os.environ['GATEWAY_PORT']}/{path}"
+        body = json.dumps(answer).encode()
     return status, headers, body
 
 
@@ -98,22 +98,22 @@ def described_with_states(data):
         return status, _, body
     wanted = data.get("filter") or {}
     shown = []
-    for told in json.loads(body)["imageDetails"]:
-        image = ecr._find_image(name, {"imageDigest": told["imageDigest"]})
-        told["imageStatus"] = status_of(image)
+    for detail in json.loads(body)["imageDetails"]:
+        image = ecr._find_image(name, {"imageDigest": detail["imageDigest"]})
+        detail["imageStatus"] = status_of(image)
         for member in ("lastArchivedAt", "lastActivatedAt"):
             if member in image:
-                told[member] = image[member]
+                detail[member] = image[member]
         subject = manifest_of(image).get("subject")
         if subject:
-            told["subjectManifestDigest"] = subject["digest"]
+            detail["subjectManifestDigest"] = subject["digest"]
         # "If not specified, only images with ACTIVE status are returned."
-        of_status = wanted.get("imageStatus", "ACTIVE") in ("ANY", told["imageStatus"])
-        of_tags = wanted.get("tagStatus", "ANY") in ("ANY", "TAGGED" if told["imageTags"] else "UNTAGGED")
-        if not told["imageTags"]:
-            del told["imageTags"]
+        of_status = wanted.get("imageStatus", "ACTIVE") in ("ANY", detail["imageStatus"])
+        of_tags = wanted.get("tagStatus", "ANY") in ("ANY", "TAGGED" if detail["imageTags"] else "UNTAGGED")
+        if not detail["imageTags"]:
+            del detail["imageTags"]
         if of_status and of_tags:
-            shown.append(told)
+            shown.append(detail)
     return page_of({} if ids else data, "imageDetails", shown, 1000 if ids else 100)
 
 
@@ -130,16 +130,16 @@ def got_unless_archived(data):
     status, headers, body = get(data)
     if status != 200:
         return status, headers, body
-    told = json.loads(body)
+    answer = json.loads(body)
     kept = []
-    for image in told["images"]:
+    for image in answer["images"]:
         stored = ecr._find_image(data["repositoryName"], {"imageDigest": image["imageId"]["imageDigest"]})
         if status_of(stored) == "ACTIVE":
             kept.append(image)
         else:
             failure = {"failureCode": "ImageNotFound", "failureReason": "Requested image not found"}
-            told["failures"].append({"imageId": image["imageId"], **failure})
-    return ecr.json_response({"images": kept, "failures": told["failures"]})
+            answer["failures"].append({"imageId": image["imageId"], **failure})
+    return ecr.json_response({"images": kept, "failures": answer["failures"]})
 
 
 ecr._batch_get_image = got_unless_archived

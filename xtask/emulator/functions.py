@@ -19,12 +19,12 @@ def with_all_versions(query_params):
     status, headers, body = functions(query_params)
     if status != 200 or lambda_svc._qp_first(query_params, "FunctionVersion", "") != "ALL":
         return status, headers, body
-    told = json.loads(body)
-    latest = told["Functions"]
+    answer = json.loads(body)
+    latest = answer["Functions"]
     for function in latest[:]:
         versions = lambda_svc._functions[function["FunctionName"]].get("versions", {})
         latest += [version["config"] for version in versions.values()]
-    return lambda_svc.json_response(told)
+    return lambda_svc.json_response(answer)
 
 
 lambda_svc._list_functions = with_all_versions

@@ -150,7 +150,7 @@ fn person_has_one_vote_by_link_or_signature() {
 
 #[test]
 fn signature_of_a_non_approver_decides_nothing() {
-    let app = Plan::new("stranger").create();
+    let app = Plan::new("outsider").create();
     let link = app.link(&app.push("main", &Spec::new("1")));
     let path = format!("/promotions/{}/decision", link.promotion());
     let (status, problem) = app.api("POST", &path, Some(&json!({ "decision": "approve" })));

@@ -21,8 +21,8 @@ fn bus_has_an_event_for_each_audit_record() {
     let events = until("an event for each audit record", || {
         let events = events.all();
         // A subscriber may receive an event twice, and out of order.
-        let told = |record: &Value| events.iter().any(|event| same(event, record));
-        audit.iter().all(told).then_some(events)
+        let is_published = |record: &Value| events.iter().any(|event| same(event, record));
+        audit.iter().all(is_published).then_some(events)
     });
     for event in &events {
         assert_eq!(

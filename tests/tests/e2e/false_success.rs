@@ -289,8 +289,8 @@ fn dead_container_of_a_running_task_is_no_success() {
         let record = release.ends();
         assert_eq!(record["state"], state, "{record:#}");
         let reason = record["reason"].as_str().unwrap_or_default();
-        let told = format!("exited with {exit_code}: OutOfMemoryError");
-        assert_eq!(reason.contains(&told), exit_code != 0, "{record:#}");
+        let exit = format!("exited with {exit_code}: OutOfMemoryError");
+        assert_eq!(reason.contains(&exit), exit_code != 0, "{record:#}");
     }
 }
 

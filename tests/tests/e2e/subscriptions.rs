@@ -139,10 +139,10 @@ fn subscriber_without_a_filter_is_reported() {
     assert!(found(), "{:?}", findings(&app.aws, "topics"));
     until("the notice", || {
         let mails = xtask::inbox::messages(&app.aws, stack().inbox()).expect("the inbox answers");
-        let told = |mail: &&xtask::inbox::Mail| {
+        let names_the_endpoint = |mail: &&xtask::inbox::Mail| {
             mail.body.contains("approval-subscribers") && mail.body.contains(&endpoint)
         };
-        mails.iter().find(told).map(|_| ())
+        mails.iter().find(names_the_endpoint).map(|_| ())
     });
     unsubscribe(&app.aws, &arn);
     hour(&app.aws);
@@ -223,8 +223,8 @@ fn topic_that_is_open_to_others_is_reported() {
     let topic = app.aside_topic().to_owned();
     let notices = || -> Vec<String> {
         let mails = xtask::inbox::messages(&app.aws, app.aside_inbox()).expect("the queue answers");
-        let told = mails.into_iter().filter(|mail| mail.body.contains("approval-subscribers"));
-        told.map(|mail| mail.body).collect()
+        let reports = mails.into_iter().filter(|mail| mail.body.contains("approval-subscribers"));
+        reports.map(|mail| mail.body).collect()
     };
     let look =
         || app.invoke(None, "promoter", &hour_event(), None).answer.expect("the function was not killed");
@@ -257,16 +257,19 @@ fn lost_subscription_is_reported_until_it_is_back() {
     let lead = app.approver("lead");
     assert_eq!(findings(&app.aws, &app.plan.name), [format!("{lead} is not subscribed")]);
     sweep(&app);
-    let told = || {
-        app.notices().iter().filter(|told| told["metadata"]["eventType"] == "approvers-subscribed").count()
+    let count_notices = || {
+        app.notices()
+            .iter()
+            .filter(|notice| notice["metadata"]["eventType"] == "approvers-subscribed")
+            .count()
     };
-    assert_eq!(told(), 1, "one notice, however often the check finds it");
+    assert_eq!(count_notices(), 1, "one notice, however often the check finds it");
 
     let (status, _) = app.api("PUT", &format!("/approvers/{lead}/subscription"), None);
     assert_eq!(status, 200);
     sweep(&app);
     assert_eq!(findings(&app.aws, &app.plan.name), [""; 0]);
-    assert_eq!(told(), 2, "a second notice for the recovery");
+    assert_eq!(count_notices(), 2, "a second notice for the recovery");
     for arn in subscriptions_of(&app.aws, &app.plan.mail(lead)) {
         unsubscribe(&app.aws, &arn);
     }
@@ -282,11 +285,11 @@ fn promotion_reports_approvers_that_get_no_mail() {
         record["unreachable"].is_object().then(|| record["unreachable"].clone())
     });
     assert_eq!(unreachable, json!({ app.approver("lead"): "missing", app.approver("deputy"): "missing" }));
-    let told = until("the notice", || {
+    let notice = until("the notice", || {
         app.tick();
-        app.notices().into_iter().find(|told| told["metadata"]["eventType"] == "approvers-out-of-reach")
+        app.notices().into_iter().find(|notice| notice["metadata"]["eventType"] == "approvers-out-of-reach")
     });
-    let text = told["content"]["description"].as_str().unwrap_or_default().to_owned();
+    let text = notice["content"]["description"].as_str().unwrap_or_default().to_owned();
     assert!(text.contains("is not subscribed"), "{text}");
 }
 
