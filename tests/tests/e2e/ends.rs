@@ -245,6 +245,7 @@ fn ecs_rollback_to_another_image_is_corrected() {
 
 /// Begins a release that ECS rolls back without an end, up to the moment when the promoter stops
 /// waiting.
+#[track_caller]
 fn going_back_for_ever(before: Option<&str>) -> Release {
     let release = Release::next(&["web"]);
     let runs = release.image(before.unwrap_or(&release.before));
