@@ -3,15 +3,11 @@
 
 use std::collections::BTreeMap;
 
-
 use crate::application::ServiceName;
 use crate::image::{ImageDigest, ImageTag};
 use crate::name::ApproverName;
 use crate::pin_number::PinNumber;
-use crate::records::{
-    Build, Direction, Live, Notice, Pin, Started, TakenTag,
-    TokenHash,
-};
+use crate::records::{Build, Direction, Live, Notice, Pin, Started, TakenTag, TokenHash};
 use crate::subscription_status::SubscriptionStatus;
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,8 +7,8 @@ use crate::audit::Actor;
 use crate::effect::Effect;
 use crate::name::ApproverName;
 use crate::records::{
-    Direction, Lease, Notice, Operation, Progress, Promotion,
-    PromotionState, Repair, Rollback, RollbackState, Rollout, SlotKind, Subject, Work, look_again,
+    Direction, Lease, Notice, Operation, Progress, Promotion, PromotionState, Repair, Rollback,
+    RollbackState, Rollout, SlotKind, Subject, Work, look_again,
 };
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
