@@ -189,13 +189,13 @@ impl Release {
     #[track_caller]
     fn a_minute_passes(&self) {
         let record = self.record();
-        for way in ["rollout", "way_back"] {
-            let services = record[way]["services"].as_array().map_or(&[][..], Vec::as_slice);
+        for member in ["rollout", "revert"] {
+            let services = record[member]["services"].as_array().map_or(&[][..], Vec::as_slice);
             for (at, service) in services.iter().enumerate() {
                 let Some(accepted) = service["started"]["at"].as_str() else { continue };
                 let accepted: Timestamp = accepted.parse().expect("a time");
                 let earlier = (accepted - SignedDuration::from_mins(1)).to_string();
-                self.rewrite(&format!("{way}.services[{at}].started.at"), &earlier);
+                self.rewrite(&format!("{member}.services[{at}].started.at"), &earlier);
             }
         }
     }

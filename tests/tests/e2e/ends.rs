@@ -164,7 +164,7 @@ fn rollback_does_not_replace_a_deployment_by_others() {
         release.settle();
         release.ecs.refuses_next("UpdateService", 400, "ClientException");
         let record = release.looks();
-        assert_eq!(record["way_back"]["services"][0]["progress"]["state"], "waiting", "{record:#}");
+        assert_eq!(record["revert"]["services"][0]["progress"]["state"], "waiting", "{record:#}");
         release.service("web").deploys_meanwhile(&release.image(ELSE));
         let record = release.ends();
         assert_eq!(record["state"], "Failed", "{case}: {record:#}");
@@ -203,20 +203,20 @@ fn build_that_ecs_returned_to_can_be_pinned_again() {
 /// ECS has already returned one of two services to the old image, or is still doing so.
 #[test]
 fn rollback_completes_when_ecs_returns_one_service() {
-    for way_back in [WayBack::Succeeds, WayBack::Stalls] {
+    for revert in [WayBack::Succeeds, WayBack::Stalls] {
         let release = Release::back(&SERVICES);
         let web = release.service("web").runs(&release.image(&release.digest)).desired(2);
         let web = web.container("sidecar", "sidecar:1").circuit_breaker(true).create();
         release.new_service("worker").circuit_breaker(true).create();
         release.settle();
-        web.will(DeploymentOutcome::CrashesUntilTheBreaker).way_back(way_back);
+        web.will(DeploymentOutcome::CrashesUntilTheBreaker).revert(revert);
         web.deploys_meanwhile(&release.image(&release.before));
         release.settle();
         let run = release.ask_back("1", None);
         assert_eq!(run.answer.expect("the function was not killed")["statusCode"], 202);
-        web.way_back(WayBack::Succeeds);
+        web.revert(WayBack::Succeeds);
         let record = release.ends();
-        assert_eq!(record["state"], "Completed", "{way_back:?}: {record:#}");
+        assert_eq!(record["state"], "Completed", "{revert:?}: {record:#}");
         SERVICES.iter().for_each(|service| release.runs(service, &release.digest));
         assert_eq!(release.ecs.count("UpdateService"), 1, "only the worker needs an update");
     }
@@ -250,7 +250,7 @@ fn going_back_for_ever(before: Option<&str>) -> Release {
     let release = Release::next(&["web"]);
     let runs = release.image(before.unwrap_or(&release.before));
     let new = release.service("web").runs(&runs).container("sidecar", "sidecar:1").circuit_breaker(true);
-    new.create().will(DeploymentOutcome::CrashesUntilTheBreaker).way_back(WayBack::Stalls);
+    new.create().will(DeploymentOutcome::CrashesUntilTheBreaker).revert(WayBack::Stalls);
     release.begin();
     for _ in 0..3 {
         release.settle();
@@ -262,9 +262,9 @@ fn going_back_for_ever(before: Option<&str>) -> Release {
     assert_eq!(release.ecs.count("UpdateService"), 1, "the promoter leaves the rollback to ECS");
     // While ECS rolls back, the promoter's own deadline does not count.
     release.rewrite("rollout.deadline", PAST);
-    assert_eq!(release.looks()["way_back"], Value::Null);
+    assert_eq!(release.looks()["revert"], Value::Null);
     release.rewrite("rollout.services[0].progress.until", PAST);
-    release.service("web").way_back(WayBack::Succeeds);
+    release.service("web").revert(WayBack::Succeeds);
     release
 }
 
@@ -311,7 +311,7 @@ fn stablepin_rolls_back_if_the_breaker_does_not() {
 fn stablepin_rolls_back_if_ecs_cannot() {
     let release = Release::next(&["web"]);
     let web = release.new_service("web").circuit_breaker(true).create();
-    web.will(DeploymentOutcome::CrashesUntilTheBreaker).way_back(WayBack::Fails);
+    web.will(DeploymentOutcome::CrashesUntilTheBreaker).revert(WayBack::Fails);
     let record = release.runs_its_course();
     is_back_at_the_pin(&release, &record, &["web"], "ECS could not roll it back");
 }
@@ -384,7 +384,7 @@ fn paused_deployment_is_shown_and_stops_its_deadline() {
     release.rewrite("rollout.services[0].pause.since", "2026-01-01T00:05:00Z");
     for _ in 0..2 {
         let record = release.looks();
-        assert_eq!((&record["state"], &record["way_back"]), (&json!("InProgress"), &Value::Null));
+        assert_eq!((&record["state"], &record["revert"]), (&json!("InProgress"), &Value::Null));
     }
     release.service("web").continues();
     let record = release.ends();

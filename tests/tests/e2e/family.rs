@@ -147,10 +147,10 @@ fn unused_revision_does_not_stay_the_newest() {
         }
         release.ecs.keeps_refusing("UpdateService", "", (400, "AccessDeniedException", "not authorized"));
         if killed {
-            while release.looks()["way_back"].is_null() {}
+            while release.looks()["revert"].is_null() {}
             // ECS may show a change late, so the deadline must leave time.
             let deadline = Timestamp::now() + SignedDuration::from_mins(25);
-            release.rewrite("way_back.deadline", &deadline.to_string());
+            release.rewrite("revert.deadline", &deadline.to_string());
         }
         let record = release.ends();
         assert_eq!(record["state"], "Failed", "{record:#}");

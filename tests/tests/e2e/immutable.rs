@@ -61,7 +61,7 @@ fn pin_is_kept_though_its_numbered_tag_is_taken() {
     assert_eq!(app.decides(&link, "approve").0, 200);
     app.ticks_until("the end of the promotion and its notice", |app| {
         let operation = app.operation(&format!("PROMOTION#{}", link.promotion()));
-        operation["told"] == json!(["tag-taken"]) && operation["wake_at"].is_null()
+        operation["notified"] == json!(["tag-taken"]) && operation["wake_at"].is_null()
     });
     let (state, reason) = app.ended(link.promotion());
     let said = format!("pinned as pin 1; the tag {first} of pin 1 could not be put: it is on {theirs}");

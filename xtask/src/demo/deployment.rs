@@ -161,16 +161,16 @@ verify = {{ timeout = "10m", bake = "5s"{endpoints} }}"#,
 /// The progress of a promotion, on one line.
 fn progress(promotion: &Value) -> String {
     let state = promotion["state"].as_str().unwrap_or("unreadable");
-    let back = promotion["way_back"].is_object();
-    let way = if back { &promotion["way_back"] } else { &promotion["rollout"] };
-    let one = &way["services"][0];
+    let back = promotion["revert"].is_object();
+    let rollout = if back { &promotion["revert"] } else { &promotion["rollout"] };
+    let one = &rollout["services"][0];
     let mut parts = vec![state.to_owned()];
     if back {
-        let to = way["destination"]["digest"].as_str().map_or("what ran before", brief);
+        let to = rollout["destination"]["digest"].as_str().map_or("what ran before", brief);
         parts.push(format!("going back to {to}"));
     }
     parts.extend(one["progress"]["state"].as_str().map(str::to_owned));
-    let words = [&one["progress"]["reason"], &way["bake"]["failed"], &promotion["problem"]];
+    let words = [&one["progress"]["reason"], &rollout["bake"]["failed"], &promotion["problem"]];
     parts.extend(words.into_iter().filter_map(Value::as_str).map(str::to_owned));
     if one["progress"]["state"] == "deployed" {
         parts.extend(one["seen"].as_str().map(str::to_owned));
@@ -186,12 +186,12 @@ mod tests {
     fn progress_is_one_line_in_either_direction() {
         let rollout =
             json!({ "services": [{ "progress": { "state": "deployed" }, "seen": "0 of 1 tasks running" }] });
-        let there = json!({ "state": "InProgress", "rollout": rollout, "way_back": null });
+        let there = json!({ "state": "InProgress", "rollout": rollout, "revert": null });
         assert_eq!(progress(&there), "InProgress, deployed, 0 of 1 tasks running");
-        let way_back = json!({
+        let revert = json!({
             "destination": { "type": "before" }, "services": [{ "progress": { "state": "waiting" } }],
         });
-        let back = json!({ "state": "InProgress", "rollout": rollout, "way_back": way_back });
+        let back = json!({ "state": "InProgress", "rollout": rollout, "revert": revert });
         assert_eq!(progress(&back), "InProgress, going back to what ran before, waiting");
         assert_eq!(progress(&json!({ "state": "Pending" })), "Pending");
     }
