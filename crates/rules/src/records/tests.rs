@@ -2,14 +2,24 @@
 //! must equal today's output and parse back. A new field needs a default and a new sample. A
 //! renamed or removed field would break every existing table.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
+use uuid::Uuid;
 
 use super::*;
-use crate::audit::{AuditRecord, Kind};
-use crate::live_drift::Deviation;
+use crate::application::ServiceName;
+use crate::audit::{Actor, AuditRecord, Kind};
+use crate::build_tag::BuildTag;
+use crate::image::{ImageDigest, ImageTag, RepositoryName};
+use crate::live_drift::{Deviation, LiveDrift};
+use crate::name::{ApplicationName, ApproverName, EnvironmentName};
+use crate::operation_id::OperationId;
+use crate::pin_number::PinNumber;
+use crate::subscription_status::SubscriptionStatus;
 
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()

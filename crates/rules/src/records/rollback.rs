@@ -1,0 +1,97 @@
+//! A rollback of an environment's services to a pin.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::environment::Hold;
+use super::rollout::Rollout;
+use crate::application::ServiceName;
+use crate::audit::Actor;
+use crate::build_tag::BuildTag;
+use crate::image::{ImageDigest, ImageTag};
+use crate::operation_id::OperationId;
+use crate::pin_number::PinNumber;
+
+/// A rollback of an environment's services to a pin.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rollback {
+    pub id: OperationId,
+    pub target: Target,
+    /// The target as the caller wrote it: `stable`, `previous`, `7`, …
+    pub to: String,
+    pub asked_by: Actor,
+    pub ask_reason: Option<String>,
+    pub requested_at: Timestamp,
+    pub state: RollbackState,
+    pub reason: Option<String>,
+    #[serde(flatten)]
+    pub rollout: Rollout,
+    /// The hold that existed before the rollback. It returns if the rollback touches nothing.
+    #[serde(default)]
+    pub held_before: Option<Hold>,
+    /// The digest of the promotion that this rollback pre-empted. A late call of that promotion may
+    /// still arrive.
+    pub preempted: Option<ImageDigest>,
+    /// The earliest end of the rollback after a pre-emption. Every service is observed once more
+    /// after this time.
+    #[serde(default)]
+    pub preempted_until: Option<Timestamp>,
+    /// The tag for the digest that was live. It is best effort. None if zero or several digests
+    /// were live.
+    pub backup: Option<Backup>,
+    /// The number of the new pin that this rollback set. None until it is proven, or if the target
+    /// is already the pin.
+    pub pin: Option<PinNumber>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RollbackState {
+    Requested,
+    InProgress,
+    Completed,
+    /// Applied, but not proven healthy.
+    Incomplete,
+    Failed,
+}
+
+impl RollbackState {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Requested => "Requested",
+            Self::InProgress => "InProgress",
+            Self::Completed => "Completed",
+            Self::Incomplete => "Incomplete",
+            Self::Failed => "Failed",
+        }
+    }
+
+    pub fn is_terminal(self) -> bool {
+        match self {
+            Self::Requested | Self::InProgress => false,
+            Self::Completed | Self::Incomplete | Self::Failed => true,
+        }
+    }
+}
+
+/// The pin that a rollback goes back to. It is always a pin of the same environment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    pub pin: PinNumber,
+    pub digest: ImageDigest,
+    pub build_tag: BuildTag,
+    pub commit: Option<String>,
+    #[serde(default)]
+    pub size_bytes: Option<u64>,
+    pub platforms: Vec<String>,
+    /// The task definition that each service was proven with.
+    pub revisions: BTreeMap<ServiceName, String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backup {
+    pub tag: ImageTag,
+    pub digest: ImageDigest,
+    pub tried: bool,
+}

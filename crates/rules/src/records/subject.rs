@@ -1,0 +1,52 @@
+//! The data that one decision reads.
+
+use super::build::Build;
+use super::environment::Environment;
+use super::operation::{Operation, Work};
+use super::promotion::Promotion;
+use super::rollback::Rollback;
+use crate::application::{Application, EnvironmentPolicy};
+use crate::name::{ApplicationName, EnvironmentName};
+
+/// The data that one decision reads, each part with its version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subject {
+    pub configuration: Configuration,
+    pub name: EnvironmentName,
+    pub environment: Environment,
+    pub build: Option<Build>,
+    /// The operation. None before it is opened.
+    pub operation: Option<Operation>,
+}
+
+/// The current configuration. A promotion never keeps a copy of its policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Configuration {
+    pub application: Application,
+    pub version: u64,
+}
+
+impl Subject {
+    /// Returns the environment's policy. None after the environment left the configuration.
+    pub fn policy(&self) -> Option<&EnvironmentPolicy> {
+        self.configuration.application.environment(&self.name)
+    }
+
+    pub fn application(&self) -> &ApplicationName {
+        &self.configuration.application.name
+    }
+
+    pub fn promotion(&self) -> Option<&Promotion> {
+        match &self.operation.as_ref()?.work {
+            Work::Promotion(promotion) => Some(promotion),
+            Work::Rollback(_) | Work::Repair(_) | Work::LiveDrift(_) => None,
+        }
+    }
+
+    pub fn rollback(&self) -> Option<&Rollback> {
+        match &self.operation.as_ref()?.work {
+            Work::Promotion(_) | Work::Repair(_) | Work::LiveDrift(_) => None,
+            Work::Rollback(rollback) => Some(rollback),
+        }
+    }
+}
