@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::errors::{Problems, quoted};
-use super::values::shell_sign;
-use super::{Application, EnvironmentPolicy, FourEyes, Principal};
+use super::settings::{Application, EnvironmentPolicy, FourEyes};
+use super::values::{Principal, shell_sign};
 use crate::name::{ApproverName, EnvironmentName};
 
 pub(super) fn check(application: &Application, problems: &mut Problems<'_>) {

@@ -5,7 +5,8 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::MAX_FILE_BYTES;
+/// The most bytes of an application file.
+pub const MAX_FILE_BYTES: usize = 64 * 1024;
 
 /// A mistake in an application file: its position, the problem, and what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]

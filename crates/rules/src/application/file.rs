@@ -5,14 +5,14 @@ use toml::de::DeTable;
 
 use super::document::Section;
 use super::errors::Problems;
-use super::values::{
-    BuildPattern, Waived, build_pattern, bytes, duration, mail_address, one_of, parsed, repository,
-    stable_tag, tag_pattern,
+use super::settings::{
+    Application, Approval, Approver, Deploy, EnvironmentPolicy, FourEyes, Latest, Retention, RetentionMode,
+    Signature, Step, Validate, Verify,
 };
-use super::{
-    Application, Approval, Approver, CheckName, ContainerName, Deploy, Endpoint, EnvironmentPolicy, FourEyes,
-    LabelName, Latest, Platform, Principal, Retention, RetentionMode, RoleArn, ServiceName, Signature, Step,
-    Validate, Verify,
+use super::values::{
+    BuildPattern, CheckName, ContainerName, Endpoint, LabelName, Platform, Principal, RoleArn, ServiceName,
+    Waived, build_pattern, bytes, duration, mail_address, one_of, parsed, repository, stable_tag,
+    tag_pattern,
 };
 use crate::build_patterns::BuildPatterns;
 use crate::image::{ImageTag, RepositoryName};

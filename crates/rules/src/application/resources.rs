@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::{Application, ServiceName};
+use super::settings::Application;
+use super::values::ServiceName;
 use crate::image::{ImageTag, RepositoryName};
 use crate::pattern::Pattern;
 

@@ -3,7 +3,7 @@
 //! once it is supported.
 
 use super::errors::Problems;
-use super::{Application, EnvironmentPolicy, Latest, Validate};
+use super::settings::{Application, EnvironmentPolicy, Latest, Validate};
 
 pub(super) fn unsupported(application: &Application, problems: &mut Problems<'_>) {
     let mut refuse = |key: &str, instead: &str| {
