@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value};
 
-use super::OUTPUT_ONLY;
+use super::copy::OUTPUT_ONLY;
 use super::platform::is_for_fargate_alone;
 
 /// The meaning of a member's value beyond its JSON. A list without a rule is compared in order, and

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::TaskDefinitionError;
+use super::errors::TaskDefinitionError;
 use crate::application::ContainerName;
 use crate::image::{ImageDigest, ImageReference, RepositoryName};
 

@@ -1,0 +1,101 @@
+//! A task definition at another digest: a copy in which only the application's containers change.
+
+use serde_json::Value;
+
+use super::copy::copy;
+use super::errors::{TaskDefinitionError, malformed};
+use super::own::OwnContainers;
+use crate::application::ContainerName;
+use crate::image::{ImageDigest, ImageReference};
+
+/// A copy of a task definition at another digest, ready to be registered.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Clone {
+    /// The body of `RegisterTaskDefinition`.
+    pub request: Value,
+    /// The containers that run the repository, in their order.
+    pub containers: Vec<String>,
+    /// Whether all of them already have the digest, so that nothing must be registered.
+    pub already: bool,
+}
+
+/// Returns the digest that all containers of the application have in the task definition. None if
+/// they differ, or if one has only a tag.
+pub fn described_digest(
+    described: &Value,
+    own: &OwnContainers<'_>,
+) -> Result<Option<ImageDigest>, TaskDefinitionError> {
+    let digest = own
+        .found_in(described)
+        .next()
+        .and_then(|(_, reference)| reference.digest)
+        .and_then(|digest| ImageDigest::parse(&digest).ok());
+    let Some(digest) = digest else {
+        return Ok(None);
+    };
+    let clone = at_digest(described, &Value::Null, own, &digest)?;
+    Ok(clone.already.then_some(digest))
+}
+
+/// Returns the task definition with the application's containers at the given digest. `described`
+/// is the `taskDefinition` of `DescribeTaskDefinition`. `tags` is the `tags` beside it, or null.
+///
+/// Every container of the application moves, whatever host name and tag its image has. Other
+/// containers never move. Tags with the prefix `aws:` belong to AWS and are dropped, because they
+/// cannot be set.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs-using-tags.html>
+pub fn at_digest(
+    described: &Value,
+    tags: &Value,
+    own: &OwnContainers<'_>,
+    digest: &ImageDigest,
+) -> Result<Clone, TaskDefinitionError> {
+    let mut request = copy(described, tags)?;
+    let Some(Value::String(family)) = described.get("family") else {
+        return malformed("family", "a string");
+    };
+    let Some(Value::Array(definitions)) = request.get_mut("containerDefinitions") else {
+        return malformed("containerDefinitions", "an array");
+    };
+    let mut found = Vec::new();
+    let mut containers = Vec::new();
+    let mut already = true;
+    for (index, definition) in definitions.iter_mut().enumerate() {
+        let path = |member: &str| format!("containerDefinitions[{index}]{member}");
+        let Value::Object(definition) = definition else {
+            return malformed(path(""), "an object");
+        };
+        let Some(name) = definition.get("name").and_then(Value::as_str).map(str::to_owned) else {
+            return malformed(path(".name"), "a string");
+        };
+        let image = match definition.get_mut("image") {
+            None | Some(Value::Null) => continue,
+            Some(Value::String(image)) => image,
+            Some(_) => return malformed(path(".image"), "a string"),
+        };
+        let reference = ImageReference::parse(image);
+        if own.includes(&name, &reference) {
+            already &= reference.digest.as_deref() == Some(digest.as_str());
+            *image = reference.at(digest);
+            containers.push(name);
+        } else {
+            found.push((name, image.clone()));
+        }
+    }
+    if containers.is_empty() {
+        return Err(TaskDefinitionError::NotRun {
+            wanted: format!("{family}{}", or_list(own.named)),
+            repository: own.repository.clone(),
+            account: own.account.to_owned(),
+            region: own.region.to_owned(),
+            found,
+        });
+    }
+
+    Ok(Clone { request: Value::Object(request), containers, already })
+}
+
+fn or_list(named: &[ContainerName]) -> String {
+    let names: Vec<_> = named.iter().map(ContainerName::as_str).collect();
+    if names.is_empty() { String::new() } else { format!(" named {}", names.join(" or ")) }
+}

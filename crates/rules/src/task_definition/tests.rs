@@ -1,0 +1,4 @@
+mod any_definition;
+mod at_digest;
+mod differences;
+mod fixtures;
