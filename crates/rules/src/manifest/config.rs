@@ -1,0 +1,61 @@
+//! The part of an image's configuration that the rules use.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+/// The part of an image's configuration that is used here.
+/// <https://github.com/opencontainers/image-spec/blob/main/config.md>
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageConfig {
+    /// The labels. The image's author sets them, so they are hints and no proof.
+    pub labels: BTreeMap<String, String>,
+    pub architecture: String,
+    pub os: String,
+}
+
+impl ImageConfig {
+    pub fn parse(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+        let raw: RawConfig = serde_json::from_slice(bytes)?;
+        Ok(Self {
+            labels: raw.config.and_then(|config| config.labels).unwrap_or_default(),
+            architecture: raw.architecture,
+            os: raw.os,
+        })
+    }
+}
+
+#[derive(Deserialize)]
+struct RawConfig {
+    architecture: String,
+    os: String,
+    config: Option<RawRunConfig>,
+}
+
+#[derive(Deserialize)]
+struct RawRunConfig {
+    #[serde(rename = "Labels")]
+    labels: Option<BTreeMap<String, String>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn configuration_may_omit_labels() {
+        let config = |text: &str| ImageConfig::parse(text.as_bytes());
+        let full = config(r#"{"architecture":"amd64","os":"linux","config":{"Labels":{"a":"b"},"Env":[]}}"#)
+            .unwrap();
+        assert_eq!(full.labels["a"], "b");
+        assert_eq!((full.os.as_str(), full.architecture.as_str()), ("linux", "amd64"));
+        for none in [
+            r#"{"architecture":"amd64","os":"linux"}"#,
+            r#"{"architecture":"amd64","os":"linux","config":null}"#,
+            r#"{"architecture":"amd64","os":"linux","config":{"Labels":null}}"#,
+        ] {
+            assert!(config(none).unwrap().labels.is_empty(), "{none}");
+        }
+        assert!(config("{}").is_err());
+    }
+}
