@@ -1,0 +1,32 @@
+//! Promotions that are asked for and pinned, and the states that they reach.
+
+use stablepin_rules::operation_id::OperationId;
+use stablepin_rules::records::{PromotionState, RollbackState, Verdict};
+
+use crate::world::World;
+
+pub(crate) const ONE: &str = "required = 1, approvers = [\"lead\"]";
+
+pub(crate) const TWO: &str = "required = 2";
+
+/// Opens a promotion and asks its approvers.
+pub(crate) fn asked(world: &mut World, at: i64, n: u8) -> OperationId {
+    let id = world.push(at, n).unwrap();
+    world.settle();
+    id
+}
+
+pub(crate) fn pinned(world: &mut World, at: i64, n: u8) -> OperationId {
+    let id = asked(world, at, n);
+    world.vote(id, "lead", Verdict::Approve).unwrap();
+    world.settle();
+    id
+}
+
+pub(crate) fn state(world: &World, id: OperationId) -> PromotionState {
+    world.subject(Some(id), None).promotion().unwrap().state
+}
+
+pub(crate) fn rollback_state(world: &World, id: OperationId) -> RollbackState {
+    world.subject(Some(id), None).rollback().unwrap().state
+}
