@@ -1,66 +1,32 @@
 //! The world around the rules, in memory: a table with versions, a registry, services, approvers.
 //! Tests choose how late and how often it carries out pending effects, and which outcomes it loses.
 
+mod configured;
+mod effects;
+mod requests;
+mod services;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use stablepin_rules::application::{Application, ServiceName};
-use stablepin_rules::audit::{Actor, AuditRecord, Kind};
+use stablepin_rules::audit::{AuditRecord, Kind};
 use stablepin_rules::build_tag::numbered;
 use stablepin_rules::effect::{Effect, Observation, Outcome};
-use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
+use stablepin_rules::image::{ImageDigest, ImageTag};
 use stablepin_rules::name::{ApproverName, EnvironmentName};
 use stablepin_rules::operation_id::OperationId;
 use stablepin_rules::pending_effects::{pending_effects, take_lease};
 use stablepin_rules::records::{
-    Build, CodeHash, Configuration, Direction, Environment, Lease, Live, NotPut, Occurrence, Operation, Pin,
-    PromotionState, ServiceRollout, Started, Subject, TakenTag, Token, TokenHash, Verdict, Work,
+    Build, Configuration, Direction, Environment, Lease, Occurrence, Operation, Pin, PromotionState, Started,
+    Subject, Token, TokenHash, Work,
 };
 use stablepin_rules::refusal::Refusal;
 use stablepin_rules::subscription_status::SubscriptionStatus;
-use stablepin_rules::target::{To, intended, resolve};
-use stablepin_rules::transition::{
-    Change, Decision, Drifted, Form, Input, Opening, RollbackRequest, joined, transition,
-};
+use stablepin_rules::transition::{Change, Drifted, Input, joined, transition};
 use uuid::Uuid;
 
-pub(crate) const STABLE: &str = "prod-stable";
-
-/// Returns an application whose team deploys by itself and only uses the pin.
-pub(crate) fn application(approval: &str, services: &str) -> Application {
-    configured(approval, services, "deploy = \"never\"")
-}
-
-/// Returns an application that deploys each approved build to its services.
-pub(crate) fn deployed(approval: &str, services: &str) -> Application {
-    configured(approval, services, "verify = { bake = \"2m\", endpoints = [\"https://web.example.com/\"] }")
-}
-
-fn configured(approval: &str, services: &str, more: &str) -> Application {
-    let text = format!(
-        r#"
-name = "web"
-repository = "web"
-builds = ["main"]
-
-[[approver]]
-name = "lead"
-mail = "lead@example.com"
-
-[[approver]]
-name = "second"
-mail = "second@example.com"
-
-[[environment]]
-name = "production"
-stable_tag = "{STABLE}"
-{more}
-services = [{services}]
-approval = {{ {approval}, expires = "1h" }}
-"#
-    );
-    Application::parse(&text, None).unwrap()
-}
+pub(crate) use configured::{STABLE, application, deployed};
 
 /// Returns the outcome of a deployment that ECS accepted.
 pub(crate) fn deployed_as(deployment: &str, service: ServiceName) -> Outcome {
@@ -287,115 +253,6 @@ impl World {
         after
     }
 
-    pub(crate) fn push(&mut self, at: i64, n: u8) -> Option<OperationId> {
-        let opening = self.opening(at, n);
-        let (id, digest) = (opening.id, digest(n));
-        self.tags.insert(ImageTag::parse("main").unwrap(), digest.clone());
-        let before = self.read(None, Some(&digest));
-        let change = transition(self.now, &before, &[Input::Opened(Box::new(opening))]).unwrap();
-        self.commit(&before, change);
-        self.operations.contains_key(&id).then_some(id)
-    }
-
-    /// Returns the event of a push, as the tagger sees it.
-    pub(crate) fn opening(&mut self, at: i64, n: u8) -> Opening {
-        let id = self.id();
-        let digest = digest(n);
-        Opening {
-            id,
-            occurrence: Occurrence { at: start() + SignedDuration::from_secs(at), digest: digest.clone() },
-            repository: RepositoryName::parse("web").unwrap(),
-            pushed_tag: ImageTag::parse("main").unwrap(),
-            commit: None,
-            media_type: String::new(),
-            size_bytes: None,
-            platforms: Vec::new(),
-            names_taken: 0,
-            asked_by: None,
-            pushers: Default::default(),
-            reason: None,
-        }
-    }
-
-    /// Returns the newest link that was mailed to the approver.
-    pub(crate) fn token(&self, operation: OperationId, name: &str) -> Option<Token> {
-        let subject = self.subject(Some(operation), None);
-        let asked = subject.promotion()?.asked.get(&approver(name))?;
-        self.tokens.get(&asked.token).cloned()
-    }
-
-    pub(crate) fn vote(
-        &mut self,
-        operation: OperationId,
-        name: &str,
-        verdict: Verdict,
-    ) -> Result<Subject, Refusal> {
-        let decision = self.decision(operation, name, verdict);
-        self.observe(Some(operation), None, &[Input::Decision(decision)])
-    }
-
-    /// Returns a vote by the newest link.
-    pub(crate) fn decision(&self, operation: OperationId, name: &str, verdict: Verdict) -> Decision {
-        Decision {
-            approver: approver(name),
-            verdict,
-            reason: Some("because".to_owned()),
-            actor: Actor::Link { approver: approver(name) },
-            form: self.token(operation, name).map(|token| Form {
-                code: Some(token.code.clone()),
-                token,
-                typed: String::new(),
-                facts: None,
-            }),
-        }
-    }
-
-    pub(crate) fn roll_back(&mut self, to: &str) -> Result<OperationId, Refusal> {
-        let request = self.rollback_request(to)?;
-        let id = request.id;
-        self.observe(None, None, &[Input::RollbackRequested(Box::new(request))])?;
-        Ok(id)
-    }
-
-    /// Returns a rollback request that is resolved against the running digests.
-    pub(crate) fn rollback_request(&mut self, to: &str) -> Result<RollbackRequest, Refusal> {
-        let id = self.id();
-        let live = self.prepare();
-        let waiting = |(service, live)| ServiceRollout::waiting(service, live);
-        let services: Vec<ServiceRollout> = live.into_iter().map(waiting).collect();
-        let pinned = self.environment.pin.as_ref().map(|pin| pin.digest.clone());
-        let intended = intended(&services, pinned.as_ref());
-        let stable = ImageTag::parse(STABLE).unwrap();
-        let target = resolve(&To::parse(to), &self.environment, &self.pins, &intended, &stable)?;
-        Ok(RollbackRequest {
-            id,
-            to: to.to_owned(),
-            target,
-            resolved_at: self.environment.pin.as_ref().unwrap().number,
-            reason: None,
-            actor: Actor::Principal { arn: "arn:aws:iam::111122223333:user/operator".to_owned() },
-            services,
-        })
-    }
-
-    /// Returns what each service runs, as ECS reports it.
-    fn prepare(&self) -> Vec<(ServiceName, Live)> {
-        let live = |running: &Running| Live {
-            task_definition: format!("td of {}", running.digest),
-            deployment: running.deployment.clone(),
-            digests: BTreeSet::from([running.digest.clone()]),
-            described: Some(running.digest.clone()),
-        };
-        self.services.iter().map(|(service, running)| (service.clone(), live(running))).collect()
-    }
-
-    /// Deploys a digest to a service without Stablepin.
-    pub(crate) fn deploy_by_hand(&mut self, service: &ServiceName, digest: ImageDigest) {
-        self.ids += 1;
-        let running = Running { digest, deployment: format!("theirs {}", self.ids) };
-        self.services.insert(service.clone(), running);
-    }
-
     /// Starts an operation's pending effects, and takes a lease for them.
     pub(crate) fn begin(&mut self, operation: OperationId) {
         let lease = Lease { holder: self.uuid(), until: self.now + LEASE };
@@ -440,184 +297,6 @@ impl World {
                 self.lease(operation, lease, &[]);
             }
         }
-    }
-
-    pub(crate) fn take_effect(&mut self, operation: OperationId, effect: &Effect) -> Outcome {
-        let named = match effect {
-            Effect::TagBuild(build) => Some((build.build_tag.tag(), &build.digest)),
-            Effect::TagStable(pin) => Some((self.stable_tag(), &pin.digest)),
-            Effect::TagBackup { tag, digest } => Some((tag.clone(), digest)),
-            Effect::TagCurrent(digest) => Some((ImageTag::parse("production-current").unwrap(), digest)),
-            Effect::Ask(_)
-            | Effect::CheckSubscriptions
-            | Effect::ConfirmVote(_)
-            | Effect::Prepare
-            | Effect::Deploy(..)
-            | Effect::Follow(..)
-            | Effect::Probe
-            | Effect::RestoreFamily(_)
-            | Effect::Notify(_) => None,
-        };
-        if let Some((tag, digest)) = named {
-            let ours = self.intents.contains(&(tag.clone(), digest.clone()));
-            assert!(ours, "rule 7: {tag} is put on {digest}, but no record says that it is ours");
-        }
-        match effect {
-            Effect::TagBuild(build) => {
-                let tag = build.build_tag.tag();
-                match self.tags.get(&tag) {
-                    Some(other) if *other != build.digest => Outcome::BuildTagTaken(tag),
-                    Some(_) | None => {
-                        self.tags.insert(tag, build.digest.clone());
-                        Outcome::BuildTagged
-                    }
-                }
-            }
-            Effect::Ask(name) if self.mail_is_refused.contains(name) => {
-                let reason = format!("could not publish for {name} (Publish): AuthorizationError");
-                Outcome::AskRefused { approver: name.clone(), reason }
-            }
-            Effect::Ask(name) => {
-                self.ids += 1;
-                let hash = TokenHash(format!("{:064x}", self.ids));
-                let promotion = self.subject(Some(operation), None).promotion().unwrap().clone();
-                let token = Token {
-                    hash: hash.clone(),
-                    application: self.configuration.application.name.clone(),
-                    environment: EnvironmentName::parse("production").unwrap(),
-                    promotion: operation,
-                    digest: promotion.digest,
-                    approver: name.clone(),
-                    expires_at: promotion.expires_at,
-                    used_at: None,
-                    code: CodeHash(format!("code of {}", self.ids)),
-                    wrong_codes: 0,
-                };
-                self.tokens.insert(hash.clone(), token);
-                Outcome::ApprovalRequested {
-                    approver: name.clone(),
-                    token: hash,
-                    mail: format!("{name}@example.com"),
-                }
-            }
-            Effect::TagStable(pin) if self.immutable => {
-                let tag = numbered(&self.stable_tag(), pin.number);
-                match self.tags.get(&tag).cloned().filter(|on| *on != pin.digest) {
-                    Some(on) => {
-                        let why = NotPut::Taken { on, by: None };
-                        Outcome::StableTaken(TakenTag { pin: pin.number, tag, why })
-                    }
-                    None => {
-                        self.tags.insert(tag, pin.digest.clone());
-                        Outcome::StableTagged(pin.number)
-                    }
-                }
-            }
-            Effect::TagStable(pin) if self.tags_are_refused => {
-                let reason = "AccessDeniedException: not authorized to perform: ecr:PutImage".to_owned();
-                let why = NotPut::Refused { reason, at: self.now };
-                Outcome::StableTaken(TakenTag { pin: pin.number, tag: self.stable_tag(), why })
-            }
-            Effect::TagStable(pin) => {
-                self.tags.insert(self.stable_tag(), pin.digest.clone());
-                Outcome::StableTagged(pin.number)
-            }
-            Effect::TagBackup { tag, digest } => {
-                self.tags.insert(tag.clone(), digest.clone());
-                Outcome::BackupTried
-            }
-            Effect::TagCurrent(digest) => {
-                self.tags.insert(ImageTag::parse("production-current").unwrap(), digest.clone());
-                Outcome::CurrentTried(digest.clone())
-            }
-            Effect::Prepare => Outcome::Prepared(self.prepare()),
-            Effect::Deploy(direction, service) => {
-                Outcome::Service(*direction, service.clone(), self.deploy(operation, *direction, service))
-            }
-            Effect::Follow(direction, service) => {
-                Outcome::Service(*direction, service.clone(), self.follow(operation, *direction, service))
-            }
-            Effect::Probe => {
-                let answers =
-                    self.services.values().all(|running| !self.unresponsive.contains(&running.digest));
-                Outcome::Probed((!answers).then(|| "https://web.example.com/ answered 500".to_owned()))
-            }
-            Effect::RestoreFamily(service) => Outcome::FamilyRestored(service.clone()),
-            Effect::Notify(notice) => match &mut self.notices_refused {
-                Some(tried) => {
-                    *tried += 1;
-                    Outcome::Problem("could not publish a notification: AuthorizationError".to_owned())
-                }
-                None => Outcome::Notified(*notice),
-            },
-            Effect::CheckSubscriptions => Outcome::SubscriptionsChecked(self.unreachable.clone()),
-            Effect::ConfirmVote(name) => Outcome::VoteConfirmed(name.clone()),
-        }
-    }
-
-    fn rollout_of(
-        &self,
-        operation: OperationId,
-        direction: Direction,
-        service: &ServiceName,
-    ) -> (ServiceRollout, ImageDigest) {
-        let rollout = self.operations[&operation].rollout_to(direction).unwrap();
-        let one = rollout.services.iter().find(|one| one.service == *service).unwrap().clone();
-        let to = rollout.destination.digest().or(one.before.described.as_ref()).unwrap().clone();
-        (one, to)
-    }
-
-    fn deploy(&mut self, operation: OperationId, direction: Direction, service: &ServiceName) -> Observation {
-        let (one, to) = self.rollout_of(operation, direction, service);
-        let running = self.services[service].clone();
-        let ours = self.subject(Some(operation), None).promotion().map(|promotion| promotion.digest.clone());
-        if one.if_moved && Some(&running.digest) != ours.as_ref() {
-            return Observation::Returned {
-                reason: "it was not moved".to_owned(),
-                digest: Some(running.digest),
-            };
-        }
-        if running.digest != to {
-            self.ids += 1;
-            let deployment = format!("{operation} {}", self.ids);
-            self.services.insert(service.clone(), Running { digest: to.clone(), deployment });
-        }
-        Observation::Deployed(Started {
-            deployment: self.services[service].deployment.clone(),
-            service_deployment: None,
-            task_definition: format!("td of {to}"),
-            health_checked: false,
-            at: self.now,
-        })
-    }
-
-    fn follow(&mut self, operation: OperationId, direction: Direction, service: &ServiceName) -> Observation {
-        let (one, to) = self.rollout_of(operation, direction, service);
-        let running = self.services[service].clone();
-        // The follow started before another operation overtook this one.
-        let Some(started) = one.started else { return Observation::Overtaken };
-        if running.deployment != started.deployment {
-            let reason = format!("{} took the place of {}", running.deployment, started.deployment);
-            if running.deployment == "breaker" {
-                return Observation::Returned { reason, digest: Some(running.digest) };
-            }
-            let subject = self.subject(Some(operation), None);
-            let late = subject.rollback().and_then(|rollback| rollback.preempted.clone());
-            return match late {
-                Some(late) if late == running.digest => Observation::Overtaken,
-                _ => Observation::Superseded { reason },
-            };
-        }
-        if !self.broken.contains(&to) {
-            return Observation::Proven { tasks: 1 };
-        }
-        let reason = "ECS deployment circuit breaker: task failed to start.".to_owned();
-        if self.breaker {
-            let digest = one.before.described.unwrap();
-            self.services.insert(service.clone(), Running { digest, deployment: "breaker".to_owned() });
-            return Observation::Returning { reason };
-        }
-        Observation::Failed { reason }
     }
 
     pub(crate) fn tick(&mut self, operation: OperationId) {
