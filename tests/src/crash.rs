@@ -99,7 +99,7 @@ pub fn invoke_with(
 /// The deployed functions do not know the fakes: they carry out work that they find in their table
 /// in the emulator.
 #[track_caller]
-pub fn invoke_beside<'a>(
+pub fn invoke_with_fakes<'a>(
     fakes: impl Into<FakeEndpoints<'a>>,
     function: &str,
     others: &[(&str, &str)],

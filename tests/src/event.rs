@@ -100,7 +100,7 @@ impl App {
     pub fn tick(&self) {
         if self.isolated.is_some() {
             self.pauses_end();
-            self.tick_beside(None, None);
+            self.tick_with_fakes(None, None);
             return;
         }
         match self.aws.invoke(stack().variable("STABLEPIN_PROMOTER_FUNCTION"), &tick_event()) {

@@ -15,7 +15,7 @@ use xtask::aws::{Aws, plain_item, xml_text};
 use xtask::image::Spec;
 
 use crate::app::image;
-use crate::crash::{FakeEndpoints, Fault, Run, decision, invoke_beside, registration};
+use crate::crash::{FakeEndpoints, Fault, Run, decision, invoke_with_fakes, registration};
 use crate::ecr_fake::{EcrFake, Repository};
 use crate::ecs_fake::EcsFake;
 use crate::event::tick_event;
@@ -45,7 +45,7 @@ const PAST: &str = "2026-01-01T00:00:00.000Z";
 impl Isolated {
     #[track_caller]
     pub(crate) fn open(aws: &Aws, name: &str, items: &[Value], (ecr, web): (EcrFake, Repository)) -> Self {
-        let name = format!("{name}-aside");
+        let name = format!("{name}-isolated");
         create_table(aws, &name);
         for items in items.chunks(PER_WRITE) {
             let puts: Vec<_> = items.iter().map(|item| json!({ "PutRequest": { "Item": item } })).collect();
@@ -112,8 +112,8 @@ fn create_table(aws: &Aws, name: &str) {
 impl Plan {
     /// Creates the repository and registers the application, isolated.
     #[track_caller]
-    pub fn create_aside(self) -> App {
-        let app = App::begins_aside(self);
+    pub fn create_with_fakes(self) -> App {
+        let app = App::create_unregistered(self);
         app.registers(&app.plan.name, &app.plan.toml());
         app
     }
@@ -122,7 +122,7 @@ impl Plan {
 impl App {
     /// Creates an isolated application that has only its repository.
     #[track_caller]
-    pub fn begins_aside(plan: Plan) -> Self {
+    pub fn create_unregistered(plan: Plan) -> Self {
         let mut app = Self::unborn(plan);
         let ecr = EcrFake::start();
         let web = ecr.creates(&app.plan.repository, app.plan.mutability.clone());
@@ -239,13 +239,13 @@ impl App {
 
     /// Returns the ARN of the topic for the application's mails and notifications.
     #[track_caller]
-    pub fn aside_topic(&self) -> &str {
+    pub fn isolated_topic(&self) -> &str {
         &self.isolated().topic
     }
 
     /// Returns the URL of the queue that receives everything sent to the topic.
     #[track_caller]
-    pub fn aside_inbox(&self) -> &str {
+    pub fn isolated_inbox(&self) -> &str {
         &self.isolated().inbox
     }
 
@@ -264,12 +264,12 @@ impl App {
         event: &Value,
         fault: Option<(usize, Fault)>,
     ) -> Run {
-        invoke_beside(self.fakes(ecs), function, &self.others(), event, fault)
+        invoke_with_fakes(self.fakes(ecs), function, &self.others(), event, fault)
     }
 
     /// Invokes the promoter with the message of the sweep's queue for this application.
     #[track_caller]
-    pub fn sweep_beside(&self, ecs: Option<&EcsFake>) -> Run {
+    pub fn sweep_with_fakes(&self, ecs: Option<&EcsFake>) -> Run {
         self.invoke(ecs, "promoter", &self.sweep_event(), None)
     }
 
@@ -292,7 +292,7 @@ impl App {
 
     /// Runs the minute's tick against the fakes.
     #[track_caller]
-    pub fn tick_beside(&self, ecs: Option<&EcsFake>, fault: Option<(usize, Fault)>) -> Run {
+    pub fn tick_with_fakes(&self, ecs: Option<&EcsFake>, fault: Option<(usize, Fault)>) -> Run {
         self.invoke(ecs, "promoter", &tick_event(), fault)
     }
 

@@ -39,7 +39,7 @@ struct Begun {
 fn begun() -> &'static Begun {
     static BEGUN: OnceLock<Begun> = OnceLock::new();
     BEGUN.get_or_init(|| {
-        let app = Plan::new("release").services(SERVICES).create_aside();
+        let app = Plan::new("release").services(SERVICES).create_with_fakes();
         let one = app.push("main", &Spec::new("1"));
         let first_link = app.link(&one);
         let first = Seed::of(&app);
@@ -182,7 +182,7 @@ impl Release {
     #[track_caller]
     pub fn looks_again(&self, fault: Option<(usize, Fault)>) -> Run {
         self.app.pauses_end();
-        self.app.tick_beside(Some(&self.ecs), fault)
+        self.app.tick_with_fakes(Some(&self.ecs), fault)
     }
 
     /// Lets a minute pass since ECS has accepted the deployments.

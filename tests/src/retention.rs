@@ -56,7 +56,7 @@ impl Retention {
 
     #[track_caller]
     pub fn of(plan: Plan, settings: &str) -> Self {
-        let app = App::begins_aside(plan);
+        let app = App::create_unregistered(plan);
         let name = json!({ "QueueName": format!("{}-retention", app.plan.name) });
         let queue = app.aws.sqs("CreateQueue", &name).expect("a queue");
         let variables = &configuration("retention")["Environment"]["Variables"];

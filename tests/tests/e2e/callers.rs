@@ -129,7 +129,7 @@ fn roles_of_the_same_name_elsewhere_are_pushers() {
 /// The function refuses such events even if an EventBridge rule passes them on.
 #[test]
 fn events_of_other_accounts_and_regions_are_ignored() {
-    let app = Plan::new("foreign").create_aside();
+    let app = Plan::new("foreign").create_with_fakes();
     let digest = app.push_unheard("main", &Spec::new("1"));
     for (member, value) in [
         ("account", json!("111122223333")),

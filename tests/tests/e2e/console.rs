@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use serde_json::{Value, json};
-use stablepin_tests::crash::{self, invoke_beside};
+use stablepin_tests::crash::{self, invoke_with_fakes};
 use stablepin_tests::ecs_fake::EcsFake;
 use stablepin_tests::{App, Console, Link, Plan, stack};
 use xtask::aws::Response;
@@ -265,7 +265,8 @@ fn console_shows_what_runs_and_what_it_cannot_read() {
     assert!(page.contains("/web</code>: pin 1 on 1 task"), "{page}");
     assert!(page.contains(">Stable<") && !page.contains(">Drift<"), "{page}");
     // A new ECS fake has no cluster, so the console cannot read what runs.
-    let run = invoke_beside(&EcsFake::start(), "api", &[], &crash::console(&console, &app.plan.name), None);
+    let run =
+        invoke_with_fakes(&EcsFake::start(), "api", &[], &crash::console(&console, &app.plan.name), None);
     let answer = run.answer.expect("the program answers");
     let unread = answer["body"].as_str().expect("a page");
     assert_eq!(answer["statusCode"], 200, "{answer}");

@@ -39,7 +39,7 @@ fn after(seconds: i64) -> Timestamp {
 
 #[test]
 fn index_cancels_promotions_of_its_images() {
-    let app = Plan::new("per-architecture").create_aside();
+    let app = Plan::new("per-architecture").create_with_fakes();
     let [amd, arm] = quiet(&app, [NewImage::named("amd"), NewImage::named("arm")]);
     let [index] = quiet(&app, [NewImage::index([&amd, &arm])]);
     app.deliver(&app.push_event("main-amd64", &amd, after(0)));
@@ -59,7 +59,7 @@ fn index_cancels_promotions_of_its_images() {
 
 #[test]
 fn images_of_a_known_index_open_no_promotion() {
-    let app = Plan::new("index-first").create_aside();
+    let app = Plan::new("index-first").create_with_fakes();
     let [amd, arm] = quiet(&app, [NewImage::named("amd"), NewImage::named("arm")]);
     let [index] = quiet(&app, [NewImage::index([&amd, &arm])]);
     app.deliver(&app.push_event("main", &index, after(1)));
@@ -75,7 +75,7 @@ fn images_of_a_known_index_open_no_promotion() {
 /// `docker buildx imagetools create` of indexes gives an index of indexes.
 #[test]
 fn nested_index_cancels_promotions_of_its_images() {
-    let app = Plan::new("nested").create_aside();
+    let app = Plan::new("nested").create_with_fakes();
     let [amd, arm, other] = quiet(&app, ["amd", "arm", "other"].map(NewImage::named));
     let [linux] = quiet(&app, [NewImage::index([&amd, &arm])]);
     let [index] = quiet(&app, [NewImage::index([&linux, &other])]);
@@ -91,7 +91,7 @@ fn nested_index_cancels_promotions_of_its_images() {
 /// recognized.
 #[test]
 fn unreadable_index_stops_no_push() {
-    let app = Plan::new("unread-index").create_aside();
+    let app = Plan::new("unread-index").create_with_fakes();
     let child = app.web().put(NewImage::named("child"));
     let entry = format!(r#"{{"mediaType":"{IMAGE}","digest":"{child}","size":1}}"#);
     let of = |members: &str| format!(r#"{{"mediaType":"{INDEX}","manifests":[{entry}],{members}}}"#);
@@ -119,7 +119,7 @@ fn unreadable_index_stops_no_push() {
 /// If a read may work a moment later, Lambda retries the whole push.
 #[test]
 fn failed_read_of_an_index_is_retried() {
-    let app = Plan::new("unread-now").create_aside();
+    let app = Plan::new("unread-now").create_with_fakes();
     let [image] = quiet(&app, [NewImage::named("image")]);
     let [nested] = quiet(&app, [NewImage::index([&image])]);
     let [index] = quiet(&app, [NewImage::index([&nested])]);
@@ -136,7 +136,7 @@ fn failed_read_of_an_index_is_retried() {
 /// Retention is deleting the index, so its push is refused. The push may be accepted later.
 #[test]
 fn image_opens_a_promotion_while_its_index_is_refused() {
-    let app = Plan::new("refused-index").create_aside();
+    let app = Plan::new("refused-index").create_with_fakes();
     let [image] = quiet(&app, [NewImage::named("image")]);
     let [index] = quiet(&app, [NewImage::index([&image])]);
     app.mark_for_deletion(&index);
@@ -154,7 +154,7 @@ fn image_opens_a_promotion_while_its_index_is_refused() {
 fn image_opens_a_promotion_if_its_index_is_excluded() {
     let plan = Plan::new("left-out-index");
     let file = plan.toml().replace("builds = [", "builds = [\"!main-index\", ");
-    let app = plan.create_aside();
+    let app = plan.create_with_fakes();
     app.registers(&app.plan.name, &file);
     let [image] = quiet(&app, [NewImage::named("image")]);
     let [index] = quiet(&app, [NewImage::index([&image])]);
@@ -166,7 +166,7 @@ fn image_opens_a_promotion_if_its_index_is_excluded() {
 /// A person rejected the whole release.
 #[test]
 fn image_of_a_rejected_index_opens_no_promotion() {
-    let app = Plan::new("rejected-index").create_aside();
+    let app = Plan::new("rejected-index").create_with_fakes();
     let [image] = quiet(&app, [NewImage::named("image")]);
     let [index] = quiet(&app, [NewImage::index([&image])]);
     app.deliver(&app.push_event("main", &index, after(0)));
@@ -178,7 +178,7 @@ fn image_of_a_rejected_index_opens_no_promotion() {
 /// An index that names another build's digest must not undo an approver's vote.
 #[test]
 fn index_does_not_undo_a_vote_about_its_image() {
-    let app = Plan::new("hostile-index").approvers(["lead", "second"], 2).create_aside();
+    let app = Plan::new("hostile-index").approvers(["lead", "second"], 2).create_with_fakes();
     let [victim] = quiet(&app, [NewImage::named("victim")]);
     let [index] = quiet(&app, [NewImage::index([&victim])]);
     app.deliver(&app.push_event("main", &victim, after(0)));
@@ -191,7 +191,7 @@ fn index_does_not_undo_a_vote_about_its_image() {
 
 #[test]
 fn image_of_an_older_index_opens_a_promotion() {
-    let app = Plan::new("older-index").create_aside();
+    let app = Plan::new("older-index").create_with_fakes();
     let [image] = quiet(&app, [NewImage::named("image")]);
     let [index] = quiet(&app, [NewImage::index([&image])]);
     app.deliver(&app.push_event("v1", &index, after(0) - SignedDuration::from_hours(2)));
@@ -206,7 +206,7 @@ fn excluded_tags_open_no_promotion() {
         "builds = [\"main\", \"main-*\"",
         "builds = [\"!*-amd64\", \"main\", \"main-*\", \"!main-arm64\"",
     );
-    let app = plan.create_aside();
+    let app = plan.create_with_fakes();
     app.registers(&app.plan.name, &file);
     for (tag, promotions) in [("main-amd64", 0), ("main-arm64", 0), ("main-1a2b3c4", 1), ("main", 2)] {
         let [digest] = quiet(&app, [NewImage::named(tag)]);

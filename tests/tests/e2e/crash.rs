@@ -68,7 +68,7 @@ fn decision_survives_any_single_aws_fault() {
 /// The saved state of an application to which nothing was pushed yet.
 fn unpushed() -> &'static Seed {
     static BEGUN: OnceLock<Seed> = OnceLock::new();
-    BEGUN.get_or_init(|| Seed::of(&Plan::new("crash-push").create_aside()))
+    BEGUN.get_or_init(|| Seed::of(&Plan::new("crash-push").create_with_fakes()))
 }
 
 /// Pushes, and one request goes wrong. Returns whether the fault happened.

@@ -27,7 +27,7 @@ fn stable_tag_moved_by_hand_is_reported_and_restored() {
 /// Stablepin itself put the tag on that digest before. The move still counts as drift.
 #[test]
 fn sweep_restores_a_stable_tag_moved_to_an_earlier_pin() {
-    let app = Plan::new("back").create_aside();
+    let app = Plan::new("back").create_with_fakes();
     app.pin("main", &Spec::new("1"));
     let second = app.pin("main", &Spec::new("2"));
     app.push_unheard("prod-stable", &Spec::new("1"));
@@ -39,7 +39,7 @@ fn sweep_restores_a_stable_tag_moved_to_an_earlier_pin() {
 
 #[test]
 fn sweep_without_drift_changes_nothing() {
-    let app = Plan::new("sweep").create_aside();
+    let app = Plan::new("sweep").create_with_fakes();
     app.pin("main", &Spec::new("1"));
     app.push("latest", &Spec::new("2"));
     let (before, tags) = (app.everything(), app.ecr().count("PutImage"));
@@ -52,7 +52,7 @@ fn sweep_without_drift_changes_nothing() {
 /// late.
 #[test]
 fn sweep_leaves_a_recent_push_to_its_event() {
-    let app = Plan::new("young").create_aside();
+    let app = Plan::new("young").create_with_fakes();
     app.pin("main", &Spec::new("1"));
     app.push_unheard("main", &Spec::new("2"));
     was_followed_long_ago(&app, "main");
@@ -64,7 +64,7 @@ fn sweep_leaves_a_recent_push_to_its_event() {
 /// Invokes the promoter with the message of the sweep's queue for this application.
 #[track_caller]
 fn sweep(app: &App) -> Value {
-    app.sweep_beside(None).answer.expect("the function was not killed")
+    app.sweep_with_fakes(None).answer.expect("the function was not killed")
 }
 
 /// A digest that belongs to no build.
@@ -74,7 +74,7 @@ const ELSE: &str = "sha256:eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee
 /// counts as late.
 #[track_caller]
 fn created_ten_minutes_ago(plan: Plan) -> App {
-    let app = plan.create_aside();
+    let app = plan.create_with_fakes();
     app.ecr().time_passes(SignedDuration::from_mins(-10));
     app
 }
@@ -113,7 +113,7 @@ fn sweep_restores_a_deleted_current_tag() {
     let release = live(Plan::new("current"), "main", |_| ());
     assert_eq!(release.app.tag("production-current"), Some(release.digest.clone()));
     untag(&release, "production-current");
-    let swept = release.app.sweep_beside(Some(&release.ecs)).answer;
+    let swept = release.app.sweep_with_fakes(Some(&release.ecs)).answer;
     assert_eq!(swept, Some(json!({ "missed_pushes": 0, "drifted_tags": 1 })));
     assert_eq!(release.app.tag("production-current"), Some(release.digest.clone()));
     assert_eq!(release.app.audited("Drift Detected"), ["deleted → Detected", "deleted → Repaired"]);
@@ -125,7 +125,7 @@ fn sweep_restores_a_deleted_numbered_stable_tag() {
     let tag = "prod-stable-000001";
     assert_eq!(release.app.tag(tag), Some(release.digest.clone()));
     untag(&release, tag);
-    let swept = release.app.sweep_beside(Some(&release.ecs)).answer;
+    let swept = release.app.sweep_with_fakes(Some(&release.ecs)).answer;
     assert_eq!(swept, Some(json!({ "missed_pushes": 0, "drifted_tags": 1 })));
     assert_eq!(release.app.tag(tag), Some(release.digest.clone()));
     assert_eq!(release.app.audited("Drift Detected"), ["deleted → Detected", "deleted → Repaired"]);
@@ -165,7 +165,7 @@ fn failed_push_does_not_stop_the_sweep() {
     }
     app.rewrite(&format!("BUILD#{second}"), "record", "not a record");
     untag(&release, "production-current");
-    let answer = app.sweep_beside(Some(&release.ecs)).answer.expect("the sweep ends");
+    let answer = app.sweep_with_fakes(Some(&release.ecs)).answer.expect("the sweep ends");
     assert_eq!(answer["errorMessage"], "an application could not be swept", "the queue retries");
     assert!(app.promotions().iter().any(|promotion| promotion["digest"] == third.as_str()));
     assert_eq!(app.tag("production-current"), Some(release.digest.clone()));

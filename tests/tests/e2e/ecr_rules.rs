@@ -13,7 +13,7 @@ fn stable_tag(app: &App, number: u64, moves: bool) -> String {
 
 #[track_caller]
 fn two_pins(mutability: TagMutability, moves: bool) {
-    let app = Plan::new("modes").tags_are(mutability).create_aside();
+    let app = Plan::new("modes").tags_are(mutability).create_with_fakes();
     let first = app.pin("v1.0.0", &Spec::new("1"));
     let second = app.pin("v1.0.1", &Spec::new("2"));
     assert_eq!(app.pins(), [(1, first.clone()), (2, second.clone())]);
@@ -53,7 +53,7 @@ fn pin_has_its_own_stable_tag_if_a_filter_fixes_tags() {
 
 #[test]
 fn pins_survive_throttling_of_every_tenth_call() {
-    let app = Plan::new("throttled").create_aside();
+    let app = Plan::new("throttled").create_with_fakes();
     app.ecr().throttles_every(10);
     let digests = ["1", "2", "3"].map(|version| {
         let digest = app.push("main", &Spec::new(version));
@@ -80,7 +80,7 @@ fn pins_survive_throttling_of_every_tenth_call() {
 #[test]
 fn release_of_a_service_is_pinned_against_both_fakes() {
     let plan = Plan::new("both").services(["web"]).deployed("bake = \"0s\"");
-    let app = plan.tags_are(TagMutability::Immutable).create_aside();
+    let app = plan.tags_are(TagMutability::Immutable).create_with_fakes();
     let before = app.push("quiet", &Spec::new("0"));
     let digest = app.push("v1.0.0", &Spec::new("1"));
     let link = app.link(&digest);

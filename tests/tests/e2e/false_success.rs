@@ -355,7 +355,7 @@ fn rollback_is_refused_if_container_images_differ() {
 
 /// A build for two platforms whose approver has been asked, and the digests of its two images.
 fn for_two_platforms() -> (Release, [String; 2]) {
-    let app = Plan::new("platforms").services(["web"]).deployed("bake = \"0s\"").create_aside();
+    let app = Plan::new("platforms").services(["web"]).deployed("bake = \"0s\"").create_with_fakes();
     let children = ["amd64", "arm64"]
         .map(|platform| assemble(&Spec::new("1"), platform.as_bytes(), platform).expect("an image"));
     let digests = children.each_ref().map(|child| child.digest().to_owned());

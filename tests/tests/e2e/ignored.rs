@@ -14,7 +14,7 @@ fn promotions_after(app: &App, tag: &str, digest: &str) -> usize {
 
 #[test]
 fn unregistered_repository_is_left_alone() {
-    let app = App::begins_aside(Plan::new("unregistered"));
+    let app = App::create_unregistered(Plan::new("unregistered"));
     let digest = app.push("main", &Spec::new("1"));
     assert_eq!(promotions_after(&app, "main", &digest), 0);
     assert_eq!(app.tags(&digest), ["main"], "no tag was added");
@@ -22,7 +22,7 @@ fn unregistered_repository_is_left_alone() {
 
 #[test]
 fn tag_that_builds_does_not_match_is_no_build() {
-    let app = Plan::new("other-tag").create_aside();
+    let app = Plan::new("other-tag").create_with_fakes();
     for tag in ["feature-x", "latest", "prod-stable", "mainline", "xv1"] {
         let digest = app.push(tag, &Spec::new(tag));
         assert_eq!(promotions_after(&app, tag, &digest), 0, "{tag}");
@@ -33,7 +33,7 @@ fn tag_that_builds_does_not_match_is_no_build() {
 /// buildx pushes the children first, without a tag. The index is the build.
 #[test]
 fn multi_platform_build_asks_once_for_the_index() {
-    let app = Plan::new("platforms").create_aside();
+    let app = Plan::new("platforms").create_with_fakes();
     let arm = assemble(&Spec::new("1"), b"arm", "arm64").expect("an image");
     let index = index(vec![image(&Spec::new("1")), arm]).expect("an index");
     let digest = app.push_index("main", &index);
@@ -56,7 +56,7 @@ fn multi_platform_build_asks_once_for_the_index() {
 /// cosign and `oras attach` store their artifacts in the image's repository.
 #[test]
 fn signatures_and_artifacts_are_no_builds() {
-    let app = Plan::new("artifacts").create_aside();
+    let app = Plan::new("artifacts").create_with_fakes();
     let digest = app.push("main", &Spec::new("1"));
     app.link(&digest);
     let artifact = |kind: &str| {
@@ -96,7 +96,7 @@ fn signatures_and_artifacts_are_no_builds() {
 /// has `production-2*`.
 #[test]
 fn only_recorded_tags_count_as_our_own() {
-    let app = Plan::new("own-tags").create_aside();
+    let app = Plan::new("own-tags").create_with_fakes();
     let digest = app.pin("main", &Spec::new("1"));
     let build_tag = app.build(&digest).expect("a build")["build_tag"].as_str().expect("a tag").to_owned();
     for ours in [build_tag.as_str(), "prod-stable", "prod-stable-000001"] {
@@ -115,14 +115,14 @@ fn only_recorded_tags_count_as_our_own() {
 
 #[test]
 fn event_for_a_deleted_image_is_ignored() {
-    let app = Plan::new("gone").create_aside();
+    let app = Plan::new("gone").create_with_fakes();
     let never = format!("sha256:{}", "5eed".repeat(16));
     assert_eq!(promotions_after(&app, "main", &never), 0);
 }
 
 #[test]
 fn hostile_events_are_ignored() {
-    let app = Plan::new("hostile").create_aside();
+    let app = Plan::new("hostile").create_with_fakes();
     let digest = app.push("other", &Spec::new("1"));
     for tag in ["<script>", "a\nb", "../main", "main main", "main\u{0}"] {
         assert_eq!(promotions_after(&app, tag, &digest), 0, "{tag:?}");

@@ -10,7 +10,7 @@ use xtask::image::Spec;
 #[test]
 fn build_with_a_taken_tag_gets_another_tag() {
     for plan in [Plan::new("taken-imm").tags_are(TagMutability::Immutable), Plan::new("taken")] {
-        let app = plan.create_aside();
+        let app = plan.create_with_fakes();
         let at = Timestamp::now();
         let spec = |version: &str| Spec::new(version).revision("a1b2c3d4e5f60718293a4b5c6d7e8f9001122334");
         let builds = ["1", "2", "3"].map(|version| app.push(&format!("quiet-{version}"), &spec(version)));
@@ -33,7 +33,7 @@ fn build_with_a_taken_tag_gets_another_tag() {
 /// The table shows that the build tag is free, but another person has put it on an image.
 #[test]
 fn build_tag_on_another_image_is_not_moved() {
-    let app = Plan::new("theirs").tags_are(TagMutability::Immutable).create_aside();
+    let app = Plan::new("theirs").tags_are(TagMutability::Immutable).create_with_fakes();
     let at = Timestamp::now();
     let name = format!("production-{}-a1b2c3d4", at.strftime("%Y%m%d-%H%M%S"));
     let spec = |version: &str| Spec::new(version).revision("a1b2c3d4e5f60718293a4b5c6d7e8f9001122334");
@@ -51,7 +51,7 @@ fn build_tag_on_another_image_is_not_moved() {
 /// A person has put the tag of pin 1 on another image before pin 1 exists.
 #[test]
 fn pin_is_kept_though_its_numbered_tag_is_taken() {
-    let app = Plan::new("squatted").tags_are(TagMutability::Immutable).create_aside();
+    let app = Plan::new("squatted").tags_are(TagMutability::Immutable).create_with_fakes();
     let theirs = app.push("quiet-theirs", &Spec::new("theirs"));
     let first = "prod-stable-000001";
     app.push_image(Some(first), &stablepin_tests::app::image(&Spec::new("theirs")));
@@ -88,7 +88,7 @@ fn pin_is_kept_though_its_numbered_tag_is_taken() {
 /// The tag is put on its pin once the other image loses it.
 #[test]
 fn freed_numbered_tag_is_put_on_its_pin() {
-    let app = Plan::new("freed").tags_are(TagMutability::Immutable).create_aside();
+    let app = Plan::new("freed").tags_are(TagMutability::Immutable).create_with_fakes();
     let first = "prod-stable-000001";
     app.push("quiet-theirs", &Spec::new("theirs"));
     app.push_image(Some(first), &stablepin_tests::app::image(&Spec::new("theirs")));
@@ -99,14 +99,14 @@ fn freed_numbered_tag_is_put_on_its_pin() {
     app.ticks_until("the end of the promotion", |app| {
         app.promotion(link.promotion())["state"] == "Completed"
     });
-    app.sweep_beside(None);
+    app.sweep_with_fakes(None);
     assert!(
         app.tag(first) != Some(digest.clone()) && app.audited("Drift Detected").is_empty(),
         "people know already, so the sweep reports no drift"
     );
     app.web().is_untagged(first);
     app.hears();
-    app.sweep_beside(None);
+    app.sweep_with_fakes(None);
     app.ticks_until("the tag", |app| app.tag(first) == Some(digest.clone()));
     assert_eq!((&app.environment()["applied"], &app.environment()["tag_taken"]), (&json!(1), &Value::Null));
 }

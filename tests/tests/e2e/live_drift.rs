@@ -158,7 +158,7 @@ fn result_of_partial_rollbacks_is_no_drift() {
         release.hears_of_its_end();
     }
     release.hears();
-    release.app.sweep_beside(Some(&release.ecs));
+    release.app.sweep_with_fakes(Some(&release.ecs));
     assert_eq!((drift(&release), drift_notices(&release).len()), (Value::Null, 0));
 }
 
@@ -169,7 +169,7 @@ fn own_rollout_is_no_drift() {
     for _ in 0..8 {
         release.ecs.advance();
         release.hears();
-        release.app.sweep_beside(Some(&release.ecs));
+        release.app.sweep_with_fakes(Some(&release.ecs));
     }
     release.ends();
     release.hears_of_its_end();
@@ -240,7 +240,7 @@ fn rollback_by_ecs_is_no_drift() {
     assert_eq!(record["state"], "RolledBack", "{record:#}");
     release.hears_of_its_end();
     release.hears();
-    release.app.sweep_beside(Some(&release.ecs));
+    release.app.sweep_with_fakes(Some(&release.ecs));
     assert_eq!((release.app.audited(KIND), drift_notices(&release).len()), (Vec::new(), 0));
     // A hold must not hide a later deployment by another person.
     release.service("web").deploys_meanwhile("somebody/else:1");
@@ -256,7 +256,7 @@ fn scaling_is_no_drift() {
         release.service("web").scales_to(desired);
         release.settle();
         release.hears();
-        release.app.sweep_beside(Some(&release.ecs));
+        release.app.sweep_with_fakes(Some(&release.ecs));
     }
     assert_eq!((release.app.audited(KIND), drift_notices(&release).len()), (Vec::new(), 0));
 }
@@ -265,12 +265,12 @@ fn scaling_is_no_drift() {
 fn sweep_finds_a_deleted_service() {
     let (release, _) = pinned(&["web"]);
     release.service("web").is_deleted();
-    release.app.sweep_beside(Some(&release.ecs));
+    release.app.sweep_with_fakes(Some(&release.ecs));
     let notices = drift_notices(&release);
     assert_eq!(notices.len(), 1, "{notices:#?}");
     let text = notices[0]["content"]["description"].as_str().expect("a text");
     assert!(text.contains("web is not there any more"), "{text}");
-    release.app.sweep_beside(Some(&release.ecs));
+    release.app.sweep_with_fakes(Some(&release.ecs));
     assert_eq!(drift_notices(&release).len(), 1);
 }
 
@@ -282,7 +282,7 @@ fn another_revision_of_the_pinned_image_is_no_drift() {
     release.service("web").deploys_meanwhile(&image);
     release.settle();
     release.hears();
-    release.app.sweep_beside(Some(&release.ecs));
+    release.app.sweep_with_fakes(Some(&release.ecs));
     assert_eq!((release.app.audited(KIND), drift_notices(&release).len()), (Vec::new(), 0));
 }
 
@@ -291,7 +291,7 @@ fn another_revision_of_the_pinned_image_is_no_drift() {
 fn sweep_without_drift_asks_ecs_once() {
     let (release, _) = pinned(&["web", "worker"]);
     let before = release.ecs.calls().len();
-    release.app.sweep_beside(Some(&release.ecs));
+    release.app.sweep_with_fakes(Some(&release.ecs));
     let calls: Vec<_> = release.ecs.calls()[before..].iter().map(|call| call.operation.clone()).collect();
     assert_eq!(calls, ["DescribeServices"]);
 }
@@ -303,9 +303,9 @@ fn failed_check_is_an_error_and_no_drift() {
     release.service("web").deploys_revision_meanwhile(&old[0]);
     release.settle();
     release.ecs.refuses_next("DescribeServices", 400, "AccessDeniedException");
-    let answer = release.app.sweep_beside(Some(&release.ecs)).answer.expect("the sweep ends");
+    let answer = release.app.sweep_with_fakes(Some(&release.ecs)).answer.expect("the sweep ends");
     assert_eq!(answer["errorMessage"], "an application could not be swept", "{answer}");
     assert_eq!(release.app.audited(KIND), Vec::<String>::new());
-    release.app.sweep_beside(Some(&release.ecs));
+    release.app.sweep_with_fakes(Some(&release.ecs));
     assert_eq!(drift_notices(&release).len(), 1);
 }

@@ -19,7 +19,7 @@ fn named(app: &App, digest: &str) -> (String, String) {
 
 #[test]
 fn build_is_named_by_label_then_tag_then_digest() {
-    let app = Plan::new("names").create_aside();
+    let app = Plan::new("names").create_with_fakes();
     let push = |tag: &str, spec: &Spec| app.push(tag, spec);
     let digests = [
         push("main", &Spec::new("label").revision(COMMIT)),
@@ -42,7 +42,7 @@ fn build_is_named_by_label_then_tag_then_digest() {
 
 #[test]
 fn build_keeps_its_name_under_another_tag() {
-    let app = Plan::new("keeps").create_aside();
+    let app = Plan::new("keeps").create_with_fakes();
     let spec = Spec::new("1");
     let digest = app.push("main-047b82e", &spec);
     let first = named(&app, &digest);
@@ -55,7 +55,7 @@ fn build_keeps_its_name_under_another_tag() {
 
 #[test]
 fn hostile_label_names_no_build() {
-    let app = Plan::new("label").create_aside();
+    let app = Plan::new("label").create_with_fakes();
     let spec = Spec::new("1").revision("deadbeef\r\nBcc: everybody@example.com <script>alert(1)</script>");
     let digest = app.push("main-047b82e", &spec);
     assert_eq!(named(&app, &digest), ("047b82e".to_owned(), "047b82e".to_owned()));

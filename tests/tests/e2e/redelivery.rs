@@ -14,7 +14,7 @@ fn quiet(app: &App, version: &str) -> String {
 
 #[test]
 fn repeated_event_asks_once() {
-    let app = Plan::new("five").create_aside();
+    let app = Plan::new("five").create_with_fakes();
     let digest = quiet(&app, "1");
     let event = app.push_event("main", &digest, Timestamp::now());
     for _ in 0..5 {
@@ -30,7 +30,7 @@ fn repeated_event_asks_once() {
 
 #[test]
 fn simultaneous_copies_of_an_event_ask_once() {
-    let app = Plan::new("ten").create_aside();
+    let app = Plan::new("ten").create_with_fakes();
     let digest = quiet(&app, "1");
     let event = app.push_event("main", &digest, Timestamp::now());
     thread::scope(|scope| {
@@ -45,7 +45,7 @@ fn simultaneous_copies_of_an_event_ask_once() {
 
 #[test]
 fn tag_that_returns_to_a_build_asks_again() {
-    let app = Plan::new("back").create_aside();
+    let app = Plan::new("back").create_with_fakes();
     let (a, b) = (quiet(&app, "a"), quiet(&app, "b"));
     let start = Timestamp::now() - SignedDuration::from_secs(60);
     let moves = [&a, &b, &a];
@@ -64,7 +64,7 @@ fn tag_that_returns_to_a_build_asks_again() {
 
 #[test]
 fn late_event_does_not_make_an_older_push_newer() {
-    let app = Plan::new("order").create_aside();
+    let app = Plan::new("order").create_with_fakes();
     let (old, new) = (quiet(&app, "old"), quiet(&app, "new"));
     let now = Timestamp::now();
     app.deliver(&app.push_event("main", &new, now));
@@ -77,7 +77,7 @@ fn late_event_does_not_make_an_older_push_newer() {
 
 #[test]
 fn two_tags_on_one_digest_ask_once() {
-    let app = Plan::new("two-tags").create_aside();
+    let app = Plan::new("two-tags").create_with_fakes();
     let digest = quiet(&app, "1");
     let at = Timestamp::now();
     app.deliver(&app.push_event("main", &digest, at));
@@ -90,7 +90,7 @@ fn two_tags_on_one_digest_ask_once() {
 /// arrival.
 #[test]
 fn push_with_a_future_time_does_not_block_the_next() {
-    let app = Plan::new("future").create_aside();
+    let app = Plan::new("future").create_with_fakes();
     let (future, next) = (quiet(&app, "future"), quiet(&app, "next"));
     let event = app.push_event("main", &future, "2099-01-01T00:00:00Z".parse().expect("a time"));
     app.deliver(&event);

@@ -228,7 +228,7 @@ fn refusal_after_a_lost_answer_is_ignored() {
 /// No approver was asked yet, since the mail names the build tag.
 #[test]
 fn refused_build_tag_is_reported_and_ends_the_promotion() {
-    let app = Plan::new("untaggable").create_aside();
+    let app = Plan::new("untaggable").create_with_fakes();
     app.ecr().keeps_failing("PutImage", 1, 400, "AccessDeniedException");
     let digest = app.push("main", &Spec::new("1"));
     app.ticks_until("the end of the promotion", |app| {
@@ -251,7 +251,7 @@ fn refused_build_tag_is_reported_and_ends_the_promotion() {
 /// The pin stays. Its tag is put once the permission exists: within a day, or with the next pin.
 #[test]
 fn refused_stable_tag_is_reported_and_keeps_the_pin() {
-    let app = Plan::new("unstable").create_aside();
+    let app = Plan::new("unstable").create_with_fakes();
     let digest = app.push("main", &Spec::new("1"));
     let link = app.link(&digest);
     app.ecr().keeps_failing("PutImage", 1, 400, "AccessDeniedException");

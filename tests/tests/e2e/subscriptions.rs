@@ -219,10 +219,10 @@ fn subscribers_that_are_no_approvers_are_reported() {
 /// `MoreApprovalsTopicArns` may name such a topic, whose policy belongs to the operator.
 #[test]
 fn topic_that_is_open_to_others_is_reported() {
-    let app = Plan::new("open").create_aside();
-    let topic = app.aside_topic().to_owned();
+    let app = Plan::new("open").create_with_fakes();
+    let topic = app.isolated_topic().to_owned();
     let notices = || -> Vec<String> {
-        let mails = xtask::inbox::messages(&app.aws, app.aside_inbox()).expect("the queue answers");
+        let mails = xtask::inbox::messages(&app.aws, app.isolated_inbox()).expect("the queue answers");
         let reports = mails.into_iter().filter(|mail| mail.body.contains("approval-subscribers"));
         reports.map(|mail| mail.body).collect()
     };

@@ -21,7 +21,7 @@ fn image(app: &App, digest: &str) -> String {
 
 #[test]
 fn rollback_of_two_services_deploys_each_once() {
-    let app = Plan::new("beside").services(SERVICES).create_aside();
+    let app = Plan::new("beside").services(SERVICES).create_with_fakes();
     let one = app.pin("main", &Spec::new("1"));
     let two = app.pin("main", &Spec::new("2"));
     let ecs = EcsFake::start();
@@ -34,7 +34,7 @@ fn rollback_of_two_services_deploys_each_once() {
     let run = app.invoke(Some(&ecs), "rollback", &rollback(&app.plan.name, &body), None);
     assert_eq!(run.answer.expect("the function was not killed")["statusCode"], 202);
     until("the rollback's end", || {
-        app.tick_beside(Some(&ecs), None);
+        app.tick_with_fakes(Some(&ecs), None);
         let states = app.audited("Rollback State Change");
         (states.last().map(String::as_str) == Some("InProgress → Completed")).then_some(())
     });

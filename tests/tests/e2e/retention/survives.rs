@@ -37,7 +37,7 @@ fn was_rejected(story: &Retention, tag: &str, version: &str) -> String {
     let digest = is_pushed(story, tag, version, long_ago());
     decides(story, &story.app.link(&digest), "reject");
     story.app.pauses_end();
-    story.app.tick_beside(Some(&story.ecs), None);
+    story.app.tick_with_fakes(Some(&story.ecs), None);
     story.web.is_pushed_at(&digest, days_ago(400));
     digest
 }
@@ -66,7 +66,7 @@ fn approves(story: &Retention) {
         let link = mails.iter().map(Link::of).find(|link| link.promotion() == id);
         if link.is_none() {
             story.app.pauses_end();
-            story.app.tick_beside(Some(&story.ecs), None);
+            story.app.tick_with_fakes(Some(&story.ecs), None);
         }
         link
     });
