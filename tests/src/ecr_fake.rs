@@ -34,11 +34,15 @@
 //! fails when it drops the fake. Before our programs may use a new call or member, the fake must
 //! learn it.
 
+mod authorization;
 mod batch_get;
 mod by_test;
+mod caller;
 mod delete;
 mod describe;
+mod dispatch;
 mod events;
+mod image_id;
 mod images;
 mod layers;
 mod manifest;
@@ -50,6 +54,8 @@ mod put_image;
 mod referrers;
 mod registry;
 mod repositories;
+mod repository;
+mod server;
 mod storage_class;
 #[cfg(test)]
 mod tests;
@@ -57,9 +63,10 @@ mod throttle;
 mod wire;
 mod world;
 
-pub use by_test::{Ecr, EcrFake, Repository};
+pub use by_test::{Ecr, Repository};
 pub use images::{PushedAt, StorageStatus};
 pub use mutability::TagMutability;
 pub use new_image::NewImage;
 pub use pause::Pause;
+pub use server::EcrFake;
 pub use world::EcrCall;

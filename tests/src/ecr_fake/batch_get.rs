@@ -3,8 +3,10 @@
 
 use serde_json::json;
 
-use super::images::{BatchFailure, Digest, Id, StorageStatus, StoredImage};
-use super::world::{EcrCaller, EcrWorld};
+use super::caller::EcrCaller;
+use super::image_id::{BatchFailure, Id};
+use super::images::{Digest, StorageStatus, StoredImage};
+use super::world::EcrWorld;
 use crate::fake::input::{Answer, Input};
 
 impl EcrWorld {

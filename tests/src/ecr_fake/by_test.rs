@@ -1,106 +1,30 @@
 //! The interface through which a test controls and inspects the fake, without HTTP.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
-use xtask::registry::Registry;
 
 use super::images::{Digest, PushedAt, StorageStatus, StoredImage};
 use super::mutability::TagMutability;
 use super::new_image::{LayerNames, NewImage};
 use super::pause::{Pause, PausedCall};
-use super::repositories::Repository as State;
-use super::throttle::{EcrFault, Every, TABLE};
-use super::wire;
-use super::world::{EcrCall, EcrWorld};
+use super::repository::Repository as State;
+use super::throttle::TABLE;
+use super::world::{EcrCall, EcrFault, EcrWorld, Every};
 use crate::fake::buckets::Buckets;
 use crate::fake::input::Refused;
-use crate::fake::server::Server;
-
-/// The account of MiniStack, so that ARNs agree.
-const ACCOUNT: &str = "000000000000";
-const REGION: &str = "us-east-1";
-
-/// The running fake, which stops when it is dropped.
-/// The drop fails the test if the fake has received a request that it does not know.
-pub struct EcrFake {
-    ecr: Ecr,
-    server: Server,
-}
 
 /// A handle through which a test controls and inspects the fake.
 #[derive(Clone)]
 pub struct Ecr(Arc<Mutex<EcrWorld>>);
 
-impl EcrFake {
-    /// Starts the fake on a free port, in the account and region of the local cloud.
-    pub fn start() -> Self {
-        Self::start_in(ACCOUNT, REGION)
-    }
-
-    pub fn start_in(account: &str, region: &str) -> Self {
-        Self::serve(EcrWorld::new(account, region))
-    }
-
-    /// Starts a fake with a copy of another fake's repository and nothing else.
-    /// The new fake's clock is not behind the other's clock.
-    #[track_caller]
-    pub fn with_copy_of(web: &Repository) -> (Self, Repository) {
-        let copy = web.with(|repository| repository.clone());
-        let mut world = EcrWorld::new(ACCOUNT, REGION);
-        let ahead = web.ecr.now().duration_since(world.clock.now());
-        world.clock.time_passes(ahead.max(SignedDuration::ZERO));
-        world.repositories.insert(copy.name.clone(), copy);
-        let ecr = Self::serve(world);
-        let copy = ecr.repository(web.name());
-        (ecr, copy)
-    }
-
-    fn serve(world: EcrWorld) -> Self {
-        let ecr = Ecr(Arc::new(Mutex::new(world)));
-        let asked = ecr.clone();
-        Self { ecr, server: Server::start(move |request| wire::answer(&asked, request)) }
-    }
-
-    /// Returns the value for `AWS_ENDPOINT_URL_ECR`.
-    pub fn url(&self) -> String {
-        format!("http://{}", self.server.address())
-    }
-
-    /// Returns the address, for a proxy in front of the fake and for pushes.
-    pub fn address(&self) -> SocketAddr {
-        self.server.address()
-    }
-
-    /// Returns a registry client that pushes images as a pipeline does.
-    pub fn registry(&self) -> Registry {
-        Registry::new(&self.server.address().to_string(), "AWS", "a token")
-    }
-}
-
-impl Deref for EcrFake {
-    type Target = Ecr;
-
-    fn deref(&self) -> &Ecr {
-        &self.ecr
-    }
-}
-
-impl Drop for EcrFake {
-    fn drop(&mut self) {
-        let surprises = self.ecr.surprises();
-        if !thread::panicking() {
-            assert_eq!(surprises, Vec::<String>::new(), "the fake received requests that it does not know");
-        }
-    }
-}
-
 impl Ecr {
+    pub(super) fn new(world: EcrWorld) -> Self {
+        Self(Arc::new(Mutex::new(world)))
+    }
+
     pub(super) fn world(&self) -> MutexGuard<'_, EcrWorld> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -245,7 +169,7 @@ impl Ecr {
 /// A repository of the fake.
 #[derive(Clone)]
 pub struct Repository {
-    ecr: Ecr,
+    pub(super) ecr: Ecr,
     name: String,
 }
 
@@ -255,7 +179,7 @@ impl Repository {
     }
 
     #[track_caller]
-    fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
+    pub(super) fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
         let mut world = self.ecr.world();
         let repository = world.repositories.get_mut(&self.name);
         act(repository.unwrap_or_else(|| panic!("there is no repository {}", self.name)))

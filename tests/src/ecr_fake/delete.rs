@@ -5,7 +5,8 @@ use std::collections::HashSet;
 
 use serde_json::{Value, json};
 
-use super::images::{BatchFailure, Digest, Id};
+use super::image_id::{BatchFailure, Id};
+use super::images::Digest;
 use super::world::EcrWorld;
 use crate::fake::input::{Answer, Input};
 

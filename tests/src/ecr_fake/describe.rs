@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::images::{Id, StorageStatus, StoredImage, image_not_found};
-use super::repositories::{ListPosition, Repository};
+use super::image_id::{Id, image_not_found};
+use super::images::{StorageStatus, StoredImage};
+use super::repository::{ListPosition, Repository};
 use super::world::EcrWorld;
 use crate::fake::input::{Answer, Input, Refused};
 

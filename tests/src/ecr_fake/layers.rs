@@ -1,19 +1,13 @@
 //! Answers which blobs are available and where to download them.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 
+use super::caller::EcrCaller;
 use super::images::is_digest;
-use super::repositories::Repository;
-use super::world::{EcrCaller, EcrWorld};
+use super::repository::Repository;
+use super::world::{EcrWorld, Presigned};
 use crate::fake::input::{Answer, Input, Refused};
-
-/// The blob that a signed address gives access to.
-pub(super) struct Presigned {
-    pub(super) repository: String,
-    pub(super) digest: String,
-    pub(super) until: Timestamp,
-}
 
 /// The time for which an address is valid. Assumption.
 const GOOD_FOR: SignedDuration = SignedDuration::from_hours(1);

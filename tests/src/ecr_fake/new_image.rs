@@ -12,7 +12,7 @@ use xtask::registry::digest;
 use super::images::{Digest, PushedAt, StorageStatus};
 use super::manifest::{OCI_INDEX, OCI_MANIFEST, Parsed};
 use super::put_image::image;
-use super::repositories::{Layer, Repository};
+use super::repository::{Layer, Repository};
 
 /// An image to add. The same description always gives the same digest.
 #[derive(Debug, Clone)]

@@ -3,8 +3,9 @@
 
 use serde_json::json;
 
+use super::caller::EcrCaller;
 use super::images::Digest;
-use super::world::{EcrCaller, EcrWorld};
+use super::world::EcrWorld;
 use crate::fake::clock::epoch;
 use crate::fake::input::{Answer, Input, Refused};
 use crate::fake::pages::{Page, page};

@@ -7,9 +7,11 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use xtask::registry::digest;
 
-use super::images::{Digest, PushedAt, StorageStatus, StoredImage, is_tag};
+use super::image_id::is_tag;
+use super::images::{Digest, PushedAt, StorageStatus, StoredImage};
 use super::manifest::Parsed;
-use super::repositories::{Repository, repository_not_found};
+use super::repositories::repository_not_found;
+use super::repository::Repository;
 use super::world::EcrWorld;
 use crate::fake::input::{Answer, Input, Refused};
 

@@ -13,11 +13,12 @@ use xtask::registry::digest;
 
 use super::batch_get::pullable;
 use super::by_test::Ecr;
-use super::images::{Digest, Id, is_digest};
+use super::caller::{EcrCaller, caller};
+use super::image_id::Id;
+use super::images::{Digest, is_digest};
 use super::put_image::Put;
-use super::repositories::Layer;
-use super::wire::caller;
-use super::world::{EcrCall, EcrCaller, EcrWorld};
+use super::repository::Layer;
+use super::world::{EcrCall, EcrWorld};
 use crate::fake::server::Answered;
 use crate::wire::Request;
 

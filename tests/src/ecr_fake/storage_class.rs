@@ -4,7 +4,8 @@
 use jiff::SignedDuration;
 use serde_json::json;
 
-use super::images::{Digest, Id, StorageStatus, image_not_found};
+use super::image_id::{Id, image_not_found};
+use super::images::{Digest, StorageStatus};
 use super::world::EcrWorld;
 use crate::fake::input::{Answer, Input, Refused};
 

@@ -16,21 +16,6 @@ pub(super) const TABLE: &[Row] = &[
     (&["GetAuthorizationToken"], 500.0, 500.0),
 ];
 
-/// A fault of one or all later calls of an operation.
-pub(super) struct EcrFault {
-    pub(super) operation: String,
-    /// The number of calls that still succeed first.
-    pub(super) after: usize,
-    pub(super) forever: bool,
-    pub(super) refused: Refused,
-}
-
-/// Throttles every call with a multiple of `number`.
-pub(super) struct Every {
-    pub(super) number: usize,
-    pub(super) count: usize,
-}
-
 impl EcrWorld {
     pub(super) fn goes_wrong(&mut self, operation: &str) -> Result<(), Refused> {
         if let Some(every) = &mut self.every {

@@ -4,8 +4,9 @@
 use serde_json::Value;
 
 use super::by_test::Ecr;
+use super::caller::caller;
 use super::registry;
-use super::world::{EcrCall, EcrCaller};
+use super::world::EcrCall;
 use crate::fake::input::Input;
 use crate::fake::json::{self, Service};
 use crate::fake::server::Answered;
@@ -48,13 +49,4 @@ pub(super) fn answer(ecr: &Ecr, request: &Request) -> Answered {
         call.sent = answered.body.len();
     }
     answered
-}
-
-pub(super) fn caller(request: &Request) -> EcrCaller {
-    let authorization = request.header("authorization").unwrap_or_default();
-    let key = authorization.split_once("Credential=").and_then(|(_, rest)| rest.split('/').next());
-    EcrCaller {
-        access_key: key.map(str::to_owned),
-        host: request.header("host").unwrap_or_default().to_owned(),
-    }
 }

@@ -1,20 +1,16 @@
-//! The state of the fake, and the dispatch of calls.
+//! The state of the fake.
 
 use std::collections::{BTreeMap, HashMap};
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
-use jiff::{SignedDuration, Timestamp};
-use serde_json::{Value, json};
+use jiff::Timestamp;
+use serde_json::Value;
 
 use super::images::Digest;
-use super::layers::Presigned;
 use super::pause::PausedCall;
-use super::repositories::Repository;
-use super::throttle::{EcrFault, Every};
+use super::repository::Repository;
 use crate::fake::buckets::Buckets;
-use crate::fake::clock::{Clock, epoch};
-use crate::fake::input::{Answer, Input, Refused};
+use crate::fake::clock::Clock;
+use crate::fake::input::Refused;
 
 /// A recorded call.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,11 +26,26 @@ pub struct EcrCall {
     pub sent: usize,
 }
 
-/// The caller of an operation.
-pub(super) struct EcrCaller {
-    pub(super) access_key: Option<String>,
-    /// The host that the caller used to reach the fake.
-    pub(super) host: String,
+/// A fault of one or all later calls of an operation.
+pub(super) struct EcrFault {
+    pub(super) operation: String,
+    /// The number of calls that still succeed first.
+    pub(super) after: usize,
+    pub(super) forever: bool,
+    pub(super) refused: Refused,
+}
+
+/// Throttles every call with a multiple of `number`.
+pub(super) struct Every {
+    pub(super) number: usize,
+    pub(super) count: usize,
+}
+
+/// The blob that a signed address gives access to.
+pub(super) struct Presigned {
+    pub(super) repository: String,
+    pub(super) digest: String,
+    pub(super) until: Timestamp,
 }
 
 pub(super) struct EcrWorld {
@@ -66,10 +77,6 @@ pub(super) struct EcrWorld {
     pub(super) surprises: Vec<String>,
 }
 
-/// The lifetime of an authorization token.
-/// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetAuthorizationToken.html>
-const TOKEN_LASTS: SignedDuration = SignedDuration::from_hours(12);
-
 impl EcrWorld {
     pub(super) fn new(account: &str, region: &str) -> Self {
         Self {
@@ -93,43 +100,5 @@ impl EcrWorld {
             pauses: Vec::new(),
             surprises: Vec::new(),
         }
-    }
-
-    pub(super) fn answer(&mut self, input: &Input<'_>, caller: &EcrCaller) -> Answer {
-        self.goes_wrong(input.operation)?;
-        match input.operation {
-            "CreateRepository" => self.create_repository(input),
-            "DeleteRepository" => self.delete_repository(input),
-            "DescribeRepositories" => self.describe_repositories(input),
-            "PutImageTagMutability" => self.put_image_tag_mutability(input),
-            "GetRegistryPolicy" => self.get_registry_policy(input),
-            "GetRepositoryPolicy" => self.get_repository_policy(input),
-            "GetLifecyclePolicy" => self.get_lifecycle_policy(input),
-            "PutImage" => self.put_image(input),
-            "BatchGetImage" => self.batch_get_image(input, caller),
-            "DescribeImages" => self.describe_images(input),
-            "ListImages" => self.list_images(input),
-            "ListImageReferrers" => self.list_image_referrers(input),
-            "BatchDeleteImage" => self.batch_delete_image(input),
-            "UpdateImageStorageClass" => self.update_image_storage_class(input),
-            "BatchCheckLayerAvailability" => self.batch_check_layer_availability(input),
-            "GetDownloadUrlForLayer" => self.get_download_url_for_layer(input, caller),
-            "RegisterPullTimeUpdateExclusion" => self.register_pull_time_update_exclusion(input),
-            "DeregisterPullTimeUpdateExclusion" => self.deregister_pull_time_update_exclusion(input),
-            "ListPullTimeUpdateExclusions" => self.list_pull_time_update_exclusions(input),
-            "GetAuthorizationToken" => self.get_authorization_token(input, caller),
-            other => Err(Refused::unknown(format!("the fake does not know the call {other}"))),
-        }
-    }
-
-    /// Returns a token. The endpoint is the fake itself, without TLS.
-    fn get_authorization_token(&mut self, input: &Input<'_>, caller: &EcrCaller) -> Answer {
-        input.knows(&[])?;
-        let token = BASE64_STANDARD.encode(format!("AWS:{}", self.clock.hex()));
-        Ok(json!({ "authorizationData": [{
-            "authorizationToken": token,
-            "expiresAt": epoch(self.clock.now() + TOKEN_LASTS),
-            "proxyEndpoint": format!("http://{}", caller.host),
-        }] }))
     }
 }

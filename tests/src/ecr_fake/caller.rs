@@ -1,0 +1,19 @@
+//! The caller of an operation.
+
+use crate::wire::Request;
+
+/// The caller of an operation.
+pub(super) struct EcrCaller {
+    pub(super) access_key: Option<String>,
+    /// The host that the caller used to reach the fake.
+    pub(super) host: String,
+}
+
+pub(super) fn caller(request: &Request) -> EcrCaller {
+    let authorization = request.header("authorization").unwrap_or_default();
+    let key = authorization.split_once("Credential=").and_then(|(_, rest)| rest.split('/').next());
+    EcrCaller {
+        access_key: key.map(str::to_owned),
+        host: request.header("host").unwrap_or_default().to_owned(),
+    }
+}

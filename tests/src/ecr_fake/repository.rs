@@ -1,0 +1,172 @@
+//! A repository with its settings and images.
+
+use std::collections::{BTreeSet, HashMap};
+use std::ops::Bound;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::images::{Digest, StorageStatus, StoredImage};
+use super::mutability::TagMutability;
+use crate::fake::clock::{epoch, mixed};
+
+/// The bytes of a layer or configuration.
+#[derive(Clone)]
+pub(super) struct Layer {
+    pub(super) size: u64,
+    /// The content. A layer that a test has described only by its size has none.
+    pub(super) bytes: Option<Arc<[u8]>>,
+    /// The number of images that name this layer.
+    pub(super) images: u32,
+    /// The number of those images that are not archived.
+    pub(super) not_archived: u32,
+}
+
+#[derive(Clone)]
+pub(super) struct Repository {
+    pub(super) name: String,
+    pub(super) arn: String,
+    pub(super) uri: String,
+    pub(super) created_at: Timestamp,
+    pub(super) mutability: TagMutability,
+    pub(super) policy: Option<String>,
+    pub(super) lifecycle: Option<String>,
+    pub(super) images: HashMap<Digest, StoredImage>,
+    pub(super) tags: HashMap<Arc<str>, Digest>,
+    pub(super) layers: HashMap<Digest, Layer>,
+    /// The indexes that contain a manifest.
+    pub(super) parents: HashMap<Digest, BTreeSet<Digest>>,
+    /// The referrers of a subject, even if the subject does not exist.
+    pub(super) referrers: HashMap<String, BTreeSet<Digest>>,
+    /// The order of lists, which follows neither time nor name.
+    pub(super) order: BTreeSet<ListPosition>,
+    pub(super) seed: u64,
+}
+
+/// The position of an image in lists.
+pub(super) type ListPosition = (u64, Digest);
+
+impl Repository {
+    /// Returns the position of a digest. It stays valid after the image is deleted.
+    pub(super) fn place(&self, digest: &Digest) -> ListPosition {
+        let number = digest.get(7..23).and_then(|digits| u64::from_str_radix(digits, 16).ok());
+        (mixed(number.unwrap_or_default() ^ self.seed), Arc::clone(digest))
+    }
+
+    /// Returns images from a position on, in the order of lists.
+    pub(super) fn listed(&self, from: Bound<&ListPosition>) -> impl Iterator<Item = &StoredImage> {
+        self.order.range((from, Bound::Unbounded)).filter_map(|(_, digest)| self.images.get(digest))
+    }
+
+    pub(super) fn shuffle(&mut self, seed: u64) {
+        self.seed = seed;
+        self.order = self.images.keys().map(|digest| self.place(digest)).collect();
+    }
+
+    /// Adds an image. Its layers and children must exist.
+    pub(super) fn add(&mut self, image: StoredImage) {
+        let digest = Arc::clone(&image.digest);
+        for blob in &image.blobs {
+            if let Some(layer) = self.layers.get_mut(blob) {
+                layer.images += 1;
+                layer.not_archived += u32::from(image.status != StorageStatus::Archived);
+            }
+        }
+        for child in &image.children {
+            self.parents.entry(Arc::clone(child)).or_default().insert(Arc::clone(&digest));
+        }
+        if let Some(subject) = &image.subject {
+            self.referrers.entry(subject.clone()).or_default().insert(Arc::clone(&digest));
+        }
+        for tag in &image.tags {
+            self.tags.insert(Arc::clone(tag), Arc::clone(&digest));
+        }
+        self.order.insert(self.place(&digest));
+        self.images.insert(digest, image);
+    }
+
+    /// Removes an image and all its tags. Its referrers stay.
+    /// Assumption: layers that no other image has are removed at once.
+    pub(super) fn remove(&mut self, digest: &Digest) -> Option<StoredImage> {
+        let image = self.images.remove(digest)?;
+        self.order.remove(&self.place(digest));
+        for tag in &image.tags {
+            self.tags.remove(tag);
+        }
+        for child in &image.children {
+            if let Some(parents) = self.parents.get_mut(child) {
+                parents.remove(digest);
+                if parents.is_empty() {
+                    self.parents.remove(child);
+                }
+            }
+        }
+        if let Some(all) = image.subject.as_ref().and_then(|subject| self.referrers.get_mut(subject)) {
+            all.remove(digest);
+        }
+        for blob in &image.blobs {
+            let Some(layer) = self.layers.get_mut(blob) else { continue };
+            layer.images -= 1;
+            layer.not_archived -= u32::from(image.status != StorageStatus::Archived);
+            if layer.images == 0 {
+                self.layers.remove(blob);
+            }
+        }
+        Some(image)
+    }
+
+    /// Puts a tag on an existing image. The image that loses the tag stays, even without tags.
+    /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-retag.html>
+    pub(super) fn tag(&mut self, tag: &str, digest: &Digest) {
+        let tag: Arc<str> = Arc::from(tag);
+        self.untag(&tag);
+        if let Some(image) = self.images.get_mut(digest) {
+            image.tags.insert(Arc::clone(&tag));
+            self.tags.insert(tag, Arc::clone(digest));
+        }
+    }
+
+    /// Removes a tag. The image stays.
+    pub(super) fn untag(&mut self, tag: &str) -> Option<Digest> {
+        let digest = self.tags.remove(tag)?;
+        if let Some(image) = self.images.get_mut(&digest) {
+            image.tags.remove(tag);
+        }
+        Some(digest)
+    }
+
+    pub(super) fn set_status(&mut self, digest: &Digest, status: StorageStatus) {
+        let Some(image) = self.images.get_mut(digest) else { return };
+        let (was, is) = (image.status == StorageStatus::Archived, status == StorageStatus::Archived);
+        image.status = status;
+        for blob in &image.blobs {
+            if let Some(layer) = self.layers.get_mut(blob) {
+                layer.not_archived = layer.not_archived + u32::from(was) - u32::from(is);
+            }
+        }
+    }
+
+    /// Whether an index of this repository names the digest.
+    pub(super) fn is_child(&self, digest: &Digest) -> bool {
+        self.parents.contains_key(digest)
+    }
+
+    pub(super) fn described(&self, account: &str) -> Value {
+        let mut shown = json!({
+            "repositoryArn": self.arn,
+            "registryId": account,
+            "repositoryName": self.name,
+            "repositoryUri": self.uri,
+            "createdAt": epoch(self.created_at),
+            "imageTagMutability": self.mutability.name(),
+            "imageScanningConfiguration": { "scanOnPush": false },
+            "encryptionConfiguration": { "encryptionType": "AES256" },
+        });
+        // Assumption: the member is left out if there are no filters.
+        if !self.mutability.filters().is_empty() {
+            shown["imageTagMutabilityExclusionFilters"] = self.mutability.described();
+        }
+        shown
+    }
+}
