@@ -27,12 +27,23 @@
 //! learn it.
 
 mod by_test;
+mod clusters;
+mod deployment;
 mod deployments;
+mod dispatch;
 mod events;
 mod home;
 mod new_service;
+mod placement;
+mod rollback;
+mod scaling;
+mod server;
+mod service;
 mod service_deployments;
 mod services;
+mod stage;
+mod task;
+mod task_definition;
 mod task_definitions;
 mod tasks;
 #[cfg(test)]
@@ -41,7 +52,10 @@ mod throttle;
 mod wire;
 mod world;
 
-pub use by_test::{Ecs, EcsFake, Reported, Service};
-pub use deployments::{DeploymentOutcome, Stage, WayBack};
-pub use new_service::{ControllerKind, NewService, Strategy};
+pub use by_test::{Ecs, Reported, Service};
+pub use deployment::{DeploymentOutcome, WayBack};
+pub use new_service::{NewService, Strategy};
+pub use server::EcsFake;
+pub use service::ControllerKind;
+pub use stage::Stage;
 pub use world::EcsCall;

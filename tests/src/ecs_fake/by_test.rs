@@ -1,42 +1,29 @@
 //! The interface through which a test controls and inspects the fake, without HTTP.
 
-use std::net::SocketAddr;
-use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
-use super::deployments::{DeploymentOutcome, WayBack};
-use super::new_service::NewService;
-use super::services::StoredService;
-use super::tasks::{Last, Stop, TaskHealth};
+use super::deployment::{DeploymentOutcome, WayBack};
+use super::home::EcsHome;
+use super::service::StoredService;
+use super::task::{Last, Stop, TaskHealth};
 use super::throttle::TABLE;
-use super::wire;
 use super::world::{EcsCall, EcsWorld};
 use crate::fake::buckets::Buckets;
 use crate::fake::clock::epoch;
 use crate::fake::input::Refused;
-use crate::fake::server::Server;
-
-/// The account of MiniStack, so that ARNs agree.
-const ACCOUNT: &str = "000000000000";
-const REGION: &str = "us-east-1";
-
-/// The running fake, which stops when it is dropped.
-/// The drop fails the test if the fake has received a request that it does not know.
-pub struct EcsFake {
-    ecs: Ecs,
-    server: Server,
-}
 
 /// A handle through which a test controls and inspects the fake.
 #[derive(Clone)]
-pub struct Ecs(Arc<Mutex<EcsWorld>>);
+pub struct Ecs {
+    world: Arc<Mutex<EcsWorld>>,
+    meddling: Arc<Mutex<Vec<Meddling>>>,
+}
 
 /// An action that runs just before or after a call.
-pub(super) struct Meddling {
+struct Meddling {
     number: usize,
     after: bool,
     act: Box<dyn FnOnce(&Ecs) + Send>,
@@ -60,49 +47,17 @@ impl Reported {
     }
 }
 
-impl EcsFake {
-    /// Starts the fake on a free port, in the account and region of the local cloud.
-    pub fn start() -> Self {
-        Self::start_in(ACCOUNT, REGION)
-    }
-
-    pub fn start_in(account: &str, region: &str) -> Self {
-        let ecs = Ecs(Arc::new(Mutex::new(EcsWorld::new(account, region))));
-        let asked = ecs.clone();
-        Self { ecs, server: Server::start(move |request| wire::answer(&asked, request)) }
-    }
-
-    /// Returns the value for `AWS_ENDPOINT_URL_ECS`.
-    pub fn url(&self) -> String {
-        format!("http://{}", self.server.address())
-    }
-
-    /// Returns the address, for a proxy in front of the fake.
-    pub fn address(&self) -> SocketAddr {
-        self.server.address()
-    }
-}
-
-impl Deref for EcsFake {
-    type Target = Ecs;
-
-    fn deref(&self) -> &Ecs {
-        &self.ecs
-    }
-}
-
-impl Drop for EcsFake {
-    fn drop(&mut self) {
-        let surprises = self.ecs.surprises();
-        if !thread::panicking() {
-            assert_eq!(surprises, Vec::<String>::new(), "the fake received requests that it does not know");
-        }
-    }
-}
-
 impl Ecs {
+    pub(super) fn new(world: EcsWorld) -> Self {
+        Self { world: Arc::new(Mutex::new(world)), meddling: Arc::default() }
+    }
+
     pub(super) fn world(&self) -> MutexGuard<'_, EcsWorld> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn meddling(&self) -> MutexGuard<'_, Vec<Meddling>> {
+        self.meddling.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Creates a cluster without services.
@@ -227,12 +182,12 @@ impl Ecs {
     /// Runs an action just before one of the calls that change something.
     /// `number` counts these calls, from 1.
     pub fn before_change(&self, number: usize, act: impl FnOnce(&Self) + Send + 'static) {
-        self.world().meddling.push(Meddling { number, after: false, act: Box::new(act) });
+        self.meddling().push(Meddling { number, after: false, act: Box::new(act) });
     }
 
     /// Runs an action just after such a call has taken effect and before it is answered.
     pub fn after_change(&self, number: usize, act: impl FnOnce(&Self) + Send + 'static) {
-        self.world().meddling.push(Meddling { number, after: true, act: Box::new(act) });
+        self.meddling().push(Meddling { number, after: true, act: Box::new(act) });
     }
 
     /// Returns the requests that the fake did not know, since the last call of this method.
@@ -241,10 +196,8 @@ impl Ecs {
     }
 
     pub(super) fn meddle(&self, number: usize, after: bool) {
-        let due: Vec<Meddling> = {
-            let mut world = self.world();
-            world.meddling.extract_if(.., |one| one.number == number && one.after == after).collect()
-        };
+        let is_due = |one: &mut Meddling| one.number == number && one.after == after;
+        let due: Vec<Meddling> = self.meddling().extract_if(.., is_due).collect();
         for one in due {
             (one.act)(self);
         }
@@ -253,19 +206,14 @@ impl Ecs {
 
 /// A service of the fake.
 pub struct Service<'a> {
-    ecs: &'a Ecs,
-    cluster: String,
-    name: String,
+    pub(super) ecs: &'a Ecs,
+    pub(super) cluster: String,
+    pub(super) name: String,
 }
 
-impl<'a> Service<'a> {
-    /// Describes a service to create that runs this image.
-    pub fn runs(&self, image: &str) -> NewService<'a> {
-        NewService::new(self.ecs, &self.cluster, &self.name, image)
-    }
-
+impl Service<'_> {
     #[track_caller]
-    fn with<T>(&self, act: impl FnOnce(&mut StoredService, &mut super::home::EcsHome) -> T) -> T {
+    fn with<T>(&self, act: impl FnOnce(&mut StoredService, &mut EcsHome) -> T) -> T {
         let mut world = self.ecs.world();
         let at = world.place(&self.cluster, &self.name);
         let at = at.unwrap_or_else(|| panic!("there is no service {}/{}", self.cluster, self.name));

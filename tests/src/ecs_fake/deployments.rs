@@ -1,197 +1,15 @@
 //! Moves deployments step by step to the end that the test has chosen.
-//!
-//! A service shows a deployment in two places. An entry of `deployments[]` has an id (`ecs-svc/…`),
-//! a status (`PRIMARY` or `ACTIVE`) and a rollout state. A *service deployment* has an ARN and a
-//! status, and stays in the history. A rollback adds an entry to `deployments[]`, but only changes
-//! the status of the service deployment.
-//! <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-deployment.html>
 
-use jiff::{SignedDuration, Timestamp};
-use serde_json::{Value, json};
+use jiff::SignedDuration;
+use serde_json::Value;
 
+use super::deployment::{
+    Because, DeploymentOutcome, Hook, Revision, StoredDeployment, StoredServiceDeployment,
+};
 use super::home::EcsHome;
-use super::services::StoredService;
-use super::tasks::{Last, Stop, StoredTask, TaskHealth};
-use crate::fake::clock::epoch;
-
-/// How a deployment ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DeploymentOutcome {
-    Succeeds,
-    /// Tasks end as soon as they run. Without a circuit breaker this goes on forever.
-    CrashesUntilTheBreaker,
-    /// Tasks run and fail their health checks. Without a circuit breaker this goes on forever.
-    NeverHealthy,
-    /// ECS cannot place a task: nothing fails and nothing runs.
-    Stalls,
-    /// The deployment pauses as if the stage had a pause hook. Then it succeeds.
-    PausesAt(Stage),
-    /// An alarm of the service fires once the tasks run. Without alarms the deployment succeeds.
-    AlarmFires,
-}
-
-/// How ECS's own rollback ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WayBack {
-    Succeeds,
-    Fails,
-    /// The rollback stays in progress forever.
-    Stalls,
-}
-
-/// A lifecycle stage of a service deployment.
-/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ServiceDeployment.html>
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Stage {
-    ReconcileService,
-    PreScaleUp,
-    ScaleUp,
-    PostScaleUp,
-    TestTrafficShift,
-    PostTestTrafficShift,
-    PreProductionTrafficShift,
-    ProductionTrafficShift,
-    PostProductionTrafficShift,
-    BakeTime,
-    CleanUp,
-}
-
-impl Stage {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::ReconcileService => "RECONCILE_SERVICE",
-            Self::PreScaleUp => "PRE_SCALE_UP",
-            Self::ScaleUp => "SCALE_UP",
-            Self::PostScaleUp => "POST_SCALE_UP",
-            Self::TestTrafficShift => "TEST_TRAFFIC_SHIFT",
-            Self::PostTestTrafficShift => "POST_TEST_TRAFFIC_SHIFT",
-            Self::PreProductionTrafficShift => "PRE_PRODUCTION_TRAFFIC_SHIFT",
-            Self::ProductionTrafficShift => "PRODUCTION_TRAFFIC_SHIFT",
-            Self::PostProductionTrafficShift => "POST_PRODUCTION_TRAFFIC_SHIFT",
-            Self::BakeTime => "BAKE_TIME",
-            Self::CleanUp => "CLEAN_UP",
-        }
-    }
-}
-
-/// An entry of `deployments[]`.
-pub(super) struct StoredDeployment {
-    pub(super) id: String,
-    pub(super) definition: String,
-    /// The ARN of the service revision.
-    pub(super) revision: String,
-    pub(super) state: &'static str,
-    pub(super) reason: String,
-    pub(super) failed: u32,
-    pub(super) created_at: Timestamp,
-    pub(super) updated_at: Timestamp,
-    /// The steps until a replaced deployment has drained. `None` until it is replaced.
-    drains: Option<u32>,
-}
-
-/// A service revision. It never changes, except that its first running task fixes the image
-/// digests.
-/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ServiceRevision.html>
-pub(super) struct Revision {
-    pub(super) arn: String,
-    pub(super) definition: String,
-    pub(super) created_at: Timestamp,
-    pub(super) resolved: bool,
-}
-
-pub(super) struct Hook {
-    pub(super) id: String,
-    pub(super) status: &'static str,
-    pub(super) expires_at: Timestamp,
-    pub(super) timeout_action: String,
-    stage: Stage,
-}
-
-pub(super) struct Back {
-    pub(super) reason: String,
-    pub(super) started_at: Timestamp,
-    pub(super) revision: String,
-}
-
-/// A service deployment.
-pub(super) struct StoredServiceDeployment {
-    pub(super) arn: String,
-    pub(super) source: Vec<String>,
-    pub(super) target: String,
-    pub(super) status: &'static str,
-    pub(super) reason: Option<String>,
-    pub(super) configuration: Value,
-    pub(super) hooks: Vec<Hook>,
-    pub(super) back: Option<Back>,
-    pub(super) breaker: &'static str,
-    pub(super) failures: u32,
-    pub(super) threshold: u32,
-    pub(super) alarms: Option<&'static str>,
-    pub(super) created_at: Timestamp,
-    pub(super) started_at: Option<Timestamp>,
-    pub(super) finished_at: Option<Timestamp>,
-    pub(super) stopped_at: Option<Timestamp>,
-    pub(super) updated_at: Timestamp,
-    outcome: DeploymentOutcome,
-    path: Vec<Stage>,
-    /// The index of the current stage in `path`.
-    at: usize,
-}
-
-/// The cause of a rollback.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Because {
-    Breaker,
-    Alarm,
-    Stopped,
-    Hook(&'static str),
-}
-
-impl Because {
-    /// Returns the reason as ECS words it.
-    /// Users report ECS's words for the circuit breaker. The other texts imitate them.
-    fn reason(self) -> String {
-        let why = match self {
-            Self::Breaker => "the circuit breaker threshold was exceeded.".to_owned(),
-            Self::Alarm => "one or more alarms were triggered.".to_owned(),
-            Self::Stopped => "a stop was requested.".to_owned(),
-            Self::Hook(stage) => format!("{stage} lifecycle hook(s) failed."),
-        };
-        format!("Service deployment rolled back because {why}")
-    }
-}
-
-impl StoredServiceDeployment {
-    pub(super) fn stage(&self) -> Option<Stage> {
-        self.started_at.and(self.path.get(self.at).copied())
-    }
-
-    /// Whether the status is final.
-    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-deployment.html>
-    pub(super) fn has_ended(&self) -> bool {
-        matches!(self.status, "SUCCESSFUL" | "STOPPED" | "ROLLBACK_SUCCESSFUL" | "ROLLBACK_FAILED")
-    }
-
-    pub(super) fn becomes(&mut self, status: &'static str, at: Timestamp) {
-        self.status = status;
-        self.updated_at = at;
-        if self.has_ended() {
-            self.finished_at = Some(at);
-        }
-        if status == "STOPPED" {
-            self.stopped_at = Some(at);
-        }
-    }
-
-    /// Returns the id of the pause hook at which the deployment waits.
-    pub(super) fn waiting_hook(&self) -> Option<&str> {
-        self.hooks.iter().find(|hook| hook.status == "AWAITING_ACTION").map(|hook| hook.id.as_str())
-    }
-
-    fn is_on(&self, what: &str, switch: &str) -> bool {
-        self.configuration[what][switch] == true
-    }
-}
+use super::service::StoredService;
+use super::stage::{Stage, hooks, path};
+use super::task::Stop;
 
 /// Returns the failure threshold of a circuit breaker.
 ///
@@ -206,53 +24,6 @@ fn threshold(configuration: &Value, desired: u32) -> u32 {
         (Some("UNBOUNDED_PERCENT"), Some(value)) => percent(value).max(1),
         (_, value) => percent(value.unwrap_or(50)).clamp(3, 200),
     }
-}
-
-/// Returns the stages of a deployment, in order.
-/// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/blue-green-deployment-how-it-works.html>
-///
-/// The other stages of a rolling deployment are not documented. The fake lets it scale up, and adds
-/// only stages with a pause hook.
-fn path(configuration: &Value, several: bool, pauses_at: Option<Stage>) -> Vec<Stage> {
-    use Stage::*;
-    let shift = [PreProductionTrafficShift, ProductionTrafficShift];
-    let times = match configuration["strategy"].as_str() {
-        Some("BLUE_GREEN") => 1,
-        // "A canary shifts twice: its percent, and the rest."
-        Some("CANARY") => 2,
-        Some("LINEAR") => {
-            let percent = configuration["linearConfiguration"]["stepPercent"].as_f64().unwrap_or(10.0);
-            (1..=34).find(|step| f64::from(*step) * percent >= 100.0).unwrap_or(34)
-        }
-        _ => {
-            let hooked = |stage: &Stage| {
-                *stage == ScaleUp || pauses_at == Some(*stage) || has_hook(configuration, *stage)
-            };
-            let all =
-                [ReconcileService, PreScaleUp, ScaleUp, PostScaleUp, PostProductionTrafficShift, BakeTime];
-            return all.into_iter().filter(hooked).collect();
-        }
-    };
-    let mut path = if several { vec![ReconcileService] } else { Vec::new() };
-    path.extend([PreScaleUp, ScaleUp, PostScaleUp, TestTrafficShift, PostTestTrafficShift]);
-    for _ in 0..times {
-        path.extend(shift);
-    }
-    path.extend([PostProductionTrafficShift, BakeTime, CleanUp]);
-    path
-}
-
-/// Returns the configured pause hooks of a stage.
-fn hooks(configuration: &Value, stage: Stage) -> impl Iterator<Item = &Value> {
-    let all = configuration["lifecycleHooks"].as_array().map_or(&[][..], Vec::as_slice);
-    all.iter().filter(move |hook| {
-        let stages = hook["lifecycleStages"].as_array().map_or(&[][..], Vec::as_slice);
-        stages.iter().any(|one| one == stage.as_str())
-    })
-}
-
-fn has_hook(configuration: &Value, stage: Stage) -> bool {
-    hooks(configuration, stage).next().is_some()
 }
 
 impl StoredService {
@@ -329,7 +100,13 @@ impl StoredService {
     }
 
     /// Adds a new first entry to `deployments[]`.
-    fn begin(&mut self, home: &mut EcsHome, definition: &str, revision: &str, reason: Option<String>) {
+    pub(super) fn begin(
+        &mut self,
+        home: &mut EcsHome,
+        definition: &str,
+        revision: &str,
+        reason: Option<String>,
+    ) {
         let id = format!("ecs-svc/{}", home.digits());
         let at = home.clock.stamp();
         let reason = reason.unwrap_or_else(|| format!("ECS deployment {id} in progress."));
@@ -348,11 +125,11 @@ impl StoredService {
         self.deployments.insert(0, begun);
     }
 
-    fn rollout(&mut self) -> &mut StoredServiceDeployment {
+    pub(super) fn rollout(&mut self) -> &mut StoredServiceDeployment {
         self.rollouts.last_mut().expect("the service has a service deployment")
     }
 
-    fn primary(&mut self) -> &mut StoredDeployment {
+    pub(super) fn primary(&mut self) -> &mut StoredDeployment {
         self.deployments.first_mut().expect("the service has a deployment")
     }
 
@@ -506,204 +283,6 @@ impl StoredService {
         }
     }
 
-    /// Starts or stops tasks until the primary deployment has the desired count.
-    pub(super) fn scale(&mut self, home: &mut EcsHome) {
-        let Some(primary) = self.deployments.first() else { return };
-        let (id, definition, completed) =
-            (primary.id.clone(), primary.definition.clone(), primary.state == "COMPLETED");
-        if self.desired == 0 {
-            let ids: Vec<_> = self.deployments.iter().map(|one| one.id.clone()).collect();
-            return ids.iter().for_each(|id| self.stop_all(home, id, &Stop::Scaled));
-        }
-        // A deployment that has not reached `SCALE_UP` yet starts its tasks there.
-        let started = self.tasks.iter().any(|task| task.is_of(&id));
-        let scales_up = self.rollouts.last().is_some_and(|last| last.stage() == Some(Stage::ScaleUp));
-        let comes_back = self.rollouts.last().is_some_and(|last| last.status == "ROLLBACK_IN_PROGRESS");
-        if !(started || completed || scales_up || comes_back) || primary.state == "FAILED" {
-            return;
-        }
-        let wanted = self.desired as usize;
-        let mut live: Vec<usize> =
-            (0..self.tasks.len()).filter(|at| self.tasks[*at].is_of(&id) && self.tasks[*at].wanted).collect();
-        let now = home.clock.stamp();
-        while live.len() > wanted {
-            let at = live.pop().expect("there are more tasks than wanted");
-            self.tasks[at].stops(now, &Stop::Scaled);
-            home.tell_of_task(&self.tasks[at]);
-        }
-        let missing = wanted - live.len();
-        for _ in 0..missing {
-            let Some(mut task) = StoredTask::new(home, self, &definition, &id) else { return };
-            if completed {
-                task.runs(now);
-            }
-            home.tell_of_task(&task);
-            self.tasks.push(task);
-        }
-        if missing > 0 && !completed {
-            self.says(home, &format!("has started {missing} tasks."));
-        }
-    }
-
-    /// Lets the pending tasks of the primary deployment run, or enough of them for early success.
-    fn scaled_up(&mut self, home: &mut EcsHome) {
-        let early = &self.rollout().configuration["earlySuccessCriteria"];
-        let percent =
-            if early["enable"] == true { early["healthyPercent"].as_u64().unwrap_or(100) } else { 100 };
-        let enough = (u64::from(self.desired) * percent).div_ceil(100);
-        self.run(home, usize::try_from(enough).unwrap_or(usize::MAX));
-    }
-
-    fn run(&mut self, home: &mut EcsHome, most: usize) {
-        let now = home.clock.stamp();
-        let (id, revision) = (self.primary().id.clone(), self.primary().revision.clone());
-        let pending = |task: &&mut StoredTask| task.is_of(&id) && task.last == Last::Pending && task.wanted;
-        let mut any = false;
-        for task in self.tasks.iter_mut().filter(pending).take(most) {
-            task.runs(now);
-            home.tell_of_task(task);
-            any = true;
-        }
-        // "The first started task fixes the digests":
-        // <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-type-ecs.html>
-        if let Some(revision) = self.revisions.iter_mut().find(|one| any && one.arn == revision) {
-            revision.resolved = true;
-        }
-    }
-
-    fn never_healthy(&mut self, home: &mut EcsHome) {
-        let id = self.primary().id.clone();
-        let waiting = self.tasks.iter().any(|task| task.is_of(&id) && task.last == Last::Pending);
-        if !waiting {
-            return self.fail(home, &Stop::Unhealthy);
-        }
-        self.run(home, usize::MAX);
-        for task in self.tasks.iter_mut().filter(|task| task.is_of(&id) && task.last == Last::Running) {
-            task.becomes(TaskHealth::Unhealthy);
-        }
-    }
-
-    /// Fails the tasks of the primary deployment once more.
-    /// The first time counts as one failure. The second time reaches the circuit breaker's
-    /// threshold.
-    fn fail(&mut self, home: &mut EcsHome, why: &Stop) {
-        let id = self.primary().id.clone();
-        // A task must run before it can exit.
-        self.run(home, usize::MAX);
-        self.stop_all(home, &id, why);
-        let watched = self.rollout().breaker != "DISABLED";
-        let (failed, threshold) = (self.primary().failed, self.rollout().threshold);
-        let now_failed = if watched && failed > 0 { failed.max(threshold) } else { failed + 1 };
-        self.primary().failed = now_failed;
-        self.primary().updated_at = home.clock.stamp();
-        if watched {
-            self.rollout().failures = now_failed;
-            if now_failed >= threshold {
-                self.rollout().breaker = "TRIGGERED";
-                let back = self.rollout().is_on("deploymentCircuitBreaker", "rollback");
-                return self.break_off(home, Because::Breaker, back);
-            }
-        }
-        self.scale(home);
-    }
-
-    /// Marks the deployment as failed, as ECS does when it detects the failure.
-    ///
-    /// "A deployment in FAILED state doesn't launch any new tasks."
-    /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Deployment.html>
-    fn break_off(&mut self, home: &mut EcsHome, because: Because, back: bool) {
-        let now = home.clock.stamp();
-        // The text for an alarm imitates the one for the circuit breaker.
-        let reason = match because {
-            Because::Alarm => "ECS deployment alarm: an alarm was triggered.",
-            _ => "ECS deployment circuit breaker: tasks failed to start.",
-        };
-        let primary = self.primary();
-        let id = primary.id.clone();
-        primary.state = "FAILED";
-        primary.reason = reason.to_owned();
-        primary.updated_at = now;
-        let told = match because {
-            // The event says "task", the service says "tasks".
-            Because::Breaker => "ECS deployment circuit breaker: task failed to start.",
-            _ => reason,
-        };
-        home.tell_of_deployment(self, &id, "FAILED", told);
-        self.says(home, &format!("(deployment {id}) deployment failed: tasks failed to start."));
-        if back {
-            return self.go_back(home, because);
-        }
-        // "The service deployment stops when the rollback option is not in use and the service fails."
-        // <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ServiceDeployment.html>
-        let rollout = self.rollout();
-        rollout.becomes("STOPPED", now);
-        let why = because.reason().replace("rolled back", "stopped");
-        rollout.reason = Some(why);
-    }
-
-    /// Begins a rollback to the most recent completed deployment.
-    /// Until that deployment has completed again, there is nothing else to roll back to.
-    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html>
-    pub(super) fn go_back(&mut self, home: &mut EcsHome, because: Because) {
-        let now = home.clock.stamp();
-        let candidate = self.completed.take();
-        let candidate = candidate.and_then(|id| self.deployments.iter().find(|one| one.id == id));
-        let Some(candidate) = candidate else {
-            // The guide says "no new tasks are launched, and the deployment is stalled". Users
-            // report that it ends with the message below instead. `WayBack::Stalls` follows the
-            // guide. The other values follow the users.
-            if self.way_back != WayBack::Stalls || because != Because::Breaker {
-                let rollout = self.rollout();
-                rollout.becomes("ROLLBACK_FAILED", now);
-                rollout.reason = Some("No rollback candidate was found to run the rollback.".to_owned());
-            } else if self.primary().state == "FAILED" {
-                self.primary().state = "IN_PROGRESS";
-                self.rollout().outcome = DeploymentOutcome::Stalls;
-            }
-            return;
-        };
-        let (id, definition, revision) =
-            (candidate.id.clone(), candidate.definition.clone(), candidate.revision.clone());
-        let reason = because.reason();
-        let rollout = self.rollout();
-        rollout.becomes("ROLLBACK_IN_PROGRESS", now);
-        rollout.reason = Some(reason.clone());
-        // "ECS doesn't create a new service revision for a rollback":
-        // <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-revision.html>
-        rollout.back = Some(Back { reason, started_at: now, revision: revision.clone() });
-        let words = match because {
-            Because::Breaker => {
-                Some(format!("ECS deployment circuit breaker: rolling back to deploymentId {id}."))
-            }
-            Because::Alarm => Some(format!("ECS deployment alarm: rolling back to deploymentId {id}.")),
-            Because::Stopped | Because::Hook(_) => None,
-        };
-        self.begin(home, &definition, &revision, words);
-        self.definition = Some(definition);
-        self.says(home, &format!("rolling back to deployment {id}."));
-        self.scale(home);
-    }
-
-    fn arrive_back(&mut self, home: &mut EcsHome) {
-        let now = home.clock.stamp();
-        match self.way_back {
-            WayBack::Stalls => {}
-            WayBack::Fails => {
-                self.rollout().becomes("ROLLBACK_FAILED", now);
-                let id = self.primary().id.clone();
-                let reason = "ECS deployment circuit breaker: tasks failed to start.";
-                self.primary().state = "FAILED";
-                self.primary().reason = reason.to_owned();
-                self.stop_all(home, &id, &Stop::Exited(1));
-                home.tell_of_deployment(self, &id, "FAILED", reason);
-            }
-            WayBack::Succeeds => {
-                self.run(home, usize::MAX);
-                self.complete(home, "ROLLBACK_SUCCESSFUL");
-            }
-        }
-    }
-
     fn succeed(&mut self, home: &mut EcsHome) {
         if self.rollout().breaker == "MONITORING" {
             self.rollout().breaker = "MONITORING_COMPLETE";
@@ -714,7 +293,7 @@ impl StoredService {
         self.complete(home, "SUCCESSFUL");
     }
 
-    fn complete(&mut self, home: &mut EcsHome, status: &'static str) {
+    pub(super) fn complete(&mut self, home: &mut EcsHome, status: &'static str) {
         let now = home.clock.stamp();
         self.rollout().becomes(status, now);
         let drains = self.drains;
@@ -743,56 +322,5 @@ impl StoredService {
         home.tell_of_deployment(self, &id, "COMPLETED", &reason);
         self.says(home, &format!("(deployment {id}) deployment completed."));
         self.says(home, "has reached a steady state.");
-    }
-
-    /// Stops all tasks of a deployment.
-    fn stop_all(&mut self, home: &mut EcsHome, id: &str, why: &Stop) {
-        let now = home.clock.stamp();
-        for task in self.tasks.iter_mut().filter(|task| task.is_of(id) && task.lives()) {
-            task.stops(now, why);
-            home.tell_of_task(task);
-        }
-    }
-
-    /// Ends one running task of the primary deployment. A new task replaces it.
-    pub(super) fn crash_one(&mut self, home: &mut EcsHome, exit_code: i64) {
-        let now = home.clock.stamp();
-        let id = self.primary().id.clone();
-        let running = |task: &&mut StoredTask| task.is_of(&id) && task.last == Last::Running && task.wanted;
-        if let Some(task) = self.tasks.iter_mut().find(running) {
-            task.stops(now, &Stop::Exited(exit_code));
-            home.tell_of_task(task);
-        }
-        self.scale(home);
-    }
-
-    /// Returns a service revision as `DescribeServiceRevisions` shows it.
-    pub(super) fn described_revision(&self, home: &EcsHome, revision: &Revision) -> Value {
-        let definition = home.definitions.by_arn(&revision.definition);
-        let containers = definition.map_or(&[][..], |definition| definition.containers());
-        let images: Vec<_> = containers
-            .iter()
-            .map(|container| {
-                let image = container["image"].as_str().unwrap_or_default();
-                let mut shown = json!({ "containerName": container["name"], "image": image });
-                let digest = if revision.resolved { home.digest(image) } else { None };
-                if let Some(digest) = digest {
-                    shown["imageDigest"] = json!(digest);
-                }
-                shown
-            })
-            .collect();
-        json!({
-            "serviceRevisionArn": revision.arn,
-            "serviceArn": self.arn,
-            "clusterArn": self.cluster_arn,
-            "taskDefinition": revision.definition,
-            "launchType": self.launch_type,
-            "loadBalancers": self.members.get("loadBalancers").cloned().unwrap_or_else(|| json!([])),
-            "networkConfiguration": self.members.get("networkConfiguration"),
-            "containerImages": images,
-            "guardDutyEnabled": false,
-            "createdAt": epoch(revision.created_at),
-        })
     }
 }

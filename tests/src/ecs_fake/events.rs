@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::home::EcsHome;
-use super::services::StoredService;
-use super::tasks::StoredTask;
+use super::service::StoredService;
+use super::task::StoredTask;
 
 pub(super) fn iso(at: Timestamp) -> Value {
     json!(at.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string())

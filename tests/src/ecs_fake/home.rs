@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::task_definitions::Definitions;
+use super::task_definition::Definitions;
 use crate::fake::clock::Clock;
 
 pub(super) struct EcsHome {

@@ -3,28 +3,10 @@
 use serde_json::{Map, Value, json};
 
 use super::by_test::{Ecs, Service};
-use super::deployments::Stage;
+use super::service::ControllerKind;
+use super::stage::Stage;
 use super::world::EcsWorld;
 use crate::fake::input::{Input, Refused};
-
-/// The kind of deployment controller.
-/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentController.html>
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ControllerKind {
-    Ecs,
-    CodeDeploy,
-    External,
-}
-
-impl ControllerKind {
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Ecs => "ECS",
-            Self::CodeDeploy => "CODE_DEPLOY",
-            Self::External => "EXTERNAL",
-        }
-    }
-}
 
 /// The deployment strategy.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentConfiguration.html>
@@ -56,6 +38,13 @@ pub struct NewService<'a> {
     load_balancers: Vec<Value>,
     drains: u32,
     settled: bool,
+}
+
+impl<'a> Service<'a> {
+    /// Describes a service to create that runs this image.
+    pub fn runs(&self, image: &str) -> NewService<'a> {
+        NewService::new(self.ecs, &self.cluster, &self.name, image)
+    }
 }
 
 impl<'a> NewService<'a> {

@@ -3,8 +3,9 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::deployments::{Hook, StoredServiceDeployment};
-use super::services::StoredService;
+use super::deployment::{Hook, Revision, StoredServiceDeployment};
+use super::home::EcsHome;
+use super::service::StoredService;
 use super::world::EcsWorld;
 use crate::fake::clock::epoch;
 use crate::fake::input::{Answer, Input, Refused};
@@ -114,6 +115,36 @@ impl StoredService {
             shown["statusReason"] = json!(reason);
         }
         shown
+    }
+
+    /// Returns a service revision as `DescribeServiceRevisions` shows it.
+    pub(super) fn described_revision(&self, home: &EcsHome, revision: &Revision) -> Value {
+        let definition = home.definitions.by_arn(&revision.definition);
+        let containers = definition.map_or(&[][..], |definition| definition.containers());
+        let images: Vec<_> = containers
+            .iter()
+            .map(|container| {
+                let image = container["image"].as_str().unwrap_or_default();
+                let mut shown = json!({ "containerName": container["name"], "image": image });
+                let digest = if revision.resolved { home.digest(image) } else { None };
+                if let Some(digest) = digest {
+                    shown["imageDigest"] = json!(digest);
+                }
+                shown
+            })
+            .collect();
+        json!({
+            "serviceRevisionArn": revision.arn,
+            "serviceArn": self.arn,
+            "clusterArn": self.cluster_arn,
+            "taskDefinition": revision.definition,
+            "launchType": self.launch_type,
+            "loadBalancers": self.members.get("loadBalancers").cloned().unwrap_or_else(|| json!([])),
+            "networkConfiguration": self.members.get("networkConfiguration"),
+            "containerImages": images,
+            "guardDutyEnabled": false,
+            "createdAt": epoch(revision.created_at),
+        })
     }
 }
 

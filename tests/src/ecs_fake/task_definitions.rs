@@ -1,12 +1,11 @@
-//! Task definitions and their revisions, which keep the registered JSON.
+//! Registers, deregisters, describes and lists task definitions.
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::home::EcsHome;
-use crate::fake::clock::epoch;
+use super::task_definition::{StoredTaskDefinition, client};
 use crate::fake::input::{Answer, Input, Refused};
 use crate::fake::pages::{Page, page};
 
@@ -34,91 +33,6 @@ const BYTES: usize = 64 * 1024;
 /// The most tags.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs-using-tags.html>
 const TAGS: usize = 50;
-
-pub(super) struct StoredTaskDefinition {
-    pub(super) arn: String,
-    family: String,
-    revision: u32,
-    pub(super) active: bool,
-    /// The registered members, including unknown ones.
-    pub(super) members: Map<String, Value>,
-    tags: Vec<Value>,
-    registered_at: Timestamp,
-    deregistered_at: Option<Timestamp>,
-}
-
-#[derive(Default)]
-pub(super) struct Definitions(Vec<StoredTaskDefinition>);
-
-impl StoredTaskDefinition {
-    /// Returns the container definitions.
-    pub(super) fn containers(&self) -> &[Value] {
-        self.members.get("containerDefinitions").and_then(Value::as_array).map_or(&[], Vec::as_slice)
-    }
-
-    pub(super) fn is_awsvpc(&self) -> bool {
-        self.members.get("networkMode").and_then(Value::as_str) == Some("awsvpc")
-    }
-
-    /// Returns the body of a request that would register this revision.
-    pub(super) fn as_registered(&self) -> Value {
-        let mut members = self.members.clone();
-        members.insert("tags".into(), json!(self.tags));
-        Value::Object(members)
-    }
-
-    /// Returns the revision as `DescribeTaskDefinition` shows it.
-    fn described(&self) -> Value {
-        let mut shown = self.members.clone();
-        shown.insert("taskDefinitionArn".into(), json!(self.arn));
-        shown.insert("revision".into(), json!(self.revision));
-        shown.insert("status".into(), json!(if self.active { "ACTIVE" } else { "INACTIVE" }));
-        shown.insert("compatibilities".into(), json!(["EC2", "FARGATE"]));
-        shown.insert(
-            "requiresAttributes".into(),
-            json!([{ "name": "com.amazonaws.ecs.capability.ecr-auth" }]),
-        );
-        shown.insert("registeredAt".into(), epoch(self.registered_at));
-        shown.insert("registeredBy".into(), json!("arn:aws:iam::000000000000:role/somebody"));
-        if let Some(at) = self.deregistered_at {
-            shown.insert("deregisteredAt".into(), epoch(at));
-        }
-        Value::Object(shown)
-    }
-}
-
-impl Definitions {
-    pub(super) fn by_arn(&self, arn: &str) -> Option<&StoredTaskDefinition> {
-        self.0.iter().find(|one| one.arn == arn)
-    }
-
-    /// Returns a revision by ARN or `family:revision`, or the newest active revision of a `family`.
-    /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTaskDefinition.html>
-    pub(super) fn named(&self, name: &str) -> Option<&StoredTaskDefinition> {
-        if name.starts_with("arn:") {
-            return self.by_arn(name);
-        }
-        match name.split_once(':') {
-            Some((family, revision)) => {
-                let revision: u32 = revision.parse().ok()?;
-                self.0.iter().find(|one| one.family == family && one.revision == revision)
-            }
-            None => self.0.iter().rev().find(|one| one.family == name && one.active),
-        }
-    }
-
-    /// Returns a revision that a service may be created with or updated to.
-    ///
-    /// "You can't use an INACTIVE task definition to run new tasks or create new services, and you
-    /// can't update an existing service to reference an INACTIVE task definition." On AWS this may
-    /// take ten minutes; the fake refuses at once.
-    /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeregisterTaskDefinition.html>
-    pub(super) fn usable(&self, name: &str) -> Result<&StoredTaskDefinition, Refused> {
-        let found = self.named(name).ok_or_else(|| client("TaskDefinition not found."))?;
-        // Users of UpdateService report this text.
-        if found.active { Ok(found) } else { Err(client("TaskDefinition is inactive")) }
-    }
-}
 
 impl EcsHome {
     /// Registers a new revision of a task definition.
@@ -384,8 +298,4 @@ fn check_fargate(input: &Input<'_>) -> Result<(), Refused> {
         return Err(client("Fargate only supports network mode 'awsvpc'."));
     }
     Ok(())
-}
-
-fn client(message: impl Into<String>) -> Refused {
-    Refused::new(400, "ClientException", message)
 }

@@ -1,0 +1,156 @@
+//! A deployment of a service, and how it ends.
+//!
+//! A service shows a deployment in two places. An entry of `deployments[]` has an id (`ecs-svc/…`),
+//! a status (`PRIMARY` or `ACTIVE`) and a rollout state. A *service deployment* has an ARN and a
+//! status, and stays in the history. A rollback adds an entry to `deployments[]`, but only changes
+//! the status of the service deployment.
+//! <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-deployment.html>
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::stage::Stage;
+
+/// How a deployment ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeploymentOutcome {
+    Succeeds,
+    /// Tasks end as soon as they run. Without a circuit breaker this goes on forever.
+    CrashesUntilTheBreaker,
+    /// Tasks run and fail their health checks. Without a circuit breaker this goes on forever.
+    NeverHealthy,
+    /// ECS cannot place a task: nothing fails and nothing runs.
+    Stalls,
+    /// The deployment pauses as if the stage had a pause hook. Then it succeeds.
+    PausesAt(Stage),
+    /// An alarm of the service fires once the tasks run. Without alarms the deployment succeeds.
+    AlarmFires,
+}
+
+/// How ECS's own rollback ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WayBack {
+    Succeeds,
+    Fails,
+    /// The rollback stays in progress forever.
+    Stalls,
+}
+
+/// An entry of `deployments[]`.
+pub(super) struct StoredDeployment {
+    pub(super) id: String,
+    pub(super) definition: String,
+    /// The ARN of the service revision.
+    pub(super) revision: String,
+    pub(super) state: &'static str,
+    pub(super) reason: String,
+    pub(super) failed: u32,
+    pub(super) created_at: Timestamp,
+    pub(super) updated_at: Timestamp,
+    /// The steps until a replaced deployment has drained. `None` until it is replaced.
+    pub(super) drains: Option<u32>,
+}
+
+/// A service revision. It never changes, except that its first running task fixes the image
+/// digests.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ServiceRevision.html>
+pub(super) struct Revision {
+    pub(super) arn: String,
+    pub(super) definition: String,
+    pub(super) created_at: Timestamp,
+    pub(super) resolved: bool,
+}
+
+pub(super) struct Hook {
+    pub(super) id: String,
+    pub(super) status: &'static str,
+    pub(super) expires_at: Timestamp,
+    pub(super) timeout_action: String,
+    pub(super) stage: Stage,
+}
+
+pub(super) struct Back {
+    pub(super) reason: String,
+    pub(super) started_at: Timestamp,
+    pub(super) revision: String,
+}
+
+/// A service deployment.
+pub(super) struct StoredServiceDeployment {
+    pub(super) arn: String,
+    pub(super) source: Vec<String>,
+    pub(super) target: String,
+    pub(super) status: &'static str,
+    pub(super) reason: Option<String>,
+    pub(super) configuration: Value,
+    pub(super) hooks: Vec<Hook>,
+    pub(super) back: Option<Back>,
+    pub(super) breaker: &'static str,
+    pub(super) failures: u32,
+    pub(super) threshold: u32,
+    pub(super) alarms: Option<&'static str>,
+    pub(super) created_at: Timestamp,
+    pub(super) started_at: Option<Timestamp>,
+    pub(super) finished_at: Option<Timestamp>,
+    pub(super) stopped_at: Option<Timestamp>,
+    pub(super) updated_at: Timestamp,
+    pub(super) outcome: DeploymentOutcome,
+    pub(super) path: Vec<Stage>,
+    /// The index of the current stage in `path`.
+    pub(super) at: usize,
+}
+
+/// The cause of a rollback.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Because {
+    Breaker,
+    Alarm,
+    Stopped,
+    Hook(&'static str),
+}
+
+impl Because {
+    /// Returns the reason as ECS words it.
+    /// Users report ECS's words for the circuit breaker. The other texts imitate them.
+    pub(super) fn reason(self) -> String {
+        let why = match self {
+            Self::Breaker => "the circuit breaker threshold was exceeded.".to_owned(),
+            Self::Alarm => "one or more alarms were triggered.".to_owned(),
+            Self::Stopped => "a stop was requested.".to_owned(),
+            Self::Hook(stage) => format!("{stage} lifecycle hook(s) failed."),
+        };
+        format!("Service deployment rolled back because {why}")
+    }
+}
+
+impl StoredServiceDeployment {
+    pub(super) fn stage(&self) -> Option<Stage> {
+        self.started_at.and(self.path.get(self.at).copied())
+    }
+
+    /// Whether the status is final.
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-deployment.html>
+    pub(super) fn has_ended(&self) -> bool {
+        matches!(self.status, "SUCCESSFUL" | "STOPPED" | "ROLLBACK_SUCCESSFUL" | "ROLLBACK_FAILED")
+    }
+
+    pub(super) fn becomes(&mut self, status: &'static str, at: Timestamp) {
+        self.status = status;
+        self.updated_at = at;
+        if self.has_ended() {
+            self.finished_at = Some(at);
+        }
+        if status == "STOPPED" {
+            self.stopped_at = Some(at);
+        }
+    }
+
+    /// Returns the id of the pause hook at which the deployment waits.
+    pub(super) fn waiting_hook(&self) -> Option<&str> {
+        self.hooks.iter().find(|hook| hook.status == "AWAITING_ACTION").map(|hook| hook.id.as_str())
+    }
+
+    pub(super) fn is_on(&self, what: &str, switch: &str) -> bool {
+        self.configuration[what][switch] == true
+    }
+}

@@ -1,0 +1,62 @@
+//! The running fake.
+
+use std::net::SocketAddr;
+use std::ops::Deref;
+use std::thread;
+
+use super::by_test::Ecs;
+use super::wire;
+use super::world::EcsWorld;
+use crate::fake::server::Server;
+
+/// The account of MiniStack, so that ARNs agree.
+const ACCOUNT: &str = "000000000000";
+
+const REGION: &str = "us-east-1";
+
+/// The running fake, which stops when it is dropped.
+/// The drop fails the test if the fake has received a request that it does not know.
+pub struct EcsFake {
+    ecs: Ecs,
+    server: Server,
+}
+
+impl EcsFake {
+    /// Starts the fake on a free port, in the account and region of the local cloud.
+    pub fn start() -> Self {
+        Self::start_in(ACCOUNT, REGION)
+    }
+
+    pub fn start_in(account: &str, region: &str) -> Self {
+        let ecs = Ecs::new(EcsWorld::new(account, region));
+        let asked = ecs.clone();
+        Self { ecs, server: Server::start(move |request| wire::answer(&asked, request)) }
+    }
+
+    /// Returns the value for `AWS_ENDPOINT_URL_ECS`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.server.address())
+    }
+
+    /// Returns the address, for a proxy in front of the fake.
+    pub fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+}
+
+impl Deref for EcsFake {
+    type Target = Ecs;
+
+    fn deref(&self) -> &Ecs {
+        &self.ecs
+    }
+}
+
+impl Drop for EcsFake {
+    fn drop(&mut self) {
+        let surprises = self.ecs.surprises();
+        if !thread::panicking() {
+            assert_eq!(surprises, Vec::<String>::new(), "the fake received requests that it does not know");
+        }
+    }
+}
