@@ -5,11 +5,11 @@ use std::thread;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use xtask::aws::{Aws, Response, xml_text};
-use xtask::image::{OciImage, OciIndex, Spec, assemble};
+use xtask::image::{OciImage, OciIndex, Spec};
 use xtask::registry::Registry;
 
 use crate::isolated::Isolated;
-use crate::{Plan, stack, until};
+use crate::{Plan, image, stack, until};
 
 pub struct App {
     pub aws: Aws,
@@ -33,11 +33,6 @@ impl Drop for App {
         let _ = self.aws.ecr("DeleteRepository", &repository);
         self.close_mailbox();
     }
-}
-
-/// Returns a small image that is quick to push. Nothing runs it.
-pub fn image(spec: &Spec) -> OciImage {
-    assemble(spec, b"never run", "amd64").expect("an image")
 }
 
 impl App {

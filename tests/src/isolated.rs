@@ -9,38 +9,25 @@
 
 use std::collections::BTreeMap;
 
-use jiff::SignedDuration;
 use serde_json::{Value, json};
-use xtask::aws::{Aws, plain_item, xml_text};
-use xtask::image::Spec;
+use xtask::aws::{Aws, xml_text};
 
-use crate::app::image;
-use crate::crash::{FakeEndpoints, Fault, Run, decision, invoke_with_fakes, registration};
 use crate::ecr_fake::{EcrFake, Repository};
-use crate::ecs_fake::EcsFake;
-use crate::event::tick_event;
-use crate::mail::lets_in;
-use crate::{App, Link, Plan, stack};
+use crate::subscription::lets_in;
 
 /// The table, topic and fake of ECR of an isolated application.
 pub(crate) struct Isolated {
     pub(crate) table: String,
     pub(crate) ecr: EcrFake,
     pub(crate) web: Repository,
-    topic: String,
+    pub(crate) topic: String,
     /// The URL of the queue that receives everything sent to the topic.
-    inbox: String,
+    pub(crate) inbox: String,
 }
 
 /// The most items in one call.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html>
 const PER_WRITE: usize = 25;
-
-/// The most ticks to wait for a result.
-const TICKS: usize = 12;
-
-/// A time in the past.
-const PAST: &str = "2026-01-01T00:00:00.000Z";
 
 impl Isolated {
     #[track_caller]
@@ -107,224 +94,4 @@ fn create_table(aws: &Aws, name: &str) {
         }],
     });
     aws.dynamodb("CreateTable", &table).expect("a table");
-}
-
-impl Plan {
-    /// Creates the repository and registers the application, isolated.
-    #[track_caller]
-    pub fn create_with_fakes(self) -> App {
-        let app = App::create_unregistered(self);
-        app.registers(&app.plan.name, &app.plan.toml());
-        app
-    }
-}
-
-impl App {
-    /// Creates an isolated application that has only its repository.
-    #[track_caller]
-    pub fn create_unregistered(plan: Plan) -> Self {
-        let mut app = Self::unborn(plan);
-        let ecr = EcrFake::start();
-        let web = ecr.creates(&app.plan.repository, app.plan.mutability.clone());
-        let isolated = Isolated::open(&app.aws, &app.plan.name, &[], (ecr, web));
-        app.subscribed(&isolated.topic); // deleting the topic deletes the subscriptions
-        app.isolated = Some(isolated);
-        app
-    }
-
-    #[track_caller]
-    fn isolated(&self) -> &Isolated {
-        self.isolated.as_ref().expect("the application is isolated")
-    }
-
-    /// Returns the fake of ECR that has the application's images.
-    #[track_caller]
-    pub fn ecr(&self) -> &EcrFake {
-        &self.isolated().ecr
-    }
-
-    /// Returns the application's repository.
-    #[track_caller]
-    pub fn web(&self) -> &Repository {
-        &self.isolated().web
-    }
-
-    /// Registers any application in this application's table.
-    #[track_caller]
-    pub fn registers(&self, name: &str, text: &str) {
-        let run = self.invoke(None, "api", &registration(name, text), None);
-        let answer = run.answer.expect("the function was not killed");
-        assert!(matches!(answer["statusCode"].as_u64(), Some(200 | 201)), "{answer:#}");
-    }
-
-    /// Pushes a build as a pipeline does. The tagger does not get the event yet.
-    #[track_caller]
-    pub fn push_unheard(&self, tag: &str, spec: &Spec) -> String {
-        self.a_second_passes();
-        self.push_without_event(Some(tag), &image(spec))
-    }
-
-    /// Gives the tagger all new events of ECR.
-    #[track_caller]
-    pub fn hears(&self) {
-        self.ecr().events().iter().for_each(|event| self.deliver_to_tagger(event));
-        self.a_second_passes();
-    }
-
-    /// Lets a second pass. For two pushes within one second, the digests decide which is later.
-    fn a_second_passes(&self) {
-        self.ecr().time_passes(SignedDuration::from_secs(1));
-    }
-
-    /// Ticks until `look` returns true.
-    #[track_caller]
-    pub fn ticks_until(&self, what: &str, look: impl Fn(&Self) -> bool) {
-        for _ in 0..TICKS {
-            if look(self) {
-                return;
-            }
-            self.tick();
-        }
-        assert!(look(self), "{what}: {:#?}", self.promotions());
-    }
-
-    /// Whether each promotion has asked its one approver.
-    #[track_caller]
-    pub fn everybody_is_asked(&self) -> bool {
-        let promotions = self.promotions();
-        let asked = |one: &Value| one["asked"].as_object().is_some_and(|asked| asked.len() == 1);
-        !promotions.is_empty() && promotions.iter().all(asked)
-    }
-
-    #[track_caller]
-    pub(crate) fn deliver_to_tagger(&self, event: &Value) {
-        let answer = self.invoke(None, "tagger", event, None).answer.expect("the function was not killed");
-        assert!(answer["errorMessage"].is_null(), "{event:#}: {answer:#}");
-    }
-
-    /// Sends the link's form and gives the tagger the resulting events. Returns the status and the
-    /// page.
-    #[track_caller]
-    pub fn decides(&self, link: &Link, what: &str) -> (u64, String) {
-        let run = self.invoke(None, "approval", &decision(link, what, "tried it"), None);
-        let answer = run.answer.expect("the function was not killed");
-        self.hears();
-        let page = answer["body"].as_str().unwrap_or_default().to_owned();
-        (answer["statusCode"].as_u64().unwrap_or_default(), page)
-    }
-
-    /// Returns every item about the application, in DynamoDB's format.
-    #[track_caller]
-    pub(crate) fn all_items(&self) -> Vec<Value> {
-        let mut items = Vec::new();
-        let mut start = Value::Null;
-        loop {
-            let mut ask = json!({ "TableName": self.table(), "ConsistentRead": true });
-            if start.is_object() {
-                ask["ExclusiveStartKey"] = start;
-            }
-            let mut page = self.aws.dynamodb("Scan", &ask).expect("the table answers");
-            let all = page["Items"].as_array().cloned().unwrap_or_default();
-            items.extend(all.into_iter().filter(|item| item.to_string().contains(&self.plan.name)));
-            start = page["LastEvaluatedKey"].take();
-            if !start.is_object() {
-                return items;
-            }
-        }
-    }
-
-    pub(crate) fn table(&self) -> &str {
-        self.isolated.as_ref().map_or_else(|| stack().table(), |isolated| &isolated.table)
-    }
-
-    /// Returns the ARN of the topic for the application's mails and notifications.
-    #[track_caller]
-    pub fn isolated_topic(&self) -> &str {
-        &self.isolated().topic
-    }
-
-    /// Returns the URL of the queue that receives everything sent to the topic.
-    #[track_caller]
-    pub fn isolated_inbox(&self) -> &str {
-        &self.isolated().inbox
-    }
-
-    /// Returns the application's own fake of ECR and this fake of ECS.
-    #[track_caller]
-    pub(crate) fn fakes<'a>(&'a self, ecs: Option<&'a EcsFake>) -> FakeEndpoints<'a> {
-        FakeEndpoints { ecs, ecr: Some(self.ecr()), sources: None }
-    }
-
-    /// Invokes a function's program once, against the fakes.
-    #[track_caller]
-    pub fn invoke(
-        &self,
-        ecs: Option<&EcsFake>,
-        function: &str,
-        event: &Value,
-        fault: Option<(usize, Fault)>,
-    ) -> Run {
-        invoke_with_fakes(self.fakes(ecs), function, &self.others(), event, fault)
-    }
-
-    /// Invokes the promoter with the message of the sweep's queue for this application.
-    #[track_caller]
-    pub fn sweep_with_fakes(&self, ecs: Option<&EcsFake>) -> Run {
-        self.invoke(ecs, "promoter", &self.sweep_event(), None)
-    }
-
-    pub fn sweep_event(&self) -> Value {
-        let body = json!({ "sweep": self.plan.name }).to_string();
-        json!({ "Records": [{ "eventSource": "aws:sqs", "messageId": "1", "body": body }] })
-    }
-
-    pub(crate) fn others(&self) -> [(&str, &str); 6] {
-        let isolated = self.isolated();
-        [
-            ("STABLEPIN_TABLE", isolated.table.as_str()),
-            ("STABLEPIN_APPROVALS_TOPICS", &isolated.topic),
-            ("STABLEPIN_NOTIFICATIONS_TOPIC", &isolated.topic),
-            ("AWS_ACCESS_KEY_ID", stack().variable("AWS_ACCESS_KEY_ID")),
-            ("AWS_SECRET_ACCESS_KEY", stack().variable("AWS_SECRET_ACCESS_KEY")),
-            ("AWS_SESSION_TOKEN", ""),
-        ]
-    }
-
-    /// Runs the minute's tick against the fakes.
-    #[track_caller]
-    pub fn tick_with_fakes(&self, ecs: Option<&EcsFake>, fault: Option<(usize, Fault)>) -> Run {
-        self.invoke(ecs, "promoter", &tick_event(), fault)
-    }
-
-    /// Ends every pause, and every lease of a program that has died, so that the next tick finds
-    /// all due work.
-    #[track_caller]
-    pub fn pauses_end(&self) {
-        assert!(self.isolated.is_some(), "only an isolated application has no other workers");
-        for item in self.raw_items(&format!("APP#{}", self.plan.name)) {
-            let operation = &plain_item(&item)["record"]["operation"];
-            if !operation["wake_at"].is_string() {
-                continue;
-            }
-            let mut set = "SET wake_at = :past, #record.#operation.wake_at = :past".to_owned();
-            if operation["lease"].is_object() {
-                set += ", #record.#operation.#lease.#until = :past";
-            }
-            if operation["notify_at"].is_string() {
-                set += ", #record.#operation.notify_at = :past";
-            }
-            let mut ask = json!({
-                "TableName": self.table(),
-                "Key": { "pk": item["pk"], "sk": item["sk"] },
-                "UpdateExpression": set,
-                "ExpressionAttributeNames": { "#record": "record", "#operation": "operation" },
-                "ExpressionAttributeValues": { ":past": { "S": PAST } },
-            });
-            if operation["lease"].is_object() {
-                ask["ExpressionAttributeNames"]["#lease"] = json!("lease");
-                ask["ExpressionAttributeNames"]["#until"] = json!("until");
-            }
-            self.aws.dynamodb("UpdateItem", &ask).expect("the table takes it");
-        }
-    }
 }

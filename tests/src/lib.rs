@@ -5,6 +5,7 @@
 //!
 //! A broken fixture fails the story, with the line of the story that used it.
 
+mod against_fakes;
 pub mod app;
 pub mod browser;
 pub mod console;
@@ -14,6 +15,7 @@ pub mod ecs_fake;
 pub mod event;
 mod fake;
 pub mod faults;
+mod image;
 pub mod isolated;
 pub mod link;
 pub mod mail;
@@ -24,6 +26,7 @@ pub mod role;
 pub mod seed;
 pub mod service;
 pub mod sources_fake;
+pub mod subscription;
 pub mod table;
 pub mod template;
 pub mod wait;
@@ -36,6 +39,7 @@ use xtask::stack::Stack;
 
 pub use app::App;
 pub use console::Console;
+pub use image::image;
 pub use link::Link;
 pub use plan::Plan;
 pub use release::Release;

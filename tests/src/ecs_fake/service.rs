@@ -48,7 +48,7 @@ pub(super) struct StoredService {
     pub(super) definition: Option<String>,
     /// `deploymentConfiguration`, with defaults.
     pub(super) configuration: Value,
-    /// The members of `DEPLOYING` and `QUIET`, as requests set them.
+    /// The members of `DEPLOYING` and `QUIET` of `services.rs`, as requests set them.
     pub(super) members: Map<String, Value>,
     pub(super) created_at: Timestamp,
     pub(super) events: Vec<Value>,

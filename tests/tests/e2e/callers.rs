@@ -70,7 +70,7 @@ fn stable_tag_moved_by_hand_is_attributed_to_its_caller() {
     let app = Plan::new("mover").create();
     let pinned = app.pin("main", &Spec::new("1"));
     let other = app.push("quiet", &Spec::new("2"));
-    app.push_image(Some("prod-stable"), &stablepin_tests::app::image(&Spec::new("2")));
+    app.push_image(Some("prod-stable"), &stablepin_tests::image(&Spec::new("2")));
     until("the stable tag back", || (app.tag("prod-stable") == Some(pinned.clone())).then_some(()));
     until("both audit records", || (app.audited("Drift Detected").len() == 2).then_some(()));
     trail_tells(&app, "prod-stable", &other, PIPELINE);

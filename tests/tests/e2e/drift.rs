@@ -11,7 +11,7 @@ fn stable_tag_moved_by_hand_is_reported_and_restored() {
     let app = Plan::new("moved").create();
     let pinned = app.pin("main", &Spec::new("1"));
     let other = app.push("quiet", &Spec::new("2"));
-    app.push_image(Some("prod-stable"), &stablepin_tests::app::image(&Spec::new("2")));
+    app.push_image(Some("prod-stable"), &stablepin_tests::image(&Spec::new("2")));
     until("the stable tag back", || (app.tag("prod-stable") == Some(pinned.clone())).then_some(()));
     until("both audit records", || {
         let drifts = app.audited("Drift Detected");

@@ -2,8 +2,7 @@
 
 use jiff::Timestamp;
 use serde_json::json;
-use stablepin_tests::app::image;
-use stablepin_tests::{App, Plan};
+use stablepin_tests::{App, Plan, image};
 use xtask::image::{Blob, MANIFEST, Spec, assemble, index};
 
 /// Delivers a push event, and returns how many promotions the application has afterwards.

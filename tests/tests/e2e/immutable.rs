@@ -38,7 +38,7 @@ fn build_tag_on_another_image_is_not_moved() {
     let name = format!("production-{}-a1b2c3d4", at.strftime("%Y%m%d-%H%M%S"));
     let spec = |version: &str| Spec::new(version).revision("a1b2c3d4e5f60718293a4b5c6d7e8f9001122334");
     let theirs = app.push("quiet-theirs", &spec("theirs"));
-    app.push_image(Some(&name), &stablepin_tests::app::image(&spec("theirs")));
+    app.push_image(Some(&name), &stablepin_tests::image(&spec("theirs")));
     let digest = app.push("quiet-ours", &spec("ours"));
     app.deliver(&app.push_event("main", &digest, at));
     app.link(&digest);
@@ -54,7 +54,7 @@ fn pin_is_kept_though_its_numbered_tag_is_taken() {
     let app = Plan::new("squatted").tags_are(TagMutability::Immutable).create_with_fakes();
     let theirs = app.push("quiet-theirs", &Spec::new("theirs"));
     let first = "prod-stable-000001";
-    app.push_image(Some(first), &stablepin_tests::app::image(&Spec::new("theirs")));
+    app.push_image(Some(first), &stablepin_tests::image(&Spec::new("theirs")));
     let digest = app.push("quiet-ours", &Spec::new("ours"));
     app.deliver(&app.push_event("main", &digest, Timestamp::now()));
     let link = app.link(&digest);
@@ -91,7 +91,7 @@ fn freed_numbered_tag_is_put_on_its_pin() {
     let app = Plan::new("freed").tags_are(TagMutability::Immutable).create_with_fakes();
     let first = "prod-stable-000001";
     app.push("quiet-theirs", &Spec::new("theirs"));
-    app.push_image(Some(first), &stablepin_tests::app::image(&Spec::new("theirs")));
+    app.push_image(Some(first), &stablepin_tests::image(&Spec::new("theirs")));
     let digest = app.push("quiet-ours", &Spec::new("ours"));
     app.deliver(&app.push_event("main", &digest, Timestamp::now()));
     let link = app.link(&digest);

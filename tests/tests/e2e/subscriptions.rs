@@ -5,7 +5,7 @@ use std::io::{Read as _, Write as _};
 
 use serde_json::{Value, json};
 use stablepin_tests::crash::invoke_with;
-use stablepin_tests::mail::{lets_in, subscribe, unsubscribe};
+use stablepin_tests::subscription::{lets_in, subscribe, unsubscribe};
 use stablepin_tests::{App, Plan, stack, until};
 use xtask::aws::{Aws, AwsError, xml_text};
 use xtask::iam;
