@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
 
-use crate::registry::digest;
+use crate::aws::sha256_hex;
 
 pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -221,6 +221,11 @@ fn gzip(bytes: &[u8]) -> Result<Vec<u8>> {
     let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
     gzip.write_all(bytes)?;
     Ok(gzip.finish()?)
+}
+
+/// The digest of `bytes`: `sha256:` and their hash.
+pub fn digest(bytes: &[u8]) -> String {
+    format!("sha256:{}", sha256_hex(bytes))
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 
 use crate::{
-    aws::{Problem, Response, agent, encode, request, sha256_hex},
-    image::{Blob, OciImage, OciIndex},
+    aws::{Problem, Response, agent, encode, request},
+    image::{Blob, OciImage, OciIndex, digest},
 };
 
 /// A registry on loopback, with a user's credentials.
@@ -24,11 +24,6 @@ pub struct Manifest {
     pub digest: String,
     pub media_type: String,
     pub bytes: Vec<u8>,
-}
-
-/// The digest of `bytes`: `sha256:` and their hash.
-pub fn digest(bytes: &[u8]) -> String {
-    format!("sha256:{}", sha256_hex(bytes))
 }
 
 /// Pushes `image` as `repository:tag`, and returns its digest.

@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::Value;
-use xtask::image::{CONFIG, LAYER};
-use xtask::registry::digest;
+use xtask::image::{CONFIG, LAYER, digest};
 
 use super::images::{Digest, PushedAt, StorageStatus};
 use super::manifest::{OCI_INDEX, OCI_MANIFEST, Parsed};

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use xtask::registry::digest;
+use xtask::image::digest;
 
 use super::image_id::is_tag;
 use super::images::{Digest, PushedAt, StorageStatus, StoredImage};

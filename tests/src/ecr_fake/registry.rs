@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
-use xtask::registry::digest;
+use xtask::image::digest;
 
 use super::batch_get::pullable;
 use super::by_test::Ecr;

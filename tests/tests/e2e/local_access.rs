@@ -221,11 +221,11 @@ fn local_cloud_gives_functions_unguessable_keys() {
     let name = stack().variable("STABLEPIN_API_FUNCTION");
     let function = aws.rest("lambda", &format!("/2015-03-31/functions/{name}")).expect("a function");
     let text = |member: &str| function["Configuration"][member].as_str().expect("text").to_owned();
-    let digest = xtask::registry::digest(format!("{}:{}", text("FunctionArn"), text("Role")).as_bytes());
+    let digest = xtask::image::digest(format!("{}:{}", text("FunctionArn"), text("Role")).as_bytes());
     let digest = digest.trim_start_matches("sha256:");
     let key = format!("ASIA{}", digest[..16].to_uppercase());
     let derived = |word: &str| {
-        let hash = xtask::registry::digest(format!("{word}:{digest}").as_bytes());
+        let hash = xtask::image::digest(format!("{word}:{digest}").as_bytes());
         hash.trim_start_matches("sha256:").to_owned()
     };
     let guess = aws.with_credentials(&key, &derived("secret"), Some(&derived("token")));

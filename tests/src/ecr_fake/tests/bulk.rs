@@ -29,7 +29,7 @@ fn added_images_can_be_read_over_the_wire() {
     let answer = ask(&ecr, "BatchGetImage", json!({ "imageIds": ids }));
     for (image, digest) in answer["images"].as_array().expect("images").iter().zip(&all) {
         let bytes = image["imageManifest"].as_str().expect("a manifest");
-        assert_eq!(&xtask::registry::digest(bytes.as_bytes()), digest);
+        assert_eq!(&xtask::image::digest(bytes.as_bytes()), digest);
         serde_json::from_str::<serde_json::Value>(bytes).expect("JSON");
     }
     assert_eq!(answer["failures"], json!([]));

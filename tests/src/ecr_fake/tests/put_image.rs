@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
+use xtask::image::digest;
 use xtask::image::index;
-use xtask::registry::digest;
 
 use super::super::manifest::OCI_MANIFEST;
 use super::super::{EcrFake, NewImage, PushedAt, Repository, TagMutability};

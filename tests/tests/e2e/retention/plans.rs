@@ -211,7 +211,7 @@ fn manifests_are_saved_before_deletion() {
     let kept = run.manifests();
     for (digest, bytes) in before {
         assert_eq!(Some(&kept[&digest].1), bytes.as_ref());
-        assert_eq!(xtask::registry::digest(kept[&digest].1.as_bytes()), digest);
+        assert_eq!(xtask::image::digest(kept[&digest].1.as_bytes()), digest);
     }
     assert_eq!(kept[&index].0, "application/vnd.oci.image.index.v1+json");
 }
