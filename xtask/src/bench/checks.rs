@@ -1,7 +1,13 @@
 //! The budgets of retention, which hold on any machine.
 
+use super::table::{End, Row, thousands};
 use super::tool::Tool;
-use super::{End, LARGE, MIDDLE, Row, thousands};
+
+pub(super) const MIDDLE: usize = 10_000;
+/// The most images of a repository by AWS's default quota.
+///
+/// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html>
+pub(super) const LARGE: usize = 100_000;
 
 /// The greatest growth of CPU time for ten times the images.
 const GROWTH: f64 = 12.0;

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::example;
+use super::examples::example;
 use crate::process::bound;
 
 pub(super) struct Registry {

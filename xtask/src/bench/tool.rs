@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use wait4::Wait4 as _;
 
-use super::example;
+use super::examples::example;
 use super::registry::Registry;
 use crate::deploy::certificate_bundle;
 use crate::process::tail;
