@@ -9,12 +9,11 @@ mod view;
 
 pub(crate) use user::made;
 
-use crate::cloud::xtask;
 use crate::image;
 use crate::process::{bound, on_path, output, run, spawn, tail, wait_for};
 use crate::step::{note, seconds};
 use crate::supervisor::SIMULATED;
-use crate::workspace::{root, short, target, tool, tools};
+use crate::workspace::{root, short, target, tool, tools, xtask};
 use anyhow::{Context, Result, bail};
 use std::env;
 use std::fs;

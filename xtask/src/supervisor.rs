@@ -4,7 +4,9 @@
 //! It stops and removes everything on request, when its owner has gone, or when one of them ends.
 //! As a separate process it does so even if the owner was killed.
 
-use crate::cloud::{self, Home, RootKey, State};
+use crate::cloud::clean::clean;
+use crate::cloud::home::{Home, RootKey, State, write_state};
+use crate::cloud::lock::take_lock;
 use crate::engine::{Engine, machine_sockets};
 use crate::podman::{self, Podman};
 use crate::process::{bound, spawn, stop, tail};
@@ -37,8 +39,8 @@ pub fn supervise(folder: &Path) -> Result<()> {
     let home = Home::at(folder);
     let (stop_sender, stop_signal) = channel();
     listen(stop_sender)?;
-    let lock = cloud::take_lock(&home)?;
-    cloud::clean(&home).context("cannot clean up after the last one")?;
+    let lock = take_lock(&home)?;
+    clean(&home).context("cannot clean up after the last one")?;
 
     let mut children = Vec::new();
     let outcome = start(&home, &mut children, &stop_signal).and_then(|()| {
@@ -67,7 +69,7 @@ fn start(home: &Home, children: &mut Vec<Named>, stop_signal: &Receiver<()>) -> 
     let state = State { port, socket, machine, simulated, root_key: RootKey::random()? };
     children.push(("ministack", ministack(home, &state)?));
     wait_until_ready(port, children, stop_signal).with_context(|| tail(&home.log("ministack.log"), 20))?;
-    cloud::write_state(home, &state)
+    write_state(home, &state)
 }
 
 /// Finds an engine that serves. Returns its socket, and whether it is the machine's own. An error
@@ -201,7 +203,7 @@ fn end(home: &Home, children: &mut Vec<Named>) -> Result<()> {
     for (_, mut child) in children.drain(..).rev() {
         stop(&mut child, GRACE)?;
     }
-    cloud::clean(home)
+    clean(home)
 }
 
 /// Signals when to stop: on a signal, or when the owner's pipe closes without `STAY`.

@@ -58,6 +58,18 @@ pub fn host() -> String {
     format!("{}-unknown-linux-gnu", std::env::consts::ARCH)
 }
 
+/// The path of the `xtask` program, also from a test program that uses this library. The running
+/// file itself is unsuitable, since cargo replaces it during `cargo xtask test`.
+pub(crate) fn xtask() -> Result<PathBuf> {
+    let this = std::env::current_exe().context("cannot tell which program this is")?;
+    if this.file_stem().is_some_and(|name| name == "xtask") {
+        return Ok(this);
+    }
+    let found =
+        this.ancestors().skip(1).take(2).map(|folder| folder.join("xtask")).find(|file| file.is_file());
+    found.context("the xtask program is not built: run `cargo build --package xtask`")
+}
+
 #[cfg(test)]
 mod tests {
     use super::{root, workspace_above};
