@@ -96,7 +96,7 @@ mod tests {
         all.push(PathBuf::from("/usr/bin/env"));
         let expected = View {
             masks: vec![closed_above(&folder).unwrap_or(folder)],
-            entries: ["xtask", "target/shared", "template.yaml", "target/tools"]
+            entries: ["target/shared", "template.yaml", "xtask", "target/tools"]
                 .map(|path| clone.join(path))
                 .to_vec(),
         };
