@@ -2,12 +2,14 @@
 //! already.
 
 mod browser;
+mod stamp;
 
 use crate::podman;
 use crate::process::{lock, on_path, output, run_logged};
 use crate::step::{note, step};
 use crate::workspace::{root, tool, tools};
 use anyhow::{Context, Result};
+use stamp::stamp_of;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -127,14 +129,6 @@ fn environment(list: &str, folder: &str, stamp: &str, title: &str) -> Result<()>
     })
 }
 
-/// The stamp of an installation: its folder, then its list.
-///
-/// Installed programs contain the folder's path. A copy elsewhere would run the original's
-/// programs, so its stamp must not match.
-fn stamp_of(folder: &Path, list: &str) -> String {
-    format!("# {}\n{list}", folder.display())
-}
-
 /// A pip command that installs exactly the versions and hashes of a list.
 fn pip_install(pip: &Path, pinned: &Path) -> Command {
     let mut command = Command::new(pip);
@@ -221,21 +215,5 @@ pub fn path() -> std::ffi::OsString {
             std::env::join_paths(all).unwrap_or(path)
         }
         None => Path::new(&bin).as_os_str().to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::stamp_of;
-    use std::path::Path;
-
-    #[test]
-    fn stamp_of_another_folder_does_not_match() {
-        let [here, there] =
-            ["/a/target/tools", "/b/target/tools"].map(|folder| stamp_of(Path::new(folder), "sam==1\n"));
-        assert_eq!(here, "# /a/target/tools\nsam==1\n");
-        assert_ne!(here, there);
-        // An older version's stamp was the list alone.
-        assert_ne!(here, "sam==1\n");
     }
 }

@@ -1,6 +1,6 @@
 //! Chromium from an npm package that contains the program, for machines without Debian's packages.
 
-use super::stamp_of;
+use super::stamp::stamp_of;
 use crate::process::{on_path, output, run_logged};
 use crate::workspace::tools;
 use anyhow::{Context, Result, ensure};
