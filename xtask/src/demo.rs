@@ -17,37 +17,26 @@ mod history;
 mod old_images;
 mod page;
 mod rollback;
+mod run;
 mod team;
+mod text;
 mod witness;
 
-use crate::aws::{Aws, Response};
 use crate::cloud::{Cloud, Home};
 use crate::deploy::{Profile, Work};
-use crate::iam::user;
-use crate::inbox::visible;
 use crate::setup::setup;
 use crate::stack::Stack;
 use crate::step::{chain, note, seconds, step};
 use crate::workspace::short;
 use anyhow::{Context, Result, bail};
-use builds::Build;
-use claims::{Claims, Count};
-use serde_json::{Value, json};
+use claims::Count;
+use run::Demo;
 use std::fs;
 use std::time::Instant;
 use witness::Witness;
 
 /// The directory of the demo's cloud, below `target`.
 const CLOUD: &str = "local-demo";
-
-const APPLICATION: &str = "web";
-const ENVIRONMENT: &str = "production";
-const REPOSITORY: &str = "web";
-const CLUSTER: &str = "prod";
-const SERVICE: &str = "web";
-const STABLE: &str = "prod-stable";
-/// The service's desired count.
-const DESIRED: usize = 2;
 
 const CHAPTERS: usize = 15;
 /// The chapters that need real containers, with their numbers.
@@ -148,103 +137,6 @@ fn tell(stack: &Stack) -> Result<Count> {
 fn chapter<T>(number: usize, title: &str, tell: impl FnOnce() -> Result<T>) -> Result<T> {
     println!();
     step(&format!("{number}/{CHAPTERS}  {title}"), tell)
-}
-
-/// A run of the demo.
-struct Demo<'a> {
-    stack: &'a Stack,
-    witness: Witness,
-    claims: Claims,
-    /// A user that may register applications.
-    team: Aws,
-    /// A user that may read and roll back.
-    operator: Aws,
-    /// A user without permissions.
-    intern: Aws,
-    /// The URL of the queue that gets push events from the default bus.
-    pushes: String,
-    published: String,
-}
-
-impl<'a> Demo<'a> {
-    fn new(stack: &'a Stack) -> Result<Self> {
-        let witness = Witness::of(stack);
-        let api = stack.api().trim_start_matches("http://").split('.').next().unwrap_or_default().to_owned();
-        let read = format!("GET/v1/applications/{APPLICATION}/*");
-        let put = format!("PUT/v1/applications/{APPLICATION}");
-        let subscribe = format!("PUT/v1/applications/{APPLICATION}/approvers/*");
-        let mint = "POST/v1/console";
-        let plan = format!("POST/v1/applications/{APPLICATION}/retention");
-        let roll_back = format!("POST/v1/applications/{APPLICATION}/environments/*/rollback");
-        Ok(Self {
-            stack,
-            claims: Claims::default(),
-            team: user(&witness.aws, "team", &api, &[&put, &subscribe])?,
-            operator: user(&witness.aws, "operator", &api, &[&read, mint, &roll_back, &plan])?,
-            intern: user(&witness.aws, "intern", &api, &[])?,
-            pushes: witness.tap("demo-pushes", "default", &json!({ "detail-type": ["ECR Image Action"] }))?,
-            published: witness.tap("demo-published", stack.bus(), &json!({ "source": ["stablepin"] }))?,
-            witness,
-        })
-    }
-
-    /// Pushes a build, approves it, and deploys it to the containers.
-    fn release(&self, number: usize) -> Result<Build> {
-        let build = self.push(number)?;
-        self.approve(&build, u64::try_from(number)?)?;
-        self.deploy(&build)?;
-        Ok(build)
-    }
-
-    /// Sends a request below `/v1/applications/web`, signed by a user.
-    fn api(&self, who: &Aws, method: &str, path: &str, body: Option<&Value>) -> Result<Response> {
-        let url = self.url(path);
-        let body = body.map(Value::to_string);
-        let kind = body.as_ref().map(|_| "application/json");
-        Ok(who.call(method, &url, body.as_deref().map(str::as_bytes), kind, true)?)
-    }
-
-    fn url(&self, path: &str) -> String {
-        format!("{}/v1/applications/{APPLICATION}{path}", self.stack.api())
-    }
-
-    fn environment_record(&self) -> Result<Value> {
-        self.witness.record(&format!("APP#{APPLICATION}"), &format!("ENV#{ENVIRONMENT}"))
-    }
-
-    /// Sends the promoter the event that the schedule sends every minute.
-    fn tick(&self) -> Result<()> {
-        let tick = json!({ "source": "stablepin.schedule", "detail-type": "Tick", "detail": {} });
-        self.witness.aws.invoke(self.stack.variable("STABLEPIN_PROMOTER_FUNCTION"), &tick)?;
-        Ok(())
-    }
-
-    /// Checks claims about containers, or counts them as left out if no container runs.
-    fn only_with_containers<const N: usize>(
-        &self,
-        claims: [&str; N],
-        check: impl FnOnce([&str; N]) -> Result<()>,
-    ) -> Result<()> {
-        if self.witness.containers_are_real() {
-            return check(claims);
-        }
-        for claim in claims {
-            self.claims.leave_out(claim);
-        }
-        Ok(())
-    }
-}
-
-/// The first characters of a digest, for people.
-fn brief(digest: &str) -> &str {
-    digest.get(..19).unwrap_or(digest)
-}
-
-/// Prints quoted text, set off from the story.
-fn quote(text: &str) {
-    for line in visible(text).lines() {
-        note(format!("  | {line}").trim_end());
-    }
 }
 
 /// Saves the functions' logs, which the emulator holds and which end with it.

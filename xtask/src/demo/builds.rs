@@ -2,8 +2,9 @@
 
 use super::claims::SOON;
 use super::page::Page;
+use super::run::{APPLICATION, Demo, ENVIRONMENT, REPOSITORY, STABLE};
+use super::text::{brief, quote};
 use super::witness::form;
-use super::{APPLICATION, Demo, ENVIRONMENT, REPOSITORY, STABLE, brief, quote};
 use crate::aws::Response;
 use crate::image::{self, Mode, Spec};
 use crate::inbox::Mail;
@@ -60,6 +61,14 @@ impl Build {
 }
 
 impl Demo<'_> {
+    /// Pushes a build, approves it, and deploys it to the containers.
+    pub(super) fn release(&self, number: usize) -> Result<Build> {
+        let build = self.push(number)?;
+        self.approve(&build, u64::try_from(number)?)?;
+        self.deploy(&build)?;
+        Ok(build)
+    }
+
     pub(super) fn push(&self, number: usize) -> Result<Build> {
         let (version, commit, mode) = BUILDS[number - 1];
         let image = image::build(&Spec::new(version).mode(mode).revision(commit))?;

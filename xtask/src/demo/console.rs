@@ -1,7 +1,7 @@
 //! The console, as a person on call opens it.
 
 use super::builds::Build;
-use super::{APPLICATION, Demo};
+use super::run::{APPLICATION, Demo};
 use crate::step::note;
 use anyhow::{Context, Result};
 

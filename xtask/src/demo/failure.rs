@@ -2,7 +2,8 @@
 
 use super::builds::Build;
 use super::deployment::service;
-use super::{APPLICATION, CLUSTER, Demo, ENVIRONMENT, SERVICE, quote};
+use super::run::{APPLICATION, CLUSTER, Demo, ENVIRONMENT, SERVICE};
+use super::text::quote;
 use crate::process::wait_for;
 use crate::step::note;
 use anyhow::Result;

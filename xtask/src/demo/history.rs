@@ -2,7 +2,8 @@
 
 use super::builds::Build;
 use super::columns::columns;
-use super::{APPLICATION, Demo, ENVIRONMENT, brief};
+use super::run::{APPLICATION, Demo, ENVIRONMENT, REPOSITORY, STABLE};
+use super::text::brief;
 use crate::step::note;
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -128,7 +129,7 @@ impl Demo<'_> {
     }
 
     fn pin_digest(&self) -> Result<Option<String>> {
-        self.witness.tag_in_ecr(super::REPOSITORY, super::STABLE)
+        self.witness.tag_in_ecr(REPOSITORY, STABLE)
     }
 }
 

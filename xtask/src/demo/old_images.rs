@@ -2,7 +2,8 @@
 
 use super::builds::Build;
 use super::columns::columns;
-use super::{Demo, REPOSITORY, brief};
+use super::run::{Demo, REPOSITORY};
+use super::text::brief;
 use crate::process::wait_for;
 use crate::step::note;
 use anyhow::{Context, Result, ensure};

@@ -1,8 +1,9 @@
 //! The operator's rollback.
 
 use super::builds::Build;
+use super::run::{APPLICATION, CLUSTER, DESIRED, Demo, ENVIRONMENT, REPOSITORY, SERVICE};
 use super::team::OLD;
-use super::{APPLICATION, CLUSTER, DESIRED, Demo, ENVIRONMENT, REPOSITORY, SERVICE, brief, quote};
+use super::text::{brief, quote};
 use crate::aws::{Aws, Response};
 use crate::image::{self, Spec};
 use crate::step::{note, seconds};

@@ -2,8 +2,9 @@
 
 use super::builds::Build;
 use super::claims::SOON;
+use super::run::{APPLICATION, CLUSTER, DESIRED, Demo, ENVIRONMENT, REPOSITORY, SERVICE, STABLE};
+use super::text::{brief, quote};
 use super::witness::Running;
-use super::{APPLICATION, CLUSTER, DESIRED, Demo, ENVIRONMENT, REPOSITORY, SERVICE, STABLE, brief, quote};
 use crate::image::{self, PORT, Spec};
 use crate::podman::ECR_HOST;
 use crate::process::wait_for;
