@@ -14,7 +14,6 @@ use crate::fake::server::Server;
 
 /// The account of MiniStack, so that ARNs agree.
 const ACCOUNT: &str = "000000000000";
-
 const REGION: &str = "us-east-1";
 
 /// The running fake, which stops when it is dropped.
