@@ -203,20 +203,20 @@ fn build_that_ecs_returned_to_can_be_pinned_again() {
 /// ECS has already returned one of two services to the old image, or is still doing so.
 #[test]
 fn rollback_completes_when_ecs_returns_one_service() {
-    for revert in [WayBack::Succeeds, WayBack::Stalls] {
+    for way_back in [WayBack::Succeeds, WayBack::Stalls] {
         let release = Release::back(&SERVICES);
         let web = release.service("web").runs(&release.image(&release.digest)).desired(2);
         let web = web.container("sidecar", "sidecar:1").circuit_breaker(true).create();
         release.new_service("worker").circuit_breaker(true).create();
         release.settle();
-        web.will(DeploymentOutcome::CrashesUntilTheBreaker).revert(revert);
+        web.will(DeploymentOutcome::CrashesUntilTheBreaker).way_back(way_back);
         web.deploys_meanwhile(&release.image(&release.before));
         release.settle();
         let run = release.ask_back("1", None);
         assert_eq!(run.answer.expect("the function was not killed")["statusCode"], 202);
-        web.revert(WayBack::Succeeds);
+        web.way_back(WayBack::Succeeds);
         let record = release.ends();
-        assert_eq!(record["state"], "Completed", "{revert:?}: {record:#}");
+        assert_eq!(record["state"], "Completed", "{way_back:?}: {record:#}");
         SERVICES.iter().for_each(|service| release.runs(service, &release.digest));
         assert_eq!(release.ecs.count("UpdateService"), 1, "only the worker needs an update");
     }
@@ -250,7 +250,7 @@ fn going_back_for_ever(before: Option<&str>) -> Release {
     let release = Release::next(&["web"]);
     let runs = release.image(before.unwrap_or(&release.before));
     let new = release.service("web").runs(&runs).container("sidecar", "sidecar:1").circuit_breaker(true);
-    new.create().will(DeploymentOutcome::CrashesUntilTheBreaker).revert(WayBack::Stalls);
+    new.create().will(DeploymentOutcome::CrashesUntilTheBreaker).way_back(WayBack::Stalls);
     release.begin();
     for _ in 0..3 {
         release.settle();
@@ -264,7 +264,7 @@ fn going_back_for_ever(before: Option<&str>) -> Release {
     release.rewrite("rollout.deadline", PAST);
     assert_eq!(release.looks()["revert"], Value::Null);
     release.rewrite("rollout.services[0].progress.until", PAST);
-    release.service("web").revert(WayBack::Succeeds);
+    release.service("web").way_back(WayBack::Succeeds);
     release
 }
 
@@ -311,7 +311,7 @@ fn stablepin_rolls_back_if_the_breaker_does_not() {
 fn stablepin_rolls_back_if_ecs_cannot() {
     let release = Release::next(&["web"]);
     let web = release.new_service("web").circuit_breaker(true).create();
-    web.will(DeploymentOutcome::CrashesUntilTheBreaker).revert(WayBack::Fails);
+    web.will(DeploymentOutcome::CrashesUntilTheBreaker).way_back(WayBack::Fails);
     let record = release.runs_its_course();
     is_back_at_the_pin(&release, &record, &["web"], "ECS could not roll it back");
 }
