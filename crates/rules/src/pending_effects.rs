@@ -91,6 +91,7 @@ fn promotion_effects(
             if naming.is_empty() { question_effects(now, subject, operation, promotion) } else { naming }
         }
         PromotionState::InProgress if promotion.pin.is_some() => {
+            let untagged = untagged.filter(|_| promotion.untaggable().is_none());
             untagged.chain(stable_tag(subject)).chain(current_tag(subject, operation)).collect()
         }
         PromotionState::InProgress => {
@@ -241,9 +242,9 @@ fn ended_notice(operation: &Operation) -> Option<Effect> {
     (!operation.notified.contains(&Notice::Ended)).then_some(Effect::Notify(Notice::Ended))
 }
 
-/// Returns the notice that a pin's tag could not be put.
+/// Returns the notice that a tag of the pin or its build could not be put.
 fn tag_taken_notice(operation: &Operation) -> Option<Effect> {
-    let is_due = operation.tag_taken.is_some() && !operation.notified.contains(&Notice::TagTaken);
+    let is_due = operation.unput_tag().is_some() && !operation.notified.contains(&Notice::TagTaken);
     is_due.then_some(Effect::Notify(Notice::TagTaken))
 }
 

@@ -159,12 +159,20 @@ impl Transition {
                 if let Some(build) = &mut after.build {
                     build.tagged = true;
                 }
+                if let Some(promotion) = promotion::promotion(self) {
+                    promotion.build_tag_refused = None;
+                }
             }
             Outcome::BuildTagTaken(tag) => self.rename_build(tag),
             Outcome::BuildTagRefused(reason) => {
-                if !promotion::fail_untaggable(self, reason) {
+                if !promotion::build_tag_refused(self, reason) {
                     return self.problem(reason);
                 }
+                // The count of failures stays, because the pin's tag may be refused beside it.
+                if let Some(operation) = &mut self.change.after.operation {
+                    operation.problem = None;
+                }
+                return;
             }
             Outcome::ApprovalRequested { approver, token, mail } => {
                 promotion::asked(self, approver, token, mail)
@@ -209,7 +217,10 @@ impl Transition {
             // A first refusal may mean that a new permission is not effective yet.
             Outcome::StableTaken(taken)
                 if taken.is_refused()
-                    && after.operation.as_ref().is_some_and(|operation| operation.failures == 0) =>
+                    && after
+                        .operation
+                        .as_ref()
+                        .is_some_and(|operation| operation.failures <= u32::from(self.failed)) =>
             {
                 return self.problem(&taken.words());
             }

@@ -27,7 +27,7 @@ pub struct WrittenNotice {
 pub fn notice(subject: &Subject, notice: Notice) -> Option<WrittenNotice> {
     let operation = subject.operation.as_ref()?;
     let words = match (&operation.work, notice) {
-        (_, Notice::TagTaken) => tag_taken(subject, operation.tag_taken.as_ref()?),
+        (_, Notice::TagTaken) => tag_taken(subject, &operation.unput_tag()?),
         (Work::Promotion(promotion), Notice::Unreachable) => out_of_reach(subject, promotion)?,
         (Work::Promotion(promotion), Notice::MailRefused) => mail_refused(subject, promotion)?,
         (Work::Promotion(promotion), _) => of_promotion(subject, promotion, notice)?,
@@ -177,6 +177,11 @@ fn tag_taken(subject: &Subject, taken: &TakenTag) -> Words {
     let (on, by) = match why {
         NotPut::Taken { on, by } => (on, by),
         NotPut::Refused { reason, .. } => {
+            let is_of_build = subject.promotion().is_some_and(|one| one.build.build_tag.tag() == *tag);
+            let again = match is_of_build {
+                true => "The tag is tried again when this build is promoted again.",
+                false => "The tag is tried again once a day, and with the next pin.",
+            };
             return Words {
                 title: "a pin's tag could not be put",
                 event: "tag-refused",
@@ -184,8 +189,7 @@ fn tag_taken(subject: &Subject, taken: &TakenTag) -> Words {
                 why: format!("Why: ECR refuses it. {}", line(reason)),
                 next: vec![
                     format!("Deploy by the digest of pin {pin}, not by {tag}: that may be another image."),
-                    "Correct what the refusal names. The tag is tried again once a day, and with the next pin."
-                        .to_owned(),
+                    format!("Correct what the refusal names. {again}"),
                 ],
             };
         }

@@ -60,6 +60,15 @@ impl Operation {
         }
     }
 
+    /// Returns a tag that could not be put and that people are notified of.
+    pub fn unput_tag(&self) -> Option<TakenTag> {
+        let of_build = || match &self.work {
+            Work::Promotion(promotion) => promotion.untaggable(),
+            Work::Rollback(_) | Work::Repair(_) | Work::LiveDrift(_) => None,
+        };
+        self.tag_taken.clone().or_else(of_build)
+    }
+
     pub fn id(&self) -> OperationId {
         match &self.work {
             Work::Promotion(promotion) => promotion.id,

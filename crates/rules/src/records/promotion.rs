@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::build::{Build, Occurrence};
+use super::pin::{NotPut, TakenTag};
 use super::rollout::{Progress, Rollout, ServiceRollout};
 use super::token::TokenHash;
 use crate::audit::Actor;
@@ -53,6 +54,9 @@ pub struct Promotion {
     /// SNS refuses mails that ask for a decision.
     #[serde(default)]
     pub mail_refused: Option<RefusedMail>,
+    /// ECR refuses the build tag.
+    #[serde(default)]
+    pub build_tag_refused: Option<RefusedBuildTag>,
     /// The rollout to the services. None before it begins, and where Stablepin deploys nothing.
     pub rollout: Option<Rollout>,
     /// Why the rollout failed, for people.
@@ -64,6 +68,15 @@ pub struct Promotion {
 }
 
 impl Promotion {
+    /// Returns the pinned build's own tag if ECR refuses it for good. The promotion does not wait
+    /// for that tag.
+    pub fn untaggable(&self) -> Option<TakenTag> {
+        let refused = self.build_tag_refused.as_ref().filter(|refused| refused.is_lasting())?;
+        let why = NotPut::Refused { reason: refused.reason.clone(), at: refused.at };
+        let pin = self.pin.filter(|_| !self.build.tagged)?;
+        Some(TakenTag { pin, tag: self.build.build_tag.tag(), why })
+    }
+
     /// Returns whether the promotion certainly moved no service.
     pub fn is_untouched(&self) -> bool {
         let refused = |service: &ServiceRollout| {
@@ -154,6 +167,23 @@ pub struct RefusedMail {
     /// The newest refusal, in AWS's words.
     pub reason: String,
     pub at: Timestamp,
+}
+
+/// ECR refuses a build tag.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedBuildTag {
+    /// The number of refusals. A first refusal may mean that a new permission is not effective yet.
+    pub times: u32,
+    /// The newest refusal, in AWS's words.
+    pub reason: String,
+    pub at: Timestamp,
+}
+
+impl RefusedBuildTag {
+    /// Returns whether the refusals are believed.
+    pub(crate) fn is_lasting(&self) -> bool {
+        self.times > 1
+    }
 }
 
 /// The time from a refusal to the next attempt to mail those approvers.

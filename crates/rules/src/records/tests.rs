@@ -187,6 +187,11 @@ fn promotion() -> Operation {
             reason: "AuthorizationError: not authorized to perform: SNS:Publish".to_owned(),
             at: at("2025-07-17T14:31:54Z"),
         }),
+        build_tag_refused: Some(RefusedBuildTag {
+            times: 1,
+            reason: "KmsException: the key is disabled".to_owned(),
+            at: at("2025-07-17T14:30:56Z"),
+        }),
         rollout: Some(Rollout {
             destination: Destination::Digest { digest: digest(0xa1) },
             services: vec![rollout(

@@ -23,7 +23,7 @@ use crate::operation_id::OperationId;
 use crate::pending_effects::reminder;
 use crate::records::{
     ApprovalRequest, Build, Environment, Hold, Latest, Occurrence, Operation, Promotion, PromotionState,
-    Question, RefusedMail, Slot, SlotKind, Subject, TokenHash, Waiting, Work,
+    Question, RefusedBuildTag, RefusedMail, Slot, SlotKind, Subject, TokenHash, Waiting, Work,
 };
 use crate::refusal::Refusal;
 
@@ -162,6 +162,7 @@ pub(super) fn open(transition: &mut Transition, opening: &Opening) -> Result<(),
         vote_confirmations: Default::default(),
         unreachable: None,
         mail_refused: None,
+        build_tag_refused: None,
         rollout: None,
         failure: None,
         revert: None,
@@ -219,21 +220,24 @@ fn ask_later_at(
     }
 }
 
-/// Fails a promotion whose build tag the registry refuses. Approvers cannot be asked, because a
-/// mail names the build tag. A single failure is not enough. Returns whether the promotion has
-/// ended.
-pub(super) fn fail_untaggable(transition: &mut Transition, reason: &str) -> bool {
-    let operation = transition.change.after.operation.as_ref();
-    let again = operation.is_some_and(|operation| operation.failures > 0);
-    let pending = transition
-        .change
-        .after
-        .promotion()
-        .is_some_and(|promotion| promotion.state == PromotionState::Pending);
-    if again && pending {
-        end(transition, PromotionState::Failed, format!("nothing was touched: {reason}"), Actor::Stablepin);
+/// Records that ECR refuses the build tag, and returns whether the refusal is believed: the second
+/// one is. A promotion that waits for approval then fails, because a mail names the build tag. A
+/// pinned promotion completes without the tag.
+pub(super) fn build_tag_refused(transition: &mut Transition, reason: &str) -> bool {
+    let at = transition.now;
+    let Some(promotion) = promotion(transition).filter(|one| !one.state.is_terminal()) else { return false };
+    let times = promotion.build_tag_refused.as_ref().map_or(1, |refused| refused.times.saturating_add(1));
+    let refused = RefusedBuildTag { times, reason: bounded(reason.to_owned()), at };
+    let is_lasting = refused.is_lasting();
+    promotion.build_tag_refused = Some(refused);
+    match promotion.state {
+        PromotionState::Pending if is_lasting => {
+            let reason = format!("nothing was touched: {reason}");
+            end(transition, PromotionState::Failed, reason, Actor::Stablepin);
+            true
+        }
+        _ => promotion.untaggable().is_some(),
     }
-    again && pending
 }
 
 pub(super) fn asked(transition: &mut Transition, approver: &ApproverName, token: &TokenHash, mail: &str) {
@@ -460,13 +464,15 @@ pub(super) fn set_pin(
 }
 
 pub(super) fn stable_tagged(transition: &mut Transition) {
-    let named = transition.change.after.build.as_ref().is_none_or(|build| build.tagged);
+    let tagged = transition.change.after.build.as_ref().is_none_or(|build| build.tagged);
     let Some(promotion) = transition.change.after.promotion() else { return };
+    let untaggable = promotion.untaggable();
     if promotion.state == PromotionState::InProgress
         && let Some(pin) = promotion.pin
-        && named
+        && (tagged || untaggable.is_some())
     {
-        let reason = transition.with_tag_problem(format!("pinned as pin {pin}"));
+        let untagged = untaggable.map(|taken| format!("; {}", taken.words())).unwrap_or_default();
+        let reason = transition.with_tag_problem(format!("pinned as pin {pin}{untagged}"));
         end(transition, PromotionState::Completed, reason, Actor::Stablepin);
     }
 }

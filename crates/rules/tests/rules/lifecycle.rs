@@ -7,12 +7,14 @@ use stablepin_rules::image::ImageTag;
 use stablepin_rules::name::ApproverName;
 use stablepin_rules::operation_id::OperationId;
 use stablepin_rules::pending_effects::pending_effects;
-use stablepin_rules::records::{Direction, Progress, PromotionState, RollbackState, TokenHash, Verdict};
+use stablepin_rules::records::{
+    Direction, Notice, Progress, PromotionState, RollbackState, TokenHash, Verdict,
+};
 use stablepin_rules::refusal::Refusal;
 use stablepin_rules::transition::{Decision, Input};
 use uuid::Uuid;
 
-use crate::world::{self, World, application, approver, digest};
+use crate::world::{self, STABLE, World, application, approver, deployed, digest};
 use crate::{ONE, TWO, asked, check, pinned, rollback_state, state};
 
 fn ended(world: &World, id: OperationId) -> (PromotionState, Option<String>) {
@@ -545,4 +547,67 @@ fn refused_build_tag_fails_at_the_second_try() {
     world.settle();
     assert_eq!(world.operations[&id].wake_at, None);
     pinned(&mut world, 1, 2);
+}
+
+/// Without approvers the pin is set before the build tag, or while its services are deployed.
+#[test]
+fn refused_build_tag_completes_a_pinned_promotion() {
+    const NONE: &str = "required = 0";
+    let worlds = [
+        World::new(application(NONE, "")),
+        World::new(application(NONE, "\"prod/web\"")),
+        World::new(deployed(NONE, "\"prod/web\"")),
+    ];
+    for (world, stable_is_refused) in
+        worlds.into_iter().flat_map(|world| [(world.clone(), false), (world, true)])
+    {
+        let mut world = world;
+        world.build_tags_are_refused = true;
+        world.tags_are_refused = stable_is_refused;
+        let id = world.push(0, 1).unwrap();
+        world.settle();
+        let (state, reason) = ended(&world, id);
+        let reason = reason.unwrap();
+        assert_eq!(state, PromotionState::Completed);
+        assert!(reason.starts_with("pinned as pin 1; ") && reason.contains("KmsException"), "{reason}");
+        assert!(reason.contains(&world.builds[&digest(1)].build_tag.to_string()), "{reason}");
+        assert_eq!(reason.contains("AccessDeniedException"), stable_is_refused, "{reason}");
+        assert_eq!(world.tag(STABLE).is_none(), stable_is_refused);
+        assert_eq!(world.operations[&id].notified, [Notice::TagTaken].into());
+        assert_eq!(world.operations[&id].wake_at, None);
+        assert!(!world.builds[&digest(1)].tagged, "a later promotion tries the tag again");
+    }
+}
+
+#[test]
+fn first_refusal_of_the_build_tag_is_not_believed() {
+    let mut world = World::new(application("required = 0", ""));
+    let id = world.push(0, 1).unwrap();
+    world.build_tags_are_refused = true;
+    world.begin(id);
+    while !world.flights.is_empty() {
+        world.land(0, true);
+    }
+    assert_eq!(state(&world, id), PromotionState::InProgress);
+    world.build_tags_are_refused = false;
+    world.settle();
+    assert_eq!(ended(&world, id), (PromotionState::Completed, Some("pinned as pin 1".to_owned())));
+    assert!(world.builds[&digest(1)].tagged && world.operations[&id].notified.is_empty());
+}
+
+/// Both tags are refused in one attempt, which is the first.
+#[test]
+fn two_tags_of_one_attempt_are_one_refusal() {
+    let mut world = World::new(application("required = 0", ""));
+    (world.build_tags_are_refused, world.tags_are_refused) = (true, true);
+    let id = world.push(0, 1).unwrap();
+    let effects = pending_effects(world.now, &world.subject(Some(id), None), Uuid::nil());
+    let refused: Vec<_> =
+        effects.iter().map(|effect| Input::Outcome(world.take_effect(id, effect))).collect();
+    assert_eq!(refused.len(), 2);
+    world.observe(Some(id), None, &refused).unwrap();
+    assert_eq!((state(&world, id), world.operations[&id].failures), (PromotionState::InProgress, 1));
+    assert_eq!(world.environment.tag_taken, None, "a new permission may not be effective yet");
+    world.observe(Some(id), None, &refused).unwrap();
+    assert_eq!(state(&world, id), PromotionState::Completed);
 }

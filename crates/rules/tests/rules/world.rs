@@ -88,6 +88,8 @@ pub(crate) struct World {
     pub(crate) immutable: bool,
     /// Whether ECR refuses the stable tag.
     pub(crate) tags_are_refused: bool,
+    /// Whether ECR refuses build tags.
+    pub(crate) build_tags_are_refused: bool,
     /// The digest that each service runs.
     pub(crate) services: BTreeMap<ServiceName, Running>,
     /// The digests that never become healthy.
@@ -125,6 +127,7 @@ impl World {
             tags: BTreeMap::new(),
             immutable: false,
             tags_are_refused: false,
+            build_tags_are_refused: false,
             services,
             broken: BTreeSet::new(),
             breaker: false,

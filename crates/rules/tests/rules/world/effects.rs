@@ -31,6 +31,9 @@ impl World {
             assert!(ours, "rule 7: {tag} is put on {digest}, but no record says that it is ours");
         }
         match effect {
+            Effect::TagBuild(_) if self.build_tags_are_refused => {
+                Outcome::BuildTagRefused("KmsException: the key is disabled".to_owned())
+            }
             Effect::TagBuild(build) => {
                 let tag = build.build_tag.tag();
                 match self.tags.get(&tag) {

@@ -181,7 +181,7 @@ fn rollbacks(
 
 fn entry(environment: &EnvironmentName, operation: &Operation) -> Markup {
     match &operation.work {
-        Work::Promotion(promotion) => promoted(environment, promotion, operation.tag_taken.is_some()),
+        Work::Promotion(promotion) => promoted(environment, promotion, operation.unput_tag().is_some()),
         Work::Rollback(rollback) => rolled_back(environment, rollback),
         Work::Repair(repair) => repaired(environment, repair),
         // Lists of operations never contain one. The environment's section shows it.
