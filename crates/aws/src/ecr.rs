@@ -337,7 +337,7 @@ impl EcrError {
         }
     }
 
-    /// Whether ECR refuses the call and will refuse it again.
+    /// Whether ECR refuses the call, or gives no usable manifest, and will do so again.
     pub fn is_refusal(&self) -> bool {
         match self {
             Self::BatchGetImage { source, .. }
@@ -350,6 +350,8 @@ impl EcrError {
             | Self::LimitExceeded { source, .. }
             | Self::Kms { source, .. }
             | Self::PutImage { source, .. } => source.is_refusal_of_ecr(),
+            // Answers with status 200 that will be the same again.
+            Self::Manifest { .. } | Self::Corrupt { .. } | Self::Answer { .. } => !self.is_retryable(),
             _ => false,
         }
     }

@@ -131,7 +131,9 @@ async fn manifests_are_requested_in_their_stored_form() {
 
 #[tokio::test]
 async fn failure_other_than_absence_is_an_error() {
-    for (code, retryable) in [("KmsError", false), ("UpstreamUnavailable", true)] {
+    for (code, retryable) in
+        [("KmsError", false), ("ImageReferencedByManifestList", false), ("UpstreamUnavailable", true)]
+    {
         let failures =
             json!([{"imageId": {"imageTag": "main"}, "failureCode": code, "failureReason": "why"}]);
         let wire = Wire::answering([ok(answer_of(&[ODD], failures))]);
@@ -140,7 +142,7 @@ async fn failure_other_than_absence_is_an_error() {
             failed.to_string(),
             format!("could not read the manifest of main in prod/web (BatchGetImage): {code}, why")
         );
-        assert_eq!(failed.is_retryable(), retryable);
+        assert_eq!((failed.is_retryable(), failed.is_refusal()), (retryable, !retryable), "{code}");
     }
 }
 
@@ -150,7 +152,7 @@ async fn bytes_with_another_hash_are_rejected() {
     answer["images"][0]["imageManifest"] = ODD.trim().into();
     let wire = Wire::answering([ok(answer)]);
     let failed = Ecr::new(&wire.session()).image(&web(), &[ImageId::from(&stable())]).await.unwrap_err();
-    assert!(matches!(failed, EcrError::Corrupt { .. }), "{failed}");
+    assert!(matches!(failed, EcrError::Corrupt { .. }) && failed.is_refusal(), "{failed}");
 }
 
 #[tokio::test]

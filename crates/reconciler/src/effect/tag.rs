@@ -25,7 +25,7 @@ pub(super) async fn build(clients: &Clients, build: &Build) -> Outcome {
         return if named.digest == build.digest { Outcome::BuildTagged } else { Outcome::BuildTagTaken(tag) };
     }
     let Some(manifest) = found.iter().find(|manifest| manifest.digest == build.digest) else {
-        return gone(&build.repository, &build.digest);
+        return Outcome::BuildTagRefused(is_gone(&build.repository, &build.digest));
     };
     match clients.ecr.put_tag(&build.repository, manifest, &tag).await {
         Ok(PutTag::Put | PutTag::AlreadyThere) => Outcome::BuildTagged,
@@ -52,16 +52,17 @@ pub(super) async fn stable(
         }
         Ok(_) | Err(_) => policy.stable_tag.clone(),
     };
+    let refused = |reason: String, tag: ImageTag| {
+        let why = NotPut::Refused { reason, at: now() };
+        Outcome::StableTaken(TakenTag { pin: pin.number, tag, why })
+    };
     let failed = |error: &EcrError, tag: ImageTag| match error.is_refusal() {
-        true => {
-            let why = NotPut::Refused { reason: words(error), at: now() };
-            Outcome::StableTaken(TakenTag { pin: pin.number, tag, why })
-        }
+        true => refused(words(error), tag),
         false => problem(error),
     };
     let manifest = match (manifest, repository) {
         (Ok(Some(manifest)), Ok(Some(_))) => manifest,
-        (Ok(None), Ok(_)) => return gone(&policy.repository, &pin.digest),
+        (Ok(None), Ok(_)) => return refused(is_gone(&policy.repository, &pin.digest), tag),
         (Ok(_), Ok(None)) => {
             return Outcome::Problem(format!("there is no repository {}", policy.repository));
         }
@@ -169,10 +170,6 @@ async fn manifest(
 ) -> Result<Option<Manifest>, EcrError> {
     let found = clients.ecr.image(repository, &[ImageId::Digest(digest.clone())]).await?;
     Ok(found.into_iter().next())
-}
-
-fn gone(repository: &RepositoryName, digest: &ImageDigest) -> Outcome {
-    Outcome::Problem(is_gone(repository, digest))
 }
 
 fn is_gone(repository: &RepositoryName, digest: &ImageDigest) -> String {

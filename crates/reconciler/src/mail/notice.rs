@@ -186,7 +186,7 @@ fn tag_taken(subject: &Subject, taken: &TakenTag) -> Words {
                 title: "a pin's tag could not be put",
                 event: "tag-refused",
                 what,
-                why: format!("Why: ECR refuses it. {}", line(reason)),
+                why: format!("Why: {}", line(reason)),
                 next: vec![
                     format!("Deploy by the digest of pin {pin}, not by {tag}: that may be another image."),
                     format!("Correct what the refusal names. {again}"),
