@@ -561,6 +561,16 @@ impl Transition {
                     .insert(service_rollout.service.clone(), started.task_definition.clone());
             }
         }
+        // A rollback ends before the promotion that it pre-empted.
+        if let Work::Rollback(rollback) = &operation.work
+            && let Some(digest) = &rollback.preempted
+        {
+            let unmoved = rollback.rollout.services.iter().filter(|one| one.started.is_none());
+            for one in unmoved.filter(|one| one.before.described.as_ref() == Some(digest)) {
+                let task_definition = one.before.task_definition.clone();
+                after.environment.left.insert(one.service.clone(), task_definition);
+            }
+        }
         if let Some(policy) = after.configuration.application.environment(&after.name) {
             after.environment.left.retain(|service, _| policy.services.contains(service));
         }

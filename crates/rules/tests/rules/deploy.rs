@@ -1094,6 +1094,67 @@ fn refused_rollback_says_what_the_preempted_release_has_moved() {
     }
 }
 
+/// Requests a rollback of some services to the pin, and hears that AWS refuses all of them.
+fn refused_rollback_of(world: &mut World, named: &[usize]) -> OperationId {
+    let named: Vec<_> = named.iter().map(|n| service(world, *n)).collect();
+    let mut request = world.rollback_request("stable").unwrap();
+    request.services.retain(|one| named.contains(&one.service));
+    let id = request.id;
+    world.observe(None, None, &[Input::RollbackRequested(Box::new(request))]).unwrap();
+    let refusals: Vec<_> = named.iter().map(|service| heard(service, refused())).collect();
+    world.observe(Some(id), None, &refusals).unwrap();
+    id
+}
+
+/// What the release left is no drift, because the rollback reports it.
+#[test]
+fn refused_rollback_records_what_the_release_left() {
+    for moves_worker in [false, true] {
+        let mut world = World::new(deployed(ONE, BOTH));
+        promoted(&mut world, 0, 1);
+        let release = prepared(&mut world, 1, 2);
+        let (web, worker) = (service(&world, 0), service(&world, 1));
+        world.take_effect(release, &Effect::Deploy(Direction::Forward, web.clone()));
+        if moves_worker {
+            world.take_effect(release, &Effect::Deploy(Direction::Forward, worker.clone()));
+        }
+        let id = world.roll_back("stable").unwrap();
+        world.observe(Some(id), None, &[heard(&web, refused())]).unwrap();
+        if moves_worker {
+            let started = world.take_effect(id, &Effect::Deploy(Direction::Forward, worker.clone()));
+            world.observe(Some(id), None, &[Input::Outcome(started)]).unwrap();
+            while !world.subject(Some(id), None).rollback().unwrap().state.is_terminal() {
+                world.wait(60);
+                carries_out(&mut world, id);
+            }
+        } else {
+            world.observe(Some(id), None, &[heard(&worker, refused())]).unwrap();
+        }
+        let ends = if moves_worker { RollbackState::Incomplete } else { RollbackState::Failed };
+        assert_eq!(rollback_state(&world, id), ends);
+        assert!(!promotion(&world, release).state.is_terminal(), "no tick has ended it yet");
+        let left = &world.environment.left;
+        assert_eq!(left[&web], format!("td of {}", digest(2)));
+        assert_eq!(left[&worker], format!("td of {}", digest(1)));
+    }
+}
+
+/// Another caller's deployment is no part of the release.
+#[test]
+fn refused_rollback_records_no_deployment_by_others() {
+    for preempts in [false, true] {
+        let mut world = World::new(deployed(ONE, WEB));
+        promoted(&mut world, 0, 1);
+        if preempts {
+            prepared(&mut world, 1, 2);
+        }
+        let web = service(&world, 0);
+        world.deploy_by_hand(&web, digest(7));
+        refused_rollback_of(&mut world, &[0]);
+        assert_eq!(world.environment.left[&web], format!("td of {}", digest(1)));
+    }
+}
+
 /// Its slot was given to a rollback, and from that to the next release, before it looked again.
 #[test]
 fn preempted_release_names_no_other_release_as_its_rollback() {
