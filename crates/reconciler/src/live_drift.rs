@@ -10,7 +10,7 @@ use stablepin_rules::live_drift::Deviation;
 use stablepin_rules::operation_id::OperationId;
 use stablepin_rules::records::{Pin, Subject};
 use stablepin_rules::task_definition::described_digest;
-use stablepin_rules::transition::{Input, LiveSeen, is_known};
+use stablepin_rules::transition::{Input, LiveSeen, ObservedService, is_known};
 
 use crate::clock::now;
 use crate::live::{digests_of, live};
@@ -46,11 +46,10 @@ pub async fn look(
         {
             (Some(ecs), Some(policy), Some(pin), None) => {
                 let services = match policy.is_deployed() {
-                    true => services(clients, ecs, &subject, policy, pin, only).await?,
+                    true => services(clients, ecs, policy, pin, only).await?,
                     false => BTreeMap::new(),
                 };
-                let environment_version = subject.environment.version;
-                LiveSeen { id: OperationId::new(uuid_v7(now())), environment_version, services }
+                LiveSeen::new(OperationId::new(uuid_v7(now())), &subject.environment, services)
             }
             _ => return Ok(false),
         };
@@ -72,11 +71,10 @@ pub async fn look(
 async fn services(
     clients: &Clients,
     ecs: &Ecs,
-    subject: &Subject,
     policy: &EnvironmentPolicy,
     pin: &Pin,
     only: Option<&ServiceName>,
-) -> Result<BTreeMap<ServiceName, Option<Deviation>>, LiveDriftError> {
+) -> Result<BTreeMap<ServiceName, ObservedService>, LiveDriftError> {
     let mut of_cluster: BTreeMap<&str, Vec<&ServiceName>> = BTreeMap::new();
     for service in policy.services.iter().filter(|service| only.is_none_or(|only| only == *service)) {
         of_cluster.entry(service.cluster()).or_default().push(service);
@@ -87,13 +85,10 @@ async fn services(
         let described = ecs.services(cluster, &names).await?;
         for service in services {
             let state = described.found.iter().find(|state| state.name == service.service());
-            seen.insert(service.clone(), deviation(clients, ecs, policy, pin, service, state).await?);
+            let deviation = deviation(clients, ecs, policy, pin, service, state).await?;
+            let task_definition = state.and_then(|state| state.task_definition.clone());
+            seen.insert(service.clone(), ObservedService { task_definition, deviation });
         }
-    }
-    // A promotion or a rollback left this task definition, and its own notice reported that.
-    for (service, deviation) in &mut seen {
-        let left = subject.environment.left.get(service);
-        deviation.take_if(|one| one.task_definition.is_some() && one.task_definition.as_ref() == left);
     }
     Ok(seen)
 }

@@ -28,7 +28,7 @@ use crate::refusal::Refusal;
 
 pub use drift::Drifted;
 pub use environment::{EnvironmentAction, EnvironmentCommand};
-pub use live_drift::{LiveSeen, is_known};
+pub use live_drift::{LiveSeen, ObservedService, is_known};
 pub use promotion::{Decision, Form, Opening, joined, may_decide};
 pub use rollback::RollbackRequest;
 

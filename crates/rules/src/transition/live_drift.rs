@@ -1,7 +1,7 @@
 //! Live drift: services do not run the pin. It is detected, notified once, and ends when every
 //! service runs the pin again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{AuditEntry, Transition};
 use crate::application::{EnvironmentPolicy, ServiceName};
@@ -20,6 +20,38 @@ pub struct LiveSeen {
     pub environment_version: u64,
     /// The deviation of each service. None: the service runs the pin, or nothing is known about it.
     pub services: BTreeMap<ServiceName, Option<Deviation>>,
+    /// The services that no longer have the task definition that an operation left there.
+    pub moved_on: BTreeSet<ServiceName>,
+}
+
+/// A service's task definition, and how the service differs from the pin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObservedService {
+    pub task_definition: Option<String>,
+    /// None: the service runs the pin, or nothing is known about it.
+    pub deviation: Option<Deviation>,
+}
+
+impl LiveSeen {
+    /// Returns the observation of these services. What an operation left is no deviation, because
+    /// the operation's own notice reported it.
+    pub fn new(
+        id: OperationId,
+        environment: &Environment,
+        observed: BTreeMap<ServiceName, ObservedService>,
+    ) -> Self {
+        let mut moved_on = BTreeSet::new();
+        let mut services = BTreeMap::new();
+        for (service, ObservedService { task_definition, deviation }) in observed {
+            let left = environment.left.get(&service);
+            let stays = left.is_some() && left == task_definition.as_ref();
+            if left.is_some() && !stays && task_definition.is_some() {
+                moved_on.insert(service.clone());
+            }
+            services.insert(service, deviation.filter(|_| !stays));
+        }
+        Self { id, environment_version: environment.version, services, moved_on }
+    }
 }
 
 /// The most services that an audit record's reason names.
@@ -50,6 +82,11 @@ fn open(environment: &Environment) -> Option<&LiveDrift> {
 
 /// Returns whether the observation brings no news.
 pub fn is_known(environment: &Environment, policy: Option<&EnvironmentPolicy>, seen: &LiveSeen) -> bool {
+    let forgets = environment.left.keys().any(|service| seen.moved_on.contains(service));
+    !forgets && is_known_drift(environment, policy, seen)
+}
+
+fn is_known_drift(environment: &Environment, policy: Option<&EnvironmentPolicy>, seen: &LiveSeen) -> bool {
     let known = open(environment).map(|drift| drift.services.clone()).unwrap_or_default();
     differing(environment, policy, seen) == known
 }
@@ -58,13 +95,16 @@ pub fn is_known(environment: &Environment, policy: Option<&EnvironmentPolicy>, s
 /// rollout has the slot.
 pub(super) fn seen(transition: &mut Transition, seen: &LiveSeen) {
     let now = transition.now;
-    let after = &transition.change.after;
-    let environment = &after.environment;
+    let environment = &mut transition.change.after.environment;
     if environment.slot.is_some() || environment.version != seen.environment_version {
         return;
     }
+    // If the task definition comes back, another caller has deployed it.
+    environment.left.retain(|service, _| !seen.moved_on.contains(service));
+    let after = &transition.change.after;
+    let environment = &after.environment;
     let Some(pin) = &environment.pin else { return };
-    if is_known(environment, after.policy(), seen) {
+    if is_known_drift(environment, after.policy(), seen) {
         return;
     }
     let again = format!("no service differs from pin {} any more", pin.number);

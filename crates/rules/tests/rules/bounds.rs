@@ -258,7 +258,12 @@ fn drift_of_many_services_fits_an_item() {
     };
     let services: BTreeMap<_, _> =
         most_services().into_iter().enumerate().map(|(n, service)| (service, Some(deviation(n)))).collect();
-    let seen = LiveSeen { id: world.id(), environment_version: world.environment.version, services };
+    let seen = LiveSeen {
+        id: world.id(),
+        environment_version: world.environment.version,
+        services,
+        moved_on: Default::default(),
+    };
     world.observe(None, None, &[Input::LiveSeen(seen.clone())]).unwrap();
     let drift = world.environment.live_drift.clone().unwrap();
     assert_eq!(drift.services.len(), SERVICES);

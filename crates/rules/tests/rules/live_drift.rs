@@ -10,7 +10,7 @@ use stablepin_rules::live_drift::{Deviation, LiveDrift};
 use stablepin_rules::operation_id::OperationId;
 use stablepin_rules::pending_effects::pending_effects;
 use stablepin_rules::records::{Direction, Hold, Notice, Verdict, Work};
-use stablepin_rules::transition::{Input, LiveSeen};
+use stablepin_rules::transition::{Input, LiveSeen, ObservedService, is_known};
 use uuid::Uuid;
 
 use crate::world::{World, application, digest};
@@ -40,8 +40,12 @@ fn seen(world: &mut World) -> LiveSeen {
             registered_by: Some("arn:aws:iam::111122223333:user/ann".to_owned()),
         })
     };
-    let services = world.services.iter().map(|(name, running)| (name.clone(), deviation(running))).collect();
-    LiveSeen { id: world.id(), environment_version: world.environment.version, services }
+    let observed = |running: &crate::world::Running| ObservedService {
+        task_definition: Some(format!("td of {}", running.digest)),
+        deviation: deviation(running),
+    };
+    let services = world.services.iter().map(|(name, running)| (name.clone(), observed(running))).collect();
+    LiveSeen::new(world.id(), &world.environment, services)
 }
 
 fn look(world: &mut World) {
@@ -284,4 +288,68 @@ fn environment_without_deployments_has_no_live_drift() {
     assert_eq!(audited(&world), ["Detected", "Ended"]);
     look(&mut world);
     assert_eq!(drift(&world), None);
+}
+
+/// Records that an operation left this digest's task definition on a service, as a failed revert does.
+fn left(world: &mut World, service: usize, n: u8) {
+    deploy_by_hand(world, service, n);
+    let name = world.services.keys().nth(service).unwrap().clone();
+    world.environment.left.insert(name, format!("td of {}", digest(n)));
+    world.environment.version += 1;
+}
+
+#[test]
+fn task_definition_that_comes_back_is_drift() {
+    let mut world = deployed();
+    left(&mut world, 0, 9);
+    look(&mut world);
+    assert_eq!(drift(&world), None, "the operation's notice has reported it");
+    let seen_before = seen(&mut world);
+    assert!(is_known(&world.environment, world.subject(None, None).policy(), &seen_before));
+
+    // A person brings the pin back, and a pipeline deploys the failed release again.
+    deploy_by_hand(&mut world, 0, 1);
+    let seen_pin = seen(&mut world);
+    assert!(!is_known(&world.environment, world.subject(None, None).policy(), &seen_pin));
+    look(&mut world);
+    assert_eq!((drift(&world), world.environment.left.len()), (None, 1));
+    deploy_by_hand(&mut world, 0, 9);
+    look(&mut world);
+    assert_eq!(drift(&world).unwrap().services.len(), 1);
+    check(&world);
+}
+
+#[test]
+fn task_definition_that_comes_back_after_another_drift_stays_drift() {
+    let mut world = deployed();
+    left(&mut world, 0, 9);
+    for n in [7, 9] {
+        deploy_by_hand(&mut world, 0, n);
+        look(&mut world);
+        assert_eq!(drift(&world).unwrap().services.values().next().unwrap().digest, Some(digest(n)));
+    }
+}
+
+#[test]
+fn late_observation_does_not_forget_what_was_left() {
+    let mut world = deployed();
+    left(&mut world, 0, 9);
+    deploy_by_hand(&mut world, 0, 1);
+    let late = seen(&mut world);
+    left(&mut world, 0, 9);
+    world.observe(None, None, &[Input::LiveSeen(late)]).unwrap();
+    look(&mut world);
+    assert_eq!((drift(&world), world.environment.left.len()), (None, 2));
+}
+
+#[test]
+fn deleted_service_is_drift_and_is_not_forgotten() {
+    let mut world = deployed();
+    left(&mut world, 0, 9);
+    let web = world.services.keys().next().unwrap().clone();
+    let gone = Deviation { task_definition: None, digest: None, registered_by: None };
+    let observed = ObservedService { task_definition: None, deviation: Some(gone) };
+    let seen = LiveSeen::new(world.id(), &world.environment, BTreeMap::from([(web.clone(), observed)]));
+    world.observe(None, None, &[Input::LiveSeen(seen)]).unwrap();
+    assert!(drift(&world).is_some() && world.environment.left.contains_key(&web));
 }
