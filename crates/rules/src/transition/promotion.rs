@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{AuditEntry, LONGEST_PAUSE, NewPin, Transition, build_intent};
 use crate::application::{EnvironmentPolicy, ServiceName};
-use crate::approval::{approvals, approved, decided_by};
+use crate::approval::{approvals, approved, decided_by, is_own};
 use crate::audit::{Actor, Kind};
 use crate::build_tag::BuildTag;
 use crate::caller::{Caller, keep_pusher};
@@ -284,8 +284,24 @@ pub(super) fn mail_refused(transition: &mut Transition, approver: &ApproverName,
     }
     let mut approvers = promotion.mail_refused.take().map(|refused| refused.approvers).unwrap_or_default();
     approvers.insert(approver.clone());
-    promotion.mail_refused = Some(RefusedMail { approvers, reason: reason.to_owned(), at });
+    promotion.mail_refused = Some(RefusedMail { approvers, reason: bounded(reason.to_owned()), at });
     true
+}
+
+/// Forgets the refused mails of approvers who need none any more: they have voted, left the
+/// environment, or pushed the build.
+fn forget_refused_mails(transition: &mut Transition) {
+    let after = &transition.change.after;
+    let (Some(policy), Some(promotion)) = (after.policy(), after.promotion()) else { return };
+    let Some(mut refused) = promotion.mail_refused.clone() else { return };
+    refused.approvers.retain(|name| {
+        policy.approval.approvers.contains(name)
+            && !promotion.votes.contains_key(name)
+            && !is_own(after, policy, promotion, name)
+    });
+    if let Some(promotion) = self::promotion(transition) {
+        promotion.mail_refused = Some(refused).filter(|refused| !refused.approvers.is_empty());
+    }
 }
 
 /// Adds a pusher that CloudTrail recorded after the promotion was opened. The pusher's own approval
@@ -375,7 +391,10 @@ pub(super) fn settle(transition: &mut Transition) {
         promotion.build = build;
     }
     match transition.change.after.promotion().map(|promotion| promotion.state) {
-        Some(PromotionState::Pending) => begin(transition),
+        Some(PromotionState::Pending) => {
+            forget_refused_mails(transition);
+            begin(transition);
+        }
         Some(PromotionState::InProgress) => deploy::settle(transition),
         Some(
             PromotionState::Completed

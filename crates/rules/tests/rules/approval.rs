@@ -9,6 +9,7 @@ use stablepin_rules::caller::Caller;
 use stablepin_rules::code::MOST_WRONG_CODES;
 use stablepin_rules::effect::{Effect, Outcome};
 use stablepin_rules::facts::facts;
+use stablepin_rules::one_line::LONGEST_TEXT;
 use stablepin_rules::operation_id::OperationId;
 use stablepin_rules::pending_effects::pending_effects;
 use stablepin_rules::records::{CodeHash, Notice, PromotionState, RefusedMail, Verdict};
@@ -363,6 +364,58 @@ fn mail_of_one_approver_is_refused_and_the_other_is_asked() {
     minutes(&mut world, 61);
     assert!(world.token(id, "second").is_some());
     assert_eq!(mail_refused(&world, id), None);
+}
+
+/// Votes by a signed request, which needs no mail.
+fn sign(world: &mut World, id: OperationId, name: &str) {
+    let actor = Actor::Principal { arn: format!("arn:aws:iam::111122223333:role/{name}") };
+    let decision = Decision { actor, form: None, ..world.decision(id, name, Verdict::Approve) };
+    world.observe(Some(id), None, &[Input::Decision(decision)]).unwrap();
+}
+
+#[test]
+fn refused_mail_names_only_approvers_who_need_one() {
+    let refused = || {
+        let mut world = patient(TWO);
+        world.mail_is_refused = [approver("lead"), approver("second")].into();
+        let id = world.push(0, 1).unwrap();
+        world.settle();
+        minutes(&mut world, 1);
+        assert_eq!(mail_refused(&world, id).unwrap().names(), "lead, second");
+        (world, id)
+    };
+    let (mut world, id) = refused();
+    sign(&mut world, id, "lead");
+    assert_eq!(mail_refused(&world, id).unwrap().names(), "second", "lead has voted");
+    sign(&mut world, id, "second");
+    assert_eq!(mail_refused(&world, id), None);
+
+    let (mut world, id) = refused();
+    let policy = &mut world.configuration.application.environments[0].approval;
+    (policy.required, policy.approvers) = (1, vec![approver("lead")]);
+    world.tick(id);
+    assert_eq!(mail_refused(&world, id).unwrap().names(), "lead", "second has left the file");
+
+    let (mut world, id) = refused();
+    let lead = "arn:aws:iam::111122223333:role/lead";
+    let approvers = &mut world.configuration.application.approvers;
+    approvers[0].principals = vec![Principal::parse(lead).unwrap()];
+    world.configuration.application.environments[0].approval.four_eyes = FourEyes::On;
+    world.observe(Some(id), None, &[Input::Attributed(caller(lead))]).unwrap();
+    assert_eq!(mail_refused(&world, id).unwrap().names(), "second", "lead has pushed the build");
+}
+
+#[test]
+fn reason_of_a_refused_mail_is_cut() {
+    let mut world = patient(ONE);
+    let id = world.push(0, 1).unwrap();
+    let reason = "é".repeat(LONGEST_TEXT * 20);
+    let refused = Input::Outcome(Outcome::AskRefused { approver: approver("lead"), reason });
+    for _ in 0..2 {
+        world.observe(Some(id), None, &[refused.clone()]).unwrap();
+    }
+    let kept = mail_refused(&world, id).unwrap().reason;
+    assert!(kept.chars().count() == LONGEST_TEXT && kept.ends_with("… (cut)"));
 }
 
 #[test]
