@@ -199,9 +199,11 @@ pub(super) fn settle(transition: &mut Transition) {
 /// Ends a rollback that touched nothing, and restores the earlier hold. The hold stays after a
 /// pre-emption, because the promotion may have touched something.
 fn end_untouched(transition: &mut Transition, reason: String) {
+    let services = transition.change.after.policy().map(|policy| policy.services.clone()).unwrap_or_default();
     let Some(rollback) = rollback(transition) else { return };
     let before = rollback.held_before.take();
-    let (id, left) = (rollback.id, left_behind(rollback));
+    let is_whole = names_all(&services, rollback);
+    let (id, left) = (rollback.id, left_behind(rollback, is_whole));
     let refused = format!("rollback to pin {} touched nothing", rollback.target.pin);
     let reason = format!("nothing was touched: {reason}");
     let Some(left) = left else {
@@ -215,20 +217,31 @@ fn end_untouched(transition: &mut Transition, reason: String) {
     }
 }
 
-/// Where the services stand that the pre-empted promotion was moving, for people. None: there was no such promotion.
-fn left_behind(rollback: &Rollback) -> Option<String> {
+/// Returns what the pre-empted promotion left on the services, for people. None: no promotion was
+/// pre-empted.
+fn left_behind(rollback: &Rollback, is_whole: bool) -> Option<String> {
     let digest = rollback.preempted.as_ref()?;
     let services = &rollback.rollout.services;
     let moved = services.iter().filter(|one| one.before.described.as_ref() == Some(digest));
     let moved: Vec<String> = moved.map(|one| one.service.to_string()).collect();
     let left = match moved.as_slice() {
-        [] => format!("No service was found at {digest}, which the pre-empted promotion was to bring"),
+        [] => {
+            let none = if is_whole { "No service" } else { "None of the named services" };
+            format!("{none} was found at {digest}, which the pre-empted promotion was to bring")
+        }
         moved => {
             format!("The pre-empted promotion had moved {} to {digest}, and that stays", moved.join(", "))
         }
     };
-    let late = "; a call of that promotion may have moved others since".to_owned();
-    Some(left + &rollback.preempted_until.map(|_| late).unwrap_or_default())
+    let late = rollback.preempted_until.map(|_| "; a call of that promotion may have moved others since");
+    let unnamed = (!is_whole).then_some(". It may have moved services that this rollback does not name");
+    Some([Some(left.as_str()), late, unnamed].into_iter().flatten().collect())
+}
+
+/// Returns whether the rollback names all of these services.
+fn names_all(services: &[ServiceName], rollback: &Rollback) -> bool {
+    let named = |service: &ServiceName| rollback.rollout.services.iter().any(|one| one.service == *service);
+    services.iter().all(named)
 }
 
 /// Returns whether the pre-empted promotion may still move a service, or may have moved one since
@@ -254,11 +267,8 @@ fn exclude_left_digests(transition: &mut Transition) {
 fn complete(transition: &mut Transition) {
     let services = transition.change.after.policy().map(|policy| policy.services.clone()).unwrap_or_default();
     let Some(rollback) = rollback(transition) else { return };
-    let named = |service: &ServiceName| {
-        rollback.rollout.services.iter().any(|service_rollout| service_rollout.service == *service)
-    };
     // A rollback of some services does not change what the whole environment runs.
-    let whole = services.iter().all(named);
+    let whole = names_all(&services, rollback);
     let proven = format!("{} at {}", rollback.rollout.proven(), rollback.target.digest);
     let new_pin = NewPin {
         digest: rollback.target.digest.clone(),

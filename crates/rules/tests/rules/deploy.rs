@@ -1106,6 +1106,27 @@ fn refused_rollback_of(world: &mut World, named: &[usize]) -> OperationId {
     id
 }
 
+#[test]
+fn refused_rollback_speaks_of_the_named_services_only() {
+    for (named, moved, expected) in [
+        (0, 1, format!("None of the named services was found at {}", digest(2))),
+        (1, 0, format!("None of the named services was found at {}", digest(2))),
+        (0, 0, format!("had moved prod/web to {}, and that stays", digest(2))),
+    ] {
+        let mut world = World::new(deployed(ONE, BOTH));
+        promoted(&mut world, 0, 1);
+        let release = prepared(&mut world, 1, 2);
+        let moved = service(&world, moved);
+        world.take_effect(release, &Effect::Deploy(Direction::Forward, moved));
+        let id = refused_rollback_of(&mut world, &[named]);
+        let said = rollback_reason(&world, id).unwrap();
+        assert!(said.contains(&expected), "{said}");
+        assert!(said.contains("It may have moved services that this rollback does not name"), "{said}");
+        let hold = world.environment.hold.clone().unwrap();
+        assert!(hold.by == id && hold.reason.contains(&expected), "{}", hold.reason);
+    }
+}
+
 /// What the release left is no drift, because the rollback reports it.
 #[test]
 fn refused_rollback_records_what_the_release_left() {
