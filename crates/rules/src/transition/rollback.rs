@@ -196,8 +196,8 @@ pub(super) fn settle(transition: &mut Transition) {
     }
 }
 
-/// Ends a rollback that touched nothing, and restores the earlier hold. The hold stays after a
-/// pre-emption, because the promotion may have touched something.
+/// Ends a rollback that touched nothing, and restores the earlier hold. The hold stays if a
+/// pre-empted promotion may have touched something.
 fn end_untouched(transition: &mut Transition, reason: String) {
     let services = transition.change.after.policy().map(|policy| policy.services.clone()).unwrap_or_default();
     let Some(rollback) = rollback(transition) else { return };
@@ -218,12 +218,17 @@ fn end_untouched(transition: &mut Transition, reason: String) {
 }
 
 /// Returns what the pre-empted promotion left on the services, for people. None: no promotion was
-/// pre-empted.
+/// pre-empted, or it certainly moved no service.
 fn left_behind(rollback: &Rollback, is_whole: bool) -> Option<String> {
     let digest = rollback.preempted.as_ref()?;
     let services = &rollback.rollout.services;
     let moved = services.iter().filter(|one| one.before.described.as_ref() == Some(digest));
     let moved: Vec<String> = moved.map(|one| one.service.to_string()).collect();
+    let is_running = |one: &ServiceRollout| one.before.digests.contains(digest);
+    if moved.is_empty() && is_whole && rollback.preempted_until.is_none() && !services.iter().any(is_running)
+    {
+        return None;
+    }
     let left = match moved.as_slice() {
         [] => {
             let none = if is_whole { "No service" } else { "None of the named services" };

@@ -1031,6 +1031,7 @@ fn refused_rollback_after_a_preemption_keeps_its_hold() {
     let mut world = World::new(deployed(ONE, WEB));
     promoted(&mut world, 0, 1);
     let next = prepared(&mut world, 1, 2);
+    world.begin(next);
     let id = world.roll_back("stable").unwrap();
     world.observe(Some(id), None, &[heard(&service(&world, 0), refused())]).unwrap();
     world.wait(60 * 60);
@@ -1051,7 +1052,7 @@ fn rollback_reason(world: &World, id: OperationId) -> Option<String> {
 /// Whichever of the two records is read, it says where the services are. Nothing moves them until a person decides.
 #[test]
 fn refused_rollback_says_what_the_preempted_release_has_moved() {
-    for (moved, ticked) in [(0, false), (1, false), (1, true), (2, false), (2, true)] {
+    for (moved, ticked) in [(1, false), (1, true), (2, false), (2, true)] {
         let mut world = World::new(deployed(ONE, BOTH));
         promoted(&mut world, 0, 1);
         let release = prepared(&mut world, 1, 2);
@@ -1070,10 +1071,7 @@ fn refused_rollback_says_what_the_preempted_release_has_moved() {
 
         let said = rollback_reason(&world, id).unwrap();
         let names = ["", "prod/web", "prod/web, prod/worker"][moved];
-        let left = match moved {
-            0 => format!("No service was found at {}", digest(2)),
-            _ => format!("had moved {names} to {}, and that stays", digest(2)),
-        };
+        let left = format!("had moved {names} to {}, and that stays", digest(2));
         assert!(said.starts_with("nothing was touched: prod/web: AccessDeniedException"), "{said}");
         assert!(said.contains(&left), "{said}");
         let hold = world.environment.hold.clone().unwrap();
@@ -1087,8 +1085,7 @@ fn refused_rollback_says_what_the_preempted_release_has_moved() {
         assert_eq!(world.operations[&id].notified, [Notice::Ended].into());
         assert_eq!(world.operations[&release].notified, [Notice::Ended].into());
 
-        let again = world.roll_back("stable");
-        assert_eq!(again.is_ok(), moved > 0);
+        world.roll_back("stable").unwrap();
         world.settle();
         assert_eq!(running(&world), [1, 1]);
     }
@@ -1104,6 +1101,45 @@ fn refused_rollback_of(world: &mut World, named: &[usize]) -> OperationId {
     let refusals: Vec<_> = named.iter().map(|service| heard(service, refused())).collect();
     world.observe(Some(id), None, &refusals).unwrap();
     id
+}
+
+#[test]
+fn refused_rollback_sets_no_hold_if_nothing_moved() {
+    for services in [WEB, BOTH] {
+        let mut world = World::new(deployed(ONE, services));
+        promoted(&mut world, 0, 1);
+        let release = prepared(&mut world, 1, 2);
+        let all: Vec<_> = (0..world.services.len()).collect();
+        let id = refused_rollback_of(&mut world, &all);
+        assert_eq!(rollback_state(&world, id), RollbackState::Failed);
+        assert_eq!((&world.environment.hold, &world.environment.slot), (&None, &None));
+        let said = rollback_reason(&world, id).unwrap();
+        assert!(
+            said.starts_with("nothing was touched: prod/web: ") && !said.contains("pre-empted"),
+            "{said}"
+        );
+        world.settle();
+        let reason = promotion(&world, release).reason.unwrap();
+        assert!(reason.starts_with("pre-empted by a rollback, which has ended: its record"), "{reason}");
+        promoted(&mut world, 2, 3);
+        assert!(running(&world).iter().all(|one| *one == 3), "the next build is not held");
+        check(&world);
+    }
+}
+
+/// A service that is leaving the release's digest was moved.
+#[test]
+fn refused_rollback_keeps_its_hold_if_a_task_runs_the_release() {
+    let mut world = World::new(deployed(ONE, WEB));
+    promoted(&mut world, 0, 1);
+    prepared(&mut world, 1, 2);
+    let mut request = world.rollback_request("stable").unwrap();
+    request.services[0].before.digests.insert(digest(2));
+    let id = request.id;
+    world.observe(None, None, &[Input::RollbackRequested(Box::new(request))]).unwrap();
+    world.observe(Some(id), None, &[heard(&service(&world, 0), refused())]).unwrap();
+    assert_eq!(rollback_state(&world, id), RollbackState::Failed);
+    assert_eq!(world.environment.hold.as_ref().map(|hold| hold.by), Some(id));
 }
 
 #[test]
