@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use stablepin_aws::dynamodb::{Key, OperationKey, TableError};
 use stablepin_reconciler::clock::now;
 use stablepin_reconciler::errors::chain;
-use stablepin_reconciler::live_drift::{self, LiveDriftError};
+use stablepin_reconciler::live_drift;
 use stablepin_reconciler::{Clients, Deadline, ReconcileError, Source, reconcile};
 use stablepin_rules::application::ServiceName;
 use stablepin_rules::records::{SlotKind, Subject};
@@ -37,8 +37,6 @@ pub enum PromoterError {
     Sweep(#[from] SweepError),
     #[error("the topics of secret links could not be checked")]
     Health(#[from] HealthError),
-    #[error("the services could not be checked for live drift")]
-    LiveDrift(#[from] LiveDriftError),
     #[error("{0} operations could not be reconciled: the next tick tries again")]
     Driven(usize),
 }
@@ -90,22 +88,23 @@ pub async fn handle(
             let driven = reconcile_all(clients, open, &[Input::Tick, Input::Nudge], deadline).await?;
             Ok(json!({ "driven": driven }))
         }
-        // While the operation had the slot, the promoter did not check deployments by others. It
-        // does so now.
-        Trigger::Ended { application, environment } => {
-            let Some(subject) = clients.table.configured_environment(&application, &environment).await?
-            else {
-                return Ok(json!({ "driven": 0 }));
+        // The function that ended the operation may have no clients for its notices. While the
+        // operation had the slot, the promoter did not check deployments by others.
+        Trigger::Ended(key) => {
+            let driven = reconcile_all(clients, vec![key.clone()], &[Input::Nudge], deadline).await;
+            let subject = clients.table.configured_environment(&key.application, &key.environment).await?;
+            let drifted = match subject {
+                Some(subject) => has_drifted(clients, subject, None, deadline).await,
+                None => false,
             };
-            let drifted = live_drift::look(clients, subject, None, deadline).await?;
-            Ok(json!({ "driven": 0, "drifted": drifted }))
+            Ok(json!({ "driven": driven?, "drifted": drifted }))
         }
         Trigger::Deployment { service_arn } => {
             let Some((subject, service)) = environment_of(clients, &service_arn).await? else {
                 return Ok(json!({ "driven": 0 }));
             };
             let Some(key) = in_slot(&subject) else {
-                let drifted = live_drift::look(clients, subject, Some(&service), deadline).await?;
+                let drifted = has_drifted(clients, subject, Some(&service), deadline).await;
                 return Ok(json!({ "driven": 0, "drifted": drifted }));
             };
             let driven = reconcile_all(clients, vec![key], &[Input::Nudge], deadline).await?;
@@ -114,6 +113,29 @@ pub async fn handle(
         Trigger::Audit(records) => {
             let published = bus.publish(&records).await?;
             Ok(json!({ "published": published, "batchItemFailures": [] }))
+        }
+    }
+}
+
+/// Checks for live drift, and returns whether a service differs. A failed check is left to the
+/// hourly sweep, because a retry of the event would repeat all that has succeeded.
+async fn has_drifted(
+    clients: &Clients,
+    subject: Subject,
+    only: Option<&ServiceName>,
+    deadline: Deadline,
+) -> bool {
+    let (application, environment) = (subject.application().clone(), subject.name.clone());
+    match live_drift::look(clients, subject, only, deadline).await {
+        Ok(drifted) => drifted,
+        Err(error) => {
+            tracing::error!(
+                application.name = %application,
+                environment.name = %environment,
+                "live drift could not be checked: {}",
+                chain(&error)
+            );
+            false
         }
     }
 }

@@ -24,9 +24,9 @@ pub enum Trigger {
     Operation(Key),
     /// An environment has a new pin.
     Pinned { application: ApplicationName, environment: EnvironmentName },
-    /// A promotion or a rollback has ended. The check of deployments by others had waited for its
-    /// end.
-    Ended { application: ApplicationName, environment: EnvironmentName },
+    /// A promotion or a rollback has ended. Its notices, and the check of deployments by others, had
+    /// waited for its end.
+    Ended(Key),
     /// ECS reports a deployment.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_service_deployment_events.html>
     Deployment { service_arn: String },
@@ -80,15 +80,14 @@ impl Trigger {
                 if kind == "Pin Change" {
                     return Ok(Self::Pinned { application, environment });
                 }
-                if ENDS.contains(&text("/detail/to")) {
-                    return Ok(Self::Ended { application, environment });
-                }
                 let id = OperationId::parse(text("/detail/id")).ok_or_else(unreadable)?;
                 let operation = match kind {
                     "Promotion State Change" => OperationKey::Promotion(id),
                     _ => OperationKey::Rollback(id),
                 };
-                Ok(Self::Operation(Key { application, environment, operation }))
+                let key = Key { application, environment, operation };
+                let has_ended = ENDS.contains(&text("/detail/to"));
+                Ok(if has_ended { Self::Ended(key) } else { Self::Operation(key) })
             }
             _ => Err(unreadable()),
         }
@@ -127,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn end_of_an_operation_triggers_its_environment() {
+    fn end_of_an_operation_triggers_it_and_its_environment() {
         let event = |kind: &str, to: &str| {
             let id = "019b0000-0000-7000-8000-000000000000";
             let detail = json!({"application": "web", "environment": "production", "id": id, "to": to});
@@ -135,7 +134,9 @@ mod tests {
         };
         for kind in ["Promotion State Change", "Rollback State Change"] {
             for to in ENDS {
-                assert!(matches!(event(kind, to), Trigger::Ended { .. }), "{kind}: {to}");
+                let Trigger::Ended(key) = event(kind, to) else { panic!("{kind}: {to}") };
+                let is_rollback = matches!(key.operation, OperationKey::Rollback(_));
+                assert_eq!(is_rollback, kind == "Rollback State Change");
             }
             for to in ["Approved", "InProgress", "Requested"] {
                 assert!(matches!(event(kind, to), Trigger::Operation(_)), "{kind}: {to}");
