@@ -15,41 +15,27 @@
 //! services with a deployment that has not ended or has failed.
 //! <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/request-throttling.html>
 
+mod concurrency;
+mod error;
 mod sources;
+mod used;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
-use futures_util::stream::{self, StreamExt, TryStreamExt};
 use jiff::{SignedDuration, Timestamp};
 use stablepin_aws::ecs::{
     Ecs, EcsError, ListedServiceDeployment, NamedImage, PER_DESCRIBE_REVISIONS, PER_DESCRIBE_SERVICES,
     PER_DESCRIBE_TASKS, ServiceDeploymentStatus, TaskInUse, Wanted,
 };
-use stablepin_aws::lambda::{Lambda, LambdaError};
-use stablepin_aws::signed_json::SourceError;
-use stablepin_rules::image::ImageDigest;
+use stablepin_aws::lambda::Lambda;
 use stablepin_rules::retention::sources::Source;
 
+pub use error::{InUseError, ReadStep};
 pub use sources::Sources;
+pub use used::Used;
 
+use self::concurrency::read_concurrently;
 use self::sources::SourcesRead;
-
-/// The most calls at the same time. ECS allows an account many more a second.
-const AT_ONCE: usize = 8;
-
-/// A use of an image by something in the account.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Used {
-    /// The user, in words: `task 0123… of service prod/web`.
-    pub by: String,
-    /// The reference as it is written. It may name another digest than `digest`: it may name an
-    /// index, and `digest` the image of one platform. Both are used.
-    pub image: Option<String>,
-    /// The digest that the user resolved the reference to. `None` if it did not: then the
-    /// reference's current image counts.
-    pub digest: Option<ImageDigest>,
-}
 
 /// Everything in the account and region that may use an image.
 #[derive(Debug, Clone, Copy)]
@@ -83,69 +69,6 @@ struct Shared {
     newest: Vec<String>,
     waived: BTreeSet<Source>,
     started: SourcesRead,
-}
-
-/// The step of the read that failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReadStep {
-    Clusters,
-    Services,
-    ServiceDeployments,
-    ServiceRevisions,
-    Tasks,
-    Daemons,
-    NewestTaskDefinitions,
-    TaskDefinitions,
-}
-
-impl fmt::Display for ReadStep {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Clusters => "its clusters",
-            Self::Services => "its services",
-            Self::ServiceDeployments => "the deployments of its services",
-            Self::ServiceRevisions => "the revisions that its services may return to",
-            Self::Tasks => "its tasks",
-            Self::Daemons => "its daemons",
-            Self::NewestTaskDefinitions => "the newest revisions of its task definitions",
-            Self::TaskDefinitions => "the images of its task definitions",
-        })
-    }
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum InUseError {
-    #[error("it is not known which images ECS uses: {step} could not be read")]
-    Ecs {
-        step: ReadStep,
-        #[source]
-        source: EcsError,
-    },
-    #[error("it is not known which images Lambda uses")]
-    Lambda(#[source] LambdaError),
-    #[error("it is not known which images {of} uses; whoever looks after them may write waive = [\"{of}\"]")]
-    Source {
-        of: Source,
-        #[source]
-        source: SourceError,
-    },
-    #[error(
-        "{by} names {text:?}, and it is not known which image that is: name a revision there, or write \
-         waive = [\"{of}\"] and look after it"
-    )]
-    Unknown { of: Source, by: String, text: String },
-}
-
-impl InUseError {
-    /// Returns whether a later read may succeed.
-    pub fn is_retryable(&self) -> bool {
-        match self {
-            Self::Ecs { source, .. } => source.is_retryable(),
-            Self::Lambda(source) => source.is_retryable(),
-            Self::Source { source, .. } => source.is_retryable(),
-            Self::Unknown { .. } => false,
-        }
-    }
 }
 
 fn failed_at(step: ReadStep) -> impl Fn(EcsError) -> InUseError + Copy + Send {
@@ -443,17 +366,6 @@ fn revision_batches<'a>(arns: impl IntoIterator<Item = &'a String>) -> Vec<Vec<S
 /// Returns the last part of an ARN: a name, an id, or `family:revision`.
 fn last(arn: &str) -> &str {
     arn.rsplit('/').next().unwrap_or(arn)
-}
-
-/// Reads all items, a few at a time, in any order. Returns the first failure.
-///
-/// The items are owned: with borrowed items, the compiler cannot prove that the future may move
-/// between threads.
-async fn read_concurrently<I, T, F>(items: Vec<I>, read: impl FnMut(I) -> F) -> Result<Vec<T>, InUseError>
-where
-    F: Future<Output = Result<T, InUseError>>,
-{
-    stream::iter(items).map(read).buffer_unordered(AT_ONCE).try_collect().await
 }
 
 #[cfg(test)]

@@ -17,7 +17,9 @@ use stablepin_aws::session::Session;
 use stablepin_aws::signed_json::SourceError;
 use stablepin_rules::retention::sources::{DefinitionName, Mention, Place, Source, is_dynamic};
 
-use super::{InUseError, Used, read_concurrently};
+use super::concurrency::read_concurrently;
+use super::error::InUseError;
+use super::used::Used;
 
 /// The clients of everything that starts tasks or jobs by name.
 #[derive(Debug, Clone)]

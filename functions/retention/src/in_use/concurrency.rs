@@ -1,0 +1,22 @@
+//! Reads many items, a few at a time.
+
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+
+use super::error::InUseError;
+
+/// The most calls at the same time. ECS allows an account many more a second.
+const AT_ONCE: usize = 8;
+
+/// Reads all items, a few at a time, in any order. Returns the first failure.
+///
+/// The items are owned: with borrowed items, the compiler cannot prove that the future may move
+/// between threads.
+pub(super) async fn read_concurrently<I, T, F>(
+    items: Vec<I>,
+    read: impl FnMut(I) -> F,
+) -> Result<Vec<T>, InUseError>
+where
+    F: Future<Output = Result<T, InUseError>>,
+{
+    stream::iter(items).map(read).buffer_unordered(AT_ONCE).try_collect().await
+}

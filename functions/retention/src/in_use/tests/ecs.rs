@@ -1,0 +1,241 @@
+//! Images that ECS uses.
+
+use jiff::{SignedDuration, Timestamp};
+use stablepin_tests::ecs_fake::{ControllerKind, DeploymentOutcome, Reported};
+
+use super::fixtures::{AccountFake, by_of, digest, image, registers, tagged, used, without_ids};
+use crate::in_use::{Account, InUseError, ReadStep, TaskDefinitions, Used, in_use};
+
+fn is_send<T: Send>(_: &T) {}
+
+/// A runtime may move the function's future between threads.
+#[expect(dead_code, reason = "it only has to compile")]
+fn in_use_future_is_send(account: Account<'_>, cache: &mut TaskDefinitions) {
+    is_send(&in_use(account, 3, Timestamp::MIN, Timestamp::MIN, cache));
+}
+
+#[tokio::test]
+async fn settled_service_uses_its_revision_and_tasks() {
+    let account = AccountFake::new();
+    let web = account.ecs.service("prod/web").runs(&tagged("main")).container("proxy", &image(2)).create();
+    account.ecs.reports(&tagged("main"), &Reported::Digest(digest(1).to_string()));
+    web.advance();
+    let found = without_ids(account.read().await.unwrap());
+    let main = tagged("main");
+    assert_eq!(
+        found,
+        [
+            used("service prod/web, task definition web:1", &main, None),
+            used("service prod/web, task definition web:1", &image(2), None),
+            used("service revision … of prod/web", &main, Some(digest(1))),
+            used("service revision … of prod/web", &image(2), Some(digest(2))),
+            used("task … of service prod/web", &main, Some(digest(1))),
+            used("task … of service prod/web", &image(2), Some(digest(2))),
+            used("task definition web:1", &main, None),
+            used("task definition web:1", &image(2), None),
+        ]
+    );
+    assert_eq!(account.ecs.count("ListServiceDeployments"), 0, "no deployment is open");
+    let calls =
+        ["ListClusters", "ListServices", "DescribeServices", "DescribeServiceRevisions", "DescribeTasks"];
+    assert!(calls.iter().all(|call| account.ecs.count(call) == 1));
+    assert_eq!(account.ecs.count("ListTasks"), 2);
+}
+
+#[tokio::test]
+async fn service_scaled_to_zero_keeps_its_resolved_image() {
+    let account = AccountFake::new();
+    account.ecs.reports(&tagged("main"), &Reported::Digest(digest(1).to_string()));
+    let web = account.ecs.service("prod/web").runs(&tagged("main")).create();
+    web.scales_to(0);
+    for _ in 0..5 {
+        web.advance();
+    }
+    account.ecs.time_passes(jiff::SignedDuration::from_hours(2));
+    let found = without_ids(account.read().await.unwrap());
+    assert_eq!(by_of(&found, &digest(1)), ["service revision … of prod/web"], "{found:?}");
+}
+
+#[tokio::test]
+async fn open_deployment_uses_its_source_and_target_revisions() {
+    let account = AccountFake::new();
+    for (tag, digit) in [("one", 1), ("two", 2), ("three", 3)] {
+        account.ecs.reports(&tagged(tag), &Reported::Digest(digest(digit).to_string()));
+    }
+    let web = account.ecs.service("prod/web").runs(&tagged("one")).circuit_breaker(true).create();
+    web.deploys_meanwhile(&tagged("two"));
+    let found = without_ids(account.read().await.unwrap());
+    assert!(account.ecs.count("ListServiceDeployments") == 1);
+    assert!(account.ecs.count("DescribeServiceDeployments") == 1);
+    assert!(by_of(&found, &digest(1)).contains(&"service revision … of prod/web"), "{found:?}");
+    for _ in 0..5 {
+        web.advance();
+    }
+    let found = without_ids(account.read().await.unwrap());
+    assert!(by_of(&found, &digest(2)).contains(&"service revision … of prod/web"), "{found:?}");
+
+    // The next deployment fails and rolls back to the last successful revision.
+    web.will(DeploymentOutcome::CrashesUntilTheBreaker);
+    web.deploys_meanwhile(&tagged("three"));
+    web.advance();
+    account.cache.take();
+    let found = without_ids(account.read().await.unwrap());
+    assert!(by_of(&found, &digest(2)).contains(&"service revision … of prod/web"), "{found:?}");
+    let named: Vec<_> = found.iter().filter(|one| one.image == Some(tagged("three"))).collect();
+    assert!(!named.is_empty());
+}
+
+#[tokio::test]
+async fn service_of_another_controller_uses_its_task_sets() {
+    let account = AccountFake::new();
+    account.ecs.service("prod/blue").runs(&image(1)).controller(ControllerKind::CodeDeploy).create();
+    let found = account.read().await.unwrap();
+    assert!(found.contains(&used("service prod/blue, task definition blue:1", &image(1), None)), "{found:?}");
+    assert_eq!(account.ecs.count("ListServiceDeployments"), 0);
+}
+
+#[tokio::test]
+async fn task_that_stopped_recently_still_counts() {
+    let account = AccountFake::new();
+    let web = account.ecs.service("prod/web").runs(&image(1)).create();
+    web.scales_to(0);
+    for _ in 0..5 {
+        web.advance();
+    }
+    let found = without_ids(account.read().await.unwrap());
+    assert!(by_of(&found, &digest(1)).contains(&"task … of service prod/web"), "{found:?}");
+}
+
+#[tokio::test]
+async fn newest_three_active_revisions_of_a_family_count() {
+    let account = AccountFake::new();
+    for digit in 1..=5 {
+        registers(&account.ecs, "job", digit);
+    }
+    registers(&account.ecs, "job-of-another-family", 6);
+    account.ecs.deregisters("job:4");
+    let found = account.read().await.unwrap();
+    let expected = [
+        used("task definition job-of-another-family:1", &image(6), None),
+        used("task definition job:2", &image(2), None),
+        used("task definition job:3", &image(3), None),
+        used("task definition job:5", &image(5), None),
+    ];
+    assert_eq!(found, expected);
+}
+
+#[tokio::test]
+async fn task_definition_is_read_once_and_forgotten_when_unused() {
+    let account = AccountFake::new();
+    for digit in 1..=4 {
+        registers(&account.ecs, "job", digit);
+    }
+    let first = account.read().await.unwrap();
+    assert_eq!(account.ecs.count("DescribeTaskDefinition"), 3);
+    assert_eq!(account.read().await.unwrap(), first);
+    assert_eq!(account.ecs.count("DescribeTaskDefinition"), 3);
+    registers(&account.ecs, "job", 5);
+    account.read().await.unwrap();
+    assert_eq!(account.ecs.count("DescribeTaskDefinition"), 4);
+    assert_eq!(account.cache.borrow().images.len(), 3);
+    assert!(account.cache.borrow().images.keys().all(|arn| !arn.ends_with("/job:2")));
+}
+
+#[tokio::test]
+async fn dry_runs_of_one_night_share_the_families() {
+    let account = AccountFake::new();
+    registers(&account.ecs, "job", 1);
+    let web = account.ecs.service("prod/web").runs(&image(2)).create();
+    let night: Timestamp = "2026-11-21T02:00:00Z".parse().unwrap();
+    let minute = |number| night + SignedDuration::from_mins(number);
+    let by_name = |used: &[Used], digit| {
+        used.iter().any(|one| one.by.starts_with("task definition job") && one.image == Some(image(digit)))
+    };
+    let first = account.read_for(night, minute(1)).await.unwrap();
+    let families = || account.ecs.count("ListTaskDefinitionFamilies");
+    assert_eq!(families(), 1);
+
+    registers(&account.ecs, "job", 3);
+    web.deploys_meanwhile(&image(4));
+    let next = account.read_for(night, minute(10)).await.unwrap();
+    assert_eq!((families(), by_name(&first, 1), by_name(&next, 3)), (1, true, false));
+    let brings =
+        |used: &[Used]| used.iter().any(|one| one.by.starts_with("service") && one.image == Some(image(4)));
+    assert_eq!((brings(&first), brings(&next)), (false, true), "the images of services are read each time");
+
+    let asked_later = account.read_for(minute(2), minute(10)).await.unwrap();
+    assert_eq!((families(), by_name(&asked_later, 3)), (2, true));
+    account.read_for(night, minute(19)).await.unwrap();
+    assert_eq!(families(), 2);
+    account.read_for(night, minute(20)).await.unwrap();
+    assert_eq!(families(), 3, "the families are read again after ten minutes");
+}
+
+#[tokio::test]
+async fn many_services_need_few_calls() {
+    let account = AccountFake::new();
+    for number in 0..45 {
+        account.ecs.service(&format!("prod/web-{number}")).runs(&image(1)).create();
+    }
+    let found = account.read().await.unwrap();
+    assert_eq!(by_of(&found, &digest(1)).len(), 90, "45 tasks and 45 revisions");
+    for (call, count) in [
+        ("ListServices", 1),
+        ("DescribeServices", 5),
+        ("DescribeTasks", 1),
+        ("DescribeServiceRevisions", 3),
+        ("ListServiceDeployments", 0),
+        ("ListTaskDefinitionFamilies", 1),
+    ] {
+        assert_eq!(account.ecs.count(call), count, "{call}");
+    }
+}
+
+#[tokio::test]
+async fn failed_call_fails_the_whole_read_and_is_named() {
+    for (call, named) in [
+        ("ListClusters", "its clusters"),
+        ("ListServices", "its services"),
+        ("DescribeServices", "its services"),
+        ("ListServiceDeployments", "the deployments of its services"),
+        ("DescribeServiceDeployments", "the deployments of its services"),
+        ("DescribeServiceRevisions", "the revisions that its services may return to"),
+        ("ListTasks", "its tasks"),
+        ("DescribeTasks", "its tasks"),
+        ("ListDaemons", "its daemons"),
+        ("ListTaskDefinitionFamilies", "the newest revisions of its task definitions"),
+        ("ListTaskDefinitions", "the newest revisions of its task definitions"),
+        ("DescribeTaskDefinition", "the images of its task definitions"),
+    ] {
+        for (code, retryable) in [("AccessDeniedException", false), ("ThrottlingException", true)] {
+            // An open deployment needs every call. Each case has its own fake, since a failure
+            // leaves other calls running.
+            let account = AccountFake::new();
+            let web = account.ecs.service("prod/web").runs(&image(1)).create();
+            web.deploys_meanwhile(&image(2));
+            account.ecs.refuses_next(call, 400, code);
+            let failed = account.read().await.expect_err(call);
+            let text = failed.to_string();
+            assert_eq!(text, format!("it is not known which images ECS uses: {named} could not be read"));
+            let source = std::error::Error::source(&failed).unwrap().to_string();
+            assert!(source.contains(call), "{source}");
+            assert_eq!(failed.is_retryable(), retryable, "{call}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn inaccessible_service_fails_the_whole_read() {
+    let account = AccountFake::new();
+    account.ecs.service("prod/web").runs(&image(1)).create().is_unreachable();
+    let failed = account.read().await.unwrap_err();
+    assert!(matches!(failed, InUseError::Ecs { step: ReadStep::Services, .. }), "{failed}");
+    assert!(!failed.is_retryable());
+}
+
+#[tokio::test]
+async fn empty_account_uses_nothing() {
+    let account = AccountFake::new();
+    account.ecs.cluster("empty");
+    assert_eq!(account.read().await.unwrap(), []);
+}
