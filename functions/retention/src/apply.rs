@@ -15,7 +15,8 @@ use stablepin_rules::retention::plan::{Fate, Plan, Planned};
 use stablepin_rules::retention::run::{Applied, RunProgress};
 
 use crate::RetentionError;
-use crate::work::{ImageOutcome, Outcomes, RepositoryWork};
+use crate::image_outcome::{ImageOutcome, Outcomes};
+use crate::repository_work::RepositoryWork;
 
 /// How many marks are written at the same time.
 const MARKS_AT_ONCE: usize = 16;

@@ -5,13 +5,18 @@
 //! changed since the plan is kept.
 
 mod apply;
+mod document;
+mod image_outcome;
 pub mod in_use;
 mod manifests;
 mod message;
 mod metrics;
+mod missing;
 mod read;
+mod repository_work;
 mod routes;
 mod runs;
+mod saved_plan;
 mod trigger;
 mod undo;
 mod work;

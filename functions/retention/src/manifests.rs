@@ -14,8 +14,6 @@ use stablepin_rules::name::ApplicationName;
 use stablepin_rules::retention::plan::Plan;
 use stablepin_rules::retention::weight::{Blobs, freed};
 
-use crate::work::MOST_READS;
-
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ManifestsError {
     #[error("the manifests of its indexes could not be read")]
@@ -33,6 +31,9 @@ impl ManifestsError {
         }
     }
 }
+
+/// How often the whole inventory is read if a later read may succeed.
+pub(crate) const MOST_READS: u32 = 3;
 
 /// The largest repository whose image manifests are read. In a larger one, only indexes are read,
 /// and the freed bytes ignore shared layers.

@@ -282,6 +282,10 @@ fn needs_of_workload(used: Used, repository: &RepositoryName) -> Vec<Need> {
     named.into_iter().map(|image| Need { image, by: Needer::Workload(used.by.clone()) }).collect()
 }
 
+pub(crate) fn listed_digests(read: &Read) -> BTreeSet<&ImageDigest> {
+    read.inventory.images.iter().map(|image| &image.digest).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -15,8 +15,8 @@ use stablepin_rules::name::ApplicationName;
 use stablepin_rules::retention::plan::{Fate, Plan, Planned};
 use stablepin_rules::retention::run::{DEFAULT_SHARE, Purpose, Run, RunId};
 
+use crate::document::document;
 use crate::message::hand_out;
-use crate::work::document;
 use crate::{RetentionClients, runs};
 
 /// The most images on a page. A Lambda function may return 6 MB at most.

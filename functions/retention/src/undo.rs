@@ -7,7 +7,9 @@ use stablepin_rules::image::ImageDigest;
 use stablepin_rules::retention::run::{Applied, RunId, RunProgress};
 
 use crate::RetentionError;
-use crate::work::{ImageOutcome, Noted, Outcomes, RepositoryWork, document};
+use crate::document::document;
+use crate::image_outcome::{ImageOutcome, Noted, Outcomes};
+use crate::repository_work::RepositoryWork;
 
 /// Restores the images, or returns `None` if there is not enough time. It skips images that are
 /// restored already.

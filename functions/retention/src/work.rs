@@ -1,27 +1,29 @@
 //! Carries out one run in one repository: read, plan, apply, check, report.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
-use serde::{Deserialize, Serialize};
-use stablepin_aws::dynamodb::{CommitError, uuid_v7};
-use stablepin_aws::ecr::ImageStatus;
-use stablepin_aws::s3::Bucket;
+use serde::Serialize;
+use stablepin_aws::dynamodb::uuid_v7;
 use stablepin_reconciler::Deadline;
 use stablepin_reconciler::clock::now;
 use stablepin_reconciler::errors::chain;
 use stablepin_rules::application::{Application, RetentionMode};
-use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
-use stablepin_rules::retention::inventory::StorageState;
-use stablepin_rules::retention::plan::{Fate, Plan, RetentionRule, plan};
+use stablepin_rules::image::{ImageDigest, RepositoryName};
+use stablepin_rules::retention::plan::{Plan, plan};
 use stablepin_rules::retention::policy::RetentionPolicy;
-use stablepin_rules::retention::run::{Applied, Planned, Purpose, Run, RunId, RunProgress, Stored};
+use stablepin_rules::retention::run::{Applied, Purpose, Run, RunId, RunProgress, Stored};
 
 use crate::apply::{Apply, Completion};
+use crate::document::document;
+use crate::image_outcome::{ImageOutcome, Noted, Outcomes};
 use crate::in_use::TaskDefinitions;
-use crate::manifests::KnownManifests;
-use crate::read::{Read, ReadError, clear_marks, read, warning};
-use crate::{Message, RetentionClients, RetentionError, metrics, runs, undo};
+use crate::manifests::{KnownManifests, MOST_READS};
+use crate::read::{Read, ReadError, clear_marks, listed_digests, read, warning};
+use crate::repository_work::RepositoryWork;
+use crate::saved_plan::counted;
+use crate::undo::undo;
+use crate::{Message, RetentionClients, RetentionError};
 
 /// How long after its deadline an invocation's last call may still take effect.
 const LAST_CALL: SignedDuration = SignedDuration::from_secs(30);
@@ -35,9 +37,6 @@ const MOST_SPARED: SignedDuration = SignedDuration::from_secs(150);
 
 /// How often a message may fail and be tried again.
 const MOST_FAILURES: u8 = 3;
-
-/// How often the whole inventory is read if a later read may succeed.
-pub(crate) const MOST_READS: u32 = 3;
 
 /// Handles one message. Returns the outcome, for the log.
 pub(crate) async fn handle_message(
@@ -131,44 +130,6 @@ async fn failed(
     Ok("it failed too often")
 }
 
-/// The work of one run in one repository, during this invocation.
-pub(crate) struct RepositoryWork<'a> {
-    pub(crate) clients: &'a RetentionClients,
-    pub(crate) run: &'a Run,
-    pub(crate) repository: &'a RepositoryName,
-    /// No call begins after it.
-    pub(crate) deadline: Deadline,
-}
-
-/// The outcome of one image that the plan removes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "outcome", rename_all = "kebab-case")]
-pub(crate) enum ImageOutcome {
-    Deleted,
-    Archived,
-    Untagged {
-        tags: Vec<ImageTag>,
-    },
-    Restored,
-    /// The image differs from the plan, or is needed now.
-    Skipped {
-        why: String,
-    },
-    Refused {
-        code: String,
-        why: String,
-    },
-}
-
-/// The outcomes of a report, by image.
-pub(crate) type Outcomes = BTreeMap<ImageDigest, ImageOutcome>;
-
-/// The outcomes that an earlier invocation of the run has saved.
-#[derive(Deserialize)]
-pub(crate) struct Noted {
-    pub(crate) outcomes: Outcomes,
-}
-
 #[derive(Serialize)]
 struct RunReport<'a> {
     run: RunId,
@@ -193,7 +154,7 @@ impl RepositoryWork<'_> {
             return Ok(Some(RunProgress::LeftAlone { problem }));
         }
         if let Purpose::Undo { of } = self.run.purpose {
-            return undo::undo(self, of).await;
+            return undo(self, of).await;
         }
         if let Purpose::Apply { .. } = self.run.purpose
             && application.retention.mode == RetentionMode::DryRun
@@ -350,189 +311,4 @@ impl RepositoryWork<'_> {
         tracing::error!(repository.name = %self.repository, "{problem}");
         Ok(Some(RunProgress::Failed { problem }))
     }
-
-    /// Lists what the run must not have removed but is missing now: images that the plan keeps,
-    /// pins, and stable tags. An image that was archived counts as missing if it could be pulled
-    /// before. An image that was missing before does not count.
-    async fn missing(
-        &self,
-        application: &Application,
-        plan: &Plan,
-        read: &Read,
-    ) -> Result<Vec<String>, RetentionError> {
-        let could_be_pulled: BTreeSet<&ImageDigest> = read
-            .inventory
-            .images
-            .iter()
-            .filter(|image| !matches!(image.status, StorageState::Archived(_)))
-            .map(|image| &image.digest)
-            .collect();
-        let found = self.clients.ecr.inventory(self.repository).await?;
-        let there: BTreeMap<&ImageDigest, ImageStatus> =
-            found.images.iter().map(|one| (&one.digest, one.status)).collect();
-        let tags: BTreeMap<&ImageTag, &ImageDigest> =
-            found.images.iter().flat_map(|image| image.tags.iter().map(|tag| (tag, &image.digest))).collect();
-        let mut missing = BTreeSet::new();
-        for one in plan.images.iter().filter(|one| one.rule.is_needed() && one.fate.wave().is_none()) {
-            match there.get(&one.digest) {
-                Some(ImageStatus::Archived) if could_be_pulled.contains(&one.digest) => {
-                    missing.insert(format!("{} is archived ({})", one.digest, one.why));
-                }
-                Some(_) => {}
-                None => drop(missing.insert(format!("{} ({})", one.digest, one.why))),
-            }
-        }
-        for (name, environment) in self.clients.table.environments_of(&self.run.application).await? {
-            let Some(pin) = environment.pin else { continue };
-            match there.get(&pin.digest) {
-                _ if !could_be_pulled.contains(&pin.digest) => {}
-                Some(ImageStatus::Active | ImageStatus::Activating) => {}
-                Some(ImageStatus::Archived) => {
-                    missing.insert(format!("{}, the pin of {name}, is archived", pin.digest));
-                }
-                None => drop(missing.insert(format!("{}, the pin of {name}", pin.digest))),
-            }
-            // While the tag moves to a new pin, it may be missing.
-            let follows = environment.applied == Some(pin.number);
-            let stable = application.environment(&name).map(|environment| &environment.stable_tag);
-            if let Some(stable) = stable.filter(|_| follows)
-                && !tags.contains_key(stable)
-                && plan.images.iter().any(|one| one.tags.contains(stable))
-            {
-                missing.insert(format!("the tag {stable}"));
-            }
-        }
-        Ok(missing.into_iter().collect())
-    }
-
-    /// Returns the plan to carry out, if one exists: the plan of the run that the caller has
-    /// reviewed, or this run's own plan from before an interruption.
-    async fn saved_plan(&self) -> Result<Option<(Plan, Stored)>, RetentionError> {
-        let own = self.run.repositories.get(self.repository).and_then(|one| one.plan.clone());
-        let stored = match (own, self.run.purpose) {
-            (Some(own), _) => Some(own),
-            (None, Purpose::Apply { plan_of: Some(of) }) => {
-                let run = self.clients.table.run(&self.run.application, of).await?;
-                // The reviewed run has no plan here, so nothing may be removed: save an empty plan.
-                let stored = run.and_then(|run| run.repositories.get(self.repository)?.plan.clone());
-                let Some(stored) = stored else {
-                    let none = Plan { repository: self.repository.clone(), at: now(), images: Vec::new() };
-                    let stored = self.put("plan.json", &none).await?;
-                    return Ok(Some((none, stored)));
-                };
-                Some(stored)
-            }
-            (None, Purpose::Apply { plan_of: None } | Purpose::Plan | Purpose::Undo { .. }) => None,
-        };
-        let Some(stored) = stored else { return Ok(None) };
-        let plan = document(&self.clients.bucket, &stored).await?;
-        Ok(Some((plan, stored)))
-    }
-
-    async fn save_plan(
-        &self,
-        plan: &Plan,
-        read: &Read,
-        known: &mut KnownManifests,
-    ) -> Result<Planned, RetentionError> {
-        let stored = self.put("plan.json", plan).await?;
-        let mut planned = counted(plan, Some(stored), read);
-        let goes: BTreeSet<&ImageDigest> =
-            plan.images.iter().filter(|one| one.fate.wave().is_some()).map(|one| &one.digest).collect();
-        let mut exact = known.freed(&self.clients.ecr, self.repository, &goes, &listed_digests(read)).await;
-        // Archiving frees no bytes. Archived images are weighed anyway, since their manifests
-        // cannot be read later.
-        let deleted = plan.images.iter().filter(|one| matches!(one.fate, Fate::Delete { .. }));
-        let deleted: BTreeSet<&ImageDigest> = deleted.map(|one| &one.digest).collect();
-        if deleted.len() < goes.len() {
-            exact = known.freed(&self.clients.ecr, self.repository, &deleted, &listed_digests(read)).await;
-        }
-        planned.freed_bytes = exact.unwrap_or_else(|| known.freed_at_most(plan, &deleted));
-        planned.freed_is_exact = exact.is_some();
-        Ok(planned)
-    }
-
-    /// Saves the report under a new key, so that the report that the run names stays unchanged
-    /// until the run names the new one.
-    pub(crate) async fn put_report<T: Serialize>(&self, report: &T) -> Result<Stored, RetentionError> {
-        self.put(&format!("report-{}.json", now().as_millisecond()), report).await
-    }
-
-    /// Saves a document of this run in the bucket.
-    pub(crate) async fn put<T: Serialize>(&self, name: &str, document: &T) -> Result<Stored, RetentionError> {
-        let key = self.key(name);
-        let bytes = serde_json::to_vec(document)
-            .map_err(|source| RetentionError::Document { key: key.clone(), source })?;
-        let stored = self.clients.bucket.put(&key, bytes, "application/json").await?;
-        Ok(Stored { key: stored.key, version: stored.version, sha256: stored.sha256 })
-    }
-
-    pub(crate) fn key(&self, name: &str) -> String {
-        format!("retention/{}/{}/{}/{name}", self.run.application, self.repository, self.run.id)
-    }
-
-    /// Saves the progress in the run, and retries if another writer was faster. The invocation that
-    /// ends the run notifies people.
-    pub(crate) async fn save_progress(&self, progress: &RunProgress) -> Result<(), RetentionError> {
-        loop {
-            let Some(before) = self.clients.table.run(&self.run.application, self.run.id).await? else {
-                return Ok(());
-            };
-            let (after, audit) = before.after(now(), self.repository, progress);
-            if after == before {
-                return Ok(());
-            }
-            match self.clients.table.update_run(&before, &after, &audit).await {
-                Ok(run) => {
-                    runs::notify_end(self.clients, &before, &run, self.repository).await;
-                    if let Some(one) =
-                        run.repositories.get(self.repository).filter(|one| one.state.is_terminal())
-                    {
-                        metrics::print(&run.application, self.repository, one);
-                    }
-                    return Ok(());
-                }
-                Err(CommitError::Lost) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
-}
-
-fn listed_digests(read: &Read) -> BTreeSet<&ImageDigest> {
-    read.inventory.images.iter().map(|image| &image.digest).collect()
-}
-
-fn counted(plan: &Plan, stored: Option<Stored>, read: &Read) -> Planned {
-    let mut planned = Planned {
-        images: plan.images.len() as u64,
-        plan: stored,
-        warnings: read.warnings.clone(),
-        waived: read.waived.iter().map(ToString::to_string).collect(),
-        freed_is_exact: true,
-        ..Planned::default()
-    };
-    for one in &plan.images {
-        match (&one.fate, one.rule) {
-            (Fate::Delete { .. } | Fate::Archive { .. }, _) => planned.to_remove += 1,
-            (Fate::Keep | Fate::Untag { .. }, rule) => {
-                planned.later += u64::from(rule == RetentionRule::OverShare);
-                *planned.by_rule.entry(rule.as_str().to_owned()).or_default() += 1;
-            }
-        }
-    }
-    planned
-}
-
-/// Reads a document from the bucket, and checks that it is unchanged.
-pub(crate) async fn document<T: serde::de::DeserializeOwned>(
-    bucket: &Bucket,
-    stored: &Stored,
-) -> Result<T, RetentionError> {
-    let key = || stored.key.clone();
-    let bytes = bucket.get(&stored.key).await?.ok_or_else(|| RetentionError::Changed { key: key() })?;
-    if stablepin_aws::s3::sha256(&bytes) != stored.sha256 {
-        return Err(RetentionError::Changed { key: key() });
-    }
-    serde_json::from_slice(&bytes).map_err(|source| RetentionError::Document { key: key(), source })
 }
