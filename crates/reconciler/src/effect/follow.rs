@@ -2,18 +2,20 @@
 //! Only that proof counts as success. A steady state, another deployment, or one that ECS has
 //! rolled back does not count.
 
+mod own_deployment;
 mod proof;
 mod standing;
 mod target_groups;
 
 use jiff::Timestamp;
-use stablepin_aws::ecs::{Ecs, EcsError, ServiceDeployment, ServiceState, Task};
+use stablepin_aws::ecs::{Ecs, EcsError, ServiceState, Task};
 use stablepin_rules::application::{EnvironmentPolicy, ServiceName};
 use stablepin_rules::effect::{Observation, Outcome};
 use stablepin_rules::image::ImageDigest;
 use stablepin_rules::records::{Direction, Progress, ServiceRollout, Started, Subject};
 use stablepin_rules::task_definition::{container_roles, described_digest};
 
+use self::own_deployment::own_deployment;
 use self::proof::{Proof, WantedTasks};
 use self::standing::DeploymentState;
 use super::problem;
@@ -162,49 +164,6 @@ impl Followed<'_> {
             Proof::Wrong(reason) => Observation::Failed { reason },
         })
     }
-}
-
-/// Our service deployment, if ECS has one.
-struct OwnDeployment {
-    deployment: ServiceDeployment,
-    /// The task definition that ECS rolls back to, or has rolled back to.
-    back_to: Option<String>,
-}
-
-async fn own_deployment(
-    ecs: &Ecs,
-    service: &ServiceName,
-    started: &Started,
-) -> Result<Option<OwnDeployment>, EcsError> {
-    let arn = match &started.service_deployment {
-        Some(arn) => Some(arn.clone()),
-        None => find(ecs, service, started).await?,
-    };
-    let Some(arn) = arn else { return Ok(None) };
-    let Some(deployment) = ecs.service_deployment(&arn).await? else { return Ok(None) };
-    let revision = deployment.rollback.as_ref().and_then(|rollback| rollback.service_revision.as_ref());
-    let back_to = match revision {
-        Some(revision) => ecs.service_revision(revision).await?.map(|revision| revision.task_definition),
-        None => None,
-    };
-    Ok(Some(OwnDeployment { deployment, back_to }))
-}
-
-/// Returns the ARN of the service deployment that brings our task definition.
-async fn find(ecs: &Ecs, service: &ServiceName, started: &Started) -> Result<Option<String>, EcsError> {
-    for listed in ecs.newest_service_deployments(service.cluster(), service.service()).await? {
-        // A minute allows for clocks that differ. No deployment is as short as that.
-        let before = listed.created_at.is_some_and(|at| at < started.at - jiff::SignedDuration::from_mins(1));
-        if before {
-            break;
-        }
-        let Some(revision) = &listed.target_revision else { continue };
-        let revision = ecs.service_revision(revision).await?;
-        if revision.is_some_and(|revision| revision.task_definition == started.task_definition) {
-            return Ok(Some(listed.arn));
-        }
-    }
-    Ok(None)
 }
 
 /// Returns the digest that the service's current task definition names.

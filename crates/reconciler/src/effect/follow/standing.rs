@@ -8,7 +8,7 @@ use stablepin_aws::ecs::{
 };
 use stablepin_rules::records::{Live, Started};
 
-use super::OwnDeployment;
+use super::own_deployment::OwnDeployment;
 use crate::effect::SHOWN_WITHIN;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
