@@ -1,0 +1,266 @@
+//! The page of an approved promotion on its way.
+
+use insta::assert_snapshot;
+use stablepin_rules::application::{Deploy, ServiceName};
+use stablepin_rules::audit::Actor;
+use stablepin_rules::pin_number::PinNumber;
+use stablepin_rules::records::{
+    Bake, Destination, Freeze, Live, Progress, Promotion, PromotionState, Rollout, ServiceRollout, Slot,
+    SlotKind, Subject, Verdict, Work,
+};
+use stablepin_rules::refusal::Refusal;
+
+use super::fixtures::{after, asking, asks, at, decided, ended, held, id, lead, said, shown};
+
+/// The promotion in another state, as if everything before that state had happened.
+fn having(mut subject: Subject, change: impl FnOnce(&mut Promotion)) -> Subject {
+    let Some(Work::Promotion(promotion)) = subject.operation.as_mut().map(|operation| &mut operation.work)
+    else {
+        panic!("it is a promotion")
+    };
+    change(promotion);
+    subject
+}
+
+/// A promotion that the lead approved, with one service at this point of its rollout.
+fn deployed(state: PromotionState, progress: Progress, change: impl FnOnce(&mut Promotion)) -> Subject {
+    let mut subject = asking(1, "main");
+    let environment = &mut subject.configuration.application.environments[0];
+    let service = ServiceName::parse("prod/web").unwrap();
+    (environment.deploy, environment.services) = (Deploy::OnApproval, vec![service.clone()]);
+    let before = Live {
+        task_definition: "arn:aws:ecs:eu-west-1:111122223333:task-definition/web:6".to_owned(),
+        deployment: "ecs-svc/1".to_owned(),
+        digests: Default::default(),
+        described: None,
+    };
+    having(after(&subject, Verdict::Approve, None), |promotion| {
+        promotion.state = state;
+        promotion.rollout = Some(Rollout {
+            destination: Destination::Digest { digest: promotion.digest.clone() },
+            services: vec![ServiceRollout { progress, ..ServiceRollout::waiting(service, before) }],
+            deadline: at("2025-07-17T15:30:00Z"),
+            bake: None,
+            rebaked: 0,
+        });
+        change(promotion);
+    })
+}
+
+const CRASHED: &str = "prod/web: ECS deployment circuit breaker: tasks failed to start.";
+
+/// Each course that a promotion may take after its approval, one after the other.
+#[test]
+fn page_follows_a_rollout_to_each_end() {
+    let proven = Progress::Proven { tasks: 2, at: at("2025-07-17T15:10:00Z") };
+    let crashed = Progress::Failed { reason: CRASHED.to_owned() };
+    let seen = |promotion: &mut Promotion| {
+        let service = &mut promotion.rollout.as_mut().unwrap().services[0];
+        service.seen = Some("IN_PROGRESS: 1 of 2 tasks running".to_owned());
+    };
+    let bakes = |promotion: &mut Promotion| {
+        let rollout = promotion.rollout.as_mut().unwrap();
+        rollout.bake =
+            Some(Bake { until: at("2025-07-17T15:15:00Z"), probed_at: None, failed: Default::default() });
+    };
+    let failed = |promotion: &mut Promotion| promotion.failure = Some(CRASHED.to_owned());
+    let why = |reason: &str| {
+        let reason = reason.to_owned();
+        move |promotion: &mut Promotion| promotion.reason = Some(reason)
+    };
+    let pinned = |promotion: &mut Promotion| promotion.pin = Some(PinNumber::FIRST);
+    let states = [
+        having(deployed(PromotionState::InProgress, Progress::Waiting, |_| ()), |promotion| {
+            promotion.rollout = None;
+        }),
+        deployed(PromotionState::InProgress, Progress::Deployed, seen),
+        deployed(PromotionState::InProgress, proven.clone(), bakes),
+        deployed(PromotionState::InProgress, proven.clone(), pinned),
+        deployed(PromotionState::Completed, proven, pinned),
+        deployed(PromotionState::InProgress, crashed.clone(), failed),
+        deployed(
+            PromotionState::RolledBack,
+            crashed.clone(),
+            why(&format!("{CRASHED} Every service is back")),
+        ),
+        deployed(PromotionState::Failed, crashed, why(&format!("{CRASHED} prod/web did not come back"))),
+    ];
+    let told = states.map(|subject| said(&decided(&subject)).replace("&quot;", "\""));
+    assert_snapshot!(told.join("\n\n"), @r#"
+    200 Approved · Stablepin
+    <h1>Approved</h1>
+    <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. When it is proven to run, it becomes the pin.</p>
+    <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
+    <li class="done"><b>Approved<i> done</i></b><span>by lead</span></li>
+    <li class="now"><b>Deployed<i> now</i></b><span>looking at the services</span></li>
+    <li class="ahead"><b>Verified<i> ahead</i></b><span></span></li>
+    <li class="ahead"><b>Pinned<i> ahead</i></b><span></span></li></ol>
+    <noscript>
+    <p><a href="/decide/web/production/1?t=SECRET">Look again</a></p></noscript>
+    <script>…</script>
+
+    200 Approved · Stablepin
+    <h1>Approved</h1>
+    <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. When it is proven to run, it becomes the pin.</p>
+    <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
+    <li class="done"><b>Approved<i> done</i></b><span>by lead</span></li>
+    <li class="now"><b>Deployed<i> now</i></b><span>0 of 1 services; prod/web: IN_PROGRESS: 1 of 2 tasks running</span></li>
+    <li class="ahead"><b>Verified<i> ahead</i></b><span></span></li>
+    <li class="ahead"><b>Pinned<i> ahead</i></b><span></span></li></ol>
+    <noscript>
+    <p><a href="/decide/web/production/1?t=SECRET">Look again</a></p></noscript>
+    <script>…</script>
+
+    200 Approved · Stablepin
+    <h1>Approved</h1>
+    <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. When it is proven to run, it becomes the pin.</p>
+    <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
+    <li class="done"><b>Approved<i> done</i></b><span>by lead</span></li>
+    <li class="done"><b>Deployed<i> done</i></b><span>1 of 1 services</span></li>
+    <li class="now"><b>Verified<i> now</i></b><span>has to stay healthy until 2025-07-17 15:15 UTC</span></li>
+    <li class="ahead"><b>Pinned<i> ahead</i></b><span></span></li></ol>
+    <noscript>
+    <p><a href="/decide/web/production/1?t=SECRET">Look again</a></p></noscript>
+    <script>…</script>
+
+    200 Approved · Stablepin
+    <h1>Approved</h1>
+    <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. It is the pin; its tag follows within a minute.</p>
+    <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
+    <li class="done"><b>Approved<i> done</i></b><span>by lead</span></li>
+    <li class="done"><b>Deployed<i> done</i></b><span>1 of 1 services</span></li>
+    <li class="done"><b>Verified<i> done</i></b><span>every running task carries this digest</span></li>
+    <li class="now"><b>Pinned<i> now</i></b><span>pin 1; its tag follows within a minute</span></li></ol>
+    <noscript>
+    <p><a href="/decide/web/production/1?t=SECRET">Look again</a></p></noscript>
+    <script>…</script>
+
+    200 Approved, and pinned · Stablepin
+    <h1>Approved, and pinned</h1>
+    <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. It is pin 1 of production.</p>
+    <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
+    <li class="done"><b>Approved<i> done</i></b><span>by lead</span></li>
+    <li class="done"><b>Deployed<i> done</i></b><span>1 of 1 services</span></li>
+    <li class="done"><b>Verified<i> done</i></b><span>every running task carries this digest</span></li>
+    <li class="done"><b>Pinned<i> done</i></b><span>pin 1 of production</span></li></ol>
+
+    200 It failed, and goes back · Stablepin
+    <h1>It failed, and goes back</h1>
+    <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. Why: prod/web: ECS deployment circuit breaker: tasks failed to start. The services go back by themselves.</p>
+    <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
+    <li class="done"><b>Approved<i> done</i></b><span>by lead</span></li>
+    <li class="failed"><b>Deployed<i> failed</i></b><span>prod/web: ECS deployment circuit breaker: tasks failed to start. The services go back by themselves</span></li></ol>
+    <noscript>
+    <p><a href="/decide/web/production/1?t=SECRET">Look again</a></p></noscript>
+    <script>…</script>
+
+    200 It failed, and was rolled back · Stablepin
+    <h1>It failed, and was rolled back</h1>
+    <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. Why: prod/web: ECS deployment circuit breaker: tasks failed to start. Every service is back.</p>
+    <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
+    <li class="done"><b>Approved<i> done</i></b><span>by lead</span></li>
+    <li class="failed"><b>Deployed<i> failed</i></b><span>prod/web: ECS deployment circuit breaker: tasks failed to start. Every service is back</span></li></ol>
+
+    200 It failed · Stablepin
+    <h1>It failed</h1>
+    <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. Why: prod/web: ECS deployment circuit breaker: tasks failed to start. prod/web did not come back.</p>
+    <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
+    <li class="done"><b>Approved<i> done</i></b><span>by lead</span></li>
+    <li class="failed"><b>Deployed<i> failed</i></b><span>prod/web: ECS deployment circuit breaker: tasks failed to start. prod/web did not come back</span></li></ol>
+    "#);
+}
+
+#[test]
+fn page_says_why_a_promotion_was_cancelled() {
+    let directions = [
+        "superseded: a later build became pin 8",
+        "expired: nobody decided in time",
+        "withdrawn by arn:aws:iam::111122223333:role/lead: wrong branch",
+        "part of an image index: main (sha256:ab), pushed at 2025-07-17 14:31 UTC, contains it and is asked for instead",
+        "the environment is gone",
+    ];
+    let told = directions.map(|reason| {
+        let subject = having(asking(1, "main"), |promotion| {
+            promotion.state = PromotionState::Cancelled;
+            promotion.reason = Some(reason.to_owned());
+        });
+        let refusal = Refusal::NotPending { state: PromotionState::Cancelled, reason: reason.to_owned() };
+        said(&ended(&subject, &lead(), &refusal))
+    });
+    assert_snapshot!(told.join("\n\n"), @r#"
+    409 A later build was approved · Stablepin
+    <h1>A later build was approved</h1>
+    <p id="told" role="status">Superseded: a later build became pin 8.</p>
+    <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
+    <li class="failed"><b>Approved<i> failed</i></b><span>superseded: a later build became pin 8</span></li></ol>
+
+    409 It has expired · Stablepin
+    <h1>It has expired</h1>
+    <p id="told" role="status">Expired: nobody decided in time.</p>
+    <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
+    <li class="failed"><b>Approved<i> failed</i></b><span>expired: nobody decided in time</span></li></ol>
+
+    409 It was withdrawn · Stablepin
+    <h1>It was withdrawn</h1>
+    <p id="told" role="status">Withdrawn by arn:aws:iam::111122223333:role/lead: wrong branch.</p>
+    <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
+    <li class="failed"><b>Approved<i> failed</i></b><span>withdrawn by arn:aws:iam::111122223333:role/lead: wrong branch</span></li></ol>
+
+    409 Its image index is asked for instead · Stablepin
+    <h1>Its image index is asked for instead</h1>
+    <p id="told" role="status">Part of an image index: main (sha256:ab), pushed at 2025-07-17 14:31 UTC, contains it and is asked for instead.</p>
+    <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
+    <li class="failed"><b>Approved<i> failed</i></b><span>part of an image index: main (sha256:ab), pushed at 2025-07-17 14:31 UTC, contains it and is asked for instead</span></li></ol>
+
+    409 Cancelled · Stablepin
+    <h1>Cancelled</h1>
+    <p id="told" role="status">The environment is gone.</p>
+    <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
+    <li class="failed"><b>Approved<i> failed</i></b><span>the environment is gone</span></li></ol>
+    "#);
+}
+
+#[test]
+fn page_names_a_freeze_before_and_after_approval() {
+    let mut subject = asking(1, "main");
+    let (since, reason) = (at("2025-07-17T09:15:00Z"), "autumn sale".to_owned());
+    subject.environment.freeze = Some(Freeze { since, reason, by: Actor::Stablepin });
+    let page = shown(&asks(&subject));
+    let note = page.lines().find(|line| line.contains("note")).unwrap();
+    assert_snapshot!(note, @r#"<p class="note">production is frozen since 2025-07-17 09:15 UTC (autumn sale). What you approve waits for its end.</p>"#);
+    assert_snapshot!(said(&decided(&after(&subject, Verdict::Approve, None))), @r#"
+    200 Approved · Stablepin
+    <h1>Approved</h1>
+    <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. It waits: production is frozen (autumn sale).</p>
+    <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
+    <li class="done"><b>Approved<i> done</i></b><span>by lead</span></li>
+    <li class="now"><b>Pinned<i> now</i></b><span>waits: production is frozen (autumn sale)</span></li></ol>
+    <noscript>
+    <p><a href="/decide/web/production/1?t=SECRET">Look again</a></p></noscript>
+    <script>…</script>
+    "#);
+}
+
+/// The other reasons why an approved promotion may wait.
+#[test]
+fn page_says_what_an_approved_promotion_waits_for() {
+    let approved = after(&asking(2, "main"), Verdict::Approve, None);
+    let enough = |mut subject: Subject| {
+        subject.configuration.application.environments[0].approval.required = 1;
+        said(&decided(&subject)).lines().nth(2).unwrap().to_owned()
+    };
+    let mut behind = approved.clone();
+    behind.environment.slot = Some(Slot {
+        operation: id(),
+        kind: SlotKind::Promotion,
+        digest: behind.promotion().unwrap().digest.clone(),
+        since: at("2025-07-17T14:00:00Z"),
+        moving_until: None,
+    });
+    let told = [enough(held(approved.clone(), "rollback to pin 6")), enough(behind), enough(approved)];
+    assert_snapshot!(told.join("\n"), @r#"
+    <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. It waits: production is held (rollback to pin 6) until somebody approves it anew.</p>
+    <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. It waits until another promotion has ended.</p>
+    <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. It begins within a minute.</p>
+    "#);
+}
