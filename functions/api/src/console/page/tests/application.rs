@@ -1,0 +1,97 @@
+//! The page of one application.
+
+use insta::assert_snapshot;
+use stablepin_rules::image::ImageTag;
+use stablepin_rules::records::{Operation, PromotionState, Repair, Slot, SlotKind, Verdict, Work};
+
+use super::fixtures::{
+    at, digest, healthy_environment, id, of_production, pin, promotion, said, shown, shows, subjects, visit,
+    voted,
+};
+use crate::console::page::{Environment, Pending};
+
+#[test]
+fn application_page_shows_history_and_rollback_commands() {
+    let mut completed = voted(promotion(7, PromotionState::Completed), Verdict::Approve, "tried it");
+    completed.pin = Some(pin(7).number);
+    let mut rejected = voted(promotion(6, PromotionState::Cancelled), Verdict::Reject, "too slow");
+    rejected.reason = Some("rejected by lead: too slow".to_owned());
+    let repair = Repair {
+        id: id(5),
+        tag: ImageTag::parse("prod-stable").unwrap(),
+        found: Some(digest(4)),
+        detected_at: at("2026-11-21T14:00:00Z"),
+        repaired_at: Some(at("2026-11-21T14:01:00Z")),
+        moved_by: None,
+        refused: false,
+    };
+    let (name, _) = of_production(promotion(1, PromotionState::Pending));
+    let repair = (name, Operation::new(Work::Repair(repair), visit().now));
+    let history = [of_production(completed), of_production(rejected), repair];
+    assert_snapshot!(shown(&shows(&[healthy_environment()], &history)), @r#"
+    200 web · Stablepin
+    <p class="brand"><a href="/console">Stablepin console</a></p>
+    <h1>web</h1>
+    <section>
+    <h2>production <span class="badges"><b class="badge good">Stable</b></span></h2>
+    <dl>
+    <dt>Pin</dt><dd><strong>7</strong>, since 2026-11-21 14:40 UTC<br><code>production-20261121-143007-a1b2c3d4</code><br><code>sha256:0000000000000000000000000000000000000000000000000000000000000007</code></dd>
+    <dt>Live</dt><dd><div><code>prod/production</code>: pin 7 on 2 tasks</div></dd>
+    <dt>Stable tag</dt><dd><code>production-stable</code> shows pin 7</dd>
+    <dt>Pending</dt><dd>none</dd>
+    <dt>Earlier pins</dt><dd><div>6, <code>production-20261121-143006-a1b2c3d4</code></div><div>5, <code>production-20261121-143005-a1b2c3d4</code></div></dd></dl>
+    <details><summary>Roll back to pin 6, production-20261121-143006-a1b2c3d4</summary><label for="production-6">Back to pin 6, in a shell with your AWS credentials</label><textarea id="production-6" rows="7" readonly spellcheck="false">curl -sS --fail-with-body -X POST \
+      --aws-sigv4 'aws:amz:eu-central-1:execute-api' \
+      --user &quot;$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY&quot; \
+      --header &quot;x-amz-security-token: ${AWS_SESSION_TOKEN:-}&quot; \
+      --json '{&quot;confirm&quot;:&quot;ROLLBACK&quot;,&quot;reason&quot;:&quot;back to pin 6&quot;,&quot;to&quot;:&quot;6&quot;}' \
+      'https://api.example.com/v1/applications/web/environments/production/rollback'</textarea></details></section>
+    <h2 id="history">Builds, promotions, pins and rollbacks</h2>
+    <ol>
+    <li id="0198184a-0100-7000-8000-000000000007" class="done"><b>Promotion to production<i> Completed</i></b> <b class="badge good">Pin 7</b><span>2026-11-21 14:31 UTC, build <code>production-20261121-143007-a1b2c3d4</code> <code>sha256:000000000000</code>, pushed as <code>main</code></span><span>approved by lead (tried it)</span></li>
+    <li id="0198184a-0100-7000-8000-000000000006" class="ahead"><b>Promotion to production<i> Cancelled</i></b><span>2026-11-21 14:31 UTC, build <code>production-20261121-143006-a1b2c3d4</code> <code>sha256:000000000000</code>, pushed as <code>main</code></span><span>rejected by lead: too slow</span></li>
+    <li class="done"><b>Drift of production<i> put right</i></b><span>2026-11-21 14:00 UTC, <code>prod-stable</code> was found on <code>sha256:000000000000</code></span></li></ol>
+    <p class="small">As of 2026-11-21 15:00 UTC. Your link ends on 2026-11-21 15:40 UTC. Nothing can be changed here: what changes something is a signed request.</p>
+    "#);
+}
+
+#[test]
+fn application_page_shows_an_untouched_environment() {
+    let untouched = Environment {
+        subject: subjects("web", 1).remove(0),
+        pending: Pending::default(),
+        live: Vec::new(),
+        pins: Vec::new(),
+    };
+    assert_snapshot!(shown(&shows(&[untouched], &[])), @r#"
+    200 web · Stablepin
+    <p class="brand"><a href="/console">Stablepin console</a></p>
+    <h1>web</h1>
+    <section>
+    <h2>production <span class="badges"><b class="badge">Nothing pinned</b></span></h2>
+    <dl>
+    <dt>Pin</dt><dd>none yet</dd>
+    <dt>Live</dt><dd>its services are not named</dd>
+    <dt>Stable tag</dt><dd><code>production-stable</code> is not put yet</dd>
+    <dt>Pending</dt><dd>none</dd></dl></section>
+    <h2 id="history">Builds, promotions, pins and rollbacks</h2>
+    <p>Nothing has happened yet. A push to its repository begins it.</p>
+    <p class="small">As of 2026-11-21 15:00 UTC. Your link ends on 2026-11-21 15:40 UTC. Nothing can be changed here: what changes something is a signed request.</p>
+    "#);
+}
+
+#[test]
+fn running_rollback_hides_the_rollback_commands() {
+    let mut going_back = healthy_environment();
+    let since = at("2026-11-21T14:55:00Z");
+    let slot =
+        Slot { operation: id(9), kind: SlotKind::Rollback, digest: digest(7), since, moving_until: None };
+    going_back.subject.environment.slot = Some(slot);
+    let page = shows(&[going_back], &[]);
+    assert_snapshot!(said(&page, &["badges", "On its way", "details", "small"]), @r#"
+    <h2>production <span class="badges"><b class="badge now">Rollback on its way</b> </span></h2>
+    <dt>On its way</dt><dd>a rollback to pin 7, since 2026-11-21 14:55 UTC</dd>
+    <p class="small">A rollback is on its way. Until it has ended, there is no other.</p></section>
+    <p class="small">As of 2026-11-21 15:00 UTC. Your link ends on 2026-11-21 15:40 UTC. Nothing can be changed here: what changes something is a signed request.</p>
+    "#);
+}
