@@ -15,7 +15,9 @@ pub use build::{Build, Occurrence};
 pub use environment::{Environment, Freeze, Hold, Latest, MOST_LEFT, Question, Slot, SlotKind, Waiting};
 pub use operation::{DriftReport, Lease, Notice, Operation, Repair, Work};
 pub use pin::{Current, NotPut, Pin, TakenTag};
-pub use promotion::{ApprovalRequest, Promotion, PromotionState, RefusedMail, Verdict, Vote};
+pub use promotion::{
+    ApprovalRequest, Promotion, PromotionState, RefusedBuildTag, RefusedMail, Verdict, Vote,
+};
 pub use rollback::{Backup, Rollback, RollbackState, Target};
 pub(crate) use rollout::look_again;
 pub use rollout::{Bake, Destination, Direction, Live, Pause, Progress, Rollout, ServiceRollout, Started};

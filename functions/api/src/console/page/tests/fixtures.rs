@@ -147,6 +147,7 @@ pub(super) fn promotion(number: u32, state: PromotionState) -> Promotion {
         vote_confirmations: Default::default(),
         unreachable: None,
         mail_refused: None,
+        build_tag_refused: None,
         rollout: None,
         failure: None,
         revert: None,
