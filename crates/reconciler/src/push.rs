@@ -119,7 +119,7 @@ pub async fn take(
             // Lambda tries three times. Retention may stop early and keep the image. The sweep
             // regards an image of that age as answered, so the push is recorded as unanswered.
             let Push { at, repository, digest, tag } = push;
-            clients.table.leave_unanswered(application, repository, tag, digest, *at).await?;
+            clients.table.put_unanswered_push(application, repository, tag, digest, *at).await?;
         }
         let opened = opened?;
         contained::cancel(clients, application, &index, &contained, deadline).await?;

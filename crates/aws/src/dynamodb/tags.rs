@@ -180,7 +180,7 @@ impl Table {
 
     /// Records a push that cannot be answered while retention deletes the image. The sweep answers
     /// it later, however old the image is.
-    pub async fn leave_unanswered(
+    pub async fn put_unanswered_push(
         &self,
         application: &ApplicationName,
         repository: &RepositoryName,
