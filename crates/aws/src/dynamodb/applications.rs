@@ -6,11 +6,15 @@ use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem};
 use jiff::Timestamp;
 use stablepin_rules::application::{Allowed, Application};
 use stablepin_rules::audit::AuditRecord;
+use stablepin_rules::image::RepositoryName;
 use stablepin_rules::name::ApplicationName;
 
-use super::{
-    CommitError, Part, StoredConfiguration, Table, TableError, Writes, audit_item, item, keys, record,
-};
+use super::audit::audit_item;
+use super::error::TableError;
+use super::item::{StoredConfiguration, item, record};
+use super::keys;
+use super::table::Table;
+use super::transaction::{CommitError, Part, Writes};
 
 /// An application's file as it was last put.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +56,17 @@ pub enum PutApplicationError {
 const MOST_CLAIMS: usize = 95;
 
 impl Table {
+    /// Returns the application that takes builds from a repository, in one read.
+    pub async fn claimant(&self, repository: &RepositoryName) -> Result<Option<ApplicationName>, TableError> {
+        self.claimant_of(repository.as_str()).await
+    }
+
+    /// Returns the application that claims `what`: a repository's name or a service's ARN.
+    pub async fn claimant_of(&self, what: &str) -> Result<Option<ApplicationName>, TableError> {
+        let item = self.get(&keys::claim(what)).await?;
+        item.map(|item| record("CLAIM", &item)).transpose()
+    }
+
     pub async fn application(&self, name: &ApplicationName) -> Result<Option<StoredApplication>, TableError> {
         let found = self.get(&keys::configuration(name)).await?;
         let stored: Option<StoredConfiguration> = found.map(|item| record("CONFIG", &item)).transpose()?;

@@ -5,11 +5,13 @@ use stablepin_rules::name::{ApplicationName, EnvironmentName};
 use stablepin_rules::operation_id::OperationId;
 use stablepin_rules::records::{ConsoleLink, Environment, Operation, Subject, TokenHash};
 
-use super::lists::Range;
-use super::{
-    CommitError, Cursor, KEPT_AFTER_EXPIRY, Page, Part, StoredOperation, Table, TableError, Writes,
-    configuration_of, item, keys, record,
-};
+use super::error::TableError;
+use super::item::{StoredOperation, configuration_of, item, record};
+use super::keys;
+use super::lists::{Cursor, Page, Range};
+use super::table::Table;
+use super::tokens::KEPT_AFTER_EXPIRY;
+use super::transaction::{CommitError, Part, Writes};
 
 /// The environments of an application without any operation, in the file's order.
 pub type Environments = Vec<Subject>;

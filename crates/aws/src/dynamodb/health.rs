@@ -10,8 +10,11 @@ use serde::{Deserialize, Serialize};
 use stablepin_rules::application::MailAddress;
 use stablepin_rules::name::ApplicationName;
 
+use super::error::TableError;
+use super::item::{ItemKey, item, record};
+use super::keys::{self, sortable};
 use super::lists::Range;
-use super::{ItemKey, Table, TableError, item, keys, record, sortable};
+use super::table::Table;
 
 /// A subject of health checks.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,7 +9,11 @@ use stablepin_rules::audit::AuditRecord;
 use stablepin_rules::name::{ApplicationName, EnvironmentName};
 use stablepin_rules::records::{Operation, Pin, Work};
 
-use super::{Item, Key, OperationKey, StoredOperation, Table, TableError, WAKE, keys, record, sortable};
+use super::error::TableError;
+use super::item::{Item, StoredOperation, record};
+use super::keys::{self, WAKE, sortable};
+use super::operation_key::{Key, OperationKey};
+use super::table::Table;
 
 /// The end of a page: the sort key of its last item.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -20,10 +20,13 @@ use stablepin_rules::sweep::KnownTag;
 use stablepin_rules::target::live;
 use uuid::Uuid;
 
-use super::{
-    CommitError, Item, ItemKey, MOST_ROUNDS, OperationKey, Part, StoredOperation, Table, TableError, Writes,
-    item, keys, record, tags,
-};
+use super::error::TableError;
+use super::item::{Item, ItemKey, StoredOperation, item, record};
+use super::keys;
+use super::operation_key::OperationKey;
+use super::table::{MOST_ROUNDS, Table};
+use super::tags;
+use super::transaction::{CommitError, Part, Writes};
 
 /// The marks of one image.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,8 +4,13 @@ use stablepin_rules::audit::AuditRecord;
 use stablepin_rules::name::ApplicationName;
 use stablepin_rules::retention::run::{Run, RunId};
 
-use super::lists::Range;
-use super::{CommitError, Cursor, Page, Part, Table, TableError, Writes, audit_item, item, keys, record};
+use super::audit::audit_item;
+use super::error::TableError;
+use super::item::{item, record};
+use super::keys;
+use super::lists::{Cursor, Page, Range};
+use super::table::Table;
+use super::transaction::{CommitError, Part, Writes};
 
 impl Table {
     /// Writes a new run with its audit record. Returns the run with its version. `Lost` means that

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
 use jiff::{SignedDuration, Timestamp};
 use stablepin_rules::caller::{Caller, keep_pusher};
 use stablepin_rules::containing_index::ContainingIndex;
@@ -14,7 +14,11 @@ use stablepin_rules::name::ApplicationName;
 use stablepin_rules::records::Subject;
 use stablepin_rules::sweep::KnownTag;
 
-use super::{CommitError, Item, ItemKey, Part, Table, TableError, Writes, item, keys, record, sortable};
+use super::error::TableError;
+use super::item::{Item, ItemKey, item, record};
+use super::keys::{self, sortable};
+use super::table::Table;
+use super::transaction::{CommitError, Part, Writes};
 
 /// The seconds that a caller is kept, in case ECR's event arrives late. Records that needed the
 /// caller have a copy.
@@ -244,6 +248,19 @@ impl Table {
             .send()
             .await;
         accept_newer("UpdateItem", answer)
+    }
+}
+
+impl Writes<'_> {
+    fn forget_intents(&mut self, tag: &ItemKey, digests: Vec<String>) {
+        let update = Update::builder()
+            .table_name(self.table)
+            .set_key(Some(tag.attributes()))
+            .update_expression("DELETE intents :digests")
+            .expression_attribute_values(":digests", AttributeValue::Ss(digests))
+            .build()
+            .expect("table, key and expression are set");
+        self.push(TransactWriteItem::builder().update(update).build(), Part::Version);
     }
 }
 

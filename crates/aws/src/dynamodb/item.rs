@@ -1,0 +1,77 @@
+//! Items: the attributes of a key, a version, and a record.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use jiff::Timestamp;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use stablepin_rules::application::Application;
+use stablepin_rules::name::EnvironmentName;
+use stablepin_rules::records::{Configuration, Operation};
+
+use super::error::TableError;
+
+pub(super) type Item = HashMap<String, AttributeValue>;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct ItemKey {
+    pub(super) pk: String,
+    pub(super) sk: String,
+}
+
+impl ItemKey {
+    pub(super) fn attributes(&self) -> Item {
+        HashMap::from([
+            ("pk".to_owned(), AttributeValue::S(self.pk.clone())),
+            ("sk".to_owned(), AttributeValue::S(self.sk.clone())),
+        ])
+    }
+
+    pub(super) fn of(item: &Item) -> Option<Self> {
+        match (item.get("pk"), item.get("sk")) {
+            (Some(AttributeValue::S(pk)), Some(AttributeValue::S(sk))) => {
+                Some(Self { pk: pk.clone(), sk: sk.clone() })
+            }
+            _ => None,
+        }
+    }
+}
+
+#[derive(Serialize, serde::Deserialize)]
+pub(super) struct StoredOperation {
+    pub(super) environment: EnvironmentName,
+    pub(super) operation: Operation,
+}
+
+#[derive(Serialize, serde::Deserialize)]
+pub(super) struct StoredConfiguration {
+    pub(super) text: String,
+    pub(super) version: u64,
+    pub(super) at: Timestamp,
+    pub(super) by: String,
+}
+
+pub(super) fn configuration_of(item: &Item) -> Result<Configuration, TableError> {
+    let stored: StoredConfiguration = record("CONFIG", item)?;
+    let application = Application::parse(&stored.text, None).map_err(|errors| TableError::Malformed {
+        key: "CONFIG".to_owned(),
+        reason: errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
+    })?;
+    Ok(Configuration { application, version: stored.version })
+}
+
+pub(super) fn record<T: DeserializeOwned>(key: &str, item: &Item) -> Result<T, TableError> {
+    let value = item.get("record").cloned().unwrap_or(AttributeValue::Null(true));
+    serde_dynamo::aws_sdk_dynamodb_1::from_attribute_value(value)
+        .map_err(|source| TableError::Unreadable { key: key.to_owned(), source })
+}
+
+pub(super) fn item<T: Serialize>(key: &ItemKey, version: u64, value: &T) -> Result<Item, TableError> {
+    let value = serde_dynamo::aws_sdk_dynamodb_1::to_attribute_value(value)
+        .map_err(|source| TableError::Unreadable { key: key.sk.clone(), source })?;
+    let mut item = key.attributes();
+    item.insert("version".into(), AttributeValue::N(version.to_string()));
+    item.insert("record".into(), value);
+    Ok(item)
+}

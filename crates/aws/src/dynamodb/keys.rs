@@ -1,0 +1,176 @@
+//! Every key of the table. A name cannot contain `#`, so no two keys are equal.
+
+use jiff::Timestamp;
+use stablepin_rules::audit::AuditRecord;
+use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
+use stablepin_rules::name::{ApplicationName, EnvironmentName};
+use stablepin_rules::pin_number::PinNumber;
+use stablepin_rules::records::{Occurrence, Operation, TokenHash};
+use stablepin_rules::retention::run::RunId;
+
+use super::item::ItemKey;
+use super::operation_key::OperationKey;
+
+/// The only partition of the sparse index. It sorts operations by the time to look at them next.
+pub(super) const WAKE: &str = "WAKE";
+
+/// Formats a time as text that sorts by time: whole seconds in UTC, always 20 characters. It rounds
+/// up, so that nothing is found before it is due.
+pub(super) fn sortable(at: Timestamp) -> String {
+    let up = if at.subsec_nanosecond() > 0 { jiff::SignedDuration::from_secs(1) } else { Default::default() };
+    let at = at.saturating_add(up).unwrap_or(at);
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+fn key(pk: String, sk: String) -> ItemKey {
+    ItemKey { pk, sk }
+}
+
+pub(super) fn partition(application: &ApplicationName) -> String {
+    format!("APP#{application}")
+}
+
+fn app(application: &ApplicationName, sk: String) -> ItemKey {
+    key(partition(application), sk)
+}
+
+pub(super) fn configuration(application: &ApplicationName) -> ItemKey {
+    key(format!("CONFIG#{application}"), "CONFIG".to_owned())
+}
+
+/// The partition that lists all applications.
+pub(super) const DIRECTORY: &str = "CONFIG";
+
+pub(super) fn directory(application: &ApplicationName) -> ItemKey {
+    key(DIRECTORY.to_owned(), application.to_string())
+}
+
+pub(super) fn environment(application: &ApplicationName, environment: &EnvironmentName) -> ItemKey {
+    app(application, format!("{ENVIRONMENTS}{environment}"))
+}
+
+pub(super) fn build(application: &ApplicationName, digest: &ImageDigest) -> ItemKey {
+    app(application, format!("BUILD#{digest}"))
+}
+
+pub(super) const ROLLBACKS: &str = "ROLLBACK#";
+
+pub(super) const ENVIRONMENTS: &str = "ENV#";
+
+pub(super) const PINS: &str = "PIN#";
+
+pub(super) fn pin_prefix(environment: &EnvironmentName) -> String {
+    format!("{PINS}{environment}#")
+}
+
+pub(super) fn pin(
+    application: &ApplicationName,
+    environment: &EnvironmentName,
+    number: PinNumber,
+) -> ItemKey {
+    app(application, format!("{}{}", pin_prefix(environment), number.padded()))
+}
+
+pub(super) fn operation(application: &ApplicationName, operation: OperationKey) -> ItemKey {
+    app(application, operation.to_string())
+}
+
+pub(super) fn of_operation(application: &ApplicationName, of: &Operation) -> ItemKey {
+    operation(application, OperationKey::of(of))
+}
+
+pub(super) fn opened(
+    application: &ApplicationName,
+    environment: &EnvironmentName,
+    occurrence: &Occurrence,
+) -> ItemKey {
+    app(application, format!("OPENED#{environment}#{}#{}", occurrence.digest, sortable(occurrence.at)))
+}
+
+pub(super) fn tag_prefix(repository: &RepositoryName) -> String {
+    format!("TAG#{repository}#")
+}
+
+pub(super) fn tagged_prefix(repository: &RepositoryName) -> String {
+    format!("TAGGED#{repository}#")
+}
+
+pub(super) fn tagged(application: &ApplicationName, repository: &RepositoryName, tag: &ImageTag) -> ItemKey {
+    app(application, format!("{}{tag}", tagged_prefix(repository)))
+}
+
+pub(super) fn tag(application: &ApplicationName, repository: &RepositoryName, tag: &ImageTag) -> ItemKey {
+    app(application, format!("{}{tag}", tag_prefix(repository)))
+}
+
+pub(super) fn caller(
+    application: &ApplicationName,
+    repository: &RepositoryName,
+    tag: &ImageTag,
+    digest: &ImageDigest,
+) -> ItemKey {
+    app(application, format!("CALLER#{repository}#{tag}#{digest}"))
+}
+
+pub(super) fn pushers(application: &ApplicationName, digest: &ImageDigest) -> ItemKey {
+    app(application, format!("PUSHERS#{digest}"))
+}
+
+pub(super) fn contained(application: &ApplicationName, digest: &ImageDigest) -> ItemKey {
+    app(application, format!("CONTAINED#{digest}"))
+}
+
+pub(super) const RUNS: &str = "RUN#";
+
+pub(super) fn run(application: &ApplicationName, id: RunId) -> ItemKey {
+    app(application, format!("{RUNS}{id}"))
+}
+
+/// The partition of marks and locks. Only here may retention delete items, so that its role's
+/// policy can name the partition.
+pub(super) fn images(application: &ApplicationName) -> String {
+    format!("IMAGES#{application}")
+}
+
+pub(super) const IMAGES: &str = "IMAGE#";
+
+pub(super) fn image(application: &ApplicationName, digest: &ImageDigest) -> ItemKey {
+    key(images(application), format!("{IMAGES}{digest}"))
+}
+
+/// The lock of the run that works on a repository's images.
+pub(super) fn retention(application: &ApplicationName, repository: &RepositoryName) -> ItemKey {
+    key(images(application), format!("RETENTION#{repository}"))
+}
+
+pub(super) fn claim(what: &str) -> ItemKey {
+    key(format!("CLAIM#{what}"), "CLAIM".to_owned())
+}
+
+pub(super) fn token(hash: &TokenHash) -> ItemKey {
+    key(format!("TOKEN#{}", hash.0), "TOKEN".to_owned())
+}
+
+/// The partition that lists all health findings.
+pub(super) const HEALTH: &str = "HEALTH";
+
+pub(super) fn health(about: String) -> ItemKey {
+    key(HEALTH.to_owned(), about)
+}
+
+pub(super) fn mails(address: &str, second: &str) -> ItemKey {
+    key(format!("MAILS#{address}"), second.to_owned())
+}
+
+pub(super) fn console_link(hash: &TokenHash) -> ItemKey {
+    key(format!("CONSOLE#{}", hash.0), "CONSOLE".to_owned())
+}
+
+pub(super) fn audit_partition(application: &ApplicationName, month: &str) -> String {
+    format!("AUDIT#{application}#{month}")
+}
+
+pub(super) fn audit(audit: &AuditRecord, id: &str) -> ItemKey {
+    let month = audit.at.strftime("%Y-%m").to_string();
+    key(audit_partition(&audit.application, &month), id.to_owned())
+}

@@ -1,0 +1,111 @@
+//! The client of the table, and its consistent reads of items by key.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::KeysAndAttributes;
+
+use super::error::TableError;
+use super::item::{Item, ItemKey};
+use crate::session::Session;
+
+/// A client of the stack's only table.
+#[derive(Debug, Clone)]
+pub struct Table {
+    pub(super) client: Client,
+    pub(super) name: String,
+}
+
+/// The most keys that DynamoDB takes in one read.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html>
+const PER_READ: usize = 100;
+
+/// The most requests for one batch, counting those for what DynamoDB left unprocessed.
+pub(super) const MOST_ROUNDS: u32 = 6;
+
+impl Table {
+    pub fn new(session: &Session, name: String) -> Self {
+        Self { client: session.dynamodb(), name }
+    }
+
+    /// Reads an item as a batch of one: `GetItem` would add another SDK operation to each zip file
+    /// and does nothing more.
+    pub(super) async fn get(&self, key: &ItemKey) -> Result<Option<Item>, TableError> {
+        Ok(self.batch_get(std::slice::from_ref(key)).await?.remove(key))
+    }
+
+    /// Reads any number of items, in batches of [`PER_READ`].
+    pub(super) fn batch_get_many(
+        &self,
+        wanted: &[ItemKey],
+    ) -> impl Future<Output = Result<HashMap<ItemKey, Item>, TableError>> {
+        self.batch_get_attributes(wanted, None)
+    }
+
+    /// Reads only the given attributes. `None` reads the whole items.
+    pub(super) async fn batch_get_attributes(
+        &self,
+        wanted: &[ItemKey],
+        attributes: Option<&str>,
+    ) -> Result<HashMap<ItemKey, Item>, TableError> {
+        let mut found = HashMap::new();
+        for part in wanted.chunks(PER_READ) {
+            found.extend(self.batch_get_part(part, attributes).await?);
+        }
+        Ok(found)
+    }
+
+    pub(super) fn batch_get(
+        &self,
+        wanted: &[ItemKey],
+    ) -> impl Future<Output = Result<HashMap<ItemKey, Item>, TableError>> {
+        self.batch_get_part(wanted, None)
+    }
+
+    /// Reads consistently, in one round trip. It requests again what DynamoDB left unprocessed.
+    async fn batch_get_part(
+        &self,
+        wanted: &[ItemKey],
+        attributes: Option<&str>,
+    ) -> Result<HashMap<ItemKey, Item>, TableError> {
+        let mut found = HashMap::new();
+        let mut open: Vec<_> = wanted.iter().map(ItemKey::attributes).collect();
+        let mut rounds = 0;
+        while !open.is_empty() {
+            if rounds == MOST_ROUNDS {
+                let message = format!("{} of {} keys stayed unprocessed", open.len(), wanted.len());
+                return Err(TableError::Call { operation: "BatchGetItem", message, retryable: true });
+            }
+            if rounds > 0 {
+                tokio::time::sleep(Duration::from_millis(25 << rounds)).await;
+            }
+            rounds += 1;
+            let ask = KeysAndAttributes::builder()
+                .consistent_read(true)
+                .set_projection_expression(attributes.map(str::to_owned))
+                .set_keys(Some(open))
+                .build()
+                .expect("the keys are set");
+            let answer = self
+                .client
+                .batch_get_item()
+                .request_items(&self.name, ask)
+                .send()
+                .await
+                .map_err(TableError::call("BatchGetItem"))?;
+            for item in answer.responses.unwrap_or_default().into_values().flatten() {
+                if let Some(key) = ItemKey::of(&item) {
+                    found.insert(key, item);
+                }
+            }
+            open = answer
+                .unprocessed_keys
+                .unwrap_or_default()
+                .into_values()
+                .flat_map(|keys| keys.keys)
+                .collect();
+        }
+        Ok(found)
+    }
+}
