@@ -23,7 +23,41 @@ use serde_json::{Value, json};
 use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_rules::manifest::{DOCKER_LIST, OCI_INDEX};
 
-use super::{EcrError, FoundImage, ImageStatus, Oddness, timestamp};
+use super::error::EcrError;
+use super::image_details::{ImageStatus, timestamp};
+
+/// An image of a repository, with the members that decide whether it stays. The type is small,
+/// because a repository may have 100,000 images.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundImage {
+    pub digest: ImageDigest,
+    pub tags: Vec<ImageTag>,
+    /// The compressed size. For an index, the size of its largest manifest.
+    pub size_bytes: Option<u64>,
+    /// The time of the push. Putting a tag does not change it.
+    pub pushed_at: Option<Timestamp>,
+    pub status: ImageStatus,
+    /// The time when the image was last archived, if it ever was.
+    pub archived_at: Option<Timestamp>,
+    /// The time when the image was last restored. ECR's own lifecycle rules count its age from then
+    /// on.
+    pub activated_at: Option<Timestamp>,
+    /// The time of the last pull, up to a day old. Reading a manifest counts as a pull, see
+    /// [`Ecr::exclude_from_pull_times`](super::client::Ecr::exclude_from_pull_times).
+    pub pulled_at: Option<Timestamp>,
+    /// Whether the image is an OCI index or a Docker manifest list. True if ECR gives no media
+    /// type, so that retention reads the manifest.
+    pub is_index: bool,
+    /// The image that this signature, SBOM or attestation belongs to.
+    pub subject: Option<ImageDigest>,
+    /// A description of what is not understood.
+    pub odd: Option<Box<Oddness>>,
+}
+
+/// A description of what is not understood about an image. It is boxed, because few images have
+/// one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Oddness(pub String);
 
 /// The images of one page, or why the page could not be read.
 type Images = Result<Page, EcrError>;
@@ -252,5 +286,18 @@ mod tests {
     fn unread_answer_is_an_error() {
         let reader = Reader::of(&RepositoryName::parse("web").unwrap());
         assert!(matches!(reader.found(), Err(EcrError::Odd { .. })));
+    }
+
+    #[test]
+    fn images_take_little_memory() {
+        let image = size_of::<FoundImage>();
+        assert!(image <= 200, "{image}");
+        // A usual image has a digest and a tag of 40 characters. A large one has a digest, a
+        // subject and two such tags. The allocator adds 16 bytes to each text.
+        let tag = size_of::<ImageTag>() + 40 + 16;
+        let usual = image + (71 + 16) + (tag + 16);
+        assert!(100_000 * usual <= 40_000_000, "{usual}");
+        let large = image + 2 * (71 + 16) + (2 * tag + 16);
+        assert!(100_000 * large <= 56_000_000, "{large}");
     }
 }

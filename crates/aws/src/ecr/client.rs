@@ -1,0 +1,33 @@
+//! The client, with three ways to retry.
+
+use aws_sdk_ecr::Client;
+
+use crate::plain_http::PlainHttp;
+use crate::session::Session;
+
+/// A client of the private registry of the session's account and region.
+#[derive(Debug, Clone)]
+pub struct Ecr {
+    pub(super) client: Client,
+    pub(super) http: PlainHttp,
+}
+
+impl Ecr {
+    pub fn new(session: &Session) -> Self {
+        Self { client: session.ecr(), http: session.plain_http() }
+    }
+
+    /// Creates a client that slows down when ECR throttles one of its calls (adaptive retry). It
+    /// makes up to eight attempts within two minutes. ECR publishes no limits for DescribeImages,
+    /// BatchDeleteImage and UpdateImageStorageClass, and the limits are low.
+    /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html>
+    pub fn patient(session: &Session) -> Self {
+        Self { client: session.patient_ecr(), http: session.plain_http() }
+    }
+
+    /// Creates a client that makes one attempt, for calls that must not run long after the caller's
+    /// last check.
+    pub fn impatient(session: &Session) -> Self {
+        Self { client: session.impatient_ecr(), http: session.plain_http() }
+    }
+}

@@ -1,0 +1,90 @@
+//! The deletion of images.
+
+use std::collections::BTreeSet;
+
+use aws_sdk_ecr::types::{ImageFailure, ImageIdentifier};
+use stablepin_rules::image::{ImageDigest, RepositoryName};
+
+use super::client::Ecr;
+use super::digest::digest;
+use super::error::{EcrError, code};
+use super::image_id::identifier;
+use crate::failed_call::FailedCall;
+
+/// The most images that one [`Ecr::delete`] call takes.
+/// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchDeleteImage.html>
+pub const PER_DELETE: usize = 100;
+
+/// The result of one [`Ecr::delete`] call.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Deleted {
+    /// The deleted digests. ECR's answer repeats a digest for each of its tags.
+    pub digests: BTreeSet<ImageDigest>,
+    pub failures: Vec<FailedImage>,
+}
+
+/// Why ECR did not delete an image.
+/// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ImageFailure.html>
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedImage {
+    pub digest: Option<ImageDigest>,
+    /// ECR's failure code, such as `ImageReferencedByManifestList`.
+    pub code: String,
+    pub reason: String,
+}
+
+impl Ecr {
+    /// Deletes up to [`PER_DELETE`] images with all their tags in one call. This cannot be undone.
+    ///
+    /// ECR answers 200 even if it deleted none of them; the failures list what it did not delete.
+    /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchDeleteImage.html>
+    pub async fn delete(
+        &self,
+        repository: &RepositoryName,
+        digests: &[ImageDigest],
+    ) -> Result<Deleted, EcrError> {
+        if digests.is_empty() {
+            return Ok(Deleted::default());
+        }
+        self.batch_delete(repository, digests.iter().map(identifier).collect()).await
+    }
+
+    pub(super) async fn batch_delete(
+        &self,
+        repository: &RepositoryName,
+        ids: Vec<ImageIdentifier>,
+    ) -> Result<Deleted, EcrError> {
+        let answer = self
+            .client
+            .batch_delete_image()
+            .repository_name(repository.as_str())
+            .set_image_ids(Some(ids))
+            .send()
+            .await
+            .map_err(|error| {
+                let not_found =
+                    error.as_service_error().is_some_and(|e| e.is_repository_not_found_exception());
+                let (repository, source) = (repository.clone(), FailedCall::new(error));
+                if not_found {
+                    EcrError::RepositoryNotFound { repository, source }
+                } else {
+                    EcrError::BatchDeleteImage { repository, source }
+                }
+            })?;
+        let lacks = || EcrError::Answer {
+            operation: "BatchDeleteImage",
+            repository: repository.clone(),
+            member: "imageDigest",
+        };
+        let digests = answer.image_ids().iter().map(|id| digest(id.image_digest()).ok_or_else(lacks));
+        let failure = |failure: &ImageFailure| FailedImage {
+            digest: digest(failure.image_id().and_then(ImageIdentifier::image_digest)),
+            code: code(failure),
+            reason: failure.failure_reason().unwrap_or_default().to_owned(),
+        };
+        Ok(Deleted {
+            digests: digests.collect::<Result<_, _>>()?,
+            failures: answer.failures().iter().map(failure).collect(),
+        })
+    }
+}

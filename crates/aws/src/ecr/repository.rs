@@ -1,0 +1,77 @@
+//! The description of a repository.
+
+use aws_sdk_ecr::operation::describe_repositories::DescribeRepositoriesError;
+use aws_sdk_ecr::types::{
+    ImageTagMutability, ImageTagMutabilityExclusionFilter, ImageTagMutabilityExclusionFilterType,
+};
+use stablepin_rules::image::RepositoryName;
+use stablepin_rules::mutability::Mutability;
+use stablepin_rules::pattern::Pattern;
+
+use super::client::Ecr;
+use super::error::EcrError;
+use crate::failed_call::FailedCall;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repository {
+    pub arn: String,
+    /// The name of the repository in a task definition, without a tag.
+    pub uri: String,
+    pub mutability: Mutability,
+}
+
+impl Ecr {
+    /// Describes a repository. Returns `None` if it does not exist in the session's account and
+    /// region.
+    pub async fn repository(&self, repository: &RepositoryName) -> Result<Option<Repository>, EcrError> {
+        let described =
+            self.client.describe_repositories().repository_names(repository.as_str()).send().await;
+        let answer = match described {
+            Ok(answer) => answer,
+            Err(error) => {
+                return match error.as_service_error() {
+                    Some(DescribeRepositoriesError::RepositoryNotFoundException(_)) => Ok(None),
+                    _ => Err(EcrError::DescribeRepositories {
+                        repository: repository.clone(),
+                        source: FailedCall::new(error),
+                    }),
+                };
+            }
+        };
+        let Some(found) = answer.repositories().first() else { return Ok(None) };
+        let lacks = |member| EcrError::Answer {
+            operation: "DescribeRepositories",
+            repository: repository.clone(),
+            member,
+        };
+        Ok(Some(Repository {
+            arn: found.repository_arn().ok_or_else(|| lacks("repositoryArn"))?.to_owned(),
+            uri: found.repository_uri().ok_or_else(|| lacks("repositoryUri"))?.to_owned(),
+            mutability: mutability(
+                found.image_tag_mutability(),
+                found.image_tag_mutability_exclusion_filters(),
+            ),
+        }))
+    }
+}
+
+/// Converts the repository's setting. An unknown setting counts as the stricter one: each pin then
+/// gets its own tag, which every repository accepts.
+fn mutability(
+    setting: Option<&ImageTagMutability>,
+    filters: &[ImageTagMutabilityExclusionFilter],
+) -> Mutability {
+    let patterns = |unknown: Option<&str>| -> Vec<Pattern> {
+        let known = filters.iter().filter_map(|filter| match filter.filter_type() {
+            ImageTagMutabilityExclusionFilterType::Wildcard => Pattern::parse(filter.filter()).ok(),
+            _ => unknown.and_then(|pattern| Pattern::parse(pattern).ok()),
+        });
+        known.collect()
+    };
+    match setting {
+        None | Some(ImageTagMutability::Mutable) => Mutability::Mutable,
+        Some(ImageTagMutability::MutableWithExclusion) => Mutability::MutableExcept(patterns(Some("*"))),
+        Some(ImageTagMutability::ImmutableWithExclusion) => Mutability::ImmutableExcept(patterns(None)),
+        Some(_) => Mutability::Immutable,
+    }
+}

@@ -1,0 +1,60 @@
+//! The storage classes of images: standard and archive.
+
+use aws_sdk_ecr::operation::update_image_storage_class::UpdateImageStorageClassError;
+use aws_sdk_ecr::types::TargetStorageClass;
+use stablepin_rules::image::{ImageDigest, RepositoryName};
+
+use super::client::Ecr;
+use super::error::EcrError;
+use super::image_id::identifier;
+use crate::failed_call::FailedCall;
+
+/// A storage class of ECR.
+/// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/archive_restore_image.html>
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StorageClass {
+    /// The archive. Its images cannot be pulled and cost at least 90 days of storage.
+    Archive,
+    /// The standard class. ECR restores an archived image within 20 minutes.
+    Standard,
+}
+
+impl Ecr {
+    /// Archives an image, or starts its restoration. One call takes one image.
+    /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_UpdateImageStorageClass.html>
+    pub async fn set_storage_class(
+        &self,
+        repository: &RepositoryName,
+        digest: &ImageDigest,
+        class: StorageClass,
+    ) -> Result<(), EcrError> {
+        let target = match class {
+            StorageClass::Archive => TargetStorageClass::Archive,
+            StorageClass::Standard => TargetStorageClass::Standard,
+        };
+        let updated = self
+            .client
+            .update_image_storage_class()
+            .repository_name(repository.as_str())
+            .image_id(identifier(digest))
+            .target_storage_class(target)
+            .send()
+            .await;
+        let Err(error) = updated else { return Ok(()) };
+        let named: fn(RepositoryName, ImageDigest, FailedCall) -> EcrError = match error.as_service_error() {
+            Some(UpdateImageStorageClassError::ImageNotFoundException(_)) => {
+                |repository, digest, source| EcrError::ImageNotFound { repository, digest, source }
+            }
+            Some(UpdateImageStorageClassError::ImageStorageClassUpdateNotSupportedException(_)) => {
+                |repository, digest, source| EcrError::StorageClassNotSupported { repository, digest, source }
+            }
+            Some(UpdateImageStorageClassError::RepositoryNotFoundException(_)) => {
+                |repository, _, source| EcrError::RepositoryNotFound { repository, source }
+            }
+            _ => {
+                |repository, digest, source| EcrError::UpdateImageStorageClass { repository, digest, source }
+            }
+        };
+        Err(named(repository.clone(), digest.clone(), FailedCall::new(error)))
+    }
+}

@@ -1,0 +1,129 @@
+//! Tags: put one on an image, and remove one from an image.
+
+use aws_sdk_ecr::operation::put_image::PutImageError;
+use aws_sdk_ecr::types::ImageIdentifier;
+use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
+
+use super::client::Ecr;
+use super::error::EcrError;
+use super::manifests::Manifest;
+use crate::failed_call::FailedCall;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PutTag {
+    Put,
+    /// The tag was already on this digest. Nothing changed, and ECR emits no event.
+    AlreadyThere,
+    /// The tag is on another digest, and the repository does not let tags move.
+    PointsElsewhere,
+}
+
+/// The result of an attempt to remove a tag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Untag {
+    /// The tag was removed; the image still exists.
+    Untagged,
+    /// The tag is not on that image, or not any more. Nothing was done.
+    NotThere,
+    /// The tag is the image's only one; without it, ECR would delete the image. Nothing was done.
+    LastTag,
+}
+
+impl Ecr {
+    /// Puts a tag on an image of the repository. The request repeats the manifest's bytes, and ECR
+    /// must compute the same digest.
+    /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-retag.html>
+    pub async fn put_tag(
+        &self,
+        repository: &RepositoryName,
+        manifest: &Manifest,
+        tag: &ImageTag,
+    ) -> Result<PutTag, EcrError> {
+        let put = self
+            .client
+            .put_image()
+            .repository_name(repository.as_str())
+            .image_manifest(&manifest.bytes)
+            // An OCI manifest may omit its own media type; ECR then needs it in the request.
+            .image_manifest_media_type(&manifest.media_type)
+            .image_digest(manifest.digest.as_str())
+            .image_tag(tag.as_str())
+            .send()
+            .await;
+        let Err(error) = put else { return Ok(PutTag::Put) };
+        let (repository, digest) = (repository.clone(), manifest.digest.clone());
+        let Some(service) = error.as_service_error() else {
+            return Err(EcrError::PutImage {
+                repository,
+                digest,
+                tag: tag.clone(),
+                source: FailedCall::new(error),
+            });
+        };
+        let named: fn(RepositoryName, ImageDigest, FailedCall) -> EcrError = match service {
+            PutImageError::ImageAlreadyExistsException(_) => return Ok(PutTag::AlreadyThere),
+            PutImageError::ImageTagAlreadyExistsException(_) => {
+                // ECR refuses an immutable tag even if it is already on this digest.
+                let on = self.describe(&repository, tag).await?.map(|image| image.digest);
+                return Ok(if on == Some(digest) { PutTag::AlreadyThere } else { PutTag::PointsElsewhere });
+            }
+            PutImageError::ImageDigestDoesNotMatchException(_) => {
+                |repository, digest, source| EcrError::ImageDigestDoesNotMatch { repository, digest, source }
+            }
+            PutImageError::LayersNotFoundException(_) => {
+                |repository, digest, source| EcrError::LayersNotFound { repository, digest, source }
+            }
+            PutImageError::ReferencedImagesNotFoundException(_) => {
+                |repository, digest, source| EcrError::ReferencedImagesNotFound { repository, digest, source }
+            }
+            PutImageError::LimitExceededException(_) => {
+                |repository, digest, source| EcrError::LimitExceeded { repository, digest, source }
+            }
+            PutImageError::KmsException(_) => |repository, _, source| EcrError::Kms { repository, source },
+            PutImageError::RepositoryNotFoundException(_) => {
+                |repository, _, source| EcrError::RepositoryNotFound { repository, source }
+            }
+            _ => {
+                let source = FailedCall::new(error);
+                return Err(EcrError::PutImage { repository, digest, tag: tag.clone(), source });
+            }
+        };
+        Err(named(repository, digest, FailedCall::new(error)))
+    }
+
+    /// Removes a tag from an image that has other tags.
+    ///
+    /// AWS says: "When you remove the last tag from an image, the image is deleted from your
+    /// repository." It does not document a request with a tag and a digest, except that they must
+    /// match. So this function reads the image first and then sends only the tag. The tag can move
+    /// in between, so this does not protect against concurrent writers.
+    /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchDeleteImage.html>
+    pub async fn untag(
+        &self,
+        repository: &RepositoryName,
+        tag: &ImageTag,
+        digest: &ImageDigest,
+    ) -> Result<Untag, EcrError> {
+        let Some(image) = self.describe_some(repository, std::slice::from_ref(digest)).await?.pop() else {
+            return Ok(Untag::NotThere);
+        };
+        if !image.tags.contains(tag) {
+            return Ok(Untag::NotThere);
+        }
+        if image.tags.len() == 1 {
+            return Ok(Untag::LastTag);
+        }
+        let id = ImageIdentifier::builder().image_tag(tag.as_str()).build();
+        let done = self.batch_delete(repository, vec![id]).await?;
+        match done.failures.into_iter().next() {
+            None => Ok(Untag::Untagged),
+            Some(failure) if failure.code == "ImageNotFound" => Ok(Untag::NotThere),
+            Some(failure) => Err(EcrError::Untag {
+                repository: repository.clone(),
+                tag: tag.clone(),
+                code: failure.code,
+                reason: Some(failure.reason).filter(|reason| !reason.is_empty()),
+            }),
+        }
+    }
+}
