@@ -13,7 +13,9 @@ use aws_smithy_runtime_api::client::interceptors::{Intercept, dyn_dispatch_hint}
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::ConfigBag;
 
-use super::{Ecs, EcsError, count, others_than_missing, port, text};
+use super::answer::{count, others_than_missing, port, text};
+use super::client::Ecs;
+use super::error::EcsError;
 use crate::failed_call::FailedCall;
 
 /// The most services that one DescribeServices call takes.

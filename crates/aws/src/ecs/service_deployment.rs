@@ -13,7 +13,9 @@ use aws_sdk_ecs::types::{
 use jiff::Timestamp;
 use stablepin_rules::image::ImageDigest;
 
-use super::{Ecs, EcsError, count, others_than_missing, text, timestamp};
+use super::answer::{count, others_than_missing, text, timestamp};
+use super::client::Ecs;
+use super::error::EcsError;
 use crate::failed_call::FailedCall;
 
 /// The largest page of ListServiceDeployments.

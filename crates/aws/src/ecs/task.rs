@@ -5,7 +5,9 @@ use jiff::Timestamp;
 use stablepin_rules::image::{ImageDigest, ImageReference};
 use stablepin_rules::task_definition::OwnContainers;
 
-use super::{Ecs, EcsError, others_than_missing, port, text, timestamp};
+use super::answer::{others_than_missing, port, text, timestamp};
+use super::client::Ecs;
+use super::error::EcsError;
 use crate::failed_call::FailedCall;
 
 /// The most tasks that one DescribeTasks call takes.

@@ -11,7 +11,8 @@ use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::config_bag::ConfigBag;
 use serde_json::Value;
 
-use super::{Ecs, EcsError};
+use super::client::Ecs;
+use super::error::EcsError;
 use crate::failed_call::FailedCall;
 
 /// A task definition as ECS returned it, including members that this version does not know.

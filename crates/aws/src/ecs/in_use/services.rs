@@ -1,0 +1,189 @@
+//! The clusters and their services, with the service deployments and revisions.
+
+use std::collections::BTreeSet;
+
+use aws_sdk_ecs::types::{DeploymentControllerType, DeploymentRolloutState};
+
+use super::completeness::{
+    MOST_PAGES, PER_PAGE, endless, none_left_out, or_empty_if_gone, read, require_all,
+};
+use super::images::{RevisionInUse, named};
+use crate::ecs::answer::{others_than_missing, text};
+use crate::ecs::client::Ecs;
+use crate::ecs::error::EcsError;
+use crate::ecs::service_deployment::{ListedServiceDeployment, is_not_offered, listed};
+use crate::failed_call::FailedCall;
+use crate::pages::Pages;
+
+/// The most services that one [`Ecs::services_in_use`] call takes.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeServices.html>
+pub const PER_DESCRIBE_SERVICES: usize = 10;
+
+/// The images that a service may run or return to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceInUse {
+    pub arn: String,
+    pub name: String,
+    /// The ARNs of the task definitions of the service, its deployments and its task sets.
+    pub task_definitions: BTreeSet<String>,
+    /// The ARNs of the current service revisions.
+    pub revisions: BTreeSet<String>,
+    /// Whether ECS itself deploys the service. Only then are there service deployments and service
+    /// revisions.
+    pub by_ecs: bool,
+    /// Whether the last deployment has completed. ECS would then return only to the one current
+    /// revision. Otherwise the caller reads the service deployments.
+    pub is_settled: bool,
+}
+
+impl Ecs {
+    /// The ARNs of all clusters.
+    pub async fn clusters(&self) -> Result<Vec<String>, EcsError> {
+        const OPERATION: &str = "ListClusters";
+        const WHAT: &str = "the clusters";
+        let (mut arns, mut pages) = (Vec::new(), Pages::at_most(MOST_PAGES));
+        loop {
+            let page = self.client.list_clusters().max_results(PER_PAGE).set_next_token(pages.token());
+            let answer = page.send().await.map_err(read(OPERATION, WHAT))?;
+            let follows = pages.follows(answer.next_token()).map_err(endless(OPERATION, WHAT))?;
+            arns.extend(answer.cluster_arns.unwrap_or_default());
+            if !follows {
+                return Ok(arns);
+            }
+        }
+    }
+
+    /// The ARNs of a cluster's services. Without a filter, ECS also lists Express Gateway services,
+    /// which it manages itself.
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListServices.html>
+    pub async fn service_arns(&self, cluster: &str) -> Result<Vec<String>, EcsError> {
+        or_empty_if_gone(self.service_arns_of(cluster).await)
+    }
+
+    async fn service_arns_of(&self, cluster: &str) -> Result<Vec<String>, EcsError> {
+        const OPERATION: &str = "ListServices";
+        let what = || format!("the services of {cluster}");
+        let (mut arns, mut pages) = (Vec::new(), Pages::at_most(MOST_PAGES));
+        loop {
+            let page = self.client.list_services().cluster(cluster).max_results(PER_PAGE);
+            let answer = page.set_next_token(pages.token()).send().await.map_err(read(OPERATION, what()))?;
+            let follows = pages.follows(answer.next_token()).map_err(endless(OPERATION, what()))?;
+            arns.extend(answer.service_arns.unwrap_or_default());
+            if !follows {
+                return Ok(arns);
+            }
+        }
+    }
+
+    /// Reads up to [`PER_DESCRIBE_SERVICES`] services of a cluster. Services that were deleted
+    /// meanwhile are left out.
+    pub async fn services_in_use(
+        &self,
+        cluster: &str,
+        arns: &[String],
+    ) -> Result<Vec<ServiceInUse>, EcsError> {
+        const OPERATION: &str = "DescribeServices";
+        let what = format!("services of {cluster}");
+        let call = self.client.describe_services().cluster(cluster).set_services(Some(arns.to_vec()));
+        let answer = call.send().await.map_err(read(OPERATION, &what))?;
+        others_than_missing(OPERATION, answer.failures())?;
+        let answered = answer.services().iter().map(|service| service.service_arn());
+        require_all(OPERATION, arns, answered, answer.failures())?;
+        answer.services().iter().map(service_in_use).collect()
+    }
+
+    /// Lists a service's known deployments, in no particular order. Empty if ECS does not offer the
+    /// call.
+    pub async fn all_service_deployments(
+        &self,
+        cluster: &str,
+        service: &str,
+    ) -> Result<Vec<ListedServiceDeployment>, EcsError> {
+        const OPERATION: &str = "ListServiceDeployments";
+        let what = || format!("the service deployments of {service}");
+        let (mut found, mut pages) = (Vec::new(), Pages::at_most(MOST_PAGES));
+        loop {
+            let page = self.client.list_service_deployments().cluster(cluster).service(service);
+            let page = page.max_results(PER_PAGE).set_next_token(pages.token());
+            let answer = match page.send().await.map_err(FailedCall::new) {
+                Ok(answer) => answer,
+                Err(failed) if is_not_offered(&failed) => return Ok(found),
+                Err(source) => return Err(EcsError::Read { operation: OPERATION, what: what(), source }),
+            };
+            for brief in answer.service_deployments() {
+                found.push(listed(brief)?);
+            }
+            let follows = pages.follows(answer.next_token()).map_err(endless(OPERATION, what()))?;
+            if !follows {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// The ARNs of the source, target and rollback revisions of up to [`PER_DESCRIBE_REVISIONS`]
+    /// service deployments.
+    pub async fn revisions_of_deployments(&self, arns: &[String]) -> Result<BTreeSet<String>, EcsError> {
+        const OPERATION: &str = "DescribeServiceDeployments";
+        let call = self.client.describe_service_deployments();
+        let answer = call.set_service_deployment_arns(Some(arns.to_vec())).send().await;
+        let answer = answer.map_err(read(OPERATION, "service deployments"))?;
+        none_left_out(OPERATION, answer.failures())?;
+        let answered =
+            answer.service_deployments().iter().map(|deployment| deployment.service_deployment_arn());
+        require_all(OPERATION, arns, answered, &[])?;
+        let mut revisions = BTreeSet::new();
+        for deployment in answer.service_deployments() {
+            let source = deployment.source_service_revisions().iter().filter_map(|revision| revision.arn());
+            let target = deployment.target_service_revision().and_then(|revision| revision.arn());
+            let back = deployment.rollback().and_then(|rollback| rollback.service_revision_arn());
+            revisions.extend(source.chain(target).chain(back).map(str::to_owned));
+        }
+        Ok(revisions)
+    }
+
+    /// Reads up to [`PER_DESCRIBE_REVISIONS`] service revisions.
+    pub async fn service_revisions(&self, arns: &[String]) -> Result<Vec<RevisionInUse>, EcsError> {
+        const OPERATION: &str = "DescribeServiceRevisions";
+        let call = self.client.describe_service_revisions();
+        let answer = call.set_service_revision_arns(Some(arns.to_vec())).send().await;
+        let answer = answer.map_err(read(OPERATION, "service revisions"))?;
+        none_left_out(OPERATION, answer.failures())?;
+        let answered = answer.service_revisions().iter().map(|revision| revision.service_revision_arn());
+        require_all(OPERATION, arns, answered, &[])?;
+        let revision = |described: &aws_sdk_ecs::types::ServiceRevision| {
+            let arn = described.service_revision_arn().unwrap_or_default();
+            let images = described.container_images().iter();
+            let images = images.map(|image| named(OPERATION, arn, image.image(), image.image_digest()));
+            Ok(RevisionInUse { arn: arn.to_owned(), images: images.collect::<Result<_, _>>()? })
+        };
+        answer.service_revisions().iter().map(revision).collect()
+    }
+}
+
+fn service_in_use(service: &aws_sdk_ecs::types::Service) -> Result<ServiceInUse, EcsError> {
+    let what = service.service_arn().or(service.service_name()).unwrap_or("a service");
+    let lacks = |member| EcsError::Answer { operation: "DescribeServices", what: what.to_owned(), member };
+    let deployments = service.deployments();
+    let mut task_definitions = BTreeSet::new();
+    task_definitions.extend(text(service.task_definition()));
+    for deployment in deployments {
+        let named = text(deployment.task_definition()).ok_or_else(|| lacks("deployments"))?;
+        task_definitions.insert(named);
+    }
+    task_definitions.extend(service.task_sets().iter().filter_map(|set| text(set.task_definition())));
+    let current = service.current_service_revisions().iter().filter_map(|revision| text(revision.arn()));
+    let revisions: BTreeSet<String> = current.collect();
+    let controller = service.deployment_controller().map(|controller| controller.r#type());
+    let by_ecs = matches!(controller, None | Some(DeploymentControllerType::Ecs));
+    let completed = deployments
+        .iter()
+        .all(|deployment| deployment.rollout_state() == Some(&DeploymentRolloutState::Completed));
+    Ok(ServiceInUse {
+        arn: text(service.service_arn()).ok_or_else(|| lacks("serviceArn"))?,
+        name: text(service.service_name()).ok_or_else(|| lacks("serviceName"))?,
+        task_definitions,
+        is_settled: by_ecs && deployments.len() == 1 && revisions.len() == 1 && completed,
+        revisions,
+        by_ecs,
+    })
+}

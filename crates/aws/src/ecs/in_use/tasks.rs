@@ -1,0 +1,89 @@
+//! The tasks of a cluster.
+
+use aws_sdk_ecs::types::DesiredStatus;
+
+use super::completeness::{MOST_PAGES, PER_PAGE, endless, or_empty_if_gone, read, require_all};
+use super::images::{NamedImage, named};
+use crate::ecs::answer::{others_than_missing, text};
+use crate::ecs::client::Ecs;
+use crate::ecs::error::EcsError;
+use crate::pages::Pages;
+
+/// The most tasks that one [`Ecs::tasks_in_use`] call takes.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html>
+pub const PER_DESCRIBE_TASKS: usize = 100;
+
+/// The images of a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskInUse {
+    pub arn: String,
+    /// The task definition's ARN with its revision.
+    pub task_definition: String,
+    /// The task's group, such as `service:web`, or `family:web` for a task that was started by
+    /// hand.
+    pub group: Option<String>,
+    pub images: Vec<NamedImage>,
+}
+
+/// The tasks to list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// Tasks that ECS has not decided to stop.
+    Running,
+    /// Tasks that have stopped or that ECS is stopping. ECS keeps them for about an hour.
+    Stopped,
+}
+
+impl Ecs {
+    /// The ARNs of a cluster's tasks, including tasks outside services.
+    pub async fn task_arns(&self, cluster: &str, wanted: Wanted) -> Result<Vec<String>, EcsError> {
+        or_empty_if_gone(self.task_arns_of(cluster, wanted).await)
+    }
+
+    async fn task_arns_of(&self, cluster: &str, wanted: Wanted) -> Result<Vec<String>, EcsError> {
+        const OPERATION: &str = "ListTasks";
+        let what = || format!("the tasks of {cluster}");
+        let status = match wanted {
+            Wanted::Running => DesiredStatus::Running,
+            Wanted::Stopped => DesiredStatus::Stopped,
+        };
+        let (mut arns, mut pages) = (Vec::new(), Pages::at_most(MOST_PAGES));
+        loop {
+            let page = self.client.list_tasks().cluster(cluster).desired_status(status.clone());
+            let page = page.max_results(PER_PAGE).set_next_token(pages.token());
+            let answer = page.send().await.map_err(read(OPERATION, what()))?;
+            let follows = pages.follows(answer.next_token()).map_err(endless(OPERATION, what()))?;
+            arns.extend(answer.task_arns.unwrap_or_default());
+            if !follows {
+                return Ok(arns);
+            }
+        }
+    }
+
+    /// Reads up to [`PER_DESCRIBE_TASKS`] tasks of a cluster. Tasks that ECS no longer knows are
+    /// left out.
+    pub async fn tasks_in_use(&self, cluster: &str, arns: &[String]) -> Result<Vec<TaskInUse>, EcsError> {
+        const OPERATION: &str = "DescribeTasks";
+        let call = self.client.describe_tasks().cluster(cluster).set_tasks(Some(arns.to_vec()));
+        let answer = call.send().await.map_err(read(OPERATION, format!("tasks of {cluster}")))?;
+        others_than_missing(OPERATION, answer.failures())?;
+        let answered = answer.tasks().iter().map(|task| task.task_arn());
+        require_all(OPERATION, arns, answered, answer.failures())?;
+        answer.tasks().iter().map(task_in_use).collect()
+    }
+}
+
+fn task_in_use(task: &aws_sdk_ecs::types::Task) -> Result<TaskInUse, EcsError> {
+    const OPERATION: &str = "DescribeTasks";
+    let what = task.task_arn().unwrap_or("a task");
+    let lacks = |member| EcsError::Answer { operation: OPERATION, what: what.to_owned(), member };
+    let containers = task.containers().iter();
+    let images =
+        containers.map(|container| named(OPERATION, what, container.image(), container.image_digest()));
+    Ok(TaskInUse {
+        arn: text(task.task_arn()).ok_or_else(|| lacks("taskArn"))?,
+        task_definition: text(task.task_definition_arn()).ok_or_else(|| lacks("taskDefinitionArn"))?,
+        group: text(task.group()),
+        images: images.collect::<Result<_, _>>()?,
+    })
+}
