@@ -1,0 +1,132 @@
+//! Deletion, removal of tags, and the archive.
+
+use serde_json::json;
+use stablepin_aws::ecr::{Deleted, EcrError, FailedImage, PER_DELETE, StorageClass, Untag};
+
+use super::fixtures::{client, digest, digests, tag, web, with};
+use crate::wire::{Answer, Wire, chain, error, ok};
+
+#[tokio::test]
+async fn deletion_returns_digests_and_failures() {
+    let id = |number: usize, tag: &str| json!({"imageDigest": digest(number).as_str(), "imageTag": tag});
+    let answer = json!({
+        "imageIds": [id(1, "main"), id(1, "v1"), {"imageDigest": digest(2).as_str()}],
+        "failures": [
+            {"imageId": {"imageDigest": digest(3).as_str()}, "failureCode": "ImageReferencedByManifestList",
+             "failureReason": "Requested image referenced by manifest list"},
+            {"failureCode": "Tomorrow"},
+        ],
+    });
+    let wire = Wire::answering([ok(answer)]);
+    let deleted = client(&wire).delete(&web(), &[digest(1), digest(2), digest(3)]).await.unwrap();
+    assert_eq!(deleted.digests, [digest(1), digest(2)].into());
+    assert_eq!(
+        deleted.failures,
+        [
+            FailedImage {
+                digest: Some(digest(3)),
+                code: "ImageReferencedByManifestList".to_owned(),
+                reason: "Requested image referenced by manifest list".to_owned(),
+            },
+            FailedImage { digest: None, code: "Tomorrow".to_owned(), reason: String::new() },
+        ]
+    );
+    let request = wire.request();
+    assert_eq!(request.operation(), "BatchDeleteImage");
+    let ids = [1, 2, 3].map(|number| json!({"imageDigest": digest(number).as_str()}));
+    assert_eq!(request.json(), json!({"repositoryName": "prod/web", "imageIds": ids}));
+}
+
+#[tokio::test]
+async fn deletion_is_one_call() {
+    let wire = Wire::answering([]);
+    assert_eq!(client(&wire).delete(&web(), &[]).await.unwrap(), Deleted::default());
+    assert_eq!(wire.requests().len(), 0);
+
+    let wire = Wire::answering([ok(json!({"imageIds": [], "failures": []}))]);
+    client(&wire).delete(&web(), &digests(PER_DELETE)).await.unwrap();
+    assert_eq!(wire.request().json()["imageIds"].as_array().unwrap().len(), 100);
+
+    for (code, retryable) in
+        [("InvalidParameterException", false), ("ThrottlingException", true), ("ServerException", false)]
+    {
+        let wire = Wire::answering([error(400, code)]);
+        let failed = client(&wire).delete(&web(), &digests(1)).await.unwrap_err();
+        assert!(matches!(failed, EcrError::BatchDeleteImage { .. }), "{failed}");
+        assert_eq!(failed.is_retryable(), retryable, "{code}");
+    }
+    let wire = Wire::answering([error(400, "RepositoryNotFoundException")]);
+    let failed = client(&wire).delete(&web(), &digests(1)).await.unwrap_err();
+    assert!(matches!(failed, EcrError::RepositoryNotFound { .. }), "{failed}");
+
+    let wire = Wire::answering([ok(json!({"imageIds": [{"imageTag": "v1"}]}))]);
+    let failed = client(&wire).delete(&web(), &digests(1)).await.unwrap_err();
+    assert!(matches!(failed, EcrError::Answer { operation: "BatchDeleteImage", .. }), "{failed}");
+}
+
+#[tokio::test]
+async fn untag_never_deletes_the_image() {
+    let tagged = |tags: &[&str]| ok(json!({"imageDetails": [with("imageTags", json!(tags))]}));
+    let untag = async |answers: Vec<Answer>| {
+        let wire = Wire::answering(answers);
+        (client(&wire).untag(&web(), &tag("v1"), &digest(1)).await, wire)
+    };
+    let gone = json!({"imageIds": [{"imageDigest": digest(1).as_str(), "imageTag": "v1"}], "failures": []});
+    let (untagged, wire) = untag(vec![tagged(&["main", "v1"]), ok(gone)]).await;
+    assert_eq!(untagged.unwrap(), Untag::Untagged);
+    assert_eq!(
+        wire.requests()[1].json(),
+        json!({"repositoryName": "prod/web", "imageIds": [{"imageTag": "v1"}]})
+    );
+
+    for (described, expected) in [
+        (tagged(&["v1"]), Untag::LastTag),
+        (tagged(&["main"]), Untag::NotThere),
+        (tagged(&[]), Untag::NotThere),
+        (error(400, "ImageNotFoundException"), Untag::NotThere),
+    ] {
+        let (untagged, wire) = untag(vec![described]).await;
+        assert_eq!(untagged.unwrap(), expected);
+        assert_eq!(wire.requests().len(), 1);
+    }
+
+    let failure = |code: &str| {
+        ok(
+            json!({"failures": [{"imageId": {"imageTag": "v1"}, "failureCode": code, "failureReason": "why"}]}),
+        )
+    };
+    let (untagged, _) = untag(vec![tagged(&["main", "v1"]), failure("ImageNotFound")]).await;
+    assert_eq!(untagged.unwrap(), Untag::NotThere);
+    let (untagged, _) = untag(vec![tagged(&["main", "v1"]), failure("KmsError")]).await;
+    let text = untagged.unwrap_err().to_string();
+    assert_eq!(text, "could not take the tag v1 off in prod/web (BatchDeleteImage): KmsError, why");
+}
+
+#[tokio::test]
+async fn image_is_archived_and_restored() {
+    for (class, named) in [(StorageClass::Archive, "ARCHIVE"), (StorageClass::Standard, "STANDARD")] {
+        let wire = Wire::answering([ok(json!({"imageStatus": "ARCHIVED"}))]);
+        client(&wire).set_storage_class(&web(), &digest(1), class).await.unwrap();
+        let request = wire.request();
+        assert_eq!(request.operation(), "UpdateImageStorageClass");
+        assert_eq!(
+            request.json(),
+            json!({
+                "repositoryName": "prod/web",
+                "imageId": {"imageDigest": digest(1).as_str()},
+                "targetStorageClass": named,
+            })
+        );
+    }
+    let failed = async |code: &str| {
+        let wire = Wire::answering([error(400, code)]);
+        client(&wire).set_storage_class(&web(), &digest(1), StorageClass::Archive).await.unwrap_err()
+    };
+    assert!(matches!(failed("ImageNotFoundException").await, EcrError::ImageNotFound { .. }));
+    let unsupported = failed("ImageStorageClassUpdateNotSupportedException").await;
+    assert!(matches!(unsupported, EcrError::StorageClassNotSupported { .. }), "{unsupported}");
+    assert!(chain(&unsupported).contains("told by the test"), "{unsupported}");
+    assert!(matches!(failed("RepositoryNotFoundException").await, EcrError::RepositoryNotFound { .. }));
+    let throttled = failed("ThrottlingException").await;
+    assert!(matches!(throttled, EcrError::UpdateImageStorageClass { .. }) && throttled.is_retryable());
+}
