@@ -412,7 +412,7 @@ fn reason_of_a_refused_mail_is_cut() {
     let reason = "é".repeat(LONGEST_TEXT * 20);
     let refused = Input::Outcome(Outcome::AskRefused { approver: approver("lead"), reason });
     for _ in 0..2 {
-        world.observe(Some(id), None, &[refused.clone()]).unwrap();
+        world.observe(Some(id), None, std::slice::from_ref(&refused)).unwrap();
     }
     let kept = mail_refused(&world, id).unwrap().reason;
     assert!(kept.chars().count() == LONGEST_TEXT && kept.ends_with("… (cut)"));
