@@ -41,6 +41,7 @@ impl OwnContainers<'_> {
     /// Checks that the selected containers run the same image, because one digest for all would
     /// replace the others. `running` holds the digests that tasks run, by container name.
     ///
+    /// Every pair is compared: two digests differ, even if both may be the image of a third tag.
     /// Equal tags are one image, and so are equal running digests. Different tags are different
     /// images. A digest and a tag that runs nowhere may be the same image, so they pass.
     pub fn agree(
@@ -48,23 +49,24 @@ impl OwnContainers<'_> {
         definition: &Value,
         running: &BTreeMap<String, BTreeSet<ImageDigest>>,
     ) -> Result<(), TaskDefinitionError> {
-        let digests = |name: &str, image: &ImageReference| match &image.digest {
+        type Own<'v> = (&'v str, ImageReference);
+        let digests = |(name, image): &Own<'_>| match &image.digest {
             Some(digest) => ImageDigest::parse(digest).into_iter().collect(),
-            None => running.get(name).cloned().unwrap_or_default(),
+            None => running.get(*name).cloned().unwrap_or_default(),
         };
-        let own: Vec<_> = self.found_in(definition).collect();
-        let Some((first, others)) = own.split_first() else { return Ok(()) };
-        let first_digests = digests(first.0, &first.1);
-        let is_alike = |(name, image): &(&str, ImageReference)| {
-            let own = digests(name, image);
-            match (&image.digest, &first.1.digest) {
-                (None, None) if image.tag == first.1.tag => true,
-                (None, None) => !own.is_empty() && own == first_digests,
-                (Some(_), None) | (None, Some(_)) if own.is_empty() || first_digests.is_empty() => true,
-                _ => own == first_digests,
+        let are_alike = |one: &Own<'_>, other: &Own<'_>| {
+            let (here, there) = (digests(one), digests(other));
+            match (&one.1.digest, &other.1.digest) {
+                (None, None) if one.1.tag == other.1.tag => true,
+                (None, None) => !here.is_empty() && here == there,
+                (Some(_), None) | (None, Some(_)) if here.is_empty() || there.is_empty() => true,
+                _ => here == there,
             }
         };
-        if others.iter().all(is_alike) {
+        let own: Vec<Own<'_>> = self.found_in(definition).collect();
+        let mut pairs =
+            own.iter().enumerate().flat_map(|(n, one)| own[..n].iter().map(move |other| (other, one)));
+        if pairs.all(|(one, other)| are_alike(one, other)) {
             return Ok(());
         }
         let shown = |(name, image): &(&str, ImageReference)| {
@@ -170,5 +172,32 @@ mod tests {
         agree(&one, &[], &[("nginx", &["cd"])]).unwrap_err();
         agree(&one, &[], &[]).unwrap();
         agree(&json!({}), &[], &[]).unwrap();
+    }
+
+    /// The first container is alike with each of the others, but they are not with each other.
+    #[test]
+    fn agree_compares_every_pair_of_containers() {
+        let at = |byte: &str| format!("@{}", digest(byte));
+        let agree = |images: &[String], running: &[(&str, &str)]| {
+            let containers = ["a", "b", "c", "d"].iter().zip(images);
+            let containers: Vec<_> = containers
+                .map(|(name, image)| json!({ "name": name, "image": format!("{WEB}{image}") }))
+                .collect();
+            let running = running.iter().map(|(name, byte)| ((*name).to_owned(), [digest(byte)].into()));
+            let definition = json!({ "family": "web", "containerDefinitions": containers });
+            with(&[], |own| own.agree(&definition, &running.collect()))
+        };
+        let (ab, cd, main) = (at("ab"), at("cd"), ":main".to_owned());
+        let refused = [main.clone(), ab.clone(), cd.clone()];
+        let error = agree(&refused, &[]).unwrap_err().to_string();
+        assert!(error.contains("b runs") && error.contains("c runs"), "{error}");
+        agree(&[ab.clone(), main.clone(), cd.clone()], &[]).unwrap_err();
+        agree(&[main.clone(), ab.clone(), ab.clone(), cd.clone()], &[]).unwrap_err();
+        // The same tag twice: one container's tasks run another digest than the named one.
+        agree(&[main.clone(), ab.clone(), main.clone()], &[("c", "cd")]).unwrap_err();
+        // A digest between two tags that run nowhere.
+        agree(&[ab.clone(), main.clone(), ":v1".to_owned()], &[]).unwrap_err();
+        agree(&[main.clone(), ab.clone(), ab.clone()], &[]).unwrap();
+        agree(&[main.clone(), ab, main], &[("a", "ab"), ("c", "ab")]).unwrap();
     }
 }
