@@ -24,6 +24,7 @@ mod witness;
 
 use crate::cloud::{Cloud, Home};
 use crate::deploy::{Profile, Work};
+use crate::env_file::word;
 use crate::setup::setup;
 use crate::stack::Stack;
 use crate::step::{chain, note, seconds, step};
@@ -154,7 +155,7 @@ fn save_function_logs(stack: &Stack) {
 
 /// Instructions to look around and to stop the cloud.
 fn kept(stack: &Stack) -> String {
-    let env = format!(". {}", short(&stack.folder().join("env")).display());
+    let env = format!(". {}", word(&short(&stack.folder().join("env")).display().to_string()));
     let down = format!("cargo xtask down --name {CLOUD}");
     format!(
         "  {env:<36} # AWS_ENDPOINT_URL, credentials, STABLEPIN_API, STABLEPIN_REGISTRY …\n  \

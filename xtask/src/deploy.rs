@@ -2,6 +2,7 @@
 
 use crate::aws::{Aws, xml_text};
 use crate::cloud::{Cloud, REGION, write_private};
+use crate::env_file;
 use crate::inbox;
 use crate::overlay;
 use crate::process::{bound, lock, run, run_logged};
@@ -10,7 +11,6 @@ use crate::step::{note, step};
 use crate::workspace::{host, root, short, target, tool};
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -320,12 +320,7 @@ fn outputs(aws: &Aws, stack: &str) -> Result<BTreeMap<String, String>> {
 }
 
 fn write_env(cloud: &Cloud, variables: &Variables) -> Result<()> {
-    let mut text = String::new();
-    for (name, value) in variables {
-        // No value contains a quote: all are names, URLs and paths from this code.
-        writeln!(text, "export {name}='{value}'")?;
-    }
-    write_private(&cloud.home().env(), text.as_bytes())?;
+    write_private(&cloud.home().env(), env_file::text(variables).as_bytes())?;
     note(format!("variables: {}", short(&cloud.home().env()).display()));
     Ok(())
 }

@@ -7,6 +7,7 @@ pub mod cloud;
 pub mod demo;
 pub mod deploy;
 pub mod engine;
+pub mod env_file;
 pub mod iam;
 pub mod image;
 pub mod inbox;

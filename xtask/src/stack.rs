@@ -4,6 +4,7 @@ use crate::aws::Aws;
 use crate::cloud::{Cloud, Home};
 use crate::deploy::{self, Profile, Variables, Work};
 use crate::engine::Engine;
+use crate::env_file;
 use anyhow::{Context, Result};
 use std::fs;
 use std::path::Path;
@@ -39,11 +40,10 @@ impl Stack {
     /// Returns the stack that was deployed into this cloud before.
     pub fn read(home: Home) -> Result<Self> {
         let text = fs::read_to_string(home.env()).context("no stack: run `cargo xtask up`")?;
-        let parse = |line: &str| {
-            let (name, value) = line.strip_prefix("export ")?.split_once('=')?;
-            Some((name.to_owned(), value.trim_matches('\'').to_owned()))
-        };
-        Ok(Self { variables: text.lines().filter_map(parse).collect(), home, cloud: None })
+        let variables = env_file::read(&text).with_context(|| {
+            format!("{} cannot be read: run `cargo xtask up` again", home.env().display())
+        })?;
+        Ok(Self { variables, home, cloud: None })
     }
 
     /// Returns the stack that this process's environment names, or else the one of

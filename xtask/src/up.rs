@@ -2,6 +2,7 @@
 
 use crate::cloud::{self, Cloud, Home};
 use crate::deploy::{self, Profile, Work};
+use crate::env_file::word;
 use crate::setup::setup;
 use crate::step::{note, seconds, step};
 use crate::workspace::short;
@@ -27,11 +28,13 @@ pub fn up(name: &str, profile: Profile) -> Result<()> {
     deploy::deploy(&cloud, profile, Work::Builds)?;
     println!("\nThe local cloud is up at {}, after {}.", cloud.endpoint(), seconds(start.elapsed()));
     println!("{}.\n", cloud.tasks());
-    let env = format!(". {}", short(&cloud.home().env()).display());
+    let env = format!(". {}", word(&short(&cloud.home().env()).display().to_string()));
     println!("  {env:<24} # AWS_ENDPOINT_URL, credentials, STABLEPIN_API, STABLEPIN_REGISTRY …");
     println!("  {:<24} # the mails that approvers would have got", "cargo xtask inbox");
-    let down =
-        if name == LOCAL { "cargo xtask down".to_owned() } else { format!("cargo xtask down --name {name}") };
+    let down = match name {
+        LOCAL => "cargo xtask down".to_owned(),
+        name => format!("cargo xtask down --name {}", word(name)),
+    };
     println!("  {down:<24} # stops and removes everything");
     println!("\nLogs: {}", short(&cloud.home().log("")).display());
     cloud.stay()

@@ -1,0 +1,103 @@
+//! The file of shell variables that describes a deployed stack: `. target/local/env` reads it.
+
+use crate::deploy::Variables;
+use std::fmt::Write as _;
+
+/// Returns the file's text. A shell expands and runs nothing in the values.
+pub fn text(variables: &Variables) -> String {
+    variables.iter().fold(String::new(), |mut text, (name, value)| {
+        let _ = writeln!(text, "export {name}={}", quoted(value));
+        text
+    })
+}
+
+/// Reads the file's text. None if another program wrote it.
+pub fn read(mut text: &str) -> Option<Variables> {
+    let mut variables = Variables::new();
+    while !text.is_empty() {
+        let (name, rest) = text.strip_prefix("export ")?.split_once('=')?;
+        let (value, rest) = unquoted(rest)?;
+        variables.insert(name.to_owned(), value);
+        text = rest.strip_prefix('\n')?;
+    }
+    Some(variables)
+}
+
+/// Returns a text as one word of a shell command that people copy. Plain words stay unquoted.
+pub fn word(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) { text.to_owned() } else { quoted(text) }
+}
+
+/// Quotes a text as `stablepin_rules::shell` does. A dependency on that crate would compile it
+/// before every task.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// Reads a quoted text at the beginning, and returns it with the rest.
+fn unquoted(mut rest: &str) -> Option<(String, &str)> {
+    let mut text = String::new();
+    loop {
+        if let Some(quoted) = rest.strip_prefix('\'') {
+            let (part, after) = quoted.split_once('\'')?;
+            text.push_str(part);
+            rest = after;
+        } else if let Some(after) = rest.strip_prefix(r"\'") {
+            text.push('\'');
+            rest = after;
+        } else {
+            return Some((text, rest));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    const HOSTILE: [&str; 8] = [
+        "/home/o'brien/stablepin/target/local",
+        "/tmp/x'$(echo ran)'/target/local",
+        "$(echo ran)",
+        "`echo ran`",
+        "a b\tc",
+        "one\ntwo\nexport OTHER='three'",
+        "",
+        "''\\'",
+    ];
+
+    fn shell(script: &str) -> String {
+        let output = Command::new("sh").args(["-c", script]).output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    #[test]
+    fn shell_and_reader_get_hostile_values_unchanged() {
+        let named = |(n, value): (usize, &&str)| (format!("VALUE_{n}"), (*value).to_owned());
+        let variables: Variables = HOSTILE.iter().enumerate().map(named).collect();
+        let text = text(&variables);
+        assert_eq!(read(&text).as_ref(), Some(&variables));
+        for (name, value) in &variables {
+            assert_eq!(shell(&format!("{text}printf '%s|' \"${name}\"")), format!("{value}|"));
+        }
+    }
+
+    #[test]
+    fn reader_refuses_other_text() {
+        for text in ["VALUE='x'\n", "export VALUE='x\n", "export VALUE='x' y\n", "export VALUE"] {
+            assert_eq!(read(text), None, "{text}");
+        }
+        assert_eq!(read(""), Some(Variables::new()));
+    }
+
+    #[test]
+    fn shown_word_is_quoted_if_needed() {
+        assert_eq!(word("target/local/env"), "target/local/env");
+        for text in HOSTILE {
+            assert_eq!(shell(&format!("printf '%s|' {}", word(text))), format!("{text}|"));
+        }
+    }
+}
