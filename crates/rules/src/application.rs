@@ -26,6 +26,7 @@ pub use self::values::{
     AccountId, CheckName, ContainerName, Endpoint, LabelName, MailAddress, Platform, Principal, RoleArn,
     ServiceName, Waived,
 };
+pub(crate) use self::values::{is_identified, may_be_one};
 
 use self::errors::Problems;
 

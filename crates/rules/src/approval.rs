@@ -1,6 +1,6 @@
 //! Votes on a promotion, and which of them count. Every way in asks here: page, signed request, rules.
 
-use crate::application::{EnvironmentPolicy, FourEyes};
+use crate::application::{EnvironmentPolicy, FourEyes, is_identified, may_be_one};
 use crate::audit::Actor;
 use crate::caller::MORE_PUSHERS;
 use crate::name::ApproverName;
@@ -23,6 +23,7 @@ pub fn approvals<'a>(
         let voters = voters(subject, name, Some(&vote.actor));
         let counts = vote.verdict == Verdict::Approve
             && policy.approval.approvers.contains(name)
+            && !is_requester(policy, promotion, &vote.actor)
             && !voters.iter().any(|name| heard.contains(name) || is_own(subject, policy, promotion, name));
         if counts {
             heard.extend(voters);
@@ -44,28 +45,52 @@ pub(crate) fn decided_by(
 }
 
 /// Returns every approver that may have given this vote. In a stored file, one signer may match
-/// several approvers.
+/// several approvers. One person may also sign as several roles, so the approvers whose votes this
+/// person may have signed are included.
 pub(crate) fn voters<'a>(
     subject: &'a Subject,
     name: &'a ApproverName,
     actor: Option<&Actor>,
 ) -> Vec<&'a ApproverName> {
+    let Some(arn) = actor.and_then(signer) else { return vec![name] };
     let application = &subject.configuration.application;
     let others = application.approvers.iter().map(|approver| &approver.name);
-    let may_be = |other: &&ApproverName| match actor {
-        Some(Actor::Principal { arn }) => application.may_be(arn, other),
-        Some(Actor::Link { .. } | Actor::Push | Actor::Stablepin) | None => false,
+    let votes = subject.promotion().map(|promotion| &promotion.votes);
+    let has_signed = |other: &ApproverName| {
+        let vote = votes.and_then(|votes| votes.get(other));
+        vote.and_then(|vote| signer(&vote.actor)).is_some_and(|signer| may_be_one(signer, arn))
     };
+    let may_be = |other: &&ApproverName| application.may_be(arn, other) || has_signed(other);
     std::iter::once(name).chain(others.filter(may_be)).collect()
 }
 
-/// Returns the ARNs of the known requester and pushers.
-pub(crate) fn requesters(promotion: &Promotion) -> impl Iterator<Item = &str> {
-    let asked_by = match &promotion.asked_by {
-        Some(Actor::Principal { arn }) => Some(arn.as_str()),
-        Some(Actor::Link { .. } | Actor::Push | Actor::Stablepin) | None => None,
-    };
+/// Returns the ARN that signed, if the actor is a signer.
+fn signer(actor: &Actor) -> Option<&str> {
+    match actor {
+        Actor::Principal { arn } => Some(arn),
+        Actor::Link { .. } | Actor::Push | Actor::Stablepin => None,
+    }
+}
+
+/// Returns the ARNs of the requester and pushers.
+fn signers(promotion: &Promotion) -> impl Iterator<Item = &str> {
+    let asked_by = promotion.asked_by.as_ref().and_then(signer);
     asked_by.into_iter().chain(promotion.pushers.iter().map(String::as_str))
+}
+
+/// Returns the ARNs of the known requester and pushers. One pusher who may be anyone makes all
+/// pushers unknown.
+pub(crate) fn requesters(promotion: &Promotion) -> impl Iterator<Item = &str> {
+    let asked_by = promotion.asked_by.as_ref().and_then(signer).filter(|arn| is_identified(arn));
+    let pushers = promotion.pushers.iter().map(String::as_str);
+    let are_known = pushers.clone().all(is_identified);
+    asked_by.into_iter().chain(pushers.filter(move |_| are_known))
+}
+
+/// Returns whether the four-eyes rule excludes this signer, who requested or pushed the build.
+fn is_requester(policy: &EnvironmentPolicy, promotion: &Promotion, actor: &Actor) -> bool {
+    let is_signer = |arn| signer(actor).is_some_and(|signer| may_be_one(arn, signer));
+    policy.approval.four_eyes != FourEyes::Off && signers(promotion).any(is_signer)
 }
 
 /// Returns whether the four-eyes rule excludes this approver, who requested or pushed the build.
@@ -76,7 +101,7 @@ pub fn is_own(
     approver: &ApproverName,
 ) -> bool {
     let own = |arn: &str| arn == MORE_PUSHERS || subject.configuration.application.may_be(arn, approver);
-    policy.approval.four_eyes != FourEyes::Off && requesters(promotion).any(own)
+    policy.approval.four_eyes != FourEyes::Off && signers(promotion).any(own)
 }
 
 /// Returns whether the approver's address has changed since this link was mailed.

@@ -174,6 +174,10 @@ pub(super) fn shell_sign(mail: &str) -> Option<String> {
     Some(format!("has a {sign}, which a shell may read as a command: write an address without it"))
 }
 
+/// The begin of the names of roles that IAM Identity Center creates. Callers cannot create such
+/// roles.
+const RESERVED: &str = "AWSReservedSSO_";
+
 text_type!(
     /// The signer of an IAM request: the ARN of a role, a user, or a session of a role whose
     /// session names AWS assigns (`AWSReservedSSO_*`). Sessions of other roles are refused, because
@@ -192,7 +196,7 @@ impl Principal {
             Some(("iam", "role" | "user", _)) => true,
             Some(("sts", "assumed-role", name)) => name
                 .split_once('/')
-                .is_some_and(|(role, session)| role.starts_with("AWSReservedSSO_") && !session.contains('/')),
+                .is_some_and(|(role, session)| role.starts_with(RESERVED) && !session.contains('/')),
             _ => false,
         }
     }
@@ -217,16 +221,33 @@ impl Principal {
     /// Returns whether one signer can match both this principal and the given ARN. It is looser
     /// than [`Principal::is`], because it grants no right and only keeps one person from being two.
     pub fn may_be(&self, arn: &str) -> bool {
-        let (Some(own), Some(other)) = (Identity::of(self.as_str()), Identity::of(arn)) else { return false };
-        let same = |one: &str, another: &str| one.eq_ignore_ascii_case(another);
-        let session = match (own.session, other.session) {
-            (Some(one), Some(another)) => same(one, another),
-            // A role may sign as any of its sessions.
-            (None, _) | (_, None) => true,
-        };
-        own.account == other.account && own.kind == other.kind && same(own.name, other.name) && session
+        may_be_one(self.as_str(), arn)
     }
 }
+
+/// Returns whether two ARNs may be one person. AWS names a session of an `AWSReservedSSO_*` role
+/// after the person, so equal names are one person under every permission set and account.
+pub(crate) fn may_be_one(arn: &str, other: &str) -> bool {
+    let (Some(one), Some(other)) = (Identity::of(arn), Identity::of(other)) else { return false };
+    if let (Some(one), Some(other)) = (one.person, other.person) {
+        return one.eq_ignore_ascii_case(other);
+    }
+    // Only a user can request a federation token, and chooses the name in it.
+    let is_token = |kind: &str| kind == FEDERATED;
+    let is_user = |kind: &str| kind == "user" || is_token(kind);
+    let any_name = (is_token(one.kind) || is_token(other.kind)) && is_user(one.kind) && is_user(other.kind);
+    let same = one.kind == other.kind && one.name.eq_ignore_ascii_case(other.name);
+    one.account == other.account && (same || any_name)
+}
+
+/// Returns whether an ARN identifies its signer. The root user and federated users may be anyone.
+pub(crate) fn is_identified(arn: &str) -> bool {
+    Identity::of(arn).is_some_and(|identity| identity.kind != FEDERATED)
+}
+
+/// The kind of the ARN of a federated user.
+/// <https://docs.aws.amazon.com/STS/latest/APIReference/API_GetFederationToken.html>
+const FEDERATED: &str = "federated-user";
 
 /// The role or user that an ARN names. A name is unique in its account, whatever its path and case.
 /// The ARN of a role's session has no path.
@@ -235,7 +256,8 @@ struct Identity<'a> {
     account: &'a str,
     kind: &'a str,
     name: &'a str,
-    session: Option<&'a str>,
+    /// The session's name, if AWS assigns it. Callers choose the names of other sessions.
+    person: Option<&'a str>,
 }
 
 impl<'a> Identity<'a> {
@@ -243,15 +265,16 @@ impl<'a> Identity<'a> {
         let mut parts = arn.splitn(6, ':');
         let (service, account, resource) = (parts.nth(2)?, parts.nth(1)?, parts.next()?);
         let (kind, path) = resource.split_once('/')?;
-        let (kind, name, session) = match (service, kind) {
+        let (kind, name, person) = match (service, kind) {
             ("iam", "role" | "user") => (kind, path.rsplit('/').next()?, None),
+            ("sts", FEDERATED) => (kind, path, None),
             ("sts", "assumed-role") => {
                 let (role, session) = path.split_once('/')?;
-                ("role", role, Some(session))
+                ("role", role, role.starts_with(RESERVED).then_some(session))
             }
             _ => return None,
         };
-        Some(Self { account, kind, name, session })
+        Some(Self { account, kind, name, person })
     }
 }
 

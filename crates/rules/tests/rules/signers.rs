@@ -2,10 +2,11 @@
 //! New files with overlapping principals are refused.
 
 use stablepin_rules::application::{FourEyes, Principal};
+use stablepin_rules::approval::approvals;
 use stablepin_rules::audit::Actor;
 use stablepin_rules::caller::Caller;
 use stablepin_rules::operation_id::OperationId;
-use stablepin_rules::records::{PromotionState, Verdict};
+use stablepin_rules::records::{PromotionState, Verdict, Vote, Work};
 use stablepin_rules::transition::{Decision, Input};
 
 use crate::world::{World, application, approver};
@@ -17,6 +18,16 @@ const SSO: &str =
     "arn:aws:iam::111122223333:role/aws-reserved/sso.amazonaws.com/AWSReservedSSO_Lead_0123456789abcdef";
 const ANNA: &str = "arn:aws:sts::111122223333:assumed-role/AWSReservedSSO_Lead_0123456789abcdef/anna";
 const BOB: &str = "arn:aws:sts::111122223333:assumed-role/AWSReservedSSO_Lead_0123456789abcdef/bob";
+const ADMIN: &str =
+    "arn:aws:iam::111122223333:role/aws-reserved/sso.amazonaws.com/AWSReservedSSO_Admin_fedcba9876543210";
+/// Anna under two other permission sets, one of them in another account.
+const ANNA_ADMIN: &str = "arn:aws:sts::111122223333:assumed-role/AWSReservedSSO_Admin_fedcba9876543210/Anna";
+const BOB_ADMIN: &str = "arn:aws:sts::111122223333:assumed-role/AWSReservedSSO_Admin_fedcba9876543210/bob";
+const BOB_OPS: &str = "arn:aws:sts::111122223333:assumed-role/AWSReservedSSO_Ops_1111111111111111/bob";
+const ANNA_DEV: &str = "arn:aws:sts::444455556666:assumed-role/AWSReservedSSO_Dev_0000000000000000/anna";
+const FEDERATED: &str = "arn:aws:sts::111122223333:federated-user/anna";
+const ROOT: &str = "arn:aws:iam::111122223333:root";
+const USER: &str = "arn:aws:iam::111122223333:user/anna";
 const SESSION: &str = "arn:aws:sts::111122223333:assumed-role/leads/anything";
 
 /// Opens a build and asks its approvers, who have one principal each.
@@ -127,4 +138,93 @@ fn rule_5_pushers_earlier_vote_stops_counting() {
     world.observe(Some(id), None, &[Input::Tick]).unwrap();
     world.settle();
     assert_eq!(state(&world, id), PromotionState::Pending, "bob may be the lead, and the lead pushed it");
+}
+
+/// AWS names the session after the person, whatever the permission set.
+#[test]
+fn rule_5_permission_sets_do_not_multiply_a_person() {
+    for (lead, second) in [(ANNA, ANNA_ADMIN), (SSO, ADMIN), (SSO, ANNA_ADMIN), (ANNA, ADMIN)] {
+        let (mut world, id) = asked(TWO, lead, second, None);
+        sign(&mut world, id, "lead", ANNA).unwrap();
+        let refused = sign(&mut world, id, "second", ANNA_ADMIN).unwrap_err();
+        assert!(refused.contains("one signer has one vote"), "{lead} {second}: {refused}");
+        world.settle();
+        assert_eq!((state(&world, id), world.pins.len()), (PromotionState::Pending, 0));
+    }
+    // Two persons still are two signers.
+    let (mut world, id) = asked(TWO, SSO, ADMIN, None);
+    sign(&mut world, id, "lead", BOB).unwrap();
+    sign(&mut world, id, "second", ANNA_ADMIN).unwrap();
+    world.settle();
+    assert_eq!(state(&world, id), PromotionState::Completed);
+}
+
+/// A stored vote passed the checks of its time.
+#[test]
+fn rule_5_stored_votes_of_one_person_count_once() {
+    for (then, counted) in [(ANNA_ADMIN, 1), (BOB_ADMIN, 2)] {
+        let (mut world, id) = asked(TWO, SSO, ADMIN, None);
+        sign(&mut world, id, "lead", ANNA).unwrap();
+        let mut subject = world.subject(Some(id), None);
+        let Some(Work::Promotion(promotion)) = subject.operation.as_mut().map(|one| &mut one.work) else {
+            panic!("no promotion")
+        };
+        let actor = Actor::Principal { arn: then.to_owned() };
+        let vote = Vote { actor, ..promotion.votes[&approver("lead")].clone() };
+        promotion.votes.insert(approver("second"), vote);
+        let (policy, promotion) = (subject.policy().unwrap(), subject.promotion().unwrap());
+        assert_eq!(approvals(&subject, policy, promotion).count(), counted, "{then}");
+    }
+}
+
+#[test]
+fn rule_5_pusher_cannot_approve_by_another_permission_set() {
+    for (lead, signer) in [(ANNA, ANNA), (SSO, ANNA), (ADMIN, ANNA_ADMIN)] {
+        let (mut world, id) = asked(ONE, lead, BOB_OPS, Some(ANNA_DEV));
+        if let Err(refused) = sign(&mut world, id, "lead", signer) {
+            assert!(refused.contains("asked for this promotion or pushed it"), "{lead}: {refused}");
+        }
+        world.settle();
+        assert_eq!(state(&world, id), PromotionState::Pending, "{lead}: her own vote does not count");
+        sign(&mut world, id, "second", BOB_OPS).unwrap();
+        world.settle();
+        assert_eq!(state(&world, id), PromotionState::Completed);
+    }
+    // The configured session is the pusher's, so the mailed link is refused too.
+    let (mut world, id) = asked(ONE, ANNA, BOB, Some(ANNA_DEV));
+    assert!(world.vote(id, "lead", Verdict::Approve).is_err());
+}
+
+/// AWS does not say which person holds the credentials of a federated user or of the root user.
+#[test]
+fn strict_rule_needs_an_identified_requester() {
+    for unknown in [FEDERATED, ROOT] {
+        for pushers in [&[unknown][..], &[unknown, ANNA_DEV]] {
+            let (mut world, id) = asked(ONE, ROLE, BOB, None);
+            world.configuration.application.environments[0].approval.four_eyes = FourEyes::Strict;
+            for arn in pushers {
+                let pusher = Caller { arn: (*arn).to_owned(), at: world.now };
+                world.observe(Some(id), None, &[Input::Attributed(pusher)]).unwrap();
+            }
+            let refused = sign(&mut world, id, "second", BOB).unwrap_err();
+            assert!(refused.contains("nobody knows who pushed this"), "{unknown}: {refused}");
+        }
+        let (mut world, id) = asked(ONE, ROLE, BOB, Some(unknown));
+        world.configuration.application.environments[0].approval.four_eyes = FourEyes::Strict;
+        assert!(sign(&mut world, id, "second", BOB).is_err(), "{unknown}");
+    }
+    // An identified person has asked, and another one approves.
+    let (mut world, id) = asked(ONE, ROLE, BOB, Some(ANNA_DEV));
+    world.configuration.application.environments[0].approval.four_eyes = FourEyes::Strict;
+    let pusher = Caller { arn: FEDERATED.to_owned(), at: world.now };
+    world.observe(Some(id), None, &[Input::Attributed(pusher)]).unwrap();
+    sign(&mut world, id, "second", BOB).unwrap();
+}
+
+/// Only an IAM user or the root user can request a federation token.
+#[test]
+fn rule_5_federated_pusher_may_be_any_user() {
+    let (mut world, id) = asked(ONE, USER, BOB, Some(FEDERATED));
+    assert!(sign(&mut world, id, "lead", USER).is_err());
+    sign(&mut world, id, "second", BOB).unwrap();
 }

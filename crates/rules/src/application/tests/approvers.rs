@@ -56,6 +56,9 @@ fn one_signer_cannot_be_two_approvers() {
     let role = |path: &str, name: &str| format!("{account}:role/{path}{name}");
     let user = |name: &str| format!("{account}:user/{name}");
     let session = |name: &str| format!("arn:aws:sts::111122223333:assumed-role/{SSO}/{name}");
+    let reserved = |account: &str, set: &str, name: &str| {
+        format!("arn:aws:sts::{account}:assumed-role/AWSReservedSSO_{set}/{name}")
+    };
     let path = "aws-reserved/sso.amazonaws.com/eu-west-1/";
     let same = [
         (role(path, SSO), session("anna")),
@@ -65,6 +68,8 @@ fn one_signer_cannot_be_two_approvers() {
         (user("anna"), user("team/anna")),
         (user("team/anna"), user("team/ANNA")),
         (session("anna"), session("Anna")),
+        (session("anna"), reserved("111122223333", "Admin_fedcba9876543210", "anna")),
+        (session("anna"), reserved("444455556666", "Lead_fedcba9876543210", "ANNA")),
     ];
     for (one, other) in &same {
         for text in [principals(&[one], &[other]), principals(&[&user("first"), one, other], &[])] {
@@ -91,6 +96,10 @@ fn one_signer_cannot_be_two_approvers() {
         (role("lead/", "a"), role("lead/", "b")),
         (user("anna"), format!("{other_account}:user/anna")),
         (role("", SSO), format!("arn:aws:sts::444455556666:assumed-role/{SSO}/anna")),
+        (session("anna"), reserved("111122223333", "Admin_fedcba9876543210", "bob")),
+        // Signers of two roles are compared when they sign.
+        (role(path, SSO), role(path, "AWSReservedSSO_Admin_fedcba9876543210")),
+        (role(path, SSO), reserved("111122223333", "Admin_fedcba9876543210", "anna")),
     ];
     for (one, other) in &differ {
         assert_eq!(new_errors(&principals(&[one], &[other])), "no error", "{one} {other}");
