@@ -38,64 +38,65 @@ enum Kind {
     Request,
 }
 
-/// Codes that ask the caller to slow down. `LimitExceededException` is not among them: our services
-/// use it for a quota, and waiting does not raise a quota.
+/// Codes that ask the caller to slow down, without the suffix `Exception`. `LimitExceeded` is not
+/// among them: our services use it for a quota, and waiting does not raise a quota.
 /// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html>
-const THROTTLING: [&str; 14] = [
+const THROTTLING: [&str; 12] = [
     "BandwidthLimitExceeded",
+    "EC2Throttled",
     "KMSThrottling",
-    "KMSThrottlingException",
     "PriorRequestNotComplete",
-    "ProvisionedThroughputExceededException",
+    "ProvisionedThroughputExceeded",
     "RequestLimitExceeded",
     "RequestThrottled",
-    "RequestThrottledException",
     "SlowDown",
     "Throttled",
-    "ThrottledException",
     "Throttling",
-    "ThrottlingException",
-    "TooManyRequestsException",
+    "TooManyRequests",
+    "TransactionInProgress",
 ];
 
-/// Codes of a failure inside the service. Some services send them with status 400.
-const TRANSIENT: [&str; 6] = [
+/// Codes of a failure inside the service, without the suffix `Exception`. Some services send them
+/// with status 400.
+const TRANSIENT: [&str; 8] = [
     "InternalError",
     "InternalFailure",
+    "InternalServer",
     "InternalServerError",
+    "InternalService",
+    "InternalServiceError",
     "RequestTimeout",
-    "RequestTimeoutException",
     "ServiceUnavailable",
 ];
 
-/// Codes that do not judge the request itself: expired credentials, differing clocks, a quota, a
-/// concurrent change. Their status is often 4xx. AWS does not say whether waiting helps after a
-/// `LimitExceededException` of ECS. For ECR see [`FailedCall::is_refusal_of_ecr`].
+/// Codes that do not judge the request itself, without the suffix `Exception`: expired credentials,
+/// differing clocks, a quota, a concurrent change. Their status is often 4xx. AWS does not say
+/// whether waiting helps after a `LimitExceededException` of ECS. For ECR see
+/// [`FailedCall::is_refusal_of_ecr`].
 /// <https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html>
-const OF_THE_MOMENT: [&str; 23] = [
+const OF_THE_MOMENT: [&str; 22] = [
     "AuthFailure",
-    "ConcurrentModificationException",
-    "ConcurrentUpdateException",
-    "ConflictException",
+    "ConcurrentModification",
+    "ConcurrentUpdate",
+    "Conflict",
     "ExpiredToken",
-    "ExpiredTokenException",
     "IncompleteSignature",
+    "InvalidAccessKeyId",
     "InvalidClientTokenId",
     "InvalidSecurity",
-    "InvalidSignatureException",
+    "InvalidSignature",
     "LimitExceeded",
-    "LimitExceededException",
     "MissingAuthenticationToken",
-    "OperationInProgressException",
-    "RequestAbortedException",
+    "OperationInProgress",
+    "RequestAborted",
     "RequestExpired",
-    "RequestInProgressException",
+    "RequestInProgress",
     "RequestTimeTooSkewed",
-    "ResourceInUseException",
-    "ServerException",
+    "ResourceInUse",
+    "Server",
     "SignatureDoesNotMatch",
-    "UnrecognizedClientException",
-    "UpdateInProgressException",
+    "UnrecognizedClient",
+    "UpdateInProgress",
 ];
 
 /// Words with the same meaning in messages of a general code. An example is ECS's
@@ -104,9 +105,16 @@ const OF_THE_MOMENT: [&str; 23] = [
 const WORDS_OF_THE_MOMENT: [&str; 6] =
     ["being updated", "in progress", "rate exceeded", "temporarily", "too many concurrent", "try again"];
 
+/// Returns a code without its suffix. A service may send `ServiceUnavailable` and another one
+/// `ServiceUnavailableException`.
+fn bare(code: &str) -> &str {
+    code.strip_suffix("Exception").unwrap_or(code)
+}
+
 /// Whether an error code is worth a retry. It may be the code of one failure inside a successful
 /// answer.
 pub(crate) fn is_retryable_code(code: &str) -> bool {
+    let code = bare(code);
     THROTTLING.contains(&code) || TRANSIENT.contains(&code)
 }
 
@@ -186,7 +194,7 @@ impl FailedCall {
     /// changes. A passing condition is no refusal, and neither is a call without an answer.
     pub fn is_refusal(&self) -> bool {
         let Kind::Refused { status, code, message, .. } = &self.0.kind else { return false };
-        let code = code.as_deref().unwrap_or_default();
+        let code = bare(code.as_deref().unwrap_or_default());
         let message = message.as_deref().unwrap_or_default().to_ascii_lowercase();
         self.is_answered()
             && !self.is_retryable()
@@ -340,6 +348,20 @@ mod tests {
                 "Too many concurrent attempts to create a new revision of the specified family.",
             ),
             (400, "InvalidParameterException", "A deployment is in progress."),
+            (400, "ServiceUnavailableException", ""),
+            (400, "InternalServerException", ""),
+            (400, "InternalErrorException", ""),
+            (400, "InternalServiceErrorException", ""),
+            (400, "InternalServiceException", ""),
+            (400, "InternalFailureException", ""),
+            (400, "EC2ThrottledException", ""),
+            (400, "TransactionInProgressException", ""),
+            (400, "RequestLimitExceededException", ""),
+            (403, "MissingAuthenticationTokenException", "Missing Authentication Token"),
+            (403, "IncompleteSignatureException", ""),
+            (403, "InvalidAccessKeyId", ""),
+            (403, "InvalidClientTokenIdException", ""),
+            (403, "SignatureDoesNotMatchException", ""),
         ] {
             assert!(!refused(status, Some(code), Some(message)), "{status} {code}: {message}");
         }
