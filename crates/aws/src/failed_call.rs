@@ -99,11 +99,24 @@ const OF_THE_MOMENT: [&str; 22] = [
     "UpdateInProgress",
 ];
 
-/// Words with the same meaning in messages of a general code. An example is ECS's
+/// General codes, whose message alone may say that the condition passes. The messages of other codes
+/// only quote names, which people choose.
+const GENERAL: [&str; 4] =
+    ["Client", "InvalidParameter", "InvalidParameterValue", "InvalidParameterCombination"];
+
+/// Words for a passing condition in messages of a general code. An example is ECS's
 /// `ClientException`: "Too many concurrent attempts to create a new revision of the specified
-/// family."
-const WORDS_OF_THE_MOMENT: [&str; 6] =
-    ["being updated", "in progress", "rate exceeded", "temporarily", "too many concurrent", "try again"];
+/// family." A lasting message may end with "and try again".
+const WORDS_OF_THE_MOMENT: [&str; 8] = [
+    "being updated",
+    "in progress",
+    "please try again",
+    "rate exceeded",
+    "temporarily",
+    "too many concurrent",
+    "try again in",
+    "try again later",
+];
 
 /// Returns a code without its suffix. A service may send `ServiceUnavailable` and another one
 /// `ServiceUnavailableException`.
@@ -201,7 +214,7 @@ impl FailedCall {
             && !matches!(status, 408 | 409 | 425)
             && !code.is_empty()
             && !OF_THE_MOMENT.contains(&code)
-            && !WORDS_OF_THE_MOMENT.iter().any(|words| message.contains(words))
+            && !(GENERAL.contains(&code) && WORDS_OF_THE_MOMENT.iter().any(|words| message.contains(words)))
     }
 
     /// Whether ECR refuses the call for good. Waiting does not raise its limits: 100,000 images of a
@@ -318,6 +331,11 @@ mod tests {
             (400, "ValidationError", "1 validation error detected"),
             (413, "RequestEntityTooLargeException", ""),
             (400, "SomethingNewException", "new words"),
+            (403, "AccessDenied", "not authorized to perform: iam:PassRole on resource: role/temporarily-x"),
+            (400, "AccessDeniedException", "iam:PassRole on resource: role/job in progress"),
+            (403, "AuthorizationError", "not authorized to publish to try again later"),
+            (404, "ServiceNotFoundException", "Service temporarily-moved not found."),
+            (400, "InvalidParameterException", "Opt in to the new format and try again."),
         ] {
             assert!(refused(status, Some(code), Some(message)), "{status} {code}: {message}");
         }
@@ -348,6 +366,8 @@ mod tests {
                 "Too many concurrent attempts to create a new revision of the specified family.",
             ),
             (400, "InvalidParameterException", "A deployment is in progress."),
+            (400, "ClientException", "Please try again."),
+            (400, "InvalidParameter", "Try again later."),
             (400, "ServiceUnavailableException", ""),
             (400, "InternalServerException", ""),
             (400, "InternalErrorException", ""),
