@@ -118,6 +118,29 @@ const WORDS_OF_THE_MOMENT: [&str; 8] = [
     "try again later",
 ];
 
+/// Policies that can deny a call, as AWS's messages name them.
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html>
+const POLICIES: [&str; 7] = [
+    "a service control policy",
+    "a resource control policy",
+    "a permissions boundary",
+    "a session policy",
+    "a resource-based policy",
+    "a VPC endpoint policy",
+    "an identity-based policy",
+];
+
+/// The reason why the caller may not pass a task's role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PassRoleDenial {
+    /// No policy of the caller's role allows it.
+    NotAllowed,
+    /// A policy of this kind denies it, whatever the caller's role allows.
+    Policy(&'static str),
+    /// AWS names no policy.
+    Unexplained,
+}
+
 /// Returns a code without its suffix. A service may send `ServiceUnavailable` and another one
 /// `ServiceUnavailableException`.
 fn bare(code: &str) -> &str {
@@ -224,10 +247,20 @@ impl FailedCall {
         self.is_refusal() || (self.is_answered() && self.code() == Some("LimitExceededException"))
     }
 
-    /// Whether the caller lacks `iam:PassRole` for a task's role.
+    /// Returns why the caller may not pass a task's role. None if the failure is another one.
     /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_passrole.html>
-    pub fn is_about_passing_a_role(&self) -> bool {
-        matches!(&self.0.kind, Kind::Refused { message: Some(message), .. } if message.contains("iam:PassRole"))
+    pub fn pass_role_denial(&self) -> Option<PassRoleDenial> {
+        let Kind::Refused { message: Some(message), .. } = &self.0.kind else { return None };
+        if !message.contains("iam:PassRole") {
+            return None;
+        }
+        if message.contains("no identity-based policy allows") {
+            return Some(PassRoleDenial::NotAllowed);
+        }
+        let is_named =
+            |policy: &&&str| policy.split_once(' ').is_some_and(|(_, kind)| message.contains(kind));
+        let policy = POLICIES.iter().find(is_named);
+        Some(policy.map_or(PassRoleDenial::Unexplained, |policy| PassRoleDenial::Policy(policy)))
     }
 
     /// Whether the service rejects the signer: unknown, or without the permission.
@@ -386,6 +419,46 @@ mod tests {
             assert!(!refused(status, Some(code), Some(message)), "{status} {code}: {message}");
         }
         assert!(!refused(403, None, None), "a gateway's page is not the service's refusal");
+    }
+
+    #[test]
+    fn pass_role_denial_names_the_policy() {
+        let denial = |why: &str| {
+            let message = format!(
+                "User: f is not authorized to perform: iam:PassRole on resource: arn:aws:iam::1:role/web {why}"
+            );
+            FailedCall::refused(400, Some("AccessDeniedException"), Some(&message), None).pass_role_denial()
+        };
+        for (why, expected) in [
+            ("because no identity-based policy allows the iam:PassRole action", PassRoleDenial::NotAllowed),
+            (
+                "with an explicit deny in a service control policy",
+                PassRoleDenial::Policy("a service control policy"),
+            ),
+            (
+                "because no service control policy allows the iam:PassRole action",
+                PassRoleDenial::Policy("a service control policy"),
+            ),
+            (
+                "because no permissions boundary allows the iam:PassRole action",
+                PassRoleDenial::Policy("a permissions boundary"),
+            ),
+            (
+                "with an explicit deny in an identity-based policy: arn:aws:iam::1:policy/x",
+                PassRoleDenial::Policy("an identity-based policy"),
+            ),
+            (
+                "because no session policy allows the iam:PassRole action",
+                PassRoleDenial::Policy("a session policy"),
+            ),
+            ("", PassRoleDenial::Unexplained),
+        ] {
+            assert_eq!(denial(why), Some(expected), "{why}");
+        }
+        let other =
+            "not authorized to perform: ecs:UpdateService with an explicit deny in a service control policy";
+        let other = FailedCall::refused(400, Some("AccessDeniedException"), Some(other), None);
+        assert_eq!(other.pass_role_denial(), None);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use serde_json::Value;
 use stablepin_aws::ecs::{
     Controller, Ecs, EcsError, RawTaskDefinition, ServiceDeploymentStatus, ServiceState, Started as Begun,
 };
+use stablepin_aws::failed_call::PassRoleDenial;
 use stablepin_rules::application::{EnvironmentPolicy, ServiceName};
 use stablepin_rules::effect::{Observation, Outcome};
 use stablepin_rules::image::ImageDigest;
@@ -55,10 +56,20 @@ pub(super) async fn deploy(
 /// A call that may have succeeded is no refusal, even if its answer was lost.
 fn failed_call(direction: Direction, service: &ServiceName, error: &EcsError) -> Outcome {
     let seen = match error.refusal() {
-        Some(refusal) if refusal.is_about_passing_a_role() => Observation::Refused {
-            reason: format!("its role is not in the stack's parameter PassRoleArns: {}", words(error)),
-        },
-        Some(_) => Observation::Refused { reason: words(error) },
+        Some(refusal) => {
+            let words = words(error);
+            let reason = match refusal.pass_role_denial() {
+                Some(PassRoleDenial::NotAllowed) => {
+                    format!("its role is not in the stack's parameter PassRoleArns: {words}")
+                }
+                Some(PassRoleDenial::Policy(policy)) => format!("{policy} denies passing its role: {words}"),
+                Some(PassRoleDenial::Unexplained) => {
+                    format!("its role may be missing in the stack's parameter PassRoleArns: {words}")
+                }
+                None => words,
+            };
+            Observation::Refused { reason }
+        }
         None if error.may_have_moved() => Observation::Unheard { problem: words(error) },
         None => return problem(error),
     };
