@@ -188,9 +188,36 @@ fn problem(error: &dyn std::error::Error) -> Outcome {
 }
 
 /// The most characters of an AWS message that a reason quotes.
-const LONGEST_WORDS: usize = 400;
+const LONGEST_WORDS: usize = 1500;
 
 /// Returns AWS's own message, on one line, for people.
 fn words(error: &dyn std::error::Error) -> String {
     one_line(&chain(error), LONGEST_WORDS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{0}")]
+    struct Answer(String);
+
+    /// Role names have at most 64 characters, and paths at most 512.
+    /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
+    #[test]
+    fn words_show_a_long_denial_completely() {
+        let denial = format!(
+            "AccessDeniedException: User: arn:aws:sts::111122223333:assumed-role/{}/{} is not authorized to perform: \
+             iam:PassRole on resource: arn:aws:iam::111122223333:role/{}/{} because no identity-based policy allows the \
+             iam:PassRole action (HTTP 400, request 01234567-89ab-cdef-0123-456789abcdef)",
+            "r".repeat(64),
+            "s".repeat(64),
+            "p".repeat(510),
+            "t".repeat(64),
+        );
+        assert_eq!(words(&Answer(denial.clone())), denial);
+        let shown = words(&Answer("x".repeat(5000)));
+        assert!(shown.chars().count() <= LONGEST_WORDS && shown.ends_with('…'), "{shown}");
+    }
 }
