@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use futures_util::future::try_join_all;
 use stablepin_aws::dynamodb::{Key, OperationKey, TableError};
-use stablepin_aws::ecr::{EcrError, ImageId};
+use stablepin_aws::ecr::{Ecr, EcrError, ImageId};
 use stablepin_rules::containing_index::ContainingIndex;
 use stablepin_rules::image::{ImageDigest, RepositoryName};
 use stablepin_rules::manifest::{ImageIndex, Manifest};
@@ -30,7 +30,7 @@ const AT_A_TIME: usize = 25;
 
 /// Returns all images that the index contains, including those of nested indexes.
 pub(crate) async fn images(
-    clients: &Clients,
+    ecr: &Ecr,
     repository: &RepositoryName,
     index: ImageIndex,
 ) -> Result<BTreeSet<ImageDigest>, EcrError> {
@@ -49,7 +49,7 @@ pub(crate) async fn images(
         }
         indexes.clear();
         for one in &nested {
-            indexes.extend(nested_index(clients, repository, one).await?);
+            indexes.extend(nested_index(ecr, repository, one).await?);
         }
     }
     Ok(all)
@@ -58,20 +58,19 @@ pub(crate) async fn images(
 /// Returns the nested index, or none if ECR refuses it for good or if it is no index.
 /// The images of an unreadable index stay unknown, and the outer build is still asked for.
 async fn nested_index(
-    clients: &Clients,
+    ecr: &Ecr,
     repository: &RepositoryName,
     digest: &ImageDigest,
 ) -> Result<Option<ImageIndex>, EcrError> {
     let id = [ImageId::Digest(digest.clone())];
-    let unread =
-        match clients.ecr.image(repository, &id).await.map(|read| read.first().map(|one| one.parse())) {
-            Ok(Some(Ok(Manifest::Index(index)))) => return Ok(Some(index)),
-            Ok(Some(Ok(Manifest::Image(_)))) => "it is no index".to_owned(),
-            Ok(Some(Err(error))) => chain(&error),
-            Ok(None) => "ECR does not give it".to_owned(),
-            Err(error) if error.is_retryable() => return Err(error),
-            Err(error) => chain(&error),
-        };
+    let unread = match ecr.image(repository, &id).await.map(|read| read.first().map(|one| one.parse())) {
+        Ok(Some(Ok(Manifest::Index(index)))) => return Ok(Some(index)),
+        Ok(Some(Ok(Manifest::Image(_)))) => "it is no index".to_owned(),
+        Ok(Some(Err(error))) => chain(&error),
+        Ok(None) => "ECR does not give it".to_owned(),
+        Err(error) if error.is_retryable() => return Err(error),
+        Err(error) => chain(&error),
+    };
     tracing::warn!(
         repository.name = %repository,
         image.digest = %digest,

@@ -8,6 +8,7 @@ use stablepin_rules::application::{EnvironmentPolicy, ServiceName};
 use stablepin_rules::image::{ImageDigest, RepositoryName};
 use stablepin_rules::manifest::Manifest;
 
+use crate::contained;
 use crate::snapshot::ServiceLocation;
 
 /// Counts the running tasks of each digest of the application, in two calls.
@@ -30,7 +31,8 @@ pub async fn live(
     Ok(carried)
 }
 
-/// Returns the digest and, for an index, its children. A task may report its platform's digest.
+/// Returns the digest and, for an index, all images that it contains, including those of nested
+/// indexes. A task may report its platform's digest.
 pub(crate) async fn digests_of(
     ecr: &Ecr,
     repository: &RepositoryName,
@@ -39,7 +41,7 @@ pub(crate) async fn digests_of(
     let mut digests = BTreeSet::from([digest.clone()]);
     for manifest in ecr.image(repository, &[ImageId::Digest(digest.clone())]).await? {
         if let Ok(Manifest::Index(index)) = manifest.parse() {
-            digests.extend(index.children.into_iter().map(|child| child.digest));
+            digests.extend(contained::images(ecr, repository, index).await?);
         }
     }
     Ok(digests)

@@ -106,7 +106,7 @@ pub async fn take(
         Err(NoBuild::Contained(Box::new(index)))
     } else if let Some(parsed) = parsed {
         let contained = match parsed {
-            Parsed::Index(index) => contained::images(clients, &push.repository, index).await?,
+            Parsed::Index(index) => contained::images(&clients.ecr, &push.repository, index).await?,
             Parsed::Image(_) => BTreeSet::new(),
         };
         let index = as_index(push);
