@@ -232,12 +232,13 @@ impl FailedCall {
         let Kind::Refused { status, code, message, .. } = &self.0.kind else { return false };
         let code = bare(code.as_deref().unwrap_or_default());
         let message = message.as_deref().unwrap_or_default().to_ascii_lowercase();
+        let is_passing = OF_THE_MOMENT.contains(&code)
+            || GENERAL.contains(&code) && WORDS_OF_THE_MOMENT.iter().any(|words| message.contains(words));
         self.is_answered()
             && !self.is_retryable()
             && !matches!(status, 408 | 409 | 425)
             && !code.is_empty()
-            && !OF_THE_MOMENT.contains(&code)
-            && !(GENERAL.contains(&code) && WORDS_OF_THE_MOMENT.iter().any(|words| message.contains(words)))
+            && !is_passing
     }
 
     /// Whether ECR refuses the call for good. Waiting does not raise its limits: 100,000 images of a

@@ -144,7 +144,7 @@ fn out_of_reach(subject: &Subject, promotion: &Promotion) -> Option<Words> {
     })
 }
 
-/// None: every mail was taken.
+/// Returns the notice that SNS refuses approval mails. None if it took every mail.
 fn mail_refused(subject: &Subject, promotion: &Promotion) -> Option<Words> {
     let policy = subject.policy()?;
     let refused = promotion.mail_refused.as_ref()?;
