@@ -111,7 +111,7 @@ impl Ecr {
         Ok((manifests, failures))
     }
 
-    pub(super) async fn batch_get(
+    async fn batch_get(
         &self,
         repository: &RepositoryName,
         ids: Vec<ImageIdentifier>,
