@@ -99,8 +99,8 @@ const OF_THE_MOMENT: [&str; 22] = [
     "UpdateInProgress",
 ];
 
-/// General codes, whose message alone may say that the condition passes. The messages of other codes
-/// only quote names, which people choose.
+/// General codes, whose message alone may say that the condition passes. The messages of other
+/// codes only quote names, which people choose.
 const GENERAL: [&str; 4] =
     ["Client", "InvalidParameter", "InvalidParameterValue", "InvalidParameterCombination"];
 
@@ -241,8 +241,8 @@ impl FailedCall {
             && !is_passing
     }
 
-    /// Whether ECR refuses the call for good. Waiting does not raise its limits: 100,000 images of a
-    /// repository, 1,000 tags of an image.
+    /// Whether ECR refuses the call for good. Waiting does not raise its limits: 100,000 images of
+    /// a repository, 1,000 tags of an image.
     /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html>
     pub(crate) fn is_refusal_of_ecr(&self) -> bool {
         self.is_refusal() || (self.is_answered() && self.code() == Some("LimitExceededException"))

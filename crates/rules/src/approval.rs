@@ -1,4 +1,4 @@
-//! Votes on a promotion, and which of them count. Every way in asks here: page, signed request, rules.
+//! Votes on a promotion, and which of them count. Pages, signed requests and rules all ask here.
 
 use crate::application::{EnvironmentPolicy, FourEyes, is_identified, may_be_one};
 use crate::audit::Actor;

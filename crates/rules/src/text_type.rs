@@ -20,7 +20,8 @@ macro_rules! text_conversions {
     };
 }
 
-/// Defines a type that is a checked text, or adds the conversions and `Display` to a tuple struct of one `String`.
+/// Defines a type that is a checked text. With a name alone, adds the conversions and `Display` to
+/// a tuple struct of one `String`.
 macro_rules! text_type {
     ($name:ident) => {
         text_conversions!($name);

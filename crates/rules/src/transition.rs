@@ -182,7 +182,7 @@ impl Transition {
                 if !promotion::mail_refused(self, approver, reason) {
                     return self.problem(reason);
                 }
-                // Told again, it ends no other failure: such as that of the notice.
+                // A repeated refusal does not clear another failure, such as one of the notice.
                 if known {
                     return;
                 }

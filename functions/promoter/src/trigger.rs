@@ -24,8 +24,8 @@ pub enum Trigger {
     Operation(Key),
     /// An environment has a new pin.
     Pinned { application: ApplicationName, environment: EnvironmentName },
-    /// A promotion or a rollback has ended. Its notices, and the check of deployments by others, had
-    /// waited for its end.
+    /// A promotion or a rollback has ended. Its notices, and the check of deployments by others,
+    /// had waited for its end.
     Ended(Key),
     /// ECS reports a deployment.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_service_deployment_events.html>

@@ -1,4 +1,4 @@
-//! The list of a repository's images for retention. It fails closed: a list is complete or an error.
+//! The list of a repository's images for retention. It is complete, or it is an error.
 //! An image with an unreadable member is listed with a description of what is odd about it.
 
 use std::collections::BTreeSet;

@@ -276,7 +276,7 @@ fn mail_refused(world: &World, id: OperationId) -> Option<RefusedMail> {
     world.subject(Some(id), None).promotion().unwrap().mail_refused.clone()
 }
 
-/// Its questions wait for two days.
+/// Returns a world whose approval requests expire after two days.
 fn patient(approval: &str) -> World {
     let mut world = World::new(application(approval, ""));
     world.configuration.application.environments[0].approval.expires = SignedDuration::from_hours(48);
@@ -436,7 +436,7 @@ fn throttled_mail_is_no_refusal() {
 
 /// The topic of the notifications may be refused for the same reason.
 #[test]
-fn refused_notice_is_given_up_and_approvers_are_asked_all_the_same() {
+fn refused_notice_does_not_stop_approval_requests() {
     for reached in [false, true] {
         let mut world = patient(TWO);
         match reached {

@@ -1049,7 +1049,7 @@ fn rollback_reason(world: &World, id: OperationId) -> Option<String> {
     world.subject(Some(id), None).rollback().unwrap().reason.clone()
 }
 
-/// Whichever of the two records is read, it says where the services are. Nothing moves them until a person decides.
+/// Both records say where the services are. Nothing moves the services until a person decides.
 #[test]
 fn refused_rollback_says_what_the_preempted_release_has_moved() {
     for (moved, ticked) in [(1, false), (1, true), (2, false), (2, true)] {
@@ -1163,7 +1163,7 @@ fn refused_rollback_speaks_of_the_named_services_only() {
     }
 }
 
-/// What the release left is no drift, because the rollback reports it.
+/// The rollback reports what the release left, so that it is no drift.
 #[test]
 fn refused_rollback_records_what_the_release_left() {
     for moves_worker in [false, true] {
@@ -1212,7 +1212,8 @@ fn refused_rollback_records_no_deployment_by_others() {
     }
 }
 
-/// Its slot was given to a rollback, and from that to the next release, before it looked again.
+/// A rollback takes the release's slot, and the next release takes it from the rollback, before
+/// the first release looks again.
 #[test]
 fn preempted_release_names_no_other_release_as_its_rollback() {
     let mut world = World::new(deployed(ONE, WEB));

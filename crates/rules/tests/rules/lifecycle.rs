@@ -549,7 +549,7 @@ fn refused_build_tag_fails_at_the_second_try() {
     pinned(&mut world, 1, 2);
 }
 
-/// Without approvers the pin is set before the build tag, or while its services are deployed.
+/// A promotion without approvers sets the pin before it puts the build tag, or while ECS deploys.
 #[test]
 fn refused_build_tag_completes_a_pinned_promotion() {
     const NONE: &str = "required = 0";

@@ -290,7 +290,8 @@ fn environment_without_deployments_has_no_live_drift() {
     assert_eq!(drift(&world), None);
 }
 
-/// Records that an operation left this digest's task definition on a service, as a failed revert does.
+/// Records that an operation left this digest's task definition on a service, as a failed revert
+/// does.
 fn left(world: &mut World, service: usize, n: u8) {
     deploy_by_hand(world, service, n);
     let name = world.services.keys().nth(service).unwrap().clone();
@@ -320,7 +321,7 @@ fn task_definition_that_comes_back_is_drift() {
 }
 
 #[test]
-fn task_definition_that_comes_back_after_another_drift_stays_drift() {
+fn returned_task_definition_stays_drift_after_another_drift() {
     let mut world = deployed();
     left(&mut world, 0, 9);
     for n in [7, 9] {

@@ -221,7 +221,7 @@ fn strict_rule_needs_an_identified_requester() {
     sign(&mut world, id, "second", BOB).unwrap();
 }
 
-/// Only an IAM user or the root user can request a federation token.
+/// A federated user may be any IAM user: only an IAM user or the root user can request its token.
 #[test]
 fn rule_5_federated_pusher_may_be_any_user() {
     let (mut world, id) = asked(ONE, USER, BOB, Some(FEDERATED));
