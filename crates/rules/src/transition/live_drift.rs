@@ -28,7 +28,7 @@ pub struct LiveSeen {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObservedService {
     pub task_definition: Option<String>,
-    /// The deviation from the pin. None if the service runs the pin, or if nothing is known about it.
+    /// The deviation from the pin. None if the service runs the pin, or nothing is known about it.
     pub deviation: Option<Deviation>,
 }
 
