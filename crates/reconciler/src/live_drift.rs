@@ -86,7 +86,9 @@ async fn services(
         for service in services {
             let state = described.found.iter().find(|state| state.name == service.service());
             let deviation = deviation(clients, ecs, policy, pin, service, state).await?;
-            let task_definition = state.and_then(|state| state.task_definition.clone());
+            // ECS still describes a deleted service, with the task definition that it had.
+            let active = state.filter(|state| state.is_active());
+            let task_definition = active.and_then(|state| state.task_definition.clone());
             seen.insert(service.clone(), ObservedService { task_definition, deviation });
         }
     }
