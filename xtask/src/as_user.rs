@@ -34,6 +34,8 @@ const READS: [&str; 7] = [
     "target/workload",
     "target/tools",
 ];
+/// The name of the copy of this program in the user's checkout, beside the folder `xtask`.
+const PROGRAM: &str = "xtask-program";
 /// Paths of a checkout that the user must be able to use, each with the operator of `test` that
 /// checks it.
 const PROBES: [(&str, &str); 10] = [
@@ -84,7 +86,7 @@ pub fn demos() -> Result<Option<String>> {
             return Ok(Some(reason));
         }
         let mut command = command(user.home(), &checkout)?;
-        command.envs(variable).arg(checkout.join("xtask")).args(["demo", "--built", "--release"]);
+        command.envs(variable).arg(checkout.join(PROGRAM)).args(["demo", "--built", "--release"]);
         commands.push((way, command, target().join(format!("demo-as-user-{folder}.log"))));
     }
     let start = Instant::now();
@@ -128,7 +130,7 @@ fn checkout(home: &Path, name: &str) -> Result<PathBuf> {
         fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
         symlink(root().join(path), &link).with_context(|| format!("cannot link {}", link.display()))?;
     }
-    fs::copy(xtask()?, checkout.join("xtask")).context("cannot copy xtask")?;
+    fs::copy(xtask()?, checkout.join(PROGRAM)).context("cannot copy xtask")?;
     run(Command::new("chown").args(["--recursive", "--no-dereference", &format!("{USER}:")]).arg(&checkout))?;
     Ok(checkout)
 }
