@@ -34,8 +34,8 @@ const READS: [&str; 7] = [
     "target/workload",
     "target/tools",
 ];
-/// The name of the copy of this program in the user's checkout, beside the folder `xtask`.
-const PROGRAM: &str = "xtask-program";
+/// The copy of this program in the user's checkout. The folder `xtask` has its name already.
+const PROGRAM: &str = "bin/xtask";
 /// Paths of a checkout that the user must be able to use, each with the operator of `test` that
 /// checks it.
 const PROBES: [(&str, &str); 10] = [
@@ -130,6 +130,7 @@ fn checkout(home: &Path, name: &str) -> Result<PathBuf> {
         fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
         symlink(root().join(path), &link).with_context(|| format!("cannot link {}", link.display()))?;
     }
+    fs::create_dir_all(checkout.join("bin")).context("cannot make the folder of xtask")?;
     fs::copy(xtask()?, checkout.join(PROGRAM)).context("cannot copy xtask")?;
     run(Command::new("chown").args(["--recursive", "--no-dereference", &format!("{USER}:")]).arg(&checkout))?;
     Ok(checkout)
