@@ -18,6 +18,8 @@ struct Mutant {
     name: String,
     patch: PathBuf,
     breaks: String,
+    /// The package with the rule, and its test program.
+    tests: [&'static str; 2],
     killed_by: String,
 }
 
@@ -27,7 +29,7 @@ pub fn mutants() -> Result<()> {
     step("Copying the workspace", || copy_workspace(&copy))?;
     step("The tests pass without a mutant", || {
         for mutant in &mutants {
-            if !passes(&copy, &mutant.killed_by)? {
+            if !passes(&copy, mutant)? {
                 bail!("{} fails on the code as it is", mutant.killed_by);
             }
         }
@@ -37,7 +39,7 @@ pub fn mutants() -> Result<()> {
     for mutant in &mutants {
         step(&format!("{}: {}", mutant.name, mutant.breaks), || {
             apply(&copy, &mutant.patch, false)?;
-            let killed = !passes(&copy, &mutant.killed_by)?;
+            let killed = !passes(&copy, mutant)?;
             apply(&copy, &mutant.patch, true)?;
             note(format!("{} by {}", if killed { "killed" } else { "SURVIVED" }, mutant.killed_by));
             if !killed {
@@ -76,6 +78,10 @@ fn read() -> Result<Vec<Mutant>> {
         let name = patch.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
         mutants.push(Mutant {
             breaks: text.lines().next().unwrap_or_default().to_owned(),
+            tests: match text.contains("+++ b/crates/retention/") {
+                true => ["stablepin-retention-rules", "retention"],
+                false => ["stablepin-rules", "rules"],
+            },
             killed_by: killed_by.with_context(|| format!("{name} names no test: `Killed by: …`"))?.to_owned(),
             name,
             patch,
@@ -115,11 +121,12 @@ fn apply(copy: &Path, patch: &Path, back: bool) -> Result<()> {
 
 /// Returns whether this one test passes. Code that does not compile is an error, not a killed
 /// mutant.
-fn passes(copy: &Path, test: &str) -> Result<bool> {
+fn passes(copy: &Path, mutant: &Mutant) -> Result<bool> {
+    let ([package, program], test) = (mutant.tests, mutant.killed_by.as_str());
     let cargo = || {
         let mut command = bound("cargo");
         command
-            .args(["test", "--quiet", "--package", "stablepin-rules", "--test", "rules"])
+            .args(["test", "--quiet", "--package", package, "--test", program])
             .env("CARGO_TARGET_DIR", target().join("mutants/target"))
             .env("PROPTEST_FAILURE_PERSISTENCE", "off")
             .current_dir(copy)

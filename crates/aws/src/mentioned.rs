@@ -1,7 +1,7 @@
 //! The common parts of schedules, rules and pipes: each names the task or job that it starts.
 
 use serde::Deserialize;
-use stablepin_rules::retention::sources::Mention;
+use stablepin_retention_rules::mentions::Mention;
 
 /// A task definition, job definition or image, and the resource that names it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

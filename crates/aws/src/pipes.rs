@@ -1,7 +1,7 @@
 //! EventBridge Pipes: lists the tasks and jobs that pipes start.
 
 use serde::Deserialize;
-use stablepin_rules::retention::sources::Mention;
+use stablepin_retention_rules::mentions::Mention;
 
 use crate::mentioned::{EcsParameters, Mentioned, service_of};
 use crate::session::{Service, Session};

@@ -1,7 +1,7 @@
 //! EventBridge Scheduler: lists the tasks, jobs and images that schedules name.
 
 use serde::Deserialize;
-use stablepin_rules::retention::sources::{Mention, mentions};
+use stablepin_retention_rules::mentions::{Mention, mentions};
 
 use crate::mentioned::{EcsParameters, Mentioned, service_of};
 use crate::session::{Service, Session};

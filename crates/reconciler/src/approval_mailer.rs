@@ -11,8 +11,8 @@ use stablepin_rules::name::ApproverName;
 use stablepin_rules::subscription_status::Subscription;
 
 use crate::clock::now;
-use crate::mail::Mail;
 use crate::{Clients, Topics};
+use stablepin_messages::Mail;
 
 #[derive(Debug, Clone)]
 pub struct ApprovalMailer {

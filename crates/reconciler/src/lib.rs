@@ -10,7 +10,6 @@ pub mod errors;
 mod link;
 mod live;
 pub mod live_drift;
-pub mod mail;
 pub mod push;
 mod reconcile;
 pub mod runnable;

@@ -10,6 +10,7 @@ mod errors;
 mod file;
 mod resources;
 mod settings;
+mod source;
 mod supported;
 mod values;
 
@@ -22,6 +23,7 @@ pub use self::settings::{
     Application, Approval, Approver, Deploy, EnvironmentPolicy, FourEyes, Latest, Retention, RetentionMode,
     Signature, Step, Validate, Verify,
 };
+pub use self::source::Source;
 pub use self::values::{
     AccountId, CheckName, ContainerName, Endpoint, LabelName, MailAddress, Platform, Principal, RoleArn,
     ServiceName, Waived,

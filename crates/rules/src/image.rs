@@ -36,7 +36,7 @@ impl ImageDigest {
 
     /// Returns the first sixteen digits as a number. Sorting by it never contradicts sorting by
     /// digest.
-    pub(crate) fn beginning(&self) -> u64 {
+    pub fn beginning(&self) -> u64 {
         u64::from_str_radix(&self.hex()[..16], 16).expect("hexadecimal digits were parsed")
     }
 }

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::json;
 use stablepin_aws::dynamodb::{Key, OperationKey, uuid_v7};
 use stablepin_http::{Problem, Request, Response, json as answer};
+use stablepin_messages::progress::steps;
 use stablepin_reconciler::clock::now;
 use stablepin_reconciler::errors::chain;
 use stablepin_reconciler::{Clients, Deadline, ReconcileError, Source, attribution, reconcile};
@@ -14,7 +15,6 @@ use stablepin_rules::commit::Commit;
 use stablepin_rules::image::ImageDigest;
 use stablepin_rules::name::{ApplicationName, ApproverName, EnvironmentName};
 use stablepin_rules::operation_id::OperationId;
-use stablepin_rules::progress::steps;
 use stablepin_rules::records::{Occurrence, Subject, Verdict};
 use stablepin_rules::transition::{Decision, Input, Opening};
 

@@ -8,7 +8,7 @@ use stablepin_aws::dynamodb::{About, TableError};
 use stablepin_aws::sns::{Sns, SnsError};
 use stablepin_reconciler::clock::now;
 use stablepin_reconciler::errors::chain;
-use stablepin_reconciler::{Clients, Topics, mail};
+use stablepin_reconciler::{Clients, Topics};
 use stablepin_rules::application::Application;
 use stablepin_rules::name::ApplicationName;
 use stablepin_rules::one_line::cut;
@@ -154,7 +154,7 @@ async fn notify_changes(
     // Notify first, save second: a repeated notice is better than a lost one.
     if let Some(verify) = &clients.verify {
         let list: Vec<String> = findings.iter().cloned().collect();
-        let notice = mail::health(application, &list);
+        let notice = stablepin_messages::health(application, &list);
         let chat = notice.chat.to_string();
         verify.sns.notify(&verify.topic_arn, &notice.mail.subject, &chat, &notice.mail.body).await?;
     }

@@ -10,9 +10,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 use stablepin_aws::ecr::{FoundImage, ImageId, ImageStatus, Manifest, PER_DELETE, StorageClass, Untag};
 use stablepin_reconciler::clock::now;
+use stablepin_retention_rules::plan::{Fate, Plan, Planned};
+use stablepin_retention_rules::run::{Applied, RunProgress};
 use stablepin_rules::image::{ImageDigest, ImageTag};
-use stablepin_rules::retention::plan::{Fate, Plan, Planned};
-use stablepin_rules::retention::run::{Applied, RunProgress};
 
 use crate::RetentionError;
 use crate::image_outcome::{ImageOutcome, Outcomes};

@@ -1,7 +1,7 @@
 //! Documents of a run in the bucket.
 
 use stablepin_aws::s3::Bucket;
-use stablepin_rules::retention::run::Stored;
+use stablepin_retention_rules::run::Stored;
 
 use crate::RetentionError;
 

@@ -28,7 +28,7 @@ use stablepin_aws::ecs::{
     PER_DESCRIBE_TASKS, ServiceDeploymentStatus, TaskInUse, Wanted,
 };
 use stablepin_aws::lambda::Lambda;
-use stablepin_rules::retention::sources::Source;
+use stablepin_rules::application::Source;
 
 pub use error::{InUseError, ReadStep};
 pub use sources::Sources;

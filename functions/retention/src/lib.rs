@@ -8,6 +8,7 @@ mod apply;
 mod document;
 mod image_outcome;
 pub mod in_use;
+mod mail;
 mod manifests;
 mod message;
 mod metrics;

@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 use stablepin_aws::ecr::{Ecr, EcrError, FoundImage, Manifest};
 use stablepin_aws::s3::{Bucket, S3Error};
 use stablepin_reconciler::errors::chain;
+use stablepin_retention_rules::plan::Plan;
+use stablepin_retention_rules::weight::{Blobs, freed};
 use stablepin_rules::image::{ImageDigest, RepositoryName};
 use stablepin_rules::manifest::{self, MOST_CHILDREN};
 use stablepin_rules::name::ApplicationName;
-use stablepin_rules::retention::plan::Plan;
-use stablepin_rules::retention::weight::{Blobs, freed};
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ManifestsError {

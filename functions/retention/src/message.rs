@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 use stablepin_aws::sqs::SqsError;
+use stablepin_retention_rules::run::{Run, RunId};
 use stablepin_rules::image::RepositoryName;
 use stablepin_rules::name::ApplicationName;
-use stablepin_rules::retention::run::{Run, RunId};
 
 use crate::RetentionClients;
 

@@ -3,9 +3,9 @@
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use stablepin_retention_rules::run::{RepositoryRun, RepositoryState};
 use stablepin_rules::image::RepositoryName;
 use stablepin_rules::name::ApplicationName;
-use stablepin_rules::retention::run::{RepositoryRun, RepositoryState};
 
 /// Prints the line. `tracing` would wrap it in another JSON object.
 pub(crate) fn print(application: &ApplicationName, repository: &RepositoryName, run: &RepositoryRun) {

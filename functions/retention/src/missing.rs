@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use stablepin_aws::ecr::ImageStatus;
+use stablepin_retention_rules::inventory::StorageState;
+use stablepin_retention_rules::plan::Plan;
 use stablepin_rules::application::Application;
 use stablepin_rules::image::{ImageDigest, ImageTag};
-use stablepin_rules::retention::inventory::StorageState;
-use stablepin_rules::retention::plan::Plan;
 
 use crate::RetentionError;
 use crate::read::Read;

@@ -7,15 +7,15 @@ use jiff::Timestamp;
 use stablepin_aws::dynamodb::{Mark, TableError};
 use stablepin_aws::ecr::{EcrError, FoundImage, ImageStatus, ListedImages};
 use stablepin_reconciler::clock::now;
+use stablepin_retention_rules::inventory::{
+    Image, Images, Inventory, Need, NeededName, Needer, Pinned, StorageState, Tag,
+};
+use stablepin_retention_rules::pullers::{external_accounts, pullers};
 use stablepin_rules::application::Application;
+use stablepin_rules::application::Source;
 use stablepin_rules::image::{ImageDigest, ImageReference, ImageTag, RepositoryName};
 use stablepin_rules::name::{ApplicationName, EnvironmentName};
 use stablepin_rules::pin_number::PinNumber;
-use stablepin_rules::retention::inventory::{
-    Image, Images, Inventory, Need, NeededName, Needer, Pinned, StorageState, Tag,
-};
-use stablepin_rules::retention::pullers::{external_accounts, pullers};
-use stablepin_rules::retention::sources::Source;
 use stablepin_rules::sweep::KnownTag;
 
 use crate::RetentionClients;

@@ -4,8 +4,8 @@ use serde::Serialize;
 use stablepin_aws::dynamodb::CommitError;
 use stablepin_reconciler::Deadline;
 use stablepin_reconciler::clock::now;
+use stablepin_retention_rules::run::{Run, RunProgress, Stored};
 use stablepin_rules::image::RepositoryName;
-use stablepin_rules::retention::run::{Run, RunProgress, Stored};
 
 use crate::{RetentionClients, RetentionError, metrics, runs};
 

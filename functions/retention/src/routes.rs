@@ -8,12 +8,12 @@ use stablepin_aws::dynamodb::{Cursor, uuid_v7};
 use stablepin_http::{Problem, Request, Response, json as answer};
 use stablepin_reconciler::clock::now;
 use stablepin_reconciler::errors::chain;
+use stablepin_retention_rules::plan::{Fate, Plan, Planned};
+use stablepin_retention_rules::run::{DEFAULT_SHARE, Purpose, Run, RunId};
 use stablepin_rules::application::{Application, RetentionMode};
 use stablepin_rules::audit::Actor;
 use stablepin_rules::image::RepositoryName;
 use stablepin_rules::name::ApplicationName;
-use stablepin_rules::retention::plan::{Fate, Plan, Planned};
-use stablepin_rules::retention::run::{DEFAULT_SHARE, Purpose, Run, RunId};
 
 use crate::document::document;
 use crate::message::hand_out;

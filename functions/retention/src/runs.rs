@@ -8,15 +8,15 @@ use jiff::{SignedDuration, Timestamp};
 use stablepin_aws::dynamodb::{CommitError, TableError};
 use stablepin_reconciler::clock::now;
 use stablepin_reconciler::errors::chain;
-use stablepin_reconciler::mail;
+use stablepin_retention_rules::run::{
+    DEFAULT_SHARE, Purpose, RepositoryRun, Run, RunId, RunProgress, RunRequest, RunState,
+};
 use stablepin_rules::application::{Application, RetentionMode};
 use stablepin_rules::audit::Actor;
 use stablepin_rules::image::RepositoryName;
 use stablepin_rules::name::ApplicationName;
-use stablepin_rules::retention::run::{
-    DEFAULT_SHARE, Purpose, RepositoryRun, Run, RunId, RunProgress, RunRequest, RunState,
-};
 
+use crate::mail::retention_notice;
 use crate::message::hand_out;
 use crate::{RetentionClients, RetentionError};
 
@@ -161,7 +161,7 @@ pub(crate) async fn notify_end(
     if before.state().is_terminal() || !after.state().is_terminal() || !is_worth_a_mail(after) {
         return;
     }
-    let notice = mail::retention(after);
+    let notice = retention_notice(after);
     let chat = notice.chat.to_string();
     if let Err(error) =
         clients.sns.notify(&clients.topic_arn, &notice.mail.subject, &chat, &notice.mail.body).await

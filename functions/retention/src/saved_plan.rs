@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use stablepin_reconciler::clock::now;
+use stablepin_retention_rules::plan::{Fate, Plan, RetentionRule};
+use stablepin_retention_rules::run::{Planned, Purpose, Stored};
 use stablepin_rules::image::ImageDigest;
-use stablepin_rules::retention::plan::{Fate, Plan, RetentionRule};
-use stablepin_rules::retention::run::{Planned, Purpose, Stored};
 
 use crate::RetentionError;
 use crate::document::document;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use stablepin_aws::ecr::{ImageStatus, StorageClass};
+use stablepin_retention_rules::run::{Applied, RunId, RunProgress};
 use stablepin_rules::image::ImageDigest;
-use stablepin_rules::retention::run::{Applied, RunId, RunProgress};
 
 use crate::RetentionError;
 use crate::document::document;

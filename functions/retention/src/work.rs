@@ -8,11 +8,11 @@ use stablepin_aws::dynamodb::uuid_v7;
 use stablepin_reconciler::Deadline;
 use stablepin_reconciler::clock::now;
 use stablepin_reconciler::errors::chain;
+use stablepin_retention_rules::plan::{Plan, plan};
+use stablepin_retention_rules::policy::RetentionPolicy;
+use stablepin_retention_rules::run::{Applied, Purpose, Run, RunId, RunProgress, Stored};
 use stablepin_rules::application::{Application, RetentionMode};
 use stablepin_rules::image::{ImageDigest, RepositoryName};
-use stablepin_rules::retention::plan::{Plan, plan};
-use stablepin_rules::retention::policy::RetentionPolicy;
-use stablepin_rules::retention::run::{Applied, Purpose, Run, RunId, RunProgress, Stored};
 
 use crate::apply::{Apply, Completion};
 use crate::document::document;

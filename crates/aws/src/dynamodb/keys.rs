@@ -1,12 +1,12 @@
 //! Every key of the table. A name cannot contain `#`, so no two keys are equal.
 
 use jiff::Timestamp;
+use stablepin_retention_rules::run::RunId;
 use stablepin_rules::audit::AuditRecord;
 use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_rules::name::{ApplicationName, EnvironmentName};
 use stablepin_rules::pin_number::PinNumber;
 use stablepin_rules::records::{Occurrence, Operation, TokenHash};
-use stablepin_rules::retention::run::RunId;
 
 use super::item::ItemKey;
 use super::operation_key::OperationKey;

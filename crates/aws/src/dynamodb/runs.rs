@@ -1,8 +1,8 @@
 //! Retention's runs. Their keys are `RUN#{id}`, and the ids sort by time.
 
+use stablepin_retention_rules::run::{Run, RunId};
 use stablepin_rules::audit::AuditRecord;
 use stablepin_rules::name::ApplicationName;
-use stablepin_rules::retention::run::{Run, RunId};
 
 use super::audit::audit_item;
 use super::error::TableError;

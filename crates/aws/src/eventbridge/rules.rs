@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use serde_json::json;
-use stablepin_rules::retention::sources::{Mention, mentions};
+use stablepin_retention_rules::mentions::{Mention, mentions};
 
 use crate::mentioned::{EcsParameters, Mentioned};
 use crate::session::{Service, Session};

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use stablepin_aws::dynamodb::{CommitError, Cursor, Table};
+use stablepin_retention_rules::run::{DEFAULT_SHARE, Purpose, Run, RunId, RunProgress, RunRequest};
 use stablepin_rules::audit::{Actor, AuditRecord};
 use stablepin_rules::image::RepositoryName;
 use stablepin_rules::name::ApplicationName;
-use stablepin_rules::retention::run::{DEFAULT_SHARE, Purpose, Run, RunId, RunProgress, RunRequest};
 
 use crate::wire::{Wire, cancelled, ok};
 

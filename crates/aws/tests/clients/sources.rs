@@ -8,7 +8,7 @@ use stablepin_aws::pipes::Pipes;
 use stablepin_aws::scheduler::{ScheduleName, Scheduler};
 use stablepin_aws::session::Session;
 use stablepin_aws::signed_json::SourceError;
-use stablepin_rules::retention::sources::Mention;
+use stablepin_retention_rules::mentions::Mention;
 
 use crate::wire::{ACCESS_KEY, REGION, Request, Wire, bytes, chain, error, ok};
 

@@ -8,7 +8,7 @@ use stablepin_rules::records::{Subject, Token};
 
 use super::{problem, words};
 use crate::link::{Secret, code_hash, mint_code};
-use crate::{Clients, approval_mailer, mail};
+use crate::{Clients, approval_mailer};
 
 pub(super) async fn ask(
     clients: &Clients,
@@ -54,7 +54,7 @@ pub(super) async fn ask(
         promotion.id,
         secret.reveal()
     );
-    let mail = mail::question(subject, policy, promotion, approver, &link, &code);
+    let mail = stablepin_messages::question(subject, policy, promotion, approver, &link, &code);
     match mailer.send(reader, &mail).await {
         Ok(()) => Outcome::ApprovalRequested {
             approver: approver.clone(),

@@ -4,13 +4,13 @@ use stablepin_rules::effect::Outcome;
 use stablepin_rules::records::{Notice, Subject};
 
 use super::{problem, words};
-use crate::{Clients, mail};
+use crate::Clients;
 
 pub(super) async fn notify(clients: &Clients, subject: &Subject, notice: Notice) -> Outcome {
     let Some(verify) = &clients.verify else {
         return Outcome::Problem("this function tells nobody".to_owned());
     };
-    let Some(written) = mail::notice(subject, notice) else { return Outcome::Notified(notice) };
+    let Some(written) = stablepin_messages::notice(subject, notice) else { return Outcome::Notified(notice) };
     let chat = written.chat.to_string();
     match verify.sns.notify(&verify.topic_arn, &written.mail.subject, &chat, &written.mail.body).await {
         Ok(_) => Outcome::Notified(notice),

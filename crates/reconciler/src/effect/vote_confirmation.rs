@@ -5,9 +5,9 @@ use stablepin_rules::effect::Outcome;
 use stablepin_rules::name::ApproverName;
 use stablepin_rules::records::Subject;
 
+use crate::Clients;
 use crate::clock::now;
 use crate::errors::chain;
-use crate::{Clients, mail};
 
 pub(super) async fn confirm_vote(clients: &Clients, subject: &Subject, approver: &ApproverName) -> Outcome {
     let Some(mailer) = &clients.approval_mailer else {
@@ -16,7 +16,7 @@ pub(super) async fn confirm_vote(clients: &Clients, subject: &Subject, approver:
     let sent = Outcome::VoteConfirmed(approver.clone());
     // An approver who has left the configuration has no address any more.
     let Some(reader) = subject.configuration.application.approver(approver) else { return sent };
-    let Some(mail) = mail::vote_confirmation(subject, approver) else { return sent };
+    let Some(mail) = stablepin_messages::vote_confirmation(subject, approver) else { return sent };
     // A wait for the next turn would delay the other effects of this reconcile.
     match clients.table.may_mail(&reader.mail, now()).await {
         Ok(true) => {}

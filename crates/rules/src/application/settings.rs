@@ -8,11 +8,11 @@ use super::values::{
     CheckName, ContainerName, Endpoint, LabelName, MailAddress, Platform, Principal, RoleArn, ServiceName,
     Waived,
 };
+use crate::application::Source;
 use crate::build_patterns::BuildPatterns;
 use crate::image::{ImageTag, RepositoryName};
 use crate::name::{ApplicationName, ApproverName, EnvironmentName};
 use crate::pattern::Pattern;
-use crate::retention::sources::Source;
 
 /// An application: what one source repository builds, and how its images are promoted and kept.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,10 +7,10 @@ use std::ops::RangeInclusive;
 
 use jiff::SignedDuration;
 
+use crate::application::Source;
 use crate::image::{ImageTag, RepositoryName};
 use crate::name::InvalidName;
 use crate::pattern::Pattern;
-use crate::retention::sources::Source;
 
 /// Reads a value whose type has a parser.
 pub(super) fn parsed<T>(parse: fn(&str) -> Result<T, InvalidName>) -> impl Fn(&str) -> Result<T, String> {

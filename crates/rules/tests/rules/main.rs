@@ -17,7 +17,6 @@ mod pins;
 mod process;
 mod pushes;
 mod races;
-mod retention;
 mod retries;
 mod rollbacks;
 mod signers;

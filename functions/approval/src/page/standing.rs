@@ -1,8 +1,8 @@
 //! The state of a promotion, in words for one approver.
 
+use stablepin_messages::progress::waits_for;
 use stablepin_rules::approval::{approvals, approved};
 use stablepin_rules::name::ApproverName;
-use stablepin_rules::progress::waits_for;
 use stablepin_rules::records::{Promotion, PromotionState, Subject, Verdict, Vote};
 use stablepin_rules::refusal::Refusal;
 use stablepin_rules::words::time;

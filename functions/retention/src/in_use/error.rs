@@ -5,7 +5,7 @@ use std::fmt;
 use stablepin_aws::ecs::EcsError;
 use stablepin_aws::lambda::LambdaError;
 use stablepin_aws::signed_json::SourceError;
-use stablepin_rules::retention::sources::Source;
+use stablepin_rules::application::Source;
 
 /// The step of the read that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,7 +15,8 @@ use stablepin_aws::pipes::Pipes;
 use stablepin_aws::scheduler::Scheduler;
 use stablepin_aws::session::Session;
 use stablepin_aws::signed_json::SourceError;
-use stablepin_rules::retention::sources::{DefinitionName, Mention, Place, Source, is_dynamic};
+use stablepin_retention_rules::mentions::{DefinitionName, Mention, Place, is_dynamic};
+use stablepin_rules::application::Source;
 
 use super::concurrency::read_concurrently;
 use super::error::InUseError;

@@ -2,12 +2,12 @@
 
 use jiff::Timestamp;
 use stablepin_aws::dynamodb::{OperationKey, Table};
+use stablepin_retention_rules::run::RunId;
 use stablepin_rules::application::Application;
 use stablepin_rules::image::{ImageDigest, RepositoryName};
 use stablepin_rules::name::{ApplicationName, EnvironmentName};
 use stablepin_rules::operation_id::OperationId;
 use stablepin_rules::records::{Configuration, Environment, Operation, Subject};
-use stablepin_rules::retention::run::RunId;
 use stablepin_rules::transition::Change;
 
 use crate::wire::{Answer, Wire, error};

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use jiff::SignedDuration;
 
 use super::fixtures::{EVERYTHING, EXAMPLE, SMALLEST, changed, errors, extended};
+use crate::application::Source;
 use crate::application::{Application, Deploy, Waived};
 use crate::image::ImageTag;
 use crate::name::{ApproverName, EnvironmentName};
-use crate::retention::sources::Source;
 
 #[test]
 fn example_file_parses() {

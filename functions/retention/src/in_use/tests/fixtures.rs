@@ -11,8 +11,8 @@ use serde_json::json;
 use stablepin_aws::ecs::Ecs;
 use stablepin_aws::lambda::Lambda;
 use stablepin_aws::session::{Session, Settings};
+use stablepin_rules::application::Source;
 use stablepin_rules::image::ImageDigest;
-use stablepin_rules::retention::sources::Source;
 use stablepin_tests::ecs_fake::EcsFake;
 use stablepin_tests::sources_fake::{ACCOUNT, SourcesFake};
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
-use stablepin_rules::retention::sources::Source;
+use stablepin_rules::application::Source;
 use stablepin_tests::sources_fake::{cluster, task_definition};
 
 use super::fixtures::{AccountFake, image, registers};

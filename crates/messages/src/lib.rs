@@ -1,0 +1,99 @@
+//! Texts for people: mails, notices, and the progress of a promotion. Text from a push stays on one
+//! line.
+
+mod health;
+mod notice;
+pub mod progress;
+mod vote_confirmation;
+
+use stablepin_rules::application::{EnvironmentPolicy, Step};
+use stablepin_rules::code::Code;
+use stablepin_rules::facts::{Facts, facts};
+use stablepin_rules::name::ApproverName;
+use stablepin_rules::one_line::{LONGEST_REASON, one_line};
+use stablepin_rules::records::{Promotion, Subject};
+use stablepin_rules::words::time;
+
+pub use health::health;
+pub use notice::{NoticeSubject, Words, WrittenNotice, notice};
+pub use vote_confirmation::vote_confirmation;
+
+/// A mail before it is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mail {
+    pub subject: String,
+    pub body: String,
+}
+
+/// Returns the approval request. It holds the secret link and the secret code.
+/// Together they vote in the approver's name.
+pub fn question(
+    subject: &Subject,
+    policy: &EnvironmentPolicy,
+    promotion: &Promotion,
+    approver: &ApproverName,
+    link: &str,
+    code: &Code,
+) -> Mail {
+    let application = subject.application();
+    let Facts { facts, notes } =
+        facts(subject).unwrap_or_else(|| Facts { facts: Vec::new(), notes: Vec::new() });
+    // The first sentence contains these two facts.
+    let facts: String = facts
+        .iter()
+        .filter(|fact| !["Application", "Environment"].contains(&fact.name))
+        .map(|fact| format!("{:<10} {}\n", format!("{}:", fact.name), line(&fact.value)))
+        .collect();
+    let notes: String = notes.iter().map(|note| format!("\n{note}\n")).collect();
+    let code = match policy.approval.step {
+        Step::Code => format!("Your code: {code}\n"),
+        Step::Type => format!("The page asks you to type: {}\n", subject.name),
+        Step::None => String::new(),
+    };
+    let why = match promotion.asked.get(approver) {
+        None if promotion.ask_at.is_some() => {
+            "Many builds came within minutes. This is the newest of them; some before it nobody was asked for.\n".to_owned()
+        }
+        None => String::new(),
+        Some(asked) if asked.burnt => {
+            "Too many wrong codes were tried with the link before, by you or by somebody else. Here is a new one.\n"
+                .to_owned()
+        }
+        Some(asked) => format!(
+            "This is a reminder: you were asked on {}. That link is worth nothing any more; here is a new one.\n",
+            time(asked.at)
+        ),
+    };
+    let body = format!(
+        "Hello {approver},\n\
+         \n\
+         {application} has a new build for {environment}. Do you approve it as the stable version?\n\
+         {why}\
+         \n\
+         {facts}\
+         {notes}\
+         \n\
+         Look at it and decide here:\n\
+         {link}\n\
+         {code}\
+         \n\
+         The link is yours alone, works once, and expires on {expires}. {required} of {approvers} approvers must approve; one rejection is enough to stop it.\n\
+         Do not forward this mail: whoever has it decides in your name.\n",
+        environment = subject.name,
+        expires = time(promotion.expires_at),
+        required = policy.approval.required,
+        approvers = policy.approval.approvers.len(),
+    );
+    let build_tag = &promotion.build.build_tag;
+    let again = promotion.asked.get(approver).is_some_and(|asked| !asked.burnt);
+    let reminder = if again { "Reminder: " } else { "" };
+    Mail { subject: format!("{reminder}Approve {application} for {}? {build_tag}", subject.name), body }
+}
+
+/// Returns free text on one line, whatever its source.
+fn line(text: &str) -> String {
+    one_line(text, LONGEST_REASON)
+}
+
+#[cfg(test)]
+mod tests;

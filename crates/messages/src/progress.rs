@@ -1,0 +1,190 @@
+//! The progress of a promotion, for people who watch it.
+
+use serde::Serialize;
+
+use stablepin_rules::application::EnvironmentPolicy;
+use stablepin_rules::approval::{approvals, approved};
+use stablepin_rules::one_line::{LONGEST_REASON, one_line};
+use stablepin_rules::records::{Progress, Promotion, PromotionState, Rollout, SlotKind, Subject, Verdict};
+use stablepin_rules::words::time;
+
+/// A step that every promotion of its environment takes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ProgressStep {
+    pub name: &'static str,
+    pub state: StepState,
+    /// A description for people. Empty before the step begins.
+    pub detail: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StepState {
+    Done,
+    Now,
+    /// The step has not begun.
+    Ahead,
+    Failed,
+}
+
+impl StepState {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Now => "now",
+            Self::Ahead => "ahead",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// Returns the steps in order. The steps after an unfinished one are ahead. A failed step is the
+/// last.
+pub fn steps(subject: &Subject) -> Vec<ProgressStep> {
+    let Some(promotion) = subject.promotion() else { return Vec::new() };
+    let policy = subject.policy();
+    let mut steps = vec![approval(subject, promotion)];
+    if policy.is_some_and(EnvironmentPolicy::is_deployed) || promotion.rollout.is_some() {
+        steps.push(deployment(subject, promotion));
+        steps.push(verification(promotion));
+    }
+    steps.push(pin(subject, promotion));
+    let mut over = false;
+    for step in &mut steps {
+        if over {
+            (step.state, step.detail) = (StepState::Ahead, String::new());
+        }
+        over |= step.state != StepState::Done;
+    }
+    if let Some(failed) = steps.iter().position(|step| step.state == StepState::Failed) {
+        steps.truncate(failed + 1);
+    }
+    steps
+}
+
+fn line(text: &str) -> String {
+    one_line(text, LONGEST_REASON)
+}
+
+fn step(name: &'static str, state: StepState, detail: impl Into<String>) -> ProgressStep {
+    ProgressStep { name, state, detail: detail.into() }
+}
+
+/// Returns the reason of a promotion that ended without a pin.
+fn ended(promotion: &Promotion) -> Option<String> {
+    let failed = promotion.state.is_terminal() && promotion.state != PromotionState::Completed;
+    failed.then(|| line(promotion.reason.as_deref().unwrap_or("no reason is known")))
+}
+
+fn approval(subject: &Subject, promotion: &Promotion) -> ProgressStep {
+    const NAME: &str = "Approved";
+    let names = |verdict| {
+        let names = promotion.votes.iter().filter(|(_, vote)| vote.verdict == verdict);
+        names.map(|(name, _)| name.to_string()).collect::<Vec<_>>().join(", ")
+    };
+    let done = || match names(Verdict::Approve) {
+        names if names.is_empty() => step(NAME, StepState::Done, "no approval is required"),
+        names => step(NAME, StepState::Done, format!("by {names}")),
+    };
+    match (promotion.state, subject.policy()) {
+        (PromotionState::Pending, Some(policy)) if !approved(subject, policy, promotion) => {
+            let given: Vec<String> =
+                approvals(subject, policy, promotion).map(|(name, _)| name.to_string()).collect();
+            let by = if given.is_empty() { String::new() } else { format!(": {}", given.join(", ")) };
+            let detail = format!("{} of {} needed{by}", given.len(), policy.approval.required);
+            step(NAME, StepState::Now, detail)
+        }
+        (PromotionState::Cancelled, _) => step(NAME, StepState::Failed, ended(promotion).unwrap_or_default()),
+        _ => done(),
+    }
+}
+
+/// Describes what an approved promotion waits for.
+pub fn waits_for(subject: &Subject) -> String {
+    let environment = &subject.environment;
+    match (&environment.freeze, &environment.hold, &environment.slot) {
+        (Some(freeze), ..) => format!("waits: {} is frozen ({})", subject.name, line(&freeze.reason)),
+        (None, _, Some(slot)) => match slot.kind {
+            SlotKind::Promotion => "waits until another promotion has ended".to_owned(),
+            SlotKind::Rollback => "waits until a rollback has ended".to_owned(),
+        },
+        (None, Some(hold), None) => {
+            format!(
+                "waits: {} is held ({}) until somebody approves it anew",
+                subject.name,
+                line(&hold.reason)
+            )
+        }
+        (None, None, None) => "begins within a minute".to_owned(),
+    }
+}
+
+fn deployment(subject: &Subject, promotion: &Promotion) -> ProgressStep {
+    const NAME: &str = "Deployed";
+    match (&promotion.rollout, promotion.state) {
+        (_, PromotionState::Pending) => step(NAME, StepState::Now, waits_for(subject)),
+        (None, PromotionState::InProgress) if promotion.pin.is_none() => {
+            let problem = subject.operation.as_ref().and_then(|operation| operation.problem.as_deref());
+            step(NAME, StepState::Now, problem.map_or("looking at the services".to_owned(), line))
+        }
+        (Some(_), PromotionState::InProgress) if promotion.failure.is_some() => {
+            let failure = line(promotion.failure.as_deref().unwrap_or_default());
+            let failure = failure.trim_end_matches('.');
+            step(NAME, StepState::Failed, format!("{failure}. The services go back by themselves"))
+        }
+        (Some(rollout), PromotionState::InProgress) if promotion.pin.is_none() => {
+            let state =
+                if moved(rollout) == rollout.services.len() { StepState::Done } else { StepState::Now };
+            step(NAME, state, services(rollout))
+        }
+        _ => match ended(promotion) {
+            Some(reason) => step(NAME, StepState::Failed, reason),
+            None => step(NAME, StepState::Done, promotion.rollout.as_ref().map(services).unwrap_or_default()),
+        },
+    }
+}
+
+fn moved(rollout: &Rollout) -> usize {
+    let arrived =
+        |progress: &Progress| matches!(progress, Progress::Proven { .. } | Progress::Unproven { .. });
+    rollout.services.iter().filter(|one| arrived(&one.progress)).count()
+}
+
+fn services(rollout: &Rollout) -> String {
+    let count = format!("{} of {} services", moved(rollout), rollout.services.len());
+    let seen = rollout.services.iter().filter(|one| matches!(one.progress, Progress::Deployed));
+    let words: Vec<String> =
+        seen.filter_map(|one| Some(format!("{}: {}", one.service, line(one.seen.as_deref()?)))).collect();
+    if words.is_empty() { count } else { format!("{count}; {}", words.join("; ")) }
+}
+
+fn verification(promotion: &Promotion) -> ProgressStep {
+    const NAME: &str = "Verified";
+    let bake = promotion.rollout.as_ref().and_then(|rollout| rollout.bake.as_ref());
+    match (promotion.pin, bake) {
+        (Some(_), _) => step(NAME, StepState::Done, "every running task carries this digest"),
+        (None, Some(bake)) => {
+            step(NAME, StepState::Now, format!("has to stay healthy until {}", time(bake.until)))
+        }
+        (None, None) => step(NAME, StepState::Now, "every running task is looked at"),
+    }
+}
+
+fn pin(subject: &Subject, promotion: &Promotion) -> ProgressStep {
+    const NAME: &str = "Pinned";
+    match (promotion.pin, promotion.state) {
+        (Some(number), PromotionState::Completed) => {
+            let taken = subject.operation.as_ref().and_then(|operation| operation.tag_taken.as_ref());
+            let taken = taken.map(|taken| format!("; {}", taken.words())).unwrap_or_default();
+            step(NAME, StepState::Done, format!("pin {number} of {}{taken}", subject.name))
+        }
+        (Some(number), _) => {
+            step(NAME, StepState::Now, format!("pin {number}; its tag follows within a minute"))
+        }
+        (None, PromotionState::Pending) => step(NAME, StepState::Now, waits_for(subject)),
+        (None, _) => match ended(promotion) {
+            Some(reason) => step(NAME, StepState::Failed, reason),
+            None => step(NAME, StepState::Now, ""),
+        },
+    }
+}

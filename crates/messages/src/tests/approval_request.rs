@@ -1,0 +1,246 @@
+//! The mail that asks an approver to decide.
+
+use insta::assert_snapshot;
+use stablepin_rules::application::Step;
+use stablepin_rules::audit::Actor;
+use stablepin_rules::records::{ApprovalRequest, Freeze, Hold, Subject, TokenHash, Work};
+
+use super::fixtures::{LINK, application, at, code, id, lead, mail, promotion, pushed, with_a_pin};
+use crate::question;
+
+fn held(mut subject: Subject, reason: &str) -> Subject {
+    let (since, reason) = (at("2025-07-17T09:15:00Z"), reason.to_owned());
+    subject.environment.hold = Some(Hold { since, reason, by: id() });
+    subject
+}
+
+#[test]
+fn approval_request_for_the_first_build() {
+    let subject = pushed(application("web", "production"), "main", |push| {
+        (push.commit, push.size_bytes) = (None, None);
+    });
+    assert_snapshot!(mail(&subject), @"
+    Subject: Approve web for production? production-20250717-143052-a1a1a1a1
+
+    Hello lead,
+
+    web has a new build for production. Do you approve it as the stable version?
+
+    Build:     production-20250717-143052-a1a1a1a1
+    Commit:    not known
+    Digest:    sha256:a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1
+    Size:      not known: it has one for each platform
+    Pushed:    web:main, 2025-07-17 14:30 UTC
+    Asked by:  a push; the registry does not say whose
+    Replaces:  nothing: it would be the first pin
+    Verdicts:  none: signature, scan and checks are not asked for
+
+    Look at it and decide here:
+    https://approve.example.com/decide/web/production/0198184a-0100-7000-8000-000000000001?t=SECRET
+    Your code: K7Q-2MD
+
+    The link is yours alone, works once, and expires on 2025-07-20 14:30 UTC. 2 of 2 approvers must approve; one rejection is enough to stop it.
+    Do not forward this mail: whoever has it decides in your name.
+    ");
+}
+
+#[test]
+fn approval_request_names_the_replaced_pin() {
+    assert_snapshot!(mail(&with_a_pin(pushed(application("web", "production"), "v1.2.3", |_| ()))), @"
+    Subject: Approve web for production? production-20250717-143052-a1b2c3d4
+
+    Hello lead,
+
+    web has a new build for production. Do you approve it as the stable version?
+
+    Build:     production-20250717-143052-a1b2c3d4
+    Commit:    a1b2c3d4e5f60718293a4b5c6d7e8f9012345678
+    Digest:    sha256:a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1
+    Size:      12.3 MB, 345.6 kB more than pin 6
+    Pushed:    web:v1.2.3, 2025-07-17 14:30 UTC
+    Asked by:  a push; the registry does not say whose
+    Replaces:  pin 6, production-20250716-101500-b2b2b2b2, since 2025-07-16 11:00 UTC
+    Verdicts:  none: signature, scan and checks are not asked for
+
+    Look at it and decide here:
+    https://approve.example.com/decide/web/production/0198184a-0100-7000-8000-000000000001?t=SECRET
+    Your code: K7Q-2MD
+
+    The link is yours alone, works once, and expires on 2025-07-20 14:30 UTC. 2 of 2 approvers must approve; one rejection is enough to stop it.
+    Do not forward this mail: whoever has it decides in your name.
+    ");
+}
+
+#[test]
+fn approval_request_shows_the_hold() {
+    let subject = with_a_pin(pushed(application("web", "production"), "main", |_| ()));
+    assert_snapshot!(mail(&held(subject, "rollback to pin 6")), @"
+    Subject: Approve web for production? production-20250717-143052-a1b2c3d4
+
+    Hello lead,
+
+    web has a new build for production. Do you approve it as the stable version?
+
+    Build:     production-20250717-143052-a1b2c3d4
+    Commit:    a1b2c3d4e5f60718293a4b5c6d7e8f9012345678
+    Digest:    sha256:a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1
+    Size:      12.3 MB, 345.6 kB more than pin 6
+    Pushed:    web:main, 2025-07-17 14:30 UTC
+    Asked by:  a push; the registry does not say whose
+    Replaces:  pin 6, production-20250716-101500-b2b2b2b2, since 2025-07-16 11:00 UTC
+    Verdicts:  none: signature, scan and checks are not asked for
+
+    production is held since 2025-07-17 09:15 UTC (rollback to pin 6). Your approval releases the hold.
+
+    Look at it and decide here:
+    https://approve.example.com/decide/web/production/0198184a-0100-7000-8000-000000000001?t=SECRET
+    Your code: K7Q-2MD
+
+    The link is yours alone, works once, and expires on 2025-07-20 14:30 UTC. 2 of 2 approvers must approve; one rejection is enough to stop it.
+    Do not forward this mail: whoever has it decides in your name.
+    ");
+}
+
+#[test]
+fn approval_request_shows_the_freeze_and_the_requester() {
+    let arn = "arn:aws:iam::111122223333:role/lead".to_owned();
+    let mut subject = pushed(application("web", "production"), "main", |opening| {
+        opening.asked_by = Some(Actor::Principal { arn });
+    });
+    let (since, reason) = (at("2025-07-17T09:15:00Z"), "autumn sale".to_owned());
+    subject.environment.freeze = Some(Freeze { since, reason, by: Actor::Stablepin });
+    let text = mail(&subject);
+    let shown = text.lines().filter(|line| line.starts_with("Asked by") || line.contains("frozen"));
+    assert_snapshot!(shown.collect::<Vec<_>>().join("\n"), @"
+    Asked by:  arn:aws:iam::111122223333:role/lead, by a signed request
+    production is frozen since 2025-07-17 09:15 UTC (autumn sale). What you approve waits for its end.
+    ");
+}
+
+#[test]
+fn mail_explains_a_reminder_and_a_replaced_link() {
+    let asked_again = |burnt| {
+        let mut subject = pushed(application("web", "production"), "main", |_| ());
+        let Some(Work::Promotion(promotion)) =
+            subject.operation.as_mut().map(|operation| &mut operation.work)
+        else {
+            panic!("a push must open a promotion")
+        };
+        let token = TokenHash("0f".repeat(32));
+        promotion.asked.insert(
+            lead(),
+            ApprovalRequest { token, at: at("2025-07-17T14:31:00Z"), burnt, before: 0, mail: None },
+        );
+        mail(&subject).lines().take(6).collect::<Vec<_>>().join("\n")
+    };
+    assert_snapshot!(asked_again(false), @"
+    Subject: Reminder: Approve web for production? production-20250717-143052-a1b2c3d4
+
+    Hello lead,
+
+    web has a new build for production. Do you approve it as the stable version?
+    This is a reminder: you were asked on 2025-07-17 14:31 UTC. That link is worth nothing any more; here is a new one.
+    ");
+    assert_snapshot!(asked_again(true), @"
+    Subject: Approve web for production? production-20250717-143052-a1b2c3d4
+
+    Hello lead,
+
+    web has a new build for production. Do you approve it as the stable version?
+    Too many wrong codes were tried with the link before, by you or by somebody else. Here is a new one.
+    ");
+}
+
+#[test]
+fn hostile_text_stays_on_its_line_in_a_mail() {
+    let tag = format!("_{}", "x.-".repeat(42));
+    let mut subject = pushed(application("web", "production"), &tag, |_| ());
+    // Our types do not allow these characters. Even if the table held them, the mail would be safe.
+    let hostile = "ok\r\n\r\nDecide here instead:\nhttps://evil.example/\u{202e}txt\u{2028}<script>alert(\"'1'\")</script>";
+    let Some(stablepin_rules::records::Work::Promotion(promotion)) =
+        subject.operation.as_mut().map(|operation| &mut operation.work)
+    else {
+        panic!("a push must open a promotion")
+    };
+    promotion.build.commit = Some(hostile.to_owned());
+    let text = mail(&held(subject, &format!("{hostile}{}", "y".repeat(600))));
+    for character in text.chars() {
+        assert!(character == '\n' || (!character.is_control() && character.is_ascii()) || character == '…');
+    }
+    let clean = mail(&held(pushed(application("web", "production"), "main", |_| ()), "rollback to pin 6"));
+    assert_eq!(text.lines().count(), clean.lines().count(), "the text adds a line");
+    let shown: Vec<&str> = text
+        .lines()
+        .filter(|line| ["Commit", "Pushed", "production is held"].iter().any(|start| line.starts_with(start)))
+        .collect();
+    assert_snapshot!(shown.join("\n"), @r#"
+    Commit:    ok Decide here instead: https://evil.example/ txt <script>alert("'1'")</script>
+    Pushed:    web:_x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-x.-, 2025-07-17 14:30 UTC
+    production is held since 2025-07-17 09:15 UTC (ok Decide here instead: https://evil.example/ txt <script>alert("'1'")</script>yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy…). Your approval releases the hold.
+    "#);
+}
+
+#[test]
+fn longest_names_fit_an_sns_subject() {
+    let longest = "n".repeat(40);
+    let subject = pushed(application(&longest, &longest), "main", |_| ());
+    let mail =
+        question(&subject, subject.policy().unwrap(), subject.promotion().unwrap(), &lead(), LINK, &code());
+    assert_snapshot!(stablepin_aws::sns::subject_line(&mail.subject), @"Approve nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn for nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn? n...");
+    let usual = pushed(application("web", "production"), "main", |_| ());
+    let mail = question(&usual, usual.policy().unwrap(), usual.promotion().unwrap(), &lead(), LINK, &code());
+    assert_eq!(stablepin_aws::sns::subject_line(&mail.subject), mail.subject);
+    assert!(!mail.subject.contains("SECRET"));
+}
+
+#[test]
+fn link_appears_once_on_its_own_line() {
+    let text = mail(&pushed(application("web", "production"), "main", |_| ()));
+    assert_eq!(text.lines().filter(|line| *line == LINK).count(), 1);
+    assert_eq!(text.matches("SECRET").count(), 1);
+    assert_eq!(text.matches("K7Q-2MD").count(), 1, "the code is not in the link");
+}
+
+#[test]
+fn mail_contains_what_the_page_asks_for() {
+    let asked = |step| {
+        let mut application = application("web", "production");
+        application.environments[0].approval.step = step;
+        let text = mail(&pushed(application, "main", |_| ()));
+        let after = text.split_once(LINK).unwrap().1;
+        after.lines().nth(1).unwrap().to_owned()
+    };
+    assert_eq!(asked(Step::Code), "Your code: K7Q-2MD");
+    assert_eq!(asked(Step::Type), "The page asks you to type: production");
+    assert_eq!(asked(Step::None), "");
+}
+
+#[test]
+fn approval_request_for_the_newest_of_many_builds() {
+    let mut subject = pushed(application("web", "production"), "main", |_| {});
+    promotion(&mut subject).ask_at = Some(at("2025-07-17T14:35:00Z"));
+    assert_snapshot!(mail(&subject), @"
+    Subject: Approve web for production? production-20250717-143052-a1b2c3d4
+
+    Hello lead,
+
+    web has a new build for production. Do you approve it as the stable version?
+    Many builds came within minutes. This is the newest of them; some before it nobody was asked for.
+
+    Build:     production-20250717-143052-a1b2c3d4
+    Commit:    a1b2c3d4e5f60718293a4b5c6d7e8f9012345678
+    Digest:    sha256:a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1
+    Size:      12.3 MB
+    Pushed:    web:main, 2025-07-17 14:30 UTC
+    Asked by:  a push; the registry does not say whose
+    Replaces:  nothing: it would be the first pin
+    Verdicts:  none: signature, scan and checks are not asked for
+
+    Look at it and decide here:
+    https://approve.example.com/decide/web/production/0198184a-0100-7000-8000-000000000001?t=SECRET
+    Your code: K7Q-2MD
+
+    The link is yours alone, works once, and expires on 2025-07-20 14:30 UTC. 2 of 2 approvers must approve; one rejection is enough to stop it.
+    Do not forward this mail: whoever has it decides in your name.
+    ");
+}

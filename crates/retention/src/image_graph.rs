@@ -1,0 +1,101 @@
+//! The image graph: an index needs its children, and an image keeps its accessories.
+
+use std::collections::BTreeSet;
+
+use super::inventory::{Image, Images};
+use stablepin_rules::image::ImageDigest;
+
+/// The relations between the images of a repository, by their places in the list. Most images have
+/// no relations, and take one word of memory.
+pub(super) struct ImageGraph(Vec<Option<Box<Relations>>>);
+
+#[derive(Default)]
+struct Relations {
+    /// The children of an index that are in the repository.
+    children: Vec<usize>,
+    /// The indexes that refer to this image.
+    parents: Vec<usize>,
+    /// The accessories of this image: signatures, attestations, SBOMs and the like.
+    accessories: Vec<usize>,
+    /// The images that this accessory describes.
+    subjects: Vec<usize>,
+}
+
+impl ImageGraph {
+    pub(super) fn of(images: &Images) -> Self {
+        let mut graph = Self(images.iter().map(|_| None).collect());
+        for (place, image) in images.iter().enumerate() {
+            let children = image.children.iter().filter_map(|child| images.place(child));
+            for child in children.filter(|child| *child != place) {
+                graph.relations(place).children.push(child);
+                graph.relations(child).parents.push(place);
+            }
+            for subject in subjects(image).iter().filter_map(|subject| images.place(subject)) {
+                graph.relations(place).subjects.push(subject);
+                graph.relations(subject).accessories.push(place);
+            }
+        }
+        graph
+    }
+
+    fn relations(&mut self, place: usize) -> &mut Relations {
+        self.0[place].get_or_insert_default()
+    }
+
+    /// Returns the images that are useless without this one: the children of an index, and all
+    /// accessories.
+    pub(super) fn below(&self, place: usize) -> impl Iterator<Item = usize> + '_ {
+        self.0[place]
+            .iter()
+            .flat_map(|relations| relations.children.iter().chain(&relations.accessories).copied())
+    }
+
+    /// Returns the images that keep this one: indexes that refer to it, and images that it
+    /// describes.
+    pub(super) fn above(&self, place: usize) -> impl Iterator<Item = usize> + '_ {
+        self.parents(place).iter().chain(self.subjects(place)).copied()
+    }
+
+    fn parents(&self, place: usize) -> &[usize] {
+        self.0[place].as_ref().map_or(&[], |relations| &relations.parents)
+    }
+
+    pub(super) fn subjects(&self, place: usize) -> &[usize] {
+        self.0[place].as_ref().map_or(&[], |relations| &relations.subjects)
+    }
+
+    /// Marks the given images and, repeatedly, the indexes that refer to a marked one. A task runs
+    /// the image of one platform, but the service names the index.
+    pub(super) fn with_indexes(&self, from: impl IntoIterator<Item = usize>) -> Vec<bool> {
+        self.closure(from, |place| self.parents(place).iter().copied())
+    }
+
+    /// Marks the given images and, repeatedly, all images below a marked one.
+    pub(super) fn with_all_below(&self, from: impl IntoIterator<Item = usize>) -> Vec<bool> {
+        self.closure(from, |place| self.below(place))
+    }
+
+    fn closure<Next: Iterator<Item = usize>>(
+        &self,
+        from: impl IntoIterator<Item = usize>,
+        next: impl Fn(usize) -> Next,
+    ) -> Vec<bool> {
+        let mut open: Vec<usize> = from.into_iter().collect();
+        let mut found = vec![false; self.0.len()];
+        while let Some(place) = open.pop() {
+            if !found[place] {
+                found[place] = true;
+                open.extend(next(place));
+            }
+        }
+        found
+    }
+}
+
+/// Returns the digests that an accessory describes, from its manifest, or from its tag if the
+/// registry does not know referrers.
+/// <https://github.com/opencontainers/distribution-spec/blob/main/spec.md#referrers-tag-schema>
+pub(super) fn subjects(image: &Image) -> BTreeSet<ImageDigest> {
+    let by_tag = image.tags.iter().filter_map(|tag| tag.tag.subject());
+    image.subject.iter().cloned().chain(by_tag).filter(|subject| *subject != image.digest).collect()
+}

@@ -1,0 +1,37 @@
+//! The order of deletion: oldest first, an index before its children, an image before its
+//! accessories. If the deletion stops anywhere, no remaining image lacks a part.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use jiff::Timestamp;
+
+use super::image_graph::ImageGraph;
+
+/// Returns the places of the images that have a time, each with its wave. One call may delete all
+/// images of a wave. Places are sorted by digest, so that equal times always give the same order.
+///
+/// Forged tags may claim that two images describe each other. Neither can be first, so both are
+/// left out.
+pub(super) fn order(times: &[Option<Timestamp>], graph: &ImageGraph) -> Vec<(usize, u16)> {
+    // For each image, the number of images above it that are not yet ordered.
+    let mut above: Vec<usize> = (0..times.len())
+        .map(|place| graph.above(place).filter(|one| times[*one].is_some()).count())
+        .collect();
+    let mut waves = vec![0_u16; times.len()];
+    let due = times.iter().enumerate().filter_map(|(place, at)| at.map(|at| (at, place)));
+    let mut ready: BinaryHeap<_> = due.filter(|(_, place)| above[*place] == 0).map(Reverse).collect();
+    let mut ordered = Vec::with_capacity(times.len());
+    while let Some(Reverse((_, place))) = ready.pop() {
+        ordered.push((place, waves[place]));
+        for below in graph.below(place) {
+            let Some(at) = times[below] else { continue };
+            above[below] -= 1;
+            waves[below] = waves[below].max(waves[place].saturating_add(1));
+            if above[below] == 0 {
+                ready.push(Reverse((at, below)));
+            }
+        }
+    }
+    ordered
+}

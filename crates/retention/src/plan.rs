@@ -1,0 +1,220 @@
+//! The plan: the fate of each image of a repository, and the rule that decided it, in words.
+
+mod age;
+mod need;
+mod newest;
+mod rule;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+pub use self::rule::RetentionRule;
+
+use self::age::{age_of, backups, old, old_words, too_young};
+use self::need::keep_needed;
+use self::newest::keep_newest;
+use self::rule::{Reason, is_used, keep};
+use super::image_graph::ImageGraph;
+use super::inventory::{Image, Inventory, NeededName, StorageState, Tag};
+use super::order::order;
+use super::policy::{Removal, RetentionPolicy, is_past};
+use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
+
+/// The plan for every image of a repository. It does not depend on the order in which the images
+/// were read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    pub repository: RepositoryName,
+    /// The time of the inventory.
+    pub at: Timestamp,
+    /// The images, sorted by digest.
+    pub images: Vec<Planned>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Planned {
+    pub digest: ImageDigest,
+    /// The tags, sorted. If the image has other tags when it is removed, it is left for the next
+    /// run.
+    pub tags: Vec<ImageTag>,
+    /// The time that counts for the image's age: from its build tag, or its push.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub time: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub size_bytes: Option<u64>,
+    /// The removed images that must go before this one: indexes that contain it, and images that it
+    /// describes. If one of them is kept after all, this one is kept too.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub after: Vec<ImageDigest>,
+    #[serde(flatten)]
+    pub fate: Fate,
+    pub rule: RetentionRule,
+    /// The rule's explanation for people.
+    pub why: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "kebab-case")]
+pub enum Fate {
+    Keep,
+    /// Keeps the image, but removes these tags of ours, sorted.
+    Untag {
+        untag: Vec<ImageTag>,
+    },
+    /// Deletes the image. One call may delete a whole wave, but a later wave must wait.
+    Delete {
+        wave: u16,
+    },
+    Archive {
+        wave: u16,
+    },
+}
+
+impl Fate {
+    /// Returns the wave of an image that is removed.
+    pub fn wave(&self) -> Option<u16> {
+        match self {
+            Self::Keep | Self::Untag { .. } => None,
+            Self::Delete { wave } | Self::Archive { wave } => Some(*wave),
+        }
+    }
+}
+
+/// Decides the fate of every image. The same inventory, policy and time give the same plan.
+pub fn plan(inventory: &Inventory, policy: &RetentionPolicy, now: Timestamp) -> Plan {
+    // Facts about images are kept in lists by place, because sets and maps of a hundred thousand
+    // images are slow.
+    let images: &[Image] = &inventory.images;
+    let graph = ImageGraph::of(&inventory.images);
+
+    let mut keeps: Vec<Option<Reason>> = vec![None; images.len()];
+    keep_needed(inventory, policy, &mut keeps);
+    let with_indexes = graph.with_indexes((0..images.len()).filter(|place| is_used(&keeps[*place])));
+    for (kept, _) in keeps.iter_mut().zip(with_indexes).filter(|(kept, with)| *with && !is_used(kept)) {
+        keep(kept, (RetentionRule::IndexOfNeeded, "refers to an image that is needed".to_owned()));
+    }
+    keep_newest(policy, images, &mut keeps);
+    let times: Vec<Option<Timestamp>> = images.iter().map(age_of).collect();
+    let was_live = backups(inventory, policy, now);
+    let mut waiting = vec![false; images.len()];
+    for (place, image) in images.iter().enumerate() {
+        if keeps[place].is_some() {
+            continue;
+        }
+        keeps[place] = too_young(image, times[place], was_live.get(&image.digest).copied(), policy, now);
+        waiting[place] = keeps[place].as_ref().is_some_and(|(rule, _)| *rule == RetentionRule::Archived);
+    }
+
+    // An image that can be restored, now or after this run, needs the images below it. They are not
+    // deleted, but may be archived.
+    let archives = |place: usize| {
+        policy.removal == Removal::ArchiveFirst && images[place].status == StorageState::Active
+    };
+    let firm = (0..images.len()).filter(|place| keeps[*place].is_some() && !waiting[*place]);
+    let firm = graph.with_all_below(firm);
+    for place in (0..images.len()).filter(|place| !firm[*place] && archives(*place)) {
+        waiting[place] = true;
+    }
+    let held = graph.with_all_below((0..images.len()).filter(|place| waiting[*place]));
+    let stays: Vec<bool> = (0..images.len())
+        .map(|place| keeps[place].is_some() || firm[place] || (held[place] && !archives(place)))
+        .collect();
+    let remains = |place: usize| stays[place] || waiting[place];
+    keep_because_of_others(images, &graph, &stays, remains, &mut keeps);
+
+    let due: Vec<Option<Timestamp>> =
+        times.iter().zip(&stays).map(|(at, stays)| at.filter(|_| !stays)).collect();
+    let mut going = order(&due, &graph);
+    let later = going.split_off(policy.at_most(images.len()).min(going.len()));
+    let mut waves: Vec<Option<u16>> = vec![None; images.len()];
+    for (place, wave) in going {
+        waves[place] = Some(wave);
+    }
+    for (place, _) in later {
+        let words = format!(
+            "may go: {}; but one run takes {} % of a repository at most, the oldest first",
+            old_words(&images[place], times[place], policy),
+            policy.share
+        );
+        keeps[place] = Some((RetentionRule::OverShare, words));
+    }
+
+    let planned = images.iter().zip(keeps).enumerate().map(|(place, (image, kept))| {
+        let (fate, (rule, why)) = match (kept, waves[place]) {
+            // A later run removes this image with its tags.
+            (Some(reason @ (RetentionRule::OverShare, _)), _) => (Fate::Keep, reason),
+            (Some(reason), _) => (untag_expired_backups(image, inventory, policy, now), reason),
+            (None, Some(wave)) if archives(place) => {
+                (Fate::Archive { wave }, old(image, times[place], policy))
+            }
+            (None, Some(wave)) => (Fate::Delete { wave }, old(image, times[place], policy)),
+            (None, None) => (Fate::Keep, tangled()),
+        };
+        let after = match fate.wave() {
+            None => Vec::new(),
+            Some(_) => {
+                let above = graph.above(place).filter(|above| waves[*above].is_some());
+                above.map(|above| images[above].digest.clone()).collect()
+            }
+        };
+        Planned {
+            after,
+            digest: image.digest.clone(),
+            tags: image.tags.iter().map(|tag| tag.tag.clone()).collect(),
+            time: times[place],
+            size_bytes: image.size_bytes,
+            fate,
+            rule,
+            why,
+        }
+    });
+    Plan { repository: inventory.repository.clone(), at: now, images: planned.collect() }
+}
+
+fn tangled() -> Reason {
+    let words = "is about an image that is, by its tags, about this one, or belongs to one of them: none can go first";
+    (RetentionRule::Tangled, words.to_owned())
+}
+
+/// Records, for each image that is kept because of another, one of those others as the reason.
+fn keep_because_of_others(
+    images: &[Image],
+    graph: &ImageGraph,
+    stays: &[bool],
+    remains: impl Fn(usize) -> bool,
+    keeps: &mut [Option<Reason>],
+) {
+    for place in (0..images.len()).filter(|place| stays[*place]) {
+        let Some(above) = graph.above(place).filter(|above| remains(*above)).min() else { continue };
+        let other = &images[above].digest;
+        let reason = match graph.subjects(place).contains(&above) {
+            true => (RetentionRule::AboutKept, format!("says something about {other}, which stays")),
+            false => (RetentionRule::PartOfKept, format!("part of the index {other}, which stays")),
+        };
+        keep(&mut keeps[place], reason);
+    }
+}
+
+/// Removes expired backup tags from an image that is kept, if a build tag of ours stays on it. The
+/// last tag is never removed, because ECR would delete the image. A tag by which a workload uses
+/// the image stays too.
+/// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchDeleteImage.html>
+fn untag_expired_backups(
+    image: &Image,
+    inventory: &Inventory,
+    policy: &RetentionPolicy,
+    now: Timestamp,
+) -> Fate {
+    let named = image.tags.iter().any(|tag| tag.build().is_some());
+    if !named || image.status != StorageState::Active || image.odd.is_some() {
+        return Fate::Keep;
+    }
+    let used = |tag: &Tag| {
+        inventory.needs.iter().any(|need| matches!(&need.image, NeededName::Tag(named) if *named == tag.tag))
+    };
+    let is_over =
+        |tag: &Tag| tag.backup().is_some_and(|backup| is_past(backup.at(), policy.backup_days, now));
+    let over = |tag: &&Tag| is_over(tag) && !used(tag);
+    let untag: Vec<ImageTag> = image.tags.iter().filter(over).map(|tag| tag.tag.clone()).collect();
+    if untag.is_empty() { Fate::Keep } else { Fate::Untag { untag } }
+}

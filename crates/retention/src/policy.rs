@@ -1,0 +1,79 @@
+//! The retention policy, from the application's file.
+
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+
+use stablepin_rules::application::{Application, RetentionMode};
+use stablepin_rules::build_tag::current;
+use stablepin_rules::image::ImageTag;
+use stablepin_rules::pattern::Pattern;
+
+/// The number of newest images per environment that are always kept, whatever the file says.
+pub const ALWAYS: usize = 5;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetentionPolicy {
+    pub removal: Removal,
+    pub days: u32,
+    pub backup_days: u32,
+    /// How long an archived image can be restored before it is deleted.
+    pub archive_days: u32,
+    /// The number of newest builds, and of newest pins, that are kept per environment.
+    pub keep: usize,
+    pub protect: Vec<Pattern>,
+    /// The stable tags and current tags. An image with one of them is kept.
+    pub standing: BTreeSet<ImageTag>,
+    /// The percentage of the repository's images that one run may remove: 1 to 100. One image may
+    /// always be removed.
+    pub share: u8,
+}
+
+/// How images are removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removal {
+    Delete,
+    /// Archives the image, and deletes it some time later.
+    ArchiveFirst,
+}
+
+impl RetentionPolicy {
+    /// Reads the policy from an application's file. A dry run shows what would be deleted.
+    pub fn of(application: &Application, share: u8) -> Self {
+        let retention = &application.retention;
+        let standing = application
+            .environments
+            .iter()
+            .flat_map(|environment| [environment.stable_tag.clone(), current(&environment.name)])
+            .collect();
+        Self {
+            removal: match retention.mode {
+                RetentionMode::DryRun | RetentionMode::Delete => Removal::Delete,
+                RetentionMode::Archive => Removal::ArchiveFirst,
+            },
+            days: retention.days,
+            backup_days: retention.backup_days,
+            archive_days: retention.archive_days,
+            keep: usize::try_from(retention.keep).unwrap_or(usize::MAX),
+            protect: retention.protect.clone(),
+            standing,
+            share,
+        }
+    }
+
+    /// Returns the number of newest images that are kept.
+    pub(super) fn newest(&self) -> usize {
+        self.keep.max(ALWAYS)
+    }
+
+    /// Returns the number of images that one run may remove, from so many images.
+    pub(super) fn at_most(&self, images: usize) -> usize {
+        (images.saturating_mul(usize::from(self.share.min(100))) / 100).max(1)
+    }
+}
+
+/// Returns whether the time is at least so many days ago. False if the sum is out of range.
+pub(super) fn is_past(at: Timestamp, days: u32, now: Timestamp) -> bool {
+    let age = SignedDuration::from_hours(24 * i64::from(days));
+    at.checked_add(age).is_ok_and(|until| until <= now)
+}

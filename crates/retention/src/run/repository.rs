@@ -1,0 +1,175 @@
+//! The part of a run in one repository, and the reports of its progress.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use stablepin_rules::one_line::{LONGEST_REASON, one_line};
+
+/// The part of a run in one repository.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RepositoryRun {
+    pub state: RepositoryState,
+    /// The number of images in the repository.
+    pub images: u64,
+    /// The number of kept images, by rule.
+    pub by_rule: BTreeMap<String, u64>,
+    /// The number of images that this run's plan removes.
+    pub to_remove: u64,
+    /// The number of removable images that are over this run's limit. A later run removes them.
+    pub later: u64,
+    pub deleted: u64,
+    pub archived: u64,
+    /// The number of tags that were removed from kept images.
+    pub untagged: u64,
+    pub restored: u64,
+    /// The number of images that changed after the plan, and are therefore kept.
+    pub skipped: u64,
+    /// The bytes of layers that no other image uses. If the run only plans: the bytes that would be
+    /// freed.
+    pub freed_bytes: u64,
+    /// False if a manifest could not be read, so that shared layers are unknown.
+    pub freed_is_exact: bool,
+    /// The number of images that ECR did not delete, by error code.
+    pub errors: BTreeMap<String, u64>,
+    pub warnings: Vec<String>,
+    /// The possible users of images that were not read, because the application's file waives them.
+    pub waived: BTreeSet<String>,
+    /// Why the repository was left alone, or failed.
+    pub problem: Option<String>,
+    pub plan: Option<Stored>,
+    pub report: Option<Stored>,
+    pub updated_at: Timestamp,
+}
+
+impl RepositoryRun {
+    pub fn has_changed_something(&self) -> bool {
+        [self.deleted, self.archived, self.untagged, self.restored].iter().any(|count| *count > 0)
+    }
+
+    pub(super) fn planned(&mut self, planned: &Planned) {
+        self.images = planned.images;
+        self.by_rule = planned.by_rule.clone();
+        self.to_remove = planned.to_remove;
+        self.later = planned.later;
+        self.warn(&planned.warnings);
+        self.waived = planned.waived.clone();
+        self.plan = planned.plan.clone();
+    }
+
+    pub(super) fn applied(&mut self, applied: &Applied) {
+        self.deleted = applied.deleted;
+        self.archived = applied.archived;
+        self.untagged = applied.untagged;
+        self.restored = applied.restored;
+        self.skipped = applied.skipped;
+        self.freed_bytes = applied.freed_bytes;
+        self.freed_is_exact = applied.freed_is_exact;
+        self.errors = applied.errors.clone();
+        self.warn(&applied.warnings);
+        self.report = applied.report.clone().or(self.report.take());
+    }
+
+    fn warn(&mut self, warnings: &[String]) {
+        for warning in warnings {
+            let warning = one_line(warning, LONGEST_REASON);
+            if !self.warnings.contains(&warning) && self.warnings.len() < MOST_WARNINGS {
+                self.warnings.push(warning);
+            }
+        }
+    }
+}
+
+/// The most warnings that are kept per repository. The report has all of them.
+const MOST_WARNINGS: usize = 20;
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RepositoryState {
+    #[default]
+    Waiting,
+    Planning,
+    Applying,
+    Done,
+    /// A part could not be read. Nothing was touched.
+    LeftAlone,
+    Failed,
+}
+
+impl RepositoryState {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "Waiting",
+            Self::Planning => "Planning",
+            Self::Applying => "Applying",
+            Self::Done => "Done",
+            Self::LeftAlone => "LeftAlone",
+            Self::Failed => "Failed",
+        }
+    }
+
+    pub fn is_terminal(self) -> bool {
+        match self {
+            Self::Waiting | Self::Planning | Self::Applying => false,
+            Self::Done | Self::LeftAlone | Self::Failed => true,
+        }
+    }
+}
+
+/// A stored document in the bucket: a plan or a report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stored {
+    pub key: String,
+    #[serde(default)]
+    pub version: Option<String>,
+    /// The document's SHA-256, in lower-case hexadecimal.
+    pub sha256: String,
+}
+
+/// The numbers of a plan.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Planned {
+    pub images: u64,
+    pub by_rule: BTreeMap<String, u64>,
+    pub to_remove: u64,
+    pub later: u64,
+    pub freed_bytes: u64,
+    pub freed_is_exact: bool,
+    pub warnings: Vec<String>,
+    pub waived: BTreeSet<String>,
+    pub plan: Option<Stored>,
+}
+
+/// The totals of all work so far, not only of the work since the last report.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Applied {
+    pub deleted: u64,
+    pub archived: u64,
+    pub untagged: u64,
+    pub restored: u64,
+    pub skipped: u64,
+    pub freed_bytes: u64,
+    pub freed_is_exact: bool,
+    pub errors: BTreeMap<String, u64>,
+    pub warnings: Vec<String>,
+    pub report: Option<Stored>,
+}
+
+/// A report of progress in one repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RunProgress {
+    /// The inventory is read, and a plan is made.
+    Planning,
+    /// The plan exists. The run carries it out, unless it only plans.
+    Planned(Planned),
+    /// A part of the plan is done.
+    Applying(Applied),
+    Done(Applied),
+    LeftAlone {
+        problem: String,
+    },
+    Failed {
+        problem: String,
+    },
+}

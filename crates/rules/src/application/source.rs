@@ -1,0 +1,54 @@
+//! The AWS services that start tasks and jobs by a written name.
+
+use std::fmt;
+
+/// A service whose resources name task definitions, job definitions or images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Source {
+    /// Rules of EventBridge event buses.
+    EventBridge,
+    /// Schedules of EventBridge Scheduler.
+    Scheduler,
+    /// Pipes of EventBridge Pipes.
+    Pipes,
+    /// Job definitions and jobs of AWS Batch.
+    Batch,
+}
+
+impl Source {
+    pub const ALL: [Self; 4] = [Self::EventBridge, Self::Scheduler, Self::Pipes, Self::Batch];
+
+    /// Returns the name in `retention.waive`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::EventBridge => "eventbridge",
+            Self::Scheduler => "scheduler",
+            Self::Pipes => "pipes",
+            Self::Batch => "batch",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|source| source.as_str() == text)
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn source_parses_its_own_name() {
+        for source in Source::ALL {
+            assert_eq!(Source::parse(&source.to_string()), Some(source));
+        }
+        assert_eq!(Source::parse("Batch"), None);
+        assert_eq!(Source::parse("ecs"), None);
+    }
+}

@@ -1,0 +1,180 @@
+//! The notice of a retention run: what was deleted, what was kept, and how to restore an image.
+
+use serde_json::json;
+use stablepin_messages::{NoticeSubject, Words, WrittenNotice};
+use stablepin_retention_rules::run::{Purpose, RepositoryRun, Run, RunState};
+use stablepin_rules::one_line::inert;
+
+/// Returns the notice of a retention run that has ended.
+pub(crate) fn retention_notice(run: &Run) -> WrittenNotice {
+    let state = run.state();
+    let changed = run.repositories.values().any(RepositoryRun::has_changed_something);
+    let title = match (run.purpose, state) {
+        (_, RunState::Failed) => "old images: nothing could be done",
+        (_, RunState::CompletedWithErrors) => "old images: not all could be done",
+        (Purpose::Plan, _) => "old images: what would go",
+        (Purpose::Apply { .. }, _) if changed => "old images were removed",
+        (Purpose::Apply { .. }, _) => "old images: there was nothing to do",
+        (Purpose::Undo { .. }, _) => "archived images are on their way back",
+    };
+    let (mut next, mut archived) = (Vec::new(), 0_u64);
+    for one in run.repositories.values() {
+        archived = archived.saturating_add(one.archived);
+    }
+    let path = format!("/v1/applications/{}/retention/{}", run.application, run.id);
+    next.push(format!("Why each image stays or goes: GET {path}/images."));
+    match run.purpose {
+        Purpose::Plan => next.push(format!(
+            "To carry out this very plan: POST {path}/apply, where retention.mode is \"delete\" or \"archive\"."
+        )),
+        Purpose::Apply { .. } if archived > 0 => {
+            next.push(format!("To have what was archived back, within 20 minutes: POST {path}/undo."));
+        }
+        Purpose::Apply { .. } | Purpose::Undo { .. } => {}
+    }
+    let words = Words {
+        title,
+        event: "retention",
+        what: inert(&format!("{}.", run.summary())),
+        why: run.reason.as_deref().map(|reason| format!("Asked for: {}", inert(reason))).unwrap_or_default(),
+        next,
+    };
+    let repositories: Vec<String> = run
+        .repositories
+        .iter()
+        .map(|(name, one)| {
+            let kept: Vec<String> =
+                one.by_rule.iter().map(|(rule, count)| format!("{rule} {count}")).collect();
+            let mut line = format!("{name}: {}, {} images", one.state.as_str(), one.images);
+            if !kept.is_empty() {
+                line += &format!("; kept: {}", kept.join(", "));
+            }
+            for (code, count) in &one.errors {
+                line += &format!("; {code}: {count}");
+            }
+            for warning in one.problem.iter().chain(&one.warnings) {
+                line += &format!("; {}", inert(warning));
+            }
+            line
+        })
+        .collect();
+    let context = json!({ "application": run.application });
+    NoticeSubject { place: run.application.to_string(), id: run.id.to_string(), context }.write(
+        &words,
+        "Repositories",
+        &repositories,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use stablepin_retention_rules::run::{Applied, Planned, RunId, RunProgress, RunRequest};
+    use stablepin_rules::audit::Actor;
+    use stablepin_rules::image::RepositoryName;
+    use stablepin_rules::name::ApplicationName;
+
+    use super::*;
+
+    fn run(purpose: Purpose, reason: Option<&str>, said: &[RunProgress]) -> String {
+        let id = RunId::parse("019b0000-0000-7000-8000-000000000000").unwrap();
+        let repository = RepositoryName::parse("prod/web").unwrap();
+        let asked = RunRequest {
+            purpose,
+            by: Actor::Stablepin,
+            reason: reason.map(str::to_owned),
+            share: 20,
+            repositories: BTreeSet::from([repository.clone()]),
+        };
+        let at = "2026-11-23T02:00:00Z".parse().unwrap();
+        let (mut run, _) = Run::begin(id, ApplicationName::parse("web").unwrap(), asked, at);
+        for progress in said {
+            run = run.after(at, &repository, progress).0;
+        }
+        let written = retention_notice(&run);
+        format!("Subject: {}\n\n{}", written.mail.subject, written.mail.body)
+    }
+
+    fn planned() -> RunProgress {
+        RunProgress::Planned(Planned {
+            images: 120,
+            by_rule: BTreeMap::from([
+                ("newest".to_owned(), 20),
+                ("pin".to_owned(), 2),
+                ("young".to_owned(), 60),
+            ]),
+            to_remove: 24,
+            later: 14,
+            freed_bytes: 3_400_000_000,
+            freed_is_exact: true,
+            warnings: vec!["the repository has a lifecycle policy: remove it".to_owned()],
+            plan: None,
+            waived: Default::default(),
+        })
+    }
+
+    #[test]
+    fn plan_notice_lists_images_to_delete() {
+        insta::assert_snapshot!(run(Purpose::Plan, Some("before <b>Monday</b>"), &[planned()]), @r#"
+        Subject: web: old images: what would go
+
+        24 images would go, 3.4 GB would be freed, about $0.32 a month; 14 images over the share of 20 %, left for later.
+
+        Asked for: before ＜b＞Monday＜/b＞
+
+        Repositories:
+        - prod/web: Done, 120 images; kept: newest 20, pin 2, young 60; the repository has a lifecycle policy: remove it
+
+        What to do:
+        - Why each image stays or goes: GET /v1/applications/web/retention/019b0000-0000-7000-8000-000000000000/images.
+        - To carry out this very plan: POST /v1/applications/web/retention/019b0000-0000-7000-8000-000000000000/apply, where retention.mode is "delete" or "archive".
+
+        Id: 019b0000-0000-7000-8000-000000000000
+        "#);
+    }
+
+    #[test]
+    fn run_notice_lists_archived_images() {
+        let applied = Applied {
+            archived: 22,
+            skipped: 1,
+            freed_is_exact: true,
+            errors: BTreeMap::from([("ImageNotFound".to_owned(), 1)]),
+            ..Applied::default()
+        };
+        let said = [planned(), RunProgress::Done(applied)];
+        insta::assert_snapshot!(run(Purpose::Apply { plan_of: None }, None, &said), @"
+        Subject: web: old images: not all could be done
+
+        22 images archived; 1 image changed meanwhile and left; 14 images over the share of 20 %, left for later; 1 image refused by ECR.
+
+        Repositories:
+        - prod/web: Done, 120 images; kept: newest 20, pin 2, young 60; ImageNotFound: 1; the repository has a lifecycle policy: remove it
+
+        What to do:
+        - Why each image stays or goes: GET /v1/applications/web/retention/019b0000-0000-7000-8000-000000000000/images.
+        - To have what was archived back, within 20 minutes: POST /v1/applications/web/retention/019b0000-0000-7000-8000-000000000000/undo.
+
+        Id: 019b0000-0000-7000-8000-000000000000
+        ");
+    }
+
+    #[test]
+    fn run_notice_lists_kept_images() {
+        let said = [RunProgress::LeftAlone { problem: "its images could not be read".to_owned() }];
+        insta::assert_snapshot!(run(Purpose::Apply { plan_of: None }, None, &said), @"
+        Subject: web: old images: nothing could be done
+
+        nothing changed; 1 repository left alone: prod/web: its images could not be read.
+
+        Repositories:
+        - prod/web: LeftAlone, 0 images; its images could not be read
+
+        What to do:
+        - Why each image stays or goes: GET /v1/applications/web/retention/019b0000-0000-7000-8000-000000000000/images.
+
+        Id: 019b0000-0000-7000-8000-000000000000
+        ");
+    }
+}
