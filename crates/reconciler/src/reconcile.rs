@@ -228,21 +228,9 @@ fn retry_with(observed: &mut Vec<Input>, lost: CommitError) -> Result<(), Reconc
         }
         CommitError::Table(error) => return Err(error.into()),
         CommitError::NameTaken(tag) => {
-            let opening = observed.iter_mut().find_map(|one| match one {
-                Input::Opened(opening) => Some(opening),
-                Input::RollbackRequested(_)
-                | Input::Decision(_)
-                | Input::WrongCode(_)
-                | Input::Attributed(_)
-                | Input::Contained(_)
-                | Input::Withdrawn { .. }
-                | Input::Outcome(_)
-                | Input::LiveSeen(_)
-                | Input::Commanded(_)
-                | Input::Drifted(_)
-                | Input::Tick
-                | Input::Nudge => None,
-            });
+            let opening = observed
+                .iter_mut()
+                .find_map(|one| if let Input::Opened(opening) = one { Some(opening) } else { None });
             match opening {
                 Some(opening) => opening.names_taken += 1,
                 None => observed.push(Input::Outcome(Outcome::BuildTagTaken(tag))),
@@ -284,21 +272,8 @@ async fn join(
 }
 
 fn pushed(observed: &[Input]) -> Option<&ImageDigest> {
-    observed.iter().find_map(|one| match one {
-        Input::Opened(opening) => Some(&opening.occurrence.digest),
-        Input::RollbackRequested(_)
-        | Input::Decision(_)
-        | Input::WrongCode(_)
-        | Input::Attributed(_)
-        | Input::Contained(_)
-        | Input::Withdrawn { .. }
-        | Input::Outcome(_)
-        | Input::LiveSeen(_)
-        | Input::Commanded(_)
-        | Input::Drifted(_)
-        | Input::Tick
-        | Input::Nudge => None,
-    })
+    let digest = |one| if let Input::Opened(opening) = one { Some(&opening.occurrence.digest) } else { None };
+    observed.iter().find_map(digest)
 }
 
 /// Returns a random wait that grows with each race, so that rivals do not collide again.

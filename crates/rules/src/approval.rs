@@ -88,7 +88,7 @@ pub(crate) fn requesters(promotion: &Promotion) -> impl Iterator<Item = &str> {
 }
 
 /// Returns whether the four-eyes rule excludes this signer, who requested or pushed the build.
-fn is_requester(policy: &EnvironmentPolicy, promotion: &Promotion, actor: &Actor) -> bool {
+pub(crate) fn is_requester(policy: &EnvironmentPolicy, promotion: &Promotion, actor: &Actor) -> bool {
     let is_signer = |arn| signer(actor).is_some_and(|signer| may_be_one(arn, signer));
     policy.approval.four_eyes != FourEyes::Off && signers(promotion).any(is_signer)
 }

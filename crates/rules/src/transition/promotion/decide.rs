@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::{end, promotion};
 use crate::application::{EnvironmentPolicy, FourEyes, Step};
 use crate::approval::address_changed;
-use crate::approval::{is_own, requesters, voters};
+use crate::approval::{is_own, is_requester, requesters, voters};
 use crate::audit::{Actor, Kind};
 use crate::caller::MORE_PUSHERS;
 use crate::facts::facts;
@@ -98,6 +98,9 @@ fn may_vote(
         return Err(Refusal::SharedSigner { approver: approver.clone(), other: other.clone() });
     }
     four_eyes(subject, policy, promotion, &voters)?;
+    if signer.is_some_and(|signer| is_requester(policy, promotion, signer)) {
+        return Err(Refusal::OwnRequest { approver: approver.clone() });
+    }
     if let Some(token) = token {
         if token.expires_at <= now {
             return Err(Refusal::LinkExpired { at: token.expires_at });
