@@ -1,23 +1,29 @@
-//! The local cloud's template: the built template, with the resources of `overlay.yaml` in place of
-//! those of the same name.
+//! The local cloud's template: the built template with the resources of `overlay.yaml`.
 //!
-//! MiniStack lacks some resource types of AWS. The template for AWS stays unaffected.
+//! MiniStack differs from AWS. The template for AWS stays unaffected.
 
 use anyhow::{Result, bail};
 
-/// Replaces each resource that the overlay contains. In both texts two spaces precede a resource's
-/// name, as in `template.yaml` and in the output of `sam build`.
+/// The beginning of the names of the resources that only the local cloud has.
+const LOCAL: &str = "Local";
+
+/// Adds the overlay's resources whose names begin with [`LOCAL`], and replaces the others. In both
+/// texts two spaces precede a resource's name, as in `template.yaml` and in the output of `sam
+/// build`.
 pub fn apply(template: &str, overlay: &str) -> Result<String> {
     let mut applied = template.to_owned();
+    let mut added = String::new();
     for name in names(overlay) {
-        let (Some(old), Some(new)) = (resource(&applied, name), resource(overlay, name)) else {
-            bail!(
-                "overlay.yaml replaces the resource {name}, which the template does not have: remove it there"
-            );
-        };
-        applied = applied.replacen(old, new, 1);
+        match (resource(&applied, name), resource(overlay, name)) {
+            (Some(old), Some(new)) if !name.starts_with(LOCAL) => applied = applied.replacen(old, new, 1),
+            (None, Some(new)) if name.starts_with(LOCAL) => added.push_str(new),
+            _ => bail!(
+                "overlay.yaml has the resource {name}: the template must have it too, unless its name begins \
+                 with `{LOCAL}`"
+            ),
+        }
     }
-    Ok(applied)
+    Ok(applied.replacen("\nResources:\n", &format!("\nResources:\n{added}"), 1))
 }
 
 /// The names of a template's resources, in order.
@@ -79,6 +85,22 @@ mod tests {
     }
 
     #[test]
+    fn overlay_adds_local_resources() {
+        let overlay = "Resources:\n  LocalPolicy:\n    Type: AWS::IAM::Policy\n  Queue: { Type: AWS::SNS::Topic }\n  \
+                       LocalQueue: { Type: AWS::SQS::Queue }\n";
+        let applied = apply(TEMPLATE, overlay).unwrap();
+        let wanted = TEMPLATE
+            .replace(
+                "Resources:\n",
+                "Resources:\n  LocalPolicy:\n    Type: AWS::IAM::Policy\n  LocalQueue: { Type: AWS::SQS::Queue }\n",
+            )
+            .replace("  Queue:\n    Type: AWS::SQS::Queue\n", "  Queue: { Type: AWS::SNS::Topic }\n");
+        assert_eq!(applied, wanted);
+        let twice = apply(&applied, overlay).unwrap_err();
+        assert!(twice.to_string().contains("the resource LocalPolicy"), "{twice}");
+    }
+
+    #[test]
     fn overlay_resource_must_be_in_the_template() {
         let unknown = apply(TEMPLATE, "Resources:\n  Stage:\n    Type: String\n").unwrap_err();
         assert!(unknown.to_string().contains("the resource Stage"), "{unknown}");
@@ -97,6 +119,17 @@ mod tests {
                 "{name} does not differ from AWS: remove it"
             );
         }
-        assert_eq!(names(&applied).collect::<Vec<_>>(), names(&template).collect::<Vec<_>>());
+        let of_aws = names(&applied).filter(|name| !name.starts_with(LOCAL));
+        assert_eq!(of_aws.collect::<Vec<_>>(), names(&template).collect::<Vec<_>>());
+    }
+
+    /// An addition is a policy: everything else that runs here must run on AWS too.
+    #[test]
+    fn overlay_adds_only_policies() {
+        let overlay = std::fs::read_to_string(crate::workspace::root().join("xtask/overlay.yaml")).unwrap();
+        for name in names(&overlay).filter(|name| name.starts_with(LOCAL)) {
+            let added = resource(&overlay, name).unwrap();
+            assert!(added.contains("    Type: AWS::IAM::Policy\n"), "{added}");
+        }
     }
 }

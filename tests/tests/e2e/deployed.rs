@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 use stablepin_tests::role::{FUNCTIONS, aws_as, configuration, function_name};
+use stablepin_tests::template::Template;
 use stablepin_tests::{Console, Plan, stack, until};
 use xtask::aws::{AwsError, xml_text};
 use xtask::image::Spec;
-use xtask::workspace;
 
 #[track_caller]
 fn denied(who: &str, answer: Result<Value, AwsError>) {
@@ -205,15 +205,18 @@ fn failed_event_goes_to_a_dead_letter_queue() {
         assert!(policy.contains(&of), "{of} in {policy}");
     }
     // The emulator drops Lambda's settings for failed events, so this reads the template.
-    let template = std::fs::read_to_string(workspace::root().join("template.yaml")).expect("the template");
-    for function in ["Tagger", "Promoter"] {
-        let (_, rest) = template.split_once(&format!("\n  {function}Function:\n")).expect("the function");
-        let function = rest.split_once("\n  TaggerRole:").or(rest.split_once("\n  PromoterRole:"));
-        let (function, _) = function.expect("its end");
-        assert!(function.contains("EventInvokeConfig:"), "{function}");
-        let events = function.matches("RetryPolicy:").count();
-        assert_eq!(function.matches("DeadLetterConfig:").count(), events, "{function}");
-        assert!(function.contains("OnFailure: { Type: SQS"), "{function}");
+    let template = Template::for_aws();
+    for function in ["TaggerFunction", "PromoterFunction"] {
+        let properties = template.properties(function);
+        let failed = &properties["EventInvokeConfig"]["DestinationConfig"]["OnFailure"];
+        assert_eq!(failed["Type"], "SQS", "{function}: {failed}");
+        assert!(failed["Destination"]["Fn::GetAtt"].is_array(), "{function}: {failed}");
+        let events = properties["Events"].as_object().expect("events");
+        for (name, event) in events.iter().filter(|(_, event)| event["Type"] == "EventBridgeRule") {
+            let rule = &event["Properties"];
+            assert!(rule["RetryPolicy"].is_object(), "{function}: {name}");
+            assert!(rule["DeadLetterConfig"]["Arn"].is_object(), "{function}: {name}");
+        }
     }
 }
 
