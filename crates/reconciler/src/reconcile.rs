@@ -272,8 +272,9 @@ async fn join(
 }
 
 fn pushed(observed: &[Input]) -> Option<&ImageDigest> {
-    let digest = |one| if let Input::Opened(opening) = one { Some(&opening.occurrence.digest) } else { None };
-    observed.iter().find_map(digest)
+    observed.iter().find_map(|one| {
+        if let Input::Opened(opening) = one { Some(&opening.occurrence.digest) } else { None }
+    })
 }
 
 /// Returns a random wait that grows with each race, so that rivals do not collide again.

@@ -78,7 +78,7 @@ pub(crate) async fn read_service(ecs: &Ecs, service: &ServiceName) -> Result<Opt
 }
 
 /// Checks one service before its rollout, without writes.
-pub async fn snapshot(
+pub(crate) async fn snapshot(
     ecs: &Ecs,
     service: &ServiceName,
     policy: &EnvironmentPolicy,
@@ -133,7 +133,7 @@ pub async fn snapshot(
 
 impl Snapshot {
     /// Returns why an image for these platforms cannot run here, or none if no reason is known.
-    pub fn wrong_platform(&self, platforms: &[String]) -> Option<String> {
+    pub(crate) fn wrong_platform(&self, platforms: &[String]) -> Option<String> {
         task_definition::wrong_platform(&self.definition.described, self.state.on_fargate, platforms)
     }
 

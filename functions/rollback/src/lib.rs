@@ -4,18 +4,15 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use jiff::SignedDuration;
 use serde::Deserialize;
 use serde_json::json;
 use stablepin_aws::dynamodb::uuid_v7;
-use stablepin_aws::ecs::Ecs;
 use stablepin_http::{Problem, Request, Response, json as answer};
 use stablepin_reconciler::clock::now;
 use stablepin_reconciler::errors::chain;
-use stablepin_reconciler::{
-    Clients, Deadline, ReconcileError, Snapshot, Source, reconcile, runnable, snapshot,
-};
+use stablepin_reconciler::preflight::{self, ImageError, wrong_platform};
+use stablepin_reconciler::{Clients, Deadline, ReconcileError, Snapshot, Source, reconcile};
 use stablepin_rules::application::{EnvironmentPolicy, ServiceName};
 use stablepin_rules::audit::Actor;
 use stablepin_rules::image::ImageDigest;
@@ -138,11 +135,9 @@ async fn prepare(clients: &Clients, request: &Request) -> Result<Prepared, Probl
     let intended = intended(&rollouts, pinned);
     let target = resolve(&To::parse(&to), &subject.environment, &history, &intended, &policy.stable_tag)
         .map_err(|refusal| Problem::from(&refusal))?;
-    for snapshot in &snapshots {
-        if let Some(why) = snapshot.wrong_platform(&target.platforms) {
-            let detail = format!("{}: {why}. Name another pin", snapshot.service);
-            return Err(Problem::new(409, "wrong-platform", "Built for another machine", detail));
-        }
+    if let Some(why) = wrong_platform(&snapshots, &target.platforms) {
+        let detail = format!("{why}. Name another pin");
+        return Err(Problem::new(409, "wrong-platform", "Built for another machine", detail));
     }
     match stable? {
         Some(digest) if digest == target.digest => {}
@@ -218,9 +213,7 @@ async fn snapshots(
     request: &Request,
 ) -> Result<Vec<Snapshot>, Problem> {
     let Some(ecs) = &clients.ecs else { return Ok(Vec::new()) };
-    let read = |service| async move { snapshot(ecs as &Ecs, service, policy).await };
-    let all = join_all(services.iter().map(read)).await;
-    all.into_iter().collect::<Result<_, _>>().map_err(|error| {
+    preflight::read_services(ecs, policy, services).await.map_err(|error| {
         if error.is_retryable() {
             return internal_error(request, &error);
         }
@@ -240,16 +233,16 @@ async fn check_image(
     request: &Request,
 ) -> Result<Option<ImageDigest>, Problem> {
     let Some(digest) = digest else { return Ok(None) };
-    let found = clients.ecr.describe(&policy.repository, digest).await;
-    let status = found.map_err(|error| internal_error(request, &error))?.map(|detail| detail.status);
-    let (kind, title) = match &status {
-        Some(_) => ("image-archived", "The image is archived"),
-        None => ("image-gone", "The image is gone"),
+    let error = match preflight::check_image(&clients.ecr, &policy.repository, digest).await {
+        Ok(()) => return Ok(Some(digest.clone())),
+        Err(error) => error,
     };
-    match runnable::why_not(&format!("{}@{digest}", policy.repository), status.as_ref()) {
-        None => Ok(Some(digest.clone())),
-        Some(why) => Err(Problem::new(409, kind, title, format!("{why}, or name another pin"))),
-    }
+    let (kind, title) = match &error {
+        ImageError::Ecr(error) => return Err(internal_error(request, error)),
+        ImageError::Archived { .. } => ("image-archived", "The image is archived"),
+        ImageError::Gone { .. } => ("image-gone", "The image is gone"),
+    };
+    Err(Problem::new(409, kind, title, format!("{error}, or name another pin")))
 }
 
 /// A problem for an AWS error before the first write.
