@@ -2,6 +2,7 @@ mod any_text;
 mod approvers;
 mod differences;
 mod document;
+mod documented;
 mod environments;
 mod fixtures;
 mod new_files;
