@@ -9,7 +9,7 @@
 //! ```no_run
 //! use stablepin_tests::ecs_fake::{DeploymentOutcome, EcsFake};
 //! let ecs = EcsFake::start();
-//! let web = ecs.service("prod/web").runs("111.example/web@sha256:…").circuit_breaker(true).create();
+//! let web = ecs.service("prod/web").runs("111.example/web@sha256:…").create();
 //! web.will(DeploymentOutcome::CrashesUntilTheBreaker);
 //! // … the program deploys, and polls …
 //! assert_eq!(ecs.count("UpdateService"), 1);

@@ -1,6 +1,11 @@
 //! `cargo xtask test`: everything that CI runs. After a failure the other steps still run, if they
 //! can.
 
+mod comments;
+mod commits;
+mod dependencies;
+mod documentation;
+
 use crate::deploy::{self, Profile, Work};
 use crate::process::{bound, sweep, typed};
 use crate::stack::Stack;
@@ -64,7 +69,10 @@ pub fn test(deep: bool) -> Result<ExitCode> {
     report.check("Lints", || {
         run(cargo(&["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]))
     });
-    report.check("No second TLS stack", no_second_tls_stack);
+    report.check("Documentation", || run(documentation::check(&root())));
+    report.check("Width of comments", comments::check);
+    report.check("Subjects of commits", commits::check);
+    report.check("Bans, licenses and sources of crates", || run(dependencies::check(&root())));
     report.tests("Unit and property tests", || {
         let mut command = cargo(&["test", "--workspace", "--exclude", "stablepin-tests", "--no-fail-fast"]);
         deepen(&mut command, deep);
@@ -148,22 +156,6 @@ fn deepen(command: &mut Command, deep: bool) {
     if deep {
         command.env("PROPTEST_CASES", DEEP_CASES).env("STABLEPIN_DEEP", "1");
     }
-}
-
-/// Checks that no crate brings the second TLS stack back. The SDK's default features would:
-/// megabytes in each function, and code that is no longer maintained.
-fn no_second_tls_stack() -> Result<()> {
-    for banned in ["hyper@0.14", "rustls@0.21"] {
-        let found = cargo(&["tree", "--quiet", "--workspace", "--target", "all", "--invert", banned])
-            .stderr(Stdio::null())
-            .output()
-            .context("cannot start cargo")?;
-        // cargo fails if no crate in the tree uses the package, which is the wanted result.
-        if !found.stdout.is_empty() {
-            bail!("{banned} is used:\n{}", String::from_utf8_lossy(&found.stdout));
-        }
-    }
-    Ok(())
 }
 
 fn cargo(arguments: &[&str]) -> Command {

@@ -134,7 +134,18 @@ fn without_policy<'a>(
             Box::pin(vote_confirmation::confirm_vote(clients, subject, approver))
         }
         Effect::RestoreFamily(service) => Box::pin(ready(Outcome::FamilyRestored(service.clone()))),
-        _ => {
+        Effect::TagBuild(_)
+        | Effect::TagStable(_)
+        | Effect::TagBackup { .. }
+        | Effect::TagCurrent(_)
+        | Effect::Ask(_)
+        | Effect::CheckSubscriptions
+        | Effect::ConfirmVote(_)
+        | Effect::Prepare
+        | Effect::Deploy(..)
+        | Effect::Follow(..)
+        | Effect::Probe
+        | Effect::Notify(_) => {
             let problem = "the environment is not in the configuration any more".to_owned();
             Box::pin(ready(Outcome::Problem(problem)))
         }

@@ -1,6 +1,9 @@
 //! The loop around the rules: load, decide, commit, carry out effects, observe, and repeat.
 //! Each effect has its own file.
 
+// A new variant makes the compiler ask everywhere.
+#![deny(clippy::wildcard_enum_match_arm)]
+
 mod approval_mailer;
 pub mod attribution;
 pub mod clock;

@@ -1,6 +1,9 @@
 //! The rules of Stablepin, as plain data and functions: no I/O, no clock, no environment, no
 //! logging. The caller passes the time in. The same arguments always give the same decision.
 
+// A new variant makes the compiler ask everywhere.
+#![deny(clippy::wildcard_enum_match_arm)]
+
 #[macro_use]
 mod text_type;
 

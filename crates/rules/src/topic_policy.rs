@@ -44,10 +44,8 @@ pub fn open_to_others(policy: Option<&str>, topic_arn: &str, roles: &TopicRoles)
 }
 
 fn denies_others(statement: &Value, action: &str, topic_arn: &str, roles: &[String]) -> bool {
-    let everybody = match &statement["Principal"] {
-        Value::Object(kinds) => kinds.get("AWS").is_some_and(|one| list(one).any(|one| one == "*")),
-        principal => principal == "*",
-    };
+    let principal = &statement["Principal"];
+    let everybody = principal == "*" || list(&principal["AWS"]).any(|one| one == "*");
     let has = |member: &str, matches: &dyn Fn(&str) -> bool| {
         list(&statement[member]).filter_map(Value::as_str).any(matches)
     };

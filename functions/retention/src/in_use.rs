@@ -11,7 +11,7 @@
 //! DescribeTaskDefinition.
 //!
 //! DescribeTaskDefinition takes the most time, at 20 calls a second. Dry runs within a few minutes
-//! share the list of newest revisions and the [`sources`]. Service deployments are listed only for
+//! share the list of newest revisions and the `sources`. Service deployments are listed only for
 //! services with a deployment that has not ended or has failed.
 //! <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/request-throttling.html>
 

@@ -110,10 +110,8 @@ impl Followed<'_> {
 
     /// Returns when the deployment was proven, if it was.
     fn baking(&self) -> Option<Timestamp> {
-        match self.rollout.progress {
-            Progress::Proven { at, .. } => Some(at),
-            _ => None,
-        }
+        let Progress::Proven { at, .. } = self.rollout.progress else { return None };
+        Some(at)
     }
 
     async fn prove(

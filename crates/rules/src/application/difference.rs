@@ -73,7 +73,13 @@ fn flatten(key: String, value: &DeValue<'_>, deeper: usize, settings: &mut BTree
                 flatten(format!("{key}[{called}]"), item, deeper - 1, settings);
             }
         }
-        value => {
+        DeValue::String(_)
+        | DeValue::Integer(_)
+        | DeValue::Float(_)
+        | DeValue::Boolean(_)
+        | DeValue::Datetime(_)
+        | DeValue::Array(_)
+        | DeValue::Table(_) => {
             settings.insert(key, written(value, DEEPEST));
         }
     }

@@ -196,8 +196,8 @@ impl ServiceRollout {
 pub struct Live {
     pub task_definition: String,
     pub deployment: String,
-    /// The digests of running containers from the environment's repository. A record keeps only [a
-    /// few](MOST_DIGESTS).
+    /// The digests of running containers from the environment's repository. A record keeps only a
+    /// few.
     pub digests: BTreeSet<ImageDigest>,
     /// The digest in the service's task definition, if all containers from the repository share it.
     pub described: Option<ImageDigest>,

@@ -40,7 +40,9 @@ fn own_tags(tags: &Value) -> Result<Vec<Value>, TaskDefinitionError> {
     let tags = match tags {
         Value::Null => return Ok(Vec::new()),
         Value::Array(tags) => tags,
-        _ => return malformed("tags", "an array"),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
+            return malformed("tags", "an array");
+        }
     };
     let mut own = Vec::new();
     for (index, tag) in tags.iter().enumerate() {

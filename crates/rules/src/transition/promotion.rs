@@ -230,14 +230,12 @@ pub(super) fn build_tag_refused(transition: &mut Transition, reason: &str) -> bo
     let refused = RefusedBuildTag { times, reason: bounded(reason.to_owned()), at };
     let is_lasting = refused.is_lasting();
     promotion.build_tag_refused = Some(refused);
-    match promotion.state {
-        PromotionState::Pending if is_lasting => {
-            let reason = format!("nothing was touched: {reason}");
-            end(transition, PromotionState::Failed, reason, Actor::Stablepin);
-            true
-        }
-        _ => promotion.untaggable().is_some(),
+    if promotion.state != PromotionState::Pending || !is_lasting {
+        return promotion.untaggable().is_some();
     }
+    let reason = format!("nothing was touched: {reason}");
+    end(transition, PromotionState::Failed, reason, Actor::Stablepin);
+    true
 }
 
 pub(super) fn asked(transition: &mut Transition, approver: &ApproverName, token: &TokenHash, mail: &str) {

@@ -90,9 +90,10 @@ pub(super) fn seen(
             service_rollout.seen = Some("the desired count is 0".to_owned());
         }
         Observation::Returning { reason } => {
-            let until = match service_rollout.progress {
-                Progress::Returning { until, .. } => until,
-                _ => now + RETURNS_WITHIN,
+            let until = if let Progress::Returning { until, .. } = service_rollout.progress {
+                until
+            } else {
+                now + RETURNS_WITHIN
             };
             service_rollout.progress = Progress::Returning { reason: reason.clone(), until };
             pause = Some(NEXT_LOOK);
@@ -318,15 +319,20 @@ impl Rollout {
         if self.services.iter().any(|service| matches!(service.progress, Progress::Returning { .. })) {
             return RolloutVerdict::Going;
         }
-        let taken = said(&|service| match &service.progress {
-            Progress::Superseded { reason } => Some(reason),
-            _ => None,
+        let taken = said(&|service| {
+            let Progress::Superseded { reason } = &service.progress else { return None };
+            Some(reason)
         });
         let broken = said(&|service| match &service.progress {
             Progress::Failed { reason } => Some(reason),
             // ECS rolled back where it wanted to, but the result is not proven.
-            Progress::Returned { reason, .. } if !service.if_moved => Some(reason),
-            _ => None,
+            Progress::Returned { reason, .. } => (!service.if_moved).then_some(reason),
+            Progress::Waiting
+            | Progress::Deployed
+            | Progress::Proven { .. }
+            | Progress::Unproven { .. }
+            | Progress::Returning { .. }
+            | Progress::Superseded { .. } => None,
         });
         if !taken.is_empty() {
             return RolloutVerdict::Taken([taken, broken].concat().join("; "));

@@ -73,8 +73,8 @@ impl Ecs {
         }))
     }
 
-    /// The ARNs of the source, target and rollback revisions of up to [`PER_DESCRIBE_REVISIONS`]
-    /// daemon deployments.
+    /// The ARNs of the source, target and rollback revisions of up to
+    /// [`super::PER_DESCRIBE_REVISIONS`] daemon deployments.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeDaemonDeployments.html>
     pub async fn revisions_of_daemon_deployments(
         &self,
@@ -99,7 +99,7 @@ impl Ecs {
         Ok(revisions)
     }
 
-    /// Reads up to [`PER_DESCRIBE_REVISIONS`] daemon revisions.
+    /// Reads up to [`super::PER_DESCRIBE_REVISIONS`] daemon revisions.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeDaemonRevisions.html>
     pub async fn daemon_revisions(&self, arns: &[String]) -> Result<Vec<RevisionInUse>, EcsError> {
         const OPERATION: &str = "DescribeDaemonRevisions";

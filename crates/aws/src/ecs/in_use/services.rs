@@ -120,8 +120,8 @@ impl Ecs {
         }
     }
 
-    /// The ARNs of the source, target and rollback revisions of up to [`PER_DESCRIBE_REVISIONS`]
-    /// service deployments.
+    /// The ARNs of the source, target and rollback revisions of up to
+    /// [`super::PER_DESCRIBE_REVISIONS`] service deployments.
     pub async fn revisions_of_deployments(&self, arns: &[String]) -> Result<BTreeSet<String>, EcsError> {
         const OPERATION: &str = "DescribeServiceDeployments";
         let call = self.client.describe_service_deployments();
@@ -141,7 +141,7 @@ impl Ecs {
         Ok(revisions)
     }
 
-    /// Reads up to [`PER_DESCRIBE_REVISIONS`] service revisions.
+    /// Reads up to [`super::PER_DESCRIBE_REVISIONS`] service revisions.
     pub async fn service_revisions(&self, arns: &[String]) -> Result<Vec<RevisionInUse>, EcsError> {
         const OPERATION: &str = "DescribeServiceRevisions";
         let call = self.client.describe_service_revisions();

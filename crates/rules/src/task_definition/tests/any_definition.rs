@@ -161,6 +161,6 @@ fn without_empty(value: Value) -> Value {
             Value::Object(all.filter(|(_, value)| says(value)).collect())
         }
         Value::Array(values) => values.into_iter().map(without_empty).collect(),
-        other => other,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value,
     }
 }

@@ -221,7 +221,12 @@ fn go_back(transition: &mut Transition, promotion: &Promotion, rollout: &Rollout
         let returned = rollout.services.iter().all(|service| match &service.progress {
             Progress::Returned { .. } => true,
             Progress::Failed { .. } => service.started.is_none(),
-            _ => false,
+            Progress::Waiting
+            | Progress::Deployed
+            | Progress::Proven { .. }
+            | Progress::Unproven { .. }
+            | Progress::Returning { .. }
+            | Progress::Superseded { .. } => false,
         });
         let ecs =
             rollout.services.iter().any(|service| matches!(service.progress, Progress::Returned { .. }));
