@@ -2,7 +2,7 @@
 
 use crate::aws::{Aws, xml_text};
 use crate::cloud::{Cloud, REGION, write_private};
-use crate::env_file;
+use crate::env_file::{self, Variables};
 use crate::inbox;
 use crate::overlay;
 use crate::process::{bound, lock, run, run_logged};
@@ -45,9 +45,6 @@ pub enum Work {
     /// Use the existing tools and build.
     Built,
 }
-
-/// The variables of a deployed stack, which `env` in the cloud's directory exports.
-pub type Variables = BTreeMap<String, String>;
 
 /// Builds, deploys, and writes the cloud's `env`.
 pub fn deploy(cloud: &Cloud, profile: Profile, work: Work) -> Result<Variables> {

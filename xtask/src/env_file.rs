@@ -1,7 +1,10 @@
 //! The file of shell variables that describes a deployed stack: `. target/local/env` reads it.
 
-use crate::deploy::Variables;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
+
+/// The variables of a deployed stack, which `env` in the cloud's directory exports.
+pub type Variables = BTreeMap<String, String>;
 
 /// Returns the file's text. A shell expands and runs nothing in the values.
 pub fn text(variables: &Variables) -> String {

@@ -2,9 +2,9 @@
 
 use crate::aws::Aws;
 use crate::cloud::{Cloud, Home};
-use crate::deploy::{self, Profile, Variables, Work};
+use crate::deploy::{self, Profile, Work};
 use crate::engine::Engine;
-use crate::env_file;
+use crate::env_file::{self, Variables};
 use anyhow::{Context, Result};
 use std::fs;
 use std::path::Path;
