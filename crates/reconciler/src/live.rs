@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use stablepin_aws::ecr::{Ecr, EcrError, ImageId};
 use stablepin_aws::ecs::{Ecs, EcsError};
+use stablepin_oci::Manifest;
 use stablepin_rules::application::{EnvironmentPolicy, ServiceName};
 use stablepin_rules::image::{ImageDigest, RepositoryName};
-use stablepin_rules::manifest::Manifest;
 
 use crate::contained;
 use crate::snapshot::ServiceLocation;

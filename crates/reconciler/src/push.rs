@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use stablepin_aws::dynamodb::{PushContext, TableError, uuid_v7};
 use stablepin_aws::ecr::{EcrError, ImageId, Manifest};
+use stablepin_oci::{ImageConfig, Manifest as Parsed};
 use stablepin_rules::commit::commit_of;
 use stablepin_rules::containing_index::ContainingIndex;
 use stablepin_rules::event_time::{is_ahead, place};
 use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
-use stablepin_rules::manifest::{ImageConfig, Manifest as Parsed};
 use stablepin_rules::name::ApplicationName;
 use stablepin_rules::operation_id::OperationId;
 use stablepin_rules::records::Occurrence;

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
+use stablepin_oci::Manifest;
 use stablepin_rules::image::ImageDigest;
-use stablepin_rules::manifest::Manifest;
 
 /// The stored blobs of one image: its configuration and its layers, each with its size in bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

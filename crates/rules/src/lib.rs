@@ -22,7 +22,6 @@ pub mod event_time;
 pub mod facts;
 pub mod image;
 pub mod live_drift;
-pub mod manifest;
 pub mod mutability;
 pub mod name;
 pub mod one_line;

@@ -8,13 +8,13 @@ use std::io::{self, BufWriter, Write as _};
 use jiff::Timestamp;
 use stablepin_aws::ecr::{Ecr, FoundImage, ImageStatus};
 use stablepin_aws::session::Session;
+use stablepin_oci::Manifest;
 use stablepin_retention_rules::inventory::{
     Image, Images, Inventory, Need, NeededName, Needer, Pinned, StorageState, Tag,
 };
 use stablepin_retention_rules::plan::{Fate, plan};
 use stablepin_retention_rules::policy::{Removal, RetentionPolicy};
 use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
-use stablepin_rules::manifest::Manifest;
 use stablepin_rules::name::EnvironmentName;
 use stablepin_rules::pattern::Pattern;
 use stablepin_rules::pin_number::PinNumber;

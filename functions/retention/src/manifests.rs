@@ -7,11 +7,11 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 use stablepin_aws::ecr::{Ecr, EcrError, FoundImage, Manifest};
 use stablepin_aws::s3::{Bucket, S3Error};
+use stablepin_oci::{self as oci, MOST_CHILDREN};
 use stablepin_reconciler::errors::chain;
 use stablepin_retention_rules::plan::Plan;
 use stablepin_retention_rules::weight::{Blobs, freed};
 use stablepin_rules::image::{ImageDigest, RepositoryName};
-use stablepin_rules::manifest::{self, MOST_CHILDREN};
 use stablepin_rules::name::ApplicationName;
 
 #[derive(Debug, thiserror::Error)]
@@ -232,18 +232,17 @@ type Parts<T> = (Vec<(ImageDigest, T)>, Vec<(ImageDigest, String)>);
 /// Returns the children of an index. An entry without a media type may be an image, which has none.
 fn children(manifest: &Manifest) -> Result<Vec<ImageDigest>, Odd> {
     let (index, why) = match manifest.parse() {
-        Ok(manifest::Manifest::Image(_)) => return Ok(Vec::new()),
-        Ok(manifest::Manifest::Index(index)) => match index.digests() {
+        Ok(oci::Manifest::Image(_)) => return Ok(Vec::new()),
+        Ok(oci::Manifest::Index(index)) => match index.digests() {
             Some(digests) => return Ok(digests.into_iter().collect()),
             None => {
                 let why = format!("it refers to more than {MOST_CHILDREN} manifests: not all are followed");
                 (None, why)
             }
         },
-        Err(error) => (
-            manifest::mentioned(&manifest.bytes),
-            format!("its manifest is not understood: {}", chain(&error)),
-        ),
+        Err(error) => {
+            (oci::mentioned(&manifest.bytes), format!("its manifest is not understood: {}", chain(&error)))
+        }
     };
     Err(Odd { why, children: index.map(|digests| digests.into_iter().collect()) })
 }
@@ -308,7 +307,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use stablepin_aws::session::{Session, Settings};
-    use stablepin_rules::manifest::OCI_INDEX;
+    use stablepin_oci::OCI_INDEX;
     use stablepin_tests::ecr_fake::{EcrFake, NewImage, Repository, StorageStatus};
 
     use super::*;
@@ -391,7 +390,7 @@ mod tests {
         assert!(why.contains("more than 1000") && children.is_none(), "{why}");
         let image =
             r#"{"schemaVersion":2,"config":{"mediaType":"c","size":1,"digest":"DIGEST"},"layers":[]}"#;
-        assert_eq!(of(manifest::OCI_MANIFEST, image.replace("DIGEST", &child(3))), Ok(0));
+        assert_eq!(of(oci::OCI_MANIFEST, image.replace("DIGEST", &child(3))), Ok(0));
     }
 
     #[tokio::test]

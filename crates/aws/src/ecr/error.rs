@@ -1,8 +1,8 @@
 //! Failed calls of ECR.
 
 use aws_sdk_ecr::types::ImageFailure;
+use stablepin_oci::ManifestError;
 use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
-use stablepin_rules::manifest::ManifestError;
 
 use super::image_id::ImageId;
 use crate::failed_call::{FailedCall, is_retryable_code};

@@ -20,8 +20,8 @@ use aws_smithy_types::config_bag::{ConfigBag, FrozenLayer};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use stablepin_oci::{DOCKER_LIST, OCI_INDEX};
 use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
-use stablepin_rules::manifest::{DOCKER_LIST, OCI_INDEX};
 
 use super::error::EcrError;
 use super::image_details::{ImageStatus, timestamp};

@@ -1,7 +1,7 @@
 //! The labels in the configuration of an image.
 
+use stablepin_oci::{self as oci, ImageConfig};
 use stablepin_rules::image::{ImageDigest, RepositoryName};
-use stablepin_rules::manifest::{self, ImageConfig};
 
 use super::client::Ecr;
 use super::error::{EcrError, MAX_CONFIG_BYTES};
@@ -25,7 +25,7 @@ impl Ecr {
         let mut digest = manifest.digest.clone();
         // An index may contain another index. A third level does not occur in real images.
         for _ in 0..2 {
-            let manifest::Manifest::Index(index) = &parsed else { break };
+            let oci::Manifest::Index(index) = &parsed else { break };
             let Some(child) = index.images().next().filter(|_| index.kind().is_image()) else {
                 return Ok(None);
             };
@@ -36,7 +36,7 @@ impl Ecr {
             parsed = found.parse().map_err(unreadable(&child))?;
             digest = child;
         }
-        let manifest::Manifest::Image(image) = parsed else { return Ok(None) };
+        let oci::Manifest::Image(image) = parsed else { return Ok(None) };
         if !image.kind().is_image() {
             return Ok(None);
         }
@@ -47,7 +47,7 @@ impl Ecr {
         &self,
         repository: &RepositoryName,
         digest: &ImageDigest,
-        descriptor: &manifest::Descriptor,
+        descriptor: &oci::Descriptor,
     ) -> Result<ImageConfig, EcrError> {
         if descriptor.size > MAX_CONFIG_BYTES as u64 {
             return Err(EcrError::ConfigTooLarge { digest: digest.clone(), bytes: descriptor.size });

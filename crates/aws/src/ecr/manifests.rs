@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use aws_sdk_ecr::operation::batch_get_image::BatchGetImageOutput;
 use aws_sdk_ecr::types::{ImageFailureCode, ImageIdentifier};
+use stablepin_oci::{self as oci, ManifestError};
 use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
-use stablepin_rules::manifest::{self, ManifestError};
 
 use super::client::Ecr;
 use super::digest::{digest, sha256};
@@ -29,8 +29,8 @@ pub struct Manifest {
 
 impl Manifest {
     /// Parses the bytes.
-    pub fn parse(&self) -> Result<manifest::Manifest, ManifestError> {
-        manifest::Manifest::parse(&self.media_type, &self.bytes)
+    pub fn parse(&self) -> Result<oci::Manifest, ManifestError> {
+        oci::Manifest::parse(&self.media_type, &self.bytes)
     }
 }
 
@@ -121,7 +121,7 @@ impl Ecr {
             .batch_get_image()
             .repository_name(repository.as_str())
             .set_image_ids(Some(ids))
-            .set_accepted_media_types(Some(manifest::ACCEPTED.map(str::to_owned).to_vec()))
+            .set_accepted_media_types(Some(oci::ACCEPTED.map(str::to_owned).to_vec()))
             .send()
             .await;
         asked.map_err(|error| {

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 use stablepin_aws::ecr::{Ecr, EcrError, ImageId, ImageStatus, Manifest, PutTag, sha256};
+use stablepin_oci::{ACCEPTED, OCI_INDEX, OCI_MANIFEST};
 use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
-use stablepin_rules::manifest::{ACCEPTED, OCI_INDEX, OCI_MANIFEST};
 use stablepin_rules::mutability::Mutability;
 
 use crate::wire::{Wire, bytes, chain, error, ok};

@@ -4,8 +4,8 @@
 use jiff::Timestamp;
 use stablepin_aws::ecr::{Ecr, EcrError, ImageId, ImageStatus, Manifest, PutTag};
 use stablepin_aws::session::{Session, Settings};
+use stablepin_oci::OCI_INDEX;
 use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
-use stablepin_rules::manifest::OCI_INDEX;
 use stablepin_tests::ecr_fake::{EcrFake, NewImage, PushedAt, Repository, StorageStatus, TagMutability};
 
 use crate::wire::chain;

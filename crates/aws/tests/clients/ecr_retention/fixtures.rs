@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 use stablepin_aws::ecr::Ecr;
+use stablepin_oci::OCI_MANIFEST;
 use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
-use stablepin_rules::manifest::OCI_MANIFEST;
 
 use crate::wire::{Answer, Wire, ok};
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use stablepin_aws::ecr::{Ecr, EcrError, ImageStatus};
 use stablepin_aws::session::Session;
-use stablepin_rules::manifest::{DOCKER_LIST, OCI_INDEX};
+use stablepin_oci::{DOCKER_LIST, OCI_INDEX};
 
 use super::fixtures::{client, digest, digests, image, images, tag, web, with};
 use crate::wire::{Wire, chain, error, ok};

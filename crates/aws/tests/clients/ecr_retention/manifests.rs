@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use stablepin_aws::ecr::{EcrError, sha256};
-use stablepin_rules::manifest::{ACCEPTED, OCI_INDEX};
+use stablepin_oci::{ACCEPTED, OCI_INDEX};
 
 use super::fixtures::{client, digest, digests, web};
 use crate::wire::{Wire, ok};

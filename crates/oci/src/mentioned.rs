@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::image::ImageDigest;
+use stablepin_rules::image::ImageDigest;
 
 /// The most children of an index that are followed. An image for twelve platforms with attestations
 /// has 24.

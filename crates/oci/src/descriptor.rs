@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::media_type::{DOCKER_LIST, OCI_INDEX};
-use crate::image::ImageDigest;
+use stablepin_rules::image::ImageDigest;
 
 /// A manifest's description of a blob or of another manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

@@ -1,4 +1,4 @@
-//! Image manifests, image indexes and image configurations, as far as the rules need them.
+//! Image manifests, image indexes and image configurations, as far as Stablepin needs them.
 //!
 //! The parser is strict: a manifest with two meanings could be approved as one image and run as
 //! another
@@ -23,7 +23,7 @@ pub use self::mentioned::{MOST_CHILDREN, mentioned};
 
 use self::kind::artifact;
 use self::media_type::{CONFIGS, is_layer};
-use crate::image::ImageDigest;
+use stablepin_rules::image::ImageDigest;
 
 /// ECR's limit for a manifest, in bytes.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_PutImage.html>

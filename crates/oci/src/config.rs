@@ -1,4 +1,4 @@
-//! The part of an image's configuration that the rules use.
+//! The part of an image's configuration that Stablepin uses.
 
 use std::collections::BTreeMap;
 
