@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::call::{Call, CallError};
 use crate::session::{Service, Session};
-use crate::signed_json::{JsonCall, SignedJson, SourceError};
+use crate::signed_json::{JsonCall, SignedJson};
 
 /// The most jobs that one call of [`Batch::jobs`] takes.
 /// <https://docs.aws.amazon.com/batch/latest/APIReference/API_DescribeJobs.html>
@@ -173,71 +174,59 @@ impl Batch {
 
     /// Returns all revisions that Batch still knows. Batch keeps deregistered ones for 180 days.
     /// <https://docs.aws.amazon.com/batch/latest/APIReference/API_DescribeJobDefinitions.html>
-    pub async fn job_definitions(&self) -> Result<Vec<JobDefinition>, SourceError> {
-        const OPERATION: &str = "DescribeJobDefinitions";
-        const WHAT: &str = "the job definitions of Batch";
-        let call = |token: Option<&str>| {
+    pub async fn job_definitions(&self) -> Result<Vec<JobDefinition>, CallError> {
+        let call = Call::new("DescribeJobDefinitions", "read the job definitions of Batch");
+        let request = |token: Option<&str>| {
             let body = json!({ "maxResults": 100, "nextToken": token });
-            JsonCall::post(OPERATION, "/v1/describejobdefinitions", &body)
+            JsonCall::post("/v1/describejobdefinitions", &body)
         };
         let page = |page: JobDefinitions| (page.job_definitions.unwrap_or_default(), page.next_token);
-        let lacks = |member| SourceError::Answer { operation: OPERATION, what: WHAT.to_owned(), member };
         let definition = |described: Described| {
             Ok(JobDefinition {
-                name: described.job_definition_name.ok_or_else(|| lacks("jobDefinitionName"))?,
-                revision: described.revision.ok_or_else(|| lacks("revision"))?,
+                name: described.job_definition_name.ok_or_else(|| call.lacks("jobDefinitionName"))?,
+                revision: described.revision.ok_or_else(|| call.lacks("revision"))?,
                 is_active: described.status.as_deref() != Some("INACTIVE"),
                 images: images(described.container_properties, described.pods, described.node_properties),
             })
         };
-        self.client.list(WHAT, call, page).await?.into_iter().map(definition).collect()
+        self.client.list(&call, request, page).await?.into_iter().map(definition).collect()
     }
 
     /// The ARNs of all job queues.
     /// <https://docs.aws.amazon.com/batch/latest/APIReference/API_DescribeJobQueues.html>
-    pub async fn job_queues(&self) -> Result<Vec<String>, SourceError> {
-        const OPERATION: &str = "DescribeJobQueues";
-        const WHAT: &str = "the job queues of Batch";
-        let call = |token: Option<&str>| {
-            JsonCall::post(
-                OPERATION,
-                "/v1/describejobqueues",
-                &json!({ "maxResults": 100, "nextToken": token }),
-            )
+    pub async fn job_queues(&self) -> Result<Vec<String>, CallError> {
+        let call = Call::new("DescribeJobQueues", "read the job queues of Batch");
+        let request = |token: Option<&str>| {
+            JsonCall::post("/v1/describejobqueues", &json!({ "maxResults": 100, "nextToken": token }))
         };
         let page = |page: JobQueues| (page.job_queues.unwrap_or_default(), page.next_token);
-        let lacks =
-            || SourceError::Answer { operation: OPERATION, what: WHAT.to_owned(), member: "jobQueueArn" };
-        let queues = self.client.list(WHAT, call, page).await?;
-        queues.into_iter().map(|queue| queue.job_queue_arn.ok_or_else(lacks)).collect()
+        let queues = self.client.list(&call, request, page).await?;
+        let arn = |queue: JobQueue| queue.job_queue_arn.ok_or_else(|| call.lacks("jobQueueArn"));
+        queues.into_iter().map(arn).collect()
     }
 
     /// The ids of a queue's jobs in one of the [`OPEN_STATES`].
     /// <https://docs.aws.amazon.com/batch/latest/APIReference/API_ListJobs.html>
-    pub async fn job_ids(&self, queue: &str, state: &str) -> Result<Vec<String>, SourceError> {
-        const OPERATION: &str = "ListJobs";
-        let what = format!("the jobs of {queue}");
-        let call = |token: Option<&str>| {
+    pub async fn job_ids(&self, queue: &str, state: &str) -> Result<Vec<String>, CallError> {
+        let call = Call::new("ListJobs", format!("read the jobs of {queue}"));
+        let request = |token: Option<&str>| {
             let body =
                 json!({ "jobQueue": queue, "jobStatus": state, "maxResults": 100, "nextToken": token });
-            JsonCall::post(OPERATION, "/v1/listjobs", &body)
+            JsonCall::post("/v1/listjobs", &body)
         };
         let page = |page: JobList| (page.job_summary_list.unwrap_or_default(), page.next_token);
-        let lacks = || SourceError::Answer { operation: OPERATION, what: what.clone(), member: "jobId" };
-        let jobs = self.client.list(&what, call, page).await?;
-        jobs.into_iter().map(|job| job.job_id.ok_or_else(lacks)).collect()
+        let jobs = self.client.list(&call, request, page).await?;
+        jobs.into_iter().map(|job| job.job_id.ok_or_else(|| call.lacks("jobId"))).collect()
     }
 
     /// Returns up to [`PER_DESCRIBE_JOBS`] jobs. Jobs that Batch no longer knows are left out.
-    pub async fn jobs(&self, ids: &[String]) -> Result<Vec<Job>, SourceError> {
-        const OPERATION: &str = "DescribeJobs";
-        const WHAT: &str = "the jobs of Batch";
-        let call = JsonCall::post(OPERATION, "/v1/describejobs", &json!({ "jobs": ids }));
-        let found: Jobs = self.client.call(call, WHAT).await?;
-        let lacks = || SourceError::Answer { operation: OPERATION, what: WHAT.to_owned(), member: "jobId" };
+    pub async fn jobs(&self, ids: &[String]) -> Result<Vec<Job>, CallError> {
+        let call = Call::new("DescribeJobs", "read the jobs of Batch");
+        let request = JsonCall::post("/v1/describejobs", &json!({ "jobs": ids }));
+        let found: Jobs = self.client.call(&call, request).await?;
         let job = |described: DescribedJob| {
             let images = images(described.container, described.pods, described.node_properties);
-            Ok(Job { id: described.job_id.ok_or_else(lacks)?, images })
+            Ok(Job { id: described.job_id.ok_or_else(|| call.lacks("jobId"))?, images })
         };
         found.jobs.unwrap_or_default().into_iter().map(job).collect()
     }

@@ -28,5 +28,3 @@ pub use manifests::Manifest;
 pub use repository::Repository;
 pub use storage_class::StorageClass;
 pub use tags::{PutTag, Untag};
-
-pub use crate::plain_http::DownloadError;

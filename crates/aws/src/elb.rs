@@ -3,7 +3,7 @@
 use aws_sdk_elasticloadbalancingv2::Client;
 use aws_sdk_elasticloadbalancingv2::types::{TargetHealthDescription, TargetHealthStateEnum as State};
 
-use crate::failed_call::FailedCall;
+use crate::call::{Call, CallError};
 use crate::session::Session;
 
 /// A client of the target groups of the session's account and region.
@@ -44,28 +44,6 @@ pub struct Target {
     pub description: Option<String>,
 }
 
-#[derive(Debug, thiserror::Error)]
-pub enum ElbError {
-    #[error("could not read the health of the targets of {target_group} (DescribeTargetHealth)")]
-    DescribeTargetHealth {
-        target_group: String,
-        #[source]
-        source: FailedCall,
-    },
-    #[error("the answer to DescribeTargetHealth about {target_group} has no valid {member}")]
-    Answer { target_group: String, member: &'static str },
-}
-
-impl ElbError {
-    /// Whether the same call may succeed a little later.
-    pub fn is_retryable(&self) -> bool {
-        match self {
-            Self::DescribeTargetHealth { source, .. } => source.is_retryable(),
-            Self::Answer { .. } => false,
-        }
-    }
-}
-
 impl Elb {
     pub fn new(session: &Session) -> Self {
         Self { client: session.elb() }
@@ -73,22 +51,13 @@ impl Elb {
 
     /// Returns all targets of a target group. The call has no pages.
     /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_DescribeTargetHealth.html>
-    pub async fn targets(&self, target_group_arn: &str) -> Result<Vec<Target>, ElbError> {
-        let target_group = || target_group_arn.to_owned();
-        let answer =
-            self.client.describe_target_health().target_group_arn(target_group_arn).send().await.map_err(
-                |error| ElbError::DescribeTargetHealth {
-                    target_group: target_group(),
-                    source: FailedCall::new(error),
-                },
-            )?;
+    pub async fn targets(&self, target_group_arn: &str) -> Result<Vec<Target>, CallError> {
+        let purpose = format!("read the health of the targets of {target_group_arn}");
+        let call = Call::new("DescribeTargetHealth", purpose);
+        let answer = self.client.describe_target_health().target_group_arn(target_group_arn).send().await;
+        let answer = answer.map_err(|error| call.failed(error))?;
         let described = answer.target_health_descriptions().iter();
-        described
-            .map(|description| {
-                target(description)
-                    .map_err(|member| ElbError::Answer { target_group: target_group(), member })
-            })
-            .collect()
+        described.map(|one| target(one).map_err(|member| call.lacks(member))).collect()
     }
 }
 

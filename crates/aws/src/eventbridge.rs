@@ -8,6 +8,7 @@ use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use aws_smithy_types::DateTime;
 use jiff::Timestamp;
 
+use crate::call::{Call, CallError};
 use crate::failed_call::{FailedCall, is_retryable_code};
 use crate::session::Session;
 
@@ -41,95 +42,47 @@ impl Entry {
     }
 }
 
-/// An entry that the bus did not accept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FailedEntry {
-    /// The entry's place in the given list, from 0.
-    pub index: usize,
-    pub code: String,
-    pub message: String,
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum EventBridgeError {
-    /// A call failed. Entries before `from` were put, except those in `failed`.
-    #[error("could not put the events from number {from} on to {bus} (PutEvents)")]
-    PutEvents {
-        bus: String,
-        from: usize,
-        failed: Vec<FailedEntry>,
-        #[source]
-        source: FailedCall,
-    },
-    /// The bus rejected these entries and accepted all others.
-    #[error("{bus} did not take {} of {of} events: {}", failed.len(), list(failed))]
-    Entries { bus: String, of: usize, failed: Vec<FailedEntry> },
-    #[error("EventBridge's answer to PutEvents is about {found} events, not {put}")]
-    Answer { put: usize, found: usize },
-}
-
-fn list(failed: &[FailedEntry]) -> String {
-    let each =
-        failed.iter().map(|entry| format!("number {}, {}: {}", entry.index, entry.code, entry.message));
-    each.collect::<Vec<_>>().join("; ")
-}
-
-impl EventBridgeError {
-    /// Whether the same call may succeed a little later. A retry also puts accepted events again;
-    /// receivers recognize them by their id.
-    pub fn is_retryable(&self) -> bool {
-        match self {
-            Self::PutEvents { source, .. } => source.is_retryable(),
-            Self::Entries { failed, .. } => failed.iter().all(|entry| is_retryable_code(&entry.code)),
-            Self::Answer { .. } => false,
-        }
-    }
-}
-
 impl EventBridge {
     pub fn new(session: &Session) -> Self {
         Self { client: session.eventbridge() }
     }
 
     /// Puts the entries on the bus in their order, as far as EventBridge keeps an order. A refused
-    /// entry does not stop the entries after it.
-    pub async fn put(&self, bus: &str, entries: &[Entry]) -> Result<(), EventBridgeError> {
-        let mut failed = Vec::new();
+    /// entry does not stop the entries after it. A retry also puts accepted events again; receivers
+    /// recognize them by their id.
+    pub async fn put(&self, bus: &str, entries: &[Entry]) -> Result<(), CallError> {
+        let (mut failed, mut is_retryable) = (Vec::new(), true);
         let mut from = 0;
         while from < entries.len() {
+            let call = Call::new("PutEvents", format!("put the events from number {from} on to {bus}"));
             let batch = &entries[from..from + batch_length(&entries[from..])];
             let answer = self
                 .client
                 .put_events()
                 .set_entries(Some(batch.iter().map(|entry| request(bus, entry)).collect()))
                 .send()
-                .await;
-            let answer = match answer {
-                Ok(answer) => answer,
-                Err(error) => {
-                    let source = FailedCall::new(error);
-                    return Err(EventBridgeError::PutEvents { bus: bus.to_owned(), from, failed, source });
-                }
-            };
+                .await
+                .map_err(|error| call.failed(error))?;
             // The answer's entries are in the same order as the request's.
             let results = answer.entries();
             if results.len() != batch.len() {
-                return Err(EventBridgeError::Answer { put: batch.len(), found: results.len() });
+                let (found, put) = (results.len(), batch.len());
+                return Err(call.unusable(format!("the answer is about {found} events, not {put}")));
             }
-            failed.extend(results.iter().zip(from..).filter(|(result, _)| result.event_id().is_none()).map(
-                |(result, index)| FailedEntry {
-                    index,
-                    code: result.error_code().unwrap_or("no code").to_owned(),
-                    message: result.error_message().unwrap_or("no reason given").to_owned(),
-                },
-            ));
+            for (result, number) in results.iter().zip(from..).filter(|(one, _)| one.event_id().is_none()) {
+                let code = result.error_code().unwrap_or("no code");
+                let message = result.error_message().unwrap_or("no reason given");
+                failed.push(format!("number {number}, {code}: {message}"));
+                is_retryable &= is_retryable_code(code);
+            }
             from += batch.len();
         }
         if failed.is_empty() {
-            Ok(())
-        } else {
-            Err(EventBridgeError::Entries { bus: bus.to_owned(), of: entries.len(), failed })
+            return Ok(());
         }
+        let call =
+            Call::new("PutEvents", format!("put {} of {} events on {bus}", failed.len(), entries.len()));
+        Err(call.failed(FailedCall::unusable(failed.join("; "), is_retryable)))
     }
 }
 

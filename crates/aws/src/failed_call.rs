@@ -11,7 +11,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
-/// A call that failed after all its attempts. The type is boxed, so that the clients' errors stay
+/// Why a call failed after all its attempts. The type is boxed, so that the clients' errors stay
 /// small.
 #[derive(Debug)]
 pub struct FailedCall(Box<Failure>);
@@ -34,6 +34,8 @@ enum Kind {
     Connection,
     /// The answer is not one of this service.
     Answer,
+    /// The service answered without an error, but the answer lacks something or reports a failure.
+    Unusable { why: String, is_retryable: bool },
     /// The request was never sent: it could not be built from its input.
     Request,
 }
@@ -41,7 +43,7 @@ enum Kind {
 /// Codes that ask the caller to slow down, without the suffix `Exception`. `LimitExceeded` is not
 /// among them: our services use it for a quota, and waiting does not raise a quota.
 /// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html>
-const THROTTLING: [&str; 12] = [
+const THROTTLING: [&str; 14] = [
     "BandwidthLimitExceeded",
     "EC2Throttled",
     "KMSThrottling",
@@ -52,13 +54,15 @@ const THROTTLING: [&str; 12] = [
     "SlowDown",
     "Throttled",
     "Throttling",
+    "ThrottlingError",
     "TooManyRequests",
     "TransactionInProgress",
+    "UpstreamTooManyRequests",
 ];
 
-/// Codes of a failure inside the service, without the suffix `Exception`. Some services send them
-/// with status 400.
-const TRANSIENT: [&str; 8] = [
+/// Codes of a failure inside the service, or of two transactions at the same moment, without the
+/// suffix `Exception`. Some services send them with status 400.
+const TRANSIENT: [&str; 10] = [
     "InternalError",
     "InternalFailure",
     "InternalServer",
@@ -67,6 +71,8 @@ const TRANSIENT: [&str; 8] = [
     "InternalServiceError",
     "RequestTimeout",
     "ServiceUnavailable",
+    "TransactionConflict",
+    "UpstreamUnavailable",
 ];
 
 /// Codes that do not judge the request itself, without the suffix `Exception`: expired credentials,
@@ -154,11 +160,11 @@ pub(crate) fn is_retryable_code(code: &str) -> bool {
     THROTTLING.contains(&code) || TRANSIENT.contains(&code)
 }
 
-impl FailedCall {
-    pub(crate) fn new<E>(error: SdkError<E, Response<SdkBody>>) -> Self
-    where
-        E: Error + ProvideErrorMetadata + Send + Sync + 'static,
-    {
+impl<E> From<SdkError<E, Response<SdkBody>>> for FailedCall
+where
+    E: Error + ProvideErrorMetadata + Send + Sync + 'static,
+{
+    fn from(error: SdkError<E, Response<SdkBody>>) -> Self {
         let kind = match &error {
             SdkError::ServiceError(context) => {
                 let response = context.raw();
@@ -184,7 +190,9 @@ impl FailedCall {
         };
         Self(Box::new(Failure { kind, source: error.into_source().ok() }))
     }
+}
 
+impl FailedCall {
     pub(crate) fn refused(
         status: u16,
         code: Option<&str>,
@@ -201,9 +209,23 @@ impl FailedCall {
     }
 
     /// Makes a failure for an answer that could not be parsed.
-    #[cfg(feature = "retention")]
     pub(crate) fn unreadable(error: serde_json::Error) -> Self {
         Self(Box::new(Failure { kind: Kind::Answer, source: Some(error.into()) }))
+    }
+
+    pub(crate) fn unusable(why: impl Into<String>, is_retryable: bool) -> Self {
+        let kind = Kind::Unusable { why: why.into(), is_retryable };
+        Self(Box::new(Failure { kind, source: None }))
+    }
+
+    /// Makes a failure for a body that did not arrive completely.
+    pub(crate) fn broken_off(error: impl Into<BoxError>) -> Self {
+        Self::unusable("the transfer broke off", true).with_source(error)
+    }
+
+    pub(crate) fn with_source(mut self, source: impl Into<BoxError>) -> Self {
+        self.0.source = Some(source.into());
+        self
     }
 
     /// Drops the source of the failure, for a call whose address must stay secret.
@@ -214,10 +236,8 @@ impl FailedCall {
 
     /// AWS's error code, such as `AccessDeniedException`.
     pub fn code(&self) -> Option<&str> {
-        match &self.0.kind {
-            Kind::Refused { code, .. } => code.as_deref(),
-            Kind::Timeout | Kind::Connection | Kind::Answer | Kind::Request => None,
-        }
+        let Kind::Refused { code, .. } = &self.0.kind else { return None };
+        code.as_deref()
     }
 
     /// Whether the service answered with a 4xx status, which means that this attempt changed
@@ -241,11 +261,13 @@ impl FailedCall {
             && !is_passing
     }
 
-    /// Whether ECR refuses the call for good. Waiting does not raise its limits: 100,000 images of
-    /// a repository, 1,000 tags of an image.
+    /// Whether ECR refuses the call for good, or gives nothing usable and will do so again. Waiting
+    /// does not raise its limits: 100,000 images of a repository, 1,000 tags of an image.
     /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html>
     pub(crate) fn is_refusal_of_ecr(&self) -> bool {
-        self.is_refusal() || (self.is_answered() && self.code() == Some("LimitExceededException"))
+        self.is_refusal()
+            || matches!(self.0.kind, Kind::Unusable { is_retryable: false, .. })
+            || (self.is_answered() && self.code() == Some("LimitExceededException"))
     }
 
     /// Returns why the caller may not pass a task's role. None if the failure is another one.
@@ -266,15 +288,10 @@ impl FailedCall {
 
     /// Whether the service rejects the signer: unknown, or without the permission.
     pub fn is_denied(&self) -> bool {
-        match &self.0.kind {
-            Kind::Refused { status, code, .. } => {
-                let denials =
-                    ["AccessDenied", "ExpiredToken", "UnrecognizedClient", "Signature", "SecurityToken"];
-                matches!(status, 401 | 403)
-                    || code.as_ref().is_some_and(|code| denials.iter().any(|denial| code.contains(denial)))
-            }
-            Kind::Timeout | Kind::Connection | Kind::Answer | Kind::Request => false,
-        }
+        let Kind::Refused { status, code, .. } = &self.0.kind else { return false };
+        let denials = ["AccessDenied", "ExpiredToken", "UnrecognizedClient", "Signature", "SecurityToken"];
+        matches!(status, 401 | 403)
+            || code.as_ref().is_some_and(|code| denials.iter().any(|denial| code.contains(denial)))
     }
 
     /// Whether the same call may succeed a little later: throttling, a failure inside the service,
@@ -282,6 +299,7 @@ impl FailedCall {
     pub fn is_retryable(&self) -> bool {
         match &self.0.kind {
             Kind::Timeout | Kind::Connection | Kind::Answer => true,
+            Kind::Unusable { is_retryable, .. } => *is_retryable,
             Kind::Request => false,
             Kind::Refused { status, code, .. } => {
                 *status >= 500 || *status == 429 || code.as_deref().is_some_and(is_retryable_code)
@@ -296,6 +314,7 @@ impl fmt::Display for FailedCall {
             Kind::Timeout => f.write_str("no answer in time"),
             Kind::Connection => f.write_str("no connection, or it broke"),
             Kind::Answer => f.write_str("the answer could not be read"),
+            Kind::Unusable { why, .. } => f.write_str(why),
             Kind::Request => f.write_str("the request could not be made"),
             Kind::Refused { status, code, message, request } => {
                 f.write_str(code.as_deref().unwrap_or("refused without a reason"))?;
@@ -335,6 +354,10 @@ mod tests {
             (400, Some("AccessDeniedException"), false),
             (400, Some("InvalidParameterException"), false),
             (403, None, false),
+            (400, Some("ProvisionedThroughputExceededException"), true),
+            (400, Some("TransactionConflictException"), true),
+            (400, Some("ValidationException"), false),
+            (400, Some("ResourceNotFoundException"), false),
         ] {
             assert_eq!(
                 FailedCall::refused(status, code, None, None).is_retryable(),
@@ -474,6 +497,8 @@ mod tests {
             let failed = FailedCall::refused(status, Some(code), None, None);
             assert_eq!(failed.is_refusal_of_ecr(), refusal, "{status} {code}");
         }
+        assert!(FailedCall::unusable("the bytes have another hash", false).is_refusal_of_ecr());
+        assert!(!FailedCall::unusable("UpstreamUnavailable", true).is_refusal_of_ecr());
     }
 
     #[test]

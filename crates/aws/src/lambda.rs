@@ -4,8 +4,8 @@ use aws_sdk_lambda::Client;
 use aws_sdk_lambda::types::{FunctionVersion, PackageType};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
-use crate::failed_call::FailedCall;
-use crate::pages::{Endless, Pages};
+use crate::call::{Call, CallError};
+use crate::pages::Pages;
 use crate::session::Session;
 
 /// The largest page that Lambda returns, "even if you set the number higher".
@@ -37,36 +37,6 @@ pub struct FunctionImage {
     pub resolved: Option<String>,
 }
 
-#[derive(Debug, thiserror::Error)]
-pub enum LambdaError {
-    #[error("could not list the functions (ListFunctions)")]
-    ListFunctions {
-        #[source]
-        source: FailedCall,
-    },
-    #[error("the list of functions does not end (ListFunctions)")]
-    Endless,
-    #[error("could not read the image of the function {function}, version {version} (GetFunction)")]
-    GetFunction {
-        function: String,
-        version: String,
-        #[source]
-        source: FailedCall,
-    },
-    #[error("Lambda's answer to {operation} about {function} has no {member}")]
-    Answer { operation: &'static str, function: String, member: &'static str },
-}
-
-impl LambdaError {
-    /// Whether the same call may succeed a little later.
-    pub fn is_retryable(&self) -> bool {
-        match self {
-            Self::ListFunctions { source } | Self::GetFunction { source, .. } => source.is_retryable(),
-            Self::Endless | Self::Answer { .. } => false,
-        }
-    }
-}
-
 impl Lambda {
     /// Creates a client that slows down when Lambda throttles it. ListFunctions allows 15 calls per
     /// second, and the account's other tools share them.
@@ -78,7 +48,7 @@ impl Lambda {
     /// Returns the images of all versions of all functions, `$LATEST` included. Aliases need no
     /// calls of their own: an alias always points to one of these versions, or to two by weight.
     /// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-aliases.html>
-    pub async fn images(&self) -> Result<Vec<FunctionImage>, LambdaError> {
+    pub async fn images(&self) -> Result<Vec<FunctionImage>, CallError> {
         let versions = self.versions().await?;
         let read = versions.into_iter().map(|version| self.image(version));
         let read: Vec<Option<FunctionImage>> =
@@ -89,34 +59,26 @@ impl Lambda {
     }
 
     /// Lists all versions except those made of a zip file.
-    async fn versions(&self) -> Result<Vec<Version>, LambdaError> {
+    async fn versions(&self) -> Result<Vec<Version>, CallError> {
+        let call = Call::new("ListFunctions", "list the functions");
         let (mut versions, mut pages) = (Vec::new(), Pages::at_most(MOST_PAGES));
         loop {
             let page = self.client.list_functions().function_version(FunctionVersion::All);
             let page = page.max_items(PER_PAGE).set_marker(pages.token());
-            let answer = page
-                .send()
-                .await
-                .map_err(|error| LambdaError::ListFunctions { source: FailedCall::new(error) })?;
+            let answer = page.send().await.map_err(|error| call.failed(error))?;
             for function in answer.functions() {
-                let what = function.function_name().unwrap_or("a function");
-                let lacks = |member| LambdaError::Answer {
-                    operation: "ListFunctions",
-                    function: what.to_owned(),
-                    member,
-                };
                 // A function of an unknown package type may also run an image, so it stays in the
                 // list.
                 if function.package_type() == Some(&PackageType::Zip) {
                     continue;
                 }
                 versions.push(Version {
-                    function: function.function_name().ok_or_else(|| lacks("FunctionName"))?.to_owned(),
-                    version: function.version().ok_or_else(|| lacks("Version"))?.to_owned(),
+                    function: function.function_name().ok_or_else(|| call.lacks("FunctionName"))?.to_owned(),
+                    version: function.version().ok_or_else(|| call.lacks("Version"))?.to_owned(),
                     is_image: function.package_type() == Some(&PackageType::Image),
                 });
             }
-            if !pages.follows(answer.next_marker()).map_err(|Endless| LambdaError::Endless)? {
+            if !pages.follows(&call, answer.next_marker())? {
                 return Ok(versions);
             }
         }
@@ -124,19 +86,12 @@ impl Lambda {
 
     /// Reads the image of one version. Returns `None` if the version was deleted meanwhile, or
     /// turns out to have no image.
-    async fn image(&self, of: Version) -> Result<Option<FunctionImage>, LambdaError> {
+    async fn image(&self, of: Version) -> Result<Option<FunctionImage>, CallError> {
+        let purpose = format!("read the image of the function {}, version {}", of.function, of.version);
+        let call = Call::new("GetFunction", purpose);
         let asked =
             self.client.get_function().function_name(&of.function).qualifier(&of.version).send().await;
-        let answer = match asked {
-            Ok(answer) => answer,
-            Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_not_found_exception()) => {
-                return Ok(None);
-            }
-            Err(error) => {
-                let source = FailedCall::new(error);
-                return Err(LambdaError::GetFunction { function: of.function, version: of.version, source });
-            }
-        };
+        let Some(answer) = call.none_if(&["ResourceNotFoundException"], asked)? else { return Ok(None) };
         let set = |text: Option<&str>| text.filter(|text| !text.is_empty()).map(str::to_owned);
         let code = answer.code();
         match set(code.and_then(|code| code.image_uri())) {
@@ -146,11 +101,7 @@ impl Lambda {
                 image,
                 resolved: set(code.and_then(|code| code.resolved_image_uri())),
             })),
-            None if of.is_image => Err(LambdaError::Answer {
-                operation: "GetFunction",
-                function: of.function,
-                member: "ImageUri",
-            }),
+            None if of.is_image => Err(call.lacks("ImageUri")),
             None => Ok(None),
         }
     }

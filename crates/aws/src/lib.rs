@@ -3,6 +3,7 @@
 
 #[cfg(feature = "retention")]
 pub mod batch;
+pub mod call;
 pub mod dynamodb;
 pub mod ecr;
 pub mod ecs;

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::call::{Call, CallError};
+
 /// The state of a list that is read page by page. A partial list looks like a complete one, so an
 /// endless list is an error and is never cut off.
 #[derive(Debug)]
@@ -10,10 +12,6 @@ pub(crate) struct Pages {
     seen: BTreeSet<String>,
     next: Option<String>,
 }
-
-/// The list returned to an earlier page, or has more pages than allowed.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Endless;
 
 impl Pages {
     pub(crate) fn at_most(most: usize) -> Self {
@@ -25,11 +23,12 @@ impl Pages {
         self.next.clone()
     }
 
-    /// Whether another page follows. `token` is the token in the answer.
-    pub(crate) fn follows(&mut self, token: Option<&str>) -> Result<bool, Endless> {
+    /// Whether another page follows. `token` is the token in the answer. It is an error if the list
+    /// returned to an earlier page, or has more pages than allowed.
+    pub(crate) fn follows(&mut self, call: &Call, token: Option<&str>) -> Result<bool, CallError> {
         let Some(token) = token.filter(|token| !token.is_empty()) else { return Ok(false) };
         if self.seen.len() + 1 >= self.most || !self.seen.insert(token.to_owned()) {
-            return Err(Endless);
+            return Err(call.unusable("the list does not end"));
         }
         self.next = Some(token.to_owned());
         Ok(true)
@@ -40,25 +39,30 @@ impl Pages {
 mod tests {
     use super::*;
 
+    /// Returns whether another page follows, or `None` for an endless list.
+    fn follows(pages: &mut Pages, token: Option<&str>) -> Option<bool> {
+        pages.follows(&Call::new("ListClusters", "list the clusters"), token).ok()
+    }
+
     #[test]
     fn list_ends_without_a_token() {
         let mut pages = Pages::at_most(3);
         assert_eq!(pages.token(), None);
-        assert_eq!(pages.follows(Some("b")), Ok(true));
+        assert_eq!(follows(&mut pages, Some("b")), Some(true));
         assert_eq!(pages.token().as_deref(), Some("b"));
-        assert_eq!(pages.follows(Some("")), Ok(false));
-        assert_eq!(pages.follows(None), Ok(false));
+        assert_eq!(follows(&mut pages, Some("")), Some(false));
+        assert_eq!(follows(&mut pages, None), Some(false));
     }
 
     #[test]
     fn repeating_or_too_long_list_is_endless() {
         let mut pages = Pages::at_most(10);
-        assert_eq!(pages.follows(Some("b")), Ok(true));
-        assert_eq!(pages.follows(Some("c")), Ok(true));
-        assert_eq!(pages.follows(Some("b")), Err(Endless));
+        assert_eq!(follows(&mut pages, Some("b")), Some(true));
+        assert_eq!(follows(&mut pages, Some("c")), Some(true));
+        assert_eq!(follows(&mut pages, Some("b")), None);
         let mut pages = Pages::at_most(3);
-        assert_eq!(pages.follows(Some("b")), Ok(true));
-        assert_eq!(pages.follows(Some("c")), Ok(true), "the third page");
-        assert_eq!(pages.follows(Some("d")), Err(Endless));
+        assert_eq!(follows(&mut pages, Some("b")), Some(true));
+        assert_eq!(follows(&mut pages, Some("c")), Some(true), "the third page");
+        assert_eq!(follows(&mut pages, Some("d")), None);
     }
 }

@@ -3,9 +3,10 @@
 use serde::Deserialize;
 use stablepin_retention_rules::mentions::Mention;
 
+use crate::call::{Call, CallError};
 use crate::mentioned::{EcsParameters, Mentioned, service_of};
 use crate::session::{Service, Session};
-use crate::signed_json::{JsonCall, SignedJson, SourceError, unless_deleted};
+use crate::signed_json::{JsonCall, SignedJson, unless_deleted};
 
 /// The pipes of the session's account and region.
 #[derive(Debug, Clone)]
@@ -55,19 +56,17 @@ impl Pipes {
     /// The names of the pipes whose target is ECS or Batch. The list includes stopped pipes,
     /// because they can be started at any time.
     /// <https://docs.aws.amazon.com/eventbridge/latest/pipes-reference/API_ListPipes.html>
-    pub async fn names(&self) -> Result<Vec<String>, SourceError> {
-        const OPERATION: &str = "ListPipes";
-        const WHAT: &str = "the pipes of EventBridge Pipes";
-        let call = |token: Option<&str>| {
-            JsonCall::get(OPERATION, &["v1", "pipes"], &[("Limit", Some("100")), ("NextToken", token)])
+    pub async fn names(&self) -> Result<Vec<String>, CallError> {
+        let call = Call::new("ListPipes", "read the pipes of EventBridge Pipes");
+        let request = |token: Option<&str>| {
+            JsonCall::get(&["v1", "pipes"], &[("Limit", Some("100")), ("NextToken", token)])
         };
         let page = |page: List| (page.pipes.unwrap_or_default(), page.next_token);
-        let lacks = |member| SourceError::Answer { operation: OPERATION, what: WHAT.to_owned(), member };
         let mut found = Vec::new();
-        for summary in self.client.list(WHAT, call, page).await? {
-            let target = summary.target.ok_or_else(|| lacks("Target"))?;
+        for summary in self.client.list(&call, request, page).await? {
+            let target = summary.target.ok_or_else(|| call.lacks("Target"))?;
             if matches!(service_of(&target), "ecs" | "batch") {
-                found.push(summary.name.ok_or_else(|| lacks("Name"))?);
+                found.push(summary.name.ok_or_else(|| call.lacks("Name"))?);
             }
         }
         Ok(found)
@@ -76,10 +75,11 @@ impl Pipes {
     /// Returns the definitions that a pipe names. The list is empty if the pipe was deleted
     /// meanwhile.
     /// <https://docs.aws.amazon.com/eventbridge/latest/pipes-reference/API_DescribePipe.html>
-    pub async fn mentioned(&self, name: &str) -> Result<Vec<Mentioned>, SourceError> {
+    pub async fn mentioned(&self, name: &str) -> Result<Vec<Mentioned>, CallError> {
         let by = format!("the pipe {name}");
-        let call = JsonCall::get("DescribePipe", &["v1", "pipes", name], &[]);
-        let read: Result<Option<Pipe>, _> = self.client.call(call, &by).await;
+        let call = Call::new("DescribePipe", format!("read {by}"));
+        let request = JsonCall::get(&["v1", "pipes", name], &[]);
+        let read: Result<Option<Pipe>, _> = self.client.call(&call, request).await;
         let target = unless_deleted(read, "NotFoundException")?.and_then(|pipe| pipe.target_parameters);
         let Some(target) = target else { return Ok(Vec::new()) };
         let task = target.ecs_task_parameters.and_then(|ecs| ecs.task_definition_arn);

@@ -28,32 +28,6 @@ pub(crate) struct PlainHttp {
     retries: RetryConfig,
 }
 
-/// Why a download failed. The text never contains the address, because a presigned address is a
-/// credential.
-#[derive(Debug, thiserror::Error)]
-pub enum DownloadError {
-    #[error("the address is not one that can be fetched from")]
-    Address,
-    #[error("the file server did not give it")]
-    Get(#[source] FailedCall),
-    #[error("the transfer broke off")]
-    Body(#[source] aws_smithy_types::byte_stream::error::Error),
-    #[error("the transfer took longer than {} s", BODY_TIMEOUT.as_secs())]
-    Slow,
-    #[error("there is more of it than {limit} bytes")]
-    TooLarge { limit: usize },
-}
-
-impl DownloadError {
-    pub fn is_retryable(&self) -> bool {
-        match self {
-            Self::Get(failed) => failed.is_retryable(),
-            Self::Body(_) | Self::Slow => true,
-            Self::Address | Self::TooLarge { .. } => false,
-        }
-    }
-}
-
 impl PlainHttp {
     /// Creates the client. The timeouts must equal those of the services' clients, because only
     /// clients with equal timeouts share connections.
@@ -75,15 +49,19 @@ impl PlainHttp {
         }
     }
 
-    /// Returns the body of a successful answer. At most `limit` bytes of it are in memory.
-    pub(crate) async fn download(&self, url: &str, limit: usize) -> Result<Vec<u8>, DownloadError> {
-        let scheme = url.find("://").ok_or(DownloadError::Address)? + "://".len();
-        let path = scheme + url[scheme..].find('/').ok_or(DownloadError::Address)?;
+    /// Returns the body of a successful answer. At most `limit` bytes of it are in memory. No
+    /// failure contains the address, because a presigned address is a credential.
+    pub(crate) async fn download(&self, url: &str, limit: usize) -> Result<Vec<u8>, FailedCall> {
+        let invalid = || FailedCall::unusable("the address is not one that can be fetched from", false);
+        let scheme = url.find("://").ok_or_else(invalid)? + "://".len();
+        let path = scheme + url[scheme..].find('/').ok_or_else(invalid)?;
         let (base, path) = url.split_at(path);
         // The source of a failure may contain the request's debug text, and thereby the address.
-        let failed = |failed: FailedCall| DownloadError::Get(failed.without_source());
-        let body = self.get(base, path, &self.retries).await.map_err(failed)?;
-        tokio::time::timeout(BODY_TIMEOUT, read(body, limit)).await.unwrap_or(Err(DownloadError::Slow))
+        let body = self.get(base, path, &self.retries).await.map_err(FailedCall::without_source)?;
+        tokio::time::timeout(BODY_TIMEOUT, read(body, limit)).await.unwrap_or_else(|_| {
+            let why = format!("the transfer took longer than {} s", BODY_TIMEOUT.as_secs());
+            Err(FailedCall::unusable(why, true))
+        })
     }
 
     async fn get(&self, base: &str, path: &str, retries: &RetryConfig) -> Result<SdkBody, FailedCall> {
@@ -105,17 +83,17 @@ impl PlainHttp {
             })
             .deserializer_impl::<SdkBody, RefusedRequest>(TakeBody)
             .build();
-        operation.invoke(path.to_owned()).await.map_err(FailedCall::new)
+        operation.invoke(path.to_owned()).await.map_err(FailedCall::from)
     }
 }
 
-async fn read(body: SdkBody, limit: usize) -> Result<Vec<u8>, DownloadError> {
+async fn read(body: SdkBody, limit: usize) -> Result<Vec<u8>, FailedCall> {
     let mut stream = ByteStream::new(body);
     let mut bytes = Vec::new();
     while let Some(chunk) = stream.next().await {
-        let chunk = chunk.map_err(DownloadError::Body)?;
+        let chunk = chunk.map_err(FailedCall::broken_off)?;
         if bytes.len() + chunk.len() > limit {
-            return Err(DownloadError::TooLarge { limit });
+            return Err(FailedCall::unusable(format!("there is more of it than {limit} bytes"), false));
         }
         bytes.extend_from_slice(&chunk);
     }

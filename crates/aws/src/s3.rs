@@ -1,11 +1,11 @@
 //! Amazon S3: stores objects that are too large for the table or must be kept for long.
 
 use aws_sdk_s3::Client;
-use aws_sdk_s3::operation::get_object::GetObjectError;
-use aws_sdk_s3::primitives::{ByteStream, ByteStreamError};
+use aws_sdk_s3::primitives::ByteStream;
 use aws_smithy_types::base64;
 use sha2::{Digest, Sha256};
 
+use crate::call::{Call, CallError};
 use crate::failed_call::FailedCall;
 use crate::session::Session;
 
@@ -33,27 +33,8 @@ pub struct Stored {
 
 #[derive(Debug, thiserror::Error)]
 pub enum S3Error {
-    #[error("could not put {key} into the bucket {bucket} (PutObject)")]
-    PutObject {
-        bucket: String,
-        key: String,
-        #[source]
-        source: FailedCall,
-    },
-    #[error("could not get {key} from the bucket {bucket} (GetObject)")]
-    GetObject {
-        bucket: String,
-        key: String,
-        #[source]
-        source: FailedCall,
-    },
-    #[error("the transfer of {key} from the bucket {bucket} broke off (GetObject)")]
-    Transfer {
-        bucket: String,
-        key: String,
-        #[source]
-        source: ByteStreamError,
-    },
+    #[error(transparent)]
+    Call(#[from] CallError),
     #[error(
         "{key} of the bucket {bucket} has more than {MOST_BYTES} bytes, which is more than can be worked on"
     )]
@@ -64,8 +45,7 @@ impl S3Error {
     /// Whether the same call may succeed a little later.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::PutObject { source, .. } | Self::GetObject { source, .. } => source.is_retryable(),
-            Self::Transfer { .. } => true,
+            Self::Call(failed) => failed.is_retryable(),
             Self::TooLarge { .. } => false,
         }
     }
@@ -85,6 +65,7 @@ impl Bucket {
         if bytes.len() > MOST_BYTES {
             return Err(S3Error::TooLarge { bucket: self.name.clone(), key: key.to_owned() });
         }
+        let call = Call::new("PutObject", format!("put {key} into the bucket {}", self.name));
         let hash = Sha256::digest(&bytes);
         let answer = self
             .client
@@ -96,11 +77,7 @@ impl Bucket {
             .body(ByteStream::from(bytes))
             .send()
             .await
-            .map_err(|error| S3Error::PutObject {
-                bucket: self.name.clone(),
-                key: key.to_owned(),
-                source: FailedCall::new(error),
-            })?;
+            .map_err(|error| call.failed(error))?;
         Ok(Stored {
             key: key.to_owned(),
             version: answer.version_id().filter(|version| !version.is_empty()).map(str::to_owned),
@@ -112,30 +89,16 @@ impl Bucket {
     /// denied" instead if the role may not list the bucket.
     /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html>
     pub async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, S3Error> {
-        let (bucket, key) = (&self.name, key.to_owned());
-        let answer = match self.client.get_object().bucket(bucket).key(&key).send().await {
-            Ok(answer) => answer,
-            Err(error) => {
-                return match error.as_service_error() {
-                    Some(GetObjectError::NoSuchKey(_)) => Ok(None),
-                    _ => Err(S3Error::GetObject {
-                        bucket: bucket.clone(),
-                        key,
-                        source: FailedCall::new(error),
-                    }),
-                };
-            }
-        };
+        let bucket = &self.name;
+        let call = Call::new("GetObject", format!("get {key} from the bucket {bucket}"));
+        let answer = self.client.get_object().bucket(bucket).key(key).send().await;
+        let Some(answer) = call.none_if(&["NoSuchKey"], answer)? else { return Ok(None) };
         let mut body = answer.body;
         let mut bytes = Vec::new();
         while let Some(part) = body.next().await {
-            let part = part.map_err(|source| S3Error::Transfer {
-                bucket: bucket.clone(),
-                key: key.clone(),
-                source,
-            })?;
+            let part = part.map_err(|error| call.failed(FailedCall::broken_off(error)))?;
             if bytes.len() + part.len() > MOST_BYTES {
-                return Err(S3Error::TooLarge { bucket: bucket.clone(), key });
+                return Err(S3Error::TooLarge { bucket: bucket.clone(), key: key.to_owned() });
             }
             bytes.extend_from_slice(&part);
         }

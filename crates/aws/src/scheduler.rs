@@ -3,9 +3,11 @@
 use serde::Deserialize;
 use stablepin_retention_rules::mentions::{Mention, mentions};
 
+use crate::call::{Call, CallError};
+use crate::failed_call::FailedCall;
 use crate::mentioned::{EcsParameters, Mentioned, service_of};
 use crate::session::{Service, Session};
-use crate::signed_json::{JsonCall, SignedJson, SourceError, unless_deleted};
+use crate::signed_json::{JsonCall, SignedJson, unless_deleted};
 
 /// The schedules of the session's account and region.
 #[derive(Debug, Clone)]
@@ -59,20 +61,18 @@ impl Scheduler {
     /// The schedules of all groups whose target may name a task definition, a job definition or an
     /// image. The list includes disabled schedules, because they can be enabled at any time.
     /// <https://docs.aws.amazon.com/scheduler/latest/APIReference/API_ListSchedules.html>
-    pub async fn schedules(&self) -> Result<Vec<ScheduleName>, SourceError> {
-        const OPERATION: &str = "ListSchedules";
-        const WHAT: &str = "the schedules of EventBridge Scheduler";
-        let call = |token: Option<&str>| {
-            JsonCall::get(OPERATION, &["schedules"], &[("MaxResults", Some("100")), ("NextToken", token)])
+    pub async fn schedules(&self) -> Result<Vec<ScheduleName>, CallError> {
+        let call = Call::new("ListSchedules", "read the schedules of EventBridge Scheduler");
+        let request = |token: Option<&str>| {
+            JsonCall::get(&["schedules"], &[("MaxResults", Some("100")), ("NextToken", token)])
         };
         let page = |page: Schedules| (page.schedules.unwrap_or_default(), page.next_token);
-        let lacks = |member| SourceError::Answer { operation: OPERATION, what: WHAT.to_owned(), member };
         let mut found = Vec::new();
-        for summary in self.client.list(WHAT, call, page).await? {
-            let target = summary.target.and_then(|target| target.arn).ok_or_else(|| lacks("Target"))?;
+        for summary in self.client.list(&call, request, page).await? {
+            let target = summary.target.and_then(|target| target.arn).ok_or_else(|| call.lacks("Target"))?;
             if starts_what_has_an_image(&target) {
-                let group = summary.group_name.ok_or_else(|| lacks("GroupName"))?;
-                found.push(ScheduleName { group, name: summary.name.ok_or_else(|| lacks("Name"))? });
+                let group = summary.group_name.ok_or_else(|| call.lacks("GroupName"))?;
+                found.push(ScheduleName { group, name: summary.name.ok_or_else(|| call.lacks("Name"))? });
             }
         }
         Ok(found)
@@ -80,15 +80,15 @@ impl Scheduler {
 
     /// Returns what a schedule names. The list is empty if the schedule was deleted meanwhile.
     /// <https://docs.aws.amazon.com/scheduler/latest/APIReference/API_GetSchedule.html>
-    pub async fn mentioned(&self, of: &ScheduleName) -> Result<Vec<Mentioned>, SourceError> {
-        const OPERATION: &str = "GetSchedule";
+    pub async fn mentioned(&self, of: &ScheduleName) -> Result<Vec<Mentioned>, CallError> {
         let by = format!("the schedule {}/{}", of.group, of.name);
-        let call = JsonCall::get(OPERATION, &["schedules", &of.name], &[("groupName", Some(&of.group))]);
-        let read: Result<Option<Schedule>, _> = self.client.call(call, &by).await;
+        let call = Call::new("GetSchedule", format!("read {by}"));
+        let request = JsonCall::get(&["schedules", &of.name], &[("groupName", Some(&of.group))]);
+        let read: Result<Option<Schedule>, _> = self.client.call(&call, request).await;
         let Some(schedule) = unless_deleted(read, "ResourceNotFoundException")? else {
             return Ok(Vec::new());
         };
-        let lacks = || SourceError::Answer { operation: OPERATION, what: by.clone(), member: "Target" };
+        let lacks = || call.lacks("Target");
         let target = schedule.target.ok_or_else(lacks)?;
         let arn = target.arn.as_deref().ok_or_else(lacks)?;
         let task = target.ecs_parameters.and_then(|ecs| ecs.task_definition_arn);
@@ -96,7 +96,10 @@ impl Scheduler {
             None => Default::default(),
             Some(Ok(found)) => found,
             // The input is the whole API call. Without it, the named images are unknown.
-            Some(Err(source)) if is_universal(arn) => return Err(SourceError::Input { what: by, source }),
+            Some(Err(error)) if is_universal(arn) => {
+                let why = "its input is no valid JSON: correct it or delete it";
+                return Err(call.failed(FailedCall::unusable(why, false).with_source(error)));
+            }
             // The input of a cluster's target cannot change the image.
             Some(Err(_)) => Default::default(),
         };

@@ -32,60 +32,18 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::call::{Call, CallError};
 use crate::failed_call::FailedCall;
-use crate::pages::{Endless, Pages};
+use crate::pages::Pages;
 
 /// The most pages that one list may have: enough for 100,000 items, ten times an account's usual
 /// quota.
 const MOST_PAGES: usize = 1000;
 
-/// Why Stablepin could not read a resource that names tasks, jobs or images.
-#[derive(Debug, thiserror::Error)]
-pub enum SourceError {
-    #[error("could not read {what} ({operation})")]
-    JsonCall {
-        operation: &'static str,
-        what: String,
-        #[source]
-        source: FailedCall,
-    },
-    #[error("the list of {what} does not end ({operation})")]
-    Endless { operation: &'static str, what: String },
-    #[error("the answer to {operation} about {what} has no {member}")]
-    Answer { operation: &'static str, what: String, member: &'static str },
-    #[error("the input of {what} is no valid JSON: correct it or delete it")]
-    Input {
-        what: String,
-        #[source]
-        source: serde_json::Error,
-    },
-}
-
-impl SourceError {
-    /// Whether the same call may succeed a little later.
-    pub fn is_retryable(&self) -> bool {
-        match self {
-            Self::JsonCall { source, .. } => source.is_retryable(),
-            Self::Endless { .. } | Self::Answer { .. } | Self::Input { .. } => false,
-        }
-    }
-
-    /// The service's error code.
-    pub(crate) fn code(&self) -> Option<&str> {
-        match self {
-            Self::JsonCall { source, .. } => source.code(),
-            Self::Endless { .. } | Self::Answer { .. } | Self::Input { .. } => None,
-        }
-    }
-}
-
 /// Returns an empty value if the resource was deleted after it was listed.
-pub(crate) fn unless_deleted<T: Default>(
-    answer: Result<T, SourceError>,
-    code: &str,
-) -> Result<T, SourceError> {
+pub(crate) fn unless_deleted<T: Default>(answer: Result<T, CallError>, code: &str) -> Result<T, CallError> {
     match answer {
-        Err(error) if error.code() == Some(code) => Ok(T::default()),
+        Err(failed) if failed.code() == Some(code) => Ok(T::default()),
         other => other,
     }
 }
@@ -93,7 +51,6 @@ pub(crate) fn unless_deleted<T: Default>(
 /// A request to one operation.
 #[derive(Debug, Clone)]
 pub(crate) struct JsonCall {
-    operation: &'static str,
     /// The path with its query.
     path: String,
     sends: Sends,
@@ -102,7 +59,7 @@ pub(crate) struct JsonCall {
 #[derive(Debug, Clone)]
 enum Sends {
     Nothing,
-    /// A JSON body. `target` selects the JSON 1.1 protocol, which names the operation in a header.
+    /// A JSON body. `target` is the header of the JSON 1.1 protocol that names the operation.
     Json {
         target: Option<&'static str>,
         body: String,
@@ -111,7 +68,7 @@ enum Sends {
 
 impl JsonCall {
     /// Makes a `GET`. It encodes the values of the query.
-    pub(crate) fn get(operation: &'static str, path: &[&str], query: &[(&str, Option<&str>)]) -> Self {
+    pub(crate) fn get(path: &[&str], query: &[(&str, Option<&str>)]) -> Self {
         let mut all = String::new();
         for part in path {
             all.push('/');
@@ -125,24 +82,23 @@ impl JsonCall {
             encode(value, &mut all);
             separator = '&';
         }
-        Self { operation, path: all, sends: Sends::Nothing }
+        Self { path: all, sends: Sends::Nothing }
     }
 
     /// Makes a `POST` of JSON to a path.
-    pub(crate) fn post(operation: &'static str, path: &str, body: &Value) -> Self {
+    pub(crate) fn post(path: &str, body: &Value) -> Self {
         let sends = Sends::Json { target: None, body: body.to_string() };
-        Self { operation, path: path.to_owned(), sends }
+        Self { path: path.to_owned(), sends }
     }
 
-    /// Makes a request of the JSON 1.1 protocol. `target` is the service's part of the header's
-    /// value.
-    pub(crate) fn json_1_1(operation: &'static str, target: &'static str, body: &Value) -> Self {
+    /// Makes a request of the JSON 1.1 protocol. `target` is the service and its operation.
+    pub(crate) fn json_1_1(target: &'static str, body: &Value) -> Self {
         let sends = Sends::Json { target: Some(target), body: body.to_string() };
-        Self { operation, path: "/".to_owned(), sends }
+        Self { path: "/".to_owned(), sends }
     }
 
     fn request(self) -> Result<HttpRequest, aws_smithy_runtime_api::box_error::BoxError> {
-        let Self { operation, path, sends } = self;
+        let Self { path, sends } = self;
         let mut request = match sends {
             Sends::Nothing => HttpRequest::new(SdkBody::empty()),
             Sends::Json { target, body } => {
@@ -153,7 +109,7 @@ impl JsonCall {
                     None => drop(headers.insert("content-type", "application/json")),
                     Some(target) => {
                         headers.insert("content-type", "application/x-amz-json-1.1");
-                        headers.insert("x-amz-target", format!("{target}.{operation}"));
+                        headers.insert("x-amz-target", target);
                     }
                 }
                 request
@@ -236,37 +192,29 @@ impl SignedJson {
         Self { operation: Arc::new(operation) }
     }
 
-    /// Sends one request and returns the parsed answer. `what` names the resource in error
-    /// messages.
+    /// Sends one request and returns the parsed answer.
     pub(crate) async fn call<T: DeserializeOwned>(
         &self,
-        call: JsonCall,
-        what: &str,
-    ) -> Result<T, SourceError> {
-        let operation = call.operation;
-        let failed = |source| SourceError::JsonCall { operation, what: what.to_owned(), source };
-        let bytes = self.operation.invoke(call).await.map_err(|error| failed(FailedCall::new(error)))?;
-        serde_json::from_slice(&bytes).map_err(|error| failed(FailedCall::unreadable(error)))
+        call: &Call,
+        request: JsonCall,
+    ) -> Result<T, CallError> {
+        let bytes = self.operation.invoke(request).await.map_err(|error| call.failed(error))?;
+        serde_json::from_slice(&bytes).map_err(|error| call.failed(FailedCall::unreadable(error)))
     }
 
-    /// Returns every item of a list, page by page. `call` makes the request for a page token.
+    /// Returns every item of a list, page by page. `request` makes the request for a page token.
     /// `page` splits an answer into its items and the next page's token.
     pub(crate) async fn list<P: DeserializeOwned, T>(
         &self,
-        what: &str,
-        call: impl Fn(Option<&str>) -> JsonCall,
+        call: &Call,
+        request: impl Fn(Option<&str>) -> JsonCall,
         page: impl Fn(P) -> (Vec<T>, Option<String>),
-    ) -> Result<Vec<T>, SourceError> {
+    ) -> Result<Vec<T>, CallError> {
         let (mut all, mut pages) = (Vec::new(), Pages::at_most(MOST_PAGES));
         loop {
-            let call = call(pages.token().as_deref());
-            let operation = call.operation;
-            let (items, next) = page(self.call(call, what).await?);
+            let (items, next) = page(self.call(call, request(pages.token().as_deref())).await?);
             all.extend(items);
-            let follows = pages.follows(next.as_deref());
-            let follows =
-                follows.map_err(|Endless| SourceError::Endless { operation, what: what.to_owned() })?;
-            if !follows {
+            if !pages.follows(call, next.as_deref())? {
                 return Ok(all);
             }
         }
@@ -325,8 +273,7 @@ mod tests {
 
     #[test]
     fn query_is_encoded_and_skips_unset_values() {
-        let call =
-            JsonCall::get("Get", &["schedules", "a b"], &[("groupName", Some("x/y&z")), ("NextToken", None)]);
+        let call = JsonCall::get(&["schedules", "a b"], &[("groupName", Some("x/y&z")), ("NextToken", None)]);
         assert_eq!(call.path, "/schedules/a%20b?groupName=x%2Fy%26z");
     }
 

@@ -3,6 +3,7 @@
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 
+use crate::call::{Call, CallError};
 use crate::failed_call::FailedCall;
 use crate::session::Session;
 
@@ -18,36 +19,13 @@ pub struct Sqs {
     client: Client,
 }
 
-#[derive(Debug, thiserror::Error)]
-pub enum SqsError {
-    #[error("could not send to {queue} (SendMessageBatch)")]
-    Send {
-        queue: String,
-        #[source]
-        source: FailedCall,
-    },
-    #[error("{queue} did not take {failed} of {of} messages: {reason}")]
-    Entries { queue: String, failed: usize, of: usize, reason: String },
-}
-
-impl SqsError {
-    /// Whether the same call may succeed a little later. A retry also sends the accepted messages
-    /// again.
-    pub fn is_retryable(&self) -> bool {
-        match self {
-            Self::Send { source, .. } => source.is_retryable(),
-            Self::Entries { .. } => true,
-        }
-    }
-}
-
 impl Sqs {
     pub fn new(session: &Session) -> Self {
         Self { client: session.sqs() }
     }
 
     /// Sends one message with a delay in seconds (900 at most).
-    pub async fn send_later(&self, queue_url: &str, message: &str, seconds: i32) -> Result<(), SqsError> {
+    pub async fn send_later(&self, queue_url: &str, message: &str, seconds: i32) -> Result<(), CallError> {
         self.send(queue_url, &[(message, seconds)]).await
     }
 
@@ -58,7 +36,7 @@ impl Sqs {
         queue_url: &str,
         messages: &[String],
         seconds: usize,
-    ) -> Result<(), SqsError> {
+    ) -> Result<(), CallError> {
         let over = seconds.min(LONGEST_DELAY);
         for (batch, part) in messages.chunks(PER_SEND).enumerate() {
             let delay = |place: usize| (batch * PER_SEND + place) * over / messages.len();
@@ -72,9 +50,10 @@ impl Sqs {
         Ok(())
     }
 
-    /// Sends up to [`PER_SEND`] messages, each with its delay in seconds.
-    async fn send(&self, queue_url: &str, messages: &[(&str, i32)]) -> Result<(), SqsError> {
-        let queue = || queue_url.to_owned();
+    /// Sends up to [`PER_SEND`] messages, each with its delay in seconds. A retry also sends the
+    /// accepted messages again.
+    async fn send(&self, queue_url: &str, messages: &[(&str, i32)]) -> Result<(), CallError> {
+        let call = Call::new("SendMessageBatch", format!("send to {queue_url}"));
         let entry = |(place, (message, delay)): (usize, &(&str, i32))| {
             SendMessageBatchRequestEntry::builder()
                 .id(place.to_string())
@@ -91,14 +70,12 @@ impl Sqs {
             .set_entries(Some(entries))
             .send()
             .await
-            .map_err(|error| SqsError::Send { queue: queue(), source: FailedCall::new(error) })?;
+            .map_err(|error| call.failed(error))?;
         if let Some(first) = answer.failed().first() {
-            return Err(SqsError::Entries {
-                queue: queue(),
-                failed: answer.failed().len(),
-                of: messages.len(),
-                reason: first.message().unwrap_or_else(|| first.code()).to_owned(),
-            });
+            let (failed, of) = (answer.failed().len(), messages.len());
+            let reason = first.message().unwrap_or_else(|| first.code());
+            let why = format!("it did not take {failed} of {of} messages: {reason}");
+            return Err(call.failed(FailedCall::unusable(why, true)));
         }
         Ok(())
     }

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use stablepin_aws::call::CallError;
 use stablepin_aws::dynamodb::TableError;
-use stablepin_aws::sns::SnsError;
 use stablepin_rules::application::Approver;
 use stablepin_rules::name::ApproverName;
 use stablepin_rules::subscription_status::Subscription;
@@ -36,7 +36,7 @@ impl ApprovalMailer {
     /// Sends the mail to the topic that the approver's address is subscribed to.
     /// If no such topic is known, all topics get it, and one that accepts it is enough.
     /// The mail may hold a link that decides, so no log and no error contains it.
-    pub(crate) async fn send(&self, approver: &Approver, mail: &Mail) -> Result<(), SnsError> {
+    pub(crate) async fn send(&self, approver: &Approver, mail: &Mail) -> Result<(), CallError> {
         let Topics { sns, arns } = &self.topics;
         let publish = |topic: &String| {
             let topic = topic.clone();
@@ -46,7 +46,7 @@ impl ApprovalMailer {
             return publish(topic).await.map(drop);
         }
         let lists = join_all(arns.iter().map(|topic| sns.subscriptions(topic))).await;
-        let has = |list: &Result<Vec<Subscription>, SnsError>| {
+        let has = |list: &Result<Vec<Subscription>, CallError>| {
             list.as_ref().is_ok_and(|list| list.iter().any(|one| one.is_of(&approver.mail)))
         };
         let own = arns.iter().zip(&lists).filter(|(_, list)| has(list)).map(|(topic, _)| topic);
@@ -58,7 +58,7 @@ impl ApprovalMailer {
             match answer {
                 Ok(_) => taken = true,
                 // One that may come right is tried again.
-                Err(error) if failed.as_ref().is_none_or(SnsError::is_refusal) => failed = Some(error),
+                Err(error) if failed.as_ref().is_none_or(CallError::is_refusal) => failed = Some(error),
                 Err(_) => {}
             }
         }

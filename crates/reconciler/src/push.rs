@@ -119,7 +119,7 @@ pub async fn take(
             // Lambda tries three times. Retention may stop early and keep the image. The sweep
             // regards an image of that age as answered, so the push is recorded as unanswered.
             let Push { at, repository, digest, tag } = push;
-            clients.table.put_unanswered_push(application, repository, tag, digest, *at).await?;
+            clients.table.put_push(application, repository, tag, digest, *at, false).await?;
         }
         let opened = opened?;
         contained::cancel(clients, application, &index, &contained, deadline).await?;
@@ -137,7 +137,7 @@ pub async fn take(
     // first record, because a repeat would get a later place.
     if news || !is_ahead(now(), push.at) {
         let at = place(now(), push.at);
-        clients.table.follow(application, &push.repository, &push.tag, &push.digest, at).await?;
+        clients.table.put_push(application, &push.repository, &push.tag, &push.digest, at, true).await?;
     }
     if taken.is_ok() {
         attribution::catch_up(clients, application, &push.digest, &known, deadline).await?;

@@ -1,7 +1,8 @@
 //! The topics of secret links. Approvers subscribe to them and get their mails through them.
 
 use futures_util::future::try_join_all;
-use stablepin_aws::sns::{Sns, SnsError};
+use stablepin_aws::call::CallError;
+use stablepin_aws::sns::Sns;
 use stablepin_rules::subscription_status::Subscription;
 
 #[derive(Debug, Clone)]
@@ -14,7 +15,7 @@ pub struct Topics {
 
 impl Topics {
     /// Returns the subscriptions of all topics.
-    pub async fn subscriptions(&self) -> Result<Vec<Subscription>, SnsError> {
+    pub async fn subscriptions(&self) -> Result<Vec<Subscription>, CallError> {
         let lists = try_join_all(self.arns.iter().map(|topic| self.sns.subscriptions(topic))).await?;
         Ok(lists.into_iter().flatten().collect())
     }

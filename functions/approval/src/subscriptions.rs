@@ -4,8 +4,9 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
+use stablepin_aws::call::CallError;
 use stablepin_aws::dynamodb::Table;
-use stablepin_aws::sns::{ConfirmError, SnsError};
+use stablepin_aws::sns::Subscribed;
 use stablepin_http::{Problem, Request, Response, json as answer};
 use stablepin_reconciler::Topics;
 use stablepin_rules::application::{Application, Approver, MailAddress};
@@ -21,7 +22,7 @@ const MOST_FILTERS: usize = 200;
 
 /// Returns the ARN of the approver's first bad subscription and its defect, or `None` if all are
 /// good.
-async fn first_defect(topics: &Topics, own: &[&Subscription]) -> Result<Option<(String, String)>, SnsError> {
+async fn first_defect(topics: &Topics, own: &[&Subscription]) -> Result<Option<(String, String)>, CallError> {
     for one in own {
         let Some(arn) = &one.arn else { continue };
         let Some(attributes) = topics.sns.attributes_of(arn).await? else { continue };
@@ -57,7 +58,21 @@ pub(crate) async fn put(table: &Table, topics: &Topics, request: &Request) -> Re
     }
     let topic = own.first().map(|one| &one.topic).or_else(|| with_room(&topics.arns, &found));
     let topic = topic.ok_or_else(|| full(topics))?;
-    topics.sns.subscribe(topic, &approver.mail).await.map_err(|error| failed(request, &error))?;
+    match topics.sns.subscribe(topic, &approver.mail).await.map_err(|error| failed(request, &error))? {
+        Subscribed::Requested => {}
+        Subscribed::TopicFull => {
+            let detail = format!("{topic} takes no more filter policies");
+            return Err(Problem::new(409, "topics-full", "The topic is full", detail));
+        }
+        Subscribed::Differently => {
+            let detail = format!(
+                "{} is subscribed to {topic} already, without this filter, and has not confirmed it: SNS forgets it after two days, \
+                 or unsubscribe it by hand",
+                approver.mail
+            );
+            return Err(not_as_it_should_be(detail));
+        }
+    }
     let found = topics.subscriptions().await.map_err(|error| failed(request, &error))?;
     Ok(status_response(&approver, &found))
 }
@@ -77,13 +92,9 @@ pub(crate) async fn confirm(table: &Table, topics: &Topics, request: &Request) -
     })?;
     let token = token(&body.token);
     for topic in &topics.arns {
-        match topics.sns.confirm(topic, token).await {
-            Ok(()) => {
-                let found = topics.subscriptions().await.map_err(|error| failed(request, &error))?;
-                return Ok(status_response(&approver, &found));
-            }
-            Err(ConfirmError::Refused) => {}
-            Err(ConfirmError::Sns(error)) => return Err(failed(request, &error)),
+        if topics.sns.confirm(topic, token).await.map_err(|error| failed(request, &error))? {
+            let found = topics.subscriptions().await.map_err(|error| failed(request, &error))?;
+            return Ok(status_response(&approver, &found));
         }
     }
     Err(Problem::new(
@@ -138,12 +149,11 @@ fn status_response(approver: &Approver, found: &[Subscription]) -> Response {
 /// A problem that asks an administrator to correct a subscription. The function's role must not
 /// change subscriptions, since IAM cannot limit that right to one topic.
 fn exposed(approver: &Approver, arn: &str, what: &str) -> Problem {
-    Problem::new(
-        409,
-        "subscription-exposed",
-        "The subscription is not as it should be",
-        format!("{what}. {}", remedies(arn, &approver.mail)),
-    )
+    not_as_it_should_be(format!("{what}. {}", remedies(arn, &approver.mail)))
+}
+
+fn not_as_it_should_be(detail: String) -> Problem {
+    Problem::new(409, "subscription-exposed", "The subscription is not as it should be", detail)
 }
 
 /// Returns two shell commands, each on its own line.
@@ -168,33 +178,10 @@ fn full(topics: &Topics) -> Problem {
     )
 }
 
-fn failed(request: &Request, error: &SnsError) -> Problem {
-    match error {
-        SnsError::Full { topic } => Problem::new(
-            409,
-            "topics-full",
-            "The topic is full",
-            format!("{topic} takes no more filter policies"),
-        ),
-        SnsError::Different { topic, mail } => Problem::new(
-            409,
-            "subscription-exposed",
-            "The subscription is not as it should be",
-            format!(
-                "{mail} is subscribed to {topic} already, without this filter, and has not confirmed it: SNS forgets it after two days, \
-                 or unsubscribe it by hand"
-            ),
-        ),
-        SnsError::Publish { .. }
-        | SnsError::Notify { .. }
-        | SnsError::Call { .. }
-        | SnsError::TooLarge { .. }
-        | SnsError::Answer => {
-            let chain = stablepin_reconciler::errors::chain(error);
-            tracing::error!(request.id = request.id, "SNS: {chain}");
-            Problem::internal(&request.id, "SNS could not be asked, or did not take it")
-        }
-    }
+fn failed(request: &Request, error: &CallError) -> Problem {
+    let chain = stablepin_reconciler::errors::chain(error);
+    tracing::error!(request.id = request.id, "SNS: {chain}");
+    Problem::internal(&request.id, "SNS could not be asked, or did not take it")
 }
 
 #[cfg(test)]

@@ -4,8 +4,9 @@
 use std::collections::BTreeSet;
 
 use futures_util::future::join_all;
+use stablepin_aws::call::CallError;
 use stablepin_aws::dynamodb::{About, TableError};
-use stablepin_aws::sns::{Sns, SnsError};
+use stablepin_aws::sns::Sns;
 use stablepin_reconciler::clock::now;
 use stablepin_reconciler::errors::chain;
 use stablepin_reconciler::{Clients, Topics};
@@ -18,7 +19,7 @@ use stablepin_rules::topic_policy::{TopicRoles, open_to_others};
 #[derive(Debug, thiserror::Error)]
 pub enum HealthError {
     #[error("the subscriptions could not be read, or the findings not sent")]
-    Sns(#[from] SnsError),
+    Sns(#[from] CallError),
     #[error("the findings could not be read or written")]
     Table(#[from] TableError),
 }

@@ -2,7 +2,8 @@
 //! least once, in order.
 
 use serde_json::{Value, json};
-use stablepin_aws::eventbridge::{Entry, EventBridge, EventBridgeError};
+use stablepin_aws::call::CallError;
+use stablepin_aws::eventbridge::{Entry, EventBridge};
 use stablepin_reconciler::errors::chain;
 use stablepin_rules::audit::AuditRecord;
 
@@ -16,7 +17,7 @@ pub struct EventBus {
 #[derive(Debug, thiserror::Error)]
 pub enum OutboxError {
     #[error("the event bus did not accept the records")]
-    EventBus(#[from] EventBridgeError),
+    EventBus(#[from] CallError),
     #[error("an audit record is not readable")]
     Unreadable(#[source] serde_json::Error),
 }

@@ -3,9 +3,10 @@
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use stablepin_aws::call::CallError;
 use stablepin_aws::dynamodb::TableError;
 use stablepin_aws::ecr::{EcrError, ImageDetail};
-use stablepin_aws::sqs::{Sqs, SqsError};
+use stablepin_aws::sqs::Sqs;
 use stablepin_reconciler::clock::now;
 use stablepin_reconciler::errors::chain;
 use stablepin_reconciler::live_drift::{self, LiveDriftError};
@@ -33,7 +34,7 @@ pub enum SweepError {
     #[error("the applications could not be read")]
     Table(#[from] TableError),
     #[error("the messages could not be sent")]
-    Queue(#[from] SqsError),
+    Queue(#[from] CallError),
     #[error("the registry could not be read")]
     Ecr(#[from] EcrError),
     #[error("a missed push could not be handled")]

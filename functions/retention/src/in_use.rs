@@ -23,14 +23,15 @@ mod used;
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
+use stablepin_aws::call::CallError;
 use stablepin_aws::ecs::{
-    Ecs, EcsError, ListedServiceDeployment, NamedImage, PER_DESCRIBE_REVISIONS, PER_DESCRIBE_SERVICES,
+    Ecs, ListedServiceDeployment, NamedImage, PER_DESCRIBE_REVISIONS, PER_DESCRIBE_SERVICES,
     PER_DESCRIBE_TASKS, ServiceDeploymentStatus, TaskInUse, Wanted,
 };
 use stablepin_aws::lambda::Lambda;
 use stablepin_rules::application::Source;
 
-pub use error::{InUseError, ReadStep};
+pub use error::InUseError;
 pub use sources::Sources;
 pub use used::Used;
 
@@ -71,10 +72,6 @@ struct Shared {
     started: SourcesRead,
 }
 
-fn failed_at(step: ReadStep) -> impl Fn(EcsError) -> InUseError + Copy + Send {
-    move |source| InUseError::Ecs { step, source }
-}
-
 /// Returns everything that is used in the account and region, sorted. A family's `newest` revisions
 /// count as used, since tasks are started by the family's name. Shared reads are no older than
 /// `since`. All other reads are fresh.
@@ -88,10 +85,10 @@ pub async fn in_use(
     let Account { ecs, lambda, sources, waived } = account;
     let mut used = Vec::new();
     let mut references = References::default();
-    let clusters = ecs.clusters().await.map_err(failed_at(ReadStep::Clusters))?;
-    services(ecs, &clusters, &mut references, &mut used).await?;
-    tasks(ecs, &clusters, &mut used).await?;
-    daemons(ecs, &clusters, &mut used).await?;
+    let clusters = ecs.clusters().await.map_err(InUseError::Ecs)?;
+    services(ecs, &clusters, &mut references, &mut used).await.map_err(InUseError::Ecs)?;
+    tasks(ecs, &clusters, &mut used).await.map_err(InUseError::Ecs)?;
+    daemons(ecs, &clusters, &mut used).await.map_err(InUseError::Ecs)?;
     let is_fresh = |kept: &Shared| {
         kept.at >= since && now.duration_since(kept.at) < SHARED_FOR && kept.waived == *waived
     };
@@ -99,7 +96,7 @@ pub async fn in_use(
         Some(shared) => shared,
         None => Shared {
             at: now,
-            newest: newest_task_definitions(ecs, newest).await?,
+            newest: newest_task_definitions(ecs, newest).await.map_err(InUseError::Ecs)?,
             started: sources.read(&clusters, waived).await?,
             waived: waived.clone(),
         },
@@ -150,14 +147,14 @@ async fn services(
     clusters: &[String],
     references: &mut References,
     used: &mut Vec<Used>,
-) -> Result<(), InUseError> {
+) -> Result<(), CallError> {
     let listed = read_concurrently(clusters.to_vec(), |cluster| async move {
-        let arns = ecs.service_arns(&cluster).await.map_err(failed_at(ReadStep::Services))?;
-        Ok(describe_batches(&cluster, &arns, PER_DESCRIBE_SERVICES))
+        let arns = ecs.service_arns(&cluster).await?;
+        Ok::<_, CallError>(describe_batches(&cluster, &arns, PER_DESCRIBE_SERVICES))
     });
     let described = read_concurrently(listed.await?.concat(), |(cluster, arns)| async move {
-        let services = ecs.services_in_use(&cluster, &arns).await.map_err(failed_at(ReadStep::Services))?;
-        Ok((cluster, services))
+        let services = ecs.services_in_use(&cluster, &arns).await?;
+        Ok::<_, CallError>((cluster, services))
     });
     let mut revisions = BTreeMap::new();
     let mut unsettled = Vec::new();
@@ -175,11 +172,11 @@ async fn services(
     }
     let returns_to = read_concurrently(unsettled, |(cluster, arn, place)| async move {
         let returns_to = returns_to(ecs, &cluster, &arn).await?;
-        Ok(returns_to.into_iter().map(|arn| (arn, place.clone())).collect::<Vec<_>>())
+        Ok::<_, CallError>(returns_to.into_iter().map(|arn| (arn, place.clone())).collect::<Vec<_>>())
     });
     revisions.extend(returns_to.await?.concat());
     let read = read_concurrently(revision_batches(revisions.keys()), |arns| async move {
-        ecs.service_revisions(&arns).await.map_err(failed_at(ReadStep::ServiceRevisions))
+        ecs.service_revisions(&arns).await
     });
     for revision in read.await?.concat() {
         let place = revisions.get(&revision.arn).map_or("a service", String::as_str);
@@ -191,9 +188,8 @@ async fn services(
 /// Returns the revisions that a service may return to: those of its open deployments, and that of
 /// its last successful deployment. It is called while a deployment is open or has failed.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html>
-async fn returns_to(ecs: &Ecs, cluster: &str, service: &str) -> Result<BTreeSet<String>, InUseError> {
-    let deployments = ecs.all_service_deployments(cluster, service).await;
-    let deployments = deployments.map_err(failed_at(ReadStep::ServiceDeployments))?;
+async fn returns_to(ecs: &Ecs, cluster: &str, service: &str) -> Result<BTreeSet<String>, CallError> {
+    let deployments = ecs.all_service_deployments(cluster, service).await?;
     let went_well = deployments.iter().filter(|one| one.status == ServiceDeploymentStatus::Successful);
     let mut revisions: BTreeSet<String> = went_well
         .max_by_key(|one| one.created_at)
@@ -202,9 +198,7 @@ async fn returns_to(ecs: &Ecs, cluster: &str, service: &str) -> Result<BTreeSet<
         .collect();
     let open = deployments.iter().filter(|one| is_open(one)).map(|one| &one.arn);
     for arns in revision_batches(open) {
-        let more =
-            ecs.revisions_of_deployments(&arns).await.map_err(failed_at(ReadStep::ServiceDeployments))?;
-        revisions.extend(more);
+        revisions.extend(ecs.revisions_of_deployments(&arns).await?);
     }
     Ok(revisions)
 }
@@ -226,15 +220,15 @@ fn is_open(deployment: &ListedServiceDeployment) -> bool {
 
 /// Adds all tasks that ECS lists, including those that stopped within about the last hour. Somebody
 /// may examine or restart them.
-async fn tasks(ecs: &Ecs, clusters: &[String], used: &mut Vec<Used>) -> Result<(), InUseError> {
+async fn tasks(ecs: &Ecs, clusters: &[String], used: &mut Vec<Used>) -> Result<(), CallError> {
     let listed = read_concurrently(clusters.to_vec(), |cluster| async move {
-        let mut arns = ecs.task_arns(&cluster, Wanted::Running).await.map_err(failed_at(ReadStep::Tasks))?;
-        arns.extend(ecs.task_arns(&cluster, Wanted::Stopped).await.map_err(failed_at(ReadStep::Tasks))?);
-        Ok(describe_batches(&cluster, &arns, PER_DESCRIBE_TASKS))
+        let mut arns = ecs.task_arns(&cluster, Wanted::Running).await?;
+        arns.extend(ecs.task_arns(&cluster, Wanted::Stopped).await?);
+        Ok::<_, CallError>(describe_batches(&cluster, &arns, PER_DESCRIBE_TASKS))
     });
     let described = read_concurrently(listed.await?.concat(), |(cluster, arns)| async move {
-        let tasks = ecs.tasks_in_use(&cluster, &arns).await.map_err(failed_at(ReadStep::Tasks))?;
-        Ok((cluster, tasks))
+        let tasks = ecs.tasks_in_use(&cluster, &arns).await?;
+        Ok::<_, CallError>((cluster, tasks))
     });
     for (cluster, tasks) in described.await? {
         for task in tasks {
@@ -252,38 +246,37 @@ fn task_in_words(cluster: &str, task: &TaskInUse) -> String {
     }
 }
 
-async fn daemons(ecs: &Ecs, clusters: &[String], used: &mut Vec<Used>) -> Result<(), InUseError> {
-    let failed = failed_at(ReadStep::Daemons);
-    let listed = read_concurrently(clusters.to_vec(), |cluster| async move {
-        ecs.daemon_arns(&cluster).await.map_err(failed)
-    });
-    let found = read_concurrently(listed.await?.concat(), |arn| async move {
-        ecs.daemon_in_use(&arn).await.map_err(failed)
-    });
+async fn daemons(ecs: &Ecs, clusters: &[String], used: &mut Vec<Used>) -> Result<(), CallError> {
+    let listed =
+        read_concurrently(clusters.to_vec(), |cluster| async move { ecs.daemon_arns(&cluster).await });
+    let found = read_concurrently(listed.await?.concat(), |arn| async move { ecs.daemon_in_use(&arn).await });
     let (mut revisions, mut deployments) = (BTreeSet::new(), BTreeSet::new());
     for daemon in found.await?.into_iter().flatten() {
         revisions.extend(daemon.revisions);
         deployments.extend(daemon.deployment);
     }
     let more = read_concurrently(revision_batches(&deployments), |arns| async move {
-        ecs.revisions_of_daemon_deployments(&arns).await.map_err(failed)
+        ecs.revisions_of_daemon_deployments(&arns).await
     });
     revisions.extend(more.await?.into_iter().flatten());
-    let read = read_concurrently(revision_batches(&revisions), |arns| async move {
-        ecs.daemon_revisions(&arns).await.map_err(failed)
-    });
+    let read =
+        read_concurrently(
+            revision_batches(&revisions),
+            |arns| async move { ecs.daemon_revisions(&arns).await },
+        );
     for revision in read.await?.concat() {
         add(used, &format!("daemon revision {}", last(&revision.arn)), revision.images);
     }
     Ok(())
 }
 
-async fn newest_task_definitions(ecs: &Ecs, newest: usize) -> Result<Vec<String>, InUseError> {
-    let failed = failed_at(ReadStep::NewestTaskDefinitions);
-    let families = ecs.task_definition_families().await.map_err(failed)?;
-    let listed = read_concurrently(families, |family| async move {
-        ecs.newest_task_definitions(&family, newest).await.map_err(failed)
-    });
+async fn newest_task_definitions(ecs: &Ecs, newest: usize) -> Result<Vec<String>, CallError> {
+    let families = ecs.task_definition_families().await?;
+    let listed =
+        read_concurrently(
+            families,
+            |family| async move { ecs.newest_task_definitions(&family, newest).await },
+        );
     Ok(listed.await?.concat())
 }
 
@@ -297,21 +290,14 @@ async fn task_definitions(
     let unread: Vec<String> =
         references.0.keys().filter(|arn| !cache.images.contains_key(*arn)).cloned().collect();
     let read = read_concurrently(unread, |arn| async move {
-        let images = ecs.task_definition_images(&arn).await.map_err(failed_at(ReadStep::TaskDefinitions))?;
+        let images = ecs.task_definition_images(&arn).await.map_err(InUseError::Ecs)?;
         Ok((arn, images))
     });
     for (arn, images) in read.await? {
         match images {
             Some(images) => drop(cache.images.insert(arn, images)),
             // ECS has just listed this ARN, so the definition must exist.
-            None if arn.starts_with("arn:") => {
-                let source = EcsError::Answer {
-                    operation: "DescribeTaskDefinition",
-                    what: arn,
-                    member: "taskDefinition",
-                };
-                return Err(failed_at(ReadStep::TaskDefinitions)(source));
-            }
+            None if arn.starts_with("arn:") => return Err(InUseError::Undescribed(arn)),
             // Somebody names a revision that was deleted or does not exist yet. It cannot start a
             // task now.
             None => {}

@@ -23,6 +23,7 @@ mod undo;
 mod work;
 
 use serde_json::{Value, json};
+use stablepin_aws::call::CallError;
 use stablepin_aws::dynamodb::{CommitError, Table, TableError};
 use stablepin_aws::ecr::{Ecr, EcrError};
 use stablepin_aws::ecs::Ecs;
@@ -30,7 +31,7 @@ use stablepin_aws::lambda::Lambda;
 use stablepin_aws::s3::{Bucket, S3Error};
 use stablepin_aws::session::{Service, Session};
 use stablepin_aws::sns::Sns;
-use stablepin_aws::sqs::{Sqs, SqsError};
+use stablepin_aws::sqs::Sqs;
 use stablepin_reconciler::Deadline;
 use stablepin_reconciler::start::{StartError, required};
 
@@ -101,7 +102,7 @@ pub enum RetentionError {
     #[error("the bucket could not be read or written")]
     Bucket(#[from] S3Error),
     #[error("the messages could not be sent")]
-    Queue(#[from] SqsError),
+    Queue(#[source] CallError),
     #[error("the document {key} in the bucket is not the one that was kept there")]
     Changed { key: String },
     #[error("the document {key} in the bucket is not readable")]

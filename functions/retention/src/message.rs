@@ -1,12 +1,11 @@
 //! The message in the queue that stands for one unit of work.
 
 use serde::{Deserialize, Serialize};
-use stablepin_aws::sqs::SqsError;
 use stablepin_retention_rules::run::{Run, RunId};
 use stablepin_rules::image::RepositoryName;
 use stablepin_rules::name::ApplicationName;
 
-use crate::RetentionClients;
+use crate::{RetentionClients, RetentionError};
 
 /// The work of one run in one repository.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,13 +24,18 @@ impl Message {
     }
 
     /// Sends the message again, so that another invocation continues after this many seconds.
-    pub(crate) async fn later(&self, clients: &RetentionClients, seconds: i32) -> Result<(), SqsError> {
-        clients.sqs.send_later(&clients.queue_url, &self.text(), seconds).await
+    pub(crate) async fn later(&self, clients: &RetentionClients, seconds: i32) -> Result<(), RetentionError> {
+        let sent = clients.sqs.send_later(&clients.queue_url, &self.text(), seconds).await;
+        sent.map_err(RetentionError::Queue)
     }
 }
 
 /// Sends a message for each of the run's repositories, delayed by this many seconds.
-pub(crate) async fn hand_out(clients: &RetentionClients, run: &Run, seconds: usize) -> Result<(), SqsError> {
+pub(crate) async fn hand_out(
+    clients: &RetentionClients,
+    run: &Run,
+    seconds: usize,
+) -> Result<(), RetentionError> {
     for repository in run.repositories.keys() {
         let message = Message {
             application: run.application.clone(),

@@ -29,12 +29,8 @@ const NEWEST: usize = 3;
 pub(crate) enum ReadError {
     #[error("what the table knows of its images could not be read")]
     Table(#[from] TableError),
-    #[error("its images could not be read")]
-    Images(#[source] EcrError),
-    #[error("its policy could not be read")]
-    RetentionPolicy(#[source] EcrError),
-    #[error("the registry's policy could not be read")]
-    RegistryPolicy(#[source] EcrError),
+    #[error(transparent)]
+    Ecr(#[from] EcrError),
     #[error(transparent)]
     Manifests(#[from] ManifestsError),
     #[error(transparent)]
@@ -46,9 +42,7 @@ impl ReadError {
     pub(crate) fn is_retryable(&self) -> bool {
         match self {
             Self::Table(error) => error.is_retryable(),
-            Self::Images(error) | Self::RetentionPolicy(error) | Self::RegistryPolicy(error) => {
-                error.is_retryable()
-            }
+            Self::Ecr(error) => error.is_retryable(),
             Self::Manifests(error) => error.is_retryable(),
             Self::InUse(error) => error.is_retryable(),
         }
@@ -77,8 +71,7 @@ pub(crate) async fn read(
     cache: &mut TaskDefinitions,
 ) -> Result<Read, ReadError> {
     let mut needs = needs_of_operations(clients, &application.name).await?;
-    let ListedImages { images: found, unnamed } =
-        clients.ecr.inventory(repository).await.map_err(ReadError::Images)?;
+    let ListedImages { images: found, unnamed } = clients.ecr.inventory(repository).await?;
     known.read_indexes(&clients.ecr, &clients.without_retries, repository, &found).await?;
     let unread = known.unread().map(|digest| format!("the index {digest}"));
     let unread: Vec<String> =
@@ -106,10 +99,10 @@ pub(crate) async fn read(
     }
 
     let mut warnings = Vec::new();
-    let policy = clients.ecr.repository_policy(repository).await.map_err(ReadError::RetentionPolicy)?;
+    let policy = clients.ecr.repository_policy(repository).await?;
     // The registry's policy grants access in addition to the repository's.
     // <https://docs.aws.amazon.com/AmazonECR/latest/userguide/registry-permissions.html>
-    let of_all = clients.ecr.registry_policy().await.map_err(ReadError::RegistryPolicy)?;
+    let of_all = clients.ecr.registry_policy().await?;
     let anybody = || BTreeSet::from(["*".to_owned()]);
     let named = [policy, of_all].into_iter().flatten();
     let named =
@@ -118,7 +111,7 @@ pub(crate) async fn read(
     if !external_accounts.is_empty() {
         warnings.push(warning(&external_accounts));
     }
-    if clients.ecr.lifecycle_policy(repository).await.map_err(ReadError::RetentionPolicy)?.is_some() {
+    if clients.ecr.lifecycle_policy(repository).await?.is_some() {
         warnings.push(
             "the repository has a lifecycle policy: ECR deletes by it whatever Stablepin keeps; remove it"
                 .to_owned(),

@@ -11,7 +11,7 @@ use stablepin_rules::name::ApplicationName;
 
 use super::audit::audit_item;
 use super::error::TableError;
-use super::item::{StoredConfiguration, item, record};
+use super::item::{StoredConfiguration, item};
 use super::keys;
 use super::table::Table;
 use super::transaction::{CommitError, Part, Writes};
@@ -63,13 +63,11 @@ impl Table {
 
     /// Returns the application that claims `what`: a repository's name or a service's ARN.
     pub async fn claimant_of(&self, what: &str) -> Result<Option<ApplicationName>, TableError> {
-        let item = self.get(&keys::claim(what)).await?;
-        item.map(|item| record("CLAIM", &item)).transpose()
+        self.stored(&keys::claim(what)).await
     }
 
     pub async fn application(&self, name: &ApplicationName) -> Result<Option<StoredApplication>, TableError> {
-        let found = self.get(&keys::configuration(name)).await?;
-        let stored: Option<StoredConfiguration> = found.map(|item| record("CONFIG", &item)).transpose()?;
+        let stored: Option<StoredConfiguration> = self.stored(&keys::configuration(name)).await?;
         Ok(stored.map(|stored| StoredApplication {
             text: stored.text,
             version: stored.version,

@@ -6,12 +6,13 @@ use stablepin_rules::operation_id::OperationId;
 use stablepin_rules::records::{ConsoleLink, Environment, Operation, Subject, TokenHash};
 
 use super::error::TableError;
-use super::item::{StoredOperation, configuration_of, item, record};
+use super::item::{StoredOperation, configuration_of, item, take};
 use super::keys;
 use super::lists::{Cursor, Page, Range};
 use super::table::Table;
 use super::tokens::KEPT_AFTER_EXPIRY;
 use super::transaction::{CommitError, Part, Writes};
+use crate::failed_call::FailedCall;
 
 /// The environments of an application without any operation, in the file's order.
 pub type Environments = Vec<Subject>;
@@ -27,18 +28,15 @@ impl Table {
         writes.put(item, Some(0), Part::Version);
         self.transact(writes).await.map_err(|error| match error {
             CommitError::Table(error) => error,
-            lost => TableError::Call {
-                operation: "TransactWriteItems",
-                message: lost.to_string(),
-                retryable: true,
-            },
+            lost => {
+                self.call("TransactWriteItems").failed(FailedCall::unusable(lost.to_string(), true)).into()
+            }
         })
     }
 
     /// Reads a console link, expired or not.
     pub async fn console_link(&self, hash: &TokenHash) -> Result<Option<ConsoleLink>, TableError> {
-        let found = self.get(&keys::console_link(hash)).await?;
-        found.map(|item| record("CONSOLE", &item)).transpose()
+        self.stored(&keys::console_link(hash)).await
     }
 
     /// Reads the environments of several applications in two reads. Returns `None` for an
@@ -66,11 +64,10 @@ impl Table {
                     configuration.application.environments.iter().map(|policy| policy.name.clone()).collect();
                 let subjects = names.into_iter().map(|name| {
                     let key = keys::environment(&configuration.application.name, &name);
-                    let environment = found.remove(&key).map(|item| record("ENV", &item)).transpose()?;
                     Ok(Subject {
                         configuration: configuration.clone(),
                         name,
-                        environment: environment.unwrap_or_else(Environment::untouched),
+                        environment: take(&mut found, &key)?.unwrap_or_else(Environment::untouched),
                         build: None,
                         operation: None,
                     })

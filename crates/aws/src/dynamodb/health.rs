@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -11,7 +10,7 @@ use stablepin_rules::application::MailAddress;
 use stablepin_rules::name::ApplicationName;
 
 use super::error::TableError;
-use super::item::{ItemKey, item, record};
+use super::item::{ItemKey, item};
 use super::keys::{self, sortable};
 use super::lists::Range;
 use super::table::Table;
@@ -62,7 +61,7 @@ impl About {
 impl Table {
     /// Returns the latest findings. `None` if no check has run yet.
     pub async fn health(&self, about: &About) -> Result<Option<Health>, TableError> {
-        self.get(&about.key()).await?.map(|item| record("HEALTH", &item)).transpose()
+        self.stored(&about.key()).await
     }
 
     pub async fn put_health(
@@ -78,7 +77,7 @@ impl Table {
             .set_item(Some(item(&about.key(), 1, &health)?))
             .send()
             .await
-            .map_err(TableError::call("PutItem"))?;
+            .map_err(|error| self.call("PutItem").failed(error))?;
         Ok(())
     }
 
@@ -120,10 +119,6 @@ impl Table {
             .expression_attribute_values(":most", AttributeValue::N(MAILS_A_SECOND.to_string()))
             .send()
             .await;
-        match answer {
-            Ok(_) => Ok(true),
-            Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(false),
-            Err(error) => Err(TableError::call("UpdateItem")(error)),
-        }
+        Ok(self.unless_refused("UpdateItem", answer)?.is_some())
     }
 }

@@ -53,23 +53,43 @@ pub(super) struct StoredConfiguration {
 }
 
 pub(super) fn configuration_of(item: &Item) -> Result<Configuration, TableError> {
-    let stored: StoredConfiguration = record("CONFIG", item)?;
-    let application = Application::parse(&stored.text, None).map_err(|errors| TableError::Malformed {
-        key: "CONFIG".to_owned(),
-        reason: errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
+    let stored: StoredConfiguration = record(item)?;
+    let application = Application::parse(&stored.text, None).map_err(|errors| {
+        let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
+        unreadable("CONFIG", errors.join("; "))
     })?;
     Ok(Configuration { application, version: stored.version })
 }
 
-pub(super) fn record<T: DeserializeOwned>(key: &str, item: &Item) -> Result<T, TableError> {
+pub(super) fn record<T: DeserializeOwned>(item: &Item) -> Result<T, TableError> {
     let value = item.get("record").cloned().unwrap_or(AttributeValue::Null(true));
     serde_dynamo::aws_sdk_dynamodb_1::from_attribute_value(value)
-        .map_err(|source| TableError::Unreadable { key: key.to_owned(), source })
+        .map_err(|error| unreadable(text(item, "sk"), error.to_string()))
+}
+
+/// Takes an item of a read, and returns its record.
+pub(super) fn take<T: DeserializeOwned>(
+    found: &mut HashMap<ItemKey, Item>,
+    key: &ItemKey,
+) -> Result<Option<T>, TableError> {
+    found.remove(key).map(|item| record(&item)).transpose()
+}
+
+/// Returns a text of an item. It is empty if the item has no such text.
+pub(super) fn text<'a>(item: &'a Item, name: &str) -> &'a str {
+    match item.get(name) {
+        Some(AttributeValue::S(text)) => text,
+        _ => "",
+    }
+}
+
+pub(super) fn unreadable(key: &str, reason: impl Into<String>) -> TableError {
+    TableError::Unreadable { key: key.to_owned(), reason: reason.into() }
 }
 
 pub(super) fn item<T: Serialize>(key: &ItemKey, version: u64, value: &T) -> Result<Item, TableError> {
     let value = serde_dynamo::aws_sdk_dynamodb_1::to_attribute_value(value)
-        .map_err(|source| TableError::Unreadable { key: key.sk.clone(), source })?;
+        .map_err(|error| unreadable(&key.sk, error.to_string()))?;
     let mut item = key.attributes();
     item.insert("version".into(), AttributeValue::N(version.to_string()));
     item.insert("record".into(), value);

@@ -1,6 +1,5 @@
 //! Reads of many items, in pages.
 
-use aws_sdk_dynamodb::operation::query::QueryOutput;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
@@ -10,7 +9,7 @@ use stablepin_rules::name::{ApplicationName, EnvironmentName};
 use stablepin_rules::records::{Operation, Pin, Work};
 
 use super::error::TableError;
-use super::item::{Item, StoredOperation, record};
+use super::item::{Item, StoredOperation, record, text};
 use super::keys::{self, WAKE, sortable};
 use super::operation_key::{Key, OperationKey};
 use super::table::Table;
@@ -108,8 +107,7 @@ impl Table {
         application: &ApplicationName,
         key: OperationKey,
     ) -> Result<Option<(EnvironmentName, Operation)>, TableError> {
-        let item = self.get(&keys::operation(application, key)).await?;
-        let stored: Option<StoredOperation> = item.map(|item| record("operation", &item)).transpose()?;
+        let stored: Option<StoredOperation> = self.stored(&keys::operation(application, key)).await?;
         Ok(stored.map(|stored| (stored.environment, stored.operation)))
     }
 
@@ -161,13 +159,13 @@ impl Table {
             .limit(limit)
             .send()
             .await
-            .map_err(TableError::call("Query"))?;
+            .map_err(|error| self.call("Query").failed(error))?;
         let mut due = Vec::new();
         for item in answer.items.unwrap_or_default() {
             match self.key_of(&item).await {
                 Ok(key) => due.extend(key),
                 // An unreadable record must not keep all other operations waiting.
-                Err(error @ (TableError::Unreadable { .. } | TableError::Malformed { .. })) => {
+                Err(error @ TableError::Unreadable { .. }) => {
                     tracing::error!(item.key = ?item.get("sk"), "a due operation cannot be read: {error}");
                 }
                 Err(error) => return Err(error),
@@ -179,12 +177,10 @@ impl Table {
     /// Reads the key of an operation from an index item. The index contains only keys; the
     /// environment is in the record.
     async fn key_of(&self, item: &Item) -> Result<Option<Key>, TableError> {
-        let text = |name: &str| match item.get(name) {
-            Some(AttributeValue::S(text)) => text.as_str(),
-            _ => "",
-        };
-        let application = text("pk").strip_prefix("APP#").and_then(|name| ApplicationName::parse(name).ok());
-        let (Some(application), Some(operation)) = (application, OperationKey::parse(text("sk"))) else {
+        let application =
+            text(item, "pk").strip_prefix("APP#").and_then(|name| ApplicationName::parse(name).ok());
+        let (Some(application), Some(operation)) = (application, OperationKey::parse(text(item, "sk")))
+        else {
             return Ok(None);
         };
         let found = self.operation(&application, operation).await?;
@@ -234,13 +230,12 @@ impl Table {
     }
 
     pub(super) async fn query<T: DeserializeOwned>(&self, range: Range<'_>) -> Result<Page<T>, TableError> {
-        let prefix = range.prefix;
         // A cursor of another list gives an empty page, not an error.
-        if range.after.as_ref().is_some_and(|Cursor(sk)| !sk.starts_with(prefix)) {
+        if range.after.as_ref().is_some_and(|Cursor(sk)| !sk.starts_with(range.prefix)) {
             return Ok(Page { items: Vec::new(), next: None });
         }
-        let page = page(self.build_query(range).send().await.map_err(TableError::call("Query"))?);
-        let items = page.items.iter().map(|item| record(prefix, item)).collect::<Result<_, _>>()?;
+        let page = self.query_page(range).await?;
+        let items = page.items.iter().map(record).collect::<Result<_, _>>()?;
         Ok(Page { items, next: page.next })
     }
 
@@ -250,13 +245,23 @@ impl Table {
         loop {
             let range =
                 Range { partition: partition.clone(), prefix, newest_first: false, limit: None, after };
-            let page = page(self.build_query(range).send().await.map_err(TableError::call("Query"))?);
+            let page = self.query_page(range).await?;
             all.extend(page.items);
             match page.next {
                 Some(next) => after = Some(next),
                 None => return Ok(all),
             }
         }
+    }
+
+    async fn query_page(&self, range: Range<'_>) -> Result<Page<Item>, TableError> {
+        let answer =
+            self.build_query(range).send().await.map_err(|error| self.call("Query").failed(error))?;
+        let next = answer.last_evaluated_key.and_then(|key| match key.get("sk") {
+            Some(AttributeValue::S(sk)) => Some(Cursor(sk.clone())),
+            _ => None,
+        });
+        Ok(Page { items: answer.items.unwrap_or_default(), next })
     }
 
     fn build_query(&self, range: Range<'_>) -> QueryFluentBuilder {
@@ -283,12 +288,4 @@ impl Table {
                 .expression_attribute_values(":prefix", AttributeValue::S(range.prefix.to_owned()))
         }
     }
-}
-
-fn page(answer: QueryOutput) -> Page<Item> {
-    let next = answer.last_evaluated_key.and_then(|key| match key.get("sk") {
-        Some(AttributeValue::S(sk)) => Some(Cursor(sk.clone())),
-        _ => None,
-    });
-    Page { items: answer.items.unwrap_or_default(), next }
 }

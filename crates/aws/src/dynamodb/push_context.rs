@@ -9,7 +9,7 @@ use stablepin_rules::name::ApplicationName;
 use stablepin_rules::records::{Build, Configuration};
 
 use super::error::TableError;
-use super::item::{configuration_of, record};
+use super::item::{configuration_of, take};
 use super::keys;
 use super::table::Table;
 use super::tags::pushers_of;
@@ -49,8 +49,8 @@ impl Table {
         let ours = found.remove(&wanted[1]).is_some_and(|item| {
             matches!(item.get("intents"), Some(AttributeValue::Ss(digests)) if digests.iter().any(|d| d == digest.as_str()))
         });
-        let build = found.remove(&wanted[2]).map(|item| record("BUILD", &item)).transpose()?;
-        let contained_in = found.remove(&wanted[4]).map(|item| record("CONTAINED", &item)).transpose()?;
+        let build = take(&mut found, &wanted[2])?;
+        let contained_in = take(&mut found, &wanted[4])?;
         let configuration = configuration_of(&configuration)?;
         Ok(Some(PushContext { configuration, ours, build, pushers, contained_in }))
     }

@@ -5,7 +5,6 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::delete_item::builders::DeleteItemFluentBuilder;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
@@ -21,12 +20,14 @@ use stablepin_rules::target::live;
 use uuid::Uuid;
 
 use super::error::TableError;
-use super::item::{Item, ItemKey, StoredOperation, item, record};
+use super::item::{Item, ItemKey, StoredOperation, item, record, text, unreadable};
 use super::keys;
 use super::operation_key::OperationKey;
 use super::table::{MOST_ROUNDS, Table};
 use super::tags;
 use super::transaction::{CommitError, Part, Writes};
+use crate::call::CallError;
+use crate::failed_call::FailedCall;
 
 /// The marks of one image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -170,7 +171,7 @@ impl Table {
                 ) => {}
             }
         }
-        Err(contended("TransactWriteItems", &keys::build(application, digest)))
+        Err(self.contended("TransactWriteItems", &keys::build(application, digest)))
     }
 
     /// Every pin of every environment, including environments that have left the configuration.
@@ -183,7 +184,7 @@ impl Table {
             let environment = named(item, keys::PINS, |rest| {
                 rest.split_once('#').and_then(|(name, _)| EnvironmentName::parse(name).ok())
             })?;
-            let pin: Pin = record("PIN", item)?;
+            let pin: Pin = record(item)?;
             Ok((environment, pin.number, pin.digest))
         };
         items.iter().map(pin).collect()
@@ -194,7 +195,7 @@ impl Table {
         let items = self.query_all(keys::partition(application), keys::ROLLBACKS).await?;
         let mut found = Vec::new();
         for item in &items {
-            let StoredOperation { environment, operation } = record("operation", item)?;
+            let StoredOperation { environment, operation } = record(item)?;
             let Work::Rollback(rollback) = operation.work else { continue };
             let live = live(&rollback.rollout.services, None).into_iter();
             found.extend(live.map(|digest| WasLive {
@@ -214,7 +215,7 @@ impl Table {
         let items = self.query_all(keys::partition(application), keys::ENVIRONMENTS).await?;
         let environment = |item: &Item| {
             let name = named(item, keys::ENVIRONMENTS, |name| EnvironmentName::parse(name).ok())?;
-            Ok((name, record("ENV", item)?))
+            Ok((name, record(item)?))
         };
         items.iter().map(environment).collect()
     }
@@ -303,13 +304,12 @@ impl Table {
             update.table_name(&self.name).set_key(Some(key.attributes())).return_values(ReturnValue::AllNew);
         for round in 0..MOST_ROUNDS {
             self.pause(round).await;
-            match classify("UpdateItem", update.clone().send().await)? {
-                ConditionalWrite::Done(answer) => return Ok(Some(answer.attributes.unwrap_or_default())),
-                ConditionalWrite::ConditionFailed => return Ok(None),
-                ConditionalWrite::InTransaction => {}
+            match self.unless_refused("UpdateItem", update.clone().send().await) {
+                Err(failed) if is_in_transaction(&failed) => {}
+                done => return Ok(done?.map(|answer| answer.attributes.unwrap_or_default())),
             }
         }
-        Err(contended("UpdateItem", key))
+        Err(self.contended("UpdateItem", key))
     }
 
     /// Deletes the item. Returns false if the condition does not hold.
@@ -317,13 +317,12 @@ impl Table {
         let delete = delete.table_name(&self.name).set_key(Some(key.attributes()));
         for round in 0..MOST_ROUNDS {
             self.pause(round).await;
-            match classify("DeleteItem", delete.clone().send().await)? {
-                ConditionalWrite::Done(_) => return Ok(true),
-                ConditionalWrite::ConditionFailed => return Ok(false),
-                ConditionalWrite::InTransaction => {}
+            match self.unless_refused("DeleteItem", delete.clone().send().await) {
+                Err(failed) if is_in_transaction(&failed) => {}
+                done => return Ok(done?.is_some()),
             }
         }
-        Err(contended("DeleteItem", key))
+        Err(self.contended("DeleteItem", key))
     }
 
     async fn pause(&self, round: u32) {
@@ -331,58 +330,29 @@ impl Table {
             tokio::time::sleep(Duration::from_millis(25 << round)).await;
         }
     }
-}
 
-/// The result of a conditional write.
-enum ConditionalWrite<T> {
-    Done(T),
-    ConditionFailed,
-    /// A transaction is writing the item at this moment. The SDK does not retry that.
-    /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html#transaction-conflict-handling>
-    InTransaction,
-}
-
-fn classify<T, E, R>(
-    operation: &'static str,
-    answer: Result<T, SdkError<E, R>>,
-) -> Result<ConditionalWrite<T>, TableError>
-where
-    E: ProvideErrorMetadata + std::error::Error + 'static,
-    R: std::fmt::Debug,
-{
-    match answer {
-        Ok(done) => Ok(ConditionalWrite::Done(done)),
-        Err(error) => match error.code() {
-            Some("ConditionalCheckFailedException") => Ok(ConditionalWrite::ConditionFailed),
-            Some("TransactionConflictException") => Ok(ConditionalWrite::InTransaction),
-            Some(_) | None => Err(TableError::call(operation)(error)),
-        },
+    fn contended(&self, operation: &'static str, key: &ItemKey) -> TableError {
+        let why = format!("others kept writing {}", key.sk);
+        self.call(operation).failed(FailedCall::unusable(why, true)).into()
     }
 }
 
-fn contended(operation: &'static str, key: &ItemKey) -> TableError {
-    let message = format!("others kept writing {}", key.sk);
-    TableError::Call { operation, message, retryable: true }
+/// Whether a transaction is writing the item at this moment. The SDK does not retry that.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html#transaction-conflict-handling>
+fn is_in_transaction(failed: &CallError) -> bool {
+    failed.code() == Some("TransactionConflictException")
 }
 
 /// Parses the part of an item's sort key after the prefix.
 fn named<T>(item: &Item, prefix: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T, TableError> {
-    let sk = match item.get("sk") {
-        Some(AttributeValue::S(sk)) => sk.as_str(),
-        _ => "",
-    };
-    let malformed =
-        || TableError::Malformed { key: sk.to_owned(), reason: "its key has no name in it".to_owned() };
-    sk.strip_prefix(prefix).and_then(parse).ok_or_else(malformed)
+    let sk = text(item, "sk");
+    sk.strip_prefix(prefix).and_then(parse).ok_or_else(|| unreadable(sk, "its key has no name in it"))
 }
 
 /// Reads a mark. An unreadable mark is an error, so that nothing is deleted.
 fn mark(item: &Item) -> Result<Mark, TableError> {
     let digest = named(item, keys::IMAGES, |digest| ImageDigest::parse(digest).ok())?;
-    let malformed = |reason: &str| TableError::Malformed {
-        key: format!("{}{digest}", keys::IMAGES),
-        reason: reason.to_owned(),
-    };
+    let malformed = |reason: &str| unreadable(text(item, "sk"), reason);
     let needed_by = match item.get("needed_by") {
         None => BTreeSet::new(),
         Some(AttributeValue::Ss(operations)) => operations

@@ -6,7 +6,7 @@ use stablepin_rules::name::ApplicationName;
 
 use super::audit::audit_item;
 use super::error::TableError;
-use super::item::{item, record};
+use super::item::item;
 use super::keys;
 use super::lists::{Cursor, Page, Range};
 use super::table::Table;
@@ -42,8 +42,7 @@ impl Table {
     }
 
     pub async fn run(&self, application: &ApplicationName, id: RunId) -> Result<Option<Run>, TableError> {
-        let item = self.get(&keys::run(application, id)).await?;
-        item.map(|item| record("RUN", &item)).transpose()
+        self.stored(&keys::run(application, id)).await
     }
 
     /// A page of runs, newest first.

@@ -5,7 +5,7 @@ use stablepin_rules::name::{ApplicationName, EnvironmentName};
 use stablepin_rules::records::{Build, Configuration, Environment, Subject, Token, TokenHash, Work};
 
 use super::error::TableError;
-use super::item::{StoredOperation, configuration_of, record};
+use super::item::{StoredOperation, configuration_of, record, take};
 use super::keys;
 use super::operation_key::Key;
 use super::table::Table;
@@ -19,11 +19,10 @@ impl Table {
         build: Option<Build>,
     ) -> Result<Subject, TableError> {
         let key = keys::environment(&configuration.application.name, environment);
-        let record = self.get(&key).await?.map(|item| record("ENV", &item)).transpose()?;
         Ok(Subject {
             configuration,
             name: environment.clone(),
-            environment: record.unwrap_or_else(Environment::untouched),
+            environment: self.stored(&key).await?.unwrap_or_else(Environment::untouched),
             build,
             operation: None,
         })
@@ -39,7 +38,7 @@ impl Table {
         let wanted = [keys::configuration(application), keys::environment(application, environment)];
         let mut found = self.batch_get(&wanted).await?;
         let Some(configuration) = found.remove(&wanted[0]) else { return Ok(None) };
-        let record = found.remove(&wanted[1]).map(|item| record("ENV", &item)).transpose()?;
+        let record: Option<Environment> = take(&mut found, &wanted[1])?;
         Ok(Some(Subject {
             configuration: configuration_of(&configuration)?,
             name: environment.clone(),
@@ -54,8 +53,7 @@ impl Table {
         application: &ApplicationName,
         digest: &ImageDigest,
     ) -> Result<Option<Build>, TableError> {
-        let item = self.get(&keys::build(application, digest)).await?;
-        item.map(|item| record("BUILD", &item)).transpose()
+        self.stored(&keys::build(application, digest)).await
     }
 
     /// Reads an operation's subject and the link that the caller presented, in one consistent read.
@@ -77,12 +75,12 @@ impl Table {
         else {
             return Ok(None);
         };
-        let environment = found.remove(&wanted[1]).map(|item| record("ENV", &item)).transpose()?;
-        let token = match wanted.get(3).and_then(|key| found.remove(key)) {
-            Some(item) => Some(record("TOKEN", &item)?),
+        let environment: Option<Environment> = take(&mut found, &wanted[1])?;
+        let token = match wanted.get(3) {
+            Some(key) => take(&mut found, key)?,
             None => None,
         };
-        let stored: StoredOperation = record("operation", &operation)?;
+        let stored: StoredOperation = record(&operation)?;
         if stored.environment != key.environment {
             return Ok(None);
         }

@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::KeysAndAttributes;
+use serde::de::DeserializeOwned;
 
 use super::error::TableError;
-use super::item::{Item, ItemKey};
+use super::item::{Item, ItemKey, record};
+use crate::call::{Call, CallError};
+use crate::failed_call::FailedCall;
 use crate::session::Session;
 
 /// A client of the stack's only table.
@@ -27,6 +30,25 @@ pub(super) const MOST_ROUNDS: u32 = 6;
 impl Table {
     pub fn new(session: &Session, name: String) -> Self {
         Self { client: session.dynamodb(), name }
+    }
+
+    pub(super) fn call(&self, operation: &'static str) -> Call {
+        let acts_on = if matches!(operation, "BatchGetItem" | "Query") { "read" } else { "write to" };
+        Call::new(operation, format!("{acts_on} the table {}", self.name))
+    }
+
+    /// Returns `None` if the condition of a write does not hold.
+    pub(super) fn unless_refused<T>(
+        &self,
+        operation: &'static str,
+        answer: Result<T, impl Into<FailedCall>>,
+    ) -> Result<Option<T>, CallError> {
+        self.call(operation).none_if(&["ConditionalCheckFailedException"], answer)
+    }
+
+    /// Reads the record of an item.
+    pub(super) async fn stored<T: DeserializeOwned>(&self, key: &ItemKey) -> Result<Option<T>, TableError> {
+        self.get(key).await?.map(|item| record(&item)).transpose()
     }
 
     /// Reads an item as a batch of one: `GetItem` would add another SDK operation to each zip file
@@ -69,13 +91,14 @@ impl Table {
         wanted: &[ItemKey],
         attributes: Option<&str>,
     ) -> Result<HashMap<ItemKey, Item>, TableError> {
+        let call = self.call("BatchGetItem");
         let mut found = HashMap::new();
         let mut open: Vec<_> = wanted.iter().map(ItemKey::attributes).collect();
         let mut rounds = 0;
         while !open.is_empty() {
             if rounds == MOST_ROUNDS {
-                let message = format!("{} of {} keys stayed unprocessed", open.len(), wanted.len());
-                return Err(TableError::Call { operation: "BatchGetItem", message, retryable: true });
+                let why = format!("{} of {} keys stayed unprocessed", open.len(), wanted.len());
+                return Err(call.failed(FailedCall::unusable(why, true)).into());
             }
             if rounds > 0 {
                 tokio::time::sleep(Duration::from_millis(25 << rounds)).await;
@@ -93,7 +116,7 @@ impl Table {
                 .request_items(&self.name, ask)
                 .send()
                 .await
-                .map_err(TableError::call("BatchGetItem"))?;
+                .map_err(|error| call.failed(error))?;
             for item in answer.responses.unwrap_or_default().into_values().flatten() {
                 if let Some(key) = ItemKey::of(&item) {
                     found.insert(key, item);

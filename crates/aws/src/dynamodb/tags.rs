@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
 use jiff::{SignedDuration, Timestamp};
 use stablepin_rules::caller::{Caller, keep_pusher};
@@ -15,7 +14,7 @@ use stablepin_rules::records::Subject;
 use stablepin_rules::sweep::KnownTag;
 
 use super::error::TableError;
-use super::item::{Item, ItemKey, item, record};
+use super::item::{Item, ItemKey, item};
 use super::keys::{self, sortable};
 use super::table::Table;
 use super::transaction::{CommitError, Part, Writes};
@@ -64,8 +63,7 @@ impl Table {
         tag: &ImageTag,
         digest: &ImageDigest,
     ) -> Result<Option<Caller>, TableError> {
-        let found = self.get(&keys::caller(application, repository, tag, digest)).await?;
-        found.map(|item| record("CALLER", &item)).transpose()
+        self.stored(&keys::caller(application, repository, tag, digest)).await
     }
 
     pub async fn put_caller(
@@ -86,8 +84,7 @@ impl Table {
         application: &ApplicationName,
         digest: &ImageDigest,
     ) -> Result<Option<ContainingIndex>, TableError> {
-        let found = self.get(&keys::contained(application, digest)).await?;
-        found.map(|item| record("CONTAINED", &item)).transpose()
+        self.stored(&keys::contained(application, digest)).await
     }
 
     pub async fn put_containing_index(
@@ -116,7 +113,9 @@ impl Table {
             .expression_attribute_values(":ahead", AttributeValue::S(latest_valid_time()))
             .send()
             .await;
-        accept_newer("PutItem", answer)
+        // A failed condition means that the table holds something newer.
+        self.unless_refused("PutItem", answer)?;
+        Ok(())
     }
 
     /// The ARNs of everybody who put a build tag on this digest, as far as CloudTrail has reported.
@@ -143,7 +142,7 @@ impl Table {
             .expression_attribute_values(":arn", AttributeValue::Ss(vec![arn.to_owned()]))
             .send()
             .await
-            .map_err(TableError::call("UpdateItem"))?;
+            .map_err(|error| self.call("UpdateItem").failed(error))?;
         Ok(())
     }
 
@@ -168,32 +167,37 @@ impl Table {
         }
     }
 
-    /// Records that the push of a tag was answered. An older push that arrives late does not
-    /// replace a newer one.
-    pub async fn follow(
+    /// Records the push of a tag, unless a newer push was answered. A push cannot be answered while
+    /// retention deletes its image. The sweep answers it later, however old the image is.
+    pub async fn put_push(
         &self,
         application: &ApplicationName,
         repository: &RepositoryName,
         tag: &ImageTag,
         digest: &ImageDigest,
         at: Timestamp,
+        is_answered: bool,
     ) -> Result<(), TableError> {
-        let update = "SET followed = :digest, followed_at = :at REMOVE unanswered, unanswered_at";
-        self.pushed(&keys::tag(application, repository, tag), update, digest, at).await
-    }
-
-    /// Records a push that cannot be answered while retention deletes the image. The sweep answers
-    /// it later, however old the image is.
-    pub async fn put_unanswered_push(
-        &self,
-        application: &ApplicationName,
-        repository: &RepositoryName,
-        tag: &ImageTag,
-        digest: &ImageDigest,
-        at: Timestamp,
-    ) -> Result<(), TableError> {
-        let update = "SET unanswered = :digest, unanswered_at = :at";
-        self.pushed(&keys::tag(application, repository, tag), update, digest, at).await
+        let update = match is_answered {
+            true => "SET followed = :digest, followed_at = :at REMOVE unanswered, unanswered_at",
+            false => "SET unanswered = :digest, unanswered_at = :at",
+        };
+        let answer = self
+            .client
+            .update_item()
+            .table_name(&self.name)
+            .set_key(Some(keys::tag(application, repository, tag).attributes()))
+            .update_expression(update)
+            .condition_expression(
+                "attribute_not_exists(followed_at) OR followed_at <= :at OR followed_at > :ahead",
+            )
+            .expression_attribute_values(":digest", AttributeValue::S(digest.to_string()))
+            .expression_attribute_values(":at", AttributeValue::S(sortable(at)))
+            .expression_attribute_values(":ahead", AttributeValue::S(latest_valid_time()))
+            .send()
+            .await;
+        self.unless_refused("UpdateItem", answer)?;
+        Ok(())
     }
 
     /// Records that a person or tool put a tag that is neither a build tag nor ours. Retention
@@ -222,32 +226,8 @@ impl Table {
             .expression_attribute_values(":ttl", AttributeValue::N(ends.to_string()))
             .send()
             .await;
-        accept_newer("UpdateItem", answer)
-    }
-
-    /// Records a push, unless a newer push was answered.
-    async fn pushed(
-        &self,
-        tag: &ItemKey,
-        update: &str,
-        digest: &ImageDigest,
-        at: Timestamp,
-    ) -> Result<(), TableError> {
-        let answer = self
-            .client
-            .update_item()
-            .table_name(&self.name)
-            .set_key(Some(tag.attributes()))
-            .update_expression(update)
-            .condition_expression(
-                "attribute_not_exists(followed_at) OR followed_at <= :at OR followed_at > :ahead",
-            )
-            .expression_attribute_values(":digest", AttributeValue::S(digest.to_string()))
-            .expression_attribute_values(":at", AttributeValue::S(sortable(at)))
-            .expression_attribute_values(":ahead", AttributeValue::S(latest_valid_time()))
-            .send()
-            .await;
-        accept_newer("UpdateItem", answer)
+        self.unless_refused("UpdateItem", answer)?;
+        Ok(())
     }
 }
 
@@ -281,19 +261,6 @@ pub(super) fn pushers_of(item: &Item) -> BTreeSet<String> {
             known
         }
         _ => BTreeSet::new(),
-    }
-}
-
-/// Accepts a failed condition: the table holds something newer, and that stays.
-fn accept_newer<T, E, R>(operation: &'static str, answer: Result<T, SdkError<E, R>>) -> Result<(), TableError>
-where
-    E: ProvideErrorMetadata + std::error::Error + 'static,
-    R: std::fmt::Debug,
-{
-    match answer {
-        Ok(_) => Ok(()),
-        Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(()),
-        Err(error) => Err(TableError::call(operation)(error)),
     }
 }
 

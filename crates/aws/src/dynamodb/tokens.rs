@@ -28,7 +28,7 @@ impl Table {
             .condition_expression("attribute_not_exists(pk)")
             .send()
             .await
-            .map_err(TableError::call("PutItem"))?;
+            .map_err(|error| self.call("PutItem").failed(error))?;
         Ok(())
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, Put, TransactWriteItem};
 use stablepin_rules::image::{ImageDigest, ImageTag};
@@ -10,6 +9,7 @@ use stablepin_rules::image::{ImageDigest, ImageTag};
 use super::error::TableError;
 use super::item::{Item, ItemKey, record};
 use super::table::Table;
+use crate::failed_call::FailedCall;
 
 /// Why a change was not written. In each case DynamoDB wrote no part of it.
 #[derive(Debug, thiserror::Error)]
@@ -102,11 +102,9 @@ impl<'a> Writes<'a> {
 impl Table {
     pub(super) async fn transact(&self, writes: Writes<'_>) -> Result<(), CommitError> {
         let Writes { items, parts, .. } = writes;
+        let call = self.call("TransactWriteItems");
         let answer = self.client.transact_write_items().set_transact_items(Some(items)).send().await;
-        let error = match answer {
-            Ok(_) => return Ok(()),
-            Err(error) => error,
-        };
+        let Err(error) = answer else { return Ok(()) };
         if let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) =
             error.as_service_error()
         {
@@ -133,7 +131,7 @@ impl Table {
                 return Err(CommitError::NameTaken(tag.clone()));
             }
             if let Some((Part::Claim(what), reason)) = failed(&|part| matches!(part, Part::Claim(_))) {
-                let by = reason.item().and_then(|item| record::<String>("CLAIM", item).ok());
+                let by = reason.item().and_then(|item| record::<String>(item).ok());
                 let by = by.unwrap_or_else(|| "another".to_owned());
                 return Err(CommitError::Claimed { what: what.clone(), by });
             }
@@ -141,10 +139,18 @@ impl Table {
             if reasons.iter().any(|reason| reason.code().is_some_and(raced)) {
                 return Err(CommitError::Lost);
             }
+            // The code of the cancellation says nothing about a retry.
+            if let Some(reason) =
+                reasons.iter().find(|reason| reason.code().is_some_and(|code| code != "None"))
+            {
+                let why = FailedCall::refused(400, reason.code(), reason.message(), None);
+                return Err(TableError::from(call.failed(why)).into());
+            }
         }
-        if error.code() == Some("TransactionConflictException") {
-            return Err(CommitError::Lost);
+        let failed = call.failed(error);
+        match failed.code() {
+            Some("TransactionConflictException") => Err(CommitError::Lost),
+            _ => Err(TableError::from(failed).into()),
         }
-        Err(TableError::call("TransactWriteItems")(error).into())
     }
 }

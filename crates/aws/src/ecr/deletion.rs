@@ -7,9 +7,10 @@ use stablepin_rules::image::{ImageDigest, RepositoryName};
 
 use super::client::Ecr;
 use super::digest::digest;
-use super::error::{EcrError, code};
+use super::error::EcrError;
 use super::image_id::identifier;
-use crate::failed_call::FailedCall;
+use super::manifests::code;
+use crate::call::{Call, CallError};
 
 /// The most images that one [`Ecr::delete`] call takes.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchDeleteImage.html>
@@ -46,14 +47,15 @@ impl Ecr {
         if digests.is_empty() {
             return Ok(Deleted::default());
         }
-        self.batch_delete(repository, digests.iter().map(identifier).collect()).await
+        Ok(self.batch_delete(repository, digests.iter().map(identifier).collect()).await?)
     }
 
     pub(super) async fn batch_delete(
         &self,
         repository: &RepositoryName,
         ids: Vec<ImageIdentifier>,
-    ) -> Result<Deleted, EcrError> {
+    ) -> Result<Deleted, CallError> {
+        let call = Call::new("BatchDeleteImage", format!("delete from {repository}"));
         let answer = self
             .client
             .batch_delete_image()
@@ -61,22 +63,10 @@ impl Ecr {
             .set_image_ids(Some(ids))
             .send()
             .await
-            .map_err(|error| {
-                let not_found =
-                    error.as_service_error().is_some_and(|e| e.is_repository_not_found_exception());
-                let (repository, source) = (repository.clone(), FailedCall::new(error));
-                if not_found {
-                    EcrError::RepositoryNotFound { repository, source }
-                } else {
-                    EcrError::BatchDeleteImage { repository, source }
-                }
-            })?;
-        let lacks = || EcrError::Answer {
-            operation: "BatchDeleteImage",
-            repository: repository.clone(),
-            member: "imageDigest",
-        };
-        let digests = answer.image_ids().iter().map(|id| digest(id.image_digest()).ok_or_else(lacks));
+            .map_err(|error| call.failed(error))?;
+        let deleted =
+            |id: &ImageIdentifier| digest(id.image_digest()).ok_or_else(|| call.lacks("imageDigest"));
+        let digests = answer.image_ids().iter().map(deleted);
         let failure = |failure: &ImageFailure| FailedImage {
             digest: digest(failure.image_id().and_then(ImageIdentifier::image_digest)),
             code: code(failure),

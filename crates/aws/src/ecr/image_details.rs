@@ -1,6 +1,5 @@
 //! Descriptions of single images and of tagged images.
 
-use aws_sdk_ecr::operation::describe_images::DescribeImagesError;
 use aws_sdk_ecr::types::{DescribeImagesFilter, ImageStatus as SdkImageStatus, ImageStatusFilter, TagStatus};
 use aws_smithy_types::DateTime;
 use jiff::Timestamp;
@@ -10,7 +9,7 @@ use super::client::Ecr;
 use super::digest::digest;
 use super::error::EcrError;
 use super::image_id::ImageId;
-use crate::failed_call::FailedCall;
+use crate::call::{Call, CallError};
 
 /// The largest page of DescribeImages.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeImages.html>
@@ -46,6 +45,7 @@ impl Ecr {
         image: impl Into<ImageId>,
     ) -> Result<Option<ImageDetail>, EcrError> {
         let image = image.into();
+        let call = Call::new("DescribeImages", format!("describe {image} in {repository}"));
         let described = self
             .client
             .describe_images()
@@ -56,30 +56,14 @@ impl Ecr {
             .filter(DescribeImagesFilter::builder().image_status(ImageStatusFilter::Any).build())
             .send()
             .await;
-        let answer = match described {
-            Ok(answer) => answer,
-            Err(error) => {
-                return match error.as_service_error() {
-                    Some(DescribeImagesError::ImageNotFoundException(_)) => Ok(None),
-                    Some(DescribeImagesError::RepositoryNotFoundException(_)) => {
-                        Err(EcrError::RepositoryNotFound {
-                            repository: repository.clone(),
-                            source: FailedCall::new(error),
-                        })
-                    }
-                    _ => Err(EcrError::DescribeImages {
-                        repository: repository.clone(),
-                        image,
-                        source: FailedCall::new(error),
-                    }),
-                };
-            }
-        };
-        answer.image_details().first().map(|found| detail(repository, found)).transpose()
+        let answer = call.none_if(&["ImageNotFoundException"], described)?;
+        let found = answer.as_ref().and_then(|answer| answer.image_details().first());
+        Ok(found.map(|found| detail(&call, found)).transpose()?)
     }
 
     /// Every tagged image, in no particular order.
     pub async fn tagged(&self, repository: &RepositoryName) -> Result<Vec<ImageDetail>, EcrError> {
+        let call = list(repository);
         let mut found = Vec::new();
         let mut page = None;
         loop {
@@ -92,12 +76,9 @@ impl Ecr {
                 .set_next_token(page)
                 .send()
                 .await
-                .map_err(|error| EcrError::DescribeAll {
-                    repository: repository.clone(),
-                    source: FailedCall::new(error),
-                })?;
+                .map_err(|error| call.failed(error))?;
             for image in answer.image_details() {
-                found.push(detail(repository, image)?);
+                found.push(detail(&call, image)?);
             }
             page = answer.next_token;
             if page.is_none() {
@@ -107,20 +88,20 @@ impl Ecr {
     }
 }
 
-fn detail(
-    repository: &RepositoryName,
-    detail: &aws_sdk_ecr::types::ImageDetail,
-) -> Result<ImageDetail, EcrError> {
-    let lacks =
-        |member| EcrError::Answer { operation: "DescribeImages", repository: repository.clone(), member };
+/// The call that lists all or some images of a repository.
+pub(super) fn list(repository: &RepositoryName) -> Call {
+    Call::new("DescribeImages", format!("list the images of {repository}"))
+}
+
+fn detail(call: &Call, detail: &aws_sdk_ecr::types::ImageDetail) -> Result<ImageDetail, CallError> {
     let status = match detail.image_status() {
         None | Some(SdkImageStatus::Active) => ImageStatus::Active,
         Some(SdkImageStatus::Archived) => ImageStatus::Archived,
         Some(SdkImageStatus::Activating) => ImageStatus::Activating,
-        Some(_) => return Err(lacks("imageStatus")),
+        Some(_) => return Err(call.lacks("imageStatus")),
     };
     Ok(ImageDetail {
-        digest: digest(detail.image_digest()).ok_or_else(|| lacks("imageDigest"))?,
+        digest: digest(detail.image_digest()).ok_or_else(|| call.lacks("imageDigest"))?,
         // Tags older than the 128-character limit of the registry protocol are never Stablepin's.
         tags: detail.image_tags().iter().filter_map(|tag| ImageTag::parse(tag).ok()).collect(),
         size_bytes: detail.image_size_in_bytes().and_then(|bytes| u64::try_from(bytes).ok()),

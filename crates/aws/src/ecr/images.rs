@@ -21,10 +21,10 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use stablepin_oci::{DOCKER_LIST, OCI_INDEX};
-use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
+use stablepin_rules::image::{ImageDigest, ImageTag};
 
-use super::error::EcrError;
 use super::image_details::{ImageStatus, timestamp};
+use crate::call::{Call, CallError};
 
 /// An image of a repository, with the members that decide whether it stays. The type is small,
 /// because a repository may have 100,000 images.
@@ -59,9 +59,6 @@ pub struct FoundImage {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Oddness(pub String);
 
-/// The images of one page, or why the page could not be read.
-type Images = Result<Page, EcrError>;
-
 /// The content of one page.
 #[derive(Debug, Default)]
 pub(super) struct Page {
@@ -73,30 +70,22 @@ pub(super) struct Page {
 /// An interceptor that reads the answer of one call.
 #[derive(Debug, Clone)]
 pub(super) struct Reader {
-    repository: RepositoryName,
     /// The SDK's deserializer, which reads error answers.
     sdk: Option<FrozenLayer>,
     /// The page, from its reading until the call ends. `None` before.
-    read: Arc<Mutex<Option<Images>>>,
+    read: Arc<Mutex<Option<Page>>>,
 }
 
 impl Reader {
-    pub(super) fn of(repository: &RepositoryName) -> Self {
-        Self { repository: repository.clone(), sdk: DescribeImages::new().config(), read: Arc::default() }
+    pub(super) fn new() -> Self {
+        Self { sdk: DescribeImages::new().config(), read: Arc::default() }
     }
 
     /// Returns the images after a successful call. If the SDK did not use this reader, it is an
     /// error, so that the repository does not look empty.
-    pub(super) fn found(&self) -> Images {
+    pub(super) fn found(&self, call: &Call) -> Result<Page, CallError> {
         let read = self.read.lock().unwrap_or_else(PoisonError::into_inner).take();
-        read.unwrap_or_else(|| {
-            Err(EcrError::Odd {
-                repository: self.repository.clone(),
-                image: "every image".to_owned(),
-                member: "imageDetails",
-                found: "an answer that was not read".to_owned(),
-            })
-        })
+        read.ok_or_else(|| call.unusable("the answer was not read"))
     }
 }
 
@@ -131,7 +120,7 @@ impl DeserializeResponse for Reader {
         let (page, next_token) = page(body).map_err(|error| {
             OrchestratorError::operation(Error::erase(DescribeImagesError::unhandled(error)))
         })?;
-        *self.read.lock().unwrap_or_else(PoisonError::into_inner) = Some(Ok(page));
+        *self.read.lock().unwrap_or_else(PoisonError::into_inner) = Some(page);
         Ok(Output::erase(DescribeImagesOutput::builder().set_next_token(next_token).build()))
     }
 }
@@ -284,8 +273,8 @@ mod tests {
 
     #[test]
     fn unread_answer_is_an_error() {
-        let reader = Reader::of(&RepositoryName::parse("web").unwrap());
-        assert!(matches!(reader.found(), Err(EcrError::Odd { .. })));
+        let failed = Reader::new().found(&Call::new("DescribeImages", "list")).unwrap_err();
+        assert!(!failed.is_retryable());
     }
 
     #[test]

@@ -3,17 +3,16 @@
 
 use std::collections::BTreeSet;
 
-use aws_sdk_ecr::operation::describe_images::DescribeImagesError;
 use aws_sdk_ecr::types::{DescribeImagesFilter, ImageStatusFilter};
 use stablepin_rules::image::{ImageDigest, RepositoryName};
 
 use super::client::Ecr;
 use super::error::EcrError;
-use super::image_details::PER_DESCRIBE;
+use super::image_details::{PER_DESCRIBE, list};
 use super::image_id::identifier;
 use super::images::{FoundImage, Reader};
-use crate::failed_call::FailedCall;
-use crate::pages::{Endless, Pages};
+use crate::call::CallError;
+use crate::pages::Pages;
 
 /// The most images that one DescribeImages call takes by name.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeImages.html>
@@ -35,10 +34,11 @@ pub struct ListedImages {
 impl Ecr {
     /// Every image in every state, in no particular order.
     pub async fn inventory(&self, repository: &RepositoryName) -> Result<ListedImages, EcrError> {
+        let call = list(repository);
         let mut found = ListedImages::default();
         let mut pages = Pages::at_most(MOST_PAGES);
         loop {
-            let reader = Reader::of(repository);
+            let reader = Reader::new();
             let answer = self
                 .client
                 .describe_images()
@@ -52,26 +52,11 @@ impl Ecr {
                 .interceptor(reader.clone())
                 .send()
                 .await
-                .map_err(|error| match error.as_service_error() {
-                    Some(DescribeImagesError::RepositoryNotFoundException(_)) => {
-                        EcrError::RepositoryNotFound {
-                            repository: repository.clone(),
-                            source: FailedCall::new(error),
-                        }
-                    }
-                    _ => EcrError::DescribeAll {
-                        repository: repository.clone(),
-                        source: FailedCall::new(error),
-                    },
-                })?;
-            let mut page = reader.found()?;
+                .map_err(|error| call.failed(error))?;
+            let mut page = reader.found(&call)?;
             found.images.append(&mut page.images);
             found.unnamed.append(&mut page.unnamed);
-            let follows = pages.follows(answer.next_token()).map_err(|Endless| EcrError::Endless {
-                operation: "DescribeImages",
-                what: format!("images of {repository}"),
-            })?;
-            if !follows {
+            if !pages.follows(&call, answer.next_token())? {
                 found.images.shrink_to_fit();
                 return Ok(found);
             }
@@ -109,8 +94,8 @@ impl Ecr {
         &self,
         repository: &RepositoryName,
         digests: &[&ImageDigest],
-    ) -> Result<Option<Vec<FoundImage>>, EcrError> {
-        let reader = Reader::of(repository);
+    ) -> Result<Option<Vec<FoundImage>>, CallError> {
+        let (call, reader) = (list(repository), Reader::new());
         let described = self
             .client
             .describe_images()
@@ -121,18 +106,8 @@ impl Ecr {
             .interceptor(reader.clone())
             .send()
             .await;
-        let error = match described {
-            Ok(_) => return reader.found().map(|page| Some(page.images)),
-            Err(error) => error,
-        };
-        let repository = repository.clone();
-        match error.as_service_error() {
-            Some(DescribeImagesError::ImageNotFoundException(_)) => Ok(None),
-            Some(DescribeImagesError::RepositoryNotFoundException(_)) => {
-                Err(EcrError::RepositoryNotFound { repository, source: FailedCall::new(error) })
-            }
-            _ => Err(EcrError::DescribeAll { repository, source: FailedCall::new(error) }),
-        }
+        let answer = call.none_if(&["ImageNotFoundException"], described)?;
+        answer.map(|_| reader.found(&call).map(|page| page.images)).transpose()
     }
 }
 

@@ -4,10 +4,15 @@ use stablepin_oci::{self as oci, ImageConfig};
 use stablepin_rules::image::{ImageDigest, RepositoryName};
 
 use super::client::Ecr;
-use super::error::{EcrError, MAX_CONFIG_BYTES};
+use super::error::EcrError;
 use super::image_id::ImageId;
-use super::manifests::{Manifest, must_hash_to};
+use super::manifests::{Manifest, must_hash_to, read};
+use crate::call::{Call, CallError};
 use crate::failed_call::FailedCall;
+
+/// The largest image configuration that is read. Real ones are far smaller: labels and history take
+/// a few kilobytes.
+const MAX_CONFIG_BYTES: usize = 256 * 1024;
 
 impl Ecr {
     /// Reads the labels in the image's configuration. For an index, it reads the first image's.
@@ -17,11 +22,13 @@ impl Ecr {
         repository: &RepositoryName,
         manifest: &Manifest,
     ) -> Result<Option<ImageConfig>, EcrError> {
-        let unreadable = |digest: &ImageDigest| {
-            let (repository, digest) = (repository.clone(), digest.clone());
-            move |source| EcrError::Unreadable { repository, digest, source }
+        let call = read(repository);
+        let parse = |manifest: &Manifest| {
+            let why = || format!("the manifest of {} cannot be used", manifest.digest);
+            let unusable = |error| FailedCall::unusable(why(), false).with_source(error);
+            manifest.parse().map_err(|error| call.failed(unusable(error)))
         };
-        let mut parsed = manifest.parse().map_err(unreadable(&manifest.digest))?;
+        let mut parsed = parse(manifest)?;
         let mut digest = manifest.digest.clone();
         // An index may contain another index. A third level does not occur in real images.
         for _ in 0..2 {
@@ -31,16 +38,17 @@ impl Ecr {
             };
             let child = child.digest.clone();
             let Some(found) = self.image(repository, &[ImageId::Digest(child.clone())]).await?.pop() else {
-                return Err(EcrError::ChildNotFound { repository: repository.clone(), digest, child });
+                let why = format!("the index {digest} refers to {child}, which is not there");
+                return Err(call.unusable(why).into());
             };
-            parsed = found.parse().map_err(unreadable(&child))?;
+            parsed = parse(&found)?;
             digest = child;
         }
         let oci::Manifest::Image(image) = parsed else { return Ok(None) };
         if !image.kind().is_image() {
             return Ok(None);
         }
-        self.config(repository, &digest, &image.config).await.map(Some)
+        Ok(Some(self.config(repository, &digest, &image.config).await?))
     }
 
     async fn config(
@@ -48,11 +56,16 @@ impl Ecr {
         repository: &RepositoryName,
         digest: &ImageDigest,
         descriptor: &oci::Descriptor,
-    ) -> Result<ImageConfig, EcrError> {
-        if descriptor.size > MAX_CONFIG_BYTES as u64 {
-            return Err(EcrError::ConfigTooLarge { digest: digest.clone(), bytes: descriptor.size });
+    ) -> Result<ImageConfig, CallError> {
+        let (config, bytes) = (&descriptor.digest, descriptor.size);
+        let what = format!("the configuration {config} of {digest} in {repository}");
+        let call = Call::new("GetDownloadUrlForLayer", format!("get an address for {what}"));
+        let download = Call::new("GET", format!("download {what}"));
+        if bytes > MAX_CONFIG_BYTES as u64 {
+            return Err(
+                download.unusable(format!("it has {bytes} bytes; at most {MAX_CONFIG_BYTES} are read"))
+            );
         }
-        let config = &descriptor.digest;
         let address = self
             .client
             .get_download_url_for_layer()
@@ -60,26 +73,12 @@ impl Ecr {
             .layer_digest(config.as_str())
             .send()
             .await
-            .map_err(|error| EcrError::GetDownloadUrlForLayer {
-                repository: repository.clone(),
-                config: config.clone(),
-                source: FailedCall::new(error),
-            })?;
-        let url = address.download_url().ok_or_else(|| EcrError::Answer {
-            operation: "GetDownloadUrlForLayer",
-            repository: repository.clone(),
-            member: "downloadUrl",
-        })?;
-        let bytes = self.http.download(url, MAX_CONFIG_BYTES).await.map_err(|source| EcrError::Download {
-            repository: repository.clone(),
-            config: config.clone(),
-            source,
-        })?;
-        must_hash_to(repository, config, &bytes)?;
-        ImageConfig::parse(&bytes).map_err(|source| EcrError::Config {
-            repository: repository.clone(),
-            config: config.clone(),
-            source,
+            .map_err(|error| call.failed(error))?;
+        let url = address.download_url().ok_or_else(|| call.lacks("downloadUrl"))?;
+        let bytes = self.http.download(url, MAX_CONFIG_BYTES).await.map_err(|why| download.failed(why))?;
+        must_hash_to(&download, config, &bytes)?;
+        ImageConfig::parse(&bytes).map_err(|error| {
+            download.failed(FailedCall::unusable("it is not valid", false).with_source(error))
         })
     }
 }

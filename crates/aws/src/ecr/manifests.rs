@@ -3,15 +3,16 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_ecr::operation::batch_get_image::BatchGetImageOutput;
-use aws_sdk_ecr::types::{ImageFailureCode, ImageIdentifier};
+use aws_sdk_ecr::types::{ImageFailure, ImageFailureCode, ImageIdentifier};
 use stablepin_oci::{self as oci, ManifestError};
 use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
 
 use super::client::Ecr;
 use super::digest::{digest, sha256};
-use super::error::{EcrError, code};
+use super::error::EcrError;
 use super::image_id::{ImageId, identifier};
-use crate::failed_call::FailedCall;
+use crate::call::{Call, CallError};
+use crate::failed_call::{FailedCall, is_retryable_code};
 
 /// The most images that one BatchGetImage call takes.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchGetImage.html>
@@ -45,6 +46,7 @@ impl Ecr {
         repository: &RepositoryName,
         ids: &[ImageId],
     ) -> Result<Vec<Manifest>, EcrError> {
+        let call = read(repository);
         let mut manifests = Vec::with_capacity(ids.len());
         for ids in ids.chunks(PER_BATCH_GET) {
             let answer = self.batch_get(repository, ids.iter().map(ImageId::identifier).collect()).await?;
@@ -57,15 +59,13 @@ impl Ecr {
                 }
                 let id = failure.image_id();
                 let image = id.and_then(|id| id.image_digest().or(id.image_tag())).unwrap_or("an image");
-                return Err(EcrError::Manifest {
-                    repository: repository.clone(),
-                    image: image.to_owned(),
-                    code: failure.failure_code().map_or("no reason given", |code| code.as_str()).to_owned(),
-                    reason: failure.failure_reason().map(str::to_owned),
-                });
+                let call =
+                    Call::new("BatchGetImage", format!("read the manifest of {image} in {repository}"));
+                let reason = failure.failure_reason().unwrap_or_default();
+                return Err(call.failed(reported(&code(failure), reason)).into());
             }
             for image in answer.images() {
-                manifests.push(verified(repository, image)?);
+                manifests.push(verified(&call, image)?);
             }
         }
         Ok(manifests)
@@ -81,8 +81,7 @@ impl Ecr {
         repository: &RepositoryName,
         digests: &[ImageDigest],
     ) -> Result<(Vec<Manifest>, Vec<(ImageDigest, String)>), EcrError> {
-        let lacks =
-            |member| EcrError::Answer { operation: "BatchGetImage", repository: repository.clone(), member };
+        let call = read(repository);
         let wanted: BTreeSet<&ImageDigest> = digests.iter().collect();
         let wanted: Vec<&ImageDigest> = wanted.into_iter().collect();
         let (mut manifests, mut failures) = (Vec::with_capacity(wanted.len()), Vec::new());
@@ -91,7 +90,7 @@ impl Ecr {
             let answer = self.batch_get(repository, ids).await?;
             let mut open: BTreeSet<&ImageDigest> = part.iter().copied().collect();
             for image in answer.images() {
-                let manifest = verified(repository, image)?;
+                let manifest = verified(&call, image)?;
                 // ECR may return an image once for each of its tags.
                 if open.remove(&manifest.digest) {
                     manifests.push(manifest);
@@ -99,13 +98,13 @@ impl Ecr {
             }
             for failure in answer.failures() {
                 let of = digest(failure.image_id().and_then(ImageIdentifier::image_digest));
-                let of = of.ok_or_else(|| lacks("failures"))?;
+                let of = of.ok_or_else(|| call.lacks("failures"))?;
                 if open.remove(&of) {
                     failures.push((of, code(failure)));
                 }
             }
             if !open.is_empty() {
-                return Err(lacks("images"));
+                return Err(call.lacks("images").into());
             }
         }
         Ok((manifests, failures))
@@ -115,54 +114,55 @@ impl Ecr {
         &self,
         repository: &RepositoryName,
         ids: Vec<ImageIdentifier>,
-    ) -> Result<BatchGetImageOutput, EcrError> {
-        let asked = self
-            .client
+    ) -> Result<BatchGetImageOutput, CallError> {
+        self.client
             .batch_get_image()
             .repository_name(repository.as_str())
             .set_image_ids(Some(ids))
             .set_accepted_media_types(Some(oci::ACCEPTED.map(str::to_owned).to_vec()))
             .send()
-            .await;
-        asked.map_err(|error| {
-            let not_found = error.as_service_error().is_some_and(|e| e.is_repository_not_found_exception());
-            let (repository, source) = (repository.clone(), FailedCall::new(error));
-            if not_found {
-                EcrError::RepositoryNotFound { repository, source }
-            } else {
-                EcrError::BatchGetImage { repository, source }
-            }
-        })
+            .await
+            .map_err(|error| read(repository).failed(error))
     }
 }
 
-fn verified(repository: &RepositoryName, image: &aws_sdk_ecr::types::Image) -> Result<Manifest, EcrError> {
-    let lacks =
-        |member| EcrError::Answer { operation: "BatchGetImage", repository: repository.clone(), member };
+/// The call that reads manifests of a repository.
+pub(super) fn read(repository: &RepositoryName) -> Call {
+    Call::new("BatchGetImage", format!("read the manifests in {repository}"))
+}
+
+/// Makes the failure of one image in a successful answer.
+pub(super) fn reported(code: &str, reason: &str) -> FailedCall {
+    let text = if reason.is_empty() { code.to_owned() } else { format!("{code}, {reason}") };
+    FailedCall::unusable(text, is_retryable_code(code))
+}
+
+pub(super) fn code(failure: &ImageFailure) -> String {
+    failure.failure_code().map_or("no reason given", |code| code.as_str()).to_owned()
+}
+
+fn verified(call: &Call, image: &aws_sdk_ecr::types::Image) -> Result<Manifest, CallError> {
     let id = image.image_id();
-    let digest = digest(id.and_then(ImageIdentifier::image_digest)).ok_or_else(|| lacks("imageDigest"))?;
-    let bytes = image.image_manifest().ok_or_else(|| lacks("imageManifest"))?;
-    must_hash_to(repository, &digest, bytes.as_bytes())?;
+    let digest =
+        digest(id.and_then(ImageIdentifier::image_digest)).ok_or_else(|| call.lacks("imageDigest"))?;
+    let bytes = image.image_manifest().ok_or_else(|| call.lacks("imageManifest"))?;
+    must_hash_to(call, &digest, bytes.as_bytes())?;
     Ok(Manifest {
         digest,
         tag: id.and_then(ImageIdentifier::image_tag).and_then(|tag| ImageTag::parse(tag).ok()),
         media_type: image
             .image_manifest_media_type()
-            .ok_or_else(|| lacks("imageManifestMediaType"))?
+            .ok_or_else(|| call.lacks("imageManifestMediaType"))?
             .to_owned(),
         bytes: bytes.to_owned(),
     })
 }
 
-pub(super) fn must_hash_to(
-    repository: &RepositoryName,
-    digest: &ImageDigest,
-    bytes: &[u8],
-) -> Result<(), EcrError> {
+pub(super) fn must_hash_to(call: &Call, digest: &ImageDigest, bytes: &[u8]) -> Result<(), CallError> {
     let found = sha256(bytes);
     if found == *digest {
         Ok(())
     } else {
-        Err(EcrError::Corrupt { repository: repository.clone(), digest: digest.clone(), found })
+        Err(call.unusable(format!("the bytes that ECR keeps as {digest} hash to {found}")))
     }
 }

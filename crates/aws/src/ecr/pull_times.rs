@@ -1,11 +1,9 @@
 //! The principals whose pulls ECR does not record.
 
-use aws_sdk_ecr::operation::register_pull_time_update_exclusion::RegisterPullTimeUpdateExclusionError;
-
 use super::client::Ecr;
 use super::error::EcrError;
-use crate::failed_call::FailedCall;
-use crate::pages::{Endless, Pages};
+use crate::call::Call;
+use crate::pages::Pages;
 
 /// The most pages of exclusions. An account may have 100 exclusions.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/pull-time-update-exclusions.html>
@@ -16,6 +14,7 @@ impl Ecr {
     /// now. Otherwise a daily read of every manifest would make every image look used.
     /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/pull-time-update-exclusions.html>
     pub async fn exclude_from_pull_times(&self, role_arn: &str) -> Result<bool, EcrError> {
+        let call = Call::new("ListPullTimeUpdateExclusions", "list whose pulls are not recorded");
         let mut pages = Pages::at_most(MOST_PAGES_OF_EXCLUSIONS);
         loop {
             let answer = self
@@ -24,28 +23,19 @@ impl Ecr {
                 .set_next_token(pages.token())
                 .send()
                 .await
-                .map_err(|error| EcrError::ListPullTimeUpdateExclusions { source: FailedCall::new(error) })?;
+                .map_err(|error| call.failed(error))?;
             if answer.pull_time_update_exclusions().iter().any(|principal| principal == role_arn) {
                 return Ok(false);
             }
-            let follows = pages.follows(answer.next_token()).map_err(|Endless| EcrError::Endless {
-                operation: "ListPullTimeUpdateExclusions",
-                what: "principals whose pulls are not recorded".to_owned(),
-            })?;
-            if !follows {
+            if !pages.follows(&call, answer.next_token())? {
                 break;
             }
         }
+        let purpose = format!("have the pulls of {role_arn} not recorded");
+        let call = Call::new("RegisterPullTimeUpdateExclusion", purpose);
         let registered =
             self.client.register_pull_time_update_exclusion().principal_arn(role_arn).send().await;
-        let Err(error) = registered else { return Ok(true) };
-        match error.as_service_error() {
-            // Another call registered the exclusion in the meantime.
-            Some(RegisterPullTimeUpdateExclusionError::ExclusionAlreadyExistsException(_)) => Ok(false),
-            _ => Err(EcrError::RegisterPullTimeUpdateExclusion {
-                role: role_arn.to_owned(),
-                source: FailedCall::new(error),
-            }),
-        }
+        // The code means that another call registered the exclusion in the meantime.
+        Ok(call.none_if(&["ExclusionAlreadyExistsException"], registered)?.is_some())
     }
 }

@@ -1,6 +1,5 @@
 //! The description of a repository.
 
-use aws_sdk_ecr::operation::describe_repositories::DescribeRepositoriesError;
 use aws_sdk_ecr::types::{
     ImageTagMutability, ImageTagMutabilityExclusionFilter, ImageTagMutabilityExclusionFilterType,
 };
@@ -10,7 +9,7 @@ use stablepin_rules::pattern::Pattern;
 
 use super::client::Ecr;
 use super::error::EcrError;
-use crate::failed_call::FailedCall;
+use crate::call::Call;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repository {
@@ -24,29 +23,15 @@ impl Ecr {
     /// Describes a repository. Returns `None` if it does not exist in the session's account and
     /// region.
     pub async fn repository(&self, repository: &RepositoryName) -> Result<Option<Repository>, EcrError> {
+        let call = Call::new("DescribeRepositories", format!("describe the repository {repository}"));
         let described =
             self.client.describe_repositories().repository_names(repository.as_str()).send().await;
-        let answer = match described {
-            Ok(answer) => answer,
-            Err(error) => {
-                return match error.as_service_error() {
-                    Some(DescribeRepositoriesError::RepositoryNotFoundException(_)) => Ok(None),
-                    _ => Err(EcrError::DescribeRepositories {
-                        repository: repository.clone(),
-                        source: FailedCall::new(error),
-                    }),
-                };
-            }
-        };
-        let Some(found) = answer.repositories().first() else { return Ok(None) };
-        let lacks = |member| EcrError::Answer {
-            operation: "DescribeRepositories",
-            repository: repository.clone(),
-            member,
-        };
+        let answer = call.none_if(&["RepositoryNotFoundException"], described)?;
+        let found = answer.as_ref().and_then(|answer| answer.repositories().first());
+        let Some(found) = found else { return Ok(None) };
         Ok(Some(Repository {
-            arn: found.repository_arn().ok_or_else(|| lacks("repositoryArn"))?.to_owned(),
-            uri: found.repository_uri().ok_or_else(|| lacks("repositoryUri"))?.to_owned(),
+            arn: found.repository_arn().ok_or_else(|| call.lacks("repositoryArn"))?.to_owned(),
+            uri: found.repository_uri().ok_or_else(|| call.lacks("repositoryUri"))?.to_owned(),
             mutability: mutability(
                 found.image_tag_mutability(),
                 found.image_tag_mutability_exclusion_filters(),

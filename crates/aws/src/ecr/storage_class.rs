@@ -1,13 +1,12 @@
 //! The storage classes of images: standard and archive.
 
-use aws_sdk_ecr::operation::update_image_storage_class::UpdateImageStorageClassError;
 use aws_sdk_ecr::types::TargetStorageClass;
 use stablepin_rules::image::{ImageDigest, RepositoryName};
 
 use super::client::Ecr;
 use super::error::EcrError;
 use super::image_id::identifier;
-use crate::failed_call::FailedCall;
+use crate::call::Call;
 
 /// A storage class of ECR.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/archive_restore_image.html>
@@ -32,29 +31,16 @@ impl Ecr {
             StorageClass::Archive => TargetStorageClass::Archive,
             StorageClass::Standard => TargetStorageClass::Standard,
         };
-        let updated = self
-            .client
+        let purpose = format!("move {digest} in {repository} to another storage class");
+        let call = Call::new("UpdateImageStorageClass", purpose);
+        self.client
             .update_image_storage_class()
             .repository_name(repository.as_str())
             .image_id(identifier(digest))
             .target_storage_class(target)
             .send()
-            .await;
-        let Err(error) = updated else { return Ok(()) };
-        let named: fn(RepositoryName, ImageDigest, FailedCall) -> EcrError = match error.as_service_error() {
-            Some(UpdateImageStorageClassError::ImageNotFoundException(_)) => {
-                |repository, digest, source| EcrError::ImageNotFound { repository, digest, source }
-            }
-            Some(UpdateImageStorageClassError::ImageStorageClassUpdateNotSupportedException(_)) => {
-                |repository, digest, source| EcrError::StorageClassNotSupported { repository, digest, source }
-            }
-            Some(UpdateImageStorageClassError::RepositoryNotFoundException(_)) => {
-                |repository, _, source| EcrError::RepositoryNotFound { repository, source }
-            }
-            _ => {
-                |repository, digest, source| EcrError::UpdateImageStorageClass { repository, digest, source }
-            }
-        };
-        Err(named(repository.clone(), digest.clone(), FailedCall::new(error)))
+            .await
+            .map_err(|error| call.failed(error))?;
+        Ok(())
     }
 }

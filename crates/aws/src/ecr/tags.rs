@@ -1,13 +1,12 @@
 //! Tags: put one on an image, and remove one from an image.
 
-use aws_sdk_ecr::operation::put_image::PutImageError;
 use aws_sdk_ecr::types::ImageIdentifier;
 use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
 
 use super::client::Ecr;
 use super::error::EcrError;
-use super::manifests::Manifest;
-use crate::failed_call::FailedCall;
+use super::manifests::{Manifest, reported};
+use crate::call::Call;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PutTag {
@@ -39,6 +38,8 @@ impl Ecr {
         manifest: &Manifest,
         tag: &ImageTag,
     ) -> Result<PutTag, EcrError> {
+        let digest = &manifest.digest;
+        let call = Call::new("PutImage", format!("put the tag {tag} on {digest} in {repository}"));
         let put = self
             .client
             .put_image()
@@ -46,49 +47,21 @@ impl Ecr {
             .image_manifest(&manifest.bytes)
             // An OCI manifest may omit its own media type; ECR then needs it in the request.
             .image_manifest_media_type(&manifest.media_type)
-            .image_digest(manifest.digest.as_str())
+            .image_digest(digest.as_str())
             .image_tag(tag.as_str())
             .send()
             .await;
         let Err(error) = put else { return Ok(PutTag::Put) };
-        let (repository, digest) = (repository.clone(), manifest.digest.clone());
-        let Some(service) = error.as_service_error() else {
-            return Err(EcrError::PutImage {
-                repository,
-                digest,
-                tag: tag.clone(),
-                source: FailedCall::new(error),
-            });
-        };
-        let named: fn(RepositoryName, ImageDigest, FailedCall) -> EcrError = match service {
-            PutImageError::ImageAlreadyExistsException(_) => return Ok(PutTag::AlreadyThere),
-            PutImageError::ImageTagAlreadyExistsException(_) => {
+        let failed = call.failed(error);
+        match failed.code() {
+            Some("ImageAlreadyExistsException") => Ok(PutTag::AlreadyThere),
+            Some("ImageTagAlreadyExistsException") => {
                 // ECR refuses an immutable tag even if it is already on this digest.
-                let on = self.describe(&repository, tag).await?.map(|image| image.digest);
-                return Ok(if on == Some(digest) { PutTag::AlreadyThere } else { PutTag::PointsElsewhere });
+                let on = self.describe(repository, tag).await?.map(|image| image.digest);
+                Ok(if on.as_ref() == Some(digest) { PutTag::AlreadyThere } else { PutTag::PointsElsewhere })
             }
-            PutImageError::ImageDigestDoesNotMatchException(_) => {
-                |repository, digest, source| EcrError::ImageDigestDoesNotMatch { repository, digest, source }
-            }
-            PutImageError::LayersNotFoundException(_) => {
-                |repository, digest, source| EcrError::LayersNotFound { repository, digest, source }
-            }
-            PutImageError::ReferencedImagesNotFoundException(_) => {
-                |repository, digest, source| EcrError::ReferencedImagesNotFound { repository, digest, source }
-            }
-            PutImageError::LimitExceededException(_) => {
-                |repository, digest, source| EcrError::LimitExceeded { repository, digest, source }
-            }
-            PutImageError::KmsException(_) => |repository, _, source| EcrError::Kms { repository, source },
-            PutImageError::RepositoryNotFoundException(_) => {
-                |repository, _, source| EcrError::RepositoryNotFound { repository, source }
-            }
-            _ => {
-                let source = FailedCall::new(error);
-                return Err(EcrError::PutImage { repository, digest, tag: tag.clone(), source });
-            }
-        };
-        Err(named(repository, digest, FailedCall::new(error)))
+            _ => Err(failed.into()),
+        }
     }
 
     /// Removes a tag from an image that has other tags.
@@ -118,12 +91,10 @@ impl Ecr {
         match done.failures.into_iter().next() {
             None => Ok(Untag::Untagged),
             Some(failure) if failure.code == "ImageNotFound" => Ok(Untag::NotThere),
-            Some(failure) => Err(EcrError::Untag {
-                repository: repository.clone(),
-                tag: tag.clone(),
-                code: failure.code,
-                reason: Some(failure.reason).filter(|reason| !reason.is_empty()),
-            }),
+            Some(failure) => {
+                let call = Call::new("BatchDeleteImage", format!("take the tag {tag} off in {repository}"));
+                Err(call.failed(reported(&failure.code, &failure.reason)).into())
+            }
         }
     }
 }

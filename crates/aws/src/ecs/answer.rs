@@ -4,22 +4,29 @@ use aws_sdk_ecs::types::Failure;
 use aws_smithy_types::DateTime;
 use jiff::Timestamp;
 
-use super::error::EcsError;
+use crate::call::{Call, CallError};
 
 /// Fails if a failure has another reason than `MISSING`.
-pub(super) fn others_than_missing(operation: &'static str, failures: &[Failure]) -> Result<(), EcsError> {
+pub(super) fn others_than_missing(call: &Call, failures: &[Failure]) -> Result<(), CallError> {
     match failures.iter().find(|failure| failure.reason() != Some("MISSING")) {
         None => Ok(()),
-        Some(failure) => Err(EcsError::LeftOut {
-            operation,
-            what: failure.arn().unwrap_or("something").to_owned(),
-            reason: match (failure.reason(), failure.detail()) {
-                (Some(reason), Some(detail)) => format!("{reason}, {detail}"),
-                (Some(text), None) | (None, Some(text)) => text.to_owned(),
-                (None, None) => "no reason given".to_owned(),
-            },
-        }),
+        Some(failure) => Err(left_out(call, failure)),
     }
+}
+
+/// Makes the error for an item that ECS left out of its answer.
+pub(super) fn left_out(call: &Call, failure: &Failure) -> CallError {
+    let reason = match (failure.reason(), failure.detail()) {
+        (Some(reason), Some(detail)) => format!("{reason}, {detail}"),
+        (Some(text), None) | (None, Some(text)) => text.to_owned(),
+        (None, None) => "no reason given".to_owned(),
+    };
+    call.unusable(format!("ECS left {} out of its answer: {reason}", failure.arn().unwrap_or("something")))
+}
+
+/// Makes the error for a requested item that the answer does not mention.
+pub(super) fn unmentioned(call: &Call, what: &str) -> CallError {
+    call.unusable(format!("ECS left {what} out of its answer: it is neither found nor missing"))
 }
 
 pub(super) fn timestamp(at: &DateTime) -> Option<Timestamp> {

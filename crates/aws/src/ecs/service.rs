@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use aws_sdk_ecs::operation::update_service::UpdateServiceError;
 use aws_sdk_ecs::types::{
     DeploymentControllerType, DeploymentRolloutState, Failure, LoadBalancer, SchedulingStrategy,
 };
@@ -13,9 +12,10 @@ use aws_smithy_runtime_api::client::interceptors::{Intercept, dyn_dispatch_hint}
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::ConfigBag;
 
-use super::answer::{count, others_than_missing, port, text};
+use super::answer::{count, others_than_missing, port, text, unmentioned};
 use super::client::Ecs;
 use super::error::EcsError;
+use crate::call::{Call, CallError};
 use crate::failed_call::FailedCall;
 
 /// The most services that one DescribeServices call takes.
@@ -154,7 +154,7 @@ pub struct Services {
 impl Ecs {
     /// Reads services of one cluster, by name or ARN.
     pub async fn services(&self, cluster: &str, names: &[String]) -> Result<Services, EcsError> {
-        const OPERATION: &str = "DescribeServices";
+        let call = Call::new("DescribeServices", format!("describe the services of cluster {cluster}"));
         let mut services = Services { found: Vec::with_capacity(names.len()), missing: Vec::new() };
         for asked in names.chunks(PER_DESCRIBE_SERVICES) {
             let answer = self
@@ -164,11 +164,8 @@ impl Ecs {
                 .set_services(Some(asked.to_vec()))
                 .send()
                 .await
-                .map_err(|error| EcsError::DescribeServices {
-                    cluster: cluster.to_owned(),
-                    source: FailedCall::new(error),
-                })?;
-            others_than_missing(OPERATION, answer.failures())?;
+                .map_err(|error| call.failed(error))?;
+            others_than_missing(&call, answer.failures())?;
             let found = answer.services().iter().map(service_state).collect::<Result<Vec<_>, _>>()?;
             for name in asked {
                 if found.iter().any(|service| service.name == *name || service.arn == *name) {
@@ -177,11 +174,7 @@ impl Ecs {
                 let is_missing =
                     answer.failures().iter().filter_map(Failure::arn).any(|arn| is_of(arn, name));
                 if !is_missing {
-                    return Err(EcsError::LeftOut {
-                        operation: OPERATION,
-                        what: format!("{cluster}/{name}"),
-                        reason: "it is neither found nor missing".to_owned(),
-                    });
+                    return Err(unmentioned(&call, name).into());
                 }
                 services.missing.push(name.clone());
             }
@@ -220,6 +213,8 @@ impl Ecs {
         task_definition: &str,
         force: Option<bool>,
     ) -> Result<Started, EcsError> {
+        let purpose = format!("update {cluster}/{service} to {task_definition}");
+        let call = Call::new("UpdateService", purpose);
         let unanswered = Unanswered::default();
         let answer = self
             .client
@@ -233,28 +228,15 @@ impl Ecs {
             .send()
             .await
             .map_err(|error| {
-                let gone = matches!(
-                    error.as_service_error(),
-                    Some(
-                        UpdateServiceError::ServiceNotActiveException(_)
-                            | UpdateServiceError::ServiceNotFoundException(_)
-                    )
-                );
-                let (cluster, service) = (cluster.to_owned(), service.to_owned());
-                let source = FailedCall::new(error);
-                if gone {
-                    EcsError::ServiceNotActive { cluster, service, source }
-                } else {
-                    let task_definition = task_definition.to_owned();
-                    let in_doubt = unanswered.0.load(Ordering::Relaxed) || !source.is_answered();
-                    EcsError::UpdateService { cluster, service, task_definition, in_doubt, source }
-                }
+                let reason = FailedCall::from(error);
+                // ECS updates no service that it does not have.
+                let is_gone =
+                    matches!(reason.code(), Some("ServiceNotActiveException" | "ServiceNotFoundException"));
+                let in_doubt = unanswered.0.load(Ordering::Relaxed) || !reason.is_answered();
+                let failed = call.failed(reason);
+                if in_doubt && !is_gone { EcsError::InDoubt(failed) } else { EcsError::Call(failed) }
             })?;
-        let lacks = || EcsError::Answer {
-            operation: "UpdateService",
-            what: format!("{cluster}/{service}"),
-            member: "primary deployment",
-        };
+        let lacks = || EcsError::InDoubt(call.lacks("primary deployment"));
         let updated = answer.service().ok_or_else(lacks)?;
         let primary = updated.deployments().iter().find(|d| d.status() == Some("PRIMARY"));
         Ok(Started {
@@ -294,9 +276,9 @@ fn is_of(arn: &str, asked: &str) -> bool {
     arn == asked || arn.rsplit('/').next() == Some(asked)
 }
 
-fn service_state(service: &aws_sdk_ecs::types::Service) -> Result<ServiceState, EcsError> {
+fn service_state(service: &aws_sdk_ecs::types::Service) -> Result<ServiceState, CallError> {
     let what = service.service_arn().or(service.service_name()).unwrap_or("a service");
-    let lacks = |member| EcsError::Answer { operation: "DescribeServices", what: what.to_owned(), member };
+    let lacks = |member| Call::new("DescribeServices", format!("describe {what}")).lacks(member);
     let required = |value: Option<&str>, member| value.map(str::to_owned).ok_or_else(|| lacks(member));
     let controller = match service.deployment_controller().map(|controller| controller.r#type()) {
         None | Some(DeploymentControllerType::Ecs) => Controller::Ecs,

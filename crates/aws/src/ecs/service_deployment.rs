@@ -16,7 +16,7 @@ use stablepin_rules::image::ImageDigest;
 use super::answer::{count, others_than_missing, text, timestamp};
 use super::client::Ecs;
 use super::error::EcsError;
-use crate::failed_call::FailedCall;
+use crate::call::{Call, CallError};
 
 /// The largest page of ListServiceDeployments.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListServiceDeployments.html>
@@ -110,21 +110,22 @@ pub struct RevisionImage {
     pub digest: Option<ImageDigest>,
 }
 
+/// The codes of an endpoint that does not offer a call.
+pub(super) const NOT_OFFERED: [&str; 3] =
+    ["UnsupportedFeatureException", "UnknownOperationException", "InvalidAction"];
+
 impl Ecs {
     /// Reads a service deployment. Returns `None` if it does not exist, or if ECS does not offer
     /// the call.
     pub async fn service_deployment(&self, arn: &str) -> Result<Option<ServiceDeployment>, EcsError> {
-        const OPERATION: &str = "DescribeServiceDeployments";
+        let purpose = format!("describe the service deployment {arn}");
+        let call = Call::new("DescribeServiceDeployments", purpose);
         let answer = self.client.describe_service_deployments().service_deployment_arns(arn).send().await;
-        let source = match answer.map_err(FailedCall::new) {
-            Ok(answer) => {
-                others_than_missing(OPERATION, answer.failures())?;
-                return answer.service_deployments().first().map(service_deployment).transpose();
-            }
-            Err(failed) if is_not_offered(&failed) => return Ok(None),
-            Err(failed) => failed,
-        };
-        Err(EcsError::DescribeServiceDeployments { arn: arn.to_owned(), source })
+        let answer = call.none_if(&NOT_OFFERED, answer).map_err(EcsError::ServiceDeployment)?;
+        let Some(answer) = answer else { return Ok(None) };
+        others_than_missing(&call, answer.failures())?;
+        let found = answer.service_deployments().first();
+        Ok(found.map(|found| service_deployment(&call, found)).transpose()?)
     }
 
     /// A service's latest 100 deployments, newest first. Empty if ECS does not offer the call.
@@ -133,56 +134,36 @@ impl Ecs {
         cluster: &str,
         service: &str,
     ) -> Result<Vec<ListedServiceDeployment>, EcsError> {
-        let call = self.client.list_service_deployments().cluster(cluster).service(service);
-        let source = match call.max_results(PER_LIST).send().await.map_err(FailedCall::new) {
-            Ok(answer) => {
-                let mut listed =
-                    answer.service_deployments().iter().map(listed).collect::<Result<Vec<_>, _>>()?;
-                // ECS lists the newest first but does not document that.
-                listed.sort_by_key(|deployment| Reverse(deployment.created_at));
-                return Ok(listed);
-            }
-            Err(failed) if is_not_offered(&failed) => return Ok(Vec::new()),
-            Err(failed) => failed,
-        };
-        Err(EcsError::ListServiceDeployments {
-            cluster: cluster.to_owned(),
-            service: service.to_owned(),
-            source,
-        })
+        let purpose = format!("list the service deployments of {cluster}/{service}");
+        let call = Call::new("ListServiceDeployments", purpose);
+        let page = self.client.list_service_deployments().cluster(cluster).service(service);
+        let answer = page.max_results(PER_LIST).send().await;
+        let answer = call.none_if(&NOT_OFFERED, answer).map_err(EcsError::ServiceDeployment)?;
+        let briefs = answer.iter().flat_map(|answer| answer.service_deployments());
+        let mut found = briefs.map(|brief| listed(&call, brief)).collect::<Result<Vec<_>, _>>()?;
+        // ECS lists the newest first but does not document that.
+        found.sort_by_key(|deployment| Reverse(deployment.created_at));
+        Ok(found)
     }
 
     /// Reads a service revision. Returns `None` if it does not exist, or if ECS does not offer the
     /// call.
     pub async fn service_revision(&self, arn: &str) -> Result<Option<ServiceRevision>, EcsError> {
-        const OPERATION: &str = "DescribeServiceRevisions";
+        let purpose = format!("describe the service revision {arn}");
+        let call = Call::new("DescribeServiceRevisions", purpose);
         let answer = self.client.describe_service_revisions().service_revision_arns(arn).send().await;
-        let source = match answer.map_err(FailedCall::new) {
-            Ok(answer) => {
-                others_than_missing(OPERATION, answer.failures())?;
-                return answer.service_revisions().first().map(service_revision).transpose();
-            }
-            Err(failed) if is_not_offered(&failed) => return Ok(None),
-            Err(failed) => failed,
-        };
-        Err(EcsError::DescribeServiceRevisions { arn: arn.to_owned(), source })
+        let answer = call.none_if(&NOT_OFFERED, answer).map_err(EcsError::ServiceDeployment)?;
+        let Some(answer) = answer else { return Ok(None) };
+        others_than_missing(&call, answer.failures())?;
+        let found = answer.service_revisions().first();
+        Ok(found.map(|found| service_revision(&call, found)).transpose()?)
     }
 }
 
-/// Whether the error says that the endpoint does not offer the call.
-pub(super) fn is_not_offered(failed: &FailedCall) -> bool {
-    matches!(
-        failed.code(),
-        Some("UnsupportedFeatureException" | "UnknownOperationException" | "InvalidAction")
-    )
-}
-
 fn service_deployment(
+    call: &Call,
     described: &aws_sdk_ecs::types::ServiceDeployment,
-) -> Result<ServiceDeployment, EcsError> {
-    let what = described.service_deployment_arn().unwrap_or("a service deployment");
-    let lacks =
-        |member| EcsError::Answer { operation: "DescribeServiceDeployments", what: what.to_owned(), member };
+) -> Result<ServiceDeployment, CallError> {
     let stage = || text(described.lifecycle_stage().map(|stage| stage.as_str()));
     let awaiting = described
         .lifecycle_hook_details()
@@ -192,8 +173,8 @@ fn service_deployment(
         .deployment_circuit_breaker()
         .filter(|breaker| breaker.status() != Some(&ServiceDeploymentRollbackMonitorsStatus::Disabled));
     Ok(ServiceDeployment {
-        arn: text(described.service_deployment_arn()).ok_or_else(|| lacks("serviceDeploymentArn"))?,
-        status: described.status().map(status).ok_or_else(|| lacks("status"))?,
+        arn: text(described.service_deployment_arn()).ok_or_else(|| call.lacks("serviceDeploymentArn"))?,
+        status: described.status().map(status).ok_or_else(|| call.lacks("status"))?,
         status_reason: text(described.status_reason()),
         lifecycle_stage: stage(),
         target_revision: text(described.target_service_revision().and_then(|revision| revision.arn())),
@@ -214,34 +195,32 @@ fn service_deployment(
 }
 
 pub(super) fn listed(
+    call: &Call,
     brief: &aws_sdk_ecs::types::ServiceDeploymentBrief,
-) -> Result<ListedServiceDeployment, EcsError> {
-    let what = brief.service_arn().unwrap_or("a service");
-    let lacks =
-        |member| EcsError::Answer { operation: "ListServiceDeployments", what: what.to_owned(), member };
+) -> Result<ListedServiceDeployment, CallError> {
     Ok(ListedServiceDeployment {
-        arn: text(brief.service_deployment_arn()).ok_or_else(|| lacks("serviceDeploymentArn"))?,
-        status: brief.status().map(status).ok_or_else(|| lacks("status"))?,
+        arn: text(brief.service_deployment_arn()).ok_or_else(|| call.lacks("serviceDeploymentArn"))?,
+        status: brief.status().map(status).ok_or_else(|| call.lacks("status"))?,
         status_reason: text(brief.status_reason()),
         target_revision: text(brief.target_service_revision_arn()),
         created_at: brief.created_at().and_then(timestamp),
     })
 }
 
-fn service_revision(described: &aws_sdk_ecs::types::ServiceRevision) -> Result<ServiceRevision, EcsError> {
-    let what = described.service_revision_arn().unwrap_or("a service revision");
-    let lacks =
-        |member| EcsError::Answer { operation: "DescribeServiceRevisions", what: what.to_owned(), member };
+fn service_revision(
+    call: &Call,
+    described: &aws_sdk_ecs::types::ServiceRevision,
+) -> Result<ServiceRevision, CallError> {
     let images = described.container_images().iter().map(|image| {
         Ok(RevisionImage {
-            container: text(image.container_name()).ok_or_else(|| lacks("containerName"))?,
+            container: text(image.container_name()).ok_or_else(|| call.lacks("containerName"))?,
             image: text(image.image()),
             digest: image.image_digest().and_then(|digest| ImageDigest::parse(digest).ok()),
         })
     });
     Ok(ServiceRevision {
-        arn: text(described.service_revision_arn()).ok_or_else(|| lacks("serviceRevisionArn"))?,
-        task_definition: text(described.task_definition()).ok_or_else(|| lacks("taskDefinition"))?,
+        arn: text(described.service_revision_arn()).ok_or_else(|| call.lacks("serviceRevisionArn"))?,
+        task_definition: text(described.task_definition()).ok_or_else(|| call.lacks("taskDefinition"))?,
         images: images.collect::<Result<_, _>>()?,
     })
 }

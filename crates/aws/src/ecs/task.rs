@@ -5,10 +5,10 @@ use jiff::Timestamp;
 use stablepin_rules::image::{ImageDigest, ImageReference};
 use stablepin_rules::task_definition::OwnContainers;
 
-use super::answer::{others_than_missing, port, text, timestamp};
+use super::answer::{others_than_missing, port, text, timestamp, unmentioned};
 use super::client::Ecs;
 use super::error::EcsError;
-use crate::failed_call::FailedCall;
+use crate::call::{Call, CallError};
 
 /// The most tasks that one DescribeTasks call takes.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html>
@@ -104,7 +104,7 @@ impl Ecs {
         service: &str,
         desired: DesiredStatus,
     ) -> Result<Vec<Task>, EcsError> {
-        const OPERATION: &str = "DescribeTasks";
+        let call = Call::new("ListTasks", format!("list the tasks of {cluster}/{service}"));
         let mut arns = Vec::new();
         let mut page = None;
         loop {
@@ -117,17 +117,14 @@ impl Ecs {
                 .set_next_token(page)
                 .send()
                 .await
-                .map_err(|error| EcsError::ListTasks {
-                    cluster: cluster.to_owned(),
-                    service: service.to_owned(),
-                    source: FailedCall::new(error),
-                })?;
+                .map_err(|error| call.failed(error))?;
             arns.extend(answer.task_arns().iter().cloned());
             page = answer.next_token;
             if page.is_none() {
                 break;
             }
         }
+        let call = Call::new("DescribeTasks", format!("describe the tasks of {cluster}/{service}"));
         let mut tasks = Vec::with_capacity(arns.len());
         for arns in arns.chunks(PER_DESCRIBE_TASKS) {
             let answer = self
@@ -137,31 +134,23 @@ impl Ecs {
                 .set_tasks(Some(arns.to_vec()))
                 .send()
                 .await
-                .map_err(|error| EcsError::DescribeTasks {
-                    cluster: cluster.to_owned(),
-                    service: service.to_owned(),
-                    source: FailedCall::new(error),
-                })?;
+                .map_err(|error| call.failed(error))?;
             // A missing task ended between the two calls, and ECS no longer knows it.
-            others_than_missing(OPERATION, answer.failures())?;
+            others_than_missing(&call, answer.failures())?;
             for described in answer.tasks() {
                 tasks.push(task(described)?);
             }
             if answer.tasks().len() + answer.failures().len() < arns.len() {
-                return Err(EcsError::LeftOut {
-                    operation: OPERATION,
-                    what: format!("tasks of {cluster}/{service}"),
-                    reason: "they are neither found nor missing".to_owned(),
-                });
+                return Err(unmentioned(&call, "a task").into());
             }
         }
         Ok(tasks)
     }
 }
 
-fn task(task: &aws_sdk_ecs::types::Task) -> Result<Task, EcsError> {
+fn task(task: &aws_sdk_ecs::types::Task) -> Result<Task, CallError> {
     let what = task.task_arn().unwrap_or("a task");
-    let lacks = |member| EcsError::Answer { operation: "DescribeTasks", what: what.to_owned(), member };
+    let lacks = |member| Call::new("DescribeTasks", format!("describe {what}")).lacks(member);
     let required = |value: Option<&str>, member| value.map(str::to_owned).ok_or_else(|| lacks(member));
     let containers = task.containers().iter().map(|container| {
         Ok(Container {

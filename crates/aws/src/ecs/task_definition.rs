@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::client::Ecs;
 use super::error::EcsError;
+use crate::call::{Call, CallError};
 use crate::failed_call::FailedCall;
 
 /// A task definition as ECS returned it, including members that this version does not know.
@@ -32,6 +33,8 @@ impl Ecs {
     ///
     /// It keeps the JSON that ECS sent, because the SDK's types drop unknown members.
     pub async fn task_definition(&self, task_definition: &str) -> Result<RawTaskDefinition, EcsError> {
+        let purpose = format!("describe the task definition {task_definition}");
+        let call = Call::new("DescribeTaskDefinition", purpose);
         let body = Body::default();
         self.client
             .describe_task_definition()
@@ -41,23 +44,22 @@ impl Ecs {
             .interceptor(body.clone())
             .send()
             .await
-            .map_err(|error| EcsError::DescribeTaskDefinition {
-                task_definition: task_definition.to_owned(),
-                source: FailedCall::new(error),
-            })?;
-        raw("DescribeTaskDefinition", task_definition, &body)
+            .map_err(|error| call.failed(error))?;
+        Ok(raw(&call, &body)?)
     }
 
     /// Registers a revision with exactly this JSON. Returns the registered task definition.
     ///
     /// The call has no client token: a call that timed out may have registered an unused revision.
     pub async fn register(&self, request: &Value) -> Result<RawTaskDefinition, EcsError> {
-        let family = request.get("family").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let family = request.get("family").and_then(Value::as_str).unwrap_or_default();
+        let purpose = format!("register a revision of the task definition {family}");
+        let call = Call::new("RegisterTaskDefinition", purpose);
         let body = request.to_string();
         let answered = Body::default();
         self.client
             .register_task_definition()
-            .family(&family)
+            .family(family)
             .customize()
             .interceptor(answered.clone())
             // This runs before the SDK signs the request, so length and hash match the new body.
@@ -67,25 +69,21 @@ impl Ecs {
             })
             .send()
             .await
-            .map_err(|error| EcsError::RegisterTaskDefinition {
-                family: family.clone(),
-                source: FailedCall::new(error),
-            })?;
-        raw("RegisterTaskDefinition", &family, &answered)
+            .map_err(|error| call.failed(error))?;
+        Ok(raw(&call, &answered)?)
     }
 }
 
 /// Extracts the task definition from the answer's JSON.
-fn raw(operation: &'static str, what: &str, body: &Body) -> Result<RawTaskDefinition, EcsError> {
-    let mut answer: Value = serde_json::from_slice(&body.take())
-        .map_err(|source| EcsError::Json { task_definition: what.to_owned(), source })?;
-    let lacks = |member| EcsError::Answer { operation, what: what.to_owned(), member };
+fn raw(call: &Call, body: &Body) -> Result<RawTaskDefinition, CallError> {
+    let mut answer: Value =
+        serde_json::from_slice(&body.take()).map_err(|error| call.failed(FailedCall::unreadable(error)))?;
     let described =
-        answer.get_mut("taskDefinition").map(Value::take).ok_or_else(|| lacks("taskDefinition"))?;
+        answer.get_mut("taskDefinition").map(Value::take).ok_or_else(|| call.lacks("taskDefinition"))?;
     let text = |member| described.get(member).and_then(Value::as_str).map(str::to_owned);
     Ok(RawTaskDefinition {
-        arn: text("taskDefinitionArn").ok_or_else(|| lacks("taskDefinitionArn"))?,
-        status: text("status").ok_or_else(|| lacks("status"))?,
+        arn: text("taskDefinitionArn").ok_or_else(|| call.lacks("taskDefinitionArn"))?,
+        status: text("status").ok_or_else(|| call.lacks("status"))?,
         tags: answer.get_mut("tags").map(Value::take).unwrap_or_default(),
         described,
     })

@@ -4,11 +4,11 @@ use serde::Deserialize;
 use serde_json::json;
 use stablepin_retention_rules::mentions::{Mention, mentions};
 
+use crate::call::{Call, CallError};
 use crate::mentioned::{EcsParameters, Mentioned};
 use crate::session::{Service, Session};
-use crate::signed_json::{JsonCall, SignedJson, SourceError, unless_deleted};
+use crate::signed_json::{JsonCall, SignedJson, unless_deleted};
 
-const SERVICE: &str = "AWSEvents";
 const NOT_FOUND: &str = "ResourceNotFoundException";
 
 /// The rules of the session's account and region.
@@ -82,43 +82,43 @@ impl Rules {
 
     /// The names of all buses.
     /// <https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_ListEventBuses.html>
-    pub async fn buses(&self) -> Result<Vec<String>, SourceError> {
-        const OPERATION: &str = "ListEventBuses";
-        const WHAT: &str = "EventBridge's buses";
-        let call = |token: Option<&str>| {
-            JsonCall::json_1_1(OPERATION, SERVICE, &json!({ "Limit": 100, "NextToken": token }))
+    pub async fn buses(&self) -> Result<Vec<String>, CallError> {
+        let call = Call::new("ListEventBuses", "read EventBridge's buses");
+        let request = |token: Option<&str>| {
+            JsonCall::json_1_1("AWSEvents.ListEventBuses", &json!({ "Limit": 100, "NextToken": token }))
         };
         let page = |page: Buses| (page.event_buses.unwrap_or_default(), page.next_token);
-        let buses = self.client.list(WHAT, call, page).await?;
-        let lacks = || SourceError::Answer { operation: OPERATION, what: WHAT.to_owned(), member: "Name" };
-        buses.into_iter().map(|bus| bus.name.ok_or_else(lacks)).collect()
+        let buses = self.client.list(&call, request, page).await?;
+        buses.into_iter().map(|bus| bus.name.ok_or_else(|| call.lacks("Name"))).collect()
     }
 
     /// The rules of a bus that have this target: the ARN of a cluster or of a job queue. The list
     /// includes disabled rules, because they can be enabled at any time.
     /// <https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_ListRuleNamesByTarget.html>
-    pub async fn with_target(&self, bus: &str, target: &str) -> Result<Vec<RuleName>, SourceError> {
-        let what = format!("the rules of the bus {bus} that start something in {target}");
-        let call = |token: Option<&str>| {
+    pub async fn with_target(&self, bus: &str, target: &str) -> Result<Vec<RuleName>, CallError> {
+        let purpose = format!("read the rules of the bus {bus} that start something in {target}");
+        let call = Call::new("ListRuleNamesByTarget", purpose);
+        let request = |token: Option<&str>| {
             let body = json!({ "EventBusName": bus, "TargetArn": target, "Limit": 100, "NextToken": token });
-            JsonCall::json_1_1("ListRuleNamesByTarget", SERVICE, &body)
+            JsonCall::json_1_1("AWSEvents.ListRuleNamesByTarget", &body)
         };
         let page = |page: RuleNames| (page.rule_names.unwrap_or_default(), page.next_token);
-        let names = unless_deleted(self.client.list(&what, call, page).await, NOT_FOUND)?;
+        let names = unless_deleted(self.client.list(&call, request, page).await, NOT_FOUND)?;
         Ok(names.into_iter().map(|rule| RuleName { bus: bus.to_owned(), rule }).collect())
     }
 
     /// Returns what a rule's targets name. The list is empty if the rule was deleted meanwhile.
     /// <https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_ListTargetsByRule.html>
-    pub async fn mentioned(&self, name: &RuleName) -> Result<Vec<Mentioned>, SourceError> {
+    pub async fn mentioned(&self, name: &RuleName) -> Result<Vec<Mentioned>, CallError> {
         let by = name.in_words();
-        let call = |token: Option<&str>| {
+        let call = Call::new("ListTargetsByRule", format!("read the targets of {by}"));
+        let request = |token: Option<&str>| {
             let body =
                 json!({ "EventBusName": name.bus, "Rule": name.rule, "Limit": 100, "NextToken": token });
-            JsonCall::json_1_1("ListTargetsByRule", SERVICE, &body)
+            JsonCall::json_1_1("AWSEvents.ListTargetsByRule", &body)
         };
         let page = |page: RuleTargets| (page.targets.unwrap_or_default(), page.next_token);
-        let targets = self.client.list(&format!("the targets of {by}"), call, page).await;
+        let targets = self.client.list(&call, request, page).await;
         let mut found = Vec::new();
         for target in unless_deleted(targets, NOT_FOUND)? {
             if target.ecs_parameters.is_none() && target.batch_parameters.is_none() {

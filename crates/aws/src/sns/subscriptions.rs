@@ -1,30 +1,36 @@
 //! The subscriptions of a topic: listing, subscribing, confirming.
 
-use aws_sdk_sns::error::ProvideErrorMetadata;
 use stablepin_rules::application::MailAddress;
 use stablepin_rules::subscription_status::{Attributes, Subscription, filter};
 
-use super::{Sns, SnsError};
-use crate::failed_call::FailedCall;
+use super::client::Sns;
+use crate::call::{Call, CallError};
 
 /// The texts that SNS lists instead of an ARN: before a confirmation, and after an unsubscription.
 /// <https://docs.aws.amazon.com/sns/latest/dg/sns-delete-subscription-topic.html>
 const PENDING: &str = "PendingConfirmation";
 const DELETED: &str = "Deleted";
 
-#[derive(Debug, thiserror::Error)]
-pub enum ConfirmError {
-    /// The token belongs to another topic, was used, is older than 3 days, or is no token.
-    #[error("SNS does not take this token")]
-    Refused,
-    #[error(transparent)]
-    Sns(#[from] SnsError),
+/// The codes with which SNS refuses the request itself. On the wire they have no suffix, unlike in
+/// the API's model.
+const REFUSED: [&str; 4] = ["InvalidParameter", "InvalidParameterException", "NotFound", "NotFoundException"];
+
+/// The result of [`Sns::subscribe`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subscribed {
+    /// SNS has mailed a confirmation request.
+    Requested,
+    /// The topic has as many filter policies as SNS allows.
+    TopicFull,
+    /// The mailbox is subscribed already, with other attributes.
+    Differently,
 }
 
 impl Sns {
     /// Lists all subscriptions of a topic, of every protocol.
     /// <https://docs.aws.amazon.com/sns/latest/api/API_ListSubscriptionsByTopic.html>
-    pub async fn subscriptions(&self, topic_arn: &str) -> Result<Vec<Subscription>, SnsError> {
+    pub async fn subscriptions(&self, topic_arn: &str) -> Result<Vec<Subscription>, CallError> {
+        let call = Call::new("ListSubscriptionsByTopic", format!("list the subscriptions of {topic_arn}"));
         let mut found = Vec::new();
         let mut next = None;
         loop {
@@ -35,7 +41,7 @@ impl Sns {
                 .set_next_token(next)
                 .send()
                 .await
-                .map_err(|error| failed("ListSubscriptionsByTopic", topic_arn, FailedCall::new(error)))?;
+                .map_err(|error| call.failed(error))?;
             for subscription in answer.subscriptions.unwrap_or_default() {
                 let arn = subscription.subscription_arn.unwrap_or_default();
                 if arn != DELETED {
@@ -56,41 +62,38 @@ impl Sns {
 
     /// The JSON of a topic's policy.
     /// <https://docs.aws.amazon.com/sns/latest/api/API_GetTopicAttributes.html>
-    pub async fn topic_policy(&self, topic_arn: &str) -> Result<Option<String>, SnsError> {
+    pub async fn topic_policy(&self, topic_arn: &str) -> Result<Option<String>, CallError> {
+        let call = Call::new("GetTopicAttributes", format!("read the policy of {topic_arn}"));
         let answer = self.client.get_topic_attributes().topic_arn(topic_arn).send().await;
-        let answer =
-            answer.map_err(|error| failed("GetTopicAttributes", topic_arn, FailedCall::new(error)))?;
+        let answer = answer.map_err(|error| call.failed(error))?;
         Ok(answer.attributes.unwrap_or_default().remove("Policy"))
     }
 
     /// Reads the attributes of a subscription. Returns `None` if the subscription was deleted
     /// meanwhile.
     /// <https://docs.aws.amazon.com/sns/latest/api/API_GetSubscriptionAttributes.html>
-    pub async fn attributes_of(&self, subscription_arn: &str) -> Result<Option<Attributes>, SnsError> {
+    pub async fn attributes_of(&self, subscription_arn: &str) -> Result<Option<Attributes>, CallError> {
+        let call =
+            Call::new("GetSubscriptionAttributes", format!("read the subscription {subscription_arn}"));
         let answer =
             self.client.get_subscription_attributes().subscription_arn(subscription_arn).send().await;
-        match answer {
-            Ok(answer) => {
-                let mut attributes = answer.attributes.unwrap_or_default();
-                Ok(Some(Attributes {
-                    filter: attributes.remove("FilterPolicy"),
-                    scope: attributes.remove("FilterPolicyScope"),
-                    authenticated: attributes
-                        .remove("ConfirmationWasAuthenticated")
-                        .and_then(|text| text.parse().ok()),
-                }))
+        let answer = call.none_if(&["NotFound"], answer)?;
+        Ok(answer.map(|answer| {
+            let mut attributes = answer.attributes.unwrap_or_default();
+            let authenticated = attributes.remove("ConfirmationWasAuthenticated");
+            Attributes {
+                filter: attributes.remove("FilterPolicy"),
+                scope: attributes.remove("FilterPolicyScope"),
+                authenticated: authenticated.and_then(|text| text.parse().ok()),
             }
-            Err(error) if error.as_service_error().is_some_and(|error| error.is_not_found_exception()) => {
-                Ok(None)
-            }
-            Err(error) => Err(failed("GetSubscriptionAttributes", subscription_arn, FailedCall::new(error))),
-        }
+        }))
     }
 
     /// Subscribes a mailbox together with its filter. Without the filter, other approvers' mails
     /// would arrive first. SNS mails a confirmation request, also if it sent one before.
     /// <https://docs.aws.amazon.com/sns/latest/api/API_Subscribe.html>
-    pub async fn subscribe(&self, topic_arn: &str, mail: &MailAddress) -> Result<(), SnsError> {
+    pub async fn subscribe(&self, topic_arn: &str, mail: &MailAddress) -> Result<Subscribed, CallError> {
+        let call = Call::new("Subscribe", format!("subscribe {mail} to {topic_arn}"));
         let answer = self
             .client
             .subscribe()
@@ -100,42 +103,23 @@ impl Sns {
             .attributes("FilterPolicy", filter(mail))
             .send()
             .await;
-        match answer {
-            Ok(_) => Ok(()),
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(|error| error.is_filter_policy_limit_exceeded_exception()) =>
-            {
-                Err(SnsError::Full { topic: topic_arn.to_owned() })
-            }
-            // The subscription exists already, with other attributes.
-            Err(error) if error.code().is_some_and(refuses) => {
-                Err(SnsError::Different { topic: topic_arn.to_owned(), mail: mail.to_string() })
-            }
-            Err(error) => Err(failed("Subscribe", topic_arn, FailedCall::new(error))),
+        let Err(error) = answer else { return Ok(Subscribed::Requested) };
+        let failed = call.failed(error);
+        match failed.code() {
+            Some("FilterPolicyLimitExceeded") => Ok(Subscribed::TopicFull),
+            Some(code) if REFUSED.contains(&code) => Ok(Subscribed::Differently),
+            _ => Err(failed),
         }
     }
 
     /// Confirms a subscription. From then on only a signed request can unsubscribe: a click on the
-    /// link at the end of each mail cannot, and neither can a scanner that follows it.
+    /// link at the end of each mail cannot, and neither can a scanner that follows it. Returns
+    /// false for a token that belongs to another topic, was used, is older than 3 days, or is none.
     /// <https://docs.aws.amazon.com/sns/latest/api/API_ConfirmSubscription.html>
-    pub async fn confirm(&self, topic_arn: &str, token: &str) -> Result<(), ConfirmError> {
-        let call = self.client.confirm_subscription().topic_arn(topic_arn).token(token);
-        match call.authenticate_on_unsubscribe("true").send().await {
-            Ok(_) => Ok(()),
-            Err(error) if error.code().is_some_and(refuses) => Err(ConfirmError::Refused),
-            Err(error) => Err(failed("ConfirmSubscription", topic_arn, FailedCall::new(error)).into()),
-        }
+    pub async fn confirm(&self, topic_arn: &str, token: &str) -> Result<bool, CallError> {
+        let call = Call::new("ConfirmSubscription", format!("confirm a subscription to {topic_arn}"));
+        let request = self.client.confirm_subscription().topic_arn(topic_arn).token(token);
+        let answer = request.authenticate_on_unsubscribe("true").send().await;
+        Ok(call.none_if(&REFUSED, answer)?.is_some())
     }
-}
-
-/// Whether SNS refuses the request itself. On the wire the code is `InvalidParameter`; the API's
-/// model has a longer name.
-fn refuses(code: &str) -> bool {
-    matches!(code, "InvalidParameter" | "InvalidParameterException" | "NotFound" | "NotFoundException")
-}
-
-fn failed(operation: &'static str, what: &str, source: FailedCall) -> SnsError {
-    SnsError::Call { operation, what: what.to_owned(), source }
 }

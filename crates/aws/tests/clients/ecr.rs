@@ -1,5 +1,5 @@
 use serde_json::{Value, json};
-use stablepin_aws::ecr::{Ecr, EcrError, ImageId, ImageStatus, Manifest, PutTag, sha256};
+use stablepin_aws::ecr::{Ecr, ImageId, ImageStatus, Manifest, PutTag, sha256};
 use stablepin_oci::{ACCEPTED, OCI_INDEX, OCI_MANIFEST};
 use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_rules::mutability::Mutability;
@@ -74,8 +74,8 @@ async fn put_tag_returns_ecrs_error() {
         ("LayersNotFoundException", "layers of"),
         ("ReferencedImagesNotFoundException", "copy them first"),
         ("LimitExceededException", "as ECR allows"),
-        ("KmsException", "the key that encrypts prod/web"),
-        ("RepositoryNotFoundException", "no repository prod/web"),
+        ("KmsException", "the key that encrypts the repository"),
+        ("RepositoryNotFoundException", "no such repository"),
         ("AccessDeniedException", "could not put the tag prod-stable"),
     ] {
         let wire = Wire::answering([error(400, code)]);
@@ -139,7 +139,7 @@ async fn failure_other_than_absence_is_an_error() {
         let wire = Wire::answering([ok(answer_of(&[ODD], failures))]);
         let failed = Ecr::new(&wire.session()).image(&web(), &[ImageId::from(&stable())]).await.unwrap_err();
         assert_eq!(
-            failed.to_string(),
+            chain(&failed),
             format!("could not read the manifest of main in prod/web (BatchGetImage): {code}, why")
         );
         assert_eq!((failed.is_retryable(), failed.is_refusal()), (retryable, !retryable), "{code}");
@@ -152,7 +152,7 @@ async fn bytes_with_another_hash_are_rejected() {
     answer["images"][0]["imageManifest"] = ODD.trim().into();
     let wire = Wire::answering([ok(answer)]);
     let failed = Ecr::new(&wire.session()).image(&web(), &[ImageId::from(&stable())]).await.unwrap_err();
-    assert!(matches!(failed, EcrError::Corrupt { .. }) && failed.is_refusal(), "{failed}");
+    assert!(chain(&failed).contains(" hash to ") && failed.is_refusal(), "{failed}");
 }
 
 #[tokio::test]
@@ -191,7 +191,7 @@ async fn archived_image_differs_from_a_missing_one() {
 
     let wire = Wire::answering([error(400, "RepositoryNotFoundException")]);
     let failed = Ecr::new(&wire.session()).describe(&web(), &stable()).await.unwrap_err();
-    assert!(matches!(failed, EcrError::RepositoryNotFound { .. }));
+    assert!(failed.is_of_all_images() && failed.is_refusal());
 }
 
 #[tokio::test]
@@ -299,14 +299,14 @@ async fn configuration_is_verified_and_limited() {
         failed
     };
     let other = labels(CONFIG.replace("a1b2c3d", "0000000").into_bytes()).await;
-    assert!(matches!(other, EcrError::Corrupt { .. }), "{other}");
+    assert!(chain(&other).contains(" hash to "), "{other}");
     let endless = labels(vec![b' '; 300 * 1024]).await;
     assert!(chain(&endless).contains("more of it than 262144 bytes"), "{endless}");
 
     let wire = Wire::answering([]);
     let large = manifest(image_with(&vec![b' '; 256 * 1024 + 1]));
     let failed = Ecr::new(&wire.session()).labels(&web(), &large).await.unwrap_err();
-    assert!(matches!(failed, EcrError::ConfigTooLarge { bytes: 262_145, .. }), "{failed}");
+    assert!(chain(&failed).ends_with("it has 262145 bytes; at most 262144 are read"), "{failed}");
     assert_eq!(wire.requests().len(), 0);
 }
 

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use stablepin_aws::ecs::{
-    Binding, CircuitBreaker, Controller, DeploymentStatus, Ecs, EcsError, Health, Registration, RolloutState,
+    Binding, CircuitBreaker, Controller, DeploymentStatus, Ecs, Health, Registration, RolloutState,
 };
 
 use crate::wire::{ACCESS_KEY, REGION, Request, SECRET_KEY, Wire, bytes, chain, error, ok};
@@ -181,7 +181,7 @@ async fn answer_without_a_requested_service_is_an_error() {
     ] {
         let wire = Wire::answering([ok(answer)]);
         let failed = Ecs::new(&wire.session()).services("prod", &["web".to_owned()]).await.unwrap_err();
-        assert!(matches!(failed, EcsError::LeftOut { .. }), "{failed}");
+        assert!(chain(&failed).contains("ECS left "), "{failed}");
     }
 }
 
@@ -315,7 +315,7 @@ async fn answer_without_a_requested_task_is_an_error() {
     ] {
         let wire = Wire::answering([ok(json!({"taskArns": [task_arn(0), task_arn(1)]})), ok(answer)]);
         let failed = Ecs::new(&wire.session()).running("prod", "web").await.unwrap_err();
-        assert!(matches!(failed, EcsError::LeftOut { .. }), "{failed}");
+        assert!(chain(&failed).contains("ECS left "), "{failed}");
     }
 }
 
@@ -440,9 +440,14 @@ async fn start_returns_the_service_deployment() {
 /// ECS may have carried out an unanswered attempt, whatever it answers to the next one.
 #[tokio::test]
 async fn update_is_refused_only_if_every_attempt_was() {
-    for (first, refused) in [(400, true), (500, false)] {
+    for (first, second, refused) in [
+        (400, "AccessDeniedException", true),
+        (500, "AccessDeniedException", false),
+        // ECS cannot have updated a service that is gone.
+        (500, "ServiceNotFoundException", true),
+    ] {
         let throttled = if first == 400 { "ThrottlingException" } else { "ServerException" };
-        let wire = Wire::answering([error(first, throttled), error(400, "AccessDeniedException")]);
+        let wire = Wire::answering([error(first, throttled), error(400, second)]);
         let mut settings = wire.settings();
         settings.attempts = 2;
         let ecs = Ecs::new(&stablepin_aws::session::Session::new(settings));
@@ -454,22 +459,23 @@ async fn update_is_refused_only_if_every_attempt_was() {
 
 #[tokio::test]
 async fn failed_update_returns_its_error() {
-    for (status, code, gone, retryable) in [
-        (400, "ServiceNotActiveException", true, false),
-        (400, "ServiceNotFoundException", true, false),
-        (400, "ClientException", false, false),
-        (400, "AccessDeniedException", false, false),
-        (400, "ThrottlingException", false, true),
-        (500, "ServerException", false, true),
+    for (status, code, retryable) in [
+        (400, "ServiceNotActiveException", false),
+        (400, "ServiceNotFoundException", false),
+        (400, "ClientException", false),
+        (400, "AccessDeniedException", false),
+        (400, "ThrottlingException", true),
+        (500, "ServerException", true),
     ] {
         let wire = Wire::answering([error(status, code)]);
         let failed = Ecs::new(&wire.session()).start("prod", "web", "web:9").await.unwrap_err();
-        assert_eq!(matches!(failed, EcsError::ServiceNotActive { .. }), gone, "{failed}");
+        assert_eq!(failed.may_have_moved(), status == 500, "{failed}");
+        assert_eq!(failed.refusal().is_some(), !retryable, "{failed}");
         assert_eq!(failed.is_retryable(), retryable, "{code}");
         assert!(chain(&failed).contains("prod/web"), "{failed}");
     }
     let wire =
         Wire::answering([ok(json!({"service": {"deployments": [deployment("ecs-svc/1", "ACTIVE")]}}))]);
     let failed = Ecs::new(&wire.session()).start("prod", "web", "web:9").await.unwrap_err();
-    assert!(matches!(failed, EcsError::Answer { .. }), "{failed}");
+    assert!(failed.may_have_moved() && chain(&failed).ends_with("no valid primary deployment"), "{failed}");
 }

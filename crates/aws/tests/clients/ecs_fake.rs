@@ -2,9 +2,11 @@
 //! knows all the client's requests.
 
 use serde_json::json;
-use stablepin_aws::ecs::{Ecs, EcsError, Health, RolloutState, ServiceDeploymentStatus};
+use stablepin_aws::ecs::{Ecs, Health, RolloutState, ServiceDeploymentStatus};
 use stablepin_aws::session::{Session, Settings};
 use stablepin_tests::ecs_fake::{DeploymentOutcome, EcsFake, Service, Stage};
+
+use crate::wire::chain;
 
 fn digest(digit: u8) -> String {
     format!("sha256:{}", digit.to_string().repeat(64))
@@ -142,13 +144,14 @@ async fn refused_calls_return_their_errors() {
     let old = revision(&ecs, 2);
     ecs.deregisters(&old);
     let inactive = client.start("prod", "web", &old).await.unwrap_err();
-    assert!(matches!(&inactive, EcsError::UpdateService { .. }) && !inactive.is_retryable());
+    assert!(inactive.refusal().is_some() && !inactive.is_retryable(), "{inactive}");
     web.is_deleted();
     let gone = client.start("prod", "web", &revision(&ecs, 3)).await.unwrap_err();
-    assert!(matches!(gone, EcsError::ServiceNotActive { .. }));
+    let code = gone.refusal().and_then(|reason| reason.code());
+    assert_eq!(code, Some("ServiceNotActiveException"), "{gone}");
     web.is_unreachable();
     let hidden = client.services("prod", &["web".to_owned()]).await.unwrap_err();
-    assert!(matches!(hidden, EcsError::LeftOut { .. }), "{hidden}");
+    assert!(chain(&hidden).contains("ECS left "), "{hidden}");
 
     ecs.refuses_next("DescribeTaskDefinition", 500, "ServerException");
     assert!(client.task_definition("web:1").await.unwrap_err().is_retryable());

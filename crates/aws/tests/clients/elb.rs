@@ -1,4 +1,5 @@
-use stablepin_aws::elb::{Elb, ElbError, Target, TargetState};
+use stablepin_aws::call::CallError;
+use stablepin_aws::elb::{Elb, Target, TargetState};
 
 use crate::wire::{Wire, bytes, chain, xml_error};
 
@@ -26,7 +27,7 @@ fn state(state: &str) -> String {
     member("10.0.1.7", &format!("<State>{state}</State>"))
 }
 
-async fn targets(members: &str) -> Result<Vec<Target>, ElbError> {
+async fn targets(members: &str) -> Result<Vec<Target>, CallError> {
     Elb::new(&Wire::answering([bytes(answer(members))]).session()).targets(GROUP).await
 }
 
@@ -104,8 +105,11 @@ async fn incomplete_target_is_an_error() {
     ] {
         let failed = targets(&members).await.unwrap_err();
         assert_eq!(
-            failed.to_string(),
-            format!("the answer to DescribeTargetHealth about {GROUP} has no valid {missing}")
+            chain(&failed),
+            format!(
+                "could not read the health of the targets of {GROUP} (DescribeTargetHealth): \
+                 the answer has no valid {missing}"
+            )
         );
         assert!(!failed.is_retryable());
     }

@@ -1,5 +1,5 @@
 use serde_json::{Value, json};
-use stablepin_aws::eventbridge::{Entry, EventBridge, EventBridgeError, FailedEntry};
+use stablepin_aws::eventbridge::{Entry, EventBridge};
 
 use crate::wire::{Wire, chain, error, ok};
 
@@ -66,8 +66,9 @@ async fn error_names_the_rejected_events() {
     ]);
     let failed = EventBridge::new(&wire.session()).put("stablepin", &entries(12, 0)).await.unwrap_err();
     assert_eq!(
-        failed.to_string(),
-        "stablepin did not take 2 of 12 events: number 3, ThrottlingException: slower; number 11, InternalFailure: oh"
+        chain(&failed),
+        "could not put 2 of 12 events on stablepin (PutEvents): \
+         number 3, ThrottlingException: slower; number 11, InternalFailure: oh"
     );
     assert!(failed.is_retryable());
 
@@ -77,15 +78,7 @@ async fn error_names_the_rejected_events() {
     }))]);
     let failed = EventBridge::new(&wire.session()).put("stablepin", &entries(1, 0)).await.unwrap_err();
     assert!(!failed.is_retryable());
-    let EventBridgeError::Entries { failed, .. } = failed else { panic!("{failed}") };
-    assert_eq!(
-        failed,
-        [FailedEntry {
-            index: 0,
-            code: "NotAuthorizedForSourceException".to_owned(),
-            message: "no".to_owned()
-        }]
-    );
+    assert!(chain(&failed).ends_with("number 0, NotAuthorizedForSourceException: no"), "{failed}");
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use stablepin_rules::audit::{Actor, AuditRecord};
 use stablepin_rules::image::RepositoryName;
 use stablepin_rules::name::ApplicationName;
 
-use crate::wire::{Wire, cancelled, ok};
+use crate::wire::{Wire, cancelled, chain, error, ok};
 
 fn table(wire: &Wire) -> Table {
     Table::new(&wire.session(), "stablepin".to_owned())
@@ -83,4 +83,26 @@ async fn run_is_updated_only_at_its_expected_version() {
     assert_eq!(body["TransactItems"].as_array().unwrap().len(), 2);
     let lost = table(&wire).update_run(&before, &after, &audit).await.unwrap_err();
     assert!(matches!(lost, CommitError::Lost), "{lost:?}");
+}
+
+#[tokio::test]
+async fn throttled_or_refused_write_is_no_lost_race() {
+    let (run, audit) = begun();
+    for (answer, retryable) in [
+        (cancelled(&["None", "ThrottlingError"]), true),
+        (cancelled(&["ProvisionedThroughputExceeded", "None"]), true),
+        (cancelled(&["ValidationError", "None"]), false),
+        (error(400, "ProvisionedThroughputExceededException"), true),
+        (error(500, "InternalServerError"), true),
+        (error(400, "AccessDeniedException"), false),
+        (error(400, "ResourceNotFoundException"), false),
+        (error(400, "ValidationException"), false),
+    ] {
+        let wire = Wire::answering([answer.clone()]);
+        let CommitError::Table(failed) = table(&wire).put_run(&run, &audit).await.unwrap_err() else {
+            panic!("{answer:?} is no answer about a race")
+        };
+        assert_eq!(failed.is_retryable(), retryable, "{}", chain(&failed));
+        assert!(chain(&failed).starts_with("could not write to the table "), "{}", chain(&failed));
+    }
 }

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
-use stablepin_aws::sqs::{Sqs, SqsError};
+use stablepin_aws::sqs::Sqs;
 
-use crate::wire::{Wire, error, ok};
+use crate::wire::{Wire, chain, error, ok};
 
 const QUEUE: &str = "https://sqs.eu-west-1.amazonaws.com/111122223333/sweep";
 
@@ -47,7 +47,9 @@ async fn rejected_message_is_an_error() {
     let wire = Wire::answering([ok(failed)]);
     let failed = Sqs::new(&wire.session()).send_spread(QUEUE, &messages(1), 0).await.unwrap_err();
     assert!(failed.is_retryable());
-    assert_eq!(failed.to_string(), format!("{QUEUE} did not take 1 of 1 messages: later"));
+    let text =
+        format!("could not send to {QUEUE} (SendMessageBatch): it did not take 1 of 1 messages: later");
+    assert_eq!(chain(&failed), text);
 }
 
 #[tokio::test]
@@ -56,5 +58,5 @@ async fn no_messages_make_no_call() {
     Sqs::new(&wire.session()).send_spread(QUEUE, &[], 900).await.unwrap();
     assert_eq!(wire.requests().len(), 0);
     let failed = Sqs::new(&wire.session()).send_spread(QUEUE, &messages(1), 900).await.unwrap_err();
-    assert!(matches!(failed, SqsError::Send { .. }) && !failed.is_retryable());
+    assert!(failed.to_string().ends_with("(SendMessageBatch)") && !failed.is_retryable());
 }

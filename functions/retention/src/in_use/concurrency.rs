@@ -2,8 +2,6 @@
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
-use super::error::InUseError;
-
 /// The most calls at the same time. ECS allows an account many more a second.
 const AT_ONCE: usize = 8;
 
@@ -11,12 +9,12 @@ const AT_ONCE: usize = 8;
 ///
 /// The items are owned: with borrowed items, the compiler cannot prove that the future may move
 /// between threads.
-pub(super) async fn read_concurrently<I, T, F>(
+pub(super) async fn read_concurrently<I, T, E, F>(
     items: Vec<I>,
     read: impl FnMut(I) -> F,
-) -> Result<Vec<T>, InUseError>
+) -> Result<Vec<T>, E>
 where
-    F: Future<Output = Result<T, InUseError>>,
+    F: Future<Output = Result<T, E>>,
 {
     stream::iter(items).map(read).buffer_unordered(AT_ONCE).try_collect().await
 }

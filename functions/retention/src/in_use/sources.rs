@@ -9,12 +9,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use stablepin_aws::batch::{Batch, Job, JobDefinition, OPEN_STATES, PER_DESCRIBE_JOBS};
+use stablepin_aws::call::CallError;
 use stablepin_aws::eventbridge::rules::Rules;
 use stablepin_aws::mentioned::Mentioned;
 use stablepin_aws::pipes::Pipes;
 use stablepin_aws::scheduler::Scheduler;
 use stablepin_aws::session::Session;
-use stablepin_aws::signed_json::SourceError;
 use stablepin_retention_rules::mentions::{DefinitionName, Mention, Place, is_dynamic};
 use stablepin_rules::application::Source;
 
@@ -44,7 +44,7 @@ pub(super) struct SourcesRead {
     pub(super) families: BTreeMap<String, BTreeSet<String>>,
 }
 
-fn failed(of: Source) -> impl Fn(SourceError) -> InUseError + Copy + Send {
+fn failed(of: Source) -> impl Fn(CallError) -> InUseError + Copy + Send {
     move |source| InUseError::Source { of, source }
 }
 

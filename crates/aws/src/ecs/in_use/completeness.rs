@@ -6,15 +6,9 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_ecs::types::Failure;
-use aws_smithy_runtime_api::client::result::SdkError;
-use aws_smithy_runtime_api::http::Response;
-use aws_smithy_types::body::SdkBody;
-use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
-use crate::ecs::answer::others_than_missing;
-use crate::ecs::error::EcsError;
-use crate::failed_call::FailedCall;
-use crate::pages::Endless;
+use crate::call::{Call, CallError};
+use crate::ecs::answer::{left_out, unmentioned};
 
 /// The largest page of any of these lists. ListServices returns ten unless asked for more.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListServices.html>
@@ -24,64 +18,28 @@ pub(super) const PER_PAGE: i32 = 100;
 /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-quotas.html>
 pub(super) const MOST_PAGES: usize = 1000;
 
-/// Converts a failed call into [`EcsError::Read`].
-pub(super) fn read<E>(
-    operation: &'static str,
-    what: impl Into<String>,
-) -> impl FnOnce(SdkError<E, Response<SdkBody>>) -> EcsError
-where
-    E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
-{
-    let what = what.into();
-    move |error| EcsError::Read { operation, what, source: FailedCall::new(error) }
-}
-
-pub(super) fn endless(operation: &'static str, what: impl Into<String>) -> impl FnOnce(Endless) -> EcsError {
-    let what = what.into();
-    move |Endless| EcsError::Endless { operation, what }
-}
-
-/// Returns an empty value if the cluster was deleted after it was listed. ECS does not delete a
-/// cluster with services, tasks or instances.
+/// The code for a cluster that was deleted after it was listed. Its lists are empty: ECS does not
+/// delete a cluster with services, tasks or instances.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeleteCluster.html>
-pub(super) fn or_empty_if_gone<T: Default>(answer: Result<T, EcsError>) -> Result<T, EcsError> {
-    match answer {
-        Err(EcsError::Read { source, .. }) if source.code() == Some("ClusterNotFoundException") => {
-            Ok(T::default())
-        }
-        other => other,
-    }
-}
+pub(super) const CLUSTER_GONE: &str = "ClusterNotFoundException";
 
 /// Fails at any failure. Deployments and revisions do not end by themselves, so none may be
 /// missing.
-pub(super) fn none_left_out(operation: &'static str, failures: &[Failure]) -> Result<(), EcsError> {
-    others_than_missing(operation, failures)?;
-    match failures.first() {
-        None => Ok(()),
-        Some(failure) => Err(EcsError::LeftOut {
-            operation,
-            what: failure.arn().unwrap_or("something").to_owned(),
-            reason: failure.reason().unwrap_or("no reason given").to_owned(),
-        }),
-    }
+pub(super) fn none_left_out(call: &Call, failures: &[Failure]) -> Result<(), CallError> {
+    failures.first().map_or(Ok(()), |failure| Err(left_out(call, failure)))
 }
 
 /// Fails if a requested item is neither in the answer nor missing.
 pub(super) fn require_all<'a>(
-    operation: &'static str,
+    call: &Call,
     asked: &[String],
     answered: impl Iterator<Item = Option<&'a str>>,
     missing: &'a [Failure],
-) -> Result<(), EcsError> {
+) -> Result<(), CallError> {
     let answered: BTreeSet<&str> =
         answered.flatten().chain(missing.iter().filter_map(Failure::arn)).collect();
     match asked.iter().find(|arn| !answered.contains(arn.as_str())) {
         None => Ok(()),
-        Some(arn) => Err(EcsError::LeftOut {
-            operation,
-            what: arn.clone(),
-            reason: "it is neither found nor missing".to_owned(),
-        }),
+        Some(arn) => Err(unmentioned(call, arn)),
     }
 }

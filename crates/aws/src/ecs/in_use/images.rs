@@ -2,8 +2,8 @@
 
 use stablepin_rules::image::ImageDigest;
 
+use crate::call::{Call, CallError};
 use crate::ecs::answer::text;
-use crate::ecs::error::EcsError;
 
 /// The most service deployments, service revisions, daemon deployments or daemon revisions that one
 /// call takes.
@@ -29,18 +29,7 @@ pub struct RevisionInUse {
 }
 
 /// Converts a container's image. An unreadable digest is an error, because it could be any image's.
-pub(super) fn named(
-    operation: &'static str,
-    of: &str,
-    image: Option<&str>,
-    digest: Option<&str>,
-) -> Result<NamedImage, EcsError> {
-    let parsed = |digest: String| {
-        ImageDigest::parse(&digest).map_err(|_| EcsError::Answer {
-            operation,
-            what: of.to_owned(),
-            member: "imageDigest",
-        })
-    };
+pub(super) fn named(call: &Call, image: Option<&str>, digest: Option<&str>) -> Result<NamedImage, CallError> {
+    let parsed = |digest: String| ImageDigest::parse(&digest).map_err(|_| call.lacks("imageDigest"));
     Ok(NamedImage { image: text(image), digest: text(digest).map(parsed).transpose()? })
 }

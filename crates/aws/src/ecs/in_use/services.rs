@@ -4,15 +4,12 @@ use std::collections::BTreeSet;
 
 use aws_sdk_ecs::types::{DeploymentControllerType, DeploymentRolloutState};
 
-use super::completeness::{
-    MOST_PAGES, PER_PAGE, endless, none_left_out, or_empty_if_gone, read, require_all,
-};
+use super::completeness::{CLUSTER_GONE, MOST_PAGES, PER_PAGE, none_left_out, require_all};
 use super::images::{RevisionInUse, named};
+use crate::call::{Call, CallError};
 use crate::ecs::answer::{others_than_missing, text};
 use crate::ecs::client::Ecs;
-use crate::ecs::error::EcsError;
-use crate::ecs::service_deployment::{ListedServiceDeployment, is_not_offered, listed};
-use crate::failed_call::FailedCall;
+use crate::ecs::service_deployment::{ListedServiceDeployment, NOT_OFFERED, listed};
 use crate::pages::Pages;
 
 /// The most services that one [`Ecs::services_in_use`] call takes.
@@ -38,14 +35,13 @@ pub struct ServiceInUse {
 
 impl Ecs {
     /// The ARNs of all clusters.
-    pub async fn clusters(&self) -> Result<Vec<String>, EcsError> {
-        const OPERATION: &str = "ListClusters";
-        const WHAT: &str = "the clusters";
+    pub async fn clusters(&self) -> Result<Vec<String>, CallError> {
+        let call = Call::new("ListClusters", "list the clusters");
         let (mut arns, mut pages) = (Vec::new(), Pages::at_most(MOST_PAGES));
         loop {
             let page = self.client.list_clusters().max_results(PER_PAGE).set_next_token(pages.token());
-            let answer = page.send().await.map_err(read(OPERATION, WHAT))?;
-            let follows = pages.follows(answer.next_token()).map_err(endless(OPERATION, WHAT))?;
+            let answer = page.send().await.map_err(|error| call.failed(error))?;
+            let follows = pages.follows(&call, answer.next_token())?;
             arns.extend(answer.cluster_arns.unwrap_or_default());
             if !follows {
                 return Ok(arns);
@@ -56,18 +52,15 @@ impl Ecs {
     /// The ARNs of a cluster's services. Without a filter, ECS also lists Express Gateway services,
     /// which it manages itself.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListServices.html>
-    pub async fn service_arns(&self, cluster: &str) -> Result<Vec<String>, EcsError> {
-        or_empty_if_gone(self.service_arns_of(cluster).await)
-    }
-
-    async fn service_arns_of(&self, cluster: &str) -> Result<Vec<String>, EcsError> {
-        const OPERATION: &str = "ListServices";
-        let what = || format!("the services of {cluster}");
+    pub async fn service_arns(&self, cluster: &str) -> Result<Vec<String>, CallError> {
+        let call = Call::new("ListServices", format!("list the services of {cluster}"));
         let (mut arns, mut pages) = (Vec::new(), Pages::at_most(MOST_PAGES));
         loop {
             let page = self.client.list_services().cluster(cluster).max_results(PER_PAGE);
-            let answer = page.set_next_token(pages.token()).send().await.map_err(read(OPERATION, what()))?;
-            let follows = pages.follows(answer.next_token()).map_err(endless(OPERATION, what()))?;
+            let answer = page.set_next_token(pages.token()).send().await;
+            let answer = call.none_if(&[CLUSTER_GONE], answer)?;
+            let Some(answer) = answer else { return Ok(Vec::new()) };
+            let follows = pages.follows(&call, answer.next_token())?;
             arns.extend(answer.service_arns.unwrap_or_default());
             if !follows {
                 return Ok(arns);
@@ -81,14 +74,13 @@ impl Ecs {
         &self,
         cluster: &str,
         arns: &[String],
-    ) -> Result<Vec<ServiceInUse>, EcsError> {
-        const OPERATION: &str = "DescribeServices";
-        let what = format!("services of {cluster}");
-        let call = self.client.describe_services().cluster(cluster).set_services(Some(arns.to_vec()));
-        let answer = call.send().await.map_err(read(OPERATION, &what))?;
-        others_than_missing(OPERATION, answer.failures())?;
+    ) -> Result<Vec<ServiceInUse>, CallError> {
+        let call = Call::new("DescribeServices", format!("describe services of {cluster}"));
+        let request = self.client.describe_services().cluster(cluster).set_services(Some(arns.to_vec()));
+        let answer = request.send().await.map_err(|error| call.failed(error))?;
+        others_than_missing(&call, answer.failures())?;
         let answered = answer.services().iter().map(|service| service.service_arn());
-        require_all(OPERATION, arns, answered, answer.failures())?;
+        require_all(&call, arns, answered, answer.failures())?;
         answer.services().iter().map(service_in_use).collect()
     }
 
@@ -98,39 +90,35 @@ impl Ecs {
         &self,
         cluster: &str,
         service: &str,
-    ) -> Result<Vec<ListedServiceDeployment>, EcsError> {
-        const OPERATION: &str = "ListServiceDeployments";
-        let what = || format!("the service deployments of {service}");
+    ) -> Result<Vec<ListedServiceDeployment>, CallError> {
+        let purpose = format!("list the service deployments of {service}");
+        let call = Call::new("ListServiceDeployments", purpose);
         let (mut found, mut pages) = (Vec::new(), Pages::at_most(MOST_PAGES));
         loop {
             let page = self.client.list_service_deployments().cluster(cluster).service(service);
             let page = page.max_results(PER_PAGE).set_next_token(pages.token());
-            let answer = match page.send().await.map_err(FailedCall::new) {
-                Ok(answer) => answer,
-                Err(failed) if is_not_offered(&failed) => return Ok(found),
-                Err(source) => return Err(EcsError::Read { operation: OPERATION, what: what(), source }),
-            };
+            let answer = call.none_if(&NOT_OFFERED, page.send().await)?;
+            let Some(answer) = answer else { return Ok(found) };
             for brief in answer.service_deployments() {
-                found.push(listed(brief)?);
+                found.push(listed(&call, brief)?);
             }
-            let follows = pages.follows(answer.next_token()).map_err(endless(OPERATION, what()))?;
-            if !follows {
+            if !pages.follows(&call, answer.next_token())? {
                 return Ok(found);
             }
         }
     }
 
-    /// The ARNs of the source, target and rollback revisions of up to
-    /// [`super::PER_DESCRIBE_REVISIONS`] service deployments.
-    pub async fn revisions_of_deployments(&self, arns: &[String]) -> Result<BTreeSet<String>, EcsError> {
-        const OPERATION: &str = "DescribeServiceDeployments";
-        let call = self.client.describe_service_deployments();
-        let answer = call.set_service_deployment_arns(Some(arns.to_vec())).send().await;
-        let answer = answer.map_err(read(OPERATION, "service deployments"))?;
-        none_left_out(OPERATION, answer.failures())?;
+    /// The ARNs of the source, target and rollback revisions of up to [`super::PER_DESCRIBE_REVISIONS`]
+    /// service deployments.
+    pub async fn revisions_of_deployments(&self, arns: &[String]) -> Result<BTreeSet<String>, CallError> {
+        let call = Call::new("DescribeServiceDeployments", "describe service deployments");
+        let request = self.client.describe_service_deployments();
+        let answer = request.set_service_deployment_arns(Some(arns.to_vec())).send().await;
+        let answer = answer.map_err(|error| call.failed(error))?;
+        none_left_out(&call, answer.failures())?;
         let answered =
             answer.service_deployments().iter().map(|deployment| deployment.service_deployment_arn());
-        require_all(OPERATION, arns, answered, &[])?;
+        require_all(&call, arns, answered, &[])?;
         let mut revisions = BTreeSet::new();
         for deployment in answer.service_deployments() {
             let source = deployment.source_service_revisions().iter().filter_map(|revision| revision.arn());
@@ -142,27 +130,28 @@ impl Ecs {
     }
 
     /// Reads up to [`super::PER_DESCRIBE_REVISIONS`] service revisions.
-    pub async fn service_revisions(&self, arns: &[String]) -> Result<Vec<RevisionInUse>, EcsError> {
-        const OPERATION: &str = "DescribeServiceRevisions";
-        let call = self.client.describe_service_revisions();
-        let answer = call.set_service_revision_arns(Some(arns.to_vec())).send().await;
-        let answer = answer.map_err(read(OPERATION, "service revisions"))?;
-        none_left_out(OPERATION, answer.failures())?;
+    pub async fn service_revisions(&self, arns: &[String]) -> Result<Vec<RevisionInUse>, CallError> {
+        let call = Call::new("DescribeServiceRevisions", "describe service revisions");
+        let request = self.client.describe_service_revisions();
+        let answer = request.set_service_revision_arns(Some(arns.to_vec())).send().await;
+        let answer = answer.map_err(|error| call.failed(error))?;
+        none_left_out(&call, answer.failures())?;
         let answered = answer.service_revisions().iter().map(|revision| revision.service_revision_arn());
-        require_all(OPERATION, arns, answered, &[])?;
+        require_all(&call, arns, answered, &[])?;
         let revision = |described: &aws_sdk_ecs::types::ServiceRevision| {
             let arn = described.service_revision_arn().unwrap_or_default();
+            let call = Call::new("DescribeServiceRevisions", format!("describe the service revision {arn}"));
             let images = described.container_images().iter();
-            let images = images.map(|image| named(OPERATION, arn, image.image(), image.image_digest()));
+            let images = images.map(|image| named(&call, image.image(), image.image_digest()));
             Ok(RevisionInUse { arn: arn.to_owned(), images: images.collect::<Result<_, _>>()? })
         };
         answer.service_revisions().iter().map(revision).collect()
     }
 }
 
-fn service_in_use(service: &aws_sdk_ecs::types::Service) -> Result<ServiceInUse, EcsError> {
+fn service_in_use(service: &aws_sdk_ecs::types::Service) -> Result<ServiceInUse, CallError> {
     let what = service.service_arn().or(service.service_name()).unwrap_or("a service");
-    let lacks = |member| EcsError::Answer { operation: "DescribeServices", what: what.to_owned(), member };
+    let lacks = |member| Call::new("DescribeServices", format!("describe {what}")).lacks(member);
     let deployments = service.deployments();
     let mut task_definitions = BTreeSet::new();
     task_definitions.extend(text(service.task_definition()));

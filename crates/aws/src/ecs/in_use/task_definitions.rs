@@ -1,25 +1,24 @@
 //! The task definitions from which tasks can be started.
 
+use aws_sdk_ecs::error::ProvideErrorMetadata;
 use aws_sdk_ecs::types::{SortOrder, TaskDefinitionFamilyStatus, TaskDefinitionStatus};
-use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
-use super::completeness::{MOST_PAGES, PER_PAGE, endless, read};
+use super::completeness::{MOST_PAGES, PER_PAGE};
+use crate::call::{Call, CallError};
 use crate::ecs::answer::text;
 use crate::ecs::client::Ecs;
-use crate::ecs::error::EcsError;
 use crate::pages::Pages;
 
 impl Ecs {
     /// Lists the families with an active task definition, from which tasks can be started.
-    pub async fn task_definition_families(&self) -> Result<Vec<String>, EcsError> {
-        const OPERATION: &str = "ListTaskDefinitionFamilies";
-        const WHAT: &str = "the families of task definitions";
+    pub async fn task_definition_families(&self) -> Result<Vec<String>, CallError> {
+        let call = Call::new("ListTaskDefinitionFamilies", "list the families of task definitions");
         let (mut families, mut pages) = (Vec::new(), Pages::at_most(MOST_PAGES));
         loop {
             let page = self.client.list_task_definition_families().status(TaskDefinitionFamilyStatus::Active);
             let page = page.max_results(PER_PAGE).set_next_token(pages.token());
-            let answer = page.send().await.map_err(read(OPERATION, WHAT))?;
-            let follows = pages.follows(answer.next_token()).map_err(endless(OPERATION, WHAT))?;
+            let answer = page.send().await.map_err(|error| call.failed(error))?;
+            let follows = pages.follows(&call, answer.next_token())?;
             families.extend(answer.families.unwrap_or_default());
             if !follows {
                 return Ok(families);
@@ -33,17 +32,21 @@ impl Ecs {
     /// AWS describes `familyPrefix` as "the full family name". Revisions of other families are left
     /// out in any case.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListTaskDefinitions.html>
-    pub async fn newest_task_definitions(&self, family: &str, count: usize) -> Result<Vec<String>, EcsError> {
-        const OPERATION: &str = "ListTaskDefinitions";
-        let what = || format!("the revisions of the task definition {family}");
+    pub async fn newest_task_definitions(
+        &self,
+        family: &str,
+        count: usize,
+    ) -> Result<Vec<String>, CallError> {
+        let purpose = format!("list the revisions of the task definition {family}");
+        let call = Call::new("ListTaskDefinitions", purpose);
         let wanted = i32::try_from(count).unwrap_or(PER_PAGE).clamp(1, PER_PAGE);
         let (mut arns, mut pages) = (Vec::new(), Pages::at_most(MOST_PAGES));
         loop {
             let page = self.client.list_task_definitions().family_prefix(family);
             let page = page.status(TaskDefinitionStatus::Active).sort(SortOrder::Desc);
             let page = page.max_results(wanted).set_next_token(pages.token());
-            let answer = page.send().await.map_err(read(OPERATION, what()))?;
-            let follows = pages.follows(answer.next_token()).map_err(endless(OPERATION, what()))?;
+            let answer = page.send().await.map_err(|error| call.failed(error))?;
+            let follows = pages.follows(&call, answer.next_token())?;
             let of_family = |arn: &String| {
                 let name = arn.rsplit('/').next().unwrap_or_default();
                 name.rsplit_once(':').is_some_and(|(of, _)| of == family)
@@ -59,26 +62,24 @@ impl Ecs {
     /// The images of a task definition's containers as written there. They never change. `None` if
     /// there is no such task definition; ECS does not distinguish a deleted one.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/delete-task-definition-v2.html>
-    pub async fn task_definition_images(&self, arn: &str) -> Result<Option<Vec<String>>, EcsError> {
-        const OPERATION: &str = "DescribeTaskDefinition";
-        let call = self.client.describe_task_definition().task_definition(arn);
-        let answer = match call.send().await {
+    pub async fn task_definition_images(&self, arn: &str) -> Result<Option<Vec<String>>, CallError> {
+        let call = Call::new("DescribeTaskDefinition", format!("describe the task definition {arn}"));
+        let answer = match self.client.describe_task_definition().task_definition(arn).send().await {
             Err(error)
                 if error.code() == Some("ClientException")
                     && error.message().is_some_and(|text| text.starts_with("Unable to describe")) =>
             {
                 return Ok(None);
             }
-            answer => answer.map_err(read(OPERATION, arn))?,
+            answer => answer.map_err(|error| call.failed(error))?,
         };
-        let lacks = |member| EcsError::Answer { operation: OPERATION, what: arn.to_owned(), member };
-        let described = answer.task_definition().ok_or_else(|| lacks("taskDefinition"))?;
+        let described = answer.task_definition().ok_or_else(|| call.lacks("taskDefinition"))?;
         let containers = described.container_definitions();
         if containers.is_empty() {
-            return Err(lacks("containerDefinitions"));
+            return Err(call.lacks("containerDefinitions"));
         }
         let image = |container: &aws_sdk_ecs::types::ContainerDefinition| {
-            text(container.image()).ok_or_else(|| lacks("image"))
+            text(container.image()).ok_or_else(|| call.lacks("image"))
         };
         containers.iter().map(image).collect::<Result<_, _>>().map(Some)
     }

@@ -2,11 +2,11 @@
 
 use aws_sdk_ecs::types::DesiredStatus;
 
-use super::completeness::{MOST_PAGES, PER_PAGE, endless, or_empty_if_gone, read, require_all};
+use super::completeness::{CLUSTER_GONE, MOST_PAGES, PER_PAGE, require_all};
 use super::images::{NamedImage, named};
+use crate::call::{Call, CallError};
 use crate::ecs::answer::{others_than_missing, text};
 use crate::ecs::client::Ecs;
-use crate::ecs::error::EcsError;
 use crate::pages::Pages;
 
 /// The most tasks that one [`Ecs::tasks_in_use`] call takes.
@@ -36,13 +36,8 @@ pub enum Wanted {
 
 impl Ecs {
     /// The ARNs of a cluster's tasks, including tasks outside services.
-    pub async fn task_arns(&self, cluster: &str, wanted: Wanted) -> Result<Vec<String>, EcsError> {
-        or_empty_if_gone(self.task_arns_of(cluster, wanted).await)
-    }
-
-    async fn task_arns_of(&self, cluster: &str, wanted: Wanted) -> Result<Vec<String>, EcsError> {
-        const OPERATION: &str = "ListTasks";
-        let what = || format!("the tasks of {cluster}");
+    pub async fn task_arns(&self, cluster: &str, wanted: Wanted) -> Result<Vec<String>, CallError> {
+        let call = Call::new("ListTasks", format!("list the tasks of {cluster}"));
         let status = match wanted {
             Wanted::Running => DesiredStatus::Running,
             Wanted::Stopped => DesiredStatus::Stopped,
@@ -51,8 +46,9 @@ impl Ecs {
         loop {
             let page = self.client.list_tasks().cluster(cluster).desired_status(status.clone());
             let page = page.max_results(PER_PAGE).set_next_token(pages.token());
-            let answer = page.send().await.map_err(read(OPERATION, what()))?;
-            let follows = pages.follows(answer.next_token()).map_err(endless(OPERATION, what()))?;
+            let answer = call.none_if(&[CLUSTER_GONE], page.send().await)?;
+            let Some(answer) = answer else { return Ok(Vec::new()) };
+            let follows = pages.follows(&call, answer.next_token())?;
             arns.extend(answer.task_arns.unwrap_or_default());
             if !follows {
                 return Ok(arns);
@@ -62,27 +58,25 @@ impl Ecs {
 
     /// Reads up to [`PER_DESCRIBE_TASKS`] tasks of a cluster. Tasks that ECS no longer knows are
     /// left out.
-    pub async fn tasks_in_use(&self, cluster: &str, arns: &[String]) -> Result<Vec<TaskInUse>, EcsError> {
-        const OPERATION: &str = "DescribeTasks";
-        let call = self.client.describe_tasks().cluster(cluster).set_tasks(Some(arns.to_vec()));
-        let answer = call.send().await.map_err(read(OPERATION, format!("tasks of {cluster}")))?;
-        others_than_missing(OPERATION, answer.failures())?;
+    pub async fn tasks_in_use(&self, cluster: &str, arns: &[String]) -> Result<Vec<TaskInUse>, CallError> {
+        let call = Call::new("DescribeTasks", format!("describe tasks of {cluster}"));
+        let request = self.client.describe_tasks().cluster(cluster).set_tasks(Some(arns.to_vec()));
+        let answer = request.send().await.map_err(|error| call.failed(error))?;
+        others_than_missing(&call, answer.failures())?;
         let answered = answer.tasks().iter().map(|task| task.task_arn());
-        require_all(OPERATION, arns, answered, answer.failures())?;
+        require_all(&call, arns, answered, answer.failures())?;
         answer.tasks().iter().map(task_in_use).collect()
     }
 }
 
-fn task_in_use(task: &aws_sdk_ecs::types::Task) -> Result<TaskInUse, EcsError> {
-    const OPERATION: &str = "DescribeTasks";
+fn task_in_use(task: &aws_sdk_ecs::types::Task) -> Result<TaskInUse, CallError> {
     let what = task.task_arn().unwrap_or("a task");
-    let lacks = |member| EcsError::Answer { operation: OPERATION, what: what.to_owned(), member };
+    let call = Call::new("DescribeTasks", format!("describe {what}"));
     let containers = task.containers().iter();
-    let images =
-        containers.map(|container| named(OPERATION, what, container.image(), container.image_digest()));
+    let images = containers.map(|container| named(&call, container.image(), container.image_digest()));
     Ok(TaskInUse {
-        arn: text(task.task_arn()).ok_or_else(|| lacks("taskArn"))?,
-        task_definition: text(task.task_definition_arn()).ok_or_else(|| lacks("taskDefinitionArn"))?,
+        arn: text(task.task_arn()).ok_or_else(|| call.lacks("taskArn"))?,
+        task_definition: text(task.task_definition_arn()).ok_or_else(|| call.lacks("taskDefinitionArn"))?,
         group: text(task.group()),
         images: images.collect::<Result<_, _>>()?,
     })

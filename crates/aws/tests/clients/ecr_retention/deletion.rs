@@ -1,7 +1,7 @@
 //! Deletion, removal of tags, and the archive.
 
 use serde_json::json;
-use stablepin_aws::ecr::{Deleted, EcrError, FailedImage, PER_DELETE, StorageClass, Untag};
+use stablepin_aws::ecr::{Deleted, FailedImage, PER_DELETE, StorageClass, Untag};
 
 use super::fixtures::{client, digest, digests, tag, web, with};
 use crate::wire::{Answer, Wire, chain, error, ok};
@@ -52,16 +52,16 @@ async fn deletion_is_one_call() {
     {
         let wire = Wire::answering([error(400, code)]);
         let failed = client(&wire).delete(&web(), &digests(1)).await.unwrap_err();
-        assert!(matches!(failed, EcrError::BatchDeleteImage { .. }), "{failed}");
+        assert_eq!(failed.to_string(), "could not delete from prod/web (BatchDeleteImage)");
         assert_eq!(failed.is_retryable(), retryable, "{code}");
     }
     let wire = Wire::answering([error(400, "RepositoryNotFoundException")]);
     let failed = client(&wire).delete(&web(), &digests(1)).await.unwrap_err();
-    assert!(matches!(failed, EcrError::RepositoryNotFound { .. }), "{failed}");
+    assert!(failed.is_of_all_images(), "{failed}");
 
     let wire = Wire::answering([ok(json!({"imageIds": [{"imageTag": "v1"}]}))]);
     let failed = client(&wire).delete(&web(), &digests(1)).await.unwrap_err();
-    assert!(matches!(failed, EcrError::Answer { operation: "BatchDeleteImage", .. }), "{failed}");
+    assert!(chain(&failed).ends_with("(BatchDeleteImage): the answer has no valid imageDigest"), "{failed}");
 }
 
 #[tokio::test]
@@ -98,7 +98,7 @@ async fn untag_never_deletes_the_image() {
     let (untagged, _) = untag(vec![tagged(&["main", "v1"]), failure("ImageNotFound")]).await;
     assert_eq!(untagged.unwrap(), Untag::NotThere);
     let (untagged, _) = untag(vec![tagged(&["main", "v1"]), failure("KmsError")]).await;
-    let text = untagged.unwrap_err().to_string();
+    let text = chain(&untagged.unwrap_err());
     assert_eq!(text, "could not take the tag v1 off in prod/web (BatchDeleteImage): KmsError, why");
 }
 
@@ -122,11 +122,13 @@ async fn image_is_archived_and_restored() {
         let wire = Wire::answering([error(400, code)]);
         client(&wire).set_storage_class(&web(), &digest(1), StorageClass::Archive).await.unwrap_err()
     };
-    assert!(matches!(failed("ImageNotFoundException").await, EcrError::ImageNotFound { .. }));
+    assert_eq!(failed("ImageNotFoundException").await.of_one_image(), Some("ImageNotFound"));
     let unsupported = failed("ImageStorageClassUpdateNotSupportedException").await;
-    assert!(matches!(unsupported, EcrError::StorageClassNotSupported { .. }), "{unsupported}");
+    assert_eq!(unsupported.of_one_image(), Some("ImageStorageClassUpdateNotSupported"), "{unsupported}");
+    assert!(unsupported.to_string().ends_with("the image cannot be moved to that storage class"));
     assert!(chain(&unsupported).contains("told by the test"), "{unsupported}");
-    assert!(matches!(failed("RepositoryNotFoundException").await, EcrError::RepositoryNotFound { .. }));
+    let absent = failed("RepositoryNotFoundException").await;
+    assert!(absent.is_of_all_images() && absent.of_one_image().is_none(), "{absent}");
     let throttled = failed("ThrottlingException").await;
-    assert!(matches!(throttled, EcrError::UpdateImageStorageClass { .. }) && throttled.is_retryable());
+    assert!(throttled.of_one_image().is_none() && throttled.is_retryable(), "{throttled}");
 }

@@ -64,17 +64,21 @@ async fn incomplete_inventory_is_an_error() {
         error(400, "AccessDeniedException"),
     ]);
     let failed = client(&wire).inventory(&web()).await.unwrap_err();
-    assert!(matches!(failed, EcrError::DescribeAll { .. }) && !failed.is_retryable(), "{failed}");
+    assert_eq!(failed.to_string(), "could not list the images of prod/web (DescribeImages)");
+    assert!(!failed.is_retryable());
 
     let page = |token: &str| ok(json!({"imageDetails": [image(1)], "nextToken": token}));
     let wire = Wire::answering([page("two"), page("three"), page("two"), page("three")]);
     let failed = client(&wire).inventory(&web()).await.unwrap_err();
-    assert_eq!(failed.to_string(), "the list of images of prod/web does not end (DescribeImages)");
+    assert_eq!(
+        chain(&failed),
+        "could not list the images of prod/web (DescribeImages): the list does not end"
+    );
     assert_eq!(wire.requests().len(), 3);
 
     let wire = Wire::answering([error(400, "RepositoryNotFoundException")]);
     let failed = client(&wire).inventory(&web()).await.unwrap_err();
-    assert!(matches!(failed, EcrError::RepositoryNotFound { .. }), "{failed}");
+    assert!(failed.is_of_all_images(), "{failed}");
 }
 
 #[tokio::test]

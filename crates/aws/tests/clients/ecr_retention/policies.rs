@@ -1,10 +1,10 @@
 //! Policies of a repository, and exclusions from pull times.
 
 use serde_json::json;
-use stablepin_aws::ecr::{Ecr, EcrError};
+use stablepin_aws::ecr::Ecr;
 
 use super::fixtures::{client, web};
-use crate::wire::{Wire, error, ok};
+use crate::wire::{Wire, chain, error, ok};
 
 const ROLE: &str = "arn:aws:iam::111122223333:role/retention";
 
@@ -24,11 +24,14 @@ async fn policies_of_a_repository_are_read() {
     );
     assert_eq!(client.repository_policy(&web()).await.unwrap(), None);
     let denied = client.repository_policy(&web()).await.unwrap_err();
-    assert!(matches!(denied, EcrError::GetRepositoryPolicy { .. }) && !denied.is_retryable(), "{denied}");
+    assert!(
+        denied.to_string().starts_with("could not read the policy of prod/web") && !denied.is_retryable(),
+        "{denied}"
+    );
     let gone = client.repository_policy(&web()).await.unwrap_err();
-    assert!(matches!(gone, EcrError::RepositoryNotFound { .. }), "{gone}");
+    assert!(gone.is_of_all_images(), "{gone}");
     let empty = client.repository_policy(&web()).await.unwrap_err();
-    assert!(matches!(empty, EcrError::Answer { member: "policyText", .. }), "{empty}");
+    assert!(chain(&empty).ends_with("no valid policyText"), "{empty}");
     assert_eq!(wire.requests()[0].json(), json!({"repositoryName": "prod/web"}));
     assert!(wire.operations().iter().all(|operation| operation == "GetRepositoryPolicy"));
 
@@ -43,11 +46,14 @@ async fn policies_of_a_repository_are_read() {
     assert_eq!(client.lifecycle_policy(&web()).await.unwrap().as_deref(), Some("{\"rules\":[]}"));
     assert_eq!(client.lifecycle_policy(&web()).await.unwrap(), None);
     let denied = client.lifecycle_policy(&web()).await.unwrap_err();
-    assert!(matches!(denied, EcrError::GetLifecyclePolicy { .. }) && !denied.is_retryable(), "{denied}");
+    assert!(
+        denied.to_string().starts_with("could not read the lifecycle policy") && !denied.is_retryable(),
+        "{denied}"
+    );
     let gone = client.lifecycle_policy(&web()).await.unwrap_err();
-    assert!(matches!(gone, EcrError::RepositoryNotFound { .. }), "{gone}");
+    assert!(gone.is_of_all_images(), "{gone}");
     let empty = client.lifecycle_policy(&web()).await.unwrap_err();
-    assert!(matches!(empty, EcrError::Answer { member: "lifecyclePolicyText", .. }), "{empty}");
+    assert!(chain(&empty).ends_with("no valid lifecyclePolicyText"), "{empty}");
     assert!(wire.operations().iter().all(|operation| operation == "GetLifecyclePolicy"));
 }
 
@@ -81,13 +87,13 @@ async fn role_is_excluded_from_pull_times_once() {
 
     let wire = Wire::answering([others(None), error(400, "LimitExceededException")]);
     let failed = client(&wire).exclude_from_pull_times(ROLE).await.unwrap_err();
-    assert!(matches!(failed, EcrError::RegisterPullTimeUpdateExclusion { .. }), "{failed}");
+    assert!(failed.to_string().contains("(RegisterPullTimeUpdateExclusion)"), "{failed}");
 
     let wire = Wire::answering([error(400, "AccessDeniedException")]);
     let failed = client(&wire).exclude_from_pull_times(ROLE).await.unwrap_err();
-    assert!(matches!(failed, EcrError::ListPullTimeUpdateExclusions { .. }), "{failed}");
+    assert!(failed.to_string().ends_with("(ListPullTimeUpdateExclusions)"), "{failed}");
 
     let wire = Wire::answering([others(Some("two")), others(Some("two"))]);
     let failed = client(&wire).exclude_from_pull_times(ROLE).await.unwrap_err();
-    assert!(matches!(failed, EcrError::Endless { .. }), "{failed}");
+    assert!(chain(&failed).ends_with("the list does not end"), "{failed}");
 }

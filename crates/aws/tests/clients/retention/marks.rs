@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use stablepin_aws::dynamodb::Mark;
 
 use super::fixtures::{at, condition_failed, digest, in_transaction, operation, rollback, run, table, web};
-use crate::wire::{Request, Wire, cancelled, error, ok};
+use crate::wire::{Request, Wire, cancelled, chain, error, ok};
 
 #[tokio::test]
 async fn marks_are_read_consistently_over_all_pages() {
@@ -91,7 +91,7 @@ async fn transaction_conflict_is_retried() {
     table(&wire).unmark(&web(), &digest(1)).await.unwrap();
     let wire = Wire::answering((0..6).map(|_| in_transaction()));
     let failed = table(&wire).mark_for_deletion(&web(), &digest(1), run(1), now).await.unwrap_err();
-    assert!(failed.is_retryable() && failed.to_string().contains("IMAGE#"), "{failed}");
+    assert!(failed.is_retryable() && chain(&failed).contains("IMAGE#"), "{failed}");
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use stablepin_tests::ecs_fake::{ControllerKind, DeploymentOutcome, Reported};
 
 use super::fixtures::{AccountFake, by_of, digest, image, registers, tagged, used, without_ids};
-use crate::in_use::{Account, InUseError, ReadStep, TaskDefinitions, Used, in_use};
+use crate::in_use::{Account, InUseError, TaskDefinitions, Used, in_use};
 
 fn is_send<T: Send>(_: &T) {}
 
@@ -193,19 +193,19 @@ async fn many_services_need_few_calls() {
 
 #[tokio::test]
 async fn failed_call_fails_the_whole_read_and_is_named() {
-    for (call, named) in [
-        ("ListClusters", "its clusters"),
-        ("ListServices", "its services"),
-        ("DescribeServices", "its services"),
-        ("ListServiceDeployments", "the deployments of its services"),
-        ("DescribeServiceDeployments", "the deployments of its services"),
-        ("DescribeServiceRevisions", "the revisions that its services may return to"),
-        ("ListTasks", "its tasks"),
-        ("DescribeTasks", "its tasks"),
-        ("ListDaemons", "its daemons"),
-        ("ListTaskDefinitionFamilies", "the newest revisions of its task definitions"),
-        ("ListTaskDefinitions", "the newest revisions of its task definitions"),
-        ("DescribeTaskDefinition", "the images of its task definitions"),
+    for call in [
+        "ListClusters",
+        "ListServices",
+        "DescribeServices",
+        "ListServiceDeployments",
+        "DescribeServiceDeployments",
+        "DescribeServiceRevisions",
+        "ListTasks",
+        "DescribeTasks",
+        "ListDaemons",
+        "ListTaskDefinitionFamilies",
+        "ListTaskDefinitions",
+        "DescribeTaskDefinition",
     ] {
         for (code, retryable) in [("AccessDeniedException", false), ("ThrottlingException", true)] {
             // An open deployment needs every call. Each case has its own fake, since a failure
@@ -215,10 +215,9 @@ async fn failed_call_fails_the_whole_read_and_is_named() {
             web.deploys_meanwhile(&image(2));
             account.ecs.refuses_next(call, 400, code);
             let failed = account.read().await.expect_err(call);
-            let text = failed.to_string();
-            assert_eq!(text, format!("it is not known which images ECS uses: {named} could not be read"));
+            assert_eq!(failed.to_string(), "it is not known which images ECS uses");
             let source = std::error::Error::source(&failed).unwrap().to_string();
-            assert!(source.contains(call), "{source}");
+            assert!(source.starts_with("could not ") && source.ends_with(&format!(" ({call})")), "{source}");
             assert_eq!(failed.is_retryable(), retryable, "{call}");
         }
     }
@@ -229,7 +228,7 @@ async fn inaccessible_service_fails_the_whole_read() {
     let account = AccountFake::new();
     account.ecs.service("prod/web").runs(&image(1)).create().is_unreachable();
     let failed = account.read().await.unwrap_err();
-    assert!(matches!(failed, InUseError::Ecs { step: ReadStep::Services, .. }), "{failed}");
+    assert!(matches!(failed, InUseError::Ecs(_)), "{failed}");
     assert!(!failed.is_retryable());
 }
 
