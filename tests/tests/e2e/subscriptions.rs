@@ -1,10 +1,9 @@
 //! Subscriptions to approval mails: who has one, who should have one, and which mails approvers
 //! get.
 
-use std::io::{Read as _, Write as _};
-
 use serde_json::{Value, json};
 use stablepin_tests::crash::invoke_with;
+use stablepin_tests::server::Connection;
 use stablepin_tests::subscription::{lets_in, subscribe, unsubscribe};
 use stablepin_tests::{App, Plan, stack, until};
 use xtask::aws::{Aws, AwsError, xml_text};
@@ -105,23 +104,14 @@ fn token_confirms_a_subscription() {
     unsubscribe(&app.aws, arn);
 }
 
-/// Reads the token from the one request that SNS sends.
+/// Reads the token from the request that SNS sends.
 fn token_of(listener: &std::net::TcpListener) -> String {
-    let (mut stream, _) = listener.accept().expect("SNS asks for a confirmation");
-    stream.set_read_timeout(Some(std::time::Duration::from_secs(20))).expect("a time limit");
-    let mut sent = String::new();
-    let token = loop {
-        let mut bytes = [0; 4096];
-        let read = stream.read(&mut bytes).expect("SNS sends the whole request");
-        assert!(read > 0, "no token in {sent}");
-        sent.push_str(&String::from_utf8_lossy(&bytes[..read]));
-        let body = sent.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-        if let Ok(message) = serde_json::from_str::<Value>(body) {
-            break message["Token"].as_str().expect("a token").to_owned();
-        }
-    };
-    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").expect("SNS gets an answer");
-    token
+    let (stream, _) = listener.accept().expect("SNS asks for a confirmation");
+    let mut connection = Connection::new(stream);
+    let request = connection.request().expect("SNS sends the whole request");
+    connection.answer(200, &[], b"").expect("SNS gets an answer");
+    let message: Value = serde_json::from_slice(&request.body).expect("SNS sends JSON");
+    message["Token"].as_str().expect("a token").to_owned()
 }
 
 #[test]
