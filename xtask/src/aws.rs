@@ -14,8 +14,9 @@ use std::{
 };
 
 use aws_credential_types::Credentials;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde_json::Value;
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use ureq::http;
 
@@ -172,6 +173,14 @@ impl Aws {
     pub fn put_s3(&self, path: &str, bytes: &[u8]) -> Result<(), AwsError> {
         let url = format!("{}/{path}", self.endpoint);
         self.send("PUT", &url, &[], Some(bytes), Some("s3"))?.of("s3").map(drop)
+    }
+
+    /// Replaces the code of a Lambda function.
+    pub fn update_code(&self, function: &str, zip: &[u8]) -> Result<(), AwsError> {
+        let url = format!("{}/2015-03-31/functions/{}/code", self.endpoint, encode(function));
+        let body = json!({ "ZipFile": STANDARD.encode(zip) }).to_string();
+        let headers = [("content-type", "application/json")];
+        self.send("PUT", &url, &headers, Some(body.as_bytes()), Some("lambda"))?.of("lambda").map(drop)
     }
 
     /// Invokes a Lambda function, waits for it, and returns its answer.
