@@ -3,6 +3,7 @@
 //! It is the independent witness of the demo and the tests. It returns each answer of the emulator
 //! unchanged, retries nothing, and talks to loopback only.
 
+mod ecr;
 mod item;
 mod sigv4;
 
