@@ -4,11 +4,12 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 use xtask::aws::plain_item;
 use xtask::image::Spec;
+use xtask::stack::tick_event;
+use xtask::table::Table;
 
 use crate::crash::{FakeEndpoints, Fault, Run, decision, invoke_with_fakes, registration};
 use crate::ecr_fake::{EcrFake, Repository};
 use crate::ecs_fake::EcsFake;
-use crate::event::tick_event;
 use crate::isolated::Isolated;
 use crate::{App, Link, Plan, image, stack};
 
@@ -125,25 +126,17 @@ impl App {
     /// Returns every item about the application, in DynamoDB's format.
     #[track_caller]
     pub(crate) fn all_items(&self) -> Vec<Value> {
-        let mut items = Vec::new();
-        let mut start = Value::Null;
-        loop {
-            let mut ask = json!({ "TableName": self.table(), "ConsistentRead": true });
-            if start.is_object() {
-                ask["ExclusiveStartKey"] = start;
-            }
-            let mut page = self.aws.dynamodb("Scan", &ask).expect("the table answers");
-            let all = page["Items"].as_array().cloned().unwrap_or_default();
-            items.extend(all.into_iter().filter(|item| item.to_string().contains(&self.plan.name)));
-            start = page["LastEvaluatedKey"].take();
-            if !start.is_object() {
-                return items;
-            }
-        }
+        let mut items = self.read_table().items().expect("the table answers");
+        items.retain(|item| item.to_string().contains(&self.plan.name));
+        items
     }
 
     pub(crate) fn table(&self) -> &str {
         self.isolated.as_ref().map_or_else(|| stack().table(), |isolated| &isolated.table)
+    }
+
+    pub(crate) fn read_table(&self) -> Table<'_> {
+        Table { aws: &self.aws, name: self.table() }
     }
 
     /// Returns the ARN of the topic for the application's mails and notifications.
@@ -155,7 +148,7 @@ impl App {
     /// Returns the URL of the queue that receives everything sent to the topic.
     #[track_caller]
     pub fn isolated_inbox(&self) -> &str {
-        &self.isolated().inbox
+        self.isolated().inbox()
     }
 
     /// Returns the application's own fake of ECR and this fake of ECS.

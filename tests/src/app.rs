@@ -149,9 +149,7 @@ impl App {
         if let Some(isolated) = &self.isolated {
             return isolated.web.tag(tag);
         }
-        let ask = json!({ "repositoryName": self.plan.repository, "imageIds": [{ "imageTag": tag }] });
-        let answer = self.aws.ecr("BatchGetImage", &ask).expect("ECR answers");
-        answer["images"][0]["imageId"]["imageDigest"].as_str().map(str::to_owned)
+        self.aws.tag(&self.plan.repository, tag).expect("ECR answers")
     }
 
     /// Returns all tags on a digest, sorted.
@@ -160,12 +158,7 @@ impl App {
         if let Some(isolated) = &self.isolated {
             return isolated.web.tags(digest);
         }
-        let ask = json!({ "repositoryName": self.plan.repository, "imageIds": [{ "imageDigest": digest }] });
-        let answer = self.aws.ecr("DescribeImages", &ask).expect("ECR answers");
-        let tags = answer["imageDetails"][0]["imageTags"].as_array().cloned().unwrap_or_default();
-        let mut tags: Vec<_> = tags.iter().filter_map(|tag| tag.as_str().map(str::to_owned)).collect();
-        tags.sort();
-        tags
+        self.aws.tags(&self.plan.repository, digest).expect("ECR answers")
     }
 
     #[track_caller]

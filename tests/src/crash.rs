@@ -22,8 +22,8 @@ use xtask::workspace;
 use crate::ecr_fake::EcrFake;
 use crate::ecs_fake::EcsFake;
 use crate::role::{Credentials, configuration};
+use crate::server::{Connection, Request};
 use crate::sources_fake::{self, SourcesFake};
-use crate::wire::{Connection, Request};
 use crate::{Console, Link, stack};
 
 /// The fault that hits one request.

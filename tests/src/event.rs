@@ -3,62 +3,34 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use xtask::aws::{Aws, AwsError};
-use xtask::inbox;
+use xtask::queue;
 
 use crate::{App, stack, unique};
 
-/// Returns the event of the schedule.
-pub(crate) fn tick_event() -> Value {
-    json!({ "source": "stablepin.schedule", "detail-type": "Tick", "detail": {} })
-}
-
-/// A queue that receives the events of a bus that match a pattern, through a rule as a subscriber
-/// has one.
+/// A queue that receives the events of a bus. It is deleted when it is dropped.
 pub struct Listener<'a> {
     aws: &'a Aws,
-    name: String,
-    bus: String,
-    queue: String,
+    listener: queue::Listener,
 }
 
 impl<'a> Listener<'a> {
     #[track_caller]
     pub fn new(aws: &'a Aws, name: &str, bus: &str, pattern: &Value) -> Self {
-        let queue = aws.sqs("CreateQueue", &json!({ "QueueName": name })).expect("a queue");
-        let url = queue["QueueUrl"].as_str().expect("its URL").to_owned();
-        let arn = format!("arn:aws:sqs:us-east-1:000000000000:{name}");
-        let rule = json!({ "Name": name, "EventBusName": bus, "EventPattern": pattern.to_string() });
-        let rule = aws.events("PutRule", &rule).expect("a rule");
-        let policy = json!({
-            "Version": "2012-10-17",
-            "Statement": [{
-                "Effect": "Allow", "Principal": { "Service": "events.amazonaws.com" },
-                "Action": "sqs:SendMessage", "Resource": arn,
-                "Condition": { "ArnEquals": { "aws:SourceArn": rule["RuleArn"] } },
-            }],
-        });
-        let set = json!({ "QueueUrl": url, "Attributes": { "Policy": policy.to_string() } });
-        aws.sqs("SetQueueAttributes", &set).expect("the rule may send to the queue");
-        let target = json!({ "Rule": name, "EventBusName": bus, "Targets": [{ "Id": "queue", "Arn": arn }] });
-        aws.events("PutTargets", &target).expect("a target");
-        Self { aws, name: name.to_owned(), bus: bus.to_owned(), queue: url }
+        let listener = queue::Listener::create(aws, name, bus, pattern).expect("a listener");
+        Self { aws, listener }
     }
 
     /// Returns the events so far, in the order in which they came.
     #[track_caller]
     pub fn all(&self) -> Vec<Value> {
-        let bodies = inbox::bodies(self.aws, &self.queue).expect("the queue answers");
-        bodies.iter().map(|body| serde_json::from_str(body).expect("an event")).collect()
+        self.listener.events(self.aws).expect("the queue answers")
     }
 }
 
 impl Drop for Listener<'_> {
     fn drop(&mut self) {
         // After a failed story, this cleanup may fail too.
-        let rule = json!({ "Rule": self.name, "EventBusName": self.bus, "Ids": ["queue"] });
-        let _ = self.aws.events("RemoveTargets", &rule);
-        let _ = self.aws.events("DeleteRule", &json!({ "Name": self.name, "EventBusName": self.bus }));
-        let _ = self.aws.sqs("DeleteQueue", &json!({ "QueueUrl": self.queue }));
+        let _ = self.listener.delete(self.aws);
     }
 }
 
@@ -103,7 +75,7 @@ impl App {
             self.tick_with_fakes(None, None);
             return;
         }
-        match self.aws.invoke(stack().variable("STABLEPIN_PROMOTER_FUNCTION"), &tick_event()) {
+        match stack().tick() {
             Ok(_) | Err(AwsError::Function { .. }) => {}
             Err(error) => panic!("the tick failed: {error}"),
         }

@@ -1,4 +1,4 @@
-//! The shared parts of the fakes: a server on loopback, JSON 1.1, strict parsing of requests, lists
+//! The shared parts of the fakes: JSON 1.1, strict parsing of requests, lists
 //! in pages, token buckets, and a clock.
 
 pub(crate) mod buckets;
@@ -6,4 +6,3 @@ pub(crate) mod clock;
 pub(crate) mod input;
 pub(crate) mod json;
 pub(crate) mod pages;
-pub(crate) mod server;

@@ -11,9 +11,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use xtask::aws::{Aws, xml_text};
+use xtask::queue::Queue;
 
 use crate::ecr_fake::{EcrFake, Repository};
-use crate::subscription::lets_in;
+use crate::subscription::{queue_for, subscribe};
 
 /// The table, topic and fake of ECR of an isolated application.
 pub(crate) struct Isolated {
@@ -21,8 +22,8 @@ pub(crate) struct Isolated {
     pub(crate) ecr: EcrFake,
     pub(crate) web: Repository,
     pub(crate) topic: String,
-    /// The URL of the queue that receives everything sent to the topic.
-    pub(crate) inbox: String,
+    /// The queue that receives everything sent to the topic.
+    inbox: Queue,
 }
 
 /// The most items in one call.
@@ -44,28 +45,18 @@ impl Isolated {
         let request = [("Action", "CreateTopic"), ("Version", "2010-03-31"), ("Name", &name)];
         let topic = aws.query("sns", &request).expect("a topic");
         let topic = xml_text(&topic, "TopicArn").expect("a topic has an ARN");
-        let queue = aws.sqs("CreateQueue", &json!({ "QueueName": name })).expect("a queue");
-        let arn = format!("arn:aws:sqs:us-east-1:000000000000:{name}");
-        lets_in(aws, &queue["QueueUrl"], &arn, &topic);
-        let subscription = [
-            ("Action", "Subscribe"),
-            ("Version", "2010-03-31"),
-            ("TopicArn", topic.as_str()),
-            ("Protocol", "sqs"),
-            ("Endpoint", &arn),
-        ];
-        aws.query("sns", &subscription).expect("a subscription");
-        let inbox = queue["QueueUrl"].as_str().expect("a queue has a URL").to_owned();
-        Self { table: name, ecr, web, topic, inbox }
+        let queue = queue_for(aws, &name, &topic);
+        subscribe(aws, &topic, "sqs", &queue.arn, None);
+        Self { table: name, ecr, web, topic, inbox: queue }
     }
 
     pub(crate) fn inbox(&self) -> &str {
-        &self.inbox
+        &self.inbox.url
     }
 
     pub(crate) fn close(&self, aws: &Aws) {
         let _ = aws.dynamodb("DeleteTable", &json!({ "TableName": self.table }));
-        let _ = aws.sqs("DeleteQueue", &json!({ "QueueUrl": self.inbox }));
+        let _ = self.inbox.delete(aws);
         let request = [("Action", "DeleteTopic"), ("Version", "2010-03-31"), ("TopicArn", &self.topic)];
         let _ = aws.query("sns", &request);
     }

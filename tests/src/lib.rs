@@ -24,13 +24,13 @@ pub mod release;
 pub mod retention;
 pub mod role;
 pub mod seed;
+pub mod server;
 pub mod service;
 pub mod sources_fake;
 pub mod subscription;
 pub mod table;
 pub mod template;
 pub mod wait;
-mod wire;
 
 use std::sync::OnceLock;
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use xtask::inbox::{self, Mail};
 
 use crate::isolated::Isolated;
-use crate::subscription::{lets_in, subscribe, unsubscribe};
+use crate::subscription::{queue_for, subscribe, unsubscribe};
 use crate::{App, Link, stack, until};
 
 impl App {
@@ -15,9 +15,7 @@ impl App {
     /// push.
     #[track_caller]
     pub(crate) fn open_mailbox(&mut self) {
-        let queue = self.aws.sqs("CreateQueue", &json!({ "QueueName": self.mailbox() })).expect("a queue");
-        let arn = format!("arn:aws:sqs:us-east-1:000000000000:{}", self.mailbox());
-        lets_in(&self.aws, &queue["QueueUrl"], &arn, stack().topic());
+        let arn = queue_for(&self.aws, &self.mailbox(), stack().topic()).arn;
         let addresses: Vec<String> = self.plan.approvers.iter().map(|name| self.plan.mail(name)).collect();
         let mut subscriptions = vec![subscribe(&self.aws, stack().topic(), "sqs", &arn, Some(&addresses))];
         subscriptions.extend(self.subscribed(stack().topic()));

@@ -1,7 +1,8 @@
 //! An ECS service of real containers: the application's own, and a foreign sidecar.
 
 use serde_json::{Value, json};
-use xtask::image::{PORT, Spec, build};
+use xtask::ecs::{self, EcsService};
+use xtask::image::{Spec, build};
 use xtask::podman::ECR_HOST;
 
 use crate::{App, stack, until};
@@ -53,40 +54,12 @@ impl App {
             name: name.to_owned(),
             sidecar: format!("{ECR_HOST}/{sidecar_repository}@{sidecar}"),
             sidecar_repository,
-            role: self.task_role(name),
+            role: ecs::task_role(&self.aws, &format!("{}-{name}", self.plan.name)).expect("a role"),
             port,
         };
-        let create = json!({
-            "cluster": self.plan.cluster,
-            "serviceName": name,
-            "taskDefinition": service.register(digest),
-            "desiredCount": 1,
-            "launchType": "EC2",
-            "deploymentConfiguration": configuration,
-        });
-        self.aws.ecs("CreateService", &create).expect("a service");
+        service.ecs().create(&service.register(digest), 1, configuration).expect("a service");
         service.runs(digest);
         service
-    }
-
-    #[track_caller]
-    fn task_role(&self, service: &str) -> String {
-        let name = format!("{}-{service}", self.plan.name);
-        let trust = json!({
-            "Version": "2012-10-17",
-            "Statement": [{
-                "Effect": "Allow", "Principal": { "Service": "ecs-tasks.amazonaws.com" },
-                "Action": "sts:AssumeRole",
-            }],
-        });
-        let request = [
-            ("Action", "CreateRole"),
-            ("Version", "2010-05-08"),
-            ("RoleName", &name),
-            ("AssumeRolePolicyDocument", &trust.to_string()),
-        ];
-        self.aws.query("iam", &request).expect("a role");
-        format!("arn:aws:iam::000000000000:role/{name}")
     }
 
     /// Requests a rollback of the environment.
@@ -112,46 +85,36 @@ impl Service<'_> {
     fn register(&self, digest: &str) -> String {
         let app = &self.app.plan;
         let container = |name: &str, image: &str, port: u16| {
-            json!({
-                "name": name, "image": image, "essential": true, "memory": 64, "cpu": 16,
-                "portMappings": [{ "containerPort": PORT, "hostPort": port, "protocol": "tcp" }],
-                "environment": [{ "name": "TIER", "value": "production" }],
-                "dockerLabels": { "team": "a" }, "stopTimeout": 2,
-            })
+            let mut container = ecs::container(name, image, port);
+            container["cpu"] = json!(16);
+            container["dockerLabels"] = json!({ "team": "a" });
+            container["stopTimeout"] = json!(2);
+            container
         };
-        let definition = json!({
-            "family": format!("{}-{}", app.name, self.name),
-            "networkMode": "bridge",
-            "requiresCompatibilities": ["EC2"],
-            "taskRoleArn": self.role,
-            "executionRoleArn": self.role,
-            "containerDefinitions": [
-                container("web", &format!("{ECR_HOST}/{}@{digest}", app.repository), self.port),
-                container("sidecar", &self.sidecar, 0),
-            ],
-        });
-        let answer = self.app.aws.ecs("RegisterTaskDefinition", &definition).expect("a task definition");
-        answer["taskDefinition"]["taskDefinitionArn"].as_str().expect("an ARN").to_owned()
+        let containers = [
+            container("web", &format!("{ECR_HOST}/{}@{digest}", app.repository), self.port),
+            container("sidecar", &self.sidecar, 0),
+        ];
+        let family = format!("{}-{}", app.name, self.name);
+        ecs::register(&self.app.aws, &family, [&self.role; 2], &containers).expect("a task definition")
+    }
+
+    fn ecs(&self) -> EcsService<'_> {
+        EcsService { aws: &self.app.aws, cluster: &self.app.plan.cluster, name: &self.name }
     }
 
     /// Deploys a digest without Stablepin, as another user does.
     #[track_caller]
     pub fn deploy_by_hand(&self, digest: &str) {
-        let update = json!({
-            "cluster": self.app.plan.cluster, "service": self.name, "taskDefinition": self.register(digest),
-        });
-        self.app.aws.ecs("UpdateService", &update).expect("ECS takes it");
+        self.ecs().update(json!({ "taskDefinition": self.register(digest) })).expect("ECS takes it");
         self.runs(digest);
     }
 
     /// Removes the circuit breaker, so that ECS never ends a deployment whose tasks do not start.
     #[track_caller]
     pub fn never_gives_up(&self) {
-        let update = json!({
-            "cluster": self.app.plan.cluster, "service": self.name,
-            "deploymentConfiguration": { "deploymentCircuitBreaker": { "enable": false, "rollback": false } },
-        });
-        self.app.aws.ecs("UpdateService", &update).expect("ECS takes it");
+        let breaker = json!({ "deploymentCircuitBreaker": { "enable": false, "rollback": false } });
+        self.ecs().update(json!({ "deploymentConfiguration": breaker })).expect("ECS takes it");
     }
 
     /// Waits until the application's containers of this service run only this digest.
@@ -175,31 +138,17 @@ impl Service<'_> {
 
     #[track_caller]
     fn containers(&self, name: &str) -> Vec<String> {
-        let cluster = &self.app.plan.cluster;
-        let list = json!({ "cluster": cluster, "serviceName": self.name, "desiredStatus": "RUNNING" });
-        let listed = self.app.aws.ecs("ListTasks", &list).expect("ECS answers");
-        if listed["taskArns"].as_array().is_none_or(Vec::is_empty) {
-            return Vec::new();
-        }
-        let describe = json!({ "cluster": cluster, "tasks": listed["taskArns"] });
-        let tasks = self.app.aws.ecs("DescribeTasks", &describe).expect("ECS answers");
-        let mut digests = Vec::new();
-        for task in tasks["tasks"].as_array().into_iter().flatten() {
-            if task["lastStatus"] != "RUNNING" {
-                continue;
-            }
-            let containers = task["containers"].as_array().into_iter().flatten();
-            for container in containers.filter(|container| container["name"] == name) {
-                digests.push(container["imageDigest"].as_str().unwrap_or_default().to_owned());
-            }
-        }
+        let tasks = self.ecs().tasks("RUNNING").expect("ECS answers");
+        let running = tasks.iter().filter(|task| task["lastStatus"] == "RUNNING");
+        let containers = running.flat_map(ecs::containers).filter(|container| container["name"] == name);
+        let digest = |container: &Value| container["imageDigest"].as_str().unwrap_or_default().to_owned();
+        let mut digests: Vec<_> = containers.map(digest).collect();
         if let Some(engine) = stack().engine() {
             // Compares what ECS reports with the containers that really run.
             let running = engine.running().expect("the engine answers");
-            let arns: Vec<_> = listed["taskArns"].as_array().into_iter().flatten().collect();
-            let of_service =
-                running.iter().filter(|one| arns.iter().any(|arn| arn.as_str() == one.task_arn.as_deref()));
-            let real: Vec<_> = of_service.filter_map(|one| one.digest()).collect();
+            let of_service = |arn: &str| tasks.iter().any(|task| task["taskArn"] == arn);
+            let ours = running.iter().filter(|one| one.task_arn.as_deref().is_some_and(of_service));
+            let real: Vec<_> = ours.filter_map(|one| one.digest()).collect();
             digests.retain(|digest| real.contains(&digest.as_str()));
         }
         digests
@@ -208,17 +157,13 @@ impl Service<'_> {
     /// Returns the ARN of the service's task definition.
     #[track_caller]
     pub fn revision(&self) -> String {
-        let ask = json!({ "cluster": self.app.plan.cluster, "services": [self.name] });
-        let services = self.app.aws.ecs("DescribeServices", &ask).expect("ECS answers");
-        services["services"][0]["taskDefinition"].as_str().unwrap_or_default().to_owned()
+        self.ecs().revision().expect("ECS answers")
     }
 
     /// Returns the service's task definition without numbers and dates that ECS sets.
     #[track_caller]
     pub fn task_definition(&self) -> Value {
-        let answer =
-            self.app.aws.ecs("DescribeTaskDefinition", &json!({ "taskDefinition": self.revision() }));
-        let mut definition = answer.expect("ECS answers")["taskDefinition"].take();
+        let mut definition = self.ecs().task_definition().expect("ECS answers");
         for numbered in ["revision", "taskDefinitionArn", "registeredAt", "registeredBy"] {
             if let Some(fields) = definition.as_object_mut() {
                 fields.remove(numbered);

@@ -16,8 +16,7 @@ use serde_json::{Value, json};
 
 use crate::fake::input::{Answer, Refused};
 use crate::fake::json::answered;
-use crate::fake::server::Server;
-use crate::wire::Request;
+use crate::server::{Request, Server};
 
 /// The region of every ARN. `ACCOUNT` is the account.
 pub const REGION: &str = "us-east-1";
@@ -52,7 +51,7 @@ impl SourcesFake {
         let state = Arc::new(Mutex::new(State::default()));
         lock(&state).buses.insert("default".to_owned(), BTreeMap::new());
         let served = Arc::clone(&state);
-        let server = Server::start(move |request| answered(answer(&served, request)));
+        let server = Server::start_aws(move |request| answered(answer(&served, request)));
         Self { server, state }
     }
 
@@ -61,7 +60,7 @@ impl SourcesFake {
     }
 
     pub fn url(&self) -> String {
-        format!("http://{}", self.server.address())
+        self.server.url()
     }
 
     /// Puts a rule with these targets on a bus, which is created if it does not exist.

@@ -9,25 +9,7 @@ impl App {
     /// Returns every item of a partition in DynamoDB's format, sorted by `sk`.
     #[track_caller]
     pub fn raw_items(&self, pk: &str) -> Vec<Value> {
-        let mut items = Vec::new();
-        let mut start = Value::Null;
-        loop {
-            let mut ask = json!({
-                "TableName": self.table(),
-                "ConsistentRead": true,
-                "KeyConditionExpression": "pk = :pk",
-                "ExpressionAttributeValues": { ":pk": { "S": pk } },
-            });
-            if start.is_object() {
-                ask["ExclusiveStartKey"] = start;
-            }
-            let mut page = self.aws.dynamodb("Query", &ask).expect("the table answers");
-            items.extend(page["Items"].as_array().cloned().unwrap_or_default());
-            start = page["LastEvaluatedKey"].take();
-            if !start.is_object() {
-                return items;
-            }
-        }
+        self.read_table().partition(pk).expect("the table answers")
     }
 
     /// Returns the application's items whose `sk` begins with the prefix, as plain JSON.
@@ -67,10 +49,7 @@ impl App {
 
     #[track_caller]
     pub fn item(&self, pk: &str, sk: &str) -> Option<Value> {
-        let key = json!({ "pk": { "S": pk }, "sk": { "S": sk } });
-        let ask = json!({ "TableName": self.table(), "ConsistentRead": true, "Key": key });
-        let answer = self.aws.dynamodb("GetItem", &ask).expect("the table answers");
-        answer.get("Item").map(plain_item)
+        self.read_table().item(pk, sk).expect("the table answers")
     }
 
     /// Overwrites an attribute of an item, so that time seems to have passed. A path may contain

@@ -1,20 +1,28 @@
-//! A small, blocking AWS client for the local cloud, without an SDK.
+//! A small, blocking AWS client for the local cloud. Of the SDK it has only the signer.
 //!
 //! It is the independent witness of the demo and the tests. It returns each answer of the emulator
 //! unchanged, retries nothing, and talks to loopback only.
 
+mod ecr;
 mod item;
 mod sigv4;
 
-use std::{fmt, io::Read as _, net::IpAddr, time::Duration};
+use std::{
+    fmt,
+    io::Read as _,
+    net::IpAddr,
+    time::{Duration, SystemTime},
+};
 
-use jiff::Timestamp;
-use serde_json::Value;
+use aws_credential_types::Credentials;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use ureq::http;
 
 pub use item::plain_item;
-use sigv4::{Signable, Signer, amz_date};
-pub(crate) use sigv4::{encode, sha256_hex};
+use sigv4::{Scope, signature};
 
 /// The time limit of one request, which may include a run of a function.
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -25,9 +33,7 @@ pub struct Aws {
     http: ureq::Agent,
     endpoint: String,
     region: String,
-    access_key: String,
-    secret_key: String,
-    session_token: Option<String>,
+    credentials: Credentials,
 }
 
 /// An HTTP answer of any status.
@@ -77,7 +83,7 @@ impl fmt::Debug for Aws {
         f.debug_struct("Aws")
             .field("endpoint", &self.endpoint)
             .field("region", &self.region)
-            .field("access_key", &self.access_key)
+            .field("access_key", &self.credentials.access_key_id())
             .finish_non_exhaustive()
     }
 }
@@ -89,21 +95,14 @@ impl Aws {
             http: agent(),
             endpoint: endpoint.trim_end_matches('/').to_owned(),
             region: region.to_owned(),
-            access_key: access_key.to_owned(),
-            secret_key: secret_key.to_owned(),
-            session_token: None,
+            credentials: credentials(access_key, secret_key, None),
         }
     }
 
     /// The same cloud with other credentials, for example of a role that STS issued.
     #[must_use]
     pub fn with_credentials(&self, access_key: &str, secret_key: &str, session_token: Option<&str>) -> Self {
-        Self {
-            access_key: access_key.to_owned(),
-            secret_key: secret_key.to_owned(),
-            session_token: session_token.map(str::to_owned),
-            ..self.clone()
-        }
+        Self { credentials: credentials(access_key, secret_key, session_token), ..self.clone() }
     }
 
     pub fn endpoint(&self) -> &str {
@@ -177,6 +176,14 @@ impl Aws {
         self.send("PUT", &url, &[], Some(bytes), Some("s3"))?.of("s3").map(drop)
     }
 
+    /// Replaces the code of a Lambda function.
+    pub fn update_code(&self, function: &str, zip: &[u8]) -> Result<(), AwsError> {
+        let url = format!("{}/2015-03-31/functions/{}/code", self.endpoint, encode(function));
+        let body = json!({ "ZipFile": STANDARD.encode(zip) }).to_string();
+        let headers = [("content-type", "application/json")];
+        self.send("PUT", &url, &headers, Some(body.as_bytes()), Some("lambda"))?.of("lambda").map(drop)
+    }
+
     /// Invokes a Lambda function, waits for it, and returns its answer.
     pub fn invoke(&self, function: &str, payload: &Value) -> Result<Value, AwsError> {
         let url = format!("{}/2015-03-31/functions/{}/invocations", self.endpoint, encode(function));
@@ -237,27 +244,37 @@ impl Aws {
             headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         headers.push(("host".into(), place.host.clone()));
         if let Some(service) = sign_for {
-            let date = amz_date(Timestamp::now());
-            headers.push(("x-amz-date".into(), date.clone()));
-            if let Some(token) = &self.session_token {
-                headers.push(("x-amz-security-token".into(), token.clone()));
-            }
-            let signer = Signer {
-                access_key: &self.access_key,
-                secret_key: &self.secret_key,
-                region: &self.region,
-                service,
-            };
-            let (path, query) = (&place.path, &place.query);
-            let request = Signable { method, path, query, headers: &headers, body: body.unwrap_or_default() };
-            let authorization = signer.authorization(&date, &request);
-            headers.push(("authorization".into(), authorization));
+            let scope = Scope { region: &self.region, service, at: SystemTime::now() };
+            let target = (method, &*place.url(&place.host));
+            let signed = signature(&self.credentials, &scope, target, &headers, body.unwrap_or_default());
+            headers.extend(
+                signed.map_err(|error| AwsError::BadRequest {
+                    url: url.to_owned(),
+                    reason: error.to_string(),
+                })?,
+            );
         }
         request(&self.http, method, &place.connect_url(), &headers, body).map_err(|problem| match problem {
             Problem::Build(error) => AwsError::BadRequest { url: url.to_owned(), reason: error.to_string() },
             Problem::Http(source) => AwsError::Unreachable { url: url.to_owned(), source: Box::new(source) },
         })
     }
+}
+
+fn credentials(access_key: &str, secret_key: &str, session_token: Option<&str>) -> Credentials {
+    Credentials::new(access_key, secret_key, session_token.map(str::to_owned), None, "local cloud")
+}
+
+/// The unreserved characters of RFC 3986 stay. All others are encoded.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// Encodes a part of a path or query as AWS does.
+pub(crate) fn encode(text: &str) -> String {
+    utf8_percent_encode(text, ENCODED).to_string()
+}
+
+pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 pub(crate) fn agent() -> ureq::Agent {
@@ -333,8 +350,12 @@ impl Place {
     /// only sent in the Host header.
     fn connect_url(&self) -> String {
         let port = self.port.as_ref().map(|port| format!(":{port}")).unwrap_or_default();
+        self.url(&format!("127.0.0.1{port}"))
+    }
+
+    fn url(&self, host: &str) -> String {
         let query = if self.query.is_empty() { String::new() } else { format!("?{}", self.query) };
-        format!("http://127.0.0.1{port}{}{query}", self.path)
+        format!("http://{host}{}{query}", self.path)
     }
 }
 

@@ -105,10 +105,36 @@ fn folder(profile: Profile) -> PathBuf {
     target().join("sam").join(profile.name())
 }
 
+/// Compiles one function, and returns it as the zip file that Lambda takes.
+pub fn package(name: &str) -> Result<Vec<u8>> {
+    let folder = folder(Profile::Debug);
+    let _lock = lock(&folder.with_extension("lock"), "building the functions")?;
+    let template = fs::read_to_string(root().join("template.yaml")).context("cannot read template.yaml")?;
+    let function = functions(&template)?.into_iter().find(|one| one.name == name);
+    let function = function.with_context(|| format!("template.yaml has no function {name}"))?;
+    let place = compile(&folder, std::slice::from_ref(&function))?;
+    let zip = folder.join(format!("{}.zip", function.resource));
+    run(Command::new(tool("python3")).args(["-m", "zipfile", "-c"]).arg(&zip).args(place))?;
+    fs::read(&zip).with_context(|| format!("cannot read {}", zip.display()))
+}
+
 /// Makes the result of `sam build` from binaries that share the tests' build. SAM itself would call
 /// cargo for each function alone, with other features, so most dependencies would compile twice.
 fn debug_build(folder: &Path, template: String, functions: &[Function]) -> Result<()> {
-    step(&format!("Compiling {} functions (debug)", functions.len()), || {
+    compile(folder, functions)?;
+    let mut built = template;
+    for function in functions {
+        built = built.replace(
+            &format!("CodeUri: functions/{}\n", function.name),
+            &format!("CodeUri: {}\n", function.resource),
+        );
+    }
+    fs::write(folder.join("template.yaml"), built).context("cannot write the built template")
+}
+
+/// Compiles functions, and puts each into the folder of its package. Returns the programs there.
+fn compile(folder: &Path, functions: &[Function]) -> Result<Vec<PathBuf>> {
+    step(&format!("Compiling {} (debug)", counted(functions)), || {
         // The whole workspace is built, as for the tests: a selection of packages would select
         // other features.
         let binaries =
@@ -118,8 +144,7 @@ fn debug_build(folder: &Path, template: String, functions: &[Function]) -> Resul
             .args(binaries)
             .current_dir(root()))
     })?;
-    let mut built = template;
-    for function in functions {
+    let copy = |function: &Function| {
         let place = folder.join(&function.resource);
         fs::create_dir_all(&place)?;
         let binary = target().join(host()).join("debug").join(format!("stablepin-{}", function.name));
@@ -129,12 +154,16 @@ fn debug_build(folder: &Path, template: String, functions: &[Function]) -> Resul
         let fresh = place.with_extension("fresh");
         fs::copy(&binary, &fresh).with_context(|| format!("cannot copy {}", binary.display()))?;
         fs::rename(&fresh, &bootstrap).with_context(|| format!("cannot write {}", bootstrap.display()))?;
-        built = built.replace(
-            &format!("CodeUri: functions/{}\n", function.name),
-            &format!("CodeUri: {}\n", function.resource),
-        );
+        Ok(bootstrap)
+    };
+    functions.iter().map(copy).collect()
+}
+
+fn counted(functions: &[Function]) -> String {
+    match functions {
+        [one] => one.name.clone(),
+        all => format!("{} functions", all.len()),
     }
-    fs::write(folder.join("template.yaml"), built).context("cannot write the built template")
 }
 
 /// A function that the template deploys.

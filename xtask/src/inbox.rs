@@ -16,6 +16,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::aws::{Aws, encode};
+use crate::queue::Queue;
+use crate::subscription;
 pub use show::visible;
 
 /// The queue that the local configuration subscribes to the topics of approvals and of
@@ -53,36 +55,12 @@ pub fn queue_url(aws: &Aws) -> Result<String> {
 /// Creates the queue, subscribes it to the topics without a filter, and returns its URL. A repeated
 /// call changes nothing.
 pub fn subscribe(aws: &Aws, topic_arns: [&str; 2]) -> Result<String> {
-    let [.., region, account, _] = topic_arns[0].split(':').collect::<Vec<_>>()[..] else {
-        bail!("not the ARN of a topic: {}", topic_arns[0]);
-    };
-    let queue_arn = format!("arn:aws:sqs:{region}:{account}:{QUEUE}");
-    let answer = aws.sqs("CreateQueue", &json!({ "QueueName": QUEUE })).context("cannot make the inbox")?;
-    let queue_url = answer["QueueUrl"].as_str().context("SQS named no queue URL")?.to_owned();
-    // With IAM enforced, SNS delivers to a queue only if the queue's own policy allows it.
-    let policy = json!({
-        "Version": "2012-10-17",
-        "Statement": [{
-            "Effect": "Allow",
-            "Principal": { "Service": "sns.amazonaws.com" },
-            "Action": "sqs:SendMessage",
-            "Resource": queue_arn,
-            "Condition": { "ArnEquals": { "aws:SourceArn": topic_arns } },
-        }],
-    });
-    let set = json!({ "QueueUrl": queue_url, "Attributes": { "Policy": policy.to_string() } });
-    aws.sqs("SetQueueAttributes", &set).context("cannot let the topic send to the inbox")?;
+    let queue = Queue::create(aws, QUEUE)?;
+    queue.lets_in(aws, "sns", &topic_arns)?;
     for topic_arn in topic_arns {
-        let parameters = [
-            ("Action", "Subscribe"),
-            ("Version", "2010-03-31"),
-            ("TopicArn", topic_arn),
-            ("Protocol", "sqs"),
-            ("Endpoint", &queue_arn),
-        ];
-        aws.query("sns", &parameters).context("cannot subscribe the inbox")?;
+        subscription::subscribe(aws, topic_arn, "sqs", &queue.arn, None)?;
     }
-    Ok(queue_url)
+    Ok(queue.url)
 }
 
 /// The mails in the queue, newest last.

@@ -45,6 +45,13 @@ enum Task {
         #[arg(long, default_value = up::LOCAL)]
         name: String,
     },
+    /// Compile one function, and replace its code in the local cloud that runs
+    Redeploy {
+        /// The function's folder below `functions`, such as `promoter`
+        function: String,
+        #[arg(long, default_value = up::LOCAL)]
+        name: String,
+    },
     /// Stop the local cloud, and remove its containers and files
     Down {
         #[arg(long, default_value = up::LOCAL)]
@@ -102,6 +109,7 @@ fn run(task: Task) -> Result<ExitCode> {
             }
         }
         Task::Up { release, name } => up::up(&name, profile(release))?,
+        Task::Redeploy { function, name } => up::redeploy(&name, &function)?,
         Task::Down { name } => up::down(&name)?,
         Task::Inbox => inbox::print(&Stack::current()?.aws())?,
         Task::Test { deep } => return test::test(deep),

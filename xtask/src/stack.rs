@@ -1,11 +1,12 @@
 //! A deployed stack in a running local cloud, for the demo and the tests.
 
-use crate::aws::Aws;
+use crate::aws::{Aws, AwsError};
 use crate::cloud::{Cloud, Home};
 use crate::deploy::{self, Profile, Work};
 use crate::engine::Engine;
 use crate::env_file::{self, Variables};
 use anyhow::{Context, Result};
+use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
 
@@ -104,6 +105,11 @@ impl Stack {
         self.variable("STABLEPIN_REGISTRY")
     }
 
+    /// Sends the promoter the event that the schedule sends every minute.
+    pub fn tick(&self) -> Result<Value, AwsError> {
+        self.aws().invoke(self.variable("STABLEPIN_PROMOTER_FUNCTION"), &tick_event())
+    }
+
     /// A client with the account's own credentials.
     pub fn aws(&self) -> Aws {
         Aws::new(
@@ -129,4 +135,9 @@ impl Stack {
     pub fn log(&self, name: &str) -> String {
         fs::read_to_string(self.home.log(name)).unwrap_or_default()
     }
+}
+
+/// The event of the schedule.
+pub fn tick_event() -> Value {
+    json!({ "source": "stablepin.schedule", "detail-type": "Tick", "detail": {} })
 }

@@ -4,9 +4,10 @@ use crate::cloud::{self, Cloud, Home};
 use crate::deploy::{self, Profile, Work};
 use crate::env_file::word;
 use crate::setup::setup;
+use crate::stack::Stack;
 use crate::step::{note, seconds, step};
 use crate::workspace::short;
-use anyhow::Result;
+use anyhow::{Result, bail, ensure};
 use std::time::Instant;
 
 /// The directory of the local cloud that stays up, below `target`.
@@ -38,6 +39,20 @@ pub fn up(name: &str, profile: Profile) -> Result<()> {
     println!("  {down:<24} # stops and removes everything");
     println!("\nLogs: {}", short(&cloud.home().log("")).display());
     cloud.stay()
+}
+
+/// Replaces the code of one function in a local cloud that runs. What else the template says stays
+/// as it was deployed.
+pub fn redeploy(name: &str, function: &str) -> Result<()> {
+    let home = Home::named(name);
+    if Cloud::running(home.clone())?.is_none() {
+        bail!("no local cloud runs there: `cargo xtask up` starts one");
+    }
+    let stack = Stack::read(home)?;
+    let deployed = stack.variable(&format!("STABLEPIN_{}_FUNCTION", function.to_uppercase()));
+    ensure!(!deployed.is_empty(), "the stack has no function {function}");
+    let zip = deploy::package(function)?;
+    step(&format!("Replacing the code of {deployed}"), || Ok(stack.aws().update_code(deployed, &zip)?))
 }
 
 /// Starts a local cloud, and prints where it is.

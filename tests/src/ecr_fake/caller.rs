@@ -1,6 +1,6 @@
 //! The caller of an operation.
 
-use crate::wire::Request;
+use crate::server::Request;
 
 /// The caller of an operation.
 pub(super) struct EcrCaller {

@@ -19,8 +19,7 @@ use super::images::{Digest, is_digest};
 use super::put_image::Put;
 use super::repository::Layer;
 use super::world::{EcrCall, EcrWorld};
-use crate::fake::server::Answered;
-use crate::wire::Request;
+use crate::server::{Answered, Request};
 
 /// The path of a request.
 enum Path<'a> {

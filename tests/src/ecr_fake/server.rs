@@ -10,7 +10,7 @@ use xtask::registry::Registry;
 use super::by_test::{Ecr, Repository};
 use super::wire;
 use super::world::EcrWorld;
-use crate::fake::server::Server;
+use crate::server::Server;
 
 /// The account of MiniStack, so that ARNs agree.
 const ACCOUNT: &str = "000000000000";
@@ -50,12 +50,12 @@ impl EcrFake {
     fn serve(world: EcrWorld) -> Self {
         let ecr = Ecr::new(world);
         let asked = ecr.clone();
-        Self { ecr, server: Server::start(move |request| wire::answer(&asked, request)) }
+        Self { ecr, server: Server::start_aws(move |request| wire::answer(&asked, request)) }
     }
 
     /// Returns the value for `AWS_ENDPOINT_URL_ECR`.
     pub fn url(&self) -> String {
-        format!("http://{}", self.server.address())
+        self.server.url()
     }
 
     /// Returns the address, for a proxy in front of the fake and for pushes.

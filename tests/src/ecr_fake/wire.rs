@@ -9,8 +9,7 @@ use super::registry;
 use super::world::EcrCall;
 use crate::fake::input::Input;
 use crate::fake::json::{self, Service};
-use crate::fake::server::Answered;
-use crate::wire::Request;
+use crate::server::{Answered, Request};
 
 const SERVICE: Service =
     Service { name: "ECR", signed: "ecr", target: "AmazonEC2ContainerRegistry_V20150921." };

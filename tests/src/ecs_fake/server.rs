@@ -7,7 +7,7 @@ use std::thread;
 use super::by_test::Ecs;
 use super::wire;
 use super::world::EcsWorld;
-use crate::fake::server::Server;
+use crate::server::Server;
 
 /// The account of MiniStack, so that ARNs agree.
 const ACCOUNT: &str = "000000000000";
@@ -29,12 +29,12 @@ impl EcsFake {
     pub fn start_in(account: &str, region: &str) -> Self {
         let ecs = Ecs::new(EcsWorld::new(account, region));
         let asked = ecs.clone();
-        Self { ecs, server: Server::start(move |request| wire::answer(&asked, request)) }
+        Self { ecs, server: Server::start_aws(move |request| wire::answer(&asked, request)) }
     }
 
     /// Returns the value for `AWS_ENDPOINT_URL_ECS`.
     pub fn url(&self) -> String {
-        format!("http://{}", self.server.address())
+        self.server.url()
     }
 
     /// Returns the address, for a proxy in front of the fake.

@@ -7,8 +7,7 @@ use super::by_test::Ecs;
 use super::world::EcsCall;
 use crate::fake::input::{Answer, Input};
 use crate::fake::json::{self, Service};
-use crate::fake::server::Answered;
-use crate::wire::Request;
+use crate::server::{Answered, Request};
 
 const SERVICE: Service =
     Service { name: "ECS", signed: "ecs", target: "AmazonEC2ContainerServiceV20141113." };

@@ -4,8 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use super::input::{Answer, Refused};
-use super::server::Answered;
-use crate::wire::Request;
+use crate::server::{Answered, Request};
 
 /// The names of a service in requests.
 pub(crate) struct Service {

@@ -1,11 +1,10 @@
 //! Subscriptions to approval mails: who has one, who should have one, and which mails approvers
 //! get.
 
-use std::io::{Read as _, Write as _};
-
 use serde_json::{Value, json};
 use stablepin_tests::crash::invoke_with;
-use stablepin_tests::subscription::{lets_in, subscribe, unsubscribe};
+use stablepin_tests::server::Connection;
+use stablepin_tests::subscription::{queue_for, subscribe, unsubscribe};
 use stablepin_tests::{App, Plan, stack, until};
 use xtask::aws::{Aws, AwsError, xml_text};
 use xtask::iam;
@@ -105,23 +104,14 @@ fn token_confirms_a_subscription() {
     unsubscribe(&app.aws, arn);
 }
 
-/// Reads the token from the one request that SNS sends.
+/// Reads the token from the request that SNS sends.
 fn token_of(listener: &std::net::TcpListener) -> String {
-    let (mut stream, _) = listener.accept().expect("SNS asks for a confirmation");
-    stream.set_read_timeout(Some(std::time::Duration::from_secs(20))).expect("a time limit");
-    let mut sent = String::new();
-    let token = loop {
-        let mut bytes = [0; 4096];
-        let read = stream.read(&mut bytes).expect("SNS sends the whole request");
-        assert!(read > 0, "no token in {sent}");
-        sent.push_str(&String::from_utf8_lossy(&bytes[..read]));
-        let body = sent.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-        if let Ok(message) = serde_json::from_str::<Value>(body) {
-            break message["Token"].as_str().expect("a token").to_owned();
-        }
-    };
-    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").expect("SNS gets an answer");
-    token
+    let (stream, _) = listener.accept().expect("SNS asks for a confirmation");
+    let mut connection = Connection::new(stream);
+    let request = connection.request().expect("SNS sends the whole request");
+    connection.answer(200, &[], b"").expect("SNS gets an answer");
+    let message: Value = serde_json::from_slice(&request.body).expect("SNS sends JSON");
+    message["Token"].as_str().expect("a token").to_owned()
 }
 
 #[test]
@@ -320,10 +310,8 @@ fn mail_is_sent_through_the_subscribed_topic() {
     let app = Plan::new("topics").unsubscribed().create();
     let name = app.plan.name.as_str();
     let topic = xml_text(&sns(&app.aws, "CreateTopic", &[("Name", name)]), "TopicArn").expect("a topic");
-    let queue = app.aws.sqs("CreateQueue", &json!({ "QueueName": name })).expect("a queue");
-    let arn = format!("arn:aws:sqs:us-east-1:000000000000:{name}");
-    lets_in(&app.aws, &queue["QueueUrl"], &arn, &topic);
-    subscribe(&app.aws, &topic, "sqs", &arn, None);
+    let queue = queue_for(&app.aws, name, &topic);
+    subscribe(&app.aws, &topic, "sqs", &queue.arn, None);
     let mail = app.plan.mail(app.approver("lead"));
     subscribe(&app.aws, &topic, "email", &mail, Some(std::slice::from_ref(&mail)));
 
@@ -338,8 +326,7 @@ fn mail_is_sent_through_the_subscribed_topic() {
     let digest = app.push("quiet", &Spec::new("1"));
     let run = invoke_with("tagger", &others, &app.push_event("main", &digest, jiff::Timestamp::now()), None);
     assert!(run.answer.is_some(), "{run:?}");
-    let url = queue["QueueUrl"].as_str().expect("a URL");
-    let mails = xtask::inbox::messages(&app.aws, url).expect("the queue answers");
+    let mails = xtask::inbox::messages(&app.aws, &queue.url).expect("the queue answers");
     assert_eq!(mails.len(), 1, "{mails:?}");
     assert_eq!(mails[0].attributes["mail"], mail);
     let promotion = app.promotions().pop().expect("a promotion");
@@ -348,7 +335,7 @@ fn mail_is_sent_through_the_subscribed_topic() {
         "the approver is not asked again: {promotion}"
     );
     sns(&app.aws, "DeleteTopic", &[("TopicArn", &topic)]);
-    let _ = app.aws.sqs("DeleteQueue", &json!({ "QueueUrl": url }));
+    let _ = queue.delete(&app.aws);
 }
 
 /// The table counts the most allowed mails to this address in these seconds, from other

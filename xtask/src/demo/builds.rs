@@ -104,7 +104,7 @@ impl Demo<'_> {
         self.claims.equal(&format!("the build tag is {tag}"), &digits, &shape)?;
         self.claims.equal(
             "ECR has it on the pushed digest",
-            &self.witness.tag_in_ecr(REPOSITORY, tag)?,
+            &self.witness.aws.tag(REPOSITORY, tag)?,
             &digest,
         )?;
         self.claims.equal("the mail names it", &build.mail.body.contains(tag.as_str()), &true)
@@ -222,7 +222,7 @@ impl Demo<'_> {
     pub(super) fn stable_tag_shows(&self, digest: &str) -> Result<()> {
         let wanted = Some(digest.to_owned());
         let claim = format!("{STABLE} is {} in ECR", brief(digest));
-        self.claims.becomes(&claim, &wanted, || self.witness.tag_in_ecr(REPOSITORY, STABLE))?;
+        self.claims.becomes(&claim, &wanted, || Ok(self.witness.aws.tag(REPOSITORY, STABLE)?))?;
         self.claims.equal("and in the registry", &self.witness.tag_in_registry(REPOSITORY, STABLE)?, &wanted)
     }
 

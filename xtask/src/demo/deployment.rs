@@ -29,8 +29,6 @@ impl Demo<'_> {
     pub(super) fn hand_over(&self, pinned: &Build) -> Result<u16> {
         let port = crate::port::free().context("no port is free")?;
         let update = json!({
-            "cluster": CLUSTER,
-            "service": SERVICE,
             "taskDefinition": self.register_task_definition(&pinned.digest, port)?,
             "desiredCount": 1,
             "deploymentConfiguration": {
@@ -42,7 +40,7 @@ impl Demo<'_> {
                 "deploymentCircuitBreaker": { "enable": true, "rollback": false },
             },
         });
-        self.witness.aws.ecs("UpdateService", &update)?;
+        self.witness.ecs().update(update)?;
         note(format!("service {} now has one task, on port {port}", service()));
         self.is_live("build 2 runs there and is well", pinned)?;
 
@@ -99,14 +97,14 @@ verify = {{ timeout = "10m", bake = "5s"{endpoints} }}"#,
     /// Checks the environment's record after a deployment.
     fn is_on_record(&self, build: &Build) -> Result<()> {
         let after = self.environment_record()?;
-        let revision = self.witness.service(CLUSTER, SERVICE)?["taskDefinition"].take();
+        let revision = json!(self.witness.ecs().revision()?);
         self.claims.equal(
             "the pin keeps the revision that it was proven with",
             &after["pin"]["revisions"][service()],
             &revision,
         )?;
         let current = format!("{ENVIRONMENT}-current");
-        let on = self.witness.tag_in_ecr(REPOSITORY, &current)?;
+        let on = self.witness.aws.tag(REPOSITORY, &current)?;
         self.claims.equal(&format!("{current} is on it, too"), &on, &Some(build.digest.clone()))?;
         let free = (&after["hold"], &after["slot"]);
         self.claims.equal("the hold is released, the slot free", &free, &(&Value::Null, &Value::Null))
@@ -116,7 +114,7 @@ verify = {{ timeout = "10m", bake = "5s"{endpoints} }}"#,
     /// answers well.
     pub(super) fn is_live(&self, claim: &str, build: &Build) -> Result<()> {
         wait_for("ECS's end of the deployment", SOON, || {
-            let state = self.witness.service(CLUSTER, SERVICE)?;
+            let state = self.witness.ecs().described()?;
             let done = state["deployments"][0]["rolloutState"] == "COMPLETED" && state["runningCount"] == 1;
             Ok(done.then_some(()))
         })
@@ -125,7 +123,7 @@ verify = {{ timeout = "10m", bake = "5s"{endpoints} }}"#,
             let version = build.version.to_owned();
             let one = Running { digest: build.digest.clone(), version, health: build.health() };
             self.claims.becomes(claim, &vec![one], || self.witness.containers())?;
-            let in_ecs = self.witness.digests_in_ecs(CLUSTER, SERVICE)?;
+            let in_ecs = self.witness.digests_in_ecs()?;
             self.claims.equal(reported, &in_ecs, &vec![build.digest.clone()])
         })
     }

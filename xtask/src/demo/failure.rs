@@ -2,18 +2,19 @@
 
 use super::builds::Build;
 use super::deployment::service;
-use super::run::{APPLICATION, CLUSTER, Demo, ENVIRONMENT, SERVICE};
+use super::run::{APPLICATION, Demo, ENVIRONMENT};
 use super::text::quote;
+use crate::ecs::task_definition;
 use crate::process::wait_for;
 use crate::step::note;
 use anyhow::Result;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 impl Demo<'_> {
     pub(super) fn crashes(&self, number: usize, live: &Build) -> Result<()> {
         let failed = self.fails(number, live)?;
         let revision = revision(&failed);
-        let codes = self.witness.exit_codes(CLUSTER, SERVICE, revision)?;
+        let codes = self.witness.exit_codes(revision)?;
         let crashed = !codes.is_empty() && codes.iter().all(|code| *code == 1);
         self.claims.equal("each container of build 5 had ended with code 1", &crashed, &true)
     }
@@ -48,7 +49,7 @@ impl Demo<'_> {
 
     /// Checks that a revision with the build's digest had been deployed.
     fn had_gone_out(&self, build: &Build, promotion: &Value) -> Result<()> {
-        let definition = self.witness.task_definition(revision(promotion))?;
+        let definition = task_definition(&self.witness.aws, revision(promotion))?;
         let image = definition["containerDefinitions"][0]["image"].as_str().unwrap_or_default();
         self.claims.equal(
             &format!("ECS had taken a deployment of build {}", build.number),
@@ -62,7 +63,7 @@ impl Demo<'_> {
         let after = self.environment_record()?;
         self.claims.equal("the pin is what it was", &after["pin"], &before["pin"])?;
         self.stable_tag_shows(&live.digest)?;
-        let revision = self.witness.service(CLUSTER, SERVICE)?["taskDefinition"].take();
+        let revision = json!(self.witness.ecs().revision()?);
         self.claims.equal(
             "the service has the pin's own revision, no new one",
             &revision,

@@ -15,7 +15,7 @@ impl Demo<'_> {
     /// Delivers one push event again. EventBridge may deliver an event more than once, with the
     /// same id and time.
     pub(super) fn redeliver(&self, bad: &Build) -> Result<()> {
-        let pushes = self.witness.tapped(&self.pushes)?;
+        let pushes = self.pushes.events(&self.witness.aws)?;
         let event = pushes
             .iter()
             .find(|event| {
@@ -58,7 +58,7 @@ impl Demo<'_> {
         let wanted: BTreeSet<_> = audit.iter().map(|one| parts(one, &one["kind"])).collect();
         let claim = format!("all {} audit records came over the stack's bus too", audit.len());
         self.claims.becomes(&claim, &wanted, || {
-            let events = self.witness.tapped(&self.published)?;
+            let events = self.published.events(&self.witness.aws)?;
             Ok(events.iter().map(|event| parts(&event["detail"], &event["detail-type"])).collect())
         })
     }
@@ -129,7 +129,7 @@ impl Demo<'_> {
     }
 
     fn pin_digest(&self) -> Result<Option<String>> {
-        self.witness.tag_in_ecr(REPOSITORY, STABLE)
+        Ok(self.witness.aws.tag(REPOSITORY, STABLE)?)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The operator's rollback.
 
 use super::builds::Build;
-use super::run::{APPLICATION, CLUSTER, DESIRED, Demo, ENVIRONMENT, REPOSITORY, SERVICE};
+use super::run::{APPLICATION, DESIRED, Demo, ENVIRONMENT, REPOSITORY};
 use super::team::OLD;
 use super::text::{brief, quote};
 use crate::aws::{Aws, Response};
@@ -168,7 +168,7 @@ impl Demo<'_> {
     /// Checks that ECS, the pin and the tag agree with the containers.
     fn is_proven(&self, good: &Build) -> Result<()> {
         self.only_with_containers(["ECS reports that digest for each task"], |[claim]| {
-            let reported = self.witness.digests_in_ecs(CLUSTER, SERVICE)?;
+            let reported = self.witness.digests_in_ecs()?;
             self.claims.equal(claim, &reported, &vec![good.digest.clone(); DESIRED])
         })?;
         let pin = self.environment_record()?["pin"].take();
@@ -179,7 +179,7 @@ impl Demo<'_> {
 
     fn is_backed_up(&self, bad: &Build) -> Result<()> {
         let prefix = format!("{ENVIRONMENT}-rollback-");
-        let tags = self.witness.tags_of(REPOSITORY, &bad.digest)?;
+        let tags = self.witness.aws.tags(REPOSITORY, &bad.digest)?;
         let backups: Vec<_> = tags.into_iter().filter(|tag| tag.starts_with(&prefix)).collect();
         let claim = format!("what was live has the backup tag {}", backups.join(", "));
         self.claims.equal(&claim, &backups.len(), &1)

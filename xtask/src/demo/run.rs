@@ -4,6 +4,7 @@ use super::claims::Claims;
 use super::witness::Witness;
 use crate::aws::{Aws, Response};
 use crate::iam::user;
+use crate::queue::Listener;
 use crate::stack::Stack;
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -29,9 +30,10 @@ pub(super) struct Demo<'a> {
     pub(super) operator: Aws,
     /// A user without permissions.
     pub(super) intern: Aws,
-    /// The URL of the queue that gets push events from the default bus.
-    pub(super) pushes: String,
-    pub(super) published: String,
+    /// Gets push events from the default bus.
+    pub(super) pushes: Listener,
+    /// Gets Stablepin's events from the stack's own bus.
+    pub(super) published: Listener,
 }
 
 impl<'a> Demo<'a> {
@@ -44,14 +46,15 @@ impl<'a> Demo<'a> {
         let mint = "POST/v1/console";
         let plan = format!("POST/v1/applications/{APPLICATION}/retention");
         let roll_back = format!("POST/v1/applications/{APPLICATION}/environments/*/rollback");
+        let listen = |name, bus, pattern| Listener::create(&witness.aws, name, bus, &pattern);
         Ok(Self {
             stack,
             claims: Claims::default(),
             team: user(&witness.aws, "team", &api, &[&put, &subscribe])?,
             operator: user(&witness.aws, "operator", &api, &[&read, mint, &roll_back, &plan])?,
             intern: user(&witness.aws, "intern", &api, &[])?,
-            pushes: witness.tap("demo-pushes", "default", &json!({ "detail-type": ["ECR Image Action"] }))?,
-            published: witness.tap("demo-published", stack.bus(), &json!({ "source": ["stablepin"] }))?,
+            pushes: listen("demo-pushes", "default", json!({ "detail-type": ["ECR Image Action"] }))?,
+            published: listen("demo-published", stack.bus(), json!({ "source": ["stablepin"] }))?,
             witness,
         })
     }
@@ -74,8 +77,7 @@ impl<'a> Demo<'a> {
 
     /// Sends the promoter the event that the schedule sends every minute.
     pub(super) fn tick(&self) -> Result<()> {
-        let tick = json!({ "source": "stablepin.schedule", "detail-type": "Tick", "detail": {} });
-        self.witness.aws.invoke(self.stack.variable("STABLEPIN_PROMOTER_FUNCTION"), &tick)?;
+        self.stack.tick()?;
         Ok(())
     }
 

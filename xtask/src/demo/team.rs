@@ -5,7 +5,8 @@ use super::claims::SOON;
 use super::run::{APPLICATION, CLUSTER, DESIRED, Demo, ENVIRONMENT, REPOSITORY, SERVICE, STABLE};
 use super::text::{brief, quote};
 use super::witness::Running;
-use crate::image::{self, PORT, Spec};
+use crate::ecs;
+use crate::image::{self, Spec};
 use crate::podman::ECR_HOST;
 use crate::process::wait_for;
 use crate::step::note;
@@ -14,6 +15,9 @@ use serde_json::{Value, json};
 
 /// The version that ran before there was a pin. `builds` does not match its tag.
 pub(super) const OLD: &str = "0.9";
+
+/// The roles of the service's tasks, and of ECS when it starts them.
+const ROLES: [&str; 2] = ["web-task", "web-execution"];
 
 /// The application's file with these lines about its deployment.
 pub(super) fn file(deployment: &str) -> String {
@@ -41,34 +45,11 @@ impl Demo<'_> {
         aws.ecr("CreateRepository", &json!({ "repositoryName": REPOSITORY }))?;
         let old = self.witness.registry.push(REPOSITORY, Some("legacy"), &image::build(&Spec::new(OLD))?)?;
         aws.ecs("CreateCluster", &json!({ "clusterName": CLUSTER }))?;
-        for role in ["web-task", "web-execution"] {
-            let trust = json!({
-                "Version": "2012-10-17",
-                "Statement": [{
-                    "Effect": "Allow",
-                    "Principal": { "Service": "ecs-tasks.amazonaws.com" },
-                    "Action": "sts:AssumeRole",
-                }],
-            });
-            let trust = trust.to_string();
-            let parameters = [
-                ("Action", "CreateRole"),
-                ("Version", "2010-05-08"),
-                ("RoleName", role),
-                ("AssumeRolePolicyDocument", &trust),
-            ];
-            aws.query("iam", &parameters)?;
+        for role in ROLES {
+            ecs::task_role(aws, role)?;
         }
-        let task_definition = self.register_task_definition(&old, 0)?;
-        let service = json!({
-            "cluster": CLUSTER,
-            "serviceName": SERVICE,
-            "taskDefinition": task_definition,
-            "desiredCount": DESIRED,
-            "launchType": "EC2",
-            "deploymentConfiguration": { "deploymentCircuitBreaker": { "enable": true, "rollback": true } },
-        });
-        aws.ecs("CreateService", &service)?;
+        let breaker = json!({ "deploymentCircuitBreaker": { "enable": true, "rollback": true } });
+        self.witness.ecs().create(&self.register_task_definition(&old, 0)?, DESIRED, &breaker)?;
         note(format!(
             "cluster {CLUSTER}, service {SERVICE}, {DESIRED} tasks of {REPOSITORY}@{}",
             brief(&old)
@@ -125,8 +106,7 @@ verify = {{ timeout = "30m" }}"#
     /// service.
     pub(super) fn deploy(&self, build: &Build) -> Result<()> {
         let task_definition = self.register_task_definition(&build.digest, 0)?;
-        let update = json!({ "cluster": CLUSTER, "service": SERVICE, "taskDefinition": task_definition });
-        self.witness.aws.ecs("UpdateService", &update)?;
+        self.witness.ecs().update(json!({ "taskDefinition": task_definition }))?;
         note(format!("the team deploys {REPOSITORY}@{}", brief(&build.digest)));
         let claim = match build.health() {
             200 => format!("{DESIRED} containers run build {}, and are well", build.number),
@@ -141,7 +121,7 @@ verify = {{ timeout = "30m" }}"#
     /// Checks that ECS has finished, and that exactly these containers run.
     pub(super) fn runs(&self, claim: &str, digest: &str, version: &str, health: u16) -> Result<()> {
         wait_for("ECS's end of the deployment", SOON, || {
-            let service = self.witness.service(CLUSTER, SERVICE)?;
+            let service = self.witness.ecs().described()?;
             let primary = &service["deployments"][0];
             let done = primary["rolloutState"] == "COMPLETED" && service["runningCount"] == DESIRED;
             Ok(done.then_some(()))
@@ -156,31 +136,14 @@ verify = {{ timeout = "30m" }}"#
     /// Registers a task definition with this digest and port of the host. Port 0 stands for any
     /// port.
     pub(super) fn register_task_definition(&self, digest: &str, host_port: u16) -> Result<String> {
-        let role = |name: &str| format!("arn:aws:iam::000000000000:role/{name}");
-        let definition = json!({
-            "family": SERVICE,
-            "networkMode": "bridge",
-            "requiresCompatibilities": ["EC2"],
-            "taskRoleArn": role("web-task"),
-            "executionRoleArn": role("web-execution"),
-            "containerDefinitions": [{
-                "name": "web",
-                "image": format!("{ECR_HOST}/{REPOSITORY}@{digest}"),
-                "essential": true,
-                "memory": 64,
-                "portMappings": [{ "containerPort": PORT, "hostPort": host_port, "protocol": "tcp" }],
-                "environment": [{ "name": "TIER", "value": "production" }],
-            }],
-        });
-        let answer = self.witness.aws.ecs("RegisterTaskDefinition", &definition)?;
-        let arn = answer["taskDefinition"]["taskDefinitionArn"].as_str();
-        arn.map(str::to_owned).context("ECS named no task definition")
+        let image = format!("{ECR_HOST}/{REPOSITORY}@{digest}");
+        let [task_role, execution_role] = ROLES.map(ecs::role_arn);
+        let container = ecs::container("web", &image, host_port);
+        ecs::register(&self.witness.aws, SERVICE, [&task_role, &execution_role], &[container])
     }
 
     /// The task definition of the service.
     pub(super) fn described(&self) -> Result<Value> {
-        let service = self.witness.service(CLUSTER, SERVICE)?;
-        let arn = service["taskDefinition"].as_str().context("the service has no task definition")?;
-        self.witness.task_definition(arn)
+        Ok(self.witness.ecs().task_definition()?)
     }
 }

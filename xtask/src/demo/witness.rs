@@ -1,12 +1,15 @@
 //! An independent witness: it asks the emulator's own API, the registry and the containers, never
 //! Stablepin.
 
+use super::run::{CLUSTER, SERVICE};
 use crate::aws::{Aws, encode, plain_item, xml_text};
+use crate::ecs::{EcsService, containers};
 use crate::engine::Engine;
 use crate::inbox::{self, Mail};
 use crate::registry::Registry;
 use crate::stack::Stack;
-use anyhow::{Context, Result};
+use crate::table::Table;
+use anyhow::Result;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -57,37 +60,26 @@ impl Witness {
 
     /// The items of the whole table, sorted by key.
     pub(super) fn table(&self) -> Result<Vec<Value>> {
-        let mut items = Vec::new();
-        let mut start = Value::Null;
-        loop {
-            let mut request = json!({ "TableName": self.table, "ConsistentRead": true });
-            if start.is_object() {
-                request["ExclusiveStartKey"] = start;
-            }
-            let mut page = self.aws.dynamodb("Scan", &request)?;
-            items.extend(page["Items"].as_array().into_iter().flatten().map(plain_item));
-            start = page["LastEvaluatedKey"].take();
-            if !start.is_object() {
-                break;
-            }
-        }
+        let mut items: Vec<_> = self.dynamodb().items()?.iter().map(plain_item).collect();
         items.sort_by_key(|item| (item["pk"].to_string(), item["sk"].to_string()));
         Ok(items)
     }
 
     /// The record of one item of the table, or null if there is none.
     pub(super) fn record(&self, pk: &str, sk: &str) -> Result<Value> {
-        let key = json!({ "pk": { "S": pk }, "sk": { "S": sk } });
-        let request = json!({ "TableName": self.table, "ConsistentRead": true, "Key": key });
-        let answer = self.aws.dynamodb("GetItem", &request)?;
-        Ok(plain_item(&answer["Item"])["record"].take())
+        let mut item = self.dynamodb().item(pk, sk)?.unwrap_or_default();
+        Ok(item["record"].take())
     }
 
     /// The records of a partition whose sort keys have this prefix, in order.
     pub(super) fn records(&self, pk: &str, prefix: &str) -> Result<Vec<Value>> {
-        let mut all = self.table()?;
-        all.retain(|item| item["pk"] == pk && item["sk"].as_str().is_some_and(|sk| sk.starts_with(prefix)));
+        let mut all: Vec<_> = self.dynamodb().partition(pk)?.iter().map(plain_item).collect();
+        all.retain(|item| item["sk"].as_str().is_some_and(|sk| sk.starts_with(prefix)));
         Ok(all.into_iter().map(|mut item| item["record"].take()).collect())
+    }
+
+    fn dynamodb(&self) -> Table<'_> {
+        Table { aws: &self.aws, name: &self.table }
     }
 
     /// The filters of an address's subscriptions, by which SNS selects its mails.
@@ -116,63 +108,28 @@ impl Witness {
         inbox::wait_for(&self.aws, &self.inbox, limit, |mail| mail.body.contains(digest))
     }
 
-    /// The digest that ECR has under a tag.
-    pub(super) fn tag_in_ecr(&self, repository: &str, tag: &str) -> Result<Option<String>> {
-        let request = json!({ "repositoryName": repository, "imageIds": [{ "imageTag": tag }] });
-        let answer = match self.aws.ecr("DescribeImages", &request) {
-            Err(error) if error.is("ImageNotFoundException") => return Ok(None),
-            other => other?,
-        };
-        Ok(answer["imageDetails"][0]["imageDigest"].as_str().map(str::to_owned))
-    }
-
     /// The digest that the registry protocol returns for a tag.
     pub(super) fn tag_in_registry(&self, repository: &str, tag: &str) -> Result<Option<String>> {
         Ok(self.registry.manifest(repository, tag)?.map(|manifest| manifest.digest))
     }
 
-    /// The tags that ECR has on a digest, sorted.
-    pub(super) fn tags_of(&self, repository: &str, digest: &str) -> Result<Vec<String>> {
-        let request = json!({ "repositoryName": repository, "imageIds": [{ "imageDigest": digest }] });
-        let answer = self.aws.ecr("DescribeImages", &request)?;
-        let tags = answer["imageDetails"][0]["imageTags"].as_array().into_iter().flatten();
-        let mut tags: Vec<_> = tags.filter_map(Value::as_str).map(str::to_owned).collect();
-        tags.sort();
-        Ok(tags)
-    }
-
-    pub(super) fn service(&self, cluster: &str, service: &str) -> Result<Value> {
-        let request = json!({ "cluster": cluster, "services": [service] });
-        let mut answer = self.aws.ecs("DescribeServices", &request)?;
-        Ok(answer["services"][0].take())
-    }
-
-    pub(super) fn task_definition(&self, arn: &str) -> Result<Value> {
-        let mut answer = self.aws.ecs("DescribeTaskDefinition", &json!({ "taskDefinition": arn }))?;
-        Ok(answer["taskDefinition"].take())
+    /// The team's service.
+    pub(super) fn ecs(&self) -> EcsService<'_> {
+        EcsService { aws: &self.aws, cluster: CLUSTER, name: SERVICE }
     }
 
     /// The digests that ECS reports for the service's running tasks.
-    pub(super) fn digests_in_ecs(&self, cluster: &str, service: &str) -> Result<Vec<String>> {
-        let request = json!({ "cluster": cluster, "serviceName": service, "desiredStatus": "RUNNING" });
-        let listed = self.aws.ecs("ListTasks", &request)?;
-        let request = json!({ "cluster": cluster, "tasks": listed["taskArns"] });
-        let answer = self.aws.ecs("DescribeTasks", &request)?;
-        let tasks = answer["tasks"].as_array().into_iter().flatten();
-        let containers = tasks.flat_map(|task| task["containers"].as_array().into_iter().flatten());
-        Ok(containers.map(|one| one["imageDigest"].as_str().unwrap_or("none").to_owned()).collect())
+    pub(super) fn digests_in_ecs(&self) -> Result<Vec<String>> {
+        let tasks = self.ecs().tasks("RUNNING")?;
+        let digest = |one: &Value| one["imageDigest"].as_str().unwrap_or("none").to_owned();
+        Ok(tasks.iter().flat_map(containers).map(digest).collect())
     }
 
     /// The exit codes of the containers in the service's stopped tasks of one task definition.
-    pub(super) fn exit_codes(&self, cluster: &str, service: &str, task_definition: &str) -> Result<Vec<i64>> {
-        let request = json!({ "cluster": cluster, "serviceName": service, "desiredStatus": "STOPPED" });
-        let listed = self.aws.ecs("ListTasks", &request)?;
-        let request = json!({ "cluster": cluster, "tasks": listed["taskArns"] });
-        let answer = self.aws.ecs("DescribeTasks", &request)?;
-        let tasks = answer["tasks"].as_array().into_iter().flatten();
-        let ours = tasks.filter(|task| task["taskDefinitionArn"] == task_definition);
-        let containers = ours.flat_map(|task| task["containers"].as_array().into_iter().flatten());
-        Ok(containers.filter_map(|one| one["exitCode"].as_i64()).collect())
+    pub(super) fn exit_codes(&self, task_definition: &str) -> Result<Vec<i64>> {
+        let tasks = self.ecs().tasks("STOPPED")?;
+        let ours = tasks.iter().filter(|task| task["taskDefinitionArn"] == task_definition);
+        Ok(ours.flat_map(containers).filter_map(|one| one["exitCode"].as_i64()).collect())
     }
 
     /// The running containers, sorted. There are none if tasks are simulated.
@@ -199,38 +156,6 @@ impl Witness {
             }
             Err(error) => (0, format!("no answer: {error}")),
         }
-    }
-
-    /// Creates a queue that gets every matching event of a bus, and returns its URL.
-    pub(super) fn tap(&self, name: &str, bus: &str, pattern: &Value) -> Result<String> {
-        let answer = self.aws.sqs("CreateQueue", &json!({ "QueueName": name }))?;
-        let url = answer["QueueUrl"].as_str().context("SQS named no queue URL")?.to_owned();
-        let rule = json!({ "Name": name, "EventBusName": bus, "EventPattern": pattern.to_string() });
-        let rule = self.aws.events("PutRule", &rule)?;
-        let ask = json!({ "QueueUrl": url, "AttributeNames": ["QueueArn"] });
-        let queue = self.aws.sqs("GetQueueAttributes", &ask)?["Attributes"]["QueueArn"].take();
-        let policy = json!({
-            "Version": "2012-10-17",
-            "Statement": [{
-                "Effect": "Allow",
-                "Principal": { "Service": "events.amazonaws.com" },
-                "Action": "sqs:SendMessage",
-                "Resource": queue,
-                "Condition": { "ArnEquals": { "aws:SourceArn": rule["RuleArn"] } },
-            }],
-        });
-        let set = json!({ "QueueUrl": url, "Attributes": { "Policy": policy.to_string() } });
-        self.aws.sqs("SetQueueAttributes", &set)?;
-        let target = json!({ "Rule": name, "EventBusName": bus, "Targets": [{ "Id": name, "Arn": queue }] });
-        self.aws.events("PutTargets", &target)?;
-        Ok(url)
-    }
-
-    /// The events that have come into such a queue, as EventBridge delivered them.
-    pub(super) fn tapped(&self, queue_url: &str) -> Result<Vec<Value>> {
-        let bodies = inbox::bodies(&self.aws, queue_url)?;
-        let events = bodies.iter().map(|body| serde_json::from_str(body));
-        events.collect::<Result<_, _>>().context("a message in the queue is no event")
     }
 
     /// The log of a function.

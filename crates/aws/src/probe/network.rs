@@ -1,14 +1,12 @@
 //! Address blocks, and the addresses that a probe refuses unless an allowed network contains them.
 
+use ipnet::IpNet;
 use std::fmt;
 use std::net::{AddrParseError, IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// An address block, such as `10.0.0.0/8` or `fd00::/8`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Network {
-    first: IpAddr,
-    prefix: u32,
-}
+pub struct Network(IpNet);
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NetworkError {
@@ -21,7 +19,7 @@ pub enum NetworkError {
         source: AddrParseError,
     },
     #[error("{text:?} does not end with a prefix length between 0 and {longest}")]
-    Prefix { text: String, longest: u32 },
+    Prefix { text: String, longest: u8 },
     #[error("{text:?} is an address inside of the network {network}: write the network")]
     Inside { text: String, network: Network },
 }
@@ -32,17 +30,17 @@ impl Network {
             text.split_once('/').ok_or_else(|| NetworkError::NoPrefix(text.to_owned()))?;
         let address: IpAddr =
             address.parse().map_err(|source| NetworkError::Address { text: text.to_owned(), source })?;
-        let longest = longest(address);
-        let prefix = Some(prefix)
+        let network = Some(prefix)
             .filter(|digits| digits.bytes().all(|digit| digit.is_ascii_digit()))
-            .and_then(|digits| digits.parse().ok())
-            .filter(|prefix| *prefix <= longest)
-            .ok_or_else(|| NetworkError::Prefix { text: text.to_owned(), longest })?;
-        let network = Self { first: first(address, prefix), prefix };
-        if network.first == address {
-            Ok(network)
+            .and_then(|digits| IpNet::new(address, digits.parse().ok()?).ok())
+            .ok_or_else(|| NetworkError::Prefix {
+                text: text.to_owned(),
+                longest: IpNet::from(address).max_prefix_len(),
+            })?;
+        if network.network() == address {
+            Ok(Self(network))
         } else {
-            Err(NetworkError::Inside { text: text.to_owned(), network })
+            Err(NetworkError::Inside { text: text.to_owned(), network: Self(network.trunc()) })
         }
     }
 
@@ -55,35 +53,13 @@ impl Network {
     /// Whether the network contains the address. An IPv4 address is never in an IPv6 network, nor
     /// an IPv6 address in an IPv4 network.
     pub fn contains(&self, address: IpAddr) -> bool {
-        self.first.is_ipv4() == address.is_ipv4() && first(address, self.prefix) == self.first
+        self.0.contains(&address)
     }
 }
 
 impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.first, self.prefix)
-    }
-}
-
-fn longest(address: IpAddr) -> u32 {
-    match address {
-        IpAddr::V4(_) => Ipv4Addr::BITS,
-        IpAddr::V6(_) => Ipv6Addr::BITS,
-    }
-}
-
-/// The first address of the network with this prefix length that contains the address.
-fn first(address: IpAddr, prefix: u32) -> IpAddr {
-    // Rust has no shift by all bits. A prefix of 0 means every address.
-    match address {
-        IpAddr::V4(address) => {
-            let mask = u32::MAX.checked_shl(Ipv4Addr::BITS - prefix).unwrap_or(0);
-            IpAddr::V4(Ipv4Addr::from_bits(address.to_bits() & mask))
-        }
-        IpAddr::V6(address) => {
-            let mask = u128::MAX.checked_shl(Ipv6Addr::BITS - prefix).unwrap_or(0);
-            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & mask))
-        }
+        self.0.fmt(f)
     }
 }
 
@@ -293,11 +269,12 @@ mod tests {
 
     #[test]
     fn network_contains_exactly_its_addresses() {
+        let first = |address, prefix| IpNet::new(address, prefix).unwrap().network();
         let bits = 0b1010_1010_1100_1100_1111_0000_0101_0101_u32;
         for prefix in 0..=32 {
             let IpAddr::V4(first) = first(IpAddr::V4(Ipv4Addr::from_bits(bits)), prefix) else { panic!() };
             let network = Network::parse(&format!("{first}/{prefix}")).unwrap();
-            let last = first.to_bits() | u32::MAX.checked_shr(prefix).unwrap_or(0);
+            let last = first.to_bits() | u32::MAX.checked_shr(prefix.into()).unwrap_or(0);
             let has = |bits| network.contains(IpAddr::V4(Ipv4Addr::from_bits(bits)));
             assert!(has(bits) && has(first.to_bits()) && has(last), "{network}");
             if prefix > 0 {
@@ -308,7 +285,7 @@ mod tests {
         for prefix in [0, 1, 10, 64, 127, 128] {
             let IpAddr::V6(first) = first(address("fe80:aaaa:5555::1"), prefix) else { panic!() };
             let network = Network::parse(&format!("{first}/{prefix}")).unwrap();
-            let last = first.to_bits() | u128::MAX.checked_shr(prefix).unwrap_or(0);
+            let last = first.to_bits() | u128::MAX.checked_shr(prefix.into()).unwrap_or(0);
             assert!(network.contains(IpAddr::V6(Ipv6Addr::from_bits(last))), "{network}");
             let beside = IpAddr::V6(Ipv6Addr::from_bits(last.wrapping_add(1)));
             assert_eq!(network.contains(beside), prefix == 0, "{network}");

@@ -1,13 +1,11 @@
-//! An HTTP server on loopback that records requests and returns prepared answers.
+//! A server that records requests and returns prepared answers.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
-use std::thread;
 
 use serde_json::{Value, json};
 use stablepin_aws::session::{Session, Settings};
+use stablepin_tests::server::{self, Answered, Server};
 
 pub(crate) const ACCESS_KEY: &str = "AKIAEXAMPLE";
 pub(crate) const SECRET_KEY: &str = "example-secret";
@@ -22,6 +20,15 @@ pub(crate) struct Request {
 }
 
 impl Request {
+    fn of(request: &server::Request) -> Self {
+        Self {
+            method: request.method.clone(),
+            path: request.target.clone(),
+            headers: request.headers.iter().cloned().collect(),
+            body: String::from_utf8(request.body.clone()).unwrap(),
+        }
+    }
+
     /// The operation. It is the path for services that do not name it in a header.
     pub(crate) fn operation(&self) -> &str {
         self.headers
@@ -35,20 +42,18 @@ impl Request {
     }
 }
 
+/// A prepared answer.
 #[derive(Debug, Clone)]
-pub(crate) struct Answer {
-    status: u16,
-    headers: Vec<(&'static str, String)>,
-    body: Vec<u8>,
-}
+pub(crate) struct Answer(Answered);
 
 impl Answer {
     fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
-        Self { status, headers: Vec::new(), body: body.into() }
+        let headers = [("content-type", "application/x-amz-json-1.1"), ("x-amzn-requestid", "7f2f")];
+        Self(Answered::new(status, &headers, body))
     }
 
-    pub(crate) fn header(mut self, name: &'static str, value: &str) -> Self {
-        self.headers.push((name, value.to_owned()));
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
+        self.0.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 }
@@ -97,34 +102,25 @@ pub(crate) fn s3_error(status: u16, code: &str) -> Answer {
     Answer::new(status, error).header("x-amz-request-id", "7f2f")
 }
 
-#[derive(Debug, Default)]
-struct Received {
-    requests: Vec<Request>,
-    connections: usize,
-}
-
 pub(crate) struct Wire {
     pub(crate) url: String,
-    received: Arc<Mutex<Received>>,
+    server: Server,
+    requests: Arc<Mutex<Vec<Request>>>,
     answers: Arc<Mutex<VecDeque<Answer>>>,
 }
 
 impl Wire {
     /// Returns these answers in order, for any request. After the last one, it returns `501`.
     pub(crate) fn answering(answers: impl IntoIterator<Item = Answer>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let received = Arc::new(Mutex::new(Received::default()));
+        let requests = Arc::new(Mutex::new(Vec::new()));
         let answers: Arc<Mutex<VecDeque<_>>> = Arc::new(Mutex::new(answers.into_iter().collect()));
-        let wire = Self { url, received: received.clone(), answers: answers.clone() };
-        thread::spawn(move || {
-            for stream in listener.incoming() {
-                let (stream, received, answers) = (stream.unwrap(), received.clone(), answers.clone());
-                received.lock().unwrap().connections += 1;
-                thread::spawn(move || serve(stream, &received, &answers));
-            }
+        let (received, prepared) = (Arc::clone(&requests), Arc::clone(&answers));
+        let server = Server::start(move |request| {
+            received.lock().unwrap().push(Request::of(request));
+            let prepared = prepared.lock().unwrap().pop_front();
+            prepared.unwrap_or_else(|| error(501, "NoAnswerPrepared")).0
         });
-        wire
+        Self { url: server.url(), server, requests, answers }
     }
 
     /// Adds an answer later, for one that contains this server's address.
@@ -155,7 +151,7 @@ impl Wire {
     }
 
     pub(crate) fn requests(&self) -> Vec<Request> {
-        self.received.lock().unwrap().requests.clone()
+        self.requests.lock().unwrap().clone()
     }
 
     /// The only request. Fails if there were others.
@@ -170,48 +166,8 @@ impl Wire {
     }
 
     pub(crate) fn connections(&self) -> usize {
-        self.received.lock().unwrap().connections
+        self.server.connections()
     }
-}
-
-/// Answers the requests of one connection until the client closes it.
-fn serve(stream: TcpStream, received: &Mutex<Received>, answers: &Mutex<VecDeque<Answer>>) {
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
-    let mut writer = stream;
-    while let Some(request) = read(&mut reader) {
-        received.lock().unwrap().requests.push(request);
-        let answer = answers.lock().unwrap().pop_front().unwrap_or_else(|| error(501, "NoAnswerPrepared"));
-        let mut head = format!(
-            "HTTP/1.1 {} X\r\ncontent-type: application/x-amz-json-1.1\r\nx-amzn-requestid: 7f2f\r\ncontent-length: {}\r\n",
-            answer.status,
-            answer.body.len()
-        );
-        for (name, value) in &answer.headers {
-            head += &format!("{name}: {value}\r\n");
-        }
-        head += "\r\n";
-        if writer.write_all(head.as_bytes()).and_then(|()| writer.write_all(&answer.body)).is_err() {
-            return;
-        }
-    }
-}
-
-fn read(reader: &mut impl BufRead) -> Option<Request> {
-    let mut line = String::new();
-    reader.read_line(&mut line).ok().filter(|length| *length > 0)?;
-    let mut first = line.split_whitespace().map(str::to_owned);
-    let (method, path) = (first.next()?, first.next()?);
-    let mut headers = BTreeMap::new();
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line).ok()?;
-        let Some((name, value)) = line.trim_end().split_once(':') else { break };
-        headers.insert(name.to_lowercase(), value.trim().to_owned());
-    }
-    let length = headers.get("content-length").map_or(0, |length| length.parse().unwrap());
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).ok()?;
-    Some(Request { method, path, headers, body: String::from_utf8(body).unwrap() })
 }
 
 /// The text of an error with its sources, as a log shows it.

@@ -2,9 +2,6 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
-use std::thread;
 
 use jiff::Timestamp;
 use serde_json::json;
@@ -14,6 +11,7 @@ use stablepin_aws::session::{Session, Settings};
 use stablepin_rules::application::Source;
 use stablepin_rules::image::ImageDigest;
 use stablepin_tests::ecs_fake::EcsFake;
+use stablepin_tests::server::{Answered, Server};
 use stablepin_tests::sources_fake::{ACCOUNT, SourcesFake};
 
 use crate::in_use::{Account, InUseError, Sources, TaskDefinitions, Used, in_use};
@@ -33,37 +31,12 @@ pub(super) fn tagged(tag: &str) -> String {
 }
 
 /// A fake Lambda that chooses its answer by the end of the request's path.
-fn lambda_answering(answers: &'static [(&'static str, u16, &'static str)]) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let stream = stream.unwrap();
-            thread::spawn(move || converse(stream, answers));
-        }
-    });
-    url
-}
-
-fn converse(mut stream: TcpStream, answers: &[(&str, u16, &str)]) {
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
-    let mut line = String::new();
-    while reader.read_line(&mut line).is_ok_and(|length| length > 0) {
-        let asked = line.split(' ').nth(1).unwrap_or_default().to_owned();
-        while line.trim_end() != "" {
-            line.clear();
-            reader.read_line(&mut line).unwrap();
-        }
-        line.clear();
-        let answer = answers.iter().find(|(part, ..)| asked.contains(part));
+fn lambda_answering(answers: &'static [(&'static str, u16, &'static str)]) -> Server {
+    Server::start_aws(move |request| {
+        let answer = answers.iter().find(|(part, ..)| request.target.contains(part));
         let (_, status, body) = answer.unwrap_or(&("", 501, "{}"));
-        let length = body.len();
-        let head =
-            format!("HTTP/1.1 {status} -\r\ncontent-type: application/json\r\ncontent-length: {length}");
-        if write!(stream, "{head}\r\n\r\n{body}").is_err() {
-            return;
-        }
-    }
+        Answered::new(*status, &[("content-type", "application/json")], *body)
+    })
 }
 
 const NO_FUNCTIONS: &[(&str, u16, &str)] = &[("/functions", 200, "{\"Functions\":[]}")];
@@ -91,6 +64,7 @@ impl AccountFake {
     }
 
     pub(super) async fn read_for(&self, since: Timestamp, now: Timestamp) -> Result<Vec<Used>, InUseError> {
+        let lambda = lambda_answering(self.lambda);
         let settings = Settings::read(|name| {
             let value = match name {
                 "AWS_REGION" => "us-east-1".to_owned(),
@@ -98,7 +72,7 @@ impl AccountFake {
                 "AWS_SECRET_ACCESS_KEY" => "secret".to_owned(),
                 "AWS_ENDPOINT_URL" => self.sources.url(),
                 "AWS_ENDPOINT_URL_ECS" => self.ecs.url(),
-                "AWS_ENDPOINT_URL_LAMBDA" => lambda_answering(self.lambda),
+                "AWS_ENDPOINT_URL_LAMBDA" => lambda.url(),
                 _ => return None,
             };
             Some(value)
