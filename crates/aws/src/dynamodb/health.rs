@@ -10,9 +10,8 @@ use stablepin_rules::application::MailAddress;
 use stablepin_rules::name::ApplicationName;
 
 use super::error::TableError;
-use super::item::{ItemKey, item};
+use super::item::{ItemKey, item, record};
 use super::keys::{self, sortable};
-use super::lists::Range;
 use super::table::Table;
 
 /// A subject of health checks.
@@ -83,23 +82,7 @@ impl Table {
 
     /// The findings about all subjects.
     pub async fn all_health(&self) -> Result<Vec<Health>, TableError> {
-        let (mut all, mut after) = (Vec::new(), None);
-        loop {
-            let page = self
-                .query(Range {
-                    partition: keys::HEALTH.to_owned(),
-                    prefix: "",
-                    newest_first: false,
-                    limit: Some(1000),
-                    after,
-                })
-                .await?;
-            all.extend(page.items);
-            after = page.next;
-            if after.is_none() {
-                return Ok(all);
-            }
-        }
+        self.query_all(keys::HEALTH.to_owned(), "").await?.iter().map(record).collect()
     }
 
     /// Counts one more mail to an address in this second. Returns false if the address has reached
@@ -119,6 +102,6 @@ impl Table {
             .expression_attribute_values(":most", AttributeValue::N(MAILS_A_SECOND.to_string()))
             .send()
             .await;
-        Ok(self.unless_refused("UpdateItem", answer)?.is_some())
+        Ok(self.conditional("UpdateItem", answer)?.is_some())
     }
 }

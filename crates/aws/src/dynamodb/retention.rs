@@ -304,7 +304,7 @@ impl Table {
             update.table_name(&self.name).set_key(Some(key.attributes())).return_values(ReturnValue::AllNew);
         for round in 0..MOST_ROUNDS {
             self.pause(round).await;
-            match self.unless_refused("UpdateItem", update.clone().send().await) {
+            match self.conditional("UpdateItem", update.clone().send().await) {
                 Err(failed) if is_in_transaction(&failed) => {}
                 done => return Ok(done?.map(|answer| answer.attributes.unwrap_or_default())),
             }
@@ -317,7 +317,7 @@ impl Table {
         let delete = delete.table_name(&self.name).set_key(Some(key.attributes()));
         for round in 0..MOST_ROUNDS {
             self.pause(round).await;
-            match self.unless_refused("DeleteItem", delete.clone().send().await) {
+            match self.conditional("DeleteItem", delete.clone().send().await) {
                 Err(failed) if is_in_transaction(&failed) => {}
                 done => return Ok(done?.is_some()),
             }

@@ -32,13 +32,14 @@ impl Table {
         Self { client: session.dynamodb(), name }
     }
 
+    /// The call of an operation, as its error names it.
     pub(super) fn call(&self, operation: &'static str) -> Call {
         let acts_on = if matches!(operation, "BatchGetItem" | "Query") { "read" } else { "write to" };
         Call::new(operation, format!("{acts_on} the table {}", self.name))
     }
 
-    /// Returns `None` if the condition of a write does not hold.
-    pub(super) fn unless_refused<T>(
+    /// Returns the answer to a conditional write, or `None` if the condition does not hold.
+    pub(super) fn conditional<T>(
         &self,
         operation: &'static str,
         answer: Result<T, impl Into<FailedCall>>,

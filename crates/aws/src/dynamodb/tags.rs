@@ -114,7 +114,7 @@ impl Table {
             .send()
             .await;
         // A failed condition means that the table holds something newer.
-        self.unless_refused("PutItem", answer)?;
+        self.conditional("PutItem", answer)?;
         Ok(())
     }
 
@@ -196,7 +196,7 @@ impl Table {
             .expression_attribute_values(":ahead", AttributeValue::S(latest_valid_time()))
             .send()
             .await;
-        self.unless_refused("UpdateItem", answer)?;
+        self.conditional("UpdateItem", answer)?;
         Ok(())
     }
 
@@ -226,7 +226,7 @@ impl Table {
             .expression_attribute_values(":ttl", AttributeValue::N(ends.to_string()))
             .send()
             .await;
-        self.unless_refused("UpdateItem", answer)?;
+        self.conditional("UpdateItem", answer)?;
         Ok(())
     }
 }
