@@ -7,7 +7,7 @@ use xtask::image::Spec;
 use xtask::stack::tick_event;
 use xtask::table::Table;
 
-use crate::crash::{FakeEndpoints, Fault, Run, decision, invoke_with_fakes, registration};
+use crate::crash::{FakeEndpoints, Fault, ProgramRun, decision, invoke_with_fakes, registration};
 use crate::ecr_fake::{EcrFake, Repository};
 use crate::ecs_fake::EcsFake;
 use crate::isolated::Isolated;
@@ -165,13 +165,13 @@ impl App {
         function: &str,
         event: &Value,
         fault: Option<(usize, Fault)>,
-    ) -> Run {
+    ) -> ProgramRun {
         invoke_with_fakes(self.fakes(ecs), function, &self.others(), event, fault)
     }
 
     /// Invokes the promoter with the message of the sweep's queue for this application.
     #[track_caller]
-    pub fn sweep_with_fakes(&self, ecs: Option<&EcsFake>) -> Run {
+    pub fn sweep_with_fakes(&self, ecs: Option<&EcsFake>) -> ProgramRun {
         self.invoke(ecs, "promoter", &self.sweep_event(), None)
     }
 
@@ -194,7 +194,7 @@ impl App {
 
     /// Runs the minute's tick against the fakes.
     #[track_caller]
-    pub fn tick_with_fakes(&self, ecs: Option<&EcsFake>, fault: Option<(usize, Fault)>) -> Run {
+    pub fn tick_with_fakes(&self, ecs: Option<&EcsFake>, fault: Option<(usize, Fault)>) -> ProgramRun {
         self.invoke(ecs, "promoter", &tick_event(), fault)
     }
 

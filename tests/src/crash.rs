@@ -61,7 +61,7 @@ impl<'a> From<&'a EcsFake> for FakeEndpoints<'a> {
 
 /// The course of an invocation.
 #[derive(Debug)]
-pub struct Run {
+pub struct ProgramRun {
     /// The action of each request, in order: `BatchGetItem`, …
     pub requests: Vec<String>,
     pub hit: bool,
@@ -78,7 +78,7 @@ const SILENCE: Duration = Duration::from_secs(20);
 
 /// Invokes `function` (`approval`, …) once. The request with that number, from 1, gets the fault.
 #[track_caller]
-pub fn invoke(function: &str, event: &Value, fault: Option<(usize, Fault)>) -> Run {
+pub fn invoke(function: &str, event: &Value, fault: Option<(usize, Fault)>) -> ProgramRun {
     invoke_with(function, &[], event, fault)
 }
 
@@ -89,7 +89,7 @@ pub fn invoke_with(
     others: &[(&str, &str)],
     event: &Value,
     fault: Option<(usize, Fault)>,
-) -> Run {
+) -> ProgramRun {
     run(function, others, FakeEndpoints::default(), event, fault, TIME)
 }
 
@@ -105,7 +105,7 @@ pub fn invoke_with_fakes<'a>(
     others: &[(&str, &str)],
     event: &Value,
     fault: Option<(usize, Fault)>,
-) -> Run {
+) -> ProgramRun {
     run(function, others, fakes.into(), event, fault, TIME)
 }
 
@@ -118,7 +118,7 @@ pub fn invoke_within<'a>(
     others: &[(&str, &str)],
     event: &Value,
     fault: Option<(usize, Fault)>,
-) -> Run {
+) -> ProgramRun {
     run(function, others, fakes.into(), event, fault, time)
 }
 
@@ -130,7 +130,7 @@ fn run(
     event: &Value,
     fault: Option<(usize, Fault)>,
     time: SignedDuration,
-) -> Run {
+) -> ProgramRun {
     let (proxy, runtime) = (listener(), listener());
     let (sender, ended) = channel();
     let child = start(function, others, address(&proxy), address(&runtime));
@@ -169,7 +169,7 @@ fn run(
     let hit = fault.is_some_and(|(number, _)| number <= requests.len());
     let answer =
         answer.unwrap_or_else(|_| panic!("{function} neither answered nor died, after {requests:?}"));
-    Run { requests, hit, answer }
+    ProgramRun { requests, hit, answer }
 }
 
 /// Returns the event of a decision by a link.

@@ -44,7 +44,7 @@ pub use link::Link;
 pub use plan::Plan;
 pub use release::Release;
 pub use seed::Seed;
-pub use service::Service;
+pub use service::ContainerService;
 pub use wait::until;
 
 #[cfg(test)]

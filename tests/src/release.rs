@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use xtask::image::Spec;
 use xtask::podman::ECR_HOST;
 
-use crate::crash::{Fault, Run, decision, rollback};
+use crate::crash::{Fault, ProgramRun, decision, rollback};
 use crate::ecs_fake::{self, EcsFake, NewService};
 use crate::{App, Link, Plan, Seed};
 
@@ -145,19 +145,19 @@ impl Release {
 
     /// Approves the build, as the approver does by link.
     #[track_caller]
-    pub fn approve(&self, fault: Option<(usize, Fault)>) -> Run {
+    pub fn approve(&self, fault: Option<(usize, Fault)>) -> ProgramRun {
         let link = self.link.as_ref().expect("the approver has a link");
         self.app.invoke(Some(&self.ecs), "approval", &decision(link, "approve", "tried it"), fault)
     }
 
     /// Requests a rollback, which becomes the operation of this story.
     #[track_caller]
-    pub fn ask_back(&self, to: &str, fault: Option<(usize, Fault)>) -> Run {
+    pub fn ask_back(&self, to: &str, fault: Option<(usize, Fault)>) -> ProgramRun {
         self.sends_back(&json!({ "to": to, "confirm": "ROLLBACK", "reason": "500s" }), fault)
     }
 
     /// Requests a rollback of some of the environment's services.
-    pub fn ask_back_of(&self, to: &str, services: &[&str]) -> Run {
+    pub fn ask_back_of(&self, to: &str, services: &[&str]) -> ProgramRun {
         let services: Value =
             serde_json::from_str(&listed(&self.app.plan.cluster, services)).expect("a JSON list");
         self.sends_back(
@@ -166,21 +166,21 @@ impl Release {
         )
     }
 
-    fn sends_back(&self, body: &Value, fault: Option<(usize, Fault)>) -> Run {
+    fn sends_back(&self, body: &Value, fault: Option<(usize, Fault)>) -> ProgramRun {
         self.is_rollback.set(true);
         self.app.invoke(Some(&self.ecs), "rollback", &rollback(&self.app.plan.name, body), fault)
     }
 
     /// Ticks after at least a minute has passed.
     #[track_caller]
-    pub fn tick(&self, fault: Option<(usize, Fault)>) -> Run {
+    pub fn tick(&self, fault: Option<(usize, Fault)>) -> ProgramRun {
         self.a_minute_passes();
         self.looks_again(fault)
     }
 
     /// Ticks at once.
     #[track_caller]
-    pub fn looks_again(&self, fault: Option<(usize, Fault)>) -> Run {
+    pub fn looks_again(&self, fault: Option<(usize, Fault)>) -> ProgramRun {
         self.app.pauses_end();
         self.app.tick_with_fakes(Some(&self.ecs), fault)
     }

@@ -89,7 +89,12 @@ impl Retention {
     }
 
     #[track_caller]
-    fn retention(&self, event: &Value, fault: Option<(usize, Fault)>, time: SignedDuration) -> crash::Run {
+    fn retention(
+        &self,
+        event: &Value,
+        fault: Option<(usize, Fault)>,
+        time: SignedDuration,
+    ) -> crash::ProgramRun {
         let mut others = self.app.others().to_vec();
         others.push(("STABLEPIN_RETENTION_QUEUE", &self.queue));
         let fakes = FakeEndpoints { sources: Some(&self.sources), ..self.app.fakes(Some(&self.ecs)) };
@@ -272,13 +277,13 @@ impl Run<'_> {
 
     /// Delivers the run's message once.
     #[track_caller]
-    pub fn comes(&self, fault: Option<(usize, Fault)>) -> crash::Run {
+    pub fn comes(&self, fault: Option<(usize, Fault)>) -> crash::ProgramRun {
         self.comes_for(TIME, fault)
     }
 
     /// Delivers the run's message once, with this time limit.
     #[track_caller]
-    pub fn comes_for(&self, time: SignedDuration, fault: Option<(usize, Fault)>) -> crash::Run {
+    pub fn comes_for(&self, time: SignedDuration, fault: Option<(usize, Fault)>) -> crash::ProgramRun {
         self.of.retention(&self.message(), fault, time)
     }
 

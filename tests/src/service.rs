@@ -8,7 +8,7 @@ use xtask::podman::ECR_HOST;
 use crate::{App, stack, until};
 
 /// A running service. Dropping it deletes it.
-pub struct Service<'a> {
+pub struct ContainerService<'a> {
     app: &'a App,
     pub name: String,
     sidecar: String,
@@ -26,7 +26,7 @@ impl App {
 
     /// Creates a service with one task at the digest and waits until it runs.
     #[track_caller]
-    pub fn service(&self, name: &str, digest: &str) -> Service<'_> {
+    pub fn service(&self, name: &str, digest: &str) -> ContainerService<'_> {
         self.service_on(
             name,
             digest,
@@ -38,7 +38,13 @@ impl App {
     /// Creates a service on a port of the host, where 0 means any port, with this deployment
     /// configuration.
     #[track_caller]
-    pub fn service_on(&self, name: &str, digest: &str, port: u16, configuration: &Value) -> Service<'_> {
+    pub fn service_on(
+        &self,
+        name: &str,
+        digest: &str,
+        port: u16,
+        configuration: &Value,
+    ) -> ContainerService<'_> {
         let cluster = json!({ "clusterName": self.plan.cluster });
         self.aws.ecs("CreateCluster", &cluster).expect("a cluster");
         let sidecar_repository = format!("{}-sidecar-{name}", self.plan.name);
@@ -49,7 +55,7 @@ impl App {
             .registry()
             .push(&sidecar_repository, Some("1"), &image)
             .expect("the registry takes the sidecar");
-        let service = Service {
+        let service = ContainerService {
             app: self,
             name: name.to_owned(),
             sidecar: format!("{ECR_HOST}/{sidecar_repository}@{sidecar}"),
@@ -80,7 +86,7 @@ impl App {
     }
 }
 
-impl Service<'_> {
+impl ContainerService<'_> {
     #[track_caller]
     fn register(&self, digest: &str) -> String {
         let app = &self.app.plan;
@@ -173,7 +179,7 @@ impl Service<'_> {
     }
 }
 
-impl Drop for Service<'_> {
+impl Drop for ContainerService<'_> {
     fn drop(&mut self) {
         let delete = json!({ "cluster": self.app.plan.cluster, "service": self.name, "force": true });
         // After a failed story, this cleanup may fail too.

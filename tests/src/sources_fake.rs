@@ -23,7 +23,7 @@ pub const REGION: &str = "us-east-1";
 pub const ACCOUNT: &str = "000000000000";
 
 #[derive(Default)]
-struct State {
+struct SourcesState {
     /// Targets by bus and rule.
     buses: BTreeMap<String, BTreeMap<String, Vec<Value>>>,
     /// Targets by group and name.
@@ -42,13 +42,13 @@ struct State {
 /// The running fake of the four services, which stops when it is dropped.
 pub struct SourcesFake {
     server: Server,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<SourcesState>>,
 }
 
 impl SourcesFake {
     /// Starts a fake with the bus `default` and nothing else.
     pub fn start() -> Self {
-        let state = Arc::new(Mutex::new(State::default()));
+        let state = Arc::new(Mutex::new(SourcesState::default()));
         lock(&state).buses.insert("default".to_owned(), BTreeMap::new());
         let served = Arc::clone(&state);
         let server = Server::start_aws(move |request| answered(answer(&served, request)));
@@ -143,7 +143,7 @@ pub(crate) fn operation(request: &Request) -> Option<&'static str> {
     })
 }
 
-fn answer(state: &Mutex<State>, request: &Request) -> Answer {
+fn answer(state: &Mutex<SourcesState>, request: &Request) -> Answer {
     let mut state = lock(state);
     let Some(operation) = operation(request) else {
         return Err(Refused::unknown(format!("{} {} is not in the fake", request.method, request.target)));
@@ -256,6 +256,6 @@ fn decoded(text: &str) -> String {
     percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+fn lock(state: &Mutex<SourcesState>) -> MutexGuard<'_, SourcesState> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -13,7 +13,7 @@ mod tool;
 use anyhow::{Result, bail};
 
 use self::checks::{LARGE, MIDDLE};
-use self::registry::Registry;
+use self::registry::MeasuredRegistry;
 use self::table::{End, Row, table, thousands};
 use self::tool::{Run, Tool};
 use crate::setup;
@@ -28,7 +28,7 @@ pub fn bench(quick: bool) -> Result<()> {
     let mut rows = Vec::new();
     for images in sizes {
         step(&format!("Planning a repository of {} images", thousands(*images)), || {
-            let mut registry = Registry::start(*images)?;
+            let mut registry = MeasuredRegistry::start(*images)?;
             for tool in Tool::ALL {
                 rows.push(measured(&mut registry, tool)?);
                 note(tool.name());
@@ -49,7 +49,7 @@ pub fn bench(quick: bool) -> Result<()> {
 
 /// Measures the least CPU time and the greatest memory of a tool's runs. Other work on the machine
 /// only adds time.
-fn measured(registry: &mut Registry, tool: Tool) -> Result<Row> {
+fn measured(registry: &mut MeasuredRegistry, tool: Tool) -> Result<Row> {
     let mut row = None;
     for _ in 0..tool.runs() {
         let Run { cpu, peak_bytes, end } = tool.run(registry)?;

@@ -10,7 +10,7 @@ use super::images::{Digest, PushedAt, StorageStatus, StoredImage};
 use super::mutability::TagMutability;
 use super::new_image::{LayerNames, NewImage};
 use super::pause::{Pause, PausedCall};
-use super::repository::Repository as State;
+use super::repository::StoredRepository;
 use super::throttle::TABLE;
 use super::world::{EcrCall, EcrFault, EcrWorld, Every};
 use crate::fake::buckets::Buckets;
@@ -179,7 +179,7 @@ impl Repository {
     }
 
     #[track_caller]
-    pub(super) fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
+    pub(super) fn with<T>(&self, act: impl FnOnce(&mut StoredRepository) -> T) -> T {
         let mut world = self.ecr.world();
         let repository = world.repositories.get_mut(&self.name);
         act(repository.unwrap_or_else(|| panic!("there is no repository {}", self.name)))

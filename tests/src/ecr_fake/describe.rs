@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::image_id::{Id, image_not_found};
 use super::images::{StorageStatus, StoredImage};
-use super::repository::{ListPosition, Repository};
+use super::repository::{ListPosition, StoredRepository};
 use super::world::EcrWorld;
 use crate::fake::input::{Answer, Input, Refused};
 
@@ -125,7 +125,7 @@ impl EcrWorld {
 
 /// Describes the images that the request names.
 /// Assumption: a named image that the filter excludes counts as missing.
-fn described(input: &Input<'_>, repository: &Repository, filter: &Filter, account: &str) -> Answer {
+fn described(input: &Input<'_>, repository: &StoredRepository, filter: &Filter, account: &str) -> Answer {
     if input.get("nextToken").is_some() || input.get("maxResults").is_some() {
         return Err(Refused::parameter("imageIds cannot be used with nextToken or maxResults."));
     }

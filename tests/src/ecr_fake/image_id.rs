@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::images::{Digest, is_digest};
-use super::repository::Repository;
+use super::repository::StoredRepository;
 use crate::fake::input::{Input, Refused, knows};
 
 /// An `imageId` in a request.
@@ -44,7 +44,7 @@ impl<'a> Id<'a> {
 
     /// Returns the image that this id names. The error has a code of `failures[]` and a reason.
     /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ImageFailure.html>
-    pub(super) fn find(&self, repository: &Repository) -> Result<Digest, BatchFailure> {
+    pub(super) fn find(&self, repository: &StoredRepository) -> Result<Digest, BatchFailure> {
         let fails = |code, reason: &str| Err(BatchFailure { code, reason: reason.to_owned() });
         if self.digest.is_none() && self.tag.is_none() {
             return fails("MissingDigestAndTag", "Both imageDigest and imageTag are missing");

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::caller::EcrCaller;
 use super::images::is_digest;
-use super::repository::Repository;
+use super::repository::StoredRepository;
 use super::world::{EcrWorld, Presigned};
 use crate::fake::input::{Answer, Input, Refused};
 
@@ -75,7 +75,7 @@ impl EcrWorld {
 
 /// Describes whether a layer is available. The media type is left out, since the fake does not
 /// store it.
-fn availability(repository: &Repository, digest: &str) -> Value {
+fn availability(repository: &StoredRepository, digest: &str) -> Value {
     match repository.layers.get(digest) {
         None => json!({ "layerDigest": digest, "layerAvailability": "UNAVAILABLE" }),
         Some(layer) => {

@@ -11,7 +11,7 @@ use xtask::image::{CONFIG, LAYER, digest};
 use super::images::{Digest, PushedAt, StorageStatus};
 use super::manifest::{OCI_INDEX, OCI_MANIFEST, Parsed};
 use super::put_image::image;
-use super::repository::{Layer, Repository};
+use super::repository::{Layer, StoredRepository};
 
 /// An image to add. The same description always gives the same digest.
 #[derive(Debug, Clone)]
@@ -125,7 +125,7 @@ impl NewImage {
 /// The digests of layers by name, so that each is computed once.
 pub(super) type LayerNames = HashMap<String, Digest>;
 
-impl Repository {
+impl StoredRepository {
     /// Adds the image without checks and without events.
     pub(super) fn put_new(&mut self, new: NewImage, now: Timestamp, names: &mut LayerNames) -> Digest {
         let (bytes, media_type) = match new.what {

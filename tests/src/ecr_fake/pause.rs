@@ -9,7 +9,7 @@ use serde_json::Value;
 const LIMIT: Duration = Duration::from_secs(60);
 
 #[derive(Default)]
-struct State {
+struct PauseState {
     /// The members of the waiting call.
     came: Option<Value>,
     over: bool,
@@ -19,10 +19,10 @@ struct State {
 pub struct Pause(pub(super) PausedCall);
 
 #[derive(Clone, Default)]
-pub(super) struct PausedCall(Arc<(Mutex<State>, Condvar)>);
+pub(super) struct PausedCall(Arc<(Mutex<PauseState>, Condvar)>);
 
 impl PausedCall {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, PauseState> {
         self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

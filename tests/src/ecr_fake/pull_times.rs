@@ -8,11 +8,11 @@ use super::images::Digest;
 use super::world::EcrWorld;
 use crate::fake::clock::epoch;
 use crate::fake::input::{Answer, Input, Refused};
-use crate::fake::pages::{Page, page};
+use crate::fake::pages::{PageLimits, page};
 
 /// The page sizes of the list of exclusions. Assumption: the default page, which is not documented.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ListPullTimeUpdateExclusions.html>
-const PAGE: Page = Page { default: 100, greatest: 100 };
+const PAGE: PageLimits = PageLimits { default: 100, greatest: 100 };
 const EXCLUSIONS: usize = 100;
 
 impl EcrWorld {

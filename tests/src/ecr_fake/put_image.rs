@@ -11,7 +11,7 @@ use super::image_id::is_tag;
 use super::images::{Digest, PushedAt, StorageStatus, StoredImage};
 use super::manifest::Parsed;
 use super::repositories::repository_not_found;
-use super::repository::Repository;
+use super::repository::StoredRepository;
 use super::world::EcrWorld;
 use crate::fake::input::{Answer, Input, Refused};
 
@@ -105,7 +105,7 @@ impl EcrWorld {
 }
 
 /// Returns the image to store, and the refusal if parts of it are missing in the repository.
-fn read(repository: &Repository, put: &Put<'_>) -> Result<(StoredImage, Option<Refused>), Refused> {
+fn read(repository: &StoredRepository, put: &Put<'_>) -> Result<(StoredImage, Option<Refused>), Refused> {
     if put.bytes.len() > MAX_MANIFEST {
         let message = format!("Invalid parameter at 'imageManifest': more than {MAX_MANIFEST} bytes");
         return Err(Refused::parameter(message));
@@ -125,7 +125,12 @@ fn read(repository: &Repository, put: &Put<'_>) -> Result<(StoredImage, Option<R
 }
 
 /// Returns the image to store. Its parts are in the repository or will be.
-pub(super) fn image(repository: &Repository, digest: String, bytes: &str, parsed: Parsed) -> StoredImage {
+pub(super) fn image(
+    repository: &StoredRepository,
+    digest: String,
+    bytes: &str,
+    parsed: Parsed,
+) -> StoredImage {
     // "If the image is a manifest list, this will be the max size of all manifests in the list."
     // <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ImageDetail.html>
     // Assumption: the size of an image is the total size of its configuration and layers.
@@ -161,7 +166,7 @@ pub(super) fn image(repository: &Repository, digest: String, bytes: &str, parsed
     }
 }
 
-fn lacks(repository: &Repository, parsed: &Parsed) -> Option<Refused> {
+fn lacks(repository: &StoredRepository, parsed: &Parsed) -> Option<Refused> {
     let layers: Vec<_> = parsed
         .blobs
         .iter()
@@ -187,7 +192,7 @@ fn lacks(repository: &Repository, parsed: &Parsed) -> Option<Refused> {
     None
 }
 
-fn already_there(repository: &Repository, digest: &Digest, tag: Option<&str>) -> Option<Refused> {
+fn already_there(repository: &StoredRepository, digest: &Digest, tag: Option<&str>) -> Option<Refused> {
     let name = &repository.name;
     let there = repository.images.get(digest).filter(|image| image.status != StorageStatus::Archived);
     let tagged = tag.and_then(|tag| repository.tags.get(tag));

@@ -7,9 +7,9 @@ use super::describe::status_filter;
 use super::images::{Digest, is_digest};
 use super::world::EcrWorld;
 use crate::fake::input::{Answer, Input, Refused};
-use crate::fake::pages::{Page, page};
+use crate::fake::pages::{PageLimits, page};
 
-const PAGE: Page = Page { default: 20, greatest: 50 };
+const PAGE: PageLimits = PageLimits { default: 20, greatest: 50 };
 const TYPES: usize = 5;
 
 impl EcrWorld {

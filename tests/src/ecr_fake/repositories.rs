@@ -5,19 +5,19 @@ use std::collections::{BTreeSet, HashMap};
 use serde_json::json;
 
 use super::mutability::TagMutability;
-use super::repository::Repository;
+use super::repository::StoredRepository;
 use super::world::EcrWorld;
 use crate::fake::input::{Answer, Input, Refused};
-use crate::fake::pages::{Page, page};
+use crate::fake::pages::{PageLimits, page};
 
 /// The page sizes of the list of repositories. `NAMES` is the most names in one call.
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeRepositories.html>
-const PAGE: Page = Page { default: 100, greatest: 1000 };
+const PAGE: PageLimits = PageLimits { default: 100, greatest: 1000 };
 const NAMES: usize = 100;
 
 impl EcrWorld {
-    pub(super) fn create(&mut self, name: &str, mutability: TagMutability) -> &mut Repository {
-        let repository = Repository {
+    pub(super) fn create(&mut self, name: &str, mutability: TagMutability) -> &mut StoredRepository {
+        let repository = StoredRepository {
             name: name.to_owned(),
             arn: format!("arn:aws:ecr:{}:{}:repository/{name}", self.region, self.account),
             uri: format!("{}.dkr.ecr.{}.amazonaws.com/{name}", self.account, self.region),
@@ -38,7 +38,7 @@ impl EcrWorld {
     }
 
     /// Returns the repository that a request names. The request may also name the registry.
-    pub(super) fn of<'w>(&'w mut self, input: &Input<'_>) -> Result<&'w mut Repository, Refused> {
+    pub(super) fn of<'w>(&'w mut self, input: &Input<'_>) -> Result<&'w mut StoredRepository, Refused> {
         let name = input.needed("repositoryName")?;
         let registry = self.registry(input)?.to_owned();
         match self.repositories.get_mut(name) {

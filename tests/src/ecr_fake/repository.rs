@@ -24,7 +24,7 @@ pub(super) struct Layer {
 }
 
 #[derive(Clone)]
-pub(super) struct Repository {
+pub(super) struct StoredRepository {
     pub(super) name: String,
     pub(super) arn: String,
     pub(super) uri: String,
@@ -47,7 +47,7 @@ pub(super) struct Repository {
 /// The position of an image in lists.
 pub(super) type ListPosition = (u64, Digest);
 
-impl Repository {
+impl StoredRepository {
     /// Returns the position of a digest. It stays valid after the image is deleted.
     pub(super) fn place(&self, digest: &Digest) -> ListPosition {
         let number = digest.get(7..23).and_then(|digits| u64::from_str_radix(digits, 16).ok());

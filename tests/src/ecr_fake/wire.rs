@@ -8,11 +8,11 @@ use super::caller::caller;
 use super::registry;
 use super::world::EcrCall;
 use crate::fake::input::Input;
-use crate::fake::json::{self, Service};
+use crate::fake::json::{self, ServiceNames};
 use crate::server::{Answered, Request};
 
-const SERVICE: Service =
-    Service { name: "ECR", signed: "ecr", target: "AmazonEC2ContainerRegistry_V20150921." };
+const SERVICE: ServiceNames =
+    ServiceNames { name: "ECR", signed: "ecr", target: "AmazonEC2ContainerRegistry_V20150921." };
 
 pub(super) fn answer(ecr: &Ecr, request: &Request) -> Answered {
     if request.target == "/v2" || request.target.starts_with("/v2/") {

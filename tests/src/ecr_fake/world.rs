@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::images::Digest;
 use super::pause::PausedCall;
-use super::repository::Repository;
+use super::repository::StoredRepository;
 use crate::fake::buckets::Buckets;
 use crate::fake::clock::Clock;
 use crate::fake::input::Refused;
@@ -52,7 +52,7 @@ pub(super) struct EcrWorld {
     pub(super) account: String,
     pub(super) region: String,
     pub(super) clock: Clock,
-    pub(super) repositories: BTreeMap<String, Repository>,
+    pub(super) repositories: BTreeMap<String, StoredRepository>,
     /// The seed of the order of lists.
     pub(super) seed: u64,
     /// The greatest page, even if a request wants more.

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::world::EcsWorld;
 use crate::fake::input::{Answer, Input, Refused};
-use crate::fake::pages::{Page, page};
+use crate::fake::pages::{PageLimits, page};
 
 impl EcsWorld {
     /// Lists the ARNs of the clusters.
@@ -13,7 +13,7 @@ impl EcsWorld {
         input.knows(&["maxResults", "nextToken"])?;
         let arn = |name: &String| json!(self.home.arn(&format!("cluster/{name}")));
         let arns = self.clusters.iter().map(arn).collect();
-        page(input, "clusterArns", arns, &Page { default: 100, greatest: 100 })
+        page(input, "clusterArns", arns, &PageLimits { default: 100, greatest: 100 })
     }
 
     /// Lists no daemons, since the fake's clusters have none.
@@ -21,7 +21,7 @@ impl EcsWorld {
     pub(super) fn list_daemons(&self, input: &Input<'_>) -> Answer {
         input.knows(&["clusterArn", "maxResults", "nextToken"])?;
         self.cluster_named(input.text("clusterArn")?)?;
-        page(input, "daemonSummariesList", Vec::new(), &Page { default: 100, greatest: 100 })
+        page(input, "daemonSummariesList", Vec::new(), &PageLimits { default: 100, greatest: 100 })
     }
 
     /// Returns the name of the cluster that the request names by name or ARN, or the default

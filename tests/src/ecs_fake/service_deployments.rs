@@ -9,7 +9,7 @@ use super::service::StoredService;
 use super::world::EcsWorld;
 use crate::fake::clock::epoch;
 use crate::fake::input::{Answer, Input, Refused};
-use crate::fake::pages::{Page, page};
+use crate::fake::pages::{PageLimits, page};
 
 /// The most ARNs in one call: "You can specify a maximum of 20 ARNs."
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeServiceDeployments.html>,
@@ -170,7 +170,7 @@ impl EcsWorld {
                 && after.is_none_or(|after| at > after)
         });
         let briefs = found.map(|one| service.brief(one)).collect();
-        page(input, "serviceDeployments", briefs, &Page { default: 20, greatest: 100 })
+        page(input, "serviceDeployments", briefs, &PageLimits { default: 20, greatest: 100 })
     }
 
     fn each(

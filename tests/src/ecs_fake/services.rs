@@ -9,7 +9,7 @@ use super::home::EcsHome;
 use super::service::{ControllerKind, StoredService};
 use super::world::EcsWorld;
 use crate::fake::input::{Answer, Input, Refused, knows};
-use crate::fake::pages::{Page, page};
+use crate::fake::pages::{PageLimits, page};
 
 /// The most services in one call: "You may specify up to 10 services to describe in a single
 /// operation."
@@ -78,7 +78,7 @@ impl EcsWorld {
                 && daemon.is_none_or(|daemon| one.daemon == daemon)
         });
         let arns = found.map(|one| json!(one.arn)).collect();
-        page(input, "serviceArns", arns, &Page { default: 10, greatest: 100 })
+        page(input, "serviceArns", arns, &PageLimits { default: 10, greatest: 100 })
     }
 
     /// Creates a service and starts its first deployment.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::home::EcsHome;
 use super::task_definition::{StoredTaskDefinition, client};
 use crate::fake::input::{Answer, Input, Refused};
-use crate::fake::pages::{Page, page};
+use crate::fake::pages::{PageLimits, page};
 
 /// The members that ECS returns but does not accept.
 /// These are the members of
@@ -152,7 +152,7 @@ impl EcsHome {
             family.starts_with(prefix) && (status == "ALL" || is_active(family) == (status == "ACTIVE"))
         });
         let found = found.map(|family| json!(family)).collect();
-        page(input, "families", found, &Page { default: 100, greatest: 100 })
+        page(input, "families", found, &PageLimits { default: 100, greatest: 100 })
     }
 
     /// Lists the ARNs of task definitions.
@@ -172,7 +172,7 @@ impl EcsHome {
             found.reverse();
         }
         let arns = found.iter().map(|one| json!(one.arn)).collect();
-        page(input, "taskDefinitionArns", arns, &Page { default: 100, greatest: 100 })
+        page(input, "taskDefinitionArns", arns, &PageLimits { default: 100, greatest: 100 })
     }
 }
 

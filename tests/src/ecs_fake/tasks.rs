@@ -5,7 +5,7 @@ use serde_json::json;
 use super::world::EcsWorld;
 use crate::fake::clock::epoch;
 use crate::fake::input::{Answer, Input, Refused};
-use crate::fake::pages::{Page, page};
+use crate::fake::pages::{PageLimits, page};
 
 /// The most tasks in one call.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html>
@@ -56,7 +56,7 @@ impl EcsWorld {
                 && launch_type.is_none_or(|kind| task.launch_type == kind)
         });
         let arns = found.map(|task| json!(task.arn)).collect();
-        page(input, "taskArns", arns, &Page { default: 100, greatest: 100 })
+        page(input, "taskArns", arns, &PageLimits { default: 100, greatest: 100 })
     }
 
     /// Describes tasks by their ARNs.

@@ -6,11 +6,11 @@ use serde_json::{Map, Value};
 use super::by_test::Ecs;
 use super::world::EcsCall;
 use crate::fake::input::{Answer, Input};
-use crate::fake::json::{self, Service};
+use crate::fake::json::{self, ServiceNames};
 use crate::server::{Answered, Request};
 
-const SERVICE: Service =
-    Service { name: "ECS", signed: "ecs", target: "AmazonEC2ContainerServiceV20141113." };
+const SERVICE: ServiceNames =
+    ServiceNames { name: "ECS", signed: "ecs", target: "AmazonEC2ContainerServiceV20141113." };
 
 /// The operations that change something. Tests can act just before or after them.
 const CHANGES: [&str; 6] = [

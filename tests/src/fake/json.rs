@@ -7,7 +7,7 @@ use super::input::{Answer, Refused};
 use crate::server::{Answered, Request};
 
 /// The names of a service in requests.
-pub(crate) struct Service {
+pub(crate) struct ServiceNames {
     /// The name for messages, such as `ECS`.
     pub(crate) name: &'static str,
     /// The name in signatures, such as `ecs`.
@@ -16,7 +16,7 @@ pub(crate) struct Service {
     pub(crate) target: &'static str,
 }
 
-impl Service {
+impl ServiceNames {
     /// Returns the operation and its members.
     pub(crate) fn read(
         &self,

@@ -5,13 +5,13 @@ use serde_json::{Value, json};
 use super::input::{Answer, Input, Refused};
 
 /// The default and the greatest page size of a list.
-pub(crate) struct Page {
+pub(crate) struct PageLimits {
     pub(crate) default: u32,
     pub(crate) greatest: u32,
 }
 
 /// Returns the requested page as `member` of the answer. A token is valid only for its own list.
-pub(crate) fn page(input: &Input<'_>, member: &str, all: Vec<Value>, size: &Page) -> Answer {
+pub(crate) fn page(input: &Input<'_>, member: &str, all: Vec<Value>, size: &PageLimits) -> Answer {
     let wanted = input.count("maxResults")?.unwrap_or(size.default);
     if wanted < 1 || wanted > size.greatest {
         return Err(Refused::parameter(format!("maxResults must be between 1 and {}.", size.greatest)));

@@ -9,12 +9,12 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use stablepin_tests::crash::{Fault, Run, decision, invoke};
+use stablepin_tests::crash::{Fault, ProgramRun, decision, invoke};
 use stablepin_tests::faults::{ANSWERS, KILLS, everywhere};
 use stablepin_tests::{App, Plan, Release, Seed, until};
 use xtask::image::Spec;
 
-fn status(run: &Run) -> Option<u64> {
+fn status(run: &ProgramRun) -> Option<u64> {
     run.answer.as_ref().and_then(|answer| answer["statusCode"].as_u64())
 }
 

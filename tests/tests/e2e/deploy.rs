@@ -3,7 +3,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use stablepin_tests::{App, Plan, Service, until};
+use stablepin_tests::{App, ContainerService, Plan, until};
 use xtask::image::{Mode, Spec};
 
 /// Approves the build, ticks until its promotion has ended, and returns the promotion's record.
@@ -40,8 +40,8 @@ fn approved_build_reaches_every_service_and_becomes_the_pin() {
     let app = Plan::new("deploy").services(["web", "worker"]).deployed("bake = \"0s\"").create();
     let old = before(&app);
     let services = [app.service("web", &old), app.service("worker", &old)];
-    let definitions = services.each_ref().map(Service::task_definition);
-    let sidecars = services.each_ref().map(Service::sidecars);
+    let definitions = services.each_ref().map(ContainerService::task_definition);
+    let sidecars = services.each_ref().map(ContainerService::sidecars);
 
     let first = app.push_runnable("main", &Spec::new("1"));
     let record = promoted(&app, &first);
@@ -52,7 +52,7 @@ fn approved_build_reaches_every_service_and_becomes_the_pin() {
         is["containerDefinitions"][0]["image"] = was["containerDefinitions"][0]["image"].clone();
         assert_eq!(&is, was, "only the image changed");
     }
-    assert_eq!(services.each_ref().map(Service::sidecars), sidecars, "no sidecar was changed");
+    assert_eq!(services.each_ref().map(ContainerService::sidecars), sidecars, "no sidecar was changed");
     assert_eq!(app.pins(), [(1, first.clone())]);
     assert_eq!(
         (app.tag("prod-stable"), app.tag("production-current")),

@@ -4,7 +4,7 @@
 //! Each run moves the fault to the next request, until a run has fewer requests.
 
 use stablepin_tests::Release;
-use stablepin_tests::crash::{Fault, Run};
+use stablepin_tests::crash::{Fault, ProgramRun};
 use stablepin_tests::ecs_fake::DeploymentOutcome;
 use stablepin_tests::faults::{ANSWERS, KILLS, everywhere, some};
 use stablepin_tests::release::SERVICES;
@@ -15,7 +15,7 @@ const TICKS: usize = 12;
 /// An operation under test, and the request that starts it.
 struct TestedOperation {
     new: fn() -> Release,
-    start: fn(&Release, Option<(usize, Fault)>) -> Run,
+    start: fn(&Release, Option<(usize, Fault)>) -> ProgramRun,
     /// Returns whether nothing was written yet. The caller then asks again.
     is_not_begun: fn(&Release) -> bool,
     /// Asserts that the operation succeeded and that each effect happened once.
@@ -28,7 +28,7 @@ fn run(operation: &TestedOperation, at: usize, fault: Fault) -> bool {
     let mut left = at;
     let mut hit = false;
     let mut requests = Vec::new();
-    let mut invoked = |invoke: &dyn Fn(Option<(usize, Fault)>) -> Run| {
+    let mut invoked = |invoke: &dyn Fn(Option<(usize, Fault)>) -> ProgramRun| {
         let run = invoke((!hit).then_some((left, fault)));
         hit |= run.hit;
         left -= run.requests.len().min(left);

@@ -4,7 +4,7 @@
 //! An error that is no refusal is retried, whatever its HTTP status.
 
 use serde_json::Value;
-use stablepin_tests::crash::{Fault, Run};
+use stablepin_tests::crash::{Fault, ProgramRun};
 use stablepin_tests::ecs_fake::DeploymentOutcome;
 use stablepin_tests::release::SERVICES;
 use stablepin_tests::{Plan, Release};
@@ -153,7 +153,7 @@ fn refused_way_back_quotes_the_refusal() {
     );
 }
 
-fn answered(run: &Run) -> (u64, Value) {
+fn answered(run: &ProgramRun) -> (u64, Value) {
     let answer = run.answer.as_ref().expect("the function was not killed");
     let body = serde_json::from_str(answer["body"].as_str().unwrap_or_default()).unwrap_or_default();
     (answer["statusCode"].as_u64().unwrap_or_default(), body)

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use super::examples::example;
 use crate::process::bound;
 
-pub(super) struct Registry {
+pub(super) struct MeasuredRegistry {
     process: Child,
     says: ChildStdin,
     answers: BufReader<ChildStdout>,
@@ -38,7 +38,7 @@ pub(super) struct Judged {
     pub(super) torn: usize,
 }
 
-impl Registry {
+impl MeasuredRegistry {
     pub(super) fn start(images: usize) -> Result<Self> {
         let mut command = bound(example("registry"));
         command.arg(images.to_string()).stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -57,7 +57,7 @@ impl Registry {
     }
 }
 
-impl Drop for Registry {
+impl Drop for MeasuredRegistry {
     fn drop(&mut self) {
         // The process may have ended already.
         let _ = self.process.kill();

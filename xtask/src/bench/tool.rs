@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use wait4::Wait4 as _;
 
 use super::examples::example;
-use super::registry::Registry;
+use super::registry::MeasuredRegistry;
 use crate::deploy::certificate_bundle;
 use crate::process::tail;
 use crate::setup::peer;
@@ -95,7 +95,7 @@ impl Tool {
         })
     }
 
-    pub(super) fn run(self, registry: &Registry) -> Result<Run> {
+    pub(super) fn run(self, registry: &MeasuredRegistry) -> Result<Run> {
         let log = folder()?.join(format!("{} {}.log", self.name(), registry.images));
         let output = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
         // The kernel enforces this limit. The small shell stands between this process and the tool,

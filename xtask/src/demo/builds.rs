@@ -30,7 +30,7 @@ const LOOKS: usize = 100;
 
 /// A pushed build.
 #[derive(Clone, Debug)]
-pub(super) struct Build {
+pub(super) struct PushedBuild {
     pub(super) number: usize,
     pub(super) version: &'static str,
     pub(super) digest: String,
@@ -39,7 +39,7 @@ pub(super) struct Build {
     mode: Mode,
 }
 
-impl Build {
+impl PushedBuild {
     /// The status that the build's `/health` answers.
     pub(super) fn health(&self) -> u16 {
         if self.mode == Mode::Healthy { 200 } else { 500 }
@@ -62,14 +62,14 @@ impl Build {
 
 impl Demo<'_> {
     /// Pushes a build, approves it, and deploys it to the containers.
-    pub(super) fn release(&self, number: usize) -> Result<Build> {
+    pub(super) fn release(&self, number: usize) -> Result<PushedBuild> {
         let build = self.push(number)?;
         self.approve(&build, u64::try_from(number)?)?;
         self.deploy(&build)?;
         Ok(build)
     }
 
-    pub(super) fn push(&self, number: usize) -> Result<Build> {
+    pub(super) fn push(&self, number: usize) -> Result<PushedBuild> {
         let (version, commit, mode) = BUILDS[number - 1];
         let image = image::build(&Spec::new(version).mode(mode).revision(commit))?;
         let digest = self.witness.registry.push(REPOSITORY, Some("main"), &image)?;
@@ -90,13 +90,13 @@ impl Demo<'_> {
         }
         let record = self.witness.record(&format!("APP#{APPLICATION}"), &format!("BUILD#{digest}"))?;
         let tag = record["build_tag"].as_str().unwrap_or_default().to_owned();
-        let build = Build { number, version, digest, tag, mail, mode };
+        let build = PushedBuild { number, version, digest, tag, mail, mode };
         self.is_named(&build, &commit[..8])?;
         self.is_asked_for(&build)?;
         Ok(build)
     }
 
-    fn is_named(&self, build: &Build, commit: &str) -> Result<()> {
+    fn is_named(&self, build: &PushedBuild, commit: &str) -> Result<()> {
         let (tag, digest) = (&build.tag, Some(build.digest.clone()));
         let digits = tag.replace(|one: char| one.is_ascii_digit(), "0");
         let shape =
@@ -110,7 +110,7 @@ impl Demo<'_> {
         self.claims.equal("the mail names it", &build.mail.body.contains(tag.as_str()), &true)
     }
 
-    fn is_asked_for(&self, build: &Build) -> Result<()> {
+    fn is_asked_for(&self, build: &PushedBuild) -> Result<()> {
         let promotion = wait_for("the mail's own record", SOON, || {
             let operation = self.promotion_record(build)?;
             let quiet =
@@ -126,13 +126,13 @@ impl Demo<'_> {
         self.claims.equal("the lead got one mail about it", &mails, &1)
     }
 
-    pub(super) fn promotion_record(&self, build: &Build) -> Result<Value> {
+    pub(super) fn promotion_record(&self, build: &PushedBuild) -> Result<Value> {
         let sk = format!("PROMOTION#{}", build.promotion()?);
         Ok(self.witness.record(&format!("APP#{APPLICATION}"), &sk)?["operation"].take())
     }
 
     /// Opens the page once, and then many times more.
-    pub(super) fn look(&self, build: &Build) -> Result<()> {
+    pub(super) fn look(&self, build: &PushedBuild) -> Result<()> {
         let before = self.witness.table()?;
         let page = self.open(build)?;
         self.claims.equal("the link opens without a login", &page.status, &200)?;
@@ -152,7 +152,7 @@ impl Demo<'_> {
     ///
     /// On a slow machine the minute's tick may write meanwhile. Then the table is compared a second
     /// time.
-    fn looks(&self, build: &Build, mut before: Vec<Value>) -> Result<(usize, Vec<Value>, Vec<Value>)> {
+    fn looks(&self, build: &PushedBuild, mut before: Vec<Value>) -> Result<(usize, Vec<Value>, Vec<Value>)> {
         let mut again = true;
         loop {
             let mut shown = 0;
@@ -169,7 +169,7 @@ impl Demo<'_> {
 
     /// Approves the build on the page, and checks that it is the pin and that the lead gets a vote
     /// confirmation.
-    pub(super) fn approve(&self, build: &Build, pin: u64) -> Result<()> {
+    pub(super) fn approve(&self, build: &PushedBuild, pin: u64) -> Result<()> {
         self.say_yes(build)?;
         self.is_pinned(build, pin)?;
         self.lead_gets_a_confirmation(build)
@@ -177,7 +177,7 @@ impl Demo<'_> {
 
     /// Checks that the lead gets a vote confirmation within a minute. A person who has the mail
     /// could decide as its reader.
-    fn lead_gets_a_confirmation(&self, build: &Build) -> Result<()> {
+    fn lead_gets_a_confirmation(&self, build: &PushedBuild) -> Result<()> {
         let mail = wait_for("the vote confirmation", SOON, || {
             let mails = self.witness.mails()?;
             let of = |mail: &&Mail| {
@@ -194,7 +194,7 @@ impl Demo<'_> {
     }
 
     /// Approves the build on the page.
-    pub(super) fn say_yes(&self, build: &Build) -> Result<()> {
+    pub(super) fn say_yes(&self, build: &PushedBuild) -> Result<()> {
         let pressed = Instant::now();
         let answer = self.press(build)?;
         let page = Page::read(&answer.text());
@@ -205,7 +205,7 @@ impl Demo<'_> {
     }
 
     /// Checks that the table, ECR and the registry agree on the pin.
-    pub(super) fn is_pinned(&self, build: &Build, pin: u64) -> Result<()> {
+    pub(super) fn is_pinned(&self, build: &PushedBuild, pin: u64) -> Result<()> {
         let digest = build.digest.as_str();
         let record = self.environment_record()?;
         self.claims.equal(&format!("the table says pin {pin}"), &record["pin"]["number"], &json!(pin))?;
@@ -226,7 +226,7 @@ impl Demo<'_> {
         self.claims.equal("and in the registry", &self.witness.tag_in_registry(REPOSITORY, STABLE)?, &wanted)
     }
 
-    pub(super) fn link_is_used(&self, build: &Build, pin: u64) -> Result<()> {
+    pub(super) fn link_is_used(&self, build: &PushedBuild, pin: u64) -> Result<()> {
         let again = self.open(build)?;
         let page = Page::read(&again.text());
         quote(&page.lines[..page.lines.len().min(3)].join("\n"));
@@ -241,12 +241,12 @@ impl Demo<'_> {
         self.claims.equal("and the pin stays", number, &json!(pin))
     }
 
-    pub(super) fn open(&self, build: &Build) -> Result<Response> {
+    pub(super) fn open(&self, build: &PushedBuild) -> Result<Response> {
         Ok(self.witness.aws.call("GET", build.link()?, None, None, false)?)
     }
 
     /// Sends the request that the page's form sends.
-    pub(super) fn press(&self, build: &Build) -> Result<Response> {
+    pub(super) fn press(&self, build: &PushedBuild) -> Result<Response> {
         let action = build.link()?.split('?').next().unwrap_or_default();
         let code = build.mail.code().context("the mail has no code")?;
         let body = format!("t={}&code={}&decision=approve&reason=", form(build.secret()?), form(code));

@@ -1,6 +1,6 @@
 //! The console, as a person on call opens it.
 
-use super::builds::Build;
+use super::builds::PushedBuild;
 use super::run::{APPLICATION, Demo};
 use crate::step::note;
 use anyhow::{Context, Result};
@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 impl Demo<'_> {
     /// Checks that a signed request mints a link, which opens the pages and puts its secret into a
     /// cookie.
-    pub(super) fn console(&self, builds: &[Build; 3]) -> Result<()> {
+    pub(super) fn console(&self, builds: &[PushedBuild; 3]) -> Result<()> {
         let before = self.witness.table()?.len();
         let mint = format!("{}/v1/console", self.stack.api());
         let refused = self.witness.aws.call("POST", &mint, None, None, false)?;

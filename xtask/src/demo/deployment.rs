@@ -1,6 +1,6 @@
 //! Deployment by Stablepin: an approved build is proven in its container before it becomes the pin.
 
-use super::builds::Build;
+use super::builds::PushedBuild;
 use super::claims::SOON;
 use super::page::Page;
 use super::rollback::{ARN, LOOK, TICK};
@@ -26,7 +26,7 @@ pub(super) fn service() -> String {
 impl Demo<'_> {
     /// Moves the service to one port at which its endpoint answers, and registers a file that
     /// deploys. Returns the port.
-    pub(super) fn hand_over(&self, pinned: &Build) -> Result<u16> {
+    pub(super) fn hand_over(&self, pinned: &PushedBuild) -> Result<u16> {
         let port = crate::port::free().context("no port is free")?;
         let update = json!({
             "taskDefinition": self.register_task_definition(&pinned.digest, port)?,
@@ -69,7 +69,7 @@ verify = {{ timeout = "10m", bake = "5s"{endpoints} }}"#,
     }
 
     /// Pushes, approves and deploys a build although an earlier failure holds the environment.
-    pub(super) fn is_deployed(&self, number: usize) -> Result<Build> {
+    pub(super) fn is_deployed(&self, number: usize) -> Result<PushedBuild> {
         let before = self.environment_record()?;
         self.claims.equal("the environment is held", &before["hold"].is_object(), &true)?;
         let build = self.push(number)?;
@@ -95,7 +95,7 @@ verify = {{ timeout = "10m", bake = "5s"{endpoints} }}"#,
     }
 
     /// Checks the environment's record after a deployment.
-    fn is_on_record(&self, build: &Build) -> Result<()> {
+    fn is_on_record(&self, build: &PushedBuild) -> Result<()> {
         let after = self.environment_record()?;
         let revision = json!(self.witness.ecs().revision()?);
         self.claims.equal(
@@ -112,7 +112,7 @@ verify = {{ timeout = "10m", bake = "5s"{endpoints} }}"#,
 
     /// Checks that ECS has finished, and that the service's one container runs this build and
     /// answers well.
-    pub(super) fn is_live(&self, claim: &str, build: &Build) -> Result<()> {
+    pub(super) fn is_live(&self, claim: &str, build: &PushedBuild) -> Result<()> {
         wait_for("ECS's end of the deployment", SOON, || {
             let state = self.witness.ecs().described()?;
             let done = state["deployments"][0]["rolloutState"] == "COMPLETED" && state["runningCount"] == 1;
@@ -130,7 +130,7 @@ verify = {{ timeout = "10m", bake = "5s"{endpoints} }}"#,
 
     /// Waits until the promotion has ended without pending effects, and returns its record in the
     /// table.
-    pub(super) fn follow_promotion(&self, build: &Build) -> Result<Value> {
+    pub(super) fn follow_promotion(&self, build: &PushedBuild) -> Result<Value> {
         let start = Instant::now();
         let path = format!("/promotions/{}", build.promotion()?);
         let mut last = String::new();

@@ -1,6 +1,6 @@
 //! Failed releases, their rollbacks, and the notices to people.
 
-use super::builds::Build;
+use super::builds::PushedBuild;
 use super::deployment::service;
 use super::run::{APPLICATION, Demo, ENVIRONMENT};
 use super::text::quote;
@@ -11,7 +11,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 impl Demo<'_> {
-    pub(super) fn crashes(&self, number: usize, live: &Build) -> Result<()> {
+    pub(super) fn crashes(&self, number: usize, live: &PushedBuild) -> Result<()> {
         let failed = self.fails(number, live)?;
         let revision = revision(&failed);
         let codes = self.witness.exit_codes(revision)?;
@@ -19,7 +19,7 @@ impl Demo<'_> {
         self.claims.equal("each container of build 5 had ended with code 1", &crashed, &true)
     }
 
-    pub(super) fn answers_500(&self, number: usize, live: &Build, port: u16) -> Result<()> {
+    pub(super) fn answers_500(&self, number: usize, live: &PushedBuild, port: u16) -> Result<()> {
         let failed = self.fails(number, live)?;
         let failure = failed["failure"].as_str().unwrap_or_default();
         self.claims.equal("the endpoint's answer is why", &failure.contains("status 500"), &true)?;
@@ -28,7 +28,7 @@ impl Demo<'_> {
     }
 
     /// Pushes and approves a build that fails, and returns its promotion's record.
-    fn fails(&self, number: usize, live: &Build) -> Result<Value> {
+    fn fails(&self, number: usize, live: &PushedBuild) -> Result<Value> {
         let before = self.environment_record()?;
         let build = self.push(number)?;
         self.say_yes(&build)?;
@@ -48,7 +48,7 @@ impl Demo<'_> {
     }
 
     /// Checks that a revision with the build's digest had been deployed.
-    fn had_gone_out(&self, build: &Build, promotion: &Value) -> Result<()> {
+    fn had_gone_out(&self, build: &PushedBuild, promotion: &Value) -> Result<()> {
         let definition = task_definition(&self.witness.aws, revision(promotion))?;
         let image = definition["containerDefinitions"][0]["image"].as_str().unwrap_or_default();
         self.claims.equal(
@@ -59,7 +59,7 @@ impl Demo<'_> {
     }
 
     /// Checks that the pin, its tag and the service's revision are those from before.
-    fn is_as_before(&self, before: &Value, live: &Build) -> Result<()> {
+    fn is_as_before(&self, before: &Value, live: &PushedBuild) -> Result<()> {
         let after = self.environment_record()?;
         self.claims.equal("the pin is what it was", &after["pin"], &before["pin"])?;
         self.stable_tag_shows(&live.digest)?;
@@ -72,14 +72,14 @@ impl Demo<'_> {
         self.claims.equal("the slot is free", &after["slot"], &Value::Null)
     }
 
-    pub(super) fn is_held_by(&self, build: &Build) -> Result<()> {
+    pub(super) fn is_held_by(&self, build: &PushedBuild) -> Result<()> {
         let hold = self.environment_record()?["hold"].take();
         let reason = hold["reason"].as_str().unwrap_or_default();
         self.claims.equal(&format!("the environment is held: {reason}"), &hold["by"], build.promotion()?)
     }
 
     /// The build's notices in the inbox, oldest first.
-    pub(super) fn notices(&self, build: &Build) -> Result<Vec<Value>> {
+    pub(super) fn notices(&self, build: &PushedBuild) -> Result<Vec<Value>> {
         let thread = build.promotion()?;
         let mails = self.witness.mails()?;
         let notice = mails.iter().filter_map(|mail| serde_json::from_str::<Value>(&mail.body).ok());
@@ -88,7 +88,7 @@ impl Demo<'_> {
 
     /// Checks that these two notices came, in the form that Amazon Q Developer in chat applications
     /// shows.
-    pub(super) fn notices_came(&self, build: &Build, titles: [&str; 2]) -> Result<()> {
+    pub(super) fn notices_came(&self, build: &PushedBuild, titles: [&str; 2]) -> Result<()> {
         let notices = wait_for("both notices", super::claims::SOON, || {
             let notices = self.notices(build)?;
             Ok((notices.len() >= titles.len()).then_some(notices))

@@ -1,6 +1,6 @@
 //! The records that remain: repeated events change nothing, and each change has its audit record.
 
-use super::builds::Build;
+use super::builds::PushedBuild;
 use super::columns::columns;
 use super::run::{APPLICATION, Demo, ENVIRONMENT, REPOSITORY, STABLE};
 use super::text::brief;
@@ -14,7 +14,7 @@ const AGAIN: usize = 5;
 impl Demo<'_> {
     /// Delivers one push event again. EventBridge may deliver an event more than once, with the
     /// same id and time.
-    pub(super) fn redeliver(&self, bad: &Build) -> Result<()> {
+    pub(super) fn redeliver(&self, bad: &PushedBuild) -> Result<()> {
         let pushes = self.pushes.events(&self.witness.aws)?;
         let event = pushes
             .iter()
@@ -43,7 +43,7 @@ impl Demo<'_> {
         self.claims.equal("and the stable tag stays", &after.2, &before.2)
     }
 
-    pub(super) fn history(&self, builds: &[Build; 3]) -> Result<()> {
+    pub(super) fn history(&self, builds: &[PushedBuild; 3]) -> Result<()> {
         let pins = self.pins(builds)?;
         let audit = self.audit()?;
         let changes: Vec<_> = audit.iter().filter(|one| one["kind"] == "Pin Change").collect();
@@ -64,7 +64,7 @@ impl Demo<'_> {
     }
 
     /// Prints the pins, newest last, and returns how many there are.
-    fn pins(&self, builds: &[Build; 3]) -> Result<usize> {
+    fn pins(&self, builds: &[PushedBuild; 3]) -> Result<usize> {
         let path = format!("/environments/{ENVIRONMENT}/pins?limit=100");
         let mut answer = self.api(&self.operator, "GET", &path, None)?.json("pins")?;
         let mut pins: Vec<Value> = answer["pins"].as_array_mut().map(std::mem::take).unwrap_or_default();

@@ -1,6 +1,6 @@
 //! A retention plan: which images may go and why each image stays. It deletes nothing.
 
-use super::builds::Build;
+use super::builds::PushedBuild;
 use super::columns::columns;
 use super::run::{Demo, REPOSITORY};
 use super::text::brief;
@@ -13,7 +13,7 @@ use std::time::Duration;
 const SOON: Duration = Duration::from_secs(60);
 
 impl Demo<'_> {
-    pub(super) fn plan_old_images(&self, pinned: &Build) -> Result<()> {
+    pub(super) fn plan_old_images(&self, pinned: &PushedBuild) -> Result<()> {
         let before = self.digests()?;
         let asked = json!({ "dry_run": true, "share": 100, "reason": "what would go?" });
         let run = self.api(&self.operator, "POST", "/retention", Some(&asked))?.json("the run")?;

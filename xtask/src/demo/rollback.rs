@@ -1,6 +1,6 @@
 //! The operator's rollback.
 
-use super::builds::Build;
+use super::builds::PushedBuild;
 use super::run::{APPLICATION, DESIRED, Demo, ENVIRONMENT, REPOSITORY};
 use super::team::OLD;
 use super::text::{brief, quote};
@@ -23,7 +23,7 @@ pub(super) const LOOK: Duration = Duration::from_millis(200);
 pub(super) const TICK: Duration = Duration::from_secs(5);
 
 impl Demo<'_> {
-    pub(super) fn roll_back(&self, good: &Build, bad: &Build) -> Result<()> {
+    pub(super) fn roll_back(&self, good: &PushedBuild, bad: &PushedBuild) -> Result<()> {
         self.refusals()?;
         self.dry_run(good)?;
 
@@ -97,7 +97,7 @@ impl Demo<'_> {
         self.claims.equal("none of them changed the table or the service", &same, &true)
     }
 
-    fn dry_run(&self, good: &Build) -> Result<()> {
+    fn dry_run(&self, good: &PushedBuild) -> Result<()> {
         let table = self.witness.table()?;
         let task_definition = self.described()?;
         let answer = self.ask(&self.operator, &json!({ "to": "previous", "dry_run": true }))?;
@@ -145,7 +145,7 @@ impl Demo<'_> {
     }
 
     /// Checks that only the image of the service's task definition has changed.
-    fn is_described(&self, before: &Value, good: &Build) -> Result<()> {
+    fn is_described(&self, before: &Value, good: &PushedBuild) -> Result<()> {
         let now = self.described()?;
         let image = now["containerDefinitions"][0]["image"].as_str().unwrap_or_default();
         let digest = image.split_once('@').map_or("", |(_, digest)| digest);
@@ -166,7 +166,7 @@ impl Demo<'_> {
     }
 
     /// Checks that ECS, the pin and the tag agree with the containers.
-    fn is_proven(&self, good: &Build) -> Result<()> {
+    fn is_proven(&self, good: &PushedBuild) -> Result<()> {
         self.only_with_containers(["ECS reports that digest for each task"], |[claim]| {
             let reported = self.witness.digests_in_ecs()?;
             self.claims.equal(claim, &reported, &vec![good.digest.clone(); DESIRED])
@@ -177,7 +177,7 @@ impl Demo<'_> {
         self.stable_tag_shows(&good.digest)
     }
 
-    fn is_backed_up(&self, bad: &Build) -> Result<()> {
+    fn is_backed_up(&self, bad: &PushedBuild) -> Result<()> {
         let prefix = format!("{ENVIRONMENT}-rollback-");
         let tags = self.witness.aws.tags(REPOSITORY, &bad.digest)?;
         let backups: Vec<_> = tags.into_iter().filter(|tag| tag.starts_with(&prefix)).collect();

@@ -1,6 +1,6 @@
 //! The team and its service, before Stablepin and with it.
 
-use super::builds::Build;
+use super::builds::PushedBuild;
 use super::claims::SOON;
 use super::run::{APPLICATION, CLUSTER, DESIRED, Demo, ENVIRONMENT, REPOSITORY, SERVICE, STABLE};
 use super::text::{brief, quote};
@@ -104,7 +104,7 @@ verify = {{ timeout = "30m" }}"#
 
     /// Deploys a build as the team's own pipeline does: a new task definition, and an update of the
     /// service.
-    pub(super) fn deploy(&self, build: &Build) -> Result<()> {
+    pub(super) fn deploy(&self, build: &PushedBuild) -> Result<()> {
         let task_definition = self.register_task_definition(&build.digest, 0)?;
         self.witness.ecs().update(json!({ "taskDefinition": task_definition }))?;
         note(format!("the team deploys {REPOSITORY}@{}", brief(&build.digest)));

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use serde_json::{Value, json};
-use stablepin_tests::crash::{Fault, Run};
+use stablepin_tests::crash::{Fault, ProgramRun};
 use stablepin_tests::ecr_fake::{NewImage, StorageStatus};
 use stablepin_tests::retention::{Retention, days_ago};
 use stablepin_tests::runs_deep;
@@ -427,7 +427,7 @@ fn kill_during_archiving_leaves_no_permanent_mark() {
 }
 
 /// A run that restores archived images is killed.
-fn undone_and_cut_off(number: usize, fault: Fault) -> Run {
+fn undone_and_cut_off(number: usize, fault: Fault) -> ProgramRun {
     let story = Retention::begin("ret-undoing", "mode = \"archive\"");
     let images = story.web.put_all((0..3).map(|n| NewImage::named(format!("{n}")).pushed_at(days_ago(400))));
     let archived = story.runs();
