@@ -100,7 +100,7 @@ fn rollbacks_of_an_environment_are_listed_newest_first() {
     let path = "/environments/production/rollbacks";
     let all = listed(&app, path, "rollbacks");
     assert_eq!(all.iter().map(|one| &one["id"]).collect::<Vec<_>>(), [&second, &first]);
-    assert_eq!(get(&app, &format!("/rollbacks/{second}")), all[0]);
+    agree(&get(&app, &format!("/rollbacks/{second}")), &all[0], &["id", "environment", "target", "state"]);
     assert_eq!(get(&app, "/environments/staging/rollbacks"), json!({ "rollbacks": [], "next": null }));
 }
 
