@@ -1,6 +1,9 @@
 //! Texts for people: mails, notices, and the progress of a promotion. Text from a push stays on one
 //! line.
 
+// A new variant makes the compiler ask everywhere.
+#![deny(clippy::wildcard_enum_match_arm)]
+
 mod health;
 mod notice;
 pub mod progress;

@@ -1,6 +1,6 @@
 //! The progress of a promotion, for people who watch it.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use stablepin_rules::application::EnvironmentPolicy;
 use stablepin_rules::approval::{approvals, approved};
@@ -9,7 +9,7 @@ use stablepin_rules::records::{Progress, Promotion, PromotionState, Rollout, Slo
 use stablepin_rules::words::time;
 
 /// A step that every promotion of its environment takes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProgressStep {
     pub name: &'static str,
     pub state: StepState,
@@ -17,7 +17,7 @@ pub struct ProgressStep {
     pub detail: String,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StepState {
     Done,

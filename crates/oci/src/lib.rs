@@ -5,6 +5,9 @@
 //! (<https://github.com/opencontainers/image-spec/security/advisories/GHSA-77vh-xpmg-72qh>). Any
 //! text gives a manifest or an error.
 
+// A new variant makes the compiler ask everywhere.
+#![deny(clippy::wildcard_enum_match_arm)]
+
 mod config;
 mod descriptor;
 mod kind;

@@ -1,8 +1,8 @@
 //! The routes of applications. A caller puts a TOML file, which is checked as a whole and stored as
 //! it was written.
 
-use serde_json::json;
-use stablepin_aws::dynamodb::{PutApplication, PutApplicationError, Table};
+use stablepin_api_types::{ApplicationAnswer, ApplicationPage, ChangedApplication};
+use stablepin_aws::dynamodb::{PutApplication, PutApplicationError, StoredApplication, Table};
 use stablepin_http::{Problem, Request, Response, json as answer};
 use stablepin_reconciler::clock::now;
 use stablepin_rules::application::{Allowed, Application, difference};
@@ -18,7 +18,7 @@ pub(crate) async fn list(table: &Table, request: &Request) -> Result<Response, P
     let (limit, after) = page_of(request)?;
     let page = table.applications(limit, after).await.map_err(|error| internal_error(request, &error))?;
     let next = page.next.map(|cursor| cursor.0);
-    Ok(answer(200, &json!({ "applications": page.items, "next": next })))
+    Ok(answer(200, &ApplicationPage { applications: page.items, next }))
 }
 
 /// Handles `GET /v1/applications/{application}`: the stored file, and who put it when.
@@ -26,10 +26,8 @@ pub(crate) async fn read(table: &Table, request: &Request) -> Result<Response, P
     let name = request.parsed("application", ApplicationName::parse)?;
     let stored = table.application(&name).await.map_err(|error| internal_error(request, &error))?;
     let stored = stored.ok_or_else(|| Problem::not_found(&format!("application {name}")))?;
-    let body = json!({
-        "name": name, "version": stored.version, "at": stored.at, "by": stored.by, "text": stored.text,
-    });
-    Ok(answer(200, &body))
+    let StoredApplication { text, version, at, by } = stored;
+    Ok(answer(200, &ApplicationAnswer { name, version, at, by, text }))
 }
 
 /// Handles `PUT /v1/applications/{application}` with `application/toml`.
@@ -71,7 +69,7 @@ pub(crate) async fn put(
     let changes = difference(before.as_ref().map(|before| before.text.as_str()), text);
     let version = before.as_ref().map_or(0, |before| before.version);
     if before.as_ref().is_some_and(|before| before.text == text) || request.query("dry_run") == Some("true") {
-        return Ok(answer(200, &json!({ "name": name, "version": version, "changes": changes })));
+        return Ok(answer(200, &ChangedApplication { name, version, changes }));
     }
     let at = now();
     let audit = AuditRecord {
@@ -103,7 +101,7 @@ pub(crate) async fn put(
     match table.put_application(&put).await {
         Ok(version) => {
             let status = if version == 1 { 201 } else { 200 };
-            Ok(answer(status, &json!({ "name": name, "version": version, "changes": changes })))
+            Ok(answer(status, &ChangedApplication { name, version, changes }))
         }
         Err(error @ PutApplicationError::Claimed { .. }) => Err(claimed(&error, &put)),
         Err(error @ PutApplicationError::Lost) => {

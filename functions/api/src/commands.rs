@@ -3,7 +3,7 @@
 
 use jiff::SignedDuration;
 use serde::Deserialize;
-use serde_json::json;
+use stablepin_api_types::EnvironmentAnswer;
 use stablepin_http::{Problem, Request, Response, json as answer};
 use stablepin_reconciler::clock::now;
 use stablepin_reconciler::{Clients, Deadline, Source, reconcile};
@@ -42,10 +42,7 @@ pub(crate) async fn carry_out(
     let observed = vec![Input::Commanded(EnvironmentCommand { action, reason: body.reason, actor })];
     let deadline = Deadline::of_invocation(now() + SignedDuration::from_secs(10));
     match reconcile(clients, Source::Subject(Box::new(subject)), observed, deadline).await {
-        Ok(after) => Ok(answer(
-            200,
-            &json!({ "application": application, "name": environment, "record": after.environment }),
-        )),
+        Ok(after) => Ok(answer(200, &EnvironmentAnswer::from(&after))),
         Err(error) => Err(match error.into_refusal() {
             Ok(refusal) => Problem::from(&refusal),
             Err(error) => internal_error(request, &error),

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
-use serde_json::json;
+use stablepin_api_types::ConsoleLinkAnswer;
 use stablepin_aws::dynamodb::{Cursor, Table};
 use stablepin_aws::ecs::Ecs;
 use stablepin_http::{Problem, Request, Response, json as answer, see_other};
@@ -70,7 +70,7 @@ pub(crate) async fn mint(
     table.put_console_link(&link).await.map_err(|error| internal_error(request, &error))?;
     tracing::info!(principal = link.by, expires_at = %link.expires_at, "a link to the console was minted");
     let url = format!("{}/console?t={}", settings.url, secret.reveal());
-    Ok(answer(201, &json!({ "url": url, "expires_at": link.expires_at })))
+    Ok(answer(201, &ConsoleLinkAnswer { url, expires_at: link.expires_at }))
 }
 
 /// Handles `GET /console…`, always with a page. An unknown link and an expired link get the same

@@ -90,6 +90,7 @@ async fn route(
         "GET /v1/applications" => applications::list(table, request).await,
         "GET /v1/applications/{application}" => applications::read(table, request).await,
         "PUT /v1/applications/{application}" => applications::put(table, settings, request).await,
+        "GET /v1/applications/{application}/builds" => reads::builds(table, request).await,
         "GET /v1/applications/{application}/builds/{digest}" => reads::build(table, request).await,
         "GET /v1/applications/{application}/promotions" => reads::promotions(table, request).await,
         "GET /v1/applications/{application}/promotions/{promotion}" => reads::promotion(table, request).await,
@@ -98,6 +99,9 @@ async fn route(
         }
         "GET /v1/applications/{application}/environments/{environment}/pins" => {
             reads::pins(table, request).await
+        }
+        "GET /v1/applications/{application}/environments/{environment}/rollbacks" => {
+            reads::rollbacks(table, request).await
         }
         "PUT /v1/applications/{application}/environments/{environment}/freeze" => {
             commands::carry_out(clients, request, EnvironmentAction::Freeze).await

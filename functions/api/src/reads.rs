@@ -1,13 +1,17 @@
 //! The routes that read the table: one record, or a page of records with a cursor.
 
-use serde_json::{Value, json};
+use serde::Serialize;
+use stablepin_api_types::{
+    AuditPage, BuildAnswer, BuildPage, EnvironmentAnswer, FindingAnswer, HealthAnswer, HealthStatus, PinPage,
+    PromotionAnswer, PromotionPage, RollbackAnswer, RollbackPage,
+};
 use stablepin_aws::dynamodb::{Cursor, OperationKey, Table};
 use stablepin_http::{Problem, Request, Response, json as answer};
 use stablepin_reconciler::clock::now;
 use stablepin_rules::image::ImageDigest;
 use stablepin_rules::name::{ApplicationName, EnvironmentName};
 use stablepin_rules::operation_id::OperationId;
-use stablepin_rules::records::{Operation, Work};
+use stablepin_rules::records::Operation;
 
 use crate::internal_error;
 
@@ -21,7 +25,16 @@ pub(crate) async fn build(table: &Table, request: &Request) -> Result<Response, 
     let digest = request.parsed("digest", ImageDigest::parse)?;
     let found = table.build(&application, &digest).await.map_err(|error| internal_error(request, &error))?;
     let build = found.ok_or_else(|| Problem::not_found(&format!("build {digest} of {application}")))?;
-    Ok(answer(200, &build))
+    Ok(answer(200, &BuildAnswer::from(&build)))
+}
+
+pub(crate) async fn builds(table: &Table, request: &Request) -> Result<Response, Problem> {
+    let application = request.parsed("application", ApplicationName::parse)?;
+    let (limit, after) = page_of(request)?;
+    let page =
+        table.builds(&application, limit, after).await.map_err(|error| internal_error(request, &error))?;
+    let builds = page.items.iter().map(Into::into).collect();
+    Ok(answer(200, &BuildPage { builds, next: page.next.map(|cursor| cursor.0) }))
 }
 
 pub(crate) async fn promotions(table: &Table, request: &Request) -> Result<Response, Problem> {
@@ -31,26 +44,40 @@ pub(crate) async fn promotions(table: &Table, request: &Request) -> Result<Respo
         .promotions(&application, limit, after)
         .await
         .map_err(|error| internal_error(request, &error))?;
-    let items: Vec<Value> =
-        page.items.iter().map(|(environment, operation)| operation_json(environment, operation)).collect();
-    Ok(answer(200, &json!({ "promotions": items, "next": page.next.map(|cursor| cursor.0) })))
+    let items = page.items.iter();
+    let promotions = items.filter_map(|(name, operation)| PromotionAnswer::new(name, operation)).collect();
+    Ok(answer(200, &PromotionPage { promotions, next: page.next.map(|cursor| cursor.0) }))
+}
+
+pub(crate) async fn rollbacks(table: &Table, request: &Request) -> Result<Response, Problem> {
+    let application = request.parsed("application", ApplicationName::parse)?;
+    let environment = request.parsed("environment", EnvironmentName::parse)?;
+    let (limit, after) = page_of(request)?;
+    let page = table
+        .rollbacks(&application, &environment, limit, after)
+        .await
+        .map_err(|error| internal_error(request, &error))?;
+    let items = page.items.iter();
+    let rollbacks = items.filter_map(|operation| RollbackAnswer::new(&environment, operation)).collect();
+    Ok(answer(200, &RollbackPage { rollbacks, next: page.next.map(|cursor| cursor.0) }))
 }
 
 pub(crate) async fn promotion(table: &Table, request: &Request) -> Result<Response, Problem> {
     let id = OperationId::parse(request.path("promotion"));
-    operation(table, request, id.map(OperationKey::Promotion), "promotion").await
+    operation(table, request, id.map(OperationKey::Promotion), "promotion", PromotionAnswer::new).await
 }
 
 pub(crate) async fn rollback(table: &Table, request: &Request) -> Result<Response, Problem> {
     let id = OperationId::parse(request.path("rollback"));
-    operation(table, request, id.map(OperationKey::Rollback), "rollback").await
+    operation(table, request, id.map(OperationKey::Rollback), "rollback", RollbackAnswer::new).await
 }
 
-async fn operation(
+async fn operation<T: Serialize>(
     table: &Table,
     request: &Request,
     key: Option<OperationKey>,
     what: &str,
+    shown: fn(&EnvironmentName, &Operation) -> Option<T>,
 ) -> Result<Response, Problem> {
     let application = request.parsed("application", ApplicationName::parse)?;
     let missing = || Problem::not_found(&format!("{what} {} of {application}", request.path(what)));
@@ -59,29 +86,7 @@ async fn operation(
         .await
         .map_err(|error| internal_error(request, &error))?;
     let (environment, operation) = found.ok_or_else(missing)?;
-    Ok(answer(200, &operation_json(&environment, &operation)))
-}
-
-/// Returns the record for the API, without the reconciler's own fields and without the hashes of
-/// links.
-fn operation_json(environment: &EnvironmentName, operation: &Operation) -> Value {
-    let mut value = match &operation.work {
-        Work::Promotion(promotion) => json!(promotion),
-        Work::Rollback(rollback) => json!(rollback),
-        Work::Repair(repair) => json!(repair),
-        Work::LiveDrift(report) => json!(report),
-    };
-    if let Value::Object(members) = &mut value {
-        if let Some(Value::Object(asked)) = members.get_mut("asked") {
-            for one in asked.values_mut() {
-                *one = one.get("at").cloned().unwrap_or_default();
-            }
-        }
-        members.insert("environment".to_owned(), json!(environment));
-        members.insert("problem".to_owned(), json!(operation.problem));
-        members.insert("next_look".to_owned(), json!(operation.wake_at));
-    }
-    value
+    Ok(answer(200, &shown(&environment, &operation).ok_or_else(missing)?))
 }
 
 pub(crate) async fn environment(table: &Table, request: &Request) -> Result<Response, Problem> {
@@ -92,10 +97,7 @@ pub(crate) async fn environment(table: &Table, request: &Request) -> Result<Resp
         .map_err(|error| internal_error(request, &error))?
         .filter(|subject| subject.policy().is_some())
         .ok_or_else(|| Problem::not_found(&format!("environment {environment} of {application}")))?;
-    Ok(answer(
-        200,
-        &json!({ "application": application, "name": environment, "record": subject.environment }),
-    ))
+    Ok(answer(200, &EnvironmentAnswer::from(&subject)))
 }
 
 pub(crate) async fn pins(table: &Table, request: &Request) -> Result<Response, Problem> {
@@ -106,7 +108,8 @@ pub(crate) async fn pins(table: &Table, request: &Request) -> Result<Response, P
         .pins_page(&application, &environment, limit, after)
         .await
         .map_err(|error| internal_error(request, &error))?;
-    Ok(answer(200, &json!({ "pins": page.items, "next": page.next.map(|cursor| cursor.0) })))
+    let pins = page.items.iter().map(Into::into).collect();
+    Ok(answer(200, &PinPage { pins, next: page.next.map(|cursor| cursor.0) }))
 }
 
 /// Handles `?month=2026-11`. The default is the current month.
@@ -124,13 +127,18 @@ pub(crate) async fn audit(table: &Table, request: &Request) -> Result<Response, 
         .audit(&application, month, limit, after)
         .await
         .map_err(|error| internal_error(request, &error))?;
-    Ok(answer(200, &json!({ "month": month, "audit": page.items, "next": page.next.map(|cursor| cursor.0) })))
+    let audit = page.items.iter().map(Into::into).collect();
+    let next = page.next.map(|cursor| cursor.0);
+    Ok(answer(200, &AuditPage { month: month.to_owned(), audit, next }))
 }
 
 /// Returns the findings of the promoter's last hourly check of subscriptions.
 pub(crate) async fn health(table: &Table, request: &Request) -> Result<Response, Problem> {
     let all = table.all_health().await.map_err(|error| internal_error(request, &error))?;
-    let findings: Vec<_> = all.into_iter().filter(|health| !health.findings.is_empty()).collect();
-    let status = if findings.is_empty() { "ok" } else { "degraded" };
-    Ok(answer(200, &json!({ "status": status, "findings": findings })))
+    let found = all.into_iter().filter(|health| !health.findings.is_empty());
+    let findings: Vec<FindingAnswer> = found
+        .map(|health| FindingAnswer { about: health.about, findings: health.findings, since: health.since })
+        .collect();
+    let status = if findings.is_empty() { HealthStatus::Ok } else { HealthStatus::Degraded };
+    Ok(answer(200, &HealthAnswer { status, findings }))
 }

@@ -4,6 +4,7 @@
 mod standing;
 
 use maud::{Markup, PreEscaped, html};
+use stablepin_api_types::{DecisionStatus, StepAnswer};
 use stablepin_http::page::{Page, ended, line, sentence};
 use stablepin_http::{Response, json};
 use stablepin_messages::progress::steps;
@@ -165,10 +166,9 @@ pub(crate) fn state_page(subject: &Subject, place: PageAddress<'_>, standing: &P
 
 /// Returns the same state as JSON for the page's script.
 pub(crate) fn status(subject: &Subject, standing: &PageState) -> Response {
-    let body = serde_json::json!({
-        "title": standing.title, "text": standing.text, "over": standing.over, "steps": steps(subject),
-    });
-    json(200, &body)
+    let PageState { title, text, over, .. } = standing;
+    let steps = StepAnswer::of(subject);
+    json(200, &DecisionStatus { title: title.clone(), text: text.clone(), over: *over, steps })
 }
 
 /// Renders a refusal without any fact about the promotion: an unknown link must reveal nothing.

@@ -3,10 +3,9 @@
 //! refused.
 
 use serde::Deserialize;
-use serde_json::json;
+use stablepin_api_types::{DecidedPromotion, RequestedPromotion};
 use stablepin_aws::dynamodb::{Key, OperationKey, uuid_v7};
 use stablepin_http::{Problem, Request, Response, json as answer};
-use stablepin_messages::progress::steps;
 use stablepin_reconciler::clock::now;
 use stablepin_reconciler::errors::chain;
 use stablepin_reconciler::{Clients, Deadline, ReconcileError, Source, attribution, reconcile};
@@ -152,8 +151,7 @@ pub(crate) async fn ask(
     };
     let told = attribution::catch_up(clients, &application, &digest, &pushers, deadline).await;
     told.map_err(|error| internal_error(request, &error))?;
-    let body = json!({ "application": application, "environment": environment, "promotion": promotion });
-    Ok(answer(202, &body))
+    Ok(answer(202, &RequestedPromotion { application, environment, promotion }))
 }
 
 fn not_understood(error: &serde_json::Error, example: &str) -> Problem {
@@ -180,18 +178,7 @@ async fn carry_out(
     deadline: Deadline,
 ) -> Result<Response, Problem> {
     match reconcile(clients, Source::Subject(Box::new(subject)), vec![observed], deadline).await {
-        Ok(after) => {
-            let promotion = after.promotion();
-            let body = json!({
-                "application": after.application(),
-                "environment": after.name,
-                "promotion": promotion.map(|promotion| promotion.id),
-                "state": promotion.map(|promotion| promotion.state),
-                "reason": promotion.and_then(|promotion| promotion.reason.as_deref()),
-                "steps": steps(&after),
-            });
-            Ok(answer(200, &body))
-        }
+        Ok(after) => Ok(answer(200, &DecidedPromotion::new(&after))),
         Err(error) => Err(refused(request, error)),
     }
 }

@@ -3,7 +3,7 @@
 //! name it.
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use stablepin_api_types::SubscriptionAnswer;
 use stablepin_aws::call::CallError;
 use stablepin_aws::dynamodb::Table;
 use stablepin_aws::sns::Subscribed;
@@ -127,23 +127,24 @@ async fn approver(table: &Table, request: &Request) -> Result<Approver, Problem>
 }
 
 fn status_response(approver: &Approver, found: &[Subscription]) -> Response {
-    let reach = SubscriptionStatus::of(&approver.mail, found);
+    let state = SubscriptionStatus::of(&approver.mail, found);
     let own = found.iter().find(|one| one.is_of(&approver.mail));
-    let next = match reach {
-        SubscriptionStatus::Confirmed => Value::Null,
-        SubscriptionStatus::Pending => json!(
-            "SNS has mailed a confirmation. Do not click its link, which anybody could undo: send its token to …/subscription/confirmation"
+    let next = match state {
+        SubscriptionStatus::Confirmed => None,
+        SubscriptionStatus::Pending => Some(
+            "SNS has mailed a confirmation. Do not click its link, which anybody could undo: send its token to …/subscription/confirmation",
         ),
-        SubscriptionStatus::Missing => json!("PUT …/subscription"),
+        SubscriptionStatus::Missing => Some("PUT …/subscription"),
     };
-    let status = if reach == SubscriptionStatus::Pending { 202 } else { 200 };
-    answer(
-        status,
-        &json!({
-            "approver": approver.name, "mail": approver.mail, "state": reach,
-            "topic": own.map(|one| &one.topic), "next": next,
-        }),
-    )
+    let status = if state == SubscriptionStatus::Pending { 202 } else { 200 };
+    let body = SubscriptionAnswer {
+        approver: approver.name.clone(),
+        mail: approver.mail.clone(),
+        state,
+        topic: own.map(|one| one.topic.clone()),
+        next: next.map(str::to_owned),
+    };
+    answer(status, &body)
 }
 
 /// A problem that asks an administrator to correct a subscription. The function's role must not

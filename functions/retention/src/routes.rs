@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde_json::json;
+use stablepin_api_types::{ImageAction, ImageAnswer, ImagePage, RunAnswer, RunPage};
 use stablepin_aws::dynamodb::{Cursor, uuid_v7};
 use stablepin_http::{Problem, Request, Response, json as answer};
 use stablepin_reconciler::clock::now;
 use stablepin_reconciler::errors::chain;
-use stablepin_retention_rules::plan::{Fate, Plan, Planned};
+use stablepin_retention_rules::plan::{Plan, Planned, RetentionRule};
 use stablepin_retention_rules::run::{DEFAULT_SHARE, Purpose, Run, RunId};
 use stablepin_rules::application::{Application, RetentionMode};
 use stablepin_rules::audit::Actor;
@@ -43,7 +43,7 @@ async fn route(clients: &RetentionClients, request: &Request) -> Result<Response
         "GET /v1/applications/{application}/retention" => list(clients, request).await,
         "GET /v1/applications/{application}/retention/{run}" => {
             let (_, run) = run(clients, request).await?;
-            Ok(answer(200, &run_json(&run)))
+            Ok(answer(200, &RunAnswer::from(&run)))
         }
         "GET /v1/applications/{application}/retention/{run}/images" => images(clients, request).await,
         "POST /v1/applications/{application}/retention" => {
@@ -131,16 +131,7 @@ async fn begin(
     let begun = runs::begin(clients, RunId::new(uuid_v7(now())), &application.name, asked).await;
     let run = begun.map_err(|error| internal_error(request, &error))?;
     hand_out(clients, &run, 0).await.map_err(|error| internal_error(request, &error))?;
-    Ok(answer(202, &run_json(&run)))
-}
-
-/// Returns the run as JSON, with its state, a summary, and the path to follow it.
-fn run_json(run: &Run) -> serde_json::Value {
-    let mut shown = json!(run);
-    shown["state"] = json!(run.state());
-    shown["summary"] = json!(run.summary());
-    shown["follow"] = json!(format!("/v1/applications/{}/retention/{}", run.application, run.id));
-    shown
+    Ok(answer(202, &RunAnswer::from(&run)))
 }
 
 async fn application(clients: &RetentionClients, request: &Request) -> Result<Application, Problem> {
@@ -166,8 +157,8 @@ async fn list(clients: &RetentionClients, request: &Request) -> Result<Response,
     let (limit, after) = request.page()?;
     let page = clients.table.runs(&application.name, limit, after.map(Cursor)).await;
     let page = page.map_err(|error| internal_error(request, &error))?;
-    let runs: Vec<_> = page.items.iter().map(run_json).collect();
-    Ok(answer(200, &json!({ "runs": runs, "next": page.next.map(|next| next.0) })))
+    let runs = page.items.iter().map(Into::into).collect();
+    Ok(answer(200, &RunPage { runs, next: page.next.map(|next| next.0) }))
 }
 
 /// Answers why each image of a repository is kept or removed, sorted by digest. `action`, `rule`,
@@ -189,34 +180,22 @@ async fn images(clients: &RetentionClients, request: &Request) -> Result<Respons
     let wants = |one: &&Planned| {
         let is = |name: &str, value: &str| request.query(name).is_none_or(|wanted| wanted == value);
         let tagged = |wanted: &str| one.tags.iter().any(|tag| tag.as_str() == wanted);
-        is("action", action(&one.fate))
+        is("action", ImageAction::from(&one.fate).as_str())
             && is("rule", one.rule.as_str())
             && is("digest", one.digest.as_str())
             && request.query("tag").is_none_or(tagged)
             && request.query("after").is_none_or(|after| one.digest.as_str() > after)
     };
-    let mut found: Vec<&Planned> = plan.images.iter().filter(wants).take(IMAGES + 1).collect();
-    let next = (found.len() > IMAGES).then(|| {
-        found.truncate(IMAGES);
-        found.last().map(|one| one.digest.clone())
-    });
-    let mut rules: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut images: Vec<ImageAnswer> =
+        plan.images.iter().filter(wants).take(IMAGES + 1).map(Into::into).collect();
+    let more = images.len() > IMAGES;
+    images.truncate(IMAGES);
+    let next = images.last().filter(|_| more).map(|last| last.digest.clone());
+    let mut rules: BTreeMap<RetentionRule, usize> = BTreeMap::new();
     for one in &plan.images {
-        *rules.entry(one.rule.as_str()).or_default() += 1;
+        *rules.entry(one.rule).or_default() += 1;
     }
-    Ok(answer(
-        200,
-        &json!({ "repository": repository, "at": plan.at, "rules": rules, "images": found, "next": next.flatten() }),
-    ))
-}
-
-fn action(fate: &Fate) -> &'static str {
-    match fate {
-        Fate::Keep => "keep",
-        Fate::Untag { .. } => "untag",
-        Fate::Delete { .. } => "delete",
-        Fate::Archive { .. } => "archive",
-    }
+    Ok(answer(200, &ImagePage { repository, at: plan.at, rules, images, next }))
 }
 
 fn internal_error(request: &Request, error: &dyn std::error::Error) -> Problem {

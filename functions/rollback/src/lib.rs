@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use serde::Deserialize;
-use serde_json::json;
+use stablepin_api_types::{RollbackPlan, StartedRollback};
 use stablepin_aws::dynamodb::uuid_v7;
 use stablepin_http::{Problem, Request, Response, json as answer};
 use stablepin_reconciler::clock::now;
@@ -58,13 +58,11 @@ pub async fn handle(clients: &Clients, request: &Request, deadline: Deadline) ->
 async fn start(clients: &Clients, request: &Request, deadline: Deadline) -> Result<Response, Problem> {
     let prepared = tokio::time::timeout(PREPARED_WITHIN, prepare(clients, request)).await;
     let Prepared { subject, snapshots, asked, dry_run } = prepared.unwrap_or_else(|_| Err(slow(request)))?;
-    let (id, target) = (asked.id, asked.target.clone());
-    let follow = format!("/v1/applications/{}/rollbacks/{id}", subject.application());
+    let follow = format!("/v1/applications/{}/rollbacks/{}", subject.application(), asked.id);
     let observed = vec![Input::RollbackRequested(Box::new(asked))];
     if dry_run {
         let change = transition(now(), &subject, &observed).map_err(|refusal| Problem::from(&refusal))?;
-        let planned = change.after.rollback().map(|rollback| json!(rollback.rollout.services));
-        return Ok(answer(200, &json!({ "dry_run": true, "target": target, "services": planned })));
+        return Ok(answer(200, &change.after.rollback().map(RollbackPlan::new)));
     }
     let deadline = deadline.within(ANSWER_WITHIN);
     let after = reconcile(clients, Source::Services(subject, snapshots), observed, deadline).await;
@@ -84,17 +82,7 @@ async fn start(clients: &Clients, request: &Request, deadline: Deadline) -> Resu
         let detail = format!("{reason}. Correct that and ask again; {follow} has the record");
         return Err(Problem::new(409, "rollback-failed", "The rollback failed", detail));
     }
-    Ok(answer(
-        202,
-        &json!({
-            "id": id,
-            "state": after.rollback().map(|rollback| rollback.state),
-            "reason": after.rollback().and_then(|rollback| rollback.reason.as_deref()),
-            "target": target,
-            "services": after.rollback().map(|rollback| &rollback.rollout.services),
-            "follow": follow,
-        }),
-    ))
+    Ok(answer(202, &after.rollback().map(|rollback| StartedRollback::new(rollback, follow))))
 }
 
 /// A resolved rollback, before anything was changed.

@@ -181,7 +181,7 @@ fn freeze_delays_a_release_until_its_end() {
     let (status, problem) = app.api("PUT", path, Some(&json!({})));
     assert_eq!((status, &problem["type"]), (422, &json!("urn:stablepin:problem:reason-needed")), "{problem}");
     let (status, answer) = app.api("PUT", path, Some(&json!({ "reason": "sale" })));
-    assert_eq!((status, &answer["record"]["freeze"]["reason"]), (200, &json!("sale")), "{answer}");
+    assert_eq!((status, &answer["freeze"]["reason"]), (200, &json!("sale")), "{answer}");
     let (status, problem) = app.api("PUT", path, Some(&json!({ "reason": "again" })));
     assert_eq!((status, &problem["type"]), (409, &json!("urn:stablepin:problem:frozen")), "{problem}");
 
@@ -193,7 +193,7 @@ fn freeze_delays_a_release_until_its_end() {
     assert_eq!(app.pins().len(), 0);
 
     let (status, answer) = app.api("DELETE", path, None);
-    assert_eq!((status, &answer["record"]["freeze"]), (200, &Value::Null), "{answer}");
+    assert_eq!((status, &answer["freeze"]), (200, &Value::Null), "{answer}");
     let (status, problem) = app.api("DELETE", "/environments/production/hold", None);
     assert_eq!((status, &problem["type"]), (409, &json!("urn:stablepin:problem:not-held")), "{problem}");
     app.pause_ends(link.promotion());
@@ -217,7 +217,7 @@ fn signed_request_resets_a_future_watermark() {
     assert_eq!((status, &problem["type"]), (422, &json!("urn:stablepin:problem:reason-needed")), "{problem}");
     let (status, answer) = app.api("DELETE", path, Some(&json!({ "reason": "a test event" })));
     assert_eq!(status, 200, "{answer}");
-    let at = answer["record"]["watermark"]["at"].as_str().expect("a time").to_owned();
+    let at = answer["watermark"]["at"].as_str().expect("a time").to_owned();
     assert!(at.starts_with("20") && !at.starts_with("2099"), "{at}");
     let (status, problem) = app.api("DELETE", path, Some(&json!({ "reason": "again" })));
     assert_eq!(

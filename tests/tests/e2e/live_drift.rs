@@ -31,7 +31,7 @@ fn deployment_by_hand_is_reported_once_until_it_ends() {
     let drift = || {
         let (status, environment) = app.api("GET", "/environments/production", None);
         assert_eq!(status, 200, "{environment}");
-        environment["record"]["live_drift"].clone()
+        environment["live_drift"].clone()
     };
     let name = format!("{}/web", app.plan.cluster);
     let found = drift();

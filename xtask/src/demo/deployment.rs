@@ -165,7 +165,7 @@ fn progress(promotion: &Value) -> String {
     let one = &rollout["services"][0];
     let mut parts = vec![state.to_owned()];
     if back {
-        let to = rollout["destination"]["digest"].as_str().map_or("what ran before", brief);
+        let to = rollout["digest"].as_str().map_or("what ran before", brief);
         parts.push(format!("going back to {to}"));
     }
     parts.extend(one["progress"]["state"].as_str().map(str::to_owned));
@@ -187,9 +187,7 @@ mod tests {
             json!({ "services": [{ "progress": { "state": "deployed" }, "seen": "0 of 1 tasks running" }] });
         let there = json!({ "state": "InProgress", "rollout": rollout, "revert": null });
         assert_eq!(progress(&there), "InProgress, deployed, 0 of 1 tasks running");
-        let revert = json!({
-            "destination": { "type": "before" }, "services": [{ "progress": { "state": "waiting" } }],
-        });
+        let revert = json!({ "digest": null, "services": [{ "progress": { "state": "waiting" } }] });
         let back = json!({ "state": "InProgress", "rollout": rollout, "revert": revert });
         assert_eq!(progress(&back), "InProgress, going back to what ran before, waiting");
         assert_eq!(progress(&json!({ "state": "Pending" })), "Pending");

@@ -36,6 +36,10 @@ impl Table {
         {
             let old = before.build.as_ref().map_or(0, |build| build.version);
             build.version = old + 1;
+            if old == 0 {
+                let item = item(&keys::built(&application, build), 1, &build.digest)?;
+                writes.put(item, None, Part::Version);
+            }
             let item = item(&keys::build(&application, &build.digest), build.version, build)?;
             writes.put(item, Some(old), Part::Version);
         }

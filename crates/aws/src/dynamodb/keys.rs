@@ -6,7 +6,7 @@ use stablepin_rules::audit::AuditRecord;
 use stablepin_rules::image::{ImageDigest, ImageTag, RepositoryName};
 use stablepin_rules::name::{ApplicationName, EnvironmentName};
 use stablepin_rules::pin_number::PinNumber;
-use stablepin_rules::records::{Occurrence, Operation, TokenHash};
+use stablepin_rules::records::{Build, Occurrence, Operation, TokenHash};
 
 use super::item::ItemKey;
 use super::operation_key::OperationKey;
@@ -51,6 +51,13 @@ pub(super) fn environment(application: &ApplicationName, environment: &Environme
 
 pub(super) fn build(application: &ApplicationName, digest: &ImageDigest) -> ItemKey {
     app(application, format!("BUILD#{digest}"))
+}
+
+/// The prefix of the items that list builds by the time of their first push.
+pub(super) const BUILT: &str = "BUILT#";
+
+pub(super) fn built(application: &ApplicationName, build: &Build) -> ItemKey {
+    app(application, format!("{BUILT}{}#{}", sortable(build.pushed_at), build.digest))
 }
 
 pub(super) const ROLLBACKS: &str = "ROLLBACK#";

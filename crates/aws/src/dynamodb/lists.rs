@@ -5,11 +5,12 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use stablepin_rules::audit::AuditRecord;
+use stablepin_rules::image::ImageDigest;
 use stablepin_rules::name::{ApplicationName, EnvironmentName};
-use stablepin_rules::records::{Operation, Pin, Work};
+use stablepin_rules::records::{Build, Operation, Pin, Work};
 
 use super::error::TableError;
-use super::item::{Item, StoredOperation, record, text};
+use super::item::{Item, StoredOperation, record, take, text};
 use super::keys::{self, WAKE, sortable};
 use super::operation_key::{Key, OperationKey};
 use super::table::Table;
@@ -17,6 +18,9 @@ use super::table::Table;
 /// The end of a page: the sort key of its last item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor(pub String);
+
+/// How many rollbacks of all environments are read at once.
+const ROLLBACKS_A_READ: i32 = 100;
 
 #[derive(Debug)]
 pub struct Page<T> {
@@ -99,6 +103,62 @@ impl Table {
             .await?;
         let items = page.items.into_iter().map(|stored| (stored.environment, stored.operation)).collect();
         Ok(Page { items, next: page.next })
+    }
+
+    /// A page of an environment's rollbacks, newest first. Their keys do not name the environment,
+    /// so a page may have fewer than `limit`, but none only at the end.
+    pub async fn rollbacks(
+        &self,
+        application: &ApplicationName,
+        environment: &EnvironmentName,
+        limit: i32,
+        mut after: Option<Cursor>,
+    ) -> Result<Page<Operation>, TableError> {
+        let most = usize::try_from(limit).unwrap_or_default();
+        loop {
+            let page: Page<StoredOperation> = self
+                .query(Range {
+                    partition: keys::partition(application),
+                    prefix: keys::ROLLBACKS,
+                    newest_first: true,
+                    limit: Some(ROLLBACKS_A_READ),
+                    after,
+                })
+                .await?;
+            let of_environment = page.items.into_iter().filter(|stored| stored.environment == *environment);
+            let mut items: Vec<_> = of_environment.map(|stored| stored.operation).collect();
+            let mut next = page.next;
+            if items.len() > most {
+                items.truncate(most);
+                next = items.last().map(|last| Cursor(OperationKey::of(last).to_string()));
+            }
+            if !items.is_empty() || next.is_none() {
+                return Ok(Page { items, next });
+            }
+            after = next;
+        }
+    }
+
+    /// A page of builds, newest first by the time of their first push.
+    pub async fn builds(
+        &self,
+        application: &ApplicationName,
+        limit: i32,
+        after: Option<Cursor>,
+    ) -> Result<Page<Build>, TableError> {
+        let page: Page<ImageDigest> = self
+            .query(Range {
+                partition: keys::partition(application),
+                prefix: keys::BUILT,
+                newest_first: true,
+                limit: Some(limit),
+                after,
+            })
+            .await?;
+        let wanted: Vec<_> = page.items.iter().map(|digest| keys::build(application, digest)).collect();
+        let mut found = self.batch_get_many(&wanted).await?;
+        let builds = wanted.iter().filter_map(|key| take(&mut found, key).transpose());
+        Ok(Page { items: builds.collect::<Result<_, _>>()?, next: page.next })
     }
 
     /// Reads an operation and the name of its environment.

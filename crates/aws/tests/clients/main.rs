@@ -13,6 +13,7 @@ mod ecs_service_deployments;
 mod elb;
 mod eventbridge;
 mod lambda;
+mod lists;
 mod probe;
 mod retention;
 mod runs;

@@ -1,7 +1,7 @@
 //! Retention's requests to the table: references, marks, and the lock of a repository.
 
 mod environments;
-mod fixtures;
+pub(crate) mod fixtures;
 mod lock;
 mod marks;
 mod references;

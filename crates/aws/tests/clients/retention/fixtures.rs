@@ -14,11 +14,11 @@ use crate::wire::{Answer, Wire, error};
 
 pub(super) const PROMOTION: &str = include_str!("../../../../rules/src/records/samples/promotion.json");
 
-pub(super) fn table(wire: &Wire) -> Table {
+pub(crate) fn table(wire: &Wire) -> Table {
     Table::new(&wire.session(), "stablepin".to_owned())
 }
 
-pub(super) fn web() -> ApplicationName {
+pub(crate) fn web() -> ApplicationName {
     ApplicationName::parse("web").unwrap()
 }
 
@@ -57,7 +57,7 @@ pub(super) fn in_transaction() -> Answer {
 }
 
 /// A subject, and the change that opens an operation.
-pub(super) fn opens(operation: &str) -> (Subject, Change) {
+pub(crate) fn opens(operation: &str) -> (Subject, Change) {
     let file = r#"
 name = "web"
 repository = "web"

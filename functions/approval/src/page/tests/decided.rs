@@ -108,5 +108,5 @@ fn page_says_that_two_approvals_are_missing() {
 #[test]
 fn script_gets_the_same_state_as_the_page() {
     let subject = tagged(&after(&asking(1, "main"), Verdict::Approve, None));
-    assert_snapshot!(body(&status(&subject, &PageState::now(&subject, &lead()))), @r#"{"over":true,"steps":[{"detail":"by lead","name":"Approved","state":"done"},{"detail":"pin 1 of production","name":"Pinned","state":"done"}],"text":"You approved it on 2025-07-17 15:00 UTC. It is pin 1 of production.","title":"Approved, and pinned"}"#);
+    assert_snapshot!(body(&status(&subject, &PageState::now(&subject, &lead()))), @r#"{"title":"Approved, and pinned","text":"You approved it on 2025-07-17 15:00 UTC. It is pin 1 of production.","over":true,"steps":[{"name":"Approved","state":"done","detail":"by lead"},{"name":"Pinned","state":"done","detail":"pin 1 of production"}]}"#);
 }

@@ -1,0 +1,47 @@
+//! Applications, and the subscriptions of their approvers.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use stablepin_rules::application::{Difference, MailAddress};
+use stablepin_rules::name::{ApplicationName, ApproverName};
+use stablepin_rules::subscription_status::SubscriptionStatus;
+
+/// A page of the applications' names, sorted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApplicationPage {
+    pub applications: Vec<ApplicationName>,
+    pub next: Option<String>,
+}
+
+/// An application's file as it was last put.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApplicationAnswer {
+    pub name: ApplicationName,
+    /// The version of the file: 1, 2, 3 …
+    pub version: u64,
+    pub at: Timestamp,
+    /// The ARN of the principal that put the file.
+    pub by: String,
+    pub text: String,
+}
+
+/// The result of putting an application's file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangedApplication {
+    pub name: ApplicationName,
+    /// The stored version. A dry run stores none.
+    pub version: u64,
+    pub changes: Vec<Difference>,
+}
+
+/// An approver's subscription to mails with links.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubscriptionAnswer {
+    pub approver: ApproverName,
+    pub mail: MailAddress,
+    pub state: SubscriptionStatus,
+    /// The topic that the address is subscribed to.
+    pub topic: Option<String>,
+    /// The next thing to do, for people.
+    pub next: Option<String>,
+}

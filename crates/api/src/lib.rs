@@ -1,0 +1,64 @@
+//! The answers of the HTTP API, for the functions that give them and for programs that read them.
+//!
+//! Names, states and other values are those of the rules. A record is never an answer: each answer
+//! lists its members, so that a new member of a record stays inside until it is listed here.
+//! `docs/api/answers.md` describes every member.
+
+/// Defines an answer and its conversion from a record. A member without a value has the value of
+/// the record's member of that name.
+macro_rules! answer {
+    ($(#[$meta:meta])* $name:ident of $record:ident: $source:ty {
+        $($(#[$doc:meta])* $member:ident: $type:ty $(= $value:expr)?,)*
+    }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+        pub struct $name {
+            $($(#[$doc])* pub $member: $type,)*
+        }
+
+        impl From<&$source> for $name {
+            fn from($record: &$source) -> Self {
+                Self { $($member: answer!(@value $record $member $($value)?),)* }
+            }
+        }
+    };
+    (@value $record:ident $member:ident) => { $record.$member.clone() };
+    (@value $record:ident $member:ident $value:expr) => { $value };
+}
+
+mod application;
+mod audit;
+mod build;
+mod environment;
+mod pin;
+mod promotion;
+mod retention;
+mod rollback;
+mod rollout;
+mod stack;
+
+pub use application::{ApplicationAnswer, ApplicationPage, ChangedApplication, SubscriptionAnswer};
+pub use audit::{AuditAnswer, AuditPage};
+pub use build::{BuildAnswer, BuildPage};
+pub use environment::{
+    CurrentAnswer, DeviationAnswer, EnvironmentAnswer, FreezeAnswer, HoldAnswer, LatestPushAnswer,
+    LiveDriftAnswer, SlotAnswer, WatermarkAnswer,
+};
+pub use pin::{PinAnswer, PinPage, TagTakenAnswer, WhyTaken};
+pub use promotion::{
+    DecidedPromotion, DecisionStatus, PromotionAnswer, PromotionPage, RefusedBuildTagAnswer,
+    RefusedMailAnswer, RequestedPromotion, StepAnswer, VoteAnswer,
+};
+pub use retention::{
+    ImageAction, ImageAnswer, ImagePage, RepositoryRunAnswer, RunAnswer, RunPage, StoredDocument,
+};
+pub use rollback::{
+    BackupAnswer, RollbackAnswer, RollbackPage, RollbackPlan, RollbackService, StartedRollback, TargetAnswer,
+};
+pub use rollout::{
+    BakeAnswer, BeforeAnswer, PauseAnswer, RolloutAnswer, ServiceAnswer, ServiceProgress, StartedAnswer,
+};
+pub use stack::{ConsoleLinkAnswer, FindingAnswer, HealthAnswer, HealthStatus};
+
+#[cfg(test)]
+mod tests;

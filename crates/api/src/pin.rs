@@ -1,0 +1,68 @@
+//! Pins, and a tag of a pin that could not be put.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use stablepin_rules::application::ServiceName;
+use stablepin_rules::build_tag::BuildTag;
+use stablepin_rules::image::{ImageDigest, ImageTag};
+use stablepin_rules::operation_id::OperationId;
+use stablepin_rules::pin_number::PinNumber;
+use stablepin_rules::records::{NotPut, Pin, TakenTag};
+
+answer! {
+    /// A known-good build of an environment.
+    PinAnswer of pin: Pin {
+        number: PinNumber,
+        digest: ImageDigest,
+        build_tag: BuildTag,
+        commit: Option<String>,
+        /// The promotion or rollback that set the pin.
+        by: OperationId,
+        at: Timestamp,
+        size_bytes: Option<u64>,
+        platforms: Vec<String>,
+        /// The task definition that each service was proven with.
+        revisions: BTreeMap<ServiceName, String>,
+    }
+}
+
+/// A page of an environment's pins, newest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PinPage {
+    pub pins: Vec<PinAnswer>,
+    pub next: Option<String>,
+}
+
+answer! {
+    /// A pin's tag that could not be put. The pin itself is valid.
+    TagTakenAnswer of taken: TakenTag {
+        pin: PinNumber,
+        tag: ImageTag,
+        why: WhyTaken = (&taken.why).into(),
+    }
+}
+
+/// The reason why a tag could not be put.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum WhyTaken {
+    /// Another image has the tag, and the repository does not let tags move.
+    Taken {
+        on: ImageDigest,
+        /// The ARN of the principal that put the tag there, as CloudTrail recorded.
+        by: Option<String>,
+    },
+    /// ECR refused the tag.
+    Refused { reason: String, at: Timestamp },
+}
+
+impl From<&NotPut> for WhyTaken {
+    fn from(why: &NotPut) -> Self {
+        match why {
+            NotPut::Taken { on, by } => Self::Taken { on: on.clone(), by: by.clone() },
+            NotPut::Refused { reason, at } => Self::Refused { reason: reason.to_string(), at: *at },
+        }
+    }
+}

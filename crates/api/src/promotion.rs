@@ -1,0 +1,202 @@
+//! Promotions, and the answers to requests about them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use stablepin_messages::progress::{ProgressStep, StepState, steps};
+use stablepin_rules::audit::Actor;
+use stablepin_rules::image::{ImageDigest, ImageTag};
+use stablepin_rules::name::{ApplicationName, ApproverName, EnvironmentName};
+use stablepin_rules::operation_id::OperationId;
+use stablepin_rules::pin_number::PinNumber;
+use stablepin_rules::records::{
+    Operation, Promotion, PromotionState, RefusedBuildTag, RefusedMail, Subject, Verdict, Vote, Work,
+};
+use stablepin_rules::subscription_status::SubscriptionStatus;
+
+use crate::{BuildAnswer, RolloutAnswer};
+
+/// The promotion of one build to one environment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PromotionAnswer {
+    pub id: OperationId,
+    pub environment: EnvironmentName,
+    pub digest: ImageDigest,
+    pub build: BuildAnswer,
+    /// The time of the push, or of the request. Promotions are ordered by it, then by the digest.
+    pub pushed_at: Timestamp,
+    /// The pushed tag. `None`: a signed request opened the promotion.
+    pub pushed_tag: Option<ImageTag>,
+    /// The ARNs of all principals that ever pushed the digest, as CloudTrail recorded.
+    pub pushers: BTreeSet<String>,
+    /// The signer of the request for the promotion. `None`: a push opened it.
+    pub asked_by: Option<Actor>,
+    pub opened_at: Timestamp,
+    pub expires_at: Timestamp,
+    pub state: PromotionState,
+    /// The reason of the last change of state, for people.
+    pub reason: Option<String>,
+    /// When approvers are mailed, if this is the newest build by then. `None`: at once.
+    pub ask_at: Option<Timestamp>,
+    /// When each approver was last mailed.
+    pub asked: BTreeMap<ApproverName, Timestamp>,
+    /// The approvers whom no mail reached. `None`: nobody has checked yet.
+    pub unreachable: Option<BTreeMap<ApproverName, SubscriptionStatus>>,
+    pub mail_refused: Option<RefusedMailAnswer>,
+    pub build_tag_refused: Option<RefusedBuildTagAnswer>,
+    pub votes: BTreeMap<ApproverName, VoteAnswer>,
+    /// The approvers who received a vote confirmation.
+    pub vote_confirmations: BTreeSet<ApproverName>,
+    pub rollout: Option<RolloutAnswer>,
+    /// Why the rollout failed, for people.
+    pub failure: Option<String>,
+    /// The services on their way back after the failure.
+    pub revert: Option<RolloutAnswer>,
+    /// The pin that the promotion set.
+    pub pin: Option<PinNumber>,
+    /// The error of the last failed attempt.
+    pub problem: Option<String>,
+    /// When the promoter looks next. `None`: nothing is left to do.
+    pub next_look: Option<Timestamp>,
+}
+
+impl PromotionAnswer {
+    /// Returns `None` if the operation is not a promotion.
+    pub fn new(environment: &EnvironmentName, operation: &Operation) -> Option<Self> {
+        let Work::Promotion(promotion) = &operation.work else { return None };
+        let Promotion { asked, votes, mail_refused, build_tag_refused, .. } = promotion;
+        Some(Self {
+            id: promotion.id,
+            environment: environment.clone(),
+            digest: promotion.digest.clone(),
+            build: (&promotion.build).into(),
+            pushed_at: promotion.occurrence.at,
+            pushed_tag: promotion.pushed_tag.clone(),
+            pushers: promotion.pushers.clone(),
+            asked_by: promotion.asked_by.clone(),
+            opened_at: promotion.opened_at,
+            expires_at: promotion.expires_at,
+            state: promotion.state,
+            reason: reason(promotion),
+            ask_at: promotion.ask_at,
+            asked: asked.iter().map(|(name, request)| (name.clone(), request.at)).collect(),
+            unreachable: promotion.unreachable.clone(),
+            mail_refused: mail_refused.as_ref().map(Into::into),
+            build_tag_refused: build_tag_refused.as_ref().map(Into::into),
+            votes: votes.iter().map(|(name, vote)| (name.clone(), vote.into())).collect(),
+            vote_confirmations: promotion.vote_confirmations.clone(),
+            rollout: promotion.rollout.as_ref().map(Into::into),
+            failure: promotion.failure.as_ref().map(ToString::to_string),
+            revert: promotion.revert.as_ref().map(Into::into),
+            pin: promotion.pin,
+            problem: operation.problem.clone(),
+            next_look: operation.wake_at,
+        })
+    }
+}
+
+fn reason(promotion: &Promotion) -> Option<String> {
+    promotion.reason.as_ref().map(ToString::to_string)
+}
+
+/// A page of an application's promotions, newest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PromotionPage {
+    pub promotions: Vec<PromotionAnswer>,
+    pub next: Option<String>,
+}
+
+answer! {
+    /// An approver's vote.
+    VoteAnswer of vote: Vote {
+        verdict: Verdict,
+        reason: Option<String>,
+        at: Timestamp,
+        actor: Actor,
+        /// The SHA-256 of the facts that the approver saw.
+        facts: Option<String>,
+    }
+}
+
+answer! {
+    /// SNS refuses to mail approvers.
+    RefusedMailAnswer of refused: RefusedMail {
+        approvers: BTreeSet<ApproverName>,
+        /// The newest refusal, in AWS's words.
+        reason: String,
+        at: Timestamp,
+    }
+}
+
+answer! {
+    /// ECR refuses the build tag.
+    RefusedBuildTagAnswer of refused: RefusedBuildTag {
+        times: u32,
+        /// The newest refusal, in AWS's words.
+        reason: String,
+        at: Timestamp,
+    }
+}
+
+/// The answer to a request for a promotion.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestedPromotion {
+    pub application: ApplicationName,
+    pub environment: EnvironmentName,
+    /// `None`: a push of another build came at the same moment.
+    pub promotion: Option<OperationId>,
+}
+
+/// A promotion after a signed decision, or after it was withdrawn.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DecidedPromotion {
+    pub application: ApplicationName,
+    pub environment: EnvironmentName,
+    pub promotion: OperationId,
+    pub state: PromotionState,
+    pub reason: Option<String>,
+    pub steps: Vec<StepAnswer>,
+}
+
+impl DecidedPromotion {
+    /// Returns `None` if the subject has no promotion.
+    pub fn new(subject: &Subject) -> Option<Self> {
+        let promotion = subject.promotion()?;
+        Some(Self {
+            application: subject.application().clone(),
+            environment: subject.name.clone(),
+            promotion: promotion.id,
+            state: promotion.state,
+            reason: reason(promotion),
+            steps: StepAnswer::of(subject),
+        })
+    }
+}
+
+answer! {
+    /// A step that every promotion of its environment takes.
+    StepAnswer of step: ProgressStep {
+        name: String = step.name.to_owned(),
+        state: StepState,
+        /// A description for people. Empty before the step begins.
+        detail: String,
+    }
+}
+
+impl StepAnswer {
+    /// Returns the steps of the subject's promotion, in order.
+    pub fn of(subject: &Subject) -> Vec<Self> {
+        steps(subject).iter().map(Into::into).collect()
+    }
+}
+
+/// The decision page's state, for its script.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DecisionStatus {
+    pub title: String,
+    pub text: String,
+    /// Whether the promotion has ended.
+    pub over: bool,
+    pub steps: Vec<StepAnswer>,
+}

@@ -1,0 +1,38 @@
+//! The stack itself: its health, and links to its console.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// The findings of the last hourly check of subscriptions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthAnswer {
+    pub status: HealthStatus,
+    pub findings: Vec<FindingAnswer>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HealthStatus {
+    Ok,
+    /// At least one check found something.
+    Degraded,
+}
+
+/// The findings about one subject, in words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FindingAnswer {
+    /// `topics`, or an application's name.
+    pub about: String,
+    pub findings: BTreeSet<String>,
+    /// The time since which the findings are the same.
+    pub since: Timestamp,
+}
+
+/// A link to the console. Everybody who has it can read the console until it expires.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConsoleLinkAnswer {
+    pub url: String,
+    pub expires_at: Timestamp,
+}
