@@ -16,7 +16,7 @@ pub struct HealthAnswer {
 #[serde(rename_all = "lowercase")]
 pub enum HealthStatus {
     Ok,
-    /// At least one check found something.
+    /// Findings exist.
     Degraded,
 }
 
