@@ -6,7 +6,7 @@ use crate::failed_call::FailedCall;
 #[derive(Debug, Clone)]
 pub(crate) struct Call {
     operation: &'static str,
-    /// What follows "could not", such as `describe the repository prod/web`.
+    /// The words after "could not", such as `describe the repository prod/web`.
     purpose: String,
 }
 
