@@ -90,6 +90,9 @@ pub fn question(
     Mail { subject: format!("{reminder}Approve {application} for {}? {build_tag}", subject.name), body }
 }
 
+/// The text for a missing reason, which only a damaged record has.
+const NO_REASON: &str = "no reason is known";
+
 /// Returns free text on one line, whatever its source.
 fn line(text: &str) -> String {
     one_line(text, LONGEST_REASON)

@@ -75,7 +75,7 @@ pub fn facts(subject: &Subject) -> Option<Facts> {
             "{} is held since {} ({}). Your approval releases the hold.",
             subject.name,
             time(hold.since),
-            line(&hold.reason)
+            line(&hold.reason.to_string())
         )
     });
     Some(Facts { facts, notes: frozen.into_iter().chain(held).collect() })

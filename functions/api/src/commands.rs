@@ -12,6 +12,7 @@ use stablepin_rules::name::{ApplicationName, EnvironmentName};
 use stablepin_rules::transition::{EnvironmentAction, EnvironmentCommand, Input};
 
 use crate::internal_error;
+use crate::reads::environment_json;
 
 /// The body of a command. It may be absent if the command needs no reason.
 #[derive(Debug, Default, Deserialize)]
@@ -44,7 +45,11 @@ pub(crate) async fn carry_out(
     match reconcile(clients, Source::Subject(Box::new(subject)), observed, deadline).await {
         Ok(after) => Ok(answer(
             200,
-            &json!({ "application": application, "name": environment, "record": after.environment }),
+            &json!({
+                "application": application,
+                "name": environment,
+                "record": environment_json(&after.environment),
+            }),
         )),
         Err(error) => Err(match error.into_refusal() {
             Ok(refusal) => Problem::from(&refusal),

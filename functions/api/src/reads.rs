@@ -7,7 +7,7 @@ use stablepin_reconciler::clock::now;
 use stablepin_rules::image::ImageDigest;
 use stablepin_rules::name::{ApplicationName, EnvironmentName};
 use stablepin_rules::operation_id::OperationId;
-use stablepin_rules::records::{Operation, Work};
+use stablepin_rules::records::{Environment, Operation, Work};
 
 use crate::internal_error;
 
@@ -66,8 +66,20 @@ async fn operation(
 /// links.
 fn operation_json(environment: &EnvironmentName, operation: &Operation) -> Value {
     let mut value = match &operation.work {
-        Work::Promotion(promotion) => json!(promotion),
-        Work::Rollback(rollback) => json!(rollback),
+        Work::Promotion(promotion) => {
+            let mut value = json!(promotion);
+            value["reason"] = text(promotion.reason.as_ref());
+            value["failure"] = text(promotion.failure.as_ref());
+            value
+        }
+        Work::Rollback(rollback) => {
+            let mut value = json!(rollback);
+            value["reason"] = text(rollback.reason.as_ref());
+            if let Some(hold) = &rollback.held_before {
+                value["held_before"]["reason"] = text(Some(&hold.reason));
+            }
+            value
+        }
         Work::Repair(repair) => json!(repair),
         Work::LiveDrift(report) => json!(report),
     };
@@ -94,8 +106,25 @@ pub(crate) async fn environment(table: &Table, request: &Request) -> Result<Resp
         .ok_or_else(|| Problem::not_found(&format!("environment {environment} of {application}")))?;
     Ok(answer(
         200,
-        &json!({ "application": application, "name": environment, "record": subject.environment }),
+        &json!({
+            "application": application,
+            "name": environment,
+            "record": environment_json(&subject.environment),
+        }),
     ))
+}
+
+/// Returns the record for the API, with the hold's reason as text.
+pub(crate) fn environment_json(environment: &Environment) -> Value {
+    let mut value = json!(environment);
+    if let Some(hold) = &environment.hold {
+        value["hold"]["reason"] = text(Some(&hold.reason));
+    }
+    value
+}
+
+fn text(reason: Option<&impl ToString>) -> Value {
+    json!(reason.map(ToString::to_string))
 }
 
 pub(crate) async fn pins(table: &Table, request: &Request) -> Result<Response, Problem> {

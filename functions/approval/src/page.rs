@@ -4,12 +4,13 @@
 mod standing;
 
 use maud::{Markup, PreEscaped, html};
-use stablepin_http::page::{Page, ended, line, sentence};
+use stablepin_http::page::{Page, line, sentence};
 use stablepin_http::{Response, json};
 use stablepin_messages::progress::steps;
 use stablepin_rules::application::Step;
 use stablepin_rules::approval::approvals;
 use stablepin_rules::facts::{Facts, facts};
+use stablepin_rules::one_line::ended;
 use stablepin_rules::records::{Subject, Token};
 use stablepin_rules::refusal::Refusal;
 use stablepin_rules::words::time;

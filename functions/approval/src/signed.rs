@@ -187,7 +187,7 @@ async fn carry_out(
                 "environment": after.name,
                 "promotion": promotion.map(|promotion| promotion.id),
                 "state": promotion.map(|promotion| promotion.state),
-                "reason": promotion.and_then(|promotion| promotion.reason.as_deref()),
+                "reason": promotion.and_then(|promotion| promotion.reason.as_ref()).map(ToString::to_string),
                 "steps": steps(&after),
             });
             Ok(answer(200, &body))

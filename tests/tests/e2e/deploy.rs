@@ -165,7 +165,7 @@ fn missing_service_is_refused_before_any_change() {
     let build = app.push_runnable("main", &Spec::new("1"));
     let record = promoted(&app, &build);
     assert_eq!(record["state"], "Failed", "{record}");
-    let said = record["reason"].as_str().unwrap_or_default();
+    let said = app.reason(&record);
     assert!(said.starts_with("nothing was touched: there is no service"), "{said}");
     assert_eq!(service.running(), [old]);
     assert_eq!(

@@ -20,7 +20,7 @@ impl Demo<'_> {
 
     pub(super) fn answers_500(&self, number: usize, live: &Build, port: u16) -> Result<()> {
         let failed = self.fails(number, live)?;
-        let failure = failed["failure"].as_str().unwrap_or_default();
+        let failure = failed["failure"]["reported"].as_str().unwrap_or_default();
         self.claims.equal("the endpoint's answer is why", &failure.contains("status 500"), &true)?;
         let (health, _) = self.witness.ask(port, "/health");
         self.claims.equal(&format!("port {port} answers 200 again"), &health, &200)
@@ -37,7 +37,7 @@ impl Demo<'_> {
             &promotion["state"],
             "RolledBack",
         )?;
-        note(format!("why: {}", promotion["failure"].as_str().unwrap_or_default()));
+        note(format!("why: {}", promotion["failure"]["reported"].as_str().unwrap_or_default()));
         self.had_gone_out(&build, &promotion)?;
         self.is_live(&format!("one container runs build {} again, and is well", live.number), live)?;
         self.is_as_before(&before, live)?;
@@ -73,7 +73,7 @@ impl Demo<'_> {
 
     pub(super) fn is_held_by(&self, build: &Build) -> Result<()> {
         let hold = self.environment_record()?["hold"].take();
-        let reason = hold["reason"].as_str().unwrap_or_default();
+        let reason = hold["reason"]["release-failed"]["reported"].as_str().unwrap_or_default();
         self.claims.equal(&format!("the environment is held: {reason}"), &hold["by"], build.promotion()?)
     }
 

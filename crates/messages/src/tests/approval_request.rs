@@ -3,14 +3,17 @@
 use insta::assert_snapshot;
 use stablepin_rules::application::Step;
 use stablepin_rules::audit::Actor;
-use stablepin_rules::records::{ApprovalRequest, Freeze, Hold, Subject, TokenHash, Work};
+use stablepin_rules::records::{
+    ApprovalRequest, Freeze, Hold, HoldReason, RolloutFailure, Subject, TokenHash, Work,
+};
 
 use super::fixtures::{LINK, application, at, code, id, lead, mail, promotion, pushed, with_a_pin};
 use crate::question;
 
 fn held(mut subject: Subject, reason: &str) -> Subject {
-    let (since, reason) = (at("2025-07-17T09:15:00Z"), reason.to_owned());
-    subject.environment.hold = Some(Hold { since, reason, by: id() });
+    let failure = RolloutFailure::Reported(reason.to_owned());
+    let reason = HoldReason::ReleaseFailed(failure);
+    subject.environment.hold = Some(Hold { since: at("2025-07-17T09:15:00Z"), reason, by: id() });
     subject
 }
 

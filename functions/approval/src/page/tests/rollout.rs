@@ -3,10 +3,12 @@
 use insta::assert_snapshot;
 use stablepin_rules::application::{Deploy, ServiceName};
 use stablepin_rules::audit::Actor;
+use stablepin_rules::containing_index::ContainingIndex;
+use stablepin_rules::image::ImageTag;
 use stablepin_rules::pin_number::PinNumber;
 use stablepin_rules::records::{
-    Bake, Destination, Freeze, Live, Progress, Promotion, PromotionState, Rollout, ServiceRollout, Slot,
-    SlotKind, Subject, Verdict, Work,
+    Aftermath, Bake, Blocker, Destination, Freeze, Live, Progress, Promotion, PromotionReason,
+    PromotionState, Rollout, RolloutFailure, ServiceRollout, Slot, SlotKind, Subject, Verdict, Work,
 };
 use stablepin_rules::refusal::Refusal;
 
@@ -47,7 +49,11 @@ fn deployed(state: PromotionState, progress: Progress, change: impl FnOnce(&mut 
     })
 }
 
-const CRASHED: &str = "prod/web: ECS deployment circuit breaker: tasks failed to start.";
+const CRASHED: &str = "prod/web: ECS deployment circuit breaker: tasks failed to start";
+
+fn crash() -> RolloutFailure {
+    RolloutFailure::Reported(CRASHED.to_owned())
+}
 
 /// Each course that a promotion may take after its approval, one after the other.
 #[test]
@@ -63,9 +69,9 @@ fn page_follows_a_rollout_to_each_end() {
         rollout.bake =
             Some(Bake { until: at("2025-07-17T15:15:00Z"), probed_at: None, failed: Default::default() });
     };
-    let failed = |promotion: &mut Promotion| promotion.failure = Some(CRASHED.to_owned());
-    let why = |reason: &str| {
-        let reason = reason.to_owned();
+    let failed = |promotion: &mut Promotion| promotion.failure = Some(crash());
+    let became = |aftermath| {
+        let reason = PromotionReason::Failed { failure: crash(), aftermath };
         move |promotion: &mut Promotion| promotion.reason = Some(reason)
     };
     let pinned = |promotion: &mut Promotion| promotion.pin = Some(PinNumber::FIRST);
@@ -78,12 +84,8 @@ fn page_follows_a_rollout_to_each_end() {
         deployed(PromotionState::InProgress, proven.clone(), pinned),
         deployed(PromotionState::Completed, proven, pinned),
         deployed(PromotionState::InProgress, crashed.clone(), failed),
-        deployed(
-            PromotionState::RolledBack,
-            crashed.clone(),
-            why(&format!("{CRASHED} Every service is back")),
-        ),
-        deployed(PromotionState::Failed, crashed, why(&format!("{CRASHED} prod/web did not come back"))),
+        deployed(PromotionState::RolledBack, crashed.clone(), became(Aftermath::Reverted)),
+        deployed(PromotionState::Failed, crashed, became(Aftermath::NoWayBack)),
     ];
     let told = states.map(|subject| said(&decided(&subject)).replace("&quot;", "\""));
     assert_snapshot!(told.join("\n\n"), @r#"
@@ -163,28 +165,35 @@ fn page_follows_a_rollout_to_each_end() {
 
     200 It failed · Stablepin
     <h1>It failed</h1>
-    <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. Why: prod/web: ECS deployment circuit breaker: tasks failed to start. prod/web did not come back.</p>
+    <p id="told" role="status">You approved it on 2025-07-17 15:00 UTC. Why: prod/web: ECS deployment circuit breaker: tasks failed to start. There is nothing else to go back to.</p>
     <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
     <li class="done"><b>Approved<i> done</i></b><span>by lead</span></li>
-    <li class="failed"><b>Deployed<i> failed</i></b><span>prod/web: ECS deployment circuit breaker: tasks failed to start. prod/web did not come back</span></li></ol>
+    <li class="failed"><b>Deployed<i> failed</i></b><span>prod/web: ECS deployment circuit breaker: tasks failed to start. There is nothing else to go back to</span></li></ol>
     "#);
 }
 
 #[test]
 fn page_says_why_a_promotion_was_cancelled() {
-    let directions = [
-        "superseded: a later build became pin 8",
-        "expired: nobody decided in time",
-        "withdrawn by arn:aws:iam::111122223333:role/lead: wrong branch",
-        "part of an image index: main (sha256:ab), pushed at 2025-07-17 14:31 UTC, contains it and is asked for instead",
-        "the environment is gone",
+    let by = Actor::Principal { arn: "arn:aws:iam::111122223333:role/lead".to_owned() };
+    let index = ContainingIndex {
+        digest: asking(1, "main").promotion().unwrap().digest.clone(),
+        tag: ImageTag::parse("main").unwrap(),
+        pushed_at: at("2025-07-17T14:31:00Z"),
+    };
+    let reasons = [
+        PromotionReason::Superseded(PinNumber::new(8).unwrap()),
+        PromotionReason::Expired(Blocker::Decision),
+        PromotionReason::Withdrawn { by, reason: Some("wrong branch".to_owned()) },
+        PromotionReason::PartOfIndex(index),
+        PromotionReason::EnvironmentRemoved,
     ];
-    let told = directions.map(|reason| {
+    let told = reasons.map(|reason| {
+        let words = reason.to_string();
         let subject = having(asking(1, "main"), |promotion| {
             promotion.state = PromotionState::Cancelled;
-            promotion.reason = Some(reason.to_owned());
+            promotion.reason = Some(reason);
         });
-        let refusal = Refusal::NotPending { state: PromotionState::Cancelled, reason: reason.to_owned() };
+        let refusal = Refusal::NotPending { state: PromotionState::Cancelled, reason: words };
         said(&ended(&subject, &lead(), &refusal))
     });
     assert_snapshot!(told.join("\n\n"), @r#"
@@ -208,15 +217,15 @@ fn page_says_why_a_promotion_was_cancelled() {
 
     409 Its image index is asked for instead · Stablepin
     <h1>Its image index is asked for instead</h1>
-    <p id="told" role="status">Part of an image index: main (sha256:ab), pushed at 2025-07-17 14:31 UTC, contains it and is asked for instead.</p>
+    <p id="told" role="status">Part of an image index: main (sha256:a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1), pushed at 2025-07-17 14:31 UTC, contains it and is asked for instead.</p>
     <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
-    <li class="failed"><b>Approved<i> failed</i></b><span>part of an image index: main (sha256:ab), pushed at 2025-07-17 14:31 UTC, contains it and is asked for instead</span></li></ol>
+    <li class="failed"><b>Approved<i> failed</i></b><span>part of an image index: main (sha256:a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1), pushed at 2025-07-17 14:31 UTC, contains it and is asked for instead</span></li></ol>
 
-    409 Cancelled · Stablepin
-    <h1>Cancelled</h1>
-    <p id="told" role="status">The environment is gone.</p>
+    409 Its environment was removed · Stablepin
+    <h1>Its environment was removed</h1>
+    <p id="told" role="status">The environment left the configuration.</p>
     <ol id="steps" data-status="/decide/web/production/1/status?t=SECRET">
-    <li class="failed"><b>Approved<i> failed</i></b><span>the environment is gone</span></li></ol>
+    <li class="failed"><b>Approved<i> failed</i></b><span>the environment left the configuration</span></li></ol>
     "#);
 }
 
