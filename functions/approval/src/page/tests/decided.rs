@@ -27,9 +27,8 @@ fn page_after_approval_shows_the_pin() {
     <dt>Digest</dt><dd><code>sha256:a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1</code></dd>
     <dt>Size</dt><dd>12.3 MB</dd>
     <dt>Pushed</dt><dd>web:main, 2025-07-17 14:30 UTC</dd>
-    <dt>Asked by</dt><dd>a push; the registry does not say whose</dd>
-    <dt>Replaces</dt><dd>the pin before it</dd>
-    <dt>Verdicts</dt><dd>none: signature, scan and checks are not asked for</dd></dl>
+    <dt>Pushed by</dt><dd>unknown, no CloudTrail trail</dd>
+    <dt>Replaces</dt><dd>the pin before it</dd></dl>
     "#);
 }
 
